@@ -153,6 +153,63 @@ impl Gradients {
         &mut self.slots[id.0]
     }
 
+    /// Adds to a parameter's gradient; both must be of one kind.
+    pub(crate) fn add(&mut self, id: ParameterId, gradient: Gradient) {
+        let slot = self.slot(id);
+        *slot = Some(match (slot.take(), gradient) {
+            (None, gradient) => gradient,
+            (Some(Gradient::Dense(mut sum)), Gradient::Dense(more)) => {
+                sum.iter_mut().zip(&more).for_each(|(sum, more)| *sum += more);
+                Gradient::Dense(sum)
+            }
+            (Some(Gradient::Rows { rows, values }), Gradient::Rows { rows: more_rows, values: more }) => {
+                merge_rows((rows, values), (more_rows, more))
+            }
+            (Some(Gradient::Device(sum)), Gradient::Device(more)) => {
+                // Same parameter, same shape and device: nothing that can fail but the device itself, and then the
+                // backward that runs this has failed already.
+                Gradient::Device((&sum + &more).unwrap_or(sum))
+            }
+            (Some(Gradient::Rows { rows, values }), Gradient::Dense(mut sum))
+            | (Some(Gradient::Dense(mut sum)), Gradient::Rows { rows, values }) => {
+                let width = values.len() / rows.len().max(1);
+                for (row, values) in rows.iter().zip(values.chunks_exact(width.max(1))) {
+                    let start = *row as usize * width;
+                    sum[start..start + width].iter_mut().zip(values).for_each(|(sum, more)| *sum += more);
+                }
+                Gradient::Dense(sum)
+            }
+            (Some(Gradient::Device(_)), other) | (Some(other), Gradient::Device(_)) => other,
+        });
+    }
+
+    /// Adds `values` (`rows.len()` × `columns.len()`, row-major) at those rows and columns of a parameter of `shape`.
+    pub(crate) fn add_block(
+        &mut self,
+        id: ParameterId,
+        shape: [usize; 2],
+        rows: &[usize],
+        columns: &[usize],
+        values: &[f32],
+    ) {
+        let slot = self.slot(id);
+        let sum = match slot {
+            Some(Gradient::Dense(sum)) => sum,
+            _ => {
+                *slot = Some(Gradient::Dense(vec![0.0; shape[0] * shape[1]]));
+                match slot {
+                    Some(Gradient::Dense(sum)) => sum,
+                    _ => unreachable!("the slot was filled a line above"),
+                }
+            }
+        };
+        for (row, values) in rows.iter().zip(values.chunks_exact(columns.len().max(1))) {
+            for (column, value) in columns.iter().zip(values) {
+                sum[row * shape[1] + column] += value;
+            }
+        }
+    }
+
     /// All gradients in the order of the parameters.
     pub fn iter(&self) -> impl Iterator<Item = (ParameterId, &Gradient)> {
         self.slots.iter().enumerate().filter_map(|(index, slot)| Some((ParameterId(index), slot.as_ref()?)))
@@ -162,4 +219,27 @@ impl Gradients {
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (ParameterId, &mut Gradient)> {
         self.slots.iter_mut().enumerate().filter_map(|(index, slot)| Some((ParameterId(index), slot.as_mut()?)))
     }
+}
+
+/// The sum of two sparse gradients, rows in increasing order.
+fn merge_rows((a_rows, a): (Vec<u32>, Vec<f32>), (b_rows, b): (Vec<u32>, Vec<f32>)) -> Gradient {
+    let width = a.len() / a_rows.len().max(1);
+    let (mut rows, mut values) = (Vec::new(), Vec::with_capacity(a.len() + b.len()));
+    let (mut i, mut j) = (0, 0);
+    while i < a_rows.len() || j < b_rows.len() {
+        let from_a = i < a_rows.len() && (j == b_rows.len() || a_rows[i] <= b_rows[j]);
+        let from_b = j < b_rows.len() && (i == a_rows.len() || b_rows[j] <= a_rows[i]);
+        rows.push(if from_a { a_rows[i] } else { b_rows[j] });
+        match (from_a, from_b) {
+            (true, true) => {
+                let pair = a[i * width..(i + 1) * width].iter().zip(&b[j * width..(j + 1) * width]);
+                values.extend(pair.map(|(a, b)| a + b));
+            }
+            (true, false) => values.extend_from_slice(&a[i * width..(i + 1) * width]),
+            _ => values.extend_from_slice(&b[j * width..(j + 1) * width]),
+        }
+        i += usize::from(from_a);
+        j += usize::from(from_b);
+    }
+    Gradient::Rows { rows, values }
 }

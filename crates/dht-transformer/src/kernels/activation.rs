@@ -1,0 +1,89 @@
+//! Bias and activation of the feed-forward, in one pass.
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::real::Real;
+use super::rows::{CHUNK, vectorised, zip_chunks_summing};
+
+/// The non-linearity between the two products of a feed-forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum Activation {
+    /// x·Φ(x), Φ the distribution function of the standard normal (Hendrycks & Gimpel 2016): BERT's `gelu`.
+    #[default]
+    #[serde(rename = "gelu")]
+    Gelu,
+    /// ½x(1 + tanh(√(2/π)(x + 0.044715x³))): `gelu_new`.
+    #[serde(rename = "gelu_new")]
+    GeluTanh,
+    /// max(0, x).
+    #[serde(rename = "relu")]
+    Relu,
+}
+
+impl Activation {
+    /// f(x) and f′(x).
+    #[inline(always)]
+    fn value_and_slope<T: Real>(self, x: T) -> (T, T) {
+        match self {
+            Self::Gelu => {
+                let (cdf, pdf) = x.normal_cdf_pdf();
+                (x * cdf, cdf + x * pdf)
+            }
+            Self::GeluTanh => {
+                // ½(1 + tanh u) = σ(2u).
+                let (c, a) = (T::from_f64(1.595_769_121_605_730_8), T::from_f64(0.044_715));
+                let gate = T::ONE / (T::ONE + (-(c * (x + a * x * x * x))).exp());
+                let inner = c * (T::ONE + T::from_f64(3.0) * a * x * x);
+                (x * gate, gate + x * gate * (T::ONE - gate) * inner)
+            }
+            Self::Relu => {
+                if x > T::ZERO {
+                    (x, T::ONE)
+                } else {
+                    (T::ZERO, T::ZERO)
+                }
+            }
+        }
+    }
+}
+
+/// f(u + bias), element by element.
+pub(crate) fn bias_activation<T: Real>(u: &[T], bias: &[T], activation: Activation) -> Vec<T> {
+    let width = bias.len();
+    let mut out = vec![T::ZERO; u.len()];
+    out.par_chunks_mut(CHUNK * width).zip(u.par_chunks(CHUNK * width)).for_each(|(out, u)| {
+        vectorised(
+            #[inline(always)]
+            || {
+                for (out, u) in out.chunks_exact_mut(width).zip(u.chunks_exact(width)) {
+                    for ((out, u), bias) in out.iter_mut().zip(u).zip(bias) {
+                        *out = activation.value_and_slope(*u + *bias).0;
+                    }
+                }
+            },
+        );
+    });
+    out
+}
+
+/// Backward of [`bias_activation`]: u becomes f(u + bias) again (which the weight gradient needs), da becomes du; returns
+/// the bias's gradient.
+pub(crate) fn bias_activation_backward<T: Real>(
+    u: &mut [T],
+    bias: &[T],
+    da: &mut [T],
+    activation: Activation,
+) -> Vec<T> {
+    let width = bias.len();
+    zip_chunks_summing(u, width, da, width, width, |_, u, da, dbias| {
+        for (u, da) in u.chunks_exact_mut(width).zip(da.chunks_exact_mut(width)) {
+            for (((u, da), bias), dbias) in u.iter_mut().zip(da).zip(bias).zip(dbias.iter_mut()) {
+                let (value, slope) = activation.value_and_slope(*u + *bias);
+                *u = value;
+                *da *= slope;
+                *dbias += *da;
+            }
+        }
+    })
+}

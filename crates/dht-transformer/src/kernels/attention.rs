@@ -1,0 +1,231 @@
+//! softmax(Q·Kᵀ/√d)·V for each (sample, head) of packed rows, and its backward with the probabilities recomputed.
+
+use rayon::prelude::*;
+
+use super::dropout::Dropout;
+use super::product::{Destination, Matrix, Threads, product};
+use super::real::Real;
+use super::rows::vectorised;
+use crate::Spans;
+
+/// How the columns of a packed QKV matrix divide: `heads` times `head_dim` columns of Q, as many of K, as many of V.
+#[derive(Clone, Copy)]
+pub(crate) struct HeadShape {
+    pub(crate) heads: usize,
+    pub(crate) head_dim: usize,
+}
+
+impl HeadShape {
+    /// Columns of Q (and of K, of V, and of the context).
+    pub(crate) fn inner(self) -> usize {
+        self.heads * self.head_dim
+    }
+
+    fn scale<T: Real>(self) -> T {
+        T::from_f64(1.0 / (self.head_dim as f64).sqrt())
+    }
+}
+
+/// Dropout of attention probabilities: the samples' numbers key the masks, `kept[h]` is the number of the h-th kept head.
+#[derive(Clone, Copy)]
+pub(crate) struct ProbabilityDropout<'a> {
+    pub(crate) dropout: Dropout,
+    pub(crate) sample_ids: &'a [u64],
+    pub(crate) kept: &'a [usize],
+}
+
+/// The rows of every sample, as separate slices.
+fn by_sample<'a, T>(mut rows: &'a mut [T], spans: &Spans, width: usize) -> Vec<(usize, &'a mut [T])> {
+    let mut parts = Vec::with_capacity(spans.samples());
+    for (sample, length) in spans.lengths().enumerate() {
+        let (part, rest) = rows.split_at_mut(length * width);
+        parts.push((sample, part));
+        rows = rest;
+    }
+    parts
+}
+
+/// P = softmax(scale·Q·Kᵀ) of one head of one sample, into `probabilities` (length × length).
+fn probabilities<T: Real>(qkv: &[T], length: usize, head: usize, shape: HeadShape, probabilities: &mut [T]) {
+    let (inner, dim) = (shape.inner(), shape.head_dim);
+    let stride = 3 * inner;
+    let q = Matrix::strided(&qkv[head * dim..], length, dim, stride);
+    let k = Matrix::strided(&qkv[inner + head * dim..], length, dim, stride);
+    product(probabilities, length, Destination::Overwrite, shape.scale(), q, k.transposed(), Threads::One);
+    vectorised(
+        #[inline(always)]
+        || probabilities.chunks_exact_mut(length).for_each(softmax),
+    );
+}
+
+#[inline(always)]
+fn softmax<T: Real>(row: &mut [T]) {
+    let largest = row.iter().fold(row[0], |a, b| a.max(*b));
+    let mut total = T::ZERO;
+    for x in row.iter_mut() {
+        *x = (*x - largest).exp();
+    }
+    for x in row.iter() {
+        total += *x;
+    }
+    let inverse = T::ONE / total;
+    for x in row.iter_mut() {
+        *x *= inverse;
+    }
+}
+
+fn drop_probabilities<T: Real>(
+    dropout: ProbabilityDropout<'_>,
+    sample: usize,
+    head: usize,
+    length: usize,
+    matrix: &mut [T],
+) {
+    vectorised(
+        #[inline(always)]
+        || {
+            for (query, row) in matrix.chunks_exact_mut(length).enumerate() {
+                dropout.dropout.apply(dropout.sample_ids[sample], query, dropout.kept[head], row);
+            }
+        },
+    );
+}
+
+/// The context rows: for each head dropout(P)·V, heads side by side. `qkv` is (tokens, 3·inner), the result (tokens, inner).
+pub(crate) fn attention<T: Real>(
+    qkv: &[T],
+    spans: &Spans,
+    shape: HeadShape,
+    dropout: Option<ProbabilityDropout<'_>>,
+) -> Vec<T> {
+    let inner = shape.inner();
+    let mut context = vec![T::ZERO; spans.tokens() * inner];
+    by_sample(&mut context, spans, inner).into_par_iter().for_each_init(Vec::new, |scratch, (sample, context)| {
+        let range = spans.range(sample);
+        let length = range.len();
+        let qkv = &qkv[range.start * 3 * inner..range.end * 3 * inner];
+        scratch.resize(length * length, T::ZERO);
+        for head in 0..shape.heads {
+            probabilities(qkv, length, head, shape, scratch);
+            if let Some(dropout) = dropout {
+                drop_probabilities(dropout, sample, head, length, scratch);
+            }
+            let column = head * shape.head_dim;
+            let v = Matrix::strided(&qkv[2 * inner + column..], length, shape.head_dim, 3 * inner);
+            let p = Matrix::new(scratch, length, length);
+            product(&mut context[column..], inner, Destination::Overwrite, T::ONE, p, v, Threads::One);
+        }
+    });
+    context
+}
+
+/// Backward of [`attention`]: the gradient of `qkv` from that of the context.
+///
+/// With A = dropout(P): dV = Aᵀ·dC, dA = dC·Vᵀ, dP = dropout(dA), dS = P∘(dP − rowsum(dP∘P)), dQ = scale·dS·K,
+/// dK = scale·dSᵀ·Q.
+pub(crate) fn attention_backward<T: Real>(
+    qkv: &[T],
+    dcontext: &[T],
+    spans: &Spans,
+    shape: HeadShape,
+    dropout: Option<ProbabilityDropout<'_>>,
+) -> Vec<T> {
+    let (inner, dim) = (shape.inner(), shape.head_dim);
+    let stride = 3 * inner;
+    let mut dqkv = vec![T::ZERO; spans.tokens() * stride];
+    by_sample(&mut dqkv, spans, stride).into_par_iter().for_each_init(
+        || (Vec::new(), Vec::new(), Vec::new()),
+        |(p, dropped, ds), (sample, dqkv)| {
+            let range = spans.range(sample);
+            let length = range.len();
+            let qkv = &qkv[range.start * stride..range.end * stride];
+            let dcontext = &dcontext[range.start * inner..range.end * inner];
+            p.resize(length * length, T::ZERO);
+            ds.resize(length * length, T::ZERO);
+            for head in 0..shape.heads {
+                let column = head * dim;
+                probabilities(qkv, length, head, shape, p);
+                let a = match dropout {
+                    Some(dropout) => {
+                        dropped.clear();
+                        dropped.extend_from_slice(p);
+                        drop_probabilities(dropout, sample, head, length, dropped);
+                        Matrix::new(dropped, length, length)
+                    }
+                    None => Matrix::new(p, length, length),
+                };
+                let dc = Matrix::strided(&dcontext[column..], length, dim, inner);
+                let v = Matrix::strided(&qkv[2 * inner + column..], length, dim, stride);
+                let dv = &mut dqkv[2 * inner + column..];
+                product(dv, stride, Destination::Overwrite, T::ONE, a.transposed(), dc, Threads::One);
+                product(ds, length, Destination::Overwrite, T::ONE, dc, v.transposed(), Threads::One);
+                if let Some(dropout) = dropout {
+                    drop_probabilities(dropout, sample, head, length, ds);
+                }
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        for (ds, p) in ds.chunks_exact_mut(length).zip(p.chunks_exact(length)) {
+                            let mut dot = T::ZERO;
+                            for (ds, p) in ds.iter().zip(p) {
+                                dot += *ds * *p;
+                            }
+                            for (ds, p) in ds.iter_mut().zip(p) {
+                                *ds = *p * (*ds - dot);
+                            }
+                        }
+                    },
+                );
+                let ds = Matrix::new(ds, length, length);
+                let q = Matrix::strided(&qkv[column..], length, dim, stride);
+                let k = Matrix::strided(&qkv[inner + column..], length, dim, stride);
+                let scale = shape.scale();
+                product(&mut dqkv[column..], stride, Destination::Overwrite, scale, ds, k, Threads::One);
+                let dk = &mut dqkv[inner + column..];
+                product(dk, stride, Destination::Overwrite, scale, ds.transposed(), q, Threads::One);
+            }
+        },
+    );
+    dqkv
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::test_support::wave;
+
+    #[test]
+    fn attention_equals_its_definition() {
+        let spans = Spans::from_lengths([3, 1, 5]).unwrap();
+        let shape = HeadShape { heads: 2, head_dim: 4 };
+        let (inner, stride) = (8, 24);
+        let qkv: Vec<f64> = wave(spans.tokens() * stride, 0.61);
+        let context = attention(&qkv, &spans, shape, None);
+        for sample in 0..spans.samples() {
+            for query in spans.range(sample) {
+                for head in 0..2 {
+                    let weight: Vec<f64> = spans
+                        .range(sample)
+                        .map(|key| {
+                            let dot: f64 = (0..4)
+                                .map(|c| qkv[query * stride + head * 4 + c] * qkv[key * stride + inner + head * 4 + c])
+                                .sum();
+                            (dot / 2.0).exp()
+                        })
+                        .collect();
+                    for c in 0..4 {
+                        let value = |key: usize| qkv[key * stride + 2 * inner + head * 4 + c];
+                        let expected = spans.range(sample).zip(&weight).map(|(key, w)| w * value(key)).sum::<f64>()
+                            / weight.iter().sum::<f64>();
+                        approx::assert_relative_eq!(
+                            context[query * inner + head * 4 + c],
+                            expected,
+                            epsilon = 1e-12,
+                            max_relative = 1e-10
+                        );
+                    }
+                }
+            }
+        }
+    }
+}

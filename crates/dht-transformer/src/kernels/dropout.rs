@@ -1,0 +1,141 @@
+//! Dropout from a counter-based generator: no mask is stored, and none depends on how samples are grouped.
+
+use super::real::Real;
+
+/// Which of a model's dropouts a mask belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Embedding,
+    AttentionProbabilities { layer: usize },
+    AttentionOutput { layer: usize },
+    FeedForwardOutput { layer: usize },
+}
+
+impl Place {
+    fn code(self) -> u32 {
+        match self {
+            Self::Embedding => 0,
+            Self::AttentionProbabilities { layer } => 1 + 3 * layer as u32,
+            Self::AttentionOutput { layer } => 2 + 3 * layer as u32,
+            Self::FeedForwardOutput { layer } => 3 + 3 * layer as u32,
+        }
+    }
+}
+
+/// Dropout at one place of one step: each number is set to 0 with `probability`, the others are scaled by
+/// 1/(1 − probability).
+///
+/// The random word of a number is Philox-4x32-10 (Salmon et al. 2011) keyed by the seed, at the counter
+/// (column block, token and place, sample, step): regrouping samples, resuming a run, or another device give the same
+/// mask.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Dropout {
+    probability: f64,
+    seed: u64,
+    step: u32,
+    place: u32,
+}
+
+impl Dropout {
+    /// `None` where nothing would be dropped.
+    pub(crate) fn new(probability: f64, seed: u64, step: u32, place: Place) -> Option<Self> {
+        (probability > 0.0).then(|| Self { probability, seed, step, place: place.code() })
+    }
+
+    /// Multiplies `row` by the mask of (sample, token). `lane` tells apart several rows of one token (heads).
+    pub(crate) fn apply<T: Real>(&self, sample: u64, token: usize, lane: usize, row: &mut [T]) {
+        let scale = T::from_f64(1.0 / (1.0 - self.probability));
+        let threshold = (self.probability * 4_294_967_296.0) as u32;
+        let key = [self.seed as u32, (self.seed >> 32) as u32];
+        let position = (token as u32) | (self.place << 16);
+        let first = (lane as u32) << 16;
+        for (group, numbers) in row.chunks_mut(4 * LANES).enumerate() {
+            let words = philox(first + (group * LANES) as u32, [position, sample as u32, self.step], key);
+            for (index, number) in numbers.iter_mut().enumerate() {
+                let keep = words[index / LANES][index % LANES] >= threshold;
+                *number = if keep { *number * scale } else { T::ZERO };
+            }
+        }
+    }
+}
+
+/// Counters that run side by side, so that the rounds vectorise.
+const LANES: usize = 16;
+
+/// Philox-4x32-10 at the counters (first + lane, rest…): four words for each lane.
+#[inline(always)]
+fn philox(first: u32, rest: [u32; 3], key: [u32; 2]) -> [[u32; LANES]; 4] {
+    let mut state = [[0u32; LANES], [rest[0]; LANES], [rest[1]; LANES], [rest[2]; LANES]];
+    for (lane, word) in state[0].iter_mut().enumerate() {
+        *word = first + lane as u32;
+    }
+    let [mut key0, mut key1] = key;
+    for _ in 0..10 {
+        let [mut x0, mut x1, mut x2, mut x3] = state;
+        for lane in 0..LANES {
+            let product0 = u64::from(x0[lane]) * 0xD251_1F53;
+            let product1 = u64::from(x2[lane]) * 0xCD9E_8D57;
+            let (high1, low1) = ((product1 >> 32) as u32, product1 as u32);
+            let (high0, low0) = ((product0 >> 32) as u32, product0 as u32);
+            x0[lane] = high1 ^ x1[lane] ^ key0;
+            x1[lane] = low1;
+            x2[lane] = high0 ^ x3[lane] ^ key1;
+            x3[lane] = low0;
+        }
+        state = [x0, x1, x2, x3];
+        key0 = key0.wrapping_add(0x9E37_79B9);
+        key1 = key1.wrapping_add(0xBB67_AE85);
+    }
+    state
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Known answers of Random123's `kat_vectors` for philox4x32-10.
+    #[test]
+    fn philox_gives_the_published_words() {
+        let zero = philox(0, [0, 0, 0], [0, 0]);
+        let words = [zero[0][0], zero[1][0], zero[2][0], zero[3][0]];
+        assert_eq!(words, [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
+        let pi = philox(0x243f_6a88, [0x85a3_08d3, 0x1319_8a2e, 0x0370_7344], [0xa409_3822, 0x299f_31d0]);
+        let words = [pi[0][0], pi[1][0], pi[2][0], pi[3][0]];
+        assert_eq!(words, [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]);
+    }
+
+    #[test]
+    fn a_mask_drops_its_share_and_keeps_the_mean() {
+        let dropout = Dropout::new(0.3, 7, 1, Place::Embedding).unwrap();
+        let (mut dropped, mut sum, count) = (0, 0.0, 200 * 100);
+        for token in 0..200 {
+            let mut row = vec![1.0f64; 100];
+            dropout.apply(5, token, 0, &mut row);
+            dropped += row.iter().filter(|x| **x == 0.0).count();
+            sum += row.iter().sum::<f64>();
+        }
+        // 5 standard deviations of a binomial of 20,000 draws: a false alarm in two million.
+        assert!((dropped as f64 / count as f64 - 0.3).abs() < 5.0 * (0.21f64 / count as f64).sqrt());
+        assert!((sum / count as f64 - 1.0).abs() < 0.03);
+    }
+
+    #[test]
+    fn masks_differ_between_samples_tokens_places_steps_and_heads() {
+        let row = |dropout: Dropout, sample, token, lane| {
+            let mut row = vec![1.0f32; 64];
+            dropout.apply(sample, token, lane, &mut row);
+            row
+        };
+        let place = Place::AttentionOutput { layer: 3 };
+        let base = Dropout::new(0.5, 7, 1, place).unwrap();
+        let reference = row(base, 1, 2, 0);
+        assert_eq!(reference, row(base, 1, 2, 0));
+        assert_ne!(reference, row(base, 2, 2, 0));
+        assert_ne!(reference, row(base, 1, 3, 0));
+        assert_ne!(reference, row(base, 1, 2, 1));
+        assert_ne!(reference, row(Dropout::new(0.5, 7, 2, place).unwrap(), 1, 2, 0));
+        assert_ne!(reference, row(Dropout::new(0.5, 8, 1, place).unwrap(), 1, 2, 0));
+        let other = Place::FeedForwardOutput { layer: 3 };
+        assert_ne!(reference, row(Dropout::new(0.5, 7, 1, other).unwrap(), 1, 2, 0));
+    }
+}

@@ -1,0 +1,63 @@
+//! Sum of word, position and type embeddings, and the gradient of a table as rows and values.
+
+use rayon::prelude::*;
+
+use super::real::Real;
+use super::rows::{CHUNK, add_assign};
+
+/// Row t of the result is word[ids[t]] + position[positions[t]] + kind[kinds[t]]; tables have rows of `width` numbers.
+pub(crate) fn embed<T: Real>(
+    word: (&[T], &[u32]),
+    position: (&[T], &[u32]),
+    kind: (&[T], &[u32]),
+    width: usize,
+) -> Vec<T> {
+    let row = |table: &[T], index: u32| {
+        let start = index as usize * width;
+        start..start + width.min(table.len())
+    };
+    let mut out = vec![T::ZERO; word.1.len() * width];
+    out.par_chunks_mut(CHUNK * width).enumerate().for_each(|(chunk, rows)| {
+        for (index, out) in rows.chunks_exact_mut(width).enumerate() {
+            let token = chunk * CHUNK + index;
+            out.copy_from_slice(&word.0[row(word.0, word.1[token])]);
+            add_assign(out, &position.0[row(position.0, position.1[token])]);
+            add_assign(out, &kind.0[row(kind.0, kind.1[token])]);
+        }
+    });
+    out
+}
+
+/// The gradient of a table that was looked up at `indices`: the rows that occur, in increasing order, and the sums of
+/// the gradients of their occurrences (in the order of the tokens).
+pub(crate) fn table_gradient<T: Real>(indices: &[u32], gradient: &[T], width: usize) -> (Vec<u32>, Vec<T>) {
+    let mut order: Vec<u32> = (0..indices.len() as u32).collect();
+    order.sort_by_key(|token| indices[*token as usize]);
+    let mut rows: Vec<u32> = Vec::new();
+    let mut values: Vec<T> = Vec::new();
+    for token in order {
+        let source = &gradient[token as usize * width..(token as usize + 1) * width];
+        let index = indices[token as usize];
+        if rows.last() == Some(&index) {
+            let start = values.len() - width;
+            add_assign(&mut values[start..], source);
+        } else {
+            rows.push(index);
+            values.extend_from_slice(source);
+        }
+    }
+    (rows, values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_gradient_sums_the_occurrences_of_each_row() {
+        let gradient = [1.0, 2.0, 10.0, 20.0, 100.0, 200.0];
+        let (rows, values) = table_gradient(&[7, 3, 7], &gradient, 2);
+        assert_eq!(rows, [3, 7]);
+        assert_eq!(values, [10.0, 20.0, 101.0, 202.0]);
+    }
+}
