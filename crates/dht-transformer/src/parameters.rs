@@ -1,6 +1,8 @@
 //! The trainable tensors of a model under their names, in a fixed order, and their gradients.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::{DType, Device, Tensor, Var};
 
@@ -21,43 +23,69 @@ impl ParameterId {
 ///
 /// The order is that of registration, so that sums over parameters, checkpoints and optimiser states are the same in
 /// every run.
+///
+/// A clone shares the variables and the frozen flags: it is another handle on the same parameters.
 #[derive(Debug, Clone)]
 pub struct Parameters {
     device: Device,
-    names: Vec<String>,
-    vars: Vec<Var>,
-    frozen: Vec<bool>,
+    entries: Vec<Parameter>,
     by_name: BTreeMap<String, ParameterId>,
+}
+
+/// A handle on one parameter; clones share the variable and the frozen flag.
+#[derive(Debug, Clone)]
+pub struct Parameter {
+    id: ParameterId,
+    name: Arc<str>,
+    var: Var,
+    frozen: Arc<AtomicBool>,
+}
+
+impl Parameter {
+    /// Its place in [`Parameters`].
+    pub fn id(&self) -> ParameterId {
+        self.id
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its variable.
+    pub fn var(&self) -> &Var {
+        &self.var
+    }
+
+    /// Whether training keeps it as it is.
+    pub fn is_frozen(&self) -> bool {
+        self.frozen.load(Ordering::Relaxed)
+    }
 }
 
 impl Parameters {
     /// No parameters yet; all will live on `device`, in f32.
     pub fn new(device: &Device) -> Self {
-        Self {
-            device: device.clone(),
-            names: Vec::new(),
-            vars: Vec::new(),
-            frozen: Vec::new(),
-            by_name: BTreeMap::new(),
-        }
+        Self { device: device.clone(), entries: Vec::new(), by_name: BTreeMap::new() }
     }
 
     /// Registers a tensor as a parameter. It is converted to f32 and copied to the device.
     ///
     /// # Errors
     /// [`Error::Parameter`] when the name is taken.
-    pub fn insert(&mut self, name: impl Into<String>, value: &Tensor) -> Result<ParameterId> {
+    pub fn insert(&mut self, name: impl Into<String>, value: &Tensor) -> Result<Parameter> {
         let name = name.into();
         if self.by_name.contains_key(&name) {
             return Err(Error::Parameter { name, problem: "is registered twice" });
         }
         let value = value.to_device(&self.device)?.to_dtype(DType::F32)?.contiguous()?;
-        let id = ParameterId(self.vars.len());
-        self.vars.push(Var::from_tensor(&value)?);
-        self.names.push(name.clone());
-        self.frozen.push(false);
+        let id = ParameterId(self.entries.len());
+        let var = Var::from_tensor(&value)?;
+        let frozen = Arc::new(AtomicBool::new(false));
+        let parameter = Parameter { id, name: name.as_str().into(), var, frozen };
+        self.entries.push(parameter.clone());
         self.by_name.insert(name, id);
-        Ok(id)
+        Ok(parameter)
     }
 
     /// The device all parameters live on.
@@ -67,17 +95,17 @@ impl Parameters {
 
     /// How many parameters (tensors) there are.
     pub fn len(&self) -> usize {
-        self.vars.len()
+        self.entries.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.vars.is_empty()
+        self.entries.is_empty()
     }
 
     /// How many numbers all parameters hold together.
     pub fn elements(&self) -> usize {
-        self.vars.iter().map(|var| var.elem_count()).sum()
+        self.entries.iter().map(|parameter| parameter.var.elem_count()).sum()
     }
 
     /// The parameter of this name.
@@ -90,27 +118,27 @@ impl Parameters {
 
     /// The variable of a parameter.
     pub fn var(&self, id: ParameterId) -> &Var {
-        &self.vars[id.0]
+        &self.entries[id.0].var
     }
 
     /// The name of a parameter.
     pub fn name(&self, id: ParameterId) -> &str {
-        &self.names[id.0]
+        &self.entries[id.0].name
     }
 
     /// Whether a parameter is kept as it is by training.
     pub fn is_frozen(&self, id: ParameterId) -> bool {
-        self.frozen[id.0]
+        self.entries[id.0].is_frozen()
     }
 
     /// Freezes or thaws a parameter.
-    pub fn set_frozen(&mut self, id: ParameterId, frozen: bool) {
-        self.frozen[id.0] = frozen;
+    pub fn set_frozen(&self, id: ParameterId, frozen: bool) {
+        self.entries[id.0].frozen.store(frozen, Ordering::Relaxed);
     }
 
     /// All parameters in the order of registration.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (ParameterId, &str, &Var)> {
-        self.vars.iter().enumerate().map(|(index, var)| (ParameterId(index), self.names[index].as_str(), var))
+        self.entries.iter().map(|parameter| (parameter.id, &*parameter.name, &parameter.var))
     }
 }
 
@@ -179,7 +207,9 @@ impl Gradients {
                 }
                 Gradient::Dense(sum)
             }
-            (Some(Gradient::Device(_)), other) | (Some(other), Gradient::Device(_)) => other,
+            (Some(Gradient::Device(_)), _) | (_, Gradient::Device(_)) => {
+                unreachable!("a parameter lives on one device, and so do its gradients")
+            }
         });
     }
 

@@ -91,6 +91,7 @@ impl Pass {
         };
         for (id, _, var) in parameters.iter() {
             if parameters.is_frozen(id) {
+                *gradients.slot(id) = None;
                 continue;
             }
             if let Some(gradient) = store.get(var) {

@@ -1,1 +1,225 @@
+//! The encoder in the order of the data: embeddings, blocks, classifier.
 
+mod block;
+mod classifier;
+mod composed;
+mod initial;
+mod names;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+use rand::Rng;
+
+pub use classifier::{Classifier, Pooling};
+
+use crate::kernels::dropout::Place;
+use crate::ops::{EmbeddingOp, EmbeddingParameters, TokenIds};
+use crate::text::PackedBatch;
+use crate::{BertConfig, BlockShape, Error, HeadPlan, Hidden, Packing, Parameters, Pass, Result};
+use block::Block;
+
+/// A BERT encoder on packed rows: any layers, any heads, for any samples.
+///
+/// ```text
+/// h₀ = dropout(LayerNorm(word + position + type))
+/// a  = LayerNorm(h + dropout(attention(h)))            for each layer
+/// h′ = LayerNorm(a + dropout(gelu(a·W₁ᵀ + b₁)·W₂ᵀ + b₂))
+/// ```
+///
+/// Devlin et al. 2019; post-norm, as Hugging Face's `BertModel` without its pooler. On the CPU both halves of a layer are
+/// one fused operation each; on other devices they are composed of candle's.
+#[derive(Debug, Clone)]
+pub struct Encoder {
+    config: BertConfig,
+    parameters: Parameters,
+    embeddings: EmbeddingParameters,
+    blocks: Vec<Block>,
+}
+
+impl Encoder {
+    /// An encoder with weights drawn from N(0, `initializer_range`²), norms at one and zero, biases at zero.
+    ///
+    /// # Errors
+    /// What [`BertConfig::check`] finds; what candle reports.
+    pub fn random<R: Rng + ?Sized>(config: &BertConfig, device: &Device, rng: &mut R) -> Result<Self> {
+        config.check()?;
+        let tensors = initial::tensors(config, rng)?;
+        Self::build(config, tensors, device)
+    }
+
+    /// An encoder from Hugging Face's tensors under their bare names (`encoder.layer.0.attention.self.query.weight`).
+    /// Names that the encoder does not know are left aside.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] when a tensor is missing, [`Error::Shape`] when one is mis-shaped.
+    pub fn from_tensors(config: &BertConfig, tensors: &BTreeMap<String, Tensor>, device: &Device) -> Result<Self> {
+        config.check()?;
+        Self::build(config, names::pack(config, tensors)?, device)
+    }
+
+    fn build(config: &BertConfig, tensors: BTreeMap<String, Tensor>, device: &Device) -> Result<Self> {
+        let mut parameters = Parameters::new(device);
+        let mut insert = |name: String| {
+            let missing = || Error::Parameter { name: name.clone(), problem: "is missing" };
+            let tensor = tensors.get(&name).ok_or_else(missing)?;
+            let expected = names::shape(config, &name);
+            if tensor.dims() != expected {
+                return Err(Error::Shape { what: name, expected, got: tensor.dims().to_vec() });
+            }
+            parameters.insert(name, tensor)
+        };
+        let embeddings = EmbeddingParameters {
+            word: insert(names::WORD.into())?,
+            position: insert(names::POSITION.into())?,
+            kind: insert(names::KIND.into())?,
+            scale: insert(names::EMBEDDING_SCALE.into())?,
+            shift: insert(names::EMBEDDING_SHIFT.into())?,
+            epsilon: config.layer_norm_eps,
+            hidden: config.hidden_size,
+        };
+        let blocks = (0..config.num_hidden_layers)
+            .map(|layer| Block::build(config, layer, &mut insert))
+            .collect::<Result<_>>()?;
+        Ok(Self { config: config.clone(), parameters, embeddings, blocks })
+    }
+
+    /// The first `layers` layers as an encoder of its own, with weights of its own.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when `layers` is 0 or more than there are.
+    pub fn truncated(&self, layers: usize) -> Result<Self> {
+        if layers == 0 || layers > self.layers() {
+            return Err(Error::Setting {
+                field: "layers",
+                expected: format!("1 to {}", self.layers()),
+                got: layers.to_string(),
+            });
+        }
+        let config = BertConfig { num_hidden_layers: layers, ..self.config.clone() };
+        let tensors = self.parameters.iter().map(|(_, name, var)| (name.to_string(), var.as_tensor().clone())).collect();
+        Self::build(&config, tensors, self.parameters.device())
+    }
+
+    /// The encoder's tensors under Hugging Face's bare names, copied.
+    ///
+    /// # Errors
+    /// What candle reports.
+    pub fn to_tensors(&self) -> Result<BTreeMap<String, Tensor>> {
+        names::unpack(&self.config, &self.parameters)
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &BertConfig {
+        &self.config
+    }
+
+    /// The parameters: a handle, clones of it share them.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// Adds a classifier whose parameters are trained and saved with the encoder's.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] when the name is taken; [`Error::Setting`] for fewer than two classes.
+    pub fn add_classifier<R: Rng + ?Sized>(
+        &mut self,
+        name: &str,
+        classes: usize,
+        pooling: Pooling,
+        rng: &mut R,
+    ) -> Result<Classifier> {
+        Classifier::new(&mut self.parameters, name, &self.config, classes, pooling, rng)
+    }
+
+    /// How many layers there are.
+    pub fn layers(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// The sizes that a layer's FLOPs depend on.
+    pub fn block_shape(&self) -> BlockShape {
+        let (hidden, heads) = (self.config.hidden_size, self.config.num_attention_heads);
+        BlockShape { hidden, heads, head_dim: hidden / heads, ffn: self.config.intermediate_size }
+    }
+
+    /// The embedding output h₀ of a batch. (tokens, hidden).
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when a token, a type or a text's length lies outside the tables.
+    pub fn embed(&self, batch: &PackedBatch, pass: &Pass) -> Result<Hidden> {
+        let packing = Arc::new(Packing::new(batch.spans.clone(), batch.sample_ids.clone())?);
+        let within = |field: &'static str, ids: &[u32], size: usize| match ids.iter().find(|id| **id as usize >= size) {
+            Some(id) => Err(Error::Setting { field, expected: format!("below {size}"), got: id.to_string() }),
+            None => Ok(()),
+        };
+        within("token id", &batch.ids, self.config.vocab_size)?;
+        within("token type", &batch.type_ids, self.config.type_vocab_size)?;
+        within("position", packing.row_tokens(), self.config.max_position_embeddings)?;
+        let ids = TokenIds {
+            words: batch.ids.clone(),
+            positions: packing.row_tokens().to_vec(),
+            kinds: batch.type_ids.clone(),
+        };
+        let dropout = pass.dropout(self.config.hidden_dropout_prob, Place::Embedding);
+        let tensor = if self.parameters.device().is_cpu() {
+            EmbeddingOp::run(Arc::new(ids), &packing, &self.embeddings, dropout, pass)?
+        } else {
+            composed::embedding(&ids, &packing, &self.embeddings, dropout)?
+        };
+        Hidden::new(tensor, packing)
+    }
+
+    /// One layer with the heads of `plan` and the first `width` neurons of its feed-forward (`None`: all).
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when the layer or the width is not there; what [`HeadPlan::check`] finds.
+    pub fn layer(
+        &self,
+        layer: usize,
+        hidden: &Hidden,
+        plan: &HeadPlan,
+        width: Option<usize>,
+        pass: &Pass,
+    ) -> Result<Hidden> {
+        let block = self.blocks.get(layer).ok_or_else(|| Error::Setting {
+            field: "layer",
+            expected: format!("below {}", self.blocks.len()),
+            got: layer.to_string(),
+        })?;
+        block.forward(hidden, plan, width, pass)
+    }
+
+    /// Some layers one after another, with the same heads kept in each.
+    ///
+    /// # Errors
+    /// As [`layer`](Self::layer).
+    pub fn run(&self, layers: Range<usize>, hidden: Hidden, plan: &HeadPlan, pass: &Pass) -> Result<Hidden> {
+        layers.into_iter().try_fold(hidden, |hidden, layer| self.layer(layer, &hidden, plan, None, pass))
+    }
+
+    /// Freezes or thaws the embeddings.
+    pub fn freeze_embeddings(&self, frozen: bool) {
+        let e = &self.embeddings;
+        for parameter in [&e.word, &e.position, &e.kind, &e.scale, &e.shift] {
+            self.parameters.set_frozen(parameter.id(), frozen);
+        }
+    }
+
+    /// Freezes or thaws the weights of a layer: a frozen layer costs no weight products, but activation gradients still
+    /// pass through it.
+    ///
+    /// # Panics
+    /// When there is no such layer.
+    pub fn freeze_layer(&self, layer: usize, frozen: bool) {
+        for parameter in self.blocks[layer].parameters() {
+            self.parameters.set_frozen(parameter.id(), frozen);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -110,7 +110,7 @@ pub(crate) fn attention_half<T: Real>(
     let qkv = linear(x, weights.qkv, Some(weights.qkv_bias), hidden, 3 * inner);
     let context = attention(&qkv, spans, shape, dropout.probabilities);
     let mut z = linear(&context, weights.output, None, inner, hidden);
-    let y = residual_norm(&mut z, weights.output_bias, x, weights.norm, dropout.output);
+    let y = residual_norm(&mut z, weights.output_bias, Some(x), weights.norm, dropout.output);
     (y, keep.then_some(AttentionSaved { qkv, context, z }))
 }
 
@@ -209,7 +209,7 @@ pub(crate) fn feed_forward_half<T: Real>(
     let a = bias_activation(&u, &weights.up_bias[..width], weights.activation);
     let saved_u = keep.then_some(u);
     let mut z = linear_strided(&a, weights.down_matrix(), None, width, hidden);
-    let y = residual_norm(&mut z, weights.down_bias, x, weights.norm, dropout);
+    let y = residual_norm(&mut z, weights.down_bias, Some(x), weights.norm, dropout);
     (y, saved_u.map(|u| FeedForwardSaved { u, z }))
 }
 

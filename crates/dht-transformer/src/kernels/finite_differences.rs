@@ -72,7 +72,7 @@ fn residual_norm_agrees_with_finite_differences() {
     let forward = |a: &[Vec<f64>]| {
         let norm = Norm { scale: &a[3], shift: &a[4], epsilon: 1e-12 };
         let mut h = a[0].clone();
-        let y = residual_norm(&mut h, &a[1], &a[2], norm, dropout);
+        let y = residual_norm(&mut h, &a[1], Some(&a[2]), norm, dropout);
         (y, h)
     };
     let dy: Vec<f64> = wave(tokens * HIDDEN, 0.43);

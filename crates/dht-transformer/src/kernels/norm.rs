@@ -1,10 +1,10 @@
-//! y = LayerNorm(x + dropout(h + bias)): the end of both halves of a block, and of the embeddings (without x).
+//! y = LayerNorm(x + dropout(h + bias)): the end of both halves of a block; without x, the norm of the embeddings.
 
 use rayon::prelude::*;
 
 use super::dropout::Dropout;
 use super::real::Real;
-use super::rows::{CHUNK, vectorised, zip_chunks_summing};
+use super::rows::{CHUNK, add_assign, vectorised, zip_chunks_summing};
 
 /// Scale γ, shift β and ε of a layer norm.
 #[derive(Clone, Copy)]
@@ -25,7 +25,7 @@ pub(crate) struct RowKeys<'a> {
 pub(crate) fn residual_norm<T: Real>(
     h: &mut [T],
     bias: &[T],
-    x: &[T],
+    x: Option<&[T]>,
     norm: Norm<'_, T>,
     dropout: Option<(Dropout, RowKeys<'_>)>,
 ) -> Vec<T> {
@@ -38,14 +38,12 @@ pub(crate) fn residual_norm<T: Real>(
             || {
                 for (index, (y, h)) in y.chunks_exact_mut(width).zip(h.chunks_exact_mut(width)).enumerate() {
                     let row = first + index;
-                    for (h, b) in h.iter_mut().zip(bias) {
-                        *h += *b;
-                    }
+                    add_assign(h, bias);
                     if let Some((dropout, keys)) = dropout {
                         dropout.apply(keys.samples[row], keys.tokens[row] as usize, 0, h);
                     }
-                    for (h, x) in h.iter_mut().zip(&x[row * width..(row + 1) * width]) {
-                        *h += *x;
+                    if let Some(x) = x {
+                        add_assign(h, &x[row * width..(row + 1) * width]);
                     }
                     normalise(h, norm, y);
                 }
@@ -159,9 +157,7 @@ pub(crate) fn residual_norm_backward<T: Real>(
             if let Some((dropout, keys)) = dropout {
                 dropout.apply(keys.samples[row], keys.tokens[row] as usize, 0, dh);
             }
-            for (dbias, dh) in dbias.iter_mut().zip(dh.iter()) {
-                *dbias += *dh;
-            }
+            add_assign(dbias, dh);
         }
     });
     let (dscale, rest) = sums.split_at(width);

@@ -1,1 +1,34 @@
+//! The fused operations of the encoder as candle custom ops: the CPU side.
+//!
+//! Each takes the hidden rows and an *anchor*: a variable of the operation that makes candle call its backward even
+//! where the rows themselves have no gradient. The gradients of weights go to the [`Pass`](crate::Pass), not through
+//! candle's graph.
 
+mod attention;
+mod embedding;
+mod feed_forward;
+mod linear;
+mod slices;
+
+pub(crate) use attention::{AttentionOp, AttentionParameters};
+pub(crate) use embedding::{EmbeddingOp, EmbeddingParameters, TokenIds};
+pub(crate) use feed_forward::{FeedForwardOp, FeedForwardParameters};
+pub(crate) use linear::{LinearOp, LinearParameters};
+
+use candle_core::{CustomOp2, Tensor};
+
+use crate::parameters::Parameter;
+use crate::{Pass, Result};
+
+/// Applies an operation to rows: with backward in training, without otherwise.
+fn apply<Op: CustomOp2 + Send + Sync + 'static>(
+    rows: &Tensor,
+    anchor: &Parameter,
+    op: Op,
+    trains: bool,
+    pass: &Pass,
+) -> Result<Tensor> {
+    let rows = rows.contiguous()?;
+    let anchor = if trains { anchor.var().as_tensor().clone() } else { anchor.var().as_detached_tensor() };
+    Ok(if pass.is_training() { rows.apply_op2(&anchor, op)? } else { rows.apply_op2_no_bwd(&anchor, &op)? })
+}

@@ -1,0 +1,154 @@
+//! One layer of the encoder: attention and feed-forward.
+
+use std::collections::BTreeMap;
+
+use candle_core::Tensor;
+
+use super::{composed, names};
+use crate::kernels::activation::Activation;
+use crate::kernels::dropout::Place;
+use crate::ops::{AttentionOp, AttentionParameters, FeedForwardOp, FeedForwardParameters};
+use crate::{BertConfig, Error, HeadPlan, HeadSet, Hidden, Parameter, Pass, Result};
+
+/// Attention half, feed-forward half, and the layer's place.
+#[derive(Debug, Clone)]
+pub(super) struct Block {
+    layer: usize,
+    pub(super) attention: AttentionParameters,
+    pub(super) feed_forward: FeedForwardParameters,
+    hidden_dropout: f64,
+    probability_dropout: f64,
+}
+
+impl Block {
+    pub(super) fn build(
+        config: &BertConfig,
+        layer: usize,
+        insert: &mut impl FnMut(String) -> Result<Parameter>,
+    ) -> Result<Self> {
+        let mut insert = |tensor: &str| insert(names::of_layer(layer, tensor));
+        let attention = AttentionParameters {
+            qkv: insert(names::QKV)?,
+            qkv_bias: insert(names::QKV_BIAS)?,
+            output: insert(names::OUTPUT)?,
+            output_bias: insert(names::OUTPUT_BIAS)?,
+            scale: insert(names::ATTENTION_SCALE)?,
+            shift: insert(names::ATTENTION_SHIFT)?,
+            epsilon: config.layer_norm_eps,
+            heads: config.num_attention_heads,
+            head_dim: config.hidden_size / config.num_attention_heads,
+        };
+        let feed_forward = FeedForwardParameters {
+            up: insert(names::UP)?,
+            up_bias: insert(names::UP_BIAS)?,
+            down: insert(names::DOWN)?,
+            down_bias: insert(names::DOWN_BIAS)?,
+            scale: insert(names::FEED_FORWARD_SCALE)?,
+            shift: insert(names::FEED_FORWARD_SHIFT)?,
+            epsilon: config.layer_norm_eps,
+            hidden: config.hidden_size,
+            neurons: config.intermediate_size,
+            activation: config.hidden_act,
+        };
+        Ok(Self {
+            layer,
+            attention,
+            feed_forward,
+            hidden_dropout: config.hidden_dropout_prob,
+            probability_dropout: config.attention_probs_dropout_prob,
+        })
+    }
+
+    pub(super) fn parameters(&self) -> [&Parameter; 12] {
+        let (a, f) = (&self.attention, &self.feed_forward);
+        [
+            &a.qkv,
+            &a.qkv_bias,
+            &a.output,
+            &a.output_bias,
+            &a.scale,
+            &a.shift,
+            &f.up,
+            &f.up_bias,
+            &f.down,
+            &f.down_bias,
+            &f.scale,
+            &f.shift,
+        ]
+    }
+
+    pub(super) fn forward(
+        &self,
+        hidden: &Hidden,
+        plan: &HeadPlan,
+        width: Option<usize>,
+        pass: &Pass,
+    ) -> Result<Hidden> {
+        plan.check(self.attention.heads, hidden.samples())?;
+        let after_attention = match plan {
+            HeadPlan::Full => self.attention(hidden, HeadSet::full(self.attention.heads)?, pass)?,
+            HeadPlan::Same(set) => self.attention(hidden, *set, pass)?,
+            HeadPlan::PerSample(sets) => self.attention_by_set(hidden, sets, pass)?,
+        };
+        self.feed_forward(&after_attention, width.unwrap_or(self.feed_forward.neurons), pass)
+    }
+
+    fn attention(&self, hidden: &Hidden, kept: HeadSet, pass: &Pass) -> Result<Hidden> {
+        let layer = self.layer;
+        let dropouts = (
+            pass.dropout(self.probability_dropout, Place::AttentionProbabilities { layer }),
+            pass.dropout(self.hidden_dropout, Place::AttentionOutput { layer }),
+        );
+        let (x, packing) = (hidden.tensor(), hidden.packing());
+        let y = if x.device().is_cpu() {
+            AttentionOp::run(x, packing, &self.attention, kept, dropouts, pass)?
+        } else {
+            composed::attention_half(x, packing, &self.attention, kept, dropouts)?
+        };
+        Hidden::new(y, packing.clone())
+    }
+
+    /// Samples of one head set run together, then all return to their places.
+    fn attention_by_set(&self, hidden: &Hidden, sets: &[HeadSet], pass: &Pass) -> Result<Hidden> {
+        let mut groups: BTreeMap<HeadSet, Vec<usize>> = BTreeMap::new();
+        for (sample, set) in sets.iter().enumerate() {
+            groups.entry(*set).or_default().push(sample);
+        }
+        let parts = groups
+            .iter()
+            .map(|(set, samples)| self.attention(&hidden.select(samples)?, *set, pass))
+            .collect::<Result<Vec<_>>>()?;
+        let mut place = vec![0; sets.len()];
+        for (at, sample) in groups.values().flatten().enumerate() {
+            place[*sample] = at;
+        }
+        Hidden::concat(&parts)?.select(&place)
+    }
+
+    fn feed_forward(&self, hidden: &Hidden, width: usize, pass: &Pass) -> Result<Hidden> {
+        if width == 0 || width > self.feed_forward.neurons {
+            return Err(Error::Setting {
+                field: "feed-forward width",
+                expected: format!("1 to {}", self.feed_forward.neurons),
+                got: width.to_string(),
+            });
+        }
+        let dropout = pass.dropout(self.hidden_dropout, Place::FeedForwardOutput { layer: self.layer });
+        let (x, packing) = (hidden.tensor(), hidden.packing());
+        let y = if x.device().is_cpu() {
+            FeedForwardOp::run(x, packing, &self.feed_forward, width, dropout, pass)?
+        } else {
+            composed::feed_forward_half(x, packing, &self.feed_forward, width, dropout)?
+        };
+        Hidden::new(y, packing.clone())
+    }
+}
+
+/// The activation composed of candle's operations.
+pub(super) fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
+    Ok(match activation {
+        Activation::Gelu => x.gelu_erf()?,
+        Activation::GeluTanh => x.gelu()?,
+        Activation::Relu => x.relu()?,
+    })
+}

@@ -1,0 +1,253 @@
+//! The fused encoder against the composed one, and against itself in other words.
+
+use candle_core::{Device, Tensor};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::{Classifier, Encoder, Pooling, composed};
+use crate::kernels::dropout::Place;
+use crate::ops::TokenIds;
+use crate::train::cross_entropy;
+use crate::{BertConfig, Gradient, Gradients, HeadPlan, HeadSet, Hidden, PackedBatch, Pass, Result, Spans};
+
+const WIDTH: usize = 40;
+
+fn model() -> (Encoder, Classifier) {
+    let config = BertConfig { initializer_range: 0.2, ..BertConfig::small(3, 4, 24, 50) };
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let mut encoder = Encoder::random(&config, &Device::Cpu, &mut rng).unwrap();
+    let classifier = encoder.add_classifier("classifier", 3, Pooling::Mean, &mut rng).unwrap();
+    (encoder, classifier)
+}
+
+fn batch() -> PackedBatch {
+    let lengths = [5, 1, 9, 3];
+    let ids: Vec<u32> = (0..18).map(|i| (i * 7 + 3) % 50).collect();
+    let type_ids = (0..18).map(|i| u32::from(i % 5 == 4)).collect();
+    let spans = Spans::from_lengths(lengths).unwrap();
+    PackedBatch { ids, type_ids, spans, labels: vec![0, 2, 1, 2], sample_ids: vec![3, 1, 4, 15] }
+}
+
+fn set(heads: &[usize]) -> HeadSet {
+    HeadSet::from_indices(heads.iter().copied(), 4).unwrap()
+}
+
+fn numbers(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn assert_close(what: &str, a: &[f32], b: &[f32], tolerance: f32) {
+    assert_eq!(a.len(), b.len(), "{what}");
+    for (index, (a, b)) in a.iter().zip(b).enumerate() {
+        assert!((a - b).abs() <= tolerance * (1.0 + a.abs().max(b.abs())), "{what}[{index}]: {a} and {b}");
+    }
+}
+
+/// Layer 0 whole, layer 1 with two heads, layer 2 with a head set a sample.
+fn plans() -> [HeadPlan; 3] {
+    let per_sample = vec![set(&[0, 1]), set(&[3]), set(&[0, 1]), set(&[0, 1, 2, 3])];
+    [HeadPlan::Full, HeadPlan::Same(set(&[1, 3])), HeadPlan::PerSample(per_sample)]
+}
+
+fn fused(encoder: &Encoder, batch: &PackedBatch, plans: &[HeadPlan], width: Option<usize>, pass: &Pass) -> Result<Hidden> {
+    let mut hidden = encoder.embed(batch, pass)?;
+    for (layer, plan) in plans.iter().enumerate() {
+        hidden = encoder.layer(layer, &hidden, plan, width, pass)?;
+    }
+    Ok(hidden)
+}
+
+/// The same composed of candle's operations, head sets by head sets.
+fn composed(encoder: &Encoder, batch: &PackedBatch, plans: &[HeadPlan], width: usize, pass: &Pass) -> Result<Hidden> {
+    let (p_hidden, p_probability) =
+        (encoder.config.hidden_dropout_prob, encoder.config.attention_probs_dropout_prob);
+    let packing = encoder.embed(batch, &Pass::inference())?.packing().clone();
+    let ids = TokenIds {
+        words: batch.ids.clone(),
+        positions: packing.row_tokens().to_vec(),
+        kinds: batch.type_ids.clone(),
+    };
+    let dropout = pass.dropout(p_hidden, Place::Embedding);
+    let mut hidden =
+        Hidden::new(composed::embedding(&ids, &packing, &encoder.embeddings, dropout)?, packing.clone())?;
+    for (layer, plan) in plans.iter().enumerate() {
+        let block = &encoder.blocks[layer];
+        let dropouts = (
+            pass.dropout(p_probability, Place::AttentionProbabilities { layer }),
+            pass.dropout(p_hidden, Place::AttentionOutput { layer }),
+        );
+        let mut parts = Vec::new();
+        for sample in 0..hidden.samples() {
+            let part = hidden.select(&[sample])?;
+            let kept = plan.set(sample).unwrap_or(HeadSet::full(4)?);
+            let y = composed::attention_half(part.tensor(), part.packing(), &block.attention, kept, dropouts)?;
+            parts.push(Hidden::new(y, part.packing().clone())?);
+        }
+        let attended = Hidden::concat(&parts)?;
+        let dropout = pass.dropout(p_hidden, Place::FeedForwardOutput { layer });
+        let y =
+            composed::feed_forward_half(attended.tensor(), attended.packing(), &block.feed_forward, width, dropout)?;
+        hidden = Hidden::new(y, attended.packing().clone())?;
+    }
+    Ok(hidden)
+}
+
+fn dense(gradients: &Gradients, encoder: &Encoder, index: usize) -> Option<Vec<f32>> {
+    let (id, _, var) = encoder.parameters().iter().nth(index).unwrap();
+    gradients.get(id).map(|gradient| match gradient {
+        Gradient::Dense(numbers) => numbers.clone(),
+        Gradient::Rows { rows, values } => {
+            let width = var.dims()[1];
+            let mut all = vec![0.0; var.elem_count()];
+            for (row, values) in rows.iter().zip(values.chunks(width)) {
+                all[*row as usize * width..][..width].copy_from_slice(values);
+            }
+            all
+        }
+        Gradient::Device(_) => unreachable!(),
+    })
+}
+
+#[test]
+fn the_fused_encoder_equals_the_composed_one_forward_and_backward_with_dropout_and_pruned_heads() {
+    let (encoder, classifier) = model();
+    let batch = batch();
+    let run = |fuse: bool| {
+        let pass = Pass::training(encoder.parameters(), 11, 3);
+        let hidden = if fuse {
+            fused(&encoder, &batch, &plans(), Some(WIDTH), &pass).unwrap()
+        } else {
+            composed(&encoder, &batch, &plans(), WIDTH, &pass).unwrap()
+        };
+        let logits = classifier.forward(&hidden, &pass).unwrap();
+        let loss = cross_entropy(&logits, &batch.labels).unwrap().mean_all().unwrap();
+        let gradients = pass.backward(&loss, encoder.parameters()).unwrap();
+        (numbers(hidden.tensor()), loss.to_scalar::<f32>().unwrap(), gradients)
+    };
+    let (fused, composed) = (run(true), run(false));
+    assert_close("hidden", &fused.0, &composed.0, 2e-5);
+    assert_close("loss", &[fused.1], &[composed.1], 1e-5);
+    for (index, (_, name, _)) in encoder.parameters().iter().enumerate() {
+        let (a, b) = (dense(&fused.2, &encoder, index), dense(&composed.2, &encoder, index));
+        assert_close(name, &a.unwrap(), &b.unwrap(), 2e-5);
+    }
+}
+
+#[test]
+fn every_parameter_has_a_finite_gradient_after_one_step() {
+    let (encoder, classifier) = model();
+    let batch = batch();
+    let pass = Pass::training(encoder.parameters(), 1, 1);
+    let hidden = fused(&encoder, &batch, &[HeadPlan::Full, HeadPlan::Full, HeadPlan::Full], None, &pass).unwrap();
+    let logits = classifier.forward(&hidden, &pass).unwrap();
+    let loss = cross_entropy(&logits, &batch.labels).unwrap().mean_all().unwrap();
+    let gradients = pass.backward(&loss, encoder.parameters()).unwrap();
+    for (index, (_, name, _)) in encoder.parameters().iter().enumerate() {
+        let gradient = dense(&gradients, &encoder, index).unwrap_or_else(|| panic!("{name} has no gradient"));
+        assert!(gradient.iter().all(|g| g.is_finite()), "{name}");
+        assert!(gradient.iter().any(|g| *g != 0.0), "{name} has gradient zero");
+    }
+}
+
+#[test]
+fn frozen_layers_get_no_gradient_and_let_it_pass() {
+    let (encoder, classifier) = model();
+    let batch = batch();
+    let gradients = |frozen: bool| {
+        encoder.freeze_layer(1, frozen);
+        let pass = Pass::training(encoder.parameters(), 1, 1);
+        let hidden = fused(&encoder, &batch, &[HeadPlan::Full, HeadPlan::Full, HeadPlan::Full], None, &pass).unwrap();
+        let loss = cross_entropy(&classifier.forward(&hidden, &pass).unwrap(), &batch.labels).unwrap();
+        pass.backward(&loss.mean_all().unwrap(), encoder.parameters()).unwrap()
+    };
+    let (frozen, thawed) = (gradients(true), gradients(false));
+    for (index, (_, name, _)) in encoder.parameters().iter().enumerate() {
+        let (a, b) = (dense(&frozen, &encoder, index), dense(&thawed, &encoder, index));
+        if name.starts_with("encoder.layer.1.") {
+            assert!(a.is_none() && b.is_some(), "{name}");
+        } else {
+            assert_eq!(a, b, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_text_in_a_batch_equals_the_text_alone() {
+    let (encoder, _) = model();
+    let batch = batch();
+    let together = fused(&encoder, &batch, &plans(), None, &Pass::inference()).unwrap();
+    for sample in 0..4 {
+        let range = batch.spans.range(sample);
+        let alone = PackedBatch {
+            ids: batch.ids[range.clone()].to_vec(),
+            type_ids: batch.type_ids[range.clone()].to_vec(),
+            spans: Spans::from_lengths([range.len()]).unwrap(),
+            labels: vec![batch.labels[sample]],
+            sample_ids: vec![batch.sample_ids[sample]],
+        };
+        let plans = plans().map(|plan| plan.set(sample).map_or(HeadPlan::Full, HeadPlan::Same));
+        let alone = fused(&encoder, &alone, &plans, None, &Pass::inference()).unwrap();
+        let part = together.select(&[sample]).unwrap();
+        assert_close("rows", &numbers(part.tensor()), &numbers(alone.tensor()), 1e-5);
+    }
+}
+
+#[test]
+fn dropout_does_not_depend_on_how_samples_are_grouped() {
+    let (encoder, _) = model();
+    let batch = batch();
+    let pass = Pass::training(encoder.parameters(), 2, 9);
+    let together = fused(&encoder, &batch, &plans(), None, &pass).unwrap();
+    let embedded = encoder.embed(&batch, &pass).unwrap().select(&[2, 0]).unwrap();
+    let plans = plans().map(|plan| match plan.set(2) {
+        None => HeadPlan::Full,
+        Some(_) => HeadPlan::PerSample([2, 0].map(|sample| plan.set(sample).unwrap()).to_vec()),
+    });
+    let mut hidden = embedded;
+    for (layer, plan) in plans.iter().enumerate() {
+        hidden = encoder.layer(layer, &hidden, plan, None, &pass).unwrap();
+    }
+    assert_close("rows", &numbers(hidden.tensor()), &numbers(together.select(&[2, 0]).unwrap().tensor()), 1e-5);
+}
+
+#[test]
+fn a_pruned_head_equals_a_head_whose_output_is_multiplied_by_zero() {
+    let (encoder, _) = model();
+    let batch = batch();
+    let kept = set(&[0, 2]);
+    let pruned = fused(&encoder, &batch, &[HeadPlan::Same(kept)], None, &Pass::inference()).unwrap();
+    let mut tensors = encoder.to_tensors().unwrap();
+    let name = "encoder.layer.0.attention.output.dense.weight";
+    let mask: Vec<f32> = (0..24).map(|column| f32::from(u8::from(kept.contains(column / 6)))).collect();
+    let masked = tensors[name].broadcast_mul(&Tensor::from_vec(mask, (1, 24), &Device::Cpu).unwrap()).unwrap();
+    tensors.insert(name.into(), masked);
+    let masked = Encoder::from_tensors(encoder.config(), &tensors, &Device::Cpu).unwrap();
+    let masked = fused(&masked, &batch, &[HeadPlan::Full], None, &Pass::inference()).unwrap();
+    assert_close("rows", &numbers(pruned.tensor()), &numbers(masked.tensor()), 1e-5);
+}
+
+#[test]
+fn an_encoder_survives_hugging_faces_names() {
+    let (encoder, _) = model();
+    let again = Encoder::from_tensors(encoder.config(), &encoder.to_tensors().unwrap(), &Device::Cpu).unwrap();
+    for (id, name, var) in again.parameters().iter() {
+        assert_eq!(numbers(var), numbers(encoder.parameters().var(encoder.parameters().id(name).unwrap())), "{id:?}");
+    }
+}
+
+#[test]
+fn what_lies_outside_the_model_is_an_error() {
+    let (encoder, _) = model();
+    let pass = Pass::inference();
+    let mut wrong = batch();
+    wrong.ids[3] = 50;
+    assert!(encoder.embed(&wrong, &pass).is_err());
+    let hidden = encoder.embed(&batch(), &pass).unwrap();
+    assert!(encoder.layer(3, &hidden, &HeadPlan::Full, None, &pass).is_err());
+    assert!(encoder.layer(0, &hidden, &HeadPlan::Full, Some(97), &pass).is_err());
+    assert!(encoder.layer(0, &hidden, &HeadPlan::Full, Some(0), &pass).is_err());
+    let too_wide = HeadPlan::Same(HeadSet::from_indices([4], 5).unwrap());
+    assert!(encoder.layer(0, &hidden, &too_wide, None, &pass).is_err());
+    assert!(encoder.truncated(0).is_err() && encoder.truncated(4).is_err());
+    assert_eq!(encoder.truncated(2).unwrap().layers(), 2);
+}
