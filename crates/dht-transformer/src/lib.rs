@@ -33,3 +33,4 @@ pub use kernels::product::product_flops;
 pub use packed::Packing;
 pub use pass::Pass;
 pub use text::PackedBatch;
+pub use train::{cross_entropy, log_softmax, soft_cross_entropy};

@@ -43,6 +43,7 @@ impl Dropout {
     }
 
     /// Multiplies `row` by the mask of (sample, token). `lane` tells apart several rows of one token (heads).
+    #[inline(always)]
     pub(crate) fn apply<T: Real>(&self, sample: u64, token: usize, lane: usize, row: &mut [T]) {
         let scale = T::from_f64(1.0 / (1.0 - self.probability));
         let threshold = (self.probability * 4_294_967_296.0) as u32;
@@ -51,9 +52,10 @@ impl Dropout {
         let first = (lane as u32) << 16;
         for (group, numbers) in row.chunks_mut(4 * LANES).enumerate() {
             let words = philox(first + (group * LANES) as u32, [position, sample as u32, self.step], key);
-            for (index, number) in numbers.iter_mut().enumerate() {
-                let keep = words[index / LANES][index % LANES] >= threshold;
-                *number = if keep { *number * scale } else { T::ZERO };
+            for (numbers, words) in numbers.chunks_mut(LANES).zip(&words) {
+                for (number, word) in numbers.iter_mut().zip(words) {
+                    *number = if *word >= threshold { *number * scale } else { T::ZERO };
+                }
             }
         }
     }
