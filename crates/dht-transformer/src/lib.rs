@@ -21,3 +21,4 @@ mod weights;
 pub use error::{Error, Result};
 pub use packed::Spans;
 pub use parameters::{Gradient, Gradients, ParameterId, Parameters};
+pub use train::{Confusion, Deficit, Schedule, WarmUp, paired_bootstrap};
