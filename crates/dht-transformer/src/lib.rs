@@ -18,7 +18,10 @@ mod text;
 mod train;
 mod weights;
 
-pub use error::{Error, Result};
+pub use error::{CheckpointProblem, Error, Result};
 pub use packed::Spans;
 pub use parameters::{Gradient, Gradients, ParameterId, Parameters};
-pub use train::{Confusion, Deficit, Schedule, WarmUp, paired_bootstrap};
+pub use train::{
+    AdamW, AdamWCounters, AdamWSettings, AdamWState, Checkpoint, Confusion, Deficit, Multipliers, ParameterGroups,
+    Schedule, StepReport, StoredTensor, StoredTensors, WarmUp, clip_by_global_norm, paired_bootstrap,
+};
