@@ -8,11 +8,20 @@ fn main() {
     let a: Vec<usize> = std::env::args().skip(1).map(|x| x.parse().unwrap()).collect();
     let (l, h, d, b, t) = (a[0], a[1], a[2], a[3], a[4]);
     let mut config = BertConfig::small(l, h, d, 1000);
-    if a.len() > 5 { config.hidden_dropout_prob = 0.0; config.attention_probs_dropout_prob = 0.0; }
+    if a.len() > 5 {
+        config.hidden_dropout_prob = 0.0;
+        config.attention_probs_dropout_prob = 0.0;
+    }
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
     let mut e = Encoder::random(&config, &candle_core::Device::Cpu, &mut rng).unwrap();
     let c = e.add_classifier("c", 4, Pooling::Mean, &mut rng).unwrap();
-    let batch = PackedBatch { ids: (0..(b * t) as u32).map(|i| i * 7 % 1000).collect(), type_ids: vec![0; b * t], spans: Spans::from_lengths(vec![t; b]).unwrap(), labels: (0..b as u32).map(|i| i % 4).collect(), sample_ids: (0..b as u64).collect() };
+    let batch = PackedBatch {
+        ids: (0..(b * t) as u32).map(|i| i * 7 % 1000).collect(),
+        type_ids: vec![0; b * t],
+        spans: Spans::from_lengths(vec![t; b]).unwrap(),
+        labels: (0..b as u32).map(|i| i % 4).collect(),
+        sample_ids: (0..b as u64).collect(),
+    };
     for _ in 0..6 {
         let t0 = Instant::now();
         let p = Pass::inference();

@@ -76,10 +76,63 @@ pub enum Error {
     /// candle refused an operation.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+    /// A file is no checkpoint that can be read.
+    #[error("checkpoint {path}: {problem}", path = path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: CheckpointProblem,
+    },
+    /// The gradient was NaN or infinite in too many steps in a row; those steps changed nothing.
+    #[error(
+        "the gradient was NaN or infinite in {steps} steps in a row, first in parameter {parameter}; expected finite \
+         numbers: lower the learning rate or look at the inputs"
+    )]
+    NonFiniteGradient {
+        /// How many steps in a row.
+        steps: u32,
+        /// The first parameter with such a gradient in the last of them.
+        parameter: String,
+    },
+}
+
+/// Why a file is refused as a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointProblem {
+    /// The file ends early or goes on too long: writing or copying it was interrupted.
+    #[error("is torn: it has {found} bytes, expected {expected}")]
+    Torn {
+        /// How many bytes the file should have.
+        expected: u64,
+        /// How many it has.
+        found: u64,
+    },
+    /// The file is something else.
+    #[error("is not a checkpoint of this crate")]
+    Foreign,
+    /// The file was written by a later release.
+    #[error("has format version {found}, expected at most {supported}")]
+    Newer {
+        /// The version of the file.
+        found: u64,
+        /// The latest version that can be read.
+        supported: u64,
+    },
+    /// The content is not what was written.
+    #[error("is damaged: its content has another SHA-256 sum than it says")]
+    Checksum,
+    /// The header or the state does not say what it should.
+    #[error("is damaged: {what}")]
+    Content {
+        /// Which part, and what is wrong with it.
+        what: String,
+    },
 }
 
 /// The crate's result.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// An I/O error with the path it happened at.

@@ -22,15 +22,18 @@ mod weights;
 
 pub use config::BertConfig;
 pub use encoder::{Classifier, Encoder, Pooling};
-pub use error::{Error, Result};
+pub use error::{CheckpointProblem, Error, Result};
 pub use flops::{BackwardNeeds, BlockShape, Breakdown, ClassifierShape, FlopCount, Load, Width};
 pub use heads::{HeadPlan, HeadSet, HeadSetIter};
-pub use packed::Spans;
-pub use parameters::{Gradient, Gradients, Parameter, ParameterId, Parameters};
 pub use hidden::Hidden;
 pub use kernels::activation::Activation;
 pub use kernels::product::product_flops;
-pub use packed::Packing;
+pub use packed::{Packing, Spans};
+pub use parameters::{Gradient, Gradients, Parameter, ParameterId, Parameters};
 pub use pass::Pass;
 pub use text::PackedBatch;
-pub use train::{cross_entropy, log_softmax, soft_cross_entropy};
+pub use train::{
+    AdamW, AdamWCounters, AdamWSettings, AdamWState, Checkpoint, Confusion, Deficit, Multipliers, ParameterGroups,
+    Schedule, StepReport, StoredTensor, StoredTensors, WarmUp, clip_by_global_norm, cross_entropy, log_softmax,
+    paired_bootstrap, soft_cross_entropy,
+};

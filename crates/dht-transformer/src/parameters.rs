@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use crate::{Error, Result};
+use crate::{Error, Result, StoredTensor, StoredTensors};
 
 /// The place of a parameter in [`Parameters`]: its order of registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -136,6 +136,48 @@ impl Parameters {
         self.entries[id.0].frozen.store(frozen, Ordering::Relaxed);
     }
 
+    /// A copy of all values under their names, for a checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Candle`] when the device does not hand them over.
+    pub fn values(&self) -> Result<StoredTensors> {
+        self.iter()
+            .map(|(_, name, var)| {
+                let values = var.flatten_all()?.to_vec1()?;
+                Ok((name.to_owned(), StoredTensor { shape: var.dims().to_vec(), values }))
+            })
+            .collect()
+    }
+
+    /// Sets all values to those that [`Parameters::values`] gave for a model with the same parameters.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] when names differ or a value is NaN or infinite, [`Error::Shape`] when shapes differ;
+    /// nothing has changed then.
+    pub fn set_values(&self, mut values: StoredTensors) -> Result<()> {
+        let problem = |name: &str, problem| Err(Error::Parameter { name: name.into(), problem });
+        for (_, name, var) in self.iter() {
+            let Some(StoredTensor { shape, values }) = values.get(name) else {
+                return problem(name, "is missing");
+            };
+            if shape.as_slice() != var.dims() || values.len() != var.elem_count() {
+                return Err(Error::Shape { what: name.into(), expected: var.dims().to_vec(), got: shape.clone() });
+            }
+            if !values.iter().all(|value| value.is_finite()) {
+                return problem(name, "holds NaN or infinity");
+            }
+        }
+        if let Some(name) = values.keys().find(|name| !self.by_name.contains_key(*name)) {
+            return problem(name, "is not known");
+        }
+        for (_, name, var) in self.iter() {
+            if let Some(StoredTensor { shape, values }) = values.remove(name) {
+                var.set(&Tensor::from_vec(values, shape, &self.device)?)?;
+            }
+        }
+        Ok(())
+    }
+
     /// All parameters in the order of registration.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (ParameterId, &str, &Var)> {
         self.entries.iter().map(|parameter| (parameter.id, &*parameter.name, &parameter.var))
@@ -174,6 +216,14 @@ impl Gradients {
     /// The gradient of a parameter.
     pub fn get(&self, id: ParameterId) -> Option<&Gradient> {
         self.slots.get(id.0).and_then(Option::as_ref)
+    }
+
+    /// Sets the gradient of a parameter.
+    ///
+    /// # Panics
+    /// When the parameter is not one of those this was made for.
+    pub fn set(&mut self, id: ParameterId, gradient: Gradient) {
+        *self.slot(id) = Some(gradient);
     }
 
     /// The place of a parameter's gradient.

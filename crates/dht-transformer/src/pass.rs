@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::Tensor;
 
+use crate::Result;
 use crate::kernels::dropout::{Dropout, Place};
 use crate::parameters::{Gradient, Gradients, ParameterId, Parameters};
-use crate::Result;
 
 /// How the encoder runs: without gradient, or as one training step.
 ///
@@ -71,7 +71,14 @@ impl Pass {
     }
 
     /// Adds the gradient of a block of rows and columns of a matrix parameter; see [`Gradients::add_block`].
-    pub(crate) fn accumulate_block(&self, id: ParameterId, shape: [usize; 2], rows: &[usize], columns: &[usize], values: &[f32]) {
+    pub(crate) fn accumulate_block(
+        &self,
+        id: ParameterId,
+        shape: [usize; 2],
+        rows: &[usize],
+        columns: &[usize],
+        values: &[f32],
+    ) {
         if let Some(mut gradients) = self.gradients() {
             gradients.add_block(id, shape, rows, columns, values);
         }

@@ -105,8 +105,7 @@ pub(super) fn attention_half(
     if let Some(dropout) = probability_dropout {
         let mut keep = vec![1f32; samples * heads.len() * longest * longest];
         for (index, row) in keep.chunks_exact_mut(longest).enumerate() {
-            let (sample, head, query) =
-                (index / longest / heads.len(), index / longest % heads.len(), index % longest);
+            let (sample, head, query) = (index / longest / heads.len(), index / longest % heads.len(), index % longest);
             let length = spans.range(sample).len();
             dropout.apply(packing.sample_ids()[sample], query, heads[head], &mut row[..length]);
         }

@@ -99,7 +99,8 @@ impl Encoder {
             });
         }
         let config = BertConfig { num_hidden_layers: layers, ..self.config.clone() };
-        let tensors = self.parameters.iter().map(|(_, name, var)| (name.to_string(), var.as_tensor().clone())).collect();
+        let tensors =
+            self.parameters.iter().map(|(_, name, var)| (name.to_string(), var.as_tensor().clone())).collect();
         Self::build(&config, tensors, self.parameters.device())
     }
 

@@ -49,8 +49,7 @@ pub(super) fn of_layer(layer: usize, tensor: &str) -> String {
 /// All names of an encoder, in the order of the data.
 pub(super) fn all(config: &BertConfig) -> Vec<String> {
     let embeddings = [WORD, POSITION, KIND, EMBEDDING_SCALE, EMBEDDING_SHIFT].map(String::from);
-    let layers =
-        (0..config.num_hidden_layers).flat_map(|layer| LAYER_TENSORS.map(|tensor| of_layer(layer, tensor)));
+    let layers = (0..config.num_hidden_layers).flat_map(|layer| LAYER_TENSORS.map(|tensor| of_layer(layer, tensor)));
     embeddings.into_iter().chain(layers).collect()
 }
 
@@ -83,9 +82,8 @@ fn parts(name: &str) -> Option<[String; 3]> {
 
 /// Our tensors from Hugging Face's.
 pub(super) fn pack(config: &BertConfig, tensors: &BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>> {
-    let find = |name: &str| {
-        tensors.get(name).ok_or_else(|| Error::Parameter { name: name.into(), problem: "is missing" })
-    };
+    let find =
+        |name: &str| tensors.get(name).ok_or_else(|| Error::Parameter { name: name.into(), problem: "is missing" });
     all(config)
         .into_iter()
         .map(|name| {

@@ -49,7 +49,13 @@ fn plans() -> [HeadPlan; 3] {
     [HeadPlan::Full, HeadPlan::Same(set(&[1, 3])), HeadPlan::PerSample(per_sample)]
 }
 
-fn fused(encoder: &Encoder, batch: &PackedBatch, plans: &[HeadPlan], width: Option<usize>, pass: &Pass) -> Result<Hidden> {
+fn fused(
+    encoder: &Encoder,
+    batch: &PackedBatch,
+    plans: &[HeadPlan],
+    width: Option<usize>,
+    pass: &Pass,
+) -> Result<Hidden> {
     let mut hidden = encoder.embed(batch, pass)?;
     for (layer, plan) in plans.iter().enumerate() {
         hidden = encoder.layer(layer, &hidden, plan, width, pass)?;
@@ -59,17 +65,12 @@ fn fused(encoder: &Encoder, batch: &PackedBatch, plans: &[HeadPlan], width: Opti
 
 /// The same composed of candle's operations, head sets by head sets.
 fn composed(encoder: &Encoder, batch: &PackedBatch, plans: &[HeadPlan], width: usize, pass: &Pass) -> Result<Hidden> {
-    let (p_hidden, p_probability) =
-        (encoder.config.hidden_dropout_prob, encoder.config.attention_probs_dropout_prob);
+    let (p_hidden, p_probability) = (encoder.config.hidden_dropout_prob, encoder.config.attention_probs_dropout_prob);
     let packing = encoder.embed(batch, &Pass::inference())?.packing().clone();
-    let ids = TokenIds {
-        words: batch.ids.clone(),
-        positions: packing.row_tokens().to_vec(),
-        kinds: batch.type_ids.clone(),
-    };
+    let ids =
+        TokenIds { words: batch.ids.clone(), positions: packing.row_tokens().to_vec(), kinds: batch.type_ids.clone() };
     let dropout = pass.dropout(p_hidden, Place::Embedding);
-    let mut hidden =
-        Hidden::new(composed::embedding(&ids, &packing, &encoder.embeddings, dropout)?, packing.clone())?;
+    let mut hidden = Hidden::new(composed::embedding(&ids, &packing, &encoder.embeddings, dropout)?, packing.clone())?;
     for (layer, plan) in plans.iter().enumerate() {
         let block = &encoder.blocks[layer];
         let dropouts = (

@@ -92,7 +92,13 @@ pub(crate) fn weight_gradient<T: Real>(dy: &[T], x: &[T], outputs: usize, inputs
 }
 
 /// dx ← dx + dy·W.
-pub(crate) fn add_input_gradient<T: Real>(dx: &mut [T], dy: &[T], weight: Matrix<'_, T>, inputs: usize, outputs: usize) {
+pub(crate) fn add_input_gradient<T: Real>(
+    dx: &mut [T],
+    dy: &[T],
+    weight: Matrix<'_, T>,
+    inputs: usize,
+    outputs: usize,
+) {
     let dy = Matrix::new(dy, dx.len() / inputs, outputs);
     product(dx, inputs, Destination::Accumulate, T::ONE, dy, weight, Threads::All);
 }

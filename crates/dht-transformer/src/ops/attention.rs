@@ -30,7 +30,8 @@ pub(crate) struct AttentionParameters {
 
 impl AttentionParameters {
     fn tensors(&self) -> [&Tensor; 6] {
-        [&self.qkv, &self.qkv_bias, &self.output, &self.output_bias, &self.scale, &self.shift].map(|p| p.var().as_tensor())
+        [&self.qkv, &self.qkv_bias, &self.output, &self.output_bias, &self.scale, &self.shift]
+            .map(|p| p.var().as_tensor())
     }
 
     /// Whether any of them is trained.
@@ -175,7 +176,16 @@ impl CustomOp2 for AttentionOp {
         let gradients = with_slices(&[x, &dy], |slices| {
             self.with_weights(|weights| {
                 let spans = self.packing.spans();
-                attention_half_backward(slices[0], slices[1], saved, spans, self.shape(), weights, self.dropout(), needs)
+                attention_half_backward(
+                    slices[0],
+                    slices[1],
+                    saved,
+                    spans,
+                    self.shape(),
+                    weights,
+                    self.dropout(),
+                    needs,
+                )
             })
         })?;
         if let Some(weights) = gradients.weights {

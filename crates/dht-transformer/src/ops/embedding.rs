@@ -96,7 +96,8 @@ impl CustomOp2 for EmbeddingOp {
         let tensors = [p.word.var(), p.position.var(), p.kind.var(), p.scale.var()].map(|var| var.as_tensor());
         let y = with_slices(&tensors, |slices| {
             let ids = &*self.ids;
-            let (word, position, kind) = ((slices[0], &*ids.words), (slices[1], &*ids.positions), (slices[2], &*ids.kinds));
+            let (word, position, kind) =
+                ((slices[0], &*ids.words), (slices[1], &*ids.positions), (slices[2], &*ids.kinds));
             let mut z = embed(word, position, kind, p.hidden);
             let norm = Norm { scale: slices[3], shift, epsilon: p.epsilon };
             let mut y = residual_norm(&mut z, &vec![0.0; p.hidden], None, norm, None);

@@ -1,5 +1,20 @@
-//! Training.
+//! Training: losses, the optimiser, the learning rate over time, scores, and what is kept on disk.
 
+mod bootstrap;
+mod checkpoint;
+mod clip;
+mod fused;
+mod groups;
 mod losses;
+mod metrics;
+mod optimizer;
+mod schedule;
 
+pub use bootstrap::{Deficit, paired_bootstrap};
+pub use checkpoint::{Checkpoint, StoredTensor, StoredTensors};
+pub use clip::clip_by_global_norm;
+pub use groups::{Multipliers, ParameterGroups};
 pub use losses::{cross_entropy, log_softmax, soft_cross_entropy};
+pub use metrics::Confusion;
+pub use optimizer::{AdamW, AdamWCounters, AdamWSettings, AdamWState, StepReport};
+pub use schedule::{Schedule, WarmUp};

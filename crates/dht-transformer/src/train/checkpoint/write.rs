@@ -1,0 +1,163 @@
+//! Writing a checkpoint, so that a kill at any moment leaves the previous one whole.
+
+use std::fs::{self, File};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::{BEFORE_SUM, BLOCK, Checkpoint, METADATA, PREFIX, STATE, SUM_DIGITS, VERSION};
+use crate::{Error, Result};
+
+impl Checkpoint {
+    /// Writes the checkpoint to `path`, replacing what is there only once all of it is on disk.
+    ///
+    /// It is written to `.NAME.partial` in the same directory, synced and renamed. Whatever fails or is killed before
+    /// the rename leaves the previous file as it was; a partial file left by a kill is overwritten by the next save.
+    /// Two savers of one path at the same time are one too many. Beside the checkpoint itself this takes the memory of
+    /// the state's text and of one block.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when a tensor's shape does not fit its numbers, [`Error::Parameter`] for a reserved name,
+    /// [`Error::Io`] when the file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        self.check()?;
+        let partial = partial(path)?;
+        let written = self.write_synced(&partial).and_then(|()| {
+            fs::rename(&partial, path).map_err(|source| Error::io(path, source))?;
+            sync_directory(path)
+        });
+        if written.is_err() {
+            // What is left is of no use; that it cannot be removed either would hide the first error.
+            let _ = fs::remove_file(&partial);
+        }
+        written
+    }
+
+    fn check(&self) -> Result<()> {
+        for (name, tensor) in &self.tensors {
+            if [STATE, METADATA].contains(&name.as_str()) {
+                return Err(Error::Parameter { name: name.clone(), problem: "is a reserved name" });
+            }
+            let elements = tensor.shape.iter().try_fold(1_usize, |product, &axis| product.checked_mul(axis));
+            if elements != Some(tensor.values.len()) {
+                return Err(Error::Shape {
+                    what: name.clone(),
+                    expected: tensor.shape.clone(),
+                    got: vec![tensor.values.len()],
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn write_synced(&self, path: &Path) -> Result<()> {
+        let file = File::create(path).map_err(|source| Error::io(path, source))?;
+        self.write(&file).and_then(|()| file.sync_all()).map_err(|source| Error::io(path, source))
+    }
+
+    /// The whole file, with the sum filled in at the end.
+    pub(super) fn write(&self, mut file: impl Write + Seek) -> io::Result<()> {
+        let state = serde_json::to_vec(&self.state)?;
+        let header = self.header(state.len())?;
+
+        let mut summed = Summed { inner: &mut file, sum: Sha256::new() };
+        summed.write_all(&(header.len() as u64).to_le_bytes())?;
+        summed.write_all(header.as_bytes())?;
+        let mut bytes = vec![0; BLOCK * size_of::<f32>()];
+        for tensor in self.tensors.values() {
+            for block in tensor.values.chunks(BLOCK) {
+                let bytes = &mut bytes[..size_of_val(block)];
+                for (bytes, value) in bytes.chunks_exact_mut(size_of::<f32>()).zip(block) {
+                    bytes.copy_from_slice(&value.to_le_bytes());
+                }
+                summed.write_all(bytes)?;
+            }
+        }
+        summed.write_all(&state)?;
+
+        let sum = hexadecimal(summed.sum);
+        file.seek(SeekFrom::Start((size_of::<u64>() + before_sum(VERSION).len()) as u64))?;
+        file.write_all(sum.as_bytes())?;
+        file.flush()
+    }
+
+    /// The header with zeros for the sum, padded so that the data is aligned.
+    fn header(&self, state_bytes: usize) -> io::Result<String> {
+        let mut header = before_sum(VERSION);
+        header.push_str(&"0".repeat(SUM_DIGITS));
+        header.push_str("\"}");
+        let mut start = 0;
+        let mut entry = |name: &str, dtype: &str, shape: &[usize], bytes: usize| {
+            let end = start + bytes;
+            let name = serde_json::to_string(name)?;
+            header.push_str(&format!(
+                ",{name}:{}",
+                json!({ "dtype": dtype, "shape": shape, "data_offsets": [start, end] })
+            ));
+            start = end;
+            io::Result::Ok(())
+        };
+        for (name, tensor) in &self.tensors {
+            entry(name, "F32", &tensor.shape, size_of_val(tensor.values.as_slice()))?;
+        }
+        entry(STATE, "U8", &[state_bytes], state_bytes)?;
+        header.push('}');
+        while !header.len().is_multiple_of(size_of::<u64>()) {
+            header.push(' ');
+        }
+        Ok(header)
+    }
+}
+
+fn before_sum(version: u64) -> String {
+    format!("{PREFIX}{version}{BEFORE_SUM}")
+}
+
+pub(super) fn hexadecimal(sum: Sha256) -> String {
+    sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Hashes what it passes on.
+struct Summed<W> {
+    inner: W,
+    sum: Sha256,
+}
+
+impl<W: Write> Write for Summed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.sum.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+fn partial(path: &Path) -> Result<PathBuf> {
+    let name = path
+        .file_name()
+        .ok_or_else(|| Error::io(path, io::Error::new(io::ErrorKind::InvalidInput, "is not the name of a file")))?;
+    let mut partial = std::ffi::OsString::from(".");
+    partial.push(name);
+    partial.push(".partial");
+    Ok(path.with_file_name(partial))
+}
+
+/// Makes the rename itself survive a power cut, where directories can be opened.
+fn sync_directory(path: &Path) -> Result<()> {
+    if cfg!(unix) {
+        let directory = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        File::open(directory)
+            .and_then(|directory| directory.sync_all())
+            .map_err(|source| Error::io(directory, source))?;
+    }
+    Ok(())
+}
