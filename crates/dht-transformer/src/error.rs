@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use crate::text::DataProblem;
+
 /// What can go wrong in this crate: what, where, and what would be right.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -43,6 +45,20 @@ pub enum Error {
     /// candle refused an operation.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+    /// A data set's file is not what it should be.
+    #[error("{path}{at}: {problem}", path = path.display(), at = at_line(*line))]
+    Data {
+        /// The file.
+        path: PathBuf,
+        /// The physical line of the (decompressed) file, counted from 1; `None` when it is about the whole file.
+        line: Option<u64>,
+        /// What is wrong there.
+        problem: DataProblem,
+    },
+}
+
+fn at_line(line: Option<u64>) -> String {
+    line.map(|line| format!(":{line}")).unwrap_or_default()
 }
 
 /// The crate's result.

@@ -8,6 +8,7 @@
 mod config;
 mod encoder;
 mod error;
+mod files;
 mod flops;
 mod heads;
 mod kernels;
@@ -19,5 +20,7 @@ mod train;
 mod weights;
 
 pub use error::{Error, Result};
+pub use files::write_atomically;
 pub use packed::Spans;
 pub use parameters::{Gradient, Gradients, ParameterId, Parameters};
+pub use text::{Column, Columns, DataProblem, Dataset, DatasetReader, Example, Header, Split};
