@@ -55,6 +55,22 @@ pub enum Error {
         /// What is wrong there.
         problem: DataProblem,
     },
+    /// A tokenizer could not be read, built or used.
+    #[error("tokenizer {what}: {source}")]
+    Tokenizer {
+        /// The file, or what was being done.
+        what: String,
+        /// What the tokenizer said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A configuration is not JSON, or lacks a field, or has one of another type.
+    #[error("{what}: {source}")]
+    Json {
+        /// The file or text.
+        what: String,
+        /// What is wrong, with line and column.
+        source: serde_json::Error,
+    },
 }
 
 fn at_line(line: Option<u64>) -> String {

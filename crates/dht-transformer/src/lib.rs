@@ -23,4 +23,7 @@ pub use error::{Error, Result};
 pub use files::write_atomically;
 pub use packed::Spans;
 pub use parameters::{Gradient, Gradients, ParameterId, Parameters};
-pub use text::{Column, Columns, DataProblem, Dataset, DatasetReader, Example, Header, Split};
+pub use text::{
+    Column, Columns, DataProblem, Dataset, DatasetReader, EncodedDataset, Encoding, Example, Header, PackedBatch,
+    Sample, Split, TextTokenizer, epoch_order, longest_first, sequential,
+};

@@ -1,7 +1,9 @@
 //! Everything that comes from files: texts, vocabularies, configurations, weights.
 
+mod batch;
 mod dataset;
 mod files;
+mod tokenizer;
 
 use std::path::PathBuf;
 
