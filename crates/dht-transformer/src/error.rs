@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use crate::text::DataProblem;
+
 /// What can go wrong in this crate: what, where, and what would be right.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -95,6 +97,32 @@ pub enum Error {
         /// The first parameter with such a gradient in the last of them.
         parameter: String,
     },
+    /// A data set's file is not what it should be.
+    #[error("{path}{at}: {problem}", path = path.display(), at = at_line(*line))]
+    Data {
+        /// The file.
+        path: PathBuf,
+        /// The physical line of the (decompressed) file, counted from 1; `None` when it is about the whole file.
+        line: Option<u64>,
+        /// What is wrong there.
+        problem: DataProblem,
+    },
+    /// A tokenizer could not be read, built or used.
+    #[error("tokenizer {what}: {source}")]
+    Tokenizer {
+        /// The file, or what was being done.
+        what: String,
+        /// What the tokenizer said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A configuration is not JSON, or lacks a field, or has one of another type.
+    #[error("{what}: {source}")]
+    Json {
+        /// The file or text.
+        what: String,
+        /// What is wrong, with line and column.
+        source: serde_json::Error,
+    },
 }
 
 /// Why a file is refused as a checkpoint.
@@ -129,6 +157,10 @@ pub enum CheckpointProblem {
         /// Which part, and what is wrong with it.
         what: String,
     },
+}
+
+fn at_line(line: Option<u64>) -> String {
+    line.map(|line| format!(":{line}")).unwrap_or_default()
 }
 
 /// The crate's result.

@@ -8,6 +8,7 @@
 mod config;
 mod encoder;
 mod error;
+mod files;
 mod flops;
 mod heads;
 mod hidden;
@@ -23,6 +24,7 @@ mod weights;
 pub use config::BertConfig;
 pub use encoder::{Classifier, Encoder, Pooling};
 pub use error::{CheckpointProblem, Error, Result};
+pub use files::write_atomically;
 pub use flops::{BackwardNeeds, BlockShape, Breakdown, ClassifierShape, FlopCount, Load, Width};
 pub use heads::{HeadPlan, HeadSet, HeadSetIter};
 pub use hidden::Hidden;
@@ -31,7 +33,10 @@ pub use kernels::product::product_flops;
 pub use packed::{Packing, Spans};
 pub use parameters::{Gradient, Gradients, Parameter, ParameterId, Parameters};
 pub use pass::Pass;
-pub use text::PackedBatch;
+pub use text::{
+    Column, Columns, DataProblem, Dataset, DatasetReader, EncodedDataset, Encoding, Example, Header, PackedBatch,
+    Sample, Split, TextTokenizer, epoch_order, longest_first, sequential,
+};
 pub use train::{
     AdamW, AdamWCounters, AdamWSettings, AdamWState, Checkpoint, Confusion, Deficit, Multipliers, ParameterGroups,
     Schedule, StepReport, StoredTensor, StoredTensors, WarmUp, clip_by_global_norm, cross_entropy, log_softmax,

@@ -1,11 +1,20 @@
-//! stub
-use crate::Spans;
-/// batch
-#[derive(Debug, Clone)]
-pub struct PackedBatch {
-    pub ids: Vec<u32>,
-    pub type_ids: Vec<u32>,
-    pub spans: Spans,
-    pub labels: Vec<u32>,
-    pub sample_ids: Vec<u64>,
-}
+//! From files of labelled texts to packed batches of token numbers.
+
+mod batch;
+mod columns;
+mod dataset;
+mod encoded;
+mod lines;
+mod problem;
+mod reader;
+mod table;
+mod tokenizer;
+mod vocabulary;
+
+pub use batch::{PackedBatch, epoch_order, longest_first, sequential};
+pub use columns::{Column, Columns, Header};
+pub use dataset::{Dataset, Example};
+pub use encoded::{EncodedDataset, Encoding, Sample};
+pub use problem::DataProblem;
+pub use reader::{DatasetReader, Split};
+pub use tokenizer::TextTokenizer;

@@ -1,0 +1,56 @@
+//! Files that are there whole or not at all.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use crate::{Error, Result};
+
+/// Writes a file so that no reader, and no crash, ever sees a part of it: into a temporary file beside the target,
+/// which is flushed to the disk and then renamed over it. An existing file keeps its content until the rename, and
+/// for good when `write` fails.
+///
+/// # Errors
+/// [`Error::Io`] when the directory is missing, or writing or renaming fails.
+///
+/// # Examples
+/// ```
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("result.txt");
+/// dht_transformer::write_atomically(&path, |file| writeln!(file, "0.94"))?;
+/// assert_eq!(std::fs::read_to_string(&path)?, "0.94\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn write_atomically(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    let path = path.as_ref();
+    let failed = |source| Error::io(path, source);
+    let folder = folder_of(path);
+    let mut builder = temporary();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder).map_err(failed)?;
+    let mut buffered = BufWriter::new(file.as_file_mut());
+    write(&mut buffered).map_err(failed)?;
+    buffered.flush().map_err(failed)?;
+    drop(buffered);
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    synchronise_folder(folder).map_err(failed)
+}
+
+/// The directory a path lies in.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// One left behind by a crash tells by its name what it is.
+fn temporary() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".partial-");
+    builder
+}
+
+/// Makes a rename survive a power cut. Only Unix can flush a directory.
+fn synchronise_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}

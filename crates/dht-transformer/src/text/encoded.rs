@@ -1,0 +1,63 @@
+use super::PackedBatch;
+use crate::Result;
+
+/// The tokens of one text or pair of texts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoding {
+    /// The tokens' numbers, `[CLS]` and `[SEP]` among them; at least one.
+    pub ids: Vec<u32>,
+    /// 0 for a text or the first of a pair, 1 for the second; as many as `ids`.
+    pub type_ids: Vec<u32>,
+    /// Whether tokens were cut off.
+    pub truncated: bool,
+}
+
+/// An encoded example.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    /// The row of the data set; random choices about a sample (dropout) are keyed by it.
+    pub id: u64,
+    /// The class.
+    pub label: u32,
+    /// The tokens.
+    pub encoding: Encoding,
+}
+
+/// An encoded data set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncodedDataset {
+    /// The rows in the order of the data set.
+    pub samples: Vec<Sample>,
+    /// The names of the classes.
+    pub labels: Vec<String>,
+    /// How many rows had tokens cut off.
+    pub truncated_rows: usize,
+}
+
+impl EncodedDataset {
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.samples.is_empty()
+    }
+
+    /// The number of tokens of each row.
+    pub fn lengths(&self) -> Vec<usize> {
+        self.samples.iter().map(|sample| sample.encoding.ids.len()).collect()
+    }
+
+    /// These rows as a batch.
+    ///
+    /// # Errors
+    /// As [`PackedBatch::from_samples`].
+    ///
+    /// # Panics
+    /// When a row is not there.
+    pub fn batch(&self, rows: &[usize]) -> Result<PackedBatch> {
+        PackedBatch::from_samples(rows.iter().map(|&row| &self.samples[row]))
+    }
+}

@@ -1,0 +1,136 @@
+/// What is wrong with a data set's file; [`Error::Data`](crate::Error::Data) says where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataProblem {
+    /// The file's name does not end in a known extension.
+    #[error("is none of csv, tsv, jsonl, csv.gz, tsv.gz, jsonl.gz by its name")]
+    UnknownFormat,
+    /// A directory holds no file of the wanted split.
+    #[error("holds none of the files {wanted}")]
+    NoSuchSplit {
+        /// The names looked for.
+        wanted: String,
+    },
+    /// A directory holds more than one file of the wanted split.
+    #[error("holds both {first} and {second}: name the file to read")]
+    AmbiguousSplit {
+        /// One of them.
+        first: String,
+        /// Another.
+        second: String,
+    },
+    /// There are no bytes.
+    #[error("is empty")]
+    Empty,
+    /// A NUL byte: this is no text file.
+    #[error("holds a NUL byte: this is not a text file")]
+    Binary,
+    /// Bytes that are not UTF-8.
+    #[error("is not UTF-8 from byte {byte} of the line on")]
+    NotUtf8 {
+        /// How many bytes of the line come before.
+        byte: usize,
+    },
+    /// The compressed data end before their end.
+    #[error("the gzip data are cut off here")]
+    TruncatedGzip,
+    /// The compressed data are damaged, or were never compressed.
+    #[error("is not gzip data: {message}")]
+    BadGzip {
+        /// What the decoder said.
+        message: String,
+    },
+    /// A row longer than any text is; an unclosed quote may be the cause.
+    #[error("a row of more than {most} bytes")]
+    RowTooLong {
+        /// The longest row read.
+        most: usize,
+    },
+    /// More bytes than the reader was told to take.
+    #[error("more than {most} (decompressed) bytes")]
+    TooLarge {
+        /// The limit.
+        most: u64,
+    },
+    /// A quote that opens here is never closed.
+    #[error("a quoted field that begins here is never closed")]
+    UnclosedQuote,
+    /// A quote inside a field that is not quoted, or text after the closing quote.
+    #[error("a quote in column {column} that neither opens nor closes a field (double it inside a quoted field)")]
+    StrayQuote {
+        /// The column, counted from 0.
+        column: usize,
+    },
+    /// A row has another number of columns than the first.
+    #[error("{got} columns, expected {expected}")]
+    ColumnCount {
+        /// The first row's number.
+        expected: usize,
+        /// This row's number.
+        got: usize,
+    },
+    /// More columns than any table of texts has.
+    #[error("more than {most} columns")]
+    TooManyColumns {
+        /// The most that are read.
+        most: usize,
+    },
+    /// Two columns have one name.
+    #[error("two columns are called {column:?}")]
+    DuplicateColumn {
+        /// The name.
+        column: String,
+    },
+    /// A line of a jsonl file is no JSON object.
+    #[error("is not a JSON object: {message}")]
+    NotJson {
+        /// What the parser said.
+        message: String,
+    },
+    /// The label or a text of a jsonl row is an array or an object.
+    #[error("column {column:?} holds an array or an object, expected a string or a number")]
+    NestedValue {
+        /// The column.
+        column: String,
+    },
+    /// A column that was asked for is not there.
+    #[error("no column {column}; there are {known}")]
+    UnknownColumn {
+        /// The column asked for.
+        column: String,
+        /// Those that are there.
+        known: String,
+    },
+    /// No column looks like a label.
+    #[error(
+        "no column is called label, class or category, and none repeats a few values in all rows: \
+         name the label column, or say whether there is a header"
+    )]
+    NoLabelColumn,
+    /// No column looks like text.
+    #[error("no column but the label's looks like text: name the text columns")]
+    NoTextColumn,
+    /// Sentence pairs need two text columns.
+    #[error("sentence pairs need exactly 2 text columns, got {got}: name them")]
+    PairColumns {
+        /// How many there are.
+        got: usize,
+    },
+    /// A row without a label.
+    #[error("the label is empty")]
+    EmptyLabel,
+    /// A label that the training set does not have.
+    #[error("unknown label {label:?}, expected one of {known}")]
+    UnknownLabel {
+        /// The label.
+        label: String,
+        /// The known ones (the first of them, when there are many).
+        known: String,
+    },
+    /// All text columns of a row are empty.
+    #[error("all text columns are empty")]
+    NoText,
+    /// There is no row (a header, at most).
+    #[error("holds no rows")]
+    NoRows,
+}

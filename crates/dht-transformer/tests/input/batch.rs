@@ -1,0 +1,104 @@
+use dht_transformer::{EncodedDataset, Encoding, PackedBatch, Sample, epoch_order, longest_first, sequential};
+use proptest::prelude::*;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+/// Samples whose tokens tell sample and place.
+fn samples(lengths: &[usize]) -> Vec<Sample> {
+    let sample = |(id, &length): (usize, &usize)| {
+        let ids: Vec<u32> = (0..length).map(|place| (100 * id + place) as u32).collect();
+        let type_ids = (0..length).map(|place| u32::from(place > 1)).collect();
+        Sample { id: id as u64, label: id as u32 % 3, encoding: Encoding { ids, type_ids, truncated: false } }
+    };
+    lengths.iter().enumerate().map(sample).collect()
+}
+
+#[test]
+fn a_batch_is_its_samples_one_after_another() {
+    let batch = PackedBatch::from_samples(&samples(&[2, 1, 3])).unwrap();
+    assert_eq!((batch.len(), batch.tokens()), (3, 6));
+    assert_eq!(batch.ids, [0, 1, 100, 200, 201, 202]);
+    assert_eq!(batch.positions(), [0, 1, 0, 0, 1, 2]);
+    assert_eq!(batch.type_ids, [0, 0, 0, 0, 0, 1]);
+    assert_eq!((batch.labels, batch.sample_ids), (vec![0, 1, 2], vec![0, 1, 2]));
+}
+
+#[test]
+fn bad_samples_are_refused() {
+    assert!(PackedBatch::from_samples(&samples(&[2, 0])).is_err());
+    let mut bad = samples(&[2]);
+    bad[0].encoding.type_ids.pop();
+    assert!(PackedBatch::from_samples(&bad).is_err());
+    assert!(PackedBatch::from_samples([]).unwrap().is_empty());
+}
+
+#[test]
+fn batches_of_nothing_are_refused() {
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    assert!(epoch_order(&[1], 0, 1, &mut rng).is_err());
+    assert!(epoch_order(&[1], 1, 0, &mut rng).is_err());
+    assert!(sequential(1, 0).is_err());
+    assert!(longest_first(&[1], 0).is_err());
+}
+
+#[test]
+fn evaluation_keeps_the_order_or_begins_with_the_longest() {
+    assert_eq!(sequential(5, 2).unwrap(), [vec![0, 1], vec![2, 3], vec![4]]);
+    assert_eq!(longest_first(&[3, 9, 3, 7, 9], 2).unwrap(), [vec![1, 4], vec![3, 0], vec![2]]);
+}
+
+#[test]
+fn the_order_depends_on_the_seed_alone() {
+    let lengths: Vec<usize> = (0..100).map(|row| row % 17 + 1).collect();
+    for window in [1, 4] {
+        let order = |seed| epoch_order(&lengths, 8, window, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
+        assert_eq!(order(1), order(1));
+        assert_ne!(order(1), order(2));
+    }
+}
+
+#[test]
+fn a_wide_window_puts_like_lengths_together() {
+    let lengths: Vec<usize> = (0..1000).map(|row| row * 7919 % 97 + 1).collect();
+    // What padding to the longest of each batch would cost.
+    let cost = |window| {
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let batches = epoch_order(&lengths, 10, window, &mut rng).unwrap();
+        batches.iter().map(|batch| batch.len() * batch.iter().map(|&row| lengths[row]).max().unwrap()).sum::<usize>()
+    };
+    assert!(cost(10) < cost(2) && cost(2) < cost(1));
+    let tokens: usize = lengths.iter().sum();
+    assert!(cost(10) < tokens * 12 / 10 && cost(1) > tokens * 15 / 10);
+}
+
+proptest! {
+    #[test]
+    fn each_row_comes_exactly_once_in_every_order(
+        lengths in proptest::collection::vec(1_usize..40, 0..100), size in 1_usize..9, window in 1_usize..6, seed: u64,
+    ) {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        for batches in [
+            epoch_order(&lengths, size, window, &mut rng).unwrap(),
+            sequential(lengths.len(), size).unwrap(),
+            longest_first(&lengths, size).unwrap(),
+        ] {
+            prop_assert_eq!(batches.len(), lengths.len().div_ceil(size));
+            prop_assert!(batches.iter().filter(|batch| batch.len() != size).count() <= 1);
+            let mut rows = batches.concat();
+            rows.sort_unstable();
+            prop_assert_eq!(rows, (0..lengths.len()).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_selection_is_the_batch_of_the_selected_samples(
+        lengths in proptest::collection::vec(1_usize..9, 1..12), picks in proptest::collection::vec(any::<proptest::sample::Index>(), 0..12),
+    ) {
+        let samples = samples(&lengths);
+        let rows: Vec<usize> = picks.iter().map(|pick| pick.index(samples.len())).collect();
+        let whole = PackedBatch::from_samples(&samples).unwrap();
+        let data = EncodedDataset { samples, labels: vec!["a".into()], truncated_rows: 0 };
+        prop_assert_eq!(whole.select(&rows), data.batch(&rows).unwrap());
+        prop_assert_eq!(data.lengths(), lengths);
+    }
+}

@@ -1,0 +1,353 @@
+use std::io::{Read, Write};
+use std::path::Path;
+
+use dht_transformer::{Column, DataProblem, Dataset, DatasetReader, Error, Example, Header, Split};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use proptest::prelude::*;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::shared;
+
+fn read(name: &str, content: &str) -> Result<Dataset, Error> {
+    DatasetReader::new().read_from(name, content.as_bytes())
+}
+
+/// The line and problem of a data error.
+fn problem(result: Result<Dataset, Error>) -> (Option<u64>, DataProblem) {
+    match result {
+        Err(Error::Data { line, problem, .. }) => (line, problem),
+        other => panic!("expected a data error, got {other:?}"),
+    }
+}
+
+fn texts(data: &Dataset) -> Vec<&str> {
+    data.examples.iter().map(|example| example.text.as_str()).collect()
+}
+
+fn classes(data: &Dataset) -> Vec<usize> {
+    data.examples.iter().map(|example| example.label).collect()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).expect("memory takes it");
+    encoder.finish().expect("memory takes it")
+}
+
+const NEWS: &str = "\"2\",\"\",\"a match, won\"\n\"1\",\"Title here\",\"said \"\"no\"\" twice\"\n\"2\",\"On\",\"two\nlines\"\n\"1\",\"\",\"x\\y z\"\n";
+
+#[test]
+fn a_headerless_csv_has_its_label_first_and_joins_the_other_columns() {
+    let data = read("news/train.csv", NEWS).unwrap();
+    assert_eq!(data.name, "news/train");
+    assert_eq!(data.labels, ["1", "2"]);
+    assert_eq!(classes(&data), [1, 0, 1, 0]);
+    assert_eq!(texts(&data), ["a match, won", "Title here said \"no\" twice", "On two\nlines", "x\\y z"]);
+}
+
+#[test]
+fn carriage_returns_a_byte_order_mark_and_blank_lines_change_nothing() {
+    let odd = format!("\u{feff}\n{}\n\n", NEWS.replace("\"\n\"", "\"\r\n\r\n\""));
+    let (data, plain) = (read("news/train.csv", &odd).unwrap(), read("news/train.csv", NEWS).unwrap());
+    assert_eq!(data.examples, plain.examples);
+    assert_ne!(data.sha256, plain.sha256);
+}
+
+#[test]
+fn a_header_names_the_label_and_the_index_is_no_text() {
+    let data =
+        read("t.tsv", "index\tsentence1\tsentence2\tlabel\n0\tA \"dog\" ran\tIt ran\tyes\n1\tNo\"ne\tIt ran\tno\n")
+            .unwrap();
+    assert_eq!(data.labels, ["no", "yes"]);
+    assert_eq!(texts(&data), ["A \"dog\" ran It ran", "No\"ne It ran"]);
+    let columns = data.columns.unwrap();
+    assert_eq!(columns.text, [Column::Name("sentence1".into()), Column::Name("sentence2".into())]);
+}
+
+#[test]
+fn a_pair_keeps_its_two_sentences_apart() {
+    let file = "sentence1\tsentence2\tlabel\na b\tc d\t0\ne f\tg h\t1\n";
+    let data = DatasetReader::new().pair(true).read_from("t.tsv", file.as_bytes()).unwrap();
+    assert_eq!(data.examples[1], Example { text: "e f".into(), pair: Some("g h".into()), label: 1 });
+    let three = "a\tb\tc\tlabel\n1 a\t2 a\t3 a\t0\n";
+    let result = DatasetReader::new().pair(true).read_from("t.tsv", three.as_bytes());
+    assert_eq!(problem(result), (None, DataProblem::PairColumns { got: 3 }));
+}
+
+#[test]
+fn a_test_file_is_read_like_its_training_set() {
+    let train = read("t.csv", "text,class\nso good,b\nso bad,a\nso so,c\n").unwrap();
+    let test = DatasetReader::new().like(&train).read_from("e.csv", &b"class,text\nc,well then\n"[..]).unwrap();
+    assert_eq!((test.labels.as_slice(), classes(&test)), (train.labels.as_slice(), vec![2]));
+    let unknown = DatasetReader::new().like(&train).read_from("e.csv", &b"class,text\nc,well\n\nd,then\n"[..]);
+    assert!(matches!(problem(unknown), (Some(4), DataProblem::UnknownLabel { label, .. }) if label == "d"));
+}
+
+#[test]
+fn numbers_are_sorted_by_value_and_names_by_letters() {
+    let data = read("t.csv", "class,text\n10,a b\n9,c d\n-1,e f\n").unwrap();
+    assert_eq!(data.labels, ["-1", "9", "10"]);
+    let data = read("t.csv", "class,text\n10,a b\n9,c d\nx,e f\n").unwrap();
+    assert_eq!(data.labels, ["10", "9", "x"]);
+}
+
+#[test]
+fn json_lines_take_strings_numbers_and_missing_keys() {
+    let file = "{\"label\": 1, \"title\": \"A b\", \"text\": \"c\\nd\", \"tokens\": [\"x y\"]}\n\n{\"text\": \"e f\", \"label\": 0}\n";
+    let data = read("t.jsonl", file).unwrap();
+    assert_eq!(data.labels, ["0", "1"]);
+    assert_eq!(texts(&data), ["A b c\nd", "e f"]);
+    let asked =
+        DatasetReader::new().text_columns([Column::Name("tokens".into())]).read_from("t.jsonl", file.as_bytes());
+    assert_eq!(problem(asked), (Some(1), DataProblem::NestedValue { column: "tokens".into() }));
+}
+
+#[test]
+fn columns_may_be_asked_for_by_name_or_number() {
+    let file = "rating,review,author\n5,fine work,Jo Do\n1,no work,Al Po\n";
+    let reader = DatasetReader::new().label_column("rating".parse().unwrap());
+    let data = reader.clone().text_columns(["review".parse().unwrap()]).read_from("t.csv", file.as_bytes()).unwrap();
+    assert_eq!((data.labels.len(), texts(&data)), (2, vec!["fine work", "no work"]));
+    let data = reader.text_columns([Column::Number(2), Column::Number(1)]).read_from("t.csv", file.as_bytes()).unwrap();
+    assert_eq!(texts(&data), ["Jo Do fine work", "Al Po no work"]);
+    let data = DatasetReader::new().header(Header::Yes).label_column(Column::Number(2));
+    assert_eq!(texts(&data.read_from("t.csv", file.as_bytes()).unwrap()), ["fine work", "no work"]);
+    let missing = DatasetReader::new().label_column("stars".parse().unwrap()).read_from("t.csv", file.as_bytes());
+    assert!(matches!(problem(missing), (None, DataProblem::UnknownColumn { column, .. }) if column == "\"stars\""));
+}
+
+#[test]
+fn a_label_is_not_guessed_where_no_column_looks_like_one() {
+    assert_eq!(problem(read("t.csv", "stars,review\n5,fine work\n5,no work\n")), (None, DataProblem::NoLabelColumn));
+    assert_eq!(problem(read("t.csv", "label\n5\n5\n")), (None, DataProblem::NoTextColumn));
+}
+
+#[test]
+fn every_bad_file_gives_its_own_error_with_its_line() {
+    use DataProblem as P;
+    let cases: [(&str, &[u8], Option<u64>, P); 18] = [
+        ("t.txt", b"label,text\n", None, P::UnknownFormat),
+        ("t.csv", b"", None, P::Empty),
+        ("t.csv.gz", b"", None, P::Empty),
+        ("t.csv", b"\n\n", None, P::NoRows),
+        ("t.csv", b"label,text\n", None, P::NoRows),
+        ("t.csv", b"label,text\n1,a b\n2,\0\n", Some(3), P::Binary),
+        ("t.csv", b"label,text\n1,a b\n2,ab\xff\n", Some(3), P::NotUtf8 { byte: 4 }),
+        ("t.csv", b"label,text\n1,\"a\nb\"\n2,\"a\nb\nc\n", Some(4), P::UnclosedQuote),
+        ("t.csv", b"label,text\n1,\"a\nb\"c\n", Some(3), P::StrayQuote { column: 1 }),
+        ("t.csv", b"label,text\n1,5\" disk\n", Some(2), P::StrayQuote { column: 1 }),
+        ("t.csv", b"label,text\n1,\"a\nb\"\n2,a,b\n", Some(4), P::ColumnCount { expected: 2, got: 3 }),
+        ("t.tsv", b"label\ttext\n1\n", Some(2), P::ColumnCount { expected: 2, got: 1 }),
+        ("t.csv", b"label,text\n,a b\n", Some(2), P::EmptyLabel),
+        ("t.csv", b"label,text\n1,a b\n2, \n", Some(3), P::NoText),
+        ("t.csv.gz", b"label,text\n1,a b\n", Some(1), P::BadGzip { message: "invalid gzip header".into() }),
+        ("t.tsv", b"label\ttext\ttext\n1\ta\tb\n", Some(1), P::DuplicateColumn { column: "text".into() }),
+        ("t.csv", b"a,label,text,label\n", None, P::NoLabelColumn),
+        ("t.tsv", &[b'\t'; 2000], Some(1), P::TooManyColumns { most: 1024 }),
+    ];
+    for (name, content, line, expected) in cases {
+        let reader = DatasetReader::new().header(if matches!(expected, P::DuplicateColumn { .. }) {
+            Header::Yes
+        } else {
+            Header::Auto
+        });
+        let got = problem(reader.read_from(name, content));
+        assert_eq!(got, (line, expected), "{name} {:?}", String::from_utf8_lossy(content));
+    }
+}
+
+#[test]
+fn bad_json_names_its_line() {
+    for bad in [
+        "[1]",
+        "{\"label\": 1",
+        "{\"label\": 1} x",
+        "nonsense",
+        "{\"label\": 1, \"label\": 2}",
+        "{\"label\": \"\\ud800\"}",
+    ] {
+        let result = read("t.jsonl", &format!("{{\"label\": 1, \"text\": \"a b\"}}\n{bad}\n"));
+        assert!(matches!(problem(result), (Some(2), DataProblem::NotJson { .. })), "{bad}");
+    }
+}
+
+#[test]
+fn an_error_says_path_and_line() {
+    let error = read("news/t.csv", "label,text\n1,a b\n2,\n").unwrap_err();
+    assert_eq!(error.to_string(), "news/t.csv:3: all text columns are empty");
+}
+
+#[test]
+fn a_missing_file_is_an_io_error_with_its_path() {
+    let error = DatasetReader::new().read("no/such/train.csv").unwrap_err();
+    assert!(matches!(&error, Error::Io { path, .. } if path == Path::new("no/such/train.csv")));
+}
+
+#[test]
+fn compressed_is_the_same_as_plain_and_every_cut_is_noticed() {
+    let bytes = gzip(NEWS.as_bytes());
+    let reader = DatasetReader::new();
+    let data = reader.read_from("news/train.csv.gz", bytes.as_slice()).unwrap();
+    assert_eq!(data.examples, read("news/train.csv", NEWS).unwrap().examples);
+    for end in 1..bytes.len() {
+        let result = reader.read_from("news/train.csv.gz", &bytes[..end]);
+        assert!(matches!(problem(result), (Some(_), DataProblem::TruncatedGzip)), "cut at {end}");
+    }
+    let twice = [gzip(b"label,text\n1,a b\n"), gzip(b"2,c d\n")].concat();
+    assert_eq!(reader.read_from("t.csv.gz", twice.as_slice()).unwrap().len(), 2);
+}
+
+#[test]
+fn a_small_file_that_unpacks_without_end_is_stopped() {
+    let one_row = gzip(&vec![b'a'; 20 << 20]);
+    let result = DatasetReader::new().read_from("t.csv.gz", one_row.as_slice());
+    assert!(matches!(problem(result), (Some(1), DataProblem::RowTooLong { .. })));
+    let lines = gzip(&b"1,a b\n".repeat(1000));
+    let result = DatasetReader::new().most_bytes(600).read_from("t.csv.gz", lines.as_slice());
+    assert_eq!(problem(result), (Some(101), DataProblem::TooLarge { most: 600 }));
+    let quote = [b"1,\"".to_vec(), b"a\n".repeat(3 << 20)].concat();
+    let result = DatasetReader::new().read_from("t.csv", quote.as_slice());
+    assert!(matches!(problem(result), (Some(1), DataProblem::RowTooLong { .. })));
+}
+
+#[test]
+fn the_hash_is_that_of_the_bytes_on_disk() {
+    // printf 'label,text\n1,a b\n' | sha256sum
+    let data = read("t.csv", "label,text\n1,a b\n").unwrap();
+    assert_eq!(data.sha256, "eb7e38c59222fa2d8507e66b06a3e1c0a723ed2a2e839280be1bdeb2ec208b80");
+    let rows = DatasetReader::new().read_from("t.csv.gz", gzip(b"label,text\n1,a b\n").as_slice()).unwrap();
+    assert_ne!(rows.sha256, data.sha256);
+}
+
+#[test]
+fn a_split_is_found_by_its_name_and_only_when_there_is_one() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["train.csv.gz", "dev.tsv", "dev.jsonl", "test.txt", "training.csv"] {
+        std::fs::write(folder.path().join(name), "").unwrap();
+    }
+    let find = |split| DatasetReader::find(folder.path(), split);
+    assert_eq!(find(Split::Train).unwrap(), folder.path().join("train.csv.gz"));
+    let (first, second) = ("dev.jsonl".into(), "dev.tsv".into());
+    assert!(
+        matches!(find(Split::Dev), Err(Error::Data { problem, .. }) if problem == DataProblem::AmbiguousSplit { first, second })
+    );
+    assert!(matches!(find(Split::Test), Err(Error::Data { problem: DataProblem::NoSuchSplit { .. }, .. })));
+}
+
+fn generated(rows: usize) -> Dataset {
+    let examples = (0..rows).map(|row| Example { text: format!("row {row}"), pair: None, label: row % 2 }).collect();
+    Dataset::from_examples("generated", vec!["even".into(), "odd".into()], examples).expect("they are right")
+}
+
+#[test]
+fn a_validation_split_parts_the_rows_and_depends_on_the_seed_alone() {
+    let split = |seed| generated(100).split_validation(0.2, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
+    let (rest, validation) = split(1);
+    assert_eq!((rest.len(), validation.len()), (80, 20));
+    let mut all = [texts(&rest), texts(&validation)].concat();
+    let whole = generated(100);
+    all.sort_by_key(|text| text[4..].parse::<usize>().unwrap());
+    assert_eq!(all, texts(&whole));
+    assert_eq!(split(1), (rest.clone(), validation));
+    assert_ne!(split(2).0, rest);
+    assert!(generated(1).split_validation(0.5, &mut ChaCha8Rng::seed_from_u64(0)).is_err());
+    assert!(generated(9).split_validation(f64::NAN, &mut ChaCha8Rng::seed_from_u64(0)).is_err());
+    assert_eq!(generated(9).take(3).len(), 3);
+}
+
+#[test]
+fn generated_examples_are_checked_and_hashed_by_content() {
+    let labels = vec!["a".to_owned(), "b".to_owned()];
+    let example = |text: &str, label| Example { text: text.into(), pair: None, label };
+    let build = |examples| Dataset::from_examples("g", labels.clone(), examples);
+    assert!(build(vec![example("x", 2)]).is_err());
+    assert!(build(vec![example(" ", 0)]).is_err());
+    assert!(build(vec![]).is_err());
+    assert!(Dataset::from_examples("g", vec!["a".into(), "a".into()], vec![example("x", 0)]).is_err());
+    let hash = |examples| build(examples).unwrap().sha256;
+    assert_ne!(hash(vec![example("x", 0)]), hash(vec![example("x", 1)]));
+    let paired = Example { text: "x".into(), pair: Some(String::new()), label: 0 };
+    assert_ne!(hash(vec![paired]), hash(vec![example("x", 0)]));
+}
+
+proptest! {
+    #[test]
+    fn no_soup_of_bytes_makes_the_reader_panic(
+        bytes in proptest::collection::vec(prop_oneof![any::<u8>(), proptest::sample::select(b"\"\n\r,\t{}[]:01ab \0".to_vec())], 0..200),
+    ) {
+        for name in ["t.csv", "t.tsv", "t.jsonl", "t.csv.gz"] {
+            for header in [Header::Auto, Header::Yes, Header::No] {
+                // What it says does not matter here, only that it says something.
+                let _ = DatasetReader::new().header(header).read_from(name, bytes.as_slice());
+            }
+        }
+        let _ = DatasetReader::new().read_from("t.csv.gz", gzip(&bytes).as_slice());
+    }
+
+    #[test]
+    fn what_the_csv_crate_writes_is_read_back(
+        rows in proptest::collection::vec(("[a-c]", "[ -~\n\"',é]{0,12}[a-z]", "[ -~\n\"',]{0,12}"), 1..12),
+        quote_all in any::<bool>(),
+    ) {
+        let style = if quote_all { csv::QuoteStyle::Always } else { csv::QuoteStyle::Necessary };
+        let mut writer = csv::WriterBuilder::new().quote_style(style).from_writer(Vec::new());
+        writer.write_record(["label", "one", "two"]).unwrap();
+        for (label, one, two) in &rows {
+            writer.write_record([label, one, two]).unwrap();
+        }
+        let file = writer.into_inner().unwrap();
+        let columns = ["one", "two"].map(|name| Column::Name(name.into()));
+        let data = DatasetReader::new().text_columns(columns).pair(true).read_from("t.csv", file.as_slice()).unwrap();
+        for (example, (label, one, two)) in data.examples.iter().zip(&rows) {
+            prop_assert_eq!(&data.labels[example.label], label);
+            prop_assert_eq!(&example.text, one.trim());
+            prop_assert_eq!(example.pair.as_deref(), Some(two.trim()));
+        }
+        prop_assert_eq!(data.len(), rows.len());
+    }
+}
+
+/// Rows and classes.
+fn summary(data: &Dataset) -> (usize, usize) {
+    (data.len(), data.labels.len())
+}
+
+#[test]
+fn the_real_files_are_read_without_options() {
+    for (folder, split, rows, labels, text_columns) in [
+        ("ag_news", Split::Train, 30_254, 4, 2),
+        ("ag_news", Split::Test, 7_600, 4, 2),
+        ("glue/sst2", Split::Dev, 872, 2, 1),
+        ("glue/sst2", Split::Train, 67_349, 2, 1),
+        ("glue/rte", Split::Train, 2_490, 2, 2),
+        ("glue/rte", Split::Dev, 277, 2, 2),
+        ("glue/cola", Split::Train, 8_551, 2, 1),
+        ("glue/cola", Split::Dev, 1_043, 2, 1),
+        ("imdb", Split::Test, 25_000, 2, 1),
+    ] {
+        let Some(folder) = shared(&format!("data/{folder}")) else { return };
+        let path = DatasetReader::find(&folder, split).unwrap();
+        let data = DatasetReader::new().read(&path).unwrap();
+        assert_eq!(summary(&data), (rows, labels), "{}", path.display());
+        let columns = data.columns.as_ref().unwrap();
+        assert_eq!(columns.text.len(), text_columns, "{}: {columns:?}", path.display());
+        assert!(data.examples.iter().all(|example| example.text.trim() == example.text && !example.text.is_empty()));
+
+        let mut sums = String::new();
+        let Some(file) = shared("data/SHA256SUMS") else { return };
+        std::fs::File::open(file).unwrap().read_to_string(&mut sums).unwrap();
+        assert!(sums.contains(&data.sha256), "{}", path.display());
+    }
+}
+
+#[test]
+fn real_sentence_pairs_are_pairs() {
+    let Some(folder) = shared("data/glue/rte") else { return };
+    let train = DatasetReader::new().pair(true).read(folder.join("train.tsv")).unwrap();
+    let dev = DatasetReader::new().like(&train).read(folder.join("dev.tsv")).unwrap();
+    assert_eq!(dev.labels, ["entailment", "not_entailment"]);
+    assert_eq!(dev.examples[0].pair.as_deref(), Some("Christopher Reeve had an accident."));
+    assert_eq!(dev.examples[0].label, 1);
+}

@@ -1,0 +1,219 @@
+use std::path::Path;
+
+use dht_transformer::{Dataset, DatasetReader, Encoding, Error, Example, TextTokenizer};
+use proptest::prelude::*;
+use tokenizers::{Tokenizer, TruncationParams, utils::truncation::truncate_encodings};
+
+use crate::shared;
+
+fn words(words: &[&str]) -> TextTokenizer {
+    let words: Vec<String> = words.iter().map(|word| word.to_string()).collect();
+    TextTokenizer::from_vocabulary(&words).expect("plain words")
+}
+
+fn tokens(tokenizer: &TextTokenizer, text: &str) -> Vec<String> {
+    let encoding = tokenizer.encode(text, None, 512).expect("room for all");
+    encoding.ids.iter().map(|&id| tokenizer.token(id).expect("a token of the vocabulary")).collect()
+}
+
+#[test]
+fn a_word_vocabulary_knows_its_words_in_any_case_and_nothing_else() {
+    let tokenizer = words(&["cat", "The", "CAT", "."]);
+    assert_eq!(tokenizer.vocabulary_size(), 8);
+    assert_eq!(tokens(&tokenizer, "the Cat, cats."), ["[CLS]", "the", "cat", "[UNK]", "[UNK]", ".", "[SEP]"]);
+    assert_eq!(tokens(&tokenizer, " "), ["[CLS]", "[SEP]"]);
+}
+
+#[test]
+fn a_word_that_could_never_be_found_is_refused() {
+    for word in ["don't", "two words", "", " "] {
+        let result = TextTokenizer::from_vocabulary(&[word.to_owned()]);
+        assert!(matches!(result, Err(Error::Setting { field: "words", .. })), "{word:?}");
+    }
+}
+
+#[test]
+fn a_pair_has_two_types_and_three_special_tokens() {
+    let encoding = words(&["a", "b"]).encode("a", Some("b b"), 9).unwrap();
+    let expected = Encoding { ids: vec![2, 5, 3, 6, 6, 3], type_ids: vec![0, 0, 0, 1, 1, 1], truncated: false };
+    assert_eq!(encoding, expected);
+}
+
+#[test]
+fn no_room_for_the_text_is_an_error() {
+    let tokenizer = words(&["a"]);
+    assert!(matches!(tokenizer.encode("a", None, 2), Err(Error::Setting { field: "max_length", .. })));
+    assert!(matches!(tokenizer.encode("a", Some("a"), 4), Err(Error::Setting { field: "max_length", .. })));
+    assert_eq!(tokenizer.encode("a a", None, 3).unwrap().ids.len(), 3);
+}
+
+#[test]
+fn saving_and_loading_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokenizer = words(&["cat", "dog", "!"]);
+    tokenizer.save(folder.path().join("tokenizer.json")).unwrap();
+    let again = TextTokenizer::from_dir(folder.path()).unwrap();
+    assert_eq!(again.vocabulary_size(), tokenizer.vocabulary_size());
+    let text = "cat [MASK] Dog! bird";
+    assert_eq!(again.encode(text, None, 9).unwrap(), tokenizer.encode(text, None, 9).unwrap());
+    assert_eq!(tokens(&again, text)[2], "[MASK]");
+}
+
+#[test]
+fn bad_tokenizer_files_are_errors_with_their_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokenizer.json");
+    assert!(matches!(TextTokenizer::from_dir(folder.path()), Err(Error::Io { .. })));
+    let bare = r#"{"version": "1.0", "added_tokens": [], "model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}}"#;
+    let strange = bare.replace(
+        r#""model""#,
+        r#""post_processor": {"type": "BertProcessing", "sep": ["[SEP]", 9], "cls": ["[CLS]", 8]}, "model""#,
+    );
+    for content in ["", "{}", "nonsense", bare, strange.as_str()] {
+        std::fs::write(&path, content).unwrap();
+        let result = TextTokenizer::from_dir(folder.path());
+        assert!(matches!(&result, Err(Error::Tokenizer { what, .. }) if what.contains("tokenizer.json")), "{content}");
+    }
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(folder.path().join("vocab.txt"), "[PAD]\n[UNK]\nsome\n").unwrap();
+    assert!(matches!(TextTokenizer::from_dir(folder.path()), Err(Error::Tokenizer { .. })));
+}
+
+#[test]
+fn a_vocabulary_file_minds_the_configuration_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("vocab.txt"), "<unk>\n[CLS]\n[SEP]\ncat\nCat\n##s\n").unwrap();
+    let config = r#"{"do_lower_case": false, "unk_token": {"content": "<unk>"}}"#;
+    std::fs::write(folder.path().join("tokenizer_config.json"), config).unwrap();
+    let tokenizer = TextTokenizer::from_dir(folder.path()).unwrap();
+    assert_eq!(tokens(&tokenizer, "Cats cat dog"), ["[CLS]", "Cat", "##s", "cat", "<unk>", "[SEP]"]);
+    std::fs::write(folder.path().join("tokenizer_config.json"), "{").unwrap();
+    assert!(matches!(TextTokenizer::from_dir(folder.path()), Err(Error::Json { .. })));
+}
+
+#[test]
+fn a_learnt_vocabulary_merges_what_is_frequent_and_breaks_up_what_is_rare() {
+    let texts: Vec<String> = (0..50).map(|row| format!("The cat sat on mat {}", row % 10)).collect();
+    let learn = || TextTokenizer::train(texts.iter().map(String::as_str), 60).unwrap();
+    let tokenizer = learn();
+    assert!(tokenizer.vocabulary_size() <= 60);
+    assert_eq!(tokens(&tokenizer, "the CAT sat"), ["[CLS]", "the", "cat", "sat", "[SEP]"]);
+    let parts = tokens(&tokenizer, "mathe");
+    assert!(parts.len() > 3 && parts.concat().replace("##", "") == "[CLS]mathe[SEP]", "{parts:?}");
+    // Twice from fresh (and differently seeded) hash maps: the same numbers.
+    let folder = tempfile::tempdir().unwrap();
+    let paths = ["one", "two"].map(|name| folder.path().join(name));
+    for path in &paths {
+        learn().save(path).unwrap();
+    }
+    let [one, two] = paths.map(|path| std::fs::read(path).unwrap());
+    assert_eq!(one, two);
+}
+
+#[test]
+fn a_vocabulary_of_nothing_is_refused() {
+    assert!(matches!(TextTokenizer::train(["", " "], 100), Err(Error::Setting { field: "texts", .. })));
+    assert!(matches!(TextTokenizer::train(["a b"], 31), Err(Error::Setting { field: "vocabulary_size", .. })));
+}
+
+#[test]
+fn all_rows_are_encoded_in_their_order() {
+    let examples = (0..1000).map(|row| Example {
+        text: "a ".repeat(row % 7 + 1),
+        pair: (row % 2 == 0).then(|| "b".to_owned()),
+        label: row % 3,
+    });
+    let labels = ["x", "y", "z"].map(String::from).to_vec();
+    let data = Dataset::from_examples("generated", labels, examples.collect()).unwrap();
+    let tokenizer = words(&["a", "b"]);
+    let encoded = tokenizer.encode_all(&data, 6).unwrap();
+    assert_eq!(encoded.labels, data.labels);
+    for (row, sample) in encoded.samples.iter().enumerate() {
+        let example = &data.examples[row];
+        assert_eq!((sample.id, sample.label), (row as u64, example.label as u32));
+        assert_eq!(sample.encoding, tokenizer.encode(&example.text, example.pair.as_deref(), 6).unwrap());
+        assert!(sample.encoding.ids.len() <= 6);
+    }
+    // Single texts of more than 4 words, and pairs of more than 2 and 1.
+    let cut = (0..1000).filter(|row| row % 7 + 1 > if row % 2 == 0 { 2 } else { 4 }).count();
+    assert_eq!(encoded.truncated_rows, cut);
+}
+
+proptest! {
+    #[test]
+    fn pairs_are_cut_as_hugging_face_cuts_them(first in 0_usize..12, second in 0_usize..12, max_length in 5_usize..24) {
+        let tokenizer = words(&["a", "b"]);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokenizer.json");
+        tokenizer.save(&path).unwrap();
+        let peer = Tokenizer::from_file(&path).unwrap();
+        let (first, second) = ("a ".repeat(first), "b ".repeat(second));
+        // Not by `with_truncation`: since 0.23 that cuts each text to `max_length` before it compares their lengths, so
+        // that of two very long texts the shorter may keep one token more.
+        let expected = |pair: Option<&str>| {
+            let room = TruncationParams { max_length: max_length - 2 - pair.iter().len(), ..Default::default() };
+            let second = pair.map(|pair| peer.encode(pair, false).unwrap());
+            let (first, second) = truncate_encodings(peer.encode(first.as_str(), false).unwrap(), second, &room).unwrap();
+            peer.post_process(first, second, true).unwrap()
+        };
+        let single = tokenizer.encode(&first, None, max_length).unwrap();
+        prop_assert_eq!(single.ids, expected(None).get_ids().to_vec());
+        let expected = expected(Some(&second));
+        let pair = tokenizer.encode(&first, Some(&second), max_length).unwrap();
+        prop_assert_eq!(pair.ids.as_slice(), expected.get_ids());
+        prop_assert_eq!(pair.truncated, !expected.get_overflowing().is_empty());
+        prop_assert_eq!(pair.type_ids.iter().sum::<u32>() as usize, pair.ids.iter().filter(|&&id| id == 6).count() + 1);
+    }
+}
+
+fn golden(name: &str, tensors: &safetensors::SafeTensors<'_>) -> Vec<u32> {
+    let data = tensors.tensor(name).expect("the golden file has it").data();
+    data.chunks_exact(8).map(|bytes| i64::from_le_bytes(bytes.try_into().expect("8 bytes")) as u32).collect()
+}
+
+#[test]
+fn real_texts_get_the_numbers_that_transformers_gives_them() {
+    let (Some(json), Some(bytes), Some(model)) =
+        (shared("golden/minilm.json"), shared("golden/minilm.safetensors"), shared("models/minilm-l6"))
+    else {
+        return;
+    };
+    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
+    let bytes = std::fs::read(bytes).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let [ids, types, offsets] = ["ids", "type_ids", "offsets"].map(|name| golden(name, &tensors));
+    // The same from its vocab.txt alone.
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["vocab.txt", "tokenizer_config.json"] {
+        std::fs::copy(model.join(name), folder.path().join(name)).unwrap();
+    }
+    for folder in [model.as_path(), folder.path() as &Path] {
+        let tokenizer = TextTokenizer::from_dir(folder).unwrap();
+        assert_eq!(tokenizer.vocabulary_size(), 30_522);
+        let texts = json["texts"].as_array().unwrap();
+        assert_eq!(texts.len() + 1, offsets.len());
+        for (text, span) in texts.iter().zip(offsets.windows(2)) {
+            let (first, second) = match text.as_array() {
+                Some(pair) => (pair[0].as_str().unwrap(), pair[1].as_str()),
+                None => (text.as_str().unwrap(), None),
+            };
+            let encoding = tokenizer.encode(first, second, 128).unwrap();
+            let span = span[0] as usize..span[1] as usize;
+            assert_eq!((encoding.ids.as_slice(), encoding.type_ids.as_slice()), (&ids[span.clone()], &types[span]));
+        }
+    }
+}
+
+#[test]
+fn a_vocabulary_learnt_from_real_texts_leaves_hardly_a_word_unknown() {
+    let Some(folder) = shared("data/ag_news") else { return };
+    let train = DatasetReader::new().read(folder.join("train.csv")).unwrap().take(2000);
+    let test = DatasetReader::new().like(&train).read(folder.join("test.csv")).unwrap().take(500);
+    let tokenizer = TextTokenizer::train(train.examples.iter().map(|example| example.text.as_str()), 2000).unwrap();
+    assert_eq!(tokenizer.vocabulary_size(), 2000);
+    let encoded = tokenizer.encode_all(&test, 512).unwrap();
+    let ids: Vec<u32> = encoded.samples.into_iter().flat_map(|sample| sample.encoding.ids).collect();
+    let unknown = ids.iter().filter(|&&id| Some(id) == tokenizer.token_id("[UNK]")).count();
+    assert!(unknown * 1000 < ids.len(), "{unknown} of {}", ids.len());
+    assert!(ids.iter().all(|&id| (id as usize) < tokenizer.vocabulary_size()));
+}
