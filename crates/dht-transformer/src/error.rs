@@ -40,6 +40,39 @@ pub enum Error {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// A set of heads would be empty, or a layer would have none.
+    #[error("no heads, expected at least one")]
+    NoHeads,
+    /// A layer has more heads than a set can hold.
+    #[error("{heads} heads in a layer, expected at most {most}")]
+    TooManyHeads {
+        /// The layer's heads.
+        heads: usize,
+        /// The most a layer may have.
+        most: usize,
+    },
+    /// A set names a head that the layer lacks.
+    #[error("head {head} of a layer whose heads are 0 to {last}", last = heads.saturating_sub(1))]
+    HeadOutOfRange {
+        /// The head that was named.
+        head: usize,
+        /// How many heads the layer has.
+        heads: usize,
+    },
+    /// A set names a head twice.
+    #[error("head {head} is named twice, expected each head at most once")]
+    DuplicateHead {
+        /// The head.
+        head: usize,
+    },
+    /// A plan of head sets per sample does not have one set for each sample of its batch.
+    #[error("{got} head sets for {expected} samples, expected one for each")]
+    PlanSamples {
+        /// The batch's samples.
+        expected: usize,
+        /// The plan's sets.
+        got: usize,
+    },
     /// candle refused an operation.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

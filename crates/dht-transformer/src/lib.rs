@@ -19,5 +19,7 @@ mod train;
 mod weights;
 
 pub use error::{Error, Result};
+pub use flops::{BackwardNeeds, BlockShape, Breakdown, ClassifierShape, FlopCount, Load, Width};
+pub use heads::{HeadPlan, HeadSet, HeadSetIter};
 pub use packed::Spans;
 pub use parameters::{Gradient, Gradients, ParameterId, Parameters};
