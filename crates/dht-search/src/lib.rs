@@ -1,7 +1,9 @@
 //! dht-search
 
+mod cost;
 mod error;
 mod layout;
+mod measured;
 mod notation;
 mod presets;
 mod reward;
@@ -9,7 +11,9 @@ mod route;
 mod space;
 mod space_config;
 
+pub use cost::{CostModel, FlopsCost, LayerHeadCount, WidthCoupling};
 pub use error::{Error, Result};
+pub use measured::{LayerSeconds, MeasuredCost};
 pub use notation::{RouteSpec, Segment};
 pub use presets::{
     DEPTH_PYRAMID, FROZEN_LAYERS, FULL_EPOCHS_BEFORE_FREEZING, HEAD_SET_PYRAMID, HEADS_PYRAMID, OpenSettings,
