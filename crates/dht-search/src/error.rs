@@ -1,0 +1,132 @@
+/// What can go wrong in this crate: what, where, and what would be right.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The encoder refused something.
+    #[error(transparent)]
+    Transformer(#[from] dht_transformer::Error),
+    /// A setting lies outside what it may be.
+    #[error("{field} is {got}, expected {expected}")]
+    Setting {
+        /// The setting's name.
+        field: &'static str,
+        /// What it may be.
+        expected: String,
+        /// What it is.
+        got: String,
+    },
+    /// A text is not a route such as `12L8H` or `7L9H+2L12H`.
+    #[error("route {text:?}, byte {at}: expected {expected}")]
+    Notation {
+        /// The text (its beginning, when it is long).
+        text: String,
+        /// The byte where it stops being a route.
+        at: usize,
+        /// What should stand there.
+        expected: &'static str,
+    },
+    /// A group of layers holds no layer, or a route no group.
+    #[error("layers {start}..{end}: expected at least one layer")]
+    NoLayers {
+        /// The first layer.
+        start: usize,
+        /// The layer after the last.
+        end: usize,
+    },
+    /// Groups of layers do not follow one another.
+    #[error("group {group} starts at layer {got}, expected {expected}")]
+    GroupOrder {
+        /// The group's place in its route.
+        group: usize,
+        /// Where it should start.
+        expected: String,
+        /// Where it starts.
+        got: usize,
+    },
+    /// A group of layers ends where it must not.
+    #[error("group {group} ends after layer {got}, expected {expected}")]
+    GroupEnd {
+        /// The group's place in its route.
+        group: usize,
+        /// Where it may end.
+        expected: String,
+        /// Where it ends.
+        got: usize,
+    },
+    /// A group keeps a number of heads that it must not.
+    #[error("group {group} keeps {got} heads, expected {expected}")]
+    HeadCount {
+        /// The group's place in its route or space.
+        group: usize,
+        /// What it may keep.
+        expected: String,
+        /// What it would keep.
+        got: usize,
+    },
+    /// An exit of a space lies before another or beyond the layers.
+    #[error("exit {index} is at depth {got}, expected {expected}")]
+    Exit {
+        /// The exit's place in the list.
+        index: usize,
+        /// Where it may be.
+        expected: String,
+        /// Where it is.
+        got: usize,
+    },
+    /// A route does not belong to a space, or does not fit its layers.
+    #[error("route {route}: expected {expected}")]
+    RouteNotInSpace {
+        /// The route.
+        route: String,
+        /// What the space has.
+        expected: String,
+    },
+    /// A space has the same arm twice.
+    #[error("arm {arm} ({route}) repeats arm {first}")]
+    DuplicateArm {
+        /// The later of the two.
+        arm: usize,
+        /// The earlier.
+        first: usize,
+        /// What both are.
+        route: String,
+    },
+    /// An arm, or a list of arms, that a space does not have.
+    #[error("{what} is {got}, expected {expected}")]
+    Arm {
+        /// Which arm.
+        what: &'static str,
+        /// What the space has.
+        expected: String,
+        /// What was asked for.
+        got: String,
+    },
+    /// A preset has no meaning for a model of this size.
+    #[error("{preset} on {layers} layers of {heads} heads: expected {expected}")]
+    PresetSize {
+        /// The preset.
+        preset: &'static str,
+        /// The model's layers.
+        layers: usize,
+        /// The model's heads.
+        heads: usize,
+        /// Which sizes it has.
+        expected: &'static str,
+    },
+    /// A loss that no reward can be made of.
+    #[error("loss is {loss}, expected a finite number, 0 or more")]
+    Loss {
+        /// The loss.
+        loss: f64,
+    },
+}
+
+/// The crate's result.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// A setting outside what it may be.
+    pub(crate) fn setting(field: &'static str, expected: impl Into<String>, got: impl ToString) -> Self {
+        Self::Setting { field, expected: expected.into(), got: got.to_string() }
+    }
+}
