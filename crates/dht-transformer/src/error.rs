@@ -78,6 +78,14 @@ pub enum Error {
     /// candle refused an operation.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+    /// A loss was NaN or infinite; the parameters are those before the step, the last checkpoint is still there.
+    #[error("the loss of step {step} is {loss}, expected a finite number: lower the learning rate")]
+    Diverged {
+        /// The optimiser step, from 0.
+        step: u64,
+        /// The loss.
+        loss: f64,
+    },
     /// A file is no checkpoint that can be read.
     #[error("checkpoint {path}: {problem}", path = path.display())]
     Checkpoint {

@@ -7,8 +7,12 @@ mod fused;
 mod groups;
 mod losses;
 mod metrics;
+mod objective;
 mod optimizer;
 mod schedule;
+mod session;
+mod text_classifier;
+mod trainer;
 
 pub use bootstrap::{Deficit, paired_bootstrap};
 pub use checkpoint::{Checkpoint, StoredTensor, StoredTensors};
@@ -18,3 +22,8 @@ pub use losses::{cross_entropy, log_softmax, soft_cross_entropy};
 pub use metrics::Confusion;
 pub use optimizer::{AdamW, AdamWCounters, AdamWSettings, AdamWState, StepReport};
 pub use schedule::{Schedule, WarmUp};
+pub use objective::{Objective, Progress, StepLoss};
+pub use text_classifier::TextClassifier;
+pub use trainer::{
+    CheckpointSettings, EpochRecord, Event, History, Observer, Predictions, TrainSettings, Trainer, predict_all, score,
+};

@@ -1,0 +1,89 @@
+//! What the training loop trains.
+
+use candle_core::Tensor;
+
+use crate::{EncodedDataset, Error, PackedBatch, Parameters, Pass};
+
+/// Where a training stands when a batch comes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Progress {
+    /// The training's seed: with `step` it keys every random choice of the step.
+    pub seed: u64,
+    /// Optimiser steps so far.
+    pub step: u64,
+    /// The epoch, from 0.
+    pub epoch: usize,
+    /// The share of all epochs' samples that are behind, from 0 to 1.
+    pub share: f64,
+}
+
+/// A loss that is ready for its backward and one optimiser step.
+#[derive(Debug)]
+pub struct StepLoss {
+    /// One number.
+    pub loss: Tensor,
+    /// The pass that it was computed in.
+    pub pass: Pass,
+    /// How many samples it is a loss of.
+    pub samples: usize,
+}
+
+/// Something that the one training loop can train: a model with a loss.
+///
+/// The loop hands over batches and asks for losses, one for each optimiser step. A plain model answers each batch with
+/// one loss; a search may hold samples back and answer later, and is asked to drain at the end of each epoch, so that
+/// every sample is trained on exactly once an epoch.
+pub trait Objective {
+    /// What can go wrong.
+    type Error: From<Error>;
+
+    /// The parameters to train.
+    fn parameters(&self) -> &Parameters;
+
+    /// Called once before the first batch of a training (not of a resumed one).
+    ///
+    /// # Errors
+    /// The implementor's.
+    fn prepare(&mut self, _training: &EncodedDataset, _progress: Progress) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    /// Takes the next batch of the stream.
+    ///
+    /// # Errors
+    /// The implementor's.
+    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<(), Self::Error>;
+
+    /// The next loss that is ready; `None` when more batches are needed, or with `drain`, when nothing is held back.
+    ///
+    /// # Errors
+    /// The implementor's.
+    fn next_loss(&mut self, progress: Progress, drain: bool) -> Result<Option<StepLoss>, Self::Error>;
+
+    /// The class of each sample.
+    ///
+    /// # Errors
+    /// The implementor's.
+    fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>, Self::Error>;
+
+    /// Everything beside the parameters that a resumed training needs.
+    ///
+    /// # Errors
+    /// The implementor's.
+    fn state(&self) -> Result<serde_json::Value, Self::Error>;
+
+    /// Takes up a state that [`state`](Self::state) gave. Samples held back are found again in `training`.
+    ///
+    /// # Errors
+    /// The implementor's.
+    fn restore(&mut self, state: serde_json::Value, training: &EncodedDataset) -> Result<(), Self::Error>;
+
+    /// Takes up the state of the best epoch, whose parameters have just been put back. By default the state that the
+    /// training ended with stays: right where the state is only a matter of training.
+    ///
+    /// # Errors
+    /// The implementor's.
+    fn restore_best(&mut self, _state: serde_json::Value) -> Result<(), Self::Error> {
+        Ok(())
+    }
+}

@@ -1,0 +1,243 @@
+//! The running state of one training: what a checkpoint holds.
+
+use std::time::Instant;
+
+use candle_core::{DType, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::objective::{Objective, Progress, StepLoss};
+use super::trainer::{EpochRecord, Event, History, Observer, TrainSettings, Trainer};
+use super::{AdamW, AdamWCounters, AdamWState, Checkpoint, StoredTensor, StoredTensors};
+use crate::{EncodedDataset, Error, Parameters, Result};
+
+/// Everything that changes while a training runs.
+pub(super) struct Session<'a> {
+    trainer: &'a Trainer,
+    optimizer: AdamW,
+    total: u64,
+    pub(super) epoch: usize,
+    /// Batches of the epoch that were offered.
+    pub(super) batch: usize,
+    /// Samples that were offered.
+    pub(super) samples: u64,
+    /// Sum of losses over the epoch's samples, and how many.
+    epoch_loss: (f64, u64),
+    steps_at_last_save: u64,
+    pub(super) history: History,
+    pub(super) best: Option<Best>,
+}
+
+/// The parameters that did best so far.
+#[derive(Debug, Clone)]
+pub(super) struct Best {
+    pub(super) epoch: usize,
+    score: f64,
+    tensors: StoredTensors,
+    state: serde_json::Value,
+}
+
+/// What a checkpoint says beside its tensors.
+#[derive(Serialize, Deserialize)]
+struct State {
+    settings: TrainSettings,
+    training_rows: usize,
+    epoch: usize,
+    batch: usize,
+    samples: u64,
+    epoch_loss: (f64, u64),
+    history: History,
+    optimizer: AdamWCounters,
+    objective: serde_json::Value,
+    best: Option<(usize, f64, serde_json::Value)>,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(trainer: &'a Trainer, optimizer: AdamW, total: u64) -> Self {
+        Self {
+            trainer,
+            optimizer,
+            total,
+            epoch: 0,
+            batch: 0,
+            samples: 0,
+            epoch_loss: (0.0, 0),
+            steps_at_last_save: 0,
+            history: History::default(),
+            best: None,
+        }
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        Progress {
+            seed: self.trainer.settings.seed,
+            step: self.history.steps,
+            epoch: self.epoch,
+            share: self.samples as f64 / self.total as f64,
+        }
+    }
+
+    /// Steps for every loss that the objective has ready.
+    pub(super) fn step_while_ready<O: Objective>(
+        &mut self,
+        objective: &mut O,
+        drain: bool,
+        observer: &mut dyn Observer,
+    ) -> Result<(), O::Error> {
+        while let Some(step) = objective.next_loss(self.progress(), drain)? {
+            let progress = self.progress();
+            let loss = self.step(&step, objective.parameters())?;
+            observer.observe(Event::Step { progress, loss, samples: step.samples });
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, step: &StepLoss, parameters: &Parameters) -> Result<f64> {
+        let loss = f64::from(step.loss.to_dtype(DType::F32)?.to_scalar::<f32>()?);
+        if !loss.is_finite() {
+            return Err(Error::Diverged { step: self.history.steps, loss });
+        }
+        let gradients = step.pass.backward(&step.loss, parameters)?;
+        let start = Instant::now();
+        let middle = self.history.samples + step.samples as u64 / 2;
+        let settings = &self.trainer.settings;
+        let rate = settings.optimizer.learning_rate * settings.schedule.rate(middle, self.total);
+        let report = self.optimizer.step(parameters, &gradients, rate)?;
+        self.history.optimizer_seconds += start.elapsed().as_secs_f64();
+        self.history.steps += 1;
+        self.history.skipped_steps += u64::from(report.skipped);
+        self.history.samples += step.samples as u64;
+        self.history.losses.push((self.history.samples as f64 / self.total as f64, loss));
+        self.epoch_loss.0 += loss * step.samples as f64;
+        self.epoch_loss.1 += step.samples as u64;
+        Ok(loss)
+    }
+
+    pub(super) fn end_epoch<O: Objective>(
+        &mut self,
+        objective: &O,
+        score: Option<f64>,
+        observer: &mut dyn Observer,
+    ) -> Result<(), O::Error> {
+        let loss = self.epoch_loss.0 / self.epoch_loss.1.max(1) as f64;
+        let record = EpochRecord { epoch: self.epoch, loss, validation_macro_f1: score };
+        self.history.epochs.push(record);
+        if let Some(score) = score.filter(|_| self.trainer.settings.keep_best) {
+            if self.best.as_ref().is_none_or(|best| score > best.score) {
+                let tensors = stored(objective.parameters())?;
+                self.best = Some(Best { epoch: self.epoch, score, tensors, state: objective.state()? });
+            }
+        }
+        (self.epoch, self.batch, self.epoch_loss) = (self.epoch + 1, 0, (0.0, 0));
+        observer.observe(Event::Epoch(&record));
+        self.save(objective)
+    }
+
+    pub(super) fn save_if_due<O: Objective>(&mut self, objective: &O) -> Result<(), O::Error> {
+        let every = self.trainer.checkpoint.as_ref().map_or(u64::MAX, |checkpoint| checkpoint.every_steps.max(1));
+        if self.history.steps - self.steps_at_last_save >= every { self.save(objective) } else { Ok(()) }
+    }
+
+    fn save<O: Objective>(&mut self, objective: &O) -> Result<(), O::Error> {
+        let Some(settings) = &self.trainer.checkpoint else { return Ok(()) };
+        let AdamWState { first, second, counters } = self.optimizer.state()?;
+        let state = State {
+            settings: self.trainer.settings.clone(),
+            training_rows: (self.total / self.trainer.settings.epochs as u64) as usize,
+            epoch: self.epoch,
+            batch: self.batch,
+            samples: self.samples,
+            epoch_loss: self.epoch_loss,
+            history: self.history.clone(),
+            optimizer: counters,
+            objective: objective.state()?,
+            best: self.best.as_ref().map(|best| (best.epoch, best.score, best.state.clone())),
+        };
+        let what = || settings.path.display().to_string();
+        let state = serde_json::to_value(state).map_err(|source| Error::Json { what: what(), source })?;
+        let mut checkpoint = Checkpoint { state, ..Checkpoint::default() };
+        checkpoint.put("parameter/", stored(objective.parameters())?)?;
+        checkpoint.put("first/", first)?;
+        checkpoint.put("second/", second)?;
+        if let Some(best) = &self.best {
+            checkpoint.put("best/", best.tensors.clone())?;
+        }
+        checkpoint.save(&settings.path)?;
+        self.steps_at_last_save = self.history.steps;
+        Ok(())
+    }
+
+    /// Takes up the checkpoint if there is one and it is wanted; says whether it did.
+    pub(super) fn resume<O: Objective>(
+        &mut self,
+        objective: &mut O,
+        training: &EncodedDataset,
+    ) -> Result<bool, O::Error> {
+        let Some(settings) = self.trainer.checkpoint.as_ref().filter(|settings| settings.resume) else {
+            return Ok(false);
+        };
+        if !settings.path.exists() {
+            return Ok(false);
+        }
+        let mut checkpoint = Checkpoint::load(&settings.path)?;
+        let what = || settings.path.display().to_string();
+        let state: State = serde_json::from_value(checkpoint.state.take())
+            .map_err(|source| Error::Json { what: what(), source })?;
+        if state.settings != self.trainer.settings || state.training_rows != training.len() {
+            let (expected, got) = (
+                format!("{:?} on {} rows", self.trainer.settings, training.len()),
+                format!("{:?} on {} rows", state.settings, state.training_rows),
+            );
+            return Err(Error::Setting { field: "checkpoint", expected, got }.into());
+        }
+        let adamw = AdamWState {
+            first: checkpoint.take("first/"),
+            second: checkpoint.take("second/"),
+            counters: state.optimizer,
+        };
+        let best_tensors = checkpoint.take("best/");
+        self.optimizer.load_state(adamw)?;
+        objective.restore(state.objective, training)?;
+        put_back(&checkpoint.take("parameter/"), objective.parameters())?;
+        self.best = state.best.map(|(epoch, score, state)| Best { epoch, score, tensors: best_tensors, state });
+        (self.epoch, self.batch, self.samples) = (state.epoch, state.batch, state.samples);
+        (self.epoch_loss, self.history) = (state.epoch_loss, state.history);
+        self.steps_at_last_save = self.history.steps;
+        Ok(true)
+    }
+}
+
+impl Best {
+    /// Gives the objective these parameters and the state that went with them.
+    pub(super) fn put_back<O: Objective>(self, objective: &mut O) -> Result<(), O::Error> {
+        put_back(&self.tensors, objective.parameters())?;
+        objective.restore_best(self.state)
+    }
+}
+
+/// Every parameter's numbers under its name.
+fn stored(parameters: &Parameters) -> Result<StoredTensors> {
+    parameters
+        .iter()
+        .map(|(_, name, var)| {
+            let values = var.as_detached_tensor().flatten_all()?.to_vec1()?;
+            Ok((name.to_owned(), StoredTensor { shape: var.dims().to_vec(), values }))
+        })
+        .collect()
+}
+
+/// Sets every parameter; all must be there, with their shapes, or none is changed.
+fn put_back(tensors: &StoredTensors, parameters: &Parameters) -> Result<()> {
+    for (_, name, var) in parameters.iter() {
+        let missing = || Error::Parameter { name: name.into(), problem: "is missing in the checkpoint" };
+        let tensor = tensors.get(name).ok_or_else(missing)?;
+        if tensor.shape != var.dims() {
+            let (expected, got) = (var.dims().to_vec(), tensor.shape.clone());
+            return Err(Error::Shape { what: name.into(), expected, got });
+        }
+    }
+    for (_, name, var) in parameters.iter() {
+        let tensor = &tensors[name];
+        var.set(&Tensor::from_slice(&tensor.values, tensor.shape.as_slice(), var.device())?)?;
+    }
+    Ok(())
+}
