@@ -312,6 +312,10 @@ mod tests {
         let frozen = Preset::PDht.space(12, 12).unwrap();
         let arms: Vec<_> = frozen.closest_arms(&full).into_iter().map(Option::unwrap).collect();
         assert_eq!(arms, [0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        let config = Preset::PDht.config(12, 12, SevenLayerHeads::AsPrinted).unwrap();
+        let printed = SearchSpace::new(config).unwrap();
+        // 6 heads are nearest to 9L8H, 9 heads as near to it as to 9L10H.
+        assert_eq!(printed.closest_arms(&full)[6..9], [Some(4), Some(4), Some(6)]);
         let tree = Preset::TDht.space(12, 12).unwrap();
         assert!(frozen.closest_arms(&tree).iter().all(Option::is_none));
     }
