@@ -19,6 +19,7 @@ mod text;
 mod train;
 mod weights;
 
+pub use config::{Activation, BertConfig, ModelSize};
 pub use error::{Error, Result};
 pub use files::write_atomically;
 pub use packed::Spans;
@@ -27,3 +28,4 @@ pub use text::{
     Column, Columns, DataProblem, Dataset, DatasetReader, EncodedDataset, Encoding, Example, Header, PackedBatch,
     Sample, Split, TextTokenizer, epoch_order, longest_first, sequential,
 };
+pub use weights::{PretrainedWeights, WeightsProblem, read_hugging_face, write_hugging_face};
