@@ -21,7 +21,7 @@ mod text;
 mod train;
 mod weights;
 
-pub use config::BertConfig;
+pub use config::{BertConfig, ModelSize};
 pub use encoder::{Classifier, Encoder, Pooling};
 pub use error::{CheckpointProblem, Error, Result};
 pub use files::write_atomically;
@@ -43,3 +43,4 @@ pub use train::{
     StepReport, StoredTensor, StoredTensors, TextClassifier, TrainSettings, Trainer, WarmUp, clip_by_global_norm,
     cross_entropy, log_softmax, paired_bootstrap, predict_all, score, soft_cross_entropy,
 };
+pub use weights::{PretrainedWeights, WeightsProblem, read_hugging_face, write_hugging_face};

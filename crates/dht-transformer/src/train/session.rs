@@ -179,8 +179,8 @@ impl<'a> Session<'a> {
         }
         let mut checkpoint = Checkpoint::load(&settings.path)?;
         let what = || settings.path.display().to_string();
-        let state: State = serde_json::from_value(checkpoint.state.take())
-            .map_err(|source| Error::Json { what: what(), source })?;
+        let state: State =
+            serde_json::from_value(checkpoint.state.take()).map_err(|source| Error::Json { what: what(), source })?;
         if state.settings != self.trainer.settings || state.training_rows != training.len() {
             let (expected, got) = (
                 format!("{:?} on {} rows", self.trainer.settings, training.len()),

@@ -262,8 +262,7 @@ impl TrainSettings {
     /// # Errors
     /// [`Error::Setting`] names the first that is not.
     pub fn check(&self) -> Result<()> {
-        let counts =
-            [("epochs", self.epochs), ("batch_size", self.batch_size), ("length_window", self.length_window)];
+        let counts = [("epochs", self.epochs), ("batch_size", self.batch_size), ("length_window", self.length_window)];
         if let Some((field, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
             return Err(Error::Setting { field, expected: "at least 1".into(), got: "0".into() });
         }
