@@ -74,7 +74,7 @@ fn every_bad_field_is_refused_by_its_name() {
         config[name] = value;
         assert!(matches!(parse(&config), Err(Error::Setting { field, .. }) if field == name), "{config}");
     }
-    for (name, value) in [("hidden_act", json!("relu")), ("vocab_size", json!(-1)), ("hidden_size", json!("8"))] {
+    for (name, value) in [("hidden_act", json!("silu")), ("vocab_size", json!(-1)), ("hidden_size", json!("8"))] {
         let mut config = smallest();
         config[name] = value;
         assert!(matches!(parse(&config), Err(Error::Json { .. })), "{config}");
