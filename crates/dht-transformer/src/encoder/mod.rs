@@ -3,6 +3,7 @@
 mod block;
 mod classifier;
 mod composed;
+mod importance;
 mod initial;
 mod names;
 
