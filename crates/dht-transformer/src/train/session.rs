@@ -121,11 +121,11 @@ impl<'a> Session<'a> {
         let loss = self.epoch_loss.0 / self.epoch_loss.1.max(1) as f64;
         let record = EpochRecord { epoch: self.epoch, loss, validation_macro_f1: score };
         self.history.epochs.push(record);
-        if let Some(score) = score.filter(|_| self.trainer.settings.keep_best) {
-            if self.best.as_ref().is_none_or(|best| score > best.score) {
-                let tensors = objective.parameters().values()?;
-                self.best = Some(Best { epoch: self.epoch, score, tensors, state: objective.state()? });
-            }
+        if let Some(score) = score.filter(|_| self.trainer.settings.keep_best)
+            && self.best.as_ref().is_none_or(|best| score > best.score)
+        {
+            let tensors = objective.parameters().values()?;
+            self.best = Some(Best { epoch: self.epoch, score, tensors, state: objective.state()? });
         }
         (self.epoch, self.batch, self.epoch_loss) = (self.epoch + 1, 0, (0.0, 0));
         observer.observe(Event::Epoch(&record));
