@@ -5,6 +5,20 @@ pub enum Error {
     /// The encoder refused something.
     #[error(transparent)]
     Transformer(#[from] dht_transformer::Error),
+    /// A bandit refused something.
+    #[error(transparent)]
+    Bandits(#[from] dht_bandits::Error),
+    /// candle refused an operation.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+    /// A saved state is not JSON of the expected form.
+    #[error("{what}: {source}")]
+    State {
+        /// The state, or its file.
+        what: String,
+        /// What is wrong, with line and column.
+        source: serde_json::Error,
+    },
     /// A setting lies outside what it may be.
     #[error("{field} is {got}, expected {expected}")]
     Setting {
