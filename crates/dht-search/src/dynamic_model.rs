@@ -35,7 +35,6 @@ pub struct DynamicModel {
     pub(crate) heads: ExitHeads,
     pub(crate) space: SearchSpace,
     pub(crate) bandits: TreeBandits,
-    pub(crate) classes: usize,
     /// The batch that came last, in flight.
     arrived: Option<PackedBatch>,
     queues: Option<Queues>,
@@ -107,7 +106,7 @@ impl DynamicModel {
             curves: CurveRecorder::new(CURVE_BINS, stack.heads)?,
         };
         let waiting = BTreeMap::new();
-        Ok(Self { encoder, heads, space, bandits, classes, arrived: None, queues, waiting, ledger })
+        Ok(Self { encoder, heads, space, bandits, arrived: None, queues, waiting, ledger })
     }
 
     /// The encoder.
