@@ -44,11 +44,12 @@ fn median(mut numbers: Vec<f64>) -> f64 {
 }
 
 fn main() -> Result<()> {
-    let rounds = if measuring() { 31 } else { 1 };
+    let rounds = if measuring() { 15 } else { 1 };
     for (size, texts, tokens) in [("12x12x192", 32, 64), ("12x12x96", 64, 16)] {
         let (encoder, classifier, batch) = setting(size, 0.1, texts, tokens)?;
         let half = HeadPlan::Same(HeadSet::from_indices((0..12).step_by(2), 12)?);
-        let own: Vec<_> = (0..texts).map(|text| HeadSet::from_indices((0..6).map(|h| (h + text) % 12), 12)).collect();
+        let own: Vec<_> =
+            (0..batch.len()).map(|text| HeadSet::from_indices((0..6).map(|h| (h + text) % 12), 12)).collect();
         let own = HeadPlan::PerSample(own.into_iter().collect::<Result<_>>()?);
         let narrow = Some(encoder.config().intermediate_size / 2);
         let routes = [
