@@ -127,6 +127,14 @@ pub enum Error {
         /// Which sizes it has.
         expected: &'static str,
     },
+    /// A file is no record of a run, or a record cannot be written.
+    #[error("{path}: {problem}", path = path.display())]
+    Record {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        problem: crate::RecordProblem,
+    },
     /// A loss that no reward can be made of.
     #[error("loss is {loss}, expected a finite number, 0 or more")]
     Loss {

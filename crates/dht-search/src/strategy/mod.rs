@@ -8,7 +8,7 @@ use dht_transformer::{HeadSet, Hidden};
 use rand_chacha::ChaCha8Rng;
 
 pub(crate) use prescribed::{Prescribed, random_heads as random_head_set};
-pub(crate) use tree::TreeBandits;
+pub(crate) use tree::{GroupDecisions, Learned, Losses, TreeBandits};
 
 use crate::Result;
 use crate::context::Rows;

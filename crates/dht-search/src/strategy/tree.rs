@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::prescribed::{by_count, random_heads};
 use super::{BaseView, Bucket, DepthChoices, GroupChoices, GroupView, Mode, Strategy};
-use crate::context::{Rows, SIGNALS, pooled, signals};
+use crate::context::{SIGNALS, pooled, signals};
+use crate::arm_features::ArmFeatures;
 use crate::{
-    ArmFeatures, DEPTH_PYRAMID, Delta, Error, FlopsCost, HEAD_SET_PYRAMID, HEADS_PYRAMID, Result, RewardReference,
+    DEPTH_PYRAMID, Delta, Error, FlopsCost, HEAD_SET_PYRAMID, HEADS_PYRAMID, Result, RewardReference,
     RewardShape, SearchSettings, SearchSpace,
 };
 
@@ -151,6 +152,11 @@ impl TreeBandits {
     /// Whether the contexts' scaling is fixed and the bandits learn.
     pub(crate) fn learns(&self) -> bool {
         self.learned.depth_norm.is_frozen()
+    }
+
+    /// The heads that are always kept, once they are chosen.
+    pub(crate) fn pinned_heads(&self) -> Option<HeadSet> {
+        self.learned.pinned
     }
 
     fn pinned(&self) -> Result<HeadSet> {
