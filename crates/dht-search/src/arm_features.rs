@@ -75,7 +75,7 @@ impl ArmFeatures {
 
             let mut hidden = base.clone();
             for (group, layers) in groups.iter().enumerate() {
-                hidden = encoder.run(layers.layers(), hidden, &HeadPlan::Full, &pass)?;
+                hidden = encoder.run(layers.layers(), &hidden, &HeadPlan::Full, &pass)?;
                 layers.layers().for_each(|_| flops += full_layer);
                 add(&mut depth[group + 1], &hidden, &pools[0], heads, &mut parts)?;
             }
@@ -95,7 +95,7 @@ impl ArmFeatures {
                     let part = hidden.select(&places)?;
                     let layer = block.forward(part.spans().into(), block.keeping(kept.len())).total();
                     layers.layers().for_each(|_| flops += layer);
-                    let part = encoder.run(layers.layers(), part, &HeadPlan::Same(kept), &pass)?;
+                    let part = encoder.run(layers.layers(), &part, &HeadPlan::Same(kept), &pass)?;
                     add(&mut by_heads[group][option], &part, &pools[1], heads, &mut parts)?;
                     dealt.push(part);
                 }
@@ -115,7 +115,13 @@ impl ArmFeatures {
 }
 
 /// Adds each sample's pooled state to `mean`, and each head's part of its rows to `parts`.
-fn add(mean: &mut Mean, hidden: &Hidden, pool: &dht_bandits::PyramidPool, heads: usize, parts: &mut Mean) -> Result<()> {
+fn add(
+    mean: &mut Mean,
+    hidden: &Hidden,
+    pool: &dht_bandits::PyramidPool,
+    heads: usize,
+    parts: &mut Mean,
+) -> Result<()> {
     let [rows] = pooled(hidden, [pool])?;
     rows.iter().for_each(|row| mean.add(row));
     let means: Vec<Vec<f32>> = hidden.mean_rows()?.to_vec2()?;

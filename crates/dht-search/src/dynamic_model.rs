@@ -5,21 +5,21 @@ use std::time::{Duration, Instant};
 
 use candle_core::Tensor;
 use dht_transformer::{
-    EncodedDataset, Encoder, Encoding, HeadSet, Objective, PackedBatch, Parameters,
-    Pass, Progress, Sample, StepLoss, cross_entropy,
+    EncodedDataset, Encoder, Encoding, HeadSet, Objective, PackedBatch, Parameters, Pass, Progress, Sample, StepLoss,
+    cross_entropy,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::arm_features::ArmFeatures;
-use crate::executor::{ExitOutput, Executor, FlopsOfBatch, Passage};
+use crate::executor::{Executor, ExitOutput, FlopsOfBatch, Passage};
 use crate::exit_heads::ExitHeads;
 use crate::queues::Queues;
 use crate::strategy::{DepthChoices, GroupDecisions, Learned, Losses, Mode, Strategy, TreeBandits};
 use crate::{
-    BaseState, ContextDesign, CostModel, CurveRecorder, Dispatch, Error, ExitLosses, FlopsCost, Result,
-    Route, SearchSettings, SearchSpace, WidthCoupling,
+    BaseState, ContextDesign, CostModel, CurveRecorder, Dispatch, Error, ExitLosses, FlopsCost, Result, Route,
+    SearchSettings, SearchSpace, WidthCoupling,
 };
 
 /// Bins of the recorded curves.
@@ -179,7 +179,7 @@ impl DynamicModel {
     }
 
     /// Runs a batch that left a queue: the base layers again, with gradient, and on from there.
-    fn from_queue(&mut self, batch: &PackedBatch, depth: DepthChoices, progress: Progress) -> Result<StepLoss> {
+    fn run_again(&mut self, batch: &PackedBatch, depth: DepthChoices, progress: Progress) -> Result<StepLoss> {
         let pass = Pass::training(self.parameters(), progress.seed, progress.step as u32);
         let every_exit = self.trains_every_exit();
         let mut rng = Self::rng(progress, ROUTING);
@@ -187,8 +187,7 @@ impl DynamicModel {
         let base = executor.base(batch, &pass)?;
         let logits = if every_exit { Some(executor.heads.logits(0, &base, &pass)?) } else { None };
         let start = Duration::ZERO;
-        let passage =
-            executor.follow(base, logits, depth, start, &pass, &self.bandits, mode, every_exit, &mut rng)?;
+        let passage = executor.follow(base, logits, depth, start, &pass, &self.bandits, mode, every_exit, &mut rng)?;
         self.finish(batch, passage, pass, progress)
     }
 
@@ -402,7 +401,7 @@ impl Objective for DynamicModel {
         let Some((rows, depth)) = queues.leave(drain, progress.step) else { return Ok(None) };
         let samples: Vec<Sample> = rows.iter().filter_map(|row| self.waiting.remove(row)).collect();
         let batch = PackedBatch::from_samples(&samples)?;
-        self.from_queue(&batch, depth, progress).map(Some)
+        self.run_again(&batch, depth, progress).map(Some)
     }
 
     fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>> {
@@ -421,8 +420,8 @@ impl Objective for DynamicModel {
     }
 
     fn restore(&mut self, state: serde_json::Value, training: &EncodedDataset) -> Result<()> {
-        let state: TrainingState<Learned> = serde_json::from_value(state)
-            .map_err(|source| Error::State { what: "training state".into(), source })?;
+        let state: TrainingState<Learned> =
+            serde_json::from_value(state).map_err(|source| Error::State { what: "training state".into(), source })?;
         if state.space != self.space || state.settings != *self.settings() {
             return Err(Error::setting("training state", "one of this space and these settings", "another one"));
         }
@@ -443,8 +442,8 @@ impl Objective for DynamicModel {
 
     /// The bandits go back with the weights that they know; the books stay those of the whole training.
     fn restore_best(&mut self, state: serde_json::Value) -> Result<()> {
-        let state: TrainingState<Learned> = serde_json::from_value(state)
-            .map_err(|source| Error::State { what: "training state".into(), source })?;
+        let state: TrainingState<Learned> =
+            serde_json::from_value(state).map_err(|source| Error::State { what: "training state".into(), source })?;
         self.bandits.restore(state.bandits)
     }
 }

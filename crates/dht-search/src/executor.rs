@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use candle_core::Tensor;
 use dht_transformer::{
-    BackwardNeeds, BlockShape, Breakdown, ClassifierShape, Encoder, FlopCount, HeadPlan, Hidden, Load, PackedBatch, Pass,
+    BackwardNeeds, BlockShape, Breakdown, ClassifierShape, Encoder, FlopCount, HeadPlan, Hidden, Load, PackedBatch,
+    Pass,
 };
 use rand_chacha::ChaCha8Rng;
 
@@ -53,7 +54,7 @@ impl Executor<'_> {
     /// The base layers: embeddings and the layers before the first exit, all heads.
     pub(crate) fn base(&self, batch: &PackedBatch, pass: &Pass) -> Result<Hidden> {
         let embedded = self.encoder.embed(batch, pass)?;
-        Ok(self.encoder.run(0..self.space.base_layers(), embedded, &HeadPlan::Full, pass)?)
+        Ok(self.encoder.run(0..self.space.base_layers(), &embedded, &HeadPlan::Full, pass)?)
     }
 
     /// Decides where each sample leaves, from the state behind the base layers.
@@ -145,7 +146,7 @@ impl Executor<'_> {
                 .map(|bucket| {
                     let part = hidden.select(&bucket.places)?;
                     let plan = HeadPlan::Same(bucket.heads);
-                    self.encoder.run(layers.layers(), part, &plan, pass)
+                    self.encoder.run(layers.layers(), &part, &plan, pass)
                 })
                 .collect::<dht_transformer::Result<Vec<_>>>()?;
             hidden = Hidden::concat(&parts)?;

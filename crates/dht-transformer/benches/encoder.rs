@@ -17,7 +17,7 @@ use dht_transformer::{
 use setting::{measuring, setting};
 
 fn forward(encoder: &Encoder, batch: &PackedBatch, pass: &Pass) -> Result<Hidden> {
-    encoder.run(0..encoder.layers(), encoder.embed(batch, pass)?, &HeadPlan::Full, pass)
+    encoder.run(0..encoder.layers(), &encoder.embed(batch, pass)?, &HeadPlan::Full, pass)
 }
 
 /// Forward, backward, clipping and AdamW.

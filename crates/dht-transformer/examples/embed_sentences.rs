@@ -42,7 +42,7 @@ fn embed(encoder: &Encoder, tokenizer: &TextTokenizer, texts: &[&str]) -> Result
     let mut vectors = vec![Vec::new(); texts.len()];
     for rows in longest_first(&lengths, 32)? {
         let (batch, pass) = (PackedBatch::from_samples(rows.iter().map(|row| &samples[*row]))?, Pass::inference());
-        let hidden = encoder.run(0..encoder.layers(), encoder.embed(&batch, &pass)?, &HeadPlan::Full, &pass)?;
+        let hidden = encoder.run(0..encoder.layers(), &encoder.embed(&batch, &pass)?, &HeadPlan::Full, &pass)?;
         for (row, vector) in rows.into_iter().zip(hidden.mean_rows()?.to_vec2::<f32>()?) {
             let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
             vectors[row] = vector.into_iter().map(|x| x / length).collect();

@@ -1,8 +1,8 @@
 //! The tree search: UCB_L once behind the base layers, then UCB_H and the head bandit (TSB) before each group.
 
 use dht_bandits::{
-    ArmFeedback, ArmId, Candidates, DiagonalLaplace, DiagonalLaplaceOptions, Feedback, LinUcb, NormOptions, PyramidPool,
-    RidgeOptions, RunningNorm, Score, Thompson, TopK, TsPrior, Ucb,
+    ArmFeedback, ArmId, Candidates, DiagonalLaplace, DiagonalLaplaceOptions, Feedback, LinUcb, NormOptions,
+    PyramidPool, RidgeOptions, RunningNorm, Score, Thompson, TopK, TsPrior, Ucb,
 };
 use dht_transformer::{HeadSet, Load};
 use rand::RngExt;
@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use super::prescribed::{by_count, random_heads};
 use super::{BaseView, Bucket, DepthChoices, GroupChoices, GroupView, Mode, Strategy};
-use crate::context::{SIGNALS, pooled, signals};
 use crate::arm_features::ArmFeatures;
+use crate::context::{SIGNALS, pooled, signals};
 use crate::{
-    DEPTH_PYRAMID, Delta, Error, FlopsCost, HEAD_SET_PYRAMID, HEADS_PYRAMID, Result, RewardReference,
-    RewardShape, SearchSettings, SearchSpace,
+    DEPTH_PYRAMID, Delta, Error, FlopsCost, HEAD_SET_PYRAMID, HEADS_PYRAMID, Result, RewardReference, RewardShape,
+    SearchSettings, SearchSpace,
 };
 
 type HeadBandit = TopK<DiagonalLaplace, Thompson>;
@@ -214,12 +214,7 @@ impl TreeBandits {
     }
 
     /// Learns from a batch: where its samples went, what they saw, what it came to.
-    pub(crate) fn learn(
-        &mut self,
-        depth: &DepthChoices,
-        groups: &[GroupDecisions<'_>],
-        losses: &Losses,
-    ) -> Result<()> {
+    pub(crate) fn learn(&mut self, depth: &DepthChoices, groups: &[GroupDecisions<'_>], losses: &Losses) -> Result<()> {
         if !self.learns() {
             return self.observe(depth, groups);
         }
@@ -244,9 +239,7 @@ impl TreeBandits {
             }
         }
         if self.learned.depth_norm.weight() >= self.settings.warm_up_contexts as f64 {
-            for norm in
-                [&mut self.learned.depth_norm, &mut self.learned.heads_norm, &mut self.learned.head_sets_norm]
-            {
+            for norm in [&mut self.learned.depth_norm, &mut self.learned.heads_norm, &mut self.learned.head_sets_norm] {
                 norm.freeze();
             }
         }

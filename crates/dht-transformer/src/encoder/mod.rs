@@ -21,7 +21,9 @@ pub use classifier::{Classifier, Pooling};
 use crate::kernels::dropout::Place;
 use crate::ops::{EmbeddingOp, EmbeddingParameters, LayersOp, TokenIds};
 use crate::text::PackedBatch;
-use crate::{BertConfig, BlockShape, Error, HeadPlan, HeadSet, Hidden, Packing, Parameters, Pass, Result, read_hugging_face};
+use crate::{
+    BertConfig, BlockShape, Error, HeadPlan, HeadSet, Hidden, Packing, Parameters, Pass, Result, read_hugging_face,
+};
 use block::Block;
 
 /// A BERT encoder on packed rows: any layers, any heads, for any samples.

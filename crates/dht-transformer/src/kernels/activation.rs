@@ -55,7 +55,7 @@ pub(crate) fn bias_activation<T: Real>(u: &[T], bias: &[T], activation: Activati
     out.par_chunks_mut(CHUNK * width).zip(u.par_chunks(CHUNK * width)).for_each(|(out, u)| {
         vectorised(
             #[inline(always)]
-            || {
+            move || {
                 for (out, u) in out.chunks_exact_mut(width).zip(u.chunks_exact(width)) {
                     for ((out, u), bias) in out.iter_mut().zip(u).zip(bias) {
                         *out = activation.value_and_slope(*u + *bias).0;
@@ -76,14 +76,22 @@ pub(crate) fn bias_activation_backward<T: Real>(
     activation: Activation,
 ) -> Vec<T> {
     let width = bias.len();
-    zip_chunks_summing(u, width, da, width, width, #[inline(always)] |_, u, da, dbias| {
-        for (u, da) in u.chunks_exact_mut(width).zip(da.chunks_exact_mut(width)) {
-            for (((u, da), bias), dbias) in u.iter_mut().zip(da).zip(bias).zip(dbias.iter_mut()) {
-                let (value, slope) = activation.value_and_slope(*u + *bias);
-                *u = value;
-                *da *= slope;
-                *dbias += *da;
+    zip_chunks_summing(
+        u,
+        width,
+        da,
+        width,
+        width,
+        #[inline(always)]
+        move |_, u, da, dbias| {
+            for (u, da) in u.chunks_exact_mut(width).zip(da.chunks_exact_mut(width)) {
+                for (((u, da), bias), dbias) in u.iter_mut().zip(da).zip(bias).zip(dbias.iter_mut()) {
+                    let (value, slope) = activation.value_and_slope(*u + *bias);
+                    *u = value;
+                    *da *= slope;
+                    *dbias += *da;
+                }
             }
-        }
-    })
+        },
+    )
 }

@@ -54,7 +54,7 @@ fn probabilities<T: Real>(qkv: &[T], length: usize, head: usize, shape: HeadShap
     product(probabilities, length, Destination::Overwrite, shape.scale(), q, k.transposed(), Threads::One);
     vectorised(
         #[inline(always)]
-        || probabilities.chunks_exact_mut(length).for_each(softmax),
+        move || probabilities.chunks_exact_mut(length).for_each(softmax),
     );
 }
 
@@ -83,7 +83,7 @@ fn drop_probabilities<T: Real>(
 ) {
     vectorised(
         #[inline(always)]
-        || {
+        move || {
             for (query, row) in matrix.chunks_exact_mut(length).enumerate() {
                 dropout.dropout.apply(dropout.sample_ids[sample], query, dropout.kept[head], row);
             }
@@ -162,10 +162,11 @@ pub(crate) fn attention_backward<T: Real>(
                 if let Some(dropout) = dropout {
                     drop_probabilities(dropout, sample, head, length, ds);
                 }
+                let (rows, weights) = (&mut ds[..], &p[..]);
                 vectorised(
                     #[inline(always)]
-                    || {
-                        for (ds, p) in ds.chunks_exact_mut(length).zip(p.chunks_exact(length)) {
+                    move || {
+                        for (ds, p) in rows.chunks_exact_mut(length).zip(weights.chunks_exact(length)) {
                             let mut dot = T::ZERO;
                             for (ds, p) in ds.iter().zip(p) {
                                 dot += *ds * *p;

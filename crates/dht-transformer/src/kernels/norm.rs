@@ -35,7 +35,7 @@ pub(crate) fn residual_norm<T: Real>(
         let first = chunk * CHUNK;
         vectorised(
             #[inline(always)]
-            || {
+            move || {
                 for (index, (y, h)) in y.chunks_exact_mut(width).zip(h.chunks_exact_mut(width)).enumerate() {
                     let row = first + index;
                     add_assign(h, bias);
@@ -128,38 +128,46 @@ pub(crate) fn residual_norm_backward<T: Real>(
     let count = T::from_f64(width as f64);
     let mut dz = vec![T::ZERO; z.len()];
     let mut dh = vec![T::ZERO; z.len()];
-    let sums = zip_chunks_summing(&mut dz, width, &mut dh, width, 3 * width, #[inline(always)] |first, dz, dh, sums| {
-        let (dscale, rest) = sums.split_at_mut(width);
-        let (dshift, dbias) = rest.split_at_mut(width);
-        let mut unit = vec![T::ZERO; width];
-        let mut weighted = vec![T::ZERO; width];
-        for (index, (dz, dh)) in dz.chunks_exact_mut(width).zip(dh.chunks_exact_mut(width)).enumerate() {
-            let row = first + index;
-            let z = &z[row * width..(row + 1) * width];
-            let dy = &dy[row * width..(row + 1) * width];
-            let (mean, inverse) = moments(z, norm.epsilon);
-            for (unit, z) in unit.iter_mut().zip(z) {
-                *unit = (*z - mean) * inverse;
+    let sums = zip_chunks_summing(
+        &mut dz,
+        width,
+        &mut dh,
+        width,
+        3 * width,
+        #[inline(always)]
+        move |first, dz, dh, sums| {
+            let (dscale, rest) = sums.split_at_mut(width);
+            let (dshift, dbias) = rest.split_at_mut(width);
+            let mut unit = vec![T::ZERO; width];
+            let mut weighted = vec![T::ZERO; width];
+            for (index, (dz, dh)) in dz.chunks_exact_mut(width).zip(dh.chunks_exact_mut(width)).enumerate() {
+                let row = first + index;
+                let z = &z[row * width..(row + 1) * width];
+                let dy = &dy[row * width..(row + 1) * width];
+                let (mean, inverse) = moments(z, norm.epsilon);
+                for (unit, z) in unit.iter_mut().zip(z) {
+                    *unit = (*z - mean) * inverse;
+                }
+                for ((weighted, dy), scale) in weighted.iter_mut().zip(dy).zip(norm.scale) {
+                    *weighted = *dy * *scale;
+                }
+                for (((dscale, dshift), dy), unit) in dscale.iter_mut().zip(dshift.iter_mut()).zip(dy).zip(&unit) {
+                    *dscale += *dy * *unit;
+                    *dshift += *dy;
+                }
+                let mean_g = sum(&weighted, |g| g) / count;
+                let mean_gx = sum2(&weighted, &unit, |g, x| g * x) / count;
+                for ((dz, g), x) in dz.iter_mut().zip(&weighted).zip(&unit) {
+                    *dz = inverse * (*g - mean_g - *x * mean_gx);
+                }
+                dh.copy_from_slice(dz);
+                if let Some((dropout, keys)) = dropout {
+                    dropout.apply(keys.samples[row], keys.tokens[row] as usize, 0, dh);
+                }
+                add_assign(dbias, dh);
             }
-            for ((weighted, dy), scale) in weighted.iter_mut().zip(dy).zip(norm.scale) {
-                *weighted = *dy * *scale;
-            }
-            for (((dscale, dshift), dy), unit) in dscale.iter_mut().zip(dshift.iter_mut()).zip(dy).zip(&unit) {
-                *dscale += *dy * *unit;
-                *dshift += *dy;
-            }
-            let mean_g = sum(&weighted, |g| g) / count;
-            let mean_gx = sum2(&weighted, &unit, |g, x| g * x) / count;
-            for ((dz, g), x) in dz.iter_mut().zip(&weighted).zip(&unit) {
-                *dz = inverse * (*g - mean_g - *x * mean_gx);
-            }
-            dh.copy_from_slice(dz);
-            if let Some((dropout, keys)) = dropout {
-                dropout.apply(keys.samples[row], keys.tokens[row] as usize, 0, dh);
-            }
-            add_assign(dbias, dh);
-        }
-    });
+        },
+    );
     let (dscale, rest) = sums.split_at(width);
     let (dshift, dbias) = rest.split_at(width);
     ResidualNormGradients { dz, dh, dscale: dscale.to_vec(), dshift: dshift.to_vec(), dbias: dbias.to_vec() }

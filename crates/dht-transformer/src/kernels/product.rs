@@ -94,7 +94,7 @@ pub(crate) fn product<T: Real>(
     assert!((rows - 1) * stride + columns <= c.len() && columns <= stride.max(columns), "destination is too short");
     assert!(rows == 1 || columns <= stride, "rows of the destination overlap");
     FLOPS.fetch_add(2 * (rows * columns * inner) as u64, Ordering::Relaxed);
-    if rows * columns * inner <= SMALL && inner * columns <= SMALL_FACTOR {
+    if rows * columns * inner <= SMALL && inner <= SMALL_INNER {
         small_product(c, stride, destination, scale, a, b);
         return;
     }
@@ -135,13 +135,17 @@ pub(crate) fn product<T: Real>(
     }
 }
 
-/// Up to so many multiply-adds a product runs by rows: packing would cost more than it saves. Attention over short
-/// texts with narrow heads is made of such products.
+/// Up to so many multiply-adds a product runs in one small kernel of our own: packing for gemm's would cost more than it
+/// saves. Attention over short texts with narrow heads is made of such products.
 const SMALL: usize = 1 << 14;
-/// Numbers of the right factor that fit the buffer of a product by rows.
-const SMALL_FACTOR: usize = 1 << 10;
+/// Columns of C that the small kernel holds in registers.
+const LANES: usize = 16;
+/// Rows of C that it works on at once.
+const ROWS: usize = 4;
+/// The longest inner dimension it takes.
+const SMALL_INNER: usize = 128;
 
-/// C row by row: each number of A times a row of B. Transposed factors are copied first, so that rows are contiguous.
+/// C in tiles of [`ROWS`] × [`LANES`]: a strip of B is copied so that its rows are contiguous and padded with zeros.
 fn small_product<T: Real>(
     c: &mut [T],
     stride: usize,
@@ -150,30 +154,43 @@ fn small_product<T: Real>(
     a: Matrix<'_, T>,
     b: Matrix<'_, T>,
 ) {
-    let (columns, inner) = (b.columns, a.columns);
-    let mut buffer = [T::ZERO; SMALL_FACTOR];
+    let (rows, columns, inner) = (a.rows, b.columns, a.columns);
     vectorised(
         #[inline(always)]
-        || {
-            let (b_rows, b_stride) = if b.column_stride == 1 {
-                (b.data, b.row_stride)
-            } else {
-                for (l, row) in buffer.chunks_exact_mut(columns).take(inner).enumerate() {
-                    for (j, value) in row.iter_mut().enumerate() {
-                        *value = b.data[l * b.row_stride + j * b.column_stride];
+        move || {
+            let mut strip = [[T::ZERO; LANES]; SMALL_INNER];
+            for first_column in (0..columns).step_by(LANES) {
+                let width = LANES.min(columns - first_column);
+                for (l, lane) in strip.iter_mut().take(inner).enumerate() {
+                    let start = l * b.row_stride + first_column * b.column_stride;
+                    if b.column_stride == 1 {
+                        lane[..width].copy_from_slice(&b.data[start..start + width]);
+                    } else {
+                        for (j, value) in lane[..width].iter_mut().enumerate() {
+                            *value = b.data[start + j * b.column_stride];
+                        }
                     }
+                    lane[width..].fill(T::ZERO);
                 }
-                (&buffer[..], columns)
-            };
-            for i in 0..a.rows {
-                let row = &mut c[i * stride..i * stride + columns];
-                if destination == Destination::Overwrite {
-                    row.fill(T::ZERO);
-                }
-                for l in 0..inner {
-                    let factor = scale * a.data[i * a.row_stride + l * a.column_stride];
-                    for (c, b) in row.iter_mut().zip(&b_rows[l * b_stride..l * b_stride + columns]) {
-                        *c += factor * *b;
+                for first_row in (0..rows).step_by(ROWS) {
+                    let height = ROWS.min(rows - first_row);
+                    let mut tile = [[T::ZERO; LANES]; ROWS];
+                    for (l, lane) in strip.iter().take(inner).enumerate() {
+                        for (i, sums) in tile.iter_mut().enumerate() {
+                            // Rows beyond the last repeat it; their sums are not stored.
+                            let row = first_row + i.min(height - 1);
+                            let factor = a.data[row * a.row_stride + l * a.column_stride];
+                            for (sum, b) in sums.iter_mut().zip(lane) {
+                                *sum = factor.mul_add(*b, *sum);
+                            }
+                        }
+                    }
+                    for (i, sums) in tile.iter().take(height).enumerate() {
+                        let start = (first_row + i) * stride + first_column;
+                        for (c, sum) in c[start..start + width].iter_mut().zip(sums) {
+                            let product = scale * *sum;
+                            *c = if destination == Destination::Overwrite { product } else { *c + product };
+                        }
                     }
                 }
             }

@@ -26,6 +26,8 @@ pub(crate) trait Real:
     fn from_f64(value: f64) -> Self;
     fn sqrt(self) -> Self;
     fn max(self, other: Self) -> Self;
+    /// self·a + b, rounded once where the processor can.
+    fn mul_add(self, a: Self, b: Self) -> Self;
     fn exp(self) -> Self;
     /// Distribution function Φ and density φ of the standard normal distribution.
     fn normal_cdf_pdf(self) -> (Self, Self);
@@ -45,6 +47,10 @@ impl Real for f32 {
     #[inline(always)]
     fn sqrt(self) -> Self {
         f32::sqrt(self)
+    }
+    #[inline(always)]
+    fn mul_add(self, a: Self, b: Self) -> Self {
+        f32::mul_add(self, a, b)
     }
     #[inline(always)]
     fn max(self, other: Self) -> Self {
@@ -101,6 +107,10 @@ impl Real for f64 {
     #[inline(always)]
     fn sqrt(self) -> Self {
         f64::sqrt(self)
+    }
+    #[inline(always)]
+    fn mul_add(self, a: Self, b: Self) -> Self {
+        f64::mul_add(self, a, b)
     }
     #[inline(always)]
     fn max(self, other: Self) -> Self {

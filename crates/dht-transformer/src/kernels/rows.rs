@@ -8,6 +8,9 @@ use super::real::Real;
 pub(crate) const CHUNK: usize = 32;
 
 /// Runs `body` compiled for the widest vector instructions that this processor has.
+///
+/// Give it `move` closures: what is captured by reference has to be read again after each store, since the two might
+/// overlap, and the loop stays scalar.
 #[inline(always)]
 pub(crate) fn vectorised<R>(body: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(body)

@@ -84,8 +84,8 @@ impl FeedForwardHalf {
         pass: &Pass,
     ) -> Result<Option<Vec<f32>>> {
         let needs = (self.trains(), input_needed);
-        let gradients = self
-            .with_weights(|weights| feed_forward_half_backward(x, dy, saved, weights, self.dropout(), needs))?;
+        let gradients =
+            self.with_weights(|weights| feed_forward_half_backward(x, dy, saved, weights, self.dropout(), needs))?;
         if let Some(weights) = gradients.weights {
             let p = &self.parameters;
             if self.width == p.neurons {

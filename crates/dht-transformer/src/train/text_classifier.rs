@@ -149,7 +149,7 @@ impl TextClassifier {
     /// As [`Encoder::embed`].
     pub fn logits(&self, batch: &PackedBatch, pass: &Pass) -> Result<Tensor> {
         let hidden = self.encoder.embed(batch, pass)?;
-        let hidden = self.encoder.run(0..self.encoder.layers(), hidden, &HeadPlan::Full, pass)?;
+        let hidden = self.encoder.run(0..self.encoder.layers(), &hidden, &HeadPlan::Full, pass)?;
         self.classifier.forward(&hidden, pass)
     }
 
