@@ -119,6 +119,14 @@ pub enum Error {
         /// The loss.
         loss: f64,
     },
+    /// A file is no record of a run, or a record cannot be written.
+    #[error("{path}: {problem}", path = path.display())]
+    Record {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        problem: crate::RecordProblem,
+    },
 }
 
 /// The crate's result.

@@ -6,6 +6,7 @@ mod layout;
 mod measured;
 mod notation;
 mod presets;
+mod report;
 mod reward;
 mod route;
 mod space;
@@ -18,6 +19,10 @@ pub use notation::{RouteSpec, Segment};
 pub use presets::{
     DEPTH_PYRAMID, FROZEN_LAYERS, FULL_EPOCHS_BEFORE_FREEZING, HEAD_SET_PYRAMID, HEADS_PYRAMID, OpenSettings,
     PerBandit, PoolingPyramid, Preset, SevenLayerHeads, exits, head_options, pinned_heads,
+};
+pub use report::{
+    CurveRecorder, Curves, DataRecord, DifficultyResult, DynamicResult, GroupHeads, LayerHeadRatios, LossCurve,
+    Machine, ModelRecord, ModelResult, OperatingPoint, RecordProblem, RouteCounts, RunRecord, SetCount,
 };
 pub use reward::{Delta, HeadFeedback, Reward, RewardMemory, RewardReference, RewardRule, RewardShape, SMALLEST_LOSS};
 pub use route::{GroupRole, LayerGroup, Route, RouteGroup, Stack};

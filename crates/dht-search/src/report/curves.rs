@@ -1,0 +1,132 @@
+use std::collections::BTreeMap;
+
+use dht_transformer::HeadSet;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, LayerGroup, Result};
+
+/// How a training went: what the bandits chose and what came of it, in bins of training progress.
+///
+/// Progress is the share of all epochs' samples that are behind, from 0 to 1. A bin without samples is left out, so
+/// that all lists of shares are as long as `progress`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Curves {
+    /// The middle of each bin.
+    pub progress: Vec<f64>,
+    /// How many samples were trained on in each bin.
+    pub samples: Vec<u64>,
+    /// For each depth (layers run) the share of the samples in each bin that were given it; the depths add up to 1.
+    pub depth_share: BTreeMap<usize, Vec<f64>>,
+    /// For each number of heads the share of the head decisions in each bin that kept so many, one decision for each
+    /// sample and dynamic group on its route; they add up to 1, or 0 in a bin where no route had a dynamic group.
+    pub head_count_share: BTreeMap<usize, Vec<f64>>,
+    /// The training loss of each model: `dynamic`, `full`, `truncated.<k>`.
+    pub loss: BTreeMap<String, LossCurve>,
+    /// Which heads each dynamic group of layers kept, over the whole training.
+    pub heads: Vec<GroupHeads>,
+}
+
+/// The mean loss of each bin that has samples.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct LossCurve {
+    /// The middle of each bin.
+    pub progress: Vec<f64>,
+    /// The mean loss, in nats.
+    pub loss: Vec<f64>,
+}
+
+impl LossCurve {
+    /// The mean of the losses in each of `bins` equal parts of the progress; `points` are (progress, loss).
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for no bins or a progress outside 0 to 1, [`Error::Loss`] for a loss that is not finite.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_search::LossCurve;
+    ///
+    /// let curve = LossCurve::binned(&[(0.1, 3.0), (0.4, 2.0), (1.0, 1.0)], 2)?;
+    /// assert_eq!((curve.progress, curve.loss), (vec![0.25, 0.75], vec![2.5, 1.0]));
+    /// # Ok::<(), dht_search::Error>(())
+    /// ```
+    pub fn binned(points: &[(f64, f64)], bins: usize) -> Result<Self> {
+        let mut sums = vec![(0.0, 0_u64); bins];
+        for &(progress, loss) in points {
+            let (sum, count) = &mut sums[bin_of(progress, bins)?];
+            *sum += checked_loss(loss)?;
+            *count += 1;
+        }
+        Ok(Self::from_sums(&sums))
+    }
+
+    /// The means of bins that have counts.
+    pub(super) fn from_sums(sums: &[(f64, u64)]) -> Self {
+        let filled = || sums.iter().enumerate().filter(|(_, (_, count))| *count > 0);
+        Self {
+            progress: filled().map(|(bin, _)| middle(bin, sums.len())).collect(),
+            loss: filled().map(|(_, (sum, count))| sum / *count as f64).collect(),
+        }
+    }
+}
+
+/// Which heads a dynamic group of layers kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GroupHeads {
+    /// The layers, counted from 0.
+    pub layers: LayerGroup,
+    /// How many samples passed the group.
+    pub samples: u64,
+    /// For each head, from 0, the share of them that kept it.
+    pub share: Vec<f64>,
+    /// The most frequent head sets, most frequent first.
+    pub sets: Vec<SetCount>,
+}
+
+/// How many samples had a head set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetCount {
+    /// The heads that were kept.
+    pub heads: HeadSet,
+    /// How many samples kept just these.
+    pub samples: u64,
+}
+
+/// The bin that a progress lies in; the end of the training belongs to the last.
+pub(super) fn bin_of(progress: f64, bins: usize) -> Result<usize> {
+    if bins == 0 {
+        return Err(Error::setting("bins", "at least 1", bins));
+    }
+    if !(0.0..=1.0).contains(&progress) {
+        return Err(Error::setting("progress", "0 to 1", progress));
+    }
+    Ok(((progress * bins as f64) as usize).min(bins - 1))
+}
+
+pub(super) fn middle(bin: usize, bins: usize) -> f64 {
+    (bin as f64 + 0.5) / bins as f64
+}
+
+pub(super) fn checked_loss(loss: f64) -> Result<f64> {
+    if loss.is_finite() { Ok(loss) } else { Err(Error::Loss { loss }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bin_without_losses_is_left_out() {
+        let curve = LossCurve::binned(&[(0.05, 4.0), (0.95, 1.0), (0.99, 2.0)], 10).unwrap();
+        assert_eq!(curve.progress, [0.05, 0.95]);
+        assert_eq!(curve.loss, [4.0, 1.5]);
+    }
+
+    #[test]
+    fn impossible_points_are_refused() {
+        assert!(matches!(LossCurve::binned(&[(0.5, f64::NAN)], 4), Err(Error::Loss { .. })));
+        for progress in [-0.1, 1.1, f64::NAN] {
+            assert!(matches!(LossCurve::binned(&[(progress, 1.0)], 4), Err(Error::Setting { field: "progress", .. })));
+        }
+        assert!(matches!(LossCurve::binned(&[(0.5, 1.0)], 0), Err(Error::Setting { field: "bins", .. })));
+    }
+}

@@ -1,0 +1,12 @@
+//! What a run came to, as one file that programs can read.
+
+mod curves;
+mod record;
+mod recorder;
+
+pub use curves::{Curves, GroupHeads, LossCurve, SetCount};
+pub use record::{
+    DataRecord, DifficultyResult, DynamicResult, LayerHeadRatios, Machine, ModelRecord, ModelResult, OperatingPoint,
+    RecordProblem, RouteCounts, RunRecord,
+};
+pub use recorder::CurveRecorder;

@@ -1,0 +1,400 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use dht_transformer::write_atomically;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Curves;
+use crate::{Error, Result};
+
+/// Everything that one run came to: the full model, truncations of it and the dynamic model on the same data.
+///
+/// Written as `record.json`. Keys come in one order, and no date or path of the machine is in it, so that two runs of
+/// one seed differ in nothing but seconds (and what is derived from them).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// The version of this layout: [`RunRecord::SCHEMA`].
+    pub schema: u32,
+    /// The configuration of the search: `T-DHT`.
+    pub preset: String,
+    /// What keyed every random choice.
+    pub seed: u64,
+    /// What was trained and tested on.
+    pub data: DataRecord,
+    /// The size of the full model.
+    pub model: ModelRecord,
+    /// The full model.
+    pub full: ModelResult,
+    /// Models of the first `<k>` layers, trained in the same way.
+    pub truncated: BTreeMap<usize, ModelResult>,
+    /// The dynamic model.
+    pub dynamic: DynamicResult,
+    /// How many samples took each route.
+    pub routes: RouteCounts,
+    /// How the training of the dynamic model went.
+    pub curves: Curves,
+    /// Results on parts of the test set that are known to be easier or harder; easiest first, empty for real data.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub difficulties: Vec<DifficultyResult>,
+    /// Settings by their names: epochs, batch, learning rate, dispatch, …
+    #[serde(default)]
+    pub settings: BTreeMap<String, Value>,
+    /// Where it ran.
+    pub machine: Machine,
+}
+
+/// The data of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataRecord {
+    /// What the data set is called.
+    pub name: String,
+    /// Rows trained on, validation rows not counted.
+    pub train_rows: usize,
+    /// Rows that epochs were chosen on, taken from the training file.
+    #[serde(default)]
+    pub validation_rows: usize,
+    /// Rows tested on.
+    pub test_rows: usize,
+    /// Rows of all three that lost tokens because they were longer than `max_length`.
+    pub truncated_rows: usize,
+    /// SHA-256 of the training file (of the generated texts, for the embedded corpus), in hexadecimal.
+    pub sha256: String,
+    /// SHA-256 of the test file, likewise.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub test_sha256: String,
+}
+
+/// The size of a model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelRecord {
+    /// Layers, N_L.
+    pub layers: usize,
+    /// Heads a layer, N_H.
+    pub heads: usize,
+    /// Numbers a token between layers, d.
+    pub hidden: usize,
+    /// Neurons of a feed-forward.
+    pub ffn: usize,
+    /// Trainable numbers of the full model, embeddings and classifier among them.
+    pub parameters: usize,
+}
+
+/// What a model came to. Tokenising is in none of the seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct ModelResult {
+    /// Macro F1 on the test set.
+    pub macro_f1: f64,
+    /// The share of the test set that was predicted right.
+    pub accuracy: f64,
+    /// Wall clock of training: batches, forward, backward, bandits, arm-feature pass; no optimiser, no validation.
+    pub train_seconds: f64,
+    /// Wall clock of predicting the test set.
+    pub inference_seconds: f64,
+    /// Wall clock of the optimiser.
+    pub optimizer_seconds: f64,
+    /// FLOPs of training, forward and backward, arm-feature pass and re-passes among them; no validation.
+    pub train_flops: u64,
+    /// FLOPs of predicting the test set.
+    pub inference_flops: u64,
+}
+
+/// What the dynamic model came to, also beside the full model.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct DynamicResult {
+    /// As for any model.
+    #[serde(flatten)]
+    pub result: ModelResult,
+    /// `train_flops` over the full model's.
+    pub train_flops_ratio: f64,
+    /// `inference_flops` over the full model's.
+    pub inference_flops_ratio: f64,
+    /// The paper's cost estimate of training (layers × heads), as a share of the full model's.
+    pub train_layer_head_ratio: f64,
+    /// The paper's cost estimate of inference, likewise.
+    pub inference_layer_head_ratio: f64,
+    /// `train_seconds` over the full model's.
+    pub train_wall_ratio: f64,
+    /// `inference_seconds` over the full model's.
+    pub inference_wall_ratio: f64,
+    /// Wall clock of the bandits in training: pooling, selecting, updating.
+    pub bandit_seconds: f64,
+    /// Macro F1 of the same trained model when routes are drawn at random, in the mix that the bandits chose.
+    pub random_macro_f1: f64,
+    /// The same trained model at other settings of its run-time speed knob, cheapest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operating_points: Vec<OperatingPoint>,
+}
+
+/// The paper's cost estimate as a share of the full model's.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct LayerHeadRatios {
+    /// Over all samples trained on.
+    pub train: f64,
+    /// Over all samples tested on.
+    pub inference: f64,
+}
+
+impl DynamicResult {
+    /// Sets a dynamic model's result beside that of the full model.
+    pub fn beside(
+        full: &ModelResult,
+        result: ModelResult,
+        layer_head: LayerHeadRatios,
+        bandit_seconds: f64,
+        random_macro_f1: f64,
+    ) -> Self {
+        Self {
+            result,
+            train_flops_ratio: result.train_flops as f64 / full.train_flops as f64,
+            inference_flops_ratio: result.inference_flops as f64 / full.inference_flops as f64,
+            train_layer_head_ratio: layer_head.train,
+            inference_layer_head_ratio: layer_head.inference,
+            train_wall_ratio: result.train_seconds / full.train_seconds,
+            inference_wall_ratio: result.inference_seconds / full.inference_seconds,
+            bandit_seconds,
+            random_macro_f1,
+            operating_points: Vec::new(),
+        }
+    }
+}
+
+/// A trained model at one setting of its run-time speed knob.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct OperatingPoint {
+    /// The price of the full model's cost, in nats of loss.
+    pub lambda: f64,
+    /// Macro F1 on the test set.
+    pub macro_f1: f64,
+    /// FLOPs of predicting the test set over the full model's.
+    pub inference_flops_ratio: f64,
+}
+
+/// How many samples took each route, by the route's notation: `12L8H`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteCounts {
+    /// In training, each epoch counted.
+    pub train: BTreeMap<String, u64>,
+    /// On the test set.
+    pub test: BTreeMap<String, u64>,
+}
+
+/// Results on the part of the test set that has one difficulty.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct DifficultyResult {
+    /// What the part is called: `easy`.
+    pub name: String,
+    /// How many test rows it has.
+    pub rows: usize,
+    /// The mean depth that the dynamic model gave them, in layers.
+    pub mean_depth: f64,
+    /// Macro F1 of the dynamic model on them.
+    pub dynamic_macro_f1: f64,
+    /// Macro F1 of the full model on them.
+    pub full_macro_f1: f64,
+    /// Macro F1 of the truncations on them.
+    #[serde(default)]
+    pub truncated_macro_f1: BTreeMap<usize, f64>,
+}
+
+/// What a run ran on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// The processor's model.
+    pub cpu: String,
+    /// How many threads run at once.
+    pub cores: usize,
+    /// What the tensors lay on: `cpu`, `cuda`, `metal`.
+    pub device: String,
+    /// The operating system and the architecture.
+    pub system: String,
+    /// Versions of the compiler and of the crates that matter, by name.
+    pub versions: BTreeMap<String, String>,
+}
+
+/// Why a file is refused as a record, or a record is not written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordProblem {
+    /// It is not JSON, or a field is missing or of another type.
+    #[error("is not a record: {message}")]
+    Content {
+        /// What the parser said.
+        message: String,
+    },
+    /// It was written by a later release.
+    #[error("has schema {found}, expected at most {supported}")]
+    Newer {
+        /// The schema of the file.
+        found: u64,
+        /// The latest that can be read.
+        supported: u32,
+    },
+    /// A number is NaN or infinite, which JSON cannot hold.
+    #[error("{field} is not a finite number")]
+    NotFinite {
+        /// Where, as a path of keys.
+        field: String,
+    },
+}
+
+impl RunRecord {
+    /// The version of the layout that this release writes.
+    pub const SCHEMA: u32 = 1;
+
+    /// Writes the record, whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Record`] when a number is not finite, [`Error::Transformer`] when the file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let refused = |problem| Error::Record { path: path.into(), problem };
+        let content = |error: serde_json::Error| refused(RecordProblem::Content { message: error.to_string() });
+        // No field of a record is ever null but a float that is not finite.
+        if let Some(field) = first_null(&serde_json::to_value(self).map_err(content)?) {
+            return Err(refused(RecordProblem::NotFinite { field }));
+        }
+        let json = serde_json::to_string_pretty(self).map_err(content)?;
+        write_atomically(path, |file| writeln!(file, "{json}"))?;
+        Ok(())
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// [`Error::Transformer`] when the file cannot be read, [`Error::Record`] when it is none or a later release's.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let io = |source| Error::Transformer(dht_transformer::Error::Io { path: path.into(), source });
+        let refused = |problem| Error::Record { path: path.into(), problem };
+        let content = |error: serde_json::Error| refused(RecordProblem::Content { message: error.to_string() });
+        let bytes = std::fs::read(path).map_err(io)?;
+        // A later layout may lack what this one needs: its version is looked at before anything else.
+        let Version { schema } = serde_json::from_slice(&bytes).map_err(content)?;
+        if schema > u64::from(Self::SCHEMA) {
+            return Err(refused(RecordProblem::Newer { found: schema, supported: Self::SCHEMA }));
+        }
+        serde_json::from_slice(&bytes).map_err(content)
+    }
+}
+
+#[derive(Deserialize)]
+struct Version {
+    schema: u64,
+}
+
+/// The path of the first null, if there is one. Settings may hold some.
+fn first_null(record: &Value) -> Option<String> {
+    fn search(value: &Value, path: &mut Vec<String>) -> bool {
+        let mut enter = |key: String, value: &Value| {
+            path.push(key);
+            let found = search(value, path);
+            if !found {
+                path.pop();
+            }
+            found
+        };
+        match value {
+            Value::Null => true,
+            Value::Array(values) => values.iter().enumerate().any(|(place, value)| enter(place.to_string(), value)),
+            Value::Object(fields) => fields.iter().any(|(key, value)| key != "settings" && enter(key.clone(), value)),
+            _ => false,
+        }
+    }
+    let mut path = Vec::new();
+    search(record, &mut path).then(|| path.join("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> RunRecord {
+        let full = ModelResult { macro_f1: 0.9, train_flops: 1000, inference_flops: 100, ..seconds(8.0, 4.0) };
+        let result = ModelResult { macro_f1: 0.89, train_flops: 500, inference_flops: 25, ..seconds(6.0, 1.0) };
+        RunRecord {
+            schema: RunRecord::SCHEMA,
+            preset: "T-DHT".into(),
+            seed: 3,
+            data: DataRecord { name: "embedded".into(), train_rows: 10, test_rows: 2, ..DataRecord::default() },
+            model: ModelRecord { layers: 12, heads: 12, hidden: 96, ffn: 384, parameters: 5 },
+            full,
+            truncated: BTreeMap::from([(3, full), (12, full)]),
+            dynamic: DynamicResult::beside(&full, result, LayerHeadRatios::default(), 0.1, 0.8),
+            routes: RouteCounts { train: BTreeMap::from([("12L8H".into(), 10)]), ..RouteCounts::default() },
+            curves: Curves::default(),
+            difficulties: vec![],
+            settings: BTreeMap::from([("limit".into(), Value::Null)]),
+            machine: Machine::default(),
+        }
+    }
+
+    fn seconds(train_seconds: f64, inference_seconds: f64) -> ModelResult {
+        ModelResult { train_seconds, inference_seconds, ..ModelResult::default() }
+    }
+
+    fn problem(result: Result<impl Sized>) -> RecordProblem {
+        match result {
+            Err(Error::Record { problem, .. }) => problem,
+            Err(other) => panic!("{other}"),
+            Ok(_) => panic!("accepted"),
+        }
+    }
+
+    #[test]
+    fn a_record_that_was_saved_is_loaded_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record.json");
+        record().save(&path).unwrap();
+        assert_eq!(RunRecord::load(&path).unwrap(), record());
+        let first = std::fs::read(&path).unwrap();
+        record().save(&path).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), first);
+    }
+
+    #[test]
+    fn the_fields_stand_where_readers_look_for_them() {
+        let json = serde_json::to_value(record()).unwrap();
+        for path in ["/truncated/3/macro_f1", "/dynamic/macro_f1", "/dynamic/optimizer_seconds", "/full/train_flops"] {
+            assert!(json.pointer(path).is_some_and(Value::is_number), "{path}");
+        }
+        assert_eq!(json["routes"]["train"]["12L8H"], 10);
+        assert_eq!(json["data"]["truncated_rows"], 0);
+    }
+
+    #[test]
+    fn ratios_are_those_to_the_full_model() {
+        let dynamic = record().dynamic;
+        assert_eq!((dynamic.train_flops_ratio, dynamic.inference_flops_ratio), (0.5, 0.25));
+        assert_eq!((dynamic.train_wall_ratio, dynamic.inference_wall_ratio), (0.75, 0.25));
+    }
+
+    #[test]
+    fn a_number_that_json_cannot_hold_is_refused_with_its_place_and_the_old_file_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record.json");
+        record().save(&path).unwrap();
+        let mut bad = record();
+        bad.truncated.get_mut(&12).unwrap().accuracy = f64::NAN;
+        let field = "truncated.12.accuracy".into();
+        assert_eq!(problem(bad.save(&path)), RecordProblem::NotFinite { field });
+        assert_eq!(RunRecord::load(&path).unwrap(), record());
+    }
+
+    #[test]
+    fn foreign_torn_and_later_files_are_refused_with_their_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record.json");
+        let load = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            problem(RunRecord::load(&path))
+        };
+        let json = serde_json::to_string(&record()).unwrap();
+        for text in ["", "[]", "{}", "{\"schema\": 1}", &json[..json.len() / 2]] {
+            assert!(matches!(load(text), RecordProblem::Content { .. }), "{text}");
+        }
+        assert_eq!(load("{\"schema\": 7}"), RecordProblem::Newer { found: 7, supported: 1 });
+        let missing = RunRecord::load(folder.path().join("none.json"));
+        assert!(matches!(missing, Err(Error::Transformer(dht_transformer::Error::Io { .. }))));
+    }
+}
