@@ -1,1 +1,55 @@
-//! dht-bandits
+//! Contextual bandits: choose now, learn later.
+#![forbid(unsafe_code)]
+
+mod arm;
+mod baseline;
+pub mod columns;
+mod disjoint;
+mod error;
+mod factor;
+mod factor_state;
+mod index;
+mod information;
+mod lanes;
+mod laplace;
+mod logistic;
+mod mean_pool;
+mod newton;
+mod policy;
+mod posterior;
+mod ridge;
+mod row;
+mod running_norm;
+mod semi_bandit;
+mod slate;
+mod slate_state;
+mod state;
+
+pub use arm::{ArmId, ArmSet, ArmSetState, Available};
+pub use baseline::{BaselineState, Fixed, Uniform};
+pub use disjoint::{Disjoint, DisjointState};
+pub use error::{Error, Result};
+pub use index::{Epsilon, Index, Thompson, Ucb};
+pub use information::InformationState;
+pub use laplace::{DiagonalArmState, DiagonalLaplace, DiagonalLaplaceOptions, TsPrior};
+pub use logistic::sigmoid;
+pub use mean_pool::PyramidPool;
+pub use policy::{Choice, Decision, Observation, Policy, Score};
+pub use posterior::Posterior;
+pub use ridge::{Ridge, RidgeArmState, RidgeOptions};
+pub use running_norm::{NormOptions, NormState, RunningNorm};
+pub use semi_bandit::{Draw, Sharing, TopK};
+pub use slate::{ArmFeedback, Candidates, Feedback, Slate};
+pub use slate_state::TopKState;
+pub use state::Header;
+
+/// LinUCB with disjoint arms (Li et al. 2010, Algorithm 1).
+pub type LinUcb = Disjoint<Ridge, Ucb>;
+/// Linear Thompson sampling with disjoint arms (Agrawal & Goyal 2013).
+pub type LinTs = Disjoint<Ridge, Thompson>;
+/// Contextual ε-greedy: ridge regressions, explored uniformly.
+pub type EpsilonGreedy = Disjoint<Ridge, Epsilon>;
+/// Logistic Thompson sampling with diagonal posteriors (Chapelle & Li 2011, Algorithm 3).
+pub type DiagonalLogisticTs = Disjoint<DiagonalLaplace, Thompson>;
+/// The top-K semi-bandit by Thompson sampling over logistic regressions with diagonal posteriors.
+pub type TopKThompson = TopK<DiagonalLaplace, Thompson>;

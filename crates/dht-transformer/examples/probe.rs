@@ -7,7 +7,7 @@ static GLOBAL: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() {
     let a: Vec<usize> = std::env::args().skip(1).map(|x| x.parse().unwrap()).collect();
     let (l, h, d, b, t) = (a[0], a[1], a[2], a[3], a[4]);
-    let mut config = BertConfig::small(l, h, d, 1000);
+    let mut config = BertConfig::small(l, h, d, 1000).unwrap();
     if a.len() > 5 {
         config.hidden_dropout_prob = 0.0;
         config.attention_probs_dropout_prob = 0.0;

@@ -1,42 +1,259 @@
-//! stub until the text branch lands
-use crate::{Activation, Error, Result};
-/// config
-#[derive(Debug, Clone)]
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{Activation, Error, Result, write_atomically};
+
+/// The shape and the settings of a BERT encoder, as in a Hugging Face `config.json`.
+///
+/// Fields that this crate does not know are kept and written back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BertConfig {
+    /// Rows of the word embedding.
     pub vocab_size: usize,
+    /// Width d of the hidden states.
     pub hidden_size: usize,
+    /// How many blocks there are.
     pub num_hidden_layers: usize,
+    /// Heads of each block; `hidden_size` is a multiple of it.
     pub num_attention_heads: usize,
+    /// Width of the feed-forward's middle.
     pub intermediate_size: usize,
+    /// The longest text, in tokens.
+    #[serde(default = "usual::max_position_embeddings")]
     pub max_position_embeddings: usize,
+    /// How many kinds of text there are (first and second of a pair).
+    #[serde(default = "usual::type_vocab_size")]
     pub type_vocab_size: usize,
+    /// ε of the layer norms.
+    #[serde(default = "usual::layer_norm_eps")]
     pub layer_norm_eps: f64,
+    /// The share of hidden values dropped in training.
+    #[serde(default = "usual::dropout")]
     pub hidden_dropout_prob: f64,
+    /// The share of attention weights dropped in training.
+    #[serde(default = "usual::dropout")]
     pub attention_probs_dropout_prob: f64,
+    /// The non-linearity.
+    #[serde(default)]
     pub hidden_act: Activation,
+    /// The number of `[PAD]`.
+    #[serde(default)]
+    pub pad_token_id: u32,
+    /// The standard deviation of fresh weights.
+    #[serde(default = "usual::initializer_range")]
     pub initializer_range: f64,
+    /// All other fields.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
 }
-impl BertConfig {
-    pub fn check(&self) -> Result<()> {
-        if self.hidden_size % self.num_attention_heads != 0 {
-            return Err(Error::Setting { field: "hidden_size", expected: "".into(), got: "".into() });
-        }
-        Ok(())
+
+/// What Hugging Face's `BertConfig` takes for fields that are absent.
+mod usual {
+    pub(super) fn max_position_embeddings() -> usize {
+        512
     }
-    pub fn small(layers: usize, heads: usize, hidden: usize, vocab: usize) -> Self {
-        Self {
-            vocab_size: vocab,
+    pub(super) fn type_vocab_size() -> usize {
+        2
+    }
+    pub(super) fn layer_norm_eps() -> f64 {
+        1e-12
+    }
+    pub(super) fn dropout() -> f64 {
+        0.1
+    }
+    pub(super) fn initializer_range() -> f64 {
+        0.02
+    }
+}
+
+impl BertConfig {
+    /// A small encoder to be trained from scratch: feed-forward 4 × `hidden`, 512 positions, dropout 0.1.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn small(layers: usize, heads: usize, hidden: usize, vocab_size: usize) -> Result<Self> {
+        let config = Self {
+            vocab_size,
             hidden_size: hidden,
             num_hidden_layers: layers,
             num_attention_heads: heads,
-            intermediate_size: 4 * hidden,
-            max_position_embeddings: 512,
-            type_vocab_size: 2,
-            layer_norm_eps: 1e-12,
-            hidden_dropout_prob: 0.1,
-            attention_probs_dropout_prob: 0.1,
+            intermediate_size: hidden.saturating_mul(4),
+            max_position_embeddings: usual::max_position_embeddings(),
+            type_vocab_size: usual::type_vocab_size(),
+            layer_norm_eps: usual::layer_norm_eps(),
+            hidden_dropout_prob: usual::dropout(),
+            attention_probs_dropout_prob: usual::dropout(),
             hidden_act: Activation::Gelu,
-            initializer_range: 0.02,
+            pad_token_id: 0,
+            initializer_range: usual::initializer_range(),
+            other: Map::new(),
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The width of a head.
+    pub fn head_size(&self) -> usize {
+        self.hidden_size / self.num_attention_heads
+    }
+
+    /// Reads and checks the text of a `config.json`; `what` stands in errors.
+    ///
+    /// # Errors
+    /// [`Error::Json`] when it is not JSON or a field is missing or of another type, [`Error::Setting`] when a field
+    /// has a value that this encoder does not run.
+    pub fn from_json(what: &str, text: &[u8]) -> Result<Self> {
+        let config: Self = serde_json::from_slice(text).map_err(|source| Error::Json { what: what.into(), source })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Reads and checks a `config.json`.
+    ///
+    /// # Errors
+    /// [`Error::Io`], and as [`from_json`](Self::from_json).
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let text = std::fs::read(path).map_err(|source| Error::io(path, source))?;
+        Self::from_json(&path.display().to_string(), &text)
+    }
+
+    /// The text of a `config.json` that `transformers` reads.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn to_json(&self) -> Result<String> {
+        self.check()?;
+        let mut config = self.clone();
+        config.other.entry("model_type").or_insert_with(|| "bert".into());
+        serde_json::to_string_pretty(&config)
+            .map(|text| text + "\n")
+            .map_err(|source| Error::Json { what: "config.json".into(), source })
+    }
+
+    /// Writes a `config.json`, whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Io`], and as [`check`](Self::check).
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let text = self.to_json()?;
+        write_atomically(path, |file| file.write_all(text.as_bytes()))
+    }
+
+    /// The names of the classes (`id2label`), if the configuration has one for each number from 0.
+    pub fn labels(&self) -> Option<Vec<String>> {
+        let names = self.other.get("id2label")?.as_object()?;
+        (0..names.len()).map(|id| Some(names.get(&id.to_string())?.as_str()?.to_owned())).collect()
+    }
+
+    /// Sets the names of the classes (`id2label`, `label2id`).
+    pub fn set_labels(&mut self, labels: &[String]) {
+        let names = labels.iter().enumerate().map(|(id, label)| (id.to_string(), label.as_str().into())).collect();
+        let numbers = labels.iter().enumerate().map(|(id, label)| (label.clone(), id.into())).collect();
+        self.other.insert("id2label".into(), Value::Object(names));
+        self.other.insert("label2id".into(), Value::Object(numbers));
+    }
+
+    /// Whether an encoder of this shape can be built and run.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] with the field: a size of 0 or beyond reason, heads that do not divide the width, a dropout
+    /// outside 0 ≤ p < 1, ε or the initial deviation not positive, a padding token outside the vocabulary, a model
+    /// type that is not BERT, positions that are not absolute, a decoder.
+    pub fn check(&self) -> Result<()> {
+        let refuse = |field, expected: String, got: String| Err(Error::Setting { field, expected, got });
+        for (field, value, most) in [
+            ("vocab_size", self.vocab_size, 1 << 24),
+            ("hidden_size", self.hidden_size, 1 << 16),
+            ("num_hidden_layers", self.num_hidden_layers, 1 << 10),
+            ("num_attention_heads", self.num_attention_heads, 1 << 10),
+            ("intermediate_size", self.intermediate_size, 1 << 18),
+            ("max_position_embeddings", self.max_position_embeddings, 1 << 20),
+            ("type_vocab_size", self.type_vocab_size, 1 << 10),
+        ] {
+            if value == 0 || value > most {
+                return refuse(field, format!("between 1 and {most}"), value.to_string());
+            }
         }
+        if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
+            let expected = format!("a multiple of the {} heads", self.num_attention_heads);
+            return refuse("hidden_size", expected, self.hidden_size.to_string());
+        }
+        for (field, value) in [
+            ("hidden_dropout_prob", self.hidden_dropout_prob),
+            ("attention_probs_dropout_prob", self.attention_probs_dropout_prob),
+        ] {
+            if !(0.0..1.0).contains(&value) {
+                return refuse(field, "at least 0 and below 1".into(), value.to_string());
+            }
+        }
+        for (field, value) in [("layer_norm_eps", self.layer_norm_eps), ("initializer_range", self.initializer_range)] {
+            if !(value > 0.0 && value < 1.0) {
+                return refuse(field, "between 0 and 1".into(), value.to_string());
+            }
+        }
+        if self.pad_token_id as usize >= self.vocab_size {
+            return refuse("pad_token_id", format!("below {}", self.vocab_size), self.pad_token_id.to_string());
+        }
+        for (field, expected) in [
+            ("model_type", Value::from("bert")),
+            ("position_embedding_type", Value::from("absolute")),
+            ("is_decoder", Value::from(false)),
+            ("add_cross_attention", Value::from(false)),
+        ] {
+            let value = self.other.get(field).unwrap_or(&Value::Null);
+            if !value.is_null() && *value != expected {
+                return refuse(field, expected.to_string(), value.to_string());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Layers, heads and width of a small encoder, written `6x12x96`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelSize {
+    /// How many blocks.
+    pub layers: usize,
+    /// Heads of each.
+    pub heads: usize,
+    /// Width of the hidden states.
+    pub hidden: usize,
+}
+
+impl ModelSize {
+    /// The configuration of [`BertConfig::small`].
+    ///
+    /// # Errors
+    /// As [`BertConfig::check`].
+    pub fn config(self, vocab_size: usize) -> Result<BertConfig> {
+        BertConfig::small(self.layers, self.heads, self.hidden, vocab_size)
+    }
+}
+
+impl FromStr for ModelSize {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let numbers: Option<Vec<usize>> =
+            text.split('x').map(|part| part.parse().ok().filter(|&number| number > 0)).collect();
+        match numbers.as_deref() {
+            Some(&[layers, heads, hidden]) => Ok(Self { layers, heads, hidden }),
+            _ => Err(Error::Setting {
+                field: "size",
+                expected: "layers, heads and width, such as 6x12x96".into(),
+                got: format!("{text:?}"),
+            }),
+        }
+    }
+}
+
+impl fmt::Display for ModelSize {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}x{}x{}", self.layers, self.heads, self.hidden)
     }
 }

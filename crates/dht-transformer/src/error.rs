@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use crate::text::DataProblem;
+use crate::weights::WeightsProblem;
 
 /// What can go wrong in this crate: what, where, and what would be right.
 #[derive(Debug, thiserror::Error)]
@@ -131,6 +132,24 @@ pub enum Error {
         /// What is wrong, with line and column.
         source: serde_json::Error,
     },
+    /// A file of weights is not what it should be.
+    #[error("{path}{at}: {problem}", path = path.display(), at = at_tensor(tensor.as_deref()))]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name in the file; `None` when it is about the whole file.
+        tensor: Option<String>,
+        /// What is wrong with it.
+        problem: WeightsProblem,
+    },
+    /// A directory that is to be replaced holds a file that its successor will not have.
+    #[error("{path} is not replaced: it holds {entry}, which would be lost", path = path.display())]
+    ForeignDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// The first entry (by name) that does not belong there.
+        entry: String,
+    },
 }
 
 /// Why a file is refused as a checkpoint.
@@ -169,6 +188,10 @@ pub enum CheckpointProblem {
 
 fn at_line(line: Option<u64>) -> String {
     line.map(|line| format!(":{line}")).unwrap_or_default()
+}
+
+fn at_tensor(tensor: Option<&str>) -> String {
+    tensor.map(|tensor| format!(": tensor {tensor:?}")).unwrap_or_default()
 }
 
 /// The crate's result.

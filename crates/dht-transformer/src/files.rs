@@ -38,6 +38,38 @@ pub fn write_atomically(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Writ
     synchronise_folder(folder).map_err(failed)
 }
 
+/// Fills a temporary directory beside the target and renames it to the target. A directory already there is moved
+/// aside first, moved back when the rename fails, and removed at the end.
+pub(crate) fn replace_directory(target: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let failed = |source| Error::io(target, source);
+    let parent = folder_of(target);
+    std::fs::create_dir_all(parent).map_err(failed)?;
+    let mut builder = temporary();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
+    let fresh = builder.tempdir_in(parent).map_err(failed)?;
+    fill(fresh.path())?;
+    synchronise_folder(fresh.path()).map_err(failed)?;
+
+    // The old directory goes into an empty temporary one, which removes it when it is dropped.
+    let aside = temporary().tempdir_in(parent).map_err(failed)?;
+    let old = aside.path().join("old");
+    let replaces = target.symlink_metadata().is_ok();
+    if replaces {
+        std::fs::rename(target, &old).map_err(failed)?;
+    }
+    if let Err(source) = std::fs::rename(fresh.path(), target) {
+        if replaces && let Err(second) = std::fs::rename(&old, target) {
+            // Neither stands in its place: at least nothing is removed.
+            return Err(Error::io(aside.keep().join("old"), second));
+        }
+        return Err(failed(source));
+    }
+    // Its path is the target's now: there is nothing left to remove under the old name.
+    let _ = fresh.keep();
+    synchronise_folder(parent).map_err(failed)
+}
+
 /// The directory a path lies in.
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))

@@ -21,7 +21,7 @@ mod text;
 mod train;
 mod weights;
 
-pub use config::BertConfig;
+pub use config::{BertConfig, ModelSize};
 pub use encoder::{Classifier, Encoder, Pooling};
 pub use error::{CheckpointProblem, Error, Result};
 pub use files::write_atomically;
@@ -38,7 +38,9 @@ pub use text::{
     Sample, Split, TextTokenizer, epoch_order, longest_first, sequential,
 };
 pub use train::{
-    AdamW, AdamWCounters, AdamWSettings, AdamWState, Checkpoint, Confusion, Deficit, Multipliers, ParameterGroups,
-    Schedule, StepReport, StoredTensor, StoredTensors, WarmUp, clip_by_global_norm, cross_entropy, log_softmax,
-    paired_bootstrap, soft_cross_entropy,
+    AdamW, AdamWCounters, AdamWSettings, AdamWState, Checkpoint, CheckpointSettings, Confusion, Deficit, EpochRecord,
+    Event, History, Multipliers, Objective, Observer, ParameterGroups, Predictions, Progress, Schedule, StepLoss,
+    StepReport, StoredTensor, StoredTensors, TextClassifier, TrainSettings, Trainer, WarmUp, clip_by_global_norm,
+    cross_entropy, log_softmax, paired_bootstrap, predict_all, score, soft_cross_entropy,
 };
+pub use weights::{PretrainedWeights, WeightsProblem, read_hugging_face, write_hugging_face};

@@ -1,1 +1,17 @@
+//! Hugging Face directories: read, checked, and written whole.
 
+mod header;
+mod names;
+mod problem;
+mod read;
+mod write;
+
+pub use self::problem::WeightsProblem;
+pub use self::read::{PretrainedWeights, read_hugging_face};
+pub use self::write::write_hugging_face;
+
+/// The place of the first number that is not finite, and the number.
+fn not_finite(values: &[f32]) -> Option<WeightsProblem> {
+    let element = values.iter().position(|value| !value.is_finite())?;
+    Some(WeightsProblem::NotFinite { element, value: values[element].to_string() })
+}

@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 #[test]
 fn predicted_flops_equal_the_products_that_ran_forward_and_backward() {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
-    let mut encoder = Encoder::random(&BertConfig::small(4, 4, 16, 30), &Device::Cpu, &mut rng).unwrap();
+    let mut encoder = Encoder::random(&BertConfig::small(4, 4, 16, 30).unwrap(), &Device::Cpu, &mut rng).unwrap();
     let lengths = [4, 9, 1, 6];
     let spans = Spans::from_lengths(lengths).unwrap();
     let tokens = spans.tokens();

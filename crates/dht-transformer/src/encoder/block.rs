@@ -148,7 +148,7 @@ impl Block {
 pub(super) fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
     Ok(match activation {
         Activation::Gelu => x.gelu_erf()?,
-        Activation::GeluTanh => x.gelu()?,
+        Activation::GeluNew => x.gelu()?,
         Activation::Relu => x.relu()?,
     })
 }

@@ -13,7 +13,7 @@ use crate::{BertConfig, Gradient, Gradients, HeadPlan, HeadSet, Hidden, PackedBa
 const WIDTH: usize = 40;
 
 fn model() -> (Encoder, Classifier) {
-    let config = BertConfig { initializer_range: 0.2, ..BertConfig::small(3, 4, 24, 50) };
+    let config = BertConfig { initializer_range: 0.2, ..BertConfig::small(3, 4, 24, 50).unwrap() };
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     let mut encoder = Encoder::random(&config, &Device::Cpu, &mut rng).unwrap();
     let classifier = encoder.add_classifier("classifier", 3, Pooling::Mean, &mut rng).unwrap();

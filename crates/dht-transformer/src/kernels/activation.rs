@@ -13,9 +13,9 @@ pub enum Activation {
     #[default]
     #[serde(rename = "gelu")]
     Gelu,
-    /// ½x(1 + tanh(√(2/π)(x + 0.044715x³))): `gelu_new`.
-    #[serde(rename = "gelu_new")]
-    GeluTanh,
+    /// ½x(1 + tanh(√(2/π)(x + 0.044715x³))): `gelu_new`, also called `gelu_pytorch_tanh`.
+    #[serde(rename = "gelu_new", alias = "gelu_pytorch_tanh")]
+    GeluNew,
     /// max(0, x).
     #[serde(rename = "relu")]
     Relu,
@@ -30,7 +30,7 @@ impl Activation {
                 let (cdf, pdf) = x.normal_cdf_pdf();
                 (x * cdf, cdf + x * pdf)
             }
-            Self::GeluTanh => {
+            Self::GeluNew => {
                 // ½(1 + tanh u) = σ(2u).
                 let (c, a) = (T::from_f64(1.595_769_121_605_730_8), T::from_f64(0.044_715));
                 let gate = T::ONE / (T::ONE + (-(c * (x + a * x * x * x))).exp());

@@ -138,7 +138,7 @@ fn the_feed_forward_half_agrees_with_finite_differences_for_every_activation_and
     let tokens = fixture.spans.tokens();
     let neurons = 10;
     let dropout = Dropout::new(0.2, 3, 9, Place::FeedForwardOutput { layer: 2 }).map(|d| (d, fixture.keys()));
-    for activation in [Activation::Gelu, Activation::GeluTanh, Activation::Relu] {
+    for activation in [Activation::Gelu, Activation::GeluNew, Activation::Relu] {
         for width in [neurons, 7] {
             let arguments: Vec<Vec<f64>> = vec![
                 wave(tokens * HIDDEN, 0.7),

@@ -20,9 +20,9 @@ pub use clip::clip_by_global_norm;
 pub use groups::{Multipliers, ParameterGroups};
 pub use losses::{cross_entropy, log_softmax, soft_cross_entropy};
 pub use metrics::Confusion;
+pub use objective::{Objective, Progress, StepLoss};
 pub use optimizer::{AdamW, AdamWCounters, AdamWSettings, AdamWState, StepReport};
 pub use schedule::{Schedule, WarmUp};
-pub use objective::{Objective, Progress, StepLoss};
 pub use text_classifier::TextClassifier;
 pub use trainer::{
     CheckpointSettings, EpochRecord, Event, History, Observer, Predictions, TrainSettings, Trainer, predict_all, score,

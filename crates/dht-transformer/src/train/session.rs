@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use candle_core::{DType, Tensor};
+use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
 use super::objective::{Objective, Progress, StepLoss};
 use super::trainer::{EpochRecord, Event, History, Observer, TrainSettings, Trainer};
-use super::{AdamW, AdamWCounters, AdamWState, Checkpoint, StoredTensor, StoredTensors};
+use super::{AdamW, AdamWCounters, AdamWState, Checkpoint, StoredTensors};
 use crate::{EncodedDataset, Error, Parameters, Result};
 
 /// Everything that changes while a training runs.
@@ -123,7 +123,7 @@ impl<'a> Session<'a> {
         self.history.epochs.push(record);
         if let Some(score) = score.filter(|_| self.trainer.settings.keep_best) {
             if self.best.as_ref().is_none_or(|best| score > best.score) {
-                let tensors = stored(objective.parameters())?;
+                let tensors = objective.parameters().values()?;
                 self.best = Some(Best { epoch: self.epoch, score, tensors, state: objective.state()? });
             }
         }
@@ -139,7 +139,7 @@ impl<'a> Session<'a> {
 
     fn save<O: Objective>(&mut self, objective: &O) -> Result<(), O::Error> {
         let Some(settings) = &self.trainer.checkpoint else { return Ok(()) };
-        let AdamWState { first, second, counters } = self.optimizer.state()?;
+        let AdamWState { tensors: moments, counters } = self.optimizer.state()?;
         let state = State {
             settings: self.trainer.settings.clone(),
             training_rows: (self.total / self.trainer.settings.epochs as u64) as usize,
@@ -155,9 +155,8 @@ impl<'a> Session<'a> {
         let what = || settings.path.display().to_string();
         let state = serde_json::to_value(state).map_err(|source| Error::Json { what: what(), source })?;
         let mut checkpoint = Checkpoint { state, ..Checkpoint::default() };
-        checkpoint.put("parameter/", stored(objective.parameters())?)?;
-        checkpoint.put("first/", first)?;
-        checkpoint.put("second/", second)?;
+        checkpoint.put("parameter/", objective.parameters().values()?)?;
+        checkpoint.put("moment/", moments)?;
         if let Some(best) = &self.best {
             checkpoint.put("best/", best.tensors.clone())?;
         }
@@ -180,8 +179,8 @@ impl<'a> Session<'a> {
         }
         let mut checkpoint = Checkpoint::load(&settings.path)?;
         let what = || settings.path.display().to_string();
-        let state: State = serde_json::from_value(checkpoint.state.take())
-            .map_err(|source| Error::Json { what: what(), source })?;
+        let state: State =
+            serde_json::from_value(checkpoint.state.take()).map_err(|source| Error::Json { what: what(), source })?;
         if state.settings != self.trainer.settings || state.training_rows != training.len() {
             let (expected, got) = (
                 format!("{:?} on {} rows", self.trainer.settings, training.len()),
@@ -189,15 +188,11 @@ impl<'a> Session<'a> {
             );
             return Err(Error::Setting { field: "checkpoint", expected, got }.into());
         }
-        let adamw = AdamWState {
-            first: checkpoint.take("first/"),
-            second: checkpoint.take("second/"),
-            counters: state.optimizer,
-        };
+        let adamw = AdamWState { tensors: checkpoint.take("moment/"), counters: state.optimizer };
         let best_tensors = checkpoint.take("best/");
         self.optimizer.load_state(adamw)?;
+        objective.parameters().set_values(checkpoint.take("parameter/"))?;
         objective.restore(state.objective, training)?;
-        put_back(&checkpoint.take("parameter/"), objective.parameters())?;
         self.best = state.best.map(|(epoch, score, state)| Best { epoch, score, tensors: best_tensors, state });
         (self.epoch, self.batch, self.samples) = (state.epoch, state.batch, state.samples);
         (self.epoch_loss, self.history) = (state.epoch_loss, state.history);
@@ -209,35 +204,7 @@ impl<'a> Session<'a> {
 impl Best {
     /// Gives the objective these parameters and the state that went with them.
     pub(super) fn put_back<O: Objective>(self, objective: &mut O) -> Result<(), O::Error> {
-        put_back(&self.tensors, objective.parameters())?;
+        objective.parameters().set_values(self.tensors)?;
         objective.restore_best(self.state)
     }
-}
-
-/// Every parameter's numbers under its name.
-fn stored(parameters: &Parameters) -> Result<StoredTensors> {
-    parameters
-        .iter()
-        .map(|(_, name, var)| {
-            let values = var.as_detached_tensor().flatten_all()?.to_vec1()?;
-            Ok((name.to_owned(), StoredTensor { shape: var.dims().to_vec(), values }))
-        })
-        .collect()
-}
-
-/// Sets every parameter; all must be there, with their shapes, or none is changed.
-fn put_back(tensors: &StoredTensors, parameters: &Parameters) -> Result<()> {
-    for (_, name, var) in parameters.iter() {
-        let missing = || Error::Parameter { name: name.into(), problem: "is missing in the checkpoint" };
-        let tensor = tensors.get(name).ok_or_else(missing)?;
-        if tensor.shape != var.dims() {
-            let (expected, got) = (var.dims().to_vec(), tensor.shape.clone());
-            return Err(Error::Shape { what: name.into(), expected, got });
-        }
-    }
-    for (_, name, var) in parameters.iter() {
-        let tensor = &tensors[name];
-        var.set(&Tensor::from_slice(&tensor.values, tensor.shape.as_slice(), var.device())?)?;
-    }
-    Ok(())
 }

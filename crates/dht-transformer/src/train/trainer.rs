@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::objective::{Objective, Progress};
-use super::session::{Best, Session};
+use super::session::Session;
 use super::{AdamW, AdamWSettings, Confusion, ParameterGroups, Schedule};
 use crate::text::{epoch_order, longest_first};
 use crate::{EncodedDataset, Error, Result};
@@ -40,7 +40,7 @@ impl Default for TrainSettings {
             batch_size: 32,
             length_window: 8,
             seed: 0,
-            optimizer: AdamWSettings { clip_norm: Some(1.0), ..AdamWSettings::default() },
+            optimizer: AdamWSettings::default(),
             schedule: Schedule::default(),
             keep_best: true,
         }
@@ -210,7 +210,7 @@ impl Trainer {
         }
         let standard = || ParameterGroups::standard(objective.parameters());
         let groups = self.groups.clone().unwrap_or_else(standard);
-        let optimizer = AdamW::new(self.settings.optimizer, &groups, objective.parameters())?;
+        let optimizer = AdamW::new(self.settings.optimizer.clone(), &groups, objective.parameters())?;
         let total = (self.settings.epochs * training.len()) as u64;
         let mut session = Session::new(self, optimizer, total);
         if !session.resume(objective, training)? {
@@ -243,7 +243,7 @@ impl Trainer {
         }
         if let (true, Some(best)) = (self.settings.keep_best, session.best.take()) {
             session.history.best_epoch = Some(best.epoch);
-            Best::put_back(best, objective)?;
+            best.put_back(objective)?;
         }
         Ok(session.history)
     }
@@ -262,8 +262,7 @@ impl TrainSettings {
     /// # Errors
     /// [`Error::Setting`] names the first that is not.
     pub fn check(&self) -> Result<()> {
-        let counts =
-            [("epochs", self.epochs), ("batch_size", self.batch_size), ("length_window", self.length_window)];
+        let counts = [("epochs", self.epochs), ("batch_size", self.batch_size), ("length_window", self.length_window)];
         if let Some((field, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
             return Err(Error::Setting { field, expected: "at least 1".into(), got: "0".into() });
         }

@@ -1,9 +1,11 @@
 //! Everything that comes from files: texts, vocabularies, configurations, weights.
 
 mod batch;
+mod config;
 mod dataset;
 mod files;
 mod tokenizer;
+mod weights;
 
 use std::path::PathBuf;
 

@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::sync::LazyLock;
 
 use dht_transformer::{Dataset, DatasetReader, Encoding, Error, Example, TextTokenizer};
 use proptest::prelude::*;
@@ -139,14 +140,19 @@ fn all_rows_are_encoded_in_their_order() {
     assert_eq!(encoded.truncated_rows, cut);
 }
 
+/// A tokenizer of the words a and b, and the same as the `tokenizers` crate reads it.
+static PEERS: LazyLock<(TextTokenizer, Tokenizer)> = LazyLock::new(|| {
+    let tokenizer = words(&["a", "b"]);
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let path = folder.path().join("tokenizer.json");
+    tokenizer.save(&path).expect("a temporary file");
+    (tokenizer, Tokenizer::from_file(&path).expect("a tokenizer's file"))
+});
+
 proptest! {
     #[test]
     fn pairs_are_cut_as_hugging_face_cuts_them(first in 0_usize..12, second in 0_usize..12, max_length in 5_usize..24) {
-        let tokenizer = words(&["a", "b"]);
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("tokenizer.json");
-        tokenizer.save(&path).unwrap();
-        let peer = Tokenizer::from_file(&path).unwrap();
+        let (tokenizer, peer) = &*PEERS;
         let (first, second) = ("a ".repeat(first), "b ".repeat(second));
         // Not by `with_truncation`: since 0.23 that cuts each text to `max_length` before it compares their lengths, so
         // that of two very long texts the shorter may keep one token more.

@@ -1,0 +1,327 @@
+//! Arms that come and go, and which of them may be chosen now.
+
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The name of an arm: given once, never given again, unmoved by what happens to other arms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ArmId(u64);
+
+impl ArmId {
+    /// The arm of this number. A policy made with K arms calls them 0 to K − 1.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number of this arm.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for ArmId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "arm {}", self.0)
+    }
+}
+
+/// Which arms may be chosen in a call. A set: order and repetition do not matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Available<'a> {
+    /// Every arm.
+    All,
+    /// These arms and no other.
+    Only(&'a [ArmId]),
+    /// Every arm but these.
+    Except(&'a [ArmId]),
+}
+
+impl<'a> From<&'a [ArmId]> for Available<'a> {
+    fn from(arms: &'a [ArmId]) -> Self {
+        Self::Only(arms)
+    }
+}
+
+impl<'a> From<&'a Vec<ArmId>> for Available<'a> {
+    fn from(arms: &'a Vec<ArmId>) -> Self {
+        Self::Only(arms)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [ArmId; N]> for Available<'a> {
+    fn from(arms: &'a [ArmId; N]) -> Self {
+        Self::Only(arms)
+    }
+}
+
+/// The arms of a policy, in the order in which their learned state lies in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArmSet {
+    by_slot: Vec<ArmId>,
+    // Sorted by id; ids are handed out in ascending order, so adding appends.
+    by_id: Vec<(ArmId, usize)>,
+    next: u64,
+}
+
+impl ArmSet {
+    /// The arms 0 to `arms` − 1.
+    pub(crate) fn new(arms: usize) -> Self {
+        let by_slot: Vec<_> = (0..arms as u64).map(ArmId).collect();
+        let by_id = by_slot.iter().copied().zip(0..).collect();
+        Self { by_slot, by_id, next: arms as u64 }
+    }
+
+    /// How many arms there are.
+    pub fn len(&self) -> usize {
+        self.by_slot.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.by_slot.is_empty()
+    }
+
+    /// Every arm, in the order of memory.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = ArmId> + '_ {
+        self.by_slot.iter().copied()
+    }
+
+    /// Whether this arm exists now.
+    pub fn contains(&self, arm: ArmId) -> bool {
+        self.slot(arm).is_ok()
+    }
+
+    /// The number that the next added arm will get.
+    pub fn next_number(&self) -> u64 {
+        self.next
+    }
+
+    pub(crate) fn id(&self, slot: usize) -> ArmId {
+        self.by_slot[slot]
+    }
+
+    pub(crate) fn slot(&self, arm: ArmId) -> Result<usize> {
+        // Until an arm is removed, arm k lies in slot k.
+        if let Ok(slot) = usize::try_from(arm.0)
+            && self.by_slot.get(slot) == Some(&arm)
+        {
+            return Ok(slot);
+        }
+        match self.by_id.binary_search_by_key(&arm, |&(id, _)| id) {
+            Ok(place) => Ok(self.by_id[place].1),
+            Err(_) if arm.0 < self.next => Err(Error::RemovedArm { arm }),
+            Err(_) => Err(Error::UnknownArm { arm }),
+        }
+    }
+
+    pub(crate) fn add(&mut self) -> ArmId {
+        let id = ArmId(self.next);
+        self.by_id.push((id, self.by_slot.len()));
+        self.by_slot.push(id);
+        self.next += 1;
+        id
+    }
+
+    pub(crate) fn insert(&mut self, arm: ArmId) -> Result<()> {
+        match self.by_id.binary_search_by_key(&arm, |&(id, _)| id) {
+            Ok(_) => Err(Error::ArmExists { arm }),
+            Err(_) if arm.0 == u64::MAX => Err(Error::UnknownArm { arm }),
+            Err(place) => {
+                self.by_id.insert(place, (arm, self.by_slot.len()));
+                self.by_slot.push(arm);
+                self.next = self.next.max(arm.0 + 1);
+                Ok(())
+            }
+        }
+    }
+
+    /// Removes an arm; the arm of the last slot moves into the slot that is returned.
+    pub(crate) fn remove(&mut self, arm: ArmId) -> Result<usize> {
+        let slot = self.slot(arm)?;
+        self.by_slot.swap_remove(slot);
+        self.by_id.retain(|&(id, _)| id != arm);
+        if let Some(&moved) = self.by_slot.get(slot) {
+            for entry in self.by_id.iter_mut().filter(|(id, _)| *id == moved) {
+                entry.1 = slot;
+            }
+        }
+        Ok(slot)
+    }
+
+    /// The slots that may be chosen.
+    ///
+    /// # Errors
+    /// An unknown or removed arm; no arm at all.
+    pub(crate) fn resolve(&self, available: Available<'_>) -> Result<Slots> {
+        let slots = match available {
+            Available::All => Slots::All(self.len()),
+            Available::Only(arms) => {
+                let mut slots = Slots::none(self.len());
+                for &arm in arms {
+                    slots.set(self.slot(arm)?, true);
+                }
+                slots
+            }
+            Available::Except(arms) => {
+                let mut slots = Slots::none(self.len());
+                (0..self.len()).for_each(|slot| slots.set(slot, true));
+                for &arm in arms {
+                    slots.set(self.slot(arm)?, false);
+                }
+                slots
+            }
+        };
+        if slots.count() == 0 { Err(Error::NoArms { arms: self.len() }) } else { Ok(slots) }
+    }
+
+    pub(crate) fn state(&self) -> ArmSetState {
+        ArmSetState { ids: self.by_slot.clone(), next: self.next }
+    }
+
+    pub(crate) fn from_state(state: &ArmSetState) -> Result<Self> {
+        let mut set = Self::new(0);
+        for (index, &arm) in state.ids.iter().enumerate() {
+            let fits = arm.0 < state.next && set.insert(arm).is_ok();
+            if !fits {
+                let problem = format!("{arm} is there twice, or not below the next number {}", state.next);
+                return Err(Error::InvalidState { what: "arm", index, problem });
+            }
+        }
+        set.next = state.next;
+        Ok(set)
+    }
+}
+
+/// The arms of a saved policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArmSetState {
+    ids: Vec<ArmId>,
+    next: u64,
+}
+
+impl ArmSetState {
+    /// How many arms are saved.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+}
+
+const WORDS: usize = 16;
+
+/// A set of slots, visited in ascending order. Up to 1,024 arms it lives on the stack.
+#[doc(hidden)]
+#[derive(Debug, Clone)]
+pub enum Slots {
+    /// The slots below this.
+    All(usize),
+    /// A bit a slot.
+    Few([u64; WORDS]),
+    /// A bit a slot.
+    Many(Vec<u64>),
+}
+
+impl Slots {
+    fn none(arms: usize) -> Self {
+        if arms <= 64 * WORDS { Self::Few([0; WORDS]) } else { Self::Many(vec![0; arms.div_ceil(64)]) }
+    }
+
+    fn words(&self) -> &[u64] {
+        match self {
+            Self::All(_) => &[],
+            Self::Few(words) => words,
+            Self::Many(words) => words,
+        }
+    }
+
+    fn set(&mut self, slot: usize, on: bool) {
+        let word = match self {
+            Self::All(_) => return,
+            Self::Few(words) => &mut words[slot / 64],
+            Self::Many(words) => &mut words[slot / 64],
+        };
+        let bit = 1 << (slot % 64);
+        *word = if on { *word | bit } else { *word & !bit };
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        match self {
+            Self::All(arms) => *arms,
+            _ => self.words().iter().map(|word| word.count_ones() as usize).sum(),
+        }
+    }
+
+    pub(crate) fn contains(&self, slot: usize) -> bool {
+        match self {
+            Self::All(arms) => slot < *arms,
+            _ => self.words().get(slot / 64).is_some_and(|word| word >> (slot % 64) & 1 == 1),
+        }
+    }
+
+    /// The first slot at or after `from`.
+    #[inline(always)]
+    pub(crate) fn next_from(&self, from: usize) -> Option<usize> {
+        if let Self::All(arms) = self {
+            return (from < *arms).then_some(from);
+        }
+        let words = self.words();
+        let mut index = from / 64;
+        let mut word = words.get(index)? & (u64::MAX << (from % 64));
+        loop {
+            if word != 0 {
+                return Some(index * 64 + word.trailing_zeros() as usize);
+            }
+            index += 1;
+            word = *words.get(index)?;
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        let mut next = 0;
+        std::iter::from_fn(move || {
+            let slot = self.next_from(next)?;
+            next = slot + 1;
+            Some(slot)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn removed_arms_keep_their_names_and_others_keep_theirs() {
+        let mut set = ArmSet::new(4);
+        assert_eq!(set.remove(ArmId(1)), Ok(1));
+        assert_eq!(set.id(1), ArmId(3));
+        assert_eq!(set.slot(ArmId(3)), Ok(1));
+        assert_eq!(set.slot(ArmId(1)), Err(Error::RemovedArm { arm: ArmId(1) }));
+        assert_eq!(set.add(), ArmId(4));
+        assert_eq!(set.slot(ArmId(9)), Err(Error::UnknownArm { arm: ArmId(9) }));
+        let again = ArmSet::from_state(&set.state()).unwrap();
+        assert_eq!(again, set);
+    }
+
+    #[test]
+    fn availability_is_a_set_whatever_the_order_and_however_many_arms() {
+        for arms in [5usize, 64, 65, 1024, 1025, 3000] {
+            let set = ArmSet::new(arms);
+            let last = ArmId(arms as u64 - 1);
+            let only = [last, ArmId(2), last, ArmId(0)];
+            let slots: Vec<_> = set.resolve(Available::Only(&only)).unwrap().iter().collect();
+            assert_eq!(slots, [0, 2, arms - 1]);
+            let except = set.resolve(Available::Except(&only)).unwrap();
+            assert_eq!(except.count(), arms - 3);
+            assert!(except.iter().all(|slot| !slots.contains(&slot)));
+            assert_eq!(set.resolve(Available::All).unwrap().iter().count(), arms);
+        }
+        assert_eq!(ArmSet::new(2).resolve(Available::Only(&[])).unwrap_err(), Error::NoArms { arms: 2 });
+    }
+}

@@ -1,0 +1,24 @@
+//! Columns that are appended to a context after it has been normalised.
+
+use crate::error::{Result, check_parameter};
+
+/// The context with a constant 1 behind it, so that a linear policy has an intercept.
+pub fn with_bias(context: &[f64]) -> Vec<f64> {
+    let mut longer = Vec::with_capacity(context.len() + 1);
+    longer.extend_from_slice(context);
+    longer.push(1.0);
+    longer
+}
+
+/// The context with `categories` columns behind it, 1 at `category` and 0 elsewhere.
+///
+/// # Errors
+/// A category that is not below their number.
+pub fn with_one_hot(context: &[f64], category: usize, categories: usize) -> Result<Vec<f64>> {
+    check_parameter("category", category as f64, category < categories, "below the number of categories")?;
+    let mut longer = Vec::with_capacity(context.len() + categories);
+    longer.extend_from_slice(context);
+    longer.resize(context.len() + categories, 0.0);
+    longer[context.len() + category] = 1.0;
+    Ok(longer)
+}

@@ -1,0 +1,426 @@
+//! One posterior per arm: LinUCB and linear Thompson sampling, their logistic kin, ε-greedy.
+
+use crate::arm::{ArmId, ArmSet, ArmSetState, Available, Slots};
+use crate::error::{Result, check_finite, check_scalar, check_weight};
+use crate::index::Index;
+use crate::policy::{Choice, Decision, Observation, Policy, Score, check_version};
+use crate::posterior::Posterior;
+use crate::state::{Header, check_header};
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A policy whose arms share nothing: a [`Posterior`] of each arm's weights, and an [`Index`] that explores.
+///
+/// `select` costs one O(d²) (or, with a diagonal, O(d)) score per available arm and does not allocate (up to 1,024 arms,
+/// or with [`Available::All`]); `update` costs O(d²) (O(d)) for one arm and does not allocate.
+///
+/// ```
+/// use dht_bandits::{Available, LinUcb, RidgeOptions, Ucb};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let mut rng = ChaCha8Rng::seed_from_u64(7);
+/// let mut policy = LinUcb::new(2, 3, RidgeOptions::with_lambda(1.0), Ucb { alpha: 0.5 })?;
+/// let context = [1.0, 0.2];
+/// let decision = policy.decide(&context, Available::All, &mut rng)?; // keep it while the reward is on its way
+/// policy.learn(&decision, 1.0)?;
+/// assert!(policy.score(decision.arm(), &context)?.mean > 0.0);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Disjoint<P: Posterior, I: Index> {
+    arms: ArmSet,
+    pub(crate) posterior: P,
+    index: I,
+    version: u64,
+    oldest_accepted: u64,
+}
+
+impl<P: Posterior, I: Index> Disjoint<P, I> {
+    /// A policy with the arms 0 to `arms` − 1, which know only their prior.
+    ///
+    /// # Errors
+    /// A dimension of zero, a setting out of its range.
+    pub fn new(dimension: usize, arms: usize, options: P::Options, index: I) -> Result<Self> {
+        index.check()?;
+        let mut posterior = P::empty(dimension, &options)?;
+        (0..arms).for_each(|_| posterior.push_prior());
+        Ok(Self { arms: ArmSet::new(arms), posterior, index, version: 0, oldest_accepted: 0 })
+    }
+
+    /// The length of a context.
+    pub fn dimension(&self) -> usize {
+        self.posterior.dimension()
+    }
+
+    /// The arms that exist now.
+    pub fn arms(&self) -> &ArmSet {
+        &self.arms
+    }
+
+    /// How many updates this policy has seen.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The settings of the posterior.
+    pub fn options(&self) -> &P::Options {
+        self.posterior.options()
+    }
+
+    /// The index in use.
+    pub fn index(&self) -> &I {
+        &self.index
+    }
+
+    /// Explores otherwise from now on: α and ε are knobs, not knowledge.
+    ///
+    /// # Errors
+    /// A setting out of its range.
+    pub fn set_index(&mut self, index: I) -> Result<()> {
+        index.check()?;
+        self.index = index;
+        Ok(())
+    }
+
+    /// Adds an arm that knows only the prior.
+    pub fn add_arm(&mut self) -> ArmId {
+        self.posterior.push_prior();
+        self.arms.add()
+    }
+
+    /// Adds an arm under a name of the caller's, which may be any that is not taken: workers who add the same arm apart
+    /// must agree on its name to merge later.
+    ///
+    /// # Errors
+    /// The name is taken (or is `u64::MAX`).
+    pub fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.arms.insert(arm)?;
+        self.posterior.push_prior();
+        Ok(())
+    }
+
+    /// Adds an arm that starts with all that `like` knows.
+    ///
+    /// # Errors
+    /// `like` is unknown or removed.
+    pub fn add_arm_like(&mut self, like: ArmId) -> Result<ArmId> {
+        self.posterior.push_copy(self.arms.slot(like)?);
+        Ok(self.arms.add())
+    }
+
+    /// Replaces what `to` knows by what `from` knows.
+    ///
+    /// # Errors
+    /// Either is unknown or removed.
+    pub fn warm_start(&mut self, to: ArmId, from: ArmId) -> Result<()> {
+        let (from, to) = (self.arms.slot(from)?, self.arms.slot(to)?);
+        self.posterior.copy(from, to);
+        Ok(())
+    }
+
+    /// Forgets an arm and its name. Decisions for it that come back are refused as [`RemovedArm`](crate::Error::RemovedArm).
+    ///
+    /// # Errors
+    /// The arm is unknown or removed already.
+    pub fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.posterior.swap_remove(self.arms.remove(arm)?);
+        Ok(())
+    }
+
+    /// From now on refuses decisions made before: to be called when the contexts' scaling changes.
+    pub fn expire_decisions(&mut self) {
+        self.version += 1;
+        self.oldest_accepted = self.version;
+    }
+
+    /// Mean and width of one arm.
+    ///
+    /// # Errors
+    /// A context of the wrong length or not finite; an unknown or removed arm.
+    pub fn score(&self, arm: ArmId, context: &[f64]) -> Result<Score> {
+        check_finite("context", context, self.dimension())?;
+        Ok(self.posterior.score(self.arms.slot(arm)?, context))
+    }
+
+    /// Mean and width of each available arm, in the order of [`ArmSet::iter`], appended to `out`.
+    ///
+    /// # Errors
+    /// As [`select`](Self::select).
+    pub fn scores(&self, context: &[f64], available: Available<'_>, out: &mut Vec<(ArmId, Score)>) -> Result<()> {
+        check_finite("context", context, self.dimension())?;
+        let slots = self.arms.resolve(available)?;
+        self.posterior.visit(&slots, context, &mut |slot, score| out.push((self.arms.id(slot), score)));
+        Ok(())
+    }
+
+    /// Chooses the arm of the highest index; ties are broken by the generator, uniformly.
+    ///
+    /// # Errors
+    /// A context of the wrong length or not finite, an unknown or removed arm, nothing available, scores that overflow.
+    pub fn select<R: Rng + ?Sized>(&self, context: &[f64], available: Available<'_>, rng: &mut R) -> Result<Choice> {
+        check_finite("context", context, self.dimension())?;
+        self.choose(context, &self.arms.resolve(available)?, rng)
+    }
+
+    fn choose<R: Rng + ?Sized>(&self, context: &[f64], slots: &Slots, rng: &mut R) -> Result<Choice> {
+        let count = slots.count();
+        let share = self.index.uniform_share();
+        let uniform = (share > 0.0 && rng.random::<f64>() < share).then(|| rng.random_range(0..count));
+        let mut best = Best::new();
+        let mut drawn = None;
+        let mut place = 0;
+        self.posterior.visit(slots, context, &mut |slot, score| {
+            let value = self.index.value(score, rng);
+            best.offer(slot, value, score, rng);
+            if uniform == Some(place) {
+                drawn = Some((slot, value, score));
+            }
+            place += 1;
+        });
+        check_scalar("score", best.value)?;
+        let greedy = (1.0 - share) / best.ties as f64;
+        let (slot, value, score) = drawn.unwrap_or((best.slot, best.value, best.score));
+        let propensity = (!I::DRAWS).then(|| share / count as f64 + if value == best.value { greedy } else { 0.0 });
+        let Score { mean, width } = score;
+        Ok(Choice { arm: self.arms.id(slot), version: self.version, score: value, mean, width, propensity })
+    }
+
+    /// Chooses for each row of `contexts` (row-major, n × d), one after the other, into `out`.
+    ///
+    /// # Errors
+    /// As [`select`](Self::select); `out` is as it was then.
+    pub fn select_batch<R: Rng + ?Sized>(
+        &self,
+        contexts: &[f64],
+        available: Available<'_>,
+        rng: &mut R,
+        out: &mut Vec<Choice>,
+    ) -> Result<()> {
+        let rows = contexts.len() / self.dimension();
+        check_finite("contexts", contexts, rows * self.dimension())?;
+        let slots = self.arms.resolve(available)?;
+        let before = out.len();
+        for context in contexts.chunks_exact(self.dimension()) {
+            match self.choose(context, &slots, rng) {
+                Ok(choice) => out.push(choice),
+                Err(error) => {
+                    out.truncate(before);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Chooses, and keeps the context with the choice for feedback that comes later.
+    ///
+    /// # Errors
+    /// As [`select`](Self::select).
+    pub fn decide<R: Rng + ?Sized>(&self, context: &[f64], available: Available<'_>, rng: &mut R) -> Result<Decision> {
+        Ok(self.select(context, available, rng)?.with_context(context))
+    }
+
+    /// Learns the reward of a decision that is handed back.
+    ///
+    /// # Errors
+    /// A stale or foreign decision, and as [`update`](Self::update).
+    pub fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
+        check_version(decision.choice.version, self.oldest_accepted, self.version)?;
+        self.update(decision.choice.arm, &decision.context, reward, 1.0)
+    }
+
+    /// Learns that `arm` gave `reward` in `context`; a weight of 2 counts it twice.
+    ///
+    /// # Errors
+    /// A context of the wrong length or not finite, an unknown or removed arm, a reward that is not finite or out of the
+    /// model's range, a weight that is not positive. The policy is unchanged then.
+    pub fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+        let slot = self.check(arm, context, reward, weight)?;
+        self.posterior.update(slot, context, reward, weight)?;
+        self.version += 1;
+        Ok(())
+    }
+
+    fn check(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<usize> {
+        check_finite("context", context, self.dimension())?;
+        self.posterior.check_reward(reward)?;
+        check_weight(weight)?;
+        self.arms.slot(arm)
+    }
+
+    /// Learns rewards that arrived together: all of them, or none if one is refused.
+    ///
+    /// A ridge learns them one after the other, which is exact. A logistic posterior learns those of one arm jointly.
+    ///
+    /// # Errors
+    /// As [`learn`](Self::learn), for the first observation that is refused.
+    pub fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
+        let mut by_slot = Vec::with_capacity(observations.len());
+        for observation in observations {
+            let Decision { choice, context } = &observation.decision;
+            check_version(choice.version, self.oldest_accepted, self.version)?;
+            let Observation { reward, weight, .. } = *observation;
+            let slot = self.check(choice.arm, context, reward, weight)?;
+            by_slot.push(Sample { slot, context, reward, weight });
+        }
+        // Stable: the observations of one arm stay in their order.
+        by_slot.sort_by_key(|sample| sample.slot);
+        learn_grouped(&mut self.posterior, self.arms.len(), &by_slot)?;
+        self.version += observations.len() as u64;
+        Ok(())
+    }
+}
+
+/// One checked observation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sample<'a> {
+    pub(crate) slot: usize,
+    pub(crate) context: &'a [f64],
+    pub(crate) reward: f64,
+    pub(crate) weight: f64,
+}
+
+/// Learns samples that are sorted by slot, all or none; `slots` of them exist.
+///
+/// What can still fail is an overflow: each touched arm is copied behind the last one first, and copied back then.
+pub(crate) fn learn_grouped<P: Posterior>(posterior: &mut P, slots: usize, samples: &[Sample<'_>]) -> Result<()> {
+    let groups = || samples.chunk_by(|left, right| left.slot == right.slot);
+    groups().for_each(|group| posterior.push_copy(group[0].slot));
+    let mut outcome = Ok(());
+    for group in groups() {
+        let contexts: Vec<_> = group.iter().flat_map(|sample| sample.context).copied().collect();
+        let rewards: Vec<_> = group.iter().map(|sample| sample.reward).collect();
+        let weights: Vec<_> = group.iter().map(|sample| sample.weight).collect();
+        outcome = posterior.update_batch(group[0].slot, &contexts, &rewards, &weights);
+        if outcome.is_err() {
+            break;
+        }
+    }
+    for (place, group) in groups().enumerate() {
+        if outcome.is_err() {
+            posterior.copy(slots + place, group[0].slot);
+        }
+    }
+    for last in (slots..slots + groups().count()).rev() {
+        posterior.swap_remove(last);
+    }
+    outcome
+}
+
+/// The highest value so far; equal ones are kept with equal probability.
+pub(crate) struct Best {
+    pub(crate) slot: usize,
+    pub(crate) value: f64,
+    pub(crate) score: Score,
+    pub(crate) ties: u32,
+}
+
+impl Best {
+    pub(crate) fn new() -> Self {
+        Self { slot: 0, value: f64::NEG_INFINITY, score: Score { mean: 0.0, width: 0.0 }, ties: 0 }
+    }
+
+    #[inline(always)]
+    pub(crate) fn offer<R: Rng + ?Sized>(&mut self, slot: usize, value: f64, score: Score, rng: &mut R) {
+        // A value that is not a number wins once and for all, so that the caller sees it.
+        if value > self.value || value.is_nan() {
+            *self = Self { slot, value, score, ties: 1 };
+        } else if value == self.value {
+            self.ties += 1;
+            if rng.random_range(0..self.ties) == 0 {
+                (self.slot, self.score) = (slot, score);
+            }
+        }
+    }
+}
+
+impl<P: Posterior, I: Index> Policy for Disjoint<P, I> {
+    fn dimension(&self) -> usize {
+        self.dimension()
+    }
+
+    fn arms(&self) -> &ArmSet {
+        &self.arms
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn oldest_accepted(&self) -> u64 {
+        self.oldest_accepted
+    }
+
+    fn select(&self, context: &[f64], available: Available<'_>, rng: &mut dyn Rng) -> Result<Choice> {
+        self.select(context, available, rng)
+    }
+
+    fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+        self.update(arm, context, reward, weight)
+    }
+}
+
+/// A saved [`Disjoint`] policy: independent of the memory layout, checked when it is loaded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DisjointState<O, S, I> {
+    /// What this is a state of.
+    pub header: Header,
+    dimension: usize,
+    options: O,
+    index: I,
+    arms: ArmSetState,
+    version: u64,
+    oldest_accepted: u64,
+    learned: Vec<S>,
+}
+
+impl<P: Posterior, I: Index> Disjoint<P, I> {
+    fn kind() -> String {
+        format!("disjoint/{}/{}", P::NAME, I::NAME)
+    }
+
+    /// All that this policy is, to be saved. Loading it gives the same policy, to the bit.
+    pub fn state(&self) -> DisjointState<P::Options, P::ArmState, I> {
+        DisjointState {
+            header: Header::of(Self::kind()),
+            dimension: self.dimension(),
+            options: self.posterior.options().clone(),
+            index: self.index.clone(),
+            arms: self.arms.state(),
+            version: self.version,
+            oldest_accepted: self.oldest_accepted,
+            learned: (0..self.arms.len()).map(|slot| self.posterior.arm_state(slot)).collect(),
+        }
+    }
+
+    /// The policy of a saved state.
+    ///
+    /// # Errors
+    /// A state of another kind or a newer version; lengths that disagree, numbers that are not finite, precisions that
+    /// are not positive.
+    pub fn from_state(state: &DisjointState<P::Options, P::ArmState, I>) -> Result<Self> {
+        check_header(&state.header, &Self::kind())?;
+        state.index.check()?;
+        let mut posterior = P::empty(state.dimension, &state.options)?;
+        let arms = ArmSet::from_state(&state.arms)?;
+        crate::state::check_count("learned arms", state.learned.len(), arms.len())?;
+        for (index, learned) in state.learned.iter().enumerate() {
+            posterior.push_state(index, learned)?;
+        }
+        let (version, oldest_accepted) = (state.version, state.oldest_accepted);
+        Ok(Self { arms, posterior, index: state.index.clone(), version, oldest_accepted })
+    }
+}
+
+impl<P: Posterior, I: Index> Serialize for Disjoint<P, I> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.state().serialize(serializer)
+    }
+}
+
+impl<'de, P: Posterior, I: Index> Deserialize<'de> for Disjoint<P, I> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let state = DisjointState::deserialize(deserializer)?;
+        Self::from_state(&state).map_err(serde::de::Error::custom)
+    }
+}

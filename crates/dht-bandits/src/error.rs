@@ -1,0 +1,222 @@
+//! Every way a call can be refused.
+
+use crate::arm::ArmId;
+
+/// A refused call: what was wrong, where, and what would have been right.
+///
+/// Whatever returned it is unchanged, bit for bit.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A slice has the wrong length.
+    #[error("{what} has length {got}, expected {expected}")]
+    Dimension {
+        /// Which input.
+        what: &'static str,
+        /// The length that would be right.
+        expected: usize,
+        /// The length given.
+        got: usize,
+    },
+    /// A number is NaN or infinite.
+    #[error("{what}[{index}] is {value}, expected a finite number")]
+    NotFinite {
+        /// Which input or quantity.
+        what: &'static str,
+        /// Its place in the input (0 for a scalar).
+        index: usize,
+        /// The value.
+        value: f64,
+    },
+    /// A setting is out of its range.
+    #[error("{name} = {value} is not allowed: it must be {requirement}")]
+    Parameter {
+        /// The setting's name.
+        name: &'static str,
+        /// The value given.
+        value: f64,
+        /// The range that would be right.
+        requirement: &'static str,
+    },
+    /// No arm with this id has ever existed here.
+    #[error("{arm} is unknown")]
+    UnknownArm {
+        /// The id given.
+        arm: ArmId,
+    },
+    /// The arm existed and was removed.
+    #[error("{arm} has been removed")]
+    RemovedArm {
+        /// The id given.
+        arm: ArmId,
+    },
+    /// An arm with this id exists already.
+    #[error("{arm} exists already")]
+    ArmExists {
+        /// The id given.
+        arm: ArmId,
+    },
+    /// An arm is listed twice where each may be listed once.
+    #[error("{arm} is listed twice")]
+    DuplicateArm {
+        /// The id given twice.
+        arm: ArmId,
+    },
+    /// There is no arm to choose from.
+    #[error("no arm is available: {arms} arms exist, none of them may be chosen")]
+    NoArms {
+        /// How many arms exist.
+        arms: usize,
+    },
+    /// A slate is larger than what is available.
+    #[error("cannot choose {wanted} arms: only {available} are available")]
+    TooFewArms {
+        /// How many were asked for.
+        wanted: usize,
+        /// How many could be chosen.
+        available: usize,
+    },
+    /// The weight of an observation is not positive and finite.
+    #[error("weight {weight} is not allowed: it must be positive and finite")]
+    Weight {
+        /// The weight given.
+        weight: f64,
+    },
+    /// The reward is outside the range of the policy's model.
+    #[error("reward {reward} is outside [{low}, {high}]")]
+    Reward {
+        /// The reward given.
+        reward: f64,
+        /// The smallest reward allowed.
+        low: f64,
+        /// The largest reward allowed.
+        high: f64,
+    },
+    /// The decision was made before decisions were expired.
+    #[error("decision of version {made_at} is stale: the oldest accepted version is {oldest}")]
+    StaleDecision {
+        /// The version that decided.
+        made_at: u64,
+        /// The oldest version whose decisions are accepted.
+        oldest: u64,
+    },
+    /// The decision was made by a version that this policy has not reached: another policy made it.
+    #[error("decision of version {made_at} is foreign: this policy is at version {version}")]
+    ForeignDecision {
+        /// The version that decided.
+        made_at: u64,
+        /// This policy's version.
+        version: u64,
+    },
+    /// Feedback for an arm that takes none, because it is pinned.
+    #[error("{arm} is pinned and takes no feedback")]
+    PinnedArm {
+        /// The id given.
+        arm: ArmId,
+    },
+    /// A saved state is of another kind.
+    #[error("saved state is a {found:?}, expected a {expected:?}")]
+    ForeignState {
+        /// The kind that would be right.
+        expected: String,
+        /// The kind found.
+        found: String,
+    },
+    /// A saved state was written by a newer version of this crate.
+    #[error("saved state has format version {found}; versions up to {supported} can be read")]
+    NewerState {
+        /// The newest version that can be read.
+        supported: u32,
+        /// The version found.
+        found: u32,
+    },
+    /// A saved state contradicts itself.
+    #[error("saved state is invalid: {what} {index}: {problem}")]
+    InvalidState {
+        /// Which part.
+        what: &'static str,
+        /// Its place among its like (0 if it is alone).
+        index: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Two states cannot be merged or compared.
+    #[error("cannot combine: {what} is {ours} here and {theirs} there")]
+    Unlike {
+        /// What differs.
+        what: &'static str,
+        /// Its value here.
+        ours: f64,
+        /// Its value there.
+        theirs: f64,
+    },
+    /// A matrix that must be positive definite is not.
+    #[error("{what} is not positive definite: pivot {pivot} is {value}")]
+    NotPositiveDefinite {
+        /// Which matrix.
+        what: &'static str,
+        /// The first pivot that fails.
+        pivot: usize,
+        /// Its value.
+        value: f64,
+    },
+    /// An iteration did not reach its tolerance.
+    #[error("{what} did not converge in {iterations} iterations")]
+    NoConvergence {
+        /// Which iteration.
+        what: &'static str,
+        /// How many steps it took.
+        iterations: usize,
+    },
+    /// A logged propensity is not in (0, 1].
+    #[error("logged propensity {propensity} of round {round} is outside (0, 1]")]
+    Propensity {
+        /// The round of the log.
+        round: usize,
+        /// The propensity found.
+        propensity: f64,
+    },
+    /// There is nothing to estimate from.
+    #[error("{what} needs at least {needed} observations, got {got}")]
+    TooFewObservations {
+        /// What was to be computed.
+        what: &'static str,
+        /// How many it needs.
+        needed: usize,
+        /// How many there are.
+        got: usize,
+    },
+}
+
+/// The result of a call that may be refused.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Refuses a slice of the wrong length or with a number that is not finite.
+pub(crate) fn check_finite(what: &'static str, values: &[f64], expected: usize) -> Result<()> {
+    if values.len() != expected {
+        return Err(Error::Dimension { what, expected, got: values.len() });
+    }
+    // A sum of squares is finite only if every term is: one pass that vectorises, before the search for the culprit.
+    if values.iter().map(|value| value * 0.0).sum::<f64>() == 0.0 {
+        return Ok(());
+    }
+    match values.iter().position(|value| !value.is_finite()) {
+        Some(index) => Err(Error::NotFinite { what, index, value: values[index] }),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a scalar that is not finite.
+pub(crate) fn check_scalar(what: &'static str, value: f64) -> Result<()> {
+    if value.is_finite() { Ok(()) } else { Err(Error::NotFinite { what, index: 0, value }) }
+}
+
+/// Refuses a setting that fails its test.
+pub(crate) fn check_parameter(name: &'static str, value: f64, fits: bool, requirement: &'static str) -> Result<()> {
+    if fits && value.is_finite() { Ok(()) } else { Err(Error::Parameter { name, value, requirement }) }
+}
+
+/// Refuses a weight that is not positive and finite.
+pub(crate) fn check_weight(weight: f64) -> Result<()> {
+    if weight.is_finite() && weight > 0.0 { Ok(()) } else { Err(Error::Weight { weight }) }
+}

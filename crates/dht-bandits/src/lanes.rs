@@ -1,0 +1,103 @@
+//! How a factor U·D·Uᵀ lies in memory: panels of eight columns.
+//!
+//! Column j of the unit upper triangular U belongs to panel p = ⌊(pad + j)/8⌋, where `pad` phantom columns come before the
+//! first real one, so that the last panel is full and the phantom ones cost next to nothing. A panel is a run of
+//! 64-byte rows:
+//!
+//! ```text
+//!   row 0            U[0, 8 columns]         strictly above the diagonal; zero on and below it
+//!   …
+//!   row n−1          U[8p+6−pad, 8 columns]  the last row with an entry above the diagonal
+//!   row n            D of the 8 columns      the unit diagonal itself is implied
+//!   row n+1          θ of the 8 columns      the mean rides along
+//! ```
+//!
+//! f = Uᵀx then needs no sum across lanes (a lane is a column), an arm is one contiguous stream, and the order of every
+//! sum is the same whatever the width of the machine's vectors.
+
+/// Columns in a panel; f64 numbers in a 64-byte cache line.
+pub(crate) const LANES: usize = 8;
+
+/// One row of a panel: a cache line.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[repr(C, align(64))]
+pub(crate) struct Lanes(pub(crate) [f64; LANES]);
+
+impl Lanes {
+    pub(crate) const ZERO: Self = Self([0.0; LANES]);
+}
+
+/// Where things lie in the block of one arm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Layout {
+    pub(crate) dimension: usize,
+    pub(crate) pad: usize,
+    pub(crate) panels: usize,
+}
+
+impl Layout {
+    pub(crate) fn new(dimension: usize) -> Self {
+        let panels = dimension.div_ceil(LANES);
+        Self { dimension, pad: panels * LANES - dimension, panels }
+    }
+
+    /// Rows of U in a panel.
+    #[inline(always)]
+    pub(crate) fn rows(&self, panel: usize) -> usize {
+        LANES * panel + LANES - 1 - self.pad
+    }
+
+    /// The first row of a panel in its arm's block.
+    #[inline(always)]
+    pub(crate) fn start(&self, panel: usize) -> usize {
+        // The sum of rows(q) + 2 over the panels before: Σ 8q + 9 − pad.
+        (4 * panel * panel + 5 * panel) - self.pad * panel
+    }
+
+    /// Rows in the block of one arm.
+    pub(crate) fn stride(&self) -> usize {
+        self.start(self.panels)
+    }
+
+    /// The panel and lane of a coordinate.
+    #[inline(always)]
+    pub(crate) fn place(&self, coordinate: usize) -> (usize, usize) {
+        let column = coordinate + self.pad;
+        (column / LANES, column % LANES)
+    }
+
+    /// Eight coordinates of a vector as the panel's columns see them; phantom columns see zero.
+    #[inline(always)]
+    pub(crate) fn columns(&self, vector: &[f64], panel: usize) -> Lanes {
+        let mut lanes = Lanes::ZERO;
+        if panel == 0 {
+            lanes.0[self.pad..].copy_from_slice(&vector[..LANES - self.pad]);
+        } else {
+            let from = panel * LANES - self.pad;
+            lanes.0.copy_from_slice(&vector[from..from + LANES]);
+        }
+        lanes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panels_tile_the_block_of_an_arm() {
+        for dimension in 1..100 {
+            let layout = Layout::new(dimension);
+            assert!(layout.pad < LANES);
+            let mut start = 0;
+            for panel in 0..layout.panels {
+                assert_eq!(layout.start(panel), start);
+                start += layout.rows(panel) + 2;
+            }
+            assert_eq!(layout.stride(), start);
+            let entries: usize = (0..dimension).filter(|&row| row < layout.rows(layout.panels - 1)).count();
+            assert_eq!(entries, dimension - 1);
+            assert_eq!(layout.place(dimension - 1), (layout.panels - 1, LANES - 1));
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The pyramid sampler: a tensor of any shape, averaged over ever finer grids, as a context.
+
+use crate::error::{Error, Result, check_parameter};
+use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
+
+/// Mean pooling over pyramids of grids.
+///
+/// An axis with the exponents m..=n is cut into 2^m parts, then 2^(m+1), …, 2^n, each level as evenly as possible; the
+/// context holds the mean of every combination of one part of each axis. "1 + 2 of the sequence × 4 + 8 + 16 of the
+/// embedding" is 3 × 28 = 84 numbers. Part i of P over n positions is ⌊in/P⌋ .. ⌊(i+1)n/P⌋; an axis that is shorter than P
+/// repeats its nearest position, ⌊(2i+1)n/2P⌋.
+///
+/// ```
+/// use dht_bandits::PyramidPool;
+///
+/// let pool = PyramidPool::grid(0..=1, 2..=4)?;
+/// assert_eq!(pool.dimension(), 84);
+/// let tokens = vec![0.5f32; 7 * 32]; // 7 tokens of 32 numbers
+/// assert!(pool.pool(&tokens, &[7, 32])?.iter().all(|mean| *mean == 0.5));
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "PoolState", into = "PoolState")]
+pub struct PyramidPool {
+    axes: Vec<RangeInclusive<u32>>,
+}
+
+/// The exponents of each axis, as they are saved.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct PoolState {
+    axes: Vec<(u32, u32)>,
+}
+
+/// More parts than this per axis is a slip of the pen.
+const LARGEST_EXPONENT: u32 = 20;
+
+impl PyramidPool {
+    /// A pool over as many axes as exponents are given.
+    ///
+    /// # Errors
+    /// No axis; an empty range or an exponent above 20.
+    pub fn new(axes: &[RangeInclusive<u32>]) -> Result<Self> {
+        check_parameter("axes", axes.len() as f64, !axes.is_empty(), "at least 1")?;
+        for axis in axes {
+            let (first, last) = (f64::from(*axis.start()), f64::from(*axis.end()));
+            check_parameter("first exponent", first, first <= last, "at most the last exponent")?;
+            check_parameter("last exponent", last, *axis.end() <= LARGEST_EXPONENT, "at most 20")?;
+        }
+        Ok(Self { axes: axes.to_vec() })
+    }
+
+    /// A pool over the rows and columns of a matrix, such as the tokens and the embedding of a text.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn grid(rows: RangeInclusive<u32>, columns: RangeInclusive<u32>) -> Result<Self> {
+        Self::new(&[rows, columns])
+    }
+
+    /// How many numbers a pooled tensor has.
+    pub fn dimension(&self) -> usize {
+        self.axes.iter().map(parts).product()
+    }
+
+    /// The pooled context of a tensor given as a slice in row-major order.
+    ///
+    /// # Shapes
+    /// `values`: the product of `shape`; the result: [`dimension`](Self::dimension), the first axis outermost, coarse
+    /// before fine.
+    ///
+    /// # Errors
+    /// A shape with another number of axes or with an empty axis, a slice of another length, a value that is not finite.
+    pub fn pool<T: Copy + Into<f64>>(&self, values: &[T], shape: &[usize]) -> Result<Vec<f64>> {
+        let mut context = Vec::with_capacity(self.dimension());
+        self.pool_into(values, shape, &mut context)?;
+        Ok(context)
+    }
+
+    /// As [`pool`](Self::pool), appended to `context`, which is as it was after an error.
+    ///
+    /// # Errors
+    /// As [`pool`](Self::pool).
+    pub fn pool_into<T: Copy + Into<f64>>(&self, values: &[T], shape: &[usize], context: &mut Vec<f64>) -> Result<()> {
+        if shape.len() != self.axes.len() {
+            return Err(Error::Dimension { what: "shape", expected: self.axes.len(), got: shape.len() });
+        }
+        for &length in shape {
+            check_parameter("axis length", length as f64, length > 0, "at least 1")?;
+        }
+        let expected = shape.iter().try_fold(1usize, |product, &length| product.checked_mul(length));
+        let expected = expected.unwrap_or(usize::MAX);
+        if values.len() != expected {
+            return Err(Error::Dimension { what: "values", expected, got: values.len() });
+        }
+        // The last axis is reduced first: it is contiguous and usually the longest.
+        let mut current: Vec<f64> = values.iter().map(|&value| value.into()).collect();
+        if let Some(index) = current.iter().position(|value| !value.is_finite()) {
+            return Err(Error::NotFinite { what: "values", index, value: current[index] });
+        }
+        let mut inner = 1;
+        for (axis, &length) in self.axes.iter().zip(shape).rev() {
+            current = reduce(&current, axis, length, inner);
+            inner *= parts(axis);
+        }
+        context.append(&mut current);
+        Ok(())
+    }
+}
+
+/// How many parts all levels of an axis have together: 2^m + … + 2^n.
+fn parts(axis: &RangeInclusive<u32>) -> usize {
+    axis.clone().map(|exponent| 1usize << exponent).sum()
+}
+
+/// Averages the axis of this length; `inner` values lie together behind each of its positions.
+fn reduce(values: &[f64], axis: &RangeInclusive<u32>, length: usize, inner: usize) -> Vec<f64> {
+    let mut out = Vec::with_capacity(values.len() / length * parts(axis));
+    for outer in values.chunks_exact(length * inner) {
+        for exponent in axis.clone() {
+            let count = 1usize << exponent;
+            for part in 0..count {
+                let (from, to) = span(part, count, length);
+                for offset in 0..inner {
+                    let sum: f64 = (from..to).map(|position| outer[position * inner + offset]).sum();
+                    out.push(sum / (to - from) as f64);
+                }
+            }
+        }
+    }
+    out
+}
+
+fn span(part: usize, count: usize, length: usize) -> (usize, usize) {
+    if length < count {
+        let nearest = (2 * part + 1) * length / (2 * count);
+        (nearest, nearest + 1)
+    } else {
+        (part * length / count, (part + 1) * length / count)
+    }
+}
+
+impl From<PyramidPool> for PoolState {
+    fn from(pool: PyramidPool) -> Self {
+        Self { axes: pool.axes.iter().map(|axis| (*axis.start(), *axis.end())).collect() }
+    }
+}
+
+impl TryFrom<PoolState> for PyramidPool {
+    type Error = Error;
+
+    fn try_from(state: PoolState) -> Result<Self> {
+        let axes: Vec<_> = state.axes.iter().map(|&(first, last)| first..=last).collect();
+        Self::new(&axes)
+    }
+}

@@ -1,0 +1,136 @@
+//! What all policies share: a choice now, its reward later.
+
+use crate::arm::{ArmId, ArmSet, Available};
+use crate::error::{Error, Result};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+/// What a posterior says of one arm in one context.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// The expected reward (for a logistic model: its log-odds).
+    pub mean: f64,
+    /// The standard deviation of that expectation, before the exploration factor α.
+    pub width: f64,
+}
+
+/// An arm that a policy chose, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Choice {
+    /// The chosen arm.
+    pub arm: ArmId,
+    /// How many updates the policy had seen.
+    pub version: u64,
+    /// The index that won: mean + α·width for an upper confidence bound, the drawn value for Thompson sampling.
+    pub score: f64,
+    /// The posterior mean behind it.
+    pub mean: f64,
+    /// The posterior width behind it.
+    pub width: f64,
+    /// The probability of this choice, where it is known exactly. `None` for Thompson sampling, whose propensity is an
+    /// integral: estimate it by Monte Carlo when a log needs it.
+    pub propensity: Option<f64>,
+}
+
+impl Choice {
+    /// Keeps the context beside the choice, for feedback that comes later.
+    pub fn with_context(self, context: &[f64]) -> Decision {
+        Decision { choice: self, context: context.to_vec() }
+    }
+}
+
+/// A choice and the context it was made in: what to keep until the reward arrives, and to hand back then.
+///
+/// It may wait in memory, in a queue or in a database (it is serde), while the policy learns from others.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// The choice.
+    pub choice: Choice,
+    /// The context, as the policy saw it: with the scaling of that time.
+    pub context: Vec<f64>,
+}
+
+impl Decision {
+    /// The chosen arm.
+    pub fn arm(&self) -> ArmId {
+        self.choice.arm
+    }
+}
+
+/// A contextual bandit: chooses one of its arms in a context, and learns from the reward.
+///
+/// `select` takes `&self`: many readers may choose from one policy at once. Nothing learned depends on the generator;
+/// the same state, context and generator give the same choice, to the bit.
+pub trait Policy {
+    /// The length of a context.
+    fn dimension(&self) -> usize;
+
+    /// The arms that exist now.
+    fn arms(&self) -> &ArmSet;
+
+    /// How many updates this policy has seen.
+    fn version(&self) -> u64;
+
+    /// The oldest version whose decisions are still accepted.
+    fn oldest_accepted(&self) -> u64 {
+        0
+    }
+
+    /// Chooses one of the available arms.
+    ///
+    /// # Errors
+    /// A context of the wrong length or not finite, an unknown or removed arm, nothing available.
+    fn select(&self, context: &[f64], available: Available<'_>, rng: &mut dyn Rng) -> Result<Choice>;
+
+    /// Learns that `arm` gave `reward` in `context`; a weight of 2 counts the observation twice.
+    ///
+    /// # Errors
+    /// As `select`; a reward out of the model's range, a weight that is not positive. The policy is unchanged then.
+    fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()>;
+
+    /// Chooses, and keeps the context with the choice.
+    ///
+    /// # Errors
+    /// As [`select`](Self::select).
+    fn decide(&self, context: &[f64], available: Available<'_>, rng: &mut dyn Rng) -> Result<Decision> {
+        Ok(self.select(context, available, rng)?.with_context(context))
+    }
+
+    /// Learns the reward of a decision that is handed back, now or much later.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update), and a stale or foreign decision.
+    fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
+        check_version(decision.choice.version, self.oldest_accepted(), self.version())?;
+        self.update(decision.choice.arm, &decision.context, reward, 1.0)
+    }
+}
+
+/// Refuses a decision that was made before `oldest` or after `version`.
+pub(crate) fn check_version(made_at: u64, oldest: u64, version: u64) -> Result<()> {
+    if made_at < oldest {
+        Err(Error::StaleDecision { made_at, oldest })
+    } else if made_at > version {
+        Err(Error::ForeignDecision { made_at, version })
+    } else {
+        Ok(())
+    }
+}
+
+/// One reward of a batch that arrived together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    /// The decision it belongs to.
+    pub decision: Decision,
+    /// What came of it.
+    pub reward: f64,
+    /// How much it counts; 1 is once.
+    pub weight: f64,
+}
+
+impl Observation {
+    /// A reward that counts once.
+    pub fn new(decision: Decision, reward: f64) -> Self {
+        Self { decision, reward, weight: 1.0 }
+    }
+}

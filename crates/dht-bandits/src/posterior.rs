@@ -1,0 +1,74 @@
+//! What a policy believes of each arm's weights.
+
+use crate::arm::Slots;
+use crate::error::Result;
+use crate::policy::Score;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Beliefs about the weights of many arms: scored in a context, sharpened by rewards.
+///
+/// Arms are numbered by slot; the policies do the naming. Sealed: the
+/// methods trust that slots exist and contexts are of the right length and finite.
+pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed {
+    /// The settings.
+    type Options: Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwned;
+
+    /// The learned state of one arm, independent of the memory layout.
+    type ArmState: Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwned;
+
+    /// The name in saved states.
+    const NAME: &'static str;
+
+    #[doc(hidden)]
+    fn empty(dimension: usize, options: &Self::Options) -> Result<Self>;
+
+    #[doc(hidden)]
+    fn options(&self) -> &Self::Options;
+
+    #[doc(hidden)]
+    fn dimension(&self) -> usize;
+
+    #[doc(hidden)]
+    fn push_prior(&mut self);
+
+    #[doc(hidden)]
+    fn push_copy(&mut self, slot: usize);
+
+    #[doc(hidden)]
+    fn copy(&mut self, from: usize, to: usize);
+
+    #[doc(hidden)]
+    fn swap_remove(&mut self, slot: usize);
+
+    #[doc(hidden)]
+    fn score(&self, slot: usize, context: &[f64]) -> Score;
+
+    #[doc(hidden)]
+    fn visit(&self, slots: &Slots, context: &[f64], visit: &mut impl FnMut(usize, Score));
+
+    #[doc(hidden)]
+    fn check_reward(&self, reward: f64) -> Result<()>;
+
+    #[doc(hidden)]
+    fn update(&mut self, slot: usize, context: &[f64], reward: f64, weight: f64) -> Result<()>;
+
+    /// Learns several rewards of one arm; after an error the caller restores it. `contexts` is row-major.
+    #[doc(hidden)]
+    fn update_batch(&mut self, slot: usize, contexts: &[f64], rewards: &[f64], weights: &[f64]) -> Result<()>;
+
+    /// θ̃ ~ N(θ, scale²·P) of one slot.
+    #[doc(hidden)]
+    fn draw(&self, slot: usize, scale: f64, normal: &mut dyn FnMut() -> f64, out: &mut [f64]);
+
+    #[doc(hidden)]
+    fn arm_state(&self, slot: usize) -> Self::ArmState;
+
+    #[doc(hidden)]
+    fn push_state(&mut self, index: usize, state: &Self::ArmState) -> Result<()>;
+}
+
+pub(crate) mod sealed {
+    /// Implemented by the posteriors of this crate.
+    pub trait Sealed {}
+}

@@ -1,0 +1,230 @@
+//! Ridge regression, one per arm: the Gaussian posterior of LinUCB and linear Thompson sampling.
+
+use crate::arm::Slots;
+use crate::error::{Error, Result, check_parameter, check_scalar};
+use crate::factor::{Factors, Moments};
+use crate::information::{Information, InformationState};
+use crate::policy::Score;
+use crate::posterior::{Posterior, sealed::Sealed};
+use serde::{Deserialize, Serialize};
+
+/// The settings of a [`Ridge`] posterior.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RidgeOptions {
+    /// The prior precision λ > 0: A starts at λI, its inverse at I/λ.
+    pub lambda: f64,
+    /// Forgetting: before an arm learns, what it learned counts γ times as much; in (0, 1], 1 forgets nothing.
+    ///
+    /// A ← γA + (1 − γ)λI and b ← γb: the prior is not forgotten. The prior's part is put back one coordinate an update,
+    /// in turn, (1 − γ^d)λ each time, which keeps the update O(d²).
+    pub discount: f64,
+    /// Keep A and b beside the factor, d(d+1)/2 + d more numbers an arm, so that merging, comparing and exact discounting lose no digits
+    /// to re-deriving them. Costs traffic in each update.
+    pub keep_information: bool,
+}
+
+impl Default for RidgeOptions {
+    fn default() -> Self {
+        Self { lambda: 1.0, discount: 1.0, keep_information: false }
+    }
+}
+
+impl RidgeOptions {
+    /// The defaults with this prior precision.
+    pub fn with_lambda(lambda: f64) -> Self {
+        Self { lambda, ..Self::default() }
+    }
+}
+
+/// Ridge regressions: A = λI + Σ w xx', b = Σ w r x, θ = A⁻¹b, width² = x'A⁻¹x, one per arm.
+///
+/// A⁻¹ is held as U·D·Uᵀ, so scores and updates cost O(d²) and the width is never imaginary. The rewards' noise is
+/// taken to be of unit scale: scale α or the rewards if it is not.
+#[derive(Debug, Clone)]
+pub struct Ridge {
+    options: RidgeOptions,
+    pub(crate) factors: Factors,
+    pub(crate) updates: Vec<u64>,
+    pub(crate) information: Option<Vec<Information>>,
+    unit: Vec<f64>,
+}
+
+/// The learned state of one arm's [`Ridge`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RidgeArmState {
+    /// θ.
+    pub mean: Vec<f64>,
+    /// D.
+    pub diagonal: Vec<f64>,
+    /// U above its unit diagonal, column by column.
+    pub upper: Vec<f64>,
+    /// Updates seen.
+    pub updates: u64,
+    /// A and b, where they are kept.
+    pub information: Option<InformationState>,
+}
+
+pub(crate) fn to_score(moments: Moments) -> Score {
+    Score { mean: moments.mean, width: moments.variance.sqrt() }
+}
+
+impl Ridge {
+    /// Learns without asking whether the weight is positive.
+    pub(crate) fn absorb(&mut self, slot: usize, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+        let seen = self.factors.look(slot, context);
+        let discount = self.options.discount;
+        let variance = seen.variance / discount;
+        let gain = 1.0 + weight * variance;
+        let step = weight * (reward - seen.mean) / gain;
+        check_scalar("mean", seen.mean)?;
+        check_scalar("variance", weight * variance)?;
+        check_scalar("step", step)?;
+        if gain <= 0.0 {
+            return Err(Error::NotPositiveDefinite { what: "A without the observation", pivot: 0, value: gain });
+        }
+        if discount < 1.0 {
+            self.factors.discount_looked(slot, 1.0 / discount);
+        }
+        self.factors.absorb(slot, weight, step);
+        let lambda = self.options.lambda;
+        let dimension = self.factors.dimension();
+        let restored = (discount < 1.0).then(|| {
+            let coordinate = (self.updates[slot] % dimension as u64) as usize;
+            (coordinate, (1.0 - discount.powi(dimension as i32)) * lambda)
+        });
+        if let Some(information) = &mut self.information {
+            let arm = &mut information[slot];
+            arm.scale(discount);
+            arm.add(context, reward, weight);
+            if let Some((coordinate, amount)) = restored {
+                arm.add_diagonal(coordinate, amount);
+            }
+        }
+        if let Some((coordinate, amount)) = restored {
+            self.unit[coordinate] = 1.0;
+            let seen = self.factors.look(slot, &self.unit);
+            self.factors.absorb(slot, amount, -amount * seen.mean / (1.0 + amount * seen.variance));
+            self.unit[coordinate] = 0.0;
+        }
+        self.updates[slot] += 1;
+        Ok(())
+    }
+}
+
+impl Sealed for Ridge {}
+
+impl Posterior for Ridge {
+    type Options = RidgeOptions;
+    type ArmState = RidgeArmState;
+
+    const NAME: &'static str = "ridge";
+
+    fn empty(dimension: usize, options: &RidgeOptions) -> Result<Self> {
+        check_parameter("dimension", dimension as f64, dimension > 0, "at least 1")?;
+        check_parameter("lambda", options.lambda, options.lambda > 0.0, "positive")?;
+        let discount = options.discount;
+        check_parameter("discount", discount, discount > 0.0 && discount <= 1.0, "in (0, 1]")?;
+        let information = options.keep_information.then(Vec::new);
+        let (factors, unit) = (Factors::new(dimension), vec![0.0; dimension]);
+        Ok(Self { options: *options, factors, updates: Vec::new(), information, unit })
+    }
+
+    fn options(&self) -> &RidgeOptions {
+        &self.options
+    }
+
+    fn dimension(&self) -> usize {
+        self.factors.dimension()
+    }
+
+    fn push_prior(&mut self) {
+        self.factors.push(1.0 / self.options.lambda);
+        self.updates.push(0);
+        if let Some(information) = &mut self.information {
+            information.push(Information::prior(self.factors.dimension(), self.options.lambda));
+        }
+    }
+
+    fn push_copy(&mut self, slot: usize) {
+        self.factors.push_copy(slot);
+        self.updates.push(self.updates[slot]);
+        if let Some(information) = &mut self.information {
+            information.push(information[slot].clone());
+        }
+    }
+
+    fn copy(&mut self, from: usize, to: usize) {
+        self.factors.copy(from, to);
+        self.updates[to] = self.updates[from];
+        if let Some(information) = &mut self.information {
+            information[to] = information[from].clone();
+        }
+    }
+
+    fn swap_remove(&mut self, slot: usize) {
+        self.factors.swap_remove(slot);
+        self.updates.swap_remove(slot);
+        if let Some(information) = &mut self.information {
+            information.swap_remove(slot);
+        }
+    }
+
+    fn score(&self, slot: usize, context: &[f64]) -> Score {
+        to_score(self.factors.moments(slot, context))
+    }
+
+    fn visit(&self, slots: &Slots, context: &[f64], visit: &mut impl FnMut(usize, Score)) {
+        self.factors.visit(slots, context, &mut |slot, moments| visit(slot, to_score(moments)));
+    }
+
+    fn check_reward(&self, reward: f64) -> Result<()> {
+        check_scalar("reward", reward)
+    }
+
+    fn update(&mut self, slot: usize, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+        self.absorb(slot, context, reward, weight)
+    }
+
+    fn update_batch(&mut self, slot: usize, contexts: &[f64], rewards: &[f64], weights: &[f64]) -> Result<()> {
+        let dimension = self.dimension();
+        let rows = contexts.chunks_exact(dimension);
+        for ((context, &reward), &weight) in rows.zip(rewards).zip(weights) {
+            self.absorb(slot, context, reward, weight)?;
+        }
+        Ok(())
+    }
+
+    fn draw(&self, slot: usize, scale: f64, normal: &mut dyn FnMut() -> f64, out: &mut [f64]) {
+        self.factors.draw(slot, scale, normal, out);
+    }
+
+    fn arm_state(&self, slot: usize) -> RidgeArmState {
+        let parts = self.factors.parts(slot);
+        let information = self.information.as_ref().map(|arms| arms[slot].state());
+        let updates = self.updates[slot];
+        RidgeArmState { mean: parts.mean, diagonal: parts.diagonal, upper: parts.upper, updates, information }
+    }
+
+    fn push_state(&mut self, index: usize, state: &RidgeArmState) -> Result<()> {
+        let dimension = self.dimension();
+        crate::factor_state::check(dimension, index, &state.mean, &state.diagonal, &state.upper)?;
+        let kept = match (&self.information, &state.information) {
+            (None, None) => None,
+            (Some(_), Some(saved)) => Some(Information::from_state(dimension, index, saved)?),
+            _ => {
+                let problem = "keep_information and what is saved disagree".to_owned();
+                return Err(Error::InvalidState { what: "information of arm", index, problem });
+            }
+        };
+        self.push_prior();
+        let slot = self.updates.len() - 1;
+        self.factors.set(slot, &state.mean, &state.diagonal, &state.upper);
+        self.updates[slot] = state.updates;
+        if let (Some(information), Some(kept)) = (&mut self.information, kept) {
+            information[slot] = kept;
+        }
+        Ok(())
+    }
+}

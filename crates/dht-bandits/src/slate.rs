@@ -1,0 +1,160 @@
+//! Slates: what they are chosen from, what they are, what comes back.
+
+use crate::arm::ArmId;
+use crate::error::{Error, Result, check_finite};
+use crate::policy::Choice;
+use serde::{Deserialize, Serialize};
+
+/// The arms a slate is chosen from, and what is known of each.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Candidates<'a> {
+    pub(crate) arms: &'a [ArmId],
+    contexts: &'a [f64],
+}
+
+impl<'a> Candidates<'a> {
+    /// Arms with a context each: `contexts` is row-major, one row of length d an arm.
+    pub fn new(arms: &'a [ArmId], contexts: &'a [f64]) -> Self {
+        Self { arms, contexts }
+    }
+
+    /// Arms that share one context of length d.
+    pub fn in_context(arms: &'a [ArmId], context: &'a [f64]) -> Self {
+        Self { arms, contexts: context }
+    }
+
+    pub(crate) fn check(&self, dimension: usize) -> Result<()> {
+        if self.arms.is_empty() {
+            return Err(Error::NoArms { arms: 0 });
+        }
+        let expected = if self.contexts.len() == dimension { dimension } else { self.arms.len() * dimension };
+        check_finite("contexts", self.contexts, expected)
+    }
+
+    pub(crate) fn context(&self, place: usize, dimension: usize) -> &'a [f64] {
+        if self.contexts.len() == dimension { self.contexts } else { &self.contexts[place * dimension..][..dimension] }
+    }
+}
+
+/// What was seen of one arm of a slate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Feedback {
+    /// The arm was seen: it was good (a click) or it was not.
+    Observed(bool),
+    /// Nothing is known: the arm was not looked at.
+    Unobserved,
+}
+
+impl Feedback {
+    /// A cascade: who looks through `shown` arms in order and stops at the first good one has seen that one and those
+    /// before it; who finds none has seen them all.
+    ///
+    /// ```
+    /// use dht_bandits::Feedback::{self, Observed, Unobserved};
+    /// let seen: Vec<_> = Feedback::cascade(4, Some(1)).collect();
+    /// assert_eq!(seen, [Observed(false), Observed(true), Unobserved, Unobserved]);
+    /// ```
+    pub fn cascade(shown: usize, clicked: Option<usize>) -> impl Iterator<Item = Self> {
+        (0..shown).map(move |place| match clicked {
+            Some(click) if place > click => Self::Unobserved,
+            Some(click) => Self::Observed(place == click),
+            None => Self::Observed(false),
+        })
+    }
+}
+
+/// Feedback on one arm in one context.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ArmFeedback<'a> {
+    /// The arm.
+    pub arm: ArmId,
+    /// The context it was chosen in.
+    pub context: &'a [f64],
+    /// What was seen.
+    pub feedback: Feedback,
+    /// How much it counts; 1 is once.
+    pub weight: f64,
+}
+
+impl<'a> ArmFeedback<'a> {
+    /// Feedback that counts once.
+    pub fn new(arm: ArmId, context: &'a [f64], feedback: Feedback) -> Self {
+        Self { arm, context, feedback, weight: 1.0 }
+    }
+}
+
+/// K chosen arms, best first, and the pinned ones beside them. Keeps the contexts, to be handed back with the feedback.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Slate {
+    pub(crate) choices: Vec<Choice>,
+    pub(crate) pinned: Vec<ArmId>,
+    pub(crate) contexts: Vec<f64>,
+    pub(crate) version: u64,
+    // Space that the choosing needs.
+    #[serde(skip)]
+    pub(crate) ranked: Vec<(Choice, usize, u32)>,
+    #[serde(skip)]
+    pub(crate) sorted: Vec<ArmId>,
+    #[serde(skip)]
+    pub(crate) weights: Vec<f64>,
+}
+
+impl PartialEq for Slate {
+    fn eq(&self, other: &Self) -> bool {
+        let key = |slate: &Self| (slate.choices.clone(), slate.pinned.clone(), slate.contexts.clone(), slate.version);
+        key(self) == key(other)
+    }
+}
+
+impl Slate {
+    /// The chosen arms, best first, without the pinned ones.
+    pub fn choices(&self) -> &[Choice] {
+        &self.choices
+    }
+
+    /// The pinned arms that were candidates.
+    pub fn pinned(&self) -> &[ArmId] {
+        &self.pinned
+    }
+
+    /// Every arm of the slate: the pinned ones, then the chosen ones, best first.
+    pub fn arms(&self) -> impl Iterator<Item = ArmId> + '_ {
+        self.pinned.iter().copied().chain(self.choices.iter().map(|choice| choice.arm))
+    }
+
+    /// How many updates the policy had seen.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Feedback for each chosen arm in the context it was chosen in.
+    pub fn feedback<'a>(&'a self, feedback: &'a [Feedback]) -> impl Iterator<Item = ArmFeedback<'a>> + 'a {
+        let dimension = self.contexts.len() / self.choices.len().max(1);
+        let rows = self.contexts.chunks_exact(dimension.max(1));
+        self.choices
+            .iter()
+            .zip(rows)
+            .zip(feedback)
+            .map(|((choice, context), &feedback)| ArmFeedback::new(choice.arm, context, feedback))
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.choices.clear();
+        self.pinned.clear();
+        self.contexts.clear();
+        self.ranked.clear();
+        self.sorted.clear();
+        self.version = 0;
+    }
+
+    /// Brings the best `k` to the front, in order.
+    pub(crate) fn rank(&mut self, k: usize) {
+        let order = |left: &(Choice, usize, u32), right: &(Choice, usize, u32)| {
+            right.0.score.total_cmp(&left.0.score).then(left.2.cmp(&right.2)).then(left.1.cmp(&right.1))
+        };
+        if k > 0 && k < self.ranked.len() {
+            self.ranked.select_nth_unstable_by(k - 1, order);
+        }
+        self.ranked[..k].sort_unstable_by(order);
+    }
+}

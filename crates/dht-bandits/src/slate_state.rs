@@ -1,0 +1,87 @@
+//! Semi-bandits saved and loaded.
+
+use crate::arm::{ArmId, ArmSet, ArmSetState};
+use crate::error::Result;
+use crate::index::Index;
+use crate::posterior::Posterior;
+use crate::semi_bandit::{Draw, Sharing, TopK};
+use crate::state::{Header, check_count, check_header};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A saved [`TopK`]: independent of the memory layout, checked when it is loaded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TopKState<O, S, I> {
+    /// What this is a state of.
+    pub header: Header,
+    dimension: usize,
+    options: O,
+    index: I,
+    sharing: Sharing,
+    draw: Draw,
+    arms: ArmSetState,
+    pinned: Vec<ArmId>,
+    version: u64,
+    oldest_accepted: u64,
+    learned: Vec<S>,
+}
+
+impl<P: Posterior, I: Index> TopK<P, I> {
+    fn kind() -> String {
+        format!("top-k/{}/{}", P::NAME, I::NAME)
+    }
+
+    fn slots(&self) -> usize {
+        if self.sharing == Sharing::Shared { 1 } else { self.arms.len() }
+    }
+
+    /// All that this policy is, to be saved. Loading it gives the same policy, to the bit.
+    pub fn state(&self) -> TopKState<P::Options, P::ArmState, I> {
+        TopKState {
+            header: Header::of(Self::kind()),
+            dimension: self.dimension(),
+            options: self.posterior.options().clone(),
+            index: self.index.clone(),
+            sharing: self.sharing,
+            draw: self.draw,
+            arms: self.arms.state(),
+            pinned: self.pinned.clone(),
+            version: self.version,
+            oldest_accepted: self.oldest_accepted,
+            learned: (0..self.slots()).map(|slot| self.posterior.arm_state(slot)).collect(),
+        }
+    }
+
+    /// The policy of a saved state.
+    ///
+    /// # Errors
+    /// A state of another kind or a newer version; lengths that disagree, numbers that are not finite, precisions that
+    /// are not positive, a pinned arm that does not exist.
+    pub fn from_state(state: &TopKState<P::Options, P::ArmState, I>) -> Result<Self> {
+        check_header(&state.header, &Self::kind())?;
+        let options = state.options.clone();
+        let made = match state.sharing {
+            Sharing::PerArm => Self::per_arm(state.dimension, 0, options, state.index.clone())?,
+            Sharing::Shared => Self::shared(state.dimension, options, state.index.clone())?,
+        };
+        let arms = ArmSet::from_state(&state.arms)?;
+        let mut posterior = P::empty(state.dimension, &state.options)?;
+        let policy = Self { arms, version: state.version, oldest_accepted: state.oldest_accepted, ..made };
+        check_count("learned arms", state.learned.len(), policy.slots())?;
+        for (index, learned) in state.learned.iter().enumerate() {
+            posterior.push_state(index, learned)?;
+        }
+        Self { posterior, ..policy }.with_draw(state.draw).with_pinned(&state.pinned)
+    }
+}
+
+impl<P: Posterior, I: Index> Serialize for TopK<P, I> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.state().serialize(serializer)
+    }
+}
+
+impl<'de, P: Posterior, I: Index> Deserialize<'de> for TopK<P, I> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::from_state(&TopKState::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}

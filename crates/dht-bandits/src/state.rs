@@ -1,0 +1,40 @@
+//! What every saved state begins with.
+
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// The newest format that this version writes and reads.
+const FORMAT: u32 = 1;
+
+/// The kind and version of a saved state. It comes first, so that it can be read alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// What was saved, such as `disjoint/ridge/ucb`.
+    pub kind: String,
+    /// The version of the format.
+    pub format: u32,
+}
+
+impl Header {
+    pub(crate) fn of(kind: impl Into<String>) -> Self {
+        Self { kind: kind.into(), format: FORMAT }
+    }
+}
+
+pub(crate) fn check_header(header: &Header, expected: &str) -> Result<()> {
+    if header.kind != expected {
+        return Err(Error::ForeignState { expected: expected.to_owned(), found: header.kind.clone() });
+    }
+    if header.format > FORMAT || header.format == 0 {
+        return Err(Error::NewerState { supported: FORMAT, found: header.format });
+    }
+    Ok(())
+}
+
+pub(crate) fn check_count(what: &'static str, got: usize, expected: usize) -> Result<()> {
+    if got == expected {
+        Ok(())
+    } else {
+        Err(Error::InvalidState { what, index: 0, problem: format!("there are {got}, expected {expected}") })
+    }
+}

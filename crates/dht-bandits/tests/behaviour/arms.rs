@@ -1,0 +1,197 @@
+//! Arms that come and go, availability, ties, decisions that come back late.
+
+use crate::support::{normals, rng};
+use dht_bandits::{
+    ArmId, Available, DiagonalLaplaceOptions, DiagonalLogisticTs, Epsilon, EpsilonGreedy, Error, Fixed, LinTs, LinUcb,
+    Observation, Policy, RidgeOptions, Thompson, Ucb, Uniform,
+};
+
+fn learner(arms: usize) -> LinUcb {
+    LinUcb::new(2, arms, RidgeOptions::default(), Ucb { alpha: 1.0 }).unwrap()
+}
+
+#[test]
+fn an_unavailable_arm_is_never_chosen() {
+    let every: Vec<Box<dyn Policy>> = vec![
+        Box::new(learner(5)),
+        Box::new(LinTs::new(2, 5, RidgeOptions::default(), Thompson { alpha: 1.0 }).unwrap()),
+        Box::new(EpsilonGreedy::new(2, 5, RidgeOptions::default(), Epsilon { epsilon: 0.5 }).unwrap()),
+        Box::new(DiagonalLogisticTs::new(2, 5, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap()),
+        Box::new(Uniform::new(2, 5).unwrap()),
+        Box::new(Fixed::new(2, 5, ArmId::new(0)).unwrap()),
+    ];
+    let mut rng = rng(1);
+    for mut policy in every {
+        let closed = [ArmId::new(0), ArmId::new(3)];
+        let mut seen = [0; 5];
+        for _ in 0..200 {
+            let context = normals(&mut rng, 2);
+            let choice = policy.select(&context, Available::Except(&closed), &mut rng).unwrap();
+            seen[choice.arm.number() as usize] += 1;
+            policy.update(choice.arm, &context, 0.5, 1.0).unwrap();
+        }
+        assert_eq!((seen[0], seen[3]), (0, 0));
+        assert!(seen.iter().filter(|count| **count > 0).count() >= 2, "{seen:?}");
+        let none = policy.select(&[0.0, 0.0], Available::Only(&[]), &mut rng).unwrap_err();
+        assert_eq!(none, Error::NoArms { arms: 5 });
+    }
+}
+
+#[test]
+fn the_order_in_which_arms_are_offered_does_not_matter() {
+    let policy = LinTs::new(2, 9, RidgeOptions::default(), Thompson { alpha: 1.0 }).unwrap();
+    let offered: Vec<_> = [7, 2, 5, 0].map(ArmId::new).to_vec();
+    let reversed: Vec<_> = offered.iter().rev().copied().collect();
+    for seed in 0..50 {
+        let left = policy.select(&[1.0, 0.3], Available::from(&offered), &mut rng(seed)).unwrap();
+        let right = policy.select(&[1.0, 0.3], Available::from(&reversed), &mut rng(seed)).unwrap();
+        assert_eq!(left, right);
+    }
+}
+
+#[test]
+fn ties_are_broken_evenly_by_the_generator() {
+    let policy = learner(4);
+    let mut rng = rng(5);
+    let mut counts = [0u32; 4];
+    for _ in 0..4000 {
+        let choice = policy.select(&[1.0, 1.0], Available::All, &mut rng).unwrap();
+        assert_eq!(choice.propensity, Some(0.25));
+        counts[choice.arm.number() as usize] += 1;
+    }
+    // Mean 1,000, deviation 27: five deviations.
+    assert!(counts.iter().all(|count| count.abs_diff(1000) < 137), "{counts:?}");
+}
+
+#[test]
+fn equal_arms_draw_unequal_noise() {
+    let policy = LinTs::new(2, 2, RidgeOptions::default(), Thompson { alpha: 1.0 }).unwrap();
+    let mut rng = rng(6);
+    let first = (0..2000)
+        .filter(|_| policy.select(&[1.0, 1.0], Available::All, &mut rng).unwrap().arm == ArmId::new(0))
+        .count();
+    // One generator copied into both arms would tie always, or choose one arm always. Deviation 22.
+    assert!(first.abs_diff(1000) < 112, "{first}");
+}
+
+#[test]
+fn a_cloned_arm_scores_like_its_model_and_then_goes_its_own_way() {
+    let mut policy = learner(2);
+    policy.update(ArmId::new(1), &[1.0, 2.0], 3.0, 1.0).unwrap();
+    let twin = policy.add_arm_like(ArmId::new(1)).unwrap();
+    policy.warm_start(ArmId::new(0), ArmId::new(1)).unwrap();
+    let context = [0.4, -0.2];
+    let model = policy.score(ArmId::new(1), &context).unwrap();
+    assert_eq!(policy.score(twin, &context).unwrap(), model);
+    assert_eq!(policy.score(ArmId::new(0), &context).unwrap(), model);
+    policy.update(twin, &context, 1.0, 1.0).unwrap();
+    assert_ne!(policy.score(twin, &context).unwrap(), model);
+    assert_eq!(policy.score(ArmId::new(1), &context).unwrap(), model);
+}
+
+#[test]
+fn removing_one_arm_leaves_what_others_know_and_their_names() {
+    let mut policy = learner(4);
+    for arm in 0..4 {
+        policy.update(ArmId::new(arm), &[1.0, arm as f64], arm as f64, 1.0).unwrap();
+    }
+    let context = [0.3, 0.9];
+    let before: Vec<_> = (0..4).map(|arm| policy.score(ArmId::new(arm), &context).unwrap()).collect();
+    policy.remove_arm(ArmId::new(1)).unwrap();
+    for arm in [0, 2, 3] {
+        assert_eq!(policy.score(ArmId::new(arm), &context).unwrap(), before[arm as usize]);
+    }
+    assert_eq!(policy.add_arm(), ArmId::new(4));
+    assert_eq!(policy.insert_arm(ArmId::new(2)), Err(Error::ArmExists { arm: ArmId::new(2) }));
+    policy.insert_arm(ArmId::new(10)).unwrap();
+    assert_eq!(policy.add_arm(), ArmId::new(11));
+    assert_eq!(policy.remove_arm(ArmId::new(1)), Err(Error::RemovedArm { arm: ArmId::new(1) }));
+}
+
+#[test]
+fn a_decision_comes_back_late_and_teaches_the_same() {
+    let (mut late, mut direct) = (learner(3), learner(3));
+    let mut rng = rng(8);
+    let context = [0.7, -0.1];
+    let decision = late.decide(&context, Available::All, &mut rng).unwrap();
+    let parked = serde_json::to_string(&decision).unwrap();
+    late.update(ArmId::new(0), &[1.0, 1.0], 0.2, 1.0).unwrap();
+    direct.update(ArmId::new(0), &[1.0, 1.0], 0.2, 1.0).unwrap();
+    late.learn(&serde_json::from_str(&parked).unwrap(), 1.0).unwrap();
+    direct.update(decision.arm(), &context, 1.0, 1.0).unwrap();
+    assert_eq!(late.state(), direct.state());
+}
+
+#[test]
+fn stale_foreign_and_orphaned_decisions_are_refused() {
+    let mut policy = learner(3);
+    let mut rng = rng(9);
+    let old = policy.decide(&[1.0, 0.0], Available::All, &mut rng).unwrap();
+    let mut other = learner(3);
+    other.update(ArmId::new(0), &[1.0, 0.0], 1.0, 1.0).unwrap();
+    let foreign = other.decide(&[1.0, 0.0], Available::All, &mut rng).unwrap();
+    let refused = policy.learn(&foreign, 1.0).unwrap_err();
+    assert_eq!(refused, Error::ForeignDecision { made_at: 1, version: 0 });
+    policy.expire_decisions();
+    assert_eq!(policy.learn(&old, 1.0), Err(Error::StaleDecision { made_at: 0, oldest: 1 }));
+    let orphan = policy.decide(&[1.0, 0.0], Available::All, &mut rng).unwrap();
+    policy.remove_arm(orphan.arm()).unwrap();
+    assert_eq!(policy.learn(&orphan, 1.0), Err(Error::RemovedArm { arm: orphan.arm() }));
+}
+
+#[test]
+fn a_batch_is_learned_whole_or_not_at_all() {
+    let mut policy = learner(3);
+    let mut rng = rng(10);
+    let mut batch: Vec<_> = (0..9)
+        .map(|round| {
+            let context = normals(&mut rng, 2);
+            Observation::new(policy.decide(&context, Available::All, &mut rng).unwrap(), f64::from(round) / 9.0)
+        })
+        .collect();
+    let mut one_by_one = policy.clone();
+    for item in &batch {
+        one_by_one.update(item.decision.arm(), &item.decision.context, item.reward, 1.0).unwrap();
+    }
+    let before = policy.state();
+    // The last one overflows only when its turn comes, after others of the batch have been learned.
+    let (good_context, good_reward) = (batch[8].decision.context.clone(), batch[8].reward);
+    batch[8].decision.context = vec![1e200, 1e200];
+    assert!(matches!(policy.learn_batch(&batch), Err(Error::NotFinite { .. })));
+    assert_eq!(policy.state(), before);
+    batch[8].decision.context = good_context;
+    batch[8].reward = good_reward;
+    policy.learn_batch(&batch).unwrap();
+    assert_eq!(policy.state(), one_by_one.state());
+}
+
+#[test]
+fn a_batch_of_contexts_is_chosen_like_one_after_the_other() {
+    let policy = LinTs::new(2, 5, RidgeOptions::default(), Thompson { alpha: 1.0 }).unwrap();
+    let contexts = normals(&mut rng(11), 14);
+    let mut together = Vec::new();
+    policy.select_batch(&contexts, Available::All, &mut rng(12), &mut together).unwrap();
+    let mut generator = rng(12);
+    for (context, choice) in contexts.chunks(2).zip(&together) {
+        assert_eq!(policy.select(context, Available::All, &mut generator).unwrap(), *choice);
+    }
+    assert_eq!(together.len(), 7);
+    let uneven = policy.select_batch(&contexts[..3], Available::All, &mut rng(0), &mut together).unwrap_err();
+    assert_eq!(uneven, Error::Dimension { what: "contexts", expected: 2, got: 3 });
+    assert_eq!(together.len(), 7);
+}
+
+#[test]
+fn epsilon_greedy_knows_its_propensities() {
+    let mut policy = EpsilonGreedy::new(2, 4, RidgeOptions::default(), Epsilon { epsilon: 0.2 }).unwrap();
+    policy.update(ArmId::new(2), &[1.0, 0.0], 1.0, 1.0).unwrap();
+    let mut rng = rng(13);
+    let mut counts = [0u32; 4];
+    for _ in 0..10_000 {
+        let choice = policy.select(&[1.0, 0.0], Available::All, &mut rng).unwrap();
+        let expected = if choice.arm == ArmId::new(2) { 0.85 } else { 0.05 };
+        assert!((choice.propensity.unwrap() - expected).abs() < 1e-12);
+        counts[choice.arm.number() as usize] += 1;
+    }
+    assert!(counts[2].abs_diff(8500) < 180 && counts[0].abs_diff(500) < 110, "{counts:?}");
+}

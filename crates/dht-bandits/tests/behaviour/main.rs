@@ -1,0 +1,9 @@
+//! How the crate behaves, one file an idea. Statistical tests have a binary of their own.
+#![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
+
+mod arms;
+mod norm_and_pool;
+mod ridge;
+mod semi_bandit;
+mod state;
+mod support;

@@ -1,0 +1,194 @@
+//! Running normalisation and pyramid pooling.
+
+use crate::support::{assert_close, normals, rng};
+use dht_bandits::{Error, NormOptions, PyramidPool, RunningNorm, columns};
+
+fn norm(dimension: usize, options: NormOptions) -> RunningNorm {
+    RunningNorm::new(dimension, options).unwrap()
+}
+
+#[test]
+fn mean_and_deviation_are_those_of_two_passes_even_far_from_zero() {
+    let mut rng = rng(1);
+    let values: Vec<_> = normals(&mut rng, 500).iter().map(|value| 1e9 + 3.0 * value).collect();
+    let mut running = norm(1, NormOptions::default());
+    values.iter().for_each(|value| running.observe(&[*value]).unwrap());
+    let mean = values.iter().map(|value| value - 1e9).sum::<f64>() / 500.0;
+    let variance = values.iter().map(|value| (value - 1e9 - mean).powi(2)).sum::<f64>() / 500.0;
+    assert!((running.mean()[0] - 1e9 - mean).abs() < 1e-5);
+    assert_close(running.deviation(0), variance.sqrt(), 1e-7, "deviation");
+}
+
+#[test]
+fn merged_halves_are_the_whole_in_either_order() {
+    let mut rng = rng(2);
+    let rows: Vec<_> = (0..101).map(|_| normals(&mut rng, 3)).collect();
+    let seen = |rows: &[Vec<f64>]| {
+        let mut norm = norm(3, NormOptions::default());
+        rows.iter().for_each(|row| norm.observe(row).unwrap());
+        norm
+    };
+    let whole = seen(&rows);
+    let (left, right) = (seen(&rows[..30]), seen(&rows[30..]));
+    for (mut first, second) in [(left.clone(), &right), (right.clone(), &left)] {
+        first.merge(second).unwrap();
+        assert_eq!(first.weight(), 101.0);
+        for axis in 0..3 {
+            assert!((first.mean()[axis] - whole.mean()[axis]).abs() < 1e-13);
+            assert_close(first.deviation(axis), whole.deviation(axis), 1e-12, "deviation");
+        }
+    }
+}
+
+#[test]
+fn normalised_contexts_have_mean_zero_and_variance_one_whatever_their_scale() {
+    let mut rng = rng(3);
+    let mut running = norm(2, NormOptions::default());
+    let rows: Vec<_> =
+        (0..2000).map(|_| normals(&mut rng, 2)).map(|row| [1e-6 * row[0] + 4.0, 1e5 * row[1] - 7.0]).collect();
+    rows.iter().for_each(|row| running.observe(row).unwrap());
+    running.freeze();
+    for axis in 0..2 {
+        let values: Vec<_> = rows.iter().map(|row| running.normalise(row).unwrap()[axis]).collect();
+        let mean = values.iter().sum::<f64>() / 2000.0;
+        let variance = values.iter().map(|value| value * value).sum::<f64>() / 2000.0;
+        assert!(mean.abs() < 1e-6 && (variance - 1.0).abs() < 1e-6, "{mean} {variance}");
+    }
+}
+
+#[test]
+fn a_dimension_that_does_not_vary_maps_to_zero() {
+    let mut running = norm(2, NormOptions::default());
+    assert_eq!(running.normalise(&[5.0, 5.0]).unwrap(), [0.0, 0.0]);
+    running.observe(&[5.0, 1.0]).unwrap();
+    running.observe(&[5.0, 2.0]).unwrap();
+    let z = running.normalise(&[9.0, 2.0]).unwrap();
+    assert_eq!(z, [0.0, 1.0]);
+}
+
+#[test]
+fn a_frozen_norm_stands_still_and_clips() {
+    let mut running = norm(1, NormOptions { clip: Some(2.0), ..Default::default() });
+    [0.0, 2.0].iter().for_each(|value| running.observe(&[*value]).unwrap());
+    running.freeze();
+    let before = running.clone();
+    running.observe(&[1e6]).unwrap();
+    assert_eq!(running, before);
+    assert_eq!(running.normalise(&[1e6]).unwrap(), [2.0]);
+    assert_eq!(running.normalise(&[-1e6]).unwrap(), [-2.0]);
+    assert!(matches!(running.merge(&before), Err(Error::Unlike { .. })));
+}
+
+#[test]
+fn forgetting_follows_a_stream_that_moves() {
+    let mut running = norm(1, NormOptions { forget: 0.95, ..Default::default() });
+    let mut rng = rng(4);
+    for mean in [0.0, 100.0] {
+        normals(&mut rng, 500).iter().for_each(|value| running.observe(&[mean + value]).unwrap());
+    }
+    assert!((running.mean()[0] - 100.0).abs() < 1.0);
+    assert!((running.deviation(0) - 1.0).abs() < 0.5);
+    assert!((running.weight() - 20.0).abs() < 1e-6);
+}
+
+#[test]
+fn bad_contexts_leave_the_norm_as_it_was() {
+    let mut running = norm(2, NormOptions::default());
+    running.observe(&[1.0, 2.0]).unwrap();
+    let before = running.clone();
+    assert!(running.observe(&[1.0]).is_err());
+    assert!(running.observe(&[1.0, f64::NAN]).is_err());
+    assert!(running.observe(&[1.0, 1e300]).is_err());
+    assert_eq!(running, before);
+    let mut context = [1.0, f64::INFINITY];
+    assert!(running.normalise_in_place(&mut context).is_err());
+    assert_eq!(context, [1.0, f64::INFINITY]);
+}
+
+#[test]
+fn the_pyramid_of_the_paper_has_eighty_four_numbers() {
+    assert_eq!(PyramidPool::grid(0..=1, 2..=4).unwrap().dimension(), 84);
+    assert_eq!(PyramidPool::grid(0..=1, 1..=3).unwrap().dimension(), 42);
+    assert_eq!(PyramidPool::grid(0..=0, 2..=3).unwrap().dimension(), 12);
+}
+
+#[test]
+fn each_number_is_the_mean_of_its_cell() {
+    // 3 rows × 4 columns, one level of rows (1), two of columns (1 + 2).
+    let pool = PyramidPool::grid(0..=0, 0..=1).unwrap();
+    let values: Vec<f32> = (0..12).map(|value| value as f32).collect();
+    assert_eq!(pool.pool(&values, &[3, 4]).unwrap(), [5.5, 4.5, 6.5]);
+    let pool = PyramidPool::grid(1..=1, 0..=0).unwrap();
+    assert_eq!(pool.pool(&values, &[3, 4]).unwrap(), [1.5, 7.5]); // rows 0 and 1..3
+}
+
+#[test]
+fn a_short_sequence_repeats_its_nearest_token() {
+    let pool = PyramidPool::new(&[2..=2]).unwrap();
+    assert_eq!(pool.pool(&[1.0, 2.0, 3.0], &[3]).unwrap(), [1.0, 2.0, 2.0, 3.0]);
+    assert_eq!(pool.pool(&[7.0], &[1]).unwrap(), [7.0; 4]);
+    assert_eq!(pool.pool(&[1.0, 2.0], &[2]).unwrap(), [1.0, 1.0, 2.0, 2.0]);
+}
+
+#[test]
+fn three_axes_pool_like_one_after_the_other() {
+    let mut rng = rng(5);
+    let (shape, axes) = ([3, 5, 8], [0..=1, 0..=2, 1..=2]);
+    let values = normals(&mut rng, 120);
+    let pool = PyramidPool::new(&axes).unwrap();
+    let pooled = pool.pool(&values, &shape).unwrap();
+    assert_eq!(pooled.len(), 3 * 7 * 6);
+    // The oracle averages each cell directly.
+    let cells = |axis: &std::ops::RangeInclusive<u32>, length: usize| -> Vec<std::ops::Range<usize>> {
+        (axis.clone())
+            .flat_map(|level| {
+                let parts = 1usize << level;
+                (0..parts).map(move |part| {
+                    if length < parts {
+                        let nearest = (2 * part + 1) * length / (2 * parts);
+                        nearest..nearest + 1
+                    } else {
+                        part * length / parts..(part + 1) * length / parts
+                    }
+                })
+            })
+            .collect()
+    };
+    let mut place = 0;
+    for first in cells(&axes[0], 3) {
+        for second in cells(&axes[1], 5) {
+            for third in cells(&axes[2], 8) {
+                let mut sum = 0.0;
+                for i in first.clone() {
+                    for j in second.clone() {
+                        sum += third.clone().map(|k| values[i * 40 + j * 8 + k]).sum::<f64>();
+                    }
+                }
+                let count = first.len() * second.len() * third.len();
+                assert!((pooled[place] - sum / count as f64).abs() < 1e-12);
+                place += 1;
+            }
+        }
+    }
+}
+
+#[test]
+fn tensors_of_the_wrong_shape_are_refused() {
+    let pool = PyramidPool::grid(0..=0, 0..=0).unwrap();
+    let error = pool.pool(&[1.0f32; 6], &[2, 4]).unwrap_err();
+    assert_eq!(error, Error::Dimension { what: "values", expected: 8, got: 6 });
+    assert_eq!(pool.pool(&[1.0f32; 6], &[6]).unwrap_err(), Error::Dimension { what: "shape", expected: 2, got: 1 });
+    assert!(matches!(pool.pool(&[0.0f32; 0], &[0, 4]), Err(Error::Parameter { .. })));
+    assert!(matches!(pool.pool(&[f32::NAN, 1.0], &[1, 2]), Err(Error::NotFinite { index: 0, .. })));
+    assert!(matches!(pool.pool(&[1.0f32], &[usize::MAX, 4]), Err(Error::Dimension { .. })));
+    #[expect(clippy::reversed_empty_ranges, reason = "the refusal of one is what is tested")]
+    let reversed = PyramidPool::grid(2..=1, 0..=0);
+    assert!(matches!(reversed, Err(Error::Parameter { name: "first exponent", .. })));
+}
+
+#[test]
+fn columns_are_appended_behind_the_context() {
+    assert_eq!(columns::with_bias(&[2.0]), [2.0, 1.0]);
+    assert_eq!(columns::with_one_hot(&[2.0], 1, 3).unwrap(), [2.0, 0.0, 1.0, 0.0]);
+    assert!(columns::with_one_hot(&[2.0], 3, 3).is_err());
+}

@@ -1,0 +1,193 @@
+//! Slates of K arms: choosing, pinning, partial feedback.
+
+use crate::support::{normals, rng};
+use dht_bandits::{
+    ArmFeedback, ArmId, Candidates, DiagonalLaplaceOptions, Error, Feedback, Slate, Thompson, TopKThompson, TsPrior,
+    sigmoid,
+};
+use rand::RngExt;
+
+fn ids(numbers: std::ops::Range<u64>) -> Vec<ArmId> {
+    numbers.map(ArmId::new).collect()
+}
+
+fn per_arm(arms: usize) -> TopKThompson {
+    TopKThompson::per_arm(3, arms, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap()
+}
+
+#[test]
+fn pinned_arms_are_in_every_slate_and_take_no_feedback() {
+    let pinned = [ArmId::new(2), ArmId::new(5)];
+    let mut policy = per_arm(8).with_pinned(&pinned).unwrap();
+    let arms = ids(0..8);
+    let mut rng = rng(1);
+    for _ in 0..50 {
+        let context = normals(&mut rng, 3);
+        let slate = policy.select(4, Candidates::in_context(&arms, &context), &mut rng).unwrap();
+        assert_eq!(slate.pinned(), pinned);
+        let mut all: Vec<_> = slate.arms().collect();
+        assert_eq!(all.len(), 6);
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), 6);
+        policy.learn(&slate, &[Feedback::Observed(true); 4]).unwrap();
+    }
+    let context = [1.0, 0.0, 0.0];
+    let feedback = [ArmFeedback::new(pinned[0], &context, Feedback::Observed(true))];
+    assert_eq!(policy.update(&feedback), Err(Error::PinnedArm { arm: pinned[0] }));
+    let too_many = policy.select(7, Candidates::in_context(&arms, &context), &mut rng).unwrap_err();
+    assert_eq!(too_many, Error::TooFewArms { wanted: 7, available: 6 });
+}
+
+#[test]
+fn what_was_not_observed_teaches_nothing() {
+    let mut policy = per_arm(3);
+    let mut rng = rng(2);
+    let (arms, context) = (ids(0..3), [0.5, 1.0, -0.5]);
+    let slate = policy.select(3, Candidates::in_context(&arms, &context), &mut rng).unwrap();
+    let before = policy.state();
+    policy.learn(&slate, &[Feedback::Unobserved; 3]).unwrap();
+    assert_eq!(policy.state(), before);
+    let seen: Vec<_> = Feedback::cascade(3, Some(0)).collect();
+    policy.learn(&slate, &seen).unwrap();
+    let prior = per_arm(3);
+    for (place, choice) in slate.choices().iter().enumerate() {
+        let (now, then) = (policy.score(choice.arm, &context).unwrap(), prior.score(choice.arm, &context).unwrap());
+        assert_eq!(now != then, place == 0);
+    }
+}
+
+#[test]
+fn a_batch_finds_the_mode_that_gradient_descent_finds() {
+    let options = DiagonalLaplaceOptions { prior: TsPrior::Gaussian { precision: 0.5 }, strength: 1.0 };
+    let mut policy = TopKThompson::per_arm(3, 1, options, Thompson { alpha: 1.0 }).unwrap();
+    let mut rng = rng(3);
+    let rows: Vec<_> = (0..40).map(|_| normals(&mut rng, 3)).collect();
+    let clicks: Vec<_> = rows.iter().map(|row| rng.random::<f64>() < sigmoid(2.0 * row[0] - row[1])).collect();
+    let batch: Vec<_> = (rows.iter().zip(&clicks))
+        .map(|(row, &click)| ArmFeedback::new(ArmId::new(0), row, Feedback::Observed(click)))
+        .collect();
+    policy.update(&batch).unwrap();
+    // The oracle: plain gradient descent, 20,000 steps, on the objective as it is written.
+    let mut point = [0.0; 3];
+    for _ in 0..20_000 {
+        let mut gradient = point.map(|value| 0.5 * value);
+        for (row, &click) in rows.iter().zip(&clicks) {
+            let log_odds: f64 = row.iter().zip(&point).map(|(a, b)| a * b).sum();
+            for (slope, value) in gradient.iter_mut().zip(row) {
+                *slope += (sigmoid(log_odds) - f64::from(u8::from(click))) * value;
+            }
+        }
+        for (value, slope) in point.iter_mut().zip(gradient) {
+            *value -= 0.02 * slope;
+        }
+    }
+    for axis in 0..3 {
+        let mut unit = [0.0; 3];
+        unit[axis] = 1.0;
+        let score = policy.score(ArmId::new(0), &unit).unwrap();
+        assert!((score.mean - point[axis]).abs() < 1e-9, "{} {}", score.mean, point[axis]);
+        let precision: f64 = 0.5
+            + (rows.iter())
+                .map(|row| {
+                    let log_odds: f64 = row.iter().zip(&point).map(|(a, b)| a * b).sum();
+                    sigmoid(log_odds) * sigmoid(-log_odds) * row[axis] * row[axis]
+                })
+                .sum::<f64>();
+        assert!((score.width - precision.sqrt().recip()).abs() < 1e-9);
+    }
+}
+
+#[test]
+fn a_batch_of_one_is_the_same_by_both_roads() {
+    // The single update goes along a line, the batch by Newton in all dimensions.
+    let mut rng = rng(4);
+    let options = DiagonalLaplaceOptions::default();
+    let mut single = dht_bandits::DiagonalLogisticTs::new(5, 1, options, Thompson { alpha: 1.0 }).unwrap();
+    let mut batch = TopKThompson::per_arm(5, 1, options, Thompson { alpha: 1.0 }).unwrap();
+    for round in 0..30 {
+        let context = normals(&mut rng, 5);
+        let good = round % 3 == 0;
+        single.update(ArmId::new(0), &context, f64::from(u8::from(good)), 1.0).unwrap();
+        batch.update(&[ArmFeedback::new(ArmId::new(0), &context, Feedback::Observed(good))]).unwrap();
+        let (left, right) = (single.score(ArmId::new(0), &context), batch.score(ArmId::new(0), &context));
+        let (left, right) = (left.unwrap(), right.unwrap());
+        assert!((left.mean - right.mean).abs() < 1e-9 && (left.width - right.width).abs() < 1e-9);
+    }
+}
+
+#[test]
+fn the_printed_prior_starts_at_ones() {
+    let prior = TsPrior::AsPrinted { precision_floor: 1e-2 };
+    let options = DiagonalLaplaceOptions { prior, strength: 1.0 };
+    let policy = TopKThompson::per_arm(3, 2, options, Thompson { alpha: 1.0 }).unwrap();
+    let score = policy.score(ArmId::new(1), &[1.0, 2.0, 3.0]).unwrap();
+    assert_eq!(score.mean, 6.0);
+    assert!((score.width - (14.0f64 / 1e-2).sqrt()).abs() < 1e-10);
+}
+
+#[test]
+fn a_strength_below_one_forgets_toward_the_prior() {
+    let options = DiagonalLaplaceOptions { prior: TsPrior::Gaussian { precision: 2.0 }, strength: 0.5 };
+    let mut policy = TopKThompson::per_arm(2, 1, options, Thompson { alpha: 1.0 }).unwrap();
+    let update = |policy: &mut TopKThompson, context: [f64; 2]| {
+        policy.update(&[ArmFeedback::new(ArmId::new(0), &context, Feedback::Observed(true))]).unwrap();
+    };
+    for _ in 0..30 {
+        update(&mut policy, [1.0, 0.0]);
+    }
+    let learned = policy.score(ArmId::new(0), &[1.0, 0.0]).unwrap();
+    assert!(learned.mean > 0.3 && learned.width < 0.5f64.sqrt());
+    for _ in 0..60 {
+        update(&mut policy, [0.0, 1.0]);
+    }
+    let forgotten = policy.score(ArmId::new(0), &[1.0, 0.0]).unwrap();
+    assert!(forgotten.mean.abs() < 1e-9 && (forgotten.width - 0.5f64.sqrt()).abs() < 1e-9);
+}
+
+#[test]
+fn a_shared_model_takes_candidates_it_has_never_heard_of() {
+    let mut policy = TopKThompson::shared(2, DiagonalLaplaceOptions::default(), Thompson { alpha: 0.5 }).unwrap();
+    let mut rng = rng(5);
+    let (mut early, mut late) = (0, 0);
+    let mut slate = Slate::default();
+    for round in 0..600u64 {
+        let arms = ids(10 * round..10 * round + 10);
+        let contexts = normals(&mut rng, 20);
+        policy.select_into(3, Candidates::new(&arms, &contexts), &mut rng, &mut slate).unwrap();
+        let clicks: Vec<_> = (slate.choices().iter())
+            .map(|choice| {
+                let row = (choice.arm.number() - 10 * round) as usize;
+                let good = rng.random::<f64>() < sigmoid(3.0 * contexts[2 * row] - 1.0);
+                *(if round < 300 { &mut early } else { &mut late }) += u32::from(good);
+                Feedback::Observed(good)
+            })
+            .collect();
+        policy.learn(&slate, &clicks).unwrap();
+    }
+    // The best three of ten are clicked at about .9, three at random at .35.
+    assert!(early > 600 && late > 700, "{early} {late}");
+}
+
+#[test]
+fn bad_candidates_are_refused_one_by_one() {
+    let mut policy = per_arm(3);
+    policy.remove_arm(ArmId::new(1)).unwrap();
+    let context = [1.0, 0.0, 0.0];
+    let mut rng = rng(6);
+    let mut refuse = |arms: &[u64], contexts: &[f64]| {
+        let arms: Vec<_> = arms.iter().copied().map(ArmId::new).collect();
+        policy.select(1, Candidates::new(&arms, contexts), &mut rng).unwrap_err()
+    };
+    assert_eq!(refuse(&[], &context), Error::NoArms { arms: 0 });
+    assert_eq!(refuse(&[0, 0], &context), Error::DuplicateArm { arm: ArmId::new(0) });
+    assert_eq!(refuse(&[0, 1], &context), Error::RemovedArm { arm: ArmId::new(1) });
+    assert_eq!(refuse(&[0, 9], &context), Error::UnknownArm { arm: ArmId::new(9) });
+    assert_eq!(refuse(&[0, 2], &[1.0; 5]), Error::Dimension { what: "contexts", expected: 6, got: 5 });
+    assert!(matches!(refuse(&[0, 2], &[f64::NAN; 6]), Error::NotFinite { .. }));
+    let slate = Slate::default();
+    assert_eq!(
+        policy.learn(&slate, &[Feedback::Unobserved]),
+        Err(Error::Dimension { what: "feedback", expected: 0, got: 1 })
+    );
+}

@@ -1,0 +1,91 @@
+//! Which tensors a configuration needs, and under what names they may come.
+
+use super::WeightsProblem;
+use crate::BertConfig;
+
+/// How many missing names an error lists.
+const NAMES_IN_ERRORS: usize = 8;
+
+/// What a tensor's shape must be.
+pub(super) struct Expected {
+    pub(super) name: String,
+    pub(super) shape: Vec<usize>,
+}
+
+/// Every tensor an encoder of this configuration has, in the order of its computation.
+fn expected(config: &BertConfig) -> Vec<Expected> {
+    let (hidden, middle) = (config.hidden_size, config.intermediate_size);
+    let mut all = Vec::new();
+    let mut add = |name: String, shape: &[usize]| all.push(Expected { name, shape: shape.to_vec() });
+    add("embeddings.word_embeddings.weight".into(), &[config.vocab_size, hidden]);
+    add("embeddings.position_embeddings.weight".into(), &[config.max_position_embeddings, hidden]);
+    add("embeddings.token_type_embeddings.weight".into(), &[config.type_vocab_size, hidden]);
+    add("embeddings.LayerNorm.weight".into(), &[hidden]);
+    add("embeddings.LayerNorm.bias".into(), &[hidden]);
+    for layer in 0..config.num_hidden_layers {
+        for (part, output, input) in [
+            ("attention.self.query", hidden, Some(hidden)),
+            ("attention.self.key", hidden, Some(hidden)),
+            ("attention.self.value", hidden, Some(hidden)),
+            ("attention.output.dense", hidden, Some(hidden)),
+            ("attention.output.LayerNorm", hidden, None),
+            ("intermediate.dense", middle, Some(hidden)),
+            ("output.dense", hidden, Some(middle)),
+            ("output.LayerNorm", hidden, None),
+        ] {
+            let shape: Vec<usize> = [output].into_iter().chain(input).collect();
+            add(format!("encoder.layer.{layer}.{part}.weight"), &shape);
+            add(format!("encoder.layer.{layer}.{part}.bias"), &[output]);
+        }
+    }
+    all
+}
+
+/// The tensors a file may have besides: a pooler and a classifier, whose number of classes only the file tells.
+fn optional(config: &BertConfig, classes: usize) -> [Expected; 4] {
+    let hidden = config.hidden_size;
+    [
+        ("pooler.dense.weight", vec![hidden, hidden]),
+        ("pooler.dense.bias", vec![hidden]),
+        ("classifier.weight", vec![classes, hidden]),
+        ("classifier.bias", vec![classes]),
+    ]
+    .map(|(name, shape)| Expected { name: name.into(), shape })
+}
+
+/// The name without the prefix `bert.`, and with the names that layer norms have today.
+pub(super) fn bare(name: &str) -> String {
+    let name = name.strip_prefix("bert.").unwrap_or(name);
+    match name.rsplit_once('.') {
+        Some((part, "gamma")) => format!("{part}.weight"),
+        Some((part, "beta")) => format!("{part}.bias"),
+        _ => name.to_owned(),
+    }
+}
+
+/// What an encoder of this configuration has, and what of the optional is there, with the shapes they must have.
+/// `shape_of` tells which tensors are there.
+pub(super) fn wanted(
+    config: &BertConfig,
+    shape_of: impl Fn(&str) -> Option<Vec<usize>>,
+) -> Result<Vec<Expected>, WeightsProblem> {
+    let mut wanted = expected(config);
+    let classes = shape_of("classifier.bias").and_then(|shape| shape.first().copied()).unwrap_or(0);
+    let [pooler, pooler_bias, classifier, classifier_bias] = optional(config, classes);
+    // A weight without its bias, or the other way round, lacks the other.
+    for pair in [[pooler, pooler_bias], [classifier, classifier_bias]] {
+        if pair.iter().any(|expected| shape_of(&expected.name).is_some()) {
+            wanted.extend(pair);
+        }
+    }
+    let missing: Vec<&str> =
+        wanted.iter().map(|expected| expected.name.as_str()).filter(|name| shape_of(name).is_none()).collect();
+    if missing.is_empty() {
+        return Ok(wanted);
+    }
+    let mut names = missing[..missing.len().min(NAMES_IN_ERRORS)].join(", ");
+    if missing.len() > NAMES_IN_ERRORS {
+        names += &format!(" and {} more", missing.len() - NAMES_IN_ERRORS);
+    }
+    Err(WeightsProblem::Missing { names })
+}

@@ -1,0 +1,147 @@
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use serde_json::{Value, json};
+
+use super::names::{Expected, wanted};
+use super::{WeightsProblem, not_finite};
+use crate::files::{replace_directory, write_atomically};
+use crate::{BertConfig, Error, Result, TextTokenizer};
+
+/// Writes a directory that `transformers` and [`read_hugging_face`](crate::read_hugging_face) load: `config.json`,
+/// `model.safetensors` in f32, and, with a tokenizer, `tokenizer.json` and `tokenizer_config.json`.
+///
+/// With a classifier it is a `BertForSequenceClassification`, whose encoder has names with the prefix `bert.`, else a
+/// `BertModel` with bare names. `transformers` needs a pooler to classify as this encoder's own head does; without
+/// one it makes one up, with a warning.
+///
+/// The directory is made beside its place and renamed, so that it is there whole or as it was before. One that is
+/// there already is replaced if it holds nothing but files of these names.
+///
+/// # Errors
+/// Before anything is written: [`Error::Setting`] for the configuration, or a tokenizer with more tokens than it;
+/// [`Error::Weights`] for a tensor that is missing, has another shape than the configuration says, or is not finite;
+/// [`Error::ForeignDirectory`] when other files would be lost. Then [`Error::Io`].
+pub fn write_hugging_face(
+    folder: impl AsRef<Path>,
+    config: &BertConfig,
+    tensors: &BTreeMap<String, Tensor>,
+    tokenizer: Option<&TextTokenizer>,
+) -> Result<()> {
+    let folder = folder.as_ref();
+    config.check()?;
+    if let Some(tokenizer) = tokenizer
+        && tokenizer.vocabulary_size() > config.vocab_size
+    {
+        return Err(Error::Setting {
+            field: "vocab_size",
+            expected: format!("at least the tokenizer's {}", tokenizer.vocabulary_size()),
+            got: config.vocab_size.to_string(),
+        });
+    }
+    let tensors = checked(&folder.join("model.safetensors"), config, tensors)?;
+
+    let mut texts = vec![("config.json", described(config, &tensors).to_json()?)];
+    if let Some(tokenizer) = tokenizer {
+        texts.push(("tokenizer.json", tokenizer.to_json()?));
+        texts.push(("tokenizer_config.json", format!("{:#}\n", tokenizer_config(config))));
+    }
+    let names: Vec<&str> = texts.iter().map(|(name, _)| *name).chain(["model.safetensors"]).collect();
+    refuse_foreign(folder, &names)?;
+
+    replace_directory(folder, |fresh| {
+        for (name, text) in &texts {
+            write_atomically(fresh.join(name), |file| file.write_all(text.as_bytes()))?;
+        }
+        let path = fresh.join("model.safetensors");
+        // `transformers` wants to be told that the layout is PyTorch's.
+        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        safetensors::serialize_to_file(&tensors, Some(metadata), &path)
+            .map_err(io::Error::other)
+            .and_then(|()| File::open(&path)?.sync_all())
+            .map_err(|source| Error::io(folder, source))
+    })
+}
+
+/// The tensors in f32 on the CPU, under the names they have in the file.
+fn checked(path: &Path, config: &BertConfig, tensors: &BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>> {
+    let error = |tensor: Option<&str>, problem| Error::Weights {
+        path: path.into(),
+        tensor: tensor.map(str::to_owned),
+        problem,
+    };
+    let wanted = wanted(config, |name| tensors.get(name).map(|tensor| tensor.dims().to_vec()))
+        .map_err(|problem| error(None, problem))?;
+    for Expected { name, shape } in wanted {
+        let got = tensors[&name].dims();
+        if got != shape {
+            return Err(error(Some(&name), WeightsProblem::Shape { expected: shape, got: got.to_vec() }));
+        }
+    }
+    let classifies = tensors.contains_key("classifier.weight");
+    let mut written = BTreeMap::new();
+    for (name, tensor) in tensors {
+        let tensor = tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.contiguous()?;
+        if let Some(problem) = not_finite(&tensor.flatten_all()?.to_vec1()?) {
+            return Err(error(Some(name), problem));
+        }
+        let inside = ["embeddings.", "encoder.", "pooler."].iter().any(|part| name.starts_with(part));
+        let name = if classifies && inside { format!("bert.{name}") } else { name.clone() };
+        written.insert(name, tensor);
+    }
+    Ok(written)
+}
+
+/// The configuration with what the file says of itself.
+fn described(config: &BertConfig, written: &BTreeMap<String, Tensor>) -> BertConfig {
+    let mut config = config.clone();
+    let classifies = written.contains_key("classifier.weight");
+    let architecture = if classifies { "BertForSequenceClassification" } else { "BertModel" };
+    config.other.insert("architectures".into(), json!([architecture]));
+    if let Some(weight) = written.get("classifier.weight") {
+        // `transformers` takes the number of classes from the names of the classes.
+        let classes = weight.dims()[0];
+        if config.labels().is_none_or(|labels| labels.len() != classes) {
+            let labels: Vec<String> = (0..classes).map(|class| format!("LABEL_{class}")).collect();
+            config.set_labels(&labels);
+        }
+    }
+    for field in ["dtype", "torch_dtype"] {
+        if let Some(value) = config.other.get_mut(field) {
+            *value = "float32".into();
+        }
+    }
+    config
+}
+
+fn tokenizer_config(config: &BertConfig) -> Value {
+    // The class that takes all from tokenizer.json.
+    json!({
+        "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": config.max_position_embeddings,
+        "pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]",
+        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
+    })
+}
+
+/// A directory with other files is somebody's: replacing it would lose them.
+fn refuse_foreign(folder: &Path, names: &[&str]) -> Result<()> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(Error::io(folder, source)),
+    };
+    let mut foreign = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(|source| Error::io(folder, source))?.file_name().to_string_lossy().into_owned();
+        if !names.contains(&name.as_str()) {
+            foreign.push(name);
+        }
+    }
+    match foreign.into_iter().min() {
+        Some(entry) => Err(Error::ForeignDirectory { path: folder.into(), entry }),
+        None => Ok(()),
+    }
+}
