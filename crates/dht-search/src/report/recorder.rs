@@ -131,11 +131,11 @@ fn shares(bins: &[&Bin], counts: impl Fn(&Bin) -> &BTreeMap<usize, u64>) -> BTre
     let mut keys: Vec<usize> = bins.iter().flat_map(|bin| counts(bin).keys().copied()).collect();
     keys.sort_unstable();
     keys.dedup();
-    let share = |bin: &Bin, key| {
+    let share = |bin: &Bin, key: usize| {
         let all: u64 = counts(bin).values().sum();
-        counts(bin).get(key).copied().unwrap_or_default() as f64 / all.max(1) as f64
+        counts(bin).get(&key).copied().unwrap_or_default() as f64 / all.max(1) as f64
     };
-    keys.into_iter().map(|key| (key, bins.iter().map(|bin| share(bin, &key)).collect())).collect()
+    keys.into_iter().map(|key| (key, bins.iter().map(|bin| share(bin, key)).collect())).collect()
 }
 
 #[cfg(test)]
