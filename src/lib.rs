@@ -9,6 +9,8 @@ mod data;
 mod device;
 mod error;
 mod exit;
+#[cfg(test)]
+mod fixture;
 mod machine;
 mod plots;
 mod progress;
