@@ -10,10 +10,6 @@ use dht_transformer::{BertConfig, Column, ModelSize};
 
 use crate::{DeviceChoice, Error, Result};
 
-/// Training rows of the embedded corpus unless a number is given.
-const EMBEDDED_TRAIN_ROWS: usize = 8_000;
-/// Test rows of the embedded corpus unless a number is given.
-const EMBEDDED_TEST_ROWS: usize = 2_000;
 /// Tokens a text keeps unless a number is given, or as many as the model has positions for.
 const MAX_LENGTH: usize = 128;
 /// The peak learning rate of a model trained from scratch.
@@ -144,9 +140,9 @@ pub struct RunPlan {
     pub model: Model,
     /// Tokens a text keeps; not more than the model has positions.
     pub max_length: usize,
-    /// At most so many training rows (at least two); `None` is all.
+    /// At most so many training rows (at least two); `None` is all, or what the embedded corpus gives by default.
     pub train_rows: Option<usize>,
-    /// At most so many test rows; `None` is all.
+    /// At most so many test rows; `None` is all, or what the embedded corpus gives by default.
     pub test_rows: Option<usize>,
     /// At least one.
     pub epochs: usize,
@@ -197,10 +193,9 @@ impl TryFrom<Arguments> for RunPlan {
             return Err(refused("max-length", format!("{least} to {most}, the model's positions"), max_length));
         }
         let data = source_of(&arguments)?;
-        let embedded = |rows| (data == DataSource::Embedded).then_some(rows);
         Ok(Self {
-            train_rows: arguments.train_rows.or(embedded(EMBEDDED_TRAIN_ROWS)),
-            test_rows: arguments.test_rows.or(embedded(EMBEDDED_TEST_ROWS)),
+            train_rows: arguments.train_rows,
+            test_rows: arguments.test_rows,
             data,
             model: arguments.model,
             max_length,

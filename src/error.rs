@@ -28,6 +28,18 @@ pub enum Error {
         /// The flag that is missing.
         needs: &'static str,
     },
+    /// Data that nothing can be learnt from.
+    #[error("{data} has {got} {what}, expected at least {least}")]
+    TooLittle {
+        /// The data set.
+        data: String,
+        /// What there is too little of.
+        what: &'static str,
+        /// How much would do.
+        least: usize,
+        /// How much there is.
+        got: usize,
+    },
     /// A device that this build cannot use.
     #[error("--device {device}: this build has no {device} support; build with `--features {device}`")]
     DeviceNotBuilt {

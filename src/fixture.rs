@@ -14,7 +14,8 @@ const SAMPLES: usize = 4_000;
 pub(crate) fn record() -> RunRecord {
     let full = result(0.935, 1.0);
     let losses = |from: f64, to: f64| {
-        let points: Vec<_> = (0..200).map(|step| step as f64 / 199.0).map(|at| (at, to + (from - to) * (-5.0 * at).exp()));
+        let points: Vec<_> =
+            (0..200).map(|step| step as f64 / 199.0).map(|at| (at, to + (from - to) * (-5.0 * at).exp()));
         LossCurve::binned(&points.collect::<Vec<_>>(), 40).unwrap()
     };
     let mut curves = recorder().curves(10);
@@ -76,7 +77,8 @@ fn result(macro_f1: f64, cost: f64) -> ModelResult {
 /// Early on all depths alike, later mostly shallow; three head sets in turn.
 fn recorder() -> CurveRecorder {
     let space = Preset::TDht.space(6, 12).unwrap();
-    let routes = ["1L12H", "2L10H", "4L8H", "6L10H", "6L12H"].map(|text| space.resolve(&text.parse().unwrap()).unwrap());
+    let routes =
+        ["1L12H", "2L10H", "4L8H", "6L10H", "6L12H"].map(|text| space.resolve(&text.parse().unwrap()).unwrap());
     let mut recorder = CurveRecorder::new(40, 12).unwrap();
     for sample in 0..SAMPLES {
         let progress = sample as f64 / SAMPLES as f64;

@@ -5,6 +5,7 @@
 //! ```
 
 mod args;
+mod corpus;
 mod data;
 mod device;
 mod error;
@@ -18,6 +19,7 @@ mod readme;
 mod table;
 
 pub use args::{Arguments, DataSource, DispatchChoice, Model, RunPlan};
+pub use corpus::{Difficulty, GeneratedText, LABELS, generate, generate_noisy, vocabulary, write_csv};
 pub use data::RunData;
 pub use device::DeviceChoice;
 pub use error::{Error, Result};

@@ -65,3 +65,6 @@ fn block(record: &RunRecord, command: &str) -> String {
         table = markdown_table(record),
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -109,7 +109,8 @@ pub fn markdown_table(record: &RunRecord) -> String {
 
 fn cells(record: &RunRecord) -> impl Iterator<Item = Vec<String>> {
     rows(record).into_iter().map(|row| {
-        let digits = |value: Option<f64>, digits: usize| value.map_or("–".into(), |value| format!("{value:.digits$}"));
+        let digits =
+            |value: Option<f64>, digits: usize| value.map_or("–".into(), |value| format!("{value:.digits$}"));
         let (flops, wall, seconds) = (row.flops_ratios, row.wall_ratios, row.seconds);
         vec![
             row.name,
@@ -146,3 +147,6 @@ fn notes(record: &RunRecord) -> Vec<String> {
     }
     notes
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,8 +35,7 @@ fn draw(
     if progress.is_empty() || shares.is_empty() {
         return style::nothing(&body, "Nothing was chosen in this run.");
     }
-    let mut chart =
-        style::chart(&body, 0.0..1.0, 0.0..1.0, (PROGRESS, axis), (&style::percent, &style::percent))?;
+    let mut chart = style::chart(&body, 0.0..1.0, 0.0..1.0, (PROGRESS, axis), (&style::percent, &style::percent))?;
     let mut below = vec![0.0; progress.len()];
     for (values, color) in shares.values().zip(&colors) {
         let values = held_at_both_ends(values);

@@ -83,11 +83,7 @@ pub(super) fn text_width(text: &str, pixels: f64) -> i32 {
 }
 
 /// Title and legend; gives the rest of the picture.
-pub(super) fn header<'a>(
-    area: &Area<'a>,
-    title: &str,
-    legend: &[(String, RGBColor)],
-) -> Result<Area<'a>, DrawError> {
+pub(super) fn header<'a>(area: &Area<'a>, title: &str, legend: &[(String, RGBColor)]) -> Result<Area<'a>, DrawError> {
     area.draw_text(title, &anchored(bold(16.0), HPos::Left), (LEFT, 26))?;
     let mut x = LEFT;
     for (name, color) in legend {

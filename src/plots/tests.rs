@@ -11,7 +11,10 @@ fn svg(record: &RunRecord, name: &str) -> String {
 
 /// The texts of a picture, in the order they were drawn.
 fn texts(svg: &str) -> Vec<&str> {
-    svg.split("<text").skip(1).map(|part| part.split_once('>').unwrap().1.split("</text>").next().unwrap().trim()).collect()
+    svg.split("<text")
+        .skip(1)
+        .map(|part| part.split_once('>').unwrap().1.split("</text>").next().unwrap().trim())
+        .collect()
 }
 
 #[test]

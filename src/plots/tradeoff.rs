@@ -26,12 +26,8 @@ pub(super) fn draw(record: &RunRecord, area: &Area) -> Drawn {
         .collect();
     let dynamic = (record.dynamic.inference_flops_ratio, record.dynamic.result.macro_f1);
     let random = (dynamic.0, record.dynamic.random_macro_f1);
-    let knob: Vec<Point> = record
-        .dynamic
-        .operating_points
-        .iter()
-        .map(|point| (point.inference_flops_ratio, point.macro_f1))
-        .collect();
+    let knob: Vec<Point> =
+        record.dynamic.operating_points.iter().map(|point| (point.inference_flops_ratio, point.macro_f1)).collect();
 
     let points = truncated.iter().map(|(_, point)| *point).chain(knob.iter().copied()).chain([full, dynamic, random]);
     let (range, digits) = score_range(points.clone().map(|(_, score)| score));
@@ -58,14 +54,7 @@ pub(super) fn draw(record: &RunRecord, area: &Area) -> Drawn {
     label(&chart, dynamic, &record.preset, DYNAMIC, (0, -18), HPos::Center)
 }
 
-fn label(
-    chart: &Chart,
-    point: Point,
-    text: &str,
-    color: RGBColor,
-    shift: (i32, i32),
-    side: HPos,
-) -> Drawn {
+fn label(chart: &Chart, point: Point, text: &str, color: RGBColor, shift: (i32, i32), side: HPos) -> Drawn {
     let (x, y) = chart.backend_coord(&point);
     let (left, top) = chart.plotting_area().get_base_pixel();
     let area = chart.plotting_area().strip_coord_spec();

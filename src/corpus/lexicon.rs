@@ -1,0 +1,339 @@
+//! The words of the embedded corpus, sorted by the part they play in a sentence.
+//!
+//! A part holds phrases, one or several lower-case words apart by single spaces. No opinion word stands in two lists, so
+//! that a reader who knows the lists can tell praise from complaint, and which of the two subjects is judged.
+
+/// A verb in the two forms the grammar needs: "(did not) enjoy" and "enjoyed".
+pub(super) struct Verb {
+    pub(super) base: &'static str,
+    pub(super) past: &'static str,
+}
+
+const fn verb(base: &'static str, past: &'static str) -> Verb {
+    Verb { base, past }
+}
+
+/// What can be judged about a film, and about a meal: the noun decides the subject of a text.
+pub(super) const ASPECTS: [&[&str]; 2] = [
+    &[
+        "film",
+        "movie",
+        "plot",
+        "acting",
+        "script",
+        "story",
+        "ending",
+        "cast",
+        "comedy",
+        "director",
+        "soundtrack",
+        "dialogue",
+    ],
+    &["meal", "food", "soup", "steak", "dessert", "menu", "pasta", "bread", "sauce", "chef", "curry", "pizza"],
+];
+
+/// Adjectives that praise (first list) or complain (second list), fit for either subject.
+pub(super) const ADJECTIVES: [&[&str]; 2] = [
+    &[
+        "good",
+        "great",
+        "superb",
+        "wonderful",
+        "excellent",
+        "brilliant",
+        "lovely",
+        "splendid",
+        "perfect",
+        "delightful",
+        "impressive",
+        "memorable",
+    ],
+    &[
+        "bad",
+        "poor",
+        "dull",
+        "awful",
+        "terrible",
+        "dreadful",
+        "weak",
+        "horrible",
+        "mediocre",
+        "disappointing",
+        "dismal",
+        "lousy",
+    ],
+];
+
+/// Adjectives of one subject only, by subject and polarity.
+pub(super) const SUBJECT_ADJECTIVES: [[&[&str]; 2]; 2] = [
+    [&["gripping", "moving", "witty"], &["tedious", "predictable", "wooden"]],
+    [&["delicious", "tasty", "tender"], &["bland", "stale", "burnt"]],
+];
+
+/// What a person feels about a thing: "we enjoyed the plot".
+pub(super) const OPINION_VERBS: [&[Verb]; 2] = [
+    &[verb("enjoy", "enjoyed"), verb("love", "loved"), verb("admire", "admired")],
+    &[verb("hate", "hated"), verb("dislike", "disliked"), verb("regret", "regretted")],
+];
+
+/// What a thing does to a person: "the plot delighted us".
+pub(super) const EFFECT_VERBS: [&[Verb]; 2] = [
+    &[verb("impress", "impressed"), verb("please", "pleased"), verb("delight", "delighted")],
+    &[verb("bore", "bored"), verb("annoy", "annoyed"), verb("disappoint", "disappointed")],
+];
+
+/// Who judges, as the subject of a clause and as its object.
+pub(super) const HOLDERS: &[&str] = &[
+    "i",
+    "we",
+    "they",
+    "everyone",
+    "my wife",
+    "my husband",
+    "the critics",
+    "our guests",
+    "my friends",
+    "the whole family",
+    "my parents",
+    "our group",
+    "the audience",
+    "the locals",
+    "most visitors",
+    "the reviewers",
+];
+pub(super) const EXPERIENCERS: &[&str] = &[
+    "us",
+    "me",
+    "everyone",
+    "my wife",
+    "my husband",
+    "the critics",
+    "our guests",
+    "my friends",
+    "the whole family",
+    "my parents",
+    "our group",
+    "the audience",
+    "the locals",
+    "most visitors",
+    "the reviewers",
+];
+
+/// Who does things that decide nothing.
+pub(super) const PEOPLE: &[&str] = &[
+    "i",
+    "we",
+    "they",
+    "my brother",
+    "our neighbours",
+    "a colleague",
+    "my sister",
+    "the driver",
+    "two friends",
+    "my aunt",
+    "the students",
+    "our cousin",
+    "a tourist",
+    "the old man",
+    "my boss",
+    "the children",
+];
+
+/// Deeds that decide nothing.
+pub(super) const DEEDS: &[Verb] = &[
+    verb("arrive early", "arrived early"),
+    verb("take the bus", "took the bus"),
+    verb("bring an umbrella", "brought an umbrella"),
+    verb("pay by card", "paid by card"),
+    verb("meet a neighbour", "met a neighbour"),
+    verb("park nearby", "parked nearby"),
+    verb("call ahead", "called ahead"),
+    verb("wait outside", "waited outside"),
+    verb("buy a newspaper", "bought a newspaper"),
+    verb("read the notice", "read the notice"),
+    verb("leave before midnight", "left before midnight"),
+    verb("sit by the window", "sat by the window"),
+    verb("stay until the end", "stayed until the end"),
+    verb("know the town", "knew the town"),
+    verb("plan the evening", "planned the evening"),
+    verb("check the weather", "checked the weather"),
+    verb("bring the dog", "brought the dog"),
+    verb("ask for directions", "asked for directions"),
+    verb("find the entrance", "found the entrance"),
+    verb("wear a coat", "wore a coat"),
+    verb("walk home", "walked home"),
+    verb("carry a bag", "carried a bag"),
+    verb("miss the train", "missed the train"),
+    verb("keep the receipt", "kept the receipt"),
+    verb("lock the bicycle", "locked the bicycle"),
+    verb("borrow a map", "borrowed a map"),
+    verb("send a postcard", "sent a postcard"),
+    verb("drive slowly", "drove slowly"),
+    verb("lose the keys", "lost the keys"),
+    verb("speak french", "spoke french"),
+    verb("count the change", "counted the change"),
+    verb("pass the library", "passed the library"),
+    verb("open the curtain", "opened the curtain"),
+    verb("share a taxi", "shared a taxi"),
+    verb("fix the bicycle", "fixed the bicycle"),
+    verb("visit the museum", "visited the museum"),
+    verb("paint the fence", "painted the fence"),
+    verb("hear the bells", "heard the bells"),
+    verb("need a ticket", "needed a ticket"),
+    verb("follow the signs", "followed the signs"),
+];
+
+/// Places and things around the outing, and what may be said of them without judging film or meal.
+pub(super) const SURROUNDINGS: &[&str] = &[
+    "street",
+    "queue",
+    "square",
+    "road",
+    "hall",
+    "entrance",
+    "car park",
+    "station",
+    "lobby",
+    "staircase",
+    "corner",
+    "traffic",
+    "harbour",
+    "market",
+    "bridge",
+    "evening",
+    "pavement",
+    "garage",
+    "courtyard",
+    "platform",
+    "elevator",
+    "balcony",
+    "alley",
+    "lawn",
+    "fountain",
+    "tunnel",
+    "suburb",
+    "terrace",
+];
+pub(super) const STATES: &[&str] = &[
+    "busy", "quiet", "dark", "wet", "empty", "long", "crowded", "cold", "warm", "narrow", "noisy", "full", "bright",
+    "windy", "foggy", "closed", "sunny", "icy", "muddy", "steep", "dusty", "familiar", "modern", "lit", "wide",
+    "blocked",
+];
+
+/// When and where, before or after a clause.
+pub(super) const OCCASIONS: &[&str] = &[
+    "yesterday",
+    "last monday",
+    "on tuesday",
+    "on friday night",
+    "last weekend",
+    "in the evening",
+    "after work",
+    "on my birthday",
+    "this summer",
+    "in march",
+    "two weeks ago",
+    "on the last day",
+    "during the holidays",
+    "on a rainy sunday",
+    "at noon",
+    "late at night",
+    "in the old town",
+    "by the river",
+    "near the station",
+    "on the first floor",
+    "across the road",
+    "at the corner",
+    "downtown",
+    "on our anniversary",
+    "before sunset",
+    "in april",
+    "on thursday",
+    "last winter",
+    "by candlelight",
+    "behind the church",
+    "next to the bakery",
+    "opposite the bank",
+    "under the arches",
+    "in autumn",
+    "every wednesday",
+    "around eight",
+    "at midday",
+    "this morning",
+    "beside the canal",
+    "on saturday",
+];
+
+/// Phrases that bring in the noun of the other subject, which is then not what is judged.
+pub(super) const ASIDES: &[&str] = &["after the", "before the", "during the", "right after the", "shortly before the"];
+
+/// Openings without a say, some with a word that negates elsewhere.
+pub(super) const OPENINGS: &[&str] = &[
+    "without doubt",
+    "no doubt",
+    "not surprisingly",
+    "no wonder",
+    "never mind",
+    "of course",
+    "in short",
+    "frankly",
+    "as usual",
+    "to my mind",
+    "once again",
+    "overall",
+];
+
+/// Degrees before an adjective; they change nothing.
+pub(super) const DEGREES: &[&str] =
+    &["very", "really", "quite", "truly", "so", "rather", "utterly", "particularly", "simply", "genuinely"];
+
+/// What turns an adjective round. The plain "not" stands several times because it is the common one.
+pub(super) const ADJECTIVE_NEGATIONS: &[&str] =
+    &["not", "not", "not", "not", "not", "not", "not", "never", "never", "hardly", "far from", "by no means"];
+
+/// What turns a verb round, before its base form and before its past form.
+pub(super) const BASE_NEGATIONS: &[&str] = &["did not", "did not", "did not", "could not"];
+pub(super) const PAST_NEGATIONS: &[&str] = &["never", "hardly"];
+
+/// Connectives whose own clause yields to the other one.
+pub(super) const CONCESSIONS: &[&str] = &["although", "though", "even though"];
+/// Connectives whose own clause prevails over the one before.
+pub(super) const TURNS: &[&str] = &[", but", ", but", "but", ", yet"];
+/// Connectives that only join.
+pub(super) const JOINTS: &[&str] = &["and", ", and", ".", ";"];
+
+/// Words that the grammar writes itself.
+pub(super) const GLUE: &[&str] =
+    &["the", "was", "were", "and", "found", "find", "would", "call", "not only", "but also", ".", ",", "!"];
+
+/// Every phrase the grammar can write.
+pub(super) fn phrases() -> Vec<&'static str> {
+    let lists = [
+        HOLDERS,
+        EXPERIENCERS,
+        PEOPLE,
+        SURROUNDINGS,
+        STATES,
+        OCCASIONS,
+        ASIDES,
+        OPENINGS,
+        DEGREES,
+        ADJECTIVE_NEGATIONS,
+        BASE_NEGATIONS,
+        PAST_NEGATIONS,
+        CONCESSIONS,
+        TURNS,
+        JOINTS,
+        GLUE,
+    ];
+    let verbs = [OPINION_VERBS[0], OPINION_VERBS[1], EFFECT_VERBS[0], EFFECT_VERBS[1], DEEDS];
+    lists
+        .into_iter()
+        .chain(ASPECTS)
+        .chain(ADJECTIVES)
+        .chain(SUBJECT_ADJECTIVES.into_iter().flatten())
+        .flatten()
+        .copied()
+        .chain(verbs.into_iter().flatten().flat_map(|verb| [verb.base, verb.past]))
+        .collect()
+}

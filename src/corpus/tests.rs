@@ -1,0 +1,225 @@
+//! The corpus against a reader of its own, and against what its documentation promises.
+
+use std::collections::BTreeSet;
+
+use super::{
+    BLOCK, Difficulty, GeneratedText, LABELS, generate, generate_noisy,
+    lexicon::{ADJECTIVES, ASPECTS, EFFECT_VERBS, OPINION_VERBS, SUBJECT_ADJECTIVES},
+    vocabulary, write_csv,
+};
+
+const ROWS: usize = 16_000;
+
+/// What a word-level tokenizer makes of a text.
+fn words(text: &str) -> Vec<String> {
+    let mut spaced = String::new();
+    for letter in text.to_lowercase().chars() {
+        if letter.is_alphanumeric() { spaced.push(letter) } else { spaced.extend([' ', letter, ' ']) }
+    }
+    spaced.split_whitespace().map(str::to_owned).collect()
+}
+
+fn opinion_word(word: &str) -> Option<usize> {
+    (0..2).find(|&polarity| {
+        ADJECTIVES[polarity].contains(&word)
+            || SUBJECT_ADJECTIVES.iter().any(|lists| lists[polarity].contains(&word))
+            || [OPINION_VERBS[polarity], EFFECT_VERBS[polarity]]
+                .iter()
+                .any(|verbs| verbs.iter().any(|verb| verb.base == word || verb.past == word))
+    })
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Role {
+    Plain,
+    Concedes,
+    Prevails,
+}
+
+/// Reads the label off the text by rules that share nothing with the grammar but the lists of opinion words and nouns:
+/// clauses end at marks and connectives; a clause with an opinion word is an opinion, turned round by any negation in it;
+/// one that concedes has no say, the last one that prevails has it, and otherwise the first.
+fn read(text: &str) -> usize {
+    let plain = words(text)
+        .join(" ")
+        .replace("not only", "")
+        .replace("but also", "")
+        .replace("not surprisingly", "")
+        .replace("never mind", "")
+        .replace("no doubt", "")
+        .replace("even though", "though");
+    let mut clauses = vec![(Role::Plain, Vec::new())];
+    let tokens: Vec<&str> = plain.split_whitespace().collect();
+    for (at, &word) in tokens.iter().enumerate() {
+        let role = match word {
+            // "the plot and the cast were …" is one clause.
+            "and" if tokens.get(at + 3) == Some(&"were") => continue,
+            "although" | "though" => Role::Concedes,
+            "but" | "yet" => Role::Prevails,
+            "," | ";" | "." | "!" | "and" => Role::Plain,
+            _ => {
+                clauses.last_mut().expect("never empty").1.push(word);
+                continue;
+            }
+        };
+        clauses.push((role, Vec::new()));
+    }
+    let opinions: Vec<(Role, usize)> = clauses
+        .iter()
+        .filter_map(|(role, clause)| {
+            let polarity = clause.iter().find_map(|word| opinion_word(word))?;
+            let negated = clause.iter().any(|word| ["not", "never", "hardly", "no", "far"].contains(word));
+            let noun = clause.windows(3).map(|near| (near[0], near[1], near[2])).find_map(|(before, the, noun)| {
+                let aside = the == "the" && ["after", "before", "during"].contains(&before);
+                (0..2).find(|&subject| !aside && ASPECTS[subject].contains(&noun))
+            });
+            let first = clause.get(1).and_then(|noun| (0..2).find(|&subject| ASPECTS[subject].contains(noun)));
+            let subject = first.or(noun).expect("an opinion is about something");
+            Some((*role, 2 * subject + if negated { 1 - polarity } else { polarity }))
+        })
+        .collect();
+    let prevailing = opinions.iter().rfind(|(role, _)| *role == Role::Prevails);
+    let chosen = prevailing.or_else(|| opinions.iter().find(|(role, _)| *role == Role::Plain));
+    chosen.expect("a text has an opinion that counts").1
+}
+
+#[test]
+fn an_independent_reader_finds_every_label() {
+    for GeneratedText { text, label, difficulty } in generate(ROWS, 11) {
+        assert_eq!(read(&text), label, "{difficulty:?}: {text}");
+    }
+}
+
+#[test]
+fn a_row_depends_on_seed_and_row_alone() {
+    let long = generate(300, 5);
+    assert_eq!(long, generate(300, 5));
+    assert_eq!(long[..77], generate(77, 5));
+    let same = long.iter().zip(generate(300, 6)).filter(|(one, other)| one.text == other.text).count();
+    assert!(same < 3, "{same} of 300 rows are the same under another seed");
+}
+
+#[test]
+fn every_block_holds_each_class_once_easy_and_once_not() {
+    for block in generate(ROWS, 3).chunks(BLOCK) {
+        for label in 0..LABELS.len() {
+            for easy in [true, false] {
+                let found =
+                    block.iter().filter(|row| row.label == label && (row.difficulty == Difficulty::Easy) == easy);
+                assert_eq!(found.count(), 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn texts_and_vocabulary_hold_the_same_words() {
+    let known: BTreeSet<String> = vocabulary().into_iter().collect();
+    assert!(known.len() >= 400, "{}", known.len());
+    let used: BTreeSet<String> = generate(2 * ROWS, 4).iter().flat_map(|row| words(&row.text)).collect();
+    let unknown: Vec<_> = used.difference(&known).collect();
+    let unused: Vec<_> = known.difference(&used).collect();
+    assert!(unknown.is_empty() && unused.is_empty(), "unknown {unknown:?}, unused {unused:?}");
+}
+
+#[test]
+fn the_two_verdicts_on_a_subject_use_the_same_words() {
+    let rows = generate(ROWS, 9);
+    let used = |label: usize| -> BTreeSet<String> {
+        rows.iter().filter(|row| row.label == label).flat_map(|row| words(&row.text)).collect()
+    };
+    for subject in 0..2 {
+        let (praise, complaint) = (used(2 * subject), used(2 * subject + 1));
+        let shared = praise.intersection(&complaint).count();
+        assert!(shared * 100 >= praise.union(&complaint).count() * 97, "{shared}");
+    }
+    let (film, meal) = (used(0), used(2));
+    assert!(film.intersection(&meal).count() * 100 >= film.union(&meal).count() * 90);
+}
+
+#[test]
+fn counting_opinion_words_reads_the_easy_texts_only() {
+    let rows = generate(ROWS, 8);
+    let share_right = |wanted: Difficulty| {
+        let of_kind: Vec<_> = rows.iter().filter(|row| row.difficulty == wanted).collect();
+        let right: f64 = of_kind
+            .iter()
+            .map(|row| {
+                let found: Vec<usize> = words(&row.text).iter().filter_map(|word| opinion_word(word)).collect();
+                let complaints: usize = found.iter().sum();
+                let praises = found.len() - complaints;
+                // A draw is half a right answer: the guess is a coin.
+                if complaints == praises { 0.5 } else { f64::from(usize::from(complaints > praises) == row.label % 2) }
+            })
+            .sum();
+        right / of_kind.len() as f64
+    };
+    assert_eq!(share_right(Difficulty::Easy), 1.0);
+    // 3,000 texts or more of a kind: one standard error is under .01.
+    assert!((share_right(Difficulty::Middle) - 0.5).abs() < 0.04, "{}", share_right(Difficulty::Middle));
+    assert!((share_right(Difficulty::Hard) - 0.5).abs() < 0.04, "{}", share_right(Difficulty::Hard));
+}
+
+#[test]
+fn connectives_and_negations_show_the_difficulty_and_not_the_class() {
+    const SIGNS: [&str; 9] = ["not", "never", "hardly", "far", "no", "although", "though", "but", "yet"];
+    let rows = generate(ROWS, 7);
+    let signed: Vec<_> =
+        rows.iter().filter(|row| words(&row.text).iter().any(|word| SIGNS.contains(&word.as_str()))).collect();
+    let not_easy = signed.iter().filter(|row| row.difficulty != Difficulty::Easy).count();
+    assert_eq!(not_easy, ROWS / 2, "every text that is not easy has a sign");
+    assert!(signed.len() - not_easy > 100, "some easy texts have one too");
+    assert!(not_easy as f64 / signed.len() as f64 > 0.85);
+    for label in 0..LABELS.len() {
+        let share = signed.iter().filter(|row| row.label == label).count() as f64 / signed.len() as f64;
+        assert!((share - 0.25).abs() < 0.02, "{label}: {share}");
+    }
+}
+
+#[test]
+fn a_text_of_one_seed_is_rarely_found_under_another() {
+    let train: BTreeSet<String> = generate(ROWS, 1).into_iter().map(|row| row.text).collect();
+    assert!(train.len() * 100 >= ROWS * 98, "{} different texts", train.len());
+    let test = generate(4_000, 2);
+    let seen: Vec<_> = test.iter().filter(|row| train.contains(&row.text)).collect();
+    assert!(seen.len() < 80, "{} of 4,000", seen.len());
+    assert!(seen.iter().all(|row| row.difficulty != Difficulty::Hard));
+}
+
+#[test]
+fn most_texts_have_eight_to_thirty_words() {
+    let lengths: Vec<usize> = generate(ROWS, 10).iter().map(|row| words(&row.text).len()).collect();
+    let usual = lengths.iter().filter(|&&length| (8..=30).contains(&length)).count();
+    assert!(usual * 100 >= ROWS * 85, "{usual}");
+    assert!(lengths.iter().all(|&length| (4..=45).contains(&length)));
+    let mean = lengths.iter().sum::<usize>() as f64 / ROWS as f64;
+    assert!((12.0..16.0).contains(&mean), "{mean}");
+}
+
+#[test]
+fn noise_changes_the_stated_share_of_labels_and_no_text() {
+    let clean = generate(ROWS, 12);
+    let share_wrong = |per_thousand| {
+        let noisy = generate_noisy(ROWS, 12, per_thousand);
+        assert!(clean.iter().zip(&noisy).all(|(one, other)| one.text == other.text && other.label < LABELS.len()));
+        clean.iter().zip(&noisy).filter(|(one, other)| one.label != other.label).count() as f64 / ROWS as f64
+    };
+    // Four standard errors of a share of .05 in 16,000 rows are .007.
+    assert!((share_wrong(50) - 0.05).abs() < 0.007);
+    assert_eq!(share_wrong(1000), 1.0);
+    assert_eq!(share_wrong(0), 0.0);
+}
+
+#[test]
+fn csv_has_a_header_and_a_line_a_row() {
+    let rows = generate(20, 13);
+    let mut bytes = Vec::new();
+    write_csv(&rows, &mut bytes).expect("a vector takes everything");
+    let text = String::from_utf8(bytes).expect("the words are ascii");
+    assert_eq!(text.lines().next(), Some("label,difficulty,text"));
+    for (line, row) in text.lines().skip(1).zip(&rows) {
+        assert_eq!(line, format!("{},{:?},\"{}\"", row.label, row.difficulty, row.text));
+        assert_eq!(row.text.matches('"').count(), 0);
+    }
+    assert_eq!(text.lines().count(), 21);
+}
