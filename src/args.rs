@@ -54,7 +54,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 32)]
     pub batch: usize,
     /// Peak learning rate [default: 1e-3 from scratch, 5e-5 for a pre-trained model]
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    #[arg(long, value_name = "X")]
     pub lr: Option<f64>,
     /// Keys every random choice
     #[arg(long, value_name = "N", default_value_t = 0)]

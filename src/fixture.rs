@@ -14,8 +14,7 @@ const SAMPLES: usize = 4_000;
 pub(crate) fn record() -> RunRecord {
     let full = result(0.935, 1.0);
     let losses = |from: f64, to: f64| {
-        let points: Vec<_> =
-            (0..200).map(|step| step as f64 / 199.0).map(|at| (at, to + (from - to) * (-5.0 * at).exp()));
+        let points = (0..200).map(|step| step as f64 / 199.0).map(|at| (at, to + (from - to) * (-5.0 * at).exp()));
         LossCurve::binned(&points.collect::<Vec<_>>(), 40).unwrap()
     };
     let mut curves = recorder().curves(10);

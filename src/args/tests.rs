@@ -67,7 +67,7 @@ fn impossible_values_are_refused_by_their_flag() {
         ("--train-rows 1", "train-rows"),
         ("--test-rows 0", "test-rows"),
         ("--lr 0", "lr"),
-        ("--lr -1e-3", "lr"),
+        ("--lr=-1e-3", "lr"),
         ("--lr NaN", "lr"),
         ("--lr inf", "lr"),
         ("--max-length 2", "max-length"),

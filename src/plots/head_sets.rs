@@ -10,7 +10,7 @@ use super::style::{self, Area, DYNAMIC, Drawn, GRID, INK, LEFT, PALE_INK, WIDTH}
 const MOST: usize = 5;
 const ROW: i32 = 24;
 const GROUP: i32 = 34;
-const TOP: i32 = 52;
+const TOP: i32 = 66;
 /// What dots and the name of a set take.
 const DOTS: i32 = 170;
 const NAME: i32 = 190;

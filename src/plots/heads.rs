@@ -51,6 +51,6 @@ pub(super) fn draw(record: &RunRecord, area: &Area) -> Drawn {
         body.draw_text(&head.to_string(), &letters, ((edge(head) + edge(head + 1)) / 2 - 1, bottom))?;
     }
     let axis = style::anchored(style::font(13.0, INK), HPos::Center);
-    let name = "head, counted from 0 (numbers in cells: % of the samples that pass these layers)";
+    let name = "head, counted from 0; in cells: % of the samples that pass these layers";
     body.draw_text(name, &axis, ((left + WIDTH as i32 - LEFT) / 2, bottom + 24))
 }

@@ -43,7 +43,10 @@ fn in_order(record: &RunRecord) -> Vec<Line<'_>> {
     let mut lines: Vec<Line> = truncated
         .into_iter()
         .zip(tints)
-        .map(|((layers, curve), color)| Line { name: format!("first {layers}"), curve, color, width: 1 })
+        .map(|((layers, curve), color)| {
+            let plural = if layers == 1 { "" } else { "s" };
+            Line { name: format!("{layers} layer{plural}"), curve, color, width: 1 }
+        })
         .collect();
     if let [only] = lines.as_mut_slice() {
         only.color = TRUNCATED;

@@ -66,20 +66,30 @@ pub(super) fn svg(height: u32, draw: impl FnOnce(&Area) -> Drawn) -> Result<Stri
 
 /// Letters of so many pixels. The SVG backend divides sizes by 1.24.
 pub(super) fn font(pixels: f64, color: RGBColor) -> TextStyle<'static> {
-    TextStyle::from(("sans-serif", pixels * 1.24).into_font()).color(&color)
+    letters(pixels, FontStyle::Normal, color)
 }
 
 pub(super) fn bold(pixels: f64) -> TextStyle<'static> {
-    TextStyle::from(("sans-serif", pixels * 1.24).into_font().style(FontStyle::Bold)).color(&INK)
+    letters(pixels, FontStyle::Bold, INK)
+}
+
+fn letters(pixels: f64, style: FontStyle, color: RGBColor) -> TextStyle<'static> {
+    let font = ("sans-serif", pixels * 1.24).into_font().style(style);
+    TextStyle { color: color.to_backend_color(), ..font.into() }
 }
 
 pub(super) fn anchored(style: TextStyle<'static>, horizontal: HPos) -> TextStyle<'static> {
     style.pos(Pos::new(horizontal, VPos::Center))
 }
 
-/// How wide letters of so many pixels probably are.
+/// How wide a text of so many pixels probably is: no font is at hand to ask.
 pub(super) fn text_width(text: &str, pixels: f64) -> i32 {
-    (0.56 * pixels * text.chars().count() as f64).ceil() as i32
+    let em = |letter: char| match letter {
+        'i' | 'j' | 'l' | 't' | 'f' | 'r' | ' ' | ',' | '.' | '(' | ')' | '-' => 0.37,
+        'm' | 'w' | '%' | 'A'..='Z' => 0.8,
+        _ => 0.62,
+    };
+    (pixels * text.chars().map(em).sum::<f64>()).ceil() as i32
 }
 
 /// Title and legend; gives the rest of the picture.
@@ -89,7 +99,7 @@ pub(super) fn header<'a>(area: &Area<'a>, title: &str, legend: &[(String, RGBCol
     for (name, color) in legend {
         area.draw(&Rectangle::new([(x, 47), (x + 12, 59)], color.filled()))?;
         area.draw_text(name, &anchored(font(13.0, INK), HPos::Left), (x + 18, 54))?;
-        x += 18 + text_width(name, 13.0) + 18;
+        x += 18 + text_width(name, 13.0) + 16;
     }
     Ok(area.split_vertically(HEADER).1)
 }
@@ -116,7 +126,7 @@ pub(super) fn chart<'a, 'b>(
         .light_line_style(TRANSPARENT)
         .axis_style(PALE_INK)
         .x_labels(6)
-        .y_labels(6)
+        .y_labels(7)
         .x_label_formatter(formats.0)
         .y_label_formatter(formats.1)
         .label_style(font(12.0, PALE_INK))

@@ -12,7 +12,7 @@ type Point = (f64, f64);
 pub(super) fn draw(record: &RunRecord, area: &Area) -> Drawn {
     let legend = [
         ("full model".into(), FULL),
-        ("its first layers, trained alike".into(), TRUNCATED),
+        ("only its first layers".into(), TRUNCATED),
         (format!("dynamic ({})", record.preset), DYNAMIC),
         ("random routes, same mix".into(), RANDOM),
     ];
@@ -43,7 +43,7 @@ pub(super) fn draw(record: &RunRecord, area: &Area) -> Drawn {
     for (layers, point) in &truncated {
         chart.draw_series([Circle::new(*point, 6, TRUNCATED.filled())])?;
         let plural = if *layers == 1 { "" } else { "s" };
-        label(&chart, *point, &format!("{layers} layer{plural}"), TRUNCATED, (0, 18), HPos::Center)?;
+        label(&chart, *point, &format!("{layers} layer{plural}"), TRUNCATED, (10, 13), HPos::Left)?;
     }
     // What is drawn apart by its shape as well as by its colour is read without colours too.
     chart.draw_series([TriangleMarker::new(random, 9, RANDOM.filled())])?;
@@ -65,6 +65,6 @@ fn label(chart: &Chart, point: Point, text: &str, color: RGBColor, shift: (i32, 
 fn score_range(scores: impl Iterator<Item = f64>) -> (std::ops::Range<f64>, usize) {
     let (low, high) = scores.fold((f64::MAX, f64::MIN), |(low, high), score| (low.min(score), high.max(score)));
     let room = (0.2 * (high - low)).max(0.01);
-    let digits = if high - low > 0.2 { 2 } else { 3 };
+    let digits = if high - low > 0.04 { 2 } else { 3 };
     (low - room..(high + room).max(low + 0.02), digits)
 }
