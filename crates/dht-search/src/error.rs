@@ -5,6 +5,20 @@ pub enum Error {
     /// The encoder refused something.
     #[error(transparent)]
     Transformer(#[from] dht_transformer::Error),
+    /// A bandit refused something.
+    #[error(transparent)]
+    Bandits(#[from] dht_bandits::Error),
+    /// candle refused an operation.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+    /// A saved state is not JSON of the expected form.
+    #[error("{what}: {source}")]
+    State {
+        /// The state, or its file.
+        what: String,
+        /// What is wrong, with line and column.
+        source: serde_json::Error,
+    },
     /// A setting lies outside what it may be.
     #[error("{field} is {got}, expected {expected}")]
     Setting {
@@ -113,12 +127,6 @@ pub enum Error {
         /// Which sizes it has.
         expected: &'static str,
     },
-    /// A loss that no reward can be made of.
-    #[error("loss is {loss}, expected a finite number, 0 or more")]
-    Loss {
-        /// The loss.
-        loss: f64,
-    },
     /// A file is no record of a run, or a record cannot be written.
     #[error("{path}: {problem}", path = path.display())]
     Record {
@@ -126,6 +134,12 @@ pub enum Error {
         path: std::path::PathBuf,
         /// What is wrong with it.
         problem: crate::RecordProblem,
+    },
+    /// A loss that no reward can be made of.
+    #[error("loss is {loss}, expected a finite number, 0 or more")]
+    Loss {
+        /// The loss.
+        loss: f64,
     },
 }
 

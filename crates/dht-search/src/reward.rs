@@ -75,6 +75,13 @@ pub enum RewardShape {
         /// Loss that a whole model's cost is worth, λ.
         lambda: f64,
     },
+    /// (loss at the exit before) − loss: what the layers in between gained, with the known cost as in
+    /// [`Utility`](Self::Utility). The difference on one sample is free of how hard that sample is and of how far the
+    /// training has come, which are most of a loss. Not in the paper; needs the losses of the exits on the way.
+    Gain {
+        /// Loss that a whole model's cost is worth, λ.
+        lambda: f64,
+    },
 }
 
 impl Default for RewardShape {
@@ -84,11 +91,11 @@ impl Default for RewardShape {
 }
 
 impl RewardShape {
-    /// The number by which arms are ranked: the bandit's own score, less λ · cost for [`Utility`](Self::Utility), where
-    /// the cost is the route's share of the full model.
+    /// The number by which arms are ranked: the bandit's own score, less λ · cost for [`Utility`](Self::Utility)
+    /// and [`Gain`](Self::Gain), where the cost is the route's share of the full model.
     pub fn score(self, bandit_score: f64, cost: f64) -> f64 {
         match self {
-            Self::Utility { lambda } => bandit_score - lambda * cost,
+            Self::Utility { lambda } | Self::Gain { lambda } => bandit_score - lambda * cost,
             Self::Ratio | Self::Log | Self::Clipped { .. } => bandit_score,
         }
     }
@@ -177,8 +184,8 @@ impl RewardRule {
             RewardShape::Clipped { max } if !positive(max) => {
                 return Err(Error::setting("reward_shape.clipped.max", "a finite number above 0", max));
             }
-            RewardShape::Utility { lambda } if !lambda.is_finite() || lambda < 0.0 => {
-                return Err(Error::setting("reward_shape.utility.lambda", "a finite number, 0 or more", lambda));
+            RewardShape::Utility { lambda } | RewardShape::Gain { lambda } if !lambda.is_finite() || lambda < 0.0 => {
+                return Err(Error::setting("reward_shape.lambda", "a finite number, 0 or more", lambda));
             }
             _ => {}
         }
@@ -221,7 +228,7 @@ impl RewardRule {
             RewardShape::Ratio => self.kappa * ratio,
             RewardShape::Log => self.kappa * ratio.ln(),
             RewardShape::Clipped { max } => self.kappa * ratio.min(max),
-            RewardShape::Utility { .. } => -delta.loss,
+            RewardShape::Utility { .. } | RewardShape::Gain { .. } => -delta.loss,
         };
         Reward { value: value.clamp(f64::MIN, f64::MAX), ratio }
     }

@@ -155,6 +155,17 @@ impl Parameters {
     /// [`Error::Parameter`] when names differ or a value is NaN or infinite, [`Error::Shape`] when shapes differ;
     /// nothing has changed then.
     pub fn set_values(&self, mut values: StoredTensors) -> Result<()> {
+        self.check_values(&values)?;
+        for (_, name, var) in self.iter() {
+            if let Some(StoredTensor { shape, values }) = values.remove(name) {
+                var.set(&Tensor::from_vec(values, shape, &self.device)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether [`set_values`](Self::set_values) would take these.
+    pub(crate) fn check_values(&self, values: &StoredTensors) -> Result<()> {
         let problem = |name: &str, problem| Err(Error::Parameter { name: name.into(), problem });
         for (_, name, var) in self.iter() {
             let Some(StoredTensor { shape, values }) = values.get(name) else {
@@ -167,15 +178,10 @@ impl Parameters {
                 return problem(name, "holds NaN or infinity");
             }
         }
-        if let Some(name) = values.keys().find(|name| !self.by_name.contains_key(*name)) {
-            return problem(name, "is not known");
+        match values.keys().find(|name| !self.by_name.contains_key(*name)) {
+            Some(name) => problem(name, "is not known"),
+            None => Ok(()),
         }
-        for (_, name, var) in self.iter() {
-            if let Some(StoredTensor { shape, values }) = values.remove(name) {
-                var.set(&Tensor::from_vec(values, shape, &self.device)?)?;
-            }
-        }
-        Ok(())
     }
 
     /// All parameters in the order of registration.

@@ -42,12 +42,12 @@ fn predicted_flops_equal_the_products_that_ran_forward_and_backward() {
             forward += last(&|load, width| shape.forward(load, width));
             forward += classifier.shape().forward(4);
             let mut backward = classifier.shape().backward(4, BackwardNeeds::ALL);
-            for layer in 0..4 {
+            for (layer, plan) in plans.iter().enumerate() {
                 let trained_below = !embeddings_frozen || (0..layer).any(|below| frozen != Some(below));
                 let needs = BackwardNeeds { weight_gradients: frozen != Some(layer), input_gradient: trained_below };
                 backward += match layer {
                     3 => last(&|load, width| shape.backward(load, width, needs)),
-                    _ => shape.backward_of_plan(&spans, &plans[layer], needs).unwrap(),
+                    _ => shape.backward_of_plan(&spans, plan, needs).unwrap(),
                 };
             }
 

@@ -1,9 +1,7 @@
-//! What the paper prints, as constants and spaces, and apart from it what it leaves open.
+//! What the paper prints, as constants and spaces.
 
 mod dht;
-mod open_settings;
 mod pyramids;
 
 pub use dht::{FROZEN_LAYERS, FULL_EPOCHS_BEFORE_FREEZING, Preset, SevenLayerHeads, exits, head_options, pinned_heads};
-pub use open_settings::{OpenSettings, PerBandit};
 pub use pyramids::{DEPTH_PYRAMID, HEAD_SET_PYRAMID, HEADS_PYRAMID, PoolingPyramid};

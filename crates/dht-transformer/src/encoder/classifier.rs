@@ -1,5 +1,7 @@
 //! From hidden rows to logits.
 
+use std::collections::BTreeMap;
+
 use candle_core::{Device, Tensor};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -29,39 +31,75 @@ pub struct Classifier {
     dense: LinearParameters,
 }
 
+/// The numbers of a linear layer before they are parameters: weight (outputs, inputs) and bias (outputs).
+#[derive(Debug, Clone)]
+pub(crate) struct LinearTensors {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl LinearTensors {
+    /// Weights from N(0, `initializer_range`²), biases zero.
+    pub(crate) fn random<R: Rng + ?Sized>(config: &BertConfig, outputs: usize, rng: &mut R) -> Result<Self> {
+        let weight = initial::normal(&[outputs, config.hidden_size], config.initializer_range, rng)?;
+        Ok(Self { weight, bias: Tensor::from_vec(vec![0f32; outputs], outputs, &Device::Cpu)? })
+    }
+
+    /// `{name}.weight` and `{name}.bias`, if both are there.
+    pub(crate) fn find(tensors: &BTreeMap<String, Tensor>, name: &str) -> Option<Self> {
+        let find = |part: &str| tensors.get(&format!("{name}.{part}")).cloned();
+        Some(Self { weight: find("weight")?, bias: find("bias")? })
+    }
+
+    fn insert(self, parameters: &mut Parameters, name: &str) -> Result<LinearParameters> {
+        let (outputs, inputs) = self.weight.dims2()?;
+        Ok(LinearParameters {
+            weight: parameters.insert(format!("{name}.weight"), &self.weight)?,
+            bias: parameters.insert(format!("{name}.bias"), &self.bias)?,
+            inputs,
+            outputs,
+        })
+    }
+}
+
 impl Classifier {
     /// Registers the classifier's parameters as `{name}.weight`, `{name}.bias` (and `{name}.pooler.*`).
     ///
     /// # Errors
-    /// [`Error::Parameter`] when the name is taken; [`Error::Setting`] for fewer than two classes.
-    pub(super) fn new<R: Rng + ?Sized>(
+    /// [`Error::Parameter`] when a name is taken, and nothing is registered then.
+    pub(super) fn new(
         parameters: &mut Parameters,
         name: &str,
-        config: &BertConfig,
-        classes: usize,
+        classes: LinearTensors,
         pooling: Pooling,
-        rng: &mut R,
+        pooler: Option<LinearTensors>,
     ) -> Result<Self> {
-        if classes < 2 {
-            let (expected, got) = ("at least 2".into(), classes.to_string());
-            return Err(Error::Setting { field: "classes", expected, got });
+        for name in ["weight", "bias", "pooler.weight", "pooler.bias"].map(|part| format!("{name}.{part}")) {
+            if parameters.id(&name).is_ok() {
+                return Err(Error::Parameter { name, problem: "is registered twice" });
+            }
         }
-        let (hidden, deviation) = (config.hidden_size, config.initializer_range);
-        let mut linear = |name: String, outputs: usize| -> Result<LinearParameters> {
-            let weight = initial::normal(&[outputs, hidden], deviation, rng)?;
-            let bias = Tensor::from_vec(vec![0f32; outputs], outputs, &Device::Cpu)?;
-            Ok(LinearParameters {
-                weight: parameters.insert(format!("{name}.weight"), &weight)?,
-                bias: parameters.insert(format!("{name}.bias"), &bias)?,
-                inputs: hidden,
-                outputs,
-            })
-        };
-        let pooler = match pooling {
-            Pooling::Pooler => Some(linear(format!("{name}.pooler"), hidden)?),
-            Pooling::Cls | Pooling::Mean => None,
-        };
-        Ok(Self { pooling, pooler, dense: linear(name.to_string(), classes)? })
+        let pooler = pooler.map(|pooler| pooler.insert(parameters, &format!("{name}.pooler"))).transpose()?;
+        Ok(Self { pooling, pooler, dense: classes.insert(parameters, name)? })
+    }
+
+    /// How a sample's rows become one.
+    pub fn pooling(&self) -> Pooling {
+        self.pooling
+    }
+
+    /// The classifier's tensors under Hugging Face's names, `classifier.…` and `pooler.dense.…`, copied.
+    ///
+    /// # Errors
+    /// What candle reports.
+    pub fn to_tensors(&self) -> Result<BTreeMap<String, Tensor>> {
+        let layers = [Some(("classifier", &self.dense)), self.pooler.as_ref().map(|pooler| ("pooler.dense", pooler))];
+        let mut tensors = BTreeMap::new();
+        for (name, layer) in layers.into_iter().flatten() {
+            tensors.insert(format!("{name}.weight"), layer.weight.var().as_detached_tensor().copy()?);
+            tensors.insert(format!("{name}.bias"), layer.bias.var().as_detached_tensor().copy()?);
+        }
+        Ok(tensors)
     }
 
     /// How many classes it tells apart.

@@ -3,22 +3,25 @@
 mod block;
 mod classifier;
 mod composed;
+mod importance;
 mod initial;
 mod names;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 use rand::Rng;
 
+pub(crate) use classifier::LinearTensors;
 pub use classifier::{Classifier, Pooling};
 
 use crate::kernels::dropout::Place;
 use crate::ops::{EmbeddingOp, EmbeddingParameters, TokenIds};
 use crate::text::PackedBatch;
-use crate::{BertConfig, BlockShape, Error, HeadPlan, Hidden, Packing, Parameters, Pass, Result};
+use crate::{BertConfig, BlockShape, Error, HeadPlan, Hidden, Packing, Parameters, Pass, Result, read_hugging_face};
 use block::Block;
 
 /// A BERT encoder on packed rows: any layers, any heads, for any samples.
@@ -58,6 +61,16 @@ impl Encoder {
     pub fn from_tensors(config: &BertConfig, tensors: &BTreeMap<String, Tensor>, device: &Device) -> Result<Self> {
         config.check()?;
         Self::build(config, names::pack(config, tensors)?, device)
+    }
+
+    /// The encoder of a Hugging Face directory (`config.json`, `model.safetensors`). A pooler or classifier in it is left
+    /// aside; [`TextClassifier`](crate::TextClassifier) takes them up.
+    ///
+    /// # Errors
+    /// As [`read_hugging_face`].
+    pub fn from_pretrained(folder: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        let weights = read_hugging_face(folder)?;
+        Self::from_tensors(&weights.config, &weights.tensors, device)
     }
 
     fn build(config: &BertConfig, tensors: BTreeMap<String, Tensor>, device: &Device) -> Result<Self> {
@@ -133,7 +146,28 @@ impl Encoder {
         pooling: Pooling,
         rng: &mut R,
     ) -> Result<Classifier> {
-        Classifier::new(&mut self.parameters, name, &self.config, classes, pooling, rng)
+        if classes < 2 {
+            let (expected, got) = ("at least 2".into(), classes.to_string());
+            return Err(Error::Setting { field: "classes", expected, got });
+        }
+        // Pooler first: the order of the draws is that of the data.
+        let pooler = match pooling {
+            Pooling::Pooler => Some(LinearTensors::random(&self.config, self.config.hidden_size, rng)?),
+            Pooling::Cls | Pooling::Mean => None,
+        };
+        let classes = LinearTensors::random(&self.config, classes, rng)?;
+        self.add_given_classifier(name, classes, pooling, pooler)
+    }
+
+    /// Adds a classifier of these numbers, and a pooler, where `pooling` has one.
+    pub(crate) fn add_given_classifier(
+        &mut self,
+        name: &str,
+        classes: LinearTensors,
+        pooling: Pooling,
+        pooler: Option<LinearTensors>,
+    ) -> Result<Classifier> {
+        Classifier::new(&mut self.parameters, name, classes, pooling, pooler)
     }
 
     /// How many layers there are.

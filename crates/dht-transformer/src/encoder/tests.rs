@@ -252,3 +252,28 @@ fn what_lies_outside_the_model_is_an_error() {
     assert!(encoder.truncated(0).is_err() && encoder.truncated(4).is_err());
     assert_eq!(encoder.truncated(2).unwrap().layers(), 2);
 }
+
+#[test]
+fn the_magnitude_of_a_head_is_that_of_its_value_rows_and_output_columns() {
+    let (encoder, _) = model();
+    let tensors = encoder.to_tensors().unwrap();
+    for layer in 0..3 {
+        let matrix = |name: &str| -> Vec<Vec<f32>> {
+            tensors[&format!("encoder.layer.{layer}.attention.{name}.weight")].to_vec2().unwrap()
+        };
+        let (value, output) = (matrix("self.value"), matrix("output.dense"));
+        let magnitudes = encoder.head_magnitudes(layer).unwrap();
+        assert_eq!(magnitudes.len(), 4);
+        for (head, magnitude) in magnitudes.into_iter().enumerate() {
+            let (mut of_value, mut of_output) = (0.0, 0.0);
+            for inner in 6 * head..6 * (head + 1) {
+                for outer in 0..24 {
+                    of_value += f64::from(value[inner][outer]).powi(2);
+                    of_output += f64::from(output[outer][inner]).powi(2);
+                }
+            }
+            approx::assert_relative_eq!(magnitude, f64::sqrt(of_value * of_output), max_relative = 1e-12);
+        }
+    }
+    assert!(encoder.head_magnitudes(3).is_err());
+}

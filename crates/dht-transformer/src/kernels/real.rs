@@ -24,7 +24,6 @@ pub(crate) trait Real:
     const ONE: Self;
 
     fn from_f64(value: f64) -> Self;
-    fn to_f64(self) -> f64;
     fn sqrt(self) -> Self;
     fn max(self, other: Self) -> Self;
     fn exp(self) -> Self;
@@ -42,10 +41,6 @@ impl Real for f32 {
     #[inline(always)]
     fn from_f64(value: f64) -> Self {
         value as f32
-    }
-    #[inline(always)]
-    fn to_f64(self) -> f64 {
-        f64::from(self)
     }
     #[inline(always)]
     fn sqrt(self) -> Self {
@@ -102,10 +97,6 @@ impl Real for f64 {
     #[inline(always)]
     fn from_f64(value: f64) -> Self {
         value
-    }
-    #[inline(always)]
-    fn to_f64(self) -> f64 {
-        self
     }
     #[inline(always)]
     fn sqrt(self) -> Self {

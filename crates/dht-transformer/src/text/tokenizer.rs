@@ -264,6 +264,8 @@ impl TextTokenizer {
 
     fn from_json(what: &str, json: &[u8]) -> Result<Self> {
         let failed = |source| Error::Tokenizer { what: what.into(), source };
+        // The crate panics where a part of the file is no JSON; so all of it is looked at first.
+        serde_json::from_slice::<serde::de::IgnoredAny>(json).map_err(|error| failed(error.into()))?;
         let mut tokenizer = Tokenizer::from_bytes(json).map_err(failed)?;
         tokenizer.with_truncation(None).map_err(failed)?.with_padding(None);
         if tokenizer.get_post_processor().is_none_or(|processor| processor.added_tokens(false) == 0) {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::objective::{Objective, Progress, StepLoss};
 use super::trainer::{EpochRecord, Event, History, Observer, TrainSettings, Trainer};
-use super::{AdamW, AdamWCounters, AdamWState, Checkpoint, StoredTensors};
+use super::{AdamW, AdamWCounters, AdamWState, Checkpoint, StoredTensor, StoredTensors};
 use crate::{EncodedDataset, Error, Parameters, Result};
 
 /// Everything that changes while a training runs.
@@ -121,11 +121,11 @@ impl<'a> Session<'a> {
         let loss = self.epoch_loss.0 / self.epoch_loss.1.max(1) as f64;
         let record = EpochRecord { epoch: self.epoch, loss, validation_macro_f1: score };
         self.history.epochs.push(record);
-        if let Some(score) = score.filter(|_| self.trainer.settings.keep_best) {
-            if self.best.as_ref().is_none_or(|best| score > best.score) {
-                let tensors = objective.parameters().values()?;
-                self.best = Some(Best { epoch: self.epoch, score, tensors, state: objective.state()? });
-            }
+        if let Some(score) = score.filter(|_| self.trainer.settings.keep_best)
+            && self.best.as_ref().is_none_or(|best| score > best.score)
+        {
+            let tensors = objective.parameters().values()?;
+            self.best = Some(Best { epoch: self.epoch, score, tensors, state: objective.state()? });
         }
         (self.epoch, self.batch, self.epoch_loss) = (self.epoch + 1, 0, (0.0, 0));
         observer.observe(Event::Epoch(&record));
@@ -160,6 +160,12 @@ impl<'a> Session<'a> {
         if let Some(best) = &self.best {
             checkpoint.put("best/", best.tensors.clone())?;
         }
+        // Such a file could not be taken up again, and the one before still can.
+        let broken = |tensor: &StoredTensor| !tensor.values.iter().all(|value| value.is_finite());
+        if let Some((name, _)) = checkpoint.tensors.iter().find(|(_, tensor)| broken(tensor)) {
+            let problem = "holds NaN or infinity and is not saved; the checkpoint before it is kept";
+            return Err(Error::Parameter { name: name.clone(), problem }.into());
+        }
         checkpoint.save(&settings.path)?;
         self.steps_at_last_save = self.history.steps;
         Ok(())
@@ -190,6 +196,10 @@ impl<'a> Session<'a> {
         }
         let adamw = AdamWState { tensors: checkpoint.take("moment/"), counters: state.optimizer };
         let best_tensors = checkpoint.take("best/");
+        if state.best.is_some() {
+            // Now, and not at the end of the training.
+            objective.parameters().check_values(&best_tensors)?;
+        }
         self.optimizer.load_state(adamw)?;
         objective.parameters().set_values(checkpoint.take("parameter/"))?;
         objective.restore(state.objective, training)?;

@@ -1,13 +1,29 @@
 //! A plain encoder with a classifier: what dynamic models are compared with.
 
-use candle_core::D;
+use std::path::Path;
+
+use candle_core::{D, Device, Tensor};
 use rand::Rng;
 
-use super::losses::cross_entropy;
+use super::losses::{cross_entropy, log_softmax};
 use super::objective::{Objective, Progress, StepLoss};
-use crate::{Classifier, EncodedDataset, Encoder, Error, HeadPlan, PackedBatch, Parameters, Pass, Pooling, Result};
+use crate::encoder::LinearTensors;
+use crate::{
+    Classifier, EncodedDataset, Encoder, Error, HeadPlan, PackedBatch, Parameters, Pass, Pooling, PretrainedWeights,
+    Result, TextTokenizer, WeightsProblem, read_hugging_face, write_hugging_face,
+};
+
+/// What the classifier's parameters are called in the encoder's [`Parameters`].
+const NAME: &str = "classifier";
+/// Our own field of `config.json`.
+const POOLING: &str = "classifier_pooling";
 
 /// All layers, all heads, one classifier behind the last layer; the loss is the mean cross-entropy.
+///
+/// # Files
+/// It is kept as a Hugging Face directory. With [`Pooling::Pooler`] that is a `BertForSequenceClassification` like any
+/// other. The other poolings have no name there: `config.json` then says so in a field of its own,
+/// `"classifier_pooling": "cls"` or `"mean"`, without which a directory is taken to have a pooler.
 #[derive(Debug)]
 pub struct TextClassifier {
     encoder: Encoder,
@@ -16,12 +32,104 @@ pub struct TextClassifier {
 }
 
 impl TextClassifier {
-    /// Adds a classifier to an encoder.
+    /// Adds a fresh classifier to an encoder.
     ///
     /// # Errors
     /// [`Error::Setting`] for fewer than two classes.
     pub fn new<R: Rng + ?Sized>(mut encoder: Encoder, classes: usize, pooling: Pooling, rng: &mut R) -> Result<Self> {
-        let classifier = encoder.add_classifier("classifier", classes, pooling, rng)?;
+        let classifier = encoder.add_classifier(NAME, classes, pooling, rng)?;
+        Ok(Self { encoder, classifier, waiting: None })
+    }
+
+    /// The pre-trained encoder of a Hugging Face directory with a fresh classifier, to be fine-tuned. For
+    /// [`Pooling::Pooler`] the directory's pooler is taken, if it has one; a classifier in it is left aside.
+    ///
+    /// # Errors
+    /// As [`read_hugging_face`]; [`Error::Setting`] for fewer than two classes.
+    pub fn from_pretrained<R: Rng + ?Sized>(
+        folder: impl AsRef<Path>,
+        classes: usize,
+        pooling: Pooling,
+        device: &Device,
+        rng: &mut R,
+    ) -> Result<Self> {
+        let PretrainedWeights { config, tensors, .. } = read_hugging_face(folder)?;
+        let encoder = Encoder::from_tensors(&config, &tensors, device)?;
+        match LinearTensors::find(&tensors, "pooler.dense").filter(|_| pooling == Pooling::Pooler && classes >= 2) {
+            Some(pooler) => {
+                let fresh = LinearTensors::random(&config, classes, rng)?;
+                Self::assemble(encoder, fresh, pooling, Some(pooler))
+            }
+            None => Self::new(encoder, classes, pooling, rng),
+        }
+    }
+
+    /// Loads what [`save`](Self::save) wrote, or any other `BertForSequenceClassification`.
+    ///
+    /// # Errors
+    /// As [`read_hugging_face`]; [`Error::Weights`] when the directory has no classifier, or none of the pooler that it
+    /// needs; [`Error::Setting`] for an unknown pooling, or names for another number of classes.
+    pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        let folder = folder.as_ref();
+        let PretrainedWeights { config, tensors, .. } = read_hugging_face(folder)?;
+        let pooling = match config.other.get(POOLING) {
+            None => Pooling::Pooler,
+            Some(value) => serde_json::from_value(value.clone()).map_err(|_| Error::Setting {
+                field: POOLING,
+                expected: r#""cls", "mean" or "pooler""#.into(),
+                got: value.to_string(),
+            })?,
+        };
+        let find = |name: &str| {
+            LinearTensors::find(&tensors, name).ok_or_else(|| Error::Weights {
+                path: folder.join("model.safetensors"),
+                tensor: None,
+                problem: WeightsProblem::Missing { names: format!("{name}.weight, {name}.bias") },
+            })
+        };
+        let classes = find("classifier")?;
+        let pooler = if pooling == Pooling::Pooler { Some(find("pooler.dense")?) } else { None };
+        let encoder = Encoder::from_tensors(&config, &tensors, device)?;
+        let model = Self::assemble(encoder, classes, pooling, pooler)?;
+        match config.labels() {
+            Some(labels) if labels.len() != model.classifier.classes() => Err(Error::Setting {
+                field: "id2label",
+                expected: format!("{} classes", model.classifier.classes()),
+                got: labels.len().to_string(),
+            }),
+            _ => Ok(model),
+        }
+    }
+
+    /// Writes a Hugging Face directory, whole or not at all: the encoder, the classifier, the names of its classes and,
+    /// if there is one, the tokenizer.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when there are not as many labels as classes; as [`write_hugging_face`].
+    pub fn save(&self, folder: impl AsRef<Path>, tokenizer: Option<&TextTokenizer>, labels: &[String]) -> Result<()> {
+        let classes = self.classifier.classes();
+        if labels.len() != classes {
+            return Err(Error::Shape { what: "labels".into(), expected: vec![classes], got: vec![labels.len()] });
+        }
+        let mut config = self.encoder.config().clone();
+        config.set_labels(labels);
+        match self.classifier.pooling() {
+            Pooling::Pooler => config.other.remove(POOLING),
+            Pooling::Cls => config.other.insert(POOLING.into(), "cls".into()),
+            Pooling::Mean => config.other.insert(POOLING.into(), "mean".into()),
+        };
+        let mut tensors = self.encoder.to_tensors()?;
+        tensors.extend(self.classifier.to_tensors()?);
+        write_hugging_face(folder, &config, &tensors, tokenizer)
+    }
+
+    fn assemble(
+        mut encoder: Encoder,
+        classes: LinearTensors,
+        pooling: Pooling,
+        pooler: Option<LinearTensors>,
+    ) -> Result<Self> {
+        let classifier = encoder.add_given_classifier(NAME, classes, pooling, pooler)?;
         Ok(Self { encoder, classifier, waiting: None })
     }
 
@@ -35,10 +143,22 @@ impl TextClassifier {
         &self.classifier
     }
 
-    fn logits(&self, batch: &PackedBatch, pass: &Pass) -> Result<candle_core::Tensor> {
+    /// (samples, classes), before the softmax.
+    ///
+    /// # Errors
+    /// As [`Encoder::embed`].
+    pub fn logits(&self, batch: &PackedBatch, pass: &Pass) -> Result<Tensor> {
         let hidden = self.encoder.embed(batch, pass)?;
         let hidden = self.encoder.run(0..self.encoder.layers(), hidden, &HeadPlan::Full, pass)?;
         self.classifier.forward(&hidden, pass)
+    }
+
+    /// The probability of each class (softmax of the logits), for each sample.
+    ///
+    /// # Errors
+    /// As [`Encoder::embed`].
+    pub fn probabilities(&self, batch: &PackedBatch) -> Result<Vec<Vec<f32>>> {
+        Ok(log_softmax(&self.logits(batch, &Pass::inference())?)?.exp()?.to_vec2()?)
     }
 }
 

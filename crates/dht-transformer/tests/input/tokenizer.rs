@@ -70,7 +70,8 @@ fn bad_tokenizer_files_are_errors_with_their_path() {
         r#""model""#,
         r#""post_processor": {"type": "BertProcessing", "sep": ["[SEP]", 9], "cls": ["[CLS]", 8]}, "model""#,
     );
-    for content in ["", "{}", "nonsense", bare, strange.as_str()] {
+    let broken = bare.replace(r#""model""#, r#""decoder": {"type" 3}, "model""#);
+    for content in ["", "{}", "nonsense", bare, strange.as_str(), broken.as_str()] {
         std::fs::write(&path, content).unwrap();
         let result = TextTokenizer::from_dir(folder.path());
         assert!(matches!(&result, Err(Error::Tokenizer { what, .. }) if what.contains("tokenizer.json")), "{content}");

@@ -209,7 +209,7 @@ fn a_gradient_as_a_tensor_or_as_rows_is_the_same_gradient_elsewhere() {
 
 #[test]
 fn parameters_without_a_gradient_and_frozen_ones_stay_and_their_steps_do_not_count() {
-    let mut parameters = parameters();
+    let parameters = parameters();
     let mut optimizer = optimizer(AdamWSettings::default(), &parameters);
     optimizer.step(&parameters, &gradients(&parameters, 0), RATE).unwrap();
     let (before, _) = all_bits(&parameters, &optimizer);

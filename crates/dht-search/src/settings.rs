@@ -1,0 +1,285 @@
+//! Every number and choice that the paper leaves open, in one place. All defaults are ours.
+
+use dht_transformer::Pooling;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, HeadFeedback, Result, RewardMemory, RewardRule, RewardShape};
+
+/// One number for each kind of bandit.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PerBandit {
+    /// For UCB_L.
+    pub depth: f64,
+    /// For UCB_H.
+    pub heads: f64,
+}
+
+impl PerBandit {
+    /// The same number for both.
+    pub const fn all(number: f64) -> Self {
+        Self { depth: number, heads: number }
+    }
+
+    fn check(self, field: &'static str, least: f64) -> Result<()> {
+        [self.depth, self.heads].into_iter().try_for_each(|number| check_number(field, number, least))
+    }
+}
+
+/// How samples of different depths come together in batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dispatch {
+    /// Ours: a batch runs the base layers once with gradient, is routed, goes on in groups through the same graph, and
+    /// gives one step. No second pass, no stale state.
+    InFlight,
+    /// The paper's Algorithm 3: a sample runs the base layers with the weights of the time, waits in the queue of its
+    /// depth, and runs them again with gradient when `size` samples of that depth have come together. What still waits
+    /// at the end of an epoch is trained on then (the print forgets it).
+    Queue {
+        /// Samples in a full queue, q.
+        size: usize,
+    },
+}
+
+/// What the bandits see of a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ContextDesign {
+    /// The paper's: the pooled state and the feature of the arm, [x ; z]. With disjoint arms z is one constant per arm,
+    /// that is a bias; its passes through the model before training are counted.
+    Paper,
+    /// Entropy and margin of the exit behind the base layers and the length of the text. Needs that exit trained.
+    Signals,
+    /// Both: the pooled state and the signals.
+    StateAndSignals,
+}
+
+impl ContextDesign {
+    /// Whether the pooled state is part of it.
+    pub fn has_state(self) -> bool {
+        self != Self::Signals
+    }
+
+    /// Whether the base exit's signals are.
+    pub fn has_signals(self) -> bool {
+        self != Self::Paper
+    }
+}
+
+/// Which exits a sample trains.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExitLosses {
+    /// The one it leaves by, as in the paper: deep and shallow exits starve each other.
+    Chosen,
+    /// Also those it passes on the way, with this weight beside 1 for its own. A sample's weights sum to 1.
+    OnTheWay {
+        /// Of a passed exit, above 0.
+        weight: f64,
+    },
+}
+
+/// Whether the exits share a classifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExitClassifiers {
+    /// One for all depths, as the paper draws it.
+    Shared,
+    /// One for each exit.
+    PerExit,
+}
+
+/// The settings of a search. What the paper uses without giving a number is given one here; **the values are ours**.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SearchSettings {
+    /// How samples of different depths come together.
+    pub dispatch: Dispatch,
+    /// What the bandits see.
+    pub context: ContextDesign,
+    /// Which exits a sample trains.
+    pub exit_losses: ExitLosses,
+    /// Whether the exits share a classifier.
+    pub exit_classifiers: ExitClassifiers,
+    /// How a classifier sees a text.
+    pub pooling: Pooling,
+    /// LinUCB's exploration α.
+    pub exploration: PerBandit,
+    /// LinUCB's ridge λ, A = λI at the start.
+    pub ridge: f64,
+    /// LinUCB's forgetting γ in (0, 1]: losses fall while the model learns, so old rewards mislead.
+    pub discount: f64,
+    /// TSB's prior precision s; the print's 0 is improper.
+    pub head_prior_precision: f64,
+    /// TSB's λ, the weight of what was learned before each update, in (0, 1]; 1 is Bayes' rule.
+    pub head_prior_weight: f64,
+    /// The factor κ of the rewards: α for UCB_L, β₁ for UCB_H in the print.
+    pub kappa: PerBandit,
+    /// What is made of losses and costs.
+    pub reward_shape: RewardShape,
+    /// What a loss is compared with.
+    pub reward_memory: RewardMemory,
+    /// Which way TSB's binary reward points.
+    pub head_feedback: HeadFeedback,
+    /// Whether a sample's losses at the exits it passed also teach the arms of those exits.
+    pub nested_feedback: bool,
+    /// Contexts seen, with routes drawn at random, before their scaling is frozen and the bandits learn.
+    pub warm_up_contexts: usize,
+    /// The share of the training in which routes are drawn at random while the bandits already learn: a bandit cannot
+    /// know that depth helps before the deep layers have learned anything.
+    pub explore_share: f64,
+    /// Texts that arm features are averaged over; the print uses all.
+    pub arm_feature_texts: usize,
+}
+
+impl Default for SearchSettings {
+    fn default() -> Self {
+        Self {
+            dispatch: Dispatch::InFlight,
+            context: ContextDesign::StateAndSignals,
+            exit_losses: ExitLosses::OnTheWay { weight: 0.3 },
+            exit_classifiers: ExitClassifiers::PerExit,
+            pooling: Pooling::Mean,
+            exploration: PerBandit::all(0.1),
+            ridge: 1.0,
+            discount: 0.9995,
+            head_prior_precision: 1.0,
+            head_prior_weight: 1.0,
+            kappa: PerBandit::all(1.0),
+            reward_shape: RewardShape::Gain { lambda: 0.1 },
+            reward_memory: RewardMemory::default(),
+            head_feedback: HeadFeedback::default(),
+            nested_feedback: true,
+            warm_up_contexts: 512,
+            explore_share: 0.3,
+            arm_feature_texts: 512,
+        }
+    }
+}
+
+impl SearchSettings {
+    /// The paper's choices where it names one: queues, [x ; z], the chosen exit alone, one classifier behind a pooler,
+    /// the ratio to the previous batch. Numbers that it does not give stay ours.
+    pub fn paper() -> Self {
+        Self {
+            dispatch: Dispatch::Queue { size: 32 },
+            context: ContextDesign::Paper,
+            exit_losses: ExitLosses::Chosen,
+            exit_classifiers: ExitClassifiers::Shared,
+            pooling: Pooling::Pooler,
+            discount: 1.0,
+            reward_shape: RewardShape::Ratio,
+            reward_memory: RewardMemory::PreviousBatch,
+            nested_feedback: false,
+            explore_share: 0.0,
+            ..Self::default()
+        }
+    }
+
+    /// Checks every number, and that the choices make sense together.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] names the first that is out of range.
+    pub fn check(&self) -> Result<()> {
+        self.exploration.check("exploration", 0.0)?;
+        let positive = [
+            ("ridge", self.ridge),
+            ("discount", self.discount),
+            ("head_prior_precision", self.head_prior_precision),
+            ("head_prior_weight", self.head_prior_weight),
+        ];
+        for (field, number) in positive {
+            check_number(field, number, f64::MIN_POSITIVE)?;
+        }
+        let shares = [
+            ("discount", self.discount),
+            ("head_prior_weight", self.head_prior_weight),
+            ("explore_share", self.explore_share),
+        ];
+        if let Some((field, share)) = shares.into_iter().find(|(_, share)| !(0.0..=1.0).contains(share)) {
+            return Err(Error::setting(field, "at most 1, and not below 0", share));
+        }
+        self.depth_rewards().check()?;
+        self.heads_rewards().check()?;
+        if let ExitLosses::OnTheWay { weight } = self.exit_losses {
+            check_number("exit_losses.on_the_way.weight", weight, f64::MIN_POSITIVE)?;
+        } else {
+            let needs_exits = [
+                ("reward_shape", matches!(self.reward_shape, RewardShape::Gain { .. })),
+                ("nested_feedback", self.nested_feedback),
+                ("context", self.context.has_signals()),
+            ];
+            if let Some((field, _)) = needs_exits.into_iter().find(|(_, needs)| *needs) {
+                let expected = "a choice that does without the exits on the way, since exit_losses is chosen";
+                return Err(Error::setting(field, expected, "one that needs them"));
+            }
+        }
+        let counts = [
+            ("warm_up_contexts", self.warm_up_contexts),
+            ("arm_feature_texts", self.arm_feature_texts),
+            ("dispatch.queue.size", if let Dispatch::Queue { size } = self.dispatch { size } else { 1 }),
+        ];
+        match counts.into_iter().find(|(_, count)| *count == 0) {
+            Some((field, count)) => Err(Error::setting(field, "at least 1", count)),
+            None => Ok(()),
+        }
+    }
+
+    /// The rewards of UCB_L.
+    pub fn depth_rewards(&self) -> RewardRule {
+        self.rule(self.kappa.depth)
+    }
+
+    /// The rewards of UCB_H.
+    pub fn heads_rewards(&self) -> RewardRule {
+        self.rule(self.kappa.heads)
+    }
+
+    fn rule(&self, kappa: f64) -> RewardRule {
+        RewardRule { shape: self.reward_shape, memory: self.reward_memory, kappa }
+    }
+}
+
+fn check_number(field: &'static str, number: f64, least: f64) -> Result<()> {
+    if number.is_finite() && number >= least {
+        return Ok(());
+    }
+    let expected = if least == 0.0 { "a finite number, 0 or more" } else { "a finite number above 0" };
+    Err(Error::setting(field, expected, number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_and_the_papers_choices_are_possible() {
+        SearchSettings::default().check().unwrap();
+        SearchSettings::paper().check().unwrap();
+    }
+
+    #[test]
+    fn a_setting_out_of_range_is_refused_by_its_name() {
+        type Change = fn(&mut SearchSettings);
+        let cases: [(&str, Change); 9] = [
+            ("exploration", |s| s.exploration.heads = f64::NAN),
+            ("ridge", |s| s.ridge = 0.0),
+            ("discount", |s| s.discount = 1.5),
+            ("explore_share", |s| s.explore_share = -0.1),
+            ("kappa", |s| s.kappa.depth = 0.0),
+            ("dispatch.queue.size", |s| s.dispatch = Dispatch::Queue { size: 0 }),
+            ("exit_losses.on_the_way.weight", |s| s.exit_losses = ExitLosses::OnTheWay { weight: 0.0 }),
+            ("reward_shape", |s| s.exit_losses = ExitLosses::Chosen),
+            ("warm_up_contexts", |s| s.warm_up_contexts = 0),
+        ];
+        for (name, change) in cases {
+            let mut settings = SearchSettings::default();
+            change(&mut settings);
+            match settings.check() {
+                Err(Error::Setting { field, .. }) => assert_eq!(field, name),
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+    }
+}

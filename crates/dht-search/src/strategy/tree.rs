@@ -1,0 +1,508 @@
+//! The tree search: UCB_L once behind the base layers, then UCB_H and the head bandit (TSB) before each group.
+
+use dht_bandits::{
+    ArmFeedback, ArmId, Candidates, DiagonalLaplace, DiagonalLaplaceOptions, Feedback, LinUcb, NormOptions, PyramidPool,
+    RidgeOptions, RunningNorm, Score, Thompson, TopK, TsPrior, Ucb,
+};
+use dht_transformer::{HeadSet, Load};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use super::prescribed::{by_count, random_heads};
+use super::{BaseView, Bucket, DepthChoices, GroupChoices, GroupView, Mode, Strategy};
+use crate::context::{SIGNALS, pooled, signals};
+use crate::arm_features::ArmFeatures;
+use crate::{
+    DEPTH_PYRAMID, Delta, Error, FlopsCost, HEAD_SET_PYRAMID, HEADS_PYRAMID, Result, RewardReference,
+    RewardShape, SearchSettings, SearchSpace,
+};
+
+type HeadBandit = TopK<DiagonalLaplace, Thompson>;
+
+/// The three kinds of bandits, what scales their contexts, and what their rewards are compared with.
+#[derive(Debug)]
+pub(crate) struct TreeBandits {
+    space: SearchSpace,
+    settings: SearchSettings,
+    cost: FlopsCost,
+    /// Numbers of heads that some group may keep: the arms of UCB_H.
+    options: Vec<usize>,
+    pools: [PyramidPool; 3],
+    /// What the bandits have learned: all that a checkpoint needs.
+    learned: Learned,
+}
+
+/// Everything that changes while the bandits learn.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Learned {
+    depth: LinUcb,
+    heads: LinUcb,
+    head_sets: HeadBandit,
+    depth_norm: RunningNorm,
+    heads_norm: RunningNorm,
+    head_sets_norm: RunningNorm,
+    depth_reference: RewardReference,
+    heads_references: Vec<RewardReference>,
+    pinned: Option<HeadSet>,
+    arm_features: Option<ArmFeatures>,
+}
+
+/// The losses of a batch where they are known.
+pub(crate) struct Losses {
+    /// By exit, then by sample; NaN where a sample did not come by.
+    pub(crate) by_exit: Vec<Vec<f64>>,
+}
+
+/// A group that some samples ran, for learning.
+pub(crate) struct GroupDecisions<'a> {
+    pub(crate) group: usize,
+    /// Places in the batch, by place in the group.
+    pub(crate) members: &'a [usize],
+    pub(crate) choices: &'a GroupChoices,
+}
+
+impl TreeBandits {
+    pub(crate) fn new(space: &SearchSpace, settings: &SearchSettings, cost: FlopsCost) -> Result<Self> {
+        settings.check()?;
+        let mut options: Vec<usize> =
+            (0..space.groups().len()).flat_map(|group| space.head_options(group)).copied().collect();
+        options.sort_unstable();
+        options.dedup();
+        let [depth_size, heads_size, set_size] = sizes(space, settings);
+        let ridge = RidgeOptions { discount: settings.discount, ..RidgeOptions::with_lambda(settings.ridge) };
+        let ucb = |alpha| Ucb { alpha };
+        let laplace = DiagonalLaplaceOptions {
+            prior: TsPrior::Gaussian { precision: settings.head_prior_precision },
+            strength: settings.head_prior_weight,
+        };
+        let norm = |dimension| RunningNorm::new(dimension, NormOptions { clip: Some(5.0), ..NormOptions::default() });
+        let raw = |pyramid: crate::PoolingPyramid| raw_size(settings, pyramid);
+        let learned = Learned {
+            depth: LinUcb::new(depth_size, space.exits().len(), ridge, ucb(settings.exploration.depth))?,
+            heads: LinUcb::new(heads_size, options.len().max(1), ridge, ucb(settings.exploration.heads))?,
+            head_sets: HeadBandit::per_arm(set_size, space.stack().heads, laplace, Thompson { alpha: 1.0 })?,
+            depth_norm: norm(raw(DEPTH_PYRAMID))?,
+            heads_norm: norm(raw(HEADS_PYRAMID))?,
+            head_sets_norm: norm(HEAD_SET_PYRAMID.context_size())?,
+            depth_reference: RewardReference::default(),
+            heads_references: vec![RewardReference::default(); space.groups().len()],
+            pinned: None,
+            arm_features: None,
+        };
+        let pools = [DEPTH_PYRAMID.pool()?, HEADS_PYRAMID.pool()?, HEAD_SET_PYRAMID.pool()?];
+        Ok(Self { space: space.clone(), settings: settings.clone(), cost, options, pools, learned })
+    }
+
+    /// Fixes the pinned heads, and the arms' features where the contexts have them.
+    pub(crate) fn prepare(&mut self, pinned: HeadSet, features: Option<ArmFeatures>) -> Result<()> {
+        let arms: Vec<ArmId> = pinned.iter().map(arm).collect();
+        self.learned.head_sets = self.learned.head_sets.clone().with_pinned(&arms)?;
+        self.learned.pinned = Some(pinned);
+        self.learned.arm_features = features;
+        Ok(())
+    }
+
+    pub(crate) fn state(&self) -> &Learned {
+        &self.learned
+    }
+
+    /// Takes up a state of bandits of the same space and settings.
+    pub(crate) fn restore(&mut self, state: Learned) -> Result<()> {
+        let own = &self.learned;
+        let same = [
+            ("depth bandit's dimension", own.depth.dimension(), state.depth.dimension()),
+            ("depth bandit's arms", own.depth.arms().len(), state.depth.arms().len()),
+            ("heads bandit's dimension", own.heads.dimension(), state.heads.dimension()),
+            ("heads bandit's arms", own.heads.arms().len(), state.heads.arms().len()),
+            ("head bandit's dimension", own.head_sets.dimension(), state.head_sets.dimension()),
+            ("head bandit's arms", own.head_sets.arms().len(), state.head_sets.arms().len()),
+            ("depth norm's dimension", own.depth_norm.dimension(), state.depth_norm.dimension()),
+            ("heads norm's dimension", own.heads_norm.dimension(), state.heads_norm.dimension()),
+            ("groups", own.heads_references.len(), state.heads_references.len()),
+        ];
+        if let Some((field, expected, got)) = same.into_iter().find(|(_, expected, got)| expected != got) {
+            return Err(Error::setting(field, expected.to_string(), got));
+        }
+        self.learned = state;
+        Ok(())
+    }
+
+    /// The run-time knob: what a whole model's cost is worth, λ.
+    pub(crate) fn set_lambda(&mut self, new: f64) -> Result<()> {
+        let mut shape = self.settings.reward_shape;
+        match &mut shape {
+            RewardShape::Utility { lambda } | RewardShape::Gain { lambda } => *lambda = new,
+            RewardShape::Ratio | RewardShape::Log | RewardShape::Clipped { .. } => {
+                let expected = "utility or gain: in the others the cost is learned, not known";
+                return Err(Error::setting("reward_shape", expected, format!("{shape:?}")));
+            }
+        }
+        let settings = SearchSettings { reward_shape: shape, ..self.settings.clone() };
+        settings.check()?;
+        self.settings = settings;
+        Ok(())
+    }
+
+    pub(crate) fn settings(&self) -> &SearchSettings {
+        &self.settings
+    }
+
+    /// Whether the contexts' scaling is fixed and the bandits learn.
+    pub(crate) fn learns(&self) -> bool {
+        self.learned.depth_norm.is_frozen()
+    }
+
+    /// The heads that are always kept, once they are chosen.
+    pub(crate) fn pinned_heads(&self) -> Option<HeadSet> {
+        self.learned.pinned
+    }
+
+    fn pinned(&self) -> Result<HeadSet> {
+        let missing = || Error::setting("pinned heads", "chosen before the first batch", "none");
+        self.learned.pinned.ok_or_else(missing)
+    }
+
+    /// w of an arm of UCB_L: [x ; z] or [x ; 1].
+    fn depth_context(&self, raw: &[f64], exit: usize) -> Result<Vec<f64>> {
+        let mut context = self.learned.depth_norm.normalise(raw)?;
+        match &self.learned.arm_features {
+            Some(features) => context.extend(self.learned.depth_norm.normalise(&features.depth[exit])?),
+            None => context.push(1.0),
+        }
+        Ok(context)
+    }
+
+    /// w of an arm of UCB_H: [x ; z ; group] or [x ; group].
+    fn heads_context(&self, raw: &[f64], group: usize, option: usize) -> Result<Vec<f64>> {
+        let mut context = self.learned.heads_norm.normalise(raw)?;
+        if let Some(features) = &self.learned.arm_features {
+            context.extend(self.learned.heads_norm.normalise(&features.heads[group][option])?);
+        }
+        context.extend((0..self.space.groups().len()).map(|other| f64::from(u8::from(other == group))));
+        Ok(context)
+    }
+
+    /// w of each arm of the head bandit: [x ; z] or [x ; 1], row by row.
+    fn head_set_contexts(&self, raw: &[f64]) -> Result<Vec<f64>> {
+        let context = self.learned.head_sets_norm.normalise(raw)?;
+        let feature = |head: usize| self.learned.arm_features.as_ref().map_or(1.0, |features| features.head_sets[head]);
+        Ok((0..self.space.stack().heads).flat_map(|head| context.iter().copied().chain([feature(head)])).collect())
+    }
+
+    /// The share of the full model that a text of this length costs when it leaves at each exit, with all heads.
+    fn exit_costs(&self, tokens: usize) -> Vec<f64> {
+        let load = Load::of_text(tokens);
+        let block = self.cost.block().forward(load, self.cost.block().full()).total().as_f64();
+        let full = self.cost.full_forward(load).total().as_f64();
+        (0..self.space.exits().len()).map(|exit| self.space.depth(exit) as f64 * block / full).collect()
+    }
+
+    /// The share of the full model that a group costs with each number of heads.
+    fn group_costs(&self, group: usize, tokens: usize) -> Vec<f64> {
+        let load = Load::of_text(tokens);
+        let full = self.cost.full_forward(load).total().as_f64();
+        let layers = self.space.groups()[group].len() as f64;
+        let block = |heads| self.cost.block().forward(load, self.cost.width(heads)).total().as_f64();
+        self.options.iter().map(|heads| layers * block(*heads) / full).collect()
+    }
+
+    fn value(&self, score: Score, alpha: f64, cost: f64, mode: Mode) -> f64 {
+        let bonus = if mode == Mode::Explore { alpha * score.width } else { 0.0 };
+        self.settings.reward_shape.score(score.mean + bonus, cost)
+    }
+
+    /// Learns from a batch: where its samples went, what they saw, what it came to.
+    pub(crate) fn learn(
+        &mut self,
+        depth: &DepthChoices,
+        groups: &[GroupDecisions<'_>],
+        losses: &Losses,
+    ) -> Result<()> {
+        if !self.learns() {
+            return self.observe(depth, groups);
+        }
+        self.learn_depth(depth, losses)?;
+        for decisions in groups {
+            self.learn_heads(decisions, depth, losses)?;
+        }
+        Ok(())
+    }
+
+    /// Before the scaling is frozen: looks at the contexts only.
+    fn observe(&mut self, depth: &DepthChoices, groups: &[GroupDecisions<'_>]) -> Result<()> {
+        for context in &depth.contexts {
+            self.learned.depth_norm.observe(context)?;
+        }
+        for decisions in groups {
+            for context in &decisions.choices.contexts {
+                self.learned.heads_norm.observe(context)?;
+            }
+            for bucket in decisions.choices.buckets.iter().filter(|bucket| !bucket.context.is_empty()) {
+                self.learned.head_sets_norm.observe(&bucket.context)?;
+            }
+        }
+        if self.learned.depth_norm.weight() >= self.settings.warm_up_contexts as f64 {
+            for norm in
+                [&mut self.learned.depth_norm, &mut self.learned.heads_norm, &mut self.learned.head_sets_norm]
+            {
+                norm.freeze();
+            }
+        }
+        Ok(())
+    }
+
+    fn learn_depth(&mut self, depth: &DepthChoices, losses: &Losses) -> Result<()> {
+        let rule = self.settings.depth_rewards();
+        // The arms that a sample teaches: its own, and those it passed.
+        let mut taught = Vec::new();
+        for (sample, &own) in depth.exits.iter().enumerate() {
+            let first = if self.settings.nested_feedback { 0 } else { own };
+            taught.extend((first..=own).map(|exit| (sample, exit)));
+        }
+        let deltas = taught
+            .iter()
+            .map(|&(sample, exit)| Delta::of_depth(losses.by_exit[exit][sample], self.space.depth(exit)))
+            .collect::<Result<Vec<_>>>()?;
+        let rewards = rule.rewards(&mut self.learned.depth_reference, &deltas);
+        for (&(sample, exit), reward) in taught.iter().zip(rewards) {
+            let value = match rule.shape {
+                RewardShape::Gain { .. } => losses.by_exit[0][sample] + reward.value,
+                _ => reward.value,
+            };
+            let context = self.depth_context(&depth.contexts[sample], exit)?;
+            self.learned.depth.update(arm(exit), &context, value, 1.0)?;
+        }
+        Ok(())
+    }
+
+    fn learn_heads(&mut self, decisions: &GroupDecisions<'_>, depth: &DepthChoices, losses: &Losses) -> Result<()> {
+        let GroupDecisions { group, members, choices } = *decisions;
+        let rule = self.settings.heads_rewards();
+        let final_loss = |sample: usize| losses.by_exit[depth.exits[sample]][sample];
+        let deltas = members
+            .iter()
+            .zip(&choices.kept)
+            .map(|(&sample, &kept)| {
+                Delta::of_depth_and_heads(final_loss(sample), self.space.depth(depth.exits[sample]), kept)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let rewards = rule.rewards(&mut self.learned.heads_references[group], &deltas);
+        for (place, (&sample, reward)) in members.iter().zip(&rewards).enumerate() {
+            let value = match rule.shape {
+                // What this group's layers gained: the exits on both sides of it are known.
+                RewardShape::Gain { .. } => losses.by_exit[group][sample] - losses.by_exit[group + 1][sample],
+                _ => reward.value,
+            };
+            let option = self.option(choices.kept[place])?;
+            let context = self.heads_context(&choices.contexts[place], group, option)?;
+            self.learned.heads.update(arm(option), &context, value, 1.0)?;
+        }
+        for bucket in &choices.buckets {
+            let heads = self.space.stack().heads;
+            if bucket.heads.is_full(heads) || bucket.context.is_empty() {
+                continue; // nothing was chosen, so there is nothing to learn
+            }
+            let good = bucket
+                .places
+                .iter()
+                .filter(|place| self.settings.head_feedback.rewarded(rewards[**place].ratio, rule.kappa))
+                .count();
+            let contexts = self.head_set_contexts(&bucket.context)?;
+            let size = self.learned.head_sets.dimension();
+            let pinned = self.pinned()?;
+            let mut feedback = Vec::new();
+            for head in bucket.heads.iter().filter(|head| !pinned.contains(*head)) {
+                let context = &contexts[head * size..(head + 1) * size];
+                for (rewarded, count) in [(true, good), (false, bucket.places.len() - good)] {
+                    if count > 0 {
+                        let weight = count as f64;
+                        let feedback_of = Feedback::Observed(rewarded);
+                        feedback.push(ArmFeedback { weight, ..ArmFeedback::new(arm(head), context, feedback_of) });
+                    }
+                }
+            }
+            self.learned.head_sets.update(&feedback)?;
+        }
+        Ok(())
+    }
+
+    fn option(&self, kept: usize) -> Result<usize> {
+        let found = self.options.iter().position(|option| *option == kept);
+        found.ok_or_else(|| Error::setting("kept heads", format!("one of {:?}", self.options), kept))
+    }
+
+    /// The heads of a bucket: pinned ones and the best of a draw on the bucket's mean context.
+    fn head_set(&self, context: &[f64], count: usize, mode: Mode, rng: &mut ChaCha8Rng) -> Result<HeadSet> {
+        let (heads, pinned) = (self.space.stack().heads, self.pinned()?);
+        if count >= heads || mode == Mode::Random || !self.learns() {
+            return random_heads(heads, pinned, count, rng);
+        }
+        let contexts = self.head_set_contexts(context)?;
+        let arms: Vec<ArmId> = (0..heads).map(arm).collect();
+        let wanted = count.saturating_sub(pinned.len());
+        let chosen: Vec<usize> = if mode == Mode::Explore {
+            let slate = self.learned.head_sets.select(wanted, Candidates::new(&arms, &contexts), rng)?;
+            slate.choices().iter().map(|choice| choice.arm.number() as usize).collect()
+        } else {
+            let size = self.learned.head_sets.dimension();
+            let free = (0..heads).filter(|head| !pinned.contains(*head));
+            let mut scored = free
+                .map(|head| {
+                    let context = &contexts[head * size..(head + 1) * size];
+                    Ok((self.learned.head_sets.score(arm(head), context)?.mean, head))
+                })
+                .collect::<Result<Vec<_>>>()?;
+            // Equal scores: the lower head, so that inference is a function of the text.
+            scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+            scored.into_iter().take(wanted).map(|(_, head)| head).collect()
+        };
+        Ok(HeadSet::from_indices(pinned.iter().chain(chosen), heads)?)
+    }
+}
+
+impl Strategy for TreeBandits {
+    fn wants_signals(&self) -> bool {
+        self.settings.context.has_signals()
+    }
+
+    fn exits(&self, view: &BaseView<'_>, mode: Mode, rng: &mut ChaCha8Rng) -> Result<DepthChoices> {
+        let samples = view.hidden.samples();
+        let signals = match view.logits.filter(|_| self.wants_signals()) {
+            Some(logits) => signals(logits, view.hidden.spans().lengths())?,
+            None => Vec::new(),
+        };
+        let mut contexts = vec![Vec::new(); samples];
+        if self.settings.context.has_state() {
+            [contexts] = pooled(view.hidden, [&self.pools[0]])?;
+        }
+        for (context, signals) in contexts.iter_mut().zip(&signals) {
+            context.extend_from_slice(signals);
+        }
+        let count = self.space.exits().len();
+        let exits = if mode == Mode::Random || !self.learns() {
+            (0..samples).map(|_| rng.random_range(0..count)).collect()
+        } else {
+            let alpha = self.settings.exploration.depth;
+            let mut exits = Vec::with_capacity(samples);
+            for (context, tokens) in contexts.iter().zip(view.hidden.spans().lengths()) {
+                let costs = self.exit_costs(tokens);
+                exits.push(best(count, rng, |exit| {
+                    let score = self.learned.depth.score(arm(exit), &self.depth_context(context, exit)?)?;
+                    Ok(self.value(score, alpha, costs[exit], mode))
+                })?);
+            }
+            exits
+        };
+        Ok(DepthChoices { exits, contexts, signals })
+    }
+
+    fn heads(&self, view: &GroupView<'_>, mode: Mode, rng: &mut ChaCha8Rng) -> Result<GroupChoices> {
+        let [mut contexts, set_contexts] = match self.settings.context.has_state() {
+            true => pooled(view.hidden, [&self.pools[1], &self.pools[2]])?,
+            false => {
+                let [sets] = pooled(view.hidden, [&self.pools[2]])?;
+                [vec![Vec::new(); view.members.len()], sets]
+            }
+        };
+        if self.wants_signals() {
+            for (context, member) in contexts.iter_mut().zip(view.members) {
+                context.extend_from_slice(&view.signals[*member]);
+            }
+        }
+        let here = self.space.head_options(view.group);
+        let mut kept = Vec::with_capacity(contexts.len());
+        for (context, tokens) in contexts.iter().zip(view.hidden.spans().lengths()) {
+            if mode == Mode::Random || !self.learns() {
+                kept.push(here[rng.random_range(0..here.len())]);
+                continue;
+            }
+            let costs = self.group_costs(view.group, tokens);
+            let choice = best(here.len(), rng, |place| {
+                let option = self.option(here[place])?;
+                let context = self.heads_context(context, view.group, option)?;
+                let score = self.learned.heads.score(arm(option), &context)?;
+                Ok(self.value(score, self.settings.exploration.heads, costs[option], mode))
+            })?;
+            kept.push(here[choice]);
+        }
+        let buckets = by_count(&kept)
+            .into_iter()
+            .map(|(count, places)| {
+                let context = mean(places.iter().map(|place| &set_contexts[*place]), self.pools[2].dimension());
+                let heads = self.head_set(&context, count, mode, rng)?;
+                Ok(Bucket { places, heads, context })
+            })
+            .collect::<Result<_>>()?;
+        Ok(GroupChoices { kept, contexts, buckets })
+    }
+
+    /// Means and widths of all arms: d + d² multiply-adds each.
+    fn depth_flops(&self) -> u64 {
+        linear_flops(self.learned.depth.dimension(), self.space.exits().len())
+    }
+
+    /// UCB_H, and the head bandit as if it ran for each sample: 2d multiply-adds a head.
+    fn group_flops(&self) -> u64 {
+        let sets = 4 * self.learned.head_sets.dimension() * self.space.stack().heads;
+        linear_flops(self.learned.heads.dimension(), self.options.len()) + sets as u64
+    }
+}
+
+fn linear_flops(dimension: usize, arms: usize) -> u64 {
+    2 * (arms * (dimension * dimension + dimension)) as u64
+}
+
+fn arm(number: usize) -> ArmId {
+    ArmId::new(number as u64)
+}
+
+/// The place of the highest value; ties by lot.
+fn best(count: usize, rng: &mut ChaCha8Rng, mut value: impl FnMut(usize) -> Result<f64>) -> Result<usize> {
+    let (mut place, mut highest, mut ties) = (0, f64::NEG_INFINITY, 0);
+    for candidate in 0..count {
+        let value = value(candidate)?;
+        if value > highest {
+            (place, highest, ties) = (candidate, value, 1);
+        } else if value == highest {
+            ties += 1;
+            if rng.random_range(0..ties) == 0 {
+                place = candidate;
+            }
+        }
+    }
+    Ok(place)
+}
+
+fn mean<'a>(rows: impl ExactSizeIterator<Item = &'a Vec<f64>>, width: usize) -> Vec<f64> {
+    let count = rows.len() as f64;
+    let mut mean = vec![0.0; width];
+    for row in rows {
+        mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += value / count);
+    }
+    mean
+}
+
+/// Numbers of a raw context with the state pooled by this pyramid.
+fn raw_size(settings: &SearchSettings, pyramid: crate::PoolingPyramid) -> usize {
+    let state = if settings.context.has_state() { pyramid.context_size() } else { 0 };
+    state + if settings.context.has_signals() { SIGNALS } else { 0 }
+}
+
+/// The dimensions of UCB_L, UCB_H and the head bandit: 168, 87 and 13 as the paper has them.
+pub(crate) fn sizes(space: &SearchSpace, settings: &SearchSettings) -> [usize; 3] {
+    let groups = space.groups().len();
+    match settings.context {
+        crate::ContextDesign::Paper => [
+            DEPTH_PYRAMID.with_arm_feature(),
+            HEADS_PYRAMID.with_arm_feature_and_group(groups),
+            HEAD_SET_PYRAMID.with_scalar_arm_feature(),
+        ],
+        _ => [
+            raw_size(settings, DEPTH_PYRAMID) + 1,
+            raw_size(settings, HEADS_PYRAMID) + groups,
+            HEAD_SET_PYRAMID.with_scalar_arm_feature(),
+        ],
+    }
+}

@@ -1,0 +1,76 @@
+//! Trains a small encoder to tell praise from complaint, keeps it as a Hugging Face directory, and loads it again.
+//!
+//! ```text
+//! cargo run --release -p dht-transformer --example fine_tune
+//! ```
+//!
+//! The sentences are made up on the spot, and "not" turns them around: a word alone does not tell the class.
+
+use candle_core::Device;
+use dht_transformer::{
+    AdamWSettings, BertConfig, Dataset, Encoder, Event, Example, PackedBatch, Pooling, Result, Sample, TextClassifier,
+    TextTokenizer, TrainSettings, Trainer, predict_all, score,
+};
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const THINGS: [&str; 6] = ["the soup", "this film", "her song", "the hotel", "our trip", "that book"];
+const GOOD: [&str; 4] = ["lovely", "great", "brilliant", "a pleasure"];
+const BAD: [&str; 4] = ["awful", "dull", "a mess", "terrible"];
+const LONGEST: usize = 32;
+
+fn sentence(rng: &mut ChaCha8Rng) -> Example {
+    let (praise, negated) = (rng.random_bool(0.5), rng.random_bool(0.5));
+    let words = if praise { GOOD } else { BAD };
+    let pick = |words: &[&'static str], rng: &mut ChaCha8Rng| words.choose(rng).copied().unwrap_or_default();
+    let (thing, word) = (pick(&THINGS, rng), pick(&words, rng));
+    let text = format!("{thing} was {}{word}.", if negated { "not " } else { "" });
+    Example { text, pair: None, label: usize::from(praise != negated) }
+}
+
+fn main() -> Result<()> {
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    let labels = vec!["complaint".to_owned(), "praise".to_owned()];
+    let examples = (0..600).map(|_| sentence(&mut rng)).collect();
+    let data = Dataset::from_examples("sentences", labels.clone(), examples)?;
+    let (training, test) = data.split_validation(0.2, &mut rng)?;
+    let (training, validation) = training.split_validation(0.1, &mut rng)?;
+
+    // Text to tokens.
+    let tokenizer = TextTokenizer::train(training.examples.iter().map(|example| &*example.text), 200)?;
+    let encode = |part| tokenizer.encode_all(part, LONGEST);
+    let (training, validation, test) = (encode(&training)?, encode(&validation)?, encode(&test)?);
+
+    // Tokens to classes. `TextClassifier::from_pretrained` would start from a downloaded model instead.
+    let config = BertConfig::small(2, 4, 32, tokenizer.vocabulary_size())?;
+    let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+    let mut model = TextClassifier::new(encoder, labels.len(), Pooling::Mean, &mut rng)?;
+    let settings = TrainSettings {
+        epochs: 12,
+        batch_size: 16,
+        optimizer: AdamWSettings { learning_rate: 3e-3, ..AdamWSettings::default() },
+        ..TrainSettings::default()
+    };
+    let mut observer = |event: Event<'_>| {
+        if let Event::Epoch(record) = event {
+            let score = record.validation_macro_f1.unwrap_or_default();
+            println!("epoch {:2}: loss {:.3} nats, macro F1 on validation {score:.3}", record.epoch + 1, record.loss);
+        }
+    };
+    let history = Trainer::new(settings).fit(&mut model, &training, &validation, &mut observer)?;
+    let confusion = score(&test, &predict_all(&model, &test, 64)?.labels)?;
+    println!("{} steps in {:.1} s; macro F1 on test {:.3}", history.steps, history.train_seconds, confusion.macro_f1());
+
+    // A directory that Python's `transformers` loads too.
+    let folder = std::env::temp_dir().join(format!("praise-or-complaint-{}", std::process::id()));
+    model.save(&folder, Some(&tokenizer), &labels)?;
+    let (model, tokenizer) = (TextClassifier::load(&folder, &Device::Cpu)?, TextTokenizer::from_dir(&folder)?);
+    println!("kept in {}", folder.display());
+    for (id, text) in (0..).zip(["Our trip was a pleasure.", "The hotel was not great.", "Her song was not dull."]) {
+        let sample = Sample { id, label: 0, encoding: tokenizer.encode(text, None, LONGEST)? };
+        let probabilities = &model.probabilities(&PackedBatch::from_samples([&sample])?)?[0];
+        println!("{text:26} praise with probability {:.3}", probabilities[1]);
+    }
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! Text classifiers as Hugging Face directories.
+
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use dht_transformer::{
+    BertConfig, Encoder, Error, PackedBatch, Pass, Pooling, Spans, TextClassifier, TextTokenizer, WeightsProblem,
+    read_hugging_face, write_hugging_face,
+};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+const EVERY_POOLING: [Pooling; 3] = [Pooling::Cls, Pooling::Pooler, Pooling::Mean];
+
+fn model(pooling: Pooling) -> Result<TextClassifier, Error> {
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    let config = BertConfig { initializer_range: 0.3, ..BertConfig::small(2, 2, 8, 12)? };
+    TextClassifier::new(Encoder::random(&config, &Device::Cpu, &mut rng)?, 3, pooling, &mut rng)
+}
+
+fn batch() -> Result<PackedBatch, Error> {
+    Ok(PackedBatch {
+        ids: vec![2, 5, 3, 2, 11, 7, 6, 3],
+        type_ids: vec![0; 8],
+        spans: Spans::from_lengths([3, 5])?,
+        labels: vec![0, 2],
+        sample_ids: vec![0, 1],
+    })
+}
+
+fn labels() -> Vec<String> {
+    ["low", "middle", "high"].map(String::from).to_vec()
+}
+
+fn logits(model: &TextClassifier) -> Result<Vec<Vec<f32>>, Error> {
+    Ok(model.logits(&batch()?, &Pass::inference())?.to_vec2()?)
+}
+
+fn config_of(folder: &Path) -> serde_json::Value {
+    let text = std::fs::read(folder.join("config.json")).expect("it was written");
+    serde_json::from_slice(&text).expect("it is JSON")
+}
+
+#[test]
+fn a_saved_classifier_gives_the_same_logits_when_it_is_loaded() -> Result<(), Error> {
+    for pooling in EVERY_POOLING {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let folder = folder.path().join("model");
+        let words: Vec<String> = ["a", "b", "c"].map(String::from).to_vec();
+        let tokenizer = TextTokenizer::from_vocabulary(&words)?;
+        let saved = model(pooling)?;
+        saved.save(&folder, Some(&tokenizer), &labels())?;
+        // Once more over the first: a directory of ours is replaced.
+        saved.save(&folder, Some(&tokenizer), &labels())?;
+        let loaded = TextClassifier::load(&folder, &Device::Cpu)?;
+        assert_eq!(logits(&loaded)?, logits(&saved)?);
+        assert_eq!(loaded.classifier().pooling(), pooling);
+        assert_eq!(loaded.encoder().config().labels(), Some(labels()));
+        let (ours, theirs) = (TextTokenizer::from_dir(&folder)?.encode("b a", None, 9)?, [2, 6, 5, 3]);
+        assert_eq!(ours.ids, theirs);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_directory_says_its_pooling_only_where_hugging_face_has_no_word_for_it() -> Result<(), Error> {
+    for (pooling, said) in [(Pooling::Cls, Some("cls")), (Pooling::Mean, Some("mean")), (Pooling::Pooler, None)] {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        model(pooling)?.save(folder.path(), None, &labels())?;
+        let config = config_of(folder.path());
+        assert_eq!(config.get("classifier_pooling").and_then(|value| value.as_str()), said);
+        assert_eq!(config["architectures"], serde_json::json!(["BertForSequenceClassification"]));
+        assert_eq!(config["id2label"]["2"], "high");
+        let names = read_hugging_face(folder.path())?.tensors;
+        assert_eq!(names.contains_key("pooler.dense.weight"), pooling == Pooling::Pooler);
+    }
+    Ok(())
+}
+
+#[test]
+fn another_pooling_replaces_the_word_of_the_first() -> Result<(), Error> {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    model(Pooling::Mean)?.save(folder.path(), None, &labels())?;
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let tuned = TextClassifier::from_pretrained(folder.path(), 3, Pooling::Pooler, &Device::Cpu, &mut rng)?;
+    tuned.save(folder.path(), None, &labels())?;
+    let loaded = TextClassifier::load(folder.path(), &Device::Cpu)?;
+    assert_eq!((loaded.classifier().pooling(), logits(&loaded)?), (Pooling::Pooler, logits(&tuned)?));
+    Ok(())
+}
+
+#[test]
+fn a_pre_trained_encoder_comes_with_its_pooler_and_a_fresh_classifier() -> Result<(), Error> {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let first = model(Pooling::Pooler)?;
+    first.save(folder.path(), None, &labels())?;
+    for pooling in EVERY_POOLING {
+        let mut rng = ChaCha8Rng::seed_from_u64(6);
+        let tuned = TextClassifier::from_pretrained(folder.path(), 5, pooling, &Device::Cpu, &mut rng)?;
+        assert_eq!(tuned.classifier().classes(), 5);
+        for (name, value) in first.encoder().parameters().values()? {
+            let same = tuned.encoder().parameters().values()?.get(&name) == Some(&value);
+            let kept = !name.starts_with("classifier.") || (name.contains("pooler") && pooling == Pooling::Pooler);
+            // A fresh bias is zero in both, but has another length.
+            assert_eq!(same, kept, "{name} under {pooling:?}");
+        }
+    }
+    let encoder = Encoder::from_pretrained(folder.path(), &Device::Cpu)?;
+    let of_encoder = |name: &&str| !name.starts_with("classifier");
+    let parameters = first.encoder().parameters();
+    assert!(encoder.parameters().iter().map(|(_, name, _)| name).eq(parameters.iter().map(|p| p.1).filter(of_encoder)));
+    Ok(())
+}
+
+#[test]
+fn probabilities_are_the_softmax_of_the_logits() -> Result<(), Error> {
+    let model = model(Pooling::Cls)?;
+    for (probabilities, logits) in model.probabilities(&batch()?)?.iter().zip(logits(&model)?) {
+        let sum: f64 = logits.iter().map(|logit| f64::from(*logit).exp()).sum();
+        for (probability, logit) in probabilities.iter().zip(logits) {
+            approx::assert_abs_diff_eq!(f64::from(*probability), f64::from(logit).exp() / sum, epsilon = 1e-6);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_no_classifier_is_refused() -> Result<(), Error> {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let path = folder.path();
+    let model = model(Pooling::Mean)?;
+    assert!(matches!(model.save(path, None, &labels()[..2]), Err(Error::Shape { .. })));
+
+    let missing = |path: &Path, expected: &str| match TextClassifier::load(path, &Device::Cpu) {
+        Err(Error::Weights { problem: WeightsProblem::Missing { names }, .. }) => assert!(names.contains(expected)),
+        other => panic!("{other:?}"),
+    };
+    write_hugging_face(path, model.encoder().config(), &model.encoder().to_tensors()?, None)?;
+    missing(path, "classifier.weight");
+
+    model.save(path, None, &labels())?;
+    let change = |field: &str, value: Option<serde_json::Value>| {
+        let mut config = config_of(path);
+        match (config.as_object_mut().expect("an object"), value) {
+            (config, Some(value)) => config.insert(field.into(), value),
+            (config, None) => config.remove(field),
+        };
+        std::fs::write(path.join("config.json"), config.to_string()).expect("it can be written");
+    };
+    change("classifier_pooling", None);
+    missing(path, "pooler.dense.weight");
+    change("classifier_pooling", Some("median".into()));
+    let unknown = TextClassifier::load(path, &Device::Cpu);
+    assert!(matches!(unknown, Err(Error::Setting { field: "classifier_pooling", .. })), "{unknown:?}");
+    change("classifier_pooling", Some("mean".into()));
+    change("id2label", Some(serde_json::json!({"0": "a", "1": "b"})));
+    let misnamed = TextClassifier::load(path, &Device::Cpu);
+    assert!(matches!(misnamed, Err(Error::Setting { field: "id2label", .. })), "{misnamed:?}");
+    Ok(())
+}
+
+#[test]
+fn weights_that_are_no_numbers_are_refused_before_anything_is_written_and_when_they_are_read() -> Result<(), Error> {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let path = folder.path();
+    let model = model(Pooling::Mean)?;
+    model.save(path, None, &labels())?;
+    let good = logits(&model)?;
+    let parameters = model.encoder().parameters();
+    let poisoned = Tensor::from_vec(vec![0.0, f32::NAN, 1.0], 3, &Device::Cpu)?;
+    parameters.var(parameters.id("classifier.bias")?).set(&poisoned)?;
+    let refused = |result| match result {
+        Err(Error::Weights { tensor: Some(name), problem: WeightsProblem::NotFinite { element: 1, .. }, .. }) => {
+            assert_eq!(name, "classifier.bias");
+        }
+        other => panic!("{other:?}"),
+    };
+    refused(model.save(path, None, &labels()));
+    assert_eq!(logits(&TextClassifier::load(path, &Device::Cpu)?)?, good);
+
+    // The same numbers, past the writer's check.
+    let file = path.join("model.safetensors");
+    let mut tensors = candle_core::safetensors::load(&file, &Device::Cpu)?;
+    tensors.insert("classifier.bias".into(), poisoned);
+    candle_core::safetensors::save(&tensors, &file)?;
+    refused(TextClassifier::load(path, &Device::Cpu).map(|_| ()));
+    Ok(())
+}

@@ -1,0 +1,7 @@
+//! The training loop: it learns, it repeats itself, it goes on where it stopped.
+
+mod failures;
+mod learning;
+mod resuming;
+mod toy;
+mod wrapped;

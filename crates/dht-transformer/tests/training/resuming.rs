@@ -1,0 +1,180 @@
+//! Stopped and resumed, a training ends with the bits of one that was not.
+
+use std::error::Error as StdError;
+
+use dht_transformer::{
+    AdamWSettings, Checkpoint, CheckpointSettings, Error, Event, Objective, Result, StoredTensor, TrainSettings,
+    Trainer,
+};
+
+use crate::toy::{bits, kept, model, settings, task, without_seconds};
+use crate::wrapped::{BestAfter, HoldingBack, Place, Stop, Stopping};
+
+type Outcome = Result<(), Box<dyn StdError>>;
+
+/// Five batches an epoch, the last of them short; two epochs.
+const ROWS: u64 = 37;
+
+#[test]
+fn a_training_stopped_anywhere_and_resumed_equals_one_that_was_not() -> Outcome {
+    let (training, validation) = (task(ROWS, 1), task(11, 2));
+    let mut uninterrupted = model(1)?;
+    let history = Trainer::new(settings()).fit(&mut uninterrupted, &training, &validation, &mut ())?;
+    let expected = (bits(uninterrupted.parameters())?, without_seconds(history));
+
+    let mut stops = 0;
+    for every_steps in [1, 3] {
+        for place in [Place::Offer, Place::Loss, Place::Drain, Place::Predict] {
+            for steps in [0, 4, 5, 7, 10] {
+                let folder = tempfile::tempdir()?;
+                let trainer = kept(settings(), &folder.path().join("training"), every_steps);
+                let mut stopped = Stopping::new(model(1)?, Some((place, steps)));
+                match trainer.fit(&mut stopped, &training, &validation, &mut ()) {
+                    Err(Stop::Asked) => stops += 1,
+                    Err(Stop::Failed(error)) => return Err(error.into()),
+                    // There is no eleventh batch to stop at.
+                    Ok(_) => assert_eq!((place, steps), (Place::Offer, 10)),
+                }
+                // Other initial weights: all that counts is in the checkpoint, where there is one.
+                let started_over = !folder.path().join("training").exists();
+                let mut resumed = model(if started_over { 1 } else { 99 })?;
+                let history = trainer.fit(&mut resumed, &training, &validation, &mut ())?;
+                let got = (bits(resumed.parameters())?, without_seconds(history));
+                assert!(got == expected, "stopped at {place:?} {steps}, kept every {every_steps} steps");
+            }
+        }
+    }
+    assert_eq!(stops, 2 * (4 * 5 - 1));
+    Ok(())
+}
+
+#[test]
+fn a_training_stopped_many_times_over_arrives_all_the_same() -> Outcome {
+    let (training, validation) = (task(ROWS, 1), task(11, 2));
+    let mut uninterrupted = model(1)?;
+    Trainer::new(settings()).fit(&mut uninterrupted, &training, &validation, &mut ())?;
+
+    let folder = tempfile::tempdir()?;
+    let trainer = kept(settings(), &folder.path().join("training"), 1);
+    let mut model_seed = 1;
+    for steps in 1..10 {
+        let mut stopped = Stopping::new(model(model_seed)?, Some((Place::Offer, steps)));
+        assert!(matches!(trainer.fit(&mut stopped, &training, &validation, &mut ()), Err(Stop::Asked)));
+        model_seed += 1;
+    }
+    let mut resumed = model(model_seed)?;
+    trainer.fit(&mut resumed, &training, &validation, &mut ())?;
+    assert!(bits(resumed.parameters())? == bits(uninterrupted.parameters())?);
+    Ok(())
+}
+
+#[test]
+fn samples_held_back_and_the_best_epoch_survive_in_the_checkpoint() -> Outcome {
+    let (training, validation) = (task(ROWS, 1), task(11, 2));
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("training");
+
+    // The last checkpoint of a training of two epochs is that of its end, so cut the first file out while it runs.
+    let mut whole = HoldingBack::new(model(1)?);
+    let middle = folder.path().join("middle");
+    let mut left = 0;
+    let mut observer = |event: Event<'_>| {
+        if let Event::Step { progress, samples, .. } = event {
+            if progress.step == 7 {
+                std::fs::copy(&path, &middle).expect("a checkpoint was written before");
+            }
+            left += if progress.step >= 7 { samples } else { 0 };
+        }
+    };
+    kept(settings(), &path, 1).fit(&mut whole, &training, &validation, &mut observer)?;
+    let mut resumed = HoldingBack::new(model(99)?);
+    kept(settings(), &middle, 1).fit(&mut resumed, &training, &validation, &mut ())?;
+    assert!(bits(resumed.parameters())? == bits(whole.parameters())?);
+    // Steps 0 to 6 are behind; what the second run trained on is exactly the rest.
+    assert_eq!(resumed.counts.len(), left);
+    assert!(resumed.counts.iter().all(|(sample, count)| whole.counts[sample] == *count));
+
+    // A training that is over: its checkpoint gives back the best epoch once more.
+    let path = folder.path().join("best");
+    let settings = TrainSettings { epochs: 3, ..settings() };
+    let mut first = BestAfter { model: model(1)?, best: 1, epoch: 0 };
+    kept(settings.clone(), &path, 1).fit(&mut first, &training, &validation, &mut ())?;
+    let mut again = BestAfter { model: model(99)?, best: 2, epoch: 0 };
+    let history = kept(settings, &path, 1).fit(&mut again, &training, &validation, &mut ())?;
+    assert_eq!((history.best_epoch, again.epoch), (Some(1), 1));
+    assert!(bits(again.parameters())? == bits(first.parameters())?);
+    Ok(())
+}
+
+#[test]
+fn a_resume_with_other_settings_or_other_data_is_refused_and_changes_nothing() -> Outcome {
+    let (training, validation) = (task(ROWS, 1), task(11, 2));
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("training");
+    kept(settings(), &path, 2).fit(&mut model(1)?, &training, &validation, &mut ())?;
+    let slower = AdamWSettings { learning_rate: 1e-3, ..settings().optimizer };
+    let before = bits(model(5)?.parameters())?;
+    let refused = |settings: TrainSettings, training| -> Result<()> {
+        let mut model = model(5)?;
+        let result = kept(settings, &path, 2).fit(&mut model, training, &validation, &mut ());
+        assert!(matches!(result, Err(Error::Setting { field: "checkpoint", .. })), "{result:?}");
+        assert!(bits(model.parameters())? == before);
+        Ok(())
+    };
+    refused(TrainSettings { seed: 4, ..settings() }, &training)?;
+    refused(TrainSettings { epochs: 3, ..settings() }, &training)?;
+    refused(TrainSettings { batch_size: 9, ..settings() }, &training)?;
+    refused(TrainSettings { optimizer: slower, ..settings() }, &training)?;
+    refused(settings(), &task(ROWS + 1, 1))?;
+    // Without `resume` the file is no obstacle.
+    let mut trainer = kept(TrainSettings { seed: 4, ..settings() }, &path, 2);
+    trainer.checkpoint = trainer.checkpoint.map(|settings| CheckpointSettings { resume: false, ..settings });
+    trainer.fit(&mut model(5)?, &training, &validation, &mut ())?;
+    Ok(())
+}
+
+#[test]
+fn a_checkpoint_with_numbers_that_are_none_or_of_another_model_is_refused_and_changes_nothing() -> Outcome {
+    let (training, validation) = (task(ROWS, 1), task(11, 2));
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("training");
+    kept(settings(), &path, 2).fit(&mut model(1)?, &training, &validation, &mut ())?;
+    let good = Checkpoint::load(&path)?;
+    let before = bits(model(5)?.parameters())?;
+    let refused = |change: &dyn Fn(&mut Checkpoint)| -> Result<Error> {
+        let mut bad = good.clone();
+        change(&mut bad);
+        bad.save(&path)?;
+        let mut model = model(5)?;
+        let result = kept(settings(), &path, 2).fit(&mut model, &training, &validation, &mut ());
+        assert!(bits(model.parameters())? == before);
+        Ok(result.expect_err("a bad checkpoint"))
+    };
+    let name = "classifier.weight";
+    let set = |checkpoint: &mut Checkpoint, prefix: &str, value| {
+        if let Some(tensor) = checkpoint.tensors.get_mut(&format!("{prefix}{name}")) {
+            tensor.values[1] = value;
+        }
+    };
+    for value in [f32::NAN, f32::INFINITY] {
+        let error = refused(&|checkpoint| set(checkpoint, "parameter/", value))?;
+        assert!(matches!(&error, Error::Parameter { name: n, .. } if n == name), "{error}");
+        let error = refused(&|checkpoint| set(checkpoint, "best/", value))?;
+        assert!(matches!(&error, Error::Parameter { name: n, .. } if n == name), "{error}");
+    }
+    let error = refused(&|checkpoint| {
+        let other = StoredTensor { shape: vec![1], values: vec![0.0] };
+        checkpoint.tensors.insert(format!("parameter/{name}"), other);
+    })?;
+    assert!(matches!(error, Error::Shape { .. }), "{error}");
+    let error = refused(&|checkpoint| {
+        checkpoint.tensors.remove(&format!("parameter/{name}"));
+    })?;
+    assert!(matches!(error, Error::Parameter { .. }), "{error}");
+    let error = refused(&|checkpoint| checkpoint.state["epoch"] = "two".into())?;
+    assert!(matches!(error, Error::Json { .. }), "{error}");
+    std::fs::write(&path, b"a torn file")?;
+    let torn = kept(settings(), &path, 2).fit(&mut model(5)?, &training, &validation, &mut ());
+    assert!(matches!(torn, Err(Error::Checkpoint { .. })), "{torn:?}");
+    Ok(())
+}

@@ -1,0 +1,251 @@
+//! Objectives that count, stop or lie.
+
+use std::collections::BTreeMap;
+
+use dht_transformer::{
+    EncodedDataset, Error, Objective, PackedBatch, Parameters, Progress, Result, StepLoss, TextClassifier,
+};
+use serde_json::{Value, json};
+
+/// Where a [`Stopping`] objective gives up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Before a batch is taken: right after a checkpoint that was due.
+    Offer,
+    /// Before a loss is handed over: right after a step, before its checkpoint.
+    Loss,
+    /// At the end of an epoch, before it is scored.
+    Drain,
+    /// While the epoch is scored.
+    Predict,
+}
+
+/// What a [`Stopping`] objective gives up with.
+#[derive(Debug)]
+pub enum Stop {
+    Asked,
+    Failed(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Stops as a cut of the power would: at a place, once so many steps are made.
+pub struct Stopping {
+    pub model: TextClassifier,
+    pub at: Option<(Place, u64)>,
+    steps: u64,
+}
+
+impl Stopping {
+    pub fn new(model: TextClassifier, at: Option<(Place, u64)>) -> Self {
+        Self { model, at, steps: 0 }
+    }
+
+    fn pass(&self, place: Place) -> Result<(), Stop> {
+        match self.at {
+            Some((at, steps)) if at == place && self.steps >= steps => Err(Stop::Asked),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Objective for Stopping {
+    type Error = Stop;
+
+    fn parameters(&self) -> &Parameters {
+        self.model.parameters()
+    }
+
+    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<(), Stop> {
+        self.steps = progress.step;
+        self.pass(Place::Offer)?;
+        Ok(self.model.offer(batch, progress)?)
+    }
+
+    fn next_loss(&mut self, progress: Progress, drain: bool) -> Result<Option<StepLoss>, Stop> {
+        self.steps = progress.step;
+        self.pass(if drain { Place::Drain } else { Place::Loss })?;
+        Ok(self.model.next_loss(progress, drain)?)
+    }
+
+    fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>, Stop> {
+        self.pass(Place::Predict)?;
+        Ok(self.model.predict(batch)?)
+    }
+
+    fn state(&self) -> Result<Value, Stop> {
+        Ok(self.model.state()?)
+    }
+
+    fn restore(&mut self, state: Value, training: &EncodedDataset) -> Result<(), Stop> {
+        Ok(self.model.restore(state, training)?)
+    }
+}
+
+/// Holds every batch back until another comes or the epoch ends, and counts what it trains on.
+pub struct HoldingBack {
+    model: TextClassifier,
+    held: Option<PackedBatch>,
+    ready: Option<PackedBatch>,
+    /// How often each sample was trained on in each epoch.
+    pub counts: BTreeMap<(usize, u64), u32>,
+}
+
+impl HoldingBack {
+    pub fn new(model: TextClassifier) -> Self {
+        Self { model, held: None, ready: None, counts: BTreeMap::new() }
+    }
+}
+
+impl Objective for HoldingBack {
+    type Error = Error;
+
+    fn parameters(&self) -> &Parameters {
+        self.model.parameters()
+    }
+
+    fn offer(&mut self, batch: PackedBatch, _: Progress) -> Result<()> {
+        self.ready = self.held.replace(batch);
+        Ok(())
+    }
+
+    fn next_loss(&mut self, progress: Progress, drain: bool) -> Result<Option<StepLoss>> {
+        let batch = self.ready.take().or_else(|| if drain { self.held.take() } else { None });
+        let Some(batch) = batch else { return Ok(None) };
+        for sample in &batch.sample_ids {
+            *self.counts.entry((progress.epoch, *sample)).or_default() += 1;
+        }
+        self.model.offer(batch, progress)?;
+        self.model.next_loss(progress, drain)
+    }
+
+    fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>> {
+        self.model.predict(batch)
+    }
+
+    /// The rows held back.
+    fn state(&self) -> Result<Value> {
+        Ok(json!(self.held.as_ref().map(|batch| &batch.sample_ids)))
+    }
+
+    fn restore(&mut self, state: Value, training: &EncodedDataset) -> Result<()> {
+        let held: Option<Vec<usize>> =
+            serde_json::from_value(state).map_err(|source| Error::Json { what: "state".into(), source })?;
+        self.held = held.map(|rows| training.batch(&rows)).transpose()?;
+        Ok(())
+    }
+}
+
+/// Predicts all right after one epoch and all wrong after the others; its state is the epoch.
+pub struct BestAfter {
+    pub model: TextClassifier,
+    pub best: usize,
+    pub epoch: usize,
+}
+
+impl Objective for BestAfter {
+    type Error = Error;
+
+    fn parameters(&self) -> &Parameters {
+        self.model.parameters()
+    }
+
+    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<()> {
+        self.epoch = progress.epoch;
+        self.model.offer(batch, progress)
+    }
+
+    fn next_loss(&mut self, progress: Progress, drain: bool) -> Result<Option<StepLoss>> {
+        self.model.next_loss(progress, drain)
+    }
+
+    fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>> {
+        let shift = u32::from(self.epoch != self.best);
+        Ok(batch.labels.iter().map(|label| (label + shift) % super::toy::CLASSES).collect())
+    }
+
+    fn state(&self) -> Result<Value> {
+        Ok(json!(self.epoch))
+    }
+
+    fn restore(&mut self, state: Value, _: &EncodedDataset) -> Result<()> {
+        self.restore_best(state)
+    }
+
+    fn restore_best(&mut self, state: Value) -> Result<()> {
+        self.epoch = serde_json::from_value(state).map_err(|source| Error::Json { what: "state".into(), source })?;
+        Ok(())
+    }
+}
+
+/// What a [`Poisoned`] objective does to its model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Poison {
+    /// A weight becomes infinite before a loss.
+    Weight,
+    /// A weight becomes infinite after a step, before its checkpoint.
+    Step,
+    /// The loss stays what it is, but its gradient is NaN.
+    Gradient,
+}
+
+/// Goes wrong in every step from one on.
+pub struct Poisoned {
+    pub model: TextClassifier,
+    pub poison: Poison,
+    pub from: u64,
+    offered: bool,
+}
+
+impl Poisoned {
+    pub fn new(model: TextClassifier, poison: Poison, from: u64) -> Self {
+        Self { model, poison, from, offered: false }
+    }
+}
+
+impl Objective for Poisoned {
+    type Error = Error;
+
+    fn parameters(&self) -> &Parameters {
+        self.model.parameters()
+    }
+
+    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<()> {
+        self.offered = true;
+        self.model.offer(batch, progress)
+    }
+
+    fn next_loss(&mut self, progress: Progress, drain: bool) -> Result<Option<StepLoss>> {
+        let offered = std::mem::take(&mut self.offered);
+        if progress.step < self.from {
+            return self.model.next_loss(progress, drain);
+        }
+        if self.poison == (if offered { Poison::Weight } else { Poison::Step }) {
+            let parameters = self.model.parameters();
+            let bias = parameters.var(parameters.id("classifier.bias")?);
+            bias.set(&bias.affine(0.0, f64::INFINITY)?)?;
+        }
+        let mut step = self.model.next_loss(progress, drain)?;
+        if let (Poison::Gradient, Some(step)) = (self.poison, &mut step) {
+            // The slope of √ at zero is infinite.
+            step.loss = (&step.loss + (&step.loss - step.loss.detach())?.sqrt()?)?;
+        }
+        Ok(step)
+    }
+
+    fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>> {
+        self.model.predict(batch)
+    }
+
+    fn state(&self) -> Result<Value> {
+        self.model.state()
+    }
+
+    fn restore(&mut self, state: Value, training: &EncodedDataset) -> Result<()> {
+        self.model.restore(state, training)
+    }
+}
