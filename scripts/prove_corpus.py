@@ -7,8 +7,13 @@ layer is enough for the easy texts and not for the others.
     scripts/prove_corpus.py train.csv test.csv --depths 6 1 2 4 --seeds 0 1 2
     scripts/prove_corpus.py train.csv test.csv --depths 6 --exits 1 2 4 6 --weights .3 .4 .5 1
 
-The files have the columns label, difficulty, text; a model of fewer layers is trained afresh ("truncated"); with
---exits every listed layer has its own classifier and all are trained together.
+The files have the columns label, difficulty, text, as `write_csv` of `src/corpus.rs` writes them: say 16,000 training
+rows of seed 1 and 4,000 test rows of seed 2. A model of fewer layers is trained afresh ("truncated"); with --exits every
+listed layer has its own classifier and all are trained together.
+
+The defaults are what learns fast here. Weights start at a standard deviation of .1 (with BERT's .02 a model was still
+guessing at negations when others had learnt them), the two projections that feed the residual stream at a fifth of that,
+so that six post-norm layers start about as easily as two; the second moment decays by .98; [CLS] stands for the text.
 """
 
 import argparse
@@ -213,19 +218,19 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--hidden", type=int, default=96)
     parser.add_argument("--heads", type=int, default=12)
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--warm-up", type=float, default=0.1)
     parser.add_argument("--cool-down", type=float, default=0.5, help="share of the steps over which the rate falls to 0")
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--decay", type=float, default=0.01)
-    parser.add_argument("--beta2", type=float, default=0.999)
-    parser.add_argument("--init", type=float, default=0.02)
+    parser.add_argument("--beta2", type=float, default=0.98)
+    parser.add_argument("--init", type=float, default=0.1)
     parser.add_argument("--embedding-init", type=float, default=0.02)
-    parser.add_argument("--residual", type=float, default=1.0, help="factor on the init of what is added to the stream")
+    parser.add_argument("--residual", type=float, default=0.2, help="factor on the init of what is added to the stream")
     parser.add_argument("--sinusoid", type=float, default=0.0, help="amplitude; 0 leaves random positions")
-    parser.add_argument("--pooling", choices=["mean", "cls"], default="mean")
+    parser.add_argument("--pooling", choices=["mean", "cls"], default="cls")
     parser.add_argument("--curve", type=int, default=0, help="test scores of the last exit every so many steps")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()

@@ -51,7 +51,7 @@ pub enum Difficulty {
 /// One text of the corpus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GeneratedText {
-    /// One or two sentences, 4 to about 35 words, with capitals and punctuation.
+    /// One or two sentences, 4 to about 30 words, with capitals and punctuation.
     pub text: String,
     /// The class, an index into [`LABELS`].
     pub label: usize,

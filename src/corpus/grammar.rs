@@ -34,7 +34,7 @@ impl<'a> Writer<'a> {
             || self.chance(match difficulty {
                 Difficulty::Easy => 0.55,
                 Difficulty::Middle => 0.6,
-                Difficulty::Hard => 0.3,
+                Difficulty::Hard => 0.4,
             });
         let scene_negated = (decoy_needed && !not_only) || (difficulty != Difficulty::Easy && self.chance(0.5));
         let scene_first = self.chance(0.25);
@@ -104,8 +104,8 @@ impl<'a> Writer<'a> {
 
     /// Two opinions of opposite verdict, each negated or not; the one that counts has verdict `polarity`.
     fn contrast(&mut self, subject: usize, polarity: usize) {
-        let main_negated = self.chance(0.25);
-        let side_negated = self.chance(0.25);
+        let main_negated = self.chance(0.4);
+        let side_negated = self.chance(0.4);
         if self.chance(0.5) {
             self.opinion(subject, polarity, main_negated);
             if self.chance(0.5) {

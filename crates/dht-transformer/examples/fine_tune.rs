@@ -63,7 +63,7 @@ fn main() -> Result<()> {
     println!("{} steps in {:.1} s; macro F1 on test {:.3}", history.steps, history.train_seconds, confusion.macro_f1());
 
     // A directory that Python's `transformers` loads too.
-    let folder = std::env::temp_dir().join(format!("praise-or-complaint-{}", std::process::id()));
+    let folder = std::env::temp_dir().join("praise-or-complaint");
     model.save(&folder, Some(&tokenizer), &labels)?;
     let (model, tokenizer) = (TextClassifier::load(&folder, &Device::Cpu)?, TextTokenizer::from_dir(&folder)?);
     println!("kept in {}", folder.display());

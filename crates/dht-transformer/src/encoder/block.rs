@@ -1,14 +1,15 @@
 //! One layer of the encoder: attention and feed-forward.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use candle_core::Tensor;
 
 use super::{composed, names};
 use crate::kernels::activation::Activation;
-use crate::kernels::dropout::Place;
-use crate::ops::{AttentionOp, AttentionParameters, FeedForwardOp, FeedForwardParameters};
-use crate::{BertConfig, Error, HeadPlan, HeadSet, Hidden, Parameter, Pass, Result};
+use crate::kernels::dropout::{Dropout, Place};
+use crate::ops::{AttentionHalf, AttentionParameters, FeedForwardHalf, FeedForwardParameters, Half, LayersOp};
+use crate::{BertConfig, Error, HeadPlan, HeadSet, Hidden, Packing, Parameter, Pass, Result};
 
 /// Attention half, feed-forward half, and the layer's place.
 #[derive(Debug, Clone)]
@@ -77,31 +78,63 @@ impl Block {
         ]
     }
 
-    pub(super) fn forward(
-        &self,
-        hidden: &Hidden,
-        plan: &HeadPlan,
-        width: Option<usize>,
-        pass: &Pass,
-    ) -> Result<Hidden> {
+    /// Checks a plan and a width, and gives the width.
+    pub(super) fn check(&self, hidden: &Hidden, plan: &HeadPlan, width: Option<usize>) -> Result<usize> {
         plan.check(self.attention.heads, hidden.samples())?;
-        let after_attention = match plan {
+        let width = width.unwrap_or(self.feed_forward.neurons);
+        if width == 0 || width > self.feed_forward.neurons {
+            return Err(Error::Setting {
+                field: "feed-forward width",
+                expected: format!("1 to {}", self.feed_forward.neurons),
+                got: width.to_string(),
+            });
+        }
+        Ok(width)
+    }
+
+    /// Both halves with one head set for all samples, for a run of fused layers.
+    pub(super) fn halves(&self, packing: &Arc<Packing>, kept: HeadSet, width: usize, pass: &Pass) -> Result<[Half; 2]> {
+        let (probabilities, output, feed_forward) = self.dropouts(pass);
+        Ok([
+            Half::Attention(AttentionHalf::new(packing, &self.attention, kept, (probabilities, output))?),
+            Half::FeedForward(FeedForwardHalf::new(packing, &self.feed_forward, width, feed_forward)),
+        ])
+    }
+
+    /// The layer as separate operations: a head set for each sample, or another device than the CPU.
+    pub(super) fn forward(&self, hidden: &Hidden, plan: &HeadPlan, width: usize, pass: &Pass) -> Result<Hidden> {
+        let attended = match plan {
             HeadPlan::Full => self.attention(hidden, HeadSet::full(self.attention.heads)?, pass)?,
             HeadPlan::Same(set) => self.attention(hidden, *set, pass)?,
             HeadPlan::PerSample(sets) => self.attention_by_set(hidden, sets, pass)?,
         };
-        self.feed_forward(&after_attention, width.unwrap_or(self.feed_forward.neurons), pass)
+        let (x, packing) = (attended.tensor(), attended.packing());
+        let (.., dropout) = self.dropouts(pass);
+        let y = if x.device().is_cpu() {
+            let half = FeedForwardHalf::new(packing, &self.feed_forward, width, dropout);
+            LayersOp::run(x, vec![Half::FeedForward(half)], pass)?
+        } else {
+            composed::feed_forward_half(x, packing, &self.feed_forward, width, dropout)?
+        };
+        Hidden::new(y, packing.clone())
+    }
+
+    /// Of attention probabilities, of the attention half's output, of the feed-forward half's.
+    fn dropouts(&self, pass: &Pass) -> (Option<Dropout>, Option<Dropout>, Option<Dropout>) {
+        let layer = self.layer;
+        (
+            pass.dropout(self.probability_dropout, Place::AttentionProbabilities { layer }),
+            pass.dropout(self.hidden_dropout, Place::AttentionOutput { layer }),
+            pass.dropout(self.hidden_dropout, Place::FeedForwardOutput { layer }),
+        )
     }
 
     fn attention(&self, hidden: &Hidden, kept: HeadSet, pass: &Pass) -> Result<Hidden> {
-        let layer = self.layer;
-        let dropouts = (
-            pass.dropout(self.probability_dropout, Place::AttentionProbabilities { layer }),
-            pass.dropout(self.hidden_dropout, Place::AttentionOutput { layer }),
-        );
-        let (x, packing) = (hidden.tensor(), hidden.packing());
+        let (probabilities, output, _) = self.dropouts(pass);
+        let (x, packing, dropouts) = (hidden.tensor(), hidden.packing(), (probabilities, output));
         let y = if x.device().is_cpu() {
-            AttentionOp::run(x, packing, &self.attention, kept, dropouts, pass)?
+            let half = AttentionHalf::new(packing, &self.attention, kept, dropouts)?;
+            LayersOp::run(x, vec![Half::Attention(half)], pass)?
         } else {
             composed::attention_half(x, packing, &self.attention, kept, dropouts)?
         };
@@ -123,24 +156,6 @@ impl Block {
             place[*sample] = at;
         }
         Hidden::concat(&parts)?.select(&place)
-    }
-
-    fn feed_forward(&self, hidden: &Hidden, width: usize, pass: &Pass) -> Result<Hidden> {
-        if width == 0 || width > self.feed_forward.neurons {
-            return Err(Error::Setting {
-                field: "feed-forward width",
-                expected: format!("1 to {}", self.feed_forward.neurons),
-                got: width.to_string(),
-            });
-        }
-        let dropout = pass.dropout(self.hidden_dropout, Place::FeedForwardOutput { layer: self.layer });
-        let (x, packing) = (hidden.tensor(), hidden.packing());
-        let y = if x.device().is_cpu() {
-            FeedForwardOp::run(x, packing, &self.feed_forward, width, dropout, pass)?
-        } else {
-            composed::feed_forward_half(x, packing, &self.feed_forward, width, dropout)?
-        };
-        Hidden::new(y, packing.clone())
     }
 }
 

@@ -19,9 +19,9 @@ pub(crate) use classifier::LinearTensors;
 pub use classifier::{Classifier, Pooling};
 
 use crate::kernels::dropout::Place;
-use crate::ops::{EmbeddingOp, EmbeddingParameters, TokenIds};
+use crate::ops::{EmbeddingOp, EmbeddingParameters, LayersOp, TokenIds};
 use crate::text::PackedBatch;
-use crate::{BertConfig, BlockShape, Error, HeadPlan, Hidden, Packing, Parameters, Pass, Result, read_hugging_face};
+use crate::{BertConfig, BlockShape, Error, HeadPlan, HeadSet, Hidden, Packing, Parameters, Pass, Result, read_hugging_face};
 use block::Block;
 
 /// A BERT encoder on packed rows: any layers, any heads, for any samples.
@@ -220,20 +220,49 @@ impl Encoder {
         width: Option<usize>,
         pass: &Pass,
     ) -> Result<Hidden> {
-        let block = self.blocks.get(layer).ok_or_else(|| Error::Setting {
-            field: "layer",
-            expected: format!("below {}", self.blocks.len()),
-            got: layer.to_string(),
-        })?;
-        block.forward(hidden, plan, width, pass)
+        self.run_with(layer..layer + 1, hidden, plan, width, pass)
     }
 
     /// Some layers one after another, with the same heads kept in each.
     ///
     /// # Errors
     /// As [`layer`](Self::layer).
-    pub fn run(&self, layers: Range<usize>, hidden: Hidden, plan: &HeadPlan, pass: &Pass) -> Result<Hidden> {
-        layers.into_iter().try_fold(hidden, |hidden, layer| self.layer(layer, &hidden, plan, None, pass))
+    pub fn run(&self, layers: Range<usize>, hidden: &Hidden, plan: &HeadPlan, pass: &Pass) -> Result<Hidden> {
+        self.run_with(layers, hidden, plan, None, pass)
+    }
+
+    fn run_with(
+        &self,
+        layers: Range<usize>,
+        hidden: &Hidden,
+        plan: &HeadPlan,
+        width: Option<usize>,
+        pass: &Pass,
+    ) -> Result<Hidden> {
+        let blocks = self.blocks.get(layers.clone()).ok_or_else(|| Error::Setting {
+            field: "layers",
+            expected: format!("ascending, up to {}", self.blocks.len()),
+            got: format!("{layers:?}"),
+        })?;
+        let widths = blocks.iter().map(|block| block.check(hidden, plan, width)).collect::<Result<Vec<_>>>()?;
+        let one_set = match plan {
+            HeadPlan::Full => Some(HeadSet::full(self.config.num_attention_heads)?),
+            HeadPlan::Same(set) => Some(*set),
+            HeadPlan::PerSample(_) => None,
+        };
+        match one_set.filter(|_| hidden.tensor().device().is_cpu()) {
+            Some(set) => {
+                let mut halves = Vec::with_capacity(2 * blocks.len());
+                for (block, width) in blocks.iter().zip(widths) {
+                    halves.extend(block.halves(hidden.packing(), set, width, pass)?);
+                }
+                Hidden::new(LayersOp::run(hidden.tensor(), halves, pass)?, hidden.packing().clone())
+            }
+            None => {
+                let mut blocks = blocks.iter().zip(widths);
+                blocks.try_fold(hidden.clone(), |hidden, (block, width)| block.forward(&hidden, plan, width, pass))
+            }
+        }
     }
 
     /// Freezes or thaws the embeddings.

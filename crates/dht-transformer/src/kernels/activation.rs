@@ -76,7 +76,7 @@ pub(crate) fn bias_activation_backward<T: Real>(
     activation: Activation,
 ) -> Vec<T> {
     let width = bias.len();
-    zip_chunks_summing(u, width, da, width, width, |_, u, da, dbias| {
+    zip_chunks_summing(u, width, da, width, width, #[inline(always)] |_, u, da, dbias| {
         for (u, da) in u.chunks_exact_mut(width).zip(da.chunks_exact_mut(width)) {
             for (((u, da), bias), dbias) in u.iter_mut().zip(da).zip(bias).zip(dbias.iter_mut()) {
                 let (value, slope) = activation.value_and_slope(*u + *bias);

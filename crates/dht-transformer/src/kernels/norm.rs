@@ -128,7 +128,7 @@ pub(crate) fn residual_norm_backward<T: Real>(
     let count = T::from_f64(width as f64);
     let mut dz = vec![T::ZERO; z.len()];
     let mut dh = vec![T::ZERO; z.len()];
-    let sums = zip_chunks_summing(&mut dz, width, &mut dh, width, 3 * width, |first, dz, dh, sums| {
+    let sums = zip_chunks_summing(&mut dz, width, &mut dh, width, 3 * width, #[inline(always)] |first, dz, dh, sums| {
         let (dscale, rest) = sums.split_at_mut(width);
         let (dshift, dbias) = rest.split_at_mut(width);
         let mut unit = vec![T::ZERO; width];

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use gemm::Parallelism;
 
 use super::real::Real;
+use super::rows::vectorised;
 
 /// FLOPs of all products of this process so far, two for each multiply-add.
 static FLOPS: AtomicU64 = AtomicU64::new(0);
@@ -93,6 +94,10 @@ pub(crate) fn product<T: Real>(
     assert!((rows - 1) * stride + columns <= c.len() && columns <= stride.max(columns), "destination is too short");
     assert!(rows == 1 || columns <= stride, "rows of the destination overlap");
     FLOPS.fetch_add(2 * (rows * columns * inner) as u64, Ordering::Relaxed);
+    if rows * columns * inner <= SMALL && inner * columns <= SMALL_FACTOR {
+        small_product(c, stride, destination, scale, a, b);
+        return;
+    }
     let parallelism = match threads {
         // Below this many multiply-adds waking the other threads costs more than they save.
         Threads::All if rows * columns * inner >= 1 << 16 => Parallelism::Rayon(0),
@@ -128,6 +133,52 @@ pub(crate) fn product<T: Real>(
             parallelism,
         );
     }
+}
+
+/// Up to so many multiply-adds a product runs by rows: packing would cost more than it saves. Attention over short
+/// texts with narrow heads is made of such products.
+const SMALL: usize = 1 << 14;
+/// Numbers of the right factor that fit the buffer of a product by rows.
+const SMALL_FACTOR: usize = 1 << 10;
+
+/// C row by row: each number of A times a row of B. Transposed factors are copied first, so that rows are contiguous.
+fn small_product<T: Real>(
+    c: &mut [T],
+    stride: usize,
+    destination: Destination,
+    scale: T,
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+) {
+    let (columns, inner) = (b.columns, a.columns);
+    let mut buffer = [T::ZERO; SMALL_FACTOR];
+    vectorised(
+        #[inline(always)]
+        || {
+            let (b_rows, b_stride) = if b.column_stride == 1 {
+                (b.data, b.row_stride)
+            } else {
+                for (l, row) in buffer.chunks_exact_mut(columns).take(inner).enumerate() {
+                    for (j, value) in row.iter_mut().enumerate() {
+                        *value = b.data[l * b.row_stride + j * b.column_stride];
+                    }
+                }
+                (&buffer[..], columns)
+            };
+            for i in 0..a.rows {
+                let row = &mut c[i * stride..i * stride + columns];
+                if destination == Destination::Overwrite {
+                    row.fill(T::ZERO);
+                }
+                for l in 0..inner {
+                    let factor = scale * a.data[i * a.row_stride + l * a.column_stride];
+                    for (c, b) in row.iter_mut().zip(&b_rows[l * b_stride..l * b_stride + columns]) {
+                        *c += factor * *b;
+                    }
+                }
+            }
+        },
+    );
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! The attention half of a block as one operation.
+//! The attention half of a block on slices, with the tensors of its weights.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use candle_core::{Result, Tensor};
 
-use super::slices::{nothing_saved, rows, slice, with_slices};
+use super::slices::with_slices;
 use crate::kernels::attention::{HeadShape, ProbabilityDropout};
 use crate::kernels::blocks::{
     AttentionDropout, AttentionSaved, AttentionWeights, attention_half, attention_half_backward,
@@ -66,42 +66,82 @@ struct Cut {
 }
 
 /// y = LayerNorm(x + dropout(attention(x) of the kept heads · Wₒᵀ + bₒ)).
-pub(crate) struct AttentionOp {
+#[derive(Debug)]
+pub(crate) struct AttentionHalf {
     parameters: AttentionParameters,
     packing: Arc<Packing>,
     kept: Vec<usize>,
     cut: Option<Cut>,
-    pass: Pass,
     probability_dropout: Option<Dropout>,
     output_dropout: Option<Dropout>,
-    saved: Mutex<Option<AttentionSaved<f32>>>,
 }
 
-impl AttentionOp {
-    /// Runs the half on `x` (tokens, hidden) with these heads.
-    pub(crate) fn run(
-        x: &Tensor,
+impl AttentionHalf {
+    /// The half with these heads.
+    pub(crate) fn new(
         packing: &Arc<Packing>,
         parameters: &AttentionParameters,
         kept: HeadSet,
         (probability_dropout, output_dropout): (Option<Dropout>, Option<Dropout>),
-        pass: &Pass,
-    ) -> crate::Result<Tensor> {
+    ) -> Result<Self> {
         let all = kept.is_full(parameters.heads);
         let kept: Vec<usize> = kept.iter().collect();
         let cut = if all { None } else { Some(cut(parameters, &kept)?) };
-        let (anchor, trains) = (parameters.scale.clone(), parameters.trains());
-        let op = Self {
-            parameters: parameters.clone(),
-            packing: packing.clone(),
-            kept,
-            cut,
-            pass: pass.clone(),
-            probability_dropout,
-            output_dropout,
-            saved: Mutex::new(None),
-        };
-        super::apply(x, &anchor, op, trains, pass)
+        let (parameters, packing) = (parameters.clone(), packing.clone());
+        Ok(Self { parameters, packing, kept, cut, probability_dropout, output_dropout })
+    }
+
+    /// The parameter that stands for the half where something must.
+    pub(crate) fn anchor(&self) -> &Parameter {
+        &self.parameters.scale
+    }
+
+    /// Whether any of its parameters is trained.
+    pub(crate) fn trains(&self) -> bool {
+        self.parameters.trains()
+    }
+
+    /// (tokens, hidden) → (tokens, hidden), and with `keep` what the backward needs.
+    pub(crate) fn forward(&self, x: &[f32], keep: bool) -> Result<(Vec<f32>, Option<AttentionSaved<f32>>)> {
+        self.with_weights(|weights| {
+            attention_half(x, self.packing.spans(), self.shape(), weights, self.dropout(), keep)
+        })
+    }
+
+    /// Adds the gradients of the weights to the pass; gives that of `x` where it is asked for.
+    pub(crate) fn backward(
+        &self,
+        x: &[f32],
+        dy: &[f32],
+        saved: AttentionSaved<f32>,
+        input_needed: bool,
+        pass: &Pass,
+    ) -> Result<Option<Vec<f32>>> {
+        let needs = (self.trains(), input_needed);
+        let gradients = self.with_weights(|weights| {
+            attention_half_backward(x, dy, saved, self.packing.spans(), self.shape(), weights, self.dropout(), needs)
+        })?;
+        if let Some(weights) = gradients.weights {
+            let (p, hidden) = (&self.parameters, self.parameters.hidden());
+            match &self.cut {
+                None => {
+                    pass.accumulate(p.qkv.id(), Gradient::Dense(weights.qkv));
+                    pass.accumulate(p.qkv_bias.id(), Gradient::Dense(weights.qkv_bias));
+                    pass.accumulate(p.output.id(), Gradient::Dense(weights.output));
+                }
+                Some(cut) => {
+                    let every: Vec<usize> = (0..hidden).collect();
+                    let rows = &cut.qkv_rows;
+                    pass.accumulate_block(p.qkv.id(), [3 * hidden, hidden], rows, &every, &weights.qkv);
+                    pass.accumulate_block(p.qkv_bias.id(), [3 * hidden, 1], rows, &[0], &weights.qkv_bias);
+                    pass.accumulate_block(p.output.id(), [hidden, hidden], &every, &cut.columns, &weights.output);
+                }
+            }
+            pass.accumulate(p.output_bias.id(), Gradient::Dense(weights.output_bias));
+            pass.accumulate(p.scale.id(), Gradient::Dense(weights.scale));
+            pass.accumulate(p.shift.id(), Gradient::Dense(weights.shift));
+        }
+        Ok(gradients.dx)
     }
 
     fn shape(&self) -> HeadShape {
@@ -149,66 +189,4 @@ fn cut(parameters: &AttentionParameters, kept: &[usize]) -> Result<Cut> {
         Ok((qkv, qkv_bias, output))
     })
     .map(|(qkv, qkv_bias, output)| Cut { qkv_rows, columns, qkv, qkv_bias, output })
-}
-
-impl CustomOp2 for AttentionOp {
-    fn name(&self) -> &'static str {
-        "attention half"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, x_layout: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        let x = slice(x, x_layout)?;
-        let keep = self.pass.is_training();
-        let (y, saved) = self.with_weights(|weights| {
-            attention_half(x, self.packing.spans(), self.shape(), weights, self.dropout(), keep)
-        })?;
-        if let (Some(saved), Ok(mut place)) = (saved, self.saved.lock()) {
-            *place = Some(saved);
-        }
-        Ok(rows(y, self.parameters.hidden()))
-    }
-
-    fn bwd(&self, x: &Tensor, _: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let saved = self.saved.lock().ok().and_then(|mut place| place.take());
-        let saved = saved.ok_or_else(|| nothing_saved(self.name()))?;
-        let needs = (self.parameters.trains(), x.track_op());
-        let dy = dy.contiguous()?;
-        let gradients = with_slices(&[x, &dy], |slices| {
-            self.with_weights(|weights| {
-                let spans = self.packing.spans();
-                attention_half_backward(
-                    slices[0],
-                    slices[1],
-                    saved,
-                    spans,
-                    self.shape(),
-                    weights,
-                    self.dropout(),
-                    needs,
-                )
-            })
-        })?;
-        if let Some(weights) = gradients.weights {
-            let (p, hidden) = (&self.parameters, self.parameters.hidden());
-            match &self.cut {
-                None => {
-                    self.pass.accumulate(p.qkv.id(), Gradient::Dense(weights.qkv));
-                    self.pass.accumulate(p.qkv_bias.id(), Gradient::Dense(weights.qkv_bias));
-                    self.pass.accumulate(p.output.id(), Gradient::Dense(weights.output));
-                }
-                Some(cut) => {
-                    let every: Vec<usize> = (0..hidden).collect();
-                    let rows = &cut.qkv_rows;
-                    self.pass.accumulate_block(p.qkv.id(), [3 * hidden, hidden], rows, &every, &weights.qkv);
-                    self.pass.accumulate_block(p.qkv_bias.id(), [3 * hidden, 1], rows, &[0], &weights.qkv_bias);
-                    self.pass.accumulate_block(p.output.id(), [hidden, hidden], &every, &cut.columns, &weights.output);
-                }
-            }
-            self.pass.accumulate(p.output_bias.id(), Gradient::Dense(weights.output_bias));
-            self.pass.accumulate(p.scale.id(), Gradient::Dense(weights.scale));
-            self.pass.accumulate(p.shift.id(), Gradient::Dense(weights.shift));
-        }
-        let dx = gradients.dx.map(|dx| Tensor::from_vec(dx, x.shape(), x.device())).transpose()?;
-        Ok((dx, None))
-    }
 }

@@ -1,10 +1,10 @@
-//! The feed-forward half of a block as one operation.
+//! The feed-forward half of a block on slices, with the tensors of its weights.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use candle_core::{Result, Tensor};
 
-use super::slices::{nothing_saved, rows, slice, with_slices};
+use super::slices::with_slices;
 use crate::kernels::activation::Activation;
 use crate::kernels::blocks::{FeedForwardSaved, FeedForwardWeights, feed_forward_half, feed_forward_half_backward};
 use crate::kernels::dropout::Dropout;
@@ -40,35 +40,70 @@ impl FeedForwardParameters {
 }
 
 /// y = LayerNorm(x + dropout(f(x·W₁ᵀ + b₁)·W₂ᵀ + b₂)) with the first `width` neurons.
-pub(crate) struct FeedForwardOp {
+#[derive(Debug)]
+pub(crate) struct FeedForwardHalf {
     parameters: FeedForwardParameters,
     packing: Arc<Packing>,
     width: usize,
-    pass: Pass,
     dropout: Option<Dropout>,
-    saved: Mutex<Option<FeedForwardSaved<f32>>>,
 }
 
-impl FeedForwardOp {
-    /// Runs the half on `x` (tokens, hidden) with the first `width` neurons.
-    pub(crate) fn run(
-        x: &Tensor,
+impl FeedForwardHalf {
+    /// The half with its first `width` neurons.
+    pub(crate) fn new(
         packing: &Arc<Packing>,
         parameters: &FeedForwardParameters,
         width: usize,
         dropout: Option<Dropout>,
+    ) -> Self {
+        Self { parameters: parameters.clone(), packing: packing.clone(), width, dropout }
+    }
+
+    /// The parameter that stands for the half where something must.
+    pub(crate) fn anchor(&self) -> &Parameter {
+        &self.parameters.scale
+    }
+
+    /// Whether any of its parameters is trained.
+    pub(crate) fn trains(&self) -> bool {
+        self.parameters.trains()
+    }
+
+    /// (tokens, hidden) → (tokens, hidden), and with `keep` what the backward needs.
+    pub(crate) fn forward(&self, x: &[f32], keep: bool) -> Result<(Vec<f32>, Option<FeedForwardSaved<f32>>)> {
+        self.with_weights(|weights| feed_forward_half(x, weights, self.dropout(), keep))
+    }
+
+    /// Adds the gradients of the weights to the pass; gives that of `x` where it is asked for.
+    pub(crate) fn backward(
+        &self,
+        x: &[f32],
+        dy: &[f32],
+        saved: FeedForwardSaved<f32>,
+        input_needed: bool,
         pass: &Pass,
-    ) -> crate::Result<Tensor> {
-        let (anchor, trains) = (parameters.scale.clone(), parameters.trains());
-        let op = Self {
-            parameters: parameters.clone(),
-            packing: packing.clone(),
-            width,
-            pass: pass.clone(),
-            dropout,
-            saved: Mutex::new(None),
-        };
-        super::apply(x, &anchor, op, trains, pass)
+    ) -> Result<Option<Vec<f32>>> {
+        let needs = (self.trains(), input_needed);
+        let gradients = self
+            .with_weights(|weights| feed_forward_half_backward(x, dy, saved, weights, self.dropout(), needs))?;
+        if let Some(weights) = gradients.weights {
+            let p = &self.parameters;
+            if self.width == p.neurons {
+                pass.accumulate(p.up.id(), Gradient::Dense(weights.up));
+                pass.accumulate(p.up_bias.id(), Gradient::Dense(weights.up_bias));
+                pass.accumulate(p.down.id(), Gradient::Dense(weights.down));
+            } else {
+                let ran: Vec<usize> = (0..self.width).collect();
+                let every: Vec<usize> = (0..p.hidden).collect();
+                pass.accumulate_block(p.up.id(), [p.neurons, p.hidden], &ran, &every, &weights.up);
+                pass.accumulate_block(p.up_bias.id(), [p.neurons, 1], &ran, &[0], &weights.up_bias);
+                pass.accumulate_block(p.down.id(), [p.hidden, p.neurons], &every, &ran, &weights.down);
+            }
+            pass.accumulate(p.down_bias.id(), Gradient::Dense(weights.down_bias));
+            pass.accumulate(p.scale.id(), Gradient::Dense(weights.scale));
+            pass.accumulate(p.shift.id(), Gradient::Dense(weights.shift));
+        }
+        Ok(gradients.dx)
     }
 
     fn dropout(&self) -> Option<(Dropout, RowKeys<'_>)> {
@@ -88,52 +123,5 @@ impl FeedForwardOp {
                 width: self.width,
             }))
         })
-    }
-}
-
-impl CustomOp2 for FeedForwardOp {
-    fn name(&self) -> &'static str {
-        "feed-forward half"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, x_layout: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        let x = slice(x, x_layout)?;
-        let keep = self.pass.is_training();
-        let (y, saved) = self.with_weights(|weights| feed_forward_half(x, weights, self.dropout(), keep))?;
-        if let (Some(saved), Ok(mut place)) = (saved, self.saved.lock()) {
-            *place = Some(saved);
-        }
-        Ok(rows(y, self.parameters.hidden))
-    }
-
-    fn bwd(&self, x: &Tensor, _: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let saved = self.saved.lock().ok().and_then(|mut place| place.take());
-        let saved = saved.ok_or_else(|| nothing_saved(self.name()))?;
-        let needs = (self.parameters.trains(), x.track_op());
-        let dy = dy.contiguous()?;
-        let gradients = with_slices(&[x, &dy], |slices| {
-            self.with_weights(|weights| {
-                feed_forward_half_backward(slices[0], slices[1], saved, weights, self.dropout(), needs)
-            })
-        })?;
-        if let Some(weights) = gradients.weights {
-            let p = &self.parameters;
-            if self.width == p.neurons {
-                self.pass.accumulate(p.up.id(), Gradient::Dense(weights.up));
-                self.pass.accumulate(p.up_bias.id(), Gradient::Dense(weights.up_bias));
-                self.pass.accumulate(p.down.id(), Gradient::Dense(weights.down));
-            } else {
-                let ran: Vec<usize> = (0..self.width).collect();
-                let every: Vec<usize> = (0..p.hidden).collect();
-                self.pass.accumulate_block(p.up.id(), [p.neurons, p.hidden], &ran, &every, &weights.up);
-                self.pass.accumulate_block(p.up_bias.id(), [p.neurons, 1], &ran, &[0], &weights.up_bias);
-                self.pass.accumulate_block(p.down.id(), [p.hidden, p.neurons], &every, &ran, &weights.down);
-            }
-            self.pass.accumulate(p.down_bias.id(), Gradient::Dense(weights.down_bias));
-            self.pass.accumulate(p.scale.id(), Gradient::Dense(weights.scale));
-            self.pass.accumulate(p.shift.id(), Gradient::Dense(weights.shift));
-        }
-        let dx = gradients.dx.map(|dx| Tensor::from_vec(dx, x.shape(), x.device())).transpose()?;
-        Ok((dx, None))
     }
 }

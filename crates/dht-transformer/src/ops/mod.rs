@@ -7,12 +7,14 @@
 mod attention;
 mod embedding;
 mod feed_forward;
+mod layers;
 mod linear;
 mod slices;
 
-pub(crate) use attention::{AttentionOp, AttentionParameters};
+pub(crate) use attention::{AttentionHalf, AttentionParameters};
 pub(crate) use embedding::{EmbeddingOp, EmbeddingParameters, TokenIds};
-pub(crate) use feed_forward::{FeedForwardOp, FeedForwardParameters};
+pub(crate) use feed_forward::{FeedForwardHalf, FeedForwardParameters};
+pub(crate) use layers::{Half, LayersOp};
 pub(crate) use linear::{LinearOp, LinearParameters};
 
 use candle_core::{CustomOp2, Tensor};

@@ -1,6 +1,12 @@
 //! What a training comes to.
 
-use dht_transformer::{AdamWSettings, Event, Objective, Result, TrainSettings, Trainer, predict_all, score};
+use candle_core::Device;
+use dht_transformer::{
+    AdamWSettings, BertConfig, Encoder, Event, Objective, Pooling, Result, TextClassifier, TrainSettings, Trainer,
+    predict_all, score,
+};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 
 use crate::toy::{bits, model, settings, task, without_seconds};
 use crate::wrapped::{BestAfter, HoldingBack};
@@ -33,6 +39,26 @@ fn one_seed_gives_the_same_bits_and_another_seed_others() -> Result<()> {
     assert_eq!(first, run(3)?);
     let other = run(4)?;
     assert!(first.0 != other.0 && first.1.losses != other.1.losses);
+    Ok(())
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() -> Result<()> {
+    // Wide enough for products that are shared out among the threads.
+    let config = BertConfig::small(2, 4, 96, 16)?;
+    let run = |threads| -> Result<_> {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+        let mut model = TextClassifier::new(encoder, 3, Pooling::Pooler, &mut rng)?;
+        let trainer = Trainer::new(TrainSettings { epochs: 1, batch_size: 40, ..settings() });
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");
+        pool.install(|| trainer.fit(&mut model, &task(120, 1), &task(0, 2), &mut ()))?;
+        bits(model.parameters())
+    };
+    let alone = run(1)?;
+    for threads in [2, 3, 8] {
+        assert!(run(threads)? == alone, "{threads} threads");
+    }
     Ok(())
 }
 
