@@ -9,7 +9,7 @@ pub enum Error {
     Transformer(#[from] dht_transformer::Error),
     /// The search.
     #[error(transparent)]
-    Search(#[from] dht_search::Error),
+    Search(Box<dht_search::Error>),
     /// An argument has a value that it must not have.
     #[error("--{flag} is {got}, expected {expected}")]
     Argument {
@@ -82,3 +82,12 @@ pub enum Error {
 
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl From<dht_search::Error> for Error {
+    fn from(error: dht_search::Error) -> Self {
+        match error {
+            dht_search::Error::Transformer(error) => Self::Transformer(error),
+            other => Self::Search(Box::new(other)),
+        }
+    }
+}

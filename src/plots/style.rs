@@ -14,6 +14,9 @@ pub(super) type Drawn = Result<(), DrawError>;
 /// A picture with two numeric axes.
 pub(super) type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
+/// How the numbers of an axis are written.
+type Format<'a> = &'a dyn Fn(&f64) -> String;
+
 pub(super) const WIDTH: u32 = 700;
 pub(super) const HEIGHT: u32 = 400;
 /// Where titles begin.
@@ -110,7 +113,7 @@ pub(super) fn chart<'a, 'b>(
     x: std::ops::Range<f64>,
     y: std::ops::Range<f64>,
     names: (&str, &str),
-    formats: (&dyn Fn(&f64) -> String, &dyn Fn(&f64) -> String),
+    formats: (Format<'_>, Format<'_>),
 ) -> Result<Chart<'a, 'b>, DrawError> {
     let mut chart = ChartBuilder::on(area)
         .margin_right(26)
