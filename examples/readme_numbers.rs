@@ -1,0 +1,48 @@
+//! Writes the numbers of a run into the README, and its pictures into `docs/pictures/`.
+//!
+//! `cargo run --release --example readme_numbers -- target/dht/t_dht/record.json`
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+use dht_lab::{Error, Result, draw_pictures, exit_code, with_numbers};
+use dht_search::RunRecord;
+use dht_transformer::write_atomically;
+
+/// Write the numbers of a run into the README, and its pictures beside it.
+#[derive(Parser)]
+struct Arguments {
+    /// The record of the run.
+    record: PathBuf,
+    /// The command that made it, quoted in the text.
+    #[arg(long, default_value = "cargo run --release --example t_dht")]
+    command: String,
+    /// The text that holds the marker lines.
+    #[arg(long, default_value = "README.md")]
+    readme: PathBuf,
+    /// Where pictures go.
+    #[arg(long, default_value = "docs/pictures")]
+    pictures: PathBuf,
+}
+
+fn main() -> ExitCode {
+    exit_code(run(&Arguments::parse()))
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let record = RunRecord::load(&arguments.record)?;
+    let readme = std::fs::read_to_string(&arguments.readme).map_err(failed(&arguments.readme))?;
+    let readme = with_numbers(&readme, &record, &arguments.command)?;
+    std::fs::create_dir_all(&arguments.pictures).map_err(failed(&arguments.pictures))?;
+    for path in draw_pictures(&record, &arguments.pictures)? {
+        println!("{}", path.display());
+    }
+    write_atomically(&arguments.readme, |file| file.write_all(readme.as_bytes()))?;
+    println!("{}", arguments.readme.display());
+    Ok(())
+}
+
+fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> Error + '_ {
+    |source| Error::Io { path: path.into(), source }
+}

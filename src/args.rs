@@ -1,0 +1,263 @@
+//! The flags of a run, and what they come to once they are checked.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::Parser;
+use dht_search::Preset;
+use dht_transformer::{BertConfig, Column, ModelSize};
+
+use crate::{DeviceChoice, Error, Result};
+
+/// Tokens a text keeps unless a number is given, or as many as the model has positions for.
+const MAX_LENGTH: usize = 128;
+/// The peak learning rate of a model trained from scratch.
+const SCRATCH_RATE: f64 = 1e-3;
+/// The peak learning rate of a pre-trained model.
+const FINE_TUNING_RATE: f64 = 5e-5;
+
+/// Train a full transformer, truncations of it and a dynamic one on the same texts, and compare them.
+///
+/// Without --data it generates its own texts and needs neither files nor a network.
+#[derive(Debug, Clone, Parser)]
+#[command(after_help = "Writes record.json and pictures (SVG) into --out.")]
+pub struct Arguments {
+    /// Directory with train.* and test.* or dev.* (csv, tsv, jsonl; also .gz) [default: generated texts]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Hugging Face directory of a BERT, or LAYERSxHEADSxHIDDEN of a model trained from scratch
+    #[arg(long, value_name = "DIR|LxHxD", default_value = "6x12x96")]
+    pub model: Model,
+    /// Column of the text, by name or by number from 0; may be given several times [default: found out]
+    #[arg(long, value_name = "COLUMN")]
+    pub text_column: Vec<Column>,
+    /// Column of the label, by name or by number from 0 [default: found out]
+    #[arg(long, value_name = "COLUMN")]
+    pub label_column: Option<Column>,
+    /// The two text columns are a pair of sentences, not parts of one text
+    #[arg(long)]
+    pub pair: bool,
+    /// Tokens that a text keeps [default: 128]
+    #[arg(long, value_name = "N")]
+    pub max_length: Option<usize>,
+    /// Use the first N training rows; a tenth of them validates [default: all, or 8000 generated]
+    #[arg(long, value_name = "N")]
+    pub train_rows: Option<usize>,
+    /// Use the first N test rows [default: all, or 2000 generated]
+    #[arg(long, value_name = "N")]
+    pub test_rows: Option<usize>,
+    /// How often the training rows are gone through
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub epochs: usize,
+    /// Samples a batch
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    pub batch: usize,
+    /// Peak learning rate [default: 1e-3 from scratch, 5e-5 for a pre-trained model]
+    #[arg(long, value_name = "X")]
+    pub lr: Option<f64>,
+    /// Keys every random choice
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Where tensors lie
+    #[arg(long, value_enum, default_value_t)]
+    pub device: DeviceChoice,
+    /// How samples of different routes are trained together
+    #[arg(long, value_enum, default_value_t)]
+    pub dispatch: DispatchChoice,
+    /// Directory for the record, the pictures and the checkpoints
+    #[arg(long, value_name = "DIR", default_value = "target/dht/t_dht")]
+    pub out: PathBuf,
+    /// Go on from the checkpoints in --out
+    #[arg(long)]
+    pub resume: bool,
+    /// No progress, only the table
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// What to train.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Model {
+    /// A pre-trained model.
+    Directory(PathBuf),
+    /// A fresh model of this size.
+    Size(ModelSize),
+}
+
+impl FromStr for Model {
+    type Err = std::convert::Infallible;
+
+    /// What reads as a size is one, all else names a directory.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(text.parse().map_or_else(|_| Self::Directory(text.into()), Self::Size))
+    }
+}
+
+impl fmt::Display for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(folder) => folder.display().fmt(f),
+            Self::Size(size) => size.fmt(f),
+        }
+    }
+}
+
+/// How samples of different routes are trained together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum DispatchChoice {
+    /// The paper's: a queue for each depth, trained when it is full.
+    Queue,
+    /// One batch, regrouped by route on its way.
+    #[default]
+    InFlight,
+}
+
+/// Where texts come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DataSource {
+    /// The generator.
+    Embedded,
+    /// Files.
+    Directory {
+        /// Holds them.
+        folder: PathBuf,
+        /// The texts' columns; empty to find out.
+        text: Vec<Column>,
+        /// The label's column; `None` to find out.
+        label: Option<Column>,
+        /// Whether two texts are a pair.
+        pair: bool,
+    },
+}
+
+/// [`Arguments`] that were checked, with nothing left open.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunPlan {
+    /// Where texts come from.
+    pub data: DataSource,
+    /// What to train.
+    pub model: Model,
+    /// Tokens a text keeps; not more than the model has positions.
+    pub max_length: usize,
+    /// At most so many training rows (at least two); `None` is all, or what the embedded corpus gives by default.
+    pub train_rows: Option<usize>,
+    /// At most so many test rows; `None` is all, or what the embedded corpus gives by default.
+    pub test_rows: Option<usize>,
+    /// At least one.
+    pub epochs: usize,
+    /// At least one.
+    pub batch: usize,
+    /// Finite, more than 0.
+    pub learning_rate: f64,
+    /// Keys every random choice.
+    pub seed: u64,
+    /// Where tensors lie.
+    pub device: DeviceChoice,
+    /// How samples of different routes are trained together.
+    pub dispatch: DispatchChoice,
+    /// Where the record goes.
+    pub out: PathBuf,
+    /// Whether to go on from checkpoints.
+    pub resume: bool,
+    /// Whether to be silent.
+    pub quiet: bool,
+}
+
+impl TryFrom<Arguments> for RunPlan {
+    type Error = Error;
+
+    /// Checks what can be checked before any work is done.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] and [`Error::Needs`] for the flags themselves, [`Error::Transformer`] for a model
+    /// directory without a valid `config.json` or a size that no model has, [`Error::Search`] for a model too small
+    /// to choose from.
+    fn try_from(arguments: Arguments) -> Result<Self> {
+        let counts = [("epochs", Some(arguments.epochs), 1), ("batch", Some(arguments.batch), 1)];
+        let rows = [("train-rows", arguments.train_rows, 2), ("test-rows", arguments.test_rows, 1)];
+        for (flag, count, least) in counts.into_iter().chain(rows) {
+            if let Some(count) = count.filter(|count| *count < least) {
+                return Err(refused(flag, format!("at least {least}"), count));
+            }
+        }
+        let config = config_of(&arguments.model)?;
+        let pretrained = matches!(arguments.model, Model::Directory(_));
+        let learning_rate = arguments.lr.unwrap_or(if pretrained { FINE_TUNING_RATE } else { SCRATCH_RATE });
+        if !(learning_rate.is_finite() && learning_rate > 0.0) {
+            return Err(refused("lr", "a finite number above 0", learning_rate));
+        }
+        let (least, most) = (if arguments.pair { 5 } else { 3 }, config.max_position_embeddings);
+        let max_length = arguments.max_length.unwrap_or(MAX_LENGTH.min(most));
+        if !(least..=most).contains(&max_length) {
+            return Err(refused("max-length", format!("{least} to {most}, the model's positions"), max_length));
+        }
+        let data = source_of(&arguments)?;
+        Ok(Self {
+            train_rows: arguments.train_rows,
+            test_rows: arguments.test_rows,
+            data,
+            model: arguments.model,
+            max_length,
+            epochs: arguments.epochs,
+            batch: arguments.batch,
+            learning_rate,
+            seed: arguments.seed,
+            device: arguments.device,
+            dispatch: arguments.dispatch,
+            out: arguments.out,
+            resume: arguments.resume,
+            quiet: arguments.quiet,
+        })
+    }
+}
+
+/// The model's configuration, as far as it can be known before the tokenizer is.
+fn config_of(model: &Model) -> Result<BertConfig> {
+    let config = match model {
+        Model::Size(size) => size.config(MAX_LENGTH)?,
+        Model::Directory(folder) if folder.is_dir() => BertConfig::from_file(folder.join("config.json"))?,
+        Model::Directory(folder) => {
+            let expected = "a directory with a config.json, or LAYERSxHEADSxHIDDEN such as 6x12x96";
+            return Err(refused("model", expected, folder.display()));
+        }
+    };
+    Preset::TDht.space(config.num_hidden_layers, config.num_attention_heads)?;
+    Ok(config)
+}
+
+fn source_of(arguments: &Arguments) -> Result<DataSource> {
+    let Arguments { data, text_column, label_column, pair, .. } = arguments;
+    let Some(folder) = data else {
+        let given =
+            [("text-column", !text_column.is_empty()), ("label-column", label_column.is_some()), ("pair", *pair)];
+        return match given.into_iter().find(|(_, given)| *given) {
+            Some((flag, _)) => Err(Error::Needs { flag, needs: "data" }),
+            None => Ok(DataSource::Embedded),
+        };
+    };
+    if *pair && ![0, 2].contains(&text_column.len()) {
+        return Err(refused("pair", "two --text-column, or none", format!("with {}", text_column.len())));
+    }
+    for (place, column) in text_column.iter().enumerate() {
+        if label_column.as_ref() == Some(column) {
+            return Err(refused("text-column", "another column than --label-column", column));
+        }
+        if text_column[..place].contains(column) {
+            return Err(refused("text-column", "each column once", column));
+        }
+    }
+    Ok(DataSource::Directory {
+        folder: folder.clone(),
+        text: text_column.clone(),
+        label: label_column.clone(),
+        pair: *pair,
+    })
+}
+
+fn refused(flag: &'static str, expected: impl Into<String>, got: impl ToString) -> Error {
+    Error::Argument { flag, expected: expected.into(), got: got.to_string() }
+}
+
+#[cfg(test)]
+mod tests;

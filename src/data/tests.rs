@@ -1,0 +1,185 @@
+use std::fs;
+
+use clap::Parser;
+use tempfile::TempDir;
+
+use super::*;
+use crate::Arguments;
+
+const ROWS: &str = "text,label\na good film,yes\na bad film,no\na good meal,yes\na bad meal,no\n";
+
+/// A directory with these files.
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in files {
+        fs::write(folder.path().join(name), content).unwrap();
+    }
+    folder
+}
+
+fn plan(data: Option<&Path>, more: &str) -> RunPlan {
+    let data = data.map(|data| vec!["--data".to_owned(), data.display().to_string()]).unwrap_or_default();
+    let words = more.split_whitespace().map(str::to_owned);
+    let words = std::iter::once("t_dht".to_owned()).chain(data).chain(words);
+    RunPlan::try_from(Arguments::try_parse_from(words).unwrap()).unwrap()
+}
+
+fn load(files: &[(&str, &str)], more: &str) -> Result<RunData> {
+    let folder = folder(files);
+    RunData::load(&plan(Some(folder.path()), more))
+}
+
+fn problem(files: &[(&str, &str)]) -> (Option<u64>, DataProblem) {
+    match load(files, "") {
+        Err(Error::Transformer(dht_transformer::Error::Data { line, problem, .. })) => (line, problem),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_generated_texts_are_split_and_known_word_by_word() {
+    let data = RunData::load(&plan(None, "--train-rows 200 --test-rows 50")).unwrap();
+    assert_eq!((data.train.len(), data.validation.len(), data.test.len()), (180, 20, 50));
+    assert_eq!(data.record.train_rows, 180);
+    assert_eq!(data.test_difficulties.len(), 50);
+    assert_eq!(data.record.truncated_rows, 0);
+    let unknown = data.tokenizer.token_id("[UNK]").unwrap();
+    let parts = [&data.train, &data.validation, &data.test];
+    let mut samples = parts.iter().flat_map(|part| &part.samples);
+    assert!(samples.all(|sample| !sample.encoding.ids.contains(&unknown)));
+}
+
+#[test]
+fn no_generated_test_text_is_trained_on() {
+    let data = RunData::load(&plan(None, "--train-rows 3000 --test-rows 1000")).unwrap();
+    let tested: BTreeSet<&[u32]> = data.test.samples.iter().map(|sample| sample.encoding.ids.as_slice()).collect();
+    let learnt = data.train.samples.iter().chain(&data.validation.samples);
+    assert!(learnt.clone().all(|sample| !tested.contains(sample.encoding.ids.as_slice())));
+    assert_eq!(learnt.count(), 3000);
+}
+
+#[test]
+fn the_seed_moves_the_split_and_not_the_data() {
+    let load =
+        |seed: u64| RunData::load(&plan(None, &format!("--train-rows 100 --test-rows 9 --seed {seed}"))).unwrap();
+    let (first, again, other) = (load(1), load(1), load(2));
+    assert_eq!(first.validation, again.validation);
+    assert_ne!(first.validation, other.validation);
+    assert_eq!(first.record, other.record);
+    assert_eq!(first.test, other.test);
+}
+
+#[test]
+fn files_are_read_with_their_labels_and_the_first_rows_taken() {
+    let data = load(&[("train.csv", ROWS), ("test.csv", ROWS)], "--train-rows 3 --test-rows 2").unwrap();
+    assert_eq!((data.train.len(), data.validation.len(), data.test.len()), (2, 1, 2));
+    assert_eq!(data.train.labels, ["no", "yes"]);
+    assert_eq!(data.record.sha256.len(), 64);
+    assert!(data.test_difficulties.is_empty());
+}
+
+#[test]
+fn without_a_test_file_the_dev_file_is_taken_and_with_both_the_test_file() {
+    let dev = "text,label\none row,yes\n";
+    assert_eq!(load(&[("train.csv", ROWS), ("dev.csv", dev)], "").unwrap().test.len(), 1);
+    assert_eq!(load(&[("train.csv", ROWS), ("dev.csv", dev), ("test.csv", ROWS)], "").unwrap().test.len(), 4);
+}
+
+#[test]
+fn long_texts_are_cut_and_counted() {
+    let data = load(&[("train.csv", ROWS), ("test.csv", ROWS)], "--max-length 3").unwrap();
+    assert_eq!(data.record.truncated_rows, 8);
+    assert!(data.test.lengths().iter().all(|&length| length == 3));
+}
+
+#[test]
+fn the_two_texts_of_a_pair_are_told_apart() {
+    let rows =
+        "a,b,label\nis it so,it is so,yes\nis it so,it is not,no\nwas it so,it was so,yes\nwas it so,it was not,no\n";
+    let more = "--pair --text-column a --text-column b";
+    let data = load(&[("train.csv", rows), ("test.csv", rows)], more).unwrap();
+    assert!(data.test.samples.iter().all(|sample| sample.encoding.type_ids.contains(&1)));
+}
+
+#[test]
+fn a_missing_directory_or_a_missing_file_is_named() {
+    let error = RunData::load(&plan(Some(Path::new("no/such/folder")), "")).unwrap_err();
+    assert!(matches!(&error, Error::Transformer(dht_transformer::Error::Io { path, .. }) if path.ends_with("folder")));
+    assert!(
+        matches!(problem(&[("test.csv", ROWS)]).1, DataProblem::NoSuchSplit { wanted } if wanted.contains("train.csv"))
+    );
+    let (_, DataProblem::NoSuchSplit { wanted }) = problem(&[("train.csv", ROWS)]) else { panic!("another problem") };
+    assert!(wanted.contains("test.csv") && wanted.contains("dev.csv"));
+}
+
+#[test]
+fn bad_files_are_refused_with_their_line() {
+    let train = ("train.csv", ROWS);
+    assert_eq!(problem(&[train, ("test.csv", "")]).1, DataProblem::Empty);
+    assert_eq!(problem(&[train, ("test.csv", "text,label\n")]).1, DataProblem::NoRows);
+    assert_eq!(problem(&[train, ("test.csv", "text,label\nok,yes\n\0,no\n")]), (Some(3), DataProblem::Binary));
+    assert_eq!(problem(&[train, ("test.csv", "text,label\n ,yes\n")]), (Some(2), DataProblem::NoText));
+    let (line, problem) = problem(&[train, ("test.csv", "text,label\nfine,yes\nfine,maybe\n")]);
+    assert_eq!(line, Some(3));
+    assert!(matches!(problem, DataProblem::UnknownLabel { label, .. } if label == "maybe"));
+}
+
+#[test]
+fn too_few_rows_or_classes_are_refused_with_the_name_of_the_data() {
+    let one_row = "text,label\na good film,yes\n";
+    for (rows, wrong) in [(one_row, "rows"), ("text,label\na good film,yes\na fine film,yes\n", "classes")] {
+        match load(&[("train.csv", rows), ("test.csv", one_row)], "") {
+            Err(Error::TooLittle { data, what, least: 2, got: 1 }) => {
+                assert_eq!(what, wrong);
+                assert!(data.ends_with("/train"), "{data}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_model_directory_without_a_tokenizer_is_refused() {
+    let model = folder(&[(
+        "config.json",
+        r#"{"vocab_size": 50, "hidden_size": 24, "num_hidden_layers": 6, "num_attention_heads": 12,
+            "intermediate_size": 96}"#,
+    )]);
+    let files = folder(&[("train.csv", ROWS), ("test.csv", ROWS)]);
+    let more = format!("--model {}", model.path().display());
+    let error = RunData::load(&plan(Some(files.path()), &more)).unwrap_err();
+    assert!(
+        matches!(&error, Error::Transformer(dht_transformer::Error::Io { path, .. }) if path.ends_with("vocab.txt"))
+    );
+}
+
+/// Real data lie outside the repository: in `DHT_SHARED`, or beside it.
+fn shared(folder: &str) -> Option<std::path::PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
+    let root = std::env::var_os("DHT_SHARED").map_or_else(beside, Into::into);
+    let path = root.join(folder);
+    if !path.is_dir() {
+        eprintln!("skipped: no {}", path.display());
+        return None;
+    }
+    Some(path)
+}
+
+#[test]
+fn news_come_with_four_classes_and_keep_their_first_rows() {
+    let Some(folder) = shared("data/ag_news") else { return };
+    let data = RunData::load(&plan(Some(&folder), "--train-rows 400 --test-rows 100")).unwrap();
+    assert_eq!((data.train.len(), data.validation.len(), data.test.len()), (360, 40, 100));
+    assert_eq!(data.train.labels, ["1", "2", "3", "4"]);
+    assert_eq!(data.record.name, "ag_news");
+}
+
+#[test]
+fn sentence_pairs_are_read_from_a_tsv_with_its_dev_file_as_test() {
+    let Some(folder) = shared("data/glue/rte") else { return };
+    let more = "--pair --text-column sentence1 --text-column sentence2 --train-rows 100";
+    let data = RunData::load(&plan(Some(&folder), more)).unwrap();
+    assert_eq!(data.test.len(), 277);
+    assert_eq!(data.test.labels, ["entailment", "not_entailment"]);
+    assert!(data.test.samples.iter().all(|sample| sample.encoding.type_ids.contains(&1)));
+}

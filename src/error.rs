@@ -1,0 +1,93 @@
+use std::path::PathBuf;
+
+/// What can go wrong in a run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Data, model or training.
+    #[error(transparent)]
+    Transformer(#[from] dht_transformer::Error),
+    /// The search.
+    #[error(transparent)]
+    Search(Box<dht_search::Error>),
+    /// An argument has a value that it must not have.
+    #[error("--{flag} is {got}, expected {expected}")]
+    Argument {
+        /// The flag, without its dashes.
+        flag: &'static str,
+        /// What it may be.
+        expected: String,
+        /// What it is.
+        got: String,
+    },
+    /// An argument that means nothing without another.
+    #[error("--{flag} needs --{needs}")]
+    Needs {
+        /// The flag that was given.
+        flag: &'static str,
+        /// The flag that is missing.
+        needs: &'static str,
+    },
+    /// Data that nothing can be learnt from.
+    #[error("{data} has {got} {what}, expected at least {least}")]
+    TooLittle {
+        /// The data set.
+        data: String,
+        /// What there is too little of.
+        what: &'static str,
+        /// How much would do.
+        least: usize,
+        /// How much there is.
+        got: usize,
+    },
+    /// A device that this build cannot use.
+    #[error("--device {device}: this build has no {device} support; build with `--features {device}`")]
+    DeviceNotBuilt {
+        /// The device, which is also the feature.
+        device: &'static str,
+    },
+    /// A device that does not answer.
+    #[error("--device {device}: {source}")]
+    Device {
+        /// The device.
+        device: &'static str,
+        /// What candle said.
+        source: candle_core::Error,
+    },
+    /// A file or directory could not be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A picture could not be drawn.
+    #[error("picture {picture}: {message}")]
+    Picture {
+        /// The picture's file name.
+        picture: &'static str,
+        /// What the drawing library said.
+        message: String,
+    },
+    /// A text has no place for numbers.
+    #[error("expected the line {start} and after it the line {end}, each once")]
+    Markers {
+        /// The line before the numbers.
+        start: &'static str,
+        /// The line after them.
+        end: &'static str,
+    },
+}
+
+/// The crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl From<dht_search::Error> for Error {
+    fn from(error: dht_search::Error) -> Self {
+        match error {
+            dht_search::Error::Transformer(error) => Self::Transformer(error),
+            other => Self::Search(Box::new(other)),
+        }
+    }
+}

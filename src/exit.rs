@@ -1,0 +1,57 @@
+use std::error::Error;
+use std::process::ExitCode;
+
+/// Ends a program: nothing and exit code 0, or `error: …` with its causes on standard error and exit code 1.
+///
+/// # Examples
+/// ```
+/// use std::process::ExitCode;
+///
+/// fn main() -> ExitCode {
+///     dht_lab::exit_code(run())
+/// }
+///
+/// fn run() -> dht_lab::Result<()> {
+///     Ok(())
+/// }
+/// ```
+pub fn exit_code<E: Error>(result: Result<(), E>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", message(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// An error with its causes, each once: many errors quote their cause themselves.
+fn message(error: &dyn Error) -> String {
+    let mut message = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !message.contains(&text) {
+            message.push_str(": ");
+            message.push_str(&text);
+        }
+        cause = error.source();
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("outer")]
+    struct Outer(#[source] std::io::Error);
+
+    #[test]
+    fn causes_follow_and_none_is_said_twice() {
+        assert_eq!(message(&Outer(std::io::Error::other("inner"))), "outer: inner");
+        let quoting = crate::Error::Io { path: "file".into(), source: std::io::Error::other("gone") };
+        assert_eq!(message(&quoting), "file: gone");
+    }
+}

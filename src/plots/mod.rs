@@ -1,0 +1,58 @@
+//! Pictures of a run, as SVG: small, sharp at any size, and drawn without any font on this machine.
+
+mod head_sets;
+mod heads;
+mod loss;
+mod shares;
+mod style;
+mod tradeoff;
+
+use std::path::{Path, PathBuf};
+
+use dht_search::RunRecord;
+use dht_transformer::write_atomically;
+
+use crate::{Error, Result};
+use style::{Area, Drawn};
+
+/// The pictures of a run: file name and what it shows.
+pub const PICTURES: [(&str, &str); 6] = [
+    ("tradeoff.svg", "Macro F1 against inference FLOPs"),
+    ("depths.svg", "Share of each depth against training progress"),
+    ("head_counts.svg", "Share of each number of heads against training progress"),
+    ("loss.svg", "Training loss against training progress"),
+    ("heads.svg", "How often each head was kept"),
+    ("head_sets.svg", "The most frequent head sets"),
+];
+
+/// Draws all [`PICTURES`] of a run into a directory (which must be there), each written whole or not at all.
+///
+/// # Errors
+/// [`Error::Picture`] when one cannot be drawn, [`Error::Transformer`] when one cannot be written.
+pub fn draw_pictures(record: &RunRecord, folder: &Path) -> Result<Vec<PathBuf>> {
+    PICTURES.iter().map(|(name, _)| draw_picture(record, name, folder)).collect()
+}
+
+fn draw_picture(record: &RunRecord, name: &'static str, folder: &Path) -> Result<PathBuf> {
+    let svg = svg_of(record, name).map_err(|message| Error::Picture { picture: name, message })?;
+    let path = folder.join(name);
+    write_atomically(&path, |file| file.write_all(svg.as_bytes()))?;
+    Ok(path)
+}
+
+/// A picture by its file name.
+fn svg_of(record: &RunRecord, name: &str) -> Result<String, String> {
+    let draw: (u32, fn(&RunRecord, &Area) -> Drawn) = match name {
+        "tradeoff.svg" => (style::HEIGHT, tradeoff::draw),
+        "depths.svg" => (style::HEIGHT, shares::draw_depths),
+        "head_counts.svg" => (style::HEIGHT, shares::draw_head_counts),
+        "loss.svg" => (style::HEIGHT, loss::draw),
+        "heads.svg" => (heads::height(record), heads::draw),
+        "head_sets.svg" => (head_sets::height(record), head_sets::draw),
+        _ => return Err("there is no such picture".into()),
+    };
+    style::svg(draw.0, |area| draw.1(record, area)).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests;

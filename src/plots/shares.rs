@@ -1,0 +1,63 @@
+//! Stacked shares against progress: the paper's figure 2.
+
+use std::collections::BTreeMap;
+
+use dht_search::RunRecord;
+use plotters::prelude::*;
+
+use super::style::{self, Area, BLUES, Drawn, OCHRES, PROGRESS};
+
+pub(super) fn draw_depths(record: &RunRecord, area: &Area) -> Drawn {
+    let name = |depth: usize| if depth == 1 { "1 layer".into() } else { format!("{depth} layers") };
+    let shares = &record.curves.depth_share;
+    draw(record, area, "How deep texts go while the model learns", shares, name, &BLUES, "share of samples")
+}
+
+pub(super) fn draw_head_counts(record: &RunRecord, area: &Area) -> Drawn {
+    let name = |heads: usize| if heads == 1 { "1 head".into() } else { format!("{heads} heads") };
+    let shares = &record.curves.head_count_share;
+    draw(record, area, "How many heads a group of layers keeps", shares, name, &OCHRES, "share of decisions")
+}
+
+fn draw(
+    record: &RunRecord,
+    area: &Area,
+    title: &str,
+    shares: &BTreeMap<usize, Vec<f64>>,
+    name: impl Fn(usize) -> String,
+    scale: &[RGBColor; 4],
+    axis: &str,
+) -> Drawn {
+    let colors = style::spread(scale, shares.len());
+    let legend: Vec<_> = shares.keys().zip(&colors).map(|(&key, &color)| (name(key), color)).collect();
+    let body = style::header(area, title, &legend)?;
+    let progress = to_both_ends(&record.curves.progress);
+    if progress.is_empty() || shares.is_empty() {
+        return style::nothing(&body, "Nothing was chosen in this run.");
+    }
+    let mut chart = style::chart(&body, 0.0..1.0, 0.0..1.0, (PROGRESS, axis), (&style::percent, &style::percent))?;
+    let mut below = vec![0.0; progress.len()];
+    for (values, color) in shares.values().zip(&colors) {
+        let values = held_at_both_ends(values);
+        let above: Vec<f64> = below.iter().zip(&values).map(|(below, value)| below + value).collect();
+        let outline = |heights: &[f64]| progress.iter().copied().zip(heights.iter().copied()).collect::<Vec<_>>();
+        let mut band = outline(&above);
+        band.extend(outline(&below).into_iter().rev());
+        chart.draw_series([Polygon::new(band, color.filled())])?;
+        // A white edge keeps neighbours of like lightness apart.
+        chart.draw_series([PathElement::new(outline(&above), WHITE.stroke_width(1))])?;
+        below = above;
+    }
+    Ok(())
+}
+
+/// The middles of the bins, with the two ends of the training.
+fn to_both_ends(progress: &[f64]) -> Vec<f64> {
+    if progress.is_empty() { Vec::new() } else { [&[0.0], progress, &[1.0]].concat() }
+}
+
+/// The first and the last bin's value hold to the ends.
+fn held_at_both_ends(values: &[f64]) -> Vec<f64> {
+    let (first, last) = (values.first().copied(), values.last().copied());
+    first.into_iter().chain(values.iter().copied()).chain(last).collect()
+}

@@ -1,0 +1,70 @@
+//! Macro F1 against inference FLOPs: what a dynamic model has to win.
+
+use dht_search::RunRecord;
+use plotters::prelude::*;
+use plotters::style::text_anchor::HPos;
+
+use super::style::{self, Area, Chart, DYNAMIC, Drawn, FULL, RANDOM, TRUNCATED};
+
+/// A point: share of the full model's FLOPs, macro F1.
+type Point = (f64, f64);
+
+pub(super) fn draw(record: &RunRecord, area: &Area) -> Drawn {
+    let legend = [
+        ("full model".into(), FULL),
+        ("only its first layers".into(), TRUNCATED),
+        (format!("dynamic ({})", record.preset), DYNAMIC),
+        ("random routes, same mix".into(), RANDOM),
+    ];
+    let body = style::header(area, "Score against cost of inference", &legend)?;
+    let flops = |part: u64| part as f64 / record.full.inference_flops.max(1) as f64;
+    let full = (1.0, record.full.macro_f1);
+    let truncated: Vec<(usize, Point)> = record
+        .truncated
+        .iter()
+        .map(|(&layers, result)| (layers, (flops(result.inference_flops), result.macro_f1)))
+        .collect();
+    let dynamic = (record.dynamic.inference_flops_ratio, record.dynamic.result.macro_f1);
+    let random = (dynamic.0, record.dynamic.random_macro_f1);
+    let knob: Vec<Point> =
+        record.dynamic.operating_points.iter().map(|point| (point.inference_flops_ratio, point.macro_f1)).collect();
+
+    let points = truncated.iter().map(|(_, point)| *point).chain(knob.iter().copied()).chain([full, dynamic, random]);
+    let (range, digits) = score_range(points.clone().map(|(_, score)| score));
+    let right = points.map(|(cost, _)| cost).fold(1.0, f64::max);
+    let axes = ("inference FLOPs, as a share of the full model's", "macro F1 on the test set");
+    let format = |score: &f64| format!("{score:.digits$}");
+    let mut chart = style::chart(&body, 0.0..1.08 * right, range, axes, (&style::percent, &format))?;
+
+    let chain = truncated.iter().map(|(_, point)| *point).chain([full]);
+    chart.draw_series(LineSeries::new(chain, TRUNCATED.mix(0.5).stroke_width(2)))?;
+    chart.draw_series(LineSeries::new(knob.clone(), DYNAMIC.mix(0.6).stroke_width(2)))?;
+    chart.draw_series(knob.iter().map(|&point| Circle::new(point, 4, DYNAMIC.filled())))?;
+    for (layers, point) in &truncated {
+        chart.draw_series([Circle::new(*point, 6, TRUNCATED.filled())])?;
+        let plural = if *layers == 1 { "" } else { "s" };
+        label(&chart, *point, &format!("{layers} layer{plural}"), TRUNCATED, (10, 13), HPos::Left)?;
+    }
+    // What is drawn apart by its shape as well as by its colour is read without colours too.
+    chart.draw_series([TriangleMarker::new(random, 9, RANDOM.filled())])?;
+    let square = EmptyElement::at(full) + Rectangle::new([(-6, -6), (6, 6)], FULL.filled());
+    chart.draw_series([square])?;
+    label(&chart, full, &format!("full, {} layers", record.model.layers), FULL, (0, -16), HPos::Center)?;
+    chart.draw_series([Circle::new(dynamic, 8, DYNAMIC.filled()), Circle::new(dynamic, 3, WHITE.filled())])?;
+    label(&chart, dynamic, &record.preset, DYNAMIC, (0, -18), HPos::Center)
+}
+
+fn label(chart: &Chart, point: Point, text: &str, color: RGBColor, shift: (i32, i32), side: HPos) -> Drawn {
+    let (x, y) = chart.backend_coord(&point);
+    let (left, top) = chart.plotting_area().get_base_pixel();
+    let area = chart.plotting_area().strip_coord_spec();
+    area.draw_text(text, &style::anchored(style::font(12.0, color), side), (x - left + shift.0, y - top + shift.1))
+}
+
+/// From below the lowest to above the highest score, and how many digits tell the ticks apart.
+fn score_range(scores: impl Iterator<Item = f64>) -> (std::ops::Range<f64>, usize) {
+    let (low, high) = scores.fold((f64::MAX, f64::MIN), |(low, high), score| (low.min(score), high.max(score)));
+    let room = (0.2 * (high - low)).max(0.01);
+    let digits = if high - low > 0.04 { 2 } else { 3 };
+    (low - room..(high + room).max(low + 0.02), digits)
+}

@@ -1,0 +1,192 @@
+//! What a long training shows while it runs.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use dht_transformer::{Event, Observer};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// How much of the shown loss is the newest step's.
+const NEWEST: f64 = 0.05;
+/// How much of the shown mix of depths is kept when a sample is added.
+const KEPT: f64 = 0.998;
+/// Plain lines come at least this share of the training apart.
+const LINE_EVERY: f64 = 0.1;
+
+/// Shows a training on standard error: a bar on a terminal, else a line now and then, or nothing.
+#[derive(Debug)]
+pub struct TrainingProgress {
+    label: String,
+    output: Output,
+    routes: RouteTally,
+    started: Instant,
+    /// The share that was behind at the start, when a training is resumed.
+    first_share: f64,
+    last_line: f64,
+    loss: Option<f64>,
+    validation: Option<f64>,
+}
+
+#[derive(Debug)]
+enum Output {
+    Bar(ProgressBar),
+    Lines,
+    Silent,
+}
+
+impl TrainingProgress {
+    /// Shows a training under this name; says nothing when `quiet`.
+    pub fn new(label: impl Into<String>, quiet: bool) -> Self {
+        let output = match (quiet, std::io::stderr().is_terminal()) {
+            (true, _) => Output::Silent,
+            (false, false) => Output::Lines,
+            (false, true) => Output::Bar(bar()),
+        };
+        let label = label.into();
+        if let Output::Bar(bar) = &output {
+            bar.set_prefix(label.clone());
+        }
+        Self {
+            label,
+            output,
+            routes: RouteTally::default(),
+            started: Instant::now(),
+            first_share: 0.0,
+            last_line: 0.0,
+            loss: None,
+            validation: None,
+        }
+    }
+
+    /// Tell it the depth of each sample, and the mix is shown beside the loss.
+    pub fn routes(&self) -> RouteTally {
+        self.routes.clone()
+    }
+
+    fn state(&self) -> String {
+        let loss = self.loss.map(|loss| format!("loss {loss:.3}"));
+        let validation = self.validation.map(|score| format!("validation F1 {score:.3}"));
+        [loss, validation, self.routes.summary()].into_iter().flatten().collect::<Vec<_>>().join("  ")
+    }
+
+    fn step(&mut self, share: f64, loss: f64) {
+        self.loss = Some(self.loss.map_or(loss, |shown| shown + NEWEST * (loss - shown)));
+        match &self.output {
+            Output::Bar(bar) => {
+                bar.set_position((share * bar.length().unwrap_or_default() as f64).round() as u64);
+                bar.set_message(self.state());
+            }
+            Output::Lines if share >= self.last_line + LINE_EVERY => {
+                self.last_line = share;
+                eprintln!("{}", self.line(share, self.started.elapsed()));
+            }
+            Output::Lines | Output::Silent => {}
+        }
+    }
+
+    fn line(&self, share: f64, elapsed: Duration) -> String {
+        let (label, percent, state) = (&self.label, 100.0 * share, self.state());
+        let done = share - self.first_share;
+        let left = if done > 0.0 { elapsed.as_secs_f64() * (1.0 - share).max(0.0) / done } else { 0.0 };
+        format!("{label}: {percent:.0} %  {state}  {left:.0} s left")
+    }
+}
+
+impl Observer for TrainingProgress {
+    fn observe(&mut self, event: Event<'_>) {
+        match event {
+            Event::Started { samples, total } => {
+                self.first_share = samples as f64 / total.max(1) as f64;
+                (self.last_line, self.started) = (self.first_share, Instant::now());
+                if let Output::Bar(bar) = &self.output {
+                    bar.set_length(total);
+                    bar.set_position(samples);
+                    bar.reset_eta();
+                }
+            }
+            Event::Step { progress, loss, .. } => self.step(progress.share, loss),
+            Event::Epoch(record) => self.validation = record.validation_macro_f1.or(self.validation),
+        }
+    }
+}
+
+/// The finished bar stays on the screen.
+impl Drop for TrainingProgress {
+    fn drop(&mut self) {
+        if let Output::Bar(bar) = &self.output {
+            bar.abandon();
+        }
+    }
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(5));
+    let template = "{prefix:>12} {bar:25.cyan/blue} {percent:>3} %  {msg}  {eta} left";
+    bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// Which share of the last few hundred samples ran how many layers. Clones count together.
+#[derive(Debug, Clone, Default)]
+pub struct RouteTally {
+    weights: Arc<Mutex<BTreeMap<usize, f64>>>,
+}
+
+impl RouteTally {
+    /// A sample ran this many layers.
+    pub fn add(&self, depth: usize) {
+        let mut weights = self.weights.lock().unwrap_or_else(PoisonError::into_inner);
+        weights.values_mut().for_each(|weight| *weight *= KEPT);
+        *weights.entry(depth).or_default() += 1.0;
+    }
+
+    /// `layers 1: 62 % 2: 20 % 6: 18 %`, or `None` before the first sample.
+    fn summary(&self) -> Option<String> {
+        let weights = self.weights.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: f64 = weights.values().sum();
+        let shares = weights.iter().map(|(depth, weight)| format!(" {depth}: {:.0} %", 100.0 * weight / all));
+        (!weights.is_empty()).then(|| format!("layers{}", shares.collect::<String>()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dht_transformer::{EpochRecord, Progress};
+
+    use super::*;
+
+    fn step(share: f64, loss: f64) -> Event<'static> {
+        Event::Step { progress: Progress { seed: 0, step: 0, epoch: 0, share }, loss, samples: 1 }
+    }
+
+    #[test]
+    fn a_line_names_loss_validation_mix_and_time_left() {
+        let mut progress = TrainingProgress::new("dynamic", true);
+        progress.observe(Event::Started { samples: 0, total: 100 });
+        progress.observe(step(0.1, 2.0));
+        progress.observe(step(0.25, 1.0));
+        progress.observe(Event::Epoch(&EpochRecord { epoch: 0, loss: 1.0, validation_macro_f1: Some(0.5) }));
+        let routes = progress.routes();
+        [1, 1, 1, 6].into_iter().for_each(|depth| routes.add(depth));
+        let line = progress.line(0.25, Duration::from_secs(10));
+        assert_eq!(line, "dynamic: 25 %  loss 1.950  validation F1 0.500  layers 1: 75 % 6: 25 %  30 s left");
+    }
+
+    #[test]
+    fn the_time_left_of_a_resumed_training_counts_from_where_it_was_resumed() {
+        let mut progress = TrainingProgress::new("full", true);
+        progress.observe(Event::Started { samples: 80, total: 100 });
+        progress.observe(step(0.9, 1.0));
+        assert!(progress.line(0.9, Duration::from_secs(7)).ends_with("  7 s left"));
+    }
+
+    #[test]
+    fn old_samples_are_forgotten() {
+        let routes = RouteTally::default();
+        assert_eq!(routes.summary(), None);
+        (0..100).for_each(|_| routes.add(6));
+        (0..10_000).for_each(|_| routes.add(1));
+        assert_eq!(routes.summary().unwrap(), "layers 1: 100 % 6: 0 %");
+    }
+}

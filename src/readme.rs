@@ -1,0 +1,70 @@
+//! Numbers in the README come from a run's record, never from a keyboard.
+
+use dht_search::RunRecord;
+
+use crate::{Error, Result, markdown_table};
+
+/// The line before the numbers.
+pub const README_START: &str = "<!-- numbers -->";
+/// The line after them.
+pub const README_END: &str = "<!-- /numbers -->";
+
+/// The text with what stands between the two marker lines replaced by the record's numbers; `command` is what made
+/// the record.
+///
+/// # Errors
+/// [`Error::Markers`] when the two lines are not there once each, in this order.
+pub fn with_numbers(readme: &str, record: &RunRecord, command: &str) -> Result<String> {
+    let problem = || Error::Markers { start: README_START, end: README_END };
+    let once = |marker: &str| readme.lines().filter(|line| line.trim() == marker).count() == 1;
+    if !(once(README_START) && once(README_END)) {
+        return Err(problem());
+    }
+    let mut text = String::new();
+    let mut inside = false;
+    for line in readme.lines() {
+        match line.trim() {
+            README_START => inside = true,
+            README_END if !inside => return Err(problem()),
+            README_END => {
+                text.push_str(&format!("{README_START}\n{}{README_END}\n", block(record, command)));
+                inside = false;
+            }
+            _ if !inside => {
+                text.push_str(line);
+                text.push('\n');
+            }
+            _ => {}
+        }
+    }
+    // Once each, but the end came first: the start is still open.
+    if inside { Err(problem()) } else { Ok(text) }
+}
+
+fn block(record: &RunRecord, command: &str) -> String {
+    let (data, model, machine) = (&record.data, &record.model, &record.machine);
+    let versions: Vec<String> = machine.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
+    format!(
+        "From `{command}`: {name}, {train} training, {validation} validation and {test} test rows; {layers} layers of \
+         {heads} heads, width {hidden}, {parameters} parameters; seed {seed}; {cpu}, {cores} cores, {device}, {system}; \
+         {versions}.\n\n{table}",
+        name = data.name,
+        train = data.train_rows,
+        validation = data.validation_rows,
+        test = data.test_rows,
+        layers = model.layers,
+        heads = model.heads,
+        hidden = model.hidden,
+        parameters = model.parameters,
+        seed = record.seed,
+        cpu = machine.cpu,
+        cores = machine.cores,
+        device = machine.device,
+        system = machine.system,
+        versions = versions.join(", "),
+        table = markdown_table(record),
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! One table of what a run came to.
+
+use dht_search::{ModelResult, RunRecord};
+
+/// One model's line. What a row has not is `None`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// The model.
+    pub name: String,
+    /// Macro F1 on the test set.
+    pub macro_f1: f64,
+    /// The share of the test set predicted right.
+    pub accuracy: Option<f64>,
+    /// FLOPs of training and inference over the full model's.
+    pub flops_ratios: Option<(f64, f64)>,
+    /// Wall clock of training and inference over the full model's.
+    pub wall_ratios: Option<(f64, f64)>,
+    /// Wall clock of training, inference and the optimiser.
+    pub seconds: Option<(f64, f64, f64)>,
+}
+
+const HEADINGS: [&str; 10] = [
+    "model",
+    "macro F1",
+    "accuracy",
+    "FLOPs train",
+    "FLOPs infer",
+    "clock train",
+    "clock infer",
+    "train s",
+    "infer s",
+    "optimiser s",
+];
+
+/// The full model, its truncations (deepest first), the dynamic model and random routing.
+pub fn rows(record: &RunRecord) -> Vec<Row> {
+    let row = |name: String, result: &ModelResult| {
+        let (full, flops) = (&record.full, |part: u64, whole: u64| part as f64 / whole as f64);
+        Row {
+            name,
+            macro_f1: result.macro_f1,
+            accuracy: Some(result.accuracy),
+            flops_ratios: Some((
+                flops(result.train_flops, full.train_flops),
+                flops(result.inference_flops, full.inference_flops),
+            )),
+            wall_ratios: Some((
+                result.train_seconds / full.train_seconds,
+                result.inference_seconds / full.inference_seconds,
+            )),
+            seconds: Some((result.train_seconds, result.inference_seconds, result.optimizer_seconds)),
+        }
+    };
+    let mut rows = vec![row(format!("full, {} layers", record.model.layers), &record.full)];
+    for (layers, result) in record.truncated.iter().rev() {
+        let plural = if *layers == 1 { "" } else { "s" };
+        rows.push(row(format!("truncated, {layers} layer{plural}"), result));
+    }
+    rows.push(row(format!("dynamic, {}", record.preset), &record.dynamic.result));
+    rows.push(Row {
+        name: "random routes, same mix".into(),
+        macro_f1: record.dynamic.random_macro_f1,
+        accuracy: None,
+        flops_ratios: None,
+        wall_ratios: None,
+        seconds: None,
+    });
+    rows
+}
+
+/// The table as text, and under it the bandits' cost and how depth follows difficulty.
+pub fn text_table(record: &RunRecord) -> String {
+    let lines: Vec<Vec<String>> = std::iter::once(HEADINGS.map(String::from).to_vec()).chain(cells(record)).collect();
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default();
+    let widths: Vec<usize> = (0..HEADINGS.len()).map(width).collect();
+    let mut text = String::new();
+    for line in &lines {
+        let padded = line.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| match column {
+            0 => format!("{cell:<width$}"),
+            _ => format!("{cell:>width$}"),
+        });
+        text.push_str(padded.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    for note in notes(record) {
+        text.push_str(&note);
+        text.push('\n');
+    }
+    text
+}
+
+/// The table in Markdown, with the same notes under it.
+pub fn markdown_table(record: &RunRecord) -> String {
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let mut text = line(&HEADINGS.map(String::from));
+    text.push_str("|---|");
+    text.push_str(&"---:|".repeat(HEADINGS.len() - 1));
+    text.push('\n');
+    for cells in cells(record) {
+        text.push_str(&line(&cells));
+    }
+    for note in notes(record) {
+        text.push('\n');
+        text.push_str(&note);
+        text.push('\n');
+    }
+    text
+}
+
+fn cells(record: &RunRecord) -> impl Iterator<Item = Vec<String>> {
+    rows(record).into_iter().map(|row| {
+        let digits =
+            |value: Option<f64>, digits: usize| value.map_or("–".into(), |value| format!("{value:.digits$}"));
+        let (flops, wall, seconds) = (row.flops_ratios, row.wall_ratios, row.seconds);
+        vec![
+            row.name,
+            format!("{:.3}", row.macro_f1),
+            digits(row.accuracy, 3),
+            digits(flops.map(|(train, _)| train), 3),
+            digits(flops.map(|(_, inference)| inference), 3),
+            digits(wall.map(|(train, _)| train), 2),
+            digits(wall.map(|(_, inference)| inference), 2),
+            digits(seconds.map(|(train, _, _)| train), 1),
+            digits(seconds.map(|(_, inference, _)| inference), 2),
+            digits(seconds.map(|(_, _, optimizer)| optimizer), 1),
+        ]
+    })
+}
+
+/// What does not fit a column.
+fn notes(record: &RunRecord) -> Vec<String> {
+    let dynamic = &record.dynamic;
+    let mut notes = vec![
+        "FLOPs and clock are shares of the full model's; clock and seconds are without tokenising and optimiser."
+            .into(),
+        format!(
+            "The paper's estimate (layers x heads) of the dynamic model: {:.3} in training, {:.3} in inference. The \
+             bandits took {:.2} s of training.",
+            dynamic.train_layer_head_ratio, dynamic.inference_layer_head_ratio, dynamic.bandit_seconds
+        ),
+    ];
+    for part in &record.difficulties {
+        notes.push(format!(
+            "{} texts ({}): {:.2} layers on average, macro F1 {:.3} (full model {:.3}).",
+            part.name, part.rows, part.mean_depth, part.dynamic_macro_f1, part.full_macro_f1
+        ));
+    }
+    notes
+}
+
+#[cfg(test)]
+mod tests;

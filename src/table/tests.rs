@@ -1,0 +1,44 @@
+use super::*;
+use crate::fixture;
+
+#[test]
+fn rows_go_from_full_over_truncated_to_dynamic_and_random() {
+    let names: Vec<String> = rows(&fixture::record()).into_iter().map(|row| row.name).collect();
+    let expected = [
+        "full, 6 layers",
+        "truncated, 4 layers",
+        "truncated, 2 layers",
+        "truncated, 1 layer",
+        "dynamic, T-DHT",
+        "random routes, same mix",
+    ];
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn ratios_are_to_the_full_model() {
+    let record = fixture::record();
+    let rows = rows(&record);
+    assert_eq!(rows[0].flops_ratios, Some((1.0, 1.0)));
+    let (train, inference) = rows[4].flops_ratios.unwrap();
+    assert_eq!((train, inference), (record.dynamic.train_flops_ratio, record.dynamic.inference_flops_ratio));
+    assert_eq!(rows[4].wall_ratios.unwrap().0, record.dynamic.train_wall_ratio);
+}
+
+#[test]
+fn columns_of_the_text_table_line_up() {
+    let text = text_table(&fixture::record());
+    let lines: Vec<&str> = text.lines().take(6).collect();
+    let ends = |line: &str| line.chars().count();
+    assert!(lines.iter().all(|line| ends(line) == ends(lines[0])), "{text}");
+    assert!(lines[5].contains("0.928"), "{text}");
+    assert!(text.contains("hard texts (1000): 4.60 layers"), "{text}");
+}
+
+#[test]
+fn every_line_of_the_markdown_table_has_as_many_cells() {
+    let text = markdown_table(&fixture::record());
+    let cells: Vec<usize> =
+        text.lines().filter(|line| line.starts_with('|')).map(|line| line.matches('|').count()).collect();
+    assert_eq!(cells, [11; 8]);
+}
