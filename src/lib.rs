@@ -16,6 +16,7 @@ mod machine;
 mod plots;
 mod progress;
 mod readme;
+mod run;
 mod table;
 
 pub use args::{Arguments, DataSource, DispatchChoice, Model, RunPlan};
@@ -28,6 +29,7 @@ pub use machine::this_machine;
 pub use plots::{PICTURES, draw_pictures};
 pub use progress::{RouteTally, TrainingProgress};
 pub use readme::{README_END, README_START, with_numbers};
+pub use run::run;
 pub use table::{Row, markdown_table, rows, text_table};
 
 /// Tensors of a training step are freed and asked for again all the time; mimalloc keeps their pages.

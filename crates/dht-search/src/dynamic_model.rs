@@ -18,8 +18,8 @@ use crate::exit_heads::ExitHeads;
 use crate::queues::Queues;
 use crate::strategy::{DepthChoices, GroupDecisions, Learned, Losses, Mode, Strategy, TreeBandits};
 use crate::{
-    BaseState, ContextDesign, CostModel, CurveRecorder, Dispatch, Error, ExitLosses, FlopsCost, Result, Route,
-    SearchSettings, SearchSpace, WidthCoupling,
+    BaseState, ContextDesign, CostModel, CurveRecorder, Dispatch, Error, ExitLosses, FlopsCost, Result, RewardShape,
+    Route, SearchSettings, SearchSpace, WidthCoupling,
 };
 
 /// Bins of the recorded curves.
@@ -41,6 +41,17 @@ pub struct DynamicModel {
     /// Samples that wait in queues, by row.
     waiting: BTreeMap<usize, Sample>,
     ledger: Ledger,
+    watcher: Watcher,
+}
+
+/// Is told the depth of each sample that is trained on.
+#[derive(Default)]
+struct Watcher(Option<Box<dyn FnMut(usize) + Send>>);
+
+impl std::fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "Watcher" } else { "no watcher" })
+    }
 }
 
 /// What the training of a dynamic model cost and chose.
@@ -106,7 +117,7 @@ impl DynamicModel {
             curves: CurveRecorder::new(CURVE_BINS, stack.heads)?,
         };
         let waiting = BTreeMap::new();
-        Ok(Self { encoder, heads, space, bandits, arrived: None, queues, waiting, ledger })
+        Ok(Self { encoder, heads, space, bandits, arrived: None, queues, waiting, ledger, watcher: Watcher::default() })
     }
 
     /// The encoder.
@@ -132,6 +143,19 @@ impl DynamicModel {
     /// How many optimiser steps lay between routing and training on average; `None` without queues.
     pub fn mean_wait(&self) -> Option<f64> {
         self.queues.as_ref().map(Queues::mean_wait)
+    }
+
+    /// Tells `watcher` the depth (layers run) of each sample that is trained on from now on, for a progress bar.
+    pub fn watch_routes(&mut self, watcher: impl FnMut(usize) + Send + 'static) {
+        self.watcher = Watcher(Some(Box::new(watcher)));
+    }
+
+    /// The run-time knob's setting; `None` with rewards in which the cost is learned.
+    pub fn lambda(&self) -> Option<f64> {
+        match self.settings().reward_shape {
+            RewardShape::Utility { lambda } | RewardShape::Gain { lambda } => Some(lambda),
+            RewardShape::Ratio | RewardShape::Log | RewardShape::Clipped { .. } => None,
+        }
     }
 
     /// The run-time knob: λ, what the cost of a whole model is worth in nats of loss. Changes no learned number.
@@ -258,6 +282,9 @@ impl DynamicModel {
             self.ledger.flops += both.0;
             self.ledger.layer_head_sum += cost.share(route, tokens)?;
             *self.ledger.routes.entry(route.to_string()).or_default() += 1;
+            if let Some(watcher) = &mut self.watcher.0 {
+                watcher(route.depth());
+            }
             self.ledger.curves.outcome(progress.share.min(1.0), route, loss(sample))?;
         }
         self.ledger.samples += batch.len() as u64;

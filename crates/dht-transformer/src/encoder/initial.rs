@@ -16,24 +16,30 @@ pub(super) fn normal<R: Rng + ?Sized>(shape: &[usize], deviation: f64, rng: &mut
     Ok(Tensor::from_vec(numbers, shape, &Device::Cpu)?)
 }
 
+/// The deviation of the embedding tables: BERT's. A norm follows them, so only directions count, and a small table turns
+/// quickly under Adam's steps of fixed length.
+const TABLES: f64 = 0.02;
+/// How much smaller the matrices start that write into the residual stream: each layer then changes the stream a little,
+/// and deep post-norm encoders leave the plateau that they otherwise stay on (measured on the embedded corpus).
+const RESIDUAL: f64 = 0.2;
+
 /// All tensors of an encoder, in the order of [`names::all`]: matrices random, norms one and zero, biases zero.
-///
-/// The two matrices of each layer that write into the residual stream start smaller, by 1/√(2·layers) as in GPT-2
-/// (Radford et al. 2019): each norm then changes the stream a little, and deep post-norm encoders leave the plateau that
-/// they otherwise stay on for thousands of steps.
 pub(super) fn tensors<R: Rng + ?Sized>(config: &BertConfig, rng: &mut R) -> Result<BTreeMap<String, Tensor>> {
     names::all(config)
         .into_iter()
         .map(|name| {
             let shape = names::shape(config, &name);
-            let writes_residual = name.ends_with(names::OUTPUT) || name.ends_with(names::DOWN);
-            let residual = if writes_residual { 1.0 / (2.0 * config.num_hidden_layers as f64).sqrt() } else { 1.0 };
+            let deviation = match &name {
+                name if name.ends_with("embeddings.weight") => TABLES,
+                name if name.ends_with(names::DOWN) => RESIDUAL * config.initializer_range,
+                _ => config.initializer_range,
+            };
             let tensor = if name.ends_with("LayerNorm.weight") {
                 Tensor::from_vec(vec![1f32; shape[0]], shape, &Device::Cpu)?
             } else if name.ends_with(".bias") {
                 Tensor::from_vec(vec![0f32; shape[0]], shape, &Device::Cpu)?
             } else {
-                normal(&shape, residual * config.initializer_range, rng)?
+                normal(&shape, deviation, rng)?
             };
             Ok((name, tensor))
         })

@@ -1,0 +1,14 @@
+//! T-DHT: bandits choose how many layers and which heads each text needs, beside the full model and truncations of it.
+//!
+//! `cargo run --release --example t_dht` needs no files and no network; `-- --help` lists the flags.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use dht_lab::{Arguments, RunPlan, exit_code, run};
+use dht_search::Preset;
+
+fn main() -> ExitCode {
+    let plan = RunPlan::try_from(Arguments::parse());
+    exit_code(plan.and_then(|plan| run(Preset::TDht, &plan)).map(|_| ()))
+}

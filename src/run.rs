@@ -1,0 +1,355 @@
+//! The main job: a full model, truncations of it and a dynamic one, trained and tested on the same texts.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::Device;
+use dht_search::{
+    CostModel, DifficultyResult, Dispatch, DynamicModel, DynamicResult, Evaluation, LayerHeadRatios, LossCurve,
+    ModelRecord, ModelResult, OperatingPoint, Preset, RouteCounts, RunRecord, SearchSettings,
+};
+use dht_transformer::{
+    AdamWSettings, BackwardNeeds, CheckpointSettings, Confusion, EncodedDataset, Encoder, History, Objective, Pooling,
+    Schedule, TextClassifier, TrainSettings, Trainer, predict_all, read_hugging_face, score,
+};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::corpus::Difficulty;
+use crate::{
+    DispatchChoice, Error, Model, Result, RunData, RunPlan, TrainingProgress, draw_pictures, text_table, this_machine,
+};
+
+/// Bins of the loss curves of the plain models.
+const LOSS_BINS: usize = 100;
+/// How many head sets of each group the record names.
+const HEAD_SETS: usize = 12;
+/// How often routes are dealt at random for the control.
+const SHUFFLES: u64 = 3;
+/// Settings of the speed knob that are tested beside the one in use, as factors on its λ.
+const KNOB: [f64; 5] = [10.0, 3.0, 1.0, 0.3, 0.0];
+/// Random streams of a run: the encoder's weights, each model's classifiers, the control.
+const WEIGHTS: u64 = 1;
+const CLASSIFIERS: u64 = 2;
+const CONTROL: u64 = 3;
+
+/// Trains and tests all models of a plan, prints one table, and writes `record.json` and the pictures.
+///
+/// # Errors
+/// Whatever is wrong with the data, the model or the place to write to. A training that diverges keeps its last good
+/// checkpoint.
+pub fn run(preset: Preset, plan: &RunPlan) -> Result<RunRecord> {
+    let device = plan.device.open()?;
+    let data = RunData::load(plan)?;
+    create(&plan.out)?;
+    let job = Job { plan, data: &data, device };
+    let record = job.record(preset)?;
+    record.save(plan.out.join("record.json"))?;
+    draw_pictures(&record, &plan.out)?;
+    println!("{}", text_table(&record));
+    println!("record and pictures: {}", plan.out.display());
+    remove(&job.checkpoints())?;
+    Ok(record)
+}
+
+/// A plan with its data.
+struct Job<'a> {
+    plan: &'a RunPlan,
+    data: &'a RunData,
+    device: Device,
+}
+
+/// A plain model, trained and tested.
+struct Plain {
+    result: ModelResult,
+    history: History,
+    labels: Vec<u32>,
+}
+
+impl Job<'_> {
+    fn record(&self, preset: Preset) -> Result<RunRecord> {
+        let encoder = self.encoder()?;
+        let space = preset.space(encoder.layers(), encoder.block_shape().heads)?;
+        let full = self.plain("full", &encoder, encoder.layers())?;
+        let mut truncated = BTreeMap::new();
+        for depth in space.exits().iter().filter(|depth| **depth < encoder.layers()) {
+            truncated.insert(*depth, self.plain(&format!("truncated.{depth}"), &encoder, *depth)?);
+        }
+        let settings = self.search_settings();
+        let classes = self.data.train.labels.len();
+        let copy = encoder.truncated(encoder.layers())?;
+        let mut model = DynamicModel::new(copy, space, settings, classes, &mut self.rng(CLASSIFIERS))?;
+        let mut progress = TrainingProgress::new("dynamic", self.plan.quiet);
+        let tally = progress.routes();
+        model.watch_routes(move |depth| tally.add(depth));
+        let history =
+            self.trainer("dynamic").fit(&mut model, &self.data.train, &self.data.validation, &mut progress)?;
+        drop(progress);
+        let evaluation = model.evaluate(&self.data.test, self.test_batch())?;
+        let random = self.random_macro_f1(&model, &evaluation)?;
+
+        let ledger = model.ledger();
+        let result = ModelResult {
+            macro_f1: evaluation.confusion.macro_f1(),
+            accuracy: evaluation.confusion.accuracy(),
+            train_seconds: history.train_seconds - history.optimizer_seconds,
+            inference_seconds: evaluation.seconds,
+            optimizer_seconds: history.optimizer_seconds,
+            train_flops: ledger.flops + ledger.bandit_flops,
+            inference_flops: evaluation.flops + evaluation.bandit_flops,
+        };
+        let layer_head = LayerHeadRatios {
+            train: ledger.layer_head_sum / ledger.samples.max(1) as f64,
+            inference: evaluation.layer_head_ratio,
+        };
+        let mut dynamic = DynamicResult::beside(&full.result, result, layer_head, ledger.bandit_seconds, random);
+        let routes = RouteCounts { train: ledger.routes.clone(), test: evaluation.route_counts() };
+        let mut curves = ledger.curves.curves(HEAD_SETS);
+        curves.loss.insert("full".into(), LossCurve::binned(&full.history.losses, LOSS_BINS)?);
+        for (depth, plain) in &truncated {
+            let curve = LossCurve::binned(&plain.history.losses, LOSS_BINS)?;
+            curves.loss.insert(format!("truncated.{depth}"), curve);
+        }
+        let settings = self.settings(&model, &history)?;
+        let difficulties = self.difficulties(&full, &truncated, &evaluation)?;
+        dynamic.operating_points = self.knob(&mut model, full.result.inference_flops)?;
+        let shape = encoder.block_shape();
+        Ok(RunRecord {
+            schema: RunRecord::SCHEMA,
+            preset: preset.name().into(),
+            seed: self.plan.seed,
+            data: self.data.record.clone(),
+            model: ModelRecord {
+                layers: encoder.layers(),
+                heads: shape.heads,
+                hidden: shape.hidden,
+                ffn: shape.ffn,
+                parameters: encoder.parameters().elements() + classes * (shape.hidden + 1),
+            },
+            full: full.result,
+            truncated: truncated.iter().map(|(depth, plain)| (*depth, plain.result)).collect(),
+            dynamic,
+            routes,
+            curves,
+            difficulties,
+            settings,
+            machine: this_machine(&self.device),
+        })
+    }
+
+    fn rng(&self, stream: u64) -> ChaCha8Rng {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.plan.seed);
+        rng.set_stream(stream);
+        rng
+    }
+
+    fn pretrained(&self) -> bool {
+        matches!(self.plan.model, Model::Directory(_))
+    }
+
+    /// The encoder that every model starts from.
+    fn encoder(&self) -> Result<Encoder> {
+        Ok(match &self.plan.model {
+            Model::Directory(folder) => {
+                let weights = read_hugging_face(folder)?;
+                Encoder::from_tensors(&weights.config, &weights.tensors, &self.device)?
+            }
+            Model::Size(size) => {
+                let mut config = size.config(self.data.tokenizer.vocabulary_size())?;
+                // Small models under few steps: dropout would only slow them down.
+                (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.0, 0.0);
+                Encoder::random(&config, &self.device, &mut self.rng(WEIGHTS))?
+            }
+        })
+    }
+
+    /// From scratch [CLS] learns to gather what matters; a pre-trained encoder's rows all know something.
+    fn pooling(&self) -> Pooling {
+        if self.pretrained() { Pooling::Mean } else { Pooling::Cls }
+    }
+
+    fn search_settings(&self) -> SearchSettings {
+        let defaults = SearchSettings { pooling: self.pooling(), ..SearchSettings::default() };
+        let dispatch = match self.plan.dispatch {
+            DispatchChoice::InFlight => Dispatch::InFlight,
+            DispatchChoice::Queue => Dispatch::Queue { size: self.plan.batch },
+        };
+        SearchSettings { dispatch, ..defaults }
+    }
+
+    fn test_batch(&self) -> usize {
+        2 * self.plan.batch
+    }
+
+    fn checkpoints(&self) -> PathBuf {
+        self.plan.out.join("checkpoints")
+    }
+
+    /// The one loop with which every model is trained.
+    fn trainer(&self, name: &str) -> Trainer {
+        let optimizer = AdamWSettings { learning_rate: self.plan.learning_rate, ..AdamWSettings::default() };
+        let (optimizer, schedule) = match self.pretrained() {
+            true => (optimizer, Schedule::default()),
+            false => (AdamWSettings { beta2: 0.98, ..optimizer }, Schedule::FROM_SCRATCH),
+        };
+        let settings = TrainSettings {
+            epochs: self.plan.epochs,
+            batch_size: self.plan.batch,
+            seed: self.plan.seed,
+            optimizer,
+            schedule,
+            ..TrainSettings::default()
+        };
+        let checkpoint = CheckpointSettings {
+            path: self.checkpoints().join(format!("{name}.checkpoint")),
+            every_steps: 500,
+            resume: self.plan.resume,
+        };
+        Trainer { checkpoint: Some(checkpoint), ..Trainer::new(settings) }
+    }
+
+    /// The first `depth` layers as a model of their own.
+    fn plain(&self, name: &str, encoder: &Encoder, depth: usize) -> Result<Plain> {
+        let data = self.data;
+        let classes = data.train.labels.len();
+        let mut rng = self.rng(CLASSIFIERS);
+        let mut model = TextClassifier::new(encoder.truncated(depth)?, classes, self.pooling(), &mut rng)?;
+        let mut progress = TrainingProgress::new(name, self.plan.quiet);
+        let history = self.trainer(name).fit(&mut model, &data.train, &data.validation, &mut progress)?;
+        drop(progress);
+        let predictions = predict_all(&model, &data.test, self.test_batch())?;
+        let confusion = score(&data.test, &predictions.labels)?;
+        let (_, backward, forward) = flops(&model, &data.train);
+        let (_, _, inference) = flops(&model, &data.test);
+        let result = ModelResult {
+            macro_f1: confusion.macro_f1(),
+            accuracy: confusion.accuracy(),
+            train_seconds: history.train_seconds - history.optimizer_seconds,
+            inference_seconds: predictions.seconds,
+            optimizer_seconds: history.optimizer_seconds,
+            train_flops: self.plan.epochs as u64 * (forward + backward),
+            inference_flops: inference,
+        };
+        Ok(Plain { result, history, labels: predictions.labels })
+    }
+
+    /// The mean over some shuffles of the routes that were chosen.
+    fn random_macro_f1(&self, model: &DynamicModel, evaluation: &Evaluation) -> Result<f64> {
+        let mut rng = self.rng(CONTROL);
+        let mut sum = 0.0;
+        for _ in 0..SHUFFLES {
+            let shuffled = model.evaluate_shuffled(&self.data.test, &evaluation.routes, self.test_batch(), &mut rng)?;
+            sum += shuffled.confusion.macro_f1();
+        }
+        Ok(sum / SHUFFLES as f64)
+    }
+
+    /// The trained model at other speeds, cheapest first.
+    fn knob(&self, model: &mut DynamicModel, full_flops: u64) -> Result<Vec<OperatingPoint>> {
+        let Some(lambda) = model.lambda() else { return Ok(Vec::new()) };
+        let mut points = Vec::new();
+        for factor in KNOB {
+            model.set_lambda(factor * lambda)?;
+            let evaluation = model.evaluate(&self.data.test, self.test_batch())?;
+            points.push(OperatingPoint {
+                lambda: factor * lambda,
+                macro_f1: evaluation.confusion.macro_f1(),
+                inference_flops_ratio: (evaluation.flops + evaluation.bandit_flops) as f64 / full_flops as f64,
+            });
+        }
+        model.set_lambda(lambda)?;
+        Ok(points)
+    }
+
+    /// The embedded corpus knows which texts are hard: easy ones apart from the others.
+    fn difficulties(
+        &self,
+        full: &Plain,
+        truncated: &BTreeMap<usize, Plain>,
+        evaluation: &Evaluation,
+    ) -> Result<Vec<DifficultyResult>> {
+        if self.data.test_difficulties.is_empty() {
+            return Ok(Vec::new());
+        }
+        let parts: [(&str, &dyn Fn(Difficulty) -> bool); 2] =
+            [("easy", &|d| d == Difficulty::Easy), ("hard", &|d| d != Difficulty::Easy)];
+        let samples = &self.data.test.samples;
+        parts
+            .into_iter()
+            .map(|(name, wanted)| {
+                let rows: Vec<usize> =
+                    (0..samples.len()).filter(|row| wanted(self.data.test_difficulties[*row])).collect();
+                let truth: Vec<usize> = rows.iter().map(|row| samples[*row].label as usize).collect();
+                let macro_f1 = |labels: &[u32]| -> Result<f64> {
+                    let predicted: Vec<usize> = rows.iter().map(|row| labels[*row] as usize).collect();
+                    let classes = self.data.test.labels.len();
+                    Ok(Confusion::from_labels(classes, &truth, &predicted)?.macro_f1())
+                };
+                let depths = rows.iter().map(|row| evaluation.routes[*row].depth() as f64);
+                Ok(DifficultyResult {
+                    name: name.into(),
+                    rows: rows.len(),
+                    mean_depth: depths.sum::<f64>() / rows.len().max(1) as f64,
+                    dynamic_macro_f1: macro_f1(&evaluation.labels)?,
+                    full_macro_f1: macro_f1(&full.labels)?,
+                    truncated_macro_f1: truncated
+                        .iter()
+                        .map(|(depth, plain)| Ok((*depth, macro_f1(&plain.labels)?)))
+                        .collect::<Result<_>>()?,
+                })
+            })
+            .collect()
+    }
+
+    /// Everything that was set, by name.
+    fn settings(&self, model: &DynamicModel, history: &History) -> Result<BTreeMap<String, serde_json::Value>> {
+        let plan = self.plan;
+        let search = serde_json::to_value(model.settings()).unwrap_or_default();
+        Ok(BTreeMap::from([
+            ("epochs".into(), plan.epochs.into()),
+            ("batch".into(), plan.batch.into()),
+            ("learning_rate".into(), plan.learning_rate.into()),
+            ("max_length".into(), plan.max_length.into()),
+            ("model".into(), self.model_name().into()),
+            ("search".into(), search),
+            ("cost_model".into(), serde_json::to_value(CostModel::default()).unwrap_or_default()),
+            ("dynamic_steps".into(), history.steps.into()),
+            ("mean_wait_steps".into(), model.mean_wait().into()),
+            ("tokenizing_seconds".into(), self.data.tokenizing_seconds.into()),
+        ]))
+    }
+
+    /// The last part of a directory, or the size.
+    fn model_name(&self) -> String {
+        match &self.plan.model {
+            Model::Directory(folder) => {
+                folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+            }
+            Model::Size(size) => size.to_string(),
+        }
+    }
+}
+
+/// Samples, and FLOPs of a backward and a forward over all texts.
+fn flops(model: &TextClassifier, texts: &EncodedDataset) -> (u64, u64, u64) {
+    let (block, classifier) = (model.encoder().block_shape(), model.classifier().shape());
+    let (load, samples) = (dht_transformer::Load::of_texts(texts.lengths()), texts.len() as u64);
+    let layers = model.encoder().layers() as u64;
+    let all = BackwardNeeds::ALL;
+    let backward =
+        layers * block.backward(load, block.full(), all).total().0 + classifier.backward(samples, all).total().0;
+    let forward = layers * block.forward(load, block.full()).total().0 + classifier.forward(samples).total().0;
+    (samples, backward, forward)
+}
+
+fn create(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.into(), source })
+}
+
+/// Removes what a finished run does not need any more.
+fn remove(folder: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Error::Io { path: folder.into(), source }),
+        _ => Ok(()),
+    }
+}
