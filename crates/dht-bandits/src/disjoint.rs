@@ -1,6 +1,6 @@
 //! One posterior per arm: LinUCB and linear Thompson sampling, their logistic kin, ε-greedy.
 
-use crate::arm::{ArmId, ArmSet, ArmSetState, Available, Slots};
+use crate::arm::{ArmId, ArmSet, ArmSetState, Available, SlotSpace, Slots};
 use crate::error::{Result, check_finite, check_scalar, check_weight};
 use crate::index::Index;
 use crate::policy::{Choice, Decision, Observation, Policy, Score, check_version};
@@ -127,6 +127,10 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
         Ok(())
     }
 
+    pub(crate) fn add_updates(&mut self, updates: u64) {
+        self.version += updates;
+    }
+
     /// From now on refuses decisions made before: to be called when the contexts' scaling changes.
     pub fn expire_decisions(&mut self) {
         self.version += 1;
@@ -148,8 +152,9 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
     /// As [`select`](Self::select).
     pub fn scores(&self, context: &[f64], available: Available<'_>, out: &mut Vec<(ArmId, Score)>) -> Result<()> {
         check_finite("context", context, self.dimension())?;
-        let slots = self.arms.resolve(available)?;
-        self.posterior.visit(&slots, context, &mut |slot, score| out.push((self.arms.id(slot), score)));
+        let mut space = SlotSpace::default();
+        let slots = self.arms.resolve(available, &mut space)?;
+        self.posterior.visit(slots, context, &mut |slot, score| out.push((self.arms.id(slot), score)));
         Ok(())
     }
 
@@ -159,10 +164,10 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
     /// A context of the wrong length or not finite, an unknown or removed arm, nothing available, scores that overflow.
     pub fn select<R: Rng + ?Sized>(&self, context: &[f64], available: Available<'_>, rng: &mut R) -> Result<Choice> {
         check_finite("context", context, self.dimension())?;
-        self.choose(context, &self.arms.resolve(available)?, rng)
+        self.choose(context, self.arms.resolve(available, &mut SlotSpace::default())?, rng)
     }
 
-    fn choose<R: Rng + ?Sized>(&self, context: &[f64], slots: &Slots, rng: &mut R) -> Result<Choice> {
+    fn choose<R: Rng + ?Sized>(&self, context: &[f64], slots: Slots<'_>, rng: &mut R) -> Result<Choice> {
         let count = slots.count();
         let share = self.index.uniform_share();
         let uniform = (share > 0.0 && rng.random::<f64>() < share).then(|| rng.random_range(0..count));
@@ -198,10 +203,11 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
     ) -> Result<()> {
         let rows = contexts.len() / self.dimension();
         check_finite("contexts", contexts, rows * self.dimension())?;
-        let slots = self.arms.resolve(available)?;
+        let mut space = SlotSpace::default();
+        let slots = self.arms.resolve(available, &mut space)?;
         let before = out.len();
         for context in contexts.chunks_exact(self.dimension()) {
-            match self.choose(context, &slots, rng) {
+            match self.choose(context, slots, rng) {
                 Ok(choice) => out.push(choice),
                 Err(error) => {
                     out.truncate(before);

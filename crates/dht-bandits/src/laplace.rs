@@ -3,6 +3,7 @@
 use crate::arm::Slots;
 use crate::error::{Error, Result, check_parameter, check_scalar};
 use crate::factor_state::check_part;
+use crate::information::Natural;
 use crate::lanes::{LANES, Lanes, Layout};
 use crate::logistic::{curvature, mode_step};
 use crate::newton::Problem;
@@ -73,7 +74,7 @@ impl Default for DiagonalLaplaceOptions {
 /// g ← argmin ½ Σ_j s_j (p_j − g_j)² + Σ_i w_i (ln(1 + e^{p'x_i}) − r_i p'x_i);  s_j ← s_j + Σ_i w_i σ(1 − σ) x_ij².
 ///
 /// O(d) a score and an update. The diagonal knows nothing of correlated features: normalise contexts first
-/// ([`RunningNorm`](crate::RunningNorm)), or use a full covariance. Means and widths are log-odds.
+/// ([`RunningNorm`](crate::RunningNorm)), or use [`FullLaplace`](crate::FullLaplace). Means and widths are log-odds.
 #[derive(Debug, Clone)]
 pub struct DiagonalLaplace {
     options: DiagonalLaplaceOptions,
@@ -202,7 +203,7 @@ impl Posterior for DiagonalLaplace {
         Arch::new().dispatch(OneScore { layout: self.layout, block: self.block(slot), context })
     }
 
-    fn visit(&self, slots: &Slots, context: &[f64], visit: &mut impl FnMut(usize, Score)) {
+    fn visit(&self, slots: Slots<'_>, context: &[f64], visit: &mut impl FnMut(usize, Score)) {
         Arch::new().dispatch(ManyScores { layout: self.layout, arms: &self.arms, slots, context, visit });
     }
 
@@ -276,14 +277,43 @@ impl Posterior for DiagonalLaplace {
         DiagonalArmState { mean, precision }
     }
 
+    fn check_sums(&self) -> Result<()> {
+        let strength = self.options.strength;
+        check_parameter("strength", strength, strength == 1.0, "1 where evidence is to be added")
+    }
+
+    fn natural(&self, slot: usize) -> Natural {
+        let (mean, precision) = self.mean_and_precision(slot);
+        let moment = mean.iter().zip(&precision).map(|(mean, precision)| mean * precision).collect();
+        Natural { precision, moment, updates: 0 }
+    }
+
+    fn prior_natural(&self) -> Natural {
+        let prior = self.options.prior;
+        let repeat = |value| vec![value; self.layout.dimension];
+        Natural { precision: repeat(prior.precision()), moment: repeat(prior.mean() * prior.precision()), updates: 0 }
+    }
+
+    fn state_of(&self, natural: &Natural) -> Result<DiagonalArmState> {
+        if let Some(pivot) = natural.precision.iter().position(|value| !(*value > 0.0 && value.is_finite())) {
+            let value = natural.precision[pivot];
+            return Err(Error::NotPositiveDefinite { what: "precision", pivot, value });
+        }
+        let mean = natural.moment.iter().zip(&natural.precision).map(|(moment, precision)| moment / precision);
+        Ok(DiagonalArmState { mean: mean.collect(), precision: natural.precision.clone() })
+    }
+
+    fn replace(&mut self, slot: usize, state: &DiagonalArmState) {
+        for (coordinate, (&mean, &precision)) in state.mean.iter().zip(&state.precision).enumerate() {
+            self.set(slot, coordinate, mean, precision);
+        }
+    }
+
     fn push_state(&mut self, index: usize, state: &DiagonalArmState) -> Result<()> {
         check_part("mean of arm", index, &state.mean, self.layout.dimension, false)?;
         check_part("precision of arm", index, &state.precision, self.layout.dimension, true)?;
         self.push_prior();
-        let slot = self.len() - 1;
-        for (coordinate, (&mean, &precision)) in state.mean.iter().zip(&state.precision).enumerate() {
-            self.set(slot, coordinate, mean, precision);
-        }
+        self.replace(self.len() - 1, state);
         Ok(())
     }
 }
@@ -306,7 +336,7 @@ impl WithSimd for OneScore<'_> {
 struct ManyScores<'a, F> {
     layout: Layout,
     arms: &'a [Lanes],
-    slots: &'a Slots,
+    slots: Slots<'a>,
     context: &'a [f64],
     visit: &'a mut F,
 }

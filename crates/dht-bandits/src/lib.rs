@@ -6,8 +6,11 @@ mod baseline;
 pub mod columns;
 mod disjoint;
 mod error;
+mod exchange;
 mod factor;
 mod factor_state;
+mod full_laplace;
+mod groups;
 mod index;
 mod information;
 mod lanes;
@@ -15,6 +18,7 @@ mod laplace;
 mod logistic;
 mod mean_pool;
 mod newton;
+mod panels;
 mod policy;
 mod posterior;
 mod ridge;
@@ -29,8 +33,10 @@ pub use arm::{ArmId, ArmSet, ArmSetState, Available};
 pub use baseline::{BaselineState, Fixed, Uniform};
 pub use disjoint::{Disjoint, DisjointState};
 pub use error::{Error, Result};
+pub use exchange::Delta;
+pub use full_laplace::{FullArmState, FullLaplace, FullLaplaceOptions};
 pub use index::{Epsilon, Index, Thompson, Ucb};
-pub use information::InformationState;
+pub use information::{InformationState, Natural};
 pub use laplace::{DiagonalArmState, DiagonalLaplace, DiagonalLaplaceOptions, TsPrior};
 pub use logistic::sigmoid;
 pub use mean_pool::PyramidPool;
@@ -51,5 +57,9 @@ pub type LinTs = Disjoint<Ridge, Thompson>;
 pub type EpsilonGreedy = Disjoint<Ridge, Epsilon>;
 /// Logistic Thompson sampling with diagonal posteriors (Chapelle & Li 2011, Algorithm 3).
 pub type DiagonalLogisticTs = Disjoint<DiagonalLaplace, Thompson>;
+/// Logistic Thompson sampling with full Laplace posteriors.
+pub type LogisticTs = Disjoint<FullLaplace, Thompson>;
+/// Logistic upper confidence bounds with full Laplace posteriors, on log-odds.
+pub type LogisticUcb = Disjoint<FullLaplace, Ucb>;
 /// The top-K semi-bandit by Thompson sampling over logistic regressions with diagonal posteriors.
 pub type TopKThompson = TopK<DiagonalLaplace, Thompson>;
