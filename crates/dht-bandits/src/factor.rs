@@ -141,6 +141,11 @@ impl Factors {
         either!(&mut self.store, store => store.absorb(slot, weight, step));
     }
 
+    /// A coordinate of Px, with the P before the last [`absorb`](Self::absorb).
+    pub(crate) fn gain(&self, coordinate: usize) -> f64 {
+        either!(&self.store, store => store.gain(coordinate))
+    }
+
     /// Multiplies the covariance of the arm last looked at, and what was seen of it.
     pub(crate) fn discount_looked(&mut self, slot: usize, factor: f64) {
         for coordinate in 0..self.dimension {

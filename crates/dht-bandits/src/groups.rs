@@ -194,6 +194,10 @@ impl Groups {
         Moments { mean: mean.0[lane], variance: variance.0[lane] }
     }
 
+    pub(crate) fn gain(&self, coordinate: usize) -> f64 {
+        self.gain[coordinate + self.places.pad]
+    }
+
     pub(crate) fn scale_seen(&mut self, factor: f64) {
         self.v.iter_mut().for_each(|value| *value *= factor);
     }

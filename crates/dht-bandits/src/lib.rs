@@ -11,6 +11,7 @@ mod factor;
 mod factor_state;
 mod full_laplace;
 mod groups;
+mod hybrid;
 mod index;
 mod information;
 mod lanes;
@@ -21,12 +22,14 @@ mod newton;
 mod panels;
 mod policy;
 mod posterior;
+mod propensity;
 mod ridge;
 mod row;
 mod running_norm;
 mod semi_bandit;
 mod slate;
 mod slate_state;
+mod snapshot;
 mod state;
 
 pub use arm::{ArmId, ArmSet, ArmSetState, Available};
@@ -35,6 +38,7 @@ pub use disjoint::{Disjoint, DisjointState};
 pub use error::{Error, Result};
 pub use exchange::Delta;
 pub use full_laplace::{FullArmState, FullLaplace, FullLaplaceOptions};
+pub use hybrid::{Hybrid, HybridOptions, HybridState};
 pub use index::{Epsilon, Index, Thompson, Ucb};
 pub use information::{InformationState, Natural};
 pub use laplace::{DiagonalArmState, DiagonalLaplace, DiagonalLaplaceOptions, TsPrior};
@@ -42,17 +46,25 @@ pub use logistic::sigmoid;
 pub use mean_pool::PyramidPool;
 pub use policy::{Choice, Decision, Observation, Policy, Score};
 pub use posterior::Posterior;
+pub use propensity::Propensity;
 pub use ridge::{Ridge, RidgeArmState, RidgeOptions};
 pub use running_norm::{NormOptions, NormState, RunningNorm};
 pub use semi_bandit::{Draw, Sharing, TopK};
 pub use slate::{ArmFeedback, Candidates, Feedback, Slate};
 pub use slate_state::TopKState;
+pub use snapshot::{Publisher, Reader};
 pub use state::Header;
 
 /// LinUCB with disjoint arms (Li et al. 2010, Algorithm 1).
 pub type LinUcb = Disjoint<Ridge, Ucb>;
 /// Linear Thompson sampling with disjoint arms (Agrawal & Goyal 2013).
 pub type LinTs = Disjoint<Ridge, Thompson>;
+/// LinUCB with hybrid arms (Li et al. 2010, Algorithm 2).
+pub type HybridLinUcb = Hybrid<Ucb>;
+/// LinUCB with one vector of weights for all candidates, told apart by their features ([`TopK::shared`]; slates of one are single choices).
+pub type SharedLinUcb = TopK<Ridge, Ucb>;
+/// Linear Thompson sampling with one vector of weights for all candidates, drawn once a slate.
+pub type SharedLinTs = TopK<Ridge, Thompson>;
 /// Contextual ε-greedy: ridge regressions, explored uniformly.
 pub type EpsilonGreedy = Disjoint<Ridge, Epsilon>;
 /// Logistic Thompson sampling with diagonal posteriors (Chapelle & Li 2011, Algorithm 3).

@@ -94,6 +94,10 @@ impl Panels {
         self.at_mut(slot, panel, row, lane)
     }
 
+    pub(crate) fn gain(&self, coordinate: usize) -> f64 {
+        self.scratch.gain[coordinate + self.layout.pad]
+    }
+
     pub(crate) fn scale_seen(&mut self, factor: f64) {
         self.scratch.v.iter_mut().flat_map(|row| &mut row.0).for_each(|value| *value *= factor);
     }

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 mod arms;
+mod exchange;
+mod models;
 mod norm_and_pool;
 mod ridge;
 mod semi_bandit;
