@@ -239,6 +239,9 @@ impl Posterior for DiagonalLaplace {
     }
 
     fn update_batch(&mut self, slot: usize, contexts: &[f64], rewards: &[f64], weights: &[f64]) -> Result<()> {
+        if let ([reward], [weight], true) = (rewards, weights, self.options.strength == 1.0) {
+            return self.update(slot, contexts, *reward, *weight);
+        }
         let (mut means, mut precisions) = self.mean_and_precision(slot);
         for (mean, precision) in means.iter_mut().zip(&mut precisions) {
             (*mean, *precision) = self.faded(*mean, *precision);

@@ -2,12 +2,10 @@
 
 mod quality;
 mod speed;
-mod profile;
 
 fn main() {
     let argument = std::env::args().nth(1);
     match argument.as_deref() {
-        Some("profile") => profile::run(),
         Some("speed") => speed::run(),
         Some("quality") => quality::run(std::env::args().nth(2).as_deref().unwrap_or("digits.csv")),
         _ => {
