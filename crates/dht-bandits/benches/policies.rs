@@ -1,7 +1,6 @@
 //! Microseconds per select and update. `cargo bench -p dht-bandits`; as a smoke test, `-- --test`.
-#![expect(missing_docs, reason = "criterion's macros make public functions")]
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group, criterion_main};
 use dht_bandits::{
     ArmId, Available, Candidates, DiagonalLaplaceOptions, Disjoint, FullLaplaceOptions, HybridLinUcb, HybridOptions,
     Index, LinTs, LinUcb, LogisticTs, NormOptions, Posterior, PyramidPool, Result, RidgeOptions, RunningNorm, Slate,
@@ -32,13 +31,13 @@ fn time<P: Posterior, I: Index>(criterion: &mut Criterion, name: &str, mut polic
     }
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let mut turn = 0;
-    criterion.bench_function(BenchmarkId::new(format!("{name}/select"), format!("{d}x{k}")), |bencher| {
+    criterion.bench_function(&format!("{name}/select/{d}x{k}"), |bencher| {
         bencher.iter(|| {
             turn += 1;
             black_box(policy.select(row(turn), Available::All, &mut rng))
         });
     });
-    criterion.bench_function(BenchmarkId::new(format!("{name}/update"), format!("{d}x{k}")), |bencher| {
+    criterion.bench_function(&format!("{name}/update/{d}x{k}"), |bencher| {
         bencher.iter(|| {
             turn += 1;
             black_box(policy.update(ArmId::new((turn % k) as u64), row(turn), 1.0, 1.0))

@@ -5,15 +5,8 @@
 //! and cannot become negative, whatever the rounding.
 
 use crate::arm::Slots;
-use crate::groups::Groups;
 use crate::panels::Panels;
 use crate::policy::Score;
-
-/// Up to this many dimensions, arms share cache lines eight by eight; beyond, each is a stream of its own.
-///
-/// Short contexts spend their time on what surrounds the sums, which eight arms then share; for long ones an update
-/// would touch a cache line for each number of the factor.
-const SHORT: usize = 32;
 
 /// The mean θ'x and the variance x'Px of one arm in one context.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,33 +25,12 @@ impl Moments {
 #[derive(Debug, Clone)]
 pub(crate) struct Factors {
     dimension: usize,
-    store: Store,
-}
-
-#[derive(Debug, Clone)]
-enum Store {
-    Groups(Groups),
-    Panels(Panels),
-}
-
-/// Calls the same method of either store.
-macro_rules! either {
-    ($store:expr, $inner:ident => $call:expr) => {
-        match $store {
-            Store::Groups($inner) => $call,
-            Store::Panels($inner) => $call,
-        }
-    };
+    store: Panels,
 }
 
 impl Factors {
     pub(crate) fn new(dimension: usize) -> Self {
-        let store = if dimension <= SHORT {
-            Store::Groups(Groups::new(dimension))
-        } else {
-            Store::Panels(Panels::new(dimension))
-        };
-        Self { dimension, store }
+        Self { dimension, store: Panels::new(dimension) }
     }
 
     pub(crate) fn dimension(&self) -> usize {
@@ -66,12 +38,12 @@ impl Factors {
     }
 
     pub(crate) fn len(&self) -> usize {
-        either!(&self.store, store => store.len())
+        self.store.len()
     }
 
     /// Adds an arm with mean zero and covariance `variance`·I.
     pub(crate) fn push(&mut self, variance: f64) {
-        either!(&mut self.store, store => store.push());
+        self.store.push();
         let slot = self.len() - 1;
         for coordinate in 0..self.dimension {
             *self.diagonal_mut(slot, coordinate) = variance;
@@ -80,70 +52,70 @@ impl Factors {
 
     /// Adds an arm that knows what another knows.
     pub(crate) fn push_copy(&mut self, slot: usize) {
-        either!(&mut self.store, store => store.push());
+        self.store.push();
         self.copy(slot, self.len() - 1);
     }
 
     pub(crate) fn copy(&mut self, from: usize, to: usize) {
-        either!(&mut self.store, store => store.copy(from, to));
+        self.store.copy(from, to);
     }
 
     /// Removes an arm; the last one takes its slot.
     pub(crate) fn swap_remove(&mut self, slot: usize) {
         self.copy(self.len() - 1, slot);
-        either!(&mut self.store, store => store.pop());
+        self.store.pop();
     }
 
     pub(crate) fn diagonal(&self, slot: usize, coordinate: usize) -> f64 {
-        either!(&self.store, store => *store.diagonal(slot, coordinate))
+        *self.store.diagonal(slot, coordinate)
     }
 
     pub(crate) fn diagonal_mut(&mut self, slot: usize, coordinate: usize) -> &mut f64 {
-        either!(&mut self.store, store => store.diagonal_mut(slot, coordinate))
+        self.store.diagonal_mut(slot, coordinate)
     }
 
     pub(crate) fn mean(&self, slot: usize, coordinate: usize) -> f64 {
-        either!(&self.store, store => *store.mean(slot, coordinate))
+        *self.store.mean(slot, coordinate)
     }
 
     pub(crate) fn mean_mut(&mut self, slot: usize, coordinate: usize) -> &mut f64 {
-        either!(&mut self.store, store => store.mean_mut(slot, coordinate))
+        self.store.mean_mut(slot, coordinate)
     }
 
     /// U[row, column] for row < column.
     pub(crate) fn upper(&self, slot: usize, row: usize, column: usize) -> f64 {
-        either!(&self.store, store => *store.upper(slot, row, column))
+        *self.store.upper(slot, row, column)
     }
 
     pub(crate) fn upper_mut(&mut self, slot: usize, row: usize, column: usize) -> &mut f64 {
-        either!(&mut self.store, store => store.upper_mut(slot, row, column))
+        self.store.upper_mut(slot, row, column)
     }
 
     /// Mean and width of one arm.
     pub(crate) fn score(&self, slot: usize, context: &[f64]) -> Score {
-        either!(&self.store, store => store.score(slot, context))
+        self.store.score(slot, context)
     }
 
     /// Mean and width of each of the slots, in ascending order, each handed to `visit`.
     pub(crate) fn visit(&self, slots: Slots<'_>, context: &[f64], visit: &mut impl FnMut(usize, Score)) {
-        either!(&self.store, store => store.visit(slots, context, visit));
+        self.store.visit(slots, context, visit);
     }
 
     /// Looks at an observation: mean and variance, and what [`absorb`](Self::absorb) needs to go on.
     pub(crate) fn look(&mut self, slot: usize, context: &[f64]) -> Moments {
-        either!(&mut self.store, store => store.look(slot, context))
+        self.store.look(slot, context)
     }
 
     /// Learns the observation last looked at: P ← (P⁻¹ + weight·xx')⁻¹ and θ ← θ + step·Px, with the old P.
     ///
     /// `weight` may be negative (an observation taken back) while 1 + weight·x'Px > 0.
     pub(crate) fn absorb(&mut self, slot: usize, weight: f64, step: f64) {
-        either!(&mut self.store, store => store.absorb(slot, weight, step));
+        self.store.absorb(slot, weight, step);
     }
 
     /// A coordinate of Px, with the P before the last [`absorb`](Self::absorb).
     pub(crate) fn gain(&self, coordinate: usize) -> f64 {
-        either!(&self.store, store => store.gain(coordinate))
+        self.store.gain(coordinate)
     }
 
     /// Multiplies the covariance of the arm last looked at, and what was seen of it.
@@ -151,7 +123,7 @@ impl Factors {
         for coordinate in 0..self.dimension {
             *self.diagonal_mut(slot, coordinate) *= factor;
         }
-        either!(&mut self.store, store => store.scale_seen(factor));
+        self.store.scale_seen(factor);
     }
 
     /// θ + U·√D·z·scale of one arm, into `out`; a draw from the posterior if `normal` draws standard normals.

@@ -29,7 +29,7 @@ impl Default for HybridOptions {
     }
 }
 
-/// E[r] = z_a'β + x'θ_a: features z_a of the arm (or of arm and context) meet shared weights, the context x meets the arm's.
+/// The expected reward is z_a'β + x'θ_a: features z_a of the arm (or of arm and context) meet shared weights, the context x meets the arm's.
 ///
 /// Li et al. (2010), Algorithm 2, exactly, but factored: with C_a = A_a⁻¹B_a and y = z − C_a'x,
 ///

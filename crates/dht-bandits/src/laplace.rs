@@ -9,7 +9,7 @@ use crate::logistic::{curvature, mode_step};
 use crate::newton::Problem;
 use crate::policy::Score;
 use crate::posterior::{Posterior, sealed::Sealed};
-use crate::row::{load, sum, vectors, zero_row};
+use crate::row::{load, multiply, multiply_add, splat, sum, with_registers};
 use pulp::{Arch, Simd, WithSimd};
 use serde::{Deserialize, Serialize};
 
@@ -332,7 +332,7 @@ impl WithSimd for OneScore<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Score {
-        score(simd, self.layout, self.block, self.context)
+        with_registers!(S, score(simd, self.layout, self.block, self.context))
     }
 }
 
@@ -352,7 +352,8 @@ impl<F: FnMut(usize, Score)> WithSimd for ManyScores<'_, F> {
         let stride = 3 * self.layout.panels;
         let mut next = 0;
         while let Some(slot) = self.slots.next_from(next) {
-            (self.visit)(slot, score(simd, self.layout, &self.arms[slot * stride..][..stride], self.context));
+            let block = &self.arms[slot * stride..][..stride];
+            (self.visit)(slot, with_registers!(S, score(simd, self.layout, block, self.context)));
             next = slot + 1;
         }
     }
@@ -360,21 +361,17 @@ impl<F: FnMut(usize, Score)> WithSimd for ManyScores<'_, F> {
 
 /// Σ g_j x_j and √Σ x_j²/s_j, summed in the same order at every vector width.
 #[inline(always)]
-fn score<S: Simd>(simd: S, layout: Layout, block: &[Lanes], context: &[f64]) -> Score {
+fn score<S: Simd, const N: usize>(simd: S, layout: Layout, block: &[Lanes], context: &[f64]) -> Score {
     let panels = layout.panels;
     let (means, rest) = block.split_at(panels);
     let inverses = &rest[panels..];
-    let mut mean = zero_row(simd);
+    let mut mean = splat::<S, N>(simd, 0.0);
     let mut variance = mean;
     for panel in 0..panels {
         let columns = layout.columns(context, panel);
-        for vector in 0..vectors::<S>() {
-            let value = load::<S>(&columns, vector);
-            let g = load::<S>(&means[panel], vector);
-            mean[vector] = simd.mul_add_e_f64s(g, value, mean[vector]);
-            let spread = simd.mul_f64s(load::<S>(&inverses[panel], vector), value);
-            variance[vector] = simd.mul_add_e_f64s(spread, value, variance[vector]);
-        }
+        let value = load::<S, N>(simd, &columns.0);
+        mean = multiply_add(simd, load(simd, &means[panel].0), value, mean);
+        variance = multiply_add(simd, multiply(simd, load(simd, &inverses[panel].0), value), value, variance);
     }
     Score { mean: sum(simd, mean), width: sum(simd, variance).sqrt() }
 }

@@ -4,7 +4,7 @@ use crate::arm::Slots;
 use crate::factor::Moments;
 use crate::lanes::{LANES, Lanes, Layout};
 use crate::policy::Score;
-use crate::row::{Row, load, load_row, store, sum, vectors, zero_row};
+use crate::row::{Row, add, divide, load, multiply, multiply_add, splat, store, sum, with_registers};
 use pulp::{Arch, Simd, WithSimd};
 
 /// The factors of many arms, and the space their updates are computed in.
@@ -106,7 +106,7 @@ impl Panels {
         Arch::new().dispatch(OneArm {
             layout: self.layout,
             block: self.block(slot),
-            query: Query::new(self.layout, context),
+            query: &Query::new(self.layout, context),
         })
     }
 
@@ -115,7 +115,7 @@ impl Panels {
             layout: self.layout,
             arms: &self.arms,
             slots,
-            query: Query::new(self.layout, context),
+            query: &Query::new(self.layout, context),
             visit,
         });
     }
@@ -123,7 +123,7 @@ impl Panels {
     pub(crate) fn look(&mut self, slot: usize, context: &[f64]) -> Moments {
         let layout = self.layout;
         let block = &self.arms[slot * layout.stride()..][..layout.stride()];
-        let query = Query::new(layout, context);
+        let query = &Query::new(layout, context);
         Arch::new().dispatch(Look { layout, block, query, f: &mut self.scratch.f, v: &mut self.scratch.v })
     }
 
@@ -137,7 +137,7 @@ impl Panels {
 struct OneArm<'a> {
     layout: Layout,
     block: &'a [Lanes],
-    query: Query<'a>,
+    query: &'a Query<'a>,
 }
 
 impl WithSimd for OneArm<'_> {
@@ -145,15 +145,21 @@ impl WithSimd for OneArm<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Score {
-        moments(simd, self.layout, self.block, &self.query, |_, _, _| ()).score()
+        with_registers!(S, one_arm(simd, self))
     }
+}
+
+#[inline(always)]
+fn one_arm<S: Simd, const N: usize>(simd: S, work: OneArm<'_>) -> Score {
+    let [moments] = moments::<S, N, 1>(simd, work.layout, [work.block], work.query, |_, _, _| ());
+    moments.score()
 }
 
 struct ManyArms<'a, F> {
     layout: Layout,
     arms: &'a [Lanes],
     slots: Slots<'a>,
-    query: Query<'a>,
+    query: &'a Query<'a>,
     visit: &'a mut F,
 }
 
@@ -162,13 +168,52 @@ impl<F: FnMut(usize, Score)> WithSimd for ManyArms<'_, F> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { layout, arms, slots, query, visit } = self;
-        let stride = layout.stride();
-        let mut next = slots.next_from(0);
-        while let Some(slot) = next {
-            let block = &arms[slot * stride..][..stride];
-            visit(slot, moments(simd, layout, block, &query, |_, _, _| ()).score());
+        with_registers!(S, many_arms::<F>(simd, self));
+    }
+}
+
+/// Arms that are scored together: they share loops and broadcasts, and hide each other's latency.
+const TOGETHER: usize = 4;
+
+#[inline(always)]
+fn many_arms<S: Simd, const N: usize, F: FnMut(usize, Score)>(simd: S, work: ManyArms<'_, F>) {
+    let ManyArms { layout, arms, slots, query, visit } = work;
+    let stride = layout.stride();
+    let mut next = slots.next_from(0);
+    while let Some(first) = next {
+        let mut chosen = [first; TOGETHER];
+        let mut count = 0;
+        while let Some(slot) = next
+            && count < TOGETHER
+        {
+            chosen[count] = slot;
+            count += 1;
             next = slots.next_from(slot + 1);
+        }
+        let block = |place: usize| &arms[chosen[place] * stride..][..stride];
+        // The last few are not padded to four: what would be computed twice costs more than it saves.
+        match count {
+            4 => {
+                let scores =
+                    moments::<S, N, 4>(simd, layout, [block(0), block(1), block(2), block(3)], query, |_, _, _| ());
+                for place in 0..4 {
+                    visit(chosen[place], scores[place].score());
+                }
+            }
+            2 | 3 => {
+                let scores = moments::<S, N, 2>(simd, layout, [block(0), block(1)], query, |_, _, _| ());
+                for place in 0..2 {
+                    visit(chosen[place], scores[place].score());
+                }
+                if count == 3 {
+                    let [last] = moments::<S, N, 1>(simd, layout, [block(2)], query, |_, _, _| ());
+                    visit(chosen[2], last.score());
+                }
+            }
+            _ => {
+                let [only] = moments::<S, N, 1>(simd, layout, [block(0)], query, |_, _, _| ());
+                visit(first, only.score());
+            }
         }
     }
 }
@@ -193,86 +238,70 @@ impl<'a> Query<'a> {
     }
 }
 
-/// f of one panel: f_j = x_j + Σ_{i<j} U_ij x_i.
+/// Goes through the panels of `ARMS` arms together; `keep` sees f and D·f of each, with f_j = x_j + Σ_{i<j} U_ij x_i.
+///
+/// Four chains of sums an arm, whatever `ARMS` is: an arm alone and an arm among others give the same bits.
 #[inline(always)]
-fn project<S: Simd>(simd: S, upper: &[Lanes], context: &[f64], columns: &[f64]) -> Row<S> {
-    let zero = zero_row(simd);
-    // Four chains hide the latency of the multiply-add.
-    let (mut first, mut second, mut third, mut fourth) = (zero, zero, zero, zero);
-    for (vector, sum) in first.iter_mut().enumerate().take(vectors::<S>()) {
-        *sum = S::as_simd_f64s(columns).0[vector];
-    }
-    let mut rows = upper.chunks_exact(4);
-    let mut values = context[..upper.len()].chunks_exact(4);
-    for (four_rows, four_values) in (&mut rows).zip(&mut values) {
-        first = add_row(simd, &four_rows[0], four_values[0], first);
-        second = add_row(simd, &four_rows[1], four_values[1], second);
-        third = add_row(simd, &four_rows[2], four_values[2], third);
-        fourth = add_row(simd, &four_rows[3], four_values[3], fourth);
-    }
-    match (rows.remainder(), values.remainder()) {
-        ([a, b, c], [x, y, z]) => {
-            first = add_row(simd, a, *x, first);
-            second = add_row(simd, b, *y, second);
-            third = add_row(simd, c, *z, third);
-        }
-        ([a, b], [x, y]) => {
-            first = add_row(simd, a, *x, first);
-            second = add_row(simd, b, *y, second);
-        }
-        ([a], [x]) => first = add_row(simd, a, *x, first),
-        _ => {}
-    }
-    for vector in 0..vectors::<S>() {
-        let pair = simd.add_f64s(first[vector], second[vector]);
-        first[vector] = simd.add_f64s(pair, simd.add_f64s(third[vector], fourth[vector]));
-    }
-    first
-}
-
-#[inline(always)]
-fn add_row<S: Simd>(simd: S, row: &Lanes, value: f64, mut sums: Row<S>) -> Row<S> {
-    let value = simd.splat_f64s(value);
-    for (vector, sum) in sums.iter_mut().enumerate().take(vectors::<S>()) {
-        *sum = simd.mul_add_e_f64s(load::<S>(row, vector), value, *sum);
-    }
-    sums
-}
-
-/// Goes through the panels of an arm; `keep` sees f and D·f of each.
-#[inline(always)]
-fn moments<S: Simd>(
+fn moments<S: Simd, const N: usize, const ARMS: usize>(
     simd: S,
     layout: Layout,
-    block: &[Lanes],
+    mut blocks: [&[Lanes]; ARMS],
     query: &Query<'_>,
-    mut keep: impl FnMut(usize, &Row<S>, &Row<S>),
-) -> Moments {
-    let mut mean = zero_row(simd);
-    let mut variance = mean;
-    let mut rest = block;
+    mut keep: impl FnMut(usize, Row<S, N>, Row<S, N>),
+) -> [Moments; ARMS] {
+    let zero = splat::<S, N>(simd, 0.0);
+    let (mut mean, mut variance) = ([zero; ARMS], [zero; ARMS]);
     for panel in 0..layout.panels {
-        let (upper, tail) = rest.split_at(layout.rows(panel));
-        let (ends, next) = tail.split_at(2);
-        rest = next;
-        let columns = query.columns(panel);
-        let f = project(simd, upper, query.context, columns);
-        let mut v = zero_row(simd);
-        for vector in 0..vectors::<S>() {
-            v[vector] = simd.mul_f64s(f[vector], load::<S>(&ends[0], vector));
-            variance[vector] = simd.mul_add_e_f64s(v[vector], f[vector], variance[vector]);
-            let theta = load::<S>(&ends[1], vector);
-            mean[vector] = simd.mul_add_e_f64s(theta, S::as_simd_f64s(columns).0[vector], mean[vector]);
+        let rows = layout.rows(panel);
+        let columns = load::<S, N>(simd, query.columns(panel));
+        let mut sums = [[columns, zero, zero, zero]; ARMS];
+        let mut upper = blocks;
+        for arm in &mut upper {
+            *arm = &arm[..rows];
         }
-        keep(panel, &f, &v);
+        let values = &query.context[..rows];
+        let (fours, rest) = values.as_chunks::<4>();
+        for (four, values) in fours.iter().enumerate() {
+            for chain in 0..4 {
+                let value = splat(simd, values[chain]);
+                for arm in 0..ARMS {
+                    let row = load(simd, &upper[arm][4 * four + chain].0);
+                    sums[arm][chain] = multiply_add(simd, row, value, sums[arm][chain]);
+                }
+            }
+        }
+        let done = 4 * fours.len();
+        for chain in 0..3 {
+            if let Some(&value) = rest.get(chain) {
+                let value = splat(simd, value);
+                for arm in 0..ARMS {
+                    let row = load(simd, &upper[arm][done + chain].0);
+                    sums[arm][chain] = multiply_add(simd, row, value, sums[arm][chain]);
+                }
+            }
+        }
+        for arm in 0..ARMS {
+            let [first, second, third, fourth] = sums[arm];
+            let f = add(simd, add(simd, first, second), add(simd, third, fourth));
+            let ends = &blocks[arm][rows..rows + 2];
+            let v = multiply(simd, f, load(simd, &ends[0].0));
+            variance[arm] = multiply_add(simd, v, f, variance[arm]);
+            mean[arm] = multiply_add(simd, load(simd, &ends[1].0), columns, mean[arm]);
+            keep(panel, f, v);
+            blocks[arm] = &blocks[arm][rows + 2..];
+        }
     }
-    Moments { mean: sum(simd, mean), variance: sum(simd, variance) }
+    let mut out = [Moments { mean: 0.0, variance: 0.0 }; ARMS];
+    for arm in 0..ARMS {
+        out[arm] = Moments { mean: sum(simd, mean[arm]), variance: sum(simd, variance[arm]) };
+    }
+    out
 }
 
 struct Look<'a> {
     layout: Layout,
     block: &'a [Lanes],
-    query: Query<'a>,
+    query: &'a Query<'a>,
     f: &'a mut [Lanes],
     v: &'a mut [Lanes],
 }
@@ -282,14 +311,18 @@ impl WithSimd for Look<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Moments {
-        let Self { layout, block, query, f, v } = self;
-        moments(simd, layout, block, &query, |panel, new_f, new_v| {
-            for vector in 0..vectors::<S>() {
-                store::<S>(&mut f[panel], vector, new_f[vector]);
-                store::<S>(&mut v[panel], vector, new_v[vector]);
-            }
-        })
+        with_registers!(S, look(simd, self))
     }
+}
+
+#[inline(always)]
+fn look<S: Simd, const N: usize>(simd: S, work: Look<'_>) -> Moments {
+    let Look { layout, block, query, f, v } = work;
+    let [moments] = moments::<S, N, 1>(simd, layout, [block], query, |panel, new_f, new_v| {
+        store(simd, &mut f[panel], new_f);
+        store(simd, &mut v[panel], new_v);
+    });
+    moments
 }
 
 struct Absorb<'a> {
@@ -330,106 +363,94 @@ const ABOVE: [Lanes; LANES] = {
 impl WithSimd for Absorb<'_> {
     type Output = ();
 
-    /// For j ascending: α_j = α_{j−1} + f_j v_j; D_j ← D_j α_{j−1}/α_j; U_ij ← U_ij − (f_j/α_{j−1}) b_i; b_i ← b_i + U_ij v_j
-    /// with the old U_ij, α_{−1} = 1/weight and b_j = v_j at first. A row's eight columns depend on each other only through
-    /// the running b_i, which is b_i before the panel plus a prefix sum over its lanes: eight multiply-adds with a mask.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { layout, block, scratch, weight, step } = self;
-        let Scratch { f, v, before, gain } = scratch;
-        for (gains, values) in gain.chunks_exact_mut(LANES).zip(&*v) {
-            gains.copy_from_slice(&values.0);
+        with_registers!(S, absorb(simd, self));
+    }
+}
+
+/// For j ascending: α_j = α_{j−1} + f_j v_j; D_j ← D_j α_{j−1}/α_j; U_ij ← U_ij − (f_j/α_{j−1}) b_i; b_i ← b_i + U_ij v_j
+/// with the old U_ij, α_{−1} = 1/weight and b_j = v_j at first. A row's eight columns depend on each other only through
+/// the running b_i, which is b_i before the panel plus a prefix sum over its lanes: eight multiply-adds with a mask.
+#[inline(always)]
+fn absorb<S: Simd, const N: usize>(simd: S, work: Absorb<'_>) {
+    let Absorb { layout, block, scratch, weight, step } = work;
+    let Scratch { f, v, before, gain } = scratch;
+    for (gains, values) in gain.chunks_exact_mut(LANES).zip(&*v) {
+        gains.copy_from_slice(&values.0);
+    }
+    let mut alpha = 1.0 / weight;
+    for panel in 0..layout.panels {
+        let first = layout.start(panel);
+        let rows = layout.rows(panel);
+        let mut after = Lanes::ZERO;
+        for lane in 0..LANES {
+            before[panel].0[lane] = alpha;
+            alpha += f[panel].0[lane] * v[panel].0[lane];
+            after.0[lane] = alpha;
         }
-        let mut alpha = 1.0 / weight;
-        for panel in 0..layout.panels {
-            let first = layout.start(panel);
-            let rows = layout.rows(panel);
-            let mut after = Lanes::ZERO;
-            for lane in 0..LANES {
-                before[panel].0[lane] = alpha;
-                alpha += f[panel].0[lane] * v[panel].0[lane];
-                after.0[lane] = alpha;
-            }
-            let mut lambda = Lanes::ZERO;
-            for vector in 0..vectors::<S>() {
-                let old = load::<S>(&before[panel], vector);
-                let shrink = simd.div_f64s(old, load::<S>(&after, vector));
-                let diagonal = &mut block[first + rows];
-                let shrunk = simd.mul_f64s(load::<S>(diagonal, vector), shrink);
-                store::<S>(diagonal, vector, shrunk);
-                let slope = simd.div_f64s(load::<S>(&f[panel], vector), old);
-                store::<S>(&mut lambda, vector, simd.neg_f64s(slope));
-            }
-            let mut prefix = [[simd.splat_f64s(0.0); LANES]; LANES];
-            for (column, row) in prefix.iter_mut().enumerate() {
-                let value = simd.splat_f64s(v[panel].0[column]);
-                for (vector, part) in row.iter_mut().enumerate().take(vectors::<S>()) {
-                    *part = simd.mul_f64s(value, load::<S>(&PREFIX[column], vector));
-                }
-            }
-            let full = (LANES * panel).saturating_sub(layout.pad);
-            let (above, diagonal) = block[first..first + rows].split_at_mut(full);
-            let every = Slopes::new(simd, &lambda, &Lanes([1.0; LANES]));
-            for (row, b) in above.iter_mut().zip(&mut gain[layout.pad..]) {
-                *b += advance(simd, row, *b, &every, &prefix);
-            }
-            let offset = LANES - 1 - diagonal.len();
-            for (place, row) in diagonal.iter_mut().enumerate() {
-                let masked = Slopes::new(simd, &lambda, &ABOVE[offset + place]);
-                let b = &mut gain[LANES * panel + offset + place];
-                *b += advance(simd, row, *b, &masked, &prefix);
-            }
+        let old = load::<S, N>(simd, &before[panel].0);
+        let diagonal = &mut block[first + rows];
+        let (after, kept) = (load::<S, N>(simd, &after.0), load::<S, N>(simd, &diagonal.0));
+        store(simd, diagonal, multiply(simd, kept, divide(simd, old, after)));
+        let f = load::<S, N>(simd, &f[panel].0);
+        let slopes = multiply(simd, splat(simd, -1.0), divide(simd, f, old));
+        let mut prefix = [slopes; LANES];
+        for column in 0..LANES {
+            prefix[column] = multiply(simd, splat(simd, v[panel].0[column]), load(simd, &PREFIX[column].0));
         }
-        for panel in 0..layout.panels {
-            let theta = &mut block[layout.start(panel) + layout.rows(panel) + 1];
-            for vector in 0..vectors::<S>() {
-                let direction = S::as_simd_f64s(&gain[LANES * panel..][..LANES]).0[vector];
-                let moved = simd.mul_add_e_f64s(direction, simd.splat_f64s(step), load::<S>(theta, vector));
-                store::<S>(theta, vector, moved);
-            }
+        let full = (LANES * panel).saturating_sub(layout.pad);
+        let (above, diagonal) = block[first..first + rows].split_at_mut(full);
+        let every = Slopes::new(simd, slopes);
+        for (row, b) in above.iter_mut().zip(&mut gain[layout.pad..]) {
+            *b += advance(simd, row, *b, &every, &prefix);
         }
+        let offset = LANES - 1 - diagonal.len();
+        for (place, row) in diagonal.iter_mut().enumerate() {
+            let masked = Slopes::new(simd, multiply(simd, slopes, load(simd, &ABOVE[offset + place].0)));
+            let b = &mut gain[LANES * panel + offset + place];
+            *b += advance(simd, row, *b, &masked, &prefix);
+        }
+    }
+    for panel in 0..layout.panels {
+        let theta = &mut block[layout.start(panel) + layout.rows(panel) + 1];
+        let direction = load::<S, N>(simd, &gain[LANES * panel..][..LANES]);
+        let moved = multiply_add(simd, direction, splat(simd, step), load(simd, &theta.0));
+        store(simd, theta, moved);
     }
 }
 
 /// −f_j/α_{j−1} of eight columns: for all of them, and with lane 0 silenced.
-struct Slopes<S: Simd> {
-    every: Row<S>,
-    but_first: Row<S>,
+struct Slopes<S: Simd, const N: usize> {
+    every: Row<S, N>,
+    but_first: Row<S, N>,
 }
 
-impl<S: Simd> Slopes<S> {
+impl<S: Simd, const N: usize> Slopes<S, N> {
     #[inline(always)]
-    fn new(simd: S, lambda: &Lanes, mask: &Lanes) -> Self {
-        let mut slopes = Self { every: load_row(simd, lambda), but_first: load_row(simd, lambda) };
-        for vector in 0..vectors::<S>() {
-            slopes.every[vector] = simd.mul_f64s(slopes.every[vector], load::<S>(mask, vector));
-            slopes.but_first[vector] = simd.mul_f64s(slopes.every[vector], load::<S>(&ABOVE[0], vector));
-        }
-        slopes
+    fn new(simd: S, every: Row<S, N>) -> Self {
+        Self { every, but_first: multiply(simd, every, load(simd, &ABOVE[0].0)) }
     }
 }
 
 /// Updates eight columns of one row of U and returns what they add to that row's b.
 #[inline(always)]
-fn advance<S: Simd>(simd: S, row: &mut Lanes, b: f64, slopes: &Slopes<S>, prefix: &[Row<S>; LANES]) -> f64 {
-    let zero = simd.splat_f64s(0.0);
-    let (mut even, mut odd) = ([zero; LANES], [zero; LANES]);
+fn advance<S: Simd, const N: usize>(
+    simd: S,
+    row: &mut Lanes,
+    b: f64,
+    slopes: &Slopes<S, N>,
+    prefix: &[Row<S, N>; LANES],
+) -> f64 {
+    let (mut even, mut odd) = (splat::<S, N>(simd, 0.0), splat::<S, N>(simd, 0.0));
     for pair in 0..LANES / 2 {
-        let first = simd.splat_f64s(row.0[2 * pair]);
-        let second = simd.splat_f64s(row.0[2 * pair + 1]);
-        for vector in 0..vectors::<S>() {
-            even[vector] = simd.mul_add_e_f64s(first, prefix[2 * pair][vector], even[vector]);
-            odd[vector] = simd.mul_add_e_f64s(second, prefix[2 * pair + 1][vector], odd[vector]);
-        }
+        even = multiply_add(simd, splat(simd, row.0[2 * pair]), prefix[2 * pair], even);
+        odd = multiply_add(simd, splat(simd, row.0[2 * pair + 1]), prefix[2 * pair + 1], odd);
     }
-    let start = simd.splat_f64s(b);
+    let sums = add(simd, even, odd);
     let mut running = Lanes::ZERO;
-    for vector in 0..vectors::<S>() {
-        let sums = simd.add_f64s(even[vector], odd[vector]);
-        store::<S>(&mut running, vector, sums);
-        let old = load::<S>(row, vector);
-        let part = simd.mul_add_e_f64s(slopes.every[vector], start, old);
-        store::<S>(row, vector, simd.mul_add_e_f64s(slopes.but_first[vector], sums, part));
-    }
+    store(simd, &mut running, sums);
+    let part = multiply_add(simd, slopes.every, splat(simd, b), load(simd, &row.0));
+    store(simd, row, multiply_add(simd, slopes.but_first, sums, part));
     running.0[0]
 }

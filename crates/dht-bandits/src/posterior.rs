@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 /// Beliefs about the weights of many arms: scored in a context, sharpened by rewards.
 ///
-/// Arms are numbered by slot; the policies do the naming. Sealed: the
+/// Arms are numbered by slot; [`Disjoint`](crate::Disjoint) and [`TopK`](crate::TopK) do the naming. Sealed: the
 /// methods trust that slots exist and contexts are of the right length and finite.
 pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed {
     /// The settings.
