@@ -113,6 +113,11 @@ impl Factors {
         self.store.absorb(slot, weight, step);
     }
 
+    /// The largest |f| of the arm last looked at: times the weight it must stay finite.
+    pub(crate) fn largest_seen(&self) -> f64 {
+        self.store.largest_seen()
+    }
+
     /// A coordinate of Px, with the P before the last [`absorb`](Self::absorb).
     pub(crate) fn gain(&self, coordinate: usize) -> f64 {
         self.store.gain(coordinate)

@@ -109,6 +109,7 @@ impl Posterior for FullLaplace {
         let seen = self.factors.look(slot, context);
         check_scalar("mean", seen.mean)?;
         check_scalar("variance", weight * seen.variance)?;
+        check_scalar("weight times context", weight * self.factors.largest_seen())?;
         let step = mode_step(seen.mean, seen.variance, reward, weight);
         let added = weight * curvature(seen.mean + step * seen.variance);
         self.factors.absorb(slot, added.max(LEAST_CURVATURE), step);

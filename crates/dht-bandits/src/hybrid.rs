@@ -189,6 +189,8 @@ impl<I: Index> Hybrid<I> {
         check_scalar("step", share * residual)?;
         check_scalar("variance", weight * own.variance)?;
         check_scalar("shared step", shared_step)?;
+        check_scalar("weight times context", weight * self.own.largest_seen())?;
+        check_scalar("weight times features", share * self.shared.largest_seen())?;
         self.own.absorb(slot, weight, share * residual);
         self.shared.absorb(0, share, shared_step);
         let size = context.len() * features.len();

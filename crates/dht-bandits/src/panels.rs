@@ -98,6 +98,11 @@ impl Panels {
         self.scratch.gain[coordinate + self.layout.pad]
     }
 
+    /// The largest |f| of the arm last looked at.
+    pub(crate) fn largest_seen(&self) -> f64 {
+        self.scratch.f.iter().flat_map(|row| row.0).fold(0.0, |largest, value| value.abs().max(largest))
+    }
+
     pub(crate) fn scale_seen(&mut self, factor: f64) {
         self.scratch.v.iter_mut().flat_map(|row| &mut row.0).for_each(|value| *value *= factor);
     }
@@ -379,7 +384,8 @@ fn absorb<S: Simd, const N: usize>(simd: S, work: Absorb<'_>) {
     for (gains, values) in gain.chunks_exact_mut(LANES).zip(&*v) {
         gains.copy_from_slice(&values.0);
     }
-    let mut alpha = 1.0 / weight;
+    // A weight so small that its inverse overflows changes nothing, as it should.
+    let mut alpha = (1.0 / weight).clamp(-f64::MAX, f64::MAX);
     for panel in 0..layout.panels {
         let first = layout.start(panel);
         let rows = layout.rows(panel);

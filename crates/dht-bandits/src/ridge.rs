@@ -78,6 +78,7 @@ impl Ridge {
         check_scalar("mean", seen.mean)?;
         check_scalar("variance", weight * variance)?;
         check_scalar("step", step)?;
+        check_scalar("weight times context", weight * self.factors.largest_seen())?;
         if gain <= 0.0 {
             return Err(Error::NotPositiveDefinite { what: "A without the observation", pivot: 0, value: gain });
         }

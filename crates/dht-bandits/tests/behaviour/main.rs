@@ -3,6 +3,7 @@
 
 mod arms;
 mod exchange;
+mod fuzz;
 mod models;
 mod norm_and_pool;
 mod off_policy;
