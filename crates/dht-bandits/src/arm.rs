@@ -150,6 +150,12 @@ impl ArmSet {
         Ok(slot)
     }
 
+    /// All slots, if there are any.
+    #[inline]
+    pub(crate) fn every_slot(&self) -> Option<Slots<'static>> {
+        (!self.is_empty()).then_some(Slots { arms: self.len(), words: &[] })
+    }
+
     /// The slots that may be chosen, in `space` where they are not all.
     ///
     /// # Errors

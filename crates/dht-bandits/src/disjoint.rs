@@ -164,7 +164,11 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
     /// A context of the wrong length or not finite, an unknown or removed arm, nothing available, scores that overflow.
     pub fn select<R: Rng + ?Sized>(&self, context: &[f64], available: Available<'_>, rng: &mut R) -> Result<Choice> {
         check_finite("context", context, self.dimension())?;
-        self.choose(context, self.arms.resolve(available, &mut SlotSpace::default())?, rng)
+        match self.arms.every_slot() {
+            // The common case, without the space that a set of slots would be written to.
+            Some(slots) if available == Available::All => self.choose(context, slots, rng),
+            _ => self.choose(context, self.arms.resolve(available, &mut SlotSpace::default())?, rng),
+        }
     }
 
     fn choose<R: Rng + ?Sized>(&self, context: &[f64], slots: Slots<'_>, rng: &mut R) -> Result<Choice> {

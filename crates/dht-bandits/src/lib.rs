@@ -169,3 +169,7 @@ pub type LogisticTs = Disjoint<FullLaplace, Thompson>;
 pub type LogisticUcb = Disjoint<FullLaplace, Ucb>;
 /// The top-K semi-bandit by Thompson sampling over logistic regressions with diagonal posteriors.
 pub type TopKThompson = TopK<DiagonalLaplace, Thompson>;
+
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+struct ReadmeSnippets;

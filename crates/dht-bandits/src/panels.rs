@@ -100,7 +100,14 @@ impl Panels {
 
     /// The largest |f| of the arm last looked at.
     pub(crate) fn largest_seen(&self) -> f64 {
-        self.scratch.f.iter().flat_map(|row| row.0).fold(0.0, |largest, value| value.abs().max(largest))
+        let mut largest = [0.0f64; LANES];
+        for row in &self.scratch.f {
+            for (largest, value) in largest.iter_mut().zip(row.0) {
+                let size = value.abs();
+                *largest = if size > *largest { size } else { *largest };
+            }
+        }
+        largest.into_iter().fold(0.0, f64::max)
     }
 
     pub(crate) fn scale_seen(&mut self, factor: f64) {
@@ -260,28 +267,29 @@ fn moments<S: Simd, const N: usize, const ARMS: usize>(
         let rows = layout.rows(panel);
         let columns = load::<S, N>(simd, query.columns(panel));
         let mut sums = [[columns, zero, zero, zero]; ARMS];
-        let mut upper = blocks;
-        for arm in &mut upper {
-            *arm = &arm[..rows];
+        // Four rows at a time, one a chain, and up to three rows that are left.
+        let (fours, rest) = query.context[..rows].as_chunks::<4>();
+        let mut tiles: [&[[Lanes; 4]]; ARMS] = [&[]; ARMS];
+        let mut tails: [&[Lanes]; ARMS] = [&[]; ARMS];
+        for arm in 0..ARMS {
+            (tiles[arm], tails[arm]) = blocks[arm][..rows].as_chunks::<4>();
+            tiles[arm] = &tiles[arm][..fours.len()];
+            tails[arm] = &tails[arm][..rest.len()];
         }
-        let values = &query.context[..rows];
-        let (fours, rest) = values.as_chunks::<4>();
         for (four, values) in fours.iter().enumerate() {
             for chain in 0..4 {
                 let value = splat(simd, values[chain]);
                 for arm in 0..ARMS {
-                    let row = load(simd, &upper[arm][4 * four + chain].0);
+                    let row = load(simd, &tiles[arm][four][chain].0);
                     sums[arm][chain] = multiply_add(simd, row, value, sums[arm][chain]);
                 }
             }
         }
-        let done = 4 * fours.len();
         for chain in 0..3 {
-            if let Some(&value) = rest.get(chain) {
-                let value = splat(simd, value);
+            if chain < rest.len() {
+                let value = splat(simd, rest[chain]);
                 for arm in 0..ARMS {
-                    let row = load(simd, &upper[arm][done + chain].0);
-                    sums[arm][chain] = multiply_add(simd, row, value, sums[arm][chain]);
+                    sums[arm][chain] = multiply_add(simd, load(simd, &tails[arm][chain].0), value, sums[arm][chain]);
                 }
             }
         }
