@@ -1,7 +1,7 @@
 //! LinUCB with hybrid arms: weights that all arms share beside weights of each arm's own.
 
 use crate::arm::{ArmId, ArmSet, ArmSetState};
-use crate::disjoint::Best;
+use crate::best::Best;
 use crate::error::{Result, check_finite, check_parameter, check_scalar, check_weight};
 use crate::factor::Factors;
 use crate::factor_state::{check, check_part};

@@ -90,13 +90,17 @@
 
 mod arm;
 mod baseline;
+mod best;
+mod bierman;
 pub mod columns;
 mod disjoint;
+mod disjoint_state;
 mod error;
 mod exchange;
 mod factor;
 mod factor_state;
 mod full_laplace;
+mod grouped;
 mod hybrid;
 mod index;
 mod information;
@@ -106,6 +110,7 @@ mod logistic;
 mod mean_pool;
 mod newton;
 mod off_policy;
+mod panel_score;
 mod panels;
 mod policy;
 mod posterior;
@@ -124,7 +129,8 @@ mod worlds;
 
 pub use arm::{ArmId, ArmSet, ArmSetState, Available};
 pub use baseline::{BaselineState, Fixed, Uniform};
-pub use disjoint::{Disjoint, DisjointState};
+pub use disjoint::Disjoint;
+pub use disjoint_state::DisjointState;
 pub use error::{Error, Result};
 pub use exchange::Delta;
 pub use full_laplace::{FullArmState, FullLaplace, FullLaplaceOptions};

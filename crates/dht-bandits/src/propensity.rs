@@ -1,7 +1,8 @@
 //! How likely a draw from the posterior is to choose each arm.
 
 use crate::arm::{ArmId, Available};
-use crate::disjoint::{Best, Disjoint};
+use crate::best::Best;
+use crate::disjoint::Disjoint;
 use crate::error::{Error, Result, check_scalar};
 use crate::index::Index;
 use crate::posterior::Posterior;
