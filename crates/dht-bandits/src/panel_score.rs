@@ -46,7 +46,7 @@ impl<F: FnMut(usize, Score)> WithSimd for ManyArms<'_, F> {
 }
 
 /// Arms that are scored together: they share loops and broadcasts, and hide each other's latency.
-const TOGETHER: usize = 4;
+const TOGETHER: usize = 5;
 
 #[inline(always)]
 fn many_arms<S: Simd, const N: usize, F: FnMut(usize, Score)>(simd: S, work: ManyArms<'_, F>) {
@@ -65,28 +65,26 @@ fn many_arms<S: Simd, const N: usize, F: FnMut(usize, Score)>(simd: S, work: Man
         }
         let block = |place: usize| &arms[chosen[place] * stride..][..stride];
         // The last few are not padded to four: what would be computed twice costs more than it saves.
-        match count {
-            4 => {
-                let scores =
-                    moments::<S, N, 4>(simd, layout, [block(0), block(1), block(2), block(3)], query, |_, _, _| ());
-                for place in 0..4 {
-                    visit(chosen[place], scores[place].score());
-                }
+        let mut done = 0;
+        if count == TOGETHER {
+            let blocks = [block(0), block(1), block(2), block(3), block(4)];
+            let scores = moments::<S, N, TOGETHER>(simd, layout, blocks, query, |_, _, _| ());
+            for place in 0..TOGETHER {
+                visit(chosen[place], scores[place].score());
             }
-            2 | 3 => {
-                let scores = moments::<S, N, 2>(simd, layout, [block(0), block(1)], query, |_, _, _| ());
-                for place in 0..2 {
-                    visit(chosen[place], scores[place].score());
-                }
-                if count == 3 {
-                    let [last] = moments::<S, N, 1>(simd, layout, [block(2)], query, |_, _, _| ());
-                    visit(chosen[2], last.score());
-                }
-            }
-            _ => {
-                let [only] = moments::<S, N, 1>(simd, layout, [block(0)], query, |_, _, _| ());
-                visit(first, only.score());
-            }
+            done = TOGETHER;
+        }
+        // The last few are not padded: what would be computed twice costs more than it saves.
+        while done + 2 <= count {
+            let blocks = [block(done), block(done + 1)];
+            let scores = moments::<S, N, 2>(simd, layout, blocks, query, |_, _, _| ());
+            visit(chosen[done], scores[0].score());
+            visit(chosen[done + 1], scores[1].score());
+            done += 2;
+        }
+        if done < count {
+            let [last] = moments::<S, N, 1>(simd, layout, [block(done)], query, |_, _, _| ());
+            visit(chosen[done], last.score());
         }
     }
 }
