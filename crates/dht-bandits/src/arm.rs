@@ -150,27 +150,35 @@ impl ArmSet {
         Ok(slot)
     }
 
-    /// The slots that may be chosen.
+    /// All slots, if there are any.
+    #[inline]
+    pub(crate) fn every_slot(&self) -> Option<Slots<'static>> {
+        (!self.is_empty()).then_some(Slots { arms: self.len(), words: &[] })
+    }
+
+    /// The slots that may be chosen, in `space` where they are not all.
     ///
     /// # Errors
     /// An unknown or removed arm; no arm at all.
-    pub(crate) fn resolve(&self, available: Available<'_>) -> Result<Slots> {
+    pub(crate) fn resolve<'a>(&self, available: Available<'_>, space: &'a mut SlotSpace) -> Result<Slots<'a>> {
         let slots = match available {
-            Available::All => Slots::All(self.len()),
+            Available::All => Slots { arms: self.len(), words: &[] },
             Available::Only(arms) => {
-                let mut slots = Slots::none(self.len());
+                let words = space.words(self.len());
                 for &arm in arms {
-                    slots.set(self.slot(arm)?, true);
+                    let slot = self.slot(arm)?;
+                    words[slot / 64] |= 1 << (slot % 64);
                 }
-                slots
+                Slots { arms: self.len(), words }
             }
             Available::Except(arms) => {
-                let mut slots = Slots::none(self.len());
-                (0..self.len()).for_each(|slot| slots.set(slot, true));
+                let words = space.words(self.len());
+                (0..self.len()).for_each(|slot| words[slot / 64] |= 1 << (slot % 64));
                 for &arm in arms {
-                    slots.set(self.slot(arm)?, false);
+                    let slot = self.slot(arm)?;
+                    words[slot / 64] &= !(1 << (slot % 64));
                 }
-                slots
+                Slots { arms: self.len(), words }
             }
         };
         if slots.count() == 0 { Err(Error::NoArms { arms: self.len() }) } else { Ok(slots) }
@@ -215,62 +223,51 @@ impl ArmSetState {
 
 const WORDS: usize = 16;
 
-/// A set of slots, visited in ascending order. Up to 1,024 arms it lives on the stack.
-#[doc(hidden)]
-#[derive(Debug, Clone)]
-pub enum Slots {
-    /// The slots below this.
-    All(usize),
-    /// A bit a slot.
-    Few([u64; WORDS]),
-    /// A bit a slot.
-    Many(Vec<u64>),
+/// Where a set of slots is written: on the stack, up to 1,024 arms.
+#[derive(Debug, Default)]
+pub(crate) struct SlotSpace {
+    few: [u64; WORDS],
+    many: Vec<u64>,
 }
 
-impl Slots {
-    fn none(arms: usize) -> Self {
-        if arms <= 64 * WORDS { Self::Few([0; WORDS]) } else { Self::Many(vec![0; arms.div_ceil(64)]) }
-    }
-
-    fn words(&self) -> &[u64] {
-        match self {
-            Self::All(_) => &[],
-            Self::Few(words) => words,
-            Self::Many(words) => words,
+impl SlotSpace {
+    fn words(&mut self, arms: usize) -> &mut [u64] {
+        let count = arms.div_ceil(64).max(1);
+        if count <= WORDS {
+            &mut self.few[..count]
+        } else {
+            self.many.resize(count, 0);
+            &mut self.many
         }
     }
+}
 
-    fn set(&mut self, slot: usize, on: bool) {
-        let word = match self {
-            Self::All(_) => return,
-            Self::Few(words) => &mut words[slot / 64],
-            Self::Many(words) => &mut words[slot / 64],
-        };
-        let bit = 1 << (slot % 64);
-        *word = if on { *word | bit } else { *word & !bit };
-    }
+/// A set of slots, visited in ascending order.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy)]
+pub struct Slots<'a> {
+    arms: usize,
+    // A bit a slot; none at all if every slot is in the set.
+    words: &'a [u64],
+}
 
+impl Slots<'_> {
+    #[inline]
     pub(crate) fn count(&self) -> usize {
-        match self {
-            Self::All(arms) => *arms,
-            _ => self.words().iter().map(|word| word.count_ones() as usize).sum(),
-        }
+        if self.words.is_empty() { self.arms } else { self.words.iter().map(|word| word.count_ones() as usize).sum() }
     }
 
     pub(crate) fn contains(&self, slot: usize) -> bool {
-        match self {
-            Self::All(arms) => slot < *arms,
-            _ => self.words().get(slot / 64).is_some_and(|word| word >> (slot % 64) & 1 == 1),
-        }
+        self.next_from(slot) == Some(slot)
     }
 
     /// The first slot at or after `from`.
     #[inline(always)]
     pub(crate) fn next_from(&self, from: usize) -> Option<usize> {
-        if let Self::All(arms) = self {
-            return (from < *arms).then_some(from);
+        let words = self.words;
+        if words.is_empty() {
+            return (from < self.arms).then_some(from);
         }
-        let words = self.words();
         let mut index = from / 64;
         let mut word = words.get(index)? & (u64::MAX << (from % 64));
         loop {
@@ -315,13 +312,17 @@ mod tests {
             let set = ArmSet::new(arms);
             let last = ArmId(arms as u64 - 1);
             let only = [last, ArmId(2), last, ArmId(0)];
-            let slots: Vec<_> = set.resolve(Available::Only(&only)).unwrap().iter().collect();
+            let (mut space, mut other) = (SlotSpace::default(), SlotSpace::default());
+            let slots: Vec<_> = set.resolve(Available::Only(&only), &mut space).unwrap().iter().collect();
             assert_eq!(slots, [0, 2, arms - 1]);
-            let except = set.resolve(Available::Except(&only)).unwrap();
+            let except = set.resolve(Available::Except(&only), &mut other).unwrap();
             assert_eq!(except.count(), arms - 3);
             assert!(except.iter().all(|slot| !slots.contains(&slot)));
-            assert_eq!(set.resolve(Available::All).unwrap().iter().count(), arms);
+            assert_eq!(set.resolve(Available::All, &mut SlotSpace::default()).unwrap().iter().count(), arms);
         }
-        assert_eq!(ArmSet::new(2).resolve(Available::Only(&[])).unwrap_err(), Error::NoArms { arms: 2 });
+        assert_eq!(
+            ArmSet::new(2).resolve(Available::Only(&[]), &mut SlotSpace::default()).unwrap_err(),
+            Error::NoArms { arms: 2 }
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! The controls: policies that do not learn. A learner that does not beat them has learned nothing.
 
-use crate::arm::{ArmId, ArmSet, ArmSetState, Available};
+use crate::arm::{ArmId, ArmSet, ArmSetState, Available, SlotSpace};
 use crate::error::{Result, check_finite, check_parameter, check_scalar, check_weight};
 use crate::policy::{Choice, Policy};
 use crate::state::{Header, check_header};
@@ -66,7 +66,8 @@ impl Policy for Uniform {
 
     fn select(&self, context: &[f64], available: Available<'_>, rng: &mut dyn Rng) -> Result<Choice> {
         check_finite("context", context, self.dimension)?;
-        let slots = self.arms.resolve(available)?;
+        let mut space = SlotSpace::default();
+        let slots = self.arms.resolve(available, &mut space)?;
         let count = slots.count();
         let place = rng.random_range(0..count);
         let slot = slots.iter().nth(place).unwrap_or_default();
@@ -115,7 +116,8 @@ impl Policy for Fixed {
 
     fn select(&self, context: &[f64], available: Available<'_>, rng: &mut dyn Rng) -> Result<Choice> {
         check_finite("context", context, self.inner.dimension)?;
-        let slots = self.inner.arms.resolve(available)?;
+        let mut space = SlotSpace::default();
+        let slots = self.inner.arms.resolve(available, &mut space)?;
         match self.inner.arms.slot(self.arm) {
             Ok(slot) if slots.contains(slot) => Ok(self.inner.choice(slot, 1.0)),
             _ => self.inner.select(context, available, rng),

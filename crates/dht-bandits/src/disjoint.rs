@@ -1,13 +1,13 @@
 //! One posterior per arm: LinUCB and linear Thompson sampling, their logistic kin, ε-greedy.
 
-use crate::arm::{ArmId, ArmSet, ArmSetState, Available, Slots};
+use crate::arm::{ArmId, ArmSet, Available, SlotSpace, Slots};
+use crate::best::Best;
 use crate::error::{Result, check_finite, check_scalar, check_weight};
+use crate::grouped::{Sample, learn_grouped};
 use crate::index::Index;
 use crate::policy::{Choice, Decision, Observation, Policy, Score, check_version};
 use crate::posterior::Posterior;
-use crate::state::{Header, check_header};
 use rand::{Rng, RngExt};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A policy whose arms share nothing: a [`Posterior`] of each arm's weights, and an [`Index`] that explores.
 ///
@@ -28,11 +28,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// ```
 #[derive(Debug, Clone)]
 pub struct Disjoint<P: Posterior, I: Index> {
-    arms: ArmSet,
+    pub(crate) arms: ArmSet,
     pub(crate) posterior: P,
-    index: I,
-    version: u64,
-    oldest_accepted: u64,
+    pub(crate) index: I,
+    pub(crate) version: u64,
+    pub(crate) oldest_accepted: u64,
 }
 
 impl<P: Posterior, I: Index> Disjoint<P, I> {
@@ -127,6 +127,10 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
         Ok(())
     }
 
+    pub(crate) fn add_updates(&mut self, updates: u64) {
+        self.version += updates;
+    }
+
     /// From now on refuses decisions made before: to be called when the contexts' scaling changes.
     pub fn expire_decisions(&mut self) {
         self.version += 1;
@@ -148,8 +152,9 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
     /// As [`select`](Self::select).
     pub fn scores(&self, context: &[f64], available: Available<'_>, out: &mut Vec<(ArmId, Score)>) -> Result<()> {
         check_finite("context", context, self.dimension())?;
-        let slots = self.arms.resolve(available)?;
-        self.posterior.visit(&slots, context, &mut |slot, score| out.push((self.arms.id(slot), score)));
+        let mut space = SlotSpace::default();
+        let slots = self.arms.resolve(available, &mut space)?;
+        self.posterior.visit(slots, context, &mut |slot, score| out.push((self.arms.id(slot), score)));
         Ok(())
     }
 
@@ -159,10 +164,14 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
     /// A context of the wrong length or not finite, an unknown or removed arm, nothing available, scores that overflow.
     pub fn select<R: Rng + ?Sized>(&self, context: &[f64], available: Available<'_>, rng: &mut R) -> Result<Choice> {
         check_finite("context", context, self.dimension())?;
-        self.choose(context, &self.arms.resolve(available)?, rng)
+        match self.arms.every_slot() {
+            // The common case, without the space that a set of slots would be written to.
+            Some(slots) if available == Available::All => self.choose(context, slots, rng),
+            _ => self.choose(context, self.arms.resolve(available, &mut SlotSpace::default())?, rng),
+        }
     }
 
-    fn choose<R: Rng + ?Sized>(&self, context: &[f64], slots: &Slots, rng: &mut R) -> Result<Choice> {
+    fn choose<R: Rng + ?Sized>(&self, context: &[f64], slots: Slots<'_>, rng: &mut R) -> Result<Choice> {
         let count = slots.count();
         let share = self.index.uniform_share();
         let uniform = (share > 0.0 && rng.random::<f64>() < share).then(|| rng.random_range(0..count));
@@ -198,10 +207,11 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
     ) -> Result<()> {
         let rows = contexts.len() / self.dimension();
         check_finite("contexts", contexts, rows * self.dimension())?;
-        let slots = self.arms.resolve(available)?;
+        let mut space = SlotSpace::default();
+        let slots = self.arms.resolve(available, &mut space)?;
         let before = out.len();
         for context in contexts.chunks_exact(self.dimension()) {
-            match self.choose(context, &slots, rng) {
+            match self.choose(context, slots, rng) {
                 Ok(choice) => out.push(choice),
                 Err(error) => {
                     out.truncate(before);
@@ -271,69 +281,6 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
     }
 }
 
-/// One checked observation.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Sample<'a> {
-    pub(crate) slot: usize,
-    pub(crate) context: &'a [f64],
-    pub(crate) reward: f64,
-    pub(crate) weight: f64,
-}
-
-/// Learns samples that are sorted by slot, all or none; `slots` of them exist.
-///
-/// What can still fail is an overflow: each touched arm is copied behind the last one first, and copied back then.
-pub(crate) fn learn_grouped<P: Posterior>(posterior: &mut P, slots: usize, samples: &[Sample<'_>]) -> Result<()> {
-    let groups = || samples.chunk_by(|left, right| left.slot == right.slot);
-    groups().for_each(|group| posterior.push_copy(group[0].slot));
-    let mut outcome = Ok(());
-    for group in groups() {
-        let contexts: Vec<_> = group.iter().flat_map(|sample| sample.context).copied().collect();
-        let rewards: Vec<_> = group.iter().map(|sample| sample.reward).collect();
-        let weights: Vec<_> = group.iter().map(|sample| sample.weight).collect();
-        outcome = posterior.update_batch(group[0].slot, &contexts, &rewards, &weights);
-        if outcome.is_err() {
-            break;
-        }
-    }
-    for (place, group) in groups().enumerate() {
-        if outcome.is_err() {
-            posterior.copy(slots + place, group[0].slot);
-        }
-    }
-    for last in (slots..slots + groups().count()).rev() {
-        posterior.swap_remove(last);
-    }
-    outcome
-}
-
-/// The highest value so far; equal ones are kept with equal probability.
-pub(crate) struct Best {
-    pub(crate) slot: usize,
-    pub(crate) value: f64,
-    pub(crate) score: Score,
-    pub(crate) ties: u32,
-}
-
-impl Best {
-    pub(crate) fn new() -> Self {
-        Self { slot: 0, value: f64::NEG_INFINITY, score: Score { mean: 0.0, width: 0.0 }, ties: 0 }
-    }
-
-    #[inline(always)]
-    pub(crate) fn offer<R: Rng + ?Sized>(&mut self, slot: usize, value: f64, score: Score, rng: &mut R) {
-        // A value that is not a number wins once and for all, so that the caller sees it.
-        if value > self.value || value.is_nan() {
-            *self = Self { slot, value, score, ties: 1 };
-        } else if value == self.value {
-            self.ties += 1;
-            if rng.random_range(0..self.ties) == 0 {
-                (self.slot, self.score) = (slot, score);
-            }
-        }
-    }
-}
-
 impl<P: Posterior, I: Index> Policy for Disjoint<P, I> {
     fn dimension(&self) -> usize {
         self.dimension()
@@ -357,70 +304,5 @@ impl<P: Posterior, I: Index> Policy for Disjoint<P, I> {
 
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         self.update(arm, context, reward, weight)
-    }
-}
-
-/// A saved [`Disjoint`] policy: independent of the memory layout, checked when it is loaded.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DisjointState<O, S, I> {
-    /// What this is a state of.
-    pub header: Header,
-    dimension: usize,
-    options: O,
-    index: I,
-    arms: ArmSetState,
-    version: u64,
-    oldest_accepted: u64,
-    learned: Vec<S>,
-}
-
-impl<P: Posterior, I: Index> Disjoint<P, I> {
-    fn kind() -> String {
-        format!("disjoint/{}/{}", P::NAME, I::NAME)
-    }
-
-    /// All that this policy is, to be saved. Loading it gives the same policy, to the bit.
-    pub fn state(&self) -> DisjointState<P::Options, P::ArmState, I> {
-        DisjointState {
-            header: Header::of(Self::kind()),
-            dimension: self.dimension(),
-            options: self.posterior.options().clone(),
-            index: self.index.clone(),
-            arms: self.arms.state(),
-            version: self.version,
-            oldest_accepted: self.oldest_accepted,
-            learned: (0..self.arms.len()).map(|slot| self.posterior.arm_state(slot)).collect(),
-        }
-    }
-
-    /// The policy of a saved state.
-    ///
-    /// # Errors
-    /// A state of another kind or a newer version; lengths that disagree, numbers that are not finite, precisions that
-    /// are not positive.
-    pub fn from_state(state: &DisjointState<P::Options, P::ArmState, I>) -> Result<Self> {
-        check_header(&state.header, &Self::kind())?;
-        state.index.check()?;
-        let mut posterior = P::empty(state.dimension, &state.options)?;
-        let arms = ArmSet::from_state(&state.arms)?;
-        crate::state::check_count("learned arms", state.learned.len(), arms.len())?;
-        for (index, learned) in state.learned.iter().enumerate() {
-            posterior.push_state(index, learned)?;
-        }
-        let (version, oldest_accepted) = (state.version, state.oldest_accepted);
-        Ok(Self { arms, posterior, index: state.index.clone(), version, oldest_accepted })
-    }
-}
-
-impl<P: Posterior, I: Index> Serialize for Disjoint<P, I> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.state().serialize(serializer)
-    }
-}
-
-impl<'de, P: Posterior, I: Index> Deserialize<'de> for Disjoint<P, I> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let state = DisjointState::deserialize(deserializer)?;
-        Self::from_state(&state).map_err(serde::de::Error::custom)
     }
 }

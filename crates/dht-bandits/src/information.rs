@@ -1,8 +1,50 @@
-//! Ridge statistics in information form: A and b, which add.
+//! Gaussian beliefs in information form, precision and moment, which add; and the way to and from a factor.
 
-use crate::error::Result;
-use crate::factor_state::check_part;
+use crate::error::{Error, Result};
+use crate::factor_state::{Parts, check_part};
 use serde::{Deserialize, Serialize};
+
+/// What adds when independent evidence about the same weights is put together: precision, precision × mean, and updates.
+///
+/// For a full covariance the precision is its upper triangle, column by column; for a diagonal one its diagonal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Natural {
+    /// The precision.
+    pub precision: Vec<f64>,
+    /// The precision times the mean.
+    pub moment: Vec<f64>,
+    /// Updates behind it.
+    pub updates: u64,
+}
+
+impl Natural {
+    /// self + factor·other, number by number.
+    pub(crate) fn plus(&self, factor: f64, other: &Self) -> Self {
+        let sum = |left: &[f64], right: &[f64]| left.iter().zip(right).map(|(a, b)| a + factor * b).collect();
+        Self {
+            precision: sum(&self.precision, &other.precision),
+            moment: sum(&self.moment, &other.moment),
+            updates: if factor < 0.0 {
+                self.updates.saturating_sub(other.updates)
+            } else {
+                self.updates.saturating_add(other.updates)
+            },
+        }
+    }
+
+    /// factor·self + (1 − factor)·prior: what was learned counts less, the prior as before.
+    pub(crate) fn faded(&self, factor: f64, prior: &Self) -> Self {
+        let mix = |left: &[f64], right: &[f64]| {
+            left.iter().zip(right).map(|(a, b)| factor * a + (1.0 - factor) * b).collect()
+        };
+        Self {
+            precision: mix(&self.precision, &prior.precision),
+            moment: mix(&self.moment, &prior.moment),
+            updates: self.updates,
+        }
+    }
+}
 
 /// A (its upper triangle, column by column) and b of one arm.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,13 +97,139 @@ impl Information {
         self.gram[coordinate * (coordinate + 3) / 2] += amount;
     }
 
+    pub(crate) fn natural(&self, updates: u64) -> Natural {
+        Natural { precision: self.gram.clone(), moment: self.moment.clone(), updates }
+    }
+
     pub(crate) fn state(&self) -> InformationState {
         InformationState { gram: self.gram.clone(), moment: self.moment.clone() }
     }
+}
 
-    pub(crate) fn from_state(dimension: usize, index: usize, state: &InformationState) -> Result<Self> {
-        check_part("gram matrix of arm", index, &state.gram, dimension * (dimension + 1) / 2, false)?;
-        check_part("moment of arm", index, &state.moment, dimension, false)?;
-        Ok(Self { gram: state.gram.clone(), moment: state.moment.clone() })
+impl InformationState {
+    pub(crate) fn check(&self, dimension: usize, index: usize) -> Result<()> {
+        check_part("gram matrix of arm", index, &self.gram, dimension * (dimension + 1) / 2, false)?;
+        check_part("moment of arm", index, &self.moment, dimension, false)
+    }
+}
+
+/// Where the columns of a packed upper triangle begin.
+fn packed(column: usize) -> usize {
+    column * (column + 1) / 2
+}
+
+/// A = (UDUᵀ)⁻¹ = U⁻ᵀD⁻¹U⁻¹, packed, and b = Aθ. O(d³).
+pub(crate) fn information_of(parts: &Parts) -> Information {
+    let dimension = parts.mean.len();
+    // W = U⁻¹ by columns: W_ij = −U_ij − Σ_{i<k<j} U_ik W_kj. The packed strict triangle of U starts at j(j−1)/2.
+    let upper = |row: usize, column: usize| parts.upper[column * (column - 1) / 2 + row];
+    let mut inverse = vec![0.0; packed(dimension)];
+    for column in 0..dimension {
+        let start = packed(column);
+        inverse[start + column] = 1.0;
+        for row in (0..column).rev() {
+            let between: f64 = (row + 1..column).map(|k| upper(row, k) * inverse[start + k]).sum();
+            inverse[start + row] = -upper(row, column) - between;
+        }
+    }
+    let mut information = Information::zero(dimension);
+    for column in 0..dimension {
+        for row in 0..=column {
+            let left = &inverse[packed(row)..][..=row];
+            let right = &inverse[packed(column)..][..=row];
+            let scaled = left.iter().zip(right).zip(&parts.diagonal).map(|((a, b), d)| a * b / d);
+            information.gram[packed(column) + row] = scaled.sum();
+        }
+    }
+    for column in 0..dimension {
+        for row in 0..=column {
+            let entry = information.gram[packed(column) + row];
+            information.moment[column] += entry * parts.mean[row];
+            if row < column {
+                information.moment[row] += entry * parts.mean[column];
+            }
+        }
+    }
+    information
+}
+
+/// U, D and θ of the covariance A⁻¹ and the mean A⁻¹b: A = LELᵀ, U = L⁻ᵀ, D = E⁻¹. O(d³).
+///
+/// # Errors
+/// An A that is not positive definite.
+pub(crate) fn parts_of(gram: &[f64], moment: &[f64]) -> Result<Parts> {
+    let dimension = moment.len();
+    // L below its unit diagonal is kept as its transpose, packed by columns: column i holds L_i0 … L_i,i−1.
+    let mut lower = gram.to_vec();
+    let mut pivots = vec![0.0; dimension];
+    for column in 0..dimension {
+        for row in 0..column {
+            let (before, current) = lower.split_at_mut(packed(column));
+            let other = &before[packed(row)..][..row];
+            // So far current[k] holds L_ck·E_k for k < row.
+            let sum: f64 = current[..row].iter().zip(other).map(|(a, b)| a * b).sum();
+            current[row] -= sum;
+        }
+        let current = &mut lower[packed(column)..][..=column];
+        let mut pivot = current[column];
+        for (entry, before) in current[..column].iter_mut().zip(&pivots) {
+            let scaled = *entry / before;
+            pivot -= scaled * *entry;
+            *entry = scaled;
+        }
+        if !(pivot > 0.0 && pivot.is_finite()) {
+            return Err(Error::NotPositiveDefinite { what: "precision", pivot: column, value: pivot });
+        }
+        pivots[column] = pivot;
+    }
+    // U = L⁻ᵀ: row i of L⁻¹ is −L_i,j − Σ_{j<k<i} L_ik (L⁻¹)_kj, which is column i of U.
+    let mut upper = vec![0.0; dimension * dimension.saturating_sub(1) / 2];
+    for column in 1..dimension {
+        let (before, current) = upper.split_at_mut(column * (column - 1) / 2);
+        let row_of_lower = &lower[packed(column)..][..column];
+        current[..column].iter_mut().zip(row_of_lower).for_each(|(entry, value)| *entry = -value);
+        for k in 1..column {
+            let factor = row_of_lower[k];
+            let inverse = &before[k * (k - 1) / 2..][..k];
+            current[..k].iter_mut().zip(inverse).for_each(|(entry, value)| *entry -= factor * value);
+        }
+    }
+    let diagonal: Vec<f64> = pivots.iter().map(|pivot| 1.0 / pivot).collect();
+    let mut mean = vec![0.0; dimension];
+    for column in 0..dimension {
+        let entries = &upper[column * column.saturating_sub(1) / 2..][..column];
+        let projected: f64 = moment[column] + entries.iter().zip(moment).map(|(a, b)| a * b).sum::<f64>();
+        let step = diagonal[column] * projected;
+        entries.iter().zip(&mut mean).for_each(|(entry, value)| *value += entry * step);
+        mean[column] += step;
+    }
+    if let Some(index) = mean.iter().position(|value| !value.is_finite()) {
+        return Err(Error::NotFinite { what: "mean", index, value: mean[index] });
+    }
+    Ok(Parts { mean, diagonal, upper })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_factor_made_from_information_gives_the_information_back() {
+        for dimension in [1, 2, 5, 9] {
+            let mut information = Information::prior(dimension, 0.5);
+            for round in 0..3 * dimension {
+                let context: Vec<f64> = (0..dimension).map(|j| ((round * 7 + j * 3) as f64).sin()).collect();
+                information.add(&context, round as f64 * 0.1, 1.0);
+            }
+            let parts = parts_of(&information.gram, &information.moment).unwrap();
+            let again = information_of(&parts);
+            for (left, right) in information.gram.iter().zip(&again.gram) {
+                assert!((left - right).abs() < 1e-10, "{left} {right}");
+            }
+            for (left, right) in information.moment.iter().zip(&again.moment) {
+                assert!((left - right).abs() < 1e-10, "{left} {right}");
+            }
+        }
+        assert!(matches!(parts_of(&[-1.0], &[0.0]), Err(Error::NotPositiveDefinite { pivot: 0, .. })));
     }
 }

@@ -3,12 +3,13 @@
 use crate::arm::Slots;
 use crate::error::{Error, Result, check_parameter, check_scalar};
 use crate::factor_state::check_part;
+use crate::information::Natural;
 use crate::lanes::{LANES, Lanes, Layout};
 use crate::logistic::{curvature, mode_step};
 use crate::newton::Problem;
 use crate::policy::Score;
 use crate::posterior::{Posterior, sealed::Sealed};
-use crate::row::{load, sum, vectors, zero_row};
+use crate::row::{load, multiply, multiply_add, splat, sum, with_registers};
 use pulp::{Arch, Simd, WithSimd};
 use serde::{Deserialize, Serialize};
 
@@ -73,7 +74,7 @@ impl Default for DiagonalLaplaceOptions {
 /// g ← argmin ½ Σ_j s_j (p_j − g_j)² + Σ_i w_i (ln(1 + e^{p'x_i}) − r_i p'x_i);  s_j ← s_j + Σ_i w_i σ(1 − σ) x_ij².
 ///
 /// O(d) a score and an update. The diagonal knows nothing of correlated features: normalise contexts first
-/// ([`RunningNorm`](crate::RunningNorm)), or use a full covariance. Means and widths are log-odds.
+/// ([`RunningNorm`](crate::RunningNorm)), or use [`FullLaplace`](crate::FullLaplace). Means and widths are log-odds.
 #[derive(Debug, Clone)]
 pub struct DiagonalLaplace {
     options: DiagonalLaplaceOptions,
@@ -202,7 +203,7 @@ impl Posterior for DiagonalLaplace {
         Arch::new().dispatch(OneScore { layout: self.layout, block: self.block(slot), context })
     }
 
-    fn visit(&self, slots: &Slots, context: &[f64], visit: &mut impl FnMut(usize, Score)) {
+    fn visit(&self, slots: Slots<'_>, context: &[f64], visit: &mut impl FnMut(usize, Score)) {
         Arch::new().dispatch(ManyScores { layout: self.layout, arms: &self.arms, slots, context, visit });
     }
 
@@ -238,6 +239,9 @@ impl Posterior for DiagonalLaplace {
     }
 
     fn update_batch(&mut self, slot: usize, contexts: &[f64], rewards: &[f64], weights: &[f64]) -> Result<()> {
+        if let ([reward], [weight], true) = (rewards, weights, self.options.strength == 1.0) {
+            return self.update(slot, contexts, *reward, *weight);
+        }
         let (mut means, mut precisions) = self.mean_and_precision(slot);
         for (mean, precision) in means.iter_mut().zip(&mut precisions) {
             (*mean, *precision) = self.faded(*mean, *precision);
@@ -276,14 +280,43 @@ impl Posterior for DiagonalLaplace {
         DiagonalArmState { mean, precision }
     }
 
+    fn check_sums(&self) -> Result<()> {
+        let strength = self.options.strength;
+        check_parameter("strength", strength, strength == 1.0, "1 where evidence is to be added")
+    }
+
+    fn natural(&self, slot: usize) -> Natural {
+        let (mean, precision) = self.mean_and_precision(slot);
+        let moment = mean.iter().zip(&precision).map(|(mean, precision)| mean * precision).collect();
+        Natural { precision, moment, updates: 0 }
+    }
+
+    fn prior_natural(&self) -> Natural {
+        let prior = self.options.prior;
+        let repeat = |value| vec![value; self.layout.dimension];
+        Natural { precision: repeat(prior.precision()), moment: repeat(prior.mean() * prior.precision()), updates: 0 }
+    }
+
+    fn state_of(&self, natural: &Natural) -> Result<DiagonalArmState> {
+        if let Some(pivot) = natural.precision.iter().position(|value| !(*value > 0.0 && value.is_finite())) {
+            let value = natural.precision[pivot];
+            return Err(Error::NotPositiveDefinite { what: "precision", pivot, value });
+        }
+        let mean = natural.moment.iter().zip(&natural.precision).map(|(moment, precision)| moment / precision);
+        Ok(DiagonalArmState { mean: mean.collect(), precision: natural.precision.clone() })
+    }
+
+    fn replace(&mut self, slot: usize, state: &DiagonalArmState) {
+        for (coordinate, (&mean, &precision)) in state.mean.iter().zip(&state.precision).enumerate() {
+            self.set(slot, coordinate, mean, precision);
+        }
+    }
+
     fn push_state(&mut self, index: usize, state: &DiagonalArmState) -> Result<()> {
         check_part("mean of arm", index, &state.mean, self.layout.dimension, false)?;
         check_part("precision of arm", index, &state.precision, self.layout.dimension, true)?;
         self.push_prior();
-        let slot = self.len() - 1;
-        for (coordinate, (&mean, &precision)) in state.mean.iter().zip(&state.precision).enumerate() {
-            self.set(slot, coordinate, mean, precision);
-        }
+        self.replace(self.len() - 1, state);
         Ok(())
     }
 }
@@ -299,14 +332,14 @@ impl WithSimd for OneScore<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Score {
-        score(simd, self.layout, self.block, self.context)
+        with_registers!(S, score(simd, self.layout, self.block, self.context))
     }
 }
 
 struct ManyScores<'a, F> {
     layout: Layout,
     arms: &'a [Lanes],
-    slots: &'a Slots,
+    slots: Slots<'a>,
     context: &'a [f64],
     visit: &'a mut F,
 }
@@ -319,7 +352,8 @@ impl<F: FnMut(usize, Score)> WithSimd for ManyScores<'_, F> {
         let stride = 3 * self.layout.panels;
         let mut next = 0;
         while let Some(slot) = self.slots.next_from(next) {
-            (self.visit)(slot, score(simd, self.layout, &self.arms[slot * stride..][..stride], self.context));
+            let block = &self.arms[slot * stride..][..stride];
+            (self.visit)(slot, with_registers!(S, score(simd, self.layout, block, self.context)));
             next = slot + 1;
         }
     }
@@ -327,21 +361,17 @@ impl<F: FnMut(usize, Score)> WithSimd for ManyScores<'_, F> {
 
 /// Σ g_j x_j and √Σ x_j²/s_j, summed in the same order at every vector width.
 #[inline(always)]
-fn score<S: Simd>(simd: S, layout: Layout, block: &[Lanes], context: &[f64]) -> Score {
+fn score<S: Simd, const N: usize>(simd: S, layout: Layout, block: &[Lanes], context: &[f64]) -> Score {
     let panels = layout.panels;
     let (means, rest) = block.split_at(panels);
     let inverses = &rest[panels..];
-    let mut mean = zero_row(simd);
+    let mut mean = splat::<S, N>(simd, 0.0);
     let mut variance = mean;
     for panel in 0..panels {
         let columns = layout.columns(context, panel);
-        for vector in 0..vectors::<S>() {
-            let value = load::<S>(&columns, vector);
-            let g = load::<S>(&means[panel], vector);
-            mean[vector] = simd.mul_add_e_f64s(g, value, mean[vector]);
-            let spread = simd.mul_f64s(load::<S>(&inverses[panel], vector), value);
-            variance[vector] = simd.mul_add_e_f64s(spread, value, variance[vector]);
-        }
+        let value = load::<S, N>(simd, &columns.0);
+        mean = multiply_add(simd, load(simd, &means[panel].0), value, mean);
+        variance = multiply_add(simd, multiply(simd, load(simd, &inverses[panel].0), value), value, variance);
     }
     Score { mean: sum(simd, mean), width: sum(simd, variance).sqrt() }
 }

@@ -28,7 +28,7 @@ pub struct Choice {
     /// The posterior width behind it.
     pub width: f64,
     /// The probability of this choice, where it is known exactly. `None` for Thompson sampling, whose propensity is an
-    /// integral: estimate it by Monte Carlo when a log needs it.
+    /// integral: estimate it with [`propensities`](crate::Disjoint::propensities) when a log needs it.
     pub propensity: Option<f64>,
 }
 

@@ -2,13 +2,14 @@
 
 use crate::arm::Slots;
 use crate::error::Result;
+use crate::information::Natural;
 use crate::policy::Score;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Beliefs about the weights of many arms: scored in a context, sharpened by rewards.
 ///
-/// Arms are numbered by slot; the policies do the naming. Sealed: the
+/// Arms are numbered by slot; [`Disjoint`](crate::Disjoint) and [`TopK`](crate::TopK) do the naming. Sealed: the
 /// methods trust that slots exist and contexts are of the right length and finite.
 pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed {
     /// The settings.
@@ -45,7 +46,7 @@ pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed {
     fn score(&self, slot: usize, context: &[f64]) -> Score;
 
     #[doc(hidden)]
-    fn visit(&self, slots: &Slots, context: &[f64], visit: &mut impl FnMut(usize, Score));
+    fn visit(&self, slots: Slots<'_>, context: &[f64], visit: &mut impl FnMut(usize, Score));
 
     #[doc(hidden)]
     fn check_reward(&self, reward: f64) -> Result<()>;
@@ -63,6 +64,28 @@ pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed {
 
     #[doc(hidden)]
     fn arm_state(&self, slot: usize) -> Self::ArmState;
+
+    /// Refuses where evidence is not a sum, because it fades by itself.
+    #[doc(hidden)]
+    fn check_sums(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Precision and moment of one slot: what adds when independent evidence is put together.
+    #[doc(hidden)]
+    fn natural(&self, slot: usize) -> Natural;
+
+    /// Those of the prior.
+    #[doc(hidden)]
+    fn prior_natural(&self) -> Natural;
+
+    /// The learned state that has this precision and moment.
+    #[doc(hidden)]
+    fn state_of(&self, natural: &Natural) -> Result<Self::ArmState>;
+
+    /// Replaces what a slot knows by a state that is known to fit.
+    #[doc(hidden)]
+    fn replace(&mut self, slot: usize, state: &Self::ArmState);
 
     #[doc(hidden)]
     fn push_state(&mut self, index: usize, state: &Self::ArmState) -> Result<()>;

@@ -2,8 +2,9 @@
 
 use crate::arm::Slots;
 use crate::error::{Error, Result, check_parameter, check_scalar};
-use crate::factor::{Factors, Moments};
-use crate::information::{Information, InformationState};
+use crate::factor::Factors;
+use crate::factor_state::Parts;
+use crate::information::{Information, InformationState, Natural, information_of, parts_of};
 use crate::policy::Score;
 use crate::posterior::{Posterior, sealed::Sealed};
 use serde::{Deserialize, Serialize};
@@ -66,10 +67,6 @@ pub struct RidgeArmState {
     pub information: Option<InformationState>,
 }
 
-pub(crate) fn to_score(moments: Moments) -> Score {
-    Score { mean: moments.mean, width: moments.variance.sqrt() }
-}
-
 impl Ridge {
     /// Learns without asking whether the weight is positive.
     pub(crate) fn absorb(&mut self, slot: usize, context: &[f64], reward: f64, weight: f64) -> Result<()> {
@@ -81,6 +78,7 @@ impl Ridge {
         check_scalar("mean", seen.mean)?;
         check_scalar("variance", weight * variance)?;
         check_scalar("step", step)?;
+        check_scalar("weight times context", weight * self.factors.largest_seen())?;
         if gain <= 0.0 {
             return Err(Error::NotPositiveDefinite { what: "A without the observation", pivot: 0, value: gain });
         }
@@ -172,11 +170,11 @@ impl Posterior for Ridge {
     }
 
     fn score(&self, slot: usize, context: &[f64]) -> Score {
-        to_score(self.factors.moments(slot, context))
+        self.factors.score(slot, context)
     }
 
-    fn visit(&self, slots: &Slots, context: &[f64], visit: &mut impl FnMut(usize, Score)) {
-        self.factors.visit(slots, context, &mut |slot, moments| visit(slot, to_score(moments)));
+    fn visit(&self, slots: Slots<'_>, context: &[f64], visit: &mut impl FnMut(usize, Score)) {
+        self.factors.visit(slots, context, visit);
     }
 
     fn check_reward(&self, reward: f64) -> Result<()> {
@@ -207,24 +205,50 @@ impl Posterior for Ridge {
         RidgeArmState { mean: parts.mean, diagonal: parts.diagonal, upper: parts.upper, updates, information }
     }
 
+    fn check_sums(&self) -> Result<()> {
+        let discount = self.options.discount;
+        check_parameter("discount", discount, discount == 1.0, "1 where evidence is to be added or taken back")
+    }
+
+    fn natural(&self, slot: usize) -> Natural {
+        match &self.information {
+            Some(information) => information[slot].natural(self.updates[slot]),
+            None => information_of(&self.factors.parts(slot)).natural(self.updates[slot]),
+        }
+    }
+
+    fn prior_natural(&self) -> Natural {
+        Information::prior(self.dimension(), self.options.lambda).natural(0)
+    }
+
+    fn state_of(&self, natural: &Natural) -> Result<RidgeArmState> {
+        let Parts { mean, diagonal, upper } = parts_of(&natural.precision, &natural.moment)?;
+        let kept = || InformationState { gram: natural.precision.clone(), moment: natural.moment.clone() };
+        let information = self.options.keep_information.then(kept);
+        Ok(RidgeArmState { mean, diagonal, upper, updates: natural.updates, information })
+    }
+
+    fn replace(&mut self, slot: usize, state: &RidgeArmState) {
+        self.factors.set(slot, &state.mean, &state.diagonal, &state.upper);
+        self.updates[slot] = state.updates;
+        if let (Some(information), Some(kept)) = (&mut self.information, &state.information) {
+            information[slot] = Information { gram: kept.gram.clone(), moment: kept.moment.clone() };
+        }
+    }
+
     fn push_state(&mut self, index: usize, state: &RidgeArmState) -> Result<()> {
         let dimension = self.dimension();
         crate::factor_state::check(dimension, index, &state.mean, &state.diagonal, &state.upper)?;
-        let kept = match (&self.information, &state.information) {
-            (None, None) => None,
-            (Some(_), Some(saved)) => Some(Information::from_state(dimension, index, saved)?),
+        match (&self.information, &state.information) {
+            (None, None) => {}
+            (Some(_), Some(saved)) => saved.check(dimension, index)?,
             _ => {
                 let problem = "keep_information and what is saved disagree".to_owned();
                 return Err(Error::InvalidState { what: "information of arm", index, problem });
             }
-        };
-        self.push_prior();
-        let slot = self.updates.len() - 1;
-        self.factors.set(slot, &state.mean, &state.diagonal, &state.upper);
-        self.updates[slot] = state.updates;
-        if let (Some(information), Some(kept)) = (&mut self.information, kept) {
-            information[slot] = kept;
         }
+        self.push_prior();
+        self.replace(self.updates.len() - 1, state);
         Ok(())
     }
 }

@@ -1,8 +1,8 @@
 //! Top-K semi-bandits: a slate of K arms, and feedback on as many of them as were seen.
 
 use crate::arm::{ArmId, ArmSet};
-use crate::disjoint::{Sample, learn_grouped};
 use crate::error::{Error, Result, check_finite, check_scalar, check_weight};
+use crate::grouped::{Sample, learn_grouped};
 use crate::index::Index;
 use crate::policy::{Choice, Score, check_version};
 use crate::posterior::Posterior;

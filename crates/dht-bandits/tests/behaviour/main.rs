@@ -2,8 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 mod arms;
+mod exchange;
+mod fuzz;
+mod models;
 mod norm_and_pool;
+mod off_policy;
+mod precision;
 mod ridge;
 mod semi_bandit;
+mod stability;
 mod state;
 mod support;

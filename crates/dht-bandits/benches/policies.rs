@@ -1,0 +1,94 @@
+//! Microseconds per select and update. `cargo bench -p dht-bandits`; as a smoke test, `-- --test`.
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use dht_bandits::{
+    ArmId, Available, Candidates, DiagonalLaplaceOptions, Disjoint, FullLaplaceOptions, HybridLinUcb, HybridOptions,
+    Index, LinTs, LinUcb, LogisticTs, NormOptions, Posterior, PyramidPool, Result, RidgeOptions, RunningNorm, Slate,
+    Thompson, TopKThompson, Ucb,
+};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use rand_distr::{Distribution, StandardNormal};
+use std::hint::black_box;
+
+fn contexts(count: usize, dimension: usize) -> Vec<f64> {
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let scale = (dimension as f64).sqrt().recip();
+    let mut draw = || {
+        let normal: f64 = StandardNormal.sample(&mut rng);
+        scale * normal
+    };
+    (0..count * dimension).map(|_| draw()).collect()
+}
+
+/// Times select and update of a policy whose arms have all learned something.
+fn time<P: Posterior, I: Index>(criterion: &mut Criterion, name: &str, mut policy: Disjoint<P, I>) -> Result<()> {
+    let (d, k) = (policy.dimension(), policy.arms().len());
+    let rows = contexts(128, d);
+    let row = |turn: usize| &rows[turn % 128 * d..][..d];
+    for turn in 0..3 * k {
+        policy.update(ArmId::new((turn % k) as u64), row(turn), (turn % 2) as f64, 1.0)?;
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut turn = 0;
+    criterion.bench_function(&format!("{name}/select/{d}x{k}"), |bencher| {
+        bencher.iter(|| {
+            turn += 1;
+            black_box(policy.select(row(turn), Available::All, &mut rng))
+        });
+    });
+    criterion.bench_function(&format!("{name}/update/{d}x{k}"), |bencher| {
+        bencher.iter(|| {
+            turn += 1;
+            black_box(policy.update(ArmId::new((turn % k) as u64), row(turn), 1.0, 1.0))
+        });
+    });
+    Ok(())
+}
+
+fn disjoint(criterion: &mut Criterion) -> Result<()> {
+    let ridge = RidgeOptions::default();
+    for (d, k) in [(16, 10), (64, 100), (256, 100)] {
+        time(criterion, "LinUcb", LinUcb::new(d, k, ridge, Ucb { alpha: 1.0 })?)?;
+        time(criterion, "LinTs", LinTs::new(d, k, ridge, Thompson { alpha: 1.0 })?)?;
+    }
+    let kept = RidgeOptions { keep_information: true, ..ridge };
+    time(criterion, "LinUcb keeping A and b", LinUcb::new(64, 100, kept, Ucb { alpha: 1.0 })?)?;
+    time(criterion, "LogisticTs", LogisticTs::new(64, 100, FullLaplaceOptions::default(), Thompson { alpha: 1.0 })?)
+}
+
+fn others(criterion: &mut Criterion) -> Result<()> {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let arms: Vec<_> = (0..12).map(ArmId::new).collect();
+    let rows = contexts(12, 13);
+    let slates = TopKThompson::per_arm(13, 12, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 })?;
+    let mut slate = Slate::default();
+    criterion.bench_function("TopKThompson/select 4 of 12x13", |bencher| {
+        bencher.iter(|| slates.select_into(4, Candidates::new(&arms, &rows), &mut rng, &mut slate));
+    });
+    let hybrid = HybridLinUcb::new(16, 13, 12, HybridOptions::default(), Ucb { alpha: 1.0 })?;
+    let context = contexts(1, 16);
+    criterion.bench_function("HybridLinUcb/select 16+13x12", |bencher| {
+        bencher.iter(|| black_box(hybrid.select(&context, Candidates::new(&arms, &rows), &mut rng)));
+    });
+    let pool = PyramidPool::grid(0..=1, 2..=4)?;
+    let tokens = vec![0.5f32; 64 * 384];
+    let mut norm = RunningNorm::new(pool.dimension(), NormOptions::default())?;
+    criterion.bench_function("pool 64x384 to 84 and normalise", |bencher| {
+        bencher.iter(|| -> Result<Vec<f64>> {
+            let mut pooled = pool.pool(&tokens, &[64, 384])?;
+            norm.observe(&pooled)?;
+            norm.normalise_in_place(&mut pooled)?;
+            Ok(pooled)
+        });
+    });
+    Ok(())
+}
+
+fn all(criterion: &mut Criterion) {
+    let outcome = disjoint(criterion).and_then(|()| others(criterion));
+    assert!(outcome.is_ok(), "{outcome:?}");
+}
+
+criterion_group!(benches, all);
+criterion_main!(benches);

@@ -1,0 +1,80 @@
+//! A front page shows one of five articles to each reader. Clicks arrive minutes later, in bursts, in any order; an
+//! article is withdrawn and a new one comes; the policy survives a restart.
+//!
+//! cargo run --release -p dht-bandits --example article_recommendation
+
+use dht_bandits::{
+    ArmId, Available, Decision, LinUcb, NormOptions, Observation, RidgeOptions, RunningNorm, Ucb, columns, sigmoid,
+};
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// Age and hours online, as they come: on scales of their own.
+fn reader(rng: &mut impl Rng) -> [f64; 2] {
+    [rng.random_range(18.0..70.0), rng.random_range(0.0..3.0)]
+}
+
+/// The truth, which the policy does not see: each article has its age group, and the new one pleases all.
+fn clicks(article: ArmId, [age, hours]: [f64; 2], rng: &mut impl Rng) -> bool {
+    let taste = match article.number() {
+        0 => (30.0 - age) / 10.0,
+        1 => (age - 50.0) / 10.0,
+        2 => hours - 2.0,
+        5 => 0.5,
+        _ => -2.0,
+    };
+    rng.random::<f64>() < sigmoid(taste - 1.0)
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    // One posterior sees one scaling: warm the norm up, freeze it, then learn.
+    let mut norm = RunningNorm::new(2, NormOptions::default())?;
+    for _ in 0..300 {
+        norm.observe(&reader(&mut rng))?;
+    }
+    norm.freeze();
+    let mut policy = LinUcb::new(3, 5, RidgeOptions::default(), Ucb { alpha: 0.5 })?;
+    let mut waiting: Vec<(Decision, bool)> = Vec::new();
+    let mut earned = [0u32; 4];
+    for round in 0..8000 {
+        let person = reader(&mut rng);
+        let context = columns::with_bias(&norm.normalise(&person)?);
+        // Article 3 may not be shown before noon.
+        let closed = [ArmId::new(3)];
+        let available = if round % 2 == 0 { Available::Except(&closed) } else { Available::All };
+        let decision = policy.decide(&context, available, &mut rng)?;
+        let clicked = clicks(decision.arm(), person, &mut rng);
+        earned[round / 2000] += u32::from(clicked);
+        waiting.push((decision, clicked));
+        if waiting.len() == 50 {
+            let swap = rng.random_range(0..50);
+            waiting.swap(0, swap);
+            let arrived = waiting.drain(..).filter(|(decision, _)| policy.arms().contains(decision.arm()));
+            let batch: Vec<_> =
+                arrived.map(|(decision, clicked)| Observation::new(decision, f64::from(u8::from(clicked)))).collect();
+            policy.learn_batch(&batch)?;
+        }
+        if round == 4000 {
+            policy.remove_arm(ArmId::new(4))?;
+            println!("article 4 is withdrawn, {} is new", policy.add_arm());
+            let saved = serde_json::to_string(&policy)?;
+            policy = serde_json::from_str(&saved)?;
+            println!("restarted from {} bytes at version {}", saved.len(), policy.version());
+        }
+    }
+    for (quarter, clicks) in earned.iter().enumerate() {
+        println!(
+            "rounds {:>4} to {:>4}: {:.3} clicks a view",
+            quarter * 2000,
+            quarter * 2000 + 1999,
+            f64::from(*clicks) / 2000.0
+        );
+    }
+    for age in [20.0, 60.0] {
+        let context = columns::with_bias(&norm.normalise(&[age, 1.0])?);
+        let choice = policy.select(&context, Available::All, &mut rng)?;
+        println!("a reader of {age} gets {}: mean {:.2}, width {:.2}", choice.arm, choice.mean, choice.width);
+    }
+    Ok(())
+}

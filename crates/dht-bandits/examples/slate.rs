@@ -1,0 +1,58 @@
+//! A results page of four out of thirty items that change every round. Who looks stops at the first that pleases: what
+//! stands below was not seen, and teaches nothing. One item is an advertisement, pinned.
+//!
+//! cargo run --release -p dht-bandits --example slate
+
+use dht_bandits::{
+    ArmId, Candidates, DiagonalLaplaceOptions, Feedback, Result, Slate, Thompson, TopKThompson, sigmoid,
+};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+
+const ITEMS: u64 = 30;
+const FEATURES: usize = 6;
+/// What readers like, which the policy does not know; the last feature is constant.
+const TASTE: [f64; FEATURES] = [1.5, -1.0, 0.5, 0.0, 0.0, -2.0];
+
+fn pleases(features: &[f64]) -> f64 {
+    sigmoid(features.iter().zip(TASTE).map(|(feature, taste)| feature * taste).sum())
+}
+
+fn main() -> Result<()> {
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let advertisement = ArmId::new(0);
+    let mut policy = TopKThompson::shared(FEATURES, DiagonalLaplaceOptions::default(), Thompson { alpha: 0.3 })?
+        .with_pinned(&[advertisement])?;
+    let mut slate = Slate::default();
+    let (mut found, mut best_found) = (0.0, 0.0);
+    for round in 1..=4000u64 {
+        // New items every round, under new names; a shared model does not mind.
+        let names: Vec<_> =
+            std::iter::once(advertisement).chain((0..ITEMS).map(|item| ArmId::new(round * ITEMS + item))).collect();
+        let rows: Vec<f64> = (0..names.len() * FEATURES)
+            .map(|place| if place % FEATURES == FEATURES - 1 { 1.0 } else { StandardNormal.sample(&mut rng) })
+            .collect();
+        policy.select_into(4, Candidates::new(&names, &rows), &mut rng, &mut slate)?;
+        let chances: Vec<f64> = (slate.choices().iter())
+            .map(|choice| pleases(&rows[(1 + (choice.arm.number() - round * ITEMS) as usize) * FEATURES..][..FEATURES]))
+            .collect();
+        let clicked = chances.iter().position(|chance| rng.random::<f64>() < *chance);
+        let seen: Vec<_> = Feedback::cascade(4, clicked).collect();
+        policy.learn(&slate, &seen)?;
+        let mut possible: Vec<f64> = rows.chunks(FEATURES).skip(1).map(pleases).collect();
+        possible.sort_by(|left, right| right.total_cmp(left));
+        let any = |chances: &[f64]| 1.0 - chances.iter().map(|chance| 1.0 - chance).product::<f64>();
+        found += any(&chances);
+        best_found += any(&possible[..4]);
+        if round.is_power_of_two() || round == 4000 {
+            println!(
+                "round {round:>4}: {:.3} of readers find something; the best pages: {:.3}",
+                found / round as f64,
+                best_found / round as f64
+            );
+        }
+    }
+    println!("page: {:?}", slate.arms().map(ArmId::number).collect::<Vec<_>>());
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! Disjoint policies saved and loaded.
+
+use crate::arm::{ArmSet, ArmSetState};
+use crate::disjoint::Disjoint;
+use crate::error::Result;
+use crate::index::Index;
+use crate::posterior::Posterior;
+use crate::state::{Header, check_header};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A saved [`Disjoint`] policy: independent of the memory layout, checked when it is loaded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DisjointState<O, S, I> {
+    /// What this is a state of.
+    pub header: Header,
+    dimension: usize,
+    options: O,
+    index: I,
+    arms: ArmSetState,
+    version: u64,
+    oldest_accepted: u64,
+    learned: Vec<S>,
+}
+
+impl<P: Posterior, I: Index> Disjoint<P, I> {
+    fn kind() -> String {
+        format!("disjoint/{}/{}", P::NAME, I::NAME)
+    }
+
+    /// All that this policy is, to be saved. Loading it gives the same policy, to the bit.
+    pub fn state(&self) -> DisjointState<P::Options, P::ArmState, I> {
+        DisjointState {
+            header: Header::of(Self::kind()),
+            dimension: self.dimension(),
+            options: self.posterior.options().clone(),
+            index: self.index.clone(),
+            arms: self.arms.state(),
+            version: self.version,
+            oldest_accepted: self.oldest_accepted,
+            learned: (0..self.arms.len()).map(|slot| self.posterior.arm_state(slot)).collect(),
+        }
+    }
+
+    /// The policy of a saved state.
+    ///
+    /// # Errors
+    /// A state of another kind or a newer version; lengths that disagree, numbers that are not finite, precisions that
+    /// are not positive.
+    pub fn from_state(state: &DisjointState<P::Options, P::ArmState, I>) -> Result<Self> {
+        check_header(&state.header, &Self::kind())?;
+        state.index.check()?;
+        let mut posterior = P::empty(state.dimension, &state.options)?;
+        let arms = ArmSet::from_state(&state.arms)?;
+        crate::state::check_count("learned arms", state.learned.len(), arms.len())?;
+        for (index, learned) in state.learned.iter().enumerate() {
+            posterior.push_state(index, learned)?;
+        }
+        let (version, oldest_accepted) = (state.version, state.oldest_accepted);
+        Ok(Self { arms, posterior, index: state.index.clone(), version, oldest_accepted })
+    }
+}
+
+impl<P: Posterior, I: Index> Serialize for Disjoint<P, I> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.state().serialize(serializer)
+    }
+}
+
+impl<'de, P: Posterior, I: Index> Deserialize<'de> for Disjoint<P, I> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let state = DisjointState::deserialize(deserializer)?;
+        Self::from_state(&state).map_err(serde::de::Error::custom)
+    }
+}

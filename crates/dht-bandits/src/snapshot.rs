@@ -1,0 +1,97 @@
+//! One writer that learns, many readers that choose: readers hold immutable snapshots.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+#[derive(Debug)]
+struct Board<T> {
+    edition: AtomicU64,
+    latest: Mutex<Arc<T>>,
+}
+
+/// The writer's end: owns what learns and publishes clones of it.
+///
+/// ```
+/// use dht_bandits::{Available, LinUcb, Publisher, RidgeOptions, Ucb};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let policy = LinUcb::new(2, 3, RidgeOptions::default(), Ucb { alpha: 0.5 })?;
+/// let mut writer = Publisher::new(policy, 100);
+/// let mut reader = writer.reader(); // one for each thread
+/// std::thread::spawn(move || {
+///     let mut rng = ChaCha8Rng::seed_from_u64(1);
+///     reader.latest().decide(&[1.0, 0.0], Available::All, &mut rng)
+/// });
+/// writer.change(|policy| policy.update(dht_bandits::ArmId::new(0), &[1.0, 0.0], 1.0, 1.0))?;
+/// writer.publish();
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Publisher<T> {
+    learner: T,
+    every: u64,
+    changes: u64,
+    board: Arc<Board<T>>,
+}
+
+/// A reader's end: looks at the newest snapshot without waiting for the writer.
+#[derive(Debug, Clone)]
+pub struct Reader<T> {
+    edition: u64,
+    snapshot: Arc<T>,
+    board: Arc<Board<T>>,
+}
+
+impl<T: Clone> Publisher<T> {
+    /// Publishes `learner` now, and again after every `every` changes (0: only when told to).
+    pub fn new(learner: T, every: u64) -> Self {
+        let latest = Mutex::new(Arc::new(learner.clone()));
+        Self { learner, every, changes: 0, board: Arc::new(Board { edition: AtomicU64::new(0), latest }) }
+    }
+
+    /// What learns.
+    pub fn learner(&self) -> &T {
+        &self.learner
+    }
+
+    /// Changes what learns, and publishes it when it is time to.
+    pub fn change<O>(&mut self, change: impl FnOnce(&mut T) -> O) -> O {
+        let outcome = change(&mut self.learner);
+        self.changes += 1;
+        if self.every > 0 && self.changes.is_multiple_of(self.every) {
+            self.publish();
+        }
+        outcome
+    }
+
+    /// Publishes what is known now. Costs one clone.
+    pub fn publish(&mut self) {
+        let next = Arc::new(self.learner.clone());
+        *self.board.latest.lock().unwrap_or_else(PoisonError::into_inner) = next;
+        self.board.edition.fetch_add(1, Ordering::Release);
+    }
+
+    /// A reader of what is published.
+    pub fn reader(&self) -> Reader<T> {
+        let edition = self.board.edition.load(Ordering::Acquire);
+        let snapshot = self.board.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Reader { edition, snapshot, board: Arc::clone(&self.board) }
+    }
+}
+
+impl<T> Reader<T> {
+    /// The newest snapshot. One atomic load; only when there is a new one, a lock for the time of copying a pointer.
+    pub fn latest(&mut self) -> &T {
+        let edition = self.board.edition.load(Ordering::Acquire);
+        if edition != self.edition {
+            self.snapshot = Arc::clone(&self.board.latest.lock().unwrap_or_else(PoisonError::into_inner));
+            self.edition = edition;
+        }
+        &self.snapshot
+    }
+
+    /// The snapshot this reader last looked at, to be kept.
+    pub fn snapshot(&self) -> Arc<T> {
+        Arc::clone(&self.snapshot)
+    }
+}

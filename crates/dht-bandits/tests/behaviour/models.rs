@@ -1,0 +1,163 @@
+//! Hybrid and shared models, full Laplace posteriors, propensities, snapshots.
+
+use crate::support::{Dense, assert_close, normals, rng};
+use dht_bandits::{
+    ArmId, Available, Candidates, Feedback, FullLaplaceOptions, HybridLinUcb, HybridOptions, LinTs, LogisticTs,
+    Publisher, RidgeOptions, SharedLinUcb, Thompson, Ucb, sigmoid,
+};
+
+#[test]
+fn the_hybrid_model_is_one_ridge_regression_over_all_weights() {
+    for (d, k) in [(3, 4), (9, 2), (34, 5), (2, 40)] {
+        let (arms, lambda, shared_lambda) = (3, 0.5, 2.0);
+        let options = HybridOptions { lambda, shared_lambda };
+        let mut hybrid = HybridLinUcb::new(d, k, arms, options, Ucb { alpha: 1.0 }).unwrap();
+        // One long vector: shared weights, then those of each arm.
+        let mut dense = Dense::new(k + arms * d, lambda);
+        (0..k).for_each(|place| dense.a[(place, place)] = shared_lambda);
+        let long = |arm: usize, context: &[f64], features: &[f64]| {
+            let mut row = vec![0.0; k + arms * d];
+            row[..k].copy_from_slice(features);
+            row[k + arm * d..][..d].copy_from_slice(context);
+            row
+        };
+        let mut rng = rng(1);
+        for round in 0..60 {
+            let (context, features) = (normals(&mut rng, d), normals(&mut rng, k));
+            let (arm, reward, weight) = (round % arms, context[0] + features[1], 1.0 + 0.5 * (round % 2) as f64);
+            hybrid.update(ArmId::new(arm as u64), &context, &features, reward, weight).unwrap();
+            dense.learn(&long(arm, &context, &features), reward, weight);
+        }
+        for arm in 0..arms {
+            let (context, features) = (normals(&mut rng, d), normals(&mut rng, k));
+            let score = hybrid.score(ArmId::new(arm as u64), &context, &features).unwrap();
+            let (mean, width) = dense.mean_and_width(&long(arm, &context, &features));
+            assert_close(score.mean, mean, 1e-8, "mean");
+            assert_close(score.width, width, 1e-8, "width");
+        }
+        let loaded: HybridLinUcb = serde_json::from_str(&serde_json::to_string(&hybrid).unwrap()).unwrap();
+        assert_eq!(loaded.state(), hybrid.state());
+    }
+}
+
+#[test]
+fn a_new_arm_of_a_hybrid_starts_with_what_others_taught() {
+    let mut hybrid = HybridLinUcb::new(1, 2, 2, HybridOptions::default(), Ucb { alpha: 0.1 }).unwrap();
+    let mut rng = rng(2);
+    for round in 0..200 {
+        let features = normals(&mut rng, 2);
+        hybrid.update(ArmId::new(round % 2), &[1.0], &features, 2.0 * features[0], 1.0).unwrap();
+    }
+    let new = hybrid.add_arm();
+    let score = hybrid.score(new, &[1.0], &[1.0, 0.0]).unwrap();
+    assert!((score.mean - 2.0).abs() < 0.1);
+    hybrid.remove_arm(ArmId::new(0)).unwrap();
+    let arms = [new, ArmId::new(1)];
+    let choice = hybrid.select(&[1.0], Candidates::new(&arms, &[1.0, 0.0, -1.0, 0.0]), &mut rng).unwrap();
+    assert_eq!(choice.arm, new);
+}
+
+#[test]
+fn a_shared_ridge_learns_from_every_candidate_alike() {
+    let mut policy = SharedLinUcb::shared(3, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+    let mut rng = rng(3);
+    let arms = [10, 20, 30].map(ArmId::new);
+    for _ in 0..100 {
+        let contexts = normals(&mut rng, 9);
+        let slate = policy.select(1, Candidates::new(&arms, &contexts), &mut rng).unwrap();
+        let place = arms.iter().position(|arm| *arm == slate.choices()[0].arm).unwrap();
+        policy.learn(&slate, &[Feedback::Observed(contexts[3 * place] > 0.0)]).unwrap();
+    }
+    let slope = policy.score(ArmId::new(77), &[1.0, 0.0, 0.0]).unwrap().mean;
+    let other = policy.score(ArmId::new(77), &[0.0, 1.0, 0.0]).unwrap().mean;
+    assert!(slope > 0.3 && other.abs() < 0.2, "{slope} {other}");
+}
+
+#[test]
+fn one_logistic_observation_moves_to_the_mode_and_adds_its_curvature() {
+    for dimension in [2, 40] {
+        let mut policy =
+            LogisticTs::new(dimension, 1, FullLaplaceOptions { precision: 0.5 }, Thompson { alpha: 1.0 }).unwrap();
+        let mut rng = rng(4);
+        let context = normals(&mut rng, dimension);
+        policy.update(ArmId::new(0), &context, 1.0, 1.0).unwrap();
+        // From the prior, the mode is c·x/λ with c = 1 − σ(c·|x|²/λ): found here by bisection.
+        let square: f64 = context.iter().map(|value| value * value).sum::<f64>() / 0.5;
+        let (mut low, mut high) = (0.0, 1.0);
+        for _ in 0..200 {
+            let middle = 0.5 * (low + high);
+            if middle < 1.0 - sigmoid(middle * square) {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        let score = policy.score(ArmId::new(0), &context).unwrap();
+        assert_close(score.mean, low * square, 1e-12, "mean");
+        let added = sigmoid(score.mean) * sigmoid(-score.mean);
+        assert_close(score.width, (square / (1.0 + added * square)).sqrt(), 1e-12, "width");
+    }
+}
+
+#[test]
+fn a_saturated_logistic_policy_stays_finite() {
+    let mut policy = LogisticTs::new(3, 1, FullLaplaceOptions { precision: 1e-9 }, Thompson { alpha: 1.0 }).unwrap();
+    for round in 0..200 {
+        policy.update(ArmId::new(0), &[1e6, 1e3, f64::from(round)], 1.0, 1e6).unwrap();
+    }
+    policy.update(ArmId::new(0), &[1e6, 1e3, 3.0], 0.0, 1.0).unwrap();
+    let score = policy.score(ArmId::new(0), &[1.0, 1.0, 1.0]).unwrap();
+    assert!(score.mean.is_finite() && score.width.is_finite() && score.width > 0.0);
+}
+
+#[test]
+fn propensities_sum_to_one_and_two_arms_agree_with_the_closed_form() {
+    let mut policy = LinTs::new(2, 2, RidgeOptions::default(), Thompson { alpha: 0.7 }).unwrap();
+    policy.update(ArmId::new(0), &[1.0, 0.5], 1.0, 1.0).unwrap();
+    let context = [0.8, 0.3];
+    let draws = 40_000;
+    let found = policy.propensities(&context, Available::All, draws, &mut rng(5)).unwrap();
+    assert!((found.iter().map(|arm| arm.probability).sum::<f64>() - 1.0).abs() < 1e-12);
+    // P(s₀ > s₁) = Φ((m₀ − m₁)/√(v₀ + v₁)); Φ by Simpson's rule.
+    let scores = [0, 1].map(|arm| policy.score(ArmId::new(arm), &context).unwrap());
+    let z = (scores[0].mean - scores[1].mean) / (0.7 * scores[0].width.hypot(scores[1].width));
+    let density = |t: f64| (-0.5 * t * t).exp() / std::f64::consts::TAU.sqrt();
+    let steps = 200;
+    let h = z / f64::from(steps);
+    let simpson: f64 = (0..steps)
+        .map(|i| {
+            let t = h * f64::from(i);
+            h / 6.0 * (density(t) + 4.0 * density(t + 0.5 * h) + density(t + h))
+        })
+        .sum();
+    assert!((found[0].probability - 0.5 - simpson).abs() < 5.0 * found[0].standard_error);
+    assert!(policy.propensities(&context, Available::All, 0, &mut rng(5)).is_err());
+}
+
+#[test]
+fn readers_see_what_was_published_and_nothing_in_between() {
+    let policy = LinTs::new(2, 2, RidgeOptions::default(), Thompson { alpha: 1.0 }).unwrap();
+    let mut writer = Publisher::new(policy, 3);
+    let mut reader = writer.reader();
+    for round in 1..=7u64 {
+        writer.change(|policy| policy.update(ArmId::new(0), &[1.0, 0.0], 1.0, 1.0)).unwrap();
+        assert_eq!(reader.latest().version(), round / 3 * 3);
+    }
+    let kept = reader.snapshot();
+    writer.publish();
+    assert_eq!(reader.latest().version(), 7);
+    assert_eq!(kept.version(), 6);
+    let threads: Vec<_> = (0..4)
+        .map(|seed| {
+            let mut reader = writer.reader();
+            std::thread::spawn(move || {
+                let mut generator = rng(seed);
+                (0..200).all(|_| reader.latest().select(&[1.0, 1.0], Available::All, &mut generator).is_ok())
+            })
+        })
+        .collect();
+    for _ in 0..100 {
+        writer.change(|policy| policy.update(ArmId::new(1), &[0.0, 1.0], 1.0, 1.0)).unwrap();
+    }
+    assert!(threads.into_iter().all(|thread| thread.join().unwrap()));
+}

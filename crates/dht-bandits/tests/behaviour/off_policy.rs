@@ -1,0 +1,154 @@
+//! Off-policy evaluation and the simulator.
+
+use crate::support::rng;
+use dht_bandits::{
+    ArmId, Contender, Error, LinUcb, LoggedRound, OffPolicy, Propensity, RidgeOptions, SlateOffPolicy, Ucb, Uniform,
+    WeightedWorld, compare, simulate,
+};
+use rand::{Rng, RngExt};
+use rand_chacha::ChaCha8Rng;
+
+/// Two contexts, two arms: rewards .2 .8 in context 0 and .6 .4 in context 1. Logged with P(arm 1) = .3; the evaluated
+/// policy plays arm 1 with .9 and .1, so its value is ½(.1·.2 + .9·.8) + ½(.9·.6 + .1·.4) = .66.
+const REWARDS: [[f64; 2]; 2] = [[0.2, 0.8], [0.6, 0.4]];
+const TARGET: [[f64; 2]; 2] = [[0.1, 0.9], [0.9, 0.1]];
+const VALUE: f64 = 0.66;
+
+fn log<R: Rng + ?Sized>(rng: &mut R, rounds: usize, model: impl Fn(usize, usize) -> f64) -> Vec<LoggedRound> {
+    (0..rounds)
+        .map(|_| {
+            let context = rng.random_range(0..2);
+            let arm = usize::from(rng.random::<f64>() < 0.3);
+            let reward = f64::from(u8::from(rng.random::<f64>() < REWARDS[context][arm]));
+            let target = [0, 1].map(|arm| Propensity {
+                arm: ArmId::new(arm as u64),
+                probability: TARGET[context][arm],
+                standard_error: 0.0,
+            });
+            let propensity = [0.7, 0.3][arm];
+            let predict = |arm: ArmId| model(context, arm.number() as usize);
+            LoggedRound::with_model(ArmId::new(arm as u64), reward, propensity, &target, predict)
+        })
+        .collect()
+}
+
+#[test]
+fn each_honest_estimator_finds_the_value_and_covers_it() {
+    let mut rng = rng(1);
+    let mut covered = [0; 4];
+    for _ in 0..200 {
+        let rounds = log(&mut rng, 400, |context, arm| REWARDS[context][arm] * 0.5 + 0.1);
+        let log = OffPolicy::new(&rounds).unwrap();
+        let estimates =
+            [log.inverse_propensity(), log.self_normalised(), log.doubly_robust(), log.self_normalised_doubly_robust()];
+        for (count, estimate) in covered.iter_mut().zip(estimates) {
+            *count += i32::from(estimate.low <= VALUE && VALUE <= estimate.high);
+        }
+    }
+    // Binomial(200, .95): mean 190, deviation 3.1; delta-method intervals are a little short.
+    assert!(covered.iter().all(|count| *count >= 178), "{covered:?}");
+}
+
+#[test]
+fn a_perfect_model_makes_the_direct_method_right_and_a_wrong_one_does_not() {
+    let mut rng = rng(2);
+    let perfect = log(&mut rng, 4000, |context, arm| REWARDS[context][arm]);
+    let wrong = log(&mut rng, 4000, |_, _| 0.5);
+    let (perfect, wrong) = (OffPolicy::new(&perfect).unwrap(), OffPolicy::new(&wrong).unwrap());
+    assert!((perfect.direct().value - VALUE).abs() < 0.02);
+    assert!((wrong.direct().value - VALUE).abs() > 0.1);
+    assert!((wrong.doubly_robust().value - VALUE).abs() < 5.0 * wrong.doubly_robust().standard_error);
+    assert!(perfect.doubly_robust().standard_error < perfect.inverse_propensity().standard_error);
+}
+
+#[test]
+fn evaluating_the_logging_policy_gives_the_mean_reward() {
+    let rounds: Vec<_> = (0..50).map(|round| LoggedRound::new(f64::from(round % 3), 0.4, 0.4)).collect();
+    let mean = rounds.iter().map(|round| round.reward).sum::<f64>() / 50.0;
+    let log = OffPolicy::new(&rounds).unwrap();
+    for estimate in [log.inverse_propensity(), log.self_normalised(), log.clipped(1.0).unwrap(), log.doubly_robust()] {
+        assert!((estimate.value - mean).abs() < 1e-12);
+        assert!((estimate.effective_samples - 50.0).abs() < 1e-9);
+    }
+}
+
+#[test]
+fn a_policy_that_never_does_what_was_logged_is_not_known() {
+    let rounds = [LoggedRound::new(1.0, 0.5, 0.0), LoggedRound::new(0.0, 0.5, 0.0)];
+    let estimate = OffPolicy::new(&rounds).unwrap().self_normalised();
+    assert_eq!((estimate.low, estimate.high), (f64::NEG_INFINITY, f64::INFINITY));
+    assert_eq!(estimate.effective_samples, 0.0);
+}
+
+#[test]
+fn logs_with_impossible_numbers_are_refused() {
+    let good = LoggedRound::new(1.0, 0.5, 0.5);
+    let refuse = |bad: LoggedRound| OffPolicy::new(&[good, bad]).unwrap_err();
+    assert_eq!(refuse(LoggedRound { propensity: 0.0, ..good }), Error::Propensity { round: 1, propensity: 0.0 });
+    assert!(matches!(refuse(LoggedRound { propensity: f64::NAN, ..good }), Error::Propensity { .. }));
+    assert!(matches!(refuse(LoggedRound { target: 1.5, ..good }), Error::Parameter { name: "target", .. }));
+    assert!(matches!(refuse(LoggedRound { reward: f64::NAN, ..good }), Error::NotFinite { .. }));
+    assert!(matches!(OffPolicy::new(&[good]), Err(Error::TooFewObservations { .. })));
+    assert!(OffPolicy::new(&[good, good]).unwrap().clipped(0.0).is_err());
+}
+
+#[test]
+fn slates_whose_places_are_independent_are_evaluated_place_by_place() {
+    let mut rng = rng(3);
+    // Place 0 shows arm 1 with .5, place 1 with .2; arm 1 is clicked with .9, arm 0 with .1. Target: always arm 1.
+    let slates: Vec<Vec<_>> = (0..8000)
+        .map(|_| {
+            [0.5, 0.2]
+                .iter()
+                .map(|&share| {
+                    let one = rng.random::<f64>() < share;
+                    let click = rng.random::<f64>() < if one { 0.9 } else { 0.1 };
+                    let (propensity, target) = if one { (share, 1.0) } else { (1.0 - share, 0.0) };
+                    LoggedRound::new(f64::from(u8::from(click)), propensity, target)
+                })
+                .collect()
+        })
+        .collect();
+    let log = SlateOffPolicy::new(&slates).unwrap();
+    for estimate in [log.independent(), log.independent_self_normalised()] {
+        assert!((estimate.value - 1.8).abs() < 5.0 * estimate.standard_error && estimate.standard_error < 0.05);
+    }
+    assert!(log.independent_self_normalised().standard_error < log.independent().standard_error);
+}
+
+#[test]
+fn the_simulator_gives_every_contender_the_same_worlds() {
+    let contenders = [
+        Contender::new("uniform", || Uniform::new(4, 3)),
+        Contender::new("again", || Uniform::new(4, 3)),
+        Contender::new("LinUCB", || LinUcb::new(4, 3, RidgeOptions::default(), Ucb { alpha: 0.5 })),
+    ];
+    let world = |rng: &mut ChaCha8Rng| WeightedWorld::linear(4, 3, 0.1, rng);
+    let comparison = compare(&contenders, world, 300, &[1, 2, 3]).unwrap();
+    assert_eq!(comparison.standings[0].curves, comparison.standings[1].curves);
+    let (uniform, learner) = (comparison.standings[0].total_regret().0, comparison.standings[2].total_regret().0);
+    assert!(learner < 0.3 * uniform, "{learner} {uniform}");
+    let curve = &comparison.standings[2].curves[0];
+    assert!(curve.regret.windows(2).all(|pair| pair[0] <= pair[1]));
+    let csv = comparison.to_csv(100);
+    assert_eq!(csv.lines().count(), 1 + 3 * 3);
+    assert!(csv.starts_with("round,policy,regret"));
+    assert!(compare(&contenders, world, 10, &[]).is_err());
+}
+
+#[test]
+fn a_drifting_world_changes_its_best_arm_and_a_forgetful_ridge_follows() {
+    let run = |discount: f64| {
+        let mut total = 0.0;
+        for seed in 0..5 {
+            let mut rng = rng(seed);
+            let mut world = WeightedWorld::linear(4, 4, 0.1, &mut rng).unwrap().drifting(400).unwrap();
+            let options = RidgeOptions { lambda: 1.0, discount, keep_information: false };
+            let mut policy = LinUcb::new(4, 4, options, Ucb { alpha: 0.5 }).unwrap();
+            total += simulate(&mut policy, &mut world, 2400, &mut rng).unwrap().total_regret();
+        }
+        total
+    };
+    let (forgetful, faithful) = (run(0.97), run(1.0));
+    assert!(forgetful < 0.8 * faithful, "{forgetful} {faithful}");
+}

@@ -1,0 +1,125 @@
+//! Whether draws come from the posterior they should come from.
+
+use dht_bandits::{ArmId, Available, Candidates, LinTs, RidgeOptions, SharedLinTs, Thompson};
+use nalgebra::{DMatrix, DVector};
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use rand_distr::{Distribution, StandardNormal};
+
+fn normals<R: Rng + ?Sized>(rng: &mut R, count: usize) -> Vec<f64> {
+    (0..count).map(|_| StandardNormal.sample(rng)).collect()
+}
+
+/// A ridge posterior kept apart from the crate: vectors of weights are drawn from it through a Cholesky factor.
+struct Oracle {
+    a: DMatrix<f64>,
+    b: DVector<f64>,
+}
+
+impl Oracle {
+    fn new(dimension: usize) -> Self {
+        Self { a: DMatrix::identity(dimension, dimension), b: DVector::zeros(dimension) }
+    }
+
+    fn learn(&mut self, context: &[f64], reward: f64) {
+        let x = DVector::from_column_slice(context);
+        self.a += &x * x.transpose();
+        self.b += x * reward;
+    }
+
+    fn sampler(&self, alpha: f64) -> impl Fn(&mut ChaCha8Rng) -> DVector<f64> {
+        let covariance = self.a.clone().try_inverse().unwrap();
+        let mean = &covariance * &self.b;
+        let root = covariance.cholesky().unwrap().l() * alpha;
+        move |rng| &mean + &root * DVector::from_vec(normals(rng, mean.len()))
+    }
+}
+
+/// Two frequencies of the same event, each over `draws` draws, differ by less than five standard deviations of their
+/// difference: one false alarm in 1.7 million.
+fn assert_same_frequency(left: u32, right: u32, draws: u32) {
+    let pooled = f64::from(left + right) / f64::from(2 * draws);
+    let deviation = (2.0 * f64::from(draws) * pooled * (1.0 - pooled)).sqrt();
+    let gap = f64::from(left) - f64::from(right);
+    assert!(gap.abs() <= 5.0 * deviation.max(1.0), "{left} and {right} of {draws}");
+}
+
+#[test]
+fn scalar_draws_choose_arms_as_often_as_draws_of_whole_weight_vectors() {
+    let (dimension, arms, draws) = (5, 4, 20_000);
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut policy = LinTs::new(dimension, arms, RidgeOptions::default(), Thompson { alpha: 0.6 }).unwrap();
+    let mut oracles: Vec<_> = (0..arms).map(|_| Oracle::new(dimension)).collect();
+    for round in 0..40 {
+        let context = normals(&mut rng, dimension);
+        let (arm, reward) = (round % arms, context[round % 2] + 0.3 * (round % arms) as f64);
+        policy.update(ArmId::new(arm as u64), &context, reward, 1.0).unwrap();
+        oracles[arm].learn(&context, reward);
+    }
+    let context = normals(&mut rng, dimension);
+    let x = DVector::from_column_slice(&context);
+    let samplers: Vec<_> = oracles.iter().map(|oracle| oracle.sampler(0.6)).collect();
+    let (mut ours, mut theirs) = (vec![0u32; arms], vec![0u32; arms]);
+    for _ in 0..draws {
+        let choice = policy.select(&context, Available::All, &mut rng).unwrap();
+        ours[choice.arm.number() as usize] += 1;
+        let scores: Vec<_> = samplers.iter().map(|sample| sample(&mut rng).dot(&x)).collect();
+        let best = (0..arms).max_by(|&a, &b| scores[a].total_cmp(&scores[b])).unwrap();
+        theirs[best] += 1;
+    }
+    ours.iter().zip(&theirs).for_each(|(&left, &right)| assert_same_frequency(left, right, draws));
+    let logged = policy.propensities(&context, Available::All, draws, &mut rng).unwrap();
+    for (entry, &right) in logged.iter().zip(&theirs) {
+        assert_same_frequency((entry.probability * f64::from(draws)).round() as u32, right, draws);
+    }
+}
+
+#[test]
+fn one_draw_of_shared_weights_scores_all_candidates_together() {
+    // The candidates' scores are correlated through the shared weights: independent draws would choose otherwise.
+    for dimension in [4, 36] {
+        let draws = 8_000;
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        let mut policy = SharedLinTs::shared(dimension, RidgeOptions::default(), Thompson { alpha: 1.0 }).unwrap();
+        let mut oracle = Oracle::new(dimension);
+        let items = [0, 1, 2].map(ArmId::new);
+        for round in 0..30 {
+            let rows = normals(&mut rng, 3 * dimension);
+            let slate = policy.select(1, Candidates::new(&items, &rows), &mut rng).unwrap();
+            let place = slate.choices()[0].arm.number() as usize;
+            policy.learn(&slate, &[dht_bandits::Feedback::Observed(round % 3 == 0)]).unwrap();
+            oracle.learn(&rows[place * dimension..][..dimension], f64::from(u8::from(round % 3 == 0)));
+        }
+        // Two candidates nearly alike, and one apart.
+        let mut rows = normals(&mut rng, 3 * dimension);
+        let first = rows[..dimension].to_vec();
+        rows[dimension..2 * dimension].copy_from_slice(&first);
+        rows[dimension] += 0.05;
+        let sample = oracle.sampler(1.0);
+        let (mut ours, mut theirs) = ([0u32; 3], [0u32; 3]);
+        for _ in 0..draws {
+            let slate = policy.select(1, Candidates::new(&items, &rows), &mut rng).unwrap();
+            ours[slate.choices()[0].arm.number() as usize] += 1;
+            let theta = sample(&mut rng);
+            let score = |place: usize| DVector::from_column_slice(&rows[place * dimension..][..dimension]).dot(&theta);
+            theirs[(0..3).max_by(|&a, &b| score(a).total_cmp(&score(b))).unwrap()] += 1;
+        }
+        ours.iter().zip(&theirs).for_each(|(&left, &right)| assert_same_frequency(left, right, draws));
+    }
+}
+
+#[test]
+fn the_noise_of_equal_arms_is_uncorrelated() {
+    // Three equal arms: with noise of its own each wins a third, and who wins says nothing of who wins next.
+    let policy = LinTs::new(2, 3, RidgeOptions::default(), Thompson { alpha: 1.0 }).unwrap();
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let draws = 30_000;
+    let wins: Vec<_> = (0..draws)
+        .map(|_| policy.select(&[1.0, -1.0], Available::All, &mut rng).unwrap().arm.number() as usize)
+        .collect();
+    let mut pairs = [[0i64; 3]; 3];
+    wins.windows(2).for_each(|pair| pairs[pair[0]][pair[1]] += 1);
+    // Each pair: mean 3,333, deviation 54; five deviations.
+    assert!(pairs.as_flattened().iter().all(|count| (count - 3333).abs() < 272), "{pairs:?}");
+}

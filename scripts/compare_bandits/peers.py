@@ -1,0 +1,137 @@
+"""numpy and MABWiser on the tasks of compare-bandits: one JSON line a figure, on stdout.
+
+usage: peers.py speed | quality | digits DIRECTORY
+"""
+
+import json
+import os
+import sys
+import time
+
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[name] = "1"
+import warnings
+
+import numpy as np
+
+warnings.filterwarnings("ignore")
+SIZES = [(16, 10), (16, 100), (64, 10), (64, 100), (256, 10), (256, 100)]
+
+
+def median_us(call, budget=0.5, most=300):
+    times, start = [], time.perf_counter()
+    call()
+    while time.perf_counter() - start < budget and len(times) < most:
+        before = time.thread_time()
+        call()
+        times.append(time.thread_time() - before)
+    return float(np.median(times) * 1e6) if times else float("nan")
+
+
+class Ridge:
+    """LinUCB by Sherman-Morrison, all arms in one product."""
+
+    def __init__(self, d, k, alpha, seed=0):
+        self.p, self.theta, self.alpha = np.stack([np.eye(d)] * k), np.zeros((k, d)), alpha
+        self.rng = np.random.default_rng(seed)
+
+    def select(self, x):
+        y = self.p @ x
+        value = self.theta @ x + self.alpha * np.sqrt(np.maximum(y @ x, 0.0))
+        return int(self.rng.choice(np.flatnonzero(value >= value.max() - 1e-12)))
+
+    def select_fast(self, x):
+        y = self.p @ x
+        return int(np.argmax(self.theta @ x + self.alpha * np.sqrt(y @ x)))
+
+    def update(self, arm, x, reward):
+        v = self.p[arm] @ x
+        q = 1.0 + v @ x
+        self.p[arm] -= np.outer(v, v) / q
+        self.theta[arm] += v * ((reward - self.theta[arm] @ x) / q)
+
+
+def mabwiser(d, k, alpha, seed=0):
+    from mabwiser.mab import MAB, LearningPolicy
+
+    model = MAB(list(range(k)), LearningPolicy.LinUCB(alpha=alpha), seed=seed)
+    model.fit(np.arange(k), np.zeros(k), np.zeros((k, d)))
+    return model
+
+
+def speed():
+    for d, k in SIZES:
+        x = np.random.default_rng(0).standard_normal((128, d)) / np.sqrt(d)
+        ridge, model, turn = Ridge(d, k, 1.0), mabwiser(d, k, 1.0), [0]
+
+        def context():
+            turn[0] += 1
+            return x[turn[0] % 128]
+
+        figures = {
+            ("numpy LinUCB", "update"): lambda: ridge.update(turn[0] % k, context(), 1.0),
+            ("numpy LinUCB", "select"): lambda: ridge.select_fast(context()),
+            ("MABWiser LinUCB", "update"): lambda: model.partial_fit([turn[0] % k], [1.0], context()[None]),
+            ("MABWiser LinUCB", "select"): lambda: model.predict(context()[None]),
+        }
+        for (peer, what), call in figures.items():
+            print(json.dumps({"peer": peer, "what": what, "d": d, "k": k, "us": median_us(call)}), flush=True)
+
+
+def stream(seed):
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    order = np.random.default_rng(seed).permutation(len(data.target))
+    return np.hstack([data.data[order] / 16.0, np.ones((len(order), 1))]), data.target[order]
+
+
+def digits(directory):
+    for seed in range(3):
+        x, y = stream(seed)
+        with open(os.path.join(directory, f"digits-{seed}.csv"), "w") as file:
+            for row, label in zip(x, y):
+                file.write(",".join([str(int(label))] + [repr(float(value)) for value in row]) + "\n")
+
+
+def say(task, policy, seed, what, value):
+    line = {"task": task, "policy": policy, "seed": seed, "what": what, "value": float(value)}
+    print(json.dumps(line), flush=True)
+
+
+def quality():
+    for seed in range(3):
+        x, y = stream(seed)
+        for generator in range(8):
+            ridge, total = Ridge(x.shape[1], 10, 0.25, generator), 0
+            for row, label in zip(x, y):
+                arm = ridge.select(row)
+                ridge.update(arm, row, float(arm == label))
+                total += arm == label
+            say("digits", "numpy LinUCB α=.25", seed, "mean reward", total / len(y))
+        model, total = mabwiser(x.shape[1], 10, 0.25, seed), 0
+        for row, label in zip(x, y):
+            arm = model.predict(row[None])
+            model.partial_fit([arm], [float(arm == label)], row[None])
+            total += arm == label
+        say("digits", "MABWiser LinUCB α=.25", seed, "mean reward", total / len(y))
+    # Kveton et al. 2015, B_LB, L = 16, K = 2: Beta Thompson sampling, 20 runs at once.
+    rng, runs = np.random.default_rng(0), 20
+    attraction = np.full(16, 0.05)
+    attraction[:2] = 0.2
+    best, regret = 1 - 0.8**2, np.zeros(runs)
+    good, bad, rows = np.ones((runs, 16)), np.ones((runs, 16)), np.arange(runs)[:, None]
+    for _ in range(100_000):
+        drawn = rng.beta(good, bad)
+        chosen = np.argsort(-drawn, axis=1)[:, :2]
+        clicks = rng.random((runs, 2)) < attraction[chosen]
+        regret += best - (1 - (1 - attraction[chosen]).prod(1))
+        seen = np.cumsum(clicks, 1) - clicks == 0
+        np.add.at(good, (np.broadcast_to(rows, chosen.shape)[seen], chosen[seen]), clicks[seen])
+        np.add.at(bad, (np.broadcast_to(rows, chosen.shape)[seen], chosen[seen]), ~clicks[seen])
+    for seed, value in enumerate(regret):
+        say("cascade", "numpy Beta-TS", seed, "regret", value)
+
+
+if __name__ == "__main__":
+    {"speed": speed, "quality": quality, "digits": lambda: digits(sys.argv[2])}[sys.argv[1]]()
