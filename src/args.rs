@@ -41,7 +41,7 @@ pub struct Arguments {
     /// Tokens that a text keeps [default: 128]
     #[arg(long, value_name = "N")]
     pub max_length: Option<usize>,
-    /// Use the first N training rows; a tenth of them validates [default: all, or 8000 generated]
+    /// Use the first N training rows; a tenth of them validates [default: all, or 16000 generated]
     #[arg(long, value_name = "N")]
     pub train_rows: Option<usize>,
     /// Use the first N test rows [default: all, or 2000 generated]

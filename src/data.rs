@@ -15,7 +15,7 @@ use crate::{DataSource, Error, Model, Result, RunPlan};
 /// Tokens of a vocabulary that is learnt from training texts.
 const LEARNT_VOCABULARY: usize = 8_000;
 /// Training rows of the embedded corpus unless a number is given.
-const EMBEDDED_TRAIN_ROWS: usize = 8_000;
+const EMBEDDED_TRAIN_ROWS: usize = 16_000;
 /// Test rows of the embedded corpus unless a number is given.
 const EMBEDDED_TEST_ROWS: usize = 2_000;
 /// The share of the training rows that epochs are chosen on.

@@ -127,7 +127,8 @@ pub struct SearchSettings {
     /// Contexts seen, with routes drawn at random, before their scaling is frozen and the bandits learn.
     pub warm_up_contexts: usize,
     /// The share of the training in which routes are drawn at random while the bandits already learn: a bandit cannot
-    /// know that depth helps before the deep layers have learned anything.
+    /// know that depth helps before the deep layers have learned anything. Deep exits are drawn more often, in proportion to
+    /// their depth, since deep layers learn from deep routes alone.
     pub explore_share: f64,
     /// Texts that arm features are averaged over; the print uses all.
     pub arm_feature_texts: usize,
@@ -138,7 +139,7 @@ impl Default for SearchSettings {
         Self {
             dispatch: Dispatch::InFlight,
             context: ContextDesign::StateAndSignals,
-            exit_losses: ExitLosses::OnTheWay { weight: 0.3 },
+            exit_losses: ExitLosses::OnTheWay { weight: 0.1 },
             exit_classifiers: ExitClassifiers::PerExit,
             pooling: Pooling::Mean,
             exploration: PerBandit::all(0.1),
@@ -147,12 +148,12 @@ impl Default for SearchSettings {
             head_prior_precision: 1.0,
             head_prior_weight: 1.0,
             kappa: PerBandit::all(1.0),
-            reward_shape: RewardShape::Gain { lambda: 0.1 },
+            reward_shape: RewardShape::Gain { lambda: 0.02 },
             reward_memory: RewardMemory::default(),
             head_feedback: HeadFeedback::default(),
             nested_feedback: true,
             warm_up_contexts: 512,
-            explore_share: 0.3,
+            explore_share: 0.4,
             arm_feature_texts: 512,
         }
     }

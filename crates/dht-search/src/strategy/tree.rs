@@ -208,6 +208,19 @@ impl TreeBandits {
         self.options.iter().map(|heads| layers * block(*heads) / full).collect()
     }
 
+    /// An exit drawn with a probability in proportion to its depth: deep layers learn from deep routes alone.
+    fn random_exit(&self, rng: &mut ChaCha8Rng) -> usize {
+        let depths = || (0..self.space.exits().len()).map(|exit| self.space.depth(exit));
+        let mut left = rng.random_range(0..depths().sum::<usize>());
+        for (exit, depth) in depths().enumerate() {
+            if left < depth {
+                return exit;
+            }
+            left -= depth;
+        }
+        0
+    }
+
     fn value(&self, score: Score, alpha: f64, cost: f64, mode: Mode) -> f64 {
         let bonus = if mode == Mode::Explore { alpha * score.width } else { 0.0 };
         self.settings.reward_shape.score(score.mean + bonus, cost)
@@ -375,7 +388,7 @@ impl Strategy for TreeBandits {
         }
         let count = self.space.exits().len();
         let exits = if mode == Mode::Random || !self.learns() {
-            (0..samples).map(|_| rng.random_range(0..count)).collect()
+            (0..samples).map(|_| self.random_exit(rng)).collect()
         } else {
             let alpha = self.settings.exploration.depth;
             let mut exits = Vec::with_capacity(samples);
