@@ -9,8 +9,8 @@ use dht_search::{
     ModelRecord, ModelResult, OperatingPoint, Preset, RouteCounts, RunRecord, SearchSettings,
 };
 use dht_transformer::{
-    AdamWSettings, BackwardNeeds, CheckpointSettings, Confusion, EncodedDataset, Encoder, History, Objective, Pooling,
-    Schedule, TextClassifier, TrainSettings, Trainer, predict_all, read_hugging_face, score,
+    AdamWSettings, BackwardNeeds, CheckpointSettings, Confusion, EncodedDataset, Encoder, History, Pooling, Schedule,
+    TextClassifier, TrainSettings, Trainer, predict_all, read_hugging_face, score,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -43,6 +43,7 @@ pub fn run(preset: Preset, plan: &RunPlan) -> Result<RunRecord> {
     let data = RunData::load(plan)?;
     create(&plan.out)?;
     let job = Job { plan, data: &data, device };
+    create(&job.checkpoints())?;
     let record = job.record(preset)?;
     record.save(plan.out.join("record.json"))?;
     draw_pictures(&record, &plan.out)?;
