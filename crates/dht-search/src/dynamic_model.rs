@@ -24,9 +24,10 @@ use crate::{
 
 /// Bins of the recorded curves.
 const CURVE_BINS: usize = 100;
-/// Independent random streams of a step: routing, and what happens before the training.
+/// Independent random streams: of each step, of each batch that is queued, and of what happens before the training.
 const ROUTING: u64 = 1 << 32;
-const PREPARING: u64 = 2 << 32;
+const QUEUEING: u64 = 1 << 48;
+const PREPARING: u64 = 1 << 56;
 
 /// An encoder with exits, whose routes bandits choose for each text.
 #[derive(Debug)]
@@ -184,10 +185,10 @@ impl DynamicModel {
         if progress.share < self.settings().explore_share { Mode::Random } else { Mode::Explore }
     }
 
-    /// A generator of its own for each step, so that a resumed training draws the same.
+    /// A generator of its own for each stream, so that a resumed training draws the same.
     fn rng(progress: Progress, stream: u64) -> ChaCha8Rng {
         let mut rng = ChaCha8Rng::seed_from_u64(progress.seed);
-        rng.set_stream(stream + progress.step);
+        rng.set_stream(stream);
         rng
     }
 
@@ -195,7 +196,7 @@ impl DynamicModel {
     fn in_flight(&mut self, batch: &PackedBatch, progress: Progress) -> Result<StepLoss> {
         let pass = Pass::training(self.parameters(), progress.seed, progress.step as u32);
         let every_exit = self.trains_every_exit();
-        let mut rng = Self::rng(progress, ROUTING);
+        let mut rng = Self::rng(progress, ROUTING + progress.step);
         let mode = self.mode(progress);
         let passage = self.executor().run(batch, &pass, &self.bandits, mode, every_exit, &mut rng)?;
         self.ledger.bandit_flops += batch.len() as u64 * self.bandits.depth_flops();
@@ -206,7 +207,7 @@ impl DynamicModel {
     fn run_again(&mut self, batch: &PackedBatch, depth: DepthChoices, progress: Progress) -> Result<StepLoss> {
         let pass = Pass::training(self.parameters(), progress.seed, progress.step as u32);
         let every_exit = self.trains_every_exit();
-        let mut rng = Self::rng(progress, ROUTING);
+        let mut rng = Self::rng(progress, ROUTING + progress.step);
         let (executor, mode) = (self.executor(), self.mode(progress));
         let base = executor.base(batch, &pass)?;
         let logits = if every_exit { Some(executor.heads.logits(0, &base, &pass)?) } else { None };
@@ -305,7 +306,8 @@ impl DynamicModel {
         let signals = self.bandits.wants_signals();
         let logits = if signals { Some(executor.heads.logits(0, &base, &pass)?) } else { None };
         let start = Instant::now();
-        let mut rng = Self::rng(progress, PREPARING);
+        // Several batches may join the queues between two steps: the samples before this one tell them apart.
+        let mut rng = Self::rng(progress, QUEUEING + self.ledger.samples + self.waiting.len() as u64);
         let choices = executor.decide(&base, logits.as_ref(), &self.bandits, self.mode(progress), &mut rng)?;
         self.ledger.bandit_seconds += start.elapsed().as_secs_f64();
         self.ledger.bandit_flops += batch.len() as u64 * self.bandits.depth_flops();
@@ -391,6 +393,11 @@ impl Objective for DynamicModel {
 
     /// Chooses the pinned heads and, where the contexts have them, computes the arms' features.
     fn prepare(&mut self, training: &EncodedDataset, progress: Progress) -> Result<()> {
+        // What a training that failed left behind belongs to that one.
+        (self.arrived, self.waiting) = (None, BTreeMap::new());
+        if let Some(queues) = &mut self.queues {
+            *queues = queues.emptied();
+        }
         let pinned = self.heaviest_heads()?;
         let mut features = None;
         if self.settings().context == ContextDesign::Paper {

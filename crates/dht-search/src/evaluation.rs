@@ -113,6 +113,7 @@ impl DynamicModel {
         if routes.len() != data.len() {
             return Err(Error::setting("routes", format!("{}, one a row", data.len()), routes.len()));
         }
+        routes.iter().try_for_each(|route| self.check_route(route))?;
         let ids = data.samples.iter().map(|sample| sample.id);
         let prescribed = Prescribed::new(&self.space, self.pinned_heads()?, ids.zip(routes).collect());
         self.evaluate_by(data, batch_size, &prescribed)
@@ -132,6 +133,34 @@ impl DynamicModel {
         let mut routes = routes.to_vec();
         routes.shuffle(rng);
         self.evaluate_on(data, &routes, batch_size)
+    }
+
+    /// Whether a route, in whatever groups it is written, leaves at an exit and keeps one allowed number of heads in
+    /// each group of the space.
+    fn check_route(&self, route: &Route) -> Result<()> {
+        let space = &self.space;
+        let refuse = |expected: String| Err(Error::RouteNotInSpace { route: route.to_string(), expected });
+        if route.stack() != space.stack() || route.tail().is_some() {
+            return refuse(format!("a route through {:?} without a tail", space.stack()));
+        }
+        let Some(exit) = space.exits().iter().position(|exit| *exit == route.exit()) else {
+            return refuse(format!("an exit of {:?}", space.exits()));
+        };
+        let kept: Vec<usize> = route.layers().map(|(_, heads)| heads).collect();
+        if kept[..space.base_layers()].iter().any(|heads| *heads != space.stack().heads) {
+            return refuse(format!("all heads in its first {} layers", space.base_layers()));
+        }
+        for (group, layers) in space.groups_before(exit).iter().enumerate() {
+            let (options, kept) = (space.head_options(group), &kept[layers.layers()]);
+            if !options.contains(&kept[0]) || kept.iter().any(|heads| *heads != kept[0]) {
+                return refuse(format!(
+                    "one of {options:?} heads in layers {} to {}",
+                    layers.start() + 1,
+                    layers.end()
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn pinned_heads(&self) -> Result<HeadSet> {
@@ -176,3 +205,6 @@ impl DynamicModel {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
