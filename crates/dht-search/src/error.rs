@@ -135,6 +135,18 @@ pub enum Error {
         /// What is wrong with it.
         problem: crate::RecordProblem,
     },
+    /// A file is whole, but holds no dynamic model that this release reads.
+    #[error("{path}: its {field} is {got}, expected {expected}", path = path.display())]
+    Model {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What of it.
+        field: &'static str,
+        /// What this release reads.
+        expected: String,
+        /// What it is.
+        got: String,
+    },
     /// A loss that no reward can be made of.
     #[error("loss is {loss}, expected a finite number, 0 or more")]
     Loss {

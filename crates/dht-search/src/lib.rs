@@ -19,6 +19,7 @@ mod route;
 mod settings;
 mod space;
 mod space_config;
+mod storage;
 mod strategy;
 
 pub use cost::{CostModel, FlopsCost, LayerHeadCount, WidthCoupling};

@@ -2,5 +2,6 @@
 
 mod inputs;
 mod resuming;
+mod storage;
 mod toy;
 mod training;
