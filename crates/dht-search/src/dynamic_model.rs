@@ -29,7 +29,12 @@ const ROUTING: u64 = 1 << 32;
 const QUEUEING: u64 = 1 << 48;
 const PREPARING: u64 = 1 << 56;
 
-/// An encoder with exits, whose routes bandits choose for each text.
+/// An encoder with exits, whose routes bandits choose for each text (paper, 4.2.1: the tree search).
+///
+/// It is an [`Objective`]: a [`Trainer`](dht_transformer::Trainer) fits it, encoder and bandits together. Samples keep
+/// their order and dropout from the training's seed, routes come from streams of the same seed.
+///
+/// A step costs what the routes of its samples cost, forward and backward, and with queues the base layers once more.
 #[derive(Debug)]
 pub struct DynamicModel {
     pub(crate) encoder: Encoder,
@@ -63,13 +68,14 @@ pub struct Ledger {
     pub flops: u64,
     /// Of these, the passes for arm features.
     pub arm_feature_flops: u64,
-    /// FLOPs of the bandits, counted by formula; beside `flops`, not in it.
+    /// FLOPs of the bandits, by formula: 2·(d² + d) an arm and decision of a linear bandit of d dimensions, 4·d a head of
+    /// the head bandit; updates and pooling are not counted. Beside `flops`, not in it.
     pub bandit_flops: u64,
     /// Wall clock of the bandits: pooling, deciding, learning.
     pub bandit_seconds: f64,
     /// How many samples took each route, each epoch counted.
     pub routes: BTreeMap<String, u64>,
-    /// The sum over samples of the route's cost by layers × heads, as a share of the full model.
+    /// The sum over samples of Σ (heads of a layer that ran) / (N_L·N_H): the paper's estimate of a route's cost.
     pub layer_head_sum: f64,
     /// Samples trained on.
     pub samples: u64,
@@ -159,7 +165,8 @@ impl DynamicModel {
         }
     }
 
-    /// The run-time knob: λ, what the cost of a whole model is worth in nats of loss. Changes no learned number.
+    /// The run-time knob: λ, what the cost of a whole model is worth in nats of loss. An arm scores what its bandit
+    /// expects less λ·(FLOPs of the arm / FLOPs of the full model), so that no learned number changes. Ours.
     ///
     /// # Errors
     /// [`Error::Setting`] for a λ that is not finite or below 0, and with rewards in which the cost was learned.

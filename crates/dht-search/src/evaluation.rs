@@ -21,7 +21,7 @@ pub struct Prediction {
     pub probabilities: Vec<f32>,
     /// Which layers it ran, and how many heads in each.
     pub route: Route,
-    /// FLOPs of all products, two for each multiply-add.
+    /// FLOPs of all products, two for each multiply-add; of the base exit, too, where its signals were asked for.
     pub flops: u64,
 }
 
@@ -34,7 +34,7 @@ pub struct Evaluation {
     pub labels: Vec<u32>,
     /// The route of each row.
     pub routes: Vec<Route>,
-    /// FLOPs of all products.
+    /// FLOPs of all products: the sum over rows of [`Prediction::flops`].
     pub flops: u64,
     /// FLOPs of the bandits, by formula.
     pub bandit_flops: u64,
@@ -59,6 +59,10 @@ impl Evaluation {
 
 impl DynamicModel {
     /// Predicts a batch, each text on the route that the bandits believe in; nothing is explored and nothing learned.
+    /// A model whose bandits have learned nothing yet runs whole.
+    ///
+    /// Texts that keep equally many heads of a group share one head set, the best for the mean of their contexts: a text
+    /// alone may keep others than in a batch. A batch gives the same predictions every time.
     ///
     /// # Errors
     /// What the encoder reports.
@@ -119,7 +123,8 @@ impl DynamicModel {
         self.evaluate_by(data, batch_size, &prescribed)
     }
 
-    /// The control: the same routes, dealt to the rows at random.
+    /// The control: the same routes, dealt to the rows at random. What choosing is worth is the difference to
+    /// [`evaluate`](Self::evaluate), since both cost the same layers and heads.
     ///
     /// # Errors
     /// As [`evaluate_on`](Self::evaluate_on).
