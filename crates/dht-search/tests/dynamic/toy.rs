@@ -66,8 +66,11 @@ pub fn train_settings() -> TrainSettings {
     }
 }
 
+/// The numbers of each parameter by its name.
+pub type Bits = Vec<(String, Vec<u32>)>;
+
 /// Every number of every parameter, to the bit.
-pub fn bits(parameters: &Parameters) -> Result<Vec<(String, Vec<u32>)>> {
+pub fn bits(parameters: &Parameters) -> Result<Bits> {
     let values = parameters.values()?.into_iter();
     Ok(values.map(|(name, tensor)| (name, tensor.values.into_iter().map(f32::to_bits).collect())).collect())
 }
@@ -83,7 +86,7 @@ pub fn timeless_ledger(ledger: &Ledger) -> Ledger {
 }
 
 /// All that training leaves behind: weights, bandits, norms, queues and books, without seconds.
-pub fn everything(model: &DynamicModel) -> Result<(Vec<(String, Vec<u32>)>, serde_json::Value)> {
+pub fn everything(model: &DynamicModel) -> Result<(Bits, serde_json::Value)> {
     let mut state = model.state()?;
     state["ledger"]["bandit_seconds"] = 0.into();
     Ok((bits(model.parameters())?, state))
