@@ -24,11 +24,17 @@ use crate::{
 
 /// Bins of the recorded curves.
 const CURVE_BINS: usize = 100;
-/// Independent random streams of a step: routing, and what happens before the training.
+/// Independent random streams: of each step, of each batch that is queued, and of what happens before the training.
 const ROUTING: u64 = 1 << 32;
-const PREPARING: u64 = 2 << 32;
+const QUEUEING: u64 = 1 << 48;
+const PREPARING: u64 = 1 << 56;
 
-/// An encoder with exits, whose routes bandits choose for each text.
+/// An encoder with exits, whose routes bandits choose for each text (paper, 4.2.1: the tree search).
+///
+/// It is an [`Objective`]: a [`Trainer`](dht_transformer::Trainer) fits it, encoder and bandits together. Samples keep
+/// their order and dropout from the training's seed, routes come from streams of the same seed.
+///
+/// A step costs what the routes of its samples cost, forward and backward, and with queues the base layers once more.
 #[derive(Debug)]
 pub struct DynamicModel {
     pub(crate) encoder: Encoder,
@@ -62,13 +68,14 @@ pub struct Ledger {
     pub flops: u64,
     /// Of these, the passes for arm features.
     pub arm_feature_flops: u64,
-    /// FLOPs of the bandits, counted by formula; beside `flops`, not in it.
+    /// FLOPs of the bandits, by formula: 2·(d² + d) an arm and decision of a linear bandit of d dimensions, 4·d a head of
+    /// the head bandit; updates and pooling are not counted. Beside `flops`, not in it.
     pub bandit_flops: u64,
     /// Wall clock of the bandits: pooling, deciding, learning.
     pub bandit_seconds: f64,
     /// How many samples took each route, each epoch counted.
     pub routes: BTreeMap<String, u64>,
-    /// The sum over samples of the route's cost by layers × heads, as a share of the full model.
+    /// The sum over samples of Σ (heads of a layer that ran) / (N_L·N_H): the paper's estimate of a route's cost.
     pub layer_head_sum: f64,
     /// Samples trained on.
     pub samples: u64,
@@ -158,7 +165,8 @@ impl DynamicModel {
         }
     }
 
-    /// The run-time knob: λ, what the cost of a whole model is worth in nats of loss. Changes no learned number.
+    /// The run-time knob: λ, what the cost of a whole model is worth in nats of loss. An arm scores what its bandit
+    /// expects less λ·(FLOPs of the arm / FLOPs of the full model), so that no learned number changes. Ours.
     ///
     /// # Errors
     /// [`Error::Setting`] for a λ that is not finite or below 0, and with rewards in which the cost was learned.
@@ -184,10 +192,10 @@ impl DynamicModel {
         if progress.share < self.settings().explore_share { Mode::Random } else { Mode::Explore }
     }
 
-    /// A generator of its own for each step, so that a resumed training draws the same.
+    /// A generator of its own for each stream, so that a resumed training draws the same.
     fn rng(progress: Progress, stream: u64) -> ChaCha8Rng {
         let mut rng = ChaCha8Rng::seed_from_u64(progress.seed);
-        rng.set_stream(stream + progress.step);
+        rng.set_stream(stream);
         rng
     }
 
@@ -195,7 +203,7 @@ impl DynamicModel {
     fn in_flight(&mut self, batch: &PackedBatch, progress: Progress) -> Result<StepLoss> {
         let pass = Pass::training(self.parameters(), progress.seed, progress.step as u32);
         let every_exit = self.trains_every_exit();
-        let mut rng = Self::rng(progress, ROUTING);
+        let mut rng = Self::rng(progress, ROUTING + progress.step);
         let mode = self.mode(progress);
         let passage = self.executor().run(batch, &pass, &self.bandits, mode, every_exit, &mut rng)?;
         self.ledger.bandit_flops += batch.len() as u64 * self.bandits.depth_flops();
@@ -206,7 +214,7 @@ impl DynamicModel {
     fn run_again(&mut self, batch: &PackedBatch, depth: DepthChoices, progress: Progress) -> Result<StepLoss> {
         let pass = Pass::training(self.parameters(), progress.seed, progress.step as u32);
         let every_exit = self.trains_every_exit();
-        let mut rng = Self::rng(progress, ROUTING);
+        let mut rng = Self::rng(progress, ROUTING + progress.step);
         let (executor, mode) = (self.executor(), self.mode(progress));
         let base = executor.base(batch, &pass)?;
         let logits = if every_exit { Some(executor.heads.logits(0, &base, &pass)?) } else { None };
@@ -305,7 +313,8 @@ impl DynamicModel {
         let signals = self.bandits.wants_signals();
         let logits = if signals { Some(executor.heads.logits(0, &base, &pass)?) } else { None };
         let start = Instant::now();
-        let mut rng = Self::rng(progress, PREPARING);
+        // Several batches may join the queues between two steps: the samples before this one tell them apart.
+        let mut rng = Self::rng(progress, QUEUEING + self.ledger.samples + self.waiting.len() as u64);
         let choices = executor.decide(&base, logits.as_ref(), &self.bandits, self.mode(progress), &mut rng)?;
         self.ledger.bandit_seconds += start.elapsed().as_secs_f64();
         self.ledger.bandit_flops += batch.len() as u64 * self.bandits.depth_flops();
@@ -391,6 +400,11 @@ impl Objective for DynamicModel {
 
     /// Chooses the pinned heads and, where the contexts have them, computes the arms' features.
     fn prepare(&mut self, training: &EncodedDataset, progress: Progress) -> Result<()> {
+        // What a training that failed left behind belongs to that one.
+        (self.arrived, self.waiting) = (None, BTreeMap::new());
+        if let Some(queues) = &mut self.queues {
+            *queues = queues.emptied();
+        }
         let pinned = self.heaviest_heads()?;
         let mut features = None;
         if self.settings().context == ContextDesign::Paper {

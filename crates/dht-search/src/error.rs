@@ -135,6 +135,18 @@ pub enum Error {
         /// What is wrong with it.
         problem: crate::RecordProblem,
     },
+    /// A file is whole, but holds no dynamic model that this release reads.
+    #[error("{path}: its {field} is {got}, expected {expected}", path = path.display())]
+    Model {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What of it.
+        field: &'static str,
+        /// What this release reads.
+        expected: String,
+        /// What it is.
+        got: String,
+    },
     /// A loss that no reward can be made of.
     #[error("loss is {loss}, expected a finite number, 0 or more")]
     Loss {
@@ -144,7 +156,7 @@ pub enum Error {
 }
 
 /// The crate's result.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// A setting outside what it may be.

@@ -21,7 +21,7 @@ pub struct Prediction {
     pub probabilities: Vec<f32>,
     /// Which layers it ran, and how many heads in each.
     pub route: Route,
-    /// FLOPs of all products, two for each multiply-add.
+    /// FLOPs of all products, two for each multiply-add; of the base exit, too, where its signals were asked for.
     pub flops: u64,
 }
 
@@ -34,7 +34,7 @@ pub struct Evaluation {
     pub labels: Vec<u32>,
     /// The route of each row.
     pub routes: Vec<Route>,
-    /// FLOPs of all products.
+    /// FLOPs of all products: the sum over rows of [`Prediction::flops`].
     pub flops: u64,
     /// FLOPs of the bandits, by formula.
     pub bandit_flops: u64,
@@ -59,6 +59,10 @@ impl Evaluation {
 
 impl DynamicModel {
     /// Predicts a batch, each text on the route that the bandits believe in; nothing is explored and nothing learned.
+    /// A model whose bandits have learned nothing yet runs whole.
+    ///
+    /// Texts that keep equally many heads of a group share one head set, the best for the mean of their contexts: a text
+    /// alone may keep others than in a batch. A batch gives the same predictions every time.
     ///
     /// # Errors
     /// What the encoder reports.
@@ -113,12 +117,14 @@ impl DynamicModel {
         if routes.len() != data.len() {
             return Err(Error::setting("routes", format!("{}, one a row", data.len()), routes.len()));
         }
+        routes.iter().try_for_each(|route| self.check_route(route))?;
         let ids = data.samples.iter().map(|sample| sample.id);
         let prescribed = Prescribed::new(&self.space, self.pinned_heads()?, ids.zip(routes).collect());
         self.evaluate_by(data, batch_size, &prescribed)
     }
 
-    /// The control: the same routes, dealt to the rows at random.
+    /// The control: the same routes, dealt to the rows at random. What choosing is worth is the difference to
+    /// [`evaluate`](Self::evaluate), since both cost the same layers and heads.
     ///
     /// # Errors
     /// As [`evaluate_on`](Self::evaluate_on).
@@ -132,6 +138,34 @@ impl DynamicModel {
         let mut routes = routes.to_vec();
         routes.shuffle(rng);
         self.evaluate_on(data, &routes, batch_size)
+    }
+
+    /// Whether a route, in whatever groups it is written, leaves at an exit and keeps one allowed number of heads in
+    /// each group of the space.
+    fn check_route(&self, route: &Route) -> Result<()> {
+        let space = &self.space;
+        let refuse = |expected: String| Err(Error::RouteNotInSpace { route: route.to_string(), expected });
+        if route.stack() != space.stack() || route.tail().is_some() {
+            return refuse(format!("a route through {:?} without a tail", space.stack()));
+        }
+        let Some(exit) = space.exits().iter().position(|exit| *exit == route.exit()) else {
+            return refuse(format!("an exit of {:?}", space.exits()));
+        };
+        let kept: Vec<usize> = route.layers().map(|(_, heads)| heads).collect();
+        if kept[..space.base_layers()].iter().any(|heads| *heads != space.stack().heads) {
+            return refuse(format!("all heads in its first {} layers", space.base_layers()));
+        }
+        for (group, layers) in space.groups_before(exit).iter().enumerate() {
+            let (options, kept) = (space.head_options(group), &kept[layers.layers()]);
+            if !options.contains(&kept[0]) || kept.iter().any(|heads| *heads != kept[0]) {
+                return refuse(format!(
+                    "one of {options:?} heads in layers {} to {}",
+                    layers.start() + 1,
+                    layers.end()
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn pinned_heads(&self) -> Result<HeadSet> {
@@ -176,3 +210,6 @@ impl DynamicModel {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,13 +20,19 @@ impl ExitHeads {
         rng: &mut R,
     ) -> Result<Self> {
         let mut add = |name: &str| encoder.add_classifier(name, classes, settings.pooling, rng);
-        let classifiers = match settings.exit_classifiers {
-            ExitClassifiers::Shared => vec![add("classifier")?],
-            ExitClassifiers::PerExit => (0..space.exits().len())
-                .map(|exit| add(&format!("exit.{}.classifier", space.depth(exit))))
-                .collect::<dht_transformer::Result<_>>()?,
-        };
+        let names = Self::names(space, settings);
+        let classifiers = names.iter().map(|name| add(name)).collect::<dht_transformer::Result<_>>()?;
         Ok(Self { classifiers })
+    }
+
+    /// What the parameters of each classifier start with, before a dot.
+    pub(crate) fn names(space: &SearchSpace, settings: &SearchSettings) -> Vec<String> {
+        match settings.exit_classifiers {
+            ExitClassifiers::Shared => vec!["classifier".into()],
+            ExitClassifiers::PerExit => {
+                (0..space.exits().len()).map(|exit| format!("exit.{}.classifier", space.depth(exit))).collect()
+            }
+        }
     }
 
     fn at(&self, exit: usize) -> &Classifier {

@@ -1,4 +1,96 @@
-//! dht-search
+//! Dynamic transformers: contextual bandits choose for each text how many layers of a BERT-family encoder it runs and
+//! which heads it keeps, in training and inference alike.
+//!
+//! # The way of the data
+//!
+//! ```text
+//!  PackedBatch ──base layers──▶ Hidden ──pool──▶ context ──UCB_L──▶ exit        how deep
+//!                                 │
+//!            ┌────────────────────┘
+//!            ▼          before each group of layers, for the samples that go on
+//!          Hidden ──pool──▶ context ──UCB_H──▶ number of heads ──TSB──▶ HeadSet  how wide
+//!            │
+//!            ├──layers of the group, with these heads alone──▶ Hidden, on to the next group
+//!            ▼          at each sample's exit
+//!         classifier ──▶ logits ──▶ loss ──▶ gradient ──▶ optimiser
+//!                                    └─────▶ reward ───▶ bandits
+//! ```
+//!
+//! A [`SearchSpace`] says which [`Route`]s there are, [`SearchSettings`] how the bandits see, choose and are rewarded. A
+//! [`DynamicModel`] is both with an encoder, and an [`Objective`](transformer::Objective) of the one training loop. The
+//! executor is the same in training and inference; at inference nothing is explored and nothing learned.
+//!
+//! # The shortest honest program
+//!
+//! ```
+//! use candle_core::Device;
+//! use dht_search::transformer::{
+//!     AdamWSettings, BertConfig, Dataset, Encoder, Example, TextTokenizer, TrainSettings, Trainer,
+//! };
+//! use dht_search::{DynamicModel, Error, Preset, SearchSettings};
+//! use rand::SeedableRng;
+//!
+//! let example = |text: &str, label| Example { text: text.into(), pair: None, label };
+//! let examples = vec![
+//!     example("A fine day", 1), example("Fine food", 1), example("The food was fine", 1),
+//!     example("A bad day", 0), example("Bad food", 0), example("The food was bad", 0),
+//! ];
+//! let data = Dataset::from_examples("reviews", vec!["bad".into(), "good".into()], examples)?;
+//! let tokenizer = TextTokenizer::train(data.examples.iter().map(|example| &*example.text), 100)?;
+//! let encoded = tokenizer.encode_all(&data, 16)?;
+//!
+//! let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+//! let config = BertConfig::small(4, 6, 24, tokenizer.vocabulary_size())?;
+//! let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+//! let space = Preset::TDht.space(4, 6)?; // exits at 1, 2, 3 and 4 layers; 4, 5 or 6 heads
+//! let settings = SearchSettings { warm_up_contexts: 30, ..SearchSettings::default() };
+//! let mut model = DynamicModel::new(encoder, space, settings, data.labels.len(), &mut rng)?;
+//!
+//! let optimizer = AdamWSettings { learning_rate: 1e-2, ..AdamWSettings::default() };
+//! let training = TrainSettings { epochs: 30, batch_size: 3, optimizer, ..TrainSettings::default() };
+//! // A program that reports a number has a validation set for the third argument, and a test set for the score.
+//! Trainer::new(training).fit(&mut model, &encoded, &encoded, &mut ())?;
+//!
+//! model.set_lambda(0.05)?; // the knob: what the cost of a whole model is worth in nats of loss
+//! let evaluation = model.evaluate(&encoded, 6)?;
+//! assert_eq!(evaluation.confusion.macro_f1(), 1.0);
+//! // Both costs, the paper's estimate and what ran; the first alone would flatter.
+//! let flops_ratio = evaluation.flops as f64 / model.full_inference_flops(&encoded)? as f64;
+//! println!("{:.2} by layers and heads, {flops_ratio:.2} by FLOPs", evaluation.layer_head_ratio);
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! # Catalogue
+//!
+//! | to | take |
+//! |---|---|
+//! | say which routes there are | [`SearchSpace`], [`SpaceConfig`], [`Search`], [`Preset`] for the paper's |
+//! | name a route | [`Route`], and [`RouteSpec`] for how it is written: `12L8H` |
+//! | choose how the search works | [`SearchSettings`], ours by default, [`SearchSettings::paper`] for the paper's |
+//! | train, evaluate, predict | [`DynamicModel`], [`Evaluation`], [`Prediction`] |
+//! | compare with controls | [`DynamicModel::evaluate_on`] for fixed routes, [`evaluate_shuffled`](DynamicModel::evaluate_shuffled) for the same routes dealt at random |
+//! | trade quality for speed at run time | [`DynamicModel::set_lambda`] |
+//! | keep a model | [`DynamicModel::save`] and [`load`](DynamicModel::load) |
+//! | make rewards of losses | [`RewardRule`], [`RewardShape`], [`RewardMemory`], [`Delta`], [`HeadFeedback`] |
+//! | count or measure what a route costs | [`CostModel`], [`FlopsCost`], [`MeasuredCost`], [`WidthCoupling`] |
+//! | see what a training did and cost | [`Ledger`], [`CurveRecorder`] |
+//! | write it down | [`RunRecord`] and its parts |
+//! | use the parts alone | [`bandits`], [`transformer`] |
+//!
+//! # What holds throughout
+//!
+//! - **Every sample once an epoch**, with queues too: what waits at an epoch's end is trained on then.
+//! - **The books say what ran.** [`Ledger::flops`] and [`Evaluation::flops`] equal the count of all products, second
+//!   passes and passes for arm features included; the bandits' own work stands beside it.
+//! - **One seed, one result.** Stopped in mid-epoch and resumed, a training ends with the bits of one that was not.
+//! - **A text's route may depend on its batch**: samples that keep equally many heads share one head set, chosen for the
+//!   mean of their contexts. Exits and head counts depend on the text and the heads that ran before.
+//!
+//! # When not to use it
+//!
+//! A [`DynamicModel`] runs tree searches whose base layers lie on the route (T-DHT). [`SearchSpace`] describes the
+//! integrated searches (S-, F- and P-DHT) too, but [`DynamicModel::new`] refuses them. With fewer contexts than
+//! [`SearchSettings::warm_up_contexts`] in a training the bandits never learn, and inference runs the whole model.
 
 mod arm_features;
 mod context;
@@ -19,6 +111,7 @@ mod route;
 mod settings;
 mod space;
 mod space_config;
+mod storage;
 mod strategy;
 
 pub use cost::{CostModel, FlopsCost, LayerHeadCount, WidthCoupling};

@@ -32,6 +32,11 @@ impl Queues {
         Self { size, queues: vec![VecDeque::new(); exits], waited: (0, 0) }
     }
 
+    /// Queues of the same size with nobody in them.
+    pub(crate) fn emptied(&self) -> Self {
+        Self::new(self.size, self.queues.len())
+    }
+
     /// Puts the samples of a batch in their queues.
     pub(crate) fn join(&mut self, rows: &[u64], choices: DepthChoices, step: u64) {
         let mut signals = choices.signals.into_iter();

@@ -46,10 +46,12 @@ pub enum Dispatch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ContextDesign {
-    /// The paper's: the pooled state and the feature of the arm, [x ; z]. With disjoint arms z is one constant per arm,
+    /// The paper's (7.1): the pooled state and the feature of the arm, \[x ; z\], of 168 dimensions for UCB_L, 87 with the
+    /// group's one-hot for UCB_H and 13 for TSB. With disjoint arms z is one constant per arm,
     /// that is a bias; its passes through the model before training are counted.
     Paper,
-    /// Entropy and margin of the exit behind the base layers and the length of the text. Needs that exit trained.
+    /// Ours: entropy −Σ p·ln p / ln C and margin p₁ − p₂ of the exit behind the base layers, and ln of the number of
+    /// tokens. Needs that exit trained.
     Signals,
     /// Both: the pooled state and the signals.
     StateAndSignals,
@@ -71,9 +73,10 @@ impl ContextDesign {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExitLosses {
-    /// The one it leaves by, as in the paper: deep and shallow exits starve each other.
+    /// The one it leaves by, as in the paper: loss = CE(own exit). Deep and shallow exits starve each other.
     Chosen,
-    /// Also those it passes on the way, with this weight beside 1 for its own. A sample's weights sum to 1.
+    /// Also those it passes on the way, with weight v beside 1 for its own: loss = (CE(own) + v·Σ CE(passed)) / (1 + v·passed).
+    /// Ours.
     OnTheWay {
         /// Of a passed exit, above 0.
         weight: f64,
@@ -104,33 +107,40 @@ pub struct SearchSettings {
     pub exit_classifiers: ExitClassifiers,
     /// How a classifier sees a text.
     pub pooling: Pooling,
-    /// LinUCB's exploration α.
+    /// LinUCB's exploration α: an arm scores wᵀθ + α·√(wᵀA⁻¹w) while exploring (paper, Algorithm 1; Li et al. 2010).
     pub exploration: PerBandit,
-    /// LinUCB's ridge λ, A = λI at the start.
+    /// LinUCB's ridge λ: A = λI and b = 0 at the start, θ = A⁻¹b.
     pub ridge: f64,
-    /// LinUCB's forgetting γ in (0, 1]: losses fall while the model learns, so old rewards mislead.
+    /// LinUCB's forgetting γ in (0, 1]: an observation k updates ago counts γᵏ. Losses fall while the model learns, so
+    /// old rewards mislead. The paper forgets nothing, γ = 1.
     pub discount: f64,
-    /// TSB's prior precision s; the print's 0 is improper.
+    /// TSB's prior precision s: the weights of each head start as N(0, 1/s) (Chapelle and Li 2011). The print's 0 is
+    /// improper.
     pub head_prior_precision: f64,
-    /// TSB's λ, the weight of what was learned before each update, in (0, 1]; 1 is Bayes' rule.
+    /// TSB's λ, the weight of what was learned before each update, in (0, 1]: argmin (λ/2)·Σ sⱼ(pⱼ − gⱼ)² + Σ log(1 +
+    /// exp(−y·pᵀw)). 1 is Bayes' rule.
     pub head_prior_weight: f64,
-    /// The factor κ of the rewards: α for UCB_L, β₁ for UCB_H in the print.
+    /// The factor κ of the rewards, κ·(usual δ)/δ with δ = loss · L for UCB_L and loss · L · H for UCB_H: α and β₁ in the
+    /// print (4.3). Without effect on [`RewardShape::Utility`] and [`RewardShape::Gain`].
     pub kappa: PerBandit,
-    /// What is made of losses and costs.
+    /// What is made of losses and costs (paper, 4.3).
     pub reward_shape: RewardShape,
     /// What a loss is compared with.
     pub reward_memory: RewardMemory,
-    /// Which way TSB's binary reward points.
+    /// Which way TSB's binary reward points: the print's formula contradicts its text.
     pub head_feedback: HeadFeedback,
     /// Whether a sample's losses at the exits it passed also teach the arms of those exits.
     pub nested_feedback: bool,
-    /// Contexts seen, with routes drawn at random, before their scaling is frozen and the bandits learn.
+    /// Contexts seen, with routes drawn at random, before their scaling is frozen and the bandits learn: one posterior
+    /// sees one scaling. The paper scales by running statistics for ever (7.2). A model that has not come so far runs
+    /// whole at inference.
     pub warm_up_contexts: usize,
     /// The share of the training in which routes are drawn at random while the bandits already learn: a bandit cannot
     /// know that depth helps before the deep layers have learned anything. Deep exits are drawn more often, in proportion to
     /// their depth, since deep layers learn from deep routes alone.
     pub explore_share: f64,
-    /// Texts that arm features are averaged over; the print uses all.
+    /// Texts that arm features are averaged over (paper, 4.2); the print uses all. Matters to [`ContextDesign::Paper`]
+    /// alone.
     pub arm_feature_texts: usize,
 }
 

@@ -38,10 +38,37 @@ pub fn write_atomically(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Writ
     synchronise_folder(folder).map_err(failed)
 }
 
-/// Fills a temporary directory beside the target and renames it to the target. A directory already there is moved
-/// aside first, moved back when the rename fails, and removed at the end.
-pub(crate) fn replace_directory(target: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+/// Writes a directory so that no reader, and no crash, ever sees a part of it: `fill` writes into a temporary one beside
+/// the target, which is then renamed to the target. A directory already there is moved aside first, moved back when the
+/// rename fails, and removed at the end; it may hold nothing but `entries`, the names that its successor may have, so
+/// that no file of somebody else's is lost.
+///
+/// # Errors
+/// [`Error::ForeignDirectory`] when the target holds another entry, [`Error::Io`] when creating or renaming fails, and
+/// what `fill` reports; the target is as before then.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::{Error, write_atomically, write_directory_atomically};
+///
+/// let folder = tempfile::tempdir()?;
+/// let target = folder.path().join("run");
+/// write_directory_atomically(&target, &["score.txt"], |fresh| {
+///     write_atomically(fresh.join("score.txt"), |file| writeln!(file, "0.94"))
+/// })?;
+/// assert_eq!(std::fs::read_to_string(target.join("score.txt"))?, "0.94\n");
+/// let other = write_directory_atomically(&target, &["other.txt"], |_| Ok(()));
+/// assert!(matches!(other, Err(Error::ForeignDirectory { entry, .. }) if entry == "score.txt"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn write_directory_atomically(
+    target: impl AsRef<Path>,
+    entries: &[&str],
+    fill: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
+    let target = target.as_ref();
     let failed = |source| Error::io(target, source);
+    refuse_foreign(target, entries)?;
     let parent = folder_of(target);
     std::fs::create_dir_all(parent).map_err(failed)?;
     let mut builder = temporary();
@@ -68,6 +95,26 @@ pub(crate) fn replace_directory(target: &Path, fill: impl FnOnce(&Path) -> Resul
     // Its path is the target's now: there is nothing left to remove under the old name.
     let _ = fresh.keep();
     synchronise_folder(parent).map_err(failed)
+}
+
+/// A directory with other files is somebody's: replacing it would lose them.
+fn refuse_foreign(folder: &Path, names: &[&str]) -> Result<()> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(Error::io(folder, source)),
+    };
+    let mut foreign = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(|source| Error::io(folder, source))?.file_name().to_string_lossy().into_owned();
+        if !names.contains(&name.as_str()) {
+            foreign.push(name);
+        }
+    }
+    match foreign.into_iter().min() {
+        Some(entry) => Err(Error::ForeignDirectory { path: folder.into(), entry }),
+        None => Ok(()),
+    }
 }
 
 /// The directory a path lies in.

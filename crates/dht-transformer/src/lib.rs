@@ -109,7 +109,7 @@ mod weights;
 pub use config::{BertConfig, ModelSize};
 pub use encoder::{Classifier, Encoder, Pooling};
 pub use error::{CheckpointProblem, Error, Result};
-pub use files::write_atomically;
+pub use files::{write_atomically, write_directory_atomically};
 pub use flops::{BackwardNeeds, BlockShape, Breakdown, ClassifierShape, FlopCount, Load, Width};
 pub use heads::{HeadPlan, HeadSet, HeadSetIter};
 pub use hidden::Hidden;

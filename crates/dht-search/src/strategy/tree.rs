@@ -120,13 +120,43 @@ impl TreeBandits {
             ("head bandit's arms", own.head_sets.arms().len(), state.head_sets.arms().len()),
             ("depth norm's dimension", own.depth_norm.dimension(), state.depth_norm.dimension()),
             ("heads norm's dimension", own.heads_norm.dimension(), state.heads_norm.dimension()),
+            ("head norm's dimension", own.head_sets_norm.dimension(), state.head_sets_norm.dimension()),
             ("groups", own.heads_references.len(), state.heads_references.len()),
         ];
         if let Some((field, expected, got)) = same.into_iter().find(|(_, expected, got)| expected != got) {
             return Err(Error::setting(field, expected.to_string(), got));
         }
+        self.check_prepared(&state)?;
         self.learned = state;
         Ok(())
+    }
+
+    /// Whether pinned heads and arm features of a stored state fit, which no bandit looks at before it is asked.
+    fn check_prepared(&self, state: &Learned) -> Result<()> {
+        let stack = self.space.stack();
+        if let Some(pinned) = state.pinned
+            && pinned.iter().any(|head| head >= stack.heads)
+        {
+            return Err(Error::setting("pinned heads", format!("below {}", stack.heads), format!("{pinned:?}")));
+        }
+        let Some(features) = &state.arm_features else {
+            let wanted = self.settings.context == crate::ContextDesign::Paper && state.pinned.is_some();
+            return if wanted {
+                Err(Error::setting("arm features", "those of the paper's contexts", "none"))
+            } else {
+                Ok(())
+            };
+        };
+        let rows = |rows: &[Vec<f64>], count: usize, width: usize| {
+            rows.len() == count && rows.iter().all(|row| row.len() == width)
+        };
+        let (depth, heads) = (DEPTH_PYRAMID.context_size(), HEADS_PYRAMID.context_size());
+        let fits = self.settings.context == crate::ContextDesign::Paper
+            && rows(&features.depth, self.space.exits().len(), depth)
+            && features.heads.len() == self.space.groups().len()
+            && features.heads.iter().all(|group| rows(group, self.options.len(), heads))
+            && features.head_sets.len() == stack.heads;
+        if fits { Ok(()) } else { Err(Error::setting("arm features", "those of this space's arms", "others")) }
     }
 
     /// The run-time knob: what a whole model's cost is worth, λ.
@@ -341,8 +371,12 @@ impl TreeBandits {
 
     /// The heads of a bucket: pinned ones and the best of a draw on the bucket's mean context.
     fn head_set(&self, context: &[f64], count: usize, mode: Mode, rng: &mut ChaCha8Rng) -> Result<HeadSet> {
-        let (heads, pinned) = (self.space.stack().heads, self.pinned()?);
-        if count >= heads || mode == Mode::Random || !self.learns() {
+        let heads = self.space.stack().heads;
+        if count >= heads {
+            return Ok(HeadSet::full(heads)?);
+        }
+        let pinned = self.pinned()?;
+        if mode == Mode::Random || (mode == Mode::Explore && !self.learns()) {
             return random_heads(heads, pinned, count, rng);
         }
         let contexts = self.head_set_contexts(context)?;
@@ -387,7 +421,10 @@ impl Strategy for TreeBandits {
             context.extend_from_slice(signals);
         }
         let count = self.space.exits().len();
-        let exits = if mode == Mode::Random || !self.learns() {
+        let exits = if mode == Mode::Exploit && !self.learns() {
+            // Nothing is known yet: the whole model is the safe answer.
+            vec![count - 1; samples]
+        } else if mode == Mode::Random || !self.learns() {
             (0..samples).map(|_| self.random_exit(rng)).collect()
         } else {
             let alpha = self.settings.exploration.depth;
@@ -420,6 +457,10 @@ impl Strategy for TreeBandits {
         let here = self.space.head_options(view.group);
         let mut kept = Vec::with_capacity(contexts.len());
         for (context, tokens) in contexts.iter().zip(view.hidden.spans().lengths()) {
+            if mode == Mode::Exploit && !self.learns() {
+                kept.push(here[here.len() - 1]);
+                continue;
+            }
             if mode == Mode::Random || !self.learns() {
                 kept.push(here[rng.random_range(0..here.len())]);
                 continue;
@@ -512,3 +553,6 @@ pub(crate) fn sizes(space: &SearchSpace, settings: &SearchSettings) -> [usize; 3
         ],
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,10 +34,8 @@ impl WarmUp {
 /// - constant: 1
 /// - linear: (T − t) / (T − w)
 /// - cosine: (1 + cos(π (t − w) / (T − w))) / 2
-/// - stable, then linear: 1 while t < (1 − decay)·T, and then (T − t) / (decay·T)
 ///
-/// the first three as `get_{constant,linear,cosine}_schedule_with_warmup` of Hugging Face `transformers` have them, the
-/// last as the "warmup-stable-decay" of Hu et al. 2024. Step 0 of a warm-up
+/// as `get_{constant,linear,cosine}_schedule_with_warmup` of Hugging Face `transformers` have it. Step 0 of a warm-up
 /// has rate zero there and here. One difference: from t = T on the cosine stays at 0, where theirs rises again.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -57,18 +55,6 @@ pub enum Schedule {
         /// How long the rate rises first.
         warm_up: WarmUp,
     },
-    /// The full rate, and a straight line down to zero over the last part of the steps.
-    StableLinear {
-        /// How long the rate rises first.
-        warm_up: WarmUp,
-        /// The part of all steps over which it falls, in [0, 1].
-        decay: f64,
-    },
-}
-
-impl Schedule {
-    /// What trains small models from scratch fastest here: a tenth of the steps up, flat, and down over the last half.
-    pub const FROM_SCRATCH: Self = Self::StableLinear { warm_up: WarmUp::Fraction(0.1), decay: 0.5 };
 }
 
 impl Default for Schedule {
@@ -82,7 +68,6 @@ impl Schedule {
     fn warm_up(self) -> WarmUp {
         match self {
             Self::Constant { warm_up } | Self::Linear { warm_up } | Self::Cosine { warm_up } => warm_up,
-            Self::StableLinear { warm_up, .. } => warm_up,
         }
     }
 
@@ -91,12 +76,6 @@ impl Schedule {
     /// # Errors
     /// [`Error::Setting`] when a fraction lies outside [0, 1].
     pub fn check(self) -> Result<()> {
-        if let Self::StableLinear { decay, .. } = self
-            && !(0.0..=1.0).contains(&decay)
-        {
-            let (expected, got) = ("a number in [0, 1]".into(), decay.to_string());
-            return Err(Error::Setting { field: "decay", expected, got });
-        }
         match self.warm_up() {
             WarmUp::Fraction(fraction) if !(0.0..=1.0).contains(&fraction) => Err(Error::Setting {
                 field: "warm_up.fraction",
@@ -116,10 +95,6 @@ impl Schedule {
         let falling = total_steps.saturating_sub(warm_up).max(1) as f64;
         match self {
             Self::Constant { .. } => 1.0,
-            Self::StableLinear { decay, .. } => {
-                let left = total_steps.saturating_sub(step) as f64 / total_steps.max(1) as f64;
-                if decay > 0.0 { (left / decay).min(1.0) } else { 1.0 }
-            }
             Self::Linear { .. } => total_steps.saturating_sub(step) as f64 / falling,
             Self::Cosine { .. } => {
                 let progress = ((step - warm_up) as f64 / falling).min(1.0);

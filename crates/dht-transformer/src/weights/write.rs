@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::names::{Expected, wanted};
 use super::{WeightsProblem, not_finite};
-use crate::files::{replace_directory, write_atomically};
+use crate::files::{write_atomically, write_directory_atomically};
 use crate::{BertConfig, Error, Result, TextTokenizer};
 
 /// Writes a directory that `transformers` and [`read_hugging_face`](crate::read_hugging_face) load: `config.json`,
@@ -50,9 +50,7 @@ pub fn write_hugging_face(
         texts.push(("tokenizer_config.json", format!("{:#}\n", tokenizer_config(config))));
     }
     let names: Vec<&str> = texts.iter().map(|(name, _)| *name).chain(["model.safetensors"]).collect();
-    refuse_foreign(folder, &names)?;
-
-    replace_directory(folder, |fresh| {
+    write_directory_atomically(folder, &names, |fresh| {
         for (name, text) in &texts {
             write_atomically(fresh.join(name), |file| file.write_all(text.as_bytes()))?;
         }
@@ -124,24 +122,4 @@ fn tokenizer_config(config: &BertConfig) -> Value {
         "pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]",
         "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
     })
-}
-
-/// A directory with other files is somebody's: replacing it would lose them.
-fn refuse_foreign(folder: &Path, names: &[&str]) -> Result<()> {
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(source) => return Err(Error::io(folder, source)),
-    };
-    let mut foreign = Vec::new();
-    for entry in entries {
-        let name = entry.map_err(|source| Error::io(folder, source))?.file_name().to_string_lossy().into_owned();
-        if !names.contains(&name.as_str()) {
-            foreign.push(name);
-        }
-    }
-    match foreign.into_iter().min() {
-        Some(entry) => Err(Error::ForeignDirectory { path: folder.into(), entry }),
-        None => Ok(()),
-    }
 }

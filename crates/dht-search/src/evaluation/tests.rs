@@ -1,0 +1,173 @@
+//! The dynamic way against the plain one, number by number.
+
+use candle_core::{Device, Tensor};
+use dht_transformer::{BertConfig, Encoding, HeadPlan, Hidden, Sample};
+use rand::RngExt;
+
+use super::*;
+use crate::{Preset, SearchSettings, SearchSpace};
+
+const LAYERS: usize = 6;
+const CLASSES: usize = 3;
+
+fn texts(rows: u64) -> EncodedDataset {
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    let samples = (0..rows).map(|id| {
+        let ids: Vec<u32> = (0..rng.random_range(1..9)).map(|_| rng.random_range(0..50)).collect();
+        Sample { id, label: 0, encoding: Encoding { type_ids: vec![0; ids.len()], ids, truncated: false } }
+    });
+    let labels = (0..CLASSES).map(|class| class.to_string()).collect();
+    EncodedDataset { samples: samples.collect(), labels, truncated_rows: 0 }
+}
+
+fn model(settings: SearchSettings) -> DynamicModel {
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let mut config = BertConfig::small(LAYERS, 12, 24, 50).unwrap();
+    config.initializer_range = 0.3;
+    let encoder = dht_transformer::Encoder::random(&config, &Device::Cpu, &mut rng).unwrap();
+    let space = Preset::TDht.space(LAYERS, 12).unwrap();
+    DynamicModel::new(encoder, space, settings, CLASSES, &mut rng).unwrap()
+}
+
+fn probabilities(logits: &Tensor) -> Vec<Vec<f32>> {
+    log_softmax(logits).unwrap().exp().unwrap().to_vec2().unwrap()
+}
+
+fn assert_close(found: &[f32], expected: &[f32], what: &str) {
+    for (a, b) in found.iter().zip(expected) {
+        assert!((a - b).abs() <= 1e-5, "{what}: {found:?}, expected {expected:?}");
+    }
+}
+
+/// Each kind of classifier, with and without the base exit's signals.
+fn kinds() -> [SearchSettings; 2] {
+    [SearchSettings::default(), SearchSettings::paper()]
+}
+
+fn prescribed<'a>(
+    space: &'a SearchSpace,
+    pinned: HeadSet,
+    data: &EncodedDataset,
+    routes: &'a [Route],
+) -> Prescribed<'a> {
+    Prescribed::new(space, pinned, data.samples.iter().map(|sample| sample.id).zip(routes).collect())
+}
+
+#[test]
+fn a_truncated_route_equals_an_encoder_cut_off_there_with_the_same_weights() {
+    for settings in kinds() {
+        let model = model(settings);
+        let (data, exits) = (texts(13), model.space().exits().to_vec());
+        // The depths mixed in one batch, so that samples are regrouped on the way.
+        let depth = |row: usize| exits[row % exits.len()];
+        let stack = model.space().stack();
+        let routes: Vec<Route> = (0..13).map(|row| Route::truncated(stack, depth(row)).unwrap()).collect();
+        let strategy = prescribed(model.space(), HeadSet::full(12).unwrap(), &data, &routes);
+        let batch = data.batch(&(0..13).collect::<Vec<_>>()).unwrap();
+        let (predictions, _) = model.follow(&batch, &strategy).unwrap();
+        for (exit, depth) in exits.iter().enumerate() {
+            let encoder = model.encoder().truncated(*depth).unwrap();
+            let pass = Pass::inference();
+            let hidden = encoder.embed(&batch, &pass).unwrap();
+            let hidden = encoder.run(0..*depth, &hidden, &HeadPlan::Full, &pass).unwrap();
+            let plain = probabilities(&model.heads.logits(exit, &hidden, &pass).unwrap());
+            for row in (0..13).filter(|row| row % exits.len() == exit) {
+                assert_eq!(predictions[row].route.depth(), *depth);
+                assert_close(&predictions[row].probabilities, &plain[row], &format!("row {row}, depth {depth}"));
+            }
+        }
+        let evaluation = model.evaluate_on(&data, &routes, 4).unwrap();
+        let labels: Vec<u32> = predictions.iter().map(|prediction| prediction.label).collect();
+        assert_eq!(evaluation.labels, labels);
+        assert!(labels.iter().any(|label| *label != labels[0]), "a model that always says the same tests nothing");
+    }
+}
+
+#[test]
+fn before_it_is_trained_a_model_runs_whole() {
+    let model = model(SearchSettings::default());
+    let data = texts(9);
+    let batch = data.batch(&(0..9).collect::<Vec<_>>()).unwrap();
+    let predictions = model.predict_batch(&batch).unwrap();
+    let pass = Pass::inference();
+    let hidden = model.encoder().embed(&batch, &pass).unwrap();
+    let hidden = model.encoder().run(0..LAYERS, &hidden, &HeadPlan::Full, &pass).unwrap();
+    let last = model.space().exits().len() - 1;
+    let plain = probabilities(&model.heads.logits(last, &hidden, &pass).unwrap());
+    for (prediction, plain) in predictions.iter().zip(&plain) {
+        assert_eq!(prediction.route.to_string(), "6L12H");
+        assert_close(&prediction.probabilities, plain, "the full route");
+    }
+}
+
+#[test]
+fn a_text_on_any_route_in_a_batch_equals_the_text_alone_walked_layer_by_layer() {
+    for settings in kinds() {
+        let model = model(settings);
+        let data = texts(24);
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let all = model.space().routes();
+        let routes: Vec<Route> = (0..24).map(|_| all[rng.random_range(0..all.len())].1.clone()).collect();
+        let pinned = model.heaviest_heads().unwrap();
+        let strategy = prescribed(model.space(), pinned, &data, &routes);
+        let batch = data.batch(&(0..24).collect::<Vec<_>>()).unwrap();
+        let pass = Pass::inference();
+        for every_exit in [false, true] {
+            let passage = model.executor().run(&batch, &pass, &strategy, Mode::Exploit, every_exit, &mut rng).unwrap();
+            assert_eq!(passage.routes(model.space()).unwrap(), routes);
+            let mut shown = 0;
+            for output in &passage.outputs {
+                let logits = probabilities(&output.logits);
+                for (sample, found) in output.samples.iter().zip(&logits) {
+                    let exit = passage.depth.exits[*sample];
+                    assert!(output.exit == exit || (every_exit && output.exit < exit));
+                    let alone = data.batch(&[*sample]).unwrap();
+                    let mut hidden = model.executor().base(&alone, &pass).unwrap();
+                    for group in passage.groups.iter().take(output.exit) {
+                        hidden = one_group(&model, group, *sample, &hidden, &pass);
+                    }
+                    let alone = probabilities(&model.heads.logits(output.exit, &hidden, &pass).unwrap());
+                    assert_close(found, &alone[0], &format!("sample {sample} at exit {}", output.exit));
+                    shown += 1;
+                }
+            }
+            let exits = passage.depth.exits.iter().map(|exit| if every_exit { exit + 1 } else { 1 });
+            assert_eq!(shown, exits.sum::<usize>());
+        }
+    }
+}
+
+fn one_group(
+    model: &DynamicModel,
+    passage: &crate::executor::GroupPassage,
+    sample: usize,
+    hidden: &Hidden,
+    pass: &Pass,
+) -> Hidden {
+    let place = passage.members.iter().position(|member| *member == sample).unwrap();
+    let buckets = passage.choices.buckets.iter().filter(|bucket| bucket.places.contains(&place));
+    let buckets: Vec<_> = buckets.collect();
+    assert_eq!(buckets.len(), 1, "each sample is in one bucket");
+    assert_eq!(buckets[0].heads.len(), passage.choices.kept[place]);
+    let layers = model.space().groups()[passage.group].layers();
+    model.encoder().run(layers, hidden, &HeadPlan::Same(buckets[0].heads), pass).unwrap()
+}
+
+#[test]
+fn routes_of_another_space_are_refused() {
+    let model = model(SearchSettings::default());
+    let data = texts(1);
+    let stack = crate::Stack { layers: 12, heads: 12 };
+    let refused = |route: Route| matches!(model.evaluate_on(&data, &[route], 4), Err(Error::RouteNotInSpace { .. }));
+    assert!(refused(Route::truncated(stack, 6).unwrap()));
+    assert!(refused(Route::truncated(model.space().stack(), 3).unwrap()));
+    let group =
+        |role, layers, heads| crate::RouteGroup { role, layers: crate::LayerGroup::new(layers).unwrap(), heads };
+    let (base, dynamic) = (crate::GroupRole::Base, crate::GroupRole::Dynamic);
+    let uneven = vec![group(base, 0..2, 12), group(dynamic, 2..3, 8), group(dynamic, 3..4, 10)];
+    assert!(refused(Route::new(model.space().stack(), uneven).unwrap()));
+    let odd = vec![group(base, 0..1, 12), group(dynamic, 1..2, 9)];
+    assert!(refused(Route::new(model.space().stack(), odd).unwrap()));
+    let wrong_count = model.evaluate_on(&data, &[], 4);
+    assert!(matches!(wrong_count, Err(Error::Setting { field: "routes", .. })));
+}

@@ -1,0 +1,123 @@
+//! What cannot be is refused by its name, and changes nothing.
+
+use dht_search::transformer::{EncodedDataset, Objective, Trainer};
+use dht_search::{
+    ContextDesign, DynamicModel, Error, ExitLosses, Preset, Result, RewardShape, SearchSettings, SearchSpace,
+};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::toy::{CLASSES, LAYERS, encoder, everything, kinds, model, task, train_settings};
+
+fn field(result: Result<impl Sized>) -> &'static str {
+    match result {
+        Err(Error::Setting { field, .. }) => field,
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("it was accepted"),
+    }
+}
+
+fn build(space: SearchSpace, settings: SearchSettings, classes: usize) -> Result<DynamicModel> {
+    DynamicModel::new(encoder(LAYERS, 1)?, space, settings, classes, &mut ChaCha8Rng::seed_from_u64(1))
+}
+
+#[test]
+fn spaces_that_the_model_cannot_run_are_refused() -> Result<()> {
+    let ours = SearchSettings::default;
+    let classes = CLASSES as usize;
+    assert_eq!(field(build(Preset::TDht.space(12, 12)?, ours(), classes)), "space");
+    assert_eq!(field(build(Preset::TDht.space(6, 6)?, ours(), classes)), "space");
+    assert_eq!(field(build(Preset::FDht.space(6, 12)?, ours(), classes)), "space");
+    let one_class = build(Preset::TDht.space(6, 12)?, ours(), 1);
+    let refused =
+        matches!(one_class, Err(Error::Transformer(dht_search::transformer::Error::Setting { field: "classes", .. })));
+    assert!(refused);
+    Ok(())
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_refused() -> Result<()> {
+    let space = || Preset::TDht.space(6, 12);
+    let chosen = |reward_shape, nested_feedback, context| SearchSettings {
+        exit_losses: ExitLosses::Chosen,
+        reward_shape,
+        nested_feedback,
+        context,
+        ..SearchSettings::default()
+    };
+    let ratio = RewardShape::Ratio;
+    let gain = chosen(RewardShape::Gain { lambda: 0.1 }, false, ContextDesign::Paper);
+    assert_eq!(field(build(space()?, gain, 3)), "reward_shape");
+    assert_eq!(field(build(space()?, chosen(ratio, true, ContextDesign::Paper), 3)), "nested_feedback");
+    assert_eq!(field(build(space()?, chosen(ratio, false, ContextDesign::Signals), 3)), "context");
+    for shape in [RewardShape::Gain { lambda: f64::NAN }, RewardShape::Utility { lambda: f64::NAN }] {
+        let settings = SearchSettings { reward_shape: shape, ..SearchSettings::default() };
+        assert_eq!(field(build(space()?, settings, 3)), "reward_shape.lambda");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_knob_out_of_range_or_without_meaning_is_refused_and_stays_where_it_was() -> Result<()> {
+    let mut ours = model(SearchSettings::default(), 1)?;
+    let before = ours.lambda();
+    for wrong in [f64::NAN, f64::INFINITY, -0.5] {
+        assert_eq!(field(ours.set_lambda(wrong)), "reward_shape.lambda");
+    }
+    assert_eq!(ours.lambda(), before);
+    ours.set_lambda(0.5)?;
+    assert_eq!(ours.lambda(), Some(0.5));
+    assert_eq!(field(model(SearchSettings::paper(), 1)?.set_lambda(0.5)), "reward_shape");
+    Ok(())
+}
+
+#[test]
+fn a_state_of_another_space_or_of_other_settings_is_refused_and_changes_nothing() -> Result<()> {
+    let training = task(37, 1);
+    let nothing = EncodedDataset { samples: Vec::new(), ..training.clone() };
+    for (name, settings) in kinds() {
+        let mut trained = model(settings.clone(), 1)?;
+        Trainer::new(train_settings()).fit(&mut trained, &training, &nothing, &mut ())?;
+        let before = everything(&trained)?;
+        let mut refused = |state: serde_json::Value| -> Result<Error> {
+            let error = trained.restore(state, &training).expect_err(name);
+            assert!(everything(&trained)? == before, "{name}");
+            Ok(error)
+        };
+        let mut config = Preset::TDht.space(6, 12)?.config().clone();
+        config.pinned = 2;
+        let elsewhere = build(SearchSpace::new(config)?, settings.clone(), 3)?;
+        let error = refused(elsewhere.state()?)?;
+        assert!(matches!(error, Error::Setting { field: "training state", .. }), "{name}: {error}");
+        let other = model(SearchSettings { ridge: 2.0, ..settings.clone() }, 1)?;
+        let error = refused(other.state()?)?;
+        assert!(matches!(error, Error::Setting { field: "training state", .. }), "{name}: {error}");
+        for (part, wrong) in [("space", serde_json::json!(3)), ("bandits", serde_json::Value::Null)] {
+            let mut state = before.1.clone();
+            state[part] = wrong;
+            assert!(matches!(refused(state)?, Error::State { .. }), "{name}: {part}");
+        }
+        // A sample that waits but is not there.
+        if before.1["queues"].is_object() {
+            let mut state = before.1.clone();
+            let ghost = serde_json::json!({ "row": 1_000, "context": [], "signals": [], "routed_at": 0 });
+            state["queues"]["queues"][0] = serde_json::json!([ghost]);
+            let error = refused(state)?;
+            assert!(matches!(error, Error::Setting { field: "waiting sample", .. }), "{name}: {error}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn texts_and_labels_that_the_model_does_not_know_are_refused() -> Result<()> {
+    let trained = model(SearchSettings::default(), 1)?;
+    let mut strange = task(3, 1);
+    strange.samples[1].encoding.ids[0] = 50;
+    assert!(matches!(trained.evaluate(&strange, 2), Err(Error::Transformer(_))));
+    let mut strange = task(3, 1);
+    strange.samples[1].label = CLASSES;
+    assert!(matches!(trained.evaluate(&strange, 2), Err(Error::Transformer(_))));
+    assert!(matches!(trained.evaluate(&task(3, 1), 0), Err(Error::Transformer(_))));
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! Stopped and resumed, a training ends with the bits of one that was not.
+
+use dht_search::Result;
+use dht_search::transformer::{CheckpointSettings, Objective, TrainSettings, Trainer};
+
+use crate::toy::{Stop, Watched, everything, kinds, model, task, timeless, train_settings};
+
+/// Five batches an epoch, the last of them short; two epochs.
+const ROWS: u64 = 37;
+
+#[test]
+fn a_training_stopped_in_mid_epoch_and_resumed_equals_one_that_was_not() -> Result<(), Stop> {
+    let (training, validation) = (task(ROWS, 1), task(11, 2));
+    // The last weights, not the best, so that nothing hides how the training ended.
+    let settings = TrainSettings { keep_best: false, ..train_settings() };
+    for (name, search) in kinds() {
+        let mut uninterrupted = model(search.clone(), 1)?;
+        let history = Trainer::new(settings.clone()).fit(&mut uninterrupted, &training, &validation, &mut ())?;
+        let expected = (everything(&uninterrupted)?, timeless(history));
+        let mut waited = false;
+        for offers in [3, 5, 7, 9] {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let path = folder.path().join("training");
+            let checkpoint = CheckpointSettings { path: path.clone(), every_steps: 1, resume: true };
+            let trainer = Trainer { checkpoint: Some(checkpoint), ..Trainer::new(settings.clone()) };
+            let mut stopped = Watched { stop_after: Some(offers), ..Watched::new(model(search.clone(), 1)?) };
+            match trainer.fit(&mut stopped, &training, &validation, &mut ()) {
+                Err(Stop::Asked) => {}
+                Err(Stop::Failed(error)) => return Err(error.into()),
+                Ok(_) => panic!("{name}: it did not stop"),
+            }
+            assert!(path.exists(), "{name}: no checkpoint after {offers} batches");
+            let state = stopped.model.state()?;
+            let queues = state["queues"]["queues"].as_array().into_iter().flatten();
+            waited |= queues.flat_map(|queue| queue.as_array()).any(|queue| !queue.is_empty());
+            // Other initial weights: all that counts is in the checkpoint.
+            let mut resumed = model(search.clone(), 99)?;
+            let history = trainer.fit(&mut resumed, &training, &validation, &mut ())?;
+            let got = (everything(&resumed)?, timeless(history));
+            assert!(got.0.0 == expected.0.0, "{name}, stopped after {offers}: weights");
+            assert_eq!(got.0.1, expected.0.1, "{name}, stopped after {offers}: state");
+            assert!(got.1 == expected.1, "{name}, stopped after {offers}: history");
+        }
+        assert_eq!(waited, name.contains("queues") || name == "the paper's", "{name}: samples in queues");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_best_epoch_comes_back_with_the_bandits_that_knew_it() -> Result<(), Stop> {
+    let (training, validation) = (task(ROWS, 1), task(11, 2));
+    for (name, search) in kinds() {
+        let mut whole = model(search.clone(), 1)?;
+        let history = Trainer::new(train_settings()).fit(&mut whole, &training, &validation, &mut ())?;
+        let best = history.best_epoch.expect("a validated training has a best epoch");
+        let scores = history.epochs.iter().filter_map(|epoch| epoch.validation_macro_f1);
+        let best_score = scores.fold(0.0, f64::max);
+        assert_eq!(history.epochs[best].validation_macro_f1, Some(best_score), "{name}");
+        // What was put back scores what it scored then: weights and bandits belong together.
+        let evaluation = whole.evaluate(&validation, 2 * train_settings().batch_size)?;
+        assert_eq!(evaluation.confusion.macro_f1(), best_score, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_training_after_one_that_failed_starts_with_empty_queues() -> Result<(), Stop> {
+    let (training, validation) = (task(ROWS, 1), task(11, 2));
+    for (name, search) in kinds() {
+        let mut stopped = Watched { stop_after: Some(3), ..Watched::new(model(search, 1)?) };
+        assert!(Trainer::new(train_settings()).fit(&mut stopped, &training, &validation, &mut ()).is_err());
+        let before = stopped.model.ledger().samples;
+        stopped.stop_after = None;
+        Trainer::new(train_settings()).fit(&mut stopped, &training, &validation, &mut ())?;
+        assert_eq!(stopped.model.ledger().samples - before, 2 * ROWS, "{name}");
+    }
+    Ok(())
+}

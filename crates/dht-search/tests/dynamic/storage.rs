@@ -1,0 +1,167 @@
+//! A saved model is the same model, and what is not one is refused.
+
+use std::fs;
+use std::path::Path;
+
+use candle_core::Device;
+use dht_search::transformer::{
+    BertConfig, Checkpoint, CheckpointProblem, CheckpointSettings, EncodedDataset, Encoder, Error as TransformerError,
+    Objective, TextTokenizer, Trainer,
+};
+use dht_search::{DynamicModel, Error, Preset, Result, SearchSettings};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::toy::{CLASSES, bits, kinds, model, task, train_settings};
+
+fn labels() -> Vec<String> {
+    ["one", "two", "three"].map(String::from).into()
+}
+
+fn trained(settings: &SearchSettings) -> Result<DynamicModel> {
+    let data = task(37, 1);
+    let nothing = EncodedDataset { samples: Vec::new(), ..data.clone() };
+    let mut model = model(settings.clone(), 1)?;
+    Trainer::new(train_settings()).fit(&mut model, &data, &nothing, &mut ())?;
+    Ok(model)
+}
+
+fn refused(folder: &Path) -> Error {
+    DynamicModel::load(folder, &Device::Cpu).map(|_| ()).expect_err("a broken model was read")
+}
+
+#[test]
+fn a_loaded_model_predicts_the_same_bits() -> Result<()> {
+    let test = task(25, 2);
+    for (name, settings) in kinds() {
+        let mut model = trained(&settings)?;
+        if model.lambda().is_some() {
+            model.set_lambda(0.01)?;
+        }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let target = folder.path().join("models").join("first");
+        model.save(&target, None, &labels())?;
+        let (loaded, names, tokenizer) = DynamicModel::load(&target, &Device::Cpu)?;
+        assert_eq!((names, tokenizer.is_none()), (labels(), true));
+        assert_eq!((loaded.space(), loaded.settings()), (model.space(), model.settings()), "{name}");
+        assert!(bits(loaded.parameters())? == bits(model.parameters())?, "{name}");
+        assert_eq!(loaded.state()?["bandits"], model.state()?["bandits"], "{name}");
+        for rows in [(0..25).collect::<Vec<usize>>(), vec![3], vec![9, 4]] {
+            let batch = test.batch(&rows)?;
+            let predictions = model.predict_batch(&batch)?;
+            assert_eq!(loaded.predict_batch(&batch)?, predictions, "{name}");
+        }
+        // It trains on, and saves over itself without a trace.
+        let mut loaded = loaded;
+        Trainer::new(train_settings()).fit(&mut loaded, &task(20, 3), &test, &mut ())?;
+        loaded.save(&target, None, &labels())?;
+        let entries = |path: &Path| fs::read_dir(path).expect("a folder").count();
+        assert_eq!((entries(&target), entries(target.parent().expect("a parent"))), (2, 1), "{name}");
+        let (again, ..) = DynamicModel::load(&target, &Device::Cpu)?;
+        assert!(bits(again.parameters())? == bits(loaded.parameters())?, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_tokenizer_comes_back_and_the_encoder_is_an_ordinary_directory() -> Result<()> {
+    let texts = ["a fine day", "bad food", "the food was fine", "a bad day"];
+    let tokenizer = TextTokenizer::train(texts, 60)?;
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let config = BertConfig::small(6, 12, 24, tokenizer.vocabulary_size())?;
+    let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+    let space = Preset::TDht.space(6, 12)?;
+    let model = DynamicModel::new(encoder, space, SearchSettings::default(), CLASSES as usize, &mut rng)?;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let target = folder.path().join("model");
+    model.save(&target, Some(&tokenizer), &labels())?;
+    let (_, _, loaded) = DynamicModel::load(&target, &Device::Cpu)?;
+    let loaded = loaded.expect("a tokenizer");
+    assert_eq!(loaded.encode("bad day", None, 9)?, tokenizer.encode("bad day", None, 9)?);
+    let alone = Encoder::from_pretrained(target.join("encoder"), &Device::Cpu)?;
+    let values = alone.parameters().values()?;
+    let whole = model.parameters().values()?;
+    assert!(!values.is_empty() && values.iter().all(|(name, tensor)| whole.get(name) == Some(tensor)));
+    Ok(())
+}
+
+#[test]
+fn torn_foreign_and_newer_files_are_refused_by_their_kind() -> Result<()> {
+    let model = model(SearchSettings::default(), 1)?;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let target = folder.path().join("model");
+    let file = target.join("dynamic.checkpoint");
+    model.save(&target, None, &labels())?;
+    let whole = fs::read(&file).expect("the file");
+
+    assert!(matches!(refused(&folder.path().join("nowhere")), Error::Transformer(TransformerError::Io { .. })));
+    let of_checkpoint = |error| match error {
+        Error::Transformer(TransformerError::Checkpoint { path, problem }) if path == file => problem,
+        other => panic!("{other}"),
+    };
+    for (bytes, torn) in [(&whole[..whole.len() / 2], true), (b"a text that is no checkpoint at all".as_slice(), false)]
+    {
+        fs::write(&file, bytes).expect("written");
+        match of_checkpoint(refused(&target)) {
+            CheckpointProblem::Torn { .. } => assert!(torn),
+            CheckpointProblem::Foreign => assert!(!torn),
+            other => panic!("{other:?}"),
+        }
+    }
+    let changed = |change: &dyn Fn(&mut Checkpoint)| -> Result<Error> {
+        fs::write(&file, &whole).expect("written");
+        let mut checkpoint = Checkpoint::load(&file)?;
+        change(&mut checkpoint);
+        checkpoint.save(&file)?;
+        Ok(refused(&target))
+    };
+    let newer = changed(&|checkpoint| checkpoint.state["version"] = 2.into())?;
+    assert!(matches!(newer, Error::Model { field: "version", ref got, .. } if got == "2"), "{newer}");
+    let other = changed(&|checkpoint| checkpoint.state["format"] = "a recipe".into())?;
+    assert!(matches!(other, Error::Model { field: "format", .. }), "{other}");
+    let strange = changed(&|checkpoint| checkpoint.state["bandits"] = 3.into())?;
+    assert!(matches!(strange, Error::State { .. }), "{strange}");
+    let two = changed(&|checkpoint| checkpoint.state["labels"] = serde_json::json!(["a", "b"]))?;
+    assert!(matches!(two, Error::Transformer(TransformerError::Shape { .. })), "{two}");
+    let name = "exit.4.classifier.weight";
+    let missing = changed(&|checkpoint| drop(checkpoint.tensors.remove(name)))?;
+    let of_parameter = |error: &Error| matches!(error, Error::Transformer(TransformerError::Parameter { .. }));
+    assert!(of_parameter(&missing), "{missing}");
+    let broken = changed(&|checkpoint| {
+        let tensor = checkpoint.tensors.get_mut(name).expect("a tensor");
+        tensor.values[0] = f32::NAN;
+    })?;
+    assert!(of_parameter(&broken), "{broken}");
+    let smuggled = changed(&|checkpoint| {
+        let tensor = checkpoint.tensors[name].clone();
+        checkpoint.tensors.insert("embeddings.word_embeddings.weight".into(), tensor);
+    })?;
+    assert!(matches!(smuggled, Error::Model { field: "tensor", .. }) || of_parameter(&smuggled), "{smuggled}");
+    let space = Preset::TDht.space(12, 12)?;
+    let other = changed(&|checkpoint| checkpoint.state["space"] = serde_json::to_value(&space).expect("JSON"))?;
+    assert!(matches!(other, Error::Setting { field: "space", .. }), "{other}");
+
+    // The checkpoint of a training is whole, but no model.
+    let training = task(20, 1);
+    let checkpoint = CheckpointSettings { path: file.clone(), every_steps: 1, resume: false };
+    let trainer = Trainer { checkpoint: Some(checkpoint), ..Trainer::new(train_settings()) };
+    trainer.fit(&mut crate::toy::model(SearchSettings::default(), 1)?, &training, &training, &mut ())?;
+    assert!(matches!(refused(&target), Error::Model { field: "format", .. }));
+    Ok(())
+}
+
+#[test]
+fn a_save_that_is_refused_leaves_what_was_there() -> Result<()> {
+    let model = model(SearchSettings::default(), 1)?;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let target = folder.path().join("model");
+    model.save(&target, None, &labels())?;
+    let refused = model.save(&target, None, &labels()[..2]);
+    assert!(matches!(refused, Err(Error::Setting { field: "labels", .. })));
+    fs::write(target.join("thesis.txt"), "years of work").expect("written");
+    let refused = model.save(&target, None, &labels());
+    assert!(matches!(refused, Err(Error::Transformer(TransformerError::ForeignDirectory { .. }))));
+    assert_eq!(fs::read_to_string(target.join("thesis.txt")).expect("still there"), "years of work");
+    DynamicModel::load(&target, &Device::Cpu)?;
+    Ok(())
+}

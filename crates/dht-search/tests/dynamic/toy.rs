@@ -1,0 +1,173 @@
+//! A task whose answer is planted, and a model small enough to train in no time.
+
+use candle_core::Device;
+use dht_search::transformer::{
+    AdamWSettings, BertConfig, EncodedDataset, Encoder, Encoding, History, Objective, PackedBatch, Parameters,
+    Progress, Sample, StepLoss, TrainSettings,
+};
+use dht_search::{Dispatch, DynamicModel, Error, Ledger, Preset, Result, SearchSettings};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+pub const CLASSES: u32 = 3;
+pub const LAYERS: usize = 6;
+pub const HEADS: usize = 12;
+
+/// Texts of two to seven tokens, one of them 1, 2 or 3: that is the class.
+pub fn task(rows: u64, seed: u64) -> EncodedDataset {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let samples = (0..rows).map(|id| {
+        let label = rng.random_range(0..CLASSES);
+        let mut ids: Vec<u32> = (0..rng.random_range(1..7)).map(|_| rng.random_range(4..50)).collect();
+        let place = rng.random_range(0..ids.len());
+        ids[place] = 1 + label;
+        ids.insert(0, 0);
+        Sample { id, label, encoding: Encoding { type_ids: vec![0; ids.len()], ids, truncated: false } }
+    });
+    let labels = (0..CLASSES).map(|class| class.to_string()).collect();
+    EncodedDataset { samples: samples.collect(), labels, truncated_rows: 0 }
+}
+
+/// An encoder with dropout, so that a step depends on its seed.
+pub fn encoder(layers: usize, seed: u64) -> Result<Encoder> {
+    let mut config = BertConfig::small(layers, HEADS, 24, 50)?;
+    (config.max_position_embeddings, config.initializer_range) = (10, 0.1);
+    Ok(Encoder::random(&config, &Device::Cpu, &mut ChaCha8Rng::seed_from_u64(seed))?)
+}
+
+/// A model of 6 layers of 12 heads: exits 1, 2, 4, 6, and 8, 10 or 12 heads in each group.
+pub fn model(settings: SearchSettings, seed: u64) -> Result<DynamicModel> {
+    let space = Preset::TDht.space(LAYERS, HEADS)?;
+    DynamicModel::new(encoder(LAYERS, seed)?, space, settings, CLASSES as usize, &mut ChaCha8Rng::seed_from_u64(seed))
+}
+
+/// The settings by name, each with a warm-up that ends within the first epoch: ours and the paper's, in flight and
+/// with queues.
+pub fn kinds() -> [(&'static str, SearchSettings); 4] {
+    let ours = SearchSettings { warm_up_contexts: 16, arm_feature_texts: 20, ..SearchSettings::default() };
+    let paper = SearchSettings { warm_up_contexts: 16, arm_feature_texts: 20, ..SearchSettings::paper() };
+    let queue = Dispatch::Queue { size: 5 };
+    [
+        ("ours", ours.clone()),
+        ("ours with queues", SearchSettings { dispatch: queue, ..ours }),
+        ("the paper's in flight", SearchSettings { dispatch: Dispatch::InFlight, ..paper.clone() }),
+        ("the paper's", SearchSettings { dispatch: queue, ..paper }),
+    ]
+}
+
+pub fn train_settings() -> TrainSettings {
+    TrainSettings {
+        epochs: 2,
+        batch_size: 8,
+        length_window: 2,
+        seed: 3,
+        optimizer: AdamWSettings { learning_rate: 3e-3, ..AdamWSettings::default() },
+        ..TrainSettings::default()
+    }
+}
+
+/// The numbers of each parameter by its name.
+pub type Bits = Vec<(String, Vec<u32>)>;
+
+/// Every number of every parameter, to the bit.
+pub fn bits(parameters: &Parameters) -> Result<Bits> {
+    let values = parameters.values()?.into_iter();
+    Ok(values.map(|(name, tensor)| (name, tensor.values.into_iter().map(f32::to_bits).collect())).collect())
+}
+
+/// A history without what differs from run to run.
+pub fn timeless(history: History) -> History {
+    History { train_seconds: 0.0, optimizer_seconds: 0.0, ..history }
+}
+
+/// A ledger without what differs from run to run.
+pub fn timeless_ledger(ledger: &Ledger) -> Ledger {
+    Ledger { bandit_seconds: 0.0, ..ledger.clone() }
+}
+
+/// All that training leaves behind: weights, bandits, norms, queues and books, without seconds.
+pub fn everything(model: &DynamicModel) -> Result<(Bits, serde_json::Value)> {
+    let mut state = model.state()?;
+    state["ledger"]["bandit_seconds"] = 0.into();
+    Ok((bits(model.parameters())?, state))
+}
+
+/// Listens to a model in training, and stops it when it is told to.
+pub struct Watched {
+    pub model: DynamicModel,
+    /// Rows of the batches as they come.
+    pub order: Vec<u64>,
+    /// For each step: its samples, and whether the queues were drained.
+    pub steps: Vec<(usize, bool)>,
+    /// Batches before the training stops.
+    pub stop_after: Option<usize>,
+    /// Batches so far.
+    pub offers: usize,
+}
+
+impl Watched {
+    pub fn new(model: DynamicModel) -> Self {
+        Self { model, order: Vec::new(), steps: Vec::new(), stop_after: None, offers: 0 }
+    }
+}
+
+#[derive(Debug)]
+pub enum Stop {
+    Asked,
+    Failed(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<dht_search::transformer::Error> for Stop {
+    fn from(error: dht_search::transformer::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Objective for Watched {
+    type Error = Stop;
+
+    fn parameters(&self) -> &Parameters {
+        self.model.parameters()
+    }
+
+    fn prepare(&mut self, training: &EncodedDataset, progress: Progress) -> Result<(), Stop> {
+        Ok(self.model.prepare(training, progress)?)
+    }
+
+    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<(), Stop> {
+        if self.stop_after == Some(self.offers) {
+            return Err(Stop::Asked);
+        }
+        self.offers += 1;
+        self.order.extend(&batch.sample_ids);
+        Ok(self.model.offer(batch, progress)?)
+    }
+
+    fn next_loss(&mut self, progress: Progress, drain: bool) -> Result<Option<StepLoss>, Stop> {
+        let step = self.model.next_loss(progress, drain)?;
+        self.steps.extend(step.as_ref().map(|step| (step.samples, drain)));
+        Ok(step)
+    }
+
+    fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>, Stop> {
+        Ok(self.model.predict(batch)?)
+    }
+
+    fn state(&self) -> Result<serde_json::Value, Stop> {
+        Ok(self.model.state()?)
+    }
+
+    fn restore(&mut self, state: serde_json::Value, training: &EncodedDataset) -> Result<(), Stop> {
+        Ok(self.model.restore(state, training)?)
+    }
+
+    fn restore_best(&mut self, state: serde_json::Value) -> Result<(), Stop> {
+        Ok(self.model.restore_best(state)?)
+    }
+}

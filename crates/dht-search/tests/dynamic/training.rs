@@ -1,0 +1,175 @@
+//! What a step and an epoch come to.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use dht_search::transformer::{Gradient, Objective, Progress, Trainer};
+use dht_search::{Dispatch, DynamicModel, Preset, Result, SearchSettings};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::toy::{
+    CLASSES, HEADS, Stop, Watched, bits, encoder, kinds, model, task, timeless, timeless_ledger, train_settings,
+};
+
+const ROWS: u64 = 37;
+
+/// The numbers of a gradient on the CPU.
+fn numbers(gradient: &Gradient) -> &[f32] {
+    match gradient {
+        Gradient::Dense(values) | Gradient::Rows { values, .. } => values,
+        Gradient::Device(_) => panic!("a gradient that is not on the CPU"),
+    }
+}
+
+#[test]
+fn every_parameter_gets_a_finite_gradient_and_within_a_few_steps_one_that_is_not_zero() -> Result<()> {
+    for (name, settings) in kinds() {
+        let mut model = model(settings, 1)?;
+        let data = task(64, 1);
+        let mut moved = vec![false; model.parameters().len()];
+        let mut progress = Progress { seed: 5, step: 0, epoch: 0, share: 0.0 };
+        model.prepare(&data, progress)?;
+        for rows in (0..64).collect::<Vec<usize>>().chunks(16) {
+            model.offer(data.batch(rows)?, progress)?;
+            while let Some(step) = model.next_loss(progress, true)? {
+                let gradients = step.pass.backward(&step.loss, model.parameters())?;
+                for (id, gradient) in gradients.iter() {
+                    let numbers = numbers(gradient);
+                    assert!(numbers.iter().all(|number| number.is_finite()), "{name}: {}", model.parameters().name(id));
+                    moved[id.index()] |= numbers.iter().any(|number| *number != 0.0);
+                }
+                progress.step += 1;
+            }
+        }
+        let still: Vec<&str> =
+            model.parameters().iter().filter(|(id, ..)| !moved[id.index()]).map(|(_, name, _)| name).collect();
+        assert_eq!(still, [""; 0], "{name}: no gradient in {} steps", progress.step);
+    }
+    Ok(())
+}
+
+#[test]
+fn each_sample_is_trained_on_once_an_epoch_and_nothing_is_left_behind() -> Result<(), Stop> {
+    for (name, settings) in kinds() {
+        let queues = settings.dispatch != Dispatch::InFlight;
+        let mut watched = Watched::new(model(settings, 1)?);
+        let depths = Arc::new(Mutex::new(BTreeMap::<usize, u64>::new()));
+        let told = Arc::clone(&depths);
+        watched.model.watch_routes(move |depth| *told.lock().unwrap().entry(depth).or_default() += 1);
+        let history = Trainer::new(train_settings()).fit(&mut watched, &task(ROWS, 1), &task(9, 2), &mut ())?;
+        assert_eq!((history.samples, watched.model.ledger().samples), (2 * ROWS, 2 * ROWS), "{name}");
+        assert_eq!(watched.model.ledger().routes.values().sum::<u64>(), 2 * ROWS, "{name}");
+        for epoch in watched.order.chunks(ROWS as usize) {
+            let mut rows = epoch.to_vec();
+            rows.sort_unstable();
+            assert_eq!(rows, (0..ROWS).collect::<Vec<_>>(), "{name}");
+        }
+        assert_eq!(watched.steps.iter().map(|(samples, _)| samples).sum::<usize>(), 2 * ROWS as usize, "{name}");
+        if queues {
+            assert!(
+                watched.steps.iter().all(|(samples, drained)| *samples == 5 || (*drained && *samples < 5)),
+                "{name}"
+            );
+            assert!(
+                watched.steps.iter().any(|(_, drained)| *drained),
+                "{name}: nothing waited, so nothing was drained"
+            );
+            assert!(watched.model.mean_wait().is_some_and(|wait| wait > 0.0));
+        } else {
+            assert_eq!(watched.model.mean_wait(), None);
+        }
+        let state = watched.model.state()?;
+        let empty = |queue: &serde_json::Value| queue.as_array().is_some_and(Vec::is_empty);
+        assert!(!queues || state["queues"]["queues"].as_array().unwrap().iter().all(empty), "{name}");
+
+        // What the watcher, the routes' names and the curves say is one and the same.
+        let mut by_depth = BTreeMap::new();
+        for (route, count) in &watched.model.ledger().routes {
+            let route = watched.model.space().resolve(&route.parse()?)?;
+            *by_depth.entry(route.depth()).or_default() += count;
+        }
+        assert_eq!(by_depth, *depths.lock().unwrap(), "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_queues_do_not_draw_the_same_random_routes_for_every_batch() -> Result<()> {
+    // Nothing leaves a queue of 1,000, so that all batches join at step 0.
+    let settings = SearchSettings { dispatch: Dispatch::Queue { size: 1_000 }, ..kinds()[1].1.clone() };
+    let (mut model, data) = (model(settings, 1)?, task(64, 1));
+    let progress = Progress { seed: 5, step: 0, epoch: 0, share: 0.0 };
+    model.prepare(&data, progress)?;
+    let mut places = Vec::new();
+    for rows in (0..64).collect::<Vec<usize>>().chunks(16) {
+        model.offer(data.batch(rows)?, progress)?;
+        let state = model.state()?;
+        let queues = state["queues"]["queues"].as_array().unwrap();
+        let of_batch = |queue: &serde_json::Value| -> Vec<u64> {
+            let rows_of = queue.as_array().unwrap().iter().map(|waiting| waiting["row"].as_u64().unwrap());
+            rows_of.filter(|row| rows.contains(&(*row as usize))).map(|row| row % 16).collect()
+        };
+        places.push(queues.iter().map(of_batch).collect::<Vec<_>>());
+    }
+    assert!(places[1..].iter().all(|exits| *exits != places[0]));
+    Ok(())
+}
+
+#[test]
+fn one_seed_gives_one_training_and_another_seed_another() -> Result<(), Stop> {
+    for (name, settings) in kinds() {
+        let run = |seed| -> Result<_, Stop> {
+            let mut watched = Watched::new(model(settings.clone(), 1)?);
+            let settings = dht_search::transformer::TrainSettings { seed, ..train_settings() };
+            let history = Trainer::new(settings).fit(&mut watched, &task(ROWS, 1), &task(9, 2), &mut ())?;
+            let ledger = timeless_ledger(watched.model.ledger());
+            Ok((watched.order, ledger, timeless(history), bits(watched.model.parameters())?))
+        };
+        let (first, again, other) = (run(3)?, run(3)?, run(4)?);
+        assert!(first == again, "{name}");
+        assert_ne!(first.0, other.0, "{name}: the order");
+        assert_ne!(first.1.routes, other.1.routes, "{name}: the routes");
+        assert_ne!(first.2.losses, other.2.losses, "{name}: the losses");
+        assert!(first.3 != other.3, "{name}: the weights");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_papers_preset_trains_twelve_layers_end_to_end() -> Result<()> {
+    let settings = SearchSettings { warm_up_contexts: 64, ..SearchSettings::paper() };
+    let space = Preset::TDht.space(12, HEADS)?;
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    let mut model = DynamicModel::new(encoder(12, 2)?, space, settings, CLASSES as usize, &mut rng)?;
+    let (training, validation) = (task(150, 1), task(20, 2));
+    Trainer::new(train_settings()).fit(&mut model, &training, &validation, &mut ())?;
+    let ledger = model.ledger();
+    assert_eq!(ledger.samples, 300);
+    assert!(ledger.arm_feature_flops > 0 && ledger.arm_feature_flops < ledger.flops);
+    let depths: Vec<usize> = model.space().exits().to_vec();
+    assert_eq!(depths, [3, 6, 9, 12]);
+    let evaluation = model.evaluate(&validation, 8)?;
+    assert!(evaluation.routes.iter().all(|route| depths.contains(&route.depth())));
+    assert!((0.25..=1.0).contains(&evaluation.layer_head_ratio));
+    assert!(model.lambda().is_none());
+    Ok(())
+}
+
+#[test]
+fn the_planted_task_is_learned_and_the_knob_trades_depth_for_cost() -> Result<()> {
+    let settings = kinds()[0].1.clone();
+    let mut model = model(settings, 1)?;
+    let (training, test) = (task(300, 1), task(100, 2));
+    let settings = dht_search::transformer::TrainSettings { epochs: 6, ..train_settings() };
+    Trainer::new(settings).fit(&mut model, &training, &task(30, 3), &mut ())?;
+    model.set_lambda(0.0)?;
+    let free = model.evaluate(&test, 16)?;
+    assert!(free.confusion.macro_f1() > 0.9, "{}", free.confusion.macro_f1());
+    model.set_lambda(1e6)?;
+    let dear = model.evaluate(&test, 16)?;
+    assert!(dear.routes.iter().all(|route| route.to_string() == "1L12H"));
+    assert!(dear.flops < free.flops);
+    assert_eq!(dear.route_counts().values().sum::<u64>(), 100);
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! The books against the count of the one function through which every product runs.
+//!
+//! The count belongs to the process, so this file holds one test.
+
+use std::collections::BTreeMap;
+
+use candle_core::Device;
+use dht_search::transformer::{
+    BackwardNeeds, BertConfig, ClassifierShape, EncodedDataset, Encoder, Encoding, Load, Pooling, Sample,
+    TrainSettings, Trainer, product_flops,
+};
+use dht_search::{ContextDesign, Dispatch, DynamicModel, ExitLosses, Preset, Result, Route, RouteSpec, SearchSettings};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// Texts of `length` tokens, or of 2 to 8 where that is `None`.
+fn texts(rows: u64, length: Option<usize>) -> EncodedDataset {
+    let mut rng = ChaCha8Rng::seed_from_u64(9);
+    let samples = (0..rows).map(|id| {
+        let tokens = length.unwrap_or_else(|| rng.random_range(2..9));
+        let ids = (0..tokens).map(|_| rng.random_range(0..50)).collect();
+        let encoding = Encoding { ids, type_ids: vec![0; tokens], truncated: false };
+        Sample { id, label: rng.random_range(0..3), encoding }
+    });
+    EncodedDataset { samples: samples.collect(), labels: ["a", "b", "c"].map(String::from).into(), truncated_rows: 0 }
+}
+
+fn model(settings: SearchSettings) -> Result<DynamicModel> {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let encoder = Encoder::random(&BertConfig::small(6, 12, 24, 50)?, &Device::Cpu, &mut rng)?;
+    DynamicModel::new(encoder, Preset::TDht.space(6, 12)?, settings, 3, &mut rng)
+}
+
+/// The sum over routes of their number and what each costs forward and backward, by the formulas of the encoder.
+struct Formulas<'a> {
+    model: &'a DynamicModel,
+    tokens: usize,
+}
+
+impl Formulas<'_> {
+    fn classifier(&self) -> ClassifierShape {
+        let pooler = self.model.settings().pooling == Pooling::Pooler;
+        ClassifierShape { hidden: 24, pooler, classes: 3 }
+    }
+
+    fn route(&self, name: &str) -> Result<Route> {
+        self.model.space().resolve(&name.parse::<RouteSpec>()?)
+    }
+
+    fn passed(&self, route: &Route) -> u64 {
+        1 + self.model.space().exits().iter().filter(|exit| **exit < route.depth()).count() as u64
+    }
+
+    fn forward(&self, routes: &BTreeMap<String, u64>, exits: impl Fn(&Route) -> u64) -> Result<u64> {
+        let (block, load) = (self.model.encoder().block_shape(), Load::of_text(self.tokens));
+        routes.iter().try_fold(0, |sum, (name, count)| {
+            let route = self.route(name)?;
+            let layers: u64 =
+                route.layers().map(|(_, heads)| block.forward(load, block.keeping(heads)).total().0).sum();
+            Ok(sum + count * (layers + self.classifier().forward(exits(&route)).total().0))
+        })
+    }
+
+    fn backward(&self, routes: &BTreeMap<String, u64>, exits: impl Fn(&Route) -> u64) -> Result<u64> {
+        let (block, load, all) = (self.model.encoder().block_shape(), Load::of_text(self.tokens), BackwardNeeds::ALL);
+        routes.iter().try_fold(0, |sum, (name, count)| {
+            let route = self.route(name)?;
+            let layers: u64 =
+                route.layers().map(|(_, heads)| block.backward(load, block.keeping(heads), all).total().0).sum();
+            Ok(sum + count * (layers + self.classifier().backward(exits(&route), all).total().0))
+        })
+    }
+
+    /// What routing costs with queues: the base layers once more, and the base exit where its signals are wanted.
+    fn routing(&self, samples: u64) -> u64 {
+        let settings = self.model.settings();
+        if settings.dispatch == Dispatch::InFlight {
+            return 0;
+        }
+        let block = self.model.encoder().block_shape();
+        let base = block.forward(Load::of_text(self.tokens), block.full()).total().0;
+        let signals = settings.context != ContextDesign::Paper;
+        samples * (base + if signals { self.classifier().forward(1).total().0 } else { 0 })
+    }
+}
+
+#[test]
+fn the_books_say_what_ran() -> Result<()> {
+    let small = |settings| SearchSettings { warm_up_contexts: 16, arm_feature_texts: 20, ..settings };
+    let none = texts(0, None);
+    for settings in [small(SearchSettings::default()), small(SearchSettings::paper())] {
+        for dispatch in [Dispatch::InFlight, Dispatch::Queue { size: 5 }] {
+            let settings = SearchSettings { dispatch, ..settings.clone() };
+            let name = format!("{:?}, {dispatch:?}", settings.context);
+            for length in [None, Some(7)] {
+                let (training, test) = (texts(37, length), texts(20, length));
+                let mut model = model(settings.clone())?;
+                let train = TrainSettings { epochs: 2, batch_size: 8, ..TrainSettings::default() };
+                let start = product_flops();
+                Trainer::new(train).fit(&mut model, &training, &none, &mut ())?;
+                let (ran, ledger) = (product_flops() - start, model.ledger().clone());
+                assert_eq!(ledger.flops, ran, "training, {name}");
+                assert_eq!(ledger.arm_feature_flops > 0, settings.context == ContextDesign::Paper, "{name}");
+
+                let start = product_flops();
+                let evaluation = model.evaluate(&test, 6)?;
+                assert_eq!(evaluation.flops, product_flops() - start, "evaluation, {name}");
+                let start = product_flops();
+                let mut rng = ChaCha8Rng::seed_from_u64(1);
+                let shuffled = model.evaluate_shuffled(&test, &evaluation.routes, 6, &mut rng)?;
+                assert_eq!(shuffled.flops, product_flops() - start, "shuffled, {name}");
+                assert_eq!(shuffled.route_counts(), evaluation.route_counts(), "{name}");
+
+                // Texts of one length: the sum over routes of number times cost.
+                let Some(tokens) = length else { continue };
+                let formulas = Formulas { model: &model, tokens };
+                let every_exit = settings.exit_losses != ExitLosses::Chosen;
+                let exits = |route: &Route| if every_exit { formulas.passed(route) } else { 1 };
+                let expected = formulas.forward(&ledger.routes, exits)?
+                    + formulas.backward(&ledger.routes, exits)?
+                    + formulas.routing(ledger.samples)
+                    + ledger.arm_feature_flops;
+                assert_eq!(ledger.flops, expected, "training by formula, {name}");
+                let signals = settings.context != ContextDesign::Paper;
+                let shown = |route: &Route| 1 + u64::from(signals && route.depth() > 1);
+                assert_eq!(evaluation.flops, formulas.forward(&evaluation.route_counts(), shown)?, "{name}");
+                assert_eq!(shuffled.flops, formulas.forward(&evaluation.route_counts(), |_| 1)?, "{name}");
+            }
+        }
+    }
+    Ok(())
+}
