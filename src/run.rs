@@ -9,7 +9,7 @@ use dht_search::{
     ModelRecord, ModelResult, OperatingPoint, Preset, RouteCounts, RunRecord, SearchSettings,
 };
 use dht_transformer::{
-    AdamWSettings, BackwardNeeds, CheckpointSettings, Confusion, EncodedDataset, Encoder, History, Pooling, Schedule,
+    AdamWSettings, BackwardNeeds, CheckpointSettings, Confusion, EncodedDataset, Encoder, History, Pooling,
     TextClassifier, TrainSettings, Trainer, predict_all, read_hugging_face, score,
 };
 use rand::SeedableRng;

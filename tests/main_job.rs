@@ -1,0 +1,86 @@
+//! The main job at a small size: what it writes agrees with itself, and what it is given wrong it refuses.
+
+use std::path::Path;
+
+use clap::Parser;
+use dht_lab::{Arguments, PICTURES, Result, RunPlan, run};
+use dht_search::{ModelResult, Preset, RunRecord};
+
+fn job(arguments: &[&str], out: &Path) -> Result<RunRecord> {
+    let out = out.to_string_lossy();
+    let fixed = ["t_dht", "--quiet", "--epochs", "1", "--model", "6x12x24", "--out", &*out];
+    run(Preset::TDht, &RunPlan::try_from(Arguments::parse_from(fixed.iter().chain(arguments)))?)
+}
+
+/// The record without what a clock measured.
+fn timeless(record: &RunRecord) -> RunRecord {
+    let mut record = record.clone();
+    let still = |result: &mut ModelResult| {
+        (result.train_seconds, result.inference_seconds, result.optimizer_seconds) = (0.0, 0.0, 0.0);
+    };
+    still(&mut record.full);
+    record.truncated.values_mut().for_each(still);
+    still(&mut record.dynamic.result);
+    (record.dynamic.train_wall_ratio, record.dynamic.inference_wall_ratio) = (0.0, 0.0);
+    record.dynamic.bandit_seconds = 0.0;
+    record.settings.remove("tokenizing_seconds");
+    record
+}
+
+#[test]
+fn a_record_agrees_with_itself_and_with_another_run_of_its_seed() {
+    for dispatch in ["in-flight", "queue"] {
+        let folder = tempfile::tempdir().unwrap();
+        let arguments = ["--train-rows", "640", "--test-rows", "60", "--dispatch", dispatch];
+        let record = job(&arguments, folder.path()).unwrap();
+        assert_eq!(RunRecord::load(folder.path().join("record.json")).unwrap(), record);
+        for (name, _) in PICTURES {
+            assert!(folder.path().join(format!("{name}.svg")).is_file(), "{name}");
+        }
+        assert_eq!(record.data.train_rows + record.data.validation_rows, 640);
+        assert_eq!(record.routes.train.values().sum::<u64>(), record.data.train_rows as u64, "{dispatch}");
+        assert_eq!(record.routes.test.values().sum::<u64>(), 60);
+        assert_eq!(record.truncated.keys().copied().collect::<Vec<_>>(), [1, 2, 4]);
+        let full = record.full.inference_flops as f64;
+        assert_eq!(record.dynamic.inference_flops_ratio, record.dynamic.result.inference_flops as f64 / full);
+        for (depth, result) in &record.truncated {
+            let share = result.inference_flops as f64 / full;
+            assert!((share - *depth as f64 / 6.0).abs() < 0.01, "{depth} layers cost {share}");
+        }
+        assert!(!folder.path().join("checkpoints").exists(), "a finished run leaves no checkpoints");
+
+        let again = job(&arguments, tempfile::tempdir().unwrap().path()).unwrap();
+        assert_eq!(timeless(&record), timeless(&again), "{dispatch}");
+    }
+}
+
+#[test]
+fn wrong_input_is_refused_with_its_file_and_line_and_leaves_nothing_behind() {
+    const GOOD: &str = "label,text\na,one two\nb,three four\na,five six\nb,seven\n";
+    type Bytes = Option<&'static [u8]>;
+    let good = Some(GOOD.as_bytes());
+    let cases: [(&str, Bytes, Bytes, &str); 8] = [
+        ("missing", None, None, "train"),
+        ("no test file", good, None, "test"),
+        ("empty", Some(b""), good, "train.csv"),
+        ("binary", Some(b"label,text\na,\0\0\n"), good, "train.csv:2"),
+        ("bad quotes", Some(b"label,text\na,\"open\nb,x\n"), good, "train.csv:2"),
+        ("not UTF-8", Some(b"label,text\na,x\nb,\xff\xfe\n"), good, "train.csv:3"),
+        ("unknown label", good, Some(b"label,text\nc,x\n"), "test.csv:2"),
+        ("no text", Some(b"label,text\na,x\nb,\n"), good, "train.csv:3"),
+    ];
+    for (name, train, test, expected) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        for (file, bytes) in [("train.csv", train), ("test.csv", test)] {
+            if let Some(bytes) = bytes {
+                std::fs::write(data.join(file), bytes).unwrap();
+            }
+        }
+        let out = folder.path().join("out");
+        let error = job(&["--data", &data.to_string_lossy()], &out).expect_err(name).to_string();
+        assert!(error.contains(expected), "{name}: {error}");
+        assert!(!out.exists(), "{name} left something behind");
+    }
+}
