@@ -1,8 +1,9 @@
 //! The embedded corpus: short reviews in English, of graded difficulty, made by a seeded grammar.
 //!
-//! It exists so that a from-scratch encoder of six layers can be trained in seconds, without network or files, on a task
-//! in which depth matters. Each text judges a film or a meal; the class is subject × verdict. Half of the texts are easy:
-//! one opinion word tells the verdict. The others need several words together, and one layer does not read them well:
+//! It exists so that a from-scratch encoder of six layers can be trained in seconds, without network or files, on texts
+//! of which some are harder than others. Each text judges a film or a meal; the class is subject × verdict. Half of the
+//! texts are easy: one opinion word tells the verdict. The others need several words together, and a single layer takes
+//! longer to learn them and ends lower than two; trained together with deeper exits it nearly catches up:
 //!
 //! ```text
 //! easy    Last weekend, the acting was superb and we parked nearby.
