@@ -218,5 +218,6 @@ pub(crate) fn check_parameter(name: &'static str, value: f64, fits: bool, requir
 
 /// Refuses a weight that is not positive and finite.
 pub(crate) fn check_weight(weight: f64) -> Result<()> {
-    if weight.is_finite() && weight > 0.0 { Ok(()) } else { Err(Error::Weight { weight }) }
+    // The reciprocal of a subnormal weight overflows.
+    if weight.is_normal() && weight > 0.0 { Ok(()) } else { Err(Error::Weight { weight }) }
 }

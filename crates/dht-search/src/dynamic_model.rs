@@ -440,7 +440,11 @@ impl Objective for DynamicModel {
         }
         let Some(queues) = &mut self.queues else { return Ok(None) };
         let Some((rows, depth)) = queues.leave(drain, progress.step) else { return Ok(None) };
-        let samples: Vec<Sample> = rows.iter().filter_map(|row| self.waiting.remove(row)).collect();
+        let mut samples = Vec::with_capacity(rows.len());
+        for row in rows {
+            let missing = || Error::setting("waiting sample", "one that joined a queue", row);
+            samples.push(self.waiting.remove(&row).ok_or_else(missing)?);
+        }
         let batch = PackedBatch::from_samples(&samples)?;
         self.run_again(&batch, depth, progress).map(Some)
     }

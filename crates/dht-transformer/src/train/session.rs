@@ -105,6 +105,9 @@ impl<'a> Session<'a> {
         self.history.optimizer_seconds += start.elapsed().as_secs_f64();
         self.history.steps += 1;
         self.history.skipped_steps += u64::from(report.skipped);
+        if report.skipped {
+            tracing::warn!(step = self.history.steps, "step skipped: the gradient was not finite");
+        }
         self.history.samples += step.samples as u64;
         self.history.losses.push((self.history.samples as f64 / self.total as f64, loss));
         self.epoch_loss.0 += loss * step.samples as f64;
@@ -201,8 +204,11 @@ impl<'a> Session<'a> {
             objective.parameters().check_values(&best_tensors)?;
         }
         self.optimizer.load_state(adamw)?;
-        objective.parameters().set_values(checkpoint.take("parameter/"))?;
+        // What can refuse comes before what changes the model.
+        let parameters = checkpoint.take("parameter/");
+        objective.parameters().check_values(&parameters)?;
         objective.restore(state.objective, training)?;
+        objective.parameters().set_values(parameters)?;
         self.best = state.best.map(|(epoch, score, state)| Best { epoch, score, tensors: best_tensors, state });
         (self.epoch, self.batch, self.samples) = (state.epoch, state.batch, state.samples);
         (self.epoch_loss, self.history) = (state.epoch_loss, state.history);
