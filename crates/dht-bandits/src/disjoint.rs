@@ -154,7 +154,7 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
         check_finite("context", context, self.dimension())?;
         let mut space = SlotSpace::default();
         let slots = self.arms.resolve(available, &mut space)?;
-        self.posterior.visit(slots, context, &mut |slot, score| out.push((self.arms.id(slot), score)));
+        self.posterior.fold(slots, context, (), |(), slot, score| out.push((self.arms.id(slot), score)));
         Ok(())
     }
 
@@ -174,21 +174,19 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
     fn choose<R: Rng + ?Sized>(&self, context: &[f64], slots: Slots<'_>, rng: &mut R) -> Result<Choice> {
         let count = slots.count();
         let share = self.index.uniform_share();
-        let uniform = (share > 0.0 && rng.random::<f64>() < share).then(|| rng.random_range(0..count));
-        let mut best = Best::new();
-        let mut drawn = None;
-        let mut place = 0;
-        self.posterior.visit(slots, context, &mut |slot, score| {
-            let value = self.index.value(score, rng);
-            best.offer(slot, value, score, rng);
-            if uniform == Some(place) {
-                drawn = Some((slot, value, score));
-            }
-            place += 1;
+        let explored = (share > 0.0 && rng.random::<f64>() < share).then(|| rng.random_range(0..count));
+        let best = self.posterior.fold(slots, context, Best::new(), |best, slot, score| {
+            best.or(slot, self.index.value(score, rng), score, rng)
         });
         check_scalar("score", best.value)?;
-        let greedy = (1.0 - share) / best.ties as f64;
-        let (slot, value, score) = drawn.unwrap_or((best.slot, best.value, best.score));
+        let greedy = (1.0 - share) / f64::from(best.ties);
+        let (slot, value, score) = match explored.and_then(|place| slots.iter().nth(place)) {
+            Some(slot) => {
+                let score = self.posterior.score(slot, context);
+                (slot, self.index.value(score, rng), score)
+            }
+            None => (best.slot, best.value, best.score),
+        };
         let propensity = (!I::DRAWS).then(|| share / count as f64 + if value == best.value { greedy } else { 0.0 });
         let Score { mean, width } = score;
         Ok(Choice { arm: self.arms.id(slot), version: self.version, score: value, mean, width, propensity })

@@ -192,6 +192,7 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Refuses a slice of the wrong length or with a number that is not finite.
+#[inline]
 pub(crate) fn check_finite(what: &'static str, values: &[f64], expected: usize) -> Result<()> {
     if values.len() != expected {
         return Err(Error::Dimension { what, expected, got: values.len() });

@@ -96,9 +96,16 @@ impl Factors {
         self.store.score(slot, context)
     }
 
-    /// Mean and width of each of the slots, in ascending order, each handed to `visit`.
-    pub(crate) fn visit(&self, slots: Slots<'_>, context: &[f64], visit: &mut impl FnMut(usize, Score)) {
-        self.store.visit(slots, context, visit);
+    #[inline]
+    /// Gathers mean and width of each of the slots, in ascending order.
+    pub(crate) fn fold<T>(
+        &self,
+        slots: Slots<'_>,
+        context: &[f64],
+        first: T,
+        gather: impl FnMut(T, usize, Score) -> T,
+    ) -> T {
+        self.store.fold(slots, context, first, gather)
     }
 
     /// Looks at an observation: mean and variance, and what [`absorb`](Self::absorb) needs to go on.

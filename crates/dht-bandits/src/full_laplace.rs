@@ -97,8 +97,8 @@ impl Posterior for FullLaplace {
         self.factors.score(slot, context)
     }
 
-    fn visit(&self, slots: Slots<'_>, context: &[f64], visit: &mut impl FnMut(usize, Score)) {
-        self.factors.visit(slots, context, visit);
+    fn fold<T>(&self, slots: Slots<'_>, context: &[f64], first: T, gather: impl FnMut(T, usize, Score) -> T) -> T {
+        self.factors.fold(slots, context, first, gather)
     }
 
     fn check_reward(&self, reward: f64) -> Result<()> {

@@ -160,7 +160,7 @@ impl<I: Index> Hybrid<I> {
         for (place, &arm) in candidates.arms.iter().enumerate() {
             let slot = self.arms.slot(arm)?;
             let score = self.score_slot(slot, context, candidates.context(place, width), &mut y);
-            best.offer(slot, self.index.value(score, rng), score, rng);
+            best = best.or(slot, self.index.value(score, rng), score, rng);
         }
         check_scalar("score", best.value)?;
         let Best { slot, value, score: Score { mean, width }, ties } = best;

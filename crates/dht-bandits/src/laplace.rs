@@ -203,8 +203,8 @@ impl Posterior for DiagonalLaplace {
         Arch::new().dispatch(OneScore { layout: self.layout, block: self.block(slot), context })
     }
 
-    fn visit(&self, slots: Slots<'_>, context: &[f64], visit: &mut impl FnMut(usize, Score)) {
-        Arch::new().dispatch(ManyScores { layout: self.layout, arms: &self.arms, slots, context, visit });
+    fn fold<T>(&self, slots: Slots<'_>, context: &[f64], first: T, gather: impl FnMut(T, usize, Score) -> T) -> T {
+        Arch::new().dispatch(ManyScores { layout: self.layout, arms: &self.arms, slots, context, first, gather })
     }
 
     fn check_reward(&self, reward: f64) -> Result<()> {
@@ -336,26 +336,29 @@ impl WithSimd for OneScore<'_> {
     }
 }
 
-struct ManyScores<'a, F> {
+struct ManyScores<'a, T, F> {
     layout: Layout,
     arms: &'a [Lanes],
     slots: Slots<'a>,
     context: &'a [f64],
-    visit: &'a mut F,
+    first: T,
+    gather: F,
 }
 
-impl<F: FnMut(usize, Score)> WithSimd for ManyScores<'_, F> {
-    type Output = ();
+impl<T, F: FnMut(T, usize, Score) -> T> WithSimd for ManyScores<'_, T, F> {
+    type Output = T;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(mut self, simd: S) -> T {
         let stride = 3 * self.layout.panels;
-        let mut next = 0;
+        let (mut gathered, mut next) = (self.first, 0);
         while let Some(slot) = self.slots.next_from(next) {
             let block = &self.arms[slot * stride..][..stride];
-            (self.visit)(slot, with_registers!(S, score(simd, self.layout, block, self.context)));
+            let score = with_registers!(S, score(simd, self.layout, block, self.context));
+            gathered = (self.gather)(gathered, slot, score);
             next = slot + 1;
         }
+        gathered
     }
 }
 

@@ -45,8 +45,10 @@ pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed {
     #[doc(hidden)]
     fn score(&self, slot: usize, context: &[f64]) -> Score;
 
+    /// Goes through the scores of slots in ascending order. What is gathered is handed on by value, so that it stays in
+    /// registers: behind a reference it would be written and read again for every arm.
     #[doc(hidden)]
-    fn visit(&self, slots: Slots<'_>, context: &[f64], visit: &mut impl FnMut(usize, Score));
+    fn fold<T>(&self, slots: Slots<'_>, context: &[f64], first: T, gather: impl FnMut(T, usize, Score) -> T) -> T;
 
     #[doc(hidden)]
     fn check_reward(&self, reward: f64) -> Result<()>;
