@@ -173,51 +173,40 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
 
     fn choose<R: Rng + ?Sized>(&self, context: &[f64], slots: Slots<'_>, rng: &mut R) -> Result<Choice> {
         let count = slots.count();
-        let share = self.index.uniform_share();
-        let explored = (share > 0.0 && rng.random::<f64>() < share).then(|| rng.random_range(0..count));
+        let explored = self.explored(count, rng);
         let best = self.posterior.fold(slots, context, Best::new(), |best, slot, score| {
             best.or(slot, self.index.value(score, rng), score, rng)
         });
+        let explored = explored.and_then(|place| slots.iter().nth(place));
+        self.settle(best, explored.map(|slot| (slot, self.posterior.score(slot, context))), count, rng)
+    }
+
+    /// The place among `count` arms that is drawn uniformly, in the rounds that explore so.
+    #[inline(always)]
+    pub(crate) fn explored<R: Rng + ?Sized>(&self, count: usize, rng: &mut R) -> Option<usize> {
+        let share = self.index.uniform_share();
+        (share > 0.0 && rng.random::<f64>() < share).then(|| rng.random_range(0..count))
+    }
+
+    /// The choice between the best of `count` arms and the one that was drawn instead, if one was.
+    #[inline(always)]
+    pub(crate) fn settle<R: Rng + ?Sized>(
+        &self,
+        best: Best,
+        explored: Option<(usize, Score)>,
+        count: usize,
+        rng: &mut R,
+    ) -> Result<Choice> {
         check_scalar("score", best.value)?;
+        let share = self.index.uniform_share();
         let greedy = (1.0 - share) / f64::from(best.ties);
-        let (slot, value, score) = match explored.and_then(|place| slots.iter().nth(place)) {
-            Some(slot) => {
-                let score = self.posterior.score(slot, context);
-                (slot, self.index.value(score, rng), score)
-            }
+        let (slot, value, score) = match explored {
+            Some((slot, score)) => (slot, self.index.value(score, rng), score),
             None => (best.slot, best.value, best.score),
         };
         let propensity = (!I::DRAWS).then(|| share / count as f64 + if value == best.value { greedy } else { 0.0 });
         let Score { mean, width } = score;
         Ok(Choice { arm: self.arms.id(slot), version: self.version, score: value, mean, width, propensity })
-    }
-
-    /// Chooses for each row of `contexts` (row-major, n × d), one after the other, into `out`.
-    ///
-    /// # Errors
-    /// As [`select`](Self::select); `out` is as it was then.
-    pub fn select_batch<R: Rng + ?Sized>(
-        &self,
-        contexts: &[f64],
-        available: Available<'_>,
-        rng: &mut R,
-        out: &mut Vec<Choice>,
-    ) -> Result<()> {
-        let rows = contexts.len() / self.dimension();
-        check_finite("contexts", contexts, rows * self.dimension())?;
-        let mut space = SlotSpace::default();
-        let slots = self.arms.resolve(available, &mut space)?;
-        let before = out.len();
-        for context in contexts.chunks_exact(self.dimension()) {
-            match self.choose(context, slots, rng) {
-                Ok(choice) => out.push(choice),
-                Err(error) => {
-                    out.truncate(before);
-                    return Err(error);
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Chooses, and keeps the context with the choice for feedback that comes later.

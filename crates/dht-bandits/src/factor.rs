@@ -108,6 +108,11 @@ impl Factors {
         self.store.fold(slots, context, first, gather)
     }
 
+    /// Mean and width of each of the slots in each context, (contexts, slots), row-major.
+    pub(crate) fn score_batch(&self, slots: Slots<'_>, contexts: &[f64], scores: &mut [Score]) {
+        self.store.score_batch(slots, contexts, scores);
+    }
+
     /// Looks at an observation: mean and variance, and what [`absorb`](Self::absorb) needs to go on.
     pub(crate) fn look(&mut self, slot: usize, context: &[f64]) -> Moments {
         self.store.look(slot, context)

@@ -101,6 +101,10 @@ impl Posterior for FullLaplace {
         self.factors.fold(slots, context, first, gather)
     }
 
+    fn score_batch(&self, slots: Slots<'_>, contexts: &[f64], scores: &mut [Score]) {
+        self.factors.score_batch(slots, contexts, scores);
+    }
+
     fn check_reward(&self, reward: f64) -> Result<()> {
         check_unit_reward(reward)
     }

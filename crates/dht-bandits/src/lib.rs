@@ -90,6 +90,7 @@
 
 mod arm;
 mod baseline;
+mod batch;
 mod best;
 mod bierman;
 pub mod columns;
@@ -110,6 +111,7 @@ mod logistic;
 mod mean_pool;
 mod newton;
 mod off_policy;
+mod panel_kernel;
 mod panel_score;
 mod panels;
 mod policy;
@@ -129,6 +131,7 @@ mod worlds;
 
 pub use arm::{ArmId, ArmSet, ArmSetState, Available};
 pub use baseline::{BaselineState, Fixed, Uniform};
+pub use batch::Batch;
 pub use disjoint::Disjoint;
 pub use disjoint_state::DisjointState;
 pub use error::{Error, Result};

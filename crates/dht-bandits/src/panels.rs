@@ -4,7 +4,7 @@ use crate::arm::Slots;
 use crate::bierman::{Absorb, Scratch};
 use crate::factor::Moments;
 use crate::lanes::{LANES, Lanes, Layout};
-use crate::panel_score::{Look, ManyArms, OneArm};
+use crate::panel_score::{Batch, Look, ManyArms, OneArm, ROUND};
 use crate::policy::Score;
 use pulp::Arch;
 
@@ -119,6 +119,14 @@ impl Panels {
         gather: impl FnMut(T, usize, Score) -> T,
     ) -> T {
         Arch::new().dispatch(ManyArms { layout: self.layout, arms: &self.arms, slots, context, first, gather })
+    }
+
+    pub(crate) fn score_batch(&self, slots: Slots<'_>, contexts: &[f64], scores: &mut [Score]) {
+        let (layout, arms) = (self.layout, &self.arms[..]);
+        let rounds = contexts.chunks(ROUND * layout.dimension).zip(scores.chunks_mut(ROUND * slots.count()));
+        for (contexts, scores) in rounds {
+            Arch::new().dispatch(Batch { layout, arms, slots, contexts, scores });
+        }
     }
 
     pub(crate) fn look(&mut self, slot: usize, context: &[f64]) -> Moments {

@@ -177,6 +177,10 @@ impl Posterior for Ridge {
         self.factors.fold(slots, context, first, gather)
     }
 
+    fn score_batch(&self, slots: Slots<'_>, contexts: &[f64], scores: &mut [Score]) {
+        self.factors.score_batch(slots, contexts, scores);
+    }
+
     fn check_reward(&self, reward: f64) -> Result<()> {
         check_scalar("reward", reward)
     }
