@@ -3,7 +3,7 @@
 use crate::arm::{ArmId, ArmSet, Available, SlotSpace, Slots};
 use crate::best::Best;
 use crate::error::{Result, check_finite, check_scalar, check_weight};
-use crate::grouped::{Sample, learn_grouped};
+use crate::grouped::{Gathered, Sample};
 use crate::index::Index;
 use crate::policy::{Choice, Decision, Observation, Policy, Score, check_version};
 use crate::posterior::Posterior;
@@ -33,6 +33,7 @@ pub struct Disjoint<P: Posterior, I: Index> {
     pub(crate) index: I,
     pub(crate) version: u64,
     pub(crate) oldest_accepted: u64,
+    pub(crate) gathered: Gathered,
 }
 
 impl<P: Posterior, I: Index> Disjoint<P, I> {
@@ -44,7 +45,8 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
         index.check()?;
         let mut posterior = P::empty(dimension, &options)?;
         (0..arms).for_each(|_| posterior.push_prior());
-        Ok(Self { arms: ArmSet::new(arms), posterior, index, version: 0, oldest_accepted: 0 })
+        let (arms, gathered) = (ArmSet::new(arms), Gathered::default());
+        Ok(Self { arms, posterior, index, version: 0, oldest_accepted: 0, gathered })
     }
 
     /// The length of a context.
@@ -92,7 +94,7 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
     /// must agree on its name to merge later.
     ///
     /// # Errors
-    /// The name is taken (or is `u64::MAX`).
+    /// The name is taken, or its number is not below 2⁶³.
     pub fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
         self.arms.insert(arm)?;
         self.posterior.push_prior();
@@ -128,7 +130,7 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
     }
 
     pub(crate) fn add_updates(&mut self, updates: u64) {
-        self.version += updates;
+        self.version = self.version.saturating_add(updates);
     }
 
     /// From now on refuses decisions made before: to be called when the contexts' scaling changes.
@@ -252,17 +254,15 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
     /// # Errors
     /// As [`learn`](Self::learn), for the first observation that is refused.
     pub fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
-        let mut by_slot = Vec::with_capacity(observations.len());
+        self.gathered.clear();
         for observation in observations {
             let Decision { choice, context } = &observation.decision;
             check_version(choice.version, self.oldest_accepted, self.version)?;
             let Observation { reward, weight, .. } = *observation;
             let slot = self.check(choice.arm, context, reward, weight)?;
-            by_slot.push(Sample { slot, context, reward, weight });
+            self.gathered.push(Sample { slot, context, reward, weight });
         }
-        // Stable: the observations of one arm stay in their order.
-        by_slot.sort_by_key(|sample| sample.slot);
-        learn_grouped(&mut self.posterior, self.arms.len(), &by_slot)?;
+        self.gathered.learn(&mut self.posterior, self.arms.len())?;
         self.version += observations.len() as u64;
         Ok(())
     }

@@ -49,7 +49,7 @@ impl Delta {
                 Err(place) => self.arms.insert(place, (*arm, theirs.clone())),
             }
         }
-        self.updates += other.updates;
+        self.updates = self.updates.saturating_add(other.updates);
         Ok(())
     }
 }

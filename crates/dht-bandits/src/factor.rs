@@ -5,6 +5,7 @@
 //! and cannot become negative, whatever the rounding.
 
 use crate::arm::Slots;
+use crate::error::{Result, check_parameter};
 use crate::panels::Panels;
 use crate::policy::Score;
 
@@ -19,6 +20,14 @@ impl Moments {
     pub(crate) fn score(self) -> Score {
         Score { mean: self.mean, width: self.variance.sqrt() }
     }
+}
+
+/// A factor of this dimension takes 17 GB: a larger one is a slip of the pen, or a damaged state.
+const LARGEST_DIMENSION: usize = 1 << 16;
+
+pub(crate) fn check_dimension(dimension: usize) -> Result<()> {
+    let fits = dimension > 0 && dimension <= LARGEST_DIMENSION;
+    check_parameter("dimension", dimension as f64, fits, "from 1 to 65536")
 }
 
 /// The Gaussian posteriors of many arms.

@@ -2,7 +2,7 @@
 
 use crate::arm::Slots;
 use crate::error::{Result, check_parameter, check_scalar};
-use crate::factor::Factors;
+use crate::factor::{Factors, check_dimension};
 use crate::factor_state::Parts;
 use crate::information::{Information, Natural, information_of, parts_of};
 use crate::laplace::check_unit_reward;
@@ -64,7 +64,7 @@ impl Posterior for FullLaplace {
     const NAME: &'static str = "full-laplace";
 
     fn empty(dimension: usize, options: &FullLaplaceOptions) -> Result<Self> {
-        check_parameter("dimension", dimension as f64, dimension > 0, "at least 1")?;
+        check_dimension(dimension)?;
         check_parameter("prior precision", options.precision, options.precision > 0.0, "positive")?;
         Ok(Self { options: *options, factors: Factors::new(dimension) })
     }

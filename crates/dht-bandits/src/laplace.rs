@@ -6,7 +6,7 @@ use crate::factor_state::check_part;
 use crate::information::Natural;
 use crate::lanes::{LANES, Lanes, Layout};
 use crate::logistic::{curvature, mode_step};
-use crate::newton::Problem;
+use crate::newton::{Problem, Workspace};
 use crate::policy::Score;
 use crate::posterior::{Posterior, sealed::Sealed};
 use crate::row::{load, multiply, multiply_add, splat, sum, with_registers};
@@ -81,6 +81,19 @@ pub struct DiagonalLaplace {
     layout: Layout,
     // For each arm `panels` rows of means, then of precisions, then of their inverses.
     arms: Vec<Lanes>,
+    batch: Batch,
+}
+
+/// More features than this are a slip of the pen, or a damaged state.
+const LARGEST_DIMENSION: usize = 1 << 24;
+
+/// Where a batch is learned: used again.
+#[derive(Debug, Clone, Default)]
+struct Batch {
+    means: Vec<f64>,
+    precisions: Vec<f64>,
+    pulls: Vec<f64>,
+    newton: Workspace,
 }
 
 /// The learned state of one arm's [`DiagonalLaplace`].
@@ -111,15 +124,52 @@ impl DiagonalLaplace {
         &self.arms[slot * self.stride()..][..self.stride()]
     }
 
+    /// The means (part 0) or precisions (part 1) of an arm.
+    fn part(&self, slot: usize, part: usize) -> impl Iterator<Item = f64> + '_ {
+        let block = &self.block(slot)[part * self.layout.panels..];
+        (0..self.layout.dimension).map(move |coordinate| {
+            let (panel, lane) = self.layout.place(coordinate);
+            block[panel].0[lane]
+        })
+    }
+
     fn mean_and_precision(&self, slot: usize) -> (Vec<f64>, Vec<f64>) {
-        let part = |part: usize| {
-            let place = move |coordinate| {
-                let (panel, lane) = self.layout.place(coordinate);
-                self.block(slot)[part * self.layout.panels + panel].0[lane]
-            };
-            (0..self.layout.dimension).map(place).collect()
-        };
-        (part(0), part(1))
+        (self.part(slot, 0).collect(), self.part(slot, 1).collect())
+    }
+
+    fn learn_batch(
+        &mut self,
+        slot: usize,
+        contexts: &[f64],
+        rewards: &[f64],
+        weights: &[f64],
+        batch: &mut Batch,
+    ) -> Result<()> {
+        let Batch { means, precisions, pulls, newton } = batch;
+        [&mut *means, precisions, pulls].into_iter().for_each(Vec::clear);
+        for (mean, precision) in self.part(slot, 0).zip(self.part(slot, 1)) {
+            let (mean, precision) = self.faded(mean, precision);
+            means.push(mean);
+            precisions.push(precision);
+            pulls.push(precision * self.pull());
+        }
+        Problem { mean: means, precision: pulls, contexts, rewards, weights }.solve(newton)?;
+        let mode = &newton.point;
+        let dimension = self.layout.dimension;
+        for (context, &weight) in contexts.chunks_exact(dimension).zip(weights) {
+            let log_odds: f64 = context.iter().zip(mode).map(|(value, weight)| value * weight).sum();
+            let added = weight * curvature(log_odds);
+            for (precision, value) in precisions.iter_mut().zip(context) {
+                *precision += added * value * value;
+            }
+        }
+        if let Some(index) = precisions.iter().position(|precision| !precision.is_finite()) {
+            return Err(Error::NotFinite { what: "precision", index, value: precisions[index] });
+        }
+        for coordinate in 0..dimension {
+            self.set(slot, coordinate, mode[coordinate], precisions[coordinate]);
+        }
+        Ok(())
     }
 
     fn set(&mut self, slot: usize, coordinate: usize, mean: f64, precision: f64) {
@@ -161,11 +211,12 @@ impl Posterior for DiagonalLaplace {
     const NAME: &'static str = "diagonal-laplace";
 
     fn empty(dimension: usize, options: &DiagonalLaplaceOptions) -> Result<Self> {
-        check_parameter("dimension", dimension as f64, dimension > 0, "at least 1")?;
+        let fits = dimension > 0 && dimension <= LARGEST_DIMENSION;
+        check_parameter("dimension", dimension as f64, fits, "from 1 to 16777216")?;
         check_parameter("prior precision", options.prior.precision(), options.prior.precision() > 0.0, "positive")?;
         let strength = options.strength;
         check_parameter("strength", strength, strength > 0.0 && strength <= 1.0, "in (0, 1]")?;
-        Ok(Self { options: *options, layout: Layout::new(dimension), arms: Vec::new() })
+        Ok(Self { options: *options, layout: Layout::new(dimension), arms: Vec::new(), batch: Batch::default() })
     }
 
     fn options(&self) -> &DiagonalLaplaceOptions {
@@ -242,28 +293,11 @@ impl Posterior for DiagonalLaplace {
         if let ([reward], [weight], true) = (rewards, weights, self.options.strength == 1.0) {
             return self.update(slot, contexts, *reward, *weight);
         }
-        let (mut means, mut precisions) = self.mean_and_precision(slot);
-        for (mean, precision) in means.iter_mut().zip(&mut precisions) {
-            (*mean, *precision) = self.faded(*mean, *precision);
-        }
-        let pulls: Vec<_> = precisions.iter().map(|precision| precision * self.pull()).collect();
-        let problem = Problem { mean: &means, precision: &pulls, contexts, rewards, weights };
-        let mode = problem.solve()?;
-        let dimension = self.layout.dimension;
-        for (context, &weight) in contexts.chunks_exact(dimension).zip(weights) {
-            let log_odds: f64 = context.iter().zip(&mode).map(|(value, weight)| value * weight).sum();
-            let added = weight * curvature(log_odds);
-            for (precision, value) in precisions.iter_mut().zip(context) {
-                *precision += added * value * value;
-            }
-        }
-        if let Some(index) = precisions.iter().position(|precision| !precision.is_finite()) {
-            return Err(Error::NotFinite { what: "precision", index, value: precisions[index] });
-        }
-        for coordinate in 0..dimension {
-            self.set(slot, coordinate, mode[coordinate], precisions[coordinate]);
-        }
-        Ok(())
+        // Out of self for a while, so that it can be written to while self is read.
+        let mut batch = std::mem::take(&mut self.batch);
+        let outcome = self.learn_batch(slot, contexts, rewards, weights, &mut batch);
+        self.batch = batch;
+        outcome
     }
 
     fn draw(&self, slot: usize, scale: f64, normal: &mut dyn FnMut() -> f64, out: &mut [f64]) {

@@ -85,7 +85,8 @@
 //! * **Choosing is `&self`**, learning `&mut self`; policies are `Send + Sync`.
 //! * **States are checked when loaded** and independent of the memory layout. Use a format that keeps every bit of an
 //!   `f64` (for serde_json: its feature `float_roundtrip`).
-//! * **No allocation** in `select` and `update` of [`Disjoint`] policies, nor in [`TopK::select_into`].
+//! * **No allocation** in `select`, `update` and `learn`; what returns something that owns its numbers has a variant that
+//!   uses the caller's memory again ([`TopK::select_into`], [`Disjoint::select_batch`]).
 #![forbid(unsafe_code)]
 
 mod arm;
@@ -103,6 +104,7 @@ mod factor_state;
 mod full_laplace;
 mod grouped;
 mod hybrid;
+mod hybrid_state;
 mod index;
 mod information;
 mod lanes;
@@ -137,7 +139,8 @@ pub use disjoint_state::DisjointState;
 pub use error::{Error, Result};
 pub use exchange::Delta;
 pub use full_laplace::{FullArmState, FullLaplace, FullLaplaceOptions};
-pub use hybrid::{Hybrid, HybridOptions, HybridState};
+pub use hybrid::{Hybrid, HybridOptions};
+pub use hybrid_state::HybridState;
 pub use index::{Epsilon, Index, Thompson, Ucb};
 pub use information::{InformationState, Natural};
 pub use laplace::{DiagonalArmState, DiagonalLaplace, DiagonalLaplaceOptions, TsPrior};

@@ -2,7 +2,7 @@
 
 use crate::arm::Slots;
 use crate::error::{Error, Result, check_parameter, check_scalar};
-use crate::factor::Factors;
+use crate::factor::{Factors, check_dimension};
 use crate::factor_state::Parts;
 use crate::information::{Information, InformationState, Natural, information_of, parts_of};
 use crate::policy::Score;
@@ -120,7 +120,7 @@ impl Posterior for Ridge {
     const NAME: &'static str = "ridge";
 
     fn empty(dimension: usize, options: &RidgeOptions) -> Result<Self> {
-        check_parameter("dimension", dimension as f64, dimension > 0, "at least 1")?;
+        check_dimension(dimension)?;
         check_parameter("lambda", options.lambda, options.lambda > 0.0, "positive")?;
         let discount = options.discount;
         check_parameter("discount", discount, discount > 0.0 && discount <= 1.0, "in (0, 1]")?;

@@ -31,6 +31,19 @@ pub(crate) fn check_header(header: &Header, expected: &str) -> Result<()> {
     Ok(())
 }
 
+/// So many updates nobody counts: room for more is left.
+const LARGEST_VERSION: u64 = u64::MAX / 2;
+
+/// A version, and the oldest version whose decisions are accepted.
+pub(crate) fn check_versions(version: u64, oldest_accepted: u64) -> Result<(u64, u64)> {
+    if oldest_accepted <= version && version <= LARGEST_VERSION {
+        return Ok((version, oldest_accepted));
+    }
+    let problem =
+        format!("{version} with decisions since {oldest_accepted}, expected at most {LARGEST_VERSION}, not below");
+    Err(Error::InvalidState { what: "version", index: 0, problem })
+}
+
 pub(crate) fn check_count(what: &'static str, got: usize, expected: usize) -> Result<()> {
     if got == expected {
         Ok(())
