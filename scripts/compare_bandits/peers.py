@@ -15,6 +15,9 @@ import warnings
 import numpy as np
 
 warnings.filterwarnings("ignore")
+# Streams that figures are of, and streams that settings are chosen on.
+EVALUATION, CHOICE = [0, 1, 2], [100, 101, 102]
+ALPHAS = [0.05, 0.1, 0.15, 0.25, 0.4, 0.6]
 SIZES = [(16, 10), (16, 100), (64, 10), (64, 100), (256, 10), (256, 100)]
 
 
@@ -87,7 +90,7 @@ def stream(seed):
 
 
 def digits(directory):
-    for seed in range(3):
+    for seed in EVALUATION + CHOICE:
         x, y = stream(seed)
         with open(os.path.join(directory, f"digits-{seed}.csv"), "w") as file:
             for row, label in zip(x, y):
@@ -99,22 +102,37 @@ def say(task, policy, seed, what, value):
     print(json.dumps(line), flush=True)
 
 
+def earn(policy, update, x, y):
+    total = 0
+    for row, label in zip(x, y):
+        arm = policy(row)
+        update(arm, row, float(arm == label))
+        total += arm == label
+    return total / len(y)
+
+
+def numpy_run(alpha, seed, generator):
+    x, y = stream(seed)
+    ridge = Ridge(x.shape[1], 10, alpha, generator)
+    return earn(ridge.select, ridge.update, x, y)
+
+
+def mabwiser_run(alpha, seed, generator):
+    x, y = stream(seed)
+    model = mabwiser(x.shape[1], 10, alpha, generator)
+    update = lambda arm, row, reward: model.partial_fit([arm], [reward], row[None])
+    return earn(lambda row: model.predict(row[None]), update, x, y)
+
+
 def quality():
-    for seed in range(3):
-        x, y = stream(seed)
-        for generator in range(8):
-            ridge, total = Ridge(x.shape[1], 10, 0.25, generator), 0
-            for row, label in zip(x, y):
-                arm = ridge.select(row)
-                ridge.update(arm, row, float(arm == label))
-                total += arm == label
-            say("digits", "numpy LinUCB α=.25", seed, "mean reward", total / len(y))
-        model, total = mabwiser(x.shape[1], 10, 0.25, seed), 0
-        for row, label in zip(x, y):
-            arm = model.predict(row[None])
-            model.partial_fit([arm], [float(arm == label)], row[None])
-            total += arm == label
-        say("digits", "MABWiser LinUCB α=.25", seed, "mean reward", total / len(y))
+    # Settings are chosen on streams of their own, as ours are.
+    for name, run, generators in (("numpy LinUCB", numpy_run, 8), ("MABWiser LinUCB", mabwiser_run, 1)):
+        tried = [(alpha, np.mean([run(alpha, seed, g) for seed in CHOICE for g in range(generators)])) for alpha in ALPHAS]
+        alpha = max(tried, key=lambda pair: pair[1])[0]
+        print(json.dumps({"task": "digits", "policy": name, "setting": f"α={alpha} λ=1", "tried": tried}), flush=True)
+        for seed in EVALUATION:
+            for generator in range(generators):
+                say("digits", name, seed, "mean reward", run(alpha, seed, generator))
     # Kveton et al. 2015, B_LB, L = 16, K = 2: Beta Thompson sampling, 20 runs at once.
     rng, runs = np.random.default_rng(0), 20
     attraction = np.full(16, 0.05)

@@ -231,8 +231,8 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
     /// Learns that `arm` gave `reward` in `context`; a weight of 2 counts it twice.
     ///
     /// # Errors
-    /// A context of the wrong length or not finite, an unknown or removed arm, a reward that is not finite or out of the
-    /// model's range, a weight that is not positive. The policy is unchanged then.
+    /// A context of the wrong length, not finite or beyond ±1e100, an unknown or removed arm, a reward that is not finite or
+    /// out of the model's range, a weight that is not positive. The policy is unchanged then.
     pub fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         let slot = self.check(arm, context, reward, weight)?;
         self.posterior.update(slot, context, reward, weight)?;

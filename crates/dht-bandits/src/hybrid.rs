@@ -2,9 +2,10 @@
 
 use crate::arm::{ArmId, ArmSet};
 use crate::best::Best;
-use crate::error::{Error, Result, check_finite, check_parameter, check_scalar, check_weight};
+use crate::error::{Error, Result, check_finite, check_scalar, check_weight};
 use crate::factor::{Factors, check_dimension};
 use crate::index::Index;
+use crate::magnitude::{check_bounded, check_context, check_precision};
 use crate::policy::{Choice, Decision, Score, check_version};
 use crate::slate::Candidates;
 use rand::{Rng, RngExt};
@@ -68,8 +69,8 @@ impl<I: Index> Hybrid<I> {
         index.check()?;
         check_dimension(dimension)?;
         check_dimension(shared_dimension)?;
-        check_parameter("lambda", options.lambda, options.lambda > 0.0, "positive")?;
-        check_parameter("shared_lambda", options.shared_lambda, options.shared_lambda > 0.0, "positive")?;
+        check_precision("lambda", options.lambda)?;
+        check_precision("shared_lambda", options.shared_lambda)?;
         let mut shared = Factors::new(shared_dimension);
         shared.push(1.0 / options.shared_lambda);
         let mut own = Factors::new(dimension);
@@ -273,16 +274,23 @@ impl<I: Index> Hybrid<I> {
     }
 
     fn absorb(&mut self, slot: usize, context: &[f64], y: &[f64], reward: f64, weight: f64) -> Result<()> {
+        check_context(context)?;
+        check_context(y)?;
         let own = self.own.look(slot, context);
         let shared = self.shared.look(0, y);
         let residual = reward - own.mean;
         let share = weight / (1.0 + weight * own.variance);
         let shared_step = share * (residual - shared.mean) / (1.0 + share * shared.variance);
-        check_scalar("step", share * residual)?;
-        check_scalar("variance", weight * own.variance)?;
-        check_scalar("shared step", shared_step)?;
-        check_scalar("weight times context", weight * self.own.largest_seen())?;
-        check_scalar("weight times features", share * self.shared.largest_seen())?;
+        let (largest, largest_shared) = (self.own.largest_seen(), self.shared.largest_seen());
+        check_bounded("step", share * residual)?;
+        check_bounded("variance", own.variance)?;
+        check_bounded("weight times variance", weight * own.variance)?;
+        check_bounded("factor times context", largest)?;
+        check_bounded("weight times factor times context", weight * largest)?;
+        check_bounded("shared step", shared_step)?;
+        check_bounded("shared variance", shared.variance)?;
+        check_bounded("shared factor times features", largest_shared)?;
+        check_bounded("weight times shared factor times features", share * largest_shared)?;
         self.own.absorb(slot, weight, share * residual);
         self.shared.absorb(0, share, shared_step);
         let size = context.len() * y.len();

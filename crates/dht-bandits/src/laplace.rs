@@ -6,6 +6,7 @@ use crate::factor_state::check_part;
 use crate::information::Natural;
 use crate::lanes::{LANES, Lanes, Layout};
 use crate::logistic::{curvature, mode_step};
+use crate::magnitude::{check_bounded, check_context, check_mean, check_precision, check_precisions};
 use crate::newton::{Problem, Workspace};
 use crate::policy::Score;
 use crate::posterior::{Posterior, sealed::Sealed};
@@ -145,6 +146,7 @@ impl DiagonalLaplace {
         weights: &[f64],
         batch: &mut Batch,
     ) -> Result<()> {
+        check_context(contexts)?;
         let Batch { means, precisions, pulls, newton } = batch;
         [&mut *means, precisions, pulls].into_iter().for_each(Vec::clear);
         for (mean, precision) in self.part(slot, 0).zip(self.part(slot, 1)) {
@@ -163,9 +165,8 @@ impl DiagonalLaplace {
                 *precision += added * value * value;
             }
         }
-        if let Some(index) = precisions.iter().position(|precision| !precision.is_finite()) {
-            return Err(Error::NotFinite { what: "precision", index, value: precisions[index] });
-        }
+        check_mean(0, mode)?;
+        check_precisions(0, precisions)?;
         for coordinate in 0..dimension {
             self.set(slot, coordinate, mode[coordinate], precisions[coordinate]);
         }
@@ -213,7 +214,7 @@ impl Posterior for DiagonalLaplace {
     fn empty(dimension: usize, options: &DiagonalLaplaceOptions) -> Result<Self> {
         let fits = dimension > 0 && dimension <= LARGEST_DIMENSION;
         check_parameter("dimension", dimension as f64, fits, "from 1 to 16777216")?;
-        check_parameter("prior precision", options.prior.precision(), options.prior.precision() > 0.0, "positive")?;
+        check_precision("prior precision", options.prior.precision())?;
         let strength = options.strength;
         check_parameter("strength", strength, strength > 0.0 && strength <= 1.0, "in (0, 1]")?;
         Ok(Self { options: *options, layout: Layout::new(dimension), arms: Vec::new(), batch: Batch::default() })
@@ -266,10 +267,12 @@ impl Posterior for DiagonalLaplace {
         if self.options.strength < 1.0 {
             return self.update_batch(slot, context, &[reward], &[weight]);
         }
+        check_context(context)?;
         let seen = self.score(slot, context);
         let variance = seen.width * seen.width;
-        check_scalar("mean", seen.mean)?;
-        check_scalar("variance", weight * variance)?;
+        check_bounded("mean", seen.mean)?;
+        check_bounded("variance", variance)?;
+        check_bounded("weight times variance", weight * variance)?;
         let step = mode_step(seen.mean, variance, reward, weight);
         let added = weight * curvature(seen.mean + step * variance);
         let (panels, stride, layout) = (self.layout.panels, self.stride(), self.layout);
@@ -337,7 +340,10 @@ impl Posterior for DiagonalLaplace {
             return Err(Error::NotPositiveDefinite { what: "precision", pivot, value });
         }
         let mean = natural.moment.iter().zip(&natural.precision).map(|(moment, precision)| moment / precision);
-        Ok(DiagonalArmState { mean: mean.collect(), precision: natural.precision.clone() })
+        let mean: Vec<_> = mean.collect();
+        check_mean(0, &mean)?;
+        check_precisions(0, &natural.precision)?;
+        Ok(DiagonalArmState { mean, precision: natural.precision.clone() })
     }
 
     fn replace(&mut self, slot: usize, state: &DiagonalArmState) {
@@ -349,6 +355,8 @@ impl Posterior for DiagonalLaplace {
     fn push_state(&mut self, index: usize, state: &DiagonalArmState) -> Result<()> {
         check_part("mean of arm", index, &state.mean, self.layout.dimension, false)?;
         check_part("precision of arm", index, &state.precision, self.layout.dimension, true)?;
+        check_mean(index, &state.mean)?;
+        check_precisions(index, &state.precision)?;
         self.push_prior();
         self.replace(self.len() - 1, state);
         Ok(())

@@ -110,6 +110,7 @@ mod information;
 mod lanes;
 mod laplace;
 mod logistic;
+mod magnitude;
 mod mean_pool;
 mod newton;
 mod off_policy;

@@ -229,7 +229,10 @@ impl RunningNorm {
         check_part("squares of the norm", 0, &state.squares, empty.dimension(), false)?;
         let problem = match state.squares.iter().position(|squares| *squares < 0.0) {
             Some(index) => format!("squares {index} is {}", state.squares[index]),
-            None if !(state.weight.is_finite() && state.weight >= 0.0) => format!("weight is {}", state.weight),
+            None if !(state.weight == 0.0 || (1e-100..=1e100).contains(&state.weight)) => {
+                format!("weight is {}, expected 0, or 1e-100 to 1e100", state.weight)
+            }
+            None if state.squares.iter().any(|squares| *squares > 1e200) => "squares beyond 1e200".to_owned(),
             None => {
                 let (mean, squares) = (state.mean.clone(), state.squares.clone());
                 return Ok(Self { weight: state.weight, mean, squares, frozen: state.frozen, ..empty });

@@ -155,10 +155,10 @@ fn a_batch_is_learned_whole_or_not_at_all() {
         one_by_one.update(item.decision.arm(), &item.decision.context, item.reward, 1.0).unwrap();
     }
     let before = policy.state();
-    // The last one overflows only when its turn comes, after others of the batch have been learned.
+    // The last one is too large, which shows only when its turn comes, after others of the batch have been learned.
     let (good_context, good_reward) = (batch[8].decision.context.clone(), batch[8].reward);
     batch[8].decision.context = vec![1e200, 1e200];
-    assert!(matches!(policy.learn_batch(&batch), Err(Error::NotFinite { .. })));
+    assert!(matches!(policy.learn_batch(&batch), Err(Error::TooLarge { what: "context", .. })));
     assert_eq!(policy.state(), before);
     batch[8].decision.context = good_context;
     batch[8].reward = good_reward;
