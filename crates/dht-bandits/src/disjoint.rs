@@ -219,7 +219,8 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
         Ok(self.select(context, available, rng)?.with_context(context))
     }
 
-    /// Learns the reward of a decision that is handed back.
+    /// Learns the reward of a decision that is handed back. Decisions are not counted: one that is handed back twice counts
+    /// twice.
     ///
     /// # Errors
     /// A stale or foreign decision, and as [`update`](Self::update).

@@ -6,13 +6,16 @@ use crate::error::Result;
 use crate::grouped::Gathered;
 use crate::index::Index;
 use crate::posterior::Posterior;
-use crate::state::{Header, check_header, check_versions};
+use crate::state::{Header, check_header, check_versions, header_of};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+header_of!("disjoint/");
 
 /// A saved [`Disjoint`] policy: independent of the memory layout, checked when it is loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DisjointState<O, S, I> {
     /// What this is a state of.
+    #[serde(deserialize_with = "read_header")]
     pub header: Header,
     dimension: usize,
     options: O,

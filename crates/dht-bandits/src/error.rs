@@ -29,7 +29,7 @@ pub enum Error {
         value: f64,
     },
     /// A number is so large that what is learned from it could overflow, now or later.
-    #[error("{what} is {value}: beyond ±{limit:e}, sums could overflow")]
+    #[error("{what} is {value:e}: beyond ±{limit:e}, sums could overflow")]
     TooLarge {
         /// Which input or quantity.
         what: &'static str,

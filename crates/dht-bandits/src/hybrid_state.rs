@@ -7,13 +7,16 @@ use crate::factor_state::{check, check_part};
 use crate::hybrid::{Hybrid, HybridOptions};
 use crate::index::Index;
 use crate::ridge::RidgeArmState;
-use crate::state::{Header, check_count, check_header, check_versions};
+use crate::state::{Header, check_count, check_header, check_versions, header_of};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+header_of!("hybrid/");
 
 /// A saved [`Hybrid`]: independent of the memory layout, checked when it is loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HybridState<I> {
     /// What this is a state of.
+    #[serde(deserialize_with = "read_header")]
     pub header: Header,
     dimension: usize,
     shared_dimension: usize,

@@ -1,7 +1,8 @@
 //! What every saved state begins with.
 
 use crate::error::{Error, Result};
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The newest format that this version writes and reads.
 const FORMAT: u32 = 1;
@@ -20,6 +21,25 @@ impl Header {
         Self { kind: kind.into(), format: FORMAT }
     }
 }
+
+/// Reads a header and refuses what another family of states, or a newer version, wrote: before the rest is read, which may
+/// have other fields there.
+pub(crate) fn read_header<'de, D: Deserializer<'de>>(family: &str, deserializer: D) -> Result<Header, D::Error> {
+    let header = Header::deserialize(deserializer)?;
+    let expected = if header.kind.starts_with(family) { &header.kind } else { family };
+    check_header(&header, expected).map_err(D::Error::custom)?;
+    Ok(header)
+}
+
+/// The reader of one family's headers.
+macro_rules! header_of {
+    ($family:literal) => {
+        fn read_header<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<$crate::state::Header, D::Error> {
+            $crate::state::read_header($family, deserializer)
+        }
+    };
+}
+pub(crate) use header_of;
 
 pub(crate) fn check_header(header: &Header, expected: &str) -> Result<()> {
     if header.kind != expected {

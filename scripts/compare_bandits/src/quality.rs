@@ -75,7 +75,7 @@ fn digits(directory: &str) {
     let task = Task { name: "digits", what: "mean reward", higher: true, choosing: 24..48, counting: 0..24 };
     let on = |run: u64| (&streams[(run / 8) as usize][..], run);
     let (ridge, full) = (RidgeOptions::with_lambda, |precision| FullLaplaceOptions { precision });
-    let alphas = [0.03, 0.05, 0.07, 0.1, 0.15, 0.25, 0.4, 0.6];
+    let alphas = [0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.25, 0.4, 0.6];
     let lin_ucb =
         |s: Setting, run| bandit(on(run), false, LinUcb::new(d, 10, ridge(s.lambda), Ucb { alpha: s.alpha }).unwrap());
     task.report("LinUcb", &[Setting { alpha: 0.25, lambda: 1.0 }], lin_ucb);
@@ -98,7 +98,7 @@ fn digits(directory: &str) {
 }
 
 fn clicks() {
-    let alphas = [0.1, 0.15, 0.25, 0.4, 0.6];
+    let alphas = [0.05, 0.07, 0.1, 0.15, 0.25, 0.4];
     for (name, spread, normalise) in [
         ("clicks, clean", 1.0, false),
         ("clicks, badly scaled", 1000.0, false),
@@ -127,7 +127,7 @@ fn clicks() {
 
 fn cascade() {
     let task = Task { name: "cascade", what: "regret", higher: false, choosing: 1000..1010, counting: 0..20 };
-    task.report("TopKThompson", &grid(&[0.6, 0.7, 0.8, 0.9, 1.0], &[0.1, 1.0]), |s, seed| {
+    task.report("TopKThompson", &grid(&[0.3, 0.4, 0.5, 0.6, 0.8, 1.0], &[0.1, 1.0]), |s, seed| {
         let mut policy = TopKThompson::per_arm(1, 16, laplace(s.lambda), Thompson { alpha: s.alpha }).unwrap();
         let mut world = CascadeWorld::new(16, 2, 0.2, 0.15).unwrap();
         simulate_slates(&mut policy, &mut world, 100_000, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap().total_regret()
