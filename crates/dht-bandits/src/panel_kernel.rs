@@ -76,11 +76,9 @@ pub(crate) fn moments<S: Simd, const N: usize, const PANELS: usize, const ARMS: 
         }
     }
     let mut out = [[Moments { mean: 0.0, variance: 0.0 }; ARMS]; CONTEXTS];
-    for context in 0..CONTEXTS {
-        for arm in 0..ARMS {
-            let (mean, variance) = (way.mean[context][arm], way.variance[context][arm]);
-            out[context][arm] = Moments { mean: sum(simd, mean), variance: sum(simd, variance) };
-        }
+    let ways = way.mean.as_flattened().iter().zip(way.variance.as_flattened());
+    for (out, (mean, variance)) in out.as_flattened_mut().iter_mut().zip(ways) {
+        *out = Moments { mean: sum(simd, *mean), variance: sum(simd, *variance) };
     }
     out
 }
@@ -117,8 +115,8 @@ impl<S: Simd, K: FnMut(usize, Row<S, N>, Row<S, N>), const N: usize, const ARMS:
             columns[context] = load(simd, query.columns(panel));
             (first[context], values[context]) = query.rows::<PANELS>();
             (first[context], values[context]) = (&first[context][..head_rows], &values[context][..panel]);
-            for arm in 0..ARMS {
-                sums[context][arm][0] = columns[context];
+            for sums in &mut sums[context] {
+                sums[0] = columns[context];
             }
         }
         let mut heads: [&[Lanes]; ARMS] = [&[]; ARMS];

@@ -1,5 +1,7 @@
 //! `select`, `update` and `learn` do not allocate: counted by an instrumented allocator, in a binary of its own.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
+
 use dht_bandits::{
     ArmFeedback, ArmId, Available, Batch, Candidates, DiagonalLaplaceOptions, DiagonalLogisticTs, Disjoint, Epsilon,
     EpsilonGreedy, Feedback, Fixed, FullLaplace, FullLaplaceOptions, HybridLinUcb, HybridOptions, Index, LinTs, LinUcb,
