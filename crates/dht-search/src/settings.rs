@@ -141,7 +141,7 @@ pub struct SearchSettings {
     pub warm_up_contexts: usize,
     /// The share of the training in which routes are drawn at random while the bandits already learn: a bandit cannot
     /// know that depth helps before the deep layers have learned anything. Deep exits are drawn more often, in proportion to
-    /// their depth, since deep layers learn from deep routes alone.
+    /// the square of their depth, since deep layers learn from deep routes alone.
     pub explore_share: f64,
     /// Texts that arm features are averaged over (paper, 4.2); the print uses all. Matters to [`ContextDesign::Paper`]
     /// alone.
@@ -162,7 +162,7 @@ impl Default for SearchSettings {
             head_prior_precision: 1.0,
             head_prior_weight: 1.0,
             kappa: PerBandit::all(1.0),
-            reward_shape: RewardShape::Gain { lambda: 0.05 },
+            reward_shape: RewardShape::Gain { lambda: 0.25 },
             reward_memory: RewardMemory::default(),
             head_feedback: HeadFeedback::default(),
             nested_feedback: true,

@@ -238,15 +238,16 @@ impl TreeBandits {
         self.options.iter().map(|heads| layers * block(*heads) / full).collect()
     }
 
-    /// An exit drawn with a probability in proportion to its depth: deep layers learn from deep routes alone.
+    /// An exit drawn with a probability in proportion to the square of its depth: deep layers learn from deep routes
+    /// alone, and a shallow exit that is shown texts at random learns tricks for those it cannot know.
     fn random_exit(&self, rng: &mut ChaCha8Rng) -> usize {
-        let depths = || (0..self.space.exits().len()).map(|exit| self.space.depth(exit));
-        let mut left = rng.random_range(0..depths().sum::<usize>());
-        for (exit, depth) in depths().enumerate() {
-            if left < depth {
+        let weights = || (0..self.space.exits().len()).map(|exit| self.space.depth(exit).pow(2));
+        let mut left = rng.random_range(0..weights().sum::<usize>());
+        for (exit, weight) in weights().enumerate() {
+            if left < weight {
                 return exit;
             }
-            left -= depth;
+            left -= weight;
         }
         0
     }
