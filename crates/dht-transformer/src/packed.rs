@@ -61,6 +61,29 @@ impl Spans {
         self.offsets.windows(2).map(|pair| pair[1] - pair[0])
     }
 
+    /// The spans of some neighbouring samples by themselves.
+    pub(crate) fn part(&self, samples: Range<usize>) -> Self {
+        let first = self.offsets[samples.start];
+        Self { offsets: self.offsets[samples.start..=samples.end].iter().map(|offset| offset - first).collect() }
+    }
+
+    /// The samples in order, cut into groups that have about `rows` rows each: whole samples, at least one a group.
+    pub(crate) fn groups(&self, rows: usize) -> Vec<Range<usize>> {
+        let mut groups: Vec<Range<usize>> = Vec::new();
+        for sample in 0..self.samples() {
+            match groups.last_mut() {
+                // Joined where the group comes closer to the number with the sample than without.
+                Some(group)
+                    if 2 * self.offsets[group.start] + 2 * rows >= self.offsets[sample] + self.offsets[sample + 1] =>
+                {
+                    group.end = sample + 1;
+                }
+                _ => groups.push(sample..sample + 1),
+            }
+        }
+        groups
+    }
+
     /// The spans of these samples in this order, and the rows to gather for them.
     ///
     /// # Panics
@@ -84,6 +107,22 @@ impl Spans {
             offsets.push(end);
         }
         Self { offsets }
+    }
+}
+
+/// Some neighbouring samples of a batch, whose rows are worked on together.
+#[derive(Debug, Clone)]
+pub(crate) struct RowBlock {
+    pub(crate) samples: Range<usize>,
+    pub(crate) rows: Range<usize>,
+    /// The samples' spans, counted from the first row of the block.
+    pub(crate) spans: Spans,
+}
+
+impl RowBlock {
+    /// The block's part of a matrix over all rows that has `width` columns.
+    pub(crate) fn of<'a, T>(&self, matrix: &'a [T], width: usize) -> &'a [T] {
+        &matrix[self.rows.start * width..self.rows.end * width]
     }
 }
 
@@ -124,6 +163,20 @@ impl Packing {
     /// The samples' numbers in their data set.
     pub fn sample_ids(&self) -> &[u64] {
         &self.sample_ids
+    }
+
+    /// The batch cut into blocks of rows to be worked on side by side. How it is cut depends on the texts alone, so that
+    /// results do not depend on the number of threads.
+    pub(crate) fn blocks(&self) -> Vec<RowBlock> {
+        // Enough blocks for the threads of an ordinary machine. Below 32 rows a block would wait more for weights than it
+        // computes; above 256 what it holds between two products leaves the second-level cache.
+        let rows = (self.spans.tokens() / 16).clamp(32, 256);
+        let groups = self.spans.groups(rows).into_iter();
+        let block = |samples: Range<usize>| {
+            let rows = self.spans.range(samples.start).start..self.spans.range(samples.end - 1).end;
+            RowBlock { spans: self.spans.part(samples.clone()), samples, rows }
+        };
+        groups.map(block).collect()
     }
 
     /// For each row, its sample's number in the data set.

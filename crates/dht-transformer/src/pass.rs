@@ -6,6 +6,7 @@ use candle_core::Tensor;
 
 use crate::Result;
 use crate::kernels::dropout::{Dropout, Place};
+use crate::ops::Layouts;
 use crate::parameters::{Gradient, Gradients, ParameterId, Parameters};
 
 /// How the encoder runs: without gradient, or as one training step.
@@ -16,6 +17,7 @@ use crate::parameters::{Gradient, Gradients, ParameterId, Parameters};
 #[derive(Debug, Clone)]
 pub struct Pass {
     training: Option<Arc<Training>>,
+    layouts: Arc<Layouts>,
 }
 
 #[derive(Debug)]
@@ -29,7 +31,7 @@ struct Training {
 impl Pass {
     /// A pass without gradient and without dropout.
     pub fn inference() -> Self {
-        Self { training: None }
+        Self { training: None, layouts: Arc::default() }
     }
 
     /// A training step over `parameters`: `seed` and `step` key the dropout masks.
@@ -44,7 +46,13 @@ impl Pass {
 
     fn with(parameters: &Parameters, seed: u64, step: u32, dropout: bool) -> Self {
         let gradients = Mutex::new(Gradients::empty(parameters.len()));
-        Self { training: Some(Arc::new(Training { seed, step, dropout, gradients })) }
+        let training = Training { seed, step, dropout, gradients };
+        Self { training: Some(Arc::new(training)), layouts: Arc::default() }
+    }
+
+    /// Weights laid out for the runs of this pass: parameters do not change in the course of it.
+    pub(crate) fn layouts(&self) -> &Layouts {
+        &self.layouts
     }
 
     /// Whether a backward may follow.

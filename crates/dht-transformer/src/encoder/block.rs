@@ -1,15 +1,14 @@
 //! One layer of the encoder: attention and feed-forward.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use candle_core::Tensor;
 
 use super::{composed, names};
 use crate::kernels::activation::Activation;
 use crate::kernels::dropout::{Dropout, Place};
-use crate::ops::{AttentionHalf, AttentionParameters, FeedForwardHalf, FeedForwardParameters, Half, LayersOp};
-use crate::{BertConfig, Error, HeadPlan, HeadSet, Hidden, Packing, Parameter, Pass, Result};
+use crate::ops::{AttentionParameters, FeedForwardParameters, Half, LayersOp};
+use crate::{BertConfig, Error, HeadPlan, HeadSet, Hidden, Parameter, Pass, Result};
 
 /// Attention half, feed-forward half, and the layer's place.
 #[derive(Debug, Clone)]
@@ -93,11 +92,11 @@ impl Block {
     }
 
     /// Both halves with one head set for all samples, for a run of fused layers.
-    pub(super) fn halves(&self, packing: &Arc<Packing>, kept: HeadSet, width: usize, pass: &Pass) -> Result<[Half; 2]> {
+    pub(super) fn halves(&self, kept: HeadSet, width: usize, pass: &Pass) -> Result<[Half; 2]> {
         let (probabilities, output, feed_forward) = self.dropouts(pass);
         Ok([
-            Half::Attention(AttentionHalf::new(packing, &self.attention, kept, (probabilities, output))?),
-            Half::FeedForward(FeedForwardHalf::new(packing, &self.feed_forward, width, feed_forward)),
+            Half::attention(&self.attention, kept, (probabilities, output))?,
+            Half::feed_forward(&self.feed_forward, width, feed_forward)?,
         ])
     }
 
@@ -111,8 +110,7 @@ impl Block {
         let (x, packing) = (attended.tensor(), attended.packing());
         let (.., dropout) = self.dropouts(pass);
         let y = if x.device().is_cpu() {
-            let half = FeedForwardHalf::new(packing, &self.feed_forward, width, dropout);
-            LayersOp::run(x, vec![Half::FeedForward(half)], pass)?
+            LayersOp::run(x, packing, vec![Half::feed_forward(&self.feed_forward, width, dropout)?], pass)?
         } else {
             composed::feed_forward_half(x, packing, &self.feed_forward, width, dropout)?
         };
@@ -133,8 +131,7 @@ impl Block {
         let (probabilities, output, _) = self.dropouts(pass);
         let (x, packing, dropouts) = (hidden.tensor(), hidden.packing(), (probabilities, output));
         let y = if x.device().is_cpu() {
-            let half = AttentionHalf::new(packing, &self.attention, kept, dropouts)?;
-            LayersOp::run(x, vec![Half::Attention(half)], pass)?
+            LayersOp::run(x, packing, vec![Half::attention(&self.attention, kept, dropouts)?], pass)?
         } else {
             composed::attention_half(x, packing, &self.attention, kept, dropouts)?
         };

@@ -256,9 +256,9 @@ impl Encoder {
             Some(set) => {
                 let mut halves = Vec::with_capacity(2 * blocks.len());
                 for (block, width) in blocks.iter().zip(widths) {
-                    halves.extend(block.halves(hidden.packing(), set, width, pass)?);
+                    halves.extend(block.halves(set, width, pass)?);
                 }
-                Hidden::new(LayersOp::run(hidden.tensor(), halves, pass)?, hidden.packing().clone())
+                Hidden::new(LayersOp::run(hidden.tensor(), hidden.packing(), halves, pass)?, hidden.packing().clone())
             }
             None => {
                 let mut blocks = blocks.iter().zip(widths);

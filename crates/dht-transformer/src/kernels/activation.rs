@@ -1,10 +1,9 @@
 //! Bias and activation of the feed-forward, in one pass.
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::real::Real;
-use super::rows::{CHUNK, vectorised, zip_chunks_summing};
+use super::rows::vectorised;
 
 /// The non-linearity between the two products of a feed-forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -48,23 +47,19 @@ impl Activation {
     }
 }
 
-/// f(u + bias), element by element.
-pub(crate) fn bias_activation<T: Real>(u: &[T], bias: &[T], activation: Activation) -> Vec<T> {
-    let width = bias.len();
-    let mut out = vec![T::ZERO; u.len()];
-    out.par_chunks_mut(CHUNK * width).zip(u.par_chunks(CHUNK * width)).for_each(|(out, u)| {
-        vectorised(
-            #[inline(always)]
-            move || {
-                for (out, u) in out.chunks_exact_mut(width).zip(u.chunks_exact(width)) {
-                    for ((out, u), bias) in out.iter_mut().zip(u).zip(bias) {
-                        *out = activation.value_and_slope(*u + *bias).0;
-                    }
+/// u ← f(u + bias), element by element.
+pub(crate) fn bias_activation<T: Real>(u: &mut [T], bias: &[T], activation: Activation) {
+    let _span = tracing::trace_span!("bias and activation").entered();
+    vectorised(
+        #[inline(always)]
+        move || {
+            for row in u.chunks_exact_mut(bias.len()) {
+                for (u, bias) in row.iter_mut().zip(bias) {
+                    *u = activation.value_and_slope(*u + *bias).0;
                 }
-            },
-        );
-    });
-    out
+            }
+        },
+    );
 }
 
 /// Backward of [`bias_activation`]: u becomes f(u + bias) again (which the weight gradient needs), da becomes du; returns
@@ -75,15 +70,13 @@ pub(crate) fn bias_activation_backward<T: Real>(
     da: &mut [T],
     activation: Activation,
 ) -> Vec<T> {
+    let _span = tracing::trace_span!("bias and activation, backward").entered();
     let width = bias.len();
-    zip_chunks_summing(
-        u,
-        width,
-        da,
-        width,
-        width,
+    let mut sums = vec![T::ZERO; width];
+    let dbias = &mut sums[..];
+    vectorised(
         #[inline(always)]
-        move |_, u, da, dbias| {
+        move || {
             for (u, da) in u.chunks_exact_mut(width).zip(da.chunks_exact_mut(width)) {
                 for (((u, da), bias), dbias) in u.iter_mut().zip(da).zip(bias).zip(dbias.iter_mut()) {
                     let (value, slope) = activation.value_and_slope(*u + *bias);
@@ -93,5 +86,6 @@ pub(crate) fn bias_activation_backward<T: Real>(
                 }
             }
         },
-    )
+    );
+    sums
 }

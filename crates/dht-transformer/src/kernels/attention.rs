@@ -1,11 +1,9 @@
 //! softmax(Q·Kᵀ/√d)·V for each (sample, head) of packed rows, and its backward with the probabilities recomputed.
 
-use rayon::prelude::*;
-
 use super::dropout::Dropout;
-use super::product::{Destination, Matrix, Threads, product};
+use super::product::{Destination, Matrix, product};
 use super::real::Real;
-use super::rows::vectorised;
+use super::rows::{largest, sum, sum2, vectorised};
 use crate::Spans;
 
 /// How the columns of a packed QKV matrix divide: `heads` times `head_dim` columns of Q, as many of K, as many of V.
@@ -34,41 +32,31 @@ pub(crate) struct ProbabilityDropout<'a> {
     pub(crate) kept: &'a [usize],
 }
 
-/// The rows of every sample, as separate slices.
-fn by_sample<'a, T>(mut rows: &'a mut [T], spans: &Spans, width: usize) -> Vec<(usize, &'a mut [T])> {
-    let mut parts = Vec::with_capacity(spans.samples());
-    for (sample, length) in spans.lengths().enumerate() {
-        let (part, rest) = rows.split_at_mut(length * width);
-        parts.push((sample, part));
-        rows = rest;
-    }
-    parts
-}
-
 /// P = softmax(scale·Q·Kᵀ) of one head of one sample, into `probabilities` (length × length).
 fn probabilities<T: Real>(qkv: &[T], length: usize, head: usize, shape: HeadShape, probabilities: &mut [T]) {
     let (inner, dim) = (shape.inner(), shape.head_dim);
     let stride = 3 * inner;
     let q = Matrix::strided(&qkv[head * dim..], length, dim, stride);
     let k = Matrix::strided(&qkv[inner + head * dim..], length, dim, stride);
-    product(probabilities, length, Destination::Overwrite, shape.scale(), q, k.transposed(), Threads::One);
+    product(probabilities, length, Destination::Overwrite, shape.scale(), q, k.transposed());
     vectorised(
         #[inline(always)]
-        move || probabilities.chunks_exact_mut(length).for_each(softmax),
+        move || {
+            // A loop and no `for_each`, whose body might be compiled without the vector instructions.
+            for row in probabilities.chunks_exact_mut(length) {
+                softmax(row);
+            }
+        },
     );
 }
 
 #[inline(always)]
 fn softmax<T: Real>(row: &mut [T]) {
-    let largest = row.iter().fold(row[0], |a, b| a.max(*b));
-    let mut total = T::ZERO;
+    let largest = largest(row);
     for x in row.iter_mut() {
         *x = (*x - largest).exp();
     }
-    for x in row.iter() {
-        total += *x;
-    }
-    let inverse = T::ONE / total;
+    let inverse = T::ONE / sum(row, |x| x);
     for x in row.iter_mut() {
         *x *= inverse;
     }
@@ -98,24 +86,27 @@ pub(crate) fn attention<T: Real>(
     shape: HeadShape,
     dropout: Option<ProbabilityDropout<'_>>,
 ) -> Vec<T> {
+    let _span = tracing::trace_span!("attention").entered();
     let inner = shape.inner();
     let mut context = vec![T::ZERO; spans.tokens() * inner];
-    by_sample(&mut context, spans, inner).into_par_iter().for_each_init(Vec::new, |scratch, (sample, context)| {
+    let mut scratch = Vec::new();
+    for sample in 0..spans.samples() {
         let range = spans.range(sample);
         let length = range.len();
         let qkv = &qkv[range.start * 3 * inner..range.end * 3 * inner];
+        let context = &mut context[range.start * inner..range.end * inner];
         scratch.resize(length * length, T::ZERO);
         for head in 0..shape.heads {
-            probabilities(qkv, length, head, shape, scratch);
+            probabilities(qkv, length, head, shape, &mut scratch);
             if let Some(dropout) = dropout {
-                drop_probabilities(dropout, sample, head, length, scratch);
+                drop_probabilities(dropout, sample, head, length, &mut scratch);
             }
             let column = head * shape.head_dim;
             let v = Matrix::strided(&qkv[2 * inner + column..], length, shape.head_dim, 3 * inner);
-            let p = Matrix::new(scratch, length, length);
-            product(&mut context[column..], inner, Destination::Overwrite, T::ONE, p, v, Threads::One);
+            let p = Matrix::new(&scratch, length, length);
+            product(&mut context[column..], inner, Destination::Overwrite, T::ONE, p, v);
         }
-    });
+    }
     context
 }
 
@@ -130,64 +121,65 @@ pub(crate) fn attention_backward<T: Real>(
     shape: HeadShape,
     dropout: Option<ProbabilityDropout<'_>>,
 ) -> Vec<T> {
+    let _span = tracing::trace_span!("attention, backward").entered();
     let (inner, dim) = (shape.inner(), shape.head_dim);
     let stride = 3 * inner;
     let mut dqkv = vec![T::ZERO; spans.tokens() * stride];
-    by_sample(&mut dqkv, spans, stride).into_par_iter().for_each_init(
-        || (Vec::new(), Vec::new(), Vec::new()),
-        |(p, dropped, ds), (sample, dqkv)| {
-            let range = spans.range(sample);
-            let length = range.len();
-            let qkv = &qkv[range.start * stride..range.end * stride];
-            let dcontext = &dcontext[range.start * inner..range.end * inner];
-            p.resize(length * length, T::ZERO);
-            ds.resize(length * length, T::ZERO);
-            for head in 0..shape.heads {
-                let column = head * dim;
-                probabilities(qkv, length, head, shape, p);
-                let a = match dropout {
-                    Some(dropout) => {
-                        dropped.clear();
-                        dropped.extend_from_slice(p);
-                        drop_probabilities(dropout, sample, head, length, dropped);
-                        Matrix::new(dropped, length, length)
-                    }
-                    None => Matrix::new(p, length, length),
-                };
-                let dc = Matrix::strided(&dcontext[column..], length, dim, inner);
-                let v = Matrix::strided(&qkv[2 * inner + column..], length, dim, stride);
-                let dv = &mut dqkv[2 * inner + column..];
-                product(dv, stride, Destination::Overwrite, T::ONE, a.transposed(), dc, Threads::One);
-                product(ds, length, Destination::Overwrite, T::ONE, dc, v.transposed(), Threads::One);
-                if let Some(dropout) = dropout {
-                    drop_probabilities(dropout, sample, head, length, ds);
+    let (mut p, mut dropped, mut ds) = (Vec::new(), Vec::new(), Vec::new());
+    for sample in 0..spans.samples() {
+        let range = spans.range(sample);
+        let length = range.len();
+        let qkv = &qkv[range.start * stride..range.end * stride];
+        let dcontext = &dcontext[range.start * inner..range.end * inner];
+        let dqkv = &mut dqkv[range.start * stride..range.end * stride];
+        p.resize(length * length, T::ZERO);
+        ds.resize(length * length, T::ZERO);
+        for head in 0..shape.heads {
+            let column = head * dim;
+            probabilities(qkv, length, head, shape, &mut p);
+            let a = match dropout {
+                Some(dropout) => {
+                    dropped.clear();
+                    dropped.extend_from_slice(&p);
+                    drop_probabilities(dropout, sample, head, length, &mut dropped);
+                    Matrix::new(&dropped, length, length)
                 }
-                let (rows, weights) = (&mut ds[..], &p[..]);
-                vectorised(
-                    #[inline(always)]
-                    move || {
-                        for (ds, p) in rows.chunks_exact_mut(length).zip(weights.chunks_exact(length)) {
-                            let mut dot = T::ZERO;
-                            for (ds, p) in ds.iter().zip(p) {
-                                dot += *ds * *p;
-                            }
-                            for (ds, p) in ds.iter_mut().zip(p) {
-                                *ds = *p * (*ds - dot);
-                            }
-                        }
-                    },
-                );
-                let ds = Matrix::new(ds, length, length);
-                let q = Matrix::strided(&qkv[column..], length, dim, stride);
-                let k = Matrix::strided(&qkv[inner + column..], length, dim, stride);
-                let scale = shape.scale();
-                product(&mut dqkv[column..], stride, Destination::Overwrite, scale, ds, k, Threads::One);
-                let dk = &mut dqkv[inner + column..];
-                product(dk, stride, Destination::Overwrite, scale, ds.transposed(), q, Threads::One);
+                None => Matrix::new(&p, length, length),
+            };
+            let dc = Matrix::strided(&dcontext[column..], length, dim, inner);
+            let v = Matrix::strided(&qkv[2 * inner + column..], length, dim, stride);
+            let dv = &mut dqkv[2 * inner + column..];
+            product(dv, stride, Destination::Overwrite, T::ONE, a.transposed(), dc);
+            product(&mut ds, length, Destination::Overwrite, T::ONE, dc, v.transposed());
+            if let Some(dropout) = dropout {
+                drop_probabilities(dropout, sample, head, length, &mut ds);
+            }
+            softmax_backward(&p, length, &mut ds);
+            let ds = Matrix::new(&ds, length, length);
+            let q = Matrix::strided(&qkv[column..], length, dim, stride);
+            let k = Matrix::strided(&qkv[inner + column..], length, dim, stride);
+            let scale = shape.scale();
+            product(&mut dqkv[column..], stride, Destination::Overwrite, scale, ds, k);
+            let dk = &mut dqkv[inner + column..];
+            product(dk, stride, Destination::Overwrite, scale, ds.transposed(), q);
+        }
+    }
+    dqkv
+}
+
+/// dP becomes dS = P∘(dP − rowsum(dP∘P)).
+fn softmax_backward<T: Real>(p: &[T], length: usize, dp: &mut [T]) {
+    vectorised(
+        #[inline(always)]
+        move || {
+            for (ds, p) in dp.chunks_exact_mut(length).zip(p.chunks_exact(length)) {
+                let dot = sum2(ds, p, |ds, p| ds * p);
+                for (ds, p) in ds.iter_mut().zip(p) {
+                    *ds = *p * (*ds - dot);
+                }
             }
         },
     );
-    dqkv
 }
 
 #[cfg(test)]

@@ -1,9 +1,7 @@
 //! Sum of word, position and type embeddings, and the gradient of a table as rows and values.
 
-use rayon::prelude::*;
-
 use super::real::Real;
-use super::rows::{CHUNK, add_assign};
+use super::rows::add_assign;
 
 /// Row t of the result is word[ids[t]] + position[positions[t]] + kind[kinds[t]]; tables have rows of `width` numbers.
 pub(crate) fn embed<T: Real>(
@@ -17,14 +15,11 @@ pub(crate) fn embed<T: Real>(
         start..start + width.min(table.len())
     };
     let mut out = vec![T::ZERO; word.1.len() * width];
-    out.par_chunks_mut(CHUNK * width).enumerate().for_each(|(chunk, rows)| {
-        for (index, out) in rows.chunks_exact_mut(width).enumerate() {
-            let token = chunk * CHUNK + index;
-            out.copy_from_slice(&word.0[row(word.0, word.1[token])]);
-            add_assign(out, &position.0[row(position.0, position.1[token])]);
-            add_assign(out, &kind.0[row(kind.0, kind.1[token])]);
-        }
-    });
+    for (token, out) in out.chunks_exact_mut(width).enumerate() {
+        out.copy_from_slice(&word.0[row(word.0, word.1[token])]);
+        add_assign(out, &position.0[row(position.0, position.1[token])]);
+        add_assign(out, &kind.0[row(kind.0, kind.1[token])]);
+    }
     out
 }
 

@@ -2,12 +2,10 @@
 
 use super::activation::Activation;
 use super::attention::{HeadShape, ProbabilityDropout};
-use super::blocks::{
-    AttentionDropout, AttentionWeights, FeedForwardWeights, attention_half, attention_half_backward, feed_forward_half,
-    feed_forward_half_backward,
-};
 use super::dropout::{Dropout, Place};
+use super::half::{Between, HalfGradients, HalfWeights, half, half_backward, half_gradients};
 use super::norm::{Norm, RowKeys, residual_norm, residual_norm_backward};
+use super::product::{Matrix, Packed};
 use super::test_support::wave;
 use crate::Spans;
 
@@ -86,104 +84,70 @@ fn residual_norm_agrees_with_finite_differences() {
     compare("shift", &g.dshift, &expected(4));
 }
 
-#[test]
-fn the_attention_half_agrees_with_finite_differences() {
-    let fixture = Fixture::new();
-    let tokens = fixture.spans.tokens();
-    let shape = HeadShape { heads: 2, head_dim: 3 };
-    let kept = [1, 4];
-    let dropout = AttentionDropout {
-        probabilities: Dropout::new(0.2, 3, 9, Place::AttentionProbabilities { layer: 2 })
-            .map(|dropout| ProbabilityDropout { dropout, sample_ids: &fixture.sample_ids, kept: &kept }),
-        output: Dropout::new(0.2, 3, 9, Place::AttentionOutput { layer: 2 }).map(|d| (d, fixture.keys())),
-    };
-    let arguments: Vec<Vec<f64>> = vec![
+/// x, W₁, b₁, W₂, b₂, scale and shift of a half for `tokens` rows.
+fn half_arguments(tokens: usize, wide: usize, inner: usize) -> Vec<Vec<f64>> {
+    vec![
         wave(tokens * HIDDEN, 0.7),
-        wave(18 * HIDDEN, 0.31),
-        wave(18, 0.5),
-        wave(HIDDEN * 6, 0.37),
+        wave(wide * HIDDEN, 0.31),
+        wave(wide, 0.5),
+        wave(HIDDEN * inner, 0.37),
         wave(HIDDEN, 0.9),
         wave(HIDDEN, 0.2),
         wave(HIDDEN, 0.15),
-    ];
-    let weights = |a: &'_ [Vec<f64>]| -> AttentionWeights<'static, f64> {
-        let leak = |v: &Vec<f64>| -> &'static [f64] { Box::leak(v.clone().into_boxed_slice()) };
-        AttentionWeights {
-            qkv: leak(&a[1]),
-            qkv_bias: leak(&a[2]),
-            output: leak(&a[3]),
-            output_bias: leak(&a[4]),
-            norm: Norm { scale: leak(&a[5]), shift: leak(&a[6]), epsilon: 1e-12 },
-        }
-    };
-    let forward = |a: &[Vec<f64>]| attention_half(&a[0], &fixture.spans, shape, weights(a), dropout, true);
-    let dy: Vec<f64> = wave(tokens * HIDDEN, 0.43);
-    let saved = forward(&arguments).1.unwrap();
-    let w = weights(&arguments);
-    let g = attention_half_backward(&arguments[0], &dy, saved, &fixture.spans, shape, w, dropout, (true, true));
-    let expected = |which| numeric(&arguments, which, &dy, &|a| forward(a).0);
-    let weights = g.weights.unwrap();
-    compare("x", &g.dx.unwrap(), &expected(0));
-    compare("qkv", &weights.qkv, &expected(1));
-    compare("qkv bias", &weights.qkv_bias, &expected(2));
-    compare("output", &weights.output, &expected(3));
-    compare("output bias", &weights.output_bias, &expected(4));
-    compare("scale", &weights.scale, &expected(5));
-    compare("shift", &weights.shift, &expected(6));
+    ]
+}
+
+/// Both weights of a half, laid out for the forward or for the backward.
+fn laid_out(a: &[Vec<f64>], backward: bool) -> [Packed<f64>; 2] {
+    let [inward, outward] =
+        [(&a[1], HIDDEN), (&a[3], a[3].len() / HIDDEN)].map(|(w, width)| Matrix::new(w, w.len() / width, width));
+    [inward, outward].map(|weight| Packed::new(if backward { weight } else { weight.transposed() }))
+}
+
+fn weights<'a>(a: &'a [Vec<f64>], [inward, outward]: &'a [Packed<f64>; 2]) -> HalfWeights<'a, f64> {
+    let norm = Norm { scale: &a[5], shift: &a[6], epsilon: 1e-12 };
+    HalfWeights { inward, inward_bias: &a[2], outward, outward_bias: &a[4], norm }
+}
+
+/// A half against central differences.
+fn check_half(arguments: &[Vec<f64>], fixture: &Fixture, between: Between<'_>, dropout: Option<Dropout>) {
+    let dropout = dropout.map(|dropout| (dropout, fixture.keys()));
+    let dy: Vec<f64> = wave(arguments[0].len(), 0.43);
+    let forward = |a: &[Vec<f64>]| half(&a[0], weights(a, &laid_out(a, false)), between, dropout, true);
+    let saved = forward(arguments).1.unwrap();
+    let laid_out = laid_out(arguments, true);
+    let (dx, rows) = half_backward(&dy, saved, weights(arguments, &laid_out), between, dropout, true);
+    let got: HalfGradients<f64> = half_gradients(&[(arguments[0].clone(), rows)], HIDDEN);
+    let expected = |which| numeric(arguments, which, &dy, &|a| forward(a).0);
+    compare("x", &dx.unwrap(), &expected(0));
+    compare("inward", &got.inward, &expected(1));
+    compare("inward bias", &got.inward_bias, &expected(2));
+    compare("outward", &got.outward, &expected(3));
+    compare("outward bias", &got.outward_bias, &expected(4));
+    compare("scale", &got.scale, &expected(5));
+    compare("shift", &got.shift, &expected(6));
 }
 
 #[test]
-fn the_feed_forward_half_agrees_with_finite_differences_for_every_activation_and_width() {
+fn the_attention_half_agrees_with_finite_differences() {
     let fixture = Fixture::new();
-    let tokens = fixture.spans.tokens();
-    let neurons = 10;
-    let dropout = Dropout::new(0.2, 3, 9, Place::FeedForwardOutput { layer: 2 }).map(|d| (d, fixture.keys()));
+    let kept = [1, 4];
+    let between = Between::Attention {
+        spans: &fixture.spans,
+        shape: HeadShape { heads: 2, head_dim: 3 },
+        dropout: Dropout::new(0.2, 3, 9, Place::AttentionProbabilities { layer: 2 })
+            .map(|dropout| ProbabilityDropout { dropout, sample_ids: &fixture.sample_ids, kept: &kept }),
+    };
+    let dropout = Dropout::new(0.2, 3, 9, Place::AttentionOutput { layer: 2 });
+    check_half(&half_arguments(fixture.spans.tokens(), 18, 6), &fixture, between, dropout);
+}
+
+#[test]
+fn the_feed_forward_half_agrees_with_finite_differences_for_every_activation() {
+    let fixture = Fixture::new();
+    let dropout = Dropout::new(0.2, 3, 9, Place::FeedForwardOutput { layer: 2 });
     for activation in [Activation::Gelu, Activation::GeluNew, Activation::Relu] {
-        for width in [neurons, 7] {
-            let arguments: Vec<Vec<f64>> = vec![
-                wave(tokens * HIDDEN, 0.7),
-                wave(neurons * HIDDEN, 0.31),
-                wave(neurons, 0.5),
-                wave(HIDDEN * neurons, 0.37),
-                wave(HIDDEN, 0.9),
-                wave(HIDDEN, 0.2),
-                wave(HIDDEN, 0.15),
-            ];
-            let forward = |a: &[Vec<f64>]| {
-                let weights = FeedForwardWeights {
-                    up: &a[1],
-                    up_bias: &a[2],
-                    down: &a[3],
-                    down_bias: &a[4],
-                    norm: Norm { scale: &a[5], shift: &a[6], epsilon: 1e-12 },
-                    activation,
-                    width,
-                };
-                feed_forward_half(&a[0], weights, dropout, true)
-            };
-            let a = &arguments;
-            let weights = FeedForwardWeights {
-                up: &a[1],
-                up_bias: &a[2],
-                down: &a[3],
-                down_bias: &a[4],
-                norm: Norm { scale: &a[5], shift: &a[6], epsilon: 1e-12 },
-                activation,
-                width,
-            };
-            let dy: Vec<f64> = wave(tokens * HIDDEN, 0.43);
-            let saved = forward(a).1.unwrap();
-            let g = feed_forward_half_backward(&a[0], &dy, saved, weights, dropout, (true, true));
-            let expected = |which| numeric(a, which, &dy, &|a| forward(a).0);
-            let got = g.weights.unwrap();
-            compare("x", &g.dx.unwrap(), &expected(0));
-            compare("up", &got.up, &expected(1)[..width * HIDDEN]);
-            compare("up bias", &got.up_bias, &expected(2)[..width]);
-            let down: Vec<f64> = expected(3).chunks(neurons).flat_map(|row| row[..width].to_vec()).collect();
-            compare("down", &got.down, &down);
-            compare("down bias", &got.down_bias, &expected(4));
-            compare("scale", &got.scale, &expected(5));
-            compare("shift", &got.shift, &expected(6));
-        }
+        let arguments = half_arguments(fixture.spans.tokens(), 10, 10);
+        check_half(&arguments, &fixture, Between::Activation(activation), dropout);
     }
 }

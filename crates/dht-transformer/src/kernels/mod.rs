@@ -1,13 +1,13 @@
 //! The arithmetic on slices, without tensors and without autograd: each forward beside its backward.
 //!
-//! Everything is generic over f32 and f64, so that finite differences in f64 check the code that runs in f32. Loops over
-//! rows run in fixed chunks: the same bits for any number of threads.
+//! Everything is generic over f32 and f64, so that finite differences in f64 check the code that runs in f32. They run
+//! on one thread, on blocks of rows that are cut alike for any number of threads: so the bits are the same.
 
 pub(crate) mod activation;
 pub(crate) mod attention;
-pub(crate) mod blocks;
 pub(crate) mod dropout;
 pub(crate) mod embedding;
+pub(crate) mod half;
 pub(crate) mod norm;
 pub(crate) mod product;
 pub(crate) mod real;

@@ -1,10 +1,8 @@
 //! y = LayerNorm(x + dropout(h + bias)): the end of both halves of a block; without x, the norm of the embeddings.
 
-use rayon::prelude::*;
-
 use super::dropout::Dropout;
 use super::real::Real;
-use super::rows::{CHUNK, add_assign, vectorised, zip_chunks_summing};
+use super::rows::{add_assign, sum, sum2, vectorised};
 
 /// Scale γ, shift β and ε of a layer norm.
 #[derive(Clone, Copy)]
@@ -29,28 +27,26 @@ pub(crate) fn residual_norm<T: Real>(
     norm: Norm<'_, T>,
     dropout: Option<(Dropout, RowKeys<'_>)>,
 ) -> Vec<T> {
+    let _span = tracing::trace_span!("residual and norm").entered();
     let width = bias.len();
-    let mut y = vec![T::ZERO; h.len()];
-    y.par_chunks_mut(CHUNK * width).zip(h.par_chunks_mut(CHUNK * width)).enumerate().for_each(|(chunk, (y, h))| {
-        let first = chunk * CHUNK;
-        vectorised(
-            #[inline(always)]
-            move || {
-                for (index, (y, h)) in y.chunks_exact_mut(width).zip(h.chunks_exact_mut(width)).enumerate() {
-                    let row = first + index;
-                    add_assign(h, bias);
-                    if let Some((dropout, keys)) = dropout {
-                        dropout.apply(keys.samples[row], keys.tokens[row] as usize, 0, h);
-                    }
-                    if let Some(x) = x {
-                        add_assign(h, &x[row * width..(row + 1) * width]);
-                    }
-                    normalise(h, norm, y);
+    let mut result = vec![T::ZERO; h.len()];
+    let y = &mut result[..];
+    vectorised(
+        #[inline(always)]
+        move || {
+            for (row, (y, h)) in y.chunks_exact_mut(width).zip(h.chunks_exact_mut(width)).enumerate() {
+                add_assign(h, bias);
+                if let Some((dropout, keys)) = dropout {
+                    dropout.apply(keys.samples[row], keys.tokens[row] as usize, 0, h);
                 }
-            },
-        );
-    });
-    y
+                if let Some(x) = x {
+                    add_assign(h, &x[row * width..(row + 1) * width]);
+                }
+                normalise(h, norm, y);
+            }
+        },
+    );
+    result
 }
 
 /// One row: y = (z − mean)/√(variance + ε)·γ + β.
@@ -69,39 +65,6 @@ fn moments<T: Real>(z: &[T], epsilon: f64) -> (T, T) {
     let mean = sum(z, |z| z) / count;
     let variance = sum(z, |z| (z - mean) * (z - mean)) / count;
     (mean, T::ONE / (variance + T::from_f64(epsilon)).sqrt())
-}
-
-/// Σ f(z), in sixteen lanes so that it vectorises with a fixed order of summation.
-#[inline(always)]
-fn sum<T: Real>(z: &[T], f: impl Fn(T) -> T) -> T {
-    let mut lanes = [T::ZERO; 16];
-    let chunks = z.chunks_exact(16);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        for (lane, z) in lanes.iter_mut().zip(chunk) {
-            *lane += f(*z);
-        }
-    }
-    for (lane, z) in lanes.iter_mut().zip(rest) {
-        *lane += f(*z);
-    }
-    lanes.into_iter().sum()
-}
-
-/// Σ f(a, b), like [`sum`].
-#[inline(always)]
-fn sum2<T: Real>(a: &[T], b: &[T], f: impl Fn(T, T) -> T) -> T {
-    let mut lanes = [T::ZERO; 16];
-    let whole = a.len() / 16 * 16;
-    for (a, b) in a[..whole].chunks_exact(16).zip(b[..whole].chunks_exact(16)) {
-        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
-            *lane += f(*a, *b);
-        }
-    }
-    for ((lane, a), b) in lanes.iter_mut().zip(&a[whole..]).zip(&b[whole..]) {
-        *lane += f(*a, *b);
-    }
-    lanes.into_iter().sum()
 }
 
 /// What flows back out of [`residual_norm`].
@@ -124,51 +87,48 @@ pub(crate) fn residual_norm_backward<T: Real>(
     norm: Norm<'_, T>,
     dropout: Option<(Dropout, RowKeys<'_>)>,
 ) -> ResidualNormGradients<T> {
+    let _span = tracing::trace_span!("residual and norm, backward").entered();
     let width = norm.scale.len();
     let count = T::from_f64(width as f64);
-    let mut dz = vec![T::ZERO; z.len()];
-    let mut dh = vec![T::ZERO; z.len()];
-    let sums = zip_chunks_summing(
-        &mut dz,
-        width,
-        &mut dh,
-        width,
-        3 * width,
-        #[inline(always)]
-        move |first, dz, dh, sums| {
-            let (dscale, rest) = sums.split_at_mut(width);
-            let (dshift, dbias) = rest.split_at_mut(width);
-            let mut unit = vec![T::ZERO; width];
-            let mut weighted = vec![T::ZERO; width];
-            for (index, (dz, dh)) in dz.chunks_exact_mut(width).zip(dh.chunks_exact_mut(width)).enumerate() {
-                let row = first + index;
-                let z = &z[row * width..(row + 1) * width];
-                let dy = &dy[row * width..(row + 1) * width];
-                let (mean, inverse) = moments(z, norm.epsilon);
-                for (unit, z) in unit.iter_mut().zip(z) {
-                    *unit = (*z - mean) * inverse;
+    let (mut dz, mut dh) = (vec![T::ZERO; z.len()], vec![T::ZERO; z.len()]);
+    let mut sums = [(); 3].map(|()| vec![T::ZERO; width]);
+    let (mut unit, mut weighted) = (vec![T::ZERO; width], vec![T::ZERO; width]);
+    {
+        let (dz, dh, unit, weighted) = (&mut dz[..], &mut dh[..], &mut unit[..], &mut weighted[..]);
+        let [dscale, dshift, dbias] = sums.each_mut().map(Vec::as_mut_slice);
+        vectorised(
+            #[inline(always)]
+            move || {
+                for (row, (dz, dh)) in dz.chunks_exact_mut(width).zip(dh.chunks_exact_mut(width)).enumerate() {
+                    let z = &z[row * width..(row + 1) * width];
+                    let dy = &dy[row * width..(row + 1) * width];
+                    let (mean, inverse) = moments(z, norm.epsilon);
+                    for (unit, z) in unit.iter_mut().zip(z) {
+                        *unit = (*z - mean) * inverse;
+                    }
+                    for ((weighted, dy), scale) in weighted.iter_mut().zip(dy).zip(norm.scale) {
+                        *weighted = *dy * *scale;
+                    }
+                    for (((dscale, dshift), dy), unit) in
+                        dscale.iter_mut().zip(dshift.iter_mut()).zip(dy).zip(unit.iter())
+                    {
+                        *dscale += *dy * *unit;
+                        *dshift += *dy;
+                    }
+                    let mean_g = sum(weighted, |g| g) / count;
+                    let mean_gx = sum2(weighted, unit, |g, x| g * x) / count;
+                    for ((dz, g), x) in dz.iter_mut().zip(weighted.iter()).zip(unit.iter()) {
+                        *dz = inverse * (*g - mean_g - *x * mean_gx);
+                    }
+                    dh.copy_from_slice(dz);
+                    if let Some((dropout, keys)) = dropout {
+                        dropout.apply(keys.samples[row], keys.tokens[row] as usize, 0, dh);
+                    }
+                    add_assign(dbias, dh);
                 }
-                for ((weighted, dy), scale) in weighted.iter_mut().zip(dy).zip(norm.scale) {
-                    *weighted = *dy * *scale;
-                }
-                for (((dscale, dshift), dy), unit) in dscale.iter_mut().zip(dshift.iter_mut()).zip(dy).zip(&unit) {
-                    *dscale += *dy * *unit;
-                    *dshift += *dy;
-                }
-                let mean_g = sum(&weighted, |g| g) / count;
-                let mean_gx = sum2(&weighted, &unit, |g, x| g * x) / count;
-                for ((dz, g), x) in dz.iter_mut().zip(&weighted).zip(&unit) {
-                    *dz = inverse * (*g - mean_g - *x * mean_gx);
-                }
-                dh.copy_from_slice(dz);
-                if let Some((dropout, keys)) = dropout {
-                    dropout.apply(keys.samples[row], keys.tokens[row] as usize, 0, dh);
-                }
-                add_assign(dbias, dh);
-            }
-        },
-    );
-    let (dscale, rest) = sums.split_at(width);
-    let (dshift, dbias) = rest.split_at(width);
-    ResidualNormGradients { dz, dh, dscale: dscale.to_vec(), dshift: dshift.to_vec(), dbias: dbias.to_vec() }
+            },
+        );
+    }
+    let [dscale, dshift, dbias] = sums;
+    ResidualNormGradients { dz, dh, dscale, dshift, dbias }
 }

@@ -3,6 +3,8 @@
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub};
 
+use pulp::Simd;
+
 /// f32 in production, f64 where a test compares with finite differences.
 pub(crate) trait Real:
     Copy
@@ -26,11 +28,50 @@ pub(crate) trait Real:
     fn from_f64(value: f64) -> Self;
     fn sqrt(self) -> Self;
     fn max(self, other: Self) -> Self;
-    /// self·a + b, rounded once where the processor can.
-    fn mul_add(self, a: Self, b: Self) -> Self;
     fn exp(self) -> Self;
     /// Distribution function Φ and density φ of the standard normal distribution.
     fn normal_cdf_pdf(self) -> (Self, Self);
+
+    /// As many of these as a register of `S` holds.
+    type Vector<S: Simd>: Copy;
+    /// The same number in every lane.
+    fn splat<S: Simd>(simd: S, value: Self) -> Self::Vector<S>;
+    /// a·b, lane by lane.
+    fn multiply<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
+    /// a·b + c, lane by lane.
+    fn multiply_add<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>, c: Self::Vector<S>) -> Self::Vector<S>;
+    /// Numbers as vectors; a rest that fills none is left out.
+    fn vectors<S: Simd>(numbers: &[Self]) -> &[Self::Vector<S>];
+    /// The same to be written.
+    fn vectors_mut<S: Simd>(numbers: &mut [Self]) -> &mut [Self::Vector<S>];
+}
+
+/// The vectors of one of the two types, by pulp's names for them.
+macro_rules! vectors_of_pulp {
+    ($vector:ident, $splat:ident, $multiply:ident, $multiply_add:ident, $vectors:ident, $vectors_mut:ident) => {
+        type Vector<S: Simd> = S::$vector;
+
+        #[inline(always)]
+        fn splat<S: Simd>(simd: S, value: Self) -> S::$vector {
+            simd.$splat(value)
+        }
+        #[inline(always)]
+        fn multiply<S: Simd>(simd: S, a: S::$vector, b: S::$vector) -> S::$vector {
+            simd.$multiply(a, b)
+        }
+        #[inline(always)]
+        fn multiply_add<S: Simd>(simd: S, a: S::$vector, b: S::$vector, c: S::$vector) -> S::$vector {
+            simd.$multiply_add(a, b, c)
+        }
+        #[inline(always)]
+        fn vectors<S: Simd>(numbers: &[Self]) -> &[S::$vector] {
+            S::$vectors(numbers).0
+        }
+        #[inline(always)]
+        fn vectors_mut<S: Simd>(numbers: &mut [Self]) -> &mut [S::$vector] {
+            S::$vectors_mut(numbers).0
+        }
+    };
 }
 
 /// 1/√(2π).
@@ -47,10 +88,6 @@ impl Real for f32 {
     #[inline(always)]
     fn sqrt(self) -> Self {
         f32::sqrt(self)
-    }
-    #[inline(always)]
-    fn mul_add(self, a: Self, b: Self) -> Self {
-        f32::mul_add(self, a, b)
     }
     #[inline(always)]
     fn max(self, other: Self) -> Self {
@@ -94,6 +131,8 @@ impl Real for f32 {
         let cdf = if self < 0.0 { tail } else { 1.0 - tail };
         (cdf, bell * INV_SQRT_TAU as f32)
     }
+
+    vectors_of_pulp!(f32s, splat_f32s, mul_f32s, mul_add_f32s, as_simd_f32s, as_mut_simd_f32s);
 }
 
 impl Real for f64 {
@@ -109,10 +148,6 @@ impl Real for f64 {
         f64::sqrt(self)
     }
     #[inline(always)]
-    fn mul_add(self, a: Self, b: Self) -> Self {
-        f64::mul_add(self, a, b)
-    }
-    #[inline(always)]
     fn max(self, other: Self) -> Self {
         if self > other { self } else { other }
     }
@@ -124,6 +159,8 @@ impl Real for f64 {
         let cdf = 0.5 * candle_core::cpu::erf::erfc_f64(-self * std::f64::consts::FRAC_1_SQRT_2);
         (cdf, (-0.5 * self * self).exp() * INV_SQRT_TAU)
     }
+
+    vectors_of_pulp!(f64s, splat_f64s, mul_f64s, mul_add_f64s, as_simd_f64s, as_mut_simd_f64s);
 }
 
 #[cfg(test)]

@@ -1,11 +1,6 @@
-//! Loops over rows in fixed chunks, and sums over rows that come out the same for any number of threads.
-
-use rayon::prelude::*;
+//! Loops over rows, compiled for the vector instructions at hand.
 
 use super::real::Real;
-
-/// Rows in a chunk: a unit of parallel work and of summation.
-pub(crate) const CHUNK: usize = 32;
 
 /// Runs `body` compiled for the widest vector instructions that this processor has.
 ///
@@ -16,68 +11,26 @@ pub(crate) fn vectorised<R>(body: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(body)
 }
 
-/// Calls `body(first row, rows of a, rows of b)` for each chunk and adds up, in order, the vectors that it fills.
-///
-/// `a` has `a_width` and `b` has `b_width` numbers a row; the sums have `sums` numbers.
-pub(crate) fn zip_chunks_summing<T: Real>(
-    a: &mut [T],
-    a_width: usize,
-    b: &mut [T],
-    b_width: usize,
-    sums: usize,
-    body: impl Fn(usize, &mut [T], &mut [T], &mut [T]) + Sync,
-) -> Vec<T> {
-    let parts: Vec<Vec<T>> = a
-        .par_chunks_mut(CHUNK * a_width)
-        .zip(b.par_chunks_mut(CHUNK * b_width))
-        .enumerate()
-        .map(|(chunk, (a, b))| {
-            let mut sum = vec![T::ZERO; sums];
-            vectorised(
-                #[inline(always)]
-                || body(chunk * CHUNK, a, b, &mut sum),
-            );
-            sum
-        })
-        .collect();
-    let mut total = vec![T::ZERO; sums];
-    for part in &parts {
-        add_assign(&mut total, part);
-    }
-    total
-}
-
 /// Column sums of a matrix with rows of `width` numbers.
 pub(crate) fn column_sums<T: Real>(matrix: &[T], width: usize) -> Vec<T> {
-    let parts: Vec<Vec<T>> = matrix
-        .par_chunks(CHUNK * width)
-        .map(|rows| {
-            let mut sum = vec![T::ZERO; width];
-            vectorised(
-                #[inline(always)]
-                || {
-                    for row in rows.chunks_exact(width) {
-                        add_assign(&mut sum, row);
-                    }
-                },
-            );
-            sum
-        })
-        .collect();
-    let mut total = vec![T::ZERO; width];
-    for part in &parts {
-        add_assign(&mut total, part);
-    }
-    total
+    let mut sums = vec![T::ZERO; width];
+    let total = &mut sums[..];
+    vectorised(
+        #[inline(always)]
+        move || {
+            for row in matrix.chunks_exact(width) {
+                add_assign(total, row);
+            }
+        },
+    );
+    sums
 }
 
-/// Fills every row with the same numbers.
-pub(crate) fn fill_rows<T: Real>(matrix: &mut [T], row: &[T]) {
-    matrix.par_chunks_mut(CHUNK * row.len()).for_each(|rows| {
-        for target in rows.chunks_exact_mut(row.len()) {
-            target.copy_from_slice(row);
-        }
-    });
+/// The sum of vectors of one length, in their order.
+pub(crate) fn sum_of<'a, T: Real>(mut vectors: impl Iterator<Item = &'a [T]>) -> Vec<T> {
+    let mut sum = vectors.next().unwrap_or_default().to_vec();
+    vectors.for_each(|vector| add_assign(&mut sum, vector));
+    sum
 }
 
 /// a ← a + b.
@@ -86,4 +39,53 @@ pub(crate) fn add_assign<T: Real>(a: &mut [T], b: &[T]) {
     for (a, b) in a.iter_mut().zip(b) {
         *a += *b;
     }
+}
+
+/// Σ f(z), in sixteen lanes so that it vectorises with a fixed order of summation.
+#[inline(always)]
+pub(crate) fn sum<T: Real>(z: &[T], f: impl Fn(T) -> T) -> T {
+    let mut lanes = [T::ZERO; 16];
+    let chunks = z.chunks_exact(16);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (lane, z) in lanes.iter_mut().zip(chunk) {
+            *lane += f(*z);
+        }
+    }
+    for (lane, z) in lanes.iter_mut().zip(rest) {
+        *lane += f(*z);
+    }
+    lanes.into_iter().sum()
+}
+
+/// Σ f(a, b), like [`sum`].
+#[inline(always)]
+pub(crate) fn sum2<T: Real>(a: &[T], b: &[T], f: impl Fn(T, T) -> T) -> T {
+    let mut lanes = [T::ZERO; 16];
+    let whole = a.len() / 16 * 16;
+    for (a, b) in a[..whole].chunks_exact(16).zip(b[..whole].chunks_exact(16)) {
+        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += f(*a, *b);
+        }
+    }
+    for ((lane, a), b) in lanes.iter_mut().zip(&a[whole..]).zip(&b[whole..]) {
+        *lane += f(*a, *b);
+    }
+    lanes.into_iter().sum()
+}
+
+/// The largest number of a row, in sixteen lanes like [`sum`].
+#[inline(always)]
+pub(crate) fn largest<T: Real>(row: &[T]) -> T {
+    let mut lanes = [row[0]; 16];
+    let (chunks, rest) = row.as_chunks::<16>();
+    for chunk in chunks {
+        for (lane, x) in lanes.iter_mut().zip(chunk) {
+            *lane = lane.max(*x);
+        }
+    }
+    for (lane, x) in lanes.iter_mut().zip(rest) {
+        *lane = lane.max(*x);
+    }
+    lanes.into_iter().fold(row[0], Real::max)
 }

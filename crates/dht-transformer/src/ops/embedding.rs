@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
+use super::half::keys;
 use super::slices::{nothing_saved, rows, slice, with_slices};
 use crate::kernels::dropout::Dropout;
 use crate::kernels::embedding::{embed, table_gradient};
 use crate::kernels::norm::{Norm, residual_norm, residual_norm_backward};
-use crate::kernels::rows::vectorised;
+use crate::kernels::rows::{sum_of, vectorised};
+use crate::packed::RowBlock;
 use crate::parameters::{Gradient, Parameter};
 use crate::{Packing, Pass};
 
@@ -47,7 +49,8 @@ pub(crate) struct EmbeddingOp {
     ids: Arc<TokenIds>,
     pass: Pass,
     dropout: Option<Dropout>,
-    z: Mutex<Option<Vec<f32>>>,
+    /// What the norm saw, for each block.
+    z: Mutex<Option<Vec<Vec<f32>>>>,
 }
 
 impl EmbeddingOp {
@@ -72,16 +75,17 @@ impl EmbeddingOp {
         super::apply(&rows, &parameters.scale, op, parameters.trains(), pass)
     }
 
-    fn drop(&self, numbers: &mut [f32]) {
+    fn drop(&self, numbers: &mut [f32], block: &RowBlock) {
         let Some(dropout) = self.dropout else { return };
-        let width = self.parameters.hidden;
-        let keys = self.packing.row_samples().par_iter().zip(self.packing.row_tokens());
-        numbers.par_chunks_exact_mut(width).zip(keys).for_each(|(row, (sample, token))| {
-            vectorised(
-                #[inline(always)]
-                || dropout.apply(*sample, *token as usize, 0, row),
-            );
-        });
+        let (width, keys) = (self.parameters.hidden, keys(&self.packing, block));
+        vectorised(
+            #[inline(always)]
+            move || {
+                for (index, row) in numbers.chunks_exact_mut(width).enumerate() {
+                    dropout.apply(keys.samples[index], keys.tokens[index] as usize, 0, row);
+                }
+            },
+        );
     }
 }
 
@@ -96,16 +100,25 @@ impl CustomOp2 for EmbeddingOp {
         let tensors = [p.word.var(), p.position.var(), p.kind.var(), p.scale.var()].map(|var| var.as_tensor());
         let y = with_slices(&tensors, |slices| {
             let ids = &*self.ids;
-            let (word, position, kind) =
-                ((slices[0], &*ids.words), (slices[1], &*ids.positions), (slices[2], &*ids.kinds));
-            let mut z = embed(word, position, kind, p.hidden);
             let norm = Norm { scale: slices[3], shift, epsilon: p.epsilon };
-            let mut y = residual_norm(&mut z, &vec![0.0; p.hidden], None, norm, None);
-            self.drop(&mut y);
+            let no_bias = vec![0.0; p.hidden];
+            let blocks = self.packing.blocks();
+            let (y, z): (Vec<_>, Vec<_>) = blocks
+                .par_iter()
+                .map(|block| {
+                    let _span = tracing::trace_span!("embedding").entered();
+                    let [words, positions, kinds] =
+                        [&ids.words, &ids.positions, &ids.kinds].map(|indices| block.of(indices, 1));
+                    let mut z = embed((slices[0], words), (slices[1], positions), (slices[2], kinds), p.hidden);
+                    let mut y = residual_norm(&mut z, &no_bias, None, norm, None);
+                    self.drop(&mut y, block);
+                    (y, z)
+                })
+                .unzip();
             if let (true, Ok(mut place)) = (self.pass.is_training(), self.z.lock()) {
                 *place = Some(z);
             }
-            Ok(y)
+            Ok(y.concat())
         })?;
         Ok(rows(y, p.hidden))
     }
@@ -113,20 +126,27 @@ impl CustomOp2 for EmbeddingOp {
     fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let z = self.z.lock().ok().and_then(|mut place| place.take()).ok_or_else(|| nothing_saved(self.name()))?;
         let (p, ids) = (&self.parameters, &*self.ids);
-        let mut dy: Vec<f32> = dy.flatten_all()?.to_vec1()?;
-        self.drop(&mut dy);
-        let gradients = with_slices(&[p.scale.var(), p.shift.var()], |slices| {
+        let dy = dy.contiguous()?;
+        let blocks = self.packing.blocks();
+        let gradients: Vec<_> = with_slices(&[p.scale.var(), p.shift.var(), &dy], |slices| {
             let norm = Norm { scale: slices[0], shift: slices[1], epsilon: p.epsilon };
-            Ok(residual_norm_backward(&z, &dy, norm, None))
+            let work = blocks.par_iter().zip(&z).map(|(block, z)| {
+                let mut dy = block.of(slices[2], p.hidden).to_vec();
+                self.drop(&mut dy, block);
+                residual_norm_backward(z, &dy, norm, None)
+            });
+            Ok(work.collect())
         })?;
-        self.pass.accumulate(p.scale.id(), Gradient::Dense(gradients.dscale));
-        self.pass.accumulate(p.shift.id(), Gradient::Dense(gradients.dshift));
-        for (table, indices) in [(&p.word, &ids.words), (&p.position, &ids.positions), (&p.kind, &ids.kinds)] {
-            if !table.is_frozen() {
-                let (rows, values) = table_gradient(indices, &gradients.dz, p.hidden);
-                self.pass.accumulate(table.id(), Gradient::Rows { rows, values });
-            }
-        }
+        self.pass.accumulate(p.scale.id(), Gradient::Dense(sum_of(gradients.iter().map(|part| &*part.dscale))));
+        self.pass.accumulate(p.shift.id(), Gradient::Dense(sum_of(gradients.iter().map(|part| &*part.dshift))));
+        let dz: Vec<&[f32]> = gradients.iter().map(|part| &*part.dz).collect();
+        let dz = dz.concat();
+        let tables = [(&p.word, &ids.words), (&p.position, &ids.positions), (&p.kind, &ids.kinds)];
+        tables.into_par_iter().filter(|(table, _)| !table.is_frozen()).for_each(|(table, indices)| {
+            let _span = tracing::trace_span!("embedding, backward").entered();
+            let (rows, values) = table_gradient(indices, &dz, p.hidden);
+            self.pass.accumulate(table.id(), Gradient::Rows { rows, values });
+        });
         Ok((None, None))
     }
 }

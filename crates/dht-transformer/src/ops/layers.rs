@@ -3,83 +3,96 @@
 //! Candle adds up what flows back into each node of its graph, starting from zeros. One node for a run of layers, and
 //! residual branches added inside it, leave next to nothing of that.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use candle_core::{CpuStorage, CustomOp2, Error, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
 
-use super::attention::AttentionHalf;
-use super::feed_forward::FeedForwardHalf;
+use super::half::{Half, HalfLayout};
+use super::layouts::{Direction, Layouts};
 use super::slices::{nothing_saved, rows, slice, with_slices};
-use crate::Pass;
-use crate::kernels::blocks::{AttentionSaved, FeedForwardSaved};
+use crate::kernels::half::{HalfRows, HalfSaved};
+use crate::packed::RowBlock;
+use crate::{Packing, Pass};
 
-/// Half of a layer.
-#[derive(Debug)]
-pub(crate) enum Half {
-    Attention(AttentionHalf),
-    FeedForward(FeedForwardHalf),
-}
+/// Tokens up to which weights are laid out once for a whole pass.
+const SMALL_RUN: usize = 512;
 
-/// What a half leaves for its backward.
-enum Saved {
-    Attention(AttentionSaved<f32>),
-    FeedForward(FeedForwardSaved<f32>),
-}
+/// For each half that ran, from the first to the last: its input and what it leaves for its backward. Of one block.
+type Tape = Vec<(Vec<f32>, HalfSaved<f32>)>;
 
-impl Half {
-    fn trains(&self) -> bool {
-        match self {
-            Self::Attention(half) => half.trains(),
-            Self::FeedForward(half) => half.trains(),
-        }
-    }
-
-    fn forward(&self, x: &[f32], keep: bool) -> Result<(Vec<f32>, Option<Saved>)> {
-        Ok(match self {
-            Self::Attention(half) => {
-                let (y, saved) = half.forward(x, keep)?;
-                (y, saved.map(Saved::Attention))
-            }
-            Self::FeedForward(half) => {
-                let (y, saved) = half.forward(x, keep)?;
-                (y, saved.map(Saved::FeedForward))
-            }
-        })
-    }
-
-    fn backward(&self, x: &[f32], dy: &[f32], saved: Saved, input: bool, pass: &Pass) -> Result<Option<Vec<f32>>> {
-        match (self, saved) {
-            (Self::Attention(half), Saved::Attention(saved)) => half.backward(x, dy, saved, input, pass),
-            (Self::FeedForward(half), Saved::FeedForward(saved)) => half.backward(x, dy, saved, input, pass),
-            _ => Err(Error::Msg("a half was given what another one saved".into()).bt()),
-        }
-    }
-}
-
-/// What the forward of some halves leaves: each half's own, and the rows between them.
-struct Tape {
-    saved: Vec<Saved>,
-    /// The output of each half but the last.
-    between: Vec<Vec<f32>>,
-}
+/// A block's input of a half, and what the gradients of the half's weights follow from.
+type Worked = (Vec<f32>, HalfRows<f32>);
 
 /// Halves of layers, one after another.
 pub(crate) struct LayersOp {
     halves: Vec<Half>,
+    packing: Arc<Packing>,
     pass: Pass,
-    tape: Mutex<Option<Tape>>,
+    tapes: Mutex<Option<Vec<Tape>>>,
 }
 
 impl LayersOp {
     /// (tokens, hidden) → (tokens, hidden). No halves are the identity.
-    pub(crate) fn run(x: &Tensor, halves: Vec<Half>, pass: &Pass) -> crate::Result<Tensor> {
-        let anchor = match halves.first() {
-            None => return Ok(x.clone()),
-            Some(Half::Attention(half)) => half.anchor().clone(),
-            Some(Half::FeedForward(half)) => half.anchor().clone(),
-        };
+    pub(crate) fn run(x: &Tensor, packing: &Arc<Packing>, halves: Vec<Half>, pass: &Pass) -> crate::Result<Tensor> {
+        let Some(first) = halves.first() else { return Ok(x.clone()) };
+        let anchor = first.anchor().clone();
         let trains = halves.iter().any(Half::trains);
-        super::apply(x, &anchor, Self { halves, pass: pass.clone(), tape: Mutex::new(None) }, trains, pass)
+        let op = Self { halves, packing: packing.clone(), pass: pass.clone(), tapes: Mutex::new(None) };
+        super::apply(x, &anchor, op, trains, pass)
+    }
+
+    /// Calls `f` with the layouts to be used: the pass's own where the run is small.
+    fn with_layouts<R>(&self, f: impl FnOnce(&Layouts) -> R) -> R {
+        if self.packing.spans().tokens() <= SMALL_RUN { f(self.pass.layouts()) } else { f(&Layouts::default()) }
+    }
+
+    /// All halves for one block.
+    fn forward(&self, first: &[f32], block: &RowBlock, layouts: &[HalfLayout], keep: bool) -> (Vec<f32>, Tape) {
+        let (mut x, mut tape) = (first.to_vec(), Vec::new());
+        for (half, layout) in self.halves.iter().zip(layouts) {
+            let (y, saved) = half.forward(layout, &x, (&self.packing, block), keep);
+            let input = std::mem::replace(&mut x, y);
+            tape.extend(saved.map(|saved| (input, saved)));
+        }
+        (x, tape)
+    }
+
+    /// From the gradient of each block's last rows to that of its first, if anybody wants it.
+    fn backward(
+        &self,
+        mut gradients: Vec<Vec<f32>>,
+        mut tapes: Vec<Tape>,
+        blocks: &[RowBlock],
+        wanted: bool,
+    ) -> Result<Option<Vec<f32>>> {
+        // The gradients of a half's weights are computed beside the rows of the half below.
+        let mut above: Option<(&Half, Vec<Worked>)> = None;
+        for (index, half) in self.halves.iter().enumerate().rev() {
+            // What lies below in this run, or before it, wants the gradient.
+            let needed = wanted || self.halves[..index].iter().any(Half::trains);
+            let layout = self.with_layouts(|layouts| half.layout(Direction::Backward, layouts))?;
+            let saved: Vec<_> = tapes.iter_mut().map_while(Vec::pop).collect();
+            let work = saved.into_par_iter().zip(&gradients).zip(blocks).with_max_len(1);
+            let (done, ()) = rayon::join(
+                || -> Vec<_> {
+                    work.map(|(((x, saved), dy), block)| {
+                        let (dx, rows) = half.backward(&layout, dy, saved, (&self.packing, block), needed);
+                        (dx.unwrap_or_default(), (x, rows))
+                    })
+                    .collect()
+                },
+                || above.take().into_iter().for_each(|(half, rows)| half.accumulate(&rows, &self.pass)),
+            );
+            let rows: Vec<_>;
+            (gradients, rows) = done.into_iter().unzip();
+            above = half.trains().then_some((half, rows));
+            if !needed {
+                break;
+            }
+        }
+        above.into_iter().for_each(|(half, rows)| half.accumulate(&rows, &self.pass));
+        Ok(wanted.then(|| gradients.concat()))
     }
 }
 
@@ -89,44 +102,31 @@ impl CustomOp2 for LayersOp {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, x_layout: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        let first = slice(x, x_layout)?;
-        let keep = self.pass.is_training();
-        let mut tape = Tape { saved: Vec::new(), between: Vec::new() };
-        let mut current: Option<Vec<f32>> = None;
-        for half in &self.halves {
-            let (y, saved) = half.forward(current.as_deref().unwrap_or(first), keep)?;
-            if keep {
-                tape.between.extend(current);
-                tape.saved.extend(saved);
-            }
-            current = Some(y);
+        let (x, width, keep) = (slice(x, x_layout)?, x_layout.dims()[1], self.pass.is_training());
+        let layouts: Vec<_> = self.with_layouts(|layouts| {
+            let halves = self.halves.par_iter().with_max_len(1);
+            halves.map(|half| half.layout(Direction::Forward, layouts)).collect::<Result<_>>()
+        })?;
+        let blocks = self.packing.blocks();
+        let work = blocks.par_iter().with_max_len(1);
+        let (parts, tapes): (Vec<_>, Vec<_>) =
+            work.map(|block| self.forward(block.of(x, width), block, &layouts, keep)).unzip();
+        if let (true, Ok(mut place)) = (keep, self.tapes.lock()) {
+            *place = Some(tapes);
         }
-        if let (true, Ok(mut place)) = (keep, self.tape.lock()) {
-            *place = Some(tape);
-        }
-        let width = x_layout.dims()[1];
-        Ok(rows(current.unwrap_or_else(|| first.to_vec()), width))
+        let _span = tracing::trace_span!("joining rows").entered();
+        Ok(rows(parts.concat(), width))
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let tape = self.tape.lock().ok().and_then(|mut place| place.take());
-        let Tape { mut saved, mut between } = tape.ok_or_else(|| nothing_saved(self.name()))?;
+        let tapes = self.tapes.lock().ok().and_then(|mut place| place.take());
+        let tapes = tapes.ok_or_else(|| nothing_saved(self.name()))?;
         let dy = dy.contiguous()?;
-        let dx = with_slices(&[x, &dy], |slices| {
-            let (first, dy) = (slices[0], slices[1]);
-            let mut gradient: Option<Vec<f32>> = None;
-            for (index, half) in self.halves.iter().enumerate().rev() {
-                let Some(saved) = saved.pop() else { return Err(nothing_saved(self.name())) };
-                let input = between.pop();
-                // What lies below in this run, or before it, wants the gradient.
-                let needed = x.track_op() || self.halves[..index].iter().any(Half::trains);
-                let x = input.as_deref().unwrap_or(first);
-                gradient = half.backward(x, gradient.as_deref().unwrap_or(dy), saved, needed, &self.pass)?;
-                if !needed {
-                    return Ok(None);
-                }
-            }
-            Ok(gradient)
+        let dx = with_slices(&[&dy], |slices| {
+            let width = x.dims()[1];
+            let blocks = self.packing.blocks();
+            let gradients = blocks.iter().map(|block| block.of(slices[0], width).to_vec()).collect();
+            self.backward(gradients, tapes, &blocks, x.track_op())
         })?;
         Ok((dx.map(|dx| Tensor::from_vec(dx, x.shape(), x.device())).transpose()?, None))
     }

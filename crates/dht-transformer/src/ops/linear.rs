@@ -1,12 +1,13 @@
 //! x·Wᵀ + b as an operation: poolers and classifiers.
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
 
 use super::slices::{rows, slice, with_slices};
 use crate::Pass;
-use crate::kernels::blocks::{add_input_gradient, linear, weight_gradient};
-use crate::kernels::product::Matrix;
-use crate::kernels::rows::column_sums;
+use crate::kernels::half::weight_gradient;
+use crate::kernels::product::{Destination, Matrix, Packed, product};
+use crate::kernels::rows::{add_assign, column_sums};
 use crate::parameters::{Gradient, Parameter};
 
 /// Weight (outputs, inputs) and bias (outputs).
@@ -22,6 +23,21 @@ impl LinearParameters {
     fn trains(&self) -> bool {
         !(self.weight.is_frozen() && self.bias.is_frozen())
     }
+}
+
+/// Rows that are a task.
+const ROWS: usize = 64;
+
+/// x·W for a laid out W (inputs, outputs), in blocks of rows side by side; `bias` is added to each row.
+fn rows_times(x: &[f32], weight: &Packed<f32>, bias: Option<&[f32]>, inputs: usize, outputs: usize) -> Vec<f32> {
+    let _span = tracing::trace_span!("poolers and classifiers").entered();
+    let mut y = vec![0.0; x.len() / inputs * outputs];
+    y.par_chunks_mut(ROWS * outputs).zip(x.par_chunks(ROWS * inputs)).for_each(|(y, x)| {
+        let x = Matrix::new(x, x.len() / inputs, inputs);
+        product(y, outputs, Destination::Overwrite, 1.0, x, weight);
+        bias.into_iter().for_each(|bias| y.chunks_exact_mut(outputs).for_each(|row| add_assign(row, bias)));
+    });
+    y
 }
 
 /// x·Wᵀ + b.
@@ -47,7 +63,8 @@ impl CustomOp2 for LinearOp {
         let p = &self.parameters;
         let x = slice(x, x_layout)?;
         let y = with_slices(&[p.weight.var(), p.bias.var()], |slices| {
-            Ok(linear(x, slices[0], Some(slices[1]), p.inputs, p.outputs))
+            let weight = Packed::new(Matrix::new(slices[0], p.outputs, p.inputs).transposed());
+            Ok(rows_times(x, &weight, Some(slices[1]), p.inputs, p.outputs))
         })?;
         Ok(rows(y, p.outputs))
     }
@@ -58,13 +75,13 @@ impl CustomOp2 for LinearOp {
         let dx = with_slices(&[x, &dy, p.weight.var()], |slices| {
             let (x_rows, dy) = (slices[0], slices[1]);
             if p.trains() {
-                self.pass.accumulate(p.weight.id(), Gradient::Dense(weight_gradient(dy, x_rows, p.outputs, p.inputs)));
+                let weight = weight_gradient(&[(dy, x_rows)], p.outputs, p.inputs);
+                self.pass.accumulate(p.weight.id(), Gradient::Dense(weight));
                 self.pass.accumulate(p.bias.id(), Gradient::Dense(column_sums(dy, p.outputs)));
             }
             Ok(x.track_op().then(|| {
-                let mut dx = vec![0.0; x_rows.len()];
-                add_input_gradient(&mut dx, dy, Matrix::new(slices[2], p.outputs, p.inputs), p.inputs, p.outputs);
-                dx
+                let weight = Packed::new(Matrix::new(slices[2], p.outputs, p.inputs));
+                rows_times(dy, &weight, None, p.outputs, p.inputs)
             }))
         })?;
         Ok((dx.map(|dx| Tensor::from_vec(dx, x.shape(), x.device())).transpose()?, None))

@@ -4,17 +4,17 @@
 //! where the rows themselves have no gradient. The gradients of weights go to the [`Pass`](crate::Pass), not through
 //! candle's graph.
 
-mod attention;
 mod embedding;
-mod feed_forward;
+mod half;
 mod layers;
+mod layouts;
 mod linear;
 mod slices;
 
-pub(crate) use attention::{AttentionHalf, AttentionParameters};
 pub(crate) use embedding::{EmbeddingOp, EmbeddingParameters, TokenIds};
-pub(crate) use feed_forward::{FeedForwardHalf, FeedForwardParameters};
-pub(crate) use layers::{Half, LayersOp};
+pub(crate) use half::{AttentionParameters, FeedForwardParameters, Half};
+pub(crate) use layers::LayersOp;
+pub(crate) use layouts::Layouts;
 pub(crate) use linear::{LinearOp, LinearParameters};
 
 use candle_core::{CustomOp2, Tensor};

@@ -85,6 +85,7 @@ fn sum_of_squares(values: &[f32]) -> f64 {
 }
 
 fn chunk_sum(values: &[f32]) -> f64 {
+    let _span = tracing::trace_span!("gradient norm").entered();
     pulp::Arch::new().dispatch(SumOfSquares(values))
 }
 

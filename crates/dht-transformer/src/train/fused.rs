@@ -141,6 +141,7 @@ fn dense(parameter: &mut [f32], moments: &mut HostMoments, gradient: &[f32], wit
     let arch = pulp::Arch::new();
     // Waking the other threads costs more than a bias.
     if parameter.len() <= CHUNK {
+        let _span = tracing::trace_span!("optimiser").entered();
         let (first, second) = (&mut moments.first, &mut moments.second);
         return arch.dispatch(DenseChunk { parameter, first, second, gradient, with });
     }
@@ -150,6 +151,7 @@ fn dense(parameter: &mut [f32], moments: &mut HostMoments, gradient: &[f32], wit
         .zip(moments.second.par_chunks_mut(CHUNK))
         .zip(gradient.par_chunks(CHUNK))
         .for_each(|(((parameter, first), second), gradient)| {
+            let _span = tracing::trace_span!("optimiser").entered();
             arch.dispatch(DenseChunk { parameter, first, second, gradient, with });
         });
 }
@@ -177,6 +179,7 @@ fn by_rows(
         .zip(touched.par_chunks(rows_a_chunk))
         .enumerate()
         .for_each(|(index, (((parameter, first), second), touched))| {
+            let _span = tracing::trace_span!("optimiser").entered();
             let first_row = index * rows_a_chunk;
             let from = rows.partition_point(|&row| (row as usize) < first_row);
             let to = rows.partition_point(|&row| (row as usize) < first_row + touched.len());
