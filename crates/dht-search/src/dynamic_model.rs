@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use candle_core::Tensor;
 use dht_transformer::{
-    EncodedDataset, Encoder, Encoding, HeadSet, Objective, PackedBatch, Parameters, Pass, Progress, Sample, StepLoss,
-    cross_entropy,
+    EncodedDataset, Encoder, Encoding, HeadSet, Objective, PackedBatch, Parameters, Pass, Predict, Progress, Sample,
+    StepLoss, cross_entropy, macro_f1,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -449,8 +449,8 @@ impl Objective for DynamicModel {
         self.run_again(&batch, depth, progress).map(Some)
     }
 
-    fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>> {
-        Ok(self.predict_batch(batch)?.into_iter().map(|prediction| prediction.label).collect())
+    fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
+        macro_f1(self, data, batch_size)
     }
 
     fn state(&self) -> Result<serde_json::Value> {
@@ -490,5 +490,11 @@ impl Objective for DynamicModel {
         let state: TrainingState<Learned> =
             serde_json::from_value(state).map_err(|source| Error::State { what: "training state".into(), source })?;
         self.bandits.restore(state.bandits)
+    }
+}
+
+impl Predict for DynamicModel {
+    fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>> {
+        Ok(self.predict_batch(batch)?.into_iter().map(|prediction| prediction.label).collect())
     }
 }

@@ -54,7 +54,7 @@ fn main() -> Result<()> {
     };
     let mut observer = |event: Event<'_>| {
         if let Event::Epoch(record) = event {
-            let score = record.validation_macro_f1.unwrap_or_default();
+            let score = record.validation_score.unwrap_or_default();
             println!("epoch {:2}: loss {:.3} nats, macro F1 on validation {score:.3}", record.epoch + 1, record.loss);
         }
     };

@@ -107,7 +107,7 @@ mod train;
 mod weights;
 
 pub use config::{BertConfig, ModelSize};
-pub use encoder::{Classifier, Encoder, Pooling};
+pub use encoder::{Classifier, Encoder, LanguageHead, Pooling};
 pub use error::{CheckpointProblem, Error, Result};
 pub use files::{write_atomically, write_directory_atomically};
 pub use flops::{BackwardNeeds, BlockShape, Breakdown, ClassifierShape, FlopCount, Load, Width};
@@ -119,13 +119,14 @@ pub use packed::{Packing, Spans};
 pub use parameters::{Gradient, Gradients, Parameter, ParameterId, Parameters};
 pub use pass::Pass;
 pub use text::{
-    Column, Columns, DataProblem, Dataset, DatasetReader, EncodedDataset, Encoding, Example, Header, PackedBatch,
-    Sample, Split, TextTokenizer, epoch_order, longest_first, sequential,
+    Column, Columns, DataProblem, Dataset, DatasetReader, EncodedDataset, Encoding, Example, Header, MaskSettings,
+    MaskedBatch, Masking, PackedBatch, Sample, Split, TextTokenizer, epoch_order, longest_first, sequential,
 };
 pub use train::{
     AdamW, AdamWCounters, AdamWSettings, AdamWState, Checkpoint, CheckpointSettings, Confusion, Deficit, EpochRecord,
-    Event, History, Multipliers, Objective, Observer, ParameterGroups, Predictions, Progress, Schedule, StepLoss,
-    StepReport, StoredTensor, StoredTensors, TextClassifier, TrainSettings, Trainer, WarmUp, clip_by_global_norm,
-    cross_entropy, log_softmax, paired_bootstrap, predict_all, score, soft_cross_entropy,
+    Event, History, MaskedLanguageModel, Multipliers, Objective, Observer, ParameterGroups, Predict, Predictions,
+    Progress, Schedule, StepLoss, StepReport, StoredTensor, StoredTensors, TextClassifier, TrainSettings, Trainer,
+    WarmUp, clip_by_global_norm, cross_entropy, log_softmax, macro_f1, paired_bootstrap, predict_all, score,
+    soft_cross_entropy,
 };
 pub use weights::{PretrainedWeights, WeightsProblem, read_hugging_face, write_hugging_face};

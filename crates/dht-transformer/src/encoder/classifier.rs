@@ -51,7 +51,7 @@ impl LinearTensors {
         Some(Self { weight: find("weight")?, bias: find("bias")? })
     }
 
-    fn insert(self, parameters: &mut Parameters, name: &str) -> Result<LinearParameters> {
+    pub(super) fn insert(self, parameters: &mut Parameters, name: &str) -> Result<LinearParameters> {
         let (outputs, inputs) = self.weight.dims2()?;
         Ok(LinearParameters {
             weight: parameters.insert(format!("{name}.weight"), &self.weight)?,
@@ -129,7 +129,8 @@ impl Classifier {
     }
 }
 
-fn linear(x: &Tensor, parameters: &LinearParameters, pass: &Pass) -> Result<Tensor> {
+/// x·Wᵀ + b on any device.
+pub(super) fn linear(x: &Tensor, parameters: &LinearParameters, pass: &Pass) -> Result<Tensor> {
     if x.device().is_cpu() {
         LinearOp::run(x, parameters, pass)
     } else {

@@ -5,6 +5,7 @@ mod classifier;
 mod composed;
 mod importance;
 mod initial;
+mod language_head;
 mod names;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ use rand::Rng;
 
 pub(crate) use classifier::LinearTensors;
 pub use classifier::{Classifier, Pooling};
+pub use language_head::LanguageHead;
+pub(crate) use language_head::LanguageHeadTensors;
 
 use crate::kernels::dropout::Place;
 use crate::ops::{EmbeddingOp, EmbeddingParameters, LayersOp, TokenIds};
@@ -170,6 +173,20 @@ impl Encoder {
         pooler: Option<LinearTensors>,
     ) -> Result<Classifier> {
         Classifier::new(&mut self.parameters, name, classes, pooling, pooler)
+    }
+
+    /// Adds a head over the vocabulary whose parameters are trained and saved with the encoder's.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] when there is one already.
+    pub fn add_language_head<R: Rng + ?Sized>(&mut self, rng: &mut R) -> Result<LanguageHead> {
+        let tensors = LanguageHeadTensors::random(&self.config, rng)?;
+        self.add_given_language_head(tensors)
+    }
+
+    /// Adds a head over the vocabulary with these numbers.
+    pub(crate) fn add_given_language_head(&mut self, tensors: LanguageHeadTensors) -> Result<LanguageHead> {
+        LanguageHead::new(&mut self.parameters, &self.config, &self.embeddings.word, tensors)
     }
 
     /// How many layers there are.

@@ -6,6 +6,7 @@
 pub(crate) mod activation;
 pub(crate) mod attention;
 pub(crate) mod blocks;
+pub(crate) mod decoder;
 pub(crate) mod dropout;
 pub(crate) mod embedding;
 pub(crate) mod norm;

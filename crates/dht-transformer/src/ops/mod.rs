@@ -5,6 +5,7 @@
 //! candle's graph.
 
 mod attention;
+mod decoder;
 mod embedding;
 mod feed_forward;
 mod layers;
@@ -12,6 +13,7 @@ mod linear;
 mod slices;
 
 pub(crate) use attention::{AttentionHalf, AttentionParameters};
+pub(crate) use decoder::DecoderLossOp;
 pub(crate) use embedding::{EmbeddingOp, EmbeddingParameters, TokenIds};
 pub(crate) use feed_forward::{FeedForwardHalf, FeedForwardParameters};
 pub(crate) use layers::{Half, LayersOp};

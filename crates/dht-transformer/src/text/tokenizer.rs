@@ -174,6 +174,20 @@ impl TextTokenizer {
         self.tokenizer.token_to_id(token)
     }
 
+    /// The number of the token that hides others: `[MASK]`, or RoBERTa's `<mask>`.
+    pub fn mask_token(&self) -> Option<u32> {
+        ["[MASK]", "<mask>"].into_iter().find_map(|token| self.token_id(token))
+    }
+
+    /// The numbers of the tokens that are no part of a text: those that the file calls special, and those that go
+    /// around a text or stand for what is missing.
+    pub fn special_tokens(&self) -> BTreeSet<u32> {
+        let added = self.tokenizer.get_added_tokens_decoder();
+        let marked = added.into_iter().filter(|(_, token)| token.special).map(|(id, _)| id);
+        let known = SPECIAL.into_iter().chain(["<s>", "</s>", "<pad>", "<unk>", "<mask>"]);
+        marked.chain(known.filter_map(|token| self.token_id(token))).collect()
+    }
+
     /// The token of a number.
     pub fn token(&self, id: u32) -> Option<String> {
         self.tokenizer.id_to_token(id)
@@ -240,6 +254,22 @@ impl TextTokenizer {
             .collect::<Result<Vec<_>>>()?;
         let truncated_rows = samples.iter().filter(|sample| sample.encoding.truncated).count();
         Ok(EncodedDataset { samples, labels: data.labels.clone(), truncated_rows })
+    }
+
+    /// The tokens of a text without special ones around it.
+    pub(super) fn pieces(&self, text: &str) -> Result<Vec<u32>> {
+        let failed = |source| Error::Tokenizer { what: "encoding".into(), source };
+        Ok(self.tokenizer.encode_fast(text, false).map_err(failed)?.get_ids().to_vec())
+    }
+
+    /// The special tokens before a text, and those after it.
+    pub(super) fn surroundings(&self) -> Result<(Vec<u32>, Vec<u32>)> {
+        let failed = |source| Error::Tokenizer { what: "encoding".into(), source };
+        let around = |ids: &[u32]| match ids {
+            [before, after] => Ok((vec![*before], vec![*after])),
+            _ => Err(failed(format!("puts {} special tokens around a text, expected 2", ids.len()).into())),
+        };
+        around(self.tokenizer.encode_fast("", true).map_err(failed)?.get_ids())
     }
 
     /// The cleaned words of a text.

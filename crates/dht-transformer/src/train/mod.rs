@@ -6,6 +6,7 @@ mod clip;
 mod fused;
 mod groups;
 mod losses;
+mod masked_language_model;
 mod metrics;
 mod objective;
 mod optimizer;
@@ -19,11 +20,13 @@ pub use checkpoint::{Checkpoint, StoredTensor, StoredTensors};
 pub use clip::clip_by_global_norm;
 pub use groups::{Multipliers, ParameterGroups};
 pub use losses::{cross_entropy, log_softmax, soft_cross_entropy};
+pub use masked_language_model::MaskedLanguageModel;
 pub use metrics::Confusion;
-pub use objective::{Objective, Progress, StepLoss};
+pub use objective::{Objective, Predict, Progress, StepLoss};
 pub use optimizer::{AdamW, AdamWCounters, AdamWSettings, AdamWState, StepReport};
 pub use schedule::{Schedule, WarmUp};
 pub use text_classifier::TextClassifier;
 pub use trainer::{
-    CheckpointSettings, EpochRecord, Event, History, Observer, Predictions, TrainSettings, Trainer, predict_all, score,
+    CheckpointSettings, EpochRecord, Event, History, Observer, Predictions, TrainSettings, Trainer, macro_f1,
+    predict_all, score,
 };

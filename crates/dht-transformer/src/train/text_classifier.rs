@@ -6,7 +6,8 @@ use candle_core::{D, Device, Tensor};
 use rand::Rng;
 
 use super::losses::{cross_entropy, log_softmax};
-use super::objective::{Objective, Progress, StepLoss};
+use super::objective::{Objective, Predict, Progress, StepLoss};
+use super::trainer::macro_f1;
 use crate::encoder::LinearTensors;
 use crate::{
     Classifier, EncodedDataset, Encoder, Error, HeadPlan, PackedBatch, Parameters, Pass, Pooling, PretrainedWeights,
@@ -181,8 +182,8 @@ impl Objective for TextClassifier {
         Ok(Some(StepLoss { loss, pass, samples: batch.len() }))
     }
 
-    fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>> {
-        Ok(self.logits(batch, &Pass::inference())?.argmax(D::Minus1)?.to_vec1()?)
+    fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
+        macro_f1(self, data, batch_size)
     }
 
     /// A batch is answered by a loss at once, so there is nothing to keep.
@@ -192,5 +193,11 @@ impl Objective for TextClassifier {
 
     fn restore(&mut self, _: serde_json::Value, _: &EncodedDataset) -> Result<()> {
         Ok(())
+    }
+}
+
+impl Predict for TextClassifier {
+    fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>> {
+        Ok(self.logits(batch, &Pass::inference())?.argmax(D::Minus1)?.to_vec1()?)
     }
 }

@@ -7,7 +7,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::objective::{Objective, Progress};
+use super::objective::{Objective, Predict, Progress};
 use super::session::Session;
 use super::{AdamW, AdamWSettings, Confusion, ParameterGroups, Schedule};
 use crate::text::{epoch_order, longest_first};
@@ -105,8 +105,8 @@ pub struct EpochRecord {
     pub epoch: usize,
     /// The mean training loss of its samples, in nats.
     pub loss: f64,
-    /// Macro F1 on the validation samples after it; `None` without any.
-    pub validation_macro_f1: Option<f64>,
+    /// The [score](Objective::score) on the validation samples after it; `None` without any.
+    pub validation_score: Option<f64>,
 }
 
 /// What a training came to.
@@ -143,7 +143,7 @@ pub struct Predictions {
 ///
 /// # Errors
 /// The objective's.
-pub fn predict_all<O: Objective>(
+pub fn predict_all<O: Predict>(
     objective: &O,
     data: &EncodedDataset,
     batch_size: usize,
@@ -166,6 +166,15 @@ pub fn score(data: &EncodedDataset, predicted: &[u32]) -> Result<Confusion> {
     let truth: Vec<usize> = data.samples.iter().map(|sample| sample.label as usize).collect();
     let predicted: Vec<usize> = predicted.iter().map(|label| *label as usize).collect();
     Confusion::from_labels(data.labels.len(), &truth, &predicted)
+}
+
+/// The macro F1 of an objective's predictions.
+///
+/// # Errors
+/// As [`predict_all`] and [`score`].
+pub fn macro_f1<O: Predict>(objective: &O, data: &EncodedDataset, batch_size: usize) -> Result<f64, O::Error> {
+    let predicted = predict_all(objective, data, batch_size)?;
+    Ok(score(data, &predicted.labels)?.macro_f1())
 }
 
 /// Trains an objective.
@@ -234,10 +243,7 @@ impl Trainer {
             session.history.train_seconds += start.elapsed().as_secs_f64();
             let score = match validation.is_empty() {
                 true => None,
-                false => {
-                    let predicted = predict_all(objective, validation, 2 * self.settings.batch_size)?;
-                    Some(score(validation, &predicted.labels)?.macro_f1())
-                }
+                false => Some(objective.score(validation, 2 * self.settings.batch_size)?),
             };
             session.end_epoch(objective, score, observer)?;
         }

@@ -41,16 +41,24 @@ fn expected(config: &BertConfig) -> Vec<Expected> {
     all
 }
 
-/// The tensors a file may have besides: a pooler and a classifier, whose number of classes only the file tells.
-fn optional(config: &BertConfig, classes: usize) -> [Expected; 4] {
-    let hidden = config.hidden_size;
+/// The tensors a file may have besides, in groups that are there as a whole: a pooler, a classifier (whose number of
+/// classes only the file tells), and a head for masked tokens.
+fn optional(config: &BertConfig, classes: usize) -> [Vec<Expected>; 3] {
+    let (hidden, words) = (config.hidden_size, config.vocab_size);
+    let group = |tensors: &[(&str, &[usize])]| {
+        tensors.iter().map(|(name, shape)| Expected { name: (*name).into(), shape: shape.to_vec() }).collect()
+    };
     [
-        ("pooler.dense.weight", vec![hidden, hidden]),
-        ("pooler.dense.bias", vec![hidden]),
-        ("classifier.weight", vec![classes, hidden]),
-        ("classifier.bias", vec![classes]),
+        group(&[("pooler.dense.weight", &[hidden, hidden]), ("pooler.dense.bias", &[hidden])]),
+        group(&[("classifier.weight", &[classes, hidden]), ("classifier.bias", &[classes])]),
+        group(&[
+            ("cls.predictions.transform.dense.weight", &[hidden, hidden]),
+            ("cls.predictions.transform.dense.bias", &[hidden]),
+            ("cls.predictions.transform.LayerNorm.weight", &[hidden]),
+            ("cls.predictions.transform.LayerNorm.bias", &[hidden]),
+            ("cls.predictions.bias", &[words]),
+        ]),
     ]
-    .map(|(name, shape)| Expected { name: name.into(), shape })
 }
 
 /// The name without the prefix `bert.`, and with the names that layer norms have today.
@@ -71,11 +79,10 @@ pub(super) fn wanted(
 ) -> Result<Vec<Expected>, WeightsProblem> {
     let mut wanted = expected(config);
     let classes = shape_of("classifier.bias").and_then(|shape| shape.first().copied()).unwrap_or(0);
-    let [pooler, pooler_bias, classifier, classifier_bias] = optional(config, classes);
     // A weight without its bias, or the other way round, lacks the other.
-    for pair in [[pooler, pooler_bias], [classifier, classifier_bias]] {
-        if pair.iter().any(|expected| shape_of(&expected.name).is_some()) {
-            wanted.extend(pair);
+    for group in optional(config, classes) {
+        if group.iter().any(|expected| shape_of(&expected.name).is_some()) {
+            wanted.extend(group);
         }
     }
     let missing: Vec<&str> =

@@ -64,6 +64,19 @@ pub fn write_hugging_face(
     })
 }
 
+/// What stands on top of an encoder.
+enum Head {
+    Classifier,
+    Language,
+}
+
+impl Head {
+    fn of(tensors: &BTreeMap<String, Tensor>) -> Option<Self> {
+        let has = |name: &str, head| tensors.contains_key(name).then_some(head);
+        has("classifier.weight", Self::Classifier).or(has("cls.predictions.bias", Self::Language))
+    }
+}
+
 /// The tensors in f32 on the CPU, under the names they have in the file.
 fn checked(path: &Path, config: &BertConfig, tensors: &BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>> {
     let error = |tensor: Option<&str>, problem| Error::Weights {
@@ -79,7 +92,7 @@ fn checked(path: &Path, config: &BertConfig, tensors: &BTreeMap<String, Tensor>)
             return Err(error(Some(&name), WeightsProblem::Shape { expected: shape, got: got.to_vec() }));
         }
     }
-    let classifies = tensors.contains_key("classifier.weight");
+    let headed = Head::of(tensors).is_some();
     let mut written = BTreeMap::new();
     for (name, tensor) in tensors {
         let tensor = tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.contiguous()?;
@@ -87,7 +100,7 @@ fn checked(path: &Path, config: &BertConfig, tensors: &BTreeMap<String, Tensor>)
             return Err(error(Some(name), problem));
         }
         let inside = ["embeddings.", "encoder.", "pooler."].iter().any(|part| name.starts_with(part));
-        let name = if classifies && inside { format!("bert.{name}") } else { name.clone() };
+        let name = if headed && inside { format!("bert.{name}") } else { name.clone() };
         written.insert(name, tensor);
     }
     Ok(written)
@@ -96,8 +109,11 @@ fn checked(path: &Path, config: &BertConfig, tensors: &BTreeMap<String, Tensor>)
 /// The configuration with what the file says of itself.
 fn described(config: &BertConfig, written: &BTreeMap<String, Tensor>) -> BertConfig {
     let mut config = config.clone();
-    let classifies = written.contains_key("classifier.weight");
-    let architecture = if classifies { "BertForSequenceClassification" } else { "BertModel" };
+    let architecture = match Head::of(written) {
+        Some(Head::Classifier) => "BertForSequenceClassification",
+        Some(Head::Language) => "BertForMaskedLM",
+        None => "BertModel",
+    };
     config.other.insert("architectures".into(), json!([architecture]));
     if let Some(weight) = written.get("classifier.weight") {
         // `transformers` takes the number of classes from the names of the classes.
