@@ -58,10 +58,11 @@
 //! | read csv, tsv, jsonl, plain or compressed | [`DatasetReader`], [`Dataset`], [`Column`], [`Header`] |
 //! | turn texts into token numbers | [`TextTokenizer`], [`EncodedDataset`], [`Encoding`] |
 //! | make batches | [`PackedBatch`], [`epoch_order`], [`longest_first`], [`sequential`] |
-//! | describe an encoder | [`BertConfig`], [`ModelSize`], [`Activation`] |
+//! | describe an encoder | [`BertConfig`], [`Family`], [`ModelSize`], [`Activation`] |
 //! | run one, whole or in part | [`Encoder`], [`Hidden`], [`HeadPlan`], [`HeadSet`], [`Pass`] |
 //! | classify | [`TextClassifier`], [`Classifier`], [`Pooling`] |
 //! | load and save Hugging Face directories | [`Encoder::from_pretrained`], [`TextClassifier::load`] and [`save`](TextClassifier::save), [`read_hugging_face`], [`write_hugging_face`] |
+//! | pre-train on plain text | [`MaskedLanguageModel`], [`EncodedDataset::from_text`], [`MaskSettings`] |
 //! | train | [`Trainer`], [`TrainSettings`], [`Objective`], [`Observer`] |
 //! | choose how to step | [`AdamW`], [`Schedule`], [`ParameterGroups`], [`clip_by_global_norm`] |
 //! | write a loss | [`cross_entropy`], [`soft_cross_entropy`], [`log_softmax`] |
@@ -93,6 +94,7 @@
 mod config;
 mod encoder;
 mod error;
+mod family;
 mod files;
 mod flops;
 mod heads;
@@ -109,6 +111,7 @@ mod weights;
 pub use config::{BertConfig, ModelSize};
 pub use encoder::{Classifier, Encoder, LanguageHead, Pooling};
 pub use error::{CheckpointProblem, Error, Result};
+pub use family::Family;
 pub use files::{write_atomically, write_directory_atomically};
 pub use flops::{BackwardNeeds, BlockShape, Breakdown, ClassifierShape, FlopCount, Load, Width};
 pub use heads::{HeadPlan, HeadSet, HeadSetIter};

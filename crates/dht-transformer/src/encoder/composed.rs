@@ -54,7 +54,10 @@ pub(super) fn embedding(
         Ok(weight(table).index_select(&indices(rows.to_vec(), device)?, 0)?)
     };
     let sum = (look_up(&parameters.word, &ids.words)? + look_up(&parameters.position, &ids.positions)?)?;
-    let sum = (sum + look_up(&parameters.kind, &ids.kinds)?)?;
+    let sum = match &parameters.kind {
+        Some(kind) => (sum + look_up(kind, &ids.kinds)?)?,
+        None => sum,
+    };
     drop_rows(&layer_norm(&sum, &parameters.scale, &parameters.shift, parameters.epsilon)?, packing, dropout)
 }
 

@@ -29,7 +29,7 @@ use crate::{
 };
 use block::Block;
 
-/// A BERT encoder on packed rows: any layers, any heads, for any samples.
+/// An encoder of BERT's kind on packed rows: any layers, any heads, for any samples.
 ///
 /// ```text
 /// h₀ = dropout(LayerNorm(word + position + type))
@@ -37,7 +37,7 @@ use block::Block;
 /// h′ = LayerNorm(a + dropout(gelu(a·W₁ᵀ + b₁)·W₂ᵀ + b₂))
 /// ```
 ///
-/// Devlin et al. 2019; post-norm, as Hugging Face's `BertModel` without its pooler. On the CPU both halves of a layer are
+/// Devlin et al. 2019; post-norm, as Hugging Face's `BertModel` without its pooler, or that of another [`Family`](crate::Family). On the CPU both halves of a layer are
 /// one fused operation each; on other devices they are composed of candle's.
 #[derive(Debug, Clone)]
 pub struct Encoder {
@@ -92,7 +92,7 @@ impl Encoder {
         let embeddings = EmbeddingParameters {
             word: insert(names::WORD.into())?,
             position: insert(names::POSITION.into())?,
-            kind: insert(names::KIND.into())?,
+            kind: config.family.has_token_types().then(|| insert(names::KIND.into())).transpose()?,
             scale: insert(names::EMBEDDING_SCALE.into())?,
             shift: insert(names::EMBEDDING_SHIFT.into())?,
             epsilon: config.layer_norm_eps,
@@ -172,7 +172,7 @@ impl Encoder {
         pooling: Pooling,
         pooler: Option<LinearTensors>,
     ) -> Result<Classifier> {
-        Classifier::new(&mut self.parameters, name, classes, pooling, pooler)
+        Classifier::new(&mut self.parameters, name, classes, pooling, pooler, self.config.family)
     }
 
     /// Adds a head over the vocabulary whose parameters are trained and saved with the encoder's.
@@ -211,11 +211,14 @@ impl Encoder {
             None => Ok(()),
         };
         within("token id", &batch.ids, self.config.vocab_size)?;
-        within("token type", &batch.type_ids, self.config.type_vocab_size)?;
-        within("position", packing.row_tokens(), self.config.max_position_embeddings)?;
+        if self.embeddings.kind.is_some() {
+            within("token type", &batch.type_ids, self.config.type_vocab_size)?;
+        }
+        within("position", packing.row_tokens(), self.config.longest_text())?;
+        let first = self.config.family.first_position(self.config.pad_token_id);
         let ids = TokenIds {
             words: batch.ids.clone(),
-            positions: packing.row_tokens().to_vec(),
+            positions: packing.row_tokens().iter().map(|token| first + token).collect(),
             kinds: batch.type_ids.clone(),
         };
         let dropout = pass.dropout(self.config.hidden_dropout_prob, Place::Embedding);
@@ -287,7 +290,7 @@ impl Encoder {
     /// Freezes or thaws the embeddings.
     pub fn freeze_embeddings(&self, frozen: bool) {
         let e = &self.embeddings;
-        for parameter in [&e.word, &e.position, &e.kind, &e.scale, &e.shift] {
+        for parameter in [&e.word, &e.position, &e.scale, &e.shift].into_iter().chain(&e.kind) {
             self.parameters.set_frozen(parameter.id(), frozen);
         }
     }

@@ -5,11 +5,11 @@ use rayon::prelude::*;
 use super::real::Real;
 use super::rows::{CHUNK, add_assign};
 
-/// Row t of the result is word[ids[t]] + position[positions[t]] + kind[kinds[t]]; tables have rows of `width` numbers.
+/// Row t of the result is word[ids[t]] + position[positions[t]] (+ kind[kinds[t]]); tables have rows of `width` numbers.
 pub(crate) fn embed<T: Real>(
     word: (&[T], &[u32]),
     position: (&[T], &[u32]),
-    kind: (&[T], &[u32]),
+    kind: Option<(&[T], &[u32])>,
     width: usize,
 ) -> Vec<T> {
     let row = |table: &[T], index: u32| {
@@ -22,7 +22,9 @@ pub(crate) fn embed<T: Real>(
             let token = chunk * CHUNK + index;
             out.copy_from_slice(&word.0[row(word.0, word.1[token])]);
             add_assign(out, &position.0[row(position.0, position.1[token])]);
-            add_assign(out, &kind.0[row(kind.0, kind.1[token])]);
+            if let Some(kind) = kind {
+                add_assign(out, &kind.0[row(kind.0, kind.1[token])]);
+            }
         }
     });
     out

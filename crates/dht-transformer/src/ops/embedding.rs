@@ -18,7 +18,8 @@ use crate::{Packing, Pass};
 pub(crate) struct EmbeddingParameters {
     pub(crate) word: Parameter,
     pub(crate) position: Parameter,
-    pub(crate) kind: Parameter,
+    /// DistilBERT has none.
+    pub(crate) kind: Option<Parameter>,
     pub(crate) scale: Parameter,
     pub(crate) shift: Parameter,
     pub(crate) epsilon: f64,
@@ -28,7 +29,8 @@ pub(crate) struct EmbeddingParameters {
 impl EmbeddingParameters {
     /// Whether any of them is trained.
     pub(crate) fn trains(&self) -> bool {
-        ![&self.word, &self.position, &self.kind, &self.scale, &self.shift].iter().all(|p| p.is_frozen())
+        let all = [&self.word, &self.position, &self.scale, &self.shift].into_iter().chain(&self.kind);
+        !all.into_iter().all(|p| p.is_frozen())
     }
 }
 
@@ -93,13 +95,14 @@ impl CustomOp2 for EmbeddingOp {
     fn cpu_fwd(&self, shift: &CpuStorage, layout: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
         let p = &self.parameters;
         let shift = slice(shift, layout)?;
-        let tensors = [p.word.var(), p.position.var(), p.kind.var(), p.scale.var()].map(|var| var.as_tensor());
+        let tables = [&p.word, &p.position, &p.scale].into_iter().chain(&p.kind);
+        let tensors: Vec<&Tensor> = tables.map(|table| table.var().as_tensor()).collect();
         let y = with_slices(&tensors, |slices| {
             let ids = &*self.ids;
-            let (word, position, kind) =
-                ((slices[0], &*ids.words), (slices[1], &*ids.positions), (slices[2], &*ids.kinds));
+            let (word, position) = ((slices[0], &*ids.words), (slices[1], &*ids.positions));
+            let kind = slices.get(3).map(|table| (*table, &*ids.kinds));
             let mut z = embed(word, position, kind, p.hidden);
-            let norm = Norm { scale: slices[3], shift, epsilon: p.epsilon };
+            let norm = Norm { scale: slices[2], shift, epsilon: p.epsilon };
             let mut y = residual_norm(&mut z, &vec![0.0; p.hidden], None, norm, None);
             self.drop(&mut y);
             if let (true, Ok(mut place)) = (self.pass.is_training(), self.z.lock()) {
@@ -121,7 +124,8 @@ impl CustomOp2 for EmbeddingOp {
         })?;
         self.pass.accumulate(p.scale.id(), Gradient::Dense(gradients.dscale));
         self.pass.accumulate(p.shift.id(), Gradient::Dense(gradients.dshift));
-        for (table, indices) in [(&p.word, &ids.words), (&p.position, &ids.positions), (&p.kind, &ids.kinds)] {
+        let kind = p.kind.as_ref().map(|kind| (kind, &ids.kinds));
+        for (table, indices) in [(&p.word, &ids.words), (&p.position, &ids.positions)].into_iter().chain(kind) {
             if !table.is_frozen() {
                 let (rows, values) = table_gradient(indices, &gradients.dz, p.hidden);
                 self.pass.accumulate(table.id(), Gradient::Rows { rows, values });

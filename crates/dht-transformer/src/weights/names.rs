@@ -12,14 +12,16 @@ pub(super) struct Expected {
     pub(super) shape: Vec<usize>,
 }
 
-/// Every tensor an encoder of this configuration has, in the order of its computation.
+/// Every tensor an encoder of this configuration has, in the order of its computation. All names here are BERT's.
 fn expected(config: &BertConfig) -> Vec<Expected> {
     let (hidden, middle) = (config.hidden_size, config.intermediate_size);
     let mut all = Vec::new();
     let mut add = |name: String, shape: &[usize]| all.push(Expected { name, shape: shape.to_vec() });
     add("embeddings.word_embeddings.weight".into(), &[config.vocab_size, hidden]);
     add("embeddings.position_embeddings.weight".into(), &[config.max_position_embeddings, hidden]);
-    add("embeddings.token_type_embeddings.weight".into(), &[config.type_vocab_size, hidden]);
+    if config.family.has_token_types() {
+        add("embeddings.token_type_embeddings.weight".into(), &[config.type_vocab_size, hidden]);
+    }
     add("embeddings.LayerNorm.weight".into(), &[hidden]);
     add("embeddings.LayerNorm.bias".into(), &[hidden]);
     for layer in 0..config.num_hidden_layers {
@@ -59,16 +61,6 @@ fn optional(config: &BertConfig, classes: usize) -> [Vec<Expected>; 3] {
             ("cls.predictions.bias", &[words]),
         ]),
     ]
-}
-
-/// The name without the prefix `bert.`, and with the names that layer norms have today.
-pub(super) fn bare(name: &str) -> String {
-    let name = name.strip_prefix("bert.").unwrap_or(name);
-    match name.rsplit_once('.') {
-        Some((part, "gamma")) => format!("{part}.weight"),
-        Some((part, "beta")) => format!("{part}.bias"),
-        _ => name.to_owned(),
-    }
 }
 
 /// What an encoder of this configuration has, and what of the optional is there, with the shapes they must have.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 
 use super::header::{FileHeader, TensorInfo};
-use super::names::{Expected, bare, wanted};
+use super::names::{Expected, wanted};
 use super::{WeightsProblem, not_finite};
 use crate::{BertConfig, Error, Result};
 
@@ -15,8 +15,8 @@ use crate::{BertConfig, Error, Result};
 pub struct PretrainedWeights {
     /// The checked configuration.
     pub config: BertConfig,
-    /// The tensors in f32 on the CPU under their bare names: `embeddings.…`, `encoder.layer.N.…`, and, if the file has
-    /// them, `pooler.dense.…` and `classifier.…`.
+    /// The tensors in f32 on the CPU under BERT's bare names, whatever the family: `embeddings.…`, `encoder.layer.N.…`,
+    /// and, if the file has them, `pooler.dense.…`, `classifier.…` and `cls.predictions.…`.
     pub tensors: BTreeMap<String, Tensor>,
     /// Names in the file that the encoder has no use for (heads of pre-training, say).
     pub unused: Vec<String>,
@@ -24,7 +24,7 @@ pub struct PretrainedWeights {
 
 /// Reads `config.json` and `model.safetensors` of a directory.
 ///
-/// Names lose a prefix `bert.`, and old names of layer norms (`gamma`, `beta`) are replaced. F16, BF16 and F64 become
+/// Names become BERT's bare ones ([`Family`](crate::Family)), and old names of layer norms (`gamma`, `beta`) are replaced. F16, BF16 and F64 become
 /// F32. Only the tensors the configuration needs are read, one at a time, and no more than the file is long: a wrong
 /// header costs no memory.
 ///
@@ -38,7 +38,7 @@ pub fn read_hugging_face(folder: impl AsRef<Path>) -> Result<PretrainedWeights> 
     let (mut file, header) = WeightsFile::open(folder.join("model.safetensors"))?;
     let mut found: BTreeMap<String, (&str, &TensorInfo)> = BTreeMap::new();
     for (name, info) in &header.tensors {
-        if found.insert(bare(name), (name, info)).is_some() {
+        if found.insert(config.family.ours(name), (name, info)).is_some() {
             return Err(file.error(Some(name), WeightsProblem::Duplicate));
         }
     }
