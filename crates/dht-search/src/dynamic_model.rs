@@ -240,7 +240,7 @@ impl DynamicModel {
         }
         // A loss that is not finite is left to the training loop, which stops.
         self.ledger.bandit_seconds += (passage.deciding + start.elapsed()).as_secs_f64();
-        Ok(StepLoss { loss, pass, samples: batch.len() })
+        Ok(StepLoss { loss, pass, samples: batch.len(), terms: batch.len() })
     }
 
     /// The mean over samples of their weighted exit losses, and the losses as numbers.

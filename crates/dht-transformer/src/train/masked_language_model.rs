@@ -132,7 +132,8 @@ impl Objective for MaskedLanguageModel {
         let Some(batch) = self.waiting.take() else { return Ok(None) };
         let (pass, samples) = (Pass::training(self.parameters(), progress.seed, progress.step as u32), batch.len());
         let masked = self.masking.apply(batch, progress.seed, progress.epoch as u64);
-        Ok(self.loss(&masked, &pass)?.map(|loss| StepLoss { loss, pass, samples }))
+        let terms = masked.targets.len();
+        Ok(self.loss(&masked, &pass)?.map(|loss| StepLoss { loss, pass, samples, terms }))
     }
 
     /// Minus the mean loss of all hidden tokens.

@@ -26,6 +26,9 @@ pub struct StepLoss {
     pub pass: Pass,
     /// How many samples it is a loss of.
     pub samples: usize,
+    /// How many terms the loss is the mean of: samples, or tokens. Where gradients are
+    /// [accumulated](crate::TrainSettings::accumulate), it weighs by them, as one batch would.
+    pub terms: usize,
 }
 
 /// Something that the one training loop can train: a model with a loss.

@@ -179,7 +179,7 @@ impl Objective for TextClassifier {
         let Some(batch) = self.waiting.take() else { return Ok(None) };
         let pass = Pass::training(self.parameters(), progress.seed, progress.step as u32);
         let loss = cross_entropy(&self.logits(&batch, &pass)?, &batch.labels)?.mean_all()?;
-        Ok(Some(StepLoss { loss, pass, samples: batch.len() }))
+        Ok(Some(StepLoss { loss, pass, samples: batch.len(), terms: batch.len() }))
     }
 
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {

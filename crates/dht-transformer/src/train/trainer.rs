@@ -21,6 +21,9 @@ pub struct TrainSettings {
     pub epochs: usize,
     /// Samples a batch.
     pub batch_size: usize,
+    /// Losses (of a batch each, in a plain training) whose gradients are added up for one optimiser step: as one batch
+    /// so many times as large, for the memory of a small one. The last step of an epoch may have fewer.
+    pub accumulate: usize,
     /// Batches that are sorted by length together; 1 is a plain shuffle.
     pub length_window: usize,
     /// Keys order and dropout.
@@ -38,6 +41,7 @@ impl Default for TrainSettings {
         Self {
             epochs: 3,
             batch_size: 32,
+            accumulate: 1,
             length_window: 8,
             seed: 0,
             optimizer: AdamWSettings::default(),
@@ -72,7 +76,7 @@ pub enum Event<'a> {
     Step {
         /// Where the training stood.
         progress: Progress,
-        /// The mean loss of the step's samples, in nats.
+        /// The mean loss of the step, in nats.
         loss: f64,
         /// How many samples.
         samples: usize,
@@ -268,7 +272,12 @@ impl TrainSettings {
     /// # Errors
     /// [`Error::Setting`] names the first that is not.
     pub fn check(&self) -> Result<()> {
-        let counts = [("epochs", self.epochs), ("batch_size", self.batch_size), ("length_window", self.length_window)];
+        let counts = [
+            ("epochs", self.epochs),
+            ("batch_size", self.batch_size),
+            ("accumulate", self.accumulate),
+            ("length_window", self.length_window),
+        ];
         if let Some((field, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
             return Err(Error::Setting { field, expected: "at least 1".into(), got: "0".into() });
         }
