@@ -371,6 +371,7 @@ fn samples_of(batch: &PackedBatch) -> impl Iterator<Item = Sample> + '_ {
         Sample {
             id: batch.sample_ids[sample],
             label: batch.labels[sample],
+            targets: Vec::new(),
             encoding: Encoding {
                 ids: batch.ids[rows.clone()].to_vec(),
                 type_ids: batch.type_ids[rows].to_vec(),

@@ -36,7 +36,8 @@ fn load(folder: Option<String>) -> Result<(Encoder, TextTokenizer)> {
 /// The mean last state of each text, scaled to length 1.
 fn embed(encoder: &Encoder, tokenizer: &TextTokenizer, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
     let longest = encoder.config().longest_text().min(256);
-    let encode = |(id, text)| Ok(Sample { id, label: 0, encoding: tokenizer.encode(text, None, longest)? });
+    let encode =
+        |(id, text)| Ok(Sample { id, label: 0, targets: Vec::new(), encoding: tokenizer.encode(text, None, longest)? });
     let samples = (0..).zip(texts.iter().copied()).map(encode).collect::<Result<Vec<_>>>()?;
     let lengths: Vec<usize> = samples.iter().map(|sample| sample.encoding.ids.len()).collect();
     let mut vectors = vec![Vec::new(); texts.len()];

@@ -38,6 +38,7 @@ impl Expected {
             ids,
             spans: Spans::from_lengths(self.texts.iter().map(Vec::len))?,
             labels: self.labels.clone(),
+            targets: Vec::new(),
             sample_ids: (0..self.texts.len() as u64).collect(),
         })
     }
@@ -153,6 +154,7 @@ fn a_text_may_be_as_long_as_its_family_has_positions_for() -> Outcome {
             type_ids: vec![0; length],
             spans: Spans::from_lengths([length]).expect("a text"),
             labels: vec![0],
+            targets: Vec::new(),
             sample_ids: vec![0],
         };
         assert!(model.logits(&text(longest), &Pass::inference()).is_ok(), "{name}");

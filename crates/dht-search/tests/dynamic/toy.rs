@@ -22,7 +22,12 @@ pub fn task(rows: u64, seed: u64) -> EncodedDataset {
         let place = rng.random_range(0..ids.len());
         ids[place] = 1 + label;
         ids.insert(0, 0);
-        Sample { id, label, encoding: Encoding { type_ids: vec![0; ids.len()], ids, truncated: false } }
+        Sample {
+            id,
+            label,
+            targets: Vec::new(),
+            encoding: Encoding { type_ids: vec![0; ids.len()], ids, truncated: false },
+        }
     });
     let labels = (0..CLASSES).map(|class| class.to_string()).collect();
     EncodedDataset { samples: samples.collect(), labels, truncated_rows: 0 }

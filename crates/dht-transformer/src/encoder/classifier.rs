@@ -48,6 +48,11 @@ impl LinearTensors {
         Ok(Self { weight, bias: Tensor::from_vec(vec![0f32; outputs], outputs, &Device::Cpu)? })
     }
 
+    /// How many outputs the layer has.
+    pub(crate) fn outputs(&self) -> Result<usize> {
+        Ok(self.weight.dims2()?.0)
+    }
+
     /// `{name}.weight` and `{name}.bias`, if both are there.
     pub(crate) fn find(tensors: &BTreeMap<String, Tensor>, name: &str) -> Option<Self> {
         let find = |part: &str| tensors.get(&format!("{name}.{part}")).cloned();

@@ -155,13 +155,24 @@ impl Encoder {
             let (expected, got) = ("at least 2".into(), classes.to_string());
             return Err(Error::Setting { field: "classes", expected, got });
         }
+        self.add_outputs(name, classes, pooling, rng)
+    }
+
+    /// Adds a fresh linear layer of any number of outputs.
+    pub(crate) fn add_outputs<R: Rng + ?Sized>(
+        &mut self,
+        name: &str,
+        outputs: usize,
+        pooling: Pooling,
+        rng: &mut R,
+    ) -> Result<Classifier> {
         // Pooler first: the order of the draws is that of the data.
         let pooler = match pooling {
             Pooling::Pooler => Some(LinearTensors::random(&self.config, self.config.hidden_size, rng)?),
             Pooling::Cls | Pooling::Mean => None,
         };
-        let classes = LinearTensors::random(&self.config, classes, rng)?;
-        self.add_given_classifier(name, classes, pooling, pooler)
+        let outputs = LinearTensors::random(&self.config, outputs, rng)?;
+        self.add_given_classifier(name, outputs, pooling, pooler)
     }
 
     /// Adds a classifier of these numbers, and a pooler, where `pooling` has one.

@@ -61,7 +61,7 @@ pub struct Masking {
 }
 
 /// A batch with hidden tokens.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct MaskedBatch {
     /// The batch as the model sees it.
     pub batch: PackedBatch,

@@ -249,7 +249,8 @@ impl TextTokenizer {
             .enumerate()
             .map(|(row, example)| {
                 let encoding = self.encode(&example.text, example.pair.as_deref(), max_length)?;
-                Ok(Sample { id: row as u64, label: example.label as u32, encoding })
+                let (label, targets) = (example.label as u32, example.targets.clone());
+                Ok(Sample { id: row as u64, label, targets, encoding })
             })
             .collect::<Result<Vec<_>>>()?;
         let truncated_rows = samples.iter().filter(|sample| sample.encoding.truncated).count();

@@ -124,6 +124,7 @@ fn all_rows_are_encoded_in_their_order() {
         text: "a ".repeat(row % 7 + 1),
         pair: (row % 2 == 0).then(|| "b".to_owned()),
         label: row % 3,
+        targets: Vec::new(),
     });
     let labels = ["x", "y", "z"].map(String::from).to_vec();
     let data = Dataset::from_examples("generated", labels, examples.collect()).unwrap();

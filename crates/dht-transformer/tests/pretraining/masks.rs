@@ -18,7 +18,12 @@ fn texts(count: u64) -> EncodedDataset {
         let length = 2 + id as usize % 40;
         let mut ids: Vec<u32> = (0..length as u32).map(|place| SPECIAL + (place * 7 + id as u32) % 200).collect();
         (ids[0], ids[length - 1]) = (2, 3);
-        Sample { id, label: 0, encoding: Encoding { type_ids: vec![0; length], ids, truncated: false } }
+        Sample {
+            id,
+            label: 0,
+            targets: Vec::new(),
+            encoding: Encoding { type_ids: vec![0; length], ids, truncated: false },
+        }
     });
     EncodedDataset { samples: samples.collect(), labels: Vec::new(), truncated_rows: 0 }
 }

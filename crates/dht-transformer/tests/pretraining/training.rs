@@ -27,7 +27,12 @@ fn texts(count: u64, seed: u64) -> EncodedDataset {
         let mut ids: Vec<u32> = (0..10).map(|place| 5 + (start + 3 * place) % WORDS).collect();
         ids.insert(0, 2);
         ids.push(3);
-        Sample { id, label: 0, encoding: Encoding { type_ids: vec![0; ids.len()], ids, truncated: false } }
+        Sample {
+            id,
+            label: 0,
+            targets: Vec::new(),
+            encoding: Encoding { type_ids: vec![0; ids.len()], ids, truncated: false },
+        }
     });
     EncodedDataset { samples: samples.collect(), labels: Vec::new(), truncated_rows: 0 }
 }
