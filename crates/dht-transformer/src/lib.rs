@@ -69,7 +69,7 @@
 //! | stop and go on to the bit | [`CheckpointSettings`], [`Checkpoint`] |
 //! | score, and compare two models | [`score`], [`Confusion`], [`LabelCounts`], [`pearson`], [`spearman`], [`paired_bootstrap`] |
 //! | count multiply-adds, before or after | [`BlockShape`], [`ClassifierShape`], [`product_flops`] |
-//! | judge heads by their weights | [`Encoder::head_magnitudes`] |
+//! | judge heads and neurons, and cut them out | [`Importance`], [`Kept`], [`Encoder::cut`], [`TextClassifier::cut`] |
 //!
 //! # What holds throughout
 //!
@@ -109,7 +109,7 @@ mod train;
 mod weights;
 
 pub use config::{BertConfig, ModelSize};
-pub use encoder::{Classifier, Encoder, LanguageHead, Pooling};
+pub use encoder::{Classifier, Encoder, Importance, Kept, LanguageHead, Pooling};
 pub use error::{CheckpointProblem, Error, Result};
 pub use family::Family;
 pub use files::{write_atomically, write_directory_atomically};

@@ -3,6 +3,7 @@
 mod block;
 mod classifier;
 mod composed;
+mod cut;
 mod importance;
 mod initial;
 mod language_head;
@@ -18,15 +19,15 @@ use rand::Rng;
 
 pub(crate) use classifier::LinearTensors;
 pub use classifier::{Classifier, Pooling};
+pub use cut::Kept;
+pub use importance::Importance;
 pub use language_head::LanguageHead;
 pub(crate) use language_head::LanguageHeadTensors;
 
 use crate::kernels::dropout::Place;
 use crate::ops::{EmbeddingOp, EmbeddingParameters, LayersOp, TokenIds};
 use crate::text::PackedBatch;
-use crate::{
-    BertConfig, BlockShape, Error, HeadPlan, HeadSet, Hidden, Packing, Parameters, Pass, Result, read_hugging_face,
-};
+use crate::{BertConfig, BlockShape, Error, HeadPlan, Hidden, Packing, Parameters, Pass, Result, read_hugging_face};
 use block::Block;
 
 /// An encoder of BERT's kind on packed rows: any layers, any heads, for any samples.
@@ -98,8 +99,10 @@ impl Encoder {
             epsilon: config.layer_norm_eps,
             hidden: config.hidden_size,
         };
-        let blocks = (0..config.num_hidden_layers)
-            .map(|layer| Block::build(config, layer, &mut insert))
+        let blocks = cut::left(config)?
+            .into_iter()
+            .enumerate()
+            .map(|(layer, left)| Block::build(config, layer, left, &mut insert))
             .collect::<Result<_>>()?;
         Ok(Self { config: config.clone(), parameters, embeddings, blocks })
     }
@@ -109,17 +112,7 @@ impl Encoder {
     /// # Errors
     /// [`Error::Setting`] when `layers` is 0 or more than there are.
     pub fn truncated(&self, layers: usize) -> Result<Self> {
-        if layers == 0 || layers > self.layers() {
-            return Err(Error::Setting {
-                field: "layers",
-                expected: format!("1 to {}", self.layers()),
-                got: layers.to_string(),
-            });
-        }
-        let config = BertConfig { num_hidden_layers: layers, ..self.config.clone() };
-        let tensors =
-            self.parameters.iter().map(|(_, name, var)| (name.to_string(), var.as_tensor().clone())).collect();
-        Self::build(&config, tensors, self.parameters.device())
+        self.cut(&Kept::first_layers(self, layers)?)
     }
 
     /// The encoder's tensors under Hugging Face's bare names, copied.
@@ -278,20 +271,17 @@ impl Encoder {
             got: format!("{layers:?}"),
         })?;
         let widths = blocks.iter().map(|block| block.check(hidden, plan, width)).collect::<Result<Vec<_>>>()?;
-        let one_set = match plan {
-            HeadPlan::Full => Some(HeadSet::full(self.config.num_attention_heads)?),
-            HeadPlan::Same(set) => Some(*set),
-            HeadPlan::PerSample(_) => None,
-        };
-        match one_set.filter(|_| hidden.tensor().device().is_cpu()) {
-            Some(set) => {
+        let of_samples = matches!(plan, HeadPlan::PerSample(_));
+        match hidden.tensor().device().is_cpu() && !of_samples {
+            true => {
                 let mut halves = Vec::with_capacity(2 * blocks.len());
                 for (block, width) in blocks.iter().zip(widths) {
+                    let set = if let HeadPlan::Same(set) = plan { *set } else { block.kept };
                     halves.extend(block.halves(hidden.packing(), set, width, pass)?);
                 }
                 Hidden::new(LayersOp::run(hidden.tensor(), halves, pass)?, hidden.packing().clone())
             }
-            None => {
+            false => {
                 let mut blocks = blocks.iter().zip(widths);
                 blocks.try_fold(hidden.clone(), |hidden, (block, width)| block.forward(&hidden, plan, width, pass))
             }

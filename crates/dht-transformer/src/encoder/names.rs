@@ -46,6 +46,12 @@ pub(super) fn of_layer(layer: usize, tensor: &str) -> String {
     format!("encoder.layer.{layer}.{tensor}")
 }
 
+/// The layer's number and the tensor behind such a name.
+pub(super) fn in_layer(name: &str) -> Option<(usize, &str)> {
+    let (layer, tensor) = name.strip_prefix("encoder.layer.")?.split_once('.')?;
+    Some((layer.parse().ok()?, tensor))
+}
+
 /// All names of an encoder, in the order of the data.
 pub(super) fn all(config: &BertConfig) -> Vec<String> {
     let kind = config.family.has_token_types().then_some(KIND);

@@ -12,8 +12,8 @@ use super::task::Task;
 use super::trainer::macro_f1;
 use crate::encoder::LinearTensors;
 use crate::{
-    Classifier, EncodedDataset, Encoder, Error, HeadPlan, PackedBatch, Parameters, Pass, Pooling, PretrainedWeights,
-    Result, TextTokenizer, WeightsProblem, longest_first, read_hugging_face, write_hugging_face,
+    Classifier, EncodedDataset, Encoder, Error, HeadPlan, Kept, PackedBatch, Parameters, Pass, Pooling,
+    PretrainedWeights, Result, TextTokenizer, WeightsProblem, longest_first, read_hugging_face, write_hugging_face,
 };
 
 /// What the classifier's parameters are called in the encoder's [`Parameters`].
@@ -196,6 +196,26 @@ impl TextClassifier {
         self.task
     }
 
+    /// The same classifier on an encoder of the kept parts; see [`Encoder::cut`].
+    ///
+    /// # Errors
+    /// As [`Encoder::cut`].
+    pub fn cut(&self, kept: &Kept) -> Result<Self> {
+        let tensors = self.classifier.to_tensors()?;
+        let missing = || Error::Parameter { name: NAME.into(), problem: "is missing" };
+        let outputs = LinearTensors::find(&tensors, "classifier").ok_or_else(missing)?;
+        let pooler = LinearTensors::find(&tensors, "pooler.dense");
+        Self::assemble(self.task, self.encoder.cut(kept)?, outputs, self.classifier.pooling(), pooler)
+    }
+
+    /// The mean loss of a batch: one number.
+    ///
+    /// # Errors
+    /// As [`Encoder::embed`]; [`Error::Shape`] when the batch's targets do not fit the [`Task`].
+    pub fn loss(&self, batch: &PackedBatch, pass: &Pass) -> Result<Tensor> {
+        self.task.loss(&self.logits(batch, pass)?, batch)
+    }
+
     /// The encoder.
     pub fn encoder(&self) -> &Encoder {
         &self.encoder
@@ -254,7 +274,7 @@ impl Objective for TextClassifier {
     fn next_loss(&mut self, progress: Progress, _drain: bool) -> Result<Option<StepLoss>> {
         let Some(batch) = self.waiting.take() else { return Ok(None) };
         let pass = Pass::training(self.parameters(), progress.seed, progress.step as u32);
-        let loss = self.task.loss(&self.logits(&batch, &pass)?, &batch)?;
+        let loss = self.loss(&batch, &pass)?;
         Ok(Some(StepLoss { loss, pass, samples: batch.len(), terms: batch.len() }))
     }
 
