@@ -62,6 +62,7 @@
 //! | run one, whole or in part | [`Encoder`], [`Hidden`], [`HeadPlan`], [`HeadSet`], [`Pass`] |
 //! | classify, give labels or numbers | [`TextClassifier`], [`Task`], [`Classifier`], [`Pooling`] |
 //! | load and save Hugging Face directories | [`Encoder::from_pretrained`], [`TextClassifier::load`] and [`save`](TextClassifier::save), [`read_hugging_face`], [`write_hugging_face`] |
+//! | take a model by its name on the hub (feature `hub`) | [`model_directory`], and wherever a directory is loaded |
 //! | pre-train on plain text | [`MaskedLanguageModel`], [`EncodedDataset::from_text`], [`MaskSettings`] |
 //! | train | [`Trainer`], [`TrainSettings`], [`Objective`], [`Observer`] |
 //! | choose how to step | [`AdamW`], [`Schedule`], [`ParameterGroups`], [`clip_by_global_norm`] |
@@ -99,6 +100,7 @@ mod files;
 mod flops;
 mod heads;
 mod hidden;
+mod hub;
 mod kernels;
 mod ops;
 mod packed;
@@ -116,6 +118,7 @@ pub use files::{write_atomically, write_directory_atomically};
 pub use flops::{BackwardNeeds, BlockShape, Breakdown, ClassifierShape, FlopCount, Load, Width};
 pub use heads::{HeadPlan, HeadSet, HeadSetIter};
 pub use hidden::Hidden;
+pub use hub::model_directory;
 pub use kernels::activation::Activation;
 pub use kernels::product::product_flops;
 pub use packed::{Packing, Spans};

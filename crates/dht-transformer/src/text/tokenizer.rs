@@ -11,7 +11,7 @@ use tokenizers::{
 
 use super::vocabulary::learn_pieces;
 use super::{Dataset, EncodedDataset, Encoding, Sample};
-use crate::{Error, Result, write_atomically};
+use crate::{Error, Result, model_directory, write_atomically};
 
 /// The special tokens of a vocabulary made here, in the order of their numbers.
 const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
@@ -64,9 +64,9 @@ impl TextTokenizer {
     /// `tokenizer_config.json`, if there is one, says of letter case, accents and special tokens.
     ///
     /// # Errors
-    /// As [`from_file`](Self::from_file), and [`Error::Json`] for the configuration.
+    /// As [`from_file`](Self::from_file) and [`model_directory`], and [`Error::Json`] for the configuration.
     pub fn from_dir(folder: impl AsRef<Path>) -> Result<Self> {
-        let folder = folder.as_ref();
+        let folder = &*model_directory(folder)?;
         let file = folder.join("tokenizer.json");
         if file.exists() {
             return Self::from_file(file);

@@ -8,7 +8,7 @@ use candle_core::{DType, Device, Tensor};
 use super::header::{FileHeader, TensorInfo};
 use super::names::{Expected, wanted};
 use super::{WeightsProblem, not_finite};
-use crate::{BertConfig, Error, Result};
+use crate::{BertConfig, Error, Result, model_directory};
 
 /// An encoder's configuration and weights as read from a directory.
 #[derive(Debug, Clone)]
@@ -22,18 +22,19 @@ pub struct PretrainedWeights {
     pub unused: Vec<String>,
 }
 
-/// Reads `config.json` and `model.safetensors` of a directory.
+/// Reads `config.json` and `model.safetensors` of a directory, or of a model on the hub
+/// ([`model_directory`]).
 ///
 /// Names become BERT's bare ones ([`Family`](crate::Family)), and old names of layer norms (`gamma`, `beta`) are replaced. F16, BF16 and F64 become
 /// F32. Only the tensors the configuration needs are read, one at a time, and no more than the file is long: a wrong
 /// header costs no memory.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Json`] and [`Error::Setting`] for the configuration; [`Error::Weights`], naming file and
+/// As [`model_directory`]; [`Error::Io`]; [`Error::Json`] and [`Error::Setting`] for the configuration; [`Error::Weights`], naming file and
 /// tensor, when the file is cut off, its header lies (lengths, gaps, overlaps, names that come twice), a tensor has
 /// another shape than the configuration says, is missing, or holds NaN or infinite numbers.
 pub fn read_hugging_face(folder: impl AsRef<Path>) -> Result<PretrainedWeights> {
-    let folder = folder.as_ref();
+    let folder = &*model_directory(folder)?;
     let config = BertConfig::from_file(folder.join("config.json"))?;
     let (mut file, header) = WeightsFile::open(folder.join("model.safetensors"))?;
     let mut found: BTreeMap<String, (&str, &TensorInfo)> = BTreeMap::new();
