@@ -80,7 +80,8 @@ impl Parameters {
         }
         let value = value.to_device(&self.device)?.to_dtype(DType::F32)?.contiguous()?;
         let id = ParameterId(self.entries.len());
-        let var = Var::from_tensor(&value)?;
+        // Detached: of a variable, `from_tensor` would share the storage, and two models would be trained as one.
+        let var = Var::from_tensor(&value.detach())?;
         let frozen = Arc::new(AtomicBool::new(false));
         let parameter = Parameter { id, name: name.as_str().into(), var, frozen };
         self.entries.push(parameter.clone());

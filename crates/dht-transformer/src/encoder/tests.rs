@@ -278,3 +278,19 @@ fn the_magnitude_of_a_head_is_that_of_its_value_rows_and_output_columns() {
     }
     assert!(encoder.head_magnitudes(3).is_err());
 }
+
+#[test]
+fn a_truncated_copy_learns_without_the_original() {
+    let (encoder, _) = model();
+    let before: Vec<Vec<f32>> = encoder.parameters().iter().map(|(_, _, var)| numbers(var)).collect();
+    for copy in [
+        encoder.truncated(3).unwrap(),
+        Encoder::from_tensors(encoder.config(), &encoder.to_tensors().unwrap(), &candle_core::Device::Cpu).unwrap(),
+    ] {
+        for (_, _, var) in copy.parameters().iter() {
+            var.set(&var.as_tensor().zeros_like().unwrap()).unwrap();
+        }
+        let after: Vec<Vec<f32>> = encoder.parameters().iter().map(|(_, _, var)| numbers(var)).collect();
+        assert_eq!(after, before);
+    }
+}
