@@ -25,7 +25,10 @@ const SENTENCES: [&str; 6] = [
 /// An encoder and its tokenizer from a directory, or tiny ones that have learnt nothing.
 fn load(folder: Option<String>) -> Result<(Encoder, TextTokenizer)> {
     if let Some(folder) = folder {
-        return Ok((Encoder::from_pretrained(&folder, &Device::Cpu)?, TextTokenizer::from_dir(&folder)?));
+        let (encoder, tokenizer) =
+            (Encoder::from_pretrained(&folder, &Device::Cpu)?, TextTokenizer::from_dir(&folder)?);
+        tokenizer.check_fits(encoder.config())?;
+        return Ok((encoder, tokenizer));
     }
     println!("No directory given: this encoder is random, so the numbers below mean nothing.\n");
     let tokenizer = TextTokenizer::train(SENTENCES, 200)?;

@@ -53,7 +53,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         [text, tokenizer, target, ..] => [text, tokenizer, target].map(PathBuf::from),
         _ => return Err("expected TEXT TOKENIZER DIRECTORY".into()),
     };
-    let size: ModelSize = flag(&arguments, "--size", if arguments.is_empty() { "2x2x32" } else { "4x4x192" }.parse()?)?;
+    let (size, batch, epochs) = if arguments.is_empty() { ("2x2x32", 8, 20) } else { ("4x4x192", 64, 1) };
+    let size: ModelSize = flag(&arguments, "--size", size.parse()?)?;
     let (seed, length) = (flag(&arguments, "--seed", 0)?, flag(&arguments, "--length", 64)?);
 
     let tokenizer = TextTokenizer::from_dir(tokenizer)?;
@@ -71,7 +72,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut model = MaskedLanguageModel::new(encoder, &tokenizer, MaskSettings::default(), &mut rng)?;
     let optimizer =
         AdamWSettings { learning_rate: flag(&arguments, "--rate", 1e-3)?, beta2: 0.98, ..AdamWSettings::default() };
-    let (epochs, batch_size) = (flag(&arguments, "--epochs", 1)?, flag(&arguments, "--batch", 64)?);
+    let (epochs, batch_size) = (flag(&arguments, "--epochs", epochs)?, flag(&arguments, "--batch", batch)?);
     let schedule = Schedule::Linear { warm_up: WarmUp::Fraction(0.06) };
     let settings = TrainSettings { epochs, batch_size, seed, optimizer, schedule, ..TrainSettings::default() };
     let checkpoint = CheckpointSettings { path: target.with_extension("checkpoint"), every_steps: EVERY, resume: true };

@@ -82,8 +82,11 @@ fn assert_gradients(what: &str, loss: &Tensor, pass: &Pass, parameters: &Paramet
     Ok(())
 }
 
+/// Shapes and bits of tensors, by name.
+type Tensors = BTreeMap<String, (Vec<usize>, Vec<u32>)>;
+
 /// The tensors of a file, under the names it has, to the bit; and the configuration.
-fn content(folder: &Path) -> Outcome<(BTreeMap<String, (Vec<usize>, Vec<u32>)>, Value)> {
+fn content(folder: &Path) -> Outcome<(Tensors, Value)> {
     let tensors = candle_core::safetensors::load(folder.join("model.safetensors"), &Device::Cpu)?;
     let bits = |tensor: &Tensor| -> Outcome<_> {
         Ok((tensor.dims().to_vec(), tensor.flatten_all()?.to_vec1()?.into_iter().map(f32::to_bits).collect()))

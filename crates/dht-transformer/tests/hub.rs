@@ -58,7 +58,7 @@ mod server {
                 break;
             }
         }
-        asked.lock().unwrap().push(path.clone());
+        asked.lock().expect("no thread panicked").push(path.clone());
         let Some(all) = content(&path) else {
             return stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
         };
@@ -83,7 +83,7 @@ mod server {
 
     /// Runs the hidden test below with these variables; what the server was asked for meanwhile.
     fn child(name: &str, cache: &Path, port: u16) -> (bool, String) {
-        let output = Command::new(std::env::current_exe().unwrap())
+        let output = Command::new(std::env::current_exe().expect("a path"))
             .args(["--ignored", "--exact", "--nocapture", "server::a_child_loads_a_model"])
             .env("HF_ENDPOINT", format!("http://127.0.0.1:{port}"))
             .env("HF_HOME", cache)
@@ -91,7 +91,7 @@ mod server {
             .env_remove("HTTP_PROXY")
             .env_remove("http_proxy")
             .output()
-            .unwrap();
+            .expect("a process");
         (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
     }
 

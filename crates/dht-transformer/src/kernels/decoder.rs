@@ -85,7 +85,7 @@ fn row_loss<T: Real>(logits: &mut [T], target: usize, share: T) -> T {
     let total = sum(logits);
     let scale = share / total;
     for logit in logits.iter_mut() {
-        *logit = *logit * scale;
+        *logit *= scale;
     }
     logits[target] = logits[target] - share;
     largest - wanted + total.ln()

@@ -11,7 +11,7 @@ use tokenizers::{
 
 use super::vocabulary::learn_pieces;
 use super::{Dataset, EncodedDataset, Encoding, Sample};
-use crate::{Error, Result, model_directory, write_atomically};
+use crate::{BertConfig, Error, Result, model_directory, write_atomically};
 
 /// The special tokens of a vocabulary made here, in the order of their numbers.
 const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
@@ -167,6 +167,18 @@ impl TextTokenizer {
     /// One more than the greatest token number: the rows an embedding table needs.
     pub fn vocabulary_size(&self) -> usize {
         self.vocabulary_size
+    }
+
+    /// Whether every token has a row in the word embedding of a model; more rows do no harm.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when the model has fewer rows: it belongs to another tokenizer.
+    pub fn check_fits(&self, config: &BertConfig) -> Result<()> {
+        if self.vocabulary_size <= config.vocab_size {
+            return Ok(());
+        }
+        let expected = format!("at least the tokenizer's {}", self.vocabulary_size);
+        Err(Error::Setting { field: "vocab_size", expected, got: config.vocab_size.to_string() })
     }
 
     /// The number of a token, such as `[MASK]`.

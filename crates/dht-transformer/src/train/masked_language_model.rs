@@ -108,11 +108,7 @@ impl MaskedLanguageModel {
 }
 
 fn masking(encoder: &Encoder, tokenizer: &TextTokenizer, settings: MaskSettings) -> Result<Masking> {
-    let (rows, tokens) = (encoder.config().vocab_size, tokenizer.vocabulary_size());
-    if tokens > rows {
-        let (expected, got) = (format!("at least the tokenizer's {tokens}"), rows.to_string());
-        return Err(Error::Setting { field: "vocab_size", expected, got });
-    }
+    tokenizer.check_fits(encoder.config())?;
     Masking::new(settings, tokenizer)
 }
 

@@ -43,7 +43,7 @@ fn expected(config: &BertConfig) -> Vec<Expected> {
     all
 }
 
-/// The tensors a file may have besides, in groups that are there as a whole: a pooler, a classifier (whose number of
+/// The tensors a file may have besides, in groups: a pooler, a classifier (whose number of
 /// classes only the file tells), and a head for masked tokens.
 fn optional(config: &BertConfig, classes: usize) -> [Vec<Expected>; 3] {
     let (hidden, words) = (config.hidden_size, config.vocab_size);
@@ -71,11 +71,17 @@ pub(super) fn wanted(
 ) -> Result<Vec<Expected>, WeightsProblem> {
     let mut wanted = expected(config);
     let classes = shape_of("classifier.bias").and_then(|shape| shape.first().copied()).unwrap_or(0);
+    let [pooler, classifier, language] = optional(config, classes);
+    let there = |expected: &Expected| shape_of(&expected.name).is_some();
     // A weight without its bias, or the other way round, lacks the other.
-    for group in optional(config, classes) {
-        if group.iter().any(|expected| shape_of(&expected.name).is_some()) {
+    for group in [pooler, classifier] {
+        if group.iter().any(there) {
             wanted.extend(group);
         }
+    }
+    // Parts of a head of pre-training are what fine-tuned models of old carry along.
+    if language.iter().all(there) {
+        wanted.extend(language);
     }
     let missing: Vec<&str> =
         wanted.iter().map(|expected| expected.name.as_str()).filter(|name| shape_of(name).is_none()).collect();

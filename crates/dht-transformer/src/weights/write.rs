@@ -34,14 +34,8 @@ pub fn write_hugging_face(
 ) -> Result<()> {
     let folder = folder.as_ref();
     config.check()?;
-    if let Some(tokenizer) = tokenizer
-        && tokenizer.vocabulary_size() > config.vocab_size
-    {
-        return Err(Error::Setting {
-            field: "vocab_size",
-            expected: format!("at least the tokenizer's {}", tokenizer.vocabulary_size()),
-            got: config.vocab_size.to_string(),
-        });
+    if let Some(tokenizer) = tokenizer {
+        tokenizer.check_fits(config)?;
     }
     let head = Head::of(tensors);
     let tensors = checked(&folder.join("model.safetensors"), config, tensors)?;

@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::sync::LazyLock;
 
-use dht_transformer::{Dataset, DatasetReader, Encoding, Error, Example, TextTokenizer};
+use dht_transformer::{BertConfig, Dataset, DatasetReader, Encoding, Error, Example, TextTokenizer};
 use proptest::prelude::*;
 use tokenizers::{Tokenizer, TruncationParams, utils::truncation::truncate_encodings};
 
@@ -116,6 +116,16 @@ fn a_learnt_vocabulary_merges_what_is_frequent_and_breaks_up_what_is_rare() {
 fn a_vocabulary_of_nothing_is_refused() {
     assert!(matches!(TextTokenizer::train(["", " "], 100), Err(Error::Setting { field: "texts", .. })));
     assert!(matches!(TextTokenizer::train(["a b"], 31), Err(Error::Setting { field: "vocabulary_size", .. })));
+}
+
+#[test]
+fn a_tokenizer_with_more_tokens_than_a_model_has_rows_does_not_fit_it() {
+    let tokenizer = words(&["a", "b", "c"]);
+    let fits = |rows| tokenizer.check_fits(&BertConfig::small(1, 1, 8, rows).unwrap());
+    assert!(fits(8).is_ok() && fits(9).is_ok());
+    let error = fits(7).unwrap_err();
+    assert!(matches!(&error, Error::Setting { field: "vocab_size", .. }));
+    assert_eq!(error.to_string(), "vocab_size is 7, expected at least the tokenizer's 8");
 }
 
 #[test]
