@@ -15,7 +15,7 @@ use crate::Result;
 ///
 /// let (truth, predicted) = ([1.0, 2.0, 3.0], [1.0, 2.0, 30.0]);
 /// assert!(pearson(&truth, &predicted)? < 0.9);
-/// assert_eq!(spearman(&truth, &predicted)?, 1.0);
+/// assert!(spearman(&truth, &predicted)? > 1.0 - 1e-12);
 /// # Ok::<(), dht_transformer::Error>(())
 /// ```
 pub fn pearson(truth: &[f64], predicted: &[f64]) -> Result<f64> {

@@ -9,26 +9,26 @@ use flate2::write::GzEncoder;
 
 fn tokenizer() -> TextTokenizer {
     let words: Vec<String> = (b'a'..=b'z').map(|letter| char::from(letter).to_string()).collect();
-    TextTokenizer::from_vocabulary(&words).unwrap()
+    TextTokenizer::from_vocabulary(&words).expect("right input")
 }
 
 fn read(name: &str, bytes: &[u8], max_length: usize) -> Result<EncodedDataset> {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("right input");
     let path = folder.path().join(name);
-    std::fs::write(&path, bytes).unwrap();
+    std::fs::write(&path, bytes).expect("right input");
     EncodedDataset::from_text(path, &tokenizer(), max_length)
 }
 
 fn compressed(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
+    encoder.write_all(bytes).expect("right input");
+    encoder.finish().expect("right input")
 }
 
 /// The words of each block, and what stands around them.
 fn words(blocks: &EncodedDataset) -> Vec<String> {
     let tokenizer = tokenizer();
-    let word = |id: &u32| tokenizer.token(*id).unwrap();
+    let word = |id: &u32| tokenizer.token(*id).expect("right input");
     blocks.samples.iter().map(|sample| sample.encoding.ids.iter().map(word).collect::<Vec<_>>().join(" ")).collect()
 }
 
@@ -36,9 +36,9 @@ const TEXT: &str = "a b c d\ne f g h i\n\n   \nj k l m n o p q r s t u\n\nv w\n"
 
 #[test]
 fn paragraphs_run_on_documents_do_not_and_scraps_are_dropped() {
-    let blocks = read("text.txt", TEXT.as_bytes(), 9).unwrap();
+    let blocks = read("text.txt", TEXT.as_bytes(), 9).expect("right input");
     assert_eq!(words(&blocks), ["[CLS] a b c d e f g [SEP]", "[CLS] j k l m n o p [SEP]"]);
-    let blocks = read("text.txt", TEXT.as_bytes(), 14).unwrap();
+    let blocks = read("text.txt", TEXT.as_bytes(), 14).expect("right input");
     assert_eq!(words(&blocks), ["[CLS] a b c d e f g h i [SEP]", "[CLS] j k l m n o p q r s t u [SEP]"]);
     let ids: Vec<u64> = blocks.samples.iter().map(|sample| sample.id).collect();
     assert_eq!(ids, [0, 1]);
@@ -47,8 +47,8 @@ fn paragraphs_run_on_documents_do_not_and_scraps_are_dropped() {
 
 #[test]
 fn a_compressed_file_gives_the_same_blocks() {
-    let plain = read("text.txt", TEXT.as_bytes(), 12).unwrap();
-    assert_eq!(read("text.txt.gz", &compressed(TEXT.as_bytes()), 12).unwrap(), plain);
+    let plain = read("text.txt", TEXT.as_bytes(), 12).expect("right input");
+    assert_eq!(read("text.txt.gz", &compressed(TEXT.as_bytes()), 12).expect("right input"), plain);
 }
 
 #[test]

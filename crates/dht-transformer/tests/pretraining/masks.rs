@@ -9,7 +9,7 @@ const SPECIAL: u32 = 5;
 
 fn tokenizer() -> TextTokenizer {
     let words: Vec<String> = (0..200).map(|word| format!("w{word}")).collect();
-    TextTokenizer::from_vocabulary(&words).unwrap()
+    TextTokenizer::from_vocabulary(&words).expect("right input")
 }
 
 /// Texts of 2 to 41 tokens, the first and the last of them special.
@@ -29,11 +29,11 @@ fn texts(count: u64) -> EncodedDataset {
 }
 
 fn masked(settings: MaskSettings, batch: PackedBatch, seed: u64, epoch: u64) -> MaskedBatch {
-    Masking::new(settings, &tokenizer()).unwrap().apply(batch, seed, epoch)
+    Masking::new(settings, &tokenizer()).expect("right input").apply(batch, seed, epoch)
 }
 
 fn batch(rows: impl IntoIterator<Item = usize>) -> PackedBatch {
-    texts(400).batch(&rows.into_iter().collect::<Vec<_>>()).unwrap()
+    texts(400).batch(&rows.into_iter().collect::<Vec<_>>()).expect("right input")
 }
 
 #[test]
@@ -108,13 +108,13 @@ fn impossible_shares_and_a_tokenizer_without_a_mask_are_refused() {
     assert_eq!(refused(MaskSettings { random: -0.1, ..MaskSettings::default() }), "random");
     assert_eq!(refused(MaskSettings { random: 0.3, ..MaskSettings::default() }), "masked + random");
 
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("right input");
     let json = json!({
         "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
         "pre_tokenizer": {"type": "BertPreTokenizer"}, "post_processor": null, "decoder": null,
         "model": {"type": "WordLevel", "unk_token": "[UNK]", "vocab": {"[UNK]": 0, "[CLS]": 1, "[SEP]": 2, "a": 3}},
     });
-    std::fs::write(folder.path().join("tokenizer.json"), json.to_string()).unwrap();
-    let maskless = TextTokenizer::from_dir(folder.path()).unwrap();
+    std::fs::write(folder.path().join("tokenizer.json"), json.to_string()).expect("right input");
+    let maskless = TextTokenizer::from_dir(folder.path()).expect("right input");
     assert!(matches!(Masking::new(MaskSettings::default(), &maskless), Err(Error::Setting { field: "tokenizer", .. })));
 }
