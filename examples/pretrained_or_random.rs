@@ -1,7 +1,8 @@
 //! Is pre-training worth it? The same encoder is fine-tuned from a directory and from random weights.
 //!
 //! ```text
-//! cargo run --release --example pretrained_or_random -- ENCODER DATA [--seeds 3] [--epochs 2] [--rows N] [--out RECORD.json]
+//! cargo run --release --example pretrained_or_random -- ENCODER DATA [--seeds 3] [--epochs 2] [--rows N] \
+//!     [--out RECORD.json] [--page docs/pretraining.md]
 //! ```
 //!
 //! ENCODER is a Hugging Face directory with a tokenizer, such as `pretrain` of `dht-transformer` writes; DATA a directory
@@ -9,18 +10,19 @@
 //! has the one of three that does best on 2,000 rows held out of the training set, at seed 0. What is told is accuracy on
 //! `dev.*` after the last epoch, which no choice has seen.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use candle_core::Device;
 use clap::Parser;
+use dht_lab::{README_END, README_START, this_machine};
 use dht_transformer::{
     AdamWSettings, BertConfig, DatasetReader, EncodedDataset, Encoder, Pooling, Split, TextClassifier, TextTokenizer,
     TrainSettings, Trainer, predict_all, score, write_atomically,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use serde_json::json;
+use serde_json::{Value, json};
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
@@ -40,9 +42,12 @@ struct Arguments {
     /// Training rows, all unless given
     #[arg(long, default_value_t = usize::MAX)]
     rows: usize,
-    /// Where to write the figures
+    /// Where to write the record
     #[arg(long)]
     out: Option<PathBuf>,
+    /// A page with marker lines to write the figures into
+    #[arg(long)]
+    page: Option<PathBuf>,
 }
 
 impl Arguments {
@@ -110,13 +115,67 @@ fn main() -> Outcome {
         );
         sides.push(json!({"pretrained": pretrained, "rate": best.1, "accuracies": scores, "mean": mean}));
     }
+    let [random, pretrained] = [0, 1].map(|side| sides[side]["mean"].as_f64().unwrap_or_default());
+    println!("pre-training is worth {:+.1} points", 100.0 * (pretrained - random));
+    let history = std::fs::read(arguments.encoder.with_extension("history.json"))
+        .map_or(Ok(Value::Null), |bytes| serde_json::from_slice(&bytes))?;
+    let record = json!({
+        "data": name, "training_rows": train.len(), "test_rows": dev.len(), "epochs": arguments.epochs,
+        "seeds": arguments.seeds, "sides": sides, "machine": this_machine(&Device::Cpu), "pretraining": history,
+    });
     if let Some(out) = &arguments.out {
-        let machine = dht_lab::this_machine(&Device::Cpu);
-        let record = json!({
-            "data": name, "training_rows": train.len(), "test_rows": dev.len(), "epochs": arguments.epochs,
-            "seeds": arguments.seeds, "sides": sides, "machine": machine,
-        });
         write_atomically(out, |file| writeln!(file, "{record:#}"))?;
     }
+    if let Some(page) = &arguments.page {
+        write_page(page, &record)?;
+    }
     Ok(())
+}
+
+/// Puts the figures between the page's marker lines.
+fn write_page(page: &Path, record: &Value) -> Outcome {
+    let text = std::fs::read_to_string(page)?;
+    let missing = || format!("{}: lacks the lines {README_START} and {README_END}", page.display());
+    let (before, rest) = text.split_once(README_START).ok_or_else(missing)?;
+    let (_, after) = rest.split_once(README_END).ok_or_else(missing)?;
+    let (past, machine) = (&record["pretraining"], &record["machine"]);
+    let losses = past["history"]["losses"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let losses: Vec<f64> = losses.iter().filter_map(|pair| pair[1].as_f64()).collect();
+    let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len().max(1) as f64;
+    let many = losses.len().min(100);
+    let mut figures = format!(
+        "Pre-training: {} blocks of {} tokens of {}, a {} encoder, {} steps in {:.1} minutes (batches, backward and \
+         optimiser); loss {:.2} nats in the first {many} steps, {:.2} in the last.\n\n\
+         Fine-tuning: {}, {} training rows, {} epochs, accuracy on {} rows of the official development set, {} seeds; {}, \
+         {} cores.\n\n| start | learning rate | accuracy of each seed | mean |\n|---|---:|---|---:|\n",
+        past["blocks"],
+        past["length"],
+        past["text"],
+        past["size"].as_str().unwrap_or("?"),
+        past["history"]["steps"],
+        past["history"]["train_seconds"].as_f64().unwrap_or_default() / 60.0,
+        mean(&losses[..many]),
+        mean(&losses[losses.len() - many..]),
+        record["data"].as_str().unwrap_or("?"),
+        record["training_rows"],
+        record["epochs"],
+        record["test_rows"],
+        record["seeds"],
+        machine["cpu"].as_str().unwrap_or("?"),
+        machine["cores"],
+    );
+    for side in record["sides"].as_array().into_iter().flatten() {
+        let start = if side["pretrained"] == true { "pre-trained" } else { "random" };
+        let scores: Vec<f64> = side["accuracies"].as_array().into_iter().flatten().filter_map(Value::as_f64).collect();
+        let each = scores.iter().map(|score| format!("{score:.3}")).collect::<Vec<_>>().join(", ");
+        figures += &format!("| {start} | {} | {each} | {:.3} |\n", side["rate"], mean(&scores));
+    }
+    let versions: Vec<String> = machine["versions"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, version)| format!("{name} {}", version.as_str().unwrap_or("?")))
+        .collect();
+    figures += &format!("\nVersions: {}.\n", versions.join(", "));
+    Ok(write_atomically(page, |file| write!(file, "{before}{README_START}\n{figures}{README_END}{after}"))?)
 }

@@ -9,8 +9,6 @@
 //! DATA a file of labelled texts; without them a small model learns made-up sentences first. The picture has a row for
 //! each layer and a column for each head: on the left what is lost without it, on the right what is lost when it is alone.
 
-use std::fmt::Write as _;
-
 use candle_core::{D, Device};
 use dht_transformer::{
     AdamWSettings, BertConfig, Dataset, DatasetReader, EncodedDataset, Encoder, Example, HeadPlan, HeadSet, Importance,
@@ -76,29 +74,25 @@ fn main() -> Result<()> {
     let (heads, layers, whole) =
         (model.encoder().config().num_attention_heads, model.encoder().layers(), accuracy(&model, &data, None)?);
     println!("accuracy with all heads {whole:.3}\nlayer head  without  alone  importance");
-    let (width, height) = (24 * (2 * heads + 2), 24 * (layers + 1));
-    let mut picture =
-        format!("<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}' font-size='11'>\n");
-    writeln!(picture, "<text x='4' y='15'>without</text><text x='{}' y='15'>alone</text>", 24 * (heads + 1))
-        .unwrap_or_default();
-    for layer in 0..layers {
-        for head in 0..heads {
-            let one = HeadSet::from_indices([head], heads)?;
-            // The only head of a layer cannot be taken out.
-            let without = HeadSet::full(heads)?
-                .difference(one)
-                .map_or(Ok(whole), |set| accuracy(&model, &data, Some((layer, set))))?;
-            let alone = accuracy(&model, &data, Some((layer, one)))?;
-            println!("{layer:5} {head:4}  {without:7.3}  {alone:5.3}  {:.5}", importance.heads[layer][head]);
-            for (column, loss) in [(head, whole - without), (heads + 1 + head, whole - alone)] {
-                let (x, y, shade) = (24 * column, 24 * (layer + 1), (loss.abs() / 0.2).min(1.0));
-                let color = if loss > 0.0 { "crimson" } else { "steelblue" };
-                writeln!(picture, "<rect x='{x}' y='{y}' width='22' height='22' fill='{color}' fill-opacity='{shade:.2}' stroke='silver'><title>layer {layer}, head {head}: {:+.3}</title></rect>", -loss).unwrap_or_default();
-            }
+    let (mut squares, side) = (String::new(), 24);
+    for (layer, head) in (0..layers).flat_map(|layer| (0..heads).map(move |head| (layer, head))) {
+        let one = HeadSet::from_indices([head], heads)?;
+        let with = |set| accuracy(&model, &data, Some((layer, set)));
+        // The only head of a layer cannot be taken out.
+        let (without, alone) = (HeadSet::full(heads)?.difference(one).map_or(Ok(whole), with)?, with(one)?);
+        println!("{layer:5} {head:4}  {without:7.3}  {alone:5.3}  {:.5}", importance.heads[layer][head]);
+        for (column, lost) in [(head, whole - without), (heads + 1 + head, whole - alone)] {
+            let (x, y, shade) = (side * column, side * layer, (lost.abs() / 0.2).min(1.0));
+            let color = if lost > 0.0 { "crimson" } else { "steelblue" };
+            squares +=
+                &format!("<rect x='{x}' y='{y}' width='22' height='22' fill='{color}' fill-opacity='{shade:.2}'/>\n");
         }
     }
+    let size = format!("width='{}' height='{}'", side * (2 * heads + 1), side * layers);
     let target = arguments.get(2).map_or_else(|| std::env::temp_dir().join("head_ablation.svg"), Into::into);
-    write_atomically(&target, |file| writeln!(file, "{picture}</svg>"))?;
+    write_atomically(&target, |file| {
+        writeln!(file, "<svg xmlns='http://www.w3.org/2000/svg' {size}>\n{squares}</svg>")
+    })?;
     println!("accuracy lost (red) or won (blue): {}", target.display());
     Ok(())
 }

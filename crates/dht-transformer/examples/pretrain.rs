@@ -7,7 +7,7 @@
 //!
 //! TEXT is a file with a paragraph a line and a blank line between documents, also compressed (`.gz`); TOKENIZER a
 //! directory with a `tokenizer.json` or `vocab.txt`; DIRECTORY is written as a Hugging Face `BertForMaskedLM`. Stopped,
-//! the training goes on from `DIRECTORY.checkpoint`. Without arguments a few made-up sentences show the way.
+//! the training goes on from `DIRECTORY.checkpoint`; `DIRECTORY.history.json` tells its course. Without arguments a few made-up sentences show the way.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use std::time::Instant;
 use candle_core::Device;
 use dht_transformer::{
     AdamWSettings, CheckpointSettings, EncodedDataset, Encoder, Event, MaskSettings, MaskedLanguageModel, ModelSize,
-    Schedule, TextTokenizer, TrainSettings, Trainer, WarmUp,
+    Schedule, TextTokenizer, TrainSettings, Trainer, WarmUp, write_atomically,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -78,20 +78,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     let checkpoint = CheckpointSettings { path: target.with_extension("checkpoint"), every_steps: EVERY, resume: true };
     let trainer = Trainer { checkpoint: Some(checkpoint), ..Trainer::new(settings) };
 
-    let (start, mut sum) = (Instant::now(), 0.0);
+    let start = Instant::now();
     let mut observer = |event: Event<'_>| match event {
-        Event::Step { progress, loss, .. } => {
-            sum += loss;
-            if (progress.step + 1).is_multiple_of(EVERY) {
-                let (mean, seconds) = (std::mem::take(&mut sum) / EVERY as f64, start.elapsed().as_secs_f64());
-                println!("step {}: loss {mean:.3} nats after {seconds:.0} s", progress.step + 1);
-            }
+        Event::Step { progress, loss, .. } if progress.step.is_multiple_of(EVERY) => {
+            println!("step {}: loss {loss:.3} nats after {:.0} s", progress.step, start.elapsed().as_secs_f64());
         }
         Event::Epoch(record) => println!("loss on validation {:.3}", -record.validation_score.unwrap_or_default()),
-        Event::Started { .. } => {}
+        Event::Started { .. } | Event::Step { .. } => {}
     };
     let history = trainer.fit(&mut model, &blocks, &validation, &mut observer)?;
     model.save(&target, &tokenizer)?;
+    let record = serde_json::json!({"text": text.file_name().map(|name| name.to_string_lossy()), "size": size.to_string(),
+        "length": length, "settings": trainer.settings, "blocks": blocks.len(), "history": history});
+    write_atomically(target.with_extension("history.json"), |file| writeln!(file, "{record:#}"))?;
     println!("{} steps in {:.0} s; written to {}", history.steps, history.train_seconds, target.display());
     Ok(())
 }
