@@ -1,17 +1,17 @@
 //! The embedded corpus: short reviews in English, of graded difficulty, made by a seeded grammar.
 //!
 //! It exists so that a from-scratch encoder of six layers can be trained in seconds, without network or files, on texts
-//! of which some are harder than others. Each text judges a film or a meal; the class is subject × verdict. Half of the
-//! texts are easy: one opinion word tells the verdict. The others need several words together, and a single layer takes
-//! longer to learn them and ends lower than two; trained together with deeper exits it nearly catches up:
+//! of which some need more layers than others. Each text judges a film or a meal; the class is subject × verdict. Half of
+//! the texts are easy: one opinion word tells the verdict, and one layer is enough. The others need several words
+//! together: one layer, whose [CLS] sees words and places but not what stands beside what, falls behind two:
 //!
 //! ```text
 //! easy    Last weekend, the acting was superb and we parked nearby.
 //! middle  The waiter was hardly bad; the street was not busy.          (a negation that counts, one that does not)
-//! hard    Although the plot was not dull, nobody would call the film great.          (the main clause has the say)
+//! hard    The plot was not dull, never witty and truly moving.         (two of three praise: most have the say)
 //! ```
 //!
-//! Connectives and negations show that a text is not easy, as they do in real texts, and say nothing about its class.
+//! Negations show that a text is not easy, as they do in real texts, and say nothing about its class.
 //! Counting opinion words is right on every easy text and a coin toss on the others.
 //!
 //! Use it to see that a pipeline learns and that routing saves work. Do not use it to compare models of language: its
@@ -45,7 +45,7 @@ pub enum Difficulty {
     Easy,
     /// One opinion and at least one negation, which turns the opinion round or belongs to another clause. A fifth.
     Middle,
-    /// Two opposite opinions, each negated or not; the connective says which one counts. Three tenths.
+    /// Three or five judgements, each negated or not; the verdict is that of most. Three tenths.
     Hard,
 }
 

@@ -1,9 +1,9 @@
 //! How words become a text whose verdict is known.
 //!
 //! An *opinion* is a clause with one opinion word, negated or not; a *scene* is a clause that judges nothing and may hold a
-//! negation too, as a decoy; a *contrast* is two opinions of which the connective says the one that counts.
+//! negation too, as a decoy; a *tally* is several judgements of one thing, of which most have the say.
 
-use rand::RngExt;
+use rand::{RngExt, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 use super::Difficulty;
@@ -34,7 +34,7 @@ impl<'a> Writer<'a> {
             || self.chance(match difficulty {
                 Difficulty::Easy => 0.55,
                 Difficulty::Middle => 0.6,
-                Difficulty::Hard => 0.4,
+                Difficulty::Hard => 0.1,
             });
         let scene_negated = (decoy_needed && !not_only) || (difficulty != Difficulty::Easy && self.chance(0.5));
         let scene_first = self.chance(0.25);
@@ -63,7 +63,7 @@ impl<'a> Writer<'a> {
             }
             Difficulty::Middle if not_only => self.not_only(subject, polarity),
             Difficulty::Middle => self.opinion(subject, polarity, turned_round),
-            Difficulty::Hard => self.contrast(subject, polarity),
+            Difficulty::Hard => self.tally(subject, polarity),
         }
         // Without a scene the clause would often be short enough to come up twice.
         if self.chance(if has_scene { 0.25 } else { 0.7 }) {
@@ -102,28 +102,23 @@ impl<'a> Writer<'a> {
         &list[self.rng.random_range(0..list.len())]
     }
 
-    /// Two opinions of opposite verdict, each negated or not; the one that counts has verdict `polarity`.
-    fn contrast(&mut self, subject: usize, polarity: usize) {
-        let main_negated = self.chance(0.4);
-        let side_negated = self.chance(0.4);
-        if self.chance(0.5) {
-            self.opinion(subject, polarity, main_negated);
-            if self.chance(0.5) {
-                self.say(",");
+    /// Three or five judgements of one thing, each by a word or by the negation of its opposite; most of them have the
+    /// verdict `polarity`.
+    fn tally(&mut self, subject: usize, polarity: usize) {
+        let count = if self.chance(0.3) { 5 } else { 3 };
+        let dissenting = self.rng.random_range(0..=count / 2);
+        let mut verdicts = [polarity; 5];
+        verdicts[..dissenting].fill(1 - polarity);
+        verdicts[..count].shuffle(self.rng);
+        self.aspect(subject);
+        self.say("was");
+        for (place, verdict) in verdicts[..count].iter().enumerate() {
+            if place > 0 {
+                self.say(if place + 1 == count { "and" } else { "," });
             }
-            let concession = self.pick(CONCESSIONS);
-            self.say(concession);
-            self.opinion(subject, 1 - polarity, side_negated);
-        } else {
-            let concedes = self.chance(0.5);
-            if concedes {
-                let concession = self.pick(CONCESSIONS);
-                self.say(concession);
-            }
-            self.opinion(subject, 1 - polarity, side_negated);
-            let turn = if concedes { "," } else { self.pick(TURNS) };
-            self.say(turn);
-            self.opinion(subject, polarity, main_negated);
+            let negated = self.chance(0.5);
+            self.negation(ADJECTIVE_NEGATIONS, negated);
+            self.adjective(subject, if negated { 1 - verdict } else { *verdict });
         }
     }
 

@@ -29,16 +29,9 @@ fn opinion_word(word: &str) -> Option<usize> {
     })
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Role {
-    Plain,
-    Concedes,
-    Prevails,
-}
-
 /// Reads the label off the text by rules that share nothing with the grammar but the lists of opinion words and nouns:
 /// clauses end at marks and connectives; a clause with an opinion word is an opinion, turned round by any negation in it;
-/// one that concedes has no say, the last one that prevails has it, and otherwise the first.
+/// most opinions have the say, and the first noun of an opinion is what the text is about.
 fn read(text: &str) -> usize {
     let plain = words(text)
         .join(" ")
@@ -48,39 +41,30 @@ fn read(text: &str) -> usize {
         .replace("never mind", "")
         .replace("no doubt", "")
         .replace("even though", "though");
-    let mut clauses = vec![(Role::Plain, Vec::new())];
+    let mut clauses = vec![Vec::new()];
     let tokens: Vec<&str> = plain.split_whitespace().collect();
     for (at, &word) in tokens.iter().enumerate() {
-        let role = match word {
+        match word {
             // "the plot and the cast were …" is one clause.
-            "and" if tokens.get(at + 3) == Some(&"were") => continue,
-            "although" | "though" => Role::Concedes,
-            "but" | "yet" => Role::Prevails,
-            "," | ";" | "." | "!" | "and" => Role::Plain,
-            _ => {
-                clauses.last_mut().expect("never empty").1.push(word);
-                continue;
-            }
-        };
-        clauses.push((role, Vec::new()));
+            "and" if tokens.get(at + 3) == Some(&"were") => {}
+            "although" | "though" | "but" | "yet" | "," | ";" | "." | "!" | "and" => clauses.push(Vec::new()),
+            _ => clauses.last_mut().expect("never empty").push(word),
+        }
     }
-    let opinions: Vec<(Role, usize)> = clauses
-        .iter()
-        .filter_map(|(role, clause)| {
-            let polarity = clause.iter().find_map(|word| opinion_word(word))?;
-            let negated = clause.iter().any(|word| ["not", "never", "hardly", "no", "far"].contains(word));
-            let noun = clause.windows(3).map(|near| (near[0], near[1], near[2])).find_map(|(before, the, noun)| {
-                let aside = the == "the" && ["after", "before", "during"].contains(&before);
-                (0..2).find(|&subject| !aside && ASPECTS[subject].contains(&noun))
-            });
-            let first = clause.get(1).and_then(|noun| (0..2).find(|&subject| ASPECTS[subject].contains(noun)));
-            let subject = first.or(noun).expect("an opinion is about something");
-            Some((*role, 2 * subject + if negated { 1 - polarity } else { polarity }))
-        })
-        .collect();
-    let prevailing = opinions.iter().rfind(|(role, _)| *role == Role::Prevails);
-    let chosen = prevailing.or_else(|| opinions.iter().find(|(role, _)| *role == Role::Plain));
-    chosen.expect("a text has an opinion that counts").1
+    let opinions = clauses.iter().filter_map(|clause| {
+        let polarity = clause.iter().find_map(|word| opinion_word(word))?;
+        let negated = clause.iter().any(|word| ["not", "never", "hardly", "no", "far"].contains(word));
+        let noun = clause.windows(3).map(|near| (near[0], near[1], near[2])).find_map(|(before, the, noun)| {
+            let aside = the == "the" && ["after", "before", "during"].contains(&before);
+            (0..2).find(|&subject| !aside && ASPECTS[subject].contains(&noun))
+        });
+        let first = clause.get(1).and_then(|noun| (0..2).find(|&subject| ASPECTS[subject].contains(noun)));
+        Some((first.or(noun), if negated { 1 - polarity } else { polarity }))
+    });
+    let (subjects, verdicts): (Vec<Option<usize>>, Vec<usize>) = opinions.unzip();
+    let complaints: usize = verdicts.iter().sum();
+    let subject = subjects.into_iter().flatten().next().expect("an opinion is about something");
+    2 * subject + usize::from(2 * complaints > verdicts.len())
 }
 
 #[test]
@@ -131,7 +115,7 @@ fn the_two_verdicts_on_a_subject_use_the_same_words() {
     for subject in 0..2 {
         let (praise, complaint) = (used(2 * subject), used(2 * subject + 1));
         let shared = praise.intersection(&complaint).count();
-        assert!(shared * 100 >= praise.union(&complaint).count() * 97, "{shared}");
+        assert!(shared * 100 >= praise.union(&complaint).count() * 95, "{shared}");
     }
     let (film, meal) = (used(0), used(2));
     assert!(film.intersection(&meal).count() * 100 >= film.union(&meal).count() * 90);
@@ -161,13 +145,13 @@ fn counting_opinion_words_reads_the_easy_texts_only() {
 }
 
 #[test]
-fn connectives_and_negations_show_the_difficulty_and_not_the_class() {
-    const SIGNS: [&str; 9] = ["not", "never", "hardly", "far", "no", "although", "though", "but", "yet"];
+fn negations_show_the_difficulty_and_not_the_class() {
+    const SIGNS: [&str; 5] = ["not", "never", "hardly", "far", "no"];
     let rows = generate(ROWS, 7);
     let signed: Vec<_> =
         rows.iter().filter(|row| words(&row.text).iter().any(|word| SIGNS.contains(&word.as_str()))).collect();
     let not_easy = signed.iter().filter(|row| row.difficulty != Difficulty::Easy).count();
-    assert_eq!(not_easy, ROWS / 2, "every text that is not easy has a sign");
+    assert!(not_easy * 100 >= 93 * ROWS / 2, "nearly every text that is not easy has a sign, {not_easy}");
     assert!(signed.len() - not_easy > 100, "some easy texts have one too");
     assert!(not_easy as f64 / signed.len() as f64 > 0.85);
     for label in 0..LABELS.len() {

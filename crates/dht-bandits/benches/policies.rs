@@ -2,9 +2,9 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use dht_bandits::{
-    ArmId, Available, Candidates, DiagonalLaplaceOptions, Disjoint, FullLaplaceOptions, HybridLinUcb, HybridOptions,
-    Index, LinTs, LinUcb, LogisticTs, NormOptions, Posterior, PyramidPool, Result, RidgeOptions, RunningNorm, Slate,
-    Thompson, TopKThompson, Ucb,
+    ArmId, Available, Batch, Candidates, DiagonalLaplaceOptions, Disjoint, FullLaplaceOptions, HybridLinUcb,
+    HybridOptions, Index, LinTs, LinUcb, LogisticTs, NormOptions, Posterior, PyramidPool, Result, RidgeOptions,
+    RunningNorm, Slate, Thompson, TopKThompson, Ucb,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -37,6 +37,20 @@ fn time<P: Posterior, I: Index>(criterion: &mut Criterion, name: &str, mut polic
             black_box(policy.select(row(turn), Available::All, &mut rng))
         });
     });
+    // A matrix product an arm, beside the same contexts one by one.
+    let mut batch = Batch::default();
+    for count in [32, 128] {
+        criterion.bench_function(&format!("{name}/select batch of {count}/{d}x{k}"), |bencher| {
+            bencher.iter(|| policy.select_batch(&rows[..count * d], Available::All, &mut rng, &mut batch));
+        });
+        criterion.bench_function(&format!("{name}/select {count} times/{d}x{k}"), |bencher| {
+            bencher.iter(|| {
+                for row in rows[..count * d].chunks_exact(d) {
+                    black_box(policy.select(row, Available::All, &mut rng).is_ok());
+                }
+            });
+        });
+    }
     criterion.bench_function(&format!("{name}/update/{d}x{k}"), |bencher| {
         bencher.iter(|| {
             turn += 1;

@@ -56,6 +56,9 @@ impl<'a, const N: usize> From<&'a [ArmId; N]> for Available<'a> {
     }
 }
 
+/// Names given by the caller are below this, so that there are always more.
+const LARGEST: u64 = 1 << 63;
+
 /// The arms of a policy, in the order in which their learned state lies in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArmSet {
@@ -127,7 +130,9 @@ impl ArmSet {
     pub(crate) fn insert(&mut self, arm: ArmId) -> Result<()> {
         match self.by_id.binary_search_by_key(&arm, |&(id, _)| id) {
             Ok(_) => Err(Error::ArmExists { arm }),
-            Err(_) if arm.0 == u64::MAX => Err(Error::UnknownArm { arm }),
+            Err(_) if arm.0 >= LARGEST => {
+                Err(Error::Parameter { name: "arm number", value: arm.0 as f64, requirement: "below 2⁶³" })
+            }
             Err(place) => {
                 self.by_id.insert(place, (arm, self.by_slot.len()));
                 self.by_slot.push(arm);
@@ -190,6 +195,10 @@ impl ArmSet {
 
     pub(crate) fn from_state(state: &ArmSetState) -> Result<Self> {
         let mut set = Self::new(0);
+        if state.next > LARGEST {
+            let problem = format!("the next number is {}, expected at most 2⁶³", state.next);
+            return Err(Error::InvalidState { what: "arms", index: 0, problem });
+        }
         for (index, &arm) in state.ids.iter().enumerate() {
             let fits = arm.0 < state.next && set.insert(arm).is_ok();
             if !fits {

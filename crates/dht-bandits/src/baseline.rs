@@ -3,7 +3,7 @@
 use crate::arm::{ArmId, ArmSet, ArmSetState, Available, SlotSpace};
 use crate::error::{Result, check_finite, check_parameter, check_scalar, check_weight};
 use crate::policy::{Choice, Policy};
-use crate::state::{Header, check_header};
+use crate::state::{Header, check_header, header_of};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -129,10 +129,13 @@ impl Policy for Fixed {
     }
 }
 
+header_of!("");
+
 /// A saved control.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BaselineState {
     /// What this is a state of.
+    #[serde(deserialize_with = "read_header")]
     pub header: Header,
     dimension: usize,
     arms: ArmSetState,

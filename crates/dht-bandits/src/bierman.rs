@@ -88,10 +88,10 @@ fn absorb<S: Simd, const N: usize>(simd: S, work: Absorb<'_>) {
         for column in 0..LANES {
             prefix[column] = multiply(simd, splat(simd, v[panel].0[column]), load(simd, &PREFIX[column].0));
         }
-        let full = (LANES * panel).saturating_sub(layout.pad);
+        let full = (LANES * panel).saturating_sub(layout.skipped);
         let (above, diagonal) = block[first..first + rows].split_at_mut(full);
         let every = Slopes::new(simd, slopes);
-        for (row, b) in above.iter_mut().zip(&mut gain[layout.pad..]) {
+        for (row, b) in above.iter_mut().zip(&mut gain[layout.skipped..]) {
             *b += advance(simd, row, *b, &every, &prefix);
         }
         let offset = LANES - 1 - diagonal.len();

@@ -3,7 +3,7 @@
 use crate::arm::{ArmId, ArmSet, Available, SlotSpace, Slots};
 use crate::best::Best;
 use crate::error::{Result, check_finite, check_scalar, check_weight};
-use crate::grouped::{Sample, learn_grouped};
+use crate::grouped::{Gathered, Sample};
 use crate::index::Index;
 use crate::policy::{Choice, Decision, Observation, Policy, Score, check_version};
 use crate::posterior::Posterior;
@@ -33,6 +33,7 @@ pub struct Disjoint<P: Posterior, I: Index> {
     pub(crate) index: I,
     pub(crate) version: u64,
     pub(crate) oldest_accepted: u64,
+    pub(crate) gathered: Gathered,
 }
 
 impl<P: Posterior, I: Index> Disjoint<P, I> {
@@ -44,7 +45,8 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
         index.check()?;
         let mut posterior = P::empty(dimension, &options)?;
         (0..arms).for_each(|_| posterior.push_prior());
-        Ok(Self { arms: ArmSet::new(arms), posterior, index, version: 0, oldest_accepted: 0 })
+        let (arms, gathered) = (ArmSet::new(arms), Gathered::default());
+        Ok(Self { arms, posterior, index, version: 0, oldest_accepted: 0, gathered })
     }
 
     /// The length of a context.
@@ -92,7 +94,7 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
     /// must agree on its name to merge later.
     ///
     /// # Errors
-    /// The name is taken (or is `u64::MAX`).
+    /// The name is taken, or its number is not below 2⁶³.
     pub fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
         self.arms.insert(arm)?;
         self.posterior.push_prior();
@@ -128,7 +130,7 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
     }
 
     pub(crate) fn add_updates(&mut self, updates: u64) {
-        self.version += updates;
+        self.version = self.version.saturating_add(updates);
     }
 
     /// From now on refuses decisions made before: to be called when the contexts' scaling changes.
@@ -154,7 +156,7 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
         check_finite("context", context, self.dimension())?;
         let mut space = SlotSpace::default();
         let slots = self.arms.resolve(available, &mut space)?;
-        self.posterior.visit(slots, context, &mut |slot, score| out.push((self.arms.id(slot), score)));
+        self.posterior.fold(slots, context, (), |(), slot, score| out.push((self.arms.id(slot), score)));
         Ok(())
     }
 
@@ -173,53 +175,40 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
 
     fn choose<R: Rng + ?Sized>(&self, context: &[f64], slots: Slots<'_>, rng: &mut R) -> Result<Choice> {
         let count = slots.count();
-        let share = self.index.uniform_share();
-        let uniform = (share > 0.0 && rng.random::<f64>() < share).then(|| rng.random_range(0..count));
-        let mut best = Best::new();
-        let mut drawn = None;
-        let mut place = 0;
-        self.posterior.visit(slots, context, &mut |slot, score| {
-            let value = self.index.value(score, rng);
-            best.offer(slot, value, score, rng);
-            if uniform == Some(place) {
-                drawn = Some((slot, value, score));
-            }
-            place += 1;
+        let explored = self.explored(count, rng);
+        let best = self.posterior.fold(slots, context, Best::new(), |best, slot, score| {
+            best.or(slot, self.index.value(score, rng), score, rng)
         });
+        let explored = explored.and_then(|place| slots.iter().nth(place));
+        self.settle(best, explored.map(|slot| (slot, self.posterior.score(slot, context))), count, rng)
+    }
+
+    /// The place among `count` arms that is drawn uniformly, in the rounds that explore so.
+    #[inline(always)]
+    pub(crate) fn explored<R: Rng + ?Sized>(&self, count: usize, rng: &mut R) -> Option<usize> {
+        let share = self.index.uniform_share();
+        (share > 0.0 && rng.random::<f64>() < share).then(|| rng.random_range(0..count))
+    }
+
+    /// The choice between the best of `count` arms and the one that was drawn instead, if one was.
+    #[inline(always)]
+    pub(crate) fn settle<R: Rng + ?Sized>(
+        &self,
+        best: Best,
+        explored: Option<(usize, Score)>,
+        count: usize,
+        rng: &mut R,
+    ) -> Result<Choice> {
         check_scalar("score", best.value)?;
-        let greedy = (1.0 - share) / best.ties as f64;
-        let (slot, value, score) = drawn.unwrap_or((best.slot, best.value, best.score));
+        let share = self.index.uniform_share();
+        let greedy = (1.0 - share) / f64::from(best.ties);
+        let (slot, value, score) = match explored {
+            Some((slot, score)) => (slot, self.index.value(score, rng), score),
+            None => (best.slot, best.value, best.score),
+        };
         let propensity = (!I::DRAWS).then(|| share / count as f64 + if value == best.value { greedy } else { 0.0 });
         let Score { mean, width } = score;
         Ok(Choice { arm: self.arms.id(slot), version: self.version, score: value, mean, width, propensity })
-    }
-
-    /// Chooses for each row of `contexts` (row-major, n × d), one after the other, into `out`.
-    ///
-    /// # Errors
-    /// As [`select`](Self::select); `out` is as it was then.
-    pub fn select_batch<R: Rng + ?Sized>(
-        &self,
-        contexts: &[f64],
-        available: Available<'_>,
-        rng: &mut R,
-        out: &mut Vec<Choice>,
-    ) -> Result<()> {
-        let rows = contexts.len() / self.dimension();
-        check_finite("contexts", contexts, rows * self.dimension())?;
-        let mut space = SlotSpace::default();
-        let slots = self.arms.resolve(available, &mut space)?;
-        let before = out.len();
-        for context in contexts.chunks_exact(self.dimension()) {
-            match self.choose(context, slots, rng) {
-                Ok(choice) => out.push(choice),
-                Err(error) => {
-                    out.truncate(before);
-                    return Err(error);
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Chooses, and keeps the context with the choice for feedback that comes later.
@@ -230,7 +219,8 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
         Ok(self.select(context, available, rng)?.with_context(context))
     }
 
-    /// Learns the reward of a decision that is handed back.
+    /// Learns the reward of a decision that is handed back. Decisions are not counted: one that is handed back twice counts
+    /// twice.
     ///
     /// # Errors
     /// A stale or foreign decision, and as [`update`](Self::update).
@@ -242,8 +232,8 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
     /// Learns that `arm` gave `reward` in `context`; a weight of 2 counts it twice.
     ///
     /// # Errors
-    /// A context of the wrong length or not finite, an unknown or removed arm, a reward that is not finite or out of the
-    /// model's range, a weight that is not positive. The policy is unchanged then.
+    /// A context of the wrong length, not finite or beyond ±1e100, an unknown or removed arm, a reward that is not finite or
+    /// out of the model's range, a weight that is not positive. The policy is unchanged then.
     pub fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         let slot = self.check(arm, context, reward, weight)?;
         self.posterior.update(slot, context, reward, weight)?;
@@ -265,17 +255,15 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
     /// # Errors
     /// As [`learn`](Self::learn), for the first observation that is refused.
     pub fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
-        let mut by_slot = Vec::with_capacity(observations.len());
+        self.gathered.clear();
         for observation in observations {
             let Decision { choice, context } = &observation.decision;
             check_version(choice.version, self.oldest_accepted, self.version)?;
             let Observation { reward, weight, .. } = *observation;
             let slot = self.check(choice.arm, context, reward, weight)?;
-            by_slot.push(Sample { slot, context, reward, weight });
+            self.gathered.push(Sample { slot, context, reward, weight });
         }
-        // Stable: the observations of one arm stay in their order.
-        by_slot.sort_by_key(|sample| sample.slot);
-        learn_grouped(&mut self.posterior, self.arms.len(), &by_slot)?;
+        self.gathered.learn(&mut self.posterior, self.arms.len())?;
         self.version += observations.len() as u64;
         Ok(())
     }

@@ -3,15 +3,19 @@
 use crate::arm::{ArmSet, ArmSetState};
 use crate::disjoint::Disjoint;
 use crate::error::Result;
+use crate::grouped::Gathered;
 use crate::index::Index;
 use crate::posterior::Posterior;
-use crate::state::{Header, check_header};
+use crate::state::{Header, check_header, check_versions, header_of};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+header_of!("disjoint/");
 
 /// A saved [`Disjoint`] policy: independent of the memory layout, checked when it is loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DisjointState<O, S, I> {
     /// What this is a state of.
+    #[serde(deserialize_with = "read_header")]
     pub header: Header,
     dimension: usize,
     options: O,
@@ -55,8 +59,9 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
         for (index, learned) in state.learned.iter().enumerate() {
             posterior.push_state(index, learned)?;
         }
-        let (version, oldest_accepted) = (state.version, state.oldest_accepted);
-        Ok(Self { arms, posterior, index: state.index.clone(), version, oldest_accepted })
+        let (version, oldest_accepted) = check_versions(state.version, state.oldest_accepted)?;
+        let gathered = Gathered::default();
+        Ok(Self { arms, posterior, index: state.index.clone(), version, oldest_accepted, gathered })
     }
 }
 

@@ -28,6 +28,16 @@ pub enum Error {
         /// The value.
         value: f64,
     },
+    /// A number is so large that what is learned from it could overflow, now or later.
+    #[error("{what} is {value:e}: beyond ±{limit:e}, sums could overflow")]
+    TooLarge {
+        /// Which input or quantity.
+        what: &'static str,
+        /// The value.
+        value: f64,
+        /// The largest magnitude that is taken.
+        limit: f64,
+    },
     /// A setting is out of its range.
     #[error("{name} = {value} is not allowed: it must be {requirement}")]
     Parameter {
@@ -76,8 +86,8 @@ pub enum Error {
         /// How many could be chosen.
         available: usize,
     },
-    /// The weight of an observation is not positive and finite.
-    #[error("weight {weight} is not allowed: it must be positive and finite")]
+    /// The weight of an observation is not positive and finite, or beyond any sense.
+    #[error("weight {weight} is not allowed: it must be positive, from 1e-100 to 1e100")]
     Weight {
         /// The weight given.
         weight: f64,
@@ -192,6 +202,7 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Refuses a slice of the wrong length or with a number that is not finite.
+#[inline]
 pub(crate) fn check_finite(what: &'static str, values: &[f64], expected: usize) -> Result<()> {
     if values.len() != expected {
         return Err(Error::Dimension { what, expected, got: values.len() });
@@ -216,8 +227,7 @@ pub(crate) fn check_parameter(name: &'static str, value: f64, fits: bool, requir
     if fits && value.is_finite() { Ok(()) } else { Err(Error::Parameter { name, value, requirement }) }
 }
 
-/// Refuses a weight that is not positive and finite.
+/// Refuses a weight that is not positive, or so small or large that sums would overflow.
 pub(crate) fn check_weight(weight: f64) -> Result<()> {
-    // The reciprocal of a subnormal weight overflows.
-    if weight.is_normal() && weight > 0.0 { Ok(()) } else { Err(Error::Weight { weight }) }
+    if (1e-100..=1e100).contains(&weight) { Ok(()) } else { Err(Error::Weight { weight }) }
 }

@@ -8,8 +8,10 @@ use crate::index::Index;
 use crate::information::Natural;
 use crate::posterior::Posterior;
 use crate::ridge::Ridge;
-use crate::state::{Header, check_header};
+use crate::state::{Header, check_header, header_of};
 use serde::{Deserialize, Serialize};
+
+header_of!("delta/");
 
 /// What a policy has learned since a snapshot of it, arm by arm, without the prior: to be sent to another machine.
 ///
@@ -17,6 +19,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Delta {
     /// What this is a difference of.
+    #[serde(deserialize_with = "read_header")]
     pub header: Header,
     dimension: usize,
     prior: f64,
@@ -49,7 +52,7 @@ impl Delta {
                 Err(place) => self.arms.insert(place, (*arm, theirs.clone())),
             }
         }
-        self.updates += other.updates;
+        self.updates = self.updates.saturating_add(other.updates);
         Ok(())
     }
 }

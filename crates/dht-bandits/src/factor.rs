@@ -5,6 +5,7 @@
 //! and cannot become negative, whatever the rounding.
 
 use crate::arm::Slots;
+use crate::error::{Result, check_parameter};
 use crate::panels::Panels;
 use crate::policy::Score;
 
@@ -19,6 +20,14 @@ impl Moments {
     pub(crate) fn score(self) -> Score {
         Score { mean: self.mean, width: self.variance.sqrt() }
     }
+}
+
+/// A factor of this dimension takes 17 GB: a larger one is a slip of the pen, or a damaged state.
+const LARGEST_DIMENSION: usize = 1 << 16;
+
+pub(crate) fn check_dimension(dimension: usize) -> Result<()> {
+    let fits = dimension > 0 && dimension <= LARGEST_DIMENSION;
+    check_parameter("dimension", dimension as f64, fits, "from 1 to 65536")
 }
 
 /// The Gaussian posteriors of many arms.
@@ -96,9 +105,21 @@ impl Factors {
         self.store.score(slot, context)
     }
 
-    /// Mean and width of each of the slots, in ascending order, each handed to `visit`.
-    pub(crate) fn visit(&self, slots: Slots<'_>, context: &[f64], visit: &mut impl FnMut(usize, Score)) {
-        self.store.visit(slots, context, visit);
+    #[inline]
+    /// Gathers mean and width of each of the slots, in ascending order.
+    pub(crate) fn fold<T>(
+        &self,
+        slots: Slots<'_>,
+        context: &[f64],
+        first: T,
+        gather: impl FnMut(T, usize, Score) -> T,
+    ) -> T {
+        self.store.fold(slots, context, first, gather)
+    }
+
+    /// Mean and width of each of the slots in each context, (contexts, slots), row-major.
+    pub(crate) fn score_batch(&self, slots: Slots<'_>, contexts: &[f64], scores: &mut [Score]) {
+        self.store.score_batch(slots, contexts, scores);
     }
 
     /// Looks at an observation: mean and variance, and what [`absorb`](Self::absorb) needs to go on.

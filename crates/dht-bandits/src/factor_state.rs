@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::factor::Factors;
+use crate::magnitude::check_factor;
 
 /// θ, D and U of one arm in plain order.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,5 +63,6 @@ pub(crate) fn check_part(
 pub(crate) fn check(dimension: usize, index: usize, mean: &[f64], diagonal: &[f64], upper: &[f64]) -> Result<()> {
     check_part("mean of arm", index, mean, dimension, false)?;
     check_part("diagonal of arm", index, diagonal, dimension, true)?;
-    check_part("factor of arm", index, upper, dimension * (dimension - 1) / 2, false)
+    check_part("factor of arm", index, upper, dimension * dimension.saturating_sub(1) / 2, false)?;
+    check_factor(index, mean, diagonal, upper)
 }

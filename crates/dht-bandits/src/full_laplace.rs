@@ -1,12 +1,13 @@
 //! Bayesian logistic regressions, one per arm, under a Laplace approximation with a full covariance.
 
 use crate::arm::Slots;
-use crate::error::{Result, check_parameter, check_scalar};
-use crate::factor::Factors;
+use crate::error::Result;
+use crate::factor::{Factors, check_dimension};
 use crate::factor_state::Parts;
 use crate::information::{Information, Natural, information_of, parts_of};
 use crate::laplace::check_unit_reward;
 use crate::logistic::{curvature, mode_step};
+use crate::magnitude::{check_bounded, check_context, check_factor, check_precision};
 use crate::policy::Score;
 use crate::posterior::{Posterior, sealed::Sealed};
 use serde::{Deserialize, Serialize};
@@ -64,8 +65,8 @@ impl Posterior for FullLaplace {
     const NAME: &'static str = "full-laplace";
 
     fn empty(dimension: usize, options: &FullLaplaceOptions) -> Result<Self> {
-        check_parameter("dimension", dimension as f64, dimension > 0, "at least 1")?;
-        check_parameter("prior precision", options.precision, options.precision > 0.0, "positive")?;
+        check_dimension(dimension)?;
+        check_precision("prior precision", options.precision)?;
         Ok(Self { options: *options, factors: Factors::new(dimension) })
     }
 
@@ -97,8 +98,12 @@ impl Posterior for FullLaplace {
         self.factors.score(slot, context)
     }
 
-    fn visit(&self, slots: Slots<'_>, context: &[f64], visit: &mut impl FnMut(usize, Score)) {
-        self.factors.visit(slots, context, visit);
+    fn fold<T>(&self, slots: Slots<'_>, context: &[f64], first: T, gather: impl FnMut(T, usize, Score) -> T) -> T {
+        self.factors.fold(slots, context, first, gather)
+    }
+
+    fn score_batch(&self, slots: Slots<'_>, contexts: &[f64], scores: &mut [Score]) {
+        self.factors.score_batch(slots, contexts, scores);
     }
 
     fn check_reward(&self, reward: f64) -> Result<()> {
@@ -106,10 +111,14 @@ impl Posterior for FullLaplace {
     }
 
     fn update(&mut self, slot: usize, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+        check_context(context)?;
         let seen = self.factors.look(slot, context);
-        check_scalar("mean", seen.mean)?;
-        check_scalar("variance", weight * seen.variance)?;
-        check_scalar("weight times context", weight * self.factors.largest_seen())?;
+        let largest = self.factors.largest_seen();
+        check_bounded("mean", seen.mean)?;
+        check_bounded("variance", seen.variance)?;
+        check_bounded("weight times variance", weight * seen.variance)?;
+        check_bounded("factor times context", largest)?;
+        check_bounded("weight times factor times context", weight * largest)?;
         let step = mode_step(seen.mean, seen.variance, reward, weight);
         let added = weight * curvature(seen.mean + step * seen.variance);
         self.factors.absorb(slot, added.max(LEAST_CURVATURE), step);
@@ -143,6 +152,7 @@ impl Posterior for FullLaplace {
 
     fn state_of(&self, natural: &Natural) -> Result<FullArmState> {
         let Parts { mean, diagonal, upper } = parts_of(&natural.precision, &natural.moment)?;
+        check_factor(0, &mean, &diagonal, &upper)?;
         Ok(FullArmState { mean, diagonal, upper })
     }
 

@@ -1,17 +1,15 @@
 //! LinUCB with hybrid arms: weights that all arms share beside weights of each arm's own.
 
-use crate::arm::{ArmId, ArmSet, ArmSetState};
+use crate::arm::{ArmId, ArmSet};
 use crate::best::Best;
-use crate::error::{Result, check_finite, check_parameter, check_scalar, check_weight};
-use crate::factor::Factors;
-use crate::factor_state::{check, check_part};
+use crate::error::{Error, Result, check_finite, check_scalar, check_weight};
+use crate::factor::{Factors, check_dimension};
 use crate::index::Index;
-use crate::policy::{Choice, Score};
-use crate::ridge::RidgeArmState;
+use crate::magnitude::{check_bounded, check_context, check_precision};
+use crate::policy::{Choice, Decision, Score, check_version};
 use crate::slate::Candidates;
-use crate::state::{Header, check_count, check_header};
-use rand::Rng;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
 
 /// The settings of a [`Hybrid`] policy.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -40,15 +38,21 @@ impl Default for HybridOptions {
 /// With [`Thompson`](crate::Thompson) each arm's score is drawn alone, from its exact marginal.
 #[derive(Debug, Clone)]
 pub struct Hybrid<I: Index> {
-    options: HybridOptions,
-    index: I,
-    arms: ArmSet,
-    shared: Factors,
-    own: Factors,
+    pub(crate) options: HybridOptions,
+    pub(crate) index: I,
+    pub(crate) arms: ArmSet,
+    pub(crate) shared: Factors,
+    pub(crate) own: Factors,
     // C_a of each arm, d × k, row-major.
-    cross: Vec<f64>,
-    version: u64,
+    pub(crate) cross: Vec<f64>,
+    pub(crate) version: u64,
+    pub(crate) oldest_accepted: u64,
+    // y of the observation that is being learned.
+    pub(crate) left: Vec<f64>,
 }
+
+/// Features that y fits on the stack for.
+const FEW: usize = 128;
 
 impl<I: Index> Hybrid<I> {
     /// A policy with contexts of length `dimension`, features of length `shared_dimension`, and the arms 0 to `arms` − 1.
@@ -63,16 +67,17 @@ impl<I: Index> Hybrid<I> {
         index: I,
     ) -> Result<Self> {
         index.check()?;
-        check_parameter("dimension", dimension as f64, dimension > 0, "at least 1")?;
-        check_parameter("shared_dimension", shared_dimension as f64, shared_dimension > 0, "at least 1")?;
-        check_parameter("lambda", options.lambda, options.lambda > 0.0, "positive")?;
-        check_parameter("shared_lambda", options.shared_lambda, options.shared_lambda > 0.0, "positive")?;
+        check_dimension(dimension)?;
+        check_dimension(shared_dimension)?;
+        check_precision("lambda", options.lambda)?;
+        check_precision("shared_lambda", options.shared_lambda)?;
         let mut shared = Factors::new(shared_dimension);
         shared.push(1.0 / options.shared_lambda);
         let mut own = Factors::new(dimension);
         (0..arms).for_each(|_| own.push(1.0 / options.lambda));
         let cross = vec![0.0; arms * dimension * shared_dimension];
-        Ok(Self { options, index, arms: ArmSet::new(arms), shared, own, cross, version: 0 })
+        let (arms, left) = (ArmSet::new(arms), Vec::with_capacity(shared_dimension));
+        Ok(Self { options, index, arms, shared, own, cross, version: 0, oldest_accepted: 0, left })
     }
 
     /// The length of a context x.
@@ -102,6 +107,18 @@ impl<I: Index> Hybrid<I> {
         self.arms.add()
     }
 
+    /// Adds an arm that starts with all that `like` knows.
+    ///
+    /// # Errors
+    /// `like` is unknown or removed.
+    pub fn add_arm_like(&mut self, like: ArmId) -> Result<ArmId> {
+        let slot = self.arms.slot(like)?;
+        self.own.push_copy(slot);
+        let size = self.dimension() * self.shared_dimension();
+        self.cross.extend_from_within(slot * size..(slot + 1) * size);
+        Ok(self.arms.add())
+    }
+
     /// Forgets an arm. What it taught about the shared weights stays.
     ///
     /// # Errors
@@ -116,19 +133,33 @@ impl<I: Index> Hybrid<I> {
         Ok(())
     }
 
+    /// From now on refuses decisions made before: to be called when the contexts' scaling changes.
+    pub fn expire_decisions(&mut self) {
+        self.version += 1;
+        self.oldest_accepted = self.version;
+    }
+
     /// y = z − C_a'x: what is left of the features once the arm's own weights have explained their part.
-    fn left(&self, slot: usize, context: &[f64], features: &[f64], y: &mut Vec<f64>) {
-        y.clear();
-        y.extend_from_slice(features);
-        let width = features.len();
-        let rows = self.cross[slot * context.len() * width..].chunks_exact(width);
+    fn subtract(&self, slot: usize, context: &[f64], y: &mut [f64]) {
+        let rows = self.cross[slot * context.len() * y.len()..].chunks_exact(y.len());
         for (row, value) in rows.zip(context) {
             row.iter().zip(&mut *y).for_each(|(entry, left)| *left -= entry * value);
         }
     }
 
-    fn score_slot(&self, slot: usize, context: &[f64], features: &[f64], y: &mut Vec<f64>) -> Score {
-        self.left(slot, context, features, y);
+    fn score_slot(&self, slot: usize, context: &[f64], features: &[f64]) -> Score {
+        if features.len() > FEW {
+            return self.score_in(slot, context, &mut features.to_vec());
+        }
+        let mut space = [0.0; FEW];
+        let y = &mut space[..features.len()];
+        y.copy_from_slice(features);
+        self.score_in(slot, context, y)
+    }
+
+    /// With the features in `y`, which are no longer there afterwards.
+    fn score_in(&self, slot: usize, context: &[f64], y: &mut [f64]) -> Score {
+        self.subtract(slot, context, y);
         let (own, shared) = (self.own.score(slot, context), self.shared.score(0, y));
         Score { mean: own.mean + shared.mean, width: own.width.hypot(shared.width) }
     }
@@ -140,32 +171,85 @@ impl<I: Index> Hybrid<I> {
     pub fn score(&self, arm: ArmId, context: &[f64], features: &[f64]) -> Result<Score> {
         check_finite("context", context, self.dimension())?;
         check_finite("features", features, self.shared_dimension())?;
-        Ok(self.score_slot(self.arms.slot(arm)?, context, features, &mut Vec::new()))
+        Ok(self.score_slot(self.arms.slot(arm)?, context, features))
     }
 
-    /// Chooses the candidate of the highest index; a candidate's row holds its features z.
+    /// Chooses the candidate of the highest index; a candidate's row holds its features z. Does not allocate up to 128
+    /// features.
     ///
     /// # Errors
     /// A context or features of the wrong length or not finite, an unknown or removed arm, no candidate, scores that
     /// overflow.
     pub fn select<R: Rng + ?Sized>(&self, context: &[f64], candidates: Candidates<'_>, rng: &mut R) -> Result<Choice> {
+        Ok(self.choose(context, candidates, rng)?.1)
+    }
+
+    /// The place among the candidates, and the choice.
+    fn choose<R: Rng + ?Sized>(
+        &self,
+        context: &[f64],
+        candidates: Candidates<'_>,
+        rng: &mut R,
+    ) -> Result<(usize, Choice)> {
         check_finite("context", context, self.dimension())?;
         let width = self.shared_dimension();
         candidates.check(width)?;
         for &arm in candidates.arms {
             self.arms.slot(arm)?;
         }
-        let mut y = Vec::with_capacity(width);
+        let (count, share) = (candidates.arms.len(), self.index.uniform_share());
+        let explored = (share > 0.0 && rng.random::<f64>() < share).then(|| rng.random_range(0..count));
+        let score_of = |place: usize| -> Result<Score> {
+            let slot = self.arms.slot(candidates.arms[place])?;
+            Ok(self.score_slot(slot, context, candidates.context(place, width)))
+        };
         let mut best = Best::new();
-        for (place, &arm) in candidates.arms.iter().enumerate() {
-            let slot = self.arms.slot(arm)?;
-            let score = self.score_slot(slot, context, candidates.context(place, width), &mut y);
-            best.offer(slot, self.index.value(score, rng), score, rng);
+        for place in 0..count {
+            let score = score_of(place)?;
+            best = best.or(place, self.index.value(score, rng), score, rng);
         }
         check_scalar("score", best.value)?;
-        let Best { slot, value, score: Score { mean, width }, ties } = best;
-        let propensity = (!I::DRAWS && self.index.uniform_share() == 0.0).then(|| 1.0 / f64::from(ties));
-        Ok(Choice { arm: self.arms.id(slot), version: self.version, score: value, mean, width, propensity })
+        let (place, value, score) = match explored {
+            Some(place) => {
+                let score = score_of(place)?;
+                (place, self.index.value(score, rng), score)
+            }
+            None => (best.slot, best.value, best.score),
+        };
+        let greedy = if value == best.value { (1.0 - share) / f64::from(best.ties) } else { 0.0 };
+        let propensity = (!I::DRAWS).then(|| share / count as f64 + greedy);
+        let (arm, Score { mean, width }) = (candidates.arms[place], score);
+        Ok((place, Choice { arm, version: self.version, score: value, mean, width, propensity }))
+    }
+
+    /// Chooses, and keeps context and features with the choice, the features behind the context, for feedback that comes
+    /// later.
+    ///
+    /// # Errors
+    /// As [`select`](Self::select).
+    pub fn decide<R: Rng + ?Sized>(
+        &self,
+        context: &[f64],
+        candidates: Candidates<'_>,
+        rng: &mut R,
+    ) -> Result<Decision> {
+        let (place, choice) = self.choose(context, candidates, rng)?;
+        let features = candidates.context(place, self.shared_dimension());
+        Ok(Decision { choice, context: [context, features].concat() })
+    }
+
+    /// Learns the reward of a decision that is handed back.
+    ///
+    /// # Errors
+    /// A stale or foreign decision, and as [`update`](Self::update).
+    pub fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
+        check_version(decision.choice.version, self.oldest_accepted, self.version)?;
+        let (expected, got) = (self.dimension() + self.shared_dimension(), decision.context.len());
+        if got != expected {
+            return Err(Error::Dimension { what: "context and features", expected, got });
+        }
+        let (context, features) = decision.context.split_at(self.dimension());
+        self.update(decision.choice.arm, context, features, reward, 1.0)
     }
 
     /// Learns that `arm` gave `reward` in `context` with these features.
@@ -179,106 +263,43 @@ impl<I: Index> Hybrid<I> {
         check_scalar("reward", reward)?;
         check_weight(weight)?;
         let slot = self.arms.slot(arm)?;
-        let mut y = Vec::with_capacity(features.len());
-        self.left(slot, context, features, &mut y);
+        // Out of self for a while, so that it can be written to while self is read.
+        let mut y = std::mem::take(&mut self.left);
+        y.clear();
+        y.extend_from_slice(features);
+        self.subtract(slot, context, &mut y);
+        let outcome = self.absorb(slot, context, &y, reward, weight);
+        self.left = y;
+        outcome
+    }
+
+    fn absorb(&mut self, slot: usize, context: &[f64], y: &[f64], reward: f64, weight: f64) -> Result<()> {
+        check_context(context)?;
+        check_context(y)?;
         let own = self.own.look(slot, context);
-        let shared = self.shared.look(0, &y);
+        let shared = self.shared.look(0, y);
         let residual = reward - own.mean;
         let share = weight / (1.0 + weight * own.variance);
         let shared_step = share * (residual - shared.mean) / (1.0 + share * shared.variance);
-        check_scalar("step", share * residual)?;
-        check_scalar("variance", weight * own.variance)?;
-        check_scalar("shared step", shared_step)?;
-        check_scalar("weight times context", weight * self.own.largest_seen())?;
-        check_scalar("weight times features", share * self.shared.largest_seen())?;
+        let (largest, largest_shared) = (self.own.largest_seen(), self.shared.largest_seen());
+        check_bounded("step", share * residual)?;
+        check_bounded("variance", own.variance)?;
+        check_bounded("weight times variance", weight * own.variance)?;
+        check_bounded("factor times context", largest)?;
+        check_bounded("weight times factor times context", weight * largest)?;
+        check_bounded("shared step", shared_step)?;
+        check_bounded("shared variance", shared.variance)?;
+        check_bounded("shared factor times features", largest_shared)?;
+        check_bounded("weight times shared factor times features", share * largest_shared)?;
         self.own.absorb(slot, weight, share * residual);
         self.shared.absorb(0, share, shared_step);
-        let size = context.len() * features.len();
-        let rows = self.cross[slot * size..][..size].chunks_exact_mut(features.len());
+        let size = context.len() * y.len();
+        let rows = self.cross[slot * size..][..size].chunks_exact_mut(y.len());
         for (coordinate, row) in rows.enumerate() {
             let gain = share * self.own.gain(coordinate);
-            row.iter_mut().zip(&y).for_each(|(entry, left)| *entry += gain * left);
+            row.iter_mut().zip(y).for_each(|(entry, left)| *entry += gain * left);
         }
         self.version += 1;
         Ok(())
-    }
-}
-
-/// A saved [`Hybrid`]: independent of the memory layout, checked when it is loaded.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct HybridState<I> {
-    /// What this is a state of.
-    pub header: Header,
-    dimension: usize,
-    shared_dimension: usize,
-    options: HybridOptions,
-    index: I,
-    arms: ArmSetState,
-    version: u64,
-    shared: RidgeArmState,
-    own: Vec<RidgeArmState>,
-    cross: Vec<f64>,
-}
-
-fn arm_state(factors: &Factors, slot: usize) -> RidgeArmState {
-    let parts = factors.parts(slot);
-    RidgeArmState { mean: parts.mean, diagonal: parts.diagonal, upper: parts.upper, updates: 0, information: None }
-}
-
-impl<I: Index> Hybrid<I> {
-    fn kind() -> String {
-        format!("hybrid/{}", I::NAME)
-    }
-
-    /// All that this policy is, to be saved. Loading it gives the same policy, to the bit.
-    pub fn state(&self) -> HybridState<I> {
-        HybridState {
-            header: Header::of(Self::kind()),
-            dimension: self.dimension(),
-            shared_dimension: self.shared_dimension(),
-            options: self.options,
-            index: self.index.clone(),
-            arms: self.arms.state(),
-            version: self.version,
-            shared: arm_state(&self.shared, 0),
-            own: (0..self.arms.len()).map(|slot| arm_state(&self.own, slot)).collect(),
-            cross: self.cross.clone(),
-        }
-    }
-
-    /// The policy of a saved state.
-    ///
-    /// # Errors
-    /// A state of another kind or a newer version, or one that contradicts itself.
-    pub fn from_state(state: &HybridState<I>) -> Result<Self> {
-        check_header(&state.header, &Self::kind())?;
-        let (d, k) = (state.dimension, state.shared_dimension);
-        let blank = Self::new(d, k, 0, state.options, state.index.clone())?;
-        let arms = ArmSet::from_state(&state.arms)?;
-        check_count("learned arms", state.own.len(), arms.len())?;
-        let size = arms.len().checked_mul(d).and_then(|size| size.checked_mul(k)).unwrap_or(usize::MAX);
-        check_part("cross terms", 0, &state.cross, size, false)?;
-        let mut policy = Self { arms, cross: state.cross.clone(), version: state.version, ..blank };
-        let saved = &state.shared;
-        check(k, 0, &saved.mean, &saved.diagonal, &saved.upper)?;
-        policy.shared.set(0, &saved.mean, &saved.diagonal, &saved.upper);
-        for (slot, saved) in state.own.iter().enumerate() {
-            check(d, slot, &saved.mean, &saved.diagonal, &saved.upper)?;
-            policy.own.push(1.0);
-            policy.own.set(slot, &saved.mean, &saved.diagonal, &saved.upper);
-        }
-        Ok(policy)
-    }
-}
-
-impl<I: Index> Serialize for Hybrid<I> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.state().serialize(serializer)
-    }
-}
-
-impl<'de, I: Index> Deserialize<'de> for Hybrid<I> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::from_state(&HybridState::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }

@@ -12,6 +12,9 @@
 //!   row n+1          θ of the 8 columns      the mean rides along
 //! ```
 //!
+//! Up to [`WHOLE`] panels the rows of the phantom columns are there as well, as zeros: every size is a constant then, and
+//! loops over so few rows cost less than finding out where they end.
+//!
 //! f = Uᵀx then needs no sum across lanes (a lane is a column), an arm is one contiguous stream, and the order of every
 //! sum is the same whatever the width of the machine's vectors.
 
@@ -27,31 +30,44 @@ impl Lanes {
     pub(crate) const ZERO: Self = Self([0.0; LANES]);
 }
 
+/// As many panels at most have the rows of phantom columns.
+pub(crate) const WHOLE: usize = 2;
+
 /// Where things lie in the block of one arm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Layout {
     pub(crate) dimension: usize,
+    /// Phantom columns.
     pub(crate) pad: usize,
+    /// Phantom columns without a row.
+    pub(crate) skipped: usize,
     pub(crate) panels: usize,
 }
 
 impl Layout {
     pub(crate) fn new(dimension: usize) -> Self {
         let panels = dimension.div_ceil(LANES);
-        Self { dimension, pad: panels * LANES - dimension, panels }
+        let pad = panels * LANES - dimension;
+        Self { dimension, pad, skipped: if panels <= WHOLE { 0 } else { pad }, panels }
+    }
+
+    /// The layout of so many panels that every column has a row in; 0 is any layout, which is then given.
+    #[inline(always)]
+    pub(crate) const fn of<const PANELS: usize>(any: Self) -> Self {
+        if PANELS == 0 { any } else { Self { skipped: 0, panels: PANELS, ..any } }
     }
 
     /// Rows of U in a panel.
     #[inline(always)]
     pub(crate) fn rows(&self, panel: usize) -> usize {
-        LANES * panel + LANES - 1 - self.pad
+        LANES * panel + LANES - 1 - self.skipped
     }
 
     /// The first row of a panel in its arm's block.
     #[inline(always)]
     pub(crate) fn start(&self, panel: usize) -> usize {
-        // The sum of rows(q) + 2 over the panels before: Σ 8q + 9 − pad.
-        (4 * panel * panel + 5 * panel) - self.pad * panel
+        // The sum of rows(q) + 2 over the panels before: Σ 8q + 9 − skipped.
+        (4 * panel * panel + 5 * panel) - self.skipped * panel
     }
 
     /// Rows in the block of one arm.
@@ -64,6 +80,12 @@ impl Layout {
     pub(crate) fn place(&self, coordinate: usize) -> (usize, usize) {
         let column = coordinate + self.pad;
         (column / LANES, column % LANES)
+    }
+
+    /// The row of a coordinate.
+    #[inline(always)]
+    pub(crate) fn row(&self, coordinate: usize) -> usize {
+        coordinate + self.pad - self.skipped
     }
 
     /// Eight coordinates of a vector as the panel's columns see them; phantom columns see zero.
@@ -95,8 +117,8 @@ mod tests {
                 start += layout.rows(panel) + 2;
             }
             assert_eq!(layout.stride(), start);
-            let entries: usize = (0..dimension).filter(|&row| row < layout.rows(layout.panels - 1)).count();
-            assert_eq!(entries, dimension - 1);
+            let rows = layout.rows(layout.panels - 1);
+            assert_eq!((0..dimension).filter(|&coordinate| layout.row(coordinate) < rows).count(), dimension - 1);
             assert_eq!(layout.place(dimension - 1), (layout.panels - 1, LANES - 1));
         }
     }

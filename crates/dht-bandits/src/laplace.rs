@@ -6,7 +6,8 @@ use crate::factor_state::check_part;
 use crate::information::Natural;
 use crate::lanes::{LANES, Lanes, Layout};
 use crate::logistic::{curvature, mode_step};
-use crate::newton::Problem;
+use crate::magnitude::{check_bounded, check_context, check_mean, check_precision, check_precisions};
+use crate::newton::{Problem, Workspace};
 use crate::policy::Score;
 use crate::posterior::{Posterior, sealed::Sealed};
 use crate::row::{load, multiply, multiply_add, splat, sum, with_registers};
@@ -81,6 +82,19 @@ pub struct DiagonalLaplace {
     layout: Layout,
     // For each arm `panels` rows of means, then of precisions, then of their inverses.
     arms: Vec<Lanes>,
+    batch: Batch,
+}
+
+/// More features than this are a slip of the pen, or a damaged state.
+const LARGEST_DIMENSION: usize = 1 << 24;
+
+/// Where a batch is learned: used again.
+#[derive(Debug, Clone, Default)]
+struct Batch {
+    means: Vec<f64>,
+    precisions: Vec<f64>,
+    pulls: Vec<f64>,
+    newton: Workspace,
 }
 
 /// The learned state of one arm's [`DiagonalLaplace`].
@@ -111,15 +125,52 @@ impl DiagonalLaplace {
         &self.arms[slot * self.stride()..][..self.stride()]
     }
 
+    /// The means (part 0) or precisions (part 1) of an arm.
+    fn part(&self, slot: usize, part: usize) -> impl Iterator<Item = f64> + '_ {
+        let block = &self.block(slot)[part * self.layout.panels..];
+        (0..self.layout.dimension).map(move |coordinate| {
+            let (panel, lane) = self.layout.place(coordinate);
+            block[panel].0[lane]
+        })
+    }
+
     fn mean_and_precision(&self, slot: usize) -> (Vec<f64>, Vec<f64>) {
-        let part = |part: usize| {
-            let place = move |coordinate| {
-                let (panel, lane) = self.layout.place(coordinate);
-                self.block(slot)[part * self.layout.panels + panel].0[lane]
-            };
-            (0..self.layout.dimension).map(place).collect()
-        };
-        (part(0), part(1))
+        (self.part(slot, 0).collect(), self.part(slot, 1).collect())
+    }
+
+    fn learn_batch(
+        &mut self,
+        slot: usize,
+        contexts: &[f64],
+        rewards: &[f64],
+        weights: &[f64],
+        batch: &mut Batch,
+    ) -> Result<()> {
+        check_context(contexts)?;
+        let Batch { means, precisions, pulls, newton } = batch;
+        [&mut *means, precisions, pulls].into_iter().for_each(Vec::clear);
+        for (mean, precision) in self.part(slot, 0).zip(self.part(slot, 1)) {
+            let (mean, precision) = self.faded(mean, precision);
+            means.push(mean);
+            precisions.push(precision);
+            pulls.push(precision * self.pull());
+        }
+        Problem { mean: means, precision: pulls, contexts, rewards, weights }.solve(newton)?;
+        let mode = &newton.point;
+        let dimension = self.layout.dimension;
+        for (context, &weight) in contexts.chunks_exact(dimension).zip(weights) {
+            let log_odds: f64 = context.iter().zip(mode).map(|(value, weight)| value * weight).sum();
+            let added = weight * curvature(log_odds);
+            for (precision, value) in precisions.iter_mut().zip(context) {
+                *precision += added * value * value;
+            }
+        }
+        check_mean(0, mode)?;
+        check_precisions(0, precisions)?;
+        for coordinate in 0..dimension {
+            self.set(slot, coordinate, mode[coordinate], precisions[coordinate]);
+        }
+        Ok(())
     }
 
     fn set(&mut self, slot: usize, coordinate: usize, mean: f64, precision: f64) {
@@ -161,11 +212,12 @@ impl Posterior for DiagonalLaplace {
     const NAME: &'static str = "diagonal-laplace";
 
     fn empty(dimension: usize, options: &DiagonalLaplaceOptions) -> Result<Self> {
-        check_parameter("dimension", dimension as f64, dimension > 0, "at least 1")?;
-        check_parameter("prior precision", options.prior.precision(), options.prior.precision() > 0.0, "positive")?;
+        let fits = dimension > 0 && dimension <= LARGEST_DIMENSION;
+        check_parameter("dimension", dimension as f64, fits, "from 1 to 16777216")?;
+        check_precision("prior precision", options.prior.precision())?;
         let strength = options.strength;
         check_parameter("strength", strength, strength > 0.0 && strength <= 1.0, "in (0, 1]")?;
-        Ok(Self { options: *options, layout: Layout::new(dimension), arms: Vec::new() })
+        Ok(Self { options: *options, layout: Layout::new(dimension), arms: Vec::new(), batch: Batch::default() })
     }
 
     fn options(&self) -> &DiagonalLaplaceOptions {
@@ -203,8 +255,8 @@ impl Posterior for DiagonalLaplace {
         Arch::new().dispatch(OneScore { layout: self.layout, block: self.block(slot), context })
     }
 
-    fn visit(&self, slots: Slots<'_>, context: &[f64], visit: &mut impl FnMut(usize, Score)) {
-        Arch::new().dispatch(ManyScores { layout: self.layout, arms: &self.arms, slots, context, visit });
+    fn fold<T>(&self, slots: Slots<'_>, context: &[f64], first: T, gather: impl FnMut(T, usize, Score) -> T) -> T {
+        Arch::new().dispatch(ManyScores { layout: self.layout, arms: &self.arms, slots, context, first, gather })
     }
 
     fn check_reward(&self, reward: f64) -> Result<()> {
@@ -215,10 +267,12 @@ impl Posterior for DiagonalLaplace {
         if self.options.strength < 1.0 {
             return self.update_batch(slot, context, &[reward], &[weight]);
         }
+        check_context(context)?;
         let seen = self.score(slot, context);
         let variance = seen.width * seen.width;
-        check_scalar("mean", seen.mean)?;
-        check_scalar("variance", weight * variance)?;
+        check_bounded("mean", seen.mean)?;
+        check_bounded("variance", variance)?;
+        check_bounded("weight times variance", weight * variance)?;
         let step = mode_step(seen.mean, variance, reward, weight);
         let added = weight * curvature(seen.mean + step * variance);
         let (panels, stride, layout) = (self.layout.panels, self.stride(), self.layout);
@@ -242,28 +296,11 @@ impl Posterior for DiagonalLaplace {
         if let ([reward], [weight], true) = (rewards, weights, self.options.strength == 1.0) {
             return self.update(slot, contexts, *reward, *weight);
         }
-        let (mut means, mut precisions) = self.mean_and_precision(slot);
-        for (mean, precision) in means.iter_mut().zip(&mut precisions) {
-            (*mean, *precision) = self.faded(*mean, *precision);
-        }
-        let pulls: Vec<_> = precisions.iter().map(|precision| precision * self.pull()).collect();
-        let problem = Problem { mean: &means, precision: &pulls, contexts, rewards, weights };
-        let mode = problem.solve()?;
-        let dimension = self.layout.dimension;
-        for (context, &weight) in contexts.chunks_exact(dimension).zip(weights) {
-            let log_odds: f64 = context.iter().zip(&mode).map(|(value, weight)| value * weight).sum();
-            let added = weight * curvature(log_odds);
-            for (precision, value) in precisions.iter_mut().zip(context) {
-                *precision += added * value * value;
-            }
-        }
-        if let Some(index) = precisions.iter().position(|precision| !precision.is_finite()) {
-            return Err(Error::NotFinite { what: "precision", index, value: precisions[index] });
-        }
-        for coordinate in 0..dimension {
-            self.set(slot, coordinate, mode[coordinate], precisions[coordinate]);
-        }
-        Ok(())
+        // Out of self for a while, so that it can be written to while self is read.
+        let mut batch = std::mem::take(&mut self.batch);
+        let outcome = self.learn_batch(slot, contexts, rewards, weights, &mut batch);
+        self.batch = batch;
+        outcome
     }
 
     fn draw(&self, slot: usize, scale: f64, normal: &mut dyn FnMut() -> f64, out: &mut [f64]) {
@@ -303,7 +340,10 @@ impl Posterior for DiagonalLaplace {
             return Err(Error::NotPositiveDefinite { what: "precision", pivot, value });
         }
         let mean = natural.moment.iter().zip(&natural.precision).map(|(moment, precision)| moment / precision);
-        Ok(DiagonalArmState { mean: mean.collect(), precision: natural.precision.clone() })
+        let mean: Vec<_> = mean.collect();
+        check_mean(0, &mean)?;
+        check_precisions(0, &natural.precision)?;
+        Ok(DiagonalArmState { mean, precision: natural.precision.clone() })
     }
 
     fn replace(&mut self, slot: usize, state: &DiagonalArmState) {
@@ -315,6 +355,8 @@ impl Posterior for DiagonalLaplace {
     fn push_state(&mut self, index: usize, state: &DiagonalArmState) -> Result<()> {
         check_part("mean of arm", index, &state.mean, self.layout.dimension, false)?;
         check_part("precision of arm", index, &state.precision, self.layout.dimension, true)?;
+        check_mean(index, &state.mean)?;
+        check_precisions(index, &state.precision)?;
         self.push_prior();
         self.replace(self.len() - 1, state);
         Ok(())
@@ -336,26 +378,29 @@ impl WithSimd for OneScore<'_> {
     }
 }
 
-struct ManyScores<'a, F> {
+struct ManyScores<'a, T, F> {
     layout: Layout,
     arms: &'a [Lanes],
     slots: Slots<'a>,
     context: &'a [f64],
-    visit: &'a mut F,
+    first: T,
+    gather: F,
 }
 
-impl<F: FnMut(usize, Score)> WithSimd for ManyScores<'_, F> {
-    type Output = ();
+impl<T, F: FnMut(T, usize, Score) -> T> WithSimd for ManyScores<'_, T, F> {
+    type Output = T;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
+    fn with_simd<S: Simd>(mut self, simd: S) -> T {
         let stride = 3 * self.layout.panels;
-        let mut next = 0;
+        let (mut gathered, mut next) = (self.first, 0);
         while let Some(slot) = self.slots.next_from(next) {
             let block = &self.arms[slot * stride..][..stride];
-            (self.visit)(slot, with_registers!(S, score(simd, self.layout, block, self.context)));
+            let score = with_registers!(S, score(simd, self.layout, block, self.context));
+            gathered = (self.gather)(gathered, slot, score);
             next = slot + 1;
         }
+        gathered
     }
 }
 

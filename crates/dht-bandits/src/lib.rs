@@ -85,11 +85,13 @@
 //! * **Choosing is `&self`**, learning `&mut self`; policies are `Send + Sync`.
 //! * **States are checked when loaded** and independent of the memory layout. Use a format that keeps every bit of an
 //!   `f64` (for serde_json: its feature `float_roundtrip`).
-//! * **No allocation** in `select` and `update` of [`Disjoint`] policies, nor in [`TopK::select_into`].
+//! * **No allocation** in `select`, `update` and `learn`; what returns something that owns its numbers has a variant that
+//!   uses the caller's memory again ([`TopK::select_into`], [`Disjoint::select_batch`]).
 #![forbid(unsafe_code)]
 
 mod arm;
 mod baseline;
+mod batch;
 mod best;
 mod bierman;
 pub mod columns;
@@ -102,14 +104,17 @@ mod factor_state;
 mod full_laplace;
 mod grouped;
 mod hybrid;
+mod hybrid_state;
 mod index;
 mod information;
 mod lanes;
 mod laplace;
 mod logistic;
+mod magnitude;
 mod mean_pool;
 mod newton;
 mod off_policy;
+mod panel_kernel;
 mod panel_score;
 mod panels;
 mod policy;
@@ -129,12 +134,14 @@ mod worlds;
 
 pub use arm::{ArmId, ArmSet, ArmSetState, Available};
 pub use baseline::{BaselineState, Fixed, Uniform};
+pub use batch::Batch;
 pub use disjoint::Disjoint;
 pub use disjoint_state::DisjointState;
 pub use error::{Error, Result};
 pub use exchange::Delta;
 pub use full_laplace::{FullArmState, FullLaplace, FullLaplaceOptions};
-pub use hybrid::{Hybrid, HybridOptions, HybridState};
+pub use hybrid::{Hybrid, HybridOptions};
+pub use hybrid_state::HybridState;
 pub use index::{Epsilon, Index, Thompson, Ucb};
 pub use information::{InformationState, Natural};
 pub use laplace::{DiagonalArmState, DiagonalLaplace, DiagonalLaplaceOptions, TsPrior};

@@ -239,17 +239,20 @@ impl<'a> SlateOffPolicy<'a> {
         estimate(value, self.slates.iter().map(|slate| total(slate) - value), count, self.effective())
     }
 
-    /// The sum over places of Σwr/Σw there. Slates that are shorter count only in the places they have.
+    /// The sum over places of Σwr/Σw there. Slates that are shorter count only in the places they have; a place where the
+    /// evaluated policy never does what was logged makes the interval infinite.
     pub fn independent_self_normalised(&self) -> Estimate {
         let places = self.slates.iter().map(Vec::len).max().unwrap_or(0);
         let count = self.slates.len();
-        let mut value = 0.0;
+        let (mut value, mut unknown) = (0.0, false);
         let mut deviations = vec![0.0; count];
         for place in 0..places {
             let entries = || self.slates.iter().map(move |slate| slate.get(place));
             let shown = entries().flatten().count() as f64;
             let weights: f64 = entries().flatten().map(LoggedRound::weight).sum();
-            if weights <= 0.0 {
+            if weights <= 0.0 && shown > 0.0 {
+                // Nothing is known of this place, whatever is known of the others.
+                unknown = true;
                 continue;
             }
             // A place that only some slates have adds its share of the time.
@@ -261,7 +264,10 @@ impl<'a> SlateOffPolicy<'a> {
                 *deviation += entry.map_or(0.0, |entry| entry.weight() * (entry.reward - ratio) * scale);
             }
         }
-        estimate(value, deviations.into_iter(), count, self.effective())
+        let known = estimate(value, deviations.into_iter(), count, self.effective());
+        let infinite = f64::INFINITY;
+        let nothing = Estimate { standard_error: infinite, low: -infinite, high: infinite, ..known };
+        if unknown { nothing } else { known }
     }
 }
 

@@ -2,15 +2,27 @@
 
 use crate::arm::Slots;
 use crate::factor::Moments;
-use crate::lanes::{LANES, Lanes, Layout};
+use crate::lanes::{LANES, Lanes, Layout, WHOLE};
+use crate::panel_kernel::{Query, moments};
 use crate::policy::Score;
-use crate::row::{Row, add, load, multiply, multiply_add, splat, store, sum, with_registers};
+use crate::row::{store, with_registers};
 use pulp::{Simd, WithSimd};
+
+/// Calls a kernel with the registers of a row, and with the number of panels where it is one of those that are whole.
+macro_rules! with_panels {
+    ($simd:ty, $panels:expr, $function:ident $(::<$($parameter:tt),*>)? ($($argument:expr),*)) => {
+        match $panels {
+            1 => with_registers!($simd, $function::<$($($parameter,)*)? 1>($($argument),*)),
+            2 => with_registers!($simd, $function::<$($($parameter,)*)? 2>($($argument),*)),
+            _ => with_registers!($simd, $function::<$($($parameter,)*)? 0>($($argument),*)),
+        }
+    };
+}
 
 pub(crate) struct OneArm<'a> {
     pub(crate) layout: Layout,
     pub(crate) block: &'a [Lanes],
-    pub(crate) query: &'a Query<'a>,
+    pub(crate) context: &'a [f64],
 }
 
 impl WithSimd for OneArm<'_> {
@@ -18,30 +30,33 @@ impl WithSimd for OneArm<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Score {
-        with_registers!(S, one_arm(simd, self))
+        with_panels!(S, self.layout.panels, one_arm(simd, self))
     }
 }
 
 #[inline(always)]
-fn one_arm<S: Simd, const N: usize>(simd: S, work: OneArm<'_>) -> Score {
-    let [moments] = moments::<S, N, 1>(simd, work.layout, [work.block], work.query, |_, _, _| ());
+fn one_arm<S: Simd, const N: usize, const PANELS: usize>(simd: S, work: OneArm<'_>) -> Score {
+    let mut space = [0.0; WHOLE * LANES];
+    let query = Query::new::<PANELS>(work.layout, work.context, &mut space);
+    let [[moments]] = moments::<S, N, PANELS, 1, 1>(simd, [work.block], [query], |_, _, _| ());
     moments.score()
 }
 
-pub(crate) struct ManyArms<'a, F> {
+pub(crate) struct ManyArms<'a, T, F> {
     pub(crate) layout: Layout,
     pub(crate) arms: &'a [Lanes],
     pub(crate) slots: Slots<'a>,
-    pub(crate) query: &'a Query<'a>,
-    pub(crate) visit: &'a mut F,
+    pub(crate) context: &'a [f64],
+    pub(crate) first: T,
+    pub(crate) gather: F,
 }
 
-impl<F: FnMut(usize, Score)> WithSimd for ManyArms<'_, F> {
-    type Output = ();
+impl<T, F: FnMut(T, usize, Score) -> T> WithSimd for ManyArms<'_, T, F> {
+    type Output = T;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        with_registers!(S, many_arms::<F>(simd, self));
+    fn with_simd<S: Simd>(self, simd: S) -> T {
+        with_panels!(S, self.layout.panels, many_arms::<T, F>(simd, self))
     }
 }
 
@@ -49,9 +64,15 @@ impl<F: FnMut(usize, Score)> WithSimd for ManyArms<'_, F> {
 const TOGETHER: usize = 5;
 
 #[inline(always)]
-fn many_arms<S: Simd, const N: usize, F: FnMut(usize, Score)>(simd: S, work: ManyArms<'_, F>) {
-    let ManyArms { layout, arms, slots, query, visit } = work;
-    let stride = layout.stride();
+fn many_arms<S: Simd, const N: usize, T, F: FnMut(T, usize, Score) -> T, const PANELS: usize>(
+    simd: S,
+    work: ManyArms<'_, T, F>,
+) -> T {
+    let ManyArms { layout, arms, slots, context, first, mut gather } = work;
+    let mut space = [0.0; WHOLE * LANES];
+    let query = Query::new::<PANELS>(layout, context, &mut space);
+    let stride = query.layout.stride();
+    let mut gathered = first;
     let mut next = slots.next_from(0);
     while let Some(first) = next {
         let mut chosen = [first; TOGETHER];
@@ -64,116 +85,116 @@ fn many_arms<S: Simd, const N: usize, F: FnMut(usize, Score)>(simd: S, work: Man
             next = slots.next_from(slot + 1);
         }
         let block = |place: usize| &arms[chosen[place] * stride..][..stride];
-        // The last few are not padded to four: what would be computed twice costs more than it saves.
         let mut done = 0;
         if count == TOGETHER {
             let blocks = [block(0), block(1), block(2), block(3), block(4)];
-            let scores = moments::<S, N, TOGETHER>(simd, layout, blocks, query, |_, _, _| ());
+            let [scores] = moments::<S, N, PANELS, TOGETHER, 1>(simd, blocks, [query], |_, _, _| ());
             for place in 0..TOGETHER {
-                visit(chosen[place], scores[place].score());
+                gathered = gather(gathered, chosen[place], scores[place].score());
             }
             done = TOGETHER;
         }
         // The last few are not padded: what would be computed twice costs more than it saves.
         while done + 2 <= count {
             let blocks = [block(done), block(done + 1)];
-            let scores = moments::<S, N, 2>(simd, layout, blocks, query, |_, _, _| ());
-            visit(chosen[done], scores[0].score());
-            visit(chosen[done + 1], scores[1].score());
+            let [scores] = moments::<S, N, PANELS, 2, 1>(simd, blocks, [query], |_, _, _| ());
+            gathered = gather(gathered, chosen[done], scores[0].score());
+            gathered = gather(gathered, chosen[done + 1], scores[1].score());
             done += 2;
         }
         if done < count {
-            let [last] = moments::<S, N, 1>(simd, layout, [block(done)], query, |_, _, _| ());
-            visit(chosen[done], last.score());
+            let [[last]] = moments::<S, N, PANELS, 1, 1>(simd, [block(done)], [query], |_, _, _| ());
+            gathered = gather(gathered, chosen[done], last.score());
         }
     }
+    gathered
 }
 
-/// A context, and its first panel's columns behind the phantom ones.
-#[derive(Clone, Copy)]
-pub(crate) struct Query<'a> {
-    pub(crate) context: &'a [f64],
-    pub(crate) first: Lanes,
-    pub(crate) pad: usize,
+/// Contexts of a batch whose first columns are laid out at once: as many as keep an arm in the cache while they pass.
+pub(crate) const ROUND: usize = 30;
+
+/// Scores every slot in every context: as a matrix product, a tile of arms by contexts at a time.
+pub(crate) struct Batch<'a> {
+    pub(crate) layout: Layout,
+    pub(crate) arms: &'a [Lanes],
+    pub(crate) slots: Slots<'a>,
+    /// (contexts, d), row-major; at most [`ROUND`] rows.
+    pub(crate) contexts: &'a [f64],
+    /// (contexts, slots), row-major.
+    pub(crate) scores: &'a mut [Score],
 }
 
-impl<'a> Query<'a> {
-    pub(crate) fn new(layout: Layout, context: &'a [f64]) -> Self {
-        Self { context, first: layout.columns(context, 0), pad: layout.pad }
-    }
+impl WithSimd for Batch<'_> {
+    type Output = ();
 
-    /// Eight coordinates as the panel's columns see them.
     #[inline(always)]
-    fn columns(&self, panel: usize) -> &[f64] {
-        if panel == 0 { &self.first.0 } else { &self.context[panel * LANES - self.pad..][..LANES] }
+    fn with_simd<S: Simd>(self, simd: S) {
+        with_panels!(S, self.layout.panels, batch(simd, self))
     }
 }
 
-/// Goes through the panels of `ARMS` arms together; `keep` sees f and D·f of each, with f_j = x_j + Σ_{i<j} U_ij x_i.
-///
-/// Four chains of sums an arm, whatever `ARMS` is: an arm alone and an arm among others give the same bits.
 #[inline(always)]
-fn moments<S: Simd, const N: usize, const ARMS: usize>(
+fn batch<S: Simd, const N: usize, const PANELS: usize>(simd: S, work: Batch<'_>) {
+    // As many chains as registers hold: four an arm and context, or two in each of the whole panels.
+    if PANELS == 0 {
+        tiles::<S, N, PANELS, 2, 3>(simd, work);
+    } else {
+        tiles::<S, N, PANELS, 1, 5>(simd, work);
+    }
+}
+
+#[inline(always)]
+fn tiles<S: Simd, const N: usize, const PANELS: usize, const ARMS: usize, const CONTEXTS: usize>(
     simd: S,
-    layout: Layout,
-    mut blocks: [&[Lanes]; ARMS],
-    query: &Query<'_>,
-    mut keep: impl FnMut(usize, Row<S, N>, Row<S, N>),
-) -> [Moments; ARMS] {
-    let zero = splat::<S, N>(simd, 0.0);
-    let (mut mean, mut variance) = ([zero; ARMS], [zero; ARMS]);
-    for panel in 0..layout.panels {
-        let rows = layout.rows(panel);
-        let columns = load::<S, N>(simd, query.columns(panel));
-        let mut sums = [[columns, zero, zero, zero]; ARMS];
-        // Four rows at a time, one a chain, and up to three rows that are left.
-        let (fours, rest) = query.context[..rows].as_chunks::<4>();
-        let mut tiles: [&[[Lanes; 4]]; ARMS] = [&[]; ARMS];
-        let mut tails: [&[Lanes]; ARMS] = [&[]; ARMS];
-        for arm in 0..ARMS {
-            (tiles[arm], tails[arm]) = blocks[arm][..rows].as_chunks::<4>();
-            tiles[arm] = &tiles[arm][..fours.len()];
-            tails[arm] = &tails[arm][..rest.len()];
+    work: Batch<'_>,
+) {
+    let Batch { layout, arms, slots, contexts, scores } = work;
+    let mut spaces = [[0.0; WHOLE * LANES]; ROUND];
+    let mut spaces = spaces.iter_mut();
+    let rows = contexts.chunks_exact(layout.dimension);
+    let count = rows.len();
+    let mut queries = rows.zip(&mut spaces).map(|(context, space)| Query::new::<PANELS>(layout, context, space));
+    let Some(first) = queries.next() else { return };
+    let mut every = [first; ROUND];
+    every[1..].iter_mut().zip(queries).for_each(|(place, query)| *place = query);
+    let stride = first.layout.stride();
+    let width = slots.count();
+    let (mut place, mut next) = (0, slots.next_from(0));
+    while let Some(first) = next {
+        let mut blocks = [&arms[first * stride..][..stride]; ARMS];
+        next = slots.next_from(first + 1);
+        let mut filled = 1;
+        while let Some(slot) = next
+            && filled < ARMS
+        {
+            blocks[filled] = &arms[slot * stride..][..stride];
+            filled += 1;
+            next = slots.next_from(slot + 1);
         }
-        for (four, values) in fours.iter().enumerate() {
-            for chain in 0..4 {
-                let value = splat(simd, values[chain]);
-                for arm in 0..ARMS {
-                    let row = load(simd, &tiles[arm][four][chain].0);
-                    sums[arm][chain] = multiply_add(simd, row, value, sums[arm][chain]);
-                }
+        let mut put = |row: usize, moments: [Moments; ARMS]| {
+            let scores = &mut scores[row * width + place..][..filled];
+            scores.iter_mut().zip(moments).for_each(|(score, moments)| *score = moments.score());
+        };
+        let mut row = 0;
+        while let Some(&tile) = every[row..count].first_chunk::<CONTEXTS>() {
+            let moments = moments::<S, N, PANELS, ARMS, CONTEXTS>(simd, blocks, tile, |_, _, _| ());
+            for (place, moments) in moments.into_iter().enumerate() {
+                put(row + place, moments);
             }
+            row += CONTEXTS;
         }
-        for chain in 0..3 {
-            if chain < rest.len() {
-                let value = splat(simd, rest[chain]);
-                for arm in 0..ARMS {
-                    sums[arm][chain] = multiply_add(simd, load(simd, &tails[arm][chain].0), value, sums[arm][chain]);
-                }
-            }
+        for (place, &query) in every[row..count].iter().enumerate() {
+            let [moments] = moments::<S, N, PANELS, ARMS, 1>(simd, blocks, [query], |_, _, _| ());
+            put(row + place, moments);
         }
-        for arm in 0..ARMS {
-            let [first, second, third, fourth] = sums[arm];
-            let f = add(simd, add(simd, first, second), add(simd, third, fourth));
-            let ends = &blocks[arm][rows..rows + 2];
-            let v = multiply(simd, f, load(simd, &ends[0].0));
-            variance[arm] = multiply_add(simd, v, f, variance[arm]);
-            mean[arm] = multiply_add(simd, load(simd, &ends[1].0), columns, mean[arm]);
-            keep(panel, f, v);
-            blocks[arm] = &blocks[arm][rows + 2..];
-        }
+        place += filled;
     }
-    let mut out = [Moments { mean: 0.0, variance: 0.0 }; ARMS];
-    for arm in 0..ARMS {
-        out[arm] = Moments { mean: sum(simd, mean[arm]), variance: sum(simd, variance[arm]) };
-    }
-    out
 }
 
 pub(crate) struct Look<'a> {
     pub(crate) layout: Layout,
     pub(crate) block: &'a [Lanes],
-    pub(crate) query: &'a Query<'a>,
+    pub(crate) context: &'a [f64],
     pub(crate) f: &'a mut [Lanes],
     pub(crate) v: &'a mut [Lanes],
 }
@@ -183,14 +204,16 @@ impl WithSimd for Look<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Moments {
-        with_registers!(S, look(simd, self))
+        with_panels!(S, self.layout.panels, look(simd, self))
     }
 }
 
 #[inline(always)]
-fn look<S: Simd, const N: usize>(simd: S, work: Look<'_>) -> Moments {
-    let Look { layout, block, query, f, v } = work;
-    let [moments] = moments::<S, N, 1>(simd, layout, [block], query, |panel, new_f, new_v| {
+fn look<S: Simd, const N: usize, const PANELS: usize>(simd: S, work: Look<'_>) -> Moments {
+    let Look { layout, block, context, f, v } = work;
+    let mut space = [0.0; WHOLE * LANES];
+    let query = Query::new::<PANELS>(layout, context, &mut space);
+    let [[moments]] = moments::<S, N, PANELS, 1, 1>(simd, [block], [query], |panel, new_f, new_v| {
         store(simd, &mut f[panel], new_f);
         store(simd, &mut v[panel], new_v);
     });

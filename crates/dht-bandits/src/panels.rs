@@ -4,7 +4,7 @@ use crate::arm::Slots;
 use crate::bierman::{Absorb, Scratch};
 use crate::factor::Moments;
 use crate::lanes::{LANES, Lanes, Layout};
-use crate::panel_score::{Look, ManyArms, OneArm, Query};
+use crate::panel_score::{Batch, Look, ManyArms, OneArm, ROUND};
 use crate::policy::Score;
 use pulp::Arch;
 
@@ -78,12 +78,12 @@ impl Panels {
 
     pub(crate) fn upper(&self, slot: usize, row: usize, column: usize) -> &f64 {
         let (panel, lane) = self.layout.place(column);
-        self.at(slot, panel, row, lane)
+        self.at(slot, panel, self.layout.row(row), lane)
     }
 
     pub(crate) fn upper_mut(&mut self, slot: usize, row: usize, column: usize) -> &mut f64 {
         let (panel, lane) = self.layout.place(column);
-        self.at_mut(slot, panel, row, lane)
+        self.at_mut(slot, panel, self.layout.row(row), lane)
     }
 
     pub(crate) fn gain(&self, coordinate: usize) -> f64 {
@@ -107,28 +107,32 @@ impl Panels {
     }
 
     pub(crate) fn score(&self, slot: usize, context: &[f64]) -> Score {
-        Arch::new().dispatch(OneArm {
-            layout: self.layout,
-            block: self.block(slot),
-            query: &Query::new(self.layout, context),
-        })
+        Arch::new().dispatch(OneArm { layout: self.layout, block: self.block(slot), context })
     }
 
-    pub(crate) fn visit(&self, slots: Slots<'_>, context: &[f64], visit: &mut impl FnMut(usize, Score)) {
-        Arch::new().dispatch(ManyArms {
-            layout: self.layout,
-            arms: &self.arms,
-            slots,
-            query: &Query::new(self.layout, context),
-            visit,
-        });
+    #[inline]
+    pub(crate) fn fold<T>(
+        &self,
+        slots: Slots<'_>,
+        context: &[f64],
+        first: T,
+        gather: impl FnMut(T, usize, Score) -> T,
+    ) -> T {
+        Arch::new().dispatch(ManyArms { layout: self.layout, arms: &self.arms, slots, context, first, gather })
+    }
+
+    pub(crate) fn score_batch(&self, slots: Slots<'_>, contexts: &[f64], scores: &mut [Score]) {
+        let (layout, arms) = (self.layout, &self.arms[..]);
+        let rounds = contexts.chunks(ROUND * layout.dimension).zip(scores.chunks_mut(ROUND * slots.count()));
+        for (contexts, scores) in rounds {
+            Arch::new().dispatch(Batch { layout, arms, slots, contexts, scores });
+        }
     }
 
     pub(crate) fn look(&mut self, slot: usize, context: &[f64]) -> Moments {
         let layout = self.layout;
         let block = &self.arms[slot * layout.stride()..][..layout.stride()];
-        let query = &Query::new(layout, context);
-        Arch::new().dispatch(Look { layout, block, query, f: &mut self.scratch.f, v: &mut self.scratch.v })
+        Arch::new().dispatch(Look { layout, block, context, f: &mut self.scratch.f, v: &mut self.scratch.v })
     }
 
     pub(crate) fn absorb(&mut self, slot: usize, weight: f64, step: f64) {

@@ -45,8 +45,21 @@ pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed {
     #[doc(hidden)]
     fn score(&self, slot: usize, context: &[f64]) -> Score;
 
+    /// Goes through the scores of slots in ascending order. What is gathered is handed on by value, so that it stays in
+    /// registers: behind a reference it would be written and read again for every arm.
     #[doc(hidden)]
-    fn visit(&self, slots: Slots<'_>, context: &[f64], visit: &mut impl FnMut(usize, Score));
+    fn fold<T>(&self, slots: Slots<'_>, context: &[f64], first: T, gather: impl FnMut(T, usize, Score) -> T) -> T;
+
+    /// Mean and width of each slot in each of the contexts, which are row-major; so are the scores, (contexts, slots).
+    #[doc(hidden)]
+    fn score_batch(&self, slots: Slots<'_>, contexts: &[f64], scores: &mut [Score]) {
+        for (context, row) in contexts.chunks_exact(self.dimension()).zip(scores.chunks_exact_mut(slots.count())) {
+            self.fold(slots, context, 0, |place, _, score| {
+                row[place] = score;
+                place + 1
+            });
+        }
+    }
 
     #[doc(hidden)]
     fn check_reward(&self, reward: f64) -> Result<()>;

@@ -47,7 +47,7 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
         for _ in 0..draws {
             let mut best = Best::new();
             for (place, &(_, score)) in scores.iter().enumerate() {
-                best.offer(place, self.index().value(score, rng), score, rng);
+                best = best.or(place, self.index().value(score, rng), score, rng);
             }
             check_scalar("score", best.value)?;
             wins[best.slot] += 1;

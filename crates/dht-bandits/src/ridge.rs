@@ -2,9 +2,10 @@
 
 use crate::arm::Slots;
 use crate::error::{Error, Result, check_parameter, check_scalar};
-use crate::factor::Factors;
+use crate::factor::{Factors, check_dimension};
 use crate::factor_state::Parts;
 use crate::information::{Information, InformationState, Natural, information_of, parts_of};
+use crate::magnitude::{check_bounded, check_context, check_factor, check_precision};
 use crate::policy::Score;
 use crate::posterior::{Posterior, sealed::Sealed};
 use serde::{Deserialize, Serialize};
@@ -70,18 +71,23 @@ pub struct RidgeArmState {
 impl Ridge {
     /// Learns without asking whether the weight is positive.
     pub(crate) fn absorb(&mut self, slot: usize, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+        check_context(context)?;
         let seen = self.factors.look(slot, context);
         let discount = self.options.discount;
         let variance = seen.variance / discount;
         let gain = 1.0 + weight * variance;
         let step = weight * (reward - seen.mean) / gain;
-        check_scalar("mean", seen.mean)?;
-        check_scalar("variance", weight * variance)?;
-        check_scalar("step", step)?;
-        check_scalar("weight times context", weight * self.factors.largest_seen())?;
+        let largest = self.factors.largest_seen();
+        check_bounded("mean", seen.mean)?;
+        check_bounded("variance", variance)?;
+        check_bounded("weight times variance", weight * variance)?;
+        check_bounded("factor times context", largest)?;
+        check_bounded("weight times factor times context", weight * largest)?;
         if gain <= 0.0 {
             return Err(Error::NotPositiveDefinite { what: "A without the observation", pivot: 0, value: gain });
         }
+        check_bounded("step", step)?;
+        check_bounded("variance afterwards", variance / gain)?;
         if discount < 1.0 {
             self.factors.discount_looked(slot, 1.0 / discount);
         }
@@ -106,7 +112,7 @@ impl Ridge {
             self.factors.absorb(slot, amount, -amount * seen.mean / (1.0 + amount * seen.variance));
             self.unit[coordinate] = 0.0;
         }
-        self.updates[slot] += 1;
+        self.updates[slot] = self.updates[slot].saturating_add(1);
         Ok(())
     }
 }
@@ -120,8 +126,8 @@ impl Posterior for Ridge {
     const NAME: &'static str = "ridge";
 
     fn empty(dimension: usize, options: &RidgeOptions) -> Result<Self> {
-        check_parameter("dimension", dimension as f64, dimension > 0, "at least 1")?;
-        check_parameter("lambda", options.lambda, options.lambda > 0.0, "positive")?;
+        check_dimension(dimension)?;
+        check_precision("lambda", options.lambda)?;
         let discount = options.discount;
         check_parameter("discount", discount, discount > 0.0 && discount <= 1.0, "in (0, 1]")?;
         let information = options.keep_information.then(Vec::new);
@@ -173,8 +179,12 @@ impl Posterior for Ridge {
         self.factors.score(slot, context)
     }
 
-    fn visit(&self, slots: Slots<'_>, context: &[f64], visit: &mut impl FnMut(usize, Score)) {
-        self.factors.visit(slots, context, visit);
+    fn fold<T>(&self, slots: Slots<'_>, context: &[f64], first: T, gather: impl FnMut(T, usize, Score) -> T) -> T {
+        self.factors.fold(slots, context, first, gather)
+    }
+
+    fn score_batch(&self, slots: Slots<'_>, contexts: &[f64], scores: &mut [Score]) {
+        self.factors.score_batch(slots, contexts, scores);
     }
 
     fn check_reward(&self, reward: f64) -> Result<()> {
@@ -223,6 +233,7 @@ impl Posterior for Ridge {
 
     fn state_of(&self, natural: &Natural) -> Result<RidgeArmState> {
         let Parts { mean, diagonal, upper } = parts_of(&natural.precision, &natural.moment)?;
+        check_factor(0, &mean, &diagonal, &upper)?;
         let kept = || InformationState { gram: natural.precision.clone(), moment: natural.moment.clone() };
         let information = self.options.keep_information.then(kept);
         Ok(RidgeArmState { mean, diagonal, upper, updates: natural.updates, information })

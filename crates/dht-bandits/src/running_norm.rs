@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Result, check_finite, check_parameter};
 use crate::factor_state::check_part;
-use crate::state::{Header, check_header};
+use crate::magnitude::check_context;
+use crate::state::{Header, check_header, header_of};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The settings of a [`RunningNorm`].
@@ -113,9 +114,10 @@ impl RunningNorm {
     /// Takes a context into the statistics, unless frozen.
     ///
     /// # Errors
-    /// A context of the wrong length, not finite, or so large that the squares overflow. The norm is unchanged then.
+    /// A context of the wrong length, not finite or beyond ±1e100. The norm is unchanged then.
     pub fn observe(&mut self, context: &[f64]) -> Result<()> {
         check_finite("context", context, self.dimension())?;
+        check_context(context)?;
         if self.frozen {
             return Ok(());
         }
@@ -193,10 +195,13 @@ impl RunningNorm {
     }
 }
 
+header_of!("running-norm");
+
 /// A saved [`RunningNorm`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NormState {
     /// What this is a state of.
+    #[serde(deserialize_with = "read_header")]
     pub header: Header,
     options: NormOptions,
     weight: f64,
@@ -229,7 +234,10 @@ impl RunningNorm {
         check_part("squares of the norm", 0, &state.squares, empty.dimension(), false)?;
         let problem = match state.squares.iter().position(|squares| *squares < 0.0) {
             Some(index) => format!("squares {index} is {}", state.squares[index]),
-            None if !(state.weight.is_finite() && state.weight >= 0.0) => format!("weight is {}", state.weight),
+            None if !(state.weight == 0.0 || (1e-100..=1e100).contains(&state.weight)) => {
+                format!("weight is {}, expected 0, or 1e-100 to 1e100", state.weight)
+            }
+            None if state.squares.iter().any(|squares| *squares > 1e250) => "squares beyond 1e250".to_owned(),
             None => {
                 let (mean, squares) = (state.mean.clone(), state.squares.clone());
                 return Ok(Self { weight: state.weight, mean, squares, frozen: state.frozen, ..empty });

@@ -2,7 +2,7 @@
 
 use crate::arm::{ArmId, ArmSet};
 use crate::error::{Error, Result, check_finite, check_scalar, check_weight};
-use crate::grouped::{Sample, learn_grouped};
+use crate::grouped::{Gathered, Sample};
 use crate::index::Index;
 use crate::policy::{Choice, Score, check_version};
 use crate::posterior::Posterior;
@@ -43,6 +43,7 @@ pub struct TopK<P: Posterior, I: Index> {
     pub(crate) pinned: Vec<ArmId>,
     pub(crate) version: u64,
     pub(crate) oldest_accepted: u64,
+    pub(crate) gathered: Gathered,
 }
 
 impl<P: Posterior, I: Index> TopK<P, I> {
@@ -67,8 +68,17 @@ impl<P: Posterior, I: Index> TopK<P, I> {
         let mut posterior = P::empty(dimension, &options)?;
         let slots = if sharing == Sharing::Shared { 1 } else { arms };
         (0..slots).for_each(|_| posterior.push_prior());
-        let (arms, draw) = (ArmSet::new(arms), Draw::PerSlate);
-        Ok(Self { arms, posterior, index, sharing, draw, pinned: Vec::new(), version: 0, oldest_accepted: 0 })
+        Ok(Self {
+            arms: ArmSet::new(arms),
+            posterior,
+            index,
+            sharing,
+            draw: Draw::PerSlate,
+            pinned: Vec::new(),
+            version: 0,
+            oldest_accepted: 0,
+            gathered: Gathered::default(),
+        })
     }
 
     /// Draws a shared model in this way from now on. With weights per arm both ways are the same.
@@ -128,6 +138,18 @@ impl<P: Posterior, I: Index> TopK<P, I> {
             self.posterior.push_prior();
         }
         self.arms.add()
+    }
+
+    /// Adds an arm that starts with all that `like` knows. With shared weights this only hands out a name.
+    ///
+    /// # Errors
+    /// With weights per arm, `like` is unknown or removed.
+    pub fn add_arm_like(&mut self, like: ArmId) -> Result<ArmId> {
+        let slot = self.slot(like)?;
+        if self.sharing == Sharing::PerArm {
+            self.posterior.push_copy(slot);
+        }
+        Ok(self.arms.add())
     }
 
     /// Forgets an arm, and unpins it.
@@ -276,37 +298,38 @@ impl<P: Posterior, I: Index> TopK<P, I> {
         if feedback.len() != expected {
             return Err(Error::Dimension { what: "feedback", expected, got: feedback.len() });
         }
-        let observed: Vec<_> = slate.feedback(feedback).collect();
-        self.update(&observed)
+        self.absorb(slate.feedback(feedback))
     }
 
     /// Learns a batch of feedback, all of it or, if one is refused, none. What was [`Feedback::Unobserved`] teaches nothing.
     ///
-    /// The observations of one arm (with shared weights: all of them) are learned jointly.
+    /// The observations of one arm (with shared weights: all of them) are learned jointly. Does not allocate once it has
+    /// seen a batch as large.
     ///
     /// # Errors
-    /// A context of the wrong length or not finite, an unknown, removed or pinned arm, a weight that is not positive.
+    /// A context of the wrong length or not finite, an unknown, removed or pinned arm, a reward that is not finite or out
+    /// of the model's range, a weight that is not positive.
     pub fn update(&mut self, batch: &[ArmFeedback<'_>]) -> Result<()> {
-        let mut samples = Vec::with_capacity(batch.len());
-        for item in batch {
-            check_finite("context", item.context, self.dimension())?;
-            check_weight(item.weight)?;
-            let slot = self.slot(item.arm)?;
-            if self.pinned.contains(&item.arm) {
-                return Err(Error::PinnedArm { arm: item.arm });
+        self.absorb(batch.iter().copied())
+    }
+
+    fn absorb<'a>(&mut self, batch: impl Iterator<Item = ArmFeedback<'a>>) -> Result<()> {
+        self.gathered.clear();
+        for ArmFeedback { arm, context, feedback, weight } in batch {
+            check_finite("context", context, self.dimension())?;
+            check_weight(weight)?;
+            let slot = self.slot(arm)?;
+            if self.pinned.contains(&arm) {
+                return Err(Error::PinnedArm { arm });
             }
-            if let Feedback::Observed(good) = item.feedback {
-                let reward = f64::from(u8::from(good));
-                samples.push(Sample { slot, context: item.context, reward, weight: item.weight });
+            if let Feedback::Observed(reward) = feedback {
+                self.posterior.check_reward(reward)?;
+                self.gathered.push(Sample { slot, context, reward, weight });
             }
         }
-        if samples.is_empty() {
-            return Ok(());
-        }
-        samples.sort_by_key(|sample| sample.slot);
-        let slots = if self.sharing == Sharing::Shared { 1 } else { self.arms.len() };
-        learn_grouped(&mut self.posterior, slots, &samples)?;
-        self.version += samples.len() as u64;
+        let slots = self.slots();
+        self.gathered.learn(&mut self.posterior, slots)?;
+        self.version += self.gathered.len() as u64;
         Ok(())
     }
 }

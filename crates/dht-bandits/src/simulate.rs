@@ -6,7 +6,7 @@ use crate::index::Index;
 use crate::policy::Policy;
 use crate::posterior::Posterior;
 use crate::semi_bandit::TopK;
-use crate::slate::Slate;
+use crate::slate::{Feedback, Slate};
 use crate::slate_worlds::SlateWorld;
 use crate::worlds::World;
 use rand::{Rng, SeedableRng};
@@ -72,8 +72,8 @@ pub fn simulate_slates<P: Posterior, I: Index>(
         policy.select_into(world.places(), world.candidates(), rng, &mut slate)?;
         world.feedback(&slate, rng, &mut seen);
         policy.learn(&slate, &seen)?;
-        let good = seen.iter().filter(|feedback| **feedback == crate::Feedback::Observed(true)).count();
-        curve.push(world.regret(&slate), good as f64);
+        let earned = seen.iter().map(|feedback| if let Feedback::Observed(reward) = feedback { *reward } else { 0.0 });
+        curve.push(world.regret(&slate), earned.sum());
     }
     Ok(curve)
 }

@@ -37,10 +37,10 @@ impl<'a> Candidates<'a> {
 }
 
 /// What was seen of one arm of a slate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Feedback {
-    /// The arm was seen: it was good (a click) or it was not.
-    Observed(bool),
+    /// The arm was seen, and this came of it: 1 for a click and 0 for none, or any reward that the model takes.
+    Observed(f64),
     /// Nothing is known: the arm was not looked at.
     Unobserved,
 }
@@ -52,14 +52,21 @@ impl Feedback {
     /// ```
     /// use dht_bandits::Feedback::{self, Observed, Unobserved};
     /// let seen: Vec<_> = Feedback::cascade(4, Some(1)).collect();
-    /// assert_eq!(seen, [Observed(false), Observed(true), Unobserved, Unobserved]);
+    /// assert_eq!(seen, [Observed(0.0), Observed(1.0), Unobserved, Unobserved]);
     /// ```
     pub fn cascade(shown: usize, clicked: Option<usize>) -> impl Iterator<Item = Self> {
         (0..shown).map(move |place| match clicked {
             Some(click) if place > click => Self::Unobserved,
-            Some(click) => Self::Observed(place == click),
-            None => Self::Observed(false),
+            Some(click) => Self::from(place == click),
+            None => Self::from(false),
         })
+    }
+}
+
+impl From<bool> for Feedback {
+    /// The arm was seen: it was good, or it was not.
+    fn from(good: bool) -> Self {
+        Self::Observed(f64::from(u8::from(good)))
     }
 }
 

@@ -2,16 +2,20 @@
 
 use crate::arm::{ArmId, ArmSet, ArmSetState};
 use crate::error::Result;
+use crate::grouped::Gathered;
 use crate::index::Index;
 use crate::posterior::Posterior;
 use crate::semi_bandit::{Draw, Sharing, TopK};
-use crate::state::{Header, check_count, check_header};
+use crate::state::{Header, check_count, check_header, check_versions, header_of};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+header_of!("top-k/");
 
 /// A saved [`TopK`]: independent of the memory layout, checked when it is loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TopKState<O, S, I> {
     /// What this is a state of.
+    #[serde(deserialize_with = "read_header")]
     pub header: Header,
     dimension: usize,
     options: O,
@@ -30,7 +34,8 @@ impl<P: Posterior, I: Index> TopK<P, I> {
         format!("top-k/{}/{}", P::NAME, I::NAME)
     }
 
-    fn slots(&self) -> usize {
+    /// How many arms' worth of weights there are.
+    pub(crate) fn slots(&self) -> usize {
         if self.sharing == Sharing::Shared { 1 } else { self.arms.len() }
     }
 
@@ -58,19 +63,27 @@ impl<P: Posterior, I: Index> TopK<P, I> {
     /// are not positive, a pinned arm that does not exist.
     pub fn from_state(state: &TopKState<P::Options, P::ArmState, I>) -> Result<Self> {
         check_header(&state.header, &Self::kind())?;
-        let options = state.options.clone();
-        let made = match state.sharing {
-            Sharing::PerArm => Self::per_arm(state.dimension, 0, options, state.index.clone())?,
-            Sharing::Shared => Self::shared(state.dimension, options, state.index.clone())?,
-        };
+        state.index.check()?;
         let arms = ArmSet::from_state(&state.arms)?;
+        let (version, oldest_accepted) = check_versions(state.version, state.oldest_accepted)?;
         let mut posterior = P::empty(state.dimension, &state.options)?;
-        let policy = Self { arms, version: state.version, oldest_accepted: state.oldest_accepted, ..made };
-        check_count("learned arms", state.learned.len(), policy.slots())?;
+        let slots = if state.sharing == Sharing::Shared { 1 } else { arms.len() };
+        check_count("learned arms", state.learned.len(), slots)?;
         for (index, learned) in state.learned.iter().enumerate() {
             posterior.push_state(index, learned)?;
         }
-        Self { posterior, ..policy }.with_draw(state.draw).with_pinned(&state.pinned)
+        let policy = Self {
+            arms,
+            posterior,
+            index: state.index.clone(),
+            sharing: state.sharing,
+            draw: state.draw,
+            pinned: Vec::new(),
+            version,
+            oldest_accepted,
+            gathered: Gathered::default(),
+        };
+        policy.with_pinned(&state.pinned)
     }
 }
 

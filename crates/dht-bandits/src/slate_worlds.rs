@@ -169,7 +169,7 @@ impl SlateWorld for ClickWorld {
             slate
                 .choices()
                 .iter()
-                .map(|choice| Feedback::Observed(rng.random::<f64>() < self.clicks[choice.arm.number() as usize])),
+                .map(|choice| Feedback::from(rng.random::<f64>() < self.clicks[choice.arm.number() as usize])),
         );
     }
 }

@@ -1,8 +1,12 @@
-//! `select` and `update` do not allocate: counted by an instrumented allocator, in a binary of its own.
+//! `select`, `update` and `learn` do not allocate: counted by an instrumented allocator, in a binary of its own.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 use dht_bandits::{
-    ArmId, Available, Candidates, DiagonalLaplaceOptions, DiagonalLogisticTs, FullLaplaceOptions, LinTs, LinUcb,
-    LogisticTs, Policy, RidgeOptions, Slate, Thompson, TopKThompson, Ucb,
+    ArmFeedback, ArmId, Available, Batch, Candidates, DiagonalLaplaceOptions, DiagonalLogisticTs, Disjoint, Epsilon,
+    EpsilonGreedy, Feedback, Fixed, FullLaplace, FullLaplaceOptions, HybridLinUcb, HybridOptions, Index, LinTs, LinUcb,
+    LogisticTs, NormOptions, Observation, Policy, Posterior, Ridge, RidgeOptions, RunningNorm, Slate, Thompson, TopK,
+    TopKThompson, TsPrior, Ucb, Uniform,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -12,37 +16,125 @@ use std::alloc::System;
 #[global_allocator]
 static COUNTED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// One test, because the count is the process's.
-#[test]
-fn selecting_and_updating_allocate_nothing() {
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
+/// Allocations and reallocations while it runs.
+fn allocations(work: impl FnOnce()) -> usize {
+    let region = Region::new(COUNTED);
+    work();
+    let change = region.change();
+    change.allocations + change.reallocations
+}
+
+fn rng() -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(1)
+}
+
+const UCB: Ucb = Ucb { alpha: 1.0 };
+const THOMPSON: Thompson = Thompson { alpha: 1.0 };
+
+fn fading() -> DiagonalLaplaceOptions {
+    DiagonalLaplaceOptions { prior: TsPrior::Gaussian { precision: 1.0 }, strength: 0.9 }
+}
+
+fn single_choices() {
+    let mut rng = rng();
     for dimension in [12, 40] {
-        let ridge = RidgeOptions { discount: 0.99, keep_information: true, ..RidgeOptions::default() };
-        let thompson = Thompson { alpha: 1.0 };
-        let full = FullLaplaceOptions::default();
+        let kept = RidgeOptions { discount: 0.99, keep_information: true, ..RidgeOptions::default() };
+        let (ridge, full, diagonal) =
+            (RidgeOptions::default(), FullLaplaceOptions::default(), DiagonalLaplaceOptions::default());
         let policies: Vec<Box<dyn Policy>> = vec![
-            Box::new(LinUcb::new(dimension, 20, RidgeOptions::default(), Ucb { alpha: 1.0 }).unwrap()),
-            Box::new(LinUcb::new(dimension, 20, ridge, Ucb { alpha: 1.0 }).unwrap()),
-            Box::new(LinTs::new(dimension, 20, RidgeOptions::default(), thompson).unwrap()),
-            Box::new(LogisticTs::new(dimension, 20, full, thompson).unwrap()),
-            Box::new(DiagonalLogisticTs::new(dimension, 20, DiagonalLaplaceOptions::default(), thompson).unwrap()),
+            Box::new(LinUcb::new(dimension, 20, ridge, UCB).unwrap()),
+            Box::new(LinUcb::new(dimension, 20, kept, UCB).unwrap()),
+            Box::new(LinTs::new(dimension, 20, ridge, THOMPSON).unwrap()),
+            Box::new(EpsilonGreedy::new(dimension, 20, ridge, Epsilon { epsilon: 0.5 }).unwrap()),
+            Box::new(LogisticTs::new(dimension, 20, full, THOMPSON).unwrap()),
+            Box::new(DiagonalLogisticTs::new(dimension, 20, diagonal, THOMPSON).unwrap()),
+            Box::new(Uniform::new(dimension, 20).unwrap()),
+            Box::new(Fixed::new(dimension, 20, ArmId::new(3)).unwrap()),
         ];
         let context = vec![0.3; dimension];
         let some = [3, 4, 9].map(ArmId::new);
         for mut policy in policies {
-            let region = Region::new(COUNTED);
-            for available in [Available::All, Available::Only(&some), Available::Except(&some)] {
-                let choice = policy.select(&context, available, &mut rng).unwrap();
-                policy.update(choice.arm, &context, 1.0, 0.5).unwrap();
-            }
-            assert_eq!(region.change().allocations, 0);
+            let decision = policy.decide(&context, Available::All, &mut rng).unwrap();
+            let count = allocations(|| {
+                for available in [Available::All, Available::Only(&some), Available::Except(&some)] {
+                    let choice = policy.select(&context, available, &mut rng).unwrap();
+                    policy.update(choice.arm, &context, 1.0, 0.5).unwrap();
+                }
+                policy.learn(&decision, 0.0).unwrap();
+            });
+            assert_eq!(count, 0);
         }
     }
-    let policy = TopKThompson::per_arm(3, 20, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap();
-    let arms: Vec<_> = policy.arms().iter().collect();
+}
+
+/// What works in memory that is used again: the second time is free.
+fn batches<P: Posterior, I: Index>(mut policy: Disjoint<P, I>) {
+    let mut rng = rng();
+    let contexts: Vec<_> = (0..40 * policy.dimension()).map(|place| (place as f64).sin()).collect();
+    let mut batch = Batch::default();
+    let observations: Vec<_> = (contexts.chunks(policy.dimension()))
+        .map(|row| Observation::new(policy.decide(row, Available::All, &mut rng).unwrap(), 1.0))
+        .collect();
+    let mut round = || {
+        policy.select_batch(&contexts, Available::All, &mut rng, &mut batch).unwrap();
+        policy.learn_batch(&observations).unwrap();
+    };
+    round();
+    assert_eq!(allocations(round), 0);
+}
+
+fn slates<P: Posterior, I: Index>(mut policy: TopK<P, I>, arms: &[ArmId]) {
+    let mut rng = rng();
+    let contexts: Vec<_> = (0..arms.len() * policy.dimension()).map(|place| (place as f64).sin()).collect();
     let mut slate = Slate::default();
-    policy.select_into(5, Candidates::in_context(&arms, &[0.1, 0.2, 0.3]), &mut rng, &mut slate).unwrap();
-    let region = Region::new(COUNTED);
-    policy.select_into(5, Candidates::in_context(&arms, &[0.1, 0.2, 0.3]), &mut rng, &mut slate).unwrap();
-    assert_eq!(region.change().allocations, 0);
+    let seen = [Feedback::from(true), Feedback::from(false), Feedback::Unobserved, Feedback::from(false)];
+    let row = &contexts[..policy.dimension()];
+    let batch: Vec<_> = arms.iter().map(|&arm| ArmFeedback::new(arm, row, Feedback::from(true))).collect();
+    let mut round = || {
+        policy.select_into(4, Candidates::new(arms, &contexts), &mut rng, &mut slate).unwrap();
+        policy.learn(&slate, &seen).unwrap();
+        policy.update(&batch).unwrap();
+    };
+    round();
+    assert_eq!(allocations(round), 0);
+}
+
+fn hybrid() {
+    let mut rng = rng();
+    let mut policy = HybridLinUcb::new(6, 5, 4, HybridOptions::default(), UCB).unwrap();
+    let arms = [0, 1, 3].map(ArmId::new);
+    let (context, features) = ([0.2; 6], [0.4; 15]);
+    let decision = policy.decide(&context, Candidates::new(&arms, &features), &mut rng).unwrap();
+    let count = allocations(|| {
+        let choice = policy.select(&context, Candidates::new(&arms, &features), &mut rng).unwrap();
+        policy.update(choice.arm, &context, &features[..5], 1.0, 1.0).unwrap();
+        policy.learn(&decision, 0.5).unwrap();
+    });
+    assert_eq!(count, 0);
+}
+
+/// One test, because the count is the process's.
+#[test]
+fn selecting_and_learning_allocate_nothing() {
+    assert!(allocations(|| drop(vec![1u8; 100])) > 0, "the count counts");
+    single_choices();
+    let diagonal = DiagonalLaplaceOptions::default();
+    batches(LinTs::new(12, 5, RidgeOptions::default(), THOMPSON).unwrap());
+    batches(LogisticTs::new(20, 5, FullLaplaceOptions::default(), THOMPSON).unwrap());
+    batches(DiagonalLogisticTs::new(9, 5, diagonal, THOMPSON).unwrap());
+    batches(DiagonalLogisticTs::new(9, 5, fading(), THOMPSON).unwrap());
+    let arms: Vec<_> = (0..9).map(ArmId::new).collect();
+    slates(TopKThompson::per_arm(3, 9, diagonal, THOMPSON).unwrap(), &arms);
+    slates(TopKThompson::per_arm(3, 9, fading(), THOMPSON).unwrap(), &arms);
+    slates(TopKThompson::shared(3, diagonal, THOMPSON).unwrap(), &arms);
+    slates(TopK::<FullLaplace, _>::shared(13, FullLaplaceOptions::default(), THOMPSON).unwrap(), &arms);
+    slates(TopK::<Ridge, _>::shared(20, RidgeOptions::default(), UCB).unwrap(), &arms);
+    hybrid();
+    let mut norm = RunningNorm::new(12, NormOptions::default()).unwrap();
+    let mut context = [0.3; 12];
+    let count = allocations(|| {
+        norm.observe(&context).unwrap();
+        norm.normalise_in_place(&mut context).unwrap();
+    });
+    assert_eq!(count, 0);
 }

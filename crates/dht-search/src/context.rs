@@ -35,11 +35,14 @@ pub(crate) fn pooled<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) 
     Ok(out)
 }
 
+/// Tokens at which the signal of a text's length is 1.
+const LONG_TEXT: f64 = 512.0;
+
 /// How many numbers [`signals`] gives.
 pub(crate) const SIGNALS: usize = 3;
 
 /// For each sample: the entropy of an exit's probabilities over its largest value ln C (FastBERT's uncertainty), the
-/// margin between its two most probable classes, and the logarithm of the number of tokens.
+/// margin between its two most probable classes, and ln tokens / ln 512.
 pub(crate) fn signals(logits: &Tensor, lengths: impl Iterator<Item = usize>) -> Result<Rows> {
     let logarithms: Vec<Vec<f32>> = log_softmax(&logits.detach())?.to_vec2()?;
     let classes = logits.dim(D::Minus1)? as f64;
@@ -54,7 +57,7 @@ pub(crate) fn signals(logits: &Tensor, lengths: impl Iterator<Item = usize>) -> 
                 second = p;
             }
         }
-        vec![entropy / classes.ln(), first - second, (length as f64).ln()]
+        vec![entropy / classes.ln(), first - second, (length as f64).ln() / LONG_TEXT.ln()]
     });
     Ok(signals.collect())
 }
@@ -84,6 +87,6 @@ mod tests {
         assert_eq!(rows[0][2], 0.0);
         approx::assert_relative_eq!(rows[1][0], 0.0, epsilon = 1e-6);
         approx::assert_relative_eq!(rows[1][1], 1.0, epsilon = 1e-6);
-        approx::assert_relative_eq!(rows[1][2], 8f64.ln());
+        approx::assert_relative_eq!(rows[1][2], 1.0 / 3.0);
     }
 }

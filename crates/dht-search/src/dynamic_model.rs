@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::arm_features::ArmFeatures;
-use crate::executor::{Executor, ExitOutput, FlopsOfBatch, Passage};
+use crate::executor::{Executor, ExitOutput, FlopsOfBatch, Passage, Shown};
 use crate::exit_heads::ExitHeads;
 use crate::queues::Queues;
 use crate::strategy::{DepthChoices, GroupDecisions, Learned, Losses, Mode, Strategy, TreeBandits};
@@ -184,8 +184,13 @@ impl DynamicModel {
         FlopsOfBatch { block: self.encoder.block_shape(), classifier: self.heads.shape() }
     }
 
-    fn trains_every_exit(&self) -> bool {
-        matches!(self.settings().exit_losses, ExitLosses::OnTheWay { .. })
+    /// What a training batch shows.
+    fn shown(&self) -> Shown {
+        match self.settings().exit_losses {
+            ExitLosses::Chosen => Shown::Own,
+            ExitLosses::OnTheWay { .. } => Shown::Passed,
+            ExitLosses::Probed => Shown::Probed,
+        }
     }
 
     fn mode(&self, progress: Progress) -> Mode {
@@ -202,10 +207,10 @@ impl DynamicModel {
     /// Runs a batch whose routes are decided on the way.
     fn in_flight(&mut self, batch: &PackedBatch, progress: Progress) -> Result<StepLoss> {
         let pass = Pass::training(self.parameters(), progress.seed, progress.step as u32);
-        let every_exit = self.trains_every_exit();
+        let shown = self.shown();
         let mut rng = Self::rng(progress, ROUTING + progress.step);
         let mode = self.mode(progress);
-        let passage = self.executor().run(batch, &pass, &self.bandits, mode, every_exit, &mut rng)?;
+        let passage = self.executor().run(batch, &pass, &self.bandits, mode, shown, &mut rng)?;
         self.ledger.bandit_flops += batch.len() as u64 * self.bandits.depth_flops();
         self.finish(batch, passage, pass, progress)
     }
@@ -213,13 +218,13 @@ impl DynamicModel {
     /// Runs a batch that left a queue: the base layers again, with gradient, and on from there.
     fn run_again(&mut self, batch: &PackedBatch, depth: DepthChoices, progress: Progress) -> Result<StepLoss> {
         let pass = Pass::training(self.parameters(), progress.seed, progress.step as u32);
-        let every_exit = self.trains_every_exit();
+        let shown = self.shown();
         let mut rng = Self::rng(progress, ROUTING + progress.step);
         let (executor, mode) = (self.executor(), self.mode(progress));
         let base = executor.base(batch, &pass)?;
-        let logits = if every_exit { Some(executor.heads.logits(0, &base, &pass)?) } else { None };
+        let logits = executor.base_logits(&base, &pass, shown, false)?;
         let start = Duration::ZERO;
-        let passage = executor.follow(base, logits, depth, start, &pass, &self.bandits, mode, every_exit, &mut rng)?;
+        let passage = executor.follow(base, logits, depth, start, &pass, &self.bandits, mode, shown, &mut rng)?;
         self.finish(batch, passage, pass, progress)
     }
 
@@ -246,13 +251,15 @@ impl DynamicModel {
     /// The mean over samples of their weighted exit losses, and the losses as numbers.
     fn losses(&self, batch: &PackedBatch, passage: &Passage) -> Result<(Tensor, Losses)> {
         let samples = batch.len();
-        let passed_weight = match self.settings().exit_losses {
-            ExitLosses::Chosen => 0.0,
-            ExitLosses::OnTheWay { weight } => weight,
+        // The weight of a passed exit, and how much the exits of a sample share.
+        let (passed_weight, shared) = match self.settings().exit_losses {
+            ExitLosses::Chosen => (0.0, 0.0),
+            ExitLosses::OnTheWay { weight } => (weight, weight),
+            ExitLosses::Probed => (1.0, 0.0),
         };
         let mut by_exit = vec![vec![f64::NAN; samples]; self.space.exits().len()];
         let mut total: Option<Tensor> = None;
-        for ExitOutput { exit, samples: members, logits } in &passage.outputs {
+        for ExitOutput { exit, samples: members, logits, probe } in &passage.outputs {
             let labels: Vec<u32> = members.iter().map(|member| batch.labels[*member]).collect();
             let losses = cross_entropy(logits, &labels)?;
             let numbers: Vec<f32> = losses.to_vec1()?;
@@ -260,8 +267,12 @@ impl DynamicModel {
             for (member, loss) in members.iter().zip(numbers) {
                 by_exit[*exit][*member] = f64::from(loss);
                 let own = passage.depth.exits[*member];
-                let weight = if own == *exit { 1.0 } else { passed_weight };
-                weights.push((weight / (1.0 + passed_weight * own as f64) / samples as f64) as f32);
+                let weight = match (own == *exit, probe) {
+                    (true, true) => 0.0,
+                    (true, false) => 1.0,
+                    (false, _) => passed_weight,
+                };
+                weights.push((weight / (1.0 + shared * own as f64) / samples as f64) as f32);
             }
             let weights = Tensor::from_vec(weights, members.len(), logits.device())?;
             let part = (losses * weights)?.sum_all()?;
@@ -281,12 +292,12 @@ impl DynamicModel {
         loss: &dyn Fn(usize) -> f64,
         progress: Progress,
     ) -> Result<()> {
-        let (flops, every_exit) = (self.flops(), self.trains_every_exit());
+        let (flops, shown) = (self.flops(), self.shown());
         let cost = CostModel::default();
         let routes = passage.routes(&self.space)?;
         for (sample, (route, tokens)) in routes.iter().zip(batch.spans.lengths()).enumerate() {
-            let exits = if every_exit { passage.depth.exits[sample] + 1 } else { 1 };
-            let both = flops.forward(route, tokens, exits) + flops.backward(route, tokens, exits);
+            let reads = shown.reads(passage.depth.exits[sample]);
+            let both = flops.forward(route, tokens, reads.total()) + flops.backward(route, tokens, reads);
             self.ledger.flops += both.0;
             self.ledger.layer_head_sum += cost.share(route, tokens)?;
             *self.ledger.routes.entry(route.to_string()).or_default() += 1;
@@ -350,7 +361,8 @@ impl DynamicModel {
     /// None that a model of this space can meet.
     pub fn full_training_flops(&self, texts: &EncodedDataset) -> Result<u64> {
         let (flops, route) = (self.flops(), Route::truncated(self.space.stack(), self.space.stack().layers)?);
-        let of_text = |tokens| (flops.forward(&route, tokens, 1) + flops.backward(&route, tokens, 1)).0;
+        let of_text =
+            |tokens| (flops.forward(&route, tokens, 1) + flops.backward(&route, tokens, Shown::Own.reads(0))).0;
         Ok(texts.lengths().into_iter().map(of_text).sum())
     }
 

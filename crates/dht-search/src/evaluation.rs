@@ -8,7 +8,7 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::executor::Passage;
+use crate::executor::{Passage, Shown};
 use crate::strategy::{Mode, Prescribed, Strategy};
 use crate::{CostModel, DynamicModel, Error, Result, Route};
 
@@ -73,7 +73,7 @@ impl DynamicModel {
     fn follow(&self, batch: &PackedBatch, strategy: &dyn Strategy) -> Result<(Vec<Prediction>, f64)> {
         // Ties are broken by a generator that depends on the batch alone.
         let mut rng = ChaCha8Rng::seed_from_u64(batch.sample_ids.first().copied().unwrap_or_default());
-        let passage = self.executor().run(batch, &Pass::inference(), strategy, Mode::Exploit, false, &mut rng)?;
+        let passage = self.executor().run(batch, &Pass::inference(), strategy, Mode::Exploit, Shown::Own, &mut rng)?;
         let seconds = passage.deciding.as_secs_f64();
         Ok((self.predictions(batch, &passage, strategy.wants_signals())?, seconds))
     }

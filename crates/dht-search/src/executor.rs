@@ -20,6 +20,18 @@ pub(crate) struct Executor<'a> {
     pub(crate) space: &'a SearchSpace,
 }
 
+/// Which exits' logits are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// The exit by which a sample leaves.
+    Own,
+    /// Also those it passes, with a way back to the layers below.
+    Passed,
+    /// Also those it passes, without: their classifiers learn to read what the layers learn from others. At the base exit
+    /// every sample is read so, since its route is not known yet.
+    Probed,
+}
+
 /// Logits of some samples at an exit.
 #[derive(Debug)]
 pub(crate) struct ExitOutput {
@@ -28,6 +40,8 @@ pub(crate) struct ExitOutput {
     pub(crate) samples: Vec<usize>,
     /// (samples, classes).
     pub(crate) logits: Tensor,
+    /// Whether only the classifier learns from them.
+    pub(crate) probe: bool,
 }
 
 /// A group of layers that some samples ran.
@@ -44,7 +58,7 @@ pub(crate) struct GroupPassage {
 pub(crate) struct Passage {
     pub(crate) depth: DepthChoices,
     pub(crate) groups: Vec<GroupPassage>,
-    /// By exit; each sample at the exit it left by, and with `every_exit` at those it passed.
+    /// By exit; each sample at the exit it left by, and at those it passed where they are [`Shown`].
     pub(crate) outputs: Vec<ExitOutput>,
     /// What deciding took: pooling and bandits.
     pub(crate) deciding: Duration,
@@ -69,25 +83,31 @@ impl Executor<'_> {
         strategy.exits(&BaseView { hidden: base, logits }, mode, rng)
     }
 
-    /// The whole way of a batch. With `every_exit` the samples that go on show their logits at each exit, too.
+    /// The whole way of a batch.
     pub(crate) fn run(
         &self,
         batch: &PackedBatch,
         pass: &Pass,
         strategy: &dyn Strategy,
         mode: Mode,
-        every_exit: bool,
+        shown: Shown,
         rng: &mut ChaCha8Rng,
     ) -> Result<Passage> {
         let base = self.base(batch, pass)?;
-        let base_logits = match every_exit || strategy.wants_signals() {
-            true => Some(self.heads.logits(0, &base, pass)?),
-            false => None,
-        };
+        let base_logits = self.base_logits(&base, pass, shown, strategy.wants_signals())?;
         let start = Instant::now();
         let depth = self.decide(&base, base_logits.as_ref(), strategy, mode, rng)?;
         let deciding = start.elapsed();
-        self.follow(base, base_logits, depth, deciding, pass, strategy, mode, every_exit, rng)
+        self.follow(base, base_logits, depth, deciding, pass, strategy, mode, shown, rng)
+    }
+
+    /// The logits of all samples behind the base layers, where somebody looks at them.
+    pub(crate) fn base_logits(&self, base: &Hidden, pass: &Pass, shown: Shown, wanted: bool) -> Result<Option<Tensor>> {
+        match shown {
+            Shown::Own if !wanted => Ok(None),
+            Shown::Own | Shown::Passed => Ok(Some(self.heads.logits(0, base, pass)?)),
+            Shown::Probed => Ok(Some(self.heads.logits(0, &base.detach(), pass)?)),
+        }
     }
 
     /// From the base layers on, with the exits decided.
@@ -101,34 +121,17 @@ impl Executor<'_> {
         pass: &Pass,
         strategy: &dyn Strategy,
         mode: Mode,
-        every_exit: bool,
+        shown: Shown,
         rng: &mut ChaCha8Rng,
     ) -> Result<Passage> {
         let mut members: Vec<usize> = (0..base.samples()).collect();
         let mut hidden = base;
         let (mut groups, mut outputs) = (Vec::new(), Vec::new());
         for exit in 0..self.space.exits().len() {
-            // The samples that leave here show their logits; the others go on.
             let stays = |at: &usize| depth.exits[members[*at]] > exit;
             let (going, leaving): (Vec<usize>, Vec<usize>) = (0..members.len()).partition(stays);
-            let logits = match (&base_logits, exit) {
-                (Some(logits), 0) => Some(logits.clone()),
-                _ if every_exit => Some(self.heads.logits(exit, &hidden, pass)?),
-                _ => None,
-            };
-            match logits {
-                Some(logits) if every_exit => outputs.push(ExitOutput { exit, samples: members.clone(), logits }),
-                _ if leaving.is_empty() => {}
-                Some(logits) => {
-                    let samples: Vec<usize> = leaving.iter().map(|at| members[*at]).collect();
-                    outputs.push(ExitOutput { exit, logits: select_rows(&logits, &leaving)?, samples });
-                }
-                None => {
-                    let samples: Vec<usize> = leaving.iter().map(|at| members[*at]).collect();
-                    let logits = self.heads.logits(exit, &hidden.select(&leaving)?, pass)?;
-                    outputs.push(ExitOutput { exit, samples, logits });
-                }
-            }
+            let base = base_logits.as_ref().filter(|_| exit == 0);
+            outputs.extend(self.outputs(exit, &hidden, &members, [&going, &leaving], base, pass, shown)?);
             if going.is_empty() {
                 break;
             }
@@ -156,6 +159,74 @@ impl Executor<'_> {
             members = after;
         }
         Ok(Passage { depth, groups, outputs, deciding })
+    }
+
+    /// What is shown at an exit, of those that go on and those that leave (places in `hidden`).
+    #[expect(clippy::too_many_arguments, reason = "an exit, who is there, and what is known already")]
+    fn outputs(
+        &self,
+        exit: usize,
+        hidden: &Hidden,
+        members: &[usize],
+        [going, leaving]: [&[usize]; 2],
+        base_logits: Option<&Tensor>,
+        pass: &Pass,
+        shown: Shown,
+    ) -> Result<Vec<ExitOutput>> {
+        let output = |places: &[usize], logits, probe| {
+            let samples = places.iter().map(|place| members[*place]).collect();
+            ExitOutput { exit, samples, logits, probe }
+        };
+        let mut outputs = Vec::new();
+        match (shown, base_logits) {
+            (Shown::Passed, logits) => {
+                let logits =
+                    logits.map_or_else(|| self.heads.logits(exit, hidden, pass), |logits| Ok(logits.clone()))?;
+                return Ok(vec![ExitOutput { exit, samples: members.to_vec(), logits, probe: false }]);
+            }
+            (Shown::Own, Some(logits)) if !leaving.is_empty() => {
+                return Ok(vec![output(leaving, select_rows(logits, leaving)?, false)]);
+            }
+            (Shown::Probed, Some(logits)) => {
+                outputs.push(ExitOutput { exit, samples: members.to_vec(), logits: logits.clone(), probe: true });
+            }
+            (Shown::Probed, None) if !going.is_empty() => {
+                let logits = self.heads.logits(exit, &hidden.select(going)?.detach(), pass)?;
+                outputs.push(output(going, logits, true));
+            }
+            _ => {}
+        }
+        if !leaving.is_empty() {
+            outputs.push(output(leaving, self.heads.logits(exit, &hidden.select(leaving)?, pass)?, false));
+        }
+        Ok(outputs)
+    }
+}
+
+/// How often the classifiers read a sample.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reads {
+    /// With a way back to the layers.
+    pub(crate) with_way_back: u64,
+    /// Without.
+    pub(crate) probes: u64,
+}
+
+impl Shown {
+    /// Of a sample that leaves by this exit.
+    pub(crate) fn reads(self, exit: usize) -> Reads {
+        let (with_way_back, probes) = match self {
+            Self::Own => (1, 0),
+            Self::Passed => (exit as u64 + 1, 0),
+            Self::Probed => (1, exit.max(1) as u64),
+        };
+        Reads { with_way_back, probes }
+    }
+}
+
+impl Reads {
+    pub(crate) fn total(self) -> u64 {
+        self.with_way_back + self.probes
     }
 }
 
@@ -185,17 +256,18 @@ pub(crate) struct FlopsOfBatch {
 }
 
 impl FlopsOfBatch {
-    /// Forward of one text on a route that showed its logits at `exits` exits.
-    pub(crate) fn forward(&self, route: &Route, tokens: usize, exits: usize) -> FlopCount {
+    /// Forward of one text on a route, read by so many classifiers.
+    pub(crate) fn forward(&self, route: &Route, tokens: usize, reads: u64) -> FlopCount {
         self.sum(route, tokens, |load, heads| self.block.forward(load, self.block.keeping(heads)))
-            + self.classifier.forward(exits as u64).total()
+            + self.classifier.forward(reads).total()
     }
 
     /// Backward of the same.
-    pub(crate) fn backward(&self, route: &Route, tokens: usize, exits: usize) -> FlopCount {
+    pub(crate) fn backward(&self, route: &Route, tokens: usize, reads: Reads) -> FlopCount {
         let all = BackwardNeeds::ALL;
         self.sum(route, tokens, |load, heads| self.block.backward(load, self.block.keeping(heads), all))
-            + self.classifier.backward(exits as u64, all).total()
+            + self.classifier.backward(reads.with_way_back, all).total()
+            + self.classifier.backward(reads.probes, BackwardNeeds::WEIGHTS_ONLY).total()
     }
 
     fn sum(&self, route: &Route, tokens: usize, cost: impl Fn(Load, usize) -> Breakdown) -> FlopCount {

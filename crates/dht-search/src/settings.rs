@@ -50,8 +50,8 @@ pub enum ContextDesign {
     /// group's one-hot for UCB_H and 13 for TSB. With disjoint arms z is one constant per arm,
     /// that is a bias; its passes through the model before training are counted.
     Paper,
-    /// Ours: entropy −Σ p·ln p / ln C and margin p₁ − p₂ of the exit behind the base layers, and ln of the number of
-    /// tokens. Needs that exit trained.
+    /// Ours: entropy −Σ p·ln p / ln C and margin p₁ − p₂ of the exit behind the base layers, and ln tokens / ln 512,
+    /// each in a scaling of its own. Needs that exit trained.
     Signals,
     /// Both: the pooled state and the signals.
     StateAndSignals,
@@ -81,6 +81,10 @@ pub enum ExitLosses {
         /// Of a passed exit, above 0.
         weight: f64,
     },
+    /// Also those it passes, but of these only the classifiers learn: loss = CE(own) + Σ CE(passed), the passed exits'
+    /// states without gradient. A shallow layer then serves the layers above it and the texts that leave there, and is
+    /// not pulled towards texts it cannot know; the bandits still see what each exit makes of each text. Ours.
+    Probed,
 }
 
 /// Whether the exits share a classifier.
@@ -149,16 +153,16 @@ impl Default for SearchSettings {
         Self {
             dispatch: Dispatch::InFlight,
             context: ContextDesign::StateAndSignals,
-            exit_losses: ExitLosses::OnTheWay { weight: 0.1 },
+            exit_losses: ExitLosses::Probed,
             exit_classifiers: ExitClassifiers::PerExit,
             pooling: Pooling::Mean,
             exploration: PerBandit::all(0.1),
             ridge: 1.0,
-            discount: 0.9995,
+            discount: 0.9999,
             head_prior_precision: 1.0,
             head_prior_weight: 1.0,
             kappa: PerBandit::all(1.0),
-            reward_shape: RewardShape::Gain { lambda: 0.02 },
+            reward_shape: RewardShape::Gain { lambda: 0.05 },
             reward_memory: RewardMemory::default(),
             head_feedback: HeadFeedback::default(),
             nested_feedback: true,
@@ -213,17 +217,21 @@ impl SearchSettings {
         }
         self.depth_rewards().check()?;
         self.heads_rewards().check()?;
-        if let ExitLosses::OnTheWay { weight } = self.exit_losses {
-            check_number("exit_losses.on_the_way.weight", weight, f64::MIN_POSITIVE)?;
-        } else {
-            let needs_exits = [
-                ("reward_shape", matches!(self.reward_shape, RewardShape::Gain { .. })),
-                ("nested_feedback", self.nested_feedback),
-                ("context", self.context.has_signals()),
-            ];
-            if let Some((field, _)) = needs_exits.into_iter().find(|(_, needs)| *needs) {
-                let expected = "a choice that does without the exits on the way, since exit_losses is chosen";
-                return Err(Error::setting(field, expected, "one that needs them"));
+        match self.exit_losses {
+            ExitLosses::Probed => {}
+            ExitLosses::OnTheWay { weight } => {
+                check_number("exit_losses.on_the_way.weight", weight, f64::MIN_POSITIVE)?;
+            }
+            ExitLosses::Chosen => {
+                let needs_exits = [
+                    ("reward_shape", matches!(self.reward_shape, RewardShape::Gain { .. })),
+                    ("nested_feedback", self.nested_feedback),
+                    ("context", self.context.has_signals()),
+                ];
+                if let Some((field, _)) = needs_exits.into_iter().find(|(_, needs)| *needs) {
+                    let expected = "a choice that does without the exits on the way, since exit_losses is chosen";
+                    return Err(Error::setting(field, expected, "one that needs them"));
+                }
             }
         }
         let counts = [

@@ -61,13 +61,19 @@ impl Formulas<'_> {
         })
     }
 
-    fn backward(&self, routes: &BTreeMap<String, u64>, exits: impl Fn(&Route) -> u64) -> Result<u64> {
+    fn backward(
+        &self,
+        routes: &BTreeMap<String, u64>,
+        exits: impl Fn(&Route) -> u64,
+        probes: impl Fn(&Route) -> u64,
+    ) -> Result<u64> {
         let (block, load, all) = (self.model.encoder().block_shape(), Load::of_text(self.tokens), BackwardNeeds::ALL);
         routes.iter().try_fold(0, |sum, (name, count)| {
             let route = self.route(name)?;
             let layers: u64 =
                 route.layers().map(|(_, heads)| block.backward(load, block.keeping(heads), all).total().0).sum();
-            Ok(sum + count * (layers + self.classifier().backward(exits(&route), all).total().0))
+            let probed = self.classifier().backward(probes(&route), BackwardNeeds::WEIGHTS_ONLY).total().0;
+            Ok(sum + count * (layers + self.classifier().backward(exits(&route), all).total().0 + probed))
         })
     }
 
@@ -88,10 +94,11 @@ impl Formulas<'_> {
 fn the_books_say_what_ran() -> Result<()> {
     let small = |settings| SearchSettings { warm_up_contexts: 16, arm_feature_texts: 20, ..settings };
     let none = texts(0, None);
-    for settings in [small(SearchSettings::default()), small(SearchSettings::paper())] {
+    let on_the_way = SearchSettings { exit_losses: ExitLosses::OnTheWay { weight: 0.1 }, ..SearchSettings::default() };
+    for settings in [SearchSettings::default(), on_the_way, SearchSettings::paper()].map(small) {
         for dispatch in [Dispatch::InFlight, Dispatch::Queue { size: 5 }] {
             let settings = SearchSettings { dispatch, ..settings.clone() };
-            let name = format!("{:?}, {dispatch:?}", settings.context);
+            let name = format!("{:?}, {:?}, {dispatch:?}", settings.context, settings.exit_losses);
             for length in [None, Some(7)] {
                 let (training, test) = (texts(37, length), texts(20, length));
                 let mut model = model(settings.clone())?;
@@ -114,10 +121,13 @@ fn the_books_say_what_ran() -> Result<()> {
                 // Texts of one length: the sum over routes of number times cost.
                 let Some(tokens) = length else { continue };
                 let formulas = Formulas { model: &model, tokens };
-                let every_exit = settings.exit_losses != ExitLosses::Chosen;
-                let exits = |route: &Route| if every_exit { formulas.passed(route) } else { 1 };
-                let expected = formulas.forward(&ledger.routes, exits)?
-                    + formulas.backward(&ledger.routes, exits)?
+                // Exits that a route comes by, its own included; a probe behind the base layers reads every text.
+                let on_the_way = matches!(settings.exit_losses, ExitLosses::OnTheWay { .. });
+                let probed = settings.exit_losses == ExitLosses::Probed;
+                let exits = |route: &Route| if on_the_way { formulas.passed(route) } else { 1 };
+                let probes = |route: &Route| if probed { (formulas.passed(route) - 1).max(1) } else { 0 };
+                let expected = formulas.forward(&ledger.routes, |route| exits(route) + probes(route))?
+                    + formulas.backward(&ledger.routes, exits, probes)?
                     + formulas.routing(ledger.samples)
                     + ledger.arm_feature_flops;
                 assert_eq!(ledger.flops, expected, "training by formula, {name}");

@@ -1,72 +1,142 @@
-//! Rewards and regrets of ours on the tasks of the peers' scripts: one JSON line a policy, task and seed.
+//! Rewards and regrets of ours on the tasks of the peers' script: one JSON line a policy, task and seed, on stdout.
+//!
+//! Settings are chosen on streams and seeds of their own, and reported on others: those of the evaluation are never
+//! looked at before.
 
 use dht_bandits::*;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+use std::ops::Range;
 
-/// `directory` holds digits-0.csv, digits-1.csv, digits-2.csv: the label, then the features, in the order of the stream.
+/// What can be set: the exploration factor, and the prior's precision.
+#[derive(Debug, Clone, Copy)]
+struct Setting {
+    alpha: f64,
+    lambda: f64,
+}
+
+fn grid(alphas: &[f64], lambdas: &[f64]) -> Vec<Setting> {
+    lambdas.iter().flat_map(|&lambda| alphas.iter().map(move |&alpha| Setting { alpha, lambda })).collect()
+}
+
+/// A task: higher or lower is better, and which runs choose, which count.
+struct Task<'a> {
+    name: &'a str,
+    what: &'a str,
+    higher: bool,
+    choosing: Range<u64>,
+    counting: Range<u64>,
+}
+
+impl Task<'_> {
+    /// Tries every setting on the choosing runs, and reports the counting runs of the best.
+    fn report(&self, policy: &str, settings: &[Setting], run: impl Fn(Setting, u64) -> f64) {
+        let mean = |setting: Setting| {
+            let total: f64 = self.choosing.clone().map(|seed| run(setting, seed)).sum();
+            total / self.choosing.clone().count() as f64
+        };
+        let tried: Vec<(Setting, f64)> = match settings {
+            [given] => vec![(*given, f64::NAN)],
+            _ => settings.iter().map(|&setting| (setting, mean(setting))).collect(),
+        };
+        let rank = |(_, value): &&(Setting, f64)| if self.higher { *value } else { -*value };
+        let best = tried.iter().max_by(|left, right| rank(left).total_cmp(&rank(right))).unwrap().0;
+        let name = if settings.len() == 1 { format!("{policy}, given") } else { policy.to_owned() };
+        let shown: Vec<_> = tried.iter().map(|(setting, value)| [setting.alpha, setting.lambda, *value]).collect();
+        let setting = format!("α={} λ={}", best.alpha, best.lambda);
+        println!("{}", serde_json::json!({"task": self.name, "policy": name, "setting": setting, "tried": shown}));
+        for seed in self.counting.clone() {
+            let (task, what, value) = (self.name, self.what, run(best, seed));
+            println!(
+                "{}",
+                serde_json::json!({"task": task, "policy": name, "seed": seed, "what": what, "value": value})
+            );
+        }
+    }
+}
+
+fn laplace(precision: f64) -> DiagonalLaplaceOptions {
+    DiagonalLaplaceOptions { prior: TsPrior::Gaussian { precision }, strength: 1.0 }
+}
+
+/// `directory` holds digits-N.csv for streams 0 to 2, and for 100 to 102, on which settings are chosen: the label, then
+/// the features, in the order of the stream.
 pub fn run(directory: &str) {
-    let laplace = |precision| DiagonalLaplaceOptions { prior: TsPrior::Gaussian { precision }, strength: 1.0 };
-    let full = |precision| FullLaplaceOptions { precision };
-    for seed in 0..3 {
-        let stream = digits(&format!("{directory}/digits-{seed}.csv"));
-        let d = stream[0].1.len();
-        // Early ties are broken by lot, and the lot matters: eight generators a stream.
-        for generator in 0..8 {
-            let tell = |name: &str, value: f64| say("digits", name, seed, "mean reward", value);
-            let ridge = RidgeOptions::default();
-            tell(
-                "LinUcb α=.25",
-                bandit(&stream, generator, false, LinUcb::new(d, 10, ridge, Ucb { alpha: 0.25 }).unwrap()),
-            );
-            tell(
-                "LinTs α=.1",
-                bandit(&stream, generator, false, LinTs::new(d, 10, ridge, Thompson { alpha: 0.1 }).unwrap()),
-            );
-            for (suffix, normalised) in [("raw", false), ("normalised", true)] {
-                let policy = DiagonalLogisticTs::new(d, 10, laplace(1.0), Thompson { alpha: 0.1 }).unwrap();
-                tell(&format!("DiagonalLogisticTs α=.1 λ=1, {suffix}"), bandit(&stream, generator, normalised, policy));
-                let policy = LogisticTs::new(d, 10, full(4.0), Thompson { alpha: 0.07 }).unwrap();
-                tell(&format!("LogisticTs α=.07 λ=4, {suffix}"), bandit(&stream, generator, normalised, policy));
-            }
-        }
-    }
-    for seed in 0..10 {
-        for spread in [1.0, 1000.0] {
-            let task = if spread == 1.0 { "clicks, clean" } else { "clicks, badly scaled" };
-            for normalised in [false, true] {
-                if normalised && spread == 1.0 {
-                    continue;
-                }
-                let suffix = if normalised { ", normalised" } else { "" };
-                let tell = |name: &str, value: f64| say(task, &format!("{name}{suffix}"), seed, "regret", value);
-                let thompson = Thompson { alpha: 0.25 };
-                let policy = TopKThompson::shared(17, laplace(1.0), thompson).unwrap();
-                tell("TopKThompson α=.25", clicks(policy, spread, normalised, seed));
-                let policy = TopK::<FullLaplace, _>::shared(17, full(1.0), thompson).unwrap();
-                tell("TopK<FullLaplace> α=.25", clicks(policy, spread, normalised, seed));
-                let policy = SharedLinUcb::shared(17, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
-                tell("SharedLinUcb α=.5", clicks(policy, spread, normalised, seed));
-            }
-        }
-    }
-    for seed in 0..20 {
-        for alpha in [0.8, 1.0] {
-            let mut policy = TopKThompson::per_arm(1, 16, laplace(0.1), Thompson { alpha }).unwrap();
-            let mut world = CascadeWorld::new(16, 2, 0.2, 0.15).unwrap();
-            let curve =
-                simulate_slates(&mut policy, &mut world, 100_000, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
-            say("cascade", &format!("TopKThompson α={alpha} λ=.1"), seed, "regret", curve.total_regret());
-        }
+    digits(directory);
+    clicks();
+    cascade();
+}
+
+fn digits(directory: &str) {
+    let streams: Vec<_> = [0, 1, 2, 100, 101, 102].map(|seed| read(&format!("{directory}/digits-{seed}.csv"))).into();
+    let d = streams[0][0].1.len();
+    // Early ties are broken by lot, and the lot matters: eight generators a stream.
+    let task = Task { name: "digits", what: "mean reward", higher: true, choosing: 24..48, counting: 0..24 };
+    let on = |run: u64| (&streams[(run / 8) as usize][..], run);
+    let (ridge, full) = (RidgeOptions::with_lambda, |precision| FullLaplaceOptions { precision });
+    let alphas = [0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.25, 0.4, 0.6];
+    let lin_ucb =
+        |s: Setting, run| bandit(on(run), false, LinUcb::new(d, 10, ridge(s.lambda), Ucb { alpha: s.alpha }).unwrap());
+    task.report("LinUcb", &[Setting { alpha: 0.25, lambda: 1.0 }], lin_ucb);
+    task.report("LinUcb", &grid(&alphas, &[0.3, 1.0, 3.0]), lin_ucb);
+    task.report("LinTs", &grid(&alphas, &[0.3, 1.0, 3.0]), |s, run| {
+        bandit(on(run), false, LinTs::new(d, 10, ridge(s.lambda), Thompson { alpha: s.alpha }).unwrap())
+    });
+    for (suffix, normalised) in [("raw", false), ("normalised", true)] {
+        let diagonal = |s: Setting, run| {
+            let thompson = Thompson { alpha: s.alpha };
+            bandit(on(run), normalised, DiagonalLogisticTs::new(d, 10, laplace(s.lambda), thompson).unwrap())
+        };
+        let name = format!("DiagonalLogisticTs, {suffix}");
+        task.report(&name, &[Setting { alpha: 0.1, lambda: 1.0 }], diagonal);
+        task.report(&name, &grid(&alphas, &[0.3, 1.0, 4.0]), diagonal);
+        task.report(&format!("LogisticTs, {suffix}"), &grid(&alphas, &[1.0, 4.0, 10.0]), |s, run| {
+            bandit(on(run), normalised, LogisticTs::new(d, 10, full(s.lambda), Thompson { alpha: s.alpha }).unwrap())
+        });
     }
 }
 
-fn say(task: &str, policy: &str, seed: u64, what: &str, value: f64) {
-    println!("{}", serde_json::json!({"task": task, "policy": policy, "seed": seed, "what": what, "value": value}));
+fn clicks() {
+    let alphas = [0.05, 0.07, 0.1, 0.15, 0.25, 0.4];
+    for (name, spread, normalise) in [
+        ("clicks, clean", 1.0, false),
+        ("clicks, badly scaled", 1000.0, false),
+        ("clicks, badly scaled, normalised", 1000.0, true),
+    ] {
+        let task = Task { name, what: "regret", higher: false, choosing: 1000..1010, counting: 0..10 };
+        task.report("TopKThompson", &grid(&alphas, &[0.3, 1.0, 3.0]), |s, seed| {
+            let policy = TopKThompson::shared(17, laplace(s.lambda), Thompson { alpha: s.alpha }).unwrap();
+            slates(policy, spread, normalise, seed)
+        });
+        task.report("TopK<FullLaplace>", &grid(&alphas, &[1.0]), |s, seed| {
+            let options = FullLaplaceOptions { precision: s.lambda };
+            slates(
+                TopK::<FullLaplace, _>::shared(17, options, Thompson { alpha: s.alpha }).unwrap(),
+                spread,
+                normalise,
+                seed,
+            )
+        });
+        task.report("SharedLinUcb", &grid(&alphas, &[1.0]), |s, seed| {
+            let options = RidgeOptions::with_lambda(s.lambda);
+            slates(SharedLinUcb::shared(17, options, Ucb { alpha: s.alpha }).unwrap(), spread, normalise, seed)
+        });
+    }
 }
 
-fn digits(path: &str) -> Vec<(u64, Vec<f64>)> {
+fn cascade() {
+    let task = Task { name: "cascade", what: "regret", higher: false, choosing: 1000..1010, counting: 0..20 };
+    task.report("TopKThompson", &grid(&[0.3, 0.4, 0.5, 0.6, 0.8, 1.0], &[0.1, 1.0]), |s, seed| {
+        let mut policy = TopKThompson::per_arm(1, 16, laplace(s.lambda), Thompson { alpha: s.alpha }).unwrap();
+        let mut world = CascadeWorld::new(16, 2, 0.2, 0.15).unwrap();
+        simulate_slates(&mut policy, &mut world, 100_000, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap().total_regret()
+    });
+}
+
+type Stream = Vec<(u64, Vec<f64>)>;
+
+fn read(path: &str) -> Stream {
     let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"));
     text.lines()
         .map(|line| {
@@ -76,10 +146,9 @@ fn digits(path: &str) -> Vec<(u64, Vec<f64>)> {
         .collect()
 }
 
-/// The mean reward over the stream; the last feature is a bias column.
+/// The mean reward over the stream, with a generator of this seed; the last feature is a bias column.
 fn bandit<P: Posterior, I: Index>(
-    stream: &[(u64, Vec<f64>)],
-    seed: u64,
+    (stream, seed): (&[(u64, Vec<f64>)], u64),
     normalise: bool,
     mut policy: Disjoint<P, I>,
 ) -> f64 {
@@ -104,7 +173,7 @@ fn bandit<P: Posterior, I: Index>(
 }
 
 /// The regret after 3,000 slates of 5 of 50 items.
-fn clicks<P: Posterior, I: Index>(mut policy: TopK<P, I>, spread: f64, normalise: bool, seed: u64) -> f64 {
+fn slates<P: Posterior, I: Index>(mut policy: TopK<P, I>, spread: f64, normalise: bool, seed: u64) -> f64 {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut world = ClickWorld::new(50, 5, 16, spread, &mut rng).unwrap();
     let mut norm = RunningNorm::new(16, NormOptions::default()).unwrap();

@@ -120,20 +120,27 @@ fn measure(d: usize, k: usize, contexts: &[Vec<f64>]) {
     let calls: Vec<usize> = work
         .iter_mut()
         .map(|(_, _, call)| {
-            let start = ThreadTime::now();
-            for _ in 0..5 {
-                call(next);
-                next += 1;
+            // Doubled until the clock's own cost and the first, cold calls no longer count.
+            let mut count = 1;
+            loop {
+                let start = ThreadTime::now();
+                for _ in 0..count {
+                    call(next);
+                    next += 1;
+                }
+                let elapsed = start.elapsed().as_secs_f64();
+                if elapsed > 1e-4 {
+                    return ((2e-4 / elapsed * count as f64) as usize).max(1);
+                }
+                count *= 2;
             }
-            let one = start.elapsed().as_secs_f64() / 5.0;
-            ((2e-4 / one) as usize).clamp(1, 5000)
         })
         .collect();
     let mut times = vec![Vec::new(); work.len()];
     for _ in 0..SAMPLES {
         for (place, (_, _, call)) in work.iter_mut().enumerate() {
-            // Once to bring its own data back into the cache, which the others have used since.
-            for _ in 0..calls[place].min(3) {
+            // A few first, to bring its own data back into the cache, which the others have used since.
+            for _ in 0..calls[place].div_ceil(10).max(calls[place].min(3)) {
                 call(next);
                 next += 1;
             }

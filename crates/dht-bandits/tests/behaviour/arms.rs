@@ -2,8 +2,9 @@
 
 use crate::support::{normals, rng};
 use dht_bandits::{
-    ArmId, Available, DiagonalLaplaceOptions, DiagonalLogisticTs, Epsilon, EpsilonGreedy, Error, Fixed, LinTs, LinUcb,
-    Observation, Policy, RidgeOptions, Thompson, Ucb, Uniform,
+    ArmId, Available, Batch, DiagonalLaplaceOptions, DiagonalLogisticTs, Disjoint, Epsilon, EpsilonGreedy, Error,
+    Fixed, FullLaplaceOptions, Index, LinTs, LinUcb, LogisticTs, Observation, Policy, Posterior, RidgeOptions,
+    Thompson, Ucb, Uniform,
 };
 
 fn learner(arms: usize) -> LinUcb {
@@ -154,10 +155,10 @@ fn a_batch_is_learned_whole_or_not_at_all() {
         one_by_one.update(item.decision.arm(), &item.decision.context, item.reward, 1.0).unwrap();
     }
     let before = policy.state();
-    // The last one overflows only when its turn comes, after others of the batch have been learned.
+    // The last one is too large, which shows only when its turn comes, after others of the batch have been learned.
     let (good_context, good_reward) = (batch[8].decision.context.clone(), batch[8].reward);
     batch[8].decision.context = vec![1e200, 1e200];
-    assert!(matches!(policy.learn_batch(&batch), Err(Error::NotFinite { .. })));
+    assert!(matches!(policy.learn_batch(&batch), Err(Error::TooLarge { what: "context", .. })));
     assert_eq!(policy.state(), before);
     batch[8].decision.context = good_context;
     batch[8].reward = good_reward;
@@ -165,20 +166,43 @@ fn a_batch_is_learned_whole_or_not_at_all() {
     assert_eq!(policy.state(), one_by_one.state());
 }
 
+fn assert_batch_is_alone<P: Posterior, I: Index>(mut policy: Disjoint<P, I>) {
+    let (dimension, arms) = (policy.dimension(), policy.arms().len());
+    let mut contexts = rng(11);
+    for round in 0..3 * arms {
+        let context = normals(&mut contexts, dimension);
+        policy.update(ArmId::new((round % arms) as u64), &context, (round % 2) as f64, 1.0).unwrap();
+    }
+    let some = [1, 4, 2].map(ArmId::new);
+    let mut batch = Batch::default();
+    for count in [1, 5, 31, 100] {
+        let rows = normals(&mut contexts, count * dimension);
+        for available in [Available::All, Available::Only(&some), Available::Except(&some)] {
+            let (mut together, mut alone) = (rng(12), rng(12));
+            policy.select_batch(&rows, available, &mut together, &mut batch).unwrap();
+            assert_eq!(batch.choices().len(), count);
+            for (context, choice) in rows.chunks(dimension).zip(batch.choices()) {
+                assert_eq!(policy.select(context, available, &mut alone).unwrap(), *choice);
+            }
+        }
+    }
+    let uneven = policy.select_batch(&vec![0.5; dimension + 1], Available::All, &mut rng(0), &mut batch).unwrap_err();
+    assert_eq!(uneven, Error::Dimension { what: "contexts", expected: dimension, got: dimension + 1 });
+    assert!(batch.choices().is_empty());
+}
+
 #[test]
 fn a_batch_of_contexts_is_chosen_like_one_after_the_other() {
-    let policy = LinTs::new(2, 5, RidgeOptions::default(), Thompson { alpha: 1.0 }).unwrap();
-    let contexts = normals(&mut rng(11), 14);
-    let mut together = Vec::new();
-    policy.select_batch(&contexts, Available::All, &mut rng(12), &mut together).unwrap();
-    let mut generator = rng(12);
-    for (context, choice) in contexts.chunks(2).zip(&together) {
-        assert_eq!(policy.select(context, Available::All, &mut generator).unwrap(), *choice);
+    for dimension in [2, 5, 8, 13, 16, 17, 40] {
+        let ridge = RidgeOptions::default();
+        assert_batch_is_alone(LinTs::new(dimension, 11, ridge, Thompson { alpha: 1.0 }).unwrap());
+        assert_batch_is_alone(LinUcb::new(dimension, 6, ridge, Ucb { alpha: 0.0 }).unwrap());
+        assert_batch_is_alone(EpsilonGreedy::new(dimension, 7, ridge, Epsilon { epsilon: 0.4 }).unwrap());
+        let full = FullLaplaceOptions::default();
+        assert_batch_is_alone(LogisticTs::new(dimension, 6, full, Thompson { alpha: 1.0 }).unwrap());
+        let diagonal = DiagonalLaplaceOptions::default();
+        assert_batch_is_alone(DiagonalLogisticTs::new(dimension, 6, diagonal, Thompson { alpha: 1.0 }).unwrap());
     }
-    assert_eq!(together.len(), 7);
-    let uneven = policy.select_batch(&contexts[..3], Available::All, &mut rng(0), &mut together).unwrap_err();
-    assert_eq!(uneven, Error::Dimension { what: "contexts", expected: 2, got: 3 });
-    assert_eq!(together.len(), 7);
 }
 
 #[test]

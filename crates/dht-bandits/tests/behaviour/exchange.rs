@@ -6,6 +6,8 @@ use dht_bandits::{
     RidgeOptions, Thompson, Ucb,
 };
 
+use proptest::prelude::*;
+
 const LAMBDAS: [f64; 3] = [0.01, 1.0, 100.0];
 
 fn blank(dimension: usize, lambda: f64, keep_information: bool) -> LinUcb {
@@ -196,5 +198,80 @@ fn laplace_posteriors_merge_to_something_near_the_whole() {
         };
         near(diagonal[0].score(ArmId::new(0), &unit).unwrap(), whole.score(ArmId::new(0), &unit).unwrap());
         near(full[0].score(ArmId::new(0), &unit).unwrap(), full_whole.score(ArmId::new(0), &unit).unwrap());
+    }
+}
+
+/// One thing that can happen to a worker; contexts come from a seed.
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    Learn(u64, f64),
+    Discount(f64),
+    Merge(u64, usize),
+    Window(u64),
+    Save,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        6 => (any::<u64>(), 0.1f64..4.0).prop_map(|(seed, weight)| Event::Learn(seed, weight)),
+        1 => (0.3f64..1.0).prop_map(Event::Discount),
+        1 => (any::<u64>(), 0usize..8).prop_map(|(seed, rows)| Event::Merge(seed, rows)),
+        1 => any::<u64>().prop_map(Event::Window),
+        1 => Just(Event::Save),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_sequence_of_updates_merges_and_discounts_is_the_closed_form(
+        events in prop::collection::vec(event(), 1..40),
+        lambda in prop::sample::select(LAMBDAS.to_vec()),
+        dimension in prop::sample::select(vec![1, 3, 8, 16, 19]),
+        keep in any::<bool>(),
+    ) {
+        let arm = ArmId::new(1);
+        let mut policy = blank(dimension, lambda, keep);
+        let mut dense = Dense::new(dimension, lambda);
+        for event in events {
+            match event {
+                Event::Learn(seed, weight) => {
+                    let row = normals(&mut rng(seed), dimension);
+                    policy.update(arm, &row, row[0] - 0.2, weight).unwrap();
+                    dense.learn(&row, row[0] - 0.2, weight);
+                }
+                Event::Discount(factor) => {
+                    policy.discount(factor).unwrap();
+                    let prior = nalgebra::DMatrix::identity(dimension, dimension) * ((1.0 - factor) * lambda);
+                    dense.a = dense.a * factor + prior;
+                    dense.b *= factor;
+                }
+                Event::Merge(seed, rows) => {
+                    let mut other = blank(dimension, lambda, !keep);
+                    let mut generator = rng(seed);
+                    for _ in 0..rows {
+                        let row = normals(&mut generator, dimension);
+                        other.update(arm, &row, row[0], 1.0).unwrap();
+                        dense.learn(&row, row[0], 1.0);
+                    }
+                    policy.merge(&other).unwrap();
+                }
+                Event::Window(seed) => {
+                    // In and out again: as if it had never been.
+                    let row = normals(&mut rng(seed), dimension);
+                    policy.update(arm, &row, 5.0, 1.0).unwrap();
+                    policy.forget(arm, &row, 5.0, 1.0).unwrap();
+                }
+                Event::Save => {
+                    policy = serde_json::from_str(&serde_json::to_string(&policy).unwrap()).unwrap();
+                }
+            }
+        }
+        let context = normals(&mut rng(7), dimension);
+        let score = policy.score(arm, &context).unwrap();
+        let (mean, width) = dense.mean_and_width(&context);
+        assert_close(score.mean, mean, 1e-7, "mean");
+        assert_close(score.width, width, 1e-7, "width");
     }
 }

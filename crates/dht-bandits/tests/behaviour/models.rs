@@ -2,8 +2,9 @@
 
 use crate::support::{Dense, assert_close, normals, rng};
 use dht_bandits::{
-    ArmId, Available, Candidates, Feedback, FullLaplaceOptions, HybridLinUcb, HybridOptions, LinTs, LogisticTs,
-    Publisher, RidgeOptions, SharedLinUcb, Thompson, Ucb, sigmoid,
+    ArmId, Available, Candidates, DiagonalLaplaceOptions, Epsilon, Error, Feedback, FullLaplaceOptions, Hybrid,
+    HybridLinUcb, HybridOptions, LinTs, LogisticTs, Publisher, RidgeOptions, SharedLinUcb, Thompson, TopKThompson, Ucb,
+    sigmoid,
 };
 
 #[test]
@@ -58,6 +59,75 @@ fn a_new_arm_of_a_hybrid_starts_with_what_others_taught() {
 }
 
 #[test]
+fn a_decision_of_a_hybrid_comes_back_late_and_teaches_the_same() {
+    let arms = [0, 1, 2].map(ArmId::new);
+    let mut late = HybridLinUcb::new(2, 3, 3, HybridOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+    let mut direct = late.clone();
+    let mut rng = rng(7);
+    let (context, features) = (normals(&mut rng, 2), normals(&mut rng, 9));
+    let decision = late.decide(&context, Candidates::new(&arms, &features), &mut rng).unwrap();
+    late.learn(&serde_json::from_str(&serde_json::to_string(&decision).unwrap()).unwrap(), 1.0).unwrap();
+    let row = &features[3 * decision.arm().number() as usize..][..3];
+    direct.update(decision.arm(), &context, row, 1.0, 1.0).unwrap();
+    assert_eq!(late.state(), direct.state());
+    let twin = late.add_arm_like(decision.arm()).unwrap();
+    assert_eq!(late.score(twin, &context, row), late.score(decision.arm(), &context, row));
+    late.expire_decisions();
+    let before = late.state();
+    assert_eq!(late.learn(&decision, 1.0), Err(Error::StaleDecision { made_at: 0, oldest: 2 }));
+    let mut short = late.decide(&context, Candidates::new(&arms, &features), &mut rng).unwrap();
+    short.context.pop();
+    let refused = Error::Dimension { what: "context and features", expected: 5, got: 4 };
+    assert_eq!(late.learn(&short, 1.0), Err(refused));
+    assert_eq!(late.state(), before);
+}
+
+#[test]
+fn an_epsilon_greedy_hybrid_explores_as_often_as_it_says() {
+    let mut policy = Hybrid::new(1, 1, 4, HybridOptions::default(), Epsilon { epsilon: 0.2 }).unwrap();
+    policy.update(ArmId::new(2), &[1.0], &[0.0], 1.0, 1.0).unwrap();
+    let arms = [0, 1, 2, 3].map(ArmId::new);
+    let mut rng = rng(8);
+    let mut greedy = 0u32;
+    for _ in 0..10_000 {
+        let choice = policy.select(&[1.0], Candidates::in_context(&arms, &[0.0]), &mut rng).unwrap();
+        let best = choice.arm == ArmId::new(2);
+        assert!((choice.propensity.unwrap() - if best { 0.85 } else { 0.05 }).abs() < 1e-12);
+        greedy += u32::from(best);
+    }
+    // Deviation 36: five of them.
+    assert!(greedy.abs_diff(8500) < 180, "{greedy}");
+}
+
+#[test]
+fn a_shared_ridge_takes_rewards_that_are_numbers() {
+    let mut policy = SharedLinUcb::shared(2, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+    let mut dense = Dense::new(2, 1.0);
+    let mut rng = rng(9);
+    let arms = [4, 5].map(ArmId::new);
+    for round in 0..20 {
+        let contexts = normals(&mut rng, 4);
+        let slate = policy.select(2, Candidates::new(&arms, &contexts), &mut rng).unwrap();
+        let rewards = [f64::from(round) - 3.0, 0.25 * f64::from(round)];
+        for (choice, reward) in slate.choices().iter().zip(rewards) {
+            let row = (choice.arm.number() - 4) as usize;
+            dense.learn(&contexts[2 * row..][..2], reward, 1.0);
+        }
+        policy.learn(&slate, &rewards.map(Feedback::Observed)).unwrap();
+    }
+    let score = policy.score(ArmId::new(9), &[0.3, -0.7]).unwrap();
+    let (mean, width) = dense.mean_and_width(&[0.3, -0.7]);
+    assert_close(score.mean, mean, 1e-10, "mean");
+    assert_close(score.width, width, 1e-10, "width");
+    let mut logistic = TopKThompson::shared(2, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap();
+    let slate = logistic.select(2, Candidates::new(&arms, &[0.1, 0.2, 0.3, 0.4]), &mut rng).unwrap();
+    let before = logistic.state();
+    let refused = logistic.learn(&slate, &[Feedback::from(true), Feedback::Observed(1.5)]).unwrap_err();
+    assert_eq!(refused, Error::Reward { reward: 1.5, low: 0.0, high: 1.0 });
+    assert_eq!(logistic.state(), before);
+}
+
+#[test]
 fn a_shared_ridge_learns_from_every_candidate_alike() {
     let mut policy = SharedLinUcb::shared(3, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
     let mut rng = rng(3);
@@ -66,7 +136,7 @@ fn a_shared_ridge_learns_from_every_candidate_alike() {
         let contexts = normals(&mut rng, 9);
         let slate = policy.select(1, Candidates::new(&arms, &contexts), &mut rng).unwrap();
         let place = arms.iter().position(|arm| *arm == slate.choices()[0].arm).unwrap();
-        policy.learn(&slate, &[Feedback::Observed(contexts[3 * place] > 0.0)]).unwrap();
+        policy.learn(&slate, &[Feedback::from(contexts[3 * place] > 0.0)]).unwrap();
     }
     let slope = policy.score(ArmId::new(77), &[1.0, 0.0, 0.0]).unwrap().mean;
     let other = policy.score(ArmId::new(77), &[0.0, 1.0, 0.0]).unwrap().mean;

@@ -117,6 +117,16 @@ fn slates_whose_places_are_independent_are_evaluated_place_by_place() {
 }
 
 #[test]
+fn a_place_of_a_slate_that_is_never_played_as_logged_makes_the_interval_infinite() {
+    let slate = |target| vec![LoggedRound::new(1.0, 0.5, 1.0), LoggedRound::new(1.0, 0.5, target)];
+    let known = [slate(1.0), slate(0.0), slate(1.0)];
+    assert!(SlateOffPolicy::new(&known).unwrap().independent_self_normalised().standard_error.is_finite());
+    let unknown = [slate(0.0), slate(0.0), slate(0.0)];
+    let estimate = SlateOffPolicy::new(&unknown).unwrap().independent_self_normalised();
+    assert_eq!((estimate.low, estimate.high), (f64::NEG_INFINITY, f64::INFINITY));
+}
+
+#[test]
 fn the_simulator_gives_every_contender_the_same_worlds() {
     let contenders = [
         Contender::new("uniform", || Uniform::new(4, 3)),

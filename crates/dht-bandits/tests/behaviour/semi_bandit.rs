@@ -30,10 +30,10 @@ fn pinned_arms_are_in_every_slate_and_take_no_feedback() {
         all.sort();
         all.dedup();
         assert_eq!(all.len(), 6);
-        policy.learn(&slate, &[Feedback::Observed(true); 4]).unwrap();
+        policy.learn(&slate, &[Feedback::from(true); 4]).unwrap();
     }
     let context = [1.0, 0.0, 0.0];
-    let feedback = [ArmFeedback::new(pinned[0], &context, Feedback::Observed(true))];
+    let feedback = [ArmFeedback::new(pinned[0], &context, Feedback::from(true))];
     assert_eq!(policy.update(&feedback), Err(Error::PinnedArm { arm: pinned[0] }));
     let too_many = policy.select(7, Candidates::in_context(&arms, &context), &mut rng).unwrap_err();
     assert_eq!(too_many, Error::TooFewArms { wanted: 7, available: 6 });
@@ -65,7 +65,7 @@ fn a_batch_finds_the_mode_that_gradient_descent_finds() {
     let rows: Vec<_> = (0..40).map(|_| normals(&mut rng, 3)).collect();
     let clicks: Vec<_> = rows.iter().map(|row| rng.random::<f64>() < sigmoid(2.0 * row[0] - row[1])).collect();
     let batch: Vec<_> = (rows.iter().zip(&clicks))
-        .map(|(row, &click)| ArmFeedback::new(ArmId::new(0), row, Feedback::Observed(click)))
+        .map(|(row, &click)| ArmFeedback::new(ArmId::new(0), row, Feedback::from(click)))
         .collect();
     policy.update(&batch).unwrap();
     // The oracle: plain gradient descent, 20,000 steps, on the objective as it is written.
@@ -109,7 +109,7 @@ fn a_batch_of_one_is_the_same_by_both_roads() {
         let context = normals(&mut rng, 5);
         let good = round % 3 == 0;
         single.update(ArmId::new(0), &context, f64::from(u8::from(good)), 1.0).unwrap();
-        batch.update(&[ArmFeedback::new(ArmId::new(0), &context, Feedback::Observed(good))]).unwrap();
+        batch.update(&[ArmFeedback::new(ArmId::new(0), &context, Feedback::from(good))]).unwrap();
         let (left, right) = (single.score(ArmId::new(0), &context), batch.score(ArmId::new(0), &context));
         let (left, right) = (left.unwrap(), right.unwrap());
         assert!((left.mean - right.mean).abs() < 1e-9 && (left.width - right.width).abs() < 1e-9);
@@ -131,7 +131,7 @@ fn a_strength_below_one_forgets_toward_the_prior() {
     let options = DiagonalLaplaceOptions { prior: TsPrior::Gaussian { precision: 2.0 }, strength: 0.5 };
     let mut policy = TopKThompson::per_arm(2, 1, options, Thompson { alpha: 1.0 }).unwrap();
     let update = |policy: &mut TopKThompson, context: [f64; 2]| {
-        policy.update(&[ArmFeedback::new(ArmId::new(0), &context, Feedback::Observed(true))]).unwrap();
+        policy.update(&[ArmFeedback::new(ArmId::new(0), &context, Feedback::from(true))]).unwrap();
     };
     for _ in 0..30 {
         update(&mut policy, [1.0, 0.0]);
@@ -160,7 +160,7 @@ fn a_shared_model_takes_candidates_it_has_never_heard_of() {
                 let row = (choice.arm.number() - 10 * round) as usize;
                 let good = rng.random::<f64>() < sigmoid(3.0 * contexts[2 * row] - 1.0);
                 *(if round < 300 { &mut early } else { &mut late }) += u32::from(good);
-                Feedback::Observed(good)
+                Feedback::from(good)
             })
             .collect();
         policy.learn(&slate, &clicks).unwrap();

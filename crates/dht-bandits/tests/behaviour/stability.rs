@@ -66,7 +66,7 @@ macro_rules! golden_slates {
                 let rows = normals(&mut contexts, 15);
                 let slate = policy.select(2, Candidates::new(&items, &rows), &mut draws).unwrap();
                 let seen: Vec<_> = (slate.choices().iter())
-                    .map(|choice| Feedback::Observed(rows[3 * choice.arm.number() as usize] > 0.0))
+                    .map(|choice| Feedback::from(rows[3 * choice.arm.number() as usize] > 0.0))
                     .collect();
                 policy.learn(&slate, &seen).unwrap();
                 slate.arms().for_each(|arm| arms.push_str(&arm.number().to_string()));

@@ -72,6 +72,13 @@ fn a_state_of_another_kind_or_a_newer_version_is_refused() {
     assert!(matches!(LinUcb::from_state(&state), Err(Error::ForeignState { .. })));
     let text = serde_json::to_string(&learned()).unwrap();
     assert!(serde_json::from_str::<LinTs>(&text).is_err());
+    // Whatever else a newer version or another family writes: the header is read first, and says it.
+    let newer =
+        text.replacen("\"format\":1", "\"format\":2", 1).replacen("\"lambda\"", "\"something_new\":1,\"lambda\"", 1);
+    let refused = serde_json::from_str::<LinUcb>(&newer).unwrap_err().to_string();
+    assert!(refused.starts_with("saved state has format version 2; versions up to 1 can be read"), "{refused}");
+    let refused = serde_json::from_str::<RunningNorm>(&text).unwrap_err().to_string();
+    assert!(refused.starts_with("saved state is a \"disjoint/ridge/ucb\", expected a \"running-norm\""), "{refused}");
     let header: dht_bandits::Header =
         serde_json::from_value(serde_json::from_str::<serde_json::Value>(&text).unwrap()["header"].clone()).unwrap();
     assert_eq!(header.kind, "disjoint/ridge/ucb");

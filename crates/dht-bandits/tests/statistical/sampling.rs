@@ -88,7 +88,7 @@ fn one_draw_of_shared_weights_scores_all_candidates_together() {
             let rows = normals(&mut rng, 3 * dimension);
             let slate = policy.select(1, Candidates::new(&items, &rows), &mut rng).unwrap();
             let place = slate.choices()[0].arm.number() as usize;
-            policy.learn(&slate, &[dht_bandits::Feedback::Observed(round % 3 == 0)]).unwrap();
+            policy.learn(&slate, &[dht_bandits::Feedback::from(round % 3 == 0)]).unwrap();
             oracle.learn(&rows[place * dimension..][..dimension], f64::from(u8::from(round % 3 == 0)));
         }
         // Two candidates nearly alike, and one apart.

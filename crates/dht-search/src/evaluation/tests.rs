@@ -117,15 +117,15 @@ fn a_text_on_any_route_in_a_batch_equals_the_text_alone_walked_layer_by_layer() 
         let strategy = prescribed(model.space(), pinned, &data, &routes);
         let batch = data.batch(&(0..24).collect::<Vec<_>>()).unwrap();
         let pass = Pass::inference();
-        for every_exit in [false, true] {
-            let passage = model.executor().run(&batch, &pass, &strategy, Mode::Exploit, every_exit, &mut rng).unwrap();
+        for shown in [Shown::Own, Shown::Passed, Shown::Probed] {
+            let passage = model.executor().run(&batch, &pass, &strategy, Mode::Exploit, shown, &mut rng).unwrap();
             assert_eq!(passage.routes(model.space()).unwrap(), routes);
-            let mut shown = 0;
+            let mut seen = 0;
             for output in &passage.outputs {
                 let logits = probabilities(&output.logits);
                 for (sample, found) in output.samples.iter().zip(&logits) {
                     let exit = passage.depth.exits[*sample];
-                    assert!(output.exit == exit || (every_exit && output.exit < exit));
+                    assert!(output.exit == exit || (shown != Shown::Own && output.exit < exit));
                     let alone = data.batch(&[*sample]).unwrap();
                     let mut hidden = model.executor().base(&alone, &pass).unwrap();
                     for group in passage.groups.iter().take(output.exit) {
@@ -133,11 +133,11 @@ fn a_text_on_any_route_in_a_batch_equals_the_text_alone_walked_layer_by_layer() 
                     }
                     let alone = probabilities(&model.heads.logits(output.exit, &hidden, &pass).unwrap());
                     assert_close(found, &alone[0], &format!("sample {sample} at exit {}", output.exit));
-                    shown += 1;
+                    seen += 1;
                 }
             }
-            let exits = passage.depth.exits.iter().map(|exit| if every_exit { exit + 1 } else { 1 });
-            assert_eq!(shown, exits.sum::<usize>());
+            let reads = passage.depth.exits.iter().map(|exit| shown.reads(*exit).total());
+            assert_eq!(seen, reads.sum::<u64>());
         }
     }
 }

@@ -184,9 +184,19 @@ impl TreeBandits {
         self.learned.pinned.ok_or_else(missing)
     }
 
+    /// A raw context in the norm's scaling. Signals keep their own: they lie in fixed ranges, and an exit that was not
+    /// trained yet when the scaling was fixed would set them far off it for ever.
+    fn scaled(&self, norm: &RunningNorm, raw: &[f64]) -> Result<Vec<f64>> {
+        let mut context = norm.normalise(raw)?;
+        let signals = if self.wants_signals() { SIGNALS } else { 0 };
+        let state = raw.len() - signals;
+        context[state..].copy_from_slice(&raw[state..]);
+        Ok(context)
+    }
+
     /// w of an arm of UCB_L: [x ; z] or [x ; 1].
     fn depth_context(&self, raw: &[f64], exit: usize) -> Result<Vec<f64>> {
-        let mut context = self.learned.depth_norm.normalise(raw)?;
+        let mut context = self.scaled(&self.learned.depth_norm, raw)?;
         match &self.learned.arm_features {
             Some(features) => context.extend(self.learned.depth_norm.normalise(&features.depth[exit])?),
             None => context.push(1.0),
@@ -196,7 +206,7 @@ impl TreeBandits {
 
     /// w of an arm of UCB_H: [x ; z ; group] or [x ; group].
     fn heads_context(&self, raw: &[f64], group: usize, option: usize) -> Result<Vec<f64>> {
-        let mut context = self.learned.heads_norm.normalise(raw)?;
+        let mut context = self.scaled(&self.learned.heads_norm, raw)?;
         if let Some(features) = &self.learned.arm_features {
             context.extend(self.learned.heads_norm.normalise(&features.heads[group][option])?);
         }

@@ -119,7 +119,7 @@ impl TreeBandits {
                 for (rewarded, count) in [(true, good), (false, bucket.places.len() - good)] {
                     if count > 0 {
                         let weight = count as f64;
-                        let feedback_of = Feedback::Observed(rewarded);
+                        let feedback_of = Feedback::from(rewarded);
                         feedback.push(ArmFeedback { weight, ..ArmFeedback::new(arm(head), context, feedback_of) });
                     }
                 }
