@@ -187,7 +187,7 @@ impl TryFrom<Arguments> for RunPlan {
         if !(learning_rate.is_finite() && learning_rate > 0.0) {
             return Err(refused("lr", "a finite number above 0", learning_rate));
         }
-        let (least, most) = (if arguments.pair { 5 } else { 3 }, config.max_position_embeddings);
+        let (least, most) = (if arguments.pair { 5 } else { 3 }, config.longest_text());
         let max_length = arguments.max_length.unwrap_or(MAX_LENGTH.min(most));
         if !(least..=most).contains(&max_length) {
             return Err(refused("max-length", format!("{least} to {most}, the model's positions"), max_length));

@@ -109,7 +109,10 @@ struct Texts {
 fn embedded(plan: &RunPlan) -> Result<Texts> {
     let labels = || corpus::LABELS.map(String::from).to_vec();
     let examples = |texts: Vec<corpus::GeneratedText>| {
-        texts.into_iter().map(|text| Example { text: text.text, pair: None, label: text.label }).collect()
+        texts
+            .into_iter()
+            .map(|text| Example { text: text.text, pair: None, label: text.label, targets: Vec::new() })
+            .collect()
     };
     let test = corpus::generate(plan.test_rows.unwrap_or(EMBEDDED_TEST_ROWS), TEST_TEXTS);
     let test_difficulties = test.iter().map(|text| text.difficulty).collect();

@@ -107,7 +107,7 @@ impl Observer for TrainingProgress {
                 }
             }
             Event::Step { progress, loss, .. } => self.step(progress.share, loss),
-            Event::Epoch(record) => self.validation = record.validation_macro_f1.or(self.validation),
+            Event::Epoch(record) => self.validation = record.validation_score.or(self.validation),
         }
     }
 }
@@ -166,7 +166,7 @@ mod tests {
         progress.observe(Event::Started { samples: 0, total: 100 });
         progress.observe(step(0.1, 2.0));
         progress.observe(step(0.25, 1.0));
-        progress.observe(Event::Epoch(&EpochRecord { epoch: 0, loss: 1.0, validation_macro_f1: Some(0.5) }));
+        progress.observe(Event::Epoch(&EpochRecord { epoch: 0, loss: 1.0, validation_score: Some(0.5) }));
         let routes = progress.routes();
         [1, 1, 1, 6].into_iter().for_each(|depth| routes.add(depth));
         let line = progress.line(0.25, Duration::from_secs(10));

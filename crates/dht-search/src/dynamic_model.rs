@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use candle_core::Tensor;
 use dht_transformer::{
-    EncodedDataset, Encoder, Encoding, HeadSet, Objective, PackedBatch, Parameters, Pass, Progress, Sample, StepLoss,
-    cross_entropy,
+    EncodedDataset, Encoder, Encoding, HeadSet, Objective, PackedBatch, Parameters, Pass, Predict, Progress, Sample,
+    StepLoss, cross_entropy, macro_f1,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -245,7 +245,7 @@ impl DynamicModel {
         }
         // A loss that is not finite is left to the training loop, which stops.
         self.ledger.bandit_seconds += (passage.deciding + start.elapsed()).as_secs_f64();
-        Ok(StepLoss { loss, pass, samples: batch.len() })
+        Ok(StepLoss { loss, pass, samples: batch.len(), terms: batch.len() })
     }
 
     /// The mean over samples of their weighted exit losses, and the losses as numbers.
@@ -383,6 +383,7 @@ fn samples_of(batch: &PackedBatch) -> impl Iterator<Item = Sample> + '_ {
         Sample {
             id: batch.sample_ids[sample],
             label: batch.labels[sample],
+            targets: Vec::new(),
             encoding: Encoding {
                 ids: batch.ids[rows.clone()].to_vec(),
                 type_ids: batch.type_ids[rows].to_vec(),
@@ -461,8 +462,8 @@ impl Objective for DynamicModel {
         self.run_again(&batch, depth, progress).map(Some)
     }
 
-    fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>> {
-        Ok(self.predict_batch(batch)?.into_iter().map(|prediction| prediction.label).collect())
+    fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
+        macro_f1(self, data, batch_size)
     }
 
     fn state(&self) -> Result<serde_json::Value> {
@@ -502,5 +503,11 @@ impl Objective for DynamicModel {
         let state: TrainingState<Learned> =
             serde_json::from_value(state).map_err(|source| Error::State { what: "training state".into(), source })?;
         self.bandits.restore(state.bandits)
+    }
+}
+
+impl Predict for DynamicModel {
+    fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>> {
+        Ok(self.predict_batch(batch)?.into_iter().map(|prediction| prediction.label).collect())
     }
 }

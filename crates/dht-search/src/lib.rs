@@ -30,7 +30,7 @@
 //! use dht_search::{DynamicModel, Error, Preset, SearchSettings};
 //! use rand::SeedableRng;
 //!
-//! let example = |text: &str, label| Example { text: text.into(), pair: None, label };
+//! let example = |text: &str, label| Example { text: text.into(), pair: None, label, targets: Vec::new() };
 //! let examples = vec![
 //!     example("A fine day", 1), example("Fine food", 1), example("The food was fine", 1),
 //!     example("A bad day", 0), example("Bad food", 0), example("The food was bad", 0),

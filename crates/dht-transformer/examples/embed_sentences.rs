@@ -25,7 +25,10 @@ const SENTENCES: [&str; 6] = [
 /// An encoder and its tokenizer from a directory, or tiny ones that have learnt nothing.
 fn load(folder: Option<String>) -> Result<(Encoder, TextTokenizer)> {
     if let Some(folder) = folder {
-        return Ok((Encoder::from_pretrained(&folder, &Device::Cpu)?, TextTokenizer::from_dir(&folder)?));
+        let (encoder, tokenizer) =
+            (Encoder::from_pretrained(&folder, &Device::Cpu)?, TextTokenizer::from_dir(&folder)?);
+        tokenizer.check_fits(encoder.config())?;
+        return Ok((encoder, tokenizer));
     }
     println!("No directory given: this encoder is random, so the numbers below mean nothing.\n");
     let tokenizer = TextTokenizer::train(SENTENCES, 200)?;
@@ -35,8 +38,9 @@ fn load(folder: Option<String>) -> Result<(Encoder, TextTokenizer)> {
 
 /// The mean last state of each text, scaled to length 1.
 fn embed(encoder: &Encoder, tokenizer: &TextTokenizer, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
-    let longest = encoder.config().max_position_embeddings.min(256);
-    let encode = |(id, text)| Ok(Sample { id, label: 0, encoding: tokenizer.encode(text, None, longest)? });
+    let longest = encoder.config().longest_text().min(256);
+    let encode =
+        |(id, text)| Ok(Sample { id, label: 0, targets: Vec::new(), encoding: tokenizer.encode(text, None, longest)? });
     let samples = (0..).zip(texts.iter().copied()).map(encode).collect::<Result<Vec<_>>>()?;
     let lengths: Vec<usize> = samples.iter().map(|sample| sample.encoding.ids.len()).collect();
     let mut vectors = vec![Vec::new(); texts.len()];

@@ -26,7 +26,7 @@ fn sentence(rng: &mut ChaCha8Rng) -> Example {
     let pick = |words: &[&'static str], rng: &mut ChaCha8Rng| words.choose(rng).copied().unwrap_or_default();
     let (thing, word) = (pick(&THINGS, rng), pick(&words, rng));
     let text = format!("{thing} was {}{word}.", if negated { "not " } else { "" });
-    Example { text, pair: None, label: usize::from(praise != negated) }
+    Example { text, pair: None, label: usize::from(praise != negated), targets: Vec::new() }
 }
 
 fn main() -> Result<()> {
@@ -54,7 +54,7 @@ fn main() -> Result<()> {
     };
     let mut observer = |event: Event<'_>| {
         if let Event::Epoch(record) = event {
-            let score = record.validation_macro_f1.unwrap_or_default();
+            let score = record.validation_score.unwrap_or_default();
             println!("epoch {:2}: loss {:.3} nats, macro F1 on validation {score:.3}", record.epoch + 1, record.loss);
         }
     };
@@ -68,7 +68,7 @@ fn main() -> Result<()> {
     let (model, tokenizer) = (TextClassifier::load(&folder, &Device::Cpu)?, TextTokenizer::from_dir(&folder)?);
     println!("kept in {}", folder.display());
     for (id, text) in (0..).zip(["Our trip was a pleasure.", "The hotel was not great.", "Her song was not dull."]) {
-        let sample = Sample { id, label: 0, encoding: tokenizer.encode(text, None, LONGEST)? };
+        let sample = Sample { id, label: 0, targets: Vec::new(), encoding: tokenizer.encode(text, None, LONGEST)? };
         let probabilities = &model.probabilities(&PackedBatch::from_samples([&sample])?)?[0];
         println!("{text:26} praise with probability {:.3}", probabilities[1]);
     }

@@ -5,13 +5,17 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Activation, Error, Result, write_atomically};
+use crate::{Activation, Error, Family, Result, write_atomically};
 
-/// The shape and the settings of a BERT encoder, as in a Hugging Face `config.json`.
+/// The shape and the settings of an encoder of BERT's kind, as in a Hugging Face `config.json`.
 ///
-/// Fields that this crate does not know are kept and written back.
+/// The fields have BERT's names; [`from_json`](Self::from_json) and [`to_json`](Self::to_json) translate those that the
+/// [`Family`] calls otherwise. Fields that this crate does not know are kept and written back.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BertConfig {
+    /// Whose names the files have.
+    #[serde(rename = "model_type", default)]
+    pub family: Family,
     /// Rows of the word embedding.
     pub vocab_size: usize,
     /// Width d of the hidden states.
@@ -51,8 +55,18 @@ pub struct BertConfig {
     pub other: Map<String, Value>,
 }
 
+/// What tells a configuration's family.
+#[derive(Deserialize)]
+struct Kind {
+    model_type: Option<String>,
+}
+
 /// What Hugging Face's `BertConfig` takes for fields that are absent.
 mod usual {
+    /// Whether a field may be absent.
+    pub(super) fn has(field: &str) -> bool {
+        ["hidden_dropout_prob", "attention_probs_dropout_prob", "hidden_act"].contains(&field)
+    }
     pub(super) fn max_position_embeddings() -> usize {
         512
     }
@@ -77,6 +91,7 @@ impl BertConfig {
     /// As [`check`](Self::check).
     pub fn small(layers: usize, heads: usize, hidden: usize, vocab_size: usize) -> Result<Self> {
         let config = Self {
+            family: Family::Bert,
             vocab_size,
             hidden_size: hidden,
             num_hidden_layers: layers,
@@ -102,15 +117,57 @@ impl BertConfig {
         self.hidden_size / self.num_attention_heads
     }
 
+    /// The longest text that has positions, in tokens.
+    pub fn longest_text(&self) -> usize {
+        self.max_position_embeddings - self.family.first_position(self.pad_token_id) as usize
+    }
+
     /// Reads and checks the text of a `config.json`; `what` stands in errors.
     ///
     /// # Errors
     /// [`Error::Json`] when it is not JSON or a field is missing or of another type, [`Error::Setting`] when a field
     /// has a value that this encoder does not run.
     pub fn from_json(what: &str, text: &[u8]) -> Result<Self> {
-        let config: Self = serde_json::from_slice(text).map_err(|source| Error::Json { what: what.into(), source })?;
+        let failed = |source| Error::Json { what: what.into(), source };
+        let Kind { model_type } = serde_json::from_slice(text).map_err(failed)?;
+        let family = match model_type {
+            None => Family::Bert,
+            Some(model_type) => Family::of_model_type(&model_type).ok_or_else(|| Error::Setting {
+                field: "model_type",
+                expected: format!("one of {}", Family::model_types()),
+                got: format!("{model_type:?}"),
+            })?,
+        };
+        let config = match family {
+            Family::Bert => serde_json::from_slice(text).map_err(failed)?,
+            _ => Self::translated(family, serde_json::from_slice(text).map_err(failed)?).map_err(failed)?,
+        };
         config.check()?;
         Ok(config)
+    }
+
+    /// From the fields of another family.
+    fn translated(family: Family, mut fields: Map<String, Value>) -> serde_json::Result<Self> {
+        for (ours, theirs) in family.fields() {
+            fields.remove(*ours);
+            match fields.remove(*theirs) {
+                Some(value) => fields.insert((*ours).to_owned(), value),
+                None if usual::has(ours) => None,
+                None => return Err(serde::de::Error::missing_field(theirs)),
+            };
+        }
+        match family {
+            Family::Bert => {}
+            Family::DistilBert => {
+                // It has no types, and an ε that no field can change.
+                fields.insert("type_vocab_size".into(), 1.into());
+                fields.insert("layer_norm_eps".into(), usual::layer_norm_eps().into());
+            }
+            Family::Roberta => {
+                fields.entry("pad_token_id").or_insert(1.into());
+            }
+        }
+        serde_json::from_value(Value::Object(fields))
     }
 
     /// Reads and checks a `config.json`.
@@ -129,11 +186,20 @@ impl BertConfig {
     /// As [`check`](Self::check).
     pub fn to_json(&self) -> Result<String> {
         self.check()?;
-        let mut config = self.clone();
-        config.other.entry("model_type").or_insert_with(|| "bert".into());
-        serde_json::to_string_pretty(&config)
-            .map(|text| text + "\n")
-            .map_err(|source| Error::Json { what: "config.json".into(), source })
+        let failed = |source| Error::Json { what: "config.json".into(), source };
+        let mut value = serde_json::to_value(self).map_err(failed)?;
+        if let (Some(fields), true) = (value.as_object_mut(), self.family != Family::Bert) {
+            for (ours, theirs) in self.family.fields() {
+                if let Some(value) = fields.remove(*ours) {
+                    fields.insert((*theirs).to_owned(), value);
+                }
+            }
+            if !self.family.has_token_types() {
+                fields.remove("type_vocab_size");
+                fields.remove("layer_norm_eps");
+            }
+        }
+        serde_json::to_string_pretty(&value).map(|text| text + "\n").map_err(failed)
     }
 
     /// Writes a `config.json`, whole or not at all.
@@ -163,10 +229,12 @@ impl BertConfig {
     ///
     /// # Errors
     /// [`Error::Setting`] with the field: a size of 0 or beyond reason, heads that do not divide the width, a dropout
-    /// outside 0 ≤ p < 1, ε or the initial deviation not positive, a padding token outside the vocabulary, a model
-    /// type that is not BERT, positions that are not absolute, a decoder.
+    /// outside 0 ≤ p < 1, ε or the initial deviation not positive, a padding token outside the vocabulary,
+    /// no position for a first token, positions that are not absolute, a decoder.
     pub fn check(&self) -> Result<()> {
-        let refuse = |field, expected: String, got: String| Err(Error::Setting { field, expected, got });
+        let refuse = |field, expected: String, got: String| {
+            Err(Error::Setting { field: self.family.field(field), expected, got })
+        };
         for (field, value, most) in [
             ("vocab_size", self.vocab_size, 1 << 24),
             ("hidden_size", self.hidden_size, 1 << 16),
@@ -200,8 +268,12 @@ impl BertConfig {
         if self.pad_token_id as usize >= self.vocab_size {
             return refuse("pad_token_id", format!("below {}", self.vocab_size), self.pad_token_id.to_string());
         }
+        let first = self.family.first_position(self.pad_token_id) as usize;
+        if self.max_position_embeddings <= first {
+            let expected = format!("above {first}, the first position");
+            return refuse("max_position_embeddings", expected, self.max_position_embeddings.to_string());
+        }
         for (field, expected) in [
-            ("model_type", Value::from("bert")),
             ("position_embedding_type", Value::from("absolute")),
             ("is_decoder", Value::from(false)),
             ("add_cross_attention", Value::from(false)),

@@ -142,6 +142,25 @@ pub enum Error {
         /// What is wrong with it.
         problem: WeightsProblem,
     },
+    /// A file of a model could not be had from the hub.
+    #[error("{name} is no directory, and its {file} could not be fetched from the hub: {source}")]
+    Hub {
+        /// The name that was taken for one on the hub.
+        name: String,
+        /// The file of the model.
+        file: &'static str,
+        /// What the hub's client said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// There is no such directory, and names on the hub are not looked for.
+    #[error(
+        "there is no directory {name}; to take it for the name of a model on the hub, dht-transformer must be built with \
+         its feature `hub`"
+    )]
+    NoHub {
+        /// The name.
+        name: String,
+    },
     /// A directory that is to be replaced holds a file that its successor will not have.
     #[error("{path} is not replaced: it holds {entry}, which would be lost", path = path.display())]
     ForeignDirectory {

@@ -27,7 +27,7 @@
 //! };
 //! use rand::SeedableRng;
 //!
-//! let example = |text: &str, label| Example { text: text.into(), pair: None, label };
+//! let example = |text: &str, label| Example { text: text.into(), pair: None, label, targets: Vec::new() };
 //! let examples = vec![
 //!     example("A fine day", 1), example("Fine food", 1), example("The food was fine", 1),
 //!     example("A bad day", 0), example("Bad food", 0), example("The food was bad", 0),
@@ -58,17 +58,19 @@
 //! | read csv, tsv, jsonl, plain or compressed | [`DatasetReader`], [`Dataset`], [`Column`], [`Header`] |
 //! | turn texts into token numbers | [`TextTokenizer`], [`EncodedDataset`], [`Encoding`] |
 //! | make batches | [`PackedBatch`], [`epoch_order`], [`longest_first`], [`sequential`] |
-//! | describe an encoder | [`BertConfig`], [`ModelSize`], [`Activation`] |
+//! | describe an encoder | [`BertConfig`], [`Family`], [`ModelSize`], [`Activation`] |
 //! | run one, whole or in part | [`Encoder`], [`Hidden`], [`HeadPlan`], [`HeadSet`], [`Pass`] |
-//! | classify | [`TextClassifier`], [`Classifier`], [`Pooling`] |
+//! | classify, give labels or numbers | [`TextClassifier`], [`Task`], [`Classifier`], [`Pooling`] |
 //! | load and save Hugging Face directories | [`Encoder::from_pretrained`], [`TextClassifier::load`] and [`save`](TextClassifier::save), [`read_hugging_face`], [`write_hugging_face`] |
+//! | take a model by its name on the hub (feature `hub`) | [`model_directory`], and wherever a directory is loaded |
+//! | pre-train on plain text | [`MaskedLanguageModel`], [`EncodedDataset::from_text`], [`MaskSettings`] |
 //! | train | [`Trainer`], [`TrainSettings`], [`Objective`], [`Observer`] |
 //! | choose how to step | [`AdamW`], [`Schedule`], [`ParameterGroups`], [`clip_by_global_norm`] |
-//! | write a loss | [`cross_entropy`], [`soft_cross_entropy`], [`log_softmax`] |
+//! | write a loss | [`cross_entropy`], [`binary_cross_entropy`], [`squared_error`], [`soft_cross_entropy`], [`log_softmax`] |
 //! | stop and go on to the bit | [`CheckpointSettings`], [`Checkpoint`] |
-//! | score, and compare two models | [`score`], [`Confusion`], [`paired_bootstrap`] |
+//! | score, and compare two models | [`score`], [`Confusion`], [`LabelCounts`], [`pearson`], [`spearman`], [`paired_bootstrap`] |
 //! | count multiply-adds, before or after | [`BlockShape`], [`ClassifierShape`], [`product_flops`] |
-//! | judge heads by their weights | [`Encoder::head_magnitudes`] |
+//! | judge heads and neurons, and cut them out | [`Importance`], [`Kept`], [`Encoder::cut`], [`TextClassifier::cut`] |
 //!
 //! # What holds throughout
 //!
@@ -93,10 +95,12 @@
 mod config;
 mod encoder;
 mod error;
+mod family;
 mod files;
 mod flops;
 mod heads;
 mod hidden;
+mod hub;
 mod kernels;
 mod ops;
 mod packed;
@@ -107,25 +111,29 @@ mod train;
 mod weights;
 
 pub use config::{BertConfig, ModelSize};
-pub use encoder::{Classifier, Encoder, Pooling};
+pub use encoder::{Classifier, Encoder, Importance, Kept, LanguageHead, Pooling};
 pub use error::{CheckpointProblem, Error, Result};
+pub use family::Family;
 pub use files::{write_atomically, write_directory_atomically};
 pub use flops::{BackwardNeeds, BlockShape, Breakdown, ClassifierShape, FlopCount, Load, Width};
 pub use heads::{HeadPlan, HeadSet, HeadSetIter};
 pub use hidden::Hidden;
+pub use hub::model_directory;
 pub use kernels::activation::Activation;
 pub use kernels::product::product_flops;
 pub use packed::{Packing, Spans};
 pub use parameters::{Gradient, Gradients, Parameter, ParameterId, Parameters};
 pub use pass::Pass;
 pub use text::{
-    Column, Columns, DataProblem, Dataset, DatasetReader, EncodedDataset, Encoding, Example, Header, PackedBatch,
-    Sample, Split, TextTokenizer, epoch_order, longest_first, sequential,
+    Column, Columns, DataProblem, Dataset, DatasetReader, EncodedDataset, Encoding, Example, Header, LabelKind,
+    MaskSettings, MaskedBatch, Masking, PackedBatch, Sample, Split, TextTokenizer, epoch_order, longest_first,
+    sequential,
 };
 pub use train::{
     AdamW, AdamWCounters, AdamWSettings, AdamWState, Checkpoint, CheckpointSettings, Confusion, Deficit, EpochRecord,
-    Event, History, Multipliers, Objective, Observer, ParameterGroups, Predictions, Progress, Schedule, StepLoss,
-    StepReport, StoredTensor, StoredTensors, TextClassifier, TrainSettings, Trainer, WarmUp, clip_by_global_norm,
-    cross_entropy, log_softmax, paired_bootstrap, predict_all, score, soft_cross_entropy,
+    Event, History, LabelCounts, MaskedLanguageModel, Multipliers, Objective, Observer, ParameterGroups, Predict,
+    Predictions, Progress, Schedule, StepLoss, StepReport, StoredTensor, StoredTensors, Task, TextClassifier,
+    TrainSettings, Trainer, WarmUp, binary_cross_entropy, clip_by_global_norm, cross_entropy, log_softmax, macro_f1,
+    paired_bootstrap, pearson, predict_all, score, soft_cross_entropy, spearman, squared_error,
 };
 pub use weights::{PretrainedWeights, WeightsProblem, read_hugging_face, write_hugging_face};

@@ -270,6 +270,28 @@ impl Gradients {
         });
     }
 
+    /// Adds the gradients of another backward over the same parameters.
+    pub(crate) fn add_all(&mut self, other: Self) {
+        for (id, gradient) in other.slots.into_iter().enumerate() {
+            if let Some(gradient) = gradient {
+                self.add(ParameterId(id), gradient);
+            }
+        }
+    }
+
+    /// Multiplies all gradients by a number.
+    pub(crate) fn scale(&mut self, factor: f64) -> Result<()> {
+        for gradient in self.slots.iter_mut().flatten() {
+            match gradient {
+                Gradient::Dense(values) | Gradient::Rows { values, .. } => {
+                    values.iter_mut().for_each(|value| *value *= factor as f32);
+                }
+                Gradient::Device(tensor) => *tensor = (&*tensor * factor)?,
+            }
+        }
+        Ok(())
+    }
+
     /// Adds `values` (`rows.len()` × `columns.len()`, row-major) at those rows and columns of a parameter of `shape`.
     pub(crate) fn add_block(
         &mut self,

@@ -22,6 +22,7 @@ fn predicted_flops_equal_the_products_that_ran_forward_and_backward() {
         type_ids: vec![0; tokens],
         spans: spans.clone(),
         labels: vec![0, 1, 2, 1],
+        targets: Vec::new(),
         sample_ids: vec![0, 1, 2, 3],
     };
     let set = |heads: &[usize]| HeadSet::from_indices(heads.iter().copied(), 4).unwrap();

@@ -120,6 +120,7 @@ mod of_our_own {
                 type_ids: description.type_ids.concat(),
                 spans: Spans::from_lengths(description.ids.iter().map(Vec::len))?,
                 labels: description.labels.clone(),
+                targets: Vec::new(),
                 sample_ids: (0..description.labels.len() as u64).collect(),
             };
             Ok(Self { description, tensors, batch })
@@ -281,6 +282,7 @@ mod of_a_real_model {
                 type_ids: integers("type_ids")?,
                 spans: Spans::from_lengths(offsets.windows(2).map(|pair| (pair[1] - pair[0]) as usize))?,
                 labels: integers("labels")?,
+                targets: Vec::new(),
                 sample_ids: (1..offsets.len() as u64).collect(),
             };
             let weights = read_hugging_face(&model)?;

@@ -24,6 +24,7 @@ fn batch() -> Result<PackedBatch, Error> {
         type_ids: vec![0; 8],
         spans: Spans::from_lengths([3, 5])?,
         labels: vec![0, 2],
+        targets: Vec::new(),
         sample_ids: vec![0, 1],
     })
 }

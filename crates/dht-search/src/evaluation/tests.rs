@@ -14,7 +14,12 @@ fn texts(rows: u64) -> EncodedDataset {
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     let samples = (0..rows).map(|id| {
         let ids: Vec<u32> = (0..rng.random_range(1..9)).map(|_| rng.random_range(0..50)).collect();
-        Sample { id, label: 0, encoding: Encoding { type_ids: vec![0; ids.len()], ids, truncated: false } }
+        Sample {
+            id,
+            label: 0,
+            targets: Vec::new(),
+            encoding: Encoding { type_ids: vec![0; ids.len()], ids, truncated: false },
+        }
     });
     let labels = (0..CLASSES).map(|class| class.to_string()).collect();
     EncodedDataset { samples: samples.collect(), labels, truncated_rows: 0 }

@@ -53,9 +53,9 @@ fn the_best_epoch_comes_back_with_the_bandits_that_knew_it() -> Result<(), Stop>
         let mut whole = model(search.clone(), 1)?;
         let history = Trainer::new(train_settings()).fit(&mut whole, &training, &validation, &mut ())?;
         let best = history.best_epoch.expect("a validated training has a best epoch");
-        let scores = history.epochs.iter().filter_map(|epoch| epoch.validation_macro_f1);
+        let scores = history.epochs.iter().filter_map(|epoch| epoch.validation_score);
         let best_score = scores.fold(0.0, f64::max);
-        assert_eq!(history.epochs[best].validation_macro_f1, Some(best_score), "{name}");
+        assert_eq!(history.epochs[best].validation_score, Some(best_score), "{name}");
         // What was put back scores what it scored then: weights and bandits belong together.
         let evaluation = whole.evaluate(&validation, 2 * train_settings().batch_size)?;
         assert_eq!(evaluation.confusion.macro_f1(), best_score, "{name}");

@@ -2,8 +2,8 @@
 
 use candle_core::Device;
 use dht_search::transformer::{
-    AdamWSettings, BertConfig, EncodedDataset, Encoder, Encoding, History, Objective, PackedBatch, Parameters,
-    Progress, Sample, StepLoss, TrainSettings,
+    AdamWSettings, BertConfig, EncodedDataset, Encoder, Encoding, History, Objective, PackedBatch, Parameters, Predict,
+    Progress, Sample, StepLoss, TrainSettings, macro_f1,
 };
 use dht_search::{Dispatch, DynamicModel, Error, Ledger, Preset, Result, SearchSettings};
 use rand::{RngExt, SeedableRng};
@@ -22,7 +22,12 @@ pub fn task(rows: u64, seed: u64) -> EncodedDataset {
         let place = rng.random_range(0..ids.len());
         ids[place] = 1 + label;
         ids.insert(0, 0);
-        Sample { id, label, encoding: Encoding { type_ids: vec![0; ids.len()], ids, truncated: false } }
+        Sample {
+            id,
+            label,
+            targets: Vec::new(),
+            encoding: Encoding { type_ids: vec![0; ids.len()], ids, truncated: false },
+        }
     });
     let labels = (0..CLASSES).map(|class| class.to_string()).collect();
     EncodedDataset { samples: samples.collect(), labels, truncated_rows: 0 }
@@ -155,8 +160,8 @@ impl Objective for Watched {
         Ok(step)
     }
 
-    fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>, Stop> {
-        Ok(self.model.predict(batch)?)
+    fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64, Stop> {
+        macro_f1(self, data, batch_size)
     }
 
     fn state(&self) -> Result<serde_json::Value, Stop> {
@@ -169,5 +174,11 @@ impl Objective for Watched {
 
     fn restore_best(&mut self, state: serde_json::Value) -> Result<(), Stop> {
         Ok(self.model.restore_best(state)?)
+    }
+}
+
+impl Predict for Watched {
+    fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>, Stop> {
+        Ok(self.model.predict(batch)?)
     }
 }

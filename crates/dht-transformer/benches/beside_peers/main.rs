@@ -47,6 +47,7 @@ fn count(request: &Value, field: &str) -> Outcome<usize> {
 fn packed(texts: &[Vec<u32>]) -> Outcome<PackedBatch> {
     let ids: Vec<u32> = texts.concat();
     Ok(PackedBatch {
+        targets: Vec::new(),
         type_ids: vec![0; ids.len()],
         ids,
         spans: Spans::from_lengths(texts.iter().map(Vec::len))?,

@@ -28,6 +28,7 @@ pub fn setting(size: &str, dropout: f64, texts: usize, tokens: usize) -> Result<
         type_ids: vec![0; all],
         spans: Spans::from_lengths(vec![tokens; texts])?,
         labels: (0..texts).map(|text| (text % CLASSES) as u32).collect(),
+        targets: Vec::new(),
         sample_ids: (0..texts as u64).collect(),
     };
     Ok((encoder, classifier, batch))

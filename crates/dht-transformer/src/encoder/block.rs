@@ -18,12 +18,17 @@ pub(super) struct Block {
     pub(super) feed_forward: FeedForwardParameters,
     hidden_dropout: f64,
     probability_dropout: f64,
+    /// The heads that were not cut out; the others are zeros.
+    pub(super) kept: HeadSet,
+    /// The neurons that were not cut out: the first so many.
+    pub(super) width: usize,
 }
 
 impl Block {
     pub(super) fn build(
         config: &BertConfig,
         layer: usize,
+        (kept, width): (HeadSet, usize),
         insert: &mut impl FnMut(String) -> Result<Parameter>,
     ) -> Result<Self> {
         let mut insert = |tensor: &str| insert(names::of_layer(layer, tensor));
@@ -56,6 +61,8 @@ impl Block {
             feed_forward,
             hidden_dropout: config.hidden_dropout_prob,
             probability_dropout: config.attention_probs_dropout_prob,
+            kept,
+            width,
         })
     }
 
@@ -80,7 +87,7 @@ impl Block {
     /// Checks a plan and a width, and gives the width.
     pub(super) fn check(&self, hidden: &Hidden, plan: &HeadPlan, width: Option<usize>) -> Result<usize> {
         plan.check(self.attention.heads, hidden.samples())?;
-        let width = width.unwrap_or(self.feed_forward.neurons);
+        let width = width.unwrap_or(self.width);
         if width == 0 || width > self.feed_forward.neurons {
             return Err(Error::Setting {
                 field: "feed-forward width",
@@ -103,7 +110,7 @@ impl Block {
     /// The layer as separate operations: a head set for each sample, or another device than the CPU.
     pub(super) fn forward(&self, hidden: &Hidden, plan: &HeadPlan, width: usize, pass: &Pass) -> Result<Hidden> {
         let attended = match plan {
-            HeadPlan::Full => self.attention(hidden, HeadSet::full(self.attention.heads)?, pass)?,
+            HeadPlan::Full => self.attention(hidden, self.kept, pass)?,
             HeadPlan::Same(set) => self.attention(hidden, *set, pass)?,
             HeadPlan::PerSample(sets) => self.attention_by_set(hidden, sets, pass)?,
         };

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{composed, initial};
 use crate::ops::{LinearOp, LinearParameters};
-use crate::{BertConfig, ClassifierShape, Error, Hidden, Parameters, Pass, Result};
+use crate::{BertConfig, ClassifierShape, Error, Family, Hidden, Parameters, Pass, Result};
 
 /// How the rows of a sample become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -16,7 +16,9 @@ use crate::{BertConfig, ClassifierShape, Error, Hidden, Parameters, Pass, Result
 pub enum Pooling {
     /// The first row, the state of `[CLS]`.
     Cls,
-    /// The first row through a dense layer and tanh: BERT's pooler.
+    /// The first row through a dense layer and tanh: BERT's pooler (in DistilBERT a relu).
+    ///
+    /// What it is in files, each family calls in its own way: `pooler.dense`, `pre_classifier`, `classifier.dense`.
     Pooler,
     /// The mean of all rows.
     #[default]
@@ -29,6 +31,7 @@ pub struct Classifier {
     pooling: Pooling,
     pooler: Option<LinearParameters>,
     dense: LinearParameters,
+    family: Family,
 }
 
 /// The numbers of a linear layer before they are parameters: weight (outputs, inputs) and bias (outputs).
@@ -45,13 +48,18 @@ impl LinearTensors {
         Ok(Self { weight, bias: Tensor::from_vec(vec![0f32; outputs], outputs, &Device::Cpu)? })
     }
 
+    /// How many outputs the layer has.
+    pub(crate) fn outputs(&self) -> Result<usize> {
+        Ok(self.weight.dims2()?.0)
+    }
+
     /// `{name}.weight` and `{name}.bias`, if both are there.
     pub(crate) fn find(tensors: &BTreeMap<String, Tensor>, name: &str) -> Option<Self> {
         let find = |part: &str| tensors.get(&format!("{name}.{part}")).cloned();
         Some(Self { weight: find("weight")?, bias: find("bias")? })
     }
 
-    fn insert(self, parameters: &mut Parameters, name: &str) -> Result<LinearParameters> {
+    pub(super) fn insert(self, parameters: &mut Parameters, name: &str) -> Result<LinearParameters> {
         let (outputs, inputs) = self.weight.dims2()?;
         Ok(LinearParameters {
             weight: parameters.insert(format!("{name}.weight"), &self.weight)?,
@@ -73,6 +81,7 @@ impl Classifier {
         classes: LinearTensors,
         pooling: Pooling,
         pooler: Option<LinearTensors>,
+        family: Family,
     ) -> Result<Self> {
         for name in ["weight", "bias", "pooler.weight", "pooler.bias"].map(|part| format!("{name}.{part}")) {
             if parameters.id(&name).is_ok() {
@@ -80,7 +89,7 @@ impl Classifier {
             }
         }
         let pooler = pooler.map(|pooler| pooler.insert(parameters, &format!("{name}.pooler"))).transpose()?;
-        Ok(Self { pooling, pooler, dense: classes.insert(parameters, name)? })
+        Ok(Self { pooling, pooler, dense: classes.insert(parameters, name)?, family })
     }
 
     /// How a sample's rows become one.
@@ -88,7 +97,7 @@ impl Classifier {
         self.pooling
     }
 
-    /// The classifier's tensors under Hugging Face's names, `classifier.…` and `pooler.dense.…`, copied.
+    /// The classifier's tensors under BERT's names in Hugging Face's files, `classifier.…` and `pooler.dense.…`, copied.
     ///
     /// # Errors
     /// What candle reports.
@@ -122,6 +131,8 @@ impl Classifier {
             Pooling::Mean => hidden.mean_rows()?,
         };
         let pooled = match &self.pooler {
+            // DistilBERT's `pre_classifier` is followed by a relu.
+            Some(pooler) if self.family == Family::DistilBert => linear(&pooled, pooler, pass)?.relu()?,
             Some(pooler) => linear(&pooled, pooler, pass)?.tanh()?,
             None => pooled,
         };
@@ -129,7 +140,8 @@ impl Classifier {
     }
 }
 
-fn linear(x: &Tensor, parameters: &LinearParameters, pass: &Pass) -> Result<Tensor> {
+/// x·Wᵀ + b on any device.
+pub(super) fn linear(x: &Tensor, parameters: &LinearParameters, pass: &Pass) -> Result<Tensor> {
     if x.device().is_cpu() {
         LinearOp::run(x, parameters, pass)
     } else {

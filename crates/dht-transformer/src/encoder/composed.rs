@@ -19,7 +19,7 @@ fn indices(indices: Vec<u32>, device: &Device) -> Result<Tensor> {
     Ok(Tensor::from_vec(indices, count, device)?)
 }
 
-fn layer_norm(x: &Tensor, scale: &Parameter, shift: &Parameter, epsilon: f64) -> Result<Tensor> {
+pub(super) fn layer_norm(x: &Tensor, scale: &Parameter, shift: &Parameter, epsilon: f64) -> Result<Tensor> {
     let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
     let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
     let unit = centred.broadcast_div(&(variance + epsilon)?.sqrt()?)?;
@@ -54,7 +54,10 @@ pub(super) fn embedding(
         Ok(weight(table).index_select(&indices(rows.to_vec(), device)?, 0)?)
     };
     let sum = (look_up(&parameters.word, &ids.words)? + look_up(&parameters.position, &ids.positions)?)?;
-    let sum = (sum + look_up(&parameters.kind, &ids.kinds)?)?;
+    let sum = match &parameters.kind {
+        Some(kind) => (sum + look_up(kind, &ids.kinds)?)?,
+        None => sum,
+    };
     drop_rows(&layer_norm(&sum, &parameters.scale, &parameters.shift, parameters.epsilon)?, packing, dropout)
 }
 

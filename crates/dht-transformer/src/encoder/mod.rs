@@ -3,8 +3,10 @@
 mod block;
 mod classifier;
 mod composed;
+mod cut;
 mod importance;
 mod initial;
+mod language_head;
 mod names;
 
 use std::collections::BTreeMap;
@@ -17,16 +19,18 @@ use rand::Rng;
 
 pub(crate) use classifier::LinearTensors;
 pub use classifier::{Classifier, Pooling};
+pub use cut::Kept;
+pub use importance::Importance;
+pub use language_head::LanguageHead;
+pub(crate) use language_head::LanguageHeadTensors;
 
 use crate::kernels::dropout::Place;
 use crate::ops::{EmbeddingOp, EmbeddingParameters, LayersOp, TokenIds};
 use crate::text::PackedBatch;
-use crate::{
-    BertConfig, BlockShape, Error, HeadPlan, HeadSet, Hidden, Packing, Parameters, Pass, Result, read_hugging_face,
-};
+use crate::{BertConfig, BlockShape, Error, HeadPlan, Hidden, Packing, Parameters, Pass, Result, read_hugging_face};
 use block::Block;
 
-/// A BERT encoder on packed rows: any layers, any heads, for any samples.
+/// An encoder of BERT's kind on packed rows: any layers, any heads, for any samples.
 ///
 /// ```text
 /// h₀ = dropout(LayerNorm(word + position + type))
@@ -34,7 +38,7 @@ use block::Block;
 /// h′ = LayerNorm(a + dropout(gelu(a·W₁ᵀ + b₁)·W₂ᵀ + b₂))
 /// ```
 ///
-/// Devlin et al. 2019; post-norm, as Hugging Face's `BertModel` without its pooler. On the CPU both halves of a layer are
+/// Devlin et al. 2019; post-norm, as Hugging Face's `BertModel` without its pooler, or that of another [`Family`](crate::Family). On the CPU both halves of a layer are
 /// one fused operation each; on other devices they are composed of candle's.
 #[derive(Debug, Clone)]
 pub struct Encoder {
@@ -89,14 +93,16 @@ impl Encoder {
         let embeddings = EmbeddingParameters {
             word: insert(names::WORD.into())?,
             position: insert(names::POSITION.into())?,
-            kind: insert(names::KIND.into())?,
+            kind: config.family.has_token_types().then(|| insert(names::KIND.into())).transpose()?,
             scale: insert(names::EMBEDDING_SCALE.into())?,
             shift: insert(names::EMBEDDING_SHIFT.into())?,
             epsilon: config.layer_norm_eps,
             hidden: config.hidden_size,
         };
-        let blocks = (0..config.num_hidden_layers)
-            .map(|layer| Block::build(config, layer, &mut insert))
+        let blocks = cut::left(config)?
+            .into_iter()
+            .enumerate()
+            .map(|(layer, left)| Block::build(config, layer, left, &mut insert))
             .collect::<Result<_>>()?;
         Ok(Self { config: config.clone(), parameters, embeddings, blocks })
     }
@@ -106,17 +112,7 @@ impl Encoder {
     /// # Errors
     /// [`Error::Setting`] when `layers` is 0 or more than there are.
     pub fn truncated(&self, layers: usize) -> Result<Self> {
-        if layers == 0 || layers > self.layers() {
-            return Err(Error::Setting {
-                field: "layers",
-                expected: format!("1 to {}", self.layers()),
-                got: layers.to_string(),
-            });
-        }
-        let config = BertConfig { num_hidden_layers: layers, ..self.config.clone() };
-        let tensors =
-            self.parameters.iter().map(|(_, name, var)| (name.to_string(), var.as_tensor().clone())).collect();
-        Self::build(&config, tensors, self.parameters.device())
+        self.cut(&Kept::first_layers(self, layers)?)
     }
 
     /// The encoder's tensors under Hugging Face's bare names, copied.
@@ -152,13 +148,24 @@ impl Encoder {
             let (expected, got) = ("at least 2".into(), classes.to_string());
             return Err(Error::Setting { field: "classes", expected, got });
         }
+        self.add_outputs(name, classes, pooling, rng)
+    }
+
+    /// Adds a fresh linear layer of any number of outputs.
+    pub(crate) fn add_outputs<R: Rng + ?Sized>(
+        &mut self,
+        name: &str,
+        outputs: usize,
+        pooling: Pooling,
+        rng: &mut R,
+    ) -> Result<Classifier> {
         // Pooler first: the order of the draws is that of the data.
         let pooler = match pooling {
             Pooling::Pooler => Some(LinearTensors::random(&self.config, self.config.hidden_size, rng)?),
             Pooling::Cls | Pooling::Mean => None,
         };
-        let classes = LinearTensors::random(&self.config, classes, rng)?;
-        self.add_given_classifier(name, classes, pooling, pooler)
+        let outputs = LinearTensors::random(&self.config, outputs, rng)?;
+        self.add_given_classifier(name, outputs, pooling, pooler)
     }
 
     /// Adds a classifier of these numbers, and a pooler, where `pooling` has one.
@@ -169,7 +176,21 @@ impl Encoder {
         pooling: Pooling,
         pooler: Option<LinearTensors>,
     ) -> Result<Classifier> {
-        Classifier::new(&mut self.parameters, name, classes, pooling, pooler)
+        Classifier::new(&mut self.parameters, name, classes, pooling, pooler, self.config.family)
+    }
+
+    /// Adds a head over the vocabulary whose parameters are trained and saved with the encoder's.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] when there is one already.
+    pub fn add_language_head<R: Rng + ?Sized>(&mut self, rng: &mut R) -> Result<LanguageHead> {
+        let tensors = LanguageHeadTensors::random(&self.config, rng)?;
+        self.add_given_language_head(tensors)
+    }
+
+    /// Adds a head over the vocabulary with these numbers.
+    pub(crate) fn add_given_language_head(&mut self, tensors: LanguageHeadTensors) -> Result<LanguageHead> {
+        LanguageHead::new(&mut self.parameters, &self.config, &self.embeddings.word, tensors)
     }
 
     /// How many layers there are.
@@ -194,11 +215,14 @@ impl Encoder {
             None => Ok(()),
         };
         within("token id", &batch.ids, self.config.vocab_size)?;
-        within("token type", &batch.type_ids, self.config.type_vocab_size)?;
-        within("position", packing.row_tokens(), self.config.max_position_embeddings)?;
+        if self.embeddings.kind.is_some() {
+            within("token type", &batch.type_ids, self.config.type_vocab_size)?;
+        }
+        within("position", packing.row_tokens(), self.config.longest_text())?;
+        let first = self.config.family.first_position(self.config.pad_token_id);
         let ids = TokenIds {
             words: batch.ids.clone(),
-            positions: packing.row_tokens().to_vec(),
+            positions: packing.row_tokens().iter().map(|token| first + token).collect(),
             kinds: batch.type_ids.clone(),
         };
         let dropout = pass.dropout(self.config.hidden_dropout_prob, Place::Embedding);
@@ -247,20 +271,17 @@ impl Encoder {
             got: format!("{layers:?}"),
         })?;
         let widths = blocks.iter().map(|block| block.check(hidden, plan, width)).collect::<Result<Vec<_>>>()?;
-        let one_set = match plan {
-            HeadPlan::Full => Some(HeadSet::full(self.config.num_attention_heads)?),
-            HeadPlan::Same(set) => Some(*set),
-            HeadPlan::PerSample(_) => None,
-        };
-        match one_set.filter(|_| hidden.tensor().device().is_cpu()) {
-            Some(set) => {
+        let of_samples = matches!(plan, HeadPlan::PerSample(_));
+        match hidden.tensor().device().is_cpu() && !of_samples {
+            true => {
                 let mut halves = Vec::with_capacity(2 * blocks.len());
                 for (block, width) in blocks.iter().zip(widths) {
+                    let set = if let HeadPlan::Same(set) = plan { *set } else { block.kept };
                     halves.extend(block.halves(set, width, pass)?);
                 }
                 Hidden::new(LayersOp::run(hidden.tensor(), hidden.packing(), halves, pass)?, hidden.packing().clone())
             }
-            None => {
+            false => {
                 let mut blocks = blocks.iter().zip(widths);
                 blocks.try_fold(hidden.clone(), |hidden, (block, width)| block.forward(&hidden, plan, width, pass))
             }
@@ -270,7 +291,7 @@ impl Encoder {
     /// Freezes or thaws the embeddings.
     pub fn freeze_embeddings(&self, frozen: bool) {
         let e = &self.embeddings;
-        for parameter in [&e.word, &e.position, &e.kind, &e.scale, &e.shift] {
+        for parameter in [&e.word, &e.position, &e.scale, &e.shift].into_iter().chain(&e.kind) {
             self.parameters.set_frozen(parameter.id(), frozen);
         }
     }

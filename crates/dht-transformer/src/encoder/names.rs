@@ -46,11 +46,18 @@ pub(super) fn of_layer(layer: usize, tensor: &str) -> String {
     format!("encoder.layer.{layer}.{tensor}")
 }
 
+/// The layer's number and the tensor behind such a name.
+pub(super) fn in_layer(name: &str) -> Option<(usize, &str)> {
+    let (layer, tensor) = name.strip_prefix("encoder.layer.")?.split_once('.')?;
+    Some((layer.parse().ok()?, tensor))
+}
+
 /// All names of an encoder, in the order of the data.
 pub(super) fn all(config: &BertConfig) -> Vec<String> {
-    let embeddings = [WORD, POSITION, KIND, EMBEDDING_SCALE, EMBEDDING_SHIFT].map(String::from);
+    let kind = config.family.has_token_types().then_some(KIND);
+    let embeddings = [WORD, POSITION].into_iter().chain(kind).chain([EMBEDDING_SCALE, EMBEDDING_SHIFT]);
     let layers = (0..config.num_hidden_layers).flat_map(|layer| LAYER_TENSORS.map(|tensor| of_layer(layer, tensor)));
-    embeddings.into_iter().chain(layers).collect()
+    embeddings.map(String::from).chain(layers).collect()
 }
 
 /// The shape of one of our tensors.

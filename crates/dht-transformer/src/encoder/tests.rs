@@ -25,7 +25,7 @@ fn batch() -> PackedBatch {
     let ids: Vec<u32> = (0..18).map(|i| (i * 7 + 3) % 50).collect();
     let type_ids = (0..18).map(|i| u32::from(i % 5 == 4)).collect();
     let spans = Spans::from_lengths(lengths).unwrap();
-    PackedBatch { ids, type_ids, spans, labels: vec![0, 2, 1, 2], sample_ids: vec![3, 1, 4, 15] }
+    PackedBatch { ids, type_ids, spans, labels: vec![0, 2, 1, 2], targets: Vec::new(), sample_ids: vec![3, 1, 4, 15] }
 }
 
 fn set(heads: &[usize]) -> HeadSet {
@@ -184,6 +184,7 @@ fn a_text_in_a_batch_equals_the_text_alone() {
             type_ids: batch.type_ids[range.clone()].to_vec(),
             spans: Spans::from_lengths([range.len()]).unwrap(),
             labels: vec![batch.labels[sample]],
+            targets: Vec::new(),
             sample_ids: vec![batch.sample_ids[sample]],
         };
         let plans = plans().map(|plan| plan.set(sample).map_or(HeadPlan::Full, HeadPlan::Same));

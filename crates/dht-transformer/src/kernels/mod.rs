@@ -5,6 +5,7 @@
 
 pub(crate) mod activation;
 pub(crate) mod attention;
+pub(crate) mod decoder;
 pub(crate) mod dropout;
 pub(crate) mod embedding;
 pub(crate) mod half;

@@ -29,6 +29,7 @@ pub(crate) trait Real:
     fn sqrt(self) -> Self;
     fn max(self, other: Self) -> Self;
     fn exp(self) -> Self;
+    fn ln(self) -> Self;
     /// Distribution function Φ and density φ of the standard normal distribution.
     fn normal_cdf_pdf(self) -> (Self, Self);
 
@@ -116,6 +117,11 @@ impl Real for f32 {
         value * scale
     }
 
+    #[inline(always)]
+    fn ln(self) -> Self {
+        f32::ln(self)
+    }
+
     /// Abramowitz & Stegun 7.1.26: absolute error of Φ below 2.5e-7 in f32, with one exponential for both.
     #[inline(always)]
     fn normal_cdf_pdf(self) -> (Self, Self) {
@@ -154,6 +160,10 @@ impl Real for f64 {
     #[inline(always)]
     fn exp(self) -> Self {
         f64::exp(self)
+    }
+    #[inline(always)]
+    fn ln(self) -> Self {
+        f64::ln(self)
     }
     fn normal_cdf_pdf(self) -> (Self, Self) {
         let cdf = 0.5 * candle_core::cpu::erf::erfc_f64(-self * std::f64::consts::FRAC_1_SQRT_2);

@@ -20,7 +20,8 @@ use crate::{Packing, Pass};
 pub(crate) struct EmbeddingParameters {
     pub(crate) word: Parameter,
     pub(crate) position: Parameter,
-    pub(crate) kind: Parameter,
+    /// DistilBERT has none.
+    pub(crate) kind: Option<Parameter>,
     pub(crate) scale: Parameter,
     pub(crate) shift: Parameter,
     pub(crate) epsilon: f64,
@@ -30,7 +31,8 @@ pub(crate) struct EmbeddingParameters {
 impl EmbeddingParameters {
     /// Whether any of them is trained.
     pub(crate) fn trains(&self) -> bool {
-        ![&self.word, &self.position, &self.kind, &self.scale, &self.shift].iter().all(|p| p.is_frozen())
+        let all = [&self.word, &self.position, &self.scale, &self.shift].into_iter().chain(&self.kind);
+        !all.into_iter().all(|p| p.is_frozen())
     }
 }
 
@@ -97,10 +99,11 @@ impl CustomOp2 for EmbeddingOp {
     fn cpu_fwd(&self, shift: &CpuStorage, layout: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
         let p = &self.parameters;
         let shift = slice(shift, layout)?;
-        let tensors = [p.word.var(), p.position.var(), p.kind.var(), p.scale.var()].map(|var| var.as_tensor());
+        let tables = [&p.word, &p.position, &p.scale].into_iter().chain(&p.kind);
+        let tensors: Vec<&Tensor> = tables.map(|table| table.var().as_tensor()).collect();
         let y = with_slices(&tensors, |slices| {
             let ids = &*self.ids;
-            let norm = Norm { scale: slices[3], shift, epsilon: p.epsilon };
+            let norm = Norm { scale: slices[2], shift, epsilon: p.epsilon };
             let no_bias = vec![0.0; p.hidden];
             let blocks = self.packing.blocks();
             let (y, z): (Vec<_>, Vec<_>) = blocks
@@ -109,7 +112,8 @@ impl CustomOp2 for EmbeddingOp {
                     let _span = tracing::trace_span!("embedding").entered();
                     let [words, positions, kinds] =
                         [&ids.words, &ids.positions, &ids.kinds].map(|indices| block.of(indices, 1));
-                    let mut z = embed((slices[0], words), (slices[1], positions), (slices[2], kinds), p.hidden);
+                    let kind = slices.get(3).map(|table| (*table, kinds));
+                    let mut z = embed((slices[0], words), (slices[1], positions), kind, p.hidden);
                     let mut y = residual_norm(&mut z, &no_bias, None, norm, None);
                     self.drop(&mut y, block);
                     (y, z)
@@ -141,7 +145,8 @@ impl CustomOp2 for EmbeddingOp {
         self.pass.accumulate(p.shift.id(), Gradient::Dense(sum_of(gradients.iter().map(|part| &*part.dshift))));
         let dz: Vec<&[f32]> = gradients.iter().map(|part| &*part.dz).collect();
         let dz = dz.concat();
-        let tables = [(&p.word, &ids.words), (&p.position, &ids.positions), (&p.kind, &ids.kinds)];
+        let kind = p.kind.as_ref().map(|kind| (kind, &ids.kinds));
+        let tables: Vec<_> = [(&p.word, &ids.words), (&p.position, &ids.positions)].into_iter().chain(kind).collect();
         tables.into_par_iter().filter(|(table, _)| !table.is_frozen()).for_each(|(table, indices)| {
             let _span = tracing::trace_span!("embedding, backward").entered();
             let (rows, values) = table_gradient(indices, &dz, p.hidden);

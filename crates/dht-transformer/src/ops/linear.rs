@@ -20,7 +20,8 @@ pub(crate) struct LinearParameters {
 }
 
 impl LinearParameters {
-    fn trains(&self) -> bool {
+    /// Whether any of them is trained.
+    pub(super) fn trains(&self) -> bool {
         !(self.weight.is_frozen() && self.bias.is_frozen())
     }
 }

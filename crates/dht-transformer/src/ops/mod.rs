@@ -4,6 +4,7 @@
 //! where the rows themselves have no gradient. The gradients of weights go to the [`Pass`](crate::Pass), not through
 //! candle's graph.
 
+mod decoder;
 mod embedding;
 mod half;
 mod layers;
@@ -11,6 +12,7 @@ mod layouts;
 mod linear;
 mod slices;
 
+pub(crate) use decoder::DecoderLossOp;
 pub(crate) use embedding::{EmbeddingOp, EmbeddingParameters, TokenIds};
 pub(crate) use half::{AttentionParameters, FeedForwardParameters, Half};
 pub(crate) use layers::LayersOp;

@@ -7,8 +7,8 @@ use crate::{Error, Result, Spans};
 /// The tokens of some samples one after another, without padding.
 ///
 /// # Shapes
-/// `ids`, `type_ids`: (tokens); `labels`, `sample_ids`: (samples).
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// `ids`, `type_ids`: (tokens); `labels`, `sample_ids`: (samples); `targets`: (samples, outputs), or none.
+#[derive(Debug, Clone, PartialEq)]
 pub struct PackedBatch {
     /// The tokens' numbers.
     pub ids: Vec<u32>,
@@ -18,6 +18,8 @@ pub struct PackedBatch {
     pub spans: Spans,
     /// The samples' classes.
     pub labels: Vec<u32>,
+    /// The samples' [targets](Sample::targets), one after another.
+    pub targets: Vec<f32>,
     /// The samples' rows in their data set.
     pub sample_ids: Vec<u64>,
 }
@@ -27,11 +29,12 @@ impl PackedBatch {
     ///
     /// # Errors
     /// [`Error::Setting`] when a sample has no tokens, [`Error::Shape`] when it has another number of types than
-    /// tokens.
+    /// tokens, or another number of targets than the others.
     pub fn from_samples<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Result<Self> {
         let (mut ids, mut type_ids, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
         let (mut labels, mut sample_ids) = (Vec::new(), Vec::new());
-        for Sample { id, label, encoding } in samples {
+        let mut all_targets = Vec::new();
+        for Sample { id, label, targets, encoding } in samples {
             if encoding.type_ids.len() != encoding.ids.len() {
                 return Err(Error::Shape {
                     what: format!("type_ids of sample {id}"),
@@ -43,9 +46,15 @@ impl PackedBatch {
             type_ids.extend_from_slice(&encoding.type_ids);
             lengths.push(encoding.ids.len());
             labels.push(*label);
+            all_targets.extend_from_slice(targets);
             sample_ids.push(*id);
         }
-        Ok(Self { ids, type_ids, spans: Spans::from_lengths(lengths)?, labels, sample_ids })
+        if !all_targets.is_empty() && !all_targets.len().is_multiple_of(labels.len()) {
+            let (expected, got) = (vec![labels.len()], vec![all_targets.len()]);
+            return Err(Error::Shape { what: "targets".into(), expected, got });
+        }
+        let spans = Spans::from_lengths(lengths)?;
+        Ok(Self { ids, type_ids, spans, labels, targets: all_targets, sample_ids })
     }
 
     /// How many samples there are.
@@ -75,12 +84,18 @@ impl PackedBatch {
     #[must_use]
     pub fn select(&self, samples: &[usize]) -> Self {
         let (spans, rows) = self.spans.select(samples);
+        let width = self.targets.len() / self.len().max(1);
         let gather = |from: &[u32]| rows.iter().map(|&row| from[row as usize]).collect();
         Self {
             ids: gather(&self.ids),
             type_ids: gather(&self.type_ids),
             spans,
             labels: samples.iter().map(|&sample| self.labels[sample]).collect(),
+            targets: samples
+                .iter()
+                .flat_map(|&sample| &self.targets[sample * width..(sample + 1) * width])
+                .copied()
+                .collect(),
             sample_ids: samples.iter().map(|&sample| self.sample_ids[sample]).collect(),
         }
     }

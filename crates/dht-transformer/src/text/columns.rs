@@ -59,6 +59,22 @@ pub enum Header {
     No,
 }
 
+/// What the cells of a label column say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LabelKind {
+    /// The one class of a text.
+    #[default]
+    Class,
+    /// Any number of labels, separated by a sign; an empty cell has none.
+    Several {
+        /// The sign.
+        separator: char,
+    },
+    /// A number.
+    Number,
+}
+
 /// Which columns a data set was read from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Columns {
@@ -66,6 +82,9 @@ pub struct Columns {
     pub header: bool,
     /// The label's column.
     pub label: Column,
+    /// What its cells say.
+    #[serde(default)]
+    pub kind: LabelKind,
     /// The texts' columns in the order they are joined in.
     pub text: Vec<Column>,
 }
@@ -88,7 +107,7 @@ pub(super) struct Places {
 }
 
 impl Places {
-    pub(super) fn columns(&self) -> Columns {
+    pub(super) fn columns(&self, kind: LabelKind) -> Columns {
         let column = |place: usize| match &self.names {
             Some(names) => Column::Name(names[place].clone()),
             None => Column::Number(place),
@@ -96,6 +115,7 @@ impl Places {
         Columns {
             header: self.names.is_some(),
             label: column(self.label),
+            kind,
             text: self.text.iter().map(|&place| column(place)).collect(),
         }
     }

@@ -8,23 +8,26 @@ use super::Columns;
 use super::lines::hexadecimal;
 use crate::{Error, Result};
 
-/// A text, or a pair of texts, and its class.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A text, or a pair of texts, and what is to be predicted of it.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Example {
     /// The text, or the first sentence of a pair.
     pub text: String,
     /// The second sentence of a pair.
     pub pair: Option<String>,
-    /// The class: an index into [`Dataset::labels`].
+    /// The class: an index into [`Dataset::labels`]; 0 where `targets` say what is to be predicted.
     pub label: usize,
+    /// For each of [`Dataset::labels`] 1 if it applies and else 0, where several may; or one number. Empty for a class.
+    pub targets: Vec<f32>,
 }
 
 /// Examples with the names of their classes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
     /// What to call it in reports.
     pub name: String,
-    /// The names of the classes, sorted: by value when all are numbers, else by their letters.
+    /// The names of the classes or labels, sorted: by value when all are numbers, else by their letters. Of a data set of
+    /// numbers, the one name of what they measure.
     pub labels: Vec<String>,
     /// The rows in the order of the file.
     pub examples: Vec<Example>,
@@ -40,7 +43,7 @@ impl Dataset {
     ///
     /// # Errors
     /// [`Error::Setting`] when there are no labels, two of one name, no examples, an example of a class that is not
-    /// there, or one without text.
+    /// there, one with another number of targets than labels, or one without text.
     pub fn from_examples(name: impl Into<String>, labels: Vec<String>, examples: Vec<Example>) -> Result<Self> {
         let refuse = |field, expected: &str, got: String| Err(Error::Setting { field, expected: expected.into(), got });
         if labels.is_empty() || labels.iter().collect::<BTreeSet<_>>().len() != labels.len() {
@@ -50,9 +53,16 @@ impl Dataset {
             return refuse("examples", "one or more", "none".into());
         }
         let mut hasher = Sha256::new();
-        for (row, Example { text, pair, label }) in examples.iter().enumerate() {
+        for (row, Example { text, pair, label, targets }) in examples.iter().enumerate() {
             if *label >= labels.len() {
                 return refuse("label", "a class that is there", format!("{label} of {} in row {row}", labels.len()));
+            }
+            if !targets.is_empty() && targets.len() != labels.len() {
+                let expected = format!("none, or {}, one for each label", labels.len());
+                return refuse("targets", &expected, format!("{} in row {row}", targets.len()));
+            }
+            if let Some(target) = targets.iter().find(|target| !target.is_finite()) {
+                return refuse("targets", "finite numbers", format!("{target} in row {row}"));
             }
             if text.trim().is_empty() && pair.as_ref().is_none_or(|pair| pair.trim().is_empty()) {
                 return refuse("text", "some text", format!("none in row {row}"));
@@ -62,6 +72,7 @@ impl Dataset {
                 hasher.update(part.map_or(u64::MAX, |part| part.len() as u64).to_le_bytes());
                 hasher.update(part.unwrap_or_default());
             }
+            targets.iter().for_each(|target| hasher.update(target.to_le_bytes()));
         }
         let sha256 = hexadecimal(&hasher.finalize());
         Ok(Self { name: name.into(), labels, examples, sha256, columns: None })

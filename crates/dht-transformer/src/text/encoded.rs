@@ -13,18 +13,21 @@ pub struct Encoding {
 }
 
 /// An encoded example.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
     /// The row of the data set; random choices about a sample (dropout) are keyed by it.
     pub id: u64,
     /// The class.
     pub label: u32,
+    /// What is to be predicted where that is no single class: for each label 1 if it applies and else 0, or one number.
+    /// Empty for a class.
+    pub targets: Vec<f32>,
     /// The tokens.
     pub encoding: Encoding,
 }
 
 /// An encoded data set.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct EncodedDataset {
     /// The rows in the order of the data set.
     pub samples: Vec<Sample>,

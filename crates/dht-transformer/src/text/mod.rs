@@ -1,10 +1,12 @@
 //! From files of labelled texts to packed batches of token numbers.
 
 mod batch;
+mod blocks;
 mod columns;
 mod dataset;
 mod encoded;
 mod lines;
+mod masking;
 mod problem;
 mod reader;
 mod table;
@@ -12,9 +14,10 @@ mod tokenizer;
 mod vocabulary;
 
 pub use batch::{PackedBatch, epoch_order, longest_first, sequential};
-pub use columns::{Column, Columns, Header};
+pub use columns::{Column, Columns, Header, LabelKind};
 pub use dataset::{Dataset, Example};
 pub use encoded::{EncodedDataset, Encoding, Sample};
+pub use masking::{MaskSettings, MaskedBatch, Masking};
 pub use problem::DataProblem;
 pub use reader::{DatasetReader, Split};
 pub use tokenizer::TextTokenizer;

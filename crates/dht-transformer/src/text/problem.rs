@@ -119,6 +119,12 @@ pub enum DataProblem {
     /// A row without a label.
     #[error("the label is empty")]
     EmptyLabel,
+    /// A label that should be a number is none.
+    #[error("the label is {label:?}, expected a finite number")]
+    NotANumber {
+        /// The label.
+        label: String,
+    },
     /// A label that the training set does not have.
     #[error("unknown label {label:?}, expected one of {known}")]
     UnknownLabel {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::columns::{Places, Wanted, find_columns};
 use super::lines::{Hashing, Lines};
 use super::table::{Format, Row, Table};
-use super::{Column, DataProblem, Dataset, Example, Header};
+use super::{Column, DataProblem, Dataset, Example, Header, LabelKind};
 use crate::{Error, Result};
 
 /// The most decompressed bytes a reader takes unless it is told otherwise.
@@ -70,13 +70,22 @@ pub struct DatasetReader {
     label: Option<Column>,
     text: Option<Vec<Column>>,
     pair: bool,
+    kind: LabelKind,
     labels: Option<Vec<String>>,
     most_bytes: u64,
 }
 
 impl Default for DatasetReader {
     fn default() -> Self {
-        Self { header: Header::Auto, label: None, text: None, pair: false, labels: None, most_bytes: MOST_BYTES }
+        Self {
+            header: Header::Auto,
+            label: None,
+            text: None,
+            pair: false,
+            kind: LabelKind::Class,
+            labels: None,
+            most_bytes: MOST_BYTES,
+        }
     }
 }
 
@@ -114,6 +123,14 @@ impl DatasetReader {
         self
     }
 
+    /// What the label column's cells say: a class (unless told otherwise), several labels, or a number. Columns of numbers
+    /// should be named as a label is (or given), since no other sign tells them.
+    #[must_use]
+    pub fn label_kind(mut self, kind: LabelKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
     /// The training set's labels: a class is its place among them, and a label not among them is an error.
     #[must_use]
     pub fn labels(mut self, labels: impl IntoIterator<Item = impl Into<String>>) -> Self {
@@ -128,6 +145,7 @@ impl DatasetReader {
         if let Some(columns) = &train.columns {
             self.header = if columns.header { Header::Yes } else { Header::No };
             self.label = Some(columns.label.clone());
+            self.kind = columns.kind;
             self.text = Some(columns.text.clone());
             self.pair = train.examples.iter().any(|example| example.pair.is_some());
         }
@@ -219,14 +237,24 @@ impl DatasetReader {
         let rows = &table.rows[usize::from(places.header_row)..];
         let labels = match &self.labels {
             Some(labels) => labels.clone(),
-            None => sorted_labels(rows.iter().map(|row| row.cell(places.label))),
+            None => match self.kind {
+                LabelKind::Class => sorted_labels(rows.iter().map(|row| row.cell(places.label))),
+                LabelKind::Several { separator } => {
+                    sorted_labels(rows.iter().flat_map(|row| several(row.cell(places.label), separator)))
+                }
+                // The name of what the numbers measure.
+                LabelKind::Number => vec![places.names.as_ref().map_or("number", |names| &names[places.label]).into()],
+            },
         };
         let classes: BTreeMap<&str, usize> = labels.iter().map(String::as_str).zip(0..).collect();
         let examples = rows
             .iter()
             .map(|row| self.example(row, &places, &classes).map_err(|problem| at(Some(row.line), problem)))
             .collect::<Result<_>>()?;
-        Ok(Dataset { name: name_of(path), labels, examples, sha256, columns: Some(places.columns()) })
+        if labels.is_empty() {
+            return Err(at(None, DataProblem::EmptyLabel));
+        }
+        Ok(Dataset { name: name_of(path), labels, examples, sha256, columns: Some(places.columns(self.kind)) })
     }
 
     fn example(
@@ -235,28 +263,47 @@ impl DatasetReader {
         places: &Places,
         classes: &BTreeMap<&str, usize>,
     ) -> std::result::Result<Example, DataProblem> {
-        let label = row.cell(places.label);
-        if label.is_empty() {
-            return Err(DataProblem::EmptyLabel);
-        }
-        let Some(&class) = classes.get(label) else {
-            let mut known: Vec<&str> = classes.keys().copied().take(LABELS_IN_ERRORS).collect();
-            if classes.len() > LABELS_IN_ERRORS {
-                known.push("…");
-            }
-            return Err(DataProblem::UnknownLabel { label: label.into(), known: known.join(", ") });
+        let cell = row.cell(places.label);
+        let class = |label: &str| {
+            classes.get(label).copied().ok_or_else(|| {
+                let mut known: Vec<&str> = classes.keys().copied().take(LABELS_IN_ERRORS).collect();
+                if classes.len() > LABELS_IN_ERRORS {
+                    known.push("…");
+                }
+                DataProblem::UnknownLabel { label: label.into(), known: known.join(", ") }
+            })
         };
+        let (mut label, mut targets) = (0, Vec::new());
+        match self.kind {
+            LabelKind::Several { separator } => {
+                targets = vec![0.0; classes.len()];
+                for label in several(cell, separator) {
+                    targets[class(label)?] = 1.0;
+                }
+            }
+            _ if cell.is_empty() => return Err(DataProblem::EmptyLabel),
+            LabelKind::Class => label = class(cell)?,
+            LabelKind::Number => {
+                let number = cell.parse().ok().filter(|number: &f32| number.is_finite());
+                targets.push(number.ok_or_else(|| DataProblem::NotANumber { label: cell.into() })?);
+            }
+        }
         let texts: Vec<&str> = places.text.iter().map(|&place| row.cell(place)).collect();
         if texts.iter().all(|text| text.is_empty()) {
             return Err(DataProblem::NoText);
         }
         Ok(if self.pair {
-            Example { text: texts[0].into(), pair: Some(texts[1].into()), label: class }
+            Example { text: texts[0].into(), pair: Some(texts[1].into()), label, targets }
         } else {
             let filled: Vec<&str> = texts.into_iter().filter(|text| !text.is_empty()).collect();
-            Example { text: filled.join(" "), pair: None, label: class }
+            Example { text: filled.join(" "), pair: None, label, targets }
         })
     }
+}
+
+/// The labels of a cell.
+fn several(cell: &str, separator: char) -> impl Iterator<Item = &str> {
+    cell.split(separator).map(str::trim).filter(|label| !label.is_empty())
 }
 
 /// The format a file's name tells, and whether it is compressed.

@@ -11,7 +11,7 @@ use tokenizers::{
 
 use super::vocabulary::learn_pieces;
 use super::{Dataset, EncodedDataset, Encoding, Sample};
-use crate::{Error, Result, write_atomically};
+use crate::{BertConfig, Error, Result, model_directory, write_atomically};
 
 /// The special tokens of a vocabulary made here, in the order of their numbers.
 const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
@@ -64,9 +64,9 @@ impl TextTokenizer {
     /// `tokenizer_config.json`, if there is one, says of letter case, accents and special tokens.
     ///
     /// # Errors
-    /// As [`from_file`](Self::from_file), and [`Error::Json`] for the configuration.
+    /// As [`from_file`](Self::from_file) and [`model_directory`], and [`Error::Json`] for the configuration.
     pub fn from_dir(folder: impl AsRef<Path>) -> Result<Self> {
-        let folder = folder.as_ref();
+        let folder = &*model_directory(folder)?;
         let file = folder.join("tokenizer.json");
         if file.exists() {
             return Self::from_file(file);
@@ -169,9 +169,35 @@ impl TextTokenizer {
         self.vocabulary_size
     }
 
+    /// Whether every token has a row in the word embedding of a model; more rows do no harm.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when the model has fewer rows: it belongs to another tokenizer.
+    pub fn check_fits(&self, config: &BertConfig) -> Result<()> {
+        if self.vocabulary_size <= config.vocab_size {
+            return Ok(());
+        }
+        let expected = format!("at least the tokenizer's {}", self.vocabulary_size);
+        Err(Error::Setting { field: "vocab_size", expected, got: config.vocab_size.to_string() })
+    }
+
     /// The number of a token, such as `[MASK]`.
     pub fn token_id(&self, token: &str) -> Option<u32> {
         self.tokenizer.token_to_id(token)
+    }
+
+    /// The number of the token that hides others: `[MASK]`, or RoBERTa's `<mask>`.
+    pub fn mask_token(&self) -> Option<u32> {
+        ["[MASK]", "<mask>"].into_iter().find_map(|token| self.token_id(token))
+    }
+
+    /// The numbers of the tokens that are no part of a text: those that the file calls special, and those that go
+    /// around a text or stand for what is missing.
+    pub fn special_tokens(&self) -> BTreeSet<u32> {
+        let added = self.tokenizer.get_added_tokens_decoder();
+        let marked = added.into_iter().filter(|(_, token)| token.special).map(|(id, _)| id);
+        let known = SPECIAL.into_iter().chain(["<s>", "</s>", "<pad>", "<unk>", "<mask>"]);
+        marked.chain(known.filter_map(|token| self.token_id(token))).collect()
     }
 
     /// The token of a number.
@@ -235,11 +261,28 @@ impl TextTokenizer {
             .enumerate()
             .map(|(row, example)| {
                 let encoding = self.encode(&example.text, example.pair.as_deref(), max_length)?;
-                Ok(Sample { id: row as u64, label: example.label as u32, encoding })
+                let (label, targets) = (example.label as u32, example.targets.clone());
+                Ok(Sample { id: row as u64, label, targets, encoding })
             })
             .collect::<Result<Vec<_>>>()?;
         let truncated_rows = samples.iter().filter(|sample| sample.encoding.truncated).count();
         Ok(EncodedDataset { samples, labels: data.labels.clone(), truncated_rows })
+    }
+
+    /// The tokens of a text without special ones around it.
+    pub(super) fn pieces(&self, text: &str) -> Result<Vec<u32>> {
+        let failed = |source| Error::Tokenizer { what: "encoding".into(), source };
+        Ok(self.tokenizer.encode_fast(text, false).map_err(failed)?.get_ids().to_vec())
+    }
+
+    /// The special tokens before a text, and those after it.
+    pub(super) fn surroundings(&self) -> Result<(Vec<u32>, Vec<u32>)> {
+        let failed = |source| Error::Tokenizer { what: "encoding".into(), source };
+        let around = |ids: &[u32]| match ids {
+            [before, after] => Ok((vec![*before], vec![*after])),
+            _ => Err(failed(format!("puts {} special tokens around a text, expected 2", ids.len()).into())),
+        };
+        around(self.tokenizer.encode_fast("", true).map_err(failed)?.get_ids())
     }
 
     /// The cleaned words of a text.

@@ -41,3 +41,29 @@ pub fn soft_cross_entropy(logits: &Tensor, teacher: &Tensor, temperature: f64) -
     let divergence = (teacher.exp()? * (teacher - student)?)?.sum(D::Minus1)?;
     Ok((divergence * (temperature * temperature))?)
 }
+
+/// The mean over the labels of −t·log σ(x) − (1 − t)·log(1 − σ(x)), for each sample: several labels may apply, each is
+/// decided for itself. Computed as max(x, 0) − x·t + log(1 + e^(−|x|)), which no logit overflows. Both are (samples,
+/// labels), targets 0 or 1; the result is (samples).
+///
+/// # Errors
+/// [`Error::Shape`] when the shapes differ; what candle reports.
+pub fn binary_cross_entropy(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
+    same_shape(logits, targets)?;
+    let unlikely = ((logits.abs()?.neg()?.exp()? + 1.0)?).log()?;
+    Ok(((logits.relu()? - (logits * targets)?)? + unlikely)?.mean(D::Minus1)?)
+}
+
+/// The mean over the outputs of (x − t)², for each sample. Both are (samples, outputs); the result is (samples).
+///
+/// # Errors
+/// [`Error::Shape`] when the shapes differ; what candle reports.
+pub fn squared_error(outputs: &Tensor, targets: &Tensor) -> Result<Tensor> {
+    same_shape(outputs, targets)?;
+    Ok((outputs - targets)?.sqr()?.mean(D::Minus1)?)
+}
+
+fn same_shape(outputs: &Tensor, targets: &Tensor) -> Result<()> {
+    let (expected, got) = (outputs.dims().to_vec(), targets.dims().to_vec());
+    if expected == got { Ok(()) } else { Err(Error::Shape { what: "targets".into(), expected, got }) }
+}

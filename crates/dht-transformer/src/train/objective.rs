@@ -26,6 +26,9 @@ pub struct StepLoss {
     pub pass: Pass,
     /// How many samples it is a loss of.
     pub samples: usize,
+    /// How many terms the loss is the mean of: samples, or tokens. Where gradients are
+    /// [accumulated](crate::TrainSettings::accumulate), it weighs by them, as one batch would.
+    pub terms: usize,
 }
 
 /// Something that the one training loop can train: a model with a loss.
@@ -60,11 +63,12 @@ pub trait Objective {
     /// The implementor's.
     fn next_loss(&mut self, progress: Progress, drain: bool) -> Result<Option<StepLoss>, Self::Error>;
 
-    /// The class of each sample.
+    /// How well it does on these samples, the more the better: after each epoch on the validation samples, to tell which
+    /// epoch was best. A classifier's is the macro F1 of its predictions, [`macro_f1`](crate::macro_f1).
     ///
     /// # Errors
     /// The implementor's.
-    fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>, Self::Error>;
+    fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64, Self::Error>;
 
     /// Everything beside the parameters that a resumed training needs.
     ///
@@ -86,4 +90,13 @@ pub trait Objective {
     fn restore_best(&mut self, _state: serde_json::Value) -> Result<(), Self::Error> {
         Ok(())
     }
+}
+
+/// An objective that gives each sample one class.
+pub trait Predict: Objective {
+    /// The class of each sample.
+    ///
+    /// # Errors
+    /// The implementor's.
+    fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>, Self::Error>;
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::objective::{Objective, Progress, StepLoss};
 use super::trainer::{EpochRecord, Event, History, Observer, TrainSettings, Trainer};
 use super::{AdamW, AdamWCounters, AdamWState, Checkpoint, StoredTensor, StoredTensors};
-use crate::{EncodedDataset, Error, Parameters, Result};
+use crate::{EncodedDataset, Error, Gradients, Parameters, Result};
 
 /// Everything that changes while a training runs.
 pub(super) struct Session<'a> {
@@ -23,8 +23,22 @@ pub(super) struct Session<'a> {
     /// Sum of losses over the epoch's samples, and how many.
     epoch_loss: (f64, u64),
     steps_at_last_save: u64,
+    /// What the next step is made of.
+    pending: Pending,
     pub(super) history: History,
     pub(super) best: Option<Best>,
+}
+
+/// Gradients on their way to a step.
+#[derive(Debug, Default)]
+struct Pending {
+    losses: usize,
+    samples: u64,
+    terms: usize,
+    /// Σ terms·loss
+    loss: f64,
+    /// Σ terms·gradient; of a single loss its gradient, as it is.
+    gradients: Option<Gradients>,
 }
 
 /// The parameters that did best so far.
@@ -62,6 +76,7 @@ impl<'a> Session<'a> {
             samples: 0,
             epoch_loss: (0.0, 0),
             steps_at_last_save: 0,
+            pending: Pending::default(),
             history: History::default(),
             best: None,
         }
@@ -83,23 +98,53 @@ impl<'a> Session<'a> {
         drain: bool,
         observer: &mut dyn Observer,
     ) -> Result<(), O::Error> {
-        while let Some(step) = objective.next_loss(self.progress(), drain)? {
-            let progress = self.progress();
-            let loss = self.step(&step, objective.parameters())?;
-            observer.observe(Event::Step { progress, loss, samples: step.samples });
+        while let Some(loss) = objective.next_loss(self.progress(), drain)? {
+            self.add(&loss, objective.parameters())?;
+            if self.pending.losses == self.trainer.settings.accumulate {
+                self.step(objective.parameters(), observer)?;
+            }
+        }
+        if drain && self.pending.losses > 0 {
+            self.step(objective.parameters(), observer)?;
         }
         Ok(())
     }
 
-    fn step(&mut self, step: &StepLoss, parameters: &Parameters) -> Result<f64> {
+    /// The backward of one loss.
+    fn add(&mut self, step: &StepLoss, parameters: &Parameters) -> Result<()> {
         let loss = f64::from(step.loss.to_dtype(DType::F32)?.to_scalar::<f32>()?);
         if !loss.is_finite() {
             return Err(Error::Diverged { step: self.history.steps, loss });
         }
-        let gradients = step.pass.backward(&step.loss, parameters)?;
+        let weighed = match self.trainer.settings.accumulate {
+            1 => None,
+            _ => Some((&step.loss * step.terms as f64)?),
+        };
+        let gradients = step.pass.backward(weighed.as_ref().unwrap_or(&step.loss), parameters)?;
+        let pending = &mut self.pending;
+        match &mut pending.gradients {
+            Some(sum) => sum.add_all(gradients),
+            none => *none = Some(gradients),
+        }
+        pending.losses += 1;
+        pending.samples += step.samples as u64;
+        pending.terms += step.terms;
+        pending.loss += loss * step.terms as f64;
+        Ok(())
+    }
+
+    /// The step that the pending gradients make.
+    fn step(&mut self, parameters: &Parameters, observer: &mut dyn Observer) -> Result<()> {
+        let progress = self.progress();
+        let Pending { samples, terms, loss, gradients, .. } = std::mem::take(&mut self.pending);
+        let loss = loss / terms.max(1) as f64;
+        let mut gradients = gradients.unwrap_or_default();
         let start = Instant::now();
-        let middle = self.history.samples + step.samples as u64 / 2;
+        let middle = self.history.samples + samples / 2;
         let settings = &self.trainer.settings;
+        if settings.accumulate > 1 {
+            gradients.scale(1.0 / terms.max(1) as f64)?;
+        }
         let rate = settings.optimizer.learning_rate * settings.schedule.rate(middle, self.total);
         let report = self.optimizer.step(parameters, &gradients, rate)?;
         self.history.optimizer_seconds += start.elapsed().as_secs_f64();
@@ -108,11 +153,12 @@ impl<'a> Session<'a> {
         if report.skipped {
             tracing::warn!(step = self.history.steps, "step skipped: the gradient was not finite");
         }
-        self.history.samples += step.samples as u64;
+        self.history.samples += samples;
         self.history.losses.push((self.history.samples as f64 / self.total as f64, loss));
-        self.epoch_loss.0 += loss * step.samples as f64;
-        self.epoch_loss.1 += step.samples as u64;
-        Ok(loss)
+        self.epoch_loss.0 += loss * samples as f64;
+        self.epoch_loss.1 += samples;
+        observer.observe(Event::Step { progress, loss, samples: samples as usize });
+        Ok(())
     }
 
     pub(super) fn end_epoch<O: Objective>(
@@ -122,7 +168,7 @@ impl<'a> Session<'a> {
         observer: &mut dyn Observer,
     ) -> Result<(), O::Error> {
         let loss = self.epoch_loss.0 / self.epoch_loss.1.max(1) as f64;
-        let record = EpochRecord { epoch: self.epoch, loss, validation_macro_f1: score };
+        let record = EpochRecord { epoch: self.epoch, loss, validation_score: score };
         self.history.epochs.push(record);
         if let Some(score) = score.filter(|_| self.trainer.settings.keep_best)
             && self.best.as_ref().is_none_or(|best| score > best.score)
@@ -137,7 +183,9 @@ impl<'a> Session<'a> {
 
     pub(super) fn save_if_due<O: Objective>(&mut self, objective: &O) -> Result<(), O::Error> {
         let every = self.trainer.checkpoint.as_ref().map_or(u64::MAX, |checkpoint| checkpoint.every_steps.max(1));
-        if self.history.steps - self.steps_at_last_save >= every { self.save(objective) } else { Ok(()) }
+        // Between two steps only: gradients that wait for others are not kept.
+        let due = self.history.steps - self.steps_at_last_save >= every && self.pending.losses == 0;
+        if due { self.save(objective) } else { Ok(()) }
     }
 
     fn save<O: Objective>(&mut self, objective: &O) -> Result<(), O::Error> {

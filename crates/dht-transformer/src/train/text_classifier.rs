@@ -1,24 +1,31 @@
-//! A plain encoder with a classifier: what dynamic models are compared with.
+//! A plain encoder with a classifier, or another linear layer on top: what dynamic models are compared with.
 
 use std::path::Path;
 
 use candle_core::{D, Device, Tensor};
 use rand::Rng;
 
-use super::losses::{cross_entropy, log_softmax};
-use super::objective::{Objective, Progress, StepLoss};
+use super::correlation::pearson;
+use super::label_counts::LabelCounts;
+use super::objective::{Objective, Predict, Progress, StepLoss};
+use super::task::Task;
+use super::trainer::macro_f1;
 use crate::encoder::LinearTensors;
 use crate::{
-    Classifier, EncodedDataset, Encoder, Error, HeadPlan, PackedBatch, Parameters, Pass, Pooling, PretrainedWeights,
-    Result, TextTokenizer, WeightsProblem, read_hugging_face, write_hugging_face,
+    Classifier, EncodedDataset, Encoder, Error, HeadPlan, Kept, PackedBatch, Parameters, Pass, Pooling,
+    PretrainedWeights, Result, TextTokenizer, WeightsProblem, longest_first, read_hugging_face, write_hugging_face,
 };
 
 /// What the classifier's parameters are called in the encoder's [`Parameters`].
 const NAME: &str = "classifier";
+/// The field of `config.json` that says the task.
+const PROBLEM: &str = "problem_type";
 /// Our own field of `config.json`.
 const POOLING: &str = "classifier_pooling";
 
-/// All layers, all heads, one classifier behind the last layer; the loss is the mean cross-entropy.
+/// All layers, all heads, one classifier behind the last layer. Its [`Task`] says what its outputs mean (classes, unless
+/// told otherwise), and with that the loss and the [score](Objective::score): macro F1 of classes, or of labels with a
+/// probability of at least one half, and Pearson's correlation of numbers.
 ///
 /// # Files
 /// It is kept as a Hugging Face directory. With [`Pooling::Pooler`] that is a `BertForSequenceClassification` like any
@@ -28,6 +35,7 @@ const POOLING: &str = "classifier_pooling";
 pub struct TextClassifier {
     encoder: Encoder,
     classifier: Classifier,
+    task: Task,
     waiting: Option<PackedBatch>,
 }
 
@@ -36,9 +44,24 @@ impl TextClassifier {
     ///
     /// # Errors
     /// [`Error::Setting`] for fewer than two classes.
-    pub fn new<R: Rng + ?Sized>(mut encoder: Encoder, classes: usize, pooling: Pooling, rng: &mut R) -> Result<Self> {
-        let classifier = encoder.add_classifier(NAME, classes, pooling, rng)?;
-        Ok(Self { encoder, classifier, waiting: None })
+    pub fn new<R: Rng + ?Sized>(encoder: Encoder, classes: usize, pooling: Pooling, rng: &mut R) -> Result<Self> {
+        Self::for_task(Task::Class, encoder, classes, pooling, rng)
+    }
+
+    /// Adds a fresh linear layer for a task to an encoder.
+    ///
+    /// # Errors
+    /// As [`Task::check`].
+    pub fn for_task<R: Rng + ?Sized>(
+        task: Task,
+        mut encoder: Encoder,
+        outputs: usize,
+        pooling: Pooling,
+        rng: &mut R,
+    ) -> Result<Self> {
+        task.check(outputs)?;
+        let classifier = encoder.add_outputs(NAME, outputs, pooling, rng)?;
+        Ok(Self { encoder, classifier, task, waiting: None })
     }
 
     /// The pre-trained encoder of a Hugging Face directory with a fresh classifier, to be fine-tuned. For
@@ -53,14 +76,30 @@ impl TextClassifier {
         device: &Device,
         rng: &mut R,
     ) -> Result<Self> {
+        Self::from_pretrained_for_task(Task::Class, folder, classes, pooling, device, rng)
+    }
+
+    /// As [`from_pretrained`](Self::from_pretrained), for any task.
+    ///
+    /// # Errors
+    /// As [`read_hugging_face`] and [`Task::check`].
+    pub fn from_pretrained_for_task<R: Rng + ?Sized>(
+        task: Task,
+        folder: impl AsRef<Path>,
+        outputs: usize,
+        pooling: Pooling,
+        device: &Device,
+        rng: &mut R,
+    ) -> Result<Self> {
+        task.check(outputs)?;
         let PretrainedWeights { config, tensors, .. } = read_hugging_face(folder)?;
         let encoder = Encoder::from_tensors(&config, &tensors, device)?;
-        match LinearTensors::find(&tensors, "pooler.dense").filter(|_| pooling == Pooling::Pooler && classes >= 2) {
+        match LinearTensors::find(&tensors, "pooler.dense").filter(|_| pooling == Pooling::Pooler) {
             Some(pooler) => {
-                let fresh = LinearTensors::random(&config, classes, rng)?;
-                Self::assemble(encoder, fresh, pooling, Some(pooler))
+                let fresh = LinearTensors::random(&config, outputs, rng)?;
+                Self::assemble(task, encoder, fresh, pooling, Some(pooler))
             }
-            None => Self::new(encoder, classes, pooling, rng),
+            None => Self::for_task(task, encoder, outputs, pooling, rng),
         }
     }
 
@@ -68,7 +107,7 @@ impl TextClassifier {
     ///
     /// # Errors
     /// As [`read_hugging_face`]; [`Error::Weights`] when the directory has no classifier, or none of the pooler that it
-    /// needs; [`Error::Setting`] for an unknown pooling, or names for another number of classes.
+    /// needs; [`Error::Setting`] for an unknown pooling or task, or names for another number of classes.
     pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let folder = folder.as_ref();
         let PretrainedWeights { config, tensors, .. } = read_hugging_face(folder)?;
@@ -80,6 +119,14 @@ impl TextClassifier {
                 got: value.to_string(),
             })?,
         };
+        let task = match config.other.get(PROBLEM).filter(|value| !value.is_null()) {
+            None => None,
+            Some(value) => Some(serde_json::from_value(value.clone()).map_err(|_| Error::Setting {
+                field: PROBLEM,
+                expected: r#""single_label_classification", "multi_label_classification" or "regression""#.into(),
+                got: value.to_string(),
+            })?),
+        };
         let find = |name: &str| {
             LinearTensors::find(&tensors, name).ok_or_else(|| Error::Weights {
                 path: folder.join("model.safetensors"),
@@ -90,7 +137,10 @@ impl TextClassifier {
         let classes = find("classifier")?;
         let pooler = if pooling == Pooling::Pooler { Some(find("pooler.dense")?) } else { None };
         let encoder = Encoder::from_tensors(&config, &tensors, device)?;
-        let model = Self::assemble(encoder, classes, pooling, pooler)?;
+        // Without a word about it, `transformers` takes a single output for a number.
+        let task = task.unwrap_or(if classes.outputs()? == 1 { Task::Number } else { Task::Class });
+        task.check(classes.outputs()?)?;
+        let model = Self::assemble(task, encoder, classes, pooling, pooler)?;
         match config.labels() {
             Some(labels) if labels.len() != model.classifier.classes() => Err(Error::Setting {
                 field: "id2label",
@@ -113,6 +163,13 @@ impl TextClassifier {
         }
         let mut config = self.encoder.config().clone();
         config.set_labels(labels);
+        match (self.task, config.other.contains_key(PROBLEM)) {
+            (Task::Class, false) => {}
+            (task, _) => {
+                let task = serde_json::to_value(task).map_err(|source| Error::Json { what: PROBLEM.into(), source })?;
+                config.other.insert(PROBLEM.into(), task);
+            }
+        }
         match self.classifier.pooling() {
             Pooling::Pooler => config.other.remove(POOLING),
             Pooling::Cls => config.other.insert(POOLING.into(), "cls".into()),
@@ -124,13 +181,39 @@ impl TextClassifier {
     }
 
     fn assemble(
+        task: Task,
         mut encoder: Encoder,
         classes: LinearTensors,
         pooling: Pooling,
         pooler: Option<LinearTensors>,
     ) -> Result<Self> {
         let classifier = encoder.add_given_classifier(NAME, classes, pooling, pooler)?;
-        Ok(Self { encoder, classifier, waiting: None })
+        Ok(Self { encoder, classifier, task, waiting: None })
+    }
+
+    /// What its outputs mean.
+    pub fn task(&self) -> Task {
+        self.task
+    }
+
+    /// The same classifier on an encoder of the kept parts; see [`Encoder::cut`].
+    ///
+    /// # Errors
+    /// As [`Encoder::cut`].
+    pub fn cut(&self, kept: &Kept) -> Result<Self> {
+        let tensors = self.classifier.to_tensors()?;
+        let missing = || Error::Parameter { name: NAME.into(), problem: "is missing" };
+        let outputs = LinearTensors::find(&tensors, "classifier").ok_or_else(missing)?;
+        let pooler = LinearTensors::find(&tensors, "pooler.dense");
+        Self::assemble(self.task, self.encoder.cut(kept)?, outputs, self.classifier.pooling(), pooler)
+    }
+
+    /// The mean loss of a batch: one number.
+    ///
+    /// # Errors
+    /// As [`Encoder::embed`]; [`Error::Shape`] when the batch's targets do not fit the [`Task`].
+    pub fn loss(&self, batch: &PackedBatch, pass: &Pass) -> Result<Tensor> {
+        self.task.loss(&self.logits(batch, pass)?, batch)
     }
 
     /// The encoder.
@@ -143,7 +226,7 @@ impl TextClassifier {
         &self.classifier
     }
 
-    /// (samples, classes), before the softmax.
+    /// (samples, outputs), before the softmax or sigmoid.
     ///
     /// # Errors
     /// As [`Encoder::embed`].
@@ -153,12 +236,26 @@ impl TextClassifier {
         self.classifier.forward(&hidden, pass)
     }
 
-    /// The probability of each class (softmax of the logits), for each sample.
+    /// For each sample the probability of each class (softmax of the logits) or label (sigmoid), or the number.
     ///
     /// # Errors
     /// As [`Encoder::embed`].
     pub fn probabilities(&self, batch: &PackedBatch) -> Result<Vec<Vec<f32>>> {
-        Ok(log_softmax(&self.logits(batch, &Pass::inference())?)?.exp()?.to_vec2()?)
+        Ok(self.task.answers(&self.logits(batch, &Pass::inference())?)?.to_vec2()?)
+    }
+
+    /// [`probabilities`](Self::probabilities) of every row of a data set.
+    ///
+    /// # Errors
+    /// As [`Encoder::embed`].
+    pub fn probabilities_of_all(&self, data: &EncodedDataset, batch_size: usize) -> Result<Vec<Vec<f32>>> {
+        let mut all = vec![Vec::new(); data.len()];
+        for rows in longest_first(&data.lengths(), batch_size)? {
+            for (row, answer) in rows.iter().zip(self.probabilities(&data.batch(&rows)?)?) {
+                all[*row] = answer;
+            }
+        }
+        Ok(all)
     }
 }
 
@@ -177,12 +274,21 @@ impl Objective for TextClassifier {
     fn next_loss(&mut self, progress: Progress, _drain: bool) -> Result<Option<StepLoss>> {
         let Some(batch) = self.waiting.take() else { return Ok(None) };
         let pass = Pass::training(self.parameters(), progress.seed, progress.step as u32);
-        let loss = cross_entropy(&self.logits(&batch, &pass)?, &batch.labels)?.mean_all()?;
-        Ok(Some(StepLoss { loss, pass, samples: batch.len() }))
+        let loss = self.loss(&batch, &pass)?;
+        Ok(Some(StepLoss { loss, pass, samples: batch.len(), terms: batch.len() }))
     }
 
-    fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>> {
-        Ok(self.logits(batch, &Pass::inference())?.argmax(D::Minus1)?.to_vec1()?)
+    fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
+        if self.task == Task::Class {
+            return macro_f1(self, data, batch_size);
+        }
+        let truth: Vec<Vec<f32>> = data.samples.iter().map(|sample| sample.targets.clone()).collect();
+        let answers = self.probabilities_of_all(data, batch_size)?;
+        if self.task == Task::Labels {
+            return Ok(LabelCounts::from_probabilities(&truth, &answers, 0.5)?.macro_f1());
+        }
+        let numbers = |rows: &[Vec<f32>]| -> Vec<f64> { rows.iter().flatten().copied().map(f64::from).collect() };
+        pearson(&numbers(&truth), &numbers(&answers))
     }
 
     /// A batch is answered by a loss at once, so there is nothing to keep.
@@ -192,5 +298,11 @@ impl Objective for TextClassifier {
 
     fn restore(&mut self, _: serde_json::Value, _: &EncodedDataset) -> Result<()> {
         Ok(())
+    }
+}
+
+impl Predict for TextClassifier {
+    fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>> {
+        Ok(self.logits(batch, &Pass::inference())?.argmax(D::Minus1)?.to_vec1()?)
     }
 }

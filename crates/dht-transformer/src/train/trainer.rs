@@ -7,7 +7,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::objective::{Objective, Progress};
+use super::objective::{Objective, Predict, Progress};
 use super::session::Session;
 use super::{AdamW, AdamWSettings, Confusion, ParameterGroups, Schedule};
 use crate::text::{epoch_order, longest_first};
@@ -21,6 +21,9 @@ pub struct TrainSettings {
     pub epochs: usize,
     /// Samples a batch.
     pub batch_size: usize,
+    /// Losses (of a batch each, in a plain training) whose gradients are added up for one optimiser step: as one batch
+    /// so many times as large, for the memory of a small one. The last step of an epoch may have fewer.
+    pub accumulate: usize,
     /// Batches that are sorted by length together; 1 is a plain shuffle.
     pub length_window: usize,
     /// Keys order and dropout.
@@ -38,6 +41,7 @@ impl Default for TrainSettings {
         Self {
             epochs: 3,
             batch_size: 32,
+            accumulate: 1,
             length_window: 8,
             seed: 0,
             optimizer: AdamWSettings::default(),
@@ -72,7 +76,7 @@ pub enum Event<'a> {
     Step {
         /// Where the training stood.
         progress: Progress,
-        /// The mean loss of the step's samples, in nats.
+        /// The mean loss of the step, in nats.
         loss: f64,
         /// How many samples.
         samples: usize,
@@ -105,8 +109,8 @@ pub struct EpochRecord {
     pub epoch: usize,
     /// The mean training loss of its samples, in nats.
     pub loss: f64,
-    /// Macro F1 on the validation samples after it; `None` without any.
-    pub validation_macro_f1: Option<f64>,
+    /// The [score](Objective::score) on the validation samples after it; `None` without any.
+    pub validation_score: Option<f64>,
 }
 
 /// What a training came to.
@@ -143,7 +147,7 @@ pub struct Predictions {
 ///
 /// # Errors
 /// The objective's.
-pub fn predict_all<O: Objective>(
+pub fn predict_all<O: Predict>(
     objective: &O,
     data: &EncodedDataset,
     batch_size: usize,
@@ -166,6 +170,15 @@ pub fn score(data: &EncodedDataset, predicted: &[u32]) -> Result<Confusion> {
     let truth: Vec<usize> = data.samples.iter().map(|sample| sample.label as usize).collect();
     let predicted: Vec<usize> = predicted.iter().map(|label| *label as usize).collect();
     Confusion::from_labels(data.labels.len(), &truth, &predicted)
+}
+
+/// The macro F1 of an objective's predictions.
+///
+/// # Errors
+/// As [`predict_all`] and [`score`].
+pub fn macro_f1<O: Predict>(objective: &O, data: &EncodedDataset, batch_size: usize) -> Result<f64, O::Error> {
+    let predicted = predict_all(objective, data, batch_size)?;
+    Ok(score(data, &predicted.labels)?.macro_f1())
 }
 
 /// Trains an objective.
@@ -234,10 +247,7 @@ impl Trainer {
             session.history.train_seconds += start.elapsed().as_secs_f64();
             let score = match validation.is_empty() {
                 true => None,
-                false => {
-                    let predicted = predict_all(objective, validation, 2 * self.settings.batch_size)?;
-                    Some(score(validation, &predicted.labels)?.macro_f1())
-                }
+                false => Some(objective.score(validation, 2 * self.settings.batch_size)?),
             };
             session.end_epoch(objective, score, observer)?;
         }
@@ -262,7 +272,12 @@ impl TrainSettings {
     /// # Errors
     /// [`Error::Setting`] names the first that is not.
     pub fn check(&self) -> Result<()> {
-        let counts = [("epochs", self.epochs), ("batch_size", self.batch_size), ("length_window", self.length_window)];
+        let counts = [
+            ("epochs", self.epochs),
+            ("batch_size", self.batch_size),
+            ("accumulate", self.accumulate),
+            ("length_window", self.length_window),
+        ];
         if let Some((field, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
             return Err(Error::Setting { field, expected: "at least 1".into(), got: "0".into() });
         }

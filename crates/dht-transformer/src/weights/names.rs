@@ -12,14 +12,16 @@ pub(super) struct Expected {
     pub(super) shape: Vec<usize>,
 }
 
-/// Every tensor an encoder of this configuration has, in the order of its computation.
+/// Every tensor an encoder of this configuration has, in the order of its computation. All names here are BERT's.
 fn expected(config: &BertConfig) -> Vec<Expected> {
     let (hidden, middle) = (config.hidden_size, config.intermediate_size);
     let mut all = Vec::new();
     let mut add = |name: String, shape: &[usize]| all.push(Expected { name, shape: shape.to_vec() });
     add("embeddings.word_embeddings.weight".into(), &[config.vocab_size, hidden]);
     add("embeddings.position_embeddings.weight".into(), &[config.max_position_embeddings, hidden]);
-    add("embeddings.token_type_embeddings.weight".into(), &[config.type_vocab_size, hidden]);
+    if config.family.has_token_types() {
+        add("embeddings.token_type_embeddings.weight".into(), &[config.type_vocab_size, hidden]);
+    }
     add("embeddings.LayerNorm.weight".into(), &[hidden]);
     add("embeddings.LayerNorm.bias".into(), &[hidden]);
     for layer in 0..config.num_hidden_layers {
@@ -41,26 +43,24 @@ fn expected(config: &BertConfig) -> Vec<Expected> {
     all
 }
 
-/// The tensors a file may have besides: a pooler and a classifier, whose number of classes only the file tells.
-fn optional(config: &BertConfig, classes: usize) -> [Expected; 4] {
-    let hidden = config.hidden_size;
+/// The tensors a file may have besides, in groups: a pooler, a classifier (whose number of
+/// classes only the file tells), and a head for masked tokens.
+fn optional(config: &BertConfig, classes: usize) -> [Vec<Expected>; 3] {
+    let (hidden, words) = (config.hidden_size, config.vocab_size);
+    let group = |tensors: &[(&str, &[usize])]| {
+        tensors.iter().map(|(name, shape)| Expected { name: (*name).into(), shape: shape.to_vec() }).collect()
+    };
     [
-        ("pooler.dense.weight", vec![hidden, hidden]),
-        ("pooler.dense.bias", vec![hidden]),
-        ("classifier.weight", vec![classes, hidden]),
-        ("classifier.bias", vec![classes]),
+        group(&[("pooler.dense.weight", &[hidden, hidden]), ("pooler.dense.bias", &[hidden])]),
+        group(&[("classifier.weight", &[classes, hidden]), ("classifier.bias", &[classes])]),
+        group(&[
+            ("cls.predictions.transform.dense.weight", &[hidden, hidden]),
+            ("cls.predictions.transform.dense.bias", &[hidden]),
+            ("cls.predictions.transform.LayerNorm.weight", &[hidden]),
+            ("cls.predictions.transform.LayerNorm.bias", &[hidden]),
+            ("cls.predictions.bias", &[words]),
+        ]),
     ]
-    .map(|(name, shape)| Expected { name: name.into(), shape })
-}
-
-/// The name without the prefix `bert.`, and with the names that layer norms have today.
-pub(super) fn bare(name: &str) -> String {
-    let name = name.strip_prefix("bert.").unwrap_or(name);
-    match name.rsplit_once('.') {
-        Some((part, "gamma")) => format!("{part}.weight"),
-        Some((part, "beta")) => format!("{part}.bias"),
-        _ => name.to_owned(),
-    }
 }
 
 /// What an encoder of this configuration has, and what of the optional is there, with the shapes they must have.
@@ -71,12 +71,17 @@ pub(super) fn wanted(
 ) -> Result<Vec<Expected>, WeightsProblem> {
     let mut wanted = expected(config);
     let classes = shape_of("classifier.bias").and_then(|shape| shape.first().copied()).unwrap_or(0);
-    let [pooler, pooler_bias, classifier, classifier_bias] = optional(config, classes);
+    let [pooler, classifier, language] = optional(config, classes);
+    let there = |expected: &Expected| shape_of(&expected.name).is_some();
     // A weight without its bias, or the other way round, lacks the other.
-    for pair in [[pooler, pooler_bias], [classifier, classifier_bias]] {
-        if pair.iter().any(|expected| shape_of(&expected.name).is_some()) {
-            wanted.extend(pair);
+    for group in [pooler, classifier] {
+        if group.iter().any(there) {
+            wanted.extend(group);
         }
+    }
+    // Parts of a head of pre-training are what fine-tuned models of old carry along.
+    if language.iter().all(there) {
+        wanted.extend(language);
     }
     let missing: Vec<&str> =
         wanted.iter().map(|expected| expected.name.as_str()).filter(|name| shape_of(name).is_none()).collect();

@@ -6,39 +6,40 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 
 use super::header::{FileHeader, TensorInfo};
-use super::names::{Expected, bare, wanted};
+use super::names::{Expected, wanted};
 use super::{WeightsProblem, not_finite};
-use crate::{BertConfig, Error, Result};
+use crate::{BertConfig, Error, Result, model_directory};
 
 /// An encoder's configuration and weights as read from a directory.
 #[derive(Debug, Clone)]
 pub struct PretrainedWeights {
     /// The checked configuration.
     pub config: BertConfig,
-    /// The tensors in f32 on the CPU under their bare names: `embeddings.…`, `encoder.layer.N.…`, and, if the file has
-    /// them, `pooler.dense.…` and `classifier.…`.
+    /// The tensors in f32 on the CPU under BERT's bare names, whatever the family: `embeddings.…`, `encoder.layer.N.…`,
+    /// and, if the file has them, `pooler.dense.…`, `classifier.…` and `cls.predictions.…`.
     pub tensors: BTreeMap<String, Tensor>,
     /// Names in the file that the encoder has no use for (heads of pre-training, say).
     pub unused: Vec<String>,
 }
 
-/// Reads `config.json` and `model.safetensors` of a directory.
+/// Reads `config.json` and `model.safetensors` of a directory, or of a model on the hub
+/// ([`model_directory`]).
 ///
-/// Names lose a prefix `bert.`, and old names of layer norms (`gamma`, `beta`) are replaced. F16, BF16 and F64 become
+/// Names become BERT's bare ones ([`Family`](crate::Family)), and old names of layer norms (`gamma`, `beta`) are replaced. F16, BF16 and F64 become
 /// F32. Only the tensors the configuration needs are read, one at a time, and no more than the file is long: a wrong
 /// header costs no memory.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Json`] and [`Error::Setting`] for the configuration; [`Error::Weights`], naming file and
+/// As [`model_directory`]; [`Error::Io`]; [`Error::Json`] and [`Error::Setting`] for the configuration; [`Error::Weights`], naming file and
 /// tensor, when the file is cut off, its header lies (lengths, gaps, overlaps, names that come twice), a tensor has
 /// another shape than the configuration says, is missing, or holds NaN or infinite numbers.
 pub fn read_hugging_face(folder: impl AsRef<Path>) -> Result<PretrainedWeights> {
-    let folder = folder.as_ref();
+    let folder = &*model_directory(folder)?;
     let config = BertConfig::from_file(folder.join("config.json"))?;
     let (mut file, header) = WeightsFile::open(folder.join("model.safetensors"))?;
     let mut found: BTreeMap<String, (&str, &TensorInfo)> = BTreeMap::new();
     for (name, info) in &header.tensors {
-        if found.insert(bare(name), (name, info)).is_some() {
+        if found.insert(config.family.ours(name), (name, info)).is_some() {
             return Err(file.error(Some(name), WeightsProblem::Duplicate));
         }
     }

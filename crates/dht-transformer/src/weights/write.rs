@@ -14,8 +14,9 @@ use crate::{BertConfig, Error, Result, TextTokenizer};
 /// Writes a directory that `transformers` and [`read_hugging_face`](crate::read_hugging_face) load: `config.json`,
 /// `model.safetensors` in f32, and, with a tokenizer, `tokenizer.json` and `tokenizer_config.json`.
 ///
-/// With a classifier it is a `BertForSequenceClassification`, whose encoder has names with the prefix `bert.`, else a
-/// `BertModel` with bare names. `transformers` needs a pooler to classify as this encoder's own head does; without
+/// `tensors` have BERT's bare names; the file has those of the configuration's [`Family`](crate::Family). With a
+/// classifier it is a `BertForSequenceClassification` (or the family's), with a head over the vocabulary a
+/// `BertForMaskedLM`, else a `BertModel`. `transformers` needs a pooler to classify as this encoder's own head does; without
 /// one it makes one up, with a warning.
 ///
 /// The directory is made beside its place and renamed, so that it is there whole or as it was before. One that is
@@ -33,21 +34,16 @@ pub fn write_hugging_face(
 ) -> Result<()> {
     let folder = folder.as_ref();
     config.check()?;
-    if let Some(tokenizer) = tokenizer
-        && tokenizer.vocabulary_size() > config.vocab_size
-    {
-        return Err(Error::Setting {
-            field: "vocab_size",
-            expected: format!("at least the tokenizer's {}", tokenizer.vocabulary_size()),
-            got: config.vocab_size.to_string(),
-        });
+    if let Some(tokenizer) = tokenizer {
+        tokenizer.check_fits(config)?;
     }
+    let head = Head::of(tensors);
     let tensors = checked(&folder.join("model.safetensors"), config, tensors)?;
 
-    let mut texts = vec![("config.json", described(config, &tensors).to_json()?)];
+    let mut texts = vec![("config.json", described(config, head).to_json()?)];
     if let Some(tokenizer) = tokenizer {
         texts.push(("tokenizer.json", tokenizer.to_json()?));
-        texts.push(("tokenizer_config.json", format!("{:#}\n", tokenizer_config(config))));
+        texts.push(("tokenizer_config.json", format!("{:#}\n", tokenizer_config(config, tokenizer))));
     }
     let names: Vec<&str> = texts.iter().map(|(name, _)| *name).chain(["model.safetensors"]).collect();
     write_directory_atomically(folder, &names, |fresh| {
@@ -62,6 +58,22 @@ pub fn write_hugging_face(
             .and_then(|()| File::open(&path)?.sync_all())
             .map_err(|source| Error::io(folder, source))
     })
+}
+
+/// What stands on top of an encoder.
+#[derive(Clone, Copy)]
+enum Head {
+    Classifier { classes: usize },
+    Language,
+}
+
+impl Head {
+    fn of(tensors: &BTreeMap<String, Tensor>) -> Option<Self> {
+        if let Some(bias) = tensors.get("classifier.bias") {
+            return Some(Self::Classifier { classes: bias.elem_count() });
+        }
+        tensors.contains_key("cls.predictions.bias").then_some(Self::Language)
+    }
 }
 
 /// The tensors in f32 on the CPU, under the names they have in the file.
@@ -79,29 +91,30 @@ fn checked(path: &Path, config: &BertConfig, tensors: &BTreeMap<String, Tensor>)
             return Err(error(Some(&name), WeightsProblem::Shape { expected: shape, got: got.to_vec() }));
         }
     }
-    let classifies = tensors.contains_key("classifier.weight");
+    let head = Head::of(tensors);
+    let classifies = matches!(head, Some(Head::Classifier { .. }));
     let mut written = BTreeMap::new();
     for (name, tensor) in tensors {
         let tensor = tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.contiguous()?;
         if let Some(problem) = not_finite(&tensor.flatten_all()?.to_vec1()?) {
             return Err(error(Some(name), problem));
         }
-        let inside = ["embeddings.", "encoder.", "pooler."].iter().any(|part| name.starts_with(part));
-        let name = if classifies && inside { format!("bert.{name}") } else { name.clone() };
-        written.insert(name, tensor);
+        written.insert(config.family.theirs(name, head.is_some(), classifies), tensor);
     }
     Ok(written)
 }
 
 /// The configuration with what the file says of itself.
-fn described(config: &BertConfig, written: &BTreeMap<String, Tensor>) -> BertConfig {
+fn described(config: &BertConfig, head: Option<Head>) -> BertConfig {
     let mut config = config.clone();
-    let classifies = written.contains_key("classifier.weight");
-    let architecture = if classifies { "BertForSequenceClassification" } else { "BertModel" };
+    let architecture = config.family.architecture(match head {
+        Some(Head::Classifier { .. }) => "ForSequenceClassification",
+        Some(Head::Language) => "ForMaskedLM",
+        None => "Model",
+    });
     config.other.insert("architectures".into(), json!([architecture]));
-    if let Some(weight) = written.get("classifier.weight") {
+    if let Some(Head::Classifier { classes }) = head {
         // `transformers` takes the number of classes from the names of the classes.
-        let classes = weight.dims()[0];
         if config.labels().is_none_or(|labels| labels.len() != classes) {
             let labels: Vec<String> = (0..classes).map(|class| format!("LABEL_{class}")).collect();
             config.set_labels(&labels);
@@ -115,11 +128,22 @@ fn described(config: &BertConfig, written: &BTreeMap<String, Tensor>) -> BertCon
     config
 }
 
-fn tokenizer_config(config: &BertConfig) -> Value {
+fn tokenizer_config(config: &BertConfig, tokenizer: &TextTokenizer) -> Value {
+    let names = ["pad_token", "unk_token", "cls_token", "sep_token", "mask_token"];
+    let tokens = match tokenizer.token_id("[CLS]") {
+        Some(_) => ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"],
+        None => ["<pad>", "<unk>", "<s>", "</s>", "<mask>"],
+    };
     // The class that takes all from tokenizer.json.
-    json!({
-        "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": config.max_position_embeddings,
-        "pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]",
-        "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
-    })
+    let mut described = json!({
+        "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": config.longest_text(),
+        "model_input_names": ["input_ids", "attention_mask"],
+    });
+    for (name, token) in names.into_iter().zip(tokens) {
+        described[name] = token.into();
+    }
+    if config.family.has_token_types() {
+        described["model_input_names"] = json!(["input_ids", "token_type_ids", "attention_mask"]);
+    }
+    described
 }

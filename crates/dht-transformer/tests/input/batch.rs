@@ -8,7 +8,12 @@ fn samples(lengths: &[usize]) -> Vec<Sample> {
     let sample = |(id, &length): (usize, &usize)| {
         let ids: Vec<u32> = (0..length).map(|place| (100 * id + place) as u32).collect();
         let type_ids = (0..length).map(|place| u32::from(place > 1)).collect();
-        Sample { id: id as u64, label: id as u32 % 3, encoding: Encoding { ids, type_ids, truncated: false } }
+        Sample {
+            id: id as u64,
+            label: id as u32 % 3,
+            targets: Vec::new(),
+            encoding: Encoding { ids, type_ids, truncated: false },
+        }
     };
     lengths.iter().enumerate().map(sample).collect()
 }

@@ -70,7 +70,10 @@ fn a_header_names_the_label_and_the_index_is_no_text() {
 fn a_pair_keeps_its_two_sentences_apart() {
     let file = "sentence1\tsentence2\tlabel\na b\tc d\t0\ne f\tg h\t1\n";
     let data = DatasetReader::new().pair(true).read_from("t.tsv", file.as_bytes()).unwrap();
-    assert_eq!(data.examples[1], Example { text: "e f".into(), pair: Some("g h".into()), label: 1 });
+    assert_eq!(
+        data.examples[1],
+        Example { text: "e f".into(), pair: Some("g h".into()), label: 1, targets: Vec::new() }
+    );
     let three = "a\tb\tc\tlabel\n1 a\t2 a\t3 a\t0\n";
     let result = DatasetReader::new().pair(true).read_from("t.tsv", three.as_bytes());
     assert_eq!(problem(result), (None, DataProblem::PairColumns { got: 3 }));
@@ -237,7 +240,9 @@ fn a_split_is_found_by_its_name_and_only_when_there_is_one() {
 }
 
 fn generated(rows: usize) -> Dataset {
-    let examples = (0..rows).map(|row| Example { text: format!("row {row}"), pair: None, label: row % 2 }).collect();
+    let examples = (0..rows)
+        .map(|row| Example { text: format!("row {row}"), pair: None, label: row % 2, targets: Vec::new() })
+        .collect();
     Dataset::from_examples("generated", vec!["even".into(), "odd".into()], examples).expect("they are right")
 }
 
@@ -260,7 +265,7 @@ fn a_validation_split_parts_the_rows_and_depends_on_the_seed_alone() {
 #[test]
 fn generated_examples_are_checked_and_hashed_by_content() {
     let labels = vec!["a".to_owned(), "b".to_owned()];
-    let example = |text: &str, label| Example { text: text.into(), pair: None, label };
+    let example = |text: &str, label| Example { text: text.into(), pair: None, label, targets: Vec::new() };
     let build = |examples| Dataset::from_examples("g", labels.clone(), examples);
     assert!(build(vec![example("x", 2)]).is_err());
     assert!(build(vec![example(" ", 0)]).is_err());
@@ -268,7 +273,7 @@ fn generated_examples_are_checked_and_hashed_by_content() {
     assert!(Dataset::from_examples("g", vec!["a".into(), "a".into()], vec![example("x", 0)]).is_err());
     let hash = |examples| build(examples).unwrap().sha256;
     assert_ne!(hash(vec![example("x", 0)]), hash(vec![example("x", 1)]));
-    let paired = Example { text: "x".into(), pair: Some(String::new()), label: 0 };
+    let paired = Example { text: "x".into(), pair: Some(String::new()), label: 0, targets: Vec::new() };
     assert_ne!(hash(vec![paired]), hash(vec![example("x", 0)]));
 }
 

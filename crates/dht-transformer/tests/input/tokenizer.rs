@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::sync::LazyLock;
 
-use dht_transformer::{Dataset, DatasetReader, Encoding, Error, Example, TextTokenizer};
+use dht_transformer::{BertConfig, Dataset, DatasetReader, Encoding, Error, Example, TextTokenizer};
 use proptest::prelude::*;
 use tokenizers::{Tokenizer, TruncationParams, utils::truncation::truncate_encodings};
 
@@ -119,11 +119,22 @@ fn a_vocabulary_of_nothing_is_refused() {
 }
 
 #[test]
+fn a_tokenizer_with_more_tokens_than_a_model_has_rows_does_not_fit_it() {
+    let tokenizer = words(&["a", "b", "c"]);
+    let fits = |rows| tokenizer.check_fits(&BertConfig::small(1, 1, 8, rows).unwrap());
+    assert!(fits(8).is_ok() && fits(9).is_ok());
+    let error = fits(7).unwrap_err();
+    assert!(matches!(&error, Error::Setting { field: "vocab_size", .. }));
+    assert_eq!(error.to_string(), "vocab_size is 7, expected at least the tokenizer's 8");
+}
+
+#[test]
 fn all_rows_are_encoded_in_their_order() {
     let examples = (0..1000).map(|row| Example {
         text: "a ".repeat(row % 7 + 1),
         pair: (row % 2 == 0).then(|| "b".to_owned()),
         label: row % 3,
+        targets: Vec::new(),
     });
     let labels = ["x", "y", "z"].map(String::from).to_vec();
     let data = Dataset::from_examples("generated", labels, examples.collect()).unwrap();

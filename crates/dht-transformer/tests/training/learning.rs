@@ -86,7 +86,7 @@ fn the_parameters_and_the_state_of_the_best_epoch_come_back_if_they_are_wanted()
         let mut after = Vec::new();
         let mut observer = |event: Event<'_>| {
             if let Event::Epoch(record) = event {
-                after.push((record.validation_macro_f1, bits(&parameters)));
+                after.push((record.validation_score, bits(&parameters)));
             }
         };
         let trainer = Trainer::new(TrainSettings { epochs: 4, keep_best, ..settings() });

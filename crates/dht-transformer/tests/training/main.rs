@@ -1,5 +1,6 @@
 //! The training loop: it learns, it repeats itself, it goes on where it stopped.
 
+mod accumulating;
 mod failures;
 mod learning;
 mod resuming;

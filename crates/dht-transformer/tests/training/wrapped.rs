@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use dht_transformer::{
-    EncodedDataset, Error, Objective, PackedBatch, Parameters, Progress, Result, StepLoss, TextClassifier,
+    EncodedDataset, Error, Objective, PackedBatch, Parameters, Predict, Progress, Result, StepLoss, TextClassifier,
+    macro_f1,
 };
 use serde_json::{Value, json};
 
@@ -72,9 +73,8 @@ impl Objective for Stopping {
         Ok(self.model.next_loss(progress, drain)?)
     }
 
-    fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>, Stop> {
-        self.pass(Place::Predict)?;
-        Ok(self.model.predict(batch)?)
+    fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64, Stop> {
+        macro_f1(self, data, batch_size)
     }
 
     fn state(&self) -> Result<Value, Stop> {
@@ -83,6 +83,13 @@ impl Objective for Stopping {
 
     fn restore(&mut self, state: Value, training: &EncodedDataset) -> Result<(), Stop> {
         Ok(self.model.restore(state, training)?)
+    }
+}
+
+impl Predict for Stopping {
+    fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>, Stop> {
+        self.pass(Place::Predict)?;
+        Ok(self.model.predict(batch)?)
     }
 }
 
@@ -123,8 +130,8 @@ impl Objective for HoldingBack {
         self.model.next_loss(progress, drain)
     }
 
-    fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>> {
-        self.model.predict(batch)
+    fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
+        macro_f1(self, data, batch_size)
     }
 
     /// The rows held back.
@@ -137,6 +144,12 @@ impl Objective for HoldingBack {
             serde_json::from_value(state).map_err(|source| Error::Json { what: "state".into(), source })?;
         self.held = held.map(|rows| training.batch(&rows)).transpose()?;
         Ok(())
+    }
+}
+
+impl Predict for HoldingBack {
+    fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>> {
+        self.model.predict(batch)
     }
 }
 
@@ -163,9 +176,8 @@ impl Objective for BestAfter {
         self.model.next_loss(progress, drain)
     }
 
-    fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>> {
-        let shift = u32::from(self.epoch != self.best);
-        Ok(batch.labels.iter().map(|label| (label + shift) % super::toy::CLASSES).collect())
+    fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
+        macro_f1(self, data, batch_size)
     }
 
     fn state(&self) -> Result<Value> {
@@ -179,6 +191,13 @@ impl Objective for BestAfter {
     fn restore_best(&mut self, state: Value) -> Result<()> {
         self.epoch = serde_json::from_value(state).map_err(|source| Error::Json { what: "state".into(), source })?;
         Ok(())
+    }
+}
+
+impl Predict for BestAfter {
+    fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>> {
+        let shift = u32::from(self.epoch != self.best);
+        Ok(batch.labels.iter().map(|label| (label + shift) % super::toy::CLASSES).collect())
     }
 }
 
@@ -237,8 +256,8 @@ impl Objective for Poisoned {
         Ok(step)
     }
 
-    fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>> {
-        self.model.predict(batch)
+    fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
+        macro_f1(self, data, batch_size)
     }
 
     fn state(&self) -> Result<Value> {
@@ -247,5 +266,11 @@ impl Objective for Poisoned {
 
     fn restore(&mut self, state: Value, training: &EncodedDataset) -> Result<()> {
         self.model.restore(state, training)
+    }
+}
+
+impl Predict for Poisoned {
+    fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>> {
+        self.model.predict(batch)
     }
 }

@@ -1,0 +1,98 @@
+//! Which heads does a classifier need? Each is taken out, and each is left alone in its layer.
+//!
+//! ```text
+//! cargo run --release -p dht-transformer --example head_ablation [-- MODEL DATA PICTURE.svg]
+//! ```
+//!
+//! The two ablations of Michel, Levy and Neubig 2019 (sections 3.2 and 3.3): accuracy without one head, and with one head
+//! of a layer alone; beside them each head's importance by gradient. MODEL is a classifier's directory with a tokenizer,
+//! DATA a file of labelled texts; without them a small model learns made-up sentences first. The picture has a row for
+//! each layer and a column for each head: on the left what is lost without it, on the right what is lost when it is alone.
+
+use candle_core::{D, Device};
+use dht_transformer::{
+    AdamWSettings, BertConfig, Dataset, DatasetReader, EncodedDataset, Encoder, Example, HeadPlan, HeadSet, Importance,
+    Pass, Pooling, Result, TextClassifier, TextTokenizer, TrainSettings, Trainer, longest_first, write_atomically,
+};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// A model that has learnt whether the first word comes again, and texts that it has not seen.
+fn made_up() -> Result<(TextClassifier, EncodedDataset)> {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let examples = (0..3000).map(|_| {
+        let words: Vec<u32> = (0..8).map(|_| rng.random_range(0..11)).collect();
+        let label = usize::from(words[1..].contains(&words[0]));
+        let text = words.iter().map(|word| format!("w{word} ")).collect();
+        Example { text, pair: None, label, targets: Vec::new() }
+    });
+    let data = Dataset::from_examples("repeats", vec!["new".into(), "again".into()], examples.collect())?;
+    let tokenizer = TextTokenizer::from_vocabulary(&(0..11).map(|word| format!("w{word}")).collect::<Vec<_>>())?;
+    let (training, test) = data.split_validation(0.2, &mut rng)?;
+    let (training, test) = (tokenizer.encode_all(&training, 16)?, tokenizer.encode_all(&test, 16)?);
+    let encoder = Encoder::random(&BertConfig::small(2, 6, 48, 16)?, &Device::Cpu, &mut rng)?;
+    let mut model = TextClassifier::new(encoder, 2, Pooling::Cls, &mut rng)?;
+    let optimizer = AdamWSettings { learning_rate: 2e-3, ..AdamWSettings::default() };
+    Trainer::new(TrainSettings { epochs: 20, optimizer, ..TrainSettings::default() }).fit(
+        &mut model,
+        &training,
+        &test,
+        &mut (),
+    )?;
+    Ok((model, test))
+}
+
+/// Accuracy with these heads of one layer and all of the others.
+fn accuracy(model: &TextClassifier, data: &EncodedDataset, cut: Option<(usize, HeadSet)>) -> Result<f64> {
+    let (encoder, pass, mut right) = (model.encoder(), Pass::inference(), 0);
+    for rows in longest_first(&data.lengths(), 64)? {
+        let batch = data.batch(&rows)?;
+        let mut hidden = encoder.embed(&batch, &pass)?;
+        for layer in 0..encoder.layers() {
+            let kept = cut.filter(|(at, _)| *at == layer).map(|(_, set)| set);
+            hidden = encoder.layer(layer, &hidden, &kept.map_or(HeadPlan::Full, HeadPlan::Same), None, &pass)?;
+        }
+        let predicted: Vec<u32> = model.classifier().forward(&hidden, &pass)?.argmax(D::Minus1)?.to_vec1()?;
+        right += predicted.iter().zip(&batch.labels).filter(|(a, b)| a == b).count();
+    }
+    Ok(right as f64 / data.len() as f64)
+}
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (model, data) = match &*arguments {
+        [model, data, ..] => {
+            let (classifier, tokenizer) = (TextClassifier::load(model, &Device::Cpu)?, TextTokenizer::from_dir(model)?);
+            let labels = classifier.encoder().config().labels().unwrap_or_default();
+            let data = DatasetReader::new().labels(labels).read(data)?.take(1000);
+            (classifier, tokenizer.encode_all(&data, 128)?)
+        }
+        _ => made_up()?,
+    };
+    let rows: Vec<usize> = (0..data.len().min(200)).collect();
+    let importance = Importance::by_gradient(model.encoder(), &data, &rows, |batch, pass| model.loss(batch, pass))?;
+    let (heads, layers, whole) =
+        (model.encoder().config().num_attention_heads, model.encoder().layers(), accuracy(&model, &data, None)?);
+    println!("accuracy with all heads {whole:.3}\nlayer head  without  alone  importance");
+    let (mut squares, side) = (String::new(), 24);
+    for (layer, head) in (0..layers).flat_map(|layer| (0..heads).map(move |head| (layer, head))) {
+        let one = HeadSet::from_indices([head], heads)?;
+        let with = |set| accuracy(&model, &data, Some((layer, set)));
+        // The only head of a layer cannot be taken out.
+        let (without, alone) = (HeadSet::full(heads)?.difference(one).map_or(Ok(whole), with)?, with(one)?);
+        println!("{layer:5} {head:4}  {without:7.3}  {alone:5.3}  {:.5}", importance.heads[layer][head]);
+        for (column, lost) in [(head, whole - without), (heads + 1 + head, whole - alone)] {
+            let (x, y, shade) = (side * column, side * layer, (lost.abs() / 0.2).min(1.0));
+            let color = if lost > 0.0 { "crimson" } else { "steelblue" };
+            squares +=
+                &format!("<rect x='{x}' y='{y}' width='22' height='22' fill='{color}' fill-opacity='{shade:.2}'/>\n");
+        }
+    }
+    let size = format!("width='{}' height='{}'", side * (2 * heads + 1), side * layers);
+    let target = arguments.get(2).map_or_else(|| std::env::temp_dir().join("head_ablation.svg"), Into::into);
+    write_atomically(&target, |file| {
+        writeln!(file, "<svg xmlns='http://www.w3.org/2000/svg' {size}>\n{squares}</svg>")
+    })?;
+    println!("accuracy lost (red) or won (blue): {}", target.display());
+    Ok(())
+}

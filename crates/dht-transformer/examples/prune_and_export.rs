@@ -1,0 +1,75 @@
+//! Trains a classifier, finds out which heads and neurons matter, cuts the others out, and keeps what is left.
+//!
+//! ```text
+//! cargo run --release -p dht-transformer --example prune_and_export [-- DIRECTORY]
+//! ```
+//!
+//! The sentences are made up on the spot: whether a thing is praised depends on a word and on whether "not" stands before
+//! it. DIRECTORY (a temporary one, unless given) is then an ordinary Hugging Face directory: fewer neurons, and zeros where
+//! heads are gone.
+
+use std::path::PathBuf;
+
+use candle_core::Device;
+use dht_transformer::{
+    AdamWSettings, BertConfig, Dataset, EncodedDataset, Encoder, Example, Importance, Kept, Pooling, Result,
+    TextClassifier, TextTokenizer, TrainSettings, Trainer, predict_all, product_flops, score,
+};
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const THINGS: [&str; 6] = ["the soup", "this film", "her song", "the hotel", "our trip", "that book"];
+const WORDS: [[&str; 4]; 2] = [["awful", "dull", "a mess", "terrible"], ["lovely", "great", "brilliant", "a pleasure"]];
+const LABELS: [&str; 2] = ["complaint", "praise"];
+
+fn sentence(rng: &mut ChaCha8Rng) -> Example {
+    let (praise, negated) = (rng.random_bool(0.5), rng.random_bool(0.5));
+    let mut pick = |words: &[&'static str]| words.choose(rng).copied().unwrap_or_default();
+    let (thing, word) = (pick(&THINGS), pick(&WORDS[usize::from(praise)]));
+    let text = format!("{thing} was {}{word}.", if negated { "not " } else { "" });
+    Example { text, pair: None, label: usize::from(praise != negated), targets: Vec::new() }
+}
+
+/// Accuracy and floating-point operations of one way through the data.
+fn tell(what: &str, model: &TextClassifier, data: &EncodedDataset) -> Result<()> {
+    let before = product_flops();
+    let accuracy = score(data, &predict_all(model, data, 64)?.labels)?.accuracy();
+    println!("{what:32} accuracy {accuracy:.3}, {:6.1} MFLOP", (product_flops() - before) as f64 / 1e6);
+    Ok(())
+}
+
+fn main() -> Result<()> {
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let examples = (0..700).map(|_| sentence(&mut rng)).collect();
+    let data = Dataset::from_examples("sentences", LABELS.map(String::from).to_vec(), examples)?;
+    let (training, test) = data.split_validation(0.3, &mut rng)?;
+    let tokenizer = TextTokenizer::train(training.examples.iter().map(|example| &*example.text), 200)?;
+    let (training, test) = (tokenizer.encode_all(&training, 32)?, tokenizer.encode_all(&test, 32)?);
+
+    let config = BertConfig::small(2, 8, 64, tokenizer.vocabulary_size())?;
+    let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+    let mut model = TextClassifier::new(encoder, LABELS.len(), Pooling::Pooler, &mut rng)?;
+    let optimizer = AdamWSettings { learning_rate: 2e-3, ..AdamWSettings::default() };
+    let settings = TrainSettings { epochs: 8, batch_size: 16, optimizer, ..TrainSettings::default() };
+    Trainer::new(settings).fit(&mut model, &training, &training, &mut ())?;
+    tell("whole model", &model, &test)?;
+
+    // What matters is asked of training texts, one by one.
+    let rows: Vec<usize> = (0..100).collect();
+    let loss = |batch: &_, pass: &_| model.loss(batch, pass);
+    let importance = Importance::by_gradient(model.encoder(), &training, &rows, loss)?;
+    println!("heads of both layers, the most important first: {:?}", importance.ordered_heads());
+    let mut smallest = model.cut(&Kept::first_layers(model.encoder(), 2)?)?;
+    for (heads, neurons) in [(6, 128), (4, 64), (2, 32)] {
+        smallest = model.cut(&Kept::most_important(model.encoder(), &importance, heads, neurons)?)?;
+        tell(&format!("{heads} of 8 heads, {neurons} of 256 neurons"), &smallest, &test)?;
+    }
+
+    let place = std::env::temp_dir().join("praise-or-complaint-cut");
+    let folder = std::env::args().nth(1).map_or(place, PathBuf::from);
+    smallest.save(&folder, Some(&tokenizer), &LABELS.map(String::from))?;
+    tell("the smallest, loaded again", &TextClassifier::load(&folder, &Device::Cpu)?, &test)?;
+    println!("kept in {}", folder.display());
+    Ok(())
+}

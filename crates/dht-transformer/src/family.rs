@@ -1,0 +1,251 @@
+//! BERT, DistilBERT and RoBERTa as data over one encoder: what their files call things, and in what they differ.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+/// Which of the models of BERT's kind an encoder is: `model_type` in its `config.json`.
+///
+/// | | BERT | DistilBERT | RoBERTa |
+/// |---|---|---|---|
+/// | token types | yes | none | one (usually) |
+/// | first position | 0 | 0 | `pad_token_id` + 1 |
+/// | pooler of a classifier | tanh | relu | tanh |
+///
+/// Devlin et al. 2019; Sanh et al. 2019; Liu et al. 2019. All else is names: see the tables in the source. In memory every
+/// encoder has BERT's names; a directory is read and written with its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Family {
+    /// Devlin et al. 2019.
+    #[default]
+    Bert,
+    /// Sanh et al. 2019.
+    DistilBert,
+    /// Liu et al. 2019.
+    Roberta,
+}
+
+/// What a family's files call things: pairs of BERT's name and theirs.
+struct Naming {
+    model_type: &'static str,
+    /// The beginning of the names of their classes in `transformers`.
+    class: &'static str,
+    /// Stands before the encoder's tensors where a head stands beside it.
+    prefix: &'static str,
+    /// Fields of `config.json`.
+    fields: &'static [(&'static str, &'static str)],
+    /// Stands before the number of a layer.
+    layers: &'static str,
+    /// Parts of a layer.
+    layer: &'static [(&'static str, &'static str)],
+    /// Parts of a head.
+    heads: &'static [(&'static str, &'static str)],
+    /// Parts of a head that have these names only beside a classifier.
+    beside_classifier: &'static [(&'static str, &'static str)],
+}
+
+const BERT_LAYERS: &str = "encoder.layer.";
+
+const BERT: Naming = Naming {
+    model_type: "bert",
+    class: "Bert",
+    prefix: "bert.",
+    fields: &[],
+    layers: BERT_LAYERS,
+    layer: &[],
+    heads: &[],
+    beside_classifier: &[],
+};
+
+const DISTILBERT: Naming = Naming {
+    model_type: "distilbert",
+    class: "DistilBert",
+    prefix: "distilbert.",
+    fields: &[
+        ("hidden_size", "dim"),
+        ("num_hidden_layers", "n_layers"),
+        ("num_attention_heads", "n_heads"),
+        ("intermediate_size", "hidden_dim"),
+        ("hidden_dropout_prob", "dropout"),
+        ("attention_probs_dropout_prob", "attention_dropout"),
+        ("hidden_act", "activation"),
+    ],
+    layers: "transformer.layer.",
+    layer: &[
+        ("attention.self.query", "attention.q_lin"),
+        ("attention.self.key", "attention.k_lin"),
+        ("attention.self.value", "attention.v_lin"),
+        ("attention.output.dense", "attention.out_lin"),
+        ("attention.output.LayerNorm", "sa_layer_norm"),
+        ("intermediate.dense", "ffn.lin1"),
+        ("output.dense", "ffn.lin2"),
+        ("output.LayerNorm", "output_layer_norm"),
+    ],
+    heads: &[
+        ("pooler.dense", "pre_classifier"),
+        ("cls.predictions.transform.dense", "vocab_transform"),
+        ("cls.predictions.transform.LayerNorm", "vocab_layer_norm"),
+        ("cls.predictions", "vocab_projector"),
+    ],
+    beside_classifier: &[],
+};
+
+const ROBERTA: Naming = Naming {
+    model_type: "roberta",
+    class: "Roberta",
+    prefix: "roberta.",
+    fields: &[],
+    layers: BERT_LAYERS,
+    layer: &[],
+    heads: &[
+        ("cls.predictions.transform.dense", "lm_head.dense"),
+        ("cls.predictions.transform.LayerNorm", "lm_head.layer_norm"),
+        ("cls.predictions", "lm_head"),
+    ],
+    beside_classifier: &[("pooler.dense", "classifier.dense"), ("classifier", "classifier.out_proj")],
+};
+
+impl Family {
+    const ALL: [Self; 3] = [Self::Bert, Self::DistilBert, Self::Roberta];
+
+    fn naming(self) -> &'static Naming {
+        match self {
+            Self::Bert => &BERT,
+            Self::DistilBert => &DISTILBERT,
+            Self::Roberta => &ROBERTA,
+        }
+    }
+
+    /// `model_type` in `config.json`.
+    pub fn model_type(self) -> &'static str {
+        self.naming().model_type
+    }
+
+    /// The family of a `model_type`.
+    pub(crate) fn of_model_type(model_type: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|family| family.model_type() == model_type)
+    }
+
+    /// All model types, for errors.
+    pub(crate) fn model_types() -> String {
+        Self::ALL.map(|family| format!("{:?}", family.model_type())).join(", ")
+    }
+
+    /// The name of a class of `transformers`, such as `BertForMaskedLM`.
+    pub(crate) fn architecture(self, what: &str) -> String {
+        format!("{}{what}", self.naming().class)
+    }
+
+    /// Whether tokens have types (first or second text) that are embedded.
+    pub fn has_token_types(self) -> bool {
+        self != Self::DistilBert
+    }
+
+    /// The row of the position table that belongs to the first token of a text.
+    pub fn first_position(self, pad_token_id: u32) -> u32 {
+        if self == Self::Roberta { pad_token_id + 1 } else { 0 }
+    }
+
+    /// Pairs of our field of `config.json` and theirs.
+    pub(crate) fn fields(self) -> &'static [(&'static str, &'static str)] {
+        self.naming().fields
+    }
+
+    /// Their name of a field of ours.
+    pub(crate) fn field(self, ours: &'static str) -> &'static str {
+        self.fields().iter().find(|(name, _)| *name == ours).map_or(ours, |(_, theirs)| theirs)
+    }
+
+    /// BERT's bare name of a tensor in one of their files. Old names of layer norms (`gamma`, `beta`) are replaced; what
+    /// is not known stays as it is.
+    pub(crate) fn ours(self, name: &str) -> String {
+        let naming = self.naming();
+        let name = name.strip_prefix(naming.prefix).unwrap_or(name);
+        let Some((module, number)) = name.rsplit_once('.') else { return name.to_owned() };
+        let number = match number {
+            "gamma" => "weight",
+            "beta" => "bias",
+            number => number,
+        };
+        let theirs = |table: &[(&'static str, &'static str)], module: &str| {
+            table.iter().find(|(_, theirs)| *theirs == module).map(|(ours, _)| *ours)
+        };
+        let module: Cow<'_, str> = match in_layer(module, naming.layers) {
+            Some((layer, part)) => {
+                format!("{BERT_LAYERS}{layer}.{}", theirs(naming.layer, part).unwrap_or(part)).into()
+            }
+            None => theirs(naming.heads, module)
+                .or_else(|| theirs(naming.beside_classifier, module))
+                .unwrap_or(module)
+                .into(),
+        };
+        format!("{module}.{number}")
+    }
+
+    /// Their name of one of BERT's tensors, in a file that has a head (or not), which is a classifier (or not).
+    pub(crate) fn theirs(self, name: &str, head: bool, classifier: bool) -> String {
+        let naming = self.naming();
+        let Some((module, number)) = name.rsplit_once('.') else { return name.to_owned() };
+        let theirs = |table: &[(&'static str, &'static str)], module: &str| {
+            table.iter().find(|(ours, _)| *ours == module).map(|(_, theirs)| *theirs)
+        };
+        let prefix = if head { naming.prefix } else { "" };
+        if let Some((layer, part)) = in_layer(module, BERT_LAYERS) {
+            let part = theirs(naming.layer, part).unwrap_or(part);
+            return format!("{prefix}{}{layer}.{part}.{number}", naming.layers);
+        }
+        let beside = || theirs(naming.beside_classifier, module).filter(|_| classifier);
+        match theirs(naming.heads, module).or_else(beside) {
+            Some(module) => format!("{module}.{number}"),
+            None if ["embeddings.", "pooler."].iter().any(|part| name.starts_with(part)) => format!("{prefix}{name}"),
+            None => name.to_owned(),
+        }
+    }
+}
+
+/// A layer's number and the part of the layer, of a name such as `encoder.layer.7.output.dense`.
+fn in_layer<'a>(module: &'a str, layers: &str) -> Option<(&'a str, &'a str)> {
+    module.strip_prefix(layers)?.split_once('.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_survives_the_way_into_each_familys_file_and_back() {
+        let names = [
+            "embeddings.word_embeddings.weight",
+            "embeddings.LayerNorm.bias",
+            "encoder.layer.0.attention.self.query.weight",
+            "encoder.layer.11.attention.output.LayerNorm.weight",
+            "encoder.layer.3.intermediate.dense.bias",
+            "encoder.layer.3.output.dense.bias",
+            "pooler.dense.weight",
+            "classifier.bias",
+            "cls.predictions.transform.LayerNorm.bias",
+            "cls.predictions.bias",
+        ];
+        for family in Family::ALL {
+            for (head, classifier) in [(false, false), (true, false), (true, true)] {
+                for name in names {
+                    let theirs = family.theirs(name, head, classifier);
+                    assert_eq!(family.ours(&theirs), name, "{family:?}: {theirs}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_transformers() {
+        let query = "encoder.layer.2.attention.self.query.weight";
+        assert_eq!(Family::Bert.theirs(query, true, true), format!("bert.{query}"));
+        assert_eq!(Family::DistilBert.theirs(query, false, false), "transformer.layer.2.attention.q_lin.weight");
+        assert_eq!(Family::Roberta.theirs("classifier.bias", true, true), "classifier.out_proj.bias");
+        assert_eq!(Family::Roberta.theirs("pooler.dense.bias", false, false), "pooler.dense.bias");
+        assert_eq!(Family::DistilBert.theirs("cls.predictions.bias", true, false), "vocab_projector.bias");
+        assert_eq!(Family::Bert.ours("bert.embeddings.LayerNorm.gamma"), "embeddings.LayerNorm.weight");
+        assert_eq!(Family::Bert.ours("cls"), "cls");
+    }
+}

@@ -1,0 +1,291 @@
+//! Importance of heads and neurons, and what is left when they are cut out: here, on disk, and read again.
+
+use std::error::Error as StdError;
+
+use candle_core::{Device, Tensor};
+use dht_transformer::{
+    BertConfig, EncodedDataset, Encoder, Encoding, Error, HeadPlan, HeadSet, Hidden, Importance, Kept, PackedBatch,
+    Pass, Pooling, Result, Sample, TextClassifier, read_hugging_face,
+};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+type Outcome = Result<(), Box<dyn StdError>>;
+
+const HEADS: usize = 4;
+const NEURONS: usize = 96;
+
+fn model() -> Result<TextClassifier> {
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let config = BertConfig { initializer_range: 0.3, ..BertConfig::small(3, HEADS, 24, 50)? };
+    TextClassifier::new(Encoder::random(&config, &Device::Cpu, &mut rng)?, 3, Pooling::Pooler, &mut rng)
+}
+
+fn data() -> EncodedDataset {
+    let mut rng = ChaCha8Rng::seed_from_u64(6);
+    let samples = (0..6).map(|id| {
+        let ids: Vec<u32> = (0..3 + id as usize).map(|_| rng.random_range(0..50)).collect();
+        let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false };
+        Sample { id, label: id as u32 % 3, targets: Vec::new(), encoding }
+    });
+    EncodedDataset { samples: samples.collect(), labels: vec![String::new(); 3], truncated_rows: 0 }
+}
+
+fn numbers(tensor: &Tensor) -> Result<Vec<f32>> {
+    Ok(tensor.flatten_all()?.to_vec1()?)
+}
+
+fn assert_close(what: &str, a: &[f32], b: &[f32]) {
+    assert_eq!(a.len(), b.len());
+    for (a, b) in a.iter().zip(b) {
+        assert!((a - b).abs() <= 2e-5 * (1.0 + a.abs()), "{what}: {a} and {b}");
+    }
+}
+
+/// The model with one tensor multiplied, column by column: a gate on what the columns bring in.
+fn gated(model: &TextClassifier, name: &str, gate: impl Fn(usize) -> f32) -> Result<Encoder> {
+    let mut tensors = model.encoder().to_tensors()?;
+    let columns = tensors[name].dims()[1];
+    let gates = Tensor::from_vec((0..columns).map(gate).collect::<Vec<_>>(), (1, columns), &Device::Cpu)?;
+    tensors.insert(name.into(), tensors[name].broadcast_mul(&gates)?);
+    Encoder::from_tensors(model.encoder().config(), &tensors, &Device::Cpu)
+}
+
+fn loss(encoder: &Encoder, model: &TextClassifier, batch: &PackedBatch) -> Result<f64> {
+    let pass = Pass::inference();
+    let hidden = encoder.run(0..encoder.layers(), &encoder.embed(batch, &pass)?, &HeadPlan::Full, &pass)?;
+    let logits = model.classifier().forward(&hidden, &pass)?;
+    Ok(f64::from(dht_transformer::cross_entropy(&logits, &batch.labels)?.mean_all()?.to_scalar::<f32>()?))
+}
+
+#[test]
+fn importance_by_gradient_equals_the_slope_of_the_loss_along_a_gate() -> Outcome {
+    let (model, data) = (model()?, data());
+    let rows = [0, 3, 5];
+    let importance = Importance::by_gradient(model.encoder(), &data, &rows, |batch, pass| model.loss(batch, pass))?;
+    let step = 1e-2;
+    let slope = |name: &str, inside: &dyn Fn(usize) -> bool| -> Result<f64> {
+        let mut sum = 0.0;
+        for row in rows {
+            let batch = data.batch(&[row])?;
+            let at = |gate: f32| -> Result<f64> {
+                loss(&gated(&model, name, |column| if inside(column) { gate } else { 1.0 })?, &model, &batch)
+            };
+            sum += ((at(1.0 + step)? - at(1.0 - step)?) / (2.0 * f64::from(step))).abs() / rows.len() as f64;
+        }
+        Ok(sum)
+    };
+    let mut greatest: f64 = 0.0;
+    for layer in 0..3 {
+        for head in 0..HEADS {
+            let name = format!("encoder.layer.{layer}.attention.output.dense.weight");
+            let expected = slope(&name, &|column| column / 6 == head)?;
+            let got = importance.heads[layer][head];
+            assert!(
+                (got - expected).abs() < 2e-4 + 0.02 * expected,
+                "layer {layer} head {head}: {got}, slope {expected}"
+            );
+            greatest = greatest.max(got);
+        }
+        for neuron in [0, 17, 95] {
+            let expected = slope(&format!("encoder.layer.{layer}.output.dense.weight"), &|column| column == neuron)?;
+            let got = importance.neurons[layer][neuron];
+            assert!((got - expected).abs() < 2e-4 + 0.02 * expected, "neuron {neuron}: {got}, slope {expected}");
+        }
+    }
+    assert!(greatest > 0.05, "all slopes are next to nothing: {greatest}");
+    Ok(())
+}
+
+#[test]
+fn what_does_nothing_is_the_least_important_by_either_measure() -> Outcome {
+    let model = model()?;
+    let output = "encoder.layer.1.attention.output.dense.weight";
+    let mut tensors = gated(&model, output, |column| if column / 6 == 2 { 0.0 } else { 1.0 })?.to_tensors()?;
+    let down = "encoder.layer.2.output.dense.weight";
+    let gates =
+        Tensor::from_vec((0..NEURONS).map(|n| f32::from(n != 7)).collect::<Vec<_>>(), (1, NEURONS), &Device::Cpu)?;
+    tensors.insert(down.into(), tensors[down].broadcast_mul(&gates)?);
+    let encoder = Encoder::from_tensors(model.encoder().config(), &tensors, &Device::Cpu)?;
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let model = TextClassifier::new(encoder, 3, Pooling::Mean, &mut rng)?;
+    let by_gradient =
+        Importance::by_gradient(model.encoder(), &data(), &[0, 1], |batch, pass| model.loss(batch, pass))?;
+    for importance in [by_gradient, Importance::by_magnitude(model.encoder())?] {
+        assert_eq!((importance.heads[1][2], importance.neurons[2][7]), (0.0, 0.0));
+        assert_eq!(importance.head_order(1).last(), Some(&2));
+        assert_eq!(importance.neuron_order(2).last(), Some(&7));
+        assert_eq!(importance.ordered_heads().last(), Some(&(1, 2)));
+        assert_eq!(importance.ordered_heads().len(), 3 * HEADS);
+    }
+    Ok(())
+}
+
+#[test]
+fn equal_scores_keep_their_order_and_layers_are_scaled_before_they_are_compared() {
+    let heads = vec![vec![3.0, 4.0, 4.0], vec![0.0, 0.03, 0.0]];
+    let importance = Importance { heads, neurons: vec![vec![], vec![]] };
+    assert_eq!(importance.head_order(0), [1, 2, 0]);
+    assert_eq!(importance.ordered_heads()[..3], [(1, 1), (0, 1), (0, 2)]);
+}
+
+#[test]
+fn importance_cannot_be_had_of_frozen_weights_or_no_texts() -> Outcome {
+    let (model, data) = (model()?, data());
+    let none = Importance::by_gradient(model.encoder(), &data, &[], |batch, pass| model.loss(batch, pass));
+    assert!(matches!(none, Err(Error::Setting { field: "rows", .. })));
+    model.encoder().freeze_layer(1, true);
+    let frozen = Importance::by_gradient(model.encoder(), &data, &[0], |batch, pass| model.loss(batch, pass));
+    assert!(matches!(frozen, Err(Error::Parameter { name, .. }) if name.starts_with("encoder.layer.1.")));
+    Ok(())
+}
+
+fn set(heads: &[usize]) -> Result<HeadSet> {
+    HeadSet::from_indices(heads.iter().copied(), HEADS)
+}
+
+/// Layers 0 and 2; of them some heads, and neurons of different number and order.
+fn kept() -> Result<Kept> {
+    let scattered = (0..40).map(|i| i * 7 % NEURONS).collect();
+    Ok(Kept {
+        layers: vec![0, 2],
+        heads: vec![set(&[1, 3])?, set(&[0, 1, 2])?],
+        neurons: vec![scattered, (50..80).collect()],
+    })
+}
+
+/// The whole model with the same parts left out: plans for heads, zeros for neurons.
+fn left_out(model: &TextClassifier, kept: &Kept, batch: &PackedBatch) -> Result<Vec<f32>> {
+    let mut encoder = gated(model, "encoder.layer.0.output.dense.weight", |_| 1.0)?;
+    for (layer, neurons) in kept.layers.iter().zip(&kept.neurons) {
+        let name = format!("encoder.layer.{layer}.output.dense.weight");
+        let mut tensors = encoder.to_tensors()?;
+        let gates: Vec<f32> = (0..NEURONS).map(|neuron| f32::from(neurons.contains(&neuron))).collect();
+        let gates = Tensor::from_vec(gates, (1, NEURONS), &Device::Cpu)?;
+        tensors.insert(name.clone(), tensors[&name].broadcast_mul(&gates)?);
+        encoder = Encoder::from_tensors(encoder.config(), &tensors, &Device::Cpu)?;
+    }
+    let pass = Pass::inference();
+    let mut hidden: Hidden = encoder.embed(batch, &pass)?;
+    for (layer, heads) in kept.layers.iter().zip(&kept.heads) {
+        hidden = encoder.layer(*layer, &hidden, &HeadPlan::Same(*heads), None, &pass)?;
+    }
+    numbers(&model.classifier().forward(&hidden, &pass)?)
+}
+
+#[test]
+fn a_cut_model_equals_the_whole_one_with_the_parts_left_out_and_survives_a_save() -> Outcome {
+    let (model, batch) = (model()?, data().batch(&[0, 1, 2, 3, 4, 5])?);
+    let logits = |model: &TextClassifier| numbers(&model.logits(&batch, &Pass::inference())?);
+    let cut = model.cut(&kept()?)?;
+    let expected = left_out(&model, &kept()?, &batch)?;
+    assert_close("cut", &logits(&cut)?, &expected);
+    assert!(logits(&model)?.iter().zip(&expected).any(|(a, b)| (a - b).abs() > 1e-2), "nothing was cut out");
+    let config = cut.encoder().config();
+    assert_eq!((config.num_hidden_layers, config.intermediate_size), (2, 40));
+    assert_eq!([0, 1].map(|layer| cut.encoder().kept_heads(layer)), [set(&[1, 3])?, set(&[0, 1, 2])?]);
+
+    let folder = tempfile::tempdir()?;
+    let target = folder.path().join("cut");
+    cut.save(&target, None, &["a".into(), "b".into(), "c".into()])?;
+    let again = TextClassifier::load(&target, &Device::Cpu)?;
+    assert_eq!(logits(&again)?, logits(&cut)?);
+    assert_eq!(again.encoder().kept_heads(0), set(&[1, 3])?);
+    // For `transformers`: full shapes, and zeros where heads are gone. Without our two fields it is the same model.
+    let weights = read_hugging_face(&target)?;
+    let query: Vec<Vec<f32>> = weights.tensors["encoder.layer.0.attention.self.query.weight"].to_vec2()?;
+    assert_eq!(query.len(), 24);
+    assert!((0..24).all(|row| query[row].iter().all(|value| *value == 0.0) == [0, 2].contains(&(row / 6))));
+    let mut plain = weights.config.clone();
+    assert!(plain.other.remove("kept_heads").is_some() && plain.other.remove("kept_neurons").is_some());
+    plain.save(target.join("config.json"))?;
+    let plain = TextClassifier::load(&target, &Device::Cpu)?;
+    assert_eq!(plain.encoder().kept_heads(0), HeadSet::full(HEADS)?);
+    assert_close("without the fields", &logits(&plain)?, &expected);
+
+    // Cut again: what is gone stays gone.
+    let shorter = cut.encoder().truncated(1)?;
+    assert_eq!((shorter.layers(), shorter.kept_heads(0)), (1, set(&[1, 3])?));
+    Ok(())
+}
+
+#[test]
+fn a_uniform_cut_leaves_no_trace_of_ours_in_the_configuration() -> Outcome {
+    let model = model()?;
+    let importance = Importance::by_magnitude(model.encoder())?;
+    let kept = Kept::most_important(model.encoder(), &importance, HEADS, 32)?;
+    let cut = model.cut(&kept)?;
+    assert_eq!(cut.encoder().config().intermediate_size, 32);
+    assert!(!cut.encoder().config().other.keys().any(|field| field.starts_with("kept")));
+    let batch = data().batch(&[0, 1])?;
+    assert_close("cut", &numbers(&cut.logits(&batch, &Pass::inference())?)?, &left_out(&model, &kept, &batch)?);
+    Ok(())
+}
+
+#[test]
+fn a_cut_model_is_trained_on_and_what_was_cut_out_stays_zero() -> Outcome {
+    let mut cut = model()?.cut(&kept()?)?;
+    let settings = dht_transformer::TrainSettings { epochs: 2, batch_size: 2, ..Default::default() };
+    dht_transformer::Trainer::new(settings).fit(&mut cut, &data(), &data(), &mut ())?;
+    let tensors = cut.encoder().to_tensors()?;
+    let output: Vec<Vec<f32>> = tensors["encoder.layer.0.attention.output.dense.weight"].to_vec2()?;
+    assert!(output.iter().all(|row| row[..6].iter().chain(&row[12..18]).all(|value| *value == 0.0)));
+    let down: Vec<Vec<f32>> = tensors["encoder.layer.1.output.dense.weight"].to_vec2()?;
+    assert!(down.iter().all(|row| row[30..].iter().all(|value| *value == 0.0)));
+    Ok(())
+}
+
+#[test]
+fn parts_that_are_not_there_cannot_be_kept() -> Outcome {
+    let model = model()?;
+    let refused = |change: &dyn Fn(&mut Kept)| -> Result<Error> {
+        let mut kept = kept()?;
+        change(&mut kept);
+        Ok(model.cut(&kept).expect_err("a bad cut"))
+    };
+    let setting = |error: Error| match error {
+        Error::Setting { field, .. } => field,
+        other => panic!("{other}"),
+    };
+    assert_eq!(setting(refused(&|kept| kept.layers = vec![2, 0])?), "layers");
+    assert_eq!(setting(refused(&|kept| kept.layers = vec![0, 3])?), "layers");
+    assert_eq!(setting(refused(&|kept| *kept = Kept { layers: vec![], heads: vec![], neurons: vec![] })?), "layers");
+    assert_eq!(setting(refused(&|kept| kept.neurons[0] = vec![])?), "neurons");
+    assert_eq!(setting(refused(&|kept| kept.neurons[0] = vec![3, 3])?), "neurons");
+    assert_eq!(setting(refused(&|kept| kept.neurons[1] = vec![NEURONS])?), "neurons");
+    assert!(matches!(refused(&|kept| kept.neurons.truncate(1))?, Error::Shape { .. }));
+    let five = HeadSet::from_indices([4], 5)?;
+    assert!(matches!(refused(&|kept| kept.heads[0] = five)?, Error::HeadOutOfRange { head: 4, heads: HEADS }));
+    let importance = Importance::by_magnitude(model.encoder())?;
+    for (heads, neurons, field) in [(0, 1, "heads"), (5, 1, "heads"), (1, 0, "neurons"), (1, 97, "neurons")] {
+        let refused = Kept::most_important(model.encoder(), &importance, heads, neurons);
+        assert!(matches!(refused, Err(Error::Setting { field: got, .. }) if got == field));
+    }
+    Ok(())
+}
+
+#[test]
+fn fields_that_do_not_fit_the_model_are_refused() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let target = folder.path().join("cut");
+    model()?.cut(&kept()?)?.save(&target, None, &["a".into(), "b".into(), "c".into()])?;
+    let good = BertConfig::from_file(target.join("config.json"))?;
+    for (field, value) in [
+        ("kept_heads", "[[0]]"),
+        ("kept_heads", "[[0], [4]]"),
+        ("kept_heads", "[[0], []]"),
+        ("kept_heads", "[[0], [1, 1]]"),
+        ("kept_heads", "\"all\""),
+        ("kept_neurons", "[40]"),
+        ("kept_neurons", "[40, 0]"),
+        ("kept_neurons", "[40, 41]"),
+        ("kept_neurons", "{}"),
+    ] {
+        let mut config = good.clone();
+        config.other.insert(field.into(), serde_json::from_str(value)?);
+        config.save(target.join("config.json"))?;
+        let refused = TextClassifier::load(&target, &Device::Cpu);
+        assert!(matches!(refused, Err(Error::Setting { field: got, .. }) if got == field), "{field} {value}");
+    }
+    Ok(())
+}

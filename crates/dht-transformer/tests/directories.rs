@@ -1,0 +1,103 @@
+//! Every kind of directory that this crate writes, read again with equal logits. They stay in `target/tmp/directories`,
+//! where `scripts/check-directories` gives them to `transformers`.
+
+use std::error::Error as StdError;
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+use dht_transformer::{
+    BertConfig, Encoder, Family, HeadPlan, HeadSet, Kept, MaskSettings, MaskedLanguageModel, PackedBatch, Pass,
+    Pooling, Result, Spans, Task, TextClassifier, TextTokenizer,
+};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde_json::json;
+
+type Outcome = Result<(), Box<dyn StdError>>;
+
+const TEXTS: [&[u32]; 3] = [&[2, 7, 19, 3], &[2, 5, 5, 11, 3], &[2, 18, 10, 6, 9, 8, 3]];
+
+fn folder(name: &str) -> std::io::Result<PathBuf> {
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR")).join("directories");
+    std::fs::create_dir_all(&place)?;
+    Ok(place.join(name))
+}
+
+fn encoder(family: Family) -> Result<Encoder> {
+    let mut config = BertConfig { family, initializer_range: 0.3, ..BertConfig::small(3, 4, 16, 20)? };
+    config.max_position_embeddings = 12;
+    if family != Family::Bert {
+        (config.type_vocab_size, config.pad_token_id) = (1, 1);
+    }
+    Encoder::random(&config, &Device::Cpu, &mut ChaCha8Rng::seed_from_u64(4))
+}
+
+fn batch() -> Result<PackedBatch> {
+    let ids = TEXTS.concat();
+    let spans = Spans::from_lengths(TEXTS.map(<[u32]>::len))?;
+    let (type_ids, samples) = (vec![0; ids.len()], TEXTS.len());
+    Ok(PackedBatch { ids, type_ids, spans, labels: vec![0; samples], targets: Vec::new(), sample_ids: vec![0, 1, 2] })
+}
+
+/// What `transformers` shall find, beside the directory.
+fn expect(name: &str, logits: &Tensor) -> Outcome {
+    let expected = json!({"texts": TEXTS, "logits": logits.to_vec2::<f32>()?});
+    Ok(std::fs::write(folder(name)?.with_extension("json"), expected.to_string())?)
+}
+
+fn classifier_survives(name: &str, model: &TextClassifier) -> Outcome {
+    let labels: Vec<String> = (0..model.classifier().classes()).map(|label| format!("label {label}")).collect();
+    model.save(folder(name)?, None, &labels)?;
+    let logits = |model: &TextClassifier| model.logits(&batch()?, &Pass::inference());
+    let again = TextClassifier::load(folder(name)?, &Device::Cpu)?;
+    assert_eq!(logits(&again)?.to_vec2::<f32>()?, logits(model)?.to_vec2::<f32>()?, "{name}");
+    expect(name, &logits(model)?)
+}
+
+#[test]
+fn classifiers_of_every_family_and_task_come_back_whole_and_cut() -> Outcome {
+    let families = [("bert", Family::Bert), ("distilbert", Family::DistilBert), ("roberta", Family::Roberta)];
+    for (name, family) in families {
+        let rng = &mut ChaCha8Rng::seed_from_u64(8);
+        let model = TextClassifier::new(encoder(family)?, 3, Pooling::Pooler, rng)?;
+        classifier_survives(&format!("{name}-class"), &model)?;
+
+        let whole = Kept::first_layers(model.encoder(), 3)?;
+        let uniform = Kept { neurons: vec![(3..40).rev().collect(); 2], ..Kept::first_layers(model.encoder(), 2)? };
+        classifier_survives(&format!("{name}-fewer-layers-and-neurons"), &model.cut(&uniform)?)?;
+        let set = |heads: &[usize]| HeadSet::from_indices(heads.iter().copied(), 4);
+        let ragged = Kept {
+            heads: vec![set(&[0, 2])?, set(&[3])?, set(&[0, 1, 2, 3])?],
+            neurons: vec![(0..64).step_by(2).collect(), vec![5], (10..30).collect()],
+            ..whole
+        };
+        classifier_survives(&format!("{name}-ragged"), &model.cut(&ragged)?)?;
+
+        for (task, outputs) in [(Task::Labels, 3), (Task::Number, 1)] {
+            let model = TextClassifier::for_task(task, encoder(family)?, outputs, Pooling::Pooler, rng)?;
+            classifier_survives(&format!("{name}-{task:?}").to_lowercase(), &model)?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn masked_models_of_every_family_come_back() -> Outcome {
+    let words: Vec<String> = (b'a'..b'p').map(|letter| char::from(letter).to_string()).collect();
+    let tokenizer = TextTokenizer::from_vocabulary(&words)?;
+    for (name, family) in [("bert", Family::Bert), ("distilbert", Family::DistilBert), ("roberta", Family::Roberta)] {
+        let rng = &mut ChaCha8Rng::seed_from_u64(8);
+        let model = MaskedLanguageModel::new(encoder(family)?, &tokenizer, MaskSettings::default(), rng)?;
+        let name = format!("{name}-masked");
+        model.save(folder(&name)?, &tokenizer)?;
+        let logits = |model: &MaskedLanguageModel| -> Result<Tensor> {
+            let (pass, encoder) = (Pass::inference(), model.encoder());
+            let hidden = encoder.run(0..3, &encoder.embed(&batch()?, &pass)?, &HeadPlan::Full, &pass)?;
+            model.head().logits(hidden.tensor(), &pass)
+        };
+        let again = MaskedLanguageModel::load(folder(&name)?, &tokenizer, MaskSettings::default(), &Device::Cpu)?;
+        assert_eq!(logits(&again)?.to_vec2::<f32>()?, logits(&model)?.to_vec2::<f32>()?, "{name}");
+        expect(&name, &logits(&model)?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! BERT, DistilBERT and RoBERTa as `transformers` writes them, against numbers of PyTorch that
+//! `scripts/golden_families.py` wrote: read, run forward and backward, and written back under the same names.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+use candle_core::{Device, Tensor};
+use dht_transformer::{
+    BertConfig, Error as CrateError, Family, Gradient, HeadPlan, MaskSettings, MaskedBatch, MaskedLanguageModel,
+    PackedBatch, Parameters, Pass, Spans, TextClassifier, TextTokenizer, cross_entropy, read_hugging_face,
+};
+use serde::Deserialize;
+use serde_json::Value;
+
+type Outcome<T = ()> = Result<T, Box<dyn Error>>;
+
+const FAMILIES: [(&str, Family); 3] =
+    [("bert", Family::Bert), ("distilbert", Family::DistilBert), ("roberta", Family::Roberta)];
+
+#[derive(Deserialize)]
+struct Expected {
+    texts: Vec<Vec<u32>>,
+    labels: Vec<u32>,
+    rows: Vec<u32>,
+    targets: Vec<u32>,
+    hidden: Vec<Vec<f32>>,
+    logits: Vec<Vec<f32>>,
+    loss: f32,
+    gradient_norms: BTreeMap<String, f64>,
+}
+
+impl Expected {
+    fn batch(&self) -> Outcome<PackedBatch> {
+        let ids = self.texts.concat();
+        Ok(PackedBatch {
+            type_ids: vec![0; ids.len()],
+            ids,
+            spans: Spans::from_lengths(self.texts.iter().map(Vec::len))?,
+            labels: self.labels.clone(),
+            targets: Vec::new(),
+            sample_ids: (0..self.texts.len() as u64).collect(),
+        })
+    }
+}
+
+fn golden(family: &str, kind: &str) -> Outcome<(PathBuf, Expected)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/families/{family}-{kind}"));
+    let expected = serde_json::from_slice(&std::fs::read(folder.join("expected.json"))?)?;
+    Ok((folder, expected))
+}
+
+/// A tokenizer with as many tokens as the models.
+fn tokenizer() -> Outcome<TextTokenizer> {
+    let words: Vec<String> = (b'a'..b'p').map(|letter| char::from(letter).to_string()).collect();
+    let tokenizer = TextTokenizer::from_vocabulary(&words)?;
+    assert_eq!(tokenizer.vocabulary_size(), 20);
+    Ok(tokenizer)
+}
+
+fn assert_close(what: &str, ours: &Tensor, theirs: &[Vec<f32>]) -> Outcome {
+    let ours: Vec<Vec<f32>> = ours.to_vec2()?;
+    assert_eq!(ours.len(), theirs.len(), "{what}");
+    for (a, b) in ours.iter().flatten().zip(theirs.iter().flatten()) {
+        assert!((a - b).abs() <= 2e-5 * (1.0 + b.abs()), "{what}: {a} and {b}");
+    }
+    Ok(())
+}
+
+fn assert_gradients(what: &str, loss: &Tensor, pass: &Pass, parameters: &Parameters, expected: &Expected) -> Outcome {
+    let value = loss.to_scalar::<f32>()?;
+    assert!((value - expected.loss).abs() < 2e-5, "{what}: loss {value}, expected {}", expected.loss);
+    let gradients = pass.backward(loss, parameters)?;
+    for (name, norm) in &expected.gradient_norms {
+        let values = match gradients.get(parameters.id(name)?) {
+            Some(Gradient::Dense(values) | Gradient::Rows { values, .. }) => values,
+            other => return Err(format!("{what}: the gradient of {name} is {other:?}").into()),
+        };
+        let ours = values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+        assert!((ours - norm).abs() <= 1e-4 * norm, "{what}: the gradient of {name} has norm {ours}, expected {norm}");
+    }
+    Ok(())
+}
+
+/// Shapes and bits of tensors, by name.
+type Tensors = BTreeMap<String, (Vec<usize>, Vec<u32>)>;
+
+/// The tensors of a file, under the names it has, to the bit; and the configuration.
+fn content(folder: &Path) -> Outcome<(Tensors, Value)> {
+    let tensors = candle_core::safetensors::load(folder.join("model.safetensors"), &Device::Cpu)?;
+    let bits = |tensor: &Tensor| -> Outcome<_> {
+        Ok((tensor.dims().to_vec(), tensor.flatten_all()?.to_vec1()?.into_iter().map(f32::to_bits).collect()))
+    };
+    let tensors = tensors.iter().map(|(name, tensor)| Ok((name.clone(), bits(tensor)?))).collect::<Outcome<_>>()?;
+    Ok((tensors, serde_json::from_slice(&std::fs::read(folder.join("config.json"))?)?))
+}
+
+#[test]
+fn classifiers_of_every_family_agree_with_transformers_and_are_written_back_as_they_were() -> Outcome {
+    let place = tempfile::tempdir()?;
+    for (name, family) in FAMILIES {
+        let (folder, expected) = golden(name, "classifier")?;
+        let model = TextClassifier::load(&folder, &Device::Cpu)?;
+        assert_eq!(model.encoder().config().family, family);
+        assert_eq!(read_hugging_face(&folder)?.unused, Vec::<String>::new());
+        let batch = expected.batch()?;
+        let pass = Pass::training_without_dropout(model.encoder().parameters());
+        let hidden = model.encoder().embed(&batch, &pass)?;
+        let hidden = model.encoder().run(0..2, &hidden, &HeadPlan::Full, &pass)?;
+        assert_close(name, hidden.tensor(), &expected.hidden)?;
+        let logits = model.classifier().forward(&hidden, &pass)?;
+        assert_close(name, &logits, &expected.logits)?;
+        let loss = cross_entropy(&logits, &expected.labels)?.mean_all()?;
+        assert_gradients(name, &loss, &pass, model.encoder().parameters(), &expected)?;
+
+        let labels = model.encoder().config().labels().ok_or("no labels")?;
+        model.save(place.path().join(name), None, &labels)?;
+        assert!(content(&place.path().join(name))? == content(&folder)?, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn models_of_masked_tokens_of_every_family_agree_with_transformers_and_are_written_back_as_they_were() -> Outcome {
+    let place = tempfile::tempdir()?;
+    for (name, _) in FAMILIES {
+        let (folder, expected) = golden(name, "masked")?;
+        let model = MaskedLanguageModel::load(&folder, &tokenizer()?, MaskSettings::default(), &Device::Cpu)?;
+        let (rows, targets) = (expected.rows.clone(), expected.targets.clone());
+        let masked = MaskedBatch { batch: expected.batch()?, rows, targets };
+        let pass = Pass::training_without_dropout(model.encoder().parameters());
+        let loss = model.loss(&masked, &pass)?.ok_or("nothing is masked")?;
+        assert_gradients(name, &loss, &pass, model.encoder().parameters(), &expected)?;
+
+        let pass = Pass::inference();
+        let hidden =
+            model.encoder().run(0..2, &model.encoder().embed(&masked.batch, &pass)?, &HeadPlan::Full, &pass)?;
+        let rows = Tensor::from_vec(masked.rows, expected.rows.len(), &Device::Cpu)?;
+        let logits = model.head().logits(&hidden.tensor().index_select(&rows, 0)?, &pass)?;
+        assert_close(name, &logits, &expected.logits)?;
+
+        model.save(place.path().join(name), &tokenizer()?)?;
+        assert!(content(&place.path().join(name))? == content(&folder)?, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_text_may_be_as_long_as_its_family_has_positions_for() -> Outcome {
+    for (name, _) in FAMILIES {
+        let (folder, _) = golden(name, "classifier")?;
+        let model = TextClassifier::load(&folder, &Device::Cpu)?;
+        let longest = if name == "roberta" { 10 } else { 12 };
+        assert_eq!(model.encoder().config().longest_text(), longest, "{name}");
+        let text = |length: usize| PackedBatch {
+            ids: vec![5; length],
+            type_ids: vec![0; length],
+            spans: Spans::from_lengths([length]).expect("a text"),
+            labels: vec![0],
+            targets: Vec::new(),
+            sample_ids: vec![0],
+        };
+        assert!(model.logits(&text(longest), &Pass::inference()).is_ok(), "{name}");
+        let refused = model.logits(&text(longest + 1), &Pass::inference());
+        assert!(matches!(refused, Err(CrateError::Setting { field: "position", .. })), "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn types_of_tokens_matter_where_the_family_has_them() -> Outcome {
+    for (name, family) in FAMILIES {
+        let (folder, expected) = golden(name, "classifier")?;
+        let model = TextClassifier::load(&folder, &Device::Cpu)?;
+        let batch = expected.batch()?;
+        let second = PackedBatch { type_ids: vec![1; batch.ids.len()], ..batch.clone() };
+        let logits = |batch| model.logits(batch, &Pass::inference()).and_then(|logits| Ok(logits.to_vec2::<f32>()?));
+        match family {
+            Family::Bert => assert_ne!(logits(&second)?, logits(&batch)?),
+            Family::DistilBert => assert_eq!(logits(&second)?, logits(&batch)?),
+            // It has one type only.
+            _ => assert!(matches!(logits(&second), Err(CrateError::Setting { field: "token type", .. }))),
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_configuration_that_lacks_a_field_or_has_a_bad_one_is_refused_in_the_familys_own_words() {
+    let read = |text: &str| BertConfig::from_json("config.json", text.as_bytes());
+    let missing =
+        read(r#"{"model_type": "distilbert", "vocab_size": 9, "n_layers": 1, "n_heads": 2, "hidden_dim": 4}"#);
+    assert!(missing.is_err_and(|error| error.to_string().contains("`dim`")));
+    let sizes = r#""vocab_size": 9, "dim": 9, "n_layers": 1, "n_heads": 2, "hidden_dim": 4"#;
+    let odd = read(&format!(r#"{{"model_type": "distilbert", {sizes}}}"#));
+    assert!(matches!(odd, Err(CrateError::Setting { field: "dim", .. })), "{odd:?}");
+    let none = read(r#"{"model_type": "gpt2"}"#);
+    assert!(none.is_err_and(|error| error.to_string().contains(r#"one of "bert", "distilbert", "roberta""#)));
+    let sizes = r#""vocab_size": 9, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
+                   "intermediate_size": 16, "max_position_embeddings": 2"#;
+    let short = read(&format!(r#"{{"model_type": "roberta", {sizes}}}"#));
+    assert!(matches!(short, Err(CrateError::Setting { field: "max_position_embeddings", .. })), "{short:?}");
+}

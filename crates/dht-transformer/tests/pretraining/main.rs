@@ -1,0 +1,5 @@
+//! Learning from plain text: blocks, masks, and a training that can be stopped.
+
+mod blocks;
+mod masks;
+mod training;

@@ -1,0 +1,145 @@
+//! A model of masked tokens learns what the words around a gap tell, and goes on to the bit where it was stopped.
+
+use std::error::Error as StdError;
+
+use candle_core::Device;
+use dht_transformer::{
+    AdamWSettings, BertConfig, CheckpointSettings, EncodedDataset, Encoder, Encoding, Error, Event, HeadPlan,
+    MaskSettings, MaskedLanguageModel, Objective, Pass, Pooling, Sample, TextClassifier, TextTokenizer, TrainSettings,
+    Trainer,
+};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+type Outcome = Result<(), Box<dyn StdError>>;
+
+const WORDS: u32 = 16;
+
+fn tokenizer() -> Result<TextTokenizer, Error> {
+    TextTokenizer::from_vocabulary(&(0..WORDS).map(|word| format!("w{word}")).collect::<Vec<_>>())
+}
+
+/// Every word tells the next: w, w + 3, w + 6, … from a start at random. A gap is told by either neighbour.
+fn texts(count: u64, seed: u64) -> EncodedDataset {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let samples = (0..count).map(|id| {
+        let start = rng.random_range(0..WORDS);
+        let mut ids: Vec<u32> = (0..10).map(|place| 5 + (start + 3 * place) % WORDS).collect();
+        ids.insert(0, 2);
+        ids.push(3);
+        Sample {
+            id,
+            label: 0,
+            targets: Vec::new(),
+            encoding: Encoding { type_ids: vec![0; ids.len()], ids, truncated: false },
+        }
+    });
+    EncodedDataset { samples: samples.collect(), labels: Vec::new(), truncated_rows: 0 }
+}
+
+fn model(seed: u64) -> Result<MaskedLanguageModel, Error> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let config = BertConfig { max_position_embeddings: 12, ..BertConfig::small(2, 2, 32, 5 + WORDS as usize)? };
+    let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+    MaskedLanguageModel::new(encoder, &tokenizer()?, MaskSettings::default(), &mut rng)
+}
+
+fn settings(epochs: usize) -> TrainSettings {
+    let optimizer = AdamWSettings { learning_rate: 3e-3, ..AdamWSettings::default() };
+    TrainSettings { epochs, batch_size: 16, seed: 3, optimizer, ..TrainSettings::default() }
+}
+
+fn bits(model: &MaskedLanguageModel) -> Result<Vec<(String, Vec<u32>)>, Error> {
+    let values = model.parameters().values()?.into_iter();
+    Ok(values.map(|(name, tensor)| (name, tensor.values.into_iter().map(f32::to_bits).collect())).collect())
+}
+
+#[test]
+fn what_the_words_around_a_gap_tell_is_learnt() -> Outcome {
+    let (training, validation) = (texts(400, 1), texts(60, 2));
+    let mut model = model(1)?;
+    let guessing = f64::from(WORDS).ln();
+    let untrained = -model.score(&validation, 16)?;
+    assert!((untrained - guessing).abs() < 0.5, "an untrained model has loss {untrained}, guessing has {guessing}");
+    Trainer::new(settings(25)).fit(&mut model, &training, &validation, &mut ())?;
+    let trained = -model.score(&validation, 7)?;
+    // The frequencies of words tell nothing here; only their neighbours do.
+    assert!(trained < 0.5 * guessing, "loss {trained}, guessing has {guessing}");
+    assert!((trained + model.score(&validation, 60)?).abs() < 1e-5, "the score depends on the batches");
+    Ok(())
+}
+
+#[test]
+fn a_training_that_was_killed_and_resumed_ends_with_the_same_bits() -> Outcome {
+    let (training, validation) = (texts(50, 1), texts(9, 2));
+    let mut whole = model(1)?;
+    Trainer::new(settings(3)).fit(&mut whole, &training, &validation, &mut ())?;
+    let folder = tempfile::tempdir()?;
+    for stop in [1, 4, 6, 11] {
+        // A copy of the checkpoint as it lay there at that step is what a kill leaves.
+        let path = folder.path().join("training");
+        let copy = folder.path().join(format!("killed at {stop}"));
+        let kept = |path| CheckpointSettings { path, every_steps: 1, resume: true };
+        let mut observer = |event: Event<'_>| {
+            if matches!(event, Event::Step { progress, .. } if progress.step == stop) {
+                std::fs::copy(&path, &copy).expect("there was a step before");
+            }
+        };
+        let trainer = Trainer { checkpoint: Some(kept(path.clone())), ..Trainer::new(settings(3)) };
+        trainer.fit(&mut model(1)?, &training, &validation, &mut observer)?;
+        std::fs::remove_file(&path)?;
+        let mut resumed = model(99)?;
+        let trainer = Trainer { checkpoint: Some(kept(copy)), ..Trainer::new(settings(3)) };
+        trainer.fit(&mut resumed, &training, &validation, &mut ())?;
+        assert!(bits(&resumed)? == bits(&whole)?, "stopped at step {stop}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_saved_is_loaded_to_be_trained_on_and_to_be_fine_tuned() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let (model, texts) = (model(1)?, texts(20, 1));
+    let target = folder.path().join("encoder");
+    model.save(&target, &tokenizer()?)?;
+    let again = MaskedLanguageModel::load(&target, &tokenizer()?, MaskSettings::default(), &Device::Cpu)?;
+    assert_eq!(again.score(&texts, 4)?.to_bits(), model.score(&texts, 4)?.to_bits());
+
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    let classifier = TextClassifier::from_pretrained(&target, 2, Pooling::Mean, &Device::Cpu, &mut rng)?;
+    let batch = texts.batch(&[0, 1])?;
+    let states = |encoder: &Encoder| -> Result<Vec<f32>, Error> {
+        let pass = Pass::inference();
+        let hidden = encoder.run(0..2, &encoder.embed(&batch, &pass)?, &HeadPlan::Full, &pass)?;
+        Ok(hidden.tensor().flatten_all()?.to_vec1()?)
+    };
+    assert_eq!(states(classifier.encoder())?, states(model.encoder())?);
+
+    // A directory of an encoder alone has no head to train on.
+    classifier.save(&target, None, &["a".into(), "b".into()]).expect_err("the tokenizer's files would be lost");
+    let bare = folder.path().join("bare");
+    dht_transformer::write_hugging_face(&bare, model.encoder().config(), &model.encoder().to_tensors()?, None)?;
+    let headless = MaskedLanguageModel::load(&bare, &tokenizer()?, MaskSettings::default(), &Device::Cpu);
+    assert!(matches!(headless, Err(Error::Weights { .. })));
+    Ok(())
+}
+
+#[test]
+fn a_tokenizer_with_more_tokens_than_the_encoder_is_refused() -> Outcome {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let encoder = Encoder::random(&BertConfig::small(1, 2, 16, 4 + WORDS as usize)?, &Device::Cpu, &mut rng)?;
+    let refused = MaskedLanguageModel::new(encoder, &tokenizer()?, MaskSettings::default(), &mut rng);
+    assert!(matches!(refused, Err(Error::Setting { field: "vocab_size", .. })));
+    Ok(())
+}
+
+#[test]
+fn a_batch_without_words_makes_no_step() -> Outcome {
+    let mut batch = texts(2, 1).batch(&[0, 1])?;
+    batch.ids.fill(3);
+    let mut model = model(1)?;
+    let progress = dht_transformer::Progress { seed: 1, step: 0, epoch: 0, share: 0.0 };
+    model.offer(batch, progress)?;
+    assert!(model.next_loss(progress, true)?.is_none());
+    Ok(())
+}
