@@ -12,6 +12,9 @@ use crate::{DeviceChoice, Error, Result};
 
 /// Tokens a text keeps unless a number is given, or as many as the model has positions for.
 const MAX_LENGTH: usize = 128;
+/// How often the rows of files are gone through, and those of the generator, from which the models start from scratch.
+const EPOCHS: usize = 3;
+const EPOCHS_OF_GENERATED_TEXTS: usize = 5;
 /// The peak learning rate of a model trained from scratch.
 const SCRATCH_RATE: f64 = 1e-3;
 /// The peak learning rate of a pre-trained model.
@@ -47,9 +50,9 @@ pub struct Arguments {
     /// Use the first N test rows [default: all, or 2000 generated]
     #[arg(long, value_name = "N")]
     pub test_rows: Option<usize>,
-    /// How often the training rows are gone through
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    pub epochs: usize,
+    /// How often the training rows are gone through [default: 3, or 5 with generated texts]
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<usize>,
     /// Samples a batch
     #[arg(long, value_name = "N", default_value_t = 32)]
     pub batch: usize,
@@ -174,7 +177,7 @@ impl TryFrom<Arguments> for RunPlan {
     /// directory without a valid `config.json` or a size that no model has, [`Error::Search`] for a model too small
     /// to choose from.
     fn try_from(arguments: Arguments) -> Result<Self> {
-        let counts = [("epochs", Some(arguments.epochs), 1), ("batch", Some(arguments.batch), 1)];
+        let counts = [("epochs", arguments.epochs, 1), ("batch", Some(arguments.batch), 1)];
         let rows = [("train-rows", arguments.train_rows, 2), ("test-rows", arguments.test_rows, 1)];
         for (flag, count, least) in counts.into_iter().chain(rows) {
             if let Some(count) = count.filter(|count| *count < least) {
@@ -199,7 +202,11 @@ impl TryFrom<Arguments> for RunPlan {
             data,
             model: arguments.model,
             max_length,
-            epochs: arguments.epochs,
+            epochs: arguments.epochs.unwrap_or(if arguments.data.is_some() {
+                EPOCHS
+            } else {
+                EPOCHS_OF_GENERATED_TEXTS
+            }),
             batch: arguments.batch,
             learning_rate,
             seed: arguments.seed,
