@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use dht_search::{
-    CostModel, DifficultyResult, Dispatch, DynamicModel, DynamicResult, Evaluation, LayerHeadRatios, LossCurve,
-    ModelRecord, ModelResult, OperatingPoint, Preset, RouteCounts, RunRecord, SearchSettings,
+    CostModel, DifficultyResult, Dispatch, DynamicModel, DynamicResult, Evaluation, ExitLosses, LayerHeadRatios,
+    LossCurve, ModelRecord, ModelResult, OperatingPoint, Preset, RewardShape, RouteCounts, RunRecord, SearchSettings,
 };
 use dht_transformer::{
     AdamWSettings, BackwardNeeds, CheckpointSettings, Confusion, EncodedDataset, Encoder, History, Pooling,
@@ -171,6 +171,17 @@ impl Job<'_> {
 
     fn search_settings(&self) -> SearchSettings {
         let defaults = SearchSettings { pooling: self.pooling(), ..SearchSettings::default() };
+        // The layers of a pre-trained model know something of every text, but no shallow row was made to be read: within
+        // an epoch or two it is only where every text that comes by trains it.
+        let defaults = match self.pretrained() {
+            true => SearchSettings {
+                exit_losses: ExitLosses::OnTheWay { weight: 0.3 },
+                explore_power: 0.0,
+                reward_shape: RewardShape::Gain { lambda: 0.5 },
+                ..defaults
+            },
+            false => defaults,
+        };
         let dispatch = match self.plan.dispatch {
             DispatchChoice::InFlight => Dispatch::InFlight,
             DispatchChoice::Queue => Dispatch::Queue { size: self.plan.batch },

@@ -140,9 +140,12 @@ pub struct SearchSettings {
     /// whole at inference.
     pub warm_up_contexts: usize,
     /// The share of the training in which routes are drawn at random while the bandits already learn: a bandit cannot
-    /// know that depth helps before the deep layers have learned anything. Deep exits are drawn more often, in proportion to
-    /// the square of their depth, since deep layers learn from deep routes alone.
+    /// know that depth helps before the deep layers have learned anything.
     pub explore_share: f64,
+    /// How a random exit is drawn: with a probability in proportion to its depth to this power, 0 to 16. From scratch
+    /// deep layers learn from deep routes alone, and a shallow exit that is shown many texts beyond it learns shortcuts;
+    /// a pre-trained encoder's deep layers know enough, and its shallow exits need the texts.
+    pub explore_power: f64,
     /// Texts that arm features are averaged over (paper, 4.2); the print uses all. Matters to [`ContextDesign::Paper`]
     /// alone.
     pub arm_feature_texts: usize,
@@ -168,6 +171,7 @@ impl Default for SearchSettings {
             nested_feedback: true,
             warm_up_contexts: 512,
             explore_share: 0.4,
+            explore_power: 2.0,
             arm_feature_texts: 512,
         }
     }
@@ -198,6 +202,9 @@ impl SearchSettings {
     /// [`Error::Setting`] names the first that is out of range.
     pub fn check(&self) -> Result<()> {
         self.exploration.check("exploration", 0.0)?;
+        if !(0.0..=16.0).contains(&self.explore_power) {
+            return Err(Error::setting("explore_power", "0 to 16", self.explore_power));
+        }
         let positive = [
             ("ridge", self.ridge),
             ("discount", self.discount),
@@ -286,6 +293,7 @@ mod tests {
             ("ridge", |s| s.ridge = 0.0),
             ("discount", |s| s.discount = 1.5),
             ("explore_share", |s| s.explore_share = -0.1),
+            ("explore_power", |s| s.explore_power = f64::NAN),
             ("kappa", |s| s.kappa.depth = 0.0),
             ("dispatch.queue.size", |s| s.dispatch = Dispatch::Queue { size: 0 }),
             ("exit_losses.on_the_way.weight", |s| s.exit_losses = ExitLosses::OnTheWay { weight: 0.0 }),

@@ -238,18 +238,18 @@ impl TreeBandits {
         self.options.iter().map(|heads| layers * block(*heads) / full).collect()
     }
 
-    /// An exit drawn with a probability in proportion to the square of its depth: deep layers learn from deep routes
-    /// alone, and a shallow exit that is shown texts at random learns tricks for those it cannot know.
+    /// An exit drawn with a probability in proportion to a power of its depth.
     fn random_exit(&self, rng: &mut ChaCha8Rng) -> usize {
-        let weights = || (0..self.space.exits().len()).map(|exit| self.space.depth(exit).pow(2));
-        let mut left = rng.random_range(0..weights().sum::<usize>());
+        let power = self.settings.explore_power;
+        let weights = || (0..self.space.exits().len()).map(|exit| (self.space.depth(exit) as f64).powf(power));
+        let mut left = rng.random::<f64>() * weights().sum::<f64>();
         for (exit, weight) in weights().enumerate() {
             if left < weight {
                 return exit;
             }
             left -= weight;
         }
-        0
+        self.space.exits().len() - 1
     }
 
     fn value(&self, score: Score, alpha: f64, cost: f64, mode: Mode) -> f64 {

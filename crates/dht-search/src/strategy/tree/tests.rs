@@ -127,3 +127,21 @@ fn a_state_of_other_bandits_is_refused_and_changes_nothing() {
     assert!(matches!(own.restore(too_high.learned), Err(Error::Setting { field: "pinned heads", .. })));
     assert_eq!(serde_json::to_value(own.state()).unwrap(), before);
 }
+
+#[test]
+fn random_exits_come_in_proportion_to_a_power_of_their_depth() {
+    for (power, expected) in
+        [(0.0, [0.25; 4]), (1.0, [0.1, 0.2, 0.3, 0.4]), (2.0, [1.0, 4.0, 9.0, 16.0].map(|w| w / 30.0))]
+    {
+        let bandits = bandits(&SearchSettings { explore_power: power, ..SearchSettings::default() });
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut counts = [0.0; 4];
+        for _ in 0..20_000 {
+            counts[bandits.random_exit(&mut rng)] += 1.0 / 20_000.0;
+        }
+        // Four standard errors of a share of a half in 20,000 draws are .014.
+        for (found, expected) in counts.into_iter().zip(expected) {
+            assert!((found - expected).abs() < 0.014, "power {power}: {counts:?}");
+        }
+    }
+}
