@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn a_setting_out_of_range_is_refused_by_its_name() {
         type Change = fn(&mut SearchSettings);
-        let cases: [(&str, Change); 9] = [
+        let cases: [(&str, Change); 10] = [
             ("exploration", |s| s.exploration.heads = f64::NAN),
             ("ridge", |s| s.ridge = 0.0),
             ("discount", |s| s.discount = 1.5),

@@ -135,7 +135,7 @@ fn random_exits_come_in_proportion_to_a_power_of_their_depth() {
     {
         let bandits = bandits(&SearchSettings { explore_power: power, ..SearchSettings::default() });
         let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let mut counts = [0.0; 4];
+        let mut counts = [0.0_f64; 4];
         for _ in 0..20_000 {
             counts[bandits.random_exit(&mut rng)] += 1.0 / 20_000.0;
         }
