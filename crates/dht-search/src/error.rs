@@ -147,6 +147,16 @@ pub enum Error {
         /// What it is.
         got: String,
     },
+    /// A cost that no setting of the speed knob comes to.
+    #[error("a FLOPs ratio of {target} is out of reach: this model goes from {least} to {most} on these texts")]
+    Budget {
+        /// What was asked for, as a share of the full model's FLOPs.
+        target: f64,
+        /// What the model costs when nothing but cost counts.
+        least: f64,
+        /// What it costs when cost does not count, λ = 0.
+        most: f64,
+    },
     /// A loss that no reward can be made of.
     #[error("loss is {loss}, expected a finite number, 0 or more")]
     Loss {

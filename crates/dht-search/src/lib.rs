@@ -68,8 +68,8 @@
 //! | name a route | [`Route`], and [`RouteSpec`] for how it is written: `12L8H` |
 //! | choose how the search works | [`SearchSettings`], ours by default, [`SearchSettings::paper`] for the paper's |
 //! | train, evaluate, predict | [`DynamicModel`], [`Evaluation`], [`Prediction`] |
-//! | compare with controls | [`DynamicModel::evaluate_on`] for fixed routes, [`evaluate_shuffled`](DynamicModel::evaluate_shuffled) for the same routes dealt at random |
-//! | trade quality for speed at run time | [`DynamicModel::set_lambda`] |
+//! | compare with controls | [`DynamicModel::evaluate_fixed`], [`evaluate_random`](DynamicModel::evaluate_random), [`evaluate_shuffled`](DynamicModel::evaluate_shuffled) for the same routes dealt at random, [`evaluate_oracle`](DynamicModel::evaluate_oracle) for routes chosen with the label in view; [`FixedArms`] for the [`Regret`] |
+//! | trade quality for speed at run time | [`DynamicModel::with_speed`], [`calibrate`](DynamicModel::calibrate) for a budget, [`SpeedCurve`] for several |
 //! | keep a model | [`DynamicModel::save`] and [`load`](DynamicModel::load) |
 //! | make rewards of losses | [`RewardRule`], [`RewardShape`], [`RewardMemory`], [`Delta`], [`HeadFeedback`] |
 //! | count or measure what a route costs | [`CostModel`], [`FlopsCost`], [`MeasuredCost`], [`WidthCoupling`] |
@@ -94,12 +94,14 @@
 
 mod arm_features;
 mod context;
+mod controls;
 mod cost;
 mod dynamic_model;
 mod error;
 mod evaluation;
 mod executor;
 mod exit_heads;
+mod knob;
 mod layout;
 mod measured;
 mod notation;
@@ -114,10 +116,12 @@ mod space_config;
 mod storage;
 mod strategy;
 
+pub use controls::{FixedArms, Regret};
 pub use cost::{CostModel, FlopsCost, LayerHeadCount, WidthCoupling};
 pub use dynamic_model::{DynamicModel, Ledger};
 pub use error::{Error, Result};
 pub use evaluation::{Evaluation, Prediction};
+pub use knob::{CALIBRATION_TOLERANCE, Speed, SpeedCurve};
 pub use measured::{LayerSeconds, MeasuredCost};
 pub use notation::{RouteSpec, Segment};
 pub use presets::{

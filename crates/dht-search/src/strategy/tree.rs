@@ -25,7 +25,7 @@ pub(crate) use learning::{GroupDecisions, Losses};
 type HeadBandit = TopK<DiagonalLaplace, Thompson>;
 
 /// The three kinds of bandits, what scales their contexts, and what their rewards are compared with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct TreeBandits {
     space: SearchSpace,
     settings: SearchSettings,
@@ -38,7 +38,7 @@ pub(crate) struct TreeBandits {
 }
 
 /// Everything that changes while the bandits learn.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Learned {
     depth: LinUcb,
