@@ -147,6 +147,16 @@ pub enum Error {
         /// What it is.
         got: String,
     },
+    /// A settings file is no search space.
+    #[error("{what}{line}: {problem}", line = line.map_or_else(String::new, |line| format!(":{line}")))]
+    SpaceFile {
+        /// The file, or `TOML text`.
+        what: String,
+        /// The line, from 1, where that is known.
+        line: Option<usize>,
+        /// What is wrong with it.
+        problem: crate::SpaceFileProblem,
+    },
     /// A cost that no setting of the speed knob comes to.
     #[error("a FLOPs ratio of {target} is out of reach: this model goes from {least} to {most} on these texts")]
     Budget {

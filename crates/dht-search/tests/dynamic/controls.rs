@@ -54,8 +54,8 @@ fn no_route_of_a_text_is_better_than_the_oracles() -> Result<()> {
         let oracle = model.evaluate_oracle(&texts, lambda, 16)?;
         assert_eq!(names(&oracle.routes), names(&routes));
         // Its own evaluation mixes depths in a batch, which changes no text's loss beyond rounding.
-        for row in 0..60 {
-            let of_arm = |arm: &(Route, Evaluation)| arm.0 == routes[row];
+        for (row, route) in routes.iter().enumerate() {
+            let of_arm = |arm: &(Route, Evaluation)| arm.0 == *route;
             let arm = fixed.arms().iter().find(|arm| of_arm(arm)).expect("an arm");
             assert!((oracle.losses[row] - arm.1.losses[row]).abs() < 1e-5);
             if lambda == 0.0 {
