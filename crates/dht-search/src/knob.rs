@@ -62,6 +62,13 @@ impl<'a> SpeedCurve<'a> {
         (self.measured[self.measured.len() - 1].flops_ratio, self.measured[0].flops_ratio)
     }
 
+    /// So many budgets spread evenly over the [`range`](Self::range), both ends among them, cheapest first.
+    pub fn budgets(&self, count: usize) -> Vec<f64> {
+        let (least, most) = self.range();
+        let last = count.saturating_sub(1).max(1) as f64;
+        (0..count).map(|place| (least + (most - least) * place as f64 / last).clamp(least, most)).collect()
+    }
+
     /// All that was measured, by λ.
     pub fn measured(&self) -> &[Speed] {
         &self.measured

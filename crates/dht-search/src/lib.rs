@@ -133,8 +133,8 @@ pub use presets::{
     SevenLayerHeads, exits, head_options, pinned_heads,
 };
 pub use report::{
-    CurveRecorder, Curves, DataRecord, DifficultyResult, DynamicResult, GroupHeads, LayerHeadRatios, LossCurve,
-    Machine, ModelRecord, ModelResult, OperatingPoint, RecordProblem, RouteCounts, RunRecord, SetCount,
+    CurveRecorder, Curves, DataRecord, DifficultyResult, DynamicResult, GroupHeads, KnobPoint, LayerHeadRatios,
+    LossCurve, Machine, ModelRecord, ModelResult, OracleResult, RecordProblem, RouteCounts, RunRecord, SetCount,
 };
 pub use reward::{Delta, HeadFeedback, Reward, RewardMemory, RewardReference, RewardRule, RewardShape, SMALLEST_LOSS};
 pub use route::{GroupRole, LayerGroup, Route, RouteGroup, Stack};

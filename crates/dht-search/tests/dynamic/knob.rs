@@ -69,8 +69,9 @@ fn a_calibrated_model_costs_its_budget() -> Result<()> {
     let (least, most) = curve.range();
     let mut within = 0;
     assert!(most - least > 0.2, "{least} to {most}");
-    for part in 0..=8 {
-        let target = least + (most - least) * f64::from(part) / 8.0;
+    let budgets = curve.budgets(9);
+    assert_eq!((budgets.len(), budgets[0], budgets[8]), (9, least, most));
+    for target in budgets {
         let speed = curve.calibrate(target)?;
         assert_eq!(ratio(shared(), &texts, speed.lambda)?, speed.flops_ratio);
         within += u32::from((speed.flops_ratio - target).abs() <= CALIBRATION_TOLERANCE);
