@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use candle_core::Tensor;
 
 use super::{composed, names};
+use crate::heads::check_width;
 use crate::kernels::activation::Activation;
 use crate::kernels::dropout::{Dropout, Place};
 use crate::ops::{AttentionParameters, FeedForwardParameters, Half, LayersOp};
-use crate::{BertConfig, Error, HeadPlan, HeadSet, Hidden, Parameter, Pass, Result};
+use crate::{BertConfig, HeadPlan, HeadSet, Hidden, Parameter, Pass, Result};
 
 /// Attention half, feed-forward half, and the layer's place.
 #[derive(Debug, Clone)]
@@ -88,13 +89,7 @@ impl Block {
     pub(super) fn check(&self, hidden: &Hidden, plan: &HeadPlan, width: Option<usize>) -> Result<usize> {
         plan.check(self.attention.heads, hidden.samples())?;
         let width = width.unwrap_or(self.width);
-        if width == 0 || width > self.feed_forward.neurons {
-            return Err(Error::Setting {
-                field: "feed-forward width",
-                expected: format!("1 to {}", self.feed_forward.neurons),
-                got: width.to_string(),
-            });
-        }
+        check_width(width, self.feed_forward.neurons)?;
         Ok(width)
     }
 
@@ -102,7 +97,7 @@ impl Block {
     pub(super) fn halves(&self, kept: HeadSet, width: usize, pass: &Pass) -> Result<[Half; 2]> {
         let (probabilities, output, feed_forward) = self.dropouts(pass);
         Ok([
-            Half::attention(&self.attention, kept, (probabilities, output))?,
+            Half::attention(self.layer, &self.attention, kept, (probabilities, output))?,
             Half::feed_forward(&self.feed_forward, width, feed_forward)?,
         ])
     }
@@ -138,9 +133,10 @@ impl Block {
         let (probabilities, output, _) = self.dropouts(pass);
         let (x, packing, dropouts) = (hidden.tensor(), hidden.packing(), (probabilities, output));
         let y = if x.device().is_cpu() {
-            LayersOp::run(x, packing, vec![Half::attention(&self.attention, kept, dropouts)?], pass)?
+            LayersOp::run(x, packing, vec![Half::attention(self.layer, &self.attention, kept, dropouts)?], pass)?
         } else {
-            composed::attention_half(x, packing, &self.attention, kept, dropouts)?
+            let gates = pass.gates(self.layer, packing, kept, x.device())?;
+            composed::attention_half(x, packing, &self.attention, kept, dropouts, gates.as_ref())?
         };
         Hidden::new(y, packing.clone())
     }

@@ -27,7 +27,9 @@ pub(crate) use language_head::LanguageHeadTensors;
 use crate::kernels::dropout::Place;
 use crate::ops::{EmbeddingOp, EmbeddingParameters, LayersOp, TokenIds};
 use crate::text::PackedBatch;
-use crate::{BertConfig, BlockShape, Error, HeadPlan, Hidden, Packing, Parameters, Pass, Result, read_hugging_face};
+use crate::{
+    BertConfig, BlockShape, Bucket, Error, HeadPlan, Hidden, Packing, Parameters, Pass, Result, read_hugging_face,
+};
 use block::Block;
 
 /// An encoder of BERT's kind on packed rows: any layers, any heads, for any samples.
@@ -255,6 +257,33 @@ impl Encoder {
     /// As [`layer`](Self::layer).
     pub fn run(&self, layers: Range<usize>, hidden: &Hidden, plan: &HeadPlan, pass: &Pass) -> Result<Hidden> {
         self.run_with(layers, hidden, plan, None, pass)
+    }
+
+    /// Some layers one after another, in each of which every bucket runs its heads and its neurons.
+    ///
+    /// Which neurons come first can be chosen once and for all: [`cut`](Self::cut) to
+    /// [`Kept::most_important`] with all heads and all neurons puts the important ones in front.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when the layers are not there; what [`Bucket::check_all`] finds.
+    pub fn run_buckets(
+        &self,
+        layers: Range<usize>,
+        hidden: &Hidden,
+        buckets: &[Bucket],
+        pass: &Pass,
+    ) -> Result<Hidden> {
+        let (heads, neurons) = (self.config.num_attention_heads, self.config.intermediate_size);
+        Bucket::check_all(buckets, heads, neurons, hidden.samples())?;
+        let mut first = 0;
+        let mut parts = Vec::with_capacity(buckets.len());
+        for bucket in buckets {
+            let samples: Vec<usize> = (first..first + bucket.samples).collect();
+            first += bucket.samples;
+            let plan = HeadPlan::Same(bucket.heads);
+            parts.push(self.run_with(layers.clone(), &hidden.select(&samples)?, &plan, Some(bucket.neurons), pass)?);
+        }
+        Hidden::concat(&parts)
     }
 
     fn run_with(

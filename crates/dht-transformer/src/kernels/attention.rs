@@ -167,6 +167,22 @@ pub(crate) fn attention_backward<T: Real>(
     dqkv
 }
 
+/// The slope of the loss along a gate ξ = 1 on each head of each sample: ∂L/∂ξ = Σ over its rows of c·dc, for context c
+/// with gradient dc, both (tokens, inner). (samples, heads).
+pub(crate) fn gate_slopes<T: Real>(context: &[T], dcontext: &[T], spans: &Spans, shape: HeadShape) -> Vec<T> {
+    let (inner, dim) = (shape.inner(), shape.head_dim);
+    let mut slopes = vec![T::ZERO; spans.samples() * shape.heads];
+    for (sample, slopes) in slopes.chunks_exact_mut(shape.heads).enumerate() {
+        let rows = spans.range(sample).start * inner..spans.range(sample).end * inner;
+        for (c, dc) in context[rows.clone()].chunks_exact(inner).zip(dcontext[rows].chunks_exact(inner)) {
+            for (slope, (c, dc)) in slopes.iter_mut().zip(c.chunks_exact(dim).zip(dc.chunks_exact(dim))) {
+                *slope += sum2(c, dc, |c, dc| c * dc);
+            }
+        }
+    }
+    slopes
+}
+
 /// dP becomes dS = P∘(dP − rowsum(dP∘P)).
 fn softmax_backward<T: Real>(p: &[T], length: usize, dp: &mut [T]) {
     vectorised(

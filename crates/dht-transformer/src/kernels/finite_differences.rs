@@ -3,7 +3,7 @@
 use super::activation::Activation;
 use super::attention::{HeadShape, ProbabilityDropout};
 use super::dropout::{Dropout, Place};
-use super::half::{Between, HalfGradients, HalfWeights, half, half_backward, half_gradients};
+use super::half::{Between, HalfGradients, HalfWeights, Wanted, half, half_backward, half_gradients};
 use super::norm::{Norm, RowKeys, residual_norm, residual_norm_backward};
 use super::product::{Matrix, Packed};
 use super::test_support::wave;
@@ -116,7 +116,14 @@ fn check_half(arguments: &[Vec<f64>], fixture: &Fixture, between: Between<'_>, d
     let forward = |a: &[Vec<f64>]| half(&a[0], weights(a, &laid_out(a, false)), between, dropout, true);
     let saved = forward(arguments).1.unwrap();
     let laid_out = laid_out(arguments, true);
-    let (dx, rows) = half_backward(&dy, saved, weights(arguments, &laid_out), between, dropout, true);
+    let (dx, rows) = half_backward(
+        &dy,
+        saved,
+        weights(arguments, &laid_out),
+        between,
+        dropout,
+        Wanted { input: true, gates: false },
+    );
     let got: HalfGradients<f64> = half_gradients(&[(arguments[0].clone(), rows)], HIDDEN);
     let expected = |which| numeric(arguments, which, &dy, &|a| forward(a).0);
     compare("x", &dx.unwrap(), &expected(0));

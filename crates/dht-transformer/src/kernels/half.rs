@@ -12,7 +12,7 @@
 use rayon::prelude::*;
 
 use super::activation::{Activation, bias_activation, bias_activation_backward};
-use super::attention::{HeadShape, ProbabilityDropout, attention, attention_backward};
+use super::attention::{HeadShape, ProbabilityDropout, attention, attention_backward, gate_slopes};
 use super::dropout::Dropout;
 use super::norm::{Norm, ResidualNormGradients, RowKeys, residual_norm, residual_norm_backward};
 use super::product::{Destination, Matrix, Packed, product};
@@ -77,6 +77,17 @@ pub(crate) struct HalfRows<T> {
     inner: Vec<T>,
     inward_bias: Vec<T>,
     norm: ResidualNormGradients<T>,
+    /// Of each (sample, head), where they are wanted.
+    pub(crate) gates: Vec<T>,
+}
+
+/// What a backward gives beside what the gradients of the weights follow from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    /// The gradient of x.
+    pub(crate) input: bool,
+    /// The slopes along gates on heads.
+    pub(crate) gates: bool,
 }
 
 /// Gradients of a half's weights.
@@ -127,7 +138,7 @@ pub(crate) fn half_backward<T: Real>(
     weights: HalfWeights<'_, T>,
     between: Between<'_>,
     dropout: Option<(Dropout, RowKeys<'_>)>,
-    input_needed: bool,
+    wanted: Wanted,
 ) -> (Option<Vec<T>>, HalfRows<T>) {
     let (hidden, wide) = (weights.outward_bias.len(), weights.inward_bias.len());
     let inner = between.inner(wide);
@@ -140,11 +151,16 @@ pub(crate) fn half_backward<T: Real>(
         let dh = Matrix::new(&norm.dh, rows, hidden);
         product(&mut dmiddle, inner, Destination::Overwrite, T::ONE, dh, weights.outward);
     });
+    let mut gates = Vec::new();
     let (inner, du, inward_bias) = match between {
         Between::Attention { spans, shape, dropout } => {
+            let context = context.unwrap_or_default();
+            if wanted.gates {
+                gates = gate_slopes(&context, &dmiddle, spans, shape);
+            }
             let du = attention_backward(&u, &dmiddle, spans, shape, dropout);
             let bias = column_sums(&du, wide);
-            (context.unwrap_or_default(), du, bias)
+            (context, du, bias)
         }
         Between::Activation(activation) => {
             let bias = bias_activation_backward(&mut u, weights.inward_bias, &mut dmiddle, activation);
@@ -152,13 +168,13 @@ pub(crate) fn half_backward<T: Real>(
         }
     };
     let mut dx = std::mem::take(&mut norm.dz);
-    let dx = input_needed.then(|| {
+    let dx = wanted.input.then(|| {
         let _span = tracing::trace_span!("products of row gradients").entered();
         let du = Matrix::new(&du, rows, wide);
         product(&mut dx, hidden, Destination::Accumulate, T::ONE, du, weights.inward);
         dx
     });
-    (dx, HalfRows { du, inner, inward_bias, norm })
+    (dx, HalfRows { du, inner, inward_bias, norm, gates })
 }
 
 /// Gradients of a half's weights from the rows of all blocks, each with its x.

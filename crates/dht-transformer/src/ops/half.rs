@@ -9,7 +9,7 @@ use super::slices::with_slices;
 use crate::kernels::activation::Activation;
 use crate::kernels::attention::{HeadShape, ProbabilityDropout};
 use crate::kernels::dropout::Dropout;
-use crate::kernels::half::{Between, HalfRows, HalfSaved, HalfWeights, half, half_backward, half_gradients};
+use crate::kernels::half::{Between, HalfRows, HalfSaved, HalfWeights, Wanted, half, half_backward, half_gradients};
 use crate::kernels::norm::{Norm, RowKeys};
 use crate::kernels::product::{Matrix, Packed};
 use crate::packed::RowBlock;
@@ -75,7 +75,7 @@ struct Cut {
 /// What lies between the two products of a half.
 #[derive(Debug)]
 enum Middle {
-    Attention { kept: Vec<usize>, head_dim: usize, dropout: Option<Dropout> },
+    Attention { layer: usize, kept: Vec<usize>, head_dim: usize, dropout: Option<Dropout> },
     Activation(Activation),
 }
 
@@ -107,8 +107,9 @@ pub(super) struct HalfLayout {
 }
 
 impl Half {
-    /// Attention with these heads.
+    /// Attention with these heads. `layer` is its layer's number.
     pub(crate) fn attention(
+        layer: usize,
         p: &AttentionParameters,
         kept: HeadSet,
         (probability_dropout, dropout): (Option<Dropout>, Option<Dropout>),
@@ -126,7 +127,7 @@ impl Half {
             epsilon: p.epsilon,
             sizes: (3 * p.hidden(), p.hidden(), p.hidden()),
             cut: None,
-            middle: Middle::Attention { kept, head_dim: p.head_dim, dropout: probability_dropout },
+            middle: Middle::Attention { layer, kept, head_dim: p.head_dim, dropout: probability_dropout },
             dropout,
         };
         if !all {
@@ -228,10 +229,10 @@ impl Half {
         dy: &[f32],
         saved: HalfSaved<f32>,
         (packing, block): (&Packing, &RowBlock),
-        input_needed: bool,
+        wanted: Wanted,
     ) -> (Option<Vec<f32>>, HalfRows<f32>) {
         let dropout = self.dropout.map(|dropout| (dropout, keys(packing, block)));
-        half_backward(dy, saved, self.weights(layout), self.between(packing, block), dropout, input_needed)
+        half_backward(dy, saved, self.weights(layout), self.between(packing, block), dropout, wanted)
     }
 
     /// Adds the gradients of the weights to the pass, from each block's x and rows.
@@ -257,9 +258,23 @@ impl Half {
         pass.accumulate(self.shift.id(), Gradient::Dense(gradients.shift));
     }
 
+    /// Adds the slopes along gates on its heads, if it has heads, to the pass.
+    pub(super) fn record_slopes<'a>(
+        &self,
+        rows: impl Iterator<Item = &'a HalfRows<f32>>,
+        packing: &Packing,
+        pass: &Pass,
+    ) {
+        let Middle::Attention { layer, kept, .. } = &self.middle else { return };
+        let of_samples = rows.flat_map(|rows| rows.gates.chunks_exact(kept.len()));
+        for (sample, slopes) in packing.sample_ids().iter().zip(of_samples) {
+            pass.record_slopes(*layer, *sample, kept, slopes);
+        }
+    }
+
     fn between<'a>(&'a self, packing: &'a Packing, block: &'a RowBlock) -> Between<'a> {
         match &self.middle {
-            Middle::Attention { kept, head_dim, dropout } => Between::Attention {
+            Middle::Attention { kept, head_dim, dropout, .. } => Between::Attention {
                 spans: &block.spans,
                 shape: HeadShape { heads: kept.len(), head_dim: *head_dim },
                 dropout: dropout.map(|dropout| ProbabilityDropout {

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::half::{Half, HalfLayout};
 use super::layouts::{Direction, Layouts};
 use super::slices::{nothing_saved, rows, slice, with_slices};
-use crate::kernels::half::{HalfRows, HalfSaved};
+use crate::kernels::half::{HalfRows, HalfSaved, Wanted};
 use crate::packed::RowBlock;
 use crate::{Packing, Pass};
 
@@ -71,13 +71,14 @@ impl LayersOp {
         for (index, half) in self.halves.iter().enumerate().rev() {
             // What lies below in this run, or before it, wants the gradient.
             let needed = wanted || self.halves[..index].iter().any(Half::trains);
+            let asked = Wanted { input: needed, gates: self.pass.watches_heads() };
             let layout = self.with_layouts(|layouts| half.layout(Direction::Backward, layouts))?;
             let saved: Vec<_> = tapes.iter_mut().map_while(Vec::pop).collect();
             let work = saved.into_par_iter().zip(&gradients).zip(blocks).with_max_len(1);
             let (done, ()) = rayon::join(
                 || -> Vec<_> {
                     work.map(|(((x, saved), dy), block)| {
-                        let (dx, rows) = half.backward(&layout, dy, saved, (&self.packing, block), needed);
+                        let (dx, rows) = half.backward(&layout, dy, saved, (&self.packing, block), asked);
                         (dx.unwrap_or_default(), (x, rows))
                     })
                     .collect()
@@ -86,6 +87,7 @@ impl LayersOp {
             );
             let rows: Vec<_>;
             (gradients, rows) = done.into_iter().unzip();
+            half.record_slopes(rows.iter().map(|(_, rows)| rows), &self.packing, &self.pass);
             above = half.trains().then_some((half, rows));
             if !needed {
                 break;
