@@ -98,6 +98,7 @@ mod cost;
 mod dynamic_model;
 mod error;
 mod evaluation;
+mod executed_flops;
 mod executor;
 mod exit_heads;
 mod layout;
@@ -130,7 +131,10 @@ pub use report::{
 };
 pub use reward::{Delta, HeadFeedback, Reward, RewardMemory, RewardReference, RewardRule, RewardShape, SMALLEST_LOSS};
 pub use route::{GroupRole, LayerGroup, Route, RouteGroup, Stack};
-pub use settings::{ContextDesign, Dispatch, ExitClassifiers, ExitLosses, PerBandit, SearchSettings};
+pub use settings::{
+    ContextDesign, DepthDecision, Dispatch, ExitClassifiers, ExitLosses, HeadArms, HeadDraws, PerBandit,
+    SearchSettings, Steering,
+};
 pub use space::{RouteArms, SearchSpace};
 pub use space_config::{BaseState, Search, SpaceConfig};
 

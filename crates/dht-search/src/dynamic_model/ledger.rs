@@ -6,6 +6,7 @@ use dht_transformer::{PackedBatch, Progress};
 use serde::{Deserialize, Serialize};
 
 use super::DynamicModel;
+use crate::executed_flops::Reads;
 use crate::executor::Passage;
 use crate::strategy::Strategy;
 use crate::{CostModel, CurveRecorder, Result};
@@ -17,7 +18,7 @@ const CURVE_BINS: usize = 100;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ledger {
-    /// FLOPs of all products: forward, backward, second passes of the base layers, arm features.
+    /// FLOPs of all products: forward, backward, second passes of the base layers and looks ahead, arm features.
     pub flops: u64,
     /// Of these, the passes for arm features.
     pub arm_feature_flops: u64,
@@ -60,13 +61,15 @@ impl DynamicModel {
         loss: &dyn Fn(usize) -> f64,
         progress: Progress,
     ) -> Result<()> {
-        let (flops, shown) = (self.flops(), self.shown());
+        let (flops, shown, last) = (self.flops(), self.shown(), self.space.exits().len() - 1);
         let cost = CostModel::default();
         let routes = passage.routes(&self.space)?;
         for (sample, (route, tokens)) in routes.iter().zip(batch.spans.lengths()).enumerate() {
-            let reads = shown.reads(passage.depth.exits[sample]);
+            let exit = passage.depth.exits[sample];
+            let reads = Reads::of(shown, passage.reading, exit, last);
             let both = flops.forward(route, tokens, reads.total()) + flops.backward(route, tokens, reads);
             self.ledger.flops += both.0;
+            self.ledger.bandit_flops += self.bandits.depth_flops(exit);
             self.ledger.layer_head_sum += cost.share(route, tokens)?;
             *self.ledger.routes.entry(route.to_string()).or_default() += 1;
             if let Some(watcher) = &mut self.watcher.0 {
