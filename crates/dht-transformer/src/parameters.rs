@@ -292,33 +292,6 @@ impl Gradients {
         Ok(())
     }
 
-    /// Adds `values` (`rows.len()` × `columns.len()`, row-major) at those rows and columns of a parameter of `shape`.
-    pub(crate) fn add_block(
-        &mut self,
-        id: ParameterId,
-        shape: [usize; 2],
-        rows: &[usize],
-        columns: &[usize],
-        values: &[f32],
-    ) {
-        let slot = self.slot(id);
-        let sum = match slot {
-            Some(Gradient::Dense(sum)) => sum,
-            _ => {
-                *slot = Some(Gradient::Dense(vec![0.0; shape[0] * shape[1]]));
-                match slot {
-                    Some(Gradient::Dense(sum)) => sum,
-                    _ => unreachable!("the slot was filled a line above"),
-                }
-            }
-        };
-        for (row, values) in rows.iter().zip(values.chunks_exact(columns.len().max(1))) {
-            for (column, value) in columns.iter().zip(values) {
-                sum[row * shape[1] + column] += value;
-            }
-        }
-    }
-
     /// All gradients in the order of the parameters.
     pub fn iter(&self) -> impl Iterator<Item = (ParameterId, &Gradient)> {
         self.slots.iter().enumerate().filter_map(|(index, slot)| Some((ParameterId(index), slot.as_ref()?)))

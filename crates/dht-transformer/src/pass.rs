@@ -169,20 +169,6 @@ impl Pass {
         }
     }
 
-    /// Adds the gradient of a block of rows and columns of a matrix parameter; see [`Gradients::add_block`].
-    pub(crate) fn accumulate_block(
-        &self,
-        id: ParameterId,
-        shape: [usize; 2],
-        rows: &[usize],
-        columns: &[usize],
-        values: &[f32],
-    ) {
-        if let Some(mut gradients) = self.gradients() {
-            gradients.add_block(id, shape, rows, columns, values);
-        }
-    }
-
     /// Runs the backward of `loss` (one number) and returns every parameter's gradient.
     ///
     /// Call it once for a pass: the activations are given up on the way.

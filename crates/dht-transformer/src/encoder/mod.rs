@@ -248,7 +248,7 @@ impl Encoder {
         width: Option<usize>,
         pass: &Pass,
     ) -> Result<Hidden> {
-        self.run_with(layer..layer + 1, hidden, plan, width, pass)
+        self.run_with(layer..layer + 1, hidden, |block| block.buckets(plan, width, hidden.samples()), pass)
     }
 
     /// Some layers one after another, with the same heads kept in each.
@@ -256,7 +256,7 @@ impl Encoder {
     /// # Errors
     /// As [`layer`](Self::layer).
     pub fn run(&self, layers: Range<usize>, hidden: &Hidden, plan: &HeadPlan, pass: &Pass) -> Result<Hidden> {
-        self.run_with(layers, hidden, plan, None, pass)
+        self.run_with(layers, hidden, |block| block.buckets(plan, None, hidden.samples()), pass)
     }
 
     /// Some layers one after another, in each of which every bucket runs its heads and its neurons.
@@ -275,23 +275,14 @@ impl Encoder {
     ) -> Result<Hidden> {
         let (heads, neurons) = (self.config.num_attention_heads, self.config.intermediate_size);
         Bucket::check_all(buckets, heads, neurons, hidden.samples())?;
-        let mut first = 0;
-        let mut parts = Vec::with_capacity(buckets.len());
-        for bucket in buckets {
-            let samples: Vec<usize> = (first..first + bucket.samples).collect();
-            first += bucket.samples;
-            let plan = HeadPlan::Same(bucket.heads);
-            parts.push(self.run_with(layers.clone(), &hidden.select(&samples)?, &plan, Some(bucket.neurons), pass)?);
-        }
-        Hidden::concat(&parts)
+        self.run_with(layers, hidden, |_| Ok(buckets.to_vec()), pass)
     }
 
     fn run_with(
         &self,
         layers: Range<usize>,
         hidden: &Hidden,
-        plan: &HeadPlan,
-        width: Option<usize>,
+        buckets: impl Fn(&Block) -> Result<Vec<Bucket>>,
         pass: &Pass,
     ) -> Result<Hidden> {
         let blocks = self.blocks.get(layers.clone()).ok_or_else(|| Error::Setting {
@@ -299,21 +290,14 @@ impl Encoder {
             expected: format!("ascending, up to {}", self.blocks.len()),
             got: format!("{layers:?}"),
         })?;
-        let widths = blocks.iter().map(|block| block.check(hidden, plan, width)).collect::<Result<Vec<_>>>()?;
-        let of_samples = matches!(plan, HeadPlan::PerSample(_));
-        match hidden.tensor().device().is_cpu() && !of_samples {
+        let ways = blocks.iter().map(buckets).collect::<Result<Vec<_>>>()?;
+        let mut blocks = blocks.iter().zip(&ways);
+        match hidden.tensor().device().is_cpu() {
             true => {
-                let mut halves = Vec::with_capacity(2 * blocks.len());
-                for (block, width) in blocks.iter().zip(widths) {
-                    let set = if let HeadPlan::Same(set) = plan { *set } else { block.kept };
-                    halves.extend(block.halves(set, width, pass)?);
-                }
+                let halves = blocks.flat_map(|(block, buckets)| block.halves(buckets, pass)).collect();
                 Hidden::new(LayersOp::run(hidden.tensor(), hidden.packing(), halves, pass)?, hidden.packing().clone())
             }
-            false => {
-                let mut blocks = blocks.iter().zip(widths);
-                blocks.try_fold(hidden.clone(), |hidden, (block, width)| block.forward(&hidden, plan, width, pass))
-            }
+            false => blocks.try_fold(hidden.clone(), |hidden, (block, buckets)| block.composed(&hidden, buckets, pass)),
         }
     }
 

@@ -6,7 +6,8 @@ use super::real::Real;
 use super::rows::{largest, sum, sum2, vectorised};
 use crate::Spans;
 
-/// How the columns of a packed QKV matrix divide: `heads` times `head_dim` columns of Q, as many of K, as many of V.
+/// How the columns of a packed QKV matrix divide: for each of `heads` heads `head_dim` columns of Q, as many of K, as many
+/// of V, so that what belongs to a head lies together.
 #[derive(Clone, Copy)]
 pub(crate) struct HeadShape {
     pub(crate) heads: usize,
@@ -17,6 +18,11 @@ impl HeadShape {
     /// Columns of Q (and of K, of V, and of the context).
     pub(crate) fn inner(self) -> usize {
         self.heads * self.head_dim
+    }
+
+    /// The first columns of a head's Q, K and V.
+    fn columns(self, head: usize) -> [usize; 3] {
+        [0, 1, 2].map(|part| (3 * head + part) * self.head_dim)
     }
 
     fn scale<T: Real>(self) -> T {
@@ -34,10 +40,9 @@ pub(crate) struct ProbabilityDropout<'a> {
 
 /// P = softmax(scale·Q·Kᵀ) of one head of one sample, into `probabilities` (length × length).
 fn probabilities<T: Real>(qkv: &[T], length: usize, head: usize, shape: HeadShape, probabilities: &mut [T]) {
-    let (inner, dim) = (shape.inner(), shape.head_dim);
-    let stride = 3 * inner;
-    let q = Matrix::strided(&qkv[head * dim..], length, dim, stride);
-    let k = Matrix::strided(&qkv[inner + head * dim..], length, dim, stride);
+    let (dim, stride, [q, k, _]) = (shape.head_dim, 3 * shape.inner(), shape.columns(head));
+    let q = Matrix::strided(&qkv[q..], length, dim, stride);
+    let k = Matrix::strided(&qkv[k..], length, dim, stride);
     product(probabilities, length, Destination::Overwrite, shape.scale(), q, k.transposed());
     vectorised(
         #[inline(always)]
@@ -101,10 +106,10 @@ pub(crate) fn attention<T: Real>(
             if let Some(dropout) = dropout {
                 drop_probabilities(dropout, sample, head, length, &mut scratch);
             }
-            let column = head * shape.head_dim;
-            let v = Matrix::strided(&qkv[2 * inner + column..], length, shape.head_dim, 3 * inner);
+            let [.., v] = shape.columns(head);
+            let v = Matrix::strided(&qkv[v..], length, shape.head_dim, 3 * inner);
             let p = Matrix::new(&scratch, length, length);
-            product(&mut context[column..], inner, Destination::Overwrite, T::ONE, p, v);
+            product(&mut context[head * shape.head_dim..], inner, Destination::Overwrite, T::ONE, p, v);
         }
     }
     context
@@ -135,7 +140,7 @@ pub(crate) fn attention_backward<T: Real>(
         p.resize(length * length, T::ZERO);
         ds.resize(length * length, T::ZERO);
         for head in 0..shape.heads {
-            let column = head * dim;
+            let [at_q, at_k, at_v] = shape.columns(head);
             probabilities(qkv, length, head, shape, &mut p);
             let a = match dropout {
                 Some(dropout) => {
@@ -146,9 +151,9 @@ pub(crate) fn attention_backward<T: Real>(
                 }
                 None => Matrix::new(&p, length, length),
             };
-            let dc = Matrix::strided(&dcontext[column..], length, dim, inner);
-            let v = Matrix::strided(&qkv[2 * inner + column..], length, dim, stride);
-            let dv = &mut dqkv[2 * inner + column..];
+            let dc = Matrix::strided(&dcontext[head * dim..], length, dim, inner);
+            let v = Matrix::strided(&qkv[at_v..], length, dim, stride);
+            let dv = &mut dqkv[at_v..];
             product(dv, stride, Destination::Overwrite, T::ONE, a.transposed(), dc);
             product(&mut ds, length, Destination::Overwrite, T::ONE, dc, v.transposed());
             if let Some(dropout) = dropout {
@@ -156,11 +161,11 @@ pub(crate) fn attention_backward<T: Real>(
             }
             softmax_backward(&p, length, &mut ds);
             let ds = Matrix::new(&ds, length, length);
-            let q = Matrix::strided(&qkv[column..], length, dim, stride);
-            let k = Matrix::strided(&qkv[inner + column..], length, dim, stride);
+            let q = Matrix::strided(&qkv[at_q..], length, dim, stride);
+            let k = Matrix::strided(&qkv[at_k..], length, dim, stride);
             let scale = shape.scale();
-            product(&mut dqkv[column..], stride, Destination::Overwrite, scale, ds, k);
-            let dk = &mut dqkv[inner + column..];
+            product(&mut dqkv[at_q..], stride, Destination::Overwrite, scale, ds, k);
+            let dk = &mut dqkv[at_k..];
             product(dk, stride, Destination::Overwrite, scale, ds.transposed(), q);
         }
     }
@@ -217,13 +222,13 @@ mod tests {
                         .range(sample)
                         .map(|key| {
                             let dot: f64 = (0..4)
-                                .map(|c| qkv[query * stride + head * 4 + c] * qkv[key * stride + inner + head * 4 + c])
+                                .map(|c| qkv[query * stride + head * 12 + c] * qkv[key * stride + head * 12 + 4 + c])
                                 .sum();
                             (dot / 2.0).exp()
                         })
                         .collect();
                     for c in 0..4 {
-                        let value = |key: usize| qkv[key * stride + 2 * inner + head * 4 + c];
+                        let value = |key: usize| qkv[key * stride + head * 12 + 8 + c];
                         let expected = spans.range(sample).zip(&weight).map(|(key, w)| w * value(key)).sum::<f64>()
                             / weight.iter().sum::<f64>();
                         approx::assert_relative_eq!(

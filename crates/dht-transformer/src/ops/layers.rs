@@ -66,16 +66,20 @@ impl LayersOp {
         blocks: &[RowBlock],
         wanted: bool,
     ) -> Result<Option<Vec<f32>>> {
-        // The gradients of a half's weights are computed beside the rows of the half below.
+        let layout_of = |half: &Half| {
+            self.with_layouts(|layouts| half.layout(Direction::Backward, &self.packing, layouts))
+        };
+        // The gradients of a half's weights are computed beside the rows of the half below, and the weights of the next.
         let mut above: Option<(&Half, Vec<Worked>)> = None;
+        let mut ahead = None;
         for (index, half) in self.halves.iter().enumerate().rev() {
             // What lies below in this run, or before it, wants the gradient.
             let needed = wanted || self.halves[..index].iter().any(Half::trains);
             let asked = Wanted { input: needed, gates: self.pass.watches_heads() };
-            let layout = self.with_layouts(|layouts| half.layout(Direction::Backward, layouts))?;
+            let layout = ahead.take().unwrap_or_else(|| layout_of(half))?;
             let saved: Vec<_> = tapes.iter_mut().map_while(Vec::pop).collect();
             let work = saved.into_par_iter().zip(&gradients).zip(blocks).with_max_len(1);
-            let (done, ()) = rayon::join(
+            let (done, next) = rayon::join(
                 || -> Vec<_> {
                     work.map(|(((x, saved), dy), block)| {
                         let (dx, rows) = half.backward(&layout, dy, saved, (&self.packing, block), asked);
@@ -83,8 +87,12 @@ impl LayersOp {
                     })
                     .collect()
                 },
-                || above.take().into_iter().for_each(|(half, rows)| half.accumulate(&rows, &self.pass)),
+                || {
+                    above.take().into_iter().for_each(|(half, rows)| half.accumulate(&rows, &self.pass));
+                    self.halves[..index].last().filter(|_| needed).map(layout_of)
+                },
             );
+            ahead = next;
             let rows: Vec<_>;
             (gradients, rows) = done.into_iter().unzip();
             half.record_slopes(rows.iter().map(|(_, rows)| rows), &self.packing, &self.pass);
@@ -107,7 +115,7 @@ impl CustomOp2 for LayersOp {
         let (x, width, keep) = (slice(x, x_layout)?, x_layout.dims()[1], self.pass.is_training());
         let layouts: Vec<_> = self.with_layouts(|layouts| {
             let halves = self.halves.par_iter().with_max_len(1);
-            halves.map(|half| half.layout(Direction::Forward, layouts)).collect::<Result<_>>()
+            halves.map(|half| half.layout(Direction::Forward, &self.packing, layouts)).collect::<Result<_>>()
         })?;
         let blocks = self.packing.blocks();
         let work = blocks.par_iter().with_max_len(1);

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::kernels::product::{Matrix, Packed};
+use super::ways::Choice;
+use crate::kernels::product::{Joined, Matrix, Packed};
 use crate::parameters::{Parameter, ParameterId};
 
 /// What a weight (out, in) is multiplied to.
@@ -15,35 +16,40 @@ pub(crate) enum Direction {
     Backward,
 }
 
-impl Direction {
-    /// The weight as this direction's right factor.
-    pub(super) fn lay_out(self, weight: Matrix<'_, f32>) -> Packed<f32> {
-        let _span = tracing::trace_span!("laying out weights").entered();
-        Packed::new(match self {
-            Self::Forward => weight.transposed(),
-            Self::Backward => weight,
-        })
-    }
+/// Which part of a weight is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Extent {
+    pub(super) choice: Choice,
+    /// Whether each head's columns begin a panel, so that a product can take some heads of it.
+    pub(super) by_head: bool,
 }
 
-/// The whole weights that were laid out in a pass, which does not change them.
+/// The weights that were laid out in a pass, which does not change them.
 ///
 /// A routed batch runs a layer in several small groups; laying out its weights anew for each would cost as much as the
 /// products of some texts. For a large group that is nothing, and the memory would be missed.
 #[derive(Debug, Default)]
 pub(crate) struct Layouts(Mutex<BTreeMap<Key, Arc<Packed<f32>>>>);
 
-type Key = (ParameterId, Direction);
+type Key = (ParameterId, Direction, Extent);
 
 impl Layouts {
-    /// The layout of a parameter's whole matrix.
-    pub(super) fn of(&self, parameter: &Parameter, direction: Direction, weight: Matrix<'_, f32>) -> Arc<Packed<f32>> {
-        let key = (parameter.id(), direction);
+    /// The layout of a part of a parameter: `groups` of its matrices, joined.
+    pub(super) fn of<'a>(
+        &self,
+        parameter: &Parameter,
+        direction: Direction,
+        extent: Extent,
+        parts: impl FnOnce() -> (Vec<Vec<Matrix<'a, f32>>>, Joined),
+    ) -> Arc<Packed<f32>> {
+        let key = (parameter.id(), direction, extent);
         let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(layout) = known().get(&key) {
             return layout.clone();
         }
-        let layout = Arc::new(direction.lay_out(weight));
+        let _span = tracing::trace_span!("laying out weights").entered();
+        let (groups, joined) = parts();
+        let layout = Arc::new(Packed::of(&groups, joined));
         known().insert(key, layout.clone());
         layout
     }
