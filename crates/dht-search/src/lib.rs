@@ -130,7 +130,10 @@ pub use report::{
 };
 pub use reward::{Delta, HeadFeedback, Reward, RewardMemory, RewardReference, RewardRule, RewardShape, SMALLEST_LOSS};
 pub use route::{GroupRole, LayerGroup, Route, RouteGroup, Stack};
-pub use settings::{ContextDesign, Dispatch, ExitClassifiers, ExitLosses, PerBandit, SearchSettings};
+pub use settings::{
+    ContextDesign, Dispatch, ExitClassifiers, ExitLosses, LossSource, PerBandit, SearchSettings, SoftLabels, Teacher,
+    WholeSteps,
+};
 pub use space::{RouteArms, SearchSpace};
 pub use space_config::{BaseState, Search, SpaceConfig};
 

@@ -1,12 +1,15 @@
 //! What a user holds: a dynamic transformer that is fitted, evaluated, asked, saved and loaded.
 
+mod held_out;
 mod ledger;
 mod losses;
+mod teaching;
 mod training;
+mod whole_steps;
 
 use std::collections::BTreeMap;
 
-use dht_transformer::{EncodedDataset, Encoder, HeadSet, PackedBatch, Sample};
+use dht_transformer::{EncodedDataset, Encoder, HeadSet, PackedBatch, Sample, TextClassifier};
 use rand::Rng;
 
 use crate::executor::{Executor, FlopsOfBatch, Shown};
@@ -33,12 +36,16 @@ pub struct DynamicModel {
     pub(crate) bandits: TreeBandits,
     /// The batch that came last, in flight.
     arrived: Option<PackedBatch>,
+    /// The batch that came last, to run whole.
+    arrived_whole: Option<PackedBatch>,
     queues: Option<Queues>,
     /// Samples that wait in queues, by row.
     waiting: BTreeMap<usize, Sample>,
     ledger: Ledger,
     watcher: Watcher,
+    teacher: Option<TextClassifier>,
 }
+
 /// Is told the depth of each sample that is trained on.
 #[derive(Default)]
 struct Watcher(Option<Box<dyn FnMut(usize) + Send + Sync>>);
@@ -81,7 +88,19 @@ impl DynamicModel {
         };
         let ledger = Ledger::new(stack.heads)?;
         let waiting = BTreeMap::new();
-        Ok(Self { encoder, heads, space, bandits, arrived: None, queues, waiting, ledger, watcher: Watcher::default() })
+        Ok(Self {
+            encoder,
+            heads,
+            space,
+            bandits,
+            arrived: None,
+            arrived_whole: None,
+            queues,
+            waiting,
+            ledger,
+            watcher: Watcher::default(),
+            teacher: None,
+        })
     }
 
     /// The encoder.
