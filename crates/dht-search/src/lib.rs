@@ -132,8 +132,8 @@ pub use report::{
 pub use reward::{Delta, HeadFeedback, Reward, RewardMemory, RewardReference, RewardRule, RewardShape, SMALLEST_LOSS};
 pub use route::{GroupRole, LayerGroup, Route, RouteGroup, Stack};
 pub use settings::{
-    ContextDesign, DepthDecision, Dispatch, ExitClassifiers, ExitLosses, HeadArms, HeadDraws, PerBandit,
-    SearchSettings, Steering,
+    ContextDesign, DepthDecision, Dispatch, ExitClassifiers, ExitLosses, HeadArms, HeadDraws, LossSource, PerBandit,
+    SearchSettings, SoftLabels, Steering, Teacher, WholeSteps,
 };
 pub use space::{RouteArms, SearchSpace};
 pub use space_config::{BaseState, Search, SpaceConfig};

@@ -1,12 +1,15 @@
 //! What a user holds: a dynamic transformer that is fitted, evaluated, asked, saved and loaded.
 
+mod held_out;
 mod ledger;
 mod losses;
+mod teaching;
 mod training;
+mod whole_steps;
 
 use std::collections::BTreeMap;
 
-use dht_transformer::{EncodedDataset, Encoder, HeadSet, Importance, Kept, PackedBatch, Sample};
+use dht_transformer::{EncodedDataset, Encoder, HeadSet, Importance, Kept, PackedBatch, Sample, TextClassifier};
 use rand::Rng;
 
 use crate::executed_flops::{ExecutedFlops, Reads};
@@ -33,11 +36,14 @@ pub struct DynamicModel {
     later: Option<Later>,
     /// The batch that came last, in flight.
     arrived: Option<PackedBatch>,
+    /// The batch that came last, to run whole.
+    arrived_whole: Option<PackedBatch>,
     queues: Option<Queues>,
     /// Samples that wait in queues, by row.
     waiting: BTreeMap<usize, Sample>,
     ledger: Ledger,
     watcher: Watcher,
+    teacher: Option<TextClassifier>,
 }
 
 /// The space that a search will go on in.
@@ -107,9 +113,11 @@ impl DynamicModel {
             bandits,
             later: None,
             arrived: None,
+            arrived_whole: None,
             queues,
             waiting: BTreeMap::new(),
             watcher: Watcher::default(),
+            teacher: None,
         })
     }
 

@@ -14,7 +14,7 @@ use super::{DynamicModel, Ledger};
 use crate::arm_features::ArmFeatures;
 use crate::executor::{Passage, Shown, Way};
 use crate::queues::Queues;
-use crate::strategy::{DepthChoices, GroupDecisions, Learned, Mode, Reading, Strategy};
+use crate::strategy::{DepthChoices, GroupDecisions, Learned, Losses, Mode, Reading, Strategy};
 use crate::{Error, Result, SearchSettings, SearchSpace};
 
 /// Independent random streams: of each step, of each batch that is queued, and of what happens before the training.
@@ -23,8 +23,11 @@ const QUEUEING: u64 = 1 << 48;
 const PREPARING: u64 = 1 << 56;
 
 impl DynamicModel {
-    fn mode(&self, progress: Progress) -> Mode {
-        if progress.share < self.settings().explore_share { Mode::Random } else { Mode::Explore }
+    pub(super) fn mode(&self, progress: Progress) -> Mode {
+        let settings = self.settings();
+        let random = settings.whole_steps.first + settings.explore_share;
+        // The last batch comes with all behind it.
+        if progress.share < random || random >= 1.0 { Mode::Random } else { Mode::Explore }
     }
 
     /// A generator of its own for each stream, so that a resumed training draws the same.
@@ -61,17 +64,24 @@ impl DynamicModel {
         let known = losses.by_exit.iter().flatten().all(|loss| loss.is_nan() || loss.is_finite());
         let own = |sample: usize| losses.by_exit[passage.depth.exits[sample]][sample];
         if known && (0..batch.len()).all(|sample| own(sample).is_finite()) {
-            let groups: Vec<GroupDecisions<'_>> = passage
-                .groups
-                .iter()
-                .map(|group| GroupDecisions { group: group.group, members: &group.members, choices: &group.choices })
-                .collect();
-            self.bandits.learn(&passage.depth, &groups, &losses)?;
+            if self.teaches_bandits(progress) {
+                self.teach(&passage, &losses)?;
+            }
             self.keep_books(batch, &passage, &own, progress)?;
         }
         // A loss that is not finite is left to the training loop, which stops.
         self.ledger.bandit_seconds += (passage.deciding + start.elapsed()).as_secs_f64();
         Ok(StepLoss { loss, pass, samples: batch.len(), terms: batch.len() })
+    }
+
+    /// Lets the bandits learn from a batch that has gone its ways.
+    pub(super) fn teach(&mut self, passage: &Passage, losses: &Losses) -> Result<()> {
+        let groups: Vec<GroupDecisions<'_>> = passage
+            .groups
+            .iter()
+            .map(|group| GroupDecisions { group: group.group, members: &group.members, choices: &group.choices })
+            .collect();
+        self.bandits.learn(&passage.depth, &groups, losses)
     }
 
     /// Routes a batch with the weights of the time, without gradient, and lets it wait.
@@ -135,7 +145,9 @@ impl Objective for DynamicModel {
     /// Chooses the pinned heads and, where the contexts have them, computes the arms' features.
     fn prepare(&mut self, training: &EncodedDataset, progress: Progress) -> Result<()> {
         // What a training that failed left behind belongs to that one.
-        (self.arrived, self.waiting) = (None, BTreeMap::new());
+        (self.arrived, self.arrived_whole, self.waiting) = (None, None, BTreeMap::new());
+        self.check_teacher()?;
+        self.check_first_epoch(training)?;
         if let Some(queues) = &mut self.queues {
             *queues = queues.emptied();
         }
@@ -160,15 +172,21 @@ impl Objective for DynamicModel {
         if let Some(later) = self.later.take_if(|later| progress.epoch >= later.epoch) {
             self.go_on(later)?;
         }
-        if self.queues.is_some() {
-            self.queue(&batch, progress)
+        let Some(batch) = self.hold_out(batch, progress)? else { return Ok(()) };
+        if self.settings().whole_steps.hold(progress.step, progress.share) {
+            self.arrived_whole = Some(batch);
+        } else if self.queues.is_some() {
+            self.queue(&batch, progress)?;
         } else {
             self.arrived = Some(batch);
-            Ok(())
         }
+        Ok(())
     }
 
     fn next_loss(&mut self, progress: Progress, drain: bool) -> Result<Option<StepLoss>> {
+        if let Some(batch) = self.arrived_whole.take() {
+            return self.run_whole(&batch, progress).map(Some);
+        }
         if let Some(batch) = self.arrived.take() {
             return self.in_flight(&batch, progress).map(Some);
         }
@@ -222,8 +240,10 @@ impl Objective for DynamicModel {
             let missing = || Error::setting("waiting sample", "a row of the training set", row);
             waiting.insert(row, (*by_id.get(&row).ok_or_else(missing)?).clone());
         }
+        self.check_teacher()?;
         self.bandits.restore(state.bandits)?;
-        (self.queues, self.waiting, self.ledger, self.arrived) = (state.queues, waiting, state.ledger, None);
+        (self.queues, self.waiting, self.ledger) = (state.queues, waiting, state.ledger);
+        (self.arrived, self.arrived_whole) = (None, None);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 mod choices;
 mod exits;
+mod plan;
 
 use dht_transformer::Pooling;
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use crate::{Error, HeadFeedback, Result, RewardMemory, RewardRule, RewardShape, 
 
 pub use choices::{ContextDesign, DepthDecision, HeadArms, HeadDraws, Steering};
 pub use exits::{ExitClassifiers, ExitLosses};
+pub use plan::{LossSource, SoftLabels, Teacher, WholeSteps};
 
 /// One number for each kind of bandit.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -71,6 +73,10 @@ pub struct SearchSettings {
     pub width_coupling: WidthCoupling,
     /// Which exits a sample trains.
     pub exit_losses: ExitLosses,
+    /// Which steps run the whole model instead.
+    pub whole_steps: WholeSteps,
+    /// Whose probabilities the exits learn beside the labels; `None` is nobody's.
+    pub soft_labels: Option<SoftLabels>,
     /// Whether the exits share a classifier.
     pub exit_classifiers: ExitClassifiers,
     /// How a classifier sees a text.
@@ -97,6 +103,8 @@ pub struct SearchSettings {
     pub reward_memory: RewardMemory,
     /// Which way TSB's binary reward points: the print's formula contradicts its text.
     pub head_feedback: HeadFeedback,
+    /// Which losses the bandits learn from.
+    pub loss_source: LossSource,
     /// Whether a sample's losses at the exits it passed also teach the arms of those exits.
     pub nested_feedback: bool,
     /// Contexts seen, with routes drawn at random, before their scaling is frozen and the bandits learn: one posterior
@@ -126,6 +134,8 @@ impl Default for SearchSettings {
             steering: Steering::default(),
             width_coupling: WidthCoupling::default(),
             exit_losses: ExitLosses::Probed,
+            whole_steps: WholeSteps::default(),
+            soft_labels: None,
             exit_classifiers: ExitClassifiers::PerExit,
             pooling: Pooling::Mean,
             exploration: PerBandit::all(0.1),
@@ -137,6 +147,7 @@ impl Default for SearchSettings {
             reward_shape: RewardShape::Gain { lambda: 0.25 },
             reward_memory: RewardMemory::default(),
             head_feedback: HeadFeedback::default(),
+            loss_source: LossSource::default(),
             nested_feedback: true,
             warm_up_contexts: 512,
             explore_share: 0.4,
@@ -172,9 +183,7 @@ impl SearchSettings {
     /// [`Error::Setting`] names the first that is out of range.
     pub fn check(&self) -> Result<()> {
         self.exploration.check("exploration", 0.0)?;
-        if !(0.0..=16.0).contains(&self.explore_power) {
-            return Err(Error::setting("explore_power", "0 to 16", self.explore_power));
-        }
+        check_power("explore_power", self.explore_power)?;
         let positive = [
             ("ridge", self.ridge),
             ("discount", self.discount),
@@ -189,16 +198,18 @@ impl SearchSettings {
             ("head_prior_weight", self.head_prior_weight),
             ("explore_share", self.explore_share),
         ];
-        if let Some((field, share)) = shares.into_iter().find(|(_, share)| !(0.0..=1.0).contains(share)) {
-            return Err(Error::setting(field, "at most 1, and not below 0", share));
-        }
+        shares.into_iter().try_for_each(|(field, share)| check_share(field, share))?;
+        self.whole_steps.check(self.explore_share)?;
+        self.soft_labels.map_or(Ok(()), |soft| soft.check(self.exit_losses))?;
+        self.loss_source.check()?;
         self.depth_rewards().check()?;
         self.heads_rewards().check()?;
         self.arm_rewards().check()?;
         match self.exit_losses {
             ExitLosses::Probed => {}
-            ExitLosses::OnTheWay { weight } => {
+            ExitLosses::OnTheWay { weight, power } => {
                 check_number("exit_losses.on_the_way.weight", weight, f64::MIN_POSITIVE)?;
+                check_power("exit_losses.on_the_way.power", power)?;
             }
             ExitLosses::Chosen => {
                 let needs_exits = [
@@ -296,9 +307,25 @@ fn check_number(field: &'static str, number: f64, least: f64) -> Result<()> {
     Err(Error::setting(field, expected, number))
 }
 
+fn check_share(field: &'static str, share: f64) -> Result<()> {
+    match (0.0..=1.0).contains(&share) {
+        true => Ok(()),
+        false => Err(Error::setting(field, "at most 1, and not below 0", share)),
+    }
+}
+
+fn check_power(field: &'static str, power: f64) -> Result<()> {
+    match (0.0..=16.0).contains(&power) {
+        true => Ok(()),
+        false => Err(Error::setting(field, "0 to 16", power)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SOFT: SoftLabels = SoftLabels { teacher: Teacher::Deepest, weight: 0.5, temperature: 2.0 };
 
     #[test]
     fn the_defaults_and_the_papers_choices_are_possible() {
@@ -309,7 +336,7 @@ mod tests {
     #[test]
     fn a_setting_out_of_range_is_refused_by_its_name() {
         type Change = fn(&mut SearchSettings);
-        let cases: [(&str, Change); 10] = [
+        let cases: [(&str, Change); 19] = [
             ("exploration", |s| s.exploration.heads = f64::NAN),
             ("ridge", |s| s.ridge = 0.0),
             ("discount", |s| s.discount = 1.5),
@@ -317,7 +344,18 @@ mod tests {
             ("explore_power", |s| s.explore_power = f64::NAN),
             ("kappa", |s| s.kappa.depth = 0.0),
             ("dispatch.queue.size", |s| s.dispatch = Dispatch::Queue { size: 0 }),
-            ("exit_losses.on_the_way.weight", |s| s.exit_losses = ExitLosses::OnTheWay { weight: 0.0 }),
+            ("exit_losses.on_the_way.weight", |s| s.exit_losses = ExitLosses::OnTheWay { weight: 0.0, power: 0.0 }),
+            ("exit_losses.on_the_way.power", |s| s.exit_losses = ExitLosses::OnTheWay { weight: 0.1, power: -1.0 }),
+            ("whole_steps.first", |s| s.whole_steps.first = 0.7),
+            ("whole_steps.first", |s| (s.whole_steps.first, s.explore_share) = (1.0, 0.0)),
+            ("whole_steps.every", |s| s.whole_steps.every = 1),
+            ("soft_labels.weight", |s| s.soft_labels = Some(SoftLabels { weight: 1.5, ..SOFT })),
+            ("soft_labels.temperature", |s| s.soft_labels = Some(SoftLabels { temperature: 0.0, ..SOFT })),
+            ("soft_labels.teacher", |s| {
+                *s = SearchSettings { soft_labels: Some(SOFT), ..SearchSettings::paper() };
+            }),
+            ("loss_source.held_out.share", |s| s.loss_source = LossSource::HeldOut { share: f64::NAN }),
+            ("loss_source.held_out.share", |s| s.loss_source = LossSource::HeldOut { share: 0.0 }),
             ("reward_shape", |s| s.exit_losses = ExitLosses::Chosen),
             ("warm_up_contexts", |s| s.warm_up_contexts = 0),
         ];

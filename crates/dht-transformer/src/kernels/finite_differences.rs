@@ -175,14 +175,16 @@ fn the_attention_half_agrees_with_finite_differences() {
     let between = |samples: Range<usize>, kept: &'static [usize]| Between::Attention {
         spans: fixture.spans.part(samples.clone()),
         shape: HeadShape { heads: kept.len(), head_dim: 3 },
-        dropout: dropout.map(|dropout| ProbabilityDropout {
-            dropout,
-            sample_ids: &fixture.sample_ids[samples],
-            kept,
-        }),
+        dropout: dropout.map(|dropout| ProbabilityDropout { dropout, sample_ids: &fixture.sample_ids[samples], kept }),
     };
     let parts = [
-        Part { rows: 0..4, wide: 0..18, inner: 0..6, between: &|| between(0..2, &[1, 4]), places: vec![Some(0), Some(1)] },
+        Part {
+            rows: 0..4,
+            wide: 0..18,
+            inner: 0..6,
+            between: &|| between(0..2, &[1, 4]),
+            places: vec![Some(0), Some(1)],
+        },
         Part { rows: 4..8, wide: 0..9, inner: 0..3, between: &|| between(2..3, &[1]), places: vec![Some(0), None] },
     ];
     let dropout = Dropout::new(0.2, 3, 9, Place::AttentionOutput { layer: 2 });
@@ -197,9 +199,7 @@ fn the_feed_forward_half_agrees_with_finite_differences_for_every_activation() {
     for activation in [Activation::Gelu, Activation::GeluNew, Activation::Relu] {
         let arguments = half_arguments(fixture.spans.tokens(), 10, 10);
         let between = || Between::Activation(activation);
-        let part = |rows, width, places| {
-            Part { rows, wide: 0..width, inner: 0..width, between: &between, places }
-        };
+        let part = |rows, width, places| Part { rows, wide: 0..width, inner: 0..width, between: &between, places };
         // The middle sample runs seven of ten neurons, in chunks of four.
         let parts = [
             part(0..3, 10, vec![Some(0), Some(1), Some(2)]),

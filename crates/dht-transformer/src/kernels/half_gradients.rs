@@ -50,7 +50,11 @@ pub(crate) fn half_gradients<T: Real>(
     let laid_out: Vec<_> = blocks.par_iter().map(|(x, rows)| [lay_out(x), lay_out(&rows.norm.dh)]).collect();
     let segments = |side: usize| -> Vec<_> {
         let laid_out = laid_out.iter().map(move |sides: &[Packed<T>; 2]| &sides[side]);
-        blocks.iter().zip(laid_out).flat_map(|((_, rows), right)| rows.segments.iter().map(move |s| (s, right))).collect()
+        blocks
+            .iter()
+            .zip(laid_out)
+            .flat_map(|((_, rows), right)| rows.segments.iter().map(move |s| (s, right)))
+            .collect()
     };
     let (inward, outward) = rayon::join(
         || weight_gradient(&segments(0), |segment| &segment.du, units.inward, units.wide, hidden),

@@ -178,17 +178,22 @@ impl Half {
         with_slices(&self.parameters.each_ref().map(|parameter| parameter.var().as_tensor()), |slices| {
             let tokens = |number: usize| {
                 let runs = self.ways.runs.iter().filter(|(_, way)| *way == number);
-                let rows = |run: &Range<usize>| {
-                    run.clone().map(|sample| packing.spans().range(sample).len()).sum::<usize>()
-                };
+                let rows =
+                    |run: &Range<usize>| run.clone().map(|sample| packing.spans().range(sample).len()).sum::<usize>();
                 runs.map(|(run, _)| rows(run)).sum::<usize>()
             };
             let ways = self.ways.different.iter().enumerate().map(|(number, way)| {
                 let cut = |side, slice| self.cut(side, direction, (way, tokens(number)), slice, layouts);
                 let inward_bias = match way.choice {
                     Choice::Neurons(width) => slices[1][..width].to_vec(),
-                    Choice::Heads(_) => way.heads.iter().flat_map(|head| self.rows_of_head(*head)).collect::<Vec<_>>()
-                        .into_iter().flat_map(|rows| slices[1][rows].to_vec()).collect(),
+                    Choice::Heads(_) => way
+                        .heads
+                        .iter()
+                        .flat_map(|head| self.rows_of_head(*head))
+                        .collect::<Vec<_>>()
+                        .into_iter()
+                        .flat_map(|rows| slices[1][rows].to_vec())
+                        .collect(),
                 };
                 WayLayout { inward: cut(Side::Inward, slices[0]), inward_bias, outward: cut(Side::Outward, slices[2]) }
             });
@@ -270,7 +275,8 @@ impl Half {
         weight: &'a [f32],
     ) -> (Vec<Vec<Matrix<'a, f32>>>, Joined) {
         let hidden = self.hidden;
-        let inward = |rows: Range<usize>| Matrix::new(&weight[rows.start * hidden..rows.end * hidden], rows.len(), hidden);
+        let inward =
+            |rows: Range<usize>| Matrix::new(&weight[rows.start * hidden..rows.end * hidden], rows.len(), hidden);
         let outward = |first: usize, wide| Matrix::strided(&weight[first..], hidden, wide, self.units.inner);
         let units: Vec<Vec<Matrix<'a, f32>>> = match (extent.choice, side) {
             (Choice::Neurons(width), Side::Inward) => vec![vec![inward(0..width)]],

@@ -66,9 +66,8 @@ impl LayersOp {
         blocks: &[RowBlock],
         wanted: bool,
     ) -> Result<Option<Vec<f32>>> {
-        let layout_of = |half: &Half| {
-            self.with_layouts(|layouts| half.layout(Direction::Backward, &self.packing, layouts))
-        };
+        let layout_of =
+            |half: &Half| self.with_layouts(|layouts| half.layout(Direction::Backward, &self.packing, layouts));
         // The gradients of a half's weights are computed beside the rows of the half below, and the weights of the next.
         let mut above: Option<(&Half, Vec<Worked>)> = None;
         let mut ahead = None;
