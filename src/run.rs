@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use dht_search::{
-    CostModel, DifficultyResult, Dispatch, DynamicModel, DynamicResult, Evaluation, ExitLosses, LayerHeadRatios,
-    LossCurve, ModelRecord, ModelResult, OperatingPoint, Preset, RewardShape, RouteCounts, RunRecord, SearchSettings,
+    CostModel, DifficultyResult, Dispatch, DynamicModel, DynamicResult, Evaluation, ExitLosses, KnobPoint,
+    LayerHeadRatios, LossCurve, ModelRecord, ModelResult, OracleResult, Preset, Regret, RewardShape, RouteCounts,
+    RunRecord, SearchSettings, SearchSpace, SpeedCurve,
 };
 use dht_transformer::{
     AdamWSettings, BackwardNeeds, CheckpointSettings, Confusion, EncodedDataset, Encoder, History, Pooling,
@@ -26,8 +27,8 @@ const LOSS_BINS: usize = 100;
 const HEAD_SETS: usize = 12;
 /// How often routes are dealt at random for the control.
 const SHUFFLES: u64 = 3;
-/// Settings of the speed knob that are tested beside the one in use, as factors on its λ.
-const KNOB: [f64; 5] = [10.0, 3.0, 1.0, 0.3, 0.0];
+/// Settings of the speed knob that are tested beside the one in use.
+const KNOB_POINTS: usize = 7;
 /// Random streams of a run: the encoder's weights, each model's classifiers, the control.
 const WEIGHTS: u64 = 1;
 const CLASSIFIERS: u64 = 2;
@@ -70,7 +71,10 @@ struct Plain {
 impl Job<'_> {
     fn record(&self, preset: Preset) -> Result<RunRecord> {
         let encoder = self.encoder()?;
-        let space = preset.space(encoder.layers(), encoder.block_shape().heads)?;
+        let space = match &self.plan.space {
+            Some(config) => SearchSpace::new(config.clone())?,
+            None => preset.space(encoder.layers(), encoder.block_shape().heads)?,
+        };
         let full = self.plain("full", &encoder, encoder.layers())?;
         let mut truncated = BTreeMap::new();
         for depth in space.exits().iter().filter(|depth| **depth < encoder.layers()) {
@@ -113,9 +117,9 @@ impl Job<'_> {
         }
         let settings = self.settings(&model, &history)?;
         let difficulties = self.difficulties(&full, &truncated, &evaluation)?;
-        dynamic.operating_points = self.knob(&mut model, full.result.inference_flops)?;
+        (dynamic.regret, dynamic.oracle) = self.hindsight(&model, &evaluation, full.result.inference_flops)?;
         let shape = encoder.block_shape();
-        Ok(RunRecord {
+        let mut record = RunRecord {
             schema: RunRecord::SCHEMA,
             preset: preset.name().into(),
             seed: self.plan.seed,
@@ -130,12 +134,15 @@ impl Job<'_> {
             full: full.result,
             truncated: truncated.iter().map(|(depth, plain)| (*depth, plain.result)).collect(),
             dynamic,
+            knob: Vec::new(),
             routes,
             curves,
             difficulties,
             settings,
             machine: this_machine(&self.device),
-        })
+        };
+        record.knob = self.knob(&model, &record)?;
+        Ok(record)
     }
 
     fn rng(&self, stream: u64) -> ChaCha8Rng {
@@ -253,21 +260,39 @@ impl Job<'_> {
         Ok(sum / SHUFFLES as f64)
     }
 
-    /// The trained model at other speeds, cheapest first.
-    fn knob(&self, model: &mut DynamicModel, full_flops: u64) -> Result<Vec<OperatingPoint>> {
-        let Some(lambda) = model.lambda() else { return Ok(Vec::new()) };
+    /// The trained model at other speeds, cheapest first: λ from the validation rows, all else from the test rows.
+    fn knob(&self, model: &DynamicModel, record: &RunRecord) -> Result<Vec<KnobPoint>> {
+        if model.lambda().is_none() {
+            return Ok(Vec::new());
+        }
+        let mut curve = SpeedCurve::new(model, &self.data.validation, self.test_batch())?;
         let mut points = Vec::new();
-        for factor in KNOB {
-            model.set_lambda(factor * lambda)?;
-            let evaluation = model.evaluate(&self.data.test, self.test_batch())?;
-            points.push(OperatingPoint {
-                lambda: factor * lambda,
+        for budget in curve.budgets(KNOB_POINTS) {
+            let lambda = curve.calibrate(budget)?.lambda;
+            let at_speed = model.with_speed(lambda)?;
+            let evaluation = at_speed.evaluate(&self.data.test, self.test_batch())?;
+            let flops = (evaluation.flops + evaluation.bandit_flops) as f64;
+            let inference_flops_ratio = flops / record.full.inference_flops as f64;
+            points.push(KnobPoint {
+                lambda,
+                inference_flops_ratio,
                 macro_f1: evaluation.confusion.macro_f1(),
-                inference_flops_ratio: (evaluation.flops + evaluation.bandit_flops) as f64 / full_flops as f64,
+                random_macro_f1: self.random_macro_f1(&at_speed, &evaluation)?,
+                truncated_macro_f1: record.truncated_macro_f1_at(inference_flops_ratio),
             });
         }
-        model.set_lambda(lambda)?;
         Ok(points)
+    }
+
+    /// What the best exit for each text would give, at the λ in use, and how the chosen routes compare with the best
+    /// fixed exit.
+    fn hindsight(&self, model: &DynamicModel, evaluation: &Evaluation, full: u64) -> Result<(Regret, OracleResult)> {
+        let (test, batch) = (&self.data.test, self.test_batch());
+        let fixed = model.fixed_arms(test, batch)?;
+        let regret = model.regret(test, evaluation, &fixed)?;
+        let oracle = model.evaluate_on(test, &fixed.oracle_routes(regret.lambda)?, batch)?;
+        let inference_flops_ratio = oracle.flops as f64 / full as f64;
+        Ok((regret, OracleResult { macro_f1: oracle.confusion.macro_f1(), inference_flops_ratio }))
     }
 
     /// The embedded corpus knows which texts are hard: easy ones apart from the others.
@@ -321,6 +346,7 @@ impl Job<'_> {
             ("max_length".into(), plan.max_length.into()),
             ("model".into(), self.model_name().into()),
             ("search".into(), search),
+            ("space".into(), serde_json::to_value(model.space()).unwrap_or_default()),
             ("cost_model".into(), serde_json::to_value(CostModel::default()).unwrap_or_default()),
             ("dynamic_steps".into(), history.steps.into()),
             ("mean_wait_steps".into(), model.mean_wait().into()),

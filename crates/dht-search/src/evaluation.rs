@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use dht_transformer::{Confusion, EncodedDataset, HeadSet, PackedBatch, Pass, log_softmax, longest_first, score};
+use dht_transformer::{
+    Confusion, EncodedDataset, HeadSet, PackedBatch, Pass, Sample, log_softmax, longest_first, score,
+};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -34,6 +36,8 @@ pub struct Evaluation {
     pub confusion: Confusion,
     /// The predicted class of each row.
     pub labels: Vec<u32>,
+    /// The loss of each row, −ln of the probability of its class in nats (at most 87, the smallest f32's).
+    pub losses: Vec<f64>,
     /// The route of each row.
     pub routes: Vec<Route>,
     /// FLOPs of all products: the sum over rows of [`Prediction::flops`].
@@ -165,6 +169,12 @@ impl DynamicModel {
         let seconds = start.elapsed().as_secs_f64();
         let predictions: Vec<Prediction> = found.into_iter().flatten().collect();
         let labels: Vec<u32> = predictions.iter().map(|prediction| prediction.label).collect();
+        let confusion = score(data, &labels)?;
+        let loss = |(prediction, sample): (&Prediction, &Sample)| {
+            let probability = prediction.probabilities[sample.label as usize];
+            -f64::from(probability.max(f32::MIN_POSITIVE)).ln()
+        };
+        let losses = predictions.iter().zip(&data.samples).map(loss).collect();
         let cost = CostModel::default();
         let mut layer_head = 0.0;
         let mut bandit_flops = 0;
@@ -175,8 +185,9 @@ impl DynamicModel {
             bandit_flops += strategy.depth_flops(exit) + groups * strategy.group_flops();
         }
         Ok(Evaluation {
-            confusion: score(data, &labels)?,
+            confusion,
             labels,
+            losses,
             flops: predictions.iter().map(|prediction| prediction.flops).sum(),
             bandit_flops,
             layer_head_ratio: layer_head / predictions.len().max(1) as f64,

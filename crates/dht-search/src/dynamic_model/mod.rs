@@ -212,6 +212,31 @@ impl DynamicModel {
         self.bandits.set_lambda(lambda)
     }
 
+    /// The same model at another speed: a handle on the same weights (training one trains the other) with a copy of what
+    /// the bandits know and λ set as by [`set_lambda`](Self::set_lambda). This model stays as it is. It is
+    /// for use, not for training: samples in queues, a later space and a teacher do not come along.
+    ///
+    /// # Errors
+    /// As [`set_lambda`](Self::set_lambda).
+    pub fn with_speed(&self, lambda: f64) -> Result<Self> {
+        let mut bandits = self.bandits.clone();
+        bandits.set_lambda(lambda)?;
+        Ok(Self {
+            encoder: self.encoder.clone(),
+            heads: self.heads.clone(),
+            space: self.space.clone(),
+            bandits,
+            later: None,
+            arrived: None,
+            arrived_whole: None,
+            queues: self.queues.as_ref().map(Queues::emptied),
+            waiting: BTreeMap::new(),
+            ledger: self.ledger.clone(),
+            watcher: Watcher::default(),
+            teacher: None,
+        })
+    }
+
     /// The parts that run.
     pub(crate) fn executor(&self) -> Executor<'_> {
         let coupling = self.settings().width_coupling;

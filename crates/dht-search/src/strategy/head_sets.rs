@@ -17,7 +17,7 @@ use crate::context::Rows;
 use crate::{Error, HEAD_SET_PYRAMID, HeadArms, HeadDraws, Result, Reward};
 
 /// One arm for each head, or for each head of each group; contexts \[x ; z\] or \[x ; 1\].
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HeadSets {
     heads: TopK<DiagonalLaplace, Thompson>,

@@ -31,7 +31,7 @@ pub(crate) struct GroupDecisions<'a> {
 }
 
 /// The bandits of a tree, an integrated or a sequential search.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct SearchBandits {
     setup: Setup,
     /// What the bandits have learned: all that a checkpoint needs.
@@ -39,7 +39,7 @@ pub(crate) struct SearchBandits {
 }
 
 /// Everything that changes while the bandits learn.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Learned {
     depth: DepthBandit,

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Space, settings, and what follows from them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Setup {
     pub(crate) space: SearchSpace,
     pub(crate) settings: SearchSettings,

@@ -1,6 +1,8 @@
 //! A dynamic model in training: what it learns from, what it costs, and that it does so again.
 
+mod controls;
 mod inputs;
+mod knob;
 mod plans;
 mod resuming;
 mod storage;
