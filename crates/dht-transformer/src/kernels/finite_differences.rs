@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::activation::Activation;
 use super::attention::{HeadShape, ProbabilityDropout};
 use super::dropout::{Dropout, Place};
-use super::half::{Between, End, Segment, Wanted, half, half_backward};
+use super::half::{Between, End, Scratch, Segment, Wanted, half, half_backward};
 use super::half_gradients::{HalfGradients, Units, half_gradients};
 use super::norm::{Norm, RowKeys, residual_norm, residual_norm_backward};
 use super::product::{Matrix, Packed};
@@ -74,7 +74,8 @@ fn residual_norm_agrees_with_finite_differences() {
     let forward = |a: &[Vec<f64>]| {
         let norm = Norm { scale: &a[3], shift: &a[4], epsilon: 1e-12 };
         let mut h = a[0].clone();
-        let y = residual_norm(&mut h, &a[1], Some(&a[2]), norm, dropout);
+        let mut y = vec![0.0; h.len()];
+        residual_norm(&mut h, &a[1], Some(&a[2]), norm, dropout, &mut y);
         (y, h)
     };
     let dy: Vec<f64> = wave(tokens * HIDDEN, 0.43);
@@ -146,7 +147,9 @@ fn check_half(arguments: &[Vec<f64>], fixture: &Fixture, parts: &[Part<'_>], uni
     };
     let forward = |a: &[Vec<f64>]| {
         let mut result = None;
-        run(a, false, &mut |segments, end| result = Some(half(&a[0], segments, end, true)));
+        run(a, false, &mut |segments, end| {
+            result = Some(half(&a[0], segments, end, (true, 3), &mut Scratch::default()))
+        });
         result.unwrap()
     };
     let mut saved = forward(arguments).1;
@@ -175,14 +178,16 @@ fn the_attention_half_agrees_with_finite_differences() {
     let between = |samples: Range<usize>, kept: &'static [usize]| Between::Attention {
         spans: fixture.spans.part(samples.clone()),
         shape: HeadShape { heads: kept.len(), head_dim: 3 },
-        dropout: dropout.map(|dropout| ProbabilityDropout {
-            dropout,
-            sample_ids: &fixture.sample_ids[samples],
-            kept,
-        }),
+        dropout: dropout.map(|dropout| ProbabilityDropout { dropout, sample_ids: &fixture.sample_ids[samples], kept }),
     };
     let parts = [
-        Part { rows: 0..4, wide: 0..18, inner: 0..6, between: &|| between(0..2, &[1, 4]), places: vec![Some(0), Some(1)] },
+        Part {
+            rows: 0..4,
+            wide: 0..18,
+            inner: 0..6,
+            between: &|| between(0..2, &[1, 4]),
+            places: vec![Some(0), Some(1)],
+        },
         Part { rows: 4..8, wide: 0..9, inner: 0..3, between: &|| between(2..3, &[1]), places: vec![Some(0), None] },
     ];
     let dropout = Dropout::new(0.2, 3, 9, Place::AttentionOutput { layer: 2 });
@@ -197,9 +202,7 @@ fn the_feed_forward_half_agrees_with_finite_differences_for_every_activation() {
     for activation in [Activation::Gelu, Activation::GeluNew, Activation::Relu] {
         let arguments = half_arguments(fixture.spans.tokens(), 10, 10);
         let between = || Between::Activation(activation);
-        let part = |rows, width, places| {
-            Part { rows, wide: 0..width, inner: 0..width, between: &between, places }
-        };
+        let part = |rows, width, places| Part { rows, wide: 0..width, inner: 0..width, between: &between, places };
         // The middle sample runs seven of ten neurons, in chunks of four.
         let parts = [
             part(0..3, 10, vec![Some(0), Some(1), Some(2)]),

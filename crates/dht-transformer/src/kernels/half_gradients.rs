@@ -50,7 +50,11 @@ pub(crate) fn half_gradients<T: Real>(
     let laid_out: Vec<_> = blocks.par_iter().map(|(x, rows)| [lay_out(x), lay_out(&rows.norm.dh)]).collect();
     let segments = |side: usize| -> Vec<_> {
         let laid_out = laid_out.iter().map(move |sides: &[Packed<T>; 2]| &sides[side]);
-        blocks.iter().zip(laid_out).flat_map(|((_, rows), right)| rows.segments.iter().map(move |s| (s, right))).collect()
+        blocks
+            .iter()
+            .zip(laid_out)
+            .flat_map(|((_, rows), right)| rows.segments.iter().map(move |s| (s, right)))
+            .collect()
     };
     let (inward, outward) = rayon::join(
         || weight_gradient(&segments(0), |segment| &segment.du, units.inward, units.wide, hidden),
@@ -84,7 +88,7 @@ fn weight_gradient<T: Real>(
     all: usize,
     hidden: usize,
 ) -> Vec<T> {
-    let mut gradient = vec![T::ZERO; all * hidden];
+    let mut gradient = tracing::trace_span!("new memory").in_scope(|| vec![T::ZERO; all * hidden]);
     gradient.par_chunks_mut(unit * hidden).with_max_len(1).enumerate().for_each(|(number, gradient)| {
         let _span = tracing::trace_span!("products of weight gradients").entered();
         for (segment, right) in segments {

@@ -501,21 +501,22 @@ mod tests {
         let below = vec![matrix(0, 0, 7, columns), matrix(7, 0, 33, columns)];
         let turned: Vec<_> = [matrix(0, 0, 15, columns), matrix(15, 0, 25, columns)].map(Matrix::transposed).into();
         let a: Vec<f64> = (0..11 * columns).map(|i| (i as f64 * 0.37).sin()).collect();
-        let check = |packed: &Packed<f64>, at: &dyn Fn(usize, usize) -> f64, ranges: &[Range<usize>], groups: &[usize]| {
-            let inner: Vec<usize> = ranges.iter().cloned().flatten().collect();
-            for wide in [packed.columns, packed.columns - 9, 5] {
-                let width = groups.len() * wide;
-                let mut c = vec![0.0; 11 * width];
-                let left = Matrix::new(&a, 11, inner.len());
-                product(&mut c, width, Destination::Overwrite, 1.0, left, packed.part(ranges, groups, wide));
-                for (place, got) in c.iter().enumerate() {
-                    let (i, j) = (place / width, place % width);
-                    let column = groups[j / wide] * packed.columns + j % wide;
-                    let terms = inner.iter().enumerate().map(|(l, row)| a[i * inner.len() + l] * at(*row, column));
-                    approx::assert_relative_eq!(*got, terms.sum::<f64>(), epsilon = 1e-10);
+        let check =
+            |packed: &Packed<f64>, at: &dyn Fn(usize, usize) -> f64, ranges: &[Range<usize>], groups: &[usize]| {
+                let inner: Vec<usize> = ranges.iter().cloned().flatten().collect();
+                for wide in [packed.columns, packed.columns - 9, 5] {
+                    let width = groups.len() * wide;
+                    let mut c = vec![0.0; 11 * width];
+                    let left = Matrix::new(&a, 11, inner.len());
+                    product(&mut c, width, Destination::Overwrite, 1.0, left, packed.part(ranges, groups, wide));
+                    for (place, got) in c.iter().enumerate() {
+                        let (i, j) = (place / width, place % width);
+                        let column = groups[j / wide] * packed.columns + j % wide;
+                        let terms = inner.iter().enumerate().map(|(l, row)| a[i * inner.len() + l] * at(*row, column));
+                        approx::assert_relative_eq!(*got, terms.sum::<f64>(), epsilon = 1e-10);
+                    }
                 }
-            }
-        };
+            };
         let straight = |row: usize, column: usize| b[row * columns + column];
         check(&Packed::of(&beside, Joined::Beside), &straight, &[3..10, 12..13, 13..40], &[2, 0]);
         check(&Packed::of(&[below], Joined::Below), &straight, &[30..33, 0..8], &[0]);

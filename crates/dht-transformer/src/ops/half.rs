@@ -11,7 +11,7 @@ use super::ways::{CHUNK, Choice, Way, Ways};
 use crate::kernels::activation::Activation;
 use crate::kernels::attention::{HeadShape, ProbabilityDropout};
 use crate::kernels::dropout::Dropout;
-use crate::kernels::half::{Between, End, HalfRows, HalfSaved, Segment, Wanted, half, half_backward};
+use crate::kernels::half::{Between, End, HalfRows, HalfSaved, Scratch, Segment, Wanted, half, half_backward};
 use crate::kernels::half_gradients::{Units, half_gradients};
 use crate::kernels::norm::{Norm, RowKeys};
 use crate::kernels::product::{Joined, Matrix, Packed, Part};
@@ -178,17 +178,22 @@ impl Half {
         with_slices(&self.parameters.each_ref().map(|parameter| parameter.var().as_tensor()), |slices| {
             let tokens = |number: usize| {
                 let runs = self.ways.runs.iter().filter(|(_, way)| *way == number);
-                let rows = |run: &Range<usize>| {
-                    run.clone().map(|sample| packing.spans().range(sample).len()).sum::<usize>()
-                };
+                let rows =
+                    |run: &Range<usize>| run.clone().map(|sample| packing.spans().range(sample).len()).sum::<usize>();
                 runs.map(|(run, _)| rows(run)).sum::<usize>()
             };
             let ways = self.ways.different.iter().enumerate().map(|(number, way)| {
                 let cut = |side, slice| self.cut(side, direction, (way, tokens(number)), slice, layouts);
                 let inward_bias = match way.choice {
                     Choice::Neurons(width) => slices[1][..width].to_vec(),
-                    Choice::Heads(_) => way.heads.iter().flat_map(|head| self.rows_of_head(*head)).collect::<Vec<_>>()
-                        .into_iter().flat_map(|rows| slices[1][rows].to_vec()).collect(),
+                    Choice::Heads(_) => way
+                        .heads
+                        .iter()
+                        .flat_map(|head| self.rows_of_head(*head))
+                        .collect::<Vec<_>>()
+                        .into_iter()
+                        .flat_map(|rows| slices[1][rows].to_vec())
+                        .collect(),
                 };
                 WayLayout { inward: cut(Side::Inward, slices[0]), inward_bias, outward: cut(Side::Outward, slices[2]) }
             });
@@ -270,7 +275,8 @@ impl Half {
         weight: &'a [f32],
     ) -> (Vec<Vec<Matrix<'a, f32>>>, Joined) {
         let hidden = self.hidden;
-        let inward = |rows: Range<usize>| Matrix::new(&weight[rows.start * hidden..rows.end * hidden], rows.len(), hidden);
+        let inward =
+            |rows: Range<usize>| Matrix::new(&weight[rows.start * hidden..rows.end * hidden], rows.len(), hidden);
         let outward = |first: usize, wide| Matrix::strided(&weight[first..], hidden, wide, self.units.inner);
         let units: Vec<Vec<Matrix<'a, f32>>> = match (extent.choice, side) {
             (Choice::Neurons(width), Side::Inward) => vec![vec![inward(0..width)]],
@@ -295,15 +301,17 @@ impl Half {
         (groups, joined(side, direction))
     }
 
-    /// (tokens, hidden) → (tokens, hidden) of a block, and with `keep` what the backward needs.
+    /// (tokens, hidden) → (tokens, hidden) of a block, and with `keep` what the backward needs; see [`half`].
     pub(super) fn forward(
         &self,
         layout: &HalfLayout,
         x: &[f32],
         (packing, block): (&Packing, &RowBlock),
-        keep: bool,
+        keep_and_task: (bool, usize),
+        scratch: &mut Scratch<f32>,
     ) -> (Vec<f32>, Option<HalfSaved<f32>>) {
-        half(x, &self.segments(layout, packing, block), self.end(layout, packing, block), keep)
+        let segments = self.segments(layout, packing, block);
+        half(x, &segments, self.end(layout, packing, block), keep_and_task, scratch)
     }
 
     /// The gradient of x where it is asked for, and what the gradients of the weights follow from.
