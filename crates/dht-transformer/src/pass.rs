@@ -60,6 +60,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Pass {
     /// A pass without gradient and without dropout.
+    ///
+    /// It keeps weights as the products want them for as long as it lives, which takes as much memory as the weights.
+    /// Whoever runs many batches keeps one pass for all; whoever changes a variable by hand, and not by
+    /// [`AdamW`](crate::AdamW) or [`Parameters::set_values`], begins another.
     pub fn inference() -> Self {
         Self { training: None, gates: None, layouts: Arc::default() }
     }
@@ -142,7 +146,7 @@ impl Pass {
         Ok(())
     }
 
-    /// Weights laid out for the runs of this pass: parameters do not change in the course of it.
+    /// Weights laid out for the runs of this pass.
     pub(crate) fn layouts(&self) -> &Layouts {
         &self.layouts
     }

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use super::{Classifier, Encoder, Pooling, composed};
 use crate::kernels::dropout::Place;
 use crate::ops::TokenIds;
-use crate::train::cross_entropy;
+use crate::train::{AdamW, AdamWSettings, ParameterGroups, cross_entropy};
 use crate::{
     BertConfig, Bucket, Error, Gradient, Gradients, HeadPlan, HeadSet, Hidden, PackedBatch, Pass, Result, Spans,
 };
@@ -316,6 +316,54 @@ fn a_pruned_head_equals_a_head_whose_output_is_multiplied_by_zero() {
     let masked = Encoder::from_tensors(encoder.config(), &tensors, &Device::Cpu).unwrap();
     let masked = fused(&masked, &batch, &[HeadPlan::Full], None, &Pass::inference()).unwrap();
     assert_close("rows", &numbers(pruned.tensor()), &numbers(masked.tensor()), 1e-5);
+}
+
+#[test]
+fn one_pass_runs_many_models_and_sees_what_an_optimiser_changes() {
+    let (encoder, _) = model();
+    let other = Encoder::random(encoder.config(), &Device::Cpu, &mut ChaCha8Rng::seed_from_u64(6)).unwrap();
+    let (batch, pass) = (batch(), Pass::inference());
+    let rows = |encoder: &Encoder, pass: &Pass| numbers(fused(encoder, &batch, &plans(), None, pass).unwrap().tensor());
+    let same = |encoder: &Encoder| assert_eq!(rows(encoder, &pass), rows(encoder, &Pass::inference()));
+    same(&encoder);
+    same(&other);
+    let mut gradients = Gradients::empty(encoder.parameters().len());
+    for (id, _, var) in encoder.parameters().iter() {
+        gradients.set(id, Gradient::Dense(numbers(var)));
+    }
+    let groups = ParameterGroups::standard(encoder.parameters());
+    let mut optimizer = AdamW::new(AdamWSettings::default(), &groups, encoder.parameters()).unwrap();
+    let before = rows(&encoder, &pass);
+    optimizer.step(encoder.parameters(), &gradients, 0.1).unwrap();
+    assert_ne!(rows(&encoder, &pass), before);
+    same(&encoder);
+    let mut values = encoder.parameters().values().unwrap();
+    values.extend(other.parameters().values().unwrap());
+    encoder.parameters().set_values(values).unwrap();
+    assert_eq!(rows(&encoder, &pass), rows(&other, &pass));
+}
+
+#[test]
+fn a_text_that_is_alone_has_the_same_bits_on_any_number_of_threads() {
+    let (encoder, _) = model();
+    let tokens = 60;
+    let batch = PackedBatch {
+        ids: (0..tokens as u32).map(|i| i * 7 % 50).collect(),
+        type_ids: vec![0; tokens],
+        spans: Spans::from_lengths([tokens]).unwrap(),
+        labels: vec![0],
+        targets: Vec::new(),
+        sample_ids: vec![9],
+    };
+    let plans = [HeadPlan::Full, HeadPlan::Same(set(&[1, 3])), HeadPlan::Full];
+    for pass in [Pass::inference(), Pass::training(encoder.parameters(), 3, 4)] {
+        let on = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| numbers(fused(&encoder, &batch, &plans, None, &pass).unwrap().tensor()))
+        };
+        assert_eq!(on(1), on(2));
+        assert_eq!(on(1), on(7));
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! softmax(Q·Kᵀ/√d)·V for each (sample, head) of packed rows, and its backward with the probabilities recomputed.
 
+use std::ops::Range;
+
 use super::dropout::Dropout;
 use super::product::{Destination, Matrix, product};
 use super::real::Real;
@@ -38,10 +40,17 @@ pub(crate) struct ProbabilityDropout<'a> {
     pub(crate) kept: &'a [usize],
 }
 
-/// P = softmax(scale·Q·Kᵀ) of one head of one sample, into `probabilities` (length × length).
-fn probabilities<T: Real>(qkv: &[T], length: usize, head: usize, shape: HeadShape, probabilities: &mut [T]) {
+/// P = softmax(scale·Q·Kᵀ) of one head of one sample for some of its rows, into `probabilities` (queries × length).
+fn probabilities<T: Real>(
+    qkv: &[T],
+    length: usize,
+    queries: Range<usize>,
+    head: usize,
+    shape: HeadShape,
+    probabilities: &mut [T],
+) {
     let (dim, stride, [q, k, _]) = (shape.head_dim, 3 * shape.inner(), shape.columns(head));
-    let q = Matrix::strided(&qkv[q..], length, dim, stride);
+    let q = Matrix::strided(&qkv[queries.start * stride + q..], queries.len(), dim, stride);
     let k = Matrix::strided(&qkv[k..], length, dim, stride);
     product(probabilities, length, Destination::Overwrite, shape.scale(), q, k.transposed());
     vectorised(
@@ -71,48 +80,54 @@ fn drop_probabilities<T: Real>(
     dropout: ProbabilityDropout<'_>,
     sample: usize,
     head: usize,
-    length: usize,
+    (first, length): (usize, usize),
     matrix: &mut [T],
 ) {
     vectorised(
         #[inline(always)]
         move || {
             for (query, row) in matrix.chunks_exact_mut(length).enumerate() {
-                dropout.dropout.apply(dropout.sample_ids[sample], query, dropout.kept[head], row);
+                dropout.dropout.apply(dropout.sample_ids[sample], first + query, dropout.kept[head], row);
             }
         },
     );
 }
 
-/// The context rows: for each head dropout(P)·V, heads side by side. `qkv` is (tokens, 3·inner), the result (tokens, inner).
+/// Some of the context rows: for each head dropout(P)·V, heads side by side. `qkv` is (tokens, 3·inner), the result
+/// (rows, inner).
 pub(crate) fn attention<T: Real>(
     qkv: &[T],
     spans: &Spans,
     shape: HeadShape,
     dropout: Option<ProbabilityDropout<'_>>,
-) -> Vec<T> {
+    rows: Range<usize>,
+    context: &mut [T],
+) {
     let _span = tracing::trace_span!("attention").entered();
     let inner = shape.inner();
-    let mut context = vec![T::ZERO; spans.tokens() * inner];
     let mut scratch = Vec::new();
     for sample in 0..spans.samples() {
         let range = spans.range(sample);
+        let wanted = range.start.max(rows.start)..range.end.min(rows.end);
+        if wanted.is_empty() {
+            continue;
+        }
         let length = range.len();
+        let queries = wanted.start - range.start..wanted.end - range.start;
         let qkv = &qkv[range.start * 3 * inner..range.end * 3 * inner];
-        let context = &mut context[range.start * inner..range.end * inner];
-        scratch.resize(length * length, T::ZERO);
+        let context = &mut context[(wanted.start - rows.start) * inner..(wanted.end - rows.start) * inner];
+        scratch.resize(queries.len() * length, T::ZERO);
         for head in 0..shape.heads {
-            probabilities(qkv, length, head, shape, &mut scratch);
+            probabilities(qkv, length, queries.clone(), head, shape, &mut scratch);
             if let Some(dropout) = dropout {
-                drop_probabilities(dropout, sample, head, length, &mut scratch);
+                drop_probabilities(dropout, sample, head, (queries.start, length), &mut scratch);
             }
             let [.., v] = shape.columns(head);
             let v = Matrix::strided(&qkv[v..], length, shape.head_dim, 3 * inner);
-            let p = Matrix::new(&scratch, length, length);
+            let p = Matrix::new(&scratch, queries.len(), length);
             product(&mut context[head * shape.head_dim..], inner, Destination::Overwrite, T::ONE, p, v);
         }
     }
-    context
 }
 
 /// Backward of [`attention`]: the gradient of `qkv` from that of the context.
@@ -141,12 +156,12 @@ pub(crate) fn attention_backward<T: Real>(
         ds.resize(length * length, T::ZERO);
         for head in 0..shape.heads {
             let [at_q, at_k, at_v] = shape.columns(head);
-            probabilities(qkv, length, head, shape, &mut p);
+            probabilities(qkv, length, 0..length, head, shape, &mut p);
             let a = match dropout {
                 Some(dropout) => {
                     dropped.clear();
                     dropped.extend_from_slice(&p);
-                    drop_probabilities(dropout, sample, head, length, &mut dropped);
+                    drop_probabilities(dropout, sample, head, (0, length), &mut dropped);
                     Matrix::new(&dropped, length, length)
                 }
                 None => Matrix::new(&p, length, length),
@@ -157,7 +172,7 @@ pub(crate) fn attention_backward<T: Real>(
             product(dv, stride, Destination::Overwrite, T::ONE, a.transposed(), dc);
             product(&mut ds, length, Destination::Overwrite, T::ONE, dc, v.transposed());
             if let Some(dropout) = dropout {
-                drop_probabilities(dropout, sample, head, length, &mut ds);
+                drop_probabilities(dropout, sample, head, (0, length), &mut ds);
             }
             softmax_backward(&p, length, &mut ds);
             let ds = Matrix::new(&ds, length, length);
@@ -214,7 +229,11 @@ mod tests {
         let shape = HeadShape { heads: 2, head_dim: 4 };
         let (inner, stride) = (8, 24);
         let qkv: Vec<f64> = wave(spans.tokens() * stride, 0.61);
-        let context = attention(&qkv, &spans, shape, None);
+        let mut context = vec![0.0; spans.tokens() * inner];
+        // In tasks that end within a sample.
+        for (task, context) in context.chunks_mut(2 * inner).enumerate() {
+            attention(&qkv, &spans, shape, None, 2 * task..2 * task + context.len() / inner, context);
+        }
         for sample in 0..spans.samples() {
             for query in spans.range(sample) {
                 for head in 0..2 {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::activation::Activation;
 use super::attention::{HeadShape, ProbabilityDropout};
 use super::dropout::{Dropout, Place};
-use super::half::{Between, End, Segment, Wanted, half, half_backward};
+use super::half::{Between, End, Scratch, Segment, Wanted, half, half_backward};
 use super::half_gradients::{HalfGradients, Units, half_gradients};
 use super::norm::{Norm, RowKeys, residual_norm, residual_norm_backward};
 use super::product::{Matrix, Packed};
@@ -74,7 +74,8 @@ fn residual_norm_agrees_with_finite_differences() {
     let forward = |a: &[Vec<f64>]| {
         let norm = Norm { scale: &a[3], shift: &a[4], epsilon: 1e-12 };
         let mut h = a[0].clone();
-        let y = residual_norm(&mut h, &a[1], Some(&a[2]), norm, dropout);
+        let mut y = vec![0.0; h.len()];
+        residual_norm(&mut h, &a[1], Some(&a[2]), norm, dropout, &mut y);
         (y, h)
     };
     let dy: Vec<f64> = wave(tokens * HIDDEN, 0.43);
@@ -146,7 +147,9 @@ fn check_half(arguments: &[Vec<f64>], fixture: &Fixture, parts: &[Part<'_>], uni
     };
     let forward = |a: &[Vec<f64>]| {
         let mut result = None;
-        run(a, false, &mut |segments, end| result = Some(half(&a[0], segments, end, true)));
+        run(a, false, &mut |segments, end| {
+            result = Some(half(&a[0], segments, end, (true, 3), &mut Scratch::default()))
+        });
         result.unwrap()
     };
     let mut saved = forward(arguments).1;

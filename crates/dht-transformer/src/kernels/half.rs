@@ -12,6 +12,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use super::activation::{Activation, bias_activation, bias_activation_backward};
 use super::attention::{HeadShape, ProbabilityDropout, attention, attention_backward, gate_slopes};
 use super::dropout::Dropout;
@@ -131,46 +133,88 @@ pub(crate) struct Wanted {
     pub(crate) gates: bool,
 }
 
+/// Memory that a forward leaves for the next one: memory that is new would have to be filled with zeros first.
+#[derive(Debug)]
+pub(crate) struct Scratch<T> {
+    u: Vec<T>,
+    middle: Vec<T>,
+    z: Vec<T>,
+    /// For the result.
+    pub(crate) y: Vec<T>,
+}
+
+impl<T> Default for Scratch<T> {
+    fn default() -> Self {
+        Self { u: Vec::new(), middle: Vec::new(), z: Vec::new(), y: Vec::new() }
+    }
+}
+
 /// The half of a block. `x` is (tokens, hidden), the weights are laid out for the forward. `keep` says whether a backward
-/// will follow.
+/// will follow. `task` rows at a time are a task: of a block that is alone, so that other threads can help; a row's bits
+/// do not depend on it.
 pub(crate) fn half<T: Real>(
     x: &[T],
     segments: &[Segment<'_, T>],
     end: End<'_, T>,
-    keep: bool,
+    (keep, task): (bool, usize),
+    scratch: &mut Scratch<T>,
 ) -> (Vec<T>, Option<HalfSaved<T>>) {
     let hidden = end.outward_bias.len();
-    let mut z = vec![T::ZERO; x.len()];
+    let task = task.min(x.len() / hidden).max(1);
     let mut saved = Vec::with_capacity(segments.len());
+    grow(&mut scratch.z, x.len());
     for segment in segments {
-        let (wide, inner, rows) = (segment.wide(), segment.inner(), segment.rows.len());
-        let [into, out] = segment.product_spans();
-        let mut u = vec![T::ZERO; rows * wide];
-        into.in_scope(|| {
-            let x = Matrix::new(&x[segment.of(hidden)], rows, hidden);
-            product(&mut u, wide, Destination::Overwrite, T::ONE, x, segment.inward);
+        let (wide, inner) = (segment.wide(), segment.inner());
+        let x = &x[segment.of(hidden)];
+        let mut u = std::mem::take(&mut scratch.u);
+        grow(&mut u, segment.rows.len() * wide);
+        let attends = matches!(segment.between, Between::Attention { .. });
+        u.par_chunks_mut(task * wide).zip(x.par_chunks(task * hidden)).for_each(|(u, x)| {
+            segment.product_spans()[0].in_scope(|| {
+                let x = Matrix::new(x, x.len() / hidden, hidden);
+                product(u, wide, Destination::Overwrite, T::ONE, x, segment.inward);
+            });
+            if attends {
+                add_to_rows(u, segment.inward_bias);
+            }
         });
-        let middle = match &segment.between {
-            Between::Attention { spans, shape, dropout } => {
-                add_to_rows(&mut u, segment.inward_bias);
-                attention(&u, spans, *shape, *dropout)
-            }
-            Between::Activation(activation) => {
-                // Without a backward the numbers are not needed twice.
-                let mut a = if keep { u.clone() } else { std::mem::take(&mut u) };
-                bias_activation(&mut a, segment.inward_bias, *activation);
-                a
-            }
+        let mut middle = match (attends, keep) {
+            (true, _) => std::mem::take(&mut scratch.middle),
+            (false, true) => tracing::trace_span!("new memory").in_scope(|| u.clone()),
+            // Without a backward the numbers are not needed twice.
+            (false, false) => std::mem::take(&mut u),
         };
-        out.in_scope(|| {
-            let (z, middle) = (&mut z[segment.of(hidden)], Matrix::new(&middle, rows, inner));
-            product(z, hidden, Destination::Overwrite, T::ONE, middle, segment.outward);
+        grow(&mut middle, segment.rows.len() * inner);
+        let z = scratch.z[segment.of(hidden)].par_chunks_mut(task * hidden);
+        middle.par_chunks_mut(task * inner).zip(z).enumerate().for_each(|(number, (middle, z))| {
+            let rows = z.len() / hidden;
+            match &segment.between {
+                Between::Attention { spans, shape, dropout } => {
+                    attention(&u, spans, *shape, *dropout, number * task..number * task + rows, middle);
+                }
+                Between::Activation(activation) => bias_activation(middle, segment.inward_bias, *activation),
+            }
+            segment.product_spans()[1].in_scope(|| {
+                let middle = Matrix::new(middle, rows, inner);
+                product(z, hidden, Destination::Overwrite, T::ONE, middle, segment.outward);
+            });
         });
-        let context = if matches!(segment.between, Between::Attention { .. }) { middle } else { Vec::new() };
-        saved.push(SegmentSaved { u, context });
+        match (keep, attends) {
+            (true, _) => saved.push(SegmentSaved { u, context: if attends { middle } else { Vec::new() } }),
+            (false, true) => (scratch.u, scratch.middle) = (u, middle),
+            (false, false) => scratch.u = middle,
+        }
     }
-    let y = residual_norm(&mut z, end.outward_bias, Some(x), end.norm, end.dropout);
-    (y, keep.then_some(HalfSaved { segments: saved, z }))
+    let mut y = std::mem::take(&mut scratch.y);
+    grow(&mut y, x.len());
+    let rows = y.par_chunks_mut(task * hidden).zip(scratch.z.par_chunks_mut(task * hidden));
+    rows.zip(x.par_chunks(task * hidden)).enumerate().for_each(|(number, ((y, z), x))| {
+        let rows = number * task..number * task + z.len() / hidden;
+        let dropout = end.dropout.map(|(dropout, keys)| (dropout, keys.of(rows)));
+        residual_norm(z, end.outward_bias, Some(x), end.norm, dropout, y);
+    });
+    let saved = keep.then(|| HalfSaved { segments: saved, z: std::mem::take(&mut scratch.z) });
+    (y, saved)
 }
 
 /// Backward of [`half`], with weights laid out for it: the gradient of x where it is asked for, and what the gradients of
@@ -189,7 +233,8 @@ pub(crate) fn half_backward<T: Real>(
     let work = segments.iter().zip(saved.segments);
     let segments = work.map(|(segment, SegmentSaved { mut u, context })| {
         let (wide, inner, rows) = (segment.wide(), segment.inner(), segment.rows.len());
-        let mut dmiddle = vec![T::ZERO; rows * inner];
+        let mut dmiddle = Vec::new();
+        grow(&mut dmiddle, rows * inner);
         tracing::trace_span!("products of row gradients").in_scope(|| {
             let dh = Matrix::new(&norm.dh[segment.of(hidden)], rows, hidden);
             product(&mut dmiddle, inner, Destination::Overwrite, T::ONE, dh, segment.outward);
@@ -218,6 +263,12 @@ pub(crate) fn half_backward<T: Real>(
     });
     let segments = segments.collect();
     (wanted.input.then_some(dx), HalfRows { segments, norm })
+}
+
+/// Makes memory that long; what was there stays, and is going to be written over.
+fn grow<T: Real>(memory: &mut Vec<T>, length: usize) {
+    let _span = tracing::trace_span!("new memory").entered();
+    memory.resize(length, T::ZERO);
 }
 
 /// Adds a bias to every row.

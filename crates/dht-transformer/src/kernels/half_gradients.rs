@@ -88,7 +88,7 @@ fn weight_gradient<T: Real>(
     all: usize,
     hidden: usize,
 ) -> Vec<T> {
-    let mut gradient = vec![T::ZERO; all * hidden];
+    let mut gradient = tracing::trace_span!("new memory").in_scope(|| vec![T::ZERO; all * hidden]);
     gradient.par_chunks_mut(unit * hidden).with_max_len(1).enumerate().for_each(|(number, gradient)| {
         let _span = tracing::trace_span!("products of weight gradients").entered();
         for (segment, right) in segments {

@@ -11,7 +11,7 @@ use super::ways::{CHUNK, Choice, Way, Ways};
 use crate::kernels::activation::Activation;
 use crate::kernels::attention::{HeadShape, ProbabilityDropout};
 use crate::kernels::dropout::Dropout;
-use crate::kernels::half::{Between, End, HalfRows, HalfSaved, Segment, Wanted, half, half_backward};
+use crate::kernels::half::{Between, End, HalfRows, HalfSaved, Scratch, Segment, Wanted, half, half_backward};
 use crate::kernels::half_gradients::{Units, half_gradients};
 use crate::kernels::norm::{Norm, RowKeys};
 use crate::kernels::product::{Joined, Matrix, Packed, Part};
@@ -301,15 +301,17 @@ impl Half {
         (groups, joined(side, direction))
     }
 
-    /// (tokens, hidden) → (tokens, hidden) of a block, and with `keep` what the backward needs.
+    /// (tokens, hidden) → (tokens, hidden) of a block, and with `keep` what the backward needs; see [`half`].
     pub(super) fn forward(
         &self,
         layout: &HalfLayout,
         x: &[f32],
         (packing, block): (&Packing, &RowBlock),
-        keep: bool,
+        keep_and_task: (bool, usize),
+        scratch: &mut Scratch<f32>,
     ) -> (Vec<f32>, Option<HalfSaved<f32>>) {
-        half(x, &self.segments(layout, packing, block), self.end(layout, packing, block), keep)
+        let segments = self.segments(layout, packing, block);
+        half(x, &segments, self.end(layout, packing, block), keep_and_task, scratch)
     }
 
     /// The gradient of x where it is asked for, and what the gradients of the weights follow from.

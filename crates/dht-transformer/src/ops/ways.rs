@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::HeadSet;
 
 /// What runs of a half.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Choice {
     Heads(HeadSet),
     /// The first so many.
