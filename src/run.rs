@@ -182,7 +182,7 @@ impl Job<'_> {
         // an epoch or two it is only where every text that comes by trains it.
         let defaults = match self.pretrained() {
             true => SearchSettings {
-                exit_losses: ExitLosses::OnTheWay { weight: 0.3 },
+                exit_losses: ExitLosses::OnTheWay { weight: 0.3, power: 0.0 },
                 explore_power: 0.0,
                 reward_shape: RewardShape::Gain { lambda: 0.5 },
                 ..defaults

@@ -10,7 +10,8 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::executor::{Passage, Shown};
+use crate::executed_flops::Reads;
+use crate::executor::{Passage, Shown, Way};
 use crate::strategy::{Mode, Prescribed, Strategy};
 use crate::{CostModel, DynamicModel, Error, Result, Route};
 
@@ -23,7 +24,8 @@ pub struct Prediction {
     pub probabilities: Vec<f32>,
     /// Which layers it ran, and how many heads in each.
     pub route: Route,
-    /// FLOPs of all products, two for each multiply-add; of the base exit, too, where its signals were asked for.
+    /// FLOPs of all products, two for each multiply-add: of the route, of every exit whose signals were asked for, and of a look
+    /// ahead.
     pub flops: u64,
 }
 
@@ -77,13 +79,15 @@ impl DynamicModel {
     fn follow(&self, batch: &PackedBatch, strategy: &dyn Strategy) -> Result<(Vec<Prediction>, f64)> {
         // Ties are broken by a generator that depends on the batch alone.
         let mut rng = ChaCha8Rng::seed_from_u64(batch.sample_ids.first().copied().unwrap_or_default());
-        let passage = self.executor().run(batch, &Pass::inference(), strategy, Mode::Exploit, Shown::Own, &mut rng)?;
+        let pass = Pass::inference();
+        let way = Way { pass: &pass, strategy, mode: Mode::Exploit, shown: Shown::Own };
+        let passage = self.executor().run(batch, &way, &mut rng)?;
         let seconds = passage.deciding.as_secs_f64();
-        Ok((self.predictions(batch, &passage, strategy.wants_signals())?, seconds))
+        Ok((self.predictions(batch, &passage)?, seconds))
     }
 
-    fn predictions(&self, batch: &PackedBatch, passage: &Passage, base_exit_ran: bool) -> Result<Vec<Prediction>> {
-        let flops = self.flops();
+    fn predictions(&self, batch: &PackedBatch, passage: &Passage) -> Result<Vec<Prediction>> {
+        let (flops, last) = (self.flops(), self.space.exits().len() - 1);
         let mut probabilities = vec![Vec::new(); batch.len()];
         for output in &passage.outputs {
             let rows: Vec<Vec<f32>> = log_softmax(&output.logits)?.exp()?.to_vec2()?;
@@ -97,8 +101,8 @@ impl DynamicModel {
             let row = std::mem::take(&mut probabilities[sample]);
             let best = |best: usize, class: usize| if row[class] > row[best] { class } else { best };
             let label = (1..row.len()).fold(0, best) as u32;
-            let exits = if base_exit_ran && passage.depth.exits[sample] > 0 { 2 } else { 1 };
-            let flops = flops.forward(&route, tokens, exits).0;
+            let reads = Reads::of(Shown::Own, passage.reading, passage.depth.exits[sample], last).total();
+            let flops = (flops.look_ahead(&self.space, tokens) + flops.forward(&route, tokens, reads)).0;
             predictions.push(Prediction { label, probabilities: row, route, flops });
         }
         Ok(predictions)
@@ -121,7 +125,7 @@ impl DynamicModel {
         if routes.len() != data.len() {
             return Err(Error::setting("routes", format!("{}, one a row", data.len()), routes.len()));
         }
-        routes.iter().try_for_each(|route| self.check_route(route))?;
+        routes.iter().try_for_each(|route| self.space.arms_running(route).map(|_| ()))?;
         let ids = data.samples.iter().map(|sample| sample.id);
         let prescribed = Prescribed::new(&self.space, self.pinned_heads()?, ids.zip(routes).collect());
         self.evaluate_by(data, batch_size, &prescribed)
@@ -142,34 +146,6 @@ impl DynamicModel {
         let mut routes = routes.to_vec();
         routes.shuffle(rng);
         self.evaluate_on(data, &routes, batch_size)
-    }
-
-    /// Whether a route, in whatever groups it is written, leaves at an exit and keeps one allowed number of heads in
-    /// each group of the space.
-    fn check_route(&self, route: &Route) -> Result<()> {
-        let space = &self.space;
-        let refuse = |expected: String| Err(Error::RouteNotInSpace { route: route.to_string(), expected });
-        if route.stack() != space.stack() || route.tail().is_some() {
-            return refuse(format!("a route through {:?} without a tail", space.stack()));
-        }
-        let Some(exit) = space.exits().iter().position(|exit| *exit == route.exit()) else {
-            return refuse(format!("an exit of {:?}", space.exits()));
-        };
-        let kept: Vec<usize> = route.layers().map(|(_, heads)| heads).collect();
-        if kept[..space.base_layers()].iter().any(|heads| *heads != space.stack().heads) {
-            return refuse(format!("all heads in its first {} layers", space.base_layers()));
-        }
-        for (group, layers) in space.groups_before(exit).iter().enumerate() {
-            let (options, kept) = (space.head_options(group), &kept[layers.layers()]);
-            if !options.contains(&kept[0]) || kept.iter().any(|heads| *heads != kept[0]) {
-                return refuse(format!(
-                    "one of {options:?} heads in layers {} to {}",
-                    layers.start() + 1,
-                    layers.end()
-                ));
-            }
-        }
-        Ok(())
     }
 
     fn pinned_heads(&self) -> Result<HeadSet> {
@@ -199,14 +175,14 @@ impl DynamicModel {
             -f64::from(probability.max(f32::MIN_POSITIVE)).ln()
         };
         let losses = predictions.iter().zip(&data.samples).map(loss).collect();
-        let (cost, base) = (CostModel::default(), self.space.exits()[0]);
+        let cost = CostModel::default();
         let mut layer_head = 0.0;
         let mut bandit_flops = 0;
         for prediction in &predictions {
             layer_head += cost.share(&prediction.route, 1)?;
             let groups = prediction.route.dynamic_groups().count() as u64;
-            debug_assert!(prediction.route.exit() >= base);
-            bandit_flops += strategy.depth_flops() + groups * strategy.group_flops();
+            let exit = self.space.exits().iter().position(|exit| *exit == prediction.route.exit()).unwrap_or_default();
+            bandit_flops += strategy.depth_flops(exit) + groups * strategy.group_flops();
         }
         Ok(Evaluation {
             confusion,

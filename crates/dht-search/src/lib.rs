@@ -101,6 +101,7 @@ mod dynamic_model;
 mod engine;
 mod error;
 mod evaluation;
+mod executed_flops;
 mod executor;
 mod exit_heads;
 mod knob;
@@ -138,7 +139,10 @@ pub use report::{
 };
 pub use reward::{Delta, HeadFeedback, Reward, RewardMemory, RewardReference, RewardRule, RewardShape, SMALLEST_LOSS};
 pub use route::{GroupRole, LayerGroup, Route, RouteGroup, Stack};
-pub use settings::{ContextDesign, Dispatch, ExitClassifiers, ExitLosses, PerBandit, SearchSettings};
+pub use settings::{
+    ContextDesign, DepthDecision, Dispatch, ExitClassifiers, ExitLosses, HeadArms, HeadDraws, LossSource, PerBandit,
+    SearchSettings, SoftLabels, Steering, Teacher, WholeSteps,
+};
 pub use space::{RouteArms, SearchSpace};
 pub use space_config::{BaseState, Search, SpaceConfig};
 pub use space_file::SpaceFileProblem;

@@ -3,6 +3,7 @@
 mod controls;
 mod inputs;
 mod knob;
+mod plans;
 mod resuming;
 mod storage;
 mod toy;
