@@ -54,6 +54,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         _ => return Err("expected TEXT TOKENIZER DIRECTORY".into()),
     };
     let (size, batch, epochs) = if arguments.is_empty() { ("2x2x32", 8, 20) } else { ("4x4x192", 64, 1) };
+    if let Some(folder) = target.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
     let size: ModelSize = flag(&arguments, "--size", size.parse()?)?;
     let (seed, length) = (flag(&arguments, "--seed", 0)?, flag(&arguments, "--length", 64)?);
 

@@ -1,0 +1,241 @@
+//! The training: batches come, are routed, go their ways, and teach encoder and bandits.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use dht_transformer::{
+    EncodedDataset, Encoding, Objective, PackedBatch, Parameters, Pass, Predict, Progress, Sample, StepLoss, macro_f1,
+};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use super::{DynamicModel, Ledger};
+use crate::arm_features::ArmFeatures;
+use crate::executor::Passage;
+use crate::queues::Queues;
+use crate::strategy::{DepthChoices, GroupDecisions, Learned, Mode, Strategy};
+use crate::{ContextDesign, Error, Result, SearchSettings, SearchSpace};
+
+/// Independent random streams: of each step, of each batch that is queued, and of what happens before the training.
+const ROUTING: u64 = 1 << 32;
+const QUEUEING: u64 = 1 << 48;
+const PREPARING: u64 = 1 << 56;
+
+impl DynamicModel {
+    fn mode(&self, progress: Progress) -> Mode {
+        if progress.share < self.settings().explore_share { Mode::Random } else { Mode::Explore }
+    }
+
+    /// A generator of its own for each stream, so that a resumed training draws the same.
+    fn rng(progress: Progress, stream: u64) -> ChaCha8Rng {
+        let mut rng = ChaCha8Rng::seed_from_u64(progress.seed);
+        rng.set_stream(stream);
+        rng
+    }
+
+    /// Runs a batch whose routes are decided on the way.
+    fn in_flight(&mut self, batch: &PackedBatch, progress: Progress) -> Result<StepLoss> {
+        let pass = Pass::training(self.parameters(), progress.seed, progress.step as u32);
+        let shown = self.shown();
+        let mut rng = Self::rng(progress, ROUTING + progress.step);
+        let mode = self.mode(progress);
+        let passage = self.executor().run(batch, &pass, &self.bandits, mode, shown, &mut rng)?;
+        self.ledger.bandit_flops += batch.len() as u64 * self.bandits.depth_flops();
+        self.finish(batch, passage, pass, progress)
+    }
+
+    /// Runs a batch that left a queue: the base layers again, with gradient, and on from there.
+    fn run_again(&mut self, batch: &PackedBatch, depth: DepthChoices, progress: Progress) -> Result<StepLoss> {
+        let pass = Pass::training(self.parameters(), progress.seed, progress.step as u32);
+        let shown = self.shown();
+        let mut rng = Self::rng(progress, ROUTING + progress.step);
+        let (executor, mode) = (self.executor(), self.mode(progress));
+        let base = executor.base(batch, &pass)?;
+        let logits = executor.base_logits(&base, &pass, shown, false)?;
+        let start = Duration::ZERO;
+        let passage = executor.follow(base, logits, depth, start, &pass, &self.bandits, mode, shown, &mut rng)?;
+        self.finish(batch, passage, pass, progress)
+    }
+
+    /// Loss, rewards, and the books of a batch that has gone its ways.
+    fn finish(&mut self, batch: &PackedBatch, passage: Passage, pass: Pass, progress: Progress) -> Result<StepLoss> {
+        let (loss, losses) = self.losses(batch, &passage)?;
+        let start = Instant::now();
+        let known = losses.by_exit.iter().flatten().all(|loss| loss.is_nan() || loss.is_finite());
+        let own = |sample: usize| losses.by_exit[passage.depth.exits[sample]][sample];
+        if known && (0..batch.len()).all(|sample| own(sample).is_finite()) {
+            let groups: Vec<GroupDecisions<'_>> = passage
+                .groups
+                .iter()
+                .map(|group| GroupDecisions { group: group.group, members: &group.members, choices: &group.choices })
+                .collect();
+            self.bandits.learn(&passage.depth, &groups, &losses)?;
+            self.keep_books(batch, &passage, &own, progress)?;
+        }
+        // A loss that is not finite is left to the training loop, which stops.
+        self.ledger.bandit_seconds += (passage.deciding + start.elapsed()).as_secs_f64();
+        Ok(StepLoss { loss, pass, samples: batch.len(), terms: batch.len() })
+    }
+
+    /// Routes a batch with the weights of the time, without gradient, and lets it wait.
+    fn queue(&mut self, batch: &PackedBatch, progress: Progress) -> Result<()> {
+        let (executor, pass) = (self.executor(), Pass::inference());
+        let base = executor.base(batch, &pass)?;
+        let signals = self.bandits.wants_signals();
+        let logits = if signals { Some(executor.heads.logits(0, &base, &pass)?) } else { None };
+        let start = Instant::now();
+        // Several batches may join the queues between two steps: the samples before this one tell them apart.
+        let mut rng = Self::rng(progress, QUEUEING + self.ledger.samples + self.waiting.len() as u64);
+        let choices = executor.decide(&base, logits.as_ref(), &self.bandits, self.mode(progress), &mut rng)?;
+        self.ledger.bandit_seconds += start.elapsed().as_secs_f64();
+        self.ledger.bandit_flops += batch.len() as u64 * self.bandits.depth_flops();
+        let flops = self.flops();
+        let layer = flops.block.forward((&batch.spans).into(), flops.block.full()).total();
+        let classifier = flops.classifier.forward(if signals { batch.len() as u64 } else { 0 }).total();
+        self.ledger.flops += self.space.base_layers() as u64 * layer.0 + classifier.0;
+        for sample in samples_of(batch) {
+            self.waiting.insert(sample.id as usize, sample);
+        }
+        if let Some(queues) = &mut self.queues {
+            queues.join(&batch.sample_ids, choices, progress.step);
+        }
+        Ok(())
+    }
+}
+
+/// The samples of a batch, apart.
+fn samples_of(batch: &PackedBatch) -> impl Iterator<Item = Sample> + '_ {
+    (0..batch.len()).map(|sample| {
+        let rows = batch.spans.range(sample);
+        Sample {
+            id: batch.sample_ids[sample],
+            label: batch.labels[sample],
+            targets: Vec::new(),
+            encoding: Encoding {
+                ids: batch.ids[rows.clone()].to_vec(),
+                type_ids: batch.type_ids[rows].to_vec(),
+                truncated: false,
+            },
+        }
+    })
+}
+
+/// What a resumed training needs beside the parameters.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TrainingState<L> {
+    space: SearchSpace,
+    settings: SearchSettings,
+    bandits: L,
+    queues: Option<Queues>,
+    ledger: Ledger,
+}
+
+impl Objective for DynamicModel {
+    type Error = Error;
+
+    fn parameters(&self) -> &Parameters {
+        self.encoder.parameters()
+    }
+
+    /// Chooses the pinned heads and, where the contexts have them, computes the arms' features.
+    fn prepare(&mut self, training: &EncodedDataset, progress: Progress) -> Result<()> {
+        // What a training that failed left behind belongs to that one.
+        (self.arrived, self.waiting) = (None, BTreeMap::new());
+        if let Some(queues) = &mut self.queues {
+            *queues = queues.emptied();
+        }
+        let pinned = self.heaviest_heads()?;
+        let mut features = None;
+        if self.settings().context == ContextDesign::Paper {
+            let mut options: Vec<usize> =
+                (0..self.space.groups().len()).flat_map(|group| self.space.head_options(group)).copied().collect();
+            options.sort_unstable();
+            options.dedup();
+            let rows: Vec<usize> = (0..training.len().min(self.settings().arm_feature_texts)).collect();
+            let mut rng = Self::rng(progress, PREPARING);
+            let start = Instant::now();
+            let (computed, flops) =
+                ArmFeatures::of_texts(&self.executor(), &options, pinned, training, &rows, &mut rng)?;
+            self.ledger.bandit_seconds += start.elapsed().as_secs_f64();
+            self.ledger.flops += flops.0;
+            self.ledger.arm_feature_flops += flops.0;
+            features = Some(computed);
+        }
+        self.bandits.prepare(pinned, features)
+    }
+
+    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<()> {
+        if self.queues.is_some() {
+            self.queue(&batch, progress)
+        } else {
+            self.arrived = Some(batch);
+            Ok(())
+        }
+    }
+
+    fn next_loss(&mut self, progress: Progress, drain: bool) -> Result<Option<StepLoss>> {
+        if let Some(batch) = self.arrived.take() {
+            return self.in_flight(&batch, progress).map(Some);
+        }
+        let Some(queues) = &mut self.queues else { return Ok(None) };
+        let Some((rows, depth)) = queues.leave(drain, progress.step) else { return Ok(None) };
+        let mut samples = Vec::with_capacity(rows.len());
+        for row in rows {
+            let missing = || Error::setting("waiting sample", "one that joined a queue", row);
+            samples.push(self.waiting.remove(&row).ok_or_else(missing)?);
+        }
+        let batch = PackedBatch::from_samples(&samples)?;
+        self.run_again(&batch, depth, progress).map(Some)
+    }
+
+    fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
+        macro_f1(self, data, batch_size)
+    }
+
+    fn state(&self) -> Result<serde_json::Value> {
+        let state = TrainingState {
+            space: self.space.clone(),
+            settings: self.settings().clone(),
+            bandits: self.bandits.state(),
+            queues: self.queues.clone(),
+            ledger: self.ledger.clone(),
+        };
+        serde_json::to_value(state).map_err(|source| Error::State { what: "training state".into(), source })
+    }
+
+    fn restore(&mut self, state: serde_json::Value, training: &EncodedDataset) -> Result<()> {
+        let state: TrainingState<Learned> =
+            serde_json::from_value(state).map_err(|source| Error::State { what: "training state".into(), source })?;
+        if state.space != self.space || state.settings != *self.settings() {
+            return Err(Error::setting("training state", "one of this space and these settings", "another one"));
+        }
+        let shape = |queues: &Option<Queues>| queues.as_ref().map(Queues::shape);
+        if shape(&state.queues) != shape(&self.queues) {
+            return Err(Error::setting("queues", "those of these settings", "others"));
+        }
+        let by_id: BTreeMap<usize, &Sample> = training.samples.iter().map(|s| (s.id as usize, s)).collect();
+        let mut waiting = BTreeMap::new();
+        for row in state.queues.iter().flat_map(Queues::rows) {
+            let missing = || Error::setting("waiting sample", "a row of the training set", row);
+            waiting.insert(row, (*by_id.get(&row).ok_or_else(missing)?).clone());
+        }
+        self.bandits.restore(state.bandits)?;
+        (self.queues, self.waiting, self.ledger, self.arrived) = (state.queues, waiting, state.ledger, None);
+        Ok(())
+    }
+
+    /// The bandits go back with the weights that they know; the books stay those of the whole training.
+    fn restore_best(&mut self, state: serde_json::Value) -> Result<()> {
+        let state: TrainingState<Learned> =
+            serde_json::from_value(state).map_err(|source| Error::State { what: "training state".into(), source })?;
+        self.bandits.restore(state.bandits)
+    }
+}
+
+impl Predict for DynamicModel {
+    fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>> {
+        Ok(self.predict_batch(batch)?.into_iter().map(|prediction| prediction.label).collect())
+    }
+}
