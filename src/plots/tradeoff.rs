@@ -10,15 +10,12 @@ use super::style::{self, Area, Chart, DYNAMIC, Drawn, FULL, ORACLE, RANDOM, TRUN
 type Point = (f64, f64);
 
 pub(super) fn draw(record: &RunRecord, area: &Area) -> Drawn {
-    let mut legend = vec![
+    let legend = [
         ("full model".into(), FULL),
         ("only its first layers".into(), TRUNCATED),
-        (format!("dynamic ({}), all speeds", record.preset), DYNAMIC),
+        (format!("dynamic ({})", record.preset), DYNAMIC),
         ("random routes, same mix".into(), RANDOM),
     ];
-    if record.dynamic.oracle.inference_flops_ratio > 0.0 {
-        legend.push(("knows the labels".into(), ORACLE));
-    }
     let body = style::header(area, "Score against cost of inference", &legend)?;
     let flops = |part: u64| part as f64 / record.full.inference_flops.max(1) as f64;
     let full = (1.0, record.full.macro_f1);
@@ -60,13 +57,13 @@ pub(super) fn draw(record: &RunRecord, area: &Area) -> Drawn {
     chart.draw_series([TriangleMarker::new(random, 9, RANDOM.filled())])?;
     if let Some(point) = oracle {
         chart.draw_series([Cross::new(point, 6, ORACLE.stroke_width(3))])?;
-        label(&chart, point, "oracle", ORACLE, (0, -16), HPos::Center)?;
+        label(&chart, point, "oracle", ORACLE, (-12, 0), HPos::Right)?;
     }
     let square = EmptyElement::at(full) + Rectangle::new([(-6, -6), (6, 6)], FULL.filled());
     chart.draw_series([square])?;
     label(&chart, full, &format!("full, {} layers", record.model.layers), FULL, (0, -16), HPos::Center)?;
     chart.draw_series([Circle::new(dynamic, 8, DYNAMIC.filled()), Circle::new(dynamic, 3, WHITE.filled())])?;
-    label(&chart, dynamic, &record.preset, DYNAMIC, (0, -18), HPos::Center)
+    label(&chart, dynamic, &record.preset, DYNAMIC, (0, 20), HPos::Center)
 }
 
 fn label(chart: &Chart, point: Point, text: &str, color: RGBColor, shift: (i32, i32), side: HPos) -> Drawn {
