@@ -30,7 +30,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Hugging Face directory of a BERT, or LAYERSxHEADSxHIDDEN of a model trained from scratch
-    #[arg(long, value_name = "DIR|LxHxD", default_value = "6x12x96")]
+    #[arg(long, value_name = "DIR|LxHxD", default_value = "7x12x96")]
     pub model: Model,
     /// Column of the text, by name or by number from 0; may be given several times [default: found out]
     #[arg(long, value_name = "COLUMN")]

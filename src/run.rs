@@ -7,7 +7,7 @@ use candle_core::Device;
 use dht_search::{
     CostModel, DifficultyResult, Dispatch, DynamicModel, DynamicResult, Evaluation, ExitLosses, KnobPoint,
     LayerHeadRatios, LossCurve, ModelRecord, ModelResult, OracleResult, Preset, Regret, RewardShape, RouteCounts,
-    RunRecord, SearchSettings, SearchSpace, SpeedCurve,
+    RunRecord, SearchSettings, SearchSpace, SpeedCurve, WholeSteps,
 };
 use dht_transformer::{
     AdamWSettings, BackwardNeeds, CheckpointSettings, Confusion, EncodedDataset, Encoder, History, Pooling,
@@ -178,16 +178,22 @@ impl Job<'_> {
 
     fn search_settings(&self) -> SearchSettings {
         let defaults = SearchSettings { pooling: self.pooling(), ..SearchSettings::default() };
-        // The layers of a pre-trained model know something of every text, but no shallow row was made to be read: within
-        // an epoch or two it is only where every text that comes by trains it.
         let defaults = match self.pretrained() {
+            // The layers of a pre-trained model know something of every text, but no shallow row was made to be read:
+            // within an epoch or two it is only where every text that comes by trains it.
             true => SearchSettings {
-                exit_losses: ExitLosses::OnTheWay { weight: 0.3, power: 0.0 },
-                explore_power: 0.0,
+                exit_losses: ExitLosses::OnTheWay { weight: 1.0, power: 1.0 },
+                explore_power: 1.0,
                 reward_shape: RewardShape::Gain { lambda: 0.5 },
                 ..defaults
             },
-            false => defaults,
+            // From scratch all layers learn together first; what they know then, shallow routes do not spoil.
+            false => SearchSettings {
+                whole_steps: WholeSteps { first: 0.2, every: 0 },
+                explore_share: 0.2,
+                explore_power: 1.0,
+                ..defaults
+            },
         };
         let dispatch = match self.plan.dispatch {
             DispatchChoice::InFlight => Dispatch::InFlight,

@@ -18,7 +18,7 @@ fn flag(line: &str) -> &'static str {
 fn without_flags_the_generated_texts_and_a_small_model_are_taken() {
     let plan = plan("").unwrap();
     assert_eq!(plan.data, DataSource::Embedded);
-    assert_eq!(plan.model, Model::Size(ModelSize { layers: 6, heads: 12, hidden: 96 }));
+    assert_eq!(plan.model, Model::Size(ModelSize { layers: 7, heads: 12, hidden: 96 }));
     assert_eq!((plan.train_rows, plan.test_rows), (None, None));
     assert_eq!((plan.learning_rate, plan.max_length), (SCRATCH_RATE, MAX_LENGTH));
     assert_eq!(plan.dispatch, DispatchChoice::InFlight);

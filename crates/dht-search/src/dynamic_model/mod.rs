@@ -3,6 +3,9 @@
 mod held_out;
 mod ledger;
 mod losses;
+#[cfg(test)]
+mod regret_tests;
+mod slopes;
 mod teaching;
 mod training;
 mod whole_steps;
@@ -34,6 +37,8 @@ pub struct DynamicModel {
     pub(crate) space: SearchSpace,
     pub(crate) bandits: SearchBandits,
     later: Option<Later>,
+    /// The step whose heads are to be judged by what its backward shows.
+    watched: Option<slopes::Watched>,
     /// The batch that came last, in flight.
     arrived: Option<PackedBatch>,
     /// The batch that came last, to run whole.
@@ -112,6 +117,7 @@ impl DynamicModel {
             space,
             bandits,
             later: None,
+            watched: None,
             arrived: None,
             arrived_whole: None,
             queues,
@@ -227,6 +233,7 @@ impl DynamicModel {
             space: self.space.clone(),
             bandits,
             later: None,
+            watched: None,
             arrived: None,
             arrived_whole: None,
             queues: self.queues.as_ref().map(Queues::emptied),

@@ -15,7 +15,7 @@ use crate::arm_features::ArmFeatures;
 use crate::executor::{Passage, Shown, Way};
 use crate::queues::Queues;
 use crate::strategy::{DepthChoices, GroupDecisions, Learned, Losses, Mode, Reading, Strategy};
-use crate::{Error, Result, SearchSettings, SearchSpace};
+use crate::{Error, LossSource, Result, SearchSettings, SearchSpace};
 
 /// Independent random streams: of each step, of each batch that is queued, and of what happens before the training.
 const ROUTING: u64 = 1 << 32;
@@ -39,7 +39,7 @@ impl DynamicModel {
 
     /// Runs a batch whose routes are decided on the way.
     fn in_flight(&mut self, batch: &PackedBatch, progress: Progress) -> Result<StepLoss> {
-        let pass = Pass::training(self.parameters(), progress.seed, progress.step as u32);
+        let pass = self.watching(Pass::training(self.parameters(), progress.seed, progress.step as u32));
         let way = Way { pass: &pass, strategy: &self.bandits, mode: self.mode(progress), shown: self.shown() };
         let passage = self.executor().run(batch, &way, &mut Self::rng(progress, ROUTING + progress.step))?;
         let flops = self.flops();
@@ -50,7 +50,7 @@ impl DynamicModel {
 
     /// Runs a batch that left a queue: the base layers again, with gradient, and on from there.
     fn run_again(&mut self, batch: &PackedBatch, depth: DepthChoices, progress: Progress) -> Result<StepLoss> {
-        let pass = Pass::training(self.parameters(), progress.seed, progress.step as u32);
+        let pass = self.watching(Pass::training(self.parameters(), progress.seed, progress.step as u32));
         let way = Way { pass: &pass, strategy: &self.bandits, mode: self.mode(progress), shown: self.shown() };
         let mut rng = Self::rng(progress, ROUTING + progress.step);
         let passage = self.executor().run_again(batch, depth, &way, &mut rng)?;
@@ -61,6 +61,7 @@ impl DynamicModel {
     fn finish(&mut self, batch: &PackedBatch, passage: Passage, pass: Pass, progress: Progress) -> Result<StepLoss> {
         let (loss, losses) = self.losses(batch, &passage)?;
         let start = Instant::now();
+        let mut judged = false;
         let known = losses.by_exit.iter().flatten().all(|loss| loss.is_nan() || loss.is_finite());
         let own = |sample: usize| losses.by_exit[passage.depth.exits[sample]][sample];
         if known && (0..batch.len()).all(|sample| own(sample).is_finite()) {
@@ -68,9 +69,14 @@ impl DynamicModel {
                 self.teach(&passage, &losses)?;
             }
             self.keep_books(batch, &passage, &own, progress)?;
+            // A backward has no texts but those that are trained on.
+            judged = self.settings().loss_source != LossSource::FirstEpoch || progress.epoch == 0;
         }
         // A loss that is not finite is left to the training loop, which stops.
         self.ledger.bandit_seconds += (passage.deciding + start.elapsed()).as_secs_f64();
+        if judged {
+            self.watch(batch, passage, &losses, &pass);
+        }
         Ok(StepLoss { loss, pass, samples: batch.len(), terms: batch.len() })
     }
 
@@ -145,6 +151,7 @@ impl Objective for DynamicModel {
     /// Chooses the pinned heads and, where the contexts have them, computes the arms' features.
     fn prepare(&mut self, training: &EncodedDataset, progress: Progress) -> Result<()> {
         // What a training that failed left behind belongs to that one.
+        self.watched = None;
         (self.arrived, self.arrived_whole, self.waiting) = (None, None, BTreeMap::new());
         self.check_teacher()?;
         self.check_first_epoch(training)?;
@@ -184,6 +191,7 @@ impl Objective for DynamicModel {
     }
 
     fn next_loss(&mut self, progress: Progress, drain: bool) -> Result<Option<StepLoss>> {
+        self.learn_from_slopes()?;
         if let Some(batch) = self.arrived_whole.take() {
             return self.run_whole(&batch, progress).map(Some);
         }
@@ -243,7 +251,7 @@ impl Objective for DynamicModel {
         self.check_teacher()?;
         self.bandits.restore(state.bandits)?;
         (self.queues, self.waiting, self.ledger) = (state.queues, waiting, state.ledger);
-        (self.arrived, self.arrived_whole) = (None, None);
+        (self.watched, self.arrived, self.arrived_whole) = (None, None, None);
         Ok(())
     }
 

@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use super::prescribed::{by_count, random_heads};
 use super::setup::Setup;
 use super::ucb::CLIP;
-use super::{Bucket, GroupDecisions, Mode};
+use super::{Bucket, Mode};
 use crate::arm_features::ArmFeatures;
 use crate::context::Rows;
-use crate::{Error, HEAD_SET_PYRAMID, HeadArms, HeadDraws, Result, Reward};
+use crate::{Error, HEAD_SET_PYRAMID, HeadArms, HeadDraws, Result};
 
 /// One arm for each head, or for each head of each group; contexts \[x ; z\] or \[x ; 1\].
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -24,6 +24,26 @@ pub(super) struct HeadSets {
     pub(super) norm: RunningNorm,
     /// The heads that every set holds.
     pub(super) pinned: Option<HeadSet>,
+    /// How much a head mattered on average in each group lately, where heads are judged by slopes.
+    mattered: Vec<Average>,
+}
+
+/// A running mean in which a number i additions ago counts [`RETENTION`]ⁱ.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Average {
+    mean: f64,
+    weight: f64,
+}
+
+/// Remembers about a thousand heads of samples.
+const RETENTION: f64 = 0.999;
+
+impl Average {
+    fn add(&mut self, number: f64) {
+        self.weight = self.weight * RETENTION + 1.0;
+        self.mean += (number - self.mean) / self.weight;
+    }
 }
 
 impl HeadSets {
@@ -38,6 +58,7 @@ impl HeadSets {
             heads: TopK::per_arm(size, arms(setup), laplace, Thompson { alpha: 1.0 })?,
             norm: RunningNorm::new(HEAD_SET_PYRAMID.context_size(), norm)?,
             pinned: None,
+            mattered: vec![Average::default(); setup.space.groups().len()],
         })
     }
 
@@ -50,6 +71,11 @@ impl HeadSets {
         self.heads = self.heads.clone().with_pinned(&pins)?;
         self.pinned = Some(pinned);
         Ok(())
+    }
+
+    /// Goes on in a space of so many groups.
+    pub(super) fn set_groups(&mut self, groups: usize) {
+        self.mattered = vec![Average::default(); groups];
     }
 
     fn pinned(&self) -> Result<HeadSet> {
@@ -136,25 +162,23 @@ impl HeadSets {
         &mut self,
         setup: &Setup,
         features: Option<&ArmFeatures>,
-        decisions: &GroupDecisions<'_>,
-        rewards: &[Reward],
+        group: usize,
+        buckets: &[Bucket],
+        rewarded: &dyn Fn(usize, usize) -> bool,
     ) -> Result<()> {
-        let (heads, kappa) = (setup.space.stack().heads, setup.settings.kappa.heads);
-        for bucket in &decisions.choices.buckets {
-            if bucket.heads.is_full(heads) || bucket.context.is_empty() {
+        for bucket in buckets {
+            if bucket.heads.is_full(setup.space.stack().heads) || bucket.context.is_empty() {
                 continue; // nothing was chosen, so there is nothing to learn
             }
-            let rewarded = |place: &&usize| setup.settings.head_feedback.rewarded(rewards[**place].ratio, kappa);
-            let good = bucket.places.iter().filter(rewarded).count();
             let contexts = self.contexts(setup, features, &bucket.context)?;
             let (size, pinned) = (self.heads.dimension(), self.pinned()?);
             let mut feedback = Vec::new();
             for head in bucket.heads.iter().filter(|head| !pinned.contains(*head)) {
                 let context = &contexts[head * size..][..size];
+                let good = bucket.places.iter().filter(|place| rewarded(**place, head)).count();
                 for (rewarded, count) in [(true, good), (false, bucket.places.len() - good)] {
                     if count > 0 {
-                        let arm = arm(setup, decisions.group, head);
-                        let own = ArmFeedback::new(arm, context, Feedback::from(rewarded));
+                        let own = ArmFeedback::new(arm(setup, group, head), context, Feedback::from(rewarded));
                         feedback.push(ArmFeedback { weight: count as f64, ..own });
                     }
                 }
@@ -162,6 +186,29 @@ impl HeadSets {
             self.heads.update(&feedback)?;
         }
         Ok(())
+    }
+
+    /// Every kept head that was not pinned is rewarded for each sample to which it `mattered` (by place and head) more than
+    /// heads of the group did on average until then.
+    pub(super) fn learn_by_slopes(
+        &mut self,
+        setup: &Setup,
+        features: Option<&ArmFeatures>,
+        group: usize,
+        buckets: &[Bucket],
+        mattered: &dyn Fn(usize, usize) -> f64,
+    ) -> Result<()> {
+        let usual = self.mattered[group];
+        let heads = |bucket: &Bucket| {
+            let (places, heads) = (bucket.places.clone(), bucket.heads);
+            places.into_iter().flat_map(move |place| heads.iter().map(move |head| (place, head)))
+        };
+        for (place, head) in buckets.iter().flat_map(heads) {
+            self.mattered[group].add(mattered(place, head));
+        }
+        // The first step is compared with itself.
+        let usual = if usual.weight > 0.0 { usual } else { self.mattered[group] };
+        self.learn(setup, features, group, buckets, &|place, head| mattered(place, head) > usual.mean)
     }
 
     pub(super) fn dimension(&self) -> usize {
@@ -179,6 +226,7 @@ impl HeadSets {
             ("head bandit's dimension", self.heads.dimension(), stored.heads.dimension()),
             ("head bandit's arms", self.heads.arms().len(), stored.heads.arms().len()),
             ("head norm's dimension", self.norm.dimension(), stored.norm.dimension()),
+            ("groups of the head bandit", self.mattered.len(), stored.mattered.len()),
         ];
         if let Some((field, expected, got)) = sizes.into_iter().find(|(_, expected, got)| expected != got) {
             return Err(Error::setting(field, expected.to_string(), got));

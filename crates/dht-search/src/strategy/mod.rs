@@ -116,6 +116,8 @@ pub(crate) struct GroupChoices {
     pub(crate) kept: Vec<usize>,
     /// What UCB_H saw, before scaling; empty where it is not asked.
     pub(crate) contexts: Rows,
+    /// What TSB saw of each sample, before scaling; the mean of a bucket's is its context.
+    pub(crate) set_contexts: Rows,
     /// The samples by head set; together they hold every place once.
     pub(crate) buckets: Vec<Bucket>,
 }

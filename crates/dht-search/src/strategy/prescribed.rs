@@ -62,7 +62,7 @@ impl Strategy for Prescribed<'_> {
                 Ok(Bucket { places, heads, context: Vec::new() })
             })
             .collect::<Result<_>>()?;
-        Ok(GroupChoices { kept, contexts: Vec::new(), buckets })
+        Ok(GroupChoices { kept, buckets, ..GroupChoices::default() })
     }
 
     fn depth_flops(&self, _: usize) -> u64 {

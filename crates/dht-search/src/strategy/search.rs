@@ -1,5 +1,7 @@
 //! The bandits of a search together: what decides depth, what decides heads, and how they learn.
 
+use std::collections::BTreeMap;
+
 use dht_transformer::{BlockShape, ClassifierShape, HeadSet};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -11,10 +13,10 @@ use super::gain_bandit::GainBandit;
 use super::head_counts::HeadCounts;
 use super::head_sets::HeadSets;
 use super::setup::Setup;
-use super::{BaseView, DepthChoices, ExitView, GroupChoices, GroupView, Mode, Reading, SeenAtExit, Strategy};
+use super::{BaseView, Bucket, DepthChoices, ExitView, GroupChoices, GroupView, Mode, Reading, SeenAtExit, Strategy};
 use crate::arm_features::ArmFeatures;
 use crate::context::{Rows, pooled, signals};
-use crate::{Delta, DepthDecision, Error, Result, Reward, RewardReference, SearchSettings, SearchSpace};
+use crate::{Delta, DepthDecision, Error, Result, Reward, RewardMemory, RewardReference, SearchSettings, SearchSpace};
 
 /// The losses of a batch where they are known.
 pub(crate) struct Losses {
@@ -46,8 +48,8 @@ pub(crate) struct Learned {
     /// UCB_H; an integrated search has none.
     head_counts: Option<HeadCounts>,
     head_sets: HeadSets,
-    /// What the rewards of each group are compared with.
-    references: Vec<RewardReference>,
+    /// What the rewards of each group are compared with: one for the group, or one for each exit behind it.
+    references: Vec<Vec<RewardReference>>,
     arm_features: Option<ArmFeatures>,
 }
 
@@ -110,7 +112,8 @@ impl SearchBandits {
         if let Some(features) = &mut self.learned.arm_features {
             *features = features.of_arms(&from);
         }
-        self.learned.references = vec![RewardReference::default(); space.groups().len()];
+        self.learned.references = references(&setup);
+        self.learned.head_sets.set_groups(space.groups().len());
         self.setup = setup;
         Ok(())
     }
@@ -157,9 +160,27 @@ impl SearchBandits {
             if let Some(counts) = head_counts {
                 counts.learn(setup, features, decisions, &rewards, losses)?;
             }
-            head_sets.learn(setup, features, decisions, &rewards)?;
+            let (feedback, kappa) = (setup.settings.head_feedback, setup.settings.kappa.heads);
+            let rewarded: Option<Vec<bool>> =
+                rewards.iter().map(|reward| feedback.rewarded(reward.ratio, kappa)).collect();
+            if let Some(rewarded) = rewarded {
+                let buckets = &decisions.choices.buckets;
+                head_sets.learn(setup, features, decisions.group, buckets, &|place, _| rewarded[place])?;
+            }
         }
         Ok(())
+    }
+
+    /// Lets the heads of a group learn from how much each mattered to each sample, by place and head.
+    pub(crate) fn learn_heads(
+        &mut self,
+        group: usize,
+        buckets: &[Bucket],
+        mattered: &dyn Fn(usize, usize) -> f64,
+    ) -> Result<()> {
+        let Self { setup, learned } = self;
+        let features = learned.arm_features.as_ref();
+        learned.head_sets.learn_by_slopes(setup, features, group, buckets, mattered)
     }
 
     /// Before the scaling is frozen: looks at the contexts only.
@@ -181,8 +202,8 @@ impl SearchBandits {
             if let Some(counts) = head_counts {
                 counts.ucb.observe(&decisions.choices.contexts)?;
             }
-            for bucket in decisions.choices.buckets.iter().filter(|bucket| !bucket.context.is_empty()) {
-                head_sets.norm.observe(&bucket.context)?;
+            for context in &decisions.choices.set_contexts {
+                head_sets.norm.observe(context)?;
             }
         }
         if observed >= self.setup.settings.warm_up_contexts as f64 {
@@ -218,8 +239,8 @@ impl Learned {
                 (DepthBandit::Gain(GainBandit::new(setup)?), Some(HeadCounts::new(setup)?))
             }
         };
-        let references = vec![RewardReference::default(); setup.space.groups().len()];
-        Ok(Self { depth, head_counts, head_sets: HeadSets::new(setup)?, references, arm_features: None })
+        let head_sets = HeadSets::new(setup)?;
+        Ok(Self { depth, head_counts, head_sets, references: references(setup), arm_features: None })
     }
 
     /// The dimensions of what decides depth, of UCB_H where there is one, and of the head bandit: 168, 87 and 13 as the
@@ -265,20 +286,37 @@ impl Learned {
     }
 }
 
-/// δ_H of the samples of a group, compared with what came before.
+/// The references of each group and exit.
+fn references(setup: &Setup) -> Vec<Vec<RewardReference>> {
+    vec![vec![RewardReference::default(); setup.space.exits().len()]; setup.space.groups().len()]
+}
+
+/// δ_H of the samples of a group, compared with what came before: with the print's memory with the last batch that had
+/// the group; with ours with the samples that left by the same exit, since depth is decided and not the heads' doing.
 fn group_rewards(
     setup: &Setup,
-    reference: &mut RewardReference,
+    references: &mut [RewardReference],
     decisions: &GroupDecisions<'_>,
     depth: &DepthChoices,
     losses: &Losses,
 ) -> Result<Vec<Reward>> {
-    let delta = |(&sample, &kept): (&usize, &usize)| {
+    let rule = setup.settings.heads_rewards();
+    let mut deltas: BTreeMap<usize, (Vec<usize>, Vec<Delta>)> = BTreeMap::new();
+    for (place, (&sample, &kept)) in decisions.members.iter().zip(&decisions.choices.kept).enumerate() {
         let exit = depth.exits[sample];
-        Delta::of_depth_and_heads(losses.by_exit[exit][sample], setup.space.depth(exit), kept)
-    };
-    let deltas = decisions.members.iter().zip(&decisions.choices.kept).map(delta).collect::<Result<Vec<_>>>()?;
-    Ok(setup.settings.heads_rewards().rewards(reference, &deltas))
+        let delta = Delta::of_depth_and_heads(losses.by_exit[exit][sample], setup.space.depth(exit), kept)?;
+        let reference = if rule.memory == RewardMemory::PreviousBatch { 0 } else { exit };
+        let (places, deltas) = deltas.entry(reference).or_default();
+        places.push(place);
+        deltas.push(delta);
+    }
+    let mut rewards = vec![Reward { value: 0.0, ratio: 1.0 }; decisions.members.len()];
+    for (reference, (places, deltas)) in deltas {
+        for (place, reward) in places.into_iter().zip(rule.rewards(&mut references[reference], &deltas)) {
+            rewards[place] = reward;
+        }
+    }
+    Ok(rewards)
 }
 
 impl Strategy for SearchBandits {
@@ -381,7 +419,7 @@ impl Strategy for SearchBandits {
             let arms = setup.space.integrated_arms();
             let kept: Vec<usize> = view.members.iter().map(|member| kept(&arms[view.depth.arms[*member]])).collect();
             let buckets = self.learned.head_sets.buckets(setup, features, view.group, &kept, &sets, mode, rng)?;
-            return Ok(GroupChoices { kept, contexts: Vec::new(), buckets });
+            return Ok(GroupChoices { kept, contexts: Vec::new(), set_contexts: sets, buckets });
         };
         let [state, sets] = match setup.settings.context.has_state() {
             true => pooled(view.hidden, [&setup.heads_pool, &setup.head_sets_pool])?,
@@ -408,7 +446,7 @@ impl Strategy for SearchBandits {
             });
         }
         let buckets = learned.head_sets.buckets(setup, features, view.group, &kept, &sets, mode, rng)?;
-        Ok(GroupChoices { kept, contexts, buckets })
+        Ok(GroupChoices { kept, contexts, set_contexts: sets, buckets })
     }
 
     fn depth_flops(&self, exit: usize) -> u64 {
