@@ -94,7 +94,7 @@ fn dynamic_model(encoder: &Path, folder: Option<PathBuf>, texts: &Texts) -> Resu
     let labels = &texts.training.labels;
     // Routes at random throughout: every exit and every number of heads is learned, and the knob has a range.
     let settings = SearchSettings {
-        exit_losses: ExitLosses::OnTheWay { weight: 0.3 },
+        exit_losses: ExitLosses::OnTheWay { weight: 0.3, power: 0.0 },
         pooling: Pooling::Mean,
         explore_power: 0.0,
         explore_share: 1.0,
