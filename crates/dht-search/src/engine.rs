@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::Device;
-use dht_transformer::{Encoding, PackedBatch, Sample, TextTokenizer, longest_first};
+use dht_transformer::{Encoding, PackedBatch, Pass, Sample, TextTokenizer, longest_first};
 use rayon::prelude::*;
 
 use crate::{DynamicModel, Error, Result, Route};
@@ -54,7 +54,7 @@ pub struct Answer {
 }
 
 /// A model, its tokenizer and the names of its classes, for any number of threads: `Send`, `Sync`, and a clone is
-/// another handle on the same weights.
+/// another handle on the same weights. It holds them twice: once as they are, once laid out for products.
 ///
 /// Each call packs its texts, tokens without padding, into batches of like lengths; within a batch texts go on in groups
 /// of one route. The texts of two calls do not mix, and a call gives the same answers whatever other threads ask.
@@ -77,6 +77,8 @@ pub struct Answer {
 #[derive(Debug, Clone)]
 pub struct Engine {
     model: Arc<DynamicModel>,
+    /// Keeps the weights as products want them, for all calls and all speeds.
+    pass: Pass,
     tokenizer: Arc<TextTokenizer>,
     labels: Arc<[Arc<str>]>,
     max_length: usize,
@@ -97,7 +99,14 @@ impl Engine {
         tokenizer.check_fits(config)?;
         let max_length = MAX_LENGTH.min(config.longest_text());
         let labels = labels.iter().map(|label| Arc::from(label.as_str())).collect();
-        Ok(Self { model: Arc::new(model), tokenizer: Arc::new(tokenizer), labels, max_length, batch_size: BATCH_SIZE })
+        Ok(Self {
+            model: Arc::new(model),
+            pass: Pass::inference(),
+            tokenizer: Arc::new(tokenizer),
+            labels,
+            max_length,
+            batch_size: BATCH_SIZE,
+        })
     }
 
     /// The engine of a directory that [`DynamicModel::save`] wrote with a tokenizer, on the CPU. For another device load
@@ -176,7 +185,7 @@ impl Engine {
         let mut answers: Vec<Option<Answer>> = vec![None; samples.len()];
         for rows in longest_first(&lengths, self.batch_size)? {
             let batch = PackedBatch::from_samples(rows.iter().map(|row| &samples[*row]))?;
-            for (row, prediction) in rows.iter().zip(self.model.predict_batch(&batch)?) {
+            for (row, prediction) in rows.iter().zip(self.model.predict_in(&self.pass, &batch)?) {
                 let class = prediction.label as usize;
                 answers[*row] = Some(Answer {
                     label: self.labels[class].clone(),

@@ -73,14 +73,18 @@ impl DynamicModel {
     /// # Errors
     /// What the encoder reports.
     pub fn predict_batch(&self, batch: &PackedBatch) -> Result<Vec<Prediction>> {
-        Ok(self.follow(batch, &self.bandits)?.0)
+        self.predict_in(&Pass::inference(), batch)
     }
 
-    fn follow(&self, batch: &PackedBatch, strategy: &dyn Strategy) -> Result<(Vec<Prediction>, f64)> {
+    /// As [`predict_batch`](Self::predict_batch) in a pass that goes on, and keeps the weights as products want them.
+    pub(crate) fn predict_in(&self, pass: &Pass, batch: &PackedBatch) -> Result<Vec<Prediction>> {
+        Ok(self.follow(pass, batch, &self.bandits)?.0)
+    }
+
+    fn follow(&self, pass: &Pass, batch: &PackedBatch, strategy: &dyn Strategy) -> Result<(Vec<Prediction>, f64)> {
         // Ties are broken by a generator that depends on the batch alone.
         let mut rng = ChaCha8Rng::seed_from_u64(batch.sample_ids.first().copied().unwrap_or_default());
-        let pass = Pass::inference();
-        let way = Way { pass: &pass, strategy, mode: Mode::Exploit, shown: Shown::Own };
+        let way = Way { pass, strategy, mode: Mode::Exploit, shown: Shown::Own };
         let passage = self.executor().run(batch, &way, &mut rng)?;
         let seconds = passage.deciding.as_secs_f64();
         Ok((self.predictions(batch, &passage)?, seconds))
@@ -159,8 +163,9 @@ impl DynamicModel {
         let start = Instant::now();
         let mut found: Vec<Option<Prediction>> = vec![None; data.len()];
         let mut bandit_seconds = 0.0;
+        let pass = Pass::inference();
         for rows in longest_first(&data.lengths(), batch_size)? {
-            let (predictions, seconds) = self.follow(&data.batch(&rows)?, strategy)?;
+            let (predictions, seconds) = self.follow(&pass, &data.batch(&rows)?, strategy)?;
             bandit_seconds += seconds;
             for (row, prediction) in rows.iter().zip(predictions) {
                 found[*row] = Some(prediction);

@@ -73,7 +73,7 @@ fn a_truncated_route_equals_an_encoder_cut_off_there_with_the_same_weights() {
         let routes: Vec<Route> = (0..13).map(|row| Route::truncated(stack, depth(row)).unwrap()).collect();
         let strategy = prescribed(model.space(), HeadSet::full(12).unwrap(), &data, &routes);
         let batch = data.batch(&(0..13).collect::<Vec<_>>()).unwrap();
-        let (predictions, _) = model.follow(&batch, &strategy).unwrap();
+        let (predictions, _) = model.follow(&Pass::inference(), &batch, &strategy).unwrap();
         for (exit, depth) in exits.iter().enumerate() {
             let encoder = model.encoder().truncated(*depth).unwrap();
             let pass = Pass::inference();
