@@ -66,6 +66,8 @@
 //! |---|---|
 //! | say which routes there are | [`SearchSpace`], [`SpaceConfig`], [`Search`], [`Preset`] for the paper's, [`SpaceConfig::from_toml_file`] for one in a file |
 //! | name a route | [`Route`], and [`RouteSpec`] for how it is written: `12L8H` |
+//! | choose who decides | a tree or an integrated [`Search`] in the space; [`DepthDecision`], [`HeadArms`], [`HeadDraws`], [`Steering`] |
+//! | go on in another space (P-DHT) | [`DynamicModel::going_on_in`] |
 //! | choose how the search works | [`SearchSettings`], ours by default, [`SearchSettings::paper`] for the paper's |
 //! | train, evaluate, predict | [`DynamicModel`], [`Evaluation`], [`Prediction`] |
 //! | compare with controls | [`DynamicModel::evaluate_fixed`], [`evaluate_random`](DynamicModel::evaluate_random), [`evaluate_shuffled`](DynamicModel::evaluate_shuffled) for the same routes dealt at random, [`evaluate_oracle`](DynamicModel::evaluate_oracle) for routes chosen with the label in view; [`FixedArms`] for the [`Regret`] |
@@ -89,9 +91,9 @@
 //!
 //! # When not to use it
 //!
-//! A [`DynamicModel`] runs tree searches whose base layers lie on the route (T-DHT). [`SearchSpace`] describes the
-//! integrated searches (S-, F- and P-DHT) too, but [`DynamicModel::new`] refuses them. With fewer contexts than
-//! [`SearchSettings::warm_up_contexts`] in a training the bandits never learn, and inference runs the whole model.
+//! With fewer contexts than [`SearchSettings::warm_up_contexts`] in a training the bandits never learn, and inference runs
+//! the whole model. Where every text needs the same depth a fixed exit costs less than choosing one; the
+//! [`Regret`] tells. The paper's own settings ([`SearchSettings::paper`]) are here to be compared with, not to be used.
 
 mod arm_features;
 mod context;
