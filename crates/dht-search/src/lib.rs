@@ -67,6 +67,7 @@
 //! | say which routes there are | [`SearchSpace`], [`SpaceConfig`], [`Search`], [`Preset`] for the paper's |
 //! | name a route | [`Route`], and [`RouteSpec`] for how it is written: `12L8H` |
 //! | choose how the search works | [`SearchSettings`], ours by default, [`SearchSettings::paper`] for the paper's |
+//! | train by another plan | [`ExitLosses`], [`WholeSteps`], [`SoftLabels`] with [`DynamicModel::with_teacher`], [`LossSource`] |
 //! | train, evaluate, predict | [`DynamicModel`], [`Evaluation`], [`Prediction`] |
 //! | compare with controls | [`DynamicModel::evaluate_on`] for fixed routes, [`evaluate_shuffled`](DynamicModel::evaluate_shuffled) for the same routes dealt at random |
 //! | trade quality for speed at run time | [`DynamicModel::set_lambda`] |
@@ -79,9 +80,10 @@
 //!
 //! # What holds throughout
 //!
-//! - **Every sample once an epoch**, with queues too: what waits at an epoch's end is trained on then.
-//! - **The books say what ran.** [`Ledger::flops`] and [`Evaluation::flops`] equal the count of all products, second
-//!   passes and passes for arm features included; the bandits' own work stands beside it.
+//! - **Every sample once an epoch**, with queues too: what waits at an epoch's end is trained on then. Texts that are held
+//!   out for the bandits ([`LossSource::HeldOut`]) never.
+//! - **The books say what ran.** [`Ledger::flops`] and [`Evaluation::flops`] equal the count of all products: second
+//!   passes, passes for arm features, of a teacher and of held-out texts included; the bandits' own work stands beside it.
 //! - **One seed, one result.** Stopped in mid-epoch and resumed, a training ends with the bits of one that was not.
 //! - **A text's route may depend on its batch**: samples that keep equally many heads share one head set, chosen for the
 //!   mean of their contexts. Exits and head counts depend on the text and the heads that ran before.
