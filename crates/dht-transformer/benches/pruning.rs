@@ -4,33 +4,31 @@
 //! ```text
 //! cargo bench -p dht-transformer --bench pruning
 //! ```
+//!
+//! With `-- --json` it prints a table a line for `scripts/compare-encoder`, which writes them to `docs/speed.md`.
 
 mod setting;
 
 use std::time::Instant;
 
-use dht_transformer::{
-    Classifier, Encoder, HeadPlan, HeadSet, PackedBatch, Pass, Result, cross_entropy, product_flops,
-};
+use dht_transformer::{Bucket, Classifier, Encoder, HeadSet, PackedBatch, Pass, Result, cross_entropy, product_flops};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use serde_json::json;
 use setting::{measuring, setting};
 
 /// What of a 12-layer, 12-head encoder runs.
 struct Route {
     name: &'static str,
     layers: usize,
-    heads: HeadPlan,
-    neurons: Option<usize>,
+    buckets: Vec<Bucket>,
 }
 
 fn run(encoder: &Encoder, classifier: &Classifier, batch: &PackedBatch, route: &Route, trains: bool) -> Result<f64> {
     let start = Instant::now();
     let pass = if trains { Pass::training(encoder.parameters(), 1, 1) } else { Pass::inference() };
-    let mut hidden = encoder.embed(batch, &pass)?;
-    for layer in 0..route.layers {
-        hidden = encoder.layer(layer, &hidden, &route.heads, route.neurons, &pass)?;
-    }
+    let hidden = encoder.embed(batch, &pass)?;
+    let hidden = encoder.run_buckets(0..route.layers, &hidden, &route.buckets, &pass)?;
     let logits = classifier.forward(&hidden, &pass)?;
     if trains {
         let loss = cross_entropy(&logits, &batch.labels)?.mean_all()?;
@@ -45,48 +43,62 @@ fn median(mut numbers: Vec<f64>) -> f64 {
     numbers[numbers.len() / 2]
 }
 
-/// Eight of twelve heads, drawn in units of `unit` neighbours, another set for each of `sets` groups of the texts.
-fn drawn(texts: usize, sets: usize, unit: usize) -> Result<HeadPlan> {
+/// Eight of twelve heads, drawn in units of `unit` neighbours, another set for each of `sets` groups of the texts:
+/// neighbouring texts, or every so-manieth.
+fn drawn(texts: usize, sets: usize, unit: usize, neighbours: bool, neurons: usize) -> Result<Vec<Bucket>> {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let mut draw = || {
         let chosen = rand::seq::index::sample(&mut rng, 12 / unit, 8 / unit);
         HeadSet::from_indices(chosen.into_iter().flat_map(|first| first * unit..(first + 1) * unit), 12)
     };
     let drawn = (0..sets).map(|_| draw()).collect::<Result<Vec<_>>>()?;
-    Ok(HeadPlan::PerSample((0..texts).map(|text| drawn[text % sets]).collect()))
+    let set = |text: usize| if neighbours { text * sets / texts } else { text % sets };
+    Ok((0..texts).map(|text| Bucket { samples: 1, heads: drawn[set(text)], neurons }).collect())
+}
+
+/// All texts with the same heads and neurons.
+fn alike(batch: &PackedBatch, heads: HeadSet, neurons: usize) -> Vec<Bucket> {
+    vec![Bucket { samples: batch.len(), heads, neurons }]
 }
 
 fn main() -> Result<()> {
     let rounds = if measuring() { 15 } else { 1 };
     // Attention alone: one neuron is all that is left of the feed-forward.
     let (encoder, classifier, batch) = setting("12x12x192", 0.0, 64, 64)?;
-    let route = |name, heads| Route { name, layers: 12, heads, neurons: Some(1) };
     let texts = batch.len();
+    let route = |name, buckets| Route { name, layers: 12, buckets };
     let attention = [
-        route("attention, 12 heads", HeadPlan::Full),
-        route("8 heads, one set", HeadPlan::Same(HeadSet::full(8)?)),
-        route("8 heads, a set for each of 4 buckets", drawn(texts, 4, 1)?),
-        route("8 heads, a set a text", drawn(texts, texts, 1)?),
-        route("8 heads in pairs, a set a text", drawn(texts, texts, 2)?),
-        route("8 heads in fours, a set a text", drawn(texts, texts, 4)?),
+        route("attention alone, 12 heads", alike(&batch, HeadSet::full(12)?, 1)),
+        route("8 heads, one set", alike(&batch, HeadSet::full(8)?, 1)),
+        route("8 heads, a set for each of 4 buckets", drawn(texts, 4, 1, true, 1)?),
+        route("the same 4 sets, texts mixed", drawn(texts, 4, 1, false, 1)?),
+        route("8 heads, a set a text", drawn(texts, texts, 1, true, 1)?),
+        route("8 heads in pairs, a set a text", drawn(texts, texts, 2, true, 1)?),
+        route("8 heads in fours, a set a text", drawn(texts, texts, 4, true, 1)?),
     ];
     for trains in [false, true] {
         compare("12x12x192", (&encoder, &classifier, &batch), &attention, trains, rounds)?;
     }
     for (size, texts, tokens) in [("12x12x192", 32, 64), ("12x12x96", 64, 16)] {
         let (encoder, classifier, batch) = setting(size, 0.1, texts, tokens)?;
-        let half = HeadPlan::Same(HeadSet::from_indices((0..12).step_by(2), 12)?);
-        let own: Vec<_> =
-            (0..batch.len()).map(|text| HeadSet::from_indices((0..6).map(|h| (h + text) % 12), 12)).collect();
-        let own = HeadPlan::PerSample(own.into_iter().collect::<Result<_>>()?);
-        let narrow = Some(encoder.config().intermediate_size / 2);
+        let all = HeadSet::full(12)?;
+        let half = HeadSet::from_indices((0..12).step_by(2), 12)?;
+        let neurons = encoder.config().intermediate_size;
+        let buckets = [all, half, HeadSet::full(8)?, HeadSet::full(10)?];
+        // Four buckets of heads, in each of which as large a share of the neurons runs.
+        let quarter = batch.len().div_ceil(4);
+        let shares = buckets.iter().enumerate().map(|(place, heads)| Bucket {
+            samples: quarter.min(batch.len().saturating_sub(place * quarter)),
+            heads: *heads,
+            neurons: (heads.len() * neurons).div_ceil(12),
+        });
         let routes = [
-            Route { name: "all", layers: 12, heads: HeadPlan::Full, neurons: None },
-            Route { name: "4 of 12 layers", layers: 4, heads: HeadPlan::Full, neurons: None },
-            Route { name: "6 of 12 heads", layers: 12, heads: half.clone(), neurons: None },
-            Route { name: "6 of 12 heads, 12 sets in the batch", layers: 12, heads: own, neurons: None },
-            Route { name: "half the neurons", layers: 12, heads: HeadPlan::Full, neurons: narrow },
-            Route { name: "6 of 12 heads, half the neurons", layers: 12, heads: half, neurons: narrow },
+            Route { name: "all", layers: 12, buckets: alike(&batch, all, neurons) },
+            Route { name: "4 of 12 layers", layers: 4, buckets: alike(&batch, all, neurons) },
+            Route { name: "6 of 12 heads", layers: 12, buckets: alike(&batch, half, neurons) },
+            Route { name: "half the neurons", layers: 12, buckets: alike(&batch, all, neurons / 2) },
+            Route { name: "6 of 12 heads, half the neurons", layers: 12, buckets: alike(&batch, half, neurons / 2) },
+            Route { name: "4 buckets of 12, 6, 8, 10 heads and neurons", layers: 12, buckets: shares.collect() },
         ];
         for trains in [false, true] {
             compare(size, (&encoder, &classifier, &batch), &routes, trains, rounds)?;
@@ -103,10 +115,6 @@ fn compare(
     trains: bool,
     rounds: usize,
 ) -> Result<()> {
-    let tokens = batch.spans.tokens() / batch.len();
-    let what = if trains { "forward and backward" } else { "forward" };
-    println!("\n{size}, {} x {tokens} tokens, {what}", batch.len());
-    println!("{:38} {:>9} {:>7} {:>7} {:>12} {:>9}", "", "ms", "time", "FLOPs", "time/FLOPs", "realised");
     let mut seconds = vec![Vec::new(); routes.len()];
     let mut flops = vec![0; routes.len()];
     // The first round only warms up: memory is allocated, clocks rise.
@@ -119,14 +127,22 @@ fn compare(
         }
     }
     let medians: Vec<f64> = seconds.into_iter().map(median).collect();
-    for (route, (time, count)) in routes.iter().zip(medians.iter().zip(&flops)) {
-        let (time_share, flop_share) = (time / medians[0], *count as f64 / flops[0] as f64);
-        let realised = match flop_share < 1.0 {
-            true => format!("{:.0} %", 100.0 * (1.0 - time_share) / (1.0 - flop_share)),
-            false => String::new(),
-        };
-        let (name, ratio) = (route.name, time_share / flop_share);
-        println!("{name:38} {:9.2} {time_share:7.3} {flop_share:7.3} {ratio:12.2} {realised:>9}", 1e3 * time);
+    let rows = routes.iter().zip(medians.iter().zip(&flops)).map(|(route, (seconds, count))| {
+        let (time, flops) = (seconds / medians[0], *count as f64 / flops[0] as f64);
+        (route.name, *seconds, time, flops)
+    });
+    let rows: Vec<_> = rows.collect();
+    let tokens = batch.spans.tokens() / batch.len();
+    let what = if trains { "forward and backward" } else { "forward" };
+    if std::env::args().any(|argument| argument == "--json") {
+        let title = format!("{size}, {} × {tokens} tokens, {what}", batch.len());
+        println!("{}", json!({"title": title, "rounds": rounds, "rows": rows}));
+        return Ok(());
+    }
+    println!("\n{size}, {} x {tokens} tokens, {what}", batch.len());
+    println!("{:45} {:>9} {:>7} {:>7} {:>12}", "", "ms", "time", "FLOPs", "time/FLOPs");
+    for (name, seconds, time, flops) in rows {
+        println!("{name:45} {:9.2} {time:7.3} {flops:7.3} {:12.2}", 1e3 * seconds, time / flops);
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use std::ops::{Add, AddAssign, Mul};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, HeadPlan, Result, Spans};
+use crate::{Bucket, Error, HeadPlan, Result, Spans};
 
 /// A number of floating-point operations.
 ///
@@ -291,6 +291,37 @@ impl BlockShape {
     pub fn backward_of_plan(&self, spans: &Spans, plan: &HeadPlan, needs: BackwardNeeds) -> Result<Breakdown> {
         plan.check(self.heads, spans.samples())?;
         Ok(self.sum_over_plan(spans, plan, |load, width| self.backward(load, width, needs)))
+    }
+
+    /// FLOPs of the forward pass of a batch in buckets.
+    ///
+    /// # Errors
+    /// As [`Bucket::check_all`].
+    pub fn forward_of_buckets(&self, spans: &Spans, buckets: &[Bucket]) -> Result<Breakdown> {
+        self.sum_over_buckets(spans, buckets, |load, width| self.forward(load, width))
+    }
+
+    /// FLOPs of the backward pass of a batch in buckets.
+    ///
+    /// # Errors
+    /// As [`Bucket::check_all`].
+    pub fn backward_of_buckets(&self, spans: &Spans, buckets: &[Bucket], needs: BackwardNeeds) -> Result<Breakdown> {
+        self.sum_over_buckets(spans, buckets, |load, width| self.backward(load, width, needs))
+    }
+
+    fn sum_over_buckets(
+        &self,
+        spans: &Spans,
+        buckets: &[Bucket],
+        cost: impl Fn(Load, Width) -> Breakdown,
+    ) -> Result<Breakdown> {
+        Bucket::check_all(buckets, self.heads, self.ffn, spans.samples())?;
+        let mut lengths = spans.lengths();
+        let of_bucket = |bucket: &Bucket| {
+            let load = Load::of_texts(lengths.by_ref().take(bucket.samples));
+            cost(load, Width { heads: bucket.heads.len(), ffn: bucket.neurons })
+        };
+        Ok(buckets.iter().map(of_bucket).sum())
     }
 
     fn sum_over_plan(&self, spans: &Spans, plan: &HeadPlan, cost: impl Fn(Load, Width) -> Breakdown) -> Breakdown {

@@ -196,9 +196,9 @@ pub enum HeadPlan {
     /// All heads, for every sample.
     #[default]
     Full,
-    /// One set for every sample: runs as dense products, and saves what it drops.
+    /// One set for every sample.
     Same(HeadSet),
-    /// A set for each sample, in the batch's order: saves less time than it saves products.
+    /// A set for each sample, in the batch's order.
     PerSample(Vec<HeadSet>),
 }
 
@@ -238,6 +238,47 @@ impl HeadPlan {
     pub fn kept(&self, sample: usize, heads: usize) -> usize {
         self.set(sample).map_or(heads, HeadSet::len)
     }
+}
+
+/// Neighbouring samples of a batch that run the same heads and the same neurons of some layers.
+///
+/// A batch is a sequence of buckets; see [`Encoder::run_buckets`](crate::Encoder::run_buckets).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bucket {
+    /// How many samples; they follow those of the bucket before.
+    pub samples: usize,
+    /// The heads that run.
+    pub heads: HeadSet,
+    /// The first so many neurons of the feed-forward run.
+    pub neurons: usize,
+}
+
+impl Bucket {
+    /// Whether buckets fit a layer of `heads` heads and `neurons` neurons and a batch of `samples` samples.
+    ///
+    /// # Errors
+    /// [`Error::PlanSamples`] when the buckets do not hold so many samples, [`Error::HeadOutOfRange`] for a head and
+    /// [`Error::Setting`] for a number of neurons that the layer has not.
+    pub fn check_all(buckets: &[Self], heads: usize, neurons: usize, samples: usize) -> Result<()> {
+        let got = buckets.iter().fold(0_usize, |sum, bucket| sum.saturating_add(bucket.samples));
+        if got != samples {
+            return Err(Error::PlanSamples { expected: samples, got });
+        }
+        for bucket in buckets {
+            bucket.heads.check(heads)?;
+            check_width(bucket.neurons, neurons)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a feed-forward of `neurons` neurons can run `width` of them.
+pub(crate) fn check_width(width: usize, neurons: usize) -> Result<()> {
+    if (1..=neurons).contains(&width) {
+        return Ok(());
+    }
+    let (field, expected) = ("feed-forward width", format!("1 to {neurons}"));
+    Err(Error::Setting { field, expected, got: width.to_string() })
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@
 //! | turn texts into token numbers | [`TextTokenizer`], [`EncodedDataset`], [`Encoding`] |
 //! | make batches | [`PackedBatch`], [`epoch_order`], [`longest_first`], [`sequential`] |
 //! | describe an encoder | [`BertConfig`], [`Family`], [`ModelSize`], [`Activation`] |
-//! | run one, whole or in part | [`Encoder`], [`Hidden`], [`HeadPlan`], [`HeadSet`], [`Pass`] |
+//! | run one, whole or in part | [`Encoder`], [`Hidden`], [`HeadPlan`], [`HeadSet`], [`Bucket`], [`Pass`] |
 //! | classify, give labels or numbers | [`TextClassifier`], [`Task`], [`Classifier`], [`Pooling`] |
 //! | load and save Hugging Face directories | [`Encoder::from_pretrained`], [`TextClassifier::load`] and [`save`](TextClassifier::save), [`read_hugging_face`], [`write_hugging_face`] |
 //! | take a model by its name on the hub (feature `hub`) | [`model_directory`], and wherever a directory is loaded |
@@ -70,7 +70,7 @@
 //! | stop and go on to the bit | [`CheckpointSettings`], [`Checkpoint`] |
 //! | score, and compare two models | [`score`], [`Confusion`], [`LabelCounts`], [`pearson`], [`spearman`], [`paired_bootstrap`] |
 //! | count multiply-adds, before or after | [`BlockShape`], [`ClassifierShape`], [`product_flops`] |
-//! | judge heads and neurons, and cut them out | [`Importance`], [`Kept`], [`Encoder::cut`], [`TextClassifier::cut`] |
+//! | judge heads and neurons, and cut them out | [`Importance`], [`HeadSlope`], [`Kept`], [`Encoder::cut`], [`TextClassifier::cut`] |
 //!
 //! # What holds throughout
 //!
@@ -116,14 +116,14 @@ pub use error::{CheckpointProblem, Error, Result};
 pub use family::Family;
 pub use files::{write_atomically, write_directory_atomically};
 pub use flops::{BackwardNeeds, BlockShape, Breakdown, ClassifierShape, FlopCount, Load, Width};
-pub use heads::{HeadPlan, HeadSet, HeadSetIter};
+pub use heads::{Bucket, HeadPlan, HeadSet, HeadSetIter};
 pub use hidden::Hidden;
 pub use hub::model_directory;
 pub use kernels::activation::Activation;
 pub use kernels::product::product_flops;
 pub use packed::{Packing, Spans};
 pub use parameters::{Gradient, Gradients, Parameter, ParameterId, Parameters};
-pub use pass::Pass;
+pub use pass::{HeadSlope, Pass};
 pub use text::{
     Column, Columns, DataProblem, Dataset, DatasetReader, EncodedDataset, Encoding, Example, Header, LabelKind,
     MaskSettings, MaskedBatch, Masking, PackedBatch, Sample, Split, TextTokenizer, epoch_order, longest_first,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use candle_core::{DType, Device, Tensor, Var};
 
@@ -30,6 +30,8 @@ pub struct Parameters {
     device: Device,
     entries: Vec<Parameter>,
     by_name: BTreeMap<String, ParameterId>,
+    /// How often values were changed.
+    version: Arc<AtomicU64>,
 }
 
 /// A handle on one parameter; clones share the variable and the frozen flag.
@@ -39,6 +41,7 @@ pub struct Parameter {
     name: Arc<str>,
     var: Var,
     frozen: Arc<AtomicBool>,
+    version: Arc<AtomicU64>,
 }
 
 impl Parameter {
@@ -57,6 +60,11 @@ impl Parameter {
         &self.var
     }
 
+    /// Another number once an optimiser or [`Parameters::set_values`] has changed the model's values.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
     /// Whether training keeps it as it is.
     pub fn is_frozen(&self) -> bool {
         self.frozen.load(Ordering::Relaxed)
@@ -66,7 +74,7 @@ impl Parameter {
 impl Parameters {
     /// No parameters yet; all will live on `device`, in f32.
     pub fn new(device: &Device) -> Self {
-        Self { device: device.clone(), entries: Vec::new(), by_name: BTreeMap::new() }
+        Self { device: device.clone(), entries: Vec::new(), by_name: BTreeMap::new(), version: Arc::default() }
     }
 
     /// Registers a tensor as a parameter. It is converted to f32 and copied to the device.
@@ -83,7 +91,7 @@ impl Parameters {
         // Detached: of a variable, `from_tensor` would share the storage, and two models would be trained as one.
         let var = Var::from_tensor(&value.detach())?;
         let frozen = Arc::new(AtomicBool::new(false));
-        let parameter = Parameter { id, name: name.as_str().into(), var, frozen };
+        let parameter = Parameter { id, name: name.as_str().into(), var, frozen, version: self.version.clone() };
         self.entries.push(parameter.clone());
         self.by_name.insert(name, id);
         Ok(parameter)
@@ -157,12 +165,18 @@ impl Parameters {
     /// nothing has changed then.
     pub fn set_values(&self, mut values: StoredTensors) -> Result<()> {
         self.check_values(&values)?;
+        self.changed();
         for (_, name, var) in self.iter() {
             if let Some(StoredTensor { shape, values }) = values.remove(name) {
                 var.set(&Tensor::from_vec(values, shape, &self.device)?)?;
             }
         }
         Ok(())
+    }
+
+    /// To be called when values change: what was derived from them is made anew.
+    pub(crate) fn changed(&self) {
+        self.version.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Whether [`set_values`](Self::set_values) would take these.
@@ -290,33 +304,6 @@ impl Gradients {
             }
         }
         Ok(())
-    }
-
-    /// Adds `values` (`rows.len()` × `columns.len()`, row-major) at those rows and columns of a parameter of `shape`.
-    pub(crate) fn add_block(
-        &mut self,
-        id: ParameterId,
-        shape: [usize; 2],
-        rows: &[usize],
-        columns: &[usize],
-        values: &[f32],
-    ) {
-        let slot = self.slot(id);
-        let sum = match slot {
-            Some(Gradient::Dense(sum)) => sum,
-            _ => {
-                *slot = Some(Gradient::Dense(vec![0.0; shape[0] * shape[1]]));
-                match slot {
-                    Some(Gradient::Dense(sum)) => sum,
-                    _ => unreachable!("the slot was filled a line above"),
-                }
-            }
-        };
-        for (row, values) in rows.iter().zip(values.chunks_exact(columns.len().max(1))) {
-            for (column, value) in columns.iter().zip(values) {
-                sum[row * shape[1] + column] += value;
-            }
-        }
     }
 
     /// All gradients in the order of the parameters.

@@ -4,8 +4,8 @@
 
 use candle_core::Device;
 use dht_transformer::{
-    BackwardNeeds, BertConfig, Breakdown, Encoder, HeadPlan, HeadSet, Load, PackedBatch, Pass, Pooling, Spans, Width,
-    cross_entropy, product_flops,
+    BackwardNeeds, BertConfig, Breakdown, Bucket, Encoder, HeadPlan, HeadSet, Load, PackedBatch, Pass, Pooling, Spans,
+    Width, cross_entropy, product_flops,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 #[test]
 fn predicted_flops_equal_the_products_that_ran_forward_and_backward() {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
-    let mut encoder = Encoder::random(&BertConfig::small(4, 4, 16, 30).unwrap(), &Device::Cpu, &mut rng).unwrap();
+    let mut encoder = Encoder::random(&BertConfig::small(6, 4, 16, 30).unwrap(), &Device::Cpu, &mut rng).unwrap();
     let lengths = [4, 9, 1, 6];
     let spans = Spans::from_lengths(lengths).unwrap();
     let tokens = spans.tokens();
@@ -28,27 +28,33 @@ fn predicted_flops_equal_the_products_that_ran_forward_and_backward() {
     let set = |heads: &[usize]| HeadSet::from_indices(heads.iter().copied(), 4).unwrap();
     let per_sample = HeadPlan::PerSample(vec![set(&[0]), set(&[1, 2]), set(&[0]), set(&[0, 1, 2, 3])]);
     let plans = [HeadPlan::Full, HeadPlan::Same(set(&[1, 3])), per_sample, HeadPlan::Full];
+    let bucket = |samples, heads: &[usize], neurons| Bucket { samples, heads: set(heads), neurons };
+    let buckets = [bucket(2, &[0, 2, 3], 40), bucket(1, &[1], 64), bucket(1, &[0, 1, 2, 3], 7)];
     let shape = encoder.block_shape();
     for pooling in [Pooling::Mean, Pooling::Cls, Pooling::Pooler] {
         let classifier = encoder.add_classifier(&format!("{pooling:?}"), 3, pooling, &mut rng).unwrap();
-        for (frozen, embeddings_frozen) in [(None, false), (Some(0), true), (Some(2), false), (None, true)] {
+        for (frozen, embeddings_frozen) in
+            [(None, false), (Some(0), true), (Some(2), false), (Some(4), false), (None, true)]
+        {
             encoder.freeze_embeddings(embeddings_frozen);
-            (0..4).for_each(|layer| encoder.freeze_layer(layer, frozen == Some(layer)));
+            (0..6).for_each(|layer| encoder.freeze_layer(layer, frozen == Some(layer)));
 
-            // The last layer runs with a narrower feed-forward.
+            // The fourth layer runs with a narrower feed-forward, the last two in buckets.
             let narrow = Width { heads: 4, ffn: 24 };
-            let last = |cost: &dyn Fn(Load, Width) -> Breakdown| cost((&spans).into(), narrow);
+            let fourth = |cost: &dyn Fn(Load, Width) -> Breakdown| cost((&spans).into(), narrow);
             let mut forward: Breakdown =
                 plans[..3].iter().map(|plan| shape.forward_of_plan(&spans, plan).unwrap()).sum();
-            forward += last(&|load, width| shape.forward(load, width));
+            forward += fourth(&|load, width| shape.forward(load, width));
+            (4..6).for_each(|_| forward += shape.forward_of_buckets(&spans, &buckets).unwrap());
             forward += classifier.shape().forward(4);
             let mut backward = classifier.shape().backward(4, BackwardNeeds::ALL);
-            for (layer, plan) in plans.iter().enumerate() {
+            for layer in 0..6 {
                 let trained_below = !embeddings_frozen || (0..layer).any(|below| frozen != Some(below));
                 let needs = BackwardNeeds { weight_gradients: frozen != Some(layer), input_gradient: trained_below };
                 backward += match layer {
-                    3 => last(&|load, width| shape.backward(load, width, needs)),
-                    _ => shape.backward_of_plan(&spans, plan, needs).unwrap(),
+                    0..3 => shape.backward_of_plan(&spans, &plans[layer], needs).unwrap(),
+                    3 => fourth(&|load, width| shape.backward(load, width, needs)),
+                    _ => shape.backward_of_buckets(&spans, &buckets, needs).unwrap(),
                 };
             }
 
@@ -58,6 +64,7 @@ fn predicted_flops_equal_the_products_that_ran_forward_and_backward() {
             for (layer, plan) in plans.iter().enumerate() {
                 hidden = encoder.layer(layer, &hidden, plan, (layer == 3).then_some(24), &pass).unwrap();
             }
+            hidden = encoder.run_buckets(4..6, &hidden, &buckets, &pass).unwrap();
             let logits = classifier.forward(&hidden, &pass).unwrap();
             let middle = product_flops();
             let loss = cross_entropy(&logits, &batch.labels).unwrap().mean_all().unwrap();

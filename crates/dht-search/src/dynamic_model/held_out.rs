@@ -7,7 +7,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::DynamicModel;
-use crate::executor::Shown;
+use crate::executed_flops::Reads;
+use crate::executor::{Shown, Way};
 use crate::{Error, ExitLosses, LossSource, Result};
 
 /// Random streams: which texts are held out, and their routes.
@@ -58,20 +59,22 @@ impl DynamicModel {
         let mut rng = ChaCha8Rng::seed_from_u64(progress.seed);
         rng.set_stream(ROUTING + self.ledger.samples + self.ledger.held_out_samples + self.waiting.len() as u64);
         let (pass, mode) = (Pass::inference(), self.mode(progress));
-        let passage = self.executor().run(batch, &pass, &self.bandits, mode, shown, &mut rng)?;
+        let way = Way { pass: &pass, strategy: &self.bandits, mode, shown };
+        let passage = self.executor().run(batch, &way, &mut rng)?;
         let (_, losses) = self.label_losses(batch, &passage)?;
         let start = Instant::now();
         self.teach(&passage, &losses)?;
         self.ledger.bandit_seconds += (passage.deciding + start.elapsed()).as_secs_f64();
-        let flops = self.flops();
+        let (flops, last) = (self.flops(), self.space.exits().len() - 1);
         let routes = passage.routes(&self.space)?;
         for ((route, tokens), exit) in routes.iter().zip(batch.spans.lengths()).zip(&passage.depth.exits) {
-            let cost = flops.forward(route, tokens, shown.reads(*exit).total()).0;
+            let reads = Reads::of(shown, passage.reading, *exit, last).total();
+            let cost = (flops.look_ahead(&self.space, tokens) + flops.forward(route, tokens, reads)).0;
             self.ledger.flops += cost;
             self.ledger.held_out_flops += cost;
         }
         self.ledger.held_out_samples += batch.len() as u64;
-        self.pay_bandits(batch.len(), &passage.groups);
+        self.pay_bandits(&passage.depth.exits, &passage.groups);
         Ok(())
     }
 }

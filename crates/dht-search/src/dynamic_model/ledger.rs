@@ -6,7 +6,8 @@ use dht_transformer::{PackedBatch, Progress};
 use serde::{Deserialize, Serialize};
 
 use super::DynamicModel;
-use crate::executor::{GroupPassage, Passage, Reads};
+use crate::executed_flops::Reads;
+use crate::executor::{GroupPassage, Passage};
 use crate::strategy::Strategy;
 use crate::{CostModel, CurveRecorder, Result, Route};
 
@@ -17,7 +18,8 @@ const CURVE_BINS: usize = 100;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ledger {
-    /// FLOPs of all products: forward, backward, second passes of the base layers, arm features, teacher, held-out texts.
+    /// FLOPs of all products: forward, backward, second passes of the base layers and looks ahead, arm features, teacher,
+    /// held-out texts.
     pub flops: u64,
     /// Of these, the passes for arm features.
     pub arm_feature_flops: u64,
@@ -69,13 +71,14 @@ impl DynamicModel {
         loss: &dyn Fn(usize) -> f64,
         progress: Progress,
     ) -> Result<()> {
-        let shown = self.shown();
+        let (shown, last) = (self.shown(), self.space.exits().len() - 1);
         let routes = passage.routes(&self.space)?;
         for (sample, (route, tokens)) in routes.iter().zip(batch.spans.lengths()).enumerate() {
-            self.book_text(route, tokens, shown.reads(passage.depth.exits[sample]), loss(sample), progress)?;
+            let reads = Reads::of(shown, passage.reading, passage.depth.exits[sample], last);
+            self.book_text(route, tokens, reads, loss(sample), progress)?;
         }
         self.pay_teacher(batch);
-        self.pay_bandits(0, &passage.groups);
+        self.pay_bandits(&passage.depth.exits, &passage.groups);
         for passage in &passage.groups {
             let layers = self.space.groups()[passage.group];
             for bucket in &passage.choices.buckets {
@@ -105,10 +108,10 @@ impl DynamicModel {
         self.ledger.curves.outcome(progress.share.min(1.0), route, loss)
     }
 
-    /// Writes down what deciding on so many exits, and the heads of these groups, cost.
-    pub(super) fn pay_bandits(&mut self, exits: usize, groups: &[GroupPassage]) {
+    /// Writes down what deciding on these exits, and the heads of these groups, cost.
+    pub(super) fn pay_bandits(&mut self, exits: &[usize], groups: &[GroupPassage]) {
+        let depth: u64 = exits.iter().map(|exit| self.bandits.depth_flops(*exit)).sum();
         let members: usize = groups.iter().map(|passage| passage.members.len()).sum();
-        let flops = exits as u64 * self.bandits.depth_flops() + members as u64 * self.bandits.group_flops();
-        self.ledger.bandit_flops += flops;
+        self.ledger.bandit_flops += depth + members as u64 * self.bandits.group_flops();
     }
 }

@@ -1,7 +1,7 @@
 //! The training: batches come, are routed, go their ways, and teach encoder and bandits.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use dht_transformer::{
     EncodedDataset, Encoding, Objective, PackedBatch, Parameters, Pass, Predict, Progress, Sample, StepLoss, macro_f1,
@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{DynamicModel, Ledger};
 use crate::arm_features::ArmFeatures;
-use crate::executor::Passage;
+use crate::executor::{Passage, Shown, Way};
 use crate::queues::Queues;
-use crate::strategy::{DepthChoices, GroupDecisions, Learned, Losses, Mode, Strategy};
-use crate::{ContextDesign, Error, Result, SearchSettings, SearchSpace};
+use crate::strategy::{DepthChoices, GroupDecisions, Learned, Losses, Mode, Reading, Strategy};
+use crate::{Error, LossSource, Result, SearchSettings, SearchSpace};
 
 /// Independent random streams: of each step, of each batch that is queued, and of what happens before the training.
 const ROUTING: u64 = 1 << 32;
@@ -39,25 +39,21 @@ impl DynamicModel {
 
     /// Runs a batch whose routes are decided on the way.
     fn in_flight(&mut self, batch: &PackedBatch, progress: Progress) -> Result<StepLoss> {
-        let pass = Pass::training(self.parameters(), progress.seed, progress.step as u32);
-        let shown = self.shown();
-        let mut rng = Self::rng(progress, ROUTING + progress.step);
-        let mode = self.mode(progress);
-        let passage = self.executor().run(batch, &pass, &self.bandits, mode, shown, &mut rng)?;
-        self.ledger.bandit_flops += batch.len() as u64 * self.bandits.depth_flops();
+        let pass = self.watching(Pass::training(self.parameters(), progress.seed, progress.step as u32));
+        let way = Way { pass: &pass, strategy: &self.bandits, mode: self.mode(progress), shown: self.shown() };
+        let passage = self.executor().run(batch, &way, &mut Self::rng(progress, ROUTING + progress.step))?;
+        let flops = self.flops();
+        let look = batch.spans.lengths().map(|tokens| flops.look_ahead(&self.space, tokens).0);
+        self.ledger.flops += look.sum::<u64>();
         self.finish(batch, passage, pass, progress)
     }
 
     /// Runs a batch that left a queue: the base layers again, with gradient, and on from there.
     fn run_again(&mut self, batch: &PackedBatch, depth: DepthChoices, progress: Progress) -> Result<StepLoss> {
-        let pass = Pass::training(self.parameters(), progress.seed, progress.step as u32);
-        let shown = self.shown();
+        let pass = self.watching(Pass::training(self.parameters(), progress.seed, progress.step as u32));
+        let way = Way { pass: &pass, strategy: &self.bandits, mode: self.mode(progress), shown: self.shown() };
         let mut rng = Self::rng(progress, ROUTING + progress.step);
-        let (executor, mode) = (self.executor(), self.mode(progress));
-        let base = executor.base(batch, &pass)?;
-        let logits = executor.base_logits(&base, &pass, shown, false)?;
-        let start = Duration::ZERO;
-        let passage = executor.follow(base, logits, depth, start, &pass, &self.bandits, mode, shown, &mut rng)?;
+        let passage = self.executor().run_again(batch, depth, &way, &mut rng)?;
         self.finish(batch, passage, pass, progress)
     }
 
@@ -65,6 +61,7 @@ impl DynamicModel {
     fn finish(&mut self, batch: &PackedBatch, passage: Passage, pass: Pass, progress: Progress) -> Result<StepLoss> {
         let (loss, losses) = self.losses(batch, &passage)?;
         let start = Instant::now();
+        let mut judged = false;
         let known = losses.by_exit.iter().flatten().all(|loss| loss.is_nan() || loss.is_finite());
         let own = |sample: usize| losses.by_exit[passage.depth.exits[sample]][sample];
         if known && (0..batch.len()).all(|sample| own(sample).is_finite()) {
@@ -72,9 +69,14 @@ impl DynamicModel {
                 self.teach(&passage, &losses)?;
             }
             self.keep_books(batch, &passage, &own, progress)?;
+            // A backward has no texts but those that are trained on.
+            judged = self.settings().loss_source != LossSource::FirstEpoch || progress.epoch == 0;
         }
         // A loss that is not finite is left to the training loop, which stops.
         self.ledger.bandit_seconds += (passage.deciding + start.elapsed()).as_secs_f64();
+        if judged {
+            self.watch(batch, passage, &losses, &pass);
+        }
         Ok(StepLoss { loss, pass, samples: batch.len(), terms: batch.len() })
     }
 
@@ -90,20 +92,17 @@ impl DynamicModel {
 
     /// Routes a batch with the weights of the time, without gradient, and lets it wait.
     fn queue(&mut self, batch: &PackedBatch, progress: Progress) -> Result<()> {
-        let (executor, pass) = (self.executor(), Pass::inference());
-        let base = executor.base(batch, &pass)?;
-        let signals = self.bandits.wants_signals();
-        let logits = if signals { Some(executor.heads.logits(0, &base, &pass)?) } else { None };
-        let start = Instant::now();
+        let pass = Pass::inference();
+        let way = Way { pass: &pass, strategy: &self.bandits, mode: self.mode(progress), shown: Shown::Own };
         // Several batches may join the queues between two steps: the samples before this one tell them apart.
         let mut rng = Self::rng(progress, QUEUEING + self.ledger.samples + self.waiting.len() as u64);
-        let choices = executor.decide(&base, logits.as_ref(), &self.bandits, self.mode(progress), &mut rng)?;
-        self.ledger.bandit_seconds += start.elapsed().as_secs_f64();
-        self.ledger.bandit_flops += batch.len() as u64 * self.bandits.depth_flops();
+        let (choices, deciding) = self.executor().decide(batch, &way, &mut rng)?;
+        self.ledger.bandit_seconds += deciding.as_secs_f64();
         let flops = self.flops();
-        let layer = flops.block.forward((&batch.spans).into(), flops.block.full()).total();
-        let classifier = flops.classifier.forward(if signals { batch.len() as u64 } else { 0 }).total();
-        self.ledger.flops += self.space.base_layers() as u64 * layer.0 + classifier.0;
+        let base: u64 = batch.spans.lengths().map(|tokens| flops.base(&self.space, tokens).0).sum();
+        let read = self.bandits.reading() != Reading::Never;
+        let classifier = flops.classifier.forward(if read { batch.len() as u64 } else { 0 }).total();
+        self.ledger.flops += base + classifier.0;
         for sample in samples_of(batch) {
             self.waiting.insert(sample.id as usize, sample);
         }
@@ -152,6 +151,7 @@ impl Objective for DynamicModel {
     /// Chooses the pinned heads and, where the contexts have them, computes the arms' features.
     fn prepare(&mut self, training: &EncodedDataset, progress: Progress) -> Result<()> {
         // What a training that failed left behind belongs to that one.
+        self.watched = None;
         (self.arrived, self.arrived_whole, self.waiting) = (None, None, BTreeMap::new());
         self.check_teacher()?;
         self.check_first_epoch(training)?;
@@ -160,11 +160,8 @@ impl Objective for DynamicModel {
         }
         let pinned = self.heaviest_heads()?;
         let mut features = None;
-        if self.settings().context == ContextDesign::Paper {
-            let mut options: Vec<usize> =
-                (0..self.space.groups().len()).flat_map(|group| self.space.head_options(group)).copied().collect();
-            options.sort_unstable();
-            options.dedup();
+        if self.settings().context.has_arm_features() {
+            let options = self.bandits.options();
             let rows: Vec<usize> = (0..training.len().min(self.settings().arm_feature_texts)).collect();
             let mut rng = Self::rng(progress, PREPARING);
             let start = Instant::now();
@@ -179,6 +176,9 @@ impl Objective for DynamicModel {
     }
 
     fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<()> {
+        if let Some(later) = self.later.take_if(|later| progress.epoch >= later.epoch) {
+            self.go_on(later)?;
+        }
         let Some(batch) = self.hold_out(batch, progress)? else { return Ok(()) };
         if self.settings().whole_steps.hold(progress.step, progress.share) {
             self.arrived_whole = Some(batch);
@@ -191,6 +191,7 @@ impl Objective for DynamicModel {
     }
 
     fn next_loss(&mut self, progress: Progress, drain: bool) -> Result<Option<StepLoss>> {
+        self.learn_from_slopes()?;
         if let Some(batch) = self.arrived_whole.take() {
             return self.run_whole(&batch, progress).map(Some);
         }
@@ -206,6 +207,11 @@ impl Objective for DynamicModel {
         }
         let batch = PackedBatch::from_samples(&samples)?;
         self.run_again(&batch, depth, progress).map(Some)
+    }
+
+    /// Not before the search has gone on to its last space.
+    fn may_be_best(&self) -> bool {
+        self.later.is_none()
     }
 
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
@@ -226,6 +232,9 @@ impl Objective for DynamicModel {
     fn restore(&mut self, state: serde_json::Value, training: &EncodedDataset) -> Result<()> {
         let state: TrainingState<Learned> =
             serde_json::from_value(state).map_err(|source| Error::State { what: "training state".into(), source })?;
+        if let Some(later) = self.later.take_if(|later| later.space == state.space) {
+            self.go_on(later)?;
+        }
         if state.space != self.space || state.settings != *self.settings() {
             return Err(Error::setting("training state", "one of this space and these settings", "another one"));
         }
@@ -242,7 +251,7 @@ impl Objective for DynamicModel {
         self.check_teacher()?;
         self.bandits.restore(state.bandits)?;
         (self.queues, self.waiting, self.ledger) = (state.queues, waiting, state.ledger);
-        (self.arrived, self.arrived_whole) = (None, None);
+        (self.watched, self.arrived, self.arrived_whole) = (None, None, None);
         Ok(())
     }
 

@@ -4,16 +4,21 @@ use dht_transformer::{HeadPlan, PackedBatch, Pass, Progress, StepLoss, cross_ent
 
 use super::DynamicModel;
 use super::losses::{rows, weighted};
-use crate::executor::Shown;
-use crate::{Result, Route, Teacher};
+use crate::executed_flops::Reads;
+use crate::{Result, Teacher};
 
 impl DynamicModel {
-    /// Runs a batch through all layers with all heads. The bandits see nothing of it.
+    /// Runs a batch on the deepest route with all heads. The bandits see nothing of it.
     pub(super) fn run_whole(&mut self, batch: &PackedBatch, progress: Progress) -> Result<StepLoss> {
         let pass = Pass::training(self.encoder.parameters(), progress.seed, progress.step as u32);
-        let hidden = self.encoder.embed(batch, &pass)?;
-        let hidden = self.encoder.run(0..self.encoder.layers(), &hidden, &HeadPlan::Full, &pass)?;
-        let logits = self.heads.logits(self.space.exits().len() - 1, &hidden, &pass)?;
+        let last = self.space.exits().len() - 1;
+        let heads = vec![self.space.stack().heads; self.space.groups_before(last).len()];
+        let route = self.space.route_keeping(last, &heads)?;
+        let mut hidden = self.encoder.embed(batch, &pass)?;
+        for group in route.groups() {
+            hidden = self.encoder.run(group.layers.layers(), &hidden, &HeadPlan::Full, &pass)?;
+        }
+        let logits = self.heads.logits(last, &hidden, &pass)?;
         let losses = cross_entropy(&logits, &batch.labels)?;
         let numbers: Vec<f32> = losses.to_vec1()?;
         let soft = self.settings().soft_labels.filter(|soft| soft.teacher == Teacher::Full);
@@ -28,10 +33,8 @@ impl DynamicModel {
         }
         // A loss that is not finite is left to the training loop, which stops.
         if numbers.iter().all(|number| number.is_finite()) {
-            let stack = self.space.stack();
-            let route = Route::truncated(stack, stack.layers)?;
             for (tokens, number) in batch.spans.lengths().zip(numbers) {
-                self.book_text(&route, tokens, Shown::Own.reads(0), f64::from(number), progress)?;
+                self.book_text(&route, tokens, Reads::ONCE, f64::from(number), progress)?;
             }
             self.pay_teacher(batch);
         }

@@ -5,7 +5,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BaseState, Error, Result, RouteSpec, Search, SearchSpace, Segment, SpaceConfig, Stack};
+use crate::{
+    BaseState, ContextDesign, Error, ExitLosses, Result, RewardShape, RouteSpec, Search, SearchSettings, SearchSpace,
+    Segment, SpaceConfig, Stack,
+};
 
 /// A configuration of the paper's section 6.1.
 ///
@@ -81,6 +84,24 @@ impl Preset {
     /// ```
     pub fn space(self, layers: usize, heads: usize) -> Result<SearchSpace> {
         SearchSpace::new(self.config(layers, heads, SevenLayerHeads::Standard)?)
+    }
+
+    /// Settings with which it is searched: ours. Those of the paper are [`SearchSettings::paper`] for all four.
+    ///
+    /// P-DHT's routes end in layers that a passed exit does not run, so that nothing is known of passed exits: it learns
+    /// from the chosen exit alone, by −loss, and sees the state without signals.
+    pub fn settings(self) -> SearchSettings {
+        let ours = SearchSettings::default();
+        match (self, ours.reward_shape) {
+            (Self::PDht, RewardShape::Gain { lambda }) => SearchSettings {
+                context: ContextDesign::State,
+                exit_losses: ExitLosses::Chosen,
+                reward_shape: RewardShape::Utility { lambda },
+                nested_feedback: false,
+                ..ours
+            },
+            _ => ours,
+        }
     }
 
     /// The settings of [`space`](Self::space), to be changed; `seven_layers` matters to P-DHT alone.
@@ -318,6 +339,17 @@ mod tests {
         assert_eq!(printed.closest_arms(&full)[6..9], [Some(4), Some(4), Some(6)]);
         let tree = Preset::TDht.space(12, 12).unwrap();
         assert!(frozen.closest_arms(&tree).iter().all(Option::is_none));
+    }
+
+    #[test]
+    fn the_settings_of_a_preset_make_sense_in_its_space() {
+        for preset in Preset::ALL {
+            let space = preset.space(12, 12).unwrap();
+            preset.settings().check_with(&space).unwrap();
+            SearchSettings::paper().check_with(&space).unwrap();
+        }
+        let refused = SearchSettings::default().check_with(&Preset::PDht.space(12, 12).unwrap());
+        assert!(matches!(refused, Err(Error::Setting { field: "context", .. })));
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! Every number and choice that the paper leaves open, in one place. All defaults are ours.
 
+mod choices;
 mod exits;
 mod plan;
 
 use dht_transformer::Pooling;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, HeadFeedback, Result, RewardMemory, RewardRule, RewardShape};
+use crate::{Error, HeadFeedback, Result, RewardMemory, RewardRule, RewardShape, SearchSpace, WidthCoupling};
 
+pub use choices::{ContextDesign, DepthDecision, HeadArms, HeadDraws, Steering};
 pub use exits::{ExitClassifiers, ExitLosses};
 pub use plan::{LossSource, SoftLabels, Teacher, WholeSteps};
 
@@ -15,20 +17,22 @@ pub use plan::{LossSource, SoftLabels, Teacher, WholeSteps};
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PerBandit {
-    /// For UCB_L.
+    /// For UCB_L, and for the gains at the exits of a sequential search.
     pub depth: f64,
     /// For UCB_H.
     pub heads: f64,
+    /// For UCB_cp.
+    pub arms: f64,
 }
 
 impl PerBandit {
-    /// The same number for both.
+    /// The same number for all.
     pub const fn all(number: f64) -> Self {
-        Self { depth: number, heads: number }
+        Self { depth: number, heads: number, arms: number }
     }
 
     fn check(self, field: &'static str, least: f64) -> Result<()> {
-        [self.depth, self.heads].into_iter().try_for_each(|number| check_number(field, number, least))
+        [self.depth, self.heads, self.arms].into_iter().try_for_each(|number| check_number(field, number, least))
     }
 }
 
@@ -48,33 +52,6 @@ pub enum Dispatch {
     },
 }
 
-/// What the bandits see of a sample.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ContextDesign {
-    /// The paper's (7.1): the pooled state and the feature of the arm, \[x ; z\], of 168 dimensions for UCB_L, 87 with the
-    /// group's one-hot for UCB_H and 13 for TSB. With disjoint arms z is one constant per arm,
-    /// that is a bias; its passes through the model before training are counted.
-    Paper,
-    /// Ours: entropy −Σ p·ln p / ln C and margin p₁ − p₂ of the exit behind the base layers, and ln tokens / ln 512,
-    /// each in a scaling of its own. Needs that exit trained.
-    Signals,
-    /// Both: the pooled state and the signals.
-    StateAndSignals,
-}
-
-impl ContextDesign {
-    /// Whether the pooled state is part of it.
-    pub fn has_state(self) -> bool {
-        self != Self::Signals
-    }
-
-    /// Whether the base exit's signals are.
-    pub fn has_signals(self) -> bool {
-        self != Self::Paper
-    }
-}
-
 /// The settings of a search. What the paper uses without giving a number is given one here; **the values are ours**.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -83,6 +60,17 @@ pub struct SearchSettings {
     pub dispatch: Dispatch,
     /// What the bandits see.
     pub context: ContextDesign,
+    /// When it is decided how deep a sample goes.
+    pub depth_decision: DepthDecision,
+    /// What an arm of TSB is.
+    pub head_arms: HeadArms,
+    /// For whom a head set is drawn.
+    pub head_draws: HeadDraws,
+    /// Which cost steers.
+    pub steering: Steering,
+    /// Whether dropping heads also narrows the feed-forward. The neurons are sorted by their magnitude when the model is
+    /// made, so that the first are the important ones.
+    pub width_coupling: WidthCoupling,
     /// Which exits a sample trains.
     pub exit_losses: ExitLosses,
     /// Which steps run the whole model instead.
@@ -106,8 +94,8 @@ pub struct SearchSettings {
     /// TSB's λ, the weight of what was learned before each update, in (0, 1]: argmin (λ/2)·Σ sⱼ(pⱼ − gⱼ)² + Σ log(1 +
     /// exp(−y·pᵀw)). 1 is Bayes' rule.
     pub head_prior_weight: f64,
-    /// The factor κ of the rewards, κ·(usual δ)/δ with δ = loss · L for UCB_L and loss · L · H for UCB_H: α and β₁ in the
-    /// print (4.3). Without effect on [`RewardShape::Utility`] and [`RewardShape::Gain`].
+    /// The factor κ of the rewards, κ·(usual δ)/δ with δ = loss · L for UCB_L and loss · L · H for UCB_H and UCB_cp: α, β₁
+    /// and β_cp in the print (4.3). Without effect on [`RewardShape::Utility`] and [`RewardShape::Gain`].
     pub kappa: PerBandit,
     /// What is made of losses and costs (paper, 4.3).
     pub reward_shape: RewardShape,
@@ -140,6 +128,11 @@ impl Default for SearchSettings {
         Self {
             dispatch: Dispatch::InFlight,
             context: ContextDesign::StateAndSignals,
+            depth_decision: DepthDecision::default(),
+            head_arms: HeadArms::default(),
+            head_draws: HeadDraws::default(),
+            steering: Steering::default(),
+            width_coupling: WidthCoupling::default(),
             exit_losses: ExitLosses::Probed,
             whole_steps: WholeSteps::default(),
             soft_labels: None,
@@ -171,6 +164,7 @@ impl SearchSettings {
         Self {
             dispatch: Dispatch::Queue { size: 32 },
             context: ContextDesign::Paper,
+            head_draws: HeadDraws::PerSample,
             exit_losses: ExitLosses::Chosen,
             exit_classifiers: ExitClassifiers::Shared,
             pooling: Pooling::Pooler,
@@ -210,6 +204,7 @@ impl SearchSettings {
         self.loss_source.check()?;
         self.depth_rewards().check()?;
         self.heads_rewards().check()?;
+        self.arm_rewards().check()?;
         match self.exit_losses {
             ExitLosses::Probed => {}
             ExitLosses::OnTheWay { weight, power } => {
@@ -239,6 +234,51 @@ impl SearchSettings {
         }
     }
 
+    /// Checks every number, and that the choices make sense in a space.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check); [`Error::Setting`] also for what needs exits on the way (their losses, signals, gains)
+    /// where every route ends in a tail or no classifier stands behind the base layers, and for decisions at every exit
+    /// in an integrated search, with queues, without the losses of the exits, or without [`RewardShape::Gain`].
+    pub fn check_with(&self, space: &SearchSpace) -> Result<()> {
+        self.check()?;
+        let refuse = |field, expected: &str, got: &str| Err(Error::setting(field, expected, got));
+        if space.base().is_none() {
+            if self.context.has_signals() {
+                return refuse(
+                    "context",
+                    "one without signals: no exit lies behind the base state",
+                    "one with signals",
+                );
+            }
+            if matches!(self.reward_shape, RewardShape::Gain { .. }) {
+                return refuse("reward_shape", "another: no exit lies behind the base state to gain from", "gain");
+            }
+        }
+        if space.tail().is_some() {
+            if self.exit_losses != ExitLosses::Chosen {
+                return refuse("exit_losses", "chosen: passed exits do not run the last layers", "another");
+            }
+            if self.nested_feedback {
+                return refuse("nested_feedback", "off: passed exits do not run the last layers", "on");
+            }
+        }
+        if self.depth_decision == DepthDecision::AtEveryExit {
+            let cases = [
+                (!space.is_tree(), "the base, since an integrated search decides depth and heads at once"),
+                (space.base().is_none() || space.tail().is_some(), "the base, where exits need layers of their own"),
+                (space.exits().len() < 2, "the base, where there is but one exit"),
+                (self.dispatch != Dispatch::InFlight, "the base, since a queue is one of samples of one depth"),
+                (self.exit_losses == ExitLosses::Chosen, "the base, since the passed exits have no losses"),
+                (!matches!(self.reward_shape, RewardShape::Gain { .. }), "the base, with other rewards than gain"),
+            ];
+            if let Some((_, expected)) = cases.into_iter().find(|(wrong, _)| *wrong) {
+                return refuse("depth_decision", expected, "at every exit");
+            }
+        }
+        Ok(())
+    }
+
     /// The rewards of UCB_L.
     pub fn depth_rewards(&self) -> RewardRule {
         self.rule(self.kappa.depth)
@@ -247,6 +287,11 @@ impl SearchSettings {
     /// The rewards of UCB_H.
     pub fn heads_rewards(&self) -> RewardRule {
         self.rule(self.kappa.heads)
+    }
+
+    /// The rewards of UCB_cp.
+    pub fn arm_rewards(&self) -> RewardRule {
+        self.rule(self.kappa.arms)
     }
 
     fn rule(&self, kappa: f64) -> RewardRule {

@@ -70,8 +70,17 @@ fn batches(request: &Value, vocabulary: usize) -> Outcome<Vec<PackedBatch>> {
 
 /// Something to be done again and again.
 enum Work {
-    Train { model: Box<TextClassifier>, batch: PackedBatch, optimizer: Box<AdamW> },
-    Infer { encoder: Box<Encoder>, batches: Vec<PackedBatch> },
+    Train {
+        model: Box<TextClassifier>,
+        batch: PackedBatch,
+        optimizer: Box<AdamW>,
+    },
+    /// The pass keeps what it makes of the weights, as the session of a runtime does.
+    Infer {
+        encoder: Box<Encoder>,
+        batches: Vec<PackedBatch>,
+        pass: Pass,
+    },
 }
 
 impl Work {
@@ -80,7 +89,7 @@ impl Work {
         if text(request, "work")? == "infer" {
             let encoder = Box::new(Encoder::from_pretrained(folder, &Device::Cpu)?);
             let batches = batches(request, encoder.config().vocab_size)?;
-            return Ok(Self::Infer { encoder, batches });
+            return Ok(Self::Infer { encoder, batches, pass: Pass::inference() });
         }
         let model = TextClassifier::load(folder, &Device::Cpu)?;
         let batch = batches(request, model.encoder().config().vocab_size)?.swap_remove(0);
@@ -101,12 +110,11 @@ impl Work {
                 optimizer.step(parameters, &pass.backward(&loss, parameters)?, 1e-5)?;
                 vec![loss.to_scalar()?]
             }
-            Self::Infer { encoder, batches } => {
+            Self::Infer { encoder, batches, pass } => {
                 let mut pooled: Option<Tensor> = None;
                 for batch in batches {
-                    let pass = Pass::inference();
-                    let hidden = encoder.embed(batch, &pass)?;
-                    pooled = Some(encoder.run(0..encoder.layers(), &hidden, &HeadPlan::Full, &pass)?.mean_rows()?);
+                    let hidden = encoder.embed(batch, pass)?;
+                    pooled = Some(encoder.run(0..encoder.layers(), &hidden, &HeadPlan::Full, pass)?.mean_rows()?);
                 }
                 pooled.ok_or("no batches")?.get(0)?.narrow(0, 0, 4)?.to_vec1()?
             }

@@ -7,8 +7,8 @@ use candle_core::Tensor;
 use super::{composed, names};
 use crate::kernels::activation::Activation;
 use crate::kernels::dropout::{Dropout, Place};
-use crate::ops::{AttentionParameters, FeedForwardParameters, Half, LayersOp};
-use crate::{BertConfig, Error, HeadPlan, HeadSet, Hidden, Parameter, Pass, Result};
+use crate::ops::{AttentionParameters, FeedForwardParameters, Half};
+use crate::{BertConfig, Bucket, HeadPlan, HeadSet, Hidden, Parameter, Pass, Result};
 
 /// Attention half, feed-forward half, and the layer's place.
 #[derive(Debug, Clone)]
@@ -84,44 +84,54 @@ impl Block {
         ]
     }
 
-    /// Checks a plan and a width, and gives the width.
-    pub(super) fn check(&self, hidden: &Hidden, plan: &HeadPlan, width: Option<usize>) -> Result<usize> {
-        plan.check(self.attention.heads, hidden.samples())?;
-        let width = width.unwrap_or(self.width);
-        if width == 0 || width > self.feed_forward.neurons {
-            return Err(Error::Setting {
-                field: "feed-forward width",
-                expected: format!("1 to {}", self.feed_forward.neurons),
-                got: width.to_string(),
-            });
-        }
-        Ok(width)
+    /// What each sample runs under a plan, with the first `width` neurons (`None`: all that were not cut out).
+    pub(super) fn buckets(&self, plan: &HeadPlan, width: Option<usize>, samples: usize) -> Result<Vec<Bucket>> {
+        let (heads, neurons) = (self.attention.heads, width.unwrap_or(self.width));
+        plan.check(heads, samples)?;
+        let bucket = |samples, heads| Bucket { samples, heads, neurons };
+        let buckets = match plan {
+            HeadPlan::Full => vec![bucket(samples, self.kept)],
+            HeadPlan::Same(set) => vec![bucket(samples, *set)],
+            HeadPlan::PerSample(sets) => sets.iter().map(|set| bucket(1, *set)).collect(),
+        };
+        Bucket::check_all(&buckets, heads, self.feed_forward.neurons, samples)?;
+        Ok(buckets)
     }
 
-    /// Both halves with one head set for all samples, for a run of fused layers.
-    pub(super) fn halves(&self, kept: HeadSet, width: usize, pass: &Pass) -> Result<[Half; 2]> {
+    /// Both halves of samples in buckets, for a run of fused layers.
+    pub(super) fn halves(&self, buckets: &[Bucket], pass: &Pass) -> [Half; 2] {
         let (probabilities, output, feed_forward) = self.dropouts(pass);
-        Ok([
-            Half::attention(&self.attention, kept, (probabilities, output))?,
-            Half::feed_forward(&self.feed_forward, width, feed_forward)?,
-        ])
+        let sets = buckets.iter().map(|bucket| (bucket.samples, bucket.heads));
+        let widths = buckets.iter().map(|bucket| (bucket.samples, bucket.neurons));
+        [
+            Half::attention(self.layer, &self.attention, sets, (probabilities, output)),
+            Half::feed_forward(&self.feed_forward, widths, feed_forward),
+        ]
     }
 
-    /// The layer as separate operations: a head set for each sample, or another device than the CPU.
-    pub(super) fn forward(&self, hidden: &Hidden, plan: &HeadPlan, width: usize, pass: &Pass) -> Result<Hidden> {
-        let attended = match plan {
-            HeadPlan::Full => self.attention(hidden, self.kept, pass)?,
-            HeadPlan::Same(set) => self.attention(hidden, *set, pass)?,
-            HeadPlan::PerSample(sets) => self.attention_by_set(hidden, sets, pass)?,
+    /// The layer composed of candle's operations: samples that run alike together, then all return to their places.
+    pub(super) fn composed(&self, hidden: &Hidden, buckets: &[Bucket], pass: &Pass) -> Result<Hidden> {
+        let mut groups: BTreeMap<(HeadSet, usize), Vec<usize>> = BTreeMap::new();
+        let mut samples = 0..;
+        for Bucket { samples: count, heads, neurons } in buckets {
+            groups.entry((*heads, *neurons)).or_default().extend(samples.by_ref().take(*count));
+        }
+        let (probabilities, output, feed_forward) = self.dropouts(pass);
+        let run = |((heads, neurons), samples): (&(HeadSet, usize), &Vec<usize>)| {
+            let part = hidden.select(samples)?;
+            let (x, packing) = (part.tensor(), part.packing());
+            let gates = pass.gates(self.layer, packing, *heads, x.device())?;
+            let dropouts = (probabilities, output);
+            let x = composed::attention_half(x, packing, &self.attention, *heads, dropouts, gates.as_ref())?;
+            let y = composed::feed_forward_half(&x, packing, &self.feed_forward, *neurons, feed_forward)?;
+            Hidden::new(y, packing.clone())
         };
-        let (x, packing) = (attended.tensor(), attended.packing());
-        let (.., dropout) = self.dropouts(pass);
-        let y = if x.device().is_cpu() {
-            LayersOp::run(x, packing, vec![Half::feed_forward(&self.feed_forward, width, dropout)?], pass)?
-        } else {
-            composed::feed_forward_half(x, packing, &self.feed_forward, width, dropout)?
-        };
-        Hidden::new(y, packing.clone())
+        let parts = groups.iter().map(run).collect::<Result<Vec<_>>>()?;
+        let mut place = vec![0; hidden.samples()];
+        for (at, sample) in groups.values().flatten().enumerate() {
+            place[*sample] = at;
+        }
+        Hidden::concat(&parts)?.select(&place)
     }
 
     /// Of attention probabilities, of the attention half's output, of the feed-forward half's.
@@ -132,34 +142,6 @@ impl Block {
             pass.dropout(self.hidden_dropout, Place::AttentionOutput { layer }),
             pass.dropout(self.hidden_dropout, Place::FeedForwardOutput { layer }),
         )
-    }
-
-    fn attention(&self, hidden: &Hidden, kept: HeadSet, pass: &Pass) -> Result<Hidden> {
-        let (probabilities, output, _) = self.dropouts(pass);
-        let (x, packing, dropouts) = (hidden.tensor(), hidden.packing(), (probabilities, output));
-        let y = if x.device().is_cpu() {
-            LayersOp::run(x, packing, vec![Half::attention(&self.attention, kept, dropouts)?], pass)?
-        } else {
-            composed::attention_half(x, packing, &self.attention, kept, dropouts)?
-        };
-        Hidden::new(y, packing.clone())
-    }
-
-    /// Samples of one head set run together, then all return to their places.
-    fn attention_by_set(&self, hidden: &Hidden, sets: &[HeadSet], pass: &Pass) -> Result<Hidden> {
-        let mut groups: BTreeMap<HeadSet, Vec<usize>> = BTreeMap::new();
-        for (sample, set) in sets.iter().enumerate() {
-            groups.entry(*set).or_default().push(sample);
-        }
-        let parts = groups
-            .iter()
-            .map(|(set, samples)| self.attention(&hidden.select(samples)?, *set, pass))
-            .collect::<Result<Vec<_>>>()?;
-        let mut place = vec![0; sets.len()];
-        for (at, sample) in groups.values().flatten().enumerate() {
-            place[*sample] = at;
-        }
-        Hidden::concat(&parts)?.select(&place)
     }
 }
 

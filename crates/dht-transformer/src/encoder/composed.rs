@@ -67,6 +67,7 @@ pub(super) fn attention_half(
     parameters: &AttentionParameters,
     kept: HeadSet,
     (probability_dropout, output_dropout): (Option<Dropout>, Option<Dropout>),
+    gates: Option<&Var>,
 ) -> Result<Tensor> {
     let device = x.device();
     let heads: Vec<usize> = kept.iter().collect();
@@ -115,7 +116,12 @@ pub(super) fn attention_half(
         let keep = Tensor::from_vec(keep, (samples, heads.len(), longest, longest), device)?;
         probabilities = (probabilities * keep)?;
     }
-    let context = probabilities.matmul(&part(2)?)?.transpose(1, 2)?.contiguous()?;
+    let context = probabilities.matmul(&part(2)?)?; // (samples, heads, longest, dim)
+    let context = match gates {
+        Some(gates) => context.broadcast_mul(&gates.reshape((samples, heads.len(), 1, 1))?)?,
+        None => context,
+    };
+    let context = context.transpose(1, 2)?.contiguous()?;
     let context = context.reshape((samples * longest, heads.len() * dim))?.index_select(&indices(real, device)?, 0)?;
 
     let h = linear(&context, &output, &weight(&parameters.output_bias))?;

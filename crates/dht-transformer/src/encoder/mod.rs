@@ -27,7 +27,9 @@ pub(crate) use language_head::LanguageHeadTensors;
 use crate::kernels::dropout::Place;
 use crate::ops::{EmbeddingOp, EmbeddingParameters, LayersOp, TokenIds};
 use crate::text::PackedBatch;
-use crate::{BertConfig, BlockShape, Error, HeadPlan, Hidden, Packing, Parameters, Pass, Result, read_hugging_face};
+use crate::{
+    BertConfig, BlockShape, Bucket, Error, HeadPlan, Hidden, Packing, Parameters, Pass, Result, read_hugging_face,
+};
 use block::Block;
 
 /// An encoder of BERT's kind on packed rows: any layers, any heads, for any samples.
@@ -246,7 +248,7 @@ impl Encoder {
         width: Option<usize>,
         pass: &Pass,
     ) -> Result<Hidden> {
-        self.run_with(layer..layer + 1, hidden, plan, width, pass)
+        self.run_with(layer..layer + 1, hidden, |block| block.buckets(plan, width, hidden.samples()), pass)
     }
 
     /// Some layers one after another, with the same heads kept in each.
@@ -254,15 +256,33 @@ impl Encoder {
     /// # Errors
     /// As [`layer`](Self::layer).
     pub fn run(&self, layers: Range<usize>, hidden: &Hidden, plan: &HeadPlan, pass: &Pass) -> Result<Hidden> {
-        self.run_with(layers, hidden, plan, None, pass)
+        self.run_with(layers, hidden, |block| block.buckets(plan, None, hidden.samples()), pass)
+    }
+
+    /// Some layers one after another, in each of which every bucket runs its heads and its neurons.
+    ///
+    /// Which neurons come first can be chosen once and for all: [`cut`](Self::cut) to
+    /// [`Kept::most_important`] with all heads and all neurons puts the important ones in front.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when the layers are not there; what [`Bucket::check_all`] finds.
+    pub fn run_buckets(
+        &self,
+        layers: Range<usize>,
+        hidden: &Hidden,
+        buckets: &[Bucket],
+        pass: &Pass,
+    ) -> Result<Hidden> {
+        let (heads, neurons) = (self.config.num_attention_heads, self.config.intermediate_size);
+        Bucket::check_all(buckets, heads, neurons, hidden.samples())?;
+        self.run_with(layers, hidden, |_| Ok(buckets.to_vec()), pass)
     }
 
     fn run_with(
         &self,
         layers: Range<usize>,
         hidden: &Hidden,
-        plan: &HeadPlan,
-        width: Option<usize>,
+        buckets: impl Fn(&Block) -> Result<Vec<Bucket>>,
         pass: &Pass,
     ) -> Result<Hidden> {
         let blocks = self.blocks.get(layers.clone()).ok_or_else(|| Error::Setting {
@@ -270,21 +290,14 @@ impl Encoder {
             expected: format!("ascending, up to {}", self.blocks.len()),
             got: format!("{layers:?}"),
         })?;
-        let widths = blocks.iter().map(|block| block.check(hidden, plan, width)).collect::<Result<Vec<_>>>()?;
-        let of_samples = matches!(plan, HeadPlan::PerSample(_));
-        match hidden.tensor().device().is_cpu() && !of_samples {
+        let ways = blocks.iter().map(buckets).collect::<Result<Vec<_>>>()?;
+        let mut blocks = blocks.iter().zip(&ways);
+        match hidden.tensor().device().is_cpu() {
             true => {
-                let mut halves = Vec::with_capacity(2 * blocks.len());
-                for (block, width) in blocks.iter().zip(widths) {
-                    let set = if let HeadPlan::Same(set) = plan { *set } else { block.kept };
-                    halves.extend(block.halves(set, width, pass)?);
-                }
+                let halves = blocks.flat_map(|(block, buckets)| block.halves(buckets, pass)).collect();
                 Hidden::new(LayersOp::run(hidden.tensor(), hidden.packing(), halves, pass)?, hidden.packing().clone())
             }
-            false => {
-                let mut blocks = blocks.iter().zip(widths);
-                blocks.try_fold(hidden.clone(), |hidden, (block, width)| block.forward(&hidden, plan, width, pass))
-            }
+            false => blocks.try_fold(hidden.clone(), |hidden, (block, buckets)| block.composed(&hidden, buckets, pass)),
         }
     }
 

@@ -7,8 +7,10 @@ use rand_chacha::ChaCha8Rng;
 use super::{Classifier, Encoder, Pooling, composed};
 use crate::kernels::dropout::Place;
 use crate::ops::TokenIds;
-use crate::train::cross_entropy;
-use crate::{BertConfig, Gradient, Gradients, HeadPlan, HeadSet, Hidden, PackedBatch, Pass, Result, Spans};
+use crate::train::{AdamW, AdamWSettings, ParameterGroups, cross_entropy};
+use crate::{
+    BertConfig, Bucket, Error, Gradient, Gradients, HeadPlan, HeadSet, Hidden, PackedBatch, Pass, Result, Spans,
+};
 
 const WIDTH: usize = 40;
 
@@ -81,7 +83,9 @@ fn composed(encoder: &Encoder, batch: &PackedBatch, plans: &[HeadPlan], width: u
         for sample in 0..hidden.samples() {
             let part = hidden.select(&[sample])?;
             let kept = plan.set(sample).unwrap_or(HeadSet::full(4)?);
-            let y = composed::attention_half(part.tensor(), part.packing(), &block.attention, kept, dropouts)?;
+            let (x, packing) = (part.tensor(), part.packing());
+            let gates = pass.gates(layer, packing, kept, x.device())?;
+            let y = composed::attention_half(x, packing, &block.attention, kept, dropouts, gates.as_ref())?;
             parts.push(Hidden::new(y, part.packing().clone())?);
         }
         let attended = Hidden::concat(&parts)?;
@@ -114,7 +118,7 @@ fn the_fused_encoder_equals_the_composed_one_forward_and_backward_with_dropout_a
     let (encoder, classifier) = model();
     let batch = batch();
     let run = |fuse: bool| {
-        let pass = Pass::training(encoder.parameters(), 11, 3);
+        let pass = Pass::training(encoder.parameters(), 11, 3).watching_heads();
         let hidden = if fuse {
             fused(&encoder, &batch, &plans(), Some(WIDTH), &pass).unwrap()
         } else {
@@ -123,7 +127,9 @@ fn the_fused_encoder_equals_the_composed_one_forward_and_backward_with_dropout_a
         let logits = classifier.forward(&hidden, &pass).unwrap();
         let loss = cross_entropy(&logits, &batch.labels).unwrap().mean_all().unwrap();
         let gradients = pass.backward(&loss, encoder.parameters()).unwrap();
-        (numbers(hidden.tensor()), loss.to_scalar::<f32>().unwrap(), gradients)
+        let mut slopes = pass.head_slopes();
+        slopes.sort_by_key(|slope| (slope.layer, slope.sample, slope.head));
+        (numbers(hidden.tensor()), loss.to_scalar::<f32>().unwrap(), gradients, slopes)
     };
     let (fused, composed) = (run(true), run(false));
     assert_close("hidden", &fused.0, &composed.0, 2e-5);
@@ -131,6 +137,39 @@ fn the_fused_encoder_equals_the_composed_one_forward_and_backward_with_dropout_a
     for (index, (_, name, _)) in encoder.parameters().iter().enumerate() {
         let (a, b) = (dense(&fused.2, &encoder, index), dense(&composed.2, &encoder, index));
         assert_close(name, &a.unwrap(), &b.unwrap(), 2e-5);
+    }
+    // One for each sample and each head that ran: 4 of 4, 2 of 4, and those of the sets.
+    assert_eq!(fused.3.len(), 4 * 4 + 4 * 2 + (2 + 1 + 2 + 4));
+    for (a, b) in fused.3.iter().zip(&composed.3) {
+        assert_eq!((a.layer, a.sample, a.head), (b.layer, b.sample, b.head));
+        assert_close("slope", &[a.slope], &[b.slope], 2e-5);
+        assert!(a.slope != 0.0, "{a:?}");
+    }
+}
+
+#[test]
+fn slopes_along_gates_add_up_to_what_the_weights_gradients_say() {
+    // Σ over the samples of ∂L/∂ξ is Σ W ⊙ ∂L/∂W over the output matrix's columns of the head.
+    let (encoder, classifier) = model();
+    let batch = batch();
+    let pass = Pass::training(encoder.parameters(), 4, 2).watching_heads();
+    let known = pass.clone();
+    let hidden = fused(&encoder, &batch, &[HeadPlan::Full, HeadPlan::Full, HeadPlan::Full], None, &pass).unwrap();
+    let loss = cross_entropy(&classifier.forward(&hidden, &pass).unwrap(), &batch.labels).unwrap();
+    assert!(known.head_slopes().is_empty());
+    let gradients = pass.backward(&loss.mean_all().unwrap(), encoder.parameters()).unwrap();
+    let slopes = known.head_slopes();
+    for (layer, block) in encoder.blocks.iter().enumerate() {
+        let output = &block.attention.output;
+        let gradient = dense(&gradients, &encoder, output.id().index()).unwrap();
+        let mut expected = [0.0; 4];
+        for (place, (weight, gradient)) in numbers(output.var()).iter().zip(gradient).enumerate() {
+            expected[place % 24 / 6] += weight * gradient;
+        }
+        for (head, expected) in expected.into_iter().enumerate() {
+            let of_head = slopes.iter().filter(|slope| (slope.layer, slope.head) == (layer, head));
+            assert_close("gate", &[of_head.map(|slope| slope.slope).sum()], &[expected], 1e-5);
+        }
     }
 }
 
@@ -169,6 +208,57 @@ fn frozen_layers_get_no_gradient_and_let_it_pass() {
         } else {
             assert_eq!(a, b, "{name}");
         }
+    }
+}
+
+#[test]
+fn buckets_run_as_their_samples_would_alone_forward_and_backward() {
+    let (encoder, classifier) = model();
+    let batch = batch();
+    let buckets = [(1, set(&[0, 3]), 11), (2, set(&[2]), 96), (1, set(&[0, 1, 2, 3]), 40)];
+    let buckets = buckets.map(|(samples, heads, neurons)| Bucket { samples, heads, neurons });
+    let run = |together: bool| {
+        let pass = Pass::training(encoder.parameters(), 5, 8);
+        let embedded = encoder.embed(&batch, &pass).unwrap();
+        let hidden = match together {
+            true => encoder.run_buckets(0..3, &embedded, &buckets, &pass).unwrap(),
+            false => {
+                let samples = [vec![0], vec![1, 2], vec![3]];
+                let parts = samples.iter().zip(buckets).map(|(samples, bucket)| {
+                    let (plan, width) = (HeadPlan::Same(bucket.heads), Some(bucket.neurons));
+                    let part = embedded.select(samples).unwrap();
+                    (0..3).fold(part, |part, layer| encoder.layer(layer, &part, &plan, width, &pass).unwrap())
+                });
+                Hidden::concat(&parts.collect::<Vec<_>>()).unwrap()
+            }
+        };
+        let loss = cross_entropy(&classifier.forward(&hidden, &pass).unwrap(), &batch.labels).unwrap();
+        let gradients = pass.backward(&loss.mean_all().unwrap(), encoder.parameters()).unwrap();
+        (numbers(hidden.tensor()), gradients)
+    };
+    let (together, apart) = (run(true), run(false));
+    assert_close("hidden", &together.0, &apart.0, 1e-5);
+    for (index, (_, name, _)) in encoder.parameters().iter().enumerate() {
+        let (a, b) = (dense(&together.1, &encoder, index), dense(&apart.1, &encoder, index));
+        assert_close(name, &a.unwrap(), &b.unwrap(), 1e-5);
+    }
+}
+
+#[test]
+fn buckets_that_do_not_fit_are_refused() {
+    let (encoder, _) = model();
+    let pass = Pass::inference();
+    let hidden = encoder.embed(&batch(), &pass).unwrap();
+    let run = |samples, heads, neurons| {
+        let rest = Bucket { samples: 1, heads: set(&[0]), neurons: 96 };
+        encoder.run_buckets(0..3, &hidden, &[rest, Bucket { samples, heads, neurons }], &pass)
+    };
+    assert!(run(3, set(&[1]), 96).is_ok());
+    assert!(matches!(run(4, set(&[1]), 96), Err(Error::PlanSamples { expected: 4, got: 5 })));
+    let fifth = HeadSet::from_indices([4], 5).unwrap();
+    assert!(matches!(run(3, fifth, 96), Err(Error::HeadOutOfRange { head: 4, heads: 4 })));
+    for neurons in [0, 97] {
+        assert!(matches!(run(3, set(&[1]), neurons), Err(Error::Setting { field: "feed-forward width", .. })));
     }
 }
 
@@ -226,6 +316,54 @@ fn a_pruned_head_equals_a_head_whose_output_is_multiplied_by_zero() {
     let masked = Encoder::from_tensors(encoder.config(), &tensors, &Device::Cpu).unwrap();
     let masked = fused(&masked, &batch, &[HeadPlan::Full], None, &Pass::inference()).unwrap();
     assert_close("rows", &numbers(pruned.tensor()), &numbers(masked.tensor()), 1e-5);
+}
+
+#[test]
+fn one_pass_runs_many_models_and_sees_what_an_optimiser_changes() {
+    let (encoder, _) = model();
+    let other = Encoder::random(encoder.config(), &Device::Cpu, &mut ChaCha8Rng::seed_from_u64(6)).unwrap();
+    let (batch, pass) = (batch(), Pass::inference());
+    let rows = |encoder: &Encoder, pass: &Pass| numbers(fused(encoder, &batch, &plans(), None, pass).unwrap().tensor());
+    let same = |encoder: &Encoder| assert_eq!(rows(encoder, &pass), rows(encoder, &Pass::inference()));
+    same(&encoder);
+    same(&other);
+    let mut gradients = Gradients::empty(encoder.parameters().len());
+    for (id, _, var) in encoder.parameters().iter() {
+        gradients.set(id, Gradient::Dense(numbers(var)));
+    }
+    let groups = ParameterGroups::standard(encoder.parameters());
+    let mut optimizer = AdamW::new(AdamWSettings::default(), &groups, encoder.parameters()).unwrap();
+    let before = rows(&encoder, &pass);
+    optimizer.step(encoder.parameters(), &gradients, 0.1).unwrap();
+    assert_ne!(rows(&encoder, &pass), before);
+    same(&encoder);
+    let mut values = encoder.parameters().values().unwrap();
+    values.extend(other.parameters().values().unwrap());
+    encoder.parameters().set_values(values).unwrap();
+    assert_eq!(rows(&encoder, &pass), rows(&other, &pass));
+}
+
+#[test]
+fn a_text_that_is_alone_has_the_same_bits_on_any_number_of_threads() {
+    let (encoder, _) = model();
+    let tokens = 60;
+    let batch = PackedBatch {
+        ids: (0..tokens as u32).map(|i| i * 7 % 50).collect(),
+        type_ids: vec![0; tokens],
+        spans: Spans::from_lengths([tokens]).unwrap(),
+        labels: vec![0],
+        targets: Vec::new(),
+        sample_ids: vec![9],
+    };
+    let plans = [HeadPlan::Full, HeadPlan::Same(set(&[1, 3])), HeadPlan::Full];
+    for pass in [Pass::inference(), Pass::training(encoder.parameters(), 3, 4)] {
+        let on = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| numbers(fused(&encoder, &batch, &plans, None, &pass).unwrap().tensor()))
+        };
+        assert_eq!(on(1), on(2));
+        assert_eq!(on(1), on(7));
+    }
 }
 
 #[test]

@@ -1,11 +1,15 @@
 //! Every backward against central differences in f64, with dropout on.
 
+use std::ops::Range;
+
 use super::activation::Activation;
 use super::attention::{HeadShape, ProbabilityDropout};
 use super::dropout::{Dropout, Place};
-use super::half::{Between, HalfGradients, HalfWeights, half, half_backward, half_gradients};
+use super::half::{Between, End, Scratch, Segment, Wanted, half, half_backward};
+use super::half_gradients::{HalfGradients, Units, half_gradients};
 use super::norm::{Norm, RowKeys, residual_norm, residual_norm_backward};
 use super::product::{Matrix, Packed};
+use super::rows::transposed;
 use super::test_support::wave;
 use crate::Spans;
 
@@ -70,7 +74,8 @@ fn residual_norm_agrees_with_finite_differences() {
     let forward = |a: &[Vec<f64>]| {
         let norm = Norm { scale: &a[3], shift: &a[4], epsilon: 1e-12 };
         let mut h = a[0].clone();
-        let y = residual_norm(&mut h, &a[1], Some(&a[2]), norm, dropout);
+        let mut y = vec![0.0; h.len()];
+        residual_norm(&mut h, &a[1], Some(&a[2]), norm, dropout, &mut y);
         (y, h)
     };
     let dy: Vec<f64> = wave(tokens * HIDDEN, 0.43);
@@ -104,25 +109,62 @@ fn laid_out(a: &[Vec<f64>], backward: bool) -> [Packed<f64>; 2] {
     [inward, outward].map(|weight| Packed::new(if backward { weight } else { weight.transposed() }))
 }
 
-fn weights<'a>(a: &'a [Vec<f64>], [inward, outward]: &'a [Packed<f64>; 2]) -> HalfWeights<'a, f64> {
-    let norm = Norm { scale: &a[5], shift: &a[6], epsilon: 1e-12 };
-    HalfWeights { inward, inward_bias: &a[2], outward, outward_bias: &a[4], norm }
+/// What some neighbouring samples run: their rows, the rows of W₁ and columns of W₂, what lies between, and the units.
+struct Part<'a> {
+    rows: Range<usize>,
+    wide: Range<usize>,
+    inner: Range<usize>,
+    between: &'a dyn Fn() -> Between<'a>,
+    places: Vec<Option<usize>>,
 }
 
 /// A half against central differences.
-fn check_half(arguments: &[Vec<f64>], fixture: &Fixture, between: Between<'_>, dropout: Option<Dropout>) {
+fn check_half(arguments: &[Vec<f64>], fixture: &Fixture, parts: &[Part<'_>], units: Units, dropout: Option<Dropout>) {
     let dropout = dropout.map(|dropout| (dropout, fixture.keys()));
     let dy: Vec<f64> = wave(arguments[0].len(), 0.43);
-    let forward = |a: &[Vec<f64>]| half(&a[0], weights(a, &laid_out(a, false)), between, dropout, true);
-    let saved = forward(arguments).1.unwrap();
-    let laid_out = laid_out(arguments, true);
-    let (dx, rows) = half_backward(&dy, saved, weights(arguments, &laid_out), between, dropout, true);
-    let got: HalfGradients<f64> = half_gradients(&[(arguments[0].clone(), rows)], HIDDEN);
+    let every = 0..HIDDEN;
+    let every = std::slice::from_ref(&every);
+    let run = |a: &[Vec<f64>], backward: bool, f: &mut dyn FnMut(&[Segment<'_, f64>], End<'_, f64>)| {
+        let [inward, outward] = laid_out(a, backward);
+        let segments = parts.iter().map(|part| {
+            let (wide, inner) = (std::slice::from_ref(&part.wide), std::slice::from_ref(&part.inner));
+            // Parts begin with the first number, where it is columns that are cut.
+            let (inward, outward) = match backward {
+                false => (inward.part(every, &[0], part.wide.len()), outward.part(inner, &[0], HIDDEN)),
+                true => (inward.part(wide, &[0], HIDDEN), outward.part(every, &[0], part.inner.len())),
+            };
+            Segment {
+                rows: part.rows.clone(),
+                inward,
+                inward_bias: &a[2][part.wide.clone()],
+                outward,
+                between: (part.between)(),
+                places: part.places.clone().into(),
+            }
+        });
+        let norm = Norm { scale: &a[5], shift: &a[6], epsilon: 1e-12 };
+        f(&segments.collect::<Vec<_>>(), End { outward_bias: &a[4], norm, dropout });
+    };
+    let forward = |a: &[Vec<f64>]| {
+        let mut result = None;
+        run(a, false, &mut |segments, end| {
+            result = Some(half(&a[0], segments, end, (true, 3), &mut Scratch::default()))
+        });
+        result.unwrap()
+    };
+    let mut saved = forward(arguments).1;
+    let mut done = None;
+    run(arguments, true, &mut |segments, end| {
+        let wanted = Wanted { input: true, gates: false };
+        done = Some(half_backward(&dy, saved.take().unwrap(), segments, end, wanted));
+    });
+    let (dx, rows) = done.unwrap();
+    let got: HalfGradients<f64> = half_gradients(&[(arguments[0].clone(), rows)], HIDDEN, units);
     let expected = |which| numeric(arguments, which, &dy, &|a| forward(a).0);
     compare("x", &dx.unwrap(), &expected(0));
     compare("inward", &got.inward, &expected(1));
     compare("inward bias", &got.inward_bias, &expected(2));
-    compare("outward", &got.outward, &expected(3));
+    compare("outward", &transposed(&got.outward, HIDDEN), &expected(3));
     compare("outward bias", &got.outward_bias, &expected(4));
     compare("scale", &got.scale, &expected(5));
     compare("shift", &got.shift, &expected(6));
@@ -131,15 +173,26 @@ fn check_half(arguments: &[Vec<f64>], fixture: &Fixture, between: Between<'_>, d
 #[test]
 fn the_attention_half_agrees_with_finite_differences() {
     let fixture = Fixture::new();
-    let kept = [1, 4];
-    let between = Between::Attention {
-        spans: &fixture.spans,
-        shape: HeadShape { heads: 2, head_dim: 3 },
-        dropout: Dropout::new(0.2, 3, 9, Place::AttentionProbabilities { layer: 2 })
-            .map(|dropout| ProbabilityDropout { dropout, sample_ids: &fixture.sample_ids, kept: &kept }),
+    // Two samples run both heads that there are, the third one the first of them.
+    let dropout = Dropout::new(0.2, 3, 9, Place::AttentionProbabilities { layer: 2 });
+    let between = |samples: Range<usize>, kept: &'static [usize]| Between::Attention {
+        spans: fixture.spans.part(samples.clone()),
+        shape: HeadShape { heads: kept.len(), head_dim: 3 },
+        dropout: dropout.map(|dropout| ProbabilityDropout { dropout, sample_ids: &fixture.sample_ids[samples], kept }),
     };
+    let parts = [
+        Part {
+            rows: 0..4,
+            wide: 0..18,
+            inner: 0..6,
+            between: &|| between(0..2, &[1, 4]),
+            places: vec![Some(0), Some(1)],
+        },
+        Part { rows: 4..8, wide: 0..9, inner: 0..3, between: &|| between(2..3, &[1]), places: vec![Some(0), None] },
+    ];
     let dropout = Dropout::new(0.2, 3, 9, Place::AttentionOutput { layer: 2 });
-    check_half(&half_arguments(fixture.spans.tokens(), 18, 6), &fixture, between, dropout);
+    let units = Units { inward: 9, outward: 3, wide: 18, inner: 6 };
+    check_half(&half_arguments(fixture.spans.tokens(), 18, 6), &fixture, &parts, units, dropout);
 }
 
 #[test]
@@ -148,6 +201,15 @@ fn the_feed_forward_half_agrees_with_finite_differences_for_every_activation() {
     let dropout = Dropout::new(0.2, 3, 9, Place::FeedForwardOutput { layer: 2 });
     for activation in [Activation::Gelu, Activation::GeluNew, Activation::Relu] {
         let arguments = half_arguments(fixture.spans.tokens(), 10, 10);
-        check_half(&arguments, &fixture, Between::Activation(activation), dropout);
+        let between = || Between::Activation(activation);
+        let part = |rows, width, places| Part { rows, wide: 0..width, inner: 0..width, between: &between, places };
+        // The middle sample runs seven of ten neurons, in chunks of four.
+        let parts = [
+            part(0..3, 10, vec![Some(0), Some(1), Some(2)]),
+            part(3..4, 7, vec![Some(0), Some(1), None]),
+            part(4..8, 10, vec![Some(0), Some(1), Some(2)]),
+        ];
+        let units = Units { inward: 4, outward: 4, wide: 10, inner: 10 };
+        check_half(&arguments, &fixture, &parts, units, dropout);
     }
 }

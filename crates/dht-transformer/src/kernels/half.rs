@@ -4,58 +4,80 @@
 //! y = LayerNorm(x + dropout(between(x·W₁ᵀ + b₁)·W₂ᵀ + b₂))
 //! ```
 //!
-//! What lies between is attention in the first half of a layer and a non-linearity in the second. Weights are (out, in)
-//! matrices, as Hugging Face stores them; here they come laid out for products, transposed for the forward and as they
-//! are for the backward. A backward gives the gradients of rows; those of the weights are sums over the rows of all
-//! samples and follow from them.
+//! What lies between is attention in the first half of a layer and a non-linearity in the second. Not all samples need
+//! run the same heads or neurons: neighbours that do make a segment. Weights come laid out for products, transposed for
+//! the forward and as they are for the backward. A backward gives the gradients of rows; those of the weights are sums
+//! over the rows of all samples and follow from them ([`half_gradients`](super::half_gradients)).
+
+use std::ops::Range;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use super::activation::{Activation, bias_activation, bias_activation_backward};
-use super::attention::{HeadShape, ProbabilityDropout, attention, attention_backward};
+use super::attention::{HeadShape, ProbabilityDropout, attention, attention_backward, gate_slopes};
 use super::dropout::Dropout;
 use super::norm::{Norm, ResidualNormGradients, RowKeys, residual_norm, residual_norm_backward};
-use super::product::{Destination, Matrix, Packed, product};
+use super::product::{Destination, Matrix, Part, product};
 use super::real::Real;
-use super::rows::{add_assign, column_sums, sum_of, vectorised};
+use super::rows::{add_assign, column_sums, vectorised};
 use crate::Spans;
 
-/// Weights of a half: W₁ is (wide, hidden), W₂ (hidden, inner).
+/// What all segments share: b₂ (hidden) and the norm.
 #[derive(Clone, Copy)]
-pub(crate) struct HalfWeights<'a, T> {
-    pub(crate) inward: &'a Packed<T>,
-    /// b₁ (wide).
-    pub(crate) inward_bias: &'a [T],
-    pub(crate) outward: &'a Packed<T>,
-    /// b₂ (hidden).
+pub(crate) struct End<'a, T> {
     pub(crate) outward_bias: &'a [T],
     pub(crate) norm: Norm<'a, T>,
+    pub(crate) dropout: Option<(Dropout, RowKeys<'a>)>,
+}
+
+/// Neighbouring samples of a block that run the same heads or neurons.
+pub(crate) struct Segment<'a, T> {
+    /// Their rows in the block.
+    pub(crate) rows: Range<usize>,
+    /// The part of W₁ that they run, for a direction.
+    pub(crate) inward: Part<'a, T>,
+    /// Of b₁, (wide).
+    pub(crate) inward_bias: &'a [T],
+    /// Of W₂.
+    pub(crate) outward: Part<'a, T>,
+    pub(crate) between: Between<'a>,
+    /// For each head of the layer, or each chunk of neurons, its place among those that run.
+    pub(crate) places: Arc<[Option<usize>]>,
 }
 
 /// What lies between the two products: (tokens, wide) → (tokens, inner).
-#[derive(Clone, Copy)]
 pub(crate) enum Between<'a> {
-    /// wide = 3·inner: the columns of Q, of K, of V.
-    Attention { spans: &'a Spans, shape: HeadShape, dropout: Option<ProbabilityDropout<'a>> },
+    /// wide = 3·inner: for each head the columns of Q, of K, of V. The spans are the segment's own.
+    Attention { spans: Spans, shape: HeadShape, dropout: Option<ProbabilityDropout<'a>> },
     /// wide = inner.
     Activation(Activation),
 }
 
-impl Between<'_> {
-    fn inner(&self, wide: usize) -> usize {
-        match self {
-            Self::Attention { shape, .. } => shape.inner(),
-            Self::Activation(_) => wide,
+impl<T> Segment<'_, T> {
+    fn wide(&self) -> usize {
+        self.inward_bias.len()
+    }
+
+    fn inner(&self) -> usize {
+        match &self.between {
+            Between::Attention { shape, .. } => shape.inner(),
+            Between::Activation(_) => self.wide(),
         }
+    }
+
+    /// Its part of rows of `width` numbers.
+    fn of(&self, width: usize) -> Range<usize> {
+        self.rows.start * width..self.rows.end * width
     }
 
     /// What the spans of the two products are called.
     fn product_spans(&self) -> [tracing::Span; 2] {
-        match self {
-            Self::Attention { .. } => {
+        match self.between {
+            Between::Attention { .. } => {
                 [tracing::trace_span!("product, QKV"), tracing::trace_span!("product, attention output")]
             }
-            Self::Activation(_) => {
+            Between::Activation(_) => {
                 [tracing::trace_span!("product, feed-forward up"), tracing::trace_span!("product, feed-forward down")]
             }
         }
@@ -64,130 +86,189 @@ impl Between<'_> {
 
 /// What the forward of a half leaves for its backward.
 pub(crate) struct HalfSaved<T> {
+    segments: Vec<SegmentSaved<T>>,
+    z: Vec<T>,
+}
+
+struct SegmentSaved<T> {
     /// Q, K and V; or what goes into the activation, without its bias.
     u: Vec<T>,
     /// The context of attention. The activation is computed anew.
-    context: Option<Vec<T>>,
-    z: Vec<T>,
+    context: Vec<T>,
 }
 
 /// What the gradients of a half's weights follow from.
 pub(crate) struct HalfRows<T> {
-    du: Vec<T>,
-    inner: Vec<T>,
-    inward_bias: Vec<T>,
-    norm: ResidualNormGradients<T>,
+    pub(super) segments: Vec<SegmentRows<T>>,
+    pub(super) norm: ResidualNormGradients<T>,
 }
 
-/// Gradients of a half's weights.
-pub(crate) struct HalfGradients<T> {
-    pub(crate) inward: Vec<T>,
-    pub(crate) inward_bias: Vec<T>,
-    pub(crate) outward: Vec<T>,
-    pub(crate) outward_bias: Vec<T>,
-    pub(crate) scale: Vec<T>,
-    pub(crate) shift: Vec<T>,
+pub(crate) struct SegmentRows<T> {
+    pub(super) rows: Range<usize>,
+    pub(super) places: Arc<[Option<usize>]>,
+    pub(super) du: Vec<T>,
+    pub(super) inner: Vec<T>,
+    pub(super) inward_bias: Vec<T>,
+    /// Of each (sample, head), where they are wanted.
+    gates: Vec<T>,
 }
 
-/// The half. `x` is (tokens, hidden), the weights are transposed. `keep` says whether a backward will follow.
-pub(crate) fn half<T: Real>(
-    x: &[T],
-    weights: HalfWeights<'_, T>,
-    between: Between<'_>,
-    dropout: Option<(Dropout, RowKeys<'_>)>,
-    keep: bool,
-) -> (Vec<T>, Option<HalfSaved<T>>) {
-    let (hidden, wide) = (weights.outward_bias.len(), weights.inward_bias.len());
-    let inner = between.inner(wide);
-    let [into, out] = between.product_spans();
-    let mut u = into.in_scope(|| linear(x, weights.inward, hidden, wide));
-    let middle = match between {
-        Between::Attention { spans, shape, dropout } => {
-            add_to_rows(&mut u, weights.inward_bias);
-            attention(&u, spans, shape, dropout)
-        }
-        Between::Activation(activation) => {
-            // Without a backward the numbers are not needed twice.
-            let mut a = if keep { u.clone() } else { std::mem::take(&mut u) };
-            bias_activation(&mut a, weights.inward_bias, activation);
-            a
-        }
-    };
-    let mut z = out.in_scope(|| linear(&middle, weights.outward, inner, hidden));
-    let y = residual_norm(&mut z, weights.outward_bias, Some(x), weights.norm, dropout);
-    let context = matches!(between, Between::Attention { .. }).then_some(middle);
-    (y, keep.then_some(HalfSaved { u, context, z }))
-}
-
-/// Backward of [`half`], with weights as they are: the gradient of x where it is asked for, and what the gradients of the
-/// weights follow from.
-pub(crate) fn half_backward<T: Real>(
-    dy: &[T],
-    saved: HalfSaved<T>,
-    weights: HalfWeights<'_, T>,
-    between: Between<'_>,
-    dropout: Option<(Dropout, RowKeys<'_>)>,
-    input_needed: bool,
-) -> (Option<Vec<T>>, HalfRows<T>) {
-    let (hidden, wide) = (weights.outward_bias.len(), weights.inward_bias.len());
-    let inner = between.inner(wide);
-    let HalfSaved { mut u, context, z } = saved;
-    let rows = z.len() / hidden;
-    let mut norm = residual_norm_backward(&z, dy, weights.norm, dropout);
-    drop(z);
-    let mut dmiddle = vec![T::ZERO; rows * inner];
-    tracing::trace_span!("products of row gradients").in_scope(|| {
-        let dh = Matrix::new(&norm.dh, rows, hidden);
-        product(&mut dmiddle, inner, Destination::Overwrite, T::ONE, dh, weights.outward);
-    });
-    let (inner, du, inward_bias) = match between {
-        Between::Attention { spans, shape, dropout } => {
-            let du = attention_backward(&u, &dmiddle, spans, shape, dropout);
-            let bias = column_sums(&du, wide);
-            (context.unwrap_or_default(), du, bias)
-        }
-        Between::Activation(activation) => {
-            let bias = bias_activation_backward(&mut u, weights.inward_bias, &mut dmiddle, activation);
-            (u, dmiddle, bias)
-        }
-    };
-    let mut dx = std::mem::take(&mut norm.dz);
-    let dx = input_needed.then(|| {
-        let _span = tracing::trace_span!("products of row gradients").entered();
-        let du = Matrix::new(&du, rows, wide);
-        product(&mut dx, hidden, Destination::Accumulate, T::ONE, du, weights.inward);
-        dx
-    });
-    (dx, HalfRows { du, inner, inward_bias, norm })
-}
-
-/// Gradients of a half's weights from the rows of all blocks, each with its x.
-pub(crate) fn half_gradients<T: Real>(blocks: &[(Vec<T>, HalfRows<T>)], hidden: usize) -> HalfGradients<T> {
-    let of = |part: fn(&HalfRows<T>) -> &[T]| sum_of(blocks.iter().map(|(_, rows)| part(rows)));
-    let inward_bias = of(|rows| &rows.inward_bias);
-    let inner = blocks.first().map_or(0, |(x, rows)| rows.inner.len() / (x.len() / hidden));
-    let inward: Vec<_> = blocks.iter().map(|(x, rows)| (&*rows.du, &**x)).collect();
-    let outward: Vec<_> = blocks.iter().map(|(_, rows)| (&*rows.norm.dh, &*rows.inner)).collect();
-    let (inward, outward) = rayon::join(
-        || weight_gradient(&inward, inward_bias.len(), hidden),
-        || weight_gradient(&outward, hidden, inner),
-    );
-    HalfGradients {
-        inward,
-        inward_bias,
-        outward,
-        outward_bias: of(|rows| &rows.norm.dbias),
-        scale: of(|rows| &rows.norm.dscale),
-        shift: of(|rows| &rows.norm.dshift),
+impl<T> HalfRows<T> {
+    /// For each sample, in order, the heads that ran and the slopes along gates on them, if they were wanted.
+    pub(crate) fn slopes(&self) -> impl Iterator<Item = (Vec<usize>, &[T])> {
+        self.segments.iter().flat_map(|segment| {
+            let places = segment.places.iter().enumerate();
+            let ran: Vec<usize> = places.filter_map(|(head, place)| place.map(|_| head)).collect();
+            segment.gates.chunks_exact(ran.len()).map(move |slopes| (ran.clone(), slopes))
+        })
     }
 }
 
-/// x·Wᵀ: (rows, in) → (rows, out).
-fn linear<T: Real>(x: &[T], weight: &Packed<T>, inputs: usize, outputs: usize) -> Vec<T> {
-    let rows = x.len() / inputs;
-    let mut y = vec![T::ZERO; rows * outputs];
-    product(&mut y, outputs, Destination::Overwrite, T::ONE, Matrix::new(x, rows, inputs), weight);
-    y
+/// What a backward gives beside what the gradients of the weights follow from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    /// The gradient of x.
+    pub(crate) input: bool,
+    /// The slopes along gates on heads.
+    pub(crate) gates: bool,
+}
+
+/// Memory that a forward leaves for the next one: memory that is new would have to be filled with zeros first.
+#[derive(Debug)]
+pub(crate) struct Scratch<T> {
+    u: Vec<T>,
+    middle: Vec<T>,
+    z: Vec<T>,
+    /// For the result.
+    pub(crate) y: Vec<T>,
+}
+
+impl<T> Default for Scratch<T> {
+    fn default() -> Self {
+        Self { u: Vec::new(), middle: Vec::new(), z: Vec::new(), y: Vec::new() }
+    }
+}
+
+/// The half of a block. `x` is (tokens, hidden), the weights are laid out for the forward. `keep` says whether a backward
+/// will follow. `task` rows at a time are a task: of a block that is alone, so that other threads can help; a row's bits
+/// do not depend on it.
+pub(crate) fn half<T: Real>(
+    x: &[T],
+    segments: &[Segment<'_, T>],
+    end: End<'_, T>,
+    (keep, task): (bool, usize),
+    scratch: &mut Scratch<T>,
+) -> (Vec<T>, Option<HalfSaved<T>>) {
+    let hidden = end.outward_bias.len();
+    let task = task.min(x.len() / hidden).max(1);
+    let mut saved = Vec::with_capacity(segments.len());
+    grow(&mut scratch.z, x.len());
+    for segment in segments {
+        let (wide, inner) = (segment.wide(), segment.inner());
+        let x = &x[segment.of(hidden)];
+        let mut u = std::mem::take(&mut scratch.u);
+        grow(&mut u, segment.rows.len() * wide);
+        let attends = matches!(segment.between, Between::Attention { .. });
+        u.par_chunks_mut(task * wide).zip(x.par_chunks(task * hidden)).for_each(|(u, x)| {
+            segment.product_spans()[0].in_scope(|| {
+                let x = Matrix::new(x, x.len() / hidden, hidden);
+                product(u, wide, Destination::Overwrite, T::ONE, x, segment.inward);
+            });
+            if attends {
+                add_to_rows(u, segment.inward_bias);
+            }
+        });
+        let mut middle = match (attends, keep) {
+            (true, _) => std::mem::take(&mut scratch.middle),
+            (false, true) => tracing::trace_span!("new memory").in_scope(|| u.clone()),
+            // Without a backward the numbers are not needed twice.
+            (false, false) => std::mem::take(&mut u),
+        };
+        grow(&mut middle, segment.rows.len() * inner);
+        let z = scratch.z[segment.of(hidden)].par_chunks_mut(task * hidden);
+        middle.par_chunks_mut(task * inner).zip(z).enumerate().for_each(|(number, (middle, z))| {
+            let rows = z.len() / hidden;
+            match &segment.between {
+                Between::Attention { spans, shape, dropout } => {
+                    attention(&u, spans, *shape, *dropout, number * task..number * task + rows, middle);
+                }
+                Between::Activation(activation) => bias_activation(middle, segment.inward_bias, *activation),
+            }
+            segment.product_spans()[1].in_scope(|| {
+                let middle = Matrix::new(middle, rows, inner);
+                product(z, hidden, Destination::Overwrite, T::ONE, middle, segment.outward);
+            });
+        });
+        match (keep, attends) {
+            (true, _) => saved.push(SegmentSaved { u, context: if attends { middle } else { Vec::new() } }),
+            (false, true) => (scratch.u, scratch.middle) = (u, middle),
+            (false, false) => scratch.u = middle,
+        }
+    }
+    let mut y = std::mem::take(&mut scratch.y);
+    grow(&mut y, x.len());
+    let rows = y.par_chunks_mut(task * hidden).zip(scratch.z.par_chunks_mut(task * hidden));
+    rows.zip(x.par_chunks(task * hidden)).enumerate().for_each(|(number, ((y, z), x))| {
+        let rows = number * task..number * task + z.len() / hidden;
+        let dropout = end.dropout.map(|(dropout, keys)| (dropout, keys.of(rows)));
+        residual_norm(z, end.outward_bias, Some(x), end.norm, dropout, y);
+    });
+    let saved = keep.then(|| HalfSaved { segments: saved, z: std::mem::take(&mut scratch.z) });
+    (y, saved)
+}
+
+/// Backward of [`half`], with weights laid out for it: the gradient of x where it is asked for, and what the gradients of
+/// the weights follow from.
+pub(crate) fn half_backward<T: Real>(
+    dy: &[T],
+    saved: HalfSaved<T>,
+    segments: &[Segment<'_, T>],
+    end: End<'_, T>,
+    wanted: Wanted,
+) -> (Option<Vec<T>>, HalfRows<T>) {
+    let hidden = end.outward_bias.len();
+    let mut norm = residual_norm_backward(&saved.z, dy, end.norm, end.dropout);
+    drop(saved.z);
+    let mut dx = std::mem::take(&mut norm.dz);
+    let work = segments.iter().zip(saved.segments);
+    let segments = work.map(|(segment, SegmentSaved { mut u, context })| {
+        let (wide, inner, rows) = (segment.wide(), segment.inner(), segment.rows.len());
+        let mut dmiddle = Vec::new();
+        grow(&mut dmiddle, rows * inner);
+        tracing::trace_span!("products of row gradients").in_scope(|| {
+            let dh = Matrix::new(&norm.dh[segment.of(hidden)], rows, hidden);
+            product(&mut dmiddle, inner, Destination::Overwrite, T::ONE, dh, segment.outward);
+        });
+        let mut gates = Vec::new();
+        let (inner, du, inward_bias) = match &segment.between {
+            Between::Attention { spans, shape, dropout } => {
+                if wanted.gates {
+                    gates = gate_slopes(&context, &dmiddle, spans, *shape);
+                }
+                let du = attention_backward(&u, &dmiddle, spans, *shape, *dropout);
+                let bias = tracing::trace_span!("bias of QKV").in_scope(|| column_sums(&du, wide));
+                (context, du, bias)
+            }
+            Between::Activation(activation) => {
+                let bias = bias_activation_backward(&mut u, segment.inward_bias, &mut dmiddle, *activation);
+                (u, dmiddle, bias)
+            }
+        };
+        if wanted.input {
+            let _span = tracing::trace_span!("products of row gradients").entered();
+            let (dx, du) = (&mut dx[segment.of(hidden)], Matrix::new(&du, rows, wide));
+            product(dx, hidden, Destination::Accumulate, T::ONE, du, segment.inward);
+        }
+        SegmentRows { rows: segment.rows.clone(), places: segment.places.clone(), du, inner, inward_bias, gates }
+    });
+    let segments = segments.collect();
+    (wanted.input.then_some(dx), HalfRows { segments, norm })
+}
+
+/// Makes memory that long; what was there stays, and is going to be written over.
+fn grow<T: Real>(memory: &mut Vec<T>, length: usize) {
+    let _span = tracing::trace_span!("new memory").entered();
+    memory.resize(length, T::ZERO);
 }
 
 /// Adds a bias to every row.
@@ -201,22 +282,4 @@ fn add_to_rows<T: Real>(matrix: &mut [T], bias: &[T]) {
             }
         },
     );
-}
-
-/// Rows of a weight's gradient that are a task.
-const ROWS: usize = 96;
-
-/// Σ dyᵀ·x over blocks of rows, in their order: the gradient of a weight (out, in).
-pub(crate) fn weight_gradient<T: Real>(blocks: &[(&[T], &[T])], outputs: usize, inputs: usize) -> Vec<T> {
-    let mut gradient = vec![T::ZERO; outputs * inputs];
-    gradient.par_chunks_mut(ROWS * inputs).with_max_len(1).enumerate().for_each(|(chunk, gradient)| {
-        let _span = tracing::trace_span!("products of weight gradients").entered();
-        let height = gradient.len() / inputs;
-        for (dy, x) in blocks {
-            let rows = x.len() / inputs;
-            let dy = Matrix::strided(&dy[chunk * ROWS..], rows, height, outputs).transposed();
-            product(gradient, inputs, Destination::Accumulate, T::ONE, dy, Matrix::new(x, rows, inputs));
-        }
-    });
-    gradient
 }

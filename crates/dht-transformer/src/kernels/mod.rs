@@ -9,6 +9,7 @@ pub(crate) mod decoder;
 pub(crate) mod dropout;
 pub(crate) mod embedding;
 pub(crate) mod half;
+pub(crate) mod half_gradients;
 pub(crate) mod norm;
 pub(crate) mod product;
 pub(crate) mod real;

@@ -1,5 +1,7 @@
 //! y = LayerNorm(x + dropout(h + bias)): the end of both halves of a block; without x, the norm of the embeddings.
 
+use std::ops::Range;
+
 use super::dropout::Dropout;
 use super::real::Real;
 use super::rows::{add_assign, sum, sum2, vectorised};
@@ -19,6 +21,13 @@ pub(crate) struct RowKeys<'a> {
     pub(crate) tokens: &'a [u32],
 }
 
+impl<'a> RowKeys<'a> {
+    /// Those of some rows.
+    pub(crate) fn of(self, rows: Range<usize>) -> Self {
+        Self { samples: &self.samples[rows.clone()], tokens: &self.tokens[rows] }
+    }
+}
+
 /// z = x + dropout(h + bias) in place of h, and y = (z − mean)/√(variance + ε)·γ + β.
 pub(crate) fn residual_norm<T: Real>(
     h: &mut [T],
@@ -26,11 +35,10 @@ pub(crate) fn residual_norm<T: Real>(
     x: Option<&[T]>,
     norm: Norm<'_, T>,
     dropout: Option<(Dropout, RowKeys<'_>)>,
-) -> Vec<T> {
+    y: &mut [T],
+) {
     let _span = tracing::trace_span!("residual and norm").entered();
     let width = bias.len();
-    let mut result = vec![T::ZERO; h.len()];
-    let y = &mut result[..];
     vectorised(
         #[inline(always)]
         move || {
@@ -46,7 +54,6 @@ pub(crate) fn residual_norm<T: Real>(
             }
         },
     );
-    result
 }
 
 /// One row: y = (z − mean)/√(variance + ε)·γ + β.

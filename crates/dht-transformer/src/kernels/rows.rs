@@ -11,6 +11,25 @@ pub(crate) fn vectorised<R>(body: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(body)
 }
 
+/// (rows, columns) → (columns, rows).
+pub(crate) fn transposed<T: Real>(matrix: &[T], columns: usize) -> Vec<T> {
+    const SIDE: usize = 16;
+    let rows = matrix.len() / columns.max(1);
+    let mut result = vec![T::ZERO; matrix.len()];
+    // Squares, so that what is read and what is written stays in the first-level cache.
+    for (strip, lines) in result.chunks_mut(SIDE * rows.max(1)).enumerate() {
+        for first in (0..rows).step_by(SIDE) {
+            for (column, line) in lines.chunks_exact_mut(rows).enumerate() {
+                let end = rows.min(first + SIDE);
+                for (row, value) in line[first..end].iter_mut().enumerate() {
+                    *value = matrix[(first + row) * columns + strip * SIDE + column];
+                }
+            }
+        }
+    }
+    result
+}
+
 /// Column sums of a matrix with rows of `width` numbers.
 pub(crate) fn column_sums<T: Real>(matrix: &[T], width: usize) -> Vec<T> {
     let mut sums = vec![T::ZERO; width];

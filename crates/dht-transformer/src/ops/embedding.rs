@@ -114,7 +114,8 @@ impl CustomOp2 for EmbeddingOp {
                         [&ids.words, &ids.positions, &ids.kinds].map(|indices| block.of(indices, 1));
                     let kind = slices.get(3).map(|table| (*table, kinds));
                     let mut z = embed((slices[0], words), (slices[1], positions), kind, p.hidden);
-                    let mut y = residual_norm(&mut z, &no_bias, None, norm, None);
+                    let mut y = vec![0.0; z.len()];
+                    residual_norm(&mut z, &no_bias, None, norm, None, &mut y);
                     self.drop(&mut y, block);
                     (y, z)
                 })

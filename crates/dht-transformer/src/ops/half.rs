@@ -1,17 +1,21 @@
 //! Half of a layer with the tensors of its weights: attention or feed-forward, whole or cut to some heads or neurons.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::Result;
 
-use super::layouts::{Direction, Layouts};
+use super::layouts::{Direction, Extent, Layouts};
 use super::slices::with_slices;
+use super::ways::{CHUNK, Choice, Way, Ways};
 use crate::kernels::activation::Activation;
 use crate::kernels::attention::{HeadShape, ProbabilityDropout};
 use crate::kernels::dropout::Dropout;
-use crate::kernels::half::{Between, HalfRows, HalfSaved, HalfWeights, half, half_backward, half_gradients};
+use crate::kernels::half::{Between, End, HalfRows, HalfSaved, Scratch, Segment, Wanted, half, half_backward};
+use crate::kernels::half_gradients::{Units, half_gradients};
 use crate::kernels::norm::{Norm, RowKeys};
-use crate::kernels::product::{Matrix, Packed};
+use crate::kernels::product::{Joined, Matrix, Packed, Part};
+use crate::kernels::rows::transposed;
 use crate::packed::RowBlock;
 use crate::parameters::{Gradient, Parameter};
 use crate::{HeadSet, Packing, Pass};
@@ -32,7 +36,7 @@ pub(crate) struct AttentionParameters {
 
 impl AttentionParameters {
     /// The hidden size.
-    pub(super) fn hidden(&self) -> usize {
+    fn hidden(&self) -> usize {
         self.heads * self.head_dim
     }
 
@@ -62,146 +66,125 @@ pub(crate) struct FeedForwardParameters {
     pub(crate) activation: Activation,
 }
 
-/// The rows of W₁ and the columns of W₂ that run, and copies of them.
-#[derive(Debug)]
-struct Cut {
-    rows: Vec<usize>,
-    columns: Vec<usize>,
-    inward: Vec<f32>,
-    inward_bias: Vec<f32>,
-    outward: Vec<f32>,
-}
-
 /// What lies between the two products of a half.
 #[derive(Debug)]
 enum Middle {
-    Attention { kept: Vec<usize>, head_dim: usize, dropout: Option<Dropout> },
+    Attention { layer: usize, head_dim: usize, dropout: Option<Dropout> },
     Activation(Activation),
 }
 
 /// y = LayerNorm(x + dropout(between(x·W₁ᵀ + b₁)·W₂ᵀ + b₂)) with some of the rows of W₁ and columns of W₂.
 #[derive(Debug)]
 pub(crate) struct Half {
-    inward: Parameter,
-    inward_bias: Parameter,
-    outward: Parameter,
-    outward_bias: Parameter,
-    scale: Parameter,
-    shift: Parameter,
+    /// W₁ (wide, hidden), b₁, W₂ (hidden, inner), b₂, γ, β.
+    parameters: [Parameter; 6],
     epsilon: f64,
-    /// Rows of the whole W₁, hidden size, columns of the whole W₂.
-    sizes: (usize, usize, usize),
-    cut: Option<Cut>,
+    hidden: usize,
+    units: Units,
+    ways: Ways,
     middle: Middle,
     dropout: Option<Dropout>,
 }
 
 /// The weights of a half, laid out for the products of one direction.
 pub(super) struct HalfLayout {
-    inward: Arc<Packed<f32>>,
-    outward: Arc<Packed<f32>>,
-    inward_bias: Vec<f32>,
+    ways: Vec<WayLayout>,
     outward_bias: Vec<f32>,
     scale: Vec<f32>,
     shift: Vec<f32>,
 }
 
+/// What one way of running a half needs of its weights.
+struct WayLayout {
+    inward: Cut,
+    inward_bias: Vec<f32>,
+    outward: Cut,
+}
+
+/// A part of a laid out weight.
+struct Cut {
+    packed: Arc<Packed<f32>>,
+    rows: Vec<Range<usize>>,
+    groups: Vec<usize>,
+    columns: usize,
+}
+
+impl Cut {
+    fn part(&self) -> Part<'_, f32> {
+        self.packed.part(&self.rows, &self.groups, self.columns)
+    }
+}
+
+/// Tokens in a run for which a layout of its own set of heads costs next to nothing. For shorter ones, all of which come to
+/// their turn again and again, the layouts of several sets would drive each other out of the second-level cache.
+const OWN_LAYOUT: usize = 512;
+
+/// One of the two weights.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Inward,
+    Outward,
+}
+
 impl Half {
-    /// Attention with these heads.
+    /// Attention; so many samples, one after another, run these heads. `layer` is its layer's number.
     pub(crate) fn attention(
+        layer: usize,
         p: &AttentionParameters,
-        kept: HeadSet,
+        sets: impl IntoIterator<Item = (usize, HeadSet)>,
         (probability_dropout, dropout): (Option<Dropout>, Option<Dropout>),
-    ) -> Result<Self> {
-        let all = kept.is_full(p.heads);
-        let kept: Vec<usize> = kept.iter().collect();
-        let (rows, columns) = (p.qkv_rows(&kept), p.columns(&kept));
-        let mut half = Self {
-            inward: p.qkv.clone(),
-            inward_bias: p.qkv_bias.clone(),
-            outward: p.output.clone(),
-            outward_bias: p.output_bias.clone(),
-            scale: p.scale.clone(),
-            shift: p.shift.clone(),
+    ) -> Self {
+        let parameters = [&p.qkv, &p.qkv_bias, &p.output, &p.output_bias, &p.scale, &p.shift].map(Clone::clone);
+        let hidden = p.hidden();
+        Self {
+            parameters,
             epsilon: p.epsilon,
-            sizes: (3 * p.hidden(), p.hidden(), p.hidden()),
-            cut: None,
-            middle: Middle::Attention { kept, head_dim: p.head_dim, dropout: probability_dropout },
+            hidden,
+            units: Units { inward: 3 * p.head_dim, outward: p.head_dim, wide: 3 * hidden, inner: hidden },
+            ways: Ways::new(sets.into_iter().map(|(samples, set)| (samples, Choice::Heads(set))), p.heads),
+            middle: Middle::Attention { layer, head_dim: p.head_dim, dropout: probability_dropout },
             dropout,
-        };
-        if !all {
-            half.cut = Some(half.cut_to(rows, columns)?);
         }
-        Ok(half)
     }
 
-    /// The feed-forward with its first `width` neurons.
-    pub(crate) fn feed_forward(p: &FeedForwardParameters, width: usize, dropout: Option<Dropout>) -> Result<Self> {
-        let mut half = Self {
-            inward: p.up.clone(),
-            inward_bias: p.up_bias.clone(),
-            outward: p.down.clone(),
-            outward_bias: p.down_bias.clone(),
-            scale: p.scale.clone(),
-            shift: p.shift.clone(),
+    /// The feed-forward; so many samples, one after another, run so many of its first neurons.
+    pub(crate) fn feed_forward(
+        p: &FeedForwardParameters,
+        widths: impl IntoIterator<Item = (usize, usize)>,
+        dropout: Option<Dropout>,
+    ) -> Self {
+        Self {
+            parameters: [&p.up, &p.up_bias, &p.down, &p.down_bias, &p.scale, &p.shift].map(Clone::clone),
             epsilon: p.epsilon,
-            sizes: (p.neurons, p.hidden, p.neurons),
-            cut: None,
+            hidden: p.hidden,
+            units: Units { inward: CHUNK, outward: CHUNK, wide: p.neurons, inner: p.neurons },
+            ways: Ways::new(widths.into_iter().map(|(samples, width)| (samples, Choice::Neurons(width))), p.neurons),
             middle: Middle::Activation(p.activation),
             dropout,
-        };
-        if width < p.neurons {
-            half.cut = Some(half.cut_to((0..width).collect(), (0..width).collect())?);
         }
-        Ok(half)
-    }
-
-    /// Copies the rows of W₁ and the columns of W₂ that run.
-    fn cut_to(&self, rows: Vec<usize>, columns: Vec<usize>) -> Result<Cut> {
-        let (_, hidden, inner) = self.sizes;
-        with_slices(&[self.inward.var(), self.inward_bias.var(), self.outward.var()], |slices| {
-            let mut inward = Vec::with_capacity(rows.len() * hidden);
-            rows.iter().for_each(|row| inward.extend_from_slice(&slices[0][row * hidden..(row + 1) * hidden]));
-            let mut outward = Vec::with_capacity(hidden * columns.len());
-            for row in slices[2].chunks_exact(inner) {
-                outward.extend(columns.iter().map(|column| row[*column]));
-            }
-            let inward_bias = rows.iter().map(|row| slices[1][*row]).collect();
-            Ok((inward, inward_bias, outward))
-        })
-        .map(|(inward, inward_bias, outward)| Cut { rows, columns, inward, inward_bias, outward })
     }
 
     /// The parameter that stands for the half where something must.
     pub(crate) fn anchor(&self) -> &Parameter {
-        &self.scale
+        &self.parameters[4]
     }
 
     /// Whether any of its parameters is trained.
     pub(crate) fn trains(&self) -> bool {
-        let all = [&self.inward, &self.inward_bias, &self.outward, &self.outward_bias, &self.scale, &self.shift];
-        !all.iter().all(|parameter| parameter.is_frozen())
+        !self.parameters.iter().all(Parameter::is_frozen)
     }
 
     /// The weights for a direction.
-    pub(super) fn layout(&self, direction: Direction, layouts: &Layouts) -> Result<HalfLayout> {
-        let all = [&self.inward, &self.inward_bias, &self.outward, &self.outward_bias, &self.scale, &self.shift];
-        let (wide, hidden, inner) = self.sizes;
-        with_slices(&all.map(|parameter| parameter.var().as_tensor()), |slices| {
-            let (inward, outward) = match &self.cut {
-                Some(cut) => (
-                    Arc::new(direction.lay_out(Matrix::new(&cut.inward, cut.rows.len(), hidden))),
-                    Arc::new(direction.lay_out(Matrix::new(&cut.outward, hidden, cut.columns.len()))),
-                ),
-                None => (
-                    layouts.of(&self.inward, direction, Matrix::new(slices[0], wide, hidden)),
-                    layouts.of(&self.outward, direction, Matrix::new(slices[2], hidden, inner)),
-                ),
-            };
+    pub(super) fn layout(&self, direction: Direction, packing: &Packing, layouts: &Layouts) -> Result<HalfLayout> {
+        with_slices(&self.parameters.each_ref().map(|parameter| parameter.var().as_tensor()), |slices| {
+            let ways = self.ways.different.iter().enumerate().map(|(number, way)| {
+                let run_tokens = self.run_tokens(number, packing);
+                let cut = |side, slice| self.cut(side, direction, (way, run_tokens), slice, layouts);
+                let (inward, outward) = (cut(Side::Inward, slices[0]), cut(Side::Outward, slices[2]));
+                WayLayout { inward, inward_bias: self.inward_bias(way, slices[1]), outward }
+            });
             Ok(HalfLayout {
-                inward,
-                outward,
-                inward_bias: self.cut.as_ref().map_or(slices[1], |cut| &cut.inward_bias).to_vec(),
+                ways: ways.collect(),
                 outward_bias: slices[3].to_vec(),
                 scale: slices[4].to_vec(),
                 shift: slices[5].to_vec(),
@@ -209,16 +192,130 @@ impl Half {
         })
     }
 
-    /// (tokens, hidden) → (tokens, hidden) of a block, and with `keep` what the backward needs.
+    /// The mean number of tokens in a way's runs.
+    fn run_tokens(&self, number: usize, packing: &Packing) -> usize {
+        let runs = || self.ways.runs.iter().filter(|(_, way)| *way == number);
+        let samples = runs().flat_map(|(run, _)| run.clone());
+        samples.map(|sample| packing.spans().range(sample).len()).sum::<usize>() / runs().count().max(1)
+    }
+
+    /// The part of b₁ that a way runs.
+    fn inward_bias(&self, way: &Way, bias: &[f32]) -> Vec<f32> {
+        match way.choice {
+            Choice::Neurons(width) => bias[..width].to_vec(),
+            Choice::Heads(_) => {
+                let rows = way.heads.iter().flat_map(|head| self.rows_of_head(*head));
+                rows.flat_map(|rows| bias[rows].iter().copied()).collect()
+            }
+        }
+    }
+
+    /// The rows of Q, of K and of V that belong to a head.
+    fn rows_of_head(&self, head: usize) -> [Range<usize>; 3] {
+        let size = self.units.outward;
+        [0, 1, 2].map(|part| part * self.hidden + head * size).map(|first| first..first + size)
+    }
+
+    /// The part of a weight that a way runs whose runs have so many tokens.
+    ///
+    /// Where the products' inner dimension is cut, they skip rows of a layout for all; where their columns are, it is a
+    /// layout in which each head begins a panel, or one of the way's own, which has no panels that are not full.
+    fn cut(
+        &self,
+        side: Side,
+        direction: Direction,
+        (way, run_tokens): (&Way, usize),
+        weight: &[f32],
+        layouts: &Layouts,
+    ) -> Cut {
+        let (unit, parameter) = match side {
+            Side::Inward => (self.units.inward, &self.parameters[0]),
+            Side::Outward => (self.units.outward, &self.parameters[2]),
+        };
+        let lay_out = |choice, by_head| {
+            let extent = Extent { choice, by_head };
+            layouts.of(parameter, direction, extent, || self.matrices(side, direction, extent, weight))
+        };
+        let all = self.ways.all;
+        // Where a way's heads lie among those that are laid out.
+        let places = |choice: Choice| -> Vec<usize> {
+            let heads = choice.heads();
+            way.heads.iter().filter_map(|head| heads.binary_search(head).ok()).collect()
+        };
+        let joined = joined(side, direction);
+        match (joined, way.choice) {
+            (Joined::Below, Choice::Neurons(width)) => {
+                Cut { packed: lay_out(all, false), rows: vec![0..width], groups: vec![0], columns: self.hidden }
+            }
+            (Joined::Below, Choice::Heads(_)) => {
+                let mut rows: Vec<Range<usize>> = Vec::new();
+                for place in places(all) {
+                    match rows.last_mut() {
+                        Some(last) if last.end == place * unit => last.end += unit,
+                        _ => rows.push(place * unit..(place + 1) * unit),
+                    }
+                }
+                Cut { packed: lay_out(all, false), rows, groups: vec![0], columns: self.hidden }
+            }
+            (Joined::Beside, Choice::Neurons(width)) => {
+                Cut { packed: lay_out(all, false), rows: vec![0..self.hidden], groups: vec![0], columns: width }
+            }
+            (Joined::Beside, own) if own == all || run_tokens >= OWN_LAYOUT => {
+                let columns = way.heads.len() * unit;
+                Cut { packed: lay_out(own, false), rows: vec![0..self.hidden], groups: vec![0], columns }
+            }
+            (Joined::Beside, _) => {
+                Cut { packed: lay_out(all, true), rows: vec![0..self.hidden], groups: places(all), columns: unit }
+            }
+        }
+    }
+
+    /// The matrices of a part of a weight, for a direction.
+    fn matrices<'a>(
+        &self,
+        side: Side,
+        direction: Direction,
+        extent: Extent,
+        weight: &'a [f32],
+    ) -> (Vec<Vec<Matrix<'a, f32>>>, Joined) {
+        let hidden = self.hidden;
+        let inward =
+            |rows: Range<usize>| Matrix::new(&weight[rows.start * hidden..rows.end * hidden], rows.len(), hidden);
+        let outward = |first: usize, wide| Matrix::strided(&weight[first..], hidden, wide, self.units.inner);
+        let units: Vec<Vec<Matrix<'a, f32>>> = match (extent.choice, side) {
+            (Choice::Neurons(width), Side::Inward) => vec![vec![inward(0..width)]],
+            (Choice::Neurons(width), Side::Outward) => vec![vec![outward(0, width)]],
+            (Choice::Heads(set), Side::Inward) => {
+                set.iter().map(|head| self.rows_of_head(head).map(inward).into()).collect()
+            }
+            (Choice::Heads(set), Side::Outward) => {
+                let size = self.units.outward;
+                set.iter().map(|head| vec![outward(head * size, size)]).collect()
+            }
+        };
+        let turn = |matrix: Matrix<'a, f32>| match direction {
+            Direction::Forward => matrix.transposed(),
+            Direction::Backward => matrix,
+        };
+        let units = units.into_iter().map(|unit| unit.into_iter().map(turn).collect());
+        let groups = match extent.by_head {
+            true => units.collect(),
+            false => vec![units.flat_map(|unit: Vec<_>| unit).collect()],
+        };
+        (groups, joined(side, direction))
+    }
+
+    /// (tokens, hidden) → (tokens, hidden) of a block, and with `keep` what the backward needs; see [`half`].
     pub(super) fn forward(
         &self,
         layout: &HalfLayout,
         x: &[f32],
         (packing, block): (&Packing, &RowBlock),
-        keep: bool,
+        keep_and_task: (bool, usize),
+        scratch: &mut Scratch<f32>,
     ) -> (Vec<f32>, Option<HalfSaved<f32>>) {
-        let dropout = self.dropout.map(|dropout| (dropout, keys(packing, block)));
-        half(x, self.weights(layout), self.between(packing, block), dropout, keep)
+        let segments = self.segments(layout, packing, block);
+        half(x, &segments, self.end(layout, packing, block), keep_and_task, scratch)
     }
 
     /// The gradient of x where it is asked for, and what the gradients of the weights follow from.
@@ -228,58 +325,91 @@ impl Half {
         dy: &[f32],
         saved: HalfSaved<f32>,
         (packing, block): (&Packing, &RowBlock),
-        input_needed: bool,
+        wanted: Wanted,
     ) -> (Option<Vec<f32>>, HalfRows<f32>) {
-        let dropout = self.dropout.map(|dropout| (dropout, keys(packing, block)));
-        half_backward(dy, saved, self.weights(layout), self.between(packing, block), dropout, input_needed)
+        let segments = self.segments(layout, packing, block);
+        half_backward(dy, saved, &segments, self.end(layout, packing, block), wanted)
     }
 
     /// Adds the gradients of the weights to the pass, from each block's x and rows.
     pub(super) fn accumulate(&self, blocks: &[(Vec<f32>, HalfRows<f32>)], pass: &Pass) {
-        let (wide, hidden, inner) = self.sizes;
-        let gradients = half_gradients(blocks, hidden);
+        let gradients = half_gradients(blocks, self.hidden, self.units);
         let _span = tracing::trace_span!("adding up gradients").entered();
-        match &self.cut {
-            None => {
-                pass.accumulate(self.inward.id(), Gradient::Dense(gradients.inward));
-                pass.accumulate(self.inward_bias.id(), Gradient::Dense(gradients.inward_bias));
-                pass.accumulate(self.outward.id(), Gradient::Dense(gradients.outward));
+        let outward = transposed(&gradients.outward, self.hidden);
+        let (inward, inward_bias) = match self.middle {
+            Middle::Activation(_) => (gradients.inward, gradients.inward_bias),
+            Middle::Attention { .. } => {
+                (self.by_part(&gradients.inward, self.hidden), self.by_part(&gradients.inward_bias, 1))
             }
-            Some(cut) => {
-                let every: Vec<usize> = (0..hidden).collect();
-                pass.accumulate_block(self.inward.id(), [wide, hidden], &cut.rows, &every, &gradients.inward);
-                pass.accumulate_block(self.inward_bias.id(), [wide, 1], &cut.rows, &[0], &gradients.inward_bias);
-                pass.accumulate_block(self.outward.id(), [hidden, inner], &every, &cut.columns, &gradients.outward);
-            }
-        }
-        pass.accumulate(self.outward_bias.id(), Gradient::Dense(gradients.outward_bias));
-        pass.accumulate(self.scale.id(), Gradient::Dense(gradients.scale));
-        pass.accumulate(self.shift.id(), Gradient::Dense(gradients.shift));
-    }
-
-    fn between<'a>(&'a self, packing: &'a Packing, block: &'a RowBlock) -> Between<'a> {
-        match &self.middle {
-            Middle::Attention { kept, head_dim, dropout } => Between::Attention {
-                spans: &block.spans,
-                shape: HeadShape { heads: kept.len(), head_dim: *head_dim },
-                dropout: dropout.map(|dropout| ProbabilityDropout {
-                    dropout,
-                    sample_ids: &packing.sample_ids()[block.samples.clone()],
-                    kept,
-                }),
-            },
-            Middle::Activation(activation) => Between::Activation(*activation),
+        };
+        let all = [inward, inward_bias, outward, gradients.outward_bias, gradients.scale, gradients.shift];
+        for (parameter, gradient) in self.parameters.iter().zip(all) {
+            pass.accumulate(parameter.id(), Gradient::Dense(gradient));
         }
     }
 
-    fn weights<'a>(&self, layout: &'a HalfLayout) -> HalfWeights<'a, f32> {
-        HalfWeights {
-            inward: &layout.inward,
-            inward_bias: &layout.inward_bias,
-            outward: &layout.outward,
+    /// Rows of `width` numbers that are in the order of heads, in the order of W₁: those of Q, of K, of V.
+    fn by_part(&self, by_head: &[f32], width: usize) -> Vec<f32> {
+        let size = self.units.outward * width;
+        let mut result = Vec::with_capacity(by_head.len());
+        for part in 0..3 {
+            by_head.chunks_exact(3 * size).for_each(|head| result.extend_from_slice(&head[part * size..][..size]));
+        }
+        result
+    }
+
+    /// Adds the slopes along gates on its heads, if it has heads, to the pass.
+    pub(super) fn record_slopes<'a>(
+        &self,
+        rows: impl Iterator<Item = &'a HalfRows<f32>>,
+        packing: &Packing,
+        pass: &Pass,
+    ) {
+        let Middle::Attention { layer, .. } = &self.middle else { return };
+        for (sample, (heads, slopes)) in packing.sample_ids().iter().zip(rows.flat_map(HalfRows::slopes)) {
+            pass.record_slopes(*layer, *sample, &heads, slopes);
+        }
+    }
+
+    fn segments<'a>(&'a self, layout: &'a HalfLayout, packing: &'a Packing, block: &RowBlock) -> Vec<Segment<'a, f32>> {
+        let runs = self.ways.within(block.samples.clone());
+        let segments = runs.map(|(samples, way, number)| {
+            let first = block.samples.start;
+            let inside = samples.start - first..samples.end - first;
+            let rows = block.spans.range(inside.start).start..block.spans.range(inside.end - 1).end;
+            let WayLayout { inward, inward_bias, outward } = &layout.ways[number];
+            let between = match &self.middle {
+                Middle::Attention { head_dim, dropout, .. } => Between::Attention {
+                    spans: block.spans.part(inside),
+                    shape: HeadShape { heads: way.heads.len(), head_dim: *head_dim },
+                    dropout: dropout.map(|dropout| ProbabilityDropout {
+                        dropout,
+                        sample_ids: &packing.sample_ids()[samples],
+                        kept: &way.heads,
+                    }),
+                },
+                Middle::Activation(activation) => Between::Activation(*activation),
+            };
+            let (inward, outward, places) = (inward.part(), outward.part(), way.places.clone());
+            Segment { rows, inward, inward_bias, outward, between, places }
+        });
+        segments.collect()
+    }
+
+    fn end<'a>(&self, layout: &'a HalfLayout, packing: &'a Packing, block: &RowBlock) -> End<'a, f32> {
+        End {
             outward_bias: &layout.outward_bias,
             norm: Norm { scale: &layout.scale, shift: &layout.shift, epsilon: self.epsilon },
+            dropout: self.dropout.map(|dropout| (dropout, keys(packing, block))),
         }
+    }
+}
+
+/// Whether what is cut of a weight are the columns of a product's right factor, or its rows.
+fn joined(side: Side, direction: Direction) -> Joined {
+    match (side, direction) {
+        (Side::Inward, Direction::Forward) | (Side::Outward, Direction::Backward) => Joined::Beside,
+        (Side::Inward, Direction::Backward) | (Side::Outward, Direction::Forward) => Joined::Below,
     }
 }
 

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::half::{Half, HalfLayout};
 use super::layouts::{Direction, Layouts};
 use super::slices::{nothing_saved, rows, slice, with_slices};
-use crate::kernels::half::{HalfRows, HalfSaved};
+use crate::kernels::half::{HalfRows, HalfSaved, Scratch, Wanted};
 use crate::packed::RowBlock;
 use crate::{Packing, Pass};
 
@@ -42,20 +42,35 @@ impl LayersOp {
         super::apply(x, &anchor, op, trains, pass)
     }
 
-    /// Calls `f` with the layouts to be used: the pass's own where the run is small.
+    /// Calls `f` with the layouts to be used: the pass's own where nothing else needs the memory, or the run is small.
     fn with_layouts<R>(&self, f: impl FnOnce(&Layouts) -> R) -> R {
-        if self.packing.spans().tokens() <= SMALL_RUN { f(self.pass.layouts()) } else { f(&Layouts::default()) }
+        let keep = !self.pass.is_training() || self.packing.spans().tokens() <= SMALL_RUN;
+        if keep { f(self.pass.layouts()) } else { f(&Layouts::default()) }
     }
 
     /// All halves for one block.
-    fn forward(&self, first: &[f32], block: &RowBlock, layouts: &[HalfLayout], keep: bool) -> (Vec<f32>, Tape) {
-        let (mut x, mut tape) = (first.to_vec(), Vec::new());
+    fn forward(&self, first: &[f32], block: &RowBlock, layouts: &[HalfLayout], task: usize) -> (Vec<f32>, Tape) {
+        let x = tracing::trace_span!("joining rows").in_scope(|| first.to_vec());
+        let (mut x, mut tape, mut scratch) = (x, Vec::new(), Scratch::default());
+        let keep = self.pass.is_training();
         for (half, layout) in self.halves.iter().zip(layouts) {
-            let (y, saved) = half.forward(layout, &x, (&self.packing, block), keep);
+            let (y, saved) = half.forward(layout, &x, (&self.packing, block), (keep, task), &mut scratch);
             let input = std::mem::replace(&mut x, y);
-            tape.extend(saved.map(|saved| (input, saved)));
+            match saved {
+                Some(saved) => tape.push((input, saved)),
+                None => scratch.y = input,
+            }
         }
         (x, tape)
+    }
+
+    /// Rows that are a task of their own: all of a block, unless there are threads that would have none.
+    fn task(&self, blocks: usize) -> usize {
+        let threads = rayon::current_num_threads();
+        match blocks < threads {
+            true => self.packing.spans().tokens().div_ceil(threads).next_multiple_of(8),
+            false => usize::MAX,
+        }
     }
 
     /// From the gradient of each block's last rows to that of its first, if anybody wants it.
@@ -66,32 +81,42 @@ impl LayersOp {
         blocks: &[RowBlock],
         wanted: bool,
     ) -> Result<Option<Vec<f32>>> {
-        // The gradients of a half's weights are computed beside the rows of the half below.
+        let layout_of =
+            |half: &Half| self.with_layouts(|layouts| half.layout(Direction::Backward, &self.packing, layouts));
+        // The gradients of a half's weights are computed beside the rows of the half below, and the weights of the next.
         let mut above: Option<(&Half, Vec<Worked>)> = None;
+        let mut ahead = None;
         for (index, half) in self.halves.iter().enumerate().rev() {
             // What lies below in this run, or before it, wants the gradient.
             let needed = wanted || self.halves[..index].iter().any(Half::trains);
-            let layout = self.with_layouts(|layouts| half.layout(Direction::Backward, layouts))?;
+            let asked = Wanted { input: needed, gates: self.pass.watches_heads() };
+            let layout = ahead.take().unwrap_or_else(|| layout_of(half))?;
             let saved: Vec<_> = tapes.iter_mut().map_while(Vec::pop).collect();
             let work = saved.into_par_iter().zip(&gradients).zip(blocks).with_max_len(1);
-            let (done, ()) = rayon::join(
+            let (done, next) = rayon::join(
                 || -> Vec<_> {
                     work.map(|(((x, saved), dy), block)| {
-                        let (dx, rows) = half.backward(&layout, dy, saved, (&self.packing, block), needed);
+                        let (dx, rows) = half.backward(&layout, dy, saved, (&self.packing, block), asked);
                         (dx.unwrap_or_default(), (x, rows))
                     })
                     .collect()
                 },
-                || above.take().into_iter().for_each(|(half, rows)| half.accumulate(&rows, &self.pass)),
+                || {
+                    above.take().into_iter().for_each(|(half, rows)| half.accumulate(&rows, &self.pass));
+                    self.halves[..index].last().filter(|_| needed).map(layout_of)
+                },
             );
+            ahead = next;
             let rows: Vec<_>;
             (gradients, rows) = done.into_iter().unzip();
+            half.record_slopes(rows.iter().map(|(_, rows)| rows), &self.packing, &self.pass);
             above = half.trains().then_some((half, rows));
             if !needed {
                 break;
             }
         }
         above.into_iter().for_each(|(half, rows)| half.accumulate(&rows, &self.pass));
+        let _span = tracing::trace_span!("joining rows").entered();
         Ok(wanted.then(|| gradients.concat()))
     }
 }
@@ -102,16 +127,16 @@ impl CustomOp2 for LayersOp {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, x_layout: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (x, width, keep) = (slice(x, x_layout)?, x_layout.dims()[1], self.pass.is_training());
+        let (x, width) = (slice(x, x_layout)?, x_layout.dims()[1]);
         let layouts: Vec<_> = self.with_layouts(|layouts| {
             let halves = self.halves.par_iter().with_max_len(1);
-            halves.map(|half| half.layout(Direction::Forward, layouts)).collect::<Result<_>>()
+            halves.map(|half| half.layout(Direction::Forward, &self.packing, layouts)).collect::<Result<_>>()
         })?;
         let blocks = self.packing.blocks();
-        let work = blocks.par_iter().with_max_len(1);
+        let (work, task) = (blocks.par_iter().with_max_len(1), self.task(blocks.len()));
         let (parts, tapes): (Vec<_>, Vec<_>) =
-            work.map(|block| self.forward(block.of(x, width), block, &layouts, keep)).unzip();
-        if let (true, Ok(mut place)) = (keep, self.tapes.lock()) {
+            work.map(|block| self.forward(block.of(x, width), block, &layouts, task)).unzip();
+        if let (true, Ok(mut place)) = (self.pass.is_training(), self.tapes.lock()) {
             *place = Some(tapes);
         }
         let _span = tracing::trace_span!("joining rows").entered();
@@ -125,7 +150,8 @@ impl CustomOp2 for LayersOp {
         let dx = with_slices(&[&dy], |slices| {
             let width = x.dims()[1];
             let blocks = self.packing.blocks();
-            let gradients = blocks.iter().map(|block| block.of(slices[0], width).to_vec()).collect();
+            let gradients = tracing::trace_span!("joining rows")
+                .in_scope(|| blocks.iter().map(|block| block.of(slices[0], width).to_vec()).collect());
             self.backward(gradients, tapes, &blocks, x.track_op())
         })?;
         Ok((dx.map(|dx| Tensor::from_vec(dx, x.shape(), x.device())).transpose()?, None))

@@ -5,7 +5,6 @@ use rayon::prelude::*;
 
 use super::slices::{rows, slice, with_slices};
 use crate::Pass;
-use crate::kernels::half::weight_gradient;
 use crate::kernels::product::{Destination, Matrix, Packed, product};
 use crate::kernels::rows::{add_assign, column_sums};
 use crate::parameters::{Gradient, Parameter};
@@ -76,7 +75,14 @@ impl CustomOp2 for LinearOp {
         let dx = with_slices(&[x, &dy, p.weight.var()], |slices| {
             let (x_rows, dy) = (slices[0], slices[1]);
             if p.trains() {
-                let weight = weight_gradient(&[(dy, x_rows)], p.outputs, p.inputs);
+                let rows = x_rows.len() / p.inputs;
+                let right = Packed::new(Matrix::new(x_rows, rows, p.inputs));
+                let mut weight = vec![0.0; p.outputs * p.inputs];
+                weight.par_chunks_mut(ROWS * p.inputs).enumerate().for_each(|(chunk, weight)| {
+                    let height = weight.len() / p.inputs;
+                    let left = Matrix::strided(&dy[chunk * ROWS..], rows, height, p.outputs).transposed();
+                    product(weight, p.inputs, Destination::Overwrite, 1.0, left, &right);
+                });
                 self.pass.accumulate(p.weight.id(), Gradient::Dense(weight));
                 self.pass.accumulate(p.bias.id(), Gradient::Dense(column_sums(dy, p.outputs)));
             }

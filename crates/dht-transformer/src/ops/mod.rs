@@ -11,6 +11,7 @@ mod layers;
 mod layouts;
 mod linear;
 mod slices;
+mod ways;
 
 pub(crate) use decoder::DecoderLossOp;
 pub(crate) use embedding::{EmbeddingOp, EmbeddingParameters, TokenIds};

@@ -119,6 +119,7 @@ impl AdamW {
             return self.skip(norm.norm, norm.first_non_finite);
         }
         self.skipped_in_a_row = 0;
+        parameters.changed();
         let scale = self.settings.clip_norm.map_or(1.0, |limit| clip_scale(norm.norm, limit));
         for (id, gradient) in gradients.iter().filter(trained) {
             let slot = &mut self.slots[id.index()];

@@ -7,6 +7,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
+use crate::executor::Way;
 use crate::strategy::Mode;
 use crate::{Preset, SearchSettings};
 
@@ -86,7 +87,8 @@ fn the_loss_of_a_batch_is_the_formula_of_its_plan() {
         model.prepare(&texts, Progress { seed: 3, step: 0, epoch: 0, share: 0.0 }).unwrap();
         let pass = Pass::training(model.encoder.parameters(), 1, 1);
         let (shown, mut rng) = (model.shown(), ChaCha8Rng::seed_from_u64(3));
-        let passage = model.executor().run(&batch, &pass, &model.bandits, Mode::Random, shown, &mut rng).unwrap();
+        let way = Way { pass: &pass, strategy: &model.bandits, mode: Mode::Random, shown };
+        let passage = model.executor().run(&batch, &way, &mut rng).unwrap();
         let plain = logarithms(&model, &passage, batch.len(), 1.0);
         let warm = logarithms(&model, &passage, batch.len(), temperature);
 

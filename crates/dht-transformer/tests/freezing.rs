@@ -1,0 +1,122 @@
+//! Layers that are frozen while a training goes on.
+//!
+//! The count of products belongs to the process, so this file holds one test.
+
+use candle_core::Device;
+use dht_transformer::{
+    AdamWSettings, BackwardNeeds, BertConfig, Breakdown, EncodedDataset, Encoder, Encoding, Error, Load, Objective,
+    PackedBatch, Parameters, Pooling, Progress, Result, Sample, StepLoss, TextClassifier, TrainSettings, Trainer,
+    product_flops,
+};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
+
+const LAYERS: usize = 4;
+const FROZEN: std::ops::Range<usize> = 2..4;
+/// The epoch from which they are.
+const FROM: usize = 1;
+
+/// A classifier whose last two layers are trained in the first epoch alone.
+struct FrozenLater {
+    model: TextClassifier,
+    /// For each batch: the products that had run when it came, and what its step must cost.
+    steps: Vec<(u64, u64)>,
+    /// What the frozen layers held when they were frozen.
+    held: Option<Vec<Vec<u32>>>,
+}
+
+impl FrozenLater {
+    fn new() -> Result<Self> {
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        let encoder = Encoder::random(&BertConfig::small(LAYERS, 2, 16, 20)?, &Device::Cpu, &mut rng)?;
+        let model = TextClassifier::new(encoder, 2, Pooling::Pooler, &mut rng)?;
+        Ok(Self { model, steps: Vec::new(), held: None })
+    }
+
+    /// The bits of the layers that are frozen, or of all other parameters.
+    fn bits(&self, frozen: bool) -> Result<Vec<Vec<u32>>> {
+        let inside = |name: &str| FROZEN.into_iter().any(|layer| name.contains(&format!(".layer.{layer}.")));
+        let values = self.model.parameters().values()?.into_iter().filter(|(name, _)| inside(name) == frozen);
+        Ok(values.map(|(_, tensor)| tensor.values.into_iter().map(f32::to_bits).collect()).collect())
+    }
+
+    /// Forward and backward of a batch, by the formulas.
+    fn flops(&self, batch: &PackedBatch, frozen: bool) -> u64 {
+        let (block, classifier) = (self.model.encoder().block_shape(), self.model.classifier().shape());
+        let (load, samples) = (Load::from(&batch.spans), batch.len() as u64);
+        let layers = (0..LAYERS).map(|layer| {
+            let needs = if frozen && FROZEN.contains(&layer) { BackwardNeeds::INPUT_ONLY } else { BackwardNeeds::ALL };
+            block.forward(load, block.full()) + block.backward(load, block.full(), needs)
+        });
+        let ends = classifier.forward(samples) + classifier.backward(samples, BackwardNeeds::ALL);
+        (layers.sum::<Breakdown>() + ends).total().0
+    }
+}
+
+impl Objective for FrozenLater {
+    type Error = Error;
+
+    fn parameters(&self) -> &Parameters {
+        self.model.parameters()
+    }
+
+    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<()> {
+        let frozen = progress.epoch >= FROM;
+        if frozen && self.held.is_none() {
+            self.held = Some(self.bits(true)?);
+        }
+        FROZEN.for_each(|layer| self.model.encoder().freeze_layer(layer, frozen));
+        self.steps.push((product_flops(), self.flops(&batch, frozen)));
+        self.model.offer(batch, progress)
+    }
+
+    fn next_loss(&mut self, progress: Progress, drain: bool) -> Result<Option<StepLoss>> {
+        self.model.next_loss(progress, drain)
+    }
+
+    fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
+        self.model.score(data, batch_size)
+    }
+
+    fn state(&self) -> Result<Value> {
+        self.model.state()
+    }
+
+    fn restore(&mut self, state: Value, training: &EncodedDataset) -> Result<()> {
+        self.model.restore(state, training)
+    }
+}
+
+fn texts(count: u64) -> EncodedDataset {
+    let sample = |id: u64| {
+        let ids: Vec<u32> = (0..2 + id % 5).map(|place| (id * 7 + place * 3) as u32 % 20).collect();
+        let type_ids = vec![0; ids.len()];
+        let encoding = Encoding { ids, type_ids, truncated: false };
+        Sample { id, label: (id % 2) as u32, targets: Vec::new(), encoding }
+    };
+    let labels = ["even", "odd"].map(String::from).to_vec();
+    EncodedDataset { samples: (0..count).map(sample).collect(), labels, truncated_rows: 0 }
+}
+
+#[test]
+fn layers_frozen_from_an_epoch_on_keep_their_bits_and_cost_no_weight_products_while_all_else_learns() -> Result<()> {
+    let mut objective = FrozenLater::new()?;
+    let at_first = [objective.bits(true)?, objective.bits(false)?];
+    let optimizer = AdamWSettings { learning_rate: 1e-3, ..AdamWSettings::default() };
+    let settings = TrainSettings { epochs: 2, batch_size: 4, optimizer, keep_best: false, ..TrainSettings::default() };
+    Trainer::new(settings).fit(&mut objective, &texts(16), &texts(0), &mut ())?;
+
+    let held = objective.held.clone().expect("the second epoch began");
+    assert!(at_first[0] != held, "the layers were trained before they were frozen");
+    assert!(objective.bits(true)? == held, "a frozen layer changed");
+    // Of all else nothing stayed as it was but biases of keys, whose gradient is rounding, and tables' unread rows.
+    assert!(objective.bits(false)?.iter().zip(&at_first[1]).all(|(now, then)| now != then));
+
+    let mut readings: Vec<u64> = objective.steps.iter().map(|(before, _)| *before).collect();
+    readings.push(product_flops());
+    for (step, (_, predicted)) in objective.steps.iter().enumerate() {
+        assert_eq!(readings[step + 1] - readings[step], *predicted, "step {step}");
+    }
+    Ok(())
+}
