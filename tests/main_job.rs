@@ -106,7 +106,7 @@ fn plan_of(preset: Preset, epochs: u64, out: &Path) -> RunPlan {
     let (epochs, out) = (epochs.to_string(), out.to_string_lossy());
     let arguments = ["dht", "--quiet", "--train-rows", "640", "--test-rows", "60", "--model", "6x12x24"];
     let arguments = arguments.into_iter().chain(["--epochs", &epochs, "--out", &*out]);
-    let plan = RunPlan::try_from(Arguments::parse_from(arguments)).unwrap();
+    let plan = RunPlan::try_from(Arguments::parse_from(arguments)).expect("a plan of allowed flags");
     assert_eq!(plan.out_of(preset), Path::new(&*out));
     plan
 }
