@@ -1,11 +1,11 @@
 //! The flags of a run, and what they come to once they are checked.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Parser;
-use dht_search::Preset;
+use dht_search::{Preset, SpaceConfig};
 use dht_transformer::{BertConfig, Column, ModelSize};
 
 use crate::{DeviceChoice, Error, Result};
@@ -30,7 +30,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Hugging Face directory of a BERT, or LAYERSxHEADSxHIDDEN of a model trained from scratch
-    #[arg(long, value_name = "DIR|LxHxD", default_value = "6x12x96")]
+    #[arg(long, value_name = "DIR|LxHxD", default_value = "7x12x96")]
     pub model: Model,
     /// Column of the text, by name or by number from 0; may be given several times [default: found out]
     #[arg(long, value_name = "COLUMN")]
@@ -68,9 +68,15 @@ pub struct Arguments {
     /// How samples of different routes are trained together
     #[arg(long, value_enum, default_value_t)]
     pub dispatch: DispatchChoice,
-    /// Directory for the record, the pictures and the checkpoints
-    #[arg(long, value_name = "DIR", default_value = "target/dht/t_dht")]
-    pub out: PathBuf,
+    /// When it is decided how many layers a text runs
+    #[arg(long, value_enum, default_value_t)]
+    pub decide: Decision,
+    /// Search space in a TOML file, of the model's size [default: the preset's]
+    #[arg(long, value_name = "FILE")]
+    pub space: Option<PathBuf>,
+    /// Directory for the record, the pictures and the checkpoints [default: target/dht/ and the example's name]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
     /// Go on from the checkpoints in --out
     #[arg(long)]
     pub resume: bool,
@@ -116,6 +122,16 @@ pub enum DispatchChoice {
     InFlight,
 }
 
+/// When it is decided how many layers a text runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Decision {
+    /// Once, behind the base layers.
+    #[default]
+    AtTheBase,
+    /// At every exit, by what going on is expected to gain.
+    AtEveryExit,
+}
+
 /// Where texts come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DataSource {
@@ -159,12 +175,29 @@ pub struct RunPlan {
     pub device: DeviceChoice,
     /// How samples of different routes are trained together.
     pub dispatch: DispatchChoice,
-    /// Where the record goes.
-    pub out: PathBuf,
+    /// When it is decided how many layers a text runs.
+    pub decide: Decision,
+    /// What is searched instead of the preset's space; of the model's size.
+    pub space: Option<SpaceConfig>,
+    /// Where the record goes; `None` for [`out_of`](Self::out_of) the preset.
+    pub out: Option<PathBuf>,
     /// Whether to go on from checkpoints.
     pub resume: bool,
     /// Whether to be silent.
     pub quiet: bool,
+}
+
+impl RunPlan {
+    /// Whether the models start from pre-trained weights.
+    pub fn pretrained(&self) -> bool {
+        matches!(self.model, Model::Directory(_))
+    }
+
+    /// Where the record goes: what was asked for, or a directory named after the preset.
+    pub fn out_of(&self, preset: Preset) -> PathBuf {
+        let usual = || Path::new("target/dht").join(preset.name().to_lowercase().replace('-', "_"));
+        self.out.clone().unwrap_or_else(usual)
+    }
 }
 
 impl TryFrom<Arguments> for RunPlan {
@@ -175,7 +208,7 @@ impl TryFrom<Arguments> for RunPlan {
     /// # Errors
     /// [`Error::Argument`] and [`Error::Needs`] for the flags themselves, [`Error::Transformer`] for a model
     /// directory without a valid `config.json` or a size that no model has, [`Error::Search`] for a model too small
-    /// to choose from.
+    /// to choose from or a file that is no search space.
     fn try_from(arguments: Arguments) -> Result<Self> {
         let counts = [("epochs", arguments.epochs, 1), ("batch", Some(arguments.batch), 1)];
         let rows = [("train-rows", arguments.train_rows, 2), ("test-rows", arguments.test_rows, 1)];
@@ -196,6 +229,7 @@ impl TryFrom<Arguments> for RunPlan {
             return Err(refused("max-length", format!("{least} to {most}, the model's positions"), max_length));
         }
         let data = source_of(&arguments)?;
+        let space = arguments.space.as_deref().map(|file| space_of(file, &config)).transpose()?;
         Ok(Self {
             train_rows: arguments.train_rows,
             test_rows: arguments.test_rows,
@@ -212,6 +246,8 @@ impl TryFrom<Arguments> for RunPlan {
             seed: arguments.seed,
             device: arguments.device,
             dispatch: arguments.dispatch,
+            decide: arguments.decide,
+            space,
             out: arguments.out,
             resume: arguments.resume,
             quiet: arguments.quiet,
@@ -231,6 +267,17 @@ fn config_of(model: &Model) -> Result<BertConfig> {
     };
     Preset::TDht.space(config.num_hidden_layers, config.num_attention_heads)?;
     Ok(config)
+}
+
+/// The space in a file, for a model of this size.
+fn space_of(file: &Path, config: &BertConfig) -> Result<SpaceConfig> {
+    let space = SpaceConfig::from_toml_file(file)?;
+    let (layers, heads) = (config.num_hidden_layers, config.num_attention_heads);
+    if (space.layers, space.heads) == (layers, heads) {
+        return Ok(space);
+    }
+    let got = format!("{}, one of {} layers of {} heads", file.display(), space.layers, space.heads);
+    Err(refused("space", format!("a space of the model's {layers} layers of {heads} heads"), got))
 }
 
 fn source_of(arguments: &Arguments) -> Result<DataSource> {

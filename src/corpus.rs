@@ -1,6 +1,6 @@
 //! The embedded corpus: short reviews in English, of graded difficulty, made by a seeded grammar.
 //!
-//! It exists so that a from-scratch encoder of six layers can be trained in seconds, without network or files, on texts
+//! It exists so that a from-scratch encoder of seven layers can be trained in seconds, without network or files, on texts
 //! of which some need more layers than others. Each text judges a film or a meal; the class is subject × verdict. Half of
 //! the texts are easy: one opinion word tells the verdict, and one layer is enough. The others need several words
 //! together: one layer, whose [CLS] sees words and places but not what stands beside what, falls behind two:

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use dht_search::{
-    CurveRecorder, DataRecord, DifficultyResult, DynamicResult, LayerHeadRatios, LossCurve, Machine, ModelRecord,
-    ModelResult, OperatingPoint, Preset, RouteCounts, RunRecord,
+    CurveRecorder, DataRecord, DifficultyResult, DynamicResult, KnobPoint, LayerHeadRatios, LossCurve, Machine,
+    ModelRecord, ModelResult, OracleResult, Preset, Regret, RouteCounts, RunRecord,
 };
 use dht_transformer::HeadSet;
 
@@ -23,9 +23,18 @@ pub(crate) fn record() -> RunRecord {
     }
     let ratios = LayerHeadRatios { train: 0.46, inference: 0.37 };
     let mut dynamic = DynamicResult::beside(&full, result(0.928, 0.42), ratios, 0.31, 0.894);
-    dynamic.operating_points = [(0.8, 0.882, 0.21), (0.4, 0.911, 0.3), (0.2, 0.928, 0.42), (0.05, 0.934, 0.64)]
-        .map(|(lambda, macro_f1, inference_flops_ratio)| OperatingPoint { lambda, macro_f1, inference_flops_ratio })
-        .to_vec();
+    dynamic.regret = Regret {
+        lambda: 0.2,
+        chosen: 0.31,
+        best_arm: "4L12H".into(),
+        regret: -0.04,
+        fixed: [("1L12H", 0.61), ("2L12H", 0.46), ("4L12H", 0.35), ("6L12H", 0.38)]
+            .map(|(route, mean)| (route.to_owned(), mean))
+            .into(),
+        oracle: 0.21,
+    };
+    dynamic.oracle = OracleResult { macro_f1: 0.962, inference_flops_ratio: 0.27 };
+    let knob = [(0.8, 0.882, 0.21), (0.4, 0.911, 0.3), (0.2, 0.928, 0.42), (0.05, 0.934, 0.64)];
     let counts = [("1L12H".to_owned(), 900), ("4L8H".to_owned(), 400), ("6L12H".to_owned(), 700)];
     RunRecord {
         schema: RunRecord::SCHEMA,
@@ -44,6 +53,15 @@ pub(crate) fn record() -> RunRecord {
             .map(|(layers, score, cost)| (layers, result(score, cost)))
             .into(),
         dynamic,
+        knob: knob
+            .map(|(lambda, macro_f1, inference_flops_ratio)| KnobPoint {
+                lambda,
+                macro_f1,
+                inference_flops_ratio,
+                random_macro_f1: macro_f1 - 0.02,
+                truncated_macro_f1: macro_f1 - 0.01,
+            })
+            .to_vec(),
         routes: RouteCounts { train: BTreeMap::new(), test: counts.into() },
         curves,
         difficulties: [("easy", 1.3, 0.99), ("hard", 4.6, 0.87)]

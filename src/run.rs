@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use dht_search::{
-    CostModel, DifficultyResult, Dispatch, DynamicModel, DynamicResult, Evaluation, ExitLosses, LayerHeadRatios,
-    LossCurve, ModelRecord, ModelResult, OperatingPoint, Preset, RewardShape, RouteCounts, RunRecord, SearchSettings,
+    CostModel, DifficultyResult, DynamicModel, DynamicResult, Evaluation, KnobPoint, LayerHeadRatios, LossCurve,
+    ModelRecord, ModelResult, OracleResult, Preset, Regret, RouteCounts, RunRecord, SpeedCurve,
 };
 use dht_transformer::{
     AdamWSettings, BackwardNeeds, CheckpointSettings, Confusion, EncodedDataset, Encoder, History, Pooling,
@@ -16,9 +16,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::corpus::Difficulty;
-use crate::{
-    DispatchChoice, Error, Model, Result, RunData, RunPlan, TrainingProgress, draw_pictures, text_table, this_machine,
-};
+use crate::search::PlannedSearch;
+use crate::{Error, Model, Result, RunData, RunPlan, TrainingProgress, draw_pictures, text_table, this_machine};
 
 /// Bins of the loss curves of the plain models.
 const LOSS_BINS: usize = 100;
@@ -26,8 +25,8 @@ const LOSS_BINS: usize = 100;
 const HEAD_SETS: usize = 12;
 /// How often routes are dealt at random for the control.
 const SHUFFLES: u64 = 3;
-/// Settings of the speed knob that are tested beside the one in use, as factors on its λ.
-const KNOB: [f64; 5] = [10.0, 3.0, 1.0, 0.3, 0.0];
+/// Settings of the speed knob that are tested beside the one in use.
+const KNOB_POINTS: usize = 7;
 /// Random streams of a run: the encoder's weights, each model's classifiers, the control.
 const WEIGHTS: u64 = 1;
 const CLASSIFIERS: u64 = 2;
@@ -41,14 +40,15 @@ const CONTROL: u64 = 3;
 pub fn run(preset: Preset, plan: &RunPlan) -> Result<RunRecord> {
     let device = plan.device.open()?;
     let data = RunData::load(plan)?;
-    create(&plan.out)?;
-    let job = Job { plan, data: &data, device };
+    let out = plan.out_of(preset);
+    create(&out)?;
+    let job = Job { plan, data: &data, device, out: out.clone() };
     create(&job.checkpoints())?;
     let record = job.record(preset)?;
-    record.save(plan.out.join("record.json"))?;
-    draw_pictures(&record, &plan.out)?;
+    record.save(out.join("record.json"))?;
+    draw_pictures(&record, &out)?;
     println!("{}", text_table(&record));
-    println!("record and pictures: {}", plan.out.display());
+    println!("record and pictures: {}", out.display());
     remove(&job.checkpoints())?;
     Ok(record)
 }
@@ -58,6 +58,7 @@ struct Job<'a> {
     plan: &'a RunPlan,
     data: &'a RunData,
     device: Device,
+    out: PathBuf,
 }
 
 /// A plain model, trained and tested.
@@ -70,16 +71,16 @@ struct Plain {
 impl Job<'_> {
     fn record(&self, preset: Preset) -> Result<RunRecord> {
         let encoder = self.encoder()?;
-        let space = preset.space(encoder.layers(), encoder.block_shape().heads)?;
+        let search = PlannedSearch::new(preset, self.plan, &encoder, self.pooling())?;
         let full = self.plain("full", &encoder, encoder.layers())?;
         let mut truncated = BTreeMap::new();
-        for depth in space.exits().iter().filter(|depth| **depth < encoder.layers()) {
-            truncated.insert(*depth, self.plain(&format!("truncated.{depth}"), &encoder, *depth)?);
+        let depths = (0..search.space.exits().len()).map(|exit| search.space.depth(exit));
+        for depth in depths.filter(|depth| *depth < encoder.layers()) {
+            truncated.insert(depth, self.plain(&format!("truncated.{depth}"), &encoder, depth)?);
         }
-        let settings = self.search_settings();
         let classes = self.data.train.labels.len();
         let copy = encoder.truncated(encoder.layers())?;
-        let mut model = DynamicModel::new(copy, space, settings, classes, &mut self.rng(CLASSIFIERS))?;
+        let mut model = search.model(copy, classes, &mut self.rng(CLASSIFIERS))?;
         let mut progress = TrainingProgress::new("dynamic", self.plan.quiet);
         let tally = progress.routes();
         model.watch_routes(move |depth| tally.add(depth));
@@ -113,9 +114,9 @@ impl Job<'_> {
         }
         let settings = self.settings(&model, &history)?;
         let difficulties = self.difficulties(&full, &truncated, &evaluation)?;
-        dynamic.operating_points = self.knob(&mut model, full.result.inference_flops)?;
+        (dynamic.regret, dynamic.oracle) = self.hindsight(&model, &evaluation, full.result.inference_flops)?;
         let shape = encoder.block_shape();
-        Ok(RunRecord {
+        let mut record = RunRecord {
             schema: RunRecord::SCHEMA,
             preset: preset.name().into(),
             seed: self.plan.seed,
@@ -130,22 +131,21 @@ impl Job<'_> {
             full: full.result,
             truncated: truncated.iter().map(|(depth, plain)| (*depth, plain.result)).collect(),
             dynamic,
+            knob: Vec::new(),
             routes,
             curves,
             difficulties,
             settings,
             machine: this_machine(&self.device),
-        })
+        };
+        record.knob = self.knob(&model, &record)?;
+        Ok(record)
     }
 
     fn rng(&self, stream: u64) -> ChaCha8Rng {
         let mut rng = ChaCha8Rng::seed_from_u64(self.plan.seed);
         rng.set_stream(stream);
         rng
-    }
-
-    fn pretrained(&self) -> bool {
-        matches!(self.plan.model, Model::Directory(_))
     }
 
     /// The encoder that every model starts from.
@@ -166,27 +166,7 @@ impl Job<'_> {
 
     /// From scratch [CLS] learns to gather what matters; a pre-trained encoder's rows all know something.
     fn pooling(&self) -> Pooling {
-        if self.pretrained() { Pooling::Mean } else { Pooling::Cls }
-    }
-
-    fn search_settings(&self) -> SearchSettings {
-        let defaults = SearchSettings { pooling: self.pooling(), ..SearchSettings::default() };
-        // The layers of a pre-trained model know something of every text, but no shallow row was made to be read: within
-        // an epoch or two it is only where every text that comes by trains it.
-        let defaults = match self.pretrained() {
-            true => SearchSettings {
-                exit_losses: ExitLosses::OnTheWay { weight: 0.3 },
-                explore_power: 0.0,
-                reward_shape: RewardShape::Gain { lambda: 0.5 },
-                ..defaults
-            },
-            false => defaults,
-        };
-        let dispatch = match self.plan.dispatch {
-            DispatchChoice::InFlight => Dispatch::InFlight,
-            DispatchChoice::Queue => Dispatch::Queue { size: self.plan.batch },
-        };
-        SearchSettings { dispatch, ..defaults }
+        if self.plan.pretrained() { Pooling::Mean } else { Pooling::Cls }
     }
 
     fn test_batch(&self) -> usize {
@@ -194,14 +174,14 @@ impl Job<'_> {
     }
 
     fn checkpoints(&self) -> PathBuf {
-        self.plan.out.join("checkpoints")
+        self.out.join("checkpoints")
     }
 
     /// The one loop with which every model is trained.
     fn trainer(&self, name: &str) -> Trainer {
         let optimizer = AdamWSettings { learning_rate: self.plan.learning_rate, ..AdamWSettings::default() };
         // From scratch, within some hundred steps, a shorter memory of squared gradients learns faster.
-        let optimizer = if self.pretrained() { optimizer } else { AdamWSettings { beta2: 0.98, ..optimizer } };
+        let optimizer = if self.plan.pretrained() { optimizer } else { AdamWSettings { beta2: 0.98, ..optimizer } };
         let settings = TrainSettings {
             epochs: self.plan.epochs,
             batch_size: self.plan.batch,
@@ -253,21 +233,39 @@ impl Job<'_> {
         Ok(sum / SHUFFLES as f64)
     }
 
-    /// The trained model at other speeds, cheapest first.
-    fn knob(&self, model: &mut DynamicModel, full_flops: u64) -> Result<Vec<OperatingPoint>> {
-        let Some(lambda) = model.lambda() else { return Ok(Vec::new()) };
+    /// The trained model at other speeds, cheapest first: λ from the validation rows, all else from the test rows.
+    fn knob(&self, model: &DynamicModel, record: &RunRecord) -> Result<Vec<KnobPoint>> {
+        if model.lambda().is_none() {
+            return Ok(Vec::new());
+        }
+        let mut curve = SpeedCurve::new(model, &self.data.validation, self.test_batch())?;
         let mut points = Vec::new();
-        for factor in KNOB {
-            model.set_lambda(factor * lambda)?;
-            let evaluation = model.evaluate(&self.data.test, self.test_batch())?;
-            points.push(OperatingPoint {
-                lambda: factor * lambda,
+        for budget in curve.budgets(KNOB_POINTS) {
+            let lambda = curve.calibrate(budget)?.lambda;
+            let at_speed = model.with_speed(lambda)?;
+            let evaluation = at_speed.evaluate(&self.data.test, self.test_batch())?;
+            let flops = (evaluation.flops + evaluation.bandit_flops) as f64;
+            let inference_flops_ratio = flops / record.full.inference_flops as f64;
+            points.push(KnobPoint {
+                lambda,
+                inference_flops_ratio,
                 macro_f1: evaluation.confusion.macro_f1(),
-                inference_flops_ratio: (evaluation.flops + evaluation.bandit_flops) as f64 / full_flops as f64,
+                random_macro_f1: self.random_macro_f1(&at_speed, &evaluation)?,
+                truncated_macro_f1: record.truncated_macro_f1_at(inference_flops_ratio),
             });
         }
-        model.set_lambda(lambda)?;
         Ok(points)
+    }
+
+    /// What the best exit for each text would give, at the λ in use, and how the chosen routes compare with the best
+    /// fixed exit.
+    fn hindsight(&self, model: &DynamicModel, evaluation: &Evaluation, full: u64) -> Result<(Regret, OracleResult)> {
+        let (test, batch) = (&self.data.test, self.test_batch());
+        let fixed = model.fixed_arms(test, batch)?;
+        let regret = model.regret(test, evaluation, &fixed)?;
+        let oracle = model.evaluate_on(test, &fixed.oracle_routes(regret.lambda)?, batch)?;
+        let inference_flops_ratio = oracle.flops as f64 / full as f64;
+        Ok((regret, OracleResult { macro_f1: oracle.confusion.macro_f1(), inference_flops_ratio }))
     }
 
     /// The embedded corpus knows which texts are hard: easy ones apart from the others.
@@ -321,6 +319,7 @@ impl Job<'_> {
             ("max_length".into(), plan.max_length.into()),
             ("model".into(), self.model_name().into()),
             ("search".into(), search),
+            ("space".into(), serde_json::to_value(model.space()).unwrap_or_default()),
             ("cost_model".into(), serde_json::to_value(CostModel::default()).unwrap_or_default()),
             ("dynamic_steps".into(), history.steps.into()),
             ("mean_wait_steps".into(), model.mean_wait().into()),

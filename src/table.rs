@@ -139,6 +139,19 @@ fn notes(record: &RunRecord) -> Vec<String> {
             dynamic.train_layer_head_ratio, dynamic.inference_layer_head_ratio, dynamic.bandit_seconds
         ),
     ];
+    let regret = &dynamic.regret;
+    if !regret.fixed.is_empty() {
+        notes.push(format!(
+            "Mean loss + λ·cost at λ = {}: {:.3} nats on the chosen routes, {:.3} on the best fixed one in hindsight \
+             ({}), so a regret of {:+.3}; {:.3} if the best exit of each text were known.",
+            regret.lambda,
+            regret.chosen,
+            regret.chosen - regret.regret,
+            regret.best_arm,
+            regret.regret,
+            regret.oracle
+        ));
+    }
     for part in &record.difficulties {
         notes.push(format!(
             "{} texts ({}): {:.2} layers on average, macro F1 {:.3} (full model {:.3}).",

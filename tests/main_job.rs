@@ -43,6 +43,11 @@ fn a_record_agrees_with_itself_and_with_another_run_of_its_seed() {
         assert_eq!(record.truncated.keys().copied().collect::<Vec<_>>(), [1, 2, 4]);
         let full = record.full.inference_flops as f64;
         assert_eq!(record.dynamic.inference_flops_ratio, record.dynamic.result.inference_flops as f64 / full);
+        assert!(record.knob.len() >= 6);
+        for point in &record.knob {
+            assert_eq!(point.truncated_macro_f1, record.truncated_macro_f1_at(point.inference_flops_ratio));
+        }
+        assert_eq!(record.dynamic.regret.fixed.len(), 4);
         for (depth, result) in &record.truncated {
             let share = result.inference_flops as f64 / full;
             assert!((share - *depth as f64 / 6.0).abs() < 0.01, "{depth} layers cost {share}");

@@ -18,18 +18,24 @@ fn flag(line: &str) -> &'static str {
 fn without_flags_the_generated_texts_and_a_small_model_are_taken() {
     let plan = plan("").unwrap();
     assert_eq!(plan.data, DataSource::Embedded);
-    assert_eq!(plan.model, Model::Size(ModelSize { layers: 6, heads: 12, hidden: 96 }));
+    assert_eq!(plan.model, Model::Size(ModelSize { layers: 7, heads: 12, hidden: 96 }));
     assert_eq!((plan.train_rows, plan.test_rows), (None, None));
     assert_eq!((plan.learning_rate, plan.max_length), (SCRATCH_RATE, MAX_LENGTH));
     assert_eq!(plan.dispatch, DispatchChoice::InFlight);
-    assert_eq!(plan.out, Path::new("target/dht/t_dht"));
+    assert_eq!(plan.out_of(Preset::TDht), Path::new("target/dht/t_dht"));
+    assert_eq!(plan.out_of(Preset::PDht), Path::new("target/dht/p_dht"));
 }
 
 #[test]
 fn every_flag_arrives() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("space.toml");
+    let text = "layers = 12\nheads = 4\nexits = [3, 12]\nsearch = { kind = \"tree\", heads = [[2, 4]] }\n";
+    std::fs::write(&file, text).unwrap();
     let line = "--data d --model 12x4x32 --text-column title --text-column 2 --label-column 0 --pair --max-length 64 \
                 --train-rows 20 --test-rows 10 --epochs 2 --batch 8 --lr 2e-4 --seed 5 --device cpu --dispatch queue \
                 --out o --resume --quiet";
+    let line = &format!("{line} --space {}", file.display());
     let expected = RunPlan {
         data: DataSource::Directory {
             folder: "d".into(),
@@ -47,7 +53,9 @@ fn every_flag_arrives() {
         seed: 5,
         device: DeviceChoice::Cpu,
         dispatch: DispatchChoice::Queue,
-        out: "o".into(),
+        decide: Decision::AtTheBase,
+        space: Some(SpaceConfig::from_toml_str(text).unwrap()),
+        out: Some("o".into()),
         resume: true,
         quiet: true,
     };
@@ -56,6 +64,12 @@ fn every_flag_arrives() {
     let default = plan("").unwrap();
     assert_ne!(expected.device, default.device);
     assert_ne!(expected.batch, default.batch);
+    assert_eq!(default.space, None);
+    let other_size = plan(&line.replace("12x4x32", "6x4x32"));
+    assert!(matches!(other_size, Err(Error::Argument { flag: "space", .. })), "{other_size:?}");
+    std::fs::write(&file, text.replace("[3, 12]", "[3, 13]")).unwrap();
+    let error = plan(line).unwrap_err().to_string();
+    assert!(error.contains("space.toml") && error.contains("exit 1 is at depth 13"), "{error}");
 }
 
 #[test]
@@ -115,4 +129,11 @@ fn unknown_flags_and_values_are_usage_errors() {
         let words = std::iter::once("t_dht").chain(line.split_whitespace());
         assert!(Arguments::try_parse_from(words).is_err(), "{line}");
     }
+}
+
+#[test]
+fn the_example_of_a_space_is_one_of_the_default_model() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/spaces/early_exits.toml");
+    let space = plan(&format!("--space {}", file.display())).unwrap().space.unwrap();
+    assert_eq!(space.exits, [1, 2, 3, 6]);
 }

@@ -32,6 +32,7 @@ pub(super) const FULL: RGBColor = RGBColor(34, 40, 49);
 pub(super) const DYNAMIC: RGBColor = RGBColor(0, 114, 178);
 pub(super) const TRUNCATED: RGBColor = RGBColor(213, 94, 0);
 pub(super) const RANDOM: RGBColor = RGBColor(204, 121, 167);
+pub(super) const ORACLE: RGBColor = RGBColor(0, 158, 115);
 
 /// Ordered quantities, light for little and dark for much: told apart by lightness alone.
 pub(super) const BLUES: [RGBColor; 4] =

@@ -40,7 +40,7 @@ fn a_run_draws_the_same_pictures_each_time() {
 #[test]
 fn the_trade_off_names_every_model() {
     let svg = svg(&fixture::record(), "tradeoff.svg");
-    for name in ["full, 6 layers", "1 layer", "2 layers", "4 layers", "T-DHT", "random routes, same mix"] {
+    for name in ["full, 6 layers", "1 layer", "2 layers", "4 layers", "T-DHT", "random routes, same mix", "oracle"] {
         assert!(texts(&svg).contains(&name), "{name}");
     }
 }
@@ -85,7 +85,7 @@ fn models_of_any_size_and_equal_scores_are_drawn() {
     let score = record.full.macro_f1;
     record.truncated.values_mut().for_each(|result| result.macro_f1 = score);
     (record.dynamic.result.macro_f1, record.dynamic.random_macro_f1) = (score, score);
-    record.dynamic.operating_points.clear();
+    record.knob.clear();
     for (name, _) in PICTURES {
         assert!(svg(&record, name).contains("</svg>"), "{name}");
     }

@@ -1,10 +1,10 @@
 //! Macro F1 against inference FLOPs: what a dynamic model has to win.
 
-use dht_search::RunRecord;
+use dht_search::{KnobPoint, RunRecord};
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
-use super::style::{self, Area, Chart, DYNAMIC, Drawn, FULL, RANDOM, TRUNCATED};
+use super::style::{self, Area, Chart, DYNAMIC, Drawn, FULL, ORACLE, RANDOM, TRUNCATED};
 
 /// A point: share of the full model's FLOPs, macro F1.
 type Point = (f64, f64);
@@ -26,10 +26,16 @@ pub(super) fn draw(record: &RunRecord, area: &Area) -> Drawn {
         .collect();
     let dynamic = (record.dynamic.inference_flops_ratio, record.dynamic.result.macro_f1);
     let random = (dynamic.0, record.dynamic.random_macro_f1);
-    let knob: Vec<Point> =
-        record.dynamic.operating_points.iter().map(|point| (point.inference_flops_ratio, point.macro_f1)).collect();
+    let of_knob = |score: fn(&KnobPoint) -> f64| -> Vec<Point> {
+        record.knob.iter().map(|point| (point.inference_flops_ratio, score(point))).collect()
+    };
+    let (knob, shuffled) = (of_knob(|point| point.macro_f1), of_knob(|point| point.random_macro_f1));
+    let oracle = &record.dynamic.oracle;
+    // Records of earlier releases have none.
+    let oracle = (oracle.inference_flops_ratio > 0.0).then_some((oracle.inference_flops_ratio, oracle.macro_f1));
 
-    let points = truncated.iter().map(|(_, point)| *point).chain(knob.iter().copied()).chain([full, dynamic, random]);
+    let points = truncated.iter().map(|(_, point)| *point).chain(knob.iter().chain(&shuffled).copied());
+    let points = points.chain([full, dynamic, random]).chain(oracle);
     let (range, digits) = score_range(points.clone().map(|(_, score)| score));
     let right = points.map(|(cost, _)| cost).fold(1.0, f64::max);
     let axes = ("inference FLOPs, as a share of the full model's", "macro F1 on the test set");
@@ -38,6 +44,8 @@ pub(super) fn draw(record: &RunRecord, area: &Area) -> Drawn {
 
     let chain = truncated.iter().map(|(_, point)| *point).chain([full]);
     chart.draw_series(LineSeries::new(chain, TRUNCATED.mix(0.5).stroke_width(2)))?;
+    chart.draw_series(LineSeries::new(shuffled.clone(), RANDOM.mix(0.6).stroke_width(2)))?;
+    chart.draw_series(shuffled.iter().map(|&point| TriangleMarker::new(point, 5, RANDOM.filled())))?;
     chart.draw_series(LineSeries::new(knob.clone(), DYNAMIC.mix(0.6).stroke_width(2)))?;
     chart.draw_series(knob.iter().map(|&point| Circle::new(point, 4, DYNAMIC.filled())))?;
     for (layers, point) in &truncated {
@@ -47,11 +55,15 @@ pub(super) fn draw(record: &RunRecord, area: &Area) -> Drawn {
     }
     // What is drawn apart by its shape as well as by its colour is read without colours too.
     chart.draw_series([TriangleMarker::new(random, 9, RANDOM.filled())])?;
+    if let Some(point) = oracle {
+        chart.draw_series([Cross::new(point, 6, ORACLE.stroke_width(3))])?;
+        label(&chart, point, "oracle", ORACLE, (-12, 0), HPos::Right)?;
+    }
     let square = EmptyElement::at(full) + Rectangle::new([(-6, -6), (6, 6)], FULL.filled());
     chart.draw_series([square])?;
     label(&chart, full, &format!("full, {} layers", record.model.layers), FULL, (0, -16), HPos::Center)?;
     chart.draw_series([Circle::new(dynamic, 8, DYNAMIC.filled()), Circle::new(dynamic, 3, WHITE.filled())])?;
-    label(&chart, dynamic, &record.preset, DYNAMIC, (0, -18), HPos::Center)
+    label(&chart, dynamic, &record.preset, DYNAMIC, (0, 20), HPos::Center)
 }
 
 fn label(chart: &Chart, point: Point, text: &str, color: RGBColor, shift: (i32, i32), side: HPos) -> Drawn {

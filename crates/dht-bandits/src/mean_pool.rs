@@ -93,15 +93,16 @@ impl PyramidPool {
         if values.len() != expected {
             return Err(Error::Dimension { what: "values", expected, got: values.len() });
         }
-        // The last axis is reduced first: it is contiguous and usually the longest.
-        let mut current: Vec<f64> = values.iter().map(|&value| value.into()).collect();
-        if let Some(index) = current.iter().position(|value| !value.is_finite()) {
-            return Err(Error::NotFinite { what: "values", index, value: current[index] });
+        // The first axis is reduced first: what lies behind each of its positions is contiguous, and added as one row.
+        let mut current = reduce(values, &self.axes[0], shape[0], shape[1..].iter().product());
+        if !current.iter().all(|mean| mean.is_finite()) {
+            let values = values.iter().map(|&value| value.into()).enumerate();
+            if let Some((index, value)) = values.into_iter().find(|(_, value): &(usize, f64)| !value.is_finite()) {
+                return Err(Error::NotFinite { what: "values", index, value });
+            }
         }
-        let mut inner = 1;
-        for (axis, &length) in self.axes.iter().zip(shape).rev() {
-            current = reduce(&current, axis, length, inner);
-            inner *= parts(axis);
+        for (place, axis) in self.axes.iter().enumerate().skip(1) {
+            current = reduce(&current, axis, shape[place], shape[place + 1..].iter().product());
         }
         context.append(&mut current);
         Ok(())
@@ -114,21 +115,38 @@ fn parts(axis: &RangeInclusive<u32>) -> usize {
 }
 
 /// Averages the axis of this length; `inner` values lie together behind each of its positions.
-fn reduce(values: &[f64], axis: &RangeInclusive<u32>, length: usize, inner: usize) -> Vec<f64> {
+fn reduce<T: Copy + Into<f64>>(values: &[T], axis: &RangeInclusive<u32>, length: usize, inner: usize) -> Vec<f64> {
     let mut out = Vec::with_capacity(values.len() / length * parts(axis));
     for outer in values.chunks_exact(length * inner) {
         for exponent in axis.clone() {
             let count = 1usize << exponent;
             for part in 0..count {
                 let (from, to) = span(part, count, length);
-                for offset in 0..inner {
-                    let sum: f64 = (from..to).map(|position| outer[position * inner + offset]).sum();
-                    out.push(sum / (to - from) as f64);
+                let (start, share) = (out.len(), 1.0 / (to - from) as f64);
+                if inner == 1 {
+                    out.push(sum(&outer[from..to]) * share);
+                    continue;
                 }
+                out.extend(outer[from * inner..(from + 1) * inner].iter().map(|&value| value.into()));
+                let sums = &mut out[start..];
+                for row in outer[(from + 1) * inner..to * inner].chunks_exact(inner) {
+                    sums.iter_mut().zip(row).for_each(|(sum, &value)| *sum += value.into());
+                }
+                sums.iter_mut().for_each(|sum| *sum *= share);
             }
         }
     }
     out
+}
+
+/// In eight sums, so that no addition waits for the one before it.
+fn sum<T: Copy + Into<f64>>(values: &[T]) -> f64 {
+    let mut sums = [0.0; 8];
+    let (eights, rest) = values.as_chunks::<8>();
+    for eight in eights {
+        sums.iter_mut().zip(eight).for_each(|(sum, &value)| *sum += value.into());
+    }
+    sums.iter().sum::<f64>() + rest.iter().map(|&value| value.into()).sum::<f64>()
 }
 
 fn span(part: usize, count: usize, length: usize) -> (usize, usize) {

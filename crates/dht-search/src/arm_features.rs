@@ -1,23 +1,28 @@
 //! The features of the arms (section 4.2 of the paper): mean states of the model before it is trained.
 
-use dht_transformer::{EncodedDataset, FlopCount, HeadPlan, HeadSet, Hidden, Pass};
+use std::ops::Range;
+
+use dht_transformer::{EncodedDataset, FlopCount, HeadSet, Hidden, Pass};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::context::pooled;
 use crate::executor::Executor;
-use crate::{DEPTH_PYRAMID, HEADS_PYRAMID, Result};
+use crate::{DEPTH_PYRAMID, HEADS_PYRAMID, Result, Route, SearchSpace};
 
-/// Features of all arms, pooled like contexts and not yet scaled.
+/// Features of all arms, pooled like contexts and not yet scaled. A tree search has `depth` and `heads`, an integrated
+/// one `arms`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ArmFeatures {
     /// For each exit, the mean pooled state there in the full model: z of UCB_L's arms.
     pub(crate) depth: Vec<Vec<f64>>,
-    /// For each group and number of heads, the mean pooled state behind the group with so many random heads.
+    /// For each group and number of heads, the mean pooled state behind the group with so many random heads: z of UCB_H.
     pub(crate) heads: Vec<Vec<Vec<f64>>>,
-    /// For each head, the mean of its part of the embedding over all states of both passes.
+    /// For each arm of UCB_cp, the mean pooled state where it ends, with so many random heads.
+    pub(crate) arms: Vec<Vec<f64>>,
+    /// For each head, the mean of its part of the embedding over all states of both passes: z of TSB.
     pub(crate) head_sets: Vec<f64>,
 }
 
@@ -44,9 +49,62 @@ impl Mean {
     }
 }
 
+/// Two passes over texts, as they go.
+struct Passes<'a> {
+    executor: &'a Executor<'a>,
+    pass: Pass,
+    /// Each head's part of every state.
+    parts: Mean,
+    flops: FlopCount,
+}
+
+impl Passes<'_> {
+    /// Samples through some layers with these heads, and on the books.
+    fn run(&mut self, layers: Range<usize>, hidden: &Hidden, heads: HeadSet) -> Result<Hidden> {
+        let Executor { encoder, .. } = self.executor;
+        let bucket = [self.executor.bucket(hidden.samples(), heads)];
+        let layer = encoder.block_shape().forward_of_buckets(hidden.spans(), &bucket)?.total();
+        layers.clone().for_each(|_| self.flops += layer);
+        Ok(encoder.run_buckets(layers, hidden, &bucket, &self.pass)?)
+    }
+
+    fn whole(&mut self, layers: Range<usize>, hidden: &Hidden) -> Result<Hidden> {
+        self.run(layers, hidden, HeadSet::full(self.executor.space.stack().heads)?)
+    }
+
+    /// Where the routes of these samples begin to differ.
+    fn start(&mut self, embedded: &Hidden) -> Result<Hidden> {
+        let base = self.executor.space.base().map_or(0, |base| base.end());
+        self.whole(0..base, embedded)
+    }
+
+    /// The state that a route ends in which leaves here.
+    fn end(&mut self, hidden: &Hidden) -> Result<Hidden> {
+        match self.executor.space.tail() {
+            Some(tail) => self.whole(tail.layers(), hidden),
+            None => Ok(hidden.clone()),
+        }
+    }
+
+    /// Adds each sample's pooled state to `mean`, and each head's part of its rows to the parts.
+    fn add(&mut self, mean: &mut Mean, hidden: &Hidden, pool: &dht_bandits::PyramidPool) -> Result<()> {
+        let [rows] = pooled(hidden, [pool])?;
+        rows.iter().for_each(|row| mean.add(row));
+        let heads = self.executor.space.stack().heads;
+        let means: Vec<Vec<f32>> = hidden.mean_rows()?.to_vec2()?;
+        for row in means {
+            let width = row.len() / heads;
+            let part = |part: &[f32]| part.iter().map(|value| f64::from(*value)).sum::<f64>() / width as f64;
+            self.parts.add(&row.chunks_exact(width).map(part).collect::<Vec<_>>());
+        }
+        Ok(())
+    }
+}
+
 impl ArmFeatures {
     /// Two passes over texts, without gradient: one through the full model, one with heads drawn at random, evenly by
-    /// number. Also gives the FLOPs of the two, which are part of the training's cost.
+    /// number (in a tree search anew for each group). Also gives the FLOPs of the two, which are part of the training's
+    /// cost.
     pub(crate) fn of_texts(
         executor: &Executor<'_>,
         options: &[usize],
@@ -56,79 +114,106 @@ impl ArmFeatures {
         rng: &mut ChaCha8Rng,
     ) -> Result<(Self, FlopCount)> {
         let Executor { encoder, space, .. } = *executor;
-        let pass = Pass::inference();
-        let (pools, heads) = ([DEPTH_PYRAMID.pool()?, HEADS_PYRAMID.pool()?], space.stack().heads);
-        let groups = space.groups();
-        let mut depth: Vec<Mean> = space.exits().iter().map(|_| Mean::default()).collect();
-        let mut by_heads: Vec<Vec<Mean>> =
-            groups.iter().map(|_| options.iter().map(|_| Mean::default()).collect()).collect();
-        let mut parts = Mean::default();
-        let mut flops = FlopCount::ZERO;
-        let block = encoder.block_shape();
+        let (depth_pool, heads_pool, heads) = (DEPTH_PYRAMID.pool()?, HEADS_PYRAMID.pool()?, space.stack().heads);
+        let means = |count: usize| -> Vec<Mean> { (0..count).map(|_| Mean::default()).collect() };
+        let mut depth = means(space.exits().len());
+        let mut by_heads: Vec<Vec<Mean>> = space.groups().iter().map(|_| means(options.len())).collect();
+        // By exit and number of heads; an arm without dynamic groups ends in the full model's state.
+        let mut by_arm: Vec<Vec<Mean>> = space.exits().iter().map(|_| means(options.len())).collect();
+        let mut passes = Passes { executor, pass: Pass::inference(), parts: Mean::default(), flops: FlopCount::ZERO };
         for rows in rows.chunks(32) {
             let batch = texts.batch(rows)?;
-            let base = executor.base(&batch, &pass)?;
-            let load = (&batch.spans).into();
-            let full_layer = block.forward(load, block.full()).total();
-            (0..space.base_layers()).for_each(|_| flops += full_layer);
-            add(&mut depth[0], &base, &pools[0], heads, &mut parts)?;
-
-            let mut hidden = base.clone();
-            for (group, layers) in groups.iter().enumerate() {
-                hidden = encoder.run(layers.layers(), &hidden, &HeadPlan::Full, &pass)?;
-                layers.layers().for_each(|_| flops += full_layer);
-                add(&mut depth[group + 1], &hidden, &pools[0], heads, &mut parts)?;
+            let base = passes.start(&encoder.embed(&batch, &Pass::inference())?)?;
+            let (mut hidden, mut group) = (base.clone(), 0);
+            for (exit, depth) in depth.iter_mut().enumerate() {
+                while group < space.groups_before(exit).len() {
+                    hidden = passes.whole(space.groups()[group].layers(), &hidden)?;
+                    group += 1;
+                }
+                let end = passes.end(&hidden)?;
+                passes.add(depth, &end, &depth_pool)?;
             }
-
-            let mut hidden = base;
-            for (group, layers) in groups.iter().enumerate() {
-                // Evenly: the samples are dealt to the numbers of heads in turn, from a random start.
-                let first = rng.random_range(0..options.len());
-                let mut dealt = Vec::new();
-                for option in 0..options.len() {
-                    let places: Vec<usize> =
-                        (0..hidden.samples()).filter(|place| (place + first) % options.len() == option).collect();
+            // Evenly: the samples are dealt to the numbers of heads in turn, from a random start.
+            let dealt = |samples: usize, rng: &mut ChaCha8Rng| -> Vec<Vec<usize>> {
+                let first = rng.random_range(0..options.len().max(1));
+                let of = |option| (0..samples).filter(|place| (place + first) % options.len() == option).collect();
+                (0..options.len()).map(of).collect()
+            };
+            if space.is_tree() {
+                let mut hidden = base;
+                for (layers, means) in space.groups().iter().zip(&mut by_heads) {
+                    let mut parts = Vec::new();
+                    for (option, places) in dealt(hidden.samples(), rng).into_iter().enumerate() {
+                        if !places.is_empty() {
+                            let kept = crate::strategy::random_head_set(heads, pinned, options[option], rng)?;
+                            let part = passes.run(layers.layers(), &hidden.select(&places)?, kept)?;
+                            passes.add(&mut means[option], &part, &heads_pool)?;
+                            parts.push(part);
+                        }
+                    }
+                    hidden = Hidden::concat(&parts)?;
+                }
+            } else {
+                for (option, places) in dealt(base.samples(), rng).into_iter().enumerate() {
                     if places.is_empty() {
                         continue;
                     }
-                    let kept = crate::strategy::random_head_set(heads, pinned, options[option], rng)?;
-                    let part = hidden.select(&places)?;
-                    let layer = block.forward(part.spans().into(), block.keeping(kept.len())).total();
-                    layers.layers().for_each(|_| flops += layer);
-                    let part = encoder.run(layers.layers(), &part, &HeadPlan::Same(kept), &pass)?;
-                    add(&mut by_heads[group][option], &part, &pools[1], heads, &mut parts)?;
-                    dealt.push(part);
+                    let (mut hidden, mut group) = (base.select(&places)?, 0);
+                    for (exit, means) in by_arm.iter_mut().enumerate() {
+                        while group < space.groups_before(exit).len() {
+                            let kept = crate::strategy::random_head_set(heads, pinned, options[option], rng)?;
+                            let layers = space.groups()[group].layers();
+                            hidden = passes.run(layers, &hidden, kept)?;
+                            group += 1;
+                        }
+                        let end = passes.end(&hidden)?;
+                        passes.add(&mut means[option], &end, &depth_pool)?;
+                    }
                 }
-                hidden = Hidden::concat(&dealt)?;
             }
         }
-        let features = Self {
-            depth: depth.into_iter().map(|mean| mean.finish(DEPTH_PYRAMID.context_size())).collect(),
-            heads: by_heads
-                .into_iter()
-                .map(|group| group.into_iter().map(|mean| mean.finish(HEADS_PYRAMID.context_size())).collect())
-                .collect(),
-            head_sets: parts.finish(heads),
+        let (depth_size, heads_size) = (DEPTH_PYRAMID.context_size(), HEADS_PYRAMID.context_size());
+        let finish = |means: Vec<Mean>, size: usize| -> Vec<Vec<f64>> {
+            means.into_iter().map(|mean| mean.finish(size)).collect()
         };
-        Ok((features, flops))
+        let depth = finish(depth, depth_size);
+        let by_arm: Vec<Vec<Vec<f64>>> = by_arm.into_iter().map(|means| finish(means, depth_size)).collect();
+        let of_arm = |arm: &Route| {
+            let exit = space.exits().iter().position(|exit| *exit == arm.exit()).unwrap_or_default();
+            let kept = arm.dynamic_groups().next().and_then(|group| options.iter().position(|o| *o == group.heads));
+            kept.map_or_else(|| depth[exit].clone(), |option| by_arm[exit][option].clone())
+        };
+        let features = Self {
+            arms: space.integrated_arms().iter().map(of_arm).collect(),
+            heads: by_heads.into_iter().map(|means| finish(means, heads_size)).collect(),
+            depth,
+            head_sets: passes.parts.finish(heads),
+        };
+        let features = match space.is_tree() {
+            true => features,
+            false => Self { depth: Vec::new(), heads: Vec::new(), ..features },
+        };
+        Ok((features, passes.flops))
     }
-}
 
-/// Adds each sample's pooled state to `mean`, and each head's part of its rows to `parts`.
-fn add(
-    mean: &mut Mean,
-    hidden: &Hidden,
-    pool: &dht_bandits::PyramidPool,
-    heads: usize,
-    parts: &mut Mean,
-) -> Result<()> {
-    let [rows] = pooled(hidden, [pool])?;
-    rows.iter().for_each(|row| mean.add(row));
-    let means: Vec<Vec<f32>> = hidden.mean_rows()?.to_vec2()?;
-    for row in means {
-        let width = row.len() / heads;
-        let part = |part: &[f32]| part.iter().map(|value| f64::from(*value)).sum::<f64>() / width as f64;
-        parts.add(&row.chunks_exact(width).map(part).collect::<Vec<_>>());
+    /// Features of new arms: those of the old arms that they start from, or nothing.
+    pub(crate) fn of_arms(&self, from: &[Option<usize>]) -> Self {
+        let none = vec![0.0; DEPTH_PYRAMID.context_size()];
+        let of = |from: &Option<usize>| from.map_or_else(|| none.clone(), |from| self.arms[from].clone());
+        Self { arms: from.iter().map(of).collect(), ..self.clone() }
     }
-    Ok(())
+
+    /// Whether these can be the features of a space's arms, with so many options of UCB_H.
+    pub(crate) fn fit(&self, space: &SearchSpace, options: usize) -> bool {
+        let rows = |rows: &[Vec<f64>], count: usize, width: usize| {
+            rows.len() == count && rows.iter().all(|row| row.len() == width)
+        };
+        let (depth, heads) = (DEPTH_PYRAMID.context_size(), HEADS_PYRAMID.context_size());
+        let (exits, groups) = if space.is_tree() { (space.exits().len(), space.groups().len()) } else { (0, 0) };
+        rows(&self.depth, exits, depth)
+            && self.heads.len() == groups
+            && self.heads.iter().all(|group| rows(group, options, heads))
+            && rows(&self.arms, space.integrated_arms().len(), depth)
+            && self.head_sets.len() == space.stack().heads
+    }
 }

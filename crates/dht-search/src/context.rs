@@ -3,6 +3,7 @@
 use candle_core::{D, Tensor};
 use dht_bandits::PyramidPool;
 use dht_transformer::{Hidden, log_softmax};
+use rayon::prelude::*;
 
 use crate::{PoolingPyramid, Result};
 
@@ -24,13 +25,19 @@ impl PoolingPyramid {
 pub(crate) fn pooled<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -> Result<[Rows; N]> {
     let width = hidden.tensor().dims()[1];
     let rows: Vec<f32> = hidden.tensor().flatten_all()?.to_vec1()?;
-    let mut out = [(); N].map(|()| Vec::with_capacity(hidden.samples()));
-    for sample in 0..hidden.samples() {
+    let of_sample = |sample: usize| -> Result<[Vec<f64>; N]> {
         let range = hidden.spans().range(sample);
-        let shape = [range.len(), width];
-        for (pool, out) in pools.iter().zip(&mut out) {
-            out.push(pool.pool(&rows[range.start * width..range.end * width], &shape)?);
+        let (rows, shape) = (&rows[range.start * width..range.end * width], [range.len(), width]);
+        let mut contexts = [(); N].map(|()| Vec::new());
+        for (pool, context) in pools.iter().zip(&mut contexts) {
+            pool.pool_into(rows, &shape, context)?;
         }
+        Ok(contexts)
+    };
+    let contexts = (0..hidden.samples()).into_par_iter().map(of_sample).collect::<Result<Vec<_>>>()?;
+    let mut out = [(); N].map(|()| Vec::with_capacity(hidden.samples()));
+    for contexts in contexts {
+        out.iter_mut().zip(contexts).for_each(|(out, context)| out.push(context));
     }
     Ok(out)
 }

@@ -147,6 +147,26 @@ pub enum Error {
         /// What it is.
         got: String,
     },
+    /// A settings file is no search space.
+    #[error("{what}{line}: {problem}", line = line.map_or_else(String::new, |line| format!(":{line}")))]
+    SpaceFile {
+        /// The file, or `TOML text`.
+        what: String,
+        /// The line, from 1, where that is known.
+        line: Option<usize>,
+        /// What is wrong with it.
+        problem: crate::SpaceFileProblem,
+    },
+    /// A cost that no setting of the speed knob comes to.
+    #[error("a FLOPs ratio of {target} is out of reach: this model goes from {least} to {most} on these texts")]
+    Budget {
+        /// What was asked for, as a share of the full model's FLOPs.
+        target: f64,
+        /// What the model costs when nothing but cost counts.
+        least: f64,
+        /// What it costs when cost does not count, λ = 0.
+        most: f64,
+    },
     /// A loss that no reward can be made of.
     #[error("loss is {loss}, expected a finite number, 0 or more")]
     Loss {

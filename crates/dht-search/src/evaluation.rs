@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use dht_transformer::{Confusion, EncodedDataset, HeadSet, PackedBatch, Pass, log_softmax, longest_first, score};
+use dht_transformer::{
+    Confusion, EncodedDataset, HeadSet, PackedBatch, Pass, Sample, log_softmax, longest_first, score,
+};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::executor::{Passage, Shown};
+use crate::executed_flops::Reads;
+use crate::executor::{Passage, Shown, Way};
 use crate::strategy::{Mode, Prescribed, Strategy};
 use crate::{CostModel, DynamicModel, Error, Result, Route};
 
@@ -21,7 +24,8 @@ pub struct Prediction {
     pub probabilities: Vec<f32>,
     /// Which layers it ran, and how many heads in each.
     pub route: Route,
-    /// FLOPs of all products, two for each multiply-add; of the base exit, too, where its signals were asked for.
+    /// FLOPs of all products, two for each multiply-add: of the route, of every exit whose signals were asked for, and of a look
+    /// ahead.
     pub flops: u64,
 }
 
@@ -32,6 +36,8 @@ pub struct Evaluation {
     pub confusion: Confusion,
     /// The predicted class of each row.
     pub labels: Vec<u32>,
+    /// The loss of each row, −ln of the probability of its class in nats (at most 87, the smallest f32's).
+    pub losses: Vec<f64>,
     /// The route of each row.
     pub routes: Vec<Route>,
     /// FLOPs of all products: the sum over rows of [`Prediction::flops`].
@@ -67,19 +73,25 @@ impl DynamicModel {
     /// # Errors
     /// What the encoder reports.
     pub fn predict_batch(&self, batch: &PackedBatch) -> Result<Vec<Prediction>> {
-        Ok(self.follow(batch, &self.bandits)?.0)
+        self.predict_in(&Pass::inference(), batch)
     }
 
-    fn follow(&self, batch: &PackedBatch, strategy: &dyn Strategy) -> Result<(Vec<Prediction>, f64)> {
+    /// As [`predict_batch`](Self::predict_batch) in a pass that goes on, and keeps the weights as products want them.
+    pub(crate) fn predict_in(&self, pass: &Pass, batch: &PackedBatch) -> Result<Vec<Prediction>> {
+        Ok(self.follow(pass, batch, &self.bandits)?.0)
+    }
+
+    fn follow(&self, pass: &Pass, batch: &PackedBatch, strategy: &dyn Strategy) -> Result<(Vec<Prediction>, f64)> {
         // Ties are broken by a generator that depends on the batch alone.
         let mut rng = ChaCha8Rng::seed_from_u64(batch.sample_ids.first().copied().unwrap_or_default());
-        let passage = self.executor().run(batch, &Pass::inference(), strategy, Mode::Exploit, Shown::Own, &mut rng)?;
+        let way = Way { pass, strategy, mode: Mode::Exploit, shown: Shown::Own };
+        let passage = self.executor().run(batch, &way, &mut rng)?;
         let seconds = passage.deciding.as_secs_f64();
-        Ok((self.predictions(batch, &passage, strategy.wants_signals())?, seconds))
+        Ok((self.predictions(batch, &passage)?, seconds))
     }
 
-    fn predictions(&self, batch: &PackedBatch, passage: &Passage, base_exit_ran: bool) -> Result<Vec<Prediction>> {
-        let flops = self.flops();
+    fn predictions(&self, batch: &PackedBatch, passage: &Passage) -> Result<Vec<Prediction>> {
+        let (flops, last) = (self.flops(), self.space.exits().len() - 1);
         let mut probabilities = vec![Vec::new(); batch.len()];
         for output in &passage.outputs {
             let rows: Vec<Vec<f32>> = log_softmax(&output.logits)?.exp()?.to_vec2()?;
@@ -93,8 +105,8 @@ impl DynamicModel {
             let row = std::mem::take(&mut probabilities[sample]);
             let best = |best: usize, class: usize| if row[class] > row[best] { class } else { best };
             let label = (1..row.len()).fold(0, best) as u32;
-            let exits = if base_exit_ran && passage.depth.exits[sample] > 0 { 2 } else { 1 };
-            let flops = flops.forward(&route, tokens, exits).0;
+            let reads = Reads::of(Shown::Own, passage.reading, passage.depth.exits[sample], last).total();
+            let flops = (flops.look_ahead(&self.space, tokens) + flops.forward(&route, tokens, reads)).0;
             predictions.push(Prediction { label, probabilities: row, route, flops });
         }
         Ok(predictions)
@@ -117,7 +129,7 @@ impl DynamicModel {
         if routes.len() != data.len() {
             return Err(Error::setting("routes", format!("{}, one a row", data.len()), routes.len()));
         }
-        routes.iter().try_for_each(|route| self.check_route(route))?;
+        routes.iter().try_for_each(|route| self.space.arms_running(route).map(|_| ()))?;
         let ids = data.samples.iter().map(|sample| sample.id);
         let prescribed = Prescribed::new(&self.space, self.pinned_heads()?, ids.zip(routes).collect());
         self.evaluate_by(data, batch_size, &prescribed)
@@ -140,34 +152,6 @@ impl DynamicModel {
         self.evaluate_on(data, &routes, batch_size)
     }
 
-    /// Whether a route, in whatever groups it is written, leaves at an exit and keeps one allowed number of heads in
-    /// each group of the space.
-    fn check_route(&self, route: &Route) -> Result<()> {
-        let space = &self.space;
-        let refuse = |expected: String| Err(Error::RouteNotInSpace { route: route.to_string(), expected });
-        if route.stack() != space.stack() || route.tail().is_some() {
-            return refuse(format!("a route through {:?} without a tail", space.stack()));
-        }
-        let Some(exit) = space.exits().iter().position(|exit| *exit == route.exit()) else {
-            return refuse(format!("an exit of {:?}", space.exits()));
-        };
-        let kept: Vec<usize> = route.layers().map(|(_, heads)| heads).collect();
-        if kept[..space.base_layers()].iter().any(|heads| *heads != space.stack().heads) {
-            return refuse(format!("all heads in its first {} layers", space.base_layers()));
-        }
-        for (group, layers) in space.groups_before(exit).iter().enumerate() {
-            let (options, kept) = (space.head_options(group), &kept[layers.layers()]);
-            if !options.contains(&kept[0]) || kept.iter().any(|heads| *heads != kept[0]) {
-                return refuse(format!(
-                    "one of {options:?} heads in layers {} to {}",
-                    layers.start() + 1,
-                    layers.end()
-                ));
-            }
-        }
-        Ok(())
-    }
-
     fn pinned_heads(&self) -> Result<HeadSet> {
         match self.bandits.pinned_heads() {
             Some(pinned) => Ok(pinned),
@@ -179,8 +163,9 @@ impl DynamicModel {
         let start = Instant::now();
         let mut found: Vec<Option<Prediction>> = vec![None; data.len()];
         let mut bandit_seconds = 0.0;
+        let pass = Pass::inference();
         for rows in longest_first(&data.lengths(), batch_size)? {
-            let (predictions, seconds) = self.follow(&data.batch(&rows)?, strategy)?;
+            let (predictions, seconds) = self.follow(&pass, &data.batch(&rows)?, strategy)?;
             bandit_seconds += seconds;
             for (row, prediction) in rows.iter().zip(predictions) {
                 found[*row] = Some(prediction);
@@ -189,18 +174,25 @@ impl DynamicModel {
         let seconds = start.elapsed().as_secs_f64();
         let predictions: Vec<Prediction> = found.into_iter().flatten().collect();
         let labels: Vec<u32> = predictions.iter().map(|prediction| prediction.label).collect();
-        let (cost, base) = (CostModel::default(), self.space.exits()[0]);
+        let confusion = score(data, &labels)?;
+        let loss = |(prediction, sample): (&Prediction, &Sample)| {
+            let probability = prediction.probabilities[sample.label as usize];
+            -f64::from(probability.max(f32::MIN_POSITIVE)).ln()
+        };
+        let losses = predictions.iter().zip(&data.samples).map(loss).collect();
+        let cost = CostModel::default();
         let mut layer_head = 0.0;
         let mut bandit_flops = 0;
         for prediction in &predictions {
             layer_head += cost.share(&prediction.route, 1)?;
             let groups = prediction.route.dynamic_groups().count() as u64;
-            debug_assert!(prediction.route.exit() >= base);
-            bandit_flops += strategy.depth_flops() + groups * strategy.group_flops();
+            let exit = self.space.exits().iter().position(|exit| *exit == prediction.route.exit()).unwrap_or_default();
+            bandit_flops += strategy.depth_flops(exit) + groups * strategy.group_flops();
         }
         Ok(Evaluation {
-            confusion: score(data, &labels)?,
+            confusion,
             labels,
+            losses,
             flops: predictions.iter().map(|prediction| prediction.flops).sum(),
             bandit_flops,
             layer_head_ratio: layer_head / predictions.len().max(1) as f64,

@@ -3,21 +3,19 @@
 use std::time::{Duration, Instant};
 
 use candle_core::Tensor;
-use dht_transformer::{
-    BackwardNeeds, BlockShape, Breakdown, ClassifierShape, Encoder, FlopCount, HeadPlan, Hidden, Load, PackedBatch,
-    Pass,
-};
+use dht_transformer::{Bucket, Encoder, HeadPlan, HeadSet, Hidden, PackedBatch, Pass};
 use rand_chacha::ChaCha8Rng;
 
 use crate::exit_heads::ExitHeads;
-use crate::strategy::{BaseView, DepthChoices, GroupChoices, GroupView, Mode, Strategy};
-use crate::{Result, Route, RouteArms, SearchSpace};
+use crate::strategy::{BaseView, DepthChoices, ExitView, GroupChoices, GroupView, Mode, Reading, Strategy};
+use crate::{BaseState, Result, Route, RouteArms, SearchSpace, WidthCoupling};
 
 /// The parts of a dynamic model that run.
 pub(crate) struct Executor<'a> {
     pub(crate) encoder: &'a Encoder,
     pub(crate) heads: &'a ExitHeads,
     pub(crate) space: &'a SearchSpace,
+    pub(crate) coupling: WidthCoupling,
 }
 
 /// Which exits' logits are computed.
@@ -27,9 +25,25 @@ pub(crate) enum Shown {
     Own,
     /// Also those it passes, with a way back to the layers below.
     Passed,
-    /// Also those it passes, without: their classifiers learn to read what the layers learn from others. At the base exit
-    /// every sample is read so, since its route is not known yet.
+    /// Also those it passes, without: their classifiers learn to read what the layers learn from others. Where a decision
+    /// reads an exit, those who leave there are read so too.
     Probed,
+}
+
+/// How a batch goes its ways.
+pub(crate) struct Way<'a> {
+    pub(crate) pass: &'a Pass,
+    pub(crate) strategy: &'a dyn Strategy,
+    pub(crate) mode: Mode,
+    pub(crate) shown: Shown,
+}
+
+/// A batch before its routes are known.
+struct Start {
+    /// What decisions are made from, S1.
+    state: Hidden,
+    /// Where the routes go on from: the same, where the base layers lie on the route; the embeddings, where not.
+    hidden: Hidden,
 }
 
 /// Logits of some samples at an exit.
@@ -60,179 +74,217 @@ pub(crate) struct Passage {
     pub(crate) groups: Vec<GroupPassage>,
     /// By exit; each sample at the exit it left by, and at those it passed where they are [`Shown`].
     pub(crate) outputs: Vec<ExitOutput>,
+    /// Which exits the decisions on this passage read.
+    pub(crate) reading: Reading,
     /// What deciding took: pooling and bandits.
     pub(crate) deciding: Duration,
 }
 
 impl Executor<'_> {
-    /// The base layers: embeddings and the layers before the first exit, all heads.
-    pub(crate) fn base(&self, batch: &PackedBatch, pass: &Pass) -> Result<Hidden> {
-        let embedded = self.encoder.embed(batch, pass)?;
-        Ok(self.encoder.run(0..self.space.base_layers(), &embedded, &HeadPlan::Full, pass)?)
-    }
-
-    /// Decides where each sample leaves, from the state behind the base layers.
-    pub(crate) fn decide(
-        &self,
-        base: &Hidden,
-        logits: Option<&Tensor>,
-        strategy: &dyn Strategy,
-        mode: Mode,
-        rng: &mut ChaCha8Rng,
-    ) -> Result<DepthChoices> {
-        strategy.exits(&BaseView { hidden: base, logits }, mode, rng)
+    /// Up to where routes are decided: the base layers, or the look-ahead without gradient (on the weights of the time).
+    fn start(&self, batch: &PackedBatch, pass: &Pass) -> Result<Start> {
+        let base = 0..self.space.base_layers();
+        match self.space.config().base_state {
+            BaseState::OnRoute => {
+                let hidden = self.encoder.run(base, &self.encoder.embed(batch, pass)?, &HeadPlan::Full, pass)?;
+                Ok(Start { state: hidden.clone(), hidden })
+            }
+            BaseState::LookAhead { .. } | BaseState::Embedding => {
+                let look = Pass::inference();
+                let state = self.encoder.run(base, &self.encoder.embed(batch, &look)?, &HeadPlan::Full, &look)?;
+                Ok(Start { state: state.detach(), hidden: self.encoder.embed(batch, pass)? })
+            }
+        }
     }
 
     /// The whole way of a batch.
-    pub(crate) fn run(
-        &self,
-        batch: &PackedBatch,
-        pass: &Pass,
-        strategy: &dyn Strategy,
-        mode: Mode,
-        shown: Shown,
-        rng: &mut ChaCha8Rng,
-    ) -> Result<Passage> {
-        let base = self.base(batch, pass)?;
-        let base_logits = self.base_logits(&base, pass, shown, strategy.wants_signals())?;
-        let start = Instant::now();
-        let depth = self.decide(&base, base_logits.as_ref(), strategy, mode, rng)?;
-        let deciding = start.elapsed();
-        self.follow(base, base_logits, depth, deciding, pass, strategy, mode, shown, rng)
+    pub(crate) fn run(&self, batch: &PackedBatch, way: &Way<'_>, rng: &mut ChaCha8Rng) -> Result<Passage> {
+        let Start { state, hidden } = self.start(batch, way.pass)?;
+        let reading = way.strategy.reading();
+        let (depth, logits, deciding) = self.decide_from(&state, way, rng)?;
+        self.follow(hidden, logits, depth, reading, deciding, way, rng)
     }
 
-    /// The logits of all samples behind the base layers, where somebody looks at them.
-    pub(crate) fn base_logits(&self, base: &Hidden, pass: &Pass, shown: Shown, wanted: bool) -> Result<Option<Tensor>> {
-        match shown {
+    /// Only decides, for a batch that will run later, and tells how long deciding took.
+    pub(crate) fn decide(
+        &self,
+        batch: &PackedBatch,
+        way: &Way<'_>,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<(DepthChoices, Duration)> {
+        let (depth, _, deciding) = self.decide_from(&self.start(batch, way.pass)?.state, way, rng)?;
+        Ok((depth, deciding))
+    }
+
+    /// The way of a batch that was decided before.
+    pub(crate) fn run_again(
+        &self,
+        batch: &PackedBatch,
+        depth: DepthChoices,
+        way: &Way<'_>,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Passage> {
+        let hidden = self.encoder.embed(batch, way.pass)?;
+        let base = self.space.base().map_or(0, |base| base.end());
+        let hidden = self.encoder.run(0..base, &hidden, &HeadPlan::Full, way.pass)?;
+        self.follow(hidden, None, depth, Reading::Never, Duration::ZERO, way, rng)
+    }
+
+    /// The exits of samples, and the first exit's logits where they were read.
+    fn decide_from(
+        &self,
+        state: &Hidden,
+        way: &Way<'_>,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<(DepthChoices, Option<Tensor>, Duration)> {
+        let logits = match self.space.base() {
+            Some(_) => self.read(0, state, way, way.strategy.reading())?,
+            None => None,
+        };
+        let start = Instant::now();
+        let depth = way.strategy.exits(&BaseView { hidden: state, logits: logits.as_ref() }, way.mode, rng)?;
+        Ok((depth, logits, start.elapsed()))
+    }
+
+    /// The logits of all that came to an exit, where somebody looks at them.
+    fn read(&self, exit: usize, hidden: &Hidden, way: &Way<'_>, reading: Reading) -> Result<Option<Tensor>> {
+        let wanted = match reading {
+            Reading::Never => false,
+            Reading::FirstExit => exit == 0,
+            Reading::EveryExit => exit + 1 < self.space.exits().len(),
+        };
+        match way.shown {
             Shown::Own if !wanted => Ok(None),
-            Shown::Own | Shown::Passed => Ok(Some(self.heads.logits(0, base, pass)?)),
-            Shown::Probed => Ok(Some(self.heads.logits(0, &base.detach(), pass)?)),
+            Shown::Own | Shown::Passed => Ok(Some(self.heads.logits(exit, hidden, way.pass)?)),
+            Shown::Probed if !wanted => Ok(None),
+            Shown::Probed => Ok(Some(self.heads.logits(exit, &hidden.detach(), way.pass)?)),
         }
     }
 
-    /// From the base layers on, with the exits decided.
+    /// From where routes begin to differ, with the exits decided as far as they can be from the base. `logits` are those
+    /// of the first exit where they have been read.
     #[expect(clippy::too_many_arguments, reason = "the state behind the base layers and how to go on from it")]
-    pub(crate) fn follow(
+    fn follow(
         &self,
-        base: Hidden,
-        base_logits: Option<Tensor>,
-        depth: DepthChoices,
+        mut hidden: Hidden,
+        mut logits: Option<Tensor>,
+        mut depth: DepthChoices,
+        reading: Reading,
         mut deciding: Duration,
-        pass: &Pass,
-        strategy: &dyn Strategy,
-        mode: Mode,
-        shown: Shown,
+        way: &Way<'_>,
         rng: &mut ChaCha8Rng,
     ) -> Result<Passage> {
-        let mut members: Vec<usize> = (0..base.samples()).collect();
-        let mut hidden = base;
+        let mut members: Vec<usize> = (0..hidden.samples()).collect();
         let (mut groups, mut outputs) = (Vec::new(), Vec::new());
         for exit in 0..self.space.exits().len() {
+            while groups.len() < self.space.groups_before(exit).len() {
+                let group = groups.len();
+                let start = Instant::now();
+                let view = GroupView { group, hidden: &hidden, members: &members, depth: &depth };
+                let choices = way.strategy.heads(&view, way.mode, rng)?;
+                deciding += start.elapsed();
+                let order;
+                (hidden, order) = self.group(group, &hidden, &choices, way.pass)?;
+                let after = order.iter().map(|place| members[*place]).collect();
+                groups.push(GroupPassage { group, members, choices });
+                members = after;
+            }
+            let read = match logits.take() {
+                Some(logits) => Some(logits),
+                None => self.read(exit, &hidden, way, reading)?,
+            };
+            if exit + 1 < self.space.exits().len() {
+                let start = Instant::now();
+                let view = ExitView { exit, hidden: &hidden, members: &members, logits: read.as_ref() };
+                way.strategy.leave(&view, &mut depth, way.mode, rng)?;
+                deciding += start.elapsed();
+            }
             let stays = |at: &usize| depth.exits[members[*at]] > exit;
             let (going, leaving): (Vec<usize>, Vec<usize>) = (0..members.len()).partition(stays);
-            let base = base_logits.as_ref().filter(|_| exit == 0);
-            outputs.extend(self.outputs(exit, &hidden, &members, [&going, &leaving], base, pass, shown)?);
+            outputs.extend(self.outputs(exit, &hidden, &members, [&going, &leaving], read, way)?);
             if going.is_empty() {
                 break;
             }
-            hidden = hidden.select(&going)?;
-            members = going.iter().map(|at| members[*at]).collect();
-
-            let layers = self.space.groups()[exit];
-            let start = Instant::now();
-            let view = GroupView { group: exit, hidden: &hidden, members: &members, signals: &depth.signals };
-            let choices = strategy.heads(&view, mode, rng)?;
-            deciding += start.elapsed();
-            let parts = choices
-                .buckets
-                .iter()
-                .map(|bucket| {
-                    let part = hidden.select(&bucket.places)?;
-                    let plan = HeadPlan::Same(bucket.heads);
-                    self.encoder.run(layers.layers(), &part, &plan, pass)
-                })
-                .collect::<dht_transformer::Result<Vec<_>>>()?;
-            hidden = Hidden::concat(&parts)?;
-            let after: Vec<usize> =
-                choices.buckets.iter().flat_map(|bucket| &bucket.places).map(|place| members[*place]).collect();
-            groups.push(GroupPassage { group: exit, members, choices });
-            members = after;
+            if !leaving.is_empty() {
+                hidden = hidden.select(&going)?;
+                members = going.iter().map(|at| members[*at]).collect();
+            }
         }
-        Ok(Passage { depth, groups, outputs, deciding })
+        Ok(Passage { depth, groups, outputs, reading, deciding })
+    }
+
+    /// Samples through a group of layers, each with its heads and its share of the neurons, and the places they come out in.
+    fn group(
+        &self,
+        group: usize,
+        hidden: &Hidden,
+        choices: &GroupChoices,
+        pass: &Pass,
+    ) -> Result<(Hidden, Vec<usize>)> {
+        let order: Vec<usize> = choices.buckets.iter().flat_map(|bucket| bucket.places.iter().copied()).collect();
+        let buckets = choices.buckets.iter().map(|bucket| self.bucket(bucket.places.len(), bucket.heads));
+        let layers = self.space.groups()[group].layers();
+        let sorted = if order.is_sorted() { hidden.clone() } else { hidden.select(&order)? };
+        Ok((self.encoder.run_buckets(layers, &sorted, &buckets.collect::<Vec<_>>(), pass)?, order))
+    }
+
+    /// Neighbouring samples that keep these heads, and the neurons that go with them.
+    pub(crate) fn bucket(&self, samples: usize, heads: HeadSet) -> Bucket {
+        let width = self.coupling.width(&self.encoder.block_shape(), heads.len());
+        Bucket { samples, heads, neurons: width.ffn }
     }
 
     /// What is shown at an exit, of those that go on and those that leave (places in `hidden`).
-    #[expect(clippy::too_many_arguments, reason = "an exit, who is there, and what is known already")]
     fn outputs(
         &self,
         exit: usize,
         hidden: &Hidden,
         members: &[usize],
         [going, leaving]: [&[usize]; 2],
-        base_logits: Option<&Tensor>,
-        pass: &Pass,
-        shown: Shown,
+        read: Option<Tensor>,
+        way: &Way<'_>,
     ) -> Result<Vec<ExitOutput>> {
         let output = |places: &[usize], logits, probe| {
             let samples = places.iter().map(|place| members[*place]).collect();
             ExitOutput { exit, samples, logits, probe }
         };
+        let part = |places: &[usize]| {
+            if places.len() == hidden.samples() { Ok(hidden.clone()) } else { hidden.select(places) }
+        };
         let mut outputs = Vec::new();
-        match (shown, base_logits) {
-            (Shown::Passed, logits) => {
-                let logits =
-                    logits.map_or_else(|| self.heads.logits(exit, hidden, pass), |logits| Ok(logits.clone()))?;
+        match (way.shown, read) {
+            (Shown::Passed, Some(logits)) => {
                 return Ok(vec![ExitOutput { exit, samples: members.to_vec(), logits, probe: false }]);
             }
             (Shown::Own, Some(logits)) if !leaving.is_empty() => {
-                return Ok(vec![output(leaving, select_rows(logits, leaving)?, false)]);
+                return Ok(vec![output(leaving, select_rows(&logits, leaving)?, false)]);
             }
             (Shown::Probed, Some(logits)) => {
-                outputs.push(ExitOutput { exit, samples: members.to_vec(), logits: logits.clone(), probe: true });
+                outputs.push(ExitOutput { exit, samples: members.to_vec(), logits, probe: true });
             }
             (Shown::Probed, None) if !going.is_empty() => {
-                let logits = self.heads.logits(exit, &hidden.select(going)?.detach(), pass)?;
+                let logits = self.heads.logits(exit, &part(going)?.detach(), way.pass)?;
                 outputs.push(output(going, logits, true));
             }
             _ => {}
         }
         if !leaving.is_empty() {
-            outputs.push(output(leaving, self.heads.logits(exit, &hidden.select(leaving)?, pass)?, false));
+            let mut last = part(leaving)?;
+            if let Some(tail) = self.space.tail() {
+                last = self.encoder.run(tail.layers(), &last, &HeadPlan::Full, way.pass)?;
+            }
+            outputs.push(output(leaving, self.heads.logits(exit, &last, way.pass)?, false));
         }
         Ok(outputs)
-    }
-}
-
-/// How often the classifiers read a sample.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Reads {
-    /// With a way back to the layers.
-    pub(crate) with_way_back: u64,
-    /// Without.
-    pub(crate) probes: u64,
-}
-
-impl Shown {
-    /// Of a sample that leaves by this exit.
-    pub(crate) fn reads(self, exit: usize) -> Reads {
-        let (with_way_back, probes) = match self {
-            Self::Own => (1, 0),
-            Self::Passed => (exit as u64 + 1, 0),
-            Self::Probed => (1, exit.max(1) as u64),
-        };
-        Reads { with_way_back, probes }
-    }
-}
-
-impl Reads {
-    pub(crate) fn total(self) -> u64 {
-        self.with_way_back + self.probes
     }
 }
 
 impl Passage {
     /// The route of each sample.
     pub(crate) fn routes(&self, space: &SearchSpace) -> Result<Vec<Route>> {
+        if !space.is_tree() {
+            return self.depth.arms.iter().map(|&arm| space.route(&RouteArms::Integrated { arm })).collect();
+        }
         let mut heads = vec![Vec::new(); self.depth.exits.len()];
         for passage in &self.groups {
             let options = space.head_options(passage.group);
@@ -249,35 +301,8 @@ impl Passage {
     }
 }
 
-/// FLOPs of a batch on its routes, two for each multiply-add, products alone: exactly what runs.
-pub(crate) struct FlopsOfBatch {
-    pub(crate) block: BlockShape,
-    pub(crate) classifier: ClassifierShape,
-}
-
-impl FlopsOfBatch {
-    /// Forward of one text on a route, read by so many classifiers.
-    pub(crate) fn forward(&self, route: &Route, tokens: usize, reads: u64) -> FlopCount {
-        self.sum(route, tokens, |load, heads| self.block.forward(load, self.block.keeping(heads)))
-            + self.classifier.forward(reads).total()
-    }
-
-    /// Backward of the same.
-    pub(crate) fn backward(&self, route: &Route, tokens: usize, reads: Reads) -> FlopCount {
-        let all = BackwardNeeds::ALL;
-        self.sum(route, tokens, |load, heads| self.block.backward(load, self.block.keeping(heads), all))
-            + self.classifier.backward(reads.with_way_back, all).total()
-            + self.classifier.backward(reads.probes, BackwardNeeds::WEIGHTS_ONLY).total()
-    }
-
-    fn sum(&self, route: &Route, tokens: usize, cost: impl Fn(Load, usize) -> Breakdown) -> FlopCount {
-        let load = Load::of_text(tokens);
-        route.layers().map(|(_, heads)| cost(load, heads)).sum::<Breakdown>().total()
-    }
-}
-
 /// These rows in this order.
-pub(crate) fn select_rows(rows: &Tensor, places: &[usize]) -> Result<Tensor> {
+fn select_rows(rows: &Tensor, places: &[usize]) -> Result<Tensor> {
     let indices: Vec<u32> = places.iter().map(|place| *place as u32).collect();
     Ok(rows.index_select(&Tensor::from_vec(indices, places.len(), rows.device())?, 0)?)
 }

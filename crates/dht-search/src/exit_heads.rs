@@ -8,7 +8,8 @@ use crate::{ExitClassifiers, Result, SearchSettings, SearchSpace};
 /// One classifier for each exit, or one for all.
 #[derive(Debug, Clone)]
 pub(crate) struct ExitHeads {
-    classifiers: Vec<Classifier>,
+    /// By the total depth of the routes that leave there; one for all where they share it.
+    classifiers: Vec<(usize, Classifier)>,
 }
 
 impl ExitHeads {
@@ -21,7 +22,31 @@ impl ExitHeads {
     ) -> Result<Self> {
         let mut add = |name: &str| encoder.add_classifier(name, classes, settings.pooling, rng);
         let names = Self::names(space, settings);
-        let classifiers = names.iter().map(|name| add(name)).collect::<dht_transformer::Result<_>>()?;
+        let depths = (0..space.exits().len()).map(|exit| space.depth(exit));
+        let classifiers = names.iter().zip(depths).map(|(name, depth)| Ok((depth, add(name)?)));
+        Ok(Self { classifiers: classifiers.collect::<Result<_>>()? })
+    }
+
+    /// The classifiers of a later space: those of its depths that are there, and new ones for the others.
+    pub(crate) fn going_on_in<R: Rng + ?Sized>(
+        &self,
+        encoder: &mut Encoder,
+        space: &SearchSpace,
+        settings: &SearchSettings,
+        rng: &mut R,
+    ) -> Result<Self> {
+        let names = Self::names(space, settings);
+        let mut classifiers = Vec::with_capacity(names.len());
+        for (exit, name) in names.iter().enumerate() {
+            let depth = space.depth(exit);
+            let shared = settings.exit_classifiers == ExitClassifiers::Shared;
+            let own = self.classifiers.iter().find(|(own, _)| shared || *own == depth);
+            let classifier = match own {
+                Some((_, own)) => own.clone(),
+                None => encoder.add_classifier(name, self.shape().classes, settings.pooling, rng)?,
+            };
+            classifiers.push((depth, classifier));
+        }
         Ok(Self { classifiers })
     }
 
@@ -36,7 +61,7 @@ impl ExitHeads {
     }
 
     fn at(&self, exit: usize) -> &Classifier {
-        self.classifiers.get(exit).unwrap_or(&self.classifiers[0])
+        &self.classifiers.get(exit).unwrap_or(&self.classifiers[0]).1
     }
 
     /// (samples, classes).
@@ -46,6 +71,6 @@ impl ExitHeads {
 
     /// The sizes of every one of them.
     pub(crate) fn shape(&self) -> ClassifierShape {
-        self.classifiers[0].shape()
+        self.classifiers[0].1.shape()
     }
 }

@@ -64,12 +64,13 @@
 //!
 //! | to | take |
 //! |---|---|
-//! | say which routes there are | [`SearchSpace`], [`SpaceConfig`], [`Search`], [`Preset`] for the paper's |
+//! | say which routes there are | [`SearchSpace`], [`SpaceConfig`], [`Search`], [`Preset`] for the paper's, [`SpaceConfig::from_toml_file`] for one in a file |
 //! | name a route | [`Route`], and [`RouteSpec`] for how it is written: `12L8H` |
 //! | choose how the search works | [`SearchSettings`], ours by default, [`SearchSettings::paper`] for the paper's |
 //! | train, evaluate, predict | [`DynamicModel`], [`Evaluation`], [`Prediction`] |
-//! | compare with controls | [`DynamicModel::evaluate_on`] for fixed routes, [`evaluate_shuffled`](DynamicModel::evaluate_shuffled) for the same routes dealt at random |
-//! | trade quality for speed at run time | [`DynamicModel::set_lambda`] |
+//! | compare with controls | [`DynamicModel::evaluate_fixed`], [`evaluate_random`](DynamicModel::evaluate_random), [`evaluate_shuffled`](DynamicModel::evaluate_shuffled) for the same routes dealt at random, [`evaluate_oracle`](DynamicModel::evaluate_oracle) for routes chosen with the label in view; [`FixedArms`] for the [`Regret`] |
+//! | trade quality for speed at run time | [`DynamicModel::with_speed`], [`calibrate`](DynamicModel::calibrate) for a budget, [`SpeedCurve`] for several |
+//! | answer from many threads | [`Engine`], [`Query`], [`Answer`] |
 //! | keep a model | [`DynamicModel::save`] and [`load`](DynamicModel::load) |
 //! | make rewards of losses | [`RewardRule`], [`RewardShape`], [`RewardMemory`], [`Delta`], [`HeadFeedback`] |
 //! | count or measure what a route costs | [`CostModel`], [`FlopsCost`], [`MeasuredCost`], [`WidthCoupling`] |
@@ -94,12 +95,16 @@
 
 mod arm_features;
 mod context;
+mod controls;
 mod cost;
 mod dynamic_model;
+mod engine;
 mod error;
 mod evaluation;
+mod executed_flops;
 mod executor;
 mod exit_heads;
+mod knob;
 mod layout;
 mod measured;
 mod notation;
@@ -111,13 +116,17 @@ mod route;
 mod settings;
 mod space;
 mod space_config;
+mod space_file;
 mod storage;
 mod strategy;
 
+pub use controls::{FixedArms, Regret};
 pub use cost::{CostModel, FlopsCost, LayerHeadCount, WidthCoupling};
 pub use dynamic_model::{DynamicModel, Ledger};
+pub use engine::{Answer, Engine, Query};
 pub use error::{Error, Result};
 pub use evaluation::{Evaluation, Prediction};
+pub use knob::{CALIBRATION_TOLERANCE, Speed, SpeedCurve};
 pub use measured::{LayerSeconds, MeasuredCost};
 pub use notation::{RouteSpec, Segment};
 pub use presets::{
@@ -125,14 +134,18 @@ pub use presets::{
     SevenLayerHeads, exits, head_options, pinned_heads,
 };
 pub use report::{
-    CurveRecorder, Curves, DataRecord, DifficultyResult, DynamicResult, GroupHeads, LayerHeadRatios, LossCurve,
-    Machine, ModelRecord, ModelResult, OperatingPoint, RecordProblem, RouteCounts, RunRecord, SetCount,
+    CurveRecorder, Curves, DataRecord, DifficultyResult, DynamicResult, GroupHeads, KnobPoint, LayerHeadRatios,
+    LossCurve, Machine, ModelRecord, ModelResult, OracleResult, RecordProblem, RouteCounts, RunRecord, SetCount,
 };
 pub use reward::{Delta, HeadFeedback, Reward, RewardMemory, RewardReference, RewardRule, RewardShape, SMALLEST_LOSS};
 pub use route::{GroupRole, LayerGroup, Route, RouteGroup, Stack};
-pub use settings::{ContextDesign, Dispatch, ExitClassifiers, ExitLosses, PerBandit, SearchSettings};
+pub use settings::{
+    ContextDesign, DepthDecision, Dispatch, ExitClassifiers, ExitLosses, HeadArms, HeadDraws, LossSource, PerBandit,
+    SearchSettings, SoftLabels, Steering, Teacher, WholeSteps,
+};
 pub use space::{RouteArms, SearchSpace};
 pub use space_config::{BaseState, Search, SpaceConfig};
+pub use space_file::SpaceFileProblem;
 
 pub use dht_bandits as bandits;
 pub use dht_transformer as transformer;

@@ -11,6 +11,8 @@ use crate::strategy::DepthChoices;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Waiting {
     pub(crate) row: usize,
+    /// The arm of UCB_cp, in an integrated search.
+    arm: Option<usize>,
     context: Vec<f64>,
     signals: Vec<f64>,
     /// The optimiser step at which it was routed.
@@ -32,6 +34,11 @@ impl Queues {
         Self { size, queues: vec![VecDeque::new(); exits], waited: (0, 0) }
     }
 
+    /// Makes them the queues of a space with so many exits; they are empty then.
+    pub(crate) fn set_exits(&mut self, exits: usize) {
+        self.queues = vec![VecDeque::new(); exits];
+    }
+
     /// Queues of the same size with nobody in them.
     pub(crate) fn emptied(&self) -> Self {
         Self::new(self.size, self.queues.len())
@@ -39,10 +46,11 @@ impl Queues {
 
     /// Puts the samples of a batch in their queues.
     pub(crate) fn join(&mut self, rows: &[u64], choices: DepthChoices, step: u64) {
-        let mut signals = choices.signals.into_iter();
+        let (mut signals, mut arms) = (choices.signals.into_iter(), choices.arms.into_iter());
         for ((row, exit), context) in rows.iter().zip(choices.exits).zip(choices.contexts) {
             let signals = signals.next().unwrap_or_default();
-            self.queues[exit].push_back(Waiting { row: *row as usize, context, signals, routed_at: step });
+            let (row, arm) = (*row as usize, arms.next());
+            self.queues[exit].push_back(Waiting { row, arm, context, signals, routed_at: step });
         }
     }
 
@@ -56,6 +64,7 @@ impl Queues {
         for waiting in self.queues[exit].drain(..count) {
             rows.push(waiting.row);
             choices.exits.push(exit);
+            choices.arms.extend(waiting.arm);
             choices.contexts.push(waiting.context);
             if !waiting.signals.is_empty() {
                 choices.signals.push(waiting.signals);
@@ -90,7 +99,7 @@ mod tests {
         DepthChoices {
             exits: exits.to_vec(),
             contexts: exits.iter().map(|exit| vec![*exit as f64]).collect(),
-            signals: Vec::new(),
+            ..DepthChoices::default()
         }
     }
 

@@ -241,16 +241,23 @@ pub enum HeadFeedback {
     /// 1 when ρ > 1, that is when the route did better than usual. κ plays no part.
     #[default]
     Standard,
+    /// 1 when a gate ξ on the head moves the sample's log-odds more than heads of its group did on average lately:
+    /// Σ |∂L/∂ξ| / (1 − exp(−L)) over the layers of the group, L being the sample's own loss (Michel et al. 2019 take the
+    /// numerator). One number a head instead of one for all heads of a sample, free from the backward pass. It is known
+    /// after each training step, and so always from texts that are trained on. Ours.
+    Slope,
     /// 0 when κ·ρ > 1, and else 1: the printed formula, which contradicts its own text ("1 is more effective").
     AsPrinted,
 }
 
 impl HeadFeedback {
-    /// Whether the heads of a route are rewarded, given its ratio ρ and the rule's κ.
-    pub fn rewarded(self, ratio: f64, kappa: f64) -> bool {
+    /// Whether the heads of a route are rewarded, given its ratio ρ and the rule's κ; `None` where that is not what they
+    /// are judged by.
+    pub fn rewarded(self, ratio: f64, kappa: f64) -> Option<bool> {
         match self {
-            Self::Standard => ratio > 1.0,
-            Self::AsPrinted => kappa * ratio <= 1.0,
+            Self::Standard => Some(ratio > 1.0),
+            Self::AsPrinted => Some(kappa * ratio <= 1.0),
+            Self::Slope => None,
         }
     }
 }
@@ -346,10 +353,14 @@ mod tests {
 
     #[test]
     fn heads_are_rewarded_as_the_text_says_or_as_the_formula_prints() {
-        use HeadFeedback::{AsPrinted, Standard};
-        assert!(Standard.rewarded(1.5, 0.1) && !Standard.rewarded(1.0, 10.0) && !Standard.rewarded(0.5, 10.0));
-        assert!(!AsPrinted.rewarded(1.5, 1.0) && AsPrinted.rewarded(1.0, 1.0) && AsPrinted.rewarded(0.5, 1.0));
-        assert!(AsPrinted.rewarded(1.5, 0.1), "the print compares κ·ρ");
+        use HeadFeedback::{AsPrinted, Slope, Standard};
+        for (ratio, kappa, standard, printed) in
+            [(1.5, 0.1, true, true), (1.0, 10.0, false, false), (0.5, 10.0, false, false), (1.5, 1.0, true, false)]
+        {
+            assert_eq!(Standard.rewarded(ratio, kappa), Some(standard));
+            assert_eq!(AsPrinted.rewarded(ratio, kappa), Some(printed), "the print compares κ·ρ");
+            assert_eq!(Slope.rewarded(ratio, kappa), None);
+        }
     }
 
     #[test]

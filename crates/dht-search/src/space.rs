@@ -219,6 +219,33 @@ impl SearchSpace {
         self.arms.iter().map(closest).collect()
     }
 
+    /// The route that leaves at an exit and keeps these heads, one number for each group on its way, allowed or not.
+    pub(crate) fn route_keeping(&self, exit_index: usize, heads: &[usize]) -> Result<Route> {
+        self.layout.route(exit_index, heads)
+    }
+
+    /// The arms that make a route which runs the same layers with the same heads, in whatever groups it is written.
+    pub(crate) fn arms_running(&self, route: &Route) -> Result<RouteArms> {
+        let found = self.arms_of_layers(route);
+        found.ok_or_else(|| Error::RouteNotInSpace { route: route.to_string(), expected: self.describe() })
+    }
+
+    fn arms_of_layers(&self, route: &Route) -> Option<RouteArms> {
+        if route.stack() != self.stack() {
+            return None;
+        }
+        if !self.is_tree() {
+            let arm = self.arms.iter().position(|arm| arm.layers().eq(route.layers()))?;
+            return Some(RouteArms::Integrated { arm });
+        }
+        let exit = self.exits().iter().position(|&exit| exit == route.exit())?;
+        let heads_of = |layer: usize| route.layers().find(|(at, _)| *at == layer).map(|(_, heads)| heads);
+        let kept: Vec<usize> =
+            self.groups_before(exit).iter().map(|group| heads_of(group.start())).collect::<Option<_>>()?;
+        let own = self.layout.route(exit, &kept).ok()?;
+        if own.layers().eq(route.layers()) { self.tree_arms(&own) } else { None }
+    }
+
     fn tree_route(&self, depth: usize, heads: &[usize]) -> Result<Route> {
         if depth >= self.exits().len() {
             return Err(arm_error("arm of UCB_L", self.exits().len(), depth));

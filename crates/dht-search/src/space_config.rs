@@ -38,7 +38,8 @@ pub enum Search {
     },
 }
 
-/// A search space as it stands in a settings file. [`SearchSpace::new`](crate::SearchSpace::new) checks it.
+/// A search space as it stands in a settings file. [`SearchSpace::new`](crate::SearchSpace::new) checks it;
+/// [`from_toml_file`](Self::from_toml_file) reads and checks one.
 ///
 /// ```toml
 /// layers = 12

@@ -90,7 +90,7 @@ impl DynamicModel {
         let encoder = Encoder::from_pretrained(folder.join(ENCODER), device)?;
         // Every number that is drawn here is replaced below.
         let mut nothing = ChaCha8Rng::seed_from_u64(0);
-        let mut model = Self::new(encoder, stored.space, stored.settings, stored.labels.len(), &mut nothing)?;
+        let mut model = Self::of_encoder(encoder, stored.space, stored.settings, stored.labels.len(), &mut nothing)?;
         let mut values = model.encoder.parameters().values()?;
         for name in exit_tensors(model.encoder.parameters(), &model.space, model.settings())?.keys() {
             values.remove(name);

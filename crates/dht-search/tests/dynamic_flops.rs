@@ -6,10 +6,13 @@ use std::collections::BTreeMap;
 
 use candle_core::Device;
 use dht_search::transformer::{
-    BackwardNeeds, BertConfig, ClassifierShape, EncodedDataset, Encoder, Encoding, Load, Pooling, Sample,
-    TrainSettings, Trainer, product_flops,
+    BackwardNeeds, BertConfig, ClassifierShape, EncodedDataset, Encoder, Encoding, HeadSet, Kept, Load, Pooling,
+    Sample, TextClassifier, TrainSettings, Trainer, product_flops,
 };
-use dht_search::{ContextDesign, Dispatch, DynamicModel, ExitLosses, Preset, Result, Route, RouteSpec, SearchSettings};
+use dht_search::{
+    ContextDesign, DepthDecision, Dispatch, DynamicModel, ExitLosses, HeadDraws, LossSource, Preset, Result, Route,
+    RouteSpec, SearchSettings, SoftLabels, Teacher, WholeSteps, WidthCoupling,
+};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -26,9 +29,13 @@ fn texts(rows: u64, length: Option<usize>) -> EncodedDataset {
 }
 
 fn model(settings: SearchSettings) -> Result<DynamicModel> {
+    model_of(Preset::TDht, settings)
+}
+
+fn model_of(preset: Preset, settings: SearchSettings) -> Result<DynamicModel> {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let encoder = Encoder::random(&BertConfig::small(6, 12, 24, 50)?, &Device::Cpu, &mut rng)?;
-    DynamicModel::new(encoder, Preset::TDht.space(6, 12)?, settings, 3, &mut rng)
+    DynamicModel::new(encoder, preset.space(6, 12)?, settings, 3, &mut rng)
 }
 
 /// The sum over routes of their number and what each costs forward and backward, by the formulas of the encoder.
@@ -90,11 +97,67 @@ impl Formulas<'_> {
     }
 }
 
+/// Trains, and compares the books with the count.
+fn checked_training(model: &mut DynamicModel, training: &EncodedDataset, name: &str) -> Result<()> {
+    let train = TrainSettings { epochs: 2, batch_size: 8, ..TrainSettings::default() };
+    let start = product_flops();
+    Trainer::new(train).fit(model, training, &texts(0, None), &mut ())?;
+    assert_eq!(model.ledger().flops, product_flops() - start, "training, {name}");
+    Ok(())
+}
+
+/// What a training may do beside training each text on its route.
+fn plans() -> [SearchSettings; 4] {
+    let soft = |teacher| Some(SoftLabels { teacher, weight: 0.5, temperature: 2.0 });
+    let ours = SearchSettings { warm_up_contexts: 16, ..SearchSettings::default() };
+    let held_out = LossSource::HeldOut { share: 0.3 };
+    let on_the_way = ExitLosses::OnTheWay { weight: 0.5, power: 2.0 };
+    [
+        SearchSettings { whole_steps: WholeSteps { first: 0.3, every: 2 }, loss_source: held_out, ..ours.clone() },
+        SearchSettings { exit_losses: on_the_way, soft_labels: soft(Teacher::Deepest), ..ours.clone() },
+        SearchSettings { soft_labels: soft(Teacher::Full), loss_source: LossSource::FirstEpoch, ..ours },
+        SearchSettings {
+            soft_labels: soft(Teacher::Full),
+            whole_steps: WholeSteps { first: 0.0, every: 3 },
+            loss_source: held_out,
+            warm_up_contexts: 16,
+            arm_feature_texts: 20,
+            ..SearchSettings::paper()
+        },
+    ]
+}
+
+fn check_plans() -> Result<()> {
+    let training = texts(37, None);
+    for settings in plans() {
+        for dispatch in [Dispatch::InFlight, Dispatch::Queue { size: 5 }] {
+            let mut model = model(SearchSettings { dispatch, ..settings.clone() })?;
+            let taught = settings.soft_labels.is_some_and(|soft| soft.teacher == Teacher::Full);
+            if taught {
+                // Smaller than its pupil, and cut further.
+                let mut rng = ChaCha8Rng::seed_from_u64(2);
+                let encoder = Encoder::random(&BertConfig::small(3, 4, 16, 50)?, &Device::Cpu, &mut rng)?;
+                let mut kept = Kept::first_layers(&encoder, 3)?;
+                kept.heads[1] = HeadSet::from_indices([0, 2], 4)?;
+                kept.neurons[2].truncate(5);
+                let teacher = TextClassifier::new(encoder, 3, Pooling::Pooler, &mut rng)?.cut(&kept)?;
+                model = model.with_teacher(teacher)?;
+            }
+            checked_training(&mut model, &training, &format!("{settings:?}"))?;
+            assert_eq!(model.ledger().teacher_flops > 0, taught);
+            let held_out = matches!(settings.loss_source, LossSource::HeldOut { .. });
+            assert_eq!(model.ledger().held_out_flops > 0, held_out);
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn the_books_say_what_ran() -> Result<()> {
+    check_plans()?;
     let small = |settings| SearchSettings { warm_up_contexts: 16, arm_feature_texts: 20, ..settings };
-    let none = texts(0, None);
-    let on_the_way = SearchSettings { exit_losses: ExitLosses::OnTheWay { weight: 0.1 }, ..SearchSettings::default() };
+    let on_the_way =
+        SearchSettings { exit_losses: ExitLosses::OnTheWay { weight: 0.1, power: 1.0 }, ..SearchSettings::default() };
     for settings in [SearchSettings::default(), on_the_way, SearchSettings::paper()].map(small) {
         for dispatch in [Dispatch::InFlight, Dispatch::Queue { size: 5 }] {
             let settings = SearchSettings { dispatch, ..settings.clone() };
@@ -102,11 +165,8 @@ fn the_books_say_what_ran() -> Result<()> {
             for length in [None, Some(7)] {
                 let (training, test) = (texts(37, length), texts(20, length));
                 let mut model = model(settings.clone())?;
-                let train = TrainSettings { epochs: 2, batch_size: 8, ..TrainSettings::default() };
-                let start = product_flops();
-                Trainer::new(train).fit(&mut model, &training, &none, &mut ())?;
-                let (ran, ledger) = (product_flops() - start, model.ledger().clone());
-                assert_eq!(ledger.flops, ran, "training, {name}");
+                checked_training(&mut model, &training, &name)?;
+                let ledger = model.ledger().clone();
                 assert_eq!(ledger.arm_feature_flops > 0, settings.context == ContextDesign::Paper, "{name}");
 
                 let start = product_flops();
@@ -121,11 +181,13 @@ fn the_books_say_what_ran() -> Result<()> {
                 // Texts of one length: the sum over routes of number times cost.
                 let Some(tokens) = length else { continue };
                 let formulas = Formulas { model: &model, tokens };
-                // Exits that a route comes by, its own included; a probe behind the base layers reads every text.
+                // Exits that a route comes by, its own included; where routes are decided in flight, a probe
+                // behind the base layers reads every text.
                 let on_the_way = matches!(settings.exit_losses, ExitLosses::OnTheWay { .. });
                 let probed = settings.exit_losses == ExitLosses::Probed;
                 let exits = |route: &Route| if on_the_way { formulas.passed(route) } else { 1 };
-                let probes = |route: &Route| if probed { (formulas.passed(route) - 1).max(1) } else { 0 };
+                let read_again = u64::from(dispatch == Dispatch::InFlight);
+                let probes = |route: &Route| if probed { (formulas.passed(route) - 1).max(read_again) } else { 0 };
                 let expected = formulas.forward(&ledger.routes, |route| exits(route) + probes(route))?
                     + formulas.backward(&ledger.routes, exits, probes)?
                     + formulas.routing(ledger.samples)
@@ -137,6 +199,60 @@ fn the_books_say_what_ran() -> Result<()> {
                 assert_eq!(shuffled.flops, formulas.forward(&evaluation.route_counts(), |_| 1)?, "{name}");
             }
         }
+    }
+    every_kind_of_search()
+}
+
+/// Trains, evaluates and deals at random, and compares the books with what ran.
+fn assert_books(mut model: DynamicModel, name: &str) -> Result<()> {
+    let (training, test, none) = (texts(37, None), texts(20, None), texts(0, None));
+    let train = TrainSettings { epochs: 3, batch_size: 8, ..TrainSettings::default() };
+    let start = product_flops();
+    Trainer::new(train).fit(&mut model, &training, &none, &mut ())?;
+    assert_eq!(model.ledger().flops, product_flops() - start, "training, {name}");
+    let routes = model.ledger().routes.values().sum::<u64>();
+    assert_eq!((routes, model.ledger().samples), (3 * 37, 3 * 37), "{name}");
+    let start = product_flops();
+    let evaluation = model.evaluate(&test, 6)?;
+    assert_eq!(evaluation.flops, product_flops() - start, "evaluation, {name}");
+    let start = product_flops();
+    let shuffled = model.evaluate_shuffled(&test, &evaluation.routes, 6, &mut ChaCha8Rng::seed_from_u64(1))?;
+    assert_eq!(shuffled.flops, product_flops() - start, "shuffled, {name}");
+    Ok(())
+}
+
+fn every_kind_of_search() -> Result<()> {
+    for preset in Preset::ALL {
+        for settings in [preset.settings(), SearchSettings::paper()] {
+            for dispatch in [Dispatch::InFlight, Dispatch::Queue { size: 5 }] {
+                for head_draws in [HeadDraws::PerBucket, HeadDraws::PerSample] {
+                    for width_coupling in [WidthCoupling::Heads, WidthCoupling::HeadsAndFfn] {
+                        let (warm_up_contexts, arm_feature_texts) = (16, 20);
+                        let settings = SearchSettings {
+                            dispatch,
+                            head_draws,
+                            width_coupling,
+                            warm_up_contexts,
+                            arm_feature_texts,
+                            ..settings.clone()
+                        };
+                        let name = format!("{preset}, {settings:?}");
+                        assert_books(model_of(preset, settings)?, &name)?;
+                    }
+                }
+            }
+        }
+    }
+    for exit_losses in [ExitLosses::Probed, ExitLosses::OnTheWay { weight: 0.3, power: 0.0 }] {
+        let (depth_decision, warm_up_contexts) = (DepthDecision::AtEveryExit, 16);
+        let settings = SearchSettings { depth_decision, exit_losses, warm_up_contexts, ..SearchSettings::default() };
+        assert_books(model(settings)?, &format!("sequential, {exit_losses:?}"))?;
+    }
+    for settings in [Preset::PDht.settings(), SearchSettings::paper()] {
+        let settings = SearchSettings { warm_up_contexts: 16, arm_feature_texts: 20, ..settings };
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        let model = model_of(Preset::FDht, settings)?.going_on_in(Preset::PDht.space(6, 12)?, 2, &mut rng)?;
+        assert_books(model, "F-DHT and then P-DHT")?;
     }
     Ok(())
 }

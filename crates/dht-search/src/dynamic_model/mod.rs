@@ -1,25 +1,30 @@
 //! What a user holds: a dynamic transformer that is fitted, evaluated, asked, saved and loaded.
 
+mod held_out;
 mod ledger;
 mod losses;
+#[cfg(test)]
+mod regret_tests;
+mod slopes;
+mod teaching;
 mod training;
+mod whole_steps;
 
 use std::collections::BTreeMap;
 
-use dht_transformer::{EncodedDataset, Encoder, HeadSet, PackedBatch, Sample};
+use dht_transformer::{EncodedDataset, Encoder, HeadSet, Importance, Kept, PackedBatch, Sample, TextClassifier};
 use rand::Rng;
 
-use crate::executor::{Executor, FlopsOfBatch, Shown};
+use crate::executed_flops::{ExecutedFlops, Reads};
+use crate::executor::Executor;
 use crate::exit_heads::ExitHeads;
 use crate::queues::Queues;
-use crate::strategy::TreeBandits;
-use crate::{
-    BaseState, Dispatch, Error, FlopsCost, Result, RewardShape, Route, SearchSettings, SearchSpace, WidthCoupling,
-};
+use crate::strategy::SearchBandits;
+use crate::{Dispatch, Error, HeadArms, Result, RewardShape, Route, SearchSettings, SearchSpace, WidthCoupling};
 
 pub use ledger::Ledger;
 
-/// An encoder with exits, whose routes bandits choose for each text (paper, 4.2.1: the tree search).
+/// An encoder with exits, whose routes bandits choose for each text: by a tree, an integrated or a sequential search.
 ///
 /// It is an [`Objective`]: a [`Trainer`](dht_transformer::Trainer) fits it, encoder and bandits together. Samples keep
 /// their order and dropout from the training's seed, routes come from streams of the same seed.
@@ -30,15 +35,31 @@ pub struct DynamicModel {
     pub(crate) encoder: Encoder,
     pub(crate) heads: ExitHeads,
     pub(crate) space: SearchSpace,
-    pub(crate) bandits: TreeBandits,
+    pub(crate) bandits: SearchBandits,
+    later: Option<Later>,
+    /// The step whose heads are to be judged by what its backward shows.
+    watched: Option<slopes::Watched>,
     /// The batch that came last, in flight.
     arrived: Option<PackedBatch>,
+    /// The batch that came last, to run whole.
+    arrived_whole: Option<PackedBatch>,
     queues: Option<Queues>,
     /// Samples that wait in queues, by row.
     waiting: BTreeMap<usize, Sample>,
     ledger: Ledger,
     watcher: Watcher,
+    teacher: Option<TextClassifier>,
 }
+
+/// The space that a search will go on in.
+#[derive(Debug)]
+struct Later {
+    /// From this epoch on, counted from 0.
+    epoch: usize,
+    space: SearchSpace,
+    heads: ExitHeads,
+}
+
 /// Is told the depth of each sample that is trained on.
 #[derive(Default)]
 struct Watcher(Option<Box<dyn FnMut(usize) + Send + Sync>>);
@@ -50,11 +71,12 @@ impl std::fmt::Debug for Watcher {
 }
 
 impl DynamicModel {
-    /// A dynamic model of an encoder.
+    /// A dynamic model of an encoder. With [`SearchSettings::width_coupling`] the neurons of its layers are sorted by
+    /// magnitude first, which changes nothing that the encoder computes. The layers of a tail are frozen.
     ///
     /// # Errors
-    /// [`Error::Setting`] for settings out of range, a space of another size than the encoder, an integrated search or
-    /// a base state that this model does not run yet, fewer than two classes.
+    /// [`Error::Setting`] for settings out of range or without sense in the space, a space of another size than the
+    /// encoder, fewer than two classes.
     pub fn new<R: Rng + ?Sized>(
         mut encoder: Encoder,
         space: SearchSpace,
@@ -62,26 +84,86 @@ impl DynamicModel {
         classes: usize,
         rng: &mut R,
     ) -> Result<Self> {
-        settings.check()?;
-        let stack = space.stack();
-        let shape = encoder.block_shape();
-        if (encoder.layers(), shape.heads) != (stack.layers, stack.heads) {
-            let expected = format!("a space of {} layers and {} heads", encoder.layers(), shape.heads);
-            return Err(Error::setting("space", expected, format!("{} and {}", stack.layers, stack.heads)));
+        check_size(&encoder, &space)?;
+        if settings.width_coupling == WidthCoupling::HeadsAndFfn {
+            let importance = Importance::by_magnitude(&encoder)?;
+            let neurons = encoder.block_shape().ffn;
+            encoder = encoder.cut(&Kept::most_important(&encoder, &importance, space.stack().heads, neurons)?)?;
         }
-        if !space.is_tree() || space.config().base_state != BaseState::OnRoute || space.tail().is_some() {
-            return Err(Error::setting("space", "a tree search whose base layers lie on the route", "another one"));
-        }
+        Self::of_encoder(encoder, space, settings, classes, rng)
+    }
+
+    /// The same of an encoder whose neurons lie as they should.
+    pub(crate) fn of_encoder<R: Rng + ?Sized>(
+        mut encoder: Encoder,
+        space: SearchSpace,
+        settings: SearchSettings,
+        classes: usize,
+        rng: &mut R,
+    ) -> Result<Self> {
+        check_size(&encoder, &space)?;
+        settings.check_with(&space)?;
         let heads = ExitHeads::new(&mut encoder, classes, &space, &settings, rng)?;
-        let cost = FlopsCost::new(stack.layers, shape, heads.shape(), WidthCoupling::Heads)?;
-        let bandits = TreeBandits::new(&space, &settings, cost)?;
+        let bandits = SearchBandits::new(&space, &settings, encoder.block_shape(), heads.shape())?;
         let queues = match settings.dispatch {
             Dispatch::InFlight => None,
             Dispatch::Queue { size } => Some(Queues::new(size, space.exits().len())),
         };
-        let ledger = Ledger::new(stack.heads)?;
-        let waiting = BTreeMap::new();
-        Ok(Self { encoder, heads, space, bandits, arrived: None, queues, waiting, ledger, watcher: Watcher::default() })
+        freeze_tail(&encoder, &space, true);
+        Ok(Self {
+            ledger: Ledger::new(space.stack().heads)?,
+            encoder,
+            heads,
+            space,
+            bandits,
+            later: None,
+            watched: None,
+            arrived: None,
+            arrived_whole: None,
+            queues,
+            waiting: BTreeMap::new(),
+            watcher: Watcher::default(),
+            teacher: None,
+        })
+    }
+
+    /// The same model, whose search goes on in another space from an epoch (counted from 0) on, as P-DHT does after two
+    /// epochs of F-DHT: UCB_cp gets the arms of that space, each started from the nearest old one of its depth
+    /// ([`SearchSpace::closest_arms`]), the head bandit and all scaling stay, and the layers of a tail are frozen. Only
+    /// what comes after counts as the best epoch.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] unless both spaces are integrated, of one size and base, and as
+    /// [`SearchSettings::check_with`]; with [`HeadArms::PerHeadAndGroup`], whose groups change.
+    pub fn going_on_in<R: Rng + ?Sized>(mut self, space: SearchSpace, epoch: usize, rng: &mut R) -> Result<Self> {
+        let refuse = |field, expected: &str, got: &str| Err(Error::setting(field, expected, got));
+        if self.space.is_tree() || space.is_tree() {
+            return refuse("later space", "an integrated search after an integrated search", "a tree search");
+        }
+        if (space.stack(), space.base_layers()) != (self.space.stack(), self.space.base_layers()) {
+            return refuse("later space", "one of the same size and base layers", "another");
+        }
+        self.settings().check_with(&space)?;
+        if self.settings().head_arms == HeadArms::PerHeadAndGroup {
+            return refuse("head_arms", "per head, since the groups change", "per head and group");
+        }
+        let settings = self.bandits.settings();
+        let heads = self.heads.going_on_in(&mut self.encoder, &space, settings, rng)?;
+        self.later = Some(Later { epoch, space, heads });
+        Ok(self)
+    }
+
+    /// Goes on in the later space.
+    fn go_on(&mut self, later: Later) -> Result<()> {
+        let Later { space, heads, .. } = later;
+        self.bandits.continue_in(&space, self.encoder.block_shape(), heads.shape())?;
+        freeze_tail(&self.encoder, &self.space, false);
+        freeze_tail(&self.encoder, &space, true);
+        if let Some(queues) = &mut self.queues {
+            queues.set_exits(space.exits().len());
+        }
+        (self.space, self.heads) = (space, heads);
+        Ok(())
     }
 
     /// The encoder.
@@ -97,6 +179,11 @@ impl DynamicModel {
     /// The settings.
     pub fn settings(&self) -> &SearchSettings {
         self.bandits.settings()
+    }
+
+    /// The space that the search will go on in, and from which epoch, until it does.
+    pub fn later_space(&self) -> Option<(usize, &SearchSpace)> {
+        self.later.as_ref().map(|later| (later.epoch, &later.space))
     }
 
     /// What the training cost and chose.
@@ -131,20 +218,51 @@ impl DynamicModel {
         self.bandits.set_lambda(lambda)
     }
 
+    /// The same model at another speed: a handle on the same weights (training one trains the other) with a copy of what
+    /// the bandits know and λ set as by [`set_lambda`](Self::set_lambda). This model stays as it is. It is
+    /// for use, not for training: samples in queues, a later space and a teacher do not come along.
+    ///
+    /// # Errors
+    /// As [`set_lambda`](Self::set_lambda).
+    pub fn with_speed(&self, lambda: f64) -> Result<Self> {
+        let mut bandits = self.bandits.clone();
+        bandits.set_lambda(lambda)?;
+        Ok(Self {
+            encoder: self.encoder.clone(),
+            heads: self.heads.clone(),
+            space: self.space.clone(),
+            bandits,
+            later: None,
+            watched: None,
+            arrived: None,
+            arrived_whole: None,
+            queues: self.queues.as_ref().map(Queues::emptied),
+            waiting: BTreeMap::new(),
+            ledger: self.ledger.clone(),
+            watcher: Watcher::default(),
+            teacher: None,
+        })
+    }
+
     /// The parts that run.
     pub(crate) fn executor(&self) -> Executor<'_> {
-        Executor { encoder: &self.encoder, heads: &self.heads, space: &self.space }
+        let coupling = self.settings().width_coupling;
+        Executor { encoder: &self.encoder, heads: &self.heads, space: &self.space, coupling }
     }
 
     /// The formulas of what runs.
-    pub(crate) fn flops(&self) -> FlopsOfBatch {
-        FlopsOfBatch { block: self.encoder.block_shape(), classifier: self.heads.shape() }
+    pub(crate) fn flops(&self) -> ExecutedFlops {
+        ExecutedFlops {
+            block: self.encoder.block_shape(),
+            classifier: self.heads.shape(),
+            coupling: self.settings().width_coupling,
+        }
     }
     /// The heads that are always kept: those of the largest magnitude over the dynamic groups' layers.
     pub(crate) fn heaviest_heads(&self) -> Result<HeadSet> {
         let heads = self.space.stack().heads;
         let mut importance = vec![0.0; heads];
-        for layer in self.space.base_layers()..self.space.stack().layers {
+        for layer in self.space.groups().iter().flat_map(|group| group.layers()) {
             let magnitudes = self.encoder.head_magnitudes(layer)?;
             importance.iter_mut().zip(magnitudes).for_each(|(sum, magnitude)| *sum += magnitude);
         }
@@ -159,8 +277,7 @@ impl DynamicModel {
     /// None that a model of this space can meet.
     pub fn full_training_flops(&self, texts: &EncodedDataset) -> Result<u64> {
         let (flops, route) = (self.flops(), Route::truncated(self.space.stack(), self.space.stack().layers)?);
-        let of_text =
-            |tokens| (flops.forward(&route, tokens, 1) + flops.backward(&route, tokens, Shown::Own.reads(0))).0;
+        let of_text = |tokens| (flops.forward(&route, tokens, 1) + flops.backward(&route, tokens, Reads::ONCE)).0;
         Ok(texts.lengths().into_iter().map(of_text).sum())
     }
 
@@ -171,5 +288,21 @@ impl DynamicModel {
     pub fn full_inference_flops(&self, texts: &EncodedDataset) -> Result<u64> {
         let (flops, route) = (self.flops(), Route::truncated(self.space.stack(), self.space.stack().layers)?);
         Ok(texts.lengths().into_iter().map(|tokens| flops.forward(&route, tokens, 1).0).sum())
+    }
+}
+
+fn check_size(encoder: &Encoder, space: &SearchSpace) -> Result<()> {
+    let (stack, heads) = (space.stack(), encoder.block_shape().heads);
+    if (encoder.layers(), heads) == (stack.layers, stack.heads) {
+        return Ok(());
+    }
+    let expected = format!("a space of {} layers and {heads} heads", encoder.layers());
+    Err(Error::setting("space", expected, format!("{} and {}", stack.layers, stack.heads)))
+}
+
+/// Freezes or thaws the layers that every route of a space ends in.
+fn freeze_tail(encoder: &Encoder, space: &SearchSpace, frozen: bool) {
+    if let Some(tail) = space.tail() {
+        tail.layers().for_each(|layer| encoder.freeze_layer(layer, frozen));
     }
 }

@@ -1,7 +1,7 @@
 //! The training: batches come, are routed, go their ways, and teach encoder and bandits.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use dht_transformer::{
     EncodedDataset, Encoding, Objective, PackedBatch, Parameters, Pass, Predict, Progress, Sample, StepLoss, macro_f1,
@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{DynamicModel, Ledger};
 use crate::arm_features::ArmFeatures;
-use crate::executor::Passage;
+use crate::executor::{Passage, Shown, Way};
 use crate::queues::Queues;
-use crate::strategy::{DepthChoices, GroupDecisions, Learned, Mode, Strategy};
-use crate::{ContextDesign, Error, Result, SearchSettings, SearchSpace};
+use crate::strategy::{DepthChoices, GroupDecisions, Learned, Losses, Mode, Reading, Strategy};
+use crate::{Error, LossSource, Result, SearchSettings, SearchSpace};
 
 /// Independent random streams: of each step, of each batch that is queued, and of what happens before the training.
 const ROUTING: u64 = 1 << 32;
@@ -23,8 +23,11 @@ const QUEUEING: u64 = 1 << 48;
 const PREPARING: u64 = 1 << 56;
 
 impl DynamicModel {
-    fn mode(&self, progress: Progress) -> Mode {
-        if progress.share < self.settings().explore_share { Mode::Random } else { Mode::Explore }
+    pub(super) fn mode(&self, progress: Progress) -> Mode {
+        let settings = self.settings();
+        let random = settings.whole_steps.first + settings.explore_share;
+        // The last batch comes with all behind it.
+        if progress.share < random || random >= 1.0 { Mode::Random } else { Mode::Explore }
     }
 
     /// A generator of its own for each stream, so that a resumed training draws the same.
@@ -36,25 +39,21 @@ impl DynamicModel {
 
     /// Runs a batch whose routes are decided on the way.
     fn in_flight(&mut self, batch: &PackedBatch, progress: Progress) -> Result<StepLoss> {
-        let pass = Pass::training(self.parameters(), progress.seed, progress.step as u32);
-        let shown = self.shown();
-        let mut rng = Self::rng(progress, ROUTING + progress.step);
-        let mode = self.mode(progress);
-        let passage = self.executor().run(batch, &pass, &self.bandits, mode, shown, &mut rng)?;
-        self.ledger.bandit_flops += batch.len() as u64 * self.bandits.depth_flops();
+        let pass = self.watching(Pass::training(self.parameters(), progress.seed, progress.step as u32));
+        let way = Way { pass: &pass, strategy: &self.bandits, mode: self.mode(progress), shown: self.shown() };
+        let passage = self.executor().run(batch, &way, &mut Self::rng(progress, ROUTING + progress.step))?;
+        let flops = self.flops();
+        let look = batch.spans.lengths().map(|tokens| flops.look_ahead(&self.space, tokens).0);
+        self.ledger.flops += look.sum::<u64>();
         self.finish(batch, passage, pass, progress)
     }
 
     /// Runs a batch that left a queue: the base layers again, with gradient, and on from there.
     fn run_again(&mut self, batch: &PackedBatch, depth: DepthChoices, progress: Progress) -> Result<StepLoss> {
-        let pass = Pass::training(self.parameters(), progress.seed, progress.step as u32);
-        let shown = self.shown();
+        let pass = self.watching(Pass::training(self.parameters(), progress.seed, progress.step as u32));
+        let way = Way { pass: &pass, strategy: &self.bandits, mode: self.mode(progress), shown: self.shown() };
         let mut rng = Self::rng(progress, ROUTING + progress.step);
-        let (executor, mode) = (self.executor(), self.mode(progress));
-        let base = executor.base(batch, &pass)?;
-        let logits = executor.base_logits(&base, &pass, shown, false)?;
-        let start = Duration::ZERO;
-        let passage = executor.follow(base, logits, depth, start, &pass, &self.bandits, mode, shown, &mut rng)?;
+        let passage = self.executor().run_again(batch, depth, &way, &mut rng)?;
         self.finish(batch, passage, pass, progress)
     }
 
@@ -62,38 +61,48 @@ impl DynamicModel {
     fn finish(&mut self, batch: &PackedBatch, passage: Passage, pass: Pass, progress: Progress) -> Result<StepLoss> {
         let (loss, losses) = self.losses(batch, &passage)?;
         let start = Instant::now();
+        let mut judged = false;
         let known = losses.by_exit.iter().flatten().all(|loss| loss.is_nan() || loss.is_finite());
         let own = |sample: usize| losses.by_exit[passage.depth.exits[sample]][sample];
         if known && (0..batch.len()).all(|sample| own(sample).is_finite()) {
-            let groups: Vec<GroupDecisions<'_>> = passage
-                .groups
-                .iter()
-                .map(|group| GroupDecisions { group: group.group, members: &group.members, choices: &group.choices })
-                .collect();
-            self.bandits.learn(&passage.depth, &groups, &losses)?;
+            if self.teaches_bandits(progress) {
+                self.teach(&passage, &losses)?;
+            }
             self.keep_books(batch, &passage, &own, progress)?;
+            // A backward has no texts but those that are trained on.
+            judged = self.settings().loss_source != LossSource::FirstEpoch || progress.epoch == 0;
         }
         // A loss that is not finite is left to the training loop, which stops.
         self.ledger.bandit_seconds += (passage.deciding + start.elapsed()).as_secs_f64();
+        if judged {
+            self.watch(batch, passage, &losses, &pass);
+        }
         Ok(StepLoss { loss, pass, samples: batch.len(), terms: batch.len() })
+    }
+
+    /// Lets the bandits learn from a batch that has gone its ways.
+    pub(super) fn teach(&mut self, passage: &Passage, losses: &Losses) -> Result<()> {
+        let groups: Vec<GroupDecisions<'_>> = passage
+            .groups
+            .iter()
+            .map(|group| GroupDecisions { group: group.group, members: &group.members, choices: &group.choices })
+            .collect();
+        self.bandits.learn(&passage.depth, &groups, losses)
     }
 
     /// Routes a batch with the weights of the time, without gradient, and lets it wait.
     fn queue(&mut self, batch: &PackedBatch, progress: Progress) -> Result<()> {
-        let (executor, pass) = (self.executor(), Pass::inference());
-        let base = executor.base(batch, &pass)?;
-        let signals = self.bandits.wants_signals();
-        let logits = if signals { Some(executor.heads.logits(0, &base, &pass)?) } else { None };
-        let start = Instant::now();
+        let pass = Pass::inference();
+        let way = Way { pass: &pass, strategy: &self.bandits, mode: self.mode(progress), shown: Shown::Own };
         // Several batches may join the queues between two steps: the samples before this one tell them apart.
         let mut rng = Self::rng(progress, QUEUEING + self.ledger.samples + self.waiting.len() as u64);
-        let choices = executor.decide(&base, logits.as_ref(), &self.bandits, self.mode(progress), &mut rng)?;
-        self.ledger.bandit_seconds += start.elapsed().as_secs_f64();
-        self.ledger.bandit_flops += batch.len() as u64 * self.bandits.depth_flops();
+        let (choices, deciding) = self.executor().decide(batch, &way, &mut rng)?;
+        self.ledger.bandit_seconds += deciding.as_secs_f64();
         let flops = self.flops();
-        let layer = flops.block.forward((&batch.spans).into(), flops.block.full()).total();
-        let classifier = flops.classifier.forward(if signals { batch.len() as u64 } else { 0 }).total();
-        self.ledger.flops += self.space.base_layers() as u64 * layer.0 + classifier.0;
+        let base: u64 = batch.spans.lengths().map(|tokens| flops.base(&self.space, tokens).0).sum();
+        let read = self.bandits.reading() != Reading::Never;
+        let classifier = flops.classifier.forward(if read { batch.len() as u64 } else { 0 }).total();
+        self.ledger.flops += base + classifier.0;
         for sample in samples_of(batch) {
             self.waiting.insert(sample.id as usize, sample);
         }
@@ -142,17 +151,17 @@ impl Objective for DynamicModel {
     /// Chooses the pinned heads and, where the contexts have them, computes the arms' features.
     fn prepare(&mut self, training: &EncodedDataset, progress: Progress) -> Result<()> {
         // What a training that failed left behind belongs to that one.
-        (self.arrived, self.waiting) = (None, BTreeMap::new());
+        self.watched = None;
+        (self.arrived, self.arrived_whole, self.waiting) = (None, None, BTreeMap::new());
+        self.check_teacher()?;
+        self.check_first_epoch(training)?;
         if let Some(queues) = &mut self.queues {
             *queues = queues.emptied();
         }
         let pinned = self.heaviest_heads()?;
         let mut features = None;
-        if self.settings().context == ContextDesign::Paper {
-            let mut options: Vec<usize> =
-                (0..self.space.groups().len()).flat_map(|group| self.space.head_options(group)).copied().collect();
-            options.sort_unstable();
-            options.dedup();
+        if self.settings().context.has_arm_features() {
+            let options = self.bandits.options();
             let rows: Vec<usize> = (0..training.len().min(self.settings().arm_feature_texts)).collect();
             let mut rng = Self::rng(progress, PREPARING);
             let start = Instant::now();
@@ -167,15 +176,25 @@ impl Objective for DynamicModel {
     }
 
     fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<()> {
-        if self.queues.is_some() {
-            self.queue(&batch, progress)
+        if let Some(later) = self.later.take_if(|later| progress.epoch >= later.epoch) {
+            self.go_on(later)?;
+        }
+        let Some(batch) = self.hold_out(batch, progress)? else { return Ok(()) };
+        if self.settings().whole_steps.hold(progress.step, progress.share) {
+            self.arrived_whole = Some(batch);
+        } else if self.queues.is_some() {
+            self.queue(&batch, progress)?;
         } else {
             self.arrived = Some(batch);
-            Ok(())
         }
+        Ok(())
     }
 
     fn next_loss(&mut self, progress: Progress, drain: bool) -> Result<Option<StepLoss>> {
+        self.learn_from_slopes()?;
+        if let Some(batch) = self.arrived_whole.take() {
+            return self.run_whole(&batch, progress).map(Some);
+        }
         if let Some(batch) = self.arrived.take() {
             return self.in_flight(&batch, progress).map(Some);
         }
@@ -188,6 +207,11 @@ impl Objective for DynamicModel {
         }
         let batch = PackedBatch::from_samples(&samples)?;
         self.run_again(&batch, depth, progress).map(Some)
+    }
+
+    /// Not before the search has gone on to its last space.
+    fn may_be_best(&self) -> bool {
+        self.later.is_none()
     }
 
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
@@ -208,6 +232,9 @@ impl Objective for DynamicModel {
     fn restore(&mut self, state: serde_json::Value, training: &EncodedDataset) -> Result<()> {
         let state: TrainingState<Learned> =
             serde_json::from_value(state).map_err(|source| Error::State { what: "training state".into(), source })?;
+        if let Some(later) = self.later.take_if(|later| later.space == state.space) {
+            self.go_on(later)?;
+        }
         if state.space != self.space || state.settings != *self.settings() {
             return Err(Error::setting("training state", "one of this space and these settings", "another one"));
         }
@@ -221,8 +248,10 @@ impl Objective for DynamicModel {
             let missing = || Error::setting("waiting sample", "a row of the training set", row);
             waiting.insert(row, (*by_id.get(&row).ok_or_else(missing)?).clone());
         }
+        self.check_teacher()?;
         self.bandits.restore(state.bandits)?;
-        (self.queues, self.waiting, self.ledger, self.arrived) = (state.queues, waiting, state.ledger, None);
+        (self.queues, self.waiting, self.ledger) = (state.queues, waiting, state.ledger);
+        (self.watched, self.arrived, self.arrived_whole) = (None, None, None);
         Ok(())
     }
 

@@ -26,11 +26,15 @@ fn texts(rows: u64) -> EncodedDataset {
 }
 
 fn model(settings: SearchSettings) -> DynamicModel {
+    model_of(Preset::TDht, settings)
+}
+
+fn model_of(preset: Preset, settings: SearchSettings) -> DynamicModel {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let mut config = BertConfig::small(LAYERS, 12, 24, 50).unwrap();
     config.initializer_range = 0.3;
     let encoder = dht_transformer::Encoder::random(&config, &Device::Cpu, &mut rng).unwrap();
-    let space = Preset::TDht.space(LAYERS, 12).unwrap();
+    let space = preset.space(LAYERS, 12).unwrap();
     DynamicModel::new(encoder, space, settings, CLASSES, &mut rng).unwrap()
 }
 
@@ -69,7 +73,7 @@ fn a_truncated_route_equals_an_encoder_cut_off_there_with_the_same_weights() {
         let routes: Vec<Route> = (0..13).map(|row| Route::truncated(stack, depth(row)).unwrap()).collect();
         let strategy = prescribed(model.space(), HeadSet::full(12).unwrap(), &data, &routes);
         let batch = data.batch(&(0..13).collect::<Vec<_>>()).unwrap();
-        let (predictions, _) = model.follow(&batch, &strategy).unwrap();
+        let (predictions, _) = model.follow(&Pass::inference(), &batch, &strategy).unwrap();
         for (exit, depth) in exits.iter().enumerate() {
             let encoder = model.encoder().truncated(*depth).unwrap();
             let pass = Pass::inference();
@@ -107,39 +111,57 @@ fn before_it_is_trained_a_model_runs_whole() {
 
 #[test]
 fn a_text_on_any_route_in_a_batch_equals_the_text_alone_walked_layer_by_layer() {
-    for settings in kinds() {
-        let model = model(settings);
-        let data = texts(24);
-        let mut rng = ChaCha8Rng::seed_from_u64(5);
-        let all = model.space().routes();
-        let routes: Vec<Route> = (0..24).map(|_| all[rng.random_range(0..all.len())].1.clone()).collect();
-        let pinned = model.heaviest_heads().unwrap();
-        let strategy = prescribed(model.space(), pinned, &data, &routes);
-        let batch = data.batch(&(0..24).collect::<Vec<_>>()).unwrap();
-        let pass = Pass::inference();
-        for shown in [Shown::Own, Shown::Passed, Shown::Probed] {
-            let passage = model.executor().run(&batch, &pass, &strategy, Mode::Exploit, shown, &mut rng).unwrap();
-            assert_eq!(passage.routes(model.space()).unwrap(), routes);
-            let mut seen = 0;
-            for output in &passage.outputs {
-                let logits = probabilities(&output.logits);
-                for (sample, found) in output.samples.iter().zip(&logits) {
-                    let exit = passage.depth.exits[*sample];
-                    assert!(output.exit == exit || (shown != Shown::Own && output.exit < exit));
-                    let alone = data.batch(&[*sample]).unwrap();
-                    let mut hidden = model.executor().base(&alone, &pass).unwrap();
-                    for group in passage.groups.iter().take(output.exit) {
-                        hidden = one_group(&model, group, *sample, &hidden, &pass);
-                    }
-                    let alone = probabilities(&model.heads.logits(output.exit, &hidden, &pass).unwrap());
-                    assert_close(found, &alone[0], &format!("sample {sample} at exit {}", output.exit));
-                    seen += 1;
-                }
+    for preset in Preset::ALL {
+        for settings in [preset.settings(), SearchSettings::paper()] {
+            let model = model_of(preset, settings);
+            let shown = match preset {
+                Preset::PDht => vec![Shown::Own],
+                _ => vec![Shown::Own, Shown::Passed, Shown::Probed],
+            };
+            for shown in shown {
+                walk(&model, shown);
             }
-            let reads = passage.depth.exits.iter().map(|exit| shown.reads(*exit).total());
-            assert_eq!(seen, reads.sum::<u64>());
         }
     }
+}
+
+fn walk(model: &DynamicModel, shown: Shown) {
+    let (space, data) = (model.space(), texts(24));
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let all = space.routes();
+    let routes: Vec<Route> = (0..24).map(|_| all[rng.random_range(0..all.len())].1.clone()).collect();
+    let pinned = model.heaviest_heads().unwrap();
+    let strategy = prescribed(space, pinned, &data, &routes);
+    let batch = data.batch(&(0..24).collect::<Vec<_>>()).unwrap();
+    let pass = Pass::inference();
+    let way = Way { pass: &pass, strategy: &strategy, mode: Mode::Exploit, shown };
+    let passage = model.executor().run(&batch, &way, &mut rng).unwrap();
+    assert_eq!(passage.routes(space).unwrap(), routes);
+    let mut seen = 0;
+    for output in &passage.outputs {
+        let logits = probabilities(&output.logits);
+        for (sample, found) in output.samples.iter().zip(&logits) {
+            let exit = passage.depth.exits[*sample];
+            assert!(output.exit == exit || (shown != Shown::Own && output.exit < exit));
+            let alone = data.batch(&[*sample]).unwrap();
+            let mut hidden = model.encoder().embed(&alone, &pass).unwrap();
+            if let Some(fixed) = space.base() {
+                hidden = model.encoder().run(fixed.layers(), &hidden, &HeadPlan::Full, &pass).unwrap();
+            }
+            for group in passage.groups.iter().take(space.groups_before(output.exit).len()) {
+                hidden = one_group(model, group, *sample, &hidden, &pass);
+            }
+            if let Some(fixed) = space.tail() {
+                hidden = model.encoder().run(fixed.layers(), &hidden, &HeadPlan::Full, &pass).unwrap();
+            }
+            let alone = probabilities(&model.heads.logits(output.exit, &hidden, &pass).unwrap());
+            assert_close(found, &alone[0], &format!("sample {sample} at exit {}", output.exit));
+            seen += 1;
+        }
+    }
+    let last = space.exits().len() - 1;
+    let reads = passage.depth.exits.iter().map(|exit| Reads::of(shown, passage.reading, *exit, last).total());
+    assert_eq!(seen, reads.sum::<u64>());
 }
 
 fn one_group(

@@ -5,7 +5,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BaseState, Error, Result, RouteSpec, Search, SearchSpace, Segment, SpaceConfig, Stack};
+use crate::{
+    BaseState, ContextDesign, Error, ExitLosses, Result, RewardShape, RouteSpec, Search, SearchSettings, SearchSpace,
+    Segment, SpaceConfig, Stack,
+};
 
 /// A configuration of the paper's section 6.1.
 ///
@@ -83,6 +86,24 @@ impl Preset {
         SearchSpace::new(self.config(layers, heads, SevenLayerHeads::Standard)?)
     }
 
+    /// Settings with which it is searched: ours. Those of the paper are [`SearchSettings::paper`] for all four.
+    ///
+    /// P-DHT's routes end in layers that a passed exit does not run, so that nothing is known of passed exits: it learns
+    /// from the chosen exit alone, by −loss, and sees the state without signals.
+    pub fn settings(self) -> SearchSettings {
+        let ours = SearchSettings::default();
+        match (self, ours.reward_shape) {
+            (Self::PDht, RewardShape::Gain { lambda }) => SearchSettings {
+                context: ContextDesign::State,
+                exit_losses: ExitLosses::Chosen,
+                reward_shape: RewardShape::Utility { lambda },
+                nested_feedback: false,
+                ..ours
+            },
+            _ => ours,
+        }
+    }
+
     /// The settings of [`space`](Self::space), to be changed; `seven_layers` matters to P-DHT alone.
     ///
     /// # Errors
@@ -156,16 +177,13 @@ impl FromStr for Preset {
 
 /// The exits of a model with this many layers; the first is the base.
 ///
-/// 3, 6, 9, 12 of 12 layers (paper); 1, 2, 4, 6 of 6, so that the cheapest route is a sixth of the model. Otherwise a
-/// quarter, a half, three quarters and all of the layers, rounded to the nearest (halves down, to the cheaper), at least
-/// 1 and without repeats.
+/// The base is a quarter of the layers, rounded down, at least one; the others lie in three groups, as even as possible,
+/// the smaller first (none where layers lack): 3, 6, 9, 12 of 12 (paper), 1, 3, 5, 7 of 7, and 1, 2, 4, 6 of 6, so that
+/// the cheapest route is a sixth of the model.
 pub fn exits(layers: usize) -> Vec<usize> {
-    if layers == 6 {
-        return vec![1, 2, 4, 6];
-    }
-    // Nearest to layers·quarter/4, halves down: ⌈layers·quarter/4 − 1/2⌉.
-    let rounded = |quarter: usize| layers.saturating_mul(quarter).saturating_sub(2).div_ceil(4).max(1);
-    let mut exits: Vec<_> = (1..=4).map(rounded).collect();
+    let base = (layers / 4).max(1);
+    let others = layers.saturating_sub(base);
+    let mut exits: Vec<_> = (0..=3).map(|group| base + others / 3 * group + (group * (others % 3)) / 3).collect();
     exits.dedup();
     exits
 }
@@ -266,13 +284,16 @@ mod tests {
     }
 
     #[test]
-    fn other_sizes_round_to_quarters_and_twelfths() {
-        let cases: [(usize, &[usize]); 7] = [
+    fn other_sizes_have_a_quarter_and_three_even_groups_and_heads_in_twelfths() {
+        let cases: [(usize, &[usize]); 10] = [
             (2, &[1, 2]),
             (3, &[1, 2, 3]),
             (4, &[1, 2, 3, 4]),
-            (7, &[2, 3, 5, 7]),
+            (5, &[1, 2, 3, 5]),
+            (6, &[1, 2, 4, 6]),
+            (7, &[1, 3, 5, 7]),
             (8, &[2, 4, 6, 8]),
+            (10, &[2, 4, 7, 10]),
             (12, &[3, 6, 9, 12]),
             (24, &[6, 12, 18, 24]),
         ];
@@ -318,6 +339,17 @@ mod tests {
         assert_eq!(printed.closest_arms(&full)[6..9], [Some(4), Some(4), Some(6)]);
         let tree = Preset::TDht.space(12, 12).unwrap();
         assert!(frozen.closest_arms(&tree).iter().all(Option::is_none));
+    }
+
+    #[test]
+    fn the_settings_of_a_preset_make_sense_in_its_space() {
+        for preset in Preset::ALL {
+            let space = preset.space(12, 12).unwrap();
+            preset.settings().check_with(&space).unwrap();
+            SearchSettings::paper().check_with(&space).unwrap();
+        }
+        let refused = SearchSettings::default().check_with(&Preset::PDht.space(12, 12).unwrap());
+        assert!(matches!(refused, Err(Error::Setting { field: "context", .. })));
     }
 
     #[test]

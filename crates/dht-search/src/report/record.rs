@@ -5,8 +5,8 @@ use dht_transformer::write_atomically;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Curves;
-use crate::{Error, Result};
+use super::{Curves, KnobPoint, OracleResult};
+use crate::{Error, Regret, Result};
 
 /// Everything that one run came to: the full model, truncations of it and the dynamic model on the same data.
 ///
@@ -30,6 +30,10 @@ pub struct RunRecord {
     pub truncated: BTreeMap<usize, ModelResult>,
     /// The dynamic model.
     pub dynamic: DynamicResult,
+    /// The dynamic model at settings of its run-time speed knob spread evenly over the FLOPs that it can come to, cheapest
+    /// first. Empty where the rewards have no knob, since the cost was learned with them: ratio, log and clipped.
+    #[serde(default)]
+    pub knob: Vec<KnobPoint>,
     /// How many samples took each route.
     pub routes: RouteCounts,
     /// How the training of the dynamic model went.
@@ -121,9 +125,12 @@ pub struct DynamicResult {
     pub bandit_seconds: f64,
     /// Macro F1 of the same trained model when routes are drawn at random, in the mix that the bandits chose.
     pub random_macro_f1: f64,
-    /// The same trained model at other settings of its run-time speed knob, cheapest first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub operating_points: Vec<OperatingPoint>,
+    /// How the chosen routes compare with the best fixed one in hindsight, on the test set.
+    #[serde(default)]
+    pub regret: Regret,
+    /// What the same trained model would come to if the best exit for each text were known.
+    #[serde(default)]
+    pub oracle: OracleResult,
 }
 
 /// The paper's cost estimate as a share of the full model's.
@@ -154,20 +161,10 @@ impl DynamicResult {
             inference_wall_ratio: result.inference_seconds / full.inference_seconds,
             bandit_seconds,
             random_macro_f1,
-            operating_points: Vec::new(),
+            regret: Regret::default(),
+            oracle: OracleResult::default(),
         }
     }
-}
-
-/// A trained model at one setting of its run-time speed knob.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct OperatingPoint {
-    /// The price of the full model's cost, in nats of loss.
-    pub lambda: f64,
-    /// Macro F1 on the test set.
-    pub macro_f1: f64,
-    /// FLOPs of predicting the test set over the full model's.
-    pub inference_flops_ratio: f64,
 }
 
 /// How many samples took each route, by the route's notation: `12L8H`.
@@ -321,6 +318,7 @@ mod tests {
             full,
             truncated: BTreeMap::from([(3, full), (12, full)]),
             dynamic: DynamicResult::beside(&full, result, LayerHeadRatios::default(), 0.1, 0.8),
+            knob: vec![KnobPoint { lambda: 0.25, macro_f1: 0.89, ..KnobPoint::default() }],
             routes: RouteCounts { train: BTreeMap::from([("12L8H".into(), 10)]), ..RouteCounts::default() },
             curves: Curves::default(),
             difficulties: vec![],
@@ -355,7 +353,17 @@ mod tests {
     #[test]
     fn the_fields_stand_where_readers_look_for_them() {
         let json = serde_json::to_value(record()).unwrap();
-        for path in ["/truncated/3/macro_f1", "/dynamic/macro_f1", "/dynamic/optimizer_seconds", "/full/train_flops"] {
+        let knob = ["lambda", "inference_flops_ratio", "macro_f1", "random_macro_f1", "truncated_macro_f1"]
+            .map(|field| format!("/knob/0/{field}"));
+        let others = [
+            "/truncated/3/macro_f1",
+            "/dynamic/macro_f1",
+            "/dynamic/optimizer_seconds",
+            "/dynamic/regret/regret",
+            "/dynamic/oracle/macro_f1",
+            "/full/train_flops",
+        ];
+        for path in knob.iter().map(String::as_str).chain(others) {
             assert!(json.pointer(path).is_some_and(Value::is_number), "{path}");
         }
         assert_eq!(json["routes"]["train"]["12L8H"], 10);

@@ -8,11 +8,16 @@ use serde::{Deserialize, Serialize};
 pub enum ExitLosses {
     /// The one it leaves by, as in the paper: loss = CE(own exit). Deep and shallow exits starve each other.
     Chosen,
-    /// Also those it passes on the way, with weight v beside 1 for its own: loss = (CE(own) + v·Σ CE(passed)) / (1 + v·passed).
-    /// Ours.
+    /// Also those it passes on the way. An exit after d of the D layers that the sample runs weighs w = v·(d/D)ᵖ beside 1
+    /// for its own: loss = (CE(own) + Σ w·CE(passed)) / (1 + Σ w). Ours.
+    ///
+    /// p = 0 weighs all passed exits alike; p = 1 weighs by depth, with v = 1 as PABEE does, Σ d·CE / Σ d (Zhou et al.
+    /// 2020); p = 2 leaves early exits little.
     OnTheWay {
-        /// Of a passed exit, above 0.
+        /// Of a passed exit just below the sample's own, v: above 0.
         weight: f64,
+        /// How fast weights fall towards shallow exits, p: 0 to 16.
+        power: f64,
     },
     /// Also those it passes, but of these only the classifiers learn: loss = CE(own) + Σ CE(passed), the passed exits'
     /// states without gradient. A shallow layer then serves the layers above it and the texts that leave there, and is

@@ -1,32 +1,38 @@
 //! Every number and choice that the paper leaves open, in one place. All defaults are ours.
 
+mod choices;
 mod exits;
+mod plan;
 
 use dht_transformer::Pooling;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, HeadFeedback, Result, RewardMemory, RewardRule, RewardShape};
+use crate::{Error, HeadFeedback, Result, RewardMemory, RewardRule, RewardShape, SearchSpace, WidthCoupling};
 
+pub use choices::{ContextDesign, DepthDecision, HeadArms, HeadDraws, Steering};
 pub use exits::{ExitClassifiers, ExitLosses};
+pub use plan::{LossSource, SoftLabels, Teacher, WholeSteps};
 
 /// One number for each kind of bandit.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PerBandit {
-    /// For UCB_L.
+    /// For UCB_L, and for the gains at the exits of a sequential search.
     pub depth: f64,
     /// For UCB_H.
     pub heads: f64,
+    /// For UCB_cp.
+    pub arms: f64,
 }
 
 impl PerBandit {
-    /// The same number for both.
+    /// The same number for all.
     pub const fn all(number: f64) -> Self {
-        Self { depth: number, heads: number }
+        Self { depth: number, heads: number, arms: number }
     }
 
     fn check(self, field: &'static str, least: f64) -> Result<()> {
-        [self.depth, self.heads].into_iter().try_for_each(|number| check_number(field, number, least))
+        [self.depth, self.heads, self.arms].into_iter().try_for_each(|number| check_number(field, number, least))
     }
 }
 
@@ -46,33 +52,6 @@ pub enum Dispatch {
     },
 }
 
-/// What the bandits see of a sample.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ContextDesign {
-    /// The paper's (7.1): the pooled state and the feature of the arm, \[x ; z\], of 168 dimensions for UCB_L, 87 with the
-    /// group's one-hot for UCB_H and 13 for TSB. With disjoint arms z is one constant per arm,
-    /// that is a bias; its passes through the model before training are counted.
-    Paper,
-    /// Ours: entropy −Σ p·ln p / ln C and margin p₁ − p₂ of the exit behind the base layers, and ln tokens / ln 512,
-    /// each in a scaling of its own. Needs that exit trained.
-    Signals,
-    /// Both: the pooled state and the signals.
-    StateAndSignals,
-}
-
-impl ContextDesign {
-    /// Whether the pooled state is part of it.
-    pub fn has_state(self) -> bool {
-        self != Self::Signals
-    }
-
-    /// Whether the base exit's signals are.
-    pub fn has_signals(self) -> bool {
-        self != Self::Paper
-    }
-}
-
 /// The settings of a search. What the paper uses without giving a number is given one here; **the values are ours**.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -81,8 +60,23 @@ pub struct SearchSettings {
     pub dispatch: Dispatch,
     /// What the bandits see.
     pub context: ContextDesign,
+    /// When it is decided how deep a sample goes.
+    pub depth_decision: DepthDecision,
+    /// What an arm of TSB is.
+    pub head_arms: HeadArms,
+    /// For whom a head set is drawn.
+    pub head_draws: HeadDraws,
+    /// Which cost steers.
+    pub steering: Steering,
+    /// Whether dropping heads also narrows the feed-forward. The neurons are sorted by their magnitude when the model is
+    /// made, so that the first are the important ones.
+    pub width_coupling: WidthCoupling,
     /// Which exits a sample trains.
     pub exit_losses: ExitLosses,
+    /// Which steps run the whole model instead.
+    pub whole_steps: WholeSteps,
+    /// Whose probabilities the exits learn beside the labels; `None` is nobody's.
+    pub soft_labels: Option<SoftLabels>,
     /// Whether the exits share a classifier.
     pub exit_classifiers: ExitClassifiers,
     /// How a classifier sees a text.
@@ -100,8 +94,8 @@ pub struct SearchSettings {
     /// TSB's λ, the weight of what was learned before each update, in (0, 1]: argmin (λ/2)·Σ sⱼ(pⱼ − gⱼ)² + Σ log(1 +
     /// exp(−y·pᵀw)). 1 is Bayes' rule.
     pub head_prior_weight: f64,
-    /// The factor κ of the rewards, κ·(usual δ)/δ with δ = loss · L for UCB_L and loss · L · H for UCB_H: α and β₁ in the
-    /// print (4.3). Without effect on [`RewardShape::Utility`] and [`RewardShape::Gain`].
+    /// The factor κ of the rewards, κ·(usual δ)/δ with δ = loss · L for UCB_L and loss · L · H for UCB_H and UCB_cp: α, β₁
+    /// and β_cp in the print (4.3). Without effect on [`RewardShape::Utility`] and [`RewardShape::Gain`].
     pub kappa: PerBandit,
     /// What is made of losses and costs (paper, 4.3).
     pub reward_shape: RewardShape,
@@ -109,6 +103,8 @@ pub struct SearchSettings {
     pub reward_memory: RewardMemory,
     /// Which way TSB's binary reward points: the print's formula contradicts its text.
     pub head_feedback: HeadFeedback,
+    /// Which losses the bandits learn from.
+    pub loss_source: LossSource,
     /// Whether a sample's losses at the exits it passed also teach the arms of those exits.
     pub nested_feedback: bool,
     /// Contexts seen, with routes drawn at random, before their scaling is frozen and the bandits learn: one posterior
@@ -132,7 +128,14 @@ impl Default for SearchSettings {
         Self {
             dispatch: Dispatch::InFlight,
             context: ContextDesign::StateAndSignals,
+            depth_decision: DepthDecision::default(),
+            head_arms: HeadArms::default(),
+            head_draws: HeadDraws::default(),
+            steering: Steering::default(),
+            width_coupling: WidthCoupling::default(),
             exit_losses: ExitLosses::Probed,
+            whole_steps: WholeSteps::default(),
+            soft_labels: None,
             exit_classifiers: ExitClassifiers::PerExit,
             pooling: Pooling::Mean,
             exploration: PerBandit::all(0.1),
@@ -144,6 +147,7 @@ impl Default for SearchSettings {
             reward_shape: RewardShape::Gain { lambda: 0.25 },
             reward_memory: RewardMemory::default(),
             head_feedback: HeadFeedback::default(),
+            loss_source: LossSource::default(),
             nested_feedback: true,
             warm_up_contexts: 512,
             explore_share: 0.4,
@@ -160,6 +164,7 @@ impl SearchSettings {
         Self {
             dispatch: Dispatch::Queue { size: 32 },
             context: ContextDesign::Paper,
+            head_draws: HeadDraws::PerSample,
             exit_losses: ExitLosses::Chosen,
             exit_classifiers: ExitClassifiers::Shared,
             pooling: Pooling::Pooler,
@@ -178,9 +183,7 @@ impl SearchSettings {
     /// [`Error::Setting`] names the first that is out of range.
     pub fn check(&self) -> Result<()> {
         self.exploration.check("exploration", 0.0)?;
-        if !(0.0..=16.0).contains(&self.explore_power) {
-            return Err(Error::setting("explore_power", "0 to 16", self.explore_power));
-        }
+        check_power("explore_power", self.explore_power)?;
         let positive = [
             ("ridge", self.ridge),
             ("discount", self.discount),
@@ -195,15 +198,18 @@ impl SearchSettings {
             ("head_prior_weight", self.head_prior_weight),
             ("explore_share", self.explore_share),
         ];
-        if let Some((field, share)) = shares.into_iter().find(|(_, share)| !(0.0..=1.0).contains(share)) {
-            return Err(Error::setting(field, "at most 1, and not below 0", share));
-        }
+        shares.into_iter().try_for_each(|(field, share)| check_share(field, share))?;
+        self.whole_steps.check(self.explore_share)?;
+        self.soft_labels.map_or(Ok(()), |soft| soft.check(self.exit_losses))?;
+        self.loss_source.check()?;
         self.depth_rewards().check()?;
         self.heads_rewards().check()?;
+        self.arm_rewards().check()?;
         match self.exit_losses {
             ExitLosses::Probed => {}
-            ExitLosses::OnTheWay { weight } => {
+            ExitLosses::OnTheWay { weight, power } => {
                 check_number("exit_losses.on_the_way.weight", weight, f64::MIN_POSITIVE)?;
+                check_power("exit_losses.on_the_way.power", power)?;
             }
             ExitLosses::Chosen => {
                 let needs_exits = [
@@ -228,6 +234,51 @@ impl SearchSettings {
         }
     }
 
+    /// Checks every number, and that the choices make sense in a space.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check); [`Error::Setting`] also for what needs exits on the way (their losses, signals, gains)
+    /// where every route ends in a tail or no classifier stands behind the base layers, and for decisions at every exit
+    /// in an integrated search, with queues, without the losses of the exits, or without [`RewardShape::Gain`].
+    pub fn check_with(&self, space: &SearchSpace) -> Result<()> {
+        self.check()?;
+        let refuse = |field, expected: &str, got: &str| Err(Error::setting(field, expected, got));
+        if space.base().is_none() {
+            if self.context.has_signals() {
+                return refuse(
+                    "context",
+                    "one without signals: no exit lies behind the base state",
+                    "one with signals",
+                );
+            }
+            if matches!(self.reward_shape, RewardShape::Gain { .. }) {
+                return refuse("reward_shape", "another: no exit lies behind the base state to gain from", "gain");
+            }
+        }
+        if space.tail().is_some() {
+            if self.exit_losses != ExitLosses::Chosen {
+                return refuse("exit_losses", "chosen: passed exits do not run the last layers", "another");
+            }
+            if self.nested_feedback {
+                return refuse("nested_feedback", "off: passed exits do not run the last layers", "on");
+            }
+        }
+        if self.depth_decision == DepthDecision::AtEveryExit {
+            let cases = [
+                (!space.is_tree(), "the base, since an integrated search decides depth and heads at once"),
+                (space.base().is_none() || space.tail().is_some(), "the base, where exits need layers of their own"),
+                (space.exits().len() < 2, "the base, where there is but one exit"),
+                (self.dispatch != Dispatch::InFlight, "the base, since a queue is one of samples of one depth"),
+                (self.exit_losses == ExitLosses::Chosen, "the base, since the passed exits have no losses"),
+                (!matches!(self.reward_shape, RewardShape::Gain { .. }), "the base, with other rewards than gain"),
+            ];
+            if let Some((_, expected)) = cases.into_iter().find(|(wrong, _)| *wrong) {
+                return refuse("depth_decision", expected, "at every exit");
+            }
+        }
+        Ok(())
+    }
+
     /// The rewards of UCB_L.
     pub fn depth_rewards(&self) -> RewardRule {
         self.rule(self.kappa.depth)
@@ -236,6 +287,11 @@ impl SearchSettings {
     /// The rewards of UCB_H.
     pub fn heads_rewards(&self) -> RewardRule {
         self.rule(self.kappa.heads)
+    }
+
+    /// The rewards of UCB_cp.
+    pub fn arm_rewards(&self) -> RewardRule {
+        self.rule(self.kappa.arms)
     }
 
     fn rule(&self, kappa: f64) -> RewardRule {
@@ -251,9 +307,25 @@ fn check_number(field: &'static str, number: f64, least: f64) -> Result<()> {
     Err(Error::setting(field, expected, number))
 }
 
+fn check_share(field: &'static str, share: f64) -> Result<()> {
+    match (0.0..=1.0).contains(&share) {
+        true => Ok(()),
+        false => Err(Error::setting(field, "at most 1, and not below 0", share)),
+    }
+}
+
+fn check_power(field: &'static str, power: f64) -> Result<()> {
+    match (0.0..=16.0).contains(&power) {
+        true => Ok(()),
+        false => Err(Error::setting(field, "0 to 16", power)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SOFT: SoftLabels = SoftLabels { teacher: Teacher::Deepest, weight: 0.5, temperature: 2.0 };
 
     #[test]
     fn the_defaults_and_the_papers_choices_are_possible() {
@@ -264,7 +336,7 @@ mod tests {
     #[test]
     fn a_setting_out_of_range_is_refused_by_its_name() {
         type Change = fn(&mut SearchSettings);
-        let cases: [(&str, Change); 10] = [
+        let cases: [(&str, Change); 19] = [
             ("exploration", |s| s.exploration.heads = f64::NAN),
             ("ridge", |s| s.ridge = 0.0),
             ("discount", |s| s.discount = 1.5),
@@ -272,7 +344,18 @@ mod tests {
             ("explore_power", |s| s.explore_power = f64::NAN),
             ("kappa", |s| s.kappa.depth = 0.0),
             ("dispatch.queue.size", |s| s.dispatch = Dispatch::Queue { size: 0 }),
-            ("exit_losses.on_the_way.weight", |s| s.exit_losses = ExitLosses::OnTheWay { weight: 0.0 }),
+            ("exit_losses.on_the_way.weight", |s| s.exit_losses = ExitLosses::OnTheWay { weight: 0.0, power: 0.0 }),
+            ("exit_losses.on_the_way.power", |s| s.exit_losses = ExitLosses::OnTheWay { weight: 0.1, power: -1.0 }),
+            ("whole_steps.first", |s| s.whole_steps.first = 0.7),
+            ("whole_steps.first", |s| (s.whole_steps.first, s.explore_share) = (1.0, 0.0)),
+            ("whole_steps.every", |s| s.whole_steps.every = 1),
+            ("soft_labels.weight", |s| s.soft_labels = Some(SoftLabels { weight: 1.5, ..SOFT })),
+            ("soft_labels.temperature", |s| s.soft_labels = Some(SoftLabels { temperature: 0.0, ..SOFT })),
+            ("soft_labels.teacher", |s| {
+                *s = SearchSettings { soft_labels: Some(SOFT), ..SearchSettings::paper() };
+            }),
+            ("loss_source.held_out.share", |s| s.loss_source = LossSource::HeldOut { share: f64::NAN }),
+            ("loss_source.held_out.share", |s| s.loss_source = LossSource::HeldOut { share: 0.0 }),
             ("reward_shape", |s| s.exit_losses = ExitLosses::Chosen),
             ("warm_up_contexts", |s| s.warm_up_contexts = 0),
         ];

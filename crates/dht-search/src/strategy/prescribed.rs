@@ -1,4 +1,4 @@
-//! Routes that somebody else chose: fixed depth, and random routing with a given mix.
+//! Routes that somebody else chose: the fixed, the random and the oracle's.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,8 @@ use dht_transformer::HeadSet;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::{BaseView, Bucket, DepthChoices, GroupChoices, GroupView, Mode, Strategy};
-use crate::{Error, Result, Route, SearchSpace};
+use super::{BaseView, Bucket, DepthChoices, GroupChoices, GroupView, Mode, Reading, Strategy};
+use crate::{Error, Result, Route, RouteArms, SearchSpace};
 
 /// Each sample of the data set has its route, found by the sample's number; head sets of a given size are drawn at
 /// random beside the pinned heads, one for each bucket.
@@ -29,18 +29,23 @@ impl<'a> Prescribed<'a> {
 }
 
 impl Strategy for Prescribed<'_> {
-    fn wants_signals(&self) -> bool {
-        false
+    fn reading(&self) -> Reading {
+        Reading::Never
     }
 
     fn exits(&self, view: &BaseView<'_>, _: Mode, _: &mut ChaCha8Rng) -> Result<DepthChoices> {
-        let exit = |sample: &u64| {
-            let depth = self.route(*sample)?.exit();
+        let mut choices = DepthChoices::default();
+        for sample in view.hidden.packing().sample_ids() {
+            let route = self.route(*sample)?;
+            let depth = route.exit();
             let found = self.space.exits().iter().position(|exit| *exit == depth);
-            found.ok_or_else(|| Error::setting("route", format!("an exit of {:?}", self.space.exits()), depth))
-        };
-        let exits = view.hidden.packing().sample_ids().iter().map(exit).collect::<Result<_>>()?;
-        Ok(DepthChoices { exits, ..DepthChoices::default() })
+            let missing = || Error::setting("route", format!("an exit of {:?}", self.space.exits()), depth);
+            choices.exits.push(found.ok_or_else(missing)?);
+            if let RouteArms::Integrated { arm } = self.space.arms_running(route)? {
+                choices.arms.push(arm);
+            }
+        }
+        Ok(choices)
     }
 
     fn heads(&self, view: &GroupView<'_>, _: Mode, rng: &mut ChaCha8Rng) -> Result<GroupChoices> {
@@ -57,10 +62,10 @@ impl Strategy for Prescribed<'_> {
                 Ok(Bucket { places, heads, context: Vec::new() })
             })
             .collect::<Result<_>>()?;
-        Ok(GroupChoices { kept, contexts: Vec::new(), buckets })
+        Ok(GroupChoices { kept, buckets, ..GroupChoices::default() })
     }
 
-    fn depth_flops(&self) -> u64 {
+    fn depth_flops(&self, _: usize) -> u64 {
         0
     }
 

@@ -27,7 +27,8 @@ fn spaces_that_the_model_cannot_run_are_refused() -> Result<()> {
     let classes = CLASSES as usize;
     assert_eq!(field(build(Preset::TDht.space(12, 12)?, ours(), classes)), "space");
     assert_eq!(field(build(Preset::TDht.space(6, 6)?, ours(), classes)), "space");
-    assert_eq!(field(build(Preset::FDht.space(6, 12)?, ours(), classes)), "space");
+    // Without a classifier behind the base layers there are no signals.
+    assert_eq!(field(build(Preset::PDht.space(6, 12)?, ours(), classes)), "context");
     let one_class = build(Preset::TDht.space(6, 12)?, ours(), 1);
     let refused =
         matches!(one_class, Err(Error::Transformer(dht_search::transformer::Error::Setting { field: "classes", .. })));

@@ -1,7 +1,11 @@
 //! A dynamic model in training: what it learns from, what it costs, and that it does so again.
 
+mod controls;
 mod inputs;
+mod knob;
+mod plans;
 mod resuming;
+mod searches;
 mod storage;
 mod toy;
 mod training;

@@ -1,46 +1,53 @@
 //! Stopped and resumed, a training ends with the bits of one that was not.
 
-use dht_search::Result;
 use dht_search::transformer::{CheckpointSettings, Objective, TrainSettings, Trainer};
+use dht_search::{DynamicModel, Result};
 
 use crate::toy::{Stop, Watched, everything, kinds, model, task, timeless, train_settings};
 
 /// Five batches an epoch, the last of them short; two epochs.
 const ROWS: u64 = 37;
 
-#[test]
-fn a_training_stopped_in_mid_epoch_and_resumed_equals_one_that_was_not() -> Result<(), Stop> {
+/// Trains what `build` gives for a seed of the initial weights, whole and in two parts, and compares all that is left.
+/// Says whether some sample waited in a queue when a training stopped.
+pub fn check(name: &str, build: &dyn Fn(u64) -> Result<DynamicModel>) -> Result<bool, Stop> {
     let (training, validation) = (task(ROWS, 1), task(11, 2));
     // The last weights, not the best, so that nothing hides how the training ended.
     let settings = TrainSettings { keep_best: false, ..train_settings() };
-    for (name, search) in kinds() {
-        let mut uninterrupted = model(search.clone(), 1)?;
-        let history = Trainer::new(settings.clone()).fit(&mut uninterrupted, &training, &validation, &mut ())?;
-        let expected = (everything(&uninterrupted)?, timeless(history));
-        let mut waited = false;
-        for offers in [3, 5, 7, 9] {
-            let folder = tempfile::tempdir().expect("a temporary folder");
-            let path = folder.path().join("training");
-            let checkpoint = CheckpointSettings { path: path.clone(), every_steps: 1, resume: true };
-            let trainer = Trainer { checkpoint: Some(checkpoint), ..Trainer::new(settings.clone()) };
-            let mut stopped = Watched { stop_after: Some(offers), ..Watched::new(model(search.clone(), 1)?) };
-            match trainer.fit(&mut stopped, &training, &validation, &mut ()) {
-                Err(Stop::Asked) => {}
-                Err(Stop::Failed(error)) => return Err(error.into()),
-                Ok(_) => panic!("{name}: it did not stop"),
-            }
-            assert!(path.exists(), "{name}: no checkpoint after {offers} batches");
-            let state = stopped.model.state()?;
-            let queues = state["queues"]["queues"].as_array().into_iter().flatten();
-            waited |= queues.flat_map(|queue| queue.as_array()).any(|queue| !queue.is_empty());
-            // Other initial weights: all that counts is in the checkpoint.
-            let mut resumed = model(search.clone(), 99)?;
-            let history = trainer.fit(&mut resumed, &training, &validation, &mut ())?;
-            let got = (everything(&resumed)?, timeless(history));
-            assert!(got.0.0 == expected.0.0, "{name}, stopped after {offers}: weights");
-            assert_eq!(got.0.1, expected.0.1, "{name}, stopped after {offers}: state");
-            assert!(got.1 == expected.1, "{name}, stopped after {offers}: history");
+    let mut uninterrupted = build(1)?;
+    let history = Trainer::new(settings.clone()).fit(&mut uninterrupted, &training, &validation, &mut ())?;
+    let expected = (everything(&uninterrupted)?, timeless(history));
+    let mut waited = false;
+    for offers in [3, 5, 7, 9] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("training");
+        let checkpoint = CheckpointSettings { path: path.clone(), every_steps: 1, resume: true };
+        let trainer = Trainer { checkpoint: Some(checkpoint), ..Trainer::new(settings.clone()) };
+        let mut stopped = Watched { stop_after: Some(offers), ..Watched::new(build(1)?) };
+        match trainer.fit(&mut stopped, &training, &validation, &mut ()) {
+            Err(Stop::Asked) => {}
+            Err(Stop::Failed(error)) => return Err(error.into()),
+            Ok(_) => panic!("{name}: it did not stop"),
         }
+        assert!(path.exists(), "{name}: no checkpoint after {offers} batches");
+        let state = stopped.model.state()?;
+        let queues = state["queues"]["queues"].as_array().into_iter().flatten();
+        waited |= queues.flat_map(|queue| queue.as_array()).any(|queue| !queue.is_empty());
+        // Other initial weights: all that counts is in the checkpoint.
+        let mut resumed = build(99)?;
+        let history = trainer.fit(&mut resumed, &training, &validation, &mut ())?;
+        let got = (everything(&resumed)?, timeless(history));
+        assert!(got.0.0 == expected.0.0, "{name}, stopped after {offers}: weights");
+        assert_eq!(got.0.1, expected.0.1, "{name}, stopped after {offers}: state");
+        assert!(got.1 == expected.1, "{name}, stopped after {offers}: history");
+    }
+    Ok(waited)
+}
+
+#[test]
+fn a_training_stopped_in_mid_epoch_and_resumed_equals_one_that_was_not() -> Result<(), Stop> {
+    for (name, search) in kinds() {
+        let waited = check(name, &|seed| model(search.clone(), seed))?;
         assert_eq!(waited, name.contains("queues") || name == "the paper's", "{name}: samples in queues");
     }
     Ok(())

@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use serde_json::{Value, json};
 
 use super::{Encoder, Importance, names};
-use crate::{BertConfig, Error, HeadSet, Result};
+use crate::{BertConfig, Error, HeadSet, Result, Width};
 
 /// Our own fields of `config.json`; see [`Encoder::cut`].
 const KEPT_HEADS: &str = "kept_heads";
@@ -158,6 +158,15 @@ impl Encoder {
     /// When there is no such layer.
     pub fn kept_heads(&self, layer: usize) -> HeadSet {
         self.blocks[layer].kept
+    }
+
+    /// How much of a layer runs: all of it, or what [`cut`](Self::cut) left.
+    ///
+    /// # Panics
+    /// When there is no such layer.
+    pub fn width(&self, layer: usize) -> Width {
+        let block = &self.blocks[layer];
+        Width { heads: block.kept.len(), ffn: block.width }
     }
 }
 

@@ -70,6 +70,11 @@ pub trait Objective {
     /// The implementor's.
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64, Self::Error>;
 
+    /// Whether what it is now may be kept as the best of a training: not while it is still to become another model.
+    fn may_be_best(&self) -> bool {
+        true
+    }
+
     /// Everything beside the parameters that a resumed training needs.
     ///
     /// # Errors

@@ -170,7 +170,7 @@ impl<'a> Session<'a> {
         let loss = self.epoch_loss.0 / self.epoch_loss.1.max(1) as f64;
         let record = EpochRecord { epoch: self.epoch, loss, validation_score: score };
         self.history.epochs.push(record);
-        if let Some(score) = score.filter(|_| self.trainer.settings.keep_best)
+        if let Some(score) = score.filter(|_| self.trainer.settings.keep_best && objective.may_be_best())
             && self.best.as_ref().is_none_or(|best| score > best.score)
         {
             let tensors = objective.parameters().values()?;

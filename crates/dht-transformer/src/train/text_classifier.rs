@@ -12,8 +12,9 @@ use super::task::Task;
 use super::trainer::macro_f1;
 use crate::encoder::LinearTensors;
 use crate::{
-    Classifier, EncodedDataset, Encoder, Error, HeadPlan, Kept, PackedBatch, Parameters, Pass, Pooling,
-    PretrainedWeights, Result, TextTokenizer, WeightsProblem, longest_first, read_hugging_face, write_hugging_face,
+    Breakdown, Classifier, EncodedDataset, Encoder, Error, FlopCount, HeadPlan, Kept, Load, PackedBatch, Parameters,
+    Pass, Pooling, PretrainedWeights, Result, TextTokenizer, WeightsProblem, longest_first, read_hugging_face,
+    write_hugging_face,
 };
 
 /// What the classifier's parameters are called in the encoder's [`Parameters`].
@@ -224,6 +225,13 @@ impl TextClassifier {
     /// The classifier.
     pub fn classifier(&self) -> &Classifier {
         &self.classifier
+    }
+
+    /// FLOPs of the [`logits`](Self::logits) of these texts.
+    pub fn forward_flops(&self, load: Load) -> FlopCount {
+        let block = self.encoder.block_shape();
+        let layers = (0..self.encoder.layers()).map(|layer| block.forward(load, self.encoder.width(layer)));
+        (layers.sum::<Breakdown>() + self.classifier.shape().forward(load.samples)).total()
     }
 
     /// (samples, outputs), before the softmax or sigmoid.

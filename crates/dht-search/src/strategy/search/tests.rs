@@ -1,29 +1,31 @@
 //! The paper's sizes, and routing whose right answer is planted.
 
-use dht_transformer::{BlockShape, ClassifierShape};
 use rand::SeedableRng;
 
 use super::*;
-use crate::{Preset, WidthCoupling};
+use crate::strategy::setup::best;
+use crate::{ContextDesign, Preset, RewardShape};
 
 /// A text that needs depth when its first signal is above this.
 const THRESHOLD: f64 = 0.5;
 
-fn bandits(settings: &SearchSettings) -> TreeBandits {
-    let space = Preset::TDht.space(12, 12).unwrap();
+fn bandits_of(preset: Preset, settings: &SearchSettings) -> SearchBandits {
+    let space = preset.space(12, 12).unwrap();
     let block = BlockShape { hidden: 24, heads: 12, head_dim: 2, ffn: 96 };
     let classifier = ClassifierShape { hidden: 24, pooler: false, classes: 2 };
-    let cost = FlopsCost::new(12, block, classifier, WidthCoupling::Heads).unwrap();
-    TreeBandits::new(&space, settings, cost).unwrap()
+    SearchBandits::new(&space, settings, block, classifier).unwrap()
+}
+
+fn bandits(settings: &SearchSettings) -> SearchBandits {
+    bandits_of(Preset::TDht, settings)
 }
 
 #[test]
 fn the_papers_contexts_have_168_87_and_13_dimensions() {
-    let bandits = bandits(&SearchSettings::paper());
-    assert_eq!(sizes(&bandits.space, &bandits.settings), [168, 87, 13]);
-    let learned = bandits.state();
-    let dimensions = [learned.depth.dimension(), learned.heads.dimension(), learned.head_sets.dimension()];
-    assert_eq!(dimensions, [168, 87, 13]);
+    assert_eq!(bandits(&SearchSettings::paper()).learned.sizes(), [Some(168), Some(87), Some(13)]);
+    for preset in [Preset::SDht, Preset::FDht, Preset::PDht] {
+        assert_eq!(bandits_of(preset, &SearchSettings::paper()).learned.sizes(), [Some(168), None, Some(13)]);
+    }
 }
 
 /// Some texts' signals and their losses by exit: depth gains a lot of texts above the threshold, and harms the others
@@ -42,18 +44,14 @@ fn planted(texts: usize, rng: &mut ChaCha8Rng) -> (Vec<Vec<f64>>, Losses) {
 }
 
 /// What the bandits would do with this signal, without exploring.
-fn greedy(bandits: &TreeBandits, context: &[f64], rng: &mut ChaCha8Rng) -> usize {
-    let costs = bandits.exit_costs(16);
-    best(4, rng, |exit| {
-        let score = bandits.learned.depth.score(arm(exit), &bandits.depth_context(context, exit)?)?;
-        Ok(bandits.value(score, 0.1, costs[exit], Mode::Exploit))
-    })
-    .unwrap()
+fn greedy(bandits: &SearchBandits, context: &[f64], rng: &mut ChaCha8Rng) -> usize {
+    let DepthBandit::Exit(bandit) = &bandits.learned.depth else { panic!("a tree search") };
+    bandit.choose(&bandits.setup, None, context, 16, Mode::Exploit, rng).unwrap()
 }
 
-fn trained(nested: bool, rng: &mut ChaCha8Rng) -> TreeBandits {
+fn trained(nested: bool, rng: &mut ChaCha8Rng) -> SearchBandits {
     let settings = SearchSettings {
-        context: crate::ContextDesign::Signals,
+        context: ContextDesign::Signals,
         nested_feedback: nested,
         warm_up_contexts: 64,
         reward_shape: RewardShape::Gain { lambda: 0.1 },
@@ -67,7 +65,7 @@ fn trained(nested: bool, rng: &mut ChaCha8Rng) -> TreeBandits {
         } else {
             (0..32).map(|_| rng.random_range(0..4)).collect()
         };
-        bandits.learn(&DepthChoices { exits, contexts, signals: Vec::new() }, &[], &losses).unwrap();
+        bandits.learn(&DepthChoices { exits, contexts, ..DepthChoices::default() }, &[], &losses).unwrap();
     }
     bandits
 }
@@ -79,7 +77,7 @@ fn after_a_thousand_samples_the_greedy_choice_agrees_with_the_planted_truth() {
         let bandits = trained(nested, &mut rng);
         let (contexts, _) = planted(500, &mut rng);
         let lambda = 0.1;
-        let costs = bandits.exit_costs(16);
+        let costs = bandits.setup.exit_costs(16).unwrap();
         let truth = |context: &[f64]| {
             let worth = |exit: usize| exit as f64 / 3.0 * (context[0] - THRESHOLD) * 3.0 - lambda * costs[exit];
             (0..4).max_by(|a, b| worth(*a).total_cmp(&worth(*b))).unwrap()
@@ -103,7 +101,7 @@ fn with_a_large_lambda_everything_leaves_at_the_base_and_nothing_learned_changes
     for wrong in [f64::NAN, f64::INFINITY, -1.0] {
         assert!(matches!(bandits.set_lambda(wrong), Err(Error::Setting { field: "reward_shape.lambda", .. })));
     }
-    assert_eq!(bandits.settings.reward_shape, RewardShape::Gain { lambda: 100.0 });
+    assert_eq!(bandits.settings().reward_shape, RewardShape::Gain { lambda: 100.0 });
 }
 
 #[test]
@@ -118,12 +116,14 @@ fn a_state_of_other_bandits_is_refused_and_changes_nothing() {
     let before = serde_json::to_value(own.state()).unwrap();
     let other = bandits(&SearchSettings::paper());
     assert!(matches!(own.restore(other.learned), Err(Error::Setting { .. })));
+    let integrated = bandits_of(Preset::FDht, &SearchSettings::default());
+    assert!(matches!(own.restore(integrated.learned), Err(Error::Setting { field: "depth bandit", .. })));
     let mut with_features = bandits(&SearchSettings::default());
-    with_features.learned.arm_features =
-        Some(ArmFeatures { depth: Vec::new(), heads: Vec::new(), head_sets: Vec::new() });
+    let nothing = ArmFeatures { depth: Vec::new(), heads: Vec::new(), arms: Vec::new(), head_sets: Vec::new() };
+    with_features.learned.arm_features = Some(nothing);
     assert!(matches!(own.restore(with_features.learned), Err(Error::Setting { field: "arm features", .. })));
     let mut too_high = bandits(&SearchSettings::default());
-    too_high.learned.pinned = Some(HeadSet::from_indices([12], 13).unwrap());
+    too_high.learned.head_sets.pinned = Some(HeadSet::from_indices([12], 13).unwrap());
     assert!(matches!(own.restore(too_high.learned), Err(Error::Setting { field: "pinned heads", .. })));
     assert_eq!(serde_json::to_value(own.state()).unwrap(), before);
 }
@@ -135,13 +135,22 @@ fn random_exits_come_in_proportion_to_a_power_of_their_depth() {
     {
         let bandits = bandits(&SearchSettings { explore_power: power, ..SearchSettings::default() });
         let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let depths = bandits.setup.depths();
         let mut counts = [0.0_f64; 4];
         for _ in 0..20_000 {
-            counts[bandits.random_exit(&mut rng)] += 1.0 / 20_000.0;
+            counts[bandits.setup.random_by_depth(&depths, &mut rng)] += 1.0 / 20_000.0;
         }
         // Four standard errors of a share of a half in 20,000 draws are .014.
         for (found, expected) in counts.into_iter().zip(expected) {
             assert!((found - expected).abs() < 0.014, "power {power}: {counts:?}");
         }
     }
+}
+
+#[test]
+fn equal_values_are_chosen_between_by_lot() {
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    let mut counts = [0; 3];
+    (0..3000).for_each(|_| counts[best([1.0, 0.0, 1.0], &mut rng)] += 1);
+    assert!(counts[1] == 0 && counts[0] > 1300 && counts[2] > 1300, "{counts:?}");
 }

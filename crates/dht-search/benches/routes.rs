@@ -1,0 +1,229 @@
+//! Do FLOPs that are saved save time? The clock of a dynamic model over the clock of the full one, beside the ratio of
+//! their exact FLOPs, at three settings of the speed knob, in inference and in a training step in flight; and what of
+//! it the bandits take.
+//!
+//! ```text
+//! cargo bench -p dht-search --bench routes -- [--encoder DIR] [--data DIR] [--model DIR] [--page docs/speed-of-routes.md]
+//! ```
+//!
+//! `--encoder` is a Hugging Face directory (MiniLM-L6 beside the project unless given), `--data` one with `train.*` and
+//! `test.*` (AG News there). `--model` is a directory for the dynamic model: it is loaded from there, or trained shortly
+//! and left there. Both models run the same texts in the same batches in turns; the least of each one's turns counts.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use candle_core::Device;
+use dht_search::transformer::{
+    DatasetReader, EncodedDataset, Encoder, Objective, PackedBatch, Pass, Pooling, Progress, Split, TextClassifier,
+    TextTokenizer, TrainSettings, Trainer, log_softmax, longest_first, sequential, write_atomically,
+};
+use dht_search::{DynamicModel, Error, ExitLosses, Preset, Result, SearchSettings, SpeedCurve};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+/// candle allocates for every operation; this is what a program that cares would do.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const START: &str = "<!-- routes: cargo bench -p dht-search --bench routes -->";
+const END: &str = "<!-- end of routes -->";
+const TOKENS: usize = 128;
+const TRAINING_TEXTS: usize = 3_000;
+const TEST_TEXTS: usize = 800;
+const BATCH: usize = 64;
+const STEP_BATCH: usize = 32;
+const STEPS: usize = 6;
+const TURNS: usize = 5;
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // `cargo test --benches` only wants to see it built.
+    if !arguments.iter().any(|argument| argument == "--bench") {
+        return Ok(());
+    }
+    let given = |flag: &str| {
+        let place = arguments.iter().position(|argument| argument == flag)?;
+        arguments.get(place + 1).map(PathBuf::from)
+    };
+    let beside = |part: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared").join(part);
+    let encoder = given("--encoder").unwrap_or_else(|| beside("models/minilm-l6"));
+    let data = given("--data").unwrap_or_else(|| beside("data/ag_news"));
+    for folder in [&encoder, &data] {
+        if !folder.is_dir() {
+            println!("SKIPPED: {} is not there; name an encoder and data with --encoder and --data", folder.display());
+            return Ok(());
+        }
+    }
+    let texts = Texts::read(&encoder, &data)?;
+    let model = dynamic_model(&encoder, given("--model"), &texts)?;
+    let report = measured(&model, &texts)?;
+    println!("{report}");
+    given("--page").map_or(Ok(()), |page| write_page(&page, &report))
+}
+
+/// Texts to learn from, to set the knob on, and to measure on.
+struct Texts {
+    tokenizer: TextTokenizer,
+    training: EncodedDataset,
+    held_out: EncodedDataset,
+    test: EncodedDataset,
+}
+
+impl Texts {
+    fn read(encoder: &Path, data: &Path) -> Result<Self> {
+        let tokenizer = TextTokenizer::from_dir(encoder)?;
+        let train =
+            DatasetReader::new().read(DatasetReader::find(data, Split::Train)?)?.take(TRAINING_TEXTS + TEST_TEXTS);
+        let test = DatasetReader::new().like(&train).read(DatasetReader::find(data, Split::Test)?)?.take(TEST_TEXTS);
+        let mut training = tokenizer.encode_all(&train, TOKENS)?;
+        let samples = training.samples.split_off(TRAINING_TEXTS.min(training.len() / 2));
+        let held_out = EncodedDataset { samples, ..training.clone() };
+        let test = tokenizer.encode_all(&test, TOKENS)?;
+        Ok(Self { tokenizer, training, held_out, test })
+    }
+}
+
+/// The model of the directory, or a freshly trained one.
+fn dynamic_model(encoder: &Path, folder: Option<PathBuf>, texts: &Texts) -> Result<DynamicModel> {
+    if let Some(folder) = folder.as_ref().filter(|folder| folder.is_dir()) {
+        return Ok(DynamicModel::load(folder, &Device::Cpu)?.0);
+    }
+    let encoder = Encoder::from_pretrained(encoder, &Device::Cpu)?;
+    let space = Preset::TDht.space(encoder.layers(), encoder.block_shape().heads)?;
+    let labels = &texts.training.labels;
+    // Routes at random throughout: every exit and every number of heads is learned, and the knob has a range.
+    let settings = SearchSettings {
+        exit_losses: ExitLosses::OnTheWay { weight: 0.3, power: 0.0 },
+        pooling: Pooling::Mean,
+        explore_power: 0.0,
+        explore_share: 1.0,
+        ..SearchSettings::default()
+    };
+    let mut model = DynamicModel::new(encoder, space, settings, labels.len(), &mut ChaCha8Rng::seed_from_u64(1))?;
+    let nothing = EncodedDataset { samples: Vec::new(), ..texts.test.clone() };
+    let training = TrainSettings { epochs: 1, keep_best: false, ..TrainSettings::default() };
+    Trainer::new(training).fit(&mut model, &texts.training, &nothing, &mut ())?;
+    if let Some(folder) = folder {
+        model.save(folder, Some(&texts.tokenizer), labels)?;
+    }
+    Ok(model)
+}
+
+/// What one setting came to, the least of its turns.
+#[derive(Clone, Copy)]
+struct Clock {
+    seconds: f64,
+    bandit_seconds: f64,
+    flops: f64,
+}
+
+impl Clock {
+    const NONE: Self = Self { seconds: f64::INFINITY, bandit_seconds: f64::INFINITY, flops: 0.0 };
+
+    fn least(&mut self, other: Self) {
+        self.bandit_seconds = self.bandit_seconds.min(other.bandit_seconds);
+        self.seconds = self.seconds.min(other.seconds);
+        self.flops = other.flops;
+    }
+}
+
+fn measured(model: &DynamicModel, texts: &Texts) -> Result<String> {
+    let mut curve = SpeedCurve::new(model, &texts.held_out, BATCH)?;
+    let (least, most) = curve.range();
+    let speeds = curve.budgets(5)[1..4].iter().map(|budget| curve.calibrate(*budget)).collect::<Result<Vec<_>>>()?;
+    let copy = model.encoder().truncated(model.encoder().layers())?;
+    let classes = texts.test.labels.len();
+    let mut full = TextClassifier::new(copy, classes, model.settings().pooling, &mut ChaCha8Rng::seed_from_u64(1))?;
+    let steps = sequential(STEPS * STEP_BATCH, STEP_BATCH)?;
+    let steps = steps.iter().map(|rows| texts.held_out.batch(rows)).collect::<Result<Vec<_>, _>>()?;
+    let stepped =
+        EncodedDataset { samples: texts.held_out.samples[..STEPS * STEP_BATCH].to_vec(), ..texts.test.clone() };
+    let full_flops = [model.full_inference_flops(&texts.test)?, model.full_training_flops(&stepped)?];
+
+    let (mut plain, mut dynamic) = ([Clock::NONE; 2], vec![[Clock::NONE; 2]; speeds.len()]);
+    for _ in 0..TURNS {
+        let seconds = inference_seconds(&full, &texts.test)?;
+        plain[0].least(Clock { seconds, bandit_seconds: 0.0, flops: full_flops[0] as f64 });
+        let seconds = training_seconds(&mut full, &steps)?;
+        plain[1].least(Clock { seconds, bandit_seconds: 0.0, flops: full_flops[1] as f64 });
+        for (speed, clocks) in speeds.iter().zip(&mut dynamic) {
+            let mut at_speed = model.with_speed(speed.lambda)?;
+            let start = Instant::now();
+            let evaluation = at_speed.evaluate(&texts.test, BATCH)?;
+            clocks[0].least(Clock {
+                seconds: start.elapsed().as_secs_f64(),
+                bandit_seconds: evaluation.bandit_seconds,
+                flops: (evaluation.flops + evaluation.bandit_flops) as f64,
+            });
+            let before = at_speed.ledger().clone();
+            let seconds = training_seconds(&mut at_speed, &steps)?;
+            let after = at_speed.ledger();
+            clocks[1].least(Clock {
+                seconds,
+                bandit_seconds: after.bandit_seconds - before.bandit_seconds,
+                flops: (after.flops + after.bandit_flops - before.flops - before.bandit_flops) as f64,
+            });
+        }
+    }
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut report = format!(
+        "{cores} threads; inference of {} texts in batches of {BATCH} of like lengths ({:.2} s in the full model), \
+         training steps of {STEP_BATCH} texts in their order, without optimiser ({:.0} ms a step); least of {TURNS} turns. \
+         The knob goes from {least:.3} to {most:.3} of the full model's FLOPs.\n\n\
+         | | λ | FLOPs over the full model's | clock over the full model's | clock ratio over FLOPs ratio (goal ≤ 1.15) | \
+         the bandits' share of the clock |\n|---|---:|---:|---:|---:|---:|\n",
+        texts.test.len(),
+        plain[0].seconds,
+        1e3 * plain[1].seconds / STEPS as f64,
+    );
+    for (way, name, goal) in [(0, "inference", 2), (1, "training step", 1)] {
+        for (speed, clocks) in speeds.iter().zip(&dynamic) {
+            let (flops, clock) = (clocks[way].flops / plain[way].flops, clocks[way].seconds / plain[way].seconds);
+            report += &format!(
+                "| {name} | {:.3} | {flops:.3} | {clock:.3} | {:.2} | {:.2} % (goal ≤ {goal} %) |\n",
+                speed.lambda,
+                clock / flops,
+                100.0 * clocks[way].bandit_seconds / clocks[way].seconds
+            );
+        }
+    }
+    Ok(report)
+}
+
+/// The full model on these texts, in the batches of an evaluation and, like it, in one pass.
+fn inference_seconds(full: &TextClassifier, texts: &EncodedDataset) -> Result<f64> {
+    let (start, pass) = (Instant::now(), Pass::inference());
+    for rows in longest_first(&texts.lengths(), BATCH)? {
+        let logits = full.logits(&texts.batch(&rows)?, &pass)?;
+        std::hint::black_box(log_softmax(&logits)?.to_vec2::<f32>()?);
+    }
+    Ok(start.elapsed().as_secs_f64())
+}
+
+/// Forward and backward of these batches; weights stay as they are.
+fn training_seconds<O: Objective>(objective: &mut O, batches: &[PackedBatch]) -> Result<f64>
+where
+    Error: From<O::Error>,
+{
+    let start = Instant::now();
+    for (step, batch) in batches.iter().enumerate() {
+        // The last part of a training: routes are chosen by the bandits.
+        let progress = Progress { seed: 1, step: step as u64, epoch: 0, share: 1.0 };
+        objective.offer(batch.clone(), progress)?;
+        while let Some(step) = objective.next_loss(progress, false)? {
+            std::hint::black_box(step.pass.backward(&step.loss, objective.parameters())?);
+        }
+    }
+    Ok(start.elapsed().as_secs_f64())
+}
+
+/// Puts the figures between the page's marker lines.
+fn write_page(page: &Path, report: &str) -> Result<()> {
+    let io = |source| Error::Transformer(dht_search::transformer::Error::Io { path: page.into(), source });
+    let text = std::fs::read_to_string(page).map_err(io)?;
+    let missing = || io(std::io::Error::other(format!("lacks the lines {START} and {END}")));
+    let (before, rest) = text.split_once(START).ok_or_else(missing)?;
+    let (_, after) = rest.split_once(END).ok_or_else(missing)?;
+    Ok(write_atomically(page, |file| write!(file, "{before}{START}\n{report}{END}{after}"))?)
+}

@@ -1,0 +1,86 @@
+//! From training to serving: a small dynamic model is trained, saved, loaded as an engine, set to a budget, and asked from
+//! several threads at once.
+//!
+//! `cargo run --release -p dht-search --example serve`
+
+use candle_core::Device;
+use dht_search::transformer::{
+    AdamWSettings, BertConfig, Dataset, Encoder, Example, TextTokenizer, TrainSettings, Trainer,
+};
+use dht_search::{DynamicModel, Engine, Error, Preset, SearchSettings};
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const GOOD: [&str; 4] = ["lovely", "fresh", "friendly", "quick"];
+const BAD: [&str; 4] = ["stale", "rude", "cold", "slow"];
+const THINGS: [&str; 4] = ["soup", "waiter", "bread", "table"];
+
+/// "the soup was not stale": one to four judgements, and whether most of them are good.
+fn review(rng: &mut ChaCha8Rng) -> Example {
+    let (mut parts, mut score) = (Vec::new(), 0);
+    while parts.is_empty() || score == 0 || (parts.len() < 4 && rng.random_bool(0.5)) {
+        let (good, negated) = (rng.random_bool(0.5), rng.random_bool(0.3));
+        let (thing, word) = (THINGS.choose(rng), if good { GOOD.choose(rng) } else { BAD.choose(rng) });
+        let not = if negated { "not " } else { "" };
+        parts.push(format!("the {} was {not}{}", thing.unwrap_or(&"soup"), word.unwrap_or(&"cold")));
+        score += if good != negated { 1 } else { -1 };
+    }
+    Example { text: parts.join(" and "), pair: None, label: usize::from(score > 0), targets: Vec::new() }
+}
+
+fn main() -> Result<(), Error> {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let labels = ["bad", "good"].map(String::from).to_vec();
+    let mut reviews = |name: &str, count: usize| {
+        Dataset::from_examples(name, labels.clone(), (0..count).map(|_| review(&mut rng)).collect())
+    };
+    let [training, held_out, asked] = [reviews("training", 3000)?, reviews("held out", 400)?, reviews("asked", 400)?];
+    let tokenizer = TextTokenizer::train(training.examples.iter().map(|example| &*example.text), 100)?;
+    let encode = |data| tokenizer.encode_all(data, 64);
+    let (training, held_out) = (encode(&training)?, encode(&held_out)?);
+
+    // Train, and save the whole: encoder, exits, bandits, tokenizer.
+    let encoder = Encoder::random(&BertConfig::small(4, 6, 48, tokenizer.vocabulary_size())?, &Device::Cpu, &mut rng)?;
+    let space = Preset::TDht.space(4, 6)?;
+    let mut model = DynamicModel::new(encoder, space, SearchSettings::default(), labels.len(), &mut rng)?;
+    let optimizer = AdamWSettings { learning_rate: 2e-3, ..AdamWSettings::default() };
+    Trainer::new(TrainSettings { epochs: 4, optimizer, ..TrainSettings::default() }).fit(
+        &mut model,
+        &training,
+        &held_out,
+        &mut (),
+    )?;
+    let folder = std::env::temp_dir().join(format!("dht-serve-{}", std::process::id()));
+    model.save(&folder, Some(&tokenizer), &labels)?;
+
+    // Serve: the budget is half of what lies between the cheapest and the dearest setting of the knob.
+    let engine = Engine::load(&folder)?;
+    let (least, most) = dht_search::SpeedCurve::new(engine.model(), &held_out, 64)?.range();
+    let speed = engine.model().calibrate(&held_out, (least + most) / 2.0, 64)?;
+    println!(
+        "FLOPs from {least:.3} to {most:.3} of the full model; λ = {:.3} costs {:.3}",
+        speed.lambda, speed.flops_ratio
+    );
+    let engine = engine.with_speed(speed.lambda)?;
+    let right: usize = std::thread::scope(|scope| {
+        let ask = |part: &[Example]| -> Result<usize, Error> {
+            let texts: Vec<&str> = part.iter().map(|example| &*example.text).collect();
+            let answers = engine.predict(&texts)?;
+            Ok(answers.iter().zip(part).filter(|(answer, example)| answer.class == example.label).count())
+        };
+        let threads: Vec<_> = asked.examples.chunks(100).map(|part| scope.spawn(move || ask(part))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a thread that does not panic")).sum::<Result<usize, _>>()
+    })?;
+    println!("{right} of {} answers are right, from four threads", asked.examples.len());
+    for answer in engine
+        .predict(&["the soup was cold", "the waiter was not rude and the bread was fresh and the table was slow"])?
+    {
+        println!(
+            "{:4} with {:.2} on {}, {} FLOPs",
+            answer.label, answer.probabilities[answer.class], answer.route, answer.flops
+        );
+    }
+    std::fs::remove_dir_all(&folder).map_err(|source| dht_search::transformer::Error::Io { path: folder, source })?;
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! A trained model as a service: texts in, answers out, from as many threads as come.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::Device;
+use dht_transformer::{Encoding, PackedBatch, Pass, Sample, TextTokenizer, longest_first};
+use rayon::prelude::*;
+
+use crate::{DynamicModel, Error, Result, Route};
+
+/// Tokens of a text beyond which it is cut, unless [`Engine::with_max_length`] says otherwise or the model has fewer
+/// positions.
+const MAX_LENGTH: usize = 128;
+/// Texts that run together, unless [`Engine::with_batch_size`] says otherwise.
+const BATCH_SIZE: usize = 64;
+
+/// What is asked: a text, or a pair of texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Query<'a> {
+    /// The text, or the first of the pair.
+    pub text: &'a str,
+    /// The second.
+    pub pair: Option<&'a str>,
+}
+
+impl<'a> From<&'a str> for Query<'a> {
+    fn from(text: &'a str) -> Self {
+        Self { text, pair: None }
+    }
+}
+
+impl<'a> From<(&'a str, &'a str)> for Query<'a> {
+    fn from((text, pair): (&'a str, &'a str)) -> Self {
+        Self { text, pair: Some(pair) }
+    }
+}
+
+/// What the model says of a text, and what that took.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// The name of the most probable class.
+    pub label: Arc<str>,
+    /// Its number.
+    pub class: usize,
+    /// The probability of each class, by number.
+    pub probabilities: Vec<f32>,
+    /// Which layers the text ran, and how many heads in each.
+    pub route: Route,
+    /// FLOPs of its products, as in [`Prediction`](crate::Prediction).
+    pub flops: u64,
+    /// Whether the text was longer than the engine reads.
+    pub truncated: bool,
+}
+
+/// A model, its tokenizer and the names of its classes, for any number of threads: `Send`, `Sync`, and a clone is
+/// another handle on the same weights. It holds them twice: once as they are, once laid out for products.
+///
+/// Each call packs its texts, tokens without padding, into batches of like lengths; within a batch texts go on in groups
+/// of one route. The texts of two calls do not mix, and a call gives the same answers whatever other threads ask.
+///
+/// It is for programs that ask again and again. To score a labelled data set take [`DynamicModel::evaluate`].
+///
+/// # Examples
+/// ```no_run
+/// use dht_search::Engine;
+///
+/// # fn main() -> dht_search::Result<()> {
+/// let engine = Engine::load("models/reviews")?;
+/// let fast = engine.with_speed(1.0)?;
+/// for answer in fast.predict(&["The food was fine.", "Never again!"])? {
+///     println!("{} on {}", answer.label, answer.route);
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Engine {
+    model: Arc<DynamicModel>,
+    /// Keeps the weights as products want them, for all calls and all speeds.
+    pass: Pass,
+    tokenizer: Arc<TextTokenizer>,
+    labels: Arc<[Arc<str>]>,
+    max_length: usize,
+    batch_size: usize,
+}
+
+impl Engine {
+    /// An engine of a trained model; `labels` are the names of its classes, by number.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when there are not as many labels as classes, [`Error::Transformer`] when the tokenizer has
+    /// more tokens than the model.
+    pub fn new(model: DynamicModel, tokenizer: TextTokenizer, labels: &[String]) -> Result<Self> {
+        let (classes, config) = (model.heads.shape().classes, model.encoder().config());
+        if labels.len() != classes {
+            return Err(Error::setting("labels", format!("the names of {classes} classes"), labels.len()));
+        }
+        tokenizer.check_fits(config)?;
+        let max_length = MAX_LENGTH.min(config.longest_text());
+        let labels = labels.iter().map(|label| Arc::from(label.as_str())).collect();
+        Ok(Self {
+            model: Arc::new(model),
+            pass: Pass::inference(),
+            tokenizer: Arc::new(tokenizer),
+            labels,
+            max_length,
+            batch_size: BATCH_SIZE,
+        })
+    }
+
+    /// The engine of a directory that [`DynamicModel::save`] wrote with a tokenizer, on the CPU. For another device load
+    /// the [model](DynamicModel::load) and take [`new`](Self::new).
+    ///
+    /// # Errors
+    /// As [`DynamicModel::load`], and [`Error::Model`] when no tokenizer was saved.
+    pub fn load(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = folder.as_ref();
+        let (model, labels, tokenizer) = DynamicModel::load(folder, &Device::Cpu)?;
+        let missing = || Error::Model {
+            path: folder.into(),
+            field: "tokenizer",
+            expected: "one that was saved with the model".into(),
+            got: "none".into(),
+        };
+        Self::new(model, tokenizer.ok_or_else(missing)?, &labels)
+    }
+
+    /// The same engine at another speed; see [`DynamicModel::with_speed`]. The weights are shared, this one goes on as it
+    /// is.
+    ///
+    /// # Errors
+    /// As [`DynamicModel::set_lambda`].
+    pub fn with_speed(&self, lambda: f64) -> Result<Self> {
+        Ok(Self { model: Arc::new(self.model.with_speed(lambda)?), ..self.clone() })
+    }
+
+    /// Reads so many tokens of each text, the special ones counted; 128 or all positions of the model if not set.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] beyond the model's positions; [`Error::Transformer`] for too few to hold a text.
+    pub fn with_max_length(self, tokens: usize) -> Result<Self> {
+        let most = self.model.encoder().config().longest_text();
+        if tokens > most {
+            return Err(Error::setting("max_length", format!("at most the model's {most} positions"), tokens));
+        }
+        self.tokenizer.encode("", None, tokens)?;
+        Ok(Self { max_length: tokens, ..self })
+    }
+
+    /// Runs so many texts together; 64 if not set. More are faster and need more memory.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for 0.
+    pub fn with_batch_size(self, texts: usize) -> Result<Self> {
+        if texts == 0 {
+            return Err(Error::setting("batch_size", "at least 1", texts));
+        }
+        Ok(Self { batch_size: texts, ..self })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &DynamicModel {
+        &self.model
+    }
+
+    /// The names of the classes, by number.
+    pub fn labels(&self) -> &[Arc<str>] {
+        &self.labels
+    }
+
+    /// An answer for each text, in their order; none for no texts. An empty text is what the tokenizer makes of it: its
+    /// special tokens.
+    ///
+    /// # Errors
+    /// [`Error::Transformer`] when the tokenizer makes no token of a text, or none of a pair fits the
+    /// [maximal length](Self::with_max_length); what the encoder reports.
+    pub fn predict<'a>(&self, queries: &[impl Into<Query<'a>> + Copy + Sync]) -> Result<Vec<Answer>> {
+        let encode = |query: Query<'_>| self.tokenizer.encode(query.text, query.pair, self.max_length);
+        let encodings: Vec<Encoding> =
+            queries.par_iter().map(|query| encode((*query).into())).collect::<dht_transformer::Result<_>>()?;
+        let lengths: Vec<usize> = encodings.iter().map(|encoding| encoding.ids.len()).collect();
+        let sample = |(id, encoding)| Sample { id: id as u64, label: 0, targets: Vec::new(), encoding };
+        let samples: Vec<Sample> = encodings.into_iter().enumerate().map(sample).collect();
+        let mut answers: Vec<Option<Answer>> = vec![None; samples.len()];
+        for rows in longest_first(&lengths, self.batch_size)? {
+            let batch = PackedBatch::from_samples(rows.iter().map(|row| &samples[*row]))?;
+            for (row, prediction) in rows.iter().zip(self.model.predict_in(&self.pass, &batch)?) {
+                let class = prediction.label as usize;
+                answers[*row] = Some(Answer {
+                    label: self.labels[class].clone(),
+                    class,
+                    probabilities: prediction.probabilities,
+                    route: prediction.route,
+                    flops: prediction.flops,
+                    truncated: samples[*row].encoding.truncated,
+                });
+            }
+        }
+        Ok(answers.into_iter().flatten().collect())
+    }
+}

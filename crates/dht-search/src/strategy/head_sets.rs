@@ -1,0 +1,267 @@
+//! TSB: which heads does a group keep? A top-K Thompson semi-bandit of one logistic regression a head (paper, section 3).
+
+use dht_bandits::{
+    ArmFeedback, ArmId, Candidates, DiagonalLaplace, DiagonalLaplaceOptions, Feedback, NormOptions, RunningNorm,
+    Thompson, TopK, TsPrior,
+};
+use dht_transformer::HeadSet;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use super::prescribed::{by_count, random_heads};
+use super::setup::Setup;
+use super::ucb::CLIP;
+use super::{Bucket, Mode};
+use crate::arm_features::ArmFeatures;
+use crate::context::Rows;
+use crate::{Error, HEAD_SET_PYRAMID, HeadArms, HeadDraws, Result};
+
+/// One arm for each head, or for each head of each group; contexts \[x ; z\] or \[x ; 1\].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HeadSets {
+    heads: TopK<DiagonalLaplace, Thompson>,
+    pub(super) norm: RunningNorm,
+    /// The heads that every set holds.
+    pub(super) pinned: Option<HeadSet>,
+    /// How much a head mattered on average in each group lately, where heads are judged by slopes.
+    mattered: Vec<Average>,
+}
+
+/// A running mean in which a number i additions ago counts [`RETENTION`]ⁱ.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Average {
+    mean: f64,
+    weight: f64,
+}
+
+/// Remembers about a thousand heads of samples.
+const RETENTION: f64 = 0.999;
+
+impl Average {
+    fn add(&mut self, number: f64) {
+        self.weight = self.weight * RETENTION + 1.0;
+        self.mean += (number - self.mean) / self.weight;
+    }
+}
+
+impl HeadSets {
+    pub(super) fn new(setup: &Setup) -> Result<Self> {
+        let laplace = DiagonalLaplaceOptions {
+            prior: TsPrior::Gaussian { precision: setup.settings.head_prior_precision },
+            strength: setup.settings.head_prior_weight,
+        };
+        let size = HEAD_SET_PYRAMID.with_scalar_arm_feature();
+        let norm = NormOptions { clip: Some(CLIP), ..NormOptions::default() };
+        Ok(Self {
+            heads: TopK::per_arm(size, arms(setup), laplace, Thompson { alpha: 1.0 })?,
+            norm: RunningNorm::new(HEAD_SET_PYRAMID.context_size(), norm)?,
+            pinned: None,
+            mattered: vec![Average::default(); setup.space.groups().len()],
+        })
+    }
+
+    pub(super) fn pin(&mut self, setup: &Setup, pinned: HeadSet) -> Result<()> {
+        let groups = arms(setup) / setup.space.stack().heads;
+        let pins: Vec<ArmId> = (0..groups)
+            .flat_map(|group| pinned.iter().map(move |head| (group, head)))
+            .map(|(group, head)| arm(setup, group, head))
+            .collect();
+        self.heads = self.heads.clone().with_pinned(&pins)?;
+        self.pinned = Some(pinned);
+        Ok(())
+    }
+
+    /// Goes on in a space of so many groups.
+    pub(super) fn set_groups(&mut self, groups: usize) {
+        self.mattered = vec![Average::default(); groups];
+    }
+
+    fn pinned(&self) -> Result<HeadSet> {
+        let missing = || Error::setting("pinned heads", "chosen before the first batch", "none");
+        self.pinned.ok_or_else(missing)
+    }
+
+    /// The samples of a group by head set, given how many heads each keeps and its pooled state.
+    #[expect(clippy::too_many_arguments, reason = "where, what is seen, and how to decide")]
+    pub(super) fn buckets(
+        &self,
+        setup: &Setup,
+        features: Option<&ArmFeatures>,
+        group: usize,
+        kept: &[usize],
+        pooled: &Rows,
+        mode: Mode,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Vec<Bucket>> {
+        let mut buckets = Vec::new();
+        for (count, places) in by_count(kept) {
+            // Where every head is kept there is one set.
+            let alone = setup.settings.head_draws == HeadDraws::PerSample && count < setup.space.stack().heads;
+            let parts = if alone { places.into_iter().map(|place| vec![place]).collect() } else { vec![places] };
+            for places in parts {
+                let context = mean(places.iter().map(|place| &pooled[*place]), HEAD_SET_PYRAMID.context_size());
+                let heads = self.set(setup, features, group, &context, count, mode, rng)?;
+                buckets.push(Bucket { places, heads, context });
+            }
+        }
+        Ok(buckets)
+    }
+
+    /// The pinned heads and the best of a draw.
+    #[expect(clippy::too_many_arguments, reason = "where, what is seen, and how to decide")]
+    fn set(
+        &self,
+        setup: &Setup,
+        features: Option<&ArmFeatures>,
+        group: usize,
+        context: &[f64],
+        count: usize,
+        mode: Mode,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<HeadSet> {
+        let heads = setup.space.stack().heads;
+        if count >= heads {
+            return Ok(HeadSet::full(heads)?);
+        }
+        let pinned = self.pinned()?;
+        if mode == Mode::Random || (mode == Mode::Explore && !self.norm.is_frozen()) {
+            return random_heads(heads, pinned, count, rng);
+        }
+        let contexts = self.contexts(setup, features, context)?;
+        let arms: Vec<ArmId> = (0..heads).map(|head| arm(setup, group, head)).collect();
+        let wanted = count.saturating_sub(pinned.len());
+        let chosen: Vec<usize> = if mode == Mode::Explore {
+            let slate = self.heads.select(wanted, Candidates::new(&arms, &contexts), rng)?;
+            let head = |chosen: ArmId| arms.iter().position(|arm| *arm == chosen);
+            slate.choices().iter().filter_map(|choice| head(choice.arm)).collect()
+        } else {
+            let size = self.heads.dimension();
+            let free = (0..heads).filter(|head| !pinned.contains(*head));
+            let mut scored = free
+                .map(|head| Ok((self.heads.score(arms[head], &contexts[head * size..][..size])?.mean, head)))
+                .collect::<Result<Vec<_>>>()?;
+            // Equal scores: the lower head, so that inference is a function of the text.
+            scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+            scored.into_iter().take(wanted).map(|(_, head)| head).collect()
+        };
+        Ok(HeadSet::from_indices(pinned.iter().chain(chosen), heads)?)
+    }
+
+    /// w of each head, row by row.
+    fn contexts(&self, setup: &Setup, features: Option<&ArmFeatures>, raw: &[f64]) -> Result<Vec<f64>> {
+        let context = self.norm.normalise(raw)?;
+        let feature = |head: usize| features.map_or(1.0, |features| features.head_sets[head]);
+        let heads = 0..setup.space.stack().heads;
+        Ok(heads.flat_map(|head| context.iter().copied().chain([feature(head)])).collect())
+    }
+
+    /// Every kept head that was not pinned receives the reward of each sample that it served.
+    pub(super) fn learn(
+        &mut self,
+        setup: &Setup,
+        features: Option<&ArmFeatures>,
+        group: usize,
+        buckets: &[Bucket],
+        rewarded: &dyn Fn(usize, usize) -> bool,
+    ) -> Result<()> {
+        for bucket in buckets {
+            if bucket.heads.is_full(setup.space.stack().heads) || bucket.context.is_empty() {
+                continue; // nothing was chosen, so there is nothing to learn
+            }
+            let contexts = self.contexts(setup, features, &bucket.context)?;
+            let (size, pinned) = (self.heads.dimension(), self.pinned()?);
+            let mut feedback = Vec::new();
+            for head in bucket.heads.iter().filter(|head| !pinned.contains(*head)) {
+                let context = &contexts[head * size..][..size];
+                let good = bucket.places.iter().filter(|place| rewarded(**place, head)).count();
+                for (rewarded, count) in [(true, good), (false, bucket.places.len() - good)] {
+                    if count > 0 {
+                        let own = ArmFeedback::new(arm(setup, group, head), context, Feedback::from(rewarded));
+                        feedback.push(ArmFeedback { weight: count as f64, ..own });
+                    }
+                }
+            }
+            self.heads.update(&feedback)?;
+        }
+        Ok(())
+    }
+
+    /// Every kept head that was not pinned is rewarded for each sample to which it `mattered` (by place and head) more than
+    /// heads of the group did on average until then.
+    pub(super) fn learn_by_slopes(
+        &mut self,
+        setup: &Setup,
+        features: Option<&ArmFeatures>,
+        group: usize,
+        buckets: &[Bucket],
+        mattered: &dyn Fn(usize, usize) -> f64,
+    ) -> Result<()> {
+        let usual = self.mattered[group];
+        let heads = |bucket: &Bucket| {
+            let (places, heads) = (bucket.places.clone(), bucket.heads);
+            places.into_iter().flat_map(move |place| heads.iter().map(move |head| (place, head)))
+        };
+        for (place, head) in buckets.iter().flat_map(heads) {
+            self.mattered[group].add(mattered(place, head));
+        }
+        // The first step is compared with itself.
+        let usual = if usual.weight > 0.0 { usual } else { self.mattered[group] };
+        self.learn(setup, features, group, buckets, &|place, head| mattered(place, head) > usual.mean)
+    }
+
+    pub(super) fn dimension(&self) -> usize {
+        self.heads.dimension()
+    }
+
+    /// FLOPs of one draw, 2·d multiply-adds a head, as if it were made for each sample.
+    pub(super) fn flops(&self, setup: &Setup) -> u64 {
+        (4 * self.dimension() * setup.space.stack().heads) as u64
+    }
+
+    /// Refuses a stored bandit that does not fit this one.
+    pub(super) fn check_like(&self, stored: &Self, heads: usize) -> Result<()> {
+        let sizes = [
+            ("head bandit's dimension", self.heads.dimension(), stored.heads.dimension()),
+            ("head bandit's arms", self.heads.arms().len(), stored.heads.arms().len()),
+            ("head norm's dimension", self.norm.dimension(), stored.norm.dimension()),
+            ("groups of the head bandit", self.mattered.len(), stored.mattered.len()),
+        ];
+        if let Some((field, expected, got)) = sizes.into_iter().find(|(_, expected, got)| expected != got) {
+            return Err(Error::setting(field, expected.to_string(), got));
+        }
+        match stored.pinned {
+            Some(pinned) if pinned.iter().any(|head| head >= heads) => {
+                Err(Error::setting("pinned heads", format!("below {heads}"), format!("{pinned:?}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// How many arms there are.
+fn arms(setup: &Setup) -> usize {
+    let heads = setup.space.stack().heads;
+    match setup.settings.head_arms {
+        HeadArms::PerHead => heads,
+        HeadArms::PerHeadAndGroup => heads * setup.space.groups().len().max(1),
+    }
+}
+
+fn arm(setup: &Setup, group: usize, head: usize) -> ArmId {
+    let first = match setup.settings.head_arms {
+        HeadArms::PerHead => 0,
+        HeadArms::PerHeadAndGroup => group * setup.space.stack().heads,
+    };
+    ArmId::new((first + head) as u64)
+}
+
+fn mean<'a>(rows: impl ExactSizeIterator<Item = &'a Vec<f64>>, width: usize) -> Vec<f64> {
+    let count = rows.len() as f64;
+    let mut mean = vec![0.0; width];
+    for row in rows {
+        mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += value / count);
+    }
+    mean
+}

@@ -1,0 +1,145 @@
+//! A linear bandit with what scales its contexts: the common part of UCB_L, UCB_cp, UCB_H and the gains at the exits.
+
+use dht_bandits::{ArmId, Available, LinUcb, NormOptions, RunningNorm, Score};
+use serde::{Deserialize, Serialize};
+
+use super::setup::Setup;
+use crate::{Error, Result};
+
+/// Standard deviations beyond which a context is cut off.
+pub(super) const CLIP: f64 = 5.0;
+
+/// LinUCB over contexts \[x ; z ; e\]: x the raw context in the norm's scaling, z the feature of the arm in the same
+/// scaling where there are features, e what the caller adds (a constant, a one-hot).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Ucb {
+    linear: LinUcb,
+    norm: RunningNorm,
+    /// The bandit's own name of each arm.
+    arms: Vec<ArmId>,
+}
+
+impl Ucb {
+    /// Contexts of `raw` numbers, `added` more behind, with features if the settings have them.
+    pub(super) fn new(setup: &Setup, raw: usize, added: usize, arms: usize, alpha: f64) -> Result<Self> {
+        let feature = if setup.settings.context.has_arm_features() { raw } else { 0 };
+        let index = dht_bandits::Ucb { alpha };
+        Ok(Self {
+            linear: LinUcb::new(raw + feature + added, arms, setup.ridge(), index)?,
+            norm: RunningNorm::new(raw, NormOptions { clip: Some(CLIP), ..NormOptions::default() })?,
+            arms: (0..arms as u64).map(ArmId::new).collect(),
+        })
+    }
+
+    /// A raw context in the norm's scaling. Signals keep their own: they lie in fixed ranges, and an exit that was not
+    /// trained yet when the scaling was fixed would set them far off it for ever.
+    fn scaled(&self, setup: &Setup, raw: &[f64]) -> Result<Vec<f64>> {
+        let mut context = self.norm.normalise(raw)?;
+        let state = raw.len() - setup.signals();
+        context[state..].copy_from_slice(&raw[state..]);
+        Ok(context)
+    }
+
+    /// w of an arm.
+    fn context(&self, setup: &Setup, raw: &[f64], feature: Option<&[f64]>, added: &[f64]) -> Result<Vec<f64>> {
+        let mut context = self.scaled(setup, raw)?;
+        if let Some(feature) = feature {
+            context.extend(self.norm.normalise(feature)?);
+        }
+        context.extend_from_slice(added);
+        Ok(context)
+    }
+
+    /// Mean and width of each arm.
+    pub(super) fn scores(
+        &self,
+        setup: &Setup,
+        raw: &[f64],
+        features: Option<&[Vec<f64>]>,
+        added: &[f64],
+    ) -> Result<Vec<Score>> {
+        let Some(features) = features else {
+            let context = self.context(setup, raw, None, added)?;
+            let mut scores = Vec::with_capacity(self.arms.len());
+            self.linear.scores(&context, Available::All, &mut scores)?;
+            let of = |arm: &ArmId| scores.iter().find(|(other, _)| other == arm).map(|(_, score)| *score);
+            return Ok(self.arms.iter().filter_map(of).collect());
+        };
+        let scaled = self.scaled(setup, raw)?;
+        let of_arm = |(arm, feature): (&ArmId, &Vec<f64>)| {
+            let context = [&scaled, &*self.norm.normalise(feature)?, added].concat();
+            Ok(self.linear.score(*arm, &context)?)
+        };
+        self.arms.iter().zip(features).map(of_arm).collect()
+    }
+
+    /// Takes in what an arm earned.
+    pub(super) fn update(
+        &mut self,
+        setup: &Setup,
+        arm: usize,
+        raw: &[f64],
+        feature: Option<&[f64]>,
+        added: &[f64],
+        reward: f64,
+    ) -> Result<()> {
+        let context = self.context(setup, raw, feature, added)?;
+        Ok(self.linear.update(self.arms[arm], &context, reward, 1.0)?)
+    }
+
+    /// Looks at contexts before the scaling is fixed.
+    pub(super) fn observe<'a>(&mut self, contexts: impl IntoIterator<Item = &'a Vec<f64>>) -> Result<()> {
+        contexts.into_iter().try_for_each(|context| Ok(self.norm.observe(context)?))
+    }
+
+    /// How many contexts were looked at.
+    pub(super) fn observed(&self) -> f64 {
+        self.norm.weight()
+    }
+
+    pub(super) fn freeze(&mut self) {
+        self.norm.freeze();
+    }
+
+    pub(super) fn dimension(&self) -> usize {
+        self.linear.dimension()
+    }
+
+    /// The FLOPs of scoring all arms: 2·(d² + d) each.
+    pub(super) fn flops(&self) -> u64 {
+        let dimension = self.dimension();
+        2 * (self.arms.len() * (dimension * dimension + dimension)) as u64
+    }
+
+    /// New arms in place of the old ones; each starts with what an old one knows, or with the prior.
+    pub(super) fn replace_arms(&mut self, from: &[Option<usize>]) -> Result<()> {
+        let old = std::mem::take(&mut self.arms);
+        for from in from {
+            let arm = match from {
+                Some(from) => self.linear.add_arm_like(old[*from])?,
+                None => self.linear.add_arm(),
+            };
+            self.arms.push(arm);
+        }
+        old.into_iter().try_for_each(|arm| Ok(self.linear.remove_arm(arm)?))
+    }
+
+    /// Refuses a stored bandit that is not of this one's sizes.
+    pub(super) fn check_like(&self, stored: &Self, what: [&'static str; 3]) -> Result<()> {
+        let sizes = [
+            (what[0], self.dimension(), stored.dimension()),
+            (what[1], self.arms.len(), stored.arms.len()),
+            (what[1], self.arms.len(), stored.linear.arms().len()),
+            (what[2], self.norm.dimension(), stored.norm.dimension()),
+        ];
+        if let Some((field, expected, got)) = sizes.into_iter().find(|(_, expected, got)| expected != got) {
+            return Err(Error::setting(field, expected.to_string(), got));
+        }
+        let known = |arm: &&ArmId| !stored.linear.arms().contains(**arm);
+        match stored.arms.iter().find(known) {
+            Some(arm) => Err(Error::setting(what[1], "arms of the bandit", format!("{arm:?}"))),
+            None => Ok(()),
+        }
+    }
+}

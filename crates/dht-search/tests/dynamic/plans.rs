@@ -1,0 +1,228 @@
+//! What a training does beside training each sample on its route.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use dht_search::transformer::{EncodedDataset, Gradient, Objective, Pooling, Progress, TextClassifier, Trainer};
+use dht_search::{
+    Dispatch, DynamicModel, Error, ExitLosses, LossSource, Result, SearchSettings, SoftLabels, Teacher, WholeSteps,
+};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::resuming;
+use crate::toy::{CLASSES, LAYERS, Stop, Watched, bits, encoder, kinds, model, task, train_settings};
+
+const ROWS: u64 = 37;
+const FULL: SoftLabels = SoftLabels { teacher: Teacher::Full, weight: 0.5, temperature: 2.0 };
+const DEEPEST: SoftLabels = SoftLabels { teacher: Teacher::Deepest, ..FULL };
+
+/// Our settings with a warm-up that ends within the first epoch.
+fn ours() -> SearchSettings {
+    kinds()[0].1.clone()
+}
+
+fn teacher(classes: usize) -> Result<TextClassifier> {
+    let mut rng = ChaCha8Rng::seed_from_u64(50);
+    Ok(TextClassifier::new(encoder(2, 50)?, classes, Pooling::Mean, &mut rng)?)
+}
+
+fn build(settings: &SearchSettings, seed: u64) -> Result<DynamicModel> {
+    let full = settings.soft_labels.is_some_and(|soft| soft.teacher == Teacher::Full);
+    let model = model(settings.clone(), seed)?;
+    if full { model.with_teacher(teacher(CLASSES as usize)?) } else { Ok(model) }
+}
+
+fn trained(settings: &SearchSettings, data: &EncodedDataset) -> Result<DynamicModel> {
+    let mut model = build(settings, 1)?;
+    let nothing = EncodedDataset { samples: Vec::new(), ..data.clone() };
+    Trainer::new(train_settings()).fit(&mut model, data, &nothing, &mut ())?;
+    Ok(model)
+}
+
+/// The depth of each sample in the order of training, and the samples of each step.
+fn course(settings: SearchSettings) -> Result<(Vec<usize>, Vec<usize>), Stop> {
+    let mut watched = Watched::new(build(&settings, 1)?);
+    let depths = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&depths);
+    watched.model.watch_routes(move |depth| told.lock().unwrap().push(depth));
+    Trainer::new(train_settings()).fit(&mut watched, &task(ROWS, 1), &task(9, 2), &mut ())?;
+    let depths = depths.lock().unwrap().clone();
+    Ok((depths, watched.steps.iter().map(|(samples, _)| *samples).collect()))
+}
+
+#[test]
+fn each_plan_stopped_in_mid_epoch_and_resumed_equals_one_that_was_not() -> Result<(), Stop> {
+    let queue = Dispatch::Queue { size: 5 };
+    let staged = WholeSteps { first: 0.3, every: 3 };
+    let held_out = LossSource::HeldOut { share: 0.2 };
+    let plans = [
+        SearchSettings { whole_steps: staged, loss_source: held_out, ..ours() },
+        SearchSettings { whole_steps: staged, loss_source: held_out, dispatch: queue, ..ours() },
+        SearchSettings { soft_labels: Some(FULL), loss_source: LossSource::FirstEpoch, ..ours() },
+        SearchSettings {
+            exit_losses: ExitLosses::OnTheWay { weight: 0.5, power: 1.0 },
+            soft_labels: Some(DEEPEST),
+            whole_steps: WholeSteps { every: 2, ..WholeSteps::default() },
+            dispatch: queue,
+            ..ours()
+        },
+    ];
+    for settings in plans {
+        let waited = resuming::check(&format!("{settings:?}"), &|seed| build(&settings, seed))?;
+        assert_eq!(waited, settings.dispatch == queue);
+    }
+    Ok(())
+}
+
+#[test]
+fn the_first_steps_run_whole_and_the_later_ones_are_routed() -> Result<(), Stop> {
+    for dispatch in [Dispatch::InFlight, Dispatch::Queue { size: 5 }] {
+        let whole_steps = WholeSteps { first: 0.5, every: 0 };
+        let (depths, _) = course(SearchSettings { whole_steps, dispatch, ..ours() })?;
+        assert_eq!(depths.len(), 2 * ROWS as usize);
+        let (first, later) = depths.split_at(ROWS as usize);
+        assert!(first.iter().all(|depth| *depth == LAYERS), "{dispatch:?}");
+        assert!(later.iter().any(|depth| *depth < LAYERS), "{dispatch:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn every_other_step_runs_whole() -> Result<(), Stop> {
+    let whole_steps = WholeSteps { first: 0.0, every: 2 };
+    let (depths, steps) = course(SearchSettings { whole_steps, ..ours() })?;
+    let mut rest = &depths[..];
+    let mut routed = BTreeSet::<usize>::new();
+    for (step, samples) in steps.into_iter().enumerate() {
+        let (now, later) = rest.split_at(samples);
+        if step % 2 == 0 {
+            assert!(now.iter().all(|depth| *depth == LAYERS), "step {step}");
+        } else {
+            routed.extend(now);
+        }
+        rest = later;
+    }
+    assert!(rest.is_empty() && routed.len() > 1);
+    Ok(())
+}
+
+#[test]
+fn a_whole_step_trains_all_layers_and_the_last_exit_alone() -> Result<()> {
+    let whole_steps = WholeSteps { first: 0.5, every: 0 };
+    let mut model = build(&SearchSettings { whole_steps, ..ours() }, 1)?;
+    let (data, progress) = (task(16, 1), Progress { seed: 5, step: 0, epoch: 0, share: 0.0 });
+    model.prepare(&data, progress)?;
+    model.offer(data.batch(&(0..16).collect::<Vec<_>>())?, progress)?;
+    let step = model.next_loss(progress, false)?.expect("a batch gives a loss");
+    let gradients = step.pass.backward(&step.loss, model.parameters())?;
+    let moved: BTreeSet<&str> = gradients
+        .iter()
+        .filter(|(_, gradient)| match gradient {
+            Gradient::Dense(values) | Gradient::Rows { values, .. } => values.iter().any(|number| *number != 0.0),
+            Gradient::Device(_) => true,
+        })
+        .map(|(id, _)| model.parameters().name(id))
+        .collect();
+    let still = |name: &str| ["exit.1.", "exit.2.", "exit.4."].iter().any(|exit| name.starts_with(exit));
+    for (_, name, _) in model.parameters().iter() {
+        assert_eq!(moved.contains(name), !still(name), "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn random_routes_begin_after_the_full_model() -> Result<(), Stop> {
+    // Of the ten steps five run whole and all others are drawn, so that nothing depends on what the bandits believe.
+    let whole_steps = WholeSteps { first: 0.5, every: 0 };
+    let drawn = SearchSettings { whole_steps, explore_share: 0.5, ..ours() };
+    let dear = SearchSettings { reward_shape: dht_search::RewardShape::Gain { lambda: 1e9 }, ..drawn.clone() };
+    assert_eq!(course(drawn.clone())?, course(dear.clone())?);
+    let decided = |settings| SearchSettings { explore_share: 0.0, ..settings };
+    assert_ne!(course(decided(drawn))?, course(decided(dear))?);
+    Ok(())
+}
+
+#[test]
+fn after_the_first_epoch_the_bandits_stay_as_they_are_unless_all_losses_teach() -> Result<()> {
+    let data = task(ROWS, 1);
+    for (source, learns_on) in [(LossSource::FirstEpoch, false), (LossSource::AllEpochs, true)] {
+        let mut model = build(&SearchSettings { loss_source: source, ..ours() }, 1)?;
+        let mut progress = Progress { seed: 5, step: 0, epoch: 0, share: 0.0 };
+        model.prepare(&data, progress)?;
+        let mut epoch = |model: &mut DynamicModel, epoch: usize| -> Result<serde_json::Value> {
+            for rows in (0..ROWS as usize).collect::<Vec<_>>().chunks(8) {
+                progress = Progress { step: progress.step + 1, epoch, ..progress };
+                model.offer(data.batch(rows)?, progress)?;
+                while model.next_loss(progress, false)?.is_some() {}
+            }
+            Ok(model.state()?["bandits"].take())
+        };
+        let (first, second) = (epoch(&mut model, 0)?, epoch(&mut model, 1)?);
+        assert_eq!(first != second, learns_on, "{source:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_held_out_text_teaches_the_bandits_and_never_the_model() -> Result<()> {
+    // All routes are drawn, so that what the bandits learn does not reach the model.
+    let loss_source = LossSource::HeldOut { share: 0.25 };
+    let settings = SearchSettings { explore_share: 1.0, loss_source, ..ours() };
+    let data = task(ROWS, 1);
+    let plain = trained(&settings, &data)?;
+    let held_out = plain.ledger().held_out_samples / 2;
+    assert!(held_out > 0 && held_out < ROWS / 2, "{held_out}");
+    assert_eq!(plain.ledger().samples, 2 * (ROWS - held_out));
+    assert_eq!(plain.ledger().routes.values().sum::<u64>(), 2 * (ROWS - held_out));
+    assert!(plain.ledger().held_out_flops > 0 && plain.ledger().held_out_flops < plain.ledger().flops);
+    let (weights, mut state) = (bits(plain.parameters())?, plain.state()?);
+    let mut found = 0;
+    for row in 0..ROWS as usize {
+        let mut changed = data.clone();
+        changed.samples[row].label = (changed.samples[row].label + 1) % CLASSES;
+        let model = trained(&settings, &changed)?;
+        if bits(model.parameters())? == weights {
+            found += 1;
+            assert_ne!(model.state()?["bandits"], state["bandits"], "text {row} teaches nobody");
+        }
+    }
+    assert_eq!(found, held_out);
+    // Held out or not is the training's matter: a model that holds nothing out trains on everything.
+    let all = trained(&SearchSettings { loss_source: LossSource::AllEpochs, ..settings }, &data)?;
+    assert_eq!((all.ledger().samples, all.ledger().held_out_samples), (2 * ROWS, 0));
+    assert_ne!(all.state()?["bandits"], state["bandits"].take());
+    Ok(())
+}
+
+#[test]
+fn soft_labels_change_what_is_learned_and_a_full_teacher_is_paid() -> Result<()> {
+    let data = task(ROWS, 1);
+    let of = |soft_labels| trained(&SearchSettings { soft_labels, ..ours() }, &data);
+    let (none, deepest, full) = (of(None)?, of(Some(DEEPEST))?, of(Some(FULL))?);
+    assert!(bits(none.parameters())? != bits(deepest.parameters())?);
+    assert!(bits(deepest.parameters())? != bits(full.parameters())?);
+    assert_eq!((none.ledger().teacher_flops, deepest.ledger().teacher_flops), (0, 0));
+    assert!(full.ledger().teacher_flops > 0 && full.ledger().teacher_flops < full.ledger().flops);
+    Ok(())
+}
+
+#[test]
+fn a_teacher_that_cannot_teach_or_is_not_asked_for_is_refused() -> Result<()> {
+    let refused = |result: Result<DynamicModel>| matches!(result, Err(Error::Setting { field: "teacher", .. }));
+    let asking = SearchSettings { soft_labels: Some(FULL), ..ours() };
+    assert!(refused(model(ours(), 1)?.with_teacher(teacher(3)?)));
+    assert!(refused(model(SearchSettings { soft_labels: Some(DEEPEST), ..ours() }, 1)?.with_teacher(teacher(3)?)));
+    assert!(refused(model(asking.clone(), 1)?.with_teacher(teacher(4)?)));
+    // Without one there is no training, and none to be resumed.
+    let (data, progress) = (task(ROWS, 1), Progress { seed: 5, step: 0, epoch: 0, share: 0.0 });
+    let mut alone = model(asking.clone(), 1)?;
+    assert!(matches!(alone.prepare(&data, progress), Err(Error::Setting { field: "teacher", .. })));
+    let state = trained(&asking, &data)?.state()?;
+    assert!(matches!(alone.restore(state, &data), Err(Error::Setting { field: "teacher", .. })));
+    // Bandits that learn from the first epoch alone must have one that is long enough.
+    let short = SearchSettings { loss_source: LossSource::FirstEpoch, warm_up_contexts: 37, ..ours() };
+    let refused = model(short, 1)?.prepare(&data, progress);
+    assert!(matches!(refused, Err(Error::Setting { field: "warm_up_contexts", .. })));
+    Ok(())
+}

@@ -1,0 +1,164 @@
+//! The engine: the same answers from any thread, in the order given, and typed errors for what it cannot read.
+
+use std::collections::BTreeSet;
+
+use candle_core::Device;
+use dht_search::transformer::{
+    AdamWSettings, BertConfig, Dataset, Encoder, Example, TextTokenizer, TrainSettings, Trainer,
+};
+use dht_search::{Answer, DynamicModel, Engine, Error, Preset, Query, Result, SearchSettings};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const WORDS: [&str; 8] = ["fine", "good", "bad", "awful", "the", "day", "food", "was"];
+
+/// Texts of one to nine words, and a class: whether good words outnumber bad ones.
+fn texts(count: usize, seed: u64) -> Vec<(String, usize)> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let text = |_| {
+        let words: Vec<usize> = (0..rng.random_range(1..10)).map(|_| rng.random_range(0..WORDS.len())).collect();
+        let score: i32 = words.iter().map(|word| [1, 1, -1, -1, 0, 0, 0, 0][*word]).sum();
+        (words.iter().map(|word| WORDS[*word]).collect::<Vec<_>>().join(" "), usize::from(score > 0))
+    };
+    (0..count).map(text).collect()
+}
+
+fn labels() -> Vec<String> {
+    ["other", "good"].map(String::from).into()
+}
+
+fn parts() -> Result<(DynamicModel, TextTokenizer)> {
+    let tokenizer = TextTokenizer::from_vocabulary(&WORDS.map(String::from))?;
+    let examples = texts(300, 1)
+        .into_iter()
+        .map(|(text, label)| Example { text, pair: None, label, targets: Vec::new() })
+        .collect();
+    let data = tokenizer.encode_all(&Dataset::from_examples("reviews", labels(), examples)?, 16)?;
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let encoder = Encoder::random(&BertConfig::small(4, 6, 24, tokenizer.vocabulary_size())?, &Device::Cpu, &mut rng)?;
+    let settings = SearchSettings { warm_up_contexts: 64, explore_share: 1.0, ..SearchSettings::default() };
+    let mut model = DynamicModel::new(encoder, Preset::TDht.space(4, 6)?, settings, 2, &mut rng)?;
+    let optimizer = AdamWSettings { learning_rate: 3e-3, ..AdamWSettings::default() };
+    Trainer::new(TrainSettings { epochs: 4, batch_size: 8, optimizer, ..TrainSettings::default() }).fit(
+        &mut model,
+        &data,
+        &data,
+        &mut (),
+    )?;
+    Ok((model, tokenizer))
+}
+
+fn engine() -> Result<Engine> {
+    let (model, tokenizer) = parts()?;
+    Engine::new(model, tokenizer, &labels())
+}
+
+#[test]
+fn an_engine_goes_wherever_threads_go() {
+    fn shared<T: Send + Sync + Clone + 'static>() {}
+    shared::<Engine>();
+    fn sent<T: Send + Sync>() {}
+    sent::<DynamicModel>();
+}
+
+#[test]
+fn several_threads_get_the_answers_that_one_gets() -> Result<()> {
+    let engine = engine()?.with_batch_size(16)?;
+    let texts: Vec<(String, usize)> = texts(200, 2);
+    let queries: Vec<&str> = texts.iter().map(|(text, _)| text.as_str()).collect();
+    let fast = engine.with_speed(2.0)?;
+    let (slow_alone, fast_alone) = (engine.predict(&queries)?, fast.predict(&queries)?);
+    assert_ne!(slow_alone, fast_alone, "a knob that does nothing tests nothing");
+    let routes: BTreeSet<String> = slow_alone.iter().map(|answer| answer.route.to_string()).collect();
+    assert!(routes.len() > 2, "{routes:?}");
+    std::thread::scope(|scope| {
+        for turn in 0..6 {
+            let (engine, expected) =
+                if turn % 2 == 0 { (engine.clone(), &slow_alone) } else { (fast.clone(), &fast_alone) };
+            let queries = &queries;
+            scope.spawn(move || {
+                for _ in 0..5 {
+                    assert!(engine.predict(queries).expect("answers") == *expected, "turn {turn}");
+                }
+            });
+        }
+    });
+    Ok(())
+}
+
+#[test]
+fn answers_come_in_the_order_of_the_texts_and_are_those_of_the_model() -> Result<()> {
+    let engine = engine()?;
+    let texts = texts(50, 3);
+    let queries: Vec<&str> = texts.iter().map(|(text, _)| text.as_str()).collect();
+    let answers = engine.predict(&queries)?;
+    assert_eq!(answers.len(), 50);
+    let backwards: Vec<&str> = queries.iter().rev().copied().collect();
+    for (answer, other) in answers.iter().zip(engine.predict(&backwards)?.iter().rev()) {
+        assert_eq!((answer.class, answer.route.exit()), (other.class, other.route.exit()));
+    }
+    let full = engine.model().space().stack().layers;
+    for Answer { label, class, probabilities, route, flops, .. } in &answers {
+        assert_eq!(**label, labels()[*class]);
+        let sum: f32 = probabilities.iter().sum();
+        assert!((sum - 1.0).abs() < 1e-5 && probabilities[*class] >= 0.5, "{probabilities:?}");
+        assert!(*flops > 0 && route.depth() <= full);
+    }
+    let right = answers.iter().zip(&texts).filter(|(answer, (_, label))| answer.class == *label).count();
+    assert!(right >= 35, "{right} of 50 right");
+    Ok(())
+}
+
+#[test]
+fn nothing_an_empty_text_a_pair_and_a_long_text_are_answered() -> Result<()> {
+    let engine = engine()?;
+    assert!(engine.predict(&[] as &[&str])?.is_empty());
+    let empty = &engine.predict(&[""])?[0];
+    assert!(!empty.truncated && empty.probabilities.len() == 2);
+    let pair = engine.predict(&[("fine", "food")])?;
+    assert_eq!(pair, engine.predict(&[Query { text: "fine", pair: Some("food") }])?);
+    assert_ne!(pair[0].flops, engine.predict(&["fine"])?[0].flops);
+    let long = "fine ".repeat(600);
+    assert!(engine.predict(&[long.as_str()])?[0].truncated);
+    Ok(())
+}
+
+#[test]
+fn what_does_not_fit_together_is_refused() -> Result<()> {
+    let field = |result: Result<Engine>| match result {
+        Err(
+            Error::Setting { field, .. } | Error::Transformer(dht_search::transformer::Error::Setting { field, .. }),
+        ) => field,
+        other => panic!("{other:?}"),
+    };
+    let (model, tokenizer) = parts()?;
+    assert_eq!(field(Engine::new(model.with_speed(0.1)?, tokenizer.clone(), &labels()[..1])), "labels");
+    let larger = TextTokenizer::from_vocabulary(&[WORDS.map(String::from).to_vec(), vec!["more".into()]].concat())?;
+    assert_eq!(field(Engine::new(model.with_speed(0.1)?, larger, &labels())), "vocab_size");
+    let engine = Engine::new(model, tokenizer, &labels())?;
+    assert_eq!(field(engine.clone().with_max_length(2)), "max_length");
+    assert_eq!(field(engine.clone().with_max_length(513)), "max_length");
+    assert_eq!(field(engine.clone().with_batch_size(0)), "batch_size");
+    assert_eq!(field(engine.with_speed(f64::NAN)), "reward_shape.lambda");
+    // Three tokens hold one of a text, not one of each of a pair.
+    let short = engine.with_max_length(3)?;
+    assert!(short.predict(&["fine food"])?[0].truncated);
+    assert!(matches!(short.predict(&[("fine", "food")]), Err(Error::Transformer(_))));
+    Ok(())
+}
+
+#[test]
+fn a_loaded_engine_answers_as_the_saved_one() -> Result<()> {
+    let (model, tokenizer) = parts()?;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (with, without) = (folder.path().join("with"), folder.path().join("without"));
+    model.save(&with, Some(&tokenizer), &labels())?;
+    model.save(&without, None, &labels())?;
+    let texts = texts(40, 4);
+    let queries: Vec<&str> = texts.iter().map(|(text, _)| text.as_str()).collect();
+    let saved = Engine::new(model, tokenizer, &labels())?;
+    assert_eq!(Engine::load(&with)?.predict(&queries)?, saved.predict(&queries)?);
+    assert!(matches!(Engine::load(&without), Err(Error::Model { field: "tokenizer", .. })));
+    assert!(matches!(Engine::load(folder.path().join("nowhere")), Err(Error::Transformer(_))));
+    Ok(())
+}
