@@ -68,12 +68,15 @@ pub struct Arguments {
     /// How samples of different routes are trained together
     #[arg(long, value_enum, default_value_t)]
     pub dispatch: DispatchChoice,
+    /// When it is decided how many layers a text runs
+    #[arg(long, value_enum, default_value_t)]
+    pub decide: Decision,
     /// Search space in a TOML file, of the model's size [default: the preset's]
     #[arg(long, value_name = "FILE")]
     pub space: Option<PathBuf>,
-    /// Directory for the record, the pictures and the checkpoints
-    #[arg(long, value_name = "DIR", default_value = "target/dht/t_dht")]
-    pub out: PathBuf,
+    /// Directory for the record, the pictures and the checkpoints [default: target/dht/ and the example's name]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
     /// Go on from the checkpoints in --out
     #[arg(long)]
     pub resume: bool,
@@ -119,6 +122,16 @@ pub enum DispatchChoice {
     InFlight,
 }
 
+/// When it is decided how many layers a text runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Decision {
+    /// Once, behind the base layers.
+    #[default]
+    AtTheBase,
+    /// At every exit, by what going on is expected to gain.
+    AtEveryExit,
+}
+
 /// Where texts come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DataSource {
@@ -162,14 +175,29 @@ pub struct RunPlan {
     pub device: DeviceChoice,
     /// How samples of different routes are trained together.
     pub dispatch: DispatchChoice,
+    /// When it is decided how many layers a text runs.
+    pub decide: Decision,
     /// What is searched instead of the preset's space; of the model's size.
     pub space: Option<SpaceConfig>,
-    /// Where the record goes.
-    pub out: PathBuf,
+    /// Where the record goes; `None` for [`out_of`](Self::out_of) the preset.
+    pub out: Option<PathBuf>,
     /// Whether to go on from checkpoints.
     pub resume: bool,
     /// Whether to be silent.
     pub quiet: bool,
+}
+
+impl RunPlan {
+    /// Whether the models start from pre-trained weights.
+    pub fn pretrained(&self) -> bool {
+        matches!(self.model, Model::Directory(_))
+    }
+
+    /// Where the record goes: what was asked for, or a directory named after the preset.
+    pub fn out_of(&self, preset: Preset) -> PathBuf {
+        let usual = || Path::new("target/dht").join(preset.name().to_lowercase().replace('-', "_"));
+        self.out.clone().unwrap_or_else(usual)
+    }
 }
 
 impl TryFrom<Arguments> for RunPlan {
@@ -218,6 +246,7 @@ impl TryFrom<Arguments> for RunPlan {
             seed: arguments.seed,
             device: arguments.device,
             dispatch: arguments.dispatch,
+            decide: arguments.decide,
             space,
             out: arguments.out,
             resume: arguments.resume,

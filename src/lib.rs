@@ -17,9 +17,10 @@ mod plots;
 mod progress;
 mod readme;
 mod run;
+mod search;
 mod table;
 
-pub use args::{Arguments, DataSource, DispatchChoice, Model, RunPlan};
+pub use args::{Arguments, DataSource, Decision, DispatchChoice, Model, RunPlan};
 pub use corpus::{Difficulty, GeneratedText, LABELS, generate, generate_noisy, vocabulary, write_csv};
 pub use data::RunData;
 pub use device::DeviceChoice;

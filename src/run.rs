@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use dht_search::{
-    CostModel, DifficultyResult, Dispatch, DynamicModel, DynamicResult, Evaluation, ExitLosses, KnobPoint,
-    LayerHeadRatios, LossCurve, ModelRecord, ModelResult, OracleResult, Preset, Regret, RewardShape, RouteCounts,
-    RunRecord, SearchSettings, SearchSpace, SpeedCurve, WholeSteps,
+    CostModel, DifficultyResult, DynamicModel, DynamicResult, Evaluation, KnobPoint, LayerHeadRatios, LossCurve,
+    ModelRecord, ModelResult, OracleResult, Preset, Regret, RouteCounts, RunRecord, SpeedCurve,
 };
 use dht_transformer::{
     AdamWSettings, BackwardNeeds, CheckpointSettings, Confusion, EncodedDataset, Encoder, History, Pooling,
@@ -17,9 +16,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::corpus::Difficulty;
-use crate::{
-    DispatchChoice, Error, Model, Result, RunData, RunPlan, TrainingProgress, draw_pictures, text_table, this_machine,
-};
+use crate::search::PlannedSearch;
+use crate::{Error, Model, Result, RunData, RunPlan, TrainingProgress, draw_pictures, text_table, this_machine};
 
 /// Bins of the loss curves of the plain models.
 const LOSS_BINS: usize = 100;
@@ -42,14 +40,15 @@ const CONTROL: u64 = 3;
 pub fn run(preset: Preset, plan: &RunPlan) -> Result<RunRecord> {
     let device = plan.device.open()?;
     let data = RunData::load(plan)?;
-    create(&plan.out)?;
-    let job = Job { plan, data: &data, device };
+    let out = plan.out_of(preset);
+    create(&out)?;
+    let job = Job { plan, data: &data, device, out: out.clone() };
     create(&job.checkpoints())?;
     let record = job.record(preset)?;
-    record.save(plan.out.join("record.json"))?;
-    draw_pictures(&record, &plan.out)?;
+    record.save(out.join("record.json"))?;
+    draw_pictures(&record, &out)?;
     println!("{}", text_table(&record));
-    println!("record and pictures: {}", plan.out.display());
+    println!("record and pictures: {}", out.display());
     remove(&job.checkpoints())?;
     Ok(record)
 }
@@ -59,6 +58,7 @@ struct Job<'a> {
     plan: &'a RunPlan,
     data: &'a RunData,
     device: Device,
+    out: PathBuf,
 }
 
 /// A plain model, trained and tested.
@@ -71,19 +71,16 @@ struct Plain {
 impl Job<'_> {
     fn record(&self, preset: Preset) -> Result<RunRecord> {
         let encoder = self.encoder()?;
-        let space = match &self.plan.space {
-            Some(config) => SearchSpace::new(config.clone())?,
-            None => preset.space(encoder.layers(), encoder.block_shape().heads)?,
-        };
+        let search = PlannedSearch::new(preset, self.plan, &encoder, self.pooling())?;
         let full = self.plain("full", &encoder, encoder.layers())?;
         let mut truncated = BTreeMap::new();
-        for depth in space.exits().iter().filter(|depth| **depth < encoder.layers()) {
-            truncated.insert(*depth, self.plain(&format!("truncated.{depth}"), &encoder, *depth)?);
+        let depths = (0..search.space.exits().len()).map(|exit| search.space.depth(exit));
+        for depth in depths.filter(|depth| *depth < encoder.layers()) {
+            truncated.insert(depth, self.plain(&format!("truncated.{depth}"), &encoder, depth)?);
         }
-        let settings = self.search_settings();
         let classes = self.data.train.labels.len();
         let copy = encoder.truncated(encoder.layers())?;
-        let mut model = DynamicModel::new(copy, space, settings, classes, &mut self.rng(CLASSIFIERS))?;
+        let mut model = search.model(copy, classes, &mut self.rng(CLASSIFIERS))?;
         let mut progress = TrainingProgress::new("dynamic", self.plan.quiet);
         let tally = progress.routes();
         model.watch_routes(move |depth| tally.add(depth));
@@ -151,10 +148,6 @@ impl Job<'_> {
         rng
     }
 
-    fn pretrained(&self) -> bool {
-        matches!(self.plan.model, Model::Directory(_))
-    }
-
     /// The encoder that every model starts from.
     fn encoder(&self) -> Result<Encoder> {
         Ok(match &self.plan.model {
@@ -173,33 +166,7 @@ impl Job<'_> {
 
     /// From scratch [CLS] learns to gather what matters; a pre-trained encoder's rows all know something.
     fn pooling(&self) -> Pooling {
-        if self.pretrained() { Pooling::Mean } else { Pooling::Cls }
-    }
-
-    fn search_settings(&self) -> SearchSettings {
-        let defaults = SearchSettings { pooling: self.pooling(), ..SearchSettings::default() };
-        let defaults = match self.pretrained() {
-            // The layers of a pre-trained model know something of every text, but no shallow row was made to be read:
-            // within an epoch or two it is only where every text that comes by trains it.
-            true => SearchSettings {
-                exit_losses: ExitLosses::OnTheWay { weight: 1.0, power: 1.0 },
-                explore_power: 1.0,
-                reward_shape: RewardShape::Gain { lambda: 0.5 },
-                ..defaults
-            },
-            // From scratch all layers learn together first; what they know then, shallow routes do not spoil.
-            false => SearchSettings {
-                whole_steps: WholeSteps { first: 0.2, every: 0 },
-                explore_share: 0.2,
-                explore_power: 1.0,
-                ..defaults
-            },
-        };
-        let dispatch = match self.plan.dispatch {
-            DispatchChoice::InFlight => Dispatch::InFlight,
-            DispatchChoice::Queue => Dispatch::Queue { size: self.plan.batch },
-        };
-        SearchSettings { dispatch, ..defaults }
+        if self.plan.pretrained() { Pooling::Mean } else { Pooling::Cls }
     }
 
     fn test_batch(&self) -> usize {
@@ -207,14 +174,14 @@ impl Job<'_> {
     }
 
     fn checkpoints(&self) -> PathBuf {
-        self.plan.out.join("checkpoints")
+        self.out.join("checkpoints")
     }
 
     /// The one loop with which every model is trained.
     fn trainer(&self, name: &str) -> Trainer {
         let optimizer = AdamWSettings { learning_rate: self.plan.learning_rate, ..AdamWSettings::default() };
         // From scratch, within some hundred steps, a shorter memory of squared gradients learns faster.
-        let optimizer = if self.pretrained() { optimizer } else { AdamWSettings { beta2: 0.98, ..optimizer } };
+        let optimizer = if self.plan.pretrained() { optimizer } else { AdamWSettings { beta2: 0.98, ..optimizer } };
         let settings = TrainSettings {
             epochs: self.plan.epochs,
             batch_size: self.plan.batch,

@@ -22,7 +22,8 @@ fn without_flags_the_generated_texts_and_a_small_model_are_taken() {
     assert_eq!((plan.train_rows, plan.test_rows), (None, None));
     assert_eq!((plan.learning_rate, plan.max_length), (SCRATCH_RATE, MAX_LENGTH));
     assert_eq!(plan.dispatch, DispatchChoice::InFlight);
-    assert_eq!(plan.out, Path::new("target/dht/t_dht"));
+    assert_eq!(plan.out_of(Preset::TDht), Path::new("target/dht/t_dht"));
+    assert_eq!(plan.out_of(Preset::PDht), Path::new("target/dht/p_dht"));
 }
 
 #[test]
@@ -52,8 +53,9 @@ fn every_flag_arrives() {
         seed: 5,
         device: DeviceChoice::Cpu,
         dispatch: DispatchChoice::Queue,
+        decide: Decision::AtTheBase,
         space: Some(SpaceConfig::from_toml_str(text).unwrap()),
-        out: "o".into(),
+        out: Some("o".into()),
         resume: true,
         quiet: true,
     };

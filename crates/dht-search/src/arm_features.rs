@@ -185,13 +185,13 @@ impl ArmFeatures {
         };
         let features = Self {
             arms: space.integrated_arms().iter().map(of_arm).collect(),
-            heads: if space.is_tree() {
-                by_heads.into_iter().map(|means| finish(means, heads_size)).collect()
-            } else {
-                Vec::new()
-            },
+            heads: by_heads.into_iter().map(|means| finish(means, heads_size)).collect(),
             depth,
             head_sets: passes.parts.finish(heads),
+        };
+        let features = match space.is_tree() {
+            true => features,
+            false => Self { depth: Vec::new(), heads: Vec::new(), ..features },
         };
         Ok((features, passes.flops))
     }
@@ -209,8 +209,8 @@ impl ArmFeatures {
             rows.len() == count && rows.iter().all(|row| row.len() == width)
         };
         let (depth, heads) = (DEPTH_PYRAMID.context_size(), HEADS_PYRAMID.context_size());
-        let groups = if space.is_tree() { space.groups().len() } else { 0 };
-        rows(&self.depth, space.exits().len(), depth)
+        let (exits, groups) = if space.is_tree() { (space.exits().len(), space.groups().len()) } else { (0, 0) };
+        rows(&self.depth, exits, depth)
             && self.heads.len() == groups
             && self.heads.iter().all(|group| rows(group, options, heads))
             && rows(&self.arms, space.integrated_arms().len(), depth)

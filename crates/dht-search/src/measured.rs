@@ -1,11 +1,13 @@
 //! The cost of a route from seconds that were measured.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
+use dht_transformer::{Bucket, Encoder, Encoding, HeadSet, PackedBatch, Pass, Sample};
 use serde::{Deserialize, Serialize};
 
 use crate::cost::check_stack;
-use crate::{Error, Result, Route, Stack};
+use crate::{Error, Result, Route, Stack, WidthCoupling};
 
 /// One measurement: a layer that keeps `heads` heads, on texts of `tokens` tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -74,6 +76,45 @@ impl MeasuredCost {
         Ok(Self { stack, exit_seconds, table })
     }
 
+    /// Measures this encoder on this machine: for each number of heads and tokens, 8 texts of random tokens through all
+    /// layers, and how long a text takes outside them at the longest; the least of five times counts. Numbers of heads
+    /// should hold all that routes keep, tokens the range of the texts. Takes about as long as 40 texts of each kind.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); what the encoder reports, for more tokens than it has positions.
+    pub fn of_encoder(encoder: &Encoder, heads: &[usize], tokens: &[usize], coupling: WidthCoupling) -> Result<Self> {
+        const TEXTS: usize = 8;
+        let (block, layers) = (encoder.block_shape(), encoder.layers());
+        let stack = Stack { layers, heads: block.heads };
+        let vocabulary = encoder.config().vocab_size.max(1) as u32;
+        let batch = |tokens: usize| {
+            let sample = |id: u64| {
+                // Any tokens will do.
+                let ids = (0..tokens as u32).map(|place| (place * 7919 + id as u32 * 104_729) % vocabulary).collect();
+                let encoding = Encoding { ids, type_ids: vec![0; tokens], truncated: false };
+                Sample { id, label: 0, targets: Vec::new(), encoding }
+            };
+            PackedBatch::from_samples(&(0..TEXTS as u64).map(sample).collect::<Vec<_>>())
+        };
+        let pass = Pass::inference();
+        let (mut rows, mut exit_seconds) = (Vec::new(), 0.0_f64);
+        for &tokens in tokens {
+            let batch = batch(tokens)?;
+            let hidden = encoder.embed(&batch, &pass)?;
+            let outside = least_seconds(|| Ok(encoder.embed(&batch, &pass)?.mean_rows()?))?;
+            exit_seconds = exit_seconds.max(outside / TEXTS as f64);
+            for &heads in heads {
+                let kept = HeadSet::from_indices(0..heads, block.heads)?;
+                let bucket = [Bucket { samples: TEXTS, heads: kept, neurons: coupling.width(&block, heads).ffn }];
+                let all = least_seconds(|| Ok(encoder.run_buckets(0..layers, &hidden, &bucket, &pass)?))?;
+                // A clock too coarse to see a layer still has to tell more heads from nothing.
+                let seconds = (all / (TEXTS * layers) as f64).max(1e-9);
+                rows.push(LayerSeconds { heads, tokens, seconds });
+            }
+        }
+        Self::new(stack, exit_seconds, &rows)
+    }
+
     /// The size of the model.
     pub fn stack(&self) -> Stack {
         self.stack
@@ -108,6 +149,17 @@ impl MeasuredCost {
             self.table.iter().map(|(heads, seconds)| (*heads, interpolate(seconds, tokens))).collect();
         Ok(interpolate(&by_heads, heads))
     }
+}
+
+/// The least of five times.
+fn least_seconds<T>(mut work: impl FnMut() -> Result<T>) -> Result<f64> {
+    let mut least = f64::INFINITY;
+    for _ in 0..5 {
+        let start = Instant::now();
+        work()?;
+        least = least.min(start.elapsed().as_secs_f64());
+    }
+    Ok(least)
 }
 
 /// Linear between the two points around `at`, the nearest point outside them. `points` ascend and are not empty.

@@ -33,12 +33,8 @@ fn made_up() -> Result<(TextClassifier, EncodedDataset)> {
     let encoder = Encoder::random(&BertConfig::small(2, 6, 48, 16)?, &Device::Cpu, &mut rng)?;
     let mut model = TextClassifier::new(encoder, 2, Pooling::Cls, &mut rng)?;
     let optimizer = AdamWSettings { learning_rate: 2e-3, ..AdamWSettings::default() };
-    Trainer::new(TrainSettings { epochs: 20, optimizer, ..TrainSettings::default() }).fit(
-        &mut model,
-        &training,
-        &test,
-        &mut (),
-    )?;
+    let trainer = Trainer::new(TrainSettings { epochs: 20, optimizer, ..TrainSettings::default() });
+    trainer.fit(&mut model, &training, &test, &mut ())?;
     Ok((model, test))
 }
 
@@ -71,8 +67,8 @@ fn main() -> Result<()> {
     };
     let rows: Vec<usize> = (0..data.len().min(200)).collect();
     let importance = Importance::by_gradient(model.encoder(), &data, &rows, |batch, pass| model.loss(batch, pass))?;
-    let (heads, layers, whole) =
-        (model.encoder().config().num_attention_heads, model.encoder().layers(), accuracy(&model, &data, None)?);
+    let (heads, layers) = (model.encoder().config().num_attention_heads, model.encoder().layers());
+    let whole = accuracy(&model, &data, None)?;
     println!("accuracy with all heads {whole:.3}\nlayer head  without  alone  importance");
     let (mut squares, side) = (String::new(), 24);
     for (layer, head) in (0..layers).flat_map(|layer| (0..heads).map(move |head| (layer, head))) {

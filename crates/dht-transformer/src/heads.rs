@@ -196,9 +196,9 @@ pub enum HeadPlan {
     /// All heads, for every sample.
     #[default]
     Full,
-    /// One set for every sample: runs as dense products, and saves what it drops.
+    /// One set for every sample.
     Same(HeadSet),
-    /// A set for each sample, in the batch's order: saves less time than it saves products.
+    /// A set for each sample, in the batch's order.
     PerSample(Vec<HeadSet>),
 }
 

@@ -5,6 +5,7 @@ mod inputs;
 mod knob;
 mod plans;
 mod resuming;
+mod searches;
 mod storage;
 mod toy;
 mod training;

@@ -246,7 +246,7 @@ pub(crate) fn half_backward<T: Real>(
                     gates = gate_slopes(&context, &dmiddle, spans, *shape);
                 }
                 let du = attention_backward(&u, &dmiddle, spans, *shape, *dropout);
-                let bias = column_sums(&du, wide);
+                let bias = tracing::trace_span!("bias of QKV").in_scope(|| column_sums(&du, wide));
                 (context, du, bias)
             }
             Between::Activation(activation) => {

@@ -42,7 +42,10 @@ pub(crate) fn half_gradients<T: Real>(
     hidden: usize,
     units: Units,
 ) -> HalfGradients<T> {
-    let of = |part: fn(&HalfRows<T>) -> &[T]| sum_of(blocks.iter().map(|(_, rows)| part(rows)));
+    let of = |part: fn(&HalfRows<T>) -> &[T]| {
+        let _span = tracing::trace_span!("adding up gradients").entered();
+        sum_of(blocks.iter().map(|(_, rows)| part(rows)))
+    };
     let lay_out = |rows: &[T]| {
         let _span = tracing::trace_span!("products of weight gradients").entered();
         Packed::new(Matrix::new(rows, rows.len() / hidden, hidden))

@@ -115,7 +115,8 @@ impl Cut {
     }
 }
 
-/// Tokens for which a layout of their own set of heads costs next to nothing.
+/// Tokens in a run for which a layout of its own set of heads costs next to nothing. For shorter ones, all of which come to
+/// their turn again and again, the layouts of several sets would drive each other out of the second-level cache.
 const OWN_LAYOUT: usize = 512;
 
 /// One of the two weights.
@@ -176,26 +177,11 @@ impl Half {
     /// The weights for a direction.
     pub(super) fn layout(&self, direction: Direction, packing: &Packing, layouts: &Layouts) -> Result<HalfLayout> {
         with_slices(&self.parameters.each_ref().map(|parameter| parameter.var().as_tensor()), |slices| {
-            let tokens = |number: usize| {
-                let runs = self.ways.runs.iter().filter(|(_, way)| *way == number);
-                let rows =
-                    |run: &Range<usize>| run.clone().map(|sample| packing.spans().range(sample).len()).sum::<usize>();
-                runs.map(|(run, _)| rows(run)).sum::<usize>()
-            };
             let ways = self.ways.different.iter().enumerate().map(|(number, way)| {
-                let cut = |side, slice| self.cut(side, direction, (way, tokens(number)), slice, layouts);
-                let inward_bias = match way.choice {
-                    Choice::Neurons(width) => slices[1][..width].to_vec(),
-                    Choice::Heads(_) => way
-                        .heads
-                        .iter()
-                        .flat_map(|head| self.rows_of_head(*head))
-                        .collect::<Vec<_>>()
-                        .into_iter()
-                        .flat_map(|rows| slices[1][rows].to_vec())
-                        .collect(),
-                };
-                WayLayout { inward: cut(Side::Inward, slices[0]), inward_bias, outward: cut(Side::Outward, slices[2]) }
+                let run_tokens = self.run_tokens(number, packing);
+                let cut = |side, slice| self.cut(side, direction, (way, run_tokens), slice, layouts);
+                let (inward, outward) = (cut(Side::Inward, slices[0]), cut(Side::Outward, slices[2]));
+                WayLayout { inward, inward_bias: self.inward_bias(way, slices[1]), outward }
             });
             Ok(HalfLayout {
                 ways: ways.collect(),
@@ -206,13 +192,31 @@ impl Half {
         })
     }
 
+    /// The mean number of tokens in a way's runs.
+    fn run_tokens(&self, number: usize, packing: &Packing) -> usize {
+        let runs = || self.ways.runs.iter().filter(|(_, way)| *way == number);
+        let samples = runs().flat_map(|(run, _)| run.clone());
+        samples.map(|sample| packing.spans().range(sample).len()).sum::<usize>() / runs().count().max(1)
+    }
+
+    /// The part of b₁ that a way runs.
+    fn inward_bias(&self, way: &Way, bias: &[f32]) -> Vec<f32> {
+        match way.choice {
+            Choice::Neurons(width) => bias[..width].to_vec(),
+            Choice::Heads(_) => {
+                let rows = way.heads.iter().flat_map(|head| self.rows_of_head(*head));
+                rows.flat_map(|rows| bias[rows].iter().copied()).collect()
+            }
+        }
+    }
+
     /// The rows of Q, of K and of V that belong to a head.
     fn rows_of_head(&self, head: usize) -> [Range<usize>; 3] {
         let size = self.units.outward;
         [0, 1, 2].map(|part| part * self.hidden + head * size).map(|first| first..first + size)
     }
 
-    /// The part of a weight that a way of so many tokens runs.
+    /// The part of a weight that a way runs whose runs have so many tokens.
     ///
     /// Where the products' inner dimension is cut, they skip rows of a layout for all; where their columns are, it is a
     /// layout in which each head begins a panel, or one of the way's own, which has no panels that are not full.
@@ -220,7 +224,7 @@ impl Half {
         &self,
         side: Side,
         direction: Direction,
-        (way, tokens): (&Way, usize),
+        (way, run_tokens): (&Way, usize),
         weight: &[f32],
         layouts: &Layouts,
     ) -> Cut {
@@ -256,7 +260,7 @@ impl Half {
             (Joined::Beside, Choice::Neurons(width)) => {
                 Cut { packed: lay_out(all, false), rows: vec![0..self.hidden], groups: vec![0], columns: width }
             }
-            (Joined::Beside, own) if own == all || tokens >= OWN_LAYOUT => {
+            (Joined::Beside, own) if own == all || run_tokens >= OWN_LAYOUT => {
                 let columns = way.heads.len() * unit;
                 Cut { packed: lay_out(own, false), rows: vec![0..self.hidden], groups: vec![0], columns }
             }

@@ -249,7 +249,11 @@ impl TextClassifier {
     /// # Errors
     /// As [`Encoder::embed`].
     pub fn probabilities(&self, batch: &PackedBatch) -> Result<Vec<Vec<f32>>> {
-        Ok(self.task.answers(&self.logits(batch, &Pass::inference())?)?.to_vec2()?)
+        self.answers(batch, &Pass::inference())
+    }
+
+    fn answers(&self, batch: &PackedBatch, pass: &Pass) -> Result<Vec<Vec<f32>>> {
+        Ok(self.task.answers(&self.logits(batch, pass)?)?.to_vec2()?)
     }
 
     /// [`probabilities`](Self::probabilities) of every row of a data set.
@@ -257,9 +261,9 @@ impl TextClassifier {
     /// # Errors
     /// As [`Encoder::embed`].
     pub fn probabilities_of_all(&self, data: &EncodedDataset, batch_size: usize) -> Result<Vec<Vec<f32>>> {
-        let mut all = vec![Vec::new(); data.len()];
+        let (mut all, pass) = (vec![Vec::new(); data.len()], Pass::inference());
         for rows in longest_first(&data.lengths(), batch_size)? {
-            for (row, answer) in rows.iter().zip(self.probabilities(&data.batch(&rows)?)?) {
+            for (row, answer) in rows.iter().zip(self.answers(&data.batch(&rows)?, &pass)?) {
                 all[*row] = answer;
             }
         }

@@ -1,0 +1,217 @@
+//! Every kind of search: resumed to the bit, kept whole in a directory, and each of its options changes what it names.
+
+use std::collections::BTreeSet;
+
+use candle_core::Device;
+use dht_search::transformer::{EncodedDataset, Trainer};
+use dht_search::{
+    DepthDecision, Dispatch, DynamicModel, Error, HeadArms, HeadDraws, HeadFeedback, LayerHeadCount, MeasuredCost,
+    Preset, Result, Route, RouteSpec, SearchSettings, Steering, WidthCoupling,
+};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::resuming;
+use crate::toy::{CLASSES, HEADS, LAYERS, Stop, encoder, everything, task, train_settings};
+
+const ROWS: u64 = 37;
+
+fn small(settings: SearchSettings) -> SearchSettings {
+    SearchSettings { warm_up_contexts: 16, arm_feature_texts: 20, ..settings }
+}
+
+fn model(preset: Preset, settings: &SearchSettings, seed: u64) -> Result<DynamicModel> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let space = preset.space(LAYERS, HEADS)?;
+    DynamicModel::new(encoder(LAYERS, seed)?, space, settings.clone(), CLASSES as usize, &mut rng)
+}
+
+/// F-DHT for one epoch, then P-DHT.
+fn partially_frozen(settings: &SearchSettings, seed: u64) -> Result<DynamicModel> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed + 1);
+    model(Preset::FDht, settings, seed)?.going_on_in(Preset::PDht.space(LAYERS, HEADS)?, 1, &mut rng)
+}
+
+type Search = (&'static str, Box<dyn Fn(u64) -> Result<DynamicModel>>);
+
+/// Every kind of search, in flight and with queues where it can be.
+fn searches() -> Vec<Search> {
+    let mut searches: Vec<Search> = Vec::new();
+    let mut add = |name, preset, settings: SearchSettings| {
+        let settings = small(settings);
+        searches.push((name, Box::new(move |seed| model(preset, &settings, seed))));
+    };
+    let (ours, queue) = (SearchSettings::default, Dispatch::Queue { size: 5 });
+    add("S-DHT", Preset::SDht, ours());
+    add("F-DHT with queues", Preset::FDht, SearchSettings { dispatch: queue, ..ours() });
+    add("the paper's F-DHT", Preset::FDht, SearchSettings { dispatch: queue, ..SearchSettings::paper() });
+    add("P-DHT alone", Preset::PDht, Preset::PDht.settings());
+    add("sequential", Preset::TDht, SearchSettings { depth_decision: DepthDecision::AtEveryExit, ..ours() });
+    add("slopes", Preset::TDht, SearchSettings { head_feedback: HeadFeedback::Slope, ..ours() });
+    let (head_arms, head_draws) = (HeadArms::PerHeadAndGroup, HeadDraws::PerSample);
+    let width_coupling = WidthCoupling::HeadsAndFfn;
+    add("heads of their own", Preset::TDht, SearchSettings { head_arms, head_draws, width_coupling, ..ours() });
+    for (name, settings) in [
+        ("P-DHT", Preset::PDht.settings()),
+        ("the paper's P-DHT", SearchSettings { dispatch: queue, ..SearchSettings::paper() }),
+    ] {
+        let settings = small(settings);
+        searches.push((name, Box::new(move |seed| partially_frozen(&settings, seed))));
+    }
+    searches
+}
+
+fn trained(mut model: DynamicModel) -> Result<DynamicModel> {
+    let (training, validation) = (task(ROWS, 1), task(11, 2));
+    Trainer::new(train_settings()).fit(&mut model, &training, &validation, &mut ())?;
+    Ok(model)
+}
+
+#[test]
+fn each_search_stopped_in_mid_epoch_and_resumed_equals_one_that_was_not() -> Result<(), Stop> {
+    for (name, build) in searches() {
+        resuming::check(name, &*build)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn each_search_is_kept_whole_in_a_directory() -> Result<()> {
+    let test = task(40, 5);
+    let labels: Vec<String> = (0..CLASSES).map(|class| class.to_string()).collect();
+    for (name, build) in searches() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("model");
+        let model = trained(build(1)?)?;
+        model.save(&path, None, &labels)?;
+        let (loaded, _, _) = DynamicModel::load(&path, &Device::Cpu)?;
+        let (own, other) = (model.evaluate(&test, 8)?, loaded.evaluate(&test, 8)?);
+        assert_eq!((own.labels, own.losses), (other.labels, other.losses), "{name}");
+        assert_eq!((own.routes, own.flops), (other.routes, other.flops), "{name}");
+        assert_eq!(model.space(), loaded.space(), "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn p_dht_goes_on_in_its_own_space_and_leaves_its_last_layers_as_they_are() -> Result<()> {
+    let settings = small(Preset::PDht.settings());
+    let frozen = |name: &str| name.contains("layer.4.") || name.contains("layer.5.");
+    let last_layers = |model: &DynamicModel| -> Result<Vec<_>> {
+        Ok(everything(model)?.0.into_iter().filter(|(name, _)| frozen(name)).collect())
+    };
+    // In an epoch of F-DHT they learn, in P-DHT from the start they do not.
+    for (model, stays) in [(partially_frozen(&settings, 1)?, false), (model(Preset::PDht, &settings, 1)?, true)] {
+        let before = last_layers(&model)?;
+        let model = trained(model)?;
+        assert!(model.later_space().is_none());
+        assert_eq!(*model.space(), Preset::PDht.space(LAYERS, HEADS)?);
+        assert_eq!(last_layers(&model)? == before, stays);
+        let evaluation = model.evaluate(&task(20, 3), 8)?;
+        assert!(evaluation.routes.iter().all(|route| route.to_string().ends_with("+2L12H")));
+    }
+    Ok(())
+}
+
+#[test]
+fn searches_that_make_no_sense_are_refused_by_the_name_of_the_setting() -> Result<()> {
+    let field = |result: Result<DynamicModel>| match result {
+        Err(Error::Setting { field, .. }) => field,
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("it was accepted"),
+    };
+    let ours = || small(SearchSettings::default());
+    let sequential = || SearchSettings { depth_decision: DepthDecision::AtEveryExit, ..ours() };
+    assert_eq!(field(model(Preset::FDht, &sequential(), 1)), "depth_decision");
+    let queues = SearchSettings { dispatch: Dispatch::Queue { size: 4 }, ..sequential() };
+    assert_eq!(field(model(Preset::TDht, &queues, 1)), "depth_decision");
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let tree = model(Preset::TDht, &ours(), 1)?;
+    assert_eq!(field(tree.going_on_in(Preset::PDht.space(LAYERS, HEADS)?, 1, &mut rng)), "later space");
+    // Without signals there is no classifier to miss, but P-DHT knows no passed exits either.
+    assert_eq!(field(partially_frozen(&ours(), 1)), "context");
+    let own_arms = SearchSettings { head_arms: HeadArms::PerHeadAndGroup, ..small(Preset::PDht.settings()) };
+    assert_eq!(field(partially_frozen(&own_arms, 1)), "head_arms");
+    let measured = MeasuredCost::of_encoder(&encoder(2, 1)?, &[HEADS], &[4], WidthCoupling::Heads)?;
+    let of_another = SearchSettings { steering: Steering::Measured(measured), ..ours() };
+    assert!(matches!(model(Preset::TDht, &of_another, 1), Err(Error::RouteNotInSpace { .. })));
+    Ok(())
+}
+
+/// The head sets that a training chose, by group.
+fn head_sets(model: &DynamicModel) -> usize {
+    model.ledger().curves.curves(1000).heads.iter().map(|group| group.sets.len()).sum()
+}
+
+#[test]
+fn heads_drawn_for_each_sample_give_more_sets_than_heads_drawn_for_a_bucket() -> Result<()> {
+    let of = |head_draws| -> Result<usize> {
+        let settings = small(SearchSettings { head_draws, explore_share: 0.0, ..SearchSettings::default() });
+        Ok(head_sets(&trained(model(Preset::TDht, &settings, 1)?)?))
+    };
+    let (buckets, samples) = (of(HeadDraws::PerBucket)?, of(HeadDraws::PerSample)?);
+    assert!(samples > buckets, "{samples} and {buckets}");
+    Ok(())
+}
+
+#[test]
+fn the_feedback_of_heads_and_their_arms_change_what_the_head_bandit_learns() -> Result<()> {
+    let state = |settings: SearchSettings| -> Result<serde_json::Value> {
+        Ok(everything(&trained(model(Preset::TDht, &small(settings), 1)?)?)?.1["bandits"]["head_sets"].clone())
+    };
+    let ours = SearchSettings::default;
+    let feedbacks = [HeadFeedback::Standard, HeadFeedback::AsPrinted, HeadFeedback::Slope];
+    let states: BTreeSet<String> = feedbacks
+        .into_iter()
+        .map(|head_feedback| Ok(state(SearchSettings { head_feedback, ..ours() })?["heads"].to_string()))
+        .collect::<Result<_>>()?;
+    assert_eq!(states.len(), 3);
+    let own = state(SearchSettings { head_arms: HeadArms::PerHeadAndGroup, ..ours() })?;
+    assert!(own.to_string().len() > 2 * state(ours())?.to_string().len(), "three groups have three times the arms");
+    Ok(())
+}
+
+#[test]
+fn with_coupled_widths_a_route_of_fewer_heads_costs_nearly_in_proportion() -> Result<()> {
+    let data: EncodedDataset = task(20, 4);
+    let share = |width_coupling| -> Result<f64> {
+        let model = model(Preset::TDht, &small(SearchSettings { width_coupling, ..SearchSettings::default() }), 1)?;
+        let route = |name: &str| -> Result<Route> { model.space().resolve(&name.parse::<RouteSpec>()?) };
+        let flops = |name: &str| -> Result<f64> { Ok(model.evaluate_fixed(&data, &route(name)?, 8)?.flops as f64) };
+        // Five layers of eight heads: of what those five cost.
+        Ok((flops("6L8H")? - flops("1L12H")?) / (flops("6L12H")? - flops("1L12H")?))
+    };
+    let (heads, both) = (share(WidthCoupling::Heads)?, share(WidthCoupling::HeadsAndFfn)?);
+    assert!(heads > 0.85 && (0.64..0.70).contains(&both), "{heads} and {both}");
+    Ok(())
+}
+
+#[test]
+fn sorted_neurons_change_nothing_that_the_whole_model_computes() -> Result<()> {
+    let data = task(20, 4);
+    let losses = |width_coupling| -> Result<Vec<f64>> {
+        let model = model(Preset::TDht, &small(SearchSettings { width_coupling, ..SearchSettings::default() }), 1)?;
+        Ok(model.evaluate(&data, 8)?.losses)
+    };
+    let (plain, sorted) = (losses(WidthCoupling::Heads)?, losses(WidthCoupling::HeadsAndFfn)?);
+    assert!(plain.iter().zip(&sorted).all(|(a, b)| (a - b).abs() < 1e-5));
+    Ok(())
+}
+
+#[test]
+fn what_steers_changes_what_is_chosen() -> Result<()> {
+    // At this price the cost decides; the paper's estimate makes dropped heads look three times as cheap as they are.
+    let heads = |steering: Steering| -> Result<f64> {
+        let settings = small(SearchSettings { steering, explore_share: 0.0, ..SearchSettings::default() });
+        let mut model = trained(model(Preset::TDht, &settings, 1)?)?;
+        model.set_lambda(1.0)?;
+        let evaluation = model.evaluate(&task(60, 6), 8)?;
+        Ok(evaluation.layer_head_ratio)
+    };
+    let measured = MeasuredCost::of_encoder(&encoder(LAYERS, 1)?, &[8, 10, 12], &[4, 8], WidthCoupling::Heads)?;
+    let printed = heads(Steering::LayerHeadProduct(LayerHeadCount::AsExecuted))?;
+    let flops = heads(Steering::Flops)?;
+    assert!(printed <= flops, "{printed} and {flops}");
+    assert!((0.0..=1.0).contains(&heads(Steering::Measured(measured))?));
+    Ok(())
+}
