@@ -118,13 +118,16 @@ struct Part<'a> {
     places: Vec<Option<usize>>,
 }
 
+/// What is done with the segments of a block.
+type Use<'a> = dyn FnMut(&[Segment<'_, f64>], End<'_, f64>) + 'a;
+
 /// A half against central differences.
 fn check_half(arguments: &[Vec<f64>], fixture: &Fixture, parts: &[Part<'_>], units: Units, dropout: Option<Dropout>) {
     let dropout = dropout.map(|dropout| (dropout, fixture.keys()));
     let dy: Vec<f64> = wave(arguments[0].len(), 0.43);
     let every = 0..HIDDEN;
     let every = std::slice::from_ref(&every);
-    let run = |a: &[Vec<f64>], backward: bool, f: &mut dyn FnMut(&[Segment<'_, f64>], End<'_, f64>)| {
+    let run = |a: &[Vec<f64>], backward: bool, f: &mut Use<'_>| {
         let [inward, outward] = laid_out(a, backward);
         let segments = parts.iter().map(|part| {
             let (wide, inner) = (std::slice::from_ref(&part.wide), std::slice::from_ref(&part.inner));

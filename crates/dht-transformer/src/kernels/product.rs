@@ -520,7 +520,12 @@ mod tests {
         let straight = |row: usize, column: usize| b[row * columns + column];
         check(&Packed::of(&beside, Joined::Beside), &straight, &[3..10, 12..13, 13..40], &[2, 0]);
         check(&Packed::of(&[below], Joined::Below), &straight, &[30..33, 0..8], &[0]);
-        check(&Packed::of(&[turned], Joined::Beside), &|row, column| straight(column, row), &[0..150], &[0]);
+        check(
+            &Packed::of(&[turned], Joined::Beside),
+            &|row, column| straight(column, row),
+            std::slice::from_ref(&(0..150)),
+            &[0],
+        );
     }
 
     #[test]

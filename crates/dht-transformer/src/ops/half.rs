@@ -245,7 +245,7 @@ impl Half {
         let joined = joined(side, direction);
         match (joined, way.choice) {
             (Joined::Below, Choice::Neurons(width)) => {
-                Cut { packed: lay_out(all, false), rows: vec![0..width], groups: vec![0], columns: self.hidden }
+                Cut { packed: lay_out(all, false), rows: whole(width), groups: vec![0], columns: self.hidden }
             }
             (Joined::Below, Choice::Heads(_)) => {
                 let mut rows: Vec<Range<usize>> = Vec::new();
@@ -258,14 +258,14 @@ impl Half {
                 Cut { packed: lay_out(all, false), rows, groups: vec![0], columns: self.hidden }
             }
             (Joined::Beside, Choice::Neurons(width)) => {
-                Cut { packed: lay_out(all, false), rows: vec![0..self.hidden], groups: vec![0], columns: width }
+                Cut { packed: lay_out(all, false), rows: whole(self.hidden), groups: vec![0], columns: width }
             }
             (Joined::Beside, own) if own == all || run_tokens >= OWN_LAYOUT => {
                 let columns = way.heads.len() * unit;
-                Cut { packed: lay_out(own, false), rows: vec![0..self.hidden], groups: vec![0], columns }
+                Cut { packed: lay_out(own, false), rows: whole(self.hidden), groups: vec![0], columns }
             }
             (Joined::Beside, _) => {
-                Cut { packed: lay_out(all, true), rows: vec![0..self.hidden], groups: places(all), columns: unit }
+                Cut { packed: lay_out(all, true), rows: whole(self.hidden), groups: places(all), columns: unit }
             }
         }
     }
@@ -403,6 +403,11 @@ impl Half {
             dropout: self.dropout.map(|dropout| (dropout, keys(packing, block))),
         }
     }
+}
+
+/// All of so many rows, as one range.
+fn whole(rows: usize) -> Vec<Range<usize>> {
+    std::iter::once(0..rows).collect()
 }
 
 /// Whether what is cut of a weight are the columns of a product's right factor, or its rows.
