@@ -61,9 +61,8 @@ fn settings(plan: &RunPlan, space: &SearchSpace, pooling: Pooling) -> SearchSett
         // The layers of a pre-trained model know something of every text, but no shallow row was made to be read: within
         // an epoch or two it is only where every text that comes by trains it.
         (true, false) => SearchSettings {
-            exit_losses: ExitLosses::OnTheWay { weight: 1.0, power: 1.0 },
-            explore_power: 1.0,
-            reward_shape: RewardShape::Gain { lambda: 0.5 },
+            exit_losses: ExitLosses::OnTheWay { weight: 1.0, power: 2.0 },
+            reward_shape: RewardShape::Gain { lambda: 0.3 },
             ..ours
         },
         (true, true) => SearchSettings { explore_power: 1.0, ..ours },

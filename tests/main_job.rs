@@ -59,6 +59,65 @@ fn a_record_agrees_with_itself_and_with_another_run_of_its_seed() {
     }
 }
 
+/// Layers × heads that a written route runs: `3L12H+2L8H` is 52.
+fn layer_heads(route: &str) -> f64 {
+    let segment = |segment: &str| -> Option<f64> {
+        let (layers, heads) = segment.strip_suffix('H')?.split_once('L')?;
+        Some(layers.parse::<f64>().ok()? * heads.parse::<f64>().ok()?)
+    };
+    route.split('+').map(|part| segment(part).unwrap_or_else(|| panic!("{route}"))).sum()
+}
+
+#[test]
+fn every_preset_runs_and_its_record_agrees_with_a_count_by_hand() {
+    for preset in Preset::ALL {
+        let folder = tempfile::tempdir().unwrap();
+        let epochs = if preset == Preset::PDht { 3 } else { 1 };
+        let record = run(preset, &plan_of(preset, epochs, folder.path())).unwrap();
+        assert_eq!(record.preset, preset.name());
+        let rows = record.data.train_rows as u64;
+        assert_eq!(record.routes.train.values().sum::<u64>(), epochs * rows, "{preset}");
+        // A written route without its base, `6L8H`, ran the base with all twelve heads.
+        let space = preset.space(6, 12).unwrap();
+        let base = space.base().map_or(0, |base| base.len());
+        let of = |route: &String| {
+            let even = !route.contains('+') && base > 0;
+            let heads = route.split_once('L').unwrap().1.trim_end_matches('H').parse::<f64>();
+            let more = if even { base as f64 * (12.0 - heads.unwrap()) } else { 0.0 };
+            layer_heads(route) + more
+        };
+        let sum: f64 = record.routes.test.iter().map(|(route, count)| of(route) * *count as f64).sum();
+        let by_hand = sum / (72.0 * record.data.test_rows as f64);
+        let recorded = record.dynamic.inference_layer_head_ratio;
+        assert!((recorded - by_hand).abs() < 1e-9, "{preset}: {recorded}, {by_hand} by hand");
+        let all: Vec<String> = match preset {
+            Preset::PDht => {
+                let both = [Preset::FDht, Preset::PDht].map(|preset| preset.space(6, 12).unwrap());
+                both.iter().flat_map(|space| space.routes()).map(|(_, route)| route.to_string()).collect()
+            }
+            _ => space.routes().into_iter().map(|(_, route)| route.to_string()).collect(),
+        };
+        assert!(record.routes.train.keys().all(|route| all.contains(route) || *route == "6L12H"), "{preset}");
+        assert!(preset != Preset::PDht || record.routes.test.keys().all(|route| route.ends_with("+2L12H")));
+    }
+}
+
+fn plan_of(preset: Preset, epochs: u64, out: &Path) -> RunPlan {
+    let (epochs, out) = (epochs.to_string(), out.to_string_lossy());
+    let arguments = ["dht", "--quiet", "--train-rows", "640", "--test-rows", "60", "--model", "6x12x24"];
+    let arguments = arguments.into_iter().chain(["--epochs", &epochs, "--out", &*out]);
+    let plan = RunPlan::try_from(Arguments::parse_from(arguments)).expect("a plan of allowed flags");
+    assert_eq!(plan.out_of(preset), Path::new(&*out));
+    plan
+}
+
+#[test]
+fn p_dht_needs_an_epoch_after_those_before_its_layers_are_frozen() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = run(Preset::PDht, &plan_of(Preset::PDht, 2, folder.path()));
+    assert!(matches!(refused, Err(dht_lab::Error::Argument { flag: "epochs", .. })));
+}
+
 #[test]
 fn wrong_input_is_refused_with_its_file_and_line_and_leaves_nothing_behind() {
     const GOOD: &str = "label,text\na,one two\nb,three four\na,five six\nb,seven\n";

@@ -92,12 +92,12 @@ fn dynamic_model(encoder: &Path, folder: Option<PathBuf>, texts: &Texts) -> Resu
     let encoder = Encoder::from_pretrained(encoder, &Device::Cpu)?;
     let space = Preset::TDht.space(encoder.layers(), encoder.block_shape().heads)?;
     let labels = &texts.training.labels;
-    // Routes at random throughout: every exit and every number of heads is learned, and the knob has a range.
+    // Routes at random nearly throughout: every exit and every number of heads is learned, and the knob has a range.
     let settings = SearchSettings {
         exit_losses: ExitLosses::OnTheWay { weight: 0.3, power: 0.0 },
         pooling: Pooling::Mean,
         explore_power: 0.0,
-        explore_share: 1.0,
+        explore_share: 0.99,
         ..SearchSettings::default()
     };
     let mut model = DynamicModel::new(encoder, space, settings, labels.len(), &mut ChaCha8Rng::seed_from_u64(1))?;

@@ -66,7 +66,10 @@
 //! |---|---|
 //! | say which routes there are | [`SearchSpace`], [`SpaceConfig`], [`Search`], [`Preset`] for the paper's, [`SpaceConfig::from_toml_file`] for one in a file |
 //! | name a route | [`Route`], and [`RouteSpec`] for how it is written: `12L8H` |
+//! | choose who decides | a tree or an integrated [`Search`] in the space; [`DepthDecision`], [`HeadArms`], [`HeadDraws`], [`Steering`] |
+//! | go on in another space (P-DHT) | [`DynamicModel::going_on_in`] |
 //! | choose how the search works | [`SearchSettings`], ours by default, [`SearchSettings::paper`] for the paper's |
+//! | train by another plan | [`ExitLosses`], [`WholeSteps`], [`SoftLabels`] with [`DynamicModel::with_teacher`], [`LossSource`] |
 //! | train, evaluate, predict | [`DynamicModel`], [`Evaluation`], [`Prediction`] |
 //! | compare with controls | [`DynamicModel::evaluate_fixed`], [`evaluate_random`](DynamicModel::evaluate_random), [`evaluate_shuffled`](DynamicModel::evaluate_shuffled) for the same routes dealt at random, [`evaluate_oracle`](DynamicModel::evaluate_oracle) for routes chosen with the label in view; [`FixedArms`] for the [`Regret`] |
 //! | trade quality for speed at run time | [`DynamicModel::with_speed`], [`calibrate`](DynamicModel::calibrate) for a budget, [`SpeedCurve`] for several |
@@ -80,18 +83,19 @@
 //!
 //! # What holds throughout
 //!
-//! - **Every sample once an epoch**, with queues too: what waits at an epoch's end is trained on then.
-//! - **The books say what ran.** [`Ledger::flops`] and [`Evaluation::flops`] equal the count of all products, second
-//!   passes and passes for arm features included; the bandits' own work stands beside it.
+//! - **Every sample once an epoch**, with queues too: what waits at an epoch's end is trained on then. Texts that are held
+//!   out for the bandits ([`LossSource::HeldOut`]) never.
+//! - **The books say what ran.** [`Ledger::flops`] and [`Evaluation::flops`] equal the count of all products: second
+//!   passes, passes for arm features, of a teacher and of held-out texts included; the bandits' own work stands beside it.
 //! - **One seed, one result.** Stopped in mid-epoch and resumed, a training ends with the bits of one that was not.
 //! - **A text's route may depend on its batch**: samples that keep equally many heads share one head set, chosen for the
 //!   mean of their contexts. Exits and head counts depend on the text and the heads that ran before.
 //!
 //! # When not to use it
 //!
-//! A [`DynamicModel`] runs tree searches whose base layers lie on the route (T-DHT). [`SearchSpace`] describes the
-//! integrated searches (S-, F- and P-DHT) too, but [`DynamicModel::new`] refuses them. With fewer contexts than
-//! [`SearchSettings::warm_up_contexts`] in a training the bandits never learn, and inference runs the whole model.
+//! With fewer contexts than [`SearchSettings::warm_up_contexts`] in a training the bandits never learn, and inference runs
+//! the whole model. Where every text needs the same depth a fixed exit costs less than choosing one; the
+//! [`Regret`] tells. The paper's own settings ([`SearchSettings::paper`]) are here to be compared with, not to be used.
 
 mod arm_features;
 mod context;

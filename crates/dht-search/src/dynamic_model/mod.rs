@@ -26,7 +26,7 @@ pub use ledger::Ledger;
 
 /// An encoder with exits, whose routes bandits choose for each text: by a tree, an integrated or a sequential search.
 ///
-/// It is an [`Objective`]: a [`Trainer`](dht_transformer::Trainer) fits it, encoder and bandits together. Samples keep
+/// It is an [`Objective`](dht_transformer::Objective): a [`Trainer`](dht_transformer::Trainer) fits it, encoder and bandits together. Samples keep
 /// their order and dropout from the training's seed, routes come from streams of the same seed.
 ///
 /// A step costs what the routes of its samples cost, forward and backward, and with queues the base layers once more.

@@ -45,9 +45,9 @@ fn course(settings: SearchSettings) -> Result<(Vec<usize>, Vec<usize>), Stop> {
     let mut watched = Watched::new(build(&settings, 1)?);
     let depths = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&depths);
-    watched.model.watch_routes(move |depth| told.lock().unwrap().push(depth));
+    watched.model.watch_routes(move |depth| told.lock().expect("nobody panics with it").push(depth));
     Trainer::new(train_settings()).fit(&mut watched, &task(ROWS, 1), &task(9, 2), &mut ())?;
-    let depths = depths.lock().unwrap().clone();
+    let depths = depths.lock().expect("nobody panics with it").clone();
     Ok((depths, watched.steps.iter().map(|(samples, _)| *samples).collect()))
 }
 
