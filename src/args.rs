@@ -15,6 +15,8 @@ const MAX_LENGTH: usize = 128;
 /// How often the rows of files are gone through, and those of the generator, from which the models start from scratch.
 const EPOCHS: usize = 3;
 const EPOCHS_OF_GENERATED_TEXTS: usize = 5;
+/// More rows than this are no data set of one machine; the generator would ask for more memory than there is.
+const MOST_ROWS: usize = 100_000_000;
 /// The peak learning rate of a model trained from scratch.
 const SCRATCH_RATE: f64 = 1e-3;
 /// The peak learning rate of a pre-trained model.
@@ -215,6 +217,12 @@ impl TryFrom<Arguments> for RunPlan {
         for (flag, count, least) in counts.into_iter().chain(rows) {
             if let Some(count) = count.filter(|count| *count < least) {
                 return Err(refused(flag, format!("at least {least}"), count));
+            }
+        }
+        let most = [("train-rows", arguments.train_rows), ("test-rows", arguments.test_rows)];
+        for (flag, count) in most.into_iter().chain([("batch", Some(arguments.batch))]) {
+            if let Some(count) = count.filter(|count| *count > MOST_ROWS) {
+                return Err(refused(flag, format!("at most {MOST_ROWS}"), count));
             }
         }
         let config = config_of(&arguments.model)?;

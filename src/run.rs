@@ -1,6 +1,7 @@
 //! The main job: a full model, truncations of it and a dynamic one, trained and tested on the same texts.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
@@ -41,15 +42,13 @@ pub fn run(preset: Preset, plan: &RunPlan) -> Result<RunRecord> {
     let device = plan.device.open()?;
     let data = RunData::load(plan)?;
     let out = plan.out_of(preset);
-    create(&out)?;
     let job = Job { plan, data: &data, device, out: out.clone() };
-    create(&job.checkpoints())?;
     let record = job.record(preset)?;
     record.save(out.join("record.json"))?;
     draw_pictures(&record, &out)?;
-    println!("{}", text_table(&record));
-    println!("record and pictures: {}", out.display());
     remove(&job.checkpoints())?;
+    let stdout = |source| Error::Io { path: "standard output".into(), source };
+    writeln!(std::io::stdout(), "{}\nrecord and pictures: {}", text_table(&record), out.display()).map_err(stdout)?;
     Ok(record)
 }
 
@@ -72,6 +71,9 @@ impl Job<'_> {
     fn record(&self, preset: Preset) -> Result<RunRecord> {
         let encoder = self.encoder()?;
         let search = PlannedSearch::new(preset, self.plan, &encoder, self.pooling())?;
+        let name = search.name.clone();
+        create(&self.checkpoints())?;
+        self.check_resumed()?;
         let full = self.plain("full", &encoder, encoder.layers())?;
         let mut truncated = BTreeMap::new();
         let depths = (0..search.space.exits().len()).map(|exit| search.space.depth(exit));
@@ -118,7 +120,7 @@ impl Job<'_> {
         let shape = encoder.block_shape();
         let mut record = RunRecord {
             schema: RunRecord::SCHEMA,
-            preset: preset.name().into(),
+            preset: name,
             seed: self.plan.seed,
             data: self.data.record.clone(),
             model: ModelRecord {
@@ -177,6 +179,20 @@ impl Job<'_> {
         self.out.join("checkpoints")
     }
 
+    /// Refuses to go on from the checkpoints of other texts, and notes whose these are.
+    fn check_resumed(&self) -> Result<()> {
+        let data = &self.data.record;
+        let own = format!("{} up to {} tokens", data.sha256, self.plan.max_length);
+        let file = self.checkpoints().join("data");
+        match std::fs::read_to_string(&file) {
+            Ok(other) if self.plan.resume && other != own => {
+                let expected = "the data and length of text that the checkpoints in --out were made with".into();
+                Err(Error::Argument { flag: "resume", expected, got: "others".into() })
+            }
+            _ => std::fs::write(&file, own).map_err(|source| Error::Io { path: file, source }),
+        }
+    }
+
     /// The one loop with which every model is trained.
     fn trainer(&self, name: &str) -> Trainer {
         let optimizer = AdamWSettings { learning_rate: self.plan.learning_rate, ..AdamWSettings::default() };
@@ -208,8 +224,8 @@ impl Job<'_> {
         drop(progress);
         let predictions = predict_all(&model, &data.test, self.test_batch())?;
         let confusion = score(&data.test, &predictions.labels)?;
-        let (_, backward, forward) = flops(&model, &data.train);
-        let (_, _, inference) = flops(&model, &data.test);
+        let (forward, backward) = flops(&model, &data.train);
+        let (inference, _) = flops(&model, &data.test);
         let result = ModelResult {
             macro_f1: confusion.macro_f1(),
             accuracy: confusion.accuracy(),
@@ -338,8 +354,8 @@ impl Job<'_> {
     }
 }
 
-/// Samples, and FLOPs of a backward and a forward over all texts.
-fn flops(model: &TextClassifier, texts: &EncodedDataset) -> (u64, u64, u64) {
+/// FLOPs of a forward and a backward over all texts.
+fn flops(model: &TextClassifier, texts: &EncodedDataset) -> (u64, u64) {
     let (block, classifier) = (model.encoder().block_shape(), model.classifier().shape());
     let (load, samples) = (dht_transformer::Load::of_texts(texts.lengths()), texts.len() as u64);
     let layers = model.encoder().layers() as u64;
@@ -347,7 +363,7 @@ fn flops(model: &TextClassifier, texts: &EncodedDataset) -> (u64, u64, u64) {
     let backward =
         layers * block.backward(load, block.full(), all).total().0 + classifier.backward(samples, all).total().0;
     let forward = layers * block.forward(load, block.full()).total().0 + classifier.forward(samples).total().0;
-    (samples, backward, forward)
+    (forward, backward)
 }
 
 fn create(folder: &Path) -> Result<()> {

@@ -11,6 +11,8 @@ use crate::{Decision, DispatchChoice, Error, Result, RunPlan};
 
 /// A preset under a plan.
 pub(crate) struct PlannedSearch {
+    /// What it is called: the preset, or that it is something else.
+    pub(crate) name: String,
     /// The space in which it ends.
     pub(crate) space: SearchSpace,
     settings: SearchSettings,
@@ -36,13 +38,20 @@ impl PlannedSearch {
             let expected = format!("more than the {epochs} epochs before layers are frozen");
             return Err(Error::Argument { flag: "epochs", expected, got: plan.epochs.to_string() });
         }
+        let name = match (&plan.space, plan.decide) {
+            (Some(_), _) => "custom space".into(),
+            (None, Decision::AtTheBase) => preset.name().into(),
+            (None, Decision::AtEveryExit) => format!("{preset}, sequential"),
+        };
         let settings = settings(plan, &space, pooling);
-        Ok(Self { space, settings, first })
+        // Before anything is trained.
+        settings.check_with(&space)?;
+        Ok(Self { name, space, settings, first })
     }
 
     /// The model that runs it.
     pub(crate) fn model(self, encoder: Encoder, classes: usize, rng: &mut ChaCha8Rng) -> Result<DynamicModel> {
-        let Self { space, settings, first } = self;
+        let Self { space, settings, first, .. } = self;
         Ok(match first {
             None => DynamicModel::new(encoder, space, settings, classes, rng)?,
             Some((full, epochs)) => {

@@ -59,6 +59,10 @@ pub struct Answer {
 /// Each call packs its texts, tokens without padding, into batches of like lengths; within a batch texts go on in groups
 /// of one route. The texts of two calls do not mix, and a call gives the same answers whatever other threads ask.
 ///
+/// Texts of one batch that keep equally many heads share the head set that suits them together, so that an answer may
+/// depend on the other texts of its call; a model trained and kept with
+/// [`HeadDraws::PerSample`](crate::HeadDraws::PerSample) answers each text by itself.
+///
 /// It is for programs that ask again and again. To score a labelled data set take [`DynamicModel::evaluate`].
 ///
 /// # Examples

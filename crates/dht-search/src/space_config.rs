@@ -51,6 +51,10 @@ pub enum Search {
 /// kind = "integrated"
 /// arms = ["3L12H", "6L12H", "9L12H", "12L8H", "12L10H", "12L12H"]
 /// ```
+///
+/// A tree search has `kind = "tree"` and, for each group, its head counts: `heads = [[8, 10, 12], [8, 10, 12], [12]]`.
+/// `pinned`, `tail` (both 0) and `base_state` may be left out; the last is `"on_route"`, `"embedding"` or
+/// `{ look_ahead = { layers = 3 } }`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpaceConfig {

@@ -205,8 +205,12 @@ impl Search<'_> {
     /// fewest values that has one in every row, each at least twice, at least two and at most [`MOST_LABELS`] of them.
     fn label(&self, texts: &[usize]) -> Result<usize, Problem> {
         if let Some(names) = self.names {
-            let named =
-                LABEL_NAMES.iter().find_map(|wanted| names.iter().position(|name| name.to_lowercase() == *wanted));
+            // A column that was asked for as a text would tell the model what it is to guess.
+            let place = |wanted: &&str| {
+                let is = |(place, name): (usize, &String)| !texts.contains(&place) && name.to_lowercase() == **wanted;
+                names.iter().enumerate().position(is)
+            };
+            let named = LABEL_NAMES.iter().find_map(place);
             if let Some(place) = named {
                 return Ok(place);
             }
