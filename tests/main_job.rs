@@ -119,6 +119,17 @@ fn p_dht_needs_an_epoch_after_those_before_its_layers_are_frozen() {
 }
 
 #[test]
+fn checkpoints_of_other_texts_are_not_gone_on_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = folder.path().join("checkpoints");
+    std::fs::create_dir(&checkpoints).unwrap();
+    std::fs::write(checkpoints.join("data"), "others").unwrap();
+    let refused = job(&["--train-rows", "40", "--test-rows", "20", "--resume"], folder.path());
+    assert!(matches!(refused, Err(dht_lab::Error::Argument { flag: "resume", .. })));
+    assert_eq!(std::fs::read_to_string(checkpoints.join("data")).unwrap(), "others");
+}
+
+#[test]
 fn wrong_input_is_refused_with_its_file_and_line_and_leaves_nothing_behind() {
     const GOOD: &str = "label,text\na,one two\nb,three four\na,five six\nb,seven\n";
     type Bytes = Option<&'static [u8]>;
