@@ -93,6 +93,7 @@
 //! that trains on a CPU gains from an allocator that keeps memory (mimalloc, say).
 
 mod config;
+mod digest;
 mod encoder;
 mod error;
 mod family;
@@ -111,6 +112,7 @@ mod train;
 mod weights;
 
 pub use config::{BertConfig, ModelSize};
+pub use digest::file_sha256;
 pub use encoder::{Classifier, Encoder, Importance, Kept, LanguageHead, Pooling};
 pub use error::{CheckpointProblem, Error, Result};
 pub use family::Family;

@@ -8,6 +8,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::{BEFORE_SUM, BLOCK, Checkpoint, METADATA, PREFIX, STATE, SUM_DIGITS, VERSION};
+use crate::digest::hexadecimal;
 use crate::{Error, Result};
 
 impl Checkpoint {
@@ -114,10 +115,6 @@ impl Checkpoint {
 
 fn before_sum(version: u64) -> String {
     format!("{PREFIX}{version}{BEFORE_SUM}")
-}
-
-pub(super) fn hexadecimal(sum: Sha256) -> String {
-    sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Hashes what it passes on.
