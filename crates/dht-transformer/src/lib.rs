@@ -132,9 +132,9 @@ pub use text::{
     sequential,
 };
 pub use train::{
-    AdamW, AdamWCounters, AdamWSettings, AdamWState, Checkpoint, CheckpointSettings, Confusion, Deficit, EpochRecord,
-    Event, History, LabelCounts, MaskedLanguageModel, Multipliers, Objective, Observer, ParameterGroups, Predict,
-    Predictions, Progress, Schedule, StepLoss, StepReport, StoredTensor, StoredTensors, Task, TextClassifier,
+    AdamW, AdamWCounters, AdamWSettings, AdamWState, Checkpoint, CheckpointSettings, Confusion, Deficit, Difference,
+    EpochRecord, Event, History, LabelCounts, MaskedLanguageModel, Multipliers, Objective, Observer, ParameterGroups,
+    Predict, Predictions, Progress, Schedule, StepLoss, StepReport, StoredTensor, StoredTensors, Task, TextClassifier,
     TrainSettings, Trainer, WarmUp, binary_cross_entropy, clip_by_global_norm, cross_entropy, log_softmax, macro_f1,
     paired_bootstrap, pearson, predict_all, score, soft_cross_entropy, spearman, squared_error,
 };
