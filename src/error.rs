@@ -70,6 +70,12 @@ pub enum Error {
         /// What the drawing library said.
         message: String,
     },
+    /// A record of a run that nobody could repeat.
+    #[error("{path} does not say which command made it; run the example again and take the record that it writes", path = path.display())]
+    NoCommand {
+        /// The record.
+        path: PathBuf,
+    },
     /// A text has no place for numbers.
     #[error("expected the line {start} and after it the line {end}, each once")]
     Markers {

@@ -16,6 +16,7 @@ use dht_transformer::{
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use crate::command::example_of;
 use crate::corpus::Difficulty;
 use crate::search::PlannedSearch;
 use crate::{Error, Model, Result, RunData, RunPlan, TrainingProgress, draw_pictures, text_table, this_machine};
@@ -122,6 +123,7 @@ impl Job<'_> {
             schema: RunRecord::SCHEMA,
             preset: name,
             seed: self.plan.seed,
+            command: std::iter::once(example_of(preset)).chain(self.plan.flags.iter().cloned()).collect(),
             data: self.data.record.clone(),
             model: ModelRecord {
                 layers: encoder.layers(),

@@ -37,6 +37,11 @@ fn a_record_agrees_with_itself_and_with_another_run_of_its_seed() {
         for (name, _) in PICTURES {
             assert!(folder.path().join(name).is_file(), "{name}");
         }
+        let mut command = "t_dht --model 6x12x24 --train-rows 640 --test-rows 60 --epochs 1".to_owned();
+        if dispatch == "queue" {
+            command.push_str(" --dispatch queue");
+        }
+        assert_eq!(record.command.join(" "), command);
         assert_eq!(record.data.train_rows + record.data.validation_rows, 640);
         assert_eq!(record.routes.train.values().sum::<u64>(), record.data.train_rows as u64, "{dispatch}");
         assert_eq!(record.routes.test.values().sum::<u64>(), 60);
