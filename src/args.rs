@@ -80,7 +80,7 @@ pub struct Arguments {
     /// Directory for the record, the pictures and the checkpoints [default: target/dht/ and the example's name]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Go on from the checkpoints in --out
+    /// Go on from the checkpoints that a stopped run left in --out
     #[arg(long)]
     pub resume: bool,
     /// No progress, only the table

@@ -14,6 +14,7 @@ mod exit;
 #[cfg(test)]
 mod fixture;
 mod machine;
+mod place;
 mod plots;
 mod progress;
 mod readme;
