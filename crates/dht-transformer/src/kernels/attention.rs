@@ -3,11 +3,12 @@
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
+use rayon::prelude::*;
 
 use super::dropout::Dropout;
 use super::product::{Destination, Matrix, product};
 use super::real::Real;
-use super::rows::{LANES, sum2, vectorised};
+use super::rows::{LANES, TASK_ROWS, sum2, vectorised};
 use crate::Spans;
 
 /// How the columns of a packed QKV matrix divide: for each of `heads` heads `head_dim` columns of Q, as many of K, as many
@@ -243,17 +244,42 @@ pub(crate) fn attention_backward<T: Real>(
     shape: HeadShape,
     dropout: Option<ProbabilityDropout<'_>>,
 ) -> Vec<T> {
-    let _span = tracing::trace_span!("attention, backward").entered();
+    let stride = 3 * shape.inner();
+    let mut dqkv = tracing::trace_span!("new memory").in_scope(|| vec![T::ZERO; spans.tokens() * stride]);
+    let mut rest = &mut dqkv[..];
+    let tasks = spans.groups(TASK_ROWS).into_iter().map(|samples| {
+        let rows = spans.range(samples.end - 1).end - spans.range(samples.start).start;
+        let (task, behind) = std::mem::take(&mut rest).split_at_mut(rows * stride);
+        rest = behind;
+        (samples, task)
+    });
+    let tasks: Vec<_> = tasks.collect();
+    tasks.into_par_iter().with_max_len(1).for_each(|(samples, dqkv)| {
+        let _span = tracing::trace_span!("attention, backward").entered();
+        backward_of_samples(qkv, dcontext, spans, samples, shape, dropout, dqkv);
+    });
+    dqkv
+}
+
+/// [`attention_backward`] of some samples, whose rows of the gradient `dqkv` are.
+fn backward_of_samples<T: Real>(
+    qkv: &[T],
+    dcontext: &[T],
+    spans: &Spans,
+    samples: Range<usize>,
+    shape: HeadShape,
+    dropout: Option<ProbabilityDropout<'_>>,
+    dqkv: &mut [T],
+) {
     let (inner, dim) = (shape.inner(), shape.head_dim);
-    let stride = 3 * inner;
-    let mut dqkv = vec![T::ZERO; spans.tokens() * stride];
+    let (stride, beginning) = (3 * inner, spans.range(samples.start).start);
     let (mut p, mut dropped, mut ds) = (Scores::default(), Scores::default(), Scores::default());
-    for sample in 0..spans.samples() {
+    for sample in samples {
         let range = spans.range(sample);
         let length = range.len();
         let qkv = &qkv[range.start * stride..range.end * stride];
         let dcontext = &dcontext[range.start * inner..range.end * inner];
-        let dqkv = &mut dqkv[range.start * stride..range.end * stride];
+        let dqkv = &mut dqkv[(range.start - beginning) * stride..(range.end - beginning) * stride];
         p.resize(length, length);
         ds.resize(length, length);
         for head in 0..shape.heads {
@@ -285,7 +311,6 @@ pub(crate) fn attention_backward<T: Real>(
             product(dk, stride, Destination::Overwrite, scale, ds.transposed(), q);
         }
     }
-    dqkv
 }
 
 /// The slope of the loss along a gate ξ = 1 on each head of each sample: ∂L/∂ξ = Σ over its rows of c·dc, for context c

@@ -20,7 +20,7 @@ use super::dropout::Dropout;
 use super::norm::{Norm, ResidualNormGradients, RowKeys, residual_norm, residual_norm_backward};
 use super::product::{Destination, Matrix, Part, product};
 use super::real::Real;
-use super::rows::{add_assign, column_sums, vectorised};
+use super::rows::{TASK_ROWS, add_assign, column_sums, sum_of, vectorised};
 use crate::Spans;
 
 /// What all segments share: b₂ (hidden) and the norm.
@@ -235,9 +235,9 @@ pub(crate) fn half_backward<T: Real>(
         let (wide, inner, rows) = (segment.wide(), segment.inner(), segment.rows.len());
         let mut dmiddle = Vec::new();
         grow(&mut dmiddle, rows * inner);
-        tracing::trace_span!("products of row gradients").in_scope(|| {
-            let dh = Matrix::new(&norm.dh[segment.of(hidden)], rows, hidden);
-            product(&mut dmiddle, inner, Destination::Overwrite, T::ONE, dh, segment.outward);
+        let dh = norm.dh[segment.of(hidden)].par_chunks(TASK_ROWS * hidden);
+        dmiddle.par_chunks_mut(TASK_ROWS * inner).zip(dh).for_each(|(dmiddle, dh)| {
+            row_gradients(dmiddle, inner, Destination::Overwrite, (dh, hidden), segment.outward);
         });
         let mut gates = Vec::new();
         let (inner, du, inward_bias) = match &segment.between {
@@ -250,19 +250,35 @@ pub(crate) fn half_backward<T: Real>(
                 (context, du, bias)
             }
             Between::Activation(activation) => {
-                let bias = bias_activation_backward(&mut u, segment.inward_bias, &mut dmiddle, *activation);
+                let tasks = u.par_chunks_mut(TASK_ROWS * wide).zip(dmiddle.par_chunks_mut(TASK_ROWS * wide));
+                let biases: Vec<_> =
+                    tasks.map(|(u, da)| bias_activation_backward(u, segment.inward_bias, da, *activation)).collect();
+                let bias = sum_of(biases.iter().map(Vec::as_slice));
                 (u, dmiddle, bias)
             }
         };
         if wanted.input {
-            let _span = tracing::trace_span!("products of row gradients").entered();
-            let (dx, du) = (&mut dx[segment.of(hidden)], Matrix::new(&du, rows, wide));
-            product(dx, hidden, Destination::Accumulate, T::ONE, du, segment.inward);
+            let dx = dx[segment.of(hidden)].par_chunks_mut(TASK_ROWS * hidden);
+            dx.zip(du.par_chunks(TASK_ROWS * wide)).for_each(|(dx, du)| {
+                row_gradients(dx, hidden, Destination::Accumulate, (du, wide), segment.inward);
+            });
         }
         SegmentRows { rows: segment.rows.clone(), places: segment.places.clone(), du, inner, inward_bias, gates }
     });
     let segments = segments.collect();
     (wanted.input.then_some(dx), HalfRows { segments, norm })
+}
+
+/// A product of some rows, `width` numbers each, with a weight, for the gradient of other rows.
+fn row_gradients<T: Real>(
+    gradient: &mut [T],
+    stride: usize,
+    destination: Destination,
+    (rows, width): (&[T], usize),
+    weight: Part<'_, T>,
+) {
+    let _span = tracing::trace_span!("products of row gradients").entered();
+    product(gradient, stride, destination, T::ONE, Matrix::new(rows, rows.len() / width, width), weight);
 }
 
 /// Makes memory that long; what was there stays, and is going to be written over.

@@ -2,6 +2,9 @@
 
 use super::real::Real;
 
+/// Rows of a block that are a task in the backward, for threads that would otherwise wait for the block's end.
+pub(crate) const TASK_ROWS: usize = 64;
+
 /// Runs `body` compiled for the widest vector instructions that this processor has.
 ///
 /// Give it `move` closures: what is captured by reference has to be read again after each store, since the two might
