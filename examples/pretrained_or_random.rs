@@ -143,6 +143,12 @@ fn main() -> Outcome {
     let encode = |data| tokenizer.encode_all(data, longest);
     let (train, held_out, dev) = (encode(&train)?, encode(&held_out)?, encode(&dev)?);
 
+    let history = std::fs::read(arguments.encoder.with_extension("history.json"))
+        .map_or(Ok(Value::Null), |bytes| serde_json::from_slice(&bytes))?;
+    let mut record = json!({
+        "data": name, "held_out_rows": held_out.len(), "test_rows": dev.len(), "epochs": arguments.epochs,
+        "rates": RATES, "seeds": arguments.seeds, "machine": this_machine(&Device::Cpu), "pretraining": history,
+    });
     let mut sides = Vec::new();
     let all = [train.len()];
     for rows in if arguments.rows.is_empty() { &all[..] } else { &arguments.rows } {
@@ -152,19 +158,14 @@ fn main() -> Outcome {
             println!("{side}");
             sides.push(side);
         }
-    }
-    let history = std::fs::read(arguments.encoder.with_extension("history.json"))
-        .map_or(Ok(Value::Null), |bytes| serde_json::from_slice(&bytes))?;
-    let record = json!({
-        "data": name, "held_out_rows": held_out.len(), "test_rows": dev.len(), "epochs": arguments.epochs,
-        "rates": RATES, "seeds": arguments.seeds, "sides": sides, "machine": this_machine(&Device::Cpu),
-        "pretraining": history,
-    });
-    if let Some(out) = &arguments.out {
-        write_atomically(out, |file| writeln!(file, "{record:#}"))?;
-    }
-    if let Some(page) = &arguments.page {
-        write_page(page, &record)?;
+        // After each number of rows, so that a run that is stopped has told what it knew.
+        record["sides"] = json!(sides);
+        if let Some(out) = &arguments.out {
+            write_atomically(out, |file| writeln!(file, "{record:#}"))?;
+        }
+        if let Some(page) = &arguments.page {
+            write_page(page, &record)?;
+        }
     }
     Ok(())
 }

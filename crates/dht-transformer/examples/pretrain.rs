@@ -1,8 +1,8 @@
 //! Makes an encoder out of plain text: it learns to guess words that are hidden from it.
 //!
 //! ```text
-//! cargo run --release -p dht-transformer --example pretrain -- TEXT TOKENIZER DIRECTORY [--size 2x4x256] \
-//!     [--length 32] [--hidden 0.4] [--batch 64] [--rate 2e-3] [--epochs 4] [--blocks N] [--seed 0]
+//! cargo run --release -p dht-transformer --example pretrain -- TEXT TOKENIZER DIRECTORY [--size 2x4x192] \
+//!     [--length 48] [--hidden 0.4] [--batch 64] [--rate 1e-3] [--epochs 2] [--blocks N] [--seed 0]
 //! ```
 //!
 //! TEXT is a file with a paragraph a line and a blank line between documents, also compressed (`.gz`); TOKENIZER a
@@ -67,12 +67,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         [text, tokenizer, target, ..] => [text, tokenizer, target].map(PathBuf::from),
         _ => return Err("expected TEXT TOKENIZER DIRECTORY".into()),
     };
-    let (size, batch, epochs) = if arguments.is_empty() { ("2x2x32", 8, 20) } else { ("2x4x256", 64, 4) };
+    let (size, batch, epochs) = if arguments.is_empty() { ("2x2x32", 8, 20) } else { ("2x4x192", 64, 2) };
     if let Some(folder) = target.parent() {
         std::fs::create_dir_all(folder)?;
     }
     let size: ModelSize = flag(&arguments, "--size", size.parse()?)?;
-    let (seed, length) = (flag(&arguments, "--seed", 0)?, flag(&arguments, "--length", 32)?);
+    let (seed, length) = (flag(&arguments, "--seed", 0)?, flag(&arguments, "--length", 48)?);
 
     let tokenizer = match tokenizer.to_str().map(str::parse) {
         Some(Ok(pieces)) => TextTokenizer::train_from_text(&text, pieces)?,
@@ -94,7 +94,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let masks = MaskSettings { chosen: flag(&arguments, "--hidden", 0.4)?, ..MaskSettings::default() };
     let mut model = MaskedLanguageModel::new(encoder, &tokenizer, masks, &mut rng)?;
     let optimizer =
-        AdamWSettings { learning_rate: flag(&arguments, "--rate", 2e-3)?, beta2: 0.98, ..AdamWSettings::default() };
+        AdamWSettings { learning_rate: flag(&arguments, "--rate", 1e-3)?, beta2: 0.98, ..AdamWSettings::default() };
     let (epochs, batch_size) = (flag(&arguments, "--epochs", epochs)?, flag(&arguments, "--batch", batch)?);
     let schedule = Schedule::Linear { warm_up: WarmUp::Fraction(0.06) };
     let settings = TrainSettings { epochs, batch_size, seed, optimizer, schedule, ..TrainSettings::default() };
