@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use dht_lab::{Error, Result, draw_pictures, exit_code, with_numbers};
+use dht_lab::{Error, Result, command_of, draw_pictures, exit_code, with_numbers};
 use dht_search::RunRecord;
 use dht_transformer::write_atomically;
 
@@ -15,9 +15,6 @@ use dht_transformer::write_atomically;
 struct Arguments {
     /// The record of the run.
     record: PathBuf,
-    /// The command that made it, quoted in the text.
-    #[arg(long, default_value = "cargo run --release --example t_dht")]
-    command: String,
     /// The text that holds the marker lines.
     #[arg(long, default_value = "README.md")]
     readme: PathBuf,
@@ -33,7 +30,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<()> {
     let record = RunRecord::load(&arguments.record)?;
     let readme = std::fs::read_to_string(&arguments.readme).map_err(failed(&arguments.readme))?;
-    let readme = with_numbers(&readme, &record, &arguments.command)?;
+    let readme = with_numbers(&readme, &record, &command_of(&record, &arguments.record)?)?;
     std::fs::create_dir_all(&arguments.pictures).map_err(failed(&arguments.pictures))?;
     for path in draw_pictures(&record, &arguments.pictures)? {
         println!("{}", path.display());

@@ -8,6 +8,7 @@ use clap::Parser;
 use dht_search::{Preset, SpaceConfig};
 use dht_transformer::{BertConfig, Column, ModelSize};
 
+use crate::command::example_of;
 use crate::{DeviceChoice, Error, Result};
 
 /// Tokens a text keeps unless a number is given, or as many as the model has positions for.
@@ -79,7 +80,7 @@ pub struct Arguments {
     /// Directory for the record, the pictures and the checkpoints [default: target/dht/ and the example's name]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Go on from the checkpoints in --out
+    /// Go on from the checkpoints that a stopped run left in --out
     #[arg(long)]
     pub resume: bool,
     /// No progress, only the table
@@ -187,6 +188,8 @@ pub struct RunPlan {
     pub resume: bool,
     /// Whether to be silent.
     pub quiet: bool,
+    /// The flags as they were given, for the record: those that a number may depend on.
+    pub flags: Vec<String>,
 }
 
 impl RunPlan {
@@ -197,7 +200,7 @@ impl RunPlan {
 
     /// Where the record goes: what was asked for, or a directory named after the preset.
     pub fn out_of(&self, preset: Preset) -> PathBuf {
-        let usual = || Path::new("target/dht").join(preset.name().to_lowercase().replace('-', "_"));
+        let usual = || Path::new("target/dht").join(example_of(preset));
         self.out.clone().unwrap_or_else(usual)
     }
 }
@@ -236,7 +239,7 @@ impl TryFrom<Arguments> for RunPlan {
         if !(least..=most).contains(&max_length) {
             return Err(refused("max-length", format!("{least} to {most}, the model's positions"), max_length));
         }
-        let data = source_of(&arguments)?;
+        let (data, flags) = (source_of(&arguments)?, arguments.flags());
         let space = arguments.space.as_deref().map(|file| space_of(file, &config)).transpose()?;
         Ok(Self {
             train_rows: arguments.train_rows,
@@ -259,6 +262,7 @@ impl TryFrom<Arguments> for RunPlan {
             out: arguments.out,
             resume: arguments.resume,
             quiet: arguments.quiet,
+            flags,
         })
     }
 }

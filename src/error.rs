@@ -70,6 +70,43 @@ pub enum Error {
         /// What the drawing library said.
         message: String,
     },
+    /// Another run writes into the same directory.
+    #[error("another run writes into {out}; wait for its end, or give this one an --out of its own", out = out.display())]
+    InUse {
+        /// The directory.
+        out: PathBuf,
+    },
+    /// A run that is to go on from checkpoints, where there are none.
+    #[error(
+        "--resume: {out} has no checkpoints to go on from{why}; leave --resume out to begin anew",
+        out = out.display(), why = if *finished { ", since the run there is finished" } else { "" },
+    )]
+    NothingToResume {
+        /// The directory.
+        out: PathBuf,
+        /// Whether there is the record of a run.
+        finished: bool,
+    },
+    /// A run that is to go on from checkpoints that other texts made.
+    #[error(
+        "--resume: by {path}, the checkpoints beside it were made with {stored}, now it is {asked}; ask for those texts \
+         and that --max-length, or leave --resume out to begin anew",
+        path = path.display(),
+    )]
+    OtherTexts {
+        /// The file that says whose the checkpoints are.
+        path: PathBuf,
+        /// What it says: the sum of the training texts and their longest.
+        stored: String,
+        /// The same of this run.
+        asked: String,
+    },
+    /// A record of a run that nobody could repeat.
+    #[error("{path} does not say which command made it; run the example again and take the record that it writes", path = path.display())]
+    NoCommand {
+        /// The record.
+        path: PathBuf,
+    },
     /// A text has no place for numbers.
     #[error("expected the line {start} and after it the line {end}, each once")]
     Markers {

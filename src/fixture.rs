@@ -40,6 +40,7 @@ pub(crate) fn record() -> RunRecord {
         schema: RunRecord::SCHEMA,
         preset: "T-DHT".into(),
         seed: 0,
+        command: vec!["t_dht".into()],
         data: DataRecord {
             name: "made up".into(),
             train_rows: SAMPLES,

@@ -5,6 +5,7 @@
 //! ```
 
 mod args;
+mod command;
 mod corpus;
 mod data;
 mod device;
@@ -13,6 +14,7 @@ mod exit;
 #[cfg(test)]
 mod fixture;
 mod machine;
+mod place;
 mod plots;
 mod progress;
 mod readme;
@@ -21,6 +23,7 @@ mod search;
 mod table;
 
 pub use args::{Arguments, DataSource, Decision, DispatchChoice, Model, RunPlan};
+pub use command::command_of;
 pub use corpus::{Difficulty, GeneratedText, LABELS, generate, generate_noisy, vocabulary, write_csv};
 pub use data::RunData;
 pub use device::DeviceChoice;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use dht_search::{
@@ -16,7 +15,9 @@ use dht_transformer::{
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use crate::command::example_of;
 use crate::corpus::Difficulty;
+use crate::place::Place;
 use crate::search::PlannedSearch;
 use crate::{Error, Model, Result, RunData, RunPlan, TrainingProgress, draw_pictures, text_table, this_machine};
 
@@ -36,17 +37,22 @@ const CONTROL: u64 = 3;
 /// Trains and tests all models of a plan, prints one table, and writes `record.json` and the pictures.
 ///
 /// # Errors
-/// Whatever is wrong with the data, the model or the place to write to. A training that diverges keeps its last good
-/// checkpoint.
+/// Whatever is wrong with the data, the model or the place to write to; [`Error::InUse`] when another run writes there,
+/// [`Error::NothingToResume`] and [`Error::OtherTexts`] when there is nothing to go on from. A training that diverges
+/// keeps its last good checkpoint.
 pub fn run(preset: Preset, plan: &RunPlan) -> Result<RunRecord> {
     let device = plan.device.open()?;
     let data = RunData::load(plan)?;
     let out = plan.out_of(preset);
-    let job = Job { plan, data: &data, device, out: out.clone() };
-    let record = job.record(preset)?;
-    record.save(out.join("record.json"))?;
+    let encoder = encoder(plan, &data, &device)?;
+    let search = PlannedSearch::new(preset, plan, &encoder, pooling(plan))?;
+    // All that makes no sense has been refused: from here on something is written.
+    let texts = format!("{} up to {} tokens", data.record.sha256, plan.max_length);
+    let job = Job { plan, data: &data, device, place: Place::take(&out, plan.resume, &texts)? };
+    let record = job.record(preset, &encoder, search)?;
+    record.save(job.place.record())?;
     draw_pictures(&record, &out)?;
-    remove(&job.checkpoints())?;
+    job.place.remove_checkpoints()?;
     let stdout = |source| Error::Io { path: "standard output".into(), source };
     writeln!(std::io::stdout(), "{}\nrecord and pictures: {}", text_table(&record), out.display()).map_err(stdout)?;
     Ok(record)
@@ -57,7 +63,7 @@ struct Job<'a> {
     plan: &'a RunPlan,
     data: &'a RunData,
     device: Device,
-    out: PathBuf,
+    place: Place,
 }
 
 /// A plain model, trained and tested.
@@ -68,21 +74,17 @@ struct Plain {
 }
 
 impl Job<'_> {
-    fn record(&self, preset: Preset) -> Result<RunRecord> {
-        let encoder = self.encoder()?;
-        let search = PlannedSearch::new(preset, self.plan, &encoder, self.pooling())?;
+    fn record(&self, preset: Preset, encoder: &Encoder, search: PlannedSearch) -> Result<RunRecord> {
         let name = search.name.clone();
-        create(&self.checkpoints())?;
-        self.check_resumed()?;
-        let full = self.plain("full", &encoder, encoder.layers())?;
+        let full = self.plain("full", encoder, encoder.layers())?;
         let mut truncated = BTreeMap::new();
         let depths = (0..search.space.exits().len()).map(|exit| search.space.depth(exit));
         for depth in depths.filter(|depth| *depth < encoder.layers()) {
-            truncated.insert(depth, self.plain(&format!("truncated.{depth}"), &encoder, depth)?);
+            truncated.insert(depth, self.plain(&format!("truncated.{depth}"), encoder, depth)?);
         }
         let classes = self.data.train.labels.len();
         let copy = encoder.truncated(encoder.layers())?;
-        let mut model = search.model(copy, classes, &mut self.rng(CLASSIFIERS))?;
+        let mut model = search.model(copy, classes, &mut rng(self.plan, CLASSIFIERS))?;
         let mut progress = TrainingProgress::new("dynamic", self.plan.quiet);
         let tally = progress.routes();
         model.watch_routes(move |depth| tally.add(depth));
@@ -122,6 +124,7 @@ impl Job<'_> {
             schema: RunRecord::SCHEMA,
             preset: name,
             seed: self.plan.seed,
+            command: std::iter::once(example_of(preset)).chain(self.plan.flags.iter().cloned()).collect(),
             data: self.data.record.clone(),
             model: ModelRecord {
                 layers: encoder.layers(),
@@ -144,53 +147,8 @@ impl Job<'_> {
         Ok(record)
     }
 
-    fn rng(&self, stream: u64) -> ChaCha8Rng {
-        let mut rng = ChaCha8Rng::seed_from_u64(self.plan.seed);
-        rng.set_stream(stream);
-        rng
-    }
-
-    /// The encoder that every model starts from.
-    fn encoder(&self) -> Result<Encoder> {
-        Ok(match &self.plan.model {
-            Model::Directory(folder) => {
-                let weights = read_hugging_face(folder)?;
-                Encoder::from_tensors(&weights.config, &weights.tensors, &self.device)?
-            }
-            Model::Size(size) => {
-                let mut config = size.config(self.data.tokenizer.vocabulary_size())?;
-                // Small models under few steps: dropout would only slow them down.
-                (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.0, 0.0);
-                Encoder::random(&config, &self.device, &mut self.rng(WEIGHTS))?
-            }
-        })
-    }
-
-    /// From scratch [CLS] learns to gather what matters; a pre-trained encoder's rows all know something.
-    fn pooling(&self) -> Pooling {
-        if self.plan.pretrained() { Pooling::Mean } else { Pooling::Cls }
-    }
-
     fn test_batch(&self) -> usize {
         2 * self.plan.batch
-    }
-
-    fn checkpoints(&self) -> PathBuf {
-        self.out.join("checkpoints")
-    }
-
-    /// Refuses to go on from the checkpoints of other texts, and notes whose these are.
-    fn check_resumed(&self) -> Result<()> {
-        let data = &self.data.record;
-        let own = format!("{} up to {} tokens", data.sha256, self.plan.max_length);
-        let file = self.checkpoints().join("data");
-        match std::fs::read_to_string(&file) {
-            Ok(other) if self.plan.resume && other != own => {
-                let expected = "the data and length of text that the checkpoints in --out were made with".into();
-                Err(Error::Argument { flag: "resume", expected, got: "others".into() })
-            }
-            _ => std::fs::write(&file, own).map_err(|source| Error::Io { path: file, source }),
-        }
     }
 
     /// The one loop with which every model is trained.
@@ -206,7 +164,7 @@ impl Job<'_> {
             ..TrainSettings::default()
         };
         let checkpoint = CheckpointSettings {
-            path: self.checkpoints().join(format!("{name}.checkpoint")),
+            path: self.place.checkpoint(&format!("{name}.checkpoint")),
             every_steps: 500,
             resume: self.plan.resume,
         };
@@ -217,8 +175,8 @@ impl Job<'_> {
     fn plain(&self, name: &str, encoder: &Encoder, depth: usize) -> Result<Plain> {
         let data = self.data;
         let classes = data.train.labels.len();
-        let mut rng = self.rng(CLASSIFIERS);
-        let mut model = TextClassifier::new(encoder.truncated(depth)?, classes, self.pooling(), &mut rng)?;
+        let mut rng = rng(self.plan, CLASSIFIERS);
+        let mut model = TextClassifier::new(encoder.truncated(depth)?, classes, pooling(self.plan), &mut rng)?;
         let mut progress = TrainingProgress::new(name, self.plan.quiet);
         let history = self.trainer(name).fit(&mut model, &data.train, &data.validation, &mut progress)?;
         drop(progress);
@@ -240,7 +198,7 @@ impl Job<'_> {
 
     /// The mean over some shuffles of the routes that were chosen.
     fn random_macro_f1(&self, model: &DynamicModel, evaluation: &Evaluation) -> Result<f64> {
-        let mut rng = self.rng(CONTROL);
+        let mut rng = rng(self.plan, CONTROL);
         let mut sum = 0.0;
         for _ in 0..SHUFFLES {
             let shuffled = model.evaluate_shuffled(&self.data.test, &evaluation.routes, self.test_batch(), &mut rng)?;
@@ -354,6 +312,33 @@ impl Job<'_> {
     }
 }
 
+/// The encoder that every model starts from.
+fn encoder(plan: &RunPlan, data: &RunData, device: &Device) -> Result<Encoder> {
+    Ok(match &plan.model {
+        Model::Directory(folder) => {
+            let weights = read_hugging_face(folder)?;
+            Encoder::from_tensors(&weights.config, &weights.tensors, device)?
+        }
+        Model::Size(size) => {
+            let mut config = size.config(data.tokenizer.vocabulary_size())?;
+            // Small models under few steps: dropout would only slow them down.
+            (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.0, 0.0);
+            Encoder::random(&config, device, &mut rng(plan, WEIGHTS))?
+        }
+    })
+}
+
+/// From scratch [CLS] learns to gather what matters; a pre-trained encoder's rows all know something.
+fn pooling(plan: &RunPlan) -> Pooling {
+    if plan.pretrained() { Pooling::Mean } else { Pooling::Cls }
+}
+
+fn rng(plan: &RunPlan, stream: u64) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(plan.seed);
+    rng.set_stream(stream);
+    rng
+}
+
 /// FLOPs of a forward and a backward over all texts.
 fn flops(model: &TextClassifier, texts: &EncodedDataset) -> (u64, u64) {
     let (block, classifier) = (model.encoder().block_shape(), model.classifier().shape());
@@ -364,16 +349,4 @@ fn flops(model: &TextClassifier, texts: &EncodedDataset) -> (u64, u64) {
         layers * block.backward(load, block.full(), all).total().0 + classifier.backward(samples, all).total().0;
     let forward = layers * block.forward(load, block.full()).total().0 + classifier.forward(samples).total().0;
     (forward, backward)
-}
-
-fn create(folder: &Path) -> Result<()> {
-    std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.into(), source })
-}
-
-/// Removes what a finished run does not need any more.
-fn remove(folder: &Path) -> Result<()> {
-    match std::fs::remove_dir_all(folder) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Error::Io { path: folder.into(), source }),
-        _ => Ok(()),
-    }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::Parser;
-use dht_lab::{Arguments, PICTURES, Result, RunPlan, run};
+use dht_lab::{Arguments, Error, PICTURES, Result, RunPlan, run};
 use dht_search::{ModelResult, Preset, RunRecord};
 
 fn job(arguments: &[&str], out: &Path) -> Result<RunRecord> {
@@ -37,6 +37,11 @@ fn a_record_agrees_with_itself_and_with_another_run_of_its_seed() {
         for (name, _) in PICTURES {
             assert!(folder.path().join(name).is_file(), "{name}");
         }
+        let mut command = "t_dht --model 6x12x24 --train-rows 640 --test-rows 60 --epochs 1".to_owned();
+        if dispatch == "queue" {
+            command.push_str(" --dispatch queue");
+        }
+        assert_eq!(record.command.join(" "), command);
         assert_eq!(record.data.train_rows + record.data.validation_rows, 640);
         assert_eq!(record.routes.train.values().sum::<u64>(), record.data.train_rows as u64, "{dispatch}");
         assert_eq!(record.routes.test.values().sum::<u64>(), 60);
@@ -115,7 +120,7 @@ fn plan_of(preset: Preset, epochs: u64, out: &Path) -> RunPlan {
 fn p_dht_needs_an_epoch_after_those_before_its_layers_are_frozen() {
     let folder = tempfile::tempdir().unwrap();
     let refused = run(Preset::PDht, &plan_of(Preset::PDht, 2, folder.path()));
-    assert!(matches!(refused, Err(dht_lab::Error::Argument { flag: "epochs", .. })));
+    assert!(matches!(refused, Err(Error::Argument { flag: "epochs", .. })));
 }
 
 #[test]
@@ -123,10 +128,62 @@ fn checkpoints_of_other_texts_are_not_gone_on_from() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoints = folder.path().join("checkpoints");
     std::fs::create_dir(&checkpoints).unwrap();
-    std::fs::write(checkpoints.join("data"), "others").unwrap();
-    let refused = job(&["--train-rows", "40", "--test-rows", "20", "--resume"], folder.path());
-    assert!(matches!(refused, Err(dht_lab::Error::Argument { flag: "resume", .. })));
-    assert_eq!(std::fs::read_to_string(checkpoints.join("data")).unwrap(), "others");
+    std::fs::write(checkpoints.join("texts"), "others").unwrap();
+    let refused = job(&["--train-rows", "40", "--test-rows", "20", "--resume"], folder.path()).unwrap_err();
+    let Error::OtherTexts { path, stored, asked } = refused else { panic!("{refused}") };
+    assert_eq!((path, &*stored), (checkpoints.join("texts"), "others"));
+    assert!(asked.ends_with(" up to 128 tokens"), "{asked}");
+    assert_eq!(std::fs::read_to_string(checkpoints.join("texts")).unwrap(), "others");
+}
+
+#[test]
+fn a_run_that_was_stopped_goes_on_and_one_that_is_finished_or_never_began_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let few = ["--train-rows", "200", "--test-rows", "20"];
+    let resumed = || job(&[&few[..], &["--resume"]].concat(), &out);
+    let refused = |expected: bool| match resumed().unwrap_err() {
+        Error::NothingToResume { out: named, finished } => assert_eq!((named, finished), (out.clone(), expected)),
+        other => panic!("{other}"),
+    };
+    refused(false);
+    assert!(!out.exists(), "a run that was refused left something behind");
+    let record = job(&few, &out).unwrap();
+    refused(true);
+    assert_eq!(RunRecord::load(out.join("record.json")).unwrap(), record);
+
+    // As one is that was stopped before its first checkpoint.
+    std::fs::create_dir(out.join("checkpoints")).unwrap();
+    let texts = format!("{} up to 128 tokens", record.data.sha256);
+    std::fs::write(out.join("checkpoints/texts"), texts).unwrap();
+    let mut again = timeless(&resumed().unwrap());
+    assert_eq!(again.command.pop().as_deref(), Some("--resume"));
+    assert_eq!(again, timeless(&record));
+}
+
+#[test]
+fn what_an_earlier_run_left_is_no_checkpoint_of_a_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = folder.path().join("checkpoints");
+    std::fs::create_dir(&checkpoints).unwrap();
+    std::fs::write(checkpoints.join("dynamic.checkpoint"), "stale").unwrap();
+    // Refused in the middle of its first training, it leaves its own place for checkpoints behind.
+    let wild = ["--train-rows", "200", "--test-rows", "20", "--lr", "1e30"];
+    job(&wild, folder.path()).expect_err("a training that diverges");
+    assert!(checkpoints.join("texts").is_file() && !checkpoints.join("dynamic.checkpoint").exists());
+}
+
+#[test]
+fn a_directory_that_another_run_writes_into_is_left_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let lock = std::fs::File::create(folder.path().join(".lock")).unwrap();
+    lock.lock().unwrap();
+    let few = ["--train-rows", "200", "--test-rows", "20"];
+    let refused = job(&few, folder.path()).unwrap_err();
+    assert!(matches!(&refused, Error::InUse { out } if out == folder.path()), "{refused}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    drop(lock);
+    job(&few, folder.path()).unwrap();
 }
 
 #[test]

@@ -58,6 +58,7 @@ fn every_flag_arrives() {
         out: Some("o".into()),
         resume: true,
         quiet: true,
+        flags: Arguments::parse_from(std::iter::once("t_dht").chain(line.split_whitespace())).flags(),
     };
     assert_eq!(plan(line).unwrap(), expected);
     // None of them is what it would be without its flag.

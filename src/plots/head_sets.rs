@@ -24,8 +24,8 @@ pub(super) fn height(record: &RunRecord) -> u32 {
 
 pub(super) fn draw(record: &RunRecord, area: &Area) -> Drawn {
     area.draw_text("The head sets chosen most often", &style::anchored(style::bold(16.0), HPos::Left), (LEFT, 26))?;
-    let note = "heads are counted from 0; a blue dot is a head that is kept";
-    area.draw_text(note, &style::anchored(style::font(13.0, PALE_INK), HPos::Left), (LEFT, 50))?;
+    let note = format!("heads from 0, blue where kept; {}", style::CHOSEN_ALONE);
+    area.draw_text(&note, &style::anchored(style::font(13.0, PALE_INK), HPos::Left), (LEFT, 50))?;
     let groups = &record.curves.heads;
     let share = |group: &GroupHeads, set: &SetCount| set.samples as f64 / group.samples.max(1) as f64;
     let all = groups.iter().flat_map(|group| group.sets.iter().map(|set| share(group, set)));

@@ -11,7 +11,7 @@ const ROW: i32 = 44;
 const NAMES: i32 = 150;
 
 pub(super) fn height(record: &RunRecord) -> u32 {
-    HEADER as u32 + (ROW * record.curves.heads.len().max(1) as i32) as u32 + 56
+    HEADER as u32 + (ROW * record.curves.heads.len().max(1) as i32) as u32 + 76
 }
 
 pub(super) fn draw(record: &RunRecord, area: &Area) -> Drawn {
@@ -51,6 +51,7 @@ pub(super) fn draw(record: &RunRecord, area: &Area) -> Drawn {
         body.draw_text(&head.to_string(), &letters, ((edge(head) + edge(head + 1)) / 2 - 1, bottom))?;
     }
     let axis = style::anchored(style::font(13.0, INK), HPos::Center);
-    let name = "head, counted from 0; in cells: % of the samples that pass these layers";
-    body.draw_text(name, &axis, ((left + WIDTH as i32 - LEFT) / 2, bottom + 24))
+    body.draw_text("head, counted from 0", &axis, ((left + WIDTH as i32 - LEFT) / 2, bottom + 24))?;
+    let note = format!("in cells: % of the samples that pass these layers; {}", style::CHOSEN_ALONE);
+    body.draw_text(&note, &style::anchored(style::font(13.0, PALE_INK), HPos::Left), (LEFT, bottom + 46))
 }

@@ -152,6 +152,9 @@ pub(super) fn percent(share: &f64) -> String {
 
 pub(super) const PROGRESS: &str = "training progress (share of all samples seen)";
 
+/// What pictures of chosen heads do not show: there all heads are kept, and nothing was chosen.
+pub(super) const CHOSEN_ALONE: &str = "steps in which every text runs whole are left out";
+
 /// `layer 2`, `layers 3–4`: counted from 1, as depths are.
 pub(super) fn layers_name(layers: LayerGroup) -> String {
     match layers.len() {

@@ -69,6 +69,15 @@ fn the_most_frequent_sets_are_named_with_their_shares() {
 }
 
 #[test]
+fn pictures_of_heads_say_that_whole_steps_are_not_in_them() {
+    for name in ["heads.svg", "head_sets.svg"] {
+        let svg = svg(&fixture::record(), name);
+        let note = texts(&svg).into_iter().find(|text| text.ends_with(style::CHOSEN_ALONE)).expect(name);
+        assert!(style::LEFT + style::text_width(note, 13.0) <= style::WIDTH as i32, "{name}: wider than the picture");
+    }
+}
+
+#[test]
 fn a_run_that_chose_nothing_is_drawn_all_the_same() {
     let record = RunRecord { curves: Curves::default(), truncated: BTreeMap::new(), ..fixture::record() };
     for (name, _) in PICTURES {

@@ -125,14 +125,6 @@ impl Posterior for FullLaplace {
         Ok(())
     }
 
-    fn update_batch(&mut self, slot: usize, contexts: &[f64], rewards: &[f64], weights: &[f64]) -> Result<()> {
-        let rows = contexts.chunks_exact(self.dimension());
-        for ((context, &reward), &weight) in rows.zip(rewards).zip(weights) {
-            self.update(slot, context, reward, weight)?;
-        }
-        Ok(())
-    }
-
     fn draw(&self, slot: usize, scale: f64, normal: &mut dyn FnMut() -> f64, out: &mut [f64]) {
         self.factors.draw(slot, scale, normal, out);
     }

@@ -69,7 +69,13 @@ pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed {
 
     /// Learns several rewards of one arm; after an error the caller restores it. `contexts` is row-major.
     #[doc(hidden)]
-    fn update_batch(&mut self, slot: usize, contexts: &[f64], rewards: &[f64], weights: &[f64]) -> Result<()>;
+    fn update_batch(&mut self, slot: usize, contexts: &[f64], rewards: &[f64], weights: &[f64]) -> Result<()> {
+        let rows = contexts.chunks_exact(self.dimension());
+        for ((context, &reward), &weight) in rows.zip(rewards).zip(weights) {
+            self.update(slot, context, reward, weight)?;
+        }
+        Ok(())
+    }
 
     /// θ̃ ~ N(θ, scale²·P) of one slot.
     #[doc(hidden)]

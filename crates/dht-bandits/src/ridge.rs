@@ -195,15 +195,6 @@ impl Posterior for Ridge {
         self.absorb(slot, context, reward, weight)
     }
 
-    fn update_batch(&mut self, slot: usize, contexts: &[f64], rewards: &[f64], weights: &[f64]) -> Result<()> {
-        let dimension = self.dimension();
-        let rows = contexts.chunks_exact(dimension);
-        for ((context, &reward), &weight) in rows.zip(rewards).zip(weights) {
-            self.absorb(slot, context, reward, weight)?;
-        }
-        Ok(())
-    }
-
     fn draw(&self, slot: usize, scale: f64, normal: &mut dyn FnMut() -> f64, out: &mut [f64]) {
         self.factors.draw(slot, scale, normal, out);
     }

@@ -147,6 +147,22 @@ pub enum Error {
         /// What it is.
         got: String,
     },
+    /// A file of a saved model is not the one that was saved with its checkpoint.
+    #[error(
+        "{path} is not the file that {checkpoint} was saved with: its SHA-256 sum is {got}, expected {expected}; put the \
+         file of that save back",
+        path = path.display(), checkpoint = checkpoint.display(), got = sum(got.as_deref()), expected = sum(expected.as_deref()),
+    )]
+    ModelFile {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The checkpoint that knows the file's sum.
+        checkpoint: std::path::PathBuf,
+        /// The sum of the file that was saved; `None` where there was no such file.
+        expected: Option<String>,
+        /// The sum of the file that is there; `None` where there is none.
+        got: Option<String>,
+    },
     /// A settings file is no search space.
     #[error("{what}{line}: {problem}", line = line.map_or_else(String::new, |line| format!(":{line}")))]
     SpaceFile {
@@ -173,6 +189,10 @@ pub enum Error {
         /// The loss.
         loss: f64,
     },
+}
+
+fn sum(sum: Option<&str>) -> &str {
+    sum.unwrap_or("none (no such file)")
 }
 
 /// The crate's result.

@@ -2,14 +2,19 @@
 //!
 //! ```text
 //! encoder/              an ordinary Hugging Face directory: config.json, model.safetensors, tokenizer.json
-//! dynamic.checkpoint    the exits' classifiers, and as JSON: space, settings, class names, bandits, normalisers
+//! dynamic.checkpoint    the exits' classifiers, and as JSON: space, settings, class names, bandits, normalisers, and
+//!                       the SHA-256 sums of the encoder's files
 //! ```
+//!
+//! The sums tie the two together: the exits and bandits of one model mean nothing on the encoder of another.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::Device;
 use dht_transformer::{
-    Checkpoint, Encoder, Parameters, StoredTensors, TextTokenizer, write_directory_atomically, write_hugging_face,
+    Checkpoint, Encoder, Parameters, StoredTensors, TextTokenizer, file_sha256, write_directory_atomically,
+    write_hugging_face,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -21,9 +26,11 @@ use crate::strategy::Learned;
 use crate::{DynamicModel, Error, Result, SearchSettings, SearchSpace};
 
 const FORMAT: &str = "dynamic model";
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 const ENCODER: &str = "encoder";
 const DYNAMIC: &str = "dynamic.checkpoint";
+/// The files of an encoder's directory that are read with a model. The last is there where a tokenizer was saved.
+const FILES: [&str; 3] = ["config.json", "model.safetensors", TOKENIZER];
 const TOKENIZER: &str = "tokenizer.json";
 
 /// What `dynamic.checkpoint` says beside its tensors. The settings hold the knob as it stands.
@@ -35,6 +42,8 @@ struct Stored<L> {
     space: SearchSpace,
     settings: SearchSettings,
     labels: Vec<String>,
+    /// The SHA-256 sum of each of the encoder's files, by name.
+    encoder: BTreeMap<String, String>,
     bandits: L,
 }
 
@@ -53,31 +62,34 @@ impl DynamicModel {
         if labels.len() != classes {
             return Err(Error::setting("labels", format!("the names of {classes} classes"), labels.len()));
         }
-        let stored = Stored {
-            format: FORMAT.into(),
-            version: VERSION,
-            space: self.space.clone(),
-            settings: self.settings().clone(),
-            labels: labels.to_vec(),
-            bandits: self.bandits.state(),
-        };
-        let state = serde_json::to_value(stored).map_err(|source| Error::State { what: DYNAMIC.into(), source })?;
         let tensors = exit_tensors(self.encoder.parameters(), &self.space, self.settings())?;
-        let checkpoint = Checkpoint { tensors, state };
         let encoder = self.encoder.to_tensors()?;
         Ok(write_directory_atomically(folder, &[ENCODER, DYNAMIC], |fresh| {
             write_hugging_face(fresh.join(ENCODER), self.encoder.config(), &encoder, tokenizer)?;
-            checkpoint.save(fresh.join(DYNAMIC))
+            let stored = Stored {
+                format: FORMAT.into(),
+                version: VERSION,
+                space: self.space.clone(),
+                settings: self.settings().clone(),
+                labels: labels.to_vec(),
+                encoder: sums(&fresh.join(ENCODER))?,
+                bandits: self.bandits.state(),
+            };
+            let failed = |source| dht_transformer::Error::Json { what: DYNAMIC.into(), source };
+            let state = serde_json::to_value(stored).map_err(failed)?;
+            Checkpoint { tensors, state }.save(fresh.join(DYNAMIC))
         })?)
     }
 
     /// Reads a directory that [`save`](Self::save) wrote: the model, the names of its classes, and the tokenizer if one
-    /// was saved. On one kind of processor it predicts the same bits: labels, probabilities and routes.
+    /// was saved. On one kind of processor it predicts the same bits: labels, probabilities and routes. The encoder's
+    /// files are read twice, first for their sums.
     ///
     /// # Errors
-    /// [`Error::Transformer`] when a file is missing, torn, damaged or no checkpoint, or a tensor is missing, unknown, of
+    /// [`Error::ModelFile`] when a file of the encoder is not the one that was saved with the checkpoint: it is another
+    /// model's, was changed, or is missing. [`Error::Transformer`] when a file is missing, torn, damaged or no checkpoint, or a tensor is missing, unknown, of
     /// another shape or not finite; [`Error::Model`] when the checkpoint is of another kind (that of a training, say) or
-    /// newer than this release; [`Error::State`] when its JSON is not what this release writes; [`Error::Setting`] when
+    /// of another release; [`Error::State`] when its JSON is not what this release writes; [`Error::Setting`] when
     /// its parts do not fit together.
     pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<(Self, Vec<String>, Option<TextTokenizer>)> {
         let folder = folder.as_ref();
@@ -87,6 +99,7 @@ impl DynamicModel {
         let stored: Stored<Learned> = serde_json::from_value(state)
             .map_err(|source| Error::State { what: path.display().to_string(), source })?;
 
+        check_files(&folder.join(ENCODER), &path, &stored.encoder)?;
         let encoder = Encoder::from_pretrained(folder.join(ENCODER), device)?;
         // Every number that is drawn here is replaced below.
         let mut nothing = ChaCha8Rng::seed_from_u64(0);
@@ -106,6 +119,26 @@ impl DynamicModel {
         let tokenizer = folder.join(ENCODER).join(TOKENIZER);
         let tokenizer = if tokenizer.exists() { Some(TextTokenizer::from_file(tokenizer)?) } else { None };
         Ok((model, stored.labels, tokenizer))
+    }
+}
+
+/// The sums of an encoder's files that are there.
+fn sums(encoder: &Path) -> dht_transformer::Result<BTreeMap<String, String>> {
+    let there = FILES.into_iter().filter(|name| encoder.join(name).exists());
+    there.map(|name| Ok((name.to_owned(), file_sha256(encoder.join(name))?))).collect()
+}
+
+/// Refuses files of an encoder that are not those of the sums.
+fn check_files(encoder: &Path, checkpoint: &Path, expected: &BTreeMap<String, String>) -> Result<()> {
+    let found = sums(encoder)?;
+    match FILES.into_iter().find(|name| found.get(*name) != expected.get(*name)) {
+        Some(name) => Err(Error::ModelFile {
+            path: encoder.join(name),
+            checkpoint: checkpoint.into(),
+            expected: expected.get(name).cloned(),
+            got: found.get(name).cloned(),
+        }),
+        None => Ok(()),
     }
 }
 

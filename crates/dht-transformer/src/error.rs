@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use crate::text::DataProblem;
+use crate::train::Difference;
 use crate::weights::WeightsProblem;
 
 /// What can go wrong in this crate: what, where, and what would be right.
@@ -197,12 +198,25 @@ pub enum CheckpointProblem {
     /// The content is not what was written.
     #[error("is damaged: its content has another SHA-256 sum than it says")]
     Checksum,
+    /// The file is of a training with other settings or other data.
+    #[error(
+        "is of another training: {differences}; ask for what is there, or begin anew without resuming or at another path",
+        differences = listed(differences),
+    )]
+    OtherTraining {
+        /// Everything in which the two differ.
+        differences: Vec<Difference>,
+    },
     /// The header or the state does not say what it should.
     #[error("is damaged: {what}")]
     Content {
         /// Which part, and what is wrong with it.
         what: String,
     },
+}
+
+fn listed(differences: &[Difference]) -> String {
+    differences.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn at_line(line: Option<u64>) -> String {

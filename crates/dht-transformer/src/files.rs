@@ -118,7 +118,7 @@ fn refuse_foreign(folder: &Path, names: &[&str]) -> Result<()> {
 }
 
 /// The directory a path lies in.
-fn folder_of(path: &Path) -> &Path {
+pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
@@ -130,6 +130,6 @@ fn temporary() -> tempfile::Builder<'static, 'static> {
 }
 
 /// Makes a rename survive a power cut. Only Unix can flush a directory.
-fn synchronise_folder(folder: &Path) -> io::Result<()> {
+pub(crate) fn synchronise_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }

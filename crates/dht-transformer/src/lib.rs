@@ -93,6 +93,7 @@
 //! that trains on a CPU gains from an allocator that keeps memory (mimalloc, say).
 
 mod config;
+mod digest;
 mod encoder;
 mod error;
 mod family;
@@ -111,6 +112,7 @@ mod train;
 mod weights;
 
 pub use config::{BertConfig, ModelSize};
+pub use digest::file_sha256;
 pub use encoder::{Classifier, Encoder, Importance, Kept, LanguageHead, Pooling};
 pub use error::{CheckpointProblem, Error, Result};
 pub use family::Family;
@@ -130,9 +132,9 @@ pub use text::{
     sequential,
 };
 pub use train::{
-    AdamW, AdamWCounters, AdamWSettings, AdamWState, Checkpoint, CheckpointSettings, Confusion, Deficit, EpochRecord,
-    Event, History, LabelCounts, MaskedLanguageModel, Multipliers, Objective, Observer, ParameterGroups, Predict,
-    Predictions, Progress, Schedule, StepLoss, StepReport, StoredTensor, StoredTensors, Task, TextClassifier,
+    AdamW, AdamWCounters, AdamWSettings, AdamWState, Checkpoint, CheckpointSettings, Confusion, Deficit, Difference,
+    EpochRecord, Event, History, LabelCounts, MaskedLanguageModel, Multipliers, Objective, Observer, ParameterGroups,
+    Predict, Predictions, Progress, Schedule, StepLoss, StepReport, StoredTensor, StoredTensors, Task, TextClassifier,
     TrainSettings, Trainer, WarmUp, binary_cross_entropy, clip_by_global_norm, cross_entropy, log_softmax, macro_f1,
     paired_bootstrap, pearson, predict_all, score, soft_cross_entropy, spearman, squared_error,
 };

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use dht_transformer::{
-    EncodedDataset, Encoding, Objective, PackedBatch, Parameters, Pass, Predict, Progress, Sample, StepLoss, macro_f1,
+    Difference, EncodedDataset, Encoding, Objective, PackedBatch, Parameters, Pass, Predict, Progress, Sample,
+    StepLoss, macro_f1,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json, to_value};
 
 use super::{DynamicModel, Ledger};
 use crate::arm_features::ArmFeatures;
@@ -141,6 +143,23 @@ struct TrainingState<L> {
     ledger: Ledger,
 }
 
+fn of_state(source: serde_json::Error) -> Error {
+    Error::State { what: "training state".into(), source }
+}
+
+impl DynamicModel {
+    /// In what a training in this space and with these settings is not this one.
+    fn differences_from(&self, space: &SearchSpace, settings: &SearchSettings) -> Result<Vec<Difference>> {
+        let as_json = |space: &SearchSpace, settings: &SearchSettings| -> Result<Value> {
+            let part = |part: serde_json::Result<Value>| part.map_err(of_state);
+            Ok(json!({ "space": part(to_value(space))?, "search": part(to_value(settings))? }))
+        };
+        // A training that went on to its later space stays there.
+        let own = self.later.as_ref().map(|later| &later.space).filter(|later| *later == space);
+        Ok(Difference::between(&as_json(space, settings)?, &as_json(own.unwrap_or(&self.space), self.settings())?))
+    }
+}
+
 impl Objective for DynamicModel {
     type Error = Error;
 
@@ -218,7 +237,7 @@ impl Objective for DynamicModel {
         macro_f1(self, data, batch_size)
     }
 
-    fn state(&self) -> Result<serde_json::Value> {
+    fn state(&self) -> Result<Value> {
         let state = TrainingState {
             space: self.space.clone(),
             settings: self.settings().clone(),
@@ -226,17 +245,23 @@ impl Objective for DynamicModel {
             queues: self.queues.clone(),
             ledger: self.ledger.clone(),
         };
-        serde_json::to_value(state).map_err(|source| Error::State { what: "training state".into(), source })
+        to_value(state).map_err(of_state)
     }
 
-    fn restore(&mut self, state: serde_json::Value, training: &EncodedDataset) -> Result<()> {
-        let state: TrainingState<Learned> =
-            serde_json::from_value(state).map_err(|source| Error::State { what: "training state".into(), source })?;
+    fn differences(&self, state: &Value) -> Result<Vec<Difference>> {
+        let space = SearchSpace::deserialize(&state["space"]).map_err(of_state)?;
+        let settings = SearchSettings::deserialize(&state["settings"]).map_err(of_state)?;
+        self.differences_from(&space, &settings)
+    }
+
+    fn restore(&mut self, state: Value, training: &EncodedDataset) -> Result<()> {
+        let state: TrainingState<Learned> = serde_json::from_value(state).map_err(of_state)?;
+        if let Some(difference) = self.differences_from(&state.space, &state.settings)?.first() {
+            let expected = "one of this space and these settings";
+            return Err(Error::setting("training state", expected, format!("one where {difference}")));
+        }
         if let Some(later) = self.later.take_if(|later| later.space == state.space) {
             self.go_on(later)?;
-        }
-        if state.space != self.space || state.settings != *self.settings() {
-            return Err(Error::setting("training state", "one of this space and these settings", "another one"));
         }
         let shape = |queues: &Option<Queues>| queues.as_ref().map(Queues::shape);
         if shape(&state.queues) != shape(&self.queues) {
@@ -256,9 +281,8 @@ impl Objective for DynamicModel {
     }
 
     /// The bandits go back with the weights that they know; the books stay those of the whole training.
-    fn restore_best(&mut self, state: serde_json::Value) -> Result<()> {
-        let state: TrainingState<Learned> =
-            serde_json::from_value(state).map_err(|source| Error::State { what: "training state".into(), source })?;
+    fn restore_best(&mut self, state: Value) -> Result<()> {
+        let state: TrainingState<Learned> = serde_json::from_value(state).map_err(of_state)?;
         self.bandits.restore(state.bandits)
     }
 }

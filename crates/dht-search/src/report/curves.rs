@@ -22,7 +22,8 @@ pub struct Curves {
     pub head_count_share: BTreeMap<usize, Vec<f64>>,
     /// The training loss of each model: `dynamic`, `full`, `truncated.<k>`.
     pub loss: BTreeMap<String, LossCurve>,
-    /// Which heads each dynamic group of layers kept, over the whole training.
+    /// Which heads each dynamic group of layers kept, over the whole training but for the steps in which every text ran
+    /// the whole model ([`WholeSteps`](crate::WholeSteps)).
     pub heads: Vec<GroupHeads>,
 }
 

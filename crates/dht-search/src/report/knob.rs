@@ -62,6 +62,7 @@ mod tests {
             schema: RunRecord::SCHEMA,
             preset: String::new(),
             seed: 0,
+            command: Vec::new(),
             data: DataRecord::default(),
             model: ModelRecord::default(),
             full: result(0.9, 1000),

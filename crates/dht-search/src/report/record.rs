@@ -20,6 +20,10 @@ pub struct RunRecord {
     pub preset: String,
     /// What keyed every random choice.
     pub seed: u64,
+    /// The example and the flags that made it, as they would be typed again: `t_dht`, `--epochs`, `2`. Paths of the
+    /// machine are there by their last part. Empty in records of before this field.
+    #[serde(default)]
+    pub command: Vec<String>,
     /// What was trained and tested on.
     pub data: DataRecord,
     /// The size of the full model.
@@ -313,6 +317,7 @@ mod tests {
             schema: RunRecord::SCHEMA,
             preset: "T-DHT".into(),
             seed: 3,
+            command: vec!["t_dht".into(), "--seed".into(), "3".into()],
             data: DataRecord { name: "embedded".into(), train_rows: 10, test_rows: 2, ..DataRecord::default() },
             model: ModelRecord { layers: 12, heads: 12, hidden: 96, ffn: 384, parameters: 5 },
             full,

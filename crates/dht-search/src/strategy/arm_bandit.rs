@@ -3,11 +3,11 @@
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::setup::{Setup, best};
-use super::ucb::Ucb;
+use super::setup::Setup;
+use super::ucb::{Lesson, Ucb};
 use super::{DepthChoices, Losses, Mode};
 use crate::arm_features::ArmFeatures;
-use crate::{DEPTH_PYRAMID, Delta, Result, RewardReference, RewardShape, Route, SearchSpace};
+use crate::{DEPTH_PYRAMID, Delta, Result, RewardReference, Route, SearchSpace};
 
 /// One arm for each route of the space; contexts \[x ; z\] or \[x ; 1\].
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -33,10 +33,8 @@ impl ArmBandit {
         mode: Mode,
         rng: &mut ChaCha8Rng,
     ) -> Result<usize> {
-        let scores = self.ucb.scores(setup, raw, features.map(|features| &*features.arms), setup.constant())?;
-        let alpha = setup.settings.exploration.arms;
-        let costs = setup.arm_costs(tokens)?;
-        Ok(best(scores.into_iter().zip(costs).map(|(score, cost)| setup.value(score, alpha, cost, mode)), rng))
+        let (alpha, costs) = (setup.settings.exploration.arms, setup.arm_costs(tokens)?);
+        self.ucb.choose(setup, raw, features.map(|features| &*features.arms), alpha, &costs, mode, rng)
     }
 
     /// A sample teaches its arm and, with nested feedback, the arms that keep as many heads and leave where it passed.
@@ -47,31 +45,24 @@ impl ArmBandit {
         depth: &DepthChoices,
         losses: &Losses,
     ) -> Result<()> {
-        let rule = setup.settings.arm_rewards();
         let arms = setup.space.integrated_arms();
-        let mut taught = Vec::new();
-        for (sample, (&own, &arm)) in depth.exits.iter().zip(&depth.arms).enumerate() {
-            if setup.settings.nested_feedback {
-                let passed = (0..own).filter_map(|exit| Some((exit, arm_leaving_at(&setup.space, exit, &arms[arm])?)));
-                taught.extend(passed.map(|(exit, arm)| (sample, exit, arm)));
-            }
-            taught.push((sample, own, arm));
-        }
-        let delta = |&(sample, exit, arm): &(usize, usize, usize)| {
-            let route: &Route = &arms[arm];
-            Delta::of_depth_and_heads(losses.by_exit[exit][sample], route.depth(), kept(route))
+        let mut lessons = Vec::new();
+        let mut teach = |sample: usize, exit: usize, arm: usize| -> Result<()> {
+            let delta = Delta::of_depth_and_heads(losses.by_exit[exit][sample], arms[arm].depth(), kept(&arms[arm]))?;
+            lessons.push(Lesson { sample, arm, delta, gain: losses.gain(sample, 0, exit) });
+            Ok(())
         };
-        let deltas = taught.iter().map(delta).collect::<Result<Vec<_>>>()?;
-        let rewards = rule.rewards(&mut self.reference, &deltas);
-        for (&(sample, exit, arm), reward) in taught.iter().zip(rewards) {
-            let value = match rule.shape {
-                RewardShape::Gain { .. } => losses.by_exit[0][sample] - losses.by_exit[exit][sample],
-                _ => reward.value,
-            };
-            let feature = features.map(|features| &*features.arms[arm]);
-            self.ucb.update(setup, arm, &depth.contexts[sample], feature, setup.constant(), value)?;
+        for (sample, (&own, &arm)) in depth.exits.iter().zip(&depth.arms).enumerate() {
+            let passed = if setup.settings.nested_feedback { 0..own } else { 0..0 };
+            for exit in passed {
+                if let Some(passed) = arm_leaving_at(&setup.space, exit, &arms[arm]) {
+                    teach(sample, exit, passed)?;
+                }
+            }
+            teach(sample, own, arm)?;
         }
-        Ok(())
+        let (features, rule) = (features.map(|features| &*features.arms), setup.settings.arm_rewards());
+        self.ucb.learn(setup, &depth.contexts, features, &lessons, rule, &mut self.reference)
     }
 }
 

@@ -3,11 +3,11 @@
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::setup::{Setup, best};
-use super::ucb::Ucb;
+use super::setup::Setup;
+use super::ucb::{Lesson, Ucb};
 use super::{DepthChoices, Losses, Mode};
 use crate::arm_features::ArmFeatures;
-use crate::{DEPTH_PYRAMID, Delta, Result, RewardReference, RewardShape};
+use crate::{DEPTH_PYRAMID, Delta, Result, RewardReference};
 
 /// One arm for each exit; contexts \[x ; z\] or \[x ; 1\].
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -33,10 +33,8 @@ impl ExitBandit {
         mode: Mode,
         rng: &mut ChaCha8Rng,
     ) -> Result<usize> {
-        let scores = self.ucb.scores(setup, raw, features.map(|features| &*features.depth), setup.constant())?;
-        let alpha = setup.settings.exploration.depth;
-        let costs = setup.exit_costs(tokens)?;
-        Ok(best(scores.into_iter().zip(costs).map(|(score, cost)| setup.value(score, alpha, cost, mode)), rng))
+        let (alpha, costs) = (setup.settings.exploration.depth, setup.exit_costs(tokens)?);
+        self.ucb.choose(setup, raw, features.map(|features| &*features.depth), alpha, &costs, mode, rng)
     }
 
     /// A sample teaches the exit it left by and, with nested feedback, those it passed.
@@ -47,25 +45,15 @@ impl ExitBandit {
         depth: &DepthChoices,
         losses: &Losses,
     ) -> Result<()> {
-        let rule = setup.settings.depth_rewards();
-        let mut taught = Vec::new();
+        let mut lessons = Vec::new();
         for (sample, &own) in depth.exits.iter().enumerate() {
             let first = if setup.settings.nested_feedback { 0 } else { own };
-            taught.extend((first..=own).map(|exit| (sample, exit)));
+            for exit in first..=own {
+                let delta = Delta::of_depth(losses.by_exit[exit][sample], setup.space.depth(exit))?;
+                lessons.push(Lesson { sample, arm: exit, delta, gain: losses.gain(sample, 0, exit) });
+            }
         }
-        let deltas = taught
-            .iter()
-            .map(|&(sample, exit)| Delta::of_depth(losses.by_exit[exit][sample], setup.space.depth(exit)))
-            .collect::<Result<Vec<_>>>()?;
-        let rewards = rule.rewards(&mut self.reference, &deltas);
-        for (&(sample, exit), reward) in taught.iter().zip(rewards) {
-            let value = match rule.shape {
-                RewardShape::Gain { .. } => losses.by_exit[0][sample] - losses.by_exit[exit][sample],
-                _ => reward.value,
-            };
-            let feature = features.map(|features| &*features.depth[exit]);
-            self.ucb.update(setup, exit, &depth.contexts[sample], feature, setup.constant(), value)?;
-        }
-        Ok(())
+        let (features, rule) = (features.map(|features| &*features.depth), setup.settings.depth_rewards());
+        self.ucb.learn(setup, &depth.contexts, features, &lessons, rule, &mut self.reference)
     }
 }

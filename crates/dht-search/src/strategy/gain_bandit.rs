@@ -64,7 +64,7 @@ impl GainBandit {
                 let own = depth.exits[sample];
                 let deepest = if setup.settings.nested_feedback { here + 1 } else { own.max(here + 1) };
                 for exit in deepest..=own {
-                    let gain = losses.by_exit[here][sample] - losses.by_exit[exit][sample];
+                    let gain = losses.gain(sample, here, exit);
                     let feature = Self::features(features, here).map(|features| &*features[exit - here - 1]);
                     self.at[here].update(setup, exit - here - 1, raw, feature, setup.constant(), gain)?;
                 }

@@ -63,7 +63,7 @@ impl HeadCounts {
         for (place, (&sample, reward)) in members.iter().zip(rewards).enumerate() {
             let value = match shape {
                 // What this group's layers gained: the exits on both sides of it are known.
-                RewardShape::Gain { .. } => losses.by_exit[group][sample] - losses.by_exit[group + 1][sample],
+                RewardShape::Gain { .. } => losses.gain(sample, group, group + 1),
                 _ => reward.value,
             };
             let arm = option(&options, choices.kept[place])?;

@@ -24,6 +24,13 @@ pub(crate) struct Losses {
     pub(crate) by_exit: Vec<Vec<f64>>,
 }
 
+impl Losses {
+    /// The loss that a sample is spared at one exit over another.
+    pub(super) fn gain(&self, sample: usize, over: usize, exit: usize) -> f64 {
+        self.by_exit[over][sample] - self.by_exit[exit][sample]
+    }
+}
+
 /// A group that some samples ran, for learning.
 pub(crate) struct GroupDecisions<'a> {
     pub(crate) group: usize,

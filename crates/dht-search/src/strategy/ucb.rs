@@ -1,10 +1,13 @@
 //! A linear bandit with what scales its contexts: the common part of UCB_L, UCB_cp, UCB_H and the gains at the exits.
 
 use dht_bandits::{ArmId, Available, LinUcb, NormOptions, RunningNorm, Score};
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::setup::Setup;
-use crate::{Error, Result};
+use super::Mode;
+use super::setup::{Setup, best};
+use crate::context::Rows;
+use crate::{Delta, Error, Result, RewardReference, RewardRule, RewardShape};
 
 /// Standard deviations beyond which a context is cut off.
 pub(super) const CLIP: f64 = 5.0;
@@ -18,6 +21,17 @@ pub(super) struct Ucb {
     norm: RunningNorm,
     /// The bandit's own name of each arm.
     arms: Vec<ArmId>,
+}
+
+/// What a sample tells an arm that leads to an exit.
+pub(super) struct Lesson {
+    /// The sample's place in the batch.
+    pub(super) sample: usize,
+    pub(super) arm: usize,
+    /// What it costs the sample to leave there.
+    pub(super) delta: Delta,
+    /// The loss it was spared by not leaving at the first exit.
+    pub(super) gain: f64,
 }
 
 impl Ucb {
@@ -72,6 +86,42 @@ impl Ucb {
             Ok(self.linear.score(*arm, &context)?)
         };
         self.arms.iter().zip(features).map(of_arm).collect()
+    }
+
+    /// The arm that counts most at what each costs; ties by lot.
+    #[expect(clippy::too_many_arguments, reason = "what is seen, what it costs, and how to decide")]
+    pub(super) fn choose(
+        &self,
+        setup: &Setup,
+        raw: &[f64],
+        features: Option<&[Vec<f64>]>,
+        alpha: f64,
+        costs: &[f64],
+        mode: Mode,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<usize> {
+        let scores = self.scores(setup, raw, features, setup.constant())?;
+        let values = scores.into_iter().zip(costs).map(|(score, cost)| setup.value(score, alpha, *cost, mode));
+        Ok(best(values, rng))
+    }
+
+    /// Takes in a batch's lessons: the gain where the reward is one, else the reward beside what was usual.
+    pub(super) fn learn(
+        &mut self,
+        setup: &Setup,
+        contexts: &Rows,
+        features: Option<&[Vec<f64>]>,
+        lessons: &[Lesson],
+        rule: RewardRule,
+        reference: &mut RewardReference,
+    ) -> Result<()> {
+        let deltas: Vec<Delta> = lessons.iter().map(|lesson| lesson.delta).collect();
+        for (&Lesson { sample, arm, gain, .. }, reward) in lessons.iter().zip(rule.rewards(reference, &deltas)) {
+            let value = if matches!(rule.shape, RewardShape::Gain { .. }) { gain } else { reward.value };
+            let feature = features.map(|features| &*features[arm]);
+            self.update(setup, arm, &contexts[sample], feature, setup.constant(), value)?;
+        }
+        Ok(())
     }
 
     /// Takes in what an arm earned.

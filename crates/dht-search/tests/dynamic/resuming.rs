@@ -1,7 +1,7 @@
 //! Stopped and resumed, a training ends with the bits of one that was not.
 
 use dht_search::transformer::{CheckpointSettings, Objective, TrainSettings, Trainer};
-use dht_search::{DynamicModel, Result};
+use dht_search::{DynamicModel, Result, SearchSettings};
 
 use crate::toy::{Stop, Watched, everything, kinds, model, task, timeless, train_settings};
 
@@ -50,6 +50,26 @@ fn a_training_stopped_in_mid_epoch_and_resumed_equals_one_that_was_not() -> Resu
         let waited = check(name, &|seed| model(search.clone(), seed))?;
         assert_eq!(waited, name.contains("queues") || name == "the paper's", "{name}: samples in queues");
     }
+    Ok(())
+}
+
+#[test]
+fn a_resume_of_another_search_names_the_file_and_what_differs() -> Result<()> {
+    let (training, validation) = (task(ROWS, 1), task(11, 2));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("training");
+    let checkpoint = CheckpointSettings { path: path.clone(), every_steps: 1, resume: true };
+    let mut trainer = Trainer { checkpoint: Some(checkpoint), ..Trainer::new(train_settings()) };
+    trainer.fit(&mut model(SearchSettings::default(), 1)?, &training, &validation, &mut ())?;
+    trainer.settings.seed += 1;
+    let mut other = model(SearchSettings { ridge: 2.0, nested_feedback: false, ..SearchSettings::default() }, 1)?;
+    let before = everything(&other)?;
+    let error = trainer.fit(&mut other, &training, &validation, &mut ()).expect_err("of another search");
+    let problem = "is of another training: seed is 3 there and 4 here, search.nested_feedback is true there and false here, \
+                   search.ridge is 1.0 there and 2.0 here; ask for what is there, or begin anew without resuming or at \
+                   another path";
+    assert_eq!(error.to_string(), format!("checkpoint {}: {problem}", path.display()));
+    assert!(everything(&other)? == before);
     Ok(())
 }
 

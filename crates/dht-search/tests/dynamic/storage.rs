@@ -1,7 +1,7 @@
 //! A saved model is the same model, and what is not one is refused.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use dht_search::transformer::{
@@ -115,8 +115,14 @@ fn torn_foreign_and_newer_files_are_refused_by_their_kind() -> Result<()> {
         checkpoint.save(&file)?;
         Ok(refused(&target))
     };
-    let newer = changed(&|checkpoint| checkpoint.state["version"] = 2.into())?;
-    assert!(matches!(newer, Error::Model { field: "version", ref got, .. } if got == "2"), "{newer}");
+    let newer = changed(&|checkpoint| checkpoint.state["version"] = 3.into())?;
+    assert!(matches!(newer, Error::Model { field: "version", ref got, .. } if got == "3"), "{newer}");
+    // Version 1 had no sums of the encoder's files.
+    let older = changed(&|checkpoint| {
+        checkpoint.state["version"] = 1.into();
+        checkpoint.state.as_object_mut().expect("an object").remove("encoder");
+    })?;
+    assert!(matches!(older, Error::Model { field: "version", ref got, .. } if got == "1"), "{older}");
     let other = changed(&|checkpoint| checkpoint.state["format"] = "a recipe".into())?;
     assert!(matches!(other, Error::Model { field: "format", .. }), "{other}");
     let strange = changed(&|checkpoint| checkpoint.state["bandits"] = 3.into())?;
@@ -147,6 +153,58 @@ fn torn_foreign_and_newer_files_are_refused_by_their_kind() -> Result<()> {
     let trainer = Trainer { checkpoint: Some(checkpoint), ..Trainer::new(train_settings()) };
     trainer.fit(&mut crate::toy::model(SearchSettings::default(), 1)?, &training, &training, &mut ())?;
     assert!(matches!(refused(&target), Error::Model { field: "format", .. }));
+    Ok(())
+}
+
+#[test]
+fn files_of_another_encoder_or_with_a_bit_flipped_are_refused_by_name() -> Result<()> {
+    let tokenizer = TextTokenizer::train(["a fine day", "bad food", "the food was fine"], 60)?;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let saved = |name: &str, seed, tokenizer: Option<&TextTokenizer>| -> Result<PathBuf> {
+        let target = folder.path().join(name);
+        model(SearchSettings::default(), seed)?.save(&target, tokenizer, &labels())?;
+        Ok(target)
+    };
+    let (first, second) = (saved("first", 1, Some(&tokenizer))?, saved("second", 2, None)?);
+    let of = |name: &str| first.join("encoder").join(name);
+    let is_named = |name: &str, error: &Error| match error {
+        Error::ModelFile { path, checkpoint, .. } => {
+            *path == of(name) && *checkpoint == first.join("dynamic.checkpoint")
+        }
+        _ => false,
+    };
+    for name in ["config.json", "model.safetensors", "tokenizer.json"] {
+        let whole = fs::read(of(name)).expect("the file");
+        for place in [0, whole.len() / 2, whole.len() - 1] {
+            let mut bytes = whole.clone();
+            bytes[place] ^= 1;
+            fs::write(of(name), bytes).expect("written");
+            let error = refused(&first);
+            assert!(is_named(name, &error), "{name}, byte {place}: {error}");
+        }
+        fs::remove_file(of(name)).expect("removed");
+        let error = refused(&first);
+        assert!(is_named(name, &error), "{name}: {error}");
+        assert!(matches!(&error, Error::ModelFile { expected: Some(_), got: None, .. }), "{error}");
+        fs::write(of(name), whole).expect("written");
+    }
+    // What is read with no model may lie beside it.
+    fs::write(of("README.md"), "# A model").expect("written");
+    DynamicModel::load(&first, &Device::Cpu)?;
+
+    let mine = fs::read(of("model.safetensors")).expect("the file");
+    fs::copy(second.join("encoder/model.safetensors"), of("model.safetensors")).expect("copied");
+    let error = refused(&first);
+    assert!(is_named("model.safetensors", &error), "{error}");
+    assert!(error.to_string().ends_with("put the file of that save back"), "{error}");
+    fs::write(of("model.safetensors"), mine).expect("written");
+    fs::copy(second.join("dynamic.checkpoint"), first.join("dynamic.checkpoint")).expect("copied");
+    assert!(is_named("model.safetensors", &refused(&first)));
+    // A tokenizer that was not saved with the model is another's.
+    let theirs = second.join("encoder/tokenizer.json");
+    fs::copy(of("tokenizer.json"), &theirs).expect("copied");
+    let error = refused(&second);
+    assert!(matches!(&error, Error::ModelFile { path, expected: None, .. } if *path == theirs), "{error}");
     Ok(())
 }
 

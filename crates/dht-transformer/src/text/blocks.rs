@@ -5,8 +5,9 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::lines::{Hashing, Lines};
+use super::lines::Lines;
 use super::{DataProblem, EncodedDataset, Encoding, Sample, TextTokenizer};
+use crate::digest::Hashing;
 use crate::{Error, Result};
 
 /// The most decompressed bytes that are read.

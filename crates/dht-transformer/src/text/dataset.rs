@@ -5,7 +5,7 @@ use rand::seq::SliceRandom;
 use sha2::{Digest, Sha256};
 
 use super::Columns;
-use super::lines::hexadecimal;
+use crate::digest::hexadecimal;
 use crate::{Error, Result};
 
 /// A text, or a pair of texts, and what is to be predicted of it.
@@ -74,7 +74,7 @@ impl Dataset {
             }
             targets.iter().for_each(|target| hasher.update(target.to_le_bytes()));
         }
-        let sha256 = hexadecimal(&hasher.finalize());
+        let sha256 = hexadecimal(hasher);
         Ok(Self { name: name.into(), labels, examples, sha256, columns: None })
     }
 

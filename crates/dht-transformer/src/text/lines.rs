@@ -4,50 +4,12 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
-use sha2::{Digest, Sha256};
 
 use super::DataProblem;
 use crate::{Error, Result};
 
 /// The longest row that is read, in bytes; a longer one is an unclosed quote or no text.
 pub(super) const LONGEST_ROW: usize = 4 << 20;
-
-/// Passes bytes through and hashes them.
-pub(super) struct Hashing<R> {
-    inner: R,
-    hasher: Sha256,
-    bytes: u64,
-}
-
-impl<R: Read> Hashing<R> {
-    pub(super) fn new(inner: R) -> Self {
-        Self { inner, hasher: Sha256::new(), bytes: 0 }
-    }
-
-    /// Whether not a byte came so far.
-    pub(super) fn is_unread(&self) -> bool {
-        self.bytes == 0
-    }
-
-    /// Reads what is left; the SHA-256 of all bytes, in hexadecimal.
-    pub(super) fn finish(mut self) -> io::Result<String> {
-        io::copy(&mut self, &mut io::sink())?;
-        Ok(hexadecimal(&self.hasher.finalize()))
-    }
-}
-
-impl<R: Read> Read for Hashing<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.hasher.update(&buffer[..count]);
-        self.bytes += count as u64;
-        Ok(count)
-    }
-}
-
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 /// One physical line after another, without its line feed, checked to be text.
 pub(super) struct Lines<'a> {

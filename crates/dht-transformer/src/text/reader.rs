@@ -4,9 +4,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::columns::{Places, Wanted, find_columns};
-use super::lines::{Hashing, Lines};
+use super::lines::Lines;
 use super::table::{Format, Row, Table};
 use super::{Column, DataProblem, Dataset, Example, Header, LabelKind};
+use crate::digest::Hashing;
 use crate::{Error, Result};
 
 /// The most decompressed bytes a reader takes unless it is told otherwise.

@@ -9,10 +9,13 @@
 //! This is a safetensors file that any reader of that format opens; the state is the byte tensor `state.json`. The sum
 //! is over the whole file with 64 zeros in the place of the sum itself, so that no bit of the file is unguarded.
 
+mod difference;
 mod read;
 mod write;
 
 use std::collections::BTreeMap;
+
+pub use difference::Difference;
 
 use crate::{Error, Result};
 

@@ -19,7 +19,7 @@ mod text_classifier;
 mod trainer;
 
 pub use bootstrap::{Deficit, paired_bootstrap};
-pub use checkpoint::{Checkpoint, StoredTensor, StoredTensors};
+pub use checkpoint::{Checkpoint, Difference, StoredTensor, StoredTensors};
 pub use clip::clip_by_global_norm;
 pub use correlation::{pearson, spearman};
 pub use groups::{Multipliers, ParameterGroups};

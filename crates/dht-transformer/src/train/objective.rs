@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use crate::{EncodedDataset, Error, PackedBatch, Parameters, Pass};
+use crate::{Difference, EncodedDataset, Error, PackedBatch, Parameters, Pass};
 
 /// Where a training stands when a batch comes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -80,6 +80,15 @@ pub trait Objective {
     /// # Errors
     /// The implementor's.
     fn state(&self) -> Result<serde_json::Value, Self::Error>;
+
+    /// The settings in which a stored [`state`](Self::state) is not of this objective; a training that went on from it
+    /// would be neither's. By default none: right where a state holds no settings.
+    ///
+    /// # Errors
+    /// The implementor's.
+    fn differences(&self, _state: &serde_json::Value) -> Result<Vec<Difference>, Self::Error> {
+        Ok(Vec::new())
+    }
 
     /// Takes up a state that [`state`](Self::state) gave. Samples held back are found again in `training`.
     ///

@@ -4,11 +4,12 @@ use std::time::Instant;
 
 use candle_core::DType;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::objective::{Objective, Progress, StepLoss};
 use super::trainer::{EpochRecord, Event, History, Observer, TrainSettings, Trainer};
-use super::{AdamW, AdamWCounters, AdamWState, Checkpoint, StoredTensor, StoredTensors};
-use crate::{EncodedDataset, Error, Gradients, Parameters, Result};
+use super::{AdamW, AdamWCounters, AdamWState, Checkpoint, Difference, StoredTensor, StoredTensors};
+use crate::{CheckpointProblem, EncodedDataset, Error, Gradients, Parameters, Result};
 
 /// Everything that changes while a training runs.
 pub(super) struct Session<'a> {
@@ -47,7 +48,7 @@ pub(super) struct Best {
     pub(super) epoch: usize,
     score: f64,
     tensors: StoredTensors,
-    state: serde_json::Value,
+    state: Value,
 }
 
 /// What a checkpoint says beside its tensors.
@@ -61,8 +62,8 @@ struct State {
     epoch_loss: (f64, u64),
     history: History,
     optimizer: AdamWCounters,
-    objective: serde_json::Value,
-    best: Option<(usize, f64, serde_json::Value)>,
+    objective: Value,
+    best: Option<(usize, f64, Value)>,
 }
 
 impl<'a> Session<'a> {
@@ -238,12 +239,11 @@ impl<'a> Session<'a> {
         let what = || settings.path.display().to_string();
         let state: State =
             serde_json::from_value(checkpoint.state.take()).map_err(|source| Error::Json { what: what(), source })?;
-        if state.settings != self.trainer.settings || state.training_rows != training.len() {
-            let (expected, got) = (
-                format!("{:?} on {} rows", self.trainer.settings, training.len()),
-                format!("{:?} on {} rows", state.settings, state.training_rows),
-            );
-            return Err(Error::Setting { field: "checkpoint", expected, got }.into());
+        let mut differences = state.differences(&self.trainer.settings, training.len())?;
+        differences.extend(objective.differences(&state.objective)?);
+        if !differences.is_empty() {
+            let problem = CheckpointProblem::OtherTraining { differences };
+            return Err(Error::Checkpoint { path: settings.path.clone(), problem }.into());
         }
         let adamw = AdamWState { tensors: checkpoint.take("moment/"), counters: state.optimizer };
         let best_tensors = checkpoint.take("best/");
@@ -262,6 +262,19 @@ impl<'a> Session<'a> {
         (self.epoch_loss, self.history) = (state.epoch_loss, state.history);
         self.steps_at_last_save = self.history.steps;
         Ok(true)
+    }
+}
+
+impl State {
+    /// In what this is not a training of these settings on so many rows.
+    fn differences(&self, settings: &TrainSettings, training_rows: usize) -> Result<Vec<Difference>> {
+        let as_json = |settings: &TrainSettings, training_rows: usize| -> Result<Value> {
+            let failed = |source| Error::Json { what: "training settings".into(), source };
+            let mut value = serde_json::to_value(settings).map_err(failed)?;
+            value["training_rows"] = training_rows.into();
+            Ok(value)
+        };
+        Ok(Difference::between(&as_json(&self.settings, self.training_rows)?, &as_json(settings, training_rows)?))
     }
 }
 

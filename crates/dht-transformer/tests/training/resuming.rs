@@ -3,8 +3,8 @@
 use std::error::Error as StdError;
 
 use dht_transformer::{
-    AdamWSettings, Checkpoint, CheckpointSettings, Error, Event, Objective, Result, StoredTensor, TrainSettings,
-    Trainer,
+    AdamWSettings, Checkpoint, CheckpointProblem, CheckpointSettings, EncodedDataset, Error, Event, Objective, Result,
+    StoredTensor, TrainSettings, Trainer,
 };
 
 use crate::toy::{bits, kept, model, settings, task, without_seconds};
@@ -114,18 +114,25 @@ fn a_resume_with_other_settings_or_other_data_is_refused_and_changes_nothing() -
     kept(settings(), &path, 2).fit(&mut model(1)?, &training, &validation, &mut ())?;
     let slower = AdamWSettings { learning_rate: 1e-3, ..settings().optimizer };
     let before = bits(model(5)?.parameters())?;
-    let refused = |settings: TrainSettings, training| -> Result<()> {
+    let refused = |settings: TrainSettings, training: &EncodedDataset, expected: &[[&str; 3]]| -> Result<()> {
         let mut model = model(5)?;
         let result = kept(settings, &path, 2).fit(&mut model, training, &validation, &mut ());
-        assert!(matches!(result, Err(Error::Setting { field: "checkpoint", .. })), "{result:?}");
+        let Err(Error::Checkpoint { path: named, problem: CheckpointProblem::OtherTraining { differences } }) = result
+        else {
+            panic!("{result:?}");
+        };
+        let got: Vec<[&str; 3]> = differences.iter().map(|d| [&*d.field, &*d.stored, &*d.asked]).collect();
+        assert_eq!((named, &*got), (path.clone(), expected));
         assert!(bits(model.parameters())? == before);
         Ok(())
     };
-    refused(TrainSettings { seed: 4, ..settings() }, &training)?;
-    refused(TrainSettings { epochs: 3, ..settings() }, &training)?;
-    refused(TrainSettings { batch_size: 9, ..settings() }, &training)?;
-    refused(TrainSettings { optimizer: slower, ..settings() }, &training)?;
-    refused(settings(), &task(ROWS + 1, 1))?;
+    refused(TrainSettings { seed: 4, ..settings() }, &training, &[["seed", "3", "4"]])?;
+    refused(TrainSettings { epochs: 3, ..settings() }, &training, &[["epochs", "2", "3"]])?;
+    refused(TrainSettings { batch_size: 9, ..settings() }, &training, &[["batch_size", "8", "9"]])?;
+    let rate = ["optimizer.learning_rate", "0.003", "0.001"];
+    refused(TrainSettings { optimizer: slower.clone(), ..settings() }, &training, &[rate])?;
+    refused(settings(), &task(ROWS + 1, 1), &[["training_rows", "37", "38"]])?;
+    refused(TrainSettings { optimizer: slower, seed: 4, ..settings() }, &training, &[rate, ["seed", "3", "4"]])?;
     // Without `resume` the file is no obstacle.
     let mut trainer = kept(TrainSettings { seed: 4, ..settings() }, &path, 2);
     trainer.checkpoint = trainer.checkpoint.map(|settings| CheckpointSettings { resume: false, ..settings });

@@ -8,8 +8,8 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use sha2::{Digest, Sha256};
 
-use super::write::hexadecimal;
 use super::{BEFORE_SUM, BLOCK, Checkpoint, PREFIX, STATE, SUM_DIGITS, StoredTensor, VERSION};
+use crate::digest::hexadecimal;
 use crate::error::CheckpointProblem as Problem;
 use crate::{Error, Result};
 

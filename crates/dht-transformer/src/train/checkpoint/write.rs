@@ -8,6 +8,8 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::{BEFORE_SUM, BLOCK, Checkpoint, METADATA, PREFIX, STATE, SUM_DIGITS, VERSION};
+use crate::digest::hexadecimal;
+use crate::files::{folder_of, synchronise_folder};
 use crate::{Error, Result};
 
 impl Checkpoint {
@@ -27,7 +29,8 @@ impl Checkpoint {
         let partial = partial(path)?;
         let written = self.write_synced(&partial).and_then(|()| {
             fs::rename(&partial, path).map_err(|source| Error::io(path, source))?;
-            sync_directory(path)
+            let folder = folder_of(path);
+            synchronise_folder(folder).map_err(|source| Error::io(folder, source))
         });
         if written.is_err() {
             // What is left is of no use; that it cannot be removed either would hide the first error.
@@ -116,10 +119,6 @@ fn before_sum(version: u64) -> String {
     format!("{PREFIX}{version}{BEFORE_SUM}")
 }
 
-pub(super) fn hexadecimal(sum: Sha256) -> String {
-    sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Hashes what it passes on.
 struct Summed<W> {
     inner: W,
@@ -146,18 +145,4 @@ fn partial(path: &Path) -> Result<PathBuf> {
     partial.push(name);
     partial.push(".partial");
     Ok(path.with_file_name(partial))
-}
-
-/// Makes the rename itself survive a power cut, where directories can be opened.
-fn sync_directory(path: &Path) -> Result<()> {
-    if cfg!(unix) {
-        let directory = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        File::open(directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(|source| Error::io(directory, source))?;
-    }
-    Ok(())
 }

@@ -1,0 +1,58 @@
+//! A classifier on one vector a text.
+
+use serde::{Deserialize, Serialize};
+
+use super::{BackwardNeeds, Breakdown, FlopCount};
+
+/// The sizes of a classifier on one vector a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ClassifierShape {
+    /// Hidden size d.
+    pub hidden: usize,
+    /// Whether a d × d pooler comes first.
+    pub pooler: bool,
+    /// Number of classes.
+    pub classes: usize,
+}
+
+impl ClassifierShape {
+    fn pooler(&self, samples: u64) -> FlopCount {
+        if self.pooler { FlopCount::of_product(1, self.hidden, self.hidden) * samples } else { FlopCount::ZERO }
+    }
+
+    fn classifier(&self, samples: u64) -> FlopCount {
+        FlopCount::of_product(1, self.hidden, self.classes) * samples
+    }
+
+    /// FLOPs of the forward pass: pooler 2·n·d·d if there is one, classifier 2·n·d·classes.
+    pub fn forward(&self, samples: u64) -> Breakdown {
+        Breakdown { head: self.pooler(samples) + self.classifier(samples), ..Breakdown::default() }
+    }
+
+    /// FLOPs of the backward pass as it runs: each linear layer once for its weights and once for its input, the
+    /// latter also where only the pooler below needs it.
+    pub fn backward(&self, samples: u64, needs: BackwardNeeds) -> Breakdown {
+        let below = needs.input_gradient || (self.pooler && needs.weight_gradients);
+        let pooler = self.pooler(samples) * needs.products(needs.input_gradient);
+        let classifier = self.classifier(samples) * needs.products(below);
+        Breakdown { head: pooler + classifier, ..Breakdown::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_classifier_costs_its_two_products() {
+        let shape = ClassifierShape { hidden: 6, pooler: true, classes: 4 };
+        let (pooler, classifier) = (FlopCount(2 * 5 * 36), FlopCount(2 * 5 * 24));
+        assert_eq!(shape.forward(5).total(), pooler + classifier);
+        assert_eq!(shape.backward(5, BackwardNeeds::ALL).head, (pooler + classifier) * 2);
+        assert_eq!(shape.backward(5, BackwardNeeds::WEIGHTS_ONLY).head, pooler + classifier * 2);
+        assert_eq!(shape.backward(5, BackwardNeeds::INPUT_ONLY).head, pooler + classifier);
+        let plain = ClassifierShape { pooler: false, ..shape };
+        assert_eq!(plain.forward(5).head, classifier);
+        assert_eq!(plain.backward(5, BackwardNeeds::WEIGHTS_ONLY).head, classifier);
+    }
+}

@@ -1,0 +1,82 @@
+//! A number of operations, with arithmetic that saturates.
+
+use std::fmt;
+use std::iter::Sum;
+use std::ops::{Add, AddAssign, Mul};
+
+use serde::{Deserialize, Serialize};
+
+/// A number of floating-point operations.
+///
+/// All arithmetic saturates at `u64::MAX`, 1.8·10¹⁹: thirty times what BERT-base needs to train six epochs on 650,000
+/// texts of 300 tokens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FlopCount(pub u64);
+
+impl FlopCount {
+    /// Nothing computed.
+    pub const ZERO: Self = Self(0);
+
+    /// A matrix product (rows × inner) · (inner × columns): 2 · rows · inner · columns.
+    pub fn of_product(rows: usize, inner: usize, columns: usize) -> Self {
+        Self(2) * rows as u64 * inner as u64 * columns as u64
+    }
+
+    /// The count as a number to divide by.
+    pub fn as_f64(self) -> f64 {
+        self.0 as f64
+    }
+
+    /// This count over another, as the ratios of a report.
+    pub fn ratio(self, whole: Self) -> f64 {
+        self.as_f64() / whole.as_f64()
+    }
+}
+
+impl Add for FlopCount {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
+impl AddAssign for FlopCount {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl Mul<u64> for FlopCount {
+    type Output = Self;
+
+    fn mul(self, times: u64) -> Self {
+        Self(self.0.saturating_mul(times))
+    }
+}
+
+impl Sum for FlopCount {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::ZERO, Add::add)
+    }
+}
+
+impl fmt::Display for FlopCount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} FLOPs", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_saturate_instead_of_wrapping() {
+        let most = FlopCount(u64::MAX);
+        assert_eq!(most + FlopCount(1), most);
+        assert_eq!(FlopCount::of_product(usize::MAX, usize::MAX, 2), most);
+        assert_eq!([most, most].into_iter().sum::<FlopCount>(), most);
+    }
+}

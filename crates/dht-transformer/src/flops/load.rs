@@ -1,0 +1,56 @@
+//! What texts ask of a block.
+
+use std::iter::Sum;
+use std::ops::Add;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Spans;
+
+/// What a set of texts asks of a block: all that its cost depends on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Load {
+    /// How many texts, n.
+    pub samples: u64,
+    /// Their tokens, T = Σ ℓ, without padding.
+    pub tokens: u64,
+    /// The pairs of tokens that attend to one another, Σ ℓ².
+    pub pairs: u64,
+}
+
+impl Load {
+    /// The load of one text.
+    pub fn of_text(tokens: usize) -> Self {
+        let tokens = tokens as u64;
+        Self { samples: 1, tokens, pairs: tokens.saturating_mul(tokens) }
+    }
+
+    /// The load of texts of these lengths.
+    pub fn of_texts(lengths: impl IntoIterator<Item = usize>) -> Self {
+        lengths.into_iter().map(Self::of_text).sum()
+    }
+}
+
+impl From<&Spans> for Load {
+    fn from(spans: &Spans) -> Self {
+        Self::of_texts(spans.lengths())
+    }
+}
+
+impl Add for Load {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            samples: self.samples.saturating_add(other.samples),
+            tokens: self.tokens.saturating_add(other.tokens),
+            pairs: self.pairs.saturating_add(other.pairs),
+        }
+    }
+}
+
+impl Sum for Load {
+    fn sum<I: Iterator<Item = Self>>(loads: I) -> Self {
+        loads.fold(Self::default(), Add::add)
+    }
+}

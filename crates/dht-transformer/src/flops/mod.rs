@@ -1,0 +1,19 @@
+//! Exact floating-point operations of a block and of a classifier, forward and backward.
+//!
+//! One multiply-add is two FLOPs, and only matrix products are counted: softmax, norms, activations and additions are
+//! not, and the embeddings, being look-ups, count nothing. The symbols: T tokens and n texts in all, lengths ℓ,
+//! hidden size d, kept heads k of width a, d' = k·a, kept feed-forward width f.
+
+mod block;
+mod breakdown;
+mod classifier;
+mod count;
+mod load;
+mod needs;
+
+pub use block::{BlockShape, Width};
+pub use breakdown::Breakdown;
+pub use classifier::ClassifierShape;
+pub use count::FlopCount;
+pub use load::Load;
+pub use needs::BackwardNeeds;

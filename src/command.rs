@@ -1,0 +1,199 @@
+//! The command line of a run: what its record keeps, and what to type for it.
+
+use std::path::{Component, Path};
+
+use clap::{Parser, ValueEnum};
+use dht_search::{Preset, RunRecord};
+use dht_transformer::Column;
+
+use crate::{Arguments, Error, Model, Result};
+
+/// The example that runs a preset: `t_dht`.
+pub(crate) fn example_of(preset: Preset) -> String {
+    preset.name().to_lowercase().replace('-', "_")
+}
+
+/// What to type for the run of a record that was read from `path`.
+///
+/// # Errors
+/// [`Error::NoCommand`] when the record does not say.
+pub fn command_of(record: &RunRecord, path: &Path) -> Result<String> {
+    let Some((example, flags)) = record.command.split_first() else {
+        return Err(Error::NoCommand { path: path.into() });
+    };
+    let start = ["cargo", "run", "--release", "--example", example].map(String::from);
+    let end = if flags.is_empty() { None } else { Some("--".to_owned()) };
+    let words: Vec<String> = start.into_iter().chain(end).chain(flags.iter().map(|flag| quoted(flag))).collect();
+    Ok(words.join(" "))
+}
+
+impl Arguments {
+    /// The flags that are not as by default, in the order of `--help`. Left out are those that change no number,
+    /// `--out` and `--quiet`; of a path that is the machine's own (absolute, or through `..`) the last part stays.
+    pub(crate) fn flags(&self) -> Vec<String> {
+        // Each field by its name, so that a new one is not forgotten.
+        let Self {
+            data,
+            model,
+            text_column,
+            label_column,
+            pair,
+            max_length,
+            train_rows,
+            test_rows,
+            epochs,
+            batch,
+            lr,
+            seed,
+            device,
+            dispatch,
+            decide,
+            space,
+            out: _,
+            resume,
+            quiet: _,
+        } = self;
+        let usual = Self::parse_from(["dht"]);
+        let number = |number: &Option<usize>| number.map(|number| number.to_string());
+        let mut flags = Flags::default();
+        flags.add("data", data.as_deref().map(named));
+        flags.add("model", Some(model).filter(|model| **model != usual.model).map(of_model));
+        text_column.iter().for_each(|column| flags.add("text-column", Some(of_column(column))));
+        flags.add("label-column", label_column.as_ref().map(of_column));
+        flags.switch("pair", *pair);
+        flags.add("max-length", number(max_length));
+        flags.add("train-rows", number(train_rows));
+        flags.add("test-rows", number(test_rows));
+        flags.add("epochs", number(epochs));
+        flags.add("batch", number(&Some(*batch).filter(|batch| *batch != usual.batch)));
+        flags.add("lr", lr.map(|lr| lr.to_string()));
+        flags.add("seed", Some(*seed).filter(|seed| *seed != usual.seed).map(|seed| seed.to_string()));
+        flags.add("device", Some(device).filter(|device| **device != usual.device).and_then(of_choice));
+        flags.add("dispatch", Some(dispatch).filter(|dispatch| **dispatch != usual.dispatch).and_then(of_choice));
+        flags.add("decide", Some(decide).filter(|decide| **decide != usual.decide).and_then(of_choice));
+        flags.add("space", space.as_deref().map(named));
+        flags.switch("resume", *resume);
+        flags.0
+    }
+}
+
+#[derive(Default)]
+struct Flags(Vec<String>);
+
+impl Flags {
+    fn add(&mut self, flag: &str, value: Option<String>) {
+        self.0.extend(value.into_iter().flat_map(|value| [format!("--{flag}"), value]));
+    }
+
+    fn switch(&mut self, flag: &str, given: bool) {
+        self.0.extend(given.then(|| format!("--{flag}")));
+    }
+}
+
+/// A path as anybody may see it.
+fn named(path: &Path) -> String {
+    let of_machine = path.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir));
+    let last = path.file_name().filter(|_| of_machine).map(Path::new);
+    last.unwrap_or(path).display().to_string()
+}
+
+fn of_model(model: &Model) -> String {
+    match model {
+        Model::Directory(folder) => named(folder),
+        Model::Size(size) => size.to_string(),
+    }
+}
+
+fn of_column(column: &Column) -> String {
+    match column {
+        Column::Name(name) => name.clone(),
+        Column::Number(number) => number.to_string(),
+    }
+}
+
+fn of_choice(choice: &impl ValueEnum) -> Option<String> {
+    Some(choice.to_possible_value()?.get_name().to_owned())
+}
+
+/// A word as a shell takes it for one.
+fn quoted(word: &str) -> String {
+    let plain = |letter: char| letter.is_alphanumeric() || "-_./=:,+".contains(letter);
+    if !word.is_empty() && word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    fn flags(words: &[&str]) -> Vec<String> {
+        Arguments::parse_from(std::iter::once(&"t_dht").chain(words)).flags()
+    }
+
+    #[test]
+    fn every_flag_but_those_that_change_no_number_is_kept_as_it_was_typed() {
+        let kept = [
+            "--data",
+            "texts",
+            "--model",
+            "12x4x32",
+            "--text-column",
+            "the title",
+            "--text-column",
+            "2",
+            "--label-column",
+            "0",
+            "--pair",
+            "--max-length",
+            "64",
+            "--train-rows",
+            "20",
+            "--test-rows",
+            "10",
+            "--epochs",
+            "2",
+            "--batch",
+            "8",
+            "--lr",
+            "0.0002",
+            "--seed",
+            "5",
+            "--device",
+            "cpu",
+            "--dispatch",
+            "queue",
+            "--decide",
+            "at-every-exit",
+            "--space",
+            "examples/spaces/early_exits.toml",
+            "--resume",
+        ];
+        assert_eq!(flags(&[&kept[..], &["--out", "o", "--quiet"]].concat()), kept);
+        assert!(flags(&["--seed", "0", "--batch", "32", "--model", "7x12x96", "--device", "auto"]).is_empty());
+    }
+
+    #[test]
+    fn paths_of_the_machine_are_kept_by_their_last_part() {
+        let typed = ["--data", "/home/somebody/ag_news/", "--model", "../models/small"];
+        assert_eq!(flags(&typed), ["--data", "ag_news", "--model", "small"]);
+    }
+
+    #[test]
+    fn a_command_is_written_as_a_shell_takes_it() {
+        let mut record = fixture::record();
+        let of = |record: &RunRecord| command_of(record, Path::new("target/record.json"));
+        record.command = vec!["f_dht".into()];
+        assert_eq!(of(&record).unwrap(), "cargo run --release --example f_dht");
+        record.command.extend(["--text-column", "the 'title'", "--lr", "0.001"].map(String::from));
+        let expected = r"cargo run --release --example f_dht -- --text-column 'the '\''title'\''' --lr 0.001";
+        assert_eq!(of(&record).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_record_that_does_not_say_its_command_is_refused_by_its_path() {
+        let record = RunRecord { command: Vec::new(), ..fixture::record() };
+        let error = command_of(&record, Path::new("target/record.json")).unwrap_err();
+        assert!(matches!(error, Error::NoCommand { .. }));
+        assert!(error.to_string().starts_with("target/record.json does not say which command"), "{error}");
+    }
+}
