@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
-const RATES: [f64; 5] = [1e-4, 2e-4, 5e-4, 1e-3, 2e-3];
+const RATES: [f64; 6] = [1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 4e-3];
 const HELD_OUT: usize = 2000;
 
 #[derive(Parser)]
