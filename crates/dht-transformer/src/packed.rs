@@ -168,9 +168,10 @@ impl Packing {
     /// The batch cut into blocks of rows to be worked on side by side. How it is cut depends on the texts alone, so that
     /// results do not depend on the number of threads.
     pub(crate) fn blocks(&self) -> Vec<RowBlock> {
-        // Enough blocks for the threads of an ordinary machine. Below 32 rows a block would wait more for weights than it
-        // computes; above 256 what it holds between two products leaves the second-level cache.
-        let rows = (self.spans.tokens() / 16).clamp(32, 256);
+        // Enough blocks for the threads of an ordinary machine; where there are more threads, a forward shares out each
+        // block. Each block reads all weights, so that below 32 rows it would wait more for them than it computes; above
+        // 256 what it holds between two products leaves the second-level cache.
+        let rows = (self.spans.tokens() / 8).clamp(32, 256);
         let groups = self.spans.groups(rows).into_iter();
         let block = |samples: Range<usize>| {
             let rows = self.spans.range(samples.start).start..self.spans.range(samples.end - 1).end;

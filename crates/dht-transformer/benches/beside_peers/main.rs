@@ -7,7 +7,7 @@
 //! {"work": "train", "model": DIRECTORY, "texts": 32, "tokens": 64}
 //! {"work": "infer", "model": DIRECTORY, "texts": 32, "tokens": 64}       or "batches": FILE
 //! {"work": "memory", …}    the growth of the resident memory by some training steps
-//! {"work": "profile", …}   seconds by kind of operation in a training step
+//! {"work": "profile", …}   seconds by kind of operation in a training step, or "of": "infer"
 //! ```
 
 mod operations;
@@ -86,7 +86,7 @@ enum Work {
 impl Work {
     fn new(request: &Value) -> Outcome<Self> {
         let folder = text(request, "model")?;
-        if text(request, "work")? == "infer" {
+        if [&request["work"], &request["of"]].into_iter().any(|what| what == "infer") {
             let encoder = Box::new(Encoder::from_pretrained(folder, &Device::Cpu)?);
             let batches = batches(request, encoder.config().vocab_size)?;
             return Ok(Self::Infer { encoder, batches, pass: Pass::inference() });

@@ -2,10 +2,12 @@
 
 use std::ops::Range;
 
+use pulp::{Simd, WithSimd};
+
 use super::dropout::Dropout;
 use super::product::{Destination, Matrix, product};
 use super::real::Real;
-use super::rows::{largest, sum, sum2, vectorised};
+use super::rows::{LANES, sum2, vectorised};
 use crate::Spans;
 
 /// How the columns of a packed QKV matrix divide: for each of `heads` heads `head_dim` columns of Q, as many of K, as many
@@ -40,57 +42,157 @@ pub(crate) struct ProbabilityDropout<'a> {
     pub(crate) kept: &'a [usize],
 }
 
-/// P = softmax(scale·Q·Kᵀ) of one head of one sample for some of its rows, into `probabilities` (queries × length).
-fn probabilities<T: Real>(
-    qkv: &[T],
-    length: usize,
-    queries: Range<usize>,
-    head: usize,
-    shape: HeadShape,
-    probabilities: &mut [T],
-) {
-    let (dim, stride, [q, k, _]) = (shape.head_dim, 3 * shape.inner(), shape.columns(head));
-    let q = Matrix::strided(&qkv[queries.start * stride + q..], queries.len(), dim, stride);
-    let k = Matrix::strided(&qkv[k..], length, dim, stride);
-    product(probabilities, length, Destination::Overwrite, shape.scale(), q, k.transposed());
-    vectorised(
-        #[inline(always)]
-        move || {
-            // A loop and no `for_each`, whose body might be compiled without the vector instructions.
-            for row in probabilities.chunks_exact_mut(length) {
-                softmax(row);
-            }
-        },
-    );
+/// Scores of some queries, a row each; rows are whole vectors long, so that no loop over them has a rest. What is behind
+/// the keys is of no meaning.
+#[derive(Default, Clone)]
+struct Scores<T> {
+    numbers: Vec<T>,
+    keys: usize,
 }
 
+impl<T: Real> Scores<T> {
+    fn stride(&self) -> usize {
+        self.keys.next_multiple_of(LANES)
+    }
+
+    /// Makes room.
+    fn resize(&mut self, queries: usize, keys: usize) {
+        self.keys = keys;
+        self.numbers.resize(queries * self.stride(), T::ZERO);
+    }
+
+    fn queries(&self) -> usize {
+        self.numbers.len() / self.stride()
+    }
+
+    fn matrix(&self) -> Matrix<'_, T> {
+        Matrix::strided(&self.numbers, self.queries(), self.keys, self.stride())
+    }
+
+    /// Becomes scale·A·Bᵀ.
+    fn set_product(&mut self, scale: T, a: Matrix<'_, T>, b: Matrix<'_, T>) {
+        let stride = self.stride();
+        product(&mut self.numbers, stride, Destination::OverwriteVectors, scale, a, b.transposed());
+    }
+
+    /// Becomes softmax(scale·Q·Kᵀ) of one head of one sample for some of its rows.
+    fn set_probabilities(&mut self, qkv: &[T], queries: Range<usize>, head: usize, shape: HeadShape) {
+        let (dim, stride, [q, k, _]) = (shape.head_dim, 3 * shape.inner(), shape.columns(head));
+        let q = Matrix::strided(&qkv[queries.start * stride + q..], queries.len(), dim, stride);
+        let k = Matrix::strided(&qkv[k..], self.keys, dim, stride);
+        self.set_product(shape.scale(), q, k);
+        let (stride, keys, numbers) = (self.stride(), self.keys, &mut self.numbers[..]);
+        pulp::Arch::new().dispatch(Softmax { numbers, stride, keys });
+    }
+
+    /// Drops some of them; rows are those of queries from `first` on.
+    fn drop(&mut self, dropout: ProbabilityDropout<'_>, sample: usize, head: usize, first: usize) {
+        let (stride, keys, numbers) = (self.stride(), self.keys, &mut self.numbers[..]);
+        vectorised(
+            #[inline(always)]
+            move || {
+                for (query, row) in numbers.chunks_exact_mut(stride).enumerate() {
+                    let (sample, head) = (dropout.sample_ids[sample], dropout.kept[head]);
+                    dropout.dropout.apply(sample, first + query, head, &mut row[..keys]);
+                }
+            },
+        );
+    }
+
+    /// Becomes P∘(dP − rowsum(dP∘P)), having been dP.
+    fn softmax_backward(&mut self, p: &Self) {
+        let (stride, keys, ds) = (self.stride(), self.keys, &mut self.numbers[..]);
+        pulp::Arch::new().dispatch(SoftmaxBackward { p: &p.numbers, ds, stride, keys });
+    }
+}
+
+/// `inside` where the last vector of a row of so many numbers has one of them, and `behind` them.
 #[inline(always)]
-fn softmax<T: Real>(row: &mut [T]) {
-    let largest = largest(row);
-    for x in row.iter_mut() {
-        *x = (*x - largest).exp();
-    }
-    let inverse = T::ONE / sum(row, |x| x);
-    for x in row.iter_mut() {
-        *x *= inverse;
+fn last_vector<T: Real>(numbers: usize, inside: T, behind: T) -> [T; LANES] {
+    std::array::from_fn(|i| if i < (numbers + LANES - 1) % LANES + 1 { inside } else { behind })
+}
+
+/// Softmax of the first `keys` numbers of each row. Its steps go through all rows one after another, so that no row waits
+/// for another one's chain of sums.
+struct Softmax<'a, T> {
+    numbers: &'a mut [T],
+    stride: usize,
+    keys: usize,
+}
+
+impl<T: Real> WithSimd for Softmax<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { numbers, stride, keys } = self;
+        let behind = last_vector(keys, T::ZERO, T::LEAST);
+        let behind = T::vectors::<S>(&behind);
+        for row in numbers.chunks_exact_mut(stride) {
+            let row = T::vectors_mut::<S>(row);
+            // The whole vector is written: of one that is written in parts, the next read would have to wait.
+            let last = row.len() - behind.len();
+            for (x, behind) in row[last..].iter_mut().zip(behind) {
+                *x = T::plus(simd, *x, *behind);
+            }
+            let mut largest = T::splat(simd, T::LEAST);
+            for x in row.iter() {
+                largest = T::larger(simd, largest, *x);
+            }
+            let largest = T::splat(simd, -T::largest_lane(simd, largest));
+            for x in row {
+                *x = T::plus(simd, *x, largest);
+            }
+        }
+        for vector in numbers.as_chunks_mut::<LANES>().0 {
+            *vector = vector.map(Real::exp);
+        }
+        for row in numbers.chunks_exact_mut(stride) {
+            let row = T::vectors_mut::<S>(row);
+            let mut sum = T::splat(simd, T::ZERO);
+            for x in row.iter() {
+                sum = T::plus(simd, sum, *x);
+            }
+            let inverse = T::splat(simd, T::ONE / T::sum_of_lanes(simd, sum));
+            for x in row {
+                *x = T::multiply(simd, *x, inverse);
+            }
+        }
     }
 }
 
-fn drop_probabilities<T: Real>(
-    dropout: ProbabilityDropout<'_>,
-    sample: usize,
-    head: usize,
-    (first, length): (usize, usize),
-    matrix: &mut [T],
-) {
-    vectorised(
-        #[inline(always)]
-        move || {
-            for (query, row) in matrix.chunks_exact_mut(length).enumerate() {
-                dropout.dropout.apply(dropout.sample_ids[sample], first + query, dropout.kept[head], row);
+/// dP becomes P∘(dP − rowsum(dP∘P)).
+struct SoftmaxBackward<'a, T> {
+    p: &'a [T],
+    ds: &'a mut [T],
+    stride: usize,
+    keys: usize,
+}
+
+impl<T: Real> WithSimd for SoftmaxBackward<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { p, ds, stride, keys } = self;
+        let inside = last_vector(keys, T::ONE, T::ZERO);
+        let inside = T::vectors::<S>(&inside);
+        for (ds, p) in ds.chunks_exact_mut(stride).zip(p.chunks_exact(stride)) {
+            let (ds, p) = (T::vectors_mut::<S>(ds), T::vectors::<S>(p));
+            let last = ds.len() - inside.len();
+            for (ds, inside) in ds[last..].iter_mut().zip(inside) {
+                *ds = T::multiply(simd, *ds, *inside);
             }
-        },
-    );
+            let mut dot = T::splat(simd, T::ZERO);
+            for (ds, p) in ds.iter().zip(p) {
+                dot = T::multiply_add(simd, *ds, *p, dot);
+            }
+            let dot = T::splat(simd, -T::sum_of_lanes(simd, dot));
+            for (ds, p) in ds.iter_mut().zip(p) {
+                *ds = T::multiply(simd, *p, T::plus(simd, *ds, dot));
+            }
+        }
+    }
 }
 
 /// Some of the context rows: for each head dropout(P)·V, heads side by side. `qkv` is (tokens, 3·inner), the result
@@ -105,7 +207,7 @@ pub(crate) fn attention<T: Real>(
 ) {
     let _span = tracing::trace_span!("attention").entered();
     let inner = shape.inner();
-    let mut scratch = Vec::new();
+    let mut scores = Scores::default();
     for sample in 0..spans.samples() {
         let range = spans.range(sample);
         let wanted = range.start.max(rows.start)..range.end.min(rows.end);
@@ -116,16 +218,16 @@ pub(crate) fn attention<T: Real>(
         let queries = wanted.start - range.start..wanted.end - range.start;
         let qkv = &qkv[range.start * 3 * inner..range.end * 3 * inner];
         let context = &mut context[(wanted.start - rows.start) * inner..(wanted.end - rows.start) * inner];
-        scratch.resize(queries.len() * length, T::ZERO);
+        scores.resize(queries.len(), length);
         for head in 0..shape.heads {
-            probabilities(qkv, length, queries.clone(), head, shape, &mut scratch);
+            scores.set_probabilities(qkv, queries.clone(), head, shape);
             if let Some(dropout) = dropout {
-                drop_probabilities(dropout, sample, head, (queries.start, length), &mut scratch);
+                scores.drop(dropout, sample, head, queries.start);
             }
             let [.., v] = shape.columns(head);
             let v = Matrix::strided(&qkv[v..], length, shape.head_dim, 3 * inner);
-            let p = Matrix::new(&scratch, queries.len(), length);
-            product(&mut context[head * shape.head_dim..], inner, Destination::Overwrite, T::ONE, p, v);
+            let context = &mut context[head * shape.head_dim..];
+            product(context, inner, Destination::Overwrite, T::ONE, scores.matrix(), v);
         }
     }
 }
@@ -145,37 +247,36 @@ pub(crate) fn attention_backward<T: Real>(
     let (inner, dim) = (shape.inner(), shape.head_dim);
     let stride = 3 * inner;
     let mut dqkv = vec![T::ZERO; spans.tokens() * stride];
-    let (mut p, mut dropped, mut ds) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut p, mut dropped, mut ds) = (Scores::default(), Scores::default(), Scores::default());
     for sample in 0..spans.samples() {
         let range = spans.range(sample);
         let length = range.len();
         let qkv = &qkv[range.start * stride..range.end * stride];
         let dcontext = &dcontext[range.start * inner..range.end * inner];
         let dqkv = &mut dqkv[range.start * stride..range.end * stride];
-        p.resize(length * length, T::ZERO);
-        ds.resize(length * length, T::ZERO);
+        p.resize(length, length);
+        ds.resize(length, length);
         for head in 0..shape.heads {
             let [at_q, at_k, at_v] = shape.columns(head);
-            probabilities(qkv, length, 0..length, head, shape, &mut p);
+            p.set_probabilities(qkv, 0..length, head, shape);
             let a = match dropout {
                 Some(dropout) => {
-                    dropped.clear();
-                    dropped.extend_from_slice(&p);
-                    drop_probabilities(dropout, sample, head, (0, length), &mut dropped);
-                    Matrix::new(&dropped, length, length)
+                    dropped.clone_from(&p);
+                    dropped.drop(dropout, sample, head, 0);
+                    &dropped
                 }
-                None => Matrix::new(&p, length, length),
+                None => &p,
             };
             let dc = Matrix::strided(&dcontext[head * dim..], length, dim, inner);
             let v = Matrix::strided(&qkv[at_v..], length, dim, stride);
             let dv = &mut dqkv[at_v..];
-            product(dv, stride, Destination::Overwrite, T::ONE, a.transposed(), dc);
-            product(&mut ds, length, Destination::Overwrite, T::ONE, dc, v.transposed());
+            product(dv, stride, Destination::Overwrite, T::ONE, a.matrix().transposed(), dc);
+            ds.set_product(T::ONE, dc, v);
             if let Some(dropout) = dropout {
-                drop_probabilities(dropout, sample, head, (0, length), &mut ds);
+                ds.drop(dropout, sample, head, 0);
             }
-            softmax_backward(&p, length, &mut ds);
-            let ds = Matrix::new(&ds, length, length);
+            ds.softmax_backward(&p);
+            let ds = ds.matrix();
             let q = Matrix::strided(&qkv[at_q..], length, dim, stride);
             let k = Matrix::strided(&qkv[at_k..], length, dim, stride);
             let scale = shape.scale();
@@ -201,21 +302,6 @@ pub(crate) fn gate_slopes<T: Real>(context: &[T], dcontext: &[T], spans: &Spans,
         }
     }
     slopes
-}
-
-/// dP becomes dS = P∘(dP − rowsum(dP∘P)).
-fn softmax_backward<T: Real>(p: &[T], length: usize, dp: &mut [T]) {
-    vectorised(
-        #[inline(always)]
-        move || {
-            for (ds, p) in dp.chunks_exact_mut(length).zip(p.chunks_exact(length)) {
-                let dot = sum2(ds, p, |ds, p| ds * p);
-                for (ds, p) in ds.iter_mut().zip(p) {
-                    *ds = *p * (*ds - dot);
-                }
-            }
-        },
-    );
 }
 
 #[cfg(test)]

@@ -60,12 +60,24 @@ pub(crate) fn add_assign<T: Real>(a: &mut [T], b: &[T]) {
     }
 }
 
+/// Numbers that loops take at once: a vector of the widest instructions.
+pub(crate) const LANES: usize = 16;
+
+/// One number of sixteen, by halves: the same order everywhere, and no longer a chain than needed.
+#[inline(always)]
+pub(crate) fn fold<T: Real>(lanes: [T; LANES], f: impl Fn(T, T) -> T) -> T {
+    let mut all = lanes;
+    for step in [8, 4, 2, 1] {
+        all = std::array::from_fn(|i| f(all[i], all[i ^ step]));
+    }
+    all[0]
+}
+
 /// Σ f(z), in sixteen lanes so that it vectorises with a fixed order of summation.
 #[inline(always)]
 pub(crate) fn sum<T: Real>(z: &[T], f: impl Fn(T) -> T) -> T {
-    let mut lanes = [T::ZERO; 16];
-    let chunks = z.chunks_exact(16);
-    let rest = chunks.remainder();
+    let mut lanes = [T::ZERO; LANES];
+    let (chunks, rest) = z.as_chunks::<LANES>();
     for chunk in chunks {
         for (lane, z) in lanes.iter_mut().zip(chunk) {
             *lane += f(*z);
@@ -74,37 +86,21 @@ pub(crate) fn sum<T: Real>(z: &[T], f: impl Fn(T) -> T) -> T {
     for (lane, z) in lanes.iter_mut().zip(rest) {
         *lane += f(*z);
     }
-    lanes.into_iter().sum()
+    fold(lanes, |a, b| a + b)
 }
 
 /// Σ f(a, b), like [`sum`].
 #[inline(always)]
 pub(crate) fn sum2<T: Real>(a: &[T], b: &[T], f: impl Fn(T, T) -> T) -> T {
-    let mut lanes = [T::ZERO; 16];
-    let whole = a.len() / 16 * 16;
-    for (a, b) in a[..whole].chunks_exact(16).zip(b[..whole].chunks_exact(16)) {
+    let mut lanes = [T::ZERO; LANES];
+    let ((chunks, rest), (others, others_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in chunks.iter().zip(others) {
         for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
             *lane += f(*a, *b);
         }
     }
-    for ((lane, a), b) in lanes.iter_mut().zip(&a[whole..]).zip(&b[whole..]) {
+    for ((lane, a), b) in lanes.iter_mut().zip(rest).zip(others_rest) {
         *lane += f(*a, *b);
     }
-    lanes.into_iter().sum()
-}
-
-/// The largest number of a row, in sixteen lanes like [`sum`].
-#[inline(always)]
-pub(crate) fn largest<T: Real>(row: &[T]) -> T {
-    let mut lanes = [row[0]; 16];
-    let (chunks, rest) = row.as_chunks::<16>();
-    for chunk in chunks {
-        for (lane, x) in lanes.iter_mut().zip(chunk) {
-            *lane = lane.max(*x);
-        }
-    }
-    for (lane, x) in lanes.iter_mut().zip(rest) {
-        *lane = lane.max(*x);
-    }
-    lanes.into_iter().fold(row[0], Real::max)
+    fold(lanes, |a, b| a + b)
 }
