@@ -1,14 +1,15 @@
 //! Is pre-training worth it? The same encoder is fine-tuned from a directory and from random weights.
 //!
 //! ```text
-//! cargo run --release --example pretrained_or_random -- ENCODER DATA [--seeds 3] [--epochs 2] [--rows N] \
-//!     [--out RECORD.json] [--page docs/pretraining.md]
+//! cargo run --release --example pretrained_or_random -- ENCODER DATA [--seeds 3] [--epochs 3] \
+//!     [--rows 1000 --rows 4000 …] [--out RECORD.json] [--page docs/pretraining.md]
 //! ```
 //!
 //! ENCODER is a Hugging Face directory with a tokenizer, such as `pretrain` of `dht-transformer` writes; DATA a directory
-//! with `train.*` and `dev.*`. Both sides have the same shape, rows, seeds and settings, but for the learning rate: each
-//! has the one of three that does best on 2,000 rows held out of the training set, at seed 0. What is told is accuracy on
-//! `dev.*` after the last epoch, which no choice has seen.
+//! with `train.*` and `dev.*`. Random weights are those of any encoder from scratch, and those that `pretrain` begins
+//! with. All have the same shape, rows, seeds and settings, but for the learning rate: each start has the one that does
+//! best, at seed 0, on 2,000 rows of the training set that nothing is trained on. What is told is accuracy on `dev.*`
+//! after the last epoch, which no choice has seen.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -26,7 +27,7 @@ use serde_json::{Value, json};
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
-const RATES: [f64; 3] = [2e-4, 5e-4, 1e-3];
+const RATES: [f64; 6] = [1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 4e-3];
 const HELD_OUT: usize = 2000;
 
 #[derive(Parser)]
@@ -37,11 +38,11 @@ struct Arguments {
     data: PathBuf,
     #[arg(long, default_value_t = 3)]
     seeds: u64,
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 3)]
     epochs: usize,
-    /// Training rows, all unless given
-    #[arg(long, default_value_t = usize::MAX)]
-    rows: usize,
+    /// Training rows; all unless given. May be given several times
+    #[arg(long)]
+    rows: Vec<usize>,
     /// Where to write the record
     #[arg(long)]
     out: Option<PathBuf>,
@@ -50,11 +51,31 @@ struct Arguments {
     page: Option<PathBuf>,
 }
 
+/// What an encoder knows before it is fine-tuned.
+#[derive(Clone, Copy)]
+enum Start {
+    Random,
+    RandomWithNeighbours,
+    PreTrained,
+}
+
+impl Start {
+    const ALL: [Self; 3] = [Self::Random, Self::RandomWithNeighbours, Self::PreTrained];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Random => "random",
+            Self::RandomWithNeighbours => "random, heads begin with neighbours",
+            Self::PreTrained => "pre-trained",
+        }
+    }
+}
+
 impl Arguments {
     /// Accuracy on `test` of a classifier trained on `train`.
     fn accuracy(
         &self,
-        pretrained: bool,
+        start: Start,
         rate: f64,
         seed: u64,
         train: &EncodedDataset,
@@ -63,71 +84,88 @@ impl Arguments {
         let (mut rng, classes) = (ChaCha8Rng::seed_from_u64(seed), train.labels.len());
         let mut config = BertConfig::from_file(self.encoder.join("config.json"))?;
         (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.1, 0.1);
-        let encoder = if pretrained {
-            let tensors = dht_transformer::read_hugging_face(&self.encoder)?.tensors;
-            Encoder::from_tensors(&config, &tensors, &Device::Cpu)?
-        } else {
-            Encoder::random(&config, &Device::Cpu, &mut rng)?
+        let encoder = match start {
+            Start::Random => Encoder::random(&config, &Device::Cpu, &mut rng)?,
+            Start::RandomWithNeighbours => Encoder::random_with_neighbours(&config, &Device::Cpu, &mut rng)?,
+            Start::PreTrained => {
+                let tensors = dht_transformer::read_hugging_face(&self.encoder)?.tensors;
+                Encoder::from_tensors(&config, &tensors, &Device::Cpu)?
+            }
         };
         let mut model = TextClassifier::new(encoder, classes, Pooling::Mean, &mut rng)?;
         let optimizer = AdamWSettings { learning_rate: rate, ..AdamWSettings::default() };
         let settings =
             TrainSettings { epochs: self.epochs, seed, optimizer, keep_best: false, ..TrainSettings::default() };
         let nothing = EncodedDataset { samples: Vec::new(), ..test.clone() };
-        let start = Instant::now();
+        let clock = Instant::now();
         Trainer::new(settings).fit(&mut model, train, &nothing, &mut ())?;
         let accuracy = score(test, &predict_all(&model, test, 64)?.labels)?.accuracy();
-        let (side, seconds) = (if pretrained { "pre-trained" } else { "random" }, start.elapsed().as_secs_f64());
         println!(
-            "{side:11} rate {rate:.0e} seed {seed}: accuracy {accuracy:.4} on {} rows, {seconds:.0} s",
-            test.len()
+            "{} rows, {}, rate {rate:.0e}, seed {seed}: accuracy {accuracy:.4} on {} rows, {:.0} s",
+            train.len(),
+            start.name(),
+            test.len(),
+            clock.elapsed().as_secs_f64()
         );
         Ok(accuracy)
+    }
+
+    /// The rate that suits a start, and what it comes to.
+    fn side(
+        &self,
+        start: Start,
+        train: &EncodedDataset,
+        held_out: &EncodedDataset,
+        dev: &EncodedDataset,
+    ) -> Outcome<Value> {
+        let mut best = (f64::NEG_INFINITY, RATES[0]);
+        for rate in RATES {
+            let accuracy = self.accuracy(start, rate, 0, train, held_out)?;
+            best = if accuracy > best.0 { (accuracy, rate) } else { best };
+        }
+        let scores = (0..self.seeds)
+            .map(|seed| self.accuracy(start, best.1, seed, train, dev))
+            .collect::<Outcome<Vec<f64>>>()?;
+        let mean = scores.iter().sum::<f64>() / scores.len() as f64;
+        Ok(json!({"rows": train.len(), "start": start.name(), "rate": best.1, "held_out": best.0, "accuracies": scores,
+            "mean": mean}))
     }
 }
 
 fn main() -> Outcome {
     let arguments = Arguments::parse();
     let tokenizer = TextTokenizer::from_dir(&arguments.encoder)?;
-    let train = DatasetReader::new().read(DatasetReader::find(&arguments.data, Split::Train)?)?.take(arguments.rows);
+    let train = DatasetReader::new().read(DatasetReader::find(&arguments.data, Split::Train)?)?;
     let dev = DatasetReader::new().like(&train).read(DatasetReader::find(&arguments.data, Split::Dev)?)?;
     let longest = BertConfig::from_file(arguments.encoder.join("config.json"))?.longest_text().min(128);
     let (name, fraction) = (train.name.clone(), HELD_OUT as f64 / train.len() as f64);
-    let (rest, held_out) = train.clone().split_validation(fraction, &mut ChaCha8Rng::seed_from_u64(0))?;
+    let (train, held_out) = train.split_validation(fraction, &mut ChaCha8Rng::seed_from_u64(0))?;
     let encode = |data| tokenizer.encode_all(data, longest);
-    let (train, dev, rest, held_out) = (encode(&train)?, encode(&dev)?, encode(&rest)?, encode(&held_out)?);
+    let (train, held_out, dev) = (encode(&train)?, encode(&held_out)?, encode(&dev)?);
 
-    let mut sides = Vec::new();
-    for pretrained in [false, true] {
-        let mut best = (f64::NEG_INFINITY, RATES[0]);
-        for rate in RATES {
-            let accuracy = arguments.accuracy(pretrained, rate, 0, &rest, &held_out)?;
-            best = if accuracy > best.0 { (accuracy, rate) } else { best };
-        }
-        let scores = (0..arguments.seeds)
-            .map(|seed| arguments.accuracy(pretrained, best.1, seed, &train, &dev))
-            .collect::<Outcome<Vec<f64>>>()?;
-        let mean = scores.iter().sum::<f64>() / scores.len() as f64;
-        println!(
-            "{} mean accuracy {mean:.4} at rate {:.0e}",
-            if pretrained { "pre-trained" } else { "random" },
-            best.1
-        );
-        sides.push(json!({"pretrained": pretrained, "rate": best.1, "accuracies": scores, "mean": mean}));
-    }
-    let [random, pretrained] = [0, 1].map(|side| sides[side]["mean"].as_f64().unwrap_or_default());
-    println!("pre-training is worth {:+.1} points", 100.0 * (pretrained - random));
     let history = std::fs::read(arguments.encoder.with_extension("history.json"))
         .map_or(Ok(Value::Null), |bytes| serde_json::from_slice(&bytes))?;
-    let record = json!({
-        "data": name, "training_rows": train.len(), "test_rows": dev.len(), "epochs": arguments.epochs,
-        "seeds": arguments.seeds, "sides": sides, "machine": this_machine(&Device::Cpu), "pretraining": history,
+    let mut record = json!({
+        "data": name, "held_out_rows": held_out.len(), "test_rows": dev.len(), "epochs": arguments.epochs,
+        "rates": RATES, "seeds": arguments.seeds, "machine": this_machine(&Device::Cpu), "pretraining": history,
     });
-    if let Some(out) = &arguments.out {
-        write_atomically(out, |file| writeln!(file, "{record:#}"))?;
-    }
-    if let Some(page) = &arguments.page {
-        write_page(page, &record)?;
+    let mut sides = Vec::new();
+    let all = [train.len()];
+    for rows in if arguments.rows.is_empty() { &all[..] } else { &arguments.rows } {
+        let some = EncodedDataset { samples: train.samples.iter().take(*rows).cloned().collect(), ..train.clone() };
+        for start in Start::ALL {
+            let side = arguments.side(start, &some, &held_out, &dev)?;
+            println!("{side}");
+            sides.push(side);
+        }
+        // After each number of rows, so that a run that is stopped has told what it knew.
+        record["sides"] = json!(sides);
+        if let Some(out) = &arguments.out {
+            write_atomically(out, |file| writeln!(file, "{record:#}"))?;
+        }
+        if let Some(page) = &arguments.page {
+            write_page(page, &record)?;
+        }
     }
     Ok(())
 }
@@ -144,31 +182,39 @@ fn write_page(page: &Path, record: &Value) -> Outcome {
     let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len().max(1) as f64;
     let many = losses.len().min(100);
     let mut figures = format!(
-        "Pre-training: {} blocks of {} tokens of {}, a {} encoder, {} steps in {:.1} minutes (batches, backward and \
-         optimiser); loss {:.2} nats in the first {many} steps, {:.2} in the last.\n\n\
-         Fine-tuning: {}, {} training rows, {} epochs, accuracy on {} rows of the official development set, {} seeds; {}, \
-         {} cores.\n\n| start | learning rate | accuracy of each seed | mean |\n|---|---:|---|---:|\n",
+        "Pre-training: {} word pieces; {} blocks of {} tokens of {}, {} % of them hidden; a {} encoder, {} epochs, {} steps \
+         in {:.1} minutes (batches, backward and optimiser). Loss: {:.2} nats in the first {many} steps, {:.2} in the \
+         last, {:.2} on blocks held out; guessing by frequency has {:.2}.\n\n\
+         Fine-tuning: {}, {} epochs, {} seeds, accuracy on {} rows of the official development set; {}, {} cores.\n\n\
+         | training rows | start | learning rate | accuracy of each seed | mean |\n|---:|---|---:|---|---:|\n",
+        past["pieces"],
         past["blocks"],
         past["length"],
         past["text"],
+        (100.0 * past["masks"]["chosen"].as_f64().unwrap_or_default()).round(),
         past["size"].as_str().unwrap_or("?"),
+        past["settings"]["epochs"],
         past["history"]["steps"],
         past["history"]["train_seconds"].as_f64().unwrap_or_default() / 60.0,
         mean(&losses[..many]),
         mean(&losses[losses.len() - many..]),
+        past["history"]["epochs"]
+            .as_array()
+            .and_then(|epochs| epochs.last()?["validation_score"].as_f64())
+            .map_or(f64::NAN, |score| -score),
+        past["loss_by_frequency"].as_f64().unwrap_or(f64::NAN),
         record["data"].as_str().unwrap_or("?"),
-        record["training_rows"],
         record["epochs"],
-        record["test_rows"],
         record["seeds"],
+        record["test_rows"],
         machine["cpu"].as_str().unwrap_or("?"),
         machine["cores"],
     );
     for side in record["sides"].as_array().into_iter().flatten() {
-        let start = if side["pretrained"] == true { "pre-trained" } else { "random" };
         let scores: Vec<f64> = side["accuracies"].as_array().into_iter().flatten().filter_map(Value::as_f64).collect();
         let each = scores.iter().map(|score| format!("{score:.3}")).collect::<Vec<_>>().join(", ");
-        figures += &format!("| {start} | {} | {each} | {:.3} |\n", side["rate"], mean(&scores));
+        let start = side["start"].as_str().unwrap_or("?");
+        figures += &format!("| {} | {start} | {} | {each} | {:.3} |\n", side["rows"], side["rate"], mean(&scores));
     }
     let versions: Vec<String> = machine["versions"]
         .as_object()

@@ -1,13 +1,15 @@
 //! Makes an encoder out of plain text: it learns to guess words that are hidden from it.
 //!
 //! ```text
-//! cargo run --release -p dht-transformer --example pretrain -- TEXT TOKENIZER DIRECTORY [--size 4x4x192] \
-//!     [--length 64] [--batch 64] [--rate 1e-3] [--epochs 1] [--blocks N] [--seed 0]
+//! cargo run --release -p dht-transformer --example pretrain -- TEXT TOKENIZER DIRECTORY [--size 2x4x192] \
+//!     [--length 48] [--hidden 0.4] [--batch 64] [--rate 1e-3] [--epochs 2] [--blocks N] [--seed 0]
 //! ```
 //!
 //! TEXT is a file with a paragraph a line and a blank line between documents, also compressed (`.gz`); TOKENIZER a
-//! directory with a `tokenizer.json` or `vocab.txt`; DIRECTORY is written as a Hugging Face `BertForMaskedLM`. Stopped,
-//! the training goes on from `DIRECTORY.checkpoint`; `DIRECTORY.history.json` tells its course. Without arguments a few made-up sentences show the way.
+//! directory with a `tokenizer.json` or `vocab.txt`, or how many word pieces are to be learnt from the text, such as
+//! 8192; DIRECTORY is written as a Hugging Face `BertForMaskedLM`. Stopped, the training goes on from
+//! `DIRECTORY.checkpoint`; `DIRECTORY.history.json` tells its course. Without arguments a few made-up sentences show the
+//! way. Why the usual settings are what they are: `docs/pretraining.md`.
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -34,15 +36,27 @@ fn flag<T: std::str::FromStr>(arguments: &[String], name: &str, usual: T) -> Res
     value.parse().map_err(|_| format!("{name}: cannot read {value:?}"))
 }
 
-/// A text file, a tokenizer's directory and a place for the result, in a folder of their own.
+/// A text file, how many word pieces it has, and a place for the result, in a folder of its own.
 fn made_up(folder: &std::path::Path) -> Result<[PathBuf; 3], Box<dyn Error>> {
     let things = ["soup", "film", "song", "hotel", "book", "garden"];
     let words = ["fine", "dull", "long", "cold", "loud", "green"];
     let sentence = |i: usize| format!("the {} was {} and so was the next {0}.", things[i % 6], words[i * 5 % 7 % 6]);
     let text: Vec<String> = (0..600).map(sentence).collect();
     std::fs::write(folder.join("text.txt"), text.join("\n"))?;
-    TextTokenizer::train(text.iter().map(String::as_str), 120)?.save(folder.join("tokenizer.json"))?;
-    Ok([folder.join("text.txt"), folder.to_owned(), folder.join("encoder")])
+    Ok([folder.join("text.txt"), "120".into(), folder.join("encoder")])
+}
+
+/// What guessing by frequency alone would cost on the validation blocks, in nats: a model that stays there reads nothing.
+fn loss_by_frequency(blocks: &EncodedDataset, validation: &EncodedDataset, vocabulary: usize) -> f64 {
+    let words = |data: &EncodedDataset| -> Vec<usize> {
+        let texts = data.samples.iter().map(|sample| &sample.encoding.ids);
+        texts.flat_map(|ids| &ids[1..ids.len() - 1]).map(|id| *id as usize).collect()
+    };
+    let (training, validation) = (words(blocks), words(validation));
+    let mut counts = vec![1.0; vocabulary];
+    training.iter().for_each(|word| counts[*word] += 1.0);
+    let total = (training.len() + vocabulary) as f64;
+    validation.iter().map(|word| -(counts[*word] / total).ln()).sum::<f64>() / validation.len() as f64
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -53,26 +67,32 @@ fn main() -> Result<(), Box<dyn Error>> {
         [text, tokenizer, target, ..] => [text, tokenizer, target].map(PathBuf::from),
         _ => return Err("expected TEXT TOKENIZER DIRECTORY".into()),
     };
-    let (size, batch, epochs) = if arguments.is_empty() { ("2x2x32", 8, 20) } else { ("4x4x192", 64, 1) };
+    let (size, batch, epochs) = if arguments.is_empty() { ("2x2x32", 8, 20) } else { ("2x4x192", 64, 2) };
     if let Some(folder) = target.parent() {
         std::fs::create_dir_all(folder)?;
     }
     let size: ModelSize = flag(&arguments, "--size", size.parse()?)?;
-    let (seed, length) = (flag(&arguments, "--seed", 0)?, flag(&arguments, "--length", 64)?);
+    let (seed, length) = (flag(&arguments, "--seed", 0)?, flag(&arguments, "--length", 48)?);
 
-    let tokenizer = TextTokenizer::from_dir(tokenizer)?;
+    let tokenizer = match tokenizer.to_str().map(str::parse) {
+        Some(Ok(pieces)) => TextTokenizer::train_from_text(&text, pieces)?,
+        _ => TextTokenizer::from_dir(tokenizer)?,
+    };
     let mut blocks = EncodedDataset::from_text(&text, &tokenizer, length)?;
     blocks.samples.truncate(flag(&arguments, "--blocks", blocks.len())?);
     let validation = blocks.samples.split_off(blocks.len() - blocks.len() / 100 - 1);
     let validation = EncodedDataset { samples: validation, labels: Vec::new(), truncated_rows: 0 };
+    let by_frequency = loss_by_frequency(&blocks, &validation, tokenizer.vocabulary_size());
     println!("{} blocks of {length} tokens, {} kept for validation", blocks.len(), validation.len());
+    println!("guessing by frequency has loss {by_frequency:.3} nats");
 
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut config = size.config(tokenizer.vocabulary_size())?;
     // So little text is not seen often enough to be learnt by heart; a fine-tuning may set a dropout of its own.
     (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.0, 0.0);
-    let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
-    let mut model = MaskedLanguageModel::new(encoder, &tokenizer, MaskSettings::default(), &mut rng)?;
+    let encoder = Encoder::random_with_neighbours(&config, &Device::Cpu, &mut rng)?;
+    let masks = MaskSettings { chosen: flag(&arguments, "--hidden", 0.4)?, ..MaskSettings::default() };
+    let mut model = MaskedLanguageModel::new(encoder, &tokenizer, masks, &mut rng)?;
     let optimizer =
         AdamWSettings { learning_rate: flag(&arguments, "--rate", 1e-3)?, beta2: 0.98, ..AdamWSettings::default() };
     let (epochs, batch_size) = (flag(&arguments, "--epochs", epochs)?, flag(&arguments, "--batch", batch)?);
@@ -92,7 +112,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let history = trainer.fit(&mut model, &blocks, &validation, &mut observer)?;
     model.save(&target, &tokenizer)?;
     let record = serde_json::json!({"text": text.file_name().map(|name| name.to_string_lossy()), "size": size.to_string(),
-        "length": length, "settings": trainer.settings, "blocks": blocks.len(), "history": history});
+        "length": length, "pieces": tokenizer.vocabulary_size(), "masks": masks, "settings": trainer.settings,
+        "blocks": blocks.len(), "loss_by_frequency": by_frequency, "history": history});
     write_atomically(target.with_extension("history.json"), |file| writeln!(file, "{record:#}"))?;
     println!("{} steps in {:.0} s; written to {}", history.steps, history.train_seconds, target.display());
     Ok(())

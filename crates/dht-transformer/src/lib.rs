@@ -63,7 +63,7 @@
 //! | classify, give labels or numbers | [`TextClassifier`], [`Task`], [`Classifier`], [`Pooling`] |
 //! | load and save Hugging Face directories | [`Encoder::from_pretrained`], [`TextClassifier::load`] and [`save`](TextClassifier::save), [`read_hugging_face`], [`write_hugging_face`] |
 //! | take a model by its name on the hub (feature `hub`) | [`model_directory`], and wherever a directory is loaded |
-//! | pre-train on plain text | [`MaskedLanguageModel`], [`EncodedDataset::from_text`], [`MaskSettings`] |
+//! | pre-train on plain text | [`MaskedLanguageModel`], [`MaskSettings`], [`EncodedDataset::from_text`], [`TextTokenizer::train_from_text`], [`Encoder::random_with_neighbours`] |
 //! | train | [`Trainer`], [`TrainSettings`], [`Objective`], [`Observer`] |
 //! | choose how to step | [`AdamW`], [`Schedule`], [`ParameterGroups`], [`clip_by_global_norm`] |
 //! | write a loss | [`cross_entropy`], [`binary_cross_entropy`], [`squared_error`], [`soft_cross_entropy`], [`log_softmax`] |

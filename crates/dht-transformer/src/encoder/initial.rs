@@ -18,7 +18,7 @@ pub(super) fn normal<R: Rng + ?Sized>(shape: &[usize], deviation: f64, rng: &mut
 
 /// The deviation of the embedding tables: BERT's. A norm follows them, so only directions count, and a small table turns
 /// quickly under Adam's steps of fixed length.
-const TABLES: f64 = 0.02;
+pub(super) const TABLES: f64 = 0.02;
 /// How much smaller the matrices start that write into the residual stream: each layer then changes the stream a little,
 /// and deep post-norm encoders leave the plateau that they otherwise stay on (measured on the embedded corpus).
 const RESIDUAL: f64 = 0.2;

@@ -8,6 +8,7 @@ mod importance;
 mod initial;
 mod language_head;
 mod names;
+mod neighbours;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -58,6 +59,21 @@ impl Encoder {
     pub fn random<R: Rng + ?Sized>(config: &BertConfig, device: &Device, rng: &mut R) -> Result<Self> {
         config.check()?;
         let tensors = initial::tensors(config, rng)?;
+        Self::build(config, tensors, device)
+    }
+
+    /// As [`random`](Self::random), but the heads of the first layer begin with their eyes on neighbours: one word before,
+    /// one behind, two before, and so on. To be pre-trained on little text: what stands beside a gap is then learnt from
+    /// the first step on, where random heads first have to be found (`docs/pretraining.md`).
+    ///
+    /// Positions begin as sinusoids in as many columns as a head has. Shape and files are those of any other encoder.
+    ///
+    /// # Errors
+    /// As [`random`](Self::random); [`Error::Setting`] when heads are one column wide.
+    pub fn random_with_neighbours<R: Rng + ?Sized>(config: &BertConfig, device: &Device, rng: &mut R) -> Result<Self> {
+        config.check()?;
+        let mut tensors = initial::tensors(config, rng)?;
+        neighbours::look_at(config, &mut tensors)?;
         Self::build(config, tensors, device)
     }
 

@@ -432,3 +432,62 @@ fn a_truncated_copy_learns_without_the_original() {
         assert_eq!(after, before);
     }
 }
+
+/// How far a text's rows behind the first layer move when the word at `place` becomes another, with one head; of 20 texts.
+fn moved(encoder: &Encoder, place: usize, head: usize) -> Vec<f32> {
+    let states = |text: u32, word: u32| {
+        let mut ids: Vec<u32> = (0..16).map(|i| (i * 7 + text) % 50).collect();
+        ids[place] = word;
+        let spans = Spans::from_lengths([16]).unwrap();
+        let batch = PackedBatch {
+            ids,
+            type_ids: vec![0; 16],
+            spans,
+            labels: vec![0],
+            targets: Vec::new(),
+            sample_ids: vec![0],
+        };
+        let plan = HeadPlan::Same(set(&[head]));
+        numbers(fused(encoder, &batch, &[plan], None, &Pass::inference()).unwrap().tensor())
+    };
+    let mut moved = vec![0.0; 16];
+    for text in 0..20 {
+        let (one, other) = (states(text, text), states(text, text + 25));
+        for (moved, (a, b)) in moved.iter_mut().zip(one.chunks_exact(64).zip(other.chunks_exact(64))) {
+            *moved += a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f32>();
+        }
+    }
+    moved
+}
+
+#[test]
+fn heads_that_begin_with_neighbours_see_one_before_one_behind_two_before_and_two_behind() {
+    let config = BertConfig::small(1, 4, 64, 50).unwrap();
+    let encoder = |neighbours: bool| {
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        match neighbours {
+            true => Encoder::random_with_neighbours(&config, &Device::Cpu, &mut rng).unwrap(),
+            false => Encoder::random(&config, &Device::Cpu, &mut rng).unwrap(),
+        }
+    };
+    // Of how many words the row that a head looks from is the one that moves most, apart from the word's own.
+    let found = |encoder: &Encoder| -> usize {
+        let right = |head: usize, offset: isize, place: usize| {
+            let moved = moved(encoder, place, head);
+            let others = (0..moved.len()).filter(|row| *row != place);
+            let most = others.max_by(|a, b| moved[*a].total_cmp(&moved[*b])).unwrap();
+            most as isize + offset == place as isize
+        };
+        let heads = [-1, 1, -2, 2].into_iter().enumerate();
+        heads.map(|(head, offset)| (3..13).filter(|place| right(head, offset, *place)).count()).sum()
+    };
+    assert!(found(&encoder(true)) > 35);
+    assert!(found(&encoder(false)) < 15);
+}
+
+#[test]
+fn heads_of_one_column_cannot_look_at_neighbours() {
+    let config = BertConfig::small(1, 4, 4, 50).unwrap();
+    let refused = Encoder::random_with_neighbours(&config, &Device::Cpu, &mut ChaCha8Rng::seed_from_u64(5));
+    assert!(matches!(refused, Err(Error::Setting { field: "hidden_size / num_attention_heads", .. })));
+}

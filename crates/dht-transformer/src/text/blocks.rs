@@ -32,18 +32,7 @@ impl EncodedDataset {
             let (expected, got) = (format!("at least {SHORTEST}"), max_length.to_string());
             return Err(Error::Setting { field: "max_length", expected, got });
         }
-        let file = File::open(path).map_err(|source| Error::io(path, source))?;
-        let compressed = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
-        let mut raw = Hashing::new(file);
-        let documents = documents(&mut Lines::new(path, &mut raw, compressed, MOST_BYTES));
-        let empty = raw.is_unread();
-        let problem = |problem| Error::Data { path: path.into(), line: None, problem };
-        let documents = match documents {
-            // An empty file is no cut off gzip file, whatever its name.
-            _ if empty => return Err(problem(DataProblem::Empty)),
-            documents => documents?,
-        };
-
+        let documents = documents(path)?;
         let (before, after) = tokenizer.surroundings()?;
         let room = max_length - before.len() - after.len();
         let blocks = documents
@@ -68,14 +57,37 @@ impl EncodedDataset {
             })
             .collect();
         if samples.is_empty() {
-            return Err(problem(DataProblem::NoText));
+            return Err(Error::Data { path: path.into(), line: None, problem: DataProblem::NoText });
         }
         Ok(Self { samples, labels: Vec::new(), truncated_rows: 0 })
     }
 }
 
-/// The paragraphs of each document.
-fn documents(lines: &mut Lines<'_>) -> Result<Vec<Vec<String>>> {
+impl TextTokenizer {
+    /// [`train`](Self::train) on such a file, as [`EncodedDataset::from_text`] reads it.
+    ///
+    /// # Errors
+    /// As [`EncodedDataset::from_text`] for the file and as [`train`](Self::train).
+    pub fn train_from_text(path: impl AsRef<Path>, vocabulary_size: usize) -> Result<Self> {
+        let documents = documents(path.as_ref())?;
+        Self::train(documents.iter().flatten().map(String::as_str), vocabulary_size)
+    }
+}
+
+/// The paragraphs of each document of a file.
+fn documents(path: &Path) -> Result<Vec<Vec<String>>> {
+    let file = File::open(path).map_err(|source| Error::io(path, source))?;
+    let compressed = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gz"));
+    let mut raw = Hashing::new(file);
+    let documents = paragraphs(&mut Lines::new(path, &mut raw, compressed, MOST_BYTES));
+    // An empty file is no cut off gzip file, whatever its name.
+    if raw.is_unread() {
+        return Err(Error::Data { path: path.into(), line: None, problem: DataProblem::Empty });
+    }
+    documents
+}
+
+fn paragraphs(lines: &mut Lines<'_>) -> Result<Vec<Vec<String>>> {
     let mut documents: Vec<Vec<String>> = vec![Vec::new()];
     while let Some(line) = lines.next_line()? {
         match line.trim() {

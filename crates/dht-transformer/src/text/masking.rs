@@ -87,6 +87,11 @@ impl Masking {
         Ok(Self { settings, mask, special, vocabulary })
     }
 
+    /// How much is hidden, and how.
+    pub fn settings(&self) -> MaskSettings {
+        self.settings
+    }
+
     /// Hides tokens of each sample. A text of special tokens alone has nothing to hide.
     pub fn apply(&self, mut batch: PackedBatch, seed: u64, epoch: u64) -> MaskedBatch {
         let (mut rows, mut targets) = (Vec::new(), Vec::new());

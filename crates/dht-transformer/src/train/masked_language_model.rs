@@ -9,8 +9,8 @@ use super::objective::{Objective, Progress, StepLoss};
 use crate::encoder::LanguageHeadTensors;
 use crate::text::{MaskedBatch, longest_first};
 use crate::{
-    EncodedDataset, Encoder, Error, HeadPlan, LanguageHead, MaskSettings, Masking, PackedBatch, Parameters, Pass,
-    PretrainedWeights, Result, TextTokenizer, WeightsProblem, read_hugging_face, write_hugging_face,
+    Difference, EncodedDataset, Encoder, Error, HeadPlan, LanguageHead, MaskSettings, Masking, PackedBatch, Parameters,
+    Pass, PretrainedWeights, Result, TextTokenizer, WeightsProblem, read_hugging_face, write_hugging_face,
 };
 
 /// An encoder with a head over the vocabulary, trained on masked tokens: the mean cross-entropy of the tokens that were
@@ -145,9 +145,13 @@ impl Objective for MaskedLanguageModel {
         Ok(-sum / count.max(1) as f64)
     }
 
-    /// A batch is answered by a loss at once, so there is nothing to keep.
+    /// What is hidden, and how: a batch is answered by a loss at once, so there is nothing else to keep.
     fn state(&self) -> Result<serde_json::Value> {
-        Ok(serde_json::Value::Null)
+        Ok(serde_json::json!({ "masks": self.masking.settings() }))
+    }
+
+    fn differences(&self, state: &serde_json::Value) -> Result<Vec<Difference>> {
+        Ok(Difference::between(state, &self.state()?))
     }
 
     fn restore(&mut self, _: serde_json::Value, _: &EncodedDataset) -> Result<()> {

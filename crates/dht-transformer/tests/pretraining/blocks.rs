@@ -69,3 +69,23 @@ fn what_is_no_text_is_refused_with_its_line() {
     let nowhere = EncodedDataset::from_text("nowhere/text.txt", &tokenizer(), 12);
     assert!(matches!(nowhere, Err(Error::Io { path, .. }) if path == Path::new("nowhere/text.txt")));
 }
+
+#[test]
+fn word_pieces_are_learnt_from_a_file_as_from_its_paragraphs() {
+    let folder = tempfile::tempdir().expect("right input");
+    let [plain, packed, damaged] = ["text.txt", "text.txt.gz", "damaged.txt"].map(|name| folder.path().join(name));
+    let text = "the low lower lowest\nnew newer newest\n\nlow new wide wider widest\n";
+    std::fs::write(&plain, text).expect("right input");
+    std::fs::write(&packed, compressed(text.as_bytes())).expect("right input");
+    std::fs::write(&damaged, b"the low\nlo\xff wer\n").expect("right input");
+    let pieces = |tokenizer: TextTokenizer| -> Vec<Option<String>> {
+        (0..tokenizer.vocabulary_size() as u32).map(|id| tokenizer.token(id)).collect()
+    };
+    let expected = pieces(TextTokenizer::train(text.lines(), 60).expect("right input"));
+    assert!(expected.contains(&Some("low".into())));
+    for path in [plain, packed] {
+        assert_eq!(pieces(TextTokenizer::train_from_text(path, 60).expect("right input")), expected);
+    }
+    let refused = TextTokenizer::train_from_text(damaged, 60);
+    assert!(matches!(refused, Err(Error::Data { line: Some(2), problem: DataProblem::NotUtf8 { byte: 2 }, .. })));
+}

@@ -4,9 +4,9 @@ use std::error::Error as StdError;
 
 use candle_core::Device;
 use dht_transformer::{
-    AdamWSettings, BertConfig, CheckpointSettings, EncodedDataset, Encoder, Encoding, Error, Event, HeadPlan,
-    MaskSettings, MaskedLanguageModel, Objective, Pass, Pooling, Sample, TextClassifier, TextTokenizer, TrainSettings,
-    Trainer,
+    AdamWSettings, BertConfig, CheckpointProblem, CheckpointSettings, EncodedDataset, Encoder, Encoding, Error, Event,
+    HeadPlan, MaskSettings, MaskedLanguageModel, Objective, Pass, Pooling, Sample, TextClassifier, TextTokenizer,
+    TrainSettings, Trainer,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -93,6 +93,30 @@ fn a_training_that_was_killed_and_resumed_ends_with_the_same_bits() -> Outcome {
         trainer.fit(&mut resumed, &training, &validation, &mut ())?;
         assert!(bits(&resumed)? == bits(&whole)?, "stopped at step {stop}");
     }
+    Ok(())
+}
+
+#[test]
+fn a_training_goes_on_under_the_masks_that_it_began_with_or_not_at_all() -> Outcome {
+    let (training, nothing) = (texts(50, 1), texts(0, 2));
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("training");
+    let checkpoint = CheckpointSettings { path: path.clone(), every_steps: 1, resume: true };
+    let trainer = Trainer { checkpoint: Some(checkpoint), ..Trainer::new(settings(1)) };
+    trainer.fit(&mut model(1)?, &training, &nothing, &mut ())?;
+
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let encoder = Encoder::random(model(1)?.encoder().config(), &Device::Cpu, &mut rng)?;
+    let masks = MaskSettings { chosen: 0.4, ..MaskSettings::default() };
+    let mut other = MaskedLanguageModel::new(encoder, &tokenizer()?, masks, &mut rng)?;
+    let before = bits(&other)?;
+    let refused = trainer.fit(&mut other, &training, &nothing, &mut ());
+    let Err(Error::Checkpoint { problem: CheckpointProblem::OtherTraining { differences }, .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    let texts: Vec<String> = differences.iter().map(ToString::to_string).collect();
+    assert_eq!(texts, ["masks.chosen is 0.15 there and 0.4 here"]);
+    assert!(bits(&other)? == before);
     Ok(())
 }
 
