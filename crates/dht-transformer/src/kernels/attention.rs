@@ -127,14 +127,15 @@ impl<T: Real> WithSimd for Softmax<'_, T> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { numbers, stride, keys } = self;
-        let behind = last_vector(keys, T::ZERO, T::LEAST);
-        let behind = T::vectors::<S>(&behind);
+        let (inside, behind) = (last_vector(keys, T::ALL_BITS, T::ZERO), last_vector(keys, T::ZERO, T::LEAST));
+        let (inside, behind) = (T::vectors::<S>(&inside), T::vectors::<S>(&behind));
         for row in numbers.chunks_exact_mut(stride) {
             let row = T::vectors_mut::<S>(row);
             // The whole vector is written: of one that is written in parts, the next read would have to wait.
             let last = row.len() - behind.len();
-            for (x, behind) in row[last..].iter_mut().zip(behind) {
-                *x = T::plus(simd, *x, *behind);
+            for ((x, inside), behind) in row[last..].iter_mut().zip(inside).zip(behind) {
+                // What is behind may be NaN of another text.
+                *x = T::plus(simd, T::common_bits(simd, *x, *inside), *behind);
             }
             let mut largest = T::splat(simd, T::LEAST);
             for x in row.iter() {
@@ -176,13 +177,13 @@ impl<T: Real> WithSimd for SoftmaxBackward<'_, T> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { p, ds, stride, keys } = self;
-        let inside = last_vector(keys, T::ONE, T::ZERO);
+        let inside = last_vector(keys, T::ALL_BITS, T::ZERO);
         let inside = T::vectors::<S>(&inside);
         for (ds, p) in ds.chunks_exact_mut(stride).zip(p.chunks_exact(stride)) {
             let (ds, p) = (T::vectors_mut::<S>(ds), T::vectors::<S>(p));
             let last = ds.len() - inside.len();
             for (ds, inside) in ds[last..].iter_mut().zip(inside) {
-                *ds = T::multiply(simd, *ds, *inside);
+                *ds = T::common_bits(simd, *ds, *inside);
             }
             let mut dot = T::splat(simd, T::ZERO);
             for (ds, p) in ds.iter().zip(p) {
@@ -371,5 +372,31 @@ mod tests {
                 }
             }
         }
+    }
+    /// Three texts of which the first overflows, beside the same without that.
+    fn an_overflow_stays_within_its_text<T: Real + std::fmt::Debug>(huge: f64) {
+        let shape = HeadShape { heads: 2, head_dim: 8 };
+        let (inner, stride) = (16, 48);
+        let of = |lengths: &[usize], qkv: &[T]| {
+            let spans = Spans::from_lengths(lengths.iter().copied()).unwrap();
+            let mut context = vec![T::ZERO; spans.tokens() * inner];
+            attention(qkv, &spans, shape, None, 0..spans.tokens(), &mut context);
+            let dqkv = attention_backward(qkv, &wave(spans.tokens() * inner, 0.3)[..], &spans, shape, None);
+            (context, dqkv)
+        };
+        let mut qkv: Vec<T> = wave((3 + 3 + 17) * stride, 0.61);
+        let (context, dqkv) = of(&[3, 3, 17], &qkv);
+        qkv[..3 * stride].iter_mut().for_each(|x| *x *= T::from_f64(huge));
+        let (context_beside, dqkv_beside) = of(&[3, 3, 17], &qkv);
+        assert!(context_beside[..3 * inner].iter().any(|x| x.partial_cmp(x).is_none()), "it overflows");
+        assert_eq!(context_beside[3 * inner..], context[3 * inner..]);
+        assert_eq!(dqkv_beside[3 * stride..], dqkv[3 * stride..]);
+    }
+
+    #[test]
+    fn a_text_whose_scores_overflow_leaves_the_others_as_they_are() {
+        an_overflow_stays_within_its_text::<f32>(1e25);
+        // Vectors of so few numbers that some behind the keys are not written by the product.
+        an_overflow_stays_within_its_text::<f64>(1e200);
     }
 }

@@ -26,6 +26,8 @@ pub(crate) trait Real:
     const ONE: Self;
     /// Less than all numbers.
     const LEAST: Self;
+    /// Every bit set.
+    const ALL_BITS: Self;
 
     fn from_f64(value: f64) -> Self;
     fn sqrt(self) -> Self;
@@ -47,6 +49,8 @@ pub(crate) trait Real:
     fn plus<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
     /// The larger one of each lane.
     fn larger<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
+    /// The bits that both have: a where b is [`ALL_BITS`](Self::ALL_BITS), 0 where b is 0, whatever a is.
+    fn common_bits<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
     /// The sum over lanes.
     fn sum_of_lanes<S: Simd>(simd: S, a: Self::Vector<S>) -> Self;
     /// The largest lane.
@@ -59,7 +63,7 @@ pub(crate) trait Real:
 
 /// The vectors of one of the two types, by pulp's names for them.
 macro_rules! vectors_of_pulp {
-    ($vector:ident, $splat:ident, $multiply:ident, $multiply_add:ident, $add:ident, $larger:ident, $sum:ident, $largest:ident, $vectors:ident, $vectors_mut:ident) => {
+    ($vector:ident, $splat:ident, $multiply:ident, $multiply_add:ident, $add:ident, $larger:ident, $and:ident, $sum:ident, $largest:ident, $vectors:ident, $vectors_mut:ident) => {
         type Vector<S: Simd> = S::$vector;
 
         #[inline(always)]
@@ -81,6 +85,10 @@ macro_rules! vectors_of_pulp {
         #[inline(always)]
         fn larger<S: Simd>(simd: S, a: S::$vector, b: S::$vector) -> S::$vector {
             simd.$larger(a, b)
+        }
+        #[inline(always)]
+        fn common_bits<S: Simd>(simd: S, a: S::$vector, b: S::$vector) -> S::$vector {
+            simd.$and(a, b)
         }
         #[inline(always)]
         fn sum_of_lanes<S: Simd>(simd: S, a: S::$vector) -> Self {
@@ -108,6 +116,7 @@ impl Real for f32 {
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
     const LEAST: Self = Self::NEG_INFINITY;
+    const ALL_BITS: Self = Self::from_bits(!0);
 
     #[inline(always)]
     fn from_f64(value: f64) -> Self {
@@ -183,6 +192,7 @@ impl Real for f32 {
         mul_add_f32s,
         add_f32s,
         max_f32s,
+        and_f32s,
         reduce_sum_f32s,
         reduce_max_f32s,
         as_simd_f32s,
@@ -194,6 +204,7 @@ impl Real for f64 {
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
     const LEAST: Self = Self::NEG_INFINITY;
+    const ALL_BITS: Self = Self::from_bits(!0);
 
     #[inline(always)]
     fn from_f64(value: f64) -> Self {
@@ -227,6 +238,7 @@ impl Real for f64 {
         mul_add_f64s,
         add_f64s,
         max_f64s,
+        and_f64s,
         reduce_sum_f64s,
         reduce_max_f64s,
         as_simd_f64s,

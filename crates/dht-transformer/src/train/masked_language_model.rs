@@ -147,7 +147,7 @@ impl Objective for MaskedLanguageModel {
 
     /// What is hidden, and how: a batch is answered by a loss at once, so there is nothing else to keep.
     fn state(&self) -> Result<serde_json::Value> {
-        Ok(serde_json::json!({ "masks": self.masking.settings() }))
+        Ok(serde_json::json!({ "masks": self.masking.settings(), "encoder": self.encoder.config() }))
     }
 
     fn differences(&self, state: &serde_json::Value) -> Result<Vec<Difference>> {

@@ -12,9 +12,9 @@ use super::task::Task;
 use super::trainer::macro_f1;
 use crate::encoder::LinearTensors;
 use crate::{
-    Breakdown, Classifier, EncodedDataset, Encoder, Error, FlopCount, HeadPlan, Kept, Load, PackedBatch, Parameters,
-    Pass, Pooling, PretrainedWeights, Result, TextTokenizer, WeightsProblem, longest_first, read_hugging_face,
-    write_hugging_face,
+    Breakdown, Classifier, Difference, EncodedDataset, Encoder, Error, FlopCount, HeadPlan, Kept, Load, PackedBatch,
+    Parameters, Pass, Pooling, PretrainedWeights, Result, TextTokenizer, WeightsProblem, longest_first,
+    read_hugging_face, write_hugging_face,
 };
 
 /// What the classifier's parameters are called in the encoder's [`Parameters`].
@@ -303,9 +303,14 @@ impl Objective for TextClassifier {
         pearson(&numbers(&truth), &numbers(&answers))
     }
 
-    /// A batch is answered by a loss at once, so there is nothing to keep.
+    /// A batch is answered by a loss at once, so there is nothing to keep but what the parameters' shapes do not tell.
     fn state(&self) -> Result<serde_json::Value> {
-        Ok(serde_json::Value::Null)
+        let (task, pooling) = (self.task, self.classifier.pooling());
+        Ok(serde_json::json!({ "encoder": self.encoder.config(), "pooling": pooling, "task": task }))
+    }
+
+    fn differences(&self, state: &serde_json::Value) -> Result<Vec<Difference>> {
+        Ok(Difference::between(state, &self.state()?))
     }
 
     fn restore(&mut self, _: serde_json::Value, _: &EncodedDataset) -> Result<()> {

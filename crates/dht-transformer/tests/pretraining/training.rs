@@ -97,7 +97,7 @@ fn a_training_that_was_killed_and_resumed_ends_with_the_same_bits() -> Outcome {
 }
 
 #[test]
-fn a_training_goes_on_under_the_masks_that_it_began_with_or_not_at_all() -> Outcome {
+fn a_training_goes_on_with_the_heads_and_masks_that_it_began_with_or_not_at_all() -> Outcome {
     let (training, nothing) = (texts(50, 1), texts(0, 2));
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("training");
@@ -106,7 +106,10 @@ fn a_training_goes_on_under_the_masks_that_it_began_with_or_not_at_all() -> Outc
     trainer.fit(&mut model(1)?, &training, &nothing, &mut ())?;
 
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let encoder = Encoder::random(model(1)?.encoder().config(), &Device::Cpu, &mut rng)?;
+    let mut config = model(1)?.encoder().config().clone();
+    config.num_attention_heads *= 2;
+    let heads = config.num_attention_heads;
+    let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
     let masks = MaskSettings { chosen: 0.4, ..MaskSettings::default() };
     let mut other = MaskedLanguageModel::new(encoder, &tokenizer()?, masks, &mut rng)?;
     let before = bits(&other)?;
@@ -115,7 +118,8 @@ fn a_training_goes_on_under_the_masks_that_it_began_with_or_not_at_all() -> Outc
         panic!("{refused:?}");
     };
     let texts: Vec<String> = differences.iter().map(ToString::to_string).collect();
-    assert_eq!(texts, ["masks.chosen is 0.15 there and 0.4 here"]);
+    let other_heads = format!("encoder.num_attention_heads is {} there and {heads} here", heads / 2);
+    assert_eq!(texts, [&other_heads, "masks.chosen is 0.15 there and 0.4 here"]);
     assert!(bits(&other)? == before);
     Ok(())
 }

@@ -2,12 +2,15 @@
 
 use std::error::Error as StdError;
 
+use candle_core::Device;
 use dht_transformer::{
-    AdamWSettings, Checkpoint, CheckpointProblem, CheckpointSettings, EncodedDataset, Error, Event, Objective, Result,
-    StoredTensor, TrainSettings, Trainer,
+    AdamWSettings, Checkpoint, CheckpointProblem, CheckpointSettings, EncodedDataset, Encoder, Error, Event, Objective,
+    Pooling, Result, StoredTensor, TextClassifier, TrainSettings, Trainer,
 };
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 
-use crate::toy::{bits, kept, model, settings, task, without_seconds};
+use crate::toy::{CLASSES, bits, kept, model, settings, task, without_seconds};
 use crate::wrapped::{BestAfter, HoldingBack, Place, Stop, Stopping};
 
 type Outcome = Result<(), Box<dyn StdError>>;
@@ -137,6 +140,31 @@ fn a_resume_with_other_settings_or_other_data_is_refused_and_changes_nothing() -
     let mut trainer = kept(TrainSettings { seed: 4, ..settings() }, &path, 2);
     trainer.checkpoint = trainer.checkpoint.map(|settings| CheckpointSettings { resume: false, ..settings });
     trainer.fit(&mut model(5)?, &training, &validation, &mut ())?;
+    Ok(())
+}
+
+#[test]
+fn a_resume_with_another_model_of_the_same_parameters_is_refused_and_changes_nothing() -> Outcome {
+    let (training, validation) = (task(ROWS, 1), task(11, 2));
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("training");
+    kept(settings(), &path, 2).fit(&mut model(1)?, &training, &validation, &mut ())?;
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let mut config = model(1)?.encoder().config().clone();
+    config.num_attention_heads = 4;
+    let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+    let mut other = TextClassifier::new(encoder, CLASSES as usize, Pooling::Cls, &mut rng)?;
+    let before = bits(other.parameters())?;
+    let refused = kept(settings(), &path, 2).fit(&mut other, &training, &validation, &mut ());
+    let Err(Error::Checkpoint { problem: CheckpointProblem::OtherTraining { differences }, .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    let texts: Vec<String> = differences.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        texts,
+        ["encoder.num_attention_heads is 2 there and 4 here", r#"pooling is "mean" there and "cls" here"#]
+    );
+    assert!(bits(other.parameters())? == before);
     Ok(())
 }
 
