@@ -373,6 +373,7 @@ mod tests {
             }
         }
     }
+
     /// Three texts of which the first overflows, beside the same without that.
     fn an_overflow_stays_within_its_text<T: Real + std::fmt::Debug>(huge: f64) {
         let shape = HeadShape { heads: 2, head_dim: 8 };
