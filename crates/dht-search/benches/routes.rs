@@ -42,11 +42,13 @@ fn main() -> Result<()> {
     if !arguments.iter().any(|argument| argument == "--bench") {
         return Ok(());
     }
+    // Cargo runs a bench in the folder of its package; paths are meant from the workspace's.
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let given = |flag: &str| {
         let place = arguments.iter().position(|argument| argument == flag)?;
-        arguments.get(place + 1).map(PathBuf::from)
+        arguments.get(place + 1).map(|path| workspace.join(path))
     };
-    let beside = |part: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared").join(part);
+    let beside = |part: &str| workspace.join("../shared").join(part);
     let encoder = given("--encoder").unwrap_or_else(|| beside("models/minilm-l6"));
     let data = given("--data").unwrap_or_else(|| beside("data/ag_news"));
     for folder in [&encoder, &data] {
