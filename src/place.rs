@@ -12,6 +12,8 @@ use crate::{Error, Result};
 const LOCK: &str = ".lock";
 const RECORD: &str = "record.json";
 const CHECKPOINTS: &str = "checkpoints";
+/// How the name of a checkpoint ends.
+const CHECKPOINT: &str = ".checkpoint";
 /// Among the checkpoints, which texts they were made with.
 const TEXTS: &str = "texts";
 
@@ -40,13 +42,13 @@ impl Place {
             // Those of an earlier run would be taken for this one's, should it be stopped and gone on with.
             place.remove_checkpoints()?;
             create(&place.out.join(CHECKPOINTS))?;
-            write_atomically(place.checkpoint(TEXTS), |file| file.write_all(texts.as_bytes()))?;
+            write_atomically(place.texts(), |file| file.write_all(texts.as_bytes()))?;
         }
         Ok(place)
     }
 
     fn check_resumed(&self, asked: &str) -> Result<()> {
-        let path = self.checkpoint(TEXTS);
+        let path = self.texts();
         match std::fs::read_to_string(&path) {
             Ok(stored) if stored == asked => Ok(()),
             Ok(stored) => Err(Error::OtherTexts { path, stored, asked: asked.into() }),
@@ -62,15 +64,33 @@ impl Place {
         self.out.join(RECORD)
     }
 
-    pub(crate) fn checkpoint(&self, name: &str) -> PathBuf {
-        self.out.join(CHECKPOINTS).join(name)
+    /// Where the checkpoint of a model is.
+    pub(crate) fn checkpoint(&self, model: &str) -> PathBuf {
+        self.out.join(CHECKPOINTS).join(format!("{model}{CHECKPOINT}"))
     }
 
-    /// Removes what a finished run does not need any more.
+    fn texts(&self) -> PathBuf {
+        self.out.join(CHECKPOINTS).join(TEXTS)
+    }
+
+    /// Removes what a finished run does not need any more, and leaves what is not a run's.
     pub(crate) fn remove_checkpoints(&self) -> Result<()> {
-        let path = self.out.join(CHECKPOINTS);
-        match std::fs::remove_dir_all(&path) {
-            Err(source) if source.kind() != ErrorKind::NotFound => Err(Error::Io { path, source }),
+        let folder = self.out.join(CHECKPOINTS);
+        let failed = |source| Error::Io { path: folder.clone(), source };
+        let entries = match std::fs::read_dir(&folder) {
+            Err(source) if source.kind() == ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(failed)?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            // Also one that a run was writing when it was killed: `.full.checkpoint.partial`.
+            if name == TEXTS || name.ends_with(CHECKPOINT) || name.ends_with(&format!("{CHECKPOINT}.partial")) {
+                std::fs::remove_file(entry.path()).map_err(|source| Error::Io { path: entry.path(), source })?;
+            }
+        }
+        match std::fs::remove_dir(&folder) {
+            Err(source) if source.kind() != ErrorKind::DirectoryNotEmpty => Err(failed(source)),
             _ => Ok(()),
         }
     }
@@ -123,5 +143,21 @@ mod tests {
         assert!(file.is_file());
         Place::take(folder.path(), false, "others").unwrap();
         assert!(!file.exists());
+    }
+    #[test]
+    fn what_is_not_a_run_s_stays_where_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoints = folder.path().join("checkpoints");
+        let (theirs, below) = (checkpoints.join("weights.bin"), checkpoints.join("old/full.checkpoint"));
+        std::fs::create_dir_all(checkpoints.join("old")).unwrap();
+        std::fs::write(&theirs, "theirs").unwrap();
+        std::fs::write(&below, "theirs").unwrap();
+        let place = Place::take(folder.path(), false, "some").unwrap();
+        let partial = checkpoints.join(".full.checkpoint.partial");
+        std::fs::write(place.checkpoint("full"), "weights").unwrap();
+        std::fs::write(&partial, "weights").unwrap();
+        place.remove_checkpoints().unwrap();
+        assert!(theirs.is_file() && below.is_file());
+        assert!(!place.checkpoint("full").exists() && !place.texts().exists() && !partial.exists());
     }
 }

@@ -163,11 +163,8 @@ impl Job<'_> {
             optimizer,
             ..TrainSettings::default()
         };
-        let checkpoint = CheckpointSettings {
-            path: self.place.checkpoint(&format!("{name}.checkpoint")),
-            every_steps: 500,
-            resume: self.plan.resume,
-        };
+        let checkpoint =
+            CheckpointSettings { path: self.place.checkpoint(name), every_steps: 500, resume: self.plan.resume };
         Trainer { checkpoint: Some(checkpoint), ..Trainer::new(settings) }
     }
 
