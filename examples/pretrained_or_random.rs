@@ -12,6 +12,7 @@
 //! after the last epoch, which no choice has seen.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Instant;
 
 use candle_core::Device;
@@ -36,7 +37,7 @@ struct Arguments {
     encoder: PathBuf,
     /// A directory with train.* and dev.*
     data: PathBuf,
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     #[arg(long, default_value_t = 3)]
     epochs: usize,
@@ -72,6 +73,17 @@ impl Start {
 }
 
 impl Arguments {
+    /// What `pretrain` wrote about the encoder, which a page wants to tell.
+    fn history(&self) -> Outcome<Value> {
+        let mut path = self.encoder.clone().into_os_string();
+        path.push(".history.json");
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
+            Err(_) if self.page.is_none() => Ok(Value::Null),
+            Err(source) => Err(format!("{}: {source}; --page tells of pre-training", path.display()).into()),
+        }
+    }
+
     /// Accuracy on `test` of a classifier trained on `train`.
     fn accuracy(
         &self,
@@ -132,8 +144,17 @@ impl Arguments {
     }
 }
 
-fn main() -> Outcome {
+fn main() -> ExitCode {
+    let Err(error) = run() else { return ExitCode::SUCCESS };
+    eprintln!("{error}");
+    ExitCode::FAILURE
+}
+
+fn run() -> Outcome {
     let arguments = Arguments::parse();
+    // What would only show after an hour of training.
+    let history = arguments.history()?;
+    arguments.page.as_deref().map_or(Ok(()), |page| around_figures(page).map(drop))?;
     let tokenizer = TextTokenizer::from_dir(&arguments.encoder)?;
     let train = DatasetReader::new().read(DatasetReader::find(&arguments.data, Split::Train)?)?;
     let dev = DatasetReader::new().like(&train).read(DatasetReader::find(&arguments.data, Split::Dev)?)?;
@@ -143,8 +164,6 @@ fn main() -> Outcome {
     let encode = |data| tokenizer.encode_all(data, longest);
     let (train, held_out, dev) = (encode(&train)?, encode(&held_out)?, encode(&dev)?);
 
-    let history = std::fs::read(arguments.encoder.with_extension("history.json"))
-        .map_or(Ok(Value::Null), |bytes| serde_json::from_slice(&bytes))?;
     let mut record = json!({
         "data": name, "held_out_rows": held_out.len(), "test_rows": dev.len(), "epochs": arguments.epochs,
         "rates": RATES, "seeds": arguments.seeds, "machine": this_machine(&Device::Cpu), "pretraining": history,
@@ -170,12 +189,18 @@ fn main() -> Outcome {
     Ok(())
 }
 
-/// Puts the figures between the page's marker lines.
-fn write_page(page: &Path, record: &Value) -> Outcome {
-    let text = std::fs::read_to_string(page)?;
+/// What stands before and behind the page's marker lines.
+fn around_figures(page: &Path) -> Outcome<[String; 2]> {
+    let text = std::fs::read_to_string(page).map_err(|source| format!("{}: {source}", page.display()))?;
     let missing = || format!("{}: lacks the lines {README_START} and {README_END}", page.display());
     let (before, rest) = text.split_once(README_START).ok_or_else(missing)?;
     let (_, after) = rest.split_once(README_END).ok_or_else(missing)?;
+    Ok([before.into(), after.into()])
+}
+
+/// Puts the figures between the page's marker lines.
+fn write_page(page: &Path, record: &Value) -> Outcome {
+    let [before, after] = around_figures(page)?;
     let (past, machine) = (&record["pretraining"], &record["machine"]);
     let losses = past["history"]["losses"].as_array().map(Vec::as_slice).unwrap_or_default();
     let losses: Vec<f64> = losses.iter().filter_map(|pair| pair[1].as_f64()).collect();

@@ -29,7 +29,7 @@ pub fn command_of(record: &RunRecord, path: &Path) -> Result<String> {
 
 impl Arguments {
     /// The flags that are not as by default, in the order of `--help`. Left out are those that change no number,
-    /// `--out` and `--quiet`; of a path that is the machine's own (absolute, or through `..`) the last part stays.
+    /// `--out`, `--resume` and `--quiet`; of a path that is the machine's own (absolute, or through `..`) the last part stays.
     pub(crate) fn flags(&self) -> Vec<String> {
         // Each field by its name, so that a new one is not forgotten.
         let Self {
@@ -50,7 +50,7 @@ impl Arguments {
             decide,
             space,
             out: _,
-            resume,
+            resume: _,
             quiet: _,
         } = self;
         let usual = Self::parse_from(["dht"]);
@@ -72,7 +72,6 @@ impl Arguments {
         flags.add("dispatch", Some(dispatch).filter(|dispatch| **dispatch != usual.dispatch).and_then(of_choice));
         flags.add("decide", Some(decide).filter(|decide| **decide != usual.decide).and_then(of_choice));
         flags.add("space", space.as_deref().map(named));
-        flags.switch("resume", *resume);
         flags.0
     }
 }
@@ -166,9 +165,8 @@ mod tests {
             "at-every-exit",
             "--space",
             "examples/spaces/early_exits.toml",
-            "--resume",
         ];
-        assert_eq!(flags(&[&kept[..], &["--out", "o", "--quiet"]].concat()), kept);
+        assert_eq!(flags(&[&kept[..], &["--out", "o", "--resume", "--quiet"]].concat()), kept);
         assert!(flags(&["--seed", "0", "--batch", "32", "--model", "7x12x96", "--device", "auto"]).is_empty());
     }
 

@@ -12,10 +12,14 @@
 //! way. Why the usual settings are what they are: `docs/pretraining.md`.
 
 use std::error::Error;
+use std::ffi::OsString;
+use std::fs::File;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Instant;
 
 use candle_core::Device;
+use clap::Parser;
 use dht_transformer::{
     AdamWSettings, CheckpointSettings, EncodedDataset, Encoder, Event, MaskSettings, MaskedLanguageModel, ModelSize,
     Schedule, TextTokenizer, TrainSettings, Trainer, WarmUp, write_atomically,
@@ -29,21 +33,69 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Steps between two checkpoints, and between two lines of output.
 const EVERY: u64 = 100;
 
-/// The value behind a flag, or what it is without it.
-fn flag<T: std::str::FromStr>(arguments: &[String], name: &str, usual: T) -> Result<T, String> {
-    let Some(place) = arguments.iter().position(|argument| argument == name) else { return Ok(usual) };
-    let value = arguments.get(place + 1).ok_or_else(|| format!("{name}: a value is missing"))?;
-    value.parse().map_err(|_| format!("{name}: cannot read {value:?}"))
+/// Makes an encoder out of plain text. Without arguments a few made-up sentences show the way.
+#[derive(Parser)]
+struct Arguments {
+    /// A paragraph a line, a blank line between documents; also compressed (.gz)
+    text: PathBuf,
+    /// A directory with a tokenizer, or how many word pieces are to be learnt from the text
+    tokenizer: PathBuf,
+    /// Where the encoder is written
+    directory: PathBuf,
+    /// Layers x heads x width
+    #[arg(long, default_value = "2x4x192")]
+    size: ModelSize,
+    /// Tokens of a block
+    #[arg(long, default_value_t = 48)]
+    length: usize,
+    /// The share of words that are hidden
+    #[arg(long, default_value_t = 0.4)]
+    hidden: f64,
+    #[arg(long, default_value_t = 64)]
+    batch: usize,
+    #[arg(long, default_value_t = 1e-3)]
+    rate: f64,
+    #[arg(long, default_value_t = 2)]
+    epochs: usize,
+    /// Blocks of the text, all unless given
+    #[arg(long, default_value_t = usize::MAX)]
+    blocks: usize,
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+}
+
+impl Arguments {
+    /// `DIRECTORY.end`, beside the directory.
+    fn beside(&self, end: &str) -> PathBuf {
+        let mut path = self.directory.clone().into_os_string();
+        path.push(format!(".{end}"));
+        path.into()
+    }
+
+    /// The place of the result, for this run alone, before anything is computed.
+    fn take_place(&self) -> Result<File, Box<dyn Error>> {
+        if let Some(folder) = self.directory.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        if self.directory.exists() && !self.directory.join("config.json").exists() {
+            return Err(format!("{} is there and no encoder; name a new directory", self.directory.display()).into());
+        }
+        let lock = File::create(self.beside("lock"))?;
+        lock.try_lock().map_err(|_| format!("another run writes to {}", self.directory.display()))?;
+        Ok(lock)
+    }
 }
 
 /// A text file, how many word pieces it has, and a place for the result, in a folder of its own.
-fn made_up(folder: &std::path::Path) -> Result<[PathBuf; 3], Box<dyn Error>> {
+fn made_up(folder: &std::path::Path) -> Result<Arguments, Box<dyn Error>> {
     let things = ["soup", "film", "song", "hotel", "book", "garden"];
     let words = ["fine", "dull", "long", "cold", "loud", "green"];
     let sentence = |i: usize| format!("the {} was {} and so was the next {0}.", things[i % 6], words[i * 5 % 7 % 6]);
     let text: Vec<String> = (0..600).map(sentence).collect();
     std::fs::write(folder.join("text.txt"), text.join("\n"))?;
-    Ok([folder.join("text.txt"), "120".into(), folder.join("encoder")])
+    let paths = [folder.join("text.txt"), "120".into(), folder.join("encoder")].map(PathBuf::into_os_string);
+    let smaller = ["pretrain", "--size", "2x2x32", "--batch", "8", "--epochs", "20"].map(OsString::from);
+    Ok(Arguments::try_parse_from(smaller.into_iter().chain(paths))?)
 }
 
 /// What guessing by frequency alone would cost on the validation blocks, in nats: a model that stays there reads nothing.
@@ -59,46 +111,47 @@ fn loss_by_frequency(blocks: &EncodedDataset, validation: &EncodedDataset, vocab
     validation.iter().map(|word| -(counts[*word] / total).ln()).sum::<f64>() / validation.len() as f64
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let temporary = tempfile::tempdir()?;
-    let [text, tokenizer, target] = match &*arguments {
-        [] => made_up(temporary.path())?,
-        [text, tokenizer, target, ..] => [text, tokenizer, target].map(PathBuf::from),
-        _ => return Err("expected TEXT TOKENIZER DIRECTORY".into()),
-    };
-    let (size, batch, epochs) = if arguments.is_empty() { ("2x2x32", 8, 20) } else { ("2x4x192", 64, 2) };
-    if let Some(folder) = target.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let size: ModelSize = flag(&arguments, "--size", size.parse()?)?;
-    let (seed, length) = (flag(&arguments, "--seed", 0)?, flag(&arguments, "--length", 48)?);
+fn main() -> ExitCode {
+    let Err(error) = run() else { return ExitCode::SUCCESS };
+    eprintln!("{error}");
+    ExitCode::FAILURE
+}
 
+fn run() -> Result<(), Box<dyn Error>> {
+    let temporary = tempfile::tempdir()?;
+    let arguments = if std::env::args().len() == 1 { made_up(temporary.path())? } else { Arguments::parse() };
+    let _lock = arguments.take_place()?;
+
+    let Arguments { text, tokenizer, directory, size, length, seed, .. } = &arguments;
     let tokenizer = match tokenizer.to_str().map(str::parse) {
-        Some(Ok(pieces)) => TextTokenizer::train_from_text(&text, pieces)?,
+        Some(Ok(pieces)) => TextTokenizer::train_from_text(text, pieces)?,
         _ => TextTokenizer::from_dir(tokenizer)?,
     };
-    let mut blocks = EncodedDataset::from_text(&text, &tokenizer, length)?;
-    blocks.samples.truncate(flag(&arguments, "--blocks", blocks.len())?);
+    let mut blocks = EncodedDataset::from_text(text, &tokenizer, *length)?;
+    blocks.samples.truncate(arguments.blocks);
+    if blocks.len() < 2 {
+        return Err(
+            format!("{} blocks of {length} tokens: one to train and one to validate are needed", blocks.len()).into()
+        );
+    }
     let validation = blocks.samples.split_off(blocks.len() - blocks.len() / 100 - 1);
     let validation = EncodedDataset { samples: validation, labels: Vec::new(), truncated_rows: 0 };
     let by_frequency = loss_by_frequency(&blocks, &validation, tokenizer.vocabulary_size());
     println!("{} blocks of {length} tokens, {} kept for validation", blocks.len(), validation.len());
     println!("guessing by frequency has loss {by_frequency:.3} nats");
 
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut rng = ChaCha8Rng::seed_from_u64(*seed);
     let mut config = size.config(tokenizer.vocabulary_size())?;
     // So little text is not seen often enough to be learnt by heart; a fine-tuning may set a dropout of its own.
     (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.0, 0.0);
     let encoder = Encoder::random_with_neighbours(&config, &Device::Cpu, &mut rng)?;
-    let masks = MaskSettings { chosen: flag(&arguments, "--hidden", 0.4)?, ..MaskSettings::default() };
+    let masks = MaskSettings { chosen: arguments.hidden, ..MaskSettings::default() };
     let mut model = MaskedLanguageModel::new(encoder, &tokenizer, masks, &mut rng)?;
-    let optimizer =
-        AdamWSettings { learning_rate: flag(&arguments, "--rate", 1e-3)?, beta2: 0.98, ..AdamWSettings::default() };
-    let (epochs, batch_size) = (flag(&arguments, "--epochs", epochs)?, flag(&arguments, "--batch", batch)?);
+    let optimizer = AdamWSettings { learning_rate: arguments.rate, beta2: 0.98, ..AdamWSettings::default() };
+    let (epochs, batch_size, seed) = (arguments.epochs, arguments.batch, *seed);
     let schedule = Schedule::Linear { warm_up: WarmUp::Fraction(0.06) };
     let settings = TrainSettings { epochs, batch_size, seed, optimizer, schedule, ..TrainSettings::default() };
-    let checkpoint = CheckpointSettings { path: target.with_extension("checkpoint"), every_steps: EVERY, resume: true };
+    let checkpoint = CheckpointSettings { path: arguments.beside("checkpoint"), every_steps: EVERY, resume: true };
     let trainer = Trainer { checkpoint: Some(checkpoint), ..Trainer::new(settings) };
 
     let start = Instant::now();
@@ -110,11 +163,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         Event::Started { .. } | Event::Step { .. } => {}
     };
     let history = trainer.fit(&mut model, &blocks, &validation, &mut observer)?;
-    model.save(&target, &tokenizer)?;
+    model.save(directory, &tokenizer)?;
     let record = serde_json::json!({"text": text.file_name().map(|name| name.to_string_lossy()), "size": size.to_string(),
         "length": length, "pieces": tokenizer.vocabulary_size(), "masks": masks, "settings": trainer.settings,
         "blocks": blocks.len(), "loss_by_frequency": by_frequency, "history": history});
-    write_atomically(target.with_extension("history.json"), |file| writeln!(file, "{record:#}"))?;
-    println!("{} steps in {:.0} s; written to {}", history.steps, history.train_seconds, target.display());
+    write_atomically(arguments.beside("history.json"), |file| writeln!(file, "{record:#}"))?;
+    println!("{} steps in {:.0} s; written to {}", history.steps, history.train_seconds, directory.display());
     Ok(())
 }

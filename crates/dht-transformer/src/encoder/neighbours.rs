@@ -18,7 +18,8 @@ use super::initial::TABLES;
 use super::names;
 use crate::{BertConfig, Error, Result};
 
-/// How much greater the score of the position looked at is than that of one far away.
+/// How much greater the score of the position looked at would be than that of one far away, without rows of text types;
+/// with them it is some 8.
 const PEAK: f64 = 10.0;
 /// The greatest and the least frequency, in radians a position.
 const FREQUENCIES: [f64; 2] = [1.0, 0.1];
@@ -47,7 +48,7 @@ pub(super) fn look_at(config: &BertConfig, tensors: &mut BTreeMap<String, Tensor
         greatest * (least / greatest).powf(pair as f64 / (pairs - 1).max(1) as f64)
     };
 
-    // As long as the row of a word, so that the norm that follows leaves half of its power to either.
+    // As long as the row of a word: of what the norm leaves of them and of the row of the text's type, positions have a third.
     let amplitude = TABLES * (hidden as f64 / pairs as f64).sqrt();
     let mut positions = vec![0f32; config.max_position_embeddings * hidden];
     for (position, row) in positions.chunks_exact_mut(hidden).enumerate() {
@@ -59,7 +60,7 @@ pub(super) fn look_at(config: &BertConfig, tensors: &mut BTreeMap<String, Tensor
     let shape = [config.max_position_embeddings, hidden];
     tensors.insert(names::POSITION.into(), Tensor::from_vec(positions, &shape, &Device::Cpu)?);
 
-    // Behind the norm the sines and cosines of positions have a sum of squares of hidden / 2.
+    // Were there only words and positions, sines and cosines would have a sum of squares of hidden / 2 behind the norm.
     let gain = (PEAK * (head_size as f64).sqrt() / (hidden as f64 / 2.0)).sqrt();
     let name = names::of_layer(0, names::QKV);
     let missing = || Error::Parameter { name: name.clone(), problem: "is missing" };

@@ -1,5 +1,8 @@
+use sha2::{Digest, Sha256};
+
 use super::PackedBatch;
 use crate::Result;
+use crate::digest::hexadecimal;
 
 /// The tokens of one text or pair of texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +54,24 @@ impl EncodedDataset {
     /// The number of tokens of each row.
     pub fn lengths(&self) -> Vec<usize> {
         self.samples.iter().map(|sample| sample.encoding.ids.len()).collect()
+    }
+
+    /// The SHA-256 sum of all samples in their order, in hexadecimal: what tells one data set from another.
+    pub fn sha256(&self) -> String {
+        let mut sum = Sha256::new();
+        for Sample { id, label, targets, encoding } in &self.samples {
+            sum.update(id.to_le_bytes());
+            sum.update(label.to_le_bytes());
+            for (length, bytes) in [
+                (targets.len(), targets.iter().flat_map(|target| target.to_le_bytes()).collect::<Vec<u8>>()),
+                (encoding.ids.len(), encoding.ids.iter().flat_map(|id| id.to_le_bytes()).collect()),
+                (encoding.type_ids.len(), encoding.type_ids.iter().flat_map(|id| id.to_le_bytes()).collect()),
+            ] {
+                sum.update((length as u64).to_le_bytes());
+                sum.update(bytes);
+            }
+        }
+        hexadecimal(sum)
     }
 
     /// These rows as a batch.

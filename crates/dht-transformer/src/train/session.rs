@@ -15,7 +15,8 @@ use crate::{CheckpointProblem, EncodedDataset, Error, Gradients, Parameters, Res
 pub(super) struct Session<'a> {
     trainer: &'a Trainer,
     optimizer: AdamW,
-    total: u64,
+    training: Training,
+    pub(super) total: u64,
     pub(super) epoch: usize,
     /// Batches of the epoch that were offered.
     pub(super) batch: usize,
@@ -51,11 +52,18 @@ pub(super) struct Best {
     state: Value,
 }
 
+/// Which samples a training is on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Training {
+    rows: usize,
+    sha256: String,
+}
+
 /// What a checkpoint says beside its tensors.
 #[derive(Serialize, Deserialize)]
 struct State {
     settings: TrainSettings,
-    training_rows: usize,
+    training: Training,
     epoch: usize,
     batch: usize,
     samples: u64,
@@ -67,11 +75,12 @@ struct State {
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(trainer: &'a Trainer, optimizer: AdamW, total: u64) -> Self {
+    pub(super) fn new(trainer: &'a Trainer, optimizer: AdamW, training: &EncodedDataset) -> Self {
         Self {
             trainer,
             optimizer,
-            total,
+            training: Training { rows: training.len(), sha256: training.sha256() },
+            total: (trainer.settings.epochs * training.len()) as u64,
             epoch: 0,
             batch: 0,
             samples: 0,
@@ -194,7 +203,7 @@ impl<'a> Session<'a> {
         let AdamWState { tensors: moments, counters } = self.optimizer.state()?;
         let state = State {
             settings: self.trainer.settings.clone(),
-            training_rows: (self.total / self.trainer.settings.epochs as u64) as usize,
+            training: self.training.clone(),
             epoch: self.epoch,
             batch: self.batch,
             samples: self.samples,
@@ -239,7 +248,7 @@ impl<'a> Session<'a> {
         let what = || settings.path.display().to_string();
         let state: State =
             serde_json::from_value(checkpoint.state.take()).map_err(|source| Error::Json { what: what(), source })?;
-        let mut differences = state.differences(&self.trainer.settings, training.len())?;
+        let mut differences = state.differences(&self.trainer.settings, &self.training)?;
         differences.extend(objective.differences(&state.objective)?);
         if !differences.is_empty() {
             let problem = CheckpointProblem::OtherTraining { differences };
@@ -266,15 +275,15 @@ impl<'a> Session<'a> {
 }
 
 impl State {
-    /// In what this is not a training of these settings on so many rows.
-    fn differences(&self, settings: &TrainSettings, training_rows: usize) -> Result<Vec<Difference>> {
-        let as_json = |settings: &TrainSettings, training_rows: usize| -> Result<Value> {
+    /// In what this is not a training of these settings on these samples.
+    fn differences(&self, settings: &TrainSettings, training: &Training) -> Result<Vec<Difference>> {
+        let as_json = |settings: &TrainSettings, training: &Training| -> Result<Value> {
             let failed = |source| Error::Json { what: "training settings".into(), source };
             let mut value = serde_json::to_value(settings).map_err(failed)?;
-            value["training_rows"] = training_rows.into();
+            value["training"] = serde_json::to_value(training).map_err(failed)?;
             Ok(value)
         };
-        Ok(Difference::between(&as_json(&self.settings, self.training_rows)?, &as_json(settings, training_rows)?))
+        Ok(Difference::between(&as_json(&self.settings, &self.training)?, &as_json(settings, training)?))
     }
 }
 

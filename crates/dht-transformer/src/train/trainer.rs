@@ -224,12 +224,11 @@ impl Trainer {
         let standard = || ParameterGroups::standard(objective.parameters());
         let groups = self.groups.clone().unwrap_or_else(standard);
         let optimizer = AdamW::new(self.settings.optimizer.clone(), &groups, objective.parameters())?;
-        let total = (self.settings.epochs * training.len()) as u64;
-        let mut session = Session::new(self, optimizer, total);
+        let mut session = Session::new(self, optimizer, training);
         if !session.resume(objective, training)? {
             objective.prepare(training, session.progress())?;
         }
-        observer.observe(Event::Started { samples: session.samples, total });
+        observer.observe(Event::Started { samples: session.samples, total: session.total });
 
         let lengths = training.lengths();
         while session.epoch < self.settings.epochs {

@@ -134,7 +134,11 @@ fn a_resume_with_other_settings_or_other_data_is_refused_and_changes_nothing() -
     refused(TrainSettings { batch_size: 9, ..settings() }, &training, &[["batch_size", "8", "9"]])?;
     let rate = ["optimizer.learning_rate", "0.003", "0.001"];
     refused(TrainSettings { optimizer: slower.clone(), ..settings() }, &training, &[rate])?;
-    refused(settings(), &task(ROWS + 1, 1), &[["training_rows", "37", "38"]])?;
+    let sum = |data: &EncodedDataset| format!("{:?}", data.sha256());
+    let (other, longer) = (task(ROWS, 3), task(ROWS + 1, 1));
+    refused(settings(), &other, &[["training.sha256", &sum(&training), &sum(&other)]])?;
+    let rows = ["training.rows", "37", "38"];
+    refused(settings(), &longer, &[rows, ["training.sha256", &sum(&training), &sum(&longer)]])?;
     refused(TrainSettings { optimizer: slower, seed: 4, ..settings() }, &training, &[rate, ["seed", "3", "4"]])?;
     // Without `resume` the file is no obstacle.
     let mut trainer = kept(TrainSettings { seed: 4, ..settings() }, &path, 2);
