@@ -14,6 +14,7 @@ pub(crate) mod norm;
 pub(crate) mod product;
 pub(crate) mod real;
 pub(crate) mod rows;
+mod scores;
 
 #[cfg(test)]
 mod finite_differences;
