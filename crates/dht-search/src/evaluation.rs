@@ -115,7 +115,8 @@ impl DynamicModel {
     /// Predicts every row on the routes that the bandits choose and scores the predictions.
     ///
     /// # Errors
-    /// What the encoder reports; [`Error::Setting`] for a batch size of 0 or labels that the model does not know.
+    /// What the encoder reports; [`Error::Setting`] for a batch size of 0, for other classes than the model's, and for
+    /// texts of several labels or of a number.
     pub fn evaluate(&self, data: &EncodedDataset, batch_size: usize) -> Result<Evaluation> {
         self.evaluate_by(data, batch_size, &self.bandits)
     }
@@ -160,6 +161,7 @@ impl DynamicModel {
     }
 
     fn evaluate_by(&self, data: &EncodedDataset, batch_size: usize, strategy: &dyn Strategy) -> Result<Evaluation> {
+        self.check_texts(data)?;
         let start = Instant::now();
         let mut found: Vec<Option<Prediction>> = vec![None; data.len()];
         let mut bandit_seconds = 0.0;
@@ -175,6 +177,7 @@ impl DynamicModel {
         let predictions: Vec<Prediction> = found.into_iter().flatten().collect();
         let labels: Vec<u32> = predictions.iter().map(|prediction| prediction.label).collect();
         let confusion = score(data, &labels)?;
+        // score() has seen that every label is one of the model's classes.
         let loss = |(prediction, sample): (&Prediction, &Sample)| {
             let probability = prediction.probabilities[sample.label as usize];
             -f64::from(probability.max(f32::MIN_POSITIVE)).ln()

@@ -1,10 +1,11 @@
 //! The paper's queues (Algorithm 3): samples wait for others of their depth.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use crate::strategy::DepthChoices;
+use crate::strategy::{DepthChoices, SearchBandits};
+use crate::{Error, Result};
 
 /// A sample that waits: its row in the training set, and what its depth was decided from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -78,6 +79,20 @@ impl Queues {
     /// How many optimiser steps lay between routing and training, on average: how stale the states were.
     pub(crate) fn mean_wait(&self) -> f64 {
         self.waited.0 as f64 / self.waited.1.max(1) as f64
+    }
+
+    /// Refuses queues whose samples `bandits` cannot have sent there, or in which one waits twice.
+    pub(crate) fn check(&self, bandits: &SearchBandits) -> Result<()> {
+        let mut rows = BTreeSet::new();
+        for (exit, queue) in self.queues.iter().enumerate() {
+            for Waiting { row, arm, context, signals, .. } in queue {
+                bandits.check_waiting(exit, *arm, context, signals)?;
+                if !rows.insert(row) {
+                    return Err(Error::setting("waiting sample", "each row once", format!("row {row} twice")));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The rows that wait.

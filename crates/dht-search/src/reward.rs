@@ -11,11 +11,13 @@ use crate::{Error, Result};
 /// hardly below 1e-7; without this one perfectly learned text would have an infinite reward. Ours.
 pub const SMALLEST_LOSS: f64 = 1e-7;
 
-/// The loss of one sample and δ, its product with the route's layers and heads. δ is finite and positive.
+/// The loss of one sample and δ, its product with the route's layers and heads. δ is finite and positive. Beside them,
+/// where it is known, the gain over an earlier exit, which [`RewardShape::Gain`] rewards.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Delta {
     loss: f64,
     value: f64,
+    gain: Option<f64>,
 }
 
 impl Delta {
@@ -42,7 +44,14 @@ impl Delta {
         }
         // A loss near f64's largest would overflow in the product, and its ratio with itself would not be 1.
         let value = (loss.max(SMALLEST_LOSS) * depth as f64 * heads as f64).min(f64::MAX);
-        Ok(Self { loss, value })
+        Ok(Self { loss, value, gain: None })
+    }
+
+    /// The same with the gain, in nats: the loss at an earlier exit less the loss here. A gain that is not finite, since
+    /// nothing is known of the earlier exit, is none.
+    #[must_use]
+    pub fn with_gain(self, gain: f64) -> Self {
+        Self { gain: Some(gain).filter(|gain| gain.is_finite()), ..self }
     }
 
     /// The loss, as it was.
@@ -53,6 +62,11 @@ impl Delta {
     /// δ.
     pub fn value(self) -> f64 {
         self.value
+    }
+
+    /// The gain, where it is known.
+    pub fn gain(self) -> Option<f64> {
+        self.gain
     }
 }
 
@@ -137,6 +151,11 @@ impl RewardReference {
         (self.weight > 0.0).then_some(self.mean)
     }
 
+    /// Whether this can have come from samples: δ is positive, and so is what it counts.
+    pub(crate) fn is_possible(&self) -> bool {
+        [self.mean, self.weight].iter().all(|number| number.is_finite() && *number >= 0.0)
+    }
+
     fn forget(&mut self) {
         *self = Self::default();
     }
@@ -202,13 +221,16 @@ impl RewardRule {
     ///
     /// The first batch is compared with itself. An empty batch changes nothing: for UCB_H the reference is so the last
     /// batch that had the group.
-    pub fn rewards(&self, reference: &mut RewardReference, batch: &[Delta]) -> Vec<Reward> {
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for [`RewardShape::Gain`] where a sample's gain is not known; the reference is as before then.
+    pub fn rewards(&self, reference: &mut RewardReference, batch: &[Delta]) -> Result<Vec<Reward>> {
         let usual = reference.mean().unwrap_or_else(|| {
             let mut own = RewardReference::default();
             batch.iter().for_each(|&delta| own.add(delta, 1.0));
             own.mean
         });
-        let rewards = batch.iter().map(|&delta| self.reward(usual, delta)).collect();
+        let rewards = batch.iter().map(|&delta| self.reward(usual, delta)).collect::<Result<_>>()?;
         let retention = match self.memory {
             RewardMemory::RunningMean { retention } => retention,
             RewardMemory::PreviousBatch => {
@@ -219,18 +241,22 @@ impl RewardRule {
             }
         };
         batch.iter().for_each(|&delta| reference.add(delta, retention));
-        rewards
+        Ok(rewards)
     }
 
-    fn reward(&self, usual: f64, delta: Delta) -> Reward {
+    fn reward(&self, usual: f64, delta: Delta) -> Result<Reward> {
         let ratio = (usual / delta.value).clamp(f64::MIN_POSITIVE, f64::MAX);
         let value = match self.shape {
             RewardShape::Ratio => self.kappa * ratio,
             RewardShape::Log => self.kappa * ratio.ln(),
             RewardShape::Clipped { max } => self.kappa * ratio.min(max),
-            RewardShape::Utility { .. } | RewardShape::Gain { .. } => -delta.loss,
+            RewardShape::Utility { .. } => -delta.loss,
+            RewardShape::Gain { .. } => {
+                let expected = "known: the loss at the exit before, for a reward that is the gain over it";
+                delta.gain.ok_or_else(|| Error::setting("gain", expected, "unknown"))?
+            }
         };
-        Reward { value: value.clamp(f64::MIN, f64::MAX), ratio }
+        Ok(Reward { value: value.clamp(f64::MIN, f64::MAX), ratio })
     }
 }
 
@@ -291,11 +317,11 @@ mod tests {
         let rule = rule(RewardShape::Ratio, RewardMemory::PreviousBatch);
         let mut reference = RewardReference::default();
         // Mean of 3 and 9 is 6.
-        let first = rule.rewards(&mut reference, &deltas(&[1.0, 3.0], 3));
+        let first = rule.rewards(&mut reference, &deltas(&[1.0, 3.0], 3)).unwrap();
         assert_eq!(values(&first), [2.0 * 6.0 / 3.0, 2.0 * 6.0 / 9.0]);
         assert_eq!(reference.mean(), Some(6.0));
         // δ = 6 and 24 against that 6; their own mean is 15.
-        let second = rule.rewards(&mut reference, &deltas(&[0.5, 2.0], 12));
+        let second = rule.rewards(&mut reference, &deltas(&[0.5, 2.0], 12)).unwrap();
         assert_eq!(values(&second), [2.0, 0.5]);
         assert_eq!(reference.mean(), Some(15.0));
     }
@@ -305,14 +331,14 @@ mod tests {
         let rule = rule(RewardShape::Ratio, RewardMemory::RunningMean { retention: 0.5 });
         let samples = deltas(&[1.0, 2.0, 4.0], 1);
         let mut whole = RewardReference::default();
-        rule.rewards(&mut whole, &samples);
+        rule.rewards(&mut whole, &samples).unwrap();
         // (1/4 · 1 + 1/2 · 2 + 4) / (1/4 + 1/2 + 1) = 5.25 / 1.75.
         assert!((whole.mean().unwrap() - 3.0).abs() < 1e-12);
         let mut parts = RewardReference::default();
-        rule.rewards(&mut parts, &samples[..1]);
-        rule.rewards(&mut parts, &samples[1..]);
+        rule.rewards(&mut parts, &samples[..1]).unwrap();
+        rule.rewards(&mut parts, &samples[1..]).unwrap();
         assert_eq!(parts, whole);
-        let next = rule.rewards(&mut parts, &deltas(&[1.5], 1));
+        let next = rule.rewards(&mut parts, &deltas(&[1.5], 1)).unwrap();
         assert!((next[0].value - 4.0).abs() < 1e-12);
     }
 
@@ -321,11 +347,11 @@ mod tests {
         for memory in [RewardMemory::PreviousBatch, RewardMemory::default()] {
             let rule = rule(RewardShape::Ratio, memory);
             let mut reference = RewardReference::default();
-            assert!(rule.rewards(&mut reference, &[]).is_empty());
+            assert!(rule.rewards(&mut reference, &[]).unwrap().is_empty());
             assert_eq!(reference, RewardReference::default());
-            rule.rewards(&mut reference, &deltas(&[1.0], 3));
+            rule.rewards(&mut reference, &deltas(&[1.0], 3)).unwrap();
             let before = reference;
-            rule.rewards(&mut reference, &[]);
+            rule.rewards(&mut reference, &[]).unwrap();
             assert_eq!(reference, before);
         }
     }
@@ -334,13 +360,27 @@ mod tests {
     fn each_shape_gives_its_formula() {
         let given = |shape| {
             let mut reference = RewardReference { mean: 6.0, weight: 1.0 };
-            rule(shape, RewardMemory::PreviousBatch).rewards(&mut reference, &deltas(&[0.25], 3))[0]
+            rule(shape, RewardMemory::PreviousBatch).rewards(&mut reference, &deltas(&[0.25], 3)).unwrap()[0]
         };
         // δ = .75 and ρ = 8.
         assert_eq!(given(RewardShape::Ratio), Reward { value: 16.0, ratio: 8.0 });
         assert_eq!(given(RewardShape::Log).value, 2.0 * 8.0_f64.ln());
         assert_eq!(given(RewardShape::Clipped { max: 4.0 }), Reward { value: 8.0, ratio: 8.0 });
         assert_eq!(given(RewardShape::Utility { lambda: 3.0 }), Reward { value: -0.25, ratio: 8.0 });
+    }
+
+    #[test]
+    fn a_gain_is_rewarded_as_it_is_and_refused_where_it_is_not_known() {
+        let rule = rule(RewardShape::Gain { lambda: 0.1 }, RewardMemory::default());
+        let mut reference = RewardReference::default();
+        let known = Delta::of_depth(0.25, 3).unwrap().with_gain(-0.5);
+        assert_eq!(rule.rewards(&mut reference, &[known]).unwrap()[0], Reward { value: -0.5, ratio: 1.0 });
+        let before = reference;
+        for unknown in [Delta::of_depth(0.25, 3).unwrap(), known.with_gain(f64::NAN)] {
+            let refused = rule.rewards(&mut reference, &[known, unknown]);
+            assert!(matches!(refused, Err(Error::Setting { field: "gain", .. })), "{refused:?}");
+            assert_eq!(reference, before);
+        }
     }
 
     #[test]
@@ -391,7 +431,7 @@ mod tests {
     fn a_reference_continues_where_it_was_stored() {
         let rule = rule(RewardShape::Ratio, RewardMemory::default());
         let mut reference = RewardReference::default();
-        rule.rewards(&mut reference, &deltas(&[0.3, 0.7, 1.9], 6));
+        rule.rewards(&mut reference, &deltas(&[0.3, 0.7, 1.9], 6)).unwrap();
         let stored = serde_json::to_string(&reference).unwrap();
         assert_eq!(serde_json::from_str::<RewardReference>(&stored).unwrap(), reference);
     }
@@ -405,10 +445,10 @@ mod tests {
             for shape in [RewardShape::Ratio, RewardShape::Log, RewardShape::default()] {
                 let rule = rule(shape, RewardMemory::PreviousBatch);
                 let mut reference = RewardReference::default();
-                rule.rewards(&mut reference, &deltas(&[0.5], 6));
+                rule.rewards(&mut reference, &deltas(&[0.5], 6)).unwrap();
                 let (mut deeper, mut shallower) = (reference, reference);
-                let deep = rule.rewards(&mut deeper, &deltas(&losses, depth + 1));
-                let shallow = rule.rewards(&mut shallower, &deltas(&losses, depth));
+                let deep = rule.rewards(&mut deeper, &deltas(&losses, depth + 1)).unwrap();
+                let shallow = rule.rewards(&mut shallower, &deltas(&losses, depth)).unwrap();
                 for (deep, shallow) in deep.iter().zip(&shallow) {
                     prop_assert!(deep.value <= shallow.value && deep.value.is_finite() && shallow.value.is_finite());
                 }

@@ -9,10 +9,12 @@ use super::DynamicModel;
 use crate::executed_flops::Reads;
 use crate::executor::{GroupPassage, Passage};
 use crate::strategy::Strategy;
-use crate::{CostModel, CurveRecorder, Result, Route};
+use crate::{CostModel, CurveRecorder, Error, Result, Route};
 
 /// Bins of the recorded curves.
 const CURVE_BINS: usize = 100;
+/// Far more than any training comes to, and far from overflowing.
+const MOST: u64 = 1 << 62;
 
 /// What the training of a dynamic model cost and chose.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,6 +62,19 @@ impl Ledger {
             held_out_samples: 0,
             curves: CurveRecorder::new(CURVE_BINS, heads)?,
         })
+    }
+
+    /// Refuses stored books that this model cannot have kept.
+    pub(super) fn check_like(&self, stored: &Self) -> Result<()> {
+        let counts = [stored.flops, stored.bandit_flops, stored.samples, stored.held_out_samples];
+        let sums = [stored.bandit_seconds, stored.layer_head_sum];
+        if counts.iter().all(|count| *count <= MOST) && sums.iter().all(|sum| sum.is_finite() && *sum >= 0.0) {
+            return match stored.curves.is_like(&self.curves) {
+                true => Ok(()),
+                false => Err(Error::setting("ledger", "curves of this model's heads and bins", "others")),
+            };
+        }
+        Err(Error::setting("ledger", format!("sums from 0 to {MOST}"), format!("{counts:?} and {sums:?}")))
     }
 }
 

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 
 use dht_transformer::{EncodedDataset, Encoder, HeadSet, Importance, Kept, PackedBatch, Sample, TextClassifier};
 use rand::Rng;
+use rand_chacha::ChaCha8Rng;
 
 use crate::executed_flops::{ExecutedFlops, Reads};
 use crate::executor::Executor;
@@ -46,13 +47,15 @@ pub struct DynamicModel {
     queues: Option<Queues>,
     /// Samples that wait in queues, by row.
     waiting: BTreeMap<usize, Sample>,
+    /// The last step whose routes were drawn, and its generator, which the next batch of that step goes on with.
+    routing: Option<(u64, ChaCha8Rng)>,
     ledger: Ledger,
     watcher: Watcher,
     teacher: Option<TextClassifier>,
 }
 
 /// The space that a search will go on in.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Later {
     /// From this epoch on, counted from 0.
     epoch: usize,
@@ -122,6 +125,7 @@ impl DynamicModel {
             arrived_whole: None,
             queues,
             waiting: BTreeMap::new(),
+            routing: None,
             watcher: Watcher::default(),
             teacher: None,
         })
@@ -157,13 +161,18 @@ impl DynamicModel {
     fn go_on(&mut self, later: Later) -> Result<()> {
         let Later { space, heads, .. } = later;
         self.bandits.continue_in(&space, self.encoder.block_shape(), heads.shape())?;
-        freeze_tail(&self.encoder, &self.space, false);
-        freeze_tail(&self.encoder, &space, true);
         if let Some(queues) = &mut self.queues {
             queues.set_exits(space.exits().len());
         }
-        (self.space, self.heads) = (space, heads);
+        self.leave_for(space, heads);
         Ok(())
+    }
+
+    /// Another space with its exits: its tail is frozen, that of the one before is not.
+    fn leave_for(&mut self, space: SearchSpace, heads: ExitHeads) {
+        freeze_tail(&self.encoder, &self.space, false);
+        freeze_tail(&self.encoder, &space, true);
+        (self.space, self.heads) = (space, heads);
     }
 
     /// The encoder.
@@ -238,10 +247,25 @@ impl DynamicModel {
             arrived_whole: None,
             queues: self.queues.as_ref().map(Queues::emptied),
             waiting: BTreeMap::new(),
+            routing: None,
             ledger: self.ledger.clone(),
             watcher: Watcher::default(),
             teacher: None,
         })
+    }
+
+    /// Refuses texts that this model cannot be trained or scored on.
+    pub(crate) fn check_texts(&self, texts: &EncodedDataset) -> Result<()> {
+        if let Some(sample) = texts.samples.iter().find(|sample| !sample.targets.is_empty()) {
+            let expected = "none: a search takes texts of one class each, not of several labels or of a number";
+            let got = format!("{} in row {}", sample.targets.len(), sample.id);
+            return Err(Error::setting("targets", expected, got));
+        }
+        let classes = self.heads.shape().classes;
+        if texts.labels.len() != classes {
+            return Err(Error::setting("labels", format!("the model's {classes} classes"), texts.labels.len()));
+        }
+        Ok(())
     }
 
     /// The parts that run.

@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, to_value};
 
-use super::{DynamicModel, Ledger};
+use super::{DynamicModel, Later, Ledger};
 use crate::arm_features::ArmFeatures;
 use crate::executor::{Passage, Shown, Way};
 use crate::queues::Queues;
@@ -39,11 +39,22 @@ impl DynamicModel {
         rng
     }
 
+    /// The generator of a step's routes. The batches that are accumulated into one step draw from it one after another,
+    /// so that no two of them draw the same.
+    fn routing(&mut self, progress: Progress) -> ChaCha8Rng {
+        match self.routing.take() {
+            Some((step, rng)) if step == progress.step => rng,
+            _ => Self::rng(progress, ROUTING + progress.step),
+        }
+    }
+
     /// Runs a batch whose routes are decided on the way.
     fn in_flight(&mut self, batch: &PackedBatch, progress: Progress) -> Result<StepLoss> {
+        let mut rng = self.routing(progress);
         let pass = self.watching(Pass::training(self.parameters(), progress.seed, progress.step as u32));
         let way = Way { pass: &pass, strategy: &self.bandits, mode: self.mode(progress), shown: self.shown() };
-        let passage = self.executor().run(batch, &way, &mut Self::rng(progress, ROUTING + progress.step))?;
+        let passage = self.executor().run(batch, &way, &mut rng)?;
+        self.routing = Some((progress.step, rng));
         let flops = self.flops();
         let look = batch.spans.lengths().map(|tokens| flops.look_ahead(&self.space, tokens).0);
         self.ledger.flops += look.sum::<u64>();
@@ -52,10 +63,11 @@ impl DynamicModel {
 
     /// Runs a batch that left a queue: the base layers again, with gradient, and on from there.
     fn run_again(&mut self, batch: &PackedBatch, depth: DepthChoices, progress: Progress) -> Result<StepLoss> {
+        let mut rng = self.routing(progress);
         let pass = self.watching(Pass::training(self.parameters(), progress.seed, progress.step as u32));
         let way = Way { pass: &pass, strategy: &self.bandits, mode: self.mode(progress), shown: self.shown() };
-        let mut rng = Self::rng(progress, ROUTING + progress.step);
         let passage = self.executor().run_again(batch, depth, &way, &mut rng)?;
+        self.routing = Some((progress.step, rng));
         self.finish(batch, passage, pass, progress)
     }
 
@@ -160,6 +172,40 @@ impl DynamicModel {
     }
 }
 
+impl DynamicModel {
+    /// Takes up a state, in the later space where it is of that one.
+    fn restore_in(
+        &mut self,
+        later: Option<Later>,
+        state: TrainingState<Learned>,
+        training: &EncodedDataset,
+    ) -> Result<()> {
+        if let Some(later) = later {
+            self.go_on(later)?;
+        }
+        let shape = |queues: &Option<Queues>| queues.as_ref().map(Queues::shape);
+        if shape(&state.queues) != shape(&self.queues) {
+            return Err(Error::setting("queues", "those of these settings", "others"));
+        }
+        if let Some(queues) = &state.queues {
+            queues.check(&self.bandits)?;
+        }
+        self.ledger.check_like(&state.ledger)?;
+        let by_id: BTreeMap<usize, &Sample> = training.samples.iter().map(|s| (s.id as usize, s)).collect();
+        let mut waiting = BTreeMap::new();
+        for row in state.queues.iter().flat_map(Queues::rows) {
+            let missing = || Error::setting("waiting sample", "a row of the training set", row);
+            waiting.insert(row, (*by_id.get(&row).ok_or_else(missing)?).clone());
+        }
+        self.check_teacher()?;
+        self.bandits.restore(state.bandits)?;
+        (self.queues, self.waiting, self.ledger) = (state.queues, waiting, state.ledger);
+        (self.watched, self.routing) = (None, None);
+        (self.arrived, self.arrived_whole) = (None, None);
+        Ok(())
+    }
+}
+
 impl Objective for DynamicModel {
     type Error = Error;
 
@@ -169,8 +215,9 @@ impl Objective for DynamicModel {
 
     /// Chooses the pinned heads and, where the contexts have them, computes the arms' features.
     fn prepare(&mut self, training: &EncodedDataset, progress: Progress) -> Result<()> {
+        self.check_texts(training)?;
         // What a training that failed left behind belongs to that one.
-        self.watched = None;
+        (self.watched, self.routing) = (None, None);
         (self.arrived, self.arrived_whole, self.waiting) = (None, None, BTreeMap::new());
         self.check_teacher()?;
         self.check_first_epoch(training)?;
@@ -234,6 +281,7 @@ impl Objective for DynamicModel {
     }
 
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
+        self.check_texts(data)?;
         macro_f1(self, data, batch_size)
     }
 
@@ -256,28 +304,25 @@ impl Objective for DynamicModel {
 
     fn restore(&mut self, state: Value, training: &EncodedDataset) -> Result<()> {
         let state: TrainingState<Learned> = serde_json::from_value(state).map_err(of_state)?;
+        self.check_texts(training)?;
         if let Some(difference) = self.differences_from(&state.space, &state.settings)?.first() {
             let expected = "one of this space and these settings";
             return Err(Error::setting("training state", expected, format!("one where {difference}")));
         }
-        if let Some(later) = self.later.take_if(|later| later.space == state.space) {
-            self.go_on(later)?;
+        // A state of the later space is taken up there; refused, it leaves the model in the space where it was.
+        let later = self.later.take_if(|later| later.space == state.space);
+        let before = later.clone().map(|later| {
+            let parts = (self.space.clone(), self.heads.clone(), self.bandits.clone(), self.queues.clone());
+            (later, parts)
+        });
+        let restored = self.restore_in(later, state, training);
+        if restored.is_err()
+            && let Some((later, (space, heads, bandits, queues))) = before
+        {
+            self.leave_for(space, heads);
+            (self.bandits, self.queues, self.later) = (bandits, queues, Some(later));
         }
-        let shape = |queues: &Option<Queues>| queues.as_ref().map(Queues::shape);
-        if shape(&state.queues) != shape(&self.queues) {
-            return Err(Error::setting("queues", "those of these settings", "others"));
-        }
-        let by_id: BTreeMap<usize, &Sample> = training.samples.iter().map(|s| (s.id as usize, s)).collect();
-        let mut waiting = BTreeMap::new();
-        for row in state.queues.iter().flat_map(Queues::rows) {
-            let missing = || Error::setting("waiting sample", "a row of the training set", row);
-            waiting.insert(row, (*by_id.get(&row).ok_or_else(missing)?).clone());
-        }
-        self.check_teacher()?;
-        self.bandits.restore(state.bandits)?;
-        (self.queues, self.waiting, self.ledger) = (state.queues, waiting, state.ledger);
-        (self.watched, self.arrived, self.arrived_whole) = (None, None, None);
-        Ok(())
+        restored
     }
 
     /// The bandits go back with the weights that they know; the books stay those of the whole training.

@@ -99,6 +99,14 @@ impl CurveRecorder {
         Ok(())
     }
 
+    /// Whether this is a recorder of as many bins and heads as another, and holds nothing that neither can have heard.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let of_heads = |group: &Group| group.sets.iter().all(|(set, _)| set.check(self.heads).is_ok());
+        (self.heads, self.bins.len()) == (other.heads, other.bins.len())
+            && self.bins.iter().all(|bin| bin.loss.is_finite())
+            && self.groups.iter().all(of_heads)
+    }
+
     /// What was heard, with at most `most_sets` head sets of each group. The loss stands under `dynamic`.
     pub fn curves(&self, most_sets: usize) -> Curves {
         let count = self.bins.len();

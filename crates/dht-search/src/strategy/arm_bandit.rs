@@ -14,7 +14,7 @@ use crate::{DEPTH_PYRAMID, Delta, Result, RewardReference, Route, SearchSpace};
 #[serde(deny_unknown_fields)]
 pub(super) struct ArmBandit {
     pub(super) ucb: Ucb,
-    reference: RewardReference,
+    pub(super) reference: RewardReference,
 }
 
 impl ArmBandit {
@@ -49,7 +49,7 @@ impl ArmBandit {
         let mut lessons = Vec::new();
         let mut teach = |sample: usize, exit: usize, arm: usize| -> Result<()> {
             let delta = Delta::of_depth_and_heads(losses.by_exit[exit][sample], arms[arm].depth(), kept(&arms[arm]))?;
-            lessons.push(Lesson { sample, arm, delta, gain: losses.gain(sample, 0, exit) });
+            lessons.push(Lesson { sample, arm, delta: delta.with_gain(losses.gain(sample, 0, exit)) });
             Ok(())
         };
         for (sample, (&own, &arm)) in depth.exits.iter().zip(&depth.arms).enumerate() {

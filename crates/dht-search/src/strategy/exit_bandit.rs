@@ -14,7 +14,7 @@ use crate::{DEPTH_PYRAMID, Delta, Result, RewardReference};
 #[serde(deny_unknown_fields)]
 pub(super) struct ExitBandit {
     pub(super) ucb: Ucb,
-    reference: RewardReference,
+    pub(super) reference: RewardReference,
 }
 
 impl ExitBandit {
@@ -50,7 +50,7 @@ impl ExitBandit {
             let first = if setup.settings.nested_feedback { 0 } else { own };
             for exit in first..=own {
                 let delta = Delta::of_depth(losses.by_exit[exit][sample], setup.space.depth(exit))?;
-                lessons.push(Lesson { sample, arm: exit, delta, gain: losses.gain(sample, 0, exit) });
+                lessons.push(Lesson { sample, arm: exit, delta: delta.with_gain(losses.gain(sample, 0, exit)) });
             }
         }
         let (features, rule) = (features.map(|features| &*features.depth), setup.settings.depth_rewards());

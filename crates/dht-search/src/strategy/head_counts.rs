@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::setup::{Setup, best};
 use super::ucb::Ucb;
-use super::{GroupDecisions, Losses, Mode};
+use super::{GroupDecisions, Mode};
 use crate::arm_features::ArmFeatures;
-use crate::{Error, HEADS_PYRAMID, Result, Reward, RewardShape};
+use crate::{Error, HEADS_PYRAMID, Result, Reward};
 
 /// One arm for each number of heads that some group may keep; contexts \[x ; z ; one-hot of the group\].
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -55,20 +55,13 @@ impl HeadCounts {
         features: Option<&ArmFeatures>,
         decisions: &GroupDecisions<'_>,
         rewards: &[Reward],
-        losses: &Losses,
     ) -> Result<()> {
-        let GroupDecisions { group, members, choices } = *decisions;
-        let shape = setup.settings.reward_shape;
+        let GroupDecisions { group, choices, .. } = *decisions;
         let (options, added) = (setup.options(), one_hot(setup, group));
-        for (place, (&sample, reward)) in members.iter().zip(rewards).enumerate() {
-            let value = match shape {
-                // What this group's layers gained: the exits on both sides of it are known.
-                RewardShape::Gain { .. } => losses.gain(sample, group, group + 1),
-                _ => reward.value,
-            };
+        for (place, reward) in rewards.iter().enumerate() {
             let arm = option(&options, choices.kept[place])?;
             let feature = features.map(|features| &*features.heads[group][arm]);
-            self.ucb.update(setup, arm, &choices.contexts[place], feature, &added, value)?;
+            self.ucb.update(setup, arm, &choices.contexts[place], feature, &added, reward.value)?;
         }
         Ok(())
     }

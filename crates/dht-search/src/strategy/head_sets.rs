@@ -63,12 +63,7 @@ impl HeadSets {
     }
 
     pub(super) fn pin(&mut self, setup: &Setup, pinned: HeadSet) -> Result<()> {
-        let groups = arms(setup) / setup.space.stack().heads;
-        let pins: Vec<ArmId> = (0..groups)
-            .flat_map(|group| pinned.iter().map(move |head| (group, head)))
-            .map(|(group, head)| arm(setup, group, head))
-            .collect();
-        self.heads = self.heads.clone().with_pinned(&pins)?;
+        self.heads = self.heads.clone().with_pinned(&pins(setup, pinned))?;
         self.pinned = Some(pinned);
         Ok(())
     }
@@ -221,7 +216,7 @@ impl HeadSets {
     }
 
     /// Refuses a stored bandit that does not fit this one.
-    pub(super) fn check_like(&self, stored: &Self, heads: usize) -> Result<()> {
+    pub(super) fn check_like(&self, stored: &Self, setup: &Setup) -> Result<()> {
         let sizes = [
             ("head bandit's dimension", self.heads.dimension(), stored.heads.dimension()),
             ("head bandit's arms", self.heads.arms().len(), stored.heads.arms().len()),
@@ -231,13 +226,34 @@ impl HeadSets {
         if let Some((field, expected, got)) = sizes.into_iter().find(|(_, expected, got)| expected != got) {
             return Err(Error::setting(field, expected.to_string(), got));
         }
-        match stored.pinned {
-            Some(pinned) if pinned.iter().any(|head| head >= heads) => {
-                Err(Error::setting("pinned heads", format!("below {heads}"), format!("{pinned:?}")))
-            }
-            _ => Ok(()),
+        // The arms have the numbers of the heads; arm() counts on it.
+        if stored.heads.arms().iter().ne(self.heads.arms().iter()) {
+            let expected = format!("numbered from 0 to {}", self.heads.arms().len() - 1);
+            let got: Vec<ArmId> = stored.heads.arms().iter().collect();
+            return Err(Error::setting("head bandit's arms", expected, format!("{got:?}")));
         }
+        if stored.mattered.iter().any(|average| !average.mean.is_finite() || !average.weight.is_finite()) {
+            return Err(Error::setting("head bandit's means", "finite numbers", format!("{:?}", stored.mattered)));
+        }
+        let heads = setup.space.stack().heads;
+        let of_set = |pinned: HeadSet| pins(setup, pinned);
+        let (pinned, pins) = (stored.pinned.map(of_set).unwrap_or_default(), stored.heads.pinned());
+        let possible = stored.pinned.is_none_or(|set| set.iter().all(|head| head < heads));
+        let as_chosen = stored.pinned.is_none_or(|set| set.len() == setup.space.pinned().max(1));
+        let as_needed = stored.pinned.is_some() || !stored.norm.is_frozen();
+        if possible && as_chosen && as_needed && pinned == pins {
+            return Ok(());
+        }
+        let expected = format!("{} of {heads}, those that the head bandit keeps", setup.space.pinned().max(1));
+        Err(Error::setting("pinned heads", expected, format!("{:?}", stored.pinned)))
     }
+}
+
+/// The arms of pinned heads, in each group that has arms of its own.
+fn pins(setup: &Setup, pinned: HeadSet) -> Vec<ArmId> {
+    let groups = arms(setup) / setup.space.stack().heads;
+    let of_group = |group| pinned.iter().map(move |head| arm(setup, group, head));
+    (0..groups).flat_map(of_group).collect()
 }
 
 /// How many arms there are.

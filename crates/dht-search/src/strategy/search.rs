@@ -29,6 +29,12 @@ impl Losses {
     pub(super) fn gain(&self, sample: usize, over: usize, exit: usize) -> f64 {
         self.by_exit[over][sample] - self.by_exit[exit][sample]
     }
+
+    /// What a group's layers gained: the loss at the exit before them less the loss at the exit after them. NaN where one
+    /// of the two is not known, or not there.
+    fn of_group(&self, sample: usize, group: usize) -> f64 {
+        if group + 1 < self.by_exit.len() { self.gain(sample, group, group + 1) } else { f64::NAN }
+    }
 }
 
 /// A group that some samples ran, for learning.
@@ -102,6 +108,34 @@ impl SearchBandits {
         Ok(())
     }
 
+    /// Refuses a sample that waits for others of its exit, unless these bandits can have decided so.
+    pub(crate) fn check_waiting(
+        &self,
+        exit: usize,
+        arm: Option<usize>,
+        context: &[f64],
+        signals: &[f64],
+    ) -> Result<()> {
+        let refuse = |expected: String, got: String| Err(Error::setting("waiting sample", expected, got));
+        let (setup, arms) = (&self.setup, self.setup.space.integrated_arms());
+        let raw = match &self.learned.depth {
+            DepthBandit::Exit(ExitBandit { ucb, .. }) | DepthBandit::Arm(ArmBandit { ucb, .. }) => ucb.raw_size(),
+            DepthBandit::Gain(_) => return refuse("none, with decisions on the way".into(), "one".into()),
+        };
+        let leaves_here = |arm: usize| arms.get(arm).is_some_and(|arm| arm.exit() == setup.space.exits()[exit]);
+        if setup.space.is_tree() != arm.is_none() || arm.is_some_and(|arm| !leaves_here(arm)) {
+            return refuse(format!("one whose arm leaves at exit {exit}"), format!("one of arm {arm:?}"));
+        }
+        if (context.len(), signals.len()) != (raw, setup.signals()) {
+            let expected = format!("one of {raw} numbers, {} of them signals", setup.signals());
+            return refuse(expected, format!("one of {} and {}", context.len(), signals.len()));
+        }
+        match context.iter().chain(signals).find(|number| !number.is_finite()) {
+            Some(number) => refuse("one of finite numbers".into(), format!("one with {number}")),
+            None => Ok(()),
+        }
+    }
+
     /// Goes on in another space of integrated routes: UCB_cp's new arms start from those of `from`, the scaling of its
     /// contexts and the head bandit stay.
     pub(crate) fn continue_in(
@@ -165,7 +199,7 @@ impl SearchBandits {
         for decisions in groups {
             let rewards = group_rewards(setup, &mut references[decisions.group], decisions, depth, losses)?;
             if let Some(counts) = head_counts {
-                counts.learn(setup, features, decisions, &rewards, losses)?;
+                counts.learn(setup, features, decisions, &rewards)?;
             }
             let (feedback, kappa) = (setup.settings.head_feedback, setup.settings.kappa.heads);
             let rewarded: Option<Vec<bool>> =
@@ -278,9 +312,19 @@ impl Learned {
             (None, None) => {}
             _ => return Err(Error::setting("heads bandit", "one as this space has it", "another one")),
         }
-        self.head_sets.check_like(&stored.head_sets, setup.space.stack().heads)?;
-        if self.references.len() != stored.references.len() {
-            return Err(Error::setting("groups", self.references.len().to_string(), stored.references.len()));
+        self.head_sets.check_like(&stored.head_sets, setup)?;
+        let [own, found] = [self, stored].map(|learned| learned.references.iter().map(Vec::len).collect::<Vec<_>>());
+        if own != found {
+            return Err(Error::setting("reward references", format!("{own:?} by group"), format!("{found:?}")));
+        }
+        let of_depth = match &stored.depth {
+            DepthBandit::Exit(bandit) => Some(&bandit.reference),
+            DepthBandit::Arm(bandit) => Some(&bandit.reference),
+            DepthBandit::Gain(_) => None,
+        };
+        let mut references = stored.references.iter().flatten().chain(of_depth);
+        if let Some(wrong) = references.find(|reference| !reference.is_possible()) {
+            return Err(Error::setting("reward reference", "finite numbers, 0 or more", format!("{wrong:?}")));
         }
         let wanted = setup.settings.context.has_arm_features() && stored.head_sets.pinned.is_some();
         match &stored.arm_features {
@@ -315,11 +359,11 @@ fn group_rewards(
         let reference = if rule.memory == RewardMemory::PreviousBatch { 0 } else { exit };
         let (places, deltas) = deltas.entry(reference).or_default();
         places.push(place);
-        deltas.push(delta);
+        deltas.push(delta.with_gain(losses.of_group(sample, decisions.group)));
     }
     let mut rewards = vec![Reward { value: 0.0, ratio: 1.0 }; decisions.members.len()];
     for (reference, (places, deltas)) in deltas {
-        for (place, reward) in places.into_iter().zip(rule.rewards(&mut references[reference], &deltas)) {
+        for (place, reward) in places.into_iter().zip(rule.rewards(&mut references[reference], &deltas)?) {
             rewards[place] = reward;
         }
     }

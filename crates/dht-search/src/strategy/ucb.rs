@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Mode;
 use super::setup::{Setup, best};
 use crate::context::Rows;
-use crate::{Delta, Error, Result, RewardReference, RewardRule, RewardShape};
+use crate::{Delta, Error, Result, RewardReference, RewardRule};
 
 /// Standard deviations beyond which a context is cut off.
 pub(super) const CLIP: f64 = 5.0;
@@ -28,10 +28,8 @@ pub(super) struct Lesson {
     /// The sample's place in the batch.
     pub(super) sample: usize,
     pub(super) arm: usize,
-    /// What it costs the sample to leave there.
+    /// What it costs the sample to leave there, with the gain over leaving at the first exit.
     pub(super) delta: Delta,
-    /// The loss it was spared by not leaving at the first exit.
-    pub(super) gain: f64,
 }
 
 impl Ucb {
@@ -105,7 +103,7 @@ impl Ucb {
         Ok(best(values, rng))
     }
 
-    /// Takes in a batch's lessons: the gain where the reward is one, else the reward beside what was usual.
+    /// Takes in a batch's lessons, rewarded by the rule.
     pub(super) fn learn(
         &mut self,
         setup: &Setup,
@@ -116,10 +114,9 @@ impl Ucb {
         reference: &mut RewardReference,
     ) -> Result<()> {
         let deltas: Vec<Delta> = lessons.iter().map(|lesson| lesson.delta).collect();
-        for (&Lesson { sample, arm, gain, .. }, reward) in lessons.iter().zip(rule.rewards(reference, &deltas)) {
-            let value = if matches!(rule.shape, RewardShape::Gain { .. }) { gain } else { reward.value };
+        for (&Lesson { sample, arm, .. }, reward) in lessons.iter().zip(rule.rewards(reference, &deltas)?) {
             let feature = features.map(|features| &*features[arm]);
-            self.update(setup, arm, &contexts[sample], feature, setup.constant(), value)?;
+            self.update(setup, arm, &contexts[sample], feature, setup.constant(), reward.value)?;
         }
         Ok(())
     }
@@ -150,6 +147,11 @@ impl Ucb {
 
     pub(super) fn freeze(&mut self) {
         self.norm.freeze();
+    }
+
+    /// Numbers of a raw context.
+    pub(super) fn raw_size(&self) -> usize {
+        self.norm.dimension()
     }
 
     pub(super) fn dimension(&self) -> usize {
@@ -186,9 +188,13 @@ impl Ucb {
         if let Some((field, expected, got)) = sizes.into_iter().find(|(_, expected, got)| expected != got) {
             return Err(Error::setting(field, expected.to_string(), got));
         }
-        let known = |arm: &&ArmId| !stored.linear.arms().contains(**arm);
-        match stored.arms.iter().find(known) {
-            Some(arm) => Err(Error::setting(what[1], "arms of the bandit", format!("{arm:?}"))),
+        // As many names as arms, each of one that is there and none twice: so each arm has its name.
+        let wrong = |place: &usize| {
+            let arm = stored.arms[*place];
+            !stored.linear.arms().contains(arm) || stored.arms[..*place].contains(&arm)
+        };
+        match (0..stored.arms.len()).find(wrong) {
+            Some(_) => Err(Error::setting(what[1], "each arm of the bandit once", format!("{:?}", stored.arms))),
             None => Ok(()),
         }
     }

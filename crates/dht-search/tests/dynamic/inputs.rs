@@ -122,3 +122,37 @@ fn texts_and_labels_that_the_model_does_not_know_are_refused() -> Result<()> {
     assert!(matches!(trained.evaluate(&task(3, 1), 0), Err(Error::Transformer(_))));
     Ok(())
 }
+
+#[test]
+fn other_numbers_of_classes_are_refused_before_anything_is_scored() -> Result<()> {
+    let trained = model(SearchSettings::default(), 1)?;
+    let mut more = task(3, 1);
+    more.labels.push("one more".into());
+    more.samples[2].label = CLASSES;
+    let mut fewer = task(3, 1);
+    fewer.labels.pop();
+    for data in [more, fewer] {
+        assert_eq!(field(trained.evaluate(&data, 2)), "labels");
+        assert_eq!(field(trained.fixed_arms(&data, 2)), "labels");
+        assert_eq!(field(trained.score(&data, 2)), "labels");
+    }
+    Ok(())
+}
+
+#[test]
+fn several_labels_or_a_number_to_predict_are_refused_in_training_and_scoring() -> Result<()> {
+    let mut numbers = task(37, 1);
+    numbers.samples.iter_mut().for_each(|sample| (sample.label, sample.targets) = (0, vec![0.5]));
+    let nothing = EncodedDataset { samples: Vec::new(), ..numbers.clone() };
+    let mut untrained = model(SearchSettings::default(), 1)?;
+    let before = everything(&untrained)?;
+    let error = Trainer::new(train_settings()).fit(&mut untrained, &numbers, &nothing, &mut ()).unwrap_err();
+    assert!(error.to_string().starts_with("targets is 1 in row 0, expected none: a search takes texts of one class"));
+    assert!(everything(&untrained)? == before);
+    assert_eq!(field(untrained.evaluate(&numbers, 2)), "targets");
+    // Validation rows alone, and a training that is gone on with.
+    assert_eq!(field(Trainer::new(train_settings()).fit(&mut untrained, &task(37, 1), &numbers, &mut ())), "targets");
+    let state = untrained.state()?;
+    assert_eq!(field(untrained.restore(state, &numbers)), "targets");
+    Ok(())
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use dht_search::transformer::{Gradient, Objective, Progress, Trainer};
+use dht_search::transformer::{EncodedDataset, Gradient, Objective, Progress, TrainSettings, Trainer};
 use dht_search::{Dispatch, DynamicModel, Preset, Result, SearchSettings};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -171,5 +171,33 @@ fn the_planted_task_is_learned_and_the_knob_trades_depth_for_cost() -> Result<()
     assert!(dear.routes.iter().all(|route| route.to_string() == "1L12H"));
     assert!(dear.flops < free.flops);
     assert_eq!(dear.route_counts().values().sum::<u64>(), 100);
+    Ok(())
+}
+
+#[test]
+fn batches_that_are_accumulated_into_one_step_draw_routes_of_their_own() -> Result<()> {
+    for (name, search) in kinds() {
+        // Routes at random all along.
+        let search = SearchSettings { explore_share: 1.0, ..search };
+        let depths = |accumulate: usize| -> Result<Vec<usize>> {
+            let (send, receive) = std::sync::mpsc::channel();
+            let mut model = model(search.clone(), 1)?;
+            let send = std::sync::Mutex::new(send);
+            model.watch_routes(move |depth| send.lock().expect("one thread").send(depth).expect("a listener"));
+            let (training, nothing) = (task(64, 1), EncodedDataset { samples: Vec::new(), ..task(1, 1) });
+            let settings = TrainSettings { epochs: 1, batch_size: 16, accumulate, ..train_settings() };
+            Trainer::new(settings).fit(&mut model, &training, &nothing, &mut ())?;
+            drop(model);
+            Ok(receive.iter().collect())
+        };
+        let routes = depths(4)?;
+        assert_eq!(routes.len(), 64, "{name}");
+        if !name.contains("queues") && name != "the paper's" {
+            let batches: std::collections::BTreeSet<&[usize]> = routes.chunks(16).collect();
+            assert_eq!(batches.len(), 4, "{name}: {routes:?}");
+            // The first batch of a step draws as it always did.
+            assert_eq!(routes[..16], depths(1)?[..16], "{name}");
+        }
+    }
     Ok(())
 }

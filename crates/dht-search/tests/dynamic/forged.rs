@@ -1,0 +1,207 @@
+//! States that no training wrote: refused with nothing changed, or harmless.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use dht_search::transformer::{EncodedDataset, Objective, PackedBatch, Predict, Progress, Trainer};
+use dht_search::{DynamicModel, Error, LossSource, Preset, Result, SearchSettings};
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
+
+use crate::toy::{CLASSES, HEADS, LAYERS, encoder, everything, kinds, model, task, train_settings};
+
+fn trained(mut model: DynamicModel) -> Result<DynamicModel> {
+    let data = task(37, 1);
+    let nothing = EncodedDataset { samples: Vec::new(), ..data.clone() };
+    Trainer::new(train_settings()).fit(&mut model, &data, &nothing, &mut ())?;
+    Ok(model)
+}
+
+fn integrated(settings: SearchSettings) -> Result<DynamicModel> {
+    let (space, mut rng) = (Preset::FDht.space(LAYERS, HEADS)?, ChaCha8Rng::seed_from_u64(1));
+    DynamicModel::new(encoder(LAYERS, 1)?, space, settings, CLASSES as usize, &mut rng)
+}
+
+/// Refused by the field, and the model as it was.
+fn refused(model: &mut DynamicModel, state: Value, training: &EncodedDataset) -> Result<&'static str> {
+    let before = everything(model)?;
+    let error = model.restore(state, training).expect_err("a forged state was taken");
+    assert!(everything(model)? == before);
+    match error {
+        Error::Setting { field, .. } => Ok(field),
+        other => Err(other),
+    }
+}
+
+#[test]
+fn bandits_whose_references_arms_or_pins_are_not_theirs_are_refused() -> Result<()> {
+    let training = task(37, 1);
+    for (name, settings) in kinds() {
+        let mut model = trained(model(settings, 1)?)?;
+        let state = model.state()?;
+        let mut forged = |path: &str, value: Value| -> Result<&'static str> {
+            let mut state = state.clone();
+            *state.pointer_mut(path).unwrap_or_else(|| panic!("{name}: no {path}")) = value;
+            refused(&mut model, state, &training)
+        };
+        // Three groups, each with a reference for every exit.
+        assert_eq!(forged("/bandits/references/1", json!([]))?, "reward references", "{name}");
+        let negative = json!({ "mean": -1.0, "weight": 2.0 });
+        assert_eq!(forged("/bandits/references/1/0", negative.clone())?, "reward reference", "{name}");
+        assert_eq!(forged("/bandits/depth/exit/reference", negative)?, "reward reference", "{name}");
+        assert_eq!(forged("/bandits/depth/exit/ucb/arms", json!([0, 1, 2, 2]))?, "depth bandit's arms", "{name}");
+        assert_eq!(forged("/bandits/head_sets/pinned", Value::Null)?, "pinned heads", "{name}");
+        assert_eq!(forged("/bandits/head_sets/pinned", json!([0, 1, 2, 3, 4]))?, "pinned heads", "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn waiting_samples_of_arms_or_contexts_that_are_not_there_are_refused() -> Result<()> {
+    let training = task(37, 1);
+    let queue = dht_search::Dispatch::Queue { size: 5 };
+    let settings = SearchSettings { warm_up_contexts: 16, dispatch: queue, ..SearchSettings::default() };
+    let mut model = trained(integrated(settings)?)?;
+    let mut stopped = model.state()?;
+    let context = vec![0.5; 87];
+    let sample = json!({ "row": 3, "arm": 0, "context": context, "signals": [0.1, 0.2, 0.3], "routed_at": 0 });
+    stopped["queues"]["queues"][0] = json!([sample]);
+    model.restore(stopped.clone(), &training)?;
+    for (field, value) in [
+        ("arm", json!(99)),
+        ("arm", Value::Null),
+        // An arm that leaves elsewhere.
+        ("arm", json!(5)),
+        ("context", json!([0.5])),
+        ("signals", json!([])),
+    ] {
+        let mut state = stopped.clone();
+        state["queues"]["queues"][0][0][field] = value.clone();
+        assert_eq!(refused(&mut model, state, &training)?, "waiting sample", "{field} {value}");
+    }
+    let mut state = stopped.clone();
+    state["queues"]["queues"][0] = json!([sample, sample]);
+    assert_eq!(refused(&mut model, state, &training)?, "waiting sample");
+    Ok(())
+}
+
+#[test]
+fn a_refused_state_of_the_later_space_leaves_the_model_in_the_first() -> Result<()> {
+    let build = || {
+        let settings = SearchSettings { warm_up_contexts: 16, ..Preset::PDht.settings() };
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        integrated(settings)?.going_on_in(Preset::PDht.space(LAYERS, HEADS)?, 1, &mut rng)
+    };
+    let training = task(37, 1);
+    let gone_on = trained(build()?)?;
+    assert!(gone_on.later_space().is_none());
+    let mut state = gone_on.state()?;
+    let mut fresh = build()?;
+    let before = everything(&fresh)?;
+    state["bandits"]["references"] = json!([]);
+    assert_eq!(refused(&mut fresh, state, &training)?, "reward references");
+    assert!(fresh.later_space().is_some_and(|(epoch, _)| epoch == 1));
+    // It trains from the start as if nothing had been.
+    assert!(everything(&fresh)? == before);
+    let fresh = trained(fresh)?;
+    assert!(everything(&fresh)? == everything(&gone_on)?);
+    Ok(())
+}
+
+/// A value somewhere in a state, by its path; a large array counts by its ends alone.
+fn paths(value: &Value, path: String, found: &mut Vec<String>) {
+    match value {
+        Value::Array(items) => {
+            let ends = [0, 1, items.len().saturating_sub(1)];
+            items.iter().enumerate().filter(|(index, _)| ends.contains(index)).for_each(|(index, item)| {
+                paths(item, format!("{path}/{index}"), found);
+            });
+        }
+        Value::Object(fields) => {
+            fields.iter().for_each(|(key, item)| paths(item, format!("{path}/{}", key.replace('/', "~1")), found));
+        }
+        _ => {}
+    }
+    found.push(path);
+}
+
+/// Something else in its place.
+fn other<R: Rng>(value: &Value, rng: &mut R) -> Value {
+    let mut others = vec![Value::Null, json!(0), json!(-1), json!(1e308), json!(u64::MAX), json!([])];
+    if let Value::Array(items) = value {
+        let mut longer = items.clone();
+        longer.extend(items.last().cloned());
+        others = vec![Value::Array(longer), Value::Array(items.iter().skip(1).cloned().collect()), json!([])];
+    }
+    others.swap_remove(rng.random_range(0..others.len()))
+}
+
+/// Trains some steps on, and predicts.
+fn goes_on(model: &mut DynamicModel, training: &EncodedDataset) -> Result<()> {
+    let share = |step: u64| Progress { seed: 3, step, epoch: 1, share: 0.9 };
+    for (step, rows) in [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]].iter().enumerate() {
+        let progress = share(100 + step as u64);
+        model.offer(training.batch(rows)?, progress)?;
+        while model.next_loss(progress, step == 1)?.is_some() {}
+    }
+    let batch: PackedBatch = training.batch(&[0, 5, 9])?;
+    model.predict(&batch)?;
+    model.evaluate(training, 4)?;
+    model.ledger().curves.curves(3);
+    model.state()?;
+    Ok(())
+}
+
+#[test]
+fn whatever_is_changed_in_a_state_nothing_panics() -> Result<()> {
+    let training = task(37, 1);
+    let mut rng = ChaCha8Rng::seed_from_u64(11);
+    let kinds = kinds();
+    let held_out = SearchSettings { loss_source: LossSource::HeldOut { share: 0.3 }, ..kinds[0].1.clone() };
+    let mut models = vec![
+        ("held out", trained(model(held_out, 1)?)?),
+        ("F-DHT with queues", trained(integrated(kinds[1].1.clone())?)?),
+    ];
+    for (name, settings) in kinds {
+        models.push((name, trained(model(settings, 1)?)?));
+    }
+    let mut panics = Vec::new();
+    std::panic::set_hook(Box::new(|_| {}));
+    for (name, model) in &mut models {
+        let mut state = model.state()?;
+        if state["queues"].is_object() {
+            // Somebody waits.
+            model.offer(training.batch(&[20, 21, 22, 23])?, Progress { seed: 3, step: 50, epoch: 1, share: 0.9 })?;
+            state = model.state()?;
+        }
+        let mut found = Vec::new();
+        paths(&state, String::new(), &mut found);
+        // By what they are the path of, so that the many numbers of a factor do not hide the rest.
+        let mut kinds: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for path in found {
+            let kind = path.split('/').map(|part| part.parse::<usize>().map_or(part, |_| "#")).collect::<Vec<_>>();
+            kinds.entry(kind.join("/")).or_default().push(path);
+        }
+        for (turn, paths) in kinds.values().cycle().take(4 * kinds.len()).enumerate() {
+            let path = &paths[(turn / kinds.len() + rng.random_range(0..paths.len())) % paths.len()];
+            let mut forged = state.clone();
+            let place = forged.pointer_mut(path).expect("a path of the state");
+            *place = other(place, &mut rng);
+            let what = format!("{name}: {path} = {:.60}", place.to_string());
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                if model.restore(forged, &training).is_ok() {
+                    // An error is an answer; only a panic is none.
+                    let _ = goes_on(model, &training);
+                }
+            }));
+            if outcome.is_err() {
+                panics.push(what);
+            }
+            model.restore(state.clone(), &training)?;
+        }
+    }
+    let _ = std::panic::take_hook();
+    assert!(panics.is_empty(), "{} panics:\n{}", panics.len(), panics.join("\n"));
+    Ok(())
+}
