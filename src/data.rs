@@ -75,6 +75,7 @@ impl RunData {
             DataSource::Directory { .. } => train.name.trim_end_matches("/train").to_owned(),
         };
         let (sha256, test_sha256) = (train.sha256.clone(), test.sha256.clone());
+        let (classes, columns) = (train.labels.clone(), train.columns.clone());
         let mut rng = ChaCha8Rng::seed_from_u64(plan.seed);
         rng.set_stream(VALIDATION_STREAM);
         let (train, validation) = train.split_validation(VALIDATION_SHARE, &mut rng)?;
@@ -89,6 +90,8 @@ impl RunData {
             validation_rows: validation.len(),
             test_rows: test.len(),
             truncated_rows: [&train, &validation, &test].iter().map(|data| data.truncated_rows).sum(),
+            classes,
+            columns,
             sha256,
             test_sha256,
         };

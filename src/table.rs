@@ -130,7 +130,12 @@ fn cells(record: &RunRecord) -> impl Iterator<Item = Vec<String>> {
 /// What does not fit a column.
 fn notes(record: &RunRecord) -> Vec<String> {
     let dynamic = &record.dynamic;
-    let mut notes = vec![
+    let mut notes = Vec::new();
+    // A record of before they were kept does not say.
+    if !record.data.classes.is_empty() {
+        notes.push(format!("Data: {}.", record.data.summary()));
+    }
+    notes.extend([
         "FLOPs and clock are shares of the full model's; clock and seconds are without tokenising and optimiser."
             .into(),
         format!(
@@ -138,7 +143,7 @@ fn notes(record: &RunRecord) -> Vec<String> {
              bandits took {:.2} s of training.",
             dynamic.train_layer_head_ratio, dynamic.inference_layer_head_ratio, dynamic.bandit_seconds
         ),
-    ];
+    ]);
     let regret = &dynamic.regret;
     if !regret.fixed.is_empty() {
         notes.push(format!(

@@ -128,8 +128,8 @@ pub use parameters::{Gradient, Gradients, Parameter, ParameterId, Parameters};
 pub use pass::{HeadSlope, Pass};
 pub use text::{
     Column, Columns, DataProblem, Dataset, DatasetReader, EncodedDataset, Encoding, Example, Header, LabelKind,
-    MaskSettings, MaskedBatch, Masking, PackedBatch, Sample, Split, TextTokenizer, epoch_order, longest_first,
-    sequential,
+    LabelSource, MaskSettings, MaskedBatch, Masking, PackedBatch, Sample, Split, TextTokenizer, epoch_order,
+    longest_first, sequential,
 };
 pub use train::{
     AdamW, AdamWCounters, AdamWSettings, AdamWState, Checkpoint, CheckpointSettings, Confusion, Deficit, Difference,

@@ -1,12 +1,15 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use dht_transformer::write_atomically;
+use dht_transformer::{Columns, write_atomically};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Curves, KnobPoint, OracleResult};
 use crate::{Error, Regret, Result};
+
+/// How many classes a summary names.
+const CLASSES_IN_SUMMARY: usize = 20;
 
 /// Everything that one run came to: the full model, truncations of it and the dynamic model on the same data.
 ///
@@ -66,11 +69,36 @@ pub struct DataRecord {
     pub test_rows: usize,
     /// Rows of all three that lost tokens because they were longer than `max_length`.
     pub truncated_rows: usize,
+    /// The names of the classes. Empty in records of before this field.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
+    /// The columns of label and texts, and how they were found. `None` for generated texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Columns>,
     /// SHA-256 of the training file (of the generated texts, for the embedded corpus), in hexadecimal.
     pub sha256: String,
     /// SHA-256 of the test file, likewise.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub test_sha256: String,
+}
+
+impl DataRecord {
+    /// A line that says what was read: rows, classes (the first twenty), and the columns of label and texts.
+    pub fn summary(&self) -> String {
+        let mut classes = self.classes.iter().take(CLASSES_IN_SUMMARY).cloned().collect::<Vec<_>>().join(", ");
+        if self.classes.len() > CLASSES_IN_SUMMARY {
+            classes.push_str(", …");
+        }
+        let columns = self.columns.as_ref().map_or(String::new(), |columns| format!("; {columns}"));
+        format!(
+            "{}: {} training, {} validation and {} test rows; {} classes: {classes}{columns}",
+            self.name,
+            self.train_rows,
+            self.validation_rows,
+            self.test_rows,
+            self.classes.len(),
+        )
+    }
 }
 
 /// The size of a model.

@@ -16,6 +16,10 @@ const LABEL_NAMES: [&str; 3] = ["label", "class", "category"];
 const INDEX_NAMES: [&str; 4] = ["index", "idx", "id", "guid"];
 /// A column of more different values than this is no label unless it is named as one.
 const MOST_LABELS: usize = 1000;
+/// A text column tells the label if its repeated cells do in this share of the rows ...
+const TELLING_SHARE: f64 = 0.99;
+/// ... which chance would do less often than this.
+const TELLING_BY_CHANCE: f64 = 0.001;
 
 /// A column by its name or by its place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,18 +79,62 @@ pub enum LabelKind {
     Number,
 }
 
-/// Which columns a data set was read from.
+/// How the label's column was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LabelSource {
+    /// It was asked for.
+    #[default]
+    Asked,
+    /// It is called `label`, `class` or `category`.
+    Name,
+    /// No name tells: it is the leftmost column that holds the training set's labels alone.
+    KnownLabels,
+    /// No name tells: of the columns that repeat their values it has the fewest different ones.
+    FewestValues,
+}
+
+/// Which columns a data set was read from, and how they were found. As text, a sentence that says all of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Columns {
     /// Whether the columns have names.
     pub header: bool,
     /// The label's column.
     pub label: Column,
-    /// What its cells say.
+    /// How it was found.
+    #[serde(default)]
+    pub label_source: LabelSource,
+    /// Other columns that could have been the label by the same rule.
+    #[serde(default)]
+    pub label_rivals: Vec<Column>,
+    /// What the label's cells say.
     #[serde(default)]
     pub kind: LabelKind,
     /// The texts' columns in the order they are joined in.
     pub text: Vec<Column>,
+    /// Whether the texts' columns were asked for.
+    #[serde(default)]
+    pub text_asked: bool,
+}
+
+impl fmt::Display for Columns {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |columns: &[Column]| columns.iter().map(Column::to_string).collect::<Vec<_>>().join(", ");
+        let source = match self.label_source {
+            LabelSource::Asked => "as asked",
+            LabelSource::Name => "by its name",
+            LabelSource::KnownLabels => "a guess: it holds the training set's labels alone",
+            LabelSource::FewestValues => "a guess: the fewest different values",
+        };
+        write!(formatter, "label from column {} ({source}", self.label)?;
+        if !self.label_rivals.is_empty() {
+            let plural = if self.label_rivals.len() == 1 { "" } else { "s" };
+            write!(formatter, "; as possible: column{plural} {}", list(&self.label_rivals))?;
+        }
+        let (plural, source) =
+            (if self.text.len() == 1 { "" } else { "s" }, if self.text_asked { "as asked" } else { "found" });
+        write!(formatter, "), text from column{plural} {} ({source})", list(&self.text))
+    }
 }
 
 /// What was asked for, `None` where it is to be found out.
@@ -102,7 +150,10 @@ pub(super) struct Wanted<'a> {
 pub(super) struct Places {
     pub(super) header_row: bool,
     pub(super) label: usize,
+    pub(super) label_source: LabelSource,
+    label_rivals: Vec<usize>,
     pub(super) text: Vec<usize>,
+    text_asked: bool,
     pub(super) names: Option<Vec<String>>,
 }
 
@@ -112,11 +163,15 @@ impl Places {
             Some(names) => Column::Name(names[place].clone()),
             None => Column::Number(place),
         };
+        let columns = |places: &[usize]| places.iter().map(|&place| column(place)).collect();
         Columns {
             header: self.names.is_some(),
             label: column(self.label),
+            label_source: self.label_source,
+            label_rivals: columns(&self.label_rivals),
             kind,
-            text: self.text.iter().map(|&place| column(place)).collect(),
+            text: columns(&self.text),
+            text_asked: self.text_asked,
         }
     }
 }
@@ -143,15 +198,19 @@ pub(super) fn find_columns(table: &Table, wanted: &Wanted<'_>) -> Result<Places,
 
     let search = Search { table, first: usize::from(header_row), names: names.as_deref(), labels: wanted.labels };
     let asked = wanted.text.map(|columns| columns.iter().map(|column| search.place(column)).collect()).transpose()?;
-    let label = match wanted.label {
-        Some(column) => search.place(column)?,
+    let (label_source, label, label_rivals) = match wanted.label {
+        Some(column) => (LabelSource::Asked, search.place(column)?, Vec::new()),
         None => search.label(asked.as_deref().unwrap_or_default())?,
     };
+    let text_asked = asked.is_some();
     let text = match asked {
         Some(places) => places,
         None => search.text(label)?,
     };
-    Ok(Places { header_row, label, text, names })
+    if !text_asked {
+        search.refuse_telling(&text, label)?;
+    }
+    Ok(Places { header_row, label, label_source, label_rivals, text, text_asked, names })
 }
 
 fn has_header(table: &Table, wanted: &Wanted<'_>) -> bool {
@@ -203,31 +262,64 @@ impl Search<'_> {
 
     /// Named as a label; else the leftmost column that holds the training set's labels only; else the column with the
     /// fewest values that has one in every row, each at least twice, at least two and at most [`MOST_LABELS`] of them.
-    fn label(&self, texts: &[usize]) -> Result<usize, Problem> {
+    /// With the other columns of which the same is true.
+    fn label(&self, texts: &[usize]) -> Result<(LabelSource, usize, Vec<usize>), Problem> {
+        // A column that was asked for as a text would tell the model what it is to guess.
+        let others = || (0..self.table.width).filter(|place| !texts.contains(place));
+        let first = |source, places: Vec<usize>| {
+            let mut places = places.into_iter();
+            places.next().map(|place| (source, place, places.collect()))
+        };
         if let Some(names) = self.names {
-            // A column that was asked for as a text would tell the model what it is to guess.
-            let place = |wanted: &&str| {
-                let is = |(place, name): (usize, &String)| !texts.contains(&place) && name.to_lowercase() == **wanted;
-                names.iter().enumerate().position(is)
-            };
-            let named = LABEL_NAMES.iter().find_map(place);
-            if let Some(place) = named {
-                return Ok(place);
+            let called = |wanted: &'static str| others().filter(move |&place| names[place].to_lowercase() == wanted);
+            if let Some(found) = first(LabelSource::Name, LABEL_NAMES.into_iter().flat_map(called).collect()) {
+                return Ok(found);
             }
         }
-        let candidates =
-            || (0..self.table.width).filter(|place| !texts.contains(place) && !self.table.nested.contains_key(place));
+        let candidates = || others().filter(|place| !self.table.nested.contains_key(place));
         if let Some(labels) = self.labels {
             let labels: BTreeSet<&str> = labels.iter().map(String::as_str).collect();
-            if let Some(place) = candidates().find(|&place| self.cells(place).all(|cell| labels.contains(cell))) {
-                return Ok(place);
+            let holds = |place: &usize| self.cells(*place).all(|cell| labels.contains(cell));
+            if let Some(found) = first(LabelSource::KnownLabels, candidates().filter(holds).collect()) {
+                return Ok(found);
             }
         }
-        candidates()
-            .filter_map(|place| Some((self.repeated_values(place)?, place)))
-            .min()
-            .map(|(_, place)| place)
-            .ok_or((None, DataProblem::NoLabelColumn))
+        let mut repeating: Vec<(usize, usize)> =
+            candidates().filter_map(|place| Some((self.repeated_values(place)?, place))).collect();
+        repeating.sort_unstable();
+        let places = repeating.into_iter().map(|(_, place)| place).collect();
+        first(LabelSource::FewestValues, places).ok_or((None, DataProblem::NoLabelColumn))
+    }
+
+    /// Refuses a text column whose cells tell the label, as a written-out label or the name of a source does: cells are
+    /// repeated, and in nearly all rows the label is the one that most rows with that cell have.
+    fn refuse_telling(&self, texts: &[usize], label: usize) -> Result<(), Problem> {
+        for &place in texts {
+            let mut labels_of: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
+            let mut rows_of: BTreeMap<&str, usize> = BTreeMap::new();
+            for (cell, label) in self.cells(place).zip(self.cells(label)).filter(|(cell, _)| !cell.is_empty()) {
+                *labels_of.entry(cell).or_default().entry(label).or_default() += 1;
+                *rows_of.entry(label).or_default() += 1;
+            }
+            let (rows, values) = (rows_of.values().sum::<usize>(), labels_of.len());
+            let usual: usize = labels_of.values().filter_map(|labels| labels.values().max()).sum();
+            // A repetition has the label of the cell's first row by chance as often as two rows have one label.
+            let share = |count: usize| count as f64 / rows.max(1) as f64;
+            let by_chance: f64 = rows_of.values().map(|&count| share(count).powi(2)).sum();
+            let repeated = rows - values;
+            if 2 * repeated >= rows
+                && share(usual) >= TELLING_SHARE
+                && by_chance.powf(repeated as f64) <= TELLING_BY_CHANCE
+            {
+                let column = |place: usize| match self.names {
+                    Some(names) => Column::Name(names[place].clone()),
+                    None => Column::Number(place),
+                };
+                let (column, label) = (column(place).to_string(), column(label).to_string());
+                return Err((None, DataProblem::TellsLabel { column, label, values, rows }));
+            }
+        }
+        Ok(())
     }
 
     fn repeated_values(&self, place: usize) -> Option<usize> {

@@ -103,13 +103,28 @@ pub enum DataProblem {
     },
     /// No column looks like a label.
     #[error(
-        "no column is called label, class or category, and none repeats a few values in all rows: \
-         name the label column, or say whether there is a header"
+        "no column is called label, class or category, and none has a value in every row, each at least twice and 2 to 1000 \
+         of them in all: name the label column"
     )]
     NoLabelColumn,
     /// No column looks like text.
     #[error("no column but the label's looks like text: name the text columns")]
     NoTextColumn,
+    /// A column that was taken for text tells the label: a model would learn to read it and nothing else.
+    #[error(
+        "text column {column} tells the label: its {values} different values in {rows} rows go with one value of column \
+         {label} each; name the text columns, without it, or with it if it may be read"
+    )]
+    TellsLabel {
+        /// The text column.
+        column: String,
+        /// The label's column.
+        label: String,
+        /// How many different values it has.
+        values: usize,
+        /// In how many rows.
+        rows: usize,
+    },
     /// Sentence pairs need two text columns.
     #[error("sentence pairs need exactly 2 text columns, got {got}: name them")]
     PairColumns {

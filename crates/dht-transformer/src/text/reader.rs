@@ -51,7 +51,10 @@ impl Split {
 ///    of them. When none is like that, the reader asks instead of guessing.
 ///  - **Texts**: all other columns in which some row has more than one word, joined by a space (empty ones leave no
 ///    space); so a column of row numbers, of marks or of source codes is left out. When there is none, all columns that
-///    do not number the rows. Columns called `index`, `idx`, `id` or `guid` are always left out unless asked for.
+///    do not number the rows. Columns called `index`, `idx`, `id` or `guid` are always left out unless asked for. A column
+///    found so whose cells tell the label (`very negative` beside 0) is refused: whoever wants it read asks for it.
+///
+/// What was found is in [`Dataset::columns`], with other columns that could have been the label; print it.
 ///
 /// A test file is best read [`like`](Self::like) its training set, so that both have the same labels and columns.
 ///

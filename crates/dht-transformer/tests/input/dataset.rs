@@ -1,7 +1,7 @@
 use std::io::{Read, Write};
 use std::path::Path;
 
-use dht_transformer::{Column, DataProblem, Dataset, DatasetReader, Error, Example, Header, Split};
+use dht_transformer::{Column, DataProblem, Dataset, DatasetReader, Error, Example, Header, LabelSource, Split};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
@@ -355,4 +355,80 @@ fn real_sentence_pairs_are_pairs() {
     assert_eq!(dev.labels, ["entailment", "not_entailment"]);
     assert_eq!(dev.examples[0].pair.as_deref(), Some("Christopher Reeve had an accident."));
     assert_eq!(dev.examples[0].label, 1);
+}
+
+const WORDS: [&str; 5] = ["very negative", "negative", "neutral", "positive", "very positive"];
+
+/// Texts at random and labels at random: nothing can be learnt from the texts.
+fn random_rows(rows: usize, line: impl Fn(&str, usize) -> String) -> String {
+    use rand::RngExt;
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let mut word = || ["film", "meal", "trip", "plot", "song", "town", "idea"][rng.random_range(0..7)];
+    let texts: Vec<String> = (0..rows).map(|row| format!("{} {} {} {row}", word(), word(), word())).collect();
+    texts.iter().map(|text| line(text, rng.random_range(0..5))).collect()
+}
+
+#[test]
+fn a_text_column_that_tells_the_label_is_refused_unless_it_is_asked_for() {
+    let json = |text: &str, label: usize| {
+        format!("{{\"text\": {text:?}, \"label\": {label}, \"label_text\": {:?}}}\n", WORDS[label])
+    };
+    let rows = random_rows(60, json);
+    let told =
+        DataProblem::TellsLabel { column: "\"label_text\"".into(), label: "\"label\"".into(), values: 5, rows: 60 };
+    assert_eq!(problem(read("t.jsonl", &rows)), (None, told.clone()));
+    assert!(told.to_string().contains("name the text columns"), "{told}");
+    let named = |columns: &[&str]| {
+        let columns = columns.iter().map(|name| Column::Name((*name).into()));
+        DatasetReader::new().text_columns(columns).read_from("t.jsonl", rows.as_bytes()).unwrap()
+    };
+    assert_eq!(named(&["text"]).columns.unwrap().text, [Column::Name("text".into())]);
+    assert!(named(&["text", "label_text"]).columns.unwrap().text_asked);
+    // A slip in a hundred rows, and labels that are guessed, tell as much; so does a single word for each label.
+    let slip =
+        |text: &str, label: usize| format!("{label},{text},{}\n", WORDS[if text.ends_with(" 7") { 0 } else { label }]);
+    assert!(
+        matches!(problem(read("t.csv", &random_rows(200, slip))).1, DataProblem::TellsLabel { column, .. } if column == "2")
+    );
+    let word = |_: &str, label: usize| format!("{label},{}\n", WORDS[label].replace(' ', "-"));
+    assert!(matches!(problem(read("t.csv", &random_rows(50, word))).1, DataProblem::TellsLabel { .. }));
+}
+
+#[test]
+fn text_columns_that_repeat_cells_or_differ_in_every_row_are_no_leak() {
+    // Sections of a newspaper go with several labels; empty cells say nothing; every text is another one.
+    let sections = |text: &str, label: usize| {
+        let section = ["On Sports", "On Business", ""][text.len() % 3];
+        format!("{label},{section},{text}\n")
+    };
+    let data = read("t.csv", &random_rows(100, sections)).unwrap();
+    assert_eq!(data.columns.unwrap().text, [Column::Number(1), Column::Number(2)]);
+    // A few equal texts with equal labels are what data have.
+    let doubled = random_rows(40, |text, label| format!("{label},{text}\n"))
+        + &random_rows(10, |text, label| format!("{label},{text}\n"));
+    assert_eq!(read("t.csv", &doubled).unwrap().len(), 50);
+    // Too few rows to tell.
+    assert_eq!(read("t.csv", "label,text\na,one two\na,one two\nb,no one\nb,no one\n").unwrap().len(), 4);
+}
+
+#[test]
+fn a_guessed_label_column_is_named_with_its_rivals() {
+    let rows = "5,yes,fine work\n1,no,no work\n5,yes,good day\n1,yes,bad day\n3,no,so so\n3,yes,well well\n";
+    let columns = read("t.csv", rows).unwrap().columns.unwrap();
+    assert_eq!((columns.label_source, &columns.label), (LabelSource::FewestValues, &Column::Number(1)));
+    assert_eq!(columns.label_rivals, [Column::Number(0)]);
+    assert_eq!(
+        columns.to_string(),
+        "label from column 1 (a guess: the fewest different values; as possible: column 0), text from column 2 (found)"
+    );
+    let named = read("t.csv", "class,label,text\na,x,fine work\nb,y,no work\n").unwrap().columns.unwrap();
+    assert_eq!((named.label_source, &named.label_rivals[..]), (LabelSource::Name, &[Column::Name("class".into())][..]));
+    let asked = DatasetReader::new().label_column(Column::Number(0)).text_columns([Column::Number(2)]);
+    let columns = asked.read_from("t.csv", rows.as_bytes()).unwrap().columns.unwrap();
+    assert_eq!(columns.to_string(), "label from column 0 (as asked), text from column 2 (as asked)");
+    // By the training set's labels: both marks fit.
+    let known = DatasetReader::new().labels(["yes", "no"]);
+    let marks = "yes,no,fine work\nno,no,no work\n";
+    let columns = known.read_from("t.csv", marks.as_bytes()).unwrap().columns.unwrap();
+    assert_eq!((columns.label_source, columns.label_rivals), (LabelSource::KnownLabels, vec![Column::Number(1)]));
 }
