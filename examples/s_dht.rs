@@ -5,10 +5,9 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use dht_lab::{Arguments, RunPlan, exit_code, run};
+use dht_lab::{Arguments, run_example};
 use dht_search::Preset;
 
 fn main() -> ExitCode {
-    let plan = RunPlan::try_from(Arguments::parse());
-    exit_code(plan.and_then(|plan| run(Preset::SDht, &plan)).map(|_| ()))
+    run_example(Preset::SDht, Arguments::parse())
 }

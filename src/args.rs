@@ -9,7 +9,7 @@ use dht_search::{Preset, SpaceConfig};
 use dht_transformer::{BertConfig, Column, ModelSize};
 
 use crate::command::example_of;
-use crate::{DeviceChoice, Error, Result};
+use crate::{DeviceChoice, Error, Result, Start};
 
 /// Tokens a text keeps unless a number is given, or as many as the model has positions for.
 const MAX_LENGTH: usize = 128;
@@ -83,6 +83,9 @@ pub struct Arguments {
     /// Go on from the checkpoints that a stopped run left in --out
     #[arg(long)]
     pub resume: bool,
+    /// Remove the checkpoints that a stopped run left in --out, and begin anew
+    #[arg(long, conflicts_with = "resume")]
+    pub restart: bool,
     /// No progress, only the table
     #[arg(long)]
     pub quiet: bool,
@@ -184,8 +187,8 @@ pub struct RunPlan {
     pub space: Option<SpaceConfig>,
     /// Where the record goes; `None` for [`out_of`](Self::out_of) the preset.
     pub out: Option<PathBuf>,
-    /// Whether to go on from checkpoints.
-    pub resume: bool,
+    /// What becomes of a run that was stopped in the same place.
+    pub start: Start,
     /// Whether to be silent.
     pub quiet: bool,
     /// The flags as they were given, for the record: those that a number may depend on.
@@ -260,7 +263,11 @@ impl TryFrom<Arguments> for RunPlan {
             decide: arguments.decide,
             space,
             out: arguments.out,
-            resume: arguments.resume,
+            start: match (arguments.resume, arguments.restart) {
+                (true, _) => Start::Resume,
+                (false, true) => Start::Restart,
+                (false, false) => Start::New,
+            },
             quiet: arguments.quiet,
             flags,
         })

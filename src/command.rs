@@ -29,7 +29,7 @@ pub fn command_of(record: &RunRecord, path: &Path) -> Result<String> {
 
 impl Arguments {
     /// The flags that are not as by default, in the order of `--help`. Left out are those that change no number,
-    /// `--out`, `--resume` and `--quiet`; of a path that is the machine's own (absolute, or through `..`) the last part stays.
+    /// `--out`, `--resume`, `--restart` and `--quiet`; of a path that is the machine's own (absolute, or through `..`) the last part stays.
     pub(crate) fn flags(&self) -> Vec<String> {
         // Each field by its name, so that a new one is not forgotten.
         let Self {
@@ -51,6 +51,7 @@ impl Arguments {
             space,
             out: _,
             resume: _,
+            restart: _,
             quiet: _,
         } = self;
         let usual = Self::parse_from(["dht"]);

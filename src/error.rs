@@ -76,6 +76,24 @@ pub enum Error {
         /// The directory.
         out: PathBuf,
     },
+    /// A run that would begin where another one was stopped.
+    #[error(
+        "{out} has checkpoints of a run that was stopped ({command}): --resume goes on with it, --restart removes them and \
+         begins anew, and another --out leaves them be",
+        out = out.display(),
+    )]
+    Unfinished {
+        /// The directory.
+        out: PathBuf,
+        /// The command that was stopped.
+        command: String,
+    },
+    /// A file that no run wrote, under a name that this run would write.
+    #[error("{path} is not a file of such a run, and this one would replace it; move it away, or give another --out", path = path.display())]
+    ForeignFile {
+        /// The file.
+        path: PathBuf,
+    },
     /// A run that is to go on from checkpoints, where there are none.
     #[error(
         "--resume: {out} has no checkpoints to go on from{why}; leave --resume out to begin anew",
@@ -90,7 +108,7 @@ pub enum Error {
     /// A run that is to go on from checkpoints that other texts made.
     #[error(
         "--resume: by {path}, the checkpoints beside it were made with {stored}, now it is {asked}; ask for those texts \
-         and that --max-length, or leave --resume out to begin anew",
+         and that --max-length, or give --restart instead of it to begin anew",
         path = path.display(),
     )]
     OtherTexts {

@@ -1,5 +1,30 @@
+//! How a program begins and ends.
+
 use std::error::Error;
 use std::process::ExitCode;
+
+use dht_search::Preset;
+
+use crate::output_dir::if_stopped;
+use crate::progress::tell;
+use crate::{Arguments, RunPlan, run};
+
+/// What a shell gives a program that was interrupted.
+const INTERRUPTED: i32 = 130;
+
+/// The whole of an example that runs a preset: from its arguments to its exit code. Ctrl-C ends it with a line on how to go
+/// on, and exit code 130.
+pub fn run_example(preset: Preset, arguments: Arguments) -> ExitCode {
+    exit_code(RunPlan::try_from(arguments).and_then(|plan| {
+        let out = plan.out_of(preset);
+        // Where no handler can be set, Ctrl-C ends the program all the same, in silence.
+        let _ = ctrlc::set_handler(move || {
+            tell(&format!("\n{}", if_stopped(&out)));
+            std::process::exit(INTERRUPTED);
+        });
+        run(preset, &plan).map(|_| ())
+    }))
+}
 
 /// Ends a program: nothing and exit code 0, or `error: …` with its causes on standard error and exit code 1.
 ///
@@ -19,7 +44,7 @@ pub fn exit_code<E: Error>(result: Result<(), E>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", message(&error));
+            tell(&format!("error: {}", message(&error)));
             ExitCode::FAILURE
         }
     }

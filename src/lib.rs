@@ -14,7 +14,7 @@ mod exit;
 #[cfg(test)]
 mod fixture;
 mod machine;
-mod place;
+mod output_dir;
 mod plots;
 mod progress;
 mod readme;
@@ -28,8 +28,9 @@ pub use corpus::{Difficulty, GeneratedText, LABELS, generate, generate_noisy, vo
 pub use data::RunData;
 pub use device::DeviceChoice;
 pub use error::{Error, Result};
-pub use exit::exit_code;
+pub use exit::{exit_code, run_example};
 pub use machine::this_machine;
+pub use output_dir::Start;
 pub use plots::{PICTURES, draw_pictures};
 pub use progress::{RouteTally, TrainingProgress};
 pub use readme::{README_END, README_START, with_numbers};

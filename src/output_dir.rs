@@ -1,61 +1,141 @@
 //! Where a run writes: a directory that it has to itself, with its checkpoints until it is finished.
+//!
+//! ```text
+//! .lock                     held while a run writes here
+//! record.json, *.svg        what a finished run leaves
+//! checkpoints/run.json      which run was begun: its command, its texts, the names of its checkpoints
+//! checkpoints/*.checkpoint  one for each model of that run
+//! ```
+//!
+//! Only files that `run.json` names are ever removed, and only where they are files; a link stays, and so does what it
+//! leads to. A name that is taken by somebody else's file is refused before anything is written.
 
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use dht_search::{RecordProblem, RunRecord};
 use dht_transformer::write_atomically;
+use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::{Error, PICTURES, Result};
 
 /// The file that is locked. It stays: removed, it could be locked by one run and made anew by another.
 const LOCK: &str = ".lock";
 const RECORD: &str = "record.json";
 const CHECKPOINTS: &str = "checkpoints";
-/// How the name of a checkpoint ends.
-const CHECKPOINT: &str = ".checkpoint";
-/// Among the checkpoints, which texts they were made with.
-const TEXTS: &str = "texts";
+const STARTED: &str = "run.json";
+const FORMAT: &str = "run";
+
+/// What becomes of a run that was stopped before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Start {
+    /// There must be none.
+    #[default]
+    New,
+    /// It is gone on with.
+    Resume,
+    /// Its checkpoints are removed, and a new one begins.
+    Restart,
+}
+
+/// What a run says of itself before its first checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Started {
+    /// Always `run`, so that no other JSON is taken for one.
+    format: String,
+    /// The example and its flags.
+    pub(crate) command: Vec<String>,
+    /// The sum of the training texts and their longest.
+    pub(crate) texts: String,
+    /// The names of the models, each of which has a checkpoint once it trains.
+    pub(crate) models: Vec<String>,
+}
+
+impl Started {
+    pub(crate) fn new(command: Vec<String>, texts: String, models: Vec<String>) -> Self {
+        Self { format: FORMAT.into(), command, texts, models }
+    }
+
+    /// The files of a run, also the one that it was writing when it was killed: `.full.checkpoint.partial`.
+    fn files(&self) -> impl Iterator<Item = String> + '_ {
+        self.models.iter().flat_map(|model| [file_of(model), format!(".{}.partial", file_of(model))])
+    }
+}
+
+fn file_of(model: &str) -> String {
+    format!("{model}.checkpoint")
+}
 
 /// The right to write into a directory, until it is dropped or the process ends, however it does.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct OutputDir {
     out: PathBuf,
+    started: Started,
     _lock: File,
 }
 
-impl Place {
-    /// Takes a directory, which is made where it is not there, for a run on these texts.
+impl OutputDir {
+    /// Takes a directory, which is made where it is not there, for a run.
     ///
     /// # Errors
-    /// [`Error::InUse`] when another run has it; to go on, [`Error::NothingToResume`] without checkpoints and
-    /// [`Error::OtherTexts`] with those of other texts.
-    pub(crate) fn take(out: &Path, resume: bool, texts: &str) -> Result<Self> {
-        if resume && !out.is_dir() {
+    /// [`Error::InUse`] when another run has it; [`Error::Unfinished`] for a new run where checkpoints of a stopped one
+    /// are; to go on, [`Error::NothingToResume`] where no run was stopped and [`Error::OtherTexts`] where it had other
+    /// texts; [`Error::ForeignFile`] when a file that is not a run's has the name of one that this run would write.
+    pub(crate) fn take(out: &Path, start: Start, started: Started) -> Result<Self> {
+        if start == Start::Resume && !out.is_dir() {
             return Err(Error::NothingToResume { out: out.into(), finished: false });
         }
         create(out)?;
-        let place = Self { out: out.into(), _lock: lock(out)? };
-        if resume {
-            place.check_resumed(texts)?;
-        } else {
-            // Those of an earlier run would be taken for this one's, should it be stopped and gone on with.
-            place.remove_checkpoints()?;
-            create(&place.out.join(CHECKPOINTS))?;
-            write_atomically(place.texts(), |file| file.write_all(texts.as_bytes()))?;
+        let dir = Self { out: out.into(), started, _lock: lock(out)? };
+        let earlier = stored(out)?;
+        match (start, &earlier) {
+            (Start::New, Some(earlier)) if has_checkpoints(out, earlier) => {
+                return Err(Error::Unfinished { out: out.into(), command: earlier.command.join(" ") });
+            }
+            (Start::Resume, None) => {
+                return Err(Error::NothingToResume { out: out.into(), finished: dir.record().is_file() });
+            }
+            (Start::Resume, Some(earlier)) if earlier.texts != dir.started.texts => {
+                let (stored, asked) = (earlier.texts.clone(), dir.started.texts.clone());
+                return Err(Error::OtherTexts { path: in_checkpoints(out, STARTED), stored, asked });
+            }
+            _ => {}
         }
-        Ok(place)
+        dir.refuse_foreign(earlier.as_ref())?;
+        if start != Start::Resume {
+            // Those of an earlier run would be taken for this one's, should it be stopped and gone on with.
+            earlier.iter().try_for_each(|earlier| remove(out, earlier))?;
+        }
+        create(&out.join(CHECKPOINTS))?;
+        let json = serde_json::to_string_pretty(&dir.started).unwrap_or_default();
+        write_atomically(in_checkpoints(out, STARTED), |file| writeln!(file, "{json}"))?;
+        Ok(dir)
     }
 
-    fn check_resumed(&self, asked: &str) -> Result<()> {
-        let path = self.texts();
-        match std::fs::read_to_string(&path) {
-            Ok(stored) if stored == asked => Ok(()),
-            Ok(stored) => Err(Error::OtherTexts { path, stored, asked: asked.into() }),
-            Err(source) if source.kind() == ErrorKind::NotFound => {
-                Err(Error::NothingToResume { out: self.out.clone(), finished: self.record().is_file() })
+    /// Refuses names that are taken by what neither this run nor the `earlier` one wrote.
+    fn refuse_foreign(&self, earlier: Option<&Started>) -> Result<()> {
+        let refuse = |path: PathBuf| Err(Error::ForeignFile { path });
+        let own: Vec<String> = earlier.into_iter().flat_map(Started::files).collect();
+        for name in self.started.files().chain([STARTED.to_owned()]) {
+            let path = in_checkpoints(&self.out, &name);
+            let is_own = name == STARTED && earlier.is_some() || own.contains(&name);
+            if let Ok(found) = path.symlink_metadata()
+                && !(is_own && found.is_file())
+            {
+                return refuse(path);
             }
-            Err(source) => Err(Error::Io { path, source }),
+        }
+        let record = self.record();
+        match record.symlink_metadata() {
+            Ok(found) if !found.is_file() || !is_record(&record) => refuse(record),
+            // A run writes its record before its pictures.
+            Err(_) => match PICTURES.map(|(name, _)| self.out.join(name)).into_iter().find(|path| path.exists()) {
+                Some(picture) => refuse(picture),
+                None => Ok(()),
+            },
+            Ok(_) => Ok(()),
         }
     }
 
@@ -66,34 +146,76 @@ impl Place {
 
     /// Where the checkpoint of a model is.
     pub(crate) fn checkpoint(&self, model: &str) -> PathBuf {
-        self.out.join(CHECKPOINTS).join(format!("{model}{CHECKPOINT}"))
+        in_checkpoints(&self.out, &file_of(model))
     }
 
-    fn texts(&self) -> PathBuf {
-        self.out.join(CHECKPOINTS).join(TEXTS)
-    }
-
-    /// Removes what a finished run does not need any more, and leaves what is not a run's.
+    /// Removes what a finished run does not need any more, and leaves what is not its own.
     pub(crate) fn remove_checkpoints(&self) -> Result<()> {
-        let folder = self.out.join(CHECKPOINTS);
-        let failed = |source| Error::Io { path: folder.clone(), source };
-        let entries = match std::fs::read_dir(&folder) {
-            Err(source) if source.kind() == ErrorKind::NotFound => return Ok(()),
-            entries => entries.map_err(failed)?,
-        };
-        for entry in entries {
-            let entry = entry.map_err(failed)?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            // Also one that a run was writing when it was killed: `.full.checkpoint.partial`.
-            if name == TEXTS || name.ends_with(CHECKPOINT) || name.ends_with(&format!("{CHECKPOINT}.partial")) {
-                std::fs::remove_file(entry.path()).map_err(|source| Error::Io { path: entry.path(), source })?;
+        remove(&self.out, &self.started)
+    }
+}
+
+/// What to tell somebody who stops a run that writes here.
+pub(crate) fn if_stopped(out: &Path) -> String {
+    match stored(out) {
+        Ok(Some(started)) if has_checkpoints(out, &started) => format!(
+            "stopped; the same command with --resume goes on from the last checkpoint in {}",
+            out.join(CHECKPOINTS).display()
+        ),
+        _ => "stopped before the first checkpoint; the same command begins anew".into(),
+    }
+}
+
+/// The run that was begun here and is not finished.
+fn stored(out: &Path) -> Result<Option<Started>> {
+    let path = in_checkpoints(out, STARTED);
+    match std::fs::read(&path) {
+        Ok(bytes) => match serde_json::from_slice::<Started>(&bytes) {
+            // A name with a directory in it would lead out of here.
+            Ok(started) if started.format == FORMAT && started.models.iter().all(|model| is_name(model)) => {
+                Ok(Some(started))
             }
-        }
-        match std::fs::remove_dir(&folder) {
-            Err(source) if source.kind() != ErrorKind::DirectoryNotEmpty => Err(failed(source)),
-            _ => Ok(()),
+            _ => Err(Error::ForeignFile { path }),
+        },
+        Err(source) if source.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::Io { path, source }),
+    }
+}
+
+fn is_name(model: &str) -> bool {
+    Path::new(model).file_name().is_some_and(|name| name == model)
+}
+
+fn has_checkpoints(out: &Path, started: &Started) -> bool {
+    started.models.iter().any(|model| in_checkpoints(out, &file_of(model)).is_file())
+}
+
+/// Whether a file is a run's record, also of another release.
+fn is_record(path: &Path) -> bool {
+    use dht_search::Error::Record;
+    !matches!(RunRecord::load(path), Err(Record { problem: RecordProblem::Content { .. }, .. }))
+}
+
+/// Removes the files of a run, and their directory when nothing else is there.
+fn remove(out: &Path, started: &Started) -> Result<()> {
+    for name in started.files().chain([STARTED.to_owned()]) {
+        let path = in_checkpoints(out, &name);
+        if path.symlink_metadata().is_ok_and(|found| found.is_file()) {
+            std::fs::remove_file(&path).map_err(|source| Error::Io { path, source })?;
         }
     }
+    let folder = out.join(CHECKPOINTS);
+    match std::fs::remove_dir(&folder) {
+        Err(source) if source.kind() == ErrorKind::NotFound || source.kind() == ErrorKind::DirectoryNotEmpty => Ok(()),
+        // A link to a directory stays.
+        Err(_) if folder.is_symlink() => Ok(()),
+        Err(source) => Err(Error::Io { path: folder, source }),
+        Ok(()) => Ok(()),
+    }
+}
+
+fn in_checkpoints(out: &Path, name: &str) -> PathBuf {
+    out.join(CHECKPOINTS).join(name)
 }
 
 fn create(folder: &Path) -> Result<()> {
@@ -113,51 +235,4 @@ fn lock(out: &Path) -> Result<File> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_directory_has_one_run_at_a_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let (here, elsewhere) = (folder.path().join("a/b"), folder.path().join("c"));
-        let place = Place::take(&here, false, "some").unwrap();
-        for resume in [false, true] {
-            let error = Place::take(&here, resume, "some").unwrap_err();
-            assert!(matches!(&error, Error::InUse { out } if *out == here));
-            assert!(error.to_string().contains("another run writes into"), "{error}");
-        }
-        Place::take(&elsewhere, false, "some").unwrap();
-        drop(place);
-        Place::take(&here, true, "some").unwrap();
-    }
-
-    #[test]
-    fn checkpoints_are_gone_on_from_by_a_run_on_their_texts_and_removed_by_a_new_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = Place::take(folder.path(), false, "some").unwrap().checkpoint("full");
-        std::fs::write(&file, "weights").unwrap();
-        Place::take(folder.path(), true, "some").unwrap();
-        let error = Place::take(folder.path(), true, "others").unwrap_err();
-        assert!(matches!(&error, Error::OtherTexts { path, stored, asked }
-            if path.ends_with("checkpoints/texts") && stored == "some" && asked == "others"));
-        assert!(file.is_file());
-        Place::take(folder.path(), false, "others").unwrap();
-        assert!(!file.exists());
-    }
-    #[test]
-    fn what_is_not_a_run_s_stays_where_it_is() {
-        let folder = tempfile::tempdir().unwrap();
-        let checkpoints = folder.path().join("checkpoints");
-        let (theirs, below) = (checkpoints.join("weights.bin"), checkpoints.join("old/full.checkpoint"));
-        std::fs::create_dir_all(checkpoints.join("old")).unwrap();
-        std::fs::write(&theirs, "theirs").unwrap();
-        std::fs::write(&below, "theirs").unwrap();
-        let place = Place::take(folder.path(), false, "some").unwrap();
-        let partial = checkpoints.join(".full.checkpoint.partial");
-        std::fs::write(place.checkpoint("full"), "weights").unwrap();
-        std::fs::write(&partial, "weights").unwrap();
-        place.remove_checkpoints().unwrap();
-        assert!(theirs.is_file() && below.is_file());
-        assert!(!place.checkpoint("full").exists() && !place.texts().exists() && !partial.exists());
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
 //! What a long training shows while it runs.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,11 @@ const NEWEST: f64 = 0.05;
 const KEPT: f64 = 0.998;
 /// Plain lines come at least this share of the training apart.
 const LINE_EVERY: f64 = 0.1;
+
+/// A line on standard error. Nobody may be there to read it, which is no reason to stop.
+pub(crate) fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
 
 /// Shows a training on standard error: a bar on a terminal, else a line now and then, or nothing.
 #[derive(Debug)]
@@ -80,7 +85,7 @@ impl TrainingProgress {
             }
             Output::Lines if share >= self.last_line + LINE_EVERY => {
                 self.last_line = share;
-                eprintln!("{}", self.line(share, self.started.elapsed()));
+                tell(&self.line(share, self.started.elapsed()));
             }
             Output::Lines | Output::Silent => {}
         }

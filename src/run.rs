@@ -1,7 +1,7 @@
 //! The main job: a full model, truncations of it and a dynamic one, trained and tested on the same texts.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
 use candle_core::Device;
 use dht_search::{
@@ -17,7 +17,8 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::command::example_of;
 use crate::corpus::Difficulty;
-use crate::place::Place;
+use crate::output_dir::{OutputDir, Start, Started};
+use crate::progress::tell;
 use crate::search::PlannedSearch;
 use crate::{Error, Model, Result, RunData, RunPlan, TrainingProgress, draw_pictures, text_table, this_machine};
 
@@ -29,6 +30,9 @@ const HEAD_SETS: usize = 12;
 const SHUFFLES: u64 = 3;
 /// Settings of the speed knob that are tested beside the one in use.
 const KNOB_POINTS: usize = 7;
+/// The names of the models, of their curves and of their checkpoints.
+const FULL: &str = "full";
+const DYNAMIC: &str = "dynamic";
 /// Random streams of a run: the encoder's weights, each model's classifiers, the control.
 const WEIGHTS: u64 = 1;
 const CLASSIFIERS: u64 = 2;
@@ -37,25 +41,56 @@ const CONTROL: u64 = 3;
 /// Trains and tests all models of a plan, prints one table, and writes `record.json` and the pictures.
 ///
 /// # Errors
-/// Whatever is wrong with the data, the model or the place to write to; [`Error::InUse`] when another run writes there,
-/// [`Error::NothingToResume`] and [`Error::OtherTexts`] when there is nothing to go on from. A training that diverges
-/// keeps its last good checkpoint.
+/// Whatever is wrong with the data, the model or the directory to write to; [`Error::InUse`] when another run writes there,
+/// [`Error::Unfinished`] when another one was stopped there, [`Error::NothingToResume`] and [`Error::OtherTexts`] when
+/// there is nothing to go on from, [`Error::ForeignFile`] when a file of somebody else would be replaced. A training that
+/// diverges keeps its last good checkpoint.
 pub fn run(preset: Preset, plan: &RunPlan) -> Result<RunRecord> {
     let device = plan.device.open()?;
     let data = RunData::load(plan)?;
+    if !plan.quiet {
+        tell(&data.record.summary());
+    }
     let out = plan.out_of(preset);
     let encoder = encoder(plan, &data, &device)?;
     let search = PlannedSearch::new(preset, plan, &encoder, pooling(plan))?;
     // All that makes no sense has been refused: from here on something is written.
     let texts = format!("{} up to {} tokens", data.record.sha256, plan.max_length);
-    let job = Job { plan, data: &data, device, place: Place::take(&out, plan.resume, &texts)? };
+    let depths = truncated_depths(&search, &encoder).map(truncated);
+    let models = std::iter::once(FULL.into()).chain(depths).chain([DYNAMIC.into()]).collect();
+    let started = Started::new(command(preset, plan), texts, models);
+    let job = Job { plan, data: &data, device, dir: OutputDir::take(&out, plan.start, started)? };
     let record = job.record(preset, &encoder, search)?;
-    record.save(job.place.record())?;
+    record.save(job.dir.record())?;
     draw_pictures(&record, &out)?;
-    job.place.remove_checkpoints()?;
-    let stdout = |source| Error::Io { path: "standard output".into(), source };
-    writeln!(std::io::stdout(), "{}\nrecord and pictures: {}", text_table(&record), out.display()).map_err(stdout)?;
+    job.dir.remove_checkpoints()?;
+    print(std::io::stdout(), &format!("{}\nrecord and pictures: {}", text_table(&record), out.display()))?;
     Ok(record)
+}
+
+/// Writes to standard output. A reader who has gone has read what he wanted: the record is there.
+fn print(mut output: impl Write, text: &str) -> Result<()> {
+    match writeln!(output, "{text}") {
+        Err(source) if source.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::Io { path: "standard output".into(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What is typed for a run, as its record keeps it.
+fn command(preset: Preset, plan: &RunPlan) -> Vec<String> {
+    std::iter::once(example_of(preset)).chain(plan.flags.iter().cloned()).collect()
+}
+
+/// The depths of a space's exits that the full model is truncated to.
+fn truncated_depths(search: &PlannedSearch, encoder: &Encoder) -> impl Iterator<Item = usize> {
+    let (space, layers) = (&search.space, encoder.layers());
+    (0..space.exits().len()).map(|exit| space.depth(exit)).filter(move |depth| *depth < layers)
+}
+
+fn truncated(depth: usize) -> String {
+    format!("truncated.{depth}")
 }
 
 /// A plan with its data.
@@ -63,7 +98,7 @@ struct Job<'a> {
     plan: &'a RunPlan,
     data: &'a RunData,
     device: Device,
-    place: Place,
+    dir: OutputDir,
 }
 
 /// A plain model, trained and tested.
@@ -76,20 +111,18 @@ struct Plain {
 impl Job<'_> {
     fn record(&self, preset: Preset, encoder: &Encoder, search: PlannedSearch) -> Result<RunRecord> {
         let name = search.name.clone();
-        let full = self.plain("full", encoder, encoder.layers())?;
-        let mut truncated = BTreeMap::new();
-        let depths = (0..search.space.exits().len()).map(|exit| search.space.depth(exit));
-        for depth in depths.filter(|depth| *depth < encoder.layers()) {
-            truncated.insert(depth, self.plain(&format!("truncated.{depth}"), encoder, depth)?);
+        let full = self.plain(FULL, encoder, encoder.layers())?;
+        let mut truncations = BTreeMap::new();
+        for depth in truncated_depths(&search, encoder) {
+            truncations.insert(depth, self.plain(&truncated(depth), encoder, depth)?);
         }
         let classes = self.data.train.labels.len();
         let copy = encoder.truncated(encoder.layers())?;
         let mut model = search.model(copy, classes, &mut rng(self.plan, CLASSIFIERS))?;
-        let mut progress = TrainingProgress::new("dynamic", self.plan.quiet);
+        let mut progress = TrainingProgress::new(DYNAMIC, self.plan.quiet);
         let tally = progress.routes();
         model.watch_routes(move |depth| tally.add(depth));
-        let history =
-            self.trainer("dynamic").fit(&mut model, &self.data.train, &self.data.validation, &mut progress)?;
+        let history = self.trainer(DYNAMIC).fit(&mut model, &self.data.train, &self.data.validation, &mut progress)?;
         drop(progress);
         let evaluation = model.evaluate(&self.data.test, self.test_batch())?;
         let random = self.random_macro_f1(&model, &evaluation)?;
@@ -111,20 +144,19 @@ impl Job<'_> {
         let mut dynamic = DynamicResult::beside(&full.result, result, layer_head, ledger.bandit_seconds, random);
         let routes = RouteCounts { train: ledger.routes.clone(), test: evaluation.route_counts() };
         let mut curves = ledger.curves.curves(HEAD_SETS);
-        curves.loss.insert("full".into(), LossCurve::binned(&full.history.losses, LOSS_BINS)?);
-        for (depth, plain) in &truncated {
-            let curve = LossCurve::binned(&plain.history.losses, LOSS_BINS)?;
-            curves.loss.insert(format!("truncated.{depth}"), curve);
+        curves.loss.insert(FULL.into(), LossCurve::binned(&full.history.losses, LOSS_BINS)?);
+        for (depth, plain) in &truncations {
+            curves.loss.insert(truncated(*depth), LossCurve::binned(&plain.history.losses, LOSS_BINS)?);
         }
         let settings = self.settings(&model, &history)?;
-        let difficulties = self.difficulties(&full, &truncated, &evaluation)?;
+        let difficulties = self.difficulties(&full, &truncations, &evaluation)?;
         (dynamic.regret, dynamic.oracle) = self.hindsight(&model, &evaluation, full.result.inference_flops)?;
         let shape = encoder.block_shape();
         let mut record = RunRecord {
             schema: RunRecord::SCHEMA,
             preset: name,
             seed: self.plan.seed,
-            command: std::iter::once(example_of(preset)).chain(self.plan.flags.iter().cloned()).collect(),
+            command: command(preset, self.plan),
             data: self.data.record.clone(),
             model: ModelRecord {
                 layers: encoder.layers(),
@@ -134,7 +166,7 @@ impl Job<'_> {
                 parameters: encoder.parameters().elements() + classes * (shape.hidden + 1),
             },
             full: full.result,
-            truncated: truncated.iter().map(|(depth, plain)| (*depth, plain.result)).collect(),
+            truncated: truncations.iter().map(|(depth, plain)| (*depth, plain.result)).collect(),
             dynamic,
             knob: Vec::new(),
             routes,
@@ -163,8 +195,8 @@ impl Job<'_> {
             optimizer,
             ..TrainSettings::default()
         };
-        let checkpoint =
-            CheckpointSettings { path: self.place.checkpoint(name), every_steps: 500, resume: self.plan.resume };
+        let resume = self.plan.start == Start::Resume;
+        let checkpoint = CheckpointSettings { path: self.dir.checkpoint(name), every_steps: 500, resume };
         Trainer { checkpoint: Some(checkpoint), ..Trainer::new(settings) }
     }
 
@@ -346,4 +378,28 @@ fn flops(model: &TextClassifier, texts: &EncodedDataset) -> (u64, u64) {
         layers * block.backward(load, block.full(), all).total().0 + classifier.backward(samples, all).total().0;
     let forward = layers * block.forward(load, block.full()).total().0 + classifier.forward(samples).total().0;
     (forward, backward)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Failing(ErrorKind);
+
+    impl Write for Failing {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_table_that_nobody_reads_is_no_failure_and_one_that_cannot_be_written_is() {
+        print(Failing(ErrorKind::BrokenPipe), "table").unwrap();
+        let full = print(Failing(ErrorKind::StorageFull), "table");
+        assert!(matches!(full, Err(Error::Io { path, .. }) if path.ends_with("standard output")));
+    }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::Parser;
-use dht_lab::{Arguments, Error, PICTURES, Result, RunPlan, run};
+use dht_lab::{Arguments, Error, PICTURES, Result, RunPlan, run, text_table};
 use dht_search::{ModelResult, Preset, RunRecord};
 
 fn job(arguments: &[&str], out: &Path) -> Result<RunRecord> {
@@ -123,17 +123,25 @@ fn p_dht_needs_an_epoch_after_those_before_its_layers_are_frozen() {
     assert!(matches!(refused, Err(Error::Argument { flag: "epochs", .. })));
 }
 
+/// What a run leaves that is stopped before its first checkpoint.
+fn write_started(out: &Path, texts: &str) {
+    std::fs::create_dir(out.join("checkpoints")).unwrap();
+    let models = serde_json::json!(["full", "dynamic"]);
+    let started = serde_json::json!({ "format": "run", "command": ["t_dht"], "texts": texts, "models": models });
+    std::fs::write(out.join("checkpoints/run.json"), started.to_string()).unwrap();
+}
+
 #[test]
 fn checkpoints_of_other_texts_are_not_gone_on_from() {
     let folder = tempfile::tempdir().unwrap();
-    let checkpoints = folder.path().join("checkpoints");
-    std::fs::create_dir(&checkpoints).unwrap();
-    std::fs::write(checkpoints.join("texts"), "others").unwrap();
+    let started = folder.path().join("checkpoints/run.json");
+    write_started(folder.path(), "others");
+    let before = std::fs::read_to_string(&started).unwrap();
     let refused = job(&["--train-rows", "40", "--test-rows", "20", "--resume"], folder.path()).unwrap_err();
     let Error::OtherTexts { path, stored, asked } = refused else { panic!("{refused}") };
-    assert_eq!((path, &*stored), (checkpoints.join("texts"), "others"));
+    assert_eq!((&path, &*stored), (&started, "others"));
     assert!(asked.ends_with(" up to 128 tokens"), "{asked}");
-    assert_eq!(std::fs::read_to_string(checkpoints.join("texts")).unwrap(), "others");
+    assert_eq!(std::fs::read_to_string(&started).unwrap(), before);
 }
 
 #[test]
@@ -153,23 +161,46 @@ fn a_run_that_was_stopped_goes_on_and_one_that_is_finished_or_never_began_does_n
     assert_eq!(RunRecord::load(out.join("record.json")).unwrap(), record);
 
     // As one is that was stopped before its first checkpoint.
-    std::fs::create_dir(out.join("checkpoints")).unwrap();
-    let texts = format!("{} up to 128 tokens", record.data.sha256);
-    std::fs::write(out.join("checkpoints/texts"), texts).unwrap();
+    write_started(&out, &format!("{} up to 128 tokens", record.data.sha256));
     // The command that its record quotes is one that can be typed: without `--resume`.
     assert_eq!(timeless(&resumed().unwrap()), timeless(&record));
 }
 
 #[test]
-fn what_an_earlier_run_left_is_no_checkpoint_of_a_new_one() {
+fn a_training_that_diverges_leaves_what_it_began_and_a_checkpoint_of_nobody_is_not_taken_for_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoints = folder.path().join("checkpoints");
     std::fs::create_dir(&checkpoints).unwrap();
-    std::fs::write(checkpoints.join("dynamic.checkpoint"), "stale").unwrap();
-    // Refused in the middle of its first training, it leaves its own place for checkpoints behind.
+    let stale = checkpoints.join("dynamic.checkpoint");
+    std::fs::write(&stale, "stale").unwrap();
     let wild = ["--train-rows", "200", "--test-rows", "20", "--lr", "1e30"];
+    let refused = job(&wild, folder.path()).unwrap_err();
+    assert!(matches!(&refused, Error::ForeignFile { path } if *path == stale), "{refused}");
+    std::fs::remove_file(&stale).unwrap();
     job(&wild, folder.path()).expect_err("a training that diverges");
-    assert!(checkpoints.join("texts").is_file() && !checkpoints.join("dynamic.checkpoint").exists());
+    assert!(checkpoints.join("run.json").is_file());
+}
+
+#[test]
+fn the_classes_and_columns_that_were_read_are_recorded_and_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("stars");
+    std::fs::create_dir(&data).unwrap();
+    let rows = |rows: usize| -> String {
+        (0..rows)
+            .map(|row| format!("{},{},text {row} of some\n", row % 4, if row % 3 == 0 { "yes" } else { "no" }))
+            .collect()
+    };
+    std::fs::write(data.join("train.csv"), rows(60)).unwrap();
+    std::fs::write(data.join("test.csv"), rows(12)).unwrap();
+    let out = folder.path().join("out");
+    let record = job(&["--data", &data.to_string_lossy()], &out).unwrap();
+    assert_eq!(record.data.classes, ["no", "yes"]);
+    let summary = "stars: 54 training, 6 validation and 12 test rows; 2 classes: no, yes; label from column 1 (a guess: the \
+                   fewest different values; as possible: column 0), text from column 2 (found)";
+    assert_eq!(record.data.summary(), summary);
+    assert!(text_table(&record).contains(summary));
+    assert_eq!(RunRecord::load(out.join("record.json")).unwrap().data, record.data);
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn every_flag_arrives() {
         decide: Decision::AtTheBase,
         space: Some(SpaceConfig::from_toml_str(text).unwrap()),
         out: Some("o".into()),
-        resume: true,
+        start: Start::Resume,
         quiet: true,
         flags: Arguments::parse_from(std::iter::once("t_dht").chain(line.split_whitespace())).flags(),
     };
@@ -66,6 +66,8 @@ fn every_flag_arrives() {
     assert_ne!(expected.device, default.device);
     assert_ne!(expected.batch, default.batch);
     assert_eq!(default.space, None);
+    assert_eq!((default.start, plan("--restart").unwrap().start), (Start::New, Start::Restart));
+    assert!(Arguments::try_parse_from(["t_dht", "--resume", "--restart"]).is_err());
     let other_size = plan(&line.replace("12x4x32", "6x4x32"));
     assert!(matches!(other_size, Err(Error::Argument { flag: "space", .. })), "{other_size:?}");
     std::fs::write(&file, text.replace("[3, 12]", "[3, 13]")).unwrap();

@@ -1,0 +1,132 @@
+use std::fs;
+
+use super::*;
+use crate::fixture;
+
+fn run_on(texts: &str) -> Started {
+    let models = ["full", "truncated.1", "dynamic"].map(String::from).to_vec();
+    Started::new(vec!["t_dht".into(), "--seed".into(), "3".into()], texts.into(), models)
+}
+
+fn take(out: &Path, start: Start) -> Result<OutputDir> {
+    OutputDir::take(out, start, run_on("some"))
+}
+
+#[test]
+fn a_directory_has_one_run_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let (here, elsewhere) = (folder.path().join("a/b"), folder.path().join("c"));
+    let dir = take(&here, Start::New).unwrap();
+    for start in [Start::New, Start::Resume, Start::Restart] {
+        let error = take(&here, start).unwrap_err();
+        assert!(matches!(&error, Error::InUse { out } if *out == here));
+        assert!(error.to_string().contains("another run writes into"), "{error}");
+    }
+    take(&elsewhere, Start::New).unwrap();
+    drop(dir);
+    take(&here, Start::Resume).unwrap();
+}
+
+#[test]
+fn a_stopped_run_is_gone_on_with_or_begun_anew_when_asked_and_never_wiped_in_silence() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = take(folder.path(), Start::New).unwrap().checkpoint("full");
+    assert_eq!(if_stopped(folder.path()), "stopped before the first checkpoint; the same command begins anew");
+    // Nothing is lost before the first checkpoint.
+    take(folder.path(), Start::New).unwrap();
+    fs::write(&file, "weights").unwrap();
+    let error = take(folder.path(), Start::New).unwrap_err();
+    assert!(
+        matches!(&error, Error::Unfinished { out, command } if out == folder.path() && command == "t_dht --seed 3")
+    );
+    let told = error.to_string();
+    assert!(told.contains("--resume") && told.contains("--restart"), "{told}");
+    assert!(if_stopped(folder.path()).contains("with --resume goes on from the last checkpoint in "));
+    take(folder.path(), Start::Resume).unwrap();
+    let error = OutputDir::take(folder.path(), Start::Resume, run_on("others")).unwrap_err();
+    assert!(matches!(&error, Error::OtherTexts { path, stored, asked }
+        if path.ends_with("checkpoints/run.json") && stored == "some" && asked == "others"));
+    assert!(file.is_file());
+    OutputDir::take(folder.path(), Start::Restart, run_on("others")).unwrap();
+    assert!(!file.exists());
+}
+
+#[test]
+fn whatever_its_suffix_a_file_that_is_not_the_run_s_stays_where_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoints = folder.path().join("checkpoints");
+    fs::create_dir_all(checkpoints.join("old")).unwrap();
+    let theirs = ["mine.checkpoint", "weights.bin", "texts", ".x.checkpoint.partial", "old/full.checkpoint"];
+    theirs.iter().for_each(|name| fs::write(checkpoints.join(name), "theirs").unwrap());
+    for start in [Start::New, Start::Restart] {
+        let dir = take(folder.path(), start).unwrap();
+        let partial = checkpoints.join(".full.checkpoint.partial");
+        fs::write(dir.checkpoint("full"), "weights").unwrap();
+        fs::write(&partial, "weights").unwrap();
+        dir.remove_checkpoints().unwrap();
+        assert!(theirs.iter().all(|name| fs::read_to_string(checkpoints.join(name)).unwrap() == "theirs"));
+        assert!(!dir.checkpoint("full").exists() && !checkpoints.join("run.json").exists() && !partial.exists());
+    }
+}
+
+#[test]
+fn a_name_that_is_taken_by_another_file_is_refused_and_the_file_is_left() {
+    let names = ["checkpoints/full.checkpoint", "checkpoints/run.json", "record.json", PICTURES[0].0];
+    for name in names {
+        for start in [Start::New, Start::Restart] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, "{\"theirs\": 1}").unwrap();
+            let error = take(folder.path(), start).unwrap_err();
+            assert!(matches!(&error, Error::ForeignFile { path: named } if *named == path), "{name}: {error}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), "{\"theirs\": 1}");
+        }
+    }
+}
+
+#[test]
+fn the_record_of_an_earlier_run_is_a_run_s_and_a_manifest_that_leads_elsewhere_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    fixture::record().save(folder.path().join("record.json")).unwrap();
+    fs::write(folder.path().join(PICTURES[0].0), "<svg/>").unwrap();
+    take(folder.path(), Start::New).unwrap();
+    let victim = folder.path().join("victim.checkpoint");
+    fs::write(&victim, "theirs").unwrap();
+    let forged = Started::new(Vec::new(), "some".into(), vec!["../victim".into()]);
+    fs::write(folder.path().join("checkpoints/run.json"), serde_json::to_string(&forged).unwrap()).unwrap();
+    assert!(matches!(take(folder.path(), Start::Restart), Err(Error::ForeignFile { .. })));
+    assert!(victim.is_file());
+}
+
+#[cfg(unix)]
+#[test]
+fn links_stay_and_so_does_what_they_lead_to() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let (out, elsewhere) = (folder.path().join("out"), folder.path().join("elsewhere"));
+    fs::create_dir(&elsewhere).unwrap();
+    fs::create_dir(&out).unwrap();
+    fs::write(elsewhere.join("mine.checkpoint"), "theirs").unwrap();
+    symlink(&elsewhere, out.join("checkpoints")).unwrap();
+    // Checkpoints may lie on another disk.
+    let dir = take(&out, Start::New).unwrap();
+    fs::write(dir.checkpoint("full"), "weights").unwrap();
+    dir.remove_checkpoints().unwrap();
+    assert!(out.join("checkpoints").is_symlink());
+    let left: Vec<_> = fs::read_dir(&elsewhere).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["mine.checkpoint"]);
+    drop(dir);
+
+    // A link in the place of a checkpoint, even of a run that was stopped.
+    let dir = take(&out, Start::New).unwrap();
+    symlink(elsewhere.join("mine.checkpoint"), dir.checkpoint("full")).unwrap();
+    let link = dir.checkpoint("full");
+    dir.remove_checkpoints().unwrap();
+    assert!(link.is_symlink());
+    drop(dir);
+    for start in [Start::New, Start::Restart] {
+        assert!(matches!(take(&out, start), Err(Error::ForeignFile { path }) if path == link));
+    }
+    assert_eq!(fs::read_to_string(elsewhere.join("mine.checkpoint")).unwrap(), "theirs");
+}
