@@ -125,10 +125,10 @@ fn p_dht_needs_an_epoch_after_those_before_its_layers_are_frozen() {
 
 /// What a run leaves that is stopped before its first checkpoint.
 fn write_started(out: &Path, texts: &str) {
-    std::fs::create_dir(out.join("checkpoints")).unwrap();
+    std::fs::create_dir(out.join("checkpoints")).expect("a fresh directory");
     let models = serde_json::json!(["full", "dynamic"]);
     let started = serde_json::json!({ "format": "run", "command": ["t_dht"], "texts": texts, "models": models });
-    std::fs::write(out.join("checkpoints/run.json"), started.to_string()).unwrap();
+    std::fs::write(out.join("checkpoints/run.json"), started.to_string()).expect("a file can be written");
 }
 
 #[test]
