@@ -17,7 +17,8 @@ use std::time::Instant;
 
 use candle_core::Device;
 use clap::Parser;
-use dht_lab::{README_END, README_START, this_machine};
+use dht_lab::record::this_machine;
+use dht_lab::{README_END, README_START};
 use dht_transformer::{
     AdamWSettings, BertConfig, DatasetReader, EncodedDataset, Encoder, Pooling, Split, TextClassifier, TextTokenizer,
     TrainSettings, Trainer, predict_all, score, write_atomically,

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
+use dht_lab::record::RunRecord;
 use dht_lab::{Error, Result, command_of, draw_pictures, exit_code, with_numbers};
-use dht_search::RunRecord;
 use dht_transformer::write_atomically;
 
 /// Write the numbers of a run into the README, and its pictures beside it.

@@ -3,9 +3,10 @@
 use std::path::{Component, Path};
 
 use clap::{Parser, ValueEnum};
-use dht_search::{Preset, RunRecord};
+use dht_search::Preset;
 use dht_transformer::Column;
 
+use crate::record::RunRecord;
 use crate::{Arguments, Error, Model, Result};
 
 /// The example that runs a preset: `t_dht`.

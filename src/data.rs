@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use dht_search::DataRecord;
 use dht_transformer::{DataProblem, Dataset, DatasetReader, EncodedDataset, Example, Split, TextTokenizer};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::corpus::{self, Difficulty};
+use crate::record::DataRecord;
 use crate::{DataSource, Error, Model, Result, RunPlan};
 
 /// Tokens of a vocabulary that is learnt from training texts.

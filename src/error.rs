@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use crate::record::RecordProblem;
+
 /// What can go wrong in a run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -61,6 +63,14 @@ pub enum Error {
         path: PathBuf,
         /// What the operating system said.
         source: std::io::Error,
+    },
+    /// A file is no record of a run, or a record cannot be written.
+    #[error("{path}: {problem}", path = path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: RecordProblem,
     },
     /// A picture could not be drawn.
     #[error("picture {picture}: {message}")]

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use dht_search::{
-    CurveRecorder, DataRecord, DifficultyResult, DynamicResult, KnobPoint, LayerHeadRatios, LossCurve, Machine,
-    ModelRecord, ModelResult, OracleResult, Preset, Regret, RouteCounts, RunRecord,
-};
+use dht_search::{CurveRecorder, LossCurve, Preset, Regret};
 use dht_transformer::HeadSet;
+
+use crate::record::{
+    DataRecord, DifficultyResult, DynamicResult, KnobPoint, LayerHeadRatios, Machine, ModelRecord, ModelResult,
+    OracleResult, RouteCounts, RunRecord,
+};
 
 const SAMPLES: usize = 4_000;
 

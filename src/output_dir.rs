@@ -14,10 +14,10 @@ use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use dht_search::{RecordProblem, RunRecord};
 use dht_transformer::write_atomically;
 use serde::{Deserialize, Serialize};
 
+use crate::record::{RecordProblem, RunRecord};
 use crate::{Error, PICTURES, Result};
 
 /// The file that is locked. It stays: removed, it could be locked by one run and made anew by another.
@@ -192,8 +192,7 @@ fn has_checkpoints(out: &Path, started: &Started) -> bool {
 
 /// Whether a file is a run's record, also of another release.
 fn is_record(path: &Path) -> bool {
-    use dht_search::Error::Record;
-    !matches!(RunRecord::load(path), Err(Record { problem: RecordProblem::Content { .. }, .. }))
+    !matches!(RunRecord::load(path), Err(Error::Record { problem: RecordProblem::Content { .. }, .. }))
 }
 
 /// Removes the files of a run, and their directory when nothing else is there.

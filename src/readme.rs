@@ -1,7 +1,6 @@
 //! Numbers in the README come from a run's record, never from a keyboard.
 
-use dht_search::RunRecord;
-
+use crate::record::RunRecord;
 use crate::{Error, Result, markdown_table};
 
 /// The line before the numbers.

@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 
 use candle_core::Device;
-use dht_search::{
-    CostModel, DifficultyResult, DynamicModel, DynamicResult, Evaluation, KnobPoint, LayerHeadRatios, LossCurve,
-    ModelRecord, ModelResult, OracleResult, Preset, Regret, RouteCounts, RunRecord, SpeedCurve,
-};
+use dht_search::{CostModel, DynamicModel, Evaluation, LossCurve, Preset, Regret, SpeedCurve};
 use dht_transformer::{
     AdamWSettings, BackwardNeeds, CheckpointSettings, Confusion, EncodedDataset, Encoder, History, Pooling,
     TextClassifier, TrainSettings, Trainer, predict_all, read_hugging_face, score,
@@ -19,8 +16,12 @@ use crate::command::example_of;
 use crate::corpus::Difficulty;
 use crate::output_dir::{OutputDir, Start, Started};
 use crate::progress::tell;
+use crate::record::{
+    DifficultyResult, DynamicResult, KnobPoint, LayerHeadRatios, ModelRecord, ModelResult, OracleResult, RouteCounts,
+    RunRecord, this_machine,
+};
 use crate::search::PlannedSearch;
-use crate::{Error, Model, Result, RunData, RunPlan, TrainingProgress, draw_pictures, text_table, this_machine};
+use crate::{Error, Model, Result, RunData, RunPlan, TrainingProgress, draw_pictures, text_table};
 
 /// Bins of the loss curves of the plain models.
 const LOSS_BINS: usize = 100;

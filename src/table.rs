@@ -1,6 +1,6 @@
 //! One table of what a run came to.
 
-use dht_search::{ModelResult, RunRecord};
+use crate::record::{ModelResult, RunRecord};
 
 /// One model's line. What a row has not is `None`.
 #[derive(Debug, Clone, PartialEq)]

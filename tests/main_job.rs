@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use clap::Parser;
+use dht_lab::record::{ModelResult, RunRecord};
 use dht_lab::{Arguments, Error, PICTURES, Result, RunPlan, run, text_table};
-use dht_search::{ModelResult, Preset, RunRecord};
+use dht_search::Preset;
 
 fn job(arguments: &[&str], out: &Path) -> Result<RunRecord> {
     let out = out.to_string_lossy();

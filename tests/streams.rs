@@ -7,8 +7,9 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use clap::Parser;
+use dht_lab::record::RunRecord;
 use dht_lab::{Arguments, run_example};
-use dht_search::{Preset, RunRecord};
+use dht_search::Preset;
 
 /// The flags of a run in a process of its own.
 const FLAGS: &str = "DHT_TEST_RUN_FLAGS";
@@ -25,15 +26,15 @@ fn the_example() {
 fn start(flags: &[&str], out: &Path, stdout: Stdio, stderr: Stdio) -> Child {
     let out = out.to_string_lossy();
     let flags = [&["t_dht", "--model", "4x4x16", "--epochs", "1", "--test-rows", "20", "--out", &out], flags].concat();
-    let this = std::env::current_exe().unwrap();
+    let this = std::env::current_exe().expect("a program has a path");
     let arguments = ["--exact", "the_example", "--nocapture", "--test-threads=1"];
     let mut command = Command::new(this);
     command.args(arguments).env(FLAGS, flags.join("\n")).stdin(Stdio::null()).stdout(stdout).stderr(stderr);
-    command.spawn().unwrap()
+    command.spawn().expect("it starts again")
 }
 
 fn full() -> Stdio {
-    File::options().write(true).open("/dev/full").unwrap().into()
+    File::options().write(true).open("/dev/full").expect("a full device").into()
 }
 
 #[test]

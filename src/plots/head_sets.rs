@@ -1,10 +1,11 @@
 //! The most frequent head sets of each group of layers.
 
-use dht_search::{GroupHeads, RunRecord, SetCount};
+use dht_search::{GroupHeads, SetCount};
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
 use super::style::{self, Area, DYNAMIC, Drawn, GRID, INK, LEFT, PALE_INK, WIDTH};
+use crate::record::RunRecord;
 
 /// Sets shown of each group.
 const MOST: usize = 5;

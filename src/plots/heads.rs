@@ -1,10 +1,10 @@
 //! How often each group of layers kept each head.
 
-use dht_search::RunRecord;
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
 use super::style::{self, Area, BLUES, Drawn, HEADER, INK, LEFT, PALE_INK, WIDTH};
+use crate::record::RunRecord;
 
 const ROW: i32 = 44;
 /// What the names of the groups take.

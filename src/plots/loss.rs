@@ -1,9 +1,10 @@
 //! Losses against progress: the paper's figure 3, with the models it is compared with.
 
-use dht_search::{LossCurve, RunRecord};
+use dht_search::LossCurve;
 use plotters::prelude::*;
 
 use super::style::{self, Area, DYNAMIC, Drawn, FULL, PROGRESS, TRUNCATED};
+use crate::record::RunRecord;
 
 pub(super) fn draw(record: &RunRecord, area: &Area) -> Drawn {
     let curves = in_order(record);

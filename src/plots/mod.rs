@@ -9,9 +9,9 @@ mod tradeoff;
 
 use std::path::{Path, PathBuf};
 
-use dht_search::RunRecord;
 use dht_transformer::write_atomically;
 
+use crate::record::RunRecord;
 use crate::{Error, Result};
 use style::{Area, Drawn};
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use dht_search::RunRecord;
 use plotters::prelude::*;
 
 use super::style::{self, Area, BLUES, Drawn, OCHRES, PROGRESS};
+use crate::record::RunRecord;
 
 pub(super) fn draw_depths(record: &RunRecord, area: &Area) -> Drawn {
     let name = |depth: usize| if depth == 1 { "1 layer".into() } else { format!("{depth} layers") };

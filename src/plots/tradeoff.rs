@@ -1,10 +1,10 @@
 //! Macro F1 against inference FLOPs: what a dynamic model has to win.
 
-use dht_search::{KnobPoint, RunRecord};
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
 use super::style::{self, Area, Chart, DYNAMIC, Drawn, FULL, ORACLE, RANDOM, TRUNCATED};
+use crate::record::{KnobPoint, RunRecord};
 
 /// A point: share of the full model's FLOPs, macro F1.
 type Point = (f64, f64);

@@ -127,14 +127,6 @@ pub enum Error {
         /// Which sizes it has.
         expected: &'static str,
     },
-    /// A file is no record of a run, or a record cannot be written.
-    #[error("{path}: {problem}", path = path.display())]
-    Record {
-        /// The file.
-        path: std::path::PathBuf,
-        /// What is wrong with it.
-        problem: crate::RecordProblem,
-    },
     /// A file is whole, but holds no dynamic model that this release reads.
     #[error("{path}: its {field} is {got}, expected {expected}", path = path.display())]
     Model {

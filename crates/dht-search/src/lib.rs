@@ -78,7 +78,6 @@
 //! | make rewards of losses | [`RewardRule`], [`RewardShape`], [`RewardMemory`], [`Delta`], [`HeadFeedback`] |
 //! | count or measure what a route costs | [`CostModel`], [`FlopsCost`], [`MeasuredCost`], [`WidthCoupling`] |
 //! | see what a training did and cost | [`Ledger`], [`CurveRecorder`] |
-//! | write it down | [`RunRecord`] and its parts |
 //! | use the parts alone | [`bandits`], [`transformer`] |
 //!
 //! # What holds throughout
@@ -114,7 +113,6 @@ mod measured;
 mod notation;
 mod presets;
 mod queues;
-mod report;
 mod reward;
 mod route;
 mod settings;
@@ -123,6 +121,7 @@ mod space_config;
 mod space_file;
 mod storage;
 mod strategy;
+mod training;
 
 pub use controls::{FixedArms, Regret};
 pub use cost::{CostModel, FlopsCost, LayerHeadCount, WidthCoupling};
@@ -137,10 +136,6 @@ pub use presets::{
     DEPTH_PYRAMID, FROZEN_LAYERS, FULL_EPOCHS_BEFORE_FREEZING, HEAD_SET_PYRAMID, HEADS_PYRAMID, PoolingPyramid, Preset,
     SevenLayerHeads, exits, head_options, pinned_heads,
 };
-pub use report::{
-    CurveRecorder, Curves, DataRecord, DifficultyResult, DynamicResult, GroupHeads, KnobPoint, LayerHeadRatios,
-    LossCurve, Machine, ModelRecord, ModelResult, OracleResult, RecordProblem, RouteCounts, RunRecord, SetCount,
-};
 pub use reward::{Delta, HeadFeedback, Reward, RewardMemory, RewardReference, RewardRule, RewardShape, SMALLEST_LOSS};
 pub use route::{GroupRole, LayerGroup, Route, RouteGroup, Stack};
 pub use settings::{
@@ -150,6 +145,7 @@ pub use settings::{
 pub use space::{RouteArms, SearchSpace};
 pub use space_config::{BaseState, Search, SpaceConfig};
 pub use space_file::SpaceFileProblem;
+pub use training::{CurveRecorder, Curves, GroupHeads, LossCurve, SetCount};
 
 pub use dht_bandits as bandits;
 pub use dht_transformer as transformer;

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
+use super::Machine;
 use candle_core::Device;
-use dht_search::Machine;
 
 /// The machine that this program runs on, for a run's record.
 pub fn this_machine(device: &Device) -> Machine {

@@ -51,9 +51,10 @@ impl RunRecord {
 mod tests {
     use std::collections::BTreeMap;
 
-    use crate::{Curves, DataRecord, DynamicResult, Machine, ModelRecord, ModelResult, RouteCounts};
+    use dht_search::Curves;
 
     use super::*;
+    use crate::record::{DataRecord, DynamicResult, Machine, ModelRecord, ModelResult, RouteCounts};
 
     #[test]
     fn fixed_depths_are_joined_by_straight_lines_and_end_flat() {

@@ -1,14 +1,12 @@
 //! What a run came to, as one file that programs can read.
 
-mod curves;
-mod knob;
-mod record;
-mod recorder;
+mod file;
+mod machine;
+mod operating_points;
 
-pub use curves::{Curves, GroupHeads, LossCurve, SetCount};
-pub use knob::{KnobPoint, OracleResult};
-pub use record::{
+pub use file::{
     DataRecord, DifficultyResult, DynamicResult, LayerHeadRatios, Machine, ModelRecord, ModelResult, RecordProblem,
     RouteCounts, RunRecord,
 };
-pub use recorder::CurveRecorder;
+pub use machine::this_machine;
+pub use operating_points::{KnobPoint, OracleResult};

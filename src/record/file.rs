@@ -5,8 +5,10 @@ use dht_transformer::{Columns, write_atomically};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Curves, KnobPoint, OracleResult};
-use crate::{Error, Regret, Result};
+use dht_search::{Curves, Regret};
+
+use super::{KnobPoint, OracleResult};
+use crate::{Error, Result};
 
 /// How many classes a summary names.
 const CLASSES_IN_SUMMARY: usize = 20;
