@@ -64,7 +64,7 @@ impl PlannedSearch {
 fn settings(plan: &RunPlan, space: &SearchSpace, pooling: Pooling) -> SearchSettings {
     // Where exits share their last layers, a text is known at its own exit alone.
     let alone = space.base().is_none() || space.tail().is_some();
-    let ours = if alone { Preset::PDht.settings() } else { SearchSettings::default() };
+    let ours = if alone { SearchSettings::for_preset(Preset::PDht) } else { SearchSettings::default() };
     let ours = SearchSettings { pooling, ..ours };
     let ours = match (plan.pretrained(), alone) {
         // The layers of a pre-trained model know something of every text, but no shallow row was made to be read: within

@@ -7,7 +7,9 @@ use candle_core::Device;
 use dht_transformer::{Encoding, PackedBatch, Pass, Sample, TextTokenizer, longest_first};
 use rayon::prelude::*;
 
-use crate::{DynamicModel, Error, Result, Route};
+use crate::error::{Error, Result};
+use crate::model::DynamicModel;
+use crate::space::Route;
 
 /// Tokens of a text beyond which it is cut, unless [`Engine::with_max_length`] says otherwise or the model has fewer
 /// positions.

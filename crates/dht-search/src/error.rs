@@ -163,7 +163,7 @@ pub enum Error {
         /// The line, from 1, where that is known.
         line: Option<usize>,
         /// What is wrong with it.
-        problem: crate::SpaceFileProblem,
+        problem: SpaceFileProblem,
     },
     /// A cost that no setting of the speed knob comes to.
     #[error("a FLOPs ratio of {target} is out of reach: this model goes from {least} to {most} on these texts")]
@@ -181,6 +181,21 @@ pub enum Error {
         /// The loss.
         loss: f64,
     },
+}
+
+/// Why a settings file is refused as a search space.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpaceFileProblem {
+    /// It is not TOML, or a key is missing, unknown or of another type, or a route is written wrongly.
+    #[error("{message}")]
+    Content {
+        /// What the parser said.
+        message: String,
+    },
+    /// It describes a space that cannot be: exits out of order, more heads than there are, …
+    #[error("{0}")]
+    Space(#[source] Box<Error>),
 }
 
 fn sum(sum: Option<&str>) -> &str {

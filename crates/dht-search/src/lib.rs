@@ -96,56 +96,34 @@
 //! the whole model. Where every text needs the same depth a fixed exit costs less than choosing one; the
 //! [`Regret`] tells. The paper's own settings ([`SearchSettings::paper`]) are here to be compared with, not to be used.
 
-mod arm_features;
-mod context;
-mod controls;
 mod cost;
-mod dynamic_model;
 mod engine;
 mod error;
 mod evaluation;
-mod executed_flops;
-mod executor;
-mod exit_heads;
-mod knob;
-mod layout;
-mod measured;
-mod notation;
-mod presets;
-mod queues;
+mod features;
+mod model;
 mod reward;
-mod route;
+mod routing;
 mod settings;
 mod space;
-mod space_config;
-mod space_file;
-mod storage;
-mod strategy;
 mod training;
 
-pub use controls::{FixedArms, Regret};
-pub use cost::{CostModel, FlopsCost, LayerHeadCount, WidthCoupling};
-pub use dynamic_model::{DynamicModel, Ledger};
+pub use cost::{CostModel, FlopsCost, LayerHeadCount, LayerSeconds, MeasuredCost, WidthCoupling};
 pub use engine::{Answer, Engine, Query};
-pub use error::{Error, Result};
-pub use evaluation::{Evaluation, Prediction};
-pub use knob::{CALIBRATION_TOLERANCE, Speed, SpeedCurve};
-pub use measured::{LayerSeconds, MeasuredCost};
-pub use notation::{RouteSpec, Segment};
-pub use presets::{
-    DEPTH_PYRAMID, FROZEN_LAYERS, FULL_EPOCHS_BEFORE_FREEZING, HEAD_SET_PYRAMID, HEADS_PYRAMID, PoolingPyramid, Preset,
-    SevenLayerHeads, exits, head_options, pinned_heads,
-};
+pub use error::{Error, Result, SpaceFileProblem};
+pub use evaluation::{CALIBRATION_TOLERANCE, Evaluation, FixedArms, Prediction, Regret, Speed, SpeedCurve};
+pub use features::{DEPTH_PYRAMID, HEAD_SET_PYRAMID, HEADS_PYRAMID, PoolingPyramid};
+pub use model::DynamicModel;
 pub use reward::{Delta, HeadFeedback, Reward, RewardMemory, RewardReference, RewardRule, RewardShape, SMALLEST_LOSS};
-pub use route::{GroupRole, LayerGroup, Route, RouteGroup, Stack};
 pub use settings::{
     ContextDesign, DepthDecision, Dispatch, ExitClassifiers, ExitLosses, HeadArms, HeadDraws, LossSource, PerBandit,
     SearchSettings, SoftLabels, Steering, Teacher, WholeSteps,
 };
-pub use space::{RouteArms, SearchSpace};
-pub use space_config::{BaseState, Search, SpaceConfig};
-pub use space_file::SpaceFileProblem;
-pub use training::{CurveRecorder, Curves, GroupHeads, LossCurve, SetCount};
+pub use space::{
+    BaseState, FROZEN_LAYERS, FULL_EPOCHS_BEFORE_FREEZING, GroupRole, LayerGroup, Preset, Route, RouteArms, RouteGroup,
+    RouteSpec, Search, SearchSpace, Segment, SevenLayerHeads, SpaceConfig, Stack, exits, head_options, pinned_heads,
+};
+pub use training::{CurveRecorder, Curves, GroupHeads, Ledger, LossCurve, SetCount};
 
 pub use dht_bandits as bandits;
 pub use dht_transformer as transformer;

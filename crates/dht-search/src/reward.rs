@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// The loss below which δ does not fall. A cross-entropy in f32 is 0 once the probability rounds to 1, and otherwise
 /// hardly below 1e-7; without this one perfectly learned text would have an infinite reward. Ours.

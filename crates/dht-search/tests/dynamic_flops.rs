@@ -223,7 +223,7 @@ fn assert_books(mut model: DynamicModel, name: &str) -> Result<()> {
 
 fn every_kind_of_search() -> Result<()> {
     for preset in Preset::ALL {
-        for settings in [preset.settings(), SearchSettings::paper()] {
+        for settings in [SearchSettings::for_preset(preset), SearchSettings::paper()] {
             for dispatch in [Dispatch::InFlight, Dispatch::Queue { size: 5 }] {
                 for head_draws in [HeadDraws::PerBucket, HeadDraws::PerSample] {
                     for width_coupling in [WidthCoupling::Heads, WidthCoupling::HeadsAndFfn] {
@@ -248,7 +248,7 @@ fn every_kind_of_search() -> Result<()> {
         let settings = SearchSettings { depth_decision, exit_losses, warm_up_contexts, ..SearchSettings::default() };
         assert_books(model(settings)?, &format!("sequential, {exit_losses:?}"))?;
     }
-    for settings in [Preset::PDht.settings(), SearchSettings::paper()] {
+    for settings in [SearchSettings::for_preset(Preset::PDht), SearchSettings::paper()] {
         let settings = SearchSettings { warm_up_contexts: 16, arm_feature_texts: 20, ..settings };
         let mut rng = ChaCha8Rng::seed_from_u64(2);
         let model = model_of(Preset::FDht, settings)?.going_on_in(Preset::PDht.space(6, 12)?, 2, &mut rng)?;

@@ -4,8 +4,9 @@ use candle_core::{Device, Tensor};
 use dht_transformer::{BertConfig, Encoding, HeadPlan, Hidden, Sample};
 use rand::RngExt;
 
-use super::*;
-use crate::{Preset, SearchSettings, SearchSpace};
+use crate::evaluation::*;
+use crate::settings::SearchSettings;
+use crate::space::{Preset, SearchSpace};
 
 const LAYERS: usize = 6;
 const CLASSES: usize = 3;
@@ -112,7 +113,7 @@ fn before_it_is_trained_a_model_runs_whole() {
 #[test]
 fn a_text_on_any_route_in_a_batch_equals_the_text_alone_walked_layer_by_layer() {
     for preset in Preset::ALL {
-        for settings in [preset.settings(), SearchSettings::paper()] {
+        for settings in [SearchSettings::for_preset(preset), SearchSettings::paper()] {
             let model = model_of(preset, settings);
             let shown = match preset {
                 Preset::PDht => vec![Shown::Own],
@@ -160,13 +161,13 @@ fn walk(model: &DynamicModel, shown: Shown) {
         }
     }
     let last = space.exits().len() - 1;
-    let reads = passage.depth.exits.iter().map(|exit| Reads::of(shown, passage.reading, *exit, last).total());
+    let reads = passage.depth.exits.iter().map(|exit| shown.reads(passage.reading, *exit, last).total());
     assert_eq!(seen, reads.sum::<u64>());
 }
 
 fn one_group(
     model: &DynamicModel,
-    passage: &crate::executor::GroupPassage,
+    passage: &crate::model::GroupPassage,
     sample: usize,
     hidden: &Hidden,
     pass: &Pass,
@@ -184,13 +185,16 @@ fn one_group(
 fn routes_of_another_space_are_refused() {
     let model = model(SearchSettings::default());
     let data = texts(1);
-    let stack = crate::Stack { layers: 12, heads: 12 };
+    let stack = crate::space::Stack { layers: 12, heads: 12 };
     let refused = |route: Route| matches!(model.evaluate_on(&data, &[route], 4), Err(Error::RouteNotInSpace { .. }));
     assert!(refused(Route::truncated(stack, 6).unwrap()));
     assert!(refused(Route::truncated(model.space().stack(), 3).unwrap()));
-    let group =
-        |role, layers, heads| crate::RouteGroup { role, layers: crate::LayerGroup::new(layers).unwrap(), heads };
-    let (base, dynamic) = (crate::GroupRole::Base, crate::GroupRole::Dynamic);
+    let group = |role, layers, heads| crate::space::RouteGroup {
+        role,
+        layers: crate::space::LayerGroup::new(layers).unwrap(),
+        heads,
+    };
+    let (base, dynamic) = (crate::space::GroupRole::Base, crate::space::GroupRole::Dynamic);
     let uneven = vec![group(base, 0..2, 12), group(dynamic, 2..3, 8), group(dynamic, 3..4, 10)];
     assert!(refused(Route::new(model.space().stack(), uneven).unwrap()));
     let odd = vec![group(base, 0..1, 12), group(dynamic, 1..2, 9)];

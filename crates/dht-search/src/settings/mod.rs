@@ -1,17 +1,21 @@
 //! Every number and choice that the paper leaves open, in one place. All defaults are ours.
 
-mod choices;
 mod exits;
-mod plan;
+mod presets;
+mod routing;
+mod training;
 
 use dht_transformer::Pooling;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, HeadFeedback, Result, RewardMemory, RewardRule, RewardShape, SearchSpace, WidthCoupling};
+use crate::cost::WidthCoupling;
+use crate::error::{Error, Result};
+use crate::reward::{HeadFeedback, RewardMemory, RewardRule, RewardShape};
+use crate::space::SearchSpace;
 
-pub use choices::{ContextDesign, DepthDecision, HeadArms, HeadDraws, Steering};
 pub use exits::{ExitClassifiers, ExitLosses};
-pub use plan::{LossSource, SoftLabels, Teacher, WholeSteps};
+pub use routing::{ContextDesign, DepthDecision, HeadArms, HeadDraws, Steering};
+pub use training::{LossSource, SoftLabels, Teacher, WholeSteps};
 
 /// One number for each kind of bandit.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -4,7 +4,8 @@ use dht_transformer::HeadSet;
 use serde::{Deserialize, Serialize};
 
 use super::curves::{Curves, GroupHeads, LossCurve, SetCount, bin_of, checked_loss, middle};
-use crate::{Error, LayerGroup, Result, Route};
+use crate::error::{Error, Result};
+use crate::space::{LayerGroup, Route};
 
 /// Hears of each sample's route and loss and sums them up as [`Curves`].
 ///
@@ -149,7 +150,7 @@ fn shares(bins: &[&Bin], counts: impl Fn(&Bin) -> &BTreeMap<usize, u64>) -> BTre
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Preset, SearchSpace};
+    use crate::space::{Preset, SearchSpace};
 
     fn space() -> SearchSpace {
         Preset::TDht.space(6, 12).unwrap()

@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 use dht_transformer::HeadSet;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, LayerGroup, Result};
+use crate::error::{Error, Result};
+use crate::space::LayerGroup;
 
 /// How a training went: what the bandits chose and what came of it, in bins of training progress.
 ///
@@ -61,7 +62,7 @@ impl LossCurve {
     }
 
     /// The means of bins that have counts.
-    pub(super) fn from_sums(sums: &[(f64, u64)]) -> Self {
+    pub(crate) fn from_sums(sums: &[(f64, u64)]) -> Self {
         let filled = || sums.iter().enumerate().filter(|(_, (_, count))| *count > 0);
         Self {
             progress: filled().map(|(bin, _)| middle(bin, sums.len())).collect(),
@@ -93,7 +94,7 @@ pub struct SetCount {
 }
 
 /// The bin that a progress lies in; the end of the training belongs to the last.
-pub(super) fn bin_of(progress: f64, bins: usize) -> Result<usize> {
+pub(crate) fn bin_of(progress: f64, bins: usize) -> Result<usize> {
     if bins == 0 {
         return Err(Error::setting("bins", "at least 1", bins));
     }
@@ -103,11 +104,11 @@ pub(super) fn bin_of(progress: f64, bins: usize) -> Result<usize> {
     Ok(((progress * bins as f64) as usize).min(bins - 1))
 }
 
-pub(super) fn middle(bin: usize, bins: usize) -> f64 {
+pub(crate) fn middle(bin: usize, bins: usize) -> f64 {
     (bin as f64 + 0.5) / bins as f64
 }
 
-pub(super) fn checked_loss(loss: f64) -> Result<f64> {
+pub(crate) fn checked_loss(loss: f64) -> Result<f64> {
     if loss.is_finite() { Ok(loss) } else { Err(Error::Loss { loss }) }
 }
 

@@ -89,7 +89,7 @@ fn waiting_samples_of_arms_or_contexts_that_are_not_there_are_refused() -> Resul
 #[test]
 fn a_refused_state_of_the_later_space_leaves_the_model_in_the_first() -> Result<()> {
     let build = || {
-        let settings = SearchSettings { warm_up_contexts: 16, ..Preset::PDht.settings() };
+        let settings = SearchSettings { warm_up_contexts: 16, ..SearchSettings::for_preset(Preset::PDht) };
         let mut rng = ChaCha8Rng::seed_from_u64(2);
         integrated(settings)?.going_on_in(Preset::PDht.space(LAYERS, HEADS)?, 1, &mut rng)
     };

@@ -45,14 +45,14 @@ fn searches() -> Vec<Search> {
     add("S-DHT", Preset::SDht, ours());
     add("F-DHT with queues", Preset::FDht, SearchSettings { dispatch: queue, ..ours() });
     add("the paper's F-DHT", Preset::FDht, SearchSettings { dispatch: queue, ..SearchSettings::paper() });
-    add("P-DHT alone", Preset::PDht, Preset::PDht.settings());
+    add("P-DHT alone", Preset::PDht, SearchSettings::for_preset(Preset::PDht));
     add("sequential", Preset::TDht, SearchSettings { depth_decision: DepthDecision::AtEveryExit, ..ours() });
     add("slopes", Preset::TDht, SearchSettings { head_feedback: HeadFeedback::Slope, ..ours() });
     let (head_arms, head_draws) = (HeadArms::PerHeadAndGroup, HeadDraws::PerSample);
     let width_coupling = WidthCoupling::HeadsAndFfn;
     add("heads of their own", Preset::TDht, SearchSettings { head_arms, head_draws, width_coupling, ..ours() });
     for (name, settings) in [
-        ("P-DHT", Preset::PDht.settings()),
+        ("P-DHT", SearchSettings::for_preset(Preset::PDht)),
         ("the paper's P-DHT", SearchSettings { dispatch: queue, ..SearchSettings::paper() }),
     ] {
         let settings = small(settings);
@@ -95,7 +95,7 @@ fn each_search_is_kept_whole_in_a_directory() -> Result<()> {
 
 #[test]
 fn p_dht_goes_on_in_its_own_space_and_leaves_its_last_layers_as_they_are() -> Result<()> {
-    let settings = small(Preset::PDht.settings());
+    let settings = small(SearchSettings::for_preset(Preset::PDht));
     let frozen = |name: &str| name.contains("layer.4.") || name.contains("layer.5.");
     let last_layers = |model: &DynamicModel| -> Result<Vec<_>> {
         Ok(everything(model)?.0.into_iter().filter(|(name, _)| frozen(name)).collect())
@@ -130,7 +130,8 @@ fn searches_that_make_no_sense_are_refused_by_the_name_of_the_setting() -> Resul
     assert_eq!(field(tree.going_on_in(Preset::PDht.space(LAYERS, HEADS)?, 1, &mut rng)), "later space");
     // Without signals there is no classifier to miss, but P-DHT knows no passed exits either.
     assert_eq!(field(partially_frozen(&ours(), 1)), "context");
-    let own_arms = SearchSettings { head_arms: HeadArms::PerHeadAndGroup, ..small(Preset::PDht.settings()) };
+    let own_arms =
+        SearchSettings { head_arms: HeadArms::PerHeadAndGroup, ..small(SearchSettings::for_preset(Preset::PDht)) };
     assert_eq!(field(partially_frozen(&own_arms, 1)), "head_arms");
     let measured = MeasuredCost::of_encoder(&encoder(2, 1)?, &[HEADS], &[4], WidthCoupling::Heads)?;
     let of_another = SearchSettings { steering: Steering::Measured(measured), ..ours() };

@@ -1,0 +1,269 @@
+//! The cost of a route from seconds that were measured.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use dht_transformer::{Bucket, Encoder, Encoding, HeadSet, PackedBatch, Pass, Sample};
+use serde::{Deserialize, Serialize};
+
+use super::{WidthCoupling, check_stack};
+use crate::error::{Error, Result};
+use crate::space::{Route, Stack};
+
+/// One measurement: a layer that keeps `heads` heads, on texts of `tokens` tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LayerSeconds {
+    /// Heads the layer keeps.
+    pub heads: usize,
+    /// Tokens of the text.
+    pub tokens: usize,
+    /// Seconds a text, of one layer.
+    pub seconds: f64,
+}
+
+/// A table of measured seconds.
+///
+/// Between two measured lengths, and between two measured head counts, seconds are interpolated linearly; a text shorter
+/// or longer than all measured ones costs what the nearest does, so measure the whole range.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "MeasuredData", into = "MeasuredData")]
+pub struct MeasuredCost {
+    stack: Stack,
+    exit_seconds: f64,
+    /// For each head count, ascending, the (tokens, seconds), ascending; the full head count is among them.
+    table: Vec<(usize, Vec<(usize, f64)>)>,
+}
+
+/// [`MeasuredCost`] as it is stored.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MeasuredData {
+    layers: usize,
+    heads: usize,
+    exit_seconds: f64,
+    table: Vec<LayerSeconds>,
+}
+
+impl MeasuredCost {
+    /// A table for a model of this size. `exit_seconds` is what a text costs outside the layers: embedding, pooler and
+    /// classifier.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when the full head count was not measured, a row repeats another or is for no head, more than
+    /// all, or no token, or a time is not finite and positive (`exit_seconds` may be 0); and as [`Stack::check`].
+    pub fn new(stack: Stack, exit_seconds: f64, rows: &[LayerSeconds]) -> Result<Self> {
+        stack.check()?;
+        if !exit_seconds.is_finite() || exit_seconds < 0.0 {
+            return Err(Error::setting("exit_seconds", "a finite number, 0 or more", exit_seconds));
+        }
+        let mut table: BTreeMap<usize, BTreeMap<usize, f64>> = BTreeMap::new();
+        for row in rows {
+            let LayerSeconds { heads, tokens, seconds } = *row;
+            if heads == 0 || heads > stack.heads || tokens == 0 || !seconds.is_finite() || seconds <= 0.0 {
+                let expected = format!("1 to {} heads, a token or more, finite seconds above 0", stack.heads);
+                return Err(Error::setting("measured row", expected, format!("{row:?}")));
+            }
+            if table.entry(heads).or_default().insert(tokens, seconds).is_some() {
+                let expected = "one row for each number of heads and tokens";
+                return Err(Error::setting("measured row", expected, format!("a second {row:?}")));
+            }
+        }
+        if !table.contains_key(&stack.heads) {
+            let expected = format!("rows for {} heads, the full model's", stack.heads);
+            return Err(Error::setting("measured rows", expected, "none"));
+        }
+        let table = table.into_iter().map(|(heads, seconds)| (heads, seconds.into_iter().collect())).collect();
+        Ok(Self { stack, exit_seconds, table })
+    }
+
+    /// Measures this encoder on this machine: for each number of heads and tokens, 8 texts of random tokens through all
+    /// layers, and how long a text takes outside them at the longest; the least of five times counts. Numbers of heads
+    /// should hold all that routes keep, tokens the range of the texts. Takes about as long as 40 texts of each kind.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); what the encoder reports, for more tokens than it has positions.
+    pub fn of_encoder(encoder: &Encoder, heads: &[usize], tokens: &[usize], coupling: WidthCoupling) -> Result<Self> {
+        const TEXTS: usize = 8;
+        let (block, layers) = (encoder.block_shape(), encoder.layers());
+        let stack = Stack { layers, heads: block.heads };
+        let vocabulary = encoder.config().vocab_size.max(1) as u32;
+        let batch = |tokens: usize| {
+            let sample = |id: u64| {
+                // Any tokens will do.
+                let ids = (0..tokens as u32).map(|place| (place * 7919 + id as u32 * 104_729) % vocabulary).collect();
+                let encoding = Encoding { ids, type_ids: vec![0; tokens], truncated: false };
+                Sample { id, label: 0, targets: Vec::new(), encoding }
+            };
+            PackedBatch::from_samples(&(0..TEXTS as u64).map(sample).collect::<Vec<_>>())
+        };
+        let pass = Pass::inference();
+        let (mut rows, mut exit_seconds) = (Vec::new(), 0.0_f64);
+        for &tokens in tokens {
+            let batch = batch(tokens)?;
+            let hidden = encoder.embed(&batch, &pass)?;
+            let outside = least_seconds(|| Ok(encoder.embed(&batch, &pass)?.mean_rows()?))?;
+            exit_seconds = exit_seconds.max(outside / TEXTS as f64);
+            for &heads in heads {
+                let kept = HeadSet::from_indices(0..heads, block.heads)?;
+                let bucket = [Bucket { samples: TEXTS, heads: kept, neurons: coupling.width(&block, heads).ffn }];
+                let all = least_seconds(|| Ok(encoder.run_buckets(0..layers, &hidden, &bucket, &pass)?))?;
+                // A clock too coarse to see a layer still has to tell more heads from nothing.
+                let seconds = (all / (TEXTS * layers) as f64).max(1e-9);
+                rows.push(LayerSeconds { heads, tokens, seconds });
+            }
+        }
+        Self::new(stack, exit_seconds, &rows)
+    }
+
+    /// The size of the model.
+    pub fn stack(&self) -> Stack {
+        self.stack
+    }
+
+    /// Seconds of a text of `tokens` tokens on a route.
+    ///
+    /// # Errors
+    /// [`Error::RouteNotInSpace`] when the route leads through a model of another size, [`Error::Setting`] when it keeps
+    /// fewer heads than any row.
+    pub fn seconds(&self, route: &Route, tokens: usize) -> Result<f64> {
+        check_stack(route, self.stack)?;
+        let mut sum = self.exit_seconds;
+        for group in route.groups() {
+            sum += self.layer_seconds(group.heads, tokens)? * group.layers.len() as f64;
+        }
+        Ok(sum)
+    }
+
+    pub(crate) fn share(&self, route: &Route, tokens: usize) -> Result<f64> {
+        let full = self.exit_seconds + self.layer_seconds(self.stack.heads, tokens)? * self.stack.layers as f64;
+        Ok(self.seconds(route, tokens)? / full)
+    }
+
+    fn layer_seconds(&self, heads: usize, tokens: usize) -> Result<f64> {
+        let least = self.table[0].0;
+        if heads < least {
+            let got = format!("a route of {heads}");
+            return Err(Error::setting("heads of a measured cost", format!("{least} or more"), got));
+        }
+        let by_heads: Vec<_> =
+            self.table.iter().map(|(heads, seconds)| (*heads, interpolate(seconds, tokens))).collect();
+        Ok(interpolate(&by_heads, heads))
+    }
+}
+
+/// The least of five times.
+fn least_seconds<T>(mut work: impl FnMut() -> Result<T>) -> Result<f64> {
+    let mut least = f64::INFINITY;
+    for _ in 0..5 {
+        let start = Instant::now();
+        work()?;
+        least = least.min(start.elapsed().as_secs_f64());
+    }
+    Ok(least)
+}
+
+/// Linear between the two points around `at`, the nearest point outside them. `points` ascend and are not empty.
+fn interpolate(points: &[(usize, f64)], at: usize) -> f64 {
+    let after = points.partition_point(|(place, _)| *place < at);
+    if after == 0 || after == points.len() {
+        return points[after.min(points.len() - 1)].1;
+    }
+    let ((left, low), (right, high)) = (points[after - 1], points[after]);
+    low + (high - low) * (at - left) as f64 / (right - left) as f64
+}
+
+impl TryFrom<MeasuredData> for MeasuredCost {
+    type Error = Error;
+
+    fn try_from(data: MeasuredData) -> Result<Self> {
+        Self::new(Stack { layers: data.layers, heads: data.heads }, data.exit_seconds, &data.table)
+    }
+}
+
+impl From<MeasuredCost> for MeasuredData {
+    fn from(cost: MeasuredCost) -> Self {
+        let rows = |(heads, seconds): (usize, Vec<(usize, f64)>)| {
+            seconds.into_iter().map(move |(tokens, seconds)| LayerSeconds { heads, tokens, seconds })
+        };
+        Self {
+            layers: cost.stack.layers,
+            heads: cost.stack.heads,
+            exit_seconds: cost.exit_seconds,
+            table: cost.table.into_iter().flat_map(rows).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use approx::assert_relative_eq;
+
+    use super::*;
+    use crate::cost::CostModel;
+    use crate::space::Preset;
+
+    const STACK: Stack = Stack { layers: 12, heads: 12 };
+
+    fn row(heads: usize, tokens: usize, seconds: f64) -> LayerSeconds {
+        LayerSeconds { heads, tokens, seconds }
+    }
+
+    fn rows() -> Vec<LayerSeconds> {
+        vec![row(12, 64, 6.0), row(8, 64, 5.0), row(8, 32, 2.0), row(12, 32, 3.0)]
+    }
+
+    fn seconds(cost: &MeasuredCost, text: &str, tokens: usize) -> f64 {
+        let space = Preset::FDht.space(12, 12).unwrap();
+        cost.seconds(&space.resolve(&text.parse().unwrap()).unwrap(), tokens).unwrap()
+    }
+
+    #[test]
+    fn a_route_takes_the_seconds_of_its_layers_and_its_exit() {
+        let cost = MeasuredCost::new(STACK, 1.0, &rows()).unwrap();
+        assert_eq!(seconds(&cost, "12L8H", 64), 1.0 + 3.0 * 6.0 + 9.0 * 5.0);
+        assert_eq!(seconds(&cost, "3L12H", 32), 1.0 + 3.0 * 3.0);
+        let space = Preset::FDht.space(12, 12).unwrap();
+        let route = space.resolve(&"3L12H".parse().unwrap()).unwrap();
+        assert_relative_eq!(CostModel::Measured(cost).share(&route, 32).unwrap(), 10.0 / 37.0);
+    }
+
+    #[test]
+    fn lengths_and_heads_between_the_measured_ones_are_interpolated() {
+        let cost = MeasuredCost::new(STACK, 0.0, &rows()).unwrap();
+        // At 48 tokens 12 heads take 4.5 and 8 heads 3.5; ten heads lie half-way.
+        assert_relative_eq!(seconds(&cost, "3L12H", 48), 3.0 * 4.5);
+        assert_relative_eq!(seconds(&cost, "6L10H", 48), 3.0 * 4.5 + 3.0 * 4.0);
+        assert_eq!(seconds(&cost, "3L12H", 5), seconds(&cost, "3L12H", 32));
+        assert_eq!(seconds(&cost, "3L12H", 500), seconds(&cost, "3L12H", 64));
+    }
+
+    #[test]
+    fn a_table_that_could_mislead_is_refused() {
+        let build = |change: &dyn Fn(&mut Vec<LayerSeconds>)| {
+            let mut rows = rows();
+            change(&mut rows);
+            MeasuredCost::new(STACK, 0.0, &rows)
+        };
+        assert!(build(&|_| {}).is_ok());
+        for bad in
+            [row(13, 8, 1.0), row(0, 8, 1.0), row(8, 0, 1.0), row(8, 8, 0.0), row(8, 8, f64::NAN), row(8, 64, 9.0)]
+        {
+            assert!(matches!(build(&|rows| rows.push(bad)), Err(Error::Setting { field: "measured row", .. })));
+        }
+        let no_full = build(&|rows| rows.retain(|row| row.heads == 8));
+        assert!(matches!(no_full, Err(Error::Setting { field: "measured rows", .. })));
+        assert!(MeasuredCost::new(STACK, f64::INFINITY, &rows()).is_err());
+        let narrow = build(&|rows| rows.retain(|row| row.heads == 12)).unwrap();
+        let route = Preset::FDht.space(12, 12).unwrap().integrated_arms()[1].clone();
+        assert!(matches!(narrow.seconds(&route, 8), Err(Error::Setting { field: "heads of a measured cost", .. })));
+    }
+
+    #[test]
+    fn a_table_survives_storing_and_is_checked_when_read() {
+        let cost = MeasuredCost::new(STACK, 0.5, &rows()).unwrap();
+        let json = serde_json::to_string(&cost).unwrap();
+        assert_eq!(serde_json::from_str::<MeasuredCost>(&json).unwrap(), cost);
+        assert!(serde_json::from_str::<MeasuredCost>(&json.replace("0.5", "-0.5")).is_err());
+    }
+}

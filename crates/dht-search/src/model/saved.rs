@@ -1,0 +1,170 @@
+//! A dynamic model as a directory.
+//!
+//! ```text
+//! encoder/              an ordinary Hugging Face directory: config.json, model.safetensors, tokenizer.json
+//! dynamic.checkpoint    the exits' classifiers, and as JSON: space, settings, class names, bandits, normalisers, and
+//!                       the SHA-256 sums of the encoder's files
+//! ```
+//!
+//! The sums tie the two together: the exits and bandits of one model mean nothing on the encoder of another.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::Device;
+use dht_transformer::{
+    Checkpoint, Encoder, Parameters, StoredTensors, TextTokenizer, file_sha256, write_directory_atomically,
+    write_hugging_face,
+};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::dynamic::DynamicModel;
+use super::exits::ExitHeads;
+use crate::error::{Error, Result};
+use crate::routing::Learned;
+use crate::settings::SearchSettings;
+use crate::space::SearchSpace;
+
+const FORMAT: &str = "dynamic model";
+const VERSION: u64 = 2;
+const ENCODER: &str = "encoder";
+const DYNAMIC: &str = "dynamic.checkpoint";
+/// The files of an encoder's directory that are read with a model. The last is there where a tokenizer was saved.
+const FILES: [&str; 3] = ["config.json", "model.safetensors", TOKENIZER];
+const TOKENIZER: &str = "tokenizer.json";
+
+/// What `dynamic.checkpoint` says beside its tensors. The settings hold the knob as it stands.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored<L> {
+    format: String,
+    version: u64,
+    space: SearchSpace,
+    settings: SearchSettings,
+    labels: Vec<String>,
+    /// The SHA-256 sum of each of the encoder's files, by name.
+    encoder: BTreeMap<String, String>,
+    bandits: L,
+}
+
+impl DynamicModel {
+    /// Writes the model as a directory, whole or not at all: the encoder as any Hugging Face program reads it, and
+    /// beside it the exits' classifiers with the bandits, their scaling and the knob. An earlier save there is replaced.
+    ///
+    /// What a stopped training needs to go on (the optimiser, samples in queues, the [`ledger`](Self::ledger)) is in the
+    /// training's own checkpoint, not here.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when there are not as many `labels` as classes; [`Error::Transformer`] when the directory holds
+    /// something else, writing fails, the tokenizer has more tokens than the encoder, or a weight is not finite.
+    pub fn save(&self, folder: impl AsRef<Path>, tokenizer: Option<&TextTokenizer>, labels: &[String]) -> Result<()> {
+        let classes = self.heads.shape().classes;
+        if labels.len() != classes {
+            return Err(Error::setting("labels", format!("the names of {classes} classes"), labels.len()));
+        }
+        let tensors = exit_tensors(self.encoder.parameters(), &self.space, self.settings())?;
+        let encoder = self.encoder.to_tensors()?;
+        Ok(write_directory_atomically(folder, &[ENCODER, DYNAMIC], |fresh| {
+            write_hugging_face(fresh.join(ENCODER), self.encoder.config(), &encoder, tokenizer)?;
+            let stored = Stored {
+                format: FORMAT.into(),
+                version: VERSION,
+                space: self.space.clone(),
+                settings: self.settings().clone(),
+                labels: labels.to_vec(),
+                encoder: sums(&fresh.join(ENCODER))?,
+                bandits: self.bandits.state(),
+            };
+            let failed = |source| dht_transformer::Error::Json { what: DYNAMIC.into(), source };
+            let state = serde_json::to_value(stored).map_err(failed)?;
+            Checkpoint { tensors, state }.save(fresh.join(DYNAMIC))
+        })?)
+    }
+
+    /// Reads a directory that [`save`](Self::save) wrote: the model, the names of its classes, and the tokenizer if one
+    /// was saved. On one kind of processor it predicts the same bits: labels, probabilities and routes. The encoder's
+    /// files are read twice, first for their sums.
+    ///
+    /// # Errors
+    /// [`Error::ModelFile`] when a file of the encoder is not the one that was saved with the checkpoint: it is another
+    /// model's, was changed, or is missing. [`Error::Transformer`] when a file is missing, torn, damaged or no checkpoint, or a tensor is missing, unknown, of
+    /// another shape or not finite; [`Error::Model`] when the checkpoint is of another kind (that of a training, say) or
+    /// of another release; [`Error::State`] when its JSON is not what this release writes; [`Error::Setting`] when
+    /// its parts do not fit together.
+    pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<(Self, Vec<String>, Option<TextTokenizer>)> {
+        let folder = folder.as_ref();
+        let path = folder.join(DYNAMIC);
+        let Checkpoint { tensors, state } = Checkpoint::load(&path)?;
+        check_version(&path, &state)?;
+        let stored: Stored<Learned> = serde_json::from_value(state)
+            .map_err(|source| Error::State { what: path.display().to_string(), source })?;
+
+        check_files(&folder.join(ENCODER), &path, &stored.encoder)?;
+        let encoder = Encoder::from_pretrained(folder.join(ENCODER), device)?;
+        // Every number that is drawn here is replaced below.
+        let mut nothing = ChaCha8Rng::seed_from_u64(0);
+        let mut model = Self::of_encoder(encoder, stored.space, stored.settings, stored.labels.len(), &mut nothing)?;
+        let mut values = model.encoder.parameters().values()?;
+        for name in exit_tensors(model.encoder.parameters(), &model.space, model.settings())?.keys() {
+            values.remove(name);
+        }
+        if let Some(name) = tensors.keys().find(|name| values.contains_key(*name)) {
+            let expected = "a parameter of an exit's classifier".into();
+            return Err(Error::Model { path, field: "tensor", expected, got: name.clone() });
+        }
+        values.extend(tensors);
+        model.encoder.parameters().set_values(values)?;
+        model.bandits.restore(stored.bandits)?;
+
+        let tokenizer = folder.join(ENCODER).join(TOKENIZER);
+        let tokenizer = if tokenizer.exists() { Some(TextTokenizer::from_file(tokenizer)?) } else { None };
+        Ok((model, stored.labels, tokenizer))
+    }
+}
+
+/// The sums of an encoder's files that are there.
+fn sums(encoder: &Path) -> dht_transformer::Result<BTreeMap<String, String>> {
+    let there = FILES.into_iter().filter(|name| encoder.join(name).exists());
+    there.map(|name| Ok((name.to_owned(), file_sha256(encoder.join(name))?))).collect()
+}
+
+/// Refuses files of an encoder that are not those of the sums.
+fn check_files(encoder: &Path, checkpoint: &Path, expected: &BTreeMap<String, String>) -> Result<()> {
+    let found = sums(encoder)?;
+    match FILES.into_iter().find(|name| found.get(*name) != expected.get(*name)) {
+        Some(name) => Err(Error::ModelFile {
+            path: encoder.join(name),
+            checkpoint: checkpoint.into(),
+            expected: expected.get(name).cloned(),
+            got: found.get(name).cloned(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Kind and version, before anything else of the state is believed.
+fn check_version(path: &Path, state: &Value) -> Result<()> {
+    let found = |field: &'static str| state.get(field).unwrap_or(&Value::Null);
+    let refuse = |field, expected: &str| {
+        Err(Error::Model { path: path.into(), field, expected: expected.into(), got: found(field).to_string() })
+    };
+    if found("format") != FORMAT {
+        return refuse("format", FORMAT);
+    }
+    match found("version").as_u64() {
+        Some(VERSION) => Ok(()),
+        _ => refuse("version", &VERSION.to_string()),
+    }
+}
+
+/// The parameters of the exits' classifiers.
+fn exit_tensors(parameters: &Parameters, space: &SearchSpace, settings: &SearchSettings) -> Result<StoredTensors> {
+    let names = ExitHeads::names(space, settings);
+    let of_exit = |name: &str| {
+        names.iter().any(|exit| name.strip_prefix(exit.as_str()).is_some_and(|rest| rest.starts_with('.')))
+    };
+    Ok(parameters.values()?.into_iter().filter(|(name, _)| of_exit(name)).collect())
+}

@@ -1,0 +1,79 @@
+//! UCB_H: before a group of layers, how many heads does a sample keep there? (Paper, 4.2.1.)
+
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use super::GroupDecisions;
+use super::linear::Ucb;
+use super::setup::{Setup, best};
+use crate::error::{Error, Result};
+use crate::features::{ArmFeatures, HEADS_PYRAMID};
+use crate::reward::Reward;
+use crate::routing::Mode;
+
+/// One arm for each number of heads that some group may keep; contexts \[x ; z ; one-hot of the group\].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HeadCounts {
+    pub(crate) ucb: Ucb,
+}
+
+impl HeadCounts {
+    pub(crate) fn new(setup: &Setup) -> Result<Self> {
+        let (raw, groups) = (setup.raw_size(HEADS_PYRAMID), setup.space.groups().len());
+        let arms = setup.options().len().max(1);
+        let ucb = Ucb::new(setup, raw, groups, arms, setup.settings.exploration.heads)?;
+        Ok(Self { ucb })
+    }
+
+    /// How many heads a sample keeps.
+    #[expect(clippy::too_many_arguments, reason = "where, what is seen, and how to decide")]
+    pub(crate) fn choose(
+        &self,
+        setup: &Setup,
+        features: Option<&ArmFeatures>,
+        group: usize,
+        raw: &[f64],
+        tokens: usize,
+        mode: Mode,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<usize> {
+        let features = features.map(|features| &*features.heads[group]);
+        let scores = self.ucb.scores(setup, raw, features, &one_hot(setup, group))?;
+        let alpha = setup.settings.exploration.heads;
+        let (options, here) = (setup.options(), setup.space.head_options(group));
+        let costs = setup.group_costs(group, tokens)?;
+        let mut values = Vec::with_capacity(here.len());
+        for (kept, cost) in here.iter().zip(costs) {
+            values.push(setup.value(scores[option(&options, *kept)?], alpha, cost, mode));
+        }
+        Ok(here[best(values, rng)])
+    }
+
+    /// A sample teaches the number it kept.
+    pub(crate) fn learn(
+        &mut self,
+        setup: &Setup,
+        features: Option<&ArmFeatures>,
+        decisions: &GroupDecisions<'_>,
+        rewards: &[Reward],
+    ) -> Result<()> {
+        let GroupDecisions { group, choices, .. } = *decisions;
+        let (options, added) = (setup.options(), one_hot(setup, group));
+        for (place, reward) in rewards.iter().enumerate() {
+            let arm = option(&options, choices.kept[place])?;
+            let feature = features.map(|features| &*features.heads[group][arm]);
+            self.ucb.update(setup, arm, &choices.contexts[place], feature, &added, reward.value)?;
+        }
+        Ok(())
+    }
+}
+
+fn one_hot(setup: &Setup, group: usize) -> Vec<f64> {
+    (0..setup.space.groups().len()).map(|other| f64::from(u8::from(other == group))).collect()
+}
+
+fn option(options: &[usize], kept: usize) -> Result<usize> {
+    let found = options.iter().position(|option| *option == kept);
+    found.ok_or_else(|| Error::setting("kept heads", format!("one of {options:?}"), kept))
+}

@@ -1,0 +1,283 @@
+//! TSB: which heads does a group keep? A top-K Thompson semi-bandit of one logistic regression a head (paper, section 3).
+
+use dht_bandits::{
+    ArmFeedback, ArmId, Candidates, DiagonalLaplace, DiagonalLaplaceOptions, Feedback, NormOptions, RunningNorm,
+    Thompson, TopK, TsPrior,
+};
+use dht_transformer::HeadSet;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use super::linear::CLIP;
+use super::setup::Setup;
+use crate::error::{Error, Result};
+use crate::features::{ArmFeatures, HEAD_SET_PYRAMID, Rows};
+use crate::routing::fixed::{by_count, random_heads};
+use crate::routing::{Bucket, Mode};
+use crate::settings::{HeadArms, HeadDraws};
+
+/// One arm for each head, or for each head of each group; contexts \[x ; z\] or \[x ; 1\].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HeadSets {
+    heads: TopK<DiagonalLaplace, Thompson>,
+    pub(crate) norm: RunningNorm,
+    /// The heads that every set holds.
+    pub(crate) pinned: Option<HeadSet>,
+    /// How much a head mattered on average in each group lately, where heads are judged by slopes.
+    mattered: Vec<Average>,
+}
+
+/// A running mean in which a number i additions ago counts [`RETENTION`]ⁱ.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Average {
+    mean: f64,
+    weight: f64,
+}
+
+/// Remembers about a thousand heads of samples.
+const RETENTION: f64 = 0.999;
+
+impl Average {
+    fn add(&mut self, number: f64) {
+        self.weight = self.weight * RETENTION + 1.0;
+        self.mean += (number - self.mean) / self.weight;
+    }
+}
+
+impl HeadSets {
+    pub(crate) fn new(setup: &Setup) -> Result<Self> {
+        let laplace = DiagonalLaplaceOptions {
+            prior: TsPrior::Gaussian { precision: setup.settings.head_prior_precision },
+            strength: setup.settings.head_prior_weight,
+        };
+        let size = HEAD_SET_PYRAMID.with_scalar_arm_feature();
+        let norm = NormOptions { clip: Some(CLIP), ..NormOptions::default() };
+        Ok(Self {
+            heads: TopK::per_arm(size, arms(setup), laplace, Thompson { alpha: 1.0 })?,
+            norm: RunningNorm::new(HEAD_SET_PYRAMID.context_size(), norm)?,
+            pinned: None,
+            mattered: vec![Average::default(); setup.space.groups().len()],
+        })
+    }
+
+    pub(crate) fn pin(&mut self, setup: &Setup, pinned: HeadSet) -> Result<()> {
+        self.heads = self.heads.clone().with_pinned(&pins(setup, pinned))?;
+        self.pinned = Some(pinned);
+        Ok(())
+    }
+
+    /// Goes on in a space of so many groups.
+    pub(crate) fn set_groups(&mut self, groups: usize) {
+        self.mattered = vec![Average::default(); groups];
+    }
+
+    fn pinned(&self) -> Result<HeadSet> {
+        let missing = || Error::setting("pinned heads", "chosen before the first batch", "none");
+        self.pinned.ok_or_else(missing)
+    }
+
+    /// The samples of a group by head set, given how many heads each keeps and its pooled state.
+    #[expect(clippy::too_many_arguments, reason = "where, what is seen, and how to decide")]
+    pub(crate) fn buckets(
+        &self,
+        setup: &Setup,
+        features: Option<&ArmFeatures>,
+        group: usize,
+        kept: &[usize],
+        pooled: &Rows,
+        mode: Mode,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Vec<Bucket>> {
+        let mut buckets = Vec::new();
+        for (count, places) in by_count(kept) {
+            // Where every head is kept there is one set.
+            let alone = setup.settings.head_draws == HeadDraws::PerSample && count < setup.space.stack().heads;
+            let parts = if alone { places.into_iter().map(|place| vec![place]).collect() } else { vec![places] };
+            for places in parts {
+                let context = mean(places.iter().map(|place| &pooled[*place]), HEAD_SET_PYRAMID.context_size());
+                let heads = self.set(setup, features, group, &context, count, mode, rng)?;
+                buckets.push(Bucket { places, heads, context });
+            }
+        }
+        Ok(buckets)
+    }
+
+    /// The pinned heads and the best of a draw.
+    #[expect(clippy::too_many_arguments, reason = "where, what is seen, and how to decide")]
+    fn set(
+        &self,
+        setup: &Setup,
+        features: Option<&ArmFeatures>,
+        group: usize,
+        context: &[f64],
+        count: usize,
+        mode: Mode,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<HeadSet> {
+        let heads = setup.space.stack().heads;
+        if count >= heads {
+            return Ok(HeadSet::full(heads)?);
+        }
+        let pinned = self.pinned()?;
+        if mode == Mode::Random || (mode == Mode::Explore && !self.norm.is_frozen()) {
+            return random_heads(heads, pinned, count, rng);
+        }
+        let contexts = self.contexts(setup, features, context)?;
+        let arms: Vec<ArmId> = (0..heads).map(|head| arm(setup, group, head)).collect();
+        let wanted = count.saturating_sub(pinned.len());
+        let chosen: Vec<usize> = if mode == Mode::Explore {
+            let slate = self.heads.select(wanted, Candidates::new(&arms, &contexts), rng)?;
+            let head = |chosen: ArmId| arms.iter().position(|arm| *arm == chosen);
+            slate.choices().iter().filter_map(|choice| head(choice.arm)).collect()
+        } else {
+            let size = self.heads.dimension();
+            let free = (0..heads).filter(|head| !pinned.contains(*head));
+            let mut scored = free
+                .map(|head| Ok((self.heads.score(arms[head], &contexts[head * size..][..size])?.mean, head)))
+                .collect::<Result<Vec<_>>>()?;
+            // Equal scores: the lower head, so that inference is a function of the text.
+            scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+            scored.into_iter().take(wanted).map(|(_, head)| head).collect()
+        };
+        Ok(HeadSet::from_indices(pinned.iter().chain(chosen), heads)?)
+    }
+
+    /// w of each head, row by row.
+    fn contexts(&self, setup: &Setup, features: Option<&ArmFeatures>, raw: &[f64]) -> Result<Vec<f64>> {
+        let context = self.norm.normalise(raw)?;
+        let feature = |head: usize| features.map_or(1.0, |features| features.head_sets[head]);
+        let heads = 0..setup.space.stack().heads;
+        Ok(heads.flat_map(|head| context.iter().copied().chain([feature(head)])).collect())
+    }
+
+    /// Every kept head that was not pinned receives the reward of each sample that it served.
+    pub(crate) fn learn(
+        &mut self,
+        setup: &Setup,
+        features: Option<&ArmFeatures>,
+        group: usize,
+        buckets: &[Bucket],
+        rewarded: &dyn Fn(usize, usize) -> bool,
+    ) -> Result<()> {
+        for bucket in buckets {
+            if bucket.heads.is_full(setup.space.stack().heads) || bucket.context.is_empty() {
+                continue; // nothing was chosen, so there is nothing to learn
+            }
+            let contexts = self.contexts(setup, features, &bucket.context)?;
+            let (size, pinned) = (self.heads.dimension(), self.pinned()?);
+            let mut feedback = Vec::new();
+            for head in bucket.heads.iter().filter(|head| !pinned.contains(*head)) {
+                let context = &contexts[head * size..][..size];
+                let good = bucket.places.iter().filter(|place| rewarded(**place, head)).count();
+                for (rewarded, count) in [(true, good), (false, bucket.places.len() - good)] {
+                    if count > 0 {
+                        let own = ArmFeedback::new(arm(setup, group, head), context, Feedback::from(rewarded));
+                        feedback.push(ArmFeedback { weight: count as f64, ..own });
+                    }
+                }
+            }
+            self.heads.update(&feedback)?;
+        }
+        Ok(())
+    }
+
+    /// Every kept head that was not pinned is rewarded for each sample to which it `mattered` (by place and head) more than
+    /// heads of the group did on average until then.
+    pub(crate) fn learn_by_slopes(
+        &mut self,
+        setup: &Setup,
+        features: Option<&ArmFeatures>,
+        group: usize,
+        buckets: &[Bucket],
+        mattered: &dyn Fn(usize, usize) -> f64,
+    ) -> Result<()> {
+        let usual = self.mattered[group];
+        let heads = |bucket: &Bucket| {
+            let (places, heads) = (bucket.places.clone(), bucket.heads);
+            places.into_iter().flat_map(move |place| heads.iter().map(move |head| (place, head)))
+        };
+        for (place, head) in buckets.iter().flat_map(heads) {
+            self.mattered[group].add(mattered(place, head));
+        }
+        // The first step is compared with itself.
+        let usual = if usual.weight > 0.0 { usual } else { self.mattered[group] };
+        self.learn(setup, features, group, buckets, &|place, head| mattered(place, head) > usual.mean)
+    }
+
+    pub(crate) fn dimension(&self) -> usize {
+        self.heads.dimension()
+    }
+
+    /// FLOPs of one draw, 2·d multiply-adds a head, as if it were made for each sample.
+    pub(crate) fn flops(&self, setup: &Setup) -> u64 {
+        (4 * self.dimension() * setup.space.stack().heads) as u64
+    }
+
+    /// Refuses a stored bandit that does not fit this one.
+    pub(crate) fn check_like(&self, stored: &Self, setup: &Setup) -> Result<()> {
+        let sizes = [
+            ("head bandit's dimension", self.heads.dimension(), stored.heads.dimension()),
+            ("head bandit's arms", self.heads.arms().len(), stored.heads.arms().len()),
+            ("head norm's dimension", self.norm.dimension(), stored.norm.dimension()),
+            ("groups of the head bandit", self.mattered.len(), stored.mattered.len()),
+        ];
+        if let Some((field, expected, got)) = sizes.into_iter().find(|(_, expected, got)| expected != got) {
+            return Err(Error::setting(field, expected.to_string(), got));
+        }
+        // The arms have the numbers of the heads; arm() counts on it.
+        if stored.heads.arms().iter().ne(self.heads.arms().iter()) {
+            let expected = format!("numbered from 0 to {}", self.heads.arms().len() - 1);
+            let got: Vec<ArmId> = stored.heads.arms().iter().collect();
+            return Err(Error::setting("head bandit's arms", expected, format!("{got:?}")));
+        }
+        if stored.mattered.iter().any(|average| !average.mean.is_finite() || !average.weight.is_finite()) {
+            return Err(Error::setting("head bandit's means", "finite numbers", format!("{:?}", stored.mattered)));
+        }
+        let heads = setup.space.stack().heads;
+        let of_set = |pinned: HeadSet| pins(setup, pinned);
+        let (pinned, pins) = (stored.pinned.map(of_set).unwrap_or_default(), stored.heads.pinned());
+        let possible = stored.pinned.is_none_or(|set| set.iter().all(|head| head < heads));
+        let as_chosen = stored.pinned.is_none_or(|set| set.len() == setup.space.pinned().max(1));
+        let as_needed = stored.pinned.is_some() || !stored.norm.is_frozen();
+        if possible && as_chosen && as_needed && pinned == pins {
+            return Ok(());
+        }
+        let expected = format!("{} of {heads}, those that the head bandit keeps", setup.space.pinned().max(1));
+        Err(Error::setting("pinned heads", expected, format!("{:?}", stored.pinned)))
+    }
+}
+
+/// The arms of pinned heads, in each group that has arms of its own.
+fn pins(setup: &Setup, pinned: HeadSet) -> Vec<ArmId> {
+    let groups = arms(setup) / setup.space.stack().heads;
+    let of_group = |group| pinned.iter().map(move |head| arm(setup, group, head));
+    (0..groups).flat_map(of_group).collect()
+}
+
+/// How many arms there are.
+fn arms(setup: &Setup) -> usize {
+    let heads = setup.space.stack().heads;
+    match setup.settings.head_arms {
+        HeadArms::PerHead => heads,
+        HeadArms::PerHeadAndGroup => heads * setup.space.groups().len().max(1),
+    }
+}
+
+fn arm(setup: &Setup, group: usize, head: usize) -> ArmId {
+    let first = match setup.settings.head_arms {
+        HeadArms::PerHead => 0,
+        HeadArms::PerHeadAndGroup => group * setup.space.stack().heads,
+    };
+    ArmId::new((first + head) as u64)
+}
+
+fn mean<'a>(rows: impl ExactSizeIterator<Item = &'a Vec<f64>>, width: usize) -> Vec<f64> {
+    let count = rows.len() as f64;
+    let mut mean = vec![0.0; width];
+    for row in rows {
+        mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += value / count);
+    }
+    mean
+}

@@ -1,0 +1,202 @@
+//! A linear bandit with what scales its contexts: the common part of UCB_L, UCB_cp, UCB_H and the gains at the exits.
+
+use dht_bandits::{ArmId, Available, LinUcb, NormOptions, RunningNorm, Score};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use super::setup::{Setup, best};
+use crate::error::{Error, Result};
+use crate::features::Rows;
+use crate::reward::{Delta, RewardReference, RewardRule};
+use crate::routing::Mode;
+
+/// Standard deviations beyond which a context is cut off.
+pub(crate) const CLIP: f64 = 5.0;
+
+/// LinUCB over contexts \[x ; z ; e\]: x the raw context in the norm's scaling, z the feature of the arm in the same
+/// scaling where there are features, e what the caller adds (a constant, a one-hot).
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Ucb {
+    linear: LinUcb,
+    norm: RunningNorm,
+    /// The bandit's own name of each arm.
+    arms: Vec<ArmId>,
+}
+
+/// What a sample tells an arm that leads to an exit.
+pub(crate) struct Lesson {
+    /// The sample's place in the batch.
+    pub(crate) sample: usize,
+    pub(crate) arm: usize,
+    /// What it costs the sample to leave there, with the gain over leaving at the first exit.
+    pub(crate) delta: Delta,
+}
+
+impl Ucb {
+    /// Contexts of `raw` numbers, `added` more behind, with features if the settings have them.
+    pub(crate) fn new(setup: &Setup, raw: usize, added: usize, arms: usize, alpha: f64) -> Result<Self> {
+        let feature = if setup.settings.context.has_arm_features() { raw } else { 0 };
+        let index = dht_bandits::Ucb { alpha };
+        Ok(Self {
+            linear: LinUcb::new(raw + feature + added, arms, setup.ridge(), index)?,
+            norm: RunningNorm::new(raw, NormOptions { clip: Some(CLIP), ..NormOptions::default() })?,
+            arms: (0..arms as u64).map(ArmId::new).collect(),
+        })
+    }
+
+    /// A raw context in the norm's scaling. Signals keep their own: they lie in fixed ranges, and an exit that was not
+    /// trained yet when the scaling was fixed would set them far off it for ever.
+    fn scaled(&self, setup: &Setup, raw: &[f64]) -> Result<Vec<f64>> {
+        let mut context = self.norm.normalise(raw)?;
+        let state = raw.len() - setup.signals();
+        context[state..].copy_from_slice(&raw[state..]);
+        Ok(context)
+    }
+
+    /// w of an arm.
+    fn context(&self, setup: &Setup, raw: &[f64], feature: Option<&[f64]>, added: &[f64]) -> Result<Vec<f64>> {
+        let mut context = self.scaled(setup, raw)?;
+        if let Some(feature) = feature {
+            context.extend(self.norm.normalise(feature)?);
+        }
+        context.extend_from_slice(added);
+        Ok(context)
+    }
+
+    /// Mean and width of each arm.
+    pub(crate) fn scores(
+        &self,
+        setup: &Setup,
+        raw: &[f64],
+        features: Option<&[Vec<f64>]>,
+        added: &[f64],
+    ) -> Result<Vec<Score>> {
+        let Some(features) = features else {
+            let context = self.context(setup, raw, None, added)?;
+            let mut scores = Vec::with_capacity(self.arms.len());
+            self.linear.scores(&context, Available::All, &mut scores)?;
+            let of = |arm: &ArmId| scores.iter().find(|(other, _)| other == arm).map(|(_, score)| *score);
+            return Ok(self.arms.iter().filter_map(of).collect());
+        };
+        let scaled = self.scaled(setup, raw)?;
+        let of_arm = |(arm, feature): (&ArmId, &Vec<f64>)| {
+            let context = [&scaled, &*self.norm.normalise(feature)?, added].concat();
+            Ok(self.linear.score(*arm, &context)?)
+        };
+        self.arms.iter().zip(features).map(of_arm).collect()
+    }
+
+    /// The arm that counts most at what each costs; ties by lot.
+    #[expect(clippy::too_many_arguments, reason = "what is seen, what it costs, and how to decide")]
+    pub(crate) fn choose(
+        &self,
+        setup: &Setup,
+        raw: &[f64],
+        features: Option<&[Vec<f64>]>,
+        alpha: f64,
+        costs: &[f64],
+        mode: Mode,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<usize> {
+        let scores = self.scores(setup, raw, features, setup.constant())?;
+        let values = scores.into_iter().zip(costs).map(|(score, cost)| setup.value(score, alpha, *cost, mode));
+        Ok(best(values, rng))
+    }
+
+    /// Takes in a batch's lessons, rewarded by the rule.
+    pub(crate) fn learn(
+        &mut self,
+        setup: &Setup,
+        contexts: &Rows,
+        features: Option<&[Vec<f64>]>,
+        lessons: &[Lesson],
+        rule: RewardRule,
+        reference: &mut RewardReference,
+    ) -> Result<()> {
+        let deltas: Vec<Delta> = lessons.iter().map(|lesson| lesson.delta).collect();
+        for (&Lesson { sample, arm, .. }, reward) in lessons.iter().zip(rule.rewards(reference, &deltas)?) {
+            let feature = features.map(|features| &*features[arm]);
+            self.update(setup, arm, &contexts[sample], feature, setup.constant(), reward.value)?;
+        }
+        Ok(())
+    }
+
+    /// Takes in what an arm earned.
+    pub(crate) fn update(
+        &mut self,
+        setup: &Setup,
+        arm: usize,
+        raw: &[f64],
+        feature: Option<&[f64]>,
+        added: &[f64],
+        reward: f64,
+    ) -> Result<()> {
+        let context = self.context(setup, raw, feature, added)?;
+        Ok(self.linear.update(self.arms[arm], &context, reward, 1.0)?)
+    }
+
+    /// Looks at contexts before the scaling is fixed.
+    pub(crate) fn observe<'a>(&mut self, contexts: impl IntoIterator<Item = &'a Vec<f64>>) -> Result<()> {
+        contexts.into_iter().try_for_each(|context| Ok(self.norm.observe(context)?))
+    }
+
+    /// How many contexts were looked at.
+    pub(crate) fn observed(&self) -> f64 {
+        self.norm.weight()
+    }
+
+    pub(crate) fn freeze(&mut self) {
+        self.norm.freeze();
+    }
+
+    /// Numbers of a raw context.
+    pub(crate) fn raw_size(&self) -> usize {
+        self.norm.dimension()
+    }
+
+    pub(crate) fn dimension(&self) -> usize {
+        self.linear.dimension()
+    }
+
+    /// The FLOPs of scoring all arms: 2·(d² + d) each.
+    pub(crate) fn flops(&self) -> u64 {
+        let dimension = self.dimension();
+        2 * (self.arms.len() * (dimension * dimension + dimension)) as u64
+    }
+
+    /// New arms in place of the old ones; each starts with what an old one knows, or with the prior.
+    pub(crate) fn replace_arms(&mut self, from: &[Option<usize>]) -> Result<()> {
+        let old = std::mem::take(&mut self.arms);
+        for from in from {
+            let arm = match from {
+                Some(from) => self.linear.add_arm_like(old[*from])?,
+                None => self.linear.add_arm(),
+            };
+            self.arms.push(arm);
+        }
+        old.into_iter().try_for_each(|arm| Ok(self.linear.remove_arm(arm)?))
+    }
+
+    /// Refuses a stored bandit that is not of this one's sizes.
+    pub(crate) fn check_like(&self, stored: &Self, what: [&'static str; 3]) -> Result<()> {
+        let sizes = [
+            (what[0], self.dimension(), stored.dimension()),
+            (what[1], self.arms.len(), stored.arms.len()),
+            (what[1], self.arms.len(), stored.linear.arms().len()),
+            (what[2], self.norm.dimension(), stored.norm.dimension()),
+        ];
+        if let Some((field, expected, got)) = sizes.into_iter().find(|(_, expected, got)| expected != got) {
+            return Err(Error::setting(field, expected.to_string(), got));
+        }
+        // As many names as arms, each of one that is there and none twice: so each arm has its name.
+        let wrong = |place: &usize| {
+            let arm = stored.arms[*place];
+            !stored.linear.arms().contains(arm) || stored.arms[..*place].contains(&arm)
+        };
+        match (0..stored.arms.len()).find(wrong) {
+            Some(_) => Err(Error::setting(what[1], "each arm of the bandit once", format!("{:?}", stored.arms))),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What the bandits of a search share and learning never changes: space, settings, costs, pools.
+
+use dht_bandits::{PyramidPool, RidgeOptions};
+use dht_transformer::{BlockShape, ClassifierShape};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use crate::cost::{CostModel, FlopsCost};
+use crate::error::{Error, Result};
+use crate::features::{DEPTH_PYRAMID, HEAD_SET_PYRAMID, HEADS_PYRAMID, PoolingPyramid, SIGNALS};
+use crate::reward::RewardShape;
+use crate::routing::Mode;
+use crate::settings::{SearchSettings, Steering};
+use crate::space::{Route, SearchSpace};
+
+/// Space, settings, and what follows from them.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    pub(crate) space: SearchSpace,
+    pub(crate) settings: SearchSettings,
+    pub(crate) depth_pool: PyramidPool,
+    pub(crate) heads_pool: PyramidPool,
+    pub(crate) head_sets_pool: PyramidPool,
+    cost: CostModel,
+    /// The route to each exit with as many heads as its groups may keep.
+    exit_routes: Vec<Route>,
+    /// For each group and option, the route to the first exit behind it, the groups before it whole.
+    group_routes: Vec<Vec<Route>>,
+}
+
+impl Setup {
+    pub(crate) fn new(
+        space: SearchSpace,
+        settings: SearchSettings,
+        block: BlockShape,
+        classifier: ClassifierShape,
+    ) -> Result<Self> {
+        settings.check_with(&space)?;
+        let cost = match &settings.steering {
+            Steering::LayerHeadProduct(count) => CostModel::LayerHeadProduct { count: *count },
+            Steering::Flops => {
+                CostModel::Flops(FlopsCost::new(space.stack().layers, block, classifier, settings.width_coupling)?)
+            }
+            Steering::Measured(measured) => CostModel::Measured(measured.clone()),
+        };
+        let widest = |group: usize| space.head_options(group).last().copied().unwrap_or(space.stack().heads);
+        let heads: Vec<usize> = (0..space.groups().len()).map(widest).collect();
+        let exit_routes = (0..space.exits().len())
+            .map(|exit| space.route_keeping(exit, &heads[..space.groups_before(exit).len()]))
+            .collect::<Result<Vec<_>>>()?;
+        let group_routes = (0..space.groups().len())
+            .map(|group| {
+                let exit = if space.base().is_some() { group + 1 } else { group };
+                let kept = space.head_options(group).iter();
+                kept.map(|&kept| space.route_keeping(exit, &[&heads[..group], &[kept]].concat())).collect()
+            })
+            .collect::<Result<Vec<Vec<_>>>>()?;
+        // So that a table of another model is refused now and not in the middle of a training.
+        exit_routes
+            .iter()
+            .chain(group_routes.iter().flatten())
+            .try_for_each(|route| cost.share(route, 1).map(|_| ()))?;
+        Ok(Self {
+            depth_pool: DEPTH_PYRAMID.pool()?,
+            heads_pool: HEADS_PYRAMID.pool()?,
+            head_sets_pool: HEAD_SET_PYRAMID.pool()?,
+            space,
+            settings,
+            cost,
+            exit_routes,
+            group_routes,
+        })
+    }
+
+    /// The same setup at another setting of the run-time knob.
+    pub(crate) fn set_lambda(&mut self, new: f64) -> Result<()> {
+        let mut shape = self.settings.reward_shape;
+        match &mut shape {
+            RewardShape::Utility { lambda } | RewardShape::Gain { lambda } => *lambda = new,
+            RewardShape::Ratio | RewardShape::Log | RewardShape::Clipped { .. } => {
+                let expected = "utility or gain: in the others the cost is learned, not known";
+                return Err(Error::setting("reward_shape", expected, format!("{shape:?}")));
+            }
+        }
+        let settings = SearchSettings { reward_shape: shape, ..self.settings.clone() };
+        settings.check()?;
+        self.settings = settings;
+        Ok(())
+    }
+
+    /// Signals of a raw context that stand behind the pooled state.
+    pub(crate) fn signals(&self) -> usize {
+        if self.settings.context.has_signals() { SIGNALS } else { 0 }
+    }
+
+    /// Numbers of a raw context with the state pooled by this pyramid.
+    pub(crate) fn raw_size(&self, pyramid: PoolingPyramid) -> usize {
+        let state = if self.settings.context.has_state() { pyramid.context_size() } else { 0 };
+        state + self.signals()
+    }
+
+    /// What stands behind a context without arm features.
+    pub(crate) fn constant(&self) -> &'static [f64] {
+        if self.settings.context.has_arm_features() { &[] } else { &[1.0] }
+    }
+
+    pub(crate) fn ridge(&self) -> RidgeOptions {
+        RidgeOptions { discount: self.settings.discount, ..RidgeOptions::with_lambda(self.settings.ridge) }
+    }
+
+    /// Numbers of heads that some group may keep: the arms of UCB_H.
+    pub(crate) fn options(&self) -> Vec<usize> {
+        let groups = 0..self.space.groups().len();
+        let mut options: Vec<usize> = groups.flat_map(|group| self.space.head_options(group)).copied().collect();
+        options.sort_unstable();
+        options.dedup();
+        options
+    }
+
+    /// The share of the full model that a text of this length costs when it leaves at each exit, with all heads.
+    pub(crate) fn exit_costs(&self, tokens: usize) -> Result<Vec<f64>> {
+        self.exit_routes.iter().map(|route| self.cost.share(route, tokens)).collect()
+    }
+
+    /// The share that each arm of UCB_cp costs.
+    pub(crate) fn arm_costs(&self, tokens: usize) -> Result<Vec<f64>> {
+        self.space.integrated_arms().iter().map(|route| self.cost.share(route, tokens)).collect()
+    }
+
+    /// The share that a group costs with each of its numbers of heads.
+    pub(crate) fn group_costs(&self, group: usize, tokens: usize) -> Result<Vec<f64>> {
+        let before = match (self.space.base(), group) {
+            (Some(_), _) => self.cost.share(&self.exit_routes[group], tokens)?,
+            (None, 0) => 0.0,
+            (None, _) => self.cost.share(&self.exit_routes[group - 1], tokens)?,
+        };
+        self.group_routes[group].iter().map(|route| Ok(self.cost.share(route, tokens)? - before)).collect()
+    }
+
+    /// What an arm counts when arms are ranked.
+    pub(crate) fn value(&self, score: dht_bandits::Score, alpha: f64, cost: f64, mode: Mode) -> f64 {
+        let bonus = if mode == Mode::Explore { alpha * score.width } else { 0.0 };
+        self.settings.reward_shape.score(score.mean + bonus, cost)
+    }
+
+    /// One of some ways drawn with a probability in proportion to a power of its depth.
+    pub(crate) fn random_by_depth(&self, depths: &[usize], rng: &mut ChaCha8Rng) -> usize {
+        let power = self.settings.explore_power;
+        let weights = || depths.iter().map(|depth| (*depth as f64).powf(power));
+        let mut left = rng.random::<f64>() * weights().sum::<f64>();
+        for (place, weight) in weights().enumerate() {
+            if left < weight {
+                return place;
+            }
+            left -= weight;
+        }
+        depths.len() - 1
+    }
+
+    /// The depth of each exit.
+    pub(crate) fn depths(&self) -> Vec<usize> {
+        (0..self.space.exits().len()).map(|exit| self.space.depth(exit)).collect()
+    }
+}
+
+/// The place of the highest value; ties by lot.
+pub(crate) fn best(values: impl IntoIterator<Item = f64>, rng: &mut ChaCha8Rng) -> usize {
+    let (mut place, mut highest, mut ties) = (0, f64::NEG_INFINITY, 0);
+    for (candidate, value) in values.into_iter().enumerate() {
+        if value > highest {
+            (place, highest, ties) = (candidate, value, 1);
+        } else if value == highest {
+            ties += 1;
+            if rng.random_range(0..ties) == 0 {
+                place = candidate;
+            }
+        }
+    }
+    place
+}

@@ -1,0 +1,257 @@
+//! Settings of a search space, and their check.
+
+use serde::{Deserialize, Serialize};
+
+use super::layout::Layout;
+use super::notation::RouteSpec;
+use super::route::{Route, Stack};
+use crate::error::{Error, Result};
+
+/// Where the state S1, from which the context is taken, comes from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BaseState {
+    /// From the route's own first layers, up to the first exit; they are never pruned (T-, S- and F-DHT).
+    #[default]
+    OnRoute,
+    /// From a pass of its own, without gradient, through the first `layers` layers with all heads; the route prunes
+    /// from its first layer on (P-DHT: contexts keep the meaning they had before the switch).
+    LookAhead {
+        /// How many layers that pass runs, b.
+        layers: usize,
+    },
+    /// From the embeddings: no pass, and a context that no layer has seen (b = 0).
+    Embedding,
+}
+
+/// How a route is chosen.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Search {
+    /// UCB_L chooses the exit, then UCB_H the heads of each group on the way (paper, 4.2.1).
+    Tree {
+        /// For each dynamic group, the numbers of heads it may keep, ascending.
+        heads: Vec<Vec<usize>>,
+    },
+    /// UCB_cp chooses depth and heads at once (paper, 4.2.2).
+    Integrated {
+        /// The arms, in their order; each keeps one number of heads in all its dynamic groups.
+        arms: Vec<RouteSpec>,
+    },
+}
+
+/// A search space as it stands in a settings file. [`SearchSpace::new`](crate::SearchSpace::new) checks it;
+/// [`from_toml_file`](Self::from_toml_file) reads and checks one.
+///
+/// ```toml
+/// layers = 12
+/// heads = 12
+/// exits = [3, 6, 9, 12]
+/// pinned = 4
+///
+/// [search]
+/// kind = "integrated"
+/// arms = ["3L12H", "6L12H", "9L12H", "12L8H", "12L10H", "12L12H"]
+/// ```
+///
+/// A tree search has `kind = "tree"` and, for each group, its head counts: `heads = [[8, 10, 12], [8, 10, 12], [12]]`.
+/// `pinned`, `tail` (both 0) and `base_state` may be left out; the last is `"on_route"`, `"embedding"` or
+/// `{ look_ahead = { layers = 3 } }`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpaceConfig {
+    /// The model's layers, N_L.
+    pub layers: usize,
+    /// The heads of each, N_H.
+    pub heads: usize,
+    /// Depths at which a route may leave the stack, ascending. With [`BaseState::OnRoute`] the first is the base, and
+    /// the groups lie between them; otherwise the first group lies before the first exit.
+    pub exits: Vec<usize>,
+    /// How many heads of each layer are kept by every set; TSB chooses among the others.
+    #[serde(default)]
+    pub pinned: usize,
+    /// How many of the model's last layers every route ends in, after its exit.
+    #[serde(default)]
+    pub tail: usize,
+    /// Where the context comes from.
+    #[serde(default)]
+    pub base_state: BaseState,
+    /// How a route is chosen, and from what.
+    pub search: Search,
+}
+
+/// What a checked space is made of: its groups, the head options of each, and the arms of an integrated search.
+type Parts = (Layout, Vec<Vec<usize>>, Vec<Route>);
+
+impl SpaceConfig {
+    /// Checks the settings and lays out what they describe; errors as [`SearchSpace::new`](crate::SearchSpace::new).
+    pub(crate) fn parts(&self) -> Result<Parts> {
+        let stack = Stack { layers: self.layers, heads: self.heads };
+        let with_base = self.base_state == BaseState::OnRoute;
+        let layout = Layout::new(stack, &self.exits, with_base, self.tail)?;
+        if self.pinned > stack.heads {
+            return Err(Error::setting("pinned", format!("at most the {} heads", stack.heads), self.pinned));
+        }
+        if let BaseState::LookAhead { layers } = self.base_state
+            && !(1..=stack.layers).contains(&layers)
+        {
+            return Err(Error::setting("base_state.look_ahead.layers", format!("1 to {}", stack.layers), layers));
+        }
+        let (options, arms) = match &self.search {
+            Search::Tree { heads } => (check_options(heads, &layout, self.pinned)?, Vec::new()),
+            Search::Integrated { arms } => check_arms(arms, &layout, self.pinned)?,
+        };
+        Ok((layout, options, arms))
+    }
+}
+
+fn check_options(lists: &[Vec<usize>], layout: &Layout, pinned: usize) -> Result<Vec<Vec<usize>>> {
+    let groups = layout.groups.len();
+    if lists.len() != groups {
+        return Err(Error::setting("search.heads", format!("{groups} lists, one for each group"), lists.len()));
+    }
+    for (group, options) in lists.iter().enumerate() {
+        if options.is_empty() {
+            return Err(Error::HeadCount { group, expected: "at least one option".into(), got: 0 });
+        }
+        let mut least = pinned.max(1);
+        for &option in options {
+            check_heads(group, option, least, layout.stack.heads)?;
+            least = option + 1;
+        }
+    }
+    Ok(lists.to_vec())
+}
+
+/// The head options of each group, and the arms.
+type Arms = (Vec<Vec<usize>>, Vec<Route>);
+
+fn check_arms(specs: &[RouteSpec], layout: &Layout, pinned: usize) -> Result<Arms> {
+    if specs.is_empty() {
+        return Err(Error::setting("search.arms", "at least one route", "an empty list"));
+    }
+    let mut options = vec![Vec::new(); layout.groups.len()];
+    let mut arms: Vec<Route> = Vec::with_capacity(specs.len());
+    for (arm, spec) in specs.iter().enumerate() {
+        let route = layout.resolve(spec)?;
+        if route.uniform_heads().is_none() {
+            let expected = "one number of heads in all dynamic groups of an arm".into();
+            return Err(Error::RouteNotInSpace { route: spec.to_string(), expected });
+        }
+        if let Some(first) = arms.iter().position(|earlier| *earlier == route) {
+            return Err(Error::DuplicateArm { arm, first, route: spec.to_string() });
+        }
+        for (group, (part, options)) in route.dynamic_groups().zip(&mut options).enumerate() {
+            check_heads(group, part.heads, pinned.max(1), layout.stack.heads)?;
+            options.push(part.heads);
+        }
+        arms.push(route);
+    }
+    for options in &mut options {
+        options.sort_unstable();
+        options.dedup();
+    }
+    Ok((options, arms))
+}
+
+fn check_heads(group: usize, kept: usize, least: usize, most: usize) -> Result<()> {
+    if (least..=most).contains(&kept) {
+        return Ok(());
+    }
+    let expected = if least > most {
+        "no option after all heads".to_string()
+    } else {
+        format!("{least} to {most} (ascending, at least the pinned ones)")
+    };
+    Err(Error::HeadCount { group, expected, got: kept })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::SearchSpace;
+    use crate::space::presets::{Preset, SevenLayerHeads};
+
+    fn refused(preset: Preset, change: impl Fn(&mut SpaceConfig)) -> Error {
+        let mut config = preset.config(12, 12, SevenLayerHeads::Standard).unwrap();
+        change(&mut config);
+        SearchSpace::new(config).expect_err("a broken space was accepted")
+    }
+
+    fn arms(specs: &[&str]) -> Search {
+        Search::Integrated { arms: specs.iter().map(|spec| spec.parse().unwrap()).collect() }
+    }
+
+    #[test]
+    fn exits_must_ascend_within_the_layers() {
+        let tree = |exits: &[usize]| refused(Preset::TDht, |config| config.exits = exits.to_vec());
+        assert!(matches!(tree(&[3, 9, 6, 12]), Error::Exit { index: 2, got: 6, .. }));
+        assert!(matches!(tree(&[3, 3, 6, 12]), Error::Exit { index: 1, got: 3, .. }));
+        assert!(matches!(tree(&[0, 3, 6, 12]), Error::Exit { index: 0, got: 0, .. }));
+        assert!(matches!(tree(&[3, 6, 9, 13]), Error::Exit { index: 3, got: 13, .. }));
+        assert!(matches!(tree(&[]), Error::Setting { field: "exits", .. }));
+        let tail = refused(Preset::PDht, |config| config.tail = 3);
+        assert!(matches!(tail, Error::Exit { index: 3, got: 10, .. }));
+        assert!(matches!(refused(Preset::PDht, |config| config.tail = 13), Error::Setting { field: "tail", .. }));
+    }
+
+    #[test]
+    fn head_options_must_ascend_between_pinned_and_all() {
+        let tree = |options: Vec<usize>| {
+            refused(Preset::TDht, |config| {
+                config.search = Search::Tree { heads: vec![vec![8], options.clone(), vec![12]] }
+            })
+        };
+        assert!(matches!(tree(vec![3, 8]), Error::HeadCount { group: 1, got: 3, .. }));
+        assert!(matches!(tree(vec![8, 13]), Error::HeadCount { group: 1, got: 13, .. }));
+        assert!(matches!(tree(vec![10, 8]), Error::HeadCount { group: 1, got: 8, .. }));
+        assert!(matches!(tree(vec![8, 8]), Error::HeadCount { group: 1, got: 8, .. }));
+        assert!(matches!(tree(vec![12, 12]), Error::HeadCount { group: 1, got: 12, .. }));
+        assert!(matches!(tree(vec![]), Error::HeadCount { group: 1, got: 0, .. }));
+        let lists = refused(Preset::TDht, |config| config.search = Search::Tree { heads: vec![vec![8]; 4] });
+        assert!(matches!(lists, Error::Setting { field: "search.heads", .. }));
+    }
+
+    #[test]
+    fn arms_must_be_routes_of_the_space_and_differ() {
+        let integrated = |specs: &[&str]| refused(Preset::FDht, |config| config.search = arms(specs));
+        assert!(matches!(integrated(&[]), Error::Setting { field: "search.arms", .. }));
+        assert!(matches!(integrated(&["3L12H", "5L8H"]), Error::RouteNotInSpace { .. }));
+        assert!(matches!(integrated(&["3L8H"]), Error::RouteNotInSpace { .. }));
+        assert!(matches!(integrated(&["3L12H+3L8H+3L10H"]), Error::RouteNotInSpace { .. }));
+        assert!(matches!(integrated(&["12L3H"]), Error::HeadCount { group: 0, got: 3, .. }));
+        assert!(matches!(integrated(&["12L13H"]), Error::HeadCount { got: 13, .. }));
+        let twice = integrated(&["3L12H", "12L8H", "3L12H+9L8H"]);
+        assert!(matches!(twice, Error::DuplicateArm { arm: 2, first: 1, .. }));
+    }
+
+    #[test]
+    fn sizes_out_of_range_are_named() {
+        let field = |change: fn(&mut SpaceConfig)| match refused(Preset::PDht, change) {
+            Error::Setting { field, .. } => field,
+            other => panic!("{other}"),
+        };
+        assert_eq!(field(|config| config.pinned = 13), "pinned");
+        assert_eq!(field(|config| config.heads = 0), "heads");
+        assert_eq!(field(|config| config.layers = 0), "layers");
+        assert_eq!(field(|config| config.layers = usize::MAX), "layers");
+        assert_eq!(
+            field(|config| config.base_state = BaseState::LookAhead { layers: 0 }),
+            "base_state.look_ahead.layers"
+        );
+        assert_eq!(
+            field(|config| config.base_state = BaseState::LookAhead { layers: 13 }),
+            "base_state.look_ahead.layers"
+        );
+    }
+
+    #[test]
+    fn a_settings_file_needs_only_what_differs_from_the_plain_case() {
+        let json = r#"{"layers": 12, "heads": 12, "exits": [3, 6, 9, 12], "pinned": 4,
+            "search": {"kind": "integrated", "arms": ["3L12H", "6L12H", "9L12H", "12L8H", "12L10H", "12L12H"]}}"#;
+        let config: SpaceConfig = serde_json::from_str(json).unwrap();
+        assert_eq!(config, Preset::SDht.config(12, 12, SevenLayerHeads::Standard).unwrap());
+        assert!(serde_json::from_str::<SpaceConfig>(&json.replace("pinned", "pined")).is_err());
+        assert!(serde_json::from_str::<SearchSpace>(&json.replace("12L8H", "11L8H")).is_err());
+    }
+}

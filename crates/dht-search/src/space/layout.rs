@@ -1,0 +1,110 @@
+//! Where the groups of layers lie between the exits, and how a written route falls onto them.
+
+use super::notation::{RouteSpec, Segment};
+use super::route::{GroupRole, LayerGroup, Route, RouteGroup, Stack};
+use crate::error::{Error, Result};
+
+/// The groups of a space, checked: base, dynamic groups in order, tail.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Layout {
+    pub(crate) stack: Stack,
+    /// Depths before the tail, ascending. The first is the base where there is one.
+    pub(crate) exits: Vec<usize>,
+    pub(crate) base: Option<LayerGroup>,
+    pub(crate) groups: Vec<LayerGroup>,
+    pub(crate) tail: Option<LayerGroup>,
+}
+
+impl Layout {
+    /// Groups between these exits; the layers up to the first are the base or, without one, the first group.
+    pub(crate) fn new(stack: Stack, exits: &[usize], with_base: bool, tail: usize) -> Result<Self> {
+        stack.check()?;
+        let Some(deepest) = stack.layers.checked_sub(tail) else {
+            return Err(Error::setting("tail", format!("at most the {} layers", stack.layers), tail));
+        };
+        if exits.is_empty() {
+            return Err(Error::setting("exits", "at least one depth", "an empty list"));
+        }
+        let mut groups = Vec::with_capacity(exits.len());
+        let mut reached = 0;
+        for (index, &exit) in exits.iter().enumerate() {
+            if exit <= reached || exit > deepest {
+                return Err(Error::Exit { index, expected: format!("{} to {deepest}", reached + 1), got: exit });
+            }
+            groups.push(LayerGroup::new(reached..exit)?);
+            reached = exit;
+        }
+        let base = with_base.then(|| groups.remove(0));
+        let tail = if tail == 0 { None } else { Some(LayerGroup::new(deepest..stack.layers)?) };
+        Ok(Self { stack, exits: exits.to_vec(), base, groups, tail })
+    }
+
+    /// How many dynamic groups lie before an exit.
+    pub(crate) fn groups_before(&self, exit_index: usize) -> usize {
+        if self.base.is_some() { exit_index } else { exit_index + 1 }
+    }
+
+    /// The route that leaves at an exit, its dynamic groups keeping these heads, one number for each.
+    pub(crate) fn route(&self, exit_index: usize, heads: &[usize]) -> Result<Route> {
+        let fixed = |role, layers| RouteGroup { role, layers, heads: self.stack.heads };
+        let dynamic = self.groups[..self.groups_before(exit_index)]
+            .iter()
+            .zip(heads)
+            .map(|(&layers, &heads)| RouteGroup { role: GroupRole::Dynamic, layers, heads });
+        let base = self.base.map(|layers| fixed(GroupRole::Base, layers));
+        let tail = self.tail.map(|layers| fixed(GroupRole::Tail, layers));
+        Route::new(self.stack, base.into_iter().chain(dynamic).chain(tail).collect())
+    }
+
+    /// The route that is written so.
+    pub(crate) fn resolve(&self, spec: &RouteSpec) -> Result<Route> {
+        let refuse = |expected: String| Error::RouteNotInSpace { route: spec.to_string(), expected };
+        let mut body = spec.segments();
+        if let Some(tail) = self.tail {
+            let last = Segment { layers: tail.len(), heads: self.stack.heads };
+            body = body
+                .strip_suffix(&[last])
+                .ok_or_else(|| refuse(format!("{}L{}H at its end", last.layers, last.heads)))?;
+        }
+        let depth: usize = body.iter().map(|segment| segment.layers).sum();
+        let exit = self.exits.iter().position(|&exit| exit == depth).ok_or_else(|| {
+            refuse(format!(
+                "{} layers{}",
+                one_of(&self.exits),
+                if self.tail.is_some() { " before its tail" } else { "" }
+            ))
+        })?;
+        let groups = &self.groups[..self.groups_before(exit)];
+        let short = spec.segments().len() == 1 && !groups.is_empty();
+        if short {
+            return self.route(exit, &vec![body[0].heads; groups.len()]);
+        }
+        let heads_of = |group: &LayerGroup| {
+            heads_in(body, group).ok_or_else(|| {
+                refuse(format!("one number of heads in layers {} to {}", group.start() + 1, group.end()))
+            })
+        };
+        if let Some(base) = self.base
+            && heads_of(&base)? != self.stack.heads
+        {
+            return Err(refuse(format!("all {} heads in its first {} layers", self.stack.heads, base.len())));
+        }
+        let heads = groups.iter().map(heads_of).collect::<Result<Vec<_>>>()?;
+        self.route(exit, &heads)
+    }
+}
+
+/// The heads of the segment that holds the whole group.
+fn heads_in(body: &[Segment], group: &LayerGroup) -> Option<usize> {
+    let mut end = 0;
+    let holder = body.iter().find(|segment| {
+        end += segment.layers;
+        end > group.start()
+    })?;
+    (end >= group.end()).then_some(holder.heads)
+}
+
+pub(crate) fn one_of(numbers: &[usize]) -> String {
+    let numbers: Vec<_> = numbers.iter().map(usize::to_string).collect();
+    numbers.join(", ")
+}

@@ -1,0 +1,427 @@
+//! What the bandits choose from: a space of routes, and its arms.
+
+mod config;
+mod file;
+mod layout;
+mod notation;
+mod presets;
+mod route;
+
+use serde::{Deserialize, Serialize};
+
+use self::layout::{Layout, one_of};
+use crate::error::{Error, Result};
+
+pub use config::{BaseState, Search, SpaceConfig};
+pub use notation::{RouteSpec, Segment};
+pub use presets::{
+    FROZEN_LAYERS, FULL_EPOCHS_BEFORE_FREEZING, Preset, SevenLayerHeads, exits, head_options, pinned_heads,
+};
+pub use route::{GroupRole, LayerGroup, Route, RouteGroup, Stack};
+
+/// The arms that make a route. Each route of a space has exactly one such choice, and each choice one route.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum RouteArms {
+    /// Of a tree search.
+    Tree {
+        /// The arm of UCB_L: an index into [`SearchSpace::exits`].
+        depth: usize,
+        /// The arm of UCB_H for each dynamic group on the way: an index into [`SearchSpace::head_options`].
+        heads: Vec<usize>,
+    },
+    /// Of an integrated search.
+    Integrated {
+        /// The arm of UCB_cp: an index into [`SearchSpace::integrated_arms`].
+        arm: usize,
+    },
+}
+
+/// A checked space of routes.
+///
+/// The number of arms is small but the number of routes need not be: a tree search has ∏ options over the groups of
+/// each exit, summed over the exits (40 for T-DHT).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "SpaceConfig", into = "SpaceConfig")]
+pub struct SearchSpace {
+    config: SpaceConfig,
+    layout: Layout,
+    /// The numbers of heads that a route may keep, for each dynamic group, ascending.
+    options: Vec<Vec<usize>>,
+    /// The routes of an integrated search; empty for a tree search.
+    arms: Vec<Route>,
+}
+
+impl SearchSpace {
+    /// Checks a space.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for sizes, pinned heads, tail, look-ahead layers or a number of option lists out of range;
+    /// [`Error::Exit`] for exits that do not ascend or lie beyond the layers; [`Error::HeadCount`] for options that do
+    /// not ascend, exceed the heads or lie below the pinned ones; for an integrated search
+    /// [`Error::RouteNotInSpace`] for arms that do not fit the exits and [`Error::DuplicateArm`].
+    pub fn new(config: SpaceConfig) -> Result<Self> {
+        let (layout, options, arms) = config.parts()?;
+        Ok(Self { config, layout, options, arms })
+    }
+
+    /// The settings it was made from.
+    pub fn config(&self) -> &SpaceConfig {
+        &self.config
+    }
+
+    /// The size of the model.
+    pub fn stack(&self) -> Stack {
+        self.layout.stack
+    }
+
+    /// Whether this is a tree search.
+    pub fn is_tree(&self) -> bool {
+        matches!(self.config.search, Search::Tree { .. })
+    }
+
+    /// The depths at which a route may leave the stack, ascending: the arms of UCB_L, and one queue each.
+    pub fn exits(&self) -> &[usize] {
+        &self.layout.exits
+    }
+
+    /// The total depth of the routes that leave at an exit: the exit and the tail.
+    ///
+    /// # Panics
+    /// When there is no such exit.
+    pub fn depth(&self, exit_index: usize) -> usize {
+        self.layout.exits[exit_index] + self.config.tail
+    }
+
+    /// The layers that every route runs first with all heads, when its context comes from them.
+    pub fn base(&self) -> Option<LayerGroup> {
+        self.layout.base
+    }
+
+    /// How many layers the context has seen, b.
+    pub fn base_layers(&self) -> usize {
+        match self.config.base_state {
+            BaseState::OnRoute => self.layout.exits[0],
+            BaseState::LookAhead { layers } => layers,
+            BaseState::Embedding => 0,
+        }
+    }
+
+    /// The groups of layers whose heads are chosen, from the first to the deepest.
+    pub fn groups(&self) -> &[LayerGroup] {
+        &self.layout.groups
+    }
+
+    /// The dynamic groups on the way to an exit: the first of [`groups`](Self::groups).
+    ///
+    /// # Panics
+    /// When there is no such exit.
+    pub fn groups_before(&self, exit_index: usize) -> &[LayerGroup] {
+        &self.layout.groups[..self.layout.groups_before(exit_index)]
+    }
+
+    /// The model's last layers, in which every route ends.
+    pub fn tail(&self) -> Option<LayerGroup> {
+        self.layout.tail
+    }
+
+    /// How many heads every set of heads holds without being chosen.
+    pub fn pinned(&self) -> usize {
+        self.config.pinned
+    }
+
+    /// The numbers of heads that a dynamic group may keep, ascending: in a tree search the arms of UCB_H there.
+    ///
+    /// # Panics
+    /// When there is no such group.
+    pub fn head_options(&self, group: usize) -> &[usize] {
+        &self.options[group]
+    }
+
+    /// How many head sets of this size there are, C(N_H − pinned, kept − pinned): 70, 28 and 1 for 8, 10 and 12 of 12
+    /// heads with four pinned. 0 when there is none.
+    pub fn head_sets(&self, kept: usize) -> u128 {
+        let free = self.config.heads - self.config.pinned;
+        match kept.checked_sub(self.config.pinned) {
+            Some(chosen) if chosen <= free => {
+                // Pascal's rule row by row: C(128, 64) fits, a product before its division would not.
+                let mut row = vec![0_u128; chosen + 1];
+                row[0] = 1;
+                for _ in 0..free {
+                    (1..=chosen).rev().for_each(|place| row[place] += row[place - 1]);
+                }
+                row[chosen]
+            }
+            _ => 0,
+        }
+    }
+
+    /// The arms of UCB_cp; empty in a tree search.
+    pub fn integrated_arms(&self) -> &[Route] {
+        &self.arms
+    }
+
+    /// The route that these arms make.
+    ///
+    /// # Errors
+    /// [`Error::Arm`] when the space has no such arms.
+    pub fn route(&self, arms: &RouteArms) -> Result<Route> {
+        match (arms, self.is_tree()) {
+            (RouteArms::Integrated { arm }, false) => {
+                let route = self.arms.get(*arm);
+                route.cloned().ok_or_else(|| arm_error("arm of UCB_cp", self.arms.len(), *arm))
+            }
+            (RouteArms::Tree { depth, heads }, true) => self.tree_route(*depth, heads),
+            (RouteArms::Tree { .. }, false) => Err(self.wrong_kind("the arms of a tree search")),
+            (RouteArms::Integrated { .. }, true) => Err(self.wrong_kind("an arm of an integrated search")),
+        }
+    }
+
+    /// The arms that make a route.
+    ///
+    /// # Errors
+    /// [`Error::RouteNotInSpace`] when none do.
+    pub fn arms(&self, route: &Route) -> Result<RouteArms> {
+        let arms = if self.is_tree() { self.tree_arms(route) } else { self.integrated_arm(route) };
+        arms.ok_or_else(|| Error::RouteNotInSpace { route: route.to_string(), expected: self.describe() })
+    }
+
+    /// The route that is written so, if the space has it.
+    ///
+    /// # Errors
+    /// [`Error::RouteNotInSpace`] when it has not.
+    pub fn resolve(&self, spec: &RouteSpec) -> Result<Route> {
+        let route = self.layout.resolve(spec)?;
+        self.arms(&route)?;
+        Ok(route)
+    }
+
+    /// Every route of the space with its arms: by exit and then by the arms of its groups, or in the order of the arms.
+    pub fn routes(&self) -> Vec<(RouteArms, Route)> {
+        if !self.is_tree() {
+            let arms = self.arms.iter().enumerate();
+            return arms.map(|(arm, route)| (RouteArms::Integrated { arm }, route.clone())).collect();
+        }
+        let mut routes = Vec::new();
+        for depth in 0..self.exits().len() {
+            let mut paths = vec![Vec::new()];
+            for options in &self.options[..self.layout.groups_before(depth)] {
+                paths = paths
+                    .iter()
+                    .flat_map(|path| (0..options.len()).map(move |arm| [path.as_slice(), &[arm]].concat()))
+                    .collect();
+            }
+            for heads in paths {
+                // Arms made from the options themselves always have a route.
+                if let Ok(route) = self.tree_route(depth, &heads) {
+                    routes.push((RouteArms::Tree { depth, heads }, route));
+                }
+            }
+        }
+        routes
+    }
+
+    /// For each arm of this integrated search, the arm of an `earlier` one to start from: that of the same total depth
+    /// and, among those, of the nearest number of heads (the lower of two). `None` where the depth is new; all `None`
+    /// when `earlier` is a tree search. P-DHT starts its bandit so at the switch.
+    pub fn closest_arms(&self, earlier: &Self) -> Vec<Option<usize>> {
+        let heads = |route: &Route| route.uniform_heads().unwrap_or(0);
+        let closest = |route: &Route| {
+            let same_depth = earlier.arms.iter().enumerate().filter(|(_, other)| other.depth() == route.depth());
+            same_depth.min_by_key(|(_, other)| (heads(other).abs_diff(heads(route)), heads(other))).map(|(arm, _)| arm)
+        };
+        self.arms.iter().map(closest).collect()
+    }
+
+    /// The route that leaves at an exit and keeps these heads, one number for each group on its way, allowed or not.
+    pub(crate) fn route_keeping(&self, exit_index: usize, heads: &[usize]) -> Result<Route> {
+        self.layout.route(exit_index, heads)
+    }
+
+    /// The arms that make a route which runs the same layers with the same heads, in whatever groups it is written.
+    pub(crate) fn arms_running(&self, route: &Route) -> Result<RouteArms> {
+        let found = self.arms_of_layers(route);
+        found.ok_or_else(|| Error::RouteNotInSpace { route: route.to_string(), expected: self.describe() })
+    }
+
+    fn arms_of_layers(&self, route: &Route) -> Option<RouteArms> {
+        if route.stack() != self.stack() {
+            return None;
+        }
+        if !self.is_tree() {
+            let arm = self.arms.iter().position(|arm| arm.layers().eq(route.layers()))?;
+            return Some(RouteArms::Integrated { arm });
+        }
+        let exit = self.exits().iter().position(|&exit| exit == route.exit())?;
+        let heads_of = |layer: usize| route.layers().find(|(at, _)| *at == layer).map(|(_, heads)| heads);
+        let kept: Vec<usize> =
+            self.groups_before(exit).iter().map(|group| heads_of(group.start())).collect::<Option<_>>()?;
+        let own = self.layout.route(exit, &kept).ok()?;
+        if own.layers().eq(route.layers()) { self.tree_arms(&own) } else { None }
+    }
+
+    fn tree_route(&self, depth: usize, heads: &[usize]) -> Result<Route> {
+        if depth >= self.exits().len() {
+            return Err(arm_error("arm of UCB_L", self.exits().len(), depth));
+        }
+        let groups = self.layout.groups_before(depth);
+        if heads.len() != groups {
+            return Err(Error::Arm {
+                what: "list of arms of UCB_H",
+                expected: format!("{groups} arms to reach exit {}", self.exits()[depth]),
+                got: format!("{} arms", heads.len()),
+            });
+        }
+        let kept = self.options.iter().zip(heads).map(|(options, &arm)| {
+            options.get(arm).copied().ok_or_else(|| arm_error("arm of UCB_H", options.len(), arm))
+        });
+        self.layout.route(depth, &kept.collect::<Result<Vec<_>>>()?)
+    }
+
+    fn tree_arms(&self, route: &Route) -> Option<RouteArms> {
+        let depth = self.exits().iter().position(|&exit| exit == route.exit())?;
+        let kept = route.dynamic_groups().zip(&self.options);
+        let heads =
+            kept.map(|(group, options)| options.binary_search(&group.heads).ok()).collect::<Option<Vec<_>>>()?;
+        (self.tree_route(depth, &heads).ok()? == *route).then_some(RouteArms::Tree { depth, heads })
+    }
+
+    fn integrated_arm(&self, route: &Route) -> Option<RouteArms> {
+        self.arms.iter().position(|arm| arm == route).map(|arm| RouteArms::Integrated { arm })
+    }
+
+    fn describe(&self) -> String {
+        if self.is_tree() {
+            let options: Vec<_> = self.options.iter().map(|options| one_of(options)).collect();
+            format!("depth {} with {} heads in its groups", one_of(self.exits()), options.join(" / "))
+        } else {
+            let arms: Vec<_> = self.arms.iter().map(Route::to_string).collect();
+            format!("one of {}", arms.join(", "))
+        }
+    }
+
+    fn wrong_kind(&self, got: &str) -> Error {
+        let expected = if self.is_tree() { "the arms of a tree search" } else { "an arm of an integrated search" };
+        Error::Arm { what: "choice", expected: expected.into(), got: got.into() }
+    }
+}
+
+fn arm_error(what: &'static str, arms: usize, got: usize) -> Error {
+    Error::Arm { what, expected: format!("below {arms}"), got: got.to_string() }
+}
+
+impl TryFrom<SpaceConfig> for SearchSpace {
+    type Error = Error;
+
+    fn try_from(config: SpaceConfig) -> Result<Self> {
+        Self::new(config)
+    }
+}
+
+impl From<SearchSpace> for SpaceConfig {
+    fn from(space: SearchSpace) -> Self {
+        space.config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::presets::{Preset, SevenLayerHeads};
+    use super::*;
+
+    /// A preset at some size, with a tail or a base that the paper does not have now and then.
+    fn any_space() -> impl Strategy<Value = SearchSpace> {
+        (0_usize..4, 4_usize..14, 2_usize..14, any::<bool>()).prop_map(|(preset, layers, heads, embedding)| {
+            let mut config = Preset::ALL[preset].config(layers, heads, SevenLayerHeads::Standard).unwrap();
+            if embedding && config.base_state != BaseState::OnRoute {
+                config.base_state = BaseState::Embedding;
+            }
+            if embedding && matches!(config.search, Search::Tree { .. }) {
+                config.layers += 2;
+                config.tail = 2;
+            }
+            SearchSpace::new(config).unwrap()
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn arms_and_routes_and_their_notation_are_one_bijection(space in any_space()) {
+            let routes = space.routes();
+            for (arms, route) in &routes {
+                prop_assert_eq!(&space.route(arms).unwrap(), route);
+                prop_assert_eq!(&space.arms(route).unwrap(), arms);
+                let spec: RouteSpec = route.to_string().parse().unwrap();
+                prop_assert_eq!(&space.resolve(&spec).unwrap(), route);
+            }
+            let written: std::collections::BTreeSet<_> = routes.iter().map(|(_, route)| route.to_string()).collect();
+            prop_assert_eq!(written.len(), routes.len(), "two routes are written alike");
+            let json = serde_json::to_string(&space).unwrap();
+            prop_assert_eq!(serde_json::from_str::<SearchSpace>(&json).unwrap(), space);
+        }
+    }
+
+    fn t_dht() -> SearchSpace {
+        Preset::TDht.space(12, 12).unwrap()
+    }
+
+    #[test]
+    fn a_route_may_be_written_by_groups_or_in_longer_runs() {
+        let space = t_dht();
+        let resolve = |text: &str| space.resolve(&text.parse().unwrap());
+        assert_eq!(resolve("3L12H+6L8H+3L10H").unwrap().to_string(), "3L12H+3L8H+3L8H+3L10H");
+        assert_eq!(resolve("3L12H+9L8H").unwrap().to_string(), "12L8H");
+        assert_eq!(resolve("3L12H+3L8H+3L10H").unwrap().to_string(), "3L12H+3L8H+3L10H");
+        let last = resolve("3L12H+3L8H+3L10H").unwrap();
+        assert_eq!(space.arms(&last).unwrap(), RouteArms::Tree { depth: 2, heads: vec![0, 1] });
+    }
+
+    #[test]
+    fn a_route_that_the_space_lacks_is_refused() {
+        let tree = ["5L12H", "15L12H", "12L9H", "3L8H", "3L8H+3L8H", "3L12H+2L8H+4L10H", "1L8H+2L12H", "12L13H"];
+        for text in tree {
+            assert!(t_dht().resolve(&text.parse().unwrap()).is_err(), "{text} was accepted");
+        }
+        let frozen = Preset::PDht.space(12, 12).unwrap();
+        for text in ["12L12H", "2L12H", "1L8H+2L8H", "1L8H+3L12H", "3L8H+2L12H", "1L8H+3L10H+2L12H", "1L9H+2L12H"] {
+            assert!(frozen.resolve(&text.parse().unwrap()).is_err(), "{text} was accepted");
+        }
+        let other_model = Route::truncated(Stack { layers: 6, heads: 12 }, 3).unwrap();
+        assert!(matches!(t_dht().arms(&other_model), Err(Error::RouteNotInSpace { .. })));
+    }
+
+    #[test]
+    fn arms_that_the_space_lacks_are_refused() {
+        let space = t_dht();
+        for (depth, heads) in [(4, vec![]), (1, vec![]), (1, vec![0, 0]), (1, vec![3])] {
+            assert!(matches!(space.route(&RouteArms::Tree { depth, heads }), Err(Error::Arm { .. })));
+        }
+        assert!(matches!(space.route(&RouteArms::Integrated { arm: 0 }), Err(Error::Arm { .. })));
+        let full = Preset::FDht.space(12, 12).unwrap();
+        assert!(matches!(full.route(&RouteArms::Integrated { arm: 10 }), Err(Error::Arm { .. })));
+        assert!(matches!(full.route(&RouteArms::Tree { depth: 0, heads: vec![] }), Err(Error::Arm { .. })));
+    }
+
+    #[test]
+    fn an_integrated_space_knows_the_options_of_its_groups() {
+        let space = Preset::SDht.space(12, 12).unwrap();
+        assert_eq!((space.head_options(0), space.head_options(2)), (&[8, 10, 12][..], &[8, 10, 12][..]));
+        let config = Preset::PDht.config(12, 12, SevenLayerHeads::AsPrinted).unwrap();
+        let printed = SearchSpace::new(config).unwrap();
+        assert_eq!(printed.head_options(0), [6, 8, 9, 10, 12]);
+        assert_eq!(printed.head_options(3), [8, 10, 12]);
+    }
+
+    #[test]
+    fn counts_of_head_sets_are_binomials_up_to_the_widest_layer() {
+        let mut config = t_dht().config().clone();
+        (config.heads, config.pinned, config.search) = (128, 0, Search::Tree { heads: vec![vec![64]; 3] });
+        let space = SearchSpace::new(config).unwrap();
+        assert_eq!(space.head_sets(64), 23_951_146_041_928_082_866_135_587_776_380_551_750);
+        assert_eq!([0, 1, 128, 129].map(|kept| space.head_sets(kept)), [1, 128, 1, 0]);
+        assert_eq!(t_dht().head_sets(3), 0);
+    }
+}

@@ -1,0 +1,335 @@
+//! The paper's four configurations, and what they are in models of other sizes.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::SearchSpace;
+use super::config::{BaseState, Search, SpaceConfig};
+use super::notation::{RouteSpec, Segment};
+use super::route::Stack;
+use crate::error::{Error, Result};
+
+/// A configuration of the paper's section 6.1.
+///
+/// # Other sizes than 12 layers of 12 heads
+/// Exits are those [`exits`] gives, head options those of [`head_options`], pinned heads those of [`pinned_heads`]; in
+/// each table below read the four exits for 3, 6, 9, 12 and the three options for 8, 10, 12. P-DHT's body depths are 1
+/// and every exit less the two frozen layers: 1, 4, 7, 10 of 12 layers, 1, 2, 4 of 6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Preset {
+    /// Tree search: 3, 6, 9 or 12 layers, and 8, 10 or 12 heads in each group.
+    #[serde(rename = "T-DHT")]
+    TDht,
+    /// Specialised: 3L12H, 6L12H, 9L12H, 12L8H, 12L10H, 12L12H.
+    #[serde(rename = "S-DHT")]
+    SDht,
+    /// Full: 3L12H and every pairing of 6, 9, 12 layers with 8, 10, 12 heads.
+    #[serde(rename = "F-DHT")]
+    FDht,
+    /// Partially frozen: F-DHT first, then every route ends in the last two layers, which are frozen:
+    /// 1, 4, 7 or 10 layers of 8, 10 or 12 heads, + 2L12H.
+    #[serde(rename = "P-DHT")]
+    PDht,
+}
+
+/// Which heads P-DHT's seven-layer arms keep.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SevenLayerHeads {
+    /// 8, 10 and 12, as all other arms do.
+    #[default]
+    Standard,
+    /// 6, 9 and 12, as the paper lists them for 7 layers alone: for 12 layers only.
+    AsPrinted,
+}
+
+/// P-DHT: how many of the last layers are frozen and end every route (paper, 6.1).
+pub const FROZEN_LAYERS: usize = 2;
+
+/// P-DHT: how many epochs run as F-DHT first (paper, 6.1).
+pub const FULL_EPOCHS_BEFORE_FREEZING: usize = 2;
+
+impl Preset {
+    /// All four, in the order of the paper's section 6.1.
+    pub const ALL: [Self; 4] = [Self::TDht, Self::SDht, Self::FDht, Self::PDht];
+
+    /// The name the paper gives it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TDht => "T-DHT",
+            Self::SDht => "S-DHT",
+            Self::FDht => "F-DHT",
+            Self::PDht => "P-DHT",
+        }
+    }
+
+    /// The space it searches in a model of this size; P-DHT's is the one after its layers are frozen
+    /// ([`FULL_EPOCHS_BEFORE_FREEZING`] epochs of F-DHT's come before).
+    ///
+    /// # Errors
+    /// [`Error::PresetSize`] with fewer than two layers or heads, or fewer than four layers for P-DHT;
+    /// [`Error::Setting`] as [`Stack::check`].
+    ///
+    /// # Examples
+    /// ```
+    /// # fn main() -> dht_search::Result<()> {
+    /// use dht_search::Preset;
+    ///
+    /// let space = Preset::SDht.space(12, 12)?;
+    /// let arms: Vec<_> = space.integrated_arms().iter().map(|route| route.to_string()).collect();
+    /// assert_eq!(arms, ["3L12H", "6L12H", "9L12H", "12L8H", "12L10H", "12L12H"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn space(self, layers: usize, heads: usize) -> Result<SearchSpace> {
+        SearchSpace::new(self.config(layers, heads, SevenLayerHeads::Standard)?)
+    }
+
+    /// The settings of [`space`](Self::space), to be changed; `seven_layers` matters to P-DHT alone.
+    ///
+    /// # Errors
+    /// [`Error::PresetSize`] as [`space`](Self::space), and for [`SevenLayerHeads::AsPrinted`] P-DHT without seven-layer
+    /// arms.
+    pub fn config(self, layers: usize, heads: usize, seven_layers: SevenLayerHeads) -> Result<SpaceConfig> {
+        Stack { layers, heads }.check()?;
+        let impossible = |expected| Error::PresetSize { preset: self.name(), layers, heads, expected };
+        if layers < 2 || heads < 2 {
+            return Err(impossible("at least two layers of two heads, so that there is something to choose"));
+        }
+        if self == Self::PDht && layers < 2 + FROZEN_LAYERS {
+            return Err(impossible("at least four layers: two frozen and two depths before them"));
+        }
+        let exits = exits(layers);
+        let options = head_options(heads);
+        let mut config = SpaceConfig {
+            layers,
+            heads,
+            exits: exits.clone(),
+            pinned: pinned_heads(heads),
+            tail: 0,
+            base_state: BaseState::OnRoute,
+            search: Search::Tree { heads: vec![options.clone(); exits.len() - 1] },
+        };
+        match self {
+            Self::TDht => {}
+            Self::SDht => {
+                let shallow = exits[..exits.len() - 1].iter().map(|&depth| (depth, heads));
+                let deep = options.iter().map(|&kept| (layers, kept));
+                config.search = integrated(shallow.chain(deep).map(|pair| vec![pair]))?;
+            }
+            Self::FDht => {
+                let dynamic = exits[1..].iter().flat_map(|&depth| options.iter().map(move |&kept| (depth, kept)));
+                config.search = integrated(std::iter::once((exits[0], heads)).chain(dynamic).map(|pair| vec![pair]))?;
+            }
+            Self::PDht => {
+                config.base_state = BaseState::LookAhead { layers: exits[0] };
+                config.tail = FROZEN_LAYERS;
+                config.exits = body_depths(&exits);
+                if seven_layers == SevenLayerHeads::AsPrinted && layers != 12 {
+                    return Err(impossible("12 layers, the only size that the printed 6, 9, 12 heads are for"));
+                }
+                let printed = seven_layers == SevenLayerHeads::AsPrinted;
+                let arms = config.exits.iter().flat_map(|&depth| {
+                    let kept = if printed && depth == 7 { shares_of(heads, [6, 9, 12]) } else { options.clone() };
+                    kept.into_iter().map(move |kept| vec![(depth, kept), (FROZEN_LAYERS, heads)])
+                });
+                config.search = integrated(arms)?;
+            }
+        }
+        Ok(config)
+    }
+}
+
+impl fmt::Display for Preset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Preset {
+    type Err = Error;
+
+    /// Reads a name in either case: `T-DHT`, `t-dht`.
+    fn from_str(name: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|preset| preset.name().eq_ignore_ascii_case(name));
+        found.ok_or_else(|| Error::setting("preset", "T-DHT, S-DHT, F-DHT or P-DHT", name))
+    }
+}
+
+/// The exits of a model with this many layers; the first is the base.
+///
+/// The base is a quarter of the layers, rounded down, at least one; the others lie in three groups, as even as possible,
+/// the smaller first (none where layers lack): 3, 6, 9, 12 of 12 (paper), 1, 3, 5, 7 of 7, and 1, 2, 4, 6 of 6, so that
+/// the cheapest route is a sixth of the model.
+pub fn exits(layers: usize) -> Vec<usize> {
+    let base = (layers / 4).max(1);
+    let others = layers.saturating_sub(base);
+    let mut exits: Vec<_> = (0..=3).map(|group| base + others / 3 * group + (group * (others % 3)) / 3).collect();
+    exits.dedup();
+    exits
+}
+
+/// The head options of a model with this many heads: 8, 10, 12 of 12 (paper), otherwise 8/12, 10/12 and 12/12 of
+/// them, rounded to the nearest (halves up), at least 1 and without repeats.
+pub fn head_options(heads: usize) -> Vec<usize> {
+    shares_of(heads, [8, 10, 12])
+}
+
+/// How many heads are pinned: 4 of 12 (the paper's 70, 28 and 1 combinations), otherwise a third, rounded to the nearest.
+pub fn pinned_heads(heads: usize) -> usize {
+    share_of(heads, 4)
+}
+
+fn share_of(heads: usize, twelfths: usize) -> usize {
+    heads.saturating_mul(twelfths).saturating_add(6) / 12
+}
+
+fn shares_of(heads: usize, twelfths: [usize; 3]) -> Vec<usize> {
+    let mut shares: Vec<_> = twelfths.into_iter().map(|twelfths| share_of(heads, twelfths).max(1)).collect();
+    shares.dedup();
+    shares
+}
+
+/// P-DHT's depths before the frozen layers: 1, and every exit less those.
+fn body_depths(exits: &[usize]) -> Vec<usize> {
+    let shorter = exits.iter().map(|exit| exit.saturating_sub(FROZEN_LAYERS));
+    let mut depths: Vec<_> = std::iter::once(1).chain(shorter.filter(|&depth| depth > 1)).collect();
+    depths.dedup();
+    depths
+}
+
+/// An integrated search whose arms are these lists of (layers, heads).
+fn integrated(arms: impl Iterator<Item = Vec<(usize, usize)>>) -> Result<Search> {
+    let spec = |pairs: Vec<(usize, usize)>| {
+        RouteSpec::new(pairs.into_iter().map(|(layers, heads)| Segment { layers, heads }).collect())
+    };
+    Ok(Search::Integrated { arms: arms.map(spec).collect::<Result<_>>()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(space: &SearchSpace) -> Vec<String> {
+        space.integrated_arms().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_integrated_presets_have_the_papers_arms() {
+        let arms = |preset: Preset| printed(&preset.space(12, 12).unwrap());
+        assert_eq!(arms(Preset::SDht), ["3L12H", "6L12H", "9L12H", "12L8H", "12L10H", "12L12H"]);
+        assert_eq!(arms(Preset::FDht).join(" "), "3L12H 6L8H 6L10H 6L12H 9L8H 9L10H 9L12H 12L8H 12L10H 12L12H");
+        assert_eq!(
+            arms(Preset::PDht).join(" "),
+            "1L8H+2L12H 1L10H+2L12H 1L12H+2L12H 4L8H+2L12H 4L10H+2L12H 4L12H+2L12H \
+             7L8H+2L12H 7L10H+2L12H 7L12H+2L12H 10L8H+2L12H 10L10H+2L12H 10L12H+2L12H"
+        );
+        let config = Preset::PDht.config(12, 12, SevenLayerHeads::AsPrinted).unwrap();
+        let as_printed = printed(&SearchSpace::new(config).unwrap());
+        assert_eq!(as_printed[6..9], ["7L6H+2L12H", "7L9H+2L12H", "7L12H+2L12H"]);
+        assert_eq!(as_printed[..6], arms(Preset::PDht)[..6]);
+    }
+
+    #[test]
+    fn t_dht_has_the_papers_depths_and_head_sets() {
+        let space = Preset::TDht.space(12, 12).unwrap();
+        assert_eq!((space.exits(), space.groups().len(), space.base_layers()), (&[3, 6, 9, 12][..], 3, 3));
+        assert!((0..3).all(|group| space.head_options(group) == [8, 10, 12]));
+        assert_eq!([8, 10, 12].map(|kept| space.head_sets(kept)), [70, 28, 1]);
+        assert_eq!(space.routes().len(), 1 + 3 + 9 + 27);
+    }
+
+    #[test]
+    fn p_dht_prunes_from_the_first_layer_and_ends_in_the_models_last_two() {
+        let space = Preset::PDht.space(12, 12).unwrap();
+        let lengths: Vec<_> = space.groups().iter().map(|group| group.len()).collect();
+        assert_eq!(lengths, [1, 3, 3, 3]);
+        assert_eq!((space.base(), space.base_layers()), (None, 3));
+        assert_eq!(space.tail().unwrap().layers(), 10..12);
+        assert_eq!((0..4).map(|exit| space.depth(exit)).collect::<Vec<_>>(), [3, 6, 9, 12]);
+    }
+
+    #[test]
+    fn six_layers_of_twelve_heads_go_by_analogy() {
+        let arms = |preset: Preset| printed(&preset.space(6, 12).unwrap()).join(" ");
+        assert_eq!(arms(Preset::SDht), "1L12H 2L12H 4L12H 6L8H 6L10H 6L12H");
+        assert_eq!(arms(Preset::FDht), "1L12H 2L8H 2L10H 2L12H 4L8H 4L10H 4L12H 6L8H 6L10H 6L12H");
+        assert_eq!(
+            arms(Preset::PDht),
+            "1L8H+2L12H 1L10H+2L12H 1L12H+2L12H 2L8H+2L12H 2L10H+2L12H 2L12H+2L12H \
+             4L8H+2L12H 4L10H+2L12H 4L12H+2L12H"
+        );
+        assert_eq!(Preset::PDht.space(6, 12).unwrap().base_layers(), 1);
+        let lengths: Vec<_> = Preset::TDht.space(6, 12).unwrap().groups().iter().map(|group| group.len()).collect();
+        assert_eq!(lengths, [1, 2, 2]);
+    }
+
+    #[test]
+    fn other_sizes_have_a_quarter_and_three_even_groups_and_heads_in_twelfths() {
+        let cases: [(usize, &[usize]); 10] = [
+            (2, &[1, 2]),
+            (3, &[1, 2, 3]),
+            (4, &[1, 2, 3, 4]),
+            (5, &[1, 2, 3, 5]),
+            (6, &[1, 2, 4, 6]),
+            (7, &[1, 3, 5, 7]),
+            (8, &[2, 4, 6, 8]),
+            (10, &[2, 4, 7, 10]),
+            (12, &[3, 6, 9, 12]),
+            (24, &[6, 12, 18, 24]),
+        ];
+        for (layers, expected) in cases {
+            assert_eq!(exits(layers), expected, "{layers} layers");
+        }
+        assert_eq!((head_options(16), pinned_heads(16)), (vec![11, 13, 16], 5));
+        assert_eq!((head_options(4), pinned_heads(4)), (vec![3, 4], 1));
+        assert_eq!((head_options(2), pinned_heads(2)), (vec![1, 2], 1));
+    }
+
+    #[test]
+    fn every_size_gives_a_space_or_a_typed_error() {
+        for preset in Preset::ALL {
+            for (layers, heads) in (0..=40).flat_map(|layers| (0..=40).map(move |heads| (layers, heads))) {
+                let least = if preset == Preset::PDht { 4 } else { 2 };
+                match preset.space(layers, heads) {
+                    Ok(space) => {
+                        assert!(layers >= least && heads >= 2);
+                        assert_eq!(space.depth(space.exits().len() - 1), layers, "{preset} at {layers} x {heads}");
+                    }
+                    Err(Error::PresetSize { .. } | Error::Setting { .. }) => assert!(layers < least || heads < 2),
+                    Err(other) => panic!("{preset} at {layers} x {heads}: {other}"),
+                }
+            }
+        }
+        assert!(matches!(
+            Preset::PDht.config(6, 12, SevenLayerHeads::AsPrinted),
+            Err(Error::PresetSize { layers: 6, .. })
+        ));
+        assert!(matches!(Preset::TDht.space(usize::MAX, 12), Err(Error::Setting { field: "layers", .. })));
+    }
+
+    #[test]
+    fn p_dht_starts_from_the_arms_of_f_dht_of_its_depth() {
+        let full = Preset::FDht.space(12, 12).unwrap();
+        let frozen = Preset::PDht.space(12, 12).unwrap();
+        let arms: Vec<_> = frozen.closest_arms(&full).into_iter().map(Option::unwrap).collect();
+        assert_eq!(arms, [0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        let config = Preset::PDht.config(12, 12, SevenLayerHeads::AsPrinted).unwrap();
+        let printed = SearchSpace::new(config).unwrap();
+        // 6 heads are nearest to 9L8H, 9 heads as near to it as to 9L10H.
+        assert_eq!(printed.closest_arms(&full)[6..9], [Some(4), Some(4), Some(6)]);
+        let tree = Preset::TDht.space(12, 12).unwrap();
+        assert!(frozen.closest_arms(&tree).iter().all(Option::is_none));
+    }
+
+    #[test]
+    fn a_preset_is_read_by_its_name() {
+        for preset in Preset::ALL {
+            assert_eq!(preset.name().to_lowercase().parse::<Preset>().unwrap(), preset);
+            assert_eq!(serde_json::to_string(&preset).unwrap(), format!("{:?}", preset.name()));
+        }
+        assert!(matches!("X-DHT".parse::<Preset>(), Err(Error::Setting { field: "preset", .. })));
+    }
+}

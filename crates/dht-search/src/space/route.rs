@@ -1,0 +1,363 @@
+//! The way of one sample through the model: which layers run, and how many heads each keeps.
+
+use std::fmt;
+use std::ops::Range;
+
+use dht_transformer::HeadSet;
+use serde::{Deserialize, Serialize};
+
+use super::notation::{RouteSpec, Segment};
+use crate::error::{Error, Result};
+
+/// The size of a model that routes lead through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Stack {
+    /// Its layers, N_L.
+    pub layers: usize,
+    /// The heads of each, N_H.
+    pub heads: usize,
+}
+
+impl Stack {
+    /// Checks that the model has 1 to 65,535 layers of 1 to 128 heads: what a [`RouteSpec`] can write and a
+    /// [`HeadSet`](dht_transformer::HeadSet) hold.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] names the size that is out of range.
+    pub fn check(&self) -> Result<()> {
+        for (field, size, most) in
+            [("layers", self.layers, RouteSpec::MOST), ("heads", self.heads, HeadSet::MOST_HEADS)]
+        {
+            if !(1..=most).contains(&size) {
+                return Err(Error::setting(field, format!("1 to {most}"), size));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Adjacent layers that share one head decision: at least one. Layers count from 0, as the weights do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Range<usize>", into = "Range<usize>")]
+pub struct LayerGroup {
+    start: usize,
+    end: usize,
+}
+
+impl LayerGroup {
+    /// These layers.
+    ///
+    /// # Errors
+    /// [`Error::NoLayers`] when the range is empty.
+    pub fn new(layers: Range<usize>) -> Result<Self> {
+        let Range { start, end } = layers;
+        if start < end { Ok(Self { start, end }) } else { Err(Error::NoLayers { start, end }) }
+    }
+
+    /// The first layer.
+    pub fn start(self) -> usize {
+        self.start
+    }
+
+    /// The layer after the last.
+    pub fn end(self) -> usize {
+        self.end
+    }
+
+    /// How many layers the group has; at least 1.
+    #[expect(clippy::len_without_is_empty, reason = "a group of layers is never empty")]
+    pub fn len(self) -> usize {
+        self.end - self.start
+    }
+
+    /// The layers.
+    pub fn layers(self) -> Range<usize> {
+        self.start..self.end
+    }
+}
+
+impl TryFrom<Range<usize>> for LayerGroup {
+    type Error = Error;
+
+    fn try_from(layers: Range<usize>) -> Result<Self> {
+        Self::new(layers)
+    }
+}
+
+impl From<LayerGroup> for Range<usize> {
+    fn from(group: LayerGroup) -> Self {
+        group.layers()
+    }
+}
+
+/// What a group of layers is to the search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GroupRole {
+    /// The first layers, always run and never pruned; the context comes from them.
+    Base,
+    /// Runs with the heads that were chosen.
+    Dynamic,
+    /// The model's last layers, in which every route of a partially frozen search ends; never pruned.
+    Tail,
+}
+
+/// A group of layers on a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RouteGroup {
+    /// What it is to the search.
+    pub role: GroupRole,
+    /// Its layers.
+    pub layers: LayerGroup,
+    /// How many heads each of them keeps.
+    pub heads: usize,
+}
+
+/// Which layers run, and how many heads each group of them keeps. An illegal route cannot be built.
+///
+/// A route starts at layer 0 and leaves no layer out, but for the jump to its tail, if it has one. Base and tail keep
+/// all heads.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "RouteData", into = "RouteData")]
+pub struct Route {
+    stack: Stack,
+    groups: Vec<RouteGroup>,
+}
+
+impl Route {
+    /// A route of these groups through a model of this size.
+    ///
+    /// # Errors
+    /// [`Error::NoLayers`] without a group, [`Error::GroupOrder`] when a group does not start where the one before
+    /// ends, or is a base but not the first, or a tail but not the last, [`Error::GroupEnd`] when it leaves the model or
+    /// is a tail that does not end with it, [`Error::HeadCount`] when it keeps no head, more than the model has, or
+    /// fewer in a base or tail, and as [`Stack::check`].
+    pub fn new(stack: Stack, groups: Vec<RouteGroup>) -> Result<Self> {
+        stack.check()?;
+        if groups.is_empty() {
+            return Err(Error::NoLayers { start: 0, end: 0 });
+        }
+        let mut reached = 0;
+        for (group, part) in groups.iter().enumerate() {
+            check_place(&groups, group, reached)?;
+            check_size(stack, group, part)?;
+            reached = part.layers.end();
+        }
+        Ok(Self { stack, groups })
+    }
+
+    /// The first `depth` layers with all their heads: a truncated model, or the full one.
+    ///
+    /// # Errors
+    /// [`Error::NoLayers`] at depth 0, [`Error::GroupEnd`] beyond the model, and as [`Stack::check`].
+    pub fn truncated(stack: Stack, depth: usize) -> Result<Self> {
+        let layers = LayerGroup::new(0..depth)?;
+        Self::new(stack, vec![RouteGroup { role: GroupRole::Base, layers, heads: stack.heads }])
+    }
+
+    /// The size of the model.
+    pub fn stack(&self) -> Stack {
+        self.stack
+    }
+
+    /// The groups, in the order in which they run.
+    pub fn groups(&self) -> &[RouteGroup] {
+        &self.groups
+    }
+
+    /// The groups whose heads are chosen.
+    pub fn dynamic_groups(&self) -> impl Iterator<Item = &RouteGroup> {
+        self.groups.iter().filter(|group| group.role == GroupRole::Dynamic)
+    }
+
+    /// How many layers run, L.
+    pub fn depth(&self) -> usize {
+        self.groups.iter().map(|group| group.layers.len()).sum()
+    }
+
+    /// How many layers run before the tail: where the route leaves the stack.
+    pub fn exit(&self) -> usize {
+        self.depth() - self.tail().map_or(0, LayerGroup::len)
+    }
+
+    /// The model's last layers, when the route jumps to them.
+    pub fn tail(&self) -> Option<LayerGroup> {
+        self.groups.last().filter(|group| group.role == GroupRole::Tail).map(|group| group.layers)
+    }
+
+    /// Each layer that runs, with the heads it keeps.
+    pub fn layers(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        self.groups.iter().flat_map(|group| group.layers.layers().map(move |layer| (layer, group.heads)))
+    }
+
+    /// The heads kept in every dynamic group, H, when it is one number; all heads when there is no dynamic group.
+    pub fn uniform_heads(&self) -> Option<usize> {
+        let mut heads = self.dynamic_groups().map(|group| group.heads);
+        let first = heads.next().unwrap_or(self.stack.heads);
+        heads.all(|other| other == first).then_some(first)
+    }
+
+    /// The route as the paper writes it; see [`RouteSpec`].
+    pub fn spec(&self) -> RouteSpec {
+        let segment = |group: &RouteGroup| Segment { layers: group.layers.len(), heads: group.heads };
+        let starts_with_base = self.groups[0].role == GroupRole::Base;
+        let segments = match (self.uniform_heads(), self.tail()) {
+            (Some(heads), None) => vec![Segment { layers: self.depth(), heads }],
+            (Some(heads), Some(tail)) if !starts_with_base && self.groups.len() > 1 => {
+                let tail = Segment { layers: tail.len(), heads: self.stack.heads };
+                vec![Segment { layers: self.exit(), heads }, tail]
+            }
+            _ => self.groups.iter().map(segment).collect(),
+        };
+        RouteSpec::from_route(segments)
+    }
+}
+
+/// As its [`RouteSpec`]: `12L8H`.
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.spec().fmt(f)
+    }
+}
+
+fn check_place(groups: &[RouteGroup], group: usize, reached: usize) -> Result<()> {
+    let RouteGroup { role, layers, .. } = groups[group];
+    let got = layers.start();
+    let error = |expected: String| Err(Error::GroupOrder { group, expected, got });
+    match role {
+        GroupRole::Base if group > 0 => error("no base after the first group".into()),
+        GroupRole::Tail if group + 1 < groups.len() => error("no tail before the last group".into()),
+        GroupRole::Tail if group == 0 => error("a group before the tail".into()),
+        GroupRole::Tail if got < reached => error(format!("{reached} or later")),
+        GroupRole::Base | GroupRole::Dynamic if got != reached => error(reached.to_string()),
+        _ => Ok(()),
+    }
+}
+
+fn check_size(stack: Stack, group: usize, part: &RouteGroup) -> Result<()> {
+    let RouteGroup { role, layers, heads } = *part;
+    let got = layers.end();
+    if got > stack.layers || (role == GroupRole::Tail && got != stack.layers) {
+        let most = if role == GroupRole::Tail { "" } else { "at most " };
+        return Err(Error::GroupEnd { group, expected: format!("{most}{}", stack.layers), got });
+    }
+    let expected = match role {
+        GroupRole::Dynamic if heads == 0 || heads > stack.heads => format!("1 to {}", stack.heads),
+        GroupRole::Base | GroupRole::Tail if heads != stack.heads => {
+            format!("all {} in a base or tail", stack.heads)
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::HeadCount { group, expected, got: heads })
+}
+
+/// A route as it is stored; reading it checks it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RouteData {
+    layers: usize,
+    heads: usize,
+    groups: Vec<RouteGroup>,
+}
+
+impl TryFrom<RouteData> for Route {
+    type Error = Error;
+
+    fn try_from(data: RouteData) -> Result<Self> {
+        Self::new(Stack { layers: data.layers, heads: data.heads }, data.groups)
+    }
+}
+
+impl From<Route> for RouteData {
+    fn from(route: Route) -> Self {
+        Self { layers: route.stack.layers, heads: route.stack.heads, groups: route.groups }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STACK: Stack = Stack { layers: 12, heads: 12 };
+
+    fn group(role: GroupRole, layers: Range<usize>, heads: usize) -> RouteGroup {
+        RouteGroup { role, layers: LayerGroup::new(layers).unwrap(), heads }
+    }
+
+    fn tree_route() -> Route {
+        let groups = vec![
+            group(GroupRole::Base, 0..3, 12),
+            group(GroupRole::Dynamic, 3..6, 8),
+            group(GroupRole::Dynamic, 6..9, 10),
+        ];
+        Route::new(STACK, groups).unwrap()
+    }
+
+    fn frozen_route(heads: usize) -> Route {
+        let groups = vec![
+            group(GroupRole::Dynamic, 0..1, heads),
+            group(GroupRole::Dynamic, 1..4, heads),
+            group(GroupRole::Tail, 10..12, 12),
+        ];
+        Route::new(STACK, groups).unwrap()
+    }
+
+    #[test]
+    fn a_tree_route_lists_its_groups_and_an_even_one_is_written_short() {
+        assert_eq!(tree_route().to_string(), "3L12H+3L8H+3L10H");
+        assert_eq!(tree_route().uniform_heads(), None);
+        let even = vec![group(GroupRole::Base, 0..3, 12), group(GroupRole::Dynamic, 3..12, 8)];
+        assert_eq!(Route::new(STACK, even).unwrap().to_string(), "12L8H");
+        assert_eq!(Route::truncated(STACK, 3).unwrap().to_string(), "3L12H");
+    }
+
+    #[test]
+    fn a_tail_runs_the_models_last_layers() {
+        let route = frozen_route(9);
+        assert_eq!(route.to_string(), "4L9H+2L12H");
+        assert_eq!((route.depth(), route.exit()), (6, 4));
+        let layers: Vec<_> = route.layers().collect();
+        assert_eq!(layers, [(0, 9), (1, 9), (2, 9), (3, 9), (10, 12), (11, 12)]);
+    }
+
+    #[test]
+    fn an_illegal_route_cannot_be_built() {
+        use GroupRole::{Base, Dynamic, Tail};
+        let build = |groups: Vec<RouteGroup>| Route::new(STACK, groups);
+        assert!(matches!(build(vec![]), Err(Error::NoLayers { .. })));
+        assert!(matches!(LayerGroup::new(3..3), Err(Error::NoLayers { start: 3, end: 3 })));
+        let gap = build(vec![group(Base, 0..3, 12), group(Dynamic, 4..6, 8)]);
+        assert!(matches!(gap, Err(Error::GroupOrder { group: 1, got: 4, .. })));
+        let late = build(vec![group(Dynamic, 1..3, 12)]);
+        assert!(matches!(late, Err(Error::GroupOrder { group: 0, got: 1, .. })));
+        let two_bases = build(vec![group(Base, 0..3, 12), group(Base, 3..6, 12)]);
+        assert!(matches!(two_bases, Err(Error::GroupOrder { group: 1, .. })));
+        let early_tail = build(vec![group(Dynamic, 0..2, 8), group(Tail, 10..12, 12), group(Dynamic, 12..13, 8)]);
+        assert!(matches!(early_tail, Err(Error::GroupOrder { group: 1, .. })));
+        let overlapping_tail = build(vec![group(Dynamic, 0..11, 8), group(Tail, 10..12, 12)]);
+        assert!(matches!(overlapping_tail, Err(Error::GroupOrder { group: 1, got: 10, .. })));
+        let lone_tail = build(vec![group(Tail, 0..12, 12)]);
+        assert!(matches!(lone_tail, Err(Error::GroupOrder { group: 0, .. })));
+        let short_tail = build(vec![group(Dynamic, 0..2, 8), group(Tail, 9..11, 12)]);
+        assert!(matches!(short_tail, Err(Error::GroupEnd { group: 1, got: 11, .. })));
+        let beyond = build(vec![group(Dynamic, 0..13, 8)]);
+        assert!(matches!(beyond, Err(Error::GroupEnd { group: 0, got: 13, .. })));
+        for (role, heads) in [(Base, 11), (Dynamic, 0), (Dynamic, 13)] {
+            let bad = build(vec![group(role, 0..3, heads)]);
+            assert!(matches!(bad, Err(Error::HeadCount { group: 0, got, .. }) if got == heads));
+        }
+        assert!(matches!(Route::truncated(STACK, 0), Err(Error::NoLayers { .. })));
+        for stack in [Stack { layers: 0, heads: 12 }, Stack { layers: 3, heads: 0 }, Stack { layers: 3, heads: 129 }] {
+            assert!(matches!(Route::truncated(stack, 1), Err(Error::Setting { .. })));
+        }
+    }
+
+    #[test]
+    fn a_stored_route_is_checked_when_it_is_read() {
+        for route in [tree_route(), frozen_route(8)] {
+            let json = serde_json::to_string(&route).unwrap();
+            assert_eq!(serde_json::from_str::<Route>(&json).unwrap(), route);
+            assert!(serde_json::from_str::<Route>(&json.replacen("\"layers\":12", "\"layers\":5", 1)).is_err());
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The books of a training.
+
+use std::collections::BTreeMap;
+
+use dht_transformer::{PackedBatch, Progress};
+use serde::{Deserialize, Serialize};
+
+use super::curve_recorder::CurveRecorder;
+use crate::cost::{CostModel, Reads};
+use crate::error::{Error, Result};
+use crate::model::{DynamicModel, GroupPassage, Passage};
+use crate::routing::Strategy;
+use crate::space::Route;
+
+/// Bins of the recorded curves.
+const CURVE_BINS: usize = 100;
+/// Far more than any training comes to, and far from overflowing.
+const MOST: u64 = 1 << 62;
+
+/// What the training of a dynamic model cost and chose.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ledger {
+    /// FLOPs of all products: forward, backward, second passes of the base layers and looks ahead, arm features, teacher,
+    /// held-out texts.
+    pub flops: u64,
+    /// Of these, the passes for arm features.
+    pub arm_feature_flops: u64,
+    /// Of these, the teacher's passes.
+    pub teacher_flops: u64,
+    /// Of these, the passes of texts that are held out.
+    pub held_out_flops: u64,
+    /// FLOPs of the bandits, by formula: 2·(d² + d) an arm and decision of a linear bandit of d dimensions, 4·d a head of
+    /// the head bandit; updates and pooling are not counted. Beside `flops`, not in it.
+    pub bandit_flops: u64,
+    /// Wall clock of the bandits: pooling, deciding, learning.
+    pub bandit_seconds: f64,
+    /// How many samples took each route, each epoch counted.
+    pub routes: BTreeMap<String, u64>,
+    /// The sum over samples of Σ (heads of a layer that ran) / (N_L·N_H): the paper's estimate of a route's cost.
+    pub layer_head_sum: f64,
+    /// Samples trained on.
+    pub samples: u64,
+    /// Samples that the bandits alone learned from, each epoch counted.
+    pub held_out_samples: u64,
+    /// Shares of depths and heads and the loss against progress.
+    pub curves: CurveRecorder,
+}
+
+impl Ledger {
+    /// Empty books of a model with this many heads.
+    pub(crate) fn new(heads: usize) -> Result<Self> {
+        Ok(Self {
+            flops: 0,
+            arm_feature_flops: 0,
+            teacher_flops: 0,
+            held_out_flops: 0,
+            bandit_flops: 0,
+            bandit_seconds: 0.0,
+            routes: BTreeMap::new(),
+            layer_head_sum: 0.0,
+            samples: 0,
+            held_out_samples: 0,
+            curves: CurveRecorder::new(CURVE_BINS, heads)?,
+        })
+    }
+
+    /// Refuses stored books that this model cannot have kept.
+    pub(crate) fn check_like(&self, stored: &Self) -> Result<()> {
+        let counts = [stored.flops, stored.bandit_flops, stored.samples, stored.held_out_samples];
+        let sums = [stored.bandit_seconds, stored.layer_head_sum];
+        if counts.iter().all(|count| *count <= MOST) && sums.iter().all(|sum| sum.is_finite() && *sum >= 0.0) {
+            return match stored.curves.is_like(&self.curves) {
+                true => Ok(()),
+                false => Err(Error::setting("ledger", "curves of this model's heads and bins", "others")),
+            };
+        }
+        Err(Error::setting("ledger", format!("sums from 0 to {MOST}"), format!("{counts:?} and {sums:?}")))
+    }
+}
+
+impl DynamicModel {
+    pub(crate) fn keep_books(
+        &mut self,
+        batch: &PackedBatch,
+        passage: &Passage,
+        loss: &dyn Fn(usize) -> f64,
+        progress: Progress,
+    ) -> Result<()> {
+        let (shown, last) = (self.shown(), self.space.exits().len() - 1);
+        let routes = passage.routes(&self.space)?;
+        for (sample, (route, tokens)) in routes.iter().zip(batch.spans.lengths()).enumerate() {
+            let reads = shown.reads(passage.reading, passage.depth.exits[sample], last);
+            self.book_text(route, tokens, reads, loss(sample), progress)?;
+        }
+        self.pay_teacher(batch);
+        self.pay_bandits(&passage.depth.exits, &passage.groups);
+        for passage in &passage.groups {
+            let layers = self.space.groups()[passage.group];
+            for bucket in &passage.choices.buckets {
+                self.ledger.curves.head_set(layers, bucket.heads, bucket.places.len() as u64)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes down a text that was trained on.
+    pub(crate) fn book_text(
+        &mut self,
+        route: &Route,
+        tokens: usize,
+        reads: Reads,
+        loss: f64,
+        progress: Progress,
+    ) -> Result<()> {
+        let flops = self.flops();
+        self.ledger.flops += (flops.forward(route, tokens, reads.total()) + flops.backward(route, tokens, reads)).0;
+        self.ledger.layer_head_sum += CostModel::default().share(route, tokens)?;
+        *self.ledger.routes.entry(route.to_string()).or_default() += 1;
+        self.ledger.samples += 1;
+        if let Some(watcher) = &mut self.watcher.0 {
+            watcher(route.depth());
+        }
+        self.ledger.curves.outcome(progress.share.min(1.0), route, loss)
+    }
+
+    /// Writes down what deciding on these exits, and the heads of these groups, cost.
+    pub(crate) fn pay_bandits(&mut self, exits: &[usize], groups: &[GroupPassage]) {
+        let depth: u64 = exits.iter().map(|exit| self.bandits.depth_flops(*exit)).sum();
+        let members: usize = groups.iter().map(|passage| passage.members.len()).sum();
+        self.ledger.bandit_flops += depth + members as u64 * self.bandits.group_flops();
+    }
+}

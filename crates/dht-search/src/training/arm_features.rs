@@ -1,0 +1,181 @@
+//! The passes through the model, before it is trained, that the features of the arms come from (section 4.2 of the paper).
+
+use std::ops::Range;
+
+use dht_transformer::{EncodedDataset, FlopCount, HeadSet, Hidden, Pass};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use crate::error::Result;
+use crate::features::{ArmFeatures, DEPTH_PYRAMID, HEADS_PYRAMID, pooled};
+use crate::model::Executor;
+use crate::routing::random_heads;
+use crate::space::Route;
+
+/// A running mean of vectors.
+#[derive(Default)]
+struct Mean {
+    sum: Vec<f64>,
+    count: f64,
+}
+
+impl Mean {
+    fn add(&mut self, row: &[f64]) {
+        self.sum.resize(row.len(), 0.0);
+        self.sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+        self.count += 1.0;
+    }
+
+    fn finish(self, width: usize) -> Vec<f64> {
+        let count = self.count.max(1.0);
+        let mut mean = self.sum;
+        mean.resize(width, 0.0);
+        mean.iter_mut().for_each(|value| *value /= count);
+        mean
+    }
+}
+
+/// Two passes over texts, as they go.
+struct Passes<'a> {
+    executor: &'a Executor<'a>,
+    pass: Pass,
+    /// Each head's part of every state.
+    parts: Mean,
+    flops: FlopCount,
+}
+
+impl Passes<'_> {
+    /// Samples through some layers with these heads, and on the books.
+    fn run(&mut self, layers: Range<usize>, hidden: &Hidden, heads: HeadSet) -> Result<Hidden> {
+        let Executor { encoder, .. } = self.executor;
+        let bucket = [self.executor.bucket(hidden.samples(), heads)];
+        let layer = encoder.block_shape().forward_of_buckets(hidden.spans(), &bucket)?.total();
+        layers.clone().for_each(|_| self.flops += layer);
+        Ok(encoder.run_buckets(layers, hidden, &bucket, &self.pass)?)
+    }
+
+    fn whole(&mut self, layers: Range<usize>, hidden: &Hidden) -> Result<Hidden> {
+        self.run(layers, hidden, HeadSet::full(self.executor.space.stack().heads)?)
+    }
+
+    /// Where the routes of these samples begin to differ.
+    fn start(&mut self, embedded: &Hidden) -> Result<Hidden> {
+        let base = self.executor.space.base().map_or(0, |base| base.end());
+        self.whole(0..base, embedded)
+    }
+
+    /// The state that a route ends in which leaves here.
+    fn end(&mut self, hidden: &Hidden) -> Result<Hidden> {
+        match self.executor.space.tail() {
+            Some(tail) => self.whole(tail.layers(), hidden),
+            None => Ok(hidden.clone()),
+        }
+    }
+
+    /// Adds each sample's pooled state to `mean`, and each head's part of its rows to the parts.
+    fn add(&mut self, mean: &mut Mean, hidden: &Hidden, pool: &dht_bandits::PyramidPool) -> Result<()> {
+        let [rows] = pooled(hidden, [pool])?;
+        rows.iter().for_each(|row| mean.add(row));
+        let heads = self.executor.space.stack().heads;
+        let means: Vec<Vec<f32>> = hidden.mean_rows()?.to_vec2()?;
+        for row in means {
+            let width = row.len() / heads;
+            let part = |part: &[f32]| part.iter().map(|value| f64::from(*value)).sum::<f64>() / width as f64;
+            self.parts.add(&row.chunks_exact(width).map(part).collect::<Vec<_>>());
+        }
+        Ok(())
+    }
+}
+
+/// Two passes over texts, without gradient: one through the full model, one with heads drawn at random, evenly by
+/// number (in a tree search anew for each group). Also gives the FLOPs of the two, which are part of the training's
+/// cost.
+pub(super) fn arm_features(
+    executor: &Executor<'_>,
+    options: &[usize],
+    pinned: HeadSet,
+    texts: &EncodedDataset,
+    rows: &[usize],
+    rng: &mut ChaCha8Rng,
+) -> Result<(ArmFeatures, FlopCount)> {
+    let Executor { encoder, space, .. } = *executor;
+    let (depth_pool, heads_pool, heads) = (DEPTH_PYRAMID.pool()?, HEADS_PYRAMID.pool()?, space.stack().heads);
+    let means = |count: usize| -> Vec<Mean> { (0..count).map(|_| Mean::default()).collect() };
+    let mut depth = means(space.exits().len());
+    let mut by_heads: Vec<Vec<Mean>> = space.groups().iter().map(|_| means(options.len())).collect();
+    // By exit and number of heads; an arm without dynamic groups ends in the full model's state.
+    let mut by_arm: Vec<Vec<Mean>> = space.exits().iter().map(|_| means(options.len())).collect();
+    let mut passes = Passes { executor, pass: Pass::inference(), parts: Mean::default(), flops: FlopCount::ZERO };
+    for rows in rows.chunks(32) {
+        let batch = texts.batch(rows)?;
+        let base = passes.start(&encoder.embed(&batch, &Pass::inference())?)?;
+        let (mut hidden, mut group) = (base.clone(), 0);
+        for (exit, depth) in depth.iter_mut().enumerate() {
+            while group < space.groups_before(exit).len() {
+                hidden = passes.whole(space.groups()[group].layers(), &hidden)?;
+                group += 1;
+            }
+            let end = passes.end(&hidden)?;
+            passes.add(depth, &end, &depth_pool)?;
+        }
+        // Evenly: the samples are dealt to the numbers of heads in turn, from a random start.
+        let dealt = |samples: usize, rng: &mut ChaCha8Rng| -> Vec<Vec<usize>> {
+            let first = rng.random_range(0..options.len().max(1));
+            let of = |option| (0..samples).filter(|place| (place + first) % options.len() == option).collect();
+            (0..options.len()).map(of).collect()
+        };
+        if space.is_tree() {
+            let mut hidden = base;
+            for (layers, means) in space.groups().iter().zip(&mut by_heads) {
+                let mut parts = Vec::new();
+                for (option, places) in dealt(hidden.samples(), rng).into_iter().enumerate() {
+                    if !places.is_empty() {
+                        let kept = random_heads(heads, pinned, options[option], rng)?;
+                        let part = passes.run(layers.layers(), &hidden.select(&places)?, kept)?;
+                        passes.add(&mut means[option], &part, &heads_pool)?;
+                        parts.push(part);
+                    }
+                }
+                hidden = Hidden::concat(&parts)?;
+            }
+        } else {
+            for (option, places) in dealt(base.samples(), rng).into_iter().enumerate() {
+                if places.is_empty() {
+                    continue;
+                }
+                let (mut hidden, mut group) = (base.select(&places)?, 0);
+                for (exit, means) in by_arm.iter_mut().enumerate() {
+                    while group < space.groups_before(exit).len() {
+                        let kept = random_heads(heads, pinned, options[option], rng)?;
+                        let layers = space.groups()[group].layers();
+                        hidden = passes.run(layers, &hidden, kept)?;
+                        group += 1;
+                    }
+                    let end = passes.end(&hidden)?;
+                    passes.add(&mut means[option], &end, &depth_pool)?;
+                }
+            }
+        }
+    }
+    let (depth_size, heads_size) = (DEPTH_PYRAMID.context_size(), HEADS_PYRAMID.context_size());
+    let finish =
+        |means: Vec<Mean>, size: usize| -> Vec<Vec<f64>> { means.into_iter().map(|mean| mean.finish(size)).collect() };
+    let depth = finish(depth, depth_size);
+    let by_arm: Vec<Vec<Vec<f64>>> = by_arm.into_iter().map(|means| finish(means, depth_size)).collect();
+    let of_arm = |arm: &Route| {
+        let exit = space.exits().iter().position(|exit| *exit == arm.exit()).unwrap_or_default();
+        let kept = arm.dynamic_groups().next().and_then(|group| options.iter().position(|o| *o == group.heads));
+        kept.map_or_else(|| depth[exit].clone(), |option| by_arm[exit][option].clone())
+    };
+    let features = ArmFeatures {
+        arms: space.integrated_arms().iter().map(of_arm).collect(),
+        heads: by_heads.into_iter().map(|means| finish(means, heads_size)).collect(),
+        depth,
+        head_sets: passes.parts.finish(heads),
+    };
+    let features = match space.is_tree() {
+        true => features,
+        false => ArmFeatures { depth: Vec::new(), heads: Vec::new(), ..features },
+    };
+    Ok((features, passes.flops))
+}

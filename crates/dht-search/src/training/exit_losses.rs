@@ -1,0 +1,127 @@
+//! What a batch is trained on: the losses at the exits.
+
+use candle_core::Tensor;
+use dht_transformer::{PackedBatch, cross_entropy, soft_cross_entropy};
+
+use crate::error::{Error, Result};
+use crate::model::{DynamicModel, ExitOutput, Passage, Shown};
+use crate::routing::Losses;
+use crate::settings::{ExitLosses, SoftLabels, Teacher};
+
+/// What a teacher says of each sample of a batch: logits, by class.
+type Taught = Vec<Vec<f32>>;
+
+impl DynamicModel {
+    /// What a training batch shows.
+    pub(crate) fn shown(&self) -> Shown {
+        match self.settings().exit_losses {
+            ExitLosses::Chosen => Shown::Own,
+            ExitLosses::OnTheWay { .. } => Shown::Passed,
+            ExitLosses::Probed => Shown::Probed,
+        }
+    }
+
+    /// The mean over samples of their weighted exit losses, and the losses on the labels as numbers.
+    pub(crate) fn losses(&self, batch: &PackedBatch, passage: &Passage) -> Result<(Tensor, Losses)> {
+        let (by_output, losses) = self.label_losses(batch, passage)?;
+        let soft = self.settings().soft_labels;
+        let taught = self.taught(batch, passage)?;
+        let mut total: Option<Tensor> = None;
+        for (output, labels) in passage.outputs.iter().zip(by_output) {
+            let (mut of_labels, mut of_teacher) = (Vec::new(), Vec::new());
+            for &sample in &output.samples {
+                let own = passage.depth.exits[sample];
+                let weight = self.exit_weight(output, own) / batch.len() as f64;
+                let share = soft.map_or(0.0, |soft| soft.share(own == output.exit));
+                of_labels.push((weight * (1.0 - share)) as f32);
+                of_teacher.push((weight * share) as f32);
+            }
+            let mut part = weighted(&labels, of_labels)?;
+            if let (Some(soft), Some(taught)) = (soft, &taught) {
+                let teacher = rows(taught, &output.samples, &output.logits)?;
+                let losses = soft_cross_entropy(&output.logits, &teacher, soft.temperature)?;
+                part = (part + weighted(&losses, of_teacher)?)?;
+            }
+            total = Some(match total {
+                Some(total) => (total + part)?,
+                None => part,
+            });
+        }
+        let none = || Error::setting("batch", "at least one sample", "none");
+        Ok((total.ok_or_else(none)?, losses))
+    }
+
+    /// The loss on its label of each sample at each exit that was shown: by output, and as numbers by exit.
+    pub(crate) fn label_losses(&self, batch: &PackedBatch, passage: &Passage) -> Result<(Vec<Tensor>, Losses)> {
+        let mut by_exit = vec![vec![f64::NAN; batch.len()]; self.space.exits().len()];
+        let mut by_output = Vec::with_capacity(passage.outputs.len());
+        for ExitOutput { exit, samples, logits, .. } in &passage.outputs {
+            let labels: Vec<u32> = samples.iter().map(|sample| batch.labels[*sample]).collect();
+            let losses = cross_entropy(logits, &labels)?;
+            for (sample, loss) in samples.iter().zip(losses.to_vec1::<f32>()?) {
+                by_exit[*exit][*sample] = f64::from(loss);
+            }
+            by_output.push(losses);
+        }
+        Ok((by_output, Losses { by_exit }))
+    }
+
+    /// What an exit's loss weighs for a sample whose own exit is `own`; all that a sample trains weighs 1, probes beside.
+    fn exit_weight(&self, output: &ExitOutput, own: usize) -> f64 {
+        match (self.settings().exit_losses, own == output.exit) {
+            // The base exit's probe reads also those that leave there, before that is known.
+            (ExitLosses::Probed, true) if output.probe => 0.0,
+            (ExitLosses::Chosen | ExitLosses::Probed, true) => 1.0,
+            (ExitLosses::Chosen, false) => 0.0,
+            (ExitLosses::Probed, false) => 1.0,
+            (ExitLosses::OnTheWay { weight, power }, _) => {
+                let depth = |exit| self.space.depth(exit) as f64;
+                let of_exit = |exit| if exit == own { 1.0 } else { weight * (depth(exit) / depth(own)).powf(power) };
+                of_exit(output.exit) / (0..=own).map(of_exit).sum::<f64>()
+            }
+        }
+    }
+
+    /// The teacher's logits, where there is one.
+    fn taught(&self, batch: &PackedBatch, passage: &Passage) -> Result<Option<Taught>> {
+        match self.settings().soft_labels.map(|soft| soft.teacher) {
+            None => Ok(None),
+            Some(Teacher::Full) => self.taught_by_full(batch).map(Some),
+            Some(Teacher::Deepest) => {
+                let mut taught = vec![Vec::new(); batch.len()];
+                for output in passage.outputs.iter().filter(|output| !output.probe) {
+                    let rows: Vec<Vec<f32>> = output.logits.to_vec2()?;
+                    for (&sample, row) in output.samples.iter().zip(rows) {
+                        if passage.depth.exits[sample] == output.exit {
+                            taught[sample] = row;
+                        }
+                    }
+                }
+                Ok(Some(taught))
+            }
+        }
+    }
+}
+
+impl SoftLabels {
+    /// What the teacher counts at a sample's own exit and at those it passes.
+    fn share(self, own: bool) -> f64 {
+        // Nobody teaches himself.
+        if own && self.teacher == Teacher::Deepest { 0.0 } else { self.weight }
+    }
+}
+
+/// Σ weight · loss.
+pub(crate) fn weighted(losses: &Tensor, weights: Vec<f32>) -> Result<Tensor> {
+    let count = weights.len();
+    Ok((losses * Tensor::from_vec(weights, count, losses.device())?)?.sum_all()?)
+}
+
+/// The teacher's rows of these samples, beside logits of theirs. (samples, classes).
+pub(crate) fn rows(taught: &Taught, samples: &[usize], logits: &Tensor) -> Result<Tensor> {
+    let numbers: Vec<f32> = samples.iter().flat_map(|sample| taught[*sample].iter().copied()).collect();
+    Ok(Tensor::from_vec(numbers, logits.dims2()?, logits.device())?)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+use candle_core::Device;
+use dht_transformer::{
+    BertConfig, EncodedDataset, Encoder, Encoding, Objective, PackedBatch, Pass, Pooling, Progress, Sample,
+    TextClassifier, log_softmax,
+};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::model::Way;
+use crate::routing::Mode;
+use crate::settings::SearchSettings;
+use crate::space::Preset;
+use crate::training::exit_losses::*;
+
+fn encoder(seed: u64) -> Encoder {
+    let config = BertConfig { initializer_range: 0.3, ..BertConfig::small(6, 12, 24, 50).unwrap() };
+    let config = BertConfig { hidden_dropout_prob: 0.0, attention_probs_dropout_prob: 0.0, ..config };
+    Encoder::random(&config, &Device::Cpu, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap()
+}
+
+fn model(settings: SearchSettings) -> DynamicModel {
+    let space = Preset::TDht.space(6, 12).unwrap();
+    DynamicModel::new(encoder(1), space, settings, 3, &mut ChaCha8Rng::seed_from_u64(1)).unwrap()
+}
+
+fn texts() -> EncodedDataset {
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    let samples = (0..40)
+        .map(|id| {
+            let ids: Vec<u32> = (0..rng.random_range(2..9)).map(|_| rng.random_range(0..50)).collect();
+            let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false };
+            Sample { id, label: rng.random_range(0..3), targets: Vec::new(), encoding }
+        })
+        .collect();
+    EncodedDataset { samples, labels: ["a", "b", "c"].map(String::from).into(), truncated_rows: 0 }
+}
+
+/// ln p of each class in f64, by sample and exit, of the exits that a sample came by.
+fn logarithms(model: &DynamicModel, passage: &Passage, samples: usize, temperature: f64) -> Vec<Vec<Vec<f64>>> {
+    let mut all = vec![vec![Vec::new(); model.space.exits().len()]; samples];
+    for output in &passage.outputs {
+        let rows: Vec<Vec<f32>> = log_softmax(&(&output.logits / temperature).unwrap()).unwrap().to_vec2().unwrap();
+        for (sample, row) in output.samples.iter().zip(rows) {
+            all[*sample][output.exit] = row.into_iter().map(f64::from).collect();
+        }
+    }
+    all
+}
+
+fn divergence(teacher: &[f64], student: &[f64], temperature: f64) -> f64 {
+    let sum: f64 = teacher.iter().zip(student).map(|(q, p)| q.exp() * (q - p)).sum();
+    sum * temperature * temperature
+}
+
+#[test]
+fn the_loss_of_a_batch_is_the_formula_of_its_plan() {
+    const DEPTHS: [f64; 4] = [1.0, 2.0, 4.0, 6.0];
+    let (texts, temperature) = (texts(), 1.5);
+    let batch = PackedBatch::from_samples(&texts.samples).unwrap();
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    let teacher = TextClassifier::new(encoder(9), 3, Pooling::Mean, &mut rng).unwrap();
+    let taught = (teacher.logits(&batch, &Pass::inference()).unwrap() / temperature).unwrap();
+    let taught: Vec<Vec<f32>> = log_softmax(&taught).unwrap().to_vec2().unwrap();
+    let on_the_way = |weight, power| ExitLosses::OnTheWay { weight, power };
+    let soft = |teacher, weight| Some(SoftLabels { teacher, weight, temperature });
+    let (deepest, full) = (soft(Teacher::Deepest, 0.7), soft(Teacher::Full, 0.4));
+    let plans = [
+        (ExitLosses::Chosen, None),
+        (ExitLosses::Chosen, full),
+        (ExitLosses::Probed, None),
+        (ExitLosses::Probed, deepest),
+        (on_the_way(0.3, 0.0), None),
+        (on_the_way(1.0, 1.0), None),
+        (on_the_way(0.5, 2.0), deepest),
+        (on_the_way(0.5, 0.0), full),
+    ];
+    for (exit_losses, soft_labels) in plans {
+        let settings = match exit_losses {
+            ExitLosses::Chosen => SearchSettings { pooling: Pooling::Mean, ..SearchSettings::paper() },
+            _ => SearchSettings::default(),
+        };
+        let mut model = model(SearchSettings { exit_losses, soft_labels, ..settings });
+        if soft_labels == full {
+            let mut rng = ChaCha8Rng::seed_from_u64(7);
+            let teacher = TextClassifier::new(encoder(9), 3, Pooling::Mean, &mut rng).unwrap();
+            model = model.with_teacher(teacher).unwrap();
+        }
+        model.prepare(&texts, Progress { seed: 3, step: 0, epoch: 0, share: 0.0 }).unwrap();
+        let pass = Pass::training(model.encoder.parameters(), 1, 1);
+        let (shown, mut rng) = (model.shown(), ChaCha8Rng::seed_from_u64(3));
+        let way = Way { pass: &pass, strategy: &model.bandits, mode: Mode::Random, shown };
+        let passage = model.executor().run(&batch, &way, &mut rng).unwrap();
+        let plain = logarithms(&model, &passage, batch.len(), 1.0);
+        let warm = logarithms(&model, &passage, batch.len(), temperature);
+
+        let mut expected = 0.0;
+        for (sample, &own) in passage.depth.exits.iter().enumerate() {
+            let label = batch.labels[sample] as usize;
+            let loss = |exit: usize| {
+                let hard = -plain[sample][exit][label];
+                let Some(soft) = soft_labels else { return hard };
+                let teacher = match soft.teacher {
+                    Teacher::Full => taught[sample].iter().map(|log| f64::from(*log)).collect(),
+                    Teacher::Deepest if exit == own => return hard,
+                    Teacher::Deepest => warm[sample][own].clone(),
+                };
+                (1.0 - soft.weight) * hard + soft.weight * divergence(&teacher, &warm[sample][exit], temperature)
+            };
+            expected += match exit_losses {
+                ExitLosses::Chosen => loss(own),
+                ExitLosses::Probed => (0..=own).map(loss).sum(),
+                ExitLosses::OnTheWay { weight, power } => {
+                    let of =
+                        |exit: usize| if exit == own { 1.0 } else { weight * (DEPTHS[exit] / DEPTHS[own]).powf(power) };
+                    let sum: f64 = (0..=own).map(|exit| of(exit) * loss(exit)).sum();
+                    sum / (0..=own).map(of).sum::<f64>()
+                }
+            };
+        }
+        let (total, losses) = model.losses(&batch, &passage).unwrap();
+        let total = f64::from(total.to_scalar::<f32>().unwrap());
+        approx::assert_relative_eq!(total, expected / batch.len() as f64, max_relative = 1e-5);
+        // What the bandits see are the losses on the labels, whoever teaches.
+        for (sample, &own) in passage.depth.exits.iter().enumerate() {
+            let hard = -plain[sample][own][batch.labels[sample] as usize];
+            approx::assert_relative_eq!(losses.by_exit[own][sample], hard, max_relative = 1e-5);
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Texts that are never trained on: the bandits learn from their losses.
+
+use std::time::Instant;
+
+use dht_transformer::{EncodedDataset, PackedBatch, Pass, Progress};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::error::{Error, Result};
+use crate::model::{DynamicModel, Shown, Way};
+use crate::settings::{ExitLosses, LossSource};
+
+/// Random streams: which texts are held out, and their routes.
+const HOLDING_OUT: u64 = 1 << 57;
+const ROUTING: u64 = 1 << 58;
+
+impl DynamicModel {
+    /// Whether the bandits learn from the losses of a training batch. Before their contexts' scaling is fixed they only
+    /// look, for which any text will do.
+    pub(crate) fn teaches_bandits(&self, progress: Progress) -> bool {
+        match self.settings().loss_source {
+            LossSource::AllEpochs => true,
+            LossSource::FirstEpoch => progress.epoch == 0,
+            LossSource::HeldOut { .. } => !self.bandits.learns(),
+        }
+    }
+
+    /// Refuses a training whose first epoch ends before the bandits may learn.
+    pub(crate) fn check_first_epoch(&self, training: &EncodedDataset) -> Result<()> {
+        let (needed, got) = (self.settings().warm_up_contexts, training.len());
+        if self.settings().loss_source == LossSource::FirstEpoch && got <= needed {
+            let expected = format!("below the {got} training texts, since the bandits learn in the first epoch alone");
+            return Err(Error::setting("warm_up_contexts", expected, needed));
+        }
+        Ok(())
+    }
+
+    /// Takes the held-out texts out of a batch, lets the bandits learn from them, and gives what is to be trained on.
+    pub(crate) fn hold_out(&mut self, batch: PackedBatch, progress: Progress) -> Result<Option<PackedBatch>> {
+        let LossSource::HeldOut { share } = self.settings().loss_source else { return Ok(Some(batch)) };
+        // A function of seed and row, so that a resumed training holds out the same.
+        let held = |sample: usize| {
+            let mut rng = ChaCha8Rng::seed_from_u64(progress.seed);
+            rng.set_stream(HOLDING_OUT + batch.sample_ids[sample]);
+            rng.random::<f64>() < share
+        };
+        let (out, rest): (Vec<usize>, Vec<usize>) = (0..batch.len()).partition(|sample| held(*sample));
+        // While the full model is trained first, the exits have nothing to say.
+        if !out.is_empty() && progress.share >= self.settings().whole_steps.first {
+            self.learn_from_held_out(&batch.select(&out), progress)?;
+        }
+        Ok(if rest.is_empty() { None } else { Some(batch.select(&rest)) })
+    }
+
+    fn learn_from_held_out(&mut self, batch: &PackedBatch, progress: Progress) -> Result<()> {
+        // Without gradient a passed exit costs its classifier alone.
+        let shown = if self.settings().exit_losses == ExitLosses::Chosen { Shown::Own } else { Shown::Passed };
+        let mut rng = ChaCha8Rng::seed_from_u64(progress.seed);
+        rng.set_stream(ROUTING + self.ledger.samples + self.ledger.held_out_samples + self.waiting.len() as u64);
+        let (pass, mode) = (Pass::inference(), self.mode(progress));
+        let way = Way { pass: &pass, strategy: &self.bandits, mode, shown };
+        let passage = self.executor().run(batch, &way, &mut rng)?;
+        let (_, losses) = self.label_losses(batch, &passage)?;
+        let start = Instant::now();
+        self.teach(&passage, &losses)?;
+        self.ledger.bandit_seconds += (passage.deciding + start.elapsed()).as_secs_f64();
+        let (flops, last) = (self.flops(), self.space.exits().len() - 1);
+        let routes = passage.routes(&self.space)?;
+        for ((route, tokens), exit) in routes.iter().zip(batch.spans.lengths()).zip(&passage.depth.exits) {
+            let reads = shown.reads(passage.reading, *exit, last).total();
+            let cost = (flops.look_ahead(&self.space, tokens) + flops.forward(route, tokens, reads)).0;
+            self.ledger.flops += cost;
+            self.ledger.held_out_flops += cost;
+        }
+        self.ledger.held_out_samples += batch.len() as u64;
+        self.pay_bandits(&passage.depth.exits, &passage.groups);
+        Ok(())
+    }
+}

@@ -1,0 +1,341 @@
+//! The training: batches come, are routed, go their ways, and teach encoder and bandits.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use dht_transformer::{
+    Difference, EncodedDataset, Encoding, Objective, PackedBatch, Parameters, Pass, Predict, Progress, Sample,
+    StepLoss, macro_f1,
+};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json, to_value};
+
+use super::accounting::Ledger;
+use super::arm_features::arm_features;
+use super::phases::Later;
+use super::queues::Queues;
+use crate::error::{Error, Result};
+use crate::model::{DynamicModel, Passage, Shown, Way};
+use crate::routing::{DepthChoices, GroupDecisions, Learned, Losses, Mode, Reading, Strategy};
+use crate::settings::{LossSource, SearchSettings};
+use crate::space::SearchSpace;
+
+/// Independent random streams: of each step, of each batch that is queued, and of what happens before the training.
+const ROUTING: u64 = 1 << 32;
+const QUEUEING: u64 = 1 << 48;
+const PREPARING: u64 = 1 << 56;
+
+impl DynamicModel {
+    pub(crate) fn mode(&self, progress: Progress) -> Mode {
+        let settings = self.settings();
+        let random = settings.whole_steps.first + settings.explore_share;
+        // The last batch comes with all behind it.
+        if progress.share < random || random >= 1.0 { Mode::Random } else { Mode::Explore }
+    }
+
+    /// A generator of its own for each stream, so that a resumed training draws the same.
+    fn rng(progress: Progress, stream: u64) -> ChaCha8Rng {
+        let mut rng = ChaCha8Rng::seed_from_u64(progress.seed);
+        rng.set_stream(stream);
+        rng
+    }
+
+    /// The generator of a step's routes. The batches that are accumulated into one step draw from it one after another,
+    /// so that no two of them draw the same.
+    fn routing(&mut self, progress: Progress) -> ChaCha8Rng {
+        match self.routing.take() {
+            Some((step, rng)) if step == progress.step => rng,
+            _ => Self::rng(progress, ROUTING + progress.step),
+        }
+    }
+
+    /// Runs a batch whose routes are decided on the way.
+    fn in_flight(&mut self, batch: &PackedBatch, progress: Progress) -> Result<StepLoss> {
+        let mut rng = self.routing(progress);
+        let pass = self.watching(Pass::training(self.parameters(), progress.seed, progress.step as u32));
+        let way = Way { pass: &pass, strategy: &self.bandits, mode: self.mode(progress), shown: self.shown() };
+        let passage = self.executor().run(batch, &way, &mut rng)?;
+        self.routing = Some((progress.step, rng));
+        let flops = self.flops();
+        let look = batch.spans.lengths().map(|tokens| flops.look_ahead(&self.space, tokens).0);
+        self.ledger.flops += look.sum::<u64>();
+        self.finish(batch, passage, pass, progress)
+    }
+
+    /// Runs a batch that left a queue: the base layers again, with gradient, and on from there.
+    fn run_again(&mut self, batch: &PackedBatch, depth: DepthChoices, progress: Progress) -> Result<StepLoss> {
+        let mut rng = self.routing(progress);
+        let pass = self.watching(Pass::training(self.parameters(), progress.seed, progress.step as u32));
+        let way = Way { pass: &pass, strategy: &self.bandits, mode: self.mode(progress), shown: self.shown() };
+        let passage = self.executor().run_again(batch, depth, &way, &mut rng)?;
+        self.routing = Some((progress.step, rng));
+        self.finish(batch, passage, pass, progress)
+    }
+
+    /// Loss, rewards, and the books of a batch that has gone its ways.
+    fn finish(&mut self, batch: &PackedBatch, passage: Passage, pass: Pass, progress: Progress) -> Result<StepLoss> {
+        let (loss, losses) = self.losses(batch, &passage)?;
+        let start = Instant::now();
+        let mut judged = false;
+        let known = losses.by_exit.iter().flatten().all(|loss| loss.is_nan() || loss.is_finite());
+        let own = |sample: usize| losses.by_exit[passage.depth.exits[sample]][sample];
+        if known && (0..batch.len()).all(|sample| own(sample).is_finite()) {
+            if self.teaches_bandits(progress) {
+                self.teach(&passage, &losses)?;
+            }
+            self.keep_books(batch, &passage, &own, progress)?;
+            // A backward has no texts but those that are trained on.
+            judged = self.settings().loss_source != LossSource::FirstEpoch || progress.epoch == 0;
+        }
+        // A loss that is not finite is left to the training loop, which stops.
+        self.ledger.bandit_seconds += (passage.deciding + start.elapsed()).as_secs_f64();
+        if judged {
+            self.watch(batch, passage, &losses, &pass);
+        }
+        Ok(StepLoss { loss, pass, samples: batch.len(), terms: batch.len() })
+    }
+
+    /// Lets the bandits learn from a batch that has gone its ways.
+    pub(crate) fn teach(&mut self, passage: &Passage, losses: &Losses) -> Result<()> {
+        let groups: Vec<GroupDecisions<'_>> = passage
+            .groups
+            .iter()
+            .map(|group| GroupDecisions { group: group.group, members: &group.members, choices: &group.choices })
+            .collect();
+        self.bandits.learn(&passage.depth, &groups, losses)
+    }
+
+    /// Routes a batch with the weights of the time, without gradient, and lets it wait.
+    fn queue(&mut self, batch: &PackedBatch, progress: Progress) -> Result<()> {
+        let pass = Pass::inference();
+        let way = Way { pass: &pass, strategy: &self.bandits, mode: self.mode(progress), shown: Shown::Own };
+        // Several batches may join the queues between two steps: the samples before this one tell them apart.
+        let mut rng = Self::rng(progress, QUEUEING + self.ledger.samples + self.waiting.len() as u64);
+        let (choices, deciding) = self.executor().decide(batch, &way, &mut rng)?;
+        self.ledger.bandit_seconds += deciding.as_secs_f64();
+        let flops = self.flops();
+        let base: u64 = batch.spans.lengths().map(|tokens| flops.base(&self.space, tokens).0).sum();
+        let read = self.bandits.reading() != Reading::Never;
+        let classifier = flops.classifier.forward(if read { batch.len() as u64 } else { 0 }).total();
+        self.ledger.flops += base + classifier.0;
+        for sample in samples_of(batch) {
+            self.waiting.insert(sample.id as usize, sample);
+        }
+        if let Some(queues) = &mut self.queues {
+            queues.join(&batch.sample_ids, choices, progress.step);
+        }
+        Ok(())
+    }
+}
+
+/// The samples of a batch, apart.
+fn samples_of(batch: &PackedBatch) -> impl Iterator<Item = Sample> + '_ {
+    (0..batch.len()).map(|sample| {
+        let rows = batch.spans.range(sample);
+        Sample {
+            id: batch.sample_ids[sample],
+            label: batch.labels[sample],
+            targets: Vec::new(),
+            encoding: Encoding {
+                ids: batch.ids[rows.clone()].to_vec(),
+                type_ids: batch.type_ids[rows].to_vec(),
+                truncated: false,
+            },
+        }
+    })
+}
+
+/// What a resumed training needs beside the parameters.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TrainingState<L> {
+    space: SearchSpace,
+    settings: SearchSettings,
+    bandits: L,
+    queues: Option<Queues>,
+    ledger: Ledger,
+}
+
+fn of_state(source: serde_json::Error) -> Error {
+    Error::State { what: "training state".into(), source }
+}
+
+impl DynamicModel {
+    /// In what a training in this space and with these settings is not this one.
+    fn differences_from(&self, space: &SearchSpace, settings: &SearchSettings) -> Result<Vec<Difference>> {
+        let as_json = |space: &SearchSpace, settings: &SearchSettings| -> Result<Value> {
+            let part = |part: serde_json::Result<Value>| part.map_err(of_state);
+            Ok(json!({ "space": part(to_value(space))?, "search": part(to_value(settings))? }))
+        };
+        // A training that went on to its later space stays there.
+        let own = self.later.as_ref().map(|later| &later.space).filter(|later| *later == space);
+        Ok(Difference::between(&as_json(space, settings)?, &as_json(own.unwrap_or(&self.space), self.settings())?))
+    }
+}
+
+impl DynamicModel {
+    /// Takes up a state, in the later space where it is of that one.
+    fn restore_in(
+        &mut self,
+        later: Option<Later>,
+        state: TrainingState<Learned>,
+        training: &EncodedDataset,
+    ) -> Result<()> {
+        if let Some(later) = later {
+            self.go_on(later)?;
+        }
+        let shape = |queues: &Option<Queues>| queues.as_ref().map(Queues::shape);
+        if shape(&state.queues) != shape(&self.queues) {
+            return Err(Error::setting("queues", "those of these settings", "others"));
+        }
+        if let Some(queues) = &state.queues {
+            queues.check(&self.bandits)?;
+        }
+        self.ledger.check_like(&state.ledger)?;
+        let by_id: BTreeMap<usize, &Sample> = training.samples.iter().map(|s| (s.id as usize, s)).collect();
+        let mut waiting = BTreeMap::new();
+        for row in state.queues.iter().flat_map(Queues::rows) {
+            let missing = || Error::setting("waiting sample", "a row of the training set", row);
+            waiting.insert(row, (*by_id.get(&row).ok_or_else(missing)?).clone());
+        }
+        self.check_teacher()?;
+        self.bandits.restore(state.bandits)?;
+        (self.queues, self.waiting, self.ledger) = (state.queues, waiting, state.ledger);
+        (self.watched, self.routing) = (None, None);
+        (self.arrived, self.arrived_whole) = (None, None);
+        Ok(())
+    }
+}
+
+impl Objective for DynamicModel {
+    type Error = Error;
+
+    fn parameters(&self) -> &Parameters {
+        self.encoder.parameters()
+    }
+
+    /// Chooses the pinned heads and, where the contexts have them, computes the arms' features.
+    fn prepare(&mut self, training: &EncodedDataset, progress: Progress) -> Result<()> {
+        self.check_texts(training)?;
+        // What a training that failed left behind belongs to that one.
+        (self.watched, self.routing) = (None, None);
+        (self.arrived, self.arrived_whole, self.waiting) = (None, None, BTreeMap::new());
+        self.check_teacher()?;
+        self.check_first_epoch(training)?;
+        if let Some(queues) = &mut self.queues {
+            *queues = queues.emptied();
+        }
+        let pinned = self.heaviest_heads()?;
+        let mut features = None;
+        if self.settings().context.has_arm_features() {
+            let options = self.bandits.options();
+            let rows: Vec<usize> = (0..training.len().min(self.settings().arm_feature_texts)).collect();
+            let mut rng = Self::rng(progress, PREPARING);
+            let start = Instant::now();
+            let (computed, flops) = arm_features(&self.executor(), &options, pinned, training, &rows, &mut rng)?;
+            self.ledger.bandit_seconds += start.elapsed().as_secs_f64();
+            self.ledger.flops += flops.0;
+            self.ledger.arm_feature_flops += flops.0;
+            features = Some(computed);
+        }
+        self.bandits.prepare(pinned, features)
+    }
+
+    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<()> {
+        if let Some(later) = self.later.take_if(|later| progress.epoch >= later.epoch) {
+            self.go_on(later)?;
+        }
+        let Some(batch) = self.hold_out(batch, progress)? else { return Ok(()) };
+        if self.settings().whole_steps.hold(progress.step, progress.share) {
+            self.arrived_whole = Some(batch);
+        } else if self.queues.is_some() {
+            self.queue(&batch, progress)?;
+        } else {
+            self.arrived = Some(batch);
+        }
+        Ok(())
+    }
+
+    fn next_loss(&mut self, progress: Progress, drain: bool) -> Result<Option<StepLoss>> {
+        self.learn_from_slopes()?;
+        if let Some(batch) = self.arrived_whole.take() {
+            return self.run_whole(&batch, progress).map(Some);
+        }
+        if let Some(batch) = self.arrived.take() {
+            return self.in_flight(&batch, progress).map(Some);
+        }
+        let Some(queues) = &mut self.queues else { return Ok(None) };
+        let Some((rows, depth)) = queues.leave(drain, progress.step) else { return Ok(None) };
+        let mut samples = Vec::with_capacity(rows.len());
+        for row in rows {
+            let missing = || Error::setting("waiting sample", "one that joined a queue", row);
+            samples.push(self.waiting.remove(&row).ok_or_else(missing)?);
+        }
+        let batch = PackedBatch::from_samples(&samples)?;
+        self.run_again(&batch, depth, progress).map(Some)
+    }
+
+    /// Not before the search has gone on to its last space.
+    fn may_be_best(&self) -> bool {
+        self.later.is_none()
+    }
+
+    fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
+        self.check_texts(data)?;
+        macro_f1(self, data, batch_size)
+    }
+
+    fn state(&self) -> Result<Value> {
+        let state = TrainingState {
+            space: self.space.clone(),
+            settings: self.settings().clone(),
+            bandits: self.bandits.state(),
+            queues: self.queues.clone(),
+            ledger: self.ledger.clone(),
+        };
+        to_value(state).map_err(of_state)
+    }
+
+    fn differences(&self, state: &Value) -> Result<Vec<Difference>> {
+        let space = SearchSpace::deserialize(&state["space"]).map_err(of_state)?;
+        let settings = SearchSettings::deserialize(&state["settings"]).map_err(of_state)?;
+        self.differences_from(&space, &settings)
+    }
+
+    fn restore(&mut self, state: Value, training: &EncodedDataset) -> Result<()> {
+        let state: TrainingState<Learned> = serde_json::from_value(state).map_err(of_state)?;
+        self.check_texts(training)?;
+        if let Some(difference) = self.differences_from(&state.space, &state.settings)?.first() {
+            let expected = "one of this space and these settings";
+            return Err(Error::setting("training state", expected, format!("one where {difference}")));
+        }
+        // A state of the later space is taken up there; refused, it leaves the model in the space where it was.
+        let later = self.later.take_if(|later| later.space == state.space);
+        let before = later.clone().map(|later| {
+            let parts = (self.space.clone(), self.heads.clone(), self.bandits.clone(), self.queues.clone());
+            (later, parts)
+        });
+        let restored = self.restore_in(later, state, training);
+        if restored.is_err()
+            && let Some((later, (space, heads, bandits, queues))) = before
+        {
+            self.leave_for(space, heads);
+            (self.bandits, self.queues, self.later) = (bandits, queues, Some(later));
+        }
+        restored
+    }
+
+    /// The bandits go back with the weights that they know; the books stay those of the whole training.
+    fn restore_best(&mut self, state: Value) -> Result<()> {
+        let state: TrainingState<Learned> = serde_json::from_value(state).map_err(of_state)?;
+        self.bandits.restore(state.bandits)
+    }
+}
+
+impl Predict for DynamicModel {
+    fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>> {
+        Ok(self.predict_batch(batch)?.into_iter().map(|prediction| prediction.label).collect())
+    }
+}

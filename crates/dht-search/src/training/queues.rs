@@ -1,0 +1,138 @@
+//! The paper's queues (Algorithm 3): samples wait for others of their depth.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::routing::{DepthChoices, SearchBandits};
+
+/// A sample that waits: its row in the training set, and what its depth was decided from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Waiting {
+    pub(crate) row: usize,
+    /// The arm of UCB_cp, in an integrated search.
+    arm: Option<usize>,
+    context: Vec<f64>,
+    signals: Vec<f64>,
+    /// The optimiser step at which it was routed.
+    routed_at: u64,
+}
+
+/// One queue for each exit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Queues {
+    size: usize,
+    queues: Vec<VecDeque<Waiting>>,
+    /// Steps that samples waited, summed, and how many samples left.
+    waited: (u64, u64),
+}
+
+impl Queues {
+    pub(crate) fn new(size: usize, exits: usize) -> Self {
+        Self { size, queues: vec![VecDeque::new(); exits], waited: (0, 0) }
+    }
+
+    /// Makes them the queues of a space with so many exits; they are empty then.
+    pub(crate) fn set_exits(&mut self, exits: usize) {
+        self.queues = vec![VecDeque::new(); exits];
+    }
+
+    /// Queues of the same size with nobody in them.
+    pub(crate) fn emptied(&self) -> Self {
+        Self::new(self.size, self.queues.len())
+    }
+
+    /// Puts the samples of a batch in their queues.
+    pub(crate) fn join(&mut self, rows: &[u64], choices: DepthChoices, step: u64) {
+        let (mut signals, mut arms) = (choices.signals.into_iter(), choices.arms.into_iter());
+        for ((row, exit), context) in rows.iter().zip(choices.exits).zip(choices.contexts) {
+            let signals = signals.next().unwrap_or_default();
+            let (row, arm) = (*row as usize, arms.next());
+            self.queues[exit].push_back(Waiting { row, arm, context, signals, routed_at: step });
+        }
+    }
+
+    /// The next batch: a full queue, or with `drain` whatever waits, the shallowest first. At most `size` samples.
+    pub(crate) fn leave(&mut self, drain: bool, step: u64) -> Option<(Vec<usize>, DepthChoices)> {
+        let ready = |queue: &VecDeque<Waiting>| queue.len() >= self.size || (drain && !queue.is_empty());
+        let exit = self.queues.iter().position(ready)?;
+        let count = self.size.min(self.queues[exit].len());
+        let mut rows = Vec::with_capacity(count);
+        let mut choices = DepthChoices::default();
+        for waiting in self.queues[exit].drain(..count) {
+            rows.push(waiting.row);
+            choices.exits.push(exit);
+            choices.arms.extend(waiting.arm);
+            choices.contexts.push(waiting.context);
+            if !waiting.signals.is_empty() {
+                choices.signals.push(waiting.signals);
+            }
+            self.waited.0 += step.saturating_sub(waiting.routed_at);
+            self.waited.1 += 1;
+        }
+        Some((rows, choices))
+    }
+
+    /// How many optimiser steps lay between routing and training, on average: how stale the states were.
+    pub(crate) fn mean_wait(&self) -> f64 {
+        self.waited.0 as f64 / self.waited.1.max(1) as f64
+    }
+
+    /// Refuses queues whose samples `bandits` cannot have sent there, or in which one waits twice.
+    pub(crate) fn check(&self, bandits: &SearchBandits) -> Result<()> {
+        let mut rows = BTreeSet::new();
+        for (exit, queue) in self.queues.iter().enumerate() {
+            for Waiting { row, arm, context, signals, .. } in queue {
+                bandits.check_waiting(exit, *arm, context, signals)?;
+                if !rows.insert(row) {
+                    return Err(Error::setting("waiting sample", "each row once", format!("row {row} twice")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows that wait.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = usize> + '_ {
+        self.queues.iter().flatten().map(|waiting| waiting.row)
+    }
+
+    /// How many queues there are, and samples in a full one.
+    pub(crate) fn shape(&self) -> (usize, usize) {
+        (self.queues.len(), self.size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choices(exits: &[usize]) -> DepthChoices {
+        DepthChoices {
+            exits: exits.to_vec(),
+            contexts: exits.iter().map(|exit| vec![*exit as f64]).collect(),
+            ..DepthChoices::default()
+        }
+    }
+
+    #[test]
+    fn a_full_queue_leaves_as_one_batch_and_draining_leaves_nothing_behind() {
+        let mut queues = Queues::new(2, 3);
+        queues.join(&[10, 11, 12], choices(&[2, 0, 2]), 4);
+        let (rows, left) = queues.leave(false, 7).unwrap();
+        assert_eq!((rows, left.exits), (vec![10, 12], vec![2, 2]));
+        assert!(queues.leave(false, 7).is_none());
+        queues.join(&[13, 14, 15], choices(&[1, 2, 1]), 7);
+        let mut rest: Vec<usize> = Vec::new();
+        while let Some((rows, left)) = queues.leave(true, 8) {
+            assert_eq!(left.contexts, left.exits.iter().map(|exit| vec![*exit as f64]).collect::<Vec<_>>());
+            rest.extend(rows);
+        }
+        assert_eq!(rest, [11, 13, 15, 14]);
+        assert_eq!(queues.rows().count(), 0);
+        assert_eq!(queues.mean_wait(), (3.0 + 3.0 + 4.0 + 1.0 + 1.0 + 1.0) / 6.0);
+    }
+}

@@ -1,0 +1,250 @@
+//! Planted truth: an encoder of which it is known how deep each text must go and which heads help.
+//!
+//! The hidden row of a token has, for each of four kinds of text, a number that marks the kind and one that says the
+//! class. The classifier behind exit e reads the classes of kinds 0 to e, so that a text of kind k is understood
+//! from exit k on and nothing is gained behind it. Attention is even; a helpful head adds to the class what it reads of
+//! it, a harmful one takes some away; feed-forwards do nothing.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Device, Tensor};
+use dht_transformer::{BertConfig, Encoder, Encoding, HeadSet, PackedBatch, Pass, Pooling, Sample};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::model::{DynamicModel, Shown, Way};
+use crate::reward::RewardShape;
+use crate::routing::Mode;
+use crate::settings::{DepthDecision, SearchSettings};
+use crate::space::{BaseState, RouteSpec, Search, SearchSpace, Segment, SpaceConfig};
+
+const HEADS: usize = 8;
+const KEPT: usize = 4;
+/// Numbers of a hidden row, of a head.
+const HIDDEN: usize = 32;
+const HEAD: usize = HIDDEN / HEADS;
+const KINDS: usize = 4;
+const HELPFUL: [usize; KEPT] = [1, 3, 4, 6];
+const LAMBDA: f64 = 0.25;
+const TEXTS: usize = 5000;
+const BATCH: usize = 50;
+const SEEDS: u64 = 20;
+/// The share of texts that bear the wrong label.
+const NOISE: f64 = 0.02;
+
+/// The place of the number that marks a kind, and of the one that says the class of its texts. Their negatives lie half a
+/// row behind, and every second place is empty, so that no pooling adds up what must be told apart.
+const fn mark(kind: usize) -> usize {
+    2 * kind
+}
+
+const fn class(kind: usize) -> usize {
+    2 * KINDS + 2 * kind
+}
+
+/// Adds a number and its negative to a row.
+fn plant(row: &mut [f32], place: usize, number: f32) {
+    row[place] += number;
+    row[place + HIDDEN / 2] -= number;
+}
+
+fn token(kind: usize, label: usize) -> usize {
+    2 * kind + label
+}
+
+fn planted_encoder() -> Encoder {
+    let mut config = BertConfig::small(4, HEADS, HIDDEN, 2 * KINDS).unwrap();
+    (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.0, 0.0);
+    let encoder = Encoder::random(&config, &Device::Cpu, &mut ChaCha8Rng::seed_from_u64(0)).unwrap();
+    let mut tensors: BTreeMap<String, Tensor> = encoder.to_tensors().unwrap();
+    for (name, tensor) in &mut tensors {
+        let mut numbers = vec![0_f32; tensor.elem_count()];
+        if name.ends_with("word_embeddings.weight") {
+            for (kind, label) in (0..KINDS).flat_map(|kind| [(kind, 0), (kind, 1)]) {
+                let row = &mut numbers[token(kind, label) * HIDDEN..][..HIDDEN];
+                plant(row, mark(kind), 2.0);
+                plant(row, class(kind), if label == 1 { 1.0 } else { -1.0 });
+            }
+        } else if name.ends_with("LayerNorm.weight") {
+            numbers.fill(1.0);
+        } else if name.ends_with("attention.self.value.weight") {
+            // Number k of a head is half the difference of kind k's pair.
+            for (head, kind) in (0..HEADS).flat_map(|head| (0..KINDS).map(move |kind| (head, kind))) {
+                let row = &mut numbers[(head * HEAD + kind) * HIDDEN..][..HIDDEN];
+                plant(row, class(kind), 0.5);
+            }
+        } else if name.ends_with("attention.output.dense.weight") {
+            for (head, kind) in (0..HEADS).flat_map(|head| (0..KINDS).map(move |kind| (head, kind))) {
+                let gain = if HELPFUL.contains(&head) { 0.15 } else { -0.05 };
+                numbers[class(kind) * HIDDEN + head * HEAD + kind] = gain;
+                numbers[(class(kind) + HIDDEN / 2) * HIDDEN + head * HEAD + kind] = -gain;
+            }
+        }
+        *tensor = Tensor::from_vec(numbers, tensor.dims(), &Device::Cpu).unwrap();
+    }
+    Encoder::from_tensors(&config, &tensors, &Device::Cpu).unwrap()
+}
+
+fn space(integrated: bool) -> SearchSpace {
+    let arm = |depth: usize| {
+        let base = Segment { layers: 1, heads: HEADS };
+        let rest = Segment { layers: depth - 1, heads: KEPT };
+        RouteSpec::new(if depth == 1 { vec![base] } else { vec![base, rest] }).unwrap()
+    };
+    SearchSpace::new(SpaceConfig {
+        layers: 4,
+        heads: HEADS,
+        exits: vec![1, 2, 3, 4],
+        pinned: 0,
+        tail: 0,
+        base_state: BaseState::OnRoute,
+        search: match integrated {
+            true => Search::Integrated { arms: (1..=4).map(arm).collect() },
+            false => Search::Tree { heads: vec![vec![KEPT]; 3] },
+        },
+    })
+    .unwrap()
+}
+
+fn planted_model(integrated: bool, settings: SearchSettings) -> DynamicModel {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let settings = SearchSettings { warm_up_contexts: 128, pooling: Pooling::Mean, ..settings };
+    let mut model = DynamicModel::new(planted_encoder(), space(integrated), settings, 2, &mut rng).unwrap();
+    let mut values = model.encoder.parameters().values().unwrap();
+    for (name, tensor) in values.iter_mut().filter(|(name, _)| name.starts_with("exit.")) {
+        tensor.values.fill(0.0);
+        if name.ends_with("weight") {
+            let depth: usize = name.split('.').nth(1).unwrap().parse().unwrap();
+            for kind in 0..depth {
+                // Row 1 of (2, hidden) speaks for class 1.
+                plant(&mut tensor.values[HIDDEN..2 * HIDDEN], class(kind), 0.6);
+            }
+        }
+    }
+    model.encoder.parameters().set_values(values).unwrap();
+    let pinned = model.heaviest_heads().unwrap();
+    model.bandits.prepare(pinned, None).unwrap();
+    model
+}
+
+/// Texts, and the kind of each; some bear the wrong label.
+fn texts(rng: &mut ChaCha8Rng) -> (PackedBatch, Vec<usize>) {
+    let mut kinds = Vec::new();
+    let samples: Vec<Sample> = (0..BATCH as u64)
+        .map(|id| {
+            let (kind, label) = (rng.random_range(0..KINDS), rng.random_range(0..2));
+            kinds.push(kind);
+            let ids = vec![token(kind, label) as u32; rng.random_range(2..6)];
+            let wrong = usize::from(rng.random_bool(NOISE));
+            let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false };
+            Sample { id, label: (label ^ wrong) as u32, targets: Vec::new(), encoding }
+        })
+        .collect();
+    (PackedBatch::from_samples(&samples).unwrap(), kinds)
+}
+
+/// What a text of this kind loses by leaving at an exit instead of the best: leaving too early costs the understanding,
+/// ln 2 at the least, leaving too late the layers.
+fn depth_regret(kind: usize, exit: usize) -> f64 {
+    let layers = LAMBDA / 4.0;
+    if exit < kind { 2_f64.ln() - layers * (kind - exit) as f64 } else { layers * (exit - kind) as f64 }
+}
+
+/// The share of the helpful heads that a set leaves out.
+fn heads_regret(set: HeadSet) -> f64 {
+    HELPFUL.iter().filter(|head| !set.contains(**head)).count() as f64 / KEPT as f64
+}
+
+/// Cumulative regret of depth and of heads over all texts.
+fn regret(model: &mut DynamicModel, mode: Mode, seed: u64) -> [f64; 2] {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut sums = [0.0; 2];
+    for _ in 0..TEXTS / BATCH {
+        let (batch, kinds) = texts(&mut rng);
+        let pass = model.watching(Pass::training(model.encoder.parameters(), seed, 0));
+        let way = Way { pass: &pass, strategy: &model.bandits, mode, shown: Shown::Passed };
+        let passage = model.executor().run(&batch, &way, &mut rng).unwrap();
+        let (loss, losses) = model.losses(&batch, &passage).unwrap();
+        let depths = kinds.iter().zip(&passage.depth.exits);
+        sums[0] += depths.map(|(kind, exit)| depth_regret(*kind, *exit)).sum::<f64>();
+        for bucket in passage.groups.iter().flat_map(|group| &group.choices.buckets) {
+            sums[1] += bucket.places.len() as f64 * heads_regret(bucket.heads);
+        }
+        model.teach(&passage, &losses).unwrap();
+        pass.backward(&loss, model.encoder.parameters()).unwrap();
+        model.watch(&batch, passage, &losses, &pass);
+        model.learn_from_slopes().unwrap();
+    }
+    sums
+}
+
+#[test]
+fn the_planted_encoder_does_what_is_planted() {
+    let model = planted_model(false, SearchSettings { explore_power: 0.0, ..SearchSettings::default() });
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let (batch, kinds) = texts(&mut rng);
+    let truth: Vec<u32> = batch.ids.iter().map(|id| id % 2).collect();
+    let mut margins = Vec::new();
+    for helpful in [true, false] {
+        let set = HeadSet::from_indices((0..HEADS).filter(|head| HELPFUL.contains(head) == helpful), HEADS).unwrap();
+        let pass = Pass::inference();
+        let mut hidden = model.encoder.embed(&batch, &pass).unwrap();
+        for exit in 0..KINDS {
+            let plan = if exit == 0 { dht_transformer::HeadPlan::Full } else { dht_transformer::HeadPlan::Same(set) };
+            hidden = model.encoder.run(exit..exit + 1, &hidden, &plan, &pass).unwrap();
+            let logits: Vec<Vec<f32>> = model.heads.logits(exit, &hidden, &pass).unwrap().to_vec2().unwrap();
+            for (sample, (row, kind)) in logits.iter().zip(&kinds).enumerate() {
+                let label = truth[batch.spans.range(sample).start];
+                let understood = (row[1] - row[0]).abs() > 0.5 && (row[1] > row[0]) == (label == 1);
+                assert_eq!(understood, exit >= *kind, "kind {kind} at exit {exit}: {row:?}");
+            }
+            if exit == KINDS - 1 {
+                margins.push(logits.iter().map(|row| f64::from((row[1] - row[0]).abs())).sum::<f64>());
+            }
+        }
+    }
+    assert!(margins[0] > 1.2 * margins[1], "helpful heads must help: {margins:?}");
+}
+
+/// In how many seeds the regret of depth, and of heads, stays within a quarter of that of routes drawn evenly.
+fn seeds_within_a_quarter(integrated: bool, settings: &SearchSettings) -> [u64; 2] {
+    let mut within = [0; 2];
+    for seed in 0..SEEDS {
+        let found = regret(&mut planted_model(integrated, settings.clone()), Mode::Explore, seed);
+        let uniform = SearchSettings { ..settings.clone() };
+        let even = regret(&mut planted_model(integrated, uniform), Mode::Random, seed);
+        for (within, (found, even)) in within.iter_mut().zip(found.into_iter().zip(even)) {
+            *within += u64::from(found <= 0.25 * even);
+        }
+    }
+    within
+}
+
+fn strategies() -> [(&'static str, bool, SearchSettings); 3] {
+    let ours = || SearchSettings {
+        exit_losses: crate::settings::ExitLosses::OnTheWay { weight: 0.3, power: 0.0 },
+        reward_shape: RewardShape::Gain { lambda: LAMBDA },
+        exploration: crate::settings::PerBandit::all(1.0),
+        head_feedback: crate::reward::HeadFeedback::Slope,
+        explore_power: 0.0,
+        ridge: 10.0,
+        ..SearchSettings::default()
+    };
+    let sequential = SearchSettings {
+        depth_decision: DepthDecision::AtEveryExit,
+        exploration: crate::settings::PerBandit::all(0.3),
+        ..ours()
+    };
+    [("tree", false, ours()), ("integrated", true, ours()), ("sequential", false, sequential)]
+}
+
+#[test]
+fn each_strategy_finds_the_planted_depths_and_heads_within_five_thousand_texts() {
+    for (name, integrated, settings) in strategies() {
+        let [depth, heads] = seeds_within_a_quarter(integrated, &settings);
+        assert!(
+            depth >= 19 && heads >= 19,
+            "{name}: {depth} and {heads} of {SEEDS} seeds within a quarter of uniform's"
+        );
+    }
+}

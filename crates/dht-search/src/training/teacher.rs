@@ -1,0 +1,65 @@
+//! A full model that was trained before, as a teacher.
+
+use dht_transformer::{PackedBatch, Pass, Task, TextClassifier};
+
+use crate::error::{Error, Result};
+use crate::model::DynamicModel;
+use crate::settings::Teacher;
+
+impl DynamicModel {
+    /// Gives the teacher that [`Teacher::Full`] asks for: a trained classifier of the same classes over the same tokens, of
+    /// any size. It is not changed and not saved with the model; a resumed training needs it again.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when the settings ask for no such teacher, or it is for another task, other classes, fewer
+    /// tokens or shorter texts than this model.
+    pub fn with_teacher(mut self, teacher: TextClassifier) -> Result<Self> {
+        if !self.wants_teacher() {
+            let expected = "none, since soft_labels asks for no full teacher";
+            return Err(Error::setting("teacher", expected, "one"));
+        }
+        if teacher.task() != Task::Class {
+            return Err(Error::setting("teacher", "a classifier", format!("one for {:?}", teacher.task())));
+        }
+        let (own, other) = (self.encoder.config(), teacher.encoder().config());
+        let classes = (self.heads.shape().classes, teacher.classifier().classes());
+        if classes.0 != classes.1 {
+            return Err(Error::setting("teacher", format!("{} classes", classes.0), classes.1));
+        }
+        let sizes =
+            [("tokens", own.vocab_size, other.vocab_size), ("positions", own.longest_text(), other.longest_text())];
+        if let Some((what, own, other)) = sizes.into_iter().find(|(_, own, other)| other < own) {
+            return Err(Error::setting("teacher", format!("{own} {what} or more"), other));
+        }
+        self.teacher = Some(teacher);
+        Ok(self)
+    }
+
+    fn wants_teacher(&self) -> bool {
+        self.settings().soft_labels.is_some_and(|soft| soft.teacher == Teacher::Full)
+    }
+
+    /// Refuses to train without the teacher that is asked for.
+    pub(crate) fn check_teacher(&self) -> Result<()> {
+        if self.wants_teacher() { self.full_teacher().map(|_| ()) } else { Ok(()) }
+    }
+
+    fn full_teacher(&self) -> Result<&TextClassifier> {
+        let expected = "a trained classifier, given by with_teacher, since soft_labels asks for it";
+        self.teacher.as_ref().ok_or_else(|| Error::setting("teacher", expected, "none"))
+    }
+
+    /// What it says of each sample: logits, by class.
+    pub(crate) fn taught_by_full(&self, batch: &PackedBatch) -> Result<Vec<Vec<f32>>> {
+        Ok(self.full_teacher()?.logits(batch, &Pass::inference())?.to_vec2()?)
+    }
+
+    /// Writes down what the teacher cost for a batch.
+    pub(crate) fn pay_teacher(&mut self, batch: &PackedBatch) {
+        if let Some(teacher) = &self.teacher {
+            let flops = teacher.forward_flops((&batch.spans).into()).0;
+            self.ledger.flops += flops;
+            self.ledger.teacher_flops += flops;
+        }
+    }
+}
