@@ -2,7 +2,7 @@ use std::fmt;
 
 use candle_core::Device;
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Where tensors lie, as asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]

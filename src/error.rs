@@ -1,7 +1,5 @@
 use std::path::PathBuf;
 
-use crate::record::RecordProblem;
-
 /// What can go wrong in a run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -142,6 +140,32 @@ pub enum Error {
         start: &'static str,
         /// The line after them.
         end: &'static str,
+    },
+}
+
+/// Why a file is refused as a record, or a record is not written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordProblem {
+    /// It is not JSON, or a field is missing or of another type.
+    #[error("is not a record: {message}")]
+    Content {
+        /// What the parser said.
+        message: String,
+    },
+    /// It was written by a later release.
+    #[error("has schema {found}, expected at most {supported}")]
+    Newer {
+        /// The schema of the file.
+        found: u64,
+        /// The latest that can be read.
+        supported: u32,
+    },
+    /// A number is NaN or infinite, which JSON cannot hold.
+    #[error("{field} is not a finite number")]
+    NotFinite {
+        /// Where, as a path of keys.
+        field: String,
     },
 }
 

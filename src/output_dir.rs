@@ -17,8 +17,9 @@ use std::path::{Path, PathBuf};
 use dht_transformer::write_atomically;
 use serde::{Deserialize, Serialize};
 
-use crate::record::{RecordProblem, RunRecord};
-use crate::{Error, PICTURES, Result};
+use crate::error::{Error, RecordProblem, Result};
+use crate::figures::PICTURES;
+use crate::record::RunRecord;
 
 /// The file that is locked. It stays: removed, it could be locked by one run and made anew by another.
 const LOCK: &str = ".lock";

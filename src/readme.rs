@@ -1,7 +1,8 @@
 //! Numbers in the README come from a run's record, never from a keyboard.
 
+use crate::error::{Error, Result};
 use crate::record::RunRecord;
-use crate::{Error, Result, markdown_table};
+use crate::tables::markdown_table;
 
 /// The line before the numbers.
 pub const README_START: &str = "<!-- numbers -->";

@@ -14,18 +14,18 @@ use super::lexicon::{
 };
 
 /// A text on its way: phrases in order, and the row's own random stream.
-pub(super) struct Writer<'a> {
+pub(crate) struct Writer<'a> {
     rng: &'a mut ChaCha8Rng,
     phrases: Vec<&'static str>,
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(rng: &'a mut ChaCha8Rng) -> Self {
+    pub(crate) fn new(rng: &'a mut ChaCha8Rng) -> Self {
         Self { rng, phrases: Vec::with_capacity(24) }
     }
 
     /// Writes one text about `subject` (0 film, 1 meal) whose verdict is `polarity` (0 praise, 1 complaint).
-    pub(super) fn write(mut self, difficulty: Difficulty, subject: usize, polarity: usize) -> String {
+    pub(crate) fn write(mut self, difficulty: Difficulty, subject: usize, polarity: usize) -> String {
         let turned_round = difficulty == Difficulty::Middle && self.chance(0.5);
         // A middle text without a negated opinion has a negation elsewhere: "not" alone must not tell anything.
         let decoy_needed = difficulty == Difficulty::Middle && !turned_round;

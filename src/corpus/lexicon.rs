@@ -4,9 +4,9 @@
 //! that a reader who knows the lists can tell praise from complaint, and which of the two subjects is judged.
 
 /// A verb in the two forms the grammar needs: "(did not) enjoy" and "enjoyed".
-pub(super) struct Verb {
-    pub(super) base: &'static str,
-    pub(super) past: &'static str,
+pub(crate) struct Verb {
+    pub(crate) base: &'static str,
+    pub(crate) past: &'static str,
 }
 
 const fn verb(base: &'static str, past: &'static str) -> Verb {
@@ -14,7 +14,7 @@ const fn verb(base: &'static str, past: &'static str) -> Verb {
 }
 
 /// What can be judged about a film, and about a meal: the noun decides the subject of a text.
-pub(super) const ASPECTS: [&[&str]; 2] = [
+pub(crate) const ASPECTS: [&[&str]; 2] = [
     &[
         "film",
         "movie",
@@ -33,7 +33,7 @@ pub(super) const ASPECTS: [&[&str]; 2] = [
 ];
 
 /// Adjectives that praise (first list) or complain (second list), fit for either subject.
-pub(super) const ADJECTIVES: [&[&str]; 2] = [
+pub(crate) const ADJECTIVES: [&[&str]; 2] = [
     &[
         "good",
         "great",
@@ -65,25 +65,25 @@ pub(super) const ADJECTIVES: [&[&str]; 2] = [
 ];
 
 /// Adjectives of one subject only, by subject and polarity.
-pub(super) const SUBJECT_ADJECTIVES: [[&[&str]; 2]; 2] = [
+pub(crate) const SUBJECT_ADJECTIVES: [[&[&str]; 2]; 2] = [
     [&["gripping", "moving", "witty"], &["tedious", "predictable", "wooden"]],
     [&["delicious", "tasty", "tender"], &["bland", "stale", "burnt"]],
 ];
 
 /// What a person feels about a thing: "we enjoyed the plot".
-pub(super) const OPINION_VERBS: [&[Verb]; 2] = [
+pub(crate) const OPINION_VERBS: [&[Verb]; 2] = [
     &[verb("enjoy", "enjoyed"), verb("love", "loved"), verb("admire", "admired")],
     &[verb("hate", "hated"), verb("dislike", "disliked"), verb("regret", "regretted")],
 ];
 
 /// What a thing does to a person: "the plot delighted us".
-pub(super) const EFFECT_VERBS: [&[Verb]; 2] = [
+pub(crate) const EFFECT_VERBS: [&[Verb]; 2] = [
     &[verb("impress", "impressed"), verb("please", "pleased"), verb("delight", "delighted")],
     &[verb("bore", "bored"), verb("annoy", "annoyed"), verb("disappoint", "disappointed")],
 ];
 
 /// Who judges, as the subject of a clause and as its object.
-pub(super) const HOLDERS: &[&str] = &[
+pub(crate) const HOLDERS: &[&str] = &[
     "i",
     "we",
     "they",
@@ -101,7 +101,7 @@ pub(super) const HOLDERS: &[&str] = &[
     "most visitors",
     "the reviewers",
 ];
-pub(super) const EXPERIENCERS: &[&str] = &[
+pub(crate) const EXPERIENCERS: &[&str] = &[
     "us",
     "me",
     "everyone",
@@ -120,7 +120,7 @@ pub(super) const EXPERIENCERS: &[&str] = &[
 ];
 
 /// Who does things that decide nothing.
-pub(super) const PEOPLE: &[&str] = &[
+pub(crate) const PEOPLE: &[&str] = &[
     "i",
     "we",
     "they",
@@ -140,7 +140,7 @@ pub(super) const PEOPLE: &[&str] = &[
 ];
 
 /// Deeds that decide nothing.
-pub(super) const DEEDS: &[Verb] = &[
+pub(crate) const DEEDS: &[Verb] = &[
     verb("arrive early", "arrived early"),
     verb("take the bus", "took the bus"),
     verb("bring an umbrella", "brought an umbrella"),
@@ -184,7 +184,7 @@ pub(super) const DEEDS: &[Verb] = &[
 ];
 
 /// Places and things around the outing, and what may be said of them without judging film or meal.
-pub(super) const SURROUNDINGS: &[&str] = &[
+pub(crate) const SURROUNDINGS: &[&str] = &[
     "street",
     "queue",
     "square",
@@ -214,14 +214,14 @@ pub(super) const SURROUNDINGS: &[&str] = &[
     "suburb",
     "terrace",
 ];
-pub(super) const STATES: &[&str] = &[
+pub(crate) const STATES: &[&str] = &[
     "busy", "quiet", "dark", "wet", "empty", "long", "crowded", "cold", "warm", "narrow", "noisy", "full", "bright",
     "windy", "foggy", "closed", "sunny", "icy", "muddy", "steep", "dusty", "familiar", "modern", "lit", "wide",
     "blocked",
 ];
 
 /// When and where, before or after a clause.
-pub(super) const OCCASIONS: &[&str] = &[
+pub(crate) const OCCASIONS: &[&str] = &[
     "yesterday",
     "last monday",
     "on tuesday",
@@ -265,10 +265,10 @@ pub(super) const OCCASIONS: &[&str] = &[
 ];
 
 /// Phrases that bring in the noun of the other subject, which is then not what is judged.
-pub(super) const ASIDES: &[&str] = &["after the", "before the", "during the", "right after the", "shortly before the"];
+pub(crate) const ASIDES: &[&str] = &["after the", "before the", "during the", "right after the", "shortly before the"];
 
 /// Openings without a say, some with a word that negates elsewhere.
-pub(super) const OPENINGS: &[&str] = &[
+pub(crate) const OPENINGS: &[&str] = &[
     "without doubt",
     "no doubt",
     "not surprisingly",
@@ -284,30 +284,30 @@ pub(super) const OPENINGS: &[&str] = &[
 ];
 
 /// Degrees before an adjective; they change nothing.
-pub(super) const DEGREES: &[&str] =
+pub(crate) const DEGREES: &[&str] =
     &["very", "really", "quite", "truly", "so", "rather", "utterly", "particularly", "simply", "genuinely"];
 
 /// What turns an adjective round. The plain "not" stands several times because it is the common one.
-pub(super) const ADJECTIVE_NEGATIONS: &[&str] =
+pub(crate) const ADJECTIVE_NEGATIONS: &[&str] =
     &["not", "not", "not", "not", "not", "not", "not", "never", "never", "hardly", "far from", "by no means"];
 
 /// What turns a verb round, before its base form and before its past form.
-pub(super) const BASE_NEGATIONS: &[&str] = &["did not", "did not", "did not", "could not"];
-pub(super) const PAST_NEGATIONS: &[&str] = &["never", "hardly"];
+pub(crate) const BASE_NEGATIONS: &[&str] = &["did not", "did not", "did not", "could not"];
+pub(crate) const PAST_NEGATIONS: &[&str] = &["never", "hardly"];
 
 /// Connectives whose own clause yields to the other one.
-pub(super) const CONCESSIONS: &[&str] = &["although", "though", "even though"];
+pub(crate) const CONCESSIONS: &[&str] = &["although", "though", "even though"];
 /// Connectives whose own clause prevails over the one before.
-pub(super) const TURNS: &[&str] = &[", but", ", but", "but", ", yet"];
+pub(crate) const TURNS: &[&str] = &[", but", ", but", "but", ", yet"];
 /// Connectives that only join.
-pub(super) const JOINTS: &[&str] = &["and", ", and", ".", ";"];
+pub(crate) const JOINTS: &[&str] = &["and", ", and", ".", ";"];
 
 /// Words that the grammar writes itself.
-pub(super) const GLUE: &[&str] =
+pub(crate) const GLUE: &[&str] =
     &["the", "was", "were", "and", "found", "find", "would", "call", "not only", "but also", ".", ",", "!"];
 
 /// Every phrase the grammar can write.
-pub(super) fn phrases() -> Vec<&'static str> {
+pub(crate) fn phrases() -> Vec<&'static str> {
     let lists = [
         HOLDERS,
         EXPERIENCERS,

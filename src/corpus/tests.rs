@@ -2,11 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{
-    BLOCK, Difficulty, GeneratedText, LABELS, generate, generate_noisy,
-    lexicon::{ADJECTIVES, ASPECTS, EFFECT_VERBS, OPINION_VERBS, SUBJECT_ADJECTIVES},
-    vocabulary, write_csv,
-};
+use super::lexicon::{ADJECTIVES, ASPECTS, EFFECT_VERBS, OPINION_VERBS, SUBJECT_ADJECTIVES};
+use super::{BLOCK, Difficulty, GeneratedText, LABELS, generate, generate_noisy, vocabulary, write_csv};
 
 const ROWS: usize = 16_000;
 

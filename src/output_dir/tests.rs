@@ -1,7 +1,7 @@
 use std::fs;
 
-use super::*;
 use crate::fixture;
+use crate::output_dir::*;
 
 fn run_on(texts: &str) -> Started {
     let models = ["full", "truncated.1", "dynamic"].map(String::from).to_vec();

@@ -1,5 +1,5 @@
-use super::*;
 use crate::fixture;
+use crate::readme::*;
 
 const README: &str = "# Title\n\n<!-- numbers -->\nold\n<!-- /numbers -->\n\nend\n";
 

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use dht_search::{Curves, Regret};
 
-use super::{KnobPoint, OracleResult};
-use crate::{Error, Result};
+use super::operating_points::{KnobPoint, OracleResult};
+use crate::error::{Error, RecordProblem, Result};
 
 /// How many classes a summary names.
 const CLASSES_IN_SUMMARY: usize = 20;
@@ -241,32 +241,6 @@ pub struct Machine {
     pub system: String,
     /// Versions of the compiler and of the crates that matter, by name.
     pub versions: BTreeMap<String, String>,
-}
-
-/// Why a file is refused as a record, or a record is not written.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RecordProblem {
-    /// It is not JSON, or a field is missing or of another type.
-    #[error("is not a record: {message}")]
-    Content {
-        /// What the parser said.
-        message: String,
-    },
-    /// It was written by a later release.
-    #[error("has schema {found}, expected at most {supported}")]
-    Newer {
-        /// The schema of the file.
-        found: u64,
-        /// The latest that can be read.
-        supported: u32,
-    },
-    /// A number is NaN or infinite, which JSON cannot hold.
-    #[error("{field} is not a finite number")]
-    NotFinite {
-        /// Where, as a path of keys.
-        field: String,
-    },
 }
 
 impl RunRecord {

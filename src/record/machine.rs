@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use super::Machine;
+use super::file::Machine;
 use candle_core::Device;
 
 /// The machine that this program runs on, for a run's record.

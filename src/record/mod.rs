@@ -5,8 +5,8 @@ mod machine;
 mod operating_points;
 
 pub use file::{
-    DataRecord, DifficultyResult, DynamicResult, LayerHeadRatios, Machine, ModelRecord, ModelResult, RecordProblem,
-    RouteCounts, RunRecord,
+    DataRecord, DifficultyResult, DynamicResult, LayerHeadRatios, Machine, ModelRecord, ModelResult, RouteCounts,
+    RunRecord,
 };
 pub use machine::this_machine;
 pub use operating_points::{KnobPoint, OracleResult};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::RunRecord;
+use super::file::RunRecord;
 
 /// A trained model at one setting of its run-time speed knob: λ found on the validation rows, everything else measured on
 /// the test set.
@@ -54,7 +54,7 @@ mod tests {
     use dht_search::Curves;
 
     use super::*;
-    use crate::record::{DataRecord, DynamicResult, Machine, ModelRecord, ModelResult, RouteCounts};
+    use crate::record::file::{DataRecord, DynamicResult, Machine, ModelRecord, ModelResult, RouteCounts};
 
     #[test]
     fn fixed_depths_are_joined_by_straight_lines_and_end_flat() {

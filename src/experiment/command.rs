@@ -6,8 +6,9 @@ use clap::{Parser, ValueEnum};
 use dht_search::Preset;
 use dht_transformer::Column;
 
+use super::plan::{Arguments, Model};
+use crate::error::{Error, Result};
 use crate::record::RunRecord;
-use crate::{Arguments, Error, Model, Result};
 
 /// The example that runs a preset: `t_dht`.
 pub(crate) fn example_of(preset: Preset) -> String {

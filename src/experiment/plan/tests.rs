@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use super::*;
+use crate::experiment::plan::*;
 
 fn plan(line: &str) -> Result<RunPlan> {
     let words = std::iter::once("t_dht").chain(line.split_whitespace());

@@ -3,13 +3,14 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
-use super::style::{self, Area, Chart, DYNAMIC, Drawn, FULL, ORACLE, RANDOM, TRUNCATED};
+use super::style;
+use super::style::{Area, Chart, DYNAMIC, Drawn, FULL, ORACLE, RANDOM, TRUNCATED};
 use crate::record::{KnobPoint, RunRecord};
 
 /// A point: share of the full model's FLOPs, macro F1.
 type Point = (f64, f64);
 
-pub(super) fn draw(record: &RunRecord, area: &Area) -> Drawn {
+pub(crate) fn draw(record: &RunRecord, area: &Area) -> Drawn {
     let legend = [
         ("full model".into(), FULL),
         ("only its first layers".into(), TRUNCATED),

@@ -1,5 +1,5 @@
-use super::*;
 use crate::fixture;
+use crate::tables::*;
 
 #[test]
 fn rows_go_from_full_over_truncated_to_dynamic_and_random() {

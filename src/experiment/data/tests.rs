@@ -3,8 +3,8 @@ use std::fs;
 use clap::Parser;
 use tempfile::TempDir;
 
-use super::*;
-use crate::Arguments;
+use crate::experiment::data::*;
+use crate::experiment::plan::Arguments;
 
 const ROWS: &str = "text,label\na good film,yes\na bad film,no\na good meal,yes\na bad meal,no\n";
 

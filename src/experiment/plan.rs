@@ -8,8 +8,10 @@ use clap::Parser;
 use dht_search::{Preset, SpaceConfig};
 use dht_transformer::{BertConfig, Column, ModelSize};
 
-use crate::command::example_of;
-use crate::{DeviceChoice, Error, Result, Start};
+use super::command::example_of;
+use crate::device::DeviceChoice;
+use crate::error::{Error, Result};
+use crate::output_dir::Start;
 
 /// Tokens a text keeps unless a number is given, or as many as the model has positions for.
 const MAX_LENGTH: usize = 128;

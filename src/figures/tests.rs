@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use dht_search::Curves;
 
-use super::*;
+use crate::figures::*;
 use crate::fixture;
 
 fn svg(record: &RunRecord, name: &str) -> String {

@@ -19,8 +19,6 @@
 
 mod grammar;
 mod lexicon;
-#[cfg(test)]
-mod tests;
 
 use std::{
     collections::BTreeSet,
@@ -30,7 +28,7 @@ use std::{
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
-use grammar::Writer;
+use self::grammar::Writer;
 
 /// The classes, in the order of [`GeneratedText::label`]: label = 2 · subject + verdict.
 pub const LABELS: [&str; 4] = ["film praised", "film panned", "meal praised", "meal panned"];
@@ -128,3 +126,6 @@ fn stream(seed: u64, number: u64) -> ChaCha8Rng {
     rng.set_stream(number);
     rng
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,9 +8,11 @@ use dht_transformer::{DataProblem, Dataset, DatasetReader, EncodedDataset, Examp
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::corpus::{self, Difficulty};
+use super::plan::{DataSource, Model, RunPlan};
+use crate::corpus;
+use crate::corpus::Difficulty;
+use crate::error::{Error, Result};
 use crate::record::DataRecord;
-use crate::{DataSource, Error, Model, Result, RunPlan};
 
 /// Tokens of a vocabulary that is learnt from training texts.
 const LEARNT_VOCABULARY: usize = 8_000;

@@ -4,7 +4,8 @@ use dht_search::{GroupHeads, SetCount};
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
-use super::style::{self, Area, DYNAMIC, Drawn, GRID, INK, LEFT, PALE_INK, WIDTH};
+use super::style;
+use super::style::{Area, DYNAMIC, Drawn, GRID, INK, LEFT, PALE_INK, WIDTH};
 use crate::record::RunRecord;
 
 /// Sets shown of each group.
@@ -18,12 +19,12 @@ const NAME: i32 = 190;
 /// Room for a percentage behind the longest bar.
 const BEHIND: i32 = 60;
 
-pub(super) fn height(record: &RunRecord) -> u32 {
+pub(crate) fn height(record: &RunRecord) -> u32 {
     let rows: i32 = record.curves.heads.iter().map(|group| GROUP + ROW * group.sets.len().min(MOST) as i32).sum();
     (TOP + rows.max(ROW) + 16) as u32
 }
 
-pub(super) fn draw(record: &RunRecord, area: &Area) -> Drawn {
+pub(crate) fn draw(record: &RunRecord, area: &Area) -> Drawn {
     area.draw_text("The head sets chosen most often", &style::anchored(style::bold(16.0), HPos::Left), (LEFT, 26))?;
     let note = format!("heads from 0, blue where kept; {}", style::CHOSEN_ALONE);
     area.draw_text(&note, &style::anchored(style::font(13.0, PALE_INK), HPos::Left), (LEFT, 50))?;

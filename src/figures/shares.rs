@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 
 use plotters::prelude::*;
 
-use super::style::{self, Area, BLUES, Drawn, OCHRES, PROGRESS};
+use super::style;
+use super::style::{Area, BLUES, Drawn, OCHRES, PROGRESS};
 use crate::record::RunRecord;
 
-pub(super) fn draw_depths(record: &RunRecord, area: &Area) -> Drawn {
+pub(crate) fn draw_depths(record: &RunRecord, area: &Area) -> Drawn {
     let name = |depth: usize| if depth == 1 { "1 layer".into() } else { format!("{depth} layers") };
     let shares = &record.curves.depth_share;
     draw(record, area, "How deep texts go while the model learns", shares, name, &BLUES, "share of samples")
 }
 
-pub(super) fn draw_head_counts(record: &RunRecord, area: &Area) -> Drawn {
+pub(crate) fn draw_head_counts(record: &RunRecord, area: &Area) -> Drawn {
     let name = |heads: usize| if heads == 1 { "1 head".into() } else { format!("{heads} heads") };
     let shares = &record.curves.head_count_share;
     draw(record, area, "How many heads a group of layers keeps", shares, name, &OCHRES, "share of decisions")

@@ -3,18 +3,19 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
-use super::style::{self, Area, BLUES, Drawn, HEADER, INK, LEFT, PALE_INK, WIDTH};
+use super::style;
+use super::style::{Area, BLUES, Drawn, HEADER, INK, LEFT, PALE_INK, WIDTH};
 use crate::record::RunRecord;
 
 const ROW: i32 = 44;
 /// What the names of the groups take.
 const NAMES: i32 = 150;
 
-pub(super) fn height(record: &RunRecord) -> u32 {
+pub(crate) fn height(record: &RunRecord) -> u32 {
     HEADER as u32 + (ROW * record.curves.heads.len().max(1) as i32) as u32 + 76
 }
 
-pub(super) fn draw(record: &RunRecord, area: &Area) -> Drawn {
+pub(crate) fn draw(record: &RunRecord, area: &Area) -> Drawn {
     let legend: Vec<_> = [0.0, 0.5, 1.0].map(|share| (style::percent(&share), style::on_scale(&BLUES, share))).into();
     let body = style::header(area, "How often each head is kept", &legend)?;
     let groups = &record.curves.heads;

@@ -3,10 +3,11 @@
 use dht_search::LossCurve;
 use plotters::prelude::*;
 
-use super::style::{self, Area, DYNAMIC, Drawn, FULL, PROGRESS, TRUNCATED};
+use super::style;
+use super::style::{Area, DYNAMIC, Drawn, FULL, PROGRESS, TRUNCATED};
 use crate::record::RunRecord;
 
-pub(super) fn draw(record: &RunRecord, area: &Area) -> Drawn {
+pub(crate) fn draw(record: &RunRecord, area: &Area) -> Drawn {
     let curves = in_order(record);
     let legend: Vec<_> = curves.iter().map(|line| (line.name.clone(), line.color)).collect();
     let body = style::header(area, "Training loss", &legend)?;

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 
 use dht_transformer::write_atomically;
 
+use self::style::{Area, Drawn};
+use crate::error::{Error, Result};
 use crate::record::RunRecord;
-use crate::{Error, Result};
-use style::{Area, Drawn};
 
 /// The pictures of a run: file name and what it shows.
 pub const PICTURES: [(&str, &str); 6] = [

@@ -4,40 +4,35 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 
 use candle_core::Device;
-use dht_search::{CostModel, DynamicModel, Evaluation, LossCurve, Preset, Regret, SpeedCurve};
+use dht_search::{CostModel, DynamicModel, LossCurve, Preset};
 use dht_transformer::{
-    AdamWSettings, BackwardNeeds, CheckpointSettings, Confusion, EncodedDataset, Encoder, History, Pooling,
-    TextClassifier, TrainSettings, Trainer, predict_all, read_hugging_face, score,
+    AdamWSettings, CheckpointSettings, Encoder, History, Pooling, TrainSettings, Trainer, read_hugging_face,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::command::example_of;
-use crate::corpus::Difficulty;
+use super::command::example_of;
+use super::data::RunData;
+use super::plan::{Model, RunPlan};
+use super::search_plan::PlannedSearch;
+use crate::error::{Error, Result};
+use crate::figures::draw_pictures;
 use crate::output_dir::{OutputDir, Start, Started};
-use crate::progress::tell;
-use crate::record::{
-    DifficultyResult, DynamicResult, KnobPoint, LayerHeadRatios, ModelRecord, ModelResult, OracleResult, RouteCounts,
-    RunRecord, this_machine,
-};
-use crate::search::PlannedSearch;
-use crate::{Error, Model, Result, RunData, RunPlan, TrainingProgress, draw_pictures, text_table};
+use crate::progress::{TrainingProgress, tell};
+use crate::record::{DynamicResult, LayerHeadRatios, ModelRecord, ModelResult, RouteCounts, RunRecord, this_machine};
+use crate::tables::text_table;
 
 /// Bins of the loss curves of the plain models.
 const LOSS_BINS: usize = 100;
 /// How many head sets of each group the record names.
 const HEAD_SETS: usize = 12;
-/// How often routes are dealt at random for the control.
-const SHUFFLES: u64 = 3;
-/// Settings of the speed knob that are tested beside the one in use.
-const KNOB_POINTS: usize = 7;
 /// The names of the models, of their curves and of their checkpoints.
 const FULL: &str = "full";
 const DYNAMIC: &str = "dynamic";
 /// Random streams of a run: the encoder's weights, each model's classifiers, the control.
 const WEIGHTS: u64 = 1;
-const CLASSIFIERS: u64 = 2;
-const CONTROL: u64 = 3;
+pub(super) const CLASSIFIERS: u64 = 2;
+pub(super) const CONTROL: u64 = 3;
 
 /// Trains and tests all models of a plan, prints one table, and writes `record.json` and the pictures.
 ///
@@ -95,18 +90,11 @@ fn truncated(depth: usize) -> String {
 }
 
 /// A plan with its data.
-struct Job<'a> {
-    plan: &'a RunPlan,
-    data: &'a RunData,
+pub(super) struct Job<'a> {
+    pub(super) plan: &'a RunPlan,
+    pub(super) data: &'a RunData,
     device: Device,
     dir: OutputDir,
-}
-
-/// A plain model, trained and tested.
-struct Plain {
-    result: ModelResult,
-    history: History,
-    labels: Vec<u32>,
 }
 
 impl Job<'_> {
@@ -180,12 +168,12 @@ impl Job<'_> {
         Ok(record)
     }
 
-    fn test_batch(&self) -> usize {
+    pub(super) fn test_batch(&self) -> usize {
         2 * self.plan.batch
     }
 
     /// The one loop with which every model is trained.
-    fn trainer(&self, name: &str) -> Trainer {
+    pub(super) fn trainer(&self, name: &str) -> Trainer {
         let optimizer = AdamWSettings { learning_rate: self.plan.learning_rate, ..AdamWSettings::default() };
         // From scratch, within some hundred steps, a shorter memory of squared gradients learns faster.
         let optimizer = if self.plan.pretrained() { optimizer } else { AdamWSettings { beta2: 0.98, ..optimizer } };
@@ -199,117 +187,6 @@ impl Job<'_> {
         let resume = self.plan.start == Start::Resume;
         let checkpoint = CheckpointSettings { path: self.dir.checkpoint(name), every_steps: 500, resume };
         Trainer { checkpoint: Some(checkpoint), ..Trainer::new(settings) }
-    }
-
-    /// The first `depth` layers as a model of their own.
-    fn plain(&self, name: &str, encoder: &Encoder, depth: usize) -> Result<Plain> {
-        let data = self.data;
-        let classes = data.train.labels.len();
-        let mut rng = rng(self.plan, CLASSIFIERS);
-        let mut model = TextClassifier::new(encoder.truncated(depth)?, classes, pooling(self.plan), &mut rng)?;
-        let mut progress = TrainingProgress::new(name, self.plan.quiet);
-        let history = self.trainer(name).fit(&mut model, &data.train, &data.validation, &mut progress)?;
-        drop(progress);
-        let predictions = predict_all(&model, &data.test, self.test_batch())?;
-        let confusion = score(&data.test, &predictions.labels)?;
-        let (forward, backward) = flops(&model, &data.train);
-        let (inference, _) = flops(&model, &data.test);
-        let result = ModelResult {
-            macro_f1: confusion.macro_f1(),
-            accuracy: confusion.accuracy(),
-            train_seconds: history.train_seconds - history.optimizer_seconds,
-            inference_seconds: predictions.seconds,
-            optimizer_seconds: history.optimizer_seconds,
-            train_flops: self.plan.epochs as u64 * (forward + backward),
-            inference_flops: inference,
-        };
-        Ok(Plain { result, history, labels: predictions.labels })
-    }
-
-    /// The mean over some shuffles of the routes that were chosen.
-    fn random_macro_f1(&self, model: &DynamicModel, evaluation: &Evaluation) -> Result<f64> {
-        let mut rng = rng(self.plan, CONTROL);
-        let mut sum = 0.0;
-        for _ in 0..SHUFFLES {
-            let shuffled = model.evaluate_shuffled(&self.data.test, &evaluation.routes, self.test_batch(), &mut rng)?;
-            sum += shuffled.confusion.macro_f1();
-        }
-        Ok(sum / SHUFFLES as f64)
-    }
-
-    /// The trained model at other speeds, cheapest first: λ from the validation rows, all else from the test rows.
-    fn knob(&self, model: &DynamicModel, record: &RunRecord) -> Result<Vec<KnobPoint>> {
-        if model.lambda().is_none() {
-            return Ok(Vec::new());
-        }
-        let mut curve = SpeedCurve::new(model, &self.data.validation, self.test_batch())?;
-        let mut points = Vec::new();
-        for budget in curve.budgets(KNOB_POINTS) {
-            let lambda = curve.calibrate(budget)?.lambda;
-            let at_speed = model.with_speed(lambda)?;
-            let evaluation = at_speed.evaluate(&self.data.test, self.test_batch())?;
-            let flops = (evaluation.flops + evaluation.bandit_flops) as f64;
-            let inference_flops_ratio = flops / record.full.inference_flops as f64;
-            points.push(KnobPoint {
-                lambda,
-                inference_flops_ratio,
-                macro_f1: evaluation.confusion.macro_f1(),
-                random_macro_f1: self.random_macro_f1(&at_speed, &evaluation)?,
-                truncated_macro_f1: record.truncated_macro_f1_at(inference_flops_ratio),
-            });
-        }
-        Ok(points)
-    }
-
-    /// What the best exit for each text would give, at the λ in use, and how the chosen routes compare with the best
-    /// fixed exit.
-    fn hindsight(&self, model: &DynamicModel, evaluation: &Evaluation, full: u64) -> Result<(Regret, OracleResult)> {
-        let (test, batch) = (&self.data.test, self.test_batch());
-        let fixed = model.fixed_arms(test, batch)?;
-        let regret = model.regret(test, evaluation, &fixed)?;
-        let oracle = model.evaluate_on(test, &fixed.oracle_routes(regret.lambda)?, batch)?;
-        let inference_flops_ratio = oracle.flops as f64 / full as f64;
-        Ok((regret, OracleResult { macro_f1: oracle.confusion.macro_f1(), inference_flops_ratio }))
-    }
-
-    /// The embedded corpus knows which texts are hard: easy ones apart from the others.
-    fn difficulties(
-        &self,
-        full: &Plain,
-        truncated: &BTreeMap<usize, Plain>,
-        evaluation: &Evaluation,
-    ) -> Result<Vec<DifficultyResult>> {
-        if self.data.test_difficulties.is_empty() {
-            return Ok(Vec::new());
-        }
-        let parts: [(&str, &dyn Fn(Difficulty) -> bool); 2] =
-            [("easy", &|d| d == Difficulty::Easy), ("hard", &|d| d != Difficulty::Easy)];
-        let samples = &self.data.test.samples;
-        parts
-            .into_iter()
-            .map(|(name, wanted)| {
-                let rows: Vec<usize> =
-                    (0..samples.len()).filter(|row| wanted(self.data.test_difficulties[*row])).collect();
-                let truth: Vec<usize> = rows.iter().map(|row| samples[*row].label as usize).collect();
-                let macro_f1 = |labels: &[u32]| -> Result<f64> {
-                    let predicted: Vec<usize> = rows.iter().map(|row| labels[*row] as usize).collect();
-                    let classes = self.data.test.labels.len();
-                    Ok(Confusion::from_labels(classes, &truth, &predicted)?.macro_f1())
-                };
-                let depths = rows.iter().map(|row| evaluation.routes[*row].depth() as f64);
-                Ok(DifficultyResult {
-                    name: name.into(),
-                    rows: rows.len(),
-                    mean_depth: depths.sum::<f64>() / rows.len().max(1) as f64,
-                    dynamic_macro_f1: macro_f1(&evaluation.labels)?,
-                    full_macro_f1: macro_f1(&full.labels)?,
-                    truncated_macro_f1: truncated
-                        .iter()
-                        .map(|(depth, plain)| Ok((*depth, macro_f1(&plain.labels)?)))
-                        .collect::<Result<_>>()?,
-                })
-            })
-            .collect()
     }
 
     /// Everything that was set, by name.
@@ -359,26 +236,14 @@ fn encoder(plan: &RunPlan, data: &RunData, device: &Device) -> Result<Encoder> {
 }
 
 /// From scratch [CLS] learns to gather what matters; a pre-trained encoder's rows all know something.
-fn pooling(plan: &RunPlan) -> Pooling {
+pub(super) fn pooling(plan: &RunPlan) -> Pooling {
     if plan.pretrained() { Pooling::Mean } else { Pooling::Cls }
 }
 
-fn rng(plan: &RunPlan, stream: u64) -> ChaCha8Rng {
+pub(super) fn rng(plan: &RunPlan, stream: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(plan.seed);
     rng.set_stream(stream);
     rng
-}
-
-/// FLOPs of a forward and a backward over all texts.
-fn flops(model: &TextClassifier, texts: &EncodedDataset) -> (u64, u64) {
-    let (block, classifier) = (model.encoder().block_shape(), model.classifier().shape());
-    let (load, samples) = (dht_transformer::Load::of_texts(texts.lengths()), texts.len() as u64);
-    let layers = model.encoder().layers() as u64;
-    let all = BackwardNeeds::ALL;
-    let backward =
-        layers * block.backward(load, block.full(), all).total().0 + classifier.backward(samples, all).total().0;
-    let forward = layers * block.forward(load, block.full()).total().0 + classifier.forward(samples).total().0;
-    (forward, backward)
 }
 
 #[cfg(test)]

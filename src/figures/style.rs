@@ -8,40 +8,40 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 /// Part of a picture, in pixels.
-pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-pub(super) type DrawError = DrawingAreaErrorKind<std::io::Error>;
-pub(super) type Drawn = Result<(), DrawError>;
+pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+pub(crate) type DrawError = DrawingAreaErrorKind<std::io::Error>;
+pub(crate) type Drawn = Result<(), DrawError>;
 /// A picture with two numeric axes.
-pub(super) type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+pub(crate) type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 /// How the numbers of an axis are written.
 type Format<'a> = &'a dyn Fn(&f64) -> String;
 
-pub(super) const WIDTH: u32 = 700;
-pub(super) const HEIGHT: u32 = 400;
+pub(crate) const WIDTH: u32 = 700;
+pub(crate) const HEIGHT: u32 = 400;
 /// Where titles begin.
-pub(super) const LEFT: i32 = 20;
+pub(crate) const LEFT: i32 = 20;
 /// What a title and a legend take.
-pub(super) const HEADER: i32 = 74;
+pub(crate) const HEADER: i32 = 74;
 
-pub(super) const INK: RGBColor = RGBColor(34, 40, 49);
-pub(super) const PALE_INK: RGBColor = RGBColor(95, 105, 118);
-pub(super) const GRID: RGBColor = RGBColor(226, 230, 235);
+pub(crate) const INK: RGBColor = RGBColor(34, 40, 49);
+pub(crate) const PALE_INK: RGBColor = RGBColor(95, 105, 118);
+pub(crate) const GRID: RGBColor = RGBColor(226, 230, 235);
 /// Categories in Okabe and Ito's colours (2008), told apart by all kinds of sight.
-pub(super) const FULL: RGBColor = RGBColor(34, 40, 49);
-pub(super) const DYNAMIC: RGBColor = RGBColor(0, 114, 178);
-pub(super) const TRUNCATED: RGBColor = RGBColor(213, 94, 0);
-pub(super) const RANDOM: RGBColor = RGBColor(204, 121, 167);
-pub(super) const ORACLE: RGBColor = RGBColor(0, 158, 115);
+pub(crate) const FULL: RGBColor = RGBColor(34, 40, 49);
+pub(crate) const DYNAMIC: RGBColor = RGBColor(0, 114, 178);
+pub(crate) const TRUNCATED: RGBColor = RGBColor(213, 94, 0);
+pub(crate) const RANDOM: RGBColor = RGBColor(204, 121, 167);
+pub(crate) const ORACLE: RGBColor = RGBColor(0, 158, 115);
 
 /// Ordered quantities, light for little and dark for much: told apart by lightness alone.
-pub(super) const BLUES: [RGBColor; 4] =
+pub(crate) const BLUES: [RGBColor; 4] =
     [RGBColor(214, 230, 244), RGBColor(123, 178, 215), RGBColor(38, 117, 180), RGBColor(8, 42, 95)];
-pub(super) const OCHRES: [RGBColor; 4] =
+pub(crate) const OCHRES: [RGBColor; 4] =
     [RGBColor(253, 226, 187), RGBColor(247, 168, 79), RGBColor(204, 96, 14), RGBColor(108, 40, 6)];
 
 /// The colour at a share (0 to 1) of the way through a scale.
-pub(super) fn on_scale(scale: &[RGBColor; 4], share: f64) -> RGBColor {
+pub(crate) fn on_scale(scale: &[RGBColor; 4], share: f64) -> RGBColor {
     let place = share.clamp(0.0, 1.0) * 3.0;
     let first = (place as usize).min(2);
     let part = place - first as f64;
@@ -51,13 +51,13 @@ pub(super) fn on_scale(scale: &[RGBColor; 4], share: f64) -> RGBColor {
 }
 
 /// `count` colours of a scale, evenly spread.
-pub(super) fn spread(scale: &[RGBColor; 4], count: usize) -> Vec<RGBColor> {
+pub(crate) fn spread(scale: &[RGBColor; 4], count: usize) -> Vec<RGBColor> {
     let last = count.saturating_sub(1).max(1) as f64;
     (0..count).map(|place| on_scale(scale, place as f64 / last)).collect()
 }
 
 /// A picture on a white ground.
-pub(super) fn svg(height: u32, draw: impl FnOnce(&Area) -> Drawn) -> Result<String, DrawError> {
+pub(crate) fn svg(height: u32, draw: impl FnOnce(&Area) -> Drawn) -> Result<String, DrawError> {
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, (WIDTH, height)).into_drawing_area();
@@ -69,11 +69,11 @@ pub(super) fn svg(height: u32, draw: impl FnOnce(&Area) -> Drawn) -> Result<Stri
 }
 
 /// Letters of so many pixels. The SVG backend divides sizes by 1.24.
-pub(super) fn font(pixels: f64, color: RGBColor) -> TextStyle<'static> {
+pub(crate) fn font(pixels: f64, color: RGBColor) -> TextStyle<'static> {
     letters(pixels, FontStyle::Normal, color)
 }
 
-pub(super) fn bold(pixels: f64) -> TextStyle<'static> {
+pub(crate) fn bold(pixels: f64) -> TextStyle<'static> {
     letters(pixels, FontStyle::Bold, INK)
 }
 
@@ -82,12 +82,12 @@ fn letters(pixels: f64, style: FontStyle, color: RGBColor) -> TextStyle<'static>
     TextStyle { color: color.to_backend_color(), ..font.into() }
 }
 
-pub(super) fn anchored(style: TextStyle<'static>, horizontal: HPos) -> TextStyle<'static> {
+pub(crate) fn anchored(style: TextStyle<'static>, horizontal: HPos) -> TextStyle<'static> {
     style.pos(Pos::new(horizontal, VPos::Center))
 }
 
 /// How wide a text of so many pixels probably is: no font is at hand to ask.
-pub(super) fn text_width(text: &str, pixels: f64) -> i32 {
+pub(crate) fn text_width(text: &str, pixels: f64) -> i32 {
     let em = |letter: char| match letter {
         'i' | 'j' | 'l' | 't' | 'f' | 'r' | ' ' | ',' | '.' | '(' | ')' | '-' => 0.37,
         'm' | 'w' | '%' | 'A'..='Z' => 0.8,
@@ -97,7 +97,7 @@ pub(super) fn text_width(text: &str, pixels: f64) -> i32 {
 }
 
 /// Title and legend; gives the rest of the picture.
-pub(super) fn header<'a>(area: &Area<'a>, title: &str, legend: &[(String, RGBColor)]) -> Result<Area<'a>, DrawError> {
+pub(crate) fn header<'a>(area: &Area<'a>, title: &str, legend: &[(String, RGBColor)]) -> Result<Area<'a>, DrawError> {
     area.draw_text(title, &anchored(bold(16.0), HPos::Left), (LEFT, 26))?;
     let mut x = LEFT;
     for (name, color) in legend {
@@ -109,7 +109,7 @@ pub(super) fn header<'a>(area: &Area<'a>, title: &str, legend: &[(String, RGBCol
 }
 
 /// A chart with horizontal grid lines and both axes named.
-pub(super) fn chart<'a, 'b>(
+pub(crate) fn chart<'a, 'b>(
     area: &'a Area<'b>,
     x: std::ops::Range<f64>,
     y: std::ops::Range<f64>,
@@ -142,21 +142,21 @@ pub(super) fn chart<'a, 'b>(
 }
 
 /// What stands in a picture that has nothing to show.
-pub(super) fn nothing(area: &Area, why: &str) -> Drawn {
+pub(crate) fn nothing(area: &Area, why: &str) -> Drawn {
     area.draw_text(why, &anchored(font(13.0, PALE_INK), HPos::Left), (LEFT, 40))
 }
 
-pub(super) fn percent(share: &f64) -> String {
+pub(crate) fn percent(share: &f64) -> String {
     format!("{:.0} %", 100.0 * share)
 }
 
-pub(super) const PROGRESS: &str = "training progress (share of all samples seen)";
+pub(crate) const PROGRESS: &str = "training progress (share of all samples seen)";
 
 /// What pictures of chosen heads do not show: there all heads are kept, and nothing was chosen.
-pub(super) const CHOSEN_ALONE: &str = "steps in which every text runs whole are left out";
+pub(crate) const CHOSEN_ALONE: &str = "steps in which every text runs whole are left out";
 
 /// `layer 2`, `layers 3–4`: counted from 1, as depths are.
-pub(super) fn layers_name(layers: LayerGroup) -> String {
+pub(crate) fn layers_name(layers: LayerGroup) -> String {
     match layers.len() {
         1 => format!("layer {}", layers.end()),
         _ => format!("layers {}–{}", layers.start() + 1, layers.end()),

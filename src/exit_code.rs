@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use dht_search::Preset;
 
+use crate::experiment::{Arguments, RunPlan, run};
 use crate::output_dir::if_stopped;
 use crate::progress::tell;
-use crate::{Arguments, RunPlan, run};
 
 /// What a shell gives a program that was interrupted.
 const INTERRUPTED: i32 = 130;
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn causes_follow_and_none_is_said_twice() {
         assert_eq!(message(&Outer(std::io::Error::other("inner"))), "outer: inner");
-        let quoting = crate::Error::Io { path: "file".into(), source: std::io::Error::other("gone") };
+        let quoting = crate::error::Error::Io { path: "file".into(), source: std::io::Error::other("gone") };
         assert_eq!(message(&quoting), "file: gone");
     }
 }

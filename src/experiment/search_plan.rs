@@ -7,7 +7,8 @@ use dht_search::{
 use dht_transformer::{Encoder, Pooling};
 use rand_chacha::ChaCha8Rng;
 
-use crate::{Decision, DispatchChoice, Error, Result, RunPlan};
+use super::plan::{Decision, DispatchChoice, RunPlan};
+use crate::error::{Error, Result};
 
 /// A preset under a plan.
 pub(crate) struct PlannedSearch {

@@ -1,0 +1,110 @@
+//! What is asked of a trained dynamic model: controls, other speeds, hindsight, and how depth follows difficulty.
+
+use std::collections::BTreeMap;
+
+use dht_search::{DynamicModel, Evaluation, Regret, SpeedCurve};
+use dht_transformer::Confusion;
+
+use super::job::{CONTROL, Job, rng};
+use super::plain::Plain;
+use crate::corpus::Difficulty;
+use crate::error::Result;
+use crate::record::{DifficultyResult, KnobPoint, OracleResult, RunRecord};
+
+/// How often routes are dealt at random for the control.
+const SHUFFLES: u64 = 3;
+/// Settings of the speed knob that are tested beside the one in use.
+const KNOB_POINTS: usize = 7;
+
+impl Job<'_> {
+    /// The mean over some shuffles of the routes that were chosen.
+    pub(super) fn random_macro_f1(&self, model: &DynamicModel, evaluation: &Evaluation) -> Result<f64> {
+        let mut rng = rng(self.plan, CONTROL);
+        let mut sum = 0.0;
+        for _ in 0..SHUFFLES {
+            let shuffled = model.evaluate_shuffled(&self.data.test, &evaluation.routes, self.test_batch(), &mut rng)?;
+            sum += shuffled.confusion.macro_f1();
+        }
+        Ok(sum / SHUFFLES as f64)
+    }
+
+    /// The trained model at other speeds, cheapest first: λ from the validation rows, all else from the test rows.
+    pub(super) fn knob(&self, model: &DynamicModel, record: &RunRecord) -> Result<Vec<KnobPoint>> {
+        if model.lambda().is_none() {
+            return Ok(Vec::new());
+        }
+        let mut curve = SpeedCurve::new(model, &self.data.validation, self.test_batch())?;
+        let mut points = Vec::new();
+        for budget in curve.budgets(KNOB_POINTS) {
+            let lambda = curve.calibrate(budget)?.lambda;
+            let at_speed = model.with_speed(lambda)?;
+            let evaluation = at_speed.evaluate(&self.data.test, self.test_batch())?;
+            let flops = (evaluation.flops + evaluation.bandit_flops) as f64;
+            let inference_flops_ratio = flops / record.full.inference_flops as f64;
+            points.push(KnobPoint {
+                lambda,
+                inference_flops_ratio,
+                macro_f1: evaluation.confusion.macro_f1(),
+                random_macro_f1: self.random_macro_f1(&at_speed, &evaluation)?,
+                truncated_macro_f1: record.truncated_macro_f1_at(inference_flops_ratio),
+            });
+        }
+        Ok(points)
+    }
+
+    /// What the best exit for each text would give, at the λ in use, and how the chosen routes compare with the best
+    /// fixed exit.
+    pub(super) fn hindsight(
+        &self,
+        model: &DynamicModel,
+        evaluation: &Evaluation,
+        full: u64,
+    ) -> Result<(Regret, OracleResult)> {
+        let (test, batch) = (&self.data.test, self.test_batch());
+        let fixed = model.fixed_arms(test, batch)?;
+        let regret = model.regret(test, evaluation, &fixed)?;
+        let oracle = model.evaluate_on(test, &fixed.oracle_routes(regret.lambda)?, batch)?;
+        let inference_flops_ratio = oracle.flops as f64 / full as f64;
+        Ok((regret, OracleResult { macro_f1: oracle.confusion.macro_f1(), inference_flops_ratio }))
+    }
+
+    /// The embedded corpus knows which texts are hard: easy ones apart from the others.
+    pub(super) fn difficulties(
+        &self,
+        full: &Plain,
+        truncated: &BTreeMap<usize, Plain>,
+        evaluation: &Evaluation,
+    ) -> Result<Vec<DifficultyResult>> {
+        if self.data.test_difficulties.is_empty() {
+            return Ok(Vec::new());
+        }
+        let parts: [(&str, &dyn Fn(Difficulty) -> bool); 2] =
+            [("easy", &|d| d == Difficulty::Easy), ("hard", &|d| d != Difficulty::Easy)];
+        let samples = &self.data.test.samples;
+        parts
+            .into_iter()
+            .map(|(name, wanted)| {
+                let rows: Vec<usize> =
+                    (0..samples.len()).filter(|row| wanted(self.data.test_difficulties[*row])).collect();
+                let truth: Vec<usize> = rows.iter().map(|row| samples[*row].label as usize).collect();
+                let macro_f1 = |labels: &[u32]| -> Result<f64> {
+                    let predicted: Vec<usize> = rows.iter().map(|row| labels[*row] as usize).collect();
+                    let classes = self.data.test.labels.len();
+                    Ok(Confusion::from_labels(classes, &truth, &predicted)?.macro_f1())
+                };
+                let depths = rows.iter().map(|row| evaluation.routes[*row].depth() as f64);
+                Ok(DifficultyResult {
+                    name: name.into(),
+                    rows: rows.len(),
+                    mean_depth: depths.sum::<f64>() / rows.len().max(1) as f64,
+                    dynamic_macro_f1: macro_f1(&evaluation.labels)?,
+                    full_macro_f1: macro_f1(&full.labels)?,
+                    truncated_macro_f1: truncated
+                        .iter()
+                        .map(|(depth, plain)| Ok((*depth, macro_f1(&plain.labels)?)))
+                        .collect::<Result<_>>()?,
+                })
+            })
+            .collect()
+    }
+}

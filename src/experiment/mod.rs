@@ -1,0 +1,14 @@
+//! An experiment: from flags to a plan, its data, its trainings, and the record of what it came to.
+
+mod command;
+mod data;
+mod dynamic;
+mod job;
+mod plain;
+mod plan;
+mod search_plan;
+
+pub use command::command_of;
+pub use data::RunData;
+pub use job::run;
+pub use plan::{Arguments, DataSource, Decision, DispatchChoice, Model, RunPlan};

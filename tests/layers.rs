@@ -1,0 +1,164 @@
+//! The layers of each crate, held against its code: a module imports modules of lower layers alone.
+//!
+//! Two modules of one layer do not import each other. Inside a folder files are free. What is imported is read from the
+//! paths that begin with `crate::`, in imports and in code, unit tests included; a path through the crate's root, where
+//! users find their names, names no layer and is refused.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// A crate's source folder and its layers, the lowest first. A module is a folder or a file of that folder.
+type Layers = (&'static str, &'static [&'static [&'static str]]);
+
+const CRATES: [Layers; 2] = [
+    (
+        "crates/dht-search/src",
+        &[
+            &["error"],
+            &["space"],
+            &["cost"],
+            &["reward"],
+            &["settings"],
+            &["features"],
+            &["routing"],
+            // One: a dynamic model is still its own objective of training.
+            &["model", "training"],
+            &["evaluation"],
+            &["engine"],
+        ],
+    ),
+    (
+        "src",
+        &[
+            &["error"],
+            &["record", "corpus", "device", "progress"],
+            &["fixture"],
+            &["figures"],
+            &["tables"],
+            &["readme", "output_dir"],
+            &["experiment"],
+            &["exit_code"],
+        ],
+    ),
+];
+
+/// Pairs of one layer that may know each other, until they are taken apart.
+const TOGETHER: [(&str, &str); 2] = [("model", "training"), ("training", "model")];
+
+/// All `.rs` files below a folder.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder of sources").map(|entry| entry.expect("an entry").path());
+    let mut files = Vec::new();
+    for path in entries {
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+/// The first names of the `crate::` paths in a source, without comments.
+fn imported(source: &str) -> Vec<String> {
+    let code: String =
+        source.lines().map(|line| line.split("//").next().unwrap_or_default().to_owned() + "\n").collect();
+    let name = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let mut names = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        // `dht_crate::` would be another word; `$crate::` is the path of a macro.
+        let before = code[..at].chars().next_back();
+        if before.is_some_and(|c| c.is_alphanumeric() || c == '_') {
+            continue;
+        }
+        let rest = &code[at + "crate::".len()..];
+        match rest.strip_prefix('{') {
+            Some(list) => {
+                let mut depth = 0;
+                let mut fresh = true;
+                for (at, c) in list.char_indices() {
+                    match c {
+                        '{' => depth += 1,
+                        '}' if depth == 0 => break,
+                        '}' => depth -= 1,
+                        ',' if depth == 0 => fresh = true,
+                        c if fresh && c.is_alphanumeric() => {
+                            names.push(name(&list[at..]));
+                            fresh = false;
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            None => names.push(name(rest)),
+        }
+    }
+    names
+}
+
+/// Every import that its layers do not allow, as a sentence.
+fn violations(folder: &Path, layers: &[&[&str]]) -> Vec<String> {
+    let layer: BTreeMap<&str, usize> = layers
+        .iter()
+        .enumerate()
+        .flat_map(|(layer, modules)| modules.iter().map(move |module| (*module, layer)))
+        .collect();
+    let mut wrong = Vec::new();
+    for file in sources(folder) {
+        let place = file.strip_prefix(folder).expect("a file of the folder");
+        let module = place.iter().next().expect("a name").to_string_lossy().trim_end_matches(".rs").to_owned();
+        if module == "lib" {
+            continue;
+        }
+        let Some(own) = layer.get(&*module) else {
+            wrong.push(format!("{} is in no layer", place.display()));
+            continue;
+        };
+        let source = std::fs::read_to_string(&file).expect("a source");
+        for name in imported(&source).into_iter().filter(|name| *name != module) {
+            let together = TOGETHER.contains(&(&*module, &*name));
+            match layer.get(&*name) {
+                None => wrong.push(format!("{} imports {name} from the crate's root", place.display())),
+                Some(other) if other >= own && !together => {
+                    wrong.push(format!("{} imports {name}, which is not of a lower layer", place.display()));
+                }
+                _ => {}
+            }
+        }
+    }
+    wrong
+}
+
+#[test]
+fn every_module_imports_lower_layers_alone() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let wrong: Vec<String> = CRATES
+        .iter()
+        .flat_map(|(folder, layers)| {
+            violations(&root.join(folder), layers).into_iter().map(move |line| format!("{folder}: {line}"))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_path_upwards_beside_or_through_the_root_is_noticed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, source: &str| std::fs::write(folder.path().join(name), source).expect("a file");
+    std::fs::create_dir(folder.path().join("high")).expect("a folder");
+    write("lib.rs", "pub use low::Thing;");
+    write("low.rs", "use crate::{Thing, high::{A, B}};\n// crate::beside is only spoken of\n");
+    write("beside.rs", "fn f() { crate::low::g(); }");
+    write("high/mod.rs", "use crate::{\n    beside::X,\n    low::Y,\n};\n");
+    write("other.rs", "use crate::beside::X;");
+    write("strange.rs", "");
+    let layers: &[&[&str]] = &[&["low"], &["beside", "other"], &["high"]];
+    let expected = [
+        "low.rs imports Thing from the crate's root",
+        "low.rs imports high, which is not of a lower layer",
+        "other.rs imports beside, which is not of a lower layer",
+        "strange.rs is in no layer",
+    ];
+    assert_eq!(violations(folder.path(), layers), expected);
+}
