@@ -291,12 +291,18 @@ impl<P: Posterior, I: Index> TopK<P, I> {
     /// Learns what came of a slate: one feedback for each of its chosen arms, in order.
     ///
     /// # Errors
-    /// A stale or foreign slate, as many feedbacks as chosen arms are not there, and as [`update`](Self::update).
+    /// A stale or foreign slate, or one whose contexts are missing or of another length; as many feedbacks as chosen arms are
+    /// not there; and as [`update`](Self::update).
     pub fn learn(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
         check_version(slate.version, self.oldest_accepted, self.version)?;
-        let expected = slate.choices.len();
-        if feedback.len() != expected {
-            return Err(Error::Dimension { what: "feedback", expected, got: feedback.len() });
+        let chosen = slate.choices.len();
+        for (what, expected, got) in [
+            ("feedback", chosen, feedback.len()),
+            ("contexts of the slate", chosen * self.dimension(), slate.contexts.len()),
+        ] {
+            if got != expected {
+                return Err(Error::Dimension { what, expected, got });
+            }
         }
         self.absorb(slate.feedback(feedback))
     }
