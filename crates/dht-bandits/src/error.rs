@@ -186,6 +186,28 @@ pub enum Error {
         /// The propensity found.
         propensity: f64,
     },
+    /// A number of a log is so large that estimates from it could overflow.
+    #[error("{what} of logged round {round} is {value:e}: beyond ±{limit:e}, estimates could overflow")]
+    LoggedRound {
+        /// The round of the log.
+        round: usize,
+        /// Which number; `weight` is the importance weight, target over propensity.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+        /// The largest magnitude that is taken.
+        limit: f64,
+    },
+    /// The evaluated policy never does what was logged, so that the log says nothing of it.
+    #[error(
+        "no overlap at place {place}: importance weights sum up to {weights:e}, the log says nothing of this policy"
+    )]
+    NoOverlap {
+        /// The place of the slate; 0 for single choices and for whole slates.
+        place: usize,
+        /// The sum of the importance weights.
+        weights: f64,
+    },
     /// There is nothing to estimate from.
     #[error("{what} needs at least {needed} observations, got {got}")]
     TooFewObservations {

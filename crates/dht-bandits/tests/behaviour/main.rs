@@ -3,6 +3,7 @@
 
 mod arms;
 mod exchange;
+mod finite;
 mod fuzz;
 mod models;
 mod norm_and_pool;
