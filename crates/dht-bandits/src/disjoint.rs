@@ -142,13 +142,14 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
     /// Mean and width of one arm.
     ///
     /// # Errors
-    /// A context of the wrong length or not finite; an unknown or removed arm.
+    /// A context of the wrong length or not finite; an unknown or removed arm; a score that overflows.
     pub fn score(&self, arm: ArmId, context: &[f64]) -> Result<Score> {
         check_finite("context", context, self.dimension())?;
-        Ok(self.posterior.score(self.arms.slot(arm)?, context))
+        self.posterior.score(self.arms.slot(arm)?, context).checked()
     }
 
-    /// Mean and width of each available arm, in the order of [`ArmSet::iter`], appended to `out`.
+    /// Mean and width of each available arm, in the order of [`ArmSet::iter`], appended to `out`; after an error `out` is as
+    /// it was.
     ///
     /// # Errors
     /// As [`select`](Self::select).
@@ -156,8 +157,13 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
         check_finite("context", context, self.dimension())?;
         let mut space = SlotSpace::default();
         let slots = self.arms.resolve(available, &mut space)?;
+        let before = out.len();
         self.posterior.fold(slots, context, (), |(), slot, score| out.push((self.arms.id(slot), score)));
-        Ok(())
+        let outcome = out[before..].iter().try_for_each(|(_, score)| score.checked().map(drop));
+        if outcome.is_err() {
+            out.truncate(before);
+        }
+        outcome
     }
 
     /// Chooses the arm of the highest index; ties are broken by the generator, uniformly.
@@ -203,7 +209,7 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
         let share = self.index.uniform_share();
         let greedy = (1.0 - share) / f64::from(best.ties);
         let (slot, value, score) = match explored {
-            Some((slot, score)) => (slot, self.index.value(score, rng), score),
+            Some((slot, score)) => (slot, self.index.value(score, rng), score.checked()?),
             None => (best.slot, best.value, best.score),
         };
         let propensity = (!I::DRAWS).then(|| share / count as f64 + if value == best.value { greedy } else { 0.0 });

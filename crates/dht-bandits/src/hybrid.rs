@@ -167,11 +167,11 @@ impl<I: Index> Hybrid<I> {
     /// Mean and width of one arm.
     ///
     /// # Errors
-    /// A context or features of the wrong length or not finite; an unknown or removed arm.
+    /// A context or features of the wrong length or not finite; an unknown or removed arm; a score that overflows.
     pub fn score(&self, arm: ArmId, context: &[f64], features: &[f64]) -> Result<Score> {
         check_finite("context", context, self.dimension())?;
         check_finite("features", features, self.shared_dimension())?;
-        Ok(self.score_slot(self.arms.slot(arm)?, context, features))
+        self.score_slot(self.arms.slot(arm)?, context, features).checked()
     }
 
     /// Chooses the candidate of the highest index; a candidate's row holds its features z. Does not allocate up to 128
@@ -218,7 +218,7 @@ impl<I: Index> Hybrid<I> {
         };
         let greedy = if value == best.value { (1.0 - share) / f64::from(best.ties) } else { 0.0 };
         let propensity = (!I::DRAWS).then(|| share / count as f64 + greedy);
-        let (arm, Score { mean, width }) = (candidates.arms[place], score);
+        let (arm, Score { mean, width }) = (candidates.arms[place], score.checked()?);
         Ok((place, Choice { arm, version: self.version, score: value, mean, width, propensity }))
     }
 

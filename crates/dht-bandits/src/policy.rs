@@ -1,7 +1,7 @@
 //! What all policies share: a choice now, its reward later.
 
 use crate::arm::{ArmId, ArmSet, Available};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, check_scalar};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,16 @@ pub struct Score {
     pub mean: f64,
     /// The standard deviation of that expectation, before the exploration factor α.
     pub width: f64,
+}
+
+impl Score {
+    /// The score, if it is finite.
+    #[inline]
+    pub(crate) fn checked(self) -> Result<Self> {
+        check_scalar("width", self.width)?;
+        check_scalar("mean", self.mean)?;
+        Ok(self)
+    }
 }
 
 /// An arm that a policy chose, and why.

@@ -181,10 +181,10 @@ impl<P: Posterior, I: Index> TopK<P, I> {
     /// Mean (log-odds for a logistic model) and width of an arm with this context.
     ///
     /// # Errors
-    /// A context of the wrong length or not finite; an unknown or removed arm.
+    /// A context of the wrong length or not finite; an unknown or removed arm; a score that overflows.
     pub fn score(&self, arm: ArmId, context: &[f64]) -> Result<Score> {
         check_finite("context", context, self.dimension())?;
-        Ok(self.posterior.score(self.slot(arm)?, context))
+        self.posterior.score(self.slot(arm)?, context).checked()
     }
 
     /// Chooses the `k` candidates of the highest index, best first, beside those that are pinned.
@@ -257,7 +257,7 @@ impl<P: Posterior, I: Index> TopK<P, I> {
                 None => self.index.value(score, rng),
             };
             check_scalar("score", value)?;
-            let Score { mean, width } = score;
+            let Score { mean, width } = score.checked()?;
             let choice = Choice { arm, version: self.version, score: value, mean, width, propensity: None };
             // Equal scores are ordered by lot.
             slate.ranked.push((choice, place, rng.next_u32()));

@@ -2,8 +2,9 @@
 
 use crate::support::rng;
 use dht_bandits::{
-    ArmId, Comparison, Curve, Error, Estimate, LoggedRound, OffPolicy, ReplayRound, SlateOffPolicy, Standing, Uniform,
-    World, replay, simulate,
+    ArmId, Available, Candidates, Comparison, Curve, Decision, Epsilon, EpsilonGreedy, Error, Estimate, Hybrid,
+    HybridOptions, LinUcb, LoggedRound, OffPolicy, ReplayRound, Ridge, RidgeOptions, SlateOffPolicy, Standing, TopK,
+    Ucb, Uniform, World, replay, simulate,
 };
 use proptest::prelude::*;
 use rand::Rng;
@@ -158,4 +159,41 @@ fn a_comparison_with_curves_of_unequal_length_is_written_as_far_as_it_goes() {
     let csv = Comparison { seeds: vec![1, 2], standings }.to_csv(1);
     assert_eq!(csv.lines().count(), 4);
     assert_eq!(csv.lines().nth(3).unwrap(), "3,ragged,1,0,2,0");
+}
+
+#[test]
+fn scores_that_overflow_are_refused_by_every_policy() {
+    let (huge, arm) = ([1e200, 1.0], ArmId::new(0));
+    let assert_refused = |error: Error| assert!(matches!(error, Error::NotFinite { .. }), "{error}");
+    let policy = LinUcb::new(2, 2, RidgeOptions::default(), Ucb { alpha: 0.0 }).unwrap();
+    assert_refused(policy.score(arm, &huge).unwrap_err());
+    let mut scores = vec![(arm, policy.score(arm, &[1.0, 0.0]).unwrap())];
+    assert_refused(policy.scores(&huge, Available::All, &mut scores).unwrap_err());
+    assert_eq!(scores.len(), 1);
+    assert_refused(policy.select(&huge, Available::All, &mut rng(3)).unwrap_err());
+    // The index is finite where the width is not.
+    let greedy = EpsilonGreedy::new(2, 2, RidgeOptions::default(), Epsilon { epsilon: 0.0 }).unwrap();
+    assert_refused(greedy.select(&huge, Available::All, &mut rng(3)).unwrap_err());
+    let epsilon = Epsilon { epsilon: 0.0 };
+    let shared = TopK::<Ridge, Epsilon>::shared(2, RidgeOptions::default(), epsilon).unwrap();
+    assert_refused(shared.score(arm, &huge).unwrap_err());
+    assert_refused(shared.select(1, Candidates::in_context(&[arm], &huge), &mut rng(3)).unwrap_err());
+    let hybrid = Hybrid::new(2, 1, 2, HybridOptions::default(), epsilon).unwrap();
+    assert_refused(hybrid.score(arm, &huge, &[1.0]).unwrap_err());
+    assert_refused(hybrid.select(&huge, Candidates::in_context(&[arm], &[1.0]), &mut rng(3)).unwrap_err());
+}
+
+#[test]
+fn an_explored_arm_has_finite_numbers_too() {
+    let mut policy = EpsilonGreedy::new(1, 2, RidgeOptions::default(), Epsilon { epsilon: 1.0 }).unwrap();
+    policy.update(ArmId::new(0), &[1.0], -1.0, 1.0).unwrap();
+    let mut rng = rng(4);
+    for context in [[1.0], [1e154], [1.7e308]] {
+        for _ in 0..20 {
+            if let Ok(decision) = policy.decide(&context, Available::All, &mut rng) {
+                let text = serde_json::to_string(&decision).unwrap();
+                assert_eq!(serde_json::from_str::<Decision>(&text).unwrap(), decision);
+            }
+        }
+    }
 }
