@@ -118,6 +118,18 @@ pub enum Error {
         /// This policy's version.
         version: u64,
     },
+    /// A count would exceed its limit.
+    #[error("{what} is {count}: {added} more would exceed {limit}")]
+    CountLimit {
+        /// What is counted.
+        what: &'static str,
+        /// The count so far.
+        count: u64,
+        /// What was to be added.
+        added: u64,
+        /// The largest count.
+        limit: u64,
+    },
     /// Feedback for an arm that takes none, because it is pinned.
     #[error("{arm} is pinned and takes no feedback")]
     PinnedArm {

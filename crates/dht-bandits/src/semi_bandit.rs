@@ -1,6 +1,7 @@
 //! Top-K semi-bandits: a slate of K arms, and feedback on as many of them as were seen.
 
 use crate::arm::{ArmId, ArmSet};
+use crate::clock::Clock;
 use crate::error::{Error, Result, check_finite, check_scalar, check_weight};
 use crate::grouped::{Gathered, Sample};
 use crate::index::Index;
@@ -41,8 +42,7 @@ pub struct TopK<P: Posterior, I: Index> {
     pub(crate) sharing: Sharing,
     pub(crate) draw: Draw,
     pub(crate) pinned: Vec<ArmId>,
-    pub(crate) version: u64,
-    pub(crate) oldest_accepted: u64,
+    pub(crate) clock: Clock,
     pub(crate) gathered: Gathered,
 }
 
@@ -75,8 +75,7 @@ impl<P: Posterior, I: Index> TopK<P, I> {
             sharing,
             draw: Draw::PerSlate,
             pinned: Vec::new(),
-            version: 0,
-            oldest_accepted: 0,
+            clock: Clock::default(),
             gathered: Gathered::default(),
         })
     }
@@ -119,7 +118,7 @@ impl<P: Posterior, I: Index> TopK<P, I> {
 
     /// How many updates this policy has seen.
     pub fn version(&self) -> u64 {
-        self.version
+        self.clock.version
     }
 
     /// Whether arms have weights of their own.
@@ -133,26 +132,32 @@ impl<P: Posterior, I: Index> TopK<P, I> {
     }
 
     /// Adds an arm that knows only the prior. With shared weights this only hands out a name.
-    pub fn add_arm(&mut self) -> ArmId {
+    ///
+    /// # Errors
+    /// The arm of number 2⁶³ − 1 exists or existed.
+    pub fn add_arm(&mut self) -> Result<ArmId> {
+        let arm = self.arms.add()?;
         if self.sharing == Sharing::PerArm {
             self.posterior.push_prior();
         }
-        self.arms.add()
+        Ok(arm)
     }
 
     /// Adds an arm that starts with all that `like` knows. With shared weights this only hands out a name.
     ///
     /// # Errors
-    /// With weights per arm, `like` is unknown or removed.
+    /// With weights per arm, `like` is unknown or removed; as [`add_arm`](Self::add_arm).
     pub fn add_arm_like(&mut self, like: ArmId) -> Result<ArmId> {
         let slot = self.slot(like)?;
+        let arm = self.arms.add()?;
         if self.sharing == Sharing::PerArm {
             self.posterior.push_copy(slot);
         }
-        Ok(self.arms.add())
+        Ok(arm)
     }
 
-    /// Forgets an arm, and unpins it.
+    /// Removes an arm for good, and unpins it: its name is never given again. With shared weights, where any name may be a
+    /// candidate, it may still be one.
     ///
     /// # Errors
     /// The arm is unknown or removed already.
@@ -167,8 +172,7 @@ impl<P: Posterior, I: Index> TopK<P, I> {
 
     /// From now on refuses slates made before: to be called when the contexts' scaling changes.
     pub fn expire_decisions(&mut self) {
-        self.version += 1;
-        self.oldest_accepted = self.version;
+        self.clock.expire();
     }
 
     fn slot(&self, arm: ArmId) -> Result<usize> {
@@ -245,6 +249,7 @@ impl<P: Posterior, I: Index> TopK<P, I> {
             self.posterior.draw(0, scale, &mut || StandardNormal.sample(rng), &mut slate.weights);
         }
         let explores = self.index.uniform_share();
+        let version = self.clock.version;
         for (place, &arm) in candidates.arms.iter().enumerate() {
             let context = candidates.context(place, dimension);
             let score = self.posterior.score(self.slot(arm)?, context);
@@ -258,7 +263,7 @@ impl<P: Posterior, I: Index> TopK<P, I> {
             };
             check_scalar("score", value)?;
             let Score { mean, width } = score.checked()?;
-            let choice = Choice { arm, version: self.version, score: value, mean, width, propensity: None };
+            let choice = Choice { arm, version, score: value, mean, width, propensity: None };
             // Equal scores are ordered by lot.
             slate.ranked.push((choice, place, rng.next_u32()));
         }
@@ -273,7 +278,7 @@ impl<P: Posterior, I: Index> TopK<P, I> {
             slate.choices.push(choice);
             slate.contexts.extend_from_slice(candidates.context(row, dimension));
         }
-        slate.version = self.version;
+        slate.version = version;
         Ok(())
     }
 
@@ -291,10 +296,10 @@ impl<P: Posterior, I: Index> TopK<P, I> {
     /// Learns what came of a slate: one feedback for each of its chosen arms, in order.
     ///
     /// # Errors
-    /// A stale or foreign slate, or one whose contexts are missing or of another length; as many feedbacks as chosen arms are
-    /// not there; and as [`update`](Self::update).
+    /// A stale or foreign slate, or one whose contexts are missing or of another length; as many feedbacks as chosen arms are not
+    /// there; and as [`update`](Self::update).
     pub fn learn(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
-        check_version(slate.version, self.oldest_accepted, self.version)?;
+        check_version(slate.version, self.clock.oldest_accepted, self.clock.version)?;
         let chosen = slate.choices.len();
         for (what, expected, got) in [
             ("feedback", chosen, feedback.len()),
@@ -314,7 +319,7 @@ impl<P: Posterior, I: Index> TopK<P, I> {
     ///
     /// # Errors
     /// A context of the wrong length or not finite, an unknown, removed or pinned arm, a reward that is not finite or out
-    /// of the model's range, a weight that is not positive.
+    /// of the model's range, a weight that is not positive, numbers that overflow, more than 2⁶³ − 1 updates.
     pub fn update(&mut self, batch: &[ArmFeedback<'_>]) -> Result<()> {
         self.absorb(batch.iter().copied())
     }
@@ -333,9 +338,10 @@ impl<P: Posterior, I: Index> TopK<P, I> {
                 self.gathered.push(Sample { slot, context, reward, weight });
             }
         }
+        let clock = self.clock.after(self.gathered.len() as u64)?;
         let slots = self.slots();
         self.gathered.learn(&mut self.posterior, slots)?;
-        self.version += self.gathered.len() as u64;
+        self.clock = clock;
         Ok(())
     }
 }

@@ -38,7 +38,7 @@ fn taught<P: Posterior, I: Index>(mut policy: Disjoint<P, I>) -> Disjoint<P, I> 
         policy.update(ArmId::new(round % 3), &context, (round % 2) as f64, 1.0).unwrap();
     }
     policy.remove_arm(ArmId::new(1)).unwrap();
-    policy.add_arm();
+    policy.add_arm().unwrap();
     policy
 }
 

@@ -102,10 +102,10 @@ fn removing_one_arm_leaves_what_others_know_and_their_names() {
     for arm in [0, 2, 3] {
         assert_eq!(policy.score(ArmId::new(arm), &context).unwrap(), before[arm as usize]);
     }
-    assert_eq!(policy.add_arm(), ArmId::new(4));
+    assert_eq!(policy.add_arm(), Ok(ArmId::new(4)));
     assert_eq!(policy.insert_arm(ArmId::new(2)), Err(Error::ArmExists { arm: ArmId::new(2) }));
     policy.insert_arm(ArmId::new(10)).unwrap();
-    assert_eq!(policy.add_arm(), ArmId::new(11));
+    assert_eq!(policy.add_arm(), Ok(ArmId::new(11)));
     assert_eq!(policy.remove_arm(ArmId::new(1)), Err(Error::RemovedArm { arm: ArmId::new(1) }));
 }
 
@@ -129,7 +129,7 @@ fn stale_foreign_and_orphaned_decisions_are_refused() {
     let mut rng = rng(9);
     let old = policy.decide(&[1.0, 0.0], Available::All, &mut rng).unwrap();
     let mut other = learner(3);
-    other.update(ArmId::new(0), &[1.0, 0.0], 1.0, 1.0).unwrap();
+    other.expire_decisions();
     let foreign = other.decide(&[1.0, 0.0], Available::All, &mut rng).unwrap();
     let refused = policy.learn(&foreign, 1.0).unwrap_err();
     assert_eq!(refused, Error::ForeignDecision { made_at: 1, version: 0 });

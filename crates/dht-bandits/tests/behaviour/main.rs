@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 mod arms;
+mod counters;
+mod deltas;
 mod exchange;
 mod finite;
 mod fuzz;
@@ -9,6 +11,7 @@ mod models;
 mod norm_and_pool;
 mod off_policy;
 mod precision;
+mod removed_arms;
 mod ridge;
 mod semi_bandit;
 mod stability;

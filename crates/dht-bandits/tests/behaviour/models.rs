@@ -49,7 +49,7 @@ fn a_new_arm_of_a_hybrid_starts_with_what_others_taught() {
         let features = normals(&mut rng, 2);
         hybrid.update(ArmId::new(round % 2), &[1.0], &features, 2.0 * features[0], 1.0).unwrap();
     }
-    let new = hybrid.add_arm();
+    let new = hybrid.add_arm().unwrap();
     let score = hybrid.score(new, &[1.0], &[1.0, 0.0]).unwrap();
     assert!((score.mean - 2.0).abs() < 0.1);
     hybrid.remove_arm(ArmId::new(0)).unwrap();
