@@ -50,8 +50,8 @@ impl Uniform {
     }
 
     fn choice(&self, slot: usize, propensity: f64) -> Choice {
-        let (arm, version) = (self.arms.id(slot), self.clock.version);
-        Choice { arm, version, score: 0.0, mean: 0.0, width: 0.0, propensity: Some(propensity) }
+        let (arm, Clock { version, epoch }) = (self.arms.id(slot), self.clock);
+        Choice { arm, version, score: 0.0, mean: 0.0, width: 0.0, propensity: Some(propensity), epoch }
     }
 }
 

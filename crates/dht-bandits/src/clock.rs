@@ -1,4 +1,4 @@
-//! Counts that cannot overflow, and the logical clock of a policy: how much it has learned, and since when its decisions count.
+//! Counts that cannot overflow, and the logical clock of a policy: how much it has learned, and in which scaling.
 
 use crate::error::{Error, Result};
 
@@ -21,22 +21,19 @@ pub(crate) fn check_saved_count(what: &'static str, index: usize, count: u64) ->
     Err(Error::InvalidState { what, index, problem: format!("is {count}, expected at most {LARGEST_COUNT}") })
 }
 
-/// The version counts updates; decisions of versions before the oldest accepted one are refused.
+/// The version counts updates. The epoch counts how often decisions were expired: a decision belongs to the epoch it was
+/// made in, whatever the version, so that decisions outlive a restore to an older version of the same epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Clock {
     pub(crate) version: u64,
-    pub(crate) oldest_accepted: u64,
+    pub(crate) epoch: u64,
 }
 
 impl Clock {
     /// The clock of a saved state.
-    pub(crate) fn load(version: u64, oldest_accepted: u64) -> Result<Self> {
+    pub(crate) fn load(version: u64, epoch: u64) -> Result<Self> {
         check_saved_count("version", 0, version)?;
-        if oldest_accepted <= version {
-            return Ok(Self { version, oldest_accepted });
-        }
-        let problem = format!("is {version}, and decisions are accepted since {oldest_accepted}");
-        Err(Error::InvalidState { what: "version", index: 0, problem })
+        Ok(Self { version, epoch })
     }
 
     /// The clock after so many more updates.
@@ -44,9 +41,17 @@ impl Clock {
         Ok(Self { version: add_counts("version", self.version, updates)?, ..self })
     }
 
-    /// Accepts decisions from the next version on, if there is one.
+    /// Begins the next epoch. Only equality of epochs matters, so that the count may wrap around.
     pub(crate) fn expire(&mut self) {
-        self.version = (self.version + 1).min(LARGEST_COUNT);
-        self.oldest_accepted = self.version;
+        self.epoch = self.epoch.wrapping_add(1);
+    }
+}
+
+/// Refuses a decision that was not made in this epoch.
+pub(crate) fn check_epoch(made_in: u64, epoch: u64) -> Result<()> {
+    match made_in.cmp(&epoch) {
+        std::cmp::Ordering::Less => Err(Error::StaleDecision { made_in, epoch }),
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Greater => Err(Error::ForeignDecision { made_in, epoch }),
     }
 }

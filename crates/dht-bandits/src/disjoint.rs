@@ -2,11 +2,11 @@
 
 use crate::arm::{ArmId, ArmSet, Available, SlotSpace, Slots};
 use crate::best::Best;
-use crate::clock::Clock;
+use crate::clock::{Clock, check_epoch};
 use crate::error::{Result, check_finite, check_scalar, check_weight};
 use crate::grouped::{Gathered, Sample};
 use crate::index::Index;
-use crate::policy::{Choice, Decision, Observation, Policy, Score, check_version};
+use crate::policy::{Choice, Decision, Observation, Policy, Score};
 use crate::posterior::Posterior;
 use rand::{Rng, RngExt};
 
@@ -62,6 +62,11 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
     /// How many updates this policy has seen.
     pub fn version(&self) -> u64 {
         self.clock.version
+    }
+
+    /// How often decisions have been expired.
+    pub fn epoch(&self) -> u64 {
+        self.clock.epoch
     }
 
     /// The settings of the posterior.
@@ -137,7 +142,8 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
         Ok(())
     }
 
-    /// From now on refuses decisions made before: to be called when the contexts' scaling changes.
+    /// Begins the next epoch: decisions made before are refused from now on. To be called when the contexts' scaling changes,
+    /// and followed by a save.
     pub fn expire_decisions(&mut self) {
         self.clock.expire();
     }
@@ -217,8 +223,8 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
         };
         let propensity = (!I::DRAWS).then(|| share / count as f64 + if value == best.value { greedy } else { 0.0 });
         let Score { mean, width } = score;
-        let version = self.clock.version;
-        Ok(Choice { arm: self.arms.id(slot), version, score: value, mean, width, propensity })
+        let Clock { version, epoch } = self.clock;
+        Ok(Choice { arm: self.arms.id(slot), version, score: value, mean, width, propensity, epoch })
     }
 
     /// Chooses, and keeps the context with the choice for feedback that comes later.
@@ -233,9 +239,9 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
     /// twice.
     ///
     /// # Errors
-    /// A stale or foreign decision, and as [`update`](Self::update).
+    /// A decision of another epoch, and as [`update`](Self::update).
     pub fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
-        check_version(decision.choice.version, self.clock.oldest_accepted, self.clock.version)?;
+        check_epoch(decision.choice.epoch, self.clock.epoch)?;
         self.update(decision.choice.arm, &decision.context, reward, 1.0)
     }
 
@@ -270,7 +276,7 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
         self.gathered.clear();
         for observation in observations {
             let Decision { choice, context } = &observation.decision;
-            check_version(choice.version, self.clock.oldest_accepted, self.clock.version)?;
+            check_epoch(choice.epoch, self.clock.epoch)?;
             let Observation { reward, weight, .. } = *observation;
             let slot = self.check(choice.arm, context, reward, weight)?;
             self.gathered.push(Sample { slot, context, reward, weight });
@@ -295,8 +301,8 @@ impl<P: Posterior, I: Index> Policy for Disjoint<P, I> {
         self.clock.version
     }
 
-    fn oldest_accepted(&self) -> u64 {
-        self.clock.oldest_accepted
+    fn epoch(&self) -> u64 {
+        self.clock.epoch
     }
 
     fn select(&self, context: &[f64], available: Available<'_>, rng: &mut dyn Rng) -> Result<Choice> {

@@ -23,7 +23,8 @@ pub struct DisjointState<O, S, I> {
     index: I,
     arms: ArmSetState,
     version: u64,
-    oldest_accepted: u64,
+    #[serde(alias = "oldest_accepted")]
+    epoch: u64,
     learned: Vec<S>,
 }
 
@@ -41,7 +42,7 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
             index: self.index.clone(),
             arms: self.arms.state(),
             version: self.clock.version,
-            oldest_accepted: self.clock.oldest_accepted,
+            epoch: self.clock.epoch,
             learned: (0..self.arms.len()).map(|slot| self.posterior.arm_state(slot)).collect(),
         }
     }
@@ -60,7 +61,7 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
         for (index, learned) in state.learned.iter().enumerate() {
             posterior.push_state(index, learned)?;
         }
-        let clock = Clock::load(state.version, state.oldest_accepted)?;
+        let clock = Clock::load(state.version, state.epoch)?;
         let gathered = Gathered::default();
         Ok(Self { arms, posterior, index: state.index.clone(), clock, gathered })
     }

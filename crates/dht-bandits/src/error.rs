@@ -102,21 +102,21 @@ pub enum Error {
         /// The largest reward allowed.
         high: f64,
     },
-    /// The decision was made before decisions were expired.
-    #[error("decision of version {made_at} is stale: the oldest accepted version is {oldest}")]
+    /// The decision was made before decisions were last expired.
+    #[error("decision of epoch {made_in} is stale: decisions have been expired since, this is epoch {epoch}")]
     StaleDecision {
-        /// The version that decided.
-        made_at: u64,
-        /// The oldest version whose decisions are accepted.
-        oldest: u64,
+        /// The epoch of the decision.
+        made_in: u64,
+        /// This policy's epoch.
+        epoch: u64,
     },
-    /// The decision was made by a version that this policy has not reached: another policy made it.
-    #[error("decision of version {made_at} is foreign: this policy is at version {version}")]
+    /// The decision was made after an expiry that this policy does not know of: it was saved before it, or is another policy.
+    #[error("decision of epoch {made_in} is foreign: this policy has not gone beyond epoch {epoch}")]
     ForeignDecision {
-        /// The version that decided.
-        made_at: u64,
-        /// This policy's version.
-        version: u64,
+        /// The epoch of the decision.
+        made_in: u64,
+        /// This policy's epoch.
+        epoch: u64,
     },
     /// A count would exceed its limit.
     #[error("{what} is {count}: {added} more would exceed {limit}")]

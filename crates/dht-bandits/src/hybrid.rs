@@ -2,12 +2,12 @@
 
 use crate::arm::{ArmId, ArmSet};
 use crate::best::Best;
-use crate::clock::Clock;
+use crate::clock::{Clock, check_epoch};
 use crate::error::{Error, Result, check_finite, check_scalar, check_weight};
 use crate::factor::{Factors, check_dimension};
 use crate::index::Index;
 use crate::magnitude::{check_bounded, check_context, check_precision};
-use crate::policy::{Choice, Decision, Score, check_version};
+use crate::policy::{Choice, Decision, Score};
 use crate::slate::Candidates;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
@@ -100,6 +100,11 @@ impl<I: Index> Hybrid<I> {
         self.clock.version
     }
 
+    /// How often decisions have been expired.
+    pub fn epoch(&self) -> u64 {
+        self.clock.epoch
+    }
+
     /// Adds an arm; of its own it knows only the prior, and shares what is known of β.
     ///
     /// # Errors
@@ -138,7 +143,8 @@ impl<I: Index> Hybrid<I> {
         Ok(())
     }
 
-    /// From now on refuses decisions made before: to be called when the contexts' scaling changes.
+    /// Begins the next epoch: decisions made before are refused from now on. To be called when the contexts' scaling changes,
+    /// and followed by a save.
     pub fn expire_decisions(&mut self) {
         self.clock.expire();
     }
@@ -223,8 +229,8 @@ impl<I: Index> Hybrid<I> {
         let greedy = if value == best.value { (1.0 - share) / f64::from(best.ties) } else { 0.0 };
         let propensity = (!I::DRAWS).then(|| share / count as f64 + greedy);
         let (arm, Score { mean, width }) = (candidates.arms[place], score.checked()?);
-        let version = self.clock.version;
-        Ok((place, Choice { arm, version, score: value, mean, width, propensity }))
+        let Clock { version, epoch } = self.clock;
+        Ok((place, Choice { arm, version, score: value, mean, width, propensity, epoch }))
     }
 
     /// Chooses, and keeps context and features with the choice, the features behind the context, for feedback that comes
@@ -246,9 +252,9 @@ impl<I: Index> Hybrid<I> {
     /// Learns the reward of a decision that is handed back.
     ///
     /// # Errors
-    /// A stale or foreign decision, and as [`update`](Self::update).
+    /// A decision of another epoch, and as [`update`](Self::update).
     pub fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
-        check_version(decision.choice.version, self.clock.oldest_accepted, self.clock.version)?;
+        check_epoch(decision.choice.epoch, self.clock.epoch)?;
         let (expected, got) = (self.dimension() + self.shared_dimension(), decision.context.len());
         if got != expected {
             return Err(Error::Dimension { what: "context and features", expected, got });

@@ -25,7 +25,8 @@ pub struct HybridState<I> {
     index: I,
     arms: ArmSetState,
     version: u64,
-    oldest_accepted: u64,
+    #[serde(alias = "oldest_accepted")]
+    epoch: u64,
     shared: RidgeArmState,
     own: Vec<RidgeArmState>,
     cross: Vec<f64>,
@@ -51,7 +52,7 @@ impl<I: Index> Hybrid<I> {
             index: self.index.clone(),
             arms: self.arms.state(),
             version: self.clock.version,
-            oldest_accepted: self.clock.oldest_accepted,
+            epoch: self.clock.epoch,
             shared: arm_state(&self.shared, 0),
             own: (0..self.arms.len()).map(|slot| arm_state(&self.own, slot)).collect(),
             cross: self.cross.clone(),
@@ -73,7 +74,7 @@ impl<I: Index> Hybrid<I> {
         check_count("learned arms", state.own.len(), arms.len())?;
         let size = arms.len().checked_mul(d).and_then(|size| size.checked_mul(k)).unwrap_or(usize::MAX);
         check_part("cross terms", 0, &state.cross, size, false)?;
-        let clock = Clock::load(state.version, state.oldest_accepted)?;
+        let clock = Clock::load(state.version, state.epoch)?;
         let blank = Self::new(d, k, 0, state.options, state.index.clone())?;
         let mut policy = Self { arms, cross: state.cross.clone(), clock, ..blank };
         policy.shared.set(0, &saved.mean, &saved.diagonal, &saved.upper);

@@ -1,11 +1,11 @@
 //! Top-K semi-bandits: a slate of K arms, and feedback on as many of them as were seen.
 
 use crate::arm::{ArmId, ArmSet};
-use crate::clock::Clock;
+use crate::clock::{Clock, check_epoch};
 use crate::error::{Error, Result, check_finite, check_scalar, check_weight};
 use crate::grouped::{Gathered, Sample};
 use crate::index::Index;
-use crate::policy::{Choice, Score, check_version};
+use crate::policy::{Choice, Score};
 use crate::posterior::Posterior;
 use crate::slate::{ArmFeedback, Candidates, Feedback, Slate};
 use rand::{Rng, RngExt};
@@ -121,6 +121,11 @@ impl<P: Posterior, I: Index> TopK<P, I> {
         self.clock.version
     }
 
+    /// How often slates have been expired.
+    pub fn epoch(&self) -> u64 {
+        self.clock.epoch
+    }
+
     /// Whether arms have weights of their own.
     pub fn sharing(&self) -> Sharing {
         self.sharing
@@ -170,7 +175,8 @@ impl<P: Posterior, I: Index> TopK<P, I> {
         Ok(())
     }
 
-    /// From now on refuses slates made before: to be called when the contexts' scaling changes.
+    /// Begins the next epoch: slates made before are refused from now on. To be called when the contexts' scaling changes,
+    /// and followed by a save.
     pub fn expire_decisions(&mut self) {
         self.clock.expire();
     }
@@ -249,7 +255,7 @@ impl<P: Posterior, I: Index> TopK<P, I> {
             self.posterior.draw(0, scale, &mut || StandardNormal.sample(rng), &mut slate.weights);
         }
         let explores = self.index.uniform_share();
-        let version = self.clock.version;
+        let Clock { version, epoch } = self.clock;
         for (place, &arm) in candidates.arms.iter().enumerate() {
             let context = candidates.context(place, dimension);
             let score = self.posterior.score(self.slot(arm)?, context);
@@ -263,7 +269,7 @@ impl<P: Posterior, I: Index> TopK<P, I> {
             };
             check_scalar("score", value)?;
             let Score { mean, width } = score.checked()?;
-            let choice = Choice { arm, version, score: value, mean, width, propensity: None };
+            let choice = Choice { arm, version, score: value, mean, width, propensity: None, epoch };
             // Equal scores are ordered by lot.
             slate.ranked.push((choice, place, rng.next_u32()));
         }
@@ -278,7 +284,7 @@ impl<P: Posterior, I: Index> TopK<P, I> {
             slate.choices.push(choice);
             slate.contexts.extend_from_slice(candidates.context(row, dimension));
         }
-        slate.version = version;
+        (slate.version, slate.epoch) = (version, epoch);
         Ok(())
     }
 
@@ -296,10 +302,10 @@ impl<P: Posterior, I: Index> TopK<P, I> {
     /// Learns what came of a slate: one feedback for each of its chosen arms, in order.
     ///
     /// # Errors
-    /// A stale or foreign slate, or one whose contexts are missing or of another length; as many feedbacks as chosen arms are not
+    /// A slate of another epoch, or whose contexts are missing or of another length; as many feedbacks as chosen arms are not
     /// there; and as [`update`](Self::update).
     pub fn learn(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
-        check_version(slate.version, self.clock.oldest_accepted, self.clock.version)?;
+        check_epoch(slate.epoch, self.clock.epoch)?;
         let chosen = slate.choices.len();
         for (what, expected, got) in [
             ("feedback", chosen, feedback.len()),

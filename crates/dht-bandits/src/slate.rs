@@ -99,6 +99,8 @@ pub struct Slate {
     pub(crate) pinned: Vec<ArmId>,
     pub(crate) contexts: Vec<f64>,
     pub(crate) version: u64,
+    #[serde(default)]
+    pub(crate) epoch: u64,
     // Space that the choosing needs.
     #[serde(skip)]
     pub(crate) ranked: Vec<(Choice, usize, u32)>,
@@ -110,8 +112,10 @@ pub struct Slate {
 
 impl PartialEq for Slate {
     fn eq(&self, other: &Self) -> bool {
-        let key = |slate: &Self| (slate.choices.clone(), slate.pinned.clone(), slate.contexts.clone(), slate.version);
-        key(self) == key(other)
+        fn saved(slate: &Slate) -> (&[Choice], &[ArmId], &[f64], u64, u64) {
+            (&slate.choices, &slate.pinned, &slate.contexts, slate.version, slate.epoch)
+        }
+        saved(self) == saved(other)
     }
 }
 
@@ -151,6 +155,7 @@ impl Slate {
         self.ranked.clear();
         self.sorted.clear();
         self.version = 0;
+        self.epoch = 0;
     }
 
     /// Brings the best `k` to the front, in order.

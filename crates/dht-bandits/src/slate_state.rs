@@ -26,7 +26,8 @@ pub struct TopKState<O, S, I> {
     arms: ArmSetState,
     pinned: Vec<ArmId>,
     version: u64,
-    oldest_accepted: u64,
+    #[serde(alias = "oldest_accepted")]
+    epoch: u64,
     learned: Vec<S>,
 }
 
@@ -52,7 +53,7 @@ impl<P: Posterior, I: Index> TopK<P, I> {
             arms: self.arms.state(),
             pinned: self.pinned.clone(),
             version: self.clock.version,
-            oldest_accepted: self.clock.oldest_accepted,
+            epoch: self.clock.epoch,
             learned: (0..self.slots()).map(|slot| self.posterior.arm_state(slot)).collect(),
         }
     }
@@ -66,7 +67,7 @@ impl<P: Posterior, I: Index> TopK<P, I> {
         check_header(&state.header, &Self::kind())?;
         state.index.check()?;
         let arms = ArmSet::from_state(&state.arms)?;
-        let clock = Clock::load(state.version, state.oldest_accepted)?;
+        let clock = Clock::load(state.version, state.epoch)?;
         let mut posterior = P::empty(state.dimension, &state.options)?;
         let slots = if state.sharing == Sharing::Shared { 1 } else { arms.len() };
         check_count("learned arms", state.learned.len(), slots)?;

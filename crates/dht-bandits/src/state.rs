@@ -6,7 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 /// The format that this version writes, and the newest that it reads.
 ///
-/// 1: without removed arms, whose names a reader of format 1 would give again. 2: with them.
+/// 1: versions alone. 2: epochs of decisions in the place of the oldest accepted version, and removed arms; a reader of
+/// format 1 would give their names again.
 const FORMAT: u32 = 2;
 
 /// The kind and version of a saved state. It comes first, so that it can be read alone.

@@ -117,7 +117,7 @@ fn the_last_arm_number_can_be_given_and_none_after_it() {
 #[test]
 fn expiring_decisions_never_overflows() {
     let mut value = serde_json::to_value(aged(&learner(), MOST)).unwrap();
-    value["oldest_accepted"] = MOST.into();
+    value["epoch"] = u64::MAX.into();
     let mut policy: LinUcb = serde_json::from_value(value).unwrap();
     policy.expire_decisions();
     assert_eq!(again(&policy).state(), policy.state());

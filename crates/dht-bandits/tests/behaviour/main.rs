@@ -7,6 +7,7 @@ mod deltas;
 mod exchange;
 mod finite;
 mod fuzz;
+mod in_flight;
 mod models;
 mod norm_and_pool;
 mod off_policy;

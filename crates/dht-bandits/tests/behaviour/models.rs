@@ -74,7 +74,7 @@ fn a_decision_of_a_hybrid_comes_back_late_and_teaches_the_same() {
     assert_eq!(late.score(twin, &context, row), late.score(decision.arm(), &context, row));
     late.expire_decisions();
     let before = late.state();
-    assert_eq!(late.learn(&decision, 1.0), Err(Error::StaleDecision { made_at: 0, oldest: 2 }));
+    assert_eq!(late.learn(&decision, 1.0), Err(Error::StaleDecision { made_in: 0, epoch: 1 }));
     let mut short = late.decide(&context, Candidates::new(&arms, &features), &mut rng).unwrap();
     short.context.pop();
     let refused = Error::Dimension { what: "context and features", expected: 5, got: 4 };
