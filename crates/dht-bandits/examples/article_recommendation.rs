@@ -57,7 +57,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         if round == 4000 {
             policy.remove_arm(ArmId::new(4))?;
-            println!("article 4 is withdrawn, {} is new", policy.add_arm());
+            println!("article 4 is withdrawn, {} is new", policy.add_arm()?);
             let saved = serde_json::to_string(&policy)?;
             policy = serde_json::from_str(&saved)?;
             println!("restarted from {} bytes at version {}", saved.len(), policy.version());

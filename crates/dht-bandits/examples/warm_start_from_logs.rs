@@ -30,7 +30,7 @@ fn judge(train: &[Row], test: &[Row], alpha: f64, rng: &mut ChaCha8Rng) -> Resul
         rounds.push(LoggedRound::with_model(*arm, *reward, *propensity, &target, predict));
     }
     let log = OffPolicy::new(&rounds)?;
-    Ok((policy, log.self_normalised(), log.doubly_robust()))
+    Ok((policy, log.self_normalised()?, log.doubly_robust()?))
 }
 
 fn main() -> Result<()> {

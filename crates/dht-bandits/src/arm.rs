@@ -1,10 +1,13 @@
 //! Arms that come and go, and which of them may be chosen now.
 
+use crate::arm_ranges::ArmRanges;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The name of an arm: given once, never given again, unmoved by what happens to other arms.
+/// The name of an arm: given once, never given again, unmoved by what happens to other arms. Its number is below 2⁶³.
+///
+/// A removed arm stays removed: in what is saved and loaded, and in every policy that is merged with one that removed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ArmId(u64);
@@ -56,8 +59,21 @@ impl<'a, const N: usize> From<&'a [ArmId; N]> for Available<'a> {
     }
 }
 
-/// Names given by the caller are below this, so that there are always more.
-const LARGEST: u64 = 1 << 63;
+/// Arm numbers are below this.
+const END: u64 = 1 << 63;
+
+/// Refuses a number that is not below 2⁶³.
+pub(crate) fn check_number(arm: ArmId) -> Result<()> {
+    if arm.0 < END {
+        return Ok(());
+    }
+    Err(Error::Parameter { name: "arm number", value: arm.0 as f64, requirement: "below 2⁶³" })
+}
+
+/// Refuses removed arms that are out of order, or whose numbers are not below 2⁶³.
+pub(crate) fn check_removed(removed: &ArmRanges) -> Result<()> {
+    removed.check(END)
+}
 
 /// The arms of a policy, in the order in which their learned state lies in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +81,9 @@ pub struct ArmSet {
     by_slot: Vec<ArmId>,
     // Sorted by id; ids are handed out in ascending order, so adding appends.
     by_id: Vec<(ArmId, usize)>,
+    // Never given again.
+    removed: ArmRanges,
+    // Above all ids that are there or removed.
     next: u64,
 }
 
@@ -73,7 +92,7 @@ impl ArmSet {
     pub(crate) fn new(arms: usize) -> Self {
         let by_slot: Vec<_> = (0..arms as u64).map(ArmId).collect();
         let by_id = by_slot.iter().copied().zip(0..).collect();
-        Self { by_slot, by_id, next: arms as u64 }
+        Self { by_slot, by_id, removed: ArmRanges::default(), next: arms as u64 }
     }
 
     /// How many arms there are.
@@ -105,6 +124,11 @@ impl ArmSet {
         self.by_slot[slot]
     }
 
+    /// Where an arm is among the sorted names, or would be.
+    fn place(&self, arm: ArmId) -> Result<usize, usize> {
+        self.by_id.binary_search_by_key(&arm, |&(id, _)| id)
+    }
+
     pub(crate) fn slot(&self, arm: ArmId) -> Result<usize> {
         // Until an arm is removed, arm k lies in slot k.
         if let Ok(slot) = usize::try_from(arm.0)
@@ -112,27 +136,37 @@ impl ArmSet {
         {
             return Ok(slot);
         }
-        match self.by_id.binary_search_by_key(&arm, |&(id, _)| id) {
+        match self.place(arm) {
             Ok(place) => Ok(self.by_id[place].1),
-            Err(_) if arm.0 < self.next => Err(Error::RemovedArm { arm }),
+            Err(_) if self.removed.contains(arm) => Err(Error::RemovedArm { arm }),
             Err(_) => Err(Error::UnknownArm { arm }),
         }
     }
 
-    pub(crate) fn add(&mut self) -> ArmId {
+    /// The arms that existed and were removed.
+    pub(crate) fn removed(&self) -> &ArmRanges {
+        &self.removed
+    }
+
+    pub(crate) fn add(&mut self) -> Result<ArmId> {
+        if self.next >= END {
+            let what = "number of the next arm";
+            return Err(Error::CountLimit { what, count: self.next, added: 1, limit: END });
+        }
         let id = ArmId(self.next);
         self.by_id.push((id, self.by_slot.len()));
         self.by_slot.push(id);
         self.next += 1;
-        id
+        Ok(id)
     }
 
     pub(crate) fn insert(&mut self, arm: ArmId) -> Result<()> {
-        match self.by_id.binary_search_by_key(&arm, |&(id, _)| id) {
+        check_number(arm)?;
+        if self.removed.contains(arm) {
+            return Err(Error::RemovedArm { arm });
+        }
+        match self.place(arm) {
             Ok(_) => Err(Error::ArmExists { arm }),
-            Err(_) if arm.0 >= LARGEST => {
-                Err(Error::Parameter { name: "arm number", value: arm.0 as f64, requirement: "below 2⁶³" })
-            }
             Err(place) => {
                 self.by_id.insert(place, (arm, self.by_slot.len()));
                 self.by_slot.push(arm);
@@ -142,17 +176,31 @@ impl ArmSet {
         }
     }
 
-    /// Removes an arm; the arm of the last slot moves into the slot that is returned.
+    /// Removes an arm for good; the arm of the last slot moves into the slot that is returned.
     pub(crate) fn remove(&mut self, arm: ArmId) -> Result<usize> {
         let slot = self.slot(arm)?;
         self.by_slot.swap_remove(slot);
-        self.by_id.retain(|&(id, _)| id != arm);
-        if let Some(&moved) = self.by_slot.get(slot) {
-            for entry in self.by_id.iter_mut().filter(|(id, _)| *id == moved) {
-                entry.1 = slot;
-            }
+        if let Ok(place) = self.place(arm) {
+            self.by_id.remove(place);
         }
+        if let Some(&moved) = self.by_slot.get(slot)
+            && let Ok(place) = self.place(moved)
+        {
+            self.by_id[place].1 = slot;
+        }
+        self.removed.insert(arm);
         Ok(slot)
+    }
+
+    /// Removes arms that were removed elsewhere, whether they are here or not. Returns the slots that
+    /// [`remove`](Self::remove) returned, in order.
+    pub(crate) fn remove_all(&mut self, removed: &ArmRanges) -> Result<Vec<usize>> {
+        check_removed(removed)?;
+        let here: Vec<_> = self.iter().filter(|arm| removed.contains(*arm)).collect();
+        let slots = here.into_iter().map(|arm| self.remove(arm)).collect::<Result<_>>()?;
+        self.removed.unite(removed);
+        self.next = self.next.max(removed.last().map_or(0, |last| last + 1));
+        Ok(slots)
     }
 
     /// All slots, if there are any.
@@ -190,21 +238,28 @@ impl ArmSet {
     }
 
     pub(crate) fn state(&self) -> ArmSetState {
-        ArmSetState { ids: self.by_slot.clone(), next: self.next }
+        ArmSetState { ids: self.by_slot.clone(), next: self.next, removed: Some(self.removed.clone()) }
     }
 
     pub(crate) fn from_state(state: &ArmSetState) -> Result<Self> {
         let mut set = Self::new(0);
-        if state.next > LARGEST {
+        if state.next > END {
             let problem = format!("the next number is {}, expected at most 2⁶³", state.next);
             return Err(Error::InvalidState { what: "arms", index: 0, problem });
+        }
+        if let Some(removed) = &state.removed {
+            removed.check(state.next)?;
+            set.removed = removed.clone();
         }
         for (index, &arm) in state.ids.iter().enumerate() {
             let fits = arm.0 < state.next && set.insert(arm).is_ok();
             if !fits {
-                let problem = format!("{arm} is there twice, or not below the next number {}", state.next);
+                let problem = format!("{arm} is there twice, removed, or not below the next number {}", state.next);
                 return Err(Error::InvalidState { what: "arm", index, problem });
             }
+        }
+        if state.removed.is_none() {
+            set.removed = ArmRanges::gaps(set.by_id.iter().map(|&(arm, _)| arm), state.next);
         }
         set.next = state.next;
         Ok(set)
@@ -216,6 +271,9 @@ impl ArmSet {
 pub struct ArmSetState {
     ids: Vec<ArmId>,
     next: u64,
+    // Absent in format 1: every number below the next that is not there counts as removed.
+    #[serde(default)]
+    removed: Option<ArmRanges>,
 }
 
 impl ArmSetState {
@@ -309,7 +367,7 @@ mod tests {
         assert_eq!(set.id(1), ArmId(3));
         assert_eq!(set.slot(ArmId(3)), Ok(1));
         assert_eq!(set.slot(ArmId(1)), Err(Error::RemovedArm { arm: ArmId(1) }));
-        assert_eq!(set.add(), ArmId(4));
+        assert_eq!(set.add(), Ok(ArmId(4)));
         assert_eq!(set.slot(ArmId(9)), Err(Error::UnknownArm { arm: ArmId(9) }));
         let again = ArmSet::from_state(&set.state()).unwrap();
         assert_eq!(again, set);

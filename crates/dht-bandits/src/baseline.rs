@@ -1,6 +1,7 @@
 //! The controls: policies that do not learn. A learner that does not beat them has learned nothing.
 
 use crate::arm::{ArmId, ArmSet, ArmSetState, Available, SlotSpace};
+use crate::clock::Clock;
 use crate::error::{Result, check_finite, check_parameter, check_scalar, check_weight};
 use crate::policy::{Choice, Policy};
 use crate::state::{Header, check_header, header_of};
@@ -12,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Uniform {
     dimension: usize,
     arms: ArmSet,
-    version: u64,
+    clock: Clock,
 }
 
 /// Chooses one arm always; where that is not available, uniformly among what is.
@@ -29,15 +30,18 @@ impl Uniform {
     /// A dimension of zero.
     pub fn new(dimension: usize, arms: usize) -> Result<Self> {
         check_parameter("dimension", dimension as f64, dimension > 0, "at least 1")?;
-        Ok(Self { dimension, arms: ArmSet::new(arms), version: 0 })
+        Ok(Self { dimension, arms: ArmSet::new(arms), clock: Clock::default() })
     }
 
     /// Adds an arm.
-    pub fn add_arm(&mut self) -> ArmId {
+    ///
+    /// # Errors
+    /// The arm of number 2⁶³ − 1 exists or existed.
+    pub fn add_arm(&mut self) -> Result<ArmId> {
         self.arms.add()
     }
 
-    /// Removes an arm.
+    /// Removes an arm for good: its name is never given again.
     ///
     /// # Errors
     /// The arm is unknown or removed already.
@@ -46,8 +50,8 @@ impl Uniform {
     }
 
     fn choice(&self, slot: usize, propensity: f64) -> Choice {
-        let (arm, version) = (self.arms.id(slot), self.version);
-        Choice { arm, version, score: 0.0, mean: 0.0, width: 0.0, propensity: Some(propensity) }
+        let (arm, Clock { version, epoch }) = (self.arms.id(slot), self.clock);
+        Choice { arm, version, score: 0.0, mean: 0.0, width: 0.0, propensity: Some(propensity), epoch }
     }
 }
 
@@ -61,7 +65,7 @@ impl Policy for Uniform {
     }
 
     fn version(&self) -> u64 {
-        self.version
+        self.clock.version
     }
 
     fn select(&self, context: &[f64], available: Available<'_>, rng: &mut dyn Rng) -> Result<Choice> {
@@ -79,7 +83,7 @@ impl Policy for Uniform {
         check_scalar("reward", reward)?;
         check_weight(weight)?;
         self.arms.slot(arm)?;
-        self.version += 1;
+        self.clock = self.clock.after(1)?;
         Ok(())
     }
 }
@@ -111,7 +115,7 @@ impl Policy for Fixed {
     }
 
     fn version(&self) -> u64 {
-        self.inner.version
+        self.inner.clock.version
     }
 
     fn select(&self, context: &[f64], available: Available<'_>, rng: &mut dyn Rng) -> Result<Choice> {
@@ -147,7 +151,7 @@ impl Uniform {
     /// All that this control is.
     pub fn state(&self) -> BaselineState {
         let (header, arms) = (Header::of("uniform"), self.arms.state());
-        BaselineState { header, dimension: self.dimension, arms, version: self.version, arm: None }
+        BaselineState { header, dimension: self.dimension, arms, version: self.clock.version, arm: None }
     }
 
     /// The control of a saved state.
@@ -161,7 +165,8 @@ impl Uniform {
 
     fn load(state: &BaselineState) -> Result<Self> {
         let empty = Self::new(state.dimension, 0)?;
-        Ok(Self { arms: ArmSet::from_state(&state.arms)?, version: state.version, ..empty })
+        let (arms, clock) = (ArmSet::from_state(&state.arms)?, Clock::load(state.version, 0)?);
+        Ok(Self { arms, clock, ..empty })
     }
 }
 

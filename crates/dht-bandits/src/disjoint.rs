@@ -2,10 +2,11 @@
 
 use crate::arm::{ArmId, ArmSet, Available, SlotSpace, Slots};
 use crate::best::Best;
+use crate::clock::{Clock, check_epoch};
 use crate::error::{Result, check_finite, check_scalar, check_weight};
 use crate::grouped::{Gathered, Sample};
 use crate::index::Index;
-use crate::policy::{Choice, Decision, Observation, Policy, Score, check_version};
+use crate::policy::{Choice, Decision, Observation, Policy, Score};
 use crate::posterior::Posterior;
 use rand::{Rng, RngExt};
 
@@ -31,8 +32,7 @@ pub struct Disjoint<P: Posterior, I: Index> {
     pub(crate) arms: ArmSet,
     pub(crate) posterior: P,
     pub(crate) index: I,
-    pub(crate) version: u64,
-    pub(crate) oldest_accepted: u64,
+    pub(crate) clock: Clock,
     pub(crate) gathered: Gathered,
 }
 
@@ -46,7 +46,7 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
         let mut posterior = P::empty(dimension, &options)?;
         (0..arms).for_each(|_| posterior.push_prior());
         let (arms, gathered) = (ArmSet::new(arms), Gathered::default());
-        Ok(Self { arms, posterior, index, version: 0, oldest_accepted: 0, gathered })
+        Ok(Self { arms, posterior, index, clock: Clock::default(), gathered })
     }
 
     /// The length of a context.
@@ -61,7 +61,12 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
 
     /// How many updates this policy has seen.
     pub fn version(&self) -> u64 {
-        self.version
+        self.clock.version
+    }
+
+    /// How often decisions have been expired.
+    pub fn epoch(&self) -> u64 {
+        self.clock.epoch
     }
 
     /// The settings of the posterior.
@@ -84,17 +89,21 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
         Ok(())
     }
 
-    /// Adds an arm that knows only the prior.
-    pub fn add_arm(&mut self) -> ArmId {
+    /// Adds an arm that knows only the prior, under the number after the largest that was ever given.
+    ///
+    /// # Errors
+    /// The arm of number 2⁶³ − 1 exists or existed: lower numbers may be left for [`insert_arm`](Self::insert_arm).
+    pub fn add_arm(&mut self) -> Result<ArmId> {
+        let arm = self.arms.add()?;
         self.posterior.push_prior();
-        self.arms.add()
+        Ok(arm)
     }
 
-    /// Adds an arm under a name of the caller's, which may be any that is not taken: workers who add the same arm apart
+    /// Adds an arm under a name of the caller's, which may be any that was never given: workers who add the same arm apart
     /// must agree on its name to merge later.
     ///
     /// # Errors
-    /// The name is taken, or its number is not below 2⁶³.
+    /// The name is taken, or is that of a removed arm, or its number is not below 2⁶³.
     pub fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
         self.arms.insert(arm)?;
         self.posterior.push_prior();
@@ -104,10 +113,12 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
     /// Adds an arm that starts with all that `like` knows.
     ///
     /// # Errors
-    /// `like` is unknown or removed.
+    /// `like` is unknown or removed; as [`add_arm`](Self::add_arm).
     pub fn add_arm_like(&mut self, like: ArmId) -> Result<ArmId> {
-        self.posterior.push_copy(self.arms.slot(like)?);
-        Ok(self.arms.add())
+        let slot = self.arms.slot(like)?;
+        let arm = self.arms.add()?;
+        self.posterior.push_copy(slot);
+        Ok(arm)
     }
 
     /// Replaces what `to` knows by what `from` knows.
@@ -120,7 +131,9 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
         Ok(())
     }
 
-    /// Forgets an arm and its name. Decisions for it that come back are refused as [`RemovedArm`](crate::Error::RemovedArm).
+    /// Removes an arm for good: its name is never given again, and policies that are merged with this one lose it too.
+    /// Decisions for it that come back are refused as [`RemovedArm`](crate::Error::RemovedArm), and with them the whole
+    /// [`learn_batch`](Self::learn_batch) that they are in: leave them out by [`ArmSet::contains`].
     ///
     /// # Errors
     /// The arm is unknown or removed already.
@@ -129,26 +142,23 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
         Ok(())
     }
 
-    pub(crate) fn add_updates(&mut self, updates: u64) {
-        self.version = self.version.saturating_add(updates);
-    }
-
-    /// From now on refuses decisions made before: to be called when the contexts' scaling changes.
+    /// Begins the next epoch: decisions made before are refused from now on. To be called when the contexts' scaling changes,
+    /// and followed by a save.
     pub fn expire_decisions(&mut self) {
-        self.version += 1;
-        self.oldest_accepted = self.version;
+        self.clock.expire();
     }
 
     /// Mean and width of one arm.
     ///
     /// # Errors
-    /// A context of the wrong length or not finite; an unknown or removed arm.
+    /// A context of the wrong length or not finite; an unknown or removed arm; a score that overflows.
     pub fn score(&self, arm: ArmId, context: &[f64]) -> Result<Score> {
         check_finite("context", context, self.dimension())?;
-        Ok(self.posterior.score(self.arms.slot(arm)?, context))
+        self.posterior.score(self.arms.slot(arm)?, context).checked()
     }
 
-    /// Mean and width of each available arm, in the order of [`ArmSet::iter`], appended to `out`.
+    /// Mean and width of each available arm, in the order of [`ArmSet::iter`], appended to `out`; after an error `out` is as
+    /// it was.
     ///
     /// # Errors
     /// As [`select`](Self::select).
@@ -156,8 +166,13 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
         check_finite("context", context, self.dimension())?;
         let mut space = SlotSpace::default();
         let slots = self.arms.resolve(available, &mut space)?;
+        let before = out.len();
         self.posterior.fold(slots, context, (), |(), slot, score| out.push((self.arms.id(slot), score)));
-        Ok(())
+        let outcome = out[before..].iter().try_for_each(|(_, score)| score.checked().map(drop));
+        if outcome.is_err() {
+            out.truncate(before);
+        }
+        outcome
     }
 
     /// Chooses the arm of the highest index; ties are broken by the generator, uniformly.
@@ -203,12 +218,13 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
         let share = self.index.uniform_share();
         let greedy = (1.0 - share) / f64::from(best.ties);
         let (slot, value, score) = match explored {
-            Some((slot, score)) => (slot, self.index.value(score, rng), score),
+            Some((slot, score)) => (slot, self.index.value(score, rng), score.checked()?),
             None => (best.slot, best.value, best.score),
         };
         let propensity = (!I::DRAWS).then(|| share / count as f64 + if value == best.value { greedy } else { 0.0 });
         let Score { mean, width } = score;
-        Ok(Choice { arm: self.arms.id(slot), version: self.version, score: value, mean, width, propensity })
+        let Clock { version, epoch } = self.clock;
+        Ok(Choice { arm: self.arms.id(slot), version, score: value, mean, width, propensity, epoch })
     }
 
     /// Chooses, and keeps the context with the choice for feedback that comes later.
@@ -223,9 +239,9 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
     /// twice.
     ///
     /// # Errors
-    /// A stale or foreign decision, and as [`update`](Self::update).
+    /// A decision of another epoch, and as [`update`](Self::update).
     pub fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
-        check_version(decision.choice.version, self.oldest_accepted, self.version)?;
+        check_epoch(decision.choice.epoch, self.clock.epoch)?;
         self.update(decision.choice.arm, &decision.context, reward, 1.0)
     }
 
@@ -233,11 +249,13 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
     ///
     /// # Errors
     /// A context of the wrong length, not finite or beyond ±1e100, an unknown or removed arm, a reward that is not finite or
-    /// out of the model's range, a weight that is not positive. The policy is unchanged then.
+    /// out of the model's range, a weight that is not positive, numbers that overflow, more than 2⁶³ − 1 updates. The policy
+    /// is unchanged then.
     pub fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         let slot = self.check(arm, context, reward, weight)?;
+        let clock = self.clock.after(1)?;
         self.posterior.update(slot, context, reward, weight)?;
-        self.version += 1;
+        self.clock = clock;
         Ok(())
     }
 
@@ -258,13 +276,14 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
         self.gathered.clear();
         for observation in observations {
             let Decision { choice, context } = &observation.decision;
-            check_version(choice.version, self.oldest_accepted, self.version)?;
+            check_epoch(choice.epoch, self.clock.epoch)?;
             let Observation { reward, weight, .. } = *observation;
             let slot = self.check(choice.arm, context, reward, weight)?;
             self.gathered.push(Sample { slot, context, reward, weight });
         }
+        let clock = self.clock.after(observations.len() as u64)?;
         self.gathered.learn(&mut self.posterior, self.arms.len())?;
-        self.version += observations.len() as u64;
+        self.clock = clock;
         Ok(())
     }
 }
@@ -279,11 +298,11 @@ impl<P: Posterior, I: Index> Policy for Disjoint<P, I> {
     }
 
     fn version(&self) -> u64 {
-        self.version
+        self.clock.version
     }
 
-    fn oldest_accepted(&self) -> u64 {
-        self.oldest_accepted
+    fn epoch(&self) -> u64 {
+        self.clock.epoch
     }
 
     fn select(&self, context: &[f64], available: Available<'_>, rng: &mut dyn Rng) -> Result<Choice> {

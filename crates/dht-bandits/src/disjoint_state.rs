@@ -1,12 +1,13 @@
 //! Disjoint policies saved and loaded.
 
 use crate::arm::{ArmSet, ArmSetState};
+use crate::clock::Clock;
 use crate::disjoint::Disjoint;
 use crate::error::Result;
 use crate::grouped::Gathered;
 use crate::index::Index;
 use crate::posterior::Posterior;
-use crate::state::{Header, check_header, check_versions, header_of};
+use crate::state::{Header, check_header, header_of};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 header_of!("disjoint/");
@@ -22,7 +23,8 @@ pub struct DisjointState<O, S, I> {
     index: I,
     arms: ArmSetState,
     version: u64,
-    oldest_accepted: u64,
+    #[serde(alias = "oldest_accepted")]
+    epoch: u64,
     learned: Vec<S>,
 }
 
@@ -39,8 +41,8 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
             options: self.posterior.options().clone(),
             index: self.index.clone(),
             arms: self.arms.state(),
-            version: self.version,
-            oldest_accepted: self.oldest_accepted,
+            version: self.clock.version,
+            epoch: self.clock.epoch,
             learned: (0..self.arms.len()).map(|slot| self.posterior.arm_state(slot)).collect(),
         }
     }
@@ -59,9 +61,9 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
         for (index, learned) in state.learned.iter().enumerate() {
             posterior.push_state(index, learned)?;
         }
-        let (version, oldest_accepted) = check_versions(state.version, state.oldest_accepted)?;
+        let clock = Clock::load(state.version, state.epoch)?;
         let gathered = Gathered::default();
-        Ok(Self { arms, posterior, index: state.index.clone(), version, oldest_accepted, gathered })
+        Ok(Self { arms, posterior, index: state.index.clone(), clock, gathered })
     }
 }
 

@@ -102,21 +102,33 @@ pub enum Error {
         /// The largest reward allowed.
         high: f64,
     },
-    /// The decision was made before decisions were expired.
-    #[error("decision of version {made_at} is stale: the oldest accepted version is {oldest}")]
+    /// The decision was made before decisions were last expired.
+    #[error("decision of epoch {made_in} is stale: decisions have been expired since, this is epoch {epoch}")]
     StaleDecision {
-        /// The version that decided.
-        made_at: u64,
-        /// The oldest version whose decisions are accepted.
-        oldest: u64,
+        /// The epoch of the decision.
+        made_in: u64,
+        /// This policy's epoch.
+        epoch: u64,
     },
-    /// The decision was made by a version that this policy has not reached: another policy made it.
-    #[error("decision of version {made_at} is foreign: this policy is at version {version}")]
+    /// The decision was made after an expiry that this policy does not know of: it was saved before it, or is another policy.
+    #[error("decision of epoch {made_in} is foreign: this policy has not gone beyond epoch {epoch}")]
     ForeignDecision {
-        /// The version that decided.
-        made_at: u64,
-        /// This policy's version.
-        version: u64,
+        /// The epoch of the decision.
+        made_in: u64,
+        /// This policy's epoch.
+        epoch: u64,
+    },
+    /// A count would exceed its limit.
+    #[error("{what} is {count}: {added} more would exceed {limit}")]
+    CountLimit {
+        /// What is counted.
+        what: &'static str,
+        /// The count so far.
+        count: u64,
+        /// What was to be added.
+        added: u64,
+        /// The largest count.
+        limit: u64,
     },
     /// Feedback for an arm that takes none, because it is pinned.
     #[error("{arm} is pinned and takes no feedback")]
@@ -185,6 +197,28 @@ pub enum Error {
         round: usize,
         /// The propensity found.
         propensity: f64,
+    },
+    /// A number of a log is so large that estimates from it could overflow.
+    #[error("{what} of logged round {round} is {value:e}: beyond ±{limit:e}, estimates could overflow")]
+    LoggedRound {
+        /// The round of the log.
+        round: usize,
+        /// Which number; `weight` is the importance weight, target over propensity.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+        /// The largest magnitude that is taken.
+        limit: f64,
+    },
+    /// The evaluated policy never does what was logged, so that the log says nothing of it.
+    #[error(
+        "no overlap at place {place}: importance weights sum up to {weights:e}, the log says nothing of this policy"
+    )]
+    NoOverlap {
+        /// The place of the slate; 0 for single choices and for whole slates.
+        place: usize,
+        /// The sum of the importance weights.
+        weights: f64,
     },
     /// There is nothing to estimate from.
     #[error("{what} needs at least {needed} observations, got {got}")]

@@ -2,11 +2,12 @@
 
 use crate::arm::{ArmId, ArmSet};
 use crate::best::Best;
+use crate::clock::{Clock, check_epoch};
 use crate::error::{Error, Result, check_finite, check_scalar, check_weight};
 use crate::factor::{Factors, check_dimension};
 use crate::index::Index;
 use crate::magnitude::{check_bounded, check_context, check_precision};
-use crate::policy::{Choice, Decision, Score, check_version};
+use crate::policy::{Choice, Decision, Score};
 use crate::slate::Candidates;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
@@ -45,8 +46,7 @@ pub struct Hybrid<I: Index> {
     pub(crate) own: Factors,
     // C_a of each arm, d × k, row-major.
     pub(crate) cross: Vec<f64>,
-    pub(crate) version: u64,
-    pub(crate) oldest_accepted: u64,
+    pub(crate) clock: Clock,
     // y of the observation that is being learned.
     pub(crate) left: Vec<f64>,
 }
@@ -77,7 +77,7 @@ impl<I: Index> Hybrid<I> {
         (0..arms).for_each(|_| own.push(1.0 / options.lambda));
         let cross = vec![0.0; arms * dimension * shared_dimension];
         let (arms, left) = (ArmSet::new(arms), Vec::with_capacity(shared_dimension));
-        Ok(Self { options, index, arms, shared, own, cross, version: 0, oldest_accepted: 0, left })
+        Ok(Self { options, index, arms, shared, own, cross, clock: Clock::default(), left })
     }
 
     /// The length of a context x.
@@ -97,29 +97,39 @@ impl<I: Index> Hybrid<I> {
 
     /// How many updates this policy has seen.
     pub fn version(&self) -> u64 {
-        self.version
+        self.clock.version
+    }
+
+    /// How often decisions have been expired.
+    pub fn epoch(&self) -> u64 {
+        self.clock.epoch
     }
 
     /// Adds an arm; of its own it knows only the prior, and shares what is known of β.
-    pub fn add_arm(&mut self) -> ArmId {
+    ///
+    /// # Errors
+    /// The arm of number 2⁶³ − 1 exists or existed.
+    pub fn add_arm(&mut self) -> Result<ArmId> {
+        let arm = self.arms.add()?;
         self.own.push(1.0 / self.options.lambda);
         self.cross.resize(self.cross.len() + self.dimension() * self.shared_dimension(), 0.0);
-        self.arms.add()
+        Ok(arm)
     }
 
     /// Adds an arm that starts with all that `like` knows.
     ///
     /// # Errors
-    /// `like` is unknown or removed.
+    /// `like` is unknown or removed; as [`add_arm`](Self::add_arm).
     pub fn add_arm_like(&mut self, like: ArmId) -> Result<ArmId> {
         let slot = self.arms.slot(like)?;
+        let arm = self.arms.add()?;
         self.own.push_copy(slot);
         let size = self.dimension() * self.shared_dimension();
         self.cross.extend_from_within(slot * size..(slot + 1) * size);
-        Ok(self.arms.add())
+        Ok(arm)
     }
 
-    /// Forgets an arm. What it taught about the shared weights stays.
+    /// Removes an arm for good: its name is never given again. What it taught about the shared weights stays.
     ///
     /// # Errors
     /// The arm is unknown or removed already.
@@ -133,10 +143,10 @@ impl<I: Index> Hybrid<I> {
         Ok(())
     }
 
-    /// From now on refuses decisions made before: to be called when the contexts' scaling changes.
+    /// Begins the next epoch: decisions made before are refused from now on. To be called when the contexts' scaling changes,
+    /// and followed by a save.
     pub fn expire_decisions(&mut self) {
-        self.version += 1;
-        self.oldest_accepted = self.version;
+        self.clock.expire();
     }
 
     /// y = z − C_a'x: what is left of the features once the arm's own weights have explained their part.
@@ -167,11 +177,11 @@ impl<I: Index> Hybrid<I> {
     /// Mean and width of one arm.
     ///
     /// # Errors
-    /// A context or features of the wrong length or not finite; an unknown or removed arm.
+    /// A context or features of the wrong length or not finite; an unknown or removed arm; a score that overflows.
     pub fn score(&self, arm: ArmId, context: &[f64], features: &[f64]) -> Result<Score> {
         check_finite("context", context, self.dimension())?;
         check_finite("features", features, self.shared_dimension())?;
-        Ok(self.score_slot(self.arms.slot(arm)?, context, features))
+        self.score_slot(self.arms.slot(arm)?, context, features).checked()
     }
 
     /// Chooses the candidate of the highest index; a candidate's row holds its features z. Does not allocate up to 128
@@ -218,8 +228,9 @@ impl<I: Index> Hybrid<I> {
         };
         let greedy = if value == best.value { (1.0 - share) / f64::from(best.ties) } else { 0.0 };
         let propensity = (!I::DRAWS).then(|| share / count as f64 + greedy);
-        let (arm, Score { mean, width }) = (candidates.arms[place], score);
-        Ok((place, Choice { arm, version: self.version, score: value, mean, width, propensity }))
+        let (arm, Score { mean, width }) = (candidates.arms[place], score.checked()?);
+        let Clock { version, epoch } = self.clock;
+        Ok((place, Choice { arm, version, score: value, mean, width, propensity, epoch }))
     }
 
     /// Chooses, and keeps context and features with the choice, the features behind the context, for feedback that comes
@@ -241,9 +252,9 @@ impl<I: Index> Hybrid<I> {
     /// Learns the reward of a decision that is handed back.
     ///
     /// # Errors
-    /// A stale or foreign decision, and as [`update`](Self::update).
+    /// A decision of another epoch, and as [`update`](Self::update).
     pub fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
-        check_version(decision.choice.version, self.oldest_accepted, self.version)?;
+        check_epoch(decision.choice.epoch, self.clock.epoch)?;
         let (expected, got) = (self.dimension() + self.shared_dimension(), decision.context.len());
         if got != expected {
             return Err(Error::Dimension { what: "context and features", expected, got });
@@ -255,8 +266,8 @@ impl<I: Index> Hybrid<I> {
     /// Learns that `arm` gave `reward` in `context` with these features.
     ///
     /// # Errors
-    /// As [`score`](Self::score); a reward that is not finite, a weight that is not positive, numbers that overflow. The
-    /// policy is unchanged then.
+    /// As [`score`](Self::score); a reward that is not finite, a weight that is not positive, numbers that overflow, more than
+    /// 2⁶³ − 1 updates. The policy is unchanged then.
     pub fn update(&mut self, arm: ArmId, context: &[f64], features: &[f64], reward: f64, weight: f64) -> Result<()> {
         check_finite("context", context, self.dimension())?;
         check_finite("features", features, self.shared_dimension())?;
@@ -276,6 +287,7 @@ impl<I: Index> Hybrid<I> {
     fn absorb(&mut self, slot: usize, context: &[f64], y: &[f64], reward: f64, weight: f64) -> Result<()> {
         check_context(context)?;
         check_context(y)?;
+        let clock = self.clock.after(1)?;
         let own = self.own.look(slot, context);
         let shared = self.shared.look(0, y);
         let residual = reward - own.mean;
@@ -299,7 +311,7 @@ impl<I: Index> Hybrid<I> {
             let gain = share * self.own.gain(coordinate);
             row.iter_mut().zip(y).for_each(|(entry, left)| *entry += gain * left);
         }
-        self.version += 1;
+        self.clock = clock;
         Ok(())
     }
 }

@@ -1,13 +1,14 @@
 //! Hybrid policies saved and loaded.
 
 use crate::arm::{ArmSet, ArmSetState};
+use crate::clock::Clock;
 use crate::error::Result;
 use crate::factor::{Factors, check_dimension};
 use crate::factor_state::{check, check_part};
 use crate::hybrid::{Hybrid, HybridOptions};
 use crate::index::Index;
 use crate::ridge::RidgeArmState;
-use crate::state::{Header, check_count, check_header, check_versions, header_of};
+use crate::state::{Header, check_count, check_header, header_of};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 header_of!("hybrid/");
@@ -24,7 +25,8 @@ pub struct HybridState<I> {
     index: I,
     arms: ArmSetState,
     version: u64,
-    oldest_accepted: u64,
+    #[serde(alias = "oldest_accepted")]
+    epoch: u64,
     shared: RidgeArmState,
     own: Vec<RidgeArmState>,
     cross: Vec<f64>,
@@ -49,8 +51,8 @@ impl<I: Index> Hybrid<I> {
             options: self.options,
             index: self.index.clone(),
             arms: self.arms.state(),
-            version: self.version,
-            oldest_accepted: self.oldest_accepted,
+            version: self.clock.version,
+            epoch: self.clock.epoch,
             shared: arm_state(&self.shared, 0),
             own: (0..self.arms.len()).map(|slot| arm_state(&self.own, slot)).collect(),
             cross: self.cross.clone(),
@@ -72,9 +74,9 @@ impl<I: Index> Hybrid<I> {
         check_count("learned arms", state.own.len(), arms.len())?;
         let size = arms.len().checked_mul(d).and_then(|size| size.checked_mul(k)).unwrap_or(usize::MAX);
         check_part("cross terms", 0, &state.cross, size, false)?;
-        let (version, oldest_accepted) = check_versions(state.version, state.oldest_accepted)?;
+        let clock = Clock::load(state.version, state.epoch)?;
         let blank = Self::new(d, k, 0, state.options, state.index.clone())?;
-        let mut policy = Self { arms, cross: state.cross.clone(), version, oldest_accepted, ..blank };
+        let mut policy = Self { arms, cross: state.cross.clone(), clock, ..blank };
         policy.shared.set(0, &saved.mean, &saved.diagonal, &saved.upper);
         for (slot, saved) in state.own.iter().enumerate() {
             check(d, slot, &saved.mean, &saved.diagonal, &saved.upper)?;

@@ -15,7 +15,7 @@ pub trait Index: Clone + std::fmt::Debug + PartialEq + Send + Sync + Serialize +
     /// Whether `value` depends on the generator, so that a propensity is an integral.
     const DRAWS: bool;
 
-    /// The number to compare.
+    /// The number to compare; not finite where mean or width is not, so that a choice among scores that overflow is refused.
     fn value<R: Rng + ?Sized>(&self, score: Score, rng: &mut R) -> f64;
 
     /// The probability with which all this is set aside and an arm drawn uniformly.
@@ -101,7 +101,8 @@ impl Index for Epsilon {
 
     #[inline]
     fn value<R: Rng + ?Sized>(&self, score: Score, _: &mut R) -> f64 {
-        score.mean
+        // Not a number where the width is infinite.
+        score.mean + 0.0 * score.width
     }
 
     fn uniform_share(&self) -> f64 {

@@ -1,7 +1,9 @@
 //! Gaussian beliefs in information form, precision and moment, which add; and the way to and from a factor.
 
-use crate::error::{Error, Result};
+use crate::clock::add_counts;
+use crate::error::{Error, Result, check_finite};
 use crate::factor_state::{Parts, check_part};
+use crate::magnitude::check_sum;
 use serde::{Deserialize, Serialize};
 
 /// What adds when independent evidence about the same weights is put together: precision, precision × mean, and updates.
@@ -20,17 +22,24 @@ pub struct Natural {
 
 impl Natural {
     /// self + factor·other, number by number.
-    pub(crate) fn plus(&self, factor: f64, other: &Self) -> Self {
-        let sum = |left: &[f64], right: &[f64]| left.iter().zip(right).map(|(a, b)| a + factor * b).collect();
-        Self {
-            precision: sum(&self.precision, &other.precision),
-            moment: sum(&self.moment, &other.moment),
+    ///
+    /// # Errors
+    /// Sums that overflow.
+    pub(crate) fn plus(&self, factor: f64, other: &Self) -> Result<Self> {
+        let sum = |what, left: &[f64], right: &[f64]| -> Result<Vec<f64>> {
+            let sum: Vec<_> = left.iter().zip(right).map(|(a, b)| a + factor * b).collect();
+            check_finite(what, &sum, left.len())?;
+            Ok(sum)
+        };
+        Ok(Self {
+            precision: sum("precision", &self.precision, &other.precision)?,
+            moment: sum("moment", &self.moment, &other.moment)?,
             updates: if factor < 0.0 {
                 self.updates.saturating_sub(other.updates)
             } else {
-                self.updates.saturating_add(other.updates)
+                add_counts("updates of the arm", self.updates, other.updates)?
             },
-        }
+        })
     }
 
     /// factor·self + (1 − factor)·prior: what was learned counts less, the prior as before.
@@ -80,6 +89,17 @@ impl Information {
         }
     }
 
+    /// Refuses an observation after which A or b, faded by `discount` first, would be too large. The diagonal bounds the rest
+    /// of A.
+    pub(crate) fn check_added(&self, context: &[f64], reward: f64, weight: f64, discount: f64) -> Result<()> {
+        for (coordinate, (value, moment)) in context.iter().zip(&self.moment).enumerate() {
+            let weighted = weight * value;
+            check_sum("diagonal of A", discount * self.gram[diagonal(coordinate)] + weighted * value)?;
+            check_sum("moment b", discount * moment + weighted * reward)?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn add(&mut self, context: &[f64], reward: f64, weight: f64) {
         let mut rest = &mut self.gram[..];
         for (column, &value) in context.iter().enumerate() {
@@ -94,7 +114,7 @@ impl Information {
     }
 
     pub(crate) fn add_diagonal(&mut self, coordinate: usize, amount: f64) {
-        self.gram[coordinate * (coordinate + 3) / 2] += amount;
+        self.gram[diagonal(coordinate)] += amount;
     }
 
     pub(crate) fn natural(&self, updates: u64) -> Natural {
@@ -109,8 +129,17 @@ impl Information {
 impl InformationState {
     pub(crate) fn check(&self, dimension: usize, index: usize) -> Result<()> {
         check_part("gram matrix of arm", index, &self.gram, dimension * (dimension + 1) / 2, false)?;
-        check_part("moment of arm", index, &self.moment, dimension, false)
+        check_part("moment of arm", index, &self.moment, dimension, false)?;
+        (0..dimension).try_for_each(|coordinate| {
+            check_sum("diagonal of A", self.gram[diagonal(coordinate)])?;
+            check_sum("moment b", self.moment[coordinate])
+        })
     }
+}
+
+/// Where a packed upper triangle has its diagonal.
+fn diagonal(coordinate: usize) -> usize {
+    coordinate * (coordinate + 3) / 2
 }
 
 /// Where the columns of a packed upper triangle begin.

@@ -6,7 +6,9 @@ use crate::factor_state::check_part;
 use crate::information::Natural;
 use crate::lanes::{LANES, Lanes, Layout};
 use crate::logistic::{curvature, mode_step};
-use crate::magnitude::{check_bounded, check_context, check_mean, check_precision, check_precisions};
+use crate::magnitude::{
+    LARGEST_PRECISION, check_bounded, check_context, check_mean, check_precision, check_precisions,
+};
 use crate::newton::{Problem, Workspace};
 use crate::policy::Score;
 use crate::posterior::{Posterior, sealed::Sealed};
@@ -285,7 +287,8 @@ impl Posterior for DiagonalLaplace {
             for lane in from..LANES {
                 let value = columns.0[lane];
                 means[panel].0[lane] += step * value * inverses[panel].0[lane];
-                precisions[panel].0[lane] += added * value * value;
+                // Larger precisions would not load again.
+                precisions[panel].0[lane] = (precisions[panel].0[lane] + added * value * value).min(LARGEST_PRECISION);
                 inverses[panel].0[lane] = 1.0 / precisions[panel].0[lane];
             }
         }

@@ -83,6 +83,9 @@
 //!   order that does not depend on the width of the machine's vectors, so that this holds between CPUs with fused
 //!   multiply-add, too.
 //! * **Choosing is `&self`**, learning `&mut self`; policies are `Send + Sync`.
+//! * **Decisions in flight survive a restore**: a policy learns from the decisions of its epoch, also from those that were made
+//!   after the save it was restored from ([`Decision`]).
+//! * **A removed arm stays removed**, saved, loaded and merged ([`ArmId`]).
 //! * **States are checked when loaded** and independent of the memory layout. Use a format that keeps every bit of an
 //!   `f64` (for serde_json: its feature `float_roundtrip`).
 //! * **No allocation** in `select`, `update` and `learn`; what returns something that owns its numbers has a variant that
@@ -90,10 +93,12 @@
 #![forbid(unsafe_code)]
 
 mod arm;
+mod arm_ranges;
 mod baseline;
 mod batch;
 mod best;
 mod bierman;
+mod clock;
 pub mod columns;
 mod disjoint;
 mod disjoint_state;

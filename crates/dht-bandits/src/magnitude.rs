@@ -6,15 +6,27 @@
 
 use crate::error::{Error, Result, check_scalar};
 
-const LARGEST: f64 = 1e100;
+pub(crate) const LARGEST: f64 = 1e100;
 const LARGEST_MEAN: f64 = 1e250;
 const LARGEST_COVARIANCE: f64 = 1e150;
-const LARGEST_PRECISION: f64 = 1e250;
+pub(crate) const LARGEST_PRECISION: f64 = 1e250;
+/// The largest sum over observations, such as an entry of XᵀX or a sum of squares.
+pub(crate) const LARGEST_SUM: f64 = 1e250;
+
+/// Refuses a number beyond ±limit.
+pub(crate) fn check_within(what: &'static str, value: f64, limit: f64) -> Result<()> {
+    check_scalar(what, value)?;
+    if value.abs() <= limit { Ok(()) } else { Err(Error::TooLarge { what, value, limit }) }
+}
 
 /// Refuses a number beyond ±1e100.
 pub(crate) fn check_bounded(what: &'static str, value: f64) -> Result<()> {
-    check_scalar(what, value)?;
-    if value.abs() <= LARGEST { Ok(()) } else { Err(Error::TooLarge { what, value, limit: LARGEST }) }
+    check_within(what, value, LARGEST)
+}
+
+/// Refuses a sum beyond ±1e250.
+pub(crate) fn check_sum(what: &'static str, value: f64) -> Result<()> {
+    check_within(what, value, LARGEST_SUM)
 }
 
 /// Refuses a context with a number beyond ±1e100.
@@ -55,7 +67,7 @@ pub(crate) fn check_factor(index: usize, mean: &[f64], diagonal: &[f64], upper: 
 }
 
 pub(crate) fn check_mean(index: usize, mean: &[f64]) -> Result<()> {
-    match mean.iter().position(|value| value.abs() > LARGEST_MEAN) {
+    match mean.iter().position(|value| value.is_nan() || value.abs() > LARGEST_MEAN) {
         Some(place) => Err(invalid("mean of arm", index, "entry", place, mean[place], LARGEST_MEAN)),
         None => Ok(()),
     }

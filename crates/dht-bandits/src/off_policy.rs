@@ -67,6 +67,12 @@ pub struct Estimate {
 /// The 97.5 % quantile of the normal distribution.
 const NORMAL_975: f64 = 1.959_963_984_540_054;
 
+/// Rewards, predictions and importance weights of a log are at most this, so that squares of their products do not overflow.
+const LARGEST_LOGGED: f64 = 1e50;
+
+/// Importance weights that sum up to less are none.
+const LEAST_WEIGHTS: f64 = 1e-100;
+
 /// Mean and interval of terms that are independent of each other.
 fn estimate(value: f64, deviations: impl Iterator<Item = f64>, rounds: usize, effective_samples: f64) -> Estimate {
     let count = rounds as f64;
@@ -77,6 +83,9 @@ fn estimate(value: f64, deviations: impl Iterator<Item = f64>, rounds: usize, ef
 }
 
 /// The estimators over one log.
+///
+/// Estimates are finite: a log whose numbers could overflow is refused whole, and so is, by all but the direct method, a log
+/// in which the evaluated policy never does what was logged, of which nothing can be known.
 ///
 /// | | bias | variance | needs |
 /// |---|---|---|---|
@@ -95,7 +104,7 @@ fn estimate(value: f64, deviations: impl Iterator<Item = f64>, rounds: usize, ef
 ///     let played_one = round % 2 == 0;
 ///     LoggedRound::new(if played_one { 1.0 } else { 0.0 }, 0.5, if played_one { 1.0 } else { 0.0 })
 /// }).collect();
-/// let estimate = OffPolicy::new(&log)?.self_normalised();
+/// let estimate = OffPolicy::new(&log)?.self_normalised()?;
 /// assert_eq!(estimate.value, 1.0);
 /// assert_eq!(estimate.effective_samples, 50.0);
 /// # Ok::<(), dht_bandits::Error>(())
@@ -109,7 +118,8 @@ impl<'a> OffPolicy<'a> {
     /// Checks a log.
     ///
     /// # Errors
-    /// Fewer than two rounds, a propensity outside (0, 1], a target outside [0, 1], a number that is not finite.
+    /// Fewer than two rounds, a propensity outside (0, 1], a target outside [0, 1], a number that is not finite; a reward, a
+    /// prediction or a weight beyond ±1e50.
     pub fn new(rounds: &'a [LoggedRound]) -> Result<Self> {
         if rounds.len() < 2 {
             return Err(Error::TooFewObservations { what: "an estimate", needed: 2, got: rounds.len() });
@@ -120,9 +130,13 @@ impl<'a> OffPolicy<'a> {
         Ok(Self { rounds })
     }
 
-    fn effective(&self, weight: impl Fn(&LoggedRound) -> f64) -> f64 {
-        let (sum, squares) = self.rounds.iter().map(weight).fold((0.0, 0.0), |(s, q), w| (s + w, q + w * w));
-        if squares > 0.0 { sum * sum / squares } else { 0.0 }
+    /// Σw and (Σw)²/Σw².
+    ///
+    /// # Errors
+    /// No overlap.
+    fn weigh(&self, weight: impl Fn(&LoggedRound) -> f64) -> Result<(f64, f64)> {
+        check_overlap(0, self.rounds.iter().map(LoggedRound::weight).sum())?;
+        Ok(weigh(self.rounds.iter().map(weight)))
     }
 
     fn mean(&self, term: impl Fn(&LoggedRound) -> f64, effective_samples: f64) -> Estimate {
@@ -132,24 +146,17 @@ impl<'a> OffPolicy<'a> {
     }
 
     /// The ratio of two means, Σ w·t / Σ w, plus the mean of an offset.
-    fn ratio(&self, term: impl Fn(&LoggedRound) -> f64, offset: impl Fn(&LoggedRound) -> f64) -> Estimate {
+    fn ratio(&self, term: impl Fn(&LoggedRound) -> f64, offset: impl Fn(&LoggedRound) -> f64) -> Result<Estimate> {
         let count = self.rounds.len();
-        let weights: f64 = self.rounds.iter().map(LoggedRound::weight).sum();
-        let effective_samples = self.effective(LoggedRound::weight);
+        let (weights, effective_samples) = self.weigh(LoggedRound::weight)?;
         let shift = self.rounds.iter().map(&offset).sum::<f64>() / count as f64;
-        if weights <= 0.0 {
-            // The evaluated policy never does what was logged: nothing is known beyond the model.
-            let infinite = f64::INFINITY;
-            let (low, high) = (-infinite, infinite);
-            return Estimate { value: shift, standard_error: infinite, low, high, effective_samples, rounds: count };
-        }
         let ratio = self.rounds.iter().map(|round| round.weight() * term(round)).sum::<f64>() / weights;
         let mean_weight = weights / count as f64;
         let deviations = self
             .rounds
             .iter()
             .map(|round| round.weight() * (term(round) - ratio) / mean_weight + offset(round) - shift);
-        estimate(shift + ratio, deviations, count, effective_samples)
+        Ok(estimate(shift + ratio, deviations, count, effective_samples))
     }
 
     /// The direct method: the mean of the model's expectation.
@@ -158,35 +165,67 @@ impl<'a> OffPolicy<'a> {
     }
 
     /// Inverse propensity scoring, mean of w·r (Horvitz & Thompson 1952).
-    pub fn inverse_propensity(&self) -> Estimate {
-        self.mean(|round| round.weight() * round.reward, self.effective(LoggedRound::weight))
+    ///
+    /// # Errors
+    /// [`Error::NoOverlap`]: all weights are zero.
+    pub fn inverse_propensity(&self) -> Result<Estimate> {
+        let (_, effective_samples) = self.weigh(LoggedRound::weight)?;
+        Ok(self.mean(|round| round.weight() * round.reward, effective_samples))
     }
 
     /// IPS with weights of at most `largest` (Bottou et al. 2013).
     ///
     /// # Errors
-    /// A bound that is not positive.
+    /// A bound that is not positive; as [`inverse_propensity`](Self::inverse_propensity).
     pub fn clipped(&self, largest: f64) -> Result<Estimate> {
         check_parameter("largest weight", largest, largest > 0.0, "positive")?;
         let weight = |round: &LoggedRound| round.weight().min(largest);
-        Ok(self.mean(|round| weight(round) * round.reward, self.effective(weight)))
+        let (_, effective_samples) = self.weigh(weight)?;
+        Ok(self.mean(|round| weight(round) * round.reward, effective_samples))
     }
 
     /// Self-normalised IPS, Σwr/Σw (Swaminathan & Joachims 2015).
-    pub fn self_normalised(&self) -> Estimate {
+    ///
+    /// # Errors
+    /// As [`inverse_propensity`](Self::inverse_propensity).
+    pub fn self_normalised(&self) -> Result<Estimate> {
         self.ratio(|round| round.reward, |_| 0.0)
     }
 
     /// Doubly robust, mean of the expectation + w·(r − q̂) (Dudík, Langford & Li 2011).
-    pub fn doubly_robust(&self) -> Estimate {
+    ///
+    /// # Errors
+    /// As [`inverse_propensity`](Self::inverse_propensity).
+    pub fn doubly_robust(&self) -> Result<Estimate> {
+        let (_, effective_samples) = self.weigh(LoggedRound::weight)?;
         let term = |round: &LoggedRound| round.expected + round.weight() * (round.reward - round.predicted);
-        self.mean(term, self.effective(LoggedRound::weight))
+        Ok(self.mean(term, effective_samples))
     }
 
     /// Doubly robust with self-normalised weights.
-    pub fn self_normalised_doubly_robust(&self) -> Estimate {
+    ///
+    /// # Errors
+    /// As [`inverse_propensity`](Self::inverse_propensity).
+    pub fn self_normalised_doubly_robust(&self) -> Result<Estimate> {
         self.ratio(|round| round.reward - round.predicted, |round| round.expected)
     }
+}
+
+/// Σw and (Σw)²/Σw².
+fn weigh(weights: impl Iterator<Item = f64>) -> (f64, f64) {
+    let (sum, squares) = weights.fold((0.0, 0.0), |(sum, squares), weight| (sum + weight, squares + weight * weight));
+    (sum, if squares > 0.0 { sum * sum / squares } else { 0.0 })
+}
+
+fn check_overlap(place: usize, weights: f64) -> Result<()> {
+    if weights >= LEAST_WEIGHTS { Ok(()) } else { Err(Error::NoOverlap { place, weights }) }
+}
+
+/// Refuses a number of a log that is not finite or too large.
+fn check_logged(round: usize, what: &'static str, value: f64) -> Result<()> {
+    check_scalar(what, value)?;
+    let limit = LARGEST_LOGGED;
+    if value.abs() <= limit { Ok(()) } else { Err(Error::LoggedRound { round, what, value, limit }) }
 }
 
 fn check_round(round: usize, entry: &LoggedRound) -> Result<()> {
@@ -195,9 +234,13 @@ fn check_round(round: usize, entry: &LoggedRound) -> Result<()> {
         return Err(Error::Propensity { round, propensity });
     }
     check_parameter("target", entry.target, (0.0..=1.0).contains(&entry.target), "in [0, 1]")?;
-    check_scalar("reward", entry.reward)?;
-    check_scalar("predicted", entry.predicted)?;
-    check_scalar("expected", entry.expected)
+    check_logged(round, "reward", entry.reward)?;
+    check_logged(round, "predicted", entry.predicted)?;
+    check_logged(round, "expected", entry.expected)?;
+    if entry.weight() <= LARGEST_LOGGED {
+        return Ok(());
+    }
+    Err(Error::LoggedRound { round, what: "weight", value: entry.weight(), limit: LARGEST_LOGGED })
 }
 
 /// Logged slates: each holds one entry for each place, with that place's own propensity, target and reward.
@@ -225,36 +268,41 @@ impl<'a> SlateOffPolicy<'a> {
         Ok(Self { slates })
     }
 
-    fn effective(&self) -> f64 {
-        let weights = self.slates.iter().flatten().map(LoggedRound::weight);
-        let (sum, squares) = weights.fold((0.0, 0.0), |(s, q), w| (s + w, q + w * w));
-        if squares > 0.0 { sum * sum / squares } else { 0.0 }
+    /// (Σw)²/Σw² over all places.
+    ///
+    /// # Errors
+    /// No overlap at any place.
+    fn effective(&self) -> Result<f64> {
+        let (sum, effective_samples) = weigh(self.slates.iter().flatten().map(LoggedRound::weight));
+        check_overlap(0, sum)?;
+        Ok(effective_samples)
     }
 
     /// The mean over slates of Σ_places w·r.
-    pub fn independent(&self) -> Estimate {
+    ///
+    /// # Errors
+    /// [`Error::NoOverlap`]: all weights are zero.
+    pub fn independent(&self) -> Result<Estimate> {
         let total = |slate: &Vec<LoggedRound>| slate.iter().map(|entry| entry.weight() * entry.reward).sum::<f64>();
-        let count = self.slates.len();
+        let (count, effective_samples) = (self.slates.len(), self.effective()?);
         let value = self.slates.iter().map(total).sum::<f64>() / count as f64;
-        estimate(value, self.slates.iter().map(|slate| total(slate) - value), count, self.effective())
+        Ok(estimate(value, self.slates.iter().map(|slate| total(slate) - value), count, effective_samples))
     }
 
-    /// The sum over places of Σwr/Σw there. Slates that are shorter count only in the places they have; a place where the
-    /// evaluated policy never does what was logged makes the interval infinite.
-    pub fn independent_self_normalised(&self) -> Estimate {
+    /// The sum over places of Σwr/Σw there. Slates that are shorter count only in the places they have.
+    ///
+    /// # Errors
+    /// [`Error::NoOverlap`]: all weights of a place are zero.
+    pub fn independent_self_normalised(&self) -> Result<Estimate> {
         let places = self.slates.iter().map(Vec::len).max().unwrap_or(0);
-        let count = self.slates.len();
-        let (mut value, mut unknown) = (0.0, false);
+        let (count, effective_samples) = (self.slates.len(), self.effective()?);
+        let mut value = 0.0;
         let mut deviations = vec![0.0; count];
         for place in 0..places {
             let entries = || self.slates.iter().map(move |slate| slate.get(place));
             let shown = entries().flatten().count() as f64;
             let weights: f64 = entries().flatten().map(LoggedRound::weight).sum();
-            if weights <= 0.0 && shown > 0.0 {
-                // Nothing is known of this place, whatever is known of the others.
-                unknown = true;
-                continue;
-            }
+            check_overlap(place, weights)?;
             // A place that only some slates have adds its share of the time.
             let share = shown / count as f64;
             let ratio = entries().flatten().map(|entry| entry.weight() * entry.reward).sum::<f64>() / weights;
@@ -264,10 +312,7 @@ impl<'a> SlateOffPolicy<'a> {
                 *deviation += entry.map_or(0.0, |entry| entry.weight() * (entry.reward - ratio) * scale);
             }
         }
-        let known = estimate(value, deviations.into_iter(), count, self.effective());
-        let infinite = f64::INFINITY;
-        let nothing = Estimate { standard_error: infinite, low: -infinite, high: infinite, ..known };
-        if unknown { nothing } else { known }
+        Ok(estimate(value, deviations.into_iter(), count, effective_samples))
     }
 }
 
@@ -286,8 +331,12 @@ pub struct ReplayRound {
 /// which it would have chosen the logged arm, and lets it learn from those. Unbiased for a policy that learns.
 ///
 /// # Errors
-/// What the policy refuses; fewer than two rounds kept.
+/// A reward that is not finite or beyond ±1e50, before the policy learns anything; what the policy refuses, after it has
+/// learned from the rounds before; fewer than two rounds kept.
 pub fn replay(policy: &mut dyn Policy, log: &[ReplayRound], rng: &mut dyn Rng) -> Result<Estimate> {
+    for (round, entry) in log.iter().enumerate() {
+        check_logged(round, "reward", entry.reward)?;
+    }
     let mut kept = Vec::new();
     for round in log {
         let choice = policy.select(&round.context, Available::All, rng)?;

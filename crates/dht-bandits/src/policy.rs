@@ -1,7 +1,8 @@
 //! What all policies share: a choice now, its reward later.
 
 use crate::arm::{ArmId, ArmSet, Available};
-use crate::error::{Error, Result};
+use crate::clock::check_epoch;
+use crate::error::{Result, check_scalar};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -14,12 +15,23 @@ pub struct Score {
     pub width: f64,
 }
 
+impl Score {
+    /// The score, if it is finite.
+    #[inline]
+    pub(crate) fn checked(self) -> Result<Self> {
+        check_scalar("width", self.width)?;
+        check_scalar("mean", self.mean)?;
+        Ok(self)
+    }
+}
+
 /// An arm that a policy chose, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Choice {
     /// The chosen arm.
     pub arm: ArmId,
-    /// How many updates the policy had seen.
+    /// How many updates the policy had seen: what the policy has learned since is its version now minus this one, unless it
+    /// was restored from an older save.
     pub version: u64,
     /// The index that won: mean + α·width for an upper confidence bound, the drawn value for Thompson sampling.
     pub score: f64,
@@ -30,6 +42,9 @@ pub struct Choice {
     /// The probability of this choice, where it is known exactly. `None` for Thompson sampling, whose propensity is an
     /// integral: estimate it with [`propensities`](crate::Disjoint::propensities) when a log needs it.
     pub propensity: Option<f64>,
+    /// How often the policy had expired decisions: it learns from those of its own epoch.
+    #[serde(default)]
+    pub epoch: u64,
 }
 
 impl Choice {
@@ -41,7 +56,10 @@ impl Choice {
 
 /// A choice and the context it was made in: what to keep until the reward arrives, and to hand back then.
 ///
-/// It may wait in memory, in a queue or in a database (it is serde), while the policy learns from others.
+/// It may wait in memory, in a queue or in a database (it is serde), while the policy learns from others. A policy that was
+/// restored from its last save takes the decisions that were made after that save, too: what counts is not the version but
+/// the epoch, which moves only when decisions are expired. Save a policy after each expiry: an older save knows nothing of
+/// the scaling that later decisions were made in, and refuses them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
     /// The choice.
@@ -71,8 +89,8 @@ pub trait Policy {
     /// How many updates this policy has seen.
     fn version(&self) -> u64;
 
-    /// The oldest version whose decisions are still accepted.
-    fn oldest_accepted(&self) -> u64 {
+    /// How often this policy has expired decisions; it learns from those of its own epoch.
+    fn epoch(&self) -> u64 {
         0
     }
 
@@ -99,21 +117,10 @@ pub trait Policy {
     /// Learns the reward of a decision that is handed back, now or much later.
     ///
     /// # Errors
-    /// As [`update`](Self::update), and a stale or foreign decision.
+    /// As [`update`](Self::update), and a decision of another epoch.
     fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
-        check_version(decision.choice.version, self.oldest_accepted(), self.version())?;
+        check_epoch(decision.choice.epoch, self.epoch())?;
         self.update(decision.choice.arm, &decision.context, reward, 1.0)
-    }
-}
-
-/// Refuses a decision that was made before `oldest` or after `version`.
-pub(crate) fn check_version(made_at: u64, oldest: u64, version: u64) -> Result<()> {
-    if made_at < oldest {
-        Err(Error::StaleDecision { made_at, oldest })
-    } else if made_at > version {
-        Err(Error::ForeignDecision { made_at, version })
-    } else {
-        Ok(())
     }
 }
 

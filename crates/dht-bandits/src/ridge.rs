@@ -1,11 +1,12 @@
 //! Ridge regression, one per arm: the Gaussian posterior of LinUCB and linear Thompson sampling.
 
 use crate::arm::Slots;
+use crate::clock::{add_counts, check_saved_count};
 use crate::error::{Error, Result, check_parameter, check_scalar};
 use crate::factor::{Factors, check_dimension};
 use crate::factor_state::Parts;
 use crate::information::{Information, InformationState, Natural, information_of, parts_of};
-use crate::magnitude::{check_bounded, check_context, check_factor, check_precision};
+use crate::magnitude::{LARGEST, check_bounded, check_context, check_factor, check_precision};
 use crate::policy::Score;
 use crate::posterior::{Posterior, sealed::Sealed};
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,8 @@ pub struct RidgeOptions {
     /// Forgetting: before an arm learns, what it learned counts γ times as much; in (0, 1], 1 forgets nothing.
     ///
     /// A ← γA + (1 − γ)λI and b ← γb: the prior is not forgotten. The prior's part is put back one coordinate an update,
-    /// in turn, (1 − γ^d)λ each time, which keeps the update O(d²).
+    /// in turn, (1 − γ^d)λ each time, which keeps the update O(d²). What is left of it in between, λγ^d, must be at least
+    /// 1e-100, or widths would overflow.
     pub discount: f64,
     /// Keep A and b beside the factor, d(d+1)/2 + d more numbers an arm, so that merging, comparing and exact discounting lose no digits
     /// to re-deriving them. Costs traffic in each update.
@@ -88,6 +90,10 @@ impl Ridge {
         }
         check_bounded("step", step)?;
         check_bounded("variance afterwards", variance / gain)?;
+        let updates = add_counts("updates of the arm", self.updates[slot], 1)?;
+        if let Some(information) = &self.information {
+            information[slot].check_added(context, reward, weight, discount)?;
+        }
         if discount < 1.0 {
             self.factors.discount_looked(slot, 1.0 / discount);
         }
@@ -112,7 +118,7 @@ impl Ridge {
             self.factors.absorb(slot, amount, -amount * seen.mean / (1.0 + amount * seen.variance));
             self.unit[coordinate] = 0.0;
         }
-        self.updates[slot] = self.updates[slot].saturating_add(1);
+        self.updates[slot] = updates;
         Ok(())
     }
 }
@@ -130,6 +136,8 @@ impl Posterior for Ridge {
         check_precision("lambda", options.lambda)?;
         let discount = options.discount;
         check_parameter("discount", discount, discount > 0.0 && discount <= 1.0, "in (0, 1]")?;
+        let left = options.lambda * discount.powi(dimension as i32);
+        check_parameter("discount", discount, left >= 1.0 / LARGEST, "so large that lambda × discount^d ≥ 1e-100")?;
         let information = options.keep_information.then(Vec::new);
         let (factors, unit) = (Factors::new(dimension), vec![0.0; dimension]);
         Ok(Self { options: *options, factors, updates: Vec::new(), information, unit })
@@ -227,6 +235,7 @@ impl Posterior for Ridge {
         check_factor(0, &mean, &diagonal, &upper)?;
         let kept = || InformationState { gram: natural.precision.clone(), moment: natural.moment.clone() };
         let information = self.options.keep_information.then(kept);
+        information.iter().try_for_each(|kept| kept.check(self.dimension(), 0))?;
         Ok(RidgeArmState { mean, diagonal, upper, updates: natural.updates, information })
     }
 
@@ -241,6 +250,7 @@ impl Posterior for Ridge {
     fn push_state(&mut self, index: usize, state: &RidgeArmState) -> Result<()> {
         let dimension = self.dimension();
         crate::factor_state::check(dimension, index, &state.mean, &state.diagonal, &state.upper)?;
+        check_saved_count("updates of arm", index, state.updates)?;
         match (&self.information, &state.information) {
             (None, None) => {}
             (Some(_), Some(saved)) => saved.check(dimension, index)?,

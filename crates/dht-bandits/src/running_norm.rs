@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result, check_finite, check_parameter};
 use crate::factor_state::check_part;
-use crate::magnitude::check_context;
+use crate::magnitude::{LARGEST, LARGEST_SUM, check_bounded, check_context, check_sum, check_within};
 use crate::state::{Header, check_header, header_of};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -114,42 +114,50 @@ impl RunningNorm {
     /// Takes a context into the statistics, unless frozen.
     ///
     /// # Errors
-    /// A context of the wrong length, not finite or beyond ±1e100. The norm is unchanged then.
+    /// A context of the wrong length, not finite or beyond ±1e100; statistics that could not be loaded again. The norm is
+    /// unchanged then.
     pub fn observe(&mut self, context: &[f64]) -> Result<()> {
         check_finite("context", context, self.dimension())?;
         check_context(context)?;
         if self.frozen {
             return Ok(());
         }
-        let kept = self.weight * self.options.forget;
+        let (forget, kept) = (self.options.forget, self.weight * self.options.forget);
         let weight = kept + 1.0;
-        let added = |mean: f64, value: f64| (value - mean) * (value - mean) * (kept / weight);
-        let grown = |index: usize| self.squares[index] * self.options.forget + added(self.mean[index], context[index]);
-        if let Some(index) = (0..context.len()).find(|&index| !grown(index).is_finite()) {
-            return Err(Error::NotFinite { what: "sum of squares", index, value: grown(index) });
-        }
+        let moved = |mean: f64, squares: f64, value: f64| {
+            let gap = value - mean;
+            (mean + gap / weight, squares * forget + gap * gap * (kept / weight))
+        };
+        let dimensions = self.mean.iter().zip(&self.squares).zip(context);
+        check_statistics(weight, dimensions.map(|((mean, squares), value)| moved(*mean, *squares, *value)))?;
         for ((mean, squares), &value) in self.mean.iter_mut().zip(&mut self.squares).zip(context) {
-            *squares = *squares * self.options.forget + added(*mean, value);
-            *mean += (value - *mean) / weight;
+            (*mean, *squares) = moved(*mean, *squares, value);
         }
         self.weight = weight;
         Ok(())
     }
 
-    /// Takes in what another norm has seen, as if this one had seen it: Chan, Golub & LeVeque (1979), equation 2.1.
+    /// Takes in what another norm has seen, as if this one had seen it: Chan, Golub & LeVeque (1979), equation 2.1. Whether
+    /// the other is frozen does not matter, and is not taken over.
     ///
     /// # Errors
-    /// Another dimension, other settings, statistics that overflow; a frozen norm. The norm is unchanged then.
+    /// Another dimension; another `forget`, `floor` or `clip` (which is infinite for none); statistics that could not be
+    /// loaded again; this norm is frozen. The norm is unchanged then.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
-        let unlike = |what, ours: f64, theirs: f64| Err(Error::Unlike { what, ours, theirs });
-        if self.dimension() != other.dimension() {
-            return unlike("dimension", self.dimension() as f64, other.dimension() as f64);
-        }
-        if self.options.forget != other.options.forget {
-            return unlike("forget", self.options.forget, other.options.forget);
+        let clip = |norm: &Self| norm.options.clip.unwrap_or(f64::INFINITY);
+        for (what, ours, theirs) in [
+            ("dimension", self.dimension() as f64, other.dimension() as f64),
+            ("forget", self.options.forget, other.options.forget),
+            ("floor", self.options.floor, other.options.floor),
+            ("clip", clip(self), clip(other)),
+        ] {
+            if ours != theirs {
+                return Err(Error::Unlike { what, ours, theirs });
+            }
         }
         if self.frozen {
-            return unlike("frozen (1 is yes)", 1.0, f64::from(u8::from(other.frozen)));
+            let theirs = f64::from(u8::from(other.frozen));
+            return Err(Error::Unlike { what: "frozen (1 is yes)", ours: 1.0, theirs });
         }
         if other.weight == 0.0 {
             return Ok(());
@@ -160,13 +168,16 @@ impl RunningNorm {
             let gap = other.mean[index] - self.mean[index];
             merged.mean[index] += gap * (other.weight / weight);
             merged.squares[index] += other.squares[index] + gap * gap * (self.weight * other.weight / weight);
-            if !merged.squares[index].is_finite() {
-                return Err(Error::NotFinite { what: "sum of squares", index, value: merged.squares[index] });
-            }
         }
         merged.weight = weight;
+        merged.check()?;
         *self = merged;
         Ok(())
+    }
+
+    /// Refuses statistics that are not loaded.
+    fn check(&self) -> Result<()> {
+        check_statistics(self.weight, self.mean.iter().copied().zip(self.squares.iter().copied()))
     }
 
     /// The normalised context.
@@ -193,6 +204,27 @@ impl RunningNorm {
         }
         Ok(())
     }
+}
+
+/// Rounding may take a mean a little beyond what it is the mean of.
+const LARGEST_MEAN: f64 = 10.0 * LARGEST;
+
+/// Refuses a weight, or a mean and a sum of squares of some dimension, that no contexts within ±1e100 have, or whose variance
+/// overflows. What is accepted here is all that a norm ever holds, so that it can be loaded whenever it was saved.
+fn check_statistics(weight: f64, dimensions: impl Iterator<Item = (f64, f64)> + Clone) -> Result<()> {
+    check_bounded("weight", weight)?;
+    let fits = |(mean, squares): (f64, f64)| {
+        (mean.abs() <= LARGEST_MEAN) & (squares <= LARGEST_SUM) & (squares <= LARGEST_SUM * weight)
+    };
+    // One pass without a branch, which vectorises; the culprit is looked for only when there is one.
+    if dimensions.clone().fold(true, |all, dimension| all & fits(dimension)) {
+        return Ok(());
+    }
+    dimensions.filter(|dimension| !fits(*dimension)).try_for_each(|(mean, squares)| {
+        check_within("mean", mean, LARGEST_MEAN)?;
+        check_sum("sum of squares", squares)?;
+        Err(Error::TooLarge { what: "variance", value: squares / weight, limit: LARGEST_SUM })
+    })
 }
 
 header_of!("running-norm");
@@ -232,16 +264,17 @@ impl RunningNorm {
         let empty = Self::new(state.mean.len(), state.options)?;
         check_part("mean of the norm", 0, &state.mean, empty.dimension(), false)?;
         check_part("squares of the norm", 0, &state.squares, empty.dimension(), false)?;
-        let problem = match state.squares.iter().position(|squares| *squares < 0.0) {
-            Some(index) => format!("squares {index} is {}", state.squares[index]),
-            None if !(state.weight == 0.0 || (1e-100..=1e100).contains(&state.weight)) => {
-                format!("weight is {}, expected 0, or 1e-100 to 1e100", state.weight)
-            }
-            None if state.squares.iter().any(|squares| *squares > 1e250) => "squares beyond 1e250".to_owned(),
-            None => {
-                let (mean, squares) = (state.mean.clone(), state.squares.clone());
-                return Ok(Self { weight: state.weight, mean, squares, frozen: state.frozen, ..empty });
-            }
+        let problem = if let Some(index) = state.squares.iter().position(|squares| *squares < 0.0) {
+            format!("squares {index} is {}, expected at least 0", state.squares[index])
+        } else if state.weight == 0.0 && state.mean.iter().chain(&state.squares).any(|value| *value != 0.0) {
+            "the weight is 0, but mean or squares are not".to_owned()
+        } else if !(state.weight == 0.0 || state.weight >= 1e-100) {
+            format!("weight is {}, expected 0, or 1e-100 to 1e100", state.weight)
+        } else {
+            let (mean, squares) = (state.mean.clone(), state.squares.clone());
+            let norm = Self { weight: state.weight, mean, squares, frozen: state.frozen, ..empty };
+            norm.check()?;
+            return Ok(norm);
         };
         Err(Error::InvalidState { what: "norm", index: 0, problem })
     }

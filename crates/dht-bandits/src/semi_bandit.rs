@@ -1,10 +1,11 @@
 //! Top-K semi-bandits: a slate of K arms, and feedback on as many of them as were seen.
 
 use crate::arm::{ArmId, ArmSet};
+use crate::clock::{Clock, check_epoch};
 use crate::error::{Error, Result, check_finite, check_scalar, check_weight};
 use crate::grouped::{Gathered, Sample};
 use crate::index::Index;
-use crate::policy::{Choice, Score, check_version};
+use crate::policy::{Choice, Score};
 use crate::posterior::Posterior;
 use crate::slate::{ArmFeedback, Candidates, Feedback, Slate};
 use rand::{Rng, RngExt};
@@ -41,8 +42,7 @@ pub struct TopK<P: Posterior, I: Index> {
     pub(crate) sharing: Sharing,
     pub(crate) draw: Draw,
     pub(crate) pinned: Vec<ArmId>,
-    pub(crate) version: u64,
-    pub(crate) oldest_accepted: u64,
+    pub(crate) clock: Clock,
     pub(crate) gathered: Gathered,
 }
 
@@ -75,8 +75,7 @@ impl<P: Posterior, I: Index> TopK<P, I> {
             sharing,
             draw: Draw::PerSlate,
             pinned: Vec::new(),
-            version: 0,
-            oldest_accepted: 0,
+            clock: Clock::default(),
             gathered: Gathered::default(),
         })
     }
@@ -119,7 +118,12 @@ impl<P: Posterior, I: Index> TopK<P, I> {
 
     /// How many updates this policy has seen.
     pub fn version(&self) -> u64 {
-        self.version
+        self.clock.version
+    }
+
+    /// How often slates have been expired.
+    pub fn epoch(&self) -> u64 {
+        self.clock.epoch
     }
 
     /// Whether arms have weights of their own.
@@ -133,26 +137,32 @@ impl<P: Posterior, I: Index> TopK<P, I> {
     }
 
     /// Adds an arm that knows only the prior. With shared weights this only hands out a name.
-    pub fn add_arm(&mut self) -> ArmId {
+    ///
+    /// # Errors
+    /// The arm of number 2⁶³ − 1 exists or existed.
+    pub fn add_arm(&mut self) -> Result<ArmId> {
+        let arm = self.arms.add()?;
         if self.sharing == Sharing::PerArm {
             self.posterior.push_prior();
         }
-        self.arms.add()
+        Ok(arm)
     }
 
     /// Adds an arm that starts with all that `like` knows. With shared weights this only hands out a name.
     ///
     /// # Errors
-    /// With weights per arm, `like` is unknown or removed.
+    /// With weights per arm, `like` is unknown or removed; as [`add_arm`](Self::add_arm).
     pub fn add_arm_like(&mut self, like: ArmId) -> Result<ArmId> {
         let slot = self.slot(like)?;
+        let arm = self.arms.add()?;
         if self.sharing == Sharing::PerArm {
             self.posterior.push_copy(slot);
         }
-        Ok(self.arms.add())
+        Ok(arm)
     }
 
-    /// Forgets an arm, and unpins it.
+    /// Removes an arm for good, and unpins it: its name is never given again. With shared weights, where any name may be a
+    /// candidate, it may still be one.
     ///
     /// # Errors
     /// The arm is unknown or removed already.
@@ -165,10 +175,10 @@ impl<P: Posterior, I: Index> TopK<P, I> {
         Ok(())
     }
 
-    /// From now on refuses slates made before: to be called when the contexts' scaling changes.
+    /// Begins the next epoch: slates made before are refused from now on. To be called when the contexts' scaling changes,
+    /// and followed by a save.
     pub fn expire_decisions(&mut self) {
-        self.version += 1;
-        self.oldest_accepted = self.version;
+        self.clock.expire();
     }
 
     fn slot(&self, arm: ArmId) -> Result<usize> {
@@ -181,10 +191,10 @@ impl<P: Posterior, I: Index> TopK<P, I> {
     /// Mean (log-odds for a logistic model) and width of an arm with this context.
     ///
     /// # Errors
-    /// A context of the wrong length or not finite; an unknown or removed arm.
+    /// A context of the wrong length or not finite; an unknown or removed arm; a score that overflows.
     pub fn score(&self, arm: ArmId, context: &[f64]) -> Result<Score> {
         check_finite("context", context, self.dimension())?;
-        Ok(self.posterior.score(self.slot(arm)?, context))
+        self.posterior.score(self.slot(arm)?, context).checked()
     }
 
     /// Chooses the `k` candidates of the highest index, best first, beside those that are pinned.
@@ -245,6 +255,7 @@ impl<P: Posterior, I: Index> TopK<P, I> {
             self.posterior.draw(0, scale, &mut || StandardNormal.sample(rng), &mut slate.weights);
         }
         let explores = self.index.uniform_share();
+        let Clock { version, epoch } = self.clock;
         for (place, &arm) in candidates.arms.iter().enumerate() {
             let context = candidates.context(place, dimension);
             let score = self.posterior.score(self.slot(arm)?, context);
@@ -257,8 +268,8 @@ impl<P: Posterior, I: Index> TopK<P, I> {
                 None => self.index.value(score, rng),
             };
             check_scalar("score", value)?;
-            let Score { mean, width } = score;
-            let choice = Choice { arm, version: self.version, score: value, mean, width, propensity: None };
+            let Score { mean, width } = score.checked()?;
+            let choice = Choice { arm, version, score: value, mean, width, propensity: None, epoch };
             // Equal scores are ordered by lot.
             slate.ranked.push((choice, place, rng.next_u32()));
         }
@@ -273,7 +284,7 @@ impl<P: Posterior, I: Index> TopK<P, I> {
             slate.choices.push(choice);
             slate.contexts.extend_from_slice(candidates.context(row, dimension));
         }
-        slate.version = self.version;
+        (slate.version, slate.epoch) = (version, epoch);
         Ok(())
     }
 
@@ -291,12 +302,18 @@ impl<P: Posterior, I: Index> TopK<P, I> {
     /// Learns what came of a slate: one feedback for each of its chosen arms, in order.
     ///
     /// # Errors
-    /// A stale or foreign slate, as many feedbacks as chosen arms are not there, and as [`update`](Self::update).
+    /// A slate of another epoch, or whose contexts are missing or of another length; as many feedbacks as chosen arms are not
+    /// there; and as [`update`](Self::update).
     pub fn learn(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
-        check_version(slate.version, self.oldest_accepted, self.version)?;
-        let expected = slate.choices.len();
-        if feedback.len() != expected {
-            return Err(Error::Dimension { what: "feedback", expected, got: feedback.len() });
+        check_epoch(slate.epoch, self.clock.epoch)?;
+        let chosen = slate.choices.len();
+        for (what, expected, got) in [
+            ("feedback", chosen, feedback.len()),
+            ("contexts of the slate", chosen * self.dimension(), slate.contexts.len()),
+        ] {
+            if got != expected {
+                return Err(Error::Dimension { what, expected, got });
+            }
         }
         self.absorb(slate.feedback(feedback))
     }
@@ -308,7 +325,7 @@ impl<P: Posterior, I: Index> TopK<P, I> {
     ///
     /// # Errors
     /// A context of the wrong length or not finite, an unknown, removed or pinned arm, a reward that is not finite or out
-    /// of the model's range, a weight that is not positive.
+    /// of the model's range, a weight that is not positive, numbers that overflow, more than 2⁶³ − 1 updates.
     pub fn update(&mut self, batch: &[ArmFeedback<'_>]) -> Result<()> {
         self.absorb(batch.iter().copied())
     }
@@ -327,9 +344,10 @@ impl<P: Posterior, I: Index> TopK<P, I> {
                 self.gathered.push(Sample { slot, context, reward, weight });
             }
         }
+        let clock = self.clock.after(self.gathered.len() as u64)?;
         let slots = self.slots();
         self.gathered.learn(&mut self.posterior, slots)?;
-        self.version += self.gathered.len() as u64;
+        self.clock = clock;
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use crate::arm::Available;
 use crate::error::{Error, Result};
 use crate::index::Index;
+use crate::magnitude::check_bounded;
 use crate::policy::Policy;
 use crate::posterior::Posterior;
 use crate::semi_bandit::TopK;
@@ -33,16 +34,20 @@ impl Curve {
         self.reward.last().copied().unwrap_or(0.0)
     }
 
-    fn push(&mut self, regret: f64, reward: f64) {
-        self.regret.push(self.total_regret() + regret);
-        self.reward.push(self.total_reward() + reward);
+    fn push(&mut self, regret: f64, reward: f64) -> Result<()> {
+        let (regret, reward) = (self.total_regret() + regret, self.total_reward() + reward);
+        check_bounded("regret so far", regret)?;
+        check_bounded("reward so far", reward)?;
+        self.regret.push(regret);
+        self.reward.push(reward);
+        Ok(())
     }
 }
 
 /// Runs a policy in a world; it learns after each round.
 ///
 /// # Errors
-/// What the policy refuses.
+/// What the policy refuses; regrets or rewards that are not finite, or whose sum is beyond ±1e100.
 pub fn simulate(policy: &mut dyn Policy, world: &mut dyn World, rounds: usize, rng: &mut dyn Rng) -> Result<Curve> {
     let mut curve = Curve { regret: Vec::with_capacity(rounds), reward: Vec::with_capacity(rounds) };
     for _ in 0..rounds {
@@ -50,7 +55,7 @@ pub fn simulate(policy: &mut dyn Policy, world: &mut dyn World, rounds: usize, r
         let choice = policy.select(world.context(), Available::All, rng)?;
         let reward = world.reward(choice.arm, rng);
         policy.update(choice.arm, world.context(), reward, 1.0)?;
-        curve.push(world.best() - world.expected(choice.arm), reward);
+        curve.push(world.best() - world.expected(choice.arm), reward)?;
     }
     Ok(curve)
 }
@@ -58,7 +63,7 @@ pub fn simulate(policy: &mut dyn Policy, world: &mut dyn World, rounds: usize, r
 /// Runs a semi-bandit in a world of slates; it learns after each round.
 ///
 /// # Errors
-/// What the policy refuses.
+/// What the policy refuses; regrets or rewards that are not finite, or whose sum is beyond ±1e100.
 pub fn simulate_slates<P: Posterior, I: Index>(
     policy: &mut TopK<P, I>,
     world: &mut dyn SlateWorld,
@@ -73,7 +78,7 @@ pub fn simulate_slates<P: Posterior, I: Index>(
         world.feedback(&slate, rng, &mut seen);
         policy.learn(&slate, &seen)?;
         let earned = seen.iter().map(|feedback| if let Feedback::Observed(reward) = feedback { *reward } else { 0.0 });
-        curve.push(world.regret(&slate), earned.sum());
+        curve.push(world.regret(&slate), earned.sum())?;
     }
     Ok(curve)
 }
@@ -137,14 +142,17 @@ pub struct Comparison {
 
 impl Comparison {
     /// `round,policy,regret,regret_error,reward,reward_error`: means and standard errors over seeds, every `step` rounds
-    /// and at the last.
+    /// and at the last. Where curves differ in length, over those that reach the round.
     pub fn to_csv(&self, step: usize) -> String {
         let mut csv = "round,policy,regret,regret_error,reward,reward_error\n".to_owned();
         for standing in &self.standings {
-            let rounds = standing.curves.first().map_or(0, |curve| curve.regret.len());
+            let rounds = standing.curves.iter().map(|curve| curve.regret.len()).max().unwrap_or(0);
             for round in (0..rounds).filter(|round| (round + 1) % step.max(1) == 0 || round + 1 == rounds) {
-                let (regret, regret_error) = mean_and_error(standing.curves.iter().map(|curve| curve.regret[round]));
-                let (reward, reward_error) = mean_and_error(standing.curves.iter().map(|curve| curve.reward[round]));
+                let at = |sums: fn(&Curve) -> &[f64]| {
+                    mean_and_error(standing.curves.iter().filter_map(move |curve| sums(curve).get(round).copied()))
+                };
+                let (regret, regret_error) = at(|curve| &curve.regret);
+                let (reward, reward_error) = at(|curve| &curve.reward);
                 let name = standing.name.replace([',', '\n', '"'], " ");
                 // Writing to a string cannot fail.
                 let _ = writeln!(csv, "{},{name},{regret},{regret_error},{reward},{reward_error}", round + 1);

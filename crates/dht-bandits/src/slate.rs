@@ -10,29 +10,31 @@ use serde::{Deserialize, Serialize};
 pub struct Candidates<'a> {
     pub(crate) arms: &'a [ArmId],
     contexts: &'a [f64],
+    shared: bool,
 }
 
 impl<'a> Candidates<'a> {
-    /// Arms with a context each: `contexts` is row-major, one row of length d an arm.
+    /// Arms with a context each: `contexts` is row-major, one row of length d an arm. A missing row is refused where the
+    /// candidates are chosen from.
     pub fn new(arms: &'a [ArmId], contexts: &'a [f64]) -> Self {
-        Self { arms, contexts }
+        Self { arms, contexts, shared: false }
     }
 
     /// Arms that share one context of length d.
     pub fn in_context(arms: &'a [ArmId], context: &'a [f64]) -> Self {
-        Self { arms, contexts: context }
+        Self { arms, contexts: context, shared: true }
     }
 
     pub(crate) fn check(&self, dimension: usize) -> Result<()> {
         if self.arms.is_empty() {
             return Err(Error::NoArms { arms: 0 });
         }
-        let expected = if self.contexts.len() == dimension { dimension } else { self.arms.len() * dimension };
-        check_finite("contexts", self.contexts, expected)
+        let (what, rows) = if self.shared { ("shared context", 1) } else { ("contexts", self.arms.len()) };
+        check_finite(what, self.contexts, rows * dimension)
     }
 
     pub(crate) fn context(&self, place: usize, dimension: usize) -> &'a [f64] {
-        if self.contexts.len() == dimension { self.contexts } else { &self.contexts[place * dimension..][..dimension] }
+        if self.shared { self.contexts } else { &self.contexts[place * dimension..][..dimension] }
     }
 }
 
@@ -97,6 +99,8 @@ pub struct Slate {
     pub(crate) pinned: Vec<ArmId>,
     pub(crate) contexts: Vec<f64>,
     pub(crate) version: u64,
+    #[serde(default)]
+    pub(crate) epoch: u64,
     // Space that the choosing needs.
     #[serde(skip)]
     pub(crate) ranked: Vec<(Choice, usize, u32)>,
@@ -108,8 +112,10 @@ pub struct Slate {
 
 impl PartialEq for Slate {
     fn eq(&self, other: &Self) -> bool {
-        let key = |slate: &Self| (slate.choices.clone(), slate.pinned.clone(), slate.contexts.clone(), slate.version);
-        key(self) == key(other)
+        fn saved(slate: &Slate) -> (&[Choice], &[ArmId], &[f64], u64, u64) {
+            (&slate.choices, &slate.pinned, &slate.contexts, slate.version, slate.epoch)
+        }
+        saved(self) == saved(other)
     }
 }
 
@@ -134,15 +140,12 @@ impl Slate {
         self.version
     }
 
-    /// Feedback for each chosen arm in the context it was chosen in.
+    /// Feedback for each chosen arm in the context it was chosen in, which is empty if the slate has lost its contexts.
     pub fn feedback<'a>(&'a self, feedback: &'a [Feedback]) -> impl Iterator<Item = ArmFeedback<'a>> + 'a {
         let dimension = self.contexts.len() / self.choices.len().max(1);
-        let rows = self.contexts.chunks_exact(dimension.max(1));
-        self.choices
-            .iter()
-            .zip(rows)
-            .zip(feedback)
-            .map(|((choice, context), &feedback)| ArmFeedback::new(choice.arm, context, feedback))
+        let row = move |place: usize| &self.contexts[place * dimension..][..dimension];
+        (self.choices.iter().zip(feedback).enumerate())
+            .map(move |(place, (choice, &feedback))| ArmFeedback::new(choice.arm, row(place), feedback))
     }
 
     pub(crate) fn clear(&mut self) {
@@ -152,6 +155,7 @@ impl Slate {
         self.ranked.clear();
         self.sorted.clear();
         self.version = 0;
+        self.epoch = 0;
     }
 
     /// Brings the best `k` to the front, in order.

@@ -1,12 +1,13 @@
 //! Semi-bandits saved and loaded.
 
 use crate::arm::{ArmId, ArmSet, ArmSetState};
+use crate::clock::Clock;
 use crate::error::Result;
 use crate::grouped::Gathered;
 use crate::index::Index;
 use crate::posterior::Posterior;
 use crate::semi_bandit::{Draw, Sharing, TopK};
-use crate::state::{Header, check_count, check_header, check_versions, header_of};
+use crate::state::{Header, check_count, check_header, header_of};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 header_of!("top-k/");
@@ -25,7 +26,8 @@ pub struct TopKState<O, S, I> {
     arms: ArmSetState,
     pinned: Vec<ArmId>,
     version: u64,
-    oldest_accepted: u64,
+    #[serde(alias = "oldest_accepted")]
+    epoch: u64,
     learned: Vec<S>,
 }
 
@@ -50,8 +52,8 @@ impl<P: Posterior, I: Index> TopK<P, I> {
             draw: self.draw,
             arms: self.arms.state(),
             pinned: self.pinned.clone(),
-            version: self.version,
-            oldest_accepted: self.oldest_accepted,
+            version: self.clock.version,
+            epoch: self.clock.epoch,
             learned: (0..self.slots()).map(|slot| self.posterior.arm_state(slot)).collect(),
         }
     }
@@ -65,7 +67,7 @@ impl<P: Posterior, I: Index> TopK<P, I> {
         check_header(&state.header, &Self::kind())?;
         state.index.check()?;
         let arms = ArmSet::from_state(&state.arms)?;
-        let (version, oldest_accepted) = check_versions(state.version, state.oldest_accepted)?;
+        let clock = Clock::load(state.version, state.epoch)?;
         let mut posterior = P::empty(state.dimension, &state.options)?;
         let slots = if state.sharing == Sharing::Shared { 1 } else { arms.len() };
         check_count("learned arms", state.learned.len(), slots)?;
@@ -79,8 +81,7 @@ impl<P: Posterior, I: Index> TopK<P, I> {
             sharing: state.sharing,
             draw: state.draw,
             pinned: Vec::new(),
-            version,
-            oldest_accepted,
+            clock,
             gathered: Gathered::default(),
         };
         policy.with_pinned(&state.pinned)

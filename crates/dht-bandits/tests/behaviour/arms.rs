@@ -102,10 +102,10 @@ fn removing_one_arm_leaves_what_others_know_and_their_names() {
     for arm in [0, 2, 3] {
         assert_eq!(policy.score(ArmId::new(arm), &context).unwrap(), before[arm as usize]);
     }
-    assert_eq!(policy.add_arm(), ArmId::new(4));
+    assert_eq!(policy.add_arm(), Ok(ArmId::new(4)));
     assert_eq!(policy.insert_arm(ArmId::new(2)), Err(Error::ArmExists { arm: ArmId::new(2) }));
     policy.insert_arm(ArmId::new(10)).unwrap();
-    assert_eq!(policy.add_arm(), ArmId::new(11));
+    assert_eq!(policy.add_arm(), Ok(ArmId::new(11)));
     assert_eq!(policy.remove_arm(ArmId::new(1)), Err(Error::RemovedArm { arm: ArmId::new(1) }));
 }
 
@@ -129,12 +129,12 @@ fn stale_foreign_and_orphaned_decisions_are_refused() {
     let mut rng = rng(9);
     let old = policy.decide(&[1.0, 0.0], Available::All, &mut rng).unwrap();
     let mut other = learner(3);
-    other.update(ArmId::new(0), &[1.0, 0.0], 1.0, 1.0).unwrap();
+    other.expire_decisions();
     let foreign = other.decide(&[1.0, 0.0], Available::All, &mut rng).unwrap();
     let refused = policy.learn(&foreign, 1.0).unwrap_err();
-    assert_eq!(refused, Error::ForeignDecision { made_at: 1, version: 0 });
+    assert_eq!(refused, Error::ForeignDecision { made_in: 1, epoch: 0 });
     policy.expire_decisions();
-    assert_eq!(policy.learn(&old, 1.0), Err(Error::StaleDecision { made_at: 0, oldest: 1 }));
+    assert_eq!(policy.learn(&old, 1.0), Err(Error::StaleDecision { made_in: 0, epoch: 1 }));
     let orphan = policy.decide(&[1.0, 0.0], Available::All, &mut rng).unwrap();
     policy.remove_arm(orphan.arm()).unwrap();
     assert_eq!(policy.learn(&orphan, 1.0), Err(Error::RemovedArm { arm: orphan.arm() }));
@@ -164,6 +164,23 @@ fn a_batch_is_learned_whole_or_not_at_all() {
     batch[8].reward = good_reward;
     policy.learn_batch(&batch).unwrap();
     assert_eq!(policy.state(), one_by_one.state());
+}
+
+#[test]
+fn one_removed_arm_refuses_a_whole_batch() {
+    let (mut policy, mut rng) = (learner(3), rng(14));
+    let batch: Vec<_> = [0, 1, 2]
+        .map(|arm| policy.decide(&[1.0, 0.5], Available::Only(&[ArmId::new(arm)]), &mut rng).unwrap())
+        .map(|decision| Observation::new(decision, 1.0))
+        .to_vec();
+    let removed = ArmId::new(1);
+    policy.remove_arm(removed).unwrap();
+    let before = policy.state();
+    assert_eq!(policy.learn_batch(&batch), Err(Error::RemovedArm { arm: removed }));
+    assert_eq!(policy.state(), before);
+    let left: Vec<_> = batch.into_iter().filter(|item| policy.arms().contains(item.decision.arm())).collect();
+    policy.learn_batch(&left).unwrap();
+    assert_eq!(policy.version(), 2);
 }
 
 fn assert_batch_is_alone<P: Posterior, I: Index>(mut policy: Disjoint<P, I>) {

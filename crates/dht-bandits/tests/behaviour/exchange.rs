@@ -89,7 +89,7 @@ fn differences_since_a_snapshot_carry_over_and_add() {
     let rows: Vec<_> = (0..60).map(|_| normals(&mut rng, 6)).collect();
     teach(&mut left, &rows[..20]);
     teach(&mut right, &rows[20..]);
-    let added = left.add_arm();
+    let added = left.add_arm().unwrap();
     left.update(added, &rows[0], 1.0, 1.0).unwrap();
     let mut delta = left.diff(&base).unwrap();
     delta.combine(&right.diff(&base).unwrap()).unwrap();
@@ -98,7 +98,7 @@ fn differences_since_a_snapshot_carry_over_and_add() {
     server.apply(&sent).unwrap();
     let mut whole = base.clone();
     teach(&mut whole, &rows);
-    let same = whole.add_arm();
+    let same = whole.add_arm().unwrap();
     whole.update(same, &rows[0], 1.0, 1.0).unwrap();
     assert_alike(&server, &whole, 1e-9);
 }

@@ -2,12 +2,17 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 mod arms;
+mod counters;
+mod deltas;
 mod exchange;
+mod finite;
 mod fuzz;
+mod in_flight;
 mod models;
 mod norm_and_pool;
 mod off_policy;
 mod precision;
+mod removed_arms;
 mod ridge;
 mod semi_bandit;
 mod stability;

@@ -49,7 +49,7 @@ fn a_new_arm_of_a_hybrid_starts_with_what_others_taught() {
         let features = normals(&mut rng, 2);
         hybrid.update(ArmId::new(round % 2), &[1.0], &features, 2.0 * features[0], 1.0).unwrap();
     }
-    let new = hybrid.add_arm();
+    let new = hybrid.add_arm().unwrap();
     let score = hybrid.score(new, &[1.0], &[1.0, 0.0]).unwrap();
     assert!((score.mean - 2.0).abs() < 0.1);
     hybrid.remove_arm(ArmId::new(0)).unwrap();
@@ -74,7 +74,7 @@ fn a_decision_of_a_hybrid_comes_back_late_and_teaches_the_same() {
     assert_eq!(late.score(twin, &context, row), late.score(decision.arm(), &context, row));
     late.expire_decisions();
     let before = late.state();
-    assert_eq!(late.learn(&decision, 1.0), Err(Error::StaleDecision { made_at: 0, oldest: 2 }));
+    assert_eq!(late.learn(&decision, 1.0), Err(Error::StaleDecision { made_in: 0, epoch: 1 }));
     let mut short = late.decide(&context, Candidates::new(&arms, &features), &mut rng).unwrap();
     short.context.pop();
     let refused = Error::Dimension { what: "context and features", expected: 5, got: 4 };

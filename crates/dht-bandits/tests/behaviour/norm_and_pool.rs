@@ -2,6 +2,7 @@
 
 use crate::support::{assert_close, normals, rng};
 use dht_bandits::{Error, NormOptions, PyramidPool, RunningNorm, columns};
+use proptest::prelude::*;
 
 fn norm(dimension: usize, options: NormOptions) -> RunningNorm {
     RunningNorm::new(dimension, options).unwrap()
@@ -191,4 +192,97 @@ fn columns_are_appended_behind_the_context() {
     assert_eq!(columns::with_bias(&[2.0]), [2.0, 1.0]);
     assert_eq!(columns::with_one_hot(&[2.0], 1, 3).unwrap(), [2.0, 0.0, 1.0, 0.0]);
     assert!(columns::with_one_hot(&[2.0], 3, 3).is_err());
+}
+
+fn loaded(weight: f64, mean: f64, squares: f64, options: NormOptions) -> Option<RunningNorm> {
+    let mut value = serde_json::to_value(norm(1, options)).unwrap();
+    value["weight"] = weight.into();
+    value["mean"][0] = mean.into();
+    value["squares"][0] = squares.into();
+    serde_json::from_value(value).ok()
+}
+
+fn again(norm: &RunningNorm) -> Option<RunningNorm> {
+    serde_json::from_str(&serde_json::to_string(norm).unwrap()).ok()
+}
+
+#[test]
+fn a_norm_at_its_limits_refuses_what_it_could_not_load_again() {
+    assert_eq!(loaded(1.0, 1e150, 0.0, NormOptions::default()), None);
+    assert_eq!(loaded(0.0, 3.0, 1.0, NormOptions::default()), None);
+    assert_eq!(loaded(1e-100, 0.0, 1e250, NormOptions::default()), None);
+    let mut full = loaded(2.0, 0.0, 1e250, NormOptions::default()).unwrap();
+    let before = full.clone();
+    assert!(matches!(full.merge(&before), Err(Error::TooLarge { what: "sum of squares", .. })));
+    assert_eq!(full, before);
+    let mut heavy = loaded(1e100, 0.0, 1.0, NormOptions::default()).unwrap();
+    let before = heavy.clone();
+    assert!(matches!(heavy.merge(&before), Err(Error::TooLarge { what: "weight", .. })));
+    assert_eq!(heavy, before);
+}
+
+#[test]
+fn norms_of_other_settings_are_not_merged() {
+    let usual = NormOptions::default();
+    let mut ours = norm(1, usual);
+    ours.observe(&[1.0]).unwrap();
+    let before = ours.clone();
+    let others = [
+        (NormOptions { forget: 0.5, ..usual }, "forget", 1.0, 0.5),
+        (NormOptions { floor: 1e-3, ..usual }, "floor", 1e-9, 1e-3),
+        (NormOptions { clip: Some(4.0), ..usual }, "clip", f64::INFINITY, 4.0),
+    ];
+    for (options, what, here, there) in others {
+        let refused = ours.merge(&norm(1, options)).unwrap_err();
+        assert_eq!(refused, Error::Unlike { what, ours: here, theirs: there });
+    }
+    assert_eq!(ours, before);
+}
+
+/// What can happen to a norm: it observes a number, or merges a norm of these statistics.
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    Observe(f64),
+    Merge(f64, f64, f64),
+}
+
+fn wide() -> impl Strategy<Value = f64> {
+    prop_oneof![-3.0f64..3.0, (-1.0f64..1.0, -120..260).prop_map(|(digits, exponent)| digits * 10f64.powi(exponent))]
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        wide().prop_map(Event::Observe),
+        (wide(), wide(), wide()).prop_map(|(weight, mean, squares)| Event::Merge(weight.abs(), mean, squares.abs())),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_a_norm_accepts_it_saves_and_loads(
+        events in prop::collection::vec(event(), 1..12),
+        forget in prop::sample::select(vec![1.0, 0.9, 1e-300]),
+        probe in wide(),
+    ) {
+        let options = NormOptions { forget, floor: 0.0, clip: None };
+        let mut norm = norm(1, options);
+        for event in events {
+            let before = norm.clone();
+            let outcome = match event {
+                Event::Observe(value) => norm.observe(&[value]),
+                Event::Merge(weight, mean, squares) => match loaded(weight, mean, squares, options) {
+                    Some(other) => norm.merge(&other),
+                    None => Ok(()),
+                },
+            };
+            if outcome.is_err() {
+                prop_assert_eq!(&norm, &before);
+            }
+            prop_assert_eq!(again(&norm), Some(norm.clone()));
+            prop_assert!(norm.deviation(0).is_finite());
+            prop_assert!(norm.normalise(&[probe]).unwrap()[0].is_finite());
+        }
+    }
 }

@@ -2,8 +2,8 @@
 
 use crate::support::{normals, rng};
 use dht_bandits::{
-    ArmFeedback, ArmId, Candidates, DiagonalLaplaceOptions, Error, Feedback, Slate, Thompson, TopKThompson, TsPrior,
-    sigmoid,
+    ArmFeedback, ArmId, Candidates, DiagonalLaplaceOptions, Error, Feedback, HybridLinUcb, HybridOptions, Slate,
+    Thompson, TopKThompson, TsPrior, Ucb, sigmoid,
 };
 use rand::RngExt;
 
@@ -173,16 +173,16 @@ fn a_shared_model_takes_candidates_it_has_never_heard_of() {
 fn bad_candidates_are_refused_one_by_one() {
     let mut policy = per_arm(3);
     policy.remove_arm(ArmId::new(1)).unwrap();
-    let context = [1.0, 0.0, 0.0];
+    let rows = [1.0, 0.0, 0.0, 1.0, 0.0, 0.0];
     let mut rng = rng(6);
     let mut refuse = |arms: &[u64], contexts: &[f64]| {
         let arms: Vec<_> = arms.iter().copied().map(ArmId::new).collect();
         policy.select(1, Candidates::new(&arms, contexts), &mut rng).unwrap_err()
     };
-    assert_eq!(refuse(&[], &context), Error::NoArms { arms: 0 });
-    assert_eq!(refuse(&[0, 0], &context), Error::DuplicateArm { arm: ArmId::new(0) });
-    assert_eq!(refuse(&[0, 1], &context), Error::RemovedArm { arm: ArmId::new(1) });
-    assert_eq!(refuse(&[0, 9], &context), Error::UnknownArm { arm: ArmId::new(9) });
+    assert_eq!(refuse(&[], &rows), Error::NoArms { arms: 0 });
+    assert_eq!(refuse(&[0, 0], &rows), Error::DuplicateArm { arm: ArmId::new(0) });
+    assert_eq!(refuse(&[0, 1], &rows), Error::RemovedArm { arm: ArmId::new(1) });
+    assert_eq!(refuse(&[0, 9], &rows), Error::UnknownArm { arm: ArmId::new(9) });
     assert_eq!(refuse(&[0, 2], &[1.0; 5]), Error::Dimension { what: "contexts", expected: 6, got: 5 });
     assert!(matches!(refuse(&[0, 2], &[f64::NAN; 6]), Error::NotFinite { .. }));
     let slate = Slate::default();
@@ -190,4 +190,45 @@ fn bad_candidates_are_refused_one_by_one() {
         policy.learn(&slate, &[Feedback::Unobserved]),
         Err(Error::Dimension { what: "feedback", expected: 0, got: 1 })
     );
+}
+
+#[test]
+fn a_missing_row_is_not_a_shared_context() {
+    let policy = TopKThompson::per_arm(2, 2, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap();
+    let hybrid = HybridLinUcb::new(1, 2, 2, HybridOptions::default(), Ucb { alpha: 1.0 }).unwrap();
+    let (arms, mut rng) = (ids(0..2), rng(7));
+    let (row, rows) = ([0.5, 1.0], [0.5, 1.0, 0.5, 1.0]);
+    let missing = Candidates::new(&arms, &row);
+    let refused = Error::Dimension { what: "contexts", expected: 4, got: 2 };
+    assert_eq!(policy.select(1, missing, &mut rng).unwrap_err(), refused);
+    assert_eq!(hybrid.select(&[1.0], missing, &mut rng).unwrap_err(), refused);
+    let too_many = Candidates::in_context(&arms, &rows);
+    let refused = Error::Dimension { what: "shared context", expected: 2, got: 4 };
+    assert_eq!(policy.select(1, too_many, &mut rng).unwrap_err(), refused);
+    assert_eq!(hybrid.select(&[1.0], too_many, &mut rng).unwrap_err(), refused);
+    // Said rightly, both mean the same.
+    let select = |candidates| policy.select(1, candidates, &mut crate::support::rng(8)).unwrap();
+    assert_eq!(select(Candidates::new(&arms, &rows)), select(Candidates::in_context(&arms, &row)));
+}
+
+#[test]
+fn a_slate_without_its_contexts_is_refused() {
+    let mut policy = per_arm(3);
+    let (arms, contexts) = (ids(0..3), [0.5; 9]);
+    let slate = policy.select(2, Candidates::new(&arms, &contexts), &mut rng(9)).unwrap();
+    let before = policy.state();
+    let seen = [Feedback::from(true); 2];
+    for left in [0, 2, 3, 5] {
+        let mut value = serde_json::to_value(&slate).unwrap();
+        value["contexts"].as_array_mut().unwrap().truncate(left);
+        let emptied: Slate = serde_json::from_value(value).unwrap();
+        let refused = policy.learn(&emptied, &seen).unwrap_err();
+        assert_eq!(refused, Error::Dimension { what: "contexts of the slate", expected: 6, got: left });
+        let by_hand: Vec<_> = emptied.feedback(&seen).collect();
+        assert_eq!(by_hand.len(), 2);
+        assert!(matches!(policy.update(&by_hand), Err(Error::Dimension { what: "context", expected: 3, .. })));
+    }
+    assert_eq!(policy.state(), before);
+    let by_hand: Vec<_> = slate.feedback(&seen).collect();
+    policy.update(&by_hand).unwrap();
 }

@@ -21,7 +21,7 @@ fn learned() -> LinUcb {
         policy.update(ArmId::new(round % 4), &context, context[0], 1.0).unwrap();
     }
     policy.remove_arm(ArmId::new(1)).unwrap();
-    policy.add_arm();
+    policy.add_arm().unwrap();
     policy
 }
 
@@ -66,17 +66,17 @@ fn everything_that_learns_survives_saving() {
 fn a_state_of_another_kind_or_a_newer_version_is_refused() {
     let mut state = learned().state();
     state.header.format = 99;
-    assert_eq!(LinUcb::from_state(&state).unwrap_err(), Error::NewerState { supported: 1, found: 99 });
-    state.header.format = 1;
+    assert_eq!(LinUcb::from_state(&state).unwrap_err(), Error::NewerState { supported: 2, found: 99 });
+    state.header.format = 2;
     state.header.kind = "disjoint/ridge/thompson".to_owned();
     assert!(matches!(LinUcb::from_state(&state), Err(Error::ForeignState { .. })));
     let text = serde_json::to_string(&learned()).unwrap();
     assert!(serde_json::from_str::<LinTs>(&text).is_err());
     // Whatever else a newer version or another family writes: the header is read first, and says it.
     let newer =
-        text.replacen("\"format\":1", "\"format\":2", 1).replacen("\"lambda\"", "\"something_new\":1,\"lambda\"", 1);
+        text.replacen("\"format\":2", "\"format\":3", 1).replacen("\"lambda\"", "\"something_new\":1,\"lambda\"", 1);
     let refused = serde_json::from_str::<LinUcb>(&newer).unwrap_err().to_string();
-    assert!(refused.starts_with("saved state has format version 2; versions up to 1 can be read"), "{refused}");
+    assert!(refused.starts_with("saved state has format version 3; versions up to 2 can be read"), "{refused}");
     let refused = serde_json::from_str::<RunningNorm>(&text).unwrap_err().to_string();
     assert!(refused.starts_with("saved state is a \"disjoint/ridge/ucb\", expected a \"running-norm\""), "{refused}");
     let header: dht_bandits::Header =

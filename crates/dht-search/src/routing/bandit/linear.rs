@@ -171,7 +171,7 @@ impl Ucb {
         for from in from {
             let arm = match from {
                 Some(from) => self.linear.add_arm_like(old[*from])?,
-                None => self.linear.add_arm(),
+                None => self.linear.add_arm()?,
             };
             self.arms.push(arm);
         }

@@ -1,0 +1,111 @@
+//! Sets of arm numbers as ranges: arms that came and went in a row take two numbers, however many they were.
+
+use crate::arm::ArmId;
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// A set of arms. Ranges hold their first and last number; they ascend and do not touch.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct ArmRanges {
+    ranges: Vec<(u64, u64)>,
+}
+
+impl ArmRanges {
+    /// The numbers below `end` that are not among `arms`, which ascend.
+    pub(crate) fn gaps(arms: impl Iterator<Item = ArmId>, end: u64) -> Self {
+        let (mut ranges, mut next) = (Vec::new(), 0);
+        for arm in arms.map(ArmId::number).chain([end]) {
+            if next < arm {
+                ranges.push((next, arm - 1));
+            }
+            next = arm + 1;
+        }
+        Self { ranges }
+    }
+
+    pub(crate) fn contains(&self, arm: ArmId) -> bool {
+        let after = self.ranges.partition_point(|&(first, _)| first <= arm.number());
+        after > 0 && arm.number() <= self.ranges[after - 1].1
+    }
+
+    /// The largest number in the set.
+    pub(crate) fn last(&self) -> Option<u64> {
+        self.ranges.last().map(|&(_, last)| last)
+    }
+
+    pub(crate) fn insert(&mut self, arm: ArmId) {
+        let number = arm.number();
+        let after = self.ranges.partition_point(|&(first, _)| first <= number);
+        let touches_before = after > 0 && number <= self.ranges[after - 1].1.saturating_add(1);
+        let touches_after = self.ranges.get(after).is_some_and(|&(first, _)| first == number + 1);
+        match (touches_before, touches_after) {
+            (true, true) => self.ranges[after - 1].1 = self.ranges.remove(after).1,
+            (true, false) => self.ranges[after - 1].1 = self.ranges[after - 1].1.max(number),
+            (false, true) => self.ranges[after].0 = number,
+            (false, false) => self.ranges.insert(after, (number, number)),
+        }
+    }
+
+    /// Adds all arms of another set.
+    pub(crate) fn unite(&mut self, other: &Self) {
+        let mut all = std::mem::take(&mut self.ranges);
+        all.extend_from_slice(&other.ranges);
+        all.sort_unstable();
+        for (first, last) in all {
+            match self.ranges.last_mut() {
+                Some(before) if first <= before.1.saturating_add(1) => before.1 = before.1.max(last),
+                _ => self.ranges.push((first, last)),
+            }
+        }
+    }
+
+    /// Refuses ranges that are not in order, or that reach `end`.
+    pub(crate) fn check(&self, end: u64) -> Result<()> {
+        let mut next = 0;
+        for (index, &(first, last)) in self.ranges.iter().enumerate() {
+            if first < next || last < first || last >= end {
+                let problem = format!("{first} to {last}: expected from at least {next}, ascending, to below {end}");
+                return Err(Error::InvalidState { what: "range of removed arms", index, problem });
+            }
+            // A gap of one number at least, or it would be one range.
+            next = last.saturating_add(2);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    fn of(numbers: &BTreeSet<u64>) -> ArmRanges {
+        let mut ranges = ArmRanges::default();
+        numbers.iter().for_each(|&number| ranges.insert(ArmId::new(number)));
+        ranges
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn ranges_are_the_set_of_their_numbers(
+            left in prop::collection::vec(0u64..40, 0..30),
+            right in prop::collection::btree_set(0u64..40, 0..30),
+        ) {
+            let mut ranges = ArmRanges::default();
+            left.iter().for_each(|&number| ranges.insert(ArmId::new(number)));
+            let left: BTreeSet<_> = left.into_iter().collect();
+            prop_assert_eq!(&ranges, &of(&left));
+            prop_assert!(ranges.check(40).is_ok());
+            prop_assert!((0..42).all(|number| ranges.contains(ArmId::new(number)) == left.contains(&number)));
+            let others = (0..40).filter(|number| !left.contains(number)).map(ArmId::new);
+            prop_assert_eq!(&ArmRanges::gaps(others, 40), &ranges);
+            ranges.unite(&of(&right));
+            prop_assert_eq!(&ranges, &of(&left.union(&right).copied().collect()));
+            prop_assert_eq!(ranges.last(), left.union(&right).max().copied());
+        }
+    }
+}

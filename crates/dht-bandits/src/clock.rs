@@ -1,0 +1,57 @@
+//! Counts that cannot overflow, and the logical clock of a policy: how much it has learned, and in which scaling.
+
+use crate::error::{Error, Result};
+
+/// The largest count of updates, 2⁶³ − 1.
+const LARGEST_COUNT: u64 = u64::MAX / 2;
+
+/// The sum of two counts.
+pub(crate) fn add_counts(what: &'static str, count: u64, added: u64) -> Result<u64> {
+    match count.checked_add(added) {
+        Some(sum) if sum <= LARGEST_COUNT => Ok(sum),
+        _ => Err(Error::CountLimit { what, count, added, limit: LARGEST_COUNT }),
+    }
+}
+
+/// Refuses a saved count beyond the largest.
+pub(crate) fn check_saved_count(what: &'static str, index: usize, count: u64) -> Result<()> {
+    if count <= LARGEST_COUNT {
+        return Ok(());
+    }
+    Err(Error::InvalidState { what, index, problem: format!("is {count}, expected at most {LARGEST_COUNT}") })
+}
+
+/// The version counts updates. The epoch counts how often decisions were expired: a decision belongs to the epoch it was
+/// made in, whatever the version, so that decisions outlive a restore to an older version of the same epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Clock {
+    pub(crate) version: u64,
+    pub(crate) epoch: u64,
+}
+
+impl Clock {
+    /// The clock of a saved state.
+    pub(crate) fn load(version: u64, epoch: u64) -> Result<Self> {
+        check_saved_count("version", 0, version)?;
+        Ok(Self { version, epoch })
+    }
+
+    /// The clock after so many more updates.
+    pub(crate) fn after(self, updates: u64) -> Result<Self> {
+        Ok(Self { version: add_counts("version", self.version, updates)?, ..self })
+    }
+
+    /// Begins the next epoch. Only equality of epochs matters, so that the count may wrap around.
+    pub(crate) fn expire(&mut self) {
+        self.epoch = self.epoch.wrapping_add(1);
+    }
+}
+
+/// Refuses a decision that was not made in this epoch.
+pub(crate) fn check_epoch(made_in: u64, epoch: u64) -> Result<()> {
+    match made_in.cmp(&epoch) {
+        std::cmp::Ordering::Less => Err(Error::StaleDecision { made_in, epoch }),
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Greater => Err(Error::ForeignDecision { made_in, epoch }),
+    }
+}

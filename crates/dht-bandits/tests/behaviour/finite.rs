@@ -1,0 +1,199 @@
+//! Estimates, scores and curves are finite, or there is a typed error.
+
+use crate::support::rng;
+use dht_bandits::{
+    ArmId, Available, Candidates, Comparison, Curve, Decision, Epsilon, EpsilonGreedy, Error, Estimate, Hybrid,
+    HybridOptions, LinUcb, LoggedRound, OffPolicy, ReplayRound, Ridge, RidgeOptions, SlateOffPolicy, Standing, TopK,
+    Ucb, Uniform, World, replay, simulate,
+};
+use proptest::prelude::*;
+use rand::Rng;
+
+fn is_finite(estimate: &Estimate) -> bool {
+    let Estimate { value, standard_error, low, high, effective_samples, .. } = *estimate;
+    [value, standard_error, low, high, effective_samples].iter().all(|number| number.is_finite())
+        && low <= value
+        && value <= high
+}
+
+fn all(log: &OffPolicy<'_>) -> Vec<Result<Estimate, Error>> {
+    vec![
+        Ok(log.direct()),
+        log.inverse_propensity(),
+        log.clipped(10.0),
+        log.self_normalised(),
+        log.doubly_robust(),
+        log.self_normalised_doubly_robust(),
+    ]
+}
+
+#[test]
+fn logged_numbers_whose_estimates_would_overflow_are_refused() {
+    let good = LoggedRound::new(1.0, 0.5, 0.5);
+    let refuse = |bad: LoggedRound| {
+        let slates = [vec![good], vec![good, bad]];
+        let error = SlateOffPolicy::new(&slates).unwrap_err();
+        assert_eq!(OffPolicy::new(&[good, bad]).unwrap_err(), error);
+        error
+    };
+    for reward in [1e308, -1e308] {
+        let refused = refuse(LoggedRound { reward, ..good });
+        assert_eq!(refused, Error::LoggedRound { round: 1, what: "reward", value: reward, limit: 1e50 });
+    }
+    assert!(matches!(refuse(LoggedRound { propensity: 1e-320, ..good }), Error::LoggedRound { what: "weight", .. }));
+    assert!(matches!(refuse(LoggedRound { predicted: 1e60, ..good }), Error::LoggedRound { what: "predicted", .. }));
+    assert!(matches!(refuse(LoggedRound { expected: 1e60, ..good }), Error::LoggedRound { what: "expected", .. }));
+}
+
+#[test]
+fn without_overlap_there_is_no_estimate() {
+    for target in [0.0, 5e-324] {
+        let rounds = [LoggedRound::new(1.0, 0.5, target), LoggedRound::new(0.0, 0.5, target)];
+        let log = OffPolicy::new(&rounds).unwrap();
+        for estimate in all(&log).into_iter().skip(1) {
+            assert!(matches!(estimate, Err(Error::NoOverlap { place: 0, .. })), "{estimate:?}");
+        }
+        let slates = rounds.map(|round| vec![round]);
+        let log = SlateOffPolicy::new(&slates).unwrap();
+        for estimate in [log.independent(), log.independent_self_normalised()] {
+            assert!(matches!(estimate, Err(Error::NoOverlap { place: 0, .. })), "{estimate:?}");
+        }
+    }
+}
+
+fn number(largest: i32) -> impl Strategy<Value = f64> {
+    prop_oneof![
+        3 => -2.0f64..2.0,
+        1 => Just(0.0),
+        1 => (-1.0f64..1.0, -330..largest).prop_map(|(digits, exponent)| digits * 10f64.powi(exponent)),
+    ]
+}
+
+fn round() -> impl Strategy<Value = LoggedRound> {
+    (number(310), number(2), number(2), number(60), number(60)).prop_map(
+        |(reward, propensity, target, predicted, expected)| LoggedRound {
+            reward,
+            propensity: propensity.abs(),
+            target: target.abs(),
+            predicted,
+            expected,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_estimate_is_finite_or_an_error(rounds in prop::collection::vec(round(), 2..6), split in 1usize..5) {
+        if let Ok(log) = OffPolicy::new(&rounds) {
+            for estimate in all(&log).into_iter().flatten() {
+                prop_assert!(is_finite(&estimate), "{estimate:?}");
+            }
+        }
+        let (left, right) = rounds.split_at(split.min(rounds.len()));
+        let slates = [left.to_vec(), right.to_vec()];
+        if let Ok(log) = SlateOffPolicy::new(&slates) {
+            for estimate in [log.independent(), log.independent_self_normalised()].into_iter().flatten() {
+                prop_assert!(is_finite(&estimate), "{estimate:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn replay_refuses_a_log_before_the_policy_learns_from_it() {
+    let row = |reward| ReplayRound { context: vec![1.0], arm: ArmId::new(0), reward };
+    let mut policy = Uniform::new(1, 1).unwrap();
+    let before = policy.clone();
+    let refused = replay(&mut policy, &[row(1.0), row(1e308), row(1e308)], &mut rng(1)).unwrap_err();
+    assert_eq!(refused, Error::LoggedRound { round: 1, what: "reward", value: 1e308, limit: 1e50 });
+    assert_eq!(policy, before);
+    assert!(is_finite(&replay(&mut policy, &[row(1.0), row(3.0)], &mut rng(1)).unwrap()));
+}
+
+/// A world in which everything is worth the same number.
+struct Flat(f64);
+
+impl World for Flat {
+    fn dimension(&self) -> usize {
+        1
+    }
+
+    fn arms(&self) -> usize {
+        2
+    }
+
+    fn advance(&mut self, _: &mut dyn Rng) {}
+
+    fn context(&self) -> &[f64] {
+        &[1.0]
+    }
+
+    fn best(&self) -> f64 {
+        self.0
+    }
+
+    fn expected(&self, _: ArmId) -> f64 {
+        0.0
+    }
+
+    fn reward(&self, _: ArmId, _: &mut dyn Rng) -> f64 {
+        self.0
+    }
+}
+
+#[test]
+fn a_curve_that_would_overflow_is_refused() {
+    for worth in [1e308, f64::INFINITY, f64::NAN] {
+        let mut policy = Uniform::new(1, 2).unwrap();
+        let refused = simulate(&mut policy, &mut Flat(worth), 5, &mut rng(2)).unwrap_err();
+        assert!(matches!(refused, Error::TooLarge { .. } | Error::NotFinite { .. }), "{refused}");
+    }
+}
+
+#[test]
+fn a_comparison_with_curves_of_unequal_length_is_written_as_far_as_it_goes() {
+    let curve = |rounds: usize| Curve { regret: vec![1.0; rounds], reward: vec![2.0; rounds] };
+    let standings = vec![Standing { name: "ragged".to_owned(), curves: vec![curve(3), curve(1)] }];
+    let csv = Comparison { seeds: vec![1, 2], standings }.to_csv(1);
+    assert_eq!(csv.lines().count(), 4);
+    assert_eq!(csv.lines().nth(3).unwrap(), "3,ragged,1,0,2,0");
+}
+
+#[test]
+fn scores_that_overflow_are_refused_by_every_policy() {
+    let (huge, arm) = ([1e200, 1.0], ArmId::new(0));
+    let assert_refused = |error: Error| assert!(matches!(error, Error::NotFinite { .. }), "{error}");
+    let policy = LinUcb::new(2, 2, RidgeOptions::default(), Ucb { alpha: 0.0 }).unwrap();
+    assert_refused(policy.score(arm, &huge).unwrap_err());
+    let mut scores = vec![(arm, policy.score(arm, &[1.0, 0.0]).unwrap())];
+    assert_refused(policy.scores(&huge, Available::All, &mut scores).unwrap_err());
+    assert_eq!(scores.len(), 1);
+    assert_refused(policy.select(&huge, Available::All, &mut rng(3)).unwrap_err());
+    // The index is finite where the width is not.
+    let greedy = EpsilonGreedy::new(2, 2, RidgeOptions::default(), Epsilon { epsilon: 0.0 }).unwrap();
+    assert_refused(greedy.select(&huge, Available::All, &mut rng(3)).unwrap_err());
+    let epsilon = Epsilon { epsilon: 0.0 };
+    let shared = TopK::<Ridge, Epsilon>::shared(2, RidgeOptions::default(), epsilon).unwrap();
+    assert_refused(shared.score(arm, &huge).unwrap_err());
+    assert_refused(shared.select(1, Candidates::in_context(&[arm], &huge), &mut rng(3)).unwrap_err());
+    let hybrid = Hybrid::new(2, 1, 2, HybridOptions::default(), epsilon).unwrap();
+    assert_refused(hybrid.score(arm, &huge, &[1.0]).unwrap_err());
+    assert_refused(hybrid.select(&huge, Candidates::in_context(&[arm], &[1.0]), &mut rng(3)).unwrap_err());
+}
+
+#[test]
+fn an_explored_arm_has_finite_numbers_too() {
+    let mut policy = EpsilonGreedy::new(1, 2, RidgeOptions::default(), Epsilon { epsilon: 1.0 }).unwrap();
+    policy.update(ArmId::new(0), &[1.0], -1.0, 1.0).unwrap();
+    let mut rng = rng(4);
+    for context in [[1.0], [1e154], [1.7e308]] {
+        for _ in 0..20 {
+            if let Ok(decision) = policy.decide(&context, Available::All, &mut rng) {
+                let text = serde_json::to_string(&decision).unwrap();
+                assert_eq!(serde_json::from_str::<Decision>(&text).unwrap(), decision);
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Decisions whose rewards are still on their way when the process ends.
+
+use crate::support::{normals, rng};
+use dht_bandits::{
+    ArmId, Available, Candidates, Decision, DiagonalLaplaceOptions, Error, Feedback, HybridLinUcb, HybridOptions,
+    LinUcb, Observation, RidgeOptions, Slate, Thompson, TopKThompson, Ucb,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+fn learner(arms: usize) -> LinUcb {
+    LinUcb::new(2, arms, RidgeOptions::default(), Ucb { alpha: 1.0 }).unwrap()
+}
+
+fn again<T: Serialize + DeserializeOwned>(value: &T) -> T {
+    serde_json::from_str(&serde_json::to_string(value).unwrap()).unwrap()
+}
+
+#[test]
+fn decisions_in_flight_survive_a_restore_from_the_last_save() {
+    let (mut policy, mut rng) = (learner(3), rng(1));
+    let mut saved = policy.clone();
+    let mut parked: Vec<Decision> = Vec::new();
+    for round in 0..60 {
+        if round == 50 {
+            saved = again(&policy);
+        }
+        let context = normals(&mut rng, 2);
+        let decision = policy.decide(&context, Available::All, &mut rng).unwrap();
+        policy.update(decision.arm(), &context, 0.5, 1.0).unwrap();
+        if round >= 40 {
+            parked.push(again(&decision));
+        }
+    }
+    // The process ends here; what was learned since the save is lost, but not what comes back later.
+    let mut restored = saved;
+    assert_eq!(restored.version(), 50);
+    assert!(parked.iter().any(|decision| decision.choice.version > restored.version()));
+    let mut batch = restored.clone();
+    for decision in &parked {
+        restored.learn(decision, 1.0).unwrap();
+    }
+    let observations: Vec<_> = parked.into_iter().map(|decision| Observation::new(decision, 1.0)).collect();
+    batch.learn_batch(&observations).unwrap();
+    assert_eq!(batch.state(), restored.state());
+    assert_eq!(restored.version(), 70);
+}
+
+#[test]
+fn slates_and_hybrid_decisions_in_flight_survive_a_restore() {
+    let mut rng = rng(2);
+    let arms = [0, 1, 2].map(ArmId::new);
+    let rows = normals(&mut rng, 6);
+    let mut slates = TopKThompson::per_arm(2, 3, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap();
+    let mut saved = slates.clone();
+    let first = slates.select(2, Candidates::new(&arms, &rows), &mut rng).unwrap();
+    slates.learn(&first, &[Feedback::from(true); 2]).unwrap();
+    let later: Slate = again(&slates.select(2, Candidates::new(&arms, &rows), &mut rng).unwrap());
+    saved.learn(&later, &[Feedback::from(true); 2]).unwrap();
+
+    let mut hybrid = HybridLinUcb::new(1, 2, 3, HybridOptions::default(), Ucb { alpha: 1.0 }).unwrap();
+    let mut saved = hybrid.clone();
+    hybrid.update(arms[0], &[1.0], &[0.5, 0.5], 1.0, 1.0).unwrap();
+    let later = hybrid.decide(&[1.0], Candidates::new(&arms, &rows), &mut rng).unwrap();
+    saved.learn(&again(&later), 1.0).unwrap();
+}
+
+#[test]
+fn decisions_from_before_an_expiry_stay_expired_after_a_restore() {
+    let (mut policy, mut rng) = (learner(3), rng(3));
+    let saved = policy.clone();
+    for _ in 0..5 {
+        policy.update(ArmId::new(0), &[1.0, 0.0], 1.0, 1.0).unwrap();
+    }
+    let old = policy.decide(&[1.0, 0.0], Available::All, &mut rng).unwrap();
+    // Restored to version 0, and expired there: a decision of version 5 was made before that all the same.
+    let mut restored = saved;
+    restored.expire_decisions();
+    let before = restored.state();
+    assert_eq!(restored.learn(&old, 1.0), Err(Error::StaleDecision { made_in: 0, epoch: 1 }));
+    assert_eq!(restored.learn_batch(&[Observation::new(old, 1.0)]), Err(Error::StaleDecision { made_in: 0, epoch: 1 }));
+    assert_eq!(restored.state(), before);
+}
+
+#[test]
+fn decisions_in_a_scaling_that_the_policy_has_not_seen_are_foreign() {
+    let (mut policy, mut rng) = (learner(3), rng(4));
+    let mut saved: LinUcb = again(&policy);
+    policy.expire_decisions();
+    let decision = policy.decide(&[1.0, 0.0], Available::All, &mut rng).unwrap();
+    assert_eq!(saved.learn(&decision, 1.0), Err(Error::ForeignDecision { made_in: 1, epoch: 0 }));
+    again(&policy).learn(&decision, 1.0).unwrap();
+}
+
+#[test]
+fn decisions_of_another_policy_are_refused_where_their_arm_or_length_shows_it() {
+    let (mut policy, mut rng) = (learner(2), rng(5));
+    let other = LinUcb::new(3, 2, RidgeOptions::default(), Ucb { alpha: 1.0 }).unwrap();
+    let longer = other.decide(&[1.0, 0.0, 0.5], Available::All, &mut rng).unwrap();
+    let refused = policy.learn(&longer, 1.0).unwrap_err();
+    assert_eq!(refused, Error::Dimension { what: "context", expected: 2, got: 3 });
+    let last = [ArmId::new(8)];
+    let unknown = learner(9).decide(&[1.0, 0.0], Available::Only(&last), &mut rng).unwrap();
+    assert_eq!(policy.learn(&unknown, 1.0), Err(Error::UnknownArm { arm: last[0] }));
+}
+
+#[test]
+fn what_was_saved_before_epochs_were_counted_is_read() {
+    let policy = learner(2);
+    let decision = policy.decide(&[1.0, 0.0], Available::All, &mut rng(6)).unwrap();
+    let mut old = serde_json::to_value(&decision).unwrap();
+    old["choice"].as_object_mut().unwrap().remove("epoch").unwrap();
+    let old: Decision = serde_json::from_value(old).unwrap();
+    let load = |oldest_accepted: u64| -> LinUcb {
+        let mut value = serde_json::to_value(&policy).unwrap();
+        value["header"]["format"] = 1.into();
+        value["version"] = 7.into();
+        value.as_object_mut().unwrap().remove("epoch").unwrap();
+        value["oldest_accepted"] = oldest_accepted.into();
+        serde_json::from_value(value).unwrap()
+    };
+    load(0).learn(&old, 1.0).unwrap();
+    // Decisions had been expired at version 4: those without an epoch are not known to be later.
+    assert!(matches!(load(4).learn(&old, 1.0), Err(Error::StaleDecision { .. })));
+}

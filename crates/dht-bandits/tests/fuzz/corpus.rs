@@ -1,0 +1,130 @@
+//! Each kind of thing that is saved or sent, in full health.
+
+use dht_bandits::{
+    ArmId, Available, Candidates, DiagonalLaplace, DiagonalLaplaceOptions, Disjoint, Epsilon, EpsilonGreedy, Feedback,
+    Fixed, FullLaplace, FullLaplaceOptions, HybridLinUcb, HybridOptions, Index, LinTs, LinUcb, NormOptions,
+    Observation, Posterior, PyramidPool, Ridge, RidgeOptions, RunningNorm, SharedLinUcb, Slate, Thompson, TopKThompson,
+    Ucb, Uniform,
+};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use serde::Serialize;
+
+pub fn rng() -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(1)
+}
+
+pub fn context(dimension: usize) -> Vec<f64> {
+    (0..dimension).map(|place| (place as f64 + 1.0).sin()).collect()
+}
+
+pub fn text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap()
+}
+
+fn taught<P: Posterior, I: Index>(mut policy: Disjoint<P, I>) -> Disjoint<P, I> {
+    let context = context(policy.dimension());
+    for round in 0..6 {
+        policy.update(ArmId::new(round % 3), &context, (round % 2) as f64, 1.0).unwrap();
+    }
+    policy.remove_arm(ArmId::new(1)).unwrap();
+    policy.add_arm().unwrap();
+    policy
+}
+
+/// A posterior of dimension 3 that learned something, and the same before.
+pub trait Healthy: Posterior {
+    fn settings() -> Self::Options;
+
+    fn blank() -> Disjoint<Self, Thompson> {
+        Disjoint::new(3, 3, Self::settings(), Thompson { alpha: 0.5 }).unwrap()
+    }
+
+    fn policy() -> Disjoint<Self, Thompson> {
+        taught(Self::blank())
+    }
+}
+
+impl Healthy for Ridge {
+    fn settings() -> RidgeOptions {
+        RidgeOptions { lambda: 0.5, discount: 1.0, keep_information: true }
+    }
+}
+
+impl Healthy for FullLaplace {
+    fn settings() -> FullLaplaceOptions {
+        FullLaplaceOptions::default()
+    }
+}
+
+impl Healthy for DiagonalLaplace {
+    fn settings() -> DiagonalLaplaceOptions {
+        DiagonalLaplaceOptions::default()
+    }
+}
+
+/// The policy, what it learned, and what it decides.
+fn disjoint<P: Healthy>() -> [String; 4] {
+    let policy = P::policy();
+    let decision = policy.decide(&context(3), Available::All, &mut rng()).unwrap();
+    let delta = policy.diff(&P::blank()).unwrap();
+    [text(&policy), text(&delta), text(&decision), text(&Observation::new(decision, 1.0))]
+}
+
+pub fn per_arm() -> TopKThompson {
+    let policy = TopKThompson::per_arm(2, 4, DiagonalLaplaceOptions::default(), Thompson { alpha: 0.5 }).unwrap();
+    policy.with_pinned(&[ArmId::new(2)]).unwrap()
+}
+
+pub fn shared() -> SharedLinUcb {
+    let mut shared = SharedLinUcb::shared(2, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+    let slate = shared.select(2, Candidates::new(&[5, 6].map(ArmId::new), &context(4)), &mut rng()).unwrap();
+    shared.learn(&slate, &[Feedback::from(true), Feedback::Unobserved]).unwrap();
+    shared
+}
+
+pub fn hybrid() -> HybridLinUcb {
+    let mut hybrid = HybridLinUcb::new(2, 3, 2, HybridOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+    hybrid.update(ArmId::new(1), &context(2), &context(3), 1.0, 1.0).unwrap();
+    hybrid
+}
+
+/// What the semi-bandits and the hybrid choose.
+fn choices() -> [String; 3] {
+    let (mut rng, arms) = (rng(), [0, 1, 3].map(ArmId::new));
+    let mut slate = |select: &dyn Fn(Candidates<'_>, &mut ChaCha8Rng) -> Slate| {
+        text(&select(Candidates::new(&arms, &context(6)), &mut rng))
+    };
+    let slates = [
+        slate(&|candidates, rng| per_arm().select(2, candidates, rng).unwrap()),
+        slate(&|candidates, rng| shared().select(2, candidates, rng).unwrap()),
+    ];
+    let decision = hybrid().decide(&context(2), Candidates::new(&arms[..2], &context(6)), &mut rng).unwrap();
+    let [first, second] = slates;
+    [first, second, text(&decision)]
+}
+
+pub fn texts() -> Vec<String> {
+    let fading = RidgeOptions { discount: 0.9, ..RidgeOptions::default() };
+    let lin_ucb = taught(LinUcb::new(3, 3, Ridge::settings(), Ucb { alpha: 0.5 }).unwrap());
+    let mut norm = RunningNorm::new(2, NormOptions { clip: Some(4.0), ..NormOptions::default() }).unwrap();
+    norm.observe(&context(2)).unwrap();
+    let mut texts = vec![
+        text(&lin_ucb),
+        text(&taught(LinTs::new(10, 3, fading, Thompson { alpha: 0.5 }).unwrap())),
+        text(&taught(EpsilonGreedy::new(2, 3, RidgeOptions::default(), Epsilon { epsilon: 0.1 }).unwrap())),
+        text(&per_arm()),
+        text(&shared()),
+        text(&hybrid()),
+        text(&norm),
+        text(&PyramidPool::grid(0..=1, 1..=2).unwrap()),
+        text(&Uniform::new(2, 3).unwrap()),
+        text(&Fixed::new(2, 3, ArmId::new(1)).unwrap()),
+        text(&lin_ucb.state().header),
+    ];
+    texts.extend(disjoint::<Ridge>());
+    texts.extend(disjoint::<FullLaplace>());
+    texts.extend(disjoint::<DiagonalLaplace>());
+    texts.extend(choices());
+    texts
+}
