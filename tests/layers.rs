@@ -10,7 +10,22 @@ use std::path::{Path, PathBuf};
 /// A crate's source folder and its layers, the lowest first. A module is a folder or a file of that folder.
 type Layers = (&'static str, &'static [&'static [&'static str]]);
 
-const CRATES: [Layers; 2] = [
+const CRATES: [Layers; 3] = [
+    (
+        "crates/dht-bandits/src",
+        &[
+            &["arm"],
+            &["error"],
+            &["arm_ranges", "clock"],
+            &["slots"],
+            &["arm_set"],
+            &["validate", "saved_state", "snapshot"],
+            &["gaussian", "features"],
+            &["posterior", "exploration"],
+            &["policy"],
+            &["off_policy", "simulation"],
+        ],
+    ),
     (
         "crates/dht-search/src",
         &[

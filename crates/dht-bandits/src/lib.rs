@@ -94,78 +94,43 @@
 
 mod arm;
 mod arm_ranges;
-mod baseline;
-mod batch;
-mod best;
-mod bierman;
+mod arm_set;
 mod clock;
-pub mod columns;
-mod disjoint;
-mod disjoint_state;
 mod error;
-mod exchange;
-mod factor;
-mod factor_state;
-mod full_laplace;
-mod grouped;
-mod hybrid;
-mod hybrid_state;
-mod index;
-mod information;
-mod lanes;
-mod laplace;
-mod logistic;
-mod magnitude;
-mod mean_pool;
-mod newton;
+mod exploration;
+mod features;
+mod gaussian;
 mod off_policy;
-mod panel_kernel;
-mod panel_score;
-mod panels;
 mod policy;
 mod posterior;
-mod propensity;
-mod ridge;
-mod row;
-mod running_norm;
-mod semi_bandit;
-mod simulate;
-mod slate;
-mod slate_state;
-mod slate_worlds;
+mod saved_state;
+mod simulation;
+mod slots;
 mod snapshot;
-mod state;
-mod worlds;
+mod validate;
 
-pub use arm::{ArmId, ArmSet, ArmSetState, Available};
-pub use baseline::{BaselineState, Fixed, Uniform};
-pub use batch::Batch;
-pub use disjoint::Disjoint;
-pub use disjoint_state::DisjointState;
+pub use arm::{ArmId, Available};
+pub use arm_set::{ArmSet, ArmSetState};
 pub use error::{Error, Result};
-pub use exchange::Delta;
-pub use full_laplace::{FullArmState, FullLaplace, FullLaplaceOptions};
-pub use hybrid::{Hybrid, HybridOptions};
-pub use hybrid_state::HybridState;
-pub use index::{Epsilon, Index, Thompson, Ucb};
-pub use information::{InformationState, Natural};
-pub use laplace::{DiagonalArmState, DiagonalLaplace, DiagonalLaplaceOptions, TsPrior};
-pub use logistic::sigmoid;
-pub use mean_pool::PyramidPool;
+pub use exploration::{Epsilon, Index, Thompson, Ucb};
+pub use features::{NormOptions, NormState, PyramidPool, RunningNorm, columns};
+pub use gaussian::{InformationState, Natural, Score};
 pub use off_policy::{Estimate, LoggedRound, OffPolicy, ReplayRound, SlateOffPolicy, replay};
-pub use policy::{Choice, Decision, Observation, Policy, Score};
-pub use posterior::Posterior;
-pub use propensity::Propensity;
-pub use ridge::{Ridge, RidgeArmState, RidgeOptions};
-pub use running_norm::{NormOptions, NormState, RunningNorm};
-pub use semi_bandit::{Draw, Sharing, TopK};
-pub use simulate::{Comparison, Contender, Curve, Standing, compare, simulate, simulate_slates};
-pub use slate::{ArmFeedback, Candidates, Feedback, Slate};
-pub use slate_state::TopKState;
-pub use slate_worlds::{CascadeWorld, ClickWorld, SlateWorld};
+pub use policy::{
+    ArmFeedback, BaselineState, Batch, Candidates, Choice, Decision, Delta, Disjoint, DisjointState, Draw, Feedback,
+    Fixed, Hybrid, HybridOptions, HybridState, Observation, Policy, Propensity, Sharing, Slate, TopK, TopKState,
+    Uniform,
+};
+pub use posterior::{
+    DiagonalArmState, DiagonalLaplace, DiagonalLaplaceOptions, FullArmState, FullLaplace, FullLaplaceOptions,
+    Posterior, Ridge, RidgeArmState, RidgeOptions, TsPrior, sigmoid,
+};
+pub use saved_state::Header;
+pub use simulation::{
+    CascadeWorld, ClickWorld, Comparison, Contender, Curve, SlateWorld, Standing, WeightedWorld, World, compare,
+    simulate, simulate_slates,
+};
 pub use snapshot::{Publisher, Reader};
-pub use state::Header;
-pub use worlds::{WeightedWorld, World};
 
 /// LinUCB with disjoint arms (Li et al. 2010, Algorithm 1).
 pub type LinUcb = Disjoint<Ridge, Ucb>;

@@ -2,8 +2,7 @@
 
 use crate::arm::{ArmId, Available};
 use crate::error::{Error, Result, check_parameter, check_scalar};
-use crate::policy::Policy;
-use crate::propensity::Propensity;
+use crate::policy::{Policy, Propensity};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 

@@ -1,0 +1,274 @@
+//! Arms that come and go.
+
+use crate::arm::{ArmId, Available};
+use crate::arm_ranges::ArmRanges;
+use crate::error::{Error, Result};
+use crate::slots::{SlotSpace, Slots};
+use serde::{Deserialize, Serialize};
+
+/// Arm numbers are below this.
+const END: u64 = 1 << 63;
+
+/// Refuses a number that is not below 2⁶³.
+pub(crate) fn check_number(arm: ArmId) -> Result<()> {
+    if arm.number() < END {
+        return Ok(());
+    }
+    Err(Error::Parameter { name: "arm number", value: arm.number() as f64, requirement: "below 2⁶³" })
+}
+
+/// Refuses removed arms that are out of order, or whose numbers are not below 2⁶³.
+pub(crate) fn check_removed(removed: &ArmRanges) -> Result<()> {
+    removed.check(END)
+}
+
+/// The arms of a policy, in the order in which their learned state lies in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArmSet {
+    by_slot: Vec<ArmId>,
+    // Sorted by id; ids are handed out in ascending order, so adding appends.
+    by_id: Vec<(ArmId, usize)>,
+    // Never given again.
+    removed: ArmRanges,
+    // Above all ids that are there or removed.
+    next: u64,
+}
+
+impl ArmSet {
+    /// The arms 0 to `arms` − 1.
+    pub(crate) fn new(arms: usize) -> Self {
+        let by_slot: Vec<_> = (0..arms as u64).map(ArmId::new).collect();
+        let by_id = by_slot.iter().copied().zip(0..).collect();
+        Self { by_slot, by_id, removed: ArmRanges::default(), next: arms as u64 }
+    }
+
+    /// How many arms there are.
+    pub fn len(&self) -> usize {
+        self.by_slot.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.by_slot.is_empty()
+    }
+
+    /// Every arm, in the order of memory.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = ArmId> + '_ {
+        self.by_slot.iter().copied()
+    }
+
+    /// Whether this arm exists now.
+    pub fn contains(&self, arm: ArmId) -> bool {
+        self.slot(arm).is_ok()
+    }
+
+    /// The number that the next added arm will get.
+    pub fn next_number(&self) -> u64 {
+        self.next
+    }
+
+    pub(crate) fn id(&self, slot: usize) -> ArmId {
+        self.by_slot[slot]
+    }
+
+    /// Where an arm is among the sorted names, or would be.
+    fn place(&self, arm: ArmId) -> Result<usize, usize> {
+        self.by_id.binary_search_by_key(&arm, |&(id, _)| id)
+    }
+
+    pub(crate) fn slot(&self, arm: ArmId) -> Result<usize> {
+        // Until an arm is removed, arm k lies in slot k.
+        if let Ok(slot) = usize::try_from(arm.number())
+            && self.by_slot.get(slot) == Some(&arm)
+        {
+            return Ok(slot);
+        }
+        match self.place(arm) {
+            Ok(place) => Ok(self.by_id[place].1),
+            Err(_) if self.removed.contains(arm) => Err(Error::RemovedArm { arm }),
+            Err(_) => Err(Error::UnknownArm { arm }),
+        }
+    }
+
+    /// The arms that existed and were removed.
+    pub(crate) fn removed(&self) -> &ArmRanges {
+        &self.removed
+    }
+
+    pub(crate) fn add(&mut self) -> Result<ArmId> {
+        if self.next >= END {
+            let what = "number of the next arm";
+            return Err(Error::CountLimit { what, count: self.next, added: 1, limit: END });
+        }
+        let id = ArmId::new(self.next);
+        self.by_id.push((id, self.by_slot.len()));
+        self.by_slot.push(id);
+        self.next += 1;
+        Ok(id)
+    }
+
+    pub(crate) fn insert(&mut self, arm: ArmId) -> Result<()> {
+        check_number(arm)?;
+        if self.removed.contains(arm) {
+            return Err(Error::RemovedArm { arm });
+        }
+        match self.place(arm) {
+            Ok(_) => Err(Error::ArmExists { arm }),
+            Err(place) => {
+                self.by_id.insert(place, (arm, self.by_slot.len()));
+                self.by_slot.push(arm);
+                self.next = self.next.max(arm.number() + 1);
+                Ok(())
+            }
+        }
+    }
+
+    /// Removes an arm for good; the arm of the last slot moves into the slot that is returned.
+    pub(crate) fn remove(&mut self, arm: ArmId) -> Result<usize> {
+        let slot = self.slot(arm)?;
+        self.by_slot.swap_remove(slot);
+        if let Ok(place) = self.place(arm) {
+            self.by_id.remove(place);
+        }
+        if let Some(&moved) = self.by_slot.get(slot)
+            && let Ok(place) = self.place(moved)
+        {
+            self.by_id[place].1 = slot;
+        }
+        self.removed.insert(arm);
+        Ok(slot)
+    }
+
+    /// Removes arms that were removed elsewhere, whether they are here or not. Returns the slots that
+    /// [`remove`](Self::remove) returned, in order.
+    pub(crate) fn remove_all(&mut self, removed: &ArmRanges) -> Result<Vec<usize>> {
+        check_removed(removed)?;
+        let here: Vec<_> = self.iter().filter(|arm| removed.contains(*arm)).collect();
+        let slots = here.into_iter().map(|arm| self.remove(arm)).collect::<Result<_>>()?;
+        self.removed.unite(removed);
+        self.next = self.next.max(removed.last().map_or(0, |last| last + 1));
+        Ok(slots)
+    }
+
+    /// All slots, if there are any.
+    #[inline]
+    pub(crate) fn every_slot(&self) -> Option<Slots<'static>> {
+        (!self.is_empty()).then_some(Slots { arms: self.len(), words: &[] })
+    }
+
+    /// The slots that may be chosen, in `space` where they are not all.
+    ///
+    /// # Errors
+    /// An unknown or removed arm; no arm at all.
+    pub(crate) fn resolve<'a>(&self, available: Available<'_>, space: &'a mut SlotSpace) -> Result<Slots<'a>> {
+        let slots = match available {
+            Available::All => Slots { arms: self.len(), words: &[] },
+            Available::Only(arms) => {
+                let words = space.words(self.len());
+                for &arm in arms {
+                    let slot = self.slot(arm)?;
+                    words[slot / 64] |= 1 << (slot % 64);
+                }
+                Slots { arms: self.len(), words }
+            }
+            Available::Except(arms) => {
+                let words = space.words(self.len());
+                (0..self.len()).for_each(|slot| words[slot / 64] |= 1 << (slot % 64));
+                for &arm in arms {
+                    let slot = self.slot(arm)?;
+                    words[slot / 64] &= !(1 << (slot % 64));
+                }
+                Slots { arms: self.len(), words }
+            }
+        };
+        if slots.count() == 0 { Err(Error::NoArms { arms: self.len() }) } else { Ok(slots) }
+    }
+
+    pub(crate) fn state(&self) -> ArmSetState {
+        ArmSetState { ids: self.by_slot.clone(), next: self.next, removed: Some(self.removed.clone()) }
+    }
+
+    pub(crate) fn from_state(state: &ArmSetState) -> Result<Self> {
+        let mut set = Self::new(0);
+        if state.next > END {
+            let problem = format!("the next number is {}, expected at most 2⁶³", state.next);
+            return Err(Error::InvalidState { what: "arms", index: 0, problem });
+        }
+        if let Some(removed) = &state.removed {
+            removed.check(state.next)?;
+            set.removed = removed.clone();
+        }
+        for (index, &arm) in state.ids.iter().enumerate() {
+            let fits = arm.number() < state.next && set.insert(arm).is_ok();
+            if !fits {
+                let problem = format!("{arm} is there twice, removed, or not below the next number {}", state.next);
+                return Err(Error::InvalidState { what: "arm", index, problem });
+            }
+        }
+        if state.removed.is_none() {
+            set.removed = ArmRanges::gaps(set.by_id.iter().map(|&(arm, _)| arm), state.next);
+        }
+        set.next = state.next;
+        Ok(set)
+    }
+}
+
+/// The arms of a saved policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArmSetState {
+    ids: Vec<ArmId>,
+    next: u64,
+    // Absent in format 1: every number below the next that is not there counts as removed.
+    #[serde(default)]
+    removed: Option<ArmRanges>,
+}
+
+impl ArmSetState {
+    /// How many arms are saved.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn removed_arms_keep_their_names_and_others_keep_theirs() {
+        let mut set = ArmSet::new(4);
+        assert_eq!(set.remove(ArmId::new(1)), Ok(1));
+        assert_eq!(set.id(1), ArmId::new(3));
+        assert_eq!(set.slot(ArmId::new(3)), Ok(1));
+        assert_eq!(set.slot(ArmId::new(1)), Err(Error::RemovedArm { arm: ArmId::new(1) }));
+        assert_eq!(set.add(), Ok(ArmId::new(4)));
+        assert_eq!(set.slot(ArmId::new(9)), Err(Error::UnknownArm { arm: ArmId::new(9) }));
+        let again = ArmSet::from_state(&set.state()).unwrap();
+        assert_eq!(again, set);
+    }
+
+    #[test]
+    fn availability_is_a_set_whatever_the_order_and_however_many_arms() {
+        for arms in [5usize, 64, 65, 1024, 1025, 3000] {
+            let set = ArmSet::new(arms);
+            let last = ArmId::new(arms as u64 - 1);
+            let only = [last, ArmId::new(2), last, ArmId::new(0)];
+            let (mut space, mut other) = (SlotSpace::default(), SlotSpace::default());
+            let slots: Vec<_> = set.resolve(Available::Only(&only), &mut space).unwrap().iter().collect();
+            assert_eq!(slots, [0, 2, arms - 1]);
+            let except = set.resolve(Available::Except(&only), &mut other).unwrap();
+            assert_eq!(except.count(), arms - 3);
+            assert!(except.iter().all(|slot| !slots.contains(&slot)));
+            assert_eq!(set.resolve(Available::All, &mut SlotSpace::default()).unwrap().iter().count(), arms);
+        }
+        assert_eq!(
+            ArmSet::new(2).resolve(Available::Only(&[]), &mut SlotSpace::default()).unwrap_err(),
+            Error::NoArms { arms: 2 }
+        );
+    }
+}

@@ -1,0 +1,8 @@
+//! From numbers to contexts: scaling, pooling, columns.
+
+pub mod columns;
+mod normalizer;
+mod pyramid_pool;
+
+pub use normalizer::{NormOptions, NormState, RunningNorm};
+pub use pyramid_pool::PyramidPool;

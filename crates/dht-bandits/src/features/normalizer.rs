@@ -1,0 +1,292 @@
+//! Running mean and variance of contexts, and the affine map that they give.
+
+use crate::error::{Error, Result, check_finite, check_parameter};
+use crate::saved_state::{Header, check_header, header_of};
+use crate::validate::{LARGEST, LARGEST_SUM, check_bounded, check_context, check_part, check_sum, check_within};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The settings of a [`RunningNorm`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NormOptions {
+    /// A standard deviation at or below this counts as zero, and the dimension maps to 0; at least 0.
+    pub floor: f64,
+    /// Normalised values are kept in [−clip, clip]; positive, or `None` (infinite) for no bound.
+    pub clip: Option<f64>,
+    /// What was seen counts this much when the next context arrives; in (0, 1], 1 forgets nothing.
+    pub forget: f64,
+}
+
+impl Default for NormOptions {
+    fn default() -> Self {
+        Self { floor: 1e-9, clip: None, forget: 1.0 }
+    }
+}
+
+/// Normalises each dimension of a stream of contexts to mean 0 and variance 1: z = (x − μ)/σ.
+///
+/// Welford (1962), in the weighted form of West (1979); parts merge by Chan, Golub & LeVeque (1979). σ² is the
+/// variance M₂/W of what was seen.
+///
+/// # Contract
+/// A posterior that has learned under one scaling means nothing under another:
+///
+/// 1. Update a policy with the very numbers it selected with. A [`Decision`](crate::Decision) keeps them.
+/// 2. Never mix scalings in one posterior: observe some contexts, [`freeze`](Self::freeze), then let the policy learn.
+///    If the norm must move, start the policies anew and call `expire_decisions`.
+/// 3. A norm that rolls for ever breaks (2) a little each round, less as it settles; it is possible, and worse.
+///
+/// A frozen norm ignores what it observes. A dimension that does not vary maps to 0, so append a bias column after
+/// normalising, not before ([`columns::with_bias`](super::columns::with_bias)).
+///
+/// ```
+/// use dht_bandits::{NormOptions, RunningNorm};
+///
+/// let mut norm = RunningNorm::new(2, NormOptions::default())?;
+/// norm.observe(&[1.0, 5.0])?;
+/// norm.observe(&[3.0, 5.0])?;
+/// norm.freeze();
+/// assert_eq!(norm.normalise(&[3.0, 7.0])?, [1.0, 0.0]); // the second dimension never varied
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunningNorm {
+    options: NormOptions,
+    weight: f64,
+    mean: Vec<f64>,
+    // Weighted sum of squared deviations from the mean.
+    squares: Vec<f64>,
+    frozen: bool,
+}
+
+impl RunningNorm {
+    /// A norm that has seen nothing: it maps everything to 0.
+    ///
+    /// # Errors
+    /// A dimension of zero, a setting out of its range.
+    pub fn new(dimension: usize, options: NormOptions) -> Result<Self> {
+        check_parameter("dimension", dimension as f64, dimension > 0, "at least 1")?;
+        check_parameter("floor", options.floor, options.floor >= 0.0, "at least 0")?;
+        check_parameter("forget", options.forget, options.forget > 0.0 && options.forget <= 1.0, "in (0, 1]")?;
+        if let Some(clip) = options.clip {
+            check_parameter("clip", clip, clip > 0.0, "positive")?;
+        }
+        Ok(Self { options, weight: 0.0, mean: vec![0.0; dimension], squares: vec![0.0; dimension], frozen: false })
+    }
+
+    /// The length of a context.
+    pub fn dimension(&self) -> usize {
+        self.mean.len()
+    }
+
+    /// How many contexts have been seen; with forgetting, how many still count.
+    pub fn weight(&self) -> f64 {
+        self.weight
+    }
+
+    /// The running mean of each dimension.
+    pub fn mean(&self) -> &[f64] {
+        &self.mean
+    }
+
+    /// The running standard deviation of a dimension, 0 where it does not exceed the floor.
+    pub fn deviation(&self, dimension: usize) -> f64 {
+        let deviation = if self.weight > 0.0 { (self.squares[dimension] / self.weight).sqrt() } else { 0.0 };
+        if deviation > self.options.floor { deviation } else { 0.0 }
+    }
+
+    /// Stops moving: from now on every context is scaled alike.
+    pub fn freeze(&mut self) {
+        self.frozen = true;
+    }
+
+    /// Moves again. What learned under the frozen scaling should start anew.
+    pub fn thaw(&mut self) {
+        self.frozen = false;
+    }
+
+    /// Whether it has stopped moving.
+    pub fn is_frozen(&self) -> bool {
+        self.frozen
+    }
+
+    /// Takes a context into the statistics, unless frozen.
+    ///
+    /// # Errors
+    /// A context of the wrong length, not finite or beyond ±1e100; statistics that could not be loaded again. The norm is
+    /// unchanged then.
+    pub fn observe(&mut self, context: &[f64]) -> Result<()> {
+        check_finite("context", context, self.dimension())?;
+        check_context(context)?;
+        if self.frozen {
+            return Ok(());
+        }
+        let (forget, kept) = (self.options.forget, self.weight * self.options.forget);
+        let weight = kept + 1.0;
+        let moved = |mean: f64, squares: f64, value: f64| {
+            let gap = value - mean;
+            (mean + gap / weight, squares * forget + gap * gap * (kept / weight))
+        };
+        let dimensions = self.mean.iter().zip(&self.squares).zip(context);
+        check_statistics(weight, dimensions.map(|((mean, squares), value)| moved(*mean, *squares, *value)))?;
+        for ((mean, squares), &value) in self.mean.iter_mut().zip(&mut self.squares).zip(context) {
+            (*mean, *squares) = moved(*mean, *squares, value);
+        }
+        self.weight = weight;
+        Ok(())
+    }
+
+    /// Takes in what another norm has seen, as if this one had seen it: Chan, Golub & LeVeque (1979), equation 2.1. Whether
+    /// the other is frozen does not matter, and is not taken over.
+    ///
+    /// # Errors
+    /// Another dimension; another `forget`, `floor` or `clip` (which is infinite for none); statistics that could not be
+    /// loaded again; this norm is frozen. The norm is unchanged then.
+    pub fn merge(&mut self, other: &Self) -> Result<()> {
+        let clip = |norm: &Self| norm.options.clip.unwrap_or(f64::INFINITY);
+        for (what, ours, theirs) in [
+            ("dimension", self.dimension() as f64, other.dimension() as f64),
+            ("forget", self.options.forget, other.options.forget),
+            ("floor", self.options.floor, other.options.floor),
+            ("clip", clip(self), clip(other)),
+        ] {
+            if ours != theirs {
+                return Err(Error::Unlike { what, ours, theirs });
+            }
+        }
+        if self.frozen {
+            let theirs = f64::from(u8::from(other.frozen));
+            return Err(Error::Unlike { what: "frozen (1 is yes)", ours: 1.0, theirs });
+        }
+        if other.weight == 0.0 {
+            return Ok(());
+        }
+        let weight = self.weight + other.weight;
+        let mut merged = self.clone();
+        for index in 0..self.dimension() {
+            let gap = other.mean[index] - self.mean[index];
+            merged.mean[index] += gap * (other.weight / weight);
+            merged.squares[index] += other.squares[index] + gap * gap * (self.weight * other.weight / weight);
+        }
+        merged.weight = weight;
+        merged.check()?;
+        *self = merged;
+        Ok(())
+    }
+
+    /// Refuses statistics that are not loaded.
+    fn check(&self) -> Result<()> {
+        check_statistics(self.weight, self.mean.iter().copied().zip(self.squares.iter().copied()))
+    }
+
+    /// The normalised context.
+    ///
+    /// # Errors
+    /// A context of the wrong length or not finite.
+    pub fn normalise(&self, context: &[f64]) -> Result<Vec<f64>> {
+        let mut normalised = context.to_vec();
+        self.normalise_in_place(&mut normalised)?;
+        Ok(normalised)
+    }
+
+    /// Normalises a context where it lies.
+    ///
+    /// # Errors
+    /// A context of the wrong length or not finite, which is as it was then.
+    pub fn normalise_in_place(&self, context: &mut [f64]) -> Result<()> {
+        check_finite("context", context, self.dimension())?;
+        let clip = self.options.clip.unwrap_or(f64::MAX);
+        for (index, value) in context.iter_mut().enumerate() {
+            let deviation = self.deviation(index);
+            let centred = *value - self.mean[index];
+            *value = if deviation > 0.0 { (centred / deviation).clamp(-clip, clip) } else { 0.0 };
+        }
+        Ok(())
+    }
+}
+
+/// Rounding may take a mean a little beyond what it is the mean of.
+const LARGEST_MEAN: f64 = 10.0 * LARGEST;
+
+/// Refuses a weight, or a mean and a sum of squares of some dimension, that no contexts within ±1e100 have, or whose variance
+/// overflows. What is accepted here is all that a norm ever holds, so that it can be loaded whenever it was saved.
+fn check_statistics(weight: f64, dimensions: impl Iterator<Item = (f64, f64)> + Clone) -> Result<()> {
+    check_bounded("weight", weight)?;
+    let fits = |(mean, squares): (f64, f64)| {
+        (mean.abs() <= LARGEST_MEAN) & (squares <= LARGEST_SUM) & (squares <= LARGEST_SUM * weight)
+    };
+    // One pass without a branch, which vectorises; the culprit is looked for only when there is one.
+    if dimensions.clone().fold(true, |all, dimension| all & fits(dimension)) {
+        return Ok(());
+    }
+    dimensions.filter(|dimension| !fits(*dimension)).try_for_each(|(mean, squares)| {
+        check_within("mean", mean, LARGEST_MEAN)?;
+        check_sum("sum of squares", squares)?;
+        Err(Error::TooLarge { what: "variance", value: squares / weight, limit: LARGEST_SUM })
+    })
+}
+
+header_of!("running-norm");
+
+/// A saved [`RunningNorm`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NormState {
+    /// What this is a state of.
+    #[serde(deserialize_with = "read_header")]
+    pub header: Header,
+    options: NormOptions,
+    weight: f64,
+    mean: Vec<f64>,
+    squares: Vec<f64>,
+    frozen: bool,
+}
+
+impl RunningNorm {
+    /// All that this norm is, to be saved.
+    pub fn state(&self) -> NormState {
+        NormState {
+            header: Header::of("running-norm"),
+            options: self.options,
+            weight: self.weight,
+            mean: self.mean.clone(),
+            squares: self.squares.clone(),
+            frozen: self.frozen,
+        }
+    }
+
+    /// The norm of a saved state.
+    ///
+    /// # Errors
+    /// A state of another kind or a newer version, or one that contradicts itself.
+    pub fn from_state(state: &NormState) -> Result<Self> {
+        check_header(&state.header, "running-norm")?;
+        let empty = Self::new(state.mean.len(), state.options)?;
+        check_part("mean of the norm", 0, &state.mean, empty.dimension(), false)?;
+        check_part("squares of the norm", 0, &state.squares, empty.dimension(), false)?;
+        let problem = if let Some(index) = state.squares.iter().position(|squares| *squares < 0.0) {
+            format!("squares {index} is {}, expected at least 0", state.squares[index])
+        } else if state.weight == 0.0 && state.mean.iter().chain(&state.squares).any(|value| *value != 0.0) {
+            "the weight is 0, but mean or squares are not".to_owned()
+        } else if !(state.weight == 0.0 || state.weight >= 1e-100) {
+            format!("weight is {}, expected 0, or 1e-100 to 1e100", state.weight)
+        } else {
+            let (mean, squares) = (state.mean.clone(), state.squares.clone());
+            let norm = Self { weight: state.weight, mean, squares, frozen: state.frozen, ..empty };
+            norm.check()?;
+            return Ok(norm);
+        };
+        Err(Error::InvalidState { what: "norm", index: 0, problem })
+    }
+}
+
+impl Serialize for RunningNorm {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.state().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for RunningNorm {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::from_state(&NormState::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,264 @@
+//! Gaussian beliefs in information form, precision and moment, which add; and the way to and from a factor.
+
+use super::parts::Parts;
+use crate::clock::add_counts;
+use crate::error::{Error, Result, check_finite};
+use crate::validate::{check_part, check_sum};
+use serde::{Deserialize, Serialize};
+
+/// What adds when independent evidence about the same weights is put together: precision, precision × mean, and updates.
+///
+/// For a full covariance the precision is its upper triangle, column by column; for a diagonal one its diagonal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Natural {
+    /// The precision.
+    pub precision: Vec<f64>,
+    /// The precision times the mean.
+    pub moment: Vec<f64>,
+    /// Updates behind it.
+    pub updates: u64,
+}
+
+impl Natural {
+    /// self + factor·other, number by number.
+    ///
+    /// # Errors
+    /// Sums that overflow.
+    pub(crate) fn plus(&self, factor: f64, other: &Self) -> Result<Self> {
+        let sum = |what, left: &[f64], right: &[f64]| -> Result<Vec<f64>> {
+            let sum: Vec<_> = left.iter().zip(right).map(|(a, b)| a + factor * b).collect();
+            check_finite(what, &sum, left.len())?;
+            Ok(sum)
+        };
+        Ok(Self {
+            precision: sum("precision", &self.precision, &other.precision)?,
+            moment: sum("moment", &self.moment, &other.moment)?,
+            updates: if factor < 0.0 {
+                self.updates.saturating_sub(other.updates)
+            } else {
+                add_counts("updates of the arm", self.updates, other.updates)?
+            },
+        })
+    }
+
+    /// factor·self + (1 − factor)·prior: what was learned counts less, the prior as before.
+    pub(crate) fn faded(&self, factor: f64, prior: &Self) -> Self {
+        let mix = |left: &[f64], right: &[f64]| {
+            left.iter().zip(right).map(|(a, b)| factor * a + (1.0 - factor) * b).collect()
+        };
+        Self {
+            precision: mix(&self.precision, &prior.precision),
+            moment: mix(&self.moment, &prior.moment),
+            updates: self.updates,
+        }
+    }
+}
+
+/// A (its upper triangle, column by column) and b of one arm.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Information {
+    pub(crate) gram: Vec<f64>,
+    pub(crate) moment: Vec<f64>,
+}
+
+/// A and b of one arm as they are saved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InformationState {
+    /// The upper triangle of A = λI + Σ w xx' with its diagonal, column by column.
+    pub gram: Vec<f64>,
+    /// b = Σ w r x.
+    pub moment: Vec<f64>,
+}
+
+impl Information {
+    pub(crate) fn zero(dimension: usize) -> Self {
+        Self { gram: vec![0.0; dimension * (dimension + 1) / 2], moment: vec![0.0; dimension] }
+    }
+
+    pub(crate) fn prior(dimension: usize, lambda: f64) -> Self {
+        let mut prior = Self::zero(dimension);
+        (0..dimension).for_each(|coordinate| prior.add_diagonal(coordinate, lambda));
+        prior
+    }
+
+    pub(crate) fn scale(&mut self, factor: f64) {
+        if factor != 1.0 {
+            self.gram.iter_mut().chain(&mut self.moment).for_each(|value| *value *= factor);
+        }
+    }
+
+    /// Refuses an observation after which A or b, faded by `discount` first, would be too large. The diagonal bounds the rest
+    /// of A.
+    pub(crate) fn check_added(&self, context: &[f64], reward: f64, weight: f64, discount: f64) -> Result<()> {
+        for (coordinate, (value, moment)) in context.iter().zip(&self.moment).enumerate() {
+            let weighted = weight * value;
+            check_sum("diagonal of A", discount * self.gram[diagonal(coordinate)] + weighted * value)?;
+            check_sum("moment b", discount * moment + weighted * reward)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn add(&mut self, context: &[f64], reward: f64, weight: f64) {
+        let mut rest = &mut self.gram[..];
+        for (column, &value) in context.iter().enumerate() {
+            let (entries, next) = rest.split_at_mut(column + 1);
+            rest = next;
+            let weighted = weight * value;
+            for (entry, &other) in entries.iter_mut().zip(context) {
+                *entry += weighted * other;
+            }
+            self.moment[column] += weighted * reward;
+        }
+    }
+
+    pub(crate) fn add_diagonal(&mut self, coordinate: usize, amount: f64) {
+        self.gram[diagonal(coordinate)] += amount;
+    }
+
+    pub(crate) fn natural(&self, updates: u64) -> Natural {
+        Natural { precision: self.gram.clone(), moment: self.moment.clone(), updates }
+    }
+
+    pub(crate) fn state(&self) -> InformationState {
+        InformationState { gram: self.gram.clone(), moment: self.moment.clone() }
+    }
+}
+
+impl InformationState {
+    pub(crate) fn check(&self, dimension: usize, index: usize) -> Result<()> {
+        check_part("gram matrix of arm", index, &self.gram, dimension * (dimension + 1) / 2, false)?;
+        check_part("moment of arm", index, &self.moment, dimension, false)?;
+        (0..dimension).try_for_each(|coordinate| {
+            check_sum("diagonal of A", self.gram[diagonal(coordinate)])?;
+            check_sum("moment b", self.moment[coordinate])
+        })
+    }
+}
+
+/// Where a packed upper triangle has its diagonal.
+fn diagonal(coordinate: usize) -> usize {
+    coordinate * (coordinate + 3) / 2
+}
+
+/// Where the columns of a packed upper triangle begin.
+fn packed(column: usize) -> usize {
+    column * (column + 1) / 2
+}
+
+/// A = (UDUᵀ)⁻¹ = U⁻ᵀD⁻¹U⁻¹, packed, and b = Aθ. O(d³).
+pub(crate) fn information_of(parts: &Parts) -> Information {
+    let dimension = parts.mean.len();
+    // W = U⁻¹ by columns: W_ij = −U_ij − Σ_{i<k<j} U_ik W_kj. The packed strict triangle of U starts at j(j−1)/2.
+    let upper = |row: usize, column: usize| parts.upper[column * (column - 1) / 2 + row];
+    let mut inverse = vec![0.0; packed(dimension)];
+    for column in 0..dimension {
+        let start = packed(column);
+        inverse[start + column] = 1.0;
+        for row in (0..column).rev() {
+            let between: f64 = (row + 1..column).map(|k| upper(row, k) * inverse[start + k]).sum();
+            inverse[start + row] = -upper(row, column) - between;
+        }
+    }
+    let mut information = Information::zero(dimension);
+    for column in 0..dimension {
+        for row in 0..=column {
+            let left = &inverse[packed(row)..][..=row];
+            let right = &inverse[packed(column)..][..=row];
+            let scaled = left.iter().zip(right).zip(&parts.diagonal).map(|((a, b), d)| a * b / d);
+            information.gram[packed(column) + row] = scaled.sum();
+        }
+    }
+    for column in 0..dimension {
+        for row in 0..=column {
+            let entry = information.gram[packed(column) + row];
+            information.moment[column] += entry * parts.mean[row];
+            if row < column {
+                information.moment[row] += entry * parts.mean[column];
+            }
+        }
+    }
+    information
+}
+
+/// U, D and θ of the covariance A⁻¹ and the mean A⁻¹b: A = LELᵀ, U = L⁻ᵀ, D = E⁻¹. O(d³).
+///
+/// # Errors
+/// An A that is not positive definite.
+pub(crate) fn parts_of(gram: &[f64], moment: &[f64]) -> Result<Parts> {
+    let dimension = moment.len();
+    // L below its unit diagonal is kept as its transpose, packed by columns: column i holds L_i0 … L_i,i−1.
+    let mut lower = gram.to_vec();
+    let mut pivots = vec![0.0; dimension];
+    for column in 0..dimension {
+        for row in 0..column {
+            let (before, current) = lower.split_at_mut(packed(column));
+            let other = &before[packed(row)..][..row];
+            // So far current[k] holds L_ck·E_k for k < row.
+            let sum: f64 = current[..row].iter().zip(other).map(|(a, b)| a * b).sum();
+            current[row] -= sum;
+        }
+        let current = &mut lower[packed(column)..][..=column];
+        let mut pivot = current[column];
+        for (entry, before) in current[..column].iter_mut().zip(&pivots) {
+            let scaled = *entry / before;
+            pivot -= scaled * *entry;
+            *entry = scaled;
+        }
+        if !(pivot > 0.0 && pivot.is_finite()) {
+            return Err(Error::NotPositiveDefinite { what: "precision", pivot: column, value: pivot });
+        }
+        pivots[column] = pivot;
+    }
+    // U = L⁻ᵀ: row i of L⁻¹ is −L_i,j − Σ_{j<k<i} L_ik (L⁻¹)_kj, which is column i of U.
+    let mut upper = vec![0.0; dimension * dimension.saturating_sub(1) / 2];
+    for column in 1..dimension {
+        let (before, current) = upper.split_at_mut(column * (column - 1) / 2);
+        let row_of_lower = &lower[packed(column)..][..column];
+        current[..column].iter_mut().zip(row_of_lower).for_each(|(entry, value)| *entry = -value);
+        for k in 1..column {
+            let factor = row_of_lower[k];
+            let inverse = &before[k * (k - 1) / 2..][..k];
+            current[..k].iter_mut().zip(inverse).for_each(|(entry, value)| *entry -= factor * value);
+        }
+    }
+    let diagonal: Vec<f64> = pivots.iter().map(|pivot| 1.0 / pivot).collect();
+    let mut mean = vec![0.0; dimension];
+    for column in 0..dimension {
+        let entries = &upper[column * column.saturating_sub(1) / 2..][..column];
+        let projected: f64 = moment[column] + entries.iter().zip(moment).map(|(a, b)| a * b).sum::<f64>();
+        let step = diagonal[column] * projected;
+        entries.iter().zip(&mut mean).for_each(|(entry, value)| *value += entry * step);
+        mean[column] += step;
+    }
+    if let Some(index) = mean.iter().position(|value| !value.is_finite()) {
+        return Err(Error::NotFinite { what: "mean", index, value: mean[index] });
+    }
+    Ok(Parts { mean, diagonal, upper })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_factor_made_from_information_gives_the_information_back() {
+        for dimension in [1, 2, 5, 9] {
+            let mut information = Information::prior(dimension, 0.5);
+            for round in 0..3 * dimension {
+                let context: Vec<f64> = (0..dimension).map(|j| ((round * 7 + j * 3) as f64).sin()).collect();
+                information.add(&context, round as f64 * 0.1, 1.0);
+            }
+            let parts = parts_of(&information.gram, &information.moment).unwrap();
+            let again = information_of(&parts);
+            for (left, right) in information.gram.iter().zip(&again.gram) {
+                assert!((left - right).abs() < 1e-10, "{left} {right}");
+            }
+            for (left, right) in information.moment.iter().zip(&again.moment) {
+                assert!((left - right).abs() < 1e-10, "{left} {right}");
+            }
+        }
+        assert!(matches!(parts_of(&[-1.0], &[0.0]), Err(Error::NotPositiveDefinite { pivot: 0, .. })));
+    }
+}

@@ -1,0 +1,20 @@
+//! Gaussians N(θ, U·D·Uᵀ) of many arms: how they are stored, scored, updated, drawn from and brought to information form.
+
+mod factors;
+mod information;
+mod layout;
+mod moments;
+mod panels;
+mod parts;
+mod score;
+mod score_kernel;
+mod simd;
+mod update;
+
+pub(crate) use factors::{Factors, check_dimension};
+pub(crate) use information::{Information, information_of, parts_of};
+pub use information::{InformationState, Natural};
+pub(crate) use layout::{LANES, Lanes, Layout};
+pub use moments::Score;
+pub(crate) use parts::{Parts, check};
+pub(crate) use simd::{load, multiply, multiply_add, splat, sum, with_registers};

@@ -1,0 +1,36 @@
+//! What is believed of one arm in one context: mean, and variance or standard deviation.
+
+use crate::error::{Result, check_scalar};
+use serde::{Deserialize, Serialize};
+
+/// What a posterior says of one arm in one context.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// The expected reward (for a logistic model: its log-odds).
+    pub mean: f64,
+    /// The standard deviation of that expectation, before the exploration factor α.
+    pub width: f64,
+}
+
+impl Score {
+    /// The score, if it is finite.
+    #[inline]
+    pub(crate) fn checked(self) -> Result<Self> {
+        check_scalar("width", self.width)?;
+        check_scalar("mean", self.mean)?;
+        Ok(self)
+    }
+}
+
+/// The mean θ'x and the variance x'Px of one arm in one context.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Moments {
+    pub(crate) mean: f64,
+    pub(crate) variance: f64,
+}
+
+impl Moments {
+    pub(crate) fn score(self) -> Score {
+        Score { mean: self.mean, width: self.variance.sqrt() }
+    }
+}

@@ -1,0 +1,220 @@
+//! Scoring panels: mean and variance of arms in a context.
+
+use super::layout::{LANES, Lanes, Layout, WHOLE};
+use super::moments::{Moments, Score};
+use super::score_kernel::{Query, moments};
+use super::simd::{store, with_registers};
+use crate::slots::Slots;
+use pulp::{Simd, WithSimd};
+
+/// Calls a kernel with the registers of a row, and with the number of panels where it is one of those that are whole.
+macro_rules! with_panels {
+    ($simd:ty, $panels:expr, $function:ident $(::<$($parameter:tt),*>)? ($($argument:expr),*)) => {
+        match $panels {
+            1 => with_registers!($simd, $function::<$($($parameter,)*)? 1>($($argument),*)),
+            2 => with_registers!($simd, $function::<$($($parameter,)*)? 2>($($argument),*)),
+            _ => with_registers!($simd, $function::<$($($parameter,)*)? 0>($($argument),*)),
+        }
+    };
+}
+
+pub(crate) struct OneArm<'a> {
+    pub(crate) layout: Layout,
+    pub(crate) block: &'a [Lanes],
+    pub(crate) context: &'a [f64],
+}
+
+impl WithSimd for OneArm<'_> {
+    type Output = Score;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Score {
+        with_panels!(S, self.layout.panels, one_arm(simd, self))
+    }
+}
+
+#[inline(always)]
+fn one_arm<S: Simd, const N: usize, const PANELS: usize>(simd: S, work: OneArm<'_>) -> Score {
+    let mut space = [0.0; WHOLE * LANES];
+    let query = Query::new::<PANELS>(work.layout, work.context, &mut space);
+    let [[moments]] = moments::<S, N, PANELS, 1, 1>(simd, [work.block], [query], |_, _, _| ());
+    moments.score()
+}
+
+pub(crate) struct ManyArms<'a, T, F> {
+    pub(crate) layout: Layout,
+    pub(crate) arms: &'a [Lanes],
+    pub(crate) slots: Slots<'a>,
+    pub(crate) context: &'a [f64],
+    pub(crate) first: T,
+    pub(crate) gather: F,
+}
+
+impl<T, F: FnMut(T, usize, Score) -> T> WithSimd for ManyArms<'_, T, F> {
+    type Output = T;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> T {
+        with_panels!(S, self.layout.panels, many_arms::<T, F>(simd, self))
+    }
+}
+
+/// Arms that are scored together: they share loops and broadcasts, and hide each other's latency.
+const TOGETHER: usize = 5;
+
+#[inline(always)]
+fn many_arms<S: Simd, const N: usize, T, F: FnMut(T, usize, Score) -> T, const PANELS: usize>(
+    simd: S,
+    work: ManyArms<'_, T, F>,
+) -> T {
+    let ManyArms { layout, arms, slots, context, first, mut gather } = work;
+    let mut space = [0.0; WHOLE * LANES];
+    let query = Query::new::<PANELS>(layout, context, &mut space);
+    let stride = query.layout.stride();
+    let mut gathered = first;
+    let mut next = slots.next_from(0);
+    while let Some(first) = next {
+        let mut chosen = [first; TOGETHER];
+        let mut count = 0;
+        while let Some(slot) = next
+            && count < TOGETHER
+        {
+            chosen[count] = slot;
+            count += 1;
+            next = slots.next_from(slot + 1);
+        }
+        let block = |place: usize| &arms[chosen[place] * stride..][..stride];
+        let mut done = 0;
+        if count == TOGETHER {
+            let blocks = [block(0), block(1), block(2), block(3), block(4)];
+            let [scores] = moments::<S, N, PANELS, TOGETHER, 1>(simd, blocks, [query], |_, _, _| ());
+            for place in 0..TOGETHER {
+                gathered = gather(gathered, chosen[place], scores[place].score());
+            }
+            done = TOGETHER;
+        }
+        // The last few are not padded: what would be computed twice costs more than it saves.
+        while done + 2 <= count {
+            let blocks = [block(done), block(done + 1)];
+            let [scores] = moments::<S, N, PANELS, 2, 1>(simd, blocks, [query], |_, _, _| ());
+            gathered = gather(gathered, chosen[done], scores[0].score());
+            gathered = gather(gathered, chosen[done + 1], scores[1].score());
+            done += 2;
+        }
+        if done < count {
+            let [[last]] = moments::<S, N, PANELS, 1, 1>(simd, [block(done)], [query], |_, _, _| ());
+            gathered = gather(gathered, chosen[done], last.score());
+        }
+    }
+    gathered
+}
+
+/// Contexts of a batch whose first columns are laid out at once: as many as keep an arm in the cache while they pass.
+pub(crate) const ROUND: usize = 30;
+
+/// Scores every slot in every context: as a matrix product, a tile of arms by contexts at a time.
+pub(crate) struct Batch<'a> {
+    pub(crate) layout: Layout,
+    pub(crate) arms: &'a [Lanes],
+    pub(crate) slots: Slots<'a>,
+    /// (contexts, d), row-major; at most [`ROUND`] rows.
+    pub(crate) contexts: &'a [f64],
+    /// (contexts, slots), row-major.
+    pub(crate) scores: &'a mut [Score],
+}
+
+impl WithSimd for Batch<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        with_panels!(S, self.layout.panels, batch(simd, self))
+    }
+}
+
+#[inline(always)]
+fn batch<S: Simd, const N: usize, const PANELS: usize>(simd: S, work: Batch<'_>) {
+    // As many chains as registers hold: four an arm and context, or two in each of the whole panels.
+    if PANELS == 0 {
+        tiles::<S, N, PANELS, 2, 3>(simd, work);
+    } else {
+        tiles::<S, N, PANELS, 1, 5>(simd, work);
+    }
+}
+
+#[inline(always)]
+fn tiles<S: Simd, const N: usize, const PANELS: usize, const ARMS: usize, const CONTEXTS: usize>(
+    simd: S,
+    work: Batch<'_>,
+) {
+    let Batch { layout, arms, slots, contexts, scores } = work;
+    let mut spaces = [[0.0; WHOLE * LANES]; ROUND];
+    let mut spaces = spaces.iter_mut();
+    let rows = contexts.chunks_exact(layout.dimension);
+    let count = rows.len();
+    let mut queries = rows.zip(&mut spaces).map(|(context, space)| Query::new::<PANELS>(layout, context, space));
+    let Some(first) = queries.next() else { return };
+    let mut every = [first; ROUND];
+    every[1..].iter_mut().zip(queries).for_each(|(place, query)| *place = query);
+    let stride = first.layout.stride();
+    let width = slots.count();
+    let (mut place, mut next) = (0, slots.next_from(0));
+    while let Some(first) = next {
+        let mut blocks = [&arms[first * stride..][..stride]; ARMS];
+        next = slots.next_from(first + 1);
+        let mut filled = 1;
+        while let Some(slot) = next
+            && filled < ARMS
+        {
+            blocks[filled] = &arms[slot * stride..][..stride];
+            filled += 1;
+            next = slots.next_from(slot + 1);
+        }
+        let mut put = |row: usize, moments: [Moments; ARMS]| {
+            let scores = &mut scores[row * width + place..][..filled];
+            scores.iter_mut().zip(moments).for_each(|(score, moments)| *score = moments.score());
+        };
+        let mut row = 0;
+        while let Some(&tile) = every[row..count].first_chunk::<CONTEXTS>() {
+            let moments = moments::<S, N, PANELS, ARMS, CONTEXTS>(simd, blocks, tile, |_, _, _| ());
+            for (place, moments) in moments.into_iter().enumerate() {
+                put(row + place, moments);
+            }
+            row += CONTEXTS;
+        }
+        for (place, &query) in every[row..count].iter().enumerate() {
+            let [moments] = moments::<S, N, PANELS, ARMS, 1>(simd, blocks, [query], |_, _, _| ());
+            put(row + place, moments);
+        }
+        place += filled;
+    }
+}
+
+pub(crate) struct Look<'a> {
+    pub(crate) layout: Layout,
+    pub(crate) block: &'a [Lanes],
+    pub(crate) context: &'a [f64],
+    pub(crate) f: &'a mut [Lanes],
+    pub(crate) v: &'a mut [Lanes],
+}
+
+impl WithSimd for Look<'_> {
+    type Output = Moments;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> Moments {
+        with_panels!(S, self.layout.panels, look(simd, self))
+    }
+}
+
+#[inline(always)]
+fn look<S: Simd, const N: usize, const PANELS: usize>(simd: S, work: Look<'_>) -> Moments {
+    let Look { layout, block, context, f, v } = work;
+    let mut space = [0.0; WHOLE * LANES];
+    let query = Query::new::<PANELS>(layout, context, &mut space);
+    let [[moments]] = moments::<S, N, PANELS, 1, 1>(simd, [block], [query], |panel, new_f, new_v| {
+        store(simd, &mut f[panel], new_f);
+        store(simd, &mut v[panel], new_v);
+    });
+    moments
+}

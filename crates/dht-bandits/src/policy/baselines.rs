@@ -1,0 +1,210 @@
+//! The controls: policies that do not learn. A learner that does not beat them has learned nothing.
+
+use super::{Choice, Policy};
+use crate::arm::{ArmId, Available};
+use crate::arm_set::{ArmSet, ArmSetState};
+use crate::clock::Clock;
+use crate::error::{Result, check_finite, check_parameter, check_scalar, check_weight};
+use crate::saved_state::{Header, check_header, header_of};
+use crate::slots::SlotSpace;
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Chooses uniformly among what is available.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Uniform {
+    dimension: usize,
+    arms: ArmSet,
+    clock: Clock,
+}
+
+/// Chooses one arm always; where that is not available, uniformly among what is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fixed {
+    inner: Uniform,
+    arm: ArmId,
+}
+
+impl Uniform {
+    /// A control over the arms 0 to `arms` − 1. The dimension only serves to check contexts.
+    ///
+    /// # Errors
+    /// A dimension of zero.
+    pub fn new(dimension: usize, arms: usize) -> Result<Self> {
+        check_parameter("dimension", dimension as f64, dimension > 0, "at least 1")?;
+        Ok(Self { dimension, arms: ArmSet::new(arms), clock: Clock::default() })
+    }
+
+    /// Adds an arm.
+    ///
+    /// # Errors
+    /// The arm of number 2⁶³ − 1 exists or existed.
+    pub fn add_arm(&mut self) -> Result<ArmId> {
+        self.arms.add()
+    }
+
+    /// Removes an arm for good: its name is never given again.
+    ///
+    /// # Errors
+    /// The arm is unknown or removed already.
+    pub fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.arms.remove(arm).map(|_| ())
+    }
+
+    fn choice(&self, slot: usize, propensity: f64) -> Choice {
+        let (arm, Clock { version, epoch }) = (self.arms.id(slot), self.clock);
+        Choice { arm, version, score: 0.0, mean: 0.0, width: 0.0, propensity: Some(propensity), epoch }
+    }
+}
+
+impl Policy for Uniform {
+    fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    fn arms(&self) -> &ArmSet {
+        &self.arms
+    }
+
+    fn version(&self) -> u64 {
+        self.clock.version
+    }
+
+    fn select(&self, context: &[f64], available: Available<'_>, rng: &mut dyn Rng) -> Result<Choice> {
+        check_finite("context", context, self.dimension)?;
+        let mut space = SlotSpace::default();
+        let slots = self.arms.resolve(available, &mut space)?;
+        let count = slots.count();
+        let place = rng.random_range(0..count);
+        let slot = slots.iter().nth(place).unwrap_or_default();
+        Ok(self.choice(slot, 1.0 / count as f64))
+    }
+
+    fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+        check_finite("context", context, self.dimension)?;
+        check_scalar("reward", reward)?;
+        check_weight(weight)?;
+        self.arms.slot(arm)?;
+        self.clock = self.clock.after(1)?;
+        Ok(())
+    }
+}
+
+impl Fixed {
+    /// A control that plays `arm` out of the arms 0 to `arms` − 1.
+    ///
+    /// # Errors
+    /// A dimension of zero; an arm that is not among them.
+    pub fn new(dimension: usize, arms: usize, arm: ArmId) -> Result<Self> {
+        let inner = Uniform::new(dimension, arms)?;
+        inner.arms.slot(arm)?;
+        Ok(Self { inner, arm })
+    }
+
+    /// The arm it plays.
+    pub fn arm(&self) -> ArmId {
+        self.arm
+    }
+}
+
+impl Policy for Fixed {
+    fn dimension(&self) -> usize {
+        self.inner.dimension
+    }
+
+    fn arms(&self) -> &ArmSet {
+        &self.inner.arms
+    }
+
+    fn version(&self) -> u64 {
+        self.inner.clock.version
+    }
+
+    fn select(&self, context: &[f64], available: Available<'_>, rng: &mut dyn Rng) -> Result<Choice> {
+        check_finite("context", context, self.inner.dimension)?;
+        let mut space = SlotSpace::default();
+        let slots = self.inner.arms.resolve(available, &mut space)?;
+        match self.inner.arms.slot(self.arm) {
+            Ok(slot) if slots.contains(slot) => Ok(self.inner.choice(slot, 1.0)),
+            _ => self.inner.select(context, available, rng),
+        }
+    }
+
+    fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+        self.inner.update(arm, context, reward, weight)
+    }
+}
+
+header_of!("");
+
+/// A saved control.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BaselineState {
+    /// What this is a state of.
+    #[serde(deserialize_with = "read_header")]
+    pub header: Header,
+    dimension: usize,
+    arms: ArmSetState,
+    version: u64,
+    arm: Option<ArmId>,
+}
+
+impl Uniform {
+    /// All that this control is.
+    pub fn state(&self) -> BaselineState {
+        let (header, arms) = (Header::of("uniform"), self.arms.state());
+        BaselineState { header, dimension: self.dimension, arms, version: self.clock.version, arm: None }
+    }
+
+    /// The control of a saved state.
+    ///
+    /// # Errors
+    /// A state of another kind or a newer version, or one that contradicts itself.
+    pub fn from_state(state: &BaselineState) -> Result<Self> {
+        check_header(&state.header, "uniform")?;
+        Self::load(state)
+    }
+
+    fn load(state: &BaselineState) -> Result<Self> {
+        let empty = Self::new(state.dimension, 0)?;
+        let (arms, clock) = (ArmSet::from_state(&state.arms)?, Clock::load(state.version, 0)?);
+        Ok(Self { arms, clock, ..empty })
+    }
+}
+
+impl Fixed {
+    /// All that this control is.
+    pub fn state(&self) -> BaselineState {
+        BaselineState { header: Header::of("fixed"), arm: Some(self.arm), ..self.inner.state() }
+    }
+
+    /// The control of a saved state.
+    ///
+    /// # Errors
+    /// A state of another kind or a newer version, or one that contradicts itself.
+    pub fn from_state(state: &BaselineState) -> Result<Self> {
+        check_header(&state.header, "fixed")?;
+        let inner = Uniform::load(state)?;
+        let arm = state.arm.ok_or(crate::error::Error::NoArms { arms: inner.arms.len() })?;
+        inner.arms.slot(arm)?;
+        Ok(Self { inner, arm })
+    }
+}
+
+macro_rules! serde_by_state {
+    ($($policy:ty),*) => {$(
+        impl Serialize for $policy {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                self.state().serialize(serializer)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $policy {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Self::from_state(&BaselineState::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+
+serde_by_state!(Uniform, Fixed);

@@ -1,0 +1,251 @@
+//! Policies that learn apart and put together what they know: merge, difference, discount, taking back.
+
+use super::Disjoint;
+use crate::arm::ArmId;
+use crate::arm_ranges::ArmRanges;
+use crate::arm_set::{check_number, check_removed};
+use crate::clock::{add_counts, check_saved_count};
+use crate::error::{Error, Result, check_finite, check_parameter, check_scalar, check_weight};
+use crate::exploration::Index;
+use crate::gaussian::Natural;
+use crate::posterior::{DiagonalLaplace, FullLaplace, Posterior, Ridge};
+use crate::saved_state::{Header, check_header, header_of};
+use crate::validate::check_part;
+use serde::{Deserialize, Serialize};
+
+header_of!("delta/");
+
+/// What a policy has learned since a snapshot of it, arm by arm, without the prior, and which arms it has removed: to be
+/// sent to another machine.
+///
+/// Deltas add ([`combine`](Self::combine)) in any order and grouping, to rounding. An arm that one of them has removed is
+/// removed in the sum, whatever others have learned of it. What a delta holds is checked whole where it is combined or
+/// applied.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Delta {
+    /// What this is a difference of.
+    #[serde(deserialize_with = "read_header")]
+    pub header: Header,
+    dimension: usize,
+    prior: f64,
+    // Each arm once, in ascending order.
+    arms: Vec<(ArmId, Natural)>,
+    updates: u64,
+    #[serde(default)]
+    prior_mean: f64,
+    #[serde(default)]
+    removed: ArmRanges,
+}
+
+impl Delta {
+    /// The arms of which something was learned.
+    pub fn arms(&self) -> impl Iterator<Item = ArmId> + '_ {
+        self.arms.iter().map(|(arm, _)| *arm)
+    }
+
+    /// How many updates are behind it.
+    pub fn updates(&self) -> u64 {
+        self.updates
+    }
+
+    /// Adds what another worker has learned, and removes what it has removed.
+    ///
+    /// # Errors
+    /// A delta of another kind of policy, dimension or prior; contents that no [`diff`](Disjoint::diff) gives, such as an arm
+    /// listed twice or a precision of the wrong length; sums that overflow. This one is unchanged then.
+    pub fn combine(&mut self, other: &Self) -> Result<()> {
+        check_header(&other.header, &self.header.kind)?;
+        self.check_like(other)?;
+        self.check()?;
+        other.check()?;
+        let mut sum = self.clone();
+        for (arm, theirs) in &other.arms {
+            match sum.arms.binary_search_by_key(arm, |(id, _)| *id) {
+                Ok(place) => sum.arms[place].1 = sum.arms[place].1.plus(1.0, theirs)?,
+                Err(place) => sum.arms.insert(place, (*arm, theirs.clone())),
+            }
+        }
+        sum.removed.unite(&other.removed);
+        sum.arms.retain(|(arm, _)| !sum.removed.contains(*arm));
+        sum.updates = add_counts("updates of delta", self.updates, other.updates)?;
+        *self = sum;
+        Ok(())
+    }
+
+    /// Refuses what another dimension or prior was learned with.
+    fn check_like(&self, other: &Self) -> Result<()> {
+        check_alike("dimension", self.dimension as f64, other.dimension as f64)?;
+        check_alike("prior precision", self.prior, other.prior)?;
+        check_alike("prior mean", self.prior_mean, other.prior_mean)
+    }
+
+    /// How many numbers the precision of an arm has.
+    fn precision_length(&self) -> Result<usize> {
+        let d = self.dimension;
+        match self.header.kind.strip_prefix("delta/") {
+            Some(<Ridge as Posterior>::NAME | <FullLaplace as Posterior>::NAME) => {
+                // The triangle of no dimension that fits into memory overflows.
+                Ok(d.checked_add(1).and_then(|above| d.checked_mul(above)).map_or(usize::MAX, |square| square / 2))
+            }
+            Some(<DiagonalLaplace as Posterior>::NAME) => Ok(d),
+            _ => Err(Error::ForeignState { expected: "delta".to_owned(), found: self.header.kind.clone() }),
+        }
+    }
+
+    /// Refuses contents that no difference of two policies has.
+    fn check(&self) -> Result<()> {
+        let length = self.precision_length()?;
+        check_removed(&self.removed)?;
+        check_saved_count("updates of delta", 0, self.updates)?;
+        let mut before = None;
+        for (index, (arm, evidence)) in self.arms.iter().enumerate() {
+            check_number(*arm)?;
+            if before == Some(*arm) {
+                return Err(Error::DuplicateArm { arm: *arm });
+            }
+            if before > Some(*arm) || self.removed.contains(*arm) {
+                let problem = format!("{arm} is removed, or not in ascending order");
+                return Err(Error::InvalidState { what: "arm of delta", index, problem });
+            }
+            before = Some(*arm);
+            check_part("precision of delta", index, &evidence.precision, length, false)?;
+            check_part("moment of delta", index, &evidence.moment, self.dimension, false)?;
+            check_saved_count("updates of arm of delta", index, evidence.updates)?;
+        }
+        Ok(())
+    }
+}
+
+fn check_alike(what: &'static str, ours: f64, theirs: f64) -> Result<()> {
+    if ours == theirs { Ok(()) } else { Err(Error::Unlike { what, ours, theirs }) }
+}
+
+impl<P: Posterior, I: Index> Disjoint<P, I> {
+    /// The delta of this policy that says nothing.
+    fn empty_delta(&self) -> Delta {
+        let prior = self.posterior.prior_natural();
+        Delta {
+            header: Header::of(format!("delta/{}", P::NAME)),
+            dimension: self.dimension(),
+            prior: prior.precision[0],
+            arms: Vec::new(),
+            updates: 0,
+            prior_mean: prior.moment[0] / prior.precision[0],
+            removed: ArmRanges::default(),
+        }
+    }
+
+    /// What this policy has learned since `earlier`, a snapshot (clone) of it. Arms added since count from the prior. Of
+    /// removed arms nothing is said but that they are removed, whenever they were.
+    ///
+    /// Exact for [`Ridge`], where evidence is a sum. For Laplace posteriors the difference of two Gaussians stands for the
+    /// evidence between, which is an approximation.
+    ///
+    /// # Errors
+    /// Policies of another dimension or prior; posteriors that forget by themselves, whose evidence does not add; precisions
+    /// that overflow.
+    pub fn diff(&self, earlier: &Self) -> Result<Delta> {
+        self.posterior.check_sums()?;
+        let empty = self.empty_delta();
+        empty.check_like(&earlier.empty_delta())?;
+        let prior = self.posterior.prior_natural();
+        let mut arms = Vec::with_capacity(self.arms().len());
+        for arm in self.arms().iter() {
+            let now = self.posterior.natural(self.arms().slot(arm)?);
+            let then = match earlier.arms().slot(arm) {
+                Ok(slot) => earlier.posterior.natural(slot),
+                Err(_) => prior.clone(),
+            };
+            arms.push((arm, now.plus(-1.0, &then)?));
+        }
+        arms.sort_by_key(|(arm, _)| *arm);
+        let updates = self.version().saturating_sub(earlier.version());
+        Ok(Delta { arms, updates, removed: self.arms().removed().clone(), ..empty })
+    }
+
+    /// Learns what another worker has learned. Arms that do not exist here are added; arms that were removed on either side
+    /// are removed, and what was learned of them is dropped.
+    ///
+    /// # Errors
+    /// A delta of another kind of policy, dimension or prior; contents that no [`diff`](Self::diff) gives, such as an arm
+    /// listed twice, numbers that are not finite, or a precision of the wrong length or that leaves one that is not positive
+    /// definite; more than 2⁶³ − 1 updates. The policy is unchanged then.
+    pub fn apply(&mut self, delta: &Delta) -> Result<()> {
+        let expected = self.empty_delta();
+        check_header(&delta.header, &expected.header.kind)?;
+        self.posterior.check_sums()?;
+        expected.check_like(delta)?;
+        delta.check()?;
+        let prior = self.posterior.prior_natural();
+        let mut arms = self.arms.clone();
+        let mut learned = Vec::with_capacity(delta.arms.len());
+        for (arm, evidence) in &delta.arms {
+            if arms.removed().contains(*arm) {
+                continue;
+            }
+            let ours = match arms.slot(*arm) {
+                Ok(slot) => self.posterior.natural(slot),
+                Err(_) => {
+                    arms.insert(*arm)?;
+                    prior.clone()
+                }
+            };
+            learned.push((arms.slot(*arm)?, self.posterior.state_of(&ours.plus(1.0, evidence)?)?));
+        }
+        let (added, removed) = (arms.len() - self.arms.len(), arms.remove_all(&delta.removed)?);
+        let clock = self.clock.after(delta.updates)?;
+        // Nothing below can be refused.
+        (0..added).for_each(|_| self.posterior.push_prior());
+        learned.iter().for_each(|(slot, state)| self.posterior.replace(*slot, state));
+        removed.into_iter().for_each(|slot| self.posterior.swap_remove(slot));
+        (self.arms, self.clock) = (arms, clock);
+        Ok(())
+    }
+
+    /// Learns all that `other` has learned, as if this policy had seen it: the prior is counted once. An arm that either has
+    /// removed is removed.
+    ///
+    /// Both must have started from the prior, in one frozen scaling of contexts. Workers that started from a common
+    /// ancestor exchange [`diff`](Self::diff)s since it instead, or what the ancestor knew would count twice.
+    /// Associative and commutative to rounding; exact for [`Ridge`], approximate for Laplace posteriors.
+    ///
+    /// # Errors
+    /// As [`diff`](Self::diff) and [`apply`](Self::apply). The policy is unchanged then.
+    pub fn merge(&mut self, other: &Self) -> Result<()> {
+        let blank = Self::new(other.dimension(), 0, other.options().clone(), other.index().clone())?;
+        self.apply(&other.diff(&blank)?)
+    }
+
+    /// What every arm has learned counts `factor` times as much from now on; the prior counts as before. O(K·d³).
+    ///
+    /// For now and then, such as every hour, in a world that moves; [`RidgeOptions::discount`](crate::RidgeOptions::discount)
+    /// does it in every update.
+    ///
+    /// # Errors
+    /// A factor outside (0, 1]. The policy is unchanged then.
+    pub fn discount(&mut self, factor: f64) -> Result<()> {
+        check_parameter("factor", factor, factor > 0.0 && factor <= 1.0, "in (0, 1]")?;
+        let prior = self.posterior.prior_natural();
+        let faded = (0..self.arms().len())
+            .map(|slot| self.posterior.state_of(&self.posterior.natural(slot).faded(factor, &prior)))
+            .collect::<Result<Vec<_>>>()?;
+        faded.iter().enumerate().for_each(|(slot, state)| self.posterior.replace(slot, state));
+        Ok(())
+    }
+}
+
+impl<I: Index> Disjoint<Ridge, I> {
+    /// Takes back an observation that was learned before, with the same numbers: a sliding window, exactly.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update); a ridge that discounts, whose past weights are gone; an observation that was never
+    /// learned, where that can be seen (what is left would not be positive definite). The policy is unchanged then.
+    pub fn forget(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+        check_finite("context", context, self.dimension())?;
+        check_scalar("reward", reward)?;
+        check_weight(weight)?;
+        self.posterior.check_sums()?;
+        let slot = self.arms().slot(arm)?;
+        self.posterior.absorb(slot, context, reward, -weight)
+    }
+}

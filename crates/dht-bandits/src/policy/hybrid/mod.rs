@@ -1,0 +1,321 @@
+//! LinUCB with hybrid arms: weights that all arms share beside weights of each arm's own.
+
+mod state;
+
+use super::{Choice, Decision};
+use crate::arm::ArmId;
+use crate::arm_set::ArmSet;
+use crate::clock::{Clock, check_epoch};
+use crate::error::{Error, Result, check_finite, check_scalar, check_weight};
+use crate::exploration::{Best, Index};
+use crate::gaussian::{Factors, Score, check_dimension};
+use crate::policy::top_k::Candidates;
+use crate::validate::{check_bounded, check_context, check_precision};
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
+
+pub use state::HybridState;
+
+/// The settings of a [`Hybrid`] policy.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HybridOptions {
+    /// Prior precision of each arm's own weights θ_a.
+    pub lambda: f64,
+    /// Prior precision of the shared weights β.
+    pub shared_lambda: f64,
+}
+
+impl Default for HybridOptions {
+    fn default() -> Self {
+        Self { lambda: 1.0, shared_lambda: 1.0 }
+    }
+}
+
+/// The expected reward is z_a'β + x'θ_a: features z_a of the arm (or of arm and context) meet shared weights, the context x meets the arm's.
+///
+/// Li et al. (2010), Algorithm 2, exactly, but factored: with C_a = A_a⁻¹B_a and y = z − C_a'x,
+///
+/// mean = y'β + x'A_a⁻¹b_a,  width² = x'A_a⁻¹x + y'A₀⁻¹y,
+///
+/// and an observation is one rank-one update of A_a (weight w) and one of A₀ (regressor y, weight w/(1 + w·x'A_a⁻¹x)):
+/// O(d² + k² + dk) instead of three inversions. What one arm teaches about β serves all, so that new arms start warm.
+/// With [`Thompson`](crate::Thompson) each arm's score is drawn alone, from its exact marginal.
+#[derive(Debug, Clone)]
+pub struct Hybrid<I: Index> {
+    pub(crate) options: HybridOptions,
+    pub(crate) index: I,
+    pub(crate) arms: ArmSet,
+    pub(crate) shared: Factors,
+    pub(crate) own: Factors,
+    // C_a of each arm, d × k, row-major.
+    pub(crate) cross: Vec<f64>,
+    pub(crate) clock: Clock,
+    // y of the observation that is being learned.
+    pub(crate) left: Vec<f64>,
+}
+
+/// Features that y fits on the stack for.
+const FEW: usize = 128;
+
+impl<I: Index> Hybrid<I> {
+    /// A policy with contexts of length `dimension`, features of length `shared_dimension`, and the arms 0 to `arms` − 1.
+    ///
+    /// # Errors
+    /// A dimension of zero, a setting out of its range.
+    pub fn new(
+        dimension: usize,
+        shared_dimension: usize,
+        arms: usize,
+        options: HybridOptions,
+        index: I,
+    ) -> Result<Self> {
+        index.check()?;
+        check_dimension(dimension)?;
+        check_dimension(shared_dimension)?;
+        check_precision("lambda", options.lambda)?;
+        check_precision("shared_lambda", options.shared_lambda)?;
+        let mut shared = Factors::new(shared_dimension);
+        shared.push(1.0 / options.shared_lambda);
+        let mut own = Factors::new(dimension);
+        (0..arms).for_each(|_| own.push(1.0 / options.lambda));
+        let cross = vec![0.0; arms * dimension * shared_dimension];
+        let (arms, left) = (ArmSet::new(arms), Vec::with_capacity(shared_dimension));
+        Ok(Self { options, index, arms, shared, own, cross, clock: Clock::default(), left })
+    }
+
+    /// The length of a context x.
+    pub fn dimension(&self) -> usize {
+        self.own.dimension()
+    }
+
+    /// The length of an arm's features z.
+    pub fn shared_dimension(&self) -> usize {
+        self.shared.dimension()
+    }
+
+    /// The arms that exist now.
+    pub fn arms(&self) -> &ArmSet {
+        &self.arms
+    }
+
+    /// How many updates this policy has seen.
+    pub fn version(&self) -> u64 {
+        self.clock.version
+    }
+
+    /// How often decisions have been expired.
+    pub fn epoch(&self) -> u64 {
+        self.clock.epoch
+    }
+
+    /// Adds an arm; of its own it knows only the prior, and shares what is known of β.
+    ///
+    /// # Errors
+    /// The arm of number 2⁶³ − 1 exists or existed.
+    pub fn add_arm(&mut self) -> Result<ArmId> {
+        let arm = self.arms.add()?;
+        self.own.push(1.0 / self.options.lambda);
+        self.cross.resize(self.cross.len() + self.dimension() * self.shared_dimension(), 0.0);
+        Ok(arm)
+    }
+
+    /// Adds an arm that starts with all that `like` knows.
+    ///
+    /// # Errors
+    /// `like` is unknown or removed; as [`add_arm`](Self::add_arm).
+    pub fn add_arm_like(&mut self, like: ArmId) -> Result<ArmId> {
+        let slot = self.arms.slot(like)?;
+        let arm = self.arms.add()?;
+        self.own.push_copy(slot);
+        let size = self.dimension() * self.shared_dimension();
+        self.cross.extend_from_within(slot * size..(slot + 1) * size);
+        Ok(arm)
+    }
+
+    /// Removes an arm for good: its name is never given again. What it taught about the shared weights stays.
+    ///
+    /// # Errors
+    /// The arm is unknown or removed already.
+    pub fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
+        let slot = self.arms.remove(arm)?;
+        self.own.swap_remove(slot);
+        let size = self.dimension() * self.shared_dimension();
+        let last = self.cross.len() - size;
+        self.cross.copy_within(last.., slot * size);
+        self.cross.truncate(last);
+        Ok(())
+    }
+
+    /// Begins the next epoch: decisions made before are refused from now on. To be called when the contexts' scaling changes,
+    /// and followed by a save.
+    pub fn expire_decisions(&mut self) {
+        self.clock.expire();
+    }
+
+    /// y = z − C_a'x: what is left of the features once the arm's own weights have explained their part.
+    fn subtract(&self, slot: usize, context: &[f64], y: &mut [f64]) {
+        let rows = self.cross[slot * context.len() * y.len()..].chunks_exact(y.len());
+        for (row, value) in rows.zip(context) {
+            row.iter().zip(&mut *y).for_each(|(entry, left)| *left -= entry * value);
+        }
+    }
+
+    fn score_slot(&self, slot: usize, context: &[f64], features: &[f64]) -> Score {
+        if features.len() > FEW {
+            return self.score_in(slot, context, &mut features.to_vec());
+        }
+        let mut space = [0.0; FEW];
+        let y = &mut space[..features.len()];
+        y.copy_from_slice(features);
+        self.score_in(slot, context, y)
+    }
+
+    /// With the features in `y`, which are no longer there afterwards.
+    fn score_in(&self, slot: usize, context: &[f64], y: &mut [f64]) -> Score {
+        self.subtract(slot, context, y);
+        let (own, shared) = (self.own.score(slot, context), self.shared.score(0, y));
+        Score { mean: own.mean + shared.mean, width: own.width.hypot(shared.width) }
+    }
+
+    /// Mean and width of one arm.
+    ///
+    /// # Errors
+    /// A context or features of the wrong length or not finite; an unknown or removed arm; a score that overflows.
+    pub fn score(&self, arm: ArmId, context: &[f64], features: &[f64]) -> Result<Score> {
+        check_finite("context", context, self.dimension())?;
+        check_finite("features", features, self.shared_dimension())?;
+        self.score_slot(self.arms.slot(arm)?, context, features).checked()
+    }
+
+    /// Chooses the candidate of the highest index; a candidate's row holds its features z. Does not allocate up to 128
+    /// features.
+    ///
+    /// # Errors
+    /// A context or features of the wrong length or not finite, an unknown or removed arm, no candidate, scores that
+    /// overflow.
+    pub fn select<R: Rng + ?Sized>(&self, context: &[f64], candidates: Candidates<'_>, rng: &mut R) -> Result<Choice> {
+        Ok(self.choose(context, candidates, rng)?.1)
+    }
+
+    /// The place among the candidates, and the choice.
+    fn choose<R: Rng + ?Sized>(
+        &self,
+        context: &[f64],
+        candidates: Candidates<'_>,
+        rng: &mut R,
+    ) -> Result<(usize, Choice)> {
+        check_finite("context", context, self.dimension())?;
+        let width = self.shared_dimension();
+        candidates.check(width)?;
+        for &arm in candidates.arms {
+            self.arms.slot(arm)?;
+        }
+        let (count, share) = (candidates.arms.len(), self.index.uniform_share());
+        let explored = (share > 0.0 && rng.random::<f64>() < share).then(|| rng.random_range(0..count));
+        let score_of = |place: usize| -> Result<Score> {
+            let slot = self.arms.slot(candidates.arms[place])?;
+            Ok(self.score_slot(slot, context, candidates.context(place, width)))
+        };
+        let mut best = Best::new();
+        for place in 0..count {
+            let score = score_of(place)?;
+            best = best.or(place, self.index.value(score, rng), score, rng);
+        }
+        check_scalar("score", best.value)?;
+        let (place, value, score) = match explored {
+            Some(place) => {
+                let score = score_of(place)?;
+                (place, self.index.value(score, rng), score)
+            }
+            None => (best.slot, best.value, best.score),
+        };
+        let greedy = if value == best.value { (1.0 - share) / f64::from(best.ties) } else { 0.0 };
+        let propensity = (!I::DRAWS).then(|| share / count as f64 + greedy);
+        let (arm, Score { mean, width }) = (candidates.arms[place], score.checked()?);
+        let Clock { version, epoch } = self.clock;
+        Ok((place, Choice { arm, version, score: value, mean, width, propensity, epoch }))
+    }
+
+    /// Chooses, and keeps context and features with the choice, the features behind the context, for feedback that comes
+    /// later.
+    ///
+    /// # Errors
+    /// As [`select`](Self::select).
+    pub fn decide<R: Rng + ?Sized>(
+        &self,
+        context: &[f64],
+        candidates: Candidates<'_>,
+        rng: &mut R,
+    ) -> Result<Decision> {
+        let (place, choice) = self.choose(context, candidates, rng)?;
+        let features = candidates.context(place, self.shared_dimension());
+        Ok(Decision { choice, context: [context, features].concat() })
+    }
+
+    /// Learns the reward of a decision that is handed back.
+    ///
+    /// # Errors
+    /// A decision of another epoch, and as [`update`](Self::update).
+    pub fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
+        check_epoch(decision.choice.epoch, self.clock.epoch)?;
+        let (expected, got) = (self.dimension() + self.shared_dimension(), decision.context.len());
+        if got != expected {
+            return Err(Error::Dimension { what: "context and features", expected, got });
+        }
+        let (context, features) = decision.context.split_at(self.dimension());
+        self.update(decision.choice.arm, context, features, reward, 1.0)
+    }
+
+    /// Learns that `arm` gave `reward` in `context` with these features.
+    ///
+    /// # Errors
+    /// As [`score`](Self::score); a reward that is not finite, a weight that is not positive, numbers that overflow, more than
+    /// 2⁶³ − 1 updates. The policy is unchanged then.
+    pub fn update(&mut self, arm: ArmId, context: &[f64], features: &[f64], reward: f64, weight: f64) -> Result<()> {
+        check_finite("context", context, self.dimension())?;
+        check_finite("features", features, self.shared_dimension())?;
+        check_scalar("reward", reward)?;
+        check_weight(weight)?;
+        let slot = self.arms.slot(arm)?;
+        // Out of self for a while, so that it can be written to while self is read.
+        let mut y = std::mem::take(&mut self.left);
+        y.clear();
+        y.extend_from_slice(features);
+        self.subtract(slot, context, &mut y);
+        let outcome = self.absorb(slot, context, &y, reward, weight);
+        self.left = y;
+        outcome
+    }
+
+    fn absorb(&mut self, slot: usize, context: &[f64], y: &[f64], reward: f64, weight: f64) -> Result<()> {
+        check_context(context)?;
+        check_context(y)?;
+        let clock = self.clock.after(1)?;
+        let own = self.own.look(slot, context);
+        let shared = self.shared.look(0, y);
+        let residual = reward - own.mean;
+        let share = weight / (1.0 + weight * own.variance);
+        let shared_step = share * (residual - shared.mean) / (1.0 + share * shared.variance);
+        let (largest, largest_shared) = (self.own.largest_seen(), self.shared.largest_seen());
+        check_bounded("step", share * residual)?;
+        check_bounded("variance", own.variance)?;
+        check_bounded("weight times variance", weight * own.variance)?;
+        check_bounded("factor times context", largest)?;
+        check_bounded("weight times factor times context", weight * largest)?;
+        check_bounded("shared step", shared_step)?;
+        check_bounded("shared variance", shared.variance)?;
+        check_bounded("shared factor times features", largest_shared)?;
+        check_bounded("weight times shared factor times features", share * largest_shared)?;
+        self.own.absorb(slot, weight, share * residual);
+        self.shared.absorb(0, share, shared_step);
+        let size = context.len() * y.len();
+        let rows = self.cross[slot * size..][..size].chunks_exact_mut(y.len());
+        for (coordinate, row) in rows.enumerate() {
+            let gain = share * self.own.gain(coordinate);
+            row.iter_mut().zip(y).for_each(|(entry, left)| *entry += gain * left);
+        }
+        self.clock = clock;
+        Ok(())
+    }
+}

@@ -1,0 +1,137 @@
+//! What all policies share: a choice now, its reward later.
+
+mod baselines;
+mod disjoint;
+mod hybrid;
+mod propensity;
+mod top_k;
+
+use crate::arm::{ArmId, Available};
+use crate::arm_set::ArmSet;
+use crate::clock::check_epoch;
+use crate::error::Result;
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+pub use baselines::{BaselineState, Fixed, Uniform};
+pub use disjoint::{Batch, Delta, Disjoint, DisjointState};
+pub use hybrid::{Hybrid, HybridOptions, HybridState};
+pub use propensity::Propensity;
+pub use top_k::{ArmFeedback, Candidates, Draw, Feedback, Sharing, Slate, TopK, TopKState};
+
+/// An arm that a policy chose, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Choice {
+    /// The chosen arm.
+    pub arm: ArmId,
+    /// How many updates the policy had seen: what the policy has learned since is its version now minus this one, unless it
+    /// was restored from an older save.
+    pub version: u64,
+    /// The index that won: mean + α·width for an upper confidence bound, the drawn value for Thompson sampling.
+    pub score: f64,
+    /// The posterior mean behind it.
+    pub mean: f64,
+    /// The posterior width behind it.
+    pub width: f64,
+    /// The probability of this choice, where it is known exactly. `None` for Thompson sampling, whose propensity is an
+    /// integral: estimate it with [`propensities`](crate::Disjoint::propensities) when a log needs it.
+    pub propensity: Option<f64>,
+    /// How often the policy had expired decisions: it learns from those of its own epoch.
+    #[serde(default)]
+    pub epoch: u64,
+}
+
+impl Choice {
+    /// Keeps the context beside the choice, for feedback that comes later.
+    pub fn with_context(self, context: &[f64]) -> Decision {
+        Decision { choice: self, context: context.to_vec() }
+    }
+}
+
+/// A choice and the context it was made in: what to keep until the reward arrives, and to hand back then.
+///
+/// It may wait in memory, in a queue or in a database (it is serde), while the policy learns from others. A policy that was
+/// restored from its last save takes the decisions that were made after that save, too: what counts is not the version but
+/// the epoch, which moves only when decisions are expired. Save a policy after each expiry: an older save knows nothing of
+/// the scaling that later decisions were made in, and refuses them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// The choice.
+    pub choice: Choice,
+    /// The context, as the policy saw it: with the scaling of that time.
+    pub context: Vec<f64>,
+}
+
+impl Decision {
+    /// The chosen arm.
+    pub fn arm(&self) -> ArmId {
+        self.choice.arm
+    }
+}
+
+/// A contextual bandit: chooses one of its arms in a context, and learns from the reward.
+///
+/// `select` takes `&self`: many readers may choose from one policy at once. Nothing learned depends on the generator;
+/// the same state, context and generator give the same choice, to the bit.
+pub trait Policy {
+    /// The length of a context.
+    fn dimension(&self) -> usize;
+
+    /// The arms that exist now.
+    fn arms(&self) -> &ArmSet;
+
+    /// How many updates this policy has seen.
+    fn version(&self) -> u64;
+
+    /// How often this policy has expired decisions; it learns from those of its own epoch.
+    fn epoch(&self) -> u64 {
+        0
+    }
+
+    /// Chooses one of the available arms.
+    ///
+    /// # Errors
+    /// A context of the wrong length or not finite, an unknown or removed arm, nothing available.
+    fn select(&self, context: &[f64], available: Available<'_>, rng: &mut dyn Rng) -> Result<Choice>;
+
+    /// Learns that `arm` gave `reward` in `context`; a weight of 2 counts the observation twice.
+    ///
+    /// # Errors
+    /// As `select`; a reward out of the model's range, a weight that is not positive. The policy is unchanged then.
+    fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()>;
+
+    /// Chooses, and keeps the context with the choice.
+    ///
+    /// # Errors
+    /// As [`select`](Self::select).
+    fn decide(&self, context: &[f64], available: Available<'_>, rng: &mut dyn Rng) -> Result<Decision> {
+        Ok(self.select(context, available, rng)?.with_context(context))
+    }
+
+    /// Learns the reward of a decision that is handed back, now or much later.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update), and a decision of another epoch.
+    fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
+        check_epoch(decision.choice.epoch, self.epoch())?;
+        self.update(decision.choice.arm, &decision.context, reward, 1.0)
+    }
+}
+
+/// One reward of a batch that arrived together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    /// The decision it belongs to.
+    pub decision: Decision,
+    /// What came of it.
+    pub reward: f64,
+    /// How much it counts; 1 is once.
+    pub weight: f64,
+}
+
+impl Observation {
+    /// A reward that counts once.
+    pub fn new(decision: Decision, reward: f64) -> Self {
+        Self { decision, reward, weight: 1.0 }
+    }
+}

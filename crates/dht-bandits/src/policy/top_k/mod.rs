@@ -1,0 +1,359 @@
+//! Top-K semi-bandits: a slate of K arms, and feedback on as many of them as were seen.
+
+mod slate;
+mod state;
+
+use super::Choice;
+use crate::arm::ArmId;
+use crate::arm_set::ArmSet;
+use crate::clock::{Clock, check_epoch};
+use crate::error::{Error, Result, check_finite, check_scalar, check_weight};
+use crate::exploration::Index;
+use crate::gaussian::Score;
+use crate::posterior::{Gathered, Posterior, Sample};
+use rand::{Rng, RngExt};
+use rand_distr::{Distribution, StandardNormal};
+use serde::{Deserialize, Serialize};
+
+pub use slate::{ArmFeedback, Candidates, Feedback, Slate};
+pub use state::TopKState;
+
+/// Whose weights a candidate's features meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Sharing {
+    /// Each arm has weights of its own; arms are fixed and few, and one is known only by its own feedback.
+    PerArm,
+    /// All candidates share one vector of weights and differ by their features: they may come and go freely.
+    Shared,
+}
+
+/// How a shared model is drawn for a slate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Draw {
+    /// One draw of the weights scores every candidate: Thompson sampling proper.
+    PerSlate,
+    /// Each candidate's score is drawn alone, as if their errors were unrelated: more diverse slates.
+    PerCandidate,
+}
+
+/// A combinatorial semi-bandit: keeps the K candidates of the highest index, beside the pinned ones.
+///
+/// Wang & Chen (2018), "Thompson sampling for combinatorial semi-bandits", with contexts as in Chapelle & Li (2011).
+/// Because σ is monotone, ranking σ(p'x) is ranking p'x.
+#[derive(Debug, Clone)]
+pub struct TopK<P: Posterior, I: Index> {
+    pub(crate) arms: ArmSet,
+    pub(crate) posterior: P,
+    pub(crate) index: I,
+    pub(crate) sharing: Sharing,
+    pub(crate) draw: Draw,
+    pub(crate) pinned: Vec<ArmId>,
+    pub(crate) clock: Clock,
+    pub(crate) gathered: Gathered,
+}
+
+impl<P: Posterior, I: Index> TopK<P, I> {
+    /// A semi-bandit over the arms 0 to `arms` − 1, each with weights of its own.
+    ///
+    /// # Errors
+    /// A dimension of zero, a setting out of its range.
+    pub fn per_arm(dimension: usize, arms: usize, options: P::Options, index: I) -> Result<Self> {
+        Self::make(dimension, arms, options, index, Sharing::PerArm)
+    }
+
+    /// A semi-bandit whose candidates share their weights and are told apart by their features alone.
+    ///
+    /// # Errors
+    /// A dimension of zero, a setting out of its range.
+    pub fn shared(dimension: usize, options: P::Options, index: I) -> Result<Self> {
+        Self::make(dimension, 0, options, index, Sharing::Shared)
+    }
+
+    fn make(dimension: usize, arms: usize, options: P::Options, index: I, sharing: Sharing) -> Result<Self> {
+        index.check()?;
+        let mut posterior = P::empty(dimension, &options)?;
+        let slots = if sharing == Sharing::Shared { 1 } else { arms };
+        (0..slots).for_each(|_| posterior.push_prior());
+        Ok(Self {
+            arms: ArmSet::new(arms),
+            posterior,
+            index,
+            sharing,
+            draw: Draw::PerSlate,
+            pinned: Vec::new(),
+            clock: Clock::default(),
+            gathered: Gathered::default(),
+        })
+    }
+
+    /// Draws a shared model in this way from now on. With weights per arm both ways are the same.
+    pub fn with_draw(mut self, draw: Draw) -> Self {
+        self.draw = draw;
+        self
+    }
+
+    /// Pins arms: they are in every slate they are candidates of, beside the K chosen ones, and take no feedback.
+    ///
+    /// # Errors
+    /// With weights per arm, an unknown or removed arm; an arm listed twice.
+    pub fn with_pinned(mut self, pinned: &[ArmId]) -> Result<Self> {
+        for (place, &arm) in pinned.iter().enumerate() {
+            self.slot(arm)?;
+            if pinned[..place].contains(&arm) {
+                return Err(Error::DuplicateArm { arm });
+            }
+        }
+        self.pinned = pinned.to_vec();
+        Ok(self)
+    }
+
+    /// The length of a candidate's context.
+    pub fn dimension(&self) -> usize {
+        self.posterior.dimension()
+    }
+
+    /// The arms that exist now; none with shared weights, where any name may be a candidate.
+    pub fn arms(&self) -> &ArmSet {
+        &self.arms
+    }
+
+    /// The arms that are always chosen.
+    pub fn pinned(&self) -> &[ArmId] {
+        &self.pinned
+    }
+
+    /// How many updates this policy has seen.
+    pub fn version(&self) -> u64 {
+        self.clock.version
+    }
+
+    /// How often slates have been expired.
+    pub fn epoch(&self) -> u64 {
+        self.clock.epoch
+    }
+
+    /// Whether arms have weights of their own.
+    pub fn sharing(&self) -> Sharing {
+        self.sharing
+    }
+
+    /// The index in use.
+    pub fn index(&self) -> &I {
+        &self.index
+    }
+
+    /// Adds an arm that knows only the prior. With shared weights this only hands out a name.
+    ///
+    /// # Errors
+    /// The arm of number 2⁶³ − 1 exists or existed.
+    pub fn add_arm(&mut self) -> Result<ArmId> {
+        let arm = self.arms.add()?;
+        if self.sharing == Sharing::PerArm {
+            self.posterior.push_prior();
+        }
+        Ok(arm)
+    }
+
+    /// Adds an arm that starts with all that `like` knows. With shared weights this only hands out a name.
+    ///
+    /// # Errors
+    /// With weights per arm, `like` is unknown or removed; as [`add_arm`](Self::add_arm).
+    pub fn add_arm_like(&mut self, like: ArmId) -> Result<ArmId> {
+        let slot = self.slot(like)?;
+        let arm = self.arms.add()?;
+        if self.sharing == Sharing::PerArm {
+            self.posterior.push_copy(slot);
+        }
+        Ok(arm)
+    }
+
+    /// Removes an arm for good, and unpins it: its name is never given again. With shared weights, where any name may be a
+    /// candidate, it may still be one.
+    ///
+    /// # Errors
+    /// The arm is unknown or removed already.
+    pub fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
+        let slot = self.arms.remove(arm)?;
+        if self.sharing == Sharing::PerArm {
+            self.posterior.swap_remove(slot);
+        }
+        self.pinned.retain(|&pinned| pinned != arm);
+        Ok(())
+    }
+
+    /// Begins the next epoch: slates made before are refused from now on. To be called when the contexts' scaling changes,
+    /// and followed by a save.
+    pub fn expire_decisions(&mut self) {
+        self.clock.expire();
+    }
+
+    fn slot(&self, arm: ArmId) -> Result<usize> {
+        match self.sharing {
+            Sharing::PerArm => self.arms.slot(arm),
+            Sharing::Shared => Ok(0),
+        }
+    }
+
+    /// Mean (log-odds for a logistic model) and width of an arm with this context.
+    ///
+    /// # Errors
+    /// A context of the wrong length or not finite; an unknown or removed arm; a score that overflows.
+    pub fn score(&self, arm: ArmId, context: &[f64]) -> Result<Score> {
+        check_finite("context", context, self.dimension())?;
+        self.posterior.score(self.slot(arm)?, context).checked()
+    }
+
+    /// Chooses the `k` candidates of the highest index, best first, beside those that are pinned.
+    ///
+    /// # Errors
+    /// A context of the wrong length or not finite, an unknown, removed or repeated arm, `k` larger than the number of
+    /// candidates that are not pinned, scores that overflow.
+    pub fn select<R: Rng + ?Sized>(&self, k: usize, candidates: Candidates<'_>, rng: &mut R) -> Result<Slate> {
+        let mut slate = Slate::default();
+        self.select_into(k, candidates, rng, &mut slate)?;
+        Ok(slate)
+    }
+
+    /// As [`select`](Self::select), into a slate whose memory is used again. After an error the slate is empty.
+    ///
+    /// # Errors
+    /// As [`select`](Self::select).
+    pub fn select_into<R: Rng + ?Sized>(
+        &self,
+        k: usize,
+        candidates: Candidates<'_>,
+        rng: &mut R,
+        slate: &mut Slate,
+    ) -> Result<()> {
+        slate.clear();
+        let outcome = self.fill(k, candidates, rng, slate);
+        if outcome.is_err() {
+            slate.clear();
+        }
+        outcome
+    }
+
+    fn fill<R: Rng + ?Sized>(
+        &self,
+        k: usize,
+        candidates: Candidates<'_>,
+        rng: &mut R,
+        slate: &mut Slate,
+    ) -> Result<()> {
+        let dimension = self.dimension();
+        candidates.check(dimension)?;
+        slate.sorted.extend_from_slice(candidates.arms);
+        slate.sorted.sort_unstable();
+        if let Some(pair) = slate.sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Error::DuplicateArm { arm: pair[0] });
+        }
+        for &arm in candidates.arms {
+            self.slot(arm)?;
+        }
+        let free = candidates.arms.iter().filter(|arm| !self.pinned.contains(arm)).count();
+        if k > free {
+            return Err(Error::TooFewArms { wanted: k, available: free });
+        }
+        let scale =
+            self.index.posterior_scale().filter(|_| self.sharing == Sharing::Shared && self.draw == Draw::PerSlate);
+        if let Some(scale) = scale {
+            slate.weights.resize(dimension, 0.0);
+            self.posterior.draw(0, scale, &mut || StandardNormal.sample(rng), &mut slate.weights);
+        }
+        let explores = self.index.uniform_share();
+        let Clock { version, epoch } = self.clock;
+        for (place, &arm) in candidates.arms.iter().enumerate() {
+            let context = candidates.context(place, dimension);
+            let score = self.posterior.score(self.slot(arm)?, context);
+            if self.pinned.contains(&arm) {
+                slate.pinned.push(arm);
+                continue;
+            }
+            let value = match scale {
+                Some(_) => slate.weights.iter().zip(context).map(|(weight, value)| weight * value).sum(),
+                None => self.index.value(score, rng),
+            };
+            check_scalar("score", value)?;
+            let Score { mean, width } = score.checked()?;
+            let choice = Choice { arm, version, score: value, mean, width, propensity: None, epoch };
+            // Equal scores are ordered by lot.
+            slate.ranked.push((choice, place, rng.next_u32()));
+        }
+        if explores > 0.0 {
+            // ε-greedy, place by place: with probability ε the place goes to a candidate drawn from those left.
+            self.shuffle_places(k, explores, rng, slate);
+        } else {
+            slate.rank(k);
+        }
+        for place in 0..k {
+            let (choice, row, _) = slate.ranked[place];
+            slate.choices.push(choice);
+            slate.contexts.extend_from_slice(candidates.context(row, dimension));
+        }
+        (slate.version, slate.epoch) = (version, epoch);
+        Ok(())
+    }
+
+    fn shuffle_places<R: Rng + ?Sized>(&self, k: usize, epsilon: f64, rng: &mut R, slate: &mut Slate) {
+        let count = slate.ranked.len();
+        slate.rank(count);
+        for place in 0..k {
+            if rng.random::<f64>() < epsilon {
+                let drawn = rng.random_range(place..count);
+                slate.ranked[place..=drawn].rotate_right(1);
+            }
+        }
+    }
+
+    /// Learns what came of a slate: one feedback for each of its chosen arms, in order.
+    ///
+    /// # Errors
+    /// A slate of another epoch, or whose contexts are missing or of another length; as many feedbacks as chosen arms are not
+    /// there; and as [`update`](Self::update).
+    pub fn learn(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
+        check_epoch(slate.epoch, self.clock.epoch)?;
+        let chosen = slate.choices.len();
+        for (what, expected, got) in [
+            ("feedback", chosen, feedback.len()),
+            ("contexts of the slate", chosen * self.dimension(), slate.contexts.len()),
+        ] {
+            if got != expected {
+                return Err(Error::Dimension { what, expected, got });
+            }
+        }
+        self.absorb(slate.feedback(feedback))
+    }
+
+    /// Learns a batch of feedback, all of it or, if one is refused, none. What was [`Feedback::Unobserved`] teaches nothing.
+    ///
+    /// The observations of one arm (with shared weights: all of them) are learned jointly. Does not allocate once it has
+    /// seen a batch as large.
+    ///
+    /// # Errors
+    /// A context of the wrong length or not finite, an unknown, removed or pinned arm, a reward that is not finite or out
+    /// of the model's range, a weight that is not positive, numbers that overflow, more than 2⁶³ − 1 updates.
+    pub fn update(&mut self, batch: &[ArmFeedback<'_>]) -> Result<()> {
+        self.absorb(batch.iter().copied())
+    }
+
+    fn absorb<'a>(&mut self, batch: impl Iterator<Item = ArmFeedback<'a>>) -> Result<()> {
+        self.gathered.clear();
+        for ArmFeedback { arm, context, feedback, weight } in batch {
+            check_finite("context", context, self.dimension())?;
+            check_weight(weight)?;
+            let slot = self.slot(arm)?;
+            if self.pinned.contains(&arm) {
+                return Err(Error::PinnedArm { arm });
+            }
+            if let Feedback::Observed(reward) = feedback {
+                self.posterior.check_reward(reward)?;
+                self.gathered.push(Sample { slot, context, reward, weight });
+            }
+        }
+        let clock = self.clock.after(self.gathered.len() as u64)?;
+        let slots = self.slots();
+        self.gathered.learn(&mut self.posterior, slots)?;
+        self.clock = clock;
+        Ok(())
+    }
+}

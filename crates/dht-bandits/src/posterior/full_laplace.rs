@@ -1,0 +1,159 @@
+//! Bayesian logistic regressions, one per arm, under a Laplace approximation with a full covariance.
+
+use super::Posterior;
+use super::diagonal_laplace::check_unit_reward;
+use super::logistic::{curvature, mode_step};
+use crate::error::Result;
+use crate::gaussian::{Factors, Information, Natural, Parts, Score, check_dimension, information_of, parts_of};
+use crate::posterior::sealed::Sealed;
+use crate::slots::Slots;
+use crate::validate::{check_bounded, check_context, check_factor, check_precision};
+use serde::{Deserialize, Serialize};
+
+/// The settings of a [`FullLaplace`] posterior.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FullLaplaceOptions {
+    /// The prior precision λ > 0: each weight is N(0, 1/λ).
+    pub precision: f64,
+}
+
+impl Default for FullLaplaceOptions {
+    fn default() -> Self {
+        Self { precision: 1.0 }
+    }
+}
+
+/// Logistic regressions P(r = 1) = σ(p'x) with p ~ N(θ, P), one per arm, P in full.
+///
+/// Each observation moves θ to the exact mode under the belief so far, which lies on the line θ + c·Px, and adds the
+/// curvature there: P⁻¹ ← P⁻¹ + w·σ(1 − σ)·xx'. O(d²) a score and an update. The observations of a batch are learned one
+/// after the other. Means and widths are log-odds; UCB and Thompson sampling on log-odds rank arms as their
+/// probabilities do.
+///
+/// Worth its d² where features are correlated; where they are many and independent, [`DiagonalLaplace`](crate::DiagonalLaplace)
+/// costs d.
+#[derive(Debug, Clone)]
+pub struct FullLaplace {
+    options: FullLaplaceOptions,
+    factors: Factors,
+}
+
+/// The learned state of one arm's [`FullLaplace`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FullArmState {
+    /// θ.
+    pub mean: Vec<f64>,
+    /// D of P = U·D·Uᵀ.
+    pub diagonal: Vec<f64>,
+    /// U above its unit diagonal, column by column.
+    pub upper: Vec<f64>,
+}
+
+/// Less curvature than this is none, but still a number whose inverse is finite.
+const LEAST_CURVATURE: f64 = 1e-300;
+
+impl Sealed for FullLaplace {}
+
+impl Posterior for FullLaplace {
+    type Options = FullLaplaceOptions;
+    type ArmState = FullArmState;
+
+    const NAME: &'static str = "full-laplace";
+
+    fn empty(dimension: usize, options: &FullLaplaceOptions) -> Result<Self> {
+        check_dimension(dimension)?;
+        check_precision("prior precision", options.precision)?;
+        Ok(Self { options: *options, factors: Factors::new(dimension) })
+    }
+
+    fn options(&self) -> &FullLaplaceOptions {
+        &self.options
+    }
+
+    fn dimension(&self) -> usize {
+        self.factors.dimension()
+    }
+
+    fn push_prior(&mut self) {
+        self.factors.push(1.0 / self.options.precision);
+    }
+
+    fn push_copy(&mut self, slot: usize) {
+        self.factors.push_copy(slot);
+    }
+
+    fn copy(&mut self, from: usize, to: usize) {
+        self.factors.copy(from, to);
+    }
+
+    fn swap_remove(&mut self, slot: usize) {
+        self.factors.swap_remove(slot);
+    }
+
+    fn score(&self, slot: usize, context: &[f64]) -> Score {
+        self.factors.score(slot, context)
+    }
+
+    fn fold<T>(&self, slots: Slots<'_>, context: &[f64], first: T, gather: impl FnMut(T, usize, Score) -> T) -> T {
+        self.factors.fold(slots, context, first, gather)
+    }
+
+    fn score_batch(&self, slots: Slots<'_>, contexts: &[f64], scores: &mut [Score]) {
+        self.factors.score_batch(slots, contexts, scores);
+    }
+
+    fn check_reward(&self, reward: f64) -> Result<()> {
+        check_unit_reward(reward)
+    }
+
+    fn update(&mut self, slot: usize, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+        check_context(context)?;
+        let seen = self.factors.look(slot, context);
+        let largest = self.factors.largest_seen();
+        check_bounded("mean", seen.mean)?;
+        check_bounded("variance", seen.variance)?;
+        check_bounded("weight times variance", weight * seen.variance)?;
+        check_bounded("factor times context", largest)?;
+        check_bounded("weight times factor times context", weight * largest)?;
+        let step = mode_step(seen.mean, seen.variance, reward, weight);
+        let added = weight * curvature(seen.mean + step * seen.variance);
+        self.factors.absorb(slot, added.max(LEAST_CURVATURE), step);
+        Ok(())
+    }
+
+    fn draw(&self, slot: usize, scale: f64, normal: &mut dyn FnMut() -> f64, out: &mut [f64]) {
+        self.factors.draw(slot, scale, normal, out);
+    }
+
+    fn arm_state(&self, slot: usize) -> FullArmState {
+        let Parts { mean, diagonal, upper } = self.factors.parts(slot);
+        FullArmState { mean, diagonal, upper }
+    }
+
+    fn natural(&self, slot: usize) -> Natural {
+        information_of(&self.factors.parts(slot)).natural(0)
+    }
+
+    fn prior_natural(&self) -> Natural {
+        Information::prior(self.dimension(), self.options.precision).natural(0)
+    }
+
+    fn state_of(&self, natural: &Natural) -> Result<FullArmState> {
+        let Parts { mean, diagonal, upper } = parts_of(&natural.precision, &natural.moment)?;
+        check_factor(0, &mean, &diagonal, &upper)?;
+        Ok(FullArmState { mean, diagonal, upper })
+    }
+
+    fn replace(&mut self, slot: usize, state: &FullArmState) {
+        self.factors.set(slot, &state.mean, &state.diagonal, &state.upper);
+    }
+
+    fn push_state(&mut self, index: usize, state: &FullArmState) -> Result<()> {
+        crate::gaussian::check(self.dimension(), index, &state.mean, &state.diagonal, &state.upper)?;
+        self.push_prior();
+        self.replace(self.factors.len() - 1, state);
+        Ok(())
+    }
+}

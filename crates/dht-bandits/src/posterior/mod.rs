@@ -1,0 +1,128 @@
+//! What a policy believes of each arm's weights.
+
+mod batch;
+mod diagonal_laplace;
+mod full_laplace;
+mod logistic;
+mod newton;
+mod ridge;
+
+use crate::error::Result;
+use crate::gaussian::{Natural, Score};
+use crate::slots::Slots;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+pub(crate) use batch::{Gathered, Sample};
+pub use diagonal_laplace::{DiagonalArmState, DiagonalLaplace, DiagonalLaplaceOptions, TsPrior};
+pub use full_laplace::{FullArmState, FullLaplace, FullLaplaceOptions};
+pub use logistic::sigmoid;
+pub use ridge::{Ridge, RidgeArmState, RidgeOptions};
+
+/// Beliefs about the weights of many arms: scored in a context, sharpened by rewards.
+///
+/// Arms are numbered by slot; [`Disjoint`](crate::Disjoint) and [`TopK`](crate::TopK) do the naming. Sealed: the
+/// methods trust that slots exist and contexts are of the right length and finite.
+pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed {
+    /// The settings.
+    type Options: Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwned;
+
+    /// The learned state of one arm, independent of the memory layout.
+    type ArmState: Clone + std::fmt::Debug + PartialEq + Serialize + DeserializeOwned;
+
+    /// The name in saved states.
+    const NAME: &'static str;
+
+    #[doc(hidden)]
+    fn empty(dimension: usize, options: &Self::Options) -> Result<Self>;
+
+    #[doc(hidden)]
+    fn options(&self) -> &Self::Options;
+
+    #[doc(hidden)]
+    fn dimension(&self) -> usize;
+
+    #[doc(hidden)]
+    fn push_prior(&mut self);
+
+    #[doc(hidden)]
+    fn push_copy(&mut self, slot: usize);
+
+    #[doc(hidden)]
+    fn copy(&mut self, from: usize, to: usize);
+
+    #[doc(hidden)]
+    fn swap_remove(&mut self, slot: usize);
+
+    #[doc(hidden)]
+    fn score(&self, slot: usize, context: &[f64]) -> Score;
+
+    /// Goes through the scores of slots in ascending order. What is gathered is handed on by value, so that it stays in
+    /// registers: behind a reference it would be written and read again for every arm.
+    #[doc(hidden)]
+    fn fold<T>(&self, slots: Slots<'_>, context: &[f64], first: T, gather: impl FnMut(T, usize, Score) -> T) -> T;
+
+    /// Mean and width of each slot in each of the contexts, which are row-major; so are the scores, (contexts, slots).
+    #[doc(hidden)]
+    fn score_batch(&self, slots: Slots<'_>, contexts: &[f64], scores: &mut [Score]) {
+        for (context, row) in contexts.chunks_exact(self.dimension()).zip(scores.chunks_exact_mut(slots.count())) {
+            self.fold(slots, context, 0, |place, _, score| {
+                row[place] = score;
+                place + 1
+            });
+        }
+    }
+
+    #[doc(hidden)]
+    fn check_reward(&self, reward: f64) -> Result<()>;
+
+    #[doc(hidden)]
+    fn update(&mut self, slot: usize, context: &[f64], reward: f64, weight: f64) -> Result<()>;
+
+    /// Learns several rewards of one arm; after an error the caller restores it. `contexts` is row-major.
+    #[doc(hidden)]
+    fn update_batch(&mut self, slot: usize, contexts: &[f64], rewards: &[f64], weights: &[f64]) -> Result<()> {
+        let rows = contexts.chunks_exact(self.dimension());
+        for ((context, &reward), &weight) in rows.zip(rewards).zip(weights) {
+            self.update(slot, context, reward, weight)?;
+        }
+        Ok(())
+    }
+
+    /// θ̃ ~ N(θ, scale²·P) of one slot.
+    #[doc(hidden)]
+    fn draw(&self, slot: usize, scale: f64, normal: &mut dyn FnMut() -> f64, out: &mut [f64]);
+
+    #[doc(hidden)]
+    fn arm_state(&self, slot: usize) -> Self::ArmState;
+
+    /// Refuses where evidence is not a sum, because it fades by itself.
+    #[doc(hidden)]
+    fn check_sums(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Precision and moment of one slot: what adds when independent evidence is put together.
+    #[doc(hidden)]
+    fn natural(&self, slot: usize) -> Natural;
+
+    /// Those of the prior.
+    #[doc(hidden)]
+    fn prior_natural(&self) -> Natural;
+
+    /// The learned state that has this precision and moment.
+    #[doc(hidden)]
+    fn state_of(&self, natural: &Natural) -> Result<Self::ArmState>;
+
+    /// Replaces what a slot knows by a state that is known to fit.
+    #[doc(hidden)]
+    fn replace(&mut self, slot: usize, state: &Self::ArmState);
+
+    #[doc(hidden)]
+    fn push_state(&mut self, index: usize, state: &Self::ArmState) -> Result<()>;
+}
+
+pub(crate) mod sealed {
+    /// Implemented by the posteriors of this crate.
+    pub trait Sealed {}
+}

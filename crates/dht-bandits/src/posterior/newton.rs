@@ -1,0 +1,178 @@
+//! The mode of a logistic regression under a Gaussian prior with a diagonal precision, for a batch.
+
+use super::logistic::{sigmoid, softplus};
+use crate::error::{Error, Result};
+
+/// ½ Σ_j s_j (p_j − g_j)² + Σ_i w_i (ln(1 + e^{p'x_i}) − r_i p'x_i), to be minimised over p.
+pub(crate) struct Problem<'a> {
+    pub(crate) mean: &'a [f64],
+    pub(crate) precision: &'a [f64],
+    /// Row-major.
+    pub(crate) contexts: &'a [f64],
+    pub(crate) rewards: &'a [f64],
+    pub(crate) weights: &'a [f64],
+}
+
+/// Where it is solved: used again, so that only the first batch allocates.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Workspace {
+    /// The mode, after [`Problem::solve`].
+    pub(crate) point: Vec<f64>,
+    next: Vec<f64>,
+    gradient: Vec<f64>,
+    direction: Vec<f64>,
+    /// The lower triangle of the Hessian, row by row, and then its Cholesky factor.
+    hessian: Vec<f64>,
+}
+
+const STEPS: usize = 100;
+
+impl Problem<'_> {
+    fn rows(&self) -> impl Iterator<Item = (&[f64], f64, f64)> {
+        let rows = self.contexts.chunks_exact(self.mean.len());
+        rows.zip(self.rewards).zip(self.weights).map(|((row, &reward), &weight)| (row, reward, weight))
+    }
+
+    fn value(&self, point: &[f64]) -> f64 {
+        let prior: f64 = (self.mean.iter().zip(self.precision).zip(point))
+            .map(|((mean, precision), value)| 0.5 * precision * (value - mean) * (value - mean))
+            .sum();
+        let loss = |(row, reward, weight): (&[f64], f64, f64)| {
+            let log_odds = dot(row, point);
+            weight * (softplus(log_odds) - reward * log_odds)
+        };
+        prior + self.rows().map(loss).sum::<f64>()
+    }
+
+    /// Gradient and Hessian at the point.
+    fn differentiate(&self, space: &mut Workspace) {
+        let Workspace { point, gradient, hessian, .. } = space;
+        gradient.clear();
+        gradient.extend((0..point.len()).map(|j| self.precision[j] * (point[j] - self.mean[j])));
+        hessian.fill(0.0);
+        for (j, precision) in self.precision.iter().enumerate() {
+            hessian[packed(j) + j] = *precision;
+        }
+        for (row, reward, weight) in self.rows() {
+            let probability = sigmoid(dot(row, point));
+            let (slope, curvature) = (weight * (probability - reward), weight * probability * (1.0 - probability));
+            gradient.iter_mut().zip(row).for_each(|(entry, value)| *entry += slope * value);
+            for (j, value) in row.iter().enumerate() {
+                let scaled = curvature * value;
+                let entries = hessian[packed(j)..=packed(j) + j].iter_mut();
+                entries.zip(row).for_each(|(entry, value)| *entry += scaled * value);
+            }
+        }
+    }
+
+    /// Damped Newton from the prior mean: the objective is strictly convex, so each step halves until it descends.
+    ///
+    /// # Errors
+    /// Numbers so large that the objective overflows.
+    pub(crate) fn solve(&self, space: &mut Workspace) -> Result<()> {
+        let dimension = self.mean.len();
+        for vector in [&mut space.point, &mut space.next, &mut space.direction] {
+            vector.clear();
+            vector.extend_from_slice(self.mean);
+        }
+        space.hessian.resize(packed(dimension), 0.0);
+        let mut value = self.value(&space.point);
+        for _ in 0..STEPS {
+            self.differentiate(space);
+            factor(&mut space.hessian, dimension)?;
+            let Workspace { point, next, gradient, direction, hessian } = space;
+            direction.copy_from_slice(gradient);
+            solve_factored(hessian, direction);
+            let decrement = dot(direction, gradient);
+            if !decrement.is_finite() {
+                return Err(Error::NotFinite { what: "Newton decrement", index: 0, value: decrement });
+            }
+            let mut length = 1.0;
+            go(point, direction, length, next);
+            // Near the mode rounding hides the descent: the full step is taken, and is the last.
+            if decrement <= 1e-14 * (1.0 + value.abs()) {
+                std::mem::swap(point, next);
+                return Ok(());
+            }
+            let mut next_value = self.value(next);
+            while next_value > value - 0.25 * length * decrement && length > 1e-10 {
+                length *= 0.5;
+                go(point, direction, length, next);
+                next_value = self.value(next);
+            }
+            std::mem::swap(point, next);
+            value = next_value;
+        }
+        Err(Error::NoConvergence { what: "Newton's method", iterations: STEPS })
+    }
+}
+
+/// next = point − length·direction.
+fn go(point: &[f64], direction: &[f64], length: f64, next: &mut [f64]) {
+    for ((next, point), direction) in next.iter_mut().zip(point).zip(direction) {
+        *next = point - length * direction;
+    }
+}
+
+/// Where a row of a packed lower triangle begins.
+fn packed(row: usize) -> usize {
+    row * (row + 1) / 2
+}
+
+/// Cholesky's A = LLᵀ in place, row by row.
+fn factor(lower: &mut [f64], dimension: usize) -> Result<()> {
+    for row in 0..dimension {
+        let (before, current) = lower.split_at_mut(packed(row));
+        for column in 0..row {
+            let other = &before[packed(column)..=packed(column) + column];
+            current[column] = (current[column] - dot(&current[..column], other)) / other[column];
+        }
+        let pivot = current[row] - dot(&current[..row], &current[..row]);
+        if pivot.is_nan() || pivot <= 0.0 {
+            return Err(Error::NotPositiveDefinite { what: "Hessian", pivot: row, value: pivot });
+        }
+        current[row] = pivot.sqrt();
+    }
+    Ok(())
+}
+
+/// Solves LLᵀx = b in place.
+fn solve_factored(lower: &[f64], solution: &mut [f64]) {
+    for row in 0..solution.len() {
+        let entries = &lower[packed(row)..=packed(row) + row];
+        solution[row] = (solution[row] - dot(&entries[..row], solution)) / entries[row];
+    }
+    for row in (0..solution.len()).rev() {
+        let entries = &lower[packed(row)..=packed(row) + row];
+        solution[row] /= entries[row];
+        let value = solution[row];
+        solution[..row].iter_mut().zip(entries).for_each(|(left, entry)| *left -= entry * value);
+    }
+}
+
+/// The sum of products, as long as the shorter one.
+fn dot(left: &[f64], right: &[f64]) -> f64 {
+    left.iter().zip(right).map(|(a, b)| a * b).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_factored_matrix_solves_what_it_multiplied() {
+        for dimension in [1, 2, 5, 17] {
+            let entry =
+                |i: usize, j: usize| if i == j { dimension as f64 } else { ((i * 3 + j * 3 + i * j) as f64).cos() };
+            let mut lower: Vec<_> = (0..dimension).flat_map(|i| (0..=i).map(move |j| entry(i, j))).collect();
+            let x: Vec<_> = (0..dimension).map(|i| (i as f64 + 0.5).sin()).collect();
+            let mut solution: Vec<f64> =
+                (0..dimension).map(|i| (0..dimension).map(|j| entry(i.max(j), i.min(j)) * x[j]).sum()).collect();
+            factor(&mut lower, dimension).unwrap();
+            solve_factored(&lower, &mut solution);
+            assert!(solution.iter().zip(&x).all(|(got, expected)| (got - expected).abs() < 1e-12));
+        }
+        let refused = factor(&mut [1.0, 2.0, 1.0], 2).unwrap_err();
+        assert_eq!(refused, Error::NotPositiveDefinite { what: "Hessian", pivot: 1, value: -3.0 });
+    }
+}

@@ -1,0 +1,147 @@
+//! Environments whose best arm is known.
+
+use crate::arm::ArmId;
+use crate::error::{Result, check_parameter};
+use crate::posterior::sigmoid;
+use rand::{Rng, RngExt};
+use rand_distr::{Distribution, StandardNormal};
+
+/// A source of contexts and rewards that knows what each arm is worth.
+pub trait World {
+    /// The length of a context.
+    fn dimension(&self) -> usize;
+
+    /// How many arms there are, named 0 to K − 1.
+    fn arms(&self) -> usize;
+
+    /// Goes on to the next round and draws its context.
+    fn advance(&mut self, rng: &mut dyn Rng);
+
+    /// The context of this round.
+    fn context(&self) -> &[f64];
+
+    /// The expected reward of an arm in this round.
+    fn expected(&self, arm: ArmId) -> f64;
+
+    /// Draws the reward of an arm in this round.
+    fn reward(&self, arm: ArmId, rng: &mut dyn Rng) -> f64;
+
+    /// The expected reward of the best arm in this round.
+    fn best(&self) -> f64 {
+        let arms = 0..self.arms() as u64;
+        arms.map(|arm| self.expected(ArmId::new(arm))).fold(f64::NEG_INFINITY, f64::max)
+    }
+}
+
+/// What a linear predictor becomes when it is rewarded.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Link {
+    /// w'x plus normal noise of this deviation.
+    Noise(f64),
+    /// A coin that lands with probability σ(w'x).
+    Coin,
+}
+
+/// Arms with random weights: contexts are standard normal with a 1 behind them, weights N(0, 1/d); linear or logistic
+/// rewards; and, if it drifts, new weights every so often.
+#[derive(Debug, Clone)]
+pub struct WeightedWorld {
+    dimension: usize,
+    weights: Vec<f64>,
+    link: Link,
+    period: Option<u64>,
+    round: u64,
+    context: Vec<f64>,
+}
+
+impl WeightedWorld {
+    fn new(dimension: usize, arms: usize, link: Link, rng: &mut dyn Rng) -> Result<Self> {
+        check_parameter("dimension", dimension as f64, dimension >= 2, "at least 2")?;
+        check_parameter("arms", arms as f64, arms >= 1, "at least 1")?;
+        let weights = vec![0.0; dimension * arms];
+        let mut world = Self { dimension, weights, link, period: None, round: 0, context: vec![0.0; dimension] };
+        world.redraw(rng);
+        Ok(world)
+    }
+
+    /// Rewards w_a'x plus normal noise.
+    ///
+    /// # Errors
+    /// Fewer than two dimensions or one arm, a noise that is negative.
+    pub fn linear(dimension: usize, arms: usize, noise: f64, rng: &mut dyn Rng) -> Result<Self> {
+        check_parameter("noise", noise, noise >= 0.0, "at least 0")?;
+        Self::new(dimension, arms, Link::Noise(noise), rng)
+    }
+
+    /// Rewards 1 with probability σ(3·w_a'x), else 0.
+    ///
+    /// # Errors
+    /// Fewer than two dimensions or one arm.
+    pub fn logistic(dimension: usize, arms: usize, rng: &mut dyn Rng) -> Result<Self> {
+        Self::new(dimension, arms, Link::Coin, rng)
+    }
+
+    /// Draws new weights every `period` rounds.
+    ///
+    /// # Errors
+    /// A period of zero.
+    pub fn drifting(mut self, period: u64) -> Result<Self> {
+        check_parameter("period", period as f64, period > 0, "at least 1")?;
+        self.period = Some(period);
+        Ok(self)
+    }
+
+    fn redraw(&mut self, rng: &mut dyn Rng) {
+        let scale = (self.dimension as f64).sqrt().recip() * if self.link == Link::Coin { 3.0 } else { 1.0 };
+        for weight in &mut self.weights {
+            let normal: f64 = StandardNormal.sample(rng);
+            *weight = scale * normal;
+        }
+    }
+
+    fn predictor(&self, arm: ArmId) -> f64 {
+        let weights = &self.weights[arm.number() as usize * self.dimension..][..self.dimension];
+        weights.iter().zip(&self.context).map(|(weight, value)| weight * value).sum()
+    }
+}
+
+impl World for WeightedWorld {
+    fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    fn arms(&self) -> usize {
+        self.weights.len() / self.dimension
+    }
+
+    fn advance(&mut self, rng: &mut dyn Rng) {
+        if self.period.is_some_and(|period| self.round > 0 && self.round.is_multiple_of(period)) {
+            self.redraw(rng);
+        }
+        self.round += 1;
+        let (last, rest) = self.context.split_last_mut().unwrap_or_else(|| unreachable!("two dimensions at least"));
+        rest.iter_mut().for_each(|value| *value = StandardNormal.sample(rng));
+        *last = 1.0;
+    }
+
+    fn context(&self) -> &[f64] {
+        &self.context
+    }
+
+    fn expected(&self, arm: ArmId) -> f64 {
+        match self.link {
+            Link::Noise(_) => self.predictor(arm),
+            Link::Coin => sigmoid(self.predictor(arm)),
+        }
+    }
+
+    fn reward(&self, arm: ArmId, rng: &mut dyn Rng) -> f64 {
+        match self.link {
+            Link::Noise(noise) => {
+                let normal: f64 = StandardNormal.sample(rng);
+                self.predictor(arm) + noise * normal
+            }
+            Link::Coin => f64::from(u8::from(rng.random::<f64>() < self.expected(arm))),
+        }
+    }
+}

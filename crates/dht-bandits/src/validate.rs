@@ -1,0 +1,102 @@
+//! How large numbers may be, so that nothing that is learned or loaded can overflow later.
+//!
+//! Each update keeps to x'Px, step and f within 1e100 and each state to P_ii within 1e150. Then, for the factor's update,
+//! |b_i| ≤ √(P_ii·x'Px) ≤ 1e125, U changes by at most w·|f|·|b| ≤ 1e225, and the mean by |step|·|b|: far from the largest
+//! f64, 1.8e308, and so is all that they are computed from.
+
+use crate::error::{Error, Result, check_scalar};
+
+pub(crate) const LARGEST: f64 = 1e100;
+const LARGEST_MEAN: f64 = 1e250;
+const LARGEST_COVARIANCE: f64 = 1e150;
+pub(crate) const LARGEST_PRECISION: f64 = 1e250;
+/// The largest sum over observations, such as an entry of XᵀX or a sum of squares.
+pub(crate) const LARGEST_SUM: f64 = 1e250;
+
+/// Refuses a number beyond ±limit.
+pub(crate) fn check_within(what: &'static str, value: f64, limit: f64) -> Result<()> {
+    check_scalar(what, value)?;
+    if value.abs() <= limit { Ok(()) } else { Err(Error::TooLarge { what, value, limit }) }
+}
+
+/// Refuses a number beyond ±1e100.
+pub(crate) fn check_bounded(what: &'static str, value: f64) -> Result<()> {
+    check_within(what, value, LARGEST)
+}
+
+/// Refuses a sum beyond ±1e250.
+pub(crate) fn check_sum(what: &'static str, value: f64) -> Result<()> {
+    check_within(what, value, LARGEST_SUM)
+}
+
+/// Refuses a context with a number beyond ±1e100.
+pub(crate) fn check_context(context: &[f64]) -> Result<()> {
+    // One pass without a branch, which vectorises; the culprit is looked for only when there is one.
+    if context.iter().fold(true, |fits, value| fits & (value.abs() <= LARGEST)) {
+        return Ok(());
+    }
+    context.iter().try_for_each(|&value| check_bounded("context", value))
+}
+
+/// Refuses a setting that is not from 1e-100 to 1e100.
+pub(crate) fn check_precision(name: &'static str, value: f64) -> Result<()> {
+    if (1.0 / LARGEST..=LARGEST).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::Parameter { name, value, requirement: "positive, from 1e-100 to 1e100" })
+}
+
+fn invalid(what: &'static str, index: usize, name: &str, place: usize, value: f64, largest: f64) -> Error {
+    let problem = format!("{name} {place} is {value}, expected at most {largest:e}");
+    Error::InvalidState { what, index, problem }
+}
+
+/// Refuses a factor's state beyond what updates keep to.
+pub(crate) fn check_factor(index: usize, mean: &[f64], diagonal: &[f64], upper: &[f64]) -> Result<()> {
+    check_mean(index, mean)?;
+    // P_ii = D_i + Σ_{j>i} U_ij² D_j.
+    for row in 0..diagonal.len() {
+        let beyond = row + 1..diagonal.len();
+        let square = |column: usize| upper[column * (column - 1) / 2 + row].powi(2) * diagonal[column];
+        let variance = diagonal[row] + beyond.map(square).sum::<f64>();
+        if variance.is_nan() || variance > LARGEST_COVARIANCE {
+            return Err(invalid("covariance of arm", index, "entry", row, variance, LARGEST_COVARIANCE));
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn check_mean(index: usize, mean: &[f64]) -> Result<()> {
+    match mean.iter().position(|value| value.is_nan() || value.abs() > LARGEST_MEAN) {
+        Some(place) => Err(invalid("mean of arm", index, "entry", place, mean[place], LARGEST_MEAN)),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a diagonal precision so small that its inverse, or so large that its growth, overflows.
+pub(crate) fn check_precisions(index: usize, precision: &[f64]) -> Result<()> {
+    let fits = |value: f64| (1.0 / LARGEST_COVARIANCE..=LARGEST_PRECISION).contains(&value);
+    match precision.iter().position(|value| !fits(*value)) {
+        Some(place) => Err(invalid("precision of arm", index, "entry", place, precision[place], LARGEST_PRECISION)),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a saved vector of the wrong length, not finite, or not positive where it must be.
+pub(crate) fn check_part(
+    what: &'static str,
+    index: usize,
+    values: &[f64],
+    expected: usize,
+    positive: bool,
+) -> Result<()> {
+    let problem = if values.len() != expected {
+        format!("has length {}, expected {expected}", values.len())
+    } else if let Some(place) = values.iter().position(|value| !value.is_finite() || (positive && *value <= 0.0)) {
+        let wanted = if positive { "positive and finite" } else { "finite" };
+        format!("entry {place} is {}, expected {wanted}", values[place])
+    } else {
+        return Ok(());
+    };
+    Err(Error::InvalidState { what, index, problem })
+}
