@@ -4,6 +4,7 @@ mod header;
 mod names;
 mod problem;
 mod read;
+mod tensor_file;
 mod write;
 
 pub use self::problem::WeightsProblem;

@@ -1,12 +1,11 @@
-use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
 
 use super::names::{Expected, wanted};
+use super::tensor_file::write_tensors;
 use super::{WeightsProblem, not_finite};
 use crate::files::{write_atomically, write_directory_atomically};
 use crate::{BertConfig, Error, Result, TextTokenizer};
@@ -50,13 +49,7 @@ pub fn write_hugging_face(
         for (name, text) in &texts {
             write_atomically(fresh.join(name), |file| file.write_all(text.as_bytes()))?;
         }
-        let path = fresh.join("model.safetensors");
-        // `transformers` wants to be told that the layout is PyTorch's.
-        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-        safetensors::serialize_to_file(&tensors, Some(metadata), &path)
-            .map_err(io::Error::other)
-            .and_then(|()| File::open(&path)?.sync_all())
-            .map_err(|source| Error::io(folder, source))
+        write_atomically(fresh.join("model.safetensors"), |file| write_tensors(file, &tensors))
     })
 }
 
