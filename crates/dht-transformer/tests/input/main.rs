@@ -7,17 +7,12 @@ mod files;
 mod tokenizer;
 mod weights;
 
-use std::path::PathBuf;
+#[path = "../outside/mod.rs"]
+mod outside;
 
-/// A file of the real data, or `None`, with a word about it, where they are not at hand.
-fn shared(path: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("DHT_SHARED")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"));
-    let file = root.join(path);
-    if file.exists() {
-        return Some(file);
-    }
-    eprintln!("skipped: {} is not there", file.display());
-    None
+#[test]
+fn what_no_variable_names_is_looked_for_nowhere() {
+    assert_eq!(outside::outside("DHT_NO_SUCH_VARIABLE", "Cargo.toml"), None);
+    assert!(outside::outside("CARGO_MANIFEST_DIR", "Cargo.toml").is_some());
+    assert_eq!(outside::outside("CARGO_MANIFEST_DIR", "no such file"), None);
 }

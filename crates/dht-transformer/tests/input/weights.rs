@@ -8,7 +8,7 @@ use dht_transformer::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::shared;
+use crate::outside::outside;
 
 fn config() -> BertConfig {
     let mut config = BertConfig::small(2, 2, 4, 10).expect("a right size");
@@ -280,7 +280,7 @@ fn a_directory_without_its_files_is_an_io_error() {
 
 #[test]
 fn the_real_model_is_read_and_written_back() {
-    let Some(folder) = shared("models/minilm-l6") else { return };
+    let Some(folder) = outside("DHT_MODELS", "minilm-l6") else { return };
     let model = read_hugging_face(&folder).unwrap();
     assert_eq!(model.unused, ["embeddings.position_ids"]);
     assert_eq!(model.tensors.len(), 5 + 6 * 16 + 2);
