@@ -62,9 +62,11 @@ fn main() -> Result<()> {
     let confusion = score(&test, &predict_all(&model, &test, 64)?.labels)?;
     println!("{} steps in {:.1} s; macro F1 on test {:.3}", history.steps, history.train_seconds, confusion.macro_f1());
 
-    // A directory that Python's `transformers` loads too.
+    // A directory that Python's `transformers` loads too, with `Pooling::Pooler` by a class of its own.
     let folder = std::env::temp_dir().join("praise-or-complaint");
     model.save(&folder, Some(&tokenizer), &labels)?;
+    let load = "AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=True)";
+    println!("kept in {}; in Python: {load}, since it has no class for the mean of all tokens", folder.display());
     let (model, tokenizer) = (TextClassifier::load(&folder, &Device::Cpu)?, TextTokenizer::from_dir(&folder)?);
     println!("kept in {}", folder.display());
     for (id, text) in (0..).zip(["Our trip was a pleasure.", "The hotel was not great.", "Her song was not dull."]) {

@@ -2,6 +2,7 @@
 
 mod header;
 mod names;
+mod own_class;
 mod problem;
 mod read;
 mod tensor_file;

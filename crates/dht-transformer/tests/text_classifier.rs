@@ -9,6 +9,7 @@ use dht_transformer::{
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use serde_json::json;
 
 const EVERY_POOLING: [Pooling; 3] = [Pooling::Cls, Pooling::Pooler, Pooling::Mean];
 
@@ -64,17 +65,61 @@ fn a_saved_classifier_gives_the_same_logits_when_it_is_loaded() -> Result<(), Er
 }
 
 #[test]
-fn a_directory_says_its_pooling_only_where_hugging_face_has_no_word_for_it() -> Result<(), Error> {
-    for (pooling, said) in [(Pooling::Cls, Some("cls")), (Pooling::Mean, Some("mean")), (Pooling::Pooler, None)] {
+fn a_classifier_without_a_pooler_does_not_pass_for_a_class_of_transformers() -> Result<(), Error> {
+    let stock = ("bert", "BertForSequenceClassification");
+    let own = ("dht-bert", "DhtBertForSequenceClassification");
+    for (pooling, said, (model_type, class)) in
+        [(Pooling::Cls, Some("cls"), own), (Pooling::Mean, Some("mean"), own), (Pooling::Pooler, None, stock)]
+    {
         let folder = tempfile::tempdir().expect("a temporary directory");
         model(pooling)?.save(folder.path(), None, &labels())?;
         let config = config_of(folder.path());
         assert_eq!(config.get("classifier_pooling").and_then(|value| value.as_str()), said);
-        assert_eq!(config["architectures"], serde_json::json!(["BertForSequenceClassification"]));
+        assert_eq!((&config["model_type"], &config["architectures"]), (&json!(model_type), &json!([class])));
         assert_eq!(config["id2label"]["2"], "high");
         let names = read_hugging_face(folder.path())?.tensors;
         assert_eq!(names.contains_key("pooler.dense.weight"), pooling == Pooling::Pooler);
+
+        let code = std::fs::read_to_string(folder.path().join("modeling_dht.py")).ok();
+        assert_eq!((code.is_some(), config.get("auto_map").is_some()), (said.is_some(), said.is_some()));
+        if let Some(code) = code {
+            assert_eq!(config["auto_map"]["AutoModelForSequenceClassification"], format!("modeling_dht.{class}"));
+            assert!(code.contains(&format!("class {class}(BertPreTrainedModel):")), "{code}");
+            assert!(code.contains("model_type = \"dht-bert\""), "{code}");
+        }
     }
+    Ok(())
+}
+
+#[test]
+fn directories_that_say_their_pooling_under_the_model_type_of_the_family_are_read() -> Result<(), Error> {
+    for pooling in [Pooling::Cls, Pooling::Mean] {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let saved = model(pooling)?;
+        saved.save(folder.path(), None, &labels())?;
+        let mut config = config_of(folder.path());
+        config["model_type"] = "bert".into();
+        config["architectures"] = json!(["BertForSequenceClassification"]);
+        config.as_object_mut().expect("an object").remove("auto_map");
+        std::fs::write(folder.path().join("config.json"), config.to_string()).expect("a temporary file");
+        let loaded = TextClassifier::load(folder.path(), &Device::Cpu)?;
+        assert_eq!((loaded.classifier().pooling(), logits(&loaded)?), (pooling, logits(&saved)?));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_classifier_that_needs_a_pooler_is_not_written_without_one() -> Result<(), Error> {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let model = model(Pooling::Mean)?;
+    let mut tensors = model.encoder().to_tensors()?;
+    tensors.extend(model.classifier().to_tensors()?);
+    let written = write_hugging_face(folder.path().join("model"), model.encoder().config(), &tensors, None);
+    assert!(
+        matches!(&written, Err(Error::Weights { problem: WeightsProblem::Missing { names }, .. }) if names == "pooler.dense.weight"),
+        "{written:?}"
+    );
+    assert!(!folder.path().join("model").exists());
     Ok(())
 }
 
@@ -87,6 +132,8 @@ fn another_pooling_replaces_the_word_of_the_first() -> Result<(), Error> {
     tuned.save(folder.path(), None, &labels())?;
     let loaded = TextClassifier::load(folder.path(), &Device::Cpu)?;
     assert_eq!((loaded.classifier().pooling(), logits(&loaded)?), (Pooling::Pooler, logits(&tuned)?));
+    assert!(!folder.path().join("modeling_dht.py").exists());
+    assert_eq!(config_of(folder.path()).get("auto_map"), None);
     Ok(())
 }
 

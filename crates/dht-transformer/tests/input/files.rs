@@ -3,7 +3,7 @@ use dht_transformer::{Error, write_atomically};
 /// The permissions of a file, those of its kind (file or directory) left out.
 #[cfg(unix)]
 fn mode(path: &std::path::Path) -> u32 {
-    std::os::unix::fs::MetadataExt::mode(&path.metadata().unwrap()) & 0o777
+    std::os::unix::fs::MetadataExt::mode(&path.metadata().expect("it was written")) & 0o777
 }
 
 #[cfg(unix)]
