@@ -4,6 +4,7 @@ mod batch;
 mod config;
 mod dataset;
 mod files;
+mod long_texts;
 mod tokenizer;
 mod weights;
 
