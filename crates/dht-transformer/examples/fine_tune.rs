@@ -9,7 +9,7 @@
 use candle_core::Device;
 use dht_transformer::{
     AdamWSettings, BertConfig, Dataset, Encoder, Event, Example, PackedBatch, Pooling, Result, Sample, TextClassifier,
-    TextTokenizer, TrainSettings, Trainer, predict_all, score,
+    TextTokenizer, TrainSettings, Trainer, check_hugging_face_target, predict_all, score,
 };
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -30,6 +30,8 @@ fn sentence(rng: &mut ChaCha8Rng) -> Example {
 }
 
 fn main() -> Result<()> {
+    let folder = std::env::temp_dir().join("praise-or-complaint");
+    check_hugging_face_target(&folder)?;
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     let labels = vec!["complaint".to_owned(), "praise".to_owned()];
     let examples = (0..600).map(|_| sentence(&mut rng)).collect();
@@ -63,7 +65,6 @@ fn main() -> Result<()> {
     println!("{} steps in {:.1} s; macro F1 on test {:.3}", history.steps, history.train_seconds, confusion.macro_f1());
 
     // A directory that Python's `transformers` loads too, with `Pooling::Pooler` by a class of its own.
-    let folder = std::env::temp_dir().join("praise-or-complaint");
     model.save(&folder, Some(&tokenizer), &labels)?;
     let load = "AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=True)";
     println!("kept in {}; in Python: {load}, since it has no class for the mean of all tokens", folder.display());

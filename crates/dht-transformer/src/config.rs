@@ -125,14 +125,15 @@ impl BertConfig {
     /// Reads and checks the text of a `config.json`; `what` stands in errors.
     ///
     /// # Errors
-    /// [`Error::Json`] when it is not JSON or a field is missing or of another type, [`Error::Setting`] when a field
+    /// [`Error::Json`] when it is not JSON or a field is missing or of another type, [`Error::Config`] when a field
     /// has a value that this encoder does not run.
     pub fn from_json(what: &str, text: &[u8]) -> Result<Self> {
         let failed = |source| Error::Json { what: what.into(), source };
         let Kind { model_type } = serde_json::from_slice(text).map_err(failed)?;
         let (family, own) = match model_type {
             None => (Family::Bert, false),
-            Some(model_type) => Family::of_model_type(&model_type).ok_or_else(|| Error::Setting {
+            Some(model_type) => Family::of_model_type(&model_type).ok_or_else(|| Error::Config {
+                file: what.into(),
                 field: "model_type",
                 expected: format!("one of {}", Family::model_types()),
                 got: format!("{model_type:?}"),
@@ -150,7 +151,7 @@ impl BertConfig {
                 Self::translated(family, fields).map_err(failed)?
             }
         };
-        config.check()?;
+        config.check().map_err(|error| error.in_file(what))?;
         Ok(config)
     }
 

@@ -36,6 +36,18 @@ pub enum Error {
         /// What it is.
         got: String,
     },
+    /// A field of a configuration's file lies outside what it may be.
+    #[error("{file}: {field} is {got}, expected {expected}")]
+    Config {
+        /// The file, or what the text was said to be.
+        file: String,
+        /// The field's name.
+        field: &'static str,
+        /// What it may be.
+        expected: String,
+        /// What it is.
+        got: String,
+    },
     /// A parameter name was registered twice or is not known.
     #[error("parameter {name}: {problem}")]
     Parameter {
@@ -248,6 +260,14 @@ impl Error {
     /// An I/O error with the path it happened at.
     pub(crate) fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Self::Io { path: path.into(), source }
+    }
+
+    /// The same of a file, where it is about a field of it.
+    pub(crate) fn in_file(self, file: impl Into<String>) -> Self {
+        match self {
+            Self::Setting { field, expected, got } => Self::Config { file: file.into(), field, expected, got },
+            other => other,
+        }
     }
 
     /// The same of a row of a data set, where it is about a text.

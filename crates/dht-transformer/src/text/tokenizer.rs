@@ -11,6 +11,7 @@ use super::lines::LONGEST_ROW;
 use super::parts::{Parts, words};
 use super::vocabulary::learn_pieces;
 use super::{Dataset, EncodedDataset, Encoding, Sample};
+use crate::files::GIT_LFS;
 use crate::{BertConfig, Error, Result, model_directory, write_atomically};
 
 /// The special tokens of a vocabulary made here, in the order of their numbers.
@@ -308,6 +309,9 @@ impl TextTokenizer {
 
     fn from_json(what: &str, json: &[u8]) -> Result<Self> {
         let failed = |source| Error::Tokenizer { what: what.into(), source };
+        if json.starts_with(&GIT_LFS) {
+            return Err(failed("is a Git LFS pointer and not the file: fetch it, as by `git lfs pull`".into()));
+        }
         // The crate panics where a part of the file is no JSON; so all of it is looked at first.
         serde_json::from_slice::<serde::de::IgnoredAny>(json).map_err(|error| failed(error.into()))?;
         let mut tokenizer = Tokenizer::from_bytes(json).map_err(failed)?;

@@ -64,7 +64,8 @@ impl MaskedLanguageModel {
             tensor: None,
             problem: WeightsProblem::Missing { names: "those of a head for masked tokens".into() },
         })?;
-        let mut encoder = Encoder::from_tensors(&config, &tensors, device)?;
+        let mut encoder = Encoder::from_tensors(&config, &tensors, device)
+            .map_err(|error| error.in_file(folder.join("config.json").display().to_string()))?;
         let masking = masking(&encoder, tokenizer, settings)?;
         let head = encoder.add_given_language_head(head)?;
         Ok(Self { encoder, head, masking, waiting: None })

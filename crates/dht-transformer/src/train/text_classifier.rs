@@ -114,9 +114,14 @@ impl TextClassifier {
     ///
     /// # Errors
     /// As [`read_hugging_face`]; [`Error::Weights`] when the directory has no classifier, or none of the pooler that it
-    /// needs; [`Error::Setting`] for an unknown pooling or task, or names for another number of classes.
+    /// needs; [`Error::Config`] for an unknown pooling or task, names for another number of classes,
+    /// or heads and neurons left that the model does not have.
     pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let folder = folder.as_ref();
+        Self::read(folder, device).map_err(|error| error.in_file(folder.join("config.json").display().to_string()))
+    }
+
+    fn read(folder: &Path, device: &Device) -> Result<Self> {
         let PretrainedWeights { config, tensors, .. } = read_hugging_face(folder)?;
         let pooling = Pooling::of_config(&config)?;
         let task = match config.other.get(PROBLEM).filter(|value| !value.is_null()) {

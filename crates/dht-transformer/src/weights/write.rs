@@ -8,8 +8,13 @@ use super::names::{Expected, wanted};
 use super::tensor_file::write_tensors;
 use super::{WeightsProblem, not_finite, own_class};
 use crate::config::pretty;
-use crate::files::{write_atomically, write_directory_atomically};
+use crate::files::{refuse_foreign, write_atomically, write_directory_atomically};
 use crate::{BertConfig, Error, Pooling, Result, TextTokenizer};
+
+/// The files that a directory of ours may have: the code of a class, of which a successor may have none, and last those
+/// of a tokenizer.
+const FILES: [&str; 5] =
+    ["config.json", "model.safetensors", own_class::CODE_FILE, "tokenizer.json", "tokenizer_config.json"];
 
 /// What a classifier of `transformers` cannot be without.
 const POOLER: &str = "pooler.dense.weight";
@@ -55,15 +60,23 @@ pub fn write_hugging_face(
         texts.push(("tokenizer.json", tokenizer.to_json()?));
         texts.push(("tokenizer_config.json", format!("{:#}\n", tokenizer_config(config, tokenizer))));
     }
-    // The code of a class is ours, also where the successor has none.
-    let others = ["model.safetensors", own_class::CODE_FILE];
-    let names: Vec<&str> = texts.iter().map(|(name, _)| *name).chain(others).collect();
-    write_directory_atomically(folder, &names, |fresh| {
+    // A tokenizer is not replaced by none.
+    let replaced = if tokenizer.is_some() { &FILES[..] } else { &FILES[..3] };
+    write_directory_atomically(folder, replaced, |fresh| {
         for (name, text) in &texts {
             write_atomically(fresh.join(name), |file| file.write_all(text.as_bytes()))?;
         }
         write_atomically(fresh.join("model.safetensors"), |file| write_tensors(file, &tensors))
     })
+}
+
+/// Whether [`write_hugging_face`] may write there with a tokenizer, to be asked before a training and not after it: there is
+/// nothing, or a directory with nothing but files that it replaces.
+///
+/// # Errors
+/// [`Error::ForeignDirectory`] when other files would be lost, [`Error::Io`] when it is no directory or cannot be read.
+pub fn check_hugging_face_target(folder: impl AsRef<Path>) -> Result<()> {
+    refuse_foreign(folder.as_ref(), &FILES)
 }
 
 /// What stands on top of an encoder.

@@ -71,7 +71,9 @@ fn every_bad_field_is_refused_by_its_name() {
     for (name, value) in bad {
         let mut config = smallest();
         config[name] = value;
-        assert!(matches!(parse(&config), Err(Error::Setting { field, .. }) if field == name), "{config}");
+        let refused = parse(&config).unwrap_err();
+        assert!(matches!(&refused, Error::Config { field, .. } if *field == name), "{config}");
+        assert!(refused.to_string().starts_with(&format!("config.json: {name} is ")), "{refused}");
     }
     for (name, value) in [("hidden_act", json!("silu")), ("vocab_size", json!(-1)), ("hidden_size", json!("8"))] {
         let mut config = smallest();

@@ -3,7 +3,8 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use dht_transformer::{
-    BertConfig, Error, PretrainedWeights, TextTokenizer, WeightsProblem, read_hugging_face, write_hugging_face,
+    BertConfig, Error, PretrainedWeights, TextTokenizer, WeightsProblem, check_hugging_face_target, read_hugging_face,
+    write_hugging_face,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -161,6 +162,46 @@ fn nothing_wrong_is_written() {
     let result = write_hugging_face(&path, &config(), &tensors(), Some(&tokenizer));
     assert!(matches!(result, Err(Error::Setting { field: "vocab_size", .. })));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_configuration_with_fewer_layers_than_the_file_is_refused_with_a_tensor_of_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model");
+    write_hugging_face(&path, &config(), &tensors(), None).unwrap();
+    let fewer = BertConfig { num_hidden_layers: 1, ..config() };
+    fewer.save(path.join("config.json")).unwrap();
+    let (tensor, problem) = problem(read_hugging_face(&path));
+    assert_eq!(problem, WeightsProblem::MoreLayers { layers: 1 });
+    assert!(tensor.is_some_and(|tensor| tensor.starts_with("encoder.layer.1.")));
+}
+
+#[test]
+fn a_git_lfs_pointer_is_called_one() {
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 90868376\n";
+    let folder = tempfile::tempdir().unwrap();
+    config().save(folder.path().join("config.json")).unwrap();
+    std::fs::write(folder.path().join("model.safetensors"), pointer).unwrap();
+    assert_eq!(problem(read_hugging_face(folder.path())), (None, WeightsProblem::GitLfsPointer));
+    std::fs::write(folder.path().join("tokenizer.json"), pointer).unwrap();
+    let tokenizer = TextTokenizer::from_dir(folder.path()).unwrap_err().to_string();
+    assert!(
+        tokenizer.ends_with("tokenizer.json: is a Git LFS pointer and not the file: fetch it, as by `git lfs pull`"),
+        "{tokenizer}"
+    );
+}
+
+#[test]
+fn a_target_is_looked_at_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new").join("model");
+    check_hugging_face_target(&path).unwrap();
+    write_hugging_face(&path, &config(), &tensors(), None).unwrap();
+    check_hugging_face_target(&path).unwrap();
+    std::fs::write(path.join("notes.txt"), "mine").unwrap();
+    let refused = check_hugging_face_target(&path);
+    assert!(matches!(refused, Err(Error::ForeignDirectory { entry, .. }) if entry == "notes.txt"));
+    assert!(matches!(check_hugging_face_target(path.join("notes.txt")), Err(Error::Io { .. })));
 }
 
 #[test]
