@@ -160,6 +160,7 @@ impl DynamicModel {
     }
 
     fn evaluate_by(&self, data: &EncodedDataset, batch_size: usize, strategy: &dyn Strategy) -> Result<Evaluation> {
+        data.check_classes(self.heads.shape().classes)?;
         let start = Instant::now();
         let mut found: Vec<Option<Prediction>> = vec![None; data.len()];
         let mut bandit_seconds = 0.0;

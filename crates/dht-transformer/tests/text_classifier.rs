@@ -4,8 +4,8 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use dht_transformer::{
-    BertConfig, Encoder, Error, PackedBatch, Pass, Pooling, Spans, TextClassifier, TextTokenizer, WeightsProblem,
-    read_hugging_face, write_hugging_face,
+    BertConfig, EncodedDataset, Encoder, Encoding, Error, Objective, PackedBatch, Pass, Pooling, Sample, Spans,
+    TextClassifier, TextTokenizer, WeightsProblem, read_hugging_face, write_hugging_face,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -157,6 +157,21 @@ fn a_pre_trained_encoder_comes_with_its_pooler_and_a_fresh_classifier() -> Resul
     let of_encoder = |name: &&str| !name.starts_with("classifier");
     let parameters = first.encoder().parameters();
     assert!(encoder.parameters().iter().map(|(_, name, _)| name).eq(parameters.iter().map(|p| p.1).filter(of_encoder)));
+    Ok(())
+}
+
+#[test]
+fn a_score_on_a_class_that_the_model_lacks_is_refused_with_its_row() -> Result<(), Error> {
+    let sample = |id, label| {
+        let encoding = Encoding { ids: vec![2, 5, 3], type_ids: vec![0; 3], truncated: false };
+        Sample { id, label, targets: Vec::new(), encoding }
+    };
+    let labels: Vec<String> = (0..5).map(|label| label.to_string()).collect();
+    let mut data = EncodedDataset { samples: vec![sample(0, 2), sample(1, 3)], labels, truncated_rows: 0 };
+    let scored = model(Pooling::Cls)?.score(&data, 2);
+    assert!(matches!(&scored, Err(Error::Setting { field: "label", got, .. }) if got == "3 in row 1"), "{scored:?}");
+    data.samples.truncate(1);
+    assert!(model(Pooling::Cls)?.score(&data, 2).is_ok());
     Ok(())
 }
 

@@ -135,10 +135,10 @@ impl Objective for MaskedLanguageModel {
 
     /// Minus the mean loss of all hidden tokens.
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
-        let (mut sum, mut count) = (0.0, 0);
+        let (mut sum, mut count, pass) = (0.0, 0, Pass::inference());
         for rows in longest_first(&data.lengths(), batch_size)? {
             let masked = self.masking.apply(data.batch(&rows)?, 0, 0);
-            if let Some(loss) = self.loss(&masked, &Pass::inference())? {
+            if let Some(loss) = self.loss(&masked, &pass)? {
                 sum += f64::from(loss.to_scalar::<f32>()?) * masked.targets.len() as f64;
                 count += masked.targets.len();
             }

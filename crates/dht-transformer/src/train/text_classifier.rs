@@ -244,7 +244,8 @@ impl TextClassifier {
         self.classifier.forward(&hidden, pass)
     }
 
-    /// For each sample the probability of each class (softmax of the logits) or label (sigmoid), or the number.
+    /// For each sample the probability of each class (softmax of the logits) or label (sigmoid), or the number. Packs the
+    /// weights for this batch alone; for many batches see [`probabilities_of_all`](Self::probabilities_of_all).
     ///
     /// # Errors
     /// As [`Encoder::embed`].
@@ -292,6 +293,7 @@ impl Objective for TextClassifier {
 
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
         if self.task == Task::Class {
+            data.check_classes(self.classifier.classes())?;
             return macro_f1(self, data, batch_size);
         }
         let truth: Vec<Vec<f32>> = data.samples.iter().map(|sample| sample.targets.clone()).collect();
@@ -319,7 +321,7 @@ impl Objective for TextClassifier {
 }
 
 impl Predict for TextClassifier {
-    fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>> {
-        Ok(self.logits(batch, &Pass::inference())?.argmax(D::Minus1)?.to_vec1()?)
+    fn predict(&self, batch: &PackedBatch, pass: &Pass) -> Result<Vec<u32>> {
+        Ok(self.logits(batch, pass)?.argmax(D::Minus1)?.to_vec1()?)
     }
 }
