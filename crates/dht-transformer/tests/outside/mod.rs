@@ -7,14 +7,22 @@ use std::path::{Path, PathBuf};
 /// The file or folder `path` below the folder that `variable` names; `None`, with a line that says what is skipped, where
 /// the variable is not set or there is nothing.
 pub fn outside(variable: &str, path: &str) -> Option<PathBuf> {
-    let missing = match std::env::var_os(variable) {
-        None => format!("{variable} is not set (the folder that has {path}; see CONTRIBUTING.md)"),
-        Some(folder) => match Path::new(&folder).join(path) {
-            found if found.exists() => return Some(found),
-            wanted => format!("{variable} has no {}", wanted.display()),
-        },
-    };
     // Not by a macro: what those print, tests that pass keep to themselves.
-    let _ = writeln!(std::io::stderr(), "skipped: {missing}");
-    None
+    find(variable, path).map_err(|missing| writeln!(std::io::stderr(), "skipped: {missing}")).ok()
+}
+
+fn find(variable: &str, path: &str) -> Result<PathBuf, String> {
+    let Some(folder) = std::env::var_os(variable) else {
+        return Err(format!("{variable} is not set (the folder that has {path}; see CONTRIBUTING.md)"));
+    };
+    let found = Path::new(&folder).join(path);
+    if found.exists() { Ok(found) } else { Err(format!("{variable} has no {}", found.display())) }
+}
+
+#[test]
+fn what_no_variable_names_is_looked_for_nowhere() {
+    let missing = find("DHT_NO_SUCH_VARIABLE", "Cargo.toml").unwrap_err();
+    assert!(missing.starts_with("DHT_NO_SUCH_VARIABLE is not set"), "{missing}");
+    assert!(find("CARGO_MANIFEST_DIR", "Cargo.toml").is_ok());
+    assert!(find("CARGO_MANIFEST_DIR", "no such file").is_err());
 }
