@@ -69,7 +69,6 @@ fn main() -> Result<()> {
     let load = "AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=True)";
     println!("kept in {}; in Python: {load}, since it has no class for the mean of all tokens", folder.display());
     let (model, tokenizer) = (TextClassifier::load(&folder, &Device::Cpu)?, TextTokenizer::from_dir(&folder)?);
-    println!("kept in {}", folder.display());
     for (id, text) in (0..).zip(["Our trip was a pleasure.", "The hotel was not great.", "Her song was not dull."]) {
         let sample = Sample { id, label: 0, targets: Vec::new(), encoding: tokenizer.encode(text, None, LONGEST)? };
         let probabilities = &model.probabilities(&PackedBatch::from_samples([&sample])?)?[0];
