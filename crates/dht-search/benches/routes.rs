@@ -6,8 +6,8 @@
 //! cargo bench -p dht-search --bench routes -- [--encoder DIR] [--data DIR] [--model DIR] [--page docs/speed-of-routes.md]
 //! ```
 //!
-//! `--encoder` is a Hugging Face directory (MiniLM-L6 beside the project unless given), `--data` one with `train.*` and
-//! `test.*` (AG News there). `--model` is a directory for the dynamic model: it is loaded from there, or trained shortly
+//! `--encoder` is a Hugging Face directory (`$DHT_MODELS/minilm-l6` unless given), `--data` one with `train.*` and `test.*`
+//! (`$DHT_DATA/ag_news`). `--model` is a directory for the dynamic model: it is loaded from there, or trained shortly
 //! and left there. Both models run the same texts in the same batches in turns; the least of each one's turns counts.
 
 use std::path::{Path, PathBuf};
@@ -21,6 +21,10 @@ use dht_search::transformer::{
 use dht_search::{DynamicModel, Error, ExitLosses, Preset, Result, SearchSettings, SpeedCurve};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+
+#[path = "../../dht-transformer/tests/outside/mod.rs"]
+mod outside;
+use outside::outside;
 
 /// candle allocates for every operation; this is what a program that cares would do.
 #[global_allocator]
@@ -48,15 +52,9 @@ fn main() -> Result<()> {
         let place = arguments.iter().position(|argument| argument == flag)?;
         arguments.get(place + 1).map(|path| workspace.join(path))
     };
-    let beside = |part: &str| workspace.join("../shared").join(part);
-    let encoder = given("--encoder").unwrap_or_else(|| beside("models/minilm-l6"));
-    let data = given("--data").unwrap_or_else(|| beside("data/ag_news"));
-    for folder in [&encoder, &data] {
-        if !folder.is_dir() {
-            println!("SKIPPED: {} is not there; name an encoder and data with --encoder and --data", folder.display());
-            return Ok(());
-        }
-    }
+    let found = |flag: &str, variable: &str, part: &str| given(flag).or_else(|| outside(variable, part));
+    let at_hand = (found("--encoder", "DHT_MODELS", "minilm-l6"), found("--data", "DHT_DATA", "ag_news"));
+    let (Some(encoder), Some(data)) = at_hand else { return Ok(()) };
     let texts = Texts::read(&encoder, &data)?;
     let model = dynamic_model(&encoder, given("--model"), &texts)?;
     let report = measured(&model, &texts)?;

@@ -165,6 +165,13 @@ impl Engine {
         Ok(Self { batch_size: texts, ..self })
     }
 
+    /// Refuses texts of more bytes; 4 MiB, or what its tokenizer was told, if not set. See
+    /// [`TextTokenizer::with_max_bytes`].
+    #[must_use]
+    pub fn with_max_bytes(self, bytes: usize) -> Self {
+        Self { tokenizer: Arc::new(TextTokenizer::clone(&self.tokenizer).with_max_bytes(bytes)), ..self }
+    }
+
     /// The model.
     pub fn model(&self) -> &DynamicModel {
         &self.model
@@ -179,8 +186,9 @@ impl Engine {
     /// special tokens.
     ///
     /// # Errors
-    /// [`Error::Transformer`] when the tokenizer makes no token of a text, or none of a pair fits the
-    /// [maximal length](Self::with_max_length); what the encoder reports.
+    /// [`Error::Transformer`] when the tokenizer makes no token of a text, none of a pair fits the
+    /// [maximal length](Self::with_max_length), or a text has [too many bytes](Self::with_max_bytes); what the encoder
+    /// reports.
     pub fn predict<'a>(&self, queries: &[impl Into<Query<'a>> + Copy + Sync]) -> Result<Vec<Answer>> {
         let encode = |query: Query<'_>| self.tokenizer.encode(query.text, query.pair, self.max_length);
         let encodings: Vec<Encoding> =

@@ -144,6 +144,13 @@ fn what_does_not_fit_together_is_refused() -> Result<()> {
     let short = engine.with_max_length(3)?;
     assert!(short.predict(&["fine food"])?[0].truncated);
     assert!(matches!(short.predict(&[("fine", "food")]), Err(Error::Transformer(_))));
+    let strict = short.with_max_bytes(9);
+    assert_eq!(strict.predict(&["fine food"])?.len(), 1);
+    let long = strict.predict(&["fine", "fine food "]);
+    assert!(
+        matches!(long, Err(Error::Transformer(dht_search::transformer::Error::TextTooLong { bytes: 10, most: 9, .. }))),
+        "{long:?}"
+    );
     Ok(())
 }
 

@@ -9,7 +9,7 @@
 use candle_core::Device;
 use dht_transformer::{
     AdamWSettings, BertConfig, Dataset, Encoder, Event, Example, PackedBatch, Pooling, Result, Sample, TextClassifier,
-    TextTokenizer, TrainSettings, Trainer, predict_all, score,
+    TextTokenizer, TrainSettings, Trainer, check_hugging_face_target, predict_all, score,
 };
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -30,6 +30,8 @@ fn sentence(rng: &mut ChaCha8Rng) -> Example {
 }
 
 fn main() -> Result<()> {
+    let folder = std::env::temp_dir().join("praise-or-complaint");
+    check_hugging_face_target(&folder)?;
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     let labels = vec!["complaint".to_owned(), "praise".to_owned()];
     let examples = (0..600).map(|_| sentence(&mut rng)).collect();
@@ -62,11 +64,11 @@ fn main() -> Result<()> {
     let confusion = score(&test, &predict_all(&model, &test, 64)?.labels)?;
     println!("{} steps in {:.1} s; macro F1 on test {:.3}", history.steps, history.train_seconds, confusion.macro_f1());
 
-    // A directory that Python's `transformers` loads too.
-    let folder = std::env::temp_dir().join("praise-or-complaint");
+    // A directory that Python's `transformers` loads too, with `Pooling::Pooler` by a class of its own.
     model.save(&folder, Some(&tokenizer), &labels)?;
+    let load = "AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=True)";
+    println!("kept in {}; in Python: {load}, since it has no class for the mean of all tokens", folder.display());
     let (model, tokenizer) = (TextClassifier::load(&folder, &Device::Cpu)?, TextTokenizer::from_dir(&folder)?);
-    println!("kept in {}", folder.display());
     for (id, text) in (0..).zip(["Our trip was a pleasure.", "The hotel was not great.", "Her song was not dull."]) {
         let sample = Sample { id, label: 0, targets: Vec::new(), encoding: tokenizer.encode(text, None, LONGEST)? };
         let probabilities = &model.probabilities(&PackedBatch::from_samples([&sample])?)?[0];

@@ -13,7 +13,8 @@ use std::path::PathBuf;
 use candle_core::Device;
 use dht_transformer::{
     AdamWSettings, BertConfig, Dataset, EncodedDataset, Encoder, Example, Importance, Kept, Pooling, Result,
-    TextClassifier, TextTokenizer, TrainSettings, Trainer, predict_all, product_flops, score,
+    TextClassifier, TextTokenizer, TrainSettings, Trainer, check_hugging_face_target, predict_all, product_flops,
+    score,
 };
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -40,6 +41,9 @@ fn tell(what: &str, model: &TextClassifier, data: &EncodedDataset) -> Result<()>
 }
 
 fn main() -> Result<()> {
+    let place = std::env::temp_dir().join("praise-or-complaint-cut");
+    let folder = std::env::args().nth(1).map_or(place, PathBuf::from);
+    check_hugging_face_target(&folder)?;
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let examples = (0..700).map(|_| sentence(&mut rng)).collect();
     let data = Dataset::from_examples("sentences", LABELS.map(String::from).to_vec(), examples)?;
@@ -66,8 +70,6 @@ fn main() -> Result<()> {
         tell(&format!("{heads} of 8 heads, {neurons} of 256 neurons"), &smallest, &test)?;
     }
 
-    let place = std::env::temp_dir().join("praise-or-complaint-cut");
-    let folder = std::env::args().nth(1).map_or(place, PathBuf::from);
     smallest.save(&folder, Some(&tokenizer), &LABELS.map(String::from))?;
     tell("the smallest, loaded again", &TextClassifier::load(&folder, &Device::Cpu)?, &test)?;
     println!("kept in {}", folder.display());

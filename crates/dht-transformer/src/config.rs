@@ -125,24 +125,33 @@ impl BertConfig {
     /// Reads and checks the text of a `config.json`; `what` stands in errors.
     ///
     /// # Errors
-    /// [`Error::Json`] when it is not JSON or a field is missing or of another type, [`Error::Setting`] when a field
+    /// [`Error::Json`] when it is not JSON or a field is missing or of another type, [`Error::Config`] when a field
     /// has a value that this encoder does not run.
     pub fn from_json(what: &str, text: &[u8]) -> Result<Self> {
         let failed = |source| Error::Json { what: what.into(), source };
         let Kind { model_type } = serde_json::from_slice(text).map_err(failed)?;
-        let family = match model_type {
-            None => Family::Bert,
-            Some(model_type) => Family::of_model_type(&model_type).ok_or_else(|| Error::Setting {
+        let (family, own) = match model_type {
+            None => (Family::Bert, false),
+            Some(model_type) => Family::of_model_type(&model_type).ok_or_else(|| Error::Config {
+                file: what.into(),
                 field: "model_type",
                 expected: format!("one of {}", Family::model_types()),
                 got: format!("{model_type:?}"),
             })?,
         };
-        let config = match family {
-            Family::Bert => serde_json::from_slice(text).map_err(failed)?,
-            _ => Self::translated(family, serde_json::from_slice(text).map_err(failed)?).map_err(failed)?,
+        let config = match (family, own) {
+            (Family::Bert, false) => serde_json::from_slice(text).map_err(failed)?,
+            _ => {
+                let mut fields: Map<String, Value> = serde_json::from_slice(text).map_err(failed)?;
+                if own {
+                    // They are written anew where they are needed again.
+                    fields.insert("model_type".into(), family.model_type().into());
+                    fields.remove("auto_map");
+                }
+                Self::translated(family, fields).map_err(failed)?
+            }
         };
-        config.check()?;
+        config.check().map_err(|error| error.in_file(what))?;
         Ok(config)
     }
 
@@ -185,21 +194,25 @@ impl BertConfig {
     /// # Errors
     /// As [`check`](Self::check).
     pub fn to_json(&self) -> Result<String> {
+        pretty(&self.to_fields()?)
+    }
+
+    /// The fields of a `config.json`, under the names that the family has for them.
+    pub(crate) fn to_fields(&self) -> Result<Map<String, Value>> {
         self.check()?;
         let failed = |source| Error::Json { what: "config.json".into(), source };
-        let mut value = serde_json::to_value(self).map_err(failed)?;
-        if let (Some(fields), true) = (value.as_object_mut(), self.family != Family::Bert) {
-            for (ours, theirs) in self.family.fields() {
-                if let Some(value) = fields.remove(*ours) {
-                    fields.insert((*theirs).to_owned(), value);
-                }
-            }
-            if !self.family.has_token_types() {
-                fields.remove("type_vocab_size");
-                fields.remove("layer_norm_eps");
+        let mut fields: Map<String, Value> =
+            serde_json::to_value(self).and_then(serde_json::from_value).map_err(failed)?;
+        for (ours, theirs) in self.family.fields() {
+            if let Some(value) = fields.remove(*ours) {
+                fields.insert((*theirs).to_owned(), value);
             }
         }
-        serde_json::to_string_pretty(&value).map(|text| text + "\n").map_err(failed)
+        if !self.family.has_token_types() {
+            fields.remove("type_vocab_size");
+            fields.remove("layer_norm_eps");
+        }
+        Ok(fields)
     }
 
     /// Writes a `config.json`, whole or not at all.
@@ -285,6 +298,12 @@ impl BertConfig {
         }
         Ok(())
     }
+}
+
+/// The text of a `config.json` of these fields.
+pub(crate) fn pretty(fields: &Map<String, Value>) -> Result<String> {
+    let text = serde_json::to_string_pretty(fields);
+    text.map(|text| text + "\n").map_err(|source| Error::Json { what: "config.json".into(), source })
 }
 
 /// Layers, heads and width of a small encoder, written `6x12x96`.

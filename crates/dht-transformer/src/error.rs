@@ -36,6 +36,18 @@ pub enum Error {
         /// What it is.
         got: String,
     },
+    /// A field of a configuration's file lies outside what it may be.
+    #[error("{file}: {field} is {got}, expected {expected}")]
+    Config {
+        /// The file, or what the text was said to be.
+        file: String,
+        /// The field's name.
+        field: &'static str,
+        /// What it may be.
+        expected: String,
+        /// What it is.
+        got: String,
+    },
     /// A parameter name was registered twice or is not known.
     #[error("parameter {name}: {problem}")]
     Parameter {
@@ -124,6 +136,16 @@ pub enum Error {
         what: String,
         /// What the tokenizer said.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A text has more bytes than are tokenised.
+    #[error("a text{at} has {bytes} bytes, expected at most {most}", at = in_row(*row))]
+    TextTooLong {
+        /// The row of its data set, from 0, if it is of one.
+        row: Option<usize>,
+        /// How many bytes it has.
+        bytes: usize,
+        /// [`TextTokenizer::with_max_bytes`](crate::TextTokenizer::with_max_bytes).
+        most: usize,
     },
     /// A configuration is not JSON, or lacks a field, or has one of another type.
     #[error("{what}: {source}")]
@@ -223,6 +245,10 @@ fn at_line(line: Option<u64>) -> String {
     line.map(|line| format!(":{line}")).unwrap_or_default()
 }
 
+fn in_row(row: Option<usize>) -> String {
+    row.map(|row| format!(" in row {row}")).unwrap_or_default()
+}
+
 fn at_tensor(tensor: Option<&str>) -> String {
     tensor.map(|tensor| format!(": tensor {tensor:?}")).unwrap_or_default()
 }
@@ -234,5 +260,21 @@ impl Error {
     /// An I/O error with the path it happened at.
     pub(crate) fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Self::Io { path: path.into(), source }
+    }
+
+    /// The same of a file, where it is about a field of it.
+    pub(crate) fn in_file(self, file: impl Into<String>) -> Self {
+        match self {
+            Self::Setting { field, expected, got } => Self::Config { file: file.into(), field, expected, got },
+            other => other,
+        }
+    }
+
+    /// The same of a row of a data set, where it is about a text.
+    pub(crate) fn in_row(self, row: usize) -> Self {
+        match self {
+            Self::TextTooLong { bytes, most, .. } => Self::TextTooLong { row: Some(row), bytes, most },
+            other => other,
+        }
     }
 }

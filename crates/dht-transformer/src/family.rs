@@ -45,6 +45,9 @@ struct Naming {
     beside_classifier: &'static [(&'static str, &'static str)],
 }
 
+/// Stands before the `model_type` of what `transformers` has no class for.
+const OWN: &str = "dht-";
+
 const BERT_LAYERS: &str = "encoder.layer.";
 
 const BERT: Naming = Naming {
@@ -122,9 +125,16 @@ impl Family {
         self.naming().model_type
     }
 
-    /// The family of a `model_type`.
-    pub(crate) fn of_model_type(model_type: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|family| family.model_type() == model_type)
+    /// `model_type` of the classifiers that `transformers` has no class for.
+    pub(crate) fn own_model_type(self) -> String {
+        format!("{OWN}{}", self.model_type())
+    }
+
+    /// The family of a `model_type`, and whether it is one of ours.
+    pub(crate) fn of_model_type(model_type: &str) -> Option<(Self, bool)> {
+        let stock = model_type.strip_prefix(OWN);
+        let family = Self::ALL.into_iter().find(|family| family.model_type() == stock.unwrap_or(model_type))?;
+        Some((family, stock.is_some()))
     }
 
     /// All model types, for errors.

@@ -98,7 +98,7 @@ pub fn write_directory_atomically(
 }
 
 /// A directory with other files is somebody's: replacing it would lose them.
-fn refuse_foreign(folder: &Path, names: &[&str]) -> Result<()> {
+pub(crate) fn refuse_foreign(folder: &Path, names: &[&str]) -> Result<()> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -116,6 +116,9 @@ fn refuse_foreign(folder: &Path, names: &[&str]) -> Result<()> {
         None => Ok(()),
     }
 }
+
+/// How a file begins that Git LFS left in the place of another; neither JSON nor weights begin so.
+pub(crate) const GIT_LFS: [u8; 8] = *b"version ";
 
 /// The directory a path lies in.
 pub(crate) fn folder_of(path: &Path) -> &Path {

@@ -138,4 +138,6 @@ pub use train::{
     TrainSettings, Trainer, WarmUp, binary_cross_entropy, clip_by_global_norm, cross_entropy, log_softmax, macro_f1,
     paired_bootstrap, pearson, predict_all, score, soft_cross_entropy, spearman, squared_error,
 };
-pub use weights::{PretrainedWeights, WeightsProblem, read_hugging_face, write_hugging_face};
+pub use weights::{
+    PretrainedWeights, WeightsProblem, check_hugging_face_target, read_hugging_face, write_hugging_face,
+};

@@ -2,13 +2,15 @@
 
 mod header;
 mod names;
+mod own_class;
 mod problem;
 mod read;
+mod tensor_file;
 mod write;
 
 pub use self::problem::WeightsProblem;
 pub use self::read::{PretrainedWeights, read_hugging_face};
-pub use self::write::write_hugging_face;
+pub use self::write::{check_hugging_face_target, write_hugging_face};
 
 /// The place of the first number that is not finite, and the number.
 fn not_finite(values: &[f32]) -> Option<WeightsProblem> {

@@ -285,7 +285,7 @@ fn fields_that_do_not_fit_the_model_are_refused() -> Outcome {
         config.other.insert(field.into(), serde_json::from_str(value)?);
         config.save(target.join("config.json"))?;
         let refused = TextClassifier::load(&target, &Device::Cpu);
-        assert!(matches!(refused, Err(Error::Setting { field: got, .. }) if got == field), "{field} {value}");
+        assert!(matches!(refused, Err(Error::Config { field: got, .. }) if got == field), "{field} {value}");
     }
     Ok(())
 }

@@ -1,20 +1,27 @@
 //! Every kind of directory that this crate writes, read again with equal logits. They stay in `target/tmp/directories`,
 //! where `scripts/check-directories` gives them to `transformers`.
 
+mod outside;
+
 use std::error::Error as StdError;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use dht_transformer::{
-    BertConfig, Encoder, Family, HeadPlan, HeadSet, Kept, MaskSettings, MaskedLanguageModel, PackedBatch, Pass,
-    Pooling, Result, Spans, Task, TextClassifier, TextTokenizer,
+    BertConfig, DatasetReader, Encoder, Family, HeadPlan, HeadSet, Kept, MaskSettings, MaskedLanguageModel,
+    PackedBatch, Pass, Pooling, Result, Sample, Spans, Task, TextClassifier, TextTokenizer,
 };
-use rand::SeedableRng;
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
-type Outcome = Result<(), Box<dyn StdError>>;
+use self::outside::outside;
 
+type Outcome<T = ()> = Result<T, Box<dyn StdError>>;
+
+const FAMILIES: [(&str, Family); 3] =
+    [("bert", Family::Bert), ("distilbert", Family::DistilBert), ("roberta", Family::Roberta)];
 const TEXTS: [&[u32]; 3] = [&[2, 7, 19, 3], &[2, 5, 5, 11, 3], &[2, 18, 10, 6, 9, 8, 3]];
 
 fn folder(name: &str) -> std::io::Result<PathBuf> {
@@ -56,8 +63,7 @@ fn classifier_survives(name: &str, model: &TextClassifier) -> Outcome {
 
 #[test]
 fn classifiers_of_every_family_and_task_come_back_whole_and_cut() -> Outcome {
-    let families = [("bert", Family::Bert), ("distilbert", Family::DistilBert), ("roberta", Family::Roberta)];
-    for (name, family) in families {
+    for (name, family) in FAMILIES {
         let rng = &mut ChaCha8Rng::seed_from_u64(8);
         let model = TextClassifier::new(encoder(family)?, 3, Pooling::Pooler, rng)?;
         classifier_survives(&format!("{name}-class"), &model)?;
@@ -81,11 +87,84 @@ fn classifiers_of_every_family_and_task_come_back_whole_and_cut() -> Outcome {
     Ok(())
 }
 
+/// A tokenizer and a hundred texts: real ones where they are at hand, else made up.
+fn texts() -> Outcome<(TextTokenizer, Vec<String>)> {
+    let (Some(model), Some(data)) = (outside("DHT_MODELS", "minilm-l6"), outside("DHT_DATA", "ag_news/test.csv"))
+    else {
+        let words: Vec<String> = (b'a'..=b'z').map(|letter| char::from(letter).to_string()).collect();
+        let rng = &mut ChaCha8Rng::seed_from_u64(9);
+        let mut text = |_| {
+            let length = rng.random_range(1..30);
+            (0..length).filter_map(|_| words.choose(rng)).cloned().collect::<Vec<_>>().join(" ")
+        };
+        let texts = (0..100).map(&mut text).collect();
+        return Ok((TextTokenizer::from_vocabulary(&words)?, texts));
+    };
+    let texts = DatasetReader::new().read(data)?.take(100).examples.into_iter().map(|example| example.text);
+    Ok((TextTokenizer::from_dir(model)?, texts.collect()))
+}
+
+/// Saves a classifier with its tokenizer, and what `transformers` shall answer to these texts or refuse.
+fn answers_survive(name: &str, model: &TextClassifier, tokenizer: &TextTokenizer, texts: &[String]) -> Outcome {
+    let labels: Vec<String> = (0..model.classifier().classes()).map(|label| format!("label {label}")).collect();
+    model.save(folder(name)?, Some(tokenizer), &labels)?;
+    let again = TextClassifier::load(folder(name)?, &Device::Cpu)?;
+    let mut answers = Vec::new();
+    for text in texts {
+        let encoding = tokenizer.encode(text, None, 128)?;
+        let batch = PackedBatch::from_samples([&Sample { id: 0, label: 0, targets: Vec::new(), encoding }])?;
+        let answer = model.probabilities(&batch)?;
+        assert_eq!(again.probabilities(&batch)?, answer, "{name}");
+        answers.extend(answer);
+    }
+    let about = json!({
+        "family": again.encoder().config().family.model_type(), "pooling": model.classifier().pooling(),
+        "task": model.task(), "max_length": 128, "strings": texts, "answers": answers,
+    });
+    Ok(std::fs::write(folder(name)?.with_extension("json"), about.to_string())?)
+}
+
+#[test]
+fn classifiers_of_every_family_pooling_and_task_come_back() -> Outcome {
+    let (tokenizer, texts) = texts()?;
+    for (name, family) in FAMILIES {
+        for pooling in [Pooling::Pooler, Pooling::Cls, Pooling::Mean] {
+            for (task, outputs) in [(Task::Class, 4), (Task::Labels, 3), (Task::Number, 1)] {
+                let size = BertConfig::small(2, 4, 16, tokenizer.vocabulary_size())?;
+                let mut config = BertConfig { family, initializer_range: 0.3, ..size };
+                // `[PAD]`, as the tokenizer has it: RoBERTa's positions begin after its number.
+                config.max_position_embeddings = 130;
+                if family != Family::Bert {
+                    config.type_vocab_size = 1;
+                }
+                let rng = &mut ChaCha8Rng::seed_from_u64(7);
+                let encoder = Encoder::random(&config, &Device::Cpu, rng)?;
+                let model = TextClassifier::for_task(task, encoder, outputs, pooling, rng)?;
+                let name = format!("{name}-{pooling:?}-{task:?}").to_lowercase();
+                answers_survive(&name, &model, &tokenizer, &texts)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn classifiers_on_a_real_encoder_come_back() -> Outcome {
+    let Some(encoder) = outside("DHT_MODELS", "minilm-l6") else { return Ok(()) };
+    let (tokenizer, texts) = texts()?;
+    for pooling in [Pooling::Pooler, Pooling::Cls, Pooling::Mean] {
+        let rng = &mut ChaCha8Rng::seed_from_u64(7);
+        let model = TextClassifier::from_pretrained(&encoder, 4, pooling, &Device::Cpu, rng)?;
+        answers_survive(&format!("minilm-{pooling:?}").to_lowercase(), &model, &tokenizer, &texts)?;
+    }
+    Ok(())
+}
+
 #[test]
 fn masked_models_of_every_family_come_back() -> Outcome {
     let words: Vec<String> = (b'a'..b'p').map(|letter| char::from(letter).to_string()).collect();
     let tokenizer = TextTokenizer::from_vocabulary(&words)?;
-    for (name, family) in [("bert", Family::Bert), ("distilbert", Family::DistilBert), ("roberta", Family::Roberta)] {
+    for (name, family) in FAMILIES {
         let rng = &mut ChaCha8Rng::seed_from_u64(8);
         let model = MaskedLanguageModel::new(encoder(family)?, &tokenizer, MaskSettings::default(), rng)?;
         let name = format!("{name}-masked");

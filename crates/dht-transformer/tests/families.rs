@@ -193,11 +193,11 @@ fn a_configuration_that_lacks_a_field_or_has_a_bad_one_is_refused_in_the_familys
     assert!(missing.is_err_and(|error| error.to_string().contains("`dim`")));
     let sizes = r#""vocab_size": 9, "dim": 9, "n_layers": 1, "n_heads": 2, "hidden_dim": 4"#;
     let odd = read(&format!(r#"{{"model_type": "distilbert", {sizes}}}"#));
-    assert!(matches!(odd, Err(CrateError::Setting { field: "dim", .. })), "{odd:?}");
+    assert!(matches!(odd, Err(CrateError::Config { field: "dim", .. })), "{odd:?}");
     let none = read(r#"{"model_type": "gpt2"}"#);
     assert!(none.is_err_and(|error| error.to_string().contains(r#"one of "bert", "distilbert", "roberta""#)));
     let sizes = r#""vocab_size": 9, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
                    "intermediate_size": 16, "max_position_embeddings": 2"#;
     let short = read(&format!(r#"{{"model_type": "roberta", {sizes}}}"#));
-    assert!(matches!(short, Err(CrateError::Setting { field: "max_position_embeddings", .. })), "{short:?}");
+    assert!(matches!(short, Err(CrateError::Config { field: "max_position_embeddings", .. })), "{short:?}");
 }

@@ -1,9 +1,11 @@
 //! The encoder against numbers of PyTorch: a small one of our own that `scripts/golden_encoder.py` wrote, and a real
 //! model, where it is at hand.
 
+mod outside;
+
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use dht_transformer::{
@@ -237,6 +239,7 @@ mod of_our_own {
 }
 
 mod of_a_real_model {
+    use super::outside::outside;
     use super::*;
 
     const STATES: f32 = 2e-4;
@@ -262,15 +265,8 @@ mod of_a_real_model {
     impl Golden {
         /// `None`, with a word about it, where the model is not at hand.
         fn load() -> Outcome<Option<Self>> {
-            let root = std::env::var_os("DHT_SHARED")
-                .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
-            let (model, golden) = (root.join("models/minilm-l6"), root.join("golden/minilm.json"));
-            for path in [&model, &golden] {
-                if !path.exists() {
-                    eprintln!("skipped: {} is not there", path.display());
-                    return Ok(None);
-                }
-            }
+            let at_hand = (outside("DHT_MODELS", "minilm-l6"), outside("DHT_GOLDEN", "minilm.json"));
+            let (Some(model), Some(golden)) = at_hand else { return Ok(None) };
             let description: Description = serde_json::from_slice(&std::fs::read(&golden)?)?;
             let tensors = candle_core::safetensors::load(golden.with_extension("safetensors"), &Device::Cpu)?;
             let integers = |name: &str| -> Outcome<Vec<u32>> {

@@ -172,7 +172,7 @@ fn a_task_has_as_many_outputs_as_it_can() -> Outcome {
     for (task, field) in [("ranking", "problem_type"), ("regression", "classes")] {
         std::fs::write(target.join("config.json"), text.replace("multi_label_classification", task))?;
         let refused = TextClassifier::load(&target, &Device::Cpu);
-        assert!(matches!(refused, Err(Error::Setting { field: got, .. }) if got == field), "{task}");
+        assert!(matches!(refused, Err(Error::Config { field: got, .. }) if got == field), "{task}");
     }
     Ok(())
 }

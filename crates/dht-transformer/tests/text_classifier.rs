@@ -4,11 +4,12 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use dht_transformer::{
-    BertConfig, Encoder, Error, PackedBatch, Pass, Pooling, Spans, TextClassifier, TextTokenizer, WeightsProblem,
-    read_hugging_face, write_hugging_face,
+    BertConfig, EncodedDataset, Encoder, Encoding, Error, Objective, PackedBatch, Pass, Pooling, Sample, Spans,
+    TextClassifier, TextTokenizer, WeightsProblem, read_hugging_face, write_hugging_face,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use serde_json::json;
 
 const EVERY_POOLING: [Pooling; 3] = [Pooling::Cls, Pooling::Pooler, Pooling::Mean];
 
@@ -64,17 +65,61 @@ fn a_saved_classifier_gives_the_same_logits_when_it_is_loaded() -> Result<(), Er
 }
 
 #[test]
-fn a_directory_says_its_pooling_only_where_hugging_face_has_no_word_for_it() -> Result<(), Error> {
-    for (pooling, said) in [(Pooling::Cls, Some("cls")), (Pooling::Mean, Some("mean")), (Pooling::Pooler, None)] {
+fn a_classifier_without_a_pooler_does_not_pass_for_a_class_of_transformers() -> Result<(), Error> {
+    let stock = ("bert", "BertForSequenceClassification");
+    let own = ("dht-bert", "DhtBertForSequenceClassification");
+    for (pooling, said, (model_type, class)) in
+        [(Pooling::Cls, Some("cls"), own), (Pooling::Mean, Some("mean"), own), (Pooling::Pooler, None, stock)]
+    {
         let folder = tempfile::tempdir().expect("a temporary directory");
         model(pooling)?.save(folder.path(), None, &labels())?;
         let config = config_of(folder.path());
         assert_eq!(config.get("classifier_pooling").and_then(|value| value.as_str()), said);
-        assert_eq!(config["architectures"], serde_json::json!(["BertForSequenceClassification"]));
+        assert_eq!((&config["model_type"], &config["architectures"]), (&json!(model_type), &json!([class])));
         assert_eq!(config["id2label"]["2"], "high");
         let names = read_hugging_face(folder.path())?.tensors;
         assert_eq!(names.contains_key("pooler.dense.weight"), pooling == Pooling::Pooler);
+
+        let code = std::fs::read_to_string(folder.path().join("modeling_dht.py")).ok();
+        assert_eq!((code.is_some(), config.get("auto_map").is_some()), (said.is_some(), said.is_some()));
+        if let Some(code) = code {
+            assert_eq!(config["auto_map"]["AutoModelForSequenceClassification"], format!("modeling_dht.{class}"));
+            assert!(code.contains(&format!("class {class}(BertPreTrainedModel):")), "{code}");
+            assert!(code.contains("model_type = \"dht-bert\""), "{code}");
+        }
     }
+    Ok(())
+}
+
+#[test]
+fn directories_that_say_their_pooling_under_the_model_type_of_the_family_are_read() -> Result<(), Error> {
+    for pooling in [Pooling::Cls, Pooling::Mean] {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let saved = model(pooling)?;
+        saved.save(folder.path(), None, &labels())?;
+        let mut config = config_of(folder.path());
+        config["model_type"] = "bert".into();
+        config["architectures"] = json!(["BertForSequenceClassification"]);
+        config.as_object_mut().expect("an object").remove("auto_map");
+        std::fs::write(folder.path().join("config.json"), config.to_string()).expect("a temporary file");
+        let loaded = TextClassifier::load(folder.path(), &Device::Cpu)?;
+        assert_eq!((loaded.classifier().pooling(), logits(&loaded)?), (pooling, logits(&saved)?));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_classifier_that_needs_a_pooler_is_not_written_without_one() -> Result<(), Error> {
+    let folder = tempfile::tempdir().expect("a temporary directory");
+    let model = model(Pooling::Mean)?;
+    let mut tensors = model.encoder().to_tensors()?;
+    tensors.extend(model.classifier().to_tensors()?);
+    let written = write_hugging_face(folder.path().join("model"), model.encoder().config(), &tensors, None);
+    assert!(
+        matches!(&written, Err(Error::Weights { problem: WeightsProblem::Missing { names }, .. }) if names == "pooler.dense.weight"),
+        "{written:?}"
+    );
+    assert!(!folder.path().join("model").exists());
     Ok(())
 }
 
@@ -87,6 +132,8 @@ fn another_pooling_replaces_the_word_of_the_first() -> Result<(), Error> {
     tuned.save(folder.path(), None, &labels())?;
     let loaded = TextClassifier::load(folder.path(), &Device::Cpu)?;
     assert_eq!((loaded.classifier().pooling(), logits(&loaded)?), (Pooling::Pooler, logits(&tuned)?));
+    assert!(!folder.path().join("modeling_dht.py").exists());
+    assert_eq!(config_of(folder.path()).get("auto_map"), None);
     Ok(())
 }
 
@@ -110,6 +157,21 @@ fn a_pre_trained_encoder_comes_with_its_pooler_and_a_fresh_classifier() -> Resul
     let of_encoder = |name: &&str| !name.starts_with("classifier");
     let parameters = first.encoder().parameters();
     assert!(encoder.parameters().iter().map(|(_, name, _)| name).eq(parameters.iter().map(|p| p.1).filter(of_encoder)));
+    Ok(())
+}
+
+#[test]
+fn a_score_on_a_class_that_the_model_lacks_is_refused_with_its_row() -> Result<(), Error> {
+    let sample = |id, label| {
+        let encoding = Encoding { ids: vec![2, 5, 3], type_ids: vec![0; 3], truncated: false };
+        Sample { id, label, targets: Vec::new(), encoding }
+    };
+    let labels: Vec<String> = (0..5).map(|label| label.to_string()).collect();
+    let mut data = EncodedDataset { samples: vec![sample(0, 2), sample(1, 3)], labels, truncated_rows: 0 };
+    let scored = model(Pooling::Cls)?.score(&data, 2);
+    assert!(matches!(&scored, Err(Error::Setting { field: "label", got, .. }) if got == "3 in row 1"), "{scored:?}");
+    data.samples.truncate(1);
+    assert!(model(Pooling::Cls)?.score(&data, 2).is_ok());
     Ok(())
 }
 
@@ -152,11 +214,14 @@ fn what_is_no_classifier_is_refused() -> Result<(), Error> {
     missing(path, "pooler.dense.weight");
     change("classifier_pooling", Some("median".into()));
     let unknown = TextClassifier::load(path, &Device::Cpu);
-    assert!(matches!(unknown, Err(Error::Setting { field: "classifier_pooling", .. })), "{unknown:?}");
+    assert!(
+        matches!(&unknown, Err(Error::Config { file, field: "classifier_pooling", .. }) if file.ends_with("config.json")),
+        "{unknown:?}"
+    );
     change("classifier_pooling", Some("mean".into()));
     change("id2label", Some(serde_json::json!({"0": "a", "1": "b"})));
     let misnamed = TextClassifier::load(path, &Device::Cpu);
-    assert!(matches!(misnamed, Err(Error::Setting { field: "id2label", .. })), "{misnamed:?}");
+    assert!(matches!(misnamed, Err(Error::Config { field: "id2label", .. })), "{misnamed:?}");
     Ok(())
 }
 

@@ -3,6 +3,10 @@ use std::fs;
 use clap::Parser;
 use tempfile::TempDir;
 
+#[path = "../../../crates/dht-transformer/tests/outside/mod.rs"]
+mod outside;
+
+use self::outside::outside;
 use crate::experiment::data::*;
 use crate::experiment::plan::Arguments;
 
@@ -153,21 +157,9 @@ fn a_model_directory_without_a_tokenizer_is_refused() {
     );
 }
 
-/// Real data lie outside the repository: in `DHT_SHARED`, or beside it.
-fn shared(folder: &str) -> Option<std::path::PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
-    let root = std::env::var_os("DHT_SHARED").map_or_else(beside, Into::into);
-    let path = root.join(folder);
-    if !path.is_dir() {
-        eprintln!("skipped: no {}", path.display());
-        return None;
-    }
-    Some(path)
-}
-
 #[test]
 fn news_come_with_four_classes_and_keep_their_first_rows() {
-    let Some(folder) = shared("data/ag_news") else { return };
+    let Some(folder) = outside("DHT_DATA", "ag_news") else { return };
     let data = RunData::load(&plan(Some(&folder), "--train-rows 400 --test-rows 100")).unwrap();
     assert_eq!((data.train.len(), data.validation.len(), data.test.len()), (360, 40, 100));
     assert_eq!(data.train.labels, ["1", "2", "3", "4"]);
@@ -176,7 +168,7 @@ fn news_come_with_four_classes_and_keep_their_first_rows() {
 
 #[test]
 fn sentence_pairs_are_read_from_a_tsv_with_its_dev_file_as_test() {
-    let Some(folder) = shared("data/glue/rte") else { return };
+    let Some(folder) = outside("DHT_DATA", "glue/rte") else { return };
     let more = "--pair --text-column sentence1 --text-column sentence2 --train-rows 100";
     let data = RunData::load(&plan(Some(&folder), more)).unwrap();
     assert_eq!(data.test.len(), 277);

@@ -64,6 +64,21 @@ fn prescribed<'a>(
 }
 
 #[test]
+fn texts_of_a_class_that_the_model_lacks_are_refused_with_their_row() {
+    let (model, mut data) = (model(SearchSettings::default()), texts(5));
+    data.labels.push("one more".into());
+    data.samples[4].label = CLASSES as u32;
+    match model.evaluate(&data, 2) {
+        Err(Error::Transformer(dht_transformer::Error::Setting { field: "label", got, .. })) => {
+            assert_eq!(got, "3 in row 4");
+        }
+        other => panic!("{other:?}"),
+    }
+    data.samples[4].label = 2;
+    assert_eq!(model.evaluate(&data, 2).unwrap().labels.len(), 5);
+}
+
+#[test]
 fn a_truncated_route_equals_an_encoder_cut_off_there_with_the_same_weights() {
     for settings in kinds() {
         let model = model(settings);

@@ -335,7 +335,7 @@ impl Objective for DynamicModel {
 }
 
 impl Predict for DynamicModel {
-    fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>> {
-        Ok(self.predict_batch(batch)?.into_iter().map(|prediction| prediction.label).collect())
+    fn predict(&self, batch: &PackedBatch, pass: &Pass) -> Result<Vec<u32>> {
+        Ok(self.predict_in(pass, batch)?.into_iter().map(|prediction| prediction.label).collect())
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use dht_search::transformer::{EncodedDataset, Objective, PackedBatch, Predict, Progress, Trainer};
+use dht_search::transformer::{EncodedDataset, Objective, PackedBatch, Pass, Predict, Progress, Trainer};
 use dht_search::{DynamicModel, Error, LossSource, Preset, Result, SearchSettings};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -146,7 +146,7 @@ fn goes_on(model: &mut DynamicModel, training: &EncodedDataset) -> Result<()> {
         while model.next_loss(progress, step == 1)?.is_some() {}
     }
     let batch: PackedBatch = training.batch(&[0, 5, 9])?;
-    model.predict(&batch)?;
+    model.predict(&batch, &Pass::inference())?;
     model.evaluate(training, 4)?;
     model.ledger().curves.curves(3);
     model.state()?;

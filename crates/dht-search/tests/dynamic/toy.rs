@@ -2,8 +2,8 @@
 
 use candle_core::Device;
 use dht_search::transformer::{
-    AdamWSettings, BertConfig, EncodedDataset, Encoder, Encoding, History, Objective, PackedBatch, Parameters, Predict,
-    Progress, Sample, StepLoss, TrainSettings, macro_f1,
+    AdamWSettings, BertConfig, EncodedDataset, Encoder, Encoding, History, Objective, PackedBatch, Parameters, Pass,
+    Predict, Progress, Sample, StepLoss, TrainSettings, macro_f1,
 };
 use dht_search::{Dispatch, DynamicModel, Error, Ledger, Preset, Result, SearchSettings};
 use rand::{RngExt, SeedableRng};
@@ -178,7 +178,7 @@ impl Objective for Watched {
 }
 
 impl Predict for Watched {
-    fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>, Stop> {
-        Ok(self.model.predict(batch)?)
+    fn predict(&self, batch: &PackedBatch, pass: &Pass) -> Result<Vec<u32>, Stop> {
+        Ok(self.model.predict(batch, pass)?)
     }
 }

@@ -25,6 +25,30 @@ pub enum Pooling {
     Mean,
 }
 
+/// Our own field of `config.json`; without it, a classifier has a pooler.
+const FIELD: &str = "classifier_pooling";
+
+impl Pooling {
+    /// That of a directory's classifier, as `config.json` has it.
+    pub(crate) fn of_config(config: &BertConfig) -> Result<Self> {
+        let Some(value) = config.other.get(FIELD) else { return Ok(Self::Pooler) };
+        serde_json::from_value(value.clone()).map_err(|_| Error::Setting {
+            field: FIELD,
+            expected: r#""cls", "mean" or "pooler""#.into(),
+            got: value.to_string(),
+        })
+    }
+
+    /// Says it in `config.json`.
+    pub(crate) fn describe(self, config: &mut BertConfig) {
+        match self {
+            Self::Pooler => config.other.remove(FIELD),
+            Self::Cls => config.other.insert(FIELD.into(), "cls".into()),
+            Self::Mean => config.other.insert(FIELD.into(), "mean".into()),
+        };
+    }
+}
+
 /// A linear classifier over pooled rows: logits = pool(h)·Wᵀ + b.
 #[derive(Debug, Clone)]
 pub struct Classifier {

@@ -93,8 +93,10 @@ impl Encoder {
     /// # Errors
     /// As [`read_hugging_face`].
     pub fn from_pretrained(folder: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        let folder = folder.as_ref();
         let weights = read_hugging_face(folder)?;
         Self::from_tensors(&weights.config, &weights.tensors, device)
+            .map_err(|error| error.in_file(folder.join("config.json").display().to_string()))
     }
 
     fn build(config: &BertConfig, tensors: BTreeMap<String, Tensor>, device: &Device) -> Result<Self> {

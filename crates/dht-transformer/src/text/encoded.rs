@@ -1,8 +1,8 @@
 use sha2::{Digest, Sha256};
 
 use super::PackedBatch;
-use crate::Result;
 use crate::digest::hexadecimal;
+use crate::{Error, Result};
 
 /// The tokens of one text or pair of texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +54,21 @@ impl EncodedDataset {
     /// The number of tokens of each row.
     pub fn lengths(&self) -> Vec<usize> {
         self.samples.iter().map(|sample| sample.encoding.ids.len()).collect()
+    }
+
+    /// Whether every row is of a class that a model of so many has.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] with the first row that is of another.
+    pub fn check_classes(&self, classes: usize) -> Result<()> {
+        match self.samples.iter().enumerate().find(|(_, sample)| sample.label as usize >= classes) {
+            None => Ok(()),
+            Some((row, sample)) => Err(Error::Setting {
+                field: "label",
+                expected: format!("below {classes}, the classes of the model"),
+                got: format!("{} in row {row}", sample.label),
+            }),
+        }
     }
 
     /// The SHA-256 sum of all samples in their order, in hexadecimal: what tells one data set from another.

@@ -3,10 +3,12 @@
 mod batch;
 mod blocks;
 mod columns;
+mod cut;
 mod dataset;
 mod encoded;
 mod lines;
 mod masking;
+mod parts;
 mod problem;
 mod reader;
 mod table;

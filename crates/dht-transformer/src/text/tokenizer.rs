@@ -4,13 +4,14 @@ use std::path::Path;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 use tokenizers::processors::bert::BertProcessing;
-use tokenizers::utils::truncation::TruncationDirection;
-use tokenizers::{
-    Normalizer, OffsetReferential, OffsetType, PostProcessor, PreTokenizedString, PreTokenizer, Tokenizer,
-};
+use tokenizers::{PostProcessor, Tokenizer};
 
+use super::cut::first_tokens;
+use super::lines::LONGEST_ROW;
+use super::parts::{Parts, words};
 use super::vocabulary::learn_pieces;
 use super::{Dataset, EncodedDataset, Encoding, Sample};
+use crate::files::GIT_LFS;
 use crate::{BertConfig, Error, Result, model_directory, write_atomically};
 
 /// The special tokens of a vocabulary made here, in the order of their numbers.
@@ -31,7 +32,9 @@ const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 #[derive(Debug, Clone)]
 pub struct TextTokenizer {
     tokenizer: Tokenizer,
+    parts: Parts,
     vocabulary_size: usize,
+    max_bytes: usize,
 }
 
 /// How BERT's tokenizer cleans a text before it splits it.
@@ -218,11 +221,24 @@ impl TextTokenizer {
         self.tokenizer.to_string(true).map_err(|source| Error::Tokenizer { what: "writing".into(), source })
     }
 
+    /// Refuses texts of more bytes, 4 MiB if not set, which is the longest row that is read from a file. It bounds the time
+    /// that a text of a stranger may take; see [`encode`](Self::encode).
+    #[must_use]
+    pub fn with_max_bytes(self, bytes: usize) -> Self {
+        Self { max_bytes: bytes, ..self }
+    }
+
     /// The tokens of a text or a pair, at most `max_length` with the special ones. Of a pair, tokens are taken from
     /// the end of the longer text until both are equally long, then from both, as Hugging Face's `longest_first`.
     ///
+    /// A text is read as far as `max_length` needs it, with the same result as if all of it were tokenised and then cut.
+    /// What costs time and memory in proportion to its length: text without spaces (ideographs aside), unless all of it is
+    /// letters and digits of a WordPiece or whole-word vocabulary; the shorter of two long texts; and all text, where the
+    /// tokenizer is none of BERT's or RoBERTa's kind.
+    ///
     /// # Errors
-    /// [`Error::Setting`] when `max_length` leaves no room for a token of each text.
+    /// [`Error::Setting`] when `max_length` leaves no room for a token of each text, [`Error::TextTooLong`] for a text of
+    /// more bytes than [`with_max_bytes`](Self::with_max_bytes) allows.
     pub fn encode(&self, text: &str, pair: Option<&str>, max_length: usize) -> Result<Encoding> {
         let failed = |source| Error::Tokenizer { what: "encoding".into(), source };
         let special = self.tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(pair.is_some()));
@@ -234,20 +250,14 @@ impl TextTokenizer {
                 got: max_length.to_string(),
             });
         }
-        let mut first = self.tokenizer.encode_fast(text, false).map_err(failed)?;
-        let mut second = pair.map(|pair| self.tokenizer.encode_fast(pair, false)).transpose().map_err(failed)?;
-        let lengths = (first.len(), second.as_ref().map_or(0, |second| second.len()));
-        let kept = longest_first(lengths, max_length - special);
-        cut(&mut first, kept.0);
-        if let Some(second) = &mut second {
-            cut(second, kept.1);
+        let texts = (text, pair);
+        if let Some(text) = [Some(text), pair].into_iter().flatten().find(|text| text.len() > self.max_bytes) {
+            return Err(Error::TextTooLong { row: None, bytes: text.len(), most: self.max_bytes });
         }
+        let (first, second, truncated) =
+            first_tokens(&self.tokenizer, &self.parts, texts, max_length - special).map_err(failed)?;
         let encoding = self.tokenizer.post_process(first, second, true).map_err(failed)?;
-        Ok(Encoding {
-            ids: encoding.get_ids().to_vec(),
-            type_ids: encoding.get_type_ids().to_vec(),
-            truncated: kept != lengths,
-        })
+        Ok(Encoding { ids: encoding.get_ids().to_vec(), type_ids: encoding.get_type_ids().to_vec(), truncated })
     }
 
     /// Encodes all examples on all cores; the rows keep their order.
@@ -260,7 +270,9 @@ impl TextTokenizer {
             .par_iter()
             .enumerate()
             .map(|(row, example)| {
-                let encoding = self.encode(&example.text, example.pair.as_deref(), max_length)?;
+                let encoding = self
+                    .encode(&example.text, example.pair.as_deref(), max_length)
+                    .map_err(|error| error.in_row(row))?;
                 let (label, targets) = (example.label as u32, example.targets.clone());
                 Ok(Sample { id: row as u64, label, targets, encoding })
             })
@@ -287,17 +299,7 @@ impl TextTokenizer {
 
     /// The cleaned words of a text.
     fn words(&self, text: &str) -> Result<Vec<String>> {
-        let failed = |source| Error::Tokenizer { what: "splitting".into(), source };
-        let mut text = tokenizers::NormalizedString::from(text);
-        if let Some(normalizer) = self.tokenizer.get_normalizer() {
-            normalizer.normalize(&mut text).map_err(failed)?;
-        }
-        let mut split = PreTokenizedString::from(text);
-        if let Some(pre_tokenizer) = self.tokenizer.get_pre_tokenizer() {
-            pre_tokenizer.pre_tokenize(&mut split).map_err(failed)?;
-        }
-        let words = split.get_splits(OffsetReferential::Normalized, OffsetType::None);
-        Ok(words.into_iter().map(|(word, _, _)| word.to_owned()).filter(|word| !word.is_empty()).collect())
+        words(&self.tokenizer, text).map_err(|source| Error::Tokenizer { what: "splitting".into(), source })
     }
 
     fn made(model: &str, pieces: &[String], cleaning: &Cleaning) -> Result<Self> {
@@ -307,6 +309,9 @@ impl TextTokenizer {
 
     fn from_json(what: &str, json: &[u8]) -> Result<Self> {
         let failed = |source| Error::Tokenizer { what: what.into(), source };
+        if json.starts_with(&GIT_LFS) {
+            return Err(failed("is a Git LFS pointer and not the file: fetch it, as by `git lfs pull`".into()));
+        }
         // The crate panics where a part of the file is no JSON; so all of it is looked at first.
         serde_json::from_slice::<serde::de::IgnoredAny>(json).map_err(|error| failed(error.into()))?;
         let mut tokenizer = Tokenizer::from_bytes(json).map_err(failed)?;
@@ -323,28 +328,11 @@ impl TextTokenizer {
         let empty_pair = tokenizer.encode_fast(("", ""), true).map_err(failed)?;
         match empty.get_ids().iter().chain(empty_pair.get_ids()).find(|&&id| id > greatest) {
             Some(id) => Err(failed(format!("adds the token {id}, which is not in its vocabulary").into())),
-            None => Ok(Self { tokenizer, vocabulary_size: greatest as usize + 1 }),
+            None => {
+                let parts = Parts::of(&tokenizer).map_err(failed)?;
+                Ok(Self { tokenizer, parts, vocabulary_size: greatest as usize + 1, max_bytes: LONGEST_ROW })
+            }
         }
-    }
-}
-
-/// How many tokens of each text stay when `room` is left for both (a single text has a second of length 0).
-fn longest_first((first, second): (usize, usize), room: usize) -> (usize, usize) {
-    if first + second <= room {
-        return (first, second);
-    }
-    // The shorter one stays whole as long as the longer one keeps as many.
-    let half = room / 2;
-    let short = first.min(second).min(half);
-    let long = room - short;
-    if first <= second { (short, long) } else { (long, short) }
-}
-
-fn cut(encoding: &mut tokenizers::Encoding, length: usize) {
-    if encoding.len() > length {
-        encoding.truncate(length, 0, TruncationDirection::Right);
-        // The rest would go through the post-processor for nothing.
-        encoding.take_overflowing();
     }
 }
 

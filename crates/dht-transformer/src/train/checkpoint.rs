@@ -97,4 +97,6 @@ impl Checkpoint {
 }
 
 #[cfg(test)]
+mod killed_tests;
+#[cfg(test)]
 mod tests;

@@ -53,12 +53,9 @@ impl LabelCounts {
         Ok(counts)
     }
 
-    /// F1 = 2 TP / (2 TP + FP + FN) of one label; 0 when it is neither true nor given anywhere.
-    ///
-    /// # Panics
-    /// When there is no such label.
+    /// F1 = 2 TP / (2 TP + FP + FN) of one label; 0 when it is neither true nor given anywhere, or there is no such label.
     pub fn f1(&self, label: usize) -> f64 {
-        f1(self.labels[label])
+        self.labels.get(label).copied().map_or(0.0, f1)
     }
 
     /// F1 of all labels counted together.
@@ -100,6 +97,7 @@ mod tests {
         assert_abs_diff_eq!(counts.micro_f1(), 2.0 / 3.0, epsilon = 1e-12);
         assert_abs_diff_eq!(counts.macro_f1(), (0.5 + 0.8 + 0.0) / 3.0, epsilon = 1e-12);
         assert_eq!((counts.f1(2), counts.exact()), (0.0, 0.25));
+        assert_eq!(counts.f1(3), 0.0);
     }
 
     #[test]

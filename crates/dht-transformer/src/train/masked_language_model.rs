@@ -64,7 +64,8 @@ impl MaskedLanguageModel {
             tensor: None,
             problem: WeightsProblem::Missing { names: "those of a head for masked tokens".into() },
         })?;
-        let mut encoder = Encoder::from_tensors(&config, &tensors, device)?;
+        let mut encoder = Encoder::from_tensors(&config, &tensors, device)
+            .map_err(|error| error.in_file(folder.join("config.json").display().to_string()))?;
         let masking = masking(&encoder, tokenizer, settings)?;
         let head = encoder.add_given_language_head(head)?;
         Ok(Self { encoder, head, masking, waiting: None })
@@ -134,10 +135,10 @@ impl Objective for MaskedLanguageModel {
 
     /// Minus the mean loss of all hidden tokens.
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
-        let (mut sum, mut count) = (0.0, 0);
+        let (mut sum, mut count, pass) = (0.0, 0, Pass::inference());
         for rows in longest_first(&data.lengths(), batch_size)? {
             let masked = self.masking.apply(data.batch(&rows)?, 0, 0);
-            if let Some(loss) = self.loss(&masked, &Pass::inference())? {
+            if let Some(loss) = self.loss(&masked, &pass)? {
                 sum += f64::from(loss.to_scalar::<f32>()?) * masked.targets.len() as f64;
                 count += masked.targets.len();
             }

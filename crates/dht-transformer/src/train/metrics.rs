@@ -69,9 +69,9 @@ impl Confusion {
         self.classes
     }
 
-    /// How many samples of class `truth` were predicted as `predicted`.
+    /// How many samples of class `truth` were predicted as `predicted`: none of a class that there is not.
     pub fn count(&self, truth: usize, predicted: usize) -> u64 {
-        self.counts[truth * self.classes + predicted]
+        if truth.max(predicted) < self.classes { self.counts[truth * self.classes + predicted] } else { 0 }
     }
 
     /// How many samples were counted.
@@ -243,6 +243,16 @@ mod tests {
         let one_sided = Confusion::from_labels(3, &[0, 0, 1], &[0, 0, 2]).unwrap();
         assert_eq!((one_sided.f1(2), one_sided.f1(1)), (Some(0.0), Some(0.0)));
         assert_abs_diff_eq!(one_sided.macro_f1(), 1.0 / 3.0, epsilon = 1e-15);
+    }
+
+    #[test]
+    fn a_class_that_is_not_there_has_no_samples() {
+        let confusion = Confusion::from_labels(2, &[0, 0, 1], &[0, 1, 1]).unwrap();
+        assert_eq!(
+            [(0, 1), (0, 2), (0, 3), (2, 0), (7, 7)].map(|(truth, got)| confusion.count(truth, got)),
+            [1, 0, 0, 0, 0]
+        );
+        assert_eq!((confusion.f1(1).is_some(), confusion.f1(2)), (true, None));
     }
 
     #[test]

@@ -108,9 +108,10 @@ pub trait Objective {
 
 /// An objective that gives each sample one class.
 pub trait Predict: Objective {
-    /// The class of each sample.
+    /// The class of each sample. All batches of one evaluation come with one `pass`, which keeps the weights as the
+    /// products want them from batch to batch.
     ///
     /// # Errors
     /// The implementor's.
-    fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>, Self::Error>;
+    fn predict(&self, batch: &PackedBatch, pass: &Pass) -> Result<Vec<u32>, Self::Error>;
 }

@@ -21,17 +21,23 @@ use crate::{
 const NAME: &str = "classifier";
 /// The field of `config.json` that says the task.
 const PROBLEM: &str = "problem_type";
-/// Our own field of `config.json`.
-const POOLING: &str = "classifier_pooling";
 
 /// All layers, all heads, one classifier behind the last layer. Its [`Task`] says what its outputs mean (classes, unless
 /// told otherwise), and with that the loss and the [score](Objective::score): macro F1 of classes, or of labels with a
 /// probability of at least one half, and Pearson's correlation of numbers.
 ///
 /// # Files
-/// It is kept as a Hugging Face directory. With [`Pooling::Pooler`] that is a `BertForSequenceClassification` like any
-/// other. The other poolings have no name there: `config.json` then says so in a field of its own,
-/// `"classifier_pooling": "cls"` or `"mean"`, without which a directory is taken to have a pooler.
+/// It is kept as a Hugging Face directory, which [`load`](Self::load) reads with equal answers. Python's `transformers`:
+///
+/// | pooling | `AutoModelForSequenceClassification.from_pretrained(directory)` |
+/// |---|---|
+/// | [`Pooling::Pooler`] | loads it as a `BertForSequenceClassification` (or the family's) like any other |
+/// | [`Pooling::Cls`], [`Pooling::Mean`] | refuses it; with `trust_remote_code=True` it loads it by the class in the directory's `modeling_dht.py` |
+///
+/// Since `transformers` has no class without a pooler for these families, and would make up a random one, the last two
+/// have a `model_type` of their own, `dht-bert`, and `"classifier_pooling": "cls"` or `"mean"`. Without that field a
+/// directory is taken to have a pooler. A `BertForSequenceClassification` that is asked for by name warns of the model
+/// type and of a pooler that it makes up, and loads.
 #[derive(Debug)]
 pub struct TextClassifier {
     encoder: Encoder,
@@ -108,18 +114,16 @@ impl TextClassifier {
     ///
     /// # Errors
     /// As [`read_hugging_face`]; [`Error::Weights`] when the directory has no classifier, or none of the pooler that it
-    /// needs; [`Error::Setting`] for an unknown pooling or task, or names for another number of classes.
+    /// needs; [`Error::Config`] for an unknown pooling or task, names for another number of classes,
+    /// or heads and neurons left that the model does not have.
     pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<Self> {
         let folder = folder.as_ref();
+        Self::read(folder, device).map_err(|error| error.in_file(folder.join("config.json").display().to_string()))
+    }
+
+    fn read(folder: &Path, device: &Device) -> Result<Self> {
         let PretrainedWeights { config, tensors, .. } = read_hugging_face(folder)?;
-        let pooling = match config.other.get(POOLING) {
-            None => Pooling::Pooler,
-            Some(value) => serde_json::from_value(value.clone()).map_err(|_| Error::Setting {
-                field: POOLING,
-                expected: r#""cls", "mean" or "pooler""#.into(),
-                got: value.to_string(),
-            })?,
-        };
+        let pooling = Pooling::of_config(&config)?;
         let task = match config.other.get(PROBLEM).filter(|value| !value.is_null()) {
             None => None,
             Some(value) => Some(serde_json::from_value(value.clone()).map_err(|_| Error::Setting {
@@ -171,11 +175,7 @@ impl TextClassifier {
                 config.other.insert(PROBLEM.into(), task);
             }
         }
-        match self.classifier.pooling() {
-            Pooling::Pooler => config.other.remove(POOLING),
-            Pooling::Cls => config.other.insert(POOLING.into(), "cls".into()),
-            Pooling::Mean => config.other.insert(POOLING.into(), "mean".into()),
-        };
+        self.classifier.pooling().describe(&mut config);
         let mut tensors = self.encoder.to_tensors()?;
         tensors.extend(self.classifier.to_tensors()?);
         write_hugging_face(folder, &config, &tensors, tokenizer)
@@ -244,7 +244,8 @@ impl TextClassifier {
         self.classifier.forward(&hidden, pass)
     }
 
-    /// For each sample the probability of each class (softmax of the logits) or label (sigmoid), or the number.
+    /// For each sample the probability of each class (softmax of the logits) or label (sigmoid), or the number. Packs the
+    /// weights for this batch alone; for many batches see [`probabilities_of_all`](Self::probabilities_of_all).
     ///
     /// # Errors
     /// As [`Encoder::embed`].
@@ -292,6 +293,7 @@ impl Objective for TextClassifier {
 
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
         if self.task == Task::Class {
+            data.check_classes(self.classifier.classes())?;
             return macro_f1(self, data, batch_size);
         }
         let truth: Vec<Vec<f32>> = data.samples.iter().map(|sample| sample.targets.clone()).collect();
@@ -319,7 +321,7 @@ impl Objective for TextClassifier {
 }
 
 impl Predict for TextClassifier {
-    fn predict(&self, batch: &PackedBatch) -> Result<Vec<u32>> {
-        Ok(self.logits(batch, &Pass::inference())?.argmax(D::Minus1)?.to_vec1()?)
+    fn predict(&self, batch: &PackedBatch, pass: &Pass) -> Result<Vec<u32>> {
+        Ok(self.logits(batch, pass)?.argmax(D::Minus1)?.to_vec1()?)
     }
 }

@@ -11,7 +11,7 @@ use super::objective::{Objective, Predict, Progress};
 use super::session::Session;
 use super::{AdamW, AdamWSettings, Confusion, ParameterGroups, Schedule};
 use crate::text::{epoch_order, longest_first};
-use crate::{EncodedDataset, Error, Result};
+use crate::{EncodedDataset, Error, Pass, Result};
 
 /// How a training runs. Learned state is elsewhere.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -152,10 +152,10 @@ pub fn predict_all<O: Predict>(
     data: &EncodedDataset,
     batch_size: usize,
 ) -> Result<Predictions, O::Error> {
-    let start = Instant::now();
+    let (start, pass) = (Instant::now(), Pass::inference());
     let mut labels = vec![0; data.len()];
     for rows in longest_first(&data.lengths(), batch_size)? {
-        for (row, label) in rows.iter().zip(objective.predict(&data.batch(&rows)?)?) {
+        for (row, label) in rows.iter().zip(objective.predict(&data.batch(&rows)?, &pass)?) {
             labels[*row] = label;
         }
     }

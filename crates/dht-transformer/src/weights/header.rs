@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
 use super::WeightsProblem;
+use crate::files::GIT_LFS;
 
 /// The longest header that is read, as in the reference implementation.
 const LONGEST_HEADER: u64 = 100_000_000;
@@ -79,6 +80,10 @@ impl FileHeader {
         }
         let mut size = [0; 8];
         file.read_exact(&mut size)?;
+        // As a length, far beyond any header.
+        if size == GIT_LFS {
+            return Ok(Err((None, WeightsProblem::GitLfsPointer)));
+        }
         let size = u64::from_le_bytes(size);
         if size > LONGEST_HEADER {
             return Ok(Err((None, WeightsProblem::HeaderTooLong { bytes: size, most: LONGEST_HEADER })));

@@ -24,6 +24,18 @@ pub enum WeightsProblem {
         /// The longest that is read.
         most: u64,
     },
+    /// The file stands for one that was not fetched.
+    #[error("is a Git LFS pointer and not the weights: fetch them, as by `git lfs pull`")]
+    GitLfsPointer,
+    /// A tensor belongs to a layer beyond the configuration's.
+    #[error(
+        "belongs to a layer beyond the {layers} of the configuration; to leave layers out, load all of them and take \
+         `Encoder::truncated`"
+    )]
+    MoreLayers {
+        /// The configuration's layers.
+        layers: usize,
+    },
     /// The header is no JSON object of tensors.
     #[error("the header cannot be read: {message}")]
     Header {

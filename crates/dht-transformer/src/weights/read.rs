@@ -30,9 +30,10 @@ pub struct PretrainedWeights {
 /// header costs no memory.
 ///
 /// # Errors
-/// As [`model_directory`]; [`Error::Io`]; [`Error::Json`] and [`Error::Setting`] for the configuration; [`Error::Weights`], naming file and
+/// As [`model_directory`]; [`Error::Io`]; [`Error::Json`] and [`Error::Config`] for the configuration; [`Error::Weights`], naming file and
 /// tensor, when the file is cut off, its header lies (lengths, gaps, overlaps, names that come twice), a tensor has
-/// another shape than the configuration says, is missing, or holds NaN or infinite numbers.
+/// another shape than the configuration says, is missing, belongs to a layer that the configuration does not have, or
+/// holds NaN or infinite numbers.
 pub fn read_hugging_face(folder: impl AsRef<Path>) -> Result<PretrainedWeights> {
     let folder = &*model_directory(folder)?;
     let config = BertConfig::from_file(folder.join("config.json"))?;
@@ -46,6 +47,11 @@ pub fn read_hugging_face(folder: impl AsRef<Path>) -> Result<PretrainedWeights> 
 
     let wanted = wanted(&config, |name| found.get(name).map(|(_, info)| info.shape.clone()))
         .map_err(|problem| file.error(None, problem))?;
+    // Fewer layers than the file has are another model, which nobody asked for.
+    let layers = config.num_hidden_layers;
+    if let Some((written, _)) = found.iter().find(|(name, _)| layer_of(name) >= Some(layers)).map(|(_, found)| found) {
+        return Err(file.error(Some(written), WeightsProblem::MoreLayers { layers }));
+    }
     // All shapes before the first byte of data.
     for Expected { name, shape } in &wanted {
         let (written, info) = found[name];
@@ -62,6 +68,11 @@ pub fn read_hugging_face(folder: impl AsRef<Path>) -> Result<PretrainedWeights> 
     }
     let unused = found.into_values().map(|(written, _)| written.to_owned()).collect();
     Ok(PretrainedWeights { config, tensors, unused })
+}
+
+/// The layer that a tensor belongs to.
+fn layer_of(name: &str) -> Option<usize> {
+    name.strip_prefix("encoder.layer.")?.split_once('.')?.0.parse().ok()
 }
 
 struct WeightsFile {

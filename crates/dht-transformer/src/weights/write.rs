@@ -1,31 +1,40 @@
-use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
 
 use super::names::{Expected, wanted};
-use super::{WeightsProblem, not_finite};
-use crate::files::{write_atomically, write_directory_atomically};
-use crate::{BertConfig, Error, Result, TextTokenizer};
+use super::tensor_file::write_tensors;
+use super::{WeightsProblem, not_finite, own_class};
+use crate::config::pretty;
+use crate::files::{refuse_foreign, write_atomically, write_directory_atomically};
+use crate::{BertConfig, Error, Pooling, Result, TextTokenizer};
+
+/// The files that a directory of ours may have: the code of a class, of which a successor may have none, and last those
+/// of a tokenizer.
+const FILES: [&str; 5] =
+    ["config.json", "model.safetensors", own_class::CODE_FILE, "tokenizer.json", "tokenizer_config.json"];
+
+/// What a classifier of `transformers` cannot be without.
+const POOLER: &str = "pooler.dense.weight";
 
 /// Writes a directory that `transformers` and [`read_hugging_face`](crate::read_hugging_face) load: `config.json`,
 /// `model.safetensors` in f32, and, with a tokenizer, `tokenizer.json` and `tokenizer_config.json`.
 ///
 /// `tensors` have BERT's bare names; the file has those of the configuration's [`Family`](crate::Family). With a
 /// classifier it is a `BertForSequenceClassification` (or the family's), with a head over the vocabulary a
-/// `BertForMaskedLM`, else a `BertModel`. `transformers` needs a pooler to classify as this encoder's own head does; without
-/// one it makes one up, with a warning.
+/// `BertForMaskedLM`, else a `BertModel`. A classifier whose configuration has the field `classifier_pooling` (`"cls"` or
+/// `"mean"`) has no pooler and is none of these: `transformers` refuses it, or loads it by the class in `modeling_dht.py`,
+/// which is then written beside it, where `trust_remote_code=True` says so.
 ///
 /// The directory is made beside its place and renamed, so that it is there whole or as it was before. One that is
 /// there already is replaced if it holds nothing but files of these names.
 ///
 /// # Errors
 /// Before anything is written: [`Error::Setting`] for the configuration, or a tokenizer with more tokens than it;
-/// [`Error::Weights`] for a tensor that is missing, has another shape than the configuration says, or is not finite;
-/// [`Error::ForeignDirectory`] when other files would be lost. Then [`Error::Io`].
+/// [`Error::Weights`] for a tensor that is missing (the pooler of a classifier that has one among them), has another shape
+/// than the configuration says, or is not finite; [`Error::ForeignDirectory`] when other files would be lost. Then [`Error::Io`].
 pub fn write_hugging_face(
     folder: impl AsRef<Path>,
     config: &BertConfig,
@@ -37,47 +46,67 @@ pub fn write_hugging_face(
     if let Some(tokenizer) = tokenizer {
         tokenizer.check_fits(config)?;
     }
-    let head = Head::of(tensors);
-    let tensors = checked(&folder.join("model.safetensors"), config, tensors)?;
+    let head = Head::of(config, tensors)?;
+    let tensors = checked(&folder.join("model.safetensors"), config, head, tensors)?;
 
-    let mut texts = vec![("config.json", described(config, head).to_json()?)];
+    let mut fields = described(config, head).to_fields()?;
+    let mut texts = Vec::new();
+    if let Some(Head::Classifier { stock: false, .. }) = head {
+        own_class::describe(&mut fields, config.family);
+        texts.push((own_class::CODE_FILE, own_class::code(config.family)));
+    }
+    texts.push(("config.json", pretty(&fields)?));
     if let Some(tokenizer) = tokenizer {
         texts.push(("tokenizer.json", tokenizer.to_json()?));
         texts.push(("tokenizer_config.json", format!("{:#}\n", tokenizer_config(config, tokenizer))));
     }
-    let names: Vec<&str> = texts.iter().map(|(name, _)| *name).chain(["model.safetensors"]).collect();
-    write_directory_atomically(folder, &names, |fresh| {
+    // A tokenizer is not replaced by none.
+    let replaced = if tokenizer.is_some() { &FILES[..] } else { &FILES[..3] };
+    write_directory_atomically(folder, replaced, |fresh| {
         for (name, text) in &texts {
             write_atomically(fresh.join(name), |file| file.write_all(text.as_bytes()))?;
         }
-        let path = fresh.join("model.safetensors");
-        // `transformers` wants to be told that the layout is PyTorch's.
-        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-        safetensors::serialize_to_file(&tensors, Some(metadata), &path)
-            .map_err(io::Error::other)
-            .and_then(|()| File::open(&path)?.sync_all())
-            .map_err(|source| Error::io(folder, source))
+        write_atomically(fresh.join("model.safetensors"), |file| write_tensors(file, &tensors))
     })
+}
+
+/// Whether [`write_hugging_face`] may write there with a tokenizer, to be asked before a training and not after it: there is
+/// nothing, or a directory with nothing but files that it replaces.
+///
+/// # Errors
+/// [`Error::ForeignDirectory`] when other files would be lost, [`Error::Io`] when it is no directory or cannot be read.
+pub fn check_hugging_face_target(folder: impl AsRef<Path>) -> Result<()> {
+    refuse_foreign(folder.as_ref(), &FILES)
 }
 
 /// What stands on top of an encoder.
 #[derive(Clone, Copy)]
 enum Head {
-    Classifier { classes: usize },
+    Classifier {
+        classes: usize,
+        /// Whether it has a pooler, and with that a class of `transformers`.
+        stock: bool,
+    },
     Language,
 }
 
 impl Head {
-    fn of(tensors: &BTreeMap<String, Tensor>) -> Option<Self> {
+    fn of(config: &BertConfig, tensors: &BTreeMap<String, Tensor>) -> Result<Option<Self>> {
         if let Some(bias) = tensors.get("classifier.bias") {
-            return Some(Self::Classifier { classes: bias.elem_count() });
+            let stock = Pooling::of_config(config)? == Pooling::Pooler;
+            return Ok(Some(Self::Classifier { classes: bias.elem_count(), stock }));
         }
-        tensors.contains_key("cls.predictions.bias").then_some(Self::Language)
+        Ok(tensors.contains_key("cls.predictions.bias").then_some(Self::Language))
     }
 }
 
 /// The tensors in f32 on the CPU, under the names they have in the file.
-fn checked(path: &Path, config: &BertConfig, tensors: &BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>> {
+fn checked(
+    path: &Path,
+    config: &BertConfig,
+    head: Option<Head>,
+    tensors: &BTreeMap<String, Tensor>,
+) -> Result<BTreeMap<String, Tensor>> {
     let error = |tensor: Option<&str>, problem| Error::Weights {
         path: path.into(),
         tensor: tensor.map(str::to_owned),
@@ -91,8 +120,10 @@ fn checked(path: &Path, config: &BertConfig, tensors: &BTreeMap<String, Tensor>)
             return Err(error(Some(&name), WeightsProblem::Shape { expected: shape, got: got.to_vec() }));
         }
     }
-    let head = Head::of(tensors);
-    let classifies = matches!(head, Some(Head::Classifier { .. }));
+    let classifies = matches!(head, Some(Head::Classifier { stock: true, .. }));
+    if classifies && !tensors.contains_key(POOLER) {
+        return Err(error(None, WeightsProblem::Missing { names: POOLER.into() }));
+    }
     let mut written = BTreeMap::new();
     for (name, tensor) in tensors {
         let tensor = tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.contiguous()?;
@@ -113,7 +144,7 @@ fn described(config: &BertConfig, head: Option<Head>) -> BertConfig {
         None => "Model",
     });
     config.other.insert("architectures".into(), json!([architecture]));
-    if let Some(Head::Classifier { classes }) = head {
+    if let Some(Head::Classifier { classes, .. }) = head {
         // `transformers` takes the number of classes from the names of the classes.
         if config.labels().is_none_or(|labels| labels.len() != classes) {
             let labels: Vec<String> = (0..classes).map(|class| format!("LABEL_{class}")).collect();

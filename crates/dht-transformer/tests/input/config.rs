@@ -2,7 +2,7 @@ use dht_transformer::{Activation, BertConfig, Error, ModelSize};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::shared;
+use crate::outside::outside;
 
 fn smallest() -> Value {
     json!({"vocab_size": 9, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16})
@@ -71,7 +71,9 @@ fn every_bad_field_is_refused_by_its_name() {
     for (name, value) in bad {
         let mut config = smallest();
         config[name] = value;
-        assert!(matches!(parse(&config), Err(Error::Setting { field, .. }) if field == name), "{config}");
+        let refused = parse(&config).unwrap_err();
+        assert!(matches!(&refused, Error::Config { field, .. } if *field == name), "{config}");
+        assert!(refused.to_string().starts_with(&format!("config.json: {name} is ")), "{refused}");
     }
     for (name, value) in [("hidden_act", json!("silu")), ("vocab_size", json!(-1)), ("hidden_size", json!("8"))] {
         let mut config = smallest();
@@ -98,7 +100,7 @@ fn a_size_is_three_numbers() {
 
 #[test]
 fn the_real_configuration_is_read_and_written_back_whole() {
-    let Some(path) = shared("models/minilm-l6/config.json") else { return };
+    let Some(path) = outside("DHT_MODELS", "minilm-l6/config.json") else { return };
     let config = BertConfig::from_file(&path).unwrap();
     assert_eq!((config.num_hidden_layers, config.num_attention_heads, config.hidden_size), (6, 12, 384));
     let before: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();

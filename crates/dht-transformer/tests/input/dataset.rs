@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::shared;
+use crate::outside::outside;
 
 fn read(name: &str, content: &str) -> Result<Dataset, Error> {
     DatasetReader::new().read_from(name, content.as_bytes())
@@ -332,7 +332,7 @@ fn the_real_files_are_read_without_options() {
         ("glue/cola", Split::Dev, 1_043, 2, 1),
         ("imdb", Split::Test, 25_000, 2, 1),
     ] {
-        let Some(folder) = shared(&format!("data/{folder}")) else { return };
+        let Some(folder) = outside("DHT_DATA", folder) else { return };
         let path = DatasetReader::find(&folder, split).unwrap();
         let data = DatasetReader::new().read(&path).unwrap();
         assert_eq!(summary(&data), (rows, labels), "{}", path.display());
@@ -341,7 +341,7 @@ fn the_real_files_are_read_without_options() {
         assert!(data.examples.iter().all(|example| example.text.trim() == example.text && !example.text.is_empty()));
 
         let mut sums = String::new();
-        let Some(file) = shared("data/SHA256SUMS") else { return };
+        let Some(file) = outside("DHT_DATA", "SHA256SUMS") else { return };
         std::fs::File::open(file).unwrap().read_to_string(&mut sums).unwrap();
         assert!(sums.contains(&data.sha256), "{}", path.display());
     }
@@ -349,7 +349,7 @@ fn the_real_files_are_read_without_options() {
 
 #[test]
 fn real_sentence_pairs_are_pairs() {
-    let Some(folder) = shared("data/glue/rte") else { return };
+    let Some(folder) = outside("DHT_DATA", "glue/rte") else { return };
     let train = DatasetReader::new().pair(true).read(folder.join("train.tsv")).unwrap();
     let dev = DatasetReader::new().like(&train).read(folder.join("dev.tsv")).unwrap();
     assert_eq!(dev.labels, ["entailment", "not_entailment"]);

@@ -1,5 +1,39 @@
 use dht_transformer::{Error, write_atomically};
 
+/// The permissions of a file, those of its kind (file or directory) left out.
+#[cfg(unix)]
+fn mode(path: &std::path::Path) -> u32 {
+    std::os::unix::fs::MetadataExt::mode(&path.metadata().expect("it was written")) & 0o777
+}
+
+#[cfg(unix)]
+#[test]
+fn everything_that_is_written_has_the_permissions_of_an_ordinary_file() {
+    use dht_transformer::{BertConfig, Checkpoint, Encoder, TextTokenizer, write_hugging_face};
+    use rand::SeedableRng;
+
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("ordinary"), "").unwrap();
+    std::fs::create_dir(at("folder")).unwrap();
+
+    let tokenizer = TextTokenizer::from_vocabulary(&["word".to_owned()]).unwrap();
+    let config = BertConfig::small(1, 1, 4, tokenizer.vocabulary_size()).unwrap();
+    let rng = &mut rand_chacha::ChaCha8Rng::seed_from_u64(0);
+    let encoder = Encoder::random(&config, &candle_core::Device::Cpu, rng).unwrap();
+    write_hugging_face(at("model"), &config, &encoder.to_tensors().unwrap(), Some(&tokenizer)).unwrap();
+    write_atomically(at("text"), |file| file.write_all(b"text")).unwrap();
+    Checkpoint::default().save(at("checkpoint")).unwrap();
+
+    assert_eq!(mode(&at("model")), mode(&at("folder")));
+    let mut written = vec![at("text"), at("checkpoint")];
+    written.extend(std::fs::read_dir(at("model")).unwrap().map(|entry| entry.unwrap().path()));
+    assert_eq!(written.len(), 6);
+    for path in written {
+        assert_eq!(mode(&path), mode(&at("ordinary")), "{}", path.display());
+    }
+}
+
 #[test]
 fn a_failed_write_leaves_the_old_file_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();

@@ -5,7 +5,7 @@ use dht_transformer::{BertConfig, Dataset, DatasetReader, Encoding, Error, Examp
 use proptest::prelude::*;
 use tokenizers::{Tokenizer, TruncationParams, utils::truncation::truncate_encodings};
 
-use crate::shared;
+use crate::outside::outside;
 
 fn words(words: &[&str]) -> TextTokenizer {
     let words: Vec<String> = words.iter().map(|word| word.to_string()).collect();
@@ -191,9 +191,11 @@ fn golden(name: &str, tensors: &safetensors::SafeTensors<'_>) -> Vec<u32> {
 
 #[test]
 fn real_texts_get_the_numbers_that_transformers_gives_them() {
-    let (Some(json), Some(bytes), Some(model)) =
-        (shared("golden/minilm.json"), shared("golden/minilm.safetensors"), shared("models/minilm-l6"))
-    else {
+    let (Some(json), Some(bytes), Some(model)) = (
+        outside("DHT_GOLDEN", "minilm.json"),
+        outside("DHT_GOLDEN", "minilm.safetensors"),
+        outside("DHT_MODELS", "minilm-l6"),
+    ) else {
         return;
     };
     let json: serde_json::Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
@@ -224,7 +226,7 @@ fn real_texts_get_the_numbers_that_transformers_gives_them() {
 
 #[test]
 fn a_vocabulary_learnt_from_real_texts_leaves_hardly_a_word_unknown() {
-    let Some(folder) = shared("data/ag_news") else { return };
+    let Some(folder) = outside("DHT_DATA", "ag_news") else { return };
     let train = DatasetReader::new().read(folder.join("train.csv")).unwrap().take(2000);
     let test = DatasetReader::new().like(&train).read(folder.join("test.csv")).unwrap().take(500);
     let tokenizer = TextTokenizer::train(train.examples.iter().map(|example| example.text.as_str()), 2000).unwrap();

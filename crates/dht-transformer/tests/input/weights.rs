@@ -3,12 +3,13 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use dht_transformer::{
-    BertConfig, Error, PretrainedWeights, TextTokenizer, WeightsProblem, read_hugging_face, write_hugging_face,
+    BertConfig, Error, PretrainedWeights, TextTokenizer, WeightsProblem, check_hugging_face_target, read_hugging_face,
+    write_hugging_face,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::shared;
+use crate::outside::outside;
 
 fn config() -> BertConfig {
     let mut config = BertConfig::small(2, 2, 4, 10).expect("a right size");
@@ -164,6 +165,46 @@ fn nothing_wrong_is_written() {
 }
 
 #[test]
+fn a_configuration_with_fewer_layers_than_the_file_is_refused_with_a_tensor_of_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model");
+    write_hugging_face(&path, &config(), &tensors(), None).unwrap();
+    let fewer = BertConfig { num_hidden_layers: 1, ..config() };
+    fewer.save(path.join("config.json")).unwrap();
+    let (tensor, problem) = problem(read_hugging_face(&path));
+    assert_eq!(problem, WeightsProblem::MoreLayers { layers: 1 });
+    assert!(tensor.is_some_and(|tensor| tensor.starts_with("encoder.layer.1.")));
+}
+
+#[test]
+fn a_git_lfs_pointer_is_called_one() {
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 90868376\n";
+    let folder = tempfile::tempdir().unwrap();
+    config().save(folder.path().join("config.json")).unwrap();
+    std::fs::write(folder.path().join("model.safetensors"), pointer).unwrap();
+    assert_eq!(problem(read_hugging_face(folder.path())), (None, WeightsProblem::GitLfsPointer));
+    std::fs::write(folder.path().join("tokenizer.json"), pointer).unwrap();
+    let tokenizer = TextTokenizer::from_dir(folder.path()).unwrap_err().to_string();
+    assert!(
+        tokenizer.ends_with("tokenizer.json: is a Git LFS pointer and not the file: fetch it, as by `git lfs pull`"),
+        "{tokenizer}"
+    );
+}
+
+#[test]
+fn a_target_is_looked_at_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new").join("model");
+    check_hugging_face_target(&path).unwrap();
+    write_hugging_face(&path, &config(), &tensors(), None).unwrap();
+    check_hugging_face_target(&path).unwrap();
+    std::fs::write(path.join("notes.txt"), "mine").unwrap();
+    let refused = check_hugging_face_target(&path);
+    assert!(matches!(refused, Err(Error::ForeignDirectory { entry, .. }) if entry == "notes.txt"));
+    assert!(matches!(check_hugging_face_target(path.join("notes.txt")), Err(Error::Io { .. })));
+}
+
+#[test]
 fn other_types_and_old_names_become_f32_under_bare_names() {
     let plain = tensors();
     for dtype in [DType::F16, DType::BF16, DType::F64] {
@@ -280,7 +321,7 @@ fn a_directory_without_its_files_is_an_io_error() {
 
 #[test]
 fn the_real_model_is_read_and_written_back() {
-    let Some(folder) = shared("models/minilm-l6") else { return };
+    let Some(folder) = outside("DHT_MODELS", "minilm-l6") else { return };
     let model = read_hugging_face(&folder).unwrap();
     assert_eq!(model.unused, ["embeddings.position_ids"]);
     assert_eq!(model.tensors.len(), 5 + 6 * 16 + 2);

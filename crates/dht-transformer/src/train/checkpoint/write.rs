@@ -24,11 +24,17 @@ impl Checkpoint {
     /// [`Error::Shape`] when a tensor's shape does not fit its numbers, [`Error::Parameter`] for a reserved name,
     /// [`Error::Io`] when the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
+        self.save_watched(path.as_ref(), &|_| {})
+    }
+
+    /// [`save`](Self::save), which tells how far it is: tests die there.
+    pub(super) fn save_watched(&self, path: &Path, watch: &dyn Fn(Moment)) -> Result<()> {
         self.check()?;
         let partial = partial(path)?;
-        let written = self.write_synced(&partial).and_then(|()| {
+        let written = self.write_synced(&partial, watch).and_then(|()| {
+            watch(Moment::Synced);
             fs::rename(&partial, path).map_err(|source| Error::io(path, source))?;
+            watch(Moment::Renamed);
             let folder = folder_of(path);
             synchronise_folder(folder).map_err(|source| Error::io(folder, source))
         });
@@ -56,9 +62,11 @@ impl Checkpoint {
         Ok(())
     }
 
-    fn write_synced(&self, path: &Path) -> Result<()> {
+    fn write_synced(&self, path: &Path, watch: &dyn Fn(Moment)) -> Result<()> {
         let file = File::create(path).map_err(|source| Error::io(path, source))?;
-        self.write(&file).and_then(|()| file.sync_all()).map_err(|source| Error::io(path, source))
+        watch(Moment::Created);
+        let written = self.write(Watched { file: &file, watch });
+        written.and_then(|()| file.sync_all()).map_err(|source| Error::io(path, source))
     }
 
     /// The whole file, with the sum filled in at the end.
@@ -117,6 +125,43 @@ impl Checkpoint {
 
 fn before_sum(version: u64) -> String {
     format!("{PREFIX}{version}{BEFORE_SUM}")
+}
+
+/// How far a save is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// The partial file is there.
+    Created,
+    /// So many bytes more were handed to the operating system.
+    Written(usize),
+    /// All of the partial file is on disk.
+    Synced,
+    /// It has the checkpoint's name.
+    Renamed,
+}
+
+/// Tells of every write.
+struct Watched<'a> {
+    file: &'a File,
+    watch: &'a dyn Fn(Moment),
+}
+
+impl Write for Watched<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        (self.watch)(Moment::Written(written));
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Seek for Watched<'_> {
+    fn seek(&mut self, place: SeekFrom) -> io::Result<u64> {
+        self.file.seek(place)
+    }
 }
 
 /// Hashes what it passes on.
