@@ -18,7 +18,7 @@ use std::time::Instant;
 use candle_core::Device;
 use clap::Parser;
 use dht_lab::record::this_machine;
-use dht_lab::{README_END, README_START};
+use dht_lab::{README_END, README_START, tell};
 use dht_transformer::{
     AdamWSettings, BertConfig, DatasetReader, EncodedDataset, Encoder, Pooling, Split, TextClassifier, TextTokenizer,
     TrainSettings, Trainer, predict_all, score, write_atomically,
@@ -113,13 +113,13 @@ impl Arguments {
         let clock = Instant::now();
         Trainer::new(settings).fit(&mut model, train, &nothing, &mut ())?;
         let accuracy = score(test, &predict_all(&model, test, 64)?.labels)?.accuracy();
-        println!(
+        tell(&format!(
             "{} rows, {}, rate {rate:.0e}, seed {seed}: accuracy {accuracy:.4} on {} rows, {:.0} s",
             train.len(),
             start.name(),
             test.len(),
             clock.elapsed().as_secs_f64()
-        );
+        ));
         Ok(accuracy)
     }
 
@@ -147,7 +147,7 @@ impl Arguments {
 
 fn main() -> ExitCode {
     let Err(error) = run() else { return ExitCode::SUCCESS };
-    eprintln!("{error}");
+    tell(&format!("error: {error}"));
     ExitCode::FAILURE
 }
 
@@ -175,7 +175,7 @@ fn run() -> Outcome {
         let some = EncodedDataset { samples: train.samples.iter().take(*rows).cloned().collect(), ..train.clone() };
         for start in Start::ALL {
             let side = arguments.side(start, &some, &held_out, &dev)?;
-            println!("{side}");
+            tell(&side.to_string());
             sides.push(side);
         }
         // After each number of rows, so that a run that is stopped has told what it knew.

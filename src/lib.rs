@@ -25,7 +25,7 @@ pub use exit_code::{exit_code, run_example};
 pub use experiment::{Arguments, DataSource, Decision, DispatchChoice, Model, RunData, RunPlan, command_of, run};
 pub use figures::{PICTURES, draw_pictures};
 pub use output_dir::Start;
-pub use progress::{RouteTally, TrainingProgress};
+pub use progress::{RouteTally, TrainingProgress, tell};
 pub use readme::{README_END, README_START, with_numbers};
 pub use tables::{Row, markdown_table, rows, text_table};
 

@@ -16,7 +16,7 @@ const KEPT: f64 = 0.998;
 const LINE_EVERY: f64 = 0.1;
 
 /// A line on standard error. Nobody may be there to read it, which is no reason to stop.
-pub(crate) fn tell(line: &str) {
+pub fn tell(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 

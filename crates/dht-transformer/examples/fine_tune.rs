@@ -6,6 +6,8 @@
 //!
 //! The sentences are made up on the spot, and "not" turns them around: a word alone does not tell the class.
 
+use std::io::{Write, stdout};
+
 use candle_core::Device;
 use dht_transformer::{
     AdamWSettings, BertConfig, Dataset, Encoder, Event, Example, PackedBatch, Pooling, Result, Sample, TextClassifier,
@@ -57,7 +59,9 @@ fn main() -> Result<()> {
     let mut observer = |event: Event<'_>| {
         if let Event::Epoch(record) = event {
             let score = record.validation_score.unwrap_or_default();
-            println!("epoch {:2}: loss {:.3} nats, macro F1 on validation {score:.3}", record.epoch + 1, record.loss);
+            let (epoch, loss) = (record.epoch + 1, record.loss);
+            // A reader who has gone is no reason to stop, as println! would.
+            let _ = writeln!(stdout(), "epoch {epoch:2}: loss {loss:.3} nats, macro F1 on validation {score:.3}");
         }
     };
     let history = Trainer::new(settings).fit(&mut model, &training, &validation, &mut observer)?;

@@ -14,6 +14,7 @@
 use std::error::Error;
 use std::ffi::OsString;
 use std::fs::File;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -111,9 +112,14 @@ fn loss_by_frequency(blocks: &EncodedDataset, validation: &EncodedDataset, vocab
     validation.iter().map(|word| -(counts[*word] / total).ln()).sum::<f64>() / validation.len() as f64
 }
 
+/// A line on standard output. Nobody may be there to read it, which is no reason to end a training.
+fn tell(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
 fn main() -> ExitCode {
     let Err(error) = run() else { return ExitCode::SUCCESS };
-    eprintln!("{error}");
+    let _ = writeln!(std::io::stderr(), "error: {error}");
     ExitCode::FAILURE
 }
 
@@ -137,8 +143,8 @@ fn run() -> Result<(), Box<dyn Error>> {
     let validation = blocks.samples.split_off(blocks.len() - blocks.len() / 100 - 1);
     let validation = EncodedDataset { samples: validation, labels: Vec::new(), truncated_rows: 0 };
     let by_frequency = loss_by_frequency(&blocks, &validation, tokenizer.vocabulary_size());
-    println!("{} blocks of {length} tokens, {} kept for validation", blocks.len(), validation.len());
-    println!("guessing by frequency has loss {by_frequency:.3} nats");
+    tell(format_args!("{} blocks of {length} tokens, {} kept for validation", blocks.len(), validation.len()));
+    tell(format_args!("guessing by frequency has loss {by_frequency:.3} nats"));
 
     let mut rng = ChaCha8Rng::seed_from_u64(*seed);
     let mut config = size.config(tokenizer.vocabulary_size())?;
@@ -157,9 +163,15 @@ fn run() -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     let mut observer = |event: Event<'_>| match event {
         Event::Step { progress, loss, .. } if progress.step.is_multiple_of(EVERY) => {
-            println!("step {}: loss {loss:.3} nats after {:.0} s", progress.step, start.elapsed().as_secs_f64());
+            tell(format_args!(
+                "step {}: loss {loss:.3} nats after {:.0} s",
+                progress.step,
+                start.elapsed().as_secs_f64()
+            ));
         }
-        Event::Epoch(record) => println!("loss on validation {:.3}", -record.validation_score.unwrap_or_default()),
+        Event::Epoch(record) => {
+            tell(format_args!("loss on validation {:.3}", -record.validation_score.unwrap_or_default()))
+        }
         Event::Started { .. } | Event::Step { .. } => {}
     };
     let history = trainer.fit(&mut model, &blocks, &validation, &mut observer)?;
@@ -168,6 +180,6 @@ fn run() -> Result<(), Box<dyn Error>> {
         "length": length, "pieces": tokenizer.vocabulary_size(), "masks": masks, "settings": trainer.settings,
         "blocks": blocks.len(), "loss_by_frequency": by_frequency, "history": history});
     write_atomically(arguments.beside("history.json"), |file| writeln!(file, "{record:#}"))?;
-    println!("{} steps in {:.0} s; written to {}", history.steps, history.train_seconds, directory.display());
+    tell(format_args!("{} steps in {:.0} s; written to {}", history.steps, history.train_seconds, directory.display()));
     Ok(())
 }
