@@ -195,6 +195,7 @@ impl DynamicModel {
             return Err(Error::setting("targets", expected, got));
         }
         let classes = self.heads.shape().classes;
+        texts.check_classes(classes)?;
         if texts.labels.len() != classes {
             return Err(Error::setting("labels", format!("the model's {classes} classes"), texts.labels.len()));
         }
