@@ -158,6 +158,9 @@ fn run() -> Outcome {
     arguments.page.as_deref().map_or(Ok(()), |page| around_figures(page).map(drop))?;
     let tokenizer = TextTokenizer::from_dir(&arguments.encoder)?;
     let train = DatasetReader::new().read(DatasetReader::find(&arguments.data, Split::Train)?)?;
+    if let Some(columns) = &train.columns {
+        tell(&format!("{}: {columns}", train.name));
+    }
     let dev = DatasetReader::new().like(&train).read(DatasetReader::find(&arguments.data, Split::Dev)?)?;
     let longest = BertConfig::from_file(arguments.encoder.join("config.json"))?.longest_text().min(128);
     let (name, fraction) = (train.name.clone(), HELD_OUT as f64 / train.len() as f64);
