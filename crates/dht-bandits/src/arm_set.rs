@@ -62,11 +62,6 @@ impl ArmSet {
         self.slot(arm).is_ok()
     }
 
-    /// The number that the next added arm will get.
-    pub fn next_number(&self) -> u64 {
-        self.next
-    }
-
     pub(crate) fn id(&self, slot: usize) -> ArmId {
         self.by_slot[slot]
     }

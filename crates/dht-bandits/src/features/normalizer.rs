@@ -100,11 +100,6 @@ impl RunningNorm {
         self.frozen = true;
     }
 
-    /// Moves again. What learned under the frozen scaling should start anew.
-    pub fn thaw(&mut self) {
-        self.frozen = false;
-    }
-
     /// Whether it has stopped moving.
     pub fn is_frozen(&self) -> bool {
         self.frozen

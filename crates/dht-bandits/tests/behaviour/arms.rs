@@ -236,3 +236,17 @@ fn epsilon_greedy_knows_its_propensities() {
     }
     assert!(counts[2].abs_diff(8500) < 180 && counts[0].abs_diff(500) < 110, "{counts:?}");
 }
+
+#[test]
+fn another_index_explores_otherwise_with_what_is_known_and_a_wrong_one_changes_nothing() {
+    let mut policy = learner(2);
+    policy.update(ArmId::new(0), &[1.0, 0.0], 1.0, 1.0).unwrap();
+    (0..50).for_each(|_| policy.update(ArmId::new(1), &[1.0, 0.0], 0.6, 1.0).unwrap());
+    let chosen = |policy: &LinUcb| policy.select(&[1.0, 0.0], Available::All, &mut rng(1)).unwrap().arm;
+    // One reward of 1 is shrunk to .5 and hardly known; the other arm is known to be worth .6.
+    assert_eq!(chosen(&policy), ArmId::new(0));
+    policy.set_index(Ucb { alpha: 0.0 }).unwrap();
+    assert_eq!(chosen(&policy), ArmId::new(1));
+    assert!(policy.set_index(Ucb { alpha: f64::NAN }).is_err());
+    assert_eq!(policy.index(), &Ucb { alpha: 0.0 });
+}

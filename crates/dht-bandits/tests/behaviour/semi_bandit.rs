@@ -2,7 +2,7 @@
 
 use crate::support::{normals, rng};
 use dht_bandits::{
-    ArmFeedback, ArmId, Candidates, DiagonalLaplaceOptions, Error, Feedback, HybridLinUcb, HybridOptions, Slate,
+    ArmFeedback, ArmId, Candidates, DiagonalLaplaceOptions, Draw, Error, Feedback, HybridLinUcb, HybridOptions, Slate,
     Thompson, TopKThompson, TsPrior, Ucb, sigmoid,
 };
 use rand::RngExt;
@@ -231,4 +231,18 @@ fn a_slate_without_its_contexts_is_refused() {
     assert_eq!(policy.state(), before);
     let by_hand: Vec<_> = slate.feedback(&seen).collect();
     policy.update(&by_hand).unwrap();
+}
+
+#[test]
+fn one_draw_for_a_slate_scores_equal_candidates_alike_and_a_draw_for_each_does_not() {
+    let policy = TopKThompson::shared(2, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap();
+    let (arms, contexts) = (ids(0..4), [0.5, -1.0].repeat(4));
+    let scores = |policy: &TopKThompson| -> Vec<f64> {
+        let slate = policy.select(4, Candidates::new(&arms, &contexts), &mut rng(9)).unwrap();
+        slate.choices().iter().map(|choice| choice.score).collect()
+    };
+    let together = scores(&policy);
+    assert!(together.iter().all(|score| *score == together[0]), "{together:?}");
+    let alone = scores(&policy.with_draw(Draw::PerCandidate));
+    assert!(alone.windows(2).all(|pair| pair[0] > pair[1]), "{alone:?}");
 }
