@@ -1,0 +1,112 @@
+//! A search's training step and its inference, beside the full model's: forward and backward of a batch without optimiser,
+//! and the prediction of test texts, on the embedded corpus and with the sizes of the examples.
+//!
+//! ```text
+//! scripts/bench            # or: cargo bench --bench end_to_end
+//! ```
+//!
+//! The dynamic model is T-DHT with default settings after one short epoch, its bandits past their warm-up. What a route
+//! costs depends on what was learned: read the ratio beside the FLOPs ratio that is printed first.
+
+use candle_core::Device;
+use clap::Parser;
+use criterion::{Criterion, criterion_group, criterion_main};
+use dht_lab::{Arguments, RunData, RunPlan};
+use dht_search::{DynamicModel, Preset, SearchSettings};
+use dht_transformer::{
+    EncodedDataset, Encoder, ModelSize, Objective, PackedBatch, Pooling, Progress, TextClassifier, TrainSettings,
+    Trainer, predict_all, sequential,
+};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
+
+const BATCH: usize = 32;
+/// Texts that are predicted.
+const TEXTS: &str = "512";
+/// Texts that the dynamic model sees before it is measured.
+const ROWS: &str = "3000";
+
+struct Bench {
+    data: RunData,
+    full: TextClassifier,
+    dynamic: DynamicModel,
+    batch: PackedBatch,
+}
+
+impl Bench {
+    fn new() -> Outcome<Self> {
+        let flags = ["end_to_end", "--train-rows", ROWS, "--test-rows", TEXTS, "--quiet"];
+        let data = RunData::load(&RunPlan::try_from(Arguments::parse_from(flags))?)?;
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let config = ModelSize { layers: 7, heads: 12, hidden: 96 }.config(data.tokenizer.vocabulary_size())?;
+        let (encoder, classes) = (Encoder::random(&config, &Device::Cpu, &mut rng)?, data.train.labels.len());
+        let full = TextClassifier::new(encoder.truncated(encoder.layers())?, classes, Pooling::Cls, &mut rng)?;
+        let space = Preset::TDht.space(encoder.layers(), encoder.block_shape().heads)?;
+        let settings = SearchSettings { pooling: Pooling::Cls, ..SearchSettings::default() };
+        let mut dynamic = DynamicModel::new(encoder, space, settings, classes, &mut rng)?;
+        let nothing = EncodedDataset { samples: Vec::new(), ..data.test.clone() };
+        let training = TrainSettings { epochs: 1, keep_best: false, ..TrainSettings::default() };
+        Trainer::new(training).fit(&mut dynamic, &data.train, &nothing, &mut ())?;
+        let batch = data.train.batch(&sequential(BATCH, BATCH)?[0])?;
+        Ok(Self { data, full, dynamic, batch })
+    }
+
+    fn flops_ratio(&self) -> Outcome<f64> {
+        let evaluation = self.dynamic.evaluate(&self.data.test, 2 * BATCH)?;
+        Ok((evaluation.flops + evaluation.bandit_flops) as f64
+            / self.dynamic.full_inference_flops(&self.data.test)? as f64)
+    }
+}
+
+/// Forward and backward of a batch at the end of a training, where bandits choose; weights stay as they are.
+fn step<O: Objective>(objective: &mut O, batch: &PackedBatch, step: u64) -> Outcome
+where
+    O::Error: std::error::Error + 'static,
+{
+    let progress = Progress { seed: 1, step, epoch: 0, share: 1.0 };
+    objective.offer(batch.clone(), progress)?;
+    while let Some(step) = objective.next_loss(progress, false)? {
+        std::hint::black_box(step.pass.backward(&step.loss, objective.parameters())?);
+    }
+    Ok(())
+}
+
+fn end_to_end(criterion: &mut Criterion) {
+    let mut bench = Bench::new().expect("the embedded corpus makes a model");
+    eprintln!("inference FLOPs of the dynamic model over the full one's: {:.3}", bench.flops_ratio().expect("texts"));
+    let mut count = 0;
+    let mut group = criterion.benchmark_group("training step");
+    group.bench_function("full", |bencher| {
+        bencher.iter(|| {
+            step(&mut bench.full, &bench.batch, {
+                count += 1;
+                count
+            })
+            .expect("a step")
+        });
+    });
+    group.bench_function("dynamic", |bencher| {
+        bencher.iter(|| {
+            step(&mut bench.dynamic, &bench.batch, {
+                count += 1;
+                count
+            })
+            .expect("a step")
+        });
+    });
+    group.finish();
+    let mut group = criterion.benchmark_group("inference");
+    group.sample_size(20);
+    group.bench_function("full", |bencher| {
+        bencher.iter(|| predict_all(&bench.full, &bench.data.test, 2 * BATCH).expect("predictions"));
+    });
+    group.bench_function("dynamic", |bencher| {
+        bencher.iter(|| bench.dynamic.evaluate(&bench.data.test, 2 * BATCH).expect("predictions"));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, end_to_end);
+criterion_main!(benches);
