@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::error::Result;
 use crate::features::Rows;
 
-pub(crate) use bandit::{GroupDecisions, Learned, Losses, SearchBandits};
+pub(crate) use bandit::{Learned, SearchBandits};
 pub(crate) use fixed::{Prescribed, random_heads};
 
 /// How decisions are made.
@@ -113,6 +113,33 @@ pub(crate) struct GroupChoices {
     pub(crate) set_contexts: Rows,
     /// The samples by head set; together they hold every place once.
     pub(crate) buckets: Vec<Bucket>,
+}
+
+/// The losses of a batch where they are known.
+pub(crate) struct Losses {
+    /// By exit, then by sample; NaN where a sample did not come by.
+    pub(crate) by_exit: Vec<Vec<f64>>,
+}
+
+impl Losses {
+    /// The loss that a sample is spared at one exit over another.
+    pub(crate) fn gain(&self, sample: usize, over: usize, exit: usize) -> f64 {
+        self.by_exit[over][sample] - self.by_exit[exit][sample]
+    }
+
+    /// What a group's layers gained: the loss at the exit before them less the loss at the exit after them. NaN where one
+    /// of the two is not known, or not there.
+    pub(crate) fn of_group(&self, sample: usize, group: usize) -> f64 {
+        if group + 1 < self.by_exit.len() { self.gain(sample, group, group + 1) } else { f64::NAN }
+    }
+}
+
+/// A group that some samples ran, for learning.
+pub(crate) struct GroupDecisions<'a> {
+    pub(crate) group: usize,
+    /// Places in the batch, by place in the group.
+    pub(crate) members: &'a [usize],
+    pub(crate) choices: &'a GroupChoices,
 }
 
 /// Decides routes. The executor asks, in training and in inference alike.

@@ -49,8 +49,12 @@ fn bandits_whose_references_arms_or_pins_are_not_theirs_are_refused() -> Result<
         assert_eq!(forged("/bandits/references/1", json!([]))?, "reward references", "{name}");
         let negative = json!({ "mean": -1.0, "weight": 2.0 });
         assert_eq!(forged("/bandits/references/1/0", negative.clone())?, "reward reference", "{name}");
-        assert_eq!(forged("/bandits/depth/exit/reference", negative)?, "reward reference", "{name}");
-        assert_eq!(forged("/bandits/depth/exit/ucb/arms", json!([0, 1, 2, 2]))?, "depth bandit's arms", "{name}");
+        assert_eq!(forged("/bandits/depth/at_the_base/reference", negative)?, "reward reference", "{name}");
+        assert_eq!(
+            forged("/bandits/depth/at_the_base/ucb/arms", json!([0, 1, 2, 2]))?,
+            "depth bandit's arms",
+            "{name}"
+        );
         assert_eq!(forged("/bandits/head_sets/pinned", Value::Null)?, "pinned heads", "{name}");
         assert_eq!(forged("/bandits/head_sets/pinned", json!([0, 1, 2, 3, 4]))?, "pinned heads", "{name}");
     }

@@ -7,12 +7,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Losses;
 use super::linear::Ucb;
 use super::setup::Setup;
 use crate::error::Result;
 use crate::features::{ArmFeatures, DEPTH_PYRAMID};
-use crate::routing::{DepthChoices, Mode};
+use crate::routing::{DepthChoices, Losses, Mode};
 
 /// For each exit but the last a bandit, with a scaling of its own and an arm for each deeper exit.
 #[derive(Debug, Clone, Serialize, Deserialize)]

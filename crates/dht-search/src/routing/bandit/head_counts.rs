@@ -3,13 +3,12 @@
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::GroupDecisions;
 use super::linear::Ucb;
 use super::setup::{Setup, best};
 use crate::error::{Error, Result};
 use crate::features::{ArmFeatures, HEADS_PYRAMID};
 use crate::reward::Reward;
-use crate::routing::Mode;
+use crate::routing::{GroupDecisions, Mode};
 
 /// One arm for each number of heads that some group may keep; contexts \[x ; z ; one-hot of the group\].
 #[derive(Debug, Clone, Serialize, Deserialize)]

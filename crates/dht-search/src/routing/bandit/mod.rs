@@ -1,59 +1,32 @@
 //! The bandits of a search together: what decides depth, what decides heads, and how they learn.
 
-mod arm;
-mod exit;
+mod depth;
 mod gain;
 mod head_counts;
+mod head_rewards;
 mod head_sets;
 mod linear;
 mod setup;
-
-use std::collections::BTreeMap;
+mod state;
 
 use dht_transformer::{BlockShape, ClassifierShape, HeadSet};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
 
-use self::arm::{ArmBandit, kept};
-use self::exit::ExitBandit;
-use self::gain::GainBandit;
-use self::head_counts::HeadCounts;
-use self::head_sets::HeadSets;
+use self::depth::{DepthBandit, kept};
+use self::head_rewards::head_rewards;
 use self::setup::Setup;
-use super::{BaseView, Bucket, DepthChoices, ExitView, GroupChoices, GroupView, Mode, Reading, SeenAtExit, Strategy};
+use self::state::{DepthDecider, references};
+use super::{
+    BaseView, Bucket, DepthChoices, ExitView, GroupChoices, GroupDecisions, GroupView, Losses, Mode, Reading,
+    SeenAtExit, Strategy,
+};
 use crate::error::{Error, Result};
 use crate::features::{ArmFeatures, Rows, pooled, signals};
-use crate::reward::{Delta, Reward, RewardMemory, RewardReference};
 use crate::settings::{DepthDecision, SearchSettings};
-use crate::space::SearchSpace;
+use crate::space::{Route, SearchSpace};
 
-/// The losses of a batch where they are known.
-pub(crate) struct Losses {
-    /// By exit, then by sample; NaN where a sample did not come by.
-    pub(crate) by_exit: Vec<Vec<f64>>,
-}
-
-impl Losses {
-    /// The loss that a sample is spared at one exit over another.
-    pub(crate) fn gain(&self, sample: usize, over: usize, exit: usize) -> f64 {
-        self.by_exit[over][sample] - self.by_exit[exit][sample]
-    }
-
-    /// What a group's layers gained: the loss at the exit before them less the loss at the exit after them. NaN where one
-    /// of the two is not known, or not there.
-    fn of_group(&self, sample: usize, group: usize) -> f64 {
-        if group + 1 < self.by_exit.len() { self.gain(sample, group, group + 1) } else { f64::NAN }
-    }
-}
-
-/// A group that some samples ran, for learning.
-pub(crate) struct GroupDecisions<'a> {
-    pub(crate) group: usize,
-    /// Places in the batch, by place in the group.
-    pub(crate) members: &'a [usize],
-    pub(crate) choices: &'a GroupChoices,
-}
+pub(crate) use self::state::Learned;
 
 /// The bandits of a tree, an integrated or a sequential search.
 #[derive(Debug, Clone)]
@@ -61,31 +34,6 @@ pub(crate) struct SearchBandits {
     setup: Setup,
     /// What the bandits have learned: all that a checkpoint needs.
     learned: Learned,
-}
-
-/// Everything that changes while the bandits learn.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Learned {
-    depth: DepthBandit,
-    /// UCB_H; an integrated search has none.
-    head_counts: Option<HeadCounts>,
-    head_sets: HeadSets,
-    /// What the rewards of each group are compared with: one for the group, or one for each exit behind it.
-    references: Vec<Vec<RewardReference>>,
-    arm_features: Option<ArmFeatures>,
-}
-
-/// What decides how deep a sample goes.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum DepthBandit {
-    /// UCB_L: tree search.
-    Exit(ExitBandit),
-    /// UCB_cp: integrated search.
-    Arm(ArmBandit),
-    /// One at every exit: sequential search.
-    Gain(GainBandit),
 }
 
 impl SearchBandits {
@@ -129,8 +77,8 @@ impl SearchBandits {
         let refuse = |expected: String, got: String| Err(Error::setting("waiting sample", expected, got));
         let (setup, arms) = (&self.setup, self.setup.space.integrated_arms());
         let raw = match &self.learned.depth {
-            DepthBandit::Exit(ExitBandit { ucb, .. }) | DepthBandit::Arm(ArmBandit { ucb, .. }) => ucb.raw_size(),
-            DepthBandit::Gain(_) => return refuse("none, with decisions on the way".into(), "one".into()),
+            DepthDecider::AtTheBase(DepthBandit { ucb, .. }) => ucb.raw_size(),
+            DepthDecider::AtEveryExit(_) => return refuse("none, with decisions on the way".into(), "one".into()),
         };
         let leaves_here = |arm: usize| arms.get(arm).is_some_and(|arm| arm.exit() == setup.space.exits()[exit]);
         if setup.space.is_tree() != arm.is_none() || arm.is_some_and(|arm| !leaves_here(arm)) {
@@ -156,7 +104,7 @@ impl SearchBandits {
     ) -> Result<()> {
         let from = space.closest_arms(&self.setup.space);
         let setup = Setup::new(space.clone(), self.setup.settings.clone(), block, classifier)?;
-        let DepthBandit::Arm(bandit) = &mut self.learned.depth else {
+        let (false, DepthDecider::AtTheBase(bandit)) = (self.setup.space.is_tree(), &mut self.learned.depth) else {
             return Err(Error::setting("space", "an integrated search, to go on in another one", "a tree search"));
         };
         bandit.ucb.replace_arms(&from)?;
@@ -202,12 +150,11 @@ impl SearchBandits {
         let Learned { depth: bandit, head_counts, head_sets, references, arm_features } = learned;
         let features = arm_features.as_ref();
         match bandit {
-            DepthBandit::Exit(bandit) => bandit.learn(setup, features, depth, losses)?,
-            DepthBandit::Arm(bandit) => bandit.learn(setup, features, depth, losses)?,
-            DepthBandit::Gain(bandit) => bandit.learn(setup, features, depth, losses)?,
+            DepthDecider::AtTheBase(bandit) => bandit.learn(setup, features, depth, losses)?,
+            DepthDecider::AtEveryExit(bandit) => bandit.learn(setup, features, depth, losses)?,
         }
         for decisions in groups {
-            let rewards = group_rewards(setup, &mut references[decisions.group], decisions, depth, losses)?;
+            let rewards = head_rewards(setup, &mut references[decisions.group], decisions, depth, losses)?;
             if let Some(counts) = head_counts {
                 counts.learn(setup, features, decisions, &rewards)?;
             }
@@ -238,11 +185,11 @@ impl SearchBandits {
     fn observe(&mut self, depth: &DepthChoices, groups: &[GroupDecisions<'_>]) -> Result<()> {
         let Learned { depth: bandit, head_counts, head_sets, .. } = &mut self.learned;
         let observed = match bandit {
-            DepthBandit::Exit(ExitBandit { ucb, .. }) | DepthBandit::Arm(ArmBandit { ucb, .. }) => {
+            DepthDecider::AtTheBase(DepthBandit { ucb, .. }) => {
                 ucb.observe(&depth.contexts)?;
                 ucb.observed()
             }
-            DepthBandit::Gain(gains) => {
+            DepthDecider::AtEveryExit(gains) => {
                 for seen in &depth.seen {
                     gains.at[seen.exit].observe(&seen.contexts)?;
                 }
@@ -259,8 +206,8 @@ impl SearchBandits {
         }
         if observed >= self.setup.settings.warm_up_contexts as f64 {
             match bandit {
-                DepthBandit::Exit(ExitBandit { ucb, .. }) | DepthBandit::Arm(ArmBandit { ucb, .. }) => ucb.freeze(),
-                DepthBandit::Gain(gains) => gains.at.iter_mut().for_each(linear::Ucb::freeze),
+                DepthDecider::AtTheBase(DepthBandit { ucb, .. }) => ucb.freeze(),
+                DepthDecider::AtEveryExit(gains) => gains.at.iter_mut().for_each(linear::Ucb::freeze),
             }
             if let Some(counts) = head_counts {
                 counts.ucb.freeze();
@@ -279,107 +226,6 @@ impl SearchBandits {
     }
 }
 
-impl Learned {
-    fn new(setup: &Setup) -> Result<Self> {
-        let (depth, head_counts) = match (setup.space.is_tree(), setup.settings.depth_decision) {
-            (false, _) => (DepthBandit::Arm(ArmBandit::new(setup)?), None),
-            (true, DepthDecision::AtTheBase) => {
-                (DepthBandit::Exit(ExitBandit::new(setup)?), Some(HeadCounts::new(setup)?))
-            }
-            (true, DepthDecision::AtEveryExit) => {
-                (DepthBandit::Gain(GainBandit::new(setup)?), Some(HeadCounts::new(setup)?))
-            }
-        };
-        let head_sets = HeadSets::new(setup)?;
-        Ok(Self { depth, head_counts, head_sets, references: references(setup), arm_features: None })
-    }
-
-    /// The dimensions of what decides depth, of UCB_H where there is one, and of the head bandit: 168, 87 and 13 as the
-    /// paper has them.
-    #[cfg(test)]
-    pub(crate) fn sizes(&self) -> [Option<usize>; 3] {
-        let depth = match &self.depth {
-            DepthBandit::Exit(ExitBandit { ucb, .. }) | DepthBandit::Arm(ArmBandit { ucb, .. }) => ucb.dimension(),
-            DepthBandit::Gain(gains) => gains.at[0].dimension(),
-        };
-        [Some(depth), self.head_counts.as_ref().map(|counts| counts.ucb.dimension()), Some(self.head_sets.dimension())]
-    }
-
-    /// Refuses a state that is not one of these bandits.
-    fn check_like(&self, stored: &Self, setup: &Setup) -> Result<()> {
-        let names = ["depth bandit's dimension", "depth bandit's arms", "depth norm's dimension"];
-        match (&self.depth, &stored.depth) {
-            (DepthBandit::Exit(own), DepthBandit::Exit(stored)) => own.ucb.check_like(&stored.ucb, names)?,
-            (DepthBandit::Arm(own), DepthBandit::Arm(stored)) => own.ucb.check_like(&stored.ucb, names)?,
-            (DepthBandit::Gain(own), DepthBandit::Gain(stored)) if own.at.len() == stored.at.len() => {
-                own.at.iter().zip(&stored.at).try_for_each(|(own, stored)| own.check_like(stored, names))?;
-            }
-            _ => return Err(Error::setting("depth bandit", "one of this space and these settings", "another one")),
-        }
-        let names = ["heads bandit's dimension", "heads bandit's arms", "heads norm's dimension"];
-        match (&self.head_counts, &stored.head_counts) {
-            (Some(own), Some(stored)) => own.ucb.check_like(&stored.ucb, names)?,
-            (None, None) => {}
-            _ => return Err(Error::setting("heads bandit", "one as this space has it", "another one")),
-        }
-        self.head_sets.check_like(&stored.head_sets, setup)?;
-        let [own, found] = [self, stored].map(|learned| learned.references.iter().map(Vec::len).collect::<Vec<_>>());
-        if own != found {
-            return Err(Error::setting("reward references", format!("{own:?} by group"), format!("{found:?}")));
-        }
-        let of_depth = match &stored.depth {
-            DepthBandit::Exit(bandit) => Some(&bandit.reference),
-            DepthBandit::Arm(bandit) => Some(&bandit.reference),
-            DepthBandit::Gain(_) => None,
-        };
-        let mut references = stored.references.iter().flatten().chain(of_depth);
-        if let Some(wrong) = references.find(|reference| !reference.is_possible()) {
-            return Err(Error::setting("reward reference", "finite numbers, 0 or more", format!("{wrong:?}")));
-        }
-        let wanted = setup.settings.context.has_arm_features() && stored.head_sets.pinned.is_some();
-        match &stored.arm_features {
-            None if wanted => Err(Error::setting("arm features", "those of the paper's contexts", "none")),
-            Some(features) if !wanted || !features.fit(&setup.space, setup.options().len()) => {
-                Err(Error::setting("arm features", "those of this space's arms", "others"))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// The references of each group and exit.
-fn references(setup: &Setup) -> Vec<Vec<RewardReference>> {
-    vec![vec![RewardReference::default(); setup.space.exits().len()]; setup.space.groups().len()]
-}
-
-/// δ_H of the samples of a group, compared with what came before: with the print's memory with the last batch that had
-/// the group; with ours with the samples that left by the same exit, since depth is decided and not the heads' doing.
-fn group_rewards(
-    setup: &Setup,
-    references: &mut [RewardReference],
-    decisions: &GroupDecisions<'_>,
-    depth: &DepthChoices,
-    losses: &Losses,
-) -> Result<Vec<Reward>> {
-    let rule = setup.settings.heads_rewards();
-    let mut deltas: BTreeMap<usize, (Vec<usize>, Vec<Delta>)> = BTreeMap::new();
-    for (place, (&sample, &kept)) in decisions.members.iter().zip(&decisions.choices.kept).enumerate() {
-        let exit = depth.exits[sample];
-        let delta = Delta::of_depth_and_heads(losses.by_exit[exit][sample], setup.space.depth(exit), kept)?;
-        let reference = if rule.memory == RewardMemory::PreviousBatch { 0 } else { exit };
-        let (places, deltas) = deltas.entry(reference).or_default();
-        places.push(place);
-        deltas.push(delta.with_gain(losses.of_group(sample, decisions.group)));
-    }
-    let mut rewards = vec![Reward { value: 0.0, ratio: 1.0 }; decisions.members.len()];
-    for (reference, (places, deltas)) in deltas {
-        for (place, reward) in places.into_iter().zip(rule.rewards(&mut references[reference], &deltas)?) {
-            rewards[place] = reward;
-        }
-    }
-    Ok(rewards)
-}
-
 impl Strategy for SearchBandits {
     fn reading(&self) -> Reading {
         match (self.setup.settings.depth_decision, self.setup.settings.context.has_signals()) {
@@ -395,7 +241,7 @@ impl Strategy for SearchBandits {
         let random = mode == Mode::Random || (mode == Mode::Explore && !self.learns());
         let unknown = mode == Mode::Exploit && !self.learns();
         let last = setup.space.exits().len() - 1;
-        if let DepthBandit::Gain(_) = learned.depth {
+        if let DepthDecider::AtEveryExit(_) = learned.depth {
             // Where routes are drawn they are drawn at once, and leave() keeps to them.
             let depths = setup.depths();
             let exits = (0..samples).map(|_| if random { setup.random_by_depth(&depths, rng) } else { last }).collect();
@@ -414,40 +260,37 @@ impl Strategy for SearchBandits {
         let lengths = || contexts.iter().zip(view.hidden.spans().lengths());
         let mut choices = DepthChoices::default();
         match &learned.depth {
-            DepthBandit::Exit(bandit) => {
+            DepthDecider::AtTheBase(bandit) => {
+                let (tree, arms) = (setup.space.is_tree(), setup.space.integrated_arms());
+                let depths = if tree { setup.depths() } else { arms.iter().map(Route::depth).collect() };
                 // Nothing is known yet: the whole model is the safe answer.
-                let depths = setup.depths();
-                for (context, tokens) in lengths() {
-                    choices.exits.push(match (unknown, random) {
-                        (true, _) => last,
-                        (_, true) => setup.random_by_depth(&depths, rng),
-                        _ => bandit.choose(setup, features, context, tokens, mode, rng)?,
-                    });
-                }
-            }
-            DepthBandit::Arm(bandit) => {
-                let arms = setup.space.integrated_arms();
-                let depths: Vec<usize> = arms.iter().map(crate::space::Route::depth).collect();
-                let whole = (0..arms.len()).max_by_key(|arm| (depths[*arm], kept(&arms[*arm]))).unwrap_or_default();
+                let whole = match tree {
+                    true => last,
+                    false => (0..arms.len()).max_by_key(|arm| (depths[*arm], kept(&arms[*arm]))).unwrap_or_default(),
+                };
                 for (context, tokens) in lengths() {
                     let arm = match (unknown, random) {
                         (true, _) => whole,
                         (_, true) => setup.random_by_depth(&depths, rng),
                         _ => bandit.choose(setup, features, context, tokens, mode, rng)?,
                     };
-                    let exit = setup.space.exits().iter().position(|exit| *exit == arms[arm].exit());
-                    choices.exits.push(exit.unwrap_or(last));
-                    choices.arms.push(arm);
+                    if tree {
+                        choices.exits.push(arm);
+                    } else {
+                        let exit = setup.space.exits().iter().position(|exit| *exit == arms[arm].exit());
+                        choices.exits.push(exit.unwrap_or(last));
+                        choices.arms.push(arm);
+                    }
                 }
             }
-            DepthBandit::Gain(_) => {}
+            DepthDecider::AtEveryExit(_) => {}
         }
         Ok(DepthChoices { contexts, signals, ..choices })
     }
 
     fn leave(&self, view: &ExitView<'_>, depth: &mut DepthChoices, mode: Mode, _: &mut ChaCha8Rng) -> Result<()> {
         let Self { setup, learned } = self;
-        let DepthBandit::Gain(bandit) = &learned.depth else { return Ok(()) };
+        let DepthDecider::AtEveryExit(bandit) = &learned.depth else { return Ok(()) };
         let mut contexts = vec![Vec::new(); view.members.len()];
         if setup.settings.context.has_state() {
             [contexts] = pooled(view.hidden, [&setup.depth_pool])?;
@@ -512,8 +355,8 @@ impl Strategy for SearchBandits {
 
     fn depth_flops(&self, exit: usize) -> u64 {
         match &self.learned.depth {
-            DepthBandit::Exit(ExitBandit { ucb, .. }) | DepthBandit::Arm(ArmBandit { ucb, .. }) => ucb.flops(),
-            DepthBandit::Gain(gains) => gains.at.iter().take(exit + 1).map(linear::Ucb::flops).sum(),
+            DepthDecider::AtTheBase(DepthBandit { ucb, .. }) => ucb.flops(),
+            DepthDecider::AtEveryExit(gains) => gains.at.iter().take(exit + 1).map(linear::Ucb::flops).sum(),
         }
     }
 

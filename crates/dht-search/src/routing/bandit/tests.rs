@@ -47,7 +47,7 @@ fn planted(texts: usize, rng: &mut ChaCha8Rng) -> (Vec<Vec<f64>>, Losses) {
 
 /// What the bandits would do with this signal, without exploring.
 fn greedy(bandits: &SearchBandits, context: &[f64], rng: &mut ChaCha8Rng) -> usize {
-    let DepthBandit::Exit(bandit) = &bandits.learned.depth else { panic!("a tree search") };
+    let DepthDecider::AtTheBase(bandit) = &bandits.learned.depth else { panic!("decided at every exit") };
     bandit.choose(&bandits.setup, None, context, 16, Mode::Exploit, rng).unwrap()
 }
 
@@ -119,7 +119,7 @@ fn a_state_of_other_bandits_is_refused_and_changes_nothing() {
     let other = bandits(&SearchSettings::paper());
     assert!(matches!(own.restore(other.learned), Err(Error::Setting { .. })));
     let integrated = bandits_of(Preset::FDht, &SearchSettings::default());
-    assert!(matches!(own.restore(integrated.learned), Err(Error::Setting { field: "depth bandit", .. })));
+    assert!(matches!(own.restore(integrated.learned), Err(Error::Setting { field: "depth bandit's arms", .. })));
     let mut with_features = bandits(&SearchSettings::default());
     let nothing = ArmFeatures { depth: Vec::new(), heads: Vec::new(), arms: Vec::new(), head_sets: Vec::new() };
     with_features.learned.arm_features = Some(nothing);

@@ -1,0 +1,36 @@
+//! Rewards of head counts and head sets: cost-weighted losses of a group's samples, compared with earlier ones.
+
+use std::collections::BTreeMap;
+
+use super::setup::Setup;
+use crate::error::Result;
+use crate::reward::{Delta, Reward, RewardMemory, RewardReference};
+use crate::routing::{DepthChoices, GroupDecisions, Losses};
+
+/// δ_H of the samples of a group, compared with what came before: with the print's memory with the last batch that had
+/// the group; with ours with the samples that left by the same exit, since depth is decided and not the heads' doing.
+pub(super) fn head_rewards(
+    setup: &Setup,
+    references: &mut [RewardReference],
+    decisions: &GroupDecisions<'_>,
+    depth: &DepthChoices,
+    losses: &Losses,
+) -> Result<Vec<Reward>> {
+    let rule = setup.settings.heads_rewards();
+    let mut deltas: BTreeMap<usize, (Vec<usize>, Vec<Delta>)> = BTreeMap::new();
+    for (place, (&sample, &kept)) in decisions.members.iter().zip(&decisions.choices.kept).enumerate() {
+        let exit = depth.exits[sample];
+        let delta = Delta::of_depth_and_heads(losses.by_exit[exit][sample], setup.space.depth(exit), kept)?;
+        let reference = if rule.memory == RewardMemory::PreviousBatch { 0 } else { exit };
+        let (places, deltas) = deltas.entry(reference).or_default();
+        places.push(place);
+        deltas.push(delta.with_gain(losses.of_group(sample, decisions.group)));
+    }
+    let mut rewards = vec![Reward { value: 0.0, ratio: 1.0 }; decisions.members.len()];
+    for (reference, (places, deltas)) in deltas {
+        for (place, reward) in places.into_iter().zip(rule.rewards(&mut references[reference], &deltas)?) {
+            rewards[place] = reward;
+        }
+    }
+    Ok(rewards)
+}
