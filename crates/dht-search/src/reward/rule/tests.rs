@@ -1,0 +1,167 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::reward::HeadFeedback;
+
+fn rule(shape: RewardShape, memory: RewardMemory) -> RewardRule {
+    RewardRule { shape, memory, kappa: 2.0 }
+}
+
+fn deltas(losses: &[f64], depth: usize) -> Vec<Delta> {
+    losses.iter().map(|&loss| Delta::of_depth(loss, depth).unwrap()).collect()
+}
+
+fn values(rewards: &[Reward]) -> Vec<f64> {
+    rewards.iter().map(|reward| reward.value).collect()
+}
+
+#[test]
+fn delta_is_loss_times_layers_times_heads() {
+    assert_eq!(Delta::of_depth(0.5, 12).unwrap().value(), 6.0);
+    assert_eq!(Delta::of_depth_and_heads(0.5, 12, 8).unwrap().value(), 48.0);
+}
+
+#[test]
+fn the_printed_reward_compares_with_the_batch_before_and_the_first_with_itself() {
+    let rule = rule(RewardShape::Ratio, RewardMemory::PreviousBatch);
+    let mut reference = RewardReference::default();
+    // Mean of 3 and 9 is 6.
+    let first = rule.rewards(&mut reference, &deltas(&[1.0, 3.0], 3)).unwrap();
+    assert_eq!(values(&first), [2.0 * 6.0 / 3.0, 2.0 * 6.0 / 9.0]);
+    assert_eq!(reference.mean(), Some(6.0));
+    // δ = 6 and 24 against that 6; their own mean is 15.
+    let second = rule.rewards(&mut reference, &deltas(&[0.5, 2.0], 12)).unwrap();
+    assert_eq!(values(&second), [2.0, 0.5]);
+    assert_eq!(reference.mean(), Some(15.0));
+}
+
+#[test]
+fn a_running_mean_ages_by_sample_whatever_the_batches() {
+    let rule = rule(RewardShape::Ratio, RewardMemory::RunningMean { retention: 0.5 });
+    let samples = deltas(&[1.0, 2.0, 4.0], 1);
+    let mut whole = RewardReference::default();
+    rule.rewards(&mut whole, &samples).unwrap();
+    // (1/4 · 1 + 1/2 · 2 + 4) / (1/4 + 1/2 + 1) = 5.25 / 1.75.
+    assert!((whole.mean().unwrap() - 3.0).abs() < 1e-12);
+    let mut parts = RewardReference::default();
+    rule.rewards(&mut parts, &samples[..1]).unwrap();
+    rule.rewards(&mut parts, &samples[1..]).unwrap();
+    assert_eq!(parts, whole);
+    let next = rule.rewards(&mut parts, &deltas(&[1.5], 1)).unwrap();
+    assert!((next[0].value - 4.0).abs() < 1e-12);
+}
+
+#[test]
+fn an_empty_batch_changes_nothing() {
+    for memory in [RewardMemory::PreviousBatch, RewardMemory::default()] {
+        let rule = rule(RewardShape::Ratio, memory);
+        let mut reference = RewardReference::default();
+        assert!(rule.rewards(&mut reference, &[]).unwrap().is_empty());
+        assert_eq!(reference, RewardReference::default());
+        rule.rewards(&mut reference, &deltas(&[1.0], 3)).unwrap();
+        let before = reference;
+        rule.rewards(&mut reference, &[]).unwrap();
+        assert_eq!(reference, before);
+    }
+}
+
+#[test]
+fn each_shape_gives_its_formula() {
+    let given = |shape| {
+        let mut reference = RewardReference { mean: 6.0, weight: 1.0 };
+        rule(shape, RewardMemory::PreviousBatch).rewards(&mut reference, &deltas(&[0.25], 3)).unwrap()[0]
+    };
+    // δ = .75 and ρ = 8.
+    assert_eq!(given(RewardShape::Ratio), Reward { value: 16.0, ratio: 8.0 });
+    assert_eq!(given(RewardShape::Log).value, 2.0 * 8.0_f64.ln());
+    assert_eq!(given(RewardShape::Clipped { max: 4.0 }), Reward { value: 8.0, ratio: 8.0 });
+    assert_eq!(given(RewardShape::Utility { lambda: 3.0 }), Reward { value: -0.25, ratio: 8.0 });
+}
+
+#[test]
+fn a_gain_is_rewarded_as_it_is_and_refused_where_it_is_not_known() {
+    let rule = rule(RewardShape::Gain { lambda: 0.1 }, RewardMemory::default());
+    let mut reference = RewardReference::default();
+    let known = Delta::of_depth(0.25, 3).unwrap().with_gain(-0.5);
+    assert_eq!(rule.rewards(&mut reference, &[known]).unwrap()[0], Reward { value: -0.5, ratio: 1.0 });
+    let before = reference;
+    for unknown in [Delta::of_depth(0.25, 3).unwrap(), known.with_gain(f64::NAN)] {
+        let refused = rule.rewards(&mut reference, &[known, unknown]);
+        assert!(matches!(refused, Err(Error::Setting { field: "gain", .. })), "{refused:?}");
+        assert_eq!(reference, before);
+    }
+}
+
+#[test]
+fn only_utility_charges_the_cost_when_arms_are_ranked() {
+    assert_eq!(RewardShape::Utility { lambda: 2.0 }.score(-0.5, 0.25), -1.0);
+    for shape in [RewardShape::Ratio, RewardShape::Log, RewardShape::default()] {
+        assert_eq!(shape.score(-0.5, 0.25), -0.5);
+    }
+}
+
+#[test]
+fn heads_are_rewarded_as_the_text_says_or_as_the_formula_prints() {
+    use HeadFeedback::{AsPrinted, Slope, Standard};
+    for (ratio, kappa, standard, printed) in
+        [(1.5, 0.1, true, true), (1.0, 10.0, false, false), (0.5, 10.0, false, false), (1.5, 1.0, true, false)]
+    {
+        assert_eq!(Standard.rewarded(ratio, kappa), Some(standard));
+        assert_eq!(AsPrinted.rewarded(ratio, kappa), Some(printed), "the print compares κ·ρ");
+        assert_eq!(Slope.rewarded(ratio, kappa), None);
+    }
+}
+
+#[test]
+fn a_loss_that_is_no_loss_is_refused() {
+    for loss in [f64::NAN, f64::INFINITY, -0.1] {
+        assert!(matches!(Delta::of_depth(loss, 3), Err(Error::Loss { .. })));
+    }
+    assert!(matches!(Delta::of_depth(1.0, 0), Err(Error::Setting { .. })));
+    assert!(matches!(Delta::of_depth_and_heads(1.0, 1, 0), Err(Error::Setting { .. })));
+}
+
+#[test]
+fn a_rule_out_of_range_is_refused() {
+    let good = rule(RewardShape::default(), RewardMemory::default());
+    good.check().unwrap();
+    for bad in [
+        RewardRule { kappa: 0.0, ..good },
+        RewardRule { shape: RewardShape::Clipped { max: f64::NAN }, ..good },
+        RewardRule { shape: RewardShape::Utility { lambda: -1.0 }, ..good },
+        RewardRule { memory: RewardMemory::RunningMean { retention: 0.0 }, ..good },
+        RewardRule { memory: RewardMemory::RunningMean { retention: 1.5 }, ..good },
+    ] {
+        assert!(matches!(bad.check(), Err(Error::Setting { .. })), "{bad:?}");
+    }
+}
+
+#[test]
+fn a_reference_continues_where_it_was_stored() {
+    let rule = rule(RewardShape::Ratio, RewardMemory::default());
+    let mut reference = RewardReference::default();
+    rule.rewards(&mut reference, &deltas(&[0.3, 0.7, 1.9], 6)).unwrap();
+    let stored = serde_json::to_string(&reference).unwrap();
+    assert_eq!(serde_json::from_str::<RewardReference>(&stored).unwrap(), reference);
+}
+
+proptest! {
+    #[test]
+    fn less_loss_or_depth_never_earns_less_and_every_reward_is_finite(
+        losses in prop::collection::vec(prop_oneof![Just(0.0), 0.0_f64..20.0, Just(f64::MAX)], 1..5),
+        depth in 1_usize..12,
+    ) {
+        for shape in [RewardShape::Ratio, RewardShape::Log, RewardShape::default()] {
+            let rule = rule(shape, RewardMemory::PreviousBatch);
+            let mut reference = RewardReference::default();
+            rule.rewards(&mut reference, &deltas(&[0.5], 6)).unwrap();
+            let (mut deeper, mut shallower) = (reference, reference);
+            let deep = rule.rewards(&mut deeper, &deltas(&losses, depth + 1)).unwrap();
+            let shallow = rule.rewards(&mut shallower, &deltas(&losses, depth)).unwrap();
+            for (deep, shallow) in deep.iter().zip(&shallow) {
+                prop_assert!(deep.value <= shallow.value && deep.value.is_finite() && shallow.value.is_finite());
+            }
+            prop_assert!(deeper.mean().is_some_and(f64::is_finite));
+        }
+    }
+}
