@@ -127,6 +127,20 @@ pub enum Error {
         /// The same of this run.
         asked: String,
     },
+    /// A run that is to go on from checkpoints that another one made.
+    #[error(
+        "--resume: the run that was stopped in {out} is {stored}, now it is {asked}; ask for that one, or give --restart \
+         instead to begin anew",
+        out = out.display(),
+    )]
+    OtherRun {
+        /// The directory.
+        out: PathBuf,
+        /// The command that was stopped.
+        stored: String,
+        /// That of this run.
+        asked: String,
+    },
     /// A record of a run that nobody could repeat.
     #[error("{path} does not say which command made it; run the example again and take the record that it writes", path = path.display())]
     NoCommand {

@@ -13,11 +13,12 @@
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use dht_transformer::write_atomically;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, RecordProblem, Result};
+use crate::error::{Error, Result};
 use crate::figures::PICTURES;
 use crate::record::RunRecord;
 
@@ -27,6 +28,10 @@ const RECORD: &str = "record.json";
 const CHECKPOINTS: &str = "checkpoints";
 const STARTED: &str = "run.json";
 const FORMAT: &str = "run";
+/// Flags whose values are paths, which may be typed in several ways.
+const PATHS: [&str; 3] = ["--data", "--model", "--space"];
+/// Whether this process has taken a directory.
+static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// What becomes of a run that was stopped before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -59,6 +64,20 @@ impl Started {
         Self { format: FORMAT.into(), command, texts, models }
     }
 
+    /// Whether this is the same run as another: its example, its flags, and so its models. Of paths the last part counts;
+    /// the texts behind them are compared by their sum.
+    fn is_like(&self, other: &Self) -> bool {
+        let [own, others] = [self, other].map(|started| {
+            let of_path = |at: usize| at > 0 && PATHS.contains(&&*started.command[at - 1]);
+            let word = |(at, word)| match Path::new(word).file_name() {
+                Some(name) if of_path(at) => name.to_string_lossy().into_owned(),
+                _ => String::clone(word),
+            };
+            started.command.iter().enumerate().map(word).collect::<Vec<String>>()
+        });
+        own == others && self.models == other.models
+    }
+
     /// The files of a run, also the one that it was writing when it was killed: `.full.checkpoint.partial`.
     fn files(&self) -> impl Iterator<Item = String> + '_ {
         self.models.iter().flat_map(|model| [file_of(model), format!(".{}.partial", file_of(model))])
@@ -82,8 +101,8 @@ impl OutputDir {
     ///
     /// # Errors
     /// [`Error::InUse`] when another run has it; [`Error::Unfinished`] for a new run where checkpoints of a stopped one
-    /// are; to go on, [`Error::NothingToResume`] where no run was stopped and [`Error::OtherTexts`] where it had other
-    /// texts; [`Error::ForeignFile`] when a file that is not a run's has the name of one that this run would write.
+    /// are; to go on, [`Error::NothingToResume`] where no run was stopped, [`Error::OtherTexts`] where it had other texts and
+    /// [`Error::OtherRun`] where it had other flags; [`Error::ForeignFile`] when a file that is not a run's has the name of one that this run would write.
     pub(crate) fn take(out: &Path, start: Start, started: Started) -> Result<Self> {
         if start == Start::Resume && !out.is_dir() {
             return Err(Error::NothingToResume { out: out.into(), finished: false });
@@ -102,16 +121,21 @@ impl OutputDir {
                 let (stored, asked) = (earlier.texts.clone(), dir.started.texts.clone());
                 return Err(Error::OtherTexts { path: in_checkpoints(out, STARTED), stored, asked });
             }
+            (Start::Resume, Some(earlier)) if !earlier.is_like(&dir.started) => {
+                let (stored, asked) = (earlier.command.join(" "), dir.started.command.join(" "));
+                return Err(Error::OtherRun { out: out.into(), stored, asked });
+            }
             _ => {}
         }
         dir.refuse_foreign(earlier.as_ref())?;
         if start != Start::Resume {
             // Those of an earlier run would be taken for this one's, should it be stopped and gone on with.
             earlier.iter().try_for_each(|earlier| remove(out, earlier))?;
+            create(&out.join(CHECKPOINTS))?;
+            let json = serde_json::to_string_pretty(&dir.started).unwrap_or_default();
+            write_atomically(in_checkpoints(out, STARTED), |file| writeln!(file, "{json}"))?;
         }
-        create(&out.join(CHECKPOINTS))?;
-        let json = serde_json::to_string_pretty(&dir.started).unwrap_or_default();
-        write_atomically(in_checkpoints(out, STARTED), |file| writeln!(file, "{json}"))?;
+        TAKEN.store(true, Ordering::Relaxed);
         Ok(dir)
     }
 
@@ -129,14 +153,15 @@ impl OutputDir {
             }
         }
         let record = self.record();
-        match record.symlink_metadata() {
-            Ok(found) if !found.is_file() || !is_record(&record) => refuse(record),
-            // A run writes its record before its pictures.
-            Err(_) => match PICTURES.map(|(name, _)| self.out.join(name)).into_iter().find(|path| path.exists()) {
-                Some(picture) => refuse(picture),
-                None => Ok(()),
-            },
-            Ok(_) => Ok(()),
+        // A run writes its record before its pictures: without one they are somebody's.
+        let recorded = match record.symlink_metadata() {
+            Ok(found) if !found.is_file() || RunRecord::load(&record).is_err() => return refuse(record),
+            found => found.is_ok(),
+        };
+        let foreign = |path: &PathBuf| path.symlink_metadata().is_ok_and(|found| !recorded || !found.is_file());
+        match PICTURES.map(|(name, _)| self.out.join(name)).into_iter().find(foreign) {
+            Some(picture) => refuse(picture),
+            None => Ok(()),
         }
     }
 
@@ -156,11 +181,14 @@ impl OutputDir {
     }
 }
 
-/// What to tell somebody who stops a run that writes here.
+/// What to tell somebody who stops this process, which runs or was about to run here.
 pub(crate) fn if_stopped(out: &Path) -> String {
+    if !TAKEN.load(Ordering::Relaxed) {
+        return "stopped before anything was written".into();
+    }
     match stored(out) {
         Ok(Some(started)) if has_checkpoints(out, &started) => format!(
-            "stopped; the same command with --resume goes on from the last checkpoint in {}",
+            "stopped; the same command with --resume (and without --restart) goes on from the last checkpoint in {}",
             out.join(CHECKPOINTS).display()
         ),
         _ => "stopped before the first checkpoint; the same command begins anew".into(),
@@ -189,11 +217,6 @@ fn is_name(model: &str) -> bool {
 
 fn has_checkpoints(out: &Path, started: &Started) -> bool {
     started.models.iter().any(|model| in_checkpoints(out, &file_of(model)).is_file())
-}
-
-/// Whether a file is a run's record, also of another release.
-fn is_record(path: &Path) -> bool {
-    !matches!(RunRecord::load(path), Err(Error::Record { problem: RecordProblem::Content { .. }, .. }))
 }
 
 /// Removes the files of a run, and their directory when nothing else is there.
@@ -225,7 +248,11 @@ fn create(folder: &Path) -> Result<()> {
 fn lock(out: &Path) -> Result<File> {
     let path = out.join(LOCK);
     let failed = |source| Error::Io { path: path.clone(), source };
-    let file = File::create(&path).map_err(failed)?;
+    // One of ours is an empty file: anything else is somebody's, and no link is followed.
+    if path.symlink_metadata().is_ok_and(|found| !found.is_file() || found.len() > 0) {
+        return Err(Error::ForeignFile { path });
+    }
+    let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(failed)?;
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => Err(Error::InUse { out: out.into() }),
         // A file system without locks is no reason not to run.

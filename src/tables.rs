@@ -68,12 +68,12 @@ pub fn rows(record: &RunRecord) -> Vec<Row> {
     rows
 }
 
-/// The table as text, and under it the bandits' cost and how depth follows difficulty.
+/// What was read, the table as text, and under it the bandits' cost and how depth follows difficulty.
 pub fn text_table(record: &RunRecord) -> String {
     let lines: Vec<Vec<String>> = std::iter::once(HEADINGS.map(String::from).to_vec()).chain(cells(record)).collect();
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default();
     let widths: Vec<usize> = (0..HEADINGS.len()).map(width).collect();
-    let mut text = String::new();
+    let mut text = data_line(record).map_or(String::new(), |line| line + "\n\n");
     for line in &lines {
         let padded = line.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| match column {
             0 => format!("{cell:<width$}"),
@@ -99,12 +99,17 @@ pub fn markdown_table(record: &RunRecord) -> String {
     for cells in cells(record) {
         text.push_str(&line(&cells));
     }
-    for note in notes(record) {
+    for note in data_line(record).into_iter().chain(notes(record)) {
         text.push('\n');
         text.push_str(&note);
         text.push('\n');
     }
     text
+}
+
+/// What was read: rows, classes, columns. A record of before they were kept does not say.
+fn data_line(record: &RunRecord) -> Option<String> {
+    (!record.data.classes.is_empty()).then(|| format!("Data: {}.", record.data.summary()))
 }
 
 fn cells(record: &RunRecord) -> impl Iterator<Item = Vec<String>> {
@@ -130,12 +135,7 @@ fn cells(record: &RunRecord) -> impl Iterator<Item = Vec<String>> {
 /// What does not fit a column.
 fn notes(record: &RunRecord) -> Vec<String> {
     let dynamic = &record.dynamic;
-    let mut notes = Vec::new();
-    // A record of before they were kept does not say.
-    if !record.data.classes.is_empty() {
-        notes.push(format!("Data: {}.", record.data.summary()));
-    }
-    notes.extend([
+    let mut notes = vec![
         "FLOPs and clock are shares of the full model's; clock and seconds are without tokenising and optimiser."
             .into(),
         format!(
@@ -143,7 +143,7 @@ fn notes(record: &RunRecord) -> Vec<String> {
              bandits took {:.2} s of training.",
             dynamic.train_layer_head_ratio, dynamic.inference_layer_head_ratio, dynamic.bandit_seconds
         ),
-    ]);
+    ];
     let regret = &dynamic.regret;
     if !regret.fixed.is_empty() {
         notes.push(format!(

@@ -125,10 +125,10 @@ fn p_dht_needs_an_epoch_after_those_before_its_layers_are_frozen() {
 }
 
 /// What a run leaves that is stopped before its first checkpoint.
-fn write_started(out: &Path, texts: &str) {
+fn write_started(out: &Path, texts: &str, command: &[String]) {
     std::fs::create_dir(out.join("checkpoints")).expect("a fresh directory");
-    let models = serde_json::json!(["full", "dynamic"]);
-    let started = serde_json::json!({ "format": "run", "command": ["t_dht"], "texts": texts, "models": models });
+    let models = serde_json::json!(["full", "truncated.1", "truncated.2", "truncated.4", "dynamic"]);
+    let started = serde_json::json!({ "format": "run", "command": command, "texts": texts, "models": models });
     std::fs::write(out.join("checkpoints/run.json"), started.to_string()).expect("a file can be written");
 }
 
@@ -136,7 +136,7 @@ fn write_started(out: &Path, texts: &str) {
 fn checkpoints_of_other_texts_are_not_gone_on_from() {
     let folder = tempfile::tempdir().unwrap();
     let started = folder.path().join("checkpoints/run.json");
-    write_started(folder.path(), "others");
+    write_started(folder.path(), "others", &["t_dht".into()]);
     let before = std::fs::read_to_string(&started).unwrap();
     let refused = job(&["--train-rows", "40", "--test-rows", "20", "--resume"], folder.path()).unwrap_err();
     let Error::OtherTexts { path, stored, asked } = refused else { panic!("{refused}") };
@@ -162,7 +162,7 @@ fn a_run_that_was_stopped_goes_on_and_one_that_is_finished_or_never_began_does_n
     assert_eq!(RunRecord::load(out.join("record.json")).unwrap(), record);
 
     // As one is that was stopped before its first checkpoint.
-    write_started(&out, &format!("{} up to 128 tokens", record.data.sha256));
+    write_started(&out, &format!("{} up to 128 tokens", record.data.sha256), &record.command);
     // The command that its record quotes is one that can be typed: without `--resume`.
     assert_eq!(timeless(&resumed().unwrap()), timeless(&record));
 }
@@ -198,9 +198,9 @@ fn the_classes_and_columns_that_were_read_are_recorded_and_told() {
     let record = job(&["--data", &data.to_string_lossy()], &out).unwrap();
     assert_eq!(record.data.classes, ["no", "yes"]);
     let summary = "stars: 54 training, 6 validation and 12 test rows; 2 classes: no, yes; label from column 1 (a guess: the \
-                   fewest different values; as possible: column 0), text from column 2 (found)";
+                   fewest different values; column 0 would fit as well), text from column 2 (found), no row of names";
     assert_eq!(record.data.summary(), summary);
-    assert!(text_table(&record).contains(summary));
+    assert!(text_table(&record).starts_with(&format!("Data: {summary}.\n\nmodel")));
     assert_eq!(RunRecord::load(out.join("record.json")).unwrap().data, record.data);
 }
 

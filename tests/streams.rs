@@ -63,7 +63,12 @@ fn ctrl_c_tells_how_to_go_on_and_the_run_that_goes_on_ends_as_one_that_was_not_s
     let output = run.wait_with_output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(130), "{told}");
-    assert!(told.contains("stopped; the same command with --resume goes on from the last checkpoint in"), "{told}");
+    assert!(
+        told.contains(
+            "stopped; the same command with --resume (and without --restart) goes on from the last checkpoint in"
+        ),
+        "{told}"
+    );
 
     let again = start(&rows, &out, Stdio::null(), Stdio::piped()).wait_with_output().unwrap();
     let told = String::from_utf8_lossy(&again.stderr);

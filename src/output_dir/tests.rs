@@ -32,6 +32,8 @@ fn a_stopped_run_is_gone_on_with_or_begun_anew_when_asked_and_never_wiped_in_sil
     let folder = tempfile::tempdir().unwrap();
     let file = take(folder.path(), Start::New).unwrap().checkpoint("full");
     assert_eq!(if_stopped(folder.path()), "stopped before the first checkpoint; the same command begins anew");
+    let elsewhere = if_stopped(Path::new("no such run"));
+    assert_eq!(elsewhere, "stopped before the first checkpoint; the same command begins anew");
     // Nothing is lost before the first checkpoint.
     take(folder.path(), Start::New).unwrap();
     fs::write(&file, "weights").unwrap();
@@ -41,7 +43,10 @@ fn a_stopped_run_is_gone_on_with_or_begun_anew_when_asked_and_never_wiped_in_sil
     );
     let told = error.to_string();
     assert!(told.contains("--resume") && told.contains("--restart"), "{told}");
-    assert!(if_stopped(folder.path()).contains("with --resume goes on from the last checkpoint in "));
+    assert!(
+        if_stopped(folder.path())
+            .contains("with --resume (and without --restart) goes on from the last checkpoint in ")
+    );
     take(folder.path(), Start::Resume).unwrap();
     let error = OutputDir::take(folder.path(), Start::Resume, run_on("others")).unwrap_err();
     assert!(matches!(&error, Error::OtherTexts { path, stored, asked }
@@ -67,6 +72,50 @@ fn whatever_its_suffix_a_file_that_is_not_the_run_s_stays_where_it_is() {
         assert!(theirs.iter().all(|name| fs::read_to_string(checkpoints.join(name)).unwrap() == "theirs"));
         assert!(!dir.checkpoint("full").exists() && !checkpoints.join("run.json").exists() && !partial.exists());
     }
+}
+
+#[test]
+fn a_resume_with_other_flags_is_refused_and_leaves_the_stopped_run_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |command: &[&str], models: &[&str]| {
+        let [command, models] = [command, models].map(|words| words.iter().map(|word| (*word).into()).collect());
+        Started::new(command, "some".into(), models)
+    };
+    let command = ["t_dht", "--data", "texts", "--epochs", "2"];
+    let run = || of(&command, &["full", "truncated.1", "dynamic"]);
+    let file = OutputDir::take(folder.path(), Start::New, run()).unwrap().checkpoint("truncated.1");
+    fs::write(&file, "weights").unwrap();
+    let manifest = folder.path().join("checkpoints/run.json");
+    let before = fs::read_to_string(&manifest).unwrap();
+    let models = ["full", "truncated.1", "dynamic"];
+    for other in [
+        of(&["s_dht", "--data", "texts", "--epochs", "2"], &models),
+        of(&["t_dht", "--data", "texts", "--epochs", "3"], &models),
+        of(&["t_dht", "--data", "others", "--epochs", "2"], &models),
+        of(&command, &["full", "truncated.2", "dynamic"]),
+    ] {
+        let error = OutputDir::take(folder.path(), Start::Resume, other).unwrap_err();
+        assert!(matches!(&error, Error::OtherRun { .. }), "{error}");
+        assert_eq!(fs::read_to_string(&manifest).unwrap(), before);
+    }
+    let by_another_path = of(&["t_dht", "--data", "down/texts", "--epochs", "2"], &models);
+    OutputDir::take(folder.path(), Start::Resume, by_another_path).unwrap();
+    OutputDir::take(folder.path(), Start::Restart, run()).unwrap();
+    assert!(!file.exists());
+}
+
+#[test]
+fn a_record_of_a_later_release_and_the_lock_of_somebody_else_are_left_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in [("record.json", "{\"schema\": 99, \"mine\": 1}"), (".lock", "precious")] {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        let error = take(folder.path(), Start::New).unwrap_err();
+        assert!(matches!(&error, Error::ForeignFile { path: named } if *named == path), "{name}: {error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), content);
+        fs::remove_file(&path).unwrap();
+    }
+    take(folder.path(), Start::New).unwrap();
 }
 
 #[test]
@@ -127,6 +176,17 @@ fn links_stay_and_so_does_what_they_lead_to() {
     drop(dir);
     for start in [Start::New, Start::Restart] {
         assert!(matches!(take(&out, start), Err(Error::ForeignFile { path }) if path == link));
+    }
+    assert_eq!(fs::read_to_string(elsewhere.join("mine.checkpoint")).unwrap(), "theirs");
+    // In the place of the lock, and in that of a picture, even beside a record and leading nowhere.
+    fs::remove_file(&link).unwrap();
+    for (name, target) in [(".lock", "mine.checkpoint"), (PICTURES[0].0, "nowhere.svg")] {
+        let link = out.join(name);
+        let _ = fs::remove_file(&link);
+        fixture::record().save(out.join("record.json")).unwrap();
+        symlink(elsewhere.join(target), &link).unwrap();
+        assert!(matches!(take(&out, Start::New), Err(Error::ForeignFile { path }) if path == link), "{name}");
+        fs::remove_file(&link).unwrap();
     }
     assert_eq!(fs::read_to_string(elsewhere.join("mine.checkpoint")).unwrap(), "theirs");
 }

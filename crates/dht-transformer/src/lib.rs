@@ -128,7 +128,7 @@ pub use parameters::{Gradient, Gradients, Parameter, ParameterId, Parameters};
 pub use pass::{HeadSlope, Pass};
 pub use text::{
     Column, Columns, DataProblem, Dataset, DatasetReader, EncodedDataset, Encoding, Example, Header, LabelKind,
-    LabelSource, MaskSettings, MaskedBatch, Masking, PackedBatch, Sample, Split, TextTokenizer, epoch_order,
+    LabelSource, MaskSettings, MaskedBatch, Masking, PackedBatch, Sample, Split, Telling, TextTokenizer, epoch_order,
     longest_first, sequential,
 };
 pub use train::{

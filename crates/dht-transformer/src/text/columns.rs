@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::DataProblem;
-use super::table::Table;
+use super::table::{Row, Table};
 
 /// The names of a label column, the first found is taken.
 const LABEL_NAMES: [&str; 3] = ["label", "class", "category"];
@@ -16,9 +16,13 @@ const LABEL_NAMES: [&str; 3] = ["label", "class", "category"];
 const INDEX_NAMES: [&str; 4] = ["index", "idx", "id", "guid"];
 /// A column of more different values than this is no label unless it is named as one.
 const MOST_LABELS: usize = 1000;
-/// A text column tells the label if its repeated cells do in this share of the rows ...
+/// A text column tells the label if the most frequent label of a cell is the row's in this share of rows, and is noted from
+/// this share on, ...
 const TELLING_SHARE: f64 = 0.99;
-/// ... which chance would do less often than this.
+const NOTED_SHARE: f64 = 0.9;
+/// ... if that leaves at most this share of the errors of always taking the most frequent label, ...
+const ERRORS_LEFT: f64 = 0.2;
+/// ... and if chance would do so less often than this.
 const TELLING_BY_CHANCE: f64 = 0.001;
 
 /// A column by its name or by its place.
@@ -115,6 +119,20 @@ pub struct Columns {
     /// Whether the texts' columns were asked for.
     #[serde(default)]
     pub text_asked: bool,
+    /// Text columns whose repeated cells tell the label, or nearly do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub telling: Vec<Telling>,
+}
+
+/// A text column that tells the label, or nearly does: a written-out label, say, or a source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Telling {
+    /// The column.
+    pub column: Column,
+    /// In how many of a hundred different rows the label is the most frequent one of the cell.
+    pub percent: usize,
+    /// How many different cells there are.
+    pub values: usize,
 }
 
 impl fmt::Display for Columns {
@@ -129,11 +147,18 @@ impl fmt::Display for Columns {
         write!(formatter, "label from column {} ({source}", self.label)?;
         if !self.label_rivals.is_empty() {
             let plural = if self.label_rivals.len() == 1 { "" } else { "s" };
-            write!(formatter, "; as possible: column{plural} {}", list(&self.label_rivals))?;
+            write!(formatter, "; column{plural} {} would fit as well", list(&self.label_rivals))?;
         }
         let (plural, source) =
             (if self.text.len() == 1 { "" } else { "s" }, if self.text_asked { "as asked" } else { "found" });
-        write!(formatter, "), text from column{plural} {} ({source})", list(&self.text))
+        write!(formatter, "), text from column{plural} {} ({source})", list(&self.text))?;
+        if !self.header {
+            write!(formatter, ", no row of names")?;
+        }
+        for Telling { column, percent, values } in &self.telling {
+            write!(formatter, "; beware: column {column} tells the label in {percent} of 100 rows by {values} values")?;
+        }
+        Ok(())
     }
 }
 
@@ -154,6 +179,7 @@ pub(super) struct Places {
     label_rivals: Vec<usize>,
     pub(super) text: Vec<usize>,
     text_asked: bool,
+    telling: Vec<Telling>,
     pub(super) names: Option<Vec<String>>,
 }
 
@@ -172,6 +198,7 @@ impl Places {
             kind,
             text: columns(&self.text),
             text_asked: self.text_asked,
+            telling: self.telling.clone(),
         }
     }
 }
@@ -207,10 +234,13 @@ pub(super) fn find_columns(table: &Table, wanted: &Wanted<'_>) -> Result<Places,
         Some(places) => places,
         None => search.text(label)?,
     };
-    if !text_asked {
-        search.refuse_telling(&text, label)?;
+    let telling = search.telling(&text, label);
+    let tells = |telling: &&Telling| telling.percent as f64 >= 100.0 * TELLING_SHARE;
+    if let Some(Telling { column, percent, values }) = telling.iter().find(tells).filter(|_| !text_asked) {
+        let (column, label) = (column.to_string(), search.column(label).to_string());
+        return Err((None, DataProblem::TellsLabel { column, label, values: *values, percent: *percent }));
     }
-    Ok(Places { header_row, label, label_source, label_rivals, text, text_asked, names })
+    Ok(Places { header_row, label, label_source, label_rivals, text, text_asked, telling, names })
 }
 
 fn has_header(table: &Table, wanted: &Wanted<'_>) -> bool {
@@ -291,35 +321,53 @@ impl Search<'_> {
         first(LabelSource::FewestValues, places).ok_or((None, DataProblem::NoLabelColumn))
     }
 
-    /// Refuses a text column whose cells tell the label, as a written-out label or the name of a source does: cells are
-    /// repeated, and in nearly all rows the label is the one that most rows with that cell have.
-    fn refuse_telling(&self, texts: &[usize], label: usize) -> Result<(), Problem> {
-        for &place in texts {
-            let mut labels_of: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
-            let mut rows_of: BTreeMap<&str, usize> = BTreeMap::new();
-            for (cell, label) in self.cells(place).zip(self.cells(label)).filter(|(cell, _)| !cell.is_empty()) {
-                *labels_of.entry(cell).or_default().entry(label).or_default() += 1;
-                *rows_of.entry(label).or_default() += 1;
-            }
-            let (rows, values) = (rows_of.values().sum::<usize>(), labels_of.len());
-            let usual: usize = labels_of.values().filter_map(|labels| labels.values().max()).sum();
-            // A repetition has the label of the cell's first row by chance as often as two rows have one label.
-            let share = |count: usize| count as f64 / rows.max(1) as f64;
-            let by_chance: f64 = rows_of.values().map(|&count| share(count).powi(2)).sum();
-            let repeated = rows - values;
-            if 2 * repeated >= rows
-                && share(usual) >= TELLING_SHARE
-                && by_chance.powf(repeated as f64) <= TELLING_BY_CHANCE
-            {
-                let column = |place: usize| match self.names {
-                    Some(names) => Column::Name(names[place].clone()),
-                    None => Column::Number(place),
-                };
-                let (column, label) = (column(place).to_string(), column(label).to_string());
-                return Err((None, DataProblem::TellsLabel { column, label, values, rows }));
+    /// A column as it is called.
+    fn column(&self, place: usize) -> Column {
+        self.names.map_or(Column::Number(place), |names| Column::Name(names[place].clone()))
+    }
+
+    /// The text columns whose cells tell the label, or nearly, as a written-out label or the name of a source does: at least
+    /// half of the cells are repeated, and the label is nearly always the most frequent one of the cell. Rows that are alike
+    /// in all their words count once: a file in which each row stands twice tells nothing, and neither does the only column.
+    fn telling(&self, texts: &[usize], label: usize) -> Vec<Telling> {
+        let numbers = |place: usize| self.cells(place).all(|cell| cell.is_empty() || cell.parse::<f64>().is_ok());
+        let worded: Vec<usize> =
+            (0..self.table.width).filter(|&place| place != label && !self.is_index(place) && !numbers(place)).collect();
+        let (mut seen, mut rows) = (BTreeSet::new(), Vec::new());
+        for row in &self.table.rows[self.first..] {
+            let words: Vec<&str> = worded.iter().chain([&label]).map(|&place| row.cell(place)).collect();
+            if seen.insert(words) {
+                rows.push(row);
             }
         }
-        Ok(())
+        texts.iter().filter_map(|&place| self.tells(&rows, place, label)).collect()
+    }
+
+    fn tells(&self, rows: &[&Row], place: usize, label: usize) -> Option<Telling> {
+        let mut labels_of: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
+        let mut rows_of: BTreeMap<&str, usize> = BTreeMap::new();
+        for (cell, label) in
+            rows.iter().map(|row| (row.cell(place), row.cell(label))).filter(|(cell, _)| !cell.is_empty())
+        {
+            *labels_of.entry(cell).or_default().entry(label).or_default() += 1;
+            *rows_of.entry(label).or_default() += 1;
+        }
+        let (filled, values) = (rows_of.values().sum::<usize>(), labels_of.len());
+        let share = |count: usize| count as f64 / filled.max(1) as f64;
+        let told = share(labels_of.values().filter_map(|labels| labels.values().max()).sum());
+        let without = share(rows_of.values().copied().max().unwrap_or_default());
+        // A repetition has the label of the cell's first row by chance as often as two rows have one label.
+        let by_chance: f64 = rows_of.values().map(|&count| share(count).powi(2)).sum();
+        let repeated = filled - values;
+        let tells = 2 * repeated >= filled
+            && told >= NOTED_SHARE
+            && 1.0 - told <= ERRORS_LEFT * (1.0 - without)
+            && by_chance.powf(repeated as f64) <= TELLING_BY_CHANCE;
+        tells.then(|| Telling { column: self.column(place), percent: (100.0 * told).floor() as usize, values })
+    }
+
+    fn is_index(&self, place: usize) -> bool {
+        self.names.is_some_and(|names| INDEX_NAMES.contains(&names[place].to_lowercase().as_str()))
     }
 
     fn repeated_values(&self, place: usize) -> Option<usize> {
@@ -338,9 +386,7 @@ impl Search<'_> {
     fn text(&self, label: usize) -> Result<Vec<usize>, Problem> {
         let candidates: Vec<usize> = (0..self.table.width)
             .filter(|place| *place != label && !self.table.nested.contains_key(place))
-            .filter(|&place| {
-                self.names.is_none_or(|names| !INDEX_NAMES.contains(&names[place].to_lowercase().as_str()))
-            })
+            .filter(|&place| !self.is_index(place))
             .collect();
         let choose = |keep: fn(&str) -> bool| -> Vec<usize> {
             candidates.iter().copied().filter(|&place| self.cells(place).any(keep)).collect()

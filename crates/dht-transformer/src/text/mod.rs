@@ -16,7 +16,7 @@ mod tokenizer;
 mod vocabulary;
 
 pub use batch::{PackedBatch, epoch_order, longest_first, sequential};
-pub use columns::{Column, Columns, Header, LabelKind, LabelSource};
+pub use columns::{Column, Columns, Header, LabelKind, LabelSource, Telling};
 pub use dataset::{Dataset, Example};
 pub use encoded::{EncodedDataset, Encoding, Sample};
 pub use masking::{MaskSettings, MaskedBatch, Masking};

@@ -112,18 +112,18 @@ pub enum DataProblem {
     NoTextColumn,
     /// A column that was taken for text tells the label: a model would learn to read it and nothing else.
     #[error(
-        "text column {column} tells the label: its {values} different values in {rows} rows go with one value of column \
-         {label} each; name the text columns, without it, or with it if it may be read"
+        "column {column} holds words and tells the label: in {percent} of 100 rows, the label (column {label}) is the most \
+         frequent one of its cell, of which there are {values}; name the text columns, and this one only if it may be read"
     )]
     TellsLabel {
         /// The text column.
         column: String,
         /// The label's column.
         label: String,
-        /// How many different values it has.
+        /// How many different cells it has.
         values: usize,
-        /// In how many rows.
-        rows: usize,
+        /// In how many of a hundred different rows it tells the label.
+        percent: usize,
     },
     /// Sentence pairs need two text columns.
     #[error("sentence pairs need exactly 2 text columns, got {got}: name them")]

@@ -374,41 +374,70 @@ fn a_text_column_that_tells_the_label_is_refused_unless_it_is_asked_for() {
         format!("{{\"text\": {text:?}, \"label\": {label}, \"label_text\": {:?}}}\n", WORDS[label])
     };
     let rows = random_rows(60, json);
-    let told =
-        DataProblem::TellsLabel { column: "\"label_text\"".into(), label: "\"label\"".into(), values: 5, rows: 60 };
+    let (column, label) = ("\"label_text\"".into(), "\"label\"".into());
+    let told = DataProblem::TellsLabel { column, label, values: 5, percent: 100 };
     assert_eq!(problem(read("t.jsonl", &rows)), (None, told.clone()));
     assert!(told.to_string().contains("name the text columns"), "{told}");
     let named = |columns: &[&str]| {
         let columns = columns.iter().map(|name| Column::Name((*name).into()));
-        DatasetReader::new().text_columns(columns).read_from("t.jsonl", rows.as_bytes()).unwrap()
+        DatasetReader::new().text_columns(columns).read_from("t.jsonl", rows.as_bytes()).unwrap().columns.unwrap()
     };
-    assert_eq!(named(&["text"]).columns.unwrap().text, [Column::Name("text".into())]);
-    assert!(named(&["text", "label_text"]).columns.unwrap().text_asked);
-    // A slip in a hundred rows, and labels that are guessed, tell as much; so does a single word for each label.
-    let slip =
-        |text: &str, label: usize| format!("{label},{text},{}\n", WORDS[if text.ends_with(" 7") { 0 } else { label }]);
-    assert!(
-        matches!(problem(read("t.csv", &random_rows(200, slip))).1, DataProblem::TellsLabel { column, .. } if column == "2")
-    );
-    let word = |_: &str, label: usize| format!("{label},{}\n", WORDS[label].replace(' ', "-"));
-    assert!(matches!(problem(read("t.csv", &random_rows(50, word))).1, DataProblem::TellsLabel { .. }));
+    assert_eq!(named(&["text"]).text, [Column::Name("text".into())]);
+    // Asked for, it is read, and told.
+    let columns = named(&["text", "label_text"]);
+    let beware = "; beware: column \"label_text\" tells the label in 100 of 100 rows by 5 values";
+    assert!(columns.text_asked && columns.to_string().ends_with(beware), "{columns}");
+}
+
+/// Rows with a written-out label that is another one in some rows.
+fn noisy(rows: usize, wrong: usize) -> String {
+    random_rows(rows, |text, label| {
+        let row: usize = text.rsplit(' ').next().and_then(|row| row.parse().ok()).unwrap();
+        let word = WORDS[if row < wrong { (label + 1) % 5 } else { label }];
+        format!("{label},{text},{word}\n")
+    })
 }
 
 #[test]
-fn text_columns_that_repeat_cells_or_differ_in_every_row_are_no_leak() {
-    // Sections of a newspaper go with several labels; empty cells say nothing; every text is another one.
-    let sections = |text: &str, label: usize| {
-        let section = ["On Sports", "On Business", ""][text.len() % 3];
-        format!("{label},{section},{text}\n")
+fn a_slip_in_a_hundred_rows_tells_as_much_and_some_more_are_noted() {
+    assert!(
+        matches!(problem(read("t.csv", &noisy(200, 1))).1, DataProblem::TellsLabel { column, .. } if column == "2")
+    );
+    for (wrong, noted) in [(6, true), (15, true), (60, false)] {
+        let columns = read("t.csv", &noisy(200, wrong)).unwrap().columns.unwrap();
+        assert_eq!(columns.telling.len(), usize::from(noted), "{columns}");
+        assert_eq!(columns.to_string().contains("; beware: column 2 tells the label in 9"), noted, "{columns}");
+    }
+}
+
+#[test]
+fn honest_columns_are_no_leak() {
+    let fine = |name: &str, rows: &str| {
+        let data = read("t.csv", rows).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(data.columns.unwrap().telling, [], "{name}");
     };
-    let data = read("t.csv", &random_rows(100, sections)).unwrap();
-    assert_eq!(data.columns.unwrap().text, [Column::Number(1), Column::Number(2)]);
-    // A few equal texts with equal labels are what data have.
-    let doubled = random_rows(40, |text, label| format!("{label},{text}\n"))
-        + &random_rows(10, |text, label| format!("{label},{text}\n"));
-    assert_eq!(read("t.csv", &doubled).unwrap().len(), 50);
-    // Too few rows to tell.
-    assert_eq!(read("t.csv", "label,text\na,one two\na,one two\nb,no one\nb,no one\n").unwrap().len(), 4);
+    // Sections of a newspaper go with several labels; empty cells say nothing; every text is another one.
+    fine(
+        "sections",
+        &random_rows(100, |text, label| {
+            let section = ["On Sports", "On Business", ""][text.len() % 3];
+            format!("{label},{section},{text}\n")
+        }),
+    );
+    let one = |rows: usize| random_rows(rows, |text, label| format!("{label},{text}\n"));
+    fine("each row twice", &one(200).repeat(2));
+    fine("a few rows again", &(one(40) + &one(10)));
+    // Nearly all rows are of one class: a source that is always the same, or one at random, tells nothing.
+    let rare = |source: fn(usize) -> &'static str| -> String {
+        let row = |row: usize| format!("{},{},text {row} of many\n", u8::from(row % 200 == 7), source(row));
+        (0..800).map(row).collect()
+    };
+    fine("one source", &rare(|_| "our shop"));
+    fine("three sources", &rare(|row| ["our shop", "the street", "an agent"][row % 3]));
+    // The only column with words: stock phrases are what such data have.
+    let phrases: String = (0..200).map(|row| format!("{},{}\n", row % 5, WORDS[row % 5])).collect();
+    fine("phrases", &phrases);
+    fine("few rows", "label,text\na,one two\na,one two\nb,no one\nb,no one\n");
 }
 
 #[test]
@@ -419,13 +448,14 @@ fn a_guessed_label_column_is_named_with_its_rivals() {
     assert_eq!(columns.label_rivals, [Column::Number(0)]);
     assert_eq!(
         columns.to_string(),
-        "label from column 1 (a guess: the fewest different values; as possible: column 0), text from column 2 (found)"
+        "label from column 1 (a guess: the fewest different values; column 0 would fit as well), text from column 2 (found), \
+         no row of names"
     );
     let named = read("t.csv", "class,label,text\na,x,fine work\nb,y,no work\n").unwrap().columns.unwrap();
     assert_eq!((named.label_source, &named.label_rivals[..]), (LabelSource::Name, &[Column::Name("class".into())][..]));
     let asked = DatasetReader::new().label_column(Column::Number(0)).text_columns([Column::Number(2)]);
     let columns = asked.read_from("t.csv", rows.as_bytes()).unwrap().columns.unwrap();
-    assert_eq!(columns.to_string(), "label from column 0 (as asked), text from column 2 (as asked)");
+    assert_eq!(columns.to_string(), "label from column 0 (as asked), text from column 2 (as asked), no row of names");
     // By the training set's labels: both marks fit.
     let known = DatasetReader::new().labels(["yes", "no"]);
     let marks = "yes,no,fine work\nno,no,no work\n";
