@@ -392,7 +392,7 @@ fn a_text_column_that_tells_the_label_is_refused_unless_it_is_asked_for() {
 /// Rows with a written-out label that is another one in some rows.
 fn noisy(rows: usize, wrong: usize) -> String {
     random_rows(rows, |text, label| {
-        let row: usize = text.rsplit(' ').next().and_then(|row| row.parse().ok()).unwrap();
+        let row: usize = text.rsplit(' ').next().and_then(|row| row.parse().ok()).expect("texts end in their row");
         let word = WORDS[if row < wrong { (label + 1) % 5 } else { label }];
         format!("{label},{text},{word}\n")
     })
