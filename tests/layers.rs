@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// A crate's source folder and its layers, the lowest first. A module is a folder or a file of that folder.
 type Layers = (&'static str, &'static [&'static [&'static str]]);
 
-const CRATES: [Layers; 3] = [
+const CRATES: [Layers; 4] = [
     (
         "crates/dht-bandits/src",
         &[
@@ -24,6 +24,23 @@ const CRATES: [Layers; 3] = [
             &["posterior", "exploration"],
             &["policy"],
             &["off_policy", "simulation"],
+        ],
+    ),
+    (
+        "crates/dht-transformer/src",
+        &[
+            &["error"],
+            &["storage"],
+            &["config"],
+            &["tensors"],
+            &["flops"],
+            &["backend"],
+            &["data"],
+            &["pretrained"],
+            &["model"],
+            &["pruning"],
+            &["train"],
+            &["tasks"],
         ],
     ),
     (

@@ -92,52 +92,42 @@
 //! features `cuda`, `metal`, `mkl` and `accelerate` are candle's. candle allocates for every operation, so a program
 //! that trains on a CPU gains from an allocator that keeps memory (mimalloc, say).
 
+mod backend;
 mod config;
-mod digest;
-mod encoder;
+mod data;
 mod error;
-mod family;
-mod files;
 mod flops;
-mod heads;
-mod hidden;
-mod hub;
-mod kernels;
-mod ops;
-mod packed;
-mod parameters;
-mod pass;
-mod text;
+mod model;
+mod pretrained;
+mod pruning;
+mod storage;
+mod tasks;
+mod tensors;
 mod train;
-mod weights;
 
-pub use config::{BertConfig, ModelSize};
-pub use digest::file_sha256;
-pub use encoder::{Classifier, Encoder, Importance, Kept, LanguageHead, Pooling};
-pub use error::{CheckpointProblem, Error, Result};
-pub use family::Family;
-pub use files::{write_atomically, write_directory_atomically};
+pub use backend::{HeadSlope, Pass, product_flops};
+pub use config::{Activation, BertConfig, Family, ModelSize, Pooling};
+pub use data::{
+    Column, Columns, Dataset, DatasetReader, EncodedDataset, Encoding, Example, Header, LabelKind, LabelSource,
+    MaskSettings, MaskedBatch, Masking, PackedBatch, Sample, Split, Telling, TextTokenizer, epoch_order, longest_first,
+    sequential,
+};
+pub use error::{CheckpointProblem, DataProblem, Difference, Error, Result, WeightsProblem};
 pub use flops::{BackwardNeeds, BlockShape, Breakdown, ClassifierShape, FlopCount, Load, Width};
-pub use heads::{Bucket, HeadPlan, HeadSet, HeadSetIter};
-pub use hidden::Hidden;
-pub use hub::model_directory;
-pub use kernels::activation::Activation;
-pub use kernels::product::product_flops;
-pub use packed::{Packing, Spans};
-pub use parameters::{Gradient, Gradients, Parameter, ParameterId, Parameters};
-pub use pass::{HeadSlope, Pass};
-pub use text::{
-    Column, Columns, DataProblem, Dataset, DatasetReader, EncodedDataset, Encoding, Example, Header, LabelKind,
-    LabelSource, MaskSettings, MaskedBatch, Masking, PackedBatch, Sample, Split, Telling, TextTokenizer, epoch_order,
-    longest_first, sequential,
+pub use model::{Classifier, Encoder, LanguageHead};
+pub use pretrained::{PretrainedWeights, check_hugging_face_target, read_hugging_face, write_hugging_face};
+pub use pruning::{Importance, Kept};
+pub use storage::{
+    StoredTensor, StoredTensors, file_sha256, model_directory, write_atomically, write_directory_atomically,
+};
+pub use tasks::{MaskedLanguageModel, Task, TextClassifier};
+pub use tensors::{
+    Bucket, Gradient, Gradients, HeadPlan, HeadSet, HeadSetIter, Hidden, Packing, Parameter, ParameterId, Parameters,
+    Spans, binary_cross_entropy, cross_entropy, log_softmax, soft_cross_entropy, squared_error,
 };
 pub use train::{
-    AdamW, AdamWCounters, AdamWSettings, AdamWState, Checkpoint, CheckpointSettings, Confusion, Deficit, Difference,
-    EpochRecord, Event, History, LabelCounts, MaskedLanguageModel, Multipliers, Objective, Observer, ParameterGroups,
-    Predict, Predictions, Progress, Schedule, StepLoss, StepReport, StoredTensor, StoredTensors, Task, TextClassifier,
-    TrainSettings, Trainer, WarmUp, binary_cross_entropy, clip_by_global_norm, cross_entropy, log_softmax, macro_f1,
-    paired_bootstrap, pearson, predict_all, score, soft_cross_entropy, spearman, squared_error,
-};
-pub use weights::{
-    PretrainedWeights, WeightsProblem, check_hugging_face_target, read_hugging_face, write_hugging_face,
+    AdamW, AdamWCounters, AdamWSettings, AdamWState, Checkpoint, CheckpointSettings, Confusion, Deficit, EpochRecord,
+    Event, History, LabelCounts, Multipliers, Objective, Observer, ParameterGroups, Predict, Predictions, Progress,
+    Schedule, StepLoss, StepReport, TrainSettings, Trainer, WarmUp, clip_by_global_norm, macro_f1, paired_bootstrap,
+    pearson, predict_all, score, spearman,
 };

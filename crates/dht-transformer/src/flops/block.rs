@@ -2,8 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BackwardNeeds, Breakdown, FlopCount, Load};
-use crate::{Bucket, Error, HeadPlan, Result, Spans};
+use super::breakdown::Breakdown;
+use super::count::FlopCount;
+use super::load::Load;
+use super::needs::BackwardNeeds;
+use crate::error::{Error, Result};
+use crate::tensors::{Bucket, HeadPlan, Spans};
 
 /// How much of a block runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -150,7 +154,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::HeadSet;
+    use crate::tensors::HeadSet;
 
     const SMALL: BlockShape = BlockShape { hidden: 6, heads: 3, head_dim: 2, ffn: 10 };
 

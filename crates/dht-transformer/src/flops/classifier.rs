@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{BackwardNeeds, Breakdown, FlopCount};
+use super::breakdown::Breakdown;
+use super::count::FlopCount;
+use super::needs::BackwardNeeds;
 
 /// The sizes of a classifier on one vector a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

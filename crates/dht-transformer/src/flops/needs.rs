@@ -20,11 +20,11 @@ impl BackwardNeeds {
     pub const INPUT_ONLY: Self = Self { weight_gradients: false, input_gradient: true };
 
     /// The backward of a linear layer in multiples of its forward; `input` says whether its input's gradient is wanted.
-    pub(super) fn products(self, input: bool) -> u64 {
+    pub(crate) fn products(self, input: bool) -> u64 {
         u64::from(self.weight_gradients) + u64::from(input)
     }
 
-    pub(super) fn any(self) -> bool {
+    pub(crate) fn any(self) -> bool {
         self.weight_gradients || self.input_gradient
     }
 }

@@ -2,7 +2,10 @@
 
 use candle_core::Tensor;
 
-use crate::{Difference, EncodedDataset, Error, PackedBatch, Parameters, Pass};
+use crate::backend::Pass;
+use crate::data::{EncodedDataset, PackedBatch};
+use crate::error::{Difference, Error};
+use crate::tensors::Parameters;
 
 /// Where a training stands when a batch comes.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -6,29 +6,33 @@ use candle_core::DType;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::checkpoint::Checkpoint;
 use super::objective::{Objective, Progress, StepLoss};
 use super::trainer::{EpochRecord, Event, History, Observer, TrainSettings, Trainer};
-use super::{AdamW, AdamWCounters, AdamWState, Checkpoint, Difference, StoredTensor, StoredTensors};
-use crate::{CheckpointProblem, EncodedDataset, Error, Gradients, Parameters, Result};
+use crate::data::EncodedDataset;
+use crate::error::{CheckpointProblem, Difference, Error, Result};
+use crate::storage::{StoredTensor, StoredTensors};
+use crate::tensors::{Gradients, Parameters};
+use crate::train::optim::{AdamW, AdamWCounters, AdamWState};
 
 /// Everything that changes while a training runs.
-pub(super) struct Session<'a> {
+pub(crate) struct Session<'a> {
     trainer: &'a Trainer,
     optimizer: AdamW,
     training: Training,
-    pub(super) total: u64,
-    pub(super) epoch: usize,
+    pub(crate) total: u64,
+    pub(crate) epoch: usize,
     /// Batches of the epoch that were offered.
-    pub(super) batch: usize,
+    pub(crate) batch: usize,
     /// Samples that were offered.
-    pub(super) samples: u64,
+    pub(crate) samples: u64,
     /// Sum of losses over the epoch's samples, and how many.
     epoch_loss: (f64, u64),
     steps_at_last_save: u64,
     /// What the next step is made of.
     pending: Pending,
-    pub(super) history: History,
-    pub(super) best: Option<Best>,
+    pub(crate) history: History,
+    pub(crate) best: Option<Best>,
 }
 
 /// Gradients on their way to a step.
@@ -45,8 +49,8 @@ struct Pending {
 
 /// The parameters that did best so far.
 #[derive(Debug, Clone)]
-pub(super) struct Best {
-    pub(super) epoch: usize,
+pub(crate) struct Best {
+    pub(crate) epoch: usize,
     score: f64,
     tensors: StoredTensors,
     state: Value,
@@ -75,7 +79,7 @@ struct State {
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(trainer: &'a Trainer, optimizer: AdamW, training: &EncodedDataset) -> Self {
+    pub(crate) fn new(trainer: &'a Trainer, optimizer: AdamW, training: &EncodedDataset) -> Self {
         Self {
             trainer,
             optimizer,
@@ -92,7 +96,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    pub(super) fn progress(&self) -> Progress {
+    pub(crate) fn progress(&self) -> Progress {
         Progress {
             seed: self.trainer.settings.seed,
             step: self.history.steps,
@@ -102,7 +106,7 @@ impl<'a> Session<'a> {
     }
 
     /// Steps for every loss that the objective has ready.
-    pub(super) fn step_while_ready<O: Objective>(
+    pub(crate) fn step_while_ready<O: Objective>(
         &mut self,
         objective: &mut O,
         drain: bool,
@@ -171,7 +175,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    pub(super) fn end_epoch<O: Objective>(
+    pub(crate) fn end_epoch<O: Objective>(
         &mut self,
         objective: &O,
         score: Option<f64>,
@@ -191,7 +195,7 @@ impl<'a> Session<'a> {
         self.save(objective)
     }
 
-    pub(super) fn save_if_due<O: Objective>(&mut self, objective: &O) -> Result<(), O::Error> {
+    pub(crate) fn save_if_due<O: Objective>(&mut self, objective: &O) -> Result<(), O::Error> {
         let every = self.trainer.checkpoint.as_ref().map_or(u64::MAX, |checkpoint| checkpoint.every_steps.max(1));
         // Between two steps only: gradients that wait for others are not kept.
         let due = self.history.steps - self.steps_at_last_save >= every && self.pending.losses == 0;
@@ -233,7 +237,7 @@ impl<'a> Session<'a> {
     }
 
     /// Takes up the checkpoint if there is one and it is wanted; says whether it did.
-    pub(super) fn resume<O: Objective>(
+    pub(crate) fn resume<O: Objective>(
         &mut self,
         objective: &mut O,
         training: &EncodedDataset,
@@ -289,7 +293,7 @@ impl State {
 
 impl Best {
     /// Gives the objective these parameters and the state that went with them.
-    pub(super) fn put_back<O: Objective>(self, objective: &mut O) -> Result<(), O::Error> {
+    pub(crate) fn put_back<O: Objective>(self, objective: &mut O) -> Result<(), O::Error> {
         objective.parameters().set_values(self.tensors)?;
         objective.restore_best(self.state)
     }

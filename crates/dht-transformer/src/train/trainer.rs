@@ -7,11 +7,13 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use super::metrics::Confusion;
 use super::objective::{Objective, Predict, Progress};
 use super::session::Session;
-use super::{AdamW, AdamWSettings, Confusion, ParameterGroups, Schedule};
-use crate::text::{epoch_order, longest_first};
-use crate::{EncodedDataset, Error, Pass, Result};
+use crate::backend::Pass;
+use crate::data::{EncodedDataset, epoch_order, longest_first};
+use crate::error::{Error, Result};
+use crate::train::optim::{AdamW, AdamWSettings, ParameterGroups, Schedule};
 
 /// How a training runs. Learned state is elsewhere.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use super::write::Moment;
 use super::*;
+use crate::storage::StoredTensor;
 
 /// Set in the process that dies: where it saves, and at which moment it dies.
 const SAVE_TO: &str = "DHT_TEST_SAVE_TO";

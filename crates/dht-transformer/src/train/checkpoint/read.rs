@@ -8,10 +8,9 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use sha2::{Digest, Sha256};
 
-use super::{BEFORE_SUM, BLOCK, Checkpoint, PREFIX, STATE, SUM_DIGITS, StoredTensor, VERSION};
-use crate::digest::hexadecimal;
-use crate::error::CheckpointProblem as Problem;
-use crate::{Error, Result};
+use super::{BEFORE_SUM, BLOCK, Checkpoint, PREFIX, STATE, SUM_DIGITS, VERSION};
+use crate::error::{CheckpointProblem as Problem, Error, Result};
+use crate::storage::{StoredTensor, hexadecimal};
 
 /// The longest header that is believed; safetensors has the same limit.
 const LONGEST_HEADER: u64 = 100_000_000;
@@ -19,7 +18,7 @@ const LENGTH_BYTES: u64 = size_of::<u64>() as u64;
 
 /// Why reading stopped, before the path is known.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     Io(io::Error),
     Problem(Problem),
 }
@@ -59,7 +58,7 @@ impl Checkpoint {
     }
 
     /// A checkpoint from a reader of `length` bytes.
-    pub(super) fn read(mut reader: impl Read, length: u64) -> Result<Self, Failure> {
+    pub(crate) fn read(mut reader: impl Read, length: u64) -> Result<Self, Failure> {
         let (header, mut sum, expected_sum) = read_header(&mut reader, length)?;
         let metadata: Metadata =
             serde_json::from_slice(&header).map_err(|error| content(format!("its header: {error}")))?;

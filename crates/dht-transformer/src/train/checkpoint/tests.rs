@@ -6,7 +6,8 @@ use serde_json::json;
 
 use super::read::Failure;
 use super::*;
-use crate::CheckpointProblem as Problem;
+use crate::error::CheckpointProblem as Problem;
+use crate::storage::StoredTensor;
 
 fn sample() -> Checkpoint {
     let mut tensors = StoredTensors::new();

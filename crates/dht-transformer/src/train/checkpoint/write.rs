@@ -8,9 +8,8 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::{BEFORE_SUM, BLOCK, Checkpoint, METADATA, PREFIX, STATE, SUM_DIGITS, VERSION};
-use crate::digest::hexadecimal;
-use crate::files::{folder_of, synchronise_folder};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
+use crate::storage::{folder_of, hexadecimal, synchronise_folder};
 
 impl Checkpoint {
     /// Writes the checkpoint to `path`, replacing what is there only once all of it is on disk.
@@ -28,7 +27,7 @@ impl Checkpoint {
     }
 
     /// [`save`](Self::save), which tells how far it is: tests die there.
-    pub(super) fn save_watched(&self, path: &Path, watch: &dyn Fn(Moment)) -> Result<()> {
+    pub(crate) fn save_watched(&self, path: &Path, watch: &dyn Fn(Moment)) -> Result<()> {
         self.check()?;
         let partial = partial(path)?;
         let written = self.write_synced(&partial, watch).and_then(|()| {
@@ -70,7 +69,7 @@ impl Checkpoint {
     }
 
     /// The whole file, with the sum filled in at the end.
-    pub(super) fn write(&self, mut file: impl Write + Seek) -> io::Result<()> {
+    pub(crate) fn write(&self, mut file: impl Write + Seek) -> io::Result<()> {
         let state = serde_json::to_vec(&self.state)?;
         let header = self.header(state.len())?;
 
@@ -129,7 +128,7 @@ fn before_sum(version: u64) -> String {
 
 /// How far a save is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Moment {
+pub(crate) enum Moment {
     /// The partial file is there.
     Created,
     /// So many bytes more were handed to the operating system.

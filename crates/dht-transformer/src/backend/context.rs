@@ -1,0 +1,204 @@
+//! One way through the encoder and back: inference, or a training step with its dropout masks and its gradients.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use candle_core::backprop::GradStore;
+use candle_core::{DType, Device, Tensor, Var};
+
+use crate::backend::cpu::{Dropout, Layouts, Place};
+use crate::error::Result;
+use crate::tensors::{Gradient, Gradients, HeadSet, Packing, ParameterId, Parameters};
+
+/// How the encoder runs: without gradient, or as one training step.
+///
+/// The fused operations do not hand the gradients of their weights to candle's graph, which would copy and add buffers
+/// of the size of the model. They add them up here, and [`backward`](Self::backward) returns them together with those
+/// that candle collected.
+#[derive(Debug, Clone)]
+pub struct Pass {
+    training: Option<Arc<Training>>,
+    gates: Option<Arc<Mutex<Gates>>>,
+    layouts: Arc<Layouts>,
+}
+
+#[derive(Debug)]
+struct Training {
+    seed: u64,
+    step: u32,
+    dropout: bool,
+    gradients: Mutex<Gradients>,
+}
+
+/// The slope of the loss along a gate ξ = 1 on what one head of one layer gives one sample: ∂L/∂ξ.
+///
+/// Its absolute value says how much the head mattered to the sample (Michel, Levy and Neubig 2019, equation 2).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HeadSlope {
+    /// The layer.
+    pub layer: usize,
+    /// The sample's number in its data set.
+    pub sample: u64,
+    /// The head.
+    pub head: usize,
+    /// ∂L/∂ξ, in the unit of the loss. Of a mean over n samples it is an n-th of that of the sample's own loss.
+    pub slope: f32,
+}
+
+/// What is known of gates on heads.
+#[derive(Debug, Default)]
+struct Gates {
+    slopes: Vec<HeadSlope>,
+    /// Gates that candle's graph holds, on other devices than the CPU, (samples, heads): layer, samples, heads.
+    vars: Vec<(usize, Vec<u64>, HeadSet, Var)>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A poisoned lock means that a backward panicked; what it gathered is then never read.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Pass {
+    /// A pass without gradient and without dropout.
+    ///
+    /// It keeps weights as the products want them for as long as it lives, which takes as much memory as the weights.
+    /// Whoever runs many batches keeps one pass for all; whoever changes a variable by hand, and not by
+    /// [`AdamW`](crate::AdamW) or [`Parameters::set_values`], begins another.
+    pub fn inference() -> Self {
+        Self { training: None, gates: None, layouts: Arc::default() }
+    }
+
+    /// A training step over `parameters`: `seed` and `step` key the dropout masks.
+    pub fn training(parameters: &Parameters, seed: u64, step: u32) -> Self {
+        Self::with(parameters, seed, step, true)
+    }
+
+    /// A training step whose dropouts are switched off, whatever the model's configuration says.
+    pub fn training_without_dropout(parameters: &Parameters) -> Self {
+        Self::with(parameters, 0, 0, false)
+    }
+
+    fn with(parameters: &Parameters, seed: u64, step: u32, dropout: bool) -> Self {
+        let gradients = Mutex::new(Gradients::empty(parameters.len()));
+        let training = Training { seed, step, dropout, gradients };
+        Self { training: Some(Arc::new(training)), gates: None, layouts: Arc::default() }
+    }
+
+    /// The same pass, of which the backward also keeps the [slopes](Self::head_slopes) along gates on heads. They are
+    /// dot products of what the backward has at hand: Σ c·∂L/∂c over the rows of a sample, for the context c of a head.
+    #[must_use]
+    pub fn watching_heads(mut self) -> Self {
+        self.gates = Some(Arc::default());
+        self
+    }
+
+    /// The slopes along gates on all heads that ran, of every sample and every layer that the
+    /// [backward](Self::backward) went through; empty before it, and without
+    /// [`watching_heads`](Self::watching_heads). From the last layer to the first, samples as they lay in it.
+    ///
+    /// A clone made of the watching pass knows the same: whoever hands a pass over to the training loop keeps a clone to ask it later.
+    pub fn head_slopes(&self) -> Vec<HeadSlope> {
+        self.watched().map_or_else(Vec::new, |gates| gates.slopes.clone())
+    }
+
+    fn watched(&self) -> Option<MutexGuard<'_, Gates>> {
+        self.gates.as_deref().map(lock)
+    }
+
+    /// Whether slopes along gates on heads are wanted.
+    pub(crate) fn watches_heads(&self) -> bool {
+        self.watched().is_some()
+    }
+
+    /// Keeps the slopes of a sample along gates on these heads.
+    pub(crate) fn record_slopes(&self, layer: usize, sample: u64, heads: &[usize], slopes: &[f32]) {
+        if let Some(mut gates) = self.watched() {
+            let slopes = heads.iter().zip(slopes);
+            gates.slopes.extend(slopes.map(|(&head, &slope)| HeadSlope { layer, sample, head, slope }));
+        }
+    }
+
+    /// Gates for operations of candle's, (samples, heads), whose gradient [`backward`](Self::backward) reads.
+    pub(crate) fn gates(
+        &self,
+        layer: usize,
+        packing: &Packing,
+        heads: HeadSet,
+        device: &Device,
+    ) -> Result<Option<Var>> {
+        let Some(mut gates) = self.watched() else { return Ok(None) };
+        let samples = packing.sample_ids().to_vec();
+        let var = Var::ones((samples.len(), heads.len()), DType::F32, device)?;
+        gates.vars.push((layer, samples, heads, var.clone()));
+        Ok(Some(var))
+    }
+
+    /// Reads the gradients of the gates that candle's graph held.
+    fn read_gates(&self, store: &GradStore) -> Result<()> {
+        let vars = self.watched().map(|mut gates| std::mem::take(&mut gates.vars)).unwrap_or_default();
+        for (layer, samples, heads, var) in vars.iter().rev() {
+            let Some(slopes) = store.get(var) else { continue };
+            let heads: Vec<usize> = heads.iter().collect();
+            for (sample, slopes) in samples.iter().zip(slopes.to_vec2::<f32>()?) {
+                self.record_slopes(*layer, *sample, &heads, &slopes);
+            }
+        }
+        Ok(())
+    }
+
+    /// Weights laid out for the runs of this pass.
+    pub(crate) fn layouts(&self) -> &Layouts {
+        &self.layouts
+    }
+
+    /// Whether a backward may follow.
+    pub fn is_training(&self) -> bool {
+        self.training.is_some()
+    }
+
+    /// The dropout of this step at a place, if any number is to be dropped there.
+    pub(crate) fn dropout(&self, probability: f64, place: Place) -> Option<Dropout> {
+        let training = self.training.as_ref().filter(|training| training.dropout)?;
+        Dropout::new(probability, training.seed, training.step, place)
+    }
+
+    fn gradients(&self) -> Option<MutexGuard<'_, Gradients>> {
+        self.training.as_ref().map(|training| lock(&training.gradients))
+    }
+
+    /// Adds a gradient to a parameter's.
+    pub(crate) fn accumulate(&self, id: ParameterId, gradient: Gradient) {
+        if let Some(mut gradients) = self.gradients() {
+            gradients.add(id, gradient);
+        }
+    }
+
+    /// Runs the backward of `loss` (one number) and returns every parameter's gradient.
+    ///
+    /// Call it once for a pass: the activations are given up on the way.
+    ///
+    /// # Errors
+    /// What candle or an operation reports.
+    pub fn backward(&self, loss: &Tensor, parameters: &Parameters) -> Result<Gradients> {
+        let store = loss.backward()?;
+        self.read_gates(&store)?;
+        let mut gradients = match self.gradients() {
+            Some(mut gradients) => std::mem::replace(&mut *gradients, Gradients::empty(parameters.len())),
+            None => Gradients::empty(parameters.len()),
+        };
+        for (id, _, var) in parameters.iter() {
+            if parameters.is_frozen(id) {
+                *gradients.slot(id) = None;
+                continue;
+            }
+            if let Some(gradient) = store.get(var) {
+                let gradient = if gradient.device().is_cpu() {
+                    Gradient::Dense(gradient.flatten_all()?.to_vec1()?)
+                } else {
+                    Gradient::Device(gradient.clone())
+                };
+                gradients.add(id, gradient);
+            }
+        }
+        Ok(gradients)
+    }
+}

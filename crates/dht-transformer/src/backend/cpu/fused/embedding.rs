@@ -1,0 +1,156 @@
+//! LayerNorm(word + position + type), then dropout, as one operation whose word gradient stays rows and values.
+
+use std::sync::{Arc, Mutex};
+
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::slices::{nothing_saved, rows, slice, with_slices};
+use super::sublayer::keys;
+use crate::backend::context::Pass;
+use crate::backend::cpu::kernels::{
+    Dropout, Norm, embed, residual_norm, residual_norm_backward, sum_of, table_gradient, vectorised,
+};
+use crate::tensors::{Gradient, Packing, Parameter, RowBlock};
+
+/// The three tables and the norm.
+#[derive(Debug, Clone)]
+pub(crate) struct EmbeddingParameters {
+    pub(crate) word: Parameter,
+    pub(crate) position: Parameter,
+    /// DistilBERT has none.
+    pub(crate) kind: Option<Parameter>,
+    pub(crate) scale: Parameter,
+    pub(crate) shift: Parameter,
+    pub(crate) epsilon: f64,
+    pub(crate) hidden: usize,
+}
+
+impl EmbeddingParameters {
+    /// Whether any of them is trained.
+    pub(crate) fn trains(&self) -> bool {
+        let all = [&self.word, &self.position, &self.scale, &self.shift].into_iter().chain(&self.kind);
+        !all.into_iter().all(|p| p.is_frozen())
+    }
+}
+
+/// The tokens of a batch: ids into the three tables, one of each for a row.
+#[derive(Debug, Clone)]
+pub(crate) struct TokenIds {
+    pub(crate) words: Vec<u32>,
+    pub(crate) positions: Vec<u32>,
+    pub(crate) kinds: Vec<u32>,
+}
+
+/// The embedding layer.
+pub(crate) struct EmbeddingOp {
+    parameters: EmbeddingParameters,
+    packing: Arc<Packing>,
+    ids: Arc<TokenIds>,
+    pass: Pass,
+    dropout: Option<Dropout>,
+    /// What the norm saw, for each block.
+    z: Mutex<Option<Vec<Vec<f32>>>>,
+}
+
+impl EmbeddingOp {
+    /// (tokens, hidden) of the tokens with these ids, which must lie inside the tables.
+    pub(crate) fn run(
+        ids: Arc<TokenIds>,
+        packing: &Arc<Packing>,
+        parameters: &EmbeddingParameters,
+        dropout: Option<Dropout>,
+        pass: &Pass,
+    ) -> crate::error::Result<Tensor> {
+        let op = Self {
+            parameters: parameters.clone(),
+            packing: packing.clone(),
+            ids,
+            pass: pass.clone(),
+            dropout,
+            z: Mutex::new(None),
+        };
+        // The shift stands in for the rows that this operation does not have.
+        let rows = parameters.shift.var().as_detached_tensor();
+        super::apply(&rows, &parameters.scale, op, parameters.trains(), pass)
+    }
+
+    fn drop(&self, numbers: &mut [f32], block: &RowBlock) {
+        let Some(dropout) = self.dropout else { return };
+        let (width, keys) = (self.parameters.hidden, keys(&self.packing, block));
+        vectorised(
+            #[inline(always)]
+            move || {
+                for (index, row) in numbers.chunks_exact_mut(width).enumerate() {
+                    dropout.apply(keys.samples[index], keys.tokens[index] as usize, 0, row);
+                }
+            },
+        );
+    }
+}
+
+impl CustomOp2 for EmbeddingOp {
+    fn name(&self) -> &'static str {
+        "embedding"
+    }
+
+    fn cpu_fwd(&self, shift: &CpuStorage, layout: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        let p = &self.parameters;
+        let shift = slice(shift, layout)?;
+        let tables = [&p.word, &p.position, &p.scale].into_iter().chain(&p.kind);
+        let tensors: Vec<&Tensor> = tables.map(|table| table.var().as_tensor()).collect();
+        let y = with_slices(&tensors, |slices| {
+            let ids = &*self.ids;
+            let norm = Norm { scale: slices[2], shift, epsilon: p.epsilon };
+            let no_bias = vec![0.0; p.hidden];
+            let blocks = self.packing.blocks();
+            let (y, z): (Vec<_>, Vec<_>) = blocks
+                .par_iter()
+                .map(|block| {
+                    let _span = tracing::trace_span!("embedding").entered();
+                    let [words, positions, kinds] =
+                        [&ids.words, &ids.positions, &ids.kinds].map(|indices| block.of(indices, 1));
+                    let kind = slices.get(3).map(|table| (*table, kinds));
+                    let mut z = embed((slices[0], words), (slices[1], positions), kind, p.hidden);
+                    let mut y = vec![0.0; z.len()];
+                    residual_norm(&mut z, &no_bias, None, norm, None, &mut y);
+                    self.drop(&mut y, block);
+                    (y, z)
+                })
+                .unzip();
+            if let (true, Ok(mut place)) = (self.pass.is_training(), self.z.lock()) {
+                *place = Some(z);
+            }
+            Ok(y.concat())
+        })?;
+        Ok(rows(y, p.hidden))
+    }
+
+    fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let z = self.z.lock().ok().and_then(|mut place| place.take()).ok_or_else(|| nothing_saved(self.name()))?;
+        let (p, ids) = (&self.parameters, &*self.ids);
+        let dy = dy.contiguous()?;
+        let blocks = self.packing.blocks();
+        let gradients: Vec<_> = with_slices(&[p.scale.var(), p.shift.var(), &dy], |slices| {
+            let norm = Norm { scale: slices[0], shift: slices[1], epsilon: p.epsilon };
+            let work = blocks.par_iter().zip(&z).map(|(block, z)| {
+                let mut dy = block.of(slices[2], p.hidden).to_vec();
+                self.drop(&mut dy, block);
+                residual_norm_backward(z, &dy, norm, None)
+            });
+            Ok(work.collect())
+        })?;
+        self.pass.accumulate(p.scale.id(), Gradient::Dense(sum_of(gradients.iter().map(|part| &*part.dscale))));
+        self.pass.accumulate(p.shift.id(), Gradient::Dense(sum_of(gradients.iter().map(|part| &*part.dshift))));
+        let dz: Vec<&[f32]> = gradients.iter().map(|part| &*part.dz).collect();
+        let dz = dz.concat();
+        let kind = p.kind.as_ref().map(|kind| (kind, &ids.kinds));
+        let tables: Vec<_> = [(&p.word, &ids.words), (&p.position, &ids.positions)].into_iter().chain(kind).collect();
+        tables.into_par_iter().filter(|(table, _)| !table.is_frozen()).for_each(|(table, indices)| {
+            let _span = tracing::trace_span!("embedding, backward").entered();
+            let (rows, values) = table_gradient(indices, &dz, p.hidden);
+            self.pass.accumulate(table.id(), Gradient::Rows { rows, values });
+        });
+        Ok((None, None))
+    }
+}

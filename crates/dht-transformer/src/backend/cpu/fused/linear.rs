@@ -1,0 +1,95 @@
+//! x·Wᵀ + b as an operation: poolers and classifiers.
+
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use rayon::prelude::*;
+
+use super::slices::{rows, slice, with_slices};
+use crate::backend::context::Pass;
+use crate::backend::cpu::kernels::{Destination, Matrix, Packed, add_assign, column_sums, product};
+use crate::tensors::{Gradient, Parameter};
+
+/// Weight (outputs, inputs) and bias (outputs).
+#[derive(Debug, Clone)]
+pub(crate) struct LinearParameters {
+    pub(crate) weight: Parameter,
+    pub(crate) bias: Parameter,
+    pub(crate) inputs: usize,
+    pub(crate) outputs: usize,
+}
+
+impl LinearParameters {
+    /// Whether any of them is trained.
+    pub(crate) fn trains(&self) -> bool {
+        !(self.weight.is_frozen() && self.bias.is_frozen())
+    }
+}
+
+/// Rows that are a task.
+const ROWS: usize = 64;
+
+/// x·W for a laid out W (inputs, outputs), in blocks of rows side by side; `bias` is added to each row.
+fn rows_times(x: &[f32], weight: &Packed<f32>, bias: Option<&[f32]>, inputs: usize, outputs: usize) -> Vec<f32> {
+    let _span = tracing::trace_span!("poolers and classifiers").entered();
+    let mut y = vec![0.0; x.len() / inputs * outputs];
+    y.par_chunks_mut(ROWS * outputs).zip(x.par_chunks(ROWS * inputs)).for_each(|(y, x)| {
+        let x = Matrix::new(x, x.len() / inputs, inputs);
+        product(y, outputs, Destination::Overwrite, 1.0, x, weight);
+        bias.into_iter().for_each(|bias| y.chunks_exact_mut(outputs).for_each(|row| add_assign(row, bias)));
+    });
+    y
+}
+
+/// x·Wᵀ + b.
+pub(crate) struct LinearOp {
+    parameters: LinearParameters,
+    pass: Pass,
+}
+
+impl LinearOp {
+    /// (rows, inputs) → (rows, outputs).
+    pub(crate) fn run(x: &Tensor, parameters: &LinearParameters, pass: &Pass) -> crate::error::Result<Tensor> {
+        let op = Self { parameters: parameters.clone(), pass: pass.clone() };
+        super::apply(x, &parameters.bias, op, parameters.trains(), pass)
+    }
+}
+
+impl CustomOp2 for LinearOp {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, x_layout: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        let p = &self.parameters;
+        let x = slice(x, x_layout)?;
+        let y = with_slices(&[p.weight.var(), p.bias.var()], |slices| {
+            let weight = Packed::new(Matrix::new(slices[0], p.outputs, p.inputs).transposed());
+            Ok(rows_times(x, &weight, Some(slices[1]), p.inputs, p.outputs))
+        })?;
+        Ok(rows(y, p.outputs))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let p = &self.parameters;
+        let dy = dy.contiguous()?;
+        let dx = with_slices(&[x, &dy, p.weight.var()], |slices| {
+            let (x_rows, dy) = (slices[0], slices[1]);
+            if p.trains() {
+                let rows = x_rows.len() / p.inputs;
+                let right = Packed::new(Matrix::new(x_rows, rows, p.inputs));
+                let mut weight = vec![0.0; p.outputs * p.inputs];
+                weight.par_chunks_mut(ROWS * p.inputs).enumerate().for_each(|(chunk, weight)| {
+                    let height = weight.len() / p.inputs;
+                    let left = Matrix::strided(&dy[chunk * ROWS..], rows, height, p.outputs).transposed();
+                    product(weight, p.inputs, Destination::Overwrite, 1.0, left, &right);
+                });
+                self.pass.accumulate(p.weight.id(), Gradient::Dense(weight));
+                self.pass.accumulate(p.bias.id(), Gradient::Dense(column_sums(dy, p.outputs)));
+            }
+            Ok(x.track_op().then(|| {
+                let weight = Packed::new(Matrix::new(slices[2], p.outputs, p.inputs));
+                rows_times(dy, &weight, None, p.outputs, p.inputs)
+            }))
+        })?;
+        Ok((dx.map(|dx| Tensor::from_vec(dx, x.shape(), x.device())).transpose()?, None))
+    }
+}

@@ -1,0 +1,37 @@
+//! The fused operations of the encoder as candle custom ops: the CPU side.
+//!
+//! Each takes the hidden rows and an *anchor*: a variable of the operation that makes candle call its backward even
+//! where the rows themselves have no gradient. The gradients of weights go to the [`Pass`](crate::Pass), not through
+//! candle's graph.
+
+mod embedding;
+mod layers;
+mod linear;
+mod slices;
+mod sublayer;
+mod vocabulary_loss;
+
+use candle_core::{CustomOp2, Tensor};
+
+use crate::backend::context::Pass;
+use crate::error::Result;
+use crate::tensors::Parameter;
+
+pub(crate) use embedding::{EmbeddingOp, EmbeddingParameters, TokenIds};
+pub(crate) use layers::LayersOp;
+pub(crate) use linear::{LinearOp, LinearParameters};
+pub(crate) use sublayer::{AttentionParameters, FeedForwardParameters, Half};
+pub(crate) use vocabulary_loss::DecoderLossOp;
+
+/// Applies an operation to rows: with backward in training, without otherwise.
+fn apply<Op: CustomOp2 + Send + Sync + 'static>(
+    rows: &Tensor,
+    anchor: &Parameter,
+    op: Op,
+    trains: bool,
+    pass: &Pass,
+) -> Result<Tensor> {
+    let rows = rows.contiguous()?;
+    let anchor = if trains { anchor.var().as_tensor().clone() } else { anchor.var().as_detached_tensor() };
+    Ok(if pass.is_training() { rows.apply_op2(&anchor, op)? } else { rows.apply_op2_no_bwd(&anchor, &op)? })
+}

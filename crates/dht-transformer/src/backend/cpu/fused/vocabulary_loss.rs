@@ -1,0 +1,69 @@
+//! The mean cross-entropy of rows behind a decoder (a linear layer onto the vocabulary) as one operation.
+
+use std::sync::Mutex;
+
+use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+
+use super::linear::LinearParameters;
+use super::slices::{nothing_saved, slice, with_slices};
+use crate::backend::context::Pass;
+use crate::backend::cpu::kernels::{DecoderGradients, decoder_cross_entropy};
+use crate::tensors::Gradient;
+
+/// Mean cross-entropy of x·Wᵀ + b.
+pub(crate) struct DecoderLossOp {
+    decoder: LinearParameters,
+    targets: Vec<u32>,
+    pass: Pass,
+    gradients: Mutex<Option<DecoderGradients<f32>>>,
+}
+
+impl DecoderLossOp {
+    /// (rows, inputs) → one number. There is at least one row, and every target is below `decoder.outputs`.
+    pub(crate) fn run(
+        x: &Tensor,
+        decoder: &LinearParameters,
+        targets: &[u32],
+        pass: &Pass,
+    ) -> crate::error::Result<Tensor> {
+        let op = Self {
+            decoder: decoder.clone(),
+            targets: targets.to_vec(),
+            pass: pass.clone(),
+            gradients: Mutex::new(None),
+        };
+        super::apply(x, &decoder.bias, op, decoder.trains(), pass)
+    }
+}
+
+impl CustomOp2 for DecoderLossOp {
+    fn name(&self) -> &'static str {
+        "decoder loss"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, x_layout: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+        let x = slice(x, x_layout)?;
+        let (loss, gradients) = with_slices(&[self.decoder.weight.var(), self.decoder.bias.var()], |slices| {
+            Ok(decoder_cross_entropy(x, slices[0], slices[1], &self.targets, self.pass.is_training()))
+        })?;
+        if let Ok(mut place) = self.gradients.lock() {
+            *place = gradients;
+        }
+        Ok((CpuStorage::F32(vec![loss]), Shape::from(())))
+    }
+
+    fn bwd(&self, x: &Tensor, _: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let gradients = self.gradients.lock().ok().and_then(|mut place| place.take());
+        let DecoderGradients { mut dx, mut weight, mut bias } = gradients.ok_or_else(|| nothing_saved(self.name()))?;
+        let scale = dy.to_scalar::<f32>()?;
+        for numbers in [&mut dx, &mut weight, &mut bias].into_iter().filter(|_| scale != 1.0) {
+            numbers.iter_mut().for_each(|number| *number *= scale);
+        }
+        for (parameter, gradient) in [(&self.decoder.weight, weight), (&self.decoder.bias, bias)] {
+            if !parameter.is_frozen() {
+                self.pass.accumulate(parameter.id(), Gradient::Dense(gradient));
+            }
+        }
+        Ok((x.track_op().then(|| Tensor::from_vec(dx, x.shape(), x.device())).transpose()?, None))
+    }
+}

@@ -1,0 +1,164 @@
+//! Attention scores of one head of one sample: their product, their softmax and its backward.
+
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd};
+
+use super::shape::{HeadShape, ProbabilityDropout};
+use crate::backend::cpu::kernels::product::{Destination, Matrix, product};
+use crate::backend::cpu::kernels::real::Real;
+use crate::backend::cpu::kernels::rows::{LANES, vectorised};
+
+/// Scores of some queries, a row each; rows are whole vectors long, so that no loop over them has a rest. What is behind
+/// the keys is of no meaning.
+#[derive(Default, Clone)]
+pub(crate) struct Scores<T> {
+    numbers: Vec<T>,
+    keys: usize,
+}
+
+impl<T: Real> Scores<T> {
+    fn stride(&self) -> usize {
+        self.keys.next_multiple_of(LANES)
+    }
+
+    /// Makes room.
+    pub(crate) fn resize(&mut self, queries: usize, keys: usize) {
+        self.keys = keys;
+        self.numbers.resize(queries * self.stride(), T::ZERO);
+    }
+
+    fn queries(&self) -> usize {
+        self.numbers.len() / self.stride()
+    }
+
+    pub(crate) fn matrix(&self) -> Matrix<'_, T> {
+        Matrix::strided(&self.numbers, self.queries(), self.keys, self.stride())
+    }
+
+    /// Becomes scale·A·Bᵀ.
+    pub(crate) fn set_product(&mut self, scale: T, a: Matrix<'_, T>, b: Matrix<'_, T>) {
+        let stride = self.stride();
+        product(&mut self.numbers, stride, Destination::OverwriteVectors, scale, a, b.transposed());
+    }
+
+    /// Becomes softmax(scale·Q·Kᵀ) of one head of one sample for some of its rows.
+    pub(crate) fn set_probabilities(&mut self, qkv: &[T], queries: Range<usize>, head: usize, shape: HeadShape) {
+        let (dim, stride, [q, k, _]) = (shape.head_dim, 3 * shape.inner(), shape.columns(head));
+        let q = Matrix::strided(&qkv[queries.start * stride + q..], queries.len(), dim, stride);
+        let k = Matrix::strided(&qkv[k..], self.keys, dim, stride);
+        self.set_product(shape.scale(), q, k);
+        let (stride, keys, numbers) = (self.stride(), self.keys, &mut self.numbers[..]);
+        pulp::Arch::new().dispatch(Softmax { numbers, stride, keys });
+    }
+
+    /// Drops some of them; rows are those of queries from `first` on.
+    pub(crate) fn drop(&mut self, dropout: ProbabilityDropout<'_>, sample: usize, head: usize, first: usize) {
+        let (stride, keys, numbers) = (self.stride(), self.keys, &mut self.numbers[..]);
+        vectorised(
+            #[inline(always)]
+            move || {
+                for (query, row) in numbers.chunks_exact_mut(stride).enumerate() {
+                    let (sample, head) = (dropout.sample_ids[sample], dropout.kept[head]);
+                    dropout.dropout.apply(sample, first + query, head, &mut row[..keys]);
+                }
+            },
+        );
+    }
+
+    /// Becomes P∘(dP − rowsum(dP∘P)), having been dP.
+    pub(crate) fn softmax_backward(&mut self, p: &Self) {
+        let (stride, keys, ds) = (self.stride(), self.keys, &mut self.numbers[..]);
+        pulp::Arch::new().dispatch(SoftmaxBackward { p: &p.numbers, ds, stride, keys });
+    }
+}
+
+/// `inside` where the last vector of a row of so many numbers has one of them, and `behind` them.
+#[inline(always)]
+fn last_vector<T: Real>(numbers: usize, inside: T, behind: T) -> [T; LANES] {
+    std::array::from_fn(|i| if i < (numbers + LANES - 1) % LANES + 1 { inside } else { behind })
+}
+
+/// Softmax of the first `keys` numbers of each row. Its steps go through all rows one after another, so that no row waits
+/// for another one's chain of sums.
+struct Softmax<'a, T> {
+    numbers: &'a mut [T],
+    stride: usize,
+    keys: usize,
+}
+
+impl<T: Real> WithSimd for Softmax<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { numbers, stride, keys } = self;
+        let (inside, behind) = (last_vector(keys, T::ALL_BITS, T::ZERO), last_vector(keys, T::ZERO, T::LEAST));
+        let (inside, behind) = (T::vectors::<S>(&inside), T::vectors::<S>(&behind));
+        for row in numbers.chunks_exact_mut(stride) {
+            let row = T::vectors_mut::<S>(row);
+            // The whole vector is written: of one that is written in parts, the next read would have to wait.
+            let last = row.len() - behind.len();
+            for ((x, inside), behind) in row[last..].iter_mut().zip(inside).zip(behind) {
+                // What is behind may be NaN of another text.
+                *x = T::plus(simd, T::common_bits(simd, *x, *inside), *behind);
+            }
+            let mut largest = T::splat(simd, T::LEAST);
+            for x in row.iter() {
+                largest = T::larger(simd, largest, *x);
+            }
+            let largest = T::splat(simd, -T::largest_lane(simd, largest));
+            for x in row {
+                *x = T::plus(simd, *x, largest);
+            }
+        }
+        for vector in numbers.as_chunks_mut::<LANES>().0 {
+            *vector = vector.map(Real::exp);
+        }
+        for row in numbers.chunks_exact_mut(stride) {
+            let row = T::vectors_mut::<S>(row);
+            let mut sum = T::splat(simd, T::ZERO);
+            for x in row.iter() {
+                sum = T::plus(simd, sum, *x);
+            }
+            let inverse = T::splat(simd, T::ONE / T::sum_of_lanes(simd, sum));
+            for x in row {
+                *x = T::multiply(simd, *x, inverse);
+            }
+        }
+    }
+}
+
+/// dP becomes P∘(dP − rowsum(dP∘P)).
+struct SoftmaxBackward<'a, T> {
+    p: &'a [T],
+    ds: &'a mut [T],
+    stride: usize,
+    keys: usize,
+}
+
+impl<T: Real> WithSimd for SoftmaxBackward<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { p, ds, stride, keys } = self;
+        let inside = last_vector(keys, T::ALL_BITS, T::ZERO);
+        let inside = T::vectors::<S>(&inside);
+        for (ds, p) in ds.chunks_exact_mut(stride).zip(p.chunks_exact(stride)) {
+            let (ds, p) = (T::vectors_mut::<S>(ds), T::vectors::<S>(p));
+            let last = ds.len() - inside.len();
+            for (ds, inside) in ds[last..].iter_mut().zip(inside) {
+                *ds = T::common_bits(simd, *ds, *inside);
+            }
+            let mut dot = T::splat(simd, T::ZERO);
+            for (ds, p) in ds.iter().zip(p) {
+                dot = T::multiply_add(simd, *ds, *p, dot);
+            }
+            let dot = T::splat(simd, -T::sum_of_lanes(simd, dot));
+            for (ds, p) in ds.iter_mut().zip(p) {
+                *ds = T::multiply(simd, *p, T::plus(simd, *ds, dot));
+            }
+        }
+    }
+}

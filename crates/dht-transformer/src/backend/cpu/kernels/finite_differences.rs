@@ -1,0 +1,218 @@
+//! Every backward against central differences in f64, with dropout on.
+
+use std::ops::Range;
+
+use super::attention::{HeadShape, ProbabilityDropout};
+use super::dropout::{Dropout, Place};
+use super::norm::{Norm, RowKeys, residual_norm, residual_norm_backward};
+use super::product::{Matrix, Packed};
+use super::rows::transposed;
+use super::sublayer::{Between, End, Scratch, Segment, Wanted, half, half_backward};
+use super::sublayer_gradients::{HalfGradients, Units, half_gradients};
+use super::test_support::wave;
+use crate::config::Activation;
+use crate::tensors::Spans;
+
+/// d loss / d arguments[which] by central differences, where loss = Σ y·dy.
+fn numeric(arguments: &[Vec<f64>], which: usize, dy: &[f64], f: &dyn Fn(&[Vec<f64>]) -> Vec<f64>) -> Vec<f64> {
+    let step = 1e-5;
+    let loss = |arguments: &[Vec<f64>]| f(arguments).iter().zip(dy).map(|(y, dy)| y * dy).sum::<f64>();
+    (0..arguments[which].len())
+        .map(|index| {
+            let mut shifted = arguments.to_vec();
+            shifted[which][index] += step;
+            let above = loss(&shifted);
+            shifted[which][index] -= 2.0 * step;
+            (above - loss(&shifted)) / (2.0 * step)
+        })
+        .collect()
+}
+
+fn compare(name: &str, analytic: &[f64], numeric: &[f64]) {
+    assert_eq!(analytic.len(), numeric.len(), "{name}");
+    let scale = numeric.iter().fold(1e-3f64, |a, b| a.max(b.abs()));
+    for (index, (a, n)) in analytic.iter().zip(numeric).enumerate() {
+        assert!((a - n).abs() < 1e-6 * scale, "{name}[{index}]: {a} by hand, {n} by differences");
+    }
+}
+
+struct Fixture {
+    spans: Spans,
+    sample_ids: Vec<u64>,
+    row_samples: Vec<u64>,
+    row_tokens: Vec<u32>,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let spans = Spans::from_lengths([3, 1, 4]).unwrap();
+        let sample_ids = vec![11, 5, 8];
+        let row_samples = (0..3).flat_map(|s| spans.range(s).map(|_| [11, 5, 8][s]).collect::<Vec<_>>()).collect();
+        let row_tokens = (0..3).flat_map(|s| 0..spans.range(s).len() as u32).collect();
+        Self { spans, sample_ids, row_samples, row_tokens }
+    }
+
+    fn keys(&self) -> RowKeys<'_> {
+        RowKeys { samples: &self.row_samples, tokens: &self.row_tokens }
+    }
+}
+
+const HIDDEN: usize = 6;
+
+#[test]
+fn residual_norm_agrees_with_finite_differences() {
+    let fixture = Fixture::new();
+    let tokens = fixture.spans.tokens();
+    let dropout = Dropout::new(0.25, 3, 9, Place::Embedding).map(|d| (d, fixture.keys()));
+    let arguments: Vec<Vec<f64>> = vec![
+        wave(tokens * HIDDEN, 0.7),
+        wave(HIDDEN, 0.3),
+        wave(tokens * HIDDEN, 1.1),
+        wave(HIDDEN, 0.9),
+        wave(HIDDEN, 0.2),
+    ];
+    let forward = |a: &[Vec<f64>]| {
+        let norm = Norm { scale: &a[3], shift: &a[4], epsilon: 1e-12 };
+        let mut h = a[0].clone();
+        let mut y = vec![0.0; h.len()];
+        residual_norm(&mut h, &a[1], Some(&a[2]), norm, dropout, &mut y);
+        (y, h)
+    };
+    let dy: Vec<f64> = wave(tokens * HIDDEN, 0.43);
+    let norm = Norm { scale: &arguments[3], shift: &arguments[4], epsilon: 1e-12 };
+    let g = residual_norm_backward(&forward(&arguments).1, &dy, norm, dropout);
+    let expected = |which| numeric(&arguments, which, &dy, &|a| forward(a).0);
+    compare("h", &g.dh, &expected(0));
+    compare("bias", &g.dbias, &expected(1));
+    compare("x", &g.dz, &expected(2));
+    compare("scale", &g.dscale, &expected(3));
+    compare("shift", &g.dshift, &expected(4));
+}
+
+/// x, W₁, b₁, W₂, b₂, scale and shift of a half for `tokens` rows.
+fn half_arguments(tokens: usize, wide: usize, inner: usize) -> Vec<Vec<f64>> {
+    vec![
+        wave(tokens * HIDDEN, 0.7),
+        wave(wide * HIDDEN, 0.31),
+        wave(wide, 0.5),
+        wave(HIDDEN * inner, 0.37),
+        wave(HIDDEN, 0.9),
+        wave(HIDDEN, 0.2),
+        wave(HIDDEN, 0.15),
+    ]
+}
+
+/// Both weights of a half, laid out for the forward or for the backward.
+fn laid_out(a: &[Vec<f64>], backward: bool) -> [Packed<f64>; 2] {
+    let [inward, outward] =
+        [(&a[1], HIDDEN), (&a[3], a[3].len() / HIDDEN)].map(|(w, width)| Matrix::new(w, w.len() / width, width));
+    [inward, outward].map(|weight| Packed::new(if backward { weight } else { weight.transposed() }))
+}
+
+/// What some neighbouring samples run: their rows, the rows of W₁ and columns of W₂, what lies between, and the units.
+struct Part<'a> {
+    rows: Range<usize>,
+    wide: Range<usize>,
+    inner: Range<usize>,
+    between: &'a dyn Fn() -> Between<'a>,
+    places: Vec<Option<usize>>,
+}
+
+/// What is done with the segments of a block.
+type Use<'a> = dyn FnMut(&[Segment<'_, f64>], End<'_, f64>) + 'a;
+
+/// A half against central differences.
+fn check_half(arguments: &[Vec<f64>], fixture: &Fixture, parts: &[Part<'_>], units: Units, dropout: Option<Dropout>) {
+    let dropout = dropout.map(|dropout| (dropout, fixture.keys()));
+    let dy: Vec<f64> = wave(arguments[0].len(), 0.43);
+    let every = 0..HIDDEN;
+    let every = std::slice::from_ref(&every);
+    let run = |a: &[Vec<f64>], backward: bool, f: &mut Use<'_>| {
+        let [inward, outward] = laid_out(a, backward);
+        let segments = parts.iter().map(|part| {
+            let (wide, inner) = (std::slice::from_ref(&part.wide), std::slice::from_ref(&part.inner));
+            // Parts begin with the first number, where it is columns that are cut.
+            let (inward, outward) = match backward {
+                false => (inward.part(every, &[0], part.wide.len()), outward.part(inner, &[0], HIDDEN)),
+                true => (inward.part(wide, &[0], HIDDEN), outward.part(every, &[0], part.inner.len())),
+            };
+            Segment {
+                rows: part.rows.clone(),
+                inward,
+                inward_bias: &a[2][part.wide.clone()],
+                outward,
+                between: (part.between)(),
+                places: part.places.clone().into(),
+            }
+        });
+        let norm = Norm { scale: &a[5], shift: &a[6], epsilon: 1e-12 };
+        f(&segments.collect::<Vec<_>>(), End { outward_bias: &a[4], norm, dropout });
+    };
+    let forward = |a: &[Vec<f64>]| {
+        let mut result = None;
+        run(a, false, &mut |segments, end| {
+            result = Some(half(&a[0], segments, end, (true, 3), &mut Scratch::default()))
+        });
+        result.unwrap()
+    };
+    let mut saved = forward(arguments).1;
+    let mut done = None;
+    run(arguments, true, &mut |segments, end| {
+        let wanted = Wanted { input: true, gates: false };
+        done = Some(half_backward(&dy, saved.take().unwrap(), segments, end, wanted));
+    });
+    let (dx, rows) = done.unwrap();
+    let got: HalfGradients<f64> = half_gradients(&[(arguments[0].clone(), rows)], HIDDEN, units);
+    let expected = |which| numeric(arguments, which, &dy, &|a| forward(a).0);
+    compare("x", &dx.unwrap(), &expected(0));
+    compare("inward", &got.inward, &expected(1));
+    compare("inward bias", &got.inward_bias, &expected(2));
+    compare("outward", &transposed(&got.outward, HIDDEN), &expected(3));
+    compare("outward bias", &got.outward_bias, &expected(4));
+    compare("scale", &got.scale, &expected(5));
+    compare("shift", &got.shift, &expected(6));
+}
+
+#[test]
+fn the_attention_half_agrees_with_finite_differences() {
+    let fixture = Fixture::new();
+    // Two samples run both heads that there are, the third one the first of them.
+    let dropout = Dropout::new(0.2, 3, 9, Place::AttentionProbabilities { layer: 2 });
+    let between = |samples: Range<usize>, kept: &'static [usize]| Between::Attention {
+        spans: fixture.spans.part(samples.clone()),
+        shape: HeadShape { heads: kept.len(), head_dim: 3 },
+        dropout: dropout.map(|dropout| ProbabilityDropout { dropout, sample_ids: &fixture.sample_ids[samples], kept }),
+    };
+    let parts = [
+        Part {
+            rows: 0..4,
+            wide: 0..18,
+            inner: 0..6,
+            between: &|| between(0..2, &[1, 4]),
+            places: vec![Some(0), Some(1)],
+        },
+        Part { rows: 4..8, wide: 0..9, inner: 0..3, between: &|| between(2..3, &[1]), places: vec![Some(0), None] },
+    ];
+    let dropout = Dropout::new(0.2, 3, 9, Place::AttentionOutput { layer: 2 });
+    let units = Units { inward: 9, outward: 3, wide: 18, inner: 6 };
+    check_half(&half_arguments(fixture.spans.tokens(), 18, 6), &fixture, &parts, units, dropout);
+}
+
+#[test]
+fn the_feed_forward_half_agrees_with_finite_differences_for_every_activation() {
+    let fixture = Fixture::new();
+    let dropout = Dropout::new(0.2, 3, 9, Place::FeedForwardOutput { layer: 2 });
+    for activation in [Activation::Gelu, Activation::GeluNew, Activation::Relu] {
+        let arguments = half_arguments(fixture.spans.tokens(), 10, 10);
+        let between = || Between::Activation(activation);
+        let part = |rows, width, places| Part { rows, wide: 0..width, inner: 0..width, between: &between, places };
+        // The middle sample runs seven of ten neurons, in chunks of four.
+        let parts = [
+            part(0..3, 10, vec![Some(0), Some(1), Some(2)]),
+            part(3..4, 7, vec![Some(0), Some(1), None]),
+            part(4..8, 10, vec![Some(0), Some(1), Some(2)]),
+        ];
+        let units = Units { inward: 4, outward: 4, wide: 10, inner: 10 };
+        check_half(&arguments, &fixture, &parts, units, dropout);
+    }
+}

@@ -1,0 +1,40 @@
+//! The arithmetic on slices, without tensors and without autograd: each forward beside its backward.
+//!
+//! Everything is generic over f32 and f64, so that finite differences in f64 check the code that runs in f32. They run
+//! on one thread, on blocks of rows that are cut alike for any number of threads: so the bits are the same.
+
+mod activation;
+mod attention;
+mod dropout;
+mod embedding;
+mod norm;
+mod product;
+mod real;
+mod rows;
+mod sublayer;
+mod sublayer_gradients;
+mod vocabulary_loss;
+
+pub(crate) use attention::{HeadShape, ProbabilityDropout};
+pub(crate) use dropout::{Dropout, Place};
+pub(crate) use embedding::{embed, table_gradient};
+pub(crate) use norm::{Norm, RowKeys, residual_norm, residual_norm_backward};
+pub use product::product_flops;
+pub(crate) use product::{Destination, Joined, Matrix, Packed, Part, product};
+pub(crate) use rows::{add_assign, column_sums, sum_of, transposed, vectorised};
+pub(crate) use sublayer::{Between, End, HalfRows, HalfSaved, Scratch, Segment, Wanted, half, half_backward};
+pub(crate) use sublayer_gradients::{Units, half_gradients};
+pub(crate) use vocabulary_loss::{DecoderGradients, decoder_cross_entropy};
+
+#[cfg(test)]
+pub(crate) mod test_support {
+    use super::real::Real;
+
+    /// A deterministic, irregular sequence of `count` numbers between −1 and 1.
+    pub(crate) fn wave<T: Real>(count: usize, frequency: f64) -> Vec<T> {
+        (0..count).map(|i| T::from_f64(((i + 1) as f64 * frequency + (i * i) as f64 * 0.013).sin())).collect()
+    }
+}
+
+#[cfg(test)]
+mod finite_differences;

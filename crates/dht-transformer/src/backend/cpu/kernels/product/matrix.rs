@@ -1,0 +1,50 @@
+//! Matrices seen in slices, and what a product does to the numbers of its destination.
+
+/// A matrix seen in a slice: element (row, column) lies at `row · row_stride + column · column_stride`. One of the two
+/// strides is 1.
+#[derive(Clone, Copy)]
+pub(crate) struct Matrix<'a, T> {
+    pub(super) data: &'a [T],
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    pub(super) row_stride: usize,
+    pub(super) column_stride: usize,
+}
+
+impl<'a, T> Matrix<'a, T> {
+    /// Rows of `columns` numbers, `stride` numbers apart.
+    pub(crate) fn strided(data: &'a [T], rows: usize, columns: usize, stride: usize) -> Self {
+        Self { data, rows, columns, row_stride: stride, column_stride: 1 }
+    }
+
+    /// Rows one after another.
+    pub(crate) fn new(data: &'a [T], rows: usize, columns: usize) -> Self {
+        Self::strided(data, rows, columns, columns)
+    }
+
+    /// Rows and columns exchanged; nothing moves.
+    pub(crate) fn transposed(self) -> Self {
+        Self {
+            data: self.data,
+            rows: self.columns,
+            columns: self.rows,
+            row_stride: self.column_stride,
+            column_stride: self.row_stride,
+        }
+    }
+
+    pub(super) fn check(&self, name: &str) {
+        let last = (self.rows.max(1) - 1) * self.row_stride + (self.columns.max(1) - 1) * self.column_stride;
+        let inside = self.rows == 0 || self.columns == 0 || last < self.data.len();
+        assert!(inside, "{name}: {} x {} does not fit {} numbers", self.rows, self.columns, self.data.len());
+    }
+}
+
+/// What happens to the numbers that are already in the destination.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Destination {
+    Overwrite,
+    Accumulate,
+    /// Written over, and what lies behind a row's columns may be too, as far as its last vector reaches.
+    OverwriteVectors,
+}

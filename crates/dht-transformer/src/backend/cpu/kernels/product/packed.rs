@@ -1,0 +1,165 @@
+//! Right factors laid out for products.
+
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd};
+
+use super::matrix::Matrix;
+use crate::backend::cpu::kernels::real::Real;
+
+/// Vectors of a panel's row.
+pub(crate) const VECTORS: usize = 3;
+/// Numbers of the widest panel's row: of AVX-512's vectors.
+pub(crate) const WIDEST: usize = VECTORS * 16;
+
+/// Numbers in a vector.
+#[inline(always)]
+pub(crate) fn lanes<S: Simd, T: Real>() -> usize {
+    size_of::<T::Vector<S>>() / size_of::<T>()
+}
+
+/// A right factor laid out in panels for many products.
+///
+/// Its columns come in groups of one width. Each group begins a panel of its own, so that a product can take some of them.
+#[derive(Debug, Clone)]
+pub(crate) struct Packed<T> {
+    panels: Vec<T>,
+    /// All of its rows.
+    rows: Range<usize>,
+    /// Columns of a group.
+    pub(crate) columns: usize,
+    /// All groups.
+    groups: Vec<usize>,
+}
+
+/// How matrices that are laid out as one lie to one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Joined {
+    Beside,
+    Below,
+}
+
+impl<T: Real> Packed<T> {
+    /// Lays a matrix out.
+    pub(crate) fn new(matrix: Matrix<'_, T>) -> Self {
+        Self::of(&[vec![matrix]], Joined::Beside)
+    }
+
+    /// Lays groups out, all of one shape, each of several matrices joined.
+    pub(crate) fn of(groups: &[Vec<Matrix<'_, T>>], joined: Joined) -> Self {
+        groups.iter().flatten().for_each(|matrix| matrix.check("right factor"));
+        let sum = |size: fn(&Matrix<'_, T>) -> usize| groups.first().map_or(0, |group| group.iter().map(size).sum());
+        let first = |size: fn(&Matrix<'_, T>) -> usize| groups.first().and_then(|group| group.first()).map_or(0, size);
+        let (rows, columns) = match joined {
+            Joined::Beside => (first(|matrix| matrix.rows), sum(|matrix| matrix.columns)),
+            Joined::Below => (sum(|matrix| matrix.rows), first(|matrix| matrix.columns)),
+        };
+        let panels = pulp::Arch::new().dispatch(Pack { groups, joined, rows, columns });
+        Self { panels, rows: 0..rows, columns, groups: (0..groups.len()).collect() }
+    }
+
+    /// All of it.
+    pub(crate) fn whole(&self) -> Part<'_, T> {
+        Part { packed: self, rows: std::slice::from_ref(&self.rows), groups: &self.groups, columns: self.columns }
+    }
+
+    /// The panel of a group, `width` numbers wide, that begins with this of its columns.
+    #[inline(always)]
+    pub(crate) fn panel(&self, width: usize, group: usize, first: usize) -> &[T] {
+        let of_panel = width * self.rows.len();
+        let panels = self.columns.div_ceil(width);
+        &self.panels[(group * panels + first / width) * of_panel..][..of_panel]
+    }
+
+    /// Some of its rows, one range after another, and of some of its groups the first `columns` columns, side by side.
+    pub(crate) fn part<'a>(&'a self, rows: &'a [Range<usize>], groups: &'a [usize], columns: usize) -> Part<'a, T> {
+        assert!(rows.iter().all(|rows| rows.start <= rows.end && rows.end <= self.rows.end), "rows of a part");
+        assert!(groups.iter().all(|group| *group < self.groups.len()) && columns <= self.columns, "columns of a part");
+        Part { packed: self, rows, groups, columns }
+    }
+}
+
+/// A part of a right factor that is laid out.
+#[derive(Clone, Copy)]
+pub(crate) struct Part<'a, T> {
+    pub(crate) packed: &'a Packed<T>,
+    pub(crate) rows: &'a [Range<usize>],
+    pub(crate) groups: &'a [usize],
+    pub(crate) columns: usize,
+}
+
+struct Pack<'a, 'b, T> {
+    groups: &'a [Vec<Matrix<'b, T>>],
+    joined: Joined,
+    rows: usize,
+    columns: usize,
+}
+
+impl<T: Real> WithSimd for Pack<'_, '_, T> {
+    type Output = Vec<T>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Vec<T> {
+        let width = VECTORS * lanes::<S, T>();
+        let of_group = self.columns.div_ceil(width) * width * self.rows;
+        let mut panels = vec![T::ZERO; of_group * self.groups.len()];
+        for (group, panels) in self.groups.iter().zip(panels.chunks_exact_mut(of_group.max(1))) {
+            for (index, panel) in panels.chunks_exact_mut((width * self.rows).max(1)).enumerate() {
+                let (first, end) = (index * width, self.columns.min((index + 1) * width));
+                let mut start = 0; // of a matrix in its group: a column, or a row
+                for matrix in group {
+                    match self.joined {
+                        Joined::Below => {
+                            pack(*matrix, first..end, &mut panel[start * width..][..matrix.rows * width], width, 0);
+                            start += matrix.rows;
+                        }
+                        Joined::Beside => {
+                            let (from, to) = (first.max(start), end.min(start + matrix.columns));
+                            if from < to {
+                                pack(*matrix, from - start..to - start, panel, width, from - first);
+                            }
+                            start += matrix.columns;
+                        }
+                    }
+                }
+            }
+        }
+        panels
+    }
+}
+
+/// Some columns of B, row after row, from a column of the panel on; its other numbers stay as they are.
+#[inline(always)]
+pub(crate) fn pack<T: Real>(b: Matrix<'_, T>, columns: Range<usize>, panel: &mut [T], width: usize, place: usize) {
+    let wide = columns.len();
+    if b.column_stride == 1 {
+        for (l, row) in panel.chunks_exact_mut(width).enumerate() {
+            let start = l * b.row_stride + columns.start;
+            row[place..place + wide].copy_from_slice(&b.data[start..start + wide]);
+        }
+        return;
+    }
+    // Squares, which the compiler turns over in registers.
+    let (squares, side) = (wide / SIDE * SIDE, SIDE);
+    let column = |j: usize| &b.data[(columns.start + j) * b.column_stride..][..b.rows];
+    for j in (0..squares).step_by(side) {
+        let columns: [&[T]; SIDE] = std::array::from_fn(|i| column(j + i));
+        let columns = columns.map(|column| column.as_chunks::<SIDE>().0);
+        for (l, rows) in panel.chunks_exact_mut(SIDE * width).enumerate() {
+            let square: [[T; SIDE]; SIDE] = std::array::from_fn(|i| columns[i][l]);
+            for (k, row) in rows.chunks_exact_mut(width).enumerate() {
+                row[place + j..place + j + SIDE].copy_from_slice(&square.map(|column| column[k]));
+            }
+        }
+    }
+    let done = b.rows / SIDE * SIDE;
+    for j in 0..wide {
+        let first = if j < squares { done } else { 0 };
+        for (row, value) in panel.chunks_exact_mut(width).zip(column(j)).skip(first) {
+            row[place + j] = *value;
+        }
+    }
+}
+
+/// Rows and columns of a square that is turned over at once.
+const SIDE: usize = 4;

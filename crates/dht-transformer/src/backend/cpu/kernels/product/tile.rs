@@ -1,0 +1,192 @@
+//! Tiles of a product: eight rows by three vectors that stay in registers while the inner dimension passes by, which with
+//! AVX-512 takes two multiply-adds a cycle, all that there are.
+
+use std::ops::Range;
+
+use pulp::Simd;
+
+use super::matrix::{Destination, Matrix};
+use super::packed::{VECTORS, WIDEST, lanes};
+use crate::backend::cpu::kernels::real::Real;
+
+/// Up to three vectors of each row of a right factor.
+pub(crate) trait Columns<T: Real>: Copy {
+    /// The first vectors of each of some rows.
+    fn rows<S: Simd, const V: usize>(self, rows: Range<usize>) -> impl Iterator<Item = [T::Vector<S>; V]>;
+}
+
+/// Rows of three vectors, one after another.
+#[derive(Clone, Copy)]
+pub(crate) struct Panel<'a, T>(pub(crate) &'a [T]);
+
+impl<T: Real> Columns<T> for Panel<'_, T> {
+    #[inline(always)]
+    fn rows<S: Simd, const V: usize>(self, rows: Range<usize>) -> impl Iterator<Item = [T::Vector<S>; V]> {
+        let panel = &T::vectors::<S>(self.0).as_chunks::<VECTORS>().0[rows];
+        panel.iter().map(
+            #[inline(always)]
+            |row| std::array::from_fn(|v| row[v]),
+        )
+    }
+}
+
+/// Rows that lie where they are, `stride` numbers apart.
+#[derive(Clone, Copy)]
+pub(crate) struct Lines<'a, T> {
+    pub(crate) numbers: &'a [T],
+    pub(crate) stride: usize,
+}
+
+impl<T: Real> Columns<T> for Lines<'_, T> {
+    #[inline(always)]
+    fn rows<S: Simd, const V: usize>(self, rows: Range<usize>) -> impl Iterator<Item = [T::Vector<S>; V]> {
+        rows.map(
+            #[inline(always)]
+            move |row| {
+                let line = T::vectors::<S>(&self.numbers[row * self.stride..][..V * lanes::<S, T>()]);
+                std::array::from_fn(|v| line[v])
+            },
+        )
+    }
+}
+
+/// A product with some columns of its right factor: `wide` columns of C.
+pub(crate) struct Strip<'a, T> {
+    pub(crate) a: Matrix<'a, T>,
+    /// The rows of the right factor that the columns of A meet, in their order.
+    pub(crate) rows: &'a [Range<usize>],
+    pub(crate) wide: usize,
+    pub(crate) stride: usize,
+    pub(crate) destination: Destination,
+    pub(crate) scale: T,
+}
+
+impl<T: Real> Strip<'_, T> {
+    #[inline(always)]
+    pub(crate) fn run_widest<S: Simd>(&self, simd: S, b: impl Columns<T>, c: &mut [T]) {
+        match self.wide.div_ceil(lanes::<S, T>()) {
+            1 => self.run::<S, 1>(simd, b, c),
+            2 => self.run::<S, 2>(simd, b, c),
+            _ => self.run::<S, VECTORS>(simd, b, c),
+        }
+    }
+
+    #[inline(always)]
+    fn run<S: Simd, const V: usize>(&self, simd: S, b: impl Columns<T>, c: &mut [T]) {
+        let mut row = 0;
+        // With sixteen registers a tile of eight rows would spill.
+        while S::REGISTER_COUNT >= 32 && self.a.rows - row >= 8 {
+            self.tile::<S, 8, V>(simd, b, c, row);
+            row += 8;
+        }
+        while self.a.rows - row >= 4 {
+            self.tile::<S, 4, V>(simd, b, c, row);
+            row += 4;
+        }
+        while row < self.a.rows {
+            self.tile::<S, 1, V>(simd, b, c, row);
+            row += 1;
+        }
+    }
+
+    /// `R` rows of C by `V` vectors.
+    #[inline(always)]
+    fn tile<S: Simd, const R: usize, const V: usize>(&self, simd: S, b: impl Columns<T>, c: &mut [T], row: usize) {
+        let a = self.a;
+        let mut sums = [[T::splat(simd, T::ZERO); V]; R];
+        let mut first = 0;
+        for rows in self.rows {
+            let (b, inner) = (b.rows::<S, V>(rows.clone()), rows.len());
+            sums = if a.column_stride == 1 {
+                let left: [&[T]; R] = std::array::from_fn(|r| &a.data[(row + r) * a.row_stride + first..][..inner]);
+                sums_over_rows::<S, T, R, V>(simd, left, inner, b, sums)
+            } else {
+                let columns = a.data.get(first * a.column_stride + row..).unwrap_or_default();
+                sums_over_columns::<S, T, R, V>(simd, columns, a.column_stride, inner, b, sums)
+            };
+            first += inner;
+        }
+        // Short counted loops: where they are not unrolled, the sums are indexed and leave their registers.
+        let scale = T::splat(simd, self.scale);
+        let c = &mut c[row * self.stride..];
+        if self.wide < V * lanes::<S, T>() && self.destination != Destination::OverwriteVectors {
+            let mut lines = [[T::ZERO; WIDEST]; R];
+            for r in 0..R {
+                let line = T::vectors_mut::<S>(&mut lines[r]);
+                for v in 0..V {
+                    line[v] = T::multiply(simd, scale, sums[r][v]);
+                }
+            }
+            self.store_part(&lines, c);
+        } else if self.destination != Destination::Accumulate {
+            for r in 0..R {
+                let out = &mut T::vectors_mut::<S>(&mut c[r * self.stride..])[..V];
+                for v in 0..V {
+                    out[v] = T::multiply(simd, scale, sums[r][v]);
+                }
+            }
+        } else {
+            for r in 0..R {
+                let out = &mut T::vectors_mut::<S>(&mut c[r * self.stride..])[..V];
+                for v in 0..V {
+                    out[v] = T::multiply_add(simd, scale, sums[r][v], out[v]);
+                }
+            }
+        }
+    }
+
+    /// The first `wide` numbers of each line into a row of C.
+    fn store_part(&self, lines: &[[T; WIDEST]], c: &mut [T]) {
+        for (r, line) in lines.iter().enumerate() {
+            for (out, value) in c[r * self.stride..][..self.wide].iter_mut().zip(line) {
+                *out = match self.destination {
+                    Destination::Accumulate => *out + *value,
+                    Destination::Overwrite | Destination::OverwriteVectors => *value,
+                };
+            }
+        }
+    }
+}
+
+/// Sums + Σₗ a(r, l)·b(l, v) for a whose rows are given.
+#[inline(always)]
+fn sums_over_rows<S: Simd, T: Real, const R: usize, const V: usize>(
+    simd: S,
+    rows: [&[T]; R],
+    inner: usize,
+    b: impl Iterator<Item = [T::Vector<S>; V]>,
+    mut sums: [[T::Vector<S>; V]; R],
+) -> [[T::Vector<S>; V]; R] {
+    let rows = rows.map(|row| &row[..inner]);
+    for (l, b) in (0..inner).zip(b) {
+        for r in 0..R {
+            let factor = T::splat(simd, rows[r][l]);
+            for v in 0..V {
+                sums[r][v] = T::multiply_add(simd, factor, b[v], sums[r][v]);
+            }
+        }
+    }
+    sums
+}
+
+/// Sums + Σₗ a(r, l)·b(l, v) for a whose columns lie `stride` apart.
+#[inline(always)]
+fn sums_over_columns<S: Simd, T: Real, const R: usize, const V: usize>(
+    simd: S,
+    a: &[T],
+    stride: usize,
+    inner: usize,
+    b: impl Iterator<Item = [T::Vector<S>; V]>,
+    mut sums: [[T::Vector<S>; V]; R],
+) -> [[T::Vector<S>; V]; R] {
+    for (l, b) in (0..inner).zip(b) {
+        let column = &a[l * stride..][..R];
+        for r in 0..R {
+            let factor = T::splat(simd, column[r]);
+            for v in 0..V {
+                sums[r][v] = T::multiply_add(simd, factor, b[v], sums[r][v]);
+            }
+        }
+    }
+    sums
+}

@@ -1,0 +1,14 @@
+//! Fused sublayers on packed weights, for CPUs.
+
+mod fused;
+mod kernels;
+mod packed_weights;
+mod variants;
+
+pub(crate) use fused::{
+    AttentionParameters, DecoderLossOp, EmbeddingOp, EmbeddingParameters, FeedForwardParameters, Half, LayersOp,
+    LinearOp, LinearParameters, TokenIds,
+};
+pub use kernels::product_flops;
+pub(crate) use kernels::{Dropout, Place};
+pub(crate) use packed_weights::Layouts;

@@ -1,0 +1,12 @@
+//! The arithmetic of layers on one kind of device. It knows no file and no model.
+
+pub(crate) mod composed;
+mod context;
+mod cpu;
+
+pub use context::{HeadSlope, Pass};
+pub use cpu::product_flops;
+pub(crate) use cpu::{
+    AttentionParameters, DecoderLossOp, Dropout, EmbeddingOp, EmbeddingParameters, FeedForwardParameters, Half,
+    LayersOp, LinearOp, LinearParameters, Place, TokenIds,
+};

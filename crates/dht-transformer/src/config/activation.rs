@@ -1,0 +1,18 @@
+//! The non-linearities that a configuration names.
+
+use serde::{Deserialize, Serialize};
+
+/// The non-linearity between the two products of a feed-forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum Activation {
+    /// x·Φ(x), Φ the distribution function of the standard normal (Hendrycks & Gimpel 2016): BERT's `gelu`.
+    #[default]
+    #[serde(rename = "gelu")]
+    Gelu,
+    /// ½x(1 + tanh(√(2/π)(x + 0.044715x³))): `gelu_new`, also called `gelu_pytorch_tanh`.
+    #[serde(rename = "gelu_new", alias = "gelu_pytorch_tanh")]
+    GeluNew,
+    /// max(0, x).
+    #[serde(rename = "relu")]
+    Relu,
+}

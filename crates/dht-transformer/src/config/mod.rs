@@ -1,0 +1,318 @@
+//! `config.json` and checked configurations, as data.
+
+mod activation;
+mod family;
+mod pooling;
+mod size;
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+use crate::storage::write_atomically;
+
+pub use activation::Activation;
+pub use family::Family;
+pub use pooling::Pooling;
+pub use size::ModelSize;
+
+/// The shape and the settings of an encoder of BERT's kind, as in a Hugging Face `config.json`.
+///
+/// The fields have BERT's names; [`from_json`](Self::from_json) and [`to_json`](Self::to_json) translate those that the
+/// [`Family`] calls otherwise. Fields that this crate does not know are kept and written back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BertConfig {
+    /// Whose names the files have.
+    #[serde(rename = "model_type", default)]
+    pub family: Family,
+    /// Rows of the word embedding.
+    pub vocab_size: usize,
+    /// Width d of the hidden states.
+    pub hidden_size: usize,
+    /// How many blocks there are.
+    pub num_hidden_layers: usize,
+    /// Heads of each block; `hidden_size` is a multiple of it.
+    pub num_attention_heads: usize,
+    /// Width of the feed-forward's middle.
+    pub intermediate_size: usize,
+    /// The longest text, in tokens.
+    #[serde(default = "usual::max_position_embeddings")]
+    pub max_position_embeddings: usize,
+    /// How many kinds of text there are (first and second of a pair).
+    #[serde(default = "usual::type_vocab_size")]
+    pub type_vocab_size: usize,
+    /// ε of the layer norms.
+    #[serde(default = "usual::layer_norm_eps")]
+    pub layer_norm_eps: f64,
+    /// The share of hidden values dropped in training.
+    #[serde(default = "usual::dropout")]
+    pub hidden_dropout_prob: f64,
+    /// The share of attention weights dropped in training.
+    #[serde(default = "usual::dropout")]
+    pub attention_probs_dropout_prob: f64,
+    /// The non-linearity.
+    #[serde(default)]
+    pub hidden_act: Activation,
+    /// The number of `[PAD]`.
+    #[serde(default)]
+    pub pad_token_id: u32,
+    /// The standard deviation of fresh weights.
+    #[serde(default = "usual::initializer_range")]
+    pub initializer_range: f64,
+    /// All other fields.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// What tells a configuration's family.
+#[derive(Deserialize)]
+struct Kind {
+    model_type: Option<String>,
+}
+
+/// What Hugging Face's `BertConfig` takes for fields that are absent.
+mod usual {
+    /// Whether a field may be absent.
+    pub(crate) fn has(field: &str) -> bool {
+        ["hidden_dropout_prob", "attention_probs_dropout_prob", "hidden_act"].contains(&field)
+    }
+    pub(crate) fn max_position_embeddings() -> usize {
+        512
+    }
+    pub(crate) fn type_vocab_size() -> usize {
+        2
+    }
+    pub(crate) fn layer_norm_eps() -> f64 {
+        1e-12
+    }
+    pub(crate) fn dropout() -> f64 {
+        0.1
+    }
+    pub(crate) fn initializer_range() -> f64 {
+        0.02
+    }
+}
+
+impl BertConfig {
+    /// A small encoder to be trained from scratch: feed-forward 4 × `hidden`, 512 positions, dropout 0.1.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn small(layers: usize, heads: usize, hidden: usize, vocab_size: usize) -> Result<Self> {
+        let config = Self {
+            family: Family::Bert,
+            vocab_size,
+            hidden_size: hidden,
+            num_hidden_layers: layers,
+            num_attention_heads: heads,
+            intermediate_size: hidden.saturating_mul(4),
+            max_position_embeddings: usual::max_position_embeddings(),
+            type_vocab_size: usual::type_vocab_size(),
+            layer_norm_eps: usual::layer_norm_eps(),
+            hidden_dropout_prob: usual::dropout(),
+            attention_probs_dropout_prob: usual::dropout(),
+            hidden_act: Activation::Gelu,
+            pad_token_id: 0,
+            // BERT's .02 is right for a width of some hundreds; narrower rows need larger weights to be mixed at all.
+            initializer_range: 1.0 / (hidden.max(1) as f64).sqrt(),
+            other: Map::new(),
+        };
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The width of a head.
+    pub fn head_size(&self) -> usize {
+        self.hidden_size / self.num_attention_heads
+    }
+
+    /// The longest text that has positions, in tokens.
+    pub fn longest_text(&self) -> usize {
+        self.max_position_embeddings - self.family.first_position(self.pad_token_id) as usize
+    }
+
+    /// Reads and checks the text of a `config.json`; `what` stands in errors.
+    ///
+    /// # Errors
+    /// [`Error::Json`] when it is not JSON or a field is missing or of another type, [`Error::Config`] when a field
+    /// has a value that this encoder does not run.
+    pub fn from_json(what: &str, text: &[u8]) -> Result<Self> {
+        let failed = |source| Error::Json { what: what.into(), source };
+        let Kind { model_type } = serde_json::from_slice(text).map_err(failed)?;
+        let (family, own) = match model_type {
+            None => (Family::Bert, false),
+            Some(model_type) => Family::of_model_type(&model_type).ok_or_else(|| Error::Config {
+                file: what.into(),
+                field: "model_type",
+                expected: format!("one of {}", Family::model_types()),
+                got: format!("{model_type:?}"),
+            })?,
+        };
+        let config = match (family, own) {
+            (Family::Bert, false) => serde_json::from_slice(text).map_err(failed)?,
+            _ => {
+                let mut fields: Map<String, Value> = serde_json::from_slice(text).map_err(failed)?;
+                if own {
+                    // They are written anew where they are needed again.
+                    fields.insert("model_type".into(), family.model_type().into());
+                    fields.remove("auto_map");
+                }
+                Self::translated(family, fields).map_err(failed)?
+            }
+        };
+        config.check().map_err(|error| error.in_file(what))?;
+        Ok(config)
+    }
+
+    /// From the fields of another family.
+    fn translated(family: Family, mut fields: Map<String, Value>) -> serde_json::Result<Self> {
+        for (ours, theirs) in family.fields() {
+            fields.remove(*ours);
+            match fields.remove(*theirs) {
+                Some(value) => fields.insert((*ours).to_owned(), value),
+                None if usual::has(ours) => None,
+                None => return Err(serde::de::Error::missing_field(theirs)),
+            };
+        }
+        match family {
+            Family::Bert => {}
+            Family::DistilBert => {
+                // It has no types, and an ε that no field can change.
+                fields.insert("type_vocab_size".into(), 1.into());
+                fields.insert("layer_norm_eps".into(), usual::layer_norm_eps().into());
+            }
+            Family::Roberta => {
+                fields.entry("pad_token_id").or_insert(1.into());
+            }
+        }
+        serde_json::from_value(Value::Object(fields))
+    }
+
+    /// Reads and checks a `config.json`.
+    ///
+    /// # Errors
+    /// [`Error::Io`], and as [`from_json`](Self::from_json).
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let text = std::fs::read(path).map_err(|source| Error::io(path, source))?;
+        Self::from_json(&path.display().to_string(), &text)
+    }
+
+    /// The text of a `config.json` that `transformers` reads.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn to_json(&self) -> Result<String> {
+        pretty(&self.to_fields()?)
+    }
+
+    /// The fields of a `config.json`, under the names that the family has for them.
+    pub(crate) fn to_fields(&self) -> Result<Map<String, Value>> {
+        self.check()?;
+        let failed = |source| Error::Json { what: "config.json".into(), source };
+        let mut fields: Map<String, Value> =
+            serde_json::to_value(self).and_then(serde_json::from_value).map_err(failed)?;
+        for (ours, theirs) in self.family.fields() {
+            if let Some(value) = fields.remove(*ours) {
+                fields.insert((*theirs).to_owned(), value);
+            }
+        }
+        if !self.family.has_token_types() {
+            fields.remove("type_vocab_size");
+            fields.remove("layer_norm_eps");
+        }
+        Ok(fields)
+    }
+
+    /// Writes a `config.json`, whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Io`], and as [`check`](Self::check).
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let text = self.to_json()?;
+        write_atomically(path, |file| file.write_all(text.as_bytes()))
+    }
+
+    /// The names of the classes (`id2label`), if the configuration has one for each number from 0.
+    pub fn labels(&self) -> Option<Vec<String>> {
+        let names = self.other.get("id2label")?.as_object()?;
+        (0..names.len()).map(|id| Some(names.get(&id.to_string())?.as_str()?.to_owned())).collect()
+    }
+
+    /// Sets the names of the classes (`id2label`, `label2id`).
+    pub fn set_labels(&mut self, labels: &[String]) {
+        let names = labels.iter().enumerate().map(|(id, label)| (id.to_string(), label.as_str().into())).collect();
+        let numbers = labels.iter().enumerate().map(|(id, label)| (label.clone(), id.into())).collect();
+        self.other.insert("id2label".into(), Value::Object(names));
+        self.other.insert("label2id".into(), Value::Object(numbers));
+    }
+
+    /// Whether an encoder of this shape can be built and run.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] with the field: a size of 0 or beyond reason, heads that do not divide the width, a dropout
+    /// outside 0 ≤ p < 1, ε or the initial deviation not positive, a padding token outside the vocabulary,
+    /// no position for a first token, positions that are not absolute, a decoder.
+    pub fn check(&self) -> Result<()> {
+        let refuse = |field, expected: String, got: String| {
+            Err(Error::Setting { field: self.family.field(field), expected, got })
+        };
+        for (field, value, most) in [
+            ("vocab_size", self.vocab_size, 1 << 24),
+            ("hidden_size", self.hidden_size, 1 << 16),
+            ("num_hidden_layers", self.num_hidden_layers, 1 << 10),
+            ("num_attention_heads", self.num_attention_heads, 1 << 10),
+            ("intermediate_size", self.intermediate_size, 1 << 18),
+            ("max_position_embeddings", self.max_position_embeddings, 1 << 20),
+            ("type_vocab_size", self.type_vocab_size, 1 << 10),
+        ] {
+            if value == 0 || value > most {
+                return refuse(field, format!("between 1 and {most}"), value.to_string());
+            }
+        }
+        if !self.hidden_size.is_multiple_of(self.num_attention_heads) {
+            let expected = format!("a multiple of the {} heads", self.num_attention_heads);
+            return refuse("hidden_size", expected, self.hidden_size.to_string());
+        }
+        for (field, value) in [
+            ("hidden_dropout_prob", self.hidden_dropout_prob),
+            ("attention_probs_dropout_prob", self.attention_probs_dropout_prob),
+        ] {
+            if !(0.0..1.0).contains(&value) {
+                return refuse(field, "at least 0 and below 1".into(), value.to_string());
+            }
+        }
+        for (field, value) in [("layer_norm_eps", self.layer_norm_eps), ("initializer_range", self.initializer_range)] {
+            if !(value > 0.0 && value < 1.0) {
+                return refuse(field, "between 0 and 1".into(), value.to_string());
+            }
+        }
+        if self.pad_token_id as usize >= self.vocab_size {
+            return refuse("pad_token_id", format!("below {}", self.vocab_size), self.pad_token_id.to_string());
+        }
+        let first = self.family.first_position(self.pad_token_id) as usize;
+        if self.max_position_embeddings <= first {
+            let expected = format!("above {first}, the first position");
+            return refuse("max_position_embeddings", expected, self.max_position_embeddings.to_string());
+        }
+        for (field, expected) in [
+            ("position_embedding_type", Value::from("absolute")),
+            ("is_decoder", Value::from(false)),
+            ("add_cross_attention", Value::from(false)),
+        ] {
+            let value = self.other.get(field).unwrap_or(&Value::Null);
+            if !value.is_null() && *value != expected {
+                return refuse(field, expected.to_string(), value.to_string());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The text of a `config.json` of these fields.
+pub(crate) fn pretty(fields: &Map<String, Value>) -> Result<String> {
+    let text = serde_json::to_string_pretty(fields);
+    text.map(|text| text + "\n").map_err(|source| Error::Json { what: "config.json".into(), source })
+}

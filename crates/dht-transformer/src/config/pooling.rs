@@ -1,0 +1,45 @@
+//! How a classifier pools, and how `config.json` says it.
+
+use serde::{Deserialize, Serialize};
+
+use super::BertConfig;
+use crate::error::{Error, Result};
+
+/// How the rows of a sample become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pooling {
+    /// The first row, the state of `[CLS]`.
+    Cls,
+    /// The first row through a dense layer and tanh: BERT's pooler (in DistilBERT a relu).
+    ///
+    /// What it is in files, each family calls in its own way: `pooler.dense`, `pre_classifier`, `classifier.dense`.
+    Pooler,
+    /// The mean of all rows.
+    #[default]
+    Mean,
+}
+
+/// Our own field of `config.json`; without it, a classifier has a pooler.
+const FIELD: &str = "classifier_pooling";
+
+impl Pooling {
+    /// That of a directory's classifier, as `config.json` has it.
+    pub(crate) fn of_config(config: &BertConfig) -> Result<Self> {
+        let Some(value) = config.other.get(FIELD) else { return Ok(Self::Pooler) };
+        serde_json::from_value(value.clone()).map_err(|_| Error::Setting {
+            field: FIELD,
+            expected: r#""cls", "mean" or "pooler""#.into(),
+            got: value.to_string(),
+        })
+    }
+
+    /// Says it in `config.json`.
+    pub(crate) fn describe(self, config: &mut BertConfig) {
+        match self {
+            Self::Pooler => config.other.remove(FIELD),
+            Self::Cls => config.other.insert(FIELD.into(), "cls".into()),
+            Self::Mean => config.other.insert(FIELD.into(), "mean".into()),
+        };
+    }
+}

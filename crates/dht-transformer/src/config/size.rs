@@ -1,0 +1,53 @@
+//! The size of a small encoder in three numbers.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::BertConfig;
+use crate::error::{Error, Result};
+
+/// Layers, heads and width of a small encoder, written `6x12x96`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelSize {
+    /// How many blocks.
+    pub layers: usize,
+    /// Heads of each.
+    pub heads: usize,
+    /// Width of the hidden states.
+    pub hidden: usize,
+}
+
+impl ModelSize {
+    /// The configuration of [`BertConfig::small`].
+    ///
+    /// # Errors
+    /// As [`BertConfig::check`].
+    pub fn config(self, vocab_size: usize) -> Result<BertConfig> {
+        BertConfig::small(self.layers, self.heads, self.hidden, vocab_size)
+    }
+}
+
+impl FromStr for ModelSize {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let numbers: Option<Vec<usize>> =
+            text.split('x').map(|part| part.parse().ok().filter(|&number| number > 0)).collect();
+        match numbers.as_deref() {
+            Some(&[layers, heads, hidden]) => Ok(Self { layers, heads, hidden }),
+            _ => Err(Error::Setting {
+                field: "size",
+                expected: "layers, heads and width, such as 6x12x96".into(),
+                got: format!("{text:?}"),
+            }),
+        }
+    }
+}
+
+impl fmt::Display for ModelSize {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}x{}x{}", self.layers, self.heads, self.hidden)
+    }
+}

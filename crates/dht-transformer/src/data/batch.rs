@@ -1,0 +1,179 @@
+use rand::Rng;
+use rand::seq::SliceRandom;
+
+use super::encoded::{EncodedDataset, Sample};
+use crate::error::{Error, Result};
+use crate::tensors::Spans;
+
+/// The tokens of some samples one after another, without padding.
+///
+/// # Shapes
+/// `ids`, `type_ids`: (tokens); `labels`, `sample_ids`: (samples); `targets`: (samples, outputs), or none.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PackedBatch {
+    /// The tokens' numbers.
+    pub ids: Vec<u32>,
+    /// The tokens' types (first or second text).
+    pub type_ids: Vec<u32>,
+    /// Where each sample's tokens lie.
+    pub spans: Spans,
+    /// The samples' classes.
+    pub labels: Vec<u32>,
+    /// The samples' [targets](Sample::targets), one after another.
+    pub targets: Vec<f32>,
+    /// The samples' rows in their data set.
+    pub sample_ids: Vec<u64>,
+}
+
+impl PackedBatch {
+    /// Packs samples in their order.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when a sample has no tokens, [`Error::Shape`] when it has another number of types than
+    /// tokens, or another number of targets than the others.
+    pub fn from_samples<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Result<Self> {
+        let (mut ids, mut type_ids, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut labels, mut sample_ids) = (Vec::new(), Vec::new());
+        let mut all_targets = Vec::new();
+        for Sample { id, label, targets, encoding } in samples {
+            if encoding.type_ids.len() != encoding.ids.len() {
+                return Err(Error::Shape {
+                    what: format!("type_ids of sample {id}"),
+                    expected: vec![encoding.ids.len()],
+                    got: vec![encoding.type_ids.len()],
+                });
+            }
+            ids.extend_from_slice(&encoding.ids);
+            type_ids.extend_from_slice(&encoding.type_ids);
+            lengths.push(encoding.ids.len());
+            labels.push(*label);
+            all_targets.extend_from_slice(targets);
+            sample_ids.push(*id);
+        }
+        if !all_targets.is_empty() && !all_targets.len().is_multiple_of(labels.len()) {
+            let (expected, got) = (vec![labels.len()], vec![all_targets.len()]);
+            return Err(Error::Shape { what: "targets".into(), expected, got });
+        }
+        let spans = Spans::from_lengths(lengths)?;
+        Ok(Self { ids, type_ids, spans, labels, targets: all_targets, sample_ids })
+    }
+
+    /// How many samples there are.
+    pub fn len(&self) -> usize {
+        self.spans.samples()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many tokens all samples have together.
+    pub fn tokens(&self) -> usize {
+        self.spans.tokens()
+    }
+
+    /// The place of each token in its sample, from 0. Shape: (tokens).
+    pub fn positions(&self) -> Vec<u32> {
+        self.spans.lengths().flat_map(|length| 0..length as u32).collect()
+    }
+
+    /// The batch of these samples, in this order.
+    ///
+    /// # Panics
+    /// When a sample is not below [`len`](Self::len).
+    #[must_use]
+    pub fn select(&self, samples: &[usize]) -> Self {
+        let (spans, rows) = self.spans.select(samples);
+        let width = self.targets.len() / self.len().max(1);
+        let gather = |from: &[u32]| rows.iter().map(|&row| from[row as usize]).collect();
+        Self {
+            ids: gather(&self.ids),
+            type_ids: gather(&self.type_ids),
+            spans,
+            labels: samples.iter().map(|&sample| self.labels[sample]).collect(),
+            targets: samples
+                .iter()
+                .flat_map(|&sample| &self.targets[sample * width..(sample + 1) * width])
+                .copied()
+                .collect(),
+            sample_ids: samples.iter().map(|&sample| self.sample_ids[sample]).collect(),
+        }
+    }
+}
+
+impl EncodedDataset {
+    /// These rows as a batch.
+    ///
+    /// # Errors
+    /// As [`PackedBatch::from_samples`].
+    ///
+    /// # Panics
+    /// When a row is not there.
+    pub fn batch(&self, rows: &[usize]) -> Result<PackedBatch> {
+        PackedBatch::from_samples(rows.iter().map(|&row| &self.samples[row]))
+    }
+}
+
+/// The batches of one epoch: rows of samples of these lengths, each exactly once.
+///
+/// The rows are shuffled, cut into windows of `window` batches, sorted by length in each window, cut into batches, and
+/// the batches are shuffled. Batches of like lengths cost less where the time of a batch grows with its longest text;
+/// a wide window makes them more alike and less random. A window of 1 is a plain shuffle. Only the last window has a
+/// batch of fewer than `batch_size` rows.
+///
+/// # Errors
+/// [`Error::Setting`] when `batch_size` or `window` is 0.
+pub fn epoch_order<R: Rng + ?Sized>(
+    lengths: &[usize],
+    batch_size: usize,
+    window: usize,
+    rng: &mut R,
+) -> Result<Vec<Vec<usize>>> {
+    check("batch_size", batch_size)?;
+    check("window", window)?;
+    let mut rows: Vec<usize> = (0..lengths.len()).collect();
+    rows.shuffle(rng);
+    if window == 1 {
+        return Ok(cut(&rows, batch_size));
+    }
+    for part in rows.chunks_mut(batch_size.saturating_mul(window)) {
+        // Stable: rows of one length stay shuffled.
+        part.sort_by_key(|&row| lengths[row]);
+    }
+    let mut batches = cut(&rows, batch_size);
+    batches.shuffle(rng);
+    Ok(batches)
+}
+
+/// The batches of an evaluation: rows 0 to `rows` in their order.
+///
+/// # Errors
+/// [`Error::Setting`] when `batch_size` is 0.
+pub fn sequential(rows: usize, batch_size: usize) -> Result<Vec<Vec<usize>>> {
+    check("batch_size", batch_size)?;
+    Ok(cut(&(0..rows).collect::<Vec<_>>(), batch_size))
+}
+
+/// The batches of an evaluation with the longest texts first: each batch holds like lengths, and the one that needs
+/// most memory comes first. Rows of one length keep their order.
+///
+/// # Errors
+/// [`Error::Setting`] when `batch_size` is 0.
+pub fn longest_first(lengths: &[usize], batch_size: usize) -> Result<Vec<Vec<usize>>> {
+    check("batch_size", batch_size)?;
+    let mut rows: Vec<usize> = (0..lengths.len()).collect();
+    rows.sort_by_key(|&row| std::cmp::Reverse(lengths[row]));
+    Ok(cut(&rows, batch_size))
+}
+
+fn cut(rows: &[usize], batch_size: usize) -> Vec<Vec<usize>> {
+    rows.chunks(batch_size).map(<[usize]>::to_vec).collect()
+}
+
+fn check(field: &'static str, value: usize) -> Result<()> {
+    if value == 0 {
+        return Err(Error::Setting { field, expected: "at least 1".into(), got: "0".into() });
+    }
+    Ok(())
+}

@@ -1,0 +1,90 @@
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+use crate::storage::hexadecimal;
+
+/// The tokens of one text or pair of texts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoding {
+    /// The tokens' numbers, `[CLS]` and `[SEP]` among them; at least one.
+    pub ids: Vec<u32>,
+    /// 0 for a text or the first of a pair, 1 for the second; as many as `ids`.
+    pub type_ids: Vec<u32>,
+    /// Whether tokens were cut off.
+    pub truncated: bool,
+}
+
+/// An encoded example.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// The row of the data set; random choices about a sample (dropout) are keyed by it.
+    pub id: u64,
+    /// The class.
+    pub label: u32,
+    /// What is to be predicted where that is no single class: for each label 1 if it applies and else 0, or one number.
+    /// Empty for a class.
+    pub targets: Vec<f32>,
+    /// The tokens.
+    pub encoding: Encoding,
+}
+
+/// An encoded data set.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EncodedDataset {
+    /// The rows in the order of the data set.
+    pub samples: Vec<Sample>,
+    /// The names of the classes.
+    pub labels: Vec<String>,
+    /// How many rows had tokens cut off.
+    pub truncated_rows: usize,
+}
+
+impl EncodedDataset {
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.samples.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.samples.is_empty()
+    }
+
+    /// The number of tokens of each row.
+    pub fn lengths(&self) -> Vec<usize> {
+        self.samples.iter().map(|sample| sample.encoding.ids.len()).collect()
+    }
+
+    /// Whether every row is of a class that a model of so many has.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] with the first row that is of another.
+    pub fn check_classes(&self, classes: usize) -> Result<()> {
+        match self.samples.iter().enumerate().find(|(_, sample)| sample.label as usize >= classes) {
+            None => Ok(()),
+            Some((row, sample)) => Err(Error::Setting {
+                field: "label",
+                expected: format!("below {classes}, the classes of the model"),
+                got: format!("{} in row {row}", sample.label),
+            }),
+        }
+    }
+
+    /// The SHA-256 sum of all samples in their order, in hexadecimal: what tells one data set from another.
+    pub fn sha256(&self) -> String {
+        let mut sum = Sha256::new();
+        for Sample { id, label, targets, encoding } in &self.samples {
+            sum.update(id.to_le_bytes());
+            sum.update(label.to_le_bytes());
+            for (length, bytes) in [
+                (targets.len(), targets.iter().flat_map(|target| target.to_le_bytes()).collect::<Vec<u8>>()),
+                (encoding.ids.len(), encoding.ids.iter().flat_map(|id| id.to_le_bytes()).collect()),
+                (encoding.type_ids.len(), encoding.type_ids.iter().flat_map(|id| id.to_le_bytes()).collect()),
+            ] {
+                sum.update((length as u64).to_le_bytes());
+                sum.update(bytes);
+            }
+        }
+        hexadecimal(sum)
+    }
+}

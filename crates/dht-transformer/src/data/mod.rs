@@ -1,0 +1,16 @@
+//! From files of labelled texts to packed batches of token numbers.
+
+mod batch;
+mod dataset;
+mod encoded;
+mod masking;
+mod reader;
+mod text_blocks;
+mod tokenizer;
+
+pub use batch::{PackedBatch, epoch_order, longest_first, sequential};
+pub use dataset::{Dataset, Example};
+pub use encoded::{EncodedDataset, Encoding, Sample};
+pub use masking::{MaskSettings, MaskedBatch, Masking};
+pub use reader::{Column, Columns, DatasetReader, Header, LabelKind, LabelSource, Split, Telling};
+pub use tokenizer::TextTokenizer;

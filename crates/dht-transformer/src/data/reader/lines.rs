@@ -1,0 +1,87 @@
+//! The physical lines of a text file, compressed or not, in bounded memory.
+
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+
+use crate::error::{DataProblem, Error, Result};
+
+/// The longest row that is read, in bytes; a longer one is an unclosed quote or no text.
+pub(crate) const LONGEST_ROW: usize = 4 << 20;
+
+/// One physical line after another, without its line feed, checked to be text.
+pub(crate) struct Lines<'a> {
+    path: PathBuf,
+    reader: Box<dyn BufRead + 'a>,
+    compressed: bool,
+    /// The number of the last line returned, counted from 1.
+    line: u64,
+    left: u64,
+    most: u64,
+}
+
+impl<'a> Lines<'a> {
+    /// Lines of `raw`, decompressed on the way when `compressed`, at most `most` bytes of them. `path` is for errors.
+    pub(crate) fn new(path: &Path, raw: impl Read + 'a, compressed: bool, most: u64) -> Self {
+        let reader: Box<dyn BufRead + 'a> =
+            if compressed { Box::new(BufReader::new(MultiGzDecoder::new(raw))) } else { Box::new(BufReader::new(raw)) };
+        Self { path: path.into(), reader, compressed, line: 0, left: most, most }
+    }
+
+    /// The number of the last line returned, counted from 1.
+    pub(crate) fn number(&self) -> u64 {
+        self.line
+    }
+
+    /// An error at a line.
+    pub(crate) fn error_at(&self, line: u64, problem: DataProblem) -> Error {
+        Error::Data { path: self.path.clone(), line: Some(line), problem }
+    }
+
+    /// The next line without its `\n` (a `\r` before it stays), or `None` at the end.
+    pub(crate) fn next_line(&mut self) -> Result<Option<String>> {
+        let mut bytes = Vec::new();
+        self.line += 1;
+        let most = (LONGEST_ROW as u64 + 1).min(self.left.saturating_add(1));
+        let count = match self.reader.by_ref().take(most).read_until(b'\n', &mut bytes) {
+            Ok(count) => count as u64,
+            Err(source) => return Err(self.input_error(source)),
+        };
+        if count == 0 {
+            return Ok(None);
+        }
+        if count > self.left {
+            return Err(self.error_at(self.line, DataProblem::TooLarge { most: self.most }));
+        }
+        self.left -= count;
+        if bytes.len() > LONGEST_ROW {
+            return Err(self.error_at(self.line, DataProblem::RowTooLong { most: LONGEST_ROW }));
+        }
+        if bytes.last() == Some(&b'\n') {
+            bytes.pop();
+        }
+        if bytes.contains(&0) {
+            return Err(self.error_at(self.line, DataProblem::Binary));
+        }
+        let mut text = String::from_utf8(bytes).map_err(|error| {
+            self.error_at(self.line, DataProblem::NotUtf8 { byte: error.utf8_error().valid_up_to() })
+        })?;
+        if self.line == 1 && text.starts_with('\u{feff}') {
+            text.drain(..'\u{feff}'.len_utf8());
+        }
+        Ok(Some(text))
+    }
+
+    fn input_error(&self, source: io::Error) -> Error {
+        let problem = match source.kind() {
+            _ if !self.compressed => return Error::io(&self.path, source),
+            io::ErrorKind::UnexpectedEof => DataProblem::TruncatedGzip,
+            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
+                DataProblem::BadGzip { message: source.to_string() }
+            }
+            _ => return Error::io(&self.path, source),
+        };
+        self.error_at(self.line, problem)
+    }
+}

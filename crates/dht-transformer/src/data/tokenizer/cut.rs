@@ -1,0 +1,111 @@
+//! The first tokens of texts, tokenised as far as needed.
+
+use tokenizers::utils::truncation::TruncationDirection;
+use tokenizers::{Encoding, Result, Tokenizer};
+
+use super::parts::Parts;
+
+/// Bytes of text a token, generously: parts of a text are this long, so that usually one is enough.
+const BYTES_A_TOKEN: usize = 8;
+/// Parts are at least and, beyond the first, at most this long.
+const PART_BYTES: [usize; 2] = [64, 1 << 16];
+
+/// A text of which more and more is tokenised.
+struct Growing<'a> {
+    tokenizer: &'a Tokenizer,
+    parts: &'a Parts,
+    rest: &'a str,
+    /// The length of the next part.
+    bytes: usize,
+    /// So many tokens are of use.
+    most: usize,
+    /// The first tokens, at least `most` of them if there are.
+    encoding: Encoding,
+    /// How many tokens came so far.
+    tokens: usize,
+}
+
+impl<'a> Growing<'a> {
+    /// A text of which more than `most` tokens are known, or all.
+    fn new(tokenizer: &'a Tokenizer, parts: &'a Parts, text: &'a str, most: usize) -> Result<Self> {
+        let [least, _] = PART_BYTES;
+        let bytes = most.saturating_add(1).saturating_mul(BYTES_A_TOKEN).max(least);
+        let encoding = Encoding::default();
+        let mut growing = Self { tokenizer, parts, rest: text, bytes, most, encoding, tokens: 0 };
+        // At least once: a tokenizer may make something even of an empty text.
+        growing.grow()?;
+        while growing.tokens <= most && !growing.is_whole() {
+            growing.grow()?;
+        }
+        Ok(growing)
+    }
+
+    fn is_whole(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    fn grow(&mut self) -> Result<()> {
+        let (part, rest) = self.parts.split_first(self.tokenizer, self.rest, self.bytes)?;
+        self.rest = rest;
+        self.bytes = self.bytes.max((2 * self.bytes).min(PART_BYTES[1]));
+        let encoding = self.tokenizer.encode_fast(&*self.parts.shortened(self.tokenizer, part)?, false)?;
+        self.tokens += encoding.len();
+        if self.encoding.len() <= self.most {
+            self.encoding.merge_with(encoding, false);
+        }
+        Ok(())
+    }
+
+    /// The first `length` tokens.
+    fn cut(mut self, length: usize) -> Encoding {
+        if self.encoding.len() > length {
+            self.encoding.truncate(length, 0, TruncationDirection::Right);
+            // The rest would go through the post-processor for nothing.
+            self.encoding.take_overflowing();
+        }
+        self.encoding
+    }
+}
+
+/// The first tokens of a text, or of a pair, without special ones: at most `room` in all. And whether that is not all.
+pub(crate) fn first_tokens(
+    tokenizer: &Tokenizer,
+    parts: &Parts,
+    (text, pair): (&str, Option<&str>),
+    room: usize,
+) -> Result<(Encoding, Option<Encoding>, bool)> {
+    let grow = |text| Growing::new(tokenizer, parts, text, room);
+    let (mut first, mut second) = (grow(text)?, pair.map(grow).transpose()?);
+    if let Some(second) = &mut second {
+        grow_until_compared(&mut first, second, room)?;
+    }
+    let lengths = (first.tokens, second.as_ref().map_or(0, |second| second.tokens));
+    let kept = longest_first(lengths, room);
+    Ok((first.cut(kept.0), second.map(|second| second.cut(kept.1)), kept != lengths))
+}
+
+/// Of an odd number of tokens for two texts that fill it both, the longer one gets one more.
+fn grow_until_compared<'a>(first: &mut Growing<'a>, second: &mut Growing<'a>, room: usize) -> Result<()> {
+    if room.is_multiple_of(2) || first.tokens.min(second.tokens) <= room / 2 {
+        return Ok(());
+    }
+    loop {
+        let shorter = if first.tokens <= second.tokens { &mut *first } else { &mut *second };
+        if shorter.is_whole() {
+            return Ok(());
+        }
+        shorter.grow()?;
+    }
+}
+
+/// How many tokens of each text stay when `room` is left for both (a single text has a second of length 0).
+fn longest_first((first, second): (usize, usize), room: usize) -> (usize, usize) {
+    if first + second <= room {
+        return (first, second);
+    }
+    // The shorter one stays whole as long as the longer one keeps as many.
+    let half = room / 2;
+    let short = first.min(second).min(half);
+    let long = room - short;
+    if first <= second { (short, long) } else { (long, short) }
+}

@@ -1,0 +1,385 @@
+mod cut;
+mod parts;
+mod word_piece;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+
+use rayon::prelude::*;
+use serde_json::{Value, json};
+use tokenizers::processors::bert::BertProcessing;
+use tokenizers::{PostProcessor, Tokenizer};
+
+use self::cut::first_tokens;
+use self::parts::{Parts, words};
+use self::word_piece::learn_pieces;
+use super::dataset::Dataset;
+use super::encoded::{EncodedDataset, Encoding, Sample};
+use crate::config::BertConfig;
+use crate::data::reader::LONGEST_ROW;
+use crate::error::{Error, Result};
+use crate::storage::{GIT_LFS, model_directory, write_atomically};
+
+/// The special tokens of a vocabulary made here, in the order of their numbers.
+const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+
+/// Texts to token numbers, as BERT does it: `[CLS] text [SEP]` or `[CLS] text [SEP] pair [SEP]`.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::TextTokenizer;
+///
+/// let words = ["the", "cat", "sat"].map(String::from);
+/// let tokenizer = TextTokenizer::from_vocabulary(&words)?;
+/// let encoding = tokenizer.encode("The cat stood.", None, 8)?;
+/// assert_eq!(encoding.ids, [2, 5, 6, 1, 1, 3]); // [CLS] the cat [UNK] [UNK] [SEP]
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct TextTokenizer {
+    tokenizer: Tokenizer,
+    parts: Parts,
+    vocabulary_size: usize,
+    max_bytes: usize,
+}
+
+/// How BERT's tokenizer cleans a text before it splits it.
+struct Cleaning {
+    lowercase: bool,
+    strip_accents: Option<bool>,
+    chinese: bool,
+}
+
+impl Default for Cleaning {
+    fn default() -> Self {
+        Self { lowercase: true, strip_accents: None, chinese: true }
+    }
+}
+
+impl TextTokenizer {
+    /// Reads a `tokenizer.json`. Its truncation and padding are dropped: the caller says how long a text may be, and
+    /// batches are not padded. A tokenizer that adds no special tokens gets BERT's.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Tokenizer`] when it is not one, or adds no special tokens and has none in its
+    /// vocabulary, or adds such that are not in its vocabulary.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
+        Self::from_json(&path.display().to_string(), &bytes)
+    }
+
+    /// Reads a directory's `tokenizer.json`, or else its `vocab.txt` (a token a line) as BERT's WordPiece with what
+    /// `tokenizer_config.json`, if there is one, says of letter case, accents and special tokens.
+    ///
+    /// # Errors
+    /// As [`from_file`](Self::from_file) and [`model_directory`], and [`Error::Json`] for the configuration.
+    pub fn from_dir(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = &*model_directory(folder)?;
+        let file = folder.join("tokenizer.json");
+        if file.exists() {
+            return Self::from_file(file);
+        }
+        let path = folder.join("vocab.txt");
+        let text = std::fs::read_to_string(&path).map_err(|source| Error::io(&path, source))?;
+        let pieces: Vec<String> = text.trim_end().lines().map(str::to_owned).collect();
+        let path = folder.join("tokenizer_config.json");
+        let config: Value = match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|source| Error::Json { what: path.display().to_string(), source })?,
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound => Value::Null,
+            Err(source) => return Err(Error::io(path, source)),
+        };
+        let fields = ["pad_token", "unk_token", "cls_token", "sep_token", "mask_token"];
+        let special: [&str; 5] = std::array::from_fn(|index| {
+            let value = &config[fields[index]];
+            value.as_str().or(value["content"].as_str()).unwrap_or(SPECIAL[index])
+        });
+        let cleaning = Cleaning {
+            lowercase: config["do_lower_case"].as_bool().unwrap_or(true),
+            strip_accents: config["strip_accents"].as_bool(),
+            chinese: config["tokenize_chinese_chars"].as_bool().unwrap_or(true),
+        };
+        let what = folder.join("vocab.txt").display().to_string();
+        Self::from_json(&what, description("WordPiece", &pieces, &special, &cleaning, &what)?.to_string().as_bytes())
+    }
+
+    /// A tokenizer of whole words: lower-cased, split at spaces and punctuation, `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]`
+    /// and `[MASK]` first, then the words in their order. A word that comes again, in whatever case, is counted once.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a word that is empty or that splitting would take apart, so that it could never be found.
+    pub fn from_vocabulary(words: &[String]) -> Result<Self> {
+        let cleaning = Cleaning::default();
+        let splitter = Self::made("WordLevel", &special_pieces(), &cleaning)?;
+        let mut pieces = special_pieces();
+        let mut seen: BTreeSet<String> = pieces.iter().cloned().collect();
+        for word in words {
+            if SPECIAL.contains(&word.as_str()) {
+                continue;
+            }
+            let [clean] = splitter.words(word)?.try_into().map_err(|parts: Vec<String>| Error::Setting {
+                field: "words",
+                expected: "words without spaces and punctuation, or single signs".into(),
+                got: format!("{word:?}, which is split into {parts:?}"),
+            })?;
+            if seen.insert(clean.clone()) {
+                pieces.push(clean);
+            }
+        }
+        Self::made("WordLevel", &pieces, &cleaning)
+    }
+
+    /// A WordPiece tokenizer learnt from texts: lower-cased, at most `vocabulary_size` tokens, the special ones
+    /// (`[PAD]`, `[UNK]`, `[CLS]`, `[SEP]`, `[MASK]`) first. The same texts give the same tokenizer. It has fewer
+    /// tokens when no two neighbouring pieces come twice any more; see [`vocabulary_size`](Self::vocabulary_size).
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when there is no room for the special tokens and some letters (fewer than 32 tokens), or the
+    /// texts hold no word.
+    pub fn train<'a>(texts: impl IntoIterator<Item = &'a str>, vocabulary_size: usize) -> Result<Self> {
+        if vocabulary_size < 32 {
+            return Err(Error::Setting {
+                field: "vocabulary_size",
+                expected: "at least 32".into(),
+                got: vocabulary_size.to_string(),
+            });
+        }
+        let cleaning = Cleaning::default();
+        let splitter = Self::made("WordLevel", &special_pieces(), &cleaning)?;
+        let texts: Vec<&str> = texts.into_iter().collect();
+        let counts = texts
+            .par_chunks(256)
+            .map(|texts| {
+                let mut counts: HashMap<String, u64> = HashMap::new();
+                for text in texts {
+                    for word in splitter.words(text)? {
+                        *counts.entry(word).or_default() += 1;
+                    }
+                }
+                Ok(counts)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        // Sums do not depend on the order of the hash maps, and the tree forgets it.
+        let mut words: BTreeMap<String, u64> = BTreeMap::new();
+        for (word, count) in counts.into_iter().flatten() {
+            *words.entry(word).or_default() += count;
+        }
+        if words.is_empty() {
+            return Err(Error::Setting { field: "texts", expected: "some words".into(), got: "none".into() });
+        }
+        let mut pieces = special_pieces();
+        pieces.extend(learn_pieces(&words, vocabulary_size - SPECIAL.len()));
+        Self::made("WordPiece", &pieces, &cleaning)
+    }
+
+    /// One more than the greatest token number: the rows an embedding table needs.
+    pub fn vocabulary_size(&self) -> usize {
+        self.vocabulary_size
+    }
+
+    /// Whether every token has a row in the word embedding of a model; more rows do no harm.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when the model has fewer rows: it belongs to another tokenizer.
+    pub fn check_fits(&self, config: &BertConfig) -> Result<()> {
+        if self.vocabulary_size <= config.vocab_size {
+            return Ok(());
+        }
+        let expected = format!("at least the tokenizer's {}", self.vocabulary_size);
+        Err(Error::Setting { field: "vocab_size", expected, got: config.vocab_size.to_string() })
+    }
+
+    /// The number of a token, such as `[MASK]`.
+    pub fn token_id(&self, token: &str) -> Option<u32> {
+        self.tokenizer.token_to_id(token)
+    }
+
+    /// The number of the token that hides others: `[MASK]`, or RoBERTa's `<mask>`.
+    pub fn mask_token(&self) -> Option<u32> {
+        ["[MASK]", "<mask>"].into_iter().find_map(|token| self.token_id(token))
+    }
+
+    /// The numbers of the tokens that are no part of a text: those that the file calls special, and those that go
+    /// around a text or stand for what is missing.
+    pub fn special_tokens(&self) -> BTreeSet<u32> {
+        let added = self.tokenizer.get_added_tokens_decoder();
+        let marked = added.into_iter().filter(|(_, token)| token.special).map(|(id, _)| id);
+        let known = SPECIAL.into_iter().chain(["<s>", "</s>", "<pad>", "<unk>", "<mask>"]);
+        marked.chain(known.filter_map(|token| self.token_id(token))).collect()
+    }
+
+    /// The token of a number.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.tokenizer.id_to_token(id)
+    }
+
+    /// Writes a `tokenizer.json`, whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let json = self.to_json()?;
+        write_atomically(path, |file| file.write_all(json.as_bytes()))
+    }
+
+    pub(crate) fn to_json(&self) -> Result<String> {
+        self.tokenizer.to_string(true).map_err(|source| Error::Tokenizer { what: "writing".into(), source })
+    }
+
+    /// Refuses texts of more bytes, 4 MiB if not set, which is the longest row that is read from a file. It bounds the time
+    /// that a text of a stranger may take; see [`encode`](Self::encode).
+    #[must_use]
+    pub fn with_max_bytes(self, bytes: usize) -> Self {
+        Self { max_bytes: bytes, ..self }
+    }
+
+    /// The tokens of a text or a pair, at most `max_length` with the special ones. Of a pair, tokens are taken from
+    /// the end of the longer text until both are equally long, then from both, as Hugging Face's `longest_first`.
+    ///
+    /// A text is read as far as `max_length` needs it, with the same result as if all of it were tokenised and then cut.
+    /// What costs time and memory in proportion to its length: text without spaces (ideographs aside), unless all of it is
+    /// letters and digits of a WordPiece or whole-word vocabulary; the shorter of two long texts; and all text, where the
+    /// tokenizer is none of BERT's or RoBERTa's kind.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when `max_length` leaves no room for a token of each text, [`Error::TextTooLong`] for a text of
+    /// more bytes than [`with_max_bytes`](Self::with_max_bytes) allows.
+    pub fn encode(&self, text: &str, pair: Option<&str>, max_length: usize) -> Result<Encoding> {
+        let failed = |source| Error::Tokenizer { what: "encoding".into(), source };
+        let special = self.tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(pair.is_some()));
+        let least = special + 1 + usize::from(pair.is_some());
+        if max_length < least {
+            return Err(Error::Setting {
+                field: "max_length",
+                expected: format!("at least {least} ({special} special tokens and one of each text)"),
+                got: max_length.to_string(),
+            });
+        }
+        let texts = (text, pair);
+        if let Some(text) = [Some(text), pair].into_iter().flatten().find(|text| text.len() > self.max_bytes) {
+            return Err(Error::TextTooLong { row: None, bytes: text.len(), most: self.max_bytes });
+        }
+        let (first, second, truncated) =
+            first_tokens(&self.tokenizer, &self.parts, texts, max_length - special).map_err(failed)?;
+        let encoding = self.tokenizer.post_process(first, second, true).map_err(failed)?;
+        Ok(Encoding { ids: encoding.get_ids().to_vec(), type_ids: encoding.get_type_ids().to_vec(), truncated })
+    }
+
+    /// Encodes all examples on all cores; the rows keep their order.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode), for the first example that fails.
+    pub fn encode_all(&self, data: &Dataset, max_length: usize) -> Result<EncodedDataset> {
+        let samples = data
+            .examples
+            .par_iter()
+            .enumerate()
+            .map(|(row, example)| {
+                let encoding = self
+                    .encode(&example.text, example.pair.as_deref(), max_length)
+                    .map_err(|error| error.in_row(row))?;
+                let (label, targets) = (example.label as u32, example.targets.clone());
+                Ok(Sample { id: row as u64, label, targets, encoding })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let truncated_rows = samples.iter().filter(|sample| sample.encoding.truncated).count();
+        Ok(EncodedDataset { samples, labels: data.labels.clone(), truncated_rows })
+    }
+
+    /// The tokens of a text without special ones around it.
+    pub(crate) fn pieces(&self, text: &str) -> Result<Vec<u32>> {
+        let failed = |source| Error::Tokenizer { what: "encoding".into(), source };
+        Ok(self.tokenizer.encode_fast(text, false).map_err(failed)?.get_ids().to_vec())
+    }
+
+    /// The special tokens before a text, and those after it.
+    pub(crate) fn surroundings(&self) -> Result<(Vec<u32>, Vec<u32>)> {
+        let failed = |source| Error::Tokenizer { what: "encoding".into(), source };
+        let around = |ids: &[u32]| match ids {
+            [before, after] => Ok((vec![*before], vec![*after])),
+            _ => Err(failed(format!("puts {} special tokens around a text, expected 2", ids.len()).into())),
+        };
+        around(self.tokenizer.encode_fast("", true).map_err(failed)?.get_ids())
+    }
+
+    /// The cleaned words of a text.
+    fn words(&self, text: &str) -> Result<Vec<String>> {
+        words(&self.tokenizer, text).map_err(|source| Error::Tokenizer { what: "splitting".into(), source })
+    }
+
+    fn made(model: &str, pieces: &[String], cleaning: &Cleaning) -> Result<Self> {
+        let what = "vocabulary";
+        Self::from_json(what, description(model, pieces, &SPECIAL, cleaning, what)?.to_string().as_bytes())
+    }
+
+    fn from_json(what: &str, json: &[u8]) -> Result<Self> {
+        let failed = |source| Error::Tokenizer { what: what.into(), source };
+        if json.starts_with(&GIT_LFS) {
+            return Err(failed("is a Git LFS pointer and not the file: fetch it, as by `git lfs pull`".into()));
+        }
+        // The crate panics where a part of the file is no JSON; so all of it is looked at first.
+        serde_json::from_slice::<serde::de::IgnoredAny>(json).map_err(|error| failed(error.into()))?;
+        let mut tokenizer = Tokenizer::from_bytes(json).map_err(failed)?;
+        tokenizer.with_truncation(None).map_err(failed)?.with_padding(None);
+        if tokenizer.get_post_processor().is_none_or(|processor| processor.added_tokens(false) == 0) {
+            let special = |token: &str| tokenizer.token_to_id(token).map(|id| (token.to_owned(), id));
+            let (Some(separator), Some(class)) = (special("[SEP]"), special("[CLS]")) else {
+                return Err(failed("adds no special tokens, and its vocabulary lacks [CLS] or [SEP]".into()));
+            };
+            tokenizer.with_post_processor(Some(BertProcessing::new(separator, class)));
+        }
+        let greatest = tokenizer.get_vocab(true).into_values().max().unwrap_or_default();
+        let empty = tokenizer.encode_fast("", true).map_err(failed)?;
+        let empty_pair = tokenizer.encode_fast(("", ""), true).map_err(failed)?;
+        match empty.get_ids().iter().chain(empty_pair.get_ids()).find(|&&id| id > greatest) {
+            Some(id) => Err(failed(format!("adds the token {id}, which is not in its vocabulary").into())),
+            None => {
+                let parts = Parts::of(&tokenizer).map_err(failed)?;
+                Ok(Self { tokenizer, parts, vocabulary_size: greatest as usize + 1, max_bytes: LONGEST_ROW })
+            }
+        }
+    }
+}
+
+fn special_pieces() -> Vec<String> {
+    SPECIAL.map(String::from).to_vec()
+}
+
+/// A tokenizer in Hugging Face's `tokenizer.json` form. `special`: padding, unknown, class, separator, mask.
+fn description(model: &str, pieces: &[String], special: &[&str; 5], cleaning: &Cleaning, what: &str) -> Result<Value> {
+    let vocabulary: serde_json::Map<String, Value> =
+        pieces.iter().enumerate().map(|(id, piece)| (piece.clone(), id.into())).collect();
+    let [_, unknown, class, separator, _] = special;
+    for needed in [unknown, class, separator] {
+        if !vocabulary.contains_key(*needed) {
+            let source = format!("the vocabulary lacks {needed}").into();
+            return Err(Error::Tokenizer { what: what.into(), source });
+        }
+    }
+    let id = |token: &str| vocabulary[token].clone();
+    let added: Vec<Value> = special
+        .iter()
+        .filter(|token| vocabulary.contains_key(**token))
+        .map(|token| {
+            json!({"id": id(token), "content": token, "special": true, "normalized": false,
+                   "single_word": false, "lstrip": false, "rstrip": false})
+        })
+        .collect();
+    Ok(json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
+        "normalizer": {
+            "type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": cleaning.chinese,
+            "strip_accents": cleaning.strip_accents, "lowercase": cleaning.lowercase,
+        },
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": {"type": "BertProcessing", "sep": [separator, id(separator)], "cls": [class, id(class)]},
+        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": true},
+        "model": if model == "WordPiece" {
+            json!({"type": model, "unk_token": unknown, "continuing_subword_prefix": "##",
+                   "max_input_chars_per_word": 100, "vocab": vocabulary})
+        } else {
+            json!({"type": model, "unk_token": unknown, "vocab": vocabulary})
+        },
+    }))
+}

@@ -1,0 +1,315 @@
+//! How much of a long text has to be tokenised to know its first tokens.
+//!
+//! A text is taken part by part, such that the tokens of the parts, one after another, are the tokens of the text. That
+//! is certain where the pre-tokenizer splits in any case, no normaliser looks across, and no added token lies across.
+//! Where nothing is certain, as with a pre-tokenizer that is not known here, a text is one part.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::{
+    AddedToken, Model, ModelWrapper, NormalizedString, Normalizer, NormalizerWrapper, OffsetReferential, OffsetType,
+    PreTokenizedString, PreTokenizer, PreTokenizerWrapper, Result, Tokenizer,
+};
+
+/// Parts at least as long, in bytes, are searched for words that need not be read to their end.
+const LONG_PART: usize = 4096;
+/// Characters of ASCII, of which it is known beforehand what they are.
+const ASCII: usize = 128;
+
+/// Where the texts of a tokenizer may be cut into parts.
+#[derive(Debug, Clone)]
+pub(crate) enum Parts {
+    /// Nowhere that is known.
+    None,
+    /// Before a space that follows a letter or digit: spaces are parts of the tokens after them.
+    BeforeSpaces,
+    /// Before and after characters that separate words.
+    BetweenWords(Words),
+}
+
+/// What a character does to the words on both sides, wherever it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It is in a word, and adds to its length.
+    InWord,
+    /// It ends the word before it and begins none that goes on after it: whitespace, punctuation, an ideograph.
+    Separator,
+    Other,
+}
+
+/// A tokenizer that splits by the kinds of characters alone.
+#[derive(Debug, Clone)]
+pub(crate) struct Words {
+    ascii: [Kind; ASCII],
+    /// Characters that stand side by side in added tokens, which are found before a text is split.
+    inside_added: Vec<(char, char)>,
+    /// Words of more characters are unknown, whatever they are.
+    longest: Option<usize>,
+}
+
+impl Parts {
+    pub(crate) fn of(tokenizer: &Tokenizer) -> Result<Self> {
+        let added: Vec<AddedToken> = tokenizer.get_added_tokens_decoder().into_values().collect();
+        let plain = |token: &AddedToken| {
+            token.content.is_ascii() && !token.content.contains(char::is_whitespace) && !token.single_word
+        };
+        if !added.iter().all(plain) {
+            return Ok(Self::None);
+        }
+        let normalizer = tokenizer.get_normalizer();
+        match tokenizer.get_pre_tokenizer() {
+            Some(
+                PreTokenizerWrapper::BertPreTokenizer(_)
+                | PreTokenizerWrapper::Whitespace(_)
+                | PreTokenizerWrapper::WhitespaceSplit(_),
+            ) if normalizer.is_none_or(is_by_character) => Words::of(tokenizer, &added),
+            Some(PreTokenizerWrapper::ByteLevel(ByteLevel { use_regex: true, .. })) if normalizer.is_none() => {
+                Ok(Self::before_spaces(&added))
+            }
+            Some(PreTokenizerWrapper::Metaspace(space)) if normalizer.is_none() && space.get_split() => {
+                Ok(Self::before_spaces(&added))
+            }
+            _ => Ok(Self::None),
+        }
+    }
+
+    fn before_spaces(added: &[AddedToken]) -> Self {
+        // One that takes the spaces behind it would take less.
+        if added.iter().any(|token| token.rstrip) { Self::None } else { Self::BeforeSpaces }
+    }
+
+    /// The first part of a text, of `least` bytes or more where that is not all of it, and what is left.
+    pub(crate) fn split_first<'a>(
+        &self,
+        tokenizer: &Tokenizer,
+        text: &'a str,
+        least: usize,
+    ) -> Result<(&'a str, &'a str)> {
+        let Some(start) = (least.max(1)..text.len()).find(|&index| text.is_char_boundary(index)) else {
+            return Ok((text, ""));
+        };
+        let mut kinds = Kinds::of(tokenizer, self);
+        let mut before = text[..start].chars().next_back().unwrap_or_default();
+        for (index, next) in text[start..].char_indices() {
+            let between = match self {
+                Self::None => return Ok((text, "")),
+                Self::BeforeSpaces => next == ' ' && before.is_alphanumeric(),
+                Self::BetweenWords(words) => {
+                    (kinds.get(before)? == Kind::Separator || kinds.get(next)? == Kind::Separator)
+                        && !words.inside_added.contains(&(before, next))
+                }
+            };
+            if between {
+                return Ok(text.split_at(start + index));
+            }
+            before = next;
+        }
+        Ok((text, ""))
+    }
+
+    /// A text of the same tokens, whose endless words are shorter.
+    pub(crate) fn shortened<'a>(&self, tokenizer: &Tokenizer, part: &'a str) -> Result<Cow<'a, str>> {
+        match self {
+            Self::BetweenWords(Words { longest: Some(longest), .. }) if part.len() >= LONG_PART => {
+                shortened(Kinds::of(tokenizer, self), *longest, part)
+            }
+            _ => Ok(part.into()),
+        }
+    }
+}
+
+/// Whether a normaliser works character by character, up to the order of marks on one character: what it makes of a text is
+/// what it makes of its characters. One that composes does not.
+fn is_by_character(normalizer: &NormalizerWrapper) -> bool {
+    match normalizer {
+        NormalizerWrapper::BertNormalizer(_)
+        | NormalizerWrapper::StripAccents(_)
+        | NormalizerWrapper::Lowercase(_)
+        | NormalizerWrapper::NFD(_)
+        | NormalizerWrapper::NFKD(_) => true,
+        NormalizerWrapper::Sequence(all) => all.as_ref().iter().all(is_by_character),
+        _ => false,
+    }
+}
+
+impl Words {
+    fn of(tokenizer: &Tokenizer, added: &[AddedToken]) -> Result<Parts> {
+        let mut ascii = [Kind::Other; ASCII];
+        for (code, kind) in (0_u8..).zip(&mut ascii) {
+            *kind = Kind::of(tokenizer, code.into())?;
+        }
+        let has = |token: &AddedToken, kind| token.content.bytes().any(|byte| ascii[usize::from(byte)] == kind);
+        // What is found in the normalised text is not to lie across a separator.
+        if added.iter().any(|token| token.normalized && has(token, Kind::Separator)) {
+            return Ok(Parts::None);
+        }
+        let pairs = |token: &AddedToken| token.content.chars().zip(token.content.chars().skip(1)).collect::<Vec<_>>();
+        let inside_added = added.iter().flat_map(pairs).collect();
+        let longest = match tokenizer.get_model() {
+            ModelWrapper::WordPiece(model) => Some(model.max_input_chars_per_word),
+            ModelWrapper::WordLevel(model) => model.get_vocab().keys().map(|word| word.chars().count()).max(),
+            _ => None,
+        };
+        // No added token may lie inside of a word, nor reach across what is left out of one.
+        let longest = longest
+            .filter(|_| added.iter().all(|token| has(token, Kind::Separator) || has(token, Kind::Other)))
+            .map(|longest| added.iter().map(|token| token.content.len()).fold(longest, usize::max));
+        Ok(Parts::BetweenWords(Self { ascii, inside_added, longest }))
+    }
+}
+
+impl Kind {
+    /// As the tokenizer shows it, when the character stands between two letters, and between two dots.
+    fn of(tokenizer: &Tokenizer, character: char) -> Result<Self> {
+        let among_letters = words(tokenizer, &format!("x{character}x"))?;
+        let separates = |words: &[String], neighbour| match words {
+            [before, .., after] => before == neighbour && after == neighbour,
+            _ => false,
+        };
+        Ok(match among_letters.as_slice() {
+            [word] if word.chars().count() >= 3 => Self::InWord,
+            words if !separates(words, "x") => Self::Other,
+            _ if separates(&words(tokenizer, &format!(".{character}."))?, ".") => Self::Separator,
+            _ => Self::Other,
+        })
+    }
+}
+
+/// The kinds of characters, those beyond ASCII as they come.
+struct Kinds<'a> {
+    tokenizer: &'a Tokenizer,
+    ascii: [Kind; ASCII],
+    others: HashMap<char, Kind>,
+}
+
+impl<'a> Kinds<'a> {
+    fn of(tokenizer: &'a Tokenizer, parts: &Parts) -> Self {
+        let ascii = match parts {
+            Parts::BetweenWords(words) => words.ascii,
+            _ => [Kind::Other; ASCII],
+        };
+        Self { tokenizer, ascii, others: HashMap::new() }
+    }
+
+    fn get(&mut self, character: char) -> Result<Kind> {
+        if let Some(kind) = self.ascii.get(character as usize) {
+            return Ok(*kind);
+        }
+        if let Some(kind) = self.others.get(&character) {
+            return Ok(*kind);
+        }
+        let kind = Kind::of(self.tokenizer, character)?;
+        self.others.insert(character, kind);
+        Ok(kind)
+    }
+}
+
+/// Runs of more characters than a word can be known of lose their middle.
+fn shortened<'a>(mut kinds: Kinds<'_>, longest: usize, text: &'a str) -> Result<Cow<'a, str>> {
+    let kept = longest + 1;
+    let mut shorter = String::new();
+    // Up to where the text is dealt with; how long the run is; where its first `kept` characters end.
+    let (mut done, mut run, mut head) = (0, 0, 0);
+    let characters = text.char_indices().map(|(index, character)| (index, Some(character)));
+    // The end of a text ends a run too.
+    for (index, character) in characters.chain([(text.len(), None)]) {
+        if let Some(character) = character
+            && kinds.get(character)? == Kind::InWord
+        {
+            run += 1;
+            if run == kept {
+                head = index + character.len_utf8();
+            }
+            continue;
+        }
+        if run > 2 * kept
+            && let Some((tail, _)) = text[..index].char_indices().rev().nth(kept - 1)
+        {
+            shorter.push_str(&text[done..head]);
+            done = tail;
+        }
+        run = 0;
+    }
+    if done == 0 {
+        return Ok(text.into());
+    }
+    shorter.push_str(&text[done..]);
+    Ok(shorter.into())
+}
+
+/// The normalised words of a text.
+pub(crate) fn words(tokenizer: &Tokenizer, text: &str) -> Result<Vec<String>> {
+    let mut text = NormalizedString::from(text);
+    if let Some(normalizer) = tokenizer.get_normalizer() {
+        normalizer.normalize(&mut text)?;
+    }
+    let mut split = PreTokenizedString::from(text);
+    if let Some(pre_tokenizer) = tokenizer.get_pre_tokenizer() {
+        pre_tokenizer.pre_tokenize(&mut split)?;
+    }
+    let words = split.get_splits(OffsetReferential::Normalized, OffsetType::None);
+    Ok(words.into_iter().map(|(word, _, _)| word.to_owned()).filter(|word| !word.is_empty()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokenizer(normalizer: &str, pre_tokenizer: &str) -> (Tokenizer, Parts) {
+        let json = format!(
+            r###"{{"version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": {normalizer},
+                "pre_tokenizer": {pre_tokenizer}, "post_processor": null, "decoder": null,
+                "model": {{"type": "WordLevel", "unk_token": "x", "vocab": {{"x": 0, "longer": 1}}}}}}"###
+        );
+        let tokenizer = Tokenizer::from_bytes(json).unwrap();
+        let parts = Parts::of(&tokenizer).unwrap();
+        (tokenizer, parts)
+    }
+
+    const BERT: &str = r#"{"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true,
+                           "strip_accents": null, "lowercase": true}"#;
+
+    #[test]
+    fn texts_are_cut_where_their_tokenizer_splits_in_any_case_and_nowhere_else() {
+        let first = |normalizer, pre_tokenizer, text| {
+            let (tokenizer, parts) = tokenizer(normalizer, pre_tokenizer);
+            parts.split_first(&tokenizer, text, 2).unwrap().0.to_owned()
+        };
+        let (split, level) = (
+            r#"{"type": "BertPreTokenizer"}"#,
+            r#"{"type": "ByteLevel", "add_prefix_space": false,
+            "trim_offsets": true, "use_regex": true}"#,
+        );
+        assert_eq!(first(BERT, split, "ab, cd"), "ab");
+        assert_eq!(first(BERT, split, "ab\u{b}cd\nef"), "ab\u{b}cd");
+        assert_eq!(first("null", r#"{"type": "Whitespace"}"#, "ab... cd"), "ab...");
+        assert_eq!(first("null", r#"{"type": "WhitespaceSplit"}"#, "ab... cd"), "ab...");
+        assert_eq!(first(BERT, split, "中文龥"), "中");
+        assert_eq!(first("null", split, "中文 龥"), "中文");
+        assert_eq!(first(r#"{"type": "NFC"}"#, split, "ab cd"), "ab cd");
+        assert_eq!(first("null", level, "ab,  cd ef"), "ab,  cd");
+        assert_eq!(first(BERT, level, "ab cd"), "ab cd");
+        assert_eq!(first("null", r#"{"type": "Punctuation", "behavior": "Isolated"}"#, "ab cd"), "ab cd");
+        assert_eq!(first("null", "null", "ab cd"), "ab cd");
+    }
+
+    #[test]
+    fn endless_words_lose_their_middle_and_nothing_else() {
+        let (known, parts) = tokenizer(BERT, r#"{"type": "BertPreTokenizer"}"#);
+        let shortened = |text: &str| parts.shortened(&known, text).unwrap().into_owned();
+        // Seven letters tell that a word is longer than every word.
+        let long = "é,".to_owned() + &"w".repeat(LONG_PART) + "xyz-" + &"ж".repeat(LONG_PART);
+        let short = "é,".to_owned() + &"w".repeat(7 + 4) + "xyz-" + &"ж".repeat(14);
+        assert_eq!(shortened(&long), short);
+        for whole in [
+            ".".repeat(LONG_PART),
+            "a\u{301}".repeat(LONG_PART),
+            "w".repeat(LONG_PART - 1),
+            "longer ".repeat(LONG_PART),
+        ] {
+            assert_eq!(shortened(&whole), whole);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! A WordPiece vocabulary learnt from counted words.
+//!
+//! The trainer of the `tokenizers` crate numbers continuing letters in the order of a randomly seeded hash map, so two
+//! runs over the same texts give two vocabularies; this one is the same method with a fixed order.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
+
+/// The most different letters (of either kind) in a vocabulary; words with rarer ones are unknown.
+const MOST_LETTERS: usize = 1000;
+/// How often two pieces must stand side by side to become one.
+const LEAST_COUNT: i64 = 2;
+/// What begins a piece that continues a word.
+const CONTINUING: &str = "##";
+
+type Pair = (u32, u32);
+
+/// Up to `size` pieces, most general first: letters, then what merging the most frequent pair of neighbours gives,
+/// again and again (Sennrich et al. 2016, Algorithm 1, on words split as WordPiece splits them). Of equally frequent
+/// pairs the one whose pieces are older is merged. Merging stops early when no pair comes twice.
+///
+/// Time: O(letters of all different words) for the start, and for each merge in the words that hold the pair.
+pub(crate) fn learn_pieces(words: &BTreeMap<String, u64>, size: usize) -> Vec<String> {
+    let mut pieces = letters(words, size.min(MOST_LETTERS));
+    let mut ids: HashMap<String, u32> = pieces.iter().cloned().zip(0..).collect();
+    let mut split: Vec<(Vec<u32>, i64)> = words
+        .iter()
+        .filter_map(|(word, &count)| {
+            Some((letters_of(word).map(|letter| ids.get(&letter).copied()).collect::<Option<_>>()?, count as i64))
+        })
+        .collect();
+
+    let mut counts: HashMap<Pair, i64> = HashMap::new();
+    let mut places: HashMap<Pair, BTreeSet<usize>> = HashMap::new();
+    for (place, (word, count)) in split.iter().enumerate() {
+        for pair in neighbours(word) {
+            *counts.entry(pair).or_default() += count;
+            places.entry(pair).or_default().insert(place);
+        }
+    }
+    // The heap may hold outdated counts; the newest of a pair is in it too.
+    let mut heap: BinaryHeap<(i64, Reverse<Pair>)> =
+        counts.iter().map(|(&pair, &count)| (count, Reverse(pair))).collect();
+
+    while pieces.len() < size {
+        let Some((count, Reverse(pair))) = heap.pop() else { break };
+        if count < LEAST_COUNT {
+            break;
+        }
+        if counts.get(&pair) != Some(&count) {
+            continue;
+        }
+        let merged = format!("{}{}", pieces[pair.0 as usize], &pieces[pair.1 as usize][CONTINUING.len()..]);
+        let id = *ids.entry(merged.clone()).or_insert_with(|| {
+            pieces.push(merged);
+            (pieces.len() - 1) as u32
+        });
+        let mut changed = BTreeSet::new();
+        for place in places.remove(&pair).unwrap_or_default() {
+            let (word, count) = &mut split[place];
+            for old in neighbours(word) {
+                *counts.entry(old).or_default() -= *count;
+                changed.insert(old);
+            }
+            merge(word, pair, id);
+            for new in neighbours(word) {
+                *counts.entry(new).or_default() += *count;
+                places.entry(new).or_default().insert(place);
+                changed.insert(new);
+            }
+        }
+        for pair in changed {
+            let count = counts[&pair];
+            if count > 0 {
+                heap.push((count, Reverse(pair)));
+            } else {
+                counts.remove(&pair);
+            }
+        }
+    }
+    pieces
+}
+
+/// The most frequent letters, `c` at the start of a word and `##c` inside, in their own order.
+fn letters(words: &BTreeMap<String, u64>, most: usize) -> Vec<String> {
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    for (word, count) in words {
+        for letter in letters_of(word) {
+            *counts.entry(letter).or_default() += count;
+        }
+    }
+    let mut order: Vec<(Reverse<u64>, String)> =
+        counts.into_iter().map(|(letter, count)| (Reverse(count), letter)).collect();
+    order.sort();
+    let mut letters: Vec<String> = order.into_iter().take(most).map(|(_, letter)| letter).collect();
+    letters.sort();
+    letters
+}
+
+fn letters_of(word: &str) -> impl Iterator<Item = String> + '_ {
+    word.chars().enumerate().map(
+        |(place, letter)| {
+            if place == 0 { letter.to_string() } else { format!("{CONTINUING}{letter}") }
+        },
+    )
+}
+
+fn neighbours(word: &[u32]) -> impl Iterator<Item = Pair> + '_ {
+    word.windows(2).map(|pair| (pair[0], pair[1]))
+}
+
+/// Puts `id` in the place of each `pair`, from the left.
+fn merge(word: &mut Vec<u32>, pair: Pair, id: u32) {
+    let mut kept = 0;
+    let mut place = 0;
+    while place < word.len() {
+        let here = word[place];
+        let matches = here == pair.0 && word.get(place + 1) == Some(&pair.1);
+        word[kept] = if matches { id } else { here };
+        kept += 1;
+        place += if matches { 2 } else { 1 };
+    }
+    word.truncate(kept);
+}

@@ -1,0 +1,124 @@
+//! Why a file is refused as a checkpoint, and in what settings two trainings differ.
+
+use std::fmt;
+
+use serde_json::Value;
+
+/// Why a file is refused as a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointProblem {
+    /// The file ends early or goes on too long: writing or copying it was interrupted.
+    #[error("is torn: it has {found} bytes, expected {expected}")]
+    Torn {
+        /// How many bytes the file should have.
+        expected: u64,
+        /// How many it has.
+        found: u64,
+    },
+    /// The file is something else.
+    #[error("is not a checkpoint of this crate")]
+    Foreign,
+    /// The file was written by a later release.
+    #[error("has format version {found}, expected at most {supported}")]
+    Newer {
+        /// The version of the file.
+        found: u64,
+        /// The latest version that can be read.
+        supported: u64,
+    },
+    /// The content is not what was written.
+    #[error("is damaged: its content has another SHA-256 sum than it says")]
+    Checksum,
+    /// The file is of a training with other settings or other data.
+    #[error(
+        "is of another training: {differences}; ask for what is there, or begin anew without resuming or at another path",
+        differences = listed(differences),
+    )]
+    OtherTraining {
+        /// Everything in which the two differ.
+        differences: Vec<Difference>,
+    },
+    /// The header or the state does not say what it should.
+    #[error("is damaged: {what}")]
+    Content {
+        /// Which part, and what is wrong with it.
+        what: String,
+    },
+}
+
+/// A setting of a checkpoint that is not the one asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The setting's name, with dots: `optimizer.learning_rate`.
+    pub field: String,
+    /// Its value in the checkpoint, as JSON; `null` where it has none.
+    pub stored: String,
+    /// The value asked for, as JSON; `null` where there is none.
+    pub asked: String,
+}
+
+impl Difference {
+    /// Every place in which two states differ, in the order of the names. Objects that have the same keys are compared
+    /// key by key, all else as a whole: a choice with other fields is another choice.
+    ///
+    /// # Examples
+    /// ```
+    /// use dht_transformer::Difference;
+    /// use serde_json::json;
+    ///
+    /// let stored = json!({ "seed": 1, "reward": { "gain": { "lambda": 0.3 } } });
+    /// let asked = json!({ "seed": 1, "reward": { "gain": { "lambda": 0.5 } } });
+    /// let [difference] = &Difference::between(&stored, &asked)[..] else { panic!("one difference") };
+    /// assert_eq!(difference.to_string(), "reward.gain.lambda is 0.3 there and 0.5 here");
+    /// ```
+    pub fn between(stored: &Value, asked: &Value) -> Vec<Self> {
+        let mut found = Vec::new();
+        collect("", stored, asked, &mut found);
+        found
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {} there and {} here", self.field, self.stored, self.asked)
+    }
+}
+
+fn listed(differences: &[Difference]) -> String {
+    differences.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn collect(field: &str, stored: &Value, asked: &Value, found: &mut Vec<Difference>) {
+    match (stored, asked) {
+        _ if stored == asked => {}
+        (Value::Object(left), Value::Object(right)) if left.keys().eq(right.keys()) => {
+            for ((key, left), right) in left.iter().zip(right.values()) {
+                let field = if field.is_empty() { key.clone() } else { format!("{field}.{key}") };
+                collect(&field, left, right, found);
+            }
+        }
+        _ => found.push(Difference { field: field.into(), stored: stored.to_string(), asked: asked.to_string() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn differences_name_the_innermost_field_that_both_have() {
+        let stored = json!({ "a": 1, "b": { "c": [1, 2], "d": { "x": 1 } }, "e": null });
+        let asked = json!({ "a": 1, "b": { "c": [1, 3], "d": { "y": 1 } }, "e": 0.5 });
+        let texts: Vec<String> = Difference::between(&stored, &asked).iter().map(ToString::to_string).collect();
+        let expected = [
+            "b.c is [1,2] there and [1,3] here",
+            r#"b.d is {"x":1} there and {"y":1} here"#,
+            "e is null there and 0.5 here",
+        ];
+        assert_eq!(texts, expected);
+        assert!(Difference::between(&stored, &stored).is_empty());
+    }
+}

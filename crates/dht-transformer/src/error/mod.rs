@@ -1,0 +1,239 @@
+//! All refusals of the crate. It imports nothing of it.
+
+mod checkpoint;
+mod data;
+mod weights;
+
+use std::path::PathBuf;
+
+pub use checkpoint::{CheckpointProblem, Difference};
+pub use data::DataProblem;
+pub use weights::WeightsProblem;
+
+/// What can go wrong in this crate: what, where, and what would be right.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or directory could not be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A tensor or slice has another shape than its place requires.
+    #[error("{what} has shape {got:?}, expected {expected:?}")]
+    Shape {
+        /// The tensor's name.
+        what: String,
+        /// The shape its place requires.
+        expected: Vec<usize>,
+        /// The shape it has.
+        got: Vec<usize>,
+    },
+    /// A setting lies outside what it may be.
+    #[error("{field} is {got}, expected {expected}")]
+    Setting {
+        /// The setting's name.
+        field: &'static str,
+        /// What it may be.
+        expected: String,
+        /// What it is.
+        got: String,
+    },
+    /// A field of a configuration's file lies outside what it may be.
+    #[error("{file}: {field} is {got}, expected {expected}")]
+    Config {
+        /// The file, or what the text was said to be.
+        file: String,
+        /// The field's name.
+        field: &'static str,
+        /// What it may be.
+        expected: String,
+        /// What it is.
+        got: String,
+    },
+    /// A parameter name was registered twice or is not known.
+    #[error("parameter {name}: {problem}")]
+    Parameter {
+        /// The parameter's name.
+        name: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A set of heads would be empty, or a layer would have none.
+    #[error("no heads, expected at least one")]
+    NoHeads,
+    /// A layer has more heads than a set can hold.
+    #[error("{heads} heads in a layer, expected at most {most}")]
+    TooManyHeads {
+        /// The layer's heads.
+        heads: usize,
+        /// The most a layer may have.
+        most: usize,
+    },
+    /// A set names a head that the layer lacks.
+    #[error("head {head} of a layer whose heads are 0 to {last}", last = heads.saturating_sub(1))]
+    HeadOutOfRange {
+        /// The head that was named.
+        head: usize,
+        /// How many heads the layer has.
+        heads: usize,
+    },
+    /// A set names a head twice.
+    #[error("head {head} is named twice, expected each head at most once")]
+    DuplicateHead {
+        /// The head.
+        head: usize,
+    },
+    /// A plan of head sets per sample does not have one set for each sample of its batch.
+    #[error("{got} head sets for {expected} samples, expected one for each")]
+    PlanSamples {
+        /// The batch's samples.
+        expected: usize,
+        /// The plan's sets.
+        got: usize,
+    },
+    /// candle refused an operation.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+    /// A loss was NaN or infinite; the parameters are those before the step, the last checkpoint is still there.
+    #[error("the loss of step {step} is {loss}, expected a finite number: lower the learning rate")]
+    Diverged {
+        /// The optimiser step, from 0.
+        step: u64,
+        /// The loss.
+        loss: f64,
+    },
+    /// A file is no checkpoint that can be read.
+    #[error("checkpoint {path}: {problem}", path = path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: CheckpointProblem,
+    },
+    /// The gradient was NaN or infinite in too many steps in a row; those steps changed nothing.
+    #[error(
+        "the gradient was NaN or infinite in {steps} steps in a row, first in parameter {parameter}; expected finite \
+         numbers: lower the learning rate or look at the inputs"
+    )]
+    NonFiniteGradient {
+        /// How many steps in a row.
+        steps: u32,
+        /// The first parameter with such a gradient in the last of them.
+        parameter: String,
+    },
+    /// A data set's file is not what it should be.
+    #[error("{path}{at}: {problem}", path = path.display(), at = at_line(*line))]
+    Data {
+        /// The file.
+        path: PathBuf,
+        /// The physical line of the (decompressed) file, counted from 1; `None` when it is about the whole file.
+        line: Option<u64>,
+        /// What is wrong there.
+        problem: DataProblem,
+    },
+    /// A tokenizer could not be read, built or used.
+    #[error("tokenizer {what}: {source}")]
+    Tokenizer {
+        /// The file, or what was being done.
+        what: String,
+        /// What the tokenizer said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A text has more bytes than are tokenised.
+    #[error("a text{at} has {bytes} bytes, expected at most {most}", at = in_row(*row))]
+    TextTooLong {
+        /// The row of its data set, from 0, if it is of one.
+        row: Option<usize>,
+        /// How many bytes it has.
+        bytes: usize,
+        /// [`TextTokenizer::with_max_bytes`](crate::TextTokenizer::with_max_bytes).
+        most: usize,
+    },
+    /// A configuration is not JSON, or lacks a field, or has one of another type.
+    #[error("{what}: {source}")]
+    Json {
+        /// The file or text.
+        what: String,
+        /// What is wrong, with line and column.
+        source: serde_json::Error,
+    },
+    /// A file of weights is not what it should be.
+    #[error("{path}{at}: {problem}", path = path.display(), at = at_tensor(tensor.as_deref()))]
+    Weights {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name in the file; `None` when it is about the whole file.
+        tensor: Option<String>,
+        /// What is wrong with it.
+        problem: WeightsProblem,
+    },
+    /// A file of a model could not be had from the hub.
+    #[error("{name} is no directory, and its {file} could not be fetched from the hub: {source}")]
+    Hub {
+        /// The name that was taken for one on the hub.
+        name: String,
+        /// The file of the model.
+        file: &'static str,
+        /// What the hub's client said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// There is no such directory, and names on the hub are not looked for.
+    #[error(
+        "there is no directory {name}; to take it for the name of a model on the hub, dht-transformer must be built with \
+         its feature `hub`"
+    )]
+    NoHub {
+        /// The name.
+        name: String,
+    },
+    /// A directory that is to be replaced holds a file that its successor will not have.
+    #[error("{path} is not replaced: it holds {entry}, which would be lost", path = path.display())]
+    ForeignDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// The first entry (by name) that does not belong there.
+        entry: String,
+    },
+}
+
+fn at_line(line: Option<u64>) -> String {
+    line.map(|line| format!(":{line}")).unwrap_or_default()
+}
+
+fn in_row(row: Option<usize>) -> String {
+    row.map(|row| format!(" in row {row}")).unwrap_or_default()
+}
+
+fn at_tensor(tensor: Option<&str>) -> String {
+    tensor.map(|tensor| format!(": tensor {tensor:?}")).unwrap_or_default()
+}
+
+/// The crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An I/O error with the path it happened at.
+    pub(crate) fn io(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        Self::Io { path: path.into(), source }
+    }
+
+    /// The same of a file, where it is about a field of it.
+    pub(crate) fn in_file(self, file: impl Into<String>) -> Self {
+        match self {
+            Self::Setting { field, expected, got } => Self::Config { file: file.into(), field, expected, got },
+            other => other,
+        }
+    }
+
+    /// The same of a row of a data set, where it is about a text.
+    pub(crate) fn in_row(self, row: usize) -> Self {
+        match self {
+            Self::TextTooLong { bytes, most, .. } => Self::TextTooLong { row: Some(row), bytes, most },
+            other => other,
+        }
+    }
+}

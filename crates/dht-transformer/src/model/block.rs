@@ -1,0 +1,144 @@
+//! One layer of the encoder: attention and feed-forward.
+
+use std::collections::BTreeMap;
+
+use super::names;
+use crate::backend::{AttentionParameters, Dropout, FeedForwardParameters, Half, Pass, Place, composed};
+use crate::config::BertConfig;
+use crate::error::Result;
+use crate::tensors::{Bucket, HeadPlan, HeadSet, Hidden, Parameter};
+
+/// Attention half, feed-forward half, and the layer's place.
+#[derive(Debug, Clone)]
+pub(crate) struct Block {
+    layer: usize,
+    pub(crate) attention: AttentionParameters,
+    pub(crate) feed_forward: FeedForwardParameters,
+    hidden_dropout: f64,
+    probability_dropout: f64,
+    /// The heads that were not cut out; the others are zeros.
+    pub(crate) kept: HeadSet,
+    /// The neurons that were not cut out: the first so many.
+    pub(crate) width: usize,
+}
+
+impl Block {
+    pub(crate) fn build(
+        config: &BertConfig,
+        layer: usize,
+        (kept, width): (HeadSet, usize),
+        insert: &mut impl FnMut(String) -> Result<Parameter>,
+    ) -> Result<Self> {
+        let mut insert = |tensor: &str| insert(names::of_layer(layer, tensor));
+        let attention = AttentionParameters {
+            qkv: insert(names::QKV)?,
+            qkv_bias: insert(names::QKV_BIAS)?,
+            output: insert(names::OUTPUT)?,
+            output_bias: insert(names::OUTPUT_BIAS)?,
+            scale: insert(names::ATTENTION_SCALE)?,
+            shift: insert(names::ATTENTION_SHIFT)?,
+            epsilon: config.layer_norm_eps,
+            heads: config.num_attention_heads,
+            head_dim: config.hidden_size / config.num_attention_heads,
+        };
+        let feed_forward = FeedForwardParameters {
+            up: insert(names::UP)?,
+            up_bias: insert(names::UP_BIAS)?,
+            down: insert(names::DOWN)?,
+            down_bias: insert(names::DOWN_BIAS)?,
+            scale: insert(names::FEED_FORWARD_SCALE)?,
+            shift: insert(names::FEED_FORWARD_SHIFT)?,
+            epsilon: config.layer_norm_eps,
+            hidden: config.hidden_size,
+            neurons: config.intermediate_size,
+            activation: config.hidden_act,
+        };
+        Ok(Self {
+            layer,
+            attention,
+            feed_forward,
+            hidden_dropout: config.hidden_dropout_prob,
+            probability_dropout: config.attention_probs_dropout_prob,
+            kept,
+            width,
+        })
+    }
+
+    pub(crate) fn parameters(&self) -> [&Parameter; 12] {
+        let (a, f) = (&self.attention, &self.feed_forward);
+        [
+            &a.qkv,
+            &a.qkv_bias,
+            &a.output,
+            &a.output_bias,
+            &a.scale,
+            &a.shift,
+            &f.up,
+            &f.up_bias,
+            &f.down,
+            &f.down_bias,
+            &f.scale,
+            &f.shift,
+        ]
+    }
+
+    /// What each sample runs under a plan, with the first `width` neurons (`None`: all that were not cut out).
+    pub(crate) fn buckets(&self, plan: &HeadPlan, width: Option<usize>, samples: usize) -> Result<Vec<Bucket>> {
+        let (heads, neurons) = (self.attention.heads, width.unwrap_or(self.width));
+        plan.check(heads, samples)?;
+        let bucket = |samples, heads| Bucket { samples, heads, neurons };
+        let buckets = match plan {
+            HeadPlan::Full => vec![bucket(samples, self.kept)],
+            HeadPlan::Same(set) => vec![bucket(samples, *set)],
+            HeadPlan::PerSample(sets) => sets.iter().map(|set| bucket(1, *set)).collect(),
+        };
+        Bucket::check_all(&buckets, heads, self.feed_forward.neurons, samples)?;
+        Ok(buckets)
+    }
+
+    /// Both halves of samples in buckets, for a run of fused layers.
+    pub(crate) fn halves(&self, buckets: &[Bucket], pass: &Pass) -> [Half; 2] {
+        let (probabilities, output, feed_forward) = self.dropouts(pass);
+        let sets = buckets.iter().map(|bucket| (bucket.samples, bucket.heads));
+        let widths = buckets.iter().map(|bucket| (bucket.samples, bucket.neurons));
+        [
+            Half::attention(self.layer, &self.attention, sets, (probabilities, output)),
+            Half::feed_forward(&self.feed_forward, widths, feed_forward),
+        ]
+    }
+
+    /// The layer composed of candle's operations: samples that run alike together, then all return to their places.
+    pub(crate) fn composed(&self, hidden: &Hidden, buckets: &[Bucket], pass: &Pass) -> Result<Hidden> {
+        let mut groups: BTreeMap<(HeadSet, usize), Vec<usize>> = BTreeMap::new();
+        let mut samples = 0..;
+        for Bucket { samples: count, heads, neurons } in buckets {
+            groups.entry((*heads, *neurons)).or_default().extend(samples.by_ref().take(*count));
+        }
+        let (probabilities, output, feed_forward) = self.dropouts(pass);
+        let run = |((heads, neurons), samples): (&(HeadSet, usize), &Vec<usize>)| {
+            let part = hidden.select(samples)?;
+            let (x, packing) = (part.tensor(), part.packing());
+            let gates = pass.gates(self.layer, packing, *heads, x.device())?;
+            let dropouts = (probabilities, output);
+            let x = composed::attention_half(x, packing, &self.attention, *heads, dropouts, gates.as_ref())?;
+            let y = composed::feed_forward_half(&x, packing, &self.feed_forward, *neurons, feed_forward)?;
+            Hidden::new(y, packing.clone())
+        };
+        let parts = groups.iter().map(run).collect::<Result<Vec<_>>>()?;
+        let mut place = vec![0; hidden.samples()];
+        for (at, sample) in groups.values().flatten().enumerate() {
+            place[*sample] = at;
+        }
+        Hidden::concat(&parts)?.select(&place)
+    }
+
+    /// Of attention probabilities, of the attention half's output, of the feed-forward half's.
+    fn dropouts(&self, pass: &Pass) -> (Option<Dropout>, Option<Dropout>, Option<Dropout>) {
+        let layer = self.layer;
+        (
+            pass.dropout(self.probability_dropout, Place::AttentionProbabilities { layer }),
+            pass.dropout(self.hidden_dropout, Place::AttentionOutput { layer }),
+            pass.dropout(self.hidden_dropout, Place::FeedForwardOutput { layer }),
+        )
+    }
+}

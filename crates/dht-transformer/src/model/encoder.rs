@@ -1,0 +1,325 @@
+//! The encoder: embeddings and blocks, and what is put on top.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+use rand::Rng;
+
+use super::block::Block;
+use super::classifier::{Classifier, LinearTensors};
+use super::language_head::{LanguageHead, LanguageHeadTensors};
+use super::{init, names, neighbours, pruned};
+use crate::backend::{EmbeddingOp, EmbeddingParameters, LayersOp, Pass, Place, TokenIds, composed};
+use crate::config::{BertConfig, Pooling};
+use crate::data::PackedBatch;
+use crate::error::{Error, Result};
+use crate::flops::BlockShape;
+use crate::pretrained::read_hugging_face;
+use crate::tensors::{Bucket, HeadPlan, Hidden, Packing, Parameters};
+
+/// An encoder of BERT's kind on packed rows: any layers, any heads, for any samples.
+///
+/// ```text
+/// h₀ = dropout(LayerNorm(word + position + type))
+/// a  = LayerNorm(h + dropout(attention(h)))            for each layer
+/// h′ = LayerNorm(a + dropout(gelu(a·W₁ᵀ + b₁)·W₂ᵀ + b₂))
+/// ```
+///
+/// Devlin et al. 2019; post-norm, as Hugging Face's `BertModel` without its pooler, or that of another [`Family`](crate::Family). On the CPU both halves of a layer are
+/// one fused operation each; on other devices they are composed of candle's.
+#[derive(Debug, Clone)]
+pub struct Encoder {
+    config: BertConfig,
+    parameters: Parameters,
+    pub(super) embeddings: EmbeddingParameters,
+    blocks: Vec<Block>,
+}
+
+impl Encoder {
+    /// An encoder with weights drawn from N(0, `initializer_range`²), norms at one and zero, biases at zero.
+    ///
+    /// # Errors
+    /// What [`BertConfig::check`] finds; what candle reports.
+    pub fn random<R: Rng + ?Sized>(config: &BertConfig, device: &Device, rng: &mut R) -> Result<Self> {
+        config.check()?;
+        let tensors = init::tensors(config, rng)?;
+        Self::build(config, tensors, device)
+    }
+
+    /// As [`random`](Self::random), but the heads of the first layer begin with their eyes on neighbours: one word before,
+    /// one behind, two before, and so on. To be pre-trained on little text: what stands beside a gap is then learnt from
+    /// the first step on, where random heads first have to be found (`docs/pretraining.md`).
+    ///
+    /// Positions begin as sinusoids in as many columns as a head has. Shape and files are those of any other encoder.
+    ///
+    /// # Errors
+    /// As [`random`](Self::random); [`Error::Setting`] when heads are one column wide.
+    pub fn random_with_neighbours<R: Rng + ?Sized>(config: &BertConfig, device: &Device, rng: &mut R) -> Result<Self> {
+        config.check()?;
+        let mut tensors = init::tensors(config, rng)?;
+        neighbours::look_at(config, &mut tensors)?;
+        Self::build(config, tensors, device)
+    }
+
+    /// An encoder from Hugging Face's tensors under their bare names (`encoder.layer.0.attention.self.query.weight`).
+    /// Names that the encoder does not know are left aside.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] when a tensor is missing, [`Error::Shape`] when one is mis-shaped.
+    pub fn from_tensors(config: &BertConfig, tensors: &BTreeMap<String, Tensor>, device: &Device) -> Result<Self> {
+        config.check()?;
+        Self::build(config, names::pack(config, tensors)?, device)
+    }
+
+    /// The encoder of a Hugging Face directory (`config.json`, `model.safetensors`). A pooler or classifier in it is left
+    /// aside; [`TextClassifier`](crate::TextClassifier) takes them up.
+    ///
+    /// # Errors
+    /// As [`read_hugging_face`].
+    pub fn from_pretrained(folder: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        let folder = folder.as_ref();
+        let weights = read_hugging_face(folder)?;
+        Self::from_tensors(&weights.config, &weights.tensors, device)
+            .map_err(|error| error.in_file(folder.join("config.json").display().to_string()))
+    }
+
+    pub(crate) fn build(config: &BertConfig, tensors: BTreeMap<String, Tensor>, device: &Device) -> Result<Self> {
+        let mut parameters = Parameters::new(device);
+        let mut insert = |name: String| {
+            let missing = || Error::Parameter { name: name.clone(), problem: "is missing" };
+            let tensor = tensors.get(&name).ok_or_else(missing)?;
+            let expected = names::shape(config, &name);
+            if tensor.dims() != expected {
+                return Err(Error::Shape { what: name, expected, got: tensor.dims().to_vec() });
+            }
+            parameters.insert(name, tensor)
+        };
+        let embeddings = EmbeddingParameters {
+            word: insert(names::WORD.into())?,
+            position: insert(names::POSITION.into())?,
+            kind: config.family.has_token_types().then(|| insert(names::KIND.into())).transpose()?,
+            scale: insert(names::EMBEDDING_SCALE.into())?,
+            shift: insert(names::EMBEDDING_SHIFT.into())?,
+            epsilon: config.layer_norm_eps,
+            hidden: config.hidden_size,
+        };
+        let blocks = pruned::left(config)?
+            .into_iter()
+            .enumerate()
+            .map(|(layer, left)| Block::build(config, layer, left, &mut insert))
+            .collect::<Result<_>>()?;
+        Ok(Self { config: config.clone(), parameters, embeddings, blocks })
+    }
+
+    /// The encoder's tensors under Hugging Face's bare names, copied.
+    ///
+    /// # Errors
+    /// What candle reports.
+    pub fn to_tensors(&self) -> Result<BTreeMap<String, Tensor>> {
+        names::unpack(&self.config, &self.parameters)
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &BertConfig {
+        &self.config
+    }
+
+    /// The parameters: a handle, clones of it share them.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// Adds a classifier whose parameters are trained and saved with the encoder's.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] when the name is taken; [`Error::Setting`] for fewer than two classes.
+    pub fn add_classifier<R: Rng + ?Sized>(
+        &mut self,
+        name: &str,
+        classes: usize,
+        pooling: Pooling,
+        rng: &mut R,
+    ) -> Result<Classifier> {
+        if classes < 2 {
+            let (expected, got) = ("at least 2".into(), classes.to_string());
+            return Err(Error::Setting { field: "classes", expected, got });
+        }
+        self.add_outputs(name, classes, pooling, rng)
+    }
+
+    /// Adds a fresh linear layer of any number of outputs.
+    pub(crate) fn add_outputs<R: Rng + ?Sized>(
+        &mut self,
+        name: &str,
+        outputs: usize,
+        pooling: Pooling,
+        rng: &mut R,
+    ) -> Result<Classifier> {
+        // Pooler first: the order of the draws is that of the data.
+        let pooler = match pooling {
+            Pooling::Pooler => Some(LinearTensors::random(&self.config, self.config.hidden_size, rng)?),
+            Pooling::Cls | Pooling::Mean => None,
+        };
+        let outputs = LinearTensors::random(&self.config, outputs, rng)?;
+        self.add_given_classifier(name, outputs, pooling, pooler)
+    }
+
+    /// Adds a classifier of these numbers, and a pooler, where `pooling` has one.
+    pub(crate) fn add_given_classifier(
+        &mut self,
+        name: &str,
+        classes: LinearTensors,
+        pooling: Pooling,
+        pooler: Option<LinearTensors>,
+    ) -> Result<Classifier> {
+        Classifier::new(&mut self.parameters, name, classes, pooling, pooler, self.config.family)
+    }
+
+    /// Adds a head over the vocabulary whose parameters are trained and saved with the encoder's.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] when there is one already.
+    pub fn add_language_head<R: Rng + ?Sized>(&mut self, rng: &mut R) -> Result<LanguageHead> {
+        let tensors = LanguageHeadTensors::random(&self.config, rng)?;
+        self.add_given_language_head(tensors)
+    }
+
+    /// Adds a head over the vocabulary with these numbers.
+    pub(crate) fn add_given_language_head(&mut self, tensors: LanguageHeadTensors) -> Result<LanguageHead> {
+        LanguageHead::new(&mut self.parameters, &self.config, &self.embeddings.word, tensors)
+    }
+
+    /// The layers' weights.
+    pub(crate) fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// How many layers there are.
+    pub fn layers(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// The sizes that a layer's FLOPs depend on.
+    pub fn block_shape(&self) -> BlockShape {
+        let (hidden, heads) = (self.config.hidden_size, self.config.num_attention_heads);
+        BlockShape { hidden, heads, head_dim: hidden / heads, ffn: self.config.intermediate_size }
+    }
+
+    /// The embedding output h₀ of a batch. (tokens, hidden).
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when a token, a type or a text's length lies outside the tables.
+    pub fn embed(&self, batch: &PackedBatch, pass: &Pass) -> Result<Hidden> {
+        let packing = Arc::new(Packing::new(batch.spans.clone(), batch.sample_ids.clone())?);
+        let within = |field: &'static str, ids: &[u32], size: usize| match ids.iter().find(|id| **id as usize >= size) {
+            Some(id) => Err(Error::Setting { field, expected: format!("below {size}"), got: id.to_string() }),
+            None => Ok(()),
+        };
+        within("token id", &batch.ids, self.config.vocab_size)?;
+        if self.embeddings.kind.is_some() {
+            within("token type", &batch.type_ids, self.config.type_vocab_size)?;
+        }
+        within("position", packing.row_tokens(), self.config.longest_text())?;
+        let first = self.config.family.first_position(self.config.pad_token_id);
+        let ids = TokenIds {
+            words: batch.ids.clone(),
+            positions: packing.row_tokens().iter().map(|token| first + token).collect(),
+            kinds: batch.type_ids.clone(),
+        };
+        let dropout = pass.dropout(self.config.hidden_dropout_prob, Place::Embedding);
+        let tensor = if self.parameters.device().is_cpu() {
+            EmbeddingOp::run(Arc::new(ids), &packing, &self.embeddings, dropout, pass)?
+        } else {
+            composed::embedding(&ids, &packing, &self.embeddings, dropout)?
+        };
+        Hidden::new(tensor, packing)
+    }
+
+    /// One layer with the heads of `plan` and the first `width` neurons of its feed-forward (`None`: all).
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when the layer or the width is not there; what [`HeadPlan::check`] finds.
+    pub fn layer(
+        &self,
+        layer: usize,
+        hidden: &Hidden,
+        plan: &HeadPlan,
+        width: Option<usize>,
+        pass: &Pass,
+    ) -> Result<Hidden> {
+        self.run_with(layer..layer + 1, hidden, |block| block.buckets(plan, width, hidden.samples()), pass)
+    }
+
+    /// Some layers one after another, with the same heads kept in each.
+    ///
+    /// # Errors
+    /// As [`layer`](Self::layer).
+    pub fn run(&self, layers: Range<usize>, hidden: &Hidden, plan: &HeadPlan, pass: &Pass) -> Result<Hidden> {
+        self.run_with(layers, hidden, |block| block.buckets(plan, None, hidden.samples()), pass)
+    }
+
+    /// Some layers one after another, in each of which every bucket runs its heads and its neurons.
+    ///
+    /// Which neurons come first can be chosen once and for all: [`cut`](Self::cut) to
+    /// [`Kept::most_important`](crate::Kept::most_important) with all heads and all neurons puts the important ones in
+    /// front.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when the layers are not there; what [`Bucket::check_all`] finds.
+    pub fn run_buckets(
+        &self,
+        layers: Range<usize>,
+        hidden: &Hidden,
+        buckets: &[Bucket],
+        pass: &Pass,
+    ) -> Result<Hidden> {
+        let (heads, neurons) = (self.config.num_attention_heads, self.config.intermediate_size);
+        Bucket::check_all(buckets, heads, neurons, hidden.samples())?;
+        self.run_with(layers, hidden, |_| Ok(buckets.to_vec()), pass)
+    }
+
+    fn run_with(
+        &self,
+        layers: Range<usize>,
+        hidden: &Hidden,
+        buckets: impl Fn(&Block) -> Result<Vec<Bucket>>,
+        pass: &Pass,
+    ) -> Result<Hidden> {
+        let blocks = self.blocks.get(layers.clone()).ok_or_else(|| Error::Setting {
+            field: "layers",
+            expected: format!("ascending, up to {}", self.blocks.len()),
+            got: format!("{layers:?}"),
+        })?;
+        let ways = blocks.iter().map(buckets).collect::<Result<Vec<_>>>()?;
+        let mut blocks = blocks.iter().zip(&ways);
+        match hidden.tensor().device().is_cpu() {
+            true => {
+                let halves = blocks.flat_map(|(block, buckets)| block.halves(buckets, pass)).collect();
+                Hidden::new(LayersOp::run(hidden.tensor(), hidden.packing(), halves, pass)?, hidden.packing().clone())
+            }
+            false => blocks.try_fold(hidden.clone(), |hidden, (block, buckets)| block.composed(&hidden, buckets, pass)),
+        }
+    }
+
+    /// Freezes or thaws the embeddings.
+    pub fn freeze_embeddings(&self, frozen: bool) {
+        let e = &self.embeddings;
+        for parameter in [&e.word, &e.position, &e.scale, &e.shift].into_iter().chain(&e.kind) {
+            self.parameters.set_frozen(parameter.id(), frozen);
+        }
+    }
+
+    /// Freezes or thaws the weights of a layer: a frozen layer costs no weight products, but activation gradients still
+    /// pass through it.
+    ///
+    /// # Panics
+    /// When there is no such layer.
+    pub fn freeze_layer(&self, layer: usize, frozen: bool) {
+        for parameter in self.blocks[layer].parameters() {
+            self.parameters.set_frozen(parameter.id(), frozen);
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! From hidden rows to the vocabulary: BERT's head for masked tokens.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Device, Tensor};
+use rand::Rng;
+
+use super::classifier::{LinearTensors, linear};
+use crate::backend::{DecoderLossOp, LinearParameters, Pass, composed};
+use crate::config::{Activation, BertConfig};
+use crate::error::{Error, Result};
+use crate::tensors::{Parameter, Parameters, cross_entropy};
+
+/// Names of the head's own tensors, as in a Hugging Face file of a `BertForMaskedLM`.
+const DENSE: &str = "cls.predictions.transform.dense";
+const SCALE: &str = "cls.predictions.transform.LayerNorm.weight";
+const SHIFT: &str = "cls.predictions.transform.LayerNorm.bias";
+const BIAS: &str = "cls.predictions.bias";
+
+/// Logits over the vocabulary for rows of hidden states:
+///
+/// ```text
+/// t = LayerNorm(gelu(h·Wᵀ + b))        (rows, hidden)
+/// logits = t·Eᵀ + c                    (rows, vocabulary)
+/// ```
+///
+/// where E is the encoder's own word embedding (Devlin et al. 2019, appendix A; Press and Wolf 2017 for the tie). Only
+/// the rows that are asked about should come here: at 30,522 tokens a row costs more than a layer.
+#[derive(Debug, Clone)]
+pub struct LanguageHead {
+    dense: LinearParameters,
+    activation: Activation,
+    scale: Parameter,
+    shift: Parameter,
+    epsilon: f64,
+    decoder: LinearParameters,
+}
+
+/// The head's numbers before they are parameters.
+#[derive(Debug, Clone)]
+pub(crate) struct LanguageHeadTensors {
+    dense: LinearTensors,
+    scale: Tensor,
+    shift: Tensor,
+    bias: Tensor,
+}
+
+impl LanguageHeadTensors {
+    /// Weights from N(0, `initializer_range`²), the norm at one and zero, biases zero.
+    pub(crate) fn random<R: Rng + ?Sized>(config: &BertConfig, rng: &mut R) -> Result<Self> {
+        let hidden = config.hidden_size;
+        let full = |value: f32, count: usize| Tensor::full(value, count, &Device::Cpu);
+        Ok(Self {
+            dense: LinearTensors::random(config, hidden, rng)?,
+            scale: full(1.0, hidden)?,
+            shift: full(0.0, hidden)?,
+            bias: full(0.0, config.vocab_size)?,
+        })
+    }
+
+    /// The head in a file's tensors, if all of it is there.
+    pub(crate) fn find(tensors: &BTreeMap<String, Tensor>) -> Option<Self> {
+        let find = |name| tensors.get(name).cloned();
+        let dense = LinearTensors::find(tensors, DENSE)?;
+        Some(Self { dense, scale: find(SCALE)?, shift: find(SHIFT)?, bias: find(BIAS)? })
+    }
+}
+
+impl LanguageHead {
+    /// Registers the head's parameters; `word` is the embedding that it shares.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] when there is such a head already.
+    pub(crate) fn new(
+        parameters: &mut Parameters,
+        config: &BertConfig,
+        word: &Parameter,
+        tensors: LanguageHeadTensors,
+    ) -> Result<Self> {
+        if parameters.id(BIAS).is_ok() {
+            return Err(Error::Parameter { name: BIAS.into(), problem: "is registered twice" });
+        }
+        let dense = tensors.dense.insert(parameters, DENSE)?;
+        let (scale, shift) = (parameters.insert(SCALE, &tensors.scale)?, parameters.insert(SHIFT, &tensors.shift)?);
+        let bias = parameters.insert(BIAS, &tensors.bias)?;
+        let (inputs, outputs) = (config.hidden_size, config.vocab_size);
+        let decoder = LinearParameters { weight: word.clone(), bias, inputs, outputs };
+        Ok(Self { dense, activation: config.hidden_act, scale, shift, epsilon: config.layer_norm_eps, decoder })
+    }
+
+    /// The head's tensors under Hugging Face's names, copied; the decoder's weight is the encoder's word embedding.
+    ///
+    /// # Errors
+    /// What candle reports.
+    pub fn to_tensors(&self) -> Result<BTreeMap<String, Tensor>> {
+        let own = [&self.dense.weight, &self.dense.bias, &self.scale, &self.shift, &self.decoder.bias];
+        own.into_iter().map(|own| Ok((own.name().to_owned(), own.var().as_detached_tensor().copy()?))).collect()
+    }
+
+    /// (rows, hidden) → (rows, vocabulary).
+    ///
+    /// # Errors
+    /// What candle reports.
+    pub fn logits(&self, rows: &Tensor, pass: &Pass) -> Result<Tensor> {
+        linear(&self.transform(rows, pass)?, &self.decoder, pass)
+    }
+
+    /// The mean cross-entropy of the rows' logits against `targets`, in nats: one number. On the CPU the logits are made
+    /// block by block and never kept.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when there are not as many targets as rows, or none; [`Error::Setting`] for a target that is no
+    /// token.
+    pub fn loss(&self, rows: &Tensor, targets: &[u32], pass: &Pass) -> Result<Tensor> {
+        let (count, hidden) = rows.dims2()?;
+        if targets.is_empty() || targets.len() != count || hidden != self.decoder.inputs {
+            let (what, got) = ("rows behind masks".into(), vec![count, hidden]);
+            return Err(Error::Shape { what, expected: vec![targets.len().max(1), self.decoder.inputs], got });
+        }
+        if let Some(target) = targets.iter().find(|target| **target as usize >= self.decoder.outputs) {
+            let (expected, got) = (format!("below {}", self.decoder.outputs), target.to_string());
+            return Err(Error::Setting { field: "target", expected, got });
+        }
+        let rows = self.transform(rows, pass)?;
+        if rows.device().is_cpu() {
+            DecoderLossOp::run(&rows, &self.decoder, targets, pass)
+        } else {
+            Ok(cross_entropy(&linear(&rows, &self.decoder, pass)?, targets)?.mean_all()?)
+        }
+    }
+
+    /// (rows, hidden) → (rows, hidden).
+    fn transform(&self, rows: &Tensor, pass: &Pass) -> Result<Tensor> {
+        let rows = composed::activate(&linear(rows, &self.dense, pass)?, self.activation)?;
+        composed::layer_norm(&rows, &self.scale, &self.shift, self.epsilon)
+    }
+}

@@ -1,0 +1,20 @@
+//! The encoder, in the order of the data.
+
+mod block;
+mod classifier;
+mod encoder;
+mod init;
+mod language_head;
+pub(crate) mod names;
+mod neighbours;
+mod pruned;
+
+pub use classifier::Classifier;
+pub(crate) use classifier::LinearTensors;
+pub use encoder::Encoder;
+pub use language_head::LanguageHead;
+pub(crate) use language_head::LanguageHeadTensors;
+pub(crate) use pruned::{KEPT_HEADS, KEPT_NEURONS};
+
+#[cfg(test)]
+mod tests;

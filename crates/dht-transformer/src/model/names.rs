@@ -1,0 +1,126 @@
+//! Hugging Face's names and ours. They differ in one thing: Q, K and V are one matrix here.
+
+use std::collections::BTreeMap;
+
+use candle_core::Tensor;
+
+use crate::config::BertConfig;
+use crate::error::{Error, Result};
+use crate::tensors::Parameters;
+
+pub(crate) const WORD: &str = "embeddings.word_embeddings.weight";
+pub(crate) const POSITION: &str = "embeddings.position_embeddings.weight";
+pub(crate) const KIND: &str = "embeddings.token_type_embeddings.weight";
+pub(crate) const EMBEDDING_SCALE: &str = "embeddings.LayerNorm.weight";
+pub(crate) const EMBEDDING_SHIFT: &str = "embeddings.LayerNorm.bias";
+
+/// The tensors of a layer, after `encoder.layer.{i}.`.
+pub(crate) const QKV: &str = "attention.self.qkv.weight";
+pub(crate) const QKV_BIAS: &str = "attention.self.qkv.bias";
+pub(crate) const OUTPUT: &str = "attention.output.dense.weight";
+pub(crate) const OUTPUT_BIAS: &str = "attention.output.dense.bias";
+pub(crate) const ATTENTION_SCALE: &str = "attention.output.LayerNorm.weight";
+pub(crate) const ATTENTION_SHIFT: &str = "attention.output.LayerNorm.bias";
+pub(crate) const UP: &str = "intermediate.dense.weight";
+pub(crate) const UP_BIAS: &str = "intermediate.dense.bias";
+pub(crate) const DOWN: &str = "output.dense.weight";
+pub(crate) const DOWN_BIAS: &str = "output.dense.bias";
+pub(crate) const FEED_FORWARD_SCALE: &str = "output.LayerNorm.weight";
+pub(crate) const FEED_FORWARD_SHIFT: &str = "output.LayerNorm.bias";
+
+const LAYER_TENSORS: [&str; 12] = [
+    QKV,
+    QKV_BIAS,
+    OUTPUT,
+    OUTPUT_BIAS,
+    ATTENTION_SCALE,
+    ATTENTION_SHIFT,
+    UP,
+    UP_BIAS,
+    DOWN,
+    DOWN_BIAS,
+    FEED_FORWARD_SCALE,
+    FEED_FORWARD_SHIFT,
+];
+
+/// The name of a layer's tensor.
+pub(crate) fn of_layer(layer: usize, tensor: &str) -> String {
+    format!("encoder.layer.{layer}.{tensor}")
+}
+
+/// The layer's number and the tensor behind such a name.
+pub(crate) fn in_layer(name: &str) -> Option<(usize, &str)> {
+    let (layer, tensor) = name.strip_prefix("encoder.layer.")?.split_once('.')?;
+    Some((layer.parse().ok()?, tensor))
+}
+
+/// All names of an encoder, in the order of the data.
+pub(crate) fn all(config: &BertConfig) -> Vec<String> {
+    let kind = config.family.has_token_types().then_some(KIND);
+    let embeddings = [WORD, POSITION].into_iter().chain(kind).chain([EMBEDDING_SCALE, EMBEDDING_SHIFT]);
+    let layers = (0..config.num_hidden_layers).flat_map(|layer| LAYER_TENSORS.map(|tensor| of_layer(layer, tensor)));
+    embeddings.map(String::from).chain(layers).collect()
+}
+
+/// The shape of one of our tensors.
+pub(crate) fn shape(config: &BertConfig, name: &str) -> Vec<usize> {
+    let (hidden, ffn) = (config.hidden_size, config.intermediate_size);
+    match name {
+        WORD => return vec![config.vocab_size, hidden],
+        POSITION => return vec![config.max_position_embeddings, hidden],
+        KIND => return vec![config.type_vocab_size, hidden],
+        EMBEDDING_SCALE | EMBEDDING_SHIFT => return vec![hidden],
+        _ => {}
+    }
+    let tensor = name.splitn(4, '.').nth(3).unwrap_or(name);
+    match tensor {
+        QKV => vec![3 * hidden, hidden],
+        QKV_BIAS => vec![3 * hidden],
+        OUTPUT => vec![hidden, hidden],
+        UP => vec![ffn, hidden],
+        UP_BIAS => vec![ffn],
+        DOWN => vec![hidden, ffn],
+        _ => vec![hidden],
+    }
+}
+
+/// The Hugging Face names of Q, K and V behind one of our packed names.
+fn parts(name: &str) -> Option<[String; 3]> {
+    name.contains(".qkv.").then(|| ["query", "key", "value"].map(|part| name.replace("qkv", part)))
+}
+
+/// Our tensors from Hugging Face's.
+pub(crate) fn pack(config: &BertConfig, tensors: &BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>> {
+    let find =
+        |name: &str| tensors.get(name).ok_or_else(|| Error::Parameter { name: name.into(), problem: "is missing" });
+    all(config)
+        .into_iter()
+        .map(|name| {
+            let tensor = match parts(&name) {
+                Some([q, k, v]) => Tensor::cat(&[find(&q)?, find(&k)?, find(&v)?], 0)?,
+                None => find(&name)?.clone(),
+            };
+            Ok((name, tensor))
+        })
+        .collect()
+}
+
+/// Hugging Face's tensors from ours, copied.
+pub(crate) fn unpack(config: &BertConfig, parameters: &Parameters) -> Result<BTreeMap<String, Tensor>> {
+    let mut tensors = BTreeMap::new();
+    for name in all(config) {
+        let tensor = parameters.var(parameters.id(&name)?).as_detached_tensor();
+        match parts(&name) {
+            Some(names) => {
+                for (part, name) in names.into_iter().enumerate() {
+                    let rows = tensor.narrow(0, part * config.hidden_size, config.hidden_size)?;
+                    tensors.insert(name, rows.copy()?);
+                }
+            }
+            None => {
+                tensors.insert(name, tensor.copy()?);
+            }
+        }
+    }
+    Ok(tensors)
+}

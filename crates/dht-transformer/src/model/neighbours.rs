@@ -1,0 +1,89 @@
+//! Heads that look at neighbouring words before anything is learnt.
+//!
+//! ```text
+//! position t:     √2·s·(sin ω₀t, cos ω₀t, sin ω₁t, …, 0, …)      in as many columns as a head has
+//! query of t:     g·those columns;   key of u: g·those columns, each pair turned by −ω·o
+//! score:          PEAK·mean over ω of cos ω(t + o − u)            greatest at u = t + o
+//! ```
+//!
+//! With random heads, all words of a text weigh the same at first, and what the words beside a gap tell is lost in the
+//! average; while nothing is gained from neighbours, nothing pulls heads towards them either. Heads that begin at offsets
+//! are those of ConViT (d'Ascoli et al. 2021, section 3) for images.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Device, Tensor};
+
+use super::init::TABLES;
+use super::names;
+use crate::config::BertConfig;
+use crate::error::{Error, Result};
+
+/// How much greater the score of the position looked at would be than that of one far away, without rows of text types;
+/// with them it is some 8.
+const PEAK: f64 = 10.0;
+/// The greatest and the least frequency, in radians a position.
+const FREQUENCIES: [f64; 2] = [1.0, 0.1];
+/// How much of the random queries and keys stays.
+const RANDOM: f64 = 0.3;
+
+/// Where a head of the first layer looks: 1 before, 1 behind, 2 before, 2 behind, …
+fn offset(head: usize) -> f64 {
+    let distance = (head / 2 + 1) as f64;
+    if head.is_multiple_of(2) { -distance } else { distance }
+}
+
+/// Puts sinusoids into the table of positions, and heads at their offsets into the first layer.
+///
+/// # Errors
+/// [`Error::Setting`] when heads have one column, which is no pair.
+pub(crate) fn look_at(config: &BertConfig, tensors: &mut BTreeMap<String, Tensor>) -> Result<()> {
+    let (hidden, head_size) = (config.hidden_size, config.head_size());
+    let pairs = head_size / 2;
+    if pairs == 0 {
+        let (expected, got) = ("heads of at least 2".into(), head_size.to_string());
+        return Err(Error::Setting { field: "hidden_size / num_attention_heads", expected, got });
+    }
+    let frequency = |pair: usize| {
+        let [greatest, least] = FREQUENCIES;
+        greatest * (least / greatest).powf(pair as f64 / (pairs - 1).max(1) as f64)
+    };
+
+    // As long as the row of a word: of what the norm leaves of them and of the row of the text's type, positions have a third.
+    let amplitude = TABLES * (hidden as f64 / pairs as f64).sqrt();
+    let mut positions = vec![0f32; config.max_position_embeddings * hidden];
+    for (position, row) in positions.chunks_exact_mut(hidden).enumerate() {
+        for (pair, columns) in row[..2 * pairs].chunks_exact_mut(2).enumerate() {
+            let (sine, cosine) = (position as f64 * frequency(pair)).sin_cos();
+            (columns[0], columns[1]) = ((amplitude * sine) as f32, (amplitude * cosine) as f32);
+        }
+    }
+    let shape = [config.max_position_embeddings, hidden];
+    tensors.insert(names::POSITION.into(), Tensor::from_vec(positions, &shape, &Device::Cpu)?);
+
+    // Were there only words and positions, sines and cosines would have a sum of squares of hidden / 2 behind the norm.
+    let gain = (PEAK * (head_size as f64).sqrt() / (hidden as f64 / 2.0)).sqrt();
+    let name = names::of_layer(0, names::QKV);
+    let missing = || Error::Parameter { name: name.clone(), problem: "is missing" };
+    let mut weights: Vec<f32> = tensors.get(&name).ok_or_else(missing)?.flatten_all()?.to_vec1()?;
+    let (queries_and_keys, _) = weights.split_at_mut(2 * hidden * hidden);
+    queries_and_keys.iter_mut().for_each(|weight| *weight *= RANDOM as f32);
+    for head in 0..config.num_attention_heads {
+        for pair in 0..pairs {
+            let (sine, cosine) = (frequency(pair) * offset(head)).sin_cos();
+            let (query, key) = (head * head_size + 2 * pair, hidden + head * head_size + 2 * pair);
+            let mut add = |row: usize, column: usize, weight: f64| {
+                queries_and_keys[row * hidden + column] += (gain * weight) as f32;
+            };
+            add(query, 2 * pair, 1.0);
+            add(query + 1, 2 * pair + 1, 1.0);
+            // (sin ωu, cos ωu) becomes (sin ω(u − o), cos ω(u − o)).
+            add(key, 2 * pair, cosine);
+            add(key, 2 * pair + 1, -sine);
+            add(key + 1, 2 * pair, sine);
+            add(key + 1, 2 * pair + 1, cosine);
+        }
+    }
+    tensors.insert(name, Tensor::from_vec(weights, &[3 * hidden, hidden], &Device::Cpu)?);
+    Ok(())
+}

@@ -1,0 +1,19 @@
+//! Hugging Face directories: read, checked, and written whole.
+
+mod header;
+mod names;
+mod own_class;
+mod read;
+mod tensor_file;
+mod write;
+
+use crate::error::WeightsProblem;
+
+pub use read::{PretrainedWeights, read_hugging_face};
+pub use write::{check_hugging_face_target, write_hugging_face};
+
+/// The place of the first number that is not finite, and the number.
+fn not_finite(values: &[f32]) -> Option<WeightsProblem> {
+    let element = values.iter().position(|value| !value.is_finite())?;
+    Some(WeightsProblem::NotFinite { element, value: values[element].to_string() })
+}

@@ -1,0 +1,96 @@
+//! Which tensors a configuration needs, and under what names they may come.
+
+use crate::config::BertConfig;
+use crate::error::WeightsProblem;
+
+/// How many missing names an error lists.
+const NAMES_IN_ERRORS: usize = 8;
+
+/// What a tensor's shape must be.
+pub(crate) struct Expected {
+    pub(crate) name: String,
+    pub(crate) shape: Vec<usize>,
+}
+
+/// Every tensor an encoder of this configuration has, in the order of its computation. All names here are BERT's.
+fn expected(config: &BertConfig) -> Vec<Expected> {
+    let (hidden, middle) = (config.hidden_size, config.intermediate_size);
+    let mut all = Vec::new();
+    let mut add = |name: String, shape: &[usize]| all.push(Expected { name, shape: shape.to_vec() });
+    add("embeddings.word_embeddings.weight".into(), &[config.vocab_size, hidden]);
+    add("embeddings.position_embeddings.weight".into(), &[config.max_position_embeddings, hidden]);
+    if config.family.has_token_types() {
+        add("embeddings.token_type_embeddings.weight".into(), &[config.type_vocab_size, hidden]);
+    }
+    add("embeddings.LayerNorm.weight".into(), &[hidden]);
+    add("embeddings.LayerNorm.bias".into(), &[hidden]);
+    for layer in 0..config.num_hidden_layers {
+        for (part, output, input) in [
+            ("attention.self.query", hidden, Some(hidden)),
+            ("attention.self.key", hidden, Some(hidden)),
+            ("attention.self.value", hidden, Some(hidden)),
+            ("attention.output.dense", hidden, Some(hidden)),
+            ("attention.output.LayerNorm", hidden, None),
+            ("intermediate.dense", middle, Some(hidden)),
+            ("output.dense", hidden, Some(middle)),
+            ("output.LayerNorm", hidden, None),
+        ] {
+            let shape: Vec<usize> = [output].into_iter().chain(input).collect();
+            add(format!("encoder.layer.{layer}.{part}.weight"), &shape);
+            add(format!("encoder.layer.{layer}.{part}.bias"), &[output]);
+        }
+    }
+    all
+}
+
+/// The tensors a file may have besides, in groups: a pooler, a classifier (whose number of
+/// classes only the file tells), and a head for masked tokens.
+fn optional(config: &BertConfig, classes: usize) -> [Vec<Expected>; 3] {
+    let (hidden, words) = (config.hidden_size, config.vocab_size);
+    let group = |tensors: &[(&str, &[usize])]| {
+        tensors.iter().map(|(name, shape)| Expected { name: (*name).into(), shape: shape.to_vec() }).collect()
+    };
+    [
+        group(&[("pooler.dense.weight", &[hidden, hidden]), ("pooler.dense.bias", &[hidden])]),
+        group(&[("classifier.weight", &[classes, hidden]), ("classifier.bias", &[classes])]),
+        group(&[
+            ("cls.predictions.transform.dense.weight", &[hidden, hidden]),
+            ("cls.predictions.transform.dense.bias", &[hidden]),
+            ("cls.predictions.transform.LayerNorm.weight", &[hidden]),
+            ("cls.predictions.transform.LayerNorm.bias", &[hidden]),
+            ("cls.predictions.bias", &[words]),
+        ]),
+    ]
+}
+
+/// What an encoder of this configuration has, and what of the optional is there, with the shapes they must have.
+/// `shape_of` tells which tensors are there.
+pub(crate) fn wanted(
+    config: &BertConfig,
+    shape_of: impl Fn(&str) -> Option<Vec<usize>>,
+) -> Result<Vec<Expected>, WeightsProblem> {
+    let mut wanted = expected(config);
+    let classes = shape_of("classifier.bias").and_then(|shape| shape.first().copied()).unwrap_or(0);
+    let [pooler, classifier, language] = optional(config, classes);
+    let there = |expected: &Expected| shape_of(&expected.name).is_some();
+    // A weight without its bias, or the other way round, lacks the other.
+    for group in [pooler, classifier] {
+        if group.iter().any(there) {
+            wanted.extend(group);
+        }
+    }
+    // Parts of a head of pre-training are what fine-tuned models of old carry along.
+    if language.iter().all(there) {
+        wanted.extend(language);
+    }
+    let missing: Vec<&str> =
+        wanted.iter().map(|expected| expected.name.as_str()).filter(|name| shape_of(name).is_none()).collect();
+    if missing.is_empty() {
+        return Ok(wanted);
+    }
+    let mut names = missing[..missing.len().min(NAMES_IN_ERRORS)].join(", ");
+    if missing.len() > NAMES_IN_ERRORS {
+        names += &format!(" and {} more", missing.len() - NAMES_IN_ERRORS);
+    }
+    Err(WeightsProblem::Missing { names })
+}

@@ -1,0 +1,37 @@
+//! A safetensors file as a stream. The `safetensors` crate either needs the whole file in memory or makes it readable for
+//! its owner alone.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Write};
+
+use candle_core::Tensor;
+use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorInfo};
+
+/// Headers are padded so that the data begin at a multiple of this.
+const ALIGNMENT: usize = 8;
+
+/// Writes f32 tensors in the order of their names.
+pub(crate) fn write_tensors(file: &mut dyn Write, tensors: &BTreeMap<String, Tensor>) -> io::Result<()> {
+    let mut end = 0;
+    let infos = tensors.iter().map(|(name, tensor)| {
+        let start = end;
+        end += tensor.elem_count() * size_of::<f32>();
+        (name.clone(), TensorInfo { dtype: Dtype::F32, shape: tensor.dims().to_vec(), data_offsets: (start, end) })
+    });
+    // `transformers` wants to be told that the layout is PyTorch's.
+    let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let metadata = Metadata::new(Some(format), infos.collect()).map_err(io::Error::other)?;
+    let mut header = serde_json::to_vec(&metadata)?;
+    header.resize(header.len().next_multiple_of(ALIGNMENT), b' ');
+
+    file.write_all(&(header.len() as u64).to_le_bytes())?;
+    file.write_all(&header)?;
+    for tensor in tensors.values() {
+        let values = tensor.flatten_all().and_then(|flat| flat.to_vec1::<f32>()).map_err(io::Error::other)?;
+        for value in values {
+            file.write_all(&value.to_le_bytes())?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,181 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use serde_json::{Value, json};
+
+use super::names::{Expected, wanted};
+use super::tensor_file::write_tensors;
+use super::{not_finite, own_class};
+use crate::config::{BertConfig, Pooling, pretty};
+use crate::data::TextTokenizer;
+use crate::error::{Error, Result, WeightsProblem};
+use crate::storage::{refuse_foreign, write_atomically, write_directory_atomically};
+
+/// The files that a directory of ours may have: the code of a class, of which a successor may have none, and last those
+/// of a tokenizer.
+const FILES: [&str; 5] =
+    ["config.json", "model.safetensors", own_class::CODE_FILE, "tokenizer.json", "tokenizer_config.json"];
+
+/// What a classifier of `transformers` cannot be without.
+const POOLER: &str = "pooler.dense.weight";
+
+/// Writes a directory that `transformers` and [`read_hugging_face`](crate::read_hugging_face) load: `config.json`,
+/// `model.safetensors` in f32, and, with a tokenizer, `tokenizer.json` and `tokenizer_config.json`.
+///
+/// `tensors` have BERT's bare names; the file has those of the configuration's [`Family`](crate::Family). With a
+/// classifier it is a `BertForSequenceClassification` (or the family's), with a head over the vocabulary a
+/// `BertForMaskedLM`, else a `BertModel`. A classifier whose configuration has the field `classifier_pooling` (`"cls"` or
+/// `"mean"`) has no pooler and is none of these: `transformers` refuses it, or loads it by the class in `modeling_dht.py`,
+/// which is then written beside it, where `trust_remote_code=True` says so.
+///
+/// The directory is made beside its place and renamed, so that it is there whole or as it was before. One that is
+/// there already is replaced if it holds nothing but files of these names.
+///
+/// # Errors
+/// Before anything is written: [`Error::Setting`] for the configuration, or a tokenizer with more tokens than it;
+/// [`Error::Weights`] for a tensor that is missing (the pooler of a classifier that has one among them), has another shape
+/// than the configuration says, or is not finite; [`Error::ForeignDirectory`] when other files would be lost. Then [`Error::Io`].
+pub fn write_hugging_face(
+    folder: impl AsRef<Path>,
+    config: &BertConfig,
+    tensors: &BTreeMap<String, Tensor>,
+    tokenizer: Option<&TextTokenizer>,
+) -> Result<()> {
+    let folder = folder.as_ref();
+    config.check()?;
+    if let Some(tokenizer) = tokenizer {
+        tokenizer.check_fits(config)?;
+    }
+    let head = Head::of(config, tensors)?;
+    let tensors = checked(&folder.join("model.safetensors"), config, head, tensors)?;
+
+    let mut fields = described(config, head).to_fields()?;
+    let mut texts = Vec::new();
+    if let Some(Head::Classifier { stock: false, .. }) = head {
+        own_class::describe(&mut fields, config.family);
+        texts.push((own_class::CODE_FILE, own_class::code(config.family)));
+    }
+    texts.push(("config.json", pretty(&fields)?));
+    if let Some(tokenizer) = tokenizer {
+        texts.push(("tokenizer.json", tokenizer.to_json()?));
+        texts.push(("tokenizer_config.json", format!("{:#}\n", tokenizer_config(config, tokenizer))));
+    }
+    // A tokenizer is not replaced by none.
+    let replaced = if tokenizer.is_some() { &FILES[..] } else { &FILES[..3] };
+    write_directory_atomically(folder, replaced, |fresh| {
+        for (name, text) in &texts {
+            write_atomically(fresh.join(name), |file| file.write_all(text.as_bytes()))?;
+        }
+        write_atomically(fresh.join("model.safetensors"), |file| write_tensors(file, &tensors))
+    })
+}
+
+/// Whether [`write_hugging_face`] may write there with a tokenizer, to be asked before a training and not after it: there is
+/// nothing, or a directory with nothing but files that it replaces.
+///
+/// # Errors
+/// [`Error::ForeignDirectory`] when other files would be lost, [`Error::Io`] when it is no directory or cannot be read.
+pub fn check_hugging_face_target(folder: impl AsRef<Path>) -> Result<()> {
+    refuse_foreign(folder.as_ref(), &FILES)
+}
+
+/// What stands on top of an encoder.
+#[derive(Clone, Copy)]
+enum Head {
+    Classifier {
+        classes: usize,
+        /// Whether it has a pooler, and with that a class of `transformers`.
+        stock: bool,
+    },
+    Language,
+}
+
+impl Head {
+    fn of(config: &BertConfig, tensors: &BTreeMap<String, Tensor>) -> Result<Option<Self>> {
+        if let Some(bias) = tensors.get("classifier.bias") {
+            let stock = Pooling::of_config(config)? == Pooling::Pooler;
+            return Ok(Some(Self::Classifier { classes: bias.elem_count(), stock }));
+        }
+        Ok(tensors.contains_key("cls.predictions.bias").then_some(Self::Language))
+    }
+}
+
+/// The tensors in f32 on the CPU, under the names they have in the file.
+fn checked(
+    path: &Path,
+    config: &BertConfig,
+    head: Option<Head>,
+    tensors: &BTreeMap<String, Tensor>,
+) -> Result<BTreeMap<String, Tensor>> {
+    let error = |tensor: Option<&str>, problem| Error::Weights {
+        path: path.into(),
+        tensor: tensor.map(str::to_owned),
+        problem,
+    };
+    let wanted = wanted(config, |name| tensors.get(name).map(|tensor| tensor.dims().to_vec()))
+        .map_err(|problem| error(None, problem))?;
+    for Expected { name, shape } in wanted {
+        let got = tensors[&name].dims();
+        if got != shape {
+            return Err(error(Some(&name), WeightsProblem::Shape { expected: shape, got: got.to_vec() }));
+        }
+    }
+    let classifies = matches!(head, Some(Head::Classifier { stock: true, .. }));
+    if classifies && !tensors.contains_key(POOLER) {
+        return Err(error(None, WeightsProblem::Missing { names: POOLER.into() }));
+    }
+    let mut written = BTreeMap::new();
+    for (name, tensor) in tensors {
+        let tensor = tensor.to_device(&Device::Cpu)?.to_dtype(DType::F32)?.contiguous()?;
+        if let Some(problem) = not_finite(&tensor.flatten_all()?.to_vec1()?) {
+            return Err(error(Some(name), problem));
+        }
+        written.insert(config.family.theirs(name, head.is_some(), classifies), tensor);
+    }
+    Ok(written)
+}
+
+/// The configuration with what the file says of itself.
+fn described(config: &BertConfig, head: Option<Head>) -> BertConfig {
+    let mut config = config.clone();
+    let architecture = config.family.architecture(match head {
+        Some(Head::Classifier { .. }) => "ForSequenceClassification",
+        Some(Head::Language) => "ForMaskedLM",
+        None => "Model",
+    });
+    config.other.insert("architectures".into(), json!([architecture]));
+    if let Some(Head::Classifier { classes, .. }) = head {
+        // `transformers` takes the number of classes from the names of the classes.
+        if config.labels().is_none_or(|labels| labels.len() != classes) {
+            let labels: Vec<String> = (0..classes).map(|class| format!("LABEL_{class}")).collect();
+            config.set_labels(&labels);
+        }
+    }
+    for field in ["dtype", "torch_dtype"] {
+        if let Some(value) = config.other.get_mut(field) {
+            *value = "float32".into();
+        }
+    }
+    config
+}
+
+fn tokenizer_config(config: &BertConfig, tokenizer: &TextTokenizer) -> Value {
+    let names = ["pad_token", "unk_token", "cls_token", "sep_token", "mask_token"];
+    let tokens = match tokenizer.token_id("[CLS]") {
+        Some(_) => ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"],
+        None => ["<pad>", "<unk>", "<s>", "</s>", "<mask>"],
+    };
+    // The class that takes all from tokenizer.json.
+    let mut described = json!({
+        "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": config.longest_text(),
+        "model_input_names": ["input_ids", "attention_mask"],
+    });
+    for (name, token) in names.into_iter().zip(tokens) {
+        described[name] = token.into();
+    }
+    if config.family.has_token_types() {
+        described["model_input_names"] = json!(["input_ids", "token_type_ids", "attention_mask"]);
+    }
+    described
+}

@@ -1,0 +1,172 @@
+//! How much each head and each neuron matters, by the loss or by its weights alone.
+
+use candle_core::Tensor;
+
+use crate::backend::Pass;
+use crate::data::{EncodedDataset, PackedBatch};
+use crate::error::{Error, Result};
+use crate::model::Encoder;
+use crate::tensors::{Gradient, Gradients, Parameter};
+
+/// How much each head and each feed-forward neuron matters: the more the higher. Comparable within a layer;
+/// [`ordered_heads`](Self::ordered_heads) says how layers are compared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Importance {
+    /// For each layer, each head.
+    pub heads: Vec<Vec<f64>>,
+    /// For each layer, each neuron of its feed-forward.
+    pub neurons: Vec<Vec<f64>>,
+}
+
+impl Importance {
+    /// The mean over texts of |∂L/∂ξ|, where ξ = 1 is a gate on a head's output, or on a neuron's
+    /// (Michel, Levy and Neubig 2019, equation 2, with the data set's mean outside of the absolute value).
+    ///
+    /// No gate is needed: with context c, output matrix W and gradient g behind it, ∂L/∂ξ = Σ c·(Wᵀg), which is
+    /// Σ W ⊙ ∂L/∂W over the columns that belong to the head; likewise for a neuron and the second matrix of its
+    /// feed-forward. So one backward of each text, alone and without dropout, gives all.
+    ///
+    /// `loss` is the loss of a batch of one text in a pass: `|batch, pass| model.loss(batch, pass)` for a
+    /// [`TextClassifier`](crate::TextClassifier).
+    ///
+    /// # Errors
+    /// [`Error::Setting`] without rows; [`Error::Parameter`] for a matrix that is frozen or that the loss does not reach;
+    /// what `loss` reports.
+    ///
+    /// # Panics
+    /// When a row is not there.
+    pub fn by_gradient(
+        encoder: &Encoder,
+        data: &EncodedDataset,
+        rows: &[usize],
+        mut loss: impl FnMut(&PackedBatch, &Pass) -> Result<Tensor>,
+    ) -> Result<Self> {
+        if rows.is_empty() {
+            return Err(Error::Setting { field: "rows", expected: "at least one".into(), got: "none".into() });
+        }
+        let heads = encoder.config().num_attention_heads;
+        let neurons = encoder.config().intermediate_size;
+        let layers = encoder.layers();
+        let mut sums = Self { heads: vec![vec![0.0; heads]; layers], neurons: vec![vec![0.0; neurons]; layers] };
+        for row in rows {
+            let pass = Pass::training_without_dropout(encoder.parameters());
+            let loss = loss(&data.batch(&[*row])?, &pass)?;
+            let gradients = pass.backward(&loss, encoder.parameters())?;
+            for (layer, block) in encoder.blocks().iter().enumerate() {
+                let size = block.attention.head_dim;
+                let gates = column_sums(&block.attention.output, &gradients)?;
+                for (sum, gates) in sums.heads[layer].iter_mut().zip(gates.chunks_exact(size)) {
+                    *sum += gates.iter().sum::<f64>().abs() / rows.len() as f64;
+                }
+                let gates = column_sums(&block.feed_forward.down, &gradients)?;
+                for (sum, gate) in sums.neurons[layer].iter_mut().zip(gates) {
+                    *sum += gate.abs() / rows.len() as f64;
+                }
+            }
+        }
+        Ok(sums)
+    }
+
+    /// By the weights alone: of heads as [`Encoder::head_magnitudes`], of neuron j ‖W₁ row j‖ · ‖W₂ column j‖. Costs no
+    /// data and no pass; where data are at hand, [`by_gradient`](Self::by_gradient) says more.
+    ///
+    /// # Errors
+    /// What candle reports.
+    pub fn by_magnitude(encoder: &Encoder) -> Result<Self> {
+        let heads = (0..encoder.layers()).map(|layer| encoder.head_magnitudes(layer)).collect::<Result<_>>()?;
+        let neurons = encoder.blocks().iter().map(|block| {
+            let up = row_norms(block.feed_forward.up.var().as_tensor(), 1)?;
+            let down = row_norms(&block.feed_forward.down.var().t()?, 1)?;
+            Ok(up.into_iter().zip(down).map(|(up, down)| up * down).collect())
+        });
+        Ok(Self { heads, neurons: neurons.collect::<Result<_>>()? })
+    }
+
+    /// The heads of a layer, the most important first; of equal ones the lower first.
+    ///
+    /// # Panics
+    /// When there is no such layer.
+    pub fn head_order(&self, layer: usize) -> Vec<usize> {
+        order(&self.heads[layer])
+    }
+
+    /// The neurons of a layer, the most important first; of equal ones the lower first.
+    ///
+    /// # Panics
+    /// When there is no such layer.
+    pub fn neuron_order(&self, layer: usize) -> Vec<usize> {
+        order(&self.neurons[layer])
+    }
+
+    /// All heads of all layers as (layer, head), the most important first. The scores of each layer are scaled to length
+    /// 1 before, as Michel et al. do: deeper layers have smaller gradients, not less important heads.
+    pub fn ordered_heads(&self) -> Vec<(usize, usize)> {
+        let mut all: Vec<(f64, usize, usize)> = Vec::new();
+        for (layer, scores) in self.heads.iter().enumerate() {
+            let norm = scores.iter().map(|score| score * score).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
+            all.extend(scores.iter().enumerate().map(|(head, score)| (score / norm, layer, head)));
+        }
+        all.sort_by(|(a, ..), (b, ..)| b.total_cmp(a));
+        all.into_iter().map(|(_, layer, head)| (layer, head)).collect()
+    }
+}
+
+/// The places of numbers from the greatest to the smallest; equal ones stay in their order.
+fn order(scores: &[f64]) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..scores.len()).collect();
+    places.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+    places
+}
+
+/// Σ over the rows of W ⊙ ∂L/∂W, for each column.
+fn column_sums(parameter: &Parameter, gradients: &Gradients) -> Result<Vec<f64>> {
+    let refuse = |problem| Error::Parameter { name: parameter.name().into(), problem };
+    let gradient = match gradients.get(parameter.id()) {
+        Some(Gradient::Dense(values)) => values.clone(),
+        Some(Gradient::Device(tensor)) => tensor.flatten_all()?.to_vec1()?,
+        Some(Gradient::Rows { .. }) => return Err(refuse("has a gradient of some rows alone")),
+        None if parameter.is_frozen() => return Err(refuse("is frozen, so that nothing is known of its gates")),
+        None => return Err(refuse("has no gradient: the loss does not depend on it")),
+    };
+    let width = parameter.var().dims()[1];
+    let weights: Vec<f32> = parameter.var().flatten_all()?.to_vec1()?;
+    let mut sums = vec![0.0; width];
+    for (weights, gradient) in weights.chunks_exact(width).zip(gradient.chunks_exact(width)) {
+        for ((sum, weight), slope) in sums.iter_mut().zip(weights).zip(gradient) {
+            *sum += f64::from(*weight) * f64::from(*slope);
+        }
+    }
+    Ok(sums)
+}
+
+/// The Frobenius norm of each `height` rows of a matrix.
+fn row_norms(matrix: &Tensor, height: usize) -> Result<Vec<f64>> {
+    let rows: Vec<Vec<f32>> = matrix.to_vec2()?;
+    let squares = |rows: &[Vec<f32>]| rows.iter().flatten().map(|w| f64::from(*w).powi(2)).sum::<f64>();
+    Ok(rows.chunks_exact(height).map(|rows| squares(rows).sqrt()).collect())
+}
+
+impl Encoder {
+    /// A magnitude importance of each head of a layer: ‖W_v,h‖_F · ‖W_o,h‖_F, where W_v,h are the rows of the value
+    /// matrix and W_o,h the columns of the output matrix that belong to head h.
+    ///
+    /// A head adds W_o,h·W_v,h·x, weighted over the tokens, to a row, and the Frobenius norm of W_o,h·W_v,h is at most
+    /// this product. It costs no data and no pass; where data are at hand, what a head does to the loss says more:
+    /// [`Importance::by_gradient`].
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when there is no such layer; what candle reports.
+    pub fn head_magnitudes(&self, layer: usize) -> Result<Vec<f64>> {
+        let block = self.blocks().get(layer).ok_or_else(|| Error::Setting {
+            field: "layer",
+            expected: format!("below {}", self.blocks().len()),
+            got: layer.to_string(),
+        })?;
+        let attention = &block.attention;
+        let (hidden, size) = (self.config().hidden_size, attention.head_dim);
+        // V comes after Q and K. (hidden, hidden), both with a head's numbers in `size` rows.
+        let value = row_norms(&attention.qkv.var().narrow(0, 2 * hidden, hidden)?, size)?;
+        let output = row_norms(&attention.output.var().t()?, size)?;
+        Ok(value.into_iter().zip(output).map(|(value, output)| value * output).collect())
+    }
+}

@@ -1,0 +1,7 @@
+//! Parts of an encoder taken out for good, and which of them matter.
+
+mod importance;
+mod prune;
+
+pub use importance::Importance;
+pub use prune::Kept;

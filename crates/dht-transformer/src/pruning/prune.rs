@@ -1,0 +1,186 @@
+//! Parts of an encoder taken out for good: layers, heads, neurons.
+
+use candle_core::Tensor;
+use serde_json::json;
+
+use super::importance::Importance;
+use crate::error::{Error, Result};
+use crate::flops::Width;
+use crate::model::{Encoder, KEPT_HEADS, KEPT_NEURONS, names};
+use crate::tensors::HeadSet;
+
+/// What stays of an encoder: some layers, and of each some heads and some neurons.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// The layers, ascending.
+    pub layers: Vec<usize>,
+    /// The heads of each of them.
+    pub heads: Vec<HeadSet>,
+    /// The neurons of each of their feed-forwards, in the order that they will have.
+    pub neurons: Vec<Vec<usize>>,
+}
+
+impl Kept {
+    /// The first `layers` layers, all of their heads, all of their neurons.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when there are not so many layers, or `layers` is 0.
+    pub fn first_layers(encoder: &Encoder, layers: usize) -> Result<Self> {
+        check_count("layers", layers, encoder.layers())?;
+        let blocks = &encoder.blocks()[..layers];
+        Ok(Self {
+            layers: (0..layers).collect(),
+            heads: blocks.iter().map(|block| block.kept).collect(),
+            neurons: blocks.iter().map(|block| (0..block.width).collect()).collect(),
+        })
+    }
+
+    /// Of every layer the `heads` most important heads and the `neurons` most important neurons, in that order.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when there are not so many, or a number is 0; [`Error::Shape`] for the importance of another
+    /// encoder.
+    pub fn most_important(encoder: &Encoder, importance: &Importance, heads: usize, neurons: usize) -> Result<Self> {
+        let config = encoder.config();
+        check_count("heads", heads, config.num_attention_heads)?;
+        check_count("neurons", neurons, config.intermediate_size)?;
+        let (got, layers) = (vec![importance.heads.len(), importance.neurons.len()], encoder.layers());
+        if got != [layers, layers] {
+            return Err(Error::Shape { what: "importance".into(), expected: vec![layers, layers], got });
+        }
+        let all = config.num_attention_heads;
+        Ok(Self {
+            layers: (0..layers).collect(),
+            heads: (0..layers)
+                .map(|layer| HeadSet::from_indices(importance.head_order(layer).into_iter().take(heads), all))
+                .collect::<Result<_>>()?,
+            neurons: (0..layers)
+                .map(|layer| importance.neuron_order(layer).into_iter().take(neurons).collect())
+                .collect(),
+        })
+    }
+
+    fn check(&self, encoder: &Encoder) -> Result<()> {
+        let (heads, neurons) = (encoder.config().num_attention_heads, encoder.config().intermediate_size);
+        let (kept, got) = (self.layers.len(), [self.heads.len(), self.neurons.len()]);
+        if got != [kept, kept] {
+            let what = "kept heads and neurons".into();
+            return Err(Error::Shape { what, expected: vec![kept, kept], got: got.to_vec() });
+        }
+        check_count("layers", kept, encoder.layers())?;
+        let ascending = self.layers.is_sorted_by(|a, b| a < b);
+        if !ascending || self.layers.iter().any(|layer| *layer >= encoder.layers()) {
+            let expected = format!("ascending, below {}", encoder.layers());
+            return Err(Error::Setting { field: "layers", expected, got: format!("{:?}", self.layers) });
+        }
+        for (set, list) in self.heads.iter().zip(&self.neurons) {
+            set.check(heads)?;
+            let mut sorted = list.clone();
+            sorted.sort_unstable();
+            sorted.dedup();
+            if list.is_empty() || sorted.len() < list.len() || sorted.last().is_some_and(|last| *last >= neurons) {
+                let expected = format!("one or more different ones below {neurons}");
+                return Err(Error::Setting { field: "neurons", expected, got: format!("{list:?}") });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Encoder {
+    /// An encoder of the kept parts, with weights of its own; it gives what this one gives with the others left out.
+    ///
+    /// # Files
+    /// Layers are gone. Feed-forwards are as wide as the widest that stays, the others' missing neurons are zeros behind
+    /// their own; heads that were taken out are zeros in their places. So what is saved is an ordinary directory that
+    /// `transformers` loads unchanged and that gives the same there. Two fields of our own in `config.json` say where the
+    /// zeros are, `"kept_heads": [[0, 2], …]` and `"kept_neurons": [17, …]` (the first so many), one entry a layer;
+    /// loaded here, zeros are not computed: [`HeadPlan::Full`](crate::HeadPlan::Full) is every kept head.
+    ///
+    /// # Errors
+    /// [`Error::Setting`], [`Error::Shape`], [`Error::HeadOutOfRange`] for parts that are not there; what candle reports.
+    pub fn cut(&self, kept: &Kept) -> Result<Self> {
+        kept.check(self)?;
+        let width = kept.neurons.iter().map(Vec::len).max().unwrap_or(0);
+        let mut config = self.config().clone();
+        (config.num_hidden_layers, config.intermediate_size) = (kept.layers.len(), width);
+        let heads: Vec<Vec<usize>> = kept.heads.iter().map(|set| set.iter().collect()).collect();
+        let widths: Vec<usize> = kept.neurons.iter().map(Vec::len).collect();
+        let all = config.num_attention_heads;
+        for (field, value, whole) in [
+            (KEPT_HEADS, json!(heads), kept.heads.iter().all(|set| set.is_full(all))),
+            (KEPT_NEURONS, json!(widths), widths.iter().all(|own| *own == width)),
+        ] {
+            match whole {
+                true => config.other.remove(field),
+                false => config.other.insert(field.into(), value),
+            };
+        }
+        let tensor = |name: &str| -> Result<Tensor> {
+            Ok(self.parameters().var(self.parameters().id(name)?).as_detached_tensor())
+        };
+        let device = self.parameters().device();
+        let rows = |matrix: &Tensor, rows: &[usize]| -> Result<Tensor> {
+            let rows: Vec<u32> = rows.iter().map(|row| *row as u32).collect();
+            let kept = matrix.contiguous()?.index_select(&Tensor::new(rows, device)?, 0)?;
+            Ok(kept.pad_with_zeros(0, 0, width - kept.dims()[0])?)
+        };
+        let mut tensors = std::collections::BTreeMap::new();
+        for name in names::all(&config) {
+            let Some((layer, part)) = names::in_layer(&name) else {
+                tensors.insert(name.clone(), tensor(&name)?);
+                continue;
+            };
+            let (set, neurons) = (kept.heads[layer], &kept.neurons[layer]);
+            let old = tensor(&names::of_layer(kept.layers[layer], part))?;
+            let size = config.head_size();
+            // 1 for each number of a kept head, of Q, K and V or of the context.
+            let mask = |parts: usize| -> Result<Tensor> {
+                let one = |place: usize| f32::from(u8::from(set.contains(place % config.hidden_size / size)));
+                Ok(Tensor::new((0..parts * config.hidden_size).map(one).collect::<Vec<_>>(), device)?)
+            };
+            let new = match part {
+                names::QKV => old.broadcast_mul(&mask(3)?.unsqueeze(1)?)?,
+                names::QKV_BIAS => (old * mask(3)?)?,
+                names::OUTPUT => old.broadcast_mul(&mask(1)?.unsqueeze(0)?)?,
+                names::UP | names::UP_BIAS => rows(&old, neurons)?,
+                names::DOWN => rows(&old.t()?, neurons)?.t()?,
+                _ => old,
+            };
+            tensors.insert(name, new);
+        }
+        Self::build(&config, tensors, device)
+    }
+
+    /// The first `layers` layers as an encoder of its own, with weights of its own.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when `layers` is 0 or more than there are.
+    pub fn truncated(&self, layers: usize) -> Result<Self> {
+        self.cut(&Kept::first_layers(self, layers)?)
+    }
+
+    /// The heads of a layer that [`cut`](Self::cut) left, here or before it was saved.
+    ///
+    /// # Panics
+    /// When there is no such layer.
+    pub fn kept_heads(&self, layer: usize) -> HeadSet {
+        self.blocks()[layer].kept
+    }
+
+    /// How much of a layer runs: all of it, or what [`cut`](Self::cut) left.
+    ///
+    /// # Panics
+    /// When there is no such layer.
+    pub fn width(&self, layer: usize) -> Width {
+        let block = &self.blocks()[layer];
+        Width { heads: block.kept.len(), ffn: block.width }
+    }
+}
+
+fn check_count(field: &'static str, count: usize, most: usize) -> Result<()> {
+    if (1..=most).contains(&count) {
+        return Ok(());
+    }
+    Err(Error::Setting { field, expected: format!("1 to {most}"), got: count.to_string() })
+}

@@ -1,0 +1,138 @@
+//! Files that are there whole or not at all.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// Writes a file so that no reader, and no crash, ever sees a part of it: into a temporary file beside the target,
+/// which is flushed to the disk and then renamed over it. An existing file keeps its content until the rename, and
+/// for good when `write` fails.
+///
+/// # Errors
+/// [`Error::Io`] when the directory is missing, or writing or renaming fails.
+///
+/// # Examples
+/// ```
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("result.txt");
+/// dht_transformer::write_atomically(&path, |file| writeln!(file, "0.94"))?;
+/// assert_eq!(std::fs::read_to_string(&path)?, "0.94\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn write_atomically(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    let path = path.as_ref();
+    let failed = |source| Error::io(path, source);
+    let folder = folder_of(path);
+    let mut builder = temporary();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder).map_err(failed)?;
+    let mut buffered = BufWriter::new(file.as_file_mut());
+    write(&mut buffered).map_err(failed)?;
+    buffered.flush().map_err(failed)?;
+    drop(buffered);
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    synchronise_folder(folder).map_err(failed)
+}
+
+/// Writes a directory so that no reader, and no crash, ever sees a part of it: `fill` writes into a temporary one beside
+/// the target, which is then renamed to the target. A directory already there is moved aside first, moved back when the
+/// rename fails, and removed at the end; it may hold nothing but `entries`, the names that its successor may have, so
+/// that no file of somebody else's is lost.
+///
+/// # Errors
+/// [`Error::ForeignDirectory`] when the target holds another entry, [`Error::Io`] when creating or renaming fails, and
+/// what `fill` reports; the target is as before then.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::{Error, write_atomically, write_directory_atomically};
+///
+/// let folder = tempfile::tempdir()?;
+/// let target = folder.path().join("run");
+/// write_directory_atomically(&target, &["score.txt"], |fresh| {
+///     write_atomically(fresh.join("score.txt"), |file| writeln!(file, "0.94"))
+/// })?;
+/// assert_eq!(std::fs::read_to_string(target.join("score.txt"))?, "0.94\n");
+/// let other = write_directory_atomically(&target, &["other.txt"], |_| Ok(()));
+/// assert!(matches!(other, Err(Error::ForeignDirectory { entry, .. }) if entry == "score.txt"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn write_directory_atomically(
+    target: impl AsRef<Path>,
+    entries: &[&str],
+    fill: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
+    let target = target.as_ref();
+    let failed = |source| Error::io(target, source);
+    refuse_foreign(target, entries)?;
+    let parent = folder_of(target);
+    std::fs::create_dir_all(parent).map_err(failed)?;
+    let mut builder = temporary();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
+    let fresh = builder.tempdir_in(parent).map_err(failed)?;
+    fill(fresh.path())?;
+    synchronise_folder(fresh.path()).map_err(failed)?;
+
+    // The old directory goes into an empty temporary one, which removes it when it is dropped.
+    let aside = temporary().tempdir_in(parent).map_err(failed)?;
+    let old = aside.path().join("old");
+    let replaces = target.symlink_metadata().is_ok();
+    if replaces {
+        std::fs::rename(target, &old).map_err(failed)?;
+    }
+    if let Err(source) = std::fs::rename(fresh.path(), target) {
+        if replaces && let Err(second) = std::fs::rename(&old, target) {
+            // Neither stands in its place: at least nothing is removed.
+            return Err(Error::io(aside.keep().join("old"), second));
+        }
+        return Err(failed(source));
+    }
+    // Its path is the target's now: there is nothing left to remove under the old name.
+    let _ = fresh.keep();
+    synchronise_folder(parent).map_err(failed)
+}
+
+/// A directory with other files is somebody's: replacing it would lose them.
+pub(crate) fn refuse_foreign(folder: &Path, names: &[&str]) -> Result<()> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(Error::io(folder, source)),
+    };
+    let mut foreign = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(|source| Error::io(folder, source))?.file_name().to_string_lossy().into_owned();
+        if !names.contains(&name.as_str()) {
+            foreign.push(name);
+        }
+    }
+    match foreign.into_iter().min() {
+        Some(entry) => Err(Error::ForeignDirectory { path: folder.into(), entry }),
+        None => Ok(()),
+    }
+}
+
+/// How a file begins that Git LFS left in the place of another; neither JSON nor weights begin so.
+pub(crate) const GIT_LFS: [u8; 8] = *b"version ";
+
+/// The directory a path lies in.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// One left behind by a crash tells by its name what it is.
+fn temporary() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".partial-");
+    builder
+}
+
+/// Makes a rename survive a power cut. Only Unix can flush a directory.
+pub(crate) fn synchronise_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}

@@ -1,0 +1,67 @@
+//! SHA-256 sums, which tell one file from another.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+
+/// The SHA-256 sum of a file, in the 64 hexadecimal digits that `sha256sum` prints.
+///
+/// # Errors
+/// [`Error::Io`] when the file cannot be read.
+///
+/// # Examples
+/// ```
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("abc.txt");
+/// std::fs::write(&path, "abc")?;
+/// let sum = dht_transformer::file_sha256(&path)?;
+/// // FIPS 180-2, appendix B.1.
+/// assert_eq!(sum, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn file_sha256(path: impl AsRef<Path>) -> Result<String> {
+    let path = path.as_ref();
+    File::open(path).and_then(|file| Hashing::new(file).finish()).map_err(|source| Error::io(path, source))
+}
+
+/// What was hashed, in hexadecimal.
+pub(crate) fn hexadecimal(sum: Sha256) -> String {
+    sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Passes bytes through and hashes them.
+pub(crate) struct Hashing<R> {
+    inner: R,
+    hasher: Sha256,
+    bytes: u64,
+}
+
+impl<R: Read> Hashing<R> {
+    pub(crate) fn new(inner: R) -> Self {
+        Self { inner, hasher: Sha256::new(), bytes: 0 }
+    }
+
+    /// Whether not a byte came so far.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// Reads what is left; the SHA-256 of all bytes, in hexadecimal.
+    pub(crate) fn finish(mut self) -> io::Result<String> {
+        io::copy(&mut self, &mut io::sink())?;
+        Ok(hexadecimal(self.hasher))
+    }
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        self.bytes += count as u64;
+        Ok(count)
+    }
+}

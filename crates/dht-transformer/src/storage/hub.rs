@@ -1,0 +1,70 @@
+//! A model's directory: on the disk, or fetched from the Hugging Face hub by its name.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// The directory that a path or a name stands for. One that exists is itself. Else, what can be a name on the hub (`bert-base-uncased`,
+/// `sentence-transformers/all-MiniLM-L6-v2`) is fetched into the cache that Python's `huggingface_hub` uses too, unless
+/// it is there already: `config.json`, `model.safetensors`, and of a tokenizer what there is. All loaders of directories
+/// call it.
+///
+/// Needs the feature `hub`. The variables `HF_ENDPOINT`, `HF_HOME` and `HF_TOKEN` have their usual meaning.
+///
+/// # Errors
+/// Without the feature [`Error::NoHub`]; with it [`Error::Hub`] when one of the two files that a model must have cannot
+/// be had. What cannot be a name on the hub comes back as it is, and reading it will tell that it is not there.
+pub fn model_directory(name: impl AsRef<Path>) -> Result<PathBuf> {
+    let path = name.as_ref();
+    match path.to_str().filter(|name| is_name(name) && !path.exists()) {
+        Some(name) => fetch(name),
+        None => Ok(path.into()),
+    }
+}
+
+/// One or two parts of letters, digits and `-_.`, none of which begins with a dot.
+fn is_name(name: &str) -> bool {
+    let part = |part: &str| {
+        let sign = |sign: char| sign.is_ascii_alphanumeric() || "-_.".contains(sign);
+        !part.is_empty() && !part.starts_with('.') && part.chars().all(sign)
+    };
+    name.len() <= 96 && name.split('/').count() <= 2 && name.split('/').all(part)
+}
+
+#[cfg(not(feature = "hub"))]
+fn fetch(name: &str) -> Result<PathBuf> {
+    Err(Error::NoHub { name: name.into() })
+}
+
+#[cfg(feature = "hub")]
+fn fetch(name: &str) -> Result<PathBuf> {
+    let failed =
+        |file, source: hf_hub::api::sync::ApiError| Error::Hub { name: name.into(), file, source: source.into() };
+    let api = hf_hub::api::sync::ApiBuilder::from_env().with_progress(false).build();
+    let repository = api.map_err(|source| failed("config.json", source))?.model(name.into());
+    let config = repository.get("config.json").map_err(|source| failed("config.json", source))?;
+    repository.get("model.safetensors").map_err(|source| failed("model.safetensors", source))?;
+    // A model need not have a tokenizer, and if it has one, not each of these.
+    for file in ["tokenizer.json", "tokenizer_config.json", "vocab.txt"] {
+        if let Err(error) = repository.get(file) {
+            tracing::debug!(name, file, %error, "not fetched");
+        }
+    }
+    // All files of one revision lie in one directory.
+    Ok(config.parent().map_or_else(|| config.clone(), Path::to_path_buf))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_name;
+
+    #[test]
+    fn names_on_the_hub_are_told_from_paths() {
+        for name in ["bert-base-uncased", "sentence-transformers/all-MiniLM-L6-v2", "a/b.c_d"] {
+            assert!(is_name(name), "{name}");
+        }
+        for path in ["", "/a/b", "./a", "../a", "a/b/c", "a//b", "a/", "a b", "~/a", "a\\b", "a/.b"] {
+            assert!(!is_name(path), "{path}");
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Bytes on disk, whole or not there, and names on the hub.
+
+mod atomic;
+mod digest;
+mod hub;
+mod named_tensors;
+
+pub(crate) use atomic::{GIT_LFS, folder_of, refuse_foreign, synchronise_folder};
+pub use atomic::{write_atomically, write_directory_atomically};
+pub use digest::file_sha256;
+pub(crate) use digest::{Hashing, hexadecimal};
+pub use hub::model_directory;
+pub use named_tensors::{StoredTensor, StoredTensors};

@@ -1,0 +1,161 @@
+//! Pre-training on plain text: an encoder guesses tokens that were hidden from it.
+
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use rand::Rng;
+
+use crate::backend::Pass;
+use crate::data::{EncodedDataset, MaskSettings, MaskedBatch, Masking, PackedBatch, TextTokenizer, longest_first};
+use crate::error::{Difference, Error, Result, WeightsProblem};
+use crate::model::{Encoder, LanguageHead, LanguageHeadTensors};
+use crate::pretrained::{PretrainedWeights, read_hugging_face, write_hugging_face};
+use crate::tensors::{HeadPlan, Parameters};
+use crate::train::{Objective, Progress, StepLoss};
+
+/// An encoder with a head over the vocabulary, trained on masked tokens: the mean cross-entropy of the tokens that were
+/// chosen (Devlin et al. 2019, section 3.1; without its second task, as Liu et al. 2019 found better). Only their rows go
+/// through the head.
+///
+/// The masks of a sample are a function of the training's seed, the epoch and the sample's number. Its
+/// [score](Objective::score) is minus the loss under the masks of seed 0 and epoch 0, the same at every call.
+///
+/// # Files
+/// [`save`](Self::save) writes a `BertForMaskedLM`. [`Encoder::from_pretrained`] and
+/// [`TextClassifier::from_pretrained`](crate::TextClassifier::from_pretrained) take the encoder out of it.
+#[derive(Debug)]
+pub struct MaskedLanguageModel {
+    encoder: Encoder,
+    head: LanguageHead,
+    masking: Masking,
+    waiting: Option<PackedBatch>,
+}
+
+impl MaskedLanguageModel {
+    /// Adds a fresh head to an encoder.
+    ///
+    /// # Errors
+    /// As [`Masking::new`]; [`Error::Setting`] when the tokenizer has more tokens than the encoder's table.
+    pub fn new<R: Rng + ?Sized>(
+        mut encoder: Encoder,
+        tokenizer: &TextTokenizer,
+        settings: MaskSettings,
+        rng: &mut R,
+    ) -> Result<Self> {
+        let masking = masking(&encoder, tokenizer, settings)?;
+        let head = encoder.add_language_head(rng)?;
+        Ok(Self { encoder, head, masking, waiting: None })
+    }
+
+    /// Loads what [`save`](Self::save) wrote, or any other `BertForMaskedLM`, to be trained on.
+    ///
+    /// # Errors
+    /// As [`read_hugging_face`] and [`new`](Self::new); [`Error::Weights`] when the directory has no such head.
+    pub fn load(
+        folder: impl AsRef<Path>,
+        tokenizer: &TextTokenizer,
+        settings: MaskSettings,
+        device: &Device,
+    ) -> Result<Self> {
+        let folder = folder.as_ref();
+        let PretrainedWeights { config, tensors, .. } = read_hugging_face(folder)?;
+        let head = LanguageHeadTensors::find(&tensors).ok_or_else(|| Error::Weights {
+            path: folder.join("model.safetensors"),
+            tensor: None,
+            problem: WeightsProblem::Missing { names: "those of a head for masked tokens".into() },
+        })?;
+        let mut encoder = Encoder::from_tensors(&config, &tensors, device)
+            .map_err(|error| error.in_file(folder.join("config.json").display().to_string()))?;
+        let masking = masking(&encoder, tokenizer, settings)?;
+        let head = encoder.add_given_language_head(head)?;
+        Ok(Self { encoder, head, masking, waiting: None })
+    }
+
+    /// Writes a Hugging Face directory, whole or not at all: the encoder, the head and the tokenizer.
+    ///
+    /// # Errors
+    /// As [`write_hugging_face`].
+    pub fn save(&self, folder: impl AsRef<Path>, tokenizer: &TextTokenizer) -> Result<()> {
+        let mut tensors = self.encoder.to_tensors()?;
+        tensors.extend(self.head.to_tensors()?);
+        write_hugging_face(folder, self.encoder.config(), &tensors, Some(tokenizer))
+    }
+
+    /// The encoder.
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
+    /// The head.
+    pub fn head(&self) -> &LanguageHead {
+        &self.head
+    }
+
+    /// The mean loss of a batch's hidden tokens, in nats; `None` when nothing is hidden.
+    ///
+    /// # Errors
+    /// As [`Encoder::embed`].
+    pub fn loss(&self, masked: &MaskedBatch, pass: &Pass) -> Result<Option<Tensor>> {
+        let MaskedBatch { batch, rows, targets } = masked;
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let hidden = self.encoder.embed(batch, pass)?;
+        let hidden = self.encoder.run(0..self.encoder.layers(), &hidden, &HeadPlan::Full, pass)?;
+        let rows = Tensor::from_slice(rows, rows.len(), hidden.tensor().device())?;
+        let rows = hidden.tensor().index_select(&rows, 0)?; // (hidden tokens, hidden)
+        self.head.loss(&rows, targets, pass).map(Some)
+    }
+}
+
+fn masking(encoder: &Encoder, tokenizer: &TextTokenizer, settings: MaskSettings) -> Result<Masking> {
+    tokenizer.check_fits(encoder.config())?;
+    Masking::new(settings, tokenizer)
+}
+
+impl Objective for MaskedLanguageModel {
+    type Error = Error;
+
+    fn parameters(&self) -> &Parameters {
+        self.encoder.parameters()
+    }
+
+    fn offer(&mut self, batch: PackedBatch, _: Progress) -> Result<()> {
+        self.waiting = Some(batch);
+        Ok(())
+    }
+
+    fn next_loss(&mut self, progress: Progress, _drain: bool) -> Result<Option<StepLoss>> {
+        let Some(batch) = self.waiting.take() else { return Ok(None) };
+        let (pass, samples) = (Pass::training(self.parameters(), progress.seed, progress.step as u32), batch.len());
+        let masked = self.masking.apply(batch, progress.seed, progress.epoch as u64);
+        let terms = masked.targets.len();
+        Ok(self.loss(&masked, &pass)?.map(|loss| StepLoss { loss, pass, samples, terms }))
+    }
+
+    /// Minus the mean loss of all hidden tokens.
+    fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
+        let (mut sum, mut count, pass) = (0.0, 0, Pass::inference());
+        for rows in longest_first(&data.lengths(), batch_size)? {
+            let masked = self.masking.apply(data.batch(&rows)?, 0, 0);
+            if let Some(loss) = self.loss(&masked, &pass)? {
+                sum += f64::from(loss.to_scalar::<f32>()?) * masked.targets.len() as f64;
+                count += masked.targets.len();
+            }
+        }
+        Ok(-sum / count.max(1) as f64)
+    }
+
+    /// What is hidden, and how: a batch is answered by a loss at once, so there is nothing else to keep.
+    fn state(&self) -> Result<serde_json::Value> {
+        Ok(serde_json::json!({ "masks": self.masking.settings(), "encoder": self.encoder.config() }))
+    }
+
+    fn differences(&self, state: &serde_json::Value) -> Result<Vec<Difference>> {
+        Ok(Difference::between(state, &self.state()?))
+    }
+
+    fn restore(&mut self, _: serde_json::Value, _: &EncodedDataset) -> Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,327 @@
+//! A plain encoder with a classifier, or another linear layer on top: what dynamic models are compared with.
+
+use std::path::Path;
+
+use candle_core::{D, Device, Tensor};
+use rand::Rng;
+
+use super::task::Task;
+use crate::backend::Pass;
+use crate::config::Pooling;
+use crate::data::{EncodedDataset, PackedBatch, TextTokenizer, longest_first};
+use crate::error::{Difference, Error, Result, WeightsProblem};
+use crate::flops::{Breakdown, FlopCount, Load};
+use crate::model::{Classifier, Encoder, LinearTensors};
+use crate::pretrained::{PretrainedWeights, read_hugging_face, write_hugging_face};
+use crate::pruning::Kept;
+use crate::tensors::{HeadPlan, Parameters};
+use crate::train::{LabelCounts, Objective, Predict, Progress, StepLoss, macro_f1, pearson};
+
+/// What the classifier's parameters are called in the encoder's [`Parameters`].
+const NAME: &str = "classifier";
+/// The field of `config.json` that says the task.
+const PROBLEM: &str = "problem_type";
+
+/// All layers, all heads, one classifier behind the last layer. Its [`Task`] says what its outputs mean (classes, unless
+/// told otherwise), and with that the loss and the [score](Objective::score): macro F1 of classes, or of labels with a
+/// probability of at least one half, and Pearson's correlation of numbers.
+///
+/// # Files
+/// It is kept as a Hugging Face directory, which [`load`](Self::load) reads with equal answers. Python's `transformers`:
+///
+/// | pooling | `AutoModelForSequenceClassification.from_pretrained(directory)` |
+/// |---|---|
+/// | [`Pooling::Pooler`] | loads it as a `BertForSequenceClassification` (or the family's) like any other |
+/// | [`Pooling::Cls`], [`Pooling::Mean`] | refuses it; with `trust_remote_code=True` it loads it by the class in the directory's `modeling_dht.py` |
+///
+/// Since `transformers` has no class without a pooler for these families, and would make up a random one, the last two
+/// have a `model_type` of their own, `dht-bert`, and `"classifier_pooling": "cls"` or `"mean"`. Without that field a
+/// directory is taken to have a pooler. A `BertForSequenceClassification` that is asked for by name warns of the model
+/// type and of a pooler that it makes up, and loads.
+#[derive(Debug)]
+pub struct TextClassifier {
+    encoder: Encoder,
+    classifier: Classifier,
+    task: Task,
+    waiting: Option<PackedBatch>,
+}
+
+impl TextClassifier {
+    /// Adds a fresh classifier to an encoder.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for fewer than two classes.
+    pub fn new<R: Rng + ?Sized>(encoder: Encoder, classes: usize, pooling: Pooling, rng: &mut R) -> Result<Self> {
+        Self::for_task(Task::Class, encoder, classes, pooling, rng)
+    }
+
+    /// Adds a fresh linear layer for a task to an encoder.
+    ///
+    /// # Errors
+    /// As [`Task::check`].
+    pub fn for_task<R: Rng + ?Sized>(
+        task: Task,
+        mut encoder: Encoder,
+        outputs: usize,
+        pooling: Pooling,
+        rng: &mut R,
+    ) -> Result<Self> {
+        task.check(outputs)?;
+        let classifier = encoder.add_outputs(NAME, outputs, pooling, rng)?;
+        Ok(Self { encoder, classifier, task, waiting: None })
+    }
+
+    /// The pre-trained encoder of a Hugging Face directory with a fresh classifier, to be fine-tuned. For
+    /// [`Pooling::Pooler`] the directory's pooler is taken, if it has one; a classifier in it is left aside.
+    ///
+    /// # Errors
+    /// As [`read_hugging_face`]; [`Error::Setting`] for fewer than two classes.
+    pub fn from_pretrained<R: Rng + ?Sized>(
+        folder: impl AsRef<Path>,
+        classes: usize,
+        pooling: Pooling,
+        device: &Device,
+        rng: &mut R,
+    ) -> Result<Self> {
+        Self::from_pretrained_for_task(Task::Class, folder, classes, pooling, device, rng)
+    }
+
+    /// As [`from_pretrained`](Self::from_pretrained), for any task.
+    ///
+    /// # Errors
+    /// As [`read_hugging_face`] and [`Task::check`].
+    pub fn from_pretrained_for_task<R: Rng + ?Sized>(
+        task: Task,
+        folder: impl AsRef<Path>,
+        outputs: usize,
+        pooling: Pooling,
+        device: &Device,
+        rng: &mut R,
+    ) -> Result<Self> {
+        task.check(outputs)?;
+        let PretrainedWeights { config, tensors, .. } = read_hugging_face(folder)?;
+        let encoder = Encoder::from_tensors(&config, &tensors, device)?;
+        match LinearTensors::find(&tensors, "pooler.dense").filter(|_| pooling == Pooling::Pooler) {
+            Some(pooler) => {
+                let fresh = LinearTensors::random(&config, outputs, rng)?;
+                Self::assemble(task, encoder, fresh, pooling, Some(pooler))
+            }
+            None => Self::for_task(task, encoder, outputs, pooling, rng),
+        }
+    }
+
+    /// Loads what [`save`](Self::save) wrote, or any other `BertForSequenceClassification`.
+    ///
+    /// # Errors
+    /// As [`read_hugging_face`]; [`Error::Weights`] when the directory has no classifier, or none of the pooler that it
+    /// needs; [`Error::Config`] for an unknown pooling or task, names for another number of classes,
+    /// or heads and neurons left that the model does not have.
+    pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        let folder = folder.as_ref();
+        Self::read(folder, device).map_err(|error| error.in_file(folder.join("config.json").display().to_string()))
+    }
+
+    fn read(folder: &Path, device: &Device) -> Result<Self> {
+        let PretrainedWeights { config, tensors, .. } = read_hugging_face(folder)?;
+        let pooling = Pooling::of_config(&config)?;
+        let task = match config.other.get(PROBLEM).filter(|value| !value.is_null()) {
+            None => None,
+            Some(value) => Some(serde_json::from_value(value.clone()).map_err(|_| Error::Setting {
+                field: PROBLEM,
+                expected: r#""single_label_classification", "multi_label_classification" or "regression""#.into(),
+                got: value.to_string(),
+            })?),
+        };
+        let find = |name: &str| {
+            LinearTensors::find(&tensors, name).ok_or_else(|| Error::Weights {
+                path: folder.join("model.safetensors"),
+                tensor: None,
+                problem: WeightsProblem::Missing { names: format!("{name}.weight, {name}.bias") },
+            })
+        };
+        let classes = find("classifier")?;
+        let pooler = if pooling == Pooling::Pooler { Some(find("pooler.dense")?) } else { None };
+        let encoder = Encoder::from_tensors(&config, &tensors, device)?;
+        // Without a word about it, `transformers` takes a single output for a number.
+        let task = task.unwrap_or(if classes.outputs()? == 1 { Task::Number } else { Task::Class });
+        task.check(classes.outputs()?)?;
+        let model = Self::assemble(task, encoder, classes, pooling, pooler)?;
+        match config.labels() {
+            Some(labels) if labels.len() != model.classifier.classes() => Err(Error::Setting {
+                field: "id2label",
+                expected: format!("{} classes", model.classifier.classes()),
+                got: labels.len().to_string(),
+            }),
+            _ => Ok(model),
+        }
+    }
+
+    /// Writes a Hugging Face directory, whole or not at all: the encoder, the classifier, the names of its classes and,
+    /// if there is one, the tokenizer.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when there are not as many labels as classes; as [`write_hugging_face`].
+    pub fn save(&self, folder: impl AsRef<Path>, tokenizer: Option<&TextTokenizer>, labels: &[String]) -> Result<()> {
+        let classes = self.classifier.classes();
+        if labels.len() != classes {
+            return Err(Error::Shape { what: "labels".into(), expected: vec![classes], got: vec![labels.len()] });
+        }
+        let mut config = self.encoder.config().clone();
+        config.set_labels(labels);
+        match (self.task, config.other.contains_key(PROBLEM)) {
+            (Task::Class, false) => {}
+            (task, _) => {
+                let task = serde_json::to_value(task).map_err(|source| Error::Json { what: PROBLEM.into(), source })?;
+                config.other.insert(PROBLEM.into(), task);
+            }
+        }
+        self.classifier.pooling().describe(&mut config);
+        let mut tensors = self.encoder.to_tensors()?;
+        tensors.extend(self.classifier.to_tensors()?);
+        write_hugging_face(folder, &config, &tensors, tokenizer)
+    }
+
+    fn assemble(
+        task: Task,
+        mut encoder: Encoder,
+        classes: LinearTensors,
+        pooling: Pooling,
+        pooler: Option<LinearTensors>,
+    ) -> Result<Self> {
+        let classifier = encoder.add_given_classifier(NAME, classes, pooling, pooler)?;
+        Ok(Self { encoder, classifier, task, waiting: None })
+    }
+
+    /// What its outputs mean.
+    pub fn task(&self) -> Task {
+        self.task
+    }
+
+    /// The same classifier on an encoder of the kept parts; see [`Encoder::cut`].
+    ///
+    /// # Errors
+    /// As [`Encoder::cut`].
+    pub fn cut(&self, kept: &Kept) -> Result<Self> {
+        let tensors = self.classifier.to_tensors()?;
+        let missing = || Error::Parameter { name: NAME.into(), problem: "is missing" };
+        let outputs = LinearTensors::find(&tensors, "classifier").ok_or_else(missing)?;
+        let pooler = LinearTensors::find(&tensors, "pooler.dense");
+        Self::assemble(self.task, self.encoder.cut(kept)?, outputs, self.classifier.pooling(), pooler)
+    }
+
+    /// The mean loss of a batch: one number.
+    ///
+    /// # Errors
+    /// As [`Encoder::embed`]; [`Error::Shape`] when the batch's targets do not fit the [`Task`].
+    pub fn loss(&self, batch: &PackedBatch, pass: &Pass) -> Result<Tensor> {
+        self.task.loss(&self.logits(batch, pass)?, batch)
+    }
+
+    /// The encoder.
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
+    /// The classifier.
+    pub fn classifier(&self) -> &Classifier {
+        &self.classifier
+    }
+
+    /// FLOPs of the [`logits`](Self::logits) of these texts.
+    pub fn forward_flops(&self, load: Load) -> FlopCount {
+        let block = self.encoder.block_shape();
+        let layers = (0..self.encoder.layers()).map(|layer| block.forward(load, self.encoder.width(layer)));
+        (layers.sum::<Breakdown>() + self.classifier.shape().forward(load.samples)).total()
+    }
+
+    /// (samples, outputs), before the softmax or sigmoid.
+    ///
+    /// # Errors
+    /// As [`Encoder::embed`].
+    pub fn logits(&self, batch: &PackedBatch, pass: &Pass) -> Result<Tensor> {
+        let hidden = self.encoder.embed(batch, pass)?;
+        let hidden = self.encoder.run(0..self.encoder.layers(), &hidden, &HeadPlan::Full, pass)?;
+        self.classifier.forward(&hidden, pass)
+    }
+
+    /// For each sample the probability of each class (softmax of the logits) or label (sigmoid), or the number. Packs the
+    /// weights for this batch alone; for many batches see [`probabilities_of_all`](Self::probabilities_of_all).
+    ///
+    /// # Errors
+    /// As [`Encoder::embed`].
+    pub fn probabilities(&self, batch: &PackedBatch) -> Result<Vec<Vec<f32>>> {
+        self.answers(batch, &Pass::inference())
+    }
+
+    fn answers(&self, batch: &PackedBatch, pass: &Pass) -> Result<Vec<Vec<f32>>> {
+        Ok(self.task.answers(&self.logits(batch, pass)?)?.to_vec2()?)
+    }
+
+    /// [`probabilities`](Self::probabilities) of every row of a data set.
+    ///
+    /// # Errors
+    /// As [`Encoder::embed`].
+    pub fn probabilities_of_all(&self, data: &EncodedDataset, batch_size: usize) -> Result<Vec<Vec<f32>>> {
+        let (mut all, pass) = (vec![Vec::new(); data.len()], Pass::inference());
+        for rows in longest_first(&data.lengths(), batch_size)? {
+            for (row, answer) in rows.iter().zip(self.answers(&data.batch(&rows)?, &pass)?) {
+                all[*row] = answer;
+            }
+        }
+        Ok(all)
+    }
+}
+
+impl Objective for TextClassifier {
+    type Error = Error;
+
+    fn parameters(&self) -> &Parameters {
+        self.encoder.parameters()
+    }
+
+    fn offer(&mut self, batch: PackedBatch, _: Progress) -> Result<()> {
+        self.waiting = Some(batch);
+        Ok(())
+    }
+
+    fn next_loss(&mut self, progress: Progress, _drain: bool) -> Result<Option<StepLoss>> {
+        let Some(batch) = self.waiting.take() else { return Ok(None) };
+        let pass = Pass::training(self.parameters(), progress.seed, progress.step as u32);
+        let loss = self.loss(&batch, &pass)?;
+        Ok(Some(StepLoss { loss, pass, samples: batch.len(), terms: batch.len() }))
+    }
+
+    fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
+        if self.task == Task::Class {
+            data.check_classes(self.classifier.classes())?;
+            return macro_f1(self, data, batch_size);
+        }
+        let truth: Vec<Vec<f32>> = data.samples.iter().map(|sample| sample.targets.clone()).collect();
+        let answers = self.probabilities_of_all(data, batch_size)?;
+        if self.task == Task::Labels {
+            return Ok(LabelCounts::from_probabilities(&truth, &answers, 0.5)?.macro_f1());
+        }
+        let numbers = |rows: &[Vec<f32>]| -> Vec<f64> { rows.iter().flatten().copied().map(f64::from).collect() };
+        pearson(&numbers(&truth), &numbers(&answers))
+    }
+
+    /// A batch is answered by a loss at once, so there is nothing to keep but what the parameters' shapes do not tell.
+    fn state(&self) -> Result<serde_json::Value> {
+        let (task, pooling) = (self.task, self.classifier.pooling());
+        Ok(serde_json::json!({ "encoder": self.encoder.config(), "pooling": pooling, "task": task }))
+    }
+
+    fn differences(&self, state: &serde_json::Value) -> Result<Vec<Difference>> {
+        Ok(Difference::between(state, &self.state()?))
+    }
+
+    fn restore(&mut self, _: serde_json::Value, _: &EncodedDataset) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Predict for TextClassifier {
+    fn predict(&self, batch: &PackedBatch, pass: &Pass) -> Result<Vec<u32>> {
+        Ok(self.logits(batch, pass)?.argmax(D::Minus1)?.to_vec1()?)
+    }
+}

@@ -1,0 +1,360 @@
+//! Which attention heads of a layer run: a set for a layer, a plan for a batch.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Some heads of a layer, at least one.
+///
+/// A bitset of 128 places, so it is copied like a number. It does not know how many heads the layer has:
+/// [`check`](Self::check) (or [`HeadPlan::check`]) says whether it fits. Serialised as the sorted list of its heads.
+///
+/// ```
+/// # fn main() -> dht_transformer::Result<()> {
+/// use dht_transformer::HeadSet;
+///
+/// let kept = HeadSet::from_indices([7, 0, 3], 12)?;
+/// assert_eq!(kept.to_string(), "{0,3,7}");
+/// assert_eq!(kept.len(), 3);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Vec<usize>", into = "Vec<usize>")]
+pub struct HeadSet {
+    /// Bit `h` is set when head `h` is in the set; never 0.
+    bits: u128,
+}
+
+impl HeadSet {
+    /// The largest number of heads a layer may have.
+    pub const MOST_HEADS: usize = 128;
+
+    /// All heads of a layer that has `heads` of them, which is also the set of the first `heads` heads of a wider one.
+    ///
+    /// # Errors
+    /// [`Error::NoHeads`] when `heads` is 0, [`Error::TooManyHeads`] when it exceeds
+    /// [`MOST_HEADS`](Self::MOST_HEADS).
+    pub fn full(heads: usize) -> Result<Self> {
+        match heads {
+            0 => Err(Error::NoHeads),
+            1..=Self::MOST_HEADS => Ok(Self { bits: u128::MAX >> (Self::MOST_HEADS - heads) }),
+            _ => Err(Error::TooManyHeads { heads, most: Self::MOST_HEADS }),
+        }
+    }
+
+    /// These heads, in any order, of a layer that has `heads` of them.
+    ///
+    /// # Errors
+    /// [`Error::NoHeads`] when there is none, [`Error::HeadOutOfRange`] when one is not below `heads`,
+    /// [`Error::DuplicateHead`] when one comes twice, [`Error::TooManyHeads`] when `heads` exceeds
+    /// [`MOST_HEADS`](Self::MOST_HEADS).
+    pub fn from_indices(indices: impl IntoIterator<Item = usize>, heads: usize) -> Result<Self> {
+        if heads > Self::MOST_HEADS {
+            return Err(Error::TooManyHeads { heads, most: Self::MOST_HEADS });
+        }
+        let mut bits = 0;
+        for head in indices {
+            if head >= heads {
+                return Err(Error::HeadOutOfRange { head, heads });
+            }
+            let bit = 1_u128 << head;
+            if bits & bit != 0 {
+                return Err(Error::DuplicateHead { head });
+            }
+            bits |= bit;
+        }
+        if bits == 0 { Err(Error::NoHeads) } else { Ok(Self { bits }) }
+    }
+
+    /// How many heads are in the set; at least 1.
+    #[expect(clippy::len_without_is_empty, reason = "a head set is never empty")]
+    pub fn len(self) -> usize {
+        self.bits.count_ones() as usize
+    }
+
+    /// Whether a head is in the set.
+    pub fn contains(self, head: usize) -> bool {
+        head < Self::MOST_HEADS && self.bits >> head & 1 == 1
+    }
+
+    /// The heads of the set, ascending.
+    pub fn iter(self) -> HeadSetIter {
+        HeadSetIter { bits: self.bits }
+    }
+
+    /// The highest head of the set.
+    pub fn last(self) -> usize {
+        Self::MOST_HEADS - 1 - self.bits.leading_zeros() as usize
+    }
+
+    /// Whether the set holds every head of a layer that has `heads` of them.
+    pub fn is_full(self, heads: usize) -> bool {
+        Self::full(heads).is_ok_and(|full| full == self)
+    }
+
+    /// Whether every head of this set is also in `other`.
+    pub fn is_subset(self, other: Self) -> bool {
+        self.bits & !other.bits == 0
+    }
+
+    /// The heads of either set: pinned heads and chosen ones, for example.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        Self { bits: self.bits | other.bits }
+    }
+
+    /// The heads of this set that are not in `other`, or `None` when there is none.
+    pub fn difference(self, other: Self) -> Option<Self> {
+        let bits = self.bits & !other.bits;
+        (bits != 0).then_some(Self { bits })
+    }
+
+    /// Whether the set fits a layer of `heads` heads.
+    ///
+    /// # Errors
+    /// [`Error::HeadOutOfRange`] when it does not.
+    pub fn check(self, heads: usize) -> Result<()> {
+        let head = self.last();
+        if head < heads { Ok(()) } else { Err(Error::HeadOutOfRange { head, heads }) }
+    }
+}
+
+impl TryFrom<Vec<usize>> for HeadSet {
+    type Error = Error;
+
+    fn try_from(indices: Vec<usize>) -> Result<Self> {
+        Self::from_indices(indices, Self::MOST_HEADS)
+    }
+}
+
+impl From<HeadSet> for Vec<usize> {
+    fn from(set: HeadSet) -> Self {
+        set.iter().collect()
+    }
+}
+
+impl IntoIterator for HeadSet {
+    type Item = usize;
+    type IntoIter = HeadSetIter;
+
+    fn into_iter(self) -> HeadSetIter {
+        self.iter()
+    }
+}
+
+/// The set as `{0,3,7}`.
+impl fmt::Display for HeadSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("{")?;
+        for (place, head) in self.iter().enumerate() {
+            let comma = if place == 0 { "" } else { "," };
+            write!(f, "{comma}{head}")?;
+        }
+        f.write_str("}")
+    }
+}
+
+impl fmt::Debug for HeadSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HeadSet{self}")
+    }
+}
+
+/// The heads of a [`HeadSet`], ascending.
+#[derive(Debug, Clone)]
+pub struct HeadSetIter {
+    bits: u128,
+}
+
+impl Iterator for HeadSetIter {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        if self.bits == 0 {
+            return None;
+        }
+        let head = self.bits.trailing_zeros() as usize;
+        self.bits &= self.bits - 1;
+        Some(head)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.bits.count_ones() as usize;
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for HeadSetIter {}
+
+/// Which heads of one layer run for each sample of a batch.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeadPlan {
+    /// All heads, for every sample.
+    #[default]
+    Full,
+    /// One set for every sample.
+    Same(HeadSet),
+    /// A set for each sample, in the batch's order.
+    PerSample(Vec<HeadSet>),
+}
+
+impl HeadPlan {
+    /// Whether the plan fits a layer of `heads` heads and a batch of `samples` samples.
+    ///
+    /// # Errors
+    /// [`Error::HeadOutOfRange`] when a set holds a head the layer lacks, [`Error::PlanSamples`] when the sets are not
+    /// one for each sample.
+    pub fn check(&self, heads: usize, samples: usize) -> Result<()> {
+        match self {
+            Self::Full => Ok(()),
+            Self::Same(set) => set.check(heads),
+            Self::PerSample(sets) if sets.len() != samples => {
+                Err(Error::PlanSamples { expected: samples, got: sets.len() })
+            }
+            Self::PerSample(sets) => sets.iter().try_for_each(|set| set.check(heads)),
+        }
+    }
+
+    /// The heads that run for a sample; `None` when all do.
+    ///
+    /// # Panics
+    /// When the plan is per sample and has no such sample.
+    pub fn set(&self, sample: usize) -> Option<HeadSet> {
+        match self {
+            Self::Full => None,
+            Self::Same(set) => Some(*set),
+            Self::PerSample(sets) => Some(sets[sample]),
+        }
+    }
+
+    /// How many of a layer's `heads` heads run for a sample.
+    ///
+    /// # Panics
+    /// When the plan is per sample and has no such sample.
+    pub fn kept(&self, sample: usize, heads: usize) -> usize {
+        self.set(sample).map_or(heads, HeadSet::len)
+    }
+}
+
+/// Neighbouring samples of a batch that run the same heads and the same neurons of some layers.
+///
+/// A batch is a sequence of buckets; see [`Encoder::run_buckets`](crate::Encoder::run_buckets).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bucket {
+    /// How many samples; they follow those of the bucket before.
+    pub samples: usize,
+    /// The heads that run.
+    pub heads: HeadSet,
+    /// The first so many neurons of the feed-forward run.
+    pub neurons: usize,
+}
+
+impl Bucket {
+    /// Whether buckets fit a layer of `heads` heads and `neurons` neurons and a batch of `samples` samples.
+    ///
+    /// # Errors
+    /// [`Error::PlanSamples`] when the buckets do not hold so many samples, [`Error::HeadOutOfRange`] for a head and
+    /// [`Error::Setting`] for a number of neurons that the layer has not.
+    pub fn check_all(buckets: &[Self], heads: usize, neurons: usize, samples: usize) -> Result<()> {
+        let got = buckets.iter().fold(0_usize, |sum, bucket| sum.saturating_add(bucket.samples));
+        if got != samples {
+            return Err(Error::PlanSamples { expected: samples, got });
+        }
+        for bucket in buckets {
+            bucket.heads.check(heads)?;
+            check_width(bucket.neurons, neurons)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a feed-forward of `neurons` neurons can run `width` of them.
+pub(crate) fn check_width(width: usize, neurons: usize) -> Result<()> {
+    if (1..=neurons).contains(&width) {
+        return Ok(());
+    }
+    let (field, expected) = ("feed-forward width", format!("1 to {neurons}"));
+    Err(Error::Setting { field, expected, got: width.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_set_behaves_as_a_sorted_set_of_its_indices(
+            left in prop::collection::btree_set(0_usize..128, 1..128),
+            right in prop::collection::btree_set(0_usize..128, 1..128),
+        ) {
+            let make = |set: &BTreeSet<usize>| HeadSet::from_indices(set.iter().rev().copied(), 128).unwrap();
+            let (a, b) = (make(&left), make(&right));
+            prop_assert!(a.iter().eq(left.iter().copied()));
+            prop_assert_eq!(a.iter().len(), a.len());
+            prop_assert_eq!(a.len(), left.len());
+            prop_assert_eq!(Some(&a.last()), left.last());
+            prop_assert!((0..200).all(|head| a.contains(head) == left.contains(&head)));
+            prop_assert!(a.union(b).iter().eq(left.union(&right).copied()));
+            prop_assert!(a.difference(b).into_iter().flatten().eq(left.difference(&right).copied()));
+            prop_assert_eq!(a.is_subset(b), left.is_subset(&right));
+            prop_assert_eq!(a.is_full(a.len()), left.len() == a.last() + 1);
+            let json = serde_json::to_string(&a).unwrap();
+            prop_assert_eq!(&json, &serde_json::to_string(&left).unwrap());
+            prop_assert_eq!(serde_json::from_str::<HeadSet>(&json).unwrap(), a);
+        }
+    }
+
+    #[test]
+    fn the_full_set_of_every_width_holds_its_heads_and_no_more() {
+        for heads in 1..=HeadSet::MOST_HEADS {
+            let full = HeadSet::full(heads).unwrap();
+            assert!(full.iter().eq(0..heads));
+            assert!(full.is_full(heads) && !full.is_full(heads + 1));
+            assert!(full.check(heads).is_ok() && full.check(heads - 1).is_err());
+        }
+    }
+
+    #[test]
+    fn an_illegal_set_cannot_be_built() {
+        assert!(matches!(HeadSet::from_indices([], 12), Err(Error::NoHeads)));
+        assert!(matches!(HeadSet::from_indices([3, 12], 12), Err(Error::HeadOutOfRange { head: 12, heads: 12 })));
+        assert!(matches!(HeadSet::from_indices([3, 4, 3], 12), Err(Error::DuplicateHead { head: 3 })));
+        assert!(matches!(HeadSet::from_indices([3], 129), Err(Error::TooManyHeads { heads: 129, most: 128 })));
+        assert!(matches!(HeadSet::full(0), Err(Error::NoHeads)));
+        assert!(matches!(HeadSet::full(129), Err(Error::TooManyHeads { heads: 129, most: 128 })));
+        for json in ["[]", "[128]", "[1,1]", "[-1]", "{}"] {
+            assert!(serde_json::from_str::<HeadSet>(json).is_err(), "{json} was accepted");
+        }
+    }
+
+    #[test]
+    fn a_set_prints_as_its_heads_in_braces() {
+        let set = HeadSet::from_indices([7, 0, 3], 12).unwrap();
+        assert_eq!(set.to_string(), "{0,3,7}");
+        assert_eq!(format!("{set:?}"), "HeadSet{0,3,7}");
+    }
+
+    #[test]
+    fn a_plan_is_checked_against_heads_and_samples() {
+        let narrow = HeadSet::from_indices([0, 2], 12).unwrap();
+        let wide = HeadSet::full(12).unwrap();
+        assert!(HeadPlan::Full.check(1, 9).is_ok());
+        assert!(HeadPlan::Same(narrow).check(3, 9).is_ok());
+        assert!(matches!(HeadPlan::Same(narrow).check(2, 9), Err(Error::HeadOutOfRange { head: 2, heads: 2 })));
+        let plan = HeadPlan::PerSample(vec![narrow, wide]);
+        assert!(plan.check(12, 2).is_ok());
+        assert!(matches!(plan.check(12, 3), Err(Error::PlanSamples { expected: 3, got: 2 })));
+        assert!(matches!(plan.check(4, 2), Err(Error::HeadOutOfRange { head: 11, heads: 4 })));
+        assert_eq!((plan.kept(0, 12), plan.kept(1, 12), HeadPlan::Full.kept(5, 12)), (2, 12, 12));
+        let back: HeadPlan = serde_json::from_str(&serde_json::to_string(&plan).unwrap()).unwrap();
+        assert_eq!(back, plan);
+    }
+}

@@ -1,0 +1,124 @@
+//! The state of a batch between two layers.
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+
+use super::packing::{Packing, Spans};
+use crate::error::{Error, Result};
+
+/// The hidden rows of a packed batch. Cloning it copies no numbers.
+///
+/// # Shapes
+/// The tensor is (tokens, hidden), contiguous.
+#[derive(Debug, Clone)]
+pub struct Hidden {
+    tensor: Tensor,
+    packing: Arc<Packing>,
+}
+
+impl Hidden {
+    /// Rows and what they belong to.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the tensor has not one row for each token.
+    pub fn new(tensor: Tensor, packing: Arc<Packing>) -> Result<Self> {
+        let tokens = packing.spans().tokens();
+        if tensor.rank() != 2 || tensor.dims()[0] != tokens {
+            return Err(Error::Shape {
+                what: "hidden rows".into(),
+                expected: vec![tokens],
+                got: tensor.dims().to_vec(),
+            });
+        }
+        Ok(Self { tensor: tensor.contiguous()?, packing })
+    }
+
+    /// (tokens, hidden).
+    pub fn tensor(&self) -> &Tensor {
+        &self.tensor
+    }
+
+    /// The samples and their rows.
+    pub fn packing(&self) -> &Arc<Packing> {
+        &self.packing
+    }
+
+    /// Where each sample's rows lie.
+    pub fn spans(&self) -> &Spans {
+        self.packing.spans()
+    }
+
+    /// How many samples there are.
+    pub fn samples(&self) -> usize {
+        self.spans().samples()
+    }
+
+    /// These samples in this order; the gradient finds its way back.
+    ///
+    /// # Errors
+    /// What candle reports.
+    ///
+    /// # Panics
+    /// When a sample is not below [`samples`](Self::samples).
+    pub fn select(&self, samples: &[usize]) -> Result<Self> {
+        if samples.iter().copied().eq(0..self.samples()) {
+            return Ok(self.clone());
+        }
+        let (packing, rows) = self.packing.select(samples);
+        let prefix = samples.iter().copied().eq(0..samples.len());
+        let tensor = if prefix {
+            self.tensor.narrow(0, 0, rows.len())?
+        } else {
+            let count = rows.len();
+            self.tensor.index_select(&Tensor::from_vec(rows, count, self.tensor.device())?, 0)?
+        };
+        Ok(Self { tensor, packing: Arc::new(packing) })
+    }
+
+    /// All parts one after another.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] without parts; what candle reports.
+    pub fn concat(parts: &[Self]) -> Result<Self> {
+        match parts {
+            [] => Err(Error::Setting { field: "parts", expected: "at least one".into(), got: "none".into() }),
+            [part] => Ok(part.clone()),
+            _ => {
+                let tensors: Vec<&Tensor> = parts.iter().map(Self::tensor).collect();
+                let packing = Packing::concat(parts.iter().map(|part| &*part.packing));
+                Ok(Self { tensor: Tensor::cat(&tensors, 0)?, packing: Arc::new(packing) })
+            }
+        }
+    }
+
+    /// The first row of each sample: the state of `[CLS]`. (samples, hidden).
+    ///
+    /// # Errors
+    /// What candle reports.
+    pub fn first_rows(&self) -> Result<Tensor> {
+        let starts: Vec<u32> = self.spans().starts().iter().map(|start| *start as u32).collect();
+        let count = starts.len();
+        Ok(self.tensor.index_select(&Tensor::from_vec(starts, count, self.tensor.device())?, 0)?)
+    }
+
+    /// The mean row of each sample. (samples, hidden).
+    ///
+    /// # Errors
+    /// What candle reports.
+    pub fn mean_rows(&self) -> Result<Tensor> {
+        let (samples, device) = (self.samples(), self.tensor.device());
+        let owner: Vec<u32> =
+            self.spans().lengths().enumerate().flat_map(|(sample, n)| std::iter::repeat_n(sample as u32, n)).collect();
+        let share: Vec<f32> = self.spans().lengths().map(|length| 1.0 / length as f32).collect();
+        let owner = Tensor::from_vec(owner, self.spans().tokens(), device)?;
+        let sums = Tensor::zeros((samples, self.tensor.dims()[1]), self.tensor.dtype(), device)?;
+        let sums = sums.index_add(&owner, &self.tensor, 0)?;
+        Ok(sums.broadcast_mul(&Tensor::from_vec(share, (samples, 1), device)?)?)
+    }
+
+    /// The same numbers without a way back for the gradient.
+    pub fn detach(&self) -> Self {
+        Self { tensor: self.tensor.detach(), packing: self.packing.clone() }
+    }
+}

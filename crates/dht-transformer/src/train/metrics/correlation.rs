@@ -1,0 +1,94 @@
+//! How well predicted numbers follow the true ones.
+
+use super::same_length;
+use crate::error::Result;
+
+/// Pearson's correlation Σ(x − x̄)(y − ȳ) / √(Σ(x − x̄)² Σ(y − ȳ)²), in [−1, 1]; 0 when either side is constant or there
+/// is nothing to compare.
+///
+/// # Errors
+/// [`Error::Shape`](crate::Error::Shape) when the two differ in length.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::{pearson, spearman};
+///
+/// let (truth, predicted) = ([1.0, 2.0, 3.0], [1.0, 2.0, 30.0]);
+/// assert!(pearson(&truth, &predicted)? < 0.9);
+/// assert!(spearman(&truth, &predicted)? > 1.0 - 1e-12);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
+pub fn pearson(truth: &[f64], predicted: &[f64]) -> Result<f64> {
+    same_length("predicted", truth.len(), predicted.len())?;
+    let mean = |numbers: &[f64]| numbers.iter().sum::<f64>() / numbers.len().max(1) as f64;
+    let (x_mean, y_mean) = (mean(truth), mean(predicted));
+    let (mut cross, mut x_square, mut y_square) = (0.0, 0.0, 0.0);
+    for (x, y) in truth.iter().zip(predicted) {
+        let (x, y) = (x - x_mean, y - y_mean);
+        cross += x * y;
+        x_square += x * x;
+        y_square += y * y;
+    }
+    let spread = x_square.sqrt() * y_square.sqrt();
+    Ok(if spread == 0.0 { 0.0 } else { (cross / spread).clamp(-1.0, 1.0) })
+}
+
+/// Spearman's correlation: [`pearson`] of the ranks, where equal numbers share their mean rank.
+///
+/// # Errors
+/// As [`pearson`].
+pub fn spearman(truth: &[f64], predicted: &[f64]) -> Result<f64> {
+    pearson(&ranks(truth), &ranks(predicted))
+}
+
+/// The rank of each number, from 0; equal ones share the mean of theirs.
+fn ranks(numbers: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..numbers.len()).collect();
+    order.sort_by(|&a, &b| numbers[a].total_cmp(&numbers[b]));
+    let mut ranks = vec![0.0; numbers.len()];
+    let mut first = 0;
+    for group in order.chunk_by(|&a, &b| numbers[a] == numbers[b]) {
+        let mean = first as f64 + (group.len() - 1) as f64 / 2.0;
+        group.iter().for_each(|&place| ranks[place] = mean);
+        first += group.len();
+    }
+    ranks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use approx::assert_abs_diff_eq;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_numbers_of_scipy_come_out() {
+        // scipy.stats.pearsonr and spearmanr of these.
+        let (x, y) = ([1.0, 2.0, 3.0, 4.0, 5.0, 5.0], [2.0, 1.0, 4.0, 3.0, 7.0, 5.0]);
+        assert_abs_diff_eq!(pearson(&x, &y).unwrap(), 0.831_521_840_620, epsilon = 1e-12);
+        assert_abs_diff_eq!(spearman(&x, &y).unwrap(), 0.869_656_553_479, epsilon = 1e-12);
+    }
+
+    #[test]
+    fn what_does_not_vary_correlates_with_nothing() {
+        assert_eq!(pearson(&[1.0, 1.0], &[0.0, 5.0]).unwrap(), 0.0);
+        assert_eq!(spearman(&[], &[]).unwrap(), 0.0);
+        assert!(pearson(&[1.0], &[]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn spearman_sees_order_alone_and_pearson_lines(
+            numbers in proptest::collection::vec((-50i32..50, -50i32..50), 2..40),
+            slope in 0.1..10.0f64,
+        ) {
+            let (x, y): (Vec<f64>, Vec<f64>) = numbers.iter().map(|(x, y)| (f64::from(*x), f64::from(*y))).unzip();
+            let cubed: Vec<f64> = y.iter().map(|y| y.powi(3)).collect();
+            prop_assert_eq!(spearman(&x, &y).unwrap(), spearman(&x, &cubed).unwrap());
+            let line: Vec<f64> = y.iter().map(|y| slope * y - 3.0).collect();
+            prop_assert!((pearson(&x, &y).unwrap() - pearson(&x, &line).unwrap()).abs() < 1e-9);
+            let back: Vec<f64> = y.iter().map(|y| -y).collect();
+            prop_assert!((spearman(&x, &y).unwrap() + spearman(&x, &back).unwrap()).abs() < 1e-9);
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! AdamW: Adam with weight decay taken out of the gradient.
+
+use candle_core::{Device, Var};
+
+use super::clip::{clip_scale, global_norm};
+use super::groups::{Multipliers, ParameterGroups};
+use super::settings::{AdamWSettings, not_negative};
+use super::step::{self, Coefficients, DeviceMoments, FusedStep, HostGradient, HostMoments};
+use crate::error::{Error, Result};
+use crate::tensors::{Gradient, Gradients, ParameterId, Parameters};
+use crate::train::metrics::same_length;
+
+/// What one [`AdamW::step`] did.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepReport {
+    /// The Euclidean norm of the gradient over all parameters that are trained, before clipping.
+    pub grad_norm: f64,
+    /// Whether nothing was changed, since the norm was NaN or infinite.
+    pub skipped: bool,
+}
+
+/// Adam with decoupled weight decay (Kingma and Ba 2015; Loshchilov and Hutter 2019, algorithm 2), with PyTorch's order
+/// of operations:
+///
+/// p ← p (1 − η λ);  m ← m + (1 − β₁)(g − m);  v ← β₂ v + (1 − β₂) g²;
+/// p ← p − η / (1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + ε)
+///
+/// where t counts, for each parameter, the steps in which it had a gradient. A parameter without gradient and a frozen
+/// one are left alone with their moments; the rows that a [`Gradient::Rows`] does not name have gradient zero, and their
+/// moments and values move as in dense AdamW, to the bit.
+///
+/// On the CPU each parameter takes one pass over its memory, on all cores, with the same bits for any number of threads;
+/// on other devices a step is made of tensor operations. Moments take twice the memory of the parameters that ever had a
+/// gradient.
+#[derive(Debug, Clone)]
+pub struct AdamW {
+    settings: AdamWSettings,
+    pub(super) device: Device,
+    pub(super) slots: Vec<Slot>,
+    pub(super) skipped: u64,
+    pub(super) skipped_in_a_row: u32,
+}
+
+/// What is kept for one parameter.
+#[derive(Debug, Clone)]
+pub(crate) struct Slot {
+    pub(super) name: String,
+    pub(super) shape: Vec<usize>,
+    multipliers: Multipliers,
+    pub(super) steps: u64,
+    pub(super) moments: Option<Moments>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Moments {
+    Host(HostMoments),
+    Device(DeviceMoments),
+}
+
+impl AdamW {
+    /// An optimiser for these parameters that has seen no gradient yet.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for impossible settings or multipliers, [`Error::Shape`] when the groups are those of another
+    /// model.
+    pub fn new(settings: AdamWSettings, groups: &ParameterGroups, parameters: &Parameters) -> Result<Self> {
+        settings.check()?;
+        let multipliers = groups.as_slice();
+        same_length("parameter groups", parameters.len(), multipliers.len())?;
+        for multipliers in multipliers {
+            not_negative("multipliers.decay", multipliers.decay)?;
+            not_negative("multipliers.rate", multipliers.rate)?;
+        }
+        let slots = parameters.iter().zip(multipliers).map(|((_, name, var), &multipliers)| Slot {
+            name: name.to_owned(),
+            shape: var.dims().to_vec(),
+            multipliers,
+            steps: 0,
+            moments: None,
+        });
+        let device = parameters.device().clone();
+        Ok(Self { settings, device, slots: slots.collect(), skipped: 0, skipped_in_a_row: 0 })
+    }
+
+    /// The settings it was made with.
+    pub fn settings(&self) -> &AdamWSettings {
+        &self.settings
+    }
+
+    /// How many steps were skipped so far, since their gradient was not finite.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    /// Moves every trained parameter that has a gradient, with this learning rate; clips the gradient as it goes.
+    ///
+    /// A gradient with NaN or infinity skips the whole step: parameters, moments and counts stay as they are.
+    ///
+    /// # Errors
+    /// [`Error::NonFiniteGradient`] when that happened `patience` times in a row; [`Error::Setting`] for an impossible
+    /// rate; [`Error::Shape`] and [`Error::Parameter`] for gradients that do not fit, in all of which cases nothing has
+    /// changed; [`Error::Candle`] when another device refuses, which may leave some parameters moved.
+    pub fn step(&mut self, parameters: &Parameters, gradients: &Gradients, learning_rate: f64) -> Result<StepReport> {
+        not_negative("learning_rate", learning_rate)?;
+        same_length("parameters", self.slots.len(), parameters.len())?;
+        for (id, gradient) in gradients.iter() {
+            let slot = self.slots.get(id.index());
+            let slot = slot.ok_or(Error::Parameter { name: format!("{id:?}"), problem: "is not known" })?;
+            check_gradient(slot, gradient)?;
+        }
+        let trained = |(id, _): &(ParameterId, &Gradient)| !parameters.is_frozen(*id);
+
+        let norm = global_norm(gradients.iter().filter(trained))?;
+        if !norm.norm.is_finite() {
+            return self.skip(norm.norm, norm.first_non_finite);
+        }
+        self.skipped_in_a_row = 0;
+        parameters.changed();
+        let scale = self.settings.clip_norm.map_or(1.0, |limit| clip_scale(norm.norm, limit));
+        for (id, gradient) in gradients.iter().filter(trained) {
+            let slot = &mut self.slots[id.index()];
+            let with = coefficients(&self.settings, slot, learning_rate, scale);
+            slot.step(parameters.var(id), gradient, with)?;
+        }
+        Ok(StepReport { grad_norm: norm.norm, skipped: false })
+    }
+
+    fn skip(&mut self, norm: f64, culprit: Option<ParameterId>) -> Result<StepReport> {
+        self.skipped += 1;
+        self.skipped_in_a_row = self.skipped_in_a_row.saturating_add(1);
+        if self.skipped_in_a_row < self.settings.patience {
+            return Ok(StepReport { grad_norm: norm, skipped: true });
+        }
+        let parameter = culprit.map_or_else(String::new, |id| self.slots[id.index()].name.clone());
+        Err(Error::NonFiniteGradient { steps: self.skipped_in_a_row, parameter })
+    }
+}
+
+impl Slot {
+    pub(super) fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// How many numbers a row has.
+    fn width(&self) -> usize {
+        self.shape.iter().skip(1).product()
+    }
+
+    fn step(&mut self, var: &Var, gradient: &Gradient, with: Coefficients) -> Result<()> {
+        let width = self.width();
+        let moments = match &mut self.moments {
+            Some(moments) => moments,
+            none => none.insert(Moments::zeros(var)?),
+        };
+        match moments {
+            Moments::Host(moments) => {
+                let fetched: Vec<f32>;
+                let gradient = match gradient {
+                    Gradient::Dense(values) => HostGradient::Dense(values),
+                    Gradient::Rows { rows, values } => HostGradient::Rows { rows, values, width },
+                    Gradient::Device(_) => {
+                        fetched = step::to_device(gradient, var)?.flatten_all()?.to_vec1()?;
+                        HostGradient::Dense(&fetched)
+                    }
+                };
+                var.inplace_op1(&FusedStep::new(moments, gradient, with))?;
+            }
+            Moments::Device(moments) => {
+                let gradient = step::to_device(gradient, var)?;
+                let (value, moved) = step::composed(var, moments, &gradient, with)?;
+                var.set(&value)?;
+                *moments = moved;
+            }
+        }
+        self.steps += 1;
+        Ok(())
+    }
+}
+
+impl Moments {
+    fn zeros(var: &Var) -> Result<Self> {
+        Ok(if var.device().is_cpu() {
+            Self::Host(HostMoments::zeros(var.elem_count()))
+        } else {
+            Self::Device(DeviceMoments { first: var.zeros_like()?, second: var.zeros_like()? })
+        })
+    }
+}
+
+/// The constants of the next step of a parameter, in the order in which PyTorch computes them.
+pub(super) fn coefficients(settings: &AdamWSettings, slot: &Slot, learning_rate: f64, scale: f64) -> Coefficients {
+    let AdamWSettings { beta1, beta2, epsilon, weight_decay, .. } = *settings;
+    let steps = (slot.steps + 1) as f64;
+    let learning_rate = learning_rate * slot.multipliers.rate;
+    Coefficients {
+        shrink: 1.0 - learning_rate * weight_decay * slot.multipliers.decay,
+        scale,
+        beta1,
+        beta2,
+        root_correction: (1.0 - beta2.powf(steps)).sqrt(),
+        epsilon,
+        rate: learning_rate / (1.0 - beta1.powf(steps)),
+    }
+}
+
+fn check_gradient(slot: &Slot, gradient: &Gradient) -> Result<()> {
+    let shape = |expected: &[usize], got: &[usize]| {
+        if expected == got {
+            return Ok(());
+        }
+        let what = format!("gradient of {}", slot.name);
+        Err(Error::Shape { what, expected: expected.to_vec(), got: got.to_vec() })
+    };
+    match gradient {
+        Gradient::Dense(values) => shape(&[slot.elements()], &[values.len()]),
+        Gradient::Device(tensor) => shape(&slot.shape, tensor.dims()),
+        Gradient::Rows { rows, values } => {
+            let problem = |problem| Err(Error::Parameter { name: slot.name.clone(), problem });
+            if !rows.is_sorted_by(|left, right| left < right) {
+                return problem("has a gradient whose rows are not strictly increasing");
+            }
+            let height = slot.shape.first().copied().unwrap_or(0);
+            if rows.last().is_some_and(|&row| row as usize >= height) {
+                return problem("has a gradient for a row that it does not have");
+            }
+            shape(&[rows.len() * slot.width()], &[values.len()])
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! AdamW, its groups, schedules and clipping.
+
+mod adamw;
+mod clip;
+mod groups;
+mod schedule;
+mod settings;
+mod state;
+mod step;
+
+pub use adamw::{AdamW, StepReport};
+pub use clip::clip_by_global_norm;
+pub use groups::{Multipliers, ParameterGroups};
+pub use schedule::{Schedule, WarmUp};
+pub use settings::AdamWSettings;
+pub use state::{AdamWCounters, AdamWState};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! What a user of the optimiser chooses.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// The settings of [`AdamW`](crate::AdamW).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AdamWSettings {
+    /// η, the rate at the top of the schedule. [`AdamW::step`](crate::AdamW::step) is given the rate of its moment.
+    pub learning_rate: f64,
+    /// β₁, how much of the mean gradient is kept a step; in [0, 1).
+    pub beta1: f64,
+    /// β₂, how much of the mean squared gradient is kept a step; in [0, 1).
+    pub beta2: f64,
+    /// ε, added to the root of the mean squared gradient; above 0.
+    pub epsilon: f64,
+    /// λ, the share of a parameter that is taken away per unit of learning rate.
+    pub weight_decay: f64,
+    /// The longest gradient over all parameters; longer ones are scaled down. `None`: as long as it is.
+    pub clip_norm: Option<f64>,
+    /// How many gradients with NaN or infinity in a row are an error; fewer are skipped. At least 1.
+    pub patience: u32,
+}
+
+impl Default for AdamWSettings {
+    /// What Hugging Face's trainer fine-tunes BERT with: 5e-5, betas .9 and .999, clipping at 1; decay .01.
+    fn default() -> Self {
+        Self {
+            learning_rate: 5e-5,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: 0.01,
+            clip_norm: Some(1.0),
+            patience: 5,
+        }
+    }
+}
+
+impl AdamWSettings {
+    /// Whether the settings are possible.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for the first that is not.
+    pub fn check(&self) -> Result<()> {
+        let positive = |value: f64| value > 0.0 && value.is_finite();
+        let share = |value: f64| (0.0..1.0).contains(&value);
+        not_negative("learning_rate", self.learning_rate)?;
+        not_negative("weight_decay", self.weight_decay)?;
+        require(share(self.beta1), "beta1", "a number in [0, 1)", self.beta1)?;
+        require(share(self.beta2), "beta2", "a number in [0, 1)", self.beta2)?;
+        // In the precision of the parameters: an ε that is 0 there would divide by zero.
+        require(positive(f64::from(self.epsilon as f32)), "epsilon", "a number above 1e-45", self.epsilon)?;
+        let clip_norm = self.clip_norm.unwrap_or(1.0);
+        require(positive(clip_norm), "clip_norm", "a finite number above 0", clip_norm)?;
+        require(self.patience > 0, "patience", "at least 1", self.patience)
+    }
+}
+
+pub(crate) fn not_negative(field: &'static str, value: f64) -> Result<()> {
+    require(value >= 0.0 && value.is_finite(), field, "a finite number of at least 0", value)
+}
+
+fn require(holds: bool, field: &'static str, expected: &str, got: impl ToString) -> Result<()> {
+    if holds { Ok(()) } else { Err(Error::Setting { field, expected: expected.into(), got: got.to_string() }) }
+}

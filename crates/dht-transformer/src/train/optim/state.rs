@@ -1,0 +1,126 @@
+//! What the optimiser has learnt, out of it and back.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::adamw::{AdamW, Moments, Slot};
+use super::step::{DeviceMoments, HostMoments};
+use crate::error::{Error, Result};
+use crate::storage::{StoredTensor, StoredTensors};
+
+/// What stands before a parameter's name in the state.
+const FIRST: &str = "first.";
+const SECOND: &str = "second.";
+
+/// What [`AdamW`] has learnt, for a checkpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AdamWState {
+    /// The moments: `first.NAME` and `second.NAME` for each parameter that ever had a gradient.
+    pub tensors: StoredTensors,
+    /// All that is counted.
+    pub counters: AdamWCounters,
+}
+
+/// What [`AdamW`] counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdamWCounters {
+    /// For each parameter that ever had a gradient, in how many steps.
+    pub steps: BTreeMap<String, u64>,
+    /// How many steps were skipped.
+    pub skipped: u64,
+    /// How many of them were the last ones, without a good one since.
+    pub skipped_in_a_row: u32,
+}
+
+impl AdamW {
+    /// A copy of all it has learnt.
+    ///
+    /// # Errors
+    /// [`Error::Candle`] when another device does not hand over its moments.
+    pub fn state(&self) -> Result<AdamWState> {
+        let mut tensors = StoredTensors::new();
+        let mut steps = BTreeMap::new();
+        for slot in &self.slots {
+            if slot.steps == 0 {
+                continue;
+            }
+            let (first, second) = match &slot.moments {
+                None => continue,
+                Some(Moments::Host(moments)) => (moments.first.clone(), moments.second.clone()),
+                Some(Moments::Device(moments)) => {
+                    (moments.first.flatten_all()?.to_vec1()?, moments.second.flatten_all()?.to_vec1()?)
+                }
+            };
+            for (which, values) in [(FIRST, first), (SECOND, second)] {
+                let tensor = StoredTensor { shape: slot.shape.clone(), values };
+                tensors.insert(format!("{which}{}", slot.name), tensor);
+            }
+            steps.insert(slot.name.clone(), slot.steps);
+        }
+        let counters = AdamWCounters { steps, skipped: self.skipped, skipped_in_a_row: self.skipped_in_a_row };
+        Ok(AdamWState { tensors, counters })
+    }
+
+    /// Goes on from a state that [`AdamW::state`] gave for a model with the same parameters.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] when the state names other parameters, misses a moment or a count, or holds impossible
+    /// moments; [`Error::Shape`] when shapes differ; nothing has changed then.
+    pub fn load_state(&mut self, state: AdamWState) -> Result<()> {
+        let AdamWState { mut tensors, mut counters } = state;
+        let mut loaded = Vec::with_capacity(self.slots.len());
+        for slot in &self.slots {
+            let Some(steps) = counters.steps.remove(&slot.name) else {
+                loaded.push((0, None));
+                continue;
+            };
+            let first = take_moment(&mut tensors, FIRST, slot, |value| value.is_finite())?;
+            let second = take_moment(&mut tensors, SECOND, slot, |value| value.is_finite() && value >= 0.0)?;
+            if steps == 0 {
+                return Err(Error::Parameter { name: slot.name.clone(), problem: "has moments but no steps" });
+            }
+            loaded.push((steps, Some(slot.moments(first, second, &self.device)?)));
+        }
+        if let Some(name) = counters.steps.into_keys().chain(tensors.into_keys()).next() {
+            return Err(Error::Parameter { name, problem: "of the optimiser's state is not known" });
+        }
+        for (slot, (steps, moments)) in self.slots.iter_mut().zip(loaded) {
+            (slot.steps, slot.moments) = (steps, moments);
+        }
+        (self.skipped, self.skipped_in_a_row) = (counters.skipped, counters.skipped_in_a_row);
+        Ok(())
+    }
+}
+
+impl Slot {
+    /// Moments from their numbers, on the device of the parameter.
+    fn moments(&self, first: Vec<f32>, second: Vec<f32>, device: &Device) -> Result<Moments> {
+        if device.is_cpu() {
+            return Ok(Moments::Host(HostMoments::new(first, second)));
+        }
+        let tensor = |values| Tensor::from_vec(values, self.shape.as_slice(), device);
+        Ok(Moments::Device(DeviceMoments { first: tensor(first)?, second: tensor(second)? }))
+    }
+}
+
+fn take_moment(
+    tensors: &mut StoredTensors,
+    which: &str,
+    slot: &Slot,
+    possible: impl Fn(f32) -> bool,
+) -> Result<Vec<f32>> {
+    let name = format!("{which}{}", slot.name);
+    let Some(StoredTensor { shape, values }) = tensors.remove(&name) else {
+        return Err(Error::Parameter { name, problem: "is missing in the optimiser's state" });
+    };
+    if shape != slot.shape || values.len() != slot.elements() {
+        return Err(Error::Shape { what: name, expected: slot.shape.clone(), got: shape });
+    }
+    if !values.iter().all(|&value| possible(value)) {
+        return Err(Error::Parameter { name, problem: "of the optimiser's state holds impossible numbers" });
+    }
+    Ok(values)
+}
