@@ -5,6 +5,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::files::GIT_LFS;
 use crate::{Activation, Error, Family, Result, write_atomically};
 
 /// The shape and the settings of an encoder of BERT's kind, as in a Hugging Face `config.json`.
@@ -129,6 +130,10 @@ impl BertConfig {
     /// has a value that this encoder does not run.
     pub fn from_json(what: &str, text: &[u8]) -> Result<Self> {
         let failed = |source| Error::Json { what: what.into(), source };
+        if text.starts_with(&GIT_LFS) {
+            let problem = "is a Git LFS pointer and not the configuration: fetch it, as by `git lfs pull`";
+            return Err(failed(serde::de::Error::custom(problem)));
+        }
         let Kind { model_type } = serde_json::from_slice(text).map_err(failed)?;
         let (family, own) = match model_type {
             None => (Family::Bert, false),
