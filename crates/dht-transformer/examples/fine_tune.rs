@@ -6,7 +6,7 @@
 //!
 //! The sentences are made up on the spot, and "not" turns them around: a word alone does not tell the class.
 
-use std::io::{Write, stdout};
+use std::io::Write;
 
 use candle_core::Device;
 use dht_transformer::{
@@ -29,6 +29,11 @@ fn sentence(rng: &mut ChaCha8Rng) -> Example {
     let (thing, word) = (pick(&THINGS, rng), pick(&words, rng));
     let text = format!("{thing} was {}{word}.", if negated { "not " } else { "" });
     Example { text, pair: None, label: usize::from(praise != negated), targets: Vec::new() }
+}
+
+/// A line on standard output. Nobody may be there to read it, which is no reason to stop.
+fn tell(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 fn main() -> Result<()> {
@@ -60,23 +65,23 @@ fn main() -> Result<()> {
         if let Event::Epoch(record) = event {
             let score = record.validation_score.unwrap_or_default();
             let (epoch, loss) = (record.epoch + 1, record.loss);
-            // A reader who has gone is no reason to stop, as println! would.
-            let _ = writeln!(stdout(), "epoch {epoch:2}: loss {loss:.3} nats, macro F1 on validation {score:.3}");
+            tell(format_args!("epoch {epoch:2}: loss {loss:.3} nats, macro F1 on validation {score:.3}"));
         }
     };
     let history = Trainer::new(settings).fit(&mut model, &training, &validation, &mut observer)?;
-    let confusion = score(&test, &predict_all(&model, &test, 64)?.labels)?;
-    println!("{} steps in {:.1} s; macro F1 on test {:.3}", history.steps, history.train_seconds, confusion.macro_f1());
-
     // A directory that Python's `transformers` loads too, with `Pooling::Pooler` by a class of its own.
     model.save(&folder, Some(&tokenizer), &labels)?;
+    let (steps, seconds) = (history.steps, history.train_seconds);
+    let f1 = score(&test, &predict_all(&model, &test, 64)?.labels)?.macro_f1();
+    tell(format_args!("{steps} steps in {seconds:.1} s; macro F1 on test {f1:.3}"));
     let load = "AutoModelForSequenceClassification.from_pretrained(folder, trust_remote_code=True)";
-    println!("kept in {}; in Python: {load}, since it has no class for the mean of all tokens", folder.display());
+    let kept = folder.display();
+    tell(format_args!("kept in {kept}; in Python: {load}, since it has no class for the mean of all tokens"));
     let (model, tokenizer) = (TextClassifier::load(&folder, &Device::Cpu)?, TextTokenizer::from_dir(&folder)?);
     for (id, text) in (0..).zip(["Our trip was a pleasure.", "The hotel was not great.", "Her song was not dull."]) {
         let sample = Sample { id, label: 0, targets: Vec::new(), encoding: tokenizer.encode(text, None, LONGEST)? };
         let probabilities = &model.probabilities(&PackedBatch::from_samples([&sample])?)?[0];
-        println!("{text:26} praise with probability {:.3}", probabilities[1]);
+        tell(format_args!("{text:26} praise with probability {:.3}", probabilities[1]));
     }
     Ok(())
 }

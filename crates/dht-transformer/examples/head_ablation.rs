@@ -9,6 +9,8 @@
 //! DATA a file of labelled texts; without them a small model learns made-up sentences first. The picture has a row for
 //! each layer and a column for each head: on the left what is lost without it, on the right what is lost when it is alone.
 
+use std::io::Write;
+
 use candle_core::{D, Device};
 use dht_transformer::{
     AdamWSettings, BertConfig, Dataset, DatasetReader, EncodedDataset, Encoder, Example, HeadPlan, HeadSet, Importance,
@@ -54,6 +56,11 @@ fn accuracy(model: &TextClassifier, data: &EncodedDataset, cut: Option<(usize, H
     Ok(right as f64 / data.len() as f64)
 }
 
+/// A line on standard output. Nobody may be there to read it, which is no reason to stop.
+fn tell(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (model, data) = match &*arguments {
@@ -69,14 +76,15 @@ fn main() -> Result<()> {
     let importance = Importance::by_gradient(model.encoder(), &data, &rows, |batch, pass| model.loss(batch, pass))?;
     let (heads, layers) = (model.encoder().config().num_attention_heads, model.encoder().layers());
     let whole = accuracy(&model, &data, None)?;
-    println!("accuracy with all heads {whole:.3}\nlayer head  without  alone  importance");
+    tell(format_args!("accuracy with all heads {whole:.3}\nlayer head  without  alone  importance"));
     let (mut squares, side) = (String::new(), 24);
     for (layer, head) in (0..layers).flat_map(|layer| (0..heads).map(move |head| (layer, head))) {
         let one = HeadSet::from_indices([head], heads)?;
         let with = |set| accuracy(&model, &data, Some((layer, set)));
         // The only head of a layer cannot be taken out.
         let (without, alone) = (HeadSet::full(heads)?.difference(one).map_or(Ok(whole), with)?, with(one)?);
-        println!("{layer:5} {head:4}  {without:7.3}  {alone:5.3}  {:.5}", importance.heads[layer][head]);
+        let slope = importance.heads[layer][head];
+        tell(format_args!("{layer:5} {head:4}  {without:7.3}  {alone:5.3}  {slope:.5}"));
         for (column, lost) in [(head, whole - without), (heads + 1 + head, whole - alone)] {
             let (x, y, shade) = (side * column, side * layer, (lost.abs() / 0.2).min(1.0));
             let color = if lost > 0.0 { "crimson" } else { "steelblue" };
@@ -89,6 +97,6 @@ fn main() -> Result<()> {
     write_atomically(&target, |file| {
         writeln!(file, "<svg xmlns='http://www.w3.org/2000/svg' {size}>\n{squares}</svg>")
     })?;
-    println!("accuracy lost (red) or won (blue): {}", target.display());
+    tell(format_args!("accuracy lost (red) or won (blue): {}", target.display()));
     Ok(())
 }

@@ -8,6 +8,7 @@
 //! it. DIRECTORY (a temporary one, unless given) is then an ordinary Hugging Face directory: fewer neurons, and zeros where
 //! heads are gone.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use candle_core::Device;
@@ -32,11 +33,17 @@ fn sentence(rng: &mut ChaCha8Rng) -> Example {
     Example { text, pair: None, label: usize::from(praise != negated), targets: Vec::new() }
 }
 
+/// A line on standard output. Nobody may be there to read it, which is no reason to stop.
+fn tell(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
 /// Accuracy and floating-point operations of one way through the data.
-fn tell(what: &str, model: &TextClassifier, data: &EncodedDataset) -> Result<()> {
+fn tell_accuracy(what: &str, model: &TextClassifier, data: &EncodedDataset) -> Result<()> {
     let before = product_flops();
     let accuracy = score(data, &predict_all(model, data, 64)?.labels)?.accuracy();
-    println!("{what:32} accuracy {accuracy:.3}, {:6.1} MFLOP", (product_flops() - before) as f64 / 1e6);
+    let megaflops = (product_flops() - before) as f64 / 1e6;
+    tell(format_args!("{what:32} accuracy {accuracy:.3}, {megaflops:6.1} MFLOP"));
     Ok(())
 }
 
@@ -57,21 +64,21 @@ fn main() -> Result<()> {
     let optimizer = AdamWSettings { learning_rate: 2e-3, ..AdamWSettings::default() };
     let settings = TrainSettings { epochs: 8, batch_size: 16, optimizer, ..TrainSettings::default() };
     Trainer::new(settings).fit(&mut model, &training, &training, &mut ())?;
-    tell("whole model", &model, &test)?;
+    tell_accuracy("whole model", &model, &test)?;
 
     // What matters is asked of training texts, one by one.
     let rows: Vec<usize> = (0..100).collect();
     let loss = |batch: &_, pass: &_| model.loss(batch, pass);
     let importance = Importance::by_gradient(model.encoder(), &training, &rows, loss)?;
-    println!("heads of both layers, the most important first: {:?}", importance.ordered_heads());
+    tell(format_args!("heads of both layers, the most important first: {:?}", importance.ordered_heads()));
     let mut smallest = model.cut(&Kept::first_layers(model.encoder(), 2)?)?;
     for (heads, neurons) in [(6, 128), (4, 64), (2, 32)] {
         smallest = model.cut(&Kept::most_important(model.encoder(), &importance, heads, neurons)?)?;
-        tell(&format!("{heads} of 8 heads, {neurons} of 256 neurons"), &smallest, &test)?;
+        tell_accuracy(&format!("{heads} of 8 heads, {neurons} of 256 neurons"), &smallest, &test)?;
     }
 
     smallest.save(&folder, Some(&tokenizer), &LABELS.map(String::from))?;
-    tell("the smallest, loaded again", &TextClassifier::load(&folder, &Device::Cpu)?, &test)?;
-    println!("kept in {}", folder.display());
+    tell_accuracy("the smallest, loaded again", &TextClassifier::load(&folder, &Device::Cpu)?, &test)?;
+    tell(format_args!("kept in {}", folder.display()));
     Ok(())
 }

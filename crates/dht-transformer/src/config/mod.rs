@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
-use crate::storage::write_atomically;
+use crate::storage::{GIT_LFS, write_atomically};
 
 pub use activation::Activation;
 pub use family::Family;
@@ -140,6 +140,10 @@ impl BertConfig {
     /// has a value that this encoder does not run.
     pub fn from_json(what: &str, text: &[u8]) -> Result<Self> {
         let failed = |source| Error::Json { what: what.into(), source };
+        if text.starts_with(&GIT_LFS) {
+            let problem = "is a Git LFS pointer and not the configuration: fetch it, as by `git lfs pull`";
+            return Err(failed(serde::de::Error::custom(problem)));
+        }
         let Kind { model_type } = serde_json::from_slice(text).map_err(failed)?;
         let (family, own) = match model_type {
             None => (Family::Bert, false),

@@ -48,6 +48,13 @@ fn a_saved_configuration_is_the_same_when_read() {
 }
 
 #[test]
+fn a_git_lfs_pointer_is_called_one() {
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 570\n";
+    let refused = BertConfig::from_json("bert/config.json", pointer).unwrap_err().to_string();
+    assert!(refused.contains("bert/config.json") && refused.contains("Git LFS pointer"), "{refused}");
+}
+
+#[test]
 fn every_bad_field_is_refused_by_its_name() {
     let bad = [
         ("vocab_size", json!(0)),

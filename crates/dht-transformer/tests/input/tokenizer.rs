@@ -94,6 +94,39 @@ fn a_vocabulary_file_minds_the_configuration_beside_it() {
 }
 
 #[test]
+fn a_word_too_long_to_be_tokenised_does_not_change_the_vocabulary() {
+    let folder = tempfile::tempdir().unwrap();
+    let learn = |words: &[&str]| {
+        let texts: Vec<String> = (0..50).map(|row| format!("The cat sat on mat {}", row % 10)).collect();
+        let text = texts.iter().map(String::as_str).chain(words.iter().copied()).collect::<Vec<_>>().join("\n");
+        std::fs::write(folder.path().join("text"), &text).unwrap();
+        let from_file = TextTokenizer::train_from_text(folder.path().join("text"), 60).unwrap();
+        let learnt = TextTokenizer::train([&*text], 60).unwrap();
+        let pieces = |tokenizer: &TextTokenizer| -> Vec<Option<String>> {
+            (0..tokenizer.vocabulary_size()).map(|id| tokenizer.token(id as u32)).collect()
+        };
+        assert_eq!(pieces(&learnt), pieces(&from_file));
+        pieces(&learnt)
+    };
+    let without = learn(&[]);
+    assert!(learn(&[&"zq".repeat(500_000)]) == without, "pieces of a long word were learnt");
+    assert_eq!(learn(&[&"z".repeat(101)]), without);
+    // The longest word that is tokenised is learnt from, counted in letters and not in bytes.
+    assert_ne!(learn(&[&"\u{4e0}".repeat(100)]), without);
+    let longest = "zq".repeat(50);
+    assert_ne!(learn(&[&longest]), without);
+    let tokenizer = TextTokenizer::train([&*longest], 60).unwrap();
+    assert!(!tokens(&tokenizer, &longest).contains(&"[UNK]".to_owned()));
+    assert!(tokens(&tokenizer, &format!("{longest}z")).contains(&"[UNK]".to_owned()));
+}
+
+#[test]
+fn texts_with_nothing_but_words_too_long_hold_no_word() {
+    let result = TextTokenizer::train([&*"a".repeat(101)], 60);
+    assert!(matches!(result, Err(Error::Setting { field: "texts", .. })));
+}
+
+#[test]
 fn a_learnt_vocabulary_merges_what_is_frequent_and_breaks_up_what_is_rare() {
     let texts: Vec<String> = (0..50).map(|row| format!("The cat sat on mat {}", row % 10)).collect();
     let learn = || TextTokenizer::train(texts.iter().map(String::as_str), 60).unwrap();

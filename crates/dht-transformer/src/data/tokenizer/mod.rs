@@ -12,7 +12,7 @@ use tokenizers::{PostProcessor, Tokenizer};
 
 use self::cut::first_tokens;
 use self::parts::{Parts, words};
-use self::word_piece::learn_pieces;
+use self::word_piece::{MOST_LETTERS_OF_A_WORD, is_split, learn_pieces};
 use super::dataset::Dataset;
 use super::encoded::{EncodedDataset, Encoding, Sample};
 use crate::config::BertConfig;
@@ -132,7 +132,8 @@ impl TextTokenizer {
 
     /// A WordPiece tokenizer learnt from texts: lower-cased, at most `vocabulary_size` tokens, the special ones
     /// (`[PAD]`, `[UNK]`, `[CLS]`, `[SEP]`, `[MASK]`) first. The same texts give the same tokenizer. It has fewer
-    /// tokens when no two neighbouring pieces come twice any more; see [`vocabulary_size`](Self::vocabulary_size).
+    /// tokens when no two neighbouring pieces come twice any more; see [`vocabulary_size`](Self::vocabulary_size). Words of
+    /// more than 100 letters are left out: they are never split into pieces, but are `[UNK]` as a whole.
     ///
     /// # Errors
     /// [`Error::Setting`] when there is no room for the special tokens and some letters (fewer than 32 tokens), or the
@@ -153,7 +154,7 @@ impl TextTokenizer {
             .map(|texts| {
                 let mut counts: HashMap<String, u64> = HashMap::new();
                 for text in texts {
-                    for word in splitter.words(text)? {
+                    for word in splitter.words(text)?.into_iter().filter(|word| is_split(word)) {
                         *counts.entry(word).or_default() += 1;
                     }
                 }
@@ -166,7 +167,8 @@ impl TextTokenizer {
             *words.entry(word).or_default() += count;
         }
         if words.is_empty() {
-            return Err(Error::Setting { field: "texts", expected: "some words".into(), got: "none".into() });
+            let words = format!("some words of at most {MOST_LETTERS_OF_A_WORD} letters");
+            return Err(Error::Setting { field: "texts", expected: words, got: "none".into() });
         }
         let mut pieces = special_pieces();
         pieces.extend(learn_pieces(&words, vocabulary_size - SPECIAL.len()));
@@ -377,7 +379,7 @@ fn description(model: &str, pieces: &[String], special: &[&str; 5], cleaning: &C
         "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": true},
         "model": if model == "WordPiece" {
             json!({"type": model, "unk_token": unknown, "continuing_subword_prefix": "##",
-                   "max_input_chars_per_word": 100, "vocab": vocabulary})
+                   "max_input_chars_per_word": MOST_LETTERS_OF_A_WORD, "vocab": vocabulary})
         } else {
             json!({"type": model, "unk_token": unknown, "vocab": vocabulary})
         },

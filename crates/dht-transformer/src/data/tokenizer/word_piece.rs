@@ -10,8 +10,15 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 const MOST_LETTERS: usize = 1000;
 /// How often two pieces must stand side by side to become one.
 const LEAST_COUNT: i64 = 2;
+/// The most letters of a word that the tokenizer splits into pieces; longer ones are unknown as a whole.
+pub(super) const MOST_LETTERS_OF_A_WORD: usize = 100;
 /// What begins a piece that continues a word.
 const CONTINUING: &str = "##";
+
+/// Whether a word is short enough to be split into pieces, and so worth learning from.
+pub(super) fn is_split(word: &str) -> bool {
+    word.chars().nth(MOST_LETTERS_OF_A_WORD).is_none()
+}
 
 type Pair = (u32, u32);
 

@@ -8,25 +8,28 @@
 //! TEXT is a file with a paragraph a line and a blank line between documents, also compressed (`.gz`); TOKENIZER a
 //! directory with a `tokenizer.json` or `vocab.txt`, or how many word pieces are to be learnt from the text, such as
 //! 8192; DIRECTORY is written as a Hugging Face `BertForMaskedLM`. Stopped, the training goes on from
-//! `DIRECTORY.checkpoint`; `DIRECTORY.history.json` tells its course. Without arguments a few made-up sentences show the
+//! `DIRECTORY.checkpoint`, which is to be deleted to begin anew; `DIRECTORY.history.json` tells its course. Without arguments a few made-up sentences show the
 //! way. Why the usual settings are what they are: `docs/pretraining.md`.
 
 use std::error::Error;
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use candle_core::Device;
 use clap::Parser;
 use dht_transformer::{
-    AdamWSettings, CheckpointSettings, EncodedDataset, Encoder, Event, MaskSettings, MaskedLanguageModel, ModelSize,
-    Schedule, TextTokenizer, TrainSettings, Trainer, WarmUp, write_atomically,
+    AdamWSettings, CheckpointProblem, CheckpointSettings, EncodedDataset, Encoder, Event, MaskSettings,
+    MaskedLanguageModel, ModelSize, Schedule, TextTokenizer, TrainSettings, Trainer, WarmUp, write_atomically,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+
+mod place;
+
+use place::Place;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -58,37 +61,15 @@ struct Arguments {
     rate: f64,
     #[arg(long, default_value_t = 2)]
     epochs: usize,
-    /// Blocks of the text, all unless given
-    #[arg(long, default_value_t = usize::MAX)]
-    blocks: usize,
+    /// Blocks of the text that are read [default: all]
+    #[arg(long)]
+    blocks: Option<usize>,
     #[arg(long, default_value_t = 0)]
     seed: u64,
 }
 
-impl Arguments {
-    /// `DIRECTORY.end`, beside the directory.
-    fn beside(&self, end: &str) -> PathBuf {
-        let mut path = self.directory.clone().into_os_string();
-        path.push(format!(".{end}"));
-        path.into()
-    }
-
-    /// The place of the result, for this run alone, before anything is computed.
-    fn take_place(&self) -> Result<File, Box<dyn Error>> {
-        if let Some(folder) = self.directory.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        if self.directory.exists() && !self.directory.join("config.json").exists() {
-            return Err(format!("{} is there and no encoder; name a new directory", self.directory.display()).into());
-        }
-        let lock = File::create(self.beside("lock"))?;
-        lock.try_lock().map_err(|_| format!("another run writes to {}", self.directory.display()))?;
-        Ok(lock)
-    }
-}
-
 /// A text file, how many word pieces it has, and a place for the result, in a folder of its own.
-fn made_up(folder: &std::path::Path) -> Result<Arguments, Box<dyn Error>> {
+fn made_up(folder: &Path) -> Result<Arguments, Box<dyn Error>> {
     let things = ["soup", "film", "song", "hotel", "book", "garden"];
     let words = ["fine", "dull", "long", "cold", "loud", "green"];
     let sentence = |i: usize| format!("the {} was {} and so was the next {0}.", things[i % 6], words[i * 5 % 7 % 6]);
@@ -117,6 +98,22 @@ fn tell(line: std::fmt::Arguments<'_>) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
+/// This program always resumes; to begin anew, the checkpoint of the other training has to go.
+fn or_begin_anew(error: dht_transformer::Error) -> Box<dyn Error> {
+    match &error {
+        dht_transformer::Error::Checkpoint { path, problem: CheckpointProblem::OtherTraining { differences } } => {
+            let differences: Vec<String> = differences.iter().map(ToString::to_string).collect();
+            let (path, differences) = (path.display(), differences.join(", "));
+            format!(
+                "checkpoint {path} is of another training: {differences}; ask for what is there, delete that file to \
+                 begin anew, or name another directory"
+            )
+            .into()
+        }
+        _ => error.into(),
+    }
+}
+
 fn main() -> ExitCode {
     let Err(error) = run() else { return ExitCode::SUCCESS };
     let _ = writeln!(std::io::stderr(), "error: {error}");
@@ -126,15 +123,15 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Box<dyn Error>> {
     let temporary = tempfile::tempdir()?;
     let arguments = if std::env::args().len() == 1 { made_up(temporary.path())? } else { Arguments::parse() };
-    let _lock = arguments.take_place()?;
+    let place = Place::take(&arguments.directory)?;
 
-    let Arguments { text, tokenizer, directory, size, length, seed, .. } = &arguments;
+    let Arguments { text, tokenizer, size, length, seed, .. } = &arguments;
     let tokenizer = match tokenizer.to_str().map(str::parse) {
         Some(Ok(pieces)) => TextTokenizer::train_from_text(text, pieces)?,
         _ => TextTokenizer::from_dir(tokenizer)?,
     };
     let mut blocks = EncodedDataset::from_text(text, &tokenizer, *length)?;
-    blocks.samples.truncate(arguments.blocks);
+    blocks.samples.truncate(arguments.blocks.unwrap_or(usize::MAX));
     if blocks.len() < 2 {
         return Err(
             format!("{} blocks of {length} tokens: one to train and one to validate are needed", blocks.len()).into()
@@ -157,7 +154,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let (epochs, batch_size, seed) = (arguments.epochs, arguments.batch, *seed);
     let schedule = Schedule::Linear { warm_up: WarmUp::Fraction(0.06) };
     let settings = TrainSettings { epochs, batch_size, seed, optimizer, schedule, ..TrainSettings::default() };
-    let checkpoint = CheckpointSettings { path: arguments.beside("checkpoint"), every_steps: EVERY, resume: true };
+    let checkpoint = CheckpointSettings { path: place.beside("checkpoint"), every_steps: EVERY, resume: true };
     let trainer = Trainer { checkpoint: Some(checkpoint), ..Trainer::new(settings) };
 
     let start = Instant::now();
@@ -174,12 +171,44 @@ fn run() -> Result<(), Box<dyn Error>> {
         }
         Event::Started { .. } | Event::Step { .. } => {}
     };
-    let history = trainer.fit(&mut model, &blocks, &validation, &mut observer)?;
-    model.save(directory, &tokenizer)?;
+    let history = trainer.fit(&mut model, &blocks, &validation, &mut observer).map_err(or_begin_anew)?;
+    model.save(place.directory(), &tokenizer)?;
     let record = serde_json::json!({"text": text.file_name().map(|name| name.to_string_lossy()), "size": size.to_string(),
         "length": length, "pieces": tokenizer.vocabulary_size(), "masks": masks, "settings": trainer.settings,
         "blocks": blocks.len(), "loss_by_frequency": by_frequency, "history": history});
-    write_atomically(arguments.beside("history.json"), |file| writeln!(file, "{record:#}"))?;
-    tell(format_args!("{} steps in {:.0} s; written to {}", history.steps, history.train_seconds, directory.display()));
+    write_atomically(place.beside("history.json"), |file| writeln!(file, "{record:#}"))?;
+    tell(format_args!(
+        "{} steps in {:.0} s; written to {}",
+        history.steps,
+        history.train_seconds,
+        place.directory().display()
+    ));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use dht_transformer::Difference;
+
+    use super::*;
+
+    #[test]
+    fn help_says_that_all_blocks_are_read_by_default() {
+        let help = Arguments::command().render_help().to_string();
+        let blocks = help.lines().find(|line| line.contains("--blocks")).unwrap();
+        assert!(blocks.ends_with("[default: all]"), "{blocks}");
+    }
+
+    #[test]
+    fn other_flags_than_the_checkpoints_are_refused_with_the_file_to_delete() {
+        let [field, stored, asked] = ["seed", "0", "1"].map(String::from);
+        let problem = CheckpointProblem::OtherTraining { differences: vec![Difference { field, stored, asked }] };
+        let error = dht_transformer::Error::Checkpoint { path: "encoder.checkpoint".into(), problem };
+        assert_eq!(
+            or_begin_anew(error).to_string(),
+            "checkpoint encoder.checkpoint is of another training: seed is 0 there and 1 here; ask for what is there, \
+             delete that file to begin anew, or name another directory"
+        );
+    }
 }
