@@ -182,6 +182,20 @@ pub enum Error {
         /// Its value.
         value: f64,
     },
+    /// An observation makes up so much of what is known that without it too few digits would be left.
+    #[error(
+        "{what} loses its digits: pivot {pivot} would be {value:e} of what it is, at least {least:e} of it must be left"
+    )]
+    LostDigits {
+        /// Which matrix.
+        what: &'static str,
+        /// The first pivot of which too little would be left.
+        pivot: usize,
+        /// What would be left of it, as a share of what it is.
+        value: f64,
+        /// The smallest share that is taken.
+        least: f64,
+    },
     /// An iteration did not reach its tolerance.
     #[error("{what} did not converge in {iterations} iterations")]
     NoConvergence {

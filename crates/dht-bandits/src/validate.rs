@@ -54,16 +54,28 @@ fn invalid(what: &'static str, index: usize, name: &str, place: usize, value: f6
 /// Refuses a factor's state beyond what updates keep to.
 pub(crate) fn check_factor(index: usize, mean: &[f64], diagonal: &[f64], upper: &[f64]) -> Result<()> {
     check_mean(index, mean)?;
-    // P_ii = D_i + Σ_{j>i} U_ij² D_j.
-    for row in 0..diagonal.len() {
-        let beyond = row + 1..diagonal.len();
-        let square = |column: usize| upper[column * (column - 1) / 2 + row].powi(2) * diagonal[column];
-        let variance = diagonal[row] + beyond.map(square).sum::<f64>();
-        if variance.is_nan() || variance > LARGEST_COVARIANCE {
-            return Err(invalid("covariance of arm", index, "entry", row, variance, LARGEST_COVARIANCE));
-        }
+    match excessive_variance(diagonal, upper) {
+        Some((row, variance)) => Err(invalid("covariance of arm", index, "entry", row, variance, LARGEST_COVARIANCE)),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// The first P_ii = D_i + Σ_{j>i} U_ij² D_j that is too large, and where it is.
+fn excessive_variance(diagonal: &[f64], upper: &[f64]) -> Option<(usize, f64)> {
+    let variance = |row: usize| {
+        let square = |column: usize| upper[column * (column - 1) / 2 + row].powi(2) * diagonal[column];
+        diagonal[row] + (row + 1..diagonal.len()).map(square).sum::<f64>()
+    };
+    (0..diagonal.len()).map(|row| (row, variance(row))).find(|(_, value)| value.is_nan() || *value > LARGEST_COVARIANCE)
+}
+
+/// Refuses a factor that has grown beyond what can be loaded.
+pub(crate) fn check_grown(mean: &[f64], diagonal: &[f64], upper: &[f64]) -> Result<()> {
+    mean.iter().try_for_each(|value| check_within("mean", *value, LARGEST_MEAN))?;
+    match excessive_variance(diagonal, upper) {
+        Some((_, value)) => check_within("covariance", value, LARGEST_COVARIANCE),
+        None => Ok(()),
+    }
 }
 
 pub(crate) fn check_mean(index: usize, mean: &[f64]) -> Result<()> {

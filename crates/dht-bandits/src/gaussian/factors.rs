@@ -6,11 +6,14 @@
 
 use super::moments::{Moments, Score};
 use super::panels::Panels;
-use crate::error::{Result, check_parameter};
+use crate::error::{Error, Result, check_parameter};
 use crate::slots::Slots;
 
 /// A factor of this dimension takes 17 GB: a larger one is a slip of the pen, or a damaged state.
 const LARGEST_DIMENSION: usize = 1 << 16;
+
+/// The smallest share of a pivot that is left when an observation is taken back: √ε, half the digits.
+const LEAST_LEFT: f64 = 1.490_116_119_384_765_6e-8;
 
 pub(crate) fn check_dimension(dimension: usize) -> Result<()> {
     let fits = dimension > 0 && dimension <= LARGEST_DIMENSION;
@@ -116,9 +119,25 @@ impl Factors {
 
     /// Learns the observation last looked at: P ← (P⁻¹ + weight·xx')⁻¹ and θ ← θ + step·Px, with the old P.
     ///
-    /// `weight` may be negative (an observation taken back) while 1 + weight·x'Px > 0.
+    /// `weight` may be negative (an observation taken back) where [`check_left`](Self::check_left) accepts it.
     pub(crate) fn absorb(&mut self, slot: usize, weight: f64, step: f64) {
         self.store.absorb(slot, weight, step);
+    }
+
+    /// Refuses to take back the observation last looked at, with this negative weight, if too few digits would be left.
+    ///
+    /// D_j is divided by α_j/α_{j−1}, so every 1 + weight·Σ_{i≤j} D_i f_i² = α_j/α_{−1} must be positive. They descend, each
+    /// from rounded sums of positive numbers that are off by about d·ε: of one that is [`LEAST_LEFT`], half the digits hold.
+    pub(crate) fn check_left(&self, weight: f64) -> Result<()> {
+        let what = "A without the observation";
+        let below = |least: f64| self.store.pivots(weight).enumerate().find(|(_, value)| *value < least);
+        match below(LEAST_LEFT) {
+            None => Ok(()),
+            Some((pivot, value)) => Err(match below(f64::MIN_POSITIVE) {
+                Some((pivot, value)) => Error::NotPositiveDefinite { what, pivot, value },
+                None => Error::LostDigits { what, pivot, value, least: LEAST_LEFT },
+            }),
+        }
     }
 
     /// The largest |f| of the arm last looked at: times the weight it must stay finite.

@@ -101,6 +101,17 @@ impl Panels {
         largest.into_iter().fold(0.0, f64::max)
     }
 
+    /// Bierman's α_j/α_{−1} of the observation last looked at, coordinate by coordinate, in the order of sums in which
+    /// [`absorb`](Self::absorb) comes by them.
+    pub(crate) fn pivots(&self, weight: f64) -> impl Iterator<Item = f64> + '_ {
+        let (mut alpha, first) = (1.0 / weight, 1.0 / weight);
+        let seen = self.scratch.f.iter().zip(&self.scratch.v).flat_map(|(f, v)| f.0.into_iter().zip(v.0));
+        seen.skip(self.layout.pad).map(move |(f, v)| {
+            alpha += f * v;
+            alpha / first
+        })
+    }
+
     pub(crate) fn scale_seen(&mut self, factor: f64) {
         self.scratch.v.iter_mut().flat_map(|row| &mut row.0).for_each(|value| *value *= factor);
     }

@@ -8,7 +8,7 @@ use crate::gaussian::{
 };
 use crate::posterior::sealed::Sealed;
 use crate::slots::Slots;
-use crate::validate::{LARGEST, check_bounded, check_context, check_factor, check_precision};
+use crate::validate::{LARGEST, check_bounded, check_context, check_factor, check_grown, check_precision};
 use serde::{Deserialize, Serialize};
 
 /// The settings of a [`Ridge`] posterior.
@@ -71,8 +71,24 @@ pub struct RidgeArmState {
 }
 
 impl Ridge {
-    /// Learns without asking whether the weight is positive.
-    pub(crate) fn absorb(&mut self, slot: usize, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+    /// Takes an observation back: what it leaves can be loaded, or else nothing changes.
+    pub(crate) fn take_back(&mut self, slot: usize, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+        // Widths grow, by as much as the whole factor tells: it is tried out on a copy behind the last arm.
+        let copy = self.updates.len();
+        self.push_copy(slot);
+        let outcome = self.absorb(copy, context, reward, -weight).and_then(|()| {
+            let Parts { mean, diagonal, upper } = self.factors.parts(copy);
+            check_grown(&mean, &diagonal, &upper)
+        });
+        if outcome.is_ok() {
+            self.copy(copy, slot);
+        }
+        self.swap_remove(copy);
+        outcome
+    }
+
+    /// Learns with a positive weight, or unlearns with a negative one.
+    fn absorb(&mut self, slot: usize, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         check_context(context)?;
         let seen = self.factors.look(slot, context);
         let discount = self.options.discount;
@@ -85,8 +101,8 @@ impl Ridge {
         check_bounded("weight times variance", weight * variance)?;
         check_bounded("factor times context", largest)?;
         check_bounded("weight times factor times context", weight * largest)?;
-        if gain <= 0.0 {
-            return Err(Error::NotPositiveDefinite { what: "A without the observation", pivot: 0, value: gain });
+        if weight < 0.0 {
+            self.factors.check_left(weight)?;
         }
         check_bounded("step", step)?;
         check_bounded("variance afterwards", variance / gain)?;

@@ -18,3 +18,4 @@ mod semi_bandit;
 mod stability;
 mod state;
 mod support;
+mod taking_back;

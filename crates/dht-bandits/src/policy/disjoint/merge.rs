@@ -235,17 +235,29 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
 }
 
 impl<I: Index> Disjoint<Ridge, I> {
-    /// Takes back an observation that was learned before, with the same numbers: a sliding window, exactly.
+    /// Takes back an observation that was learned before, with the same numbers: a sliding window. O(d²).
+    ///
+    /// A ← A − wxx' and b ← b − wrx: exact in exact arithmetic. In floating point, what rounding did while A was large stays
+    /// when it is small again: the relative error is about ε = 2.2e-16 times the largest precision there was over the smallest
+    /// that is left, and grows slowly with the number of calls. After 200,000 rounds of a window over twelve standard normal
+    /// features, means and widths hold 11 digits where the window is longer than three times the context, for any λ from
+    /// 1e-6 to 1; a window shorter than the context falls back on the prior, and means hold 10 digits at λ = 1, 8 at .01, 3
+    /// at 1e-6. Where single observations outweigh all else by 10⁴ and more, learn the window anew from time to time.
+    ///
+    /// Of the precision along x one call leaves the share 1 − wx'A⁻¹x; one that would leave less than √ε = 1.5e-8 of it, and
+    /// so fewer than half the digits, is refused. With λ = 1 that is a lone observation with w|x|² above 6.7e7.
     ///
     /// # Errors
     /// As [`update`](Self::update); a ridge that discounts, whose past weights are gone; an observation that was never
-    /// learned, where that can be seen (what is left would not be positive definite). The policy is unchanged then.
+    /// learned, where that can be seen ([`NotPositiveDefinite`](Error::NotPositiveDefinite)), or that outweighs all else so
+    /// far that fewer than half the digits would be left ([`LostDigits`](Error::LostDigits)); a covariance that
+    /// would exceed 1e150. The policy is unchanged then.
     pub fn forget(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         check_finite("context", context, self.dimension())?;
         check_scalar("reward", reward)?;
         check_weight(weight)?;
         self.posterior.check_sums()?;
         let slot = self.arms().slot(arm)?;
-        self.posterior.absorb(slot, context, reward, -weight)
+        self.posterior.take_back(slot, context, reward, weight)
     }
 }
