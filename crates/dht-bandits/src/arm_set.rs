@@ -4,6 +4,7 @@ use crate::arm::{ArmId, Available};
 use crate::arm_ranges::ArmRanges;
 use crate::error::{Error, Result};
 use crate::slots::{SlotSpace, Slots};
+use crate::validate::check_arms;
 use serde::{Deserialize, Serialize};
 
 /// Arm numbers are below this.
@@ -36,10 +37,11 @@ pub struct ArmSet {
 
 impl ArmSet {
     /// The arms 0 to `arms` − 1.
-    pub(crate) fn new(arms: usize) -> Self {
+    pub(crate) fn new(arms: usize) -> Result<Self> {
+        check_arms(arms)?;
         let by_slot: Vec<_> = (0..arms as u64).map(ArmId::new).collect();
         let by_id = by_slot.iter().copied().zip(0..).collect();
-        Self { by_slot, by_id, removed: ArmRanges::default(), next: arms as u64 }
+        Ok(Self { by_slot, by_id, removed: ArmRanges::default(), next: arms as u64 })
     }
 
     /// How many arms there are.
@@ -184,7 +186,7 @@ impl ArmSet {
     }
 
     pub(crate) fn from_state(state: &ArmSetState) -> Result<Self> {
-        let mut set = Self::new(0);
+        let mut set = Self::new(0)?;
         if state.next > END {
             let problem = format!("the next number is {}, expected at most 2⁶³", state.next);
             return Err(Error::InvalidState { what: "arms", index: 0, problem });
@@ -236,7 +238,7 @@ mod tests {
 
     #[test]
     fn removed_arms_keep_their_names_and_others_keep_theirs() {
-        let mut set = ArmSet::new(4);
+        let mut set = ArmSet::new(4).unwrap();
         assert_eq!(set.remove(ArmId::new(1)), Ok(1));
         assert_eq!(set.id(1), ArmId::new(3));
         assert_eq!(set.slot(ArmId::new(3)), Ok(1));
@@ -250,7 +252,7 @@ mod tests {
     #[test]
     fn availability_is_a_set_whatever_the_order_and_however_many_arms() {
         for arms in [5usize, 64, 65, 1024, 1025, 3000] {
-            let set = ArmSet::new(arms);
+            let set = ArmSet::new(arms).unwrap();
             let last = ArmId::new(arms as u64 - 1);
             let only = [last, ArmId::new(2), last, ArmId::new(0)];
             let (mut space, mut other) = (SlotSpace::default(), SlotSpace::default());
@@ -262,7 +264,7 @@ mod tests {
             assert_eq!(set.resolve(Available::All, &mut SlotSpace::default()).unwrap().iter().count(), arms);
         }
         assert_eq!(
-            ArmSet::new(2).resolve(Available::Only(&[]), &mut SlotSpace::default()).unwrap_err(),
+            ArmSet::new(2).unwrap().resolve(Available::Only(&[]), &mut SlotSpace::default()).unwrap_err(),
             Error::NoArms { arms: 2 }
         );
     }

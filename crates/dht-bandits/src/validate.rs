@@ -4,7 +4,7 @@
 //! |b_i| ≤ √(P_ii·x'Px) ≤ 1e125, U changes by at most w·|f|·|b| ≤ 1e225, and the mean by |step|·|b|: far from the largest
 //! f64, 1.8e308, and so is all that they are computed from.
 
-use crate::error::{Error, Result, check_scalar};
+use crate::error::{Error, Result, check_parameter, check_scalar};
 
 pub(crate) const LARGEST: f64 = 1e100;
 const LARGEST_MEAN: f64 = 1e250;
@@ -12,6 +12,19 @@ const LARGEST_COVARIANCE: f64 = 1e150;
 pub(crate) const LARGEST_PRECISION: f64 = 1e250;
 /// The largest sum over observations, such as an entry of XᵀX or a sum of squares.
 pub(crate) const LARGEST_SUM: f64 = 1e250;
+
+/// A vector longer than this, or more arms, is a slip of the pen, or a damaged state.
+const LONGEST: usize = 1 << 24;
+
+/// Refuses a length of zero, or one that is beyond any sense.
+pub(crate) fn check_length(name: &'static str, length: usize) -> Result<()> {
+    check_parameter(name, length as f64, (1..=LONGEST).contains(&length), "from 1 to 16777216")
+}
+
+/// Refuses a number of arms, which may be zero, that is beyond any sense.
+pub(crate) fn check_arms(arms: usize) -> Result<()> {
+    check_parameter("arms", arms as f64, arms <= LONGEST, "at most 16777216")
+}
 
 /// Refuses a number beyond ±limit.
 pub(crate) fn check_within(what: &'static str, value: f64, limit: f64) -> Result<()> {

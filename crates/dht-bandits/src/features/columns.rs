@@ -1,6 +1,7 @@
 //! Columns that are appended to a context after it has been normalised.
 
 use crate::error::{Result, check_parameter};
+use crate::validate::check_length;
 
 /// The context with a constant 1 behind it, so that a linear policy has an intercept.
 pub fn with_bias(context: &[f64]) -> Vec<f64> {
@@ -13,8 +14,9 @@ pub fn with_bias(context: &[f64]) -> Vec<f64> {
 /// The context with `categories` columns behind it, 1 at `category` and 0 elsewhere.
 ///
 /// # Errors
-/// A category that is not below their number.
+/// No category or more than 16,777,216, a category that is not below their number.
 pub fn with_one_hot(context: &[f64], category: usize, categories: usize) -> Result<Vec<f64>> {
+    check_length("categories", categories)?;
     check_parameter("category", category as f64, category < categories, "below the number of categories")?;
     let mut longer = Vec::with_capacity(context.len() + categories);
     longer.extend_from_slice(context);

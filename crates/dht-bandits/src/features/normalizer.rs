@@ -2,7 +2,9 @@
 
 use crate::error::{Error, Result, check_finite, check_parameter};
 use crate::saved_state::{Header, check_header, header_of};
-use crate::validate::{LARGEST, LARGEST_SUM, check_bounded, check_context, check_part, check_sum, check_within};
+use crate::validate::{
+    LARGEST, LARGEST_SUM, check_bounded, check_context, check_length, check_part, check_sum, check_within,
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The settings of a [`RunningNorm`].
@@ -63,9 +65,9 @@ impl RunningNorm {
     /// A norm that has seen nothing: it maps everything to 0.
     ///
     /// # Errors
-    /// A dimension of zero, a setting out of its range.
+    /// A dimension of zero or beyond 16,777,216, a setting out of its range.
     pub fn new(dimension: usize, options: NormOptions) -> Result<Self> {
-        check_parameter("dimension", dimension as f64, dimension > 0, "at least 1")?;
+        check_length("dimension", dimension)?;
         check_parameter("floor", options.floor, options.floor >= 0.0, "at least 0")?;
         check_parameter("forget", options.forget, options.forget > 0.0 && options.forget <= 1.0, "in (0, 1]")?;
         if let Some(clip) = options.clip {

@@ -1,6 +1,7 @@
 //! The pyramid sampler: a tensor of any shape, averaged over ever finer grids, as a context.
 
 use crate::error::{Error, Result, check_parameter};
+use crate::validate::check_length;
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 
@@ -39,7 +40,7 @@ impl PyramidPool {
     /// A pool over as many axes as exponents are given.
     ///
     /// # Errors
-    /// No axis; an empty range or an exponent above 20.
+    /// No axis; an empty range or an exponent above 20; more than 16,777,216 numbers in a pooled tensor.
     pub fn new(axes: &[RangeInclusive<u32>]) -> Result<Self> {
         check_parameter("axes", axes.len() as f64, !axes.is_empty(), "at least 1")?;
         for axis in axes {
@@ -47,6 +48,8 @@ impl PyramidPool {
             check_parameter("first exponent", first, first <= last, "at most the last exponent")?;
             check_parameter("last exponent", last, *axis.end() <= LARGEST_EXPONENT, "at most 20")?;
         }
+        let dimension = axes.iter().map(parts).try_fold(1usize, usize::checked_mul).unwrap_or(usize::MAX);
+        check_length("dimension", dimension)?;
         Ok(Self { axes: axes.to_vec() })
     }
 

@@ -4,9 +4,10 @@ use super::{Choice, Policy};
 use crate::arm::{ArmId, Available};
 use crate::arm_set::{ArmSet, ArmSetState};
 use crate::clock::Clock;
-use crate::error::{Result, check_finite, check_parameter, check_scalar, check_weight};
+use crate::error::{Result, check_finite, check_scalar, check_weight};
 use crate::saved_state::{Header, check_header, header_of};
 use crate::slots::SlotSpace;
+use crate::validate::check_length;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -29,10 +30,10 @@ impl Uniform {
     /// A control over the arms 0 to `arms` − 1. The dimension only serves to check contexts.
     ///
     /// # Errors
-    /// A dimension of zero.
+    /// A dimension of zero; a dimension or more arms than 16,777,216.
     pub fn new(dimension: usize, arms: usize) -> Result<Self> {
-        check_parameter("dimension", dimension as f64, dimension > 0, "at least 1")?;
-        Ok(Self { dimension, arms: ArmSet::new(arms), clock: Clock::default() })
+        check_length("dimension", dimension)?;
+        Ok(Self { dimension, arms: ArmSet::new(arms)?, clock: Clock::default() })
     }
 
     /// Adds an arm.

@@ -8,7 +8,8 @@ use crate::gaussian::{LANES, Lanes, Layout, Natural, Score, load, multiply, mult
 use crate::posterior::sealed::Sealed;
 use crate::slots::Slots;
 use crate::validate::{
-    LARGEST_PRECISION, check_bounded, check_context, check_mean, check_part, check_precision, check_precisions,
+    LARGEST_PRECISION, check_bounded, check_context, check_length, check_mean, check_part, check_precision,
+    check_precisions,
 };
 use pulp::{Arch, Simd, WithSimd};
 use serde::{Deserialize, Serialize};
@@ -83,9 +84,6 @@ pub struct DiagonalLaplace {
     arms: Vec<Lanes>,
     batch: Batch,
 }
-
-/// More features than this are a slip of the pen, or a damaged state.
-const LARGEST_DIMENSION: usize = 1 << 24;
 
 /// Where a batch is learned: used again.
 #[derive(Debug, Clone, Default)]
@@ -211,8 +209,7 @@ impl Posterior for DiagonalLaplace {
     const NAME: &'static str = "diagonal-laplace";
 
     fn empty(dimension: usize, options: &DiagonalLaplaceOptions) -> Result<Self> {
-        let fits = dimension > 0 && dimension <= LARGEST_DIMENSION;
-        check_parameter("dimension", dimension as f64, fits, "from 1 to 16777216")?;
+        check_length("dimension", dimension)?;
         check_precision("prior precision", options.prior.precision())?;
         let strength = options.strength;
         check_parameter("strength", strength, strength > 0.0 && strength <= 1.0, "in (0, 1]")?;

@@ -3,6 +3,7 @@
 use crate::arm::ArmId;
 use crate::error::{Result, check_parameter};
 use crate::posterior::sigmoid;
+use crate::validate::check_length;
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
 
@@ -57,7 +58,9 @@ pub struct WeightedWorld {
 impl WeightedWorld {
     fn new(dimension: usize, arms: usize, link: Link, rng: &mut dyn Rng) -> Result<Self> {
         check_parameter("dimension", dimension as f64, dimension >= 2, "at least 2")?;
-        check_parameter("arms", arms as f64, arms >= 1, "at least 1")?;
+        check_length("dimension", dimension)?;
+        check_length("arms", arms)?;
+        check_length("dimension × arms", dimension * arms)?;
         let weights = vec![0.0; dimension * arms];
         let mut world = Self { dimension, weights, link, period: None, round: 0, context: vec![0.0; dimension] };
         world.redraw(rng);
@@ -67,7 +70,7 @@ impl WeightedWorld {
     /// Rewards w_a'x plus normal noise.
     ///
     /// # Errors
-    /// Fewer than two dimensions or one arm, a noise that is negative.
+    /// Fewer than two dimensions or one arm, more than 16,777,216 weights, a noise that is negative.
     pub fn linear(dimension: usize, arms: usize, noise: f64, rng: &mut dyn Rng) -> Result<Self> {
         check_parameter("noise", noise, noise >= 0.0, "at least 0")?;
         Self::new(dimension, arms, Link::Noise(noise), rng)
@@ -76,7 +79,7 @@ impl WeightedWorld {
     /// Rewards 1 with probability σ(3·w_a'x), else 0.
     ///
     /// # Errors
-    /// Fewer than two dimensions or one arm.
+    /// Fewer than two dimensions or one arm, more than 16,777,216 weights.
     pub fn logistic(dimension: usize, arms: usize, rng: &mut dyn Rng) -> Result<Self> {
         Self::new(dimension, arms, Link::Coin, rng)
     }

@@ -47,7 +47,7 @@ impl Curve {
 /// # Errors
 /// What the policy refuses; regrets or rewards that are not finite, or whose sum is beyond ±1e100.
 pub fn simulate(policy: &mut dyn Policy, world: &mut dyn World, rounds: usize, rng: &mut dyn Rng) -> Result<Curve> {
-    let mut curve = Curve { regret: Vec::with_capacity(rounds), reward: Vec::with_capacity(rounds) };
+    let mut curve = Curve { regret: Vec::new(), reward: Vec::new() };
     for _ in 0..rounds {
         world.advance(rng);
         let choice = policy.select(world.context(), Available::All, rng)?;
@@ -68,7 +68,7 @@ pub fn simulate_slates<P: Posterior, I: Index>(
     rounds: usize,
     rng: &mut dyn Rng,
 ) -> Result<Curve> {
-    let mut curve = Curve { regret: Vec::with_capacity(rounds), reward: Vec::with_capacity(rounds) };
+    let mut curve = Curve { regret: Vec::new(), reward: Vec::new() };
     let (mut slate, mut seen) = (Slate::default(), Vec::new());
     for _ in 0..rounds {
         world.advance(rng);

@@ -4,6 +4,7 @@ use crate::arm::ArmId;
 use crate::error::{Result, check_parameter};
 use crate::policy::{Candidates, Feedback, Slate};
 use crate::posterior::sigmoid;
+use crate::validate::check_length;
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
 
@@ -42,8 +43,9 @@ impl CascadeWorld {
     /// L = `items`, K = `places`, p = `attractive`, Δ = `gap`.
     ///
     /// # Errors
-    /// More places than items, probabilities outside [0, 1].
+    /// No item or more than 16,777,216, more places than items, probabilities outside [0, 1].
     pub fn new(items: usize, places: usize, attractive: f64, gap: f64) -> Result<Self> {
+        check_length("items", items)?;
         check_parameter("places", places as f64, places >= 1 && places <= items, "from 1 to the number of items")?;
         check_parameter("attractive", attractive, (0.0..=1.0).contains(&attractive), "in [0, 1]")?;
         check_parameter("gap", gap, (0.0..=attractive).contains(&gap), "in [0, p]")?;
@@ -103,9 +105,11 @@ impl ClickWorld {
     /// feature's scale to the smallest's; 1 is clean, more also shifts each feature by three of its scales.
     ///
     /// # Errors
-    /// More places than items, a dimension of zero, a spread below 1.
+    /// More places than items, no item or no dimension, more than 16,777,216 numbers, a spread below 1.
     pub fn new(items: usize, places: usize, dimension: usize, spread: f64, rng: &mut dyn Rng) -> Result<Self> {
-        check_parameter("dimension", dimension as f64, dimension > 0, "at least 1")?;
+        check_length("dimension", dimension)?;
+        check_length("items", items)?;
+        check_length("dimension × items", dimension * items)?;
         check_parameter("places", places as f64, places >= 1 && places <= items, "from 1 to the number of items")?;
         check_parameter("spread", spread, spread >= 1.0, "at least 1")?;
         let mut normals = |count: usize| -> Vec<f64> { (0..count).map(|_| StandardNormal.sample(rng)).collect() };

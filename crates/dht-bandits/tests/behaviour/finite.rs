@@ -147,7 +147,7 @@ impl World for Flat {
 fn a_curve_that_would_overflow_is_refused() {
     for worth in [1e308, f64::INFINITY, f64::NAN] {
         let mut policy = Uniform::new(1, 2).unwrap();
-        let refused = simulate(&mut policy, &mut Flat(worth), 5, &mut rng(2)).unwrap_err();
+        let refused = simulate(&mut policy, &mut Flat(worth), usize::MAX, &mut rng(2)).unwrap_err();
         assert!(matches!(refused, Error::TooLarge { .. } | Error::NotFinite { .. }), "{refused}");
     }
 }

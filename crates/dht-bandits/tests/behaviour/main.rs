@@ -8,6 +8,7 @@ mod exchange;
 mod finite;
 mod fuzz;
 mod in_flight;
+mod limits;
 mod models;
 mod norm_and_pool;
 mod off_policy;

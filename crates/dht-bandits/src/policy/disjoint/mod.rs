@@ -49,13 +49,13 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
     /// A policy with the arms 0 to `arms` − 1, which know only their prior.
     ///
     /// # Errors
-    /// A dimension of zero, a setting out of its range.
+    /// A dimension of zero or beyond 65,536 (16,777,216 with a diagonal), more than 16,777,216 arms, a setting out of its range.
     pub fn new(dimension: usize, arms: usize, options: P::Options, index: I) -> Result<Self> {
         index.check()?;
         let mut posterior = P::empty(dimension, &options)?;
+        let (set, gathered) = (ArmSet::new(arms)?, Gathered::default());
         (0..arms).for_each(|_| posterior.push_prior());
-        let (arms, gathered) = (ArmSet::new(arms), Gathered::default());
-        Ok(Self { arms, posterior, index, clock: Clock::default(), gathered })
+        Ok(Self { arms: set, posterior, index, clock: Clock::default(), gathered })
     }
 
     /// The length of a context.

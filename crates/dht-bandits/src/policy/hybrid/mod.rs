@@ -62,7 +62,7 @@ impl<I: Index> Hybrid<I> {
     /// A policy with contexts of length `dimension`, features of length `shared_dimension`, and the arms 0 to `arms` − 1.
     ///
     /// # Errors
-    /// A dimension of zero, a setting out of its range.
+    /// A dimension of zero or beyond 65,536, more than 16,777,216 arms, a setting out of its range.
     pub fn new(
         dimension: usize,
         shared_dimension: usize,
@@ -75,13 +75,14 @@ impl<I: Index> Hybrid<I> {
         check_dimension(shared_dimension)?;
         check_precision("lambda", options.lambda)?;
         check_precision("shared_lambda", options.shared_lambda)?;
+        let set = ArmSet::new(arms)?;
         let mut shared = Factors::new(shared_dimension);
         shared.push(1.0 / options.shared_lambda);
         let mut own = Factors::new(dimension);
         (0..arms).for_each(|_| own.push(1.0 / options.lambda));
         let cross = vec![0.0; arms * dimension * shared_dimension];
-        let (arms, left) = (ArmSet::new(arms), Vec::with_capacity(shared_dimension));
-        Ok(Self { options, index, arms, shared, own, cross, clock: Clock::default(), left })
+        let left = Vec::with_capacity(shared_dimension);
+        Ok(Self { options, index, arms: set, shared, own, cross, clock: Clock::default(), left })
     }
 
     /// The length of a context x.

@@ -56,7 +56,7 @@ impl<P: Posterior, I: Index> TopK<P, I> {
     /// A semi-bandit over the arms 0 to `arms` − 1, each with weights of its own.
     ///
     /// # Errors
-    /// A dimension of zero, a setting out of its range.
+    /// A dimension of zero or too large, more than 16,777,216 arms, a setting out of its range.
     pub fn per_arm(dimension: usize, arms: usize, options: P::Options, index: I) -> Result<Self> {
         Self::make(dimension, arms, options, index, Sharing::PerArm)
     }
@@ -64,7 +64,7 @@ impl<P: Posterior, I: Index> TopK<P, I> {
     /// A semi-bandit whose candidates share their weights and are told apart by their features alone.
     ///
     /// # Errors
-    /// A dimension of zero, a setting out of its range.
+    /// A dimension of zero or too large, a setting out of its range.
     pub fn shared(dimension: usize, options: P::Options, index: I) -> Result<Self> {
         Self::make(dimension, 0, options, index, Sharing::Shared)
     }
@@ -72,10 +72,11 @@ impl<P: Posterior, I: Index> TopK<P, I> {
     fn make(dimension: usize, arms: usize, options: P::Options, index: I, sharing: Sharing) -> Result<Self> {
         index.check()?;
         let mut posterior = P::empty(dimension, &options)?;
+        let set = ArmSet::new(arms)?;
         let slots = if sharing == Sharing::Shared { 1 } else { arms };
         (0..slots).for_each(|_| posterior.push_prior());
         Ok(Self {
-            arms: ArmSet::new(arms),
+            arms: set,
             posterior,
             index,
             sharing,
