@@ -16,10 +16,10 @@ const CRATES: [Layers; 4] = [
         &[
             &["arm"],
             &["error"],
-            &["arm_ranges", "clock"],
+            &["arm_ranges", "clock", "validate"],
             &["slots"],
             &["arm_set"],
-            &["validate", "saved_state", "snapshot"],
+            &["saved_state", "snapshot"],
             &["gaussian", "features"],
             &["posterior", "exploration"],
             &["policy"],
