@@ -68,7 +68,7 @@ where
     let progress = Progress { seed: 1, step, epoch: 0, share: 1.0 };
     objective.offer(batch.clone(), progress)?;
     while let Some(step) = objective.next_loss(progress, false)? {
-        std::hint::black_box(step.pass.backward(&step.loss, objective.parameters())?);
+        std::hint::black_box(step.ctx.backward(&step.loss, objective.parameters())?);
     }
     Ok(())
 }

@@ -99,7 +99,7 @@ impl Arguments {
         (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.1, 0.1);
         let encoder = match start {
             Start::Random => Encoder::random(&config, &Device::Cpu, &mut rng)?,
-            Start::RandomWithNeighbours => Encoder::random_with_neighbours(&config, &Device::Cpu, &mut rng)?,
+            Start::RandomWithNeighbours => Encoder::random_with_local_attention(&config, &Device::Cpu, &mut rng)?,
             Start::PreTrained => {
                 let tensors = dht_transformer::read_hugging_face(&self.encoder)?.tensors;
                 Encoder::from_tensors(&config, &tensors, &Device::Cpu)?

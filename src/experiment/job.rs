@@ -110,29 +110,29 @@ impl Job<'_> {
         let mut model = search.model(copy, classes, &mut rng(self.plan, CLASSIFIERS))?;
         let mut progress = TrainingProgress::new(DYNAMIC, self.plan.quiet);
         let tally = progress.routes();
-        model.watch_routes(move |depth| tally.add(depth));
+        model.on_route(move |depth| tally.add(depth));
         let history = self.trainer(DYNAMIC).fit(&mut model, &self.data.train, &self.data.validation, &mut progress)?;
         drop(progress);
         let evaluation = model.evaluate(&self.data.test, self.test_batch())?;
         let random = self.random_macro_f1(&model, &evaluation)?;
 
-        let ledger = model.ledger();
+        let accounting = model.accounting();
         let result = ModelResult {
             macro_f1: evaluation.confusion.macro_f1(),
             accuracy: evaluation.confusion.accuracy(),
             train_seconds: history.train_seconds - history.optimizer_seconds,
             inference_seconds: evaluation.seconds,
             optimizer_seconds: history.optimizer_seconds,
-            train_flops: ledger.flops + ledger.bandit_flops,
+            train_flops: accounting.flops + accounting.bandit_flops,
             inference_flops: evaluation.flops + evaluation.bandit_flops,
         };
         let layer_head = LayerHeadRatios {
-            train: ledger.layer_head_sum / ledger.samples.max(1) as f64,
+            train: accounting.layer_head_sum / accounting.samples.max(1) as f64,
             inference: evaluation.layer_head_ratio,
         };
-        let mut dynamic = DynamicResult::beside(&full.result, result, layer_head, ledger.bandit_seconds, random);
-        let routes = RouteCounts { train: ledger.routes.clone(), test: evaluation.route_counts() };
-        let mut curves = ledger.curves.curves(HEAD_SETS);
+        let mut dynamic = DynamicResult::beside(&full.result, result, layer_head, accounting.bandit_seconds, random);
+        let routes = RouteCounts { train: accounting.routes.clone(), test: evaluation.route_counts() };
+        let mut curves = accounting.curves.curves(HEAD_SETS);
         curves.loss.insert(FULL.into(), LossCurve::binned(&full.history.losses, LOSS_BINS)?);
         for (depth, plain) in &truncations {
             curves.loss.insert(truncated(*depth), LossCurve::binned(&plain.history.losses, LOSS_BINS)?);

@@ -1,8 +1,8 @@
 //! Which search a plan asks for: its spaces, its settings, and the model that runs it.
 
 use dht_search::{
-    DepthDecision, Dispatch, DynamicModel, ExitLosses, FULL_EPOCHS_BEFORE_FREEZING, Preset, RewardShape,
-    SearchSettings, SearchSpace, WholeSteps,
+    DepthDecision, Dispatch, DynamicModel, ExitLosses, FULL_EPOCHS_BEFORE_FREEZING, FullModelSteps, Preset,
+    RewardShape, SearchSettings, SearchSpace,
 };
 use dht_transformer::{Encoder, Pooling};
 use rand_chacha::ChaCha8Rng;
@@ -56,7 +56,7 @@ impl PlannedSearch {
         Ok(match first {
             None => DynamicModel::new(encoder, space, settings, classes, rng)?,
             Some((full, epochs)) => {
-                DynamicModel::new(encoder, full, settings, classes, rng)?.going_on_in(space, epochs, rng)?
+                DynamicModel::new(encoder, full, settings, classes, rng)?.with_next_phase(space, epochs, rng)?
             }
         })
     }
@@ -71,14 +71,14 @@ fn settings(plan: &RunPlan, space: &SearchSpace, pooling: Pooling) -> SearchSett
         // The layers of a pre-trained model know something of every text, but no shallow row was made to be read: within
         // an epoch or two it is only where every text that comes by trains it.
         (true, false) => SearchSettings {
-            exit_losses: ExitLosses::OnTheWay { weight: 1.0, power: 2.0 },
+            exit_losses: ExitLosses::Weighted { weight: 1.0, power: 2.0 },
             reward_shape: RewardShape::Gain { lambda: 0.3 },
             ..ours
         },
         (true, true) => SearchSettings { explore_power: 1.0, ..ours },
         // From scratch all layers learn together first; what they know then, shallow routes do not spoil.
         (false, _) => SearchSettings {
-            whole_steps: WholeSteps { first: 0.2, every: 0 },
+            full_model_steps: FullModelSteps { first: 0.2, every: 0 },
             explore_share: 0.2,
             explore_power: 1.0,
             ..ours

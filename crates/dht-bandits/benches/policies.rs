@@ -3,8 +3,8 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use dht_bandits::{
     ArmId, Available, Batch, Candidates, DiagonalLaplaceOptions, Disjoint, FullLaplaceOptions, HybridLinUcb,
-    HybridOptions, Index, LinTs, LinUcb, LogisticTs, NormOptions, Posterior, PyramidPool, Result, RidgeOptions,
-    RunningNorm, Slate, Thompson, TopKThompson, Ucb,
+    HybridOptions, Index, LinTs, LinUcb, LogisticTs, Normalizer, NormalizerOptions, Posterior, PyramidPool, Result,
+    RidgeOptions, Slate, Thompson, TopKThompson, Ucb,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -87,7 +87,7 @@ fn others(criterion: &mut Criterion) -> Result<()> {
     });
     let pool = PyramidPool::grid(0..=1, 2..=4)?;
     let tokens = vec![0.5f32; 64 * 384];
-    let mut norm = RunningNorm::new(pool.dimension(), NormOptions::default())?;
+    let mut norm = Normalizer::new(pool.dimension(), NormalizerOptions::default())?;
     criterion.bench_function("pool 64x384 to 84 and normalise", |bencher| {
         bencher.iter(|| -> Result<Vec<f64>> {
             let mut pooled = pool.pool(&tokens, &[64, 384])?;

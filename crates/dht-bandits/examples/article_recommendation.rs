@@ -4,7 +4,7 @@
 //! cargo run --release -p dht-bandits --example article_recommendation
 
 use dht_bandits::{
-    ArmId, Available, Decision, LinUcb, NormOptions, Observation, RidgeOptions, RunningNorm, Ucb, columns, sigmoid,
+    ArmId, Available, Decision, LinUcb, Normalizer, NormalizerOptions, Observation, RidgeOptions, Ucb, columns, sigmoid,
 };
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -29,7 +29,7 @@ fn clicks(article: ArmId, [age, hours]: [f64; 2], rng: &mut impl Rng) -> bool {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     // One posterior sees one scaling: warm the norm up, freeze it, then learn.
-    let mut norm = RunningNorm::new(2, NormOptions::default())?;
+    let mut norm = Normalizer::new(2, NormalizerOptions::default())?;
     for _ in 0..300 {
         norm.observe(&reader(&mut rng))?;
     }

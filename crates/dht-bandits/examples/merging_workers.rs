@@ -4,7 +4,7 @@
 //! cargo run --release -p dht-bandits --example merging_workers
 
 use dht_bandits::{
-    ArmId, Available, Delta, LinUcb, NormOptions, Result, RidgeOptions, RunningNorm, Ucb, WeightedWorld, World,
+    ArmId, Available, Delta, LinUcb, Normalizer, NormalizerOptions, Result, RidgeOptions, Ucb, WeightedWorld, World,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -14,7 +14,7 @@ fn serve(
     worker: &mut LinUcb,
     everything: &mut LinUcb,
     world: &mut WeightedWorld,
-    norm: &RunningNorm,
+    norm: &Normalizer,
     rounds: usize,
     rng: &mut ChaCha8Rng,
 ) -> Result<f64> {
@@ -35,9 +35,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     let mut world = WeightedWorld::linear(6, 4, 0.3, &mut rng)?;
     // Scalings must agree before anything is learned: each watches alone, the norms merge, the result is frozen.
-    let mut norm = RunningNorm::new(6, NormOptions::default())?;
+    let mut norm = Normalizer::new(6, NormalizerOptions::default())?;
     for _ in 0..2 {
-        let mut watched = RunningNorm::new(6, NormOptions::default())?;
+        let mut watched = Normalizer::new(6, NormalizerOptions::default())?;
         for _ in 0..200 {
             world.advance(&mut rng);
             watched.observe(world.context())?;

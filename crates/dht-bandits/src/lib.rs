@@ -4,7 +4,7 @@
 //! which arm is best where, and lose little on the way.
 //!
 //! ```text
-//!   raw numbers ──▶ RunningNorm, PyramidPool, columns ──▶ context
+//!   raw numbers ──▶ Normalizer, PyramidPool, columns ──▶ context
 //!                                                            │
 //!            arms that may be chosen now (Available) ──▶  select ──▶ Choice ──▶ Decision ─┐
 //!                                                            ▲                            │ waits for its
@@ -72,7 +72,7 @@
 //! [`TopK`] takes the same two for slates, [`Hybrid`] an index. All of them, boxed or not, are a [`Policy`] where they
 //! choose single arms.
 //!
-//! Around them: [`RunningNorm`] and [`PyramidPool`] make contexts, and [`columns`] appends to them; [`Publisher`] and
+//! Around them: [`Normalizer`] and [`PyramidPool`] make contexts, and [`columns`] appends to them; [`Publisher`] and
 //! [`Reader`] let many threads choose while one learns; [`Delta`] carries what was learned to another machine;
 //! [`OffPolicy`] and [`replay`] judge a policy by another's log; [`World`], [`simulate()`] and [`compare`] try it out.
 //!
@@ -113,7 +113,7 @@ pub use arm::{ArmId, Available};
 pub use arm_set::{ArmSet, ArmSetState};
 pub use error::{Error, Result};
 pub use exploration::{Epsilon, Index, Thompson, Ucb};
-pub use features::{NormOptions, NormState, PyramidPool, RunningNorm, columns};
+pub use features::{Normalizer, NormalizerOptions, NormalizerState, PyramidPool, columns};
 pub use gaussian::{InformationState, Natural, Score};
 pub use off_policy::{Estimate, LoggedRound, OffPolicy, ReplayRound, SlateOffPolicy, replay};
 pub use policy::{

@@ -5,8 +5,8 @@
 use dht_bandits::{
     ArmFeedback, ArmId, Available, Batch, Candidates, DiagonalLaplaceOptions, DiagonalLogisticTs, Disjoint, Epsilon,
     EpsilonGreedy, Feedback, Fixed, FullLaplace, FullLaplaceOptions, HybridLinUcb, HybridOptions, Index, LinTs, LinUcb,
-    LogisticTs, NormOptions, Observation, Policy, Posterior, Ridge, RidgeOptions, RunningNorm, Slate, Thompson, TopK,
-    TopKThompson, TsPrior, Ucb, Uniform,
+    LogisticTs, Normalizer, NormalizerOptions, Observation, Policy, Posterior, Ridge, RidgeOptions, Slate, Thompson,
+    TopK, TopKThompson, TsPrior, Ucb, Uniform,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -130,7 +130,7 @@ fn selecting_and_learning_allocate_nothing() {
     slates(TopK::<FullLaplace, _>::shared(13, FullLaplaceOptions::default(), THOMPSON).unwrap(), &arms);
     slates(TopK::<Ridge, _>::shared(20, RidgeOptions::default(), UCB).unwrap(), &arms);
     hybrid();
-    let mut norm = RunningNorm::new(12, NormOptions::default()).unwrap();
+    let mut norm = Normalizer::new(12, NormalizerOptions::default()).unwrap();
     let mut context = [0.3; 12];
     let count = allocations(|| {
         norm.observe(&context).unwrap();

@@ -15,8 +15,8 @@ use std::time::Instant;
 
 use candle_core::Device;
 use dht_search::transformer::{
-    DatasetReader, EncodedDataset, Encoder, Objective, PackedBatch, Pass, Pooling, Progress, Split, TextClassifier,
-    TextTokenizer, TrainSettings, Trainer, log_softmax, longest_first, sequential, write_atomically,
+    DatasetReader, EncodedDataset, Encoder, ForwardContext, Objective, PackedBatch, Pooling, Progress, Split,
+    TextClassifier, TextTokenizer, TrainSettings, Trainer, log_softmax, longest_first, sequential, write_atomically,
 };
 use dht_search::{DynamicModel, Error, ExitLosses, Preset, Result, SearchSettings, SpeedCurve};
 use rand::SeedableRng;
@@ -94,7 +94,7 @@ fn dynamic_model(encoder: &Path, folder: Option<PathBuf>, texts: &Texts) -> Resu
     let labels = &texts.training.labels;
     // Routes at random nearly throughout: every exit and every number of heads is learned, and the knob has a range.
     let settings = SearchSettings {
-        exit_losses: ExitLosses::OnTheWay { weight: 0.3, power: 0.0 },
+        exit_losses: ExitLosses::Weighted { weight: 0.3, power: 0.0 },
         pooling: Pooling::Mean,
         explore_power: 0.0,
         explore_share: 0.99,
@@ -156,9 +156,9 @@ fn measured(model: &DynamicModel, texts: &Texts) -> Result<String> {
                 bandit_seconds: evaluation.bandit_seconds,
                 flops: (evaluation.flops + evaluation.bandit_flops) as f64,
             });
-            let before = at_speed.ledger().clone();
+            let before = at_speed.accounting().clone();
             let seconds = training_seconds(&mut at_speed, &steps)?;
-            let after = at_speed.ledger();
+            let after = at_speed.accounting();
             clocks[1].least(Clock {
                 seconds,
                 bandit_seconds: after.bandit_seconds - before.bandit_seconds,
@@ -193,7 +193,7 @@ fn measured(model: &DynamicModel, texts: &Texts) -> Result<String> {
 
 /// The full model on these texts, in the batches of an evaluation and, like it, in one pass.
 fn inference_seconds(full: &TextClassifier, texts: &EncodedDataset) -> Result<f64> {
-    let (start, pass) = (Instant::now(), Pass::inference());
+    let (start, pass) = (Instant::now(), ForwardContext::inference());
     for rows in longest_first(&texts.lengths(), BATCH)? {
         let logits = full.logits(&texts.batch(&rows)?, &pass)?;
         std::hint::black_box(log_softmax(&logits)?.to_vec2::<f32>()?);
@@ -212,7 +212,7 @@ where
         let progress = Progress { seed: 1, step: step as u64, epoch: 0, share: 1.0 };
         objective.offer(batch.clone(), progress)?;
         while let Some(step) = objective.next_loss(progress, false)? {
-            std::hint::black_box(step.pass.backward(&step.loss, objective.parameters())?);
+            std::hint::black_box(step.ctx.backward(&step.loss, objective.parameters())?);
         }
     }
     Ok(start.elapsed().as_secs_f64())

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::Device;
-use dht_transformer::{Encoding, PackedBatch, Pass, Sample, TextTokenizer, longest_first};
+use dht_transformer::{Encoding, ForwardContext, PackedBatch, Sample, TextTokenizer, longest_first};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
@@ -84,7 +84,7 @@ pub struct Answer {
 pub struct Engine {
     model: Arc<DynamicModel>,
     /// Keeps the weights as products want them, for all calls and all speeds.
-    pass: Pass,
+    ctx: ForwardContext,
     tokenizer: Arc<TextTokenizer>,
     labels: Arc<[Arc<str>]>,
     max_length: usize,
@@ -107,7 +107,7 @@ impl Engine {
         let labels = labels.iter().map(|label| Arc::from(label.as_str())).collect();
         Ok(Self {
             model: Arc::new(model),
-            pass: Pass::inference(),
+            ctx: ForwardContext::inference(),
             tokenizer: Arc::new(tokenizer),
             labels,
             max_length,
@@ -199,7 +199,7 @@ impl Engine {
         let mut answers: Vec<Option<Answer>> = vec![None; samples.len()];
         for rows in longest_first(&lengths, self.batch_size)? {
             let batch = PackedBatch::from_samples(rows.iter().map(|row| &samples[*row]))?;
-            for (row, prediction) in rows.iter().zip(self.model.predict_in(&self.pass, &batch)?) {
+            for (row, prediction) in rows.iter().zip(self.model.predict_in(&self.ctx, &batch)?) {
                 let class = prediction.label as usize;
                 answers[*row] = Some(Answer {
                     label: self.labels[class].clone(),

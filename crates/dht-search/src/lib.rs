@@ -67,24 +67,24 @@
 //! | say which routes there are | [`SearchSpace`], [`SpaceConfig`], [`Search`], [`Preset`] for the paper's, [`SpaceConfig::from_toml_file`] for one in a file |
 //! | name a route | [`Route`], and [`RouteSpec`] for how it is written: `12L8H` |
 //! | choose who decides | a tree or an integrated [`Search`] in the space; [`DepthDecision`], [`HeadArms`], [`HeadDraws`], [`Steering`] |
-//! | go on in another space (P-DHT) | [`DynamicModel::going_on_in`] |
+//! | go on in another space (P-DHT) | [`DynamicModel::with_next_phase`] |
 //! | choose how the search works | [`SearchSettings`], ours by default, [`SearchSettings::paper`] for the paper's |
-//! | train by another plan | [`ExitLosses`], [`WholeSteps`], [`SoftLabels`] with [`DynamicModel::with_teacher`], [`LossSource`] |
+//! | train by another plan | [`ExitLosses`], [`FullModelSteps`], [`SoftLabels`] with [`DynamicModel::with_teacher`], [`LossSource`] |
 //! | train, evaluate, predict | [`DynamicModel`], [`Evaluation`], [`Prediction`] |
 //! | compare with controls | [`DynamicModel::evaluate_fixed`], [`evaluate_random`](DynamicModel::evaluate_random), [`evaluate_shuffled`](DynamicModel::evaluate_shuffled) for the same routes dealt at random, [`evaluate_oracle`](DynamicModel::evaluate_oracle) for routes chosen with the label in view; [`FixedArms`] for the [`Regret`] |
 //! | trade quality for speed at run time | [`DynamicModel::with_speed`], [`calibrate`](DynamicModel::calibrate) for a budget, [`SpeedCurve`] for several |
 //! | answer from many threads | [`Engine`], [`Query`], [`Answer`] |
 //! | keep a model | [`DynamicModel::save`] and [`load`](DynamicModel::load) |
-//! | make rewards of losses | [`RewardRule`], [`RewardShape`], [`RewardMemory`], [`Delta`], [`HeadFeedback`] |
+//! | make rewards of losses | [`RewardRule`], [`RewardShape`], [`RewardMemory`], [`CostWeightedLoss`], [`HeadFeedback`] |
 //! | count or measure what a route costs | [`CostModel`], [`FlopsCost`], [`MeasuredCost`], [`WidthCoupling`] |
-//! | see what a training did and cost | [`Ledger`], [`CurveRecorder`] |
+//! | see what a training did and cost | [`CostAccounting`], [`CurveRecorder`] |
 //! | use the parts alone | [`bandits`], [`transformer`] |
 //!
 //! # What holds throughout
 //!
 //! - **Every sample once an epoch**, with queues too: what waits at an epoch's end is trained on then. Texts that are held
 //!   out for the bandits ([`LossSource::HeldOut`]) never.
-//! - **The books say what ran.** [`Ledger::flops`] and [`Evaluation::flops`] equal the count of all products: second
+//! - **The books say what ran.** [`CostAccounting::flops`] and [`Evaluation::flops`] equal the count of all products: second
 //!   passes, passes for arm features, of a teacher and of held-out texts included; the bandits' own work stands beside it.
 //! - **One seed, one result.** Stopped in mid-epoch and resumed, a training ends with the bits of one that was not.
 //! - **A text's route may depend on its batch**: samples that keep equally many heads share one head set, chosen for the
@@ -114,16 +114,19 @@ pub use error::{Error, Result, SpaceFileProblem};
 pub use evaluation::{CALIBRATION_TOLERANCE, Evaluation, FixedArms, Prediction, Regret, Speed, SpeedCurve};
 pub use features::{DEPTH_PYRAMID, HEAD_SET_PYRAMID, HEADS_PYRAMID, PoolingPyramid};
 pub use model::DynamicModel;
-pub use reward::{Delta, HeadFeedback, Reward, RewardMemory, RewardReference, RewardRule, RewardShape, SMALLEST_LOSS};
+pub use reward::{
+    CostWeightedLoss, HeadFeedback, Reward, RewardMemory, RewardReference, RewardRule, RewardShape, SMALLEST_LOSS,
+};
 pub use settings::{
-    ContextDesign, DepthDecision, Dispatch, ExitClassifiers, ExitLosses, HeadArms, HeadDraws, LossSource, PerBandit,
-    SearchSettings, SoftLabels, Steering, Teacher, WholeSteps,
+    ClassifierSharing, ContextDesign, DepthDecision, Dispatch, ExitLosses, FullModelSteps, HeadArms, HeadDraws,
+    LossSource, PerBandit, SearchSettings, SoftLabels, Steering, Teacher,
 };
 pub use space::{
-    BaseState, FROZEN_LAYERS, FULL_EPOCHS_BEFORE_FREEZING, GroupRole, LayerGroup, Preset, Route, RouteArms, RouteGroup,
-    RouteSpec, Search, SearchSpace, Segment, SevenLayerHeads, SpaceConfig, Stack, exits, head_options, pinned_heads,
+    BaseState, FROZEN_LAYERS, FULL_EPOCHS_BEFORE_FREEZING, GroupRole, LayerGroup, ModelShape, Preset, Route, RouteArms,
+    RouteGroup, RouteSpec, Search, SearchSpace, Segment, SevenLayerHeads, SpaceConfig, exits, head_options,
+    pinned_heads,
 };
-pub use training::{CurveRecorder, Curves, GroupHeads, Ledger, LossCurve, SetCount};
+pub use training::{CostAccounting, CurveRecorder, Curves, GroupHeads, LossCurve, SetCount};
 
 pub use dht_bandits as bandits;
 pub use dht_transformer as transformer;

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 
 use candle_core::Device;
 use dht_search::transformer::{
-    BackwardNeeds, BertConfig, ClassifierShape, EncodedDataset, Encoder, Encoding, HeadSet, Kept, Load, Pooling,
+    BackwardNeeds, BertConfig, ClassifierShape, EncodedDataset, Encoder, Encoding, HeadSet, Load, Pooling, PrunePlan,
     Sample, TextClassifier, TrainSettings, Trainer, product_flops,
 };
 use dht_search::{
-    ContextDesign, DepthDecision, Dispatch, DynamicModel, ExitLosses, HeadDraws, LossSource, Preset, Result, Route,
-    RouteSpec, SearchSettings, SoftLabels, Teacher, WholeSteps, WidthCoupling,
+    ContextDesign, DepthDecision, Dispatch, DynamicModel, ExitLosses, FullModelSteps, HeadDraws, LossSource, Preset,
+    Result, Route, RouteSpec, SearchSettings, SoftLabels, Teacher, WidthCoupling,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -102,7 +102,7 @@ fn checked_training(model: &mut DynamicModel, training: &EncodedDataset, name: &
     let train = TrainSettings { epochs: 2, batch_size: 8, ..TrainSettings::default() };
     let start = product_flops();
     Trainer::new(train).fit(model, training, &texts(0, None), &mut ())?;
-    assert_eq!(model.ledger().flops, product_flops() - start, "training, {name}");
+    assert_eq!(model.accounting().flops, product_flops() - start, "training, {name}");
     Ok(())
 }
 
@@ -111,14 +111,18 @@ fn plans() -> [SearchSettings; 4] {
     let soft = |teacher| Some(SoftLabels { teacher, weight: 0.5, temperature: 2.0 });
     let ours = SearchSettings { warm_up_contexts: 16, ..SearchSettings::default() };
     let held_out = LossSource::HeldOut { share: 0.3 };
-    let on_the_way = ExitLosses::OnTheWay { weight: 0.5, power: 2.0 };
+    let on_the_way = ExitLosses::Weighted { weight: 0.5, power: 2.0 };
     [
-        SearchSettings { whole_steps: WholeSteps { first: 0.3, every: 2 }, loss_source: held_out, ..ours.clone() },
+        SearchSettings {
+            full_model_steps: FullModelSteps { first: 0.3, every: 2 },
+            loss_source: held_out,
+            ..ours.clone()
+        },
         SearchSettings { exit_losses: on_the_way, soft_labels: soft(Teacher::Deepest), ..ours.clone() },
         SearchSettings { soft_labels: soft(Teacher::Full), loss_source: LossSource::FirstEpoch, ..ours },
         SearchSettings {
             soft_labels: soft(Teacher::Full),
-            whole_steps: WholeSteps { first: 0.0, every: 3 },
+            full_model_steps: FullModelSteps { first: 0.0, every: 3 },
             loss_source: held_out,
             warm_up_contexts: 16,
             arm_feature_texts: 20,
@@ -137,16 +141,16 @@ fn check_plans() -> Result<()> {
                 // Smaller than its pupil, and cut further.
                 let mut rng = ChaCha8Rng::seed_from_u64(2);
                 let encoder = Encoder::random(&BertConfig::small(3, 4, 16, 50)?, &Device::Cpu, &mut rng)?;
-                let mut kept = Kept::first_layers(&encoder, 3)?;
+                let mut kept = PrunePlan::first_layers(&encoder, 3)?;
                 kept.heads[1] = HeadSet::from_indices([0, 2], 4)?;
                 kept.neurons[2].truncate(5);
                 let teacher = TextClassifier::new(encoder, 3, Pooling::Pooler, &mut rng)?.cut(&kept)?;
                 model = model.with_teacher(teacher)?;
             }
             checked_training(&mut model, &training, &format!("{settings:?}"))?;
-            assert_eq!(model.ledger().teacher_flops > 0, taught);
+            assert_eq!(model.accounting().teacher_flops > 0, taught);
             let held_out = matches!(settings.loss_source, LossSource::HeldOut { .. });
-            assert_eq!(model.ledger().held_out_flops > 0, held_out);
+            assert_eq!(model.accounting().held_out_flops > 0, held_out);
         }
     }
     Ok(())
@@ -157,7 +161,7 @@ fn the_books_say_what_ran() -> Result<()> {
     check_plans()?;
     let small = |settings| SearchSettings { warm_up_contexts: 16, arm_feature_texts: 20, ..settings };
     let on_the_way =
-        SearchSettings { exit_losses: ExitLosses::OnTheWay { weight: 0.1, power: 1.0 }, ..SearchSettings::default() };
+        SearchSettings { exit_losses: ExitLosses::Weighted { weight: 0.1, power: 1.0 }, ..SearchSettings::default() };
     for settings in [SearchSettings::default(), on_the_way, SearchSettings::paper()].map(small) {
         for dispatch in [Dispatch::InFlight, Dispatch::Queue { size: 5 }] {
             let settings = SearchSettings { dispatch, ..settings.clone() };
@@ -166,8 +170,8 @@ fn the_books_say_what_ran() -> Result<()> {
                 let (training, test) = (texts(37, length), texts(20, length));
                 let mut model = model(settings.clone())?;
                 checked_training(&mut model, &training, &name)?;
-                let ledger = model.ledger().clone();
-                assert_eq!(ledger.arm_feature_flops > 0, settings.context == ContextDesign::Paper, "{name}");
+                let accounting = model.accounting().clone();
+                assert_eq!(accounting.arm_feature_flops > 0, settings.context == ContextDesign::Paper, "{name}");
 
                 let start = product_flops();
                 let evaluation = model.evaluate(&test, 6)?;
@@ -183,19 +187,19 @@ fn the_books_say_what_ran() -> Result<()> {
                 let formulas = Formulas { model: &model, tokens };
                 // Exits that a route comes by, its own included; where routes are decided in flight, a probe
                 // behind the base layers reads every text.
-                let on_the_way = matches!(settings.exit_losses, ExitLosses::OnTheWay { .. });
-                let probed = settings.exit_losses == ExitLosses::Probed;
+                let on_the_way = matches!(settings.exit_losses, ExitLosses::Weighted { .. });
+                let probed = settings.exit_losses == ExitLosses::Detached;
                 let exits = |route: &Route| if on_the_way { formulas.passed(route) } else { 1 };
                 let read_again = u64::from(dispatch == Dispatch::InFlight);
                 let probes = |route: &Route| if probed { (formulas.passed(route) - 1).max(read_again) } else { 0 };
-                let expected = formulas.forward(&ledger.routes, |route| exits(route) + probes(route))?
-                    + formulas.backward(&ledger.routes, exits, probes)?
-                    + formulas.routing(ledger.samples)
-                    + ledger.arm_feature_flops;
-                assert_eq!(ledger.flops, expected, "training by formula, {name}");
+                let expected = formulas.forward(&accounting.routes, |route| exits(route) + probes(route))?
+                    + formulas.backward(&accounting.routes, exits, probes)?
+                    + formulas.routing(accounting.samples)
+                    + accounting.arm_feature_flops;
+                assert_eq!(accounting.flops, expected, "training by formula, {name}");
                 let signals = settings.context != ContextDesign::Paper;
-                let shown = |route: &Route| 1 + u64::from(signals && route.depth() > 1);
-                assert_eq!(evaluation.flops, formulas.forward(&evaluation.route_counts(), shown)?, "{name}");
+                let passed_exits = |route: &Route| 1 + u64::from(signals && route.depth() > 1);
+                assert_eq!(evaluation.flops, formulas.forward(&evaluation.route_counts(), passed_exits)?, "{name}");
                 assert_eq!(shuffled.flops, formulas.forward(&evaluation.route_counts(), |_| 1)?, "{name}");
             }
         }
@@ -209,9 +213,9 @@ fn assert_books(mut model: DynamicModel, name: &str) -> Result<()> {
     let train = TrainSettings { epochs: 3, batch_size: 8, ..TrainSettings::default() };
     let start = product_flops();
     Trainer::new(train).fit(&mut model, &training, &none, &mut ())?;
-    assert_eq!(model.ledger().flops, product_flops() - start, "training, {name}");
-    let routes = model.ledger().routes.values().sum::<u64>();
-    assert_eq!((routes, model.ledger().samples), (3 * 37, 3 * 37), "{name}");
+    assert_eq!(model.accounting().flops, product_flops() - start, "training, {name}");
+    let routes = model.accounting().routes.values().sum::<u64>();
+    assert_eq!((routes, model.accounting().samples), (3 * 37, 3 * 37), "{name}");
     let start = product_flops();
     let evaluation = model.evaluate(&test, 6)?;
     assert_eq!(evaluation.flops, product_flops() - start, "evaluation, {name}");
@@ -225,7 +229,7 @@ fn every_kind_of_search() -> Result<()> {
     for preset in Preset::ALL {
         for settings in [SearchSettings::for_preset(preset), SearchSettings::paper()] {
             for dispatch in [Dispatch::InFlight, Dispatch::Queue { size: 5 }] {
-                for head_draws in [HeadDraws::PerBucket, HeadDraws::PerSample] {
+                for head_draws in [HeadDraws::PerGroup, HeadDraws::PerSample] {
                     for width_coupling in [WidthCoupling::Heads, WidthCoupling::HeadsAndFfn] {
                         let (warm_up_contexts, arm_feature_texts) = (16, 20);
                         let settings = SearchSettings {
@@ -243,7 +247,7 @@ fn every_kind_of_search() -> Result<()> {
             }
         }
     }
-    for exit_losses in [ExitLosses::Probed, ExitLosses::OnTheWay { weight: 0.3, power: 0.0 }] {
+    for exit_losses in [ExitLosses::Detached, ExitLosses::Weighted { weight: 0.3, power: 0.0 }] {
         let (depth_decision, warm_up_contexts) = (DepthDecision::AtEveryExit, 16);
         let settings = SearchSettings { depth_decision, exit_losses, warm_up_contexts, ..SearchSettings::default() };
         assert_books(model(settings)?, &format!("sequential, {exit_losses:?}"))?;
@@ -251,7 +255,7 @@ fn every_kind_of_search() -> Result<()> {
     for settings in [SearchSettings::for_preset(Preset::PDht), SearchSettings::paper()] {
         let settings = SearchSettings { warm_up_contexts: 16, arm_feature_texts: 20, ..settings };
         let mut rng = ChaCha8Rng::seed_from_u64(2);
-        let model = model_of(Preset::FDht, settings)?.going_on_in(Preset::PDht.space(6, 12)?, 2, &mut rng)?;
+        let model = model_of(Preset::FDht, settings)?.with_next_phase(Preset::PDht.space(6, 12)?, 2, &mut rng)?;
         assert_books(model, "F-DHT and then P-DHT")?;
     }
     Ok(())

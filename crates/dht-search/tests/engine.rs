@@ -97,7 +97,7 @@ fn answers_come_in_the_order_of_the_texts_and_are_those_of_the_model() -> Result
     for (answer, other) in answers.iter().zip(engine.predict(&backwards)?.iter().rev()) {
         assert_eq!((answer.class, answer.route.exit()), (other.class, other.route.exit()));
     }
-    let full = engine.model().space().stack().layers;
+    let full = engine.model().space().model_shape().layers;
     for Answer { label, class, probabilities, route, flops, .. } in &answers {
         assert_eq!(**label, labels()[*class]);
         let sum: f32 = probabilities.iter().sum();

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput};
 use dht_transformer::{
-    AdamW, AdamWSettings, Classifier, Encoder, HeadPlan, Hidden, PackedBatch, ParameterGroups, Pass, Result,
+    AdamW, AdamWSettings, Classifier, Encoder, ForwardContext, HeadPlan, Hidden, PackedBatch, ParameterGroups, Result,
     cross_entropy,
 };
 use setting::{measuring, setting};
 
-fn forward(encoder: &Encoder, batch: &PackedBatch, pass: &Pass) -> Result<Hidden> {
-    encoder.run(0..encoder.layers(), &encoder.embed(batch, pass)?, &HeadPlan::Full, pass)
+fn forward(encoder: &Encoder, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Hidden> {
+    encoder.run(0..encoder.layers(), &encoder.embed(batch, ctx)?, &HeadPlan::Full, ctx)
 }
 
 /// Forward, backward, clipping and AdamW.
@@ -29,10 +29,10 @@ fn step(
     number: u32,
 ) -> Result<()> {
     let parameters = encoder.parameters();
-    let pass = Pass::training(parameters, 1, number);
-    let logits = classifier.forward(&forward(encoder, batch, &pass)?, &pass)?;
+    let ctx = ForwardContext::training(parameters, 1, number);
+    let logits = classifier.forward(&forward(encoder, batch, &ctx)?, &ctx)?;
     let loss = cross_entropy(&logits, &batch.labels)?.mean_all()?;
-    optimizer.step(parameters, &pass.backward(&loss, parameters)?, 1e-5)?;
+    optimizer.step(parameters, &ctx.backward(&loss, parameters)?, 1e-5)?;
     Ok(())
 }
 
@@ -47,7 +47,7 @@ fn main() -> Result<()> {
         let (encoder, _, batch) = setting(size, 0.0, texts, tokens)?;
         group.throughput(Throughput::Elements((texts * tokens) as u64));
         group.bench_function(format!("{size}, {texts} x {tokens} tokens"), |bencher| {
-            bencher.iter(|| black_box(forward(&encoder, &batch, &Pass::inference())));
+            bencher.iter(|| black_box(forward(&encoder, &batch, &ForwardContext::inference())));
         });
     }
     group.finish();

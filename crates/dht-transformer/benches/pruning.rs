@@ -11,7 +11,9 @@ mod setting;
 
 use std::time::Instant;
 
-use dht_transformer::{Bucket, Classifier, Encoder, HeadSet, PackedBatch, Pass, Result, cross_entropy, product_flops};
+use dht_transformer::{
+    Classifier, Encoder, ForwardContext, HeadSet, PackedBatch, Result, SampleGroup, cross_entropy, product_flops,
+};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
@@ -21,18 +23,18 @@ use setting::{measuring, setting};
 struct Route {
     name: &'static str,
     layers: usize,
-    buckets: Vec<Bucket>,
+    buckets: Vec<SampleGroup>,
 }
 
 fn run(encoder: &Encoder, classifier: &Classifier, batch: &PackedBatch, route: &Route, trains: bool) -> Result<f64> {
     let start = Instant::now();
-    let pass = if trains { Pass::training(encoder.parameters(), 1, 1) } else { Pass::inference() };
-    let hidden = encoder.embed(batch, &pass)?;
-    let hidden = encoder.run_buckets(0..route.layers, &hidden, &route.buckets, &pass)?;
-    let logits = classifier.forward(&hidden, &pass)?;
+    let ctx = if trains { ForwardContext::training(encoder.parameters(), 1, 1) } else { ForwardContext::inference() };
+    let hidden = encoder.embed(batch, &ctx)?;
+    let hidden = encoder.run_groups(0..route.layers, &hidden, &route.buckets, &ctx)?;
+    let logits = classifier.forward(&hidden, &ctx)?;
     if trains {
         let loss = cross_entropy(&logits, &batch.labels)?.mean_all()?;
-        std::hint::black_box(pass.backward(&loss, encoder.parameters())?);
+        std::hint::black_box(ctx.backward(&loss, encoder.parameters())?);
     }
     std::hint::black_box(logits);
     Ok(start.elapsed().as_secs_f64())
@@ -45,7 +47,7 @@ fn median(mut numbers: Vec<f64>) -> f64 {
 
 /// Eight of twelve heads, drawn in units of `unit` neighbours, another set for each of `sets` groups of the texts:
 /// neighbouring texts, or every so-manieth.
-fn drawn(texts: usize, sets: usize, unit: usize, neighbours: bool, neurons: usize) -> Result<Vec<Bucket>> {
+fn drawn(texts: usize, sets: usize, unit: usize, neighbours: bool, neurons: usize) -> Result<Vec<SampleGroup>> {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let mut draw = || {
         let chosen = rand::seq::index::sample(&mut rng, 12 / unit, 8 / unit);
@@ -53,12 +55,12 @@ fn drawn(texts: usize, sets: usize, unit: usize, neighbours: bool, neurons: usiz
     };
     let drawn = (0..sets).map(|_| draw()).collect::<Result<Vec<_>>>()?;
     let set = |text: usize| if neighbours { text * sets / texts } else { text % sets };
-    Ok((0..texts).map(|text| Bucket { samples: 1, heads: drawn[set(text)], neurons }).collect())
+    Ok((0..texts).map(|text| SampleGroup { samples: 1, heads: drawn[set(text)], neurons }).collect())
 }
 
 /// All texts with the same heads and neurons.
-fn alike(batch: &PackedBatch, heads: HeadSet, neurons: usize) -> Vec<Bucket> {
-    vec![Bucket { samples: batch.len(), heads, neurons }]
+fn alike(batch: &PackedBatch, heads: HeadSet, neurons: usize) -> Vec<SampleGroup> {
+    vec![SampleGroup { samples: batch.len(), heads, neurons }]
 }
 
 fn main() -> Result<()> {
@@ -87,7 +89,7 @@ fn main() -> Result<()> {
         let buckets = [all, half, HeadSet::full(8)?, HeadSet::full(10)?];
         // Four buckets of heads, in each of which as large a share of the neurons runs.
         let quarter = batch.len().div_ceil(4);
-        let shares = buckets.iter().enumerate().map(|(place, heads)| Bucket {
+        let shares = buckets.iter().enumerate().map(|(place, heads)| SampleGroup {
             samples: quarter.min(batch.len().saturating_sub(place * quarter)),
             heads: *heads,
             neurons: (heads.len() * neurons).div_ceil(12),

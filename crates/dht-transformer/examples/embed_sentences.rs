@@ -9,7 +9,9 @@
 //! compared by the cosine of their angle.
 
 use candle_core::Device;
-use dht_transformer::{BertConfig, Encoder, HeadPlan, PackedBatch, Pass, Result, Sample, TextTokenizer, longest_first};
+use dht_transformer::{
+    BertConfig, Encoder, ForwardContext, HeadPlan, PackedBatch, Result, Sample, TextTokenizer, longest_first,
+};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -45,8 +47,9 @@ fn embed(encoder: &Encoder, tokenizer: &TextTokenizer, texts: &[&str]) -> Result
     let lengths: Vec<usize> = samples.iter().map(|sample| sample.encoding.ids.len()).collect();
     let mut vectors = vec![Vec::new(); texts.len()];
     for rows in longest_first(&lengths, 32)? {
-        let (batch, pass) = (PackedBatch::from_samples(rows.iter().map(|row| &samples[*row]))?, Pass::inference());
-        let hidden = encoder.run(0..encoder.layers(), &encoder.embed(&batch, &pass)?, &HeadPlan::Full, &pass)?;
+        let (batch, ctx) =
+            (PackedBatch::from_samples(rows.iter().map(|row| &samples[*row]))?, ForwardContext::inference());
+        let hidden = encoder.run(0..encoder.layers(), &encoder.embed(&batch, &ctx)?, &HeadPlan::Full, &ctx)?;
         for (row, vector) in rows.into_iter().zip(hidden.mean_rows()?.to_vec2::<f32>()?) {
             let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
             vectors[row] = vector.into_iter().map(|x| x / length).collect();

@@ -13,8 +13,9 @@ use std::io::Write;
 
 use candle_core::{D, Device};
 use dht_transformer::{
-    AdamWSettings, BertConfig, Dataset, DatasetReader, EncodedDataset, Encoder, Example, HeadPlan, HeadSet, Importance,
-    Pass, Pooling, Result, TextClassifier, TextTokenizer, TrainSettings, Trainer, longest_first, write_atomically,
+    AdamWSettings, BertConfig, Dataset, DatasetReader, EncodedDataset, Encoder, Example, ForwardContext, HeadPlan,
+    HeadSet, Importance, Pooling, Result, TextClassifier, TextTokenizer, TrainSettings, Trainer, longest_first,
+    write_atomically,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -42,15 +43,15 @@ fn made_up() -> Result<(TextClassifier, EncodedDataset)> {
 
 /// Accuracy with these heads of one layer and all of the others.
 fn accuracy(model: &TextClassifier, data: &EncodedDataset, cut: Option<(usize, HeadSet)>) -> Result<f64> {
-    let (encoder, pass, mut right) = (model.encoder(), Pass::inference(), 0);
+    let (encoder, ctx, mut right) = (model.encoder(), ForwardContext::inference(), 0);
     for rows in longest_first(&data.lengths(), 64)? {
         let batch = data.batch(&rows)?;
-        let mut hidden = encoder.embed(&batch, &pass)?;
+        let mut hidden = encoder.embed(&batch, &ctx)?;
         for layer in 0..encoder.layers() {
             let kept = cut.filter(|(at, _)| *at == layer).map(|(_, set)| set);
-            hidden = encoder.layer(layer, &hidden, &kept.map_or(HeadPlan::Full, HeadPlan::Same), None, &pass)?;
+            hidden = encoder.layer(layer, &hidden, &kept.map_or(HeadPlan::Full, HeadPlan::Same), None, &ctx)?;
         }
-        let predicted: Vec<u32> = model.classifier().forward(&hidden, &pass)?.argmax(D::Minus1)?.to_vec1()?;
+        let predicted: Vec<u32> = model.classifier().forward(&hidden, &ctx)?.argmax(D::Minus1)?.to_vec1()?;
         right += predicted.iter().zip(&batch.labels).filter(|(a, b)| a == b).count();
     }
     Ok(right as f64 / data.len() as f64)
@@ -73,7 +74,7 @@ fn main() -> Result<()> {
         _ => made_up()?,
     };
     let rows: Vec<usize> = (0..data.len().min(200)).collect();
-    let importance = Importance::by_gradient(model.encoder(), &data, &rows, |batch, pass| model.loss(batch, pass))?;
+    let importance = Importance::by_gradient(model.encoder(), &data, &rows, |batch, ctx| model.loss(batch, ctx))?;
     let (heads, layers) = (model.encoder().config().num_attention_heads, model.encoder().layers());
     let whole = accuracy(&model, &data, None)?;
     tell(format_args!("accuracy with all heads {whole:.3}\nlayer head  without  alone  importance"));

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use candle_core::Device;
 use dht_transformer::{
-    AdamWSettings, BertConfig, Dataset, EncodedDataset, Encoder, Example, Importance, Kept, Pooling, Result,
+    AdamWSettings, BertConfig, Dataset, EncodedDataset, Encoder, Example, Importance, Pooling, PrunePlan, Result,
     TextClassifier, TextTokenizer, TrainSettings, Trainer, check_hugging_face_target, predict_all, product_flops,
     score,
 };
@@ -68,12 +68,12 @@ fn main() -> Result<()> {
 
     // What matters is asked of training texts, one by one.
     let rows: Vec<usize> = (0..100).collect();
-    let loss = |batch: &_, pass: &_| model.loss(batch, pass);
+    let loss = |batch: &_, ctx: &_| model.loss(batch, ctx);
     let importance = Importance::by_gradient(model.encoder(), &training, &rows, loss)?;
     tell(format_args!("heads of both layers, the most important first: {:?}", importance.ordered_heads()));
-    let mut smallest = model.cut(&Kept::first_layers(model.encoder(), 2)?)?;
+    let mut smallest = model.cut(&PrunePlan::first_layers(model.encoder(), 2)?)?;
     for (heads, neurons) in [(6, 128), (4, 64), (2, 32)] {
-        smallest = model.cut(&Kept::most_important(model.encoder(), &importance, heads, neurons)?)?;
+        smallest = model.cut(&PrunePlan::most_important(model.encoder(), &importance, heads, neurons)?)?;
         tell_accuracy(&format!("{heads} of 8 heads, {neurons} of 256 neurons"), &smallest, &test)?;
     }
 

@@ -11,7 +11,7 @@
 //!       ─Encoder::layer──▶ Hidden, again and again                     a HeadPlan a layer, any samples, any width
 //!       ───Classifier────▶ logits (samples, classes)
 //!       ──cross_entropy──▶ loss
-//!       ─Pass::backward──▶ Gradients                                   of what is not frozen
+//!       ─ForwardContext::backward──▶ Gradients                                   of what is not frozen
 //!       ──────AdamW──────▶ Parameters, one step on
 //! ```
 //!
@@ -59,18 +59,18 @@
 //! | turn texts into token numbers | [`TextTokenizer`], [`EncodedDataset`], [`Encoding`] |
 //! | make batches | [`PackedBatch`], [`epoch_order`], [`longest_first`], [`sequential`] |
 //! | describe an encoder | [`BertConfig`], [`Family`], [`ModelSize`], [`Activation`] |
-//! | run one, whole or in part | [`Encoder`], [`Hidden`], [`HeadPlan`], [`HeadSet`], [`Bucket`], [`Pass`] |
+//! | run one, whole or in part | [`Encoder`], [`Hidden`], [`HeadPlan`], [`HeadSet`], [`SampleGroup`], [`ForwardContext`] |
 //! | classify, give labels or numbers | [`TextClassifier`], [`Task`], [`Classifier`], [`Pooling`] |
 //! | load and save Hugging Face directories | [`Encoder::from_pretrained`], [`TextClassifier::load`] and [`save`](TextClassifier::save), [`read_hugging_face`], [`write_hugging_face`] |
 //! | take a model by its name on the hub (feature `hub`) | [`model_directory`], and wherever a directory is loaded |
-//! | pre-train on plain text | [`MaskedLanguageModel`], [`MaskSettings`], [`EncodedDataset::from_text`], [`TextTokenizer::train_from_text`], [`Encoder::random_with_neighbours`] |
+//! | pre-train on plain text | [`MaskedLanguageModel`], [`MaskSettings`], [`EncodedDataset::from_text`], [`TextTokenizer::train_from_text`], [`Encoder::random_with_local_attention`] |
 //! | train | [`Trainer`], [`TrainSettings`], [`Objective`], [`Observer`] |
 //! | choose how to step | [`AdamW`], [`Schedule`], [`ParameterGroups`], [`clip_by_global_norm`] |
 //! | write a loss | [`cross_entropy`], [`binary_cross_entropy`], [`squared_error`], [`soft_cross_entropy`], [`log_softmax`] |
 //! | stop and go on to the bit | [`CheckpointSettings`], [`Checkpoint`] |
 //! | score, and compare two models | [`score`], [`Confusion`], [`LabelCounts`], [`pearson`], [`spearman`], [`paired_bootstrap`] |
 //! | count multiply-adds, before or after | [`BlockShape`], [`ClassifierShape`], [`product_flops`] |
-//! | judge heads and neurons, and cut them out | [`Importance`], [`HeadSlope`], [`Kept`], [`Encoder::cut`], [`TextClassifier::cut`] |
+//! | judge heads and neurons, and cut them out | [`Importance`], [`HeadGateGradient`], [`PrunePlan`], [`Encoder::cut`], [`TextClassifier::cut`] |
 //!
 //! # What holds throughout
 //!
@@ -79,7 +79,7 @@
 //! - **Leaving out is not multiplying by zero.** Heads, neurons and layers that are left out cost nothing, and the
 //!   [FLOPs](BlockShape) say how much that is.
 //! - **Gradients do not go through candle's graph** where they belong to weights: the fused operations hand them to the
-//!   [`Pass`]. `loss.backward()` alone would miss them; [`Pass::backward`] does not.
+//!   [`ForwardContext`]. `loss.backward()` alone would miss them; [`ForwardContext::backward`] does not.
 //! - **One seed, one result.** Every draw comes from the caller's generator or is keyed by seed, step, place, sample and
 //!   token. On one kind of processor neither the number of threads nor a restart changes a bit of a training, and
 //!   samples keep their dropout masks however they are grouped.
@@ -105,29 +105,29 @@ mod tasks;
 mod tensors;
 mod train;
 
-pub use backend::{HeadSlope, Pass, product_flops};
+pub use backend::{ForwardContext, HeadGateGradient, product_flops};
 pub use config::{Activation, BertConfig, Family, ModelSize, Pooling};
 pub use data::{
     Column, Columns, Dataset, DatasetReader, EncodedDataset, Encoding, Example, Header, LabelKind, LabelSource,
     MaskSettings, MaskedBatch, Masking, PackedBatch, Sample, Split, Telling, TextTokenizer, epoch_order, longest_first,
     sequential,
 };
-pub use error::{CheckpointProblem, DataProblem, Difference, Error, Result, WeightsProblem};
+pub use error::{CheckpointProblem, DataProblem, Error, Result, SettingMismatch, WeightsProblem};
 pub use flops::{BackwardNeeds, BlockShape, Breakdown, ClassifierShape, FlopCount, Load, Width};
 pub use model::{Classifier, Encoder, LanguageHead};
 pub use pretrained::{PretrainedWeights, check_hugging_face_target, read_hugging_face, write_hugging_face};
-pub use pruning::{Importance, Kept};
+pub use pruning::{Importance, PrunePlan};
 pub use storage::{
     StoredTensor, StoredTensors, file_sha256, model_directory, write_atomically, write_directory_atomically,
 };
 pub use tasks::{MaskedLanguageModel, Task, TextClassifier};
 pub use tensors::{
-    Bucket, Gradient, Gradients, HeadPlan, HeadSet, HeadSetIter, Hidden, Packing, Parameter, ParameterId, Parameters,
-    Spans, binary_cross_entropy, cross_entropy, log_softmax, soft_cross_entropy, squared_error,
+    Gradient, Gradients, HeadPlan, HeadSet, HeadSetIter, Hidden, Packing, Parameter, ParameterId, Parameters,
+    SampleGroup, Spans, binary_cross_entropy, cross_entropy, log_softmax, soft_cross_entropy, squared_error,
 };
 pub use train::{
-    AdamW, AdamWCounters, AdamWSettings, AdamWState, Checkpoint, CheckpointSettings, Confusion, Deficit, EpochRecord,
-    Event, History, LabelCounts, Multipliers, Objective, Observer, ParameterGroups, Predict, Predictions, Progress,
-    Schedule, StepLoss, StepReport, TrainSettings, Trainer, WarmUp, clip_by_global_norm, macro_f1, paired_bootstrap,
-    pearson, predict_all, score, spearman,
+    AdamW, AdamWCounters, AdamWSettings, AdamWState, Checkpoint, CheckpointSettings, Confusion, EpochRecord, Event,
+    History, LabelCounts, Multipliers, Objective, Observer, PairedDifference, ParameterGroups, Predict, Predictions,
+    Progress, Schedule, StepLoss, StepReport, TrainSettings, Trainer, WarmUp, clip_by_global_norm, macro_f1,
+    paired_bootstrap, pearson, predict_all, score, spearman,
 };

@@ -4,8 +4,8 @@ use std::error::Error as StdError;
 
 use candle_core::{Device, Tensor};
 use dht_transformer::{
-    BertConfig, EncodedDataset, Encoder, Encoding, Error, HeadPlan, HeadSet, Hidden, Importance, Kept, PackedBatch,
-    Pass, Pooling, Result, Sample, TextClassifier, read_hugging_face,
+    BertConfig, EncodedDataset, Encoder, Encoding, Error, ForwardContext, HeadPlan, HeadSet, Hidden, Importance,
+    PackedBatch, Pooling, PrunePlan, Result, Sample, TextClassifier, read_hugging_face,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -52,9 +52,9 @@ fn gated(model: &TextClassifier, name: &str, gate: impl Fn(usize) -> f32) -> Res
 }
 
 fn loss(encoder: &Encoder, model: &TextClassifier, batch: &PackedBatch) -> Result<f64> {
-    let pass = Pass::inference();
-    let hidden = encoder.run(0..encoder.layers(), &encoder.embed(batch, &pass)?, &HeadPlan::Full, &pass)?;
-    let logits = model.classifier().forward(&hidden, &pass)?;
+    let ctx = ForwardContext::inference();
+    let hidden = encoder.run(0..encoder.layers(), &encoder.embed(batch, &ctx)?, &HeadPlan::Full, &ctx)?;
+    let logits = model.classifier().forward(&hidden, &ctx)?;
     Ok(f64::from(dht_transformer::cross_entropy(&logits, &batch.labels)?.mean_all()?.to_scalar::<f32>()?))
 }
 
@@ -62,7 +62,7 @@ fn loss(encoder: &Encoder, model: &TextClassifier, batch: &PackedBatch) -> Resul
 fn importance_by_gradient_equals_the_slope_of_the_loss_along_a_gate() -> Outcome {
     let (model, data) = (model()?, data());
     let rows = [0, 3, 5];
-    let importance = Importance::by_gradient(model.encoder(), &data, &rows, |batch, pass| model.loss(batch, pass))?;
+    let importance = Importance::by_gradient(model.encoder(), &data, &rows, |batch, ctx| model.loss(batch, ctx))?;
     let step = 1e-2;
     let slope = |name: &str, inside: &dyn Fn(usize) -> bool| -> Result<f64> {
         let mut sum = 0.0;
@@ -109,8 +109,7 @@ fn what_does_nothing_is_the_least_important_by_either_measure() -> Outcome {
     let encoder = Encoder::from_tensors(model.encoder().config(), &tensors, &Device::Cpu)?;
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     let model = TextClassifier::new(encoder, 3, Pooling::Mean, &mut rng)?;
-    let by_gradient =
-        Importance::by_gradient(model.encoder(), &data(), &[0, 1], |batch, pass| model.loss(batch, pass))?;
+    let by_gradient = Importance::by_gradient(model.encoder(), &data(), &[0, 1], |batch, ctx| model.loss(batch, ctx))?;
     for importance in [by_gradient, Importance::by_magnitude(model.encoder())?] {
         assert_eq!((importance.heads[1][2], importance.neurons[2][7]), (0.0, 0.0));
         assert_eq!(importance.head_order(1).last(), Some(&2));
@@ -132,10 +131,10 @@ fn equal_scores_keep_their_order_and_layers_are_scaled_before_they_are_compared(
 #[test]
 fn importance_cannot_be_had_of_frozen_weights_or_no_texts() -> Outcome {
     let (model, data) = (model()?, data());
-    let none = Importance::by_gradient(model.encoder(), &data, &[], |batch, pass| model.loss(batch, pass));
+    let none = Importance::by_gradient(model.encoder(), &data, &[], |batch, ctx| model.loss(batch, ctx));
     assert!(matches!(none, Err(Error::Setting { field: "rows", .. })));
     model.encoder().freeze_layer(1, true);
-    let frozen = Importance::by_gradient(model.encoder(), &data, &[0], |batch, pass| model.loss(batch, pass));
+    let frozen = Importance::by_gradient(model.encoder(), &data, &[0], |batch, ctx| model.loss(batch, ctx));
     assert!(matches!(frozen, Err(Error::Parameter { name, .. }) if name.starts_with("encoder.layer.1.")));
     Ok(())
 }
@@ -145,9 +144,9 @@ fn set(heads: &[usize]) -> Result<HeadSet> {
 }
 
 /// Layers 0 and 2; of them some heads, and neurons of different number and order.
-fn kept() -> Result<Kept> {
+fn kept() -> Result<PrunePlan> {
     let scattered = (0..40).map(|i| i * 7 % NEURONS).collect();
-    Ok(Kept {
+    Ok(PrunePlan {
         layers: vec![0, 2],
         heads: vec![set(&[1, 3])?, set(&[0, 1, 2])?],
         neurons: vec![scattered, (50..80).collect()],
@@ -155,7 +154,7 @@ fn kept() -> Result<Kept> {
 }
 
 /// The whole model with the same parts left out: plans for heads, zeros for neurons.
-fn left_out(model: &TextClassifier, kept: &Kept, batch: &PackedBatch) -> Result<Vec<f32>> {
+fn left_out(model: &TextClassifier, kept: &PrunePlan, batch: &PackedBatch) -> Result<Vec<f32>> {
     let mut encoder = gated(model, "encoder.layer.0.output.dense.weight", |_| 1.0)?;
     for (layer, neurons) in kept.layers.iter().zip(&kept.neurons) {
         let name = format!("encoder.layer.{layer}.output.dense.weight");
@@ -165,18 +164,18 @@ fn left_out(model: &TextClassifier, kept: &Kept, batch: &PackedBatch) -> Result<
         tensors.insert(name.clone(), tensors[&name].broadcast_mul(&gates)?);
         encoder = Encoder::from_tensors(encoder.config(), &tensors, &Device::Cpu)?;
     }
-    let pass = Pass::inference();
-    let mut hidden: Hidden = encoder.embed(batch, &pass)?;
+    let ctx = ForwardContext::inference();
+    let mut hidden: Hidden = encoder.embed(batch, &ctx)?;
     for (layer, heads) in kept.layers.iter().zip(&kept.heads) {
-        hidden = encoder.layer(*layer, &hidden, &HeadPlan::Same(*heads), None, &pass)?;
+        hidden = encoder.layer(*layer, &hidden, &HeadPlan::Same(*heads), None, &ctx)?;
     }
-    numbers(&model.classifier().forward(&hidden, &pass)?)
+    numbers(&model.classifier().forward(&hidden, &ctx)?)
 }
 
 #[test]
 fn a_cut_model_equals_the_whole_one_with_the_parts_left_out_and_survives_a_save() -> Outcome {
     let (model, batch) = (model()?, data().batch(&[0, 1, 2, 3, 4, 5])?);
-    let logits = |model: &TextClassifier| numbers(&model.logits(&batch, &Pass::inference())?);
+    let logits = |model: &TextClassifier| numbers(&model.logits(&batch, &ForwardContext::inference())?);
     let cut = model.cut(&kept()?)?;
     let expected = left_out(&model, &kept()?, &batch)?;
     assert_close("cut", &logits(&cut)?, &expected);
@@ -213,12 +212,16 @@ fn a_cut_model_equals_the_whole_one_with_the_parts_left_out_and_survives_a_save(
 fn a_uniform_cut_leaves_no_trace_of_ours_in_the_configuration() -> Outcome {
     let model = model()?;
     let importance = Importance::by_magnitude(model.encoder())?;
-    let kept = Kept::most_important(model.encoder(), &importance, HEADS, 32)?;
+    let kept = PrunePlan::most_important(model.encoder(), &importance, HEADS, 32)?;
     let cut = model.cut(&kept)?;
     assert_eq!(cut.encoder().config().intermediate_size, 32);
     assert!(!cut.encoder().config().other.keys().any(|field| field.starts_with("kept")));
     let batch = data().batch(&[0, 1])?;
-    assert_close("cut", &numbers(&cut.logits(&batch, &Pass::inference())?)?, &left_out(&model, &kept, &batch)?);
+    assert_close(
+        "cut",
+        &numbers(&cut.logits(&batch, &ForwardContext::inference())?)?,
+        &left_out(&model, &kept, &batch)?,
+    );
     Ok(())
 }
 
@@ -238,7 +241,7 @@ fn a_cut_model_is_trained_on_and_what_was_cut_out_stays_zero() -> Outcome {
 #[test]
 fn parts_that_are_not_there_cannot_be_kept() -> Outcome {
     let model = model()?;
-    let refused = |change: &dyn Fn(&mut Kept)| -> Result<Error> {
+    let refused = |change: &dyn Fn(&mut PrunePlan)| -> Result<Error> {
         let mut kept = kept()?;
         change(&mut kept);
         Ok(model.cut(&kept).expect_err("a bad cut"))
@@ -249,7 +252,10 @@ fn parts_that_are_not_there_cannot_be_kept() -> Outcome {
     };
     assert_eq!(setting(refused(&|kept| kept.layers = vec![2, 0])?), "layers");
     assert_eq!(setting(refused(&|kept| kept.layers = vec![0, 3])?), "layers");
-    assert_eq!(setting(refused(&|kept| *kept = Kept { layers: vec![], heads: vec![], neurons: vec![] })?), "layers");
+    assert_eq!(
+        setting(refused(&|kept| *kept = PrunePlan { layers: vec![], heads: vec![], neurons: vec![] })?),
+        "layers"
+    );
     assert_eq!(setting(refused(&|kept| kept.neurons[0] = vec![])?), "neurons");
     assert_eq!(setting(refused(&|kept| kept.neurons[0] = vec![3, 3])?), "neurons");
     assert_eq!(setting(refused(&|kept| kept.neurons[1] = vec![NEURONS])?), "neurons");
@@ -258,7 +264,7 @@ fn parts_that_are_not_there_cannot_be_kept() -> Outcome {
     assert!(matches!(refused(&|kept| kept.heads[0] = five)?, Error::HeadOutOfRange { head: 4, heads: HEADS }));
     let importance = Importance::by_magnitude(model.encoder())?;
     for (heads, neurons, field) in [(0, 1, "heads"), (5, 1, "heads"), (1, 0, "neurons"), (1, 97, "neurons")] {
-        let refused = Kept::most_important(model.encoder(), &importance, heads, neurons);
+        let refused = PrunePlan::most_important(model.encoder(), &importance, heads, neurons);
         assert!(matches!(refused, Err(Error::Setting { field: got, .. }) if got == field));
     }
     Ok(())

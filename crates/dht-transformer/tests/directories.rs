@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use dht_transformer::{
-    BertConfig, DatasetReader, Encoder, Family, HeadPlan, HeadSet, Kept, MaskSettings, MaskedLanguageModel,
-    PackedBatch, Pass, Pooling, Result, Sample, Spans, Task, TextClassifier, TextTokenizer,
+    BertConfig, DatasetReader, Encoder, Family, ForwardContext, HeadPlan, HeadSet, MaskSettings, MaskedLanguageModel,
+    PackedBatch, Pooling, PrunePlan, Result, Sample, Spans, Task, TextClassifier, TextTokenizer,
 };
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -55,7 +55,7 @@ fn expect(name: &str, logits: &Tensor) -> Outcome {
 fn classifier_survives(name: &str, model: &TextClassifier) -> Outcome {
     let labels: Vec<String> = (0..model.classifier().classes()).map(|label| format!("label {label}")).collect();
     model.save(folder(name)?, None, &labels)?;
-    let logits = |model: &TextClassifier| model.logits(&batch()?, &Pass::inference());
+    let logits = |model: &TextClassifier| model.logits(&batch()?, &ForwardContext::inference());
     let again = TextClassifier::load(folder(name)?, &Device::Cpu)?;
     assert_eq!(logits(&again)?.to_vec2::<f32>()?, logits(model)?.to_vec2::<f32>()?, "{name}");
     expect(name, &logits(model)?)
@@ -68,11 +68,12 @@ fn classifiers_of_every_family_and_task_come_back_whole_and_cut() -> Outcome {
         let model = TextClassifier::new(encoder(family)?, 3, Pooling::Pooler, rng)?;
         classifier_survives(&format!("{name}-class"), &model)?;
 
-        let whole = Kept::first_layers(model.encoder(), 3)?;
-        let uniform = Kept { neurons: vec![(3..40).rev().collect(); 2], ..Kept::first_layers(model.encoder(), 2)? };
+        let whole = PrunePlan::first_layers(model.encoder(), 3)?;
+        let uniform =
+            PrunePlan { neurons: vec![(3..40).rev().collect(); 2], ..PrunePlan::first_layers(model.encoder(), 2)? };
         classifier_survives(&format!("{name}-fewer-layers-and-neurons"), &model.cut(&uniform)?)?;
         let set = |heads: &[usize]| HeadSet::from_indices(heads.iter().copied(), 4);
-        let ragged = Kept {
+        let ragged = PrunePlan {
             heads: vec![set(&[0, 2])?, set(&[3])?, set(&[0, 1, 2, 3])?],
             neurons: vec![(0..64).step_by(2).collect(), vec![5], (10..30).collect()],
             ..whole
@@ -170,9 +171,9 @@ fn masked_models_of_every_family_come_back() -> Outcome {
         let name = format!("{name}-masked");
         model.save(folder(&name)?, &tokenizer)?;
         let logits = |model: &MaskedLanguageModel| -> Result<Tensor> {
-            let (pass, encoder) = (Pass::inference(), model.encoder());
-            let hidden = encoder.run(0..3, &encoder.embed(&batch()?, &pass)?, &HeadPlan::Full, &pass)?;
-            model.head().logits(hidden.tensor(), &pass)
+            let (ctx, encoder) = (ForwardContext::inference(), model.encoder());
+            let hidden = encoder.run(0..3, &encoder.embed(&batch()?, &ctx)?, &HeadPlan::Full, &ctx)?;
+            model.head().logits(hidden.tensor(), &ctx)
         };
         let again = MaskedLanguageModel::load(folder(&name)?, &tokenizer, MaskSettings::default(), &Device::Cpu)?;
         assert_eq!(logits(&again)?.to_vec2::<f32>()?, logits(&model)?.to_vec2::<f32>()?, "{name}");

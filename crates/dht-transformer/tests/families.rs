@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use dht_transformer::{
-    BertConfig, Error as CrateError, Family, Gradient, HeadPlan, MaskSettings, MaskedBatch, MaskedLanguageModel,
-    PackedBatch, Parameters, Pass, Spans, TextClassifier, TextTokenizer, cross_entropy, read_hugging_face,
+    BertConfig, Error as CrateError, Family, ForwardContext, Gradient, HeadPlan, MaskSettings, MaskedBatch,
+    MaskedLanguageModel, PackedBatch, Parameters, Spans, TextClassifier, TextTokenizer, cross_entropy,
+    read_hugging_face,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -67,10 +68,16 @@ fn assert_close(what: &str, ours: &Tensor, theirs: &[Vec<f32>]) -> Outcome {
     Ok(())
 }
 
-fn assert_gradients(what: &str, loss: &Tensor, pass: &Pass, parameters: &Parameters, expected: &Expected) -> Outcome {
+fn assert_gradients(
+    what: &str,
+    loss: &Tensor,
+    ctx: &ForwardContext,
+    parameters: &Parameters,
+    expected: &Expected,
+) -> Outcome {
     let value = loss.to_scalar::<f32>()?;
     assert!((value - expected.loss).abs() < 2e-5, "{what}: loss {value}, expected {}", expected.loss);
-    let gradients = pass.backward(loss, parameters)?;
+    let gradients = ctx.backward(loss, parameters)?;
     for (name, norm) in &expected.gradient_norms {
         let values = match gradients.get(parameters.id(name)?) {
             Some(Gradient::Dense(values) | Gradient::Rows { values, .. }) => values,
@@ -104,14 +111,14 @@ fn classifiers_of_every_family_agree_with_transformers_and_are_written_back_as_t
         assert_eq!(model.encoder().config().family, family);
         assert_eq!(read_hugging_face(&folder)?.unused, Vec::<String>::new());
         let batch = expected.batch()?;
-        let pass = Pass::training_without_dropout(model.encoder().parameters());
-        let hidden = model.encoder().embed(&batch, &pass)?;
-        let hidden = model.encoder().run(0..2, &hidden, &HeadPlan::Full, &pass)?;
+        let ctx = ForwardContext::training_without_dropout(model.encoder().parameters());
+        let hidden = model.encoder().embed(&batch, &ctx)?;
+        let hidden = model.encoder().run(0..2, &hidden, &HeadPlan::Full, &ctx)?;
         assert_close(name, hidden.tensor(), &expected.hidden)?;
-        let logits = model.classifier().forward(&hidden, &pass)?;
+        let logits = model.classifier().forward(&hidden, &ctx)?;
         assert_close(name, &logits, &expected.logits)?;
         let loss = cross_entropy(&logits, &expected.labels)?.mean_all()?;
-        assert_gradients(name, &loss, &pass, model.encoder().parameters(), &expected)?;
+        assert_gradients(name, &loss, &ctx, model.encoder().parameters(), &expected)?;
 
         let labels = model.encoder().config().labels().ok_or("no labels")?;
         model.save(place.path().join(name), None, &labels)?;
@@ -128,15 +135,14 @@ fn models_of_masked_tokens_of_every_family_agree_with_transformers_and_are_writt
         let model = MaskedLanguageModel::load(&folder, &tokenizer()?, MaskSettings::default(), &Device::Cpu)?;
         let (rows, targets) = (expected.rows.clone(), expected.targets.clone());
         let masked = MaskedBatch { batch: expected.batch()?, rows, targets };
-        let pass = Pass::training_without_dropout(model.encoder().parameters());
-        let loss = model.loss(&masked, &pass)?.ok_or("nothing is masked")?;
-        assert_gradients(name, &loss, &pass, model.encoder().parameters(), &expected)?;
+        let ctx = ForwardContext::training_without_dropout(model.encoder().parameters());
+        let loss = model.loss(&masked, &ctx)?.ok_or("nothing is masked")?;
+        assert_gradients(name, &loss, &ctx, model.encoder().parameters(), &expected)?;
 
-        let pass = Pass::inference();
-        let hidden =
-            model.encoder().run(0..2, &model.encoder().embed(&masked.batch, &pass)?, &HeadPlan::Full, &pass)?;
+        let ctx = ForwardContext::inference();
+        let hidden = model.encoder().run(0..2, &model.encoder().embed(&masked.batch, &ctx)?, &HeadPlan::Full, &ctx)?;
         let rows = Tensor::from_vec(masked.rows, expected.rows.len(), &Device::Cpu)?;
-        let logits = model.head().logits(&hidden.tensor().index_select(&rows, 0)?, &pass)?;
+        let logits = model.head().logits(&hidden.tensor().index_select(&rows, 0)?, &ctx)?;
         assert_close(name, &logits, &expected.logits)?;
 
         model.save(place.path().join(name), &tokenizer()?)?;
@@ -160,8 +166,8 @@ fn a_text_may_be_as_long_as_its_family_has_positions_for() -> Outcome {
             targets: Vec::new(),
             sample_ids: vec![0],
         };
-        assert!(model.logits(&text(longest), &Pass::inference()).is_ok(), "{name}");
-        let refused = model.logits(&text(longest + 1), &Pass::inference());
+        assert!(model.logits(&text(longest), &ForwardContext::inference()).is_ok(), "{name}");
+        let refused = model.logits(&text(longest + 1), &ForwardContext::inference());
         assert!(matches!(refused, Err(CrateError::Setting { field: "position", .. })), "{name}");
     }
     Ok(())
@@ -174,7 +180,8 @@ fn types_of_tokens_matter_where_the_family_has_them() -> Outcome {
         let model = TextClassifier::load(&folder, &Device::Cpu)?;
         let batch = expected.batch()?;
         let second = PackedBatch { type_ids: vec![1; batch.ids.len()], ..batch.clone() };
-        let logits = |batch| model.logits(batch, &Pass::inference()).and_then(|logits| Ok(logits.to_vec2::<f32>()?));
+        let logits =
+            |batch| model.logits(batch, &ForwardContext::inference()).and_then(|logits| Ok(logits.to_vec2::<f32>()?));
         match family {
             Family::Bert => assert_ne!(logits(&second)?, logits(&batch)?),
             Family::DistilBert => assert_eq!(logits(&second)?, logits(&batch)?),

@@ -4,8 +4,8 @@
 
 use candle_core::Device;
 use dht_transformer::{
-    BackwardNeeds, BertConfig, Breakdown, Bucket, Encoder, HeadPlan, HeadSet, Load, PackedBatch, Pass, Pooling, Spans,
-    Width, cross_entropy, product_flops,
+    BackwardNeeds, BertConfig, Breakdown, Encoder, ForwardContext, HeadPlan, HeadSet, Load, PackedBatch, Pooling,
+    SampleGroup, Spans, Width, cross_entropy, product_flops,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -28,7 +28,7 @@ fn predicted_flops_equal_the_products_that_ran_forward_and_backward() {
     let set = |heads: &[usize]| HeadSet::from_indices(heads.iter().copied(), 4).unwrap();
     let per_sample = HeadPlan::PerSample(vec![set(&[0]), set(&[1, 2]), set(&[0]), set(&[0, 1, 2, 3])]);
     let plans = [HeadPlan::Full, HeadPlan::Same(set(&[1, 3])), per_sample, HeadPlan::Full];
-    let bucket = |samples, heads: &[usize], neurons| Bucket { samples, heads: set(heads), neurons };
+    let bucket = |samples, heads: &[usize], neurons| SampleGroup { samples, heads: set(heads), neurons };
     let buckets = [bucket(2, &[0, 2, 3], 40), bucket(1, &[1], 64), bucket(1, &[0, 1, 2, 3], 7)];
     let shape = encoder.block_shape();
     for pooling in [Pooling::Mean, Pooling::Cls, Pooling::Pooler] {
@@ -58,17 +58,17 @@ fn predicted_flops_equal_the_products_that_ran_forward_and_backward() {
                 };
             }
 
-            let pass = Pass::training(encoder.parameters(), 1, 1);
+            let ctx = ForwardContext::training(encoder.parameters(), 1, 1);
             let start = product_flops();
-            let mut hidden = encoder.embed(&batch, &pass).unwrap();
+            let mut hidden = encoder.embed(&batch, &ctx).unwrap();
             for (layer, plan) in plans.iter().enumerate() {
-                hidden = encoder.layer(layer, &hidden, plan, (layer == 3).then_some(24), &pass).unwrap();
+                hidden = encoder.layer(layer, &hidden, plan, (layer == 3).then_some(24), &ctx).unwrap();
             }
-            hidden = encoder.run_buckets(4..6, &hidden, &buckets, &pass).unwrap();
-            let logits = classifier.forward(&hidden, &pass).unwrap();
+            hidden = encoder.run_groups(4..6, &hidden, &buckets, &ctx).unwrap();
+            let logits = classifier.forward(&hidden, &ctx).unwrap();
             let middle = product_flops();
             let loss = cross_entropy(&logits, &batch.labels).unwrap().mean_all().unwrap();
-            pass.backward(&loss, encoder.parameters()).unwrap();
+            ctx.backward(&loss, encoder.parameters()).unwrap();
             assert_eq!(middle - start, forward.total().0, "forward, {pooling:?}, {frozen:?} frozen");
             assert_eq!(product_flops() - middle, backward.total().0, "backward, {pooling:?}, {frozen:?} frozen");
         }

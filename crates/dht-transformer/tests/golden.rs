@@ -9,8 +9,8 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use dht_transformer::{
-    BertConfig, Encoder, Gradient, Gradients, HeadPlan, HeadSet, Hidden, PackedBatch, Parameters, Pass, Pooling, Spans,
-    cross_entropy, read_hugging_face,
+    BertConfig, Encoder, ForwardContext, Gradient, Gradients, HeadPlan, HeadSet, Hidden, PackedBatch, Parameters,
+    Pooling, Spans, cross_entropy, read_hugging_face,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -46,11 +46,11 @@ fn states(
     batch: &PackedBatch,
     plans: &[HeadPlan],
     widths: &[Option<usize>],
-    pass: &Pass,
+    ctx: &ForwardContext,
 ) -> Outcome<Vec<Hidden>> {
-    let mut states = vec![encoder.embed(batch, pass)?];
+    let mut states = vec![encoder.embed(batch, ctx)?];
     for (layer, (plan, width)) in plans.iter().zip(widths).enumerate() {
-        states.push(encoder.layer(layer, &states[layer], plan, *width, pass)?);
+        states.push(encoder.layer(layer, &states[layer], plan, *width, ctx)?);
     }
     Ok(states)
 }
@@ -151,7 +151,7 @@ mod of_our_own {
         }
 
         fn compare_states(&self, run: &str, plans: &[HeadPlan], widths: &[Option<usize>]) -> Outcome {
-            let states = states(&self.encoder()?, &self.batch, plans, widths, &Pass::inference())?;
+            let states = states(&self.encoder()?, &self.batch, plans, widths, &ForwardContext::inference())?;
             for (layer, state) in states.iter().enumerate() {
                 // The embedding is the same whatever runs after it.
                 let name = if layer == 0 { "hidden.0".into() } else { format!("{run}.{layer}") };
@@ -174,11 +174,11 @@ mod of_our_own {
                     encoder.parameters().var(id).set(tensor)?;
                 }
             }
-            let pass = Pass::training_without_dropout(encoder.parameters());
-            let last = states(&encoder, &self.batch, plans, widths, &pass)?.pop().ok_or("no states")?;
+            let ctx = ForwardContext::training_without_dropout(encoder.parameters());
+            let last = states(&encoder, &self.batch, plans, widths, &ctx)?.pop().ok_or("no states")?;
             let mut sum = Tensor::zeros((), last.tensor().dtype(), &Device::Cpu)?;
             for (classifier, (name, _)) in classifiers.iter().zip(POOLINGS) {
-                let logits = classifier.forward(&last, &pass)?;
+                let logits = classifier.forward(&last, &ctx)?;
                 if prefix == "grad" {
                     deviation(name, &logits, &self.tensors[&format!("logits.{name}")], TOLERANCE)?;
                 }
@@ -187,7 +187,7 @@ mod of_our_own {
             let ours: f32 = sum.to_scalar()?;
             assert!((ours - loss).abs() < TOLERANCE, "the loss is {ours} instead of {loss}");
 
-            let gradients = pass.backward(&sum, encoder.parameters())?;
+            let gradients = ctx.backward(&sum, encoder.parameters())?;
             let mut compared = 0;
             let mut overall: f32 = 0.0;
             for (name, theirs) in &self.tensors {
@@ -287,7 +287,7 @@ mod of_a_real_model {
         }
 
         fn compare_states(&self, run: &str, plans: &[HeadPlan]) -> Outcome {
-            let states = states(&self.encoder, &self.batch, plans, &[None; 6], &Pass::inference())?;
+            let states = states(&self.encoder, &self.batch, plans, &[None; 6], &ForwardContext::inference())?;
             for (layer, state) in states.iter().enumerate() {
                 let name = if layer == 0 { "hidden.0".into() } else { format!("{run}.{layer}") };
                 println!("{name}: {:e}", deviation(&name, state.tensor(), &self.tensors[&name], STATES)?);
@@ -312,16 +312,16 @@ mod of_a_real_model {
     #[test]
     fn golden_loss_and_gradients_of_a_real_model() -> Outcome {
         let Some(Golden { description, tensors, encoder, batch }) = Golden::load()? else { return Ok(()) };
-        let pass = Pass::training_without_dropout(encoder.parameters());
+        let ctx = ForwardContext::training_without_dropout(encoder.parameters());
         let plans = vec![HeadPlan::Full; encoder.layers()];
-        let last = states(&encoder, &batch, &plans, &[None; 6], &pass)?.pop().ok_or("no states")?;
+        let last = states(&encoder, &batch, &plans, &[None; 6], &ctx)?.pop().ok_or("no states")?;
         let logits = last.first_rows()?.matmul(&tensors["classifier"].t()?)?;
         deviation("logits", &logits, &tensors["logits"], STATES)?;
         let loss = cross_entropy(&logits, &batch.labels)?.mean_all()?;
         let difference = loss.to_scalar::<f32>()? - description.loss;
         assert!(difference.abs() <= LOSS, "the loss is off by {difference}");
 
-        let gradients = pass.backward(&loss, encoder.parameters())?;
+        let gradients = ctx.backward(&loss, encoder.parameters())?;
         let all = description.grad_norm_all;
         let (mut squares, mut largest) = (0.0, [0f64; 3]);
         for (name, &theirs) in &description.grad_norm {

@@ -2,8 +2,8 @@
 
 use candle_core::{Device, Tensor};
 use dht_transformer::{
-    AdamW, AdamWSettings, BertConfig, Encoder, Gradient, Gradients, HeadPlan, HeadSet, PackedBatch, ParameterGroups,
-    Pass, Result, Spans,
+    AdamW, AdamWSettings, BertConfig, Encoder, ForwardContext, Gradient, Gradients, HeadPlan, HeadSet, PackedBatch,
+    ParameterGroups, Result, Spans,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -30,13 +30,13 @@ fn numbers(tensor: &Tensor) -> Result<Vec<f32>> {
 }
 
 /// Layer 0 whole, layer 1 with two heads, layer 2 with a head set a sample.
-fn rows(encoder: &Encoder, batch: &PackedBatch, pass: &Pass) -> Result<Vec<f32>> {
+fn rows(encoder: &Encoder, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Vec<f32>> {
     let set = |heads: &[usize]| HeadSet::from_indices(heads.iter().copied(), 4);
     let per_sample = vec![set(&[0, 1])?, set(&[3])?, set(&[0, 1])?, set(&[0, 1, 2, 3])?];
     let plans = [HeadPlan::Full, HeadPlan::Same(set(&[1, 3])?), HeadPlan::PerSample(per_sample)];
-    let mut hidden = encoder.embed(batch, pass)?;
+    let mut hidden = encoder.embed(batch, ctx)?;
     for (layer, plan) in plans.iter().enumerate() {
-        hidden = encoder.layer(layer, &hidden, plan, None, pass)?;
+        hidden = encoder.layer(layer, &hidden, plan, None, ctx)?;
     }
     numbers(hidden.tensor())
 }
@@ -44,9 +44,9 @@ fn rows(encoder: &Encoder, batch: &PackedBatch, pass: &Pass) -> Result<Vec<f32>>
 #[test]
 fn one_pass_runs_many_models_and_sees_what_an_optimiser_changes() -> Result<()> {
     let (encoder, other) = (encoder(5)?, encoder(6)?);
-    let (batch, pass) = (batch()?, Pass::inference());
+    let (batch, ctx) = (batch()?, ForwardContext::inference());
     let same = |encoder: &Encoder| -> Result<()> {
-        assert_eq!(rows(encoder, &batch, &pass)?, rows(encoder, &batch, &Pass::inference())?);
+        assert_eq!(rows(encoder, &batch, &ctx)?, rows(encoder, &batch, &ForwardContext::inference())?);
         Ok(())
     };
     same(&encoder)?;
@@ -57,13 +57,13 @@ fn one_pass_runs_many_models_and_sees_what_an_optimiser_changes() -> Result<()> 
     }
     let groups = ParameterGroups::standard(encoder.parameters());
     let mut optimizer = AdamW::new(AdamWSettings::default(), &groups, encoder.parameters())?;
-    let before = rows(&encoder, &batch, &pass)?;
+    let before = rows(&encoder, &batch, &ctx)?;
     optimizer.step(encoder.parameters(), &gradients, 0.1)?;
-    assert_ne!(rows(&encoder, &batch, &pass)?, before);
+    assert_ne!(rows(&encoder, &batch, &ctx)?, before);
     same(&encoder)?;
     let mut values = encoder.parameters().values()?;
     values.extend(other.parameters().values()?);
     encoder.parameters().set_values(values)?;
-    assert_eq!(rows(&encoder, &batch, &pass)?, rows(&other, &batch, &pass)?);
+    assert_eq!(rows(&encoder, &batch, &ctx)?, rows(&other, &batch, &ctx)?);
     Ok(())
 }

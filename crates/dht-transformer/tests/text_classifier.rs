@@ -4,8 +4,8 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use dht_transformer::{
-    BertConfig, EncodedDataset, Encoder, Encoding, Error, Objective, PackedBatch, Pass, Pooling, Sample, Spans,
-    TextClassifier, TextTokenizer, WeightsProblem, read_hugging_face, write_hugging_face,
+    BertConfig, EncodedDataset, Encoder, Encoding, Error, ForwardContext, Objective, PackedBatch, Pooling, Sample,
+    Spans, TextClassifier, TextTokenizer, WeightsProblem, read_hugging_face, write_hugging_face,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -35,7 +35,7 @@ fn labels() -> Vec<String> {
 }
 
 fn logits(model: &TextClassifier) -> Result<Vec<Vec<f32>>, Error> {
-    Ok(model.logits(&batch()?, &Pass::inference())?.to_vec2()?)
+    Ok(model.logits(&batch()?, &ForwardContext::inference())?.to_vec2()?)
 }
 
 fn config_of(folder: &Path) -> serde_json::Value {

@@ -153,7 +153,7 @@ fn bandit<P: Posterior, I: Index>(
     mut policy: Disjoint<P, I>,
 ) -> f64 {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut norm = RunningNorm::new(policy.dimension(), NormOptions { floor: 1e-6, ..NormOptions::default() }).unwrap();
+    let mut norm = Normalizer::new(policy.dimension(), NormalizerOptions { floor: 1e-6, ..NormalizerOptions::default() }).unwrap();
     let mut total = 0.0;
     for (label, features) in stream {
         let mut context = features.clone();
@@ -176,7 +176,7 @@ fn bandit<P: Posterior, I: Index>(
 fn slates<P: Posterior, I: Index>(mut policy: TopK<P, I>, spread: f64, normalise: bool, seed: u64) -> f64 {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut world = ClickWorld::new(50, 5, 16, spread, &mut rng).unwrap();
-    let mut norm = RunningNorm::new(16, NormOptions::default()).unwrap();
+    let mut norm = Normalizer::new(16, NormalizerOptions::default()).unwrap();
     let (mut slate, mut seen, mut regret) = (Slate::default(), Vec::new(), 0.0);
     for _ in 0..3000 {
         world.advance(&mut rng);

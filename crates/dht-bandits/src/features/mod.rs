@@ -4,5 +4,5 @@ pub mod columns;
 mod normalizer;
 mod pyramid_pool;
 
-pub use normalizer::{NormOptions, NormState, RunningNorm};
+pub use normalizer::{Normalizer, NormalizerOptions, NormalizerState};
 pub use pyramid_pool::PyramidPool;

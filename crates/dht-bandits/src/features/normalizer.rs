@@ -7,10 +7,10 @@ use crate::validate::{
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The settings of a [`RunningNorm`].
+/// The settings of a [`Normalizer`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct NormOptions {
+pub struct NormalizerOptions {
     /// A standard deviation at or below this counts as zero, and the dimension maps to 0; at least 0.
     pub floor: f64,
     /// Normalised values are kept in [−clip, clip]; positive, or `None` (infinite) for no bound.
@@ -19,7 +19,7 @@ pub struct NormOptions {
     pub forget: f64,
 }
 
-impl Default for NormOptions {
+impl Default for NormalizerOptions {
     fn default() -> Self {
         Self { floor: 1e-9, clip: None, forget: 1.0 }
     }
@@ -42,9 +42,9 @@ impl Default for NormOptions {
 /// normalising, not before ([`columns::with_bias`](super::columns::with_bias)).
 ///
 /// ```
-/// use dht_bandits::{NormOptions, RunningNorm};
+/// use dht_bandits::{NormalizerOptions, Normalizer};
 ///
-/// let mut norm = RunningNorm::new(2, NormOptions::default())?;
+/// let mut norm = Normalizer::new(2, NormalizerOptions::default())?;
 /// norm.observe(&[1.0, 5.0])?;
 /// norm.observe(&[3.0, 5.0])?;
 /// norm.freeze();
@@ -52,8 +52,8 @@ impl Default for NormOptions {
 /// # Ok::<(), dht_bandits::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
-pub struct RunningNorm {
-    options: NormOptions,
+pub struct Normalizer {
+    options: NormalizerOptions,
     weight: f64,
     mean: Vec<f64>,
     // Weighted sum of squared deviations from the mean.
@@ -61,12 +61,12 @@ pub struct RunningNorm {
     frozen: bool,
 }
 
-impl RunningNorm {
+impl Normalizer {
     /// A norm that has seen nothing: it maps everything to 0.
     ///
     /// # Errors
     /// A dimension of zero or beyond 16,777,216, a setting out of its range.
-    pub fn new(dimension: usize, options: NormOptions) -> Result<Self> {
+    pub fn new(dimension: usize, options: NormalizerOptions) -> Result<Self> {
         check_length("dimension", dimension)?;
         check_parameter("floor", options.floor, options.floor >= 0.0, "at least 0")?;
         check_parameter("forget", options.forget, options.forget > 0.0 && options.forget <= 1.0, "in (0, 1]")?;
@@ -225,23 +225,23 @@ fn check_statistics(weight: f64, dimensions: impl Iterator<Item = (f64, f64)> + 
 
 header_of!("running-norm");
 
-/// A saved [`RunningNorm`].
+/// A saved [`Normalizer`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct NormState {
+pub struct NormalizerState {
     /// What this is a state of.
     #[serde(deserialize_with = "read_header")]
     pub header: Header,
-    options: NormOptions,
+    options: NormalizerOptions,
     weight: f64,
     mean: Vec<f64>,
     squares: Vec<f64>,
     frozen: bool,
 }
 
-impl RunningNorm {
+impl Normalizer {
     /// All that this norm is, to be saved.
-    pub fn state(&self) -> NormState {
-        NormState {
+    pub fn state(&self) -> NormalizerState {
+        NormalizerState {
             header: Header::of("running-norm"),
             options: self.options,
             weight: self.weight,
@@ -255,7 +255,7 @@ impl RunningNorm {
     ///
     /// # Errors
     /// A state of another kind or a newer version, or one that contradicts itself.
-    pub fn from_state(state: &NormState) -> Result<Self> {
+    pub fn from_state(state: &NormalizerState) -> Result<Self> {
         check_header(&state.header, "running-norm")?;
         let empty = Self::new(state.mean.len(), state.options)?;
         check_part("mean of the norm", 0, &state.mean, empty.dimension(), false)?;
@@ -276,14 +276,14 @@ impl RunningNorm {
     }
 }
 
-impl Serialize for RunningNorm {
+impl Serialize for Normalizer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.state().serialize(serializer)
     }
 }
 
-impl<'de> Deserialize<'de> for RunningNorm {
+impl<'de> Deserialize<'de> for Normalizer {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::from_state(&NormState::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+        Self::from_state(&NormalizerState::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }

@@ -75,7 +75,7 @@ impl Default for DiagonalLaplaceOptions {
 /// g ← argmin ½ Σ_j s_j (p_j − g_j)² + Σ_i w_i (ln(1 + e^{p'x_i}) − r_i p'x_i);  s_j ← s_j + Σ_i w_i σ(1 − σ) x_ij².
 ///
 /// O(d) a score and an update. The diagonal knows nothing of correlated features: normalise contexts first
-/// ([`RunningNorm`](crate::RunningNorm)), or use [`FullLaplace`](crate::FullLaplace). Means and widths are log-odds.
+/// ([`Normalizer`](crate::Normalizer)), or use [`FullLaplace`](crate::FullLaplace). Means and widths are log-odds.
 #[derive(Debug, Clone)]
 pub struct DiagonalLaplace {
     options: DiagonalLaplaceOptions,

@@ -1,6 +1,6 @@
 //! Whatever is passed in: an error, or learned whole; never a panic. Damaged files have a binary of their own.
 
-use dht_bandits::{ArmId, LinUcb, NormOptions, PyramidPool, RidgeOptions, RunningNorm, Thompson, Ucb};
+use dht_bandits::{ArmId, LinUcb, Normalizer, NormalizerOptions, PyramidPool, RidgeOptions, Thompson, Ucb};
 use proptest::prelude::*;
 
 proptest! {
@@ -27,7 +27,7 @@ proptest! {
         } else {
             prop_assert!(dht_bandits::DiagonalLogisticTs::from_state(&logistic.state()).is_ok());
         }
-        let mut norm = RunningNorm::new(3, NormOptions::default()).unwrap();
+        let mut norm = Normalizer::new(3, NormalizerOptions::default()).unwrap();
         if norm.observe(&context).is_ok() {
             prop_assert!(norm.normalise(&[1.0, 2.0, 3.0]).unwrap().iter().all(|value| value.is_finite()));
         }

@@ -3,7 +3,7 @@
 use crate::support::rng;
 use dht_bandits::{
     ArmId, CascadeWorld, ClickWorld, DiagonalLaplaceOptions, DiagonalLogisticTs, Error, Fixed, FullLaplaceOptions,
-    HybridLinUcb, HybridOptions, LinUcb, LogisticUcb, NormOptions, PyramidPool, Result, RidgeOptions, RunningNorm,
+    HybridLinUcb, HybridOptions, LinUcb, LogisticUcb, Normalizer, NormalizerOptions, PyramidPool, Result, RidgeOptions,
     Thompson, TopKThompson, Ucb, Uniform, WeightedWorld, columns,
 };
 
@@ -14,7 +14,7 @@ fn attempts(size: usize) -> Vec<(&'static str, Result<()>)> {
     let (full, diagonal) = (FullLaplaceOptions::default(), DiagonalLaplaceOptions::default());
     let mut rng = rng(1);
     vec![
-        ("dimension", RunningNorm::new(size, NormOptions::default()).map(drop)),
+        ("dimension", Normalizer::new(size, NormalizerOptions::default()).map(drop)),
         ("dimension", LinUcb::new(size, 1, ridge, ucb).map(drop)),
         ("arms", LinUcb::new(1, size, ridge, ucb).map(drop)),
         ("dimension", LogisticUcb::new(size, 1, full, ucb).map(drop)),
@@ -71,6 +71,6 @@ fn sizes_whose_product_no_memory_holds_are_refused() {
 #[test]
 fn a_norm_is_as_long_as_the_longest_context_of_any_policy() {
     let longest = 1 << 24;
-    assert_eq!(RunningNorm::new(longest, NormOptions::default()).unwrap().dimension(), longest);
+    assert_eq!(Normalizer::new(longest, NormalizerOptions::default()).unwrap().dimension(), longest);
     assert_eq!(Uniform::new(longest, 1).map(drop), Ok(()));
 }

@@ -1,18 +1,18 @@
 //! Running normalisation and pyramid pooling.
 
 use crate::support::{assert_close, normals, rng};
-use dht_bandits::{Error, NormOptions, PyramidPool, RunningNorm, columns};
+use dht_bandits::{Error, Normalizer, NormalizerOptions, PyramidPool, columns};
 use proptest::prelude::*;
 
-fn norm(dimension: usize, options: NormOptions) -> RunningNorm {
-    RunningNorm::new(dimension, options).unwrap()
+fn norm(dimension: usize, options: NormalizerOptions) -> Normalizer {
+    Normalizer::new(dimension, options).unwrap()
 }
 
 #[test]
 fn mean_and_deviation_are_those_of_two_passes_even_far_from_zero() {
     let mut rng = rng(1);
     let values: Vec<_> = normals(&mut rng, 500).iter().map(|value| 1e9 + 3.0 * value).collect();
-    let mut running = norm(1, NormOptions::default());
+    let mut running = norm(1, NormalizerOptions::default());
     values.iter().for_each(|value| running.observe(&[*value]).unwrap());
     let mean = values.iter().map(|value| value - 1e9).sum::<f64>() / 500.0;
     let variance = values.iter().map(|value| (value - 1e9 - mean).powi(2)).sum::<f64>() / 500.0;
@@ -25,7 +25,7 @@ fn merged_halves_are_the_whole_in_either_order() {
     let mut rng = rng(2);
     let rows: Vec<_> = (0..101).map(|_| normals(&mut rng, 3)).collect();
     let seen = |rows: &[Vec<f64>]| {
-        let mut norm = norm(3, NormOptions::default());
+        let mut norm = norm(3, NormalizerOptions::default());
         rows.iter().for_each(|row| norm.observe(row).unwrap());
         norm
     };
@@ -44,7 +44,7 @@ fn merged_halves_are_the_whole_in_either_order() {
 #[test]
 fn normalised_contexts_have_mean_zero_and_variance_one_whatever_their_scale() {
     let mut rng = rng(3);
-    let mut running = norm(2, NormOptions::default());
+    let mut running = norm(2, NormalizerOptions::default());
     let rows: Vec<_> =
         (0..2000).map(|_| normals(&mut rng, 2)).map(|row| [1e-6 * row[0] + 4.0, 1e5 * row[1] - 7.0]).collect();
     rows.iter().for_each(|row| running.observe(row).unwrap());
@@ -59,7 +59,7 @@ fn normalised_contexts_have_mean_zero_and_variance_one_whatever_their_scale() {
 
 #[test]
 fn a_dimension_that_does_not_vary_maps_to_zero() {
-    let mut running = norm(2, NormOptions::default());
+    let mut running = norm(2, NormalizerOptions::default());
     assert_eq!(running.normalise(&[5.0, 5.0]).unwrap(), [0.0, 0.0]);
     running.observe(&[5.0, 1.0]).unwrap();
     running.observe(&[5.0, 2.0]).unwrap();
@@ -69,7 +69,7 @@ fn a_dimension_that_does_not_vary_maps_to_zero() {
 
 #[test]
 fn a_frozen_norm_stands_still_and_clips() {
-    let mut running = norm(1, NormOptions { clip: Some(2.0), ..Default::default() });
+    let mut running = norm(1, NormalizerOptions { clip: Some(2.0), ..Default::default() });
     [0.0, 2.0].iter().for_each(|value| running.observe(&[*value]).unwrap());
     running.freeze();
     let before = running.clone();
@@ -82,7 +82,7 @@ fn a_frozen_norm_stands_still_and_clips() {
 
 #[test]
 fn forgetting_follows_a_stream_that_moves() {
-    let mut running = norm(1, NormOptions { forget: 0.95, ..Default::default() });
+    let mut running = norm(1, NormalizerOptions { forget: 0.95, ..Default::default() });
     let mut rng = rng(4);
     for mean in [0.0, 100.0] {
         normals(&mut rng, 500).iter().for_each(|value| running.observe(&[mean + value]).unwrap());
@@ -94,7 +94,7 @@ fn forgetting_follows_a_stream_that_moves() {
 
 #[test]
 fn bad_contexts_leave_the_norm_as_it_was() {
-    let mut running = norm(2, NormOptions::default());
+    let mut running = norm(2, NormalizerOptions::default());
     running.observe(&[1.0, 2.0]).unwrap();
     let before = running.clone();
     assert!(running.observe(&[1.0]).is_err());
@@ -194,7 +194,7 @@ fn columns_are_appended_behind_the_context() {
     assert!(columns::with_one_hot(&[2.0], 3, 3).is_err());
 }
 
-fn loaded(weight: f64, mean: f64, squares: f64, options: NormOptions) -> Option<RunningNorm> {
+fn loaded(weight: f64, mean: f64, squares: f64, options: NormalizerOptions) -> Option<Normalizer> {
     let mut value = serde_json::to_value(norm(1, options)).unwrap();
     value["weight"] = weight.into();
     value["mean"][0] = mean.into();
@@ -202,20 +202,20 @@ fn loaded(weight: f64, mean: f64, squares: f64, options: NormOptions) -> Option<
     serde_json::from_value(value).ok()
 }
 
-fn again(norm: &RunningNorm) -> Option<RunningNorm> {
+fn again(norm: &Normalizer) -> Option<Normalizer> {
     serde_json::from_str(&serde_json::to_string(norm).unwrap()).ok()
 }
 
 #[test]
 fn a_norm_at_its_limits_refuses_what_it_could_not_load_again() {
-    assert_eq!(loaded(1.0, 1e150, 0.0, NormOptions::default()), None);
-    assert_eq!(loaded(0.0, 3.0, 1.0, NormOptions::default()), None);
-    assert_eq!(loaded(1e-100, 0.0, 1e250, NormOptions::default()), None);
-    let mut full = loaded(2.0, 0.0, 1e250, NormOptions::default()).unwrap();
+    assert_eq!(loaded(1.0, 1e150, 0.0, NormalizerOptions::default()), None);
+    assert_eq!(loaded(0.0, 3.0, 1.0, NormalizerOptions::default()), None);
+    assert_eq!(loaded(1e-100, 0.0, 1e250, NormalizerOptions::default()), None);
+    let mut full = loaded(2.0, 0.0, 1e250, NormalizerOptions::default()).unwrap();
     let before = full.clone();
     assert!(matches!(full.merge(&before), Err(Error::TooLarge { what: "sum of squares", .. })));
     assert_eq!(full, before);
-    let mut heavy = loaded(1e100, 0.0, 1.0, NormOptions::default()).unwrap();
+    let mut heavy = loaded(1e100, 0.0, 1.0, NormalizerOptions::default()).unwrap();
     let before = heavy.clone();
     assert!(matches!(heavy.merge(&before), Err(Error::TooLarge { what: "weight", .. })));
     assert_eq!(heavy, before);
@@ -223,14 +223,14 @@ fn a_norm_at_its_limits_refuses_what_it_could_not_load_again() {
 
 #[test]
 fn norms_of_other_settings_are_not_merged() {
-    let usual = NormOptions::default();
+    let usual = NormalizerOptions::default();
     let mut ours = norm(1, usual);
     ours.observe(&[1.0]).unwrap();
     let before = ours.clone();
     let others = [
-        (NormOptions { forget: 0.5, ..usual }, "forget", 1.0, 0.5),
-        (NormOptions { floor: 1e-3, ..usual }, "floor", 1e-9, 1e-3),
-        (NormOptions { clip: Some(4.0), ..usual }, "clip", f64::INFINITY, 4.0),
+        (NormalizerOptions { forget: 0.5, ..usual }, "forget", 1.0, 0.5),
+        (NormalizerOptions { floor: 1e-3, ..usual }, "floor", 1e-9, 1e-3),
+        (NormalizerOptions { clip: Some(4.0), ..usual }, "clip", f64::INFINITY, 4.0),
     ];
     for (options, what, here, there) in others {
         let refused = ours.merge(&norm(1, options)).unwrap_err();
@@ -266,7 +266,7 @@ proptest! {
         forget in prop::sample::select(vec![1.0, 0.9, 1e-300]),
         probe in wide(),
     ) {
-        let options = NormOptions { forget, floor: 0.0, clip: None };
+        let options = NormalizerOptions { forget, floor: 0.0, clip: None };
         let mut norm = norm(1, options);
         for event in events {
             let before = norm.clone();

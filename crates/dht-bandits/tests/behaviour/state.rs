@@ -2,8 +2,8 @@
 
 use crate::support::{normals, rng};
 use dht_bandits::{
-    ArmId, Available, DiagonalLaplaceOptions, DiagonalLogisticTs, Error, Fixed, LinTs, LinUcb, NormOptions,
-    PyramidPool, RidgeOptions, RunningNorm, Thompson, TopKThompson, Ucb, Uniform,
+    ArmId, Available, DiagonalLaplaceOptions, DiagonalLogisticTs, Error, Fixed, LinTs, LinUcb, Normalizer,
+    NormalizerOptions, PyramidPool, RidgeOptions, Thompson, TopKThompson, Ucb, Uniform,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -51,7 +51,7 @@ fn everything_that_learns_survives_saving() {
     let slates = TopKThompson::per_arm(3, 4, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap();
     let slates = slates.with_pinned(&[ArmId::new(2)]).unwrap();
     assert_eq!(again(&slates).state(), slates.state());
-    let mut norm = RunningNorm::new(2, NormOptions::default()).unwrap();
+    let mut norm = Normalizer::new(2, NormalizerOptions::default()).unwrap();
     norm.observe(&[0.1, 0.2]).unwrap();
     assert_eq!(again(&norm), norm);
     let pool = PyramidPool::grid(0..=1, 2..=4).unwrap();
@@ -77,7 +77,7 @@ fn a_state_of_another_kind_or_a_newer_version_is_refused() {
         text.replacen("\"format\":2", "\"format\":3", 1).replacen("\"lambda\"", "\"something_new\":1,\"lambda\"", 1);
     let refused = serde_json::from_str::<LinUcb>(&newer).unwrap_err().to_string();
     assert!(refused.starts_with("saved state has format version 3; versions up to 2 can be read"), "{refused}");
-    let refused = serde_json::from_str::<RunningNorm>(&text).unwrap_err().to_string();
+    let refused = serde_json::from_str::<Normalizer>(&text).unwrap_err().to_string();
     assert!(refused.starts_with("saved state is a \"disjoint/ridge/ucb\", expected a \"running-norm\""), "{refused}");
     let header: dht_bandits::Header =
         serde_json::from_value(serde_json::from_str::<serde_json::Value>(&text).unwrap()["header"].clone()).unwrap();

@@ -2,9 +2,9 @@
 
 use dht_bandits::{
     ArmId, Available, Candidates, DiagonalLaplace, DiagonalLaplaceOptions, Disjoint, Epsilon, EpsilonGreedy, Feedback,
-    Fixed, FullLaplace, FullLaplaceOptions, HybridLinUcb, HybridOptions, Index, LinTs, LinUcb, NormOptions,
-    Observation, Posterior, PyramidPool, Ridge, RidgeOptions, RunningNorm, SharedLinUcb, Slate, Thompson, TopKThompson,
-    Ucb, Uniform,
+    Fixed, FullLaplace, FullLaplaceOptions, HybridLinUcb, HybridOptions, Index, LinTs, LinUcb, Normalizer,
+    NormalizerOptions, Observation, Posterior, PyramidPool, Ridge, RidgeOptions, SharedLinUcb, Slate, Thompson,
+    TopKThompson, Ucb, Uniform,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -107,7 +107,7 @@ fn choices() -> [String; 3] {
 pub fn texts() -> Vec<String> {
     let fading = RidgeOptions { discount: 0.9, ..RidgeOptions::default() };
     let lin_ucb = taught(LinUcb::new(3, 3, Ridge::settings(), Ucb { alpha: 0.5 }).unwrap());
-    let mut norm = RunningNorm::new(2, NormOptions { clip: Some(4.0), ..NormOptions::default() }).unwrap();
+    let mut norm = Normalizer::new(2, NormalizerOptions { clip: Some(4.0), ..NormalizerOptions::default() }).unwrap();
     norm.observe(&context(2)).unwrap();
     let mut texts = vec![
         text(&lin_ucb),

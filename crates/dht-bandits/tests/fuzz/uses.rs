@@ -3,8 +3,8 @@
 use crate::corpus::{Healthy, context, hybrid, per_arm, rng, shared, text};
 use dht_bandits::{
     ArmId, Available, Candidates, Decision, Delta, DiagonalLaplace, Disjoint, EpsilonGreedy, Feedback, Fixed,
-    FullLaplace, Header, HybridLinUcb, Index, LinTs, LinUcb, Observation, Policy, Posterior, PyramidPool, Result,
-    Ridge, RunningNorm, SharedLinUcb, Slate, Thompson, TopK, TopKThompson, Uniform,
+    FullLaplace, Header, HybridLinUcb, Index, LinTs, LinUcb, Normalizer, Observation, Policy, Posterior, PyramidPool,
+    Result, Ridge, SharedLinUcb, Slate, Thompson, TopK, TopKThompson, Uniform,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -142,7 +142,7 @@ fn mixed(file: &[u8]) -> bool {
 }
 
 fn contexts(file: &[u8]) -> bool {
-    if let Some(mut norm) = read::<RunningNorm>(file) {
+    if let Some(mut norm) = read::<Normalizer>(file) {
         let mut context = context(norm.dimension());
         let mut twice = norm.clone();
         if !whole(&mut twice, |twice| twice.merge(&norm)) || !whole(&mut norm, |norm| norm.observe(&context)) {

@@ -53,10 +53,10 @@ impl ExecutedFlops {
     }
 
     /// Of the pass beside the route from which it is decided; none, where the base layers lie on the route.
-    pub(crate) fn look_ahead(&self, space: &SearchSpace, tokens: usize) -> FlopCount {
+    pub(crate) fn pre_pass(&self, space: &SearchSpace, tokens: usize) -> FlopCount {
         match space.config().base_state {
             BaseState::OnRoute => FlopCount::ZERO,
-            BaseState::LookAhead { .. } | BaseState::Embedding => self.base(space, tokens),
+            BaseState::PrePass { .. } | BaseState::Embedding => self.base(space, tokens),
         }
     }
 

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use dht_transformer::{Bucket, Encoder, Encoding, HeadSet, PackedBatch, Pass, Sample};
+use dht_transformer::{Encoder, Encoding, ForwardContext, HeadSet, PackedBatch, Sample, SampleGroup};
 use serde::{Deserialize, Serialize};
 
 use super::{WidthCoupling, check_stack};
 use crate::error::{Error, Result};
-use crate::space::{Route, Stack};
+use crate::space::{ModelShape, Route};
 
 /// One measurement: a layer that keeps `heads` heads, on texts of `tokens` tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -29,7 +29,7 @@ pub struct LayerSeconds {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "MeasuredData", into = "MeasuredData")]
 pub struct MeasuredCost {
-    stack: Stack,
+    shape: ModelShape,
     exit_seconds: f64,
     /// For each head count, ascending, the (tokens, seconds), ascending; the full head count is among them.
     table: Vec<(usize, Vec<(usize, f64)>)>,
@@ -51,17 +51,17 @@ impl MeasuredCost {
     ///
     /// # Errors
     /// [`Error::Setting`] when the full head count was not measured, a row repeats another or is for no head, more than
-    /// all, or no token, or a time is not finite and positive (`exit_seconds` may be 0); and as [`Stack::check`].
-    pub fn new(stack: Stack, exit_seconds: f64, rows: &[LayerSeconds]) -> Result<Self> {
-        stack.check()?;
+    /// all, or no token, or a time is not finite and positive (`exit_seconds` may be 0); and as [`ModelShape::check`].
+    pub fn new(shape: ModelShape, exit_seconds: f64, rows: &[LayerSeconds]) -> Result<Self> {
+        shape.check()?;
         if !exit_seconds.is_finite() || exit_seconds < 0.0 {
             return Err(Error::setting("exit_seconds", "a finite number, 0 or more", exit_seconds));
         }
         let mut table: BTreeMap<usize, BTreeMap<usize, f64>> = BTreeMap::new();
         for row in rows {
             let LayerSeconds { heads, tokens, seconds } = *row;
-            if heads == 0 || heads > stack.heads || tokens == 0 || !seconds.is_finite() || seconds <= 0.0 {
-                let expected = format!("1 to {} heads, a token or more, finite seconds above 0", stack.heads);
+            if heads == 0 || heads > shape.heads || tokens == 0 || !seconds.is_finite() || seconds <= 0.0 {
+                let expected = format!("1 to {} heads, a token or more, finite seconds above 0", shape.heads);
                 return Err(Error::setting("measured row", expected, format!("{row:?}")));
             }
             if table.entry(heads).or_default().insert(tokens, seconds).is_some() {
@@ -69,12 +69,12 @@ impl MeasuredCost {
                 return Err(Error::setting("measured row", expected, format!("a second {row:?}")));
             }
         }
-        if !table.contains_key(&stack.heads) {
-            let expected = format!("rows for {} heads, the full model's", stack.heads);
+        if !table.contains_key(&shape.heads) {
+            let expected = format!("rows for {} heads, the full model's", shape.heads);
             return Err(Error::setting("measured rows", expected, "none"));
         }
         let table = table.into_iter().map(|(heads, seconds)| (heads, seconds.into_iter().collect())).collect();
-        Ok(Self { stack, exit_seconds, table })
+        Ok(Self { shape, exit_seconds, table })
     }
 
     /// Measures this encoder on this machine: for each number of heads and tokens, 8 texts of random tokens through all
@@ -86,7 +86,7 @@ impl MeasuredCost {
     pub fn of_encoder(encoder: &Encoder, heads: &[usize], tokens: &[usize], coupling: WidthCoupling) -> Result<Self> {
         const TEXTS: usize = 8;
         let (block, layers) = (encoder.block_shape(), encoder.layers());
-        let stack = Stack { layers, heads: block.heads };
+        let shape = ModelShape { layers, heads: block.heads };
         let vocabulary = encoder.config().vocab_size.max(1) as u32;
         let batch = |tokens: usize| {
             let sample = |id: u64| {
@@ -97,28 +97,28 @@ impl MeasuredCost {
             };
             PackedBatch::from_samples(&(0..TEXTS as u64).map(sample).collect::<Vec<_>>())
         };
-        let pass = Pass::inference();
+        let ctx = ForwardContext::inference();
         let (mut rows, mut exit_seconds) = (Vec::new(), 0.0_f64);
         for &tokens in tokens {
             let batch = batch(tokens)?;
-            let hidden = encoder.embed(&batch, &pass)?;
-            let outside = least_seconds(|| Ok(encoder.embed(&batch, &pass)?.mean_rows()?))?;
+            let hidden = encoder.embed(&batch, &ctx)?;
+            let outside = least_seconds(|| Ok(encoder.embed(&batch, &ctx)?.mean_rows()?))?;
             exit_seconds = exit_seconds.max(outside / TEXTS as f64);
             for &heads in heads {
                 let kept = HeadSet::from_indices(0..heads, block.heads)?;
-                let bucket = [Bucket { samples: TEXTS, heads: kept, neurons: coupling.width(&block, heads).ffn }];
-                let all = least_seconds(|| Ok(encoder.run_buckets(0..layers, &hidden, &bucket, &pass)?))?;
+                let group = [SampleGroup { samples: TEXTS, heads: kept, neurons: coupling.width(&block, heads).ffn }];
+                let all = least_seconds(|| Ok(encoder.run_groups(0..layers, &hidden, &group, &ctx)?))?;
                 // A clock too coarse to see a layer still has to tell more heads from nothing.
                 let seconds = (all / (TEXTS * layers) as f64).max(1e-9);
                 rows.push(LayerSeconds { heads, tokens, seconds });
             }
         }
-        Self::new(stack, exit_seconds, &rows)
+        Self::new(shape, exit_seconds, &rows)
     }
 
     /// The size of the model.
-    pub fn stack(&self) -> Stack {
-        self.stack
+    pub fn model_shape(&self) -> ModelShape {
+        self.shape
     }
 
     /// Seconds of a text of `tokens` tokens on a route.
@@ -127,7 +127,7 @@ impl MeasuredCost {
     /// [`Error::RouteNotInSpace`] when the route leads through a model of another size, [`Error::Setting`] when it keeps
     /// fewer heads than any row.
     pub fn seconds(&self, route: &Route, tokens: usize) -> Result<f64> {
-        check_stack(route, self.stack)?;
+        check_stack(route, self.shape)?;
         let mut sum = self.exit_seconds;
         for group in route.groups() {
             sum += self.layer_seconds(group.heads, tokens)? * group.layers.len() as f64;
@@ -136,7 +136,7 @@ impl MeasuredCost {
     }
 
     pub(crate) fn share(&self, route: &Route, tokens: usize) -> Result<f64> {
-        let full = self.exit_seconds + self.layer_seconds(self.stack.heads, tokens)? * self.stack.layers as f64;
+        let full = self.exit_seconds + self.layer_seconds(self.shape.heads, tokens)? * self.shape.layers as f64;
         Ok(self.seconds(route, tokens)? / full)
     }
 
@@ -177,7 +177,7 @@ impl TryFrom<MeasuredData> for MeasuredCost {
     type Error = Error;
 
     fn try_from(data: MeasuredData) -> Result<Self> {
-        Self::new(Stack { layers: data.layers, heads: data.heads }, data.exit_seconds, &data.table)
+        Self::new(ModelShape { layers: data.layers, heads: data.heads }, data.exit_seconds, &data.table)
     }
 }
 
@@ -187,8 +187,8 @@ impl From<MeasuredCost> for MeasuredData {
             seconds.into_iter().map(move |(tokens, seconds)| LayerSeconds { heads, tokens, seconds })
         };
         Self {
-            layers: cost.stack.layers,
-            heads: cost.stack.heads,
+            layers: cost.shape.layers,
+            heads: cost.shape.heads,
             exit_seconds: cost.exit_seconds,
             table: cost.table.into_iter().flat_map(rows).collect(),
         }
@@ -203,7 +203,7 @@ mod tests {
     use crate::cost::CostModel;
     use crate::space::Preset;
 
-    const STACK: Stack = Stack { layers: 12, heads: 12 };
+    const STACK: ModelShape = ModelShape { layers: 12, heads: 12 };
 
     fn row(heads: usize, tokens: usize, seconds: f64) -> LayerSeconds {
         LayerSeconds { heads, tokens, seconds }

@@ -7,7 +7,7 @@ use dht_transformer::{BlockShape, Breakdown, ClassifierShape, Load, Width};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::space::{Route, Stack};
+use crate::space::{ModelShape, Route};
 
 pub(crate) use executed::{ExecutedFlops, Reads};
 pub use measured::{LayerSeconds, MeasuredCost};
@@ -83,7 +83,7 @@ impl CostModel {
 
 impl LayerHeadCount {
     fn share(self, route: &Route) -> f64 {
-        let Stack { layers, heads } = route.stack();
+        let ModelShape { layers, heads } = route.model_shape();
         let kept = match self {
             Self::AsExecuted => route.layers().map(|(_, heads)| heads as f64).sum(),
             Self::PlainProduct => {
@@ -147,8 +147,8 @@ impl FlopsCost {
     }
 
     /// The size of the model.
-    pub fn stack(&self) -> Stack {
-        Stack { layers: self.data.layers, heads: self.data.block.heads }
+    pub fn model_shape(&self) -> ModelShape {
+        ModelShape { layers: self.data.layers, heads: self.data.block.heads }
     }
 
     /// One block of the model.
@@ -166,7 +166,7 @@ impl FlopsCost {
     /// # Errors
     /// [`Error::RouteNotInSpace`] when the route leads through a model of another size.
     pub fn forward(&self, route: &Route, load: Load) -> Result<Breakdown> {
-        check_stack(route, self.stack())?;
+        check_stack(route, self.model_shape())?;
         let blocks: Breakdown = route.layers().map(|(_, heads)| self.data.block.forward(load, self.width(heads))).sum();
         Ok(blocks + self.data.classifier.forward(load.samples))
     }
@@ -190,7 +190,7 @@ impl TryFrom<FlopsCostData> for FlopsCost {
     fn try_from(data: FlopsCostData) -> Result<Self> {
         data.block.check()?;
         let cost = Self { data };
-        cost.stack().check()?;
+        cost.model_shape().check()?;
         Ok(cost)
     }
 }
@@ -202,11 +202,11 @@ impl From<FlopsCost> for FlopsCostData {
 }
 
 /// Refuses a route through a model of another size than a cost model is for.
-pub(crate) fn check_stack(route: &Route, stack: Stack) -> Result<()> {
-    if route.stack() == stack {
+pub(crate) fn check_stack(route: &Route, shape: ModelShape) -> Result<()> {
+    if route.model_shape() == shape {
         return Ok(());
     }
-    let expected = format!("a route through {} layers of {} heads", stack.layers, stack.heads);
+    let expected = format!("a route through {} layers of {} heads", shape.layers, shape.heads);
     Err(Error::RouteNotInSpace { route: route.to_string(), expected })
 }
 
@@ -269,7 +269,7 @@ mod tests {
     fn the_full_route_costs_one_and_no_other_costs_more() {
         for cost in [CostModel::Flops(flops(WidthCoupling::Heads)), CostModel::Flops(flops(WidthCoupling::HeadsAndFfn))]
         {
-            let full = Route::truncated(Stack { layers: 12, heads: 12 }, 12).unwrap();
+            let full = Route::truncated(ModelShape { layers: 12, heads: 12 }, 12).unwrap();
             assert_eq!(cost.share(&full, 128).unwrap(), 1.0);
             for (_, route) in Preset::TDht.space(12, 12).unwrap().routes() {
                 let share = cost.share(&route, 128).unwrap();
@@ -309,7 +309,7 @@ mod tests {
 
     #[test]
     fn a_model_of_another_size_and_an_empty_text_are_refused() {
-        let small = Route::truncated(Stack { layers: 6, heads: 12 }, 2).unwrap();
+        let small = Route::truncated(ModelShape { layers: 6, heads: 12 }, 2).unwrap();
         let cost = CostModel::Flops(flops(WidthCoupling::Heads));
         assert!(matches!(cost.share(&small, 8), Err(Error::RouteNotInSpace { .. })));
         assert!(matches!(CostModel::default().share(&small, 0), Err(Error::Setting { field: "tokens", .. })));

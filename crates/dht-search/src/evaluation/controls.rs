@@ -130,8 +130,8 @@ impl DynamicModel {
 
     /// A route's FLOPs over the full model's, of a text of so many tokens.
     fn flops_share(&self, route: &Route, tokens: usize) -> Result<f64> {
-        let (flops, layers) = (self.flops(), self.space.stack().layers);
-        let full = flops.forward(&Route::truncated(self.space.stack(), layers)?, tokens, 1);
+        let (flops, layers) = (self.flops(), self.space.model_shape().layers);
+        let full = flops.forward(&Route::truncated(self.space.model_shape(), layers)?, tokens, 1);
         Ok(flops.forward(route, tokens, 1).ratio(full))
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use dht_transformer::{
-    Confusion, EncodedDataset, HeadSet, PackedBatch, Pass, Sample, log_softmax, longest_first, score,
+    Confusion, EncodedDataset, ForwardContext, HeadSet, PackedBatch, Sample, log_softmax, longest_first, score,
 };
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -15,8 +15,8 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::cost::CostModel;
 use crate::error::{Error, Result};
-use crate::model::{DynamicModel, Passage, Shown, Way};
-use crate::routing::{Mode, Prescribed, Strategy};
+use crate::model::{DynamicModel, ForwardTrace, PassedExits, Way};
+use crate::routing::{FixedRoutes, Mode, Strategy};
 use crate::space::Route;
 
 pub use controls::{FixedArms, Regret};
@@ -80,40 +80,45 @@ impl DynamicModel {
     /// # Errors
     /// What the encoder reports.
     pub fn predict_batch(&self, batch: &PackedBatch) -> Result<Vec<Prediction>> {
-        self.predict_in(&Pass::inference(), batch)
+        self.predict_in(&ForwardContext::inference(), batch)
     }
 
     /// As [`predict_batch`](Self::predict_batch) in a pass that goes on, and keeps the weights as products want them.
-    pub(crate) fn predict_in(&self, pass: &Pass, batch: &PackedBatch) -> Result<Vec<Prediction>> {
-        Ok(self.follow(pass, batch, &self.bandits)?.0)
+    pub(crate) fn predict_in(&self, ctx: &ForwardContext, batch: &PackedBatch) -> Result<Vec<Prediction>> {
+        Ok(self.follow(ctx, batch, &self.bandits)?.0)
     }
 
-    fn follow(&self, pass: &Pass, batch: &PackedBatch, strategy: &dyn Strategy) -> Result<(Vec<Prediction>, f64)> {
+    fn follow(
+        &self,
+        ctx: &ForwardContext,
+        batch: &PackedBatch,
+        strategy: &dyn Strategy,
+    ) -> Result<(Vec<Prediction>, f64)> {
         // Ties are broken by a generator that depends on the batch alone.
         let mut rng = ChaCha8Rng::seed_from_u64(batch.sample_ids.first().copied().unwrap_or_default());
-        let way = Way { pass, strategy, mode: Mode::Exploit, shown: Shown::Own };
-        let passage = self.executor().run(batch, &way, &mut rng)?;
-        let seconds = passage.deciding.as_secs_f64();
-        Ok((self.predictions(batch, &passage)?, seconds))
+        let way = Way { ctx, strategy, mode: Mode::Exploit, passed_exits: PassedExits::Own };
+        let trace = self.executor().run(batch, &way, &mut rng)?;
+        let seconds = trace.deciding.as_secs_f64();
+        Ok((self.predictions(batch, &trace)?, seconds))
     }
 
-    fn predictions(&self, batch: &PackedBatch, passage: &Passage) -> Result<Vec<Prediction>> {
+    fn predictions(&self, batch: &PackedBatch, trace: &ForwardTrace) -> Result<Vec<Prediction>> {
         let (flops, last) = (self.flops(), self.space.exits().len() - 1);
         let mut probabilities = vec![Vec::new(); batch.len()];
-        for output in &passage.outputs {
+        for output in &trace.outputs {
             let rows: Vec<Vec<f32>> = log_softmax(&output.logits)?.exp()?.to_vec2()?;
             for (sample, row) in output.samples.iter().zip(rows) {
                 probabilities[*sample] = row;
             }
         }
-        let routes = passage.routes(&self.space)?;
+        let routes = trace.routes(&self.space)?;
         let mut predictions = Vec::with_capacity(batch.len());
         for ((sample, route), tokens) in routes.into_iter().enumerate().zip(batch.spans.lengths()) {
             let row = std::mem::take(&mut probabilities[sample]);
             let best = |best: usize, class: usize| if row[class] > row[best] { class } else { best };
             let label = (1..row.len()).fold(0, best) as u32;
-            let reads = Shown::Own.reads(passage.reading, passage.depth.exits[sample], last).total();
-            let flops = (flops.look_ahead(&self.space, tokens) + flops.forward(&route, tokens, reads)).0;
+            let reads = PassedExits::Own.reads(trace.reading, trace.depth.exits[sample], last).total();
+            let flops = (flops.pre_pass(&self.space, tokens) + flops.forward(&route, tokens, reads)).0;
             predictions.push(Prediction { label, probabilities: row, route, flops });
         }
         Ok(predictions)
@@ -139,7 +144,7 @@ impl DynamicModel {
         }
         routes.iter().try_for_each(|route| self.space.arms_running(route).map(|_| ()))?;
         let ids = data.samples.iter().map(|sample| sample.id);
-        let prescribed = Prescribed::new(&self.space, self.pinned_heads()?, ids.zip(routes).collect());
+        let prescribed = FixedRoutes::new(&self.space, self.pinned_heads()?, ids.zip(routes).collect());
         self.evaluate_by(data, batch_size, &prescribed)
     }
 
@@ -163,7 +168,7 @@ impl DynamicModel {
     fn pinned_heads(&self) -> Result<HeadSet> {
         match self.bandits.pinned_heads() {
             Some(pinned) => Ok(pinned),
-            None => self.heaviest_heads(),
+            None => self.heads_of_largest_norm(),
         }
     }
 
@@ -172,9 +177,9 @@ impl DynamicModel {
         let start = Instant::now();
         let mut found: Vec<Option<Prediction>> = vec![None; data.len()];
         let mut bandit_seconds = 0.0;
-        let pass = Pass::inference();
+        let ctx = ForwardContext::inference();
         for rows in longest_first(&data.lengths(), batch_size)? {
-            let (predictions, seconds) = self.follow(&pass, &data.batch(&rows)?, strategy)?;
+            let (predictions, seconds) = self.follow(&ctx, &data.batch(&rows)?, strategy)?;
             bandit_seconds += seconds;
             for (row, prediction) in rows.iter().zip(predictions) {
                 found[*row] = Some(prediction);

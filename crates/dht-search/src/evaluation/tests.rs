@@ -59,8 +59,8 @@ fn prescribed<'a>(
     pinned: HeadSet,
     data: &EncodedDataset,
     routes: &'a [Route],
-) -> Prescribed<'a> {
-    Prescribed::new(space, pinned, data.samples.iter().map(|sample| sample.id).zip(routes).collect())
+) -> FixedRoutes<'a> {
+    FixedRoutes::new(space, pinned, data.samples.iter().map(|sample| sample.id).zip(routes).collect())
 }
 
 #[test]
@@ -88,17 +88,17 @@ fn a_truncated_route_equals_an_encoder_cut_off_there_with_the_same_weights() {
         let (data, exits) = (texts(13), model.space().exits().to_vec());
         // The depths mixed in one batch, so that samples are regrouped on the way.
         let depth = |row: usize| exits[row % exits.len()];
-        let stack = model.space().stack();
-        let routes: Vec<Route> = (0..13).map(|row| Route::truncated(stack, depth(row)).unwrap()).collect();
+        let shape = model.space().model_shape();
+        let routes: Vec<Route> = (0..13).map(|row| Route::truncated(shape, depth(row)).unwrap()).collect();
         let strategy = prescribed(model.space(), HeadSet::full(12).unwrap(), &data, &routes);
         let batch = data.batch(&(0..13).collect::<Vec<_>>()).unwrap();
-        let (predictions, _) = model.follow(&Pass::inference(), &batch, &strategy).unwrap();
+        let (predictions, _) = model.follow(&ForwardContext::inference(), &batch, &strategy).unwrap();
         for (exit, depth) in exits.iter().enumerate() {
             let encoder = model.encoder().truncated(*depth).unwrap();
-            let pass = Pass::inference();
-            let hidden = encoder.embed(&batch, &pass).unwrap();
-            let hidden = encoder.run(0..*depth, &hidden, &HeadPlan::Full, &pass).unwrap();
-            let plain = probabilities(&model.heads.logits(exit, &hidden, &pass).unwrap());
+            let ctx = ForwardContext::inference();
+            let hidden = encoder.embed(&batch, &ctx).unwrap();
+            let hidden = encoder.run(0..*depth, &hidden, &HeadPlan::Full, &ctx).unwrap();
+            let plain = probabilities(&model.heads.logits(exit, &hidden, &ctx).unwrap());
             for row in (0..13).filter(|row| row % exits.len() == exit) {
                 assert_eq!(predictions[row].route.depth(), *depth);
                 assert_close(&predictions[row].probabilities, &plain[row], &format!("row {row}, depth {depth}"));
@@ -117,11 +117,11 @@ fn before_it_is_trained_a_model_runs_whole() {
     let data = texts(9);
     let batch = data.batch(&(0..9).collect::<Vec<_>>()).unwrap();
     let predictions = model.predict_batch(&batch).unwrap();
-    let pass = Pass::inference();
-    let hidden = model.encoder().embed(&batch, &pass).unwrap();
-    let hidden = model.encoder().run(0..LAYERS, &hidden, &HeadPlan::Full, &pass).unwrap();
+    let ctx = ForwardContext::inference();
+    let hidden = model.encoder().embed(&batch, &ctx).unwrap();
+    let hidden = model.encoder().run(0..LAYERS, &hidden, &HeadPlan::Full, &ctx).unwrap();
     let last = model.space().exits().len() - 1;
-    let plain = probabilities(&model.heads.logits(last, &hidden, &pass).unwrap());
+    let plain = probabilities(&model.heads.logits(last, &hidden, &ctx).unwrap());
     for (prediction, plain) in predictions.iter().zip(&plain) {
         assert_eq!(prediction.route.to_string(), "6L12H");
         assert_close(&prediction.probabilities, plain, "the full route");
@@ -133,80 +133,80 @@ fn a_text_on_any_route_in_a_batch_equals_the_text_alone_walked_layer_by_layer() 
     for preset in Preset::ALL {
         for settings in [SearchSettings::for_preset(preset), SearchSettings::paper()] {
             let model = model_of(preset, settings);
-            let shown = match preset {
-                Preset::PDht => vec![Shown::Own],
-                _ => vec![Shown::Own, Shown::Passed, Shown::Probed],
+            let passed_exits = match preset {
+                Preset::PDht => vec![PassedExits::Own],
+                _ => vec![PassedExits::Own, PassedExits::Passed, PassedExits::Detached],
             };
-            for shown in shown {
-                walk(&model, shown);
+            for passed_exits in passed_exits {
+                walk(&model, passed_exits);
             }
         }
     }
 }
 
-fn walk(model: &DynamicModel, shown: Shown) {
+fn walk(model: &DynamicModel, passed_exits: PassedExits) {
     let (space, data) = (model.space(), texts(24));
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     let all = space.routes();
     let routes: Vec<Route> = (0..24).map(|_| all[rng.random_range(0..all.len())].1.clone()).collect();
-    let pinned = model.heaviest_heads().unwrap();
+    let pinned = model.heads_of_largest_norm().unwrap();
     let strategy = prescribed(space, pinned, &data, &routes);
     let batch = data.batch(&(0..24).collect::<Vec<_>>()).unwrap();
-    let pass = Pass::inference();
-    let way = Way { pass: &pass, strategy: &strategy, mode: Mode::Exploit, shown };
-    let passage = model.executor().run(&batch, &way, &mut rng).unwrap();
-    assert_eq!(passage.routes(space).unwrap(), routes);
+    let ctx = ForwardContext::inference();
+    let way = Way { ctx: &ctx, strategy: &strategy, mode: Mode::Exploit, passed_exits };
+    let trace = model.executor().run(&batch, &way, &mut rng).unwrap();
+    assert_eq!(trace.routes(space).unwrap(), routes);
     let mut seen = 0;
-    for output in &passage.outputs {
+    for output in &trace.outputs {
         let logits = probabilities(&output.logits);
         for (sample, found) in output.samples.iter().zip(&logits) {
-            let exit = passage.depth.exits[*sample];
-            assert!(output.exit == exit || (shown != Shown::Own && output.exit < exit));
+            let exit = trace.depth.exits[*sample];
+            assert!(output.exit == exit || (passed_exits != PassedExits::Own && output.exit < exit));
             let alone = data.batch(&[*sample]).unwrap();
-            let mut hidden = model.encoder().embed(&alone, &pass).unwrap();
+            let mut hidden = model.encoder().embed(&alone, &ctx).unwrap();
             if let Some(fixed) = space.base() {
-                hidden = model.encoder().run(fixed.layers(), &hidden, &HeadPlan::Full, &pass).unwrap();
+                hidden = model.encoder().run(fixed.layers(), &hidden, &HeadPlan::Full, &ctx).unwrap();
             }
-            for group in passage.groups.iter().take(space.groups_before(output.exit).len()) {
-                hidden = one_group(model, group, *sample, &hidden, &pass);
+            for group in trace.groups.iter().take(space.groups_before(output.exit).len()) {
+                hidden = one_group(model, group, *sample, &hidden, &ctx);
             }
             if let Some(fixed) = space.tail() {
-                hidden = model.encoder().run(fixed.layers(), &hidden, &HeadPlan::Full, &pass).unwrap();
+                hidden = model.encoder().run(fixed.layers(), &hidden, &HeadPlan::Full, &ctx).unwrap();
             }
-            let alone = probabilities(&model.heads.logits(output.exit, &hidden, &pass).unwrap());
+            let alone = probabilities(&model.heads.logits(output.exit, &hidden, &ctx).unwrap());
             assert_close(found, &alone[0], &format!("sample {sample} at exit {}", output.exit));
             seen += 1;
         }
     }
     let last = space.exits().len() - 1;
-    let reads = passage.depth.exits.iter().map(|exit| shown.reads(passage.reading, *exit, last).total());
+    let reads = trace.depth.exits.iter().map(|exit| passed_exits.reads(trace.reading, *exit, last).total());
     assert_eq!(seen, reads.sum::<u64>());
 }
 
 fn one_group(
     model: &DynamicModel,
-    passage: &crate::model::GroupPassage,
+    trace: &crate::model::GroupTrace,
     sample: usize,
     hidden: &Hidden,
-    pass: &Pass,
+    ctx: &ForwardContext,
 ) -> Hidden {
-    let place = passage.members.iter().position(|member| *member == sample).unwrap();
-    let buckets = passage.choices.buckets.iter().filter(|bucket| bucket.places.contains(&place));
-    let buckets: Vec<_> = buckets.collect();
-    assert_eq!(buckets.len(), 1, "each sample is in one bucket");
-    assert_eq!(buckets[0].heads.len(), passage.choices.kept[place]);
-    let layers = model.space().groups()[passage.group].layers();
-    model.encoder().run(layers, hidden, &HeadPlan::Same(buckets[0].heads), pass).unwrap()
+    let place = trace.members.iter().position(|member| *member == sample).unwrap();
+    let found = trace.choices.head_sets.iter().filter(|group| group.places.contains(&place));
+    let found: Vec<_> = found.collect();
+    assert_eq!(found.len(), 1, "each sample is in one group");
+    assert_eq!(found[0].heads.len(), trace.choices.kept[place]);
+    let layers = model.space().groups()[trace.group].layers();
+    model.encoder().run(layers, hidden, &HeadPlan::Same(found[0].heads), ctx).unwrap()
 }
 
 #[test]
 fn routes_of_another_space_are_refused() {
     let model = model(SearchSettings::default());
     let data = texts(1);
-    let stack = crate::space::Stack { layers: 12, heads: 12 };
+    let shape = crate::space::ModelShape { layers: 12, heads: 12 };
     let refused = |route: Route| matches!(model.evaluate_on(&data, &[route], 4), Err(Error::RouteNotInSpace { .. }));
-    assert!(refused(Route::truncated(stack, 6).unwrap()));
-    assert!(refused(Route::truncated(model.space().stack(), 3).unwrap()));
+    assert!(refused(Route::truncated(shape, 6).unwrap()));
+    assert!(refused(Route::truncated(model.space().model_shape(), 3).unwrap()));
     let group = |role, layers, heads| crate::space::RouteGroup {
         role,
         layers: crate::space::LayerGroup::new(layers).unwrap(),
@@ -214,9 +214,9 @@ fn routes_of_another_space_are_refused() {
     };
     let (base, dynamic) = (crate::space::GroupRole::Base, crate::space::GroupRole::Dynamic);
     let uneven = vec![group(base, 0..2, 12), group(dynamic, 2..3, 8), group(dynamic, 3..4, 10)];
-    assert!(refused(Route::new(model.space().stack(), uneven).unwrap()));
+    assert!(refused(Route::new(model.space().model_shape(), uneven).unwrap()));
     let odd = vec![group(base, 0..1, 12), group(dynamic, 1..2, 9)];
-    assert!(refused(Route::new(model.space().stack(), odd).unwrap()));
+    assert!(refused(Route::new(model.space().model_shape(), odd).unwrap()));
     let wrong_count = model.evaluate_on(&data, &[], 4);
     assert!(matches!(wrong_count, Err(Error::Setting { field: "routes", .. })));
 }

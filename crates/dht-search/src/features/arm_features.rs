@@ -39,6 +39,6 @@ impl ArmFeatures {
             && self.heads.len() == groups
             && self.heads.iter().all(|group| rows(group, options, heads))
             && rows(&self.arms, space.integrated_arms().len(), depth)
-            && self.head_sets.len() == space.stack().heads
+            && self.head_sets.len() == space.model_shape().heads
     }
 }

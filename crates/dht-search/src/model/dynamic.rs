@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use dht_transformer::{EncodedDataset, Encoder, HeadSet, Importance, Kept, PackedBatch, Sample, TextClassifier};
+use dht_transformer::{EncodedDataset, Encoder, HeadSet, Importance, PackedBatch, PrunePlan, Sample, TextClassifier};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use super::executor::Executor;
-use super::exits::ExitHeads;
+use super::exits::ExitClassifiers;
 use crate::cost::{ExecutedFlops, Reads, WidthCoupling};
 use crate::error::{Error, Result};
 use crate::reward::RewardShape;
 use crate::routing::SearchBandits;
 use crate::settings::{Dispatch, SearchSettings};
 use crate::space::{Route, SearchSpace};
-use crate::training::{Later, Ledger, Queues, Watched};
+use crate::training::{CostAccounting, NextPhase, PendingHeadFeedback, Queues};
 
 /// An encoder with exits, whose routes bandits choose for each text: by a tree, an integrated or a sequential search.
 ///
@@ -25,33 +25,33 @@ use crate::training::{Later, Ledger, Queues, Watched};
 #[derive(Debug)]
 pub struct DynamicModel {
     pub(crate) encoder: Encoder,
-    pub(crate) heads: ExitHeads,
+    pub(crate) heads: ExitClassifiers,
     pub(crate) space: SearchSpace,
     pub(crate) bandits: SearchBandits,
-    pub(crate) later: Option<Later>,
+    pub(crate) next_phase: Option<NextPhase>,
     /// The step whose heads are to be judged by what its backward shows.
-    pub(crate) watched: Option<Watched>,
+    pub(crate) pending_feedback: Option<PendingHeadFeedback>,
     /// The batch that came last, in flight.
-    pub(crate) arrived: Option<PackedBatch>,
+    pub(crate) pending: Option<PackedBatch>,
     /// The batch that came last, to run whole.
-    pub(crate) arrived_whole: Option<PackedBatch>,
+    pub(crate) pending_full_model: Option<PackedBatch>,
     pub(crate) queues: Option<Queues>,
     /// Samples that wait in queues, by row.
-    pub(crate) waiting: BTreeMap<usize, Sample>,
+    pub(crate) queued: BTreeMap<usize, Sample>,
     /// The last step whose routes were drawn, and its generator, which the next batch of that step goes on with.
     pub(crate) routing: Option<(u64, ChaCha8Rng)>,
-    pub(crate) ledger: Ledger,
-    pub(crate) watcher: Watcher,
+    pub(crate) accounting: CostAccounting,
+    pub(crate) observer: RouteObserver,
     pub(crate) teacher: Option<TextClassifier>,
 }
 
 /// Is told the depth of each sample that is trained on.
 #[derive(Default)]
-pub(crate) struct Watcher(pub(crate) Option<Box<dyn FnMut(usize) + Send + Sync>>);
+pub(crate) struct RouteObserver(pub(crate) Option<Box<dyn FnMut(usize) + Send + Sync>>);
 
-impl std::fmt::Debug for Watcher {
+impl std::fmt::Debug for RouteObserver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if self.0.is_some() { "Watcher" } else { "no watcher" })
+        f.write_str(if self.0.is_some() { "RouteObserver" } else { "no watcher" })
     }
 }
 
@@ -73,7 +73,8 @@ impl DynamicModel {
         if settings.width_coupling == WidthCoupling::HeadsAndFfn {
             let importance = Importance::by_magnitude(&encoder)?;
             let neurons = encoder.block_shape().ffn;
-            encoder = encoder.cut(&Kept::most_important(&encoder, &importance, space.stack().heads, neurons)?)?;
+            encoder =
+                encoder.cut(&PrunePlan::most_important(&encoder, &importance, space.model_shape().heads, neurons)?)?;
         }
         Self::of_encoder(encoder, space, settings, classes, rng)
     }
@@ -88,7 +89,7 @@ impl DynamicModel {
     ) -> Result<Self> {
         check_size(&encoder, &space)?;
         settings.check_with(&space)?;
-        let heads = ExitHeads::new(&mut encoder, classes, &space, &settings, rng)?;
+        let heads = ExitClassifiers::new(&mut encoder, classes, &space, &settings, rng)?;
         let bandits = SearchBandits::new(&space, &settings, encoder.block_shape(), heads.shape())?;
         let queues = match settings.dispatch {
             Dispatch::InFlight => None,
@@ -96,19 +97,19 @@ impl DynamicModel {
         };
         freeze_tail(&encoder, &space, true);
         Ok(Self {
-            ledger: Ledger::new(space.stack().heads)?,
+            accounting: CostAccounting::new(space.model_shape().heads)?,
             encoder,
             heads,
             space,
             bandits,
-            later: None,
-            watched: None,
-            arrived: None,
-            arrived_whole: None,
+            next_phase: None,
+            pending_feedback: None,
+            pending: None,
+            pending_full_model: None,
             queues,
-            waiting: BTreeMap::new(),
+            queued: BTreeMap::new(),
             routing: None,
-            watcher: Watcher::default(),
+            observer: RouteObserver::default(),
             teacher: None,
         })
     }
@@ -129,8 +130,8 @@ impl DynamicModel {
     }
 
     /// What the training cost and chose.
-    pub fn ledger(&self) -> &Ledger {
-        &self.ledger
+    pub fn accounting(&self) -> &CostAccounting {
+        &self.accounting
     }
 
     /// How many optimiser steps lay between routing and training on average; `None` without queues.
@@ -139,8 +140,8 @@ impl DynamicModel {
     }
 
     /// Tells `watcher` the depth (layers run) of each sample that is trained on from now on, for a progress bar.
-    pub fn watch_routes(&mut self, watcher: impl FnMut(usize) + Send + Sync + 'static) {
-        self.watcher = Watcher(Some(Box::new(watcher)));
+    pub fn on_route(&mut self, observer: impl FnMut(usize) + Send + Sync + 'static) {
+        self.observer = RouteObserver(Some(Box::new(observer)));
     }
 
     /// The run-time knob's setting; `None` with rewards in which the cost is learned.
@@ -174,15 +175,15 @@ impl DynamicModel {
             heads: self.heads.clone(),
             space: self.space.clone(),
             bandits,
-            later: None,
-            watched: None,
-            arrived: None,
-            arrived_whole: None,
+            next_phase: None,
+            pending_feedback: None,
+            pending: None,
+            pending_full_model: None,
             queues: self.queues.as_ref().map(Queues::emptied),
-            waiting: BTreeMap::new(),
+            queued: BTreeMap::new(),
             routing: None,
-            ledger: self.ledger.clone(),
-            watcher: Watcher::default(),
+            accounting: self.accounting.clone(),
+            observer: RouteObserver::default(),
             teacher: None,
         })
     }
@@ -217,8 +218,8 @@ impl DynamicModel {
         }
     }
     /// The heads that are always kept: those of the largest magnitude over the dynamic groups' layers.
-    pub(crate) fn heaviest_heads(&self) -> Result<HeadSet> {
-        let heads = self.space.stack().heads;
+    pub(crate) fn heads_of_largest_norm(&self) -> Result<HeadSet> {
+        let heads = self.space.model_shape().heads;
         let mut importance = vec![0.0; heads];
         for layer in self.space.groups().iter().flat_map(|group| group.layers()) {
             let magnitudes = self.encoder.head_magnitudes(layer)?;
@@ -234,7 +235,8 @@ impl DynamicModel {
     /// # Errors
     /// None that a model of this space can meet.
     pub fn full_training_flops(&self, texts: &EncodedDataset) -> Result<u64> {
-        let (flops, route) = (self.flops(), Route::truncated(self.space.stack(), self.space.stack().layers)?);
+        let (flops, route) =
+            (self.flops(), Route::truncated(self.space.model_shape(), self.space.model_shape().layers)?);
         let of_text = |tokens| (flops.forward(&route, tokens, 1) + flops.backward(&route, tokens, Reads::ONCE)).0;
         Ok(texts.lengths().into_iter().map(of_text).sum())
     }
@@ -244,18 +246,19 @@ impl DynamicModel {
     /// # Errors
     /// None that a model of this space can meet.
     pub fn full_inference_flops(&self, texts: &EncodedDataset) -> Result<u64> {
-        let (flops, route) = (self.flops(), Route::truncated(self.space.stack(), self.space.stack().layers)?);
+        let (flops, route) =
+            (self.flops(), Route::truncated(self.space.model_shape(), self.space.model_shape().layers)?);
         Ok(texts.lengths().into_iter().map(|tokens| flops.forward(&route, tokens, 1).0).sum())
     }
 }
 
 fn check_size(encoder: &Encoder, space: &SearchSpace) -> Result<()> {
-    let (stack, heads) = (space.stack(), encoder.block_shape().heads);
-    if (encoder.layers(), heads) == (stack.layers, stack.heads) {
+    let (shape, heads) = (space.model_shape(), encoder.block_shape().heads);
+    if (encoder.layers(), heads) == (shape.layers, shape.heads) {
         return Ok(());
     }
     let expected = format!("a space of {} layers and {heads} heads", encoder.layers());
-    Err(Error::setting("space", expected, format!("{} and {}", stack.layers, stack.heads)))
+    Err(Error::setting("space", expected, format!("{} and {}", shape.layers, shape.heads)))
 }
 
 /// Freezes or thaws the layers that every route of a space ends in.

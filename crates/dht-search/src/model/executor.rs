@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use candle_core::Tensor;
-use dht_transformer::{Bucket, Encoder, HeadPlan, HeadSet, Hidden, PackedBatch, Pass};
+use dht_transformer::{Encoder, ForwardContext, HeadPlan, HeadSet, Hidden, PackedBatch, SampleGroup};
 use rand_chacha::ChaCha8Rng;
 
-use super::exits::ExitHeads;
+use super::exits::ExitClassifiers;
 use crate::cost::{Reads, WidthCoupling};
 use crate::error::Result;
 use crate::routing::{BaseView, DepthChoices, ExitView, GroupChoices, GroupView, Mode, Reading, Strategy};
@@ -15,24 +15,24 @@ use crate::space::{BaseState, Route, RouteArms, SearchSpace};
 /// The parts of a dynamic model that run.
 pub(crate) struct Executor<'a> {
     pub(crate) encoder: &'a Encoder,
-    pub(crate) heads: &'a ExitHeads,
+    pub(crate) heads: &'a ExitClassifiers,
     pub(crate) space: &'a SearchSpace,
     pub(crate) coupling: WidthCoupling,
 }
 
 /// Which exits' logits are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shown {
+pub(crate) enum PassedExits {
     /// The exit by which a sample leaves.
     Own,
     /// Also those it passes, with a way back to the layers below.
     Passed,
     /// Also those it passes, without: their classifiers learn to read what the layers learn from others. Where a decision
     /// reads an exit, those who leave there are read so too.
-    Probed,
+    Detached,
 }
 
-impl Shown {
+impl PassedExits {
     /// How often classifiers read a sample that leaves by an exit, the `last` of all or another, where decisions read so.
     pub(crate) fn reads(self, reading: Reading, exit: usize, last: usize) -> Reads {
         let passed = exit as u64;
@@ -40,9 +40,9 @@ impl Shown {
             (Self::Own, Reading::Never) => (1, 0),
             (Self::Own, Reading::FirstExit) => (1 + passed.min(1), 0),
             (Self::Own, Reading::EveryExit) | (Self::Passed, _) => (1 + passed, 0),
-            (Self::Probed, Reading::Never) => (1, passed),
-            (Self::Probed, Reading::FirstExit) => (1, passed.max(1)),
-            (Self::Probed, Reading::EveryExit) => (1, passed + u64::from(exit < last)),
+            (Self::Detached, Reading::Never) => (1, passed),
+            (Self::Detached, Reading::FirstExit) => (1, passed.max(1)),
+            (Self::Detached, Reading::EveryExit) => (1, passed + u64::from(exit < last)),
         };
         Reads { with_way_back, probes }
     }
@@ -50,10 +50,10 @@ impl Shown {
 
 /// How a batch goes its ways.
 pub(crate) struct Way<'a> {
-    pub(crate) pass: &'a Pass,
+    pub(crate) ctx: &'a ForwardContext,
     pub(crate) strategy: &'a dyn Strategy,
     pub(crate) mode: Mode,
-    pub(crate) shown: Shown,
+    pub(crate) passed_exits: PassedExits,
 }
 
 /// A batch before its routes are known.
@@ -78,7 +78,7 @@ pub(crate) struct ExitOutput {
 
 /// A group of layers that some samples ran.
 #[derive(Debug)]
-pub(crate) struct GroupPassage {
+pub(crate) struct GroupTrace {
     pub(crate) group: usize,
     /// Places in the batch, by place in the group.
     pub(crate) members: Vec<usize>,
@@ -87,10 +87,10 @@ pub(crate) struct GroupPassage {
 
 /// What a batch went through.
 #[derive(Debug)]
-pub(crate) struct Passage {
+pub(crate) struct ForwardTrace {
     pub(crate) depth: DepthChoices,
-    pub(crate) groups: Vec<GroupPassage>,
-    /// By exit; each sample at the exit it left by, and at those it passed where they are [`Shown`].
+    pub(crate) groups: Vec<GroupTrace>,
+    /// By exit; each sample at the exit it left by, and at those it passed where they are [`PassedExits`].
     pub(crate) outputs: Vec<ExitOutput>,
     /// Which exits the decisions on this passage read.
     pub(crate) reading: Reading,
@@ -100,24 +100,24 @@ pub(crate) struct Passage {
 
 impl Executor<'_> {
     /// Up to where routes are decided: the base layers, or the look-ahead without gradient (on the weights of the time).
-    fn start(&self, batch: &PackedBatch, pass: &Pass) -> Result<Start> {
+    fn start(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Start> {
         let base = 0..self.space.base_layers();
         match self.space.config().base_state {
             BaseState::OnRoute => {
-                let hidden = self.encoder.run(base, &self.encoder.embed(batch, pass)?, &HeadPlan::Full, pass)?;
+                let hidden = self.encoder.run(base, &self.encoder.embed(batch, ctx)?, &HeadPlan::Full, ctx)?;
                 Ok(Start { state: hidden.clone(), hidden })
             }
-            BaseState::LookAhead { .. } | BaseState::Embedding => {
-                let look = Pass::inference();
+            BaseState::PrePass { .. } | BaseState::Embedding => {
+                let look = ForwardContext::inference();
                 let state = self.encoder.run(base, &self.encoder.embed(batch, &look)?, &HeadPlan::Full, &look)?;
-                Ok(Start { state: state.detach(), hidden: self.encoder.embed(batch, pass)? })
+                Ok(Start { state: state.detach(), hidden: self.encoder.embed(batch, ctx)? })
             }
         }
     }
 
     /// The whole way of a batch.
-    pub(crate) fn run(&self, batch: &PackedBatch, way: &Way<'_>, rng: &mut ChaCha8Rng) -> Result<Passage> {
-        let Start { state, hidden } = self.start(batch, way.pass)?;
+    pub(crate) fn run(&self, batch: &PackedBatch, way: &Way<'_>, rng: &mut ChaCha8Rng) -> Result<ForwardTrace> {
+        let Start { state, hidden } = self.start(batch, way.ctx)?;
         let reading = way.strategy.reading();
         let (depth, logits, deciding) = self.decide_from(&state, way, rng)?;
         self.follow(hidden, logits, depth, reading, deciding, way, rng)
@@ -130,7 +130,7 @@ impl Executor<'_> {
         way: &Way<'_>,
         rng: &mut ChaCha8Rng,
     ) -> Result<(DepthChoices, Duration)> {
-        let (depth, _, deciding) = self.decide_from(&self.start(batch, way.pass)?.state, way, rng)?;
+        let (depth, _, deciding) = self.decide_from(&self.start(batch, way.ctx)?.state, way, rng)?;
         Ok((depth, deciding))
     }
 
@@ -141,10 +141,10 @@ impl Executor<'_> {
         depth: DepthChoices,
         way: &Way<'_>,
         rng: &mut ChaCha8Rng,
-    ) -> Result<Passage> {
-        let hidden = self.encoder.embed(batch, way.pass)?;
+    ) -> Result<ForwardTrace> {
+        let hidden = self.encoder.embed(batch, way.ctx)?;
         let base = self.space.base().map_or(0, |base| base.end());
-        let hidden = self.encoder.run(0..base, &hidden, &HeadPlan::Full, way.pass)?;
+        let hidden = self.encoder.run(0..base, &hidden, &HeadPlan::Full, way.ctx)?;
         self.follow(hidden, None, depth, Reading::Never, Duration::ZERO, way, rng)
     }
 
@@ -171,11 +171,11 @@ impl Executor<'_> {
             Reading::FirstExit => exit == 0,
             Reading::EveryExit => exit + 1 < self.space.exits().len(),
         };
-        match way.shown {
-            Shown::Own if !wanted => Ok(None),
-            Shown::Own | Shown::Passed => Ok(Some(self.heads.logits(exit, hidden, way.pass)?)),
-            Shown::Probed if !wanted => Ok(None),
-            Shown::Probed => Ok(Some(self.heads.logits(exit, &hidden.detach(), way.pass)?)),
+        match way.passed_exits {
+            PassedExits::Own if !wanted => Ok(None),
+            PassedExits::Own | PassedExits::Passed => Ok(Some(self.heads.logits(exit, hidden, way.ctx)?)),
+            PassedExits::Detached if !wanted => Ok(None),
+            PassedExits::Detached => Ok(Some(self.heads.logits(exit, &hidden.detach(), way.ctx)?)),
         }
     }
 
@@ -191,7 +191,7 @@ impl Executor<'_> {
         mut deciding: Duration,
         way: &Way<'_>,
         rng: &mut ChaCha8Rng,
-    ) -> Result<Passage> {
+    ) -> Result<ForwardTrace> {
         let mut members: Vec<usize> = (0..hidden.samples()).collect();
         let (mut groups, mut outputs) = (Vec::new(), Vec::new());
         for exit in 0..self.space.exits().len() {
@@ -202,9 +202,9 @@ impl Executor<'_> {
                 let choices = way.strategy.heads(&view, way.mode, rng)?;
                 deciding += start.elapsed();
                 let order;
-                (hidden, order) = self.group(group, &hidden, &choices, way.pass)?;
+                (hidden, order) = self.run_group(group, &hidden, &choices, way.ctx)?;
                 let after = order.iter().map(|place| members[*place]).collect();
-                groups.push(GroupPassage { group, members, choices });
+                groups.push(GroupTrace { group, members, choices });
                 members = after;
             }
             let read = match logits.take() {
@@ -228,28 +228,28 @@ impl Executor<'_> {
                 members = going.iter().map(|at| members[*at]).collect();
             }
         }
-        Ok(Passage { depth, groups, outputs, reading, deciding })
+        Ok(ForwardTrace { depth, groups, outputs, reading, deciding })
     }
 
     /// Samples through a group of layers, each with its heads and its share of the neurons, and the places they come out in.
-    fn group(
+    fn run_group(
         &self,
         group: usize,
         hidden: &Hidden,
         choices: &GroupChoices,
-        pass: &Pass,
+        ctx: &ForwardContext,
     ) -> Result<(Hidden, Vec<usize>)> {
-        let order: Vec<usize> = choices.buckets.iter().flat_map(|bucket| bucket.places.iter().copied()).collect();
-        let buckets = choices.buckets.iter().map(|bucket| self.bucket(bucket.places.len(), bucket.heads));
+        let order: Vec<usize> = choices.head_sets.iter().flat_map(|group| group.places.iter().copied()).collect();
+        let head_sets = choices.head_sets.iter().map(|group| self.sample_group(group.places.len(), group.heads));
         let layers = self.space.groups()[group].layers();
         let sorted = if order.is_sorted() { hidden.clone() } else { hidden.select(&order)? };
-        Ok((self.encoder.run_buckets(layers, &sorted, &buckets.collect::<Vec<_>>(), pass)?, order))
+        Ok((self.encoder.run_groups(layers, &sorted, &head_sets.collect::<Vec<_>>(), ctx)?, order))
     }
 
     /// Neighbouring samples that keep these heads, and the neurons that go with them.
-    pub(crate) fn bucket(&self, samples: usize, heads: HeadSet) -> Bucket {
+    pub(crate) fn sample_group(&self, samples: usize, heads: HeadSet) -> SampleGroup {
         let width = self.coupling.width(&self.encoder.block_shape(), heads.len());
-        Bucket { samples, heads, neurons: width.ffn }
+        SampleGroup { samples, heads, neurons: width.ffn }
     }
 
     /// What is shown at an exit, of those that go on and those that leave (places in `hidden`).
@@ -270,18 +270,18 @@ impl Executor<'_> {
             if places.len() == hidden.samples() { Ok(hidden.clone()) } else { hidden.select(places) }
         };
         let mut outputs = Vec::new();
-        match (way.shown, read) {
-            (Shown::Passed, Some(logits)) => {
+        match (way.passed_exits, read) {
+            (PassedExits::Passed, Some(logits)) => {
                 return Ok(vec![ExitOutput { exit, samples: members.to_vec(), logits, probe: false }]);
             }
-            (Shown::Own, Some(logits)) if !leaving.is_empty() => {
+            (PassedExits::Own, Some(logits)) if !leaving.is_empty() => {
                 return Ok(vec![output(leaving, select_rows(&logits, leaving)?, false)]);
             }
-            (Shown::Probed, Some(logits)) => {
+            (PassedExits::Detached, Some(logits)) => {
                 outputs.push(ExitOutput { exit, samples: members.to_vec(), logits, probe: true });
             }
-            (Shown::Probed, None) if !going.is_empty() => {
-                let logits = self.heads.logits(exit, &part(going)?.detach(), way.pass)?;
+            (PassedExits::Detached, None) if !going.is_empty() => {
+                let logits = self.heads.logits(exit, &part(going)?.detach(), way.ctx)?;
                 outputs.push(output(going, logits, true));
             }
             _ => {}
@@ -289,24 +289,24 @@ impl Executor<'_> {
         if !leaving.is_empty() {
             let mut last = part(leaving)?;
             if let Some(tail) = self.space.tail() {
-                last = self.encoder.run(tail.layers(), &last, &HeadPlan::Full, way.pass)?;
+                last = self.encoder.run(tail.layers(), &last, &HeadPlan::Full, way.ctx)?;
             }
-            outputs.push(output(leaving, self.heads.logits(exit, &last, way.pass)?, false));
+            outputs.push(output(leaving, self.heads.logits(exit, &last, way.ctx)?, false));
         }
         Ok(outputs)
     }
 }
 
-impl Passage {
+impl ForwardTrace {
     /// The route of each sample.
     pub(crate) fn routes(&self, space: &SearchSpace) -> Result<Vec<Route>> {
         if !space.is_tree() {
             return self.depth.arms.iter().map(|&arm| space.route(&RouteArms::Integrated { arm })).collect();
         }
         let mut heads = vec![Vec::new(); self.depth.exits.len()];
-        for passage in &self.groups {
-            let options = space.head_options(passage.group);
-            for (member, kept) in passage.members.iter().zip(&passage.choices.kept) {
+        for trace in &self.groups {
+            let options = space.head_options(trace.group);
+            for (member, kept) in trace.members.iter().zip(&trace.choices.kept) {
                 heads[*member].push(options.iter().position(|option| option == kept).unwrap_or(options.len()));
             }
         }

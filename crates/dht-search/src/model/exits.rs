@@ -1,20 +1,20 @@
 //! The classifiers behind the exits.
 
-use dht_transformer::{Classifier, ClassifierShape, Encoder, Hidden, Pass};
+use dht_transformer::{Classifier, ClassifierShape, Encoder, ForwardContext, Hidden};
 use rand::Rng;
 
 use crate::error::Result;
-use crate::settings::{ExitClassifiers, SearchSettings};
+use crate::settings::{ClassifierSharing, SearchSettings};
 use crate::space::SearchSpace;
 
 /// One classifier for each exit, or one for all.
 #[derive(Debug, Clone)]
-pub(crate) struct ExitHeads {
+pub(crate) struct ExitClassifiers {
     /// By the total depth of the routes that leave there; one for all where they share it.
     classifiers: Vec<(usize, Classifier)>,
 }
 
-impl ExitHeads {
+impl ExitClassifiers {
     pub(crate) fn new<R: Rng + ?Sized>(
         encoder: &mut Encoder,
         classes: usize,
@@ -30,7 +30,7 @@ impl ExitHeads {
     }
 
     /// The classifiers of a later space: those of its depths that are there, and new ones for the others.
-    pub(crate) fn going_on_in<R: Rng + ?Sized>(
+    pub(crate) fn with_next_phase<R: Rng + ?Sized>(
         &self,
         encoder: &mut Encoder,
         space: &SearchSpace,
@@ -41,7 +41,7 @@ impl ExitHeads {
         let mut classifiers = Vec::with_capacity(names.len());
         for (exit, name) in names.iter().enumerate() {
             let depth = space.depth(exit);
-            let shared = settings.exit_classifiers == ExitClassifiers::Shared;
+            let shared = settings.classifier_sharing == ClassifierSharing::Shared;
             let own = self.classifiers.iter().find(|(own, _)| shared || *own == depth);
             let classifier = match own {
                 Some((_, own)) => own.clone(),
@@ -54,9 +54,9 @@ impl ExitHeads {
 
     /// What the parameters of each classifier start with, before a dot.
     pub(crate) fn names(space: &SearchSpace, settings: &SearchSettings) -> Vec<String> {
-        match settings.exit_classifiers {
-            ExitClassifiers::Shared => vec!["classifier".into()],
-            ExitClassifiers::PerExit => {
+        match settings.classifier_sharing {
+            ClassifierSharing::Shared => vec!["classifier".into()],
+            ClassifierSharing::PerExit => {
                 (0..space.exits().len()).map(|exit| format!("exit.{}.classifier", space.depth(exit))).collect()
             }
         }
@@ -67,8 +67,8 @@ impl ExitHeads {
     }
 
     /// (samples, classes).
-    pub(crate) fn logits(&self, exit: usize, hidden: &Hidden, pass: &Pass) -> Result<candle_core::Tensor> {
-        Ok(self.at(exit).forward(hidden, pass)?)
+    pub(crate) fn logits(&self, exit: usize, hidden: &Hidden, ctx: &ForwardContext) -> Result<candle_core::Tensor> {
+        Ok(self.at(exit).forward(hidden, ctx)?)
     }
 
     /// The sizes of every one of them.

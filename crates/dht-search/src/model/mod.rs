@@ -7,5 +7,5 @@ mod saved;
 
 pub use dynamic::DynamicModel;
 pub(crate) use dynamic::freeze_tail;
-pub(crate) use executor::{Executor, ExitOutput, GroupPassage, Passage, Shown, Way};
-pub(crate) use exits::ExitHeads;
+pub(crate) use executor::{Executor, ExitOutput, ForwardTrace, GroupTrace, PassedExits, Way};
+pub(crate) use exits::ExitClassifiers;

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::dynamic::DynamicModel;
-use super::exits::ExitHeads;
+use super::exits::ExitClassifiers;
 use crate::error::{Error, Result};
 use crate::routing::Learned;
 use crate::settings::SearchSettings;
@@ -162,7 +162,7 @@ fn check_version(path: &Path, state: &Value) -> Result<()> {
 
 /// The parameters of the exits' classifiers.
 fn exit_tensors(parameters: &Parameters, space: &SearchSpace, settings: &SearchSettings) -> Result<StoredTensors> {
-    let names = ExitHeads::names(space, settings);
+    let names = ExitClassifiers::names(space, settings);
     let of_exit = |name: &str| {
         names.iter().any(|exit| name.strip_prefix(exit.as_str()).is_some_and(|rest| rest.starts_with('.')))
     };

@@ -13,9 +13,11 @@ pub enum HeadFeedback {
     /// Σ |∂L/∂ξ| / (1 − exp(−L)) over the layers of the group, L being the sample's own loss (Michel et al. 2019 take the
     /// numerator). One number a head instead of one for all heads of a sample, free from the backward pass. It is known
     /// after each training step, and so always from texts that are trained on. Ours.
-    Slope,
+    #[serde(alias = "slope")]
+    Gradient,
     /// 0 when κ·ρ > 1, and else 1: the printed formula, which contradicts its own text ("1 is more effective").
-    AsPrinted,
+    #[serde(alias = "as_printed")]
+    AsPublished,
 }
 
 impl HeadFeedback {
@@ -24,8 +26,8 @@ impl HeadFeedback {
     pub fn rewarded(self, ratio: f64, kappa: f64) -> Option<bool> {
         match self {
             Self::Standard => Some(ratio > 1.0),
-            Self::AsPrinted => Some(kappa * ratio <= 1.0),
-            Self::Slope => None,
+            Self::AsPublished => Some(kappa * ratio <= 1.0),
+            Self::Gradient => None,
         }
     }
 }

@@ -9,4 +9,4 @@ mod weighted_loss;
 
 pub use head_feedback::HeadFeedback;
 pub use rule::{Reward, RewardMemory, RewardReference, RewardRule, RewardShape};
-pub use weighted_loss::{Delta, SMALLEST_LOSS};
+pub use weighted_loss::{CostWeightedLoss, SMALLEST_LOSS};

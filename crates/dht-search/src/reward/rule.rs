@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::weighted_loss::Delta;
+use super::weighted_loss::CostWeightedLoss;
 use crate::error::{Error, Result};
 
 /// What a bandit is given for a ratio ρ.
@@ -96,7 +96,7 @@ impl RewardReference {
     }
 
     /// Adds a sample after ageing what is there; the increments keep the mean between its samples.
-    fn add(&mut self, delta: Delta, retention: f64) {
+    fn add(&mut self, delta: CostWeightedLoss, retention: f64) {
         self.weight = self.weight * retention + 1.0;
         self.mean += (delta.value() - self.mean) / self.weight;
     }
@@ -159,7 +159,7 @@ impl RewardRule {
     ///
     /// # Errors
     /// [`Error::Setting`] for [`RewardShape::Gain`] where a sample's gain is not known; the reference is as before then.
-    pub fn rewards(&self, reference: &mut RewardReference, batch: &[Delta]) -> Result<Vec<Reward>> {
+    pub fn rewards(&self, reference: &mut RewardReference, batch: &[CostWeightedLoss]) -> Result<Vec<Reward>> {
         let usual = reference.mean().unwrap_or_else(|| {
             let mut own = RewardReference::default();
             batch.iter().for_each(|&delta| own.add(delta, 1.0));
@@ -179,7 +179,7 @@ impl RewardRule {
         Ok(rewards)
     }
 
-    fn reward(&self, usual: f64, delta: Delta) -> Result<Reward> {
+    fn reward(&self, usual: f64, delta: CostWeightedLoss) -> Result<Reward> {
         let ratio = (usual / delta.value()).clamp(f64::MIN_POSITIVE, f64::MAX);
         let value = match self.shape {
             RewardShape::Ratio => self.kappa * ratio,

@@ -9,13 +9,13 @@ pub const SMALLEST_LOSS: f64 = 1e-7;
 /// The loss of one sample and δ, its product with the route's layers and heads. δ is finite and positive. Beside them,
 /// where it is known, the gain over an earlier exit, which [`RewardShape::Gain`](crate::RewardShape::Gain) rewards.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Delta {
+pub struct CostWeightedLoss {
     loss: f64,
     value: f64,
     gain: Option<f64>,
 }
 
-impl Delta {
+impl CostWeightedLoss {
     /// δ_L = loss · L, for UCB_L.
     ///
     /// # Errors

@@ -6,19 +6,19 @@ use dht_transformer::HeadSet;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::{BaseView, Bucket, DepthChoices, GroupChoices, GroupView, Mode, Reading, Strategy};
+use super::{BaseView, DepthChoices, GroupChoices, GroupView, HeadSetGroup, Mode, Reading, Strategy};
 use crate::error::{Error, Result};
 use crate::space::{Route, RouteArms, SearchSpace};
 
 /// Each sample of the data set has its route, found by the sample's number; head sets of a given size are drawn at
 /// random beside the pinned heads, one for each bucket.
-pub(crate) struct Prescribed<'a> {
+pub(crate) struct FixedRoutes<'a> {
     space: &'a SearchSpace,
     pinned: HeadSet,
     routes: BTreeMap<u64, &'a Route>,
 }
 
-impl<'a> Prescribed<'a> {
+impl<'a> FixedRoutes<'a> {
     pub(crate) fn new(space: &'a SearchSpace, pinned: HeadSet, routes: BTreeMap<u64, &'a Route>) -> Self {
         Self { space, pinned, routes }
     }
@@ -29,7 +29,7 @@ impl<'a> Prescribed<'a> {
     }
 }
 
-impl Strategy for Prescribed<'_> {
+impl Strategy for FixedRoutes<'_> {
     fn reading(&self) -> Reading {
         Reading::Never
     }
@@ -56,14 +56,14 @@ impl Strategy for Prescribed<'_> {
             heads.ok_or_else(|| Error::setting("route", format!("a route through layer {layer}"), "a shorter one"))
         });
         let kept = kept.collect::<Result<Vec<_>>>()?;
-        let buckets = by_count(&kept)
+        let head_sets = by_count(&kept)
             .into_iter()
             .map(|(count, places)| {
-                let heads = random_heads(self.space.stack().heads, self.pinned, count, rng)?;
-                Ok(Bucket { places, heads, context: Vec::new() })
+                let heads = random_heads(self.space.model_shape().heads, self.pinned, count, rng)?;
+                Ok(HeadSetGroup { places, heads, context: Vec::new() })
             })
             .collect::<Result<_>>()?;
-        Ok(GroupChoices { kept, buckets, ..GroupChoices::default() })
+        Ok(GroupChoices { kept, head_sets, ..GroupChoices::default() })
     }
 
     fn depth_flops(&self, _: usize) -> u64 {

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::features::Rows;
 
 pub(crate) use bandit::{Learned, SearchBandits};
-pub(crate) use fixed::{Prescribed, random_heads};
+pub(crate) use fixed::{FixedRoutes, random_heads};
 
 /// How decisions are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +93,7 @@ pub(crate) struct SeenAtExit {
 
 /// Samples that run a group of layers with the same heads.
 #[derive(Debug, Clone)]
-pub(crate) struct Bucket {
+pub(crate) struct HeadSetGroup {
     /// Their places in the group's view.
     pub(crate) places: Vec<usize>,
     /// The heads.
@@ -112,7 +112,7 @@ pub(crate) struct GroupChoices {
     /// What TSB saw of each sample, before scaling; the mean of a bucket's is its context.
     pub(crate) set_contexts: Rows,
     /// The samples by head set; together they hold every place once.
-    pub(crate) buckets: Vec<Bucket>,
+    pub(crate) head_sets: Vec<HeadSetGroup>,
 }
 
 /// The losses of a batch where they are known.

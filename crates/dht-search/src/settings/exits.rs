@@ -13,7 +13,8 @@ pub enum ExitLosses {
     ///
     /// p = 0 weighs all passed exits alike; p = 1 weighs by depth, with v = 1 as PABEE does, Σ d·CE / Σ d (Zhou et al.
     /// 2020); p = 2 leaves early exits little.
-    OnTheWay {
+    #[serde(alias = "on_the_way")]
+    Weighted {
         /// Of a passed exit just below the sample's own, v: above 0.
         weight: f64,
         /// How fast weights fall towards shallow exits, p: 0 to 16.
@@ -22,13 +23,14 @@ pub enum ExitLosses {
     /// Also those it passes, but of these only the classifiers learn: loss = CE(own) + Σ CE(passed), the passed exits'
     /// states without gradient. A shallow layer then serves the layers above it and the texts that leave there, and is
     /// not pulled towards texts it cannot know; the bandits still see what each exit makes of each text. Ours.
-    Probed,
+    #[serde(alias = "probed")]
+    Detached,
 }
 
 /// Whether the exits share a classifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum ExitClassifiers {
+pub enum ClassifierSharing {
     /// One for all depths, as the paper draws it.
     Shared,
     /// One for each exit.

@@ -13,9 +13,9 @@ use crate::error::{Error, Result};
 use crate::reward::{HeadFeedback, RewardMemory, RewardRule, RewardShape};
 use crate::space::SearchSpace;
 
-pub use exits::{ExitClassifiers, ExitLosses};
+pub use exits::{ClassifierSharing, ExitLosses};
 pub use routing::{ContextDesign, DepthDecision, HeadArms, HeadDraws, Steering};
-pub use training::{LossSource, SoftLabels, Teacher, WholeSteps};
+pub use training::{FullModelSteps, LossSource, SoftLabels, Teacher};
 
 /// One number for each kind of bandit.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -78,11 +78,13 @@ pub struct SearchSettings {
     /// Which exits a sample trains.
     pub exit_losses: ExitLosses,
     /// Which steps run the whole model instead.
-    pub whole_steps: WholeSteps,
+    #[serde(alias = "whole_steps")]
+    pub full_model_steps: FullModelSteps,
     /// Whose probabilities the exits learn beside the labels; `None` is nobody's.
     pub soft_labels: Option<SoftLabels>,
     /// Whether the exits share a classifier.
-    pub exit_classifiers: ExitClassifiers,
+    #[serde(alias = "exit_classifiers")]
+    pub classifier_sharing: ClassifierSharing,
     /// How a classifier sees a text.
     pub pooling: Pooling,
     /// LinUCB's exploration α: an arm scores wᵀθ + α·√(wᵀA⁻¹w) while exploring (paper, Algorithm 1; Li et al. 2010).
@@ -137,10 +139,10 @@ impl Default for SearchSettings {
             head_draws: HeadDraws::default(),
             steering: Steering::default(),
             width_coupling: WidthCoupling::default(),
-            exit_losses: ExitLosses::Probed,
-            whole_steps: WholeSteps::default(),
+            exit_losses: ExitLosses::Detached,
+            full_model_steps: FullModelSteps::default(),
             soft_labels: None,
-            exit_classifiers: ExitClassifiers::PerExit,
+            classifier_sharing: ClassifierSharing::PerExit,
             pooling: Pooling::Mean,
             exploration: PerBandit::all(0.1),
             ridge: 1.0,
@@ -170,7 +172,7 @@ impl SearchSettings {
             context: ContextDesign::Paper,
             head_draws: HeadDraws::PerSample,
             exit_losses: ExitLosses::Chosen,
-            exit_classifiers: ExitClassifiers::Shared,
+            classifier_sharing: ClassifierSharing::Shared,
             pooling: Pooling::Pooler,
             discount: 1.0,
             reward_shape: RewardShape::Ratio,
@@ -203,17 +205,17 @@ impl SearchSettings {
             ("explore_share", self.explore_share),
         ];
         shares.into_iter().try_for_each(|(field, share)| check_share(field, share))?;
-        self.whole_steps.check(self.explore_share)?;
+        self.full_model_steps.check(self.explore_share)?;
         self.soft_labels.map_or(Ok(()), |soft| soft.check(self.exit_losses))?;
         self.loss_source.check()?;
         self.depth_rewards().check()?;
         self.heads_rewards().check()?;
         self.arm_rewards().check()?;
         match self.exit_losses {
-            ExitLosses::Probed => {}
-            ExitLosses::OnTheWay { weight, power } => {
-                check_number("exit_losses.on_the_way.weight", weight, f64::MIN_POSITIVE)?;
-                check_power("exit_losses.on_the_way.power", power)?;
+            ExitLosses::Detached => {}
+            ExitLosses::Weighted { weight, power } => {
+                check_number("exit_losses.weighted.weight", weight, f64::MIN_POSITIVE)?;
+                check_power("exit_losses.weighted.power", power)?;
             }
             ExitLosses::Chosen => {
                 let needs_exits = [
@@ -348,11 +350,11 @@ mod tests {
             ("explore_power", |s| s.explore_power = f64::NAN),
             ("kappa", |s| s.kappa.depth = 0.0),
             ("dispatch.queue.size", |s| s.dispatch = Dispatch::Queue { size: 0 }),
-            ("exit_losses.on_the_way.weight", |s| s.exit_losses = ExitLosses::OnTheWay { weight: 0.0, power: 0.0 }),
-            ("exit_losses.on_the_way.power", |s| s.exit_losses = ExitLosses::OnTheWay { weight: 0.1, power: -1.0 }),
-            ("whole_steps.first", |s| s.whole_steps.first = 0.7),
-            ("whole_steps.first", |s| (s.whole_steps.first, s.explore_share) = (1.0, 0.0)),
-            ("whole_steps.every", |s| s.whole_steps.every = 1),
+            ("exit_losses.weighted.weight", |s| s.exit_losses = ExitLosses::Weighted { weight: 0.0, power: 0.0 }),
+            ("exit_losses.weighted.power", |s| s.exit_losses = ExitLosses::Weighted { weight: 0.1, power: -1.0 }),
+            ("full_model_steps.first", |s| s.full_model_steps.first = 0.7),
+            ("full_model_steps.first", |s| (s.full_model_steps.first, s.explore_share) = (1.0, 0.0)),
+            ("full_model_steps.every", |s| s.full_model_steps.every = 1),
             ("soft_labels.weight", |s| s.soft_labels = Some(SoftLabels { weight: 1.5, ..SOFT })),
             ("soft_labels.temperature", |s| s.soft_labels = Some(SoftLabels { temperature: 0.0, ..SOFT })),
             ("soft_labels.teacher", |s| {

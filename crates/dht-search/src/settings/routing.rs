@@ -70,7 +70,8 @@ pub enum HeadDraws {
     /// Once for all samples of a batch that keep equally many heads of a group, on the mean of their contexts: runs as
     /// dense products. Ours.
     #[default]
-    PerBucket,
+    #[serde(alias = "per_bucket")]
+    PerGroup,
     /// For each sample on its own context, as in the paper: as many products, slower by the clock.
     PerSample,
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 /// No exit on the way is looked at then, so the bandits learn nothing from such a step. By default there is none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct WholeSteps {
+pub struct FullModelSteps {
     /// All steps in this first share of the training, from 0 to below 1: the full model first, then the exits. Random
     /// routes ([`explore_share`](crate::SearchSettings::explore_share)) begin after it.
     pub first: f64,
@@ -21,20 +21,20 @@ pub struct WholeSteps {
     pub every: u64,
 }
 
-impl WholeSteps {
+impl FullModelSteps {
     /// Whether a batch that arrives at this step, with this share of the training behind, runs whole.
     pub(crate) fn hold(self, step: u64, share: f64) -> bool {
         share < self.first || (self.every > 0 && step.is_multiple_of(self.every))
     }
 
     pub(crate) fn check(self, explore_share: f64) -> Result<()> {
-        check_share("whole_steps.first", self.first)?;
+        check_share("full_model_steps.first", self.first)?;
         if self.first + explore_share > 1.0 || self.first == 1.0 {
             let expected = "below 1, and with explore_share at most 1";
-            return Err(Error::setting("whole_steps.first", expected, self.first));
+            return Err(Error::setting("full_model_steps.first", expected, self.first));
         }
         if self.every == 1 {
-            return Err(Error::setting("whole_steps.every", "0, or 2 and more: no step would be routed", 1));
+            return Err(Error::setting("full_model_steps.every", "0, or 2 and more: no step would be routed", 1));
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::layout::Layout;
 use super::notation::RouteSpec;
-use super::route::{Route, Stack};
+use super::route::{ModelShape, Route};
 use crate::error::{Error, Result};
 
 /// Where the state S1, from which the context is taken, comes from.
@@ -16,7 +16,8 @@ pub enum BaseState {
     OnRoute,
     /// From a pass of its own, without gradient, through the first `layers` layers with all heads; the route prunes
     /// from its first layer on (P-DHT: contexts keep the meaning they had before the switch).
-    LookAhead {
+    #[serde(alias = "look_ahead")]
+    PrePass {
         /// How many layers that pass runs, b.
         layers: usize,
     },
@@ -56,7 +57,7 @@ pub enum Search {
 ///
 /// A tree search has `kind = "tree"` and, for each group, its head counts: `heads = [[8, 10, 12], [8, 10, 12], [12]]`.
 /// `pinned`, `tail` (both 0) and `base_state` may be left out; the last is `"on_route"`, `"embedding"` or
-/// `{ look_ahead = { layers = 3 } }`.
+/// `{ pre_pass = { layers = 3 } }`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpaceConfig {
@@ -86,16 +87,16 @@ type Parts = (Layout, Vec<Vec<usize>>, Vec<Route>);
 impl SpaceConfig {
     /// Checks the settings and lays out what they describe; errors as [`SearchSpace::new`](crate::SearchSpace::new).
     pub(crate) fn parts(&self) -> Result<Parts> {
-        let stack = Stack { layers: self.layers, heads: self.heads };
+        let shape = ModelShape { layers: self.layers, heads: self.heads };
         let with_base = self.base_state == BaseState::OnRoute;
-        let layout = Layout::new(stack, &self.exits, with_base, self.tail)?;
-        if self.pinned > stack.heads {
-            return Err(Error::setting("pinned", format!("at most the {} heads", stack.heads), self.pinned));
+        let layout = Layout::new(shape, &self.exits, with_base, self.tail)?;
+        if self.pinned > shape.heads {
+            return Err(Error::setting("pinned", format!("at most the {} heads", shape.heads), self.pinned));
         }
-        if let BaseState::LookAhead { layers } = self.base_state
-            && !(1..=stack.layers).contains(&layers)
+        if let BaseState::PrePass { layers } = self.base_state
+            && !(1..=shape.layers).contains(&layers)
         {
-            return Err(Error::setting("base_state.look_ahead.layers", format!("1 to {}", stack.layers), layers));
+            return Err(Error::setting("base_state.pre_pass.layers", format!("1 to {}", shape.layers), layers));
         }
         let (options, arms) = match &self.search {
             Search::Tree { heads } => (check_options(heads, &layout, self.pinned)?, Vec::new()),
@@ -116,7 +117,7 @@ fn check_options(lists: &[Vec<usize>], layout: &Layout, pinned: usize) -> Result
         }
         let mut least = pinned.max(1);
         for &option in options {
-            check_heads(group, option, least, layout.stack.heads)?;
+            check_heads(group, option, least, layout.shape.heads)?;
             least = option + 1;
         }
     }
@@ -142,7 +143,7 @@ fn check_arms(specs: &[RouteSpec], layout: &Layout, pinned: usize) -> Result<Arm
             return Err(Error::DuplicateArm { arm, first, route: spec.to_string() });
         }
         for (group, (part, options)) in route.dynamic_groups().zip(&mut options).enumerate() {
-            check_heads(group, part.heads, pinned.max(1), layout.stack.heads)?;
+            check_heads(group, part.heads, pinned.max(1), layout.shape.heads)?;
             options.push(part.heads);
         }
         arms.push(route);
@@ -235,14 +236,8 @@ mod tests {
         assert_eq!(field(|config| config.heads = 0), "heads");
         assert_eq!(field(|config| config.layers = 0), "layers");
         assert_eq!(field(|config| config.layers = usize::MAX), "layers");
-        assert_eq!(
-            field(|config| config.base_state = BaseState::LookAhead { layers: 0 }),
-            "base_state.look_ahead.layers"
-        );
-        assert_eq!(
-            field(|config| config.base_state = BaseState::LookAhead { layers: 13 }),
-            "base_state.look_ahead.layers"
-        );
+        assert_eq!(field(|config| config.base_state = BaseState::PrePass { layers: 0 }), "base_state.pre_pass.layers");
+        assert_eq!(field(|config| config.base_state = BaseState::PrePass { layers: 13 }), "base_state.pre_pass.layers");
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! Where the groups of layers lie between the exits, and how a written route falls onto them.
 
 use super::notation::{RouteSpec, Segment};
-use super::route::{GroupRole, LayerGroup, Route, RouteGroup, Stack};
+use super::route::{GroupRole, LayerGroup, ModelShape, Route, RouteGroup};
 use crate::error::{Error, Result};
 
 /// The groups of a space, checked: base, dynamic groups in order, tail.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Layout {
-    pub(crate) stack: Stack,
+    pub(crate) shape: ModelShape,
     /// Depths before the tail, ascending. The first is the base where there is one.
     pub(crate) exits: Vec<usize>,
     pub(crate) base: Option<LayerGroup>,
@@ -17,10 +17,10 @@ pub(crate) struct Layout {
 
 impl Layout {
     /// Groups between these exits; the layers up to the first are the base or, without one, the first group.
-    pub(crate) fn new(stack: Stack, exits: &[usize], with_base: bool, tail: usize) -> Result<Self> {
-        stack.check()?;
-        let Some(deepest) = stack.layers.checked_sub(tail) else {
-            return Err(Error::setting("tail", format!("at most the {} layers", stack.layers), tail));
+    pub(crate) fn new(shape: ModelShape, exits: &[usize], with_base: bool, tail: usize) -> Result<Self> {
+        shape.check()?;
+        let Some(deepest) = shape.layers.checked_sub(tail) else {
+            return Err(Error::setting("tail", format!("at most the {} layers", shape.layers), tail));
         };
         if exits.is_empty() {
             return Err(Error::setting("exits", "at least one depth", "an empty list"));
@@ -35,8 +35,8 @@ impl Layout {
             reached = exit;
         }
         let base = with_base.then(|| groups.remove(0));
-        let tail = if tail == 0 { None } else { Some(LayerGroup::new(deepest..stack.layers)?) };
-        Ok(Self { stack, exits: exits.to_vec(), base, groups, tail })
+        let tail = if tail == 0 { None } else { Some(LayerGroup::new(deepest..shape.layers)?) };
+        Ok(Self { shape, exits: exits.to_vec(), base, groups, tail })
     }
 
     /// How many dynamic groups lie before an exit.
@@ -46,14 +46,14 @@ impl Layout {
 
     /// The route that leaves at an exit, its dynamic groups keeping these heads, one number for each.
     pub(crate) fn route(&self, exit_index: usize, heads: &[usize]) -> Result<Route> {
-        let fixed = |role, layers| RouteGroup { role, layers, heads: self.stack.heads };
+        let fixed = |role, layers| RouteGroup { role, layers, heads: self.shape.heads };
         let dynamic = self.groups[..self.groups_before(exit_index)]
             .iter()
             .zip(heads)
             .map(|(&layers, &heads)| RouteGroup { role: GroupRole::Dynamic, layers, heads });
         let base = self.base.map(|layers| fixed(GroupRole::Base, layers));
         let tail = self.tail.map(|layers| fixed(GroupRole::Tail, layers));
-        Route::new(self.stack, base.into_iter().chain(dynamic).chain(tail).collect())
+        Route::new(self.shape, base.into_iter().chain(dynamic).chain(tail).collect())
     }
 
     /// The route that is written so.
@@ -61,7 +61,7 @@ impl Layout {
         let refuse = |expected: String| Error::RouteNotInSpace { route: spec.to_string(), expected };
         let mut body = spec.segments();
         if let Some(tail) = self.tail {
-            let last = Segment { layers: tail.len(), heads: self.stack.heads };
+            let last = Segment { layers: tail.len(), heads: self.shape.heads };
             body = body
                 .strip_suffix(&[last])
                 .ok_or_else(|| refuse(format!("{}L{}H at its end", last.layers, last.heads)))?;
@@ -85,9 +85,9 @@ impl Layout {
             })
         };
         if let Some(base) = self.base
-            && heads_of(&base)? != self.stack.heads
+            && heads_of(&base)? != self.shape.heads
         {
-            return Err(refuse(format!("all {} heads in its first {} layers", self.stack.heads, base.len())));
+            return Err(refuse(format!("all {} heads in its first {} layers", self.shape.heads, base.len())));
         }
         let heads = groups.iter().map(heads_of).collect::<Result<Vec<_>>>()?;
         self.route(exit, &heads)

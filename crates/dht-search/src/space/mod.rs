@@ -17,7 +17,7 @@ pub use notation::{RouteSpec, Segment};
 pub use presets::{
     FROZEN_LAYERS, FULL_EPOCHS_BEFORE_FREEZING, Preset, SevenLayerHeads, exits, head_options, pinned_heads,
 };
-pub use route::{GroupRole, LayerGroup, Route, RouteGroup, Stack};
+pub use route::{GroupRole, LayerGroup, ModelShape, Route, RouteGroup};
 
 /// The arms that make a route. Each route of a space has exactly one such choice, and each choice one route.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -71,8 +71,8 @@ impl SearchSpace {
     }
 
     /// The size of the model.
-    pub fn stack(&self) -> Stack {
-        self.layout.stack
+    pub fn model_shape(&self) -> ModelShape {
+        self.layout.shape
     }
 
     /// Whether this is a tree search.
@@ -102,7 +102,7 @@ impl SearchSpace {
     pub fn base_layers(&self) -> usize {
         match self.config.base_state {
             BaseState::OnRoute => self.layout.exits[0],
-            BaseState::LookAhead { layers } => layers,
+            BaseState::PrePass { layers } => layers,
             BaseState::Embedding => 0,
         }
     }
@@ -245,7 +245,7 @@ impl SearchSpace {
     }
 
     fn arms_of_layers(&self, route: &Route) -> Option<RouteArms> {
-        if route.stack() != self.stack() {
+        if route.model_shape() != self.model_shape() {
             return None;
         }
         if !self.is_tree() {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::SearchSpace;
 use super::config::{BaseState, Search, SpaceConfig};
 use super::notation::{RouteSpec, Segment};
-use super::route::Stack;
+use super::route::ModelShape;
 use crate::error::{Error, Result};
 
 /// A configuration of the paper's section 6.1.
@@ -42,7 +42,8 @@ pub enum SevenLayerHeads {
     #[default]
     Standard,
     /// 6, 9 and 12, as the paper lists them for 7 layers alone: for 12 layers only.
-    AsPrinted,
+    #[serde(alias = "as_printed")]
+    AsPublished,
 }
 
 /// P-DHT: how many of the last layers are frozen and end every route (paper, 6.1).
@@ -70,7 +71,7 @@ impl Preset {
     ///
     /// # Errors
     /// [`Error::PresetSize`] with fewer than two layers or heads, or fewer than four layers for P-DHT;
-    /// [`Error::Setting`] as [`Stack::check`].
+    /// [`Error::Setting`] as [`ModelShape::check`].
     ///
     /// # Examples
     /// ```
@@ -90,10 +91,10 @@ impl Preset {
     /// The settings of [`space`](Self::space), to be changed; `seven_layers` matters to P-DHT alone.
     ///
     /// # Errors
-    /// [`Error::PresetSize`] as [`space`](Self::space), and for [`SevenLayerHeads::AsPrinted`] P-DHT without seven-layer
+    /// [`Error::PresetSize`] as [`space`](Self::space), and for [`SevenLayerHeads::AsPublished`] P-DHT without seven-layer
     /// arms.
     pub fn config(self, layers: usize, heads: usize, seven_layers: SevenLayerHeads) -> Result<SpaceConfig> {
-        Stack { layers, heads }.check()?;
+        ModelShape { layers, heads }.check()?;
         let impossible = |expected| Error::PresetSize { preset: self.name(), layers, heads, expected };
         if layers < 2 || heads < 2 {
             return Err(impossible("at least two layers of two heads, so that there is something to choose"));
@@ -124,13 +125,13 @@ impl Preset {
                 config.search = integrated(std::iter::once((exits[0], heads)).chain(dynamic).map(|pair| vec![pair]))?;
             }
             Self::PDht => {
-                config.base_state = BaseState::LookAhead { layers: exits[0] };
+                config.base_state = BaseState::PrePass { layers: exits[0] };
                 config.tail = FROZEN_LAYERS;
                 config.exits = body_depths(&exits);
-                if seven_layers == SevenLayerHeads::AsPrinted && layers != 12 {
+                if seven_layers == SevenLayerHeads::AsPublished && layers != 12 {
                     return Err(impossible("12 layers, the only size that the printed 6, 9, 12 heads are for"));
                 }
-                let printed = seven_layers == SevenLayerHeads::AsPrinted;
+                let printed = seven_layers == SevenLayerHeads::AsPublished;
                 let arms = config.exits.iter().flat_map(|&depth| {
                     let kept = if printed && depth == 7 { shares_of(heads, [6, 9, 12]) } else { options.clone() };
                     kept.into_iter().map(move |kept| vec![(depth, kept), (FROZEN_LAYERS, heads)])
@@ -226,7 +227,7 @@ mod tests {
             "1L8H+2L12H 1L10H+2L12H 1L12H+2L12H 4L8H+2L12H 4L10H+2L12H 4L12H+2L12H \
              7L8H+2L12H 7L10H+2L12H 7L12H+2L12H 10L8H+2L12H 10L10H+2L12H 10L12H+2L12H"
         );
-        let config = Preset::PDht.config(12, 12, SevenLayerHeads::AsPrinted).unwrap();
+        let config = Preset::PDht.config(12, 12, SevenLayerHeads::AsPublished).unwrap();
         let as_printed = printed(&SearchSpace::new(config).unwrap());
         assert_eq!(as_printed[6..9], ["7L6H+2L12H", "7L9H+2L12H", "7L12H+2L12H"]);
         assert_eq!(as_printed[..6], arms(Preset::PDht)[..6]);
@@ -304,7 +305,7 @@ mod tests {
             }
         }
         assert!(matches!(
-            Preset::PDht.config(6, 12, SevenLayerHeads::AsPrinted),
+            Preset::PDht.config(6, 12, SevenLayerHeads::AsPublished),
             Err(Error::PresetSize { layers: 6, .. })
         ));
         assert!(matches!(Preset::TDht.space(usize::MAX, 12), Err(Error::Setting { field: "layers", .. })));
@@ -316,7 +317,7 @@ mod tests {
         let frozen = Preset::PDht.space(12, 12).unwrap();
         let arms: Vec<_> = frozen.closest_arms(&full).into_iter().map(Option::unwrap).collect();
         assert_eq!(arms, [0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
-        let config = Preset::PDht.config(12, 12, SevenLayerHeads::AsPrinted).unwrap();
+        let config = Preset::PDht.config(12, 12, SevenLayerHeads::AsPublished).unwrap();
         let printed = SearchSpace::new(config).unwrap();
         // 6 heads are nearest to 9L8H, 9 heads as near to it as to 9L10H.
         assert_eq!(printed.closest_arms(&full)[6..9], [Some(4), Some(4), Some(6)]);

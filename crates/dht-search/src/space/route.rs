@@ -11,14 +11,14 @@ use crate::error::{Error, Result};
 
 /// The size of a model that routes lead through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Stack {
+pub struct ModelShape {
     /// Its layers, N_L.
     pub layers: usize,
     /// The heads of each, N_H.
     pub heads: usize,
 }
 
-impl Stack {
+impl ModelShape {
     /// Checks that the model has 1 to 65,535 layers of 1 to 128 heads: what a [`RouteSpec`] can write and a
     /// [`HeadSet`](dht_transformer::HeadSet) hold.
     ///
@@ -120,7 +120,7 @@ pub struct RouteGroup {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "RouteData", into = "RouteData")]
 pub struct Route {
-    stack: Stack,
+    shape: ModelShape,
     groups: Vec<RouteGroup>,
 }
 
@@ -131,33 +131,33 @@ impl Route {
     /// [`Error::NoLayers`] without a group, [`Error::GroupOrder`] when a group does not start where the one before
     /// ends, or is a base but not the first, or a tail but not the last, [`Error::GroupEnd`] when it leaves the model or
     /// is a tail that does not end with it, [`Error::HeadCount`] when it keeps no head, more than the model has, or
-    /// fewer in a base or tail, and as [`Stack::check`].
-    pub fn new(stack: Stack, groups: Vec<RouteGroup>) -> Result<Self> {
-        stack.check()?;
+    /// fewer in a base or tail, and as [`ModelShape::check`].
+    pub fn new(shape: ModelShape, groups: Vec<RouteGroup>) -> Result<Self> {
+        shape.check()?;
         if groups.is_empty() {
             return Err(Error::NoLayers { start: 0, end: 0 });
         }
         let mut reached = 0;
         for (group, part) in groups.iter().enumerate() {
             check_place(&groups, group, reached)?;
-            check_size(stack, group, part)?;
+            check_size(shape, group, part)?;
             reached = part.layers.end();
         }
-        Ok(Self { stack, groups })
+        Ok(Self { shape, groups })
     }
 
     /// The first `depth` layers with all their heads: a truncated model, or the full one.
     ///
     /// # Errors
-    /// [`Error::NoLayers`] at depth 0, [`Error::GroupEnd`] beyond the model, and as [`Stack::check`].
-    pub fn truncated(stack: Stack, depth: usize) -> Result<Self> {
+    /// [`Error::NoLayers`] at depth 0, [`Error::GroupEnd`] beyond the model, and as [`ModelShape::check`].
+    pub fn truncated(shape: ModelShape, depth: usize) -> Result<Self> {
         let layers = LayerGroup::new(0..depth)?;
-        Self::new(stack, vec![RouteGroup { role: GroupRole::Base, layers, heads: stack.heads }])
+        Self::new(shape, vec![RouteGroup { role: GroupRole::Base, layers, heads: shape.heads }])
     }
 
     /// The size of the model.
-    pub fn stack(&self) -> Stack {
-        self.stack
+    pub fn model_shape(&self) -> ModelShape {
+        self.shape
     }
 
     /// The groups, in the order in which they run.
@@ -193,7 +193,7 @@ impl Route {
     /// The heads kept in every dynamic group, H, when it is one number; all heads when there is no dynamic group.
     pub fn uniform_heads(&self) -> Option<usize> {
         let mut heads = self.dynamic_groups().map(|group| group.heads);
-        let first = heads.next().unwrap_or(self.stack.heads);
+        let first = heads.next().unwrap_or(self.shape.heads);
         heads.all(|other| other == first).then_some(first)
     }
 
@@ -204,7 +204,7 @@ impl Route {
         let segments = match (self.uniform_heads(), self.tail()) {
             (Some(heads), None) => vec![Segment { layers: self.depth(), heads }],
             (Some(heads), Some(tail)) if !starts_with_base && self.groups.len() > 1 => {
-                let tail = Segment { layers: tail.len(), heads: self.stack.heads };
+                let tail = Segment { layers: tail.len(), heads: self.shape.heads };
                 vec![Segment { layers: self.exit(), heads }, tail]
             }
             _ => self.groups.iter().map(segment).collect(),
@@ -234,17 +234,17 @@ fn check_place(groups: &[RouteGroup], group: usize, reached: usize) -> Result<()
     }
 }
 
-fn check_size(stack: Stack, group: usize, part: &RouteGroup) -> Result<()> {
+fn check_size(shape: ModelShape, group: usize, part: &RouteGroup) -> Result<()> {
     let RouteGroup { role, layers, heads } = *part;
     let got = layers.end();
-    if got > stack.layers || (role == GroupRole::Tail && got != stack.layers) {
+    if got > shape.layers || (role == GroupRole::Tail && got != shape.layers) {
         let most = if role == GroupRole::Tail { "" } else { "at most " };
-        return Err(Error::GroupEnd { group, expected: format!("{most}{}", stack.layers), got });
+        return Err(Error::GroupEnd { group, expected: format!("{most}{}", shape.layers), got });
     }
     let expected = match role {
-        GroupRole::Dynamic if heads == 0 || heads > stack.heads => format!("1 to {}", stack.heads),
-        GroupRole::Base | GroupRole::Tail if heads != stack.heads => {
-            format!("all {} in a base or tail", stack.heads)
+        GroupRole::Dynamic if heads == 0 || heads > shape.heads => format!("1 to {}", shape.heads),
+        GroupRole::Base | GroupRole::Tail if heads != shape.heads => {
+            format!("all {} in a base or tail", shape.heads)
         }
         _ => return Ok(()),
     };
@@ -264,13 +264,13 @@ impl TryFrom<RouteData> for Route {
     type Error = Error;
 
     fn try_from(data: RouteData) -> Result<Self> {
-        Self::new(Stack { layers: data.layers, heads: data.heads }, data.groups)
+        Self::new(ModelShape { layers: data.layers, heads: data.heads }, data.groups)
     }
 }
 
 impl From<Route> for RouteData {
     fn from(route: Route) -> Self {
-        Self { layers: route.stack.layers, heads: route.stack.heads, groups: route.groups }
+        Self { layers: route.shape.layers, heads: route.shape.heads, groups: route.groups }
     }
 }
 
@@ -278,7 +278,7 @@ impl From<Route> for RouteData {
 mod tests {
     use super::*;
 
-    const STACK: Stack = Stack { layers: 12, heads: 12 };
+    const STACK: ModelShape = ModelShape { layers: 12, heads: 12 };
 
     fn group(role: GroupRole, layers: Range<usize>, heads: usize) -> RouteGroup {
         RouteGroup { role, layers: LayerGroup::new(layers).unwrap(), heads }
@@ -347,8 +347,12 @@ mod tests {
             assert!(matches!(bad, Err(Error::HeadCount { group: 0, got, .. }) if got == heads));
         }
         assert!(matches!(Route::truncated(STACK, 0), Err(Error::NoLayers { .. })));
-        for stack in [Stack { layers: 0, heads: 12 }, Stack { layers: 3, heads: 0 }, Stack { layers: 3, heads: 129 }] {
-            assert!(matches!(Route::truncated(stack, 1), Err(Error::Setting { .. })));
+        for shape in [
+            ModelShape { layers: 0, heads: 12 },
+            ModelShape { layers: 3, heads: 0 },
+            ModelShape { layers: 3, heads: 129 },
+        ] {
+            assert!(matches!(Route::truncated(shape, 1), Err(Error::Setting { .. })));
         }
     }
 

@@ -61,7 +61,7 @@ fn a_route_that_the_space_lacks_is_refused() {
     for text in ["12L12H", "2L12H", "1L8H+2L8H", "1L8H+3L12H", "3L8H+2L12H", "1L8H+3L10H+2L12H", "1L9H+2L12H"] {
         assert!(frozen.resolve(&text.parse().unwrap()).is_err(), "{text} was accepted");
     }
-    let other_model = Route::truncated(Stack { layers: 6, heads: 12 }, 3).unwrap();
+    let other_model = Route::truncated(ModelShape { layers: 6, heads: 12 }, 3).unwrap();
     assert!(matches!(t_dht().arms(&other_model), Err(Error::RouteNotInSpace { .. })));
 }
 
@@ -81,7 +81,7 @@ fn arms_that_the_space_lacks_are_refused() {
 fn an_integrated_space_knows_the_options_of_its_groups() {
     let space = Preset::SDht.space(12, 12).unwrap();
     assert_eq!((space.head_options(0), space.head_options(2)), (&[8, 10, 12][..], &[8, 10, 12][..]));
-    let config = Preset::PDht.config(12, 12, SevenLayerHeads::AsPrinted).unwrap();
+    let config = Preset::PDht.config(12, 12, SevenLayerHeads::AsPublished).unwrap();
     let printed = SearchSpace::new(config).unwrap();
     assert_eq!(printed.head_options(0), [6, 8, 9, 10, 12]);
     assert_eq!(printed.head_options(3), [8, 10, 12]);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::curve_recorder::CurveRecorder;
 use crate::cost::{CostModel, Reads};
 use crate::error::{Error, Result};
-use crate::model::{DynamicModel, GroupPassage, Passage};
+use crate::model::{DynamicModel, ForwardTrace, GroupTrace};
 use crate::routing::Strategy;
 use crate::space::Route;
 
@@ -20,7 +20,7 @@ const MOST: u64 = 1 << 62;
 /// What the training of a dynamic model cost and chose.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Ledger {
+pub struct CostAccounting {
     /// FLOPs of all products: forward, backward, second passes of the base layers and looks ahead, arm features, teacher,
     /// held-out texts.
     pub flops: u64,
@@ -47,7 +47,7 @@ pub struct Ledger {
     pub curves: CurveRecorder,
 }
 
-impl Ledger {
+impl CostAccounting {
     /// Empty books of a model with this many heads.
     pub(crate) fn new(heads: usize) -> Result<Self> {
         Ok(Self {
@@ -80,25 +80,25 @@ impl Ledger {
 }
 
 impl DynamicModel {
-    pub(crate) fn keep_books(
+    pub(crate) fn record_trace(
         &mut self,
         batch: &PackedBatch,
-        passage: &Passage,
+        trace: &ForwardTrace,
         loss: &dyn Fn(usize) -> f64,
         progress: Progress,
     ) -> Result<()> {
-        let (shown, last) = (self.shown(), self.space.exits().len() - 1);
-        let routes = passage.routes(&self.space)?;
+        let (passed_exits, last) = (self.passed_exits(), self.space.exits().len() - 1);
+        let routes = trace.routes(&self.space)?;
         for (sample, (route, tokens)) in routes.iter().zip(batch.spans.lengths()).enumerate() {
-            let reads = shown.reads(passage.reading, passage.depth.exits[sample], last);
+            let reads = passed_exits.reads(trace.reading, trace.depth.exits[sample], last);
             self.book_text(route, tokens, reads, loss(sample), progress)?;
         }
-        self.pay_teacher(batch);
-        self.pay_bandits(&passage.depth.exits, &passage.groups);
-        for passage in &passage.groups {
-            let layers = self.space.groups()[passage.group];
-            for bucket in &passage.choices.buckets {
-                self.ledger.curves.head_set(layers, bucket.heads, bucket.places.len() as u64)?;
+        self.record_teacher(batch);
+        self.record_bandits(&trace.depth.exits, &trace.groups);
+        for trace in &trace.groups {
+            let layers = self.space.groups()[trace.group];
+            for group in &trace.choices.head_sets {
+                self.accounting.curves.head_set(layers, group.heads, group.places.len() as u64)?;
             }
         }
         Ok(())
@@ -114,20 +114,20 @@ impl DynamicModel {
         progress: Progress,
     ) -> Result<()> {
         let flops = self.flops();
-        self.ledger.flops += (flops.forward(route, tokens, reads.total()) + flops.backward(route, tokens, reads)).0;
-        self.ledger.layer_head_sum += CostModel::default().share(route, tokens)?;
-        *self.ledger.routes.entry(route.to_string()).or_default() += 1;
-        self.ledger.samples += 1;
-        if let Some(watcher) = &mut self.watcher.0 {
-            watcher(route.depth());
+        self.accounting.flops += (flops.forward(route, tokens, reads.total()) + flops.backward(route, tokens, reads)).0;
+        self.accounting.layer_head_sum += CostModel::default().share(route, tokens)?;
+        *self.accounting.routes.entry(route.to_string()).or_default() += 1;
+        self.accounting.samples += 1;
+        if let Some(observer) = &mut self.observer.0 {
+            observer(route.depth());
         }
-        self.ledger.curves.outcome(progress.share.min(1.0), route, loss)
+        self.accounting.curves.outcome(progress.share.min(1.0), route, loss)
     }
 
     /// Writes down what deciding on these exits, and the heads of these groups, cost.
-    pub(crate) fn pay_bandits(&mut self, exits: &[usize], groups: &[GroupPassage]) {
+    pub(crate) fn record_bandits(&mut self, exits: &[usize], groups: &[GroupTrace]) {
         let depth: u64 = exits.iter().map(|exit| self.bandits.depth_flops(*exit)).sum();
-        let members: usize = groups.iter().map(|passage| passage.members.len()).sum();
-        self.ledger.bandit_flops += depth + members as u64 * self.bandits.group_flops();
+        let members: usize = groups.iter().map(|trace| trace.members.len()).sum();
+        self.accounting.bandit_flops += depth + members as u64 * self.bandits.group_flops();
     }
 }

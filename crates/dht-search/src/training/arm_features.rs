@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use dht_transformer::{EncodedDataset, FlopCount, HeadSet, Hidden, Pass};
+use dht_transformer::{EncodedDataset, FlopCount, ForwardContext, HeadSet, Hidden};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -38,7 +38,7 @@ impl Mean {
 /// Two passes over texts, as they go.
 struct Passes<'a> {
     executor: &'a Executor<'a>,
-    pass: Pass,
+    ctx: ForwardContext,
     /// Each head's part of every state.
     parts: Mean,
     flops: FlopCount,
@@ -48,14 +48,14 @@ impl Passes<'_> {
     /// Samples through some layers with these heads, and on the books.
     fn run(&mut self, layers: Range<usize>, hidden: &Hidden, heads: HeadSet) -> Result<Hidden> {
         let Executor { encoder, .. } = self.executor;
-        let bucket = [self.executor.bucket(hidden.samples(), heads)];
-        let layer = encoder.block_shape().forward_of_buckets(hidden.spans(), &bucket)?.total();
+        let group = [self.executor.sample_group(hidden.samples(), heads)];
+        let layer = encoder.block_shape().forward_of_buckets(hidden.spans(), &group)?.total();
         layers.clone().for_each(|_| self.flops += layer);
-        Ok(encoder.run_buckets(layers, hidden, &bucket, &self.pass)?)
+        Ok(encoder.run_groups(layers, hidden, &group, &self.ctx)?)
     }
 
     fn whole(&mut self, layers: Range<usize>, hidden: &Hidden) -> Result<Hidden> {
-        self.run(layers, hidden, HeadSet::full(self.executor.space.stack().heads)?)
+        self.run(layers, hidden, HeadSet::full(self.executor.space.model_shape().heads)?)
     }
 
     /// Where the routes of these samples begin to differ.
@@ -76,7 +76,7 @@ impl Passes<'_> {
     fn add(&mut self, mean: &mut Mean, hidden: &Hidden, pool: &dht_bandits::PyramidPool) -> Result<()> {
         let [rows] = pooled(hidden, [pool])?;
         rows.iter().for_each(|row| mean.add(row));
-        let heads = self.executor.space.stack().heads;
+        let heads = self.executor.space.model_shape().heads;
         let means: Vec<Vec<f32>> = hidden.mean_rows()?.to_vec2()?;
         for row in means {
             let width = row.len() / heads;
@@ -99,16 +99,17 @@ pub(super) fn arm_features(
     rng: &mut ChaCha8Rng,
 ) -> Result<(ArmFeatures, FlopCount)> {
     let Executor { encoder, space, .. } = *executor;
-    let (depth_pool, heads_pool, heads) = (DEPTH_PYRAMID.pool()?, HEADS_PYRAMID.pool()?, space.stack().heads);
+    let (depth_pool, heads_pool, heads) = (DEPTH_PYRAMID.pool()?, HEADS_PYRAMID.pool()?, space.model_shape().heads);
     let means = |count: usize| -> Vec<Mean> { (0..count).map(|_| Mean::default()).collect() };
     let mut depth = means(space.exits().len());
     let mut by_heads: Vec<Vec<Mean>> = space.groups().iter().map(|_| means(options.len())).collect();
     // By exit and number of heads; an arm without dynamic groups ends in the full model's state.
     let mut by_arm: Vec<Vec<Mean>> = space.exits().iter().map(|_| means(options.len())).collect();
-    let mut passes = Passes { executor, pass: Pass::inference(), parts: Mean::default(), flops: FlopCount::ZERO };
+    let mut passes =
+        Passes { executor, ctx: ForwardContext::inference(), parts: Mean::default(), flops: FlopCount::ZERO };
     for rows in rows.chunks(32) {
         let batch = texts.batch(rows)?;
-        let base = passes.start(&encoder.embed(&batch, &Pass::inference())?)?;
+        let base = passes.start(&encoder.embed(&batch, &ForwardContext::inference())?)?;
         let (mut hidden, mut group) = (base.clone(), 0);
         for (exit, depth) in depth.iter_mut().enumerate() {
             while group < space.groups_before(exit).len() {

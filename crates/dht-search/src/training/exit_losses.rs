@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use dht_transformer::{PackedBatch, cross_entropy, soft_cross_entropy};
 
 use crate::error::{Error, Result};
-use crate::model::{DynamicModel, ExitOutput, Passage, Shown};
+use crate::model::{DynamicModel, ExitOutput, ForwardTrace, PassedExits};
 use crate::routing::Losses;
 use crate::settings::{ExitLosses, SoftLabels, Teacher};
 
@@ -13,24 +13,24 @@ type Taught = Vec<Vec<f32>>;
 
 impl DynamicModel {
     /// What a training batch shows.
-    pub(crate) fn shown(&self) -> Shown {
+    pub(crate) fn passed_exits(&self) -> PassedExits {
         match self.settings().exit_losses {
-            ExitLosses::Chosen => Shown::Own,
-            ExitLosses::OnTheWay { .. } => Shown::Passed,
-            ExitLosses::Probed => Shown::Probed,
+            ExitLosses::Chosen => PassedExits::Own,
+            ExitLosses::Weighted { .. } => PassedExits::Passed,
+            ExitLosses::Detached => PassedExits::Detached,
         }
     }
 
     /// The mean over samples of their weighted exit losses, and the losses on the labels as numbers.
-    pub(crate) fn losses(&self, batch: &PackedBatch, passage: &Passage) -> Result<(Tensor, Losses)> {
-        let (by_output, losses) = self.label_losses(batch, passage)?;
+    pub(crate) fn losses(&self, batch: &PackedBatch, trace: &ForwardTrace) -> Result<(Tensor, Losses)> {
+        let (by_output, losses) = self.label_losses(batch, trace)?;
         let soft = self.settings().soft_labels;
-        let taught = self.taught(batch, passage)?;
+        let taught = self.taught(batch, trace)?;
         let mut total: Option<Tensor> = None;
-        for (output, labels) in passage.outputs.iter().zip(by_output) {
+        for (output, labels) in trace.outputs.iter().zip(by_output) {
             let (mut of_labels, mut of_teacher) = (Vec::new(), Vec::new());
             for &sample in &output.samples {
-                let own = passage.depth.exits[sample];
+                let own = trace.depth.exits[sample];
                 let weight = self.exit_weight(output, own) / batch.len() as f64;
                 let share = soft.map_or(0.0, |soft| soft.share(own == output.exit));
                 of_labels.push((weight * (1.0 - share)) as f32);
@@ -52,10 +52,10 @@ impl DynamicModel {
     }
 
     /// The loss on its label of each sample at each exit that was shown: by output, and as numbers by exit.
-    pub(crate) fn label_losses(&self, batch: &PackedBatch, passage: &Passage) -> Result<(Vec<Tensor>, Losses)> {
+    pub(crate) fn label_losses(&self, batch: &PackedBatch, trace: &ForwardTrace) -> Result<(Vec<Tensor>, Losses)> {
         let mut by_exit = vec![vec![f64::NAN; batch.len()]; self.space.exits().len()];
-        let mut by_output = Vec::with_capacity(passage.outputs.len());
-        for ExitOutput { exit, samples, logits, .. } in &passage.outputs {
+        let mut by_output = Vec::with_capacity(trace.outputs.len());
+        for ExitOutput { exit, samples, logits, .. } in &trace.outputs {
             let labels: Vec<u32> = samples.iter().map(|sample| batch.labels[*sample]).collect();
             let losses = cross_entropy(logits, &labels)?;
             for (sample, loss) in samples.iter().zip(losses.to_vec1::<f32>()?) {
@@ -70,11 +70,11 @@ impl DynamicModel {
     fn exit_weight(&self, output: &ExitOutput, own: usize) -> f64 {
         match (self.settings().exit_losses, own == output.exit) {
             // The base exit's probe reads also those that leave there, before that is known.
-            (ExitLosses::Probed, true) if output.probe => 0.0,
-            (ExitLosses::Chosen | ExitLosses::Probed, true) => 1.0,
+            (ExitLosses::Detached, true) if output.probe => 0.0,
+            (ExitLosses::Chosen | ExitLosses::Detached, true) => 1.0,
             (ExitLosses::Chosen, false) => 0.0,
-            (ExitLosses::Probed, false) => 1.0,
-            (ExitLosses::OnTheWay { weight, power }, _) => {
+            (ExitLosses::Detached, false) => 1.0,
+            (ExitLosses::Weighted { weight, power }, _) => {
                 let depth = |exit| self.space.depth(exit) as f64;
                 let of_exit = |exit| if exit == own { 1.0 } else { weight * (depth(exit) / depth(own)).powf(power) };
                 of_exit(output.exit) / (0..=own).map(of_exit).sum::<f64>()
@@ -83,16 +83,16 @@ impl DynamicModel {
     }
 
     /// The teacher's logits, where there is one.
-    fn taught(&self, batch: &PackedBatch, passage: &Passage) -> Result<Option<Taught>> {
+    fn taught(&self, batch: &PackedBatch, trace: &ForwardTrace) -> Result<Option<Taught>> {
         match self.settings().soft_labels.map(|soft| soft.teacher) {
             None => Ok(None),
-            Some(Teacher::Full) => self.taught_by_full(batch).map(Some),
+            Some(Teacher::Full) => self.full_teacher_logits(batch).map(Some),
             Some(Teacher::Deepest) => {
                 let mut taught = vec![Vec::new(); batch.len()];
-                for output in passage.outputs.iter().filter(|output| !output.probe) {
+                for output in trace.outputs.iter().filter(|output| !output.probe) {
                     let rows: Vec<Vec<f32>> = output.logits.to_vec2()?;
                     for (&sample, row) in output.samples.iter().zip(rows) {
-                        if passage.depth.exits[sample] == output.exit {
+                        if trace.depth.exits[sample] == output.exit {
                             taught[sample] = row;
                         }
                     }

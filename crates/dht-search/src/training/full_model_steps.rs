@@ -1,6 +1,6 @@
 //! Steps in which every text runs the whole model and trains the last exit alone.
 
-use dht_transformer::{HeadPlan, PackedBatch, Pass, Progress, StepLoss, cross_entropy, soft_cross_entropy};
+use dht_transformer::{ForwardContext, HeadPlan, PackedBatch, Progress, StepLoss, cross_entropy, soft_cross_entropy};
 
 use super::exit_losses::{rows, weighted};
 use crate::cost::Reads;
@@ -10,16 +10,16 @@ use crate::settings::Teacher;
 
 impl DynamicModel {
     /// Runs a batch on the deepest route with all heads. The bandits see nothing of it.
-    pub(crate) fn run_whole(&mut self, batch: &PackedBatch, progress: Progress) -> Result<StepLoss> {
-        let pass = Pass::training(self.encoder.parameters(), progress.seed, progress.step as u32);
+    pub(crate) fn run_full_model(&mut self, batch: &PackedBatch, progress: Progress) -> Result<StepLoss> {
+        let ctx = ForwardContext::training(self.encoder.parameters(), progress.seed, progress.step as u32);
         let last = self.space.exits().len() - 1;
-        let heads = vec![self.space.stack().heads; self.space.groups_before(last).len()];
+        let heads = vec![self.space.model_shape().heads; self.space.groups_before(last).len()];
         let route = self.space.route_keeping(last, &heads)?;
-        let mut hidden = self.encoder.embed(batch, &pass)?;
+        let mut hidden = self.encoder.embed(batch, &ctx)?;
         for group in route.groups() {
-            hidden = self.encoder.run(group.layers.layers(), &hidden, &HeadPlan::Full, &pass)?;
+            hidden = self.encoder.run(group.layers.layers(), &hidden, &HeadPlan::Full, &ctx)?;
         }
-        let logits = self.heads.logits(last, &hidden, &pass)?;
+        let logits = self.heads.logits(last, &hidden, &ctx)?;
         let losses = cross_entropy(&logits, &batch.labels)?;
         let numbers: Vec<f32> = losses.to_vec1()?;
         let soft = self.settings().soft_labels.filter(|soft| soft.teacher == Teacher::Full);
@@ -28,7 +28,7 @@ impl DynamicModel {
         let mut loss = weighted(&losses, each(1.0 - share))?;
         if let Some(soft) = soft {
             let all: Vec<usize> = (0..batch.len()).collect();
-            let teacher = rows(&self.taught_by_full(batch)?, &all, &logits)?;
+            let teacher = rows(&self.full_teacher_logits(batch)?, &all, &logits)?;
             let losses = soft_cross_entropy(&logits, &teacher, soft.temperature)?;
             loss = (loss + weighted(&losses, each(share))?)?;
         }
@@ -37,8 +37,8 @@ impl DynamicModel {
             for (tokens, number) in batch.spans.lengths().zip(numbers) {
                 self.book_text(&route, tokens, Reads::ONCE, f64::from(number), progress)?;
             }
-            self.pay_teacher(batch);
+            self.record_teacher(batch);
         }
-        Ok(StepLoss { loss, pass, samples: batch.len(), terms: batch.len() })
+        Ok(StepLoss { loss, ctx, samples: batch.len(), terms: batch.len() })
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use dht_transformer::{PackedBatch, Pass};
+use dht_transformer::{ForwardContext, PackedBatch};
 
 use crate::error::Result;
-use crate::model::{DynamicModel, GroupPassage, Passage};
+use crate::model::{DynamicModel, ForwardTrace, GroupTrace};
 use crate::reward::HeadFeedback;
 use crate::routing::Losses;
 
@@ -14,46 +14,49 @@ const SMALLEST_SLOPE: f64 = 1e-6;
 
 /// A step whose backward has not run yet when its loss is handed over.
 #[derive(Debug)]
-pub(crate) struct Watched {
-    pass: Pass,
+pub(crate) struct PendingHeadFeedback {
+    ctx: ForwardContext,
     /// The samples of the batch, by number.
     samples: Vec<u64>,
-    groups: Vec<GroupPassage>,
+    groups: Vec<GroupTrace>,
     /// By sample: what turns the slope of the step's loss into one of the sample's log-odds.
     scales: Vec<f64>,
 }
 
 impl DynamicModel {
     /// A pass whose backward keeps the slopes, where the heads are judged by them.
-    pub(crate) fn watching(&self, pass: Pass) -> Pass {
-        if self.settings().head_feedback == HeadFeedback::Slope { pass.watching_heads() } else { pass }
+    pub(crate) fn watching(&self, ctx: ForwardContext) -> ForwardContext {
+        if self.settings().head_feedback == HeadFeedback::Gradient { ctx.with_head_gate_gradients() } else { ctx }
     }
 
     /// Remembers a step until its backward has run.
-    pub(crate) fn watch(&mut self, batch: &PackedBatch, passage: Passage, losses: &Losses, pass: &Pass) {
-        if self.settings().head_feedback == HeadFeedback::Slope && self.bandits.learns() {
+    pub(crate) fn watch(&mut self, batch: &PackedBatch, trace: ForwardTrace, losses: &Losses, ctx: &ForwardContext) {
+        if self.settings().head_feedback == HeadFeedback::Gradient && self.bandits.learns() {
             let samples = batch.sample_ids.clone();
             let own = |(sample, exit): (usize, &usize)| losses.by_exit[*exit][sample];
             let scale = |loss: f64| batch.len() as f64 / (1.0 - (-loss).exp()).max(SMALLEST_SLOPE);
-            let scales = passage.depth.exits.iter().enumerate().map(own).map(scale).collect();
-            self.watched = Some(Watched { pass: pass.clone(), samples, groups: passage.groups, scales });
+            let scales = trace.depth.exits.iter().enumerate().map(own).map(scale).collect();
+            self.pending_feedback =
+                Some(PendingHeadFeedback { ctx: ctx.clone(), samples, groups: trace.groups, scales });
         }
     }
 
     /// Judges the heads of the last step, now that its backward has run.
-    pub(crate) fn learn_from_slopes(&mut self) -> Result<()> {
-        let Some(Watched { pass, samples, groups, scales }) = self.watched.take() else { return Ok(()) };
+    pub(crate) fn learn_from_head_gradients(&mut self) -> Result<()> {
+        let Some(PendingHeadFeedback { ctx, samples, groups, scales }) = self.pending_feedback.take() else {
+            return Ok(());
+        };
         let mut by_head: BTreeMap<(usize, u64, usize), f64> = BTreeMap::new();
-        for slope in pass.head_slopes() {
+        for slope in ctx.head_gate_gradients() {
             by_head.insert((slope.layer, slope.sample, slope.head), f64::from(slope.slope).abs());
         }
-        for passage in &groups {
-            let layers = self.space.groups()[passage.group];
+        for trace in &groups {
+            let layers = self.space.groups()[trace.group];
             let slope = |place: usize, head: usize| -> f64 {
-                let of = |layer| by_head.get(&(layer, samples[passage.members[place]], head)).copied();
-                scales[passage.members[place]] * layers.layers().filter_map(of).sum::<f64>()
+                let of = |layer| by_head.get(&(layer, samples[trace.members[place]], head)).copied();
+                scales[trace.members[place]] * layers.layers().filter_map(of).sum::<f64>()
             };
-            self.bandits.learn_heads(passage.group, &passage.choices.buckets, &slope)?;
+            self.bandits.learn_heads(trace.group, &trace.choices.head_sets, &slope)?;
         }
         Ok(())
     }

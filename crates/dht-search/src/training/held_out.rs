@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use dht_transformer::{EncodedDataset, PackedBatch, Pass, Progress};
+use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Progress};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, Result};
-use crate::model::{DynamicModel, Shown, Way};
+use crate::model::{DynamicModel, PassedExits, Way};
 use crate::settings::{ExitLosses, LossSource};
 
 /// Random streams: which texts are held out, and their routes.
@@ -46,7 +46,7 @@ impl DynamicModel {
         };
         let (out, rest): (Vec<usize>, Vec<usize>) = (0..batch.len()).partition(|sample| held(*sample));
         // While the full model is trained first, the exits have nothing to say.
-        if !out.is_empty() && progress.share >= self.settings().whole_steps.first {
+        if !out.is_empty() && progress.share >= self.settings().full_model_steps.first {
             self.learn_from_held_out(&batch.select(&out), progress)?;
         }
         Ok(if rest.is_empty() { None } else { Some(batch.select(&rest)) })
@@ -54,26 +54,27 @@ impl DynamicModel {
 
     fn learn_from_held_out(&mut self, batch: &PackedBatch, progress: Progress) -> Result<()> {
         // Without gradient a passed exit costs its classifier alone.
-        let shown = if self.settings().exit_losses == ExitLosses::Chosen { Shown::Own } else { Shown::Passed };
+        let passed_exits =
+            if self.settings().exit_losses == ExitLosses::Chosen { PassedExits::Own } else { PassedExits::Passed };
         let mut rng = ChaCha8Rng::seed_from_u64(progress.seed);
-        rng.set_stream(ROUTING + self.ledger.samples + self.ledger.held_out_samples + self.waiting.len() as u64);
-        let (pass, mode) = (Pass::inference(), self.mode(progress));
-        let way = Way { pass: &pass, strategy: &self.bandits, mode, shown };
-        let passage = self.executor().run(batch, &way, &mut rng)?;
-        let (_, losses) = self.label_losses(batch, &passage)?;
+        rng.set_stream(ROUTING + self.accounting.samples + self.accounting.held_out_samples + self.queued.len() as u64);
+        let (ctx, mode) = (ForwardContext::inference(), self.mode(progress));
+        let way = Way { ctx: &ctx, strategy: &self.bandits, mode, passed_exits };
+        let trace = self.executor().run(batch, &way, &mut rng)?;
+        let (_, losses) = self.label_losses(batch, &trace)?;
         let start = Instant::now();
-        self.teach(&passage, &losses)?;
-        self.ledger.bandit_seconds += (passage.deciding + start.elapsed()).as_secs_f64();
+        self.teach(&trace, &losses)?;
+        self.accounting.bandit_seconds += (trace.deciding + start.elapsed()).as_secs_f64();
         let (flops, last) = (self.flops(), self.space.exits().len() - 1);
-        let routes = passage.routes(&self.space)?;
-        for ((route, tokens), exit) in routes.iter().zip(batch.spans.lengths()).zip(&passage.depth.exits) {
-            let reads = shown.reads(passage.reading, *exit, last).total();
-            let cost = (flops.look_ahead(&self.space, tokens) + flops.forward(route, tokens, reads)).0;
-            self.ledger.flops += cost;
-            self.ledger.held_out_flops += cost;
+        let routes = trace.routes(&self.space)?;
+        for ((route, tokens), exit) in routes.iter().zip(batch.spans.lengths()).zip(&trace.depth.exits) {
+            let reads = passed_exits.reads(trace.reading, *exit, last).total();
+            let cost = (flops.pre_pass(&self.space, tokens) + flops.forward(route, tokens, reads)).0;
+            self.accounting.flops += cost;
+            self.accounting.held_out_flops += cost;
         }
-        self.ledger.held_out_samples += batch.len() as u64;
-        self.pay_bandits(&passage.depth.exits, &passage.groups);
+        self.accounting.held_out_samples += batch.len() as u64;
+        self.record_bandits(&trace.depth.exits, &trace.groups);
         Ok(())
     }
 }

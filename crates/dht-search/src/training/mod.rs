@@ -14,11 +14,11 @@ mod phases;
 mod queues;
 mod teacher;
 
-pub use accounting::Ledger;
+pub use accounting::CostAccounting;
 pub use curve_recorder::CurveRecorder;
 pub use curves::{Curves, GroupHeads, LossCurve, SetCount};
-pub(crate) use head_gradients::Watched;
-pub(crate) use phases::Later;
+pub(crate) use head_gradients::PendingHeadFeedback;
+pub(crate) use phases::NextPhase;
 pub(crate) use queues::Queues;
 
 #[cfg(test)]

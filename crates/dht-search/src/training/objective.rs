@@ -4,20 +4,20 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use dht_transformer::{
-    Difference, EncodedDataset, Encoding, Objective, PackedBatch, Parameters, Pass, Predict, Progress, Sample,
-    StepLoss, macro_f1,
+    EncodedDataset, Encoding, ForwardContext, Objective, PackedBatch, Parameters, Predict, Progress, Sample,
+    SettingMismatch, StepLoss, macro_f1,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, to_value};
 
-use super::accounting::Ledger;
+use super::accounting::CostAccounting;
 use super::arm_features::arm_features;
-use super::phases::Later;
+use super::phases::NextPhase;
 use super::queues::Queues;
 use crate::error::{Error, Result};
-use crate::model::{DynamicModel, Passage, Shown, Way};
+use crate::model::{DynamicModel, ForwardTrace, PassedExits, Way};
 use crate::routing::{DepthChoices, GroupDecisions, Learned, Losses, Mode, Reading, Strategy};
 use crate::settings::{LossSource, SearchSettings};
 use crate::space::SearchSpace;
@@ -30,7 +30,7 @@ const PREPARING: u64 = 1 << 56;
 impl DynamicModel {
     pub(crate) fn mode(&self, progress: Progress) -> Mode {
         let settings = self.settings();
-        let random = settings.whole_steps.first + settings.explore_share;
+        let random = settings.full_model_steps.first + settings.explore_share;
         // The last batch comes with all behind it.
         if progress.share < random || random >= 1.0 { Mode::Random } else { Mode::Explore }
     }
@@ -54,74 +54,82 @@ impl DynamicModel {
     /// Runs a batch whose routes are decided on the way.
     fn in_flight(&mut self, batch: &PackedBatch, progress: Progress) -> Result<StepLoss> {
         let mut rng = self.routing(progress);
-        let pass = self.watching(Pass::training(self.parameters(), progress.seed, progress.step as u32));
-        let way = Way { pass: &pass, strategy: &self.bandits, mode: self.mode(progress), shown: self.shown() };
-        let passage = self.executor().run(batch, &way, &mut rng)?;
+        let ctx = self.watching(ForwardContext::training(self.parameters(), progress.seed, progress.step as u32));
+        let way =
+            Way { ctx: &ctx, strategy: &self.bandits, mode: self.mode(progress), passed_exits: self.passed_exits() };
+        let trace = self.executor().run(batch, &way, &mut rng)?;
         self.routing = Some((progress.step, rng));
         let flops = self.flops();
-        let look = batch.spans.lengths().map(|tokens| flops.look_ahead(&self.space, tokens).0);
-        self.ledger.flops += look.sum::<u64>();
-        self.finish(batch, passage, pass, progress)
+        let look = batch.spans.lengths().map(|tokens| flops.pre_pass(&self.space, tokens).0);
+        self.accounting.flops += look.sum::<u64>();
+        self.finish(batch, trace, ctx, progress)
     }
 
     /// Runs a batch that left a queue: the base layers again, with gradient, and on from there.
     fn run_again(&mut self, batch: &PackedBatch, depth: DepthChoices, progress: Progress) -> Result<StepLoss> {
         let mut rng = self.routing(progress);
-        let pass = self.watching(Pass::training(self.parameters(), progress.seed, progress.step as u32));
-        let way = Way { pass: &pass, strategy: &self.bandits, mode: self.mode(progress), shown: self.shown() };
-        let passage = self.executor().run_again(batch, depth, &way, &mut rng)?;
+        let ctx = self.watching(ForwardContext::training(self.parameters(), progress.seed, progress.step as u32));
+        let way =
+            Way { ctx: &ctx, strategy: &self.bandits, mode: self.mode(progress), passed_exits: self.passed_exits() };
+        let trace = self.executor().run_again(batch, depth, &way, &mut rng)?;
         self.routing = Some((progress.step, rng));
-        self.finish(batch, passage, pass, progress)
+        self.finish(batch, trace, ctx, progress)
     }
 
     /// Loss, rewards, and the books of a batch that has gone its ways.
-    fn finish(&mut self, batch: &PackedBatch, passage: Passage, pass: Pass, progress: Progress) -> Result<StepLoss> {
-        let (loss, losses) = self.losses(batch, &passage)?;
+    fn finish(
+        &mut self,
+        batch: &PackedBatch,
+        trace: ForwardTrace,
+        ctx: ForwardContext,
+        progress: Progress,
+    ) -> Result<StepLoss> {
+        let (loss, losses) = self.losses(batch, &trace)?;
         let start = Instant::now();
         let mut judged = false;
         let known = losses.by_exit.iter().flatten().all(|loss| loss.is_nan() || loss.is_finite());
-        let own = |sample: usize| losses.by_exit[passage.depth.exits[sample]][sample];
+        let own = |sample: usize| losses.by_exit[trace.depth.exits[sample]][sample];
         if known && (0..batch.len()).all(|sample| own(sample).is_finite()) {
             if self.teaches_bandits(progress) {
-                self.teach(&passage, &losses)?;
+                self.teach(&trace, &losses)?;
             }
-            self.keep_books(batch, &passage, &own, progress)?;
+            self.record_trace(batch, &trace, &own, progress)?;
             // A backward has no texts but those that are trained on.
             judged = self.settings().loss_source != LossSource::FirstEpoch || progress.epoch == 0;
         }
         // A loss that is not finite is left to the training loop, which stops.
-        self.ledger.bandit_seconds += (passage.deciding + start.elapsed()).as_secs_f64();
+        self.accounting.bandit_seconds += (trace.deciding + start.elapsed()).as_secs_f64();
         if judged {
-            self.watch(batch, passage, &losses, &pass);
+            self.watch(batch, trace, &losses, &ctx);
         }
-        Ok(StepLoss { loss, pass, samples: batch.len(), terms: batch.len() })
+        Ok(StepLoss { loss, ctx, samples: batch.len(), terms: batch.len() })
     }
 
     /// Lets the bandits learn from a batch that has gone its ways.
-    pub(crate) fn teach(&mut self, passage: &Passage, losses: &Losses) -> Result<()> {
-        let groups: Vec<GroupDecisions<'_>> = passage
+    pub(crate) fn teach(&mut self, trace: &ForwardTrace, losses: &Losses) -> Result<()> {
+        let groups: Vec<GroupDecisions<'_>> = trace
             .groups
             .iter()
             .map(|group| GroupDecisions { group: group.group, members: &group.members, choices: &group.choices })
             .collect();
-        self.bandits.learn(&passage.depth, &groups, losses)
+        self.bandits.learn(&trace.depth, &groups, losses)
     }
 
     /// Routes a batch with the weights of the time, without gradient, and lets it wait.
     fn queue(&mut self, batch: &PackedBatch, progress: Progress) -> Result<()> {
-        let pass = Pass::inference();
-        let way = Way { pass: &pass, strategy: &self.bandits, mode: self.mode(progress), shown: Shown::Own };
+        let ctx = ForwardContext::inference();
+        let way = Way { ctx: &ctx, strategy: &self.bandits, mode: self.mode(progress), passed_exits: PassedExits::Own };
         // Several batches may join the queues between two steps: the samples before this one tell them apart.
-        let mut rng = Self::rng(progress, QUEUEING + self.ledger.samples + self.waiting.len() as u64);
+        let mut rng = Self::rng(progress, QUEUEING + self.accounting.samples + self.queued.len() as u64);
         let (choices, deciding) = self.executor().decide(batch, &way, &mut rng)?;
-        self.ledger.bandit_seconds += deciding.as_secs_f64();
+        self.accounting.bandit_seconds += deciding.as_secs_f64();
         let flops = self.flops();
         let base: u64 = batch.spans.lengths().map(|tokens| flops.base(&self.space, tokens).0).sum();
         let read = self.bandits.reading() != Reading::Never;
         let classifier = flops.classifier.forward(if read { batch.len() as u64 } else { 0 }).total();
-        self.ledger.flops += base + classifier.0;
+        self.accounting.flops += base + classifier.0;
         for sample in samples_of(batch) {
-            self.waiting.insert(sample.id as usize, sample);
+            self.queued.insert(sample.id as usize, sample);
         }
         if let Some(queues) = &mut self.queues {
             queues.join(&batch.sample_ids, choices, progress.step);
@@ -155,7 +163,8 @@ struct TrainingState<L> {
     settings: SearchSettings,
     bandits: L,
     queues: Option<Queues>,
-    ledger: Ledger,
+    #[serde(alias = "ledger")]
+    accounting: CostAccounting,
 }
 
 fn of_state(source: serde_json::Error) -> Error {
@@ -164,14 +173,15 @@ fn of_state(source: serde_json::Error) -> Error {
 
 impl DynamicModel {
     /// In what a training in this space and with these settings is not this one.
-    fn differences_from(&self, space: &SearchSpace, settings: &SearchSettings) -> Result<Vec<Difference>> {
+    fn differences_from(&self, space: &SearchSpace, settings: &SearchSettings) -> Result<Vec<SettingMismatch>> {
         let as_json = |space: &SearchSpace, settings: &SearchSettings| -> Result<Value> {
             let part = |part: serde_json::Result<Value>| part.map_err(of_state);
             Ok(json!({ "space": part(to_value(space))?, "search": part(to_value(settings))? }))
         };
         // A training that went on to its later space stays there.
-        let own = self.later.as_ref().map(|later| &later.space).filter(|later| *later == space);
-        Ok(Difference::between(&as_json(space, settings)?, &as_json(own.unwrap_or(&self.space), self.settings())?))
+        let own =
+            self.next_phase.as_ref().map(|next_phase| &next_phase.space).filter(|next_phase| *next_phase == space);
+        Ok(SettingMismatch::between(&as_json(space, settings)?, &as_json(own.unwrap_or(&self.space), self.settings())?))
     }
 }
 
@@ -179,12 +189,12 @@ impl DynamicModel {
     /// Takes up a state, in the later space where it is of that one.
     fn restore_in(
         &mut self,
-        later: Option<Later>,
+        next_phase: Option<NextPhase>,
         state: TrainingState<Learned>,
         training: &EncodedDataset,
     ) -> Result<()> {
-        if let Some(later) = later {
-            self.go_on(later)?;
+        if let Some(next_phase) = next_phase {
+            self.go_on(next_phase)?;
         }
         let shape = |queues: &Option<Queues>| queues.as_ref().map(Queues::shape);
         if shape(&state.queues) != shape(&self.queues) {
@@ -193,18 +203,18 @@ impl DynamicModel {
         if let Some(queues) = &state.queues {
             queues.check(&self.bandits)?;
         }
-        self.ledger.check_like(&state.ledger)?;
+        self.accounting.check_like(&state.accounting)?;
         let by_id: BTreeMap<usize, &Sample> = training.samples.iter().map(|s| (s.id as usize, s)).collect();
-        let mut waiting = BTreeMap::new();
+        let mut queued = BTreeMap::new();
         for row in state.queues.iter().flat_map(Queues::rows) {
             let missing = || Error::setting("waiting sample", "a row of the training set", row);
-            waiting.insert(row, (*by_id.get(&row).ok_or_else(missing)?).clone());
+            queued.insert(row, (*by_id.get(&row).ok_or_else(missing)?).clone());
         }
         self.check_teacher()?;
         self.bandits.restore(state.bandits)?;
-        (self.queues, self.waiting, self.ledger) = (state.queues, waiting, state.ledger);
-        (self.watched, self.routing) = (None, None);
-        (self.arrived, self.arrived_whole) = (None, None);
+        (self.queues, self.queued, self.accounting) = (state.queues, queued, state.accounting);
+        (self.pending_feedback, self.routing) = (None, None);
+        (self.pending, self.pending_full_model) = (None, None);
         Ok(())
     }
 }
@@ -220,14 +230,14 @@ impl Objective for DynamicModel {
     fn prepare(&mut self, training: &EncodedDataset, progress: Progress) -> Result<()> {
         self.check_texts(training)?;
         // What a training that failed left behind belongs to that one.
-        (self.watched, self.routing) = (None, None);
-        (self.arrived, self.arrived_whole, self.waiting) = (None, None, BTreeMap::new());
+        (self.pending_feedback, self.routing) = (None, None);
+        (self.pending, self.pending_full_model, self.queued) = (None, None, BTreeMap::new());
         self.check_teacher()?;
         self.check_first_epoch(training)?;
         if let Some(queues) = &mut self.queues {
             *queues = queues.emptied();
         }
-        let pinned = self.heaviest_heads()?;
+        let pinned = self.heads_of_largest_norm()?;
         let mut features = None;
         if self.settings().context.has_arm_features() {
             let options = self.bandits.options();
@@ -235,35 +245,35 @@ impl Objective for DynamicModel {
             let mut rng = Self::rng(progress, PREPARING);
             let start = Instant::now();
             let (computed, flops) = arm_features(&self.executor(), &options, pinned, training, &rows, &mut rng)?;
-            self.ledger.bandit_seconds += start.elapsed().as_secs_f64();
-            self.ledger.flops += flops.0;
-            self.ledger.arm_feature_flops += flops.0;
+            self.accounting.bandit_seconds += start.elapsed().as_secs_f64();
+            self.accounting.flops += flops.0;
+            self.accounting.arm_feature_flops += flops.0;
             features = Some(computed);
         }
         self.bandits.prepare(pinned, features)
     }
 
     fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<()> {
-        if let Some(later) = self.later.take_if(|later| progress.epoch >= later.epoch) {
-            self.go_on(later)?;
+        if let Some(next_phase) = self.next_phase.take_if(|next_phase| progress.epoch >= next_phase.epoch) {
+            self.go_on(next_phase)?;
         }
         let Some(batch) = self.hold_out(batch, progress)? else { return Ok(()) };
-        if self.settings().whole_steps.hold(progress.step, progress.share) {
-            self.arrived_whole = Some(batch);
+        if self.settings().full_model_steps.hold(progress.step, progress.share) {
+            self.pending_full_model = Some(batch);
         } else if self.queues.is_some() {
             self.queue(&batch, progress)?;
         } else {
-            self.arrived = Some(batch);
+            self.pending = Some(batch);
         }
         Ok(())
     }
 
     fn next_loss(&mut self, progress: Progress, drain: bool) -> Result<Option<StepLoss>> {
-        self.learn_from_slopes()?;
-        if let Some(batch) = self.arrived_whole.take() {
-            return self.run_whole(&batch, progress).map(Some);
+        self.learn_from_head_gradients()?;
+        if let Some(batch) = self.pending_full_model.take() {
+            return self.run_full_model(&batch, progress).map(Some);
         }
-        if let Some(batch) = self.arrived.take() {
+        if let Some(batch) = self.pending.take() {
             return self.in_flight(&batch, progress).map(Some);
         }
         let Some(queues) = &mut self.queues else { return Ok(None) };
@@ -271,7 +281,7 @@ impl Objective for DynamicModel {
         let mut samples = Vec::with_capacity(rows.len());
         for row in rows {
             let missing = || Error::setting("waiting sample", "one that joined a queue", row);
-            samples.push(self.waiting.remove(&row).ok_or_else(missing)?);
+            samples.push(self.queued.remove(&row).ok_or_else(missing)?);
         }
         let batch = PackedBatch::from_samples(&samples)?;
         self.run_again(&batch, depth, progress).map(Some)
@@ -279,7 +289,7 @@ impl Objective for DynamicModel {
 
     /// Not before the search has gone on to its last space.
     fn may_be_best(&self) -> bool {
-        self.later.is_none()
+        self.next_phase.is_none()
     }
 
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
@@ -293,12 +303,12 @@ impl Objective for DynamicModel {
             settings: self.settings().clone(),
             bandits: self.bandits.state(),
             queues: self.queues.clone(),
-            ledger: self.ledger.clone(),
+            accounting: self.accounting.clone(),
         };
         to_value(state).map_err(of_state)
     }
 
-    fn differences(&self, state: &Value) -> Result<Vec<Difference>> {
+    fn differences(&self, state: &Value) -> Result<Vec<SettingMismatch>> {
         let space = SearchSpace::deserialize(&state["space"]).map_err(of_state)?;
         let settings = SearchSettings::deserialize(&state["settings"]).map_err(of_state)?;
         self.differences_from(&space, &settings)
@@ -312,17 +322,17 @@ impl Objective for DynamicModel {
             return Err(Error::setting("training state", expected, format!("one where {difference}")));
         }
         // A state of the later space is taken up there; refused, it leaves the model in the space where it was.
-        let later = self.later.take_if(|later| later.space == state.space);
-        let before = later.clone().map(|later| {
+        let next_phase = self.next_phase.take_if(|next_phase| next_phase.space == state.space);
+        let before = next_phase.clone().map(|next_phase| {
             let parts = (self.space.clone(), self.heads.clone(), self.bandits.clone(), self.queues.clone());
-            (later, parts)
+            (next_phase, parts)
         });
-        let restored = self.restore_in(later, state, training);
+        let restored = self.restore_in(next_phase, state, training);
         if restored.is_err()
-            && let Some((later, (space, heads, bandits, queues))) = before
+            && let Some((next_phase, (space, heads, bandits, queues))) = before
         {
             self.leave_for(space, heads);
-            (self.bandits, self.queues, self.later) = (bandits, queues, Some(later));
+            (self.bandits, self.queues, self.next_phase) = (bandits, queues, Some(next_phase));
         }
         restored
     }
@@ -335,7 +345,7 @@ impl Objective for DynamicModel {
 }
 
 impl Predict for DynamicModel {
-    fn predict(&self, batch: &PackedBatch, pass: &Pass) -> Result<Vec<u32>> {
-        Ok(self.predict_in(pass, batch)?.into_iter().map(|prediction| prediction.label).collect())
+    fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Vec<u32>> {
+        Ok(self.predict_in(ctx, batch)?.into_iter().map(|prediction| prediction.label).collect())
     }
 }

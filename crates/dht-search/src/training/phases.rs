@@ -3,17 +3,17 @@
 use rand::Rng;
 
 use crate::error::{Error, Result};
-use crate::model::{DynamicModel, ExitHeads, freeze_tail};
+use crate::model::{DynamicModel, ExitClassifiers, freeze_tail};
 use crate::settings::HeadArms;
 use crate::space::SearchSpace;
 
 /// The space that a search will go on in.
 #[derive(Debug, Clone)]
-pub(crate) struct Later {
+pub(crate) struct NextPhase {
     /// From this epoch on, counted from 0.
     pub(crate) epoch: usize,
     pub(crate) space: SearchSpace,
-    pub(crate) heads: ExitHeads,
+    pub(crate) heads: ExitClassifiers,
 }
 
 impl DynamicModel {
@@ -25,12 +25,12 @@ impl DynamicModel {
     /// # Errors
     /// [`Error::Setting`] unless both spaces are integrated, of one size and base, and as
     /// [`SearchSettings::check_with`](crate::settings::SearchSettings::check_with); with [`HeadArms::PerHeadAndGroup`], whose groups change.
-    pub fn going_on_in<R: Rng + ?Sized>(mut self, space: SearchSpace, epoch: usize, rng: &mut R) -> Result<Self> {
+    pub fn with_next_phase<R: Rng + ?Sized>(mut self, space: SearchSpace, epoch: usize, rng: &mut R) -> Result<Self> {
         let refuse = |field, expected: &str, got: &str| Err(Error::setting(field, expected, got));
         if self.space.is_tree() || space.is_tree() {
             return refuse("later space", "an integrated search after an integrated search", "a tree search");
         }
-        if (space.stack(), space.base_layers()) != (self.space.stack(), self.space.base_layers()) {
+        if (space.model_shape(), space.base_layers()) != (self.space.model_shape(), self.space.base_layers()) {
             return refuse("later space", "one of the same size and base layers", "another");
         }
         self.settings().check_with(&space)?;
@@ -38,14 +38,14 @@ impl DynamicModel {
             return refuse("head_arms", "per head, since the groups change", "per head and group");
         }
         let settings = self.bandits.settings();
-        let heads = self.heads.going_on_in(&mut self.encoder, &space, settings, rng)?;
-        self.later = Some(Later { epoch, space, heads });
+        let heads = self.heads.with_next_phase(&mut self.encoder, &space, settings, rng)?;
+        self.next_phase = Some(NextPhase { epoch, space, heads });
         Ok(self)
     }
 
     /// Goes on in the later space.
-    pub(super) fn go_on(&mut self, later: Later) -> Result<()> {
-        let Later { space, heads, .. } = later;
+    pub(super) fn go_on(&mut self, next_phase: NextPhase) -> Result<()> {
+        let NextPhase { space, heads, .. } = next_phase;
         self.bandits.continue_in(&space, self.encoder.block_shape(), heads.shape())?;
         if let Some(queues) = &mut self.queues {
             queues.set_exits(space.exits().len());
@@ -55,7 +55,7 @@ impl DynamicModel {
     }
 
     /// Another space with its exits: its tail is frozen, that of the one before is not.
-    pub(super) fn leave_for(&mut self, space: SearchSpace, heads: ExitHeads) {
+    pub(super) fn leave_for(&mut self, space: SearchSpace, heads: ExitClassifiers) {
         freeze_tail(&self.encoder, &self.space, false);
         freeze_tail(&self.encoder, &space, true);
         (self.space, self.heads) = (space, heads);
@@ -63,6 +63,6 @@ impl DynamicModel {
 
     /// The space that the search will go on in, and from which epoch, until it does.
     pub fn later_space(&self) -> Option<(usize, &SearchSpace)> {
-        self.later.as_ref().map(|later| (later.epoch, &later.space))
+        self.next_phase.as_ref().map(|next_phase| (next_phase.epoch, &next_phase.space))
     }
 }

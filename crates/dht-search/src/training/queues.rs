@@ -62,15 +62,15 @@ impl Queues {
         let count = self.size.min(self.queues[exit].len());
         let mut rows = Vec::with_capacity(count);
         let mut choices = DepthChoices::default();
-        for waiting in self.queues[exit].drain(..count) {
-            rows.push(waiting.row);
+        for queued in self.queues[exit].drain(..count) {
+            rows.push(queued.row);
             choices.exits.push(exit);
-            choices.arms.extend(waiting.arm);
-            choices.contexts.push(waiting.context);
-            if !waiting.signals.is_empty() {
-                choices.signals.push(waiting.signals);
+            choices.arms.extend(queued.arm);
+            choices.contexts.push(queued.context);
+            if !queued.signals.is_empty() {
+                choices.signals.push(queued.signals);
             }
-            self.waited.0 += step.saturating_sub(waiting.routed_at);
+            self.waited.0 += step.saturating_sub(queued.routed_at);
             self.waited.1 += 1;
         }
         Some((rows, choices))
@@ -97,7 +97,7 @@ impl Queues {
 
     /// The rows that wait.
     pub(crate) fn rows(&self) -> impl Iterator<Item = usize> + '_ {
-        self.queues.iter().flatten().map(|waiting| waiting.row)
+        self.queues.iter().flatten().map(|queued| queued.row)
     }
 
     /// How many queues there are, and samples in a full one.

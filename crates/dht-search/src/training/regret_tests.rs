@@ -8,11 +8,11 @@
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
-use dht_transformer::{BertConfig, Encoder, Encoding, HeadSet, PackedBatch, Pass, Pooling, Sample};
+use dht_transformer::{BertConfig, Encoder, Encoding, ForwardContext, HeadSet, PackedBatch, Pooling, Sample};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::model::{DynamicModel, Shown, Way};
+use crate::model::{DynamicModel, PassedExits, Way};
 use crate::reward::RewardShape;
 use crate::routing::Mode;
 use crate::settings::{DepthDecision, SearchSettings};
@@ -122,7 +122,7 @@ fn planted_model(integrated: bool, settings: SearchSettings) -> DynamicModel {
         }
     }
     model.encoder.parameters().set_values(values).unwrap();
-    let pinned = model.heaviest_heads().unwrap();
+    let pinned = model.heads_of_largest_norm().unwrap();
     model.bandits.prepare(pinned, None).unwrap();
     model
 }
@@ -161,19 +161,19 @@ fn regret(model: &mut DynamicModel, mode: Mode, seed: u64) -> [f64; 2] {
     let mut sums = [0.0; 2];
     for _ in 0..TEXTS / BATCH {
         let (batch, kinds) = texts(&mut rng);
-        let pass = model.watching(Pass::training(model.encoder.parameters(), seed, 0));
-        let way = Way { pass: &pass, strategy: &model.bandits, mode, shown: Shown::Passed };
-        let passage = model.executor().run(&batch, &way, &mut rng).unwrap();
-        let (loss, losses) = model.losses(&batch, &passage).unwrap();
-        let depths = kinds.iter().zip(&passage.depth.exits);
+        let ctx = model.watching(ForwardContext::training(model.encoder.parameters(), seed, 0));
+        let way = Way { ctx: &ctx, strategy: &model.bandits, mode, passed_exits: PassedExits::Passed };
+        let trace = model.executor().run(&batch, &way, &mut rng).unwrap();
+        let (loss, losses) = model.losses(&batch, &trace).unwrap();
+        let depths = kinds.iter().zip(&trace.depth.exits);
         sums[0] += depths.map(|(kind, exit)| depth_regret(*kind, *exit)).sum::<f64>();
-        for bucket in passage.groups.iter().flat_map(|group| &group.choices.buckets) {
-            sums[1] += bucket.places.len() as f64 * heads_regret(bucket.heads);
+        for group in trace.groups.iter().flat_map(|group| &group.choices.head_sets) {
+            sums[1] += group.places.len() as f64 * heads_regret(group.heads);
         }
-        model.teach(&passage, &losses).unwrap();
-        pass.backward(&loss, model.encoder.parameters()).unwrap();
-        model.watch(&batch, passage, &losses, &pass);
-        model.learn_from_slopes().unwrap();
+        model.teach(&trace, &losses).unwrap();
+        ctx.backward(&loss, model.encoder.parameters()).unwrap();
+        model.watch(&batch, trace, &losses, &ctx);
+        model.learn_from_head_gradients().unwrap();
     }
     sums
 }
@@ -187,12 +187,12 @@ fn the_planted_encoder_does_what_is_planted() {
     let mut margins = Vec::new();
     for helpful in [true, false] {
         let set = HeadSet::from_indices((0..HEADS).filter(|head| HELPFUL.contains(head) == helpful), HEADS).unwrap();
-        let pass = Pass::inference();
-        let mut hidden = model.encoder.embed(&batch, &pass).unwrap();
+        let ctx = ForwardContext::inference();
+        let mut hidden = model.encoder.embed(&batch, &ctx).unwrap();
         for exit in 0..KINDS {
             let plan = if exit == 0 { dht_transformer::HeadPlan::Full } else { dht_transformer::HeadPlan::Same(set) };
-            hidden = model.encoder.run(exit..exit + 1, &hidden, &plan, &pass).unwrap();
-            let logits: Vec<Vec<f32>> = model.heads.logits(exit, &hidden, &pass).unwrap().to_vec2().unwrap();
+            hidden = model.encoder.run(exit..exit + 1, &hidden, &plan, &ctx).unwrap();
+            let logits: Vec<Vec<f32>> = model.heads.logits(exit, &hidden, &ctx).unwrap().to_vec2().unwrap();
             for (sample, (row, kind)) in logits.iter().zip(&kinds).enumerate() {
                 let label = truth[batch.spans.range(sample).start];
                 let understood = (row[1] - row[0]).abs() > 0.5 && (row[1] > row[0]) == (label == 1);
@@ -222,10 +222,10 @@ fn seeds_within_a_quarter(integrated: bool, settings: &SearchSettings) -> [u64; 
 
 fn strategies() -> [(&'static str, bool, SearchSettings); 3] {
     let ours = || SearchSettings {
-        exit_losses: crate::settings::ExitLosses::OnTheWay { weight: 0.3, power: 0.0 },
+        exit_losses: crate::settings::ExitLosses::Weighted { weight: 0.3, power: 0.0 },
         reward_shape: RewardShape::Gain { lambda: LAMBDA },
         exploration: crate::settings::PerBandit::all(1.0),
-        head_feedback: crate::reward::HeadFeedback::Slope,
+        head_feedback: crate::reward::HeadFeedback::Gradient,
         explore_power: 0.0,
         ridge: 10.0,
         ..SearchSettings::default()

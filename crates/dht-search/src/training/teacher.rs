@@ -1,6 +1,6 @@
 //! A full model that was trained before, as a teacher.
 
-use dht_transformer::{PackedBatch, Pass, Task, TextClassifier};
+use dht_transformer::{ForwardContext, PackedBatch, Task, TextClassifier};
 
 use crate::error::{Error, Result};
 use crate::model::DynamicModel;
@@ -50,16 +50,16 @@ impl DynamicModel {
     }
 
     /// What it says of each sample: logits, by class.
-    pub(crate) fn taught_by_full(&self, batch: &PackedBatch) -> Result<Vec<Vec<f32>>> {
-        Ok(self.full_teacher()?.logits(batch, &Pass::inference())?.to_vec2()?)
+    pub(crate) fn full_teacher_logits(&self, batch: &PackedBatch) -> Result<Vec<Vec<f32>>> {
+        Ok(self.full_teacher()?.logits(batch, &ForwardContext::inference())?.to_vec2()?)
     }
 
     /// Writes down what the teacher cost for a batch.
-    pub(crate) fn pay_teacher(&mut self, batch: &PackedBatch) {
+    pub(crate) fn record_teacher(&mut self, batch: &PackedBatch) {
         if let Some(teacher) = &self.teacher {
             let flops = teacher.forward_flops((&batch.spans).into()).0;
-            self.ledger.flops += flops;
-            self.ledger.teacher_flops += flops;
+            self.accounting.flops += flops;
+            self.accounting.teacher_flops += flops;
         }
     }
 }

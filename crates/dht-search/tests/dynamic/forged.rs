@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use dht_search::transformer::{EncodedDataset, Objective, PackedBatch, Pass, Predict, Progress, Trainer};
+use dht_search::transformer::{EncodedDataset, ForwardContext, Objective, PackedBatch, Predict, Progress, Trainer};
 use dht_search::{DynamicModel, Error, LossSource, Preset, Result, SearchSettings};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -95,7 +95,7 @@ fn a_refused_state_of_the_later_space_leaves_the_model_in_the_first() -> Result<
     let build = || {
         let settings = SearchSettings { warm_up_contexts: 16, ..SearchSettings::for_preset(Preset::PDht) };
         let mut rng = ChaCha8Rng::seed_from_u64(2);
-        integrated(settings)?.going_on_in(Preset::PDht.space(LAYERS, HEADS)?, 1, &mut rng)
+        integrated(settings)?.with_next_phase(Preset::PDht.space(LAYERS, HEADS)?, 1, &mut rng)
     };
     let training = task(37, 1);
     let gone_on = trained(build()?)?;
@@ -150,9 +150,9 @@ fn goes_on(model: &mut DynamicModel, training: &EncodedDataset) -> Result<()> {
         while model.next_loss(progress, step == 1)?.is_some() {}
     }
     let batch: PackedBatch = training.batch(&[0, 5, 9])?;
-    model.predict(&batch, &Pass::inference())?;
+    model.predict(&batch, &ForwardContext::inference())?;
     model.evaluate(training, 4)?;
-    model.ledger().curves.curves(3);
+    model.accounting().curves.curves(3);
     model.state()?;
     Ok(())
 }

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex};
 
 use dht_search::transformer::{EncodedDataset, Gradient, Objective, Pooling, Progress, TextClassifier, Trainer};
 use dht_search::{
-    Dispatch, DynamicModel, Error, ExitLosses, LossSource, Result, SearchSettings, SoftLabels, Teacher, WholeSteps,
+    Dispatch, DynamicModel, Error, ExitLosses, FullModelSteps, LossSource, Result, SearchSettings, SoftLabels, Teacher,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::resuming;
-use crate::toy::{CLASSES, LAYERS, Stop, Watched, bits, encoder, kinds, model, task, train_settings};
+use crate::toy::{CLASSES, LAYERS, PendingHeadFeedback, Stop, bits, encoder, kinds, model, task, train_settings};
 
 const ROWS: u64 = 37;
 const FULL: SoftLabels = SoftLabels { teacher: Teacher::Full, weight: 0.5, temperature: 2.0 };
@@ -42,28 +42,28 @@ fn trained(settings: &SearchSettings, data: &EncodedDataset) -> Result<DynamicMo
 
 /// The depth of each sample in the order of training, and the samples of each step.
 fn course(settings: SearchSettings) -> Result<(Vec<usize>, Vec<usize>), Stop> {
-    let mut watched = Watched::new(build(&settings, 1)?);
+    let mut pending_feedback = PendingHeadFeedback::new(build(&settings, 1)?);
     let depths = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&depths);
-    watched.model.watch_routes(move |depth| told.lock().expect("nobody panics with it").push(depth));
-    Trainer::new(train_settings()).fit(&mut watched, &task(ROWS, 1), &task(9, 2), &mut ())?;
+    pending_feedback.model.on_route(move |depth| told.lock().expect("nobody panics with it").push(depth));
+    Trainer::new(train_settings()).fit(&mut pending_feedback, &task(ROWS, 1), &task(9, 2), &mut ())?;
     let depths = depths.lock().expect("nobody panics with it").clone();
-    Ok((depths, watched.steps.iter().map(|(samples, _)| *samples).collect()))
+    Ok((depths, pending_feedback.steps.iter().map(|(samples, _)| *samples).collect()))
 }
 
 #[test]
 fn each_plan_stopped_in_mid_epoch_and_resumed_equals_one_that_was_not() -> Result<(), Stop> {
     let queue = Dispatch::Queue { size: 5 };
-    let staged = WholeSteps { first: 0.3, every: 3 };
+    let staged = FullModelSteps { first: 0.3, every: 3 };
     let held_out = LossSource::HeldOut { share: 0.2 };
     let plans = [
-        SearchSettings { whole_steps: staged, loss_source: held_out, ..ours() },
-        SearchSettings { whole_steps: staged, loss_source: held_out, dispatch: queue, ..ours() },
+        SearchSettings { full_model_steps: staged, loss_source: held_out, ..ours() },
+        SearchSettings { full_model_steps: staged, loss_source: held_out, dispatch: queue, ..ours() },
         SearchSettings { soft_labels: Some(FULL), loss_source: LossSource::FirstEpoch, ..ours() },
         SearchSettings {
-            exit_losses: ExitLosses::OnTheWay { weight: 0.5, power: 1.0 },
+            exit_losses: ExitLosses::Weighted { weight: 0.5, power: 1.0 },
             soft_labels: Some(DEEPEST),
-            whole_steps: WholeSteps { every: 2, ..WholeSteps::default() },
+            full_model_steps: FullModelSteps { every: 2, ..FullModelSteps::default() },
             dispatch: queue,
             ..ours()
         },
@@ -78,30 +78,30 @@ fn each_plan_stopped_in_mid_epoch_and_resumed_equals_one_that_was_not() -> Resul
 #[test]
 fn the_first_steps_run_whole_and_the_later_ones_are_routed() -> Result<(), Stop> {
     for dispatch in [Dispatch::InFlight, Dispatch::Queue { size: 5 }] {
-        let whole_steps = WholeSteps { first: 0.5, every: 0 };
-        let (depths, _) = course(SearchSettings { whole_steps, dispatch, ..ours() })?;
+        let full_model_steps = FullModelSteps { first: 0.5, every: 0 };
+        let (depths, _) = course(SearchSettings { full_model_steps, dispatch, ..ours() })?;
         assert_eq!(depths.len(), 2 * ROWS as usize);
-        let (first, later) = depths.split_at(ROWS as usize);
+        let (first, next_phase) = depths.split_at(ROWS as usize);
         assert!(first.iter().all(|depth| *depth == LAYERS), "{dispatch:?}");
-        assert!(later.iter().any(|depth| *depth < LAYERS), "{dispatch:?}");
+        assert!(next_phase.iter().any(|depth| *depth < LAYERS), "{dispatch:?}");
     }
     Ok(())
 }
 
 #[test]
 fn every_other_step_runs_whole() -> Result<(), Stop> {
-    let whole_steps = WholeSteps { first: 0.0, every: 2 };
-    let (depths, steps) = course(SearchSettings { whole_steps, ..ours() })?;
+    let full_model_steps = FullModelSteps { first: 0.0, every: 2 };
+    let (depths, steps) = course(SearchSettings { full_model_steps, ..ours() })?;
     let mut rest = &depths[..];
     let mut routed = BTreeSet::<usize>::new();
     for (step, samples) in steps.into_iter().enumerate() {
-        let (now, later) = rest.split_at(samples);
+        let (now, next_phase) = rest.split_at(samples);
         if step % 2 == 0 {
             assert!(now.iter().all(|depth| *depth == LAYERS), "step {step}");
         } else {
             routed.extend(now);
         }
-        rest = later;
+        rest = next_phase;
     }
     assert!(rest.is_empty() && routed.len() > 1);
     Ok(())
@@ -109,13 +109,13 @@ fn every_other_step_runs_whole() -> Result<(), Stop> {
 
 #[test]
 fn a_whole_step_trains_all_layers_and_the_last_exit_alone() -> Result<()> {
-    let whole_steps = WholeSteps { first: 0.5, every: 0 };
-    let mut model = build(&SearchSettings { whole_steps, ..ours() }, 1)?;
+    let full_model_steps = FullModelSteps { first: 0.5, every: 0 };
+    let mut model = build(&SearchSettings { full_model_steps, ..ours() }, 1)?;
     let (data, progress) = (task(16, 1), Progress { seed: 5, step: 0, epoch: 0, share: 0.0 });
     model.prepare(&data, progress)?;
     model.offer(data.batch(&(0..16).collect::<Vec<_>>())?, progress)?;
     let step = model.next_loss(progress, false)?.expect("a batch gives a loss");
-    let gradients = step.pass.backward(&step.loss, model.parameters())?;
+    let gradients = step.ctx.backward(&step.loss, model.parameters())?;
     let moved: BTreeSet<&str> = gradients
         .iter()
         .filter(|(_, gradient)| match gradient {
@@ -134,8 +134,8 @@ fn a_whole_step_trains_all_layers_and_the_last_exit_alone() -> Result<()> {
 #[test]
 fn random_routes_begin_after_the_full_model() -> Result<(), Stop> {
     // Of the ten steps five run whole and all others are drawn, so that nothing depends on what the bandits believe.
-    let whole_steps = WholeSteps { first: 0.5, every: 0 };
-    let drawn = SearchSettings { whole_steps, explore_share: 0.5, ..ours() };
+    let full_model_steps = FullModelSteps { first: 0.5, every: 0 };
+    let drawn = SearchSettings { full_model_steps, explore_share: 0.5, ..ours() };
     let dear = SearchSettings { reward_shape: dht_search::RewardShape::Gain { lambda: 1e9 }, ..drawn.clone() };
     assert_eq!(course(drawn.clone())?, course(dear.clone())?);
     let decided = |settings| SearchSettings { explore_share: 0.0, ..settings };
@@ -171,11 +171,11 @@ fn a_held_out_text_teaches_the_bandits_and_never_the_model() -> Result<()> {
     let settings = SearchSettings { explore_share: 1.0, loss_source, ..ours() };
     let data = task(ROWS, 1);
     let plain = trained(&settings, &data)?;
-    let held_out = plain.ledger().held_out_samples / 2;
+    let held_out = plain.accounting().held_out_samples / 2;
     assert!(held_out > 0 && held_out < ROWS / 2, "{held_out}");
-    assert_eq!(plain.ledger().samples, 2 * (ROWS - held_out));
-    assert_eq!(plain.ledger().routes.values().sum::<u64>(), 2 * (ROWS - held_out));
-    assert!(plain.ledger().held_out_flops > 0 && plain.ledger().held_out_flops < plain.ledger().flops);
+    assert_eq!(plain.accounting().samples, 2 * (ROWS - held_out));
+    assert_eq!(plain.accounting().routes.values().sum::<u64>(), 2 * (ROWS - held_out));
+    assert!(plain.accounting().held_out_flops > 0 && plain.accounting().held_out_flops < plain.accounting().flops);
     let (weights, mut state) = (bits(plain.parameters())?, plain.state()?);
     let mut found = 0;
     for row in 0..ROWS as usize {
@@ -190,7 +190,7 @@ fn a_held_out_text_teaches_the_bandits_and_never_the_model() -> Result<()> {
     assert_eq!(found, held_out);
     // Held out or not is the training's matter: a model that holds nothing out trains on everything.
     let all = trained(&SearchSettings { loss_source: LossSource::AllEpochs, ..settings }, &data)?;
-    assert_eq!((all.ledger().samples, all.ledger().held_out_samples), (2 * ROWS, 0));
+    assert_eq!((all.accounting().samples, all.accounting().held_out_samples), (2 * ROWS, 0));
     assert_ne!(all.state()?["bandits"], state["bandits"].take());
     Ok(())
 }
@@ -202,8 +202,8 @@ fn soft_labels_change_what_is_learned_and_a_full_teacher_is_paid() -> Result<()>
     let (none, deepest, full) = (of(None)?, of(Some(DEEPEST))?, of(Some(FULL))?);
     assert!(bits(none.parameters())? != bits(deepest.parameters())?);
     assert!(bits(deepest.parameters())? != bits(full.parameters())?);
-    assert_eq!((none.ledger().teacher_flops, deepest.ledger().teacher_flops), (0, 0));
-    assert!(full.ledger().teacher_flops > 0 && full.ledger().teacher_flops < full.ledger().flops);
+    assert_eq!((none.accounting().teacher_flops, deepest.accounting().teacher_flops), (0, 0));
+    assert!(full.accounting().teacher_flops > 0 && full.accounting().teacher_flops < full.accounting().flops);
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use dht_search::transformer::{CheckpointSettings, Objective, TrainSettings, Trainer};
 use dht_search::{DynamicModel, Result, SearchSettings};
 
-use crate::toy::{Stop, Watched, everything, kinds, model, task, timeless, train_settings};
+use crate::toy::{PendingHeadFeedback, Stop, everything, kinds, model, task, timeless, train_settings};
 
 /// Five batches an epoch, the last of them short; two epochs.
 const ROWS: u64 = 37;
@@ -23,7 +23,7 @@ pub fn check(name: &str, build: &dyn Fn(u64) -> Result<DynamicModel>) -> Result<
         let path = folder.path().join("training");
         let checkpoint = CheckpointSettings { path: path.clone(), every_steps: 1, resume: true };
         let trainer = Trainer { checkpoint: Some(checkpoint), ..Trainer::new(settings.clone()) };
-        let mut stopped = Watched { stop_after: Some(offers), ..Watched::new(build(1)?) };
+        let mut stopped = PendingHeadFeedback { stop_after: Some(offers), ..PendingHeadFeedback::new(build(1)?) };
         match trainer.fit(&mut stopped, &training, &validation, &mut ()) {
             Err(Stop::Asked) => {}
             Err(Stop::Failed(error)) => return Err(error.into()),
@@ -94,12 +94,12 @@ fn the_best_epoch_comes_back_with_the_bandits_that_knew_it() -> Result<(), Stop>
 fn a_training_after_one_that_failed_starts_with_empty_queues() -> Result<(), Stop> {
     let (training, validation) = (task(ROWS, 1), task(11, 2));
     for (name, search) in kinds() {
-        let mut stopped = Watched { stop_after: Some(3), ..Watched::new(model(search, 1)?) };
+        let mut stopped = PendingHeadFeedback { stop_after: Some(3), ..PendingHeadFeedback::new(model(search, 1)?) };
         assert!(Trainer::new(train_settings()).fit(&mut stopped, &training, &validation, &mut ()).is_err());
-        let before = stopped.model.ledger().samples;
+        let before = stopped.model.accounting().samples;
         stopped.stop_after = None;
         Trainer::new(train_settings()).fit(&mut stopped, &training, &validation, &mut ())?;
-        assert_eq!(stopped.model.ledger().samples - before, 2 * ROWS, "{name}");
+        assert_eq!(stopped.model.accounting().samples - before, 2 * ROWS, "{name}");
     }
     Ok(())
 }

@@ -29,7 +29,7 @@ fn model(preset: Preset, settings: &SearchSettings, seed: u64) -> Result<Dynamic
 /// F-DHT for one epoch, then P-DHT.
 fn partially_frozen(settings: &SearchSettings, seed: u64) -> Result<DynamicModel> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed + 1);
-    model(Preset::FDht, settings, seed)?.going_on_in(Preset::PDht.space(LAYERS, HEADS)?, 1, &mut rng)
+    model(Preset::FDht, settings, seed)?.with_next_phase(Preset::PDht.space(LAYERS, HEADS)?, 1, &mut rng)
 }
 
 type Search = (&'static str, Box<dyn Fn(u64) -> Result<DynamicModel>>);
@@ -47,7 +47,7 @@ fn searches() -> Vec<Search> {
     add("the paper's F-DHT", Preset::FDht, SearchSettings { dispatch: queue, ..SearchSettings::paper() });
     add("P-DHT alone", Preset::PDht, SearchSettings::for_preset(Preset::PDht));
     add("sequential", Preset::TDht, SearchSettings { depth_decision: DepthDecision::AtEveryExit, ..ours() });
-    add("slopes", Preset::TDht, SearchSettings { head_feedback: HeadFeedback::Slope, ..ours() });
+    add("slopes", Preset::TDht, SearchSettings { head_feedback: HeadFeedback::Gradient, ..ours() });
     let (head_arms, head_draws) = (HeadArms::PerHeadAndGroup, HeadDraws::PerSample);
     let width_coupling = WidthCoupling::HeadsAndFfn;
     add("heads of their own", Preset::TDht, SearchSettings { head_arms, head_draws, width_coupling, ..ours() });
@@ -127,7 +127,7 @@ fn searches_that_make_no_sense_are_refused_by_the_name_of_the_setting() -> Resul
     assert_eq!(field(model(Preset::TDht, &queues, 1)), "depth_decision");
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let tree = model(Preset::TDht, &ours(), 1)?;
-    assert_eq!(field(tree.going_on_in(Preset::PDht.space(LAYERS, HEADS)?, 1, &mut rng)), "later space");
+    assert_eq!(field(tree.with_next_phase(Preset::PDht.space(LAYERS, HEADS)?, 1, &mut rng)), "later space");
     // Without signals there is no classifier to miss, but P-DHT knows no passed exits either.
     assert_eq!(field(partially_frozen(&ours(), 1)), "context");
     let own_arms =
@@ -141,7 +141,7 @@ fn searches_that_make_no_sense_are_refused_by_the_name_of_the_setting() -> Resul
 
 /// The head sets that a training chose, by group.
 fn head_sets(model: &DynamicModel) -> usize {
-    model.ledger().curves.curves(1000).heads.iter().map(|group| group.sets.len()).sum()
+    model.accounting().curves.curves(1000).heads.iter().map(|group| group.sets.len()).sum()
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn heads_drawn_for_each_sample_give_more_sets_than_heads_drawn_for_a_bucket() ->
         let settings = small(SearchSettings { head_draws, explore_share: 0.0, ..SearchSettings::default() });
         Ok(head_sets(&trained(model(Preset::TDht, &settings, 1)?)?))
     };
-    let (buckets, samples) = (of(HeadDraws::PerBucket)?, of(HeadDraws::PerSample)?);
+    let (buckets, samples) = (of(HeadDraws::PerGroup)?, of(HeadDraws::PerSample)?);
     assert!(samples > buckets, "{samples} and {buckets}");
     Ok(())
 }
@@ -161,7 +161,7 @@ fn the_feedback_of_heads_and_their_arms_change_what_the_head_bandit_learns() -> 
         Ok(everything(&trained(model(Preset::TDht, &small(settings), 1)?)?)?.1["bandits"]["head_sets"].clone())
     };
     let ours = SearchSettings::default;
-    let feedbacks = [HeadFeedback::Standard, HeadFeedback::AsPrinted, HeadFeedback::Slope];
+    let feedbacks = [HeadFeedback::Standard, HeadFeedback::AsPublished, HeadFeedback::Gradient];
     let states: BTreeSet<String> = feedbacks
         .into_iter()
         .map(|head_feedback| Ok(state(SearchSettings { head_feedback, ..ours() })?["heads"].to_string()))

@@ -2,10 +2,10 @@
 
 use candle_core::Device;
 use dht_search::transformer::{
-    AdamWSettings, BertConfig, EncodedDataset, Encoder, Encoding, History, Objective, PackedBatch, Parameters, Pass,
-    Predict, Progress, Sample, StepLoss, TrainSettings, macro_f1,
+    AdamWSettings, BertConfig, EncodedDataset, Encoder, Encoding, ForwardContext, History, Objective, PackedBatch,
+    Parameters, Predict, Progress, Sample, StepLoss, TrainSettings, macro_f1,
 };
-use dht_search::{Dispatch, DynamicModel, Error, Ledger, Preset, Result, SearchSettings};
+use dht_search::{CostAccounting, Dispatch, DynamicModel, Error, Preset, Result, SearchSettings};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -86,8 +86,8 @@ pub fn timeless(history: History) -> History {
 }
 
 /// A ledger without what differs from run to run.
-pub fn timeless_ledger(ledger: &Ledger) -> Ledger {
-    Ledger { bandit_seconds: 0.0, ..ledger.clone() }
+pub fn timeless_ledger(accounting: &CostAccounting) -> CostAccounting {
+    CostAccounting { bandit_seconds: 0.0, ..accounting.clone() }
 }
 
 /// All that training leaves behind: weights, bandits, norms, queues and books, without seconds.
@@ -98,7 +98,7 @@ pub fn everything(model: &DynamicModel) -> Result<(Bits, serde_json::Value)> {
 }
 
 /// Listens to a model in training, and stops it when it is told to.
-pub struct Watched {
+pub struct PendingHeadFeedback {
     pub model: DynamicModel,
     /// Rows of the batches as they come.
     pub order: Vec<u64>,
@@ -110,7 +110,7 @@ pub struct Watched {
     pub offers: usize,
 }
 
-impl Watched {
+impl PendingHeadFeedback {
     pub fn new(model: DynamicModel) -> Self {
         Self { model, order: Vec::new(), steps: Vec::new(), stop_after: None, offers: 0 }
     }
@@ -134,7 +134,7 @@ impl From<dht_search::transformer::Error> for Stop {
     }
 }
 
-impl Objective for Watched {
+impl Objective for PendingHeadFeedback {
     type Error = Stop;
 
     fn parameters(&self) -> &Parameters {
@@ -177,8 +177,8 @@ impl Objective for Watched {
     }
 }
 
-impl Predict for Watched {
-    fn predict(&self, batch: &PackedBatch, pass: &Pass) -> Result<Vec<u32>, Stop> {
-        Ok(self.model.predict(batch, pass)?)
+impl Predict for PendingHeadFeedback {
+    fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Vec<u32>, Stop> {
+        Ok(self.model.predict(batch, ctx)?)
     }
 }

@@ -9,7 +9,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::toy::{
-    CLASSES, HEADS, Stop, Watched, bits, encoder, kinds, model, task, timeless, timeless_ledger, train_settings,
+    CLASSES, HEADS, PendingHeadFeedback, Stop, bits, encoder, kinds, model, task, timeless, timeless_ledger,
+    train_settings,
 };
 
 const ROWS: u64 = 37;
@@ -33,7 +34,7 @@ fn every_parameter_gets_a_finite_gradient_and_within_a_few_steps_one_that_is_not
         for rows in (0..64).collect::<Vec<usize>>().chunks(16) {
             model.offer(data.batch(rows)?, progress)?;
             while let Some(step) = model.next_loss(progress, true)? {
-                let gradients = step.pass.backward(&step.loss, model.parameters())?;
+                let gradients = step.ctx.backward(&step.loss, model.parameters())?;
                 for (id, gradient) in gradients.iter() {
                     let numbers = numbers(gradient);
                     assert!(numbers.iter().all(|number| number.is_finite()), "{name}: {}", model.parameters().name(id));
@@ -53,40 +54,45 @@ fn every_parameter_gets_a_finite_gradient_and_within_a_few_steps_one_that_is_not
 fn each_sample_is_trained_on_once_an_epoch_and_nothing_is_left_behind() -> Result<(), Stop> {
     for (name, settings) in kinds() {
         let queues = settings.dispatch != Dispatch::InFlight;
-        let mut watched = Watched::new(model(settings, 1)?);
+        let mut pending_feedback = PendingHeadFeedback::new(model(settings, 1)?);
         let depths = Arc::new(Mutex::new(BTreeMap::<usize, u64>::new()));
         let told = Arc::clone(&depths);
-        watched.model.watch_routes(move |depth| *told.lock().unwrap().entry(depth).or_default() += 1);
-        let history = Trainer::new(train_settings()).fit(&mut watched, &task(ROWS, 1), &task(9, 2), &mut ())?;
-        assert_eq!((history.samples, watched.model.ledger().samples), (2 * ROWS, 2 * ROWS), "{name}");
-        assert_eq!(watched.model.ledger().routes.values().sum::<u64>(), 2 * ROWS, "{name}");
-        for epoch in watched.order.chunks(ROWS as usize) {
+        pending_feedback.model.on_route(move |depth| *told.lock().unwrap().entry(depth).or_default() += 1);
+        let history =
+            Trainer::new(train_settings()).fit(&mut pending_feedback, &task(ROWS, 1), &task(9, 2), &mut ())?;
+        assert_eq!((history.samples, pending_feedback.model.accounting().samples), (2 * ROWS, 2 * ROWS), "{name}");
+        assert_eq!(pending_feedback.model.accounting().routes.values().sum::<u64>(), 2 * ROWS, "{name}");
+        for epoch in pending_feedback.order.chunks(ROWS as usize) {
             let mut rows = epoch.to_vec();
             rows.sort_unstable();
             assert_eq!(rows, (0..ROWS).collect::<Vec<_>>(), "{name}");
         }
-        assert_eq!(watched.steps.iter().map(|(samples, _)| samples).sum::<usize>(), 2 * ROWS as usize, "{name}");
+        assert_eq!(
+            pending_feedback.steps.iter().map(|(samples, _)| samples).sum::<usize>(),
+            2 * ROWS as usize,
+            "{name}"
+        );
         if queues {
             assert!(
-                watched.steps.iter().all(|(samples, drained)| *samples == 5 || (*drained && *samples < 5)),
+                pending_feedback.steps.iter().all(|(samples, drained)| *samples == 5 || (*drained && *samples < 5)),
                 "{name}"
             );
             assert!(
-                watched.steps.iter().any(|(_, drained)| *drained),
+                pending_feedback.steps.iter().any(|(_, drained)| *drained),
                 "{name}: nothing waited, so nothing was drained"
             );
-            assert!(watched.model.mean_wait().is_some_and(|wait| wait > 0.0));
+            assert!(pending_feedback.model.mean_wait().is_some_and(|wait| wait > 0.0));
         } else {
-            assert_eq!(watched.model.mean_wait(), None);
+            assert_eq!(pending_feedback.model.mean_wait(), None);
         }
-        let state = watched.model.state()?;
+        let state = pending_feedback.model.state()?;
         let empty = |queue: &serde_json::Value| queue.as_array().is_some_and(Vec::is_empty);
         assert!(!queues || state["queues"]["queues"].as_array().unwrap().iter().all(empty), "{name}");
 
         // What the watcher, the routes' names and the curves say is one and the same.
         let mut by_depth = BTreeMap::new();
-        for (route, count) in &watched.model.ledger().routes {
-            let route = watched.model.space().resolve(&route.parse()?)?;
+        for (route, count) in &pending_feedback.model.accounting().routes {
+            let route = pending_feedback.model.space().resolve(&route.parse()?)?;
             *by_depth.entry(route.depth()).or_default() += count;
         }
         assert_eq!(by_depth, *depths.lock().unwrap(), "{name}");
@@ -107,7 +113,7 @@ fn the_queues_do_not_draw_the_same_random_routes_for_every_batch() -> Result<()>
         let state = model.state()?;
         let queues = state["queues"]["queues"].as_array().unwrap();
         let of_batch = |queue: &serde_json::Value| -> Vec<u64> {
-            let rows_of = queue.as_array().unwrap().iter().map(|waiting| waiting["row"].as_u64().unwrap());
+            let rows_of = queue.as_array().unwrap().iter().map(|queued| queued["row"].as_u64().unwrap());
             rows_of.filter(|row| rows.contains(&(*row as usize))).map(|row| row % 16).collect()
         };
         places.push(queues.iter().map(of_batch).collect::<Vec<_>>());
@@ -120,11 +126,11 @@ fn the_queues_do_not_draw_the_same_random_routes_for_every_batch() -> Result<()>
 fn one_seed_gives_one_training_and_another_seed_another() -> Result<(), Stop> {
     for (name, settings) in kinds() {
         let run = |seed| -> Result<_, Stop> {
-            let mut watched = Watched::new(model(settings.clone(), 1)?);
+            let mut pending_feedback = PendingHeadFeedback::new(model(settings.clone(), 1)?);
             let settings = dht_search::transformer::TrainSettings { seed, ..train_settings() };
-            let history = Trainer::new(settings).fit(&mut watched, &task(ROWS, 1), &task(9, 2), &mut ())?;
-            let ledger = timeless_ledger(watched.model.ledger());
-            Ok((watched.order, ledger, timeless(history), bits(watched.model.parameters())?))
+            let history = Trainer::new(settings).fit(&mut pending_feedback, &task(ROWS, 1), &task(9, 2), &mut ())?;
+            let accounting = timeless_ledger(pending_feedback.model.accounting());
+            Ok((pending_feedback.order, accounting, timeless(history), bits(pending_feedback.model.parameters())?))
         };
         let (first, again, other) = (run(3)?, run(3)?, run(4)?);
         assert!(first == again, "{name}");
@@ -144,9 +150,9 @@ fn the_papers_preset_trains_twelve_layers_end_to_end() -> Result<()> {
     let mut model = DynamicModel::new(encoder(12, 2)?, space, settings, CLASSES as usize, &mut rng)?;
     let (training, validation) = (task(150, 1), task(20, 2));
     Trainer::new(train_settings()).fit(&mut model, &training, &validation, &mut ())?;
-    let ledger = model.ledger();
-    assert_eq!(ledger.samples, 300);
-    assert!(ledger.arm_feature_flops > 0 && ledger.arm_feature_flops < ledger.flops);
+    let accounting = model.accounting();
+    assert_eq!(accounting.samples, 300);
+    assert!(accounting.arm_feature_flops > 0 && accounting.arm_feature_flops < accounting.flops);
     let depths: Vec<usize> = model.space().exits().to_vec();
     assert_eq!(depths, [3, 6, 9, 12]);
     let evaluation = model.evaluate(&validation, 8)?;
@@ -183,7 +189,7 @@ fn batches_that_are_accumulated_into_one_step_draw_routes_of_their_own() -> Resu
             let (send, receive) = std::sync::mpsc::channel();
             let mut model = model(search.clone(), 1)?;
             let send = std::sync::Mutex::new(send);
-            model.watch_routes(move |depth| send.lock().expect("one thread").send(depth).expect("a listener"));
+            model.on_route(move |depth| send.lock().expect("one thread").send(depth).expect("a listener"));
             let (training, nothing) = (task(64, 1), EncodedDataset { samples: Vec::new(), ..task(1, 1) });
             let settings = TrainSettings { epochs: 1, batch_size: 16, accumulate, ..train_settings() };
             Trainer::new(settings).fit(&mut model, &training, &nothing, &mut ())?;

@@ -19,8 +19,8 @@ use std::time::Instant;
 
 use candle_core::{Device, Tensor};
 use dht_transformer::{
-    AdamW, AdamWSettings, Encoder, HeadPlan, ModelSize, PackedBatch, ParameterGroups, Pass, Pooling, Spans, Split,
-    TextClassifier, TextTokenizer, cross_entropy,
+    AdamW, AdamWSettings, Encoder, ForwardContext, HeadPlan, ModelSize, PackedBatch, ParameterGroups, Pooling, Spans,
+    Split, TextClassifier, TextTokenizer, cross_entropy,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -79,7 +79,7 @@ enum Work {
     Infer {
         encoder: Box<Encoder>,
         batches: Vec<PackedBatch>,
-        pass: Pass,
+        ctx: ForwardContext,
     },
 }
 
@@ -89,7 +89,7 @@ impl Work {
         if [&request["work"], &request["of"]].into_iter().any(|what| what == "infer") {
             let encoder = Box::new(Encoder::from_pretrained(folder, &Device::Cpu)?);
             let batches = batches(request, encoder.config().vocab_size)?;
-            return Ok(Self::Infer { encoder, batches, pass: Pass::inference() });
+            return Ok(Self::Infer { encoder, batches, ctx: ForwardContext::inference() });
         }
         let model = TextClassifier::load(folder, &Device::Cpu)?;
         let batch = batches(request, model.encoder().config().vocab_size)?.swap_remove(0);
@@ -105,16 +105,16 @@ impl Work {
         let check = match self {
             Self::Train { model, batch, optimizer } => {
                 let parameters = model.encoder().parameters();
-                let pass = Pass::training_without_dropout(parameters);
-                let loss = cross_entropy(&model.logits(batch, &pass)?, &batch.labels)?.mean_all()?;
-                optimizer.step(parameters, &pass.backward(&loss, parameters)?, 1e-5)?;
+                let ctx = ForwardContext::training_without_dropout(parameters);
+                let loss = cross_entropy(&model.logits(batch, &ctx)?, &batch.labels)?.mean_all()?;
+                optimizer.step(parameters, &ctx.backward(&loss, parameters)?, 1e-5)?;
                 vec![loss.to_scalar()?]
             }
-            Self::Infer { encoder, batches, pass } => {
+            Self::Infer { encoder, batches, ctx } => {
                 let mut pooled: Option<Tensor> = None;
                 for batch in batches {
-                    let hidden = encoder.embed(batch, pass)?;
-                    pooled = Some(encoder.run(0..encoder.layers(), &hidden, &HeadPlan::Full, pass)?.mean_rows()?);
+                    let hidden = encoder.embed(batch, ctx)?;
+                    pooled = Some(encoder.run(0..encoder.layers(), &hidden, &HeadPlan::Full, ctx)?.mean_rows()?);
                 }
                 pooled.ok_or("no batches")?.get(0)?.narrow(0, 0, 4)?.to_vec1()?
             }
@@ -133,7 +133,7 @@ fn export(request: &Value) -> Outcome<Value> {
     let labels: Vec<String> = (0..CLASSES).map(|class| format!("class {class}")).collect();
     model.save(text(request, "model")?, None, &labels)?;
     let batch = batches(request, config.vocab_size)?.swap_remove(0);
-    Ok(json!({"logits": model.logits(&batch, &Pass::inference())?.to_vec2::<f32>()?}))
+    Ok(json!({"logits": model.logits(&batch, &ForwardContext::inference())?.to_vec2::<f32>()?}))
 }
 
 /// The first texts of a data set as token numbers, in batches.

@@ -147,7 +147,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     let mut config = size.config(tokenizer.vocabulary_size())?;
     // So little text is not seen often enough to be learnt by heart; a fine-tuning may set a dropout of its own.
     (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.0, 0.0);
-    let encoder = Encoder::random_with_neighbours(&config, &Device::Cpu, &mut rng)?;
+    let encoder = Encoder::random_with_local_attention(&config, &Device::Cpu, &mut rng)?;
     let masks = MaskSettings { chosen: arguments.hidden, ..MaskSettings::default() };
     let mut model = MaskedLanguageModel::new(encoder, &tokenizer, masks, &mut rng)?;
     let optimizer = AdamWSettings { learning_rate: arguments.rate, beta2: 0.98, ..AdamWSettings::default() };
@@ -189,7 +189,7 @@ fn run() -> Result<(), Box<dyn Error>> {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
-    use dht_transformer::Difference;
+    use dht_transformer::SettingMismatch;
 
     use super::*;
 
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn other_flags_than_the_checkpoints_are_refused_with_the_file_to_delete() {
         let [field, stored, asked] = ["seed", "0", "1"].map(String::from);
-        let problem = CheckpointProblem::OtherTraining { differences: vec![Difference { field, stored, asked }] };
+        let problem = CheckpointProblem::OtherTraining { differences: vec![SettingMismatch { field, stored, asked }] };
         let error = dht_transformer::Error::Checkpoint { path: "encoder.checkpoint".into(), problem };
         assert_eq!(
             or_begin_anew(error).to_string(),

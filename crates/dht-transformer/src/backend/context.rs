@@ -15,7 +15,7 @@ use crate::tensors::{Gradient, Gradients, HeadSet, Packing, ParameterId, Paramet
 /// of the size of the model. They add them up here, and [`backward`](Self::backward) returns them together with those
 /// that candle collected.
 #[derive(Debug, Clone)]
-pub struct Pass {
+pub struct ForwardContext {
     training: Option<Arc<Training>>,
     gates: Option<Arc<Mutex<Gates>>>,
     layouts: Arc<Layouts>,
@@ -33,7 +33,7 @@ struct Training {
 ///
 /// Its absolute value says how much the head mattered to the sample (Michel, Levy and Neubig 2019, equation 2).
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct HeadSlope {
+pub struct HeadGateGradient {
     /// The layer.
     pub layer: usize,
     /// The sample's number in its data set.
@@ -47,7 +47,7 @@ pub struct HeadSlope {
 /// What is known of gates on heads.
 #[derive(Debug, Default)]
 struct Gates {
-    slopes: Vec<HeadSlope>,
+    slopes: Vec<HeadGateGradient>,
     /// Gates that candle's graph holds, on other devices than the CPU, (samples, heads): layer, samples, heads.
     vars: Vec<(usize, Vec<u64>, HeadSet, Var)>,
 }
@@ -57,7 +57,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Pass {
+impl ForwardContext {
     /// A pass without gradient and without dropout.
     ///
     /// It keeps weights as the products want them for as long as it lives, which takes as much memory as the weights.
@@ -83,20 +83,20 @@ impl Pass {
         Self { training: Some(Arc::new(training)), gates: None, layouts: Arc::default() }
     }
 
-    /// The same pass, of which the backward also keeps the [slopes](Self::head_slopes) along gates on heads. They are
+    /// The same pass, of which the backward also keeps the [slopes](Self::head_gate_gradients) along gates on heads. They are
     /// dot products of what the backward has at hand: Σ c·∂L/∂c over the rows of a sample, for the context c of a head.
     #[must_use]
-    pub fn watching_heads(mut self) -> Self {
+    pub fn with_head_gate_gradients(mut self) -> Self {
         self.gates = Some(Arc::default());
         self
     }
 
     /// The slopes along gates on all heads that ran, of every sample and every layer that the
     /// [backward](Self::backward) went through; empty before it, and without
-    /// [`watching_heads`](Self::watching_heads). From the last layer to the first, samples as they lay in it.
+    /// [`with_head_gate_gradients`](Self::with_head_gate_gradients). From the last layer to the first, samples as they lay in it.
     ///
     /// A clone made of the watching pass knows the same: whoever hands a pass over to the training loop keeps a clone to ask it later.
-    pub fn head_slopes(&self) -> Vec<HeadSlope> {
+    pub fn head_gate_gradients(&self) -> Vec<HeadGateGradient> {
         self.watched().map_or_else(Vec::new, |gates| gates.slopes.clone())
     }
 
@@ -113,7 +113,7 @@ impl Pass {
     pub(crate) fn record_slopes(&self, layer: usize, sample: u64, heads: &[usize], slopes: &[f32]) {
         if let Some(mut gates) = self.watched() {
             let slopes = heads.iter().zip(slopes);
-            gates.slopes.extend(slopes.map(|(&head, &slope)| HeadSlope { layer, sample, head, slope }));
+            gates.slopes.extend(slopes.map(|(&head, &slope)| HeadGateGradient { layer, sample, head, slope }));
         }
     }
 

@@ -4,7 +4,7 @@ pub(crate) mod composed;
 mod context;
 mod cpu;
 
-pub use context::{HeadSlope, Pass};
+pub use context::{ForwardContext, HeadGateGradient};
 pub use cpu::product_flops;
 pub(crate) use cpu::{
     AttentionParameters, DecoderLossOp, Dropout, EmbeddingOp, EmbeddingParameters, FeedForwardParameters, Half,

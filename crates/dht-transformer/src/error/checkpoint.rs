@@ -37,7 +37,7 @@ pub enum CheckpointProblem {
     )]
     OtherTraining {
         /// Everything in which the two differ.
-        differences: Vec<Difference>,
+        differences: Vec<SettingMismatch>,
     },
     /// The header or the state does not say what it should.
     #[error("is damaged: {what}")]
@@ -49,7 +49,7 @@ pub enum CheckpointProblem {
 
 /// A setting of a checkpoint that is not the one asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
+pub struct SettingMismatch {
     /// The setting's name, with dots: `optimizer.learning_rate`.
     pub field: String,
     /// Its value in the checkpoint, as JSON; `null` where it has none.
@@ -58,18 +58,18 @@ pub struct Difference {
     pub asked: String,
 }
 
-impl Difference {
+impl SettingMismatch {
     /// Every place in which two states differ, in the order of the names. Objects that have the same keys are compared
     /// key by key, all else as a whole: a choice with other fields is another choice.
     ///
     /// # Examples
     /// ```
-    /// use dht_transformer::Difference;
+    /// use dht_transformer::SettingMismatch;
     /// use serde_json::json;
     ///
     /// let stored = json!({ "seed": 1, "reward": { "gain": { "lambda": 0.3 } } });
     /// let asked = json!({ "seed": 1, "reward": { "gain": { "lambda": 0.5 } } });
-    /// let [difference] = &Difference::between(&stored, &asked)[..] else { panic!("one difference") };
+    /// let [difference] = &SettingMismatch::between(&stored, &asked)[..] else { panic!("one difference") };
     /// assert_eq!(difference.to_string(), "reward.gain.lambda is 0.3 there and 0.5 here");
     /// ```
     pub fn between(stored: &Value, asked: &Value) -> Vec<Self> {
@@ -79,17 +79,17 @@ impl Difference {
     }
 }
 
-impl fmt::Display for Difference {
+impl fmt::Display for SettingMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} is {} there and {} here", self.field, self.stored, self.asked)
     }
 }
 
-fn listed(differences: &[Difference]) -> String {
+fn listed(differences: &[SettingMismatch]) -> String {
     differences.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn collect(field: &str, stored: &Value, asked: &Value, found: &mut Vec<Difference>) {
+fn collect(field: &str, stored: &Value, asked: &Value, found: &mut Vec<SettingMismatch>) {
     match (stored, asked) {
         _ if stored == asked => {}
         (Value::Object(left), Value::Object(right)) if left.keys().eq(right.keys()) => {
@@ -98,7 +98,7 @@ fn collect(field: &str, stored: &Value, asked: &Value, found: &mut Vec<Differenc
                 collect(&field, left, right, found);
             }
         }
-        _ => found.push(Difference { field: field.into(), stored: stored.to_string(), asked: asked.to_string() }),
+        _ => found.push(SettingMismatch { field: field.into(), stored: stored.to_string(), asked: asked.to_string() }),
     }
 }
 
@@ -112,13 +112,13 @@ mod tests {
     fn differences_name_the_innermost_field_that_both_have() {
         let stored = json!({ "a": 1, "b": { "c": [1, 2], "d": { "x": 1 } }, "e": null });
         let asked = json!({ "a": 1, "b": { "c": [1, 3], "d": { "y": 1 } }, "e": 0.5 });
-        let texts: Vec<String> = Difference::between(&stored, &asked).iter().map(ToString::to_string).collect();
+        let texts: Vec<String> = SettingMismatch::between(&stored, &asked).iter().map(ToString::to_string).collect();
         let expected = [
             "b.c is [1,2] there and [1,3] here",
             r#"b.d is {"x":1} there and {"y":1} here"#,
             "e is null there and 0.5 here",
         ];
         assert_eq!(texts, expected);
-        assert!(Difference::between(&stored, &stored).is_empty());
+        assert!(SettingMismatch::between(&stored, &stored).is_empty());
     }
 }

@@ -6,7 +6,7 @@ mod weights;
 
 use std::path::PathBuf;
 
-pub use checkpoint::{CheckpointProblem, Difference};
+pub use checkpoint::{CheckpointProblem, SettingMismatch};
 pub use data::DataProblem;
 pub use weights::WeightsProblem;
 

@@ -7,7 +7,7 @@ use super::count::FlopCount;
 use super::load::Load;
 use super::needs::BackwardNeeds;
 use crate::error::{Error, Result};
-use crate::tensors::{Bucket, HeadPlan, Spans};
+use crate::tensors::{HeadPlan, SampleGroup, Spans};
 
 /// How much of a block runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -108,28 +108,33 @@ impl BlockShape {
     /// FLOPs of the forward pass of a batch in buckets.
     ///
     /// # Errors
-    /// As [`Bucket::check_all`].
-    pub fn forward_of_buckets(&self, spans: &Spans, buckets: &[Bucket]) -> Result<Breakdown> {
+    /// As [`SampleGroup::check_all`].
+    pub fn forward_of_buckets(&self, spans: &Spans, buckets: &[SampleGroup]) -> Result<Breakdown> {
         self.sum_over_buckets(spans, buckets, |load, width| self.forward(load, width))
     }
 
     /// FLOPs of the backward pass of a batch in buckets.
     ///
     /// # Errors
-    /// As [`Bucket::check_all`].
-    pub fn backward_of_buckets(&self, spans: &Spans, buckets: &[Bucket], needs: BackwardNeeds) -> Result<Breakdown> {
+    /// As [`SampleGroup::check_all`].
+    pub fn backward_of_buckets(
+        &self,
+        spans: &Spans,
+        buckets: &[SampleGroup],
+        needs: BackwardNeeds,
+    ) -> Result<Breakdown> {
         self.sum_over_buckets(spans, buckets, |load, width| self.backward(load, width, needs))
     }
 
     fn sum_over_buckets(
         &self,
         spans: &Spans,
-        buckets: &[Bucket],
+        buckets: &[SampleGroup],
         cost: impl Fn(Load, Width) -> Breakdown,
     ) -> Result<Breakdown> {
-        Bucket::check_all(buckets, self.heads, self.ffn, spans.samples())?;
+        SampleGroup::check_all(buckets, self.heads, self.ffn, spans.samples())?;
         let mut lengths = spans.lengths();
-        let of_bucket = |bucket: &Bucket| {
+        let of_bucket = |bucket: &SampleGroup| {
             let load = Load::of_texts(lengths.by_ref().take(bucket.samples));
             cost(load, Width { heads: bucket.heads.len(), ffn: bucket.neurons })
         };

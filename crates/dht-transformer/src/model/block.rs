@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::names;
-use crate::backend::{AttentionParameters, Dropout, FeedForwardParameters, Half, Pass, Place, composed};
+use crate::backend::{AttentionParameters, Dropout, FeedForwardParameters, ForwardContext, Half, Place, composed};
 use crate::config::BertConfig;
 use crate::error::Result;
-use crate::tensors::{Bucket, HeadPlan, HeadSet, Hidden, Parameter};
+use crate::tensors::{HeadPlan, HeadSet, Hidden, Parameter, SampleGroup};
 
 /// Attention half, feed-forward half, and the layer's place.
 #[derive(Debug, Clone)]
@@ -83,22 +83,22 @@ impl Block {
     }
 
     /// What each sample runs under a plan, with the first `width` neurons (`None`: all that were not cut out).
-    pub(crate) fn buckets(&self, plan: &HeadPlan, width: Option<usize>, samples: usize) -> Result<Vec<Bucket>> {
+    pub(crate) fn buckets(&self, plan: &HeadPlan, width: Option<usize>, samples: usize) -> Result<Vec<SampleGroup>> {
         let (heads, neurons) = (self.attention.heads, width.unwrap_or(self.width));
         plan.check(heads, samples)?;
-        let bucket = |samples, heads| Bucket { samples, heads, neurons };
+        let bucket = |samples, heads| SampleGroup { samples, heads, neurons };
         let buckets = match plan {
             HeadPlan::Full => vec![bucket(samples, self.kept)],
             HeadPlan::Same(set) => vec![bucket(samples, *set)],
             HeadPlan::PerSample(sets) => sets.iter().map(|set| bucket(1, *set)).collect(),
         };
-        Bucket::check_all(&buckets, heads, self.feed_forward.neurons, samples)?;
+        SampleGroup::check_all(&buckets, heads, self.feed_forward.neurons, samples)?;
         Ok(buckets)
     }
 
     /// Both halves of samples in buckets, for a run of fused layers.
-    pub(crate) fn halves(&self, buckets: &[Bucket], pass: &Pass) -> [Half; 2] {
-        let (probabilities, output, feed_forward) = self.dropouts(pass);
+    pub(crate) fn halves(&self, buckets: &[SampleGroup], ctx: &ForwardContext) -> [Half; 2] {
+        let (probabilities, output, feed_forward) = self.dropouts(ctx);
         let sets = buckets.iter().map(|bucket| (bucket.samples, bucket.heads));
         let widths = buckets.iter().map(|bucket| (bucket.samples, bucket.neurons));
         [
@@ -108,17 +108,17 @@ impl Block {
     }
 
     /// The layer composed of candle's operations: samples that run alike together, then all return to their places.
-    pub(crate) fn composed(&self, hidden: &Hidden, buckets: &[Bucket], pass: &Pass) -> Result<Hidden> {
+    pub(crate) fn composed(&self, hidden: &Hidden, buckets: &[SampleGroup], ctx: &ForwardContext) -> Result<Hidden> {
         let mut groups: BTreeMap<(HeadSet, usize), Vec<usize>> = BTreeMap::new();
         let mut samples = 0..;
-        for Bucket { samples: count, heads, neurons } in buckets {
+        for SampleGroup { samples: count, heads, neurons } in buckets {
             groups.entry((*heads, *neurons)).or_default().extend(samples.by_ref().take(*count));
         }
-        let (probabilities, output, feed_forward) = self.dropouts(pass);
+        let (probabilities, output, feed_forward) = self.dropouts(ctx);
         let run = |((heads, neurons), samples): (&(HeadSet, usize), &Vec<usize>)| {
             let part = hidden.select(samples)?;
             let (x, packing) = (part.tensor(), part.packing());
-            let gates = pass.gates(self.layer, packing, *heads, x.device())?;
+            let gates = ctx.gates(self.layer, packing, *heads, x.device())?;
             let dropouts = (probabilities, output);
             let x = composed::attention_half(x, packing, &self.attention, *heads, dropouts, gates.as_ref())?;
             let y = composed::feed_forward_half(&x, packing, &self.feed_forward, *neurons, feed_forward)?;
@@ -133,12 +133,12 @@ impl Block {
     }
 
     /// Of attention probabilities, of the attention half's output, of the feed-forward half's.
-    fn dropouts(&self, pass: &Pass) -> (Option<Dropout>, Option<Dropout>, Option<Dropout>) {
+    fn dropouts(&self, ctx: &ForwardContext) -> (Option<Dropout>, Option<Dropout>, Option<Dropout>) {
         let layer = self.layer;
         (
-            pass.dropout(self.probability_dropout, Place::AttentionProbabilities { layer }),
-            pass.dropout(self.hidden_dropout, Place::AttentionOutput { layer }),
-            pass.dropout(self.hidden_dropout, Place::FeedForwardOutput { layer }),
+            ctx.dropout(self.probability_dropout, Place::AttentionProbabilities { layer }),
+            ctx.dropout(self.hidden_dropout, Place::AttentionOutput { layer }),
+            ctx.dropout(self.hidden_dropout, Place::FeedForwardOutput { layer }),
         )
     }
 }

@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor};
 use rand::Rng;
 
 use super::init;
-use crate::backend::{LinearOp, LinearParameters, Pass, composed};
+use crate::backend::{ForwardContext, LinearOp, LinearParameters, composed};
 use crate::config::{BertConfig, Family, Pooling};
 use crate::error::{Error, Result};
 use crate::flops::ClassifierShape;
@@ -112,25 +112,25 @@ impl Classifier {
     ///
     /// # Errors
     /// What candle reports.
-    pub fn forward(&self, hidden: &Hidden, pass: &Pass) -> Result<Tensor> {
+    pub fn forward(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<Tensor> {
         let pooled = match self.pooling {
             Pooling::Cls | Pooling::Pooler => hidden.first_rows()?,
             Pooling::Mean => hidden.mean_rows()?,
         };
         let pooled = match &self.pooler {
             // DistilBERT's `pre_classifier` is followed by a relu.
-            Some(pooler) if self.family == Family::DistilBert => linear(&pooled, pooler, pass)?.relu()?,
-            Some(pooler) => linear(&pooled, pooler, pass)?.tanh()?,
+            Some(pooler) if self.family == Family::DistilBert => linear(&pooled, pooler, ctx)?.relu()?,
+            Some(pooler) => linear(&pooled, pooler, ctx)?.tanh()?,
             None => pooled,
         };
-        linear(&pooled, &self.dense, pass)
+        linear(&pooled, &self.dense, ctx)
     }
 }
 
 /// x·Wᵀ + b on any device.
-pub(crate) fn linear(x: &Tensor, parameters: &LinearParameters, pass: &Pass) -> Result<Tensor> {
+pub(crate) fn linear(x: &Tensor, parameters: &LinearParameters, ctx: &ForwardContext) -> Result<Tensor> {
     if x.device().is_cpu() {
-        LinearOp::run(x, parameters, pass)
+        LinearOp::run(x, parameters, ctx)
     } else {
         composed::dense(x, &parameters.weight, &parameters.bias)
     }

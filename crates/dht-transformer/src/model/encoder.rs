@@ -12,13 +12,13 @@ use super::block::Block;
 use super::classifier::{Classifier, LinearTensors};
 use super::language_head::{LanguageHead, LanguageHeadTensors};
 use super::{init, names, neighbours, pruned};
-use crate::backend::{EmbeddingOp, EmbeddingParameters, LayersOp, Pass, Place, TokenIds, composed};
+use crate::backend::{EmbeddingOp, EmbeddingParameters, ForwardContext, LayersOp, Place, TokenIds, composed};
 use crate::config::{BertConfig, Pooling};
 use crate::data::PackedBatch;
 use crate::error::{Error, Result};
 use crate::flops::BlockShape;
 use crate::pretrained::read_hugging_face;
-use crate::tensors::{Bucket, HeadPlan, Hidden, Packing, Parameters};
+use crate::tensors::{HeadPlan, Hidden, Packing, Parameters, SampleGroup};
 
 /// An encoder of BERT's kind on packed rows: any layers, any heads, for any samples.
 ///
@@ -57,7 +57,11 @@ impl Encoder {
     ///
     /// # Errors
     /// As [`random`](Self::random); [`Error::Setting`] when heads are one column wide.
-    pub fn random_with_neighbours<R: Rng + ?Sized>(config: &BertConfig, device: &Device, rng: &mut R) -> Result<Self> {
+    pub fn random_with_local_attention<R: Rng + ?Sized>(
+        config: &BertConfig,
+        device: &Device,
+        rng: &mut R,
+    ) -> Result<Self> {
         config.check()?;
         let mut tensors = init::tensors(config, rng)?;
         neighbours::look_at(config, &mut tensors)?;
@@ -212,7 +216,7 @@ impl Encoder {
     ///
     /// # Errors
     /// [`Error::Setting`] when a token, a type or a text's length lies outside the tables.
-    pub fn embed(&self, batch: &PackedBatch, pass: &Pass) -> Result<Hidden> {
+    pub fn embed(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Hidden> {
         let packing = Arc::new(Packing::new(batch.spans.clone(), batch.sample_ids.clone())?);
         let within = |field: &'static str, ids: &[u32], size: usize| match ids.iter().find(|id| **id as usize >= size) {
             Some(id) => Err(Error::Setting { field, expected: format!("below {size}"), got: id.to_string() }),
@@ -229,9 +233,9 @@ impl Encoder {
             positions: packing.row_tokens().iter().map(|token| first + token).collect(),
             kinds: batch.type_ids.clone(),
         };
-        let dropout = pass.dropout(self.config.hidden_dropout_prob, Place::Embedding);
+        let dropout = ctx.dropout(self.config.hidden_dropout_prob, Place::Embedding);
         let tensor = if self.parameters.device().is_cpu() {
-            EmbeddingOp::run(Arc::new(ids), &packing, &self.embeddings, dropout, pass)?
+            EmbeddingOp::run(Arc::new(ids), &packing, &self.embeddings, dropout, ctx)?
         } else {
             composed::embedding(&ids, &packing, &self.embeddings, dropout)?
         };
@@ -248,45 +252,45 @@ impl Encoder {
         hidden: &Hidden,
         plan: &HeadPlan,
         width: Option<usize>,
-        pass: &Pass,
+        ctx: &ForwardContext,
     ) -> Result<Hidden> {
-        self.run_with(layer..layer + 1, hidden, |block| block.buckets(plan, width, hidden.samples()), pass)
+        self.run_with(layer..layer + 1, hidden, |block| block.buckets(plan, width, hidden.samples()), ctx)
     }
 
     /// Some layers one after another, with the same heads kept in each.
     ///
     /// # Errors
     /// As [`layer`](Self::layer).
-    pub fn run(&self, layers: Range<usize>, hidden: &Hidden, plan: &HeadPlan, pass: &Pass) -> Result<Hidden> {
-        self.run_with(layers, hidden, |block| block.buckets(plan, None, hidden.samples()), pass)
+    pub fn run(&self, layers: Range<usize>, hidden: &Hidden, plan: &HeadPlan, ctx: &ForwardContext) -> Result<Hidden> {
+        self.run_with(layers, hidden, |block| block.buckets(plan, None, hidden.samples()), ctx)
     }
 
     /// Some layers one after another, in each of which every bucket runs its heads and its neurons.
     ///
     /// Which neurons come first can be chosen once and for all: [`cut`](Self::cut) to
-    /// [`Kept::most_important`](crate::Kept::most_important) with all heads and all neurons puts the important ones in
+    /// [`PrunePlan::most_important`](crate::PrunePlan::most_important) with all heads and all neurons puts the important ones in
     /// front.
     ///
     /// # Errors
-    /// [`Error::Setting`] when the layers are not there; what [`Bucket::check_all`] finds.
-    pub fn run_buckets(
+    /// [`Error::Setting`] when the layers are not there; what [`SampleGroup::check_all`] finds.
+    pub fn run_groups(
         &self,
         layers: Range<usize>,
         hidden: &Hidden,
-        buckets: &[Bucket],
-        pass: &Pass,
+        buckets: &[SampleGroup],
+        ctx: &ForwardContext,
     ) -> Result<Hidden> {
         let (heads, neurons) = (self.config.num_attention_heads, self.config.intermediate_size);
-        Bucket::check_all(buckets, heads, neurons, hidden.samples())?;
-        self.run_with(layers, hidden, |_| Ok(buckets.to_vec()), pass)
+        SampleGroup::check_all(buckets, heads, neurons, hidden.samples())?;
+        self.run_with(layers, hidden, |_| Ok(buckets.to_vec()), ctx)
     }
 
     fn run_with(
         &self,
         layers: Range<usize>,
         hidden: &Hidden,
-        buckets: impl Fn(&Block) -> Result<Vec<Bucket>>,
-        pass: &Pass,
+        buckets: impl Fn(&Block) -> Result<Vec<SampleGroup>>,
+        ctx: &ForwardContext,
     ) -> Result<Hidden> {
         let blocks = self.blocks.get(layers.clone()).ok_or_else(|| Error::Setting {
             field: "layers",
@@ -297,10 +301,10 @@ impl Encoder {
         let mut blocks = blocks.iter().zip(&ways);
         match hidden.tensor().device().is_cpu() {
             true => {
-                let halves = blocks.flat_map(|(block, buckets)| block.halves(buckets, pass)).collect();
-                Hidden::new(LayersOp::run(hidden.tensor(), hidden.packing(), halves, pass)?, hidden.packing().clone())
+                let halves = blocks.flat_map(|(block, buckets)| block.halves(buckets, ctx)).collect();
+                Hidden::new(LayersOp::run(hidden.tensor(), hidden.packing(), halves, ctx)?, hidden.packing().clone())
             }
-            false => blocks.try_fold(hidden.clone(), |hidden, (block, buckets)| block.composed(&hidden, buckets, pass)),
+            false => blocks.try_fold(hidden.clone(), |hidden, (block, buckets)| block.composed(&hidden, buckets, ctx)),
         }
     }
 

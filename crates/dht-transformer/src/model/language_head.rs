@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor};
 use rand::Rng;
 
 use super::classifier::{LinearTensors, linear};
-use crate::backend::{DecoderLossOp, LinearParameters, Pass, composed};
+use crate::backend::{DecoderLossOp, ForwardContext, LinearParameters, composed};
 use crate::config::{Activation, BertConfig};
 use crate::error::{Error, Result};
 use crate::tensors::{Parameter, Parameters, cross_entropy};
@@ -101,8 +101,8 @@ impl LanguageHead {
     ///
     /// # Errors
     /// What candle reports.
-    pub fn logits(&self, rows: &Tensor, pass: &Pass) -> Result<Tensor> {
-        linear(&self.transform(rows, pass)?, &self.decoder, pass)
+    pub fn logits(&self, rows: &Tensor, ctx: &ForwardContext) -> Result<Tensor> {
+        linear(&self.transform(rows, ctx)?, &self.decoder, ctx)
     }
 
     /// The mean cross-entropy of the rows' logits against `targets`, in nats: one number. On the CPU the logits are made
@@ -111,7 +111,7 @@ impl LanguageHead {
     /// # Errors
     /// [`Error::Shape`] when there are not as many targets as rows, or none; [`Error::Setting`] for a target that is no
     /// token.
-    pub fn loss(&self, rows: &Tensor, targets: &[u32], pass: &Pass) -> Result<Tensor> {
+    pub fn loss(&self, rows: &Tensor, targets: &[u32], ctx: &ForwardContext) -> Result<Tensor> {
         let (count, hidden) = rows.dims2()?;
         if targets.is_empty() || targets.len() != count || hidden != self.decoder.inputs {
             let (what, got) = ("rows behind masks".into(), vec![count, hidden]);
@@ -121,17 +121,17 @@ impl LanguageHead {
             let (expected, got) = (format!("below {}", self.decoder.outputs), target.to_string());
             return Err(Error::Setting { field: "target", expected, got });
         }
-        let rows = self.transform(rows, pass)?;
+        let rows = self.transform(rows, ctx)?;
         if rows.device().is_cpu() {
-            DecoderLossOp::run(&rows, &self.decoder, targets, pass)
+            DecoderLossOp::run(&rows, &self.decoder, targets, ctx)
         } else {
-            Ok(cross_entropy(&linear(&rows, &self.decoder, pass)?, targets)?.mean_all()?)
+            Ok(cross_entropy(&linear(&rows, &self.decoder, ctx)?, targets)?.mean_all()?)
         }
     }
 
     /// (rows, hidden) → (rows, hidden).
-    fn transform(&self, rows: &Tensor, pass: &Pass) -> Result<Tensor> {
-        let rows = composed::activate(&linear(rows, &self.dense, pass)?, self.activation)?;
+    fn transform(&self, rows: &Tensor, ctx: &ForwardContext) -> Result<Tensor> {
+        let rows = composed::activate(&linear(rows, &self.dense, ctx)?, self.activation)?;
         composed::layer_norm(&rows, &self.scale, &self.shift, self.epsilon)
     }
 }

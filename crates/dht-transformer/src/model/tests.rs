@@ -6,11 +6,11 @@ use rand_chacha::ChaCha8Rng;
 
 use super::classifier::Classifier;
 use super::encoder::Encoder;
-use crate::backend::{Pass, Place, TokenIds, composed};
+use crate::backend::{ForwardContext, Place, TokenIds, composed};
 use crate::config::{BertConfig, Pooling};
 use crate::data::PackedBatch;
 use crate::error::{Error, Result};
-use crate::tensors::{Bucket, Gradient, Gradients, HeadPlan, HeadSet, Hidden, Spans, cross_entropy};
+use crate::tensors::{Gradient, Gradients, HeadPlan, HeadSet, Hidden, SampleGroup, Spans, cross_entropy};
 
 const WIDTH: usize = 40;
 
@@ -56,41 +56,47 @@ fn fused(
     batch: &PackedBatch,
     plans: &[HeadPlan],
     width: Option<usize>,
-    pass: &Pass,
+    ctx: &ForwardContext,
 ) -> Result<Hidden> {
-    let mut hidden = encoder.embed(batch, pass)?;
+    let mut hidden = encoder.embed(batch, ctx)?;
     for (layer, plan) in plans.iter().enumerate() {
-        hidden = encoder.layer(layer, &hidden, plan, width, pass)?;
+        hidden = encoder.layer(layer, &hidden, plan, width, ctx)?;
     }
     Ok(hidden)
 }
 
 /// The same composed of candle's operations, head sets by head sets.
-fn composed(encoder: &Encoder, batch: &PackedBatch, plans: &[HeadPlan], width: usize, pass: &Pass) -> Result<Hidden> {
+fn composed(
+    encoder: &Encoder,
+    batch: &PackedBatch,
+    plans: &[HeadPlan],
+    width: usize,
+    ctx: &ForwardContext,
+) -> Result<Hidden> {
     let (p_hidden, p_probability) =
         (encoder.config().hidden_dropout_prob, encoder.config().attention_probs_dropout_prob);
-    let packing = encoder.embed(batch, &Pass::inference())?.packing().clone();
+    let packing = encoder.embed(batch, &ForwardContext::inference())?.packing().clone();
     let ids =
         TokenIds { words: batch.ids.clone(), positions: packing.row_tokens().to_vec(), kinds: batch.type_ids.clone() };
-    let dropout = pass.dropout(p_hidden, Place::Embedding);
+    let dropout = ctx.dropout(p_hidden, Place::Embedding);
     let mut hidden = Hidden::new(composed::embedding(&ids, &packing, &encoder.embeddings, dropout)?, packing.clone())?;
     for (layer, plan) in plans.iter().enumerate() {
         let block = &encoder.blocks()[layer];
         let dropouts = (
-            pass.dropout(p_probability, Place::AttentionProbabilities { layer }),
-            pass.dropout(p_hidden, Place::AttentionOutput { layer }),
+            ctx.dropout(p_probability, Place::AttentionProbabilities { layer }),
+            ctx.dropout(p_hidden, Place::AttentionOutput { layer }),
         );
         let mut parts = Vec::new();
         for sample in 0..hidden.samples() {
             let part = hidden.select(&[sample])?;
             let kept = plan.set(sample).unwrap_or(HeadSet::full(4)?);
             let (x, packing) = (part.tensor(), part.packing());
-            let gates = pass.gates(layer, packing, kept, x.device())?;
+            let gates = ctx.gates(layer, packing, kept, x.device())?;
             let y = composed::attention_half(x, packing, &block.attention, kept, dropouts, gates.as_ref())?;
             parts.push(Hidden::new(y, part.packing().clone())?);
         }
         let attended = Hidden::concat(&parts)?;
-        let dropout = pass.dropout(p_hidden, Place::FeedForwardOutput { layer });
+        let dropout = ctx.dropout(p_hidden, Place::FeedForwardOutput { layer });
         let y =
             composed::feed_forward_half(attended.tensor(), attended.packing(), &block.feed_forward, width, dropout)?;
         hidden = Hidden::new(y, attended.packing().clone())?;
@@ -119,16 +125,16 @@ fn the_fused_encoder_equals_the_composed_one_forward_and_backward_with_dropout_a
     let (encoder, classifier) = model();
     let batch = batch();
     let run = |fuse: bool| {
-        let pass = Pass::training(encoder.parameters(), 11, 3).watching_heads();
+        let ctx = ForwardContext::training(encoder.parameters(), 11, 3).with_head_gate_gradients();
         let hidden = if fuse {
-            fused(&encoder, &batch, &plans(), Some(WIDTH), &pass).unwrap()
+            fused(&encoder, &batch, &plans(), Some(WIDTH), &ctx).unwrap()
         } else {
-            composed(&encoder, &batch, &plans(), WIDTH, &pass).unwrap()
+            composed(&encoder, &batch, &plans(), WIDTH, &ctx).unwrap()
         };
-        let logits = classifier.forward(&hidden, &pass).unwrap();
+        let logits = classifier.forward(&hidden, &ctx).unwrap();
         let loss = cross_entropy(&logits, &batch.labels).unwrap().mean_all().unwrap();
-        let gradients = pass.backward(&loss, encoder.parameters()).unwrap();
-        let mut slopes = pass.head_slopes();
+        let gradients = ctx.backward(&loss, encoder.parameters()).unwrap();
+        let mut slopes = ctx.head_gate_gradients();
         slopes.sort_by_key(|slope| (slope.layer, slope.sample, slope.head));
         (numbers(hidden.tensor()), loss.to_scalar::<f32>().unwrap(), gradients, slopes)
     };
@@ -153,13 +159,13 @@ fn slopes_along_gates_add_up_to_what_the_weights_gradients_say() {
     // Σ over the samples of ∂L/∂ξ is Σ W ⊙ ∂L/∂W over the output matrix's columns of the head.
     let (encoder, classifier) = model();
     let batch = batch();
-    let pass = Pass::training(encoder.parameters(), 4, 2).watching_heads();
-    let known = pass.clone();
-    let hidden = fused(&encoder, &batch, &[HeadPlan::Full, HeadPlan::Full, HeadPlan::Full], None, &pass).unwrap();
-    let loss = cross_entropy(&classifier.forward(&hidden, &pass).unwrap(), &batch.labels).unwrap();
-    assert!(known.head_slopes().is_empty());
-    let gradients = pass.backward(&loss.mean_all().unwrap(), encoder.parameters()).unwrap();
-    let slopes = known.head_slopes();
+    let ctx = ForwardContext::training(encoder.parameters(), 4, 2).with_head_gate_gradients();
+    let known = ctx.clone();
+    let hidden = fused(&encoder, &batch, &[HeadPlan::Full, HeadPlan::Full, HeadPlan::Full], None, &ctx).unwrap();
+    let loss = cross_entropy(&classifier.forward(&hidden, &ctx).unwrap(), &batch.labels).unwrap();
+    assert!(known.head_gate_gradients().is_empty());
+    let gradients = ctx.backward(&loss.mean_all().unwrap(), encoder.parameters()).unwrap();
+    let slopes = known.head_gate_gradients();
     for (layer, block) in encoder.blocks().iter().enumerate() {
         let output = &block.attention.output;
         let gradient = dense(&gradients, &encoder, output.id().index()).unwrap();
@@ -178,11 +184,11 @@ fn slopes_along_gates_add_up_to_what_the_weights_gradients_say() {
 fn every_parameter_has_a_finite_gradient_after_one_step() {
     let (encoder, classifier) = model();
     let batch = batch();
-    let pass = Pass::training(encoder.parameters(), 1, 1);
-    let hidden = fused(&encoder, &batch, &[HeadPlan::Full, HeadPlan::Full, HeadPlan::Full], None, &pass).unwrap();
-    let logits = classifier.forward(&hidden, &pass).unwrap();
+    let ctx = ForwardContext::training(encoder.parameters(), 1, 1);
+    let hidden = fused(&encoder, &batch, &[HeadPlan::Full, HeadPlan::Full, HeadPlan::Full], None, &ctx).unwrap();
+    let logits = classifier.forward(&hidden, &ctx).unwrap();
     let loss = cross_entropy(&logits, &batch.labels).unwrap().mean_all().unwrap();
-    let gradients = pass.backward(&loss, encoder.parameters()).unwrap();
+    let gradients = ctx.backward(&loss, encoder.parameters()).unwrap();
     for (index, (_, name, _)) in encoder.parameters().iter().enumerate() {
         let gradient = dense(&gradients, &encoder, index).unwrap_or_else(|| panic!("{name} has no gradient"));
         assert!(gradient.iter().all(|g| g.is_finite()), "{name}");
@@ -196,10 +202,10 @@ fn frozen_layers_get_no_gradient_and_let_it_pass() {
     let batch = batch();
     let gradients = |frozen: bool| {
         encoder.freeze_layer(1, frozen);
-        let pass = Pass::training(encoder.parameters(), 1, 1);
-        let hidden = fused(&encoder, &batch, &[HeadPlan::Full, HeadPlan::Full, HeadPlan::Full], None, &pass).unwrap();
-        let loss = cross_entropy(&classifier.forward(&hidden, &pass).unwrap(), &batch.labels).unwrap();
-        pass.backward(&loss.mean_all().unwrap(), encoder.parameters()).unwrap()
+        let ctx = ForwardContext::training(encoder.parameters(), 1, 1);
+        let hidden = fused(&encoder, &batch, &[HeadPlan::Full, HeadPlan::Full, HeadPlan::Full], None, &ctx).unwrap();
+        let loss = cross_entropy(&classifier.forward(&hidden, &ctx).unwrap(), &batch.labels).unwrap();
+        ctx.backward(&loss.mean_all().unwrap(), encoder.parameters()).unwrap()
     };
     let (frozen, thawed) = (gradients(true), gradients(false));
     for (index, (_, name, _)) in encoder.parameters().iter().enumerate() {
@@ -217,24 +223,24 @@ fn buckets_run_as_their_samples_would_alone_forward_and_backward() {
     let (encoder, classifier) = model();
     let batch = batch();
     let buckets = [(1, set(&[0, 3]), 11), (2, set(&[2]), 96), (1, set(&[0, 1, 2, 3]), 40)];
-    let buckets = buckets.map(|(samples, heads, neurons)| Bucket { samples, heads, neurons });
+    let buckets = buckets.map(|(samples, heads, neurons)| SampleGroup { samples, heads, neurons });
     let run = |together: bool| {
-        let pass = Pass::training(encoder.parameters(), 5, 8);
-        let embedded = encoder.embed(&batch, &pass).unwrap();
+        let ctx = ForwardContext::training(encoder.parameters(), 5, 8);
+        let embedded = encoder.embed(&batch, &ctx).unwrap();
         let hidden = match together {
-            true => encoder.run_buckets(0..3, &embedded, &buckets, &pass).unwrap(),
+            true => encoder.run_groups(0..3, &embedded, &buckets, &ctx).unwrap(),
             false => {
                 let samples = [vec![0], vec![1, 2], vec![3]];
                 let parts = samples.iter().zip(buckets).map(|(samples, bucket)| {
                     let (plan, width) = (HeadPlan::Same(bucket.heads), Some(bucket.neurons));
                     let part = embedded.select(samples).unwrap();
-                    (0..3).fold(part, |part, layer| encoder.layer(layer, &part, &plan, width, &pass).unwrap())
+                    (0..3).fold(part, |part, layer| encoder.layer(layer, &part, &plan, width, &ctx).unwrap())
                 });
                 Hidden::concat(&parts.collect::<Vec<_>>()).unwrap()
             }
         };
-        let loss = cross_entropy(&classifier.forward(&hidden, &pass).unwrap(), &batch.labels).unwrap();
-        let gradients = pass.backward(&loss.mean_all().unwrap(), encoder.parameters()).unwrap();
+        let loss = cross_entropy(&classifier.forward(&hidden, &ctx).unwrap(), &batch.labels).unwrap();
+        let gradients = ctx.backward(&loss.mean_all().unwrap(), encoder.parameters()).unwrap();
         (numbers(hidden.tensor()), gradients)
     };
     let (together, apart) = (run(true), run(false));
@@ -248,11 +254,11 @@ fn buckets_run_as_their_samples_would_alone_forward_and_backward() {
 #[test]
 fn buckets_that_do_not_fit_are_refused() {
     let (encoder, _) = model();
-    let pass = Pass::inference();
-    let hidden = encoder.embed(&batch(), &pass).unwrap();
+    let ctx = ForwardContext::inference();
+    let hidden = encoder.embed(&batch(), &ctx).unwrap();
     let run = |samples, heads, neurons| {
-        let rest = Bucket { samples: 1, heads: set(&[0]), neurons: 96 };
-        encoder.run_buckets(0..3, &hidden, &[rest, Bucket { samples, heads, neurons }], &pass)
+        let rest = SampleGroup { samples: 1, heads: set(&[0]), neurons: 96 };
+        encoder.run_groups(0..3, &hidden, &[rest, SampleGroup { samples, heads, neurons }], &ctx)
     };
     assert!(run(3, set(&[1]), 96).is_ok());
     assert!(matches!(run(4, set(&[1]), 96), Err(Error::PlanSamples { expected: 4, got: 5 })));
@@ -267,7 +273,7 @@ fn buckets_that_do_not_fit_are_refused() {
 fn a_text_in_a_batch_equals_the_text_alone() {
     let (encoder, _) = model();
     let batch = batch();
-    let together = fused(&encoder, &batch, &plans(), None, &Pass::inference()).unwrap();
+    let together = fused(&encoder, &batch, &plans(), None, &ForwardContext::inference()).unwrap();
     for sample in 0..4 {
         let range = batch.spans.range(sample);
         let alone = PackedBatch {
@@ -279,7 +285,7 @@ fn a_text_in_a_batch_equals_the_text_alone() {
             sample_ids: vec![batch.sample_ids[sample]],
         };
         let plans = plans().map(|plan| plan.set(sample).map_or(HeadPlan::Full, HeadPlan::Same));
-        let alone = fused(&encoder, &alone, &plans, None, &Pass::inference()).unwrap();
+        let alone = fused(&encoder, &alone, &plans, None, &ForwardContext::inference()).unwrap();
         let part = together.select(&[sample]).unwrap();
         assert_close("rows", &numbers(part.tensor()), &numbers(alone.tensor()), 1e-5);
     }
@@ -289,16 +295,16 @@ fn a_text_in_a_batch_equals_the_text_alone() {
 fn dropout_does_not_depend_on_how_samples_are_grouped() {
     let (encoder, _) = model();
     let batch = batch();
-    let pass = Pass::training(encoder.parameters(), 2, 9);
-    let together = fused(&encoder, &batch, &plans(), None, &pass).unwrap();
-    let embedded = encoder.embed(&batch, &pass).unwrap().select(&[2, 0]).unwrap();
+    let ctx = ForwardContext::training(encoder.parameters(), 2, 9);
+    let together = fused(&encoder, &batch, &plans(), None, &ctx).unwrap();
+    let embedded = encoder.embed(&batch, &ctx).unwrap().select(&[2, 0]).unwrap();
     let plans = plans().map(|plan| match plan.set(2) {
         None => HeadPlan::Full,
         Some(_) => HeadPlan::PerSample([2, 0].map(|sample| plan.set(sample).unwrap()).to_vec()),
     });
     let mut hidden = embedded;
     for (layer, plan) in plans.iter().enumerate() {
-        hidden = encoder.layer(layer, &hidden, plan, None, &pass).unwrap();
+        hidden = encoder.layer(layer, &hidden, plan, None, &ctx).unwrap();
     }
     assert_close("rows", &numbers(hidden.tensor()), &numbers(together.select(&[2, 0]).unwrap().tensor()), 1e-5);
 }
@@ -308,14 +314,14 @@ fn a_pruned_head_equals_a_head_whose_output_is_multiplied_by_zero() {
     let (encoder, _) = model();
     let batch = batch();
     let kept = set(&[0, 2]);
-    let pruned = fused(&encoder, &batch, &[HeadPlan::Same(kept)], None, &Pass::inference()).unwrap();
+    let pruned = fused(&encoder, &batch, &[HeadPlan::Same(kept)], None, &ForwardContext::inference()).unwrap();
     let mut tensors = encoder.to_tensors().unwrap();
     let name = "encoder.layer.0.attention.output.dense.weight";
     let mask: Vec<f32> = (0..24).map(|column| f32::from(u8::from(kept.contains(column / 6)))).collect();
     let masked = tensors[name].broadcast_mul(&Tensor::from_vec(mask, (1, 24), &Device::Cpu).unwrap()).unwrap();
     tensors.insert(name.into(), masked);
     let masked = Encoder::from_tensors(encoder.config(), &tensors, &Device::Cpu).unwrap();
-    let masked = fused(&masked, &batch, &[HeadPlan::Full], None, &Pass::inference()).unwrap();
+    let masked = fused(&masked, &batch, &[HeadPlan::Full], None, &ForwardContext::inference()).unwrap();
     assert_close("rows", &numbers(pruned.tensor()), &numbers(masked.tensor()), 1e-5);
 }
 
@@ -332,10 +338,10 @@ fn a_text_that_is_alone_has_the_same_bits_on_any_number_of_threads() {
         sample_ids: vec![9],
     };
     let plans = [HeadPlan::Full, HeadPlan::Same(set(&[1, 3])), HeadPlan::Full];
-    for pass in [Pass::inference(), Pass::training(encoder.parameters(), 3, 4)] {
+    for ctx in [ForwardContext::inference(), ForwardContext::training(encoder.parameters(), 3, 4)] {
         let on = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| numbers(fused(&encoder, &batch, &plans, None, &pass).unwrap().tensor()))
+            pool.install(|| numbers(fused(&encoder, &batch, &plans, None, &ctx).unwrap().tensor()))
         };
         assert_eq!(on(1), on(2));
         assert_eq!(on(1), on(7));
@@ -354,16 +360,16 @@ fn an_encoder_survives_hugging_faces_names() {
 #[test]
 fn what_lies_outside_the_model_is_an_error() {
     let (encoder, _) = model();
-    let pass = Pass::inference();
+    let ctx = ForwardContext::inference();
     let mut wrong = batch();
     wrong.ids[3] = 50;
-    assert!(encoder.embed(&wrong, &pass).is_err());
-    let hidden = encoder.embed(&batch(), &pass).unwrap();
-    assert!(encoder.layer(3, &hidden, &HeadPlan::Full, None, &pass).is_err());
-    assert!(encoder.layer(0, &hidden, &HeadPlan::Full, Some(97), &pass).is_err());
-    assert!(encoder.layer(0, &hidden, &HeadPlan::Full, Some(0), &pass).is_err());
+    assert!(encoder.embed(&wrong, &ctx).is_err());
+    let hidden = encoder.embed(&batch(), &ctx).unwrap();
+    assert!(encoder.layer(3, &hidden, &HeadPlan::Full, None, &ctx).is_err());
+    assert!(encoder.layer(0, &hidden, &HeadPlan::Full, Some(97), &ctx).is_err());
+    assert!(encoder.layer(0, &hidden, &HeadPlan::Full, Some(0), &ctx).is_err());
     let too_wide = HeadPlan::Same(HeadSet::from_indices([4], 5).unwrap());
-    assert!(encoder.layer(0, &hidden, &too_wide, None, &pass).is_err());
+    assert!(encoder.layer(0, &hidden, &too_wide, None, &ctx).is_err());
     assert!(encoder.truncated(0).is_err() && encoder.truncated(4).is_err());
     assert_eq!(encoder.truncated(2).unwrap().layers(), 2);
 }
@@ -424,7 +430,7 @@ fn moved(encoder: &Encoder, place: usize, head: usize) -> Vec<f32> {
             sample_ids: vec![0],
         };
         let plan = HeadPlan::Same(set(&[head]));
-        numbers(fused(encoder, &batch, &[plan], None, &Pass::inference()).unwrap().tensor())
+        numbers(fused(encoder, &batch, &[plan], None, &ForwardContext::inference()).unwrap().tensor())
     };
     let mut moved = vec![0.0; 16];
     for text in 0..20 {
@@ -442,7 +448,7 @@ fn heads_that_begin_with_neighbours_see_one_before_one_behind_two_before_and_two
     let encoder = |neighbours: bool| {
         let mut rng = ChaCha8Rng::seed_from_u64(5);
         match neighbours {
-            true => Encoder::random_with_neighbours(&config, &Device::Cpu, &mut rng).unwrap(),
+            true => Encoder::random_with_local_attention(&config, &Device::Cpu, &mut rng).unwrap(),
             false => Encoder::random(&config, &Device::Cpu, &mut rng).unwrap(),
         }
     };
@@ -464,6 +470,6 @@ fn heads_that_begin_with_neighbours_see_one_before_one_behind_two_before_and_two
 #[test]
 fn heads_of_one_column_cannot_look_at_neighbours() {
     let config = BertConfig::small(1, 4, 4, 50).unwrap();
-    let refused = Encoder::random_with_neighbours(&config, &Device::Cpu, &mut ChaCha8Rng::seed_from_u64(5));
+    let refused = Encoder::random_with_local_attention(&config, &Device::Cpu, &mut ChaCha8Rng::seed_from_u64(5));
     assert!(matches!(refused, Err(Error::Setting { field: "hidden_size / num_attention_heads", .. })));
 }

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use crate::backend::Pass;
+use crate::backend::ForwardContext;
 use crate::data::{EncodedDataset, PackedBatch};
 use crate::error::{Error, Result};
 use crate::model::Encoder;
@@ -39,7 +39,7 @@ impl Importance {
         encoder: &Encoder,
         data: &EncodedDataset,
         rows: &[usize],
-        mut loss: impl FnMut(&PackedBatch, &Pass) -> Result<Tensor>,
+        mut loss: impl FnMut(&PackedBatch, &ForwardContext) -> Result<Tensor>,
     ) -> Result<Self> {
         if rows.is_empty() {
             return Err(Error::Setting { field: "rows", expected: "at least one".into(), got: "none".into() });
@@ -49,9 +49,9 @@ impl Importance {
         let layers = encoder.layers();
         let mut sums = Self { heads: vec![vec![0.0; heads]; layers], neurons: vec![vec![0.0; neurons]; layers] };
         for row in rows {
-            let pass = Pass::training_without_dropout(encoder.parameters());
-            let loss = loss(&data.batch(&[*row])?, &pass)?;
-            let gradients = pass.backward(&loss, encoder.parameters())?;
+            let ctx = ForwardContext::training_without_dropout(encoder.parameters());
+            let loss = loss(&data.batch(&[*row])?, &ctx)?;
+            let gradients = ctx.backward(&loss, encoder.parameters())?;
             for (layer, block) in encoder.blocks().iter().enumerate() {
                 let size = block.attention.head_dim;
                 let gates = column_sums(&block.attention.output, &gradients)?;

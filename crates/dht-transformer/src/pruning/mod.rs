@@ -4,4 +4,4 @@ mod importance;
 mod prune;
 
 pub use importance::Importance;
-pub use prune::Kept;
+pub use prune::PrunePlan;

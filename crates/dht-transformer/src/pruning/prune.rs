@@ -11,7 +11,7 @@ use crate::tensors::HeadSet;
 
 /// What stays of an encoder: some layers, and of each some heads and some neurons.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct PrunePlan {
     /// The layers, ascending.
     pub layers: Vec<usize>,
     /// The heads of each of them.
@@ -20,7 +20,7 @@ pub struct Kept {
     pub neurons: Vec<Vec<usize>>,
 }
 
-impl Kept {
+impl PrunePlan {
     /// The first `layers` layers, all of their heads, all of their neurons.
     ///
     /// # Errors
@@ -99,7 +99,7 @@ impl Encoder {
     ///
     /// # Errors
     /// [`Error::Setting`], [`Error::Shape`], [`Error::HeadOutOfRange`] for parts that are not there; what candle reports.
-    pub fn cut(&self, kept: &Kept) -> Result<Self> {
+    pub fn cut(&self, kept: &PrunePlan) -> Result<Self> {
         kept.check(self)?;
         let width = kept.neurons.iter().map(Vec::len).max().unwrap_or(0);
         let mut config = self.config().clone();
@@ -157,7 +157,7 @@ impl Encoder {
     /// # Errors
     /// [`Error::Setting`] when `layers` is 0 or more than there are.
     pub fn truncated(&self, layers: usize) -> Result<Self> {
-        self.cut(&Kept::first_layers(self, layers)?)
+        self.cut(&PrunePlan::first_layers(self, layers)?)
     }
 
     /// The heads of a layer that [`cut`](Self::cut) left, here or before it was saved.

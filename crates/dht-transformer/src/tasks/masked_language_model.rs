@@ -5,9 +5,9 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use rand::Rng;
 
-use crate::backend::Pass;
+use crate::backend::ForwardContext;
 use crate::data::{EncodedDataset, MaskSettings, MaskedBatch, Masking, PackedBatch, TextTokenizer, longest_first};
-use crate::error::{Difference, Error, Result, WeightsProblem};
+use crate::error::{Error, Result, SettingMismatch, WeightsProblem};
 use crate::model::{Encoder, LanguageHead, LanguageHeadTensors};
 use crate::pretrained::{PretrainedWeights, read_hugging_face, write_hugging_face};
 use crate::tensors::{HeadPlan, Parameters};
@@ -95,16 +95,16 @@ impl MaskedLanguageModel {
     ///
     /// # Errors
     /// As [`Encoder::embed`].
-    pub fn loss(&self, masked: &MaskedBatch, pass: &Pass) -> Result<Option<Tensor>> {
+    pub fn loss(&self, masked: &MaskedBatch, ctx: &ForwardContext) -> Result<Option<Tensor>> {
         let MaskedBatch { batch, rows, targets } = masked;
         if rows.is_empty() {
             return Ok(None);
         }
-        let hidden = self.encoder.embed(batch, pass)?;
-        let hidden = self.encoder.run(0..self.encoder.layers(), &hidden, &HeadPlan::Full, pass)?;
+        let hidden = self.encoder.embed(batch, ctx)?;
+        let hidden = self.encoder.run(0..self.encoder.layers(), &hidden, &HeadPlan::Full, ctx)?;
         let rows = Tensor::from_slice(rows, rows.len(), hidden.tensor().device())?;
         let rows = hidden.tensor().index_select(&rows, 0)?; // (hidden tokens, hidden)
-        self.head.loss(&rows, targets, pass).map(Some)
+        self.head.loss(&rows, targets, ctx).map(Some)
     }
 }
 
@@ -127,18 +127,19 @@ impl Objective for MaskedLanguageModel {
 
     fn next_loss(&mut self, progress: Progress, _drain: bool) -> Result<Option<StepLoss>> {
         let Some(batch) = self.waiting.take() else { return Ok(None) };
-        let (pass, samples) = (Pass::training(self.parameters(), progress.seed, progress.step as u32), batch.len());
+        let (ctx, samples) =
+            (ForwardContext::training(self.parameters(), progress.seed, progress.step as u32), batch.len());
         let masked = self.masking.apply(batch, progress.seed, progress.epoch as u64);
         let terms = masked.targets.len();
-        Ok(self.loss(&masked, &pass)?.map(|loss| StepLoss { loss, pass, samples, terms }))
+        Ok(self.loss(&masked, &ctx)?.map(|loss| StepLoss { loss, ctx, samples, terms }))
     }
 
     /// Minus the mean loss of all hidden tokens.
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
-        let (mut sum, mut count, pass) = (0.0, 0, Pass::inference());
+        let (mut sum, mut count, ctx) = (0.0, 0, ForwardContext::inference());
         for rows in longest_first(&data.lengths(), batch_size)? {
             let masked = self.masking.apply(data.batch(&rows)?, 0, 0);
-            if let Some(loss) = self.loss(&masked, &pass)? {
+            if let Some(loss) = self.loss(&masked, &ctx)? {
                 sum += f64::from(loss.to_scalar::<f32>()?) * masked.targets.len() as f64;
                 count += masked.targets.len();
             }
@@ -151,8 +152,8 @@ impl Objective for MaskedLanguageModel {
         Ok(serde_json::json!({ "masks": self.masking.settings(), "encoder": self.encoder.config() }))
     }
 
-    fn differences(&self, state: &serde_json::Value) -> Result<Vec<Difference>> {
-        Ok(Difference::between(state, &self.state()?))
+    fn differences(&self, state: &serde_json::Value) -> Result<Vec<SettingMismatch>> {
+        Ok(SettingMismatch::between(state, &self.state()?))
     }
 
     fn restore(&mut self, _: serde_json::Value, _: &EncodedDataset) -> Result<()> {

@@ -6,14 +6,14 @@ use candle_core::{D, Device, Tensor};
 use rand::Rng;
 
 use super::task::Task;
-use crate::backend::Pass;
+use crate::backend::ForwardContext;
 use crate::config::Pooling;
 use crate::data::{EncodedDataset, PackedBatch, TextTokenizer, longest_first};
-use crate::error::{Difference, Error, Result, WeightsProblem};
+use crate::error::{Error, Result, SettingMismatch, WeightsProblem};
 use crate::flops::{Breakdown, FlopCount, Load};
 use crate::model::{Classifier, Encoder, LinearTensors};
 use crate::pretrained::{PretrainedWeights, read_hugging_face, write_hugging_face};
-use crate::pruning::Kept;
+use crate::pruning::PrunePlan;
 use crate::tensors::{HeadPlan, Parameters};
 use crate::train::{LabelCounts, Objective, Predict, Progress, StepLoss, macro_f1, pearson};
 
@@ -201,7 +201,7 @@ impl TextClassifier {
     ///
     /// # Errors
     /// As [`Encoder::cut`].
-    pub fn cut(&self, kept: &Kept) -> Result<Self> {
+    pub fn cut(&self, kept: &PrunePlan) -> Result<Self> {
         let tensors = self.classifier.to_tensors()?;
         let missing = || Error::Parameter { name: NAME.into(), problem: "is missing" };
         let outputs = LinearTensors::find(&tensors, "classifier").ok_or_else(missing)?;
@@ -213,8 +213,8 @@ impl TextClassifier {
     ///
     /// # Errors
     /// As [`Encoder::embed`]; [`Error::Shape`] when the batch's targets do not fit the [`Task`].
-    pub fn loss(&self, batch: &PackedBatch, pass: &Pass) -> Result<Tensor> {
-        self.task.loss(&self.logits(batch, pass)?, batch)
+    pub fn loss(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor> {
+        self.task.loss(&self.logits(batch, ctx)?, batch)
     }
 
     /// The encoder.
@@ -238,10 +238,10 @@ impl TextClassifier {
     ///
     /// # Errors
     /// As [`Encoder::embed`].
-    pub fn logits(&self, batch: &PackedBatch, pass: &Pass) -> Result<Tensor> {
-        let hidden = self.encoder.embed(batch, pass)?;
-        let hidden = self.encoder.run(0..self.encoder.layers(), &hidden, &HeadPlan::Full, pass)?;
-        self.classifier.forward(&hidden, pass)
+    pub fn logits(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor> {
+        let hidden = self.encoder.embed(batch, ctx)?;
+        let hidden = self.encoder.run(0..self.encoder.layers(), &hidden, &HeadPlan::Full, ctx)?;
+        self.classifier.forward(&hidden, ctx)
     }
 
     /// For each sample the probability of each class (softmax of the logits) or label (sigmoid), or the number. Packs the
@@ -250,11 +250,11 @@ impl TextClassifier {
     /// # Errors
     /// As [`Encoder::embed`].
     pub fn probabilities(&self, batch: &PackedBatch) -> Result<Vec<Vec<f32>>> {
-        self.answers(batch, &Pass::inference())
+        self.answers(batch, &ForwardContext::inference())
     }
 
-    fn answers(&self, batch: &PackedBatch, pass: &Pass) -> Result<Vec<Vec<f32>>> {
-        Ok(self.task.answers(&self.logits(batch, pass)?)?.to_vec2()?)
+    fn answers(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Vec<Vec<f32>>> {
+        Ok(self.task.answers(&self.logits(batch, ctx)?)?.to_vec2()?)
     }
 
     /// [`probabilities`](Self::probabilities) of every row of a data set.
@@ -262,9 +262,9 @@ impl TextClassifier {
     /// # Errors
     /// As [`Encoder::embed`].
     pub fn probabilities_of_all(&self, data: &EncodedDataset, batch_size: usize) -> Result<Vec<Vec<f32>>> {
-        let (mut all, pass) = (vec![Vec::new(); data.len()], Pass::inference());
+        let (mut all, ctx) = (vec![Vec::new(); data.len()], ForwardContext::inference());
         for rows in longest_first(&data.lengths(), batch_size)? {
-            for (row, answer) in rows.iter().zip(self.answers(&data.batch(&rows)?, &pass)?) {
+            for (row, answer) in rows.iter().zip(self.answers(&data.batch(&rows)?, &ctx)?) {
                 all[*row] = answer;
             }
         }
@@ -286,9 +286,9 @@ impl Objective for TextClassifier {
 
     fn next_loss(&mut self, progress: Progress, _drain: bool) -> Result<Option<StepLoss>> {
         let Some(batch) = self.waiting.take() else { return Ok(None) };
-        let pass = Pass::training(self.parameters(), progress.seed, progress.step as u32);
-        let loss = self.loss(&batch, &pass)?;
-        Ok(Some(StepLoss { loss, pass, samples: batch.len(), terms: batch.len() }))
+        let ctx = ForwardContext::training(self.parameters(), progress.seed, progress.step as u32);
+        let loss = self.loss(&batch, &ctx)?;
+        Ok(Some(StepLoss { loss, ctx, samples: batch.len(), terms: batch.len() }))
     }
 
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
@@ -311,8 +311,8 @@ impl Objective for TextClassifier {
         Ok(serde_json::json!({ "encoder": self.encoder.config(), "pooling": pooling, "task": task }))
     }
 
-    fn differences(&self, state: &serde_json::Value) -> Result<Vec<Difference>> {
-        Ok(Difference::between(state, &self.state()?))
+    fn differences(&self, state: &serde_json::Value) -> Result<Vec<SettingMismatch>> {
+        Ok(SettingMismatch::between(state, &self.state()?))
     }
 
     fn restore(&mut self, _: serde_json::Value, _: &EncodedDataset) -> Result<()> {
@@ -321,7 +321,7 @@ impl Objective for TextClassifier {
 }
 
 impl Predict for TextClassifier {
-    fn predict(&self, batch: &PackedBatch, pass: &Pass) -> Result<Vec<u32>> {
-        Ok(self.logits(batch, pass)?.argmax(D::Minus1)?.to_vec1()?)
+    fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Vec<u32>> {
+        Ok(self.logits(batch, ctx)?.argmax(D::Minus1)?.to_vec1()?)
     }
 }

@@ -242,9 +242,9 @@ impl HeadPlan {
 
 /// Neighbouring samples of a batch that run the same heads and the same neurons of some layers.
 ///
-/// A batch is a sequence of buckets; see [`Encoder::run_buckets`](crate::Encoder::run_buckets).
+/// A batch is a sequence of buckets; see [`Encoder::run_groups`](crate::Encoder::run_groups).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Bucket {
+pub struct SampleGroup {
     /// How many samples; they follow those of the bucket before.
     pub samples: usize,
     /// The heads that run.
@@ -253,7 +253,7 @@ pub struct Bucket {
     pub neurons: usize,
 }
 
-impl Bucket {
+impl SampleGroup {
     /// Whether buckets fit a layer of `heads` heads and `neurons` neurons and a batch of `samples` samples.
     ///
     /// # Errors

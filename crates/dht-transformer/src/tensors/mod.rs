@@ -6,7 +6,7 @@ mod losses;
 mod packing;
 mod parameters;
 
-pub use heads::{Bucket, HeadPlan, HeadSet, HeadSetIter};
+pub use heads::{HeadPlan, HeadSet, HeadSetIter, SampleGroup};
 pub use hidden::Hidden;
 pub use losses::{binary_cross_entropy, cross_entropy, log_softmax, soft_cross_entropy, squared_error};
 pub(crate) use packing::RowBlock;

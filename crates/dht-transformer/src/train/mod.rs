@@ -8,7 +8,7 @@ mod session;
 mod trainer;
 
 pub use checkpoint::Checkpoint;
-pub use metrics::{Confusion, Deficit, LabelCounts, paired_bootstrap, pearson, spearman};
+pub use metrics::{Confusion, LabelCounts, PairedDifference, paired_bootstrap, pearson, spearman};
 pub use objective::{Objective, Predict, Progress, StepLoss};
 pub use optim::{
     AdamW, AdamWCounters, AdamWSettings, AdamWState, Multipliers, ParameterGroups, Schedule, StepReport, WarmUp,

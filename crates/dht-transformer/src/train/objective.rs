@@ -2,9 +2,9 @@
 
 use candle_core::Tensor;
 
-use crate::backend::Pass;
+use crate::backend::ForwardContext;
 use crate::data::{EncodedDataset, PackedBatch};
-use crate::error::{Difference, Error};
+use crate::error::{Error, SettingMismatch};
 use crate::tensors::Parameters;
 
 /// Where a training stands when a batch comes.
@@ -26,7 +26,7 @@ pub struct StepLoss {
     /// One number.
     pub loss: Tensor,
     /// The pass that it was computed in.
-    pub pass: Pass,
+    pub ctx: ForwardContext,
     /// How many samples it is a loss of.
     pub samples: usize,
     /// How many terms the loss is the mean of: samples, or tokens. Where gradients are
@@ -89,7 +89,7 @@ pub trait Objective {
     ///
     /// # Errors
     /// The implementor's.
-    fn differences(&self, _state: &serde_json::Value) -> Result<Vec<Difference>, Self::Error> {
+    fn differences(&self, _state: &serde_json::Value) -> Result<Vec<SettingMismatch>, Self::Error> {
         Ok(Vec::new())
     }
 
@@ -116,5 +116,5 @@ pub trait Predict: Objective {
     ///
     /// # Errors
     /// The implementor's.
-    fn predict(&self, batch: &PackedBatch, pass: &Pass) -> Result<Vec<u32>, Self::Error>;
+    fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Vec<u32>, Self::Error>;
 }

@@ -10,7 +10,7 @@ use super::checkpoint::Checkpoint;
 use super::objective::{Objective, Progress, StepLoss};
 use super::trainer::{EpochRecord, Event, History, Observer, TrainSettings, Trainer};
 use crate::data::EncodedDataset;
-use crate::error::{CheckpointProblem, Difference, Error, Result};
+use crate::error::{CheckpointProblem, Error, Result, SettingMismatch};
 use crate::storage::{StoredTensor, StoredTensors};
 use crate::tensors::{Gradients, Parameters};
 use crate::train::optim::{AdamW, AdamWCounters, AdamWState};
@@ -134,7 +134,7 @@ impl<'a> Session<'a> {
             1 => None,
             _ => Some((&step.loss * step.terms as f64)?),
         };
-        let gradients = step.pass.backward(weighed.as_ref().unwrap_or(&step.loss), parameters)?;
+        let gradients = step.ctx.backward(weighed.as_ref().unwrap_or(&step.loss), parameters)?;
         let pending = &mut self.pending;
         match &mut pending.gradients {
             Some(sum) => sum.add_all(gradients),
@@ -280,14 +280,14 @@ impl<'a> Session<'a> {
 
 impl State {
     /// In what this is not a training of these settings on these samples.
-    fn differences(&self, settings: &TrainSettings, training: &Training) -> Result<Vec<Difference>> {
+    fn differences(&self, settings: &TrainSettings, training: &Training) -> Result<Vec<SettingMismatch>> {
         let as_json = |settings: &TrainSettings, training: &Training| -> Result<Value> {
             let failed = |source| Error::Json { what: "training settings".into(), source };
             let mut value = serde_json::to_value(settings).map_err(failed)?;
             value["training"] = serde_json::to_value(training).map_err(failed)?;
             Ok(value)
         };
-        Ok(Difference::between(&as_json(&self.settings, &self.training)?, &as_json(settings, training)?))
+        Ok(SettingMismatch::between(&as_json(&self.settings, &self.training)?, &as_json(settings, training)?))
     }
 }
 

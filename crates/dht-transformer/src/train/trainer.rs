@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::metrics::Confusion;
 use super::objective::{Objective, Predict, Progress};
 use super::session::Session;
-use crate::backend::Pass;
+use crate::backend::ForwardContext;
 use crate::data::{EncodedDataset, epoch_order, longest_first};
 use crate::error::{Error, Result};
 use crate::train::optim::{AdamW, AdamWSettings, ParameterGroups, Schedule};
@@ -154,10 +154,10 @@ pub fn predict_all<O: Predict>(
     data: &EncodedDataset,
     batch_size: usize,
 ) -> Result<Predictions, O::Error> {
-    let (start, pass) = (Instant::now(), Pass::inference());
+    let (start, ctx) = (Instant::now(), ForwardContext::inference());
     let mut labels = vec![0; data.len()];
     for rows in longest_first(&data.lengths(), batch_size)? {
-        for (row, label) in rows.iter().zip(objective.predict(&data.batch(&rows)?, &pass)?) {
+        for (row, label) in rows.iter().zip(objective.predict(&data.batch(&rows)?, &ctx)?) {
             labels[*row] = label;
         }
     }

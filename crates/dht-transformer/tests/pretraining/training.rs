@@ -5,8 +5,8 @@ use std::error::Error as StdError;
 use candle_core::Device;
 use dht_transformer::{
     AdamWSettings, BertConfig, CheckpointProblem, CheckpointSettings, EncodedDataset, Encoder, Encoding, Error, Event,
-    HeadPlan, MaskSettings, MaskedLanguageModel, Objective, Pass, Pooling, Sample, TextClassifier, TextTokenizer,
-    TrainSettings, Trainer,
+    ForwardContext, HeadPlan, MaskSettings, MaskedLanguageModel, Objective, Pooling, Sample, TextClassifier,
+    TextTokenizer, TrainSettings, Trainer,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -137,8 +137,8 @@ fn what_is_saved_is_loaded_to_be_trained_on_and_to_be_fine_tuned() -> Outcome {
     let classifier = TextClassifier::from_pretrained(&target, 2, Pooling::Mean, &Device::Cpu, &mut rng)?;
     let batch = texts.batch(&[0, 1])?;
     let states = |encoder: &Encoder| -> Result<Vec<f32>, Error> {
-        let pass = Pass::inference();
-        let hidden = encoder.run(0..2, &encoder.embed(&batch, &pass)?, &HeadPlan::Full, &pass)?;
+        let ctx = ForwardContext::inference();
+        let hidden = encoder.run(0..2, &encoder.embed(&batch, &ctx)?, &HeadPlan::Full, &ctx)?;
         Ok(hidden.tensor().flatten_all()?.to_vec1()?)
     };
     assert_eq!(states(classifier.encoder())?, states(model.encoder())?);

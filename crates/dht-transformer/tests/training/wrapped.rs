@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dht_transformer::{
-    EncodedDataset, Error, Objective, PackedBatch, Parameters, Pass, Predict, Progress, Result, StepLoss,
+    EncodedDataset, Error, ForwardContext, Objective, PackedBatch, Parameters, Predict, Progress, Result, StepLoss,
     TextClassifier, macro_f1,
 };
 use serde_json::{Value, json};
@@ -87,9 +87,9 @@ impl Objective for Stopping {
 }
 
 impl Predict for Stopping {
-    fn predict(&self, batch: &PackedBatch, pass: &Pass) -> Result<Vec<u32>, Stop> {
+    fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Vec<u32>, Stop> {
         self.pass(Place::Predict)?;
-        Ok(self.model.predict(batch, pass)?)
+        Ok(self.model.predict(batch, ctx)?)
     }
 }
 
@@ -148,8 +148,8 @@ impl Objective for HoldingBack {
 }
 
 impl Predict for HoldingBack {
-    fn predict(&self, batch: &PackedBatch, pass: &Pass) -> Result<Vec<u32>> {
-        self.model.predict(batch, pass)
+    fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Vec<u32>> {
+        self.model.predict(batch, ctx)
     }
 }
 
@@ -195,7 +195,7 @@ impl Objective for BestAfter {
 }
 
 impl Predict for BestAfter {
-    fn predict(&self, batch: &PackedBatch, _: &Pass) -> Result<Vec<u32>> {
+    fn predict(&self, batch: &PackedBatch, _: &ForwardContext) -> Result<Vec<u32>> {
         let shift = u32::from(self.epoch != self.best);
         Ok(batch.labels.iter().map(|label| (label + shift) % super::toy::CLASSES).collect())
     }
@@ -270,7 +270,7 @@ impl Objective for Poisoned {
 }
 
 impl Predict for Poisoned {
-    fn predict(&self, batch: &PackedBatch, pass: &Pass) -> Result<Vec<u32>> {
-        self.model.predict(batch, pass)
+    fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Vec<u32>> {
+        self.model.predict(batch, ctx)
     }
 }

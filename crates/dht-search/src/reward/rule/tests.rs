@@ -7,8 +7,8 @@ fn rule(shape: RewardShape, memory: RewardMemory) -> RewardRule {
     RewardRule { shape, memory, kappa: 2.0 }
 }
 
-fn deltas(losses: &[f64], depth: usize) -> Vec<Delta> {
-    losses.iter().map(|&loss| Delta::of_depth(loss, depth).unwrap()).collect()
+fn deltas(losses: &[f64], depth: usize) -> Vec<CostWeightedLoss> {
+    losses.iter().map(|&loss| CostWeightedLoss::of_depth(loss, depth).unwrap()).collect()
 }
 
 fn values(rewards: &[Reward]) -> Vec<f64> {
@@ -17,8 +17,8 @@ fn values(rewards: &[Reward]) -> Vec<f64> {
 
 #[test]
 fn delta_is_loss_times_layers_times_heads() {
-    assert_eq!(Delta::of_depth(0.5, 12).unwrap().value(), 6.0);
-    assert_eq!(Delta::of_depth_and_heads(0.5, 12, 8).unwrap().value(), 48.0);
+    assert_eq!(CostWeightedLoss::of_depth(0.5, 12).unwrap().value(), 6.0);
+    assert_eq!(CostWeightedLoss::of_depth_and_heads(0.5, 12, 8).unwrap().value(), 48.0);
 }
 
 #[test]
@@ -82,10 +82,10 @@ fn each_shape_gives_its_formula() {
 fn a_gain_is_rewarded_as_it_is_and_refused_where_it_is_not_known() {
     let rule = rule(RewardShape::Gain { lambda: 0.1 }, RewardMemory::default());
     let mut reference = RewardReference::default();
-    let known = Delta::of_depth(0.25, 3).unwrap().with_gain(-0.5);
+    let known = CostWeightedLoss::of_depth(0.25, 3).unwrap().with_gain(-0.5);
     assert_eq!(rule.rewards(&mut reference, &[known]).unwrap()[0], Reward { value: -0.5, ratio: 1.0 });
     let before = reference;
-    for unknown in [Delta::of_depth(0.25, 3).unwrap(), known.with_gain(f64::NAN)] {
+    for unknown in [CostWeightedLoss::of_depth(0.25, 3).unwrap(), known.with_gain(f64::NAN)] {
         let refused = rule.rewards(&mut reference, &[known, unknown]);
         assert!(matches!(refused, Err(Error::Setting { field: "gain", .. })), "{refused:?}");
         assert_eq!(reference, before);
@@ -102,23 +102,23 @@ fn only_utility_charges_the_cost_when_arms_are_ranked() {
 
 #[test]
 fn heads_are_rewarded_as_the_text_says_or_as_the_formula_prints() {
-    use HeadFeedback::{AsPrinted, Slope, Standard};
+    use HeadFeedback::{AsPublished, Gradient, Standard};
     for (ratio, kappa, standard, printed) in
         [(1.5, 0.1, true, true), (1.0, 10.0, false, false), (0.5, 10.0, false, false), (1.5, 1.0, true, false)]
     {
         assert_eq!(Standard.rewarded(ratio, kappa), Some(standard));
-        assert_eq!(AsPrinted.rewarded(ratio, kappa), Some(printed), "the print compares κ·ρ");
-        assert_eq!(Slope.rewarded(ratio, kappa), None);
+        assert_eq!(AsPublished.rewarded(ratio, kappa), Some(printed), "the print compares κ·ρ");
+        assert_eq!(Gradient.rewarded(ratio, kappa), None);
     }
 }
 
 #[test]
 fn a_loss_that_is_no_loss_is_refused() {
     for loss in [f64::NAN, f64::INFINITY, -0.1] {
-        assert!(matches!(Delta::of_depth(loss, 3), Err(Error::Loss { .. })));
+        assert!(matches!(CostWeightedLoss::of_depth(loss, 3), Err(Error::Loss { .. })));
     }
-    assert!(matches!(Delta::of_depth(1.0, 0), Err(Error::Setting { .. })));
-    assert!(matches!(Delta::of_depth_and_heads(1.0, 1, 0), Err(Error::Setting { .. })));
+    assert!(matches!(CostWeightedLoss::of_depth(1.0, 0), Err(Error::Setting { .. })));
+    assert!(matches!(CostWeightedLoss::of_depth_and_heads(1.0, 1, 0), Err(Error::Setting { .. })));
 }
 
 #[test]

@@ -4,11 +4,11 @@
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::linear::{Lesson, Ucb};
+use super::linear::{RewardSample, Ucb};
 use super::setup::Setup;
 use crate::error::Result;
 use crate::features::{ArmFeatures, DEPTH_PYRAMID};
-use crate::reward::{Delta, RewardReference};
+use crate::reward::{CostWeightedLoss, RewardReference};
 use crate::routing::{DepthChoices, Losses, Mode};
 use crate::space::{Route, SearchSpace};
 
@@ -52,25 +52,25 @@ impl DepthBandit {
         losses: &Losses,
     ) -> Result<()> {
         let (tree, arms) = (setup.space.is_tree(), setup.space.integrated_arms());
-        let mut lessons = Vec::new();
+        let mut samples = Vec::new();
         for (sample, &own) in depth.exits.iter().enumerate() {
             let first = if setup.settings.nested_feedback { 0 } else { own };
             for exit in first..=own {
                 let loss = losses.by_exit[exit][sample];
                 let (arm, delta) = if tree {
-                    (exit, Delta::of_depth(loss, setup.space.depth(exit))?)
+                    (exit, CostWeightedLoss::of_depth(loss, setup.space.depth(exit))?)
                 } else {
                     let route = &arms[depth.arms[sample]];
                     let arm =
                         if exit == own { Some(depth.arms[sample]) } else { arm_leaving_at(&setup.space, exit, route) };
                     let Some(arm) = arm else { continue };
-                    (arm, Delta::of_depth_and_heads(loss, arms[arm].depth(), kept(&arms[arm]))?)
+                    (arm, CostWeightedLoss::of_depth_and_heads(loss, arms[arm].depth(), kept(&arms[arm]))?)
                 };
-                lessons.push(Lesson { sample, arm, delta: delta.with_gain(losses.gain(sample, 0, exit)) });
+                samples.push(RewardSample { sample, arm, delta: delta.with_gain(losses.gain(sample, 0, exit)) });
             }
         }
         let rule = if tree { setup.settings.depth_rewards() } else { setup.settings.arm_rewards() };
-        self.ucb.learn(setup, &depth.contexts, of_arms(setup, features), &lessons, rule, &mut self.reference)
+        self.ucb.learn(setup, &depth.contexts, of_arms(setup, features), &samples, rule, &mut self.reference)
     }
 }
 
@@ -85,7 +85,7 @@ fn of_arms<'a>(setup: &Setup, features: Option<&'a ArmFeatures>) -> Option<&'a [
 
 /// The heads an arm keeps in its dynamic groups; all, where it has none.
 pub(crate) fn kept(arm: &Route) -> usize {
-    arm.uniform_heads().unwrap_or(arm.stack().heads)
+    arm.uniform_heads().unwrap_or(arm.model_shape().heads)
 }
 
 /// The arm that runs the first part of `route` and leaves at an earlier exit.

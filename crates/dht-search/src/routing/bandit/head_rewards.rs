@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::setup::Setup;
 use crate::error::Result;
-use crate::reward::{Delta, Reward, RewardMemory, RewardReference};
+use crate::reward::{CostWeightedLoss, Reward, RewardMemory, RewardReference};
 use crate::routing::{DepthChoices, GroupDecisions, Losses};
 
 /// δ_H of the samples of a group, compared with what came before: with the print's memory with the last batch that had
@@ -17,10 +17,10 @@ pub(super) fn head_rewards(
     losses: &Losses,
 ) -> Result<Vec<Reward>> {
     let rule = setup.settings.heads_rewards();
-    let mut deltas: BTreeMap<usize, (Vec<usize>, Vec<Delta>)> = BTreeMap::new();
+    let mut deltas: BTreeMap<usize, (Vec<usize>, Vec<CostWeightedLoss>)> = BTreeMap::new();
     for (place, (&sample, &kept)) in decisions.members.iter().zip(&decisions.choices.kept).enumerate() {
         let exit = depth.exits[sample];
-        let delta = Delta::of_depth_and_heads(losses.by_exit[exit][sample], setup.space.depth(exit), kept)?;
+        let delta = CostWeightedLoss::of_depth_and_heads(losses.by_exit[exit][sample], setup.space.depth(exit), kept)?;
         let reference = if rule.memory == RewardMemory::PreviousBatch { 0 } else { exit };
         let (places, deltas) = deltas.entry(reference).or_default();
         places.push(place);

@@ -1,7 +1,7 @@
 //! TSB: which heads does a group keep? A top-K Thompson semi-bandit of one logistic regression a head (paper, section 3).
 
 use dht_bandits::{
-    ArmFeedback, ArmId, Candidates, DiagonalLaplace, DiagonalLaplaceOptions, Feedback, NormOptions, RunningNorm,
+    ArmFeedback, ArmId, Candidates, DiagonalLaplace, DiagonalLaplaceOptions, Feedback, Normalizer, NormalizerOptions,
     Thompson, TopK, TsPrior,
 };
 use dht_transformer::HeadSet;
@@ -13,7 +13,7 @@ use super::setup::Setup;
 use crate::error::{Error, Result};
 use crate::features::{ArmFeatures, HEAD_SET_PYRAMID, Rows};
 use crate::routing::fixed::{by_count, random_heads};
-use crate::routing::{Bucket, Mode};
+use crate::routing::{HeadSetGroup, Mode};
 use crate::settings::{HeadArms, HeadDraws};
 
 /// One arm for each head, or for each head of each group; contexts \[x ; z\] or \[x ; 1\].
@@ -21,7 +21,7 @@ use crate::settings::{HeadArms, HeadDraws};
 #[serde(deny_unknown_fields)]
 pub(crate) struct HeadSets {
     heads: TopK<DiagonalLaplace, Thompson>,
-    pub(crate) norm: RunningNorm,
+    pub(crate) norm: Normalizer,
     /// The heads that every set holds.
     pub(crate) pinned: Option<HeadSet>,
     /// How much a head mattered on average in each group lately, where heads are judged by slopes.
@@ -53,10 +53,10 @@ impl HeadSets {
             strength: setup.settings.head_prior_weight,
         };
         let size = HEAD_SET_PYRAMID.with_scalar_arm_feature();
-        let norm = NormOptions { clip: Some(CLIP), ..NormOptions::default() };
+        let norm = NormalizerOptions { clip: Some(CLIP), ..NormalizerOptions::default() };
         Ok(Self {
             heads: TopK::per_arm(size, arms(setup), laplace, Thompson { alpha: 1.0 })?,
-            norm: RunningNorm::new(HEAD_SET_PYRAMID.context_size(), norm)?,
+            norm: Normalizer::new(HEAD_SET_PYRAMID.context_size(), norm)?,
             pinned: None,
             mattered: vec![Average::default(); setup.space.groups().len()],
         })
@@ -80,7 +80,7 @@ impl HeadSets {
 
     /// The samples of a group by head set, given how many heads each keeps and its pooled state.
     #[expect(clippy::too_many_arguments, reason = "where, what is seen, and how to decide")]
-    pub(crate) fn buckets(
+    pub(crate) fn draw(
         &self,
         setup: &Setup,
         features: Option<&ArmFeatures>,
@@ -89,19 +89,19 @@ impl HeadSets {
         pooled: &Rows,
         mode: Mode,
         rng: &mut ChaCha8Rng,
-    ) -> Result<Vec<Bucket>> {
-        let mut buckets = Vec::new();
+    ) -> Result<Vec<HeadSetGroup>> {
+        let mut sets = Vec::new();
         for (count, places) in by_count(kept) {
             // Where every head is kept there is one set.
-            let alone = setup.settings.head_draws == HeadDraws::PerSample && count < setup.space.stack().heads;
+            let alone = setup.settings.head_draws == HeadDraws::PerSample && count < setup.space.model_shape().heads;
             let parts = if alone { places.into_iter().map(|place| vec![place]).collect() } else { vec![places] };
             for places in parts {
                 let context = mean(places.iter().map(|place| &pooled[*place]), HEAD_SET_PYRAMID.context_size());
                 let heads = self.set(setup, features, group, &context, count, mode, rng)?;
-                buckets.push(Bucket { places, heads, context });
+                sets.push(HeadSetGroup { places, heads, context });
             }
         }
-        Ok(buckets)
+        Ok(sets)
     }
 
     /// The pinned heads and the best of a draw.
@@ -116,7 +116,7 @@ impl HeadSets {
         mode: Mode,
         rng: &mut ChaCha8Rng,
     ) -> Result<HeadSet> {
-        let heads = setup.space.stack().heads;
+        let heads = setup.space.model_shape().heads;
         if count >= heads {
             return Ok(HeadSet::full(heads)?);
         }
@@ -148,7 +148,7 @@ impl HeadSets {
     fn contexts(&self, setup: &Setup, features: Option<&ArmFeatures>, raw: &[f64]) -> Result<Vec<f64>> {
         let context = self.norm.normalise(raw)?;
         let feature = |head: usize| features.map_or(1.0, |features| features.head_sets[head]);
-        let heads = 0..setup.space.stack().heads;
+        let heads = 0..setup.space.model_shape().heads;
         Ok(heads.flat_map(|head| context.iter().copied().chain([feature(head)])).collect())
     }
 
@@ -158,20 +158,20 @@ impl HeadSets {
         setup: &Setup,
         features: Option<&ArmFeatures>,
         group: usize,
-        buckets: &[Bucket],
+        sets: &[HeadSetGroup],
         rewarded: &dyn Fn(usize, usize) -> bool,
     ) -> Result<()> {
-        for bucket in buckets {
-            if bucket.heads.is_full(setup.space.stack().heads) || bucket.context.is_empty() {
+        for set in sets {
+            if set.heads.is_full(setup.space.model_shape().heads) || set.context.is_empty() {
                 continue; // nothing was chosen, so there is nothing to learn
             }
-            let contexts = self.contexts(setup, features, &bucket.context)?;
+            let contexts = self.contexts(setup, features, &set.context)?;
             let (size, pinned) = (self.heads.dimension(), self.pinned()?);
             let mut feedback = Vec::new();
-            for head in bucket.heads.iter().filter(|head| !pinned.contains(*head)) {
+            for head in set.heads.iter().filter(|head| !pinned.contains(*head)) {
                 let context = &contexts[head * size..][..size];
-                let good = bucket.places.iter().filter(|place| rewarded(**place, head)).count();
-                for (rewarded, count) in [(true, good), (false, bucket.places.len() - good)] {
+                let good = set.places.iter().filter(|place| rewarded(**place, head)).count();
+                for (rewarded, count) in [(true, good), (false, set.places.len() - good)] {
                     if count > 0 {
                         let own = ArmFeedback::new(arm(setup, group, head), context, Feedback::from(rewarded));
                         feedback.push(ArmFeedback { weight: count as f64, ..own });
@@ -185,25 +185,25 @@ impl HeadSets {
 
     /// Every kept head that was not pinned is rewarded for each sample to which it `mattered` (by place and head) more than
     /// heads of the group did on average until then.
-    pub(crate) fn learn_by_slopes(
+    pub(crate) fn learn_by_gradients(
         &mut self,
         setup: &Setup,
         features: Option<&ArmFeatures>,
         group: usize,
-        buckets: &[Bucket],
+        sets: &[HeadSetGroup],
         mattered: &dyn Fn(usize, usize) -> f64,
     ) -> Result<()> {
         let usual = self.mattered[group];
-        let heads = |bucket: &Bucket| {
-            let (places, heads) = (bucket.places.clone(), bucket.heads);
+        let heads = |set: &HeadSetGroup| {
+            let (places, heads) = (set.places.clone(), set.heads);
             places.into_iter().flat_map(move |place| heads.iter().map(move |head| (place, head)))
         };
-        for (place, head) in buckets.iter().flat_map(heads) {
+        for (place, head) in sets.iter().flat_map(heads) {
             self.mattered[group].add(mattered(place, head));
         }
         // The first step is compared with itself.
         let usual = if usual.weight > 0.0 { usual } else { self.mattered[group] };
-        self.learn(setup, features, group, buckets, &|place, head| mattered(place, head) > usual.mean)
+        self.learn(setup, features, group, sets, &|place, head| mattered(place, head) > usual.mean)
     }
 
     pub(crate) fn dimension(&self) -> usize {
@@ -212,7 +212,7 @@ impl HeadSets {
 
     /// FLOPs of one draw, 2·d multiply-adds a head, as if it were made for each sample.
     pub(crate) fn flops(&self, setup: &Setup) -> u64 {
-        (4 * self.dimension() * setup.space.stack().heads) as u64
+        (4 * self.dimension() * setup.space.model_shape().heads) as u64
     }
 
     /// Refuses a stored bandit that does not fit this one.
@@ -235,7 +235,7 @@ impl HeadSets {
         if stored.mattered.iter().any(|average| !average.mean.is_finite() || !average.weight.is_finite()) {
             return Err(Error::setting("head bandit's means", "finite numbers", format!("{:?}", stored.mattered)));
         }
-        let heads = setup.space.stack().heads;
+        let heads = setup.space.model_shape().heads;
         let of_set = |pinned: HeadSet| pins(setup, pinned);
         let (pinned, pins) = (stored.pinned.map(of_set).unwrap_or_default(), stored.heads.pinned());
         let possible = stored.pinned.is_none_or(|set| set.iter().all(|head| head < heads));
@@ -251,14 +251,14 @@ impl HeadSets {
 
 /// The arms of pinned heads, in each group that has arms of its own.
 fn pins(setup: &Setup, pinned: HeadSet) -> Vec<ArmId> {
-    let groups = arms(setup) / setup.space.stack().heads;
+    let groups = arms(setup) / setup.space.model_shape().heads;
     let of_group = |group| pinned.iter().map(move |head| arm(setup, group, head));
     (0..groups).flat_map(of_group).collect()
 }
 
 /// How many arms there are.
 fn arms(setup: &Setup) -> usize {
-    let heads = setup.space.stack().heads;
+    let heads = setup.space.model_shape().heads;
     match setup.settings.head_arms {
         HeadArms::PerHead => heads,
         HeadArms::PerHeadAndGroup => heads * setup.space.groups().len().max(1),
@@ -268,7 +268,7 @@ fn arms(setup: &Setup) -> usize {
 fn arm(setup: &Setup, group: usize, head: usize) -> ArmId {
     let first = match setup.settings.head_arms {
         HeadArms::PerHead => 0,
-        HeadArms::PerHeadAndGroup => group * setup.space.stack().heads,
+        HeadArms::PerHeadAndGroup => group * setup.space.model_shape().heads,
     };
     ArmId::new((first + head) as u64)
 }

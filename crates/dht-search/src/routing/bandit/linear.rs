@@ -1,13 +1,13 @@
 //! A linear bandit with what scales its contexts: the common part of UCB_L, UCB_cp, UCB_H and the gains at the exits.
 
-use dht_bandits::{ArmId, Available, LinUcb, NormOptions, RunningNorm, Score};
+use dht_bandits::{ArmId, Available, LinUcb, Normalizer, NormalizerOptions, Score};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::setup::{Setup, best};
 use crate::error::{Error, Result};
 use crate::features::Rows;
-use crate::reward::{Delta, RewardReference, RewardRule};
+use crate::reward::{CostWeightedLoss, RewardReference, RewardRule};
 use crate::routing::Mode;
 
 /// Standard deviations beyond which a context is cut off.
@@ -19,18 +19,18 @@ pub(crate) const CLIP: f64 = 5.0;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Ucb {
     linear: LinUcb,
-    norm: RunningNorm,
+    norm: Normalizer,
     /// The bandit's own name of each arm.
     arms: Vec<ArmId>,
 }
 
 /// What a sample tells an arm that leads to an exit.
-pub(crate) struct Lesson {
+pub(crate) struct RewardSample {
     /// The sample's place in the batch.
     pub(crate) sample: usize,
     pub(crate) arm: usize,
     /// What it costs the sample to leave there, with the gain over leaving at the first exit.
-    pub(crate) delta: Delta,
+    pub(crate) delta: CostWeightedLoss,
 }
 
 impl Ucb {
@@ -40,7 +40,7 @@ impl Ucb {
         let index = dht_bandits::Ucb { alpha };
         Ok(Self {
             linear: LinUcb::new(raw + feature + added, arms, setup.ridge(), index)?,
-            norm: RunningNorm::new(raw, NormOptions { clip: Some(CLIP), ..NormOptions::default() })?,
+            norm: Normalizer::new(raw, NormalizerOptions { clip: Some(CLIP), ..NormalizerOptions::default() })?,
             arms: (0..arms as u64).map(ArmId::new).collect(),
         })
     }
@@ -110,12 +110,12 @@ impl Ucb {
         setup: &Setup,
         contexts: &Rows,
         features: Option<&[Vec<f64>]>,
-        lessons: &[Lesson],
+        samples: &[RewardSample],
         rule: RewardRule,
         reference: &mut RewardReference,
     ) -> Result<()> {
-        let deltas: Vec<Delta> = lessons.iter().map(|lesson| lesson.delta).collect();
-        for (&Lesson { sample, arm, .. }, reward) in lessons.iter().zip(rule.rewards(reference, &deltas)?) {
+        let deltas: Vec<CostWeightedLoss> = samples.iter().map(|lesson| lesson.delta).collect();
+        for (&RewardSample { sample, arm, .. }, reward) in samples.iter().zip(rule.rewards(reference, &deltas)?) {
             let feature = features.map(|features| &*features[arm]);
             self.update(setup, arm, &contexts[sample], feature, setup.constant(), reward.value)?;
         }

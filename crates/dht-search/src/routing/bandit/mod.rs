@@ -18,7 +18,7 @@ use self::head_rewards::head_rewards;
 use self::setup::Setup;
 use self::state::{DepthDecider, references};
 use super::{
-    BaseView, Bucket, DepthChoices, ExitView, GroupChoices, GroupDecisions, GroupView, Losses, Mode, Reading,
+    BaseView, DepthChoices, ExitView, GroupChoices, GroupDecisions, GroupView, HeadSetGroup, Losses, Mode, Reading,
     SeenAtExit, Strategy,
 };
 use crate::error::{Error, Result};
@@ -162,8 +162,8 @@ impl SearchBandits {
             let rewarded: Option<Vec<bool>> =
                 rewards.iter().map(|reward| feedback.rewarded(reward.ratio, kappa)).collect();
             if let Some(rewarded) = rewarded {
-                let buckets = &decisions.choices.buckets;
-                head_sets.learn(setup, features, decisions.group, buckets, &|place, _| rewarded[place])?;
+                let sets = &decisions.choices.head_sets;
+                head_sets.learn(setup, features, decisions.group, sets, &|place, _| rewarded[place])?;
             }
         }
         Ok(())
@@ -173,12 +173,12 @@ impl SearchBandits {
     pub(crate) fn learn_heads(
         &mut self,
         group: usize,
-        buckets: &[Bucket],
+        head_sets: &[HeadSetGroup],
         mattered: &dyn Fn(usize, usize) -> f64,
     ) -> Result<()> {
         let Self { setup, learned } = self;
         let features = learned.arm_features.as_ref();
-        learned.head_sets.learn_by_slopes(setup, features, group, buckets, mattered)
+        learned.head_sets.learn_by_gradients(setup, features, group, head_sets, mattered)
     }
 
     /// Before the scaling is frozen: looks at the contexts only.
@@ -322,8 +322,8 @@ impl Strategy for SearchBandits {
             let [sets] = pooled(view.hidden, [&setup.head_sets_pool])?;
             let arms = setup.space.integrated_arms();
             let kept: Vec<usize> = view.members.iter().map(|member| kept(&arms[view.depth.arms[*member]])).collect();
-            let buckets = self.learned.head_sets.buckets(setup, features, view.group, &kept, &sets, mode, rng)?;
-            return Ok(GroupChoices { kept, contexts: Vec::new(), set_contexts: sets, buckets });
+            let head_sets = self.learned.head_sets.draw(setup, features, view.group, &kept, &sets, mode, rng)?;
+            return Ok(GroupChoices { kept, contexts: Vec::new(), set_contexts: sets, head_sets });
         };
         let [state, sets] = match setup.settings.context.has_state() {
             true => pooled(view.hidden, [&setup.heads_pool, &setup.head_sets_pool])?,
@@ -349,8 +349,8 @@ impl Strategy for SearchBandits {
                 bandit.choose(setup, features, view.group, context, tokens, mode, rng)?
             });
         }
-        let buckets = learned.head_sets.buckets(setup, features, view.group, &kept, &sets, mode, rng)?;
-        Ok(GroupChoices { kept, contexts, set_contexts: sets, buckets })
+        let head_sets = learned.head_sets.draw(setup, features, view.group, &kept, &sets, mode, rng)?;
+        Ok(GroupChoices { kept, contexts, set_contexts: sets, head_sets })
     }
 
     fn depth_flops(&self, exit: usize) -> u64 {

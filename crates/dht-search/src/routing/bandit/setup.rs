@@ -38,12 +38,15 @@ impl Setup {
         settings.check_with(&space)?;
         let cost = match &settings.steering {
             Steering::LayerHeadProduct(count) => CostModel::LayerHeadProduct { count: *count },
-            Steering::Flops => {
-                CostModel::Flops(FlopsCost::new(space.stack().layers, block, classifier, settings.width_coupling)?)
-            }
+            Steering::Flops => CostModel::Flops(FlopsCost::new(
+                space.model_shape().layers,
+                block,
+                classifier,
+                settings.width_coupling,
+            )?),
             Steering::Measured(measured) => CostModel::Measured(measured.clone()),
         };
-        let widest = |group: usize| space.head_options(group).last().copied().unwrap_or(space.stack().heads);
+        let widest = |group: usize| space.head_options(group).last().copied().unwrap_or(space.model_shape().heads);
         let heads: Vec<usize> = (0..space.groups().len()).map(widest).collect();
         let exit_routes = (0..space.exits().len())
             .map(|exit| space.route_keeping(exit, &heads[..space.groups_before(exit).len()]))

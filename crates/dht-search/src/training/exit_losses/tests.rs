@@ -1,6 +1,6 @@
 use candle_core::Device;
 use dht_transformer::{
-    BertConfig, EncodedDataset, Encoder, Encoding, Objective, PackedBatch, Pass, Pooling, Progress, Sample,
+    BertConfig, EncodedDataset, Encoder, Encoding, ForwardContext, Objective, PackedBatch, Pooling, Progress, Sample,
     TextClassifier, log_softmax,
 };
 use rand::{RngExt, SeedableRng};
@@ -36,9 +36,9 @@ fn texts() -> EncodedDataset {
 }
 
 /// ln p of each class in f64, by sample and exit, of the exits that a sample came by.
-fn logarithms(model: &DynamicModel, passage: &Passage, samples: usize, temperature: f64) -> Vec<Vec<Vec<f64>>> {
+fn logarithms(model: &DynamicModel, trace: &ForwardTrace, samples: usize, temperature: f64) -> Vec<Vec<Vec<f64>>> {
     let mut all = vec![vec![Vec::new(); model.space.exits().len()]; samples];
-    for output in &passage.outputs {
+    for output in &trace.outputs {
         let rows: Vec<Vec<f32>> = log_softmax(&(&output.logits / temperature).unwrap()).unwrap().to_vec2().unwrap();
         for (sample, row) in output.samples.iter().zip(rows) {
             all[*sample][output.exit] = row.into_iter().map(f64::from).collect();
@@ -59,16 +59,16 @@ fn the_loss_of_a_batch_is_the_formula_of_its_plan() {
     let batch = PackedBatch::from_samples(&texts.samples).unwrap();
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     let teacher = TextClassifier::new(encoder(9), 3, Pooling::Mean, &mut rng).unwrap();
-    let taught = (teacher.logits(&batch, &Pass::inference()).unwrap() / temperature).unwrap();
+    let taught = (teacher.logits(&batch, &ForwardContext::inference()).unwrap() / temperature).unwrap();
     let taught: Vec<Vec<f32>> = log_softmax(&taught).unwrap().to_vec2().unwrap();
-    let on_the_way = |weight, power| ExitLosses::OnTheWay { weight, power };
+    let on_the_way = |weight, power| ExitLosses::Weighted { weight, power };
     let soft = |teacher, weight| Some(SoftLabels { teacher, weight, temperature });
     let (deepest, full) = (soft(Teacher::Deepest, 0.7), soft(Teacher::Full, 0.4));
     let plans = [
         (ExitLosses::Chosen, None),
         (ExitLosses::Chosen, full),
-        (ExitLosses::Probed, None),
-        (ExitLosses::Probed, deepest),
+        (ExitLosses::Detached, None),
+        (ExitLosses::Detached, deepest),
         (on_the_way(0.3, 0.0), None),
         (on_the_way(1.0, 1.0), None),
         (on_the_way(0.5, 2.0), deepest),
@@ -86,15 +86,15 @@ fn the_loss_of_a_batch_is_the_formula_of_its_plan() {
             model = model.with_teacher(teacher).unwrap();
         }
         model.prepare(&texts, Progress { seed: 3, step: 0, epoch: 0, share: 0.0 }).unwrap();
-        let pass = Pass::training(model.encoder.parameters(), 1, 1);
-        let (shown, mut rng) = (model.shown(), ChaCha8Rng::seed_from_u64(3));
-        let way = Way { pass: &pass, strategy: &model.bandits, mode: Mode::Random, shown };
-        let passage = model.executor().run(&batch, &way, &mut rng).unwrap();
-        let plain = logarithms(&model, &passage, batch.len(), 1.0);
-        let warm = logarithms(&model, &passage, batch.len(), temperature);
+        let ctx = ForwardContext::training(model.encoder.parameters(), 1, 1);
+        let (passed_exits, mut rng) = (model.passed_exits(), ChaCha8Rng::seed_from_u64(3));
+        let way = Way { ctx: &ctx, strategy: &model.bandits, mode: Mode::Random, passed_exits };
+        let trace = model.executor().run(&batch, &way, &mut rng).unwrap();
+        let plain = logarithms(&model, &trace, batch.len(), 1.0);
+        let warm = logarithms(&model, &trace, batch.len(), temperature);
 
         let mut expected = 0.0;
-        for (sample, &own) in passage.depth.exits.iter().enumerate() {
+        for (sample, &own) in trace.depth.exits.iter().enumerate() {
             let label = batch.labels[sample] as usize;
             let loss = |exit: usize| {
                 let hard = -plain[sample][exit][label];
@@ -108,8 +108,8 @@ fn the_loss_of_a_batch_is_the_formula_of_its_plan() {
             };
             expected += match exit_losses {
                 ExitLosses::Chosen => loss(own),
-                ExitLosses::Probed => (0..=own).map(loss).sum(),
-                ExitLosses::OnTheWay { weight, power } => {
+                ExitLosses::Detached => (0..=own).map(loss).sum(),
+                ExitLosses::Weighted { weight, power } => {
                     let of =
                         |exit: usize| if exit == own { 1.0 } else { weight * (DEPTHS[exit] / DEPTHS[own]).powf(power) };
                     let sum: f64 = (0..=own).map(|exit| of(exit) * loss(exit)).sum();
@@ -117,11 +117,11 @@ fn the_loss_of_a_batch_is_the_formula_of_its_plan() {
                 }
             };
         }
-        let (total, losses) = model.losses(&batch, &passage).unwrap();
+        let (total, losses) = model.losses(&batch, &trace).unwrap();
         let total = f64::from(total.to_scalar::<f32>().unwrap());
         approx::assert_relative_eq!(total, expected / batch.len() as f64, max_relative = 1e-5);
         // What the bandits see are the losses on the labels, whoever teaches.
-        for (sample, &own) in passage.depth.exits.iter().enumerate() {
+        for (sample, &own) in trace.depth.exits.iter().enumerate() {
             let hard = -plain[sample][own][batch.labels[sample] as usize];
             approx::assert_relative_eq!(losses.by_exit[own][sample], hard, max_relative = 1e-5);
         }

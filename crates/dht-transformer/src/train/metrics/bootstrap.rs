@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 /// What [`paired_bootstrap`] found. Positive numbers mean that the candidate scores lower than the reference.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Deficit {
+pub struct PairedDifference {
     /// Macro F1 of the reference minus that of the candidate, on the samples themselves.
     pub observed: f64,
     /// The 95th percentile of the same difference over the resamples: a one-sided upper confidence bound.
@@ -47,7 +47,7 @@ pub fn paired_bootstrap<R: Rng + ?Sized>(
     candidate: &[usize],
     resamples: usize,
     rng: &mut R,
-) -> Result<Deficit> {
+) -> Result<PairedDifference> {
     same_length("reference", truth.len(), reference.len())?;
     same_length("candidate", truth.len(), candidate.len())?;
     for (field, count) in [("samples", truth.len()), ("resamples", resamples)] {
@@ -74,7 +74,7 @@ pub fn paired_bootstrap<R: Rng + ?Sized>(
     drawn.sort_unstable_by(f64::total_cmp);
     // The smallest value that at least 95 % of the resamples do not exceed.
     let upper_95 = drawn[(0.95 * resamples as f64).ceil() as usize - 1];
-    Ok(Deficit { observed, upper_95 })
+    Ok(PairedDifference { observed, upper_95 })
 }
 
 fn deficit(classes: usize, triples: impl Iterator<Item = ([usize; 3], u64)>) -> f64 {
@@ -157,7 +157,7 @@ mod tests {
         let truth: Vec<usize> = (0..100).map(|_| rng.random_range(0..3)).collect();
         let same = predictions(&truth, 3, 0.8, &mut rng);
         let deficit = paired_bootstrap(3, &truth, &same, &same, 200, &mut rng).unwrap();
-        assert_eq!(deficit, Deficit { observed: 0.0, upper_95: 0.0 });
+        assert_eq!(deficit, PairedDifference { observed: 0.0, upper_95: 0.0 });
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod label_counts;
 
 use crate::error::{Error, Result};
 
-pub use bootstrap::{Deficit, paired_bootstrap};
+pub use bootstrap::{PairedDifference, paired_bootstrap};
 pub use correlation::{pearson, spearman};
 pub use label_counts::LabelCounts;
 

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::slices::{nothing_saved, rows, slice, with_slices};
 use super::sublayer::keys;
-use crate::backend::context::Pass;
+use crate::backend::context::ForwardContext;
 use crate::backend::cpu::kernels::{
     Dropout, Norm, embed, residual_norm, residual_norm_backward, sum_of, table_gradient, vectorised,
 };
@@ -47,7 +47,7 @@ pub(crate) struct EmbeddingOp {
     parameters: EmbeddingParameters,
     packing: Arc<Packing>,
     ids: Arc<TokenIds>,
-    pass: Pass,
+    ctx: ForwardContext,
     dropout: Option<Dropout>,
     /// What the norm saw, for each block.
     z: Mutex<Option<Vec<Vec<f32>>>>,
@@ -60,19 +60,19 @@ impl EmbeddingOp {
         packing: &Arc<Packing>,
         parameters: &EmbeddingParameters,
         dropout: Option<Dropout>,
-        pass: &Pass,
+        ctx: &ForwardContext,
     ) -> crate::error::Result<Tensor> {
         let op = Self {
             parameters: parameters.clone(),
             packing: packing.clone(),
             ids,
-            pass: pass.clone(),
+            ctx: ctx.clone(),
             dropout,
             z: Mutex::new(None),
         };
         // The shift stands in for the rows that this operation does not have.
         let rows = parameters.shift.var().as_detached_tensor();
-        super::apply(&rows, &parameters.scale, op, parameters.trains(), pass)
+        super::apply(&rows, &parameters.scale, op, parameters.trains(), ctx)
     }
 
     fn drop(&self, numbers: &mut [f32], block: &RowBlock) {
@@ -118,7 +118,7 @@ impl CustomOp2 for EmbeddingOp {
                     (y, z)
                 })
                 .unzip();
-            if let (true, Ok(mut place)) = (self.pass.is_training(), self.z.lock()) {
+            if let (true, Ok(mut place)) = (self.ctx.is_training(), self.z.lock()) {
                 *place = Some(z);
             }
             Ok(y.concat())
@@ -140,8 +140,8 @@ impl CustomOp2 for EmbeddingOp {
             });
             Ok(work.collect())
         })?;
-        self.pass.accumulate(p.scale.id(), Gradient::Dense(sum_of(gradients.iter().map(|part| &*part.dscale))));
-        self.pass.accumulate(p.shift.id(), Gradient::Dense(sum_of(gradients.iter().map(|part| &*part.dshift))));
+        self.ctx.accumulate(p.scale.id(), Gradient::Dense(sum_of(gradients.iter().map(|part| &*part.dscale))));
+        self.ctx.accumulate(p.shift.id(), Gradient::Dense(sum_of(gradients.iter().map(|part| &*part.dshift))));
         let dz: Vec<&[f32]> = gradients.iter().map(|part| &*part.dz).collect();
         let dz = dz.concat();
         let kind = p.kind.as_ref().map(|kind| (kind, &ids.kinds));
@@ -149,7 +149,7 @@ impl CustomOp2 for EmbeddingOp {
         tables.into_par_iter().filter(|(table, _)| !table.is_frozen()).for_each(|(table, indices)| {
             let _span = tracing::trace_span!("embedding, backward").entered();
             let (rows, values) = table_gradient(indices, &dz, p.hidden);
-            self.pass.accumulate(table.id(), Gradient::Rows { rows, values });
+            self.ctx.accumulate(table.id(), Gradient::Rows { rows, values });
         });
         Ok((None, None))
     }

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::slices::{nothing_saved, rows, slice, with_slices};
 use super::sublayer::{Half, HalfLayout};
-use crate::backend::context::Pass;
+use crate::backend::context::ForwardContext;
 use crate::backend::cpu::kernels::{HalfRows, HalfSaved, Scratch, Wanted};
 use crate::backend::cpu::packed_weights::{Direction, Layouts};
 use crate::tensors::{Packing, RowBlock};
@@ -28,7 +28,7 @@ type Worked = (Vec<f32>, HalfRows<f32>);
 pub(crate) struct LayersOp {
     halves: Vec<Half>,
     packing: Arc<Packing>,
-    pass: Pass,
+    ctx: ForwardContext,
     tapes: Mutex<Option<Vec<Tape>>>,
 }
 
@@ -38,26 +38,26 @@ impl LayersOp {
         x: &Tensor,
         packing: &Arc<Packing>,
         halves: Vec<Half>,
-        pass: &Pass,
+        ctx: &ForwardContext,
     ) -> crate::error::Result<Tensor> {
         let Some(first) = halves.first() else { return Ok(x.clone()) };
         let anchor = first.anchor().clone();
         let trains = halves.iter().any(Half::trains);
-        let op = Self { halves, packing: packing.clone(), pass: pass.clone(), tapes: Mutex::new(None) };
-        super::apply(x, &anchor, op, trains, pass)
+        let op = Self { halves, packing: packing.clone(), ctx: ctx.clone(), tapes: Mutex::new(None) };
+        super::apply(x, &anchor, op, trains, ctx)
     }
 
     /// Calls `f` with the layouts to be used: the pass's own where nothing else needs the memory, or the run is small.
     fn with_layouts<R>(&self, f: impl FnOnce(&Layouts) -> R) -> R {
-        let keep = !self.pass.is_training() || self.packing.spans().tokens() <= SMALL_RUN;
-        if keep { f(self.pass.layouts()) } else { f(&Layouts::default()) }
+        let keep = !self.ctx.is_training() || self.packing.spans().tokens() <= SMALL_RUN;
+        if keep { f(self.ctx.layouts()) } else { f(&Layouts::default()) }
     }
 
     /// All halves for one block.
     fn forward(&self, first: &[f32], block: &RowBlock, layouts: &[HalfLayout], task: usize) -> (Vec<f32>, Tape) {
         let x = tracing::trace_span!("joining rows").in_scope(|| first.to_vec());
         let (mut x, mut tape, mut scratch) = (x, Vec::new(), Scratch::default());
-        let keep = self.pass.is_training();
+        let keep = self.ctx.is_training();
         for (half, layout) in self.halves.iter().zip(layouts) {
             let (y, saved) = half.forward(layout, &x, (&self.packing, block), (keep, task), &mut scratch);
             let input = std::mem::replace(&mut x, y);
@@ -94,7 +94,7 @@ impl LayersOp {
         for (index, half) in self.halves.iter().enumerate().rev() {
             // What lies below in this run, or before it, wants the gradient.
             let needed = wanted || self.halves[..index].iter().any(Half::trains);
-            let asked = Wanted { input: needed, gates: self.pass.watches_heads() };
+            let asked = Wanted { input: needed, gates: self.ctx.watches_heads() };
             let layout = ahead.take().unwrap_or_else(|| layout_of(half))?;
             let saved: Vec<_> = tapes.iter_mut().map_while(Vec::pop).collect();
             let work = saved.into_par_iter().zip(&gradients).zip(blocks).with_max_len(1);
@@ -107,20 +107,20 @@ impl LayersOp {
                     .collect()
                 },
                 || {
-                    above.take().into_iter().for_each(|(half, rows)| half.accumulate(&rows, &self.pass));
+                    above.take().into_iter().for_each(|(half, rows)| half.accumulate(&rows, &self.ctx));
                     self.halves[..index].last().filter(|_| needed).map(layout_of)
                 },
             );
             ahead = next;
             let rows: Vec<_>;
             (gradients, rows) = done.into_iter().unzip();
-            half.record_slopes(rows.iter().map(|(_, rows)| rows), &self.packing, &self.pass);
+            half.record_slopes(rows.iter().map(|(_, rows)| rows), &self.packing, &self.ctx);
             above = half.trains().then_some((half, rows));
             if !needed {
                 break;
             }
         }
-        above.into_iter().for_each(|(half, rows)| half.accumulate(&rows, &self.pass));
+        above.into_iter().for_each(|(half, rows)| half.accumulate(&rows, &self.ctx));
         let _span = tracing::trace_span!("joining rows").entered();
         Ok(wanted.then(|| gradients.concat()))
     }
@@ -141,7 +141,7 @@ impl CustomOp2 for LayersOp {
         let (work, task) = (blocks.par_iter().with_max_len(1), self.task(blocks.len()));
         let (parts, tapes): (Vec<_>, Vec<_>) =
             work.map(|block| self.forward(block.of(x, width), block, &layouts, task)).unzip();
-        if let (true, Ok(mut place)) = (self.pass.is_training(), self.tapes.lock()) {
+        if let (true, Ok(mut place)) = (self.ctx.is_training(), self.tapes.lock()) {
             *place = Some(tapes);
         }
         let _span = tracing::trace_span!("joining rows").entered();

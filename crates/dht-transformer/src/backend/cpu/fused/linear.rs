@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::slices::{rows, slice, with_slices};
-use crate::backend::context::Pass;
+use crate::backend::context::ForwardContext;
 use crate::backend::cpu::kernels::{Destination, Matrix, Packed, add_assign, column_sums, product};
 use crate::tensors::{Gradient, Parameter};
 
@@ -42,14 +42,14 @@ fn rows_times(x: &[f32], weight: &Packed<f32>, bias: Option<&[f32]>, inputs: usi
 /// x·Wᵀ + b.
 pub(crate) struct LinearOp {
     parameters: LinearParameters,
-    pass: Pass,
+    ctx: ForwardContext,
 }
 
 impl LinearOp {
     /// (rows, inputs) → (rows, outputs).
-    pub(crate) fn run(x: &Tensor, parameters: &LinearParameters, pass: &Pass) -> crate::error::Result<Tensor> {
-        let op = Self { parameters: parameters.clone(), pass: pass.clone() };
-        super::apply(x, &parameters.bias, op, parameters.trains(), pass)
+    pub(crate) fn run(x: &Tensor, parameters: &LinearParameters, ctx: &ForwardContext) -> crate::error::Result<Tensor> {
+        let op = Self { parameters: parameters.clone(), ctx: ctx.clone() };
+        super::apply(x, &parameters.bias, op, parameters.trains(), ctx)
     }
 }
 
@@ -82,8 +82,8 @@ impl CustomOp2 for LinearOp {
                     let left = Matrix::strided(&dy[chunk * ROWS..], rows, height, p.outputs).transposed();
                     product(weight, p.inputs, Destination::Overwrite, 1.0, left, &right);
                 });
-                self.pass.accumulate(p.weight.id(), Gradient::Dense(weight));
-                self.pass.accumulate(p.bias.id(), Gradient::Dense(column_sums(dy, p.outputs)));
+                self.ctx.accumulate(p.weight.id(), Gradient::Dense(weight));
+                self.ctx.accumulate(p.bias.id(), Gradient::Dense(column_sums(dy, p.outputs)));
             }
             Ok(x.track_op().then(|| {
                 let weight = Packed::new(Matrix::new(slices[2], p.outputs, p.inputs));

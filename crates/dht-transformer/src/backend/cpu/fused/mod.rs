@@ -1,7 +1,7 @@
 //! The fused operations of the encoder as candle custom ops: the CPU side.
 //!
 //! Each takes the hidden rows and an *anchor*: a variable of the operation that makes candle call its backward even
-//! where the rows themselves have no gradient. The gradients of weights go to the [`Pass`](crate::Pass), not through
+//! where the rows themselves have no gradient. The gradients of weights go to the [`ForwardContext`](crate::ForwardContext), not through
 //! candle's graph.
 
 mod embedding;
@@ -13,7 +13,7 @@ mod vocabulary_loss;
 
 use candle_core::{CustomOp2, Tensor};
 
-use crate::backend::context::Pass;
+use crate::backend::context::ForwardContext;
 use crate::error::Result;
 use crate::tensors::Parameter;
 
@@ -29,9 +29,9 @@ fn apply<Op: CustomOp2 + Send + Sync + 'static>(
     anchor: &Parameter,
     op: Op,
     trains: bool,
-    pass: &Pass,
+    ctx: &ForwardContext,
 ) -> Result<Tensor> {
     let rows = rows.contiguous()?;
     let anchor = if trains { anchor.var().as_tensor().clone() } else { anchor.var().as_detached_tensor() };
-    Ok(if pass.is_training() { rows.apply_op2(&anchor, op)? } else { rows.apply_op2_no_bwd(&anchor, &op)? })
+    Ok(if ctx.is_training() { rows.apply_op2(&anchor, op)? } else { rows.apply_op2_no_bwd(&anchor, &op)? })
 }

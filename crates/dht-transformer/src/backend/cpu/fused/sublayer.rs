@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle_core::Result;
 
 use super::slices::with_slices;
-use crate::backend::context::Pass;
+use crate::backend::context::ForwardContext;
 use crate::backend::cpu::kernels::{
     Between, Dropout, End, HalfRows, HalfSaved, HeadShape, Joined, Matrix, Norm, Packed, Part, ProbabilityDropout,
     RowKeys, Scratch, Segment, Units, Wanted, half, half_backward, half_gradients, transposed,
@@ -328,7 +328,7 @@ impl Half {
     }
 
     /// Adds the gradients of the weights to the pass, from each block's x and rows.
-    pub(crate) fn accumulate(&self, blocks: &[(Vec<f32>, HalfRows<f32>)], pass: &Pass) {
+    pub(crate) fn accumulate(&self, blocks: &[(Vec<f32>, HalfRows<f32>)], ctx: &ForwardContext) {
         let gradients = half_gradients(blocks, self.hidden, self.units);
         let _span = tracing::trace_span!("adding up gradients").entered();
         let outward = transposed(&gradients.outward, self.hidden);
@@ -340,7 +340,7 @@ impl Half {
         };
         let all = [inward, inward_bias, outward, gradients.outward_bias, gradients.scale, gradients.shift];
         for (parameter, gradient) in self.parameters.iter().zip(all) {
-            pass.accumulate(parameter.id(), Gradient::Dense(gradient));
+            ctx.accumulate(parameter.id(), Gradient::Dense(gradient));
         }
     }
 
@@ -359,11 +359,11 @@ impl Half {
         &self,
         rows: impl Iterator<Item = &'a HalfRows<f32>>,
         packing: &Packing,
-        pass: &Pass,
+        ctx: &ForwardContext,
     ) {
         let Middle::Attention { layer, .. } = &self.middle else { return };
         for (sample, (heads, slopes)) in packing.sample_ids().iter().zip(rows.flat_map(HalfRows::slopes)) {
-            pass.record_slopes(*layer, *sample, &heads, slopes);
+            ctx.record_slopes(*layer, *sample, &heads, slopes);
         }
     }
 

@@ -6,7 +6,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
 use super::linear::LinearParameters;
 use super::slices::{nothing_saved, slice, with_slices};
-use crate::backend::context::Pass;
+use crate::backend::context::ForwardContext;
 use crate::backend::cpu::kernels::{DecoderGradients, decoder_cross_entropy};
 use crate::tensors::Gradient;
 
@@ -14,7 +14,7 @@ use crate::tensors::Gradient;
 pub(crate) struct DecoderLossOp {
     decoder: LinearParameters,
     targets: Vec<u32>,
-    pass: Pass,
+    ctx: ForwardContext,
     gradients: Mutex<Option<DecoderGradients<f32>>>,
 }
 
@@ -24,15 +24,11 @@ impl DecoderLossOp {
         x: &Tensor,
         decoder: &LinearParameters,
         targets: &[u32],
-        pass: &Pass,
+        ctx: &ForwardContext,
     ) -> crate::error::Result<Tensor> {
-        let op = Self {
-            decoder: decoder.clone(),
-            targets: targets.to_vec(),
-            pass: pass.clone(),
-            gradients: Mutex::new(None),
-        };
-        super::apply(x, &decoder.bias, op, decoder.trains(), pass)
+        let op =
+            Self { decoder: decoder.clone(), targets: targets.to_vec(), ctx: ctx.clone(), gradients: Mutex::new(None) };
+        super::apply(x, &decoder.bias, op, decoder.trains(), ctx)
     }
 }
 
@@ -44,7 +40,7 @@ impl CustomOp2 for DecoderLossOp {
     fn cpu_fwd(&self, x: &CpuStorage, x_layout: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
         let x = slice(x, x_layout)?;
         let (loss, gradients) = with_slices(&[self.decoder.weight.var(), self.decoder.bias.var()], |slices| {
-            Ok(decoder_cross_entropy(x, slices[0], slices[1], &self.targets, self.pass.is_training()))
+            Ok(decoder_cross_entropy(x, slices[0], slices[1], &self.targets, self.ctx.is_training()))
         })?;
         if let Ok(mut place) = self.gradients.lock() {
             *place = gradients;
@@ -61,7 +57,7 @@ impl CustomOp2 for DecoderLossOp {
         }
         for (parameter, gradient) in [(&self.decoder.weight, weight), (&self.decoder.bias, bias)] {
             if !parameter.is_frozen() {
-                self.pass.accumulate(parameter.id(), Gradient::Dense(gradient));
+                self.ctx.accumulate(parameter.id(), Gradient::Dense(gradient));
             }
         }
         Ok((x.track_op().then(|| Tensor::from_vec(dx, x.shape(), x.device())).transpose()?, None))
