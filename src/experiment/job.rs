@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 
 use candle_core::Device;
-use dht_search::{CostModel, DynamicModel, LossCurve, Preset};
+use dht_search::{CostModel, Preset, SearchObjective, evaluate, training::LossCurve};
 use dht_transformer::{
     AdamWSettings, CheckpointSettings, Encoder, History, Pooling, TrainSettings, Trainer, read_hugging_face,
 };
@@ -107,16 +107,17 @@ impl Job<'_> {
         }
         let classes = self.data.train.labels.len();
         let copy = encoder.truncated(encoder.layers())?;
-        let mut model = search.model(copy, classes, &mut rng(self.plan, CLASSIFIERS))?;
+        let mut search = search.objective(copy, classes, &mut rng(self.plan, CLASSIFIERS))?;
         let mut progress = TrainingProgress::new(DYNAMIC, self.plan.quiet);
         let tally = progress.routes();
-        model.on_route(move |depth| tally.add(depth));
-        let history = self.trainer(DYNAMIC).fit(&mut model, &self.data.train, &self.data.validation, &mut progress)?;
+        search.on_route(move |depth| tally.add(depth));
+        let history = self.trainer(DYNAMIC).fit(&mut search, &self.data.train, &self.data.validation, &mut progress)?;
         drop(progress);
-        let evaluation = model.evaluate(&self.data.test, self.test_batch())?;
-        let random = self.random_macro_f1(&model, &evaluation)?;
+        let model = search.model();
+        let evaluation = evaluate(model, &self.data.test, self.test_batch())?;
+        let random = self.random_macro_f1(model, &evaluation)?;
 
-        let accounting = model.accounting();
+        let accounting = search.accounting();
         let result = ModelResult {
             macro_f1: evaluation.confusion.macro_f1(),
             accuracy: evaluation.confusion.accuracy(),
@@ -137,9 +138,9 @@ impl Job<'_> {
         for (depth, plain) in &truncations {
             curves.loss.insert(truncated(*depth), LossCurve::binned(&plain.history.losses, LOSS_BINS)?);
         }
-        let settings = self.settings(&model, &history)?;
+        let settings = self.settings(&search, &history)?;
         let difficulties = self.difficulties(&full, &truncations, &evaluation)?;
-        (dynamic.regret, dynamic.oracle) = self.hindsight(&model, &evaluation, full.result.inference_flops)?;
+        (dynamic.regret, dynamic.oracle) = self.hindsight(model, &evaluation, full.result.inference_flops)?;
         let shape = encoder.block_shape();
         let mut record = RunRecord {
             schema: RunRecord::SCHEMA,
@@ -164,7 +165,7 @@ impl Job<'_> {
             settings,
             machine: this_machine(&self.device),
         };
-        record.knob = self.knob(&model, &record)?;
+        record.knob = self.knob(model, &record)?;
         Ok(record)
     }
 
@@ -190,20 +191,21 @@ impl Job<'_> {
     }
 
     /// Everything that was set, by name.
-    fn settings(&self, model: &DynamicModel, history: &History) -> Result<BTreeMap<String, serde_json::Value>> {
+    fn settings(&self, search: &SearchObjective, history: &History) -> Result<BTreeMap<String, serde_json::Value>> {
         let plan = self.plan;
-        let search = serde_json::to_value(model.settings()).unwrap_or_default();
+        let model = search.model();
+        let settings = serde_json::to_value(model.settings()).unwrap_or_default();
         Ok(BTreeMap::from([
             ("epochs".into(), plan.epochs.into()),
             ("batch".into(), plan.batch.into()),
             ("learning_rate".into(), plan.learning_rate.into()),
             ("max_length".into(), plan.max_length.into()),
             ("model".into(), self.model_name().into()),
-            ("search".into(), search),
+            ("search".into(), settings),
             ("space".into(), serde_json::to_value(model.space()).unwrap_or_default()),
             ("cost_model".into(), serde_json::to_value(CostModel::default()).unwrap_or_default()),
             ("dynamic_steps".into(), history.steps.into()),
-            ("mean_wait_steps".into(), model.mean_wait().into()),
+            ("mean_wait_steps".into(), search.mean_wait().into()),
             ("tokenizing_seconds".into(), self.data.tokenizing_seconds.into()),
         ]))
     }

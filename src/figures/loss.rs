@@ -1,6 +1,6 @@
 //! Losses against progress: the paper's figure 3, with the models it is compared with.
 
-use dht_search::LossCurve;
+use dht_search::training::LossCurve;
 use plotters::prelude::*;
 
 use super::style;

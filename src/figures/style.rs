@@ -1,6 +1,6 @@
 //! Sizes, colours and letters, the same in all pictures.
 
-use dht_search::LayerGroup;
+use dht_search::space::LayerGroup;
 use plotters::coord::Shift;
 use plotters::coord::cartesian::Cartesian2d;
 use plotters::coord::types::RangedCoordf64;

@@ -5,7 +5,7 @@ use dht_transformer::{Columns, write_atomically};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use dht_search::{Curves, Regret};
+use dht_search::{Regret, training::Curves};
 
 use super::operating_points::{KnobPoint, OracleResult};
 use crate::error::{Error, RecordProblem, Result};

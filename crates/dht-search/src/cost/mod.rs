@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::space::{ModelShape, Route};
 
-pub(crate) use executed::{ExecutedFlops, Reads};
+pub(crate) use executed::ExecutedFlops;
 pub use measured::{LayerSeconds, MeasuredCost};
 
 /// How the cost of a route is told.

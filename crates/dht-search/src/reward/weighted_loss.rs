@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 pub const SMALLEST_LOSS: f64 = 1e-7;
 
 /// The loss of one sample and δ, its product with the route's layers and heads. δ is finite and positive. Beside them,
-/// where it is known, the gain over an earlier exit, which [`RewardShape::Gain`](crate::RewardShape::Gain) rewards.
+/// where it is known, the gain over an earlier exit, which [`RewardShape::Gain`](crate::reward::RewardShape::Gain) rewards.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CostWeightedLoss {
     loss: f64,

@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 use crate::reward::{HeadFeedback, RewardMemory, RewardRule, RewardShape};
 use crate::space::SearchSpace;
 
-pub use exits::{ClassifierSharing, ExitLosses};
-pub use routing::{ContextDesign, DepthDecision, HeadArms, HeadDraws, Steering};
+pub use exits::{ClassifierSharing, ExitKind, ExitLosses};
+pub use routing::{ContextDesign, HeadArms, HeadDraws, RouterKind, Steering};
 pub use training::{FullModelSteps, LossSource, SoftLabels, Teacher};
 
 /// One number for each kind of bandit.
@@ -64,8 +64,9 @@ pub struct SearchSettings {
     pub dispatch: Dispatch,
     /// What the bandits see.
     pub context: ContextDesign,
-    /// When it is decided how deep a sample goes.
-    pub depth_decision: DepthDecision,
+    /// What decides how deep a sample goes.
+    #[serde(alias = "depth_decision")]
+    pub router: RouterKind,
     /// What an arm of TSB is.
     pub head_arms: HeadArms,
     /// For whom a head set is drawn.
@@ -82,6 +83,8 @@ pub struct SearchSettings {
     pub full_model_steps: FullModelSteps,
     /// Whose probabilities the exits learn beside the labels; `None` is nobody's.
     pub soft_labels: Option<SoftLabels>,
+    /// What reads a sample at an exit.
+    pub exit_kind: ExitKind,
     /// Whether the exits share a classifier.
     #[serde(alias = "exit_classifiers")]
     pub classifier_sharing: ClassifierSharing,
@@ -134,7 +137,7 @@ impl Default for SearchSettings {
         Self {
             dispatch: Dispatch::InFlight,
             context: ContextDesign::StateAndSignals,
-            depth_decision: DepthDecision::default(),
+            router: RouterKind::default(),
             head_arms: HeadArms::default(),
             head_draws: HeadDraws::default(),
             steering: Steering::default(),
@@ -142,6 +145,7 @@ impl Default for SearchSettings {
             exit_losses: ExitLosses::Detached,
             full_model_steps: FullModelSteps::default(),
             soft_labels: None,
+            exit_kind: ExitKind::default(),
             classifier_sharing: ClassifierSharing::PerExit,
             pooling: Pooling::Mean,
             exploration: PerBandit::all(0.1),
@@ -269,20 +273,39 @@ impl SearchSettings {
                 return refuse("nested_feedback", "off: passed exits do not run the last layers", "on");
             }
         }
-        if self.depth_decision == DepthDecision::AtEveryExit {
+        if self.router.decides_at_exits() {
+            let gain = matches!(self.reward_shape, RewardShape::Gain { .. });
             let cases = [
-                (!space.is_tree(), "the base, since an integrated search decides depth and heads at once"),
-                (space.base().is_none() || space.tail().is_some(), "the base, where exits need layers of their own"),
-                (space.exits().len() < 2, "the base, where there is but one exit"),
-                (self.dispatch != Dispatch::InFlight, "the base, since a queue is one of samples of one depth"),
-                (self.exit_losses == ExitLosses::Chosen, "the base, since the passed exits have no losses"),
-                (!matches!(self.reward_shape, RewardShape::Gain { .. }), "the base, with other rewards than gain"),
+                (!space.is_tree(), "bandit, since an integrated search decides depth and heads at once"),
+                (space.base().is_none() || space.tail().is_some(), "bandit, where exits need layers of their own"),
+                (space.exits().len() < 2, "bandit, where there is but one exit"),
+                (self.dispatch != Dispatch::InFlight, "bandit, since a queue is one of samples of one depth"),
+                (self.exit_losses == ExitLosses::Chosen, "bandit, since the passed exits have no losses"),
+                (self.router == RouterKind::SequentialBandit && !gain, "bandit, with other rewards than gain"),
             ];
             if let Some((_, expected)) = cases.into_iter().find(|(wrong, _)| *wrong) {
-                return refuse("depth_decision", expected, "at every exit");
+                return refuse("router", expected, "one that decides at exits");
             }
         }
         Ok(())
+    }
+
+    /// These settings at another [speed](crate::DynamicModel::set_speed) of the router.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a speed out of range, and with rewards in which the cost is learned.
+    pub(crate) fn at_speed(&self, speed: f64) -> Result<Self> {
+        let mut reward_shape = self.reward_shape;
+        match &mut reward_shape {
+            RewardShape::Utility { lambda } | RewardShape::Gain { lambda } => *lambda = speed,
+            RewardShape::Ratio | RewardShape::Log | RewardShape::Clipped { .. } => {
+                let expected = "utility or gain: in the others the cost is learned, not known";
+                return Err(Error::setting("reward_shape", expected, format!("{reward_shape:?}")));
+            }
+        }
+        let settings = Self { reward_shape, ..self.clone() };
+        settings.check()?;
+        Ok(settings)
     }
 
     /// The rewards of UCB_L.

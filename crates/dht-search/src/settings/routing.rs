@@ -39,17 +39,28 @@ impl ContextDesign {
     }
 }
 
-/// When it is decided how deep a sample goes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What decides how deep a sample goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum DepthDecision {
-    /// Once, behind the base layers, as in the paper.
+#[non_exhaustive]
+pub enum RouterKind {
+    /// A linear bandit decides once, behind the base layers, as in the paper: over exits in a tree search, over routes in
+    /// an integrated one.
     #[default]
-    AtTheBase,
-    /// At every exit: a linear bandit tells for each deeper exit what going there gains, and the sample goes on while one
-    /// of them is worth its price (the sequential search; ours). For tree spaces, in flight, with
-    /// [`RewardShape::Gain`](crate::RewardShape::Gain).
-    AtEveryExit,
+    #[serde(alias = "at_the_base")]
+    Bandit,
+    /// The sequential search, not in the paper: at every exit a linear bandit predicts for each deeper exit what going
+    /// there gains, and the sample goes on while one of them is worth its price. For tree spaces, in flight, with
+    /// [`RewardShape::Gain`](crate::reward::RewardShape::Gain).
+    #[serde(alias = "at_every_exit")]
+    SequentialBandit,
+}
+
+impl RouterKind {
+    /// Whether it decides at exits, and not once at the start.
+    pub(crate) fn decides_at_exits(self) -> bool {
+        self != Self::Bandit
+    }
 }
 
 /// What an arm of TSB is.
@@ -76,8 +87,8 @@ pub enum HeadDraws {
     PerSample,
 }
 
-/// Which cost steers the bandits' choices by λ ([`RewardShape::Utility`](crate::RewardShape::Utility) and
-/// [`Gain`](crate::RewardShape::Gain)). All are reported, whichever steers.
+/// Which cost steers the bandits' choices by λ ([`RewardShape::Utility`](crate::reward::RewardShape::Utility) and
+/// [`Gain`](crate::reward::RewardShape::Gain)). All are reported, whichever steers.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Steering {

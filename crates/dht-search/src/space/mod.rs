@@ -80,6 +80,15 @@ impl SearchSpace {
         matches!(self.config.search, Search::Tree { .. })
     }
 
+    /// Numbers of heads that some group may keep, ascending.
+    pub(crate) fn distinct_head_options(&self) -> Vec<usize> {
+        let groups = 0..self.groups().len();
+        let mut options: Vec<usize> = groups.flat_map(|group| self.head_options(group)).copied().collect();
+        options.sort_unstable();
+        options.dedup();
+        options
+    }
+
     /// The depths at which a route may leave the stack, ascending: the arms of UCB_L, and one queue each.
     pub fn exits(&self) -> &[usize] {
         &self.layout.exits
