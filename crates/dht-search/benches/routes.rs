@@ -26,7 +26,7 @@ use rand_chacha::ChaCha8Rng;
 
 #[path = "../../dht-transformer/tests/outside/mod.rs"]
 mod outside;
-use outside;
+use outside::outside;
 
 /// candle allocates for every operation; this is what a program that cares would do.
 #[global_allocator]
