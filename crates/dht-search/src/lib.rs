@@ -66,7 +66,7 @@
 //! |---|---|
 //! | say which routes there are | [`SearchSpace`], [`SpaceConfig`], [`Search`], [`Preset`] for the paper's, [`SpaceConfig::from_toml_file`] for one in a file |
 //! | name a route | [`Route`], and [`RouteSpec`] for how it is written: `12L8H` |
-//! | choose who decides | a tree or an integrated [`Search`] in the space; [`DepthDecision`], [`HeadArms`], [`HeadDraws`], [`Steering`] |
+//! | choose who decides | a tree or an integrated [`Search`] in the space; [`DepthDecision`], [`HeadArms`], [`HeadDraws`], [`CostModel`] |
 //! | go on in another space (P-DHT) | [`DynamicModel::with_next_phase`] |
 //! | choose how the search works | [`SearchSettings`], ours by default, [`SearchSettings::paper`] for the paper's |
 //! | train by another plan | [`ExitLosses`], [`FullModelSteps`], [`SoftLabels`] with [`DynamicModel::with_teacher`], [`LossSource`] |
@@ -76,7 +76,7 @@
 //! | answer from many threads | [`Engine`], [`Query`], [`Answer`] |
 //! | keep a model | [`DynamicModel::save`] and [`load`](DynamicModel::load) |
 //! | make rewards of losses | [`RewardRule`], [`RewardShape`], [`RewardMemory`], [`CostWeightedLoss`], [`HeadFeedback`] |
-//! | count or measure what a route costs | [`CostModel`], [`FlopsCost`], [`MeasuredCost`], [`WidthCoupling`] |
+//! | count or measure what a route costs | [`LayerHeadCount`], [`FlopsCost`], [`MeasuredCost`], [`WidthCoupling`] |
 //! | see what a training did and cost | [`CostAccounting`], [`CurveRecorder`] |
 //! | use the parts alone | [`bandits`], [`transformer`] |
 //!
@@ -119,7 +119,7 @@ pub use reward::{
 };
 pub use settings::{
     ClassifierSharing, ContextDesign, DepthDecision, Dispatch, ExitLosses, FullModelSteps, HeadArms, HeadDraws,
-    LossSource, PerBandit, SearchSettings, SoftLabels, Steering, Teacher,
+    LossSource, PerBandit, SearchSettings, SoftLabels, Teacher,
 };
 pub use space::{
     BaseState, FROZEN_LAYERS, FULL_EPOCHS_BEFORE_FREEZING, GroupRole, LayerGroup, ModelShape, Preset, Route, RouteArms,

@@ -13,7 +13,7 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::cost::CostModel;
+use crate::cost::LayerHeadCount;
 use crate::error::{Error, Result};
 use crate::model::{DynamicModel, ForwardTrace, PassedExits, Way};
 use crate::routing::{FixedRoutes, Mode, Strategy};
@@ -195,11 +195,10 @@ impl DynamicModel {
             -f64::from(probability.max(f32::MIN_POSITIVE)).ln()
         };
         let losses = predictions.iter().zip(&data.samples).map(loss).collect();
-        let cost = CostModel::default();
         let mut layer_head = 0.0;
         let mut bandit_flops = 0;
         for prediction in &predictions {
-            layer_head += cost.share(&prediction.route, 1)?;
+            layer_head += LayerHeadCount::default().share(&prediction.route);
             let groups = prediction.route.dynamic_groups().count() as u64;
             let exit = self.space.exits().iter().position(|exit| *exit == prediction.route.exit()).unwrap_or_default();
             bandit_flops += strategy.depth_flops(exit) + groups * strategy.group_flops();

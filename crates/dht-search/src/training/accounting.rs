@@ -6,7 +6,7 @@ use dht_transformer::{PackedBatch, Progress};
 use serde::{Deserialize, Serialize};
 
 use super::curve_recorder::CurveRecorder;
-use crate::cost::{CostModel, Reads};
+use crate::cost::{LayerHeadCount, Reads};
 use crate::error::{Error, Result};
 use crate::model::{DynamicModel, ForwardTrace, GroupTrace};
 use crate::routing::Strategy;
@@ -115,7 +115,7 @@ impl DynamicModel {
     ) -> Result<()> {
         let flops = self.flops();
         self.accounting.flops += (flops.forward(route, tokens, reads.total()) + flops.backward(route, tokens, reads)).0;
-        self.accounting.layer_head_sum += CostModel::default().share(route, tokens)?;
+        self.accounting.layer_head_sum += LayerHeadCount::default().share(route);
         *self.accounting.routes.entry(route.to_string()).or_default() += 1;
         self.accounting.samples += 1;
         if let Some(observer) = &mut self.observer.0 {

@@ -1,16 +1,17 @@
-//! FLOPs of what the executor runs, by formula: exactly the products that run.
+//! FLOPs of exactly the products that the executor runs, by formula.
 
 use dht_transformer::{BackwardNeeds, BlockShape, Breakdown, ClassifierShape, FlopCount, Load};
 
 use super::WidthCoupling;
+use super::flops::blocks_forward;
 use crate::space::{BaseState, GroupRole, Route, SearchSpace};
 
-/// How often the classifiers read a sample.
+/// How often exit classifiers read a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Reads {
-    /// With a way back to the layers.
+    /// With a gradient to the layers.
     pub(crate) with_way_back: u64,
-    /// Without.
+    /// Without: only the classifier learns.
     pub(crate) probes: u64,
 }
 
@@ -23,7 +24,7 @@ impl Reads {
     }
 }
 
-/// FLOPs of texts on their routes, two for each multiply-add, products alone.
+/// FLOPs of texts on their routes: matrix products only, two FLOPs for each multiply-add.
 pub(crate) struct ExecutedFlops {
     pub(crate) block: BlockShape,
     pub(crate) classifier: ClassifierShape,
@@ -31,14 +32,13 @@ pub(crate) struct ExecutedFlops {
 }
 
 impl ExecutedFlops {
-    /// Forward of one text on a route, read by so many classifiers.
+    /// Forward of one text on a route, read by `reads` classifiers.
     pub(crate) fn forward(&self, route: &Route, tokens: usize, reads: u64) -> FlopCount {
-        let load = Load::of_text(tokens);
-        let blocks = route.layers().map(|(_, heads)| self.block.forward(load, self.coupling.width(&self.block, heads)));
-        blocks.sum::<Breakdown>().total() + self.classifier.forward(reads).total()
+        let blocks = blocks_forward(&self.block, self.coupling, route, Load::of_text(tokens));
+        blocks.total() + self.classifier.forward(reads).total()
     }
 
-    /// Backward of the same; the tail is frozen, so that gradients only pass through it.
+    /// Backward of one text on a route. The tail is frozen: gradients pass through it and reach no weights there.
     pub(crate) fn backward(&self, route: &Route, tokens: usize, reads: Reads) -> FlopCount {
         let load = Load::of_text(tokens);
         let blocks = route.groups().iter().map(|group| {
@@ -52,7 +52,7 @@ impl ExecutedFlops {
             + self.classifier.backward(reads.probes, BackwardNeeds::WEIGHTS_ONLY).total()
     }
 
-    /// Of the pass beside the route from which it is decided; none, where the base layers lie on the route.
+    /// Forward of the no-gradient pre-pass from which routes are decided; 0 where the base layers are part of the route.
     pub(crate) fn pre_pass(&self, space: &SearchSpace, tokens: usize) -> FlopCount {
         match space.config().base_state {
             BaseState::OnRoute => FlopCount::ZERO,
@@ -60,7 +60,7 @@ impl ExecutedFlops {
         }
     }
 
-    /// Of the layers that a state comes from which decisions are made from.
+    /// Forward of the layers below the base state, from which contexts are taken.
     pub(crate) fn base(&self, space: &SearchSpace, tokens: usize) -> FlopCount {
         let layer = self.block.forward(Load::of_text(tokens), self.block.full());
         std::iter::repeat_n(layer, space.base_layers()).sum::<Breakdown>().total()
