@@ -1,4 +1,4 @@
-//! Notes the versions of the compiler and of candle, which a run's record names.
+//! Passes the versions of the compiler and of candle to the crate, for the records of runs.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! F-DHT: one bandit chooses depth and number of heads of each text at once.
+//! F-DHT: the joint bandit chooses depth and number of heads of each text at once.
 //!
 //! `cargo run --release --example f_dht`; the flags are those of `t_dht`.
 

@@ -1,4 +1,4 @@
-//! P-DHT: two epochs of F-DHT, then the last two layers are frozen and end every route.
+//! P-DHT: two epochs of F-DHT; then the last two layers are frozen, and every route ends in them.
 //!
 //! `cargo run --release --example p_dht`; the flags are those of `t_dht`.
 

@@ -18,7 +18,7 @@ use std::time::Instant;
 use candle_core::Device;
 use clap::Parser;
 use dht_lab::record::this_machine;
-use dht_lab::{README_END, README_START, tell};
+use dht_lab::{README_END, README_START, report};
 use dht_transformer::{
     AdamWSettings, BertConfig, DatasetReader, EncodedDataset, Encoder, Pooling, Split, TextClassifier, TextTokenizer,
     TrainSettings, Trainer, predict_all, score, write_atomically,
@@ -74,7 +74,7 @@ impl Start {
 }
 
 impl Arguments {
-    /// What `pretrain` wrote about the encoder, which a page wants to tell.
+    /// What `pretrain` wrote about the encoder, for the page.
     fn history(&self) -> Outcome<Value> {
         let mut path = self.encoder.clone().into_os_string();
         path.push(".history.json");
@@ -113,7 +113,7 @@ impl Arguments {
         let clock = Instant::now();
         Trainer::new(settings).fit(&mut model, train, &nothing, &mut ())?;
         let accuracy = score(test, &predict_all(&model, test, 64)?.labels)?.accuracy();
-        tell(&format!(
+        report(&format!(
             "{} rows, {}, rate {rate:.0e}, seed {seed}: accuracy {accuracy:.4} on {} rows, {:.0} s",
             train.len(),
             start.name(),
@@ -147,7 +147,7 @@ impl Arguments {
 
 fn main() -> ExitCode {
     let Err(error) = run() else { return ExitCode::SUCCESS };
-    tell(&format!("error: {error}"));
+    report(&format!("error: {error}"));
     ExitCode::FAILURE
 }
 
@@ -159,7 +159,7 @@ fn run() -> Outcome {
     let tokenizer = TextTokenizer::from_dir(&arguments.encoder)?;
     let train = DatasetReader::new().read(DatasetReader::find(&arguments.data, Split::Train)?)?;
     if let Some(columns) = &train.columns {
-        tell(&format!("{}: {columns}", train.name));
+        report(&format!("{}: {columns}", train.name));
     }
     let dev = DatasetReader::new().like(&train).read(DatasetReader::find(&arguments.data, Split::Dev)?)?;
     let longest = BertConfig::from_file(arguments.encoder.join("config.json"))?.longest_text().min(128);
@@ -178,7 +178,7 @@ fn run() -> Outcome {
         let some = EncodedDataset { samples: train.samples.iter().take(*rows).cloned().collect(), ..train.clone() };
         for start in Start::ALL {
             let side = arguments.side(start, &some, &held_out, &dev)?;
-            tell(&side.to_string());
+            report(&side.to_string());
             sides.push(side);
         }
         // After each number of rows, so that a run that is stopped has told what it knew.

@@ -1,4 +1,4 @@
-//! Writes the numbers of a run into the README, and its pictures into `docs/pictures/`.
+//! Writes the results of a run into the README, and its figures into `docs/figures/`.
 //!
 //! `cargo run --release --example readme_numbers -- target/dht/t_dht/record.json`
 
@@ -7,20 +7,20 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use dht_lab::record::RunRecord;
-use dht_lab::{Error, Result, command_of, draw_pictures, exit_code, with_numbers};
+use dht_lab::{Error, Result, command_of, draw_figures, exit_code, with_numbers};
 use dht_transformer::write_atomically;
 
-/// Write the numbers of a run into the README, and its pictures beside it.
+/// Write the results of a run into the README, and its figures into a directory.
 #[derive(Parser)]
 struct Arguments {
-    /// The record of the run.
+    /// Record of the run.
     record: PathBuf,
-    /// The text that holds the marker lines.
+    /// File with the marker lines.
     #[arg(long, default_value = "README.md")]
     readme: PathBuf,
-    /// Where pictures go.
-    #[arg(long, default_value = "docs/pictures")]
-    pictures: PathBuf,
+    /// Directory of the figures.
+    #[arg(long, alias = "pictures", default_value = "docs/figures")]
+    figures: PathBuf,
 }
 
 fn main() -> ExitCode {
@@ -31,8 +31,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     let record = RunRecord::load(&arguments.record)?;
     let readme = std::fs::read_to_string(&arguments.readme).map_err(failed(&arguments.readme))?;
     let readme = with_numbers(&readme, &record, &command_of(&record, &arguments.record)?)?;
-    std::fs::create_dir_all(&arguments.pictures).map_err(failed(&arguments.pictures))?;
-    for path in draw_pictures(&record, &arguments.pictures)? {
+    std::fs::create_dir_all(&arguments.figures).map_err(failed(&arguments.figures))?;
+    for path in draw_figures(&record, &arguments.figures)? {
         println!("{}", path.display());
     }
     write_atomically(&arguments.readme, |file| file.write_all(readme.as_bytes()))?;

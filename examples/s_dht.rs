@@ -1,4 +1,4 @@
-//! S-DHT: one bandit chooses for each text between shallow routes and full depth with fewer heads.
+//! S-DHT: the joint bandit chooses, for each text, between shallow routes and full depth with fewer heads.
 //!
 //! `cargo run --release --example s_dht`; the flags are those of `t_dht`.
 

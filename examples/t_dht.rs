@@ -1,4 +1,4 @@
-//! T-DHT: bandits choose how many layers and which heads each text needs, beside the full model and truncations of it.
+//! T-DHT: bandits choose how many layers and which heads each text runs. Compared with the full model and its truncations.
 //!
 //! `cargo run --release --example t_dht` needs no files and no network; `-- --help` lists the flags.
 

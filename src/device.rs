@@ -1,13 +1,15 @@
+//! The device of the tensors.
+
 use std::fmt;
 
 use candle_core::Device;
 
 use crate::error::{Error, Result};
 
-/// Where tensors lie, as asked for.
+/// The value of `--device`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum DeviceChoice {
-    /// An accelerator if this build has one and it is there, else the processor.
+    /// An accelerator that this build supports and that is present, else the processor.
     #[default]
     Auto,
     /// The processor.
@@ -22,7 +24,7 @@ impl DeviceChoice {
     /// The device.
     ///
     /// # Errors
-    /// [`Error::DeviceNotBuilt`] without the feature, [`Error::Device`] when the device does not answer.
+    /// [`Error::DeviceNotBuilt`] without the feature, [`Error::Device`] when candle cannot open the device.
     pub fn open(self) -> Result<Device> {
         let (cuda, metal) = (candle_core::utils::cuda_is_available(), candle_core::utils::metal_is_available());
         match self {
@@ -37,7 +39,7 @@ impl DeviceChoice {
     }
 }
 
-/// As the flag is written.
+/// Formats as the flag's value.
 impl fmt::Display for DeviceChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -58,13 +60,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_processor_is_always_there() {
+    fn the_processor_is_always_available() {
         assert!(DeviceChoice::Cpu.open().unwrap().is_cpu());
     }
 
     #[cfg(not(any(feature = "cuda", feature = "metal")))]
     #[test]
-    fn a_device_that_was_not_built_in_is_refused_by_its_name() {
+    fn a_device_without_support_in_this_build_is_refused_by_its_name() {
         for (choice, name) in [(DeviceChoice::Cuda, "cuda"), (DeviceChoice::Metal, "metal")] {
             assert!(matches!(choice.open(), Err(Error::DeviceNotBuilt { device }) if device == name));
             assert_eq!(choice.to_string(), name);

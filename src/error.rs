@@ -1,26 +1,28 @@
+//! The errors of a run.
+
 use std::path::PathBuf;
 
-/// What can go wrong in a run.
+/// The errors of a run. Messages name what is wrong and what was expected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Data, model or training.
+    /// An error of the data, the model or the training.
     #[error(transparent)]
     Transformer(#[from] dht_transformer::Error),
-    /// The search.
+    /// An error of the search.
     #[error(transparent)]
     Search(Box<dht_search::Error>),
-    /// An argument has a value that it must not have.
+    /// A flag has a value that is not allowed.
     #[error("--{flag} is {got}, expected {expected}")]
     Argument {
         /// The flag, without its dashes.
         flag: &'static str,
-        /// What it may be.
+        /// The allowed values.
         expected: String,
-        /// What it is.
+        /// Its value.
         got: String,
     },
-    /// An argument that means nothing without another.
+    /// A flag without another that it needs.
     #[error("--{flag} needs --{needs}")]
     Needs {
         /// The flag that was given.
@@ -28,30 +30,30 @@ pub enum Error {
         /// The flag that is missing.
         needs: &'static str,
     },
-    /// Data that nothing can be learnt from.
+    /// Too little data to train on.
     #[error("{data} has {got} {what}, expected at least {least}")]
     TooLittle {
         /// The data set.
         data: String,
-        /// What there is too little of.
+        /// The kind of the missing items.
         what: &'static str,
-        /// How much would do.
+        /// The minimum.
         least: usize,
-        /// How much there is.
+        /// The number found.
         got: usize,
     },
-    /// A device that this build cannot use.
+    /// A device that this build does not support.
     #[error("--device {device}: this build has no {device} support; build with `--features {device}`")]
     DeviceNotBuilt {
-        /// The device, which is also the feature.
+        /// The device, and the feature that supports it.
         device: &'static str,
     },
-    /// A device that does not answer.
+    /// A device that cannot be opened.
     #[error("--device {device}: {source}")]
     Device {
         /// The device.
         device: &'static str,
-        /// What candle said.
+        /// candle's error.
         source: candle_core::Error,
     },
     /// A file or directory could not be read or written.
@@ -59,112 +61,112 @@ pub enum Error {
     Io {
         /// The file or directory.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// A file is no record of a run, or a record cannot be written.
+    /// A file is not the record of a run, or a record cannot be written.
     #[error("{path}: {problem}", path = path.display())]
     Record {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         problem: RecordProblem,
     },
-    /// A picture could not be drawn.
-    #[error("picture {picture}: {message}")]
-    Picture {
-        /// The picture's file name.
-        picture: &'static str,
-        /// What the drawing library said.
+    /// A figure could not be drawn.
+    #[error("figure {figure}: {message}")]
+    Figure {
+        /// The figure's file name.
+        figure: &'static str,
+        /// The error of the drawing library.
         message: String,
     },
     /// Another run writes into the same directory.
-    #[error("another run writes into {out}; wait for its end, or give this one an --out of its own", out = out.display())]
+    #[error("another run writes into {out}; wait until it has finished, or choose another --out", out = out.display())]
     InUse {
         /// The directory.
         out: PathBuf,
     },
-    /// A run that would begin where another one was stopped.
+    /// A new run in a directory with checkpoints of a stopped one.
     #[error(
-        "{out} has checkpoints of a run that was stopped ({command}): --resume goes on with it, --restart removes them and \
-         begins anew, and another --out leaves them be",
+        "{out} has checkpoints of a stopped run ({command}): --resume continues it, --restart deletes them and starts again, \
+         and another --out keeps them",
         out = out.display(),
     )]
     Unfinished {
         /// The directory.
         out: PathBuf,
-        /// The command that was stopped.
+        /// The command of the stopped run.
         command: String,
     },
-    /// A file that no run wrote, under a name that this run would write.
-    #[error("{path} is not a file of such a run, and this one would replace it; move it away, or give another --out", path = path.display())]
+    /// A file that no run wrote, at a path that this run would write to.
+    #[error("{path} was not written by a run of this kind, and this run would overwrite it; move it away, or choose another --out", path = path.display())]
     ForeignFile {
         /// The file.
         path: PathBuf,
     },
-    /// A run that is to go on from checkpoints, where there are none.
+    /// `--resume` where there are no checkpoints.
     #[error(
-        "--resume: {out} has no checkpoints to go on from{why}; leave --resume out to begin anew",
+        "--resume: {out} has no checkpoints to continue from{why}; leave --resume out to start a new run",
         out = out.display(), why = if *finished { ", since the run there is finished" } else { "" },
     )]
     NothingToResume {
         /// The directory.
         out: PathBuf,
-        /// Whether there is the record of a run.
+        /// Whether there is the record of a finished run.
         finished: bool,
     },
-    /// A run that is to go on from checkpoints that other texts made.
+    /// `--resume` with other training texts than the stopped run's.
     #[error(
-        "--resume: by {path}, the checkpoints beside it were made with {stored}, now it is {asked}; ask for those texts \
-         and that --max-length, or give --restart instead of it to begin anew",
+        "--resume: according to {path}, the checkpoints were made with {stored}, but this run has {asked}; use the same texts \
+         and --max-length, or --restart instead of --resume to start again",
         path = path.display(),
     )]
     OtherTexts {
-        /// The file that says whose the checkpoints are.
+        /// The manifest of the stopped run.
         path: PathBuf,
-        /// What it says: the sum of the training texts and their longest.
+        /// Its training texts: checksum and maximum length.
         stored: String,
-        /// The same of this run.
+        /// The training texts of this run.
         asked: String,
     },
-    /// A run that is to go on from checkpoints that another one made.
+    /// `--resume` with other flags than the stopped run's.
     #[error(
-        "--resume: the run that was stopped in {out} is {stored}, now it is {asked}; ask for that one, or give --restart \
-         instead to begin anew",
+        "--resume: the run that was stopped in {out} is {stored}, but this run is {asked}; use the same flags, or --restart \
+         instead of --resume to start again",
         out = out.display(),
     )]
     OtherRun {
         /// The directory.
         out: PathBuf,
-        /// The command that was stopped.
+        /// The command of the stopped run.
         stored: String,
-        /// That of this run.
+        /// The command of this run.
         asked: String,
     },
-    /// A record of a run that nobody could repeat.
-    #[error("{path} does not say which command made it; run the example again and take the record that it writes", path = path.display())]
+    /// A record without the command of its run.
+    #[error("{path} does not contain the command that made it; run the example again and use the record that it writes", path = path.display())]
     NoCommand {
         /// The record.
         path: PathBuf,
     },
-    /// A text has no place for numbers.
+    /// A text without the marker lines.
     #[error("expected the line {start} and after it the line {end}, each once")]
     Markers {
-        /// The line before the numbers.
+        /// The line before the results.
         start: &'static str,
-        /// The line after them.
+        /// The line after the results.
         end: &'static str,
     },
 }
 
-/// Why a file is refused as a record, or a record is not written.
+/// Why a file is not read as a record, or a record is not written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordProblem {
     /// It is not JSON, or a field is missing or of another type.
     #[error("is not a record: {message}")]
     Content {
-        /// What the parser said.
+        /// The parser's message.
         message: String,
     },
     /// It was written by a later release.
@@ -172,13 +174,13 @@ pub enum RecordProblem {
     Newer {
         /// The schema of the file.
         found: u64,
-        /// The latest that can be read.
+        /// The latest schema that this release reads.
         supported: u32,
     },
-    /// A number is NaN or infinite, which JSON cannot hold.
+    /// A number is NaN or infinite, which JSON cannot represent.
     #[error("{field} is not a finite number")]
     NotFinite {
-        /// Where, as a path of keys.
+        /// The path of its keys.
         field: String,
     },
 }

@@ -1,4 +1,4 @@
-//! How a program begins and ends.
+//! The main function of the examples: arguments in, exit code out.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -6,27 +6,26 @@ use std::process::ExitCode;
 use dht_search::Preset;
 
 use crate::experiment::{Arguments, RunPlan, run};
-use crate::output_dir::if_stopped;
-use crate::progress::tell;
+use crate::output_dir::message_if_stopped;
+use crate::progress::report;
 
-/// What a shell gives a program that was interrupted.
+/// The exit code of an interrupted program.
 const INTERRUPTED: i32 = 130;
 
-/// The whole of an example that runs a preset: from its arguments to its exit code. Ctrl-C ends it with a line on how to go
-/// on, and exit code 130.
+/// Runs an example: a preset with these arguments. Ctrl-C ends it with exit code 130 and a line that says how to resume.
 pub fn run_example(preset: Preset, arguments: Arguments) -> ExitCode {
     exit_code(RunPlan::try_from(arguments).and_then(|plan| {
         let out = plan.out_of(preset);
-        // Where no handler can be set, Ctrl-C ends the program all the same, in silence.
+        // Without a handler Ctrl-C still ends the program, only without the line.
         let _ = ctrlc::set_handler(move || {
-            tell(&format!("\n{}", if_stopped(&out)));
+            report(&format!("\n{}", message_if_stopped(&out)));
             std::process::exit(INTERRUPTED);
         });
         run(preset, &plan).map(|_| ())
     }))
 }
 
-/// Ends a program: nothing and exit code 0, or `error: …` with its causes on standard error and exit code 1.
+/// The exit code of a program: 0, or 1 after `error: …` with its causes on standard error.
 ///
 /// # Examples
 /// ```
@@ -44,13 +43,13 @@ pub fn exit_code<E: Error>(result: Result<(), E>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tell(&format!("error: {}", message(&error)));
+            report(&format!("error: {}", message(&error)));
             ExitCode::FAILURE
         }
     }
 }
 
-/// An error with its causes, each once: many errors quote their cause themselves.
+/// An error with its causes, without those that its own message already quotes.
 fn message(error: &dyn Error) -> String {
     let mut message = error.to_string();
     let mut cause = error.source();
@@ -74,7 +73,7 @@ mod tests {
     struct Outer(#[source] std::io::Error);
 
     #[test]
-    fn causes_follow_and_none_is_said_twice() {
+    fn causes_follow_and_none_is_repeated() {
         assert_eq!(message(&Outer(std::io::Error::other("inner"))), "outer: inner");
         let quoting = crate::error::Error::Io { path: "file".into(), source: std::io::Error::other("gone") };
         assert_eq!(message(&quoting), "file: gone");

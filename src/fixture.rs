@@ -1,4 +1,4 @@
-//! A made-up run to draw and to print: round numbers that no training gave.
+//! The record of an invented run, for tests of figures and tables.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use dht_search::{
 use dht_transformer::HeadSet;
 
 use crate::record::{
-    DataRecord, DifficultyResult, DynamicResult, KnobPoint, LayerHeadRatios, Machine, ModelRecord, ModelResult,
-    OracleResult, RouteCounts, RunRecord,
+    DataRecord, DifficultyResult, DynamicResult, Machine, ModelRecord, ModelResult, OperatingPoint, OracleResult,
+    RouteCounts, RunRecord,
 };
 
 const SAMPLES: usize = 4_000;
@@ -26,20 +26,25 @@ pub(crate) fn record() -> RunRecord {
     for (name, last) in [("full", 0.16), ("truncated.1", 0.52), ("truncated.2", 0.33), ("truncated.4", 0.22)] {
         curves.loss.insert(name.into(), losses(1.38, last));
     }
-    let ratios = LayerHeadRatios { train: 0.46, inference: 0.37 };
-    let mut dynamic = DynamicResult::beside(&full, result(0.928, 0.42), ratios, 0.31, 0.894);
-    dynamic.regret = Regret {
-        lambda: 0.2,
-        chosen: 0.31,
-        best_arm: "4L12H".into(),
-        regret: -0.04,
-        fixed: [("1L12H", 0.61), ("2L12H", 0.46), ("4L12H", 0.35), ("6L12H", 0.38)]
-            .map(|(route, mean)| (route.to_owned(), mean))
-            .into(),
-        oracle: 0.21,
+    let dynamic = DynamicResult {
+        train_layer_head_ratio: 0.46,
+        inference_layer_head_ratio: 0.37,
+        bandit_seconds: 0.31,
+        random_macro_f1: 0.894,
+        regret: Regret {
+            lambda: 0.2,
+            chosen: 0.31,
+            best_arm: "4L12H".into(),
+            regret: -0.04,
+            fixed: [("1L12H", 0.61), ("2L12H", 0.46), ("4L12H", 0.35), ("6L12H", 0.38)]
+                .map(|(route, mean)| (route.to_owned(), mean))
+                .into(),
+            oracle: 0.21,
+        },
+        oracle: OracleResult { macro_f1: 0.962, inference_flops_ratio: 0.27 },
+        ..DynamicResult::beside(&full, result(0.928, 0.42))
     };
-    dynamic.oracle = OracleResult { macro_f1: 0.962, inference_flops_ratio: 0.27 };
-    let knob = [(0.8, 0.882, 0.21), (0.4, 0.911, 0.3), (0.2, 0.928, 0.42), (0.05, 0.934, 0.64)];
+    let points = [(0.8, 0.882, 0.21), (0.4, 0.911, 0.3), (0.2, 0.928, 0.42), (0.05, 0.934, 0.64)];
     let counts = [("1L12H".to_owned(), 900), ("4L8H".to_owned(), 400), ("6L12H".to_owned(), 700)];
     RunRecord {
         schema: RunRecord::SCHEMA,
@@ -59,8 +64,8 @@ pub(crate) fn record() -> RunRecord {
             .map(|(layers, score, cost)| (layers, result(score, cost)))
             .into(),
         dynamic,
-        knob: knob
-            .map(|(lambda, macro_f1, inference_flops_ratio)| KnobPoint {
+        operating_points: points
+            .map(|(lambda, macro_f1, inference_flops_ratio)| OperatingPoint {
                 lambda,
                 macro_f1,
                 inference_flops_ratio,
@@ -97,7 +102,7 @@ fn result(macro_f1: f64, cost: f64) -> ModelResult {
     }
 }
 
-/// Early on all depths alike, later mostly shallow; three head sets in turn.
+/// At first all depths equally, later mostly shallow ones; several head sets in turn.
 fn recorder() -> CurveRecorder {
     let space = Preset::TDht.space(6, 12).unwrap();
     let routes =
@@ -111,7 +116,7 @@ fn recorder() -> CurveRecorder {
         recorder.outcome(progress, route, 0.3 + 1.1 * (-6.0 * progress).exp()).unwrap();
         for group in route.dynamic_groups() {
             let spread = [0, 0, 0, 1, 1, 2, 0, 3, 4, 5][sample % 10];
-            let chosen = (0..group.heads - 4).map(|place| 4 + (place + spread) % 8);
+            let chosen = (0..group.heads - 4).map(|index| 4 + (index + spread) % 8);
             let set = HeadSet::from_indices((0..4).chain(chosen), 12).unwrap();
             recorder.head_set(group.layers, set, 1).unwrap();
         }

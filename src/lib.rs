@@ -1,7 +1,7 @@
-//! What the runnable examples share: arguments, data, progress, records, tables and pictures. No algorithm lives here.
+//! The experiments behind the examples: arguments, data, progress, records, tables and figures. It contains no algorithm.
 //!
 //! ```text
-//! Arguments → RunPlan → RunData → (training, in the libraries) → RunRecord → table, pictures, README
+//! Arguments → RunPlan → RunData → (training, in the libraries) → RunRecord → table, figures, README
 //! ```
 
 mod corpus;
@@ -23,12 +23,12 @@ pub use device::DeviceChoice;
 pub use error::{Error, RecordProblem, Result};
 pub use exit_code::{exit_code, run_example};
 pub use experiment::{Arguments, DataSource, Decision, DispatchChoice, Model, RunData, RunPlan, command_of, run};
-pub use figures::{PICTURES, draw_pictures};
+pub use figures::{FIGURES, draw_figures};
 pub use output_dir::Start;
-pub use progress::{RouteTally, TrainingProgress, tell};
+pub use progress::{RouteTally, TrainingProgress, report};
 pub use readme::{README_END, README_START, with_numbers};
 pub use tables::{Row, markdown_table, rows, text_table};
 
-/// Tensors of a training step are freed and asked for again all the time; mimalloc keeps their pages.
+/// Training steps free and allocate tensors of the same sizes all the time; mimalloc keeps their pages.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

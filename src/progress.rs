@@ -1,4 +1,4 @@
-//! What a long training shows while it runs.
+//! The progress of a training on standard error.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
@@ -8,26 +8,26 @@ use std::time::{Duration, Instant};
 use dht_transformer::{Event, Observer};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// How much of the shown loss is the newest step's.
+/// The weight of the newest step in the displayed loss.
 const NEWEST: f64 = 0.05;
-/// How much of the shown mix of depths is kept when a sample is added.
+/// The decay of the displayed shares of depths with each sample.
 const KEPT: f64 = 0.998;
-/// Plain lines come at least this share of the training apart.
+/// The minimum share of the training between two lines.
 const LINE_EVERY: f64 = 0.1;
 
-/// A line on standard error. Nobody may be there to read it, which is no reason to stop.
-pub fn tell(line: &str) {
+/// Writes a line to standard error, and ignores failures: a closed stream must not end a training.
+pub fn report(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// Shows a training on standard error: a bar on a terminal, else a line now and then, or nothing.
+/// Displays a training on standard error: a bar on a terminal, else lines at intervals, or nothing.
 #[derive(Debug)]
 pub struct TrainingProgress {
     label: String,
     output: Output,
     routes: RouteTally,
     started: Instant,
-    /// The share that was behind at the start, when a training is resumed.
+    /// The share of the training that was done at the start, above 0 for a resumed one.
     first_share: f64,
     last_line: f64,
     loss: Option<f64>,
@@ -42,7 +42,7 @@ enum Output {
 }
 
 impl TrainingProgress {
-    /// Shows a training under this name; says nothing when `quiet`.
+    /// Displays a training under this name; nothing if `quiet`.
     pub fn new(label: impl Into<String>, quiet: bool) -> Self {
         let output = match (quiet, std::io::stderr().is_terminal()) {
             (true, _) => Output::Silent,
@@ -65,7 +65,7 @@ impl TrainingProgress {
         }
     }
 
-    /// Tell it the depth of each sample, and the mix is shown beside the loss.
+    /// The tally of routes, whose shares of depths are displayed beside the loss.
     pub fn routes(&self) -> RouteTally {
         self.routes.clone()
     }
@@ -77,7 +77,7 @@ impl TrainingProgress {
     }
 
     fn step(&mut self, share: f64, loss: f64) {
-        self.loss = Some(self.loss.map_or(loss, |shown| shown + NEWEST * (loss - shown)));
+        self.loss = Some(self.loss.map_or(loss, |displayed| displayed + NEWEST * (loss - displayed)));
         match &self.output {
             Output::Bar(bar) => {
                 bar.set_position((share * bar.length().unwrap_or_default() as f64).round() as u64);
@@ -85,7 +85,7 @@ impl TrainingProgress {
             }
             Output::Lines if share >= self.last_line + LINE_EVERY => {
                 self.last_line = share;
-                tell(&self.line(share, self.started.elapsed()));
+                report(&self.line(share, self.started.elapsed()));
             }
             Output::Lines | Output::Silent => {}
         }
@@ -117,7 +117,7 @@ impl Observer for TrainingProgress {
     }
 }
 
-/// The finished bar stays on the screen.
+/// Leaves the finished bar on the screen.
 impl Drop for TrainingProgress {
     fn drop(&mut self) {
         if let Output::Bar(bar) = &self.output {
@@ -132,14 +132,14 @@ fn bar() -> ProgressBar {
     bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-/// Which share of the last few hundred samples ran how many layers. Clones count together.
+/// The shares of depths among the last few hundred samples. Clones share one tally.
 #[derive(Debug, Clone, Default)]
 pub struct RouteTally {
     weights: Arc<Mutex<BTreeMap<usize, f64>>>,
 }
 
 impl RouteTally {
-    /// A sample ran this many layers.
+    /// Adds a sample that ran this many layers.
     pub fn add(&self, depth: usize) {
         let mut weights = self.weights.lock().unwrap_or_else(PoisonError::into_inner);
         weights.values_mut().for_each(|weight| *weight *= KEPT);

@@ -1,19 +1,18 @@
-//! Numbers in the README come from a run's record, never from a keyboard.
+//! Writes the results of a record into a Markdown file, between two marker lines.
 
 use crate::error::{Error, Result};
 use crate::record::RunRecord;
 use crate::tables::markdown_table;
 
-/// The line before the numbers.
+/// The line before the results.
 pub const README_START: &str = "<!-- numbers -->";
-/// The line after them.
+/// The line after the results.
 pub const README_END: &str = "<!-- /numbers -->";
 
-/// The text with what stands between the two marker lines replaced by the record's numbers; `command` is what made
-/// the record.
+/// The text with the part between the two marker lines replaced by the record's results; `command` is the run's command.
 ///
 /// # Errors
-/// [`Error::Markers`] when the two lines are not there once each, in this order.
+/// [`Error::Markers`] unless each of the two lines is there once, in this order.
 pub fn with_numbers(readme: &str, record: &RunRecord, command: &str) -> Result<String> {
     let problem = || Error::Markers { start: README_START, end: README_END };
     let once = |marker: &str| readme.lines().filter(|line| line.trim() == marker).count() == 1;
@@ -37,7 +36,7 @@ pub fn with_numbers(readme: &str, record: &RunRecord, command: &str) -> Result<S
             _ => {}
         }
     }
-    // Once each, but the end came first: the start is still open.
+    // Both are there, but the end came first.
     if inside { Err(problem()) } else { Ok(text) }
 }
 

@@ -1,15 +1,15 @@
-//! One table of what a run came to.
+//! The table of a run's results, as text and as Markdown.
 
 use crate::record::{ModelResult, RunRecord};
 
-/// One model's line. What a row has not is `None`.
+/// The row of one model; values that a model lacks are `None`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     /// The model.
     pub name: String,
     /// Macro F1 on the test set.
     pub macro_f1: f64,
-    /// The share of the test set predicted right.
+    /// Accuracy on the test set.
     pub accuracy: Option<f64>,
     /// FLOPs of training and inference over the full model's.
     pub flops_ratios: Option<(f64, f64)>,
@@ -68,7 +68,7 @@ pub fn rows(record: &RunRecord) -> Vec<Row> {
     rows
 }
 
-/// What was read, the table as text, and under it the bandits' cost and how depth follows difficulty.
+/// The data, the table as text, and the notes: the paper's cost estimate, the bandits' time, the regret, the difficulties.
 pub fn text_table(record: &RunRecord) -> String {
     let lines: Vec<Vec<String>> = std::iter::once(HEADINGS.map(String::from).to_vec()).chain(cells(record)).collect();
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default();
@@ -89,7 +89,7 @@ pub fn text_table(record: &RunRecord) -> String {
     text
 }
 
-/// The table in Markdown, with the same notes under it.
+/// The table in Markdown, with the same notes.
 pub fn markdown_table(record: &RunRecord) -> String {
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
     let mut text = line(&HEADINGS.map(String::from));
@@ -107,7 +107,7 @@ pub fn markdown_table(record: &RunRecord) -> String {
     text
 }
 
-/// What was read: rows, classes, columns. A record of before they were kept does not say.
+/// The rows, classes and columns of the data; `None` for records of earlier releases, which lack them.
 fn data_line(record: &RunRecord) -> Option<String> {
     (!record.data.classes.is_empty()).then(|| format!("Data: {}.", record.data.summary()))
 }
@@ -132,7 +132,7 @@ fn cells(record: &RunRecord) -> impl Iterator<Item = Vec<String>> {
     })
 }
 
-/// What does not fit a column.
+/// Results that are not columns.
 fn notes(record: &RunRecord) -> Vec<String> {
     let dynamic = &record.dynamic;
     let mut notes = vec![

@@ -1,13 +1,13 @@
-//! The layers of each crate, held against its code: a module imports modules of lower layers alone.
+//! Checks the layers of each crate: a module imports only modules of lower layers.
 //!
-//! Two modules of one layer do not import each other. Inside a folder files are free. What is imported is read from the
-//! paths that begin with `crate::`, in imports and in code, unit tests included; a path through the crate's root, where
-//! users find their names, names no layer and is refused.
+//! Two modules of one layer do not import each other; inside a folder, files may. Imports are the paths that begin with
+//! `crate::`, in `use` and in code, including unit tests. A path through the crate's root, where the names for users are,
+//! has no layer and is refused.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// A crate's source folder and its layers, the lowest first. A module is a folder or a file of that folder.
+/// A crate's source folder and its layers, the lowest first. A module is a folder or a file in it.
 type Layers = (&'static str, &'static [&'static [&'static str]]);
 
 const CRATES: [Layers; 4] = [
@@ -95,7 +95,7 @@ fn imported(source: &str) -> Vec<String> {
     let name = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
     let mut names = Vec::new();
     for (at, _) in code.match_indices("crate::") {
-        // `dht_crate::` would be another word; `$crate::` is the path of a macro.
+        // `dht_crate::` would be another name; `$crate::` is the path of a macro.
         let before = code[..at].chars().next_back();
         if before.is_some_and(|c| c.is_alphanumeric() || c == '_') {
             continue;
@@ -125,7 +125,7 @@ fn imported(source: &str) -> Vec<String> {
     names
 }
 
-/// Every import that its layers do not allow, as a sentence.
+/// Every import that the layers do not allow, as a sentence.
 fn violations(folder: &Path, layers: &[&[&str]]) -> Vec<String> {
     let layer: BTreeMap<&str, usize> = layers
         .iter()
@@ -134,21 +134,21 @@ fn violations(folder: &Path, layers: &[&[&str]]) -> Vec<String> {
         .collect();
     let mut wrong = Vec::new();
     for file in sources(folder) {
-        let place = file.strip_prefix(folder).expect("a file of the folder");
-        let module = place.iter().next().expect("a name").to_string_lossy().trim_end_matches(".rs").to_owned();
+        let path = file.strip_prefix(folder).expect("a file of the folder");
+        let module = path.iter().next().expect("a name").to_string_lossy().trim_end_matches(".rs").to_owned();
         if module == "lib" {
             continue;
         }
         let Some(own) = layer.get(&*module) else {
-            wrong.push(format!("{} is in no layer", place.display()));
+            wrong.push(format!("{} is in no layer", path.display()));
             continue;
         };
         let source = std::fs::read_to_string(&file).expect("a source");
         for name in imported(&source).into_iter().filter(|name| *name != module) {
             match layer.get(&*name) {
-                None => wrong.push(format!("{} imports {name} from the crate's root", place.display())),
+                None => wrong.push(format!("{} imports {name} from the crate's root", path.display())),
                 Some(other) if other >= own => {
-                    wrong.push(format!("{} imports {name}, which is not of a lower layer", place.display()));
+                    wrong.push(format!("{} imports {name}, which is not of a lower layer", path.display()));
                 }
                 _ => {}
             }
@@ -158,7 +158,7 @@ fn violations(folder: &Path, layers: &[&[&str]]) -> Vec<String> {
 }
 
 #[test]
-fn every_module_imports_lower_layers_alone() {
+fn every_module_imports_only_lower_layers() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let wrong: Vec<String> = CRATES
         .iter()
@@ -170,12 +170,12 @@ fn every_module_imports_lower_layers_alone() {
 }
 
 #[test]
-fn a_path_upwards_beside_or_through_the_root_is_noticed() {
+fn an_import_from_a_higher_or_the_same_layer_or_the_root_is_found() {
     let folder = tempfile::tempdir().expect("a folder");
     let write = |name: &str, source: &str| std::fs::write(folder.path().join(name), source).expect("a file");
     std::fs::create_dir(folder.path().join("high")).expect("a folder");
     write("lib.rs", "pub use low::Thing;");
-    write("low.rs", "use crate::{Thing, high::{A, B}};\n// crate::beside is only spoken of\n");
+    write("low.rs", "use crate::{Thing, high::{A, B}};\n// crate::beside is only in a comment\n");
     write("beside.rs", "fn f() { crate::low::g(); }");
     write("high/mod.rs", "use crate::{\n    beside::X,\n    low::Y,\n};\n");
     write("other.rs", "use crate::beside::X;");
@@ -183,8 +183,8 @@ fn a_path_upwards_beside_or_through_the_root_is_noticed() {
     let layers: &[&[&str]] = &[&["low"], &["beside", "other"], &["high"]];
     let expected = [
         "low.rs imports Thing from the crate's root",
-        "low.rs imports high, which is not of a lower layer",
-        "other.rs imports beside, which is not of a lower layer",
+        "low.rs imports high, which is not in a lower layer",
+        "other.rs imports beside, which is not in a lower layer",
         "strange.rs is in no layer",
     ];
     assert_eq!(violations(folder.path(), layers), expected);

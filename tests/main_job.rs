@@ -1,10 +1,10 @@
-//! The main job at a small size: what it writes agrees with itself, and what it is given wrong it refuses.
+//! A small run: its record is consistent, and wrong input is refused.
 
 use std::path::Path;
 
 use clap::Parser;
 use dht_lab::record::{ModelResult, RunRecord};
-use dht_lab::{Arguments, Error, PICTURES, Result, RunPlan, run, text_table};
+use dht_lab::{Arguments, Error, FIGURES, Result, RunPlan, run, text_table};
 use dht_search::Preset;
 
 fn job(arguments: &[&str], out: &Path) -> Result<RunRecord> {
@@ -13,15 +13,15 @@ fn job(arguments: &[&str], out: &Path) -> Result<RunRecord> {
     run(Preset::TDht, &RunPlan::try_from(Arguments::parse_from(fixed.iter().chain(arguments)))?)
 }
 
-/// The record without what a clock measured.
+/// The record without measured seconds.
 fn timeless(record: &RunRecord) -> RunRecord {
     let mut record = record.clone();
-    let still = |result: &mut ModelResult| {
+    let without_seconds = |result: &mut ModelResult| {
         (result.train_seconds, result.inference_seconds, result.optimizer_seconds) = (0.0, 0.0, 0.0);
     };
-    still(&mut record.full);
-    record.truncated.values_mut().for_each(still);
-    still(&mut record.dynamic.result);
+    without_seconds(&mut record.full);
+    record.truncated.values_mut().for_each(without_seconds);
+    without_seconds(&mut record.dynamic.result);
     (record.dynamic.train_wall_ratio, record.dynamic.inference_wall_ratio) = (0.0, 0.0);
     record.dynamic.bandit_seconds = 0.0;
     record.settings.remove("tokenizing_seconds");
@@ -29,13 +29,13 @@ fn timeless(record: &RunRecord) -> RunRecord {
 }
 
 #[test]
-fn a_record_agrees_with_itself_and_with_another_run_of_its_seed() {
+fn a_record_is_consistent_and_equal_to_that_of_another_run_with_its_seed() {
     for dispatch in ["in-flight", "queue"] {
         let folder = tempfile::tempdir().unwrap();
         let arguments = ["--train-rows", "640", "--test-rows", "60", "--dispatch", dispatch];
         let record = job(&arguments, folder.path()).unwrap();
         assert_eq!(RunRecord::load(folder.path().join("record.json")).unwrap(), record);
-        for (name, _) in PICTURES {
+        for (name, _) in FIGURES {
             assert!(folder.path().join(name).is_file(), "{name}");
         }
         let mut command = "t_dht --model 6x12x24 --train-rows 640 --test-rows 60 --epochs 1".to_owned();
@@ -49,8 +49,8 @@ fn a_record_agrees_with_itself_and_with_another_run_of_its_seed() {
         assert_eq!(record.truncated.keys().copied().collect::<Vec<_>>(), [1, 2, 4]);
         let full = record.full.inference_flops as f64;
         assert_eq!(record.dynamic.inference_flops_ratio, record.dynamic.result.inference_flops as f64 / full);
-        assert!(record.knob.len() >= 6);
-        for point in &record.knob {
+        assert!(record.operating_points.len() >= 6);
+        for point in &record.operating_points {
             assert_eq!(point.truncated_macro_f1, record.truncated_macro_f1_at(point.inference_flops_ratio));
         }
         assert_eq!(record.dynamic.regret.fixed.len(), 4);
@@ -65,7 +65,7 @@ fn a_record_agrees_with_itself_and_with_another_run_of_its_seed() {
     }
 }
 
-/// Layers × heads that a written route runs: `3L12H+2L8H` is 52.
+/// Layers × heads of a route in its notation: `3L12H+2L8H` is 52.
 fn layer_heads(route: &str) -> f64 {
     let segment = |segment: &str| -> Option<f64> {
         let (layers, heads) = segment.strip_suffix('H')?.split_once('L')?;
@@ -83,7 +83,7 @@ fn every_preset_runs_and_its_record_agrees_with_a_count_by_hand() {
         assert_eq!(record.preset, preset.name());
         let rows = record.data.train_rows as u64;
         assert_eq!(record.routes.train.values().sum::<u64>(), epochs * rows, "{preset}");
-        // A written route without its base, `6L8H`, ran the base with all twelve heads.
+        // In the short notation, `6L8H`, the base still runs all twelve heads.
         let space = preset.space(6, 12).unwrap();
         let base = space.base().map_or(0, |base| base.len());
         let of = |route: &String| {
@@ -124,7 +124,7 @@ fn p_dht_needs_an_epoch_after_those_before_its_layers_are_frozen() {
     assert!(matches!(refused, Err(Error::Argument { flag: "epochs", .. })));
 }
 
-/// What a run leaves that is stopped before its first checkpoint.
+/// The files of a run that was stopped before its first checkpoint.
 fn write_started(out: &Path, texts: &str, command: &[String]) {
     std::fs::create_dir(out.join("checkpoints")).expect("a fresh directory");
     let models = serde_json::json!(["full", "truncated.1", "truncated.2", "truncated.4", "dynamic"]);
@@ -133,7 +133,7 @@ fn write_started(out: &Path, texts: &str, command: &[String]) {
 }
 
 #[test]
-fn checkpoints_of_other_texts_are_not_gone_on_from() {
+fn a_run_with_checkpoints_of_other_texts_is_not_resumed() {
     let folder = tempfile::tempdir().unwrap();
     let started = folder.path().join("checkpoints/run.json");
     write_started(folder.path(), "others", &["t_dht".into()]);
@@ -146,7 +146,7 @@ fn checkpoints_of_other_texts_are_not_gone_on_from() {
 }
 
 #[test]
-fn a_run_that_was_stopped_goes_on_and_one_that_is_finished_or_never_began_does_not() {
+fn a_stopped_run_is_resumed_and_one_that_has_finished_or_never_started_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
     let few = ["--train-rows", "200", "--test-rows", "20"];
@@ -161,14 +161,14 @@ fn a_run_that_was_stopped_goes_on_and_one_that_is_finished_or_never_began_does_n
     refused(true);
     assert_eq!(RunRecord::load(out.join("record.json")).unwrap(), record);
 
-    // As one is that was stopped before its first checkpoint.
+    // The state of a run that was stopped before its first checkpoint.
     write_started(&out, &format!("{} up to 128 tokens", record.data.sha256), &record.command);
-    // The command that its record quotes is one that can be typed: without `--resume`.
+    // The command in its record has no `--resume`.
     assert_eq!(timeless(&resumed().unwrap()), timeless(&record));
 }
 
 #[test]
-fn a_training_that_diverges_leaves_what_it_began_and_a_checkpoint_of_nobody_is_not_taken_for_its_own() {
+fn a_training_that_diverges_leaves_its_manifest_and_a_foreign_checkpoint_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoints = folder.path().join("checkpoints");
     std::fs::create_dir(&checkpoints).unwrap();
@@ -183,7 +183,7 @@ fn a_training_that_diverges_leaves_what_it_began_and_a_checkpoint_of_nobody_is_n
 }
 
 #[test]
-fn the_classes_and_columns_that_were_read_are_recorded_and_told() {
+fn the_classes_and_columns_that_were_read_are_recorded_and_displayed() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("stars");
     std::fs::create_dir(&data).unwrap();
@@ -205,7 +205,7 @@ fn the_classes_and_columns_that_were_read_are_recorded_and_told() {
 }
 
 #[test]
-fn a_directory_that_another_run_writes_into_is_left_to_it() {
+fn a_directory_that_another_run_writes_into_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let lock = std::fs::File::create(folder.path().join(".lock")).unwrap();
     lock.lock().unwrap();

@@ -1,4 +1,4 @@
-//! A run whose streams fail, or that is interrupted, loses nothing.
+//! A run loses nothing when its output streams fail or when it is interrupted.
 #![cfg(target_os = "linux")]
 
 use std::fs::File;
@@ -14,12 +14,12 @@ use dht_search::Preset;
 /// The flags of a run in a process of its own.
 const FLAGS: &str = "DHT_TEST_RUN_FLAGS";
 
-/// Not a test but what the tests start: this program again, as the example would be.
+/// Not a test itself: the tests start this program again with this function as the example.
 #[test]
 fn the_example() {
     let Ok(flags) = std::env::var(FLAGS) else { return };
     let code = run_example(Preset::TDht, Arguments::parse_from(flags.split('\n')));
-    // The harness has nothing to say about it.
+    // Exits before the test harness reports a result.
     std::process::exit(i32::from(code != ExitCode::SUCCESS));
 }
 
@@ -30,7 +30,7 @@ fn start(flags: &[&str], out: &Path, stdout: Stdio, stderr: Stdio) -> Child {
     let arguments = ["--exact", "the_example", "--nocapture", "--test-threads=1"];
     let mut command = Command::new(this);
     command.args(arguments).env(FLAGS, flags.join("\n")).stdin(Stdio::null()).stdout(stdout).stderr(stderr);
-    command.spawn().expect("it starts again")
+    command.spawn().expect("this program starts again")
 }
 
 fn full() -> Stdio {
@@ -50,29 +50,29 @@ fn a_stream_that_fails_ends_no_training() {
 }
 
 #[test]
-fn ctrl_c_tells_how_to_go_on_and_the_run_that_goes_on_ends_as_one_that_was_not_stopped() {
+fn ctrl_c_says_how_to_resume_and_a_resumed_run_ends_like_an_uninterrupted_one() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("stopped");
     let rows = ["--train-rows", "3000"];
     let run = start(&rows, &out, Stdio::null(), Stdio::piped());
-    // The full model is trained; three others are to come.
+    // The full model is trained; three others follow.
     while !out.join("checkpoints/full.checkpoint").exists() {
         std::thread::sleep(Duration::from_millis(2));
     }
     assert!(Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap().success());
     let output = run.wait_with_output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(130), "{told}");
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{message}");
     assert!(
-        told.contains(
-            "stopped; the same command with --resume (and without --restart) goes on from the last checkpoint in"
+        message.contains(
+            "stopped; the same command with --resume (and without --restart) continues from the last checkpoint in"
         ),
-        "{told}"
+        "{message}"
     );
 
     let again = start(&rows, &out, Stdio::null(), Stdio::piped()).wait_with_output().unwrap();
-    let told = String::from_utf8_lossy(&again.stderr);
-    assert!(!again.status.success() && told.contains("--resume goes on with it, --restart removes them"), "{told}");
+    let message = String::from_utf8_lossy(&again.stderr);
+    assert!(!again.status.success() && message.contains("--resume continues it, --restart deletes them"), "{message}");
     let mut resumed = start(&["--train-rows", "3000", "--resume"], &out, Stdio::null(), Stdio::null());
     assert!(resumed.wait().unwrap().success());
     let whole = folder.path().join("whole");

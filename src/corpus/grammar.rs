@@ -27,7 +27,7 @@ impl<'a> Writer<'a> {
     /// Writes one text about `subject` (0 film, 1 meal) whose verdict is `polarity` (0 praise, 1 complaint).
     pub(crate) fn write(mut self, difficulty: Difficulty, subject: usize, polarity: usize) -> String {
         let turned_round = difficulty == Difficulty::Middle && self.chance(0.5);
-        // A middle text without a negated opinion has a negation elsewhere: "not" alone must not tell anything.
+        // A middle text without a negated opinion has a negation elsewhere: "not" alone must not predict anything.
         let decoy_needed = difficulty == Difficulty::Middle && !turned_round;
         let not_only = decoy_needed && self.chance(0.1);
         let has_scene = (decoy_needed && !not_only)
@@ -238,7 +238,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// When and where; one time in five by way of the other subject, so that its noun alone does not tell the subject.
+    /// When and where; one time in five with a noun of the other subject, so that a noun alone does not give the subject away.
     fn circumstance(&mut self, subject: usize) {
         if self.chance(0.2) {
             let aside = self.pick(ASIDES);

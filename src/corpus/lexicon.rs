@@ -1,4 +1,4 @@
-//! The words of the embedded corpus, sorted by the part they play in a sentence.
+//! The words of the embedded corpus, by their role in a sentence.
 //!
 //! A part holds phrases, one or several lower-case words apart by single spaces. No opinion word stands in two lists, so
 //! that a reader who knows the lists can tell praise from complaint, and which of the two subjects is judged.

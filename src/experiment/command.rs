@@ -1,4 +1,4 @@
-//! The command line of a run: what its record keeps, and what to type for it.
+//! The command line of a run, as its record stores it and as a shell takes it.
 
 use std::path::{Component, Path};
 
@@ -15,10 +15,10 @@ pub(crate) fn example_of(preset: Preset) -> String {
     preset.name().to_lowercase().replace('-', "_")
 }
 
-/// What to type for the run of a record that was read from `path`.
+/// The shell command for the run of a record that was read from `path`.
 ///
 /// # Errors
-/// [`Error::NoCommand`] when the record does not say.
+/// [`Error::NoCommand`] when the record does not contain it.
 pub fn command_of(record: &RunRecord, path: &Path) -> Result<String> {
     let Some((example, flags)) = record.command.split_first() else {
         return Err(Error::NoCommand { path: path.into() });
@@ -30,10 +30,10 @@ pub fn command_of(record: &RunRecord, path: &Path) -> Result<String> {
 }
 
 impl Arguments {
-    /// The flags that are not as by default, in the order of `--help`. Left out are those that change no number,
-    /// `--out`, `--resume`, `--restart` and `--quiet`; of a path that is the machine's own (absolute, or through `..`) the last part stays.
+    /// The flags that differ from their defaults, in the order of `--help`, without those that change no result (`--out`,
+    /// `--resume`, `--restart`, `--quiet`). Of paths that are absolute or contain `..` only the last part is kept.
     pub(crate) fn flags(&self) -> Vec<String> {
-        // Each field by its name, so that a new one is not forgotten.
+        // Names every field, so that a new one is not forgotten.
         let Self {
             data,
             model,
@@ -56,11 +56,11 @@ impl Arguments {
             restart: _,
             quiet: _,
         } = self;
-        let usual = Self::parse_from(["dht"]);
+        let default = Self::parse_from(["dht"]);
         let number = |number: &Option<usize>| number.map(|number| number.to_string());
         let mut flags = Flags::default();
         flags.add("data", data.as_deref().map(named));
-        flags.add("model", Some(model).filter(|model| **model != usual.model).map(of_model));
+        flags.add("model", Some(model).filter(|model| **model != default.model).map(of_model));
         text_column.iter().for_each(|column| flags.add("text-column", Some(of_column(column))));
         flags.add("label-column", label_column.as_ref().map(of_column));
         flags.switch("pair", *pair);
@@ -68,12 +68,12 @@ impl Arguments {
         flags.add("train-rows", number(train_rows));
         flags.add("test-rows", number(test_rows));
         flags.add("epochs", number(epochs));
-        flags.add("batch", number(&Some(*batch).filter(|batch| *batch != usual.batch)));
+        flags.add("batch", number(&Some(*batch).filter(|batch| *batch != default.batch)));
         flags.add("lr", lr.map(|lr| lr.to_string()));
-        flags.add("seed", Some(*seed).filter(|seed| *seed != usual.seed).map(|seed| seed.to_string()));
-        flags.add("device", Some(device).filter(|device| **device != usual.device).and_then(of_choice));
-        flags.add("dispatch", Some(dispatch).filter(|dispatch| **dispatch != usual.dispatch).and_then(of_choice));
-        flags.add("decide", Some(decide).filter(|decide| **decide != usual.decide).and_then(of_choice));
+        flags.add("seed", Some(*seed).filter(|seed| *seed != default.seed).map(|seed| seed.to_string()));
+        flags.add("device", Some(device).filter(|device| **device != default.device).and_then(of_choice));
+        flags.add("dispatch", Some(dispatch).filter(|dispatch| **dispatch != default.dispatch).and_then(of_choice));
+        flags.add("decide", Some(decide).filter(|decide| **decide != default.decide).and_then(of_choice));
         flags.add("space", space.as_deref().map(named));
         flags.0
     }
@@ -92,10 +92,10 @@ impl Flags {
     }
 }
 
-/// A path as anybody may see it.
+/// A path for publication: without the directories of this machine.
 fn named(path: &Path) -> String {
-    let of_machine = path.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir));
-    let last = path.file_name().filter(|_| of_machine).map(Path::new);
+    let private = path.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir));
+    let last = path.file_name().filter(|_| private).map(Path::new);
     last.unwrap_or(path).display().to_string()
 }
 
@@ -117,7 +117,7 @@ fn of_choice(choice: &impl ValueEnum) -> Option<String> {
     Some(choice.to_possible_value()?.get_name().to_owned())
 }
 
-/// A word as a shell takes it for one.
+/// A word with quotes where a shell needs them.
 fn quoted(word: &str) -> String {
     let plain = |letter: char| letter.is_alphanumeric() || "-_./=:,+".contains(letter);
     if !word.is_empty() && word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', r"'\''")) }
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn every_flag_but_those_that_change_no_number_is_kept_as_it_was_typed() {
+    fn every_flag_that_may_change_a_result_is_kept_as_typed() {
         let kept = [
             "--data",
             "texts",
@@ -174,13 +174,13 @@ mod tests {
     }
 
     #[test]
-    fn paths_of_the_machine_are_kept_by_their_last_part() {
+    fn of_private_paths_the_last_part_is_kept() {
         let typed = ["--data", "/somewhere/ag_news/", "--model", "../models/small"];
         assert_eq!(flags(&typed), ["--data", "ag_news", "--model", "small"]);
     }
 
     #[test]
-    fn a_command_is_written_as_a_shell_takes_it() {
+    fn a_command_is_quoted_for_a_shell() {
         let mut record = fixture::record();
         let of = |record: &RunRecord| command_of(record, Path::new("target/record.json"));
         record.command = vec!["f_dht".into()];
@@ -191,10 +191,10 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_does_not_say_its_command_is_refused_by_its_path() {
+    fn a_record_without_its_command_is_refused_by_its_path() {
         let record = RunRecord { command: Vec::new(), ..fixture::record() };
         let error = command_of(&record, Path::new("target/record.json")).unwrap_err();
         assert!(matches!(error, Error::NoCommand { .. }));
-        assert!(error.to_string().starts_with("target/record.json does not say which command"), "{error}");
+        assert!(error.to_string().starts_with("target/record.json does not contain the command"), "{error}");
     }
 }

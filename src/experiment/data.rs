@@ -1,4 +1,4 @@
-//! From a plan to encoded texts.
+//! The data of a plan: reading or generating, splitting, tokenising.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -14,45 +14,45 @@ use crate::corpus::Difficulty;
 use crate::error::{Error, Result};
 use crate::record::DataRecord;
 
-/// Tokens of a vocabulary that is learnt from training texts.
-const LEARNT_VOCABULARY: usize = 8_000;
-/// Training rows of the embedded corpus unless a number is given.
+/// The size of a vocabulary that is trained on the training texts.
+const TRAINED_VOCABULARY: usize = 8_000;
+/// The default number of training rows of the embedded corpus.
 const EMBEDDED_TRAIN_ROWS: usize = 16_000;
-/// Test rows of the embedded corpus unless a number is given.
+/// The default number of test rows of the embedded corpus.
 const EMBEDDED_TEST_ROWS: usize = 2_000;
-/// The share of the training rows that epochs are chosen on.
+/// The share of the training rows that is used for validation.
 const VALIDATION_SHARE: f64 = 0.1;
-/// Keys the split, apart from all other uses of the run's seed.
+/// The random stream of the validation split.
 const VALIDATION_STREAM: u64 = 0x5661_6c69_6461_7465;
-/// The embedded corpus is one data set: its texts do not change with the run's seed.
+/// Seeds of the embedded corpus. It is one fixed data set: its texts do not depend on the run's seed.
 const TRAINING_TEXTS: u64 = 1;
 const TEST_TEXTS: u64 = 2;
 
-/// All that is trained and tested on.
+/// The encoded data of a run.
 #[derive(Debug, Clone)]
 pub struct RunData {
-    /// Names, rows and sums, for the run's record.
+    /// Name, rows and checksums, for the run's record.
     pub record: DataRecord,
-    /// What turned texts into tokens: the model's, or one made for the training texts.
+    /// The tokenizer: the model's, or one for the training texts.
     pub tokenizer: TextTokenizer,
-    /// The rows to learn from.
+    /// The training rows.
     pub train: EncodedDataset,
-    /// A tenth of the training file, to choose epochs on.
+    /// The validation rows, a tenth of the training file.
     pub validation: EncodedDataset,
-    /// The rows to report on.
+    /// The test rows.
     pub test: EncodedDataset,
     /// The difficulty of each test row of the embedded corpus; empty for other data.
     pub test_difficulties: Vec<Difficulty>,
-    /// Wall clock of turning texts into tokens.
+    /// Wall clock of tokenising.
     pub tokenizing_seconds: f64,
 }
 
 impl RunData {
-    /// Reads or generates the texts of a plan, splits off the validation rows and encodes all.
+    /// Reads or generates the texts of a plan, splits off the validation rows, and encodes all texts.
     ///
     /// # Errors
-    /// [`Error::Transformer`] with the file and the line for all that is wrong with files, and for a model directory
-    /// without a tokenizer; [`Error::TooLittle`] for fewer than two training rows or two classes.
+    /// [`Error::Transformer`] with file and line for files that cannot be read, and for a model directory without a
+    /// tokenizer; [`Error::TooLittle`] for fewer than two training rows or two classes.
     pub fn load(plan: &RunPlan) -> Result<Self> {
         let Texts { train, test, test_difficulties, words } = match &plan.data {
             DataSource::Embedded => embedded(plan)?,
@@ -101,16 +101,16 @@ impl RunData {
     }
 }
 
-/// Texts before they are split and encoded.
+/// Texts before splitting and encoding.
 struct Texts {
     train: Dataset,
     test: Dataset,
     test_difficulties: Vec<Difficulty>,
-    /// All words that there are, when they are known.
+    /// The complete vocabulary, where it is known.
     words: Option<Vec<String>>,
 }
 
-/// Generated texts; a training text that is also a test text is passed over.
+/// Generated texts, without training texts that are also test texts.
 fn embedded(plan: &RunPlan) -> Result<Texts> {
     let labels = || corpus::LABELS.map(String::from).to_vec();
     let examples = |texts: Vec<corpus::GeneratedText>| {
@@ -121,11 +121,11 @@ fn embedded(plan: &RunPlan) -> Result<Texts> {
     };
     let test = corpus::generate(plan.test_rows.unwrap_or(EMBEDDED_TEST_ROWS), TEST_TEXTS);
     let test_difficulties = test.iter().map(|text| text.difficulty).collect();
-    let tested: BTreeSet<&str> = test.iter().map(|text| text.text.as_str()).collect();
+    let test_texts: BTreeSet<&str> = test.iter().map(|text| text.text.as_str()).collect();
     let wanted = plan.train_rows.unwrap_or(EMBEDDED_TRAIN_ROWS);
-    // One in a hundred is passed over: an eighth more is more than enough.
+    // About one text in a hundred is dropped; an eighth more rows are enough.
     let mut train = corpus::generate(wanted + wanted / 8 + 64, TRAINING_TEXTS);
-    train.retain(|text| !tested.contains(text.text.as_str()));
+    train.retain(|text| !test_texts.contains(text.text.as_str()));
     train.truncate(wanted);
     Ok(Texts {
         train: Dataset::from_examples("embedded corpus, training part", labels(), examples(train))?,
@@ -147,7 +147,7 @@ fn from_files(reader: &DatasetReader, folder: &Path, plan: &RunPlan) -> Result<T
     })
 }
 
-/// `test.*`, or else `dev.*`.
+/// `test.*`, or `dev.*` if there is none.
 fn test_file(folder: &Path) -> Result<PathBuf> {
     let is_missing = |error: &dht_transformer::Error| {
         matches!(error, dht_transformer::Error::Data { problem: DataProblem::NoSuchSplit { .. }, .. })
@@ -165,14 +165,14 @@ fn test_file(folder: &Path) -> Result<PathBuf> {
     }
 }
 
-/// The model's tokenizer, or one of all known words, or one learnt from the training texts.
+/// The model's tokenizer, or one of the complete vocabulary, or one trained on the training texts.
 fn tokenizer_of(model: &Model, train: &Dataset, words: Option<Vec<String>>) -> Result<TextTokenizer> {
     Ok(match (model, words) {
         (Model::Directory(folder), _) => TextTokenizer::from_dir(folder)?,
         (Model::Size(_), Some(words)) => TextTokenizer::from_vocabulary(&words)?,
         (Model::Size(_), None) => {
             let texts = train.examples.iter().flat_map(|row| [Some(row.text.as_str()), row.pair.as_deref()]);
-            TextTokenizer::train(texts.flatten(), LEARNT_VOCABULARY)?
+            TextTokenizer::train(texts.flatten(), TRAINED_VOCABULARY)?
         }
     })
 }

@@ -1,4 +1,4 @@
-//! What is asked of a trained dynamic model: controls, other speeds, hindsight, and how depth follows difficulty.
+//! Evaluations of a trained dynamic model: shuffled routes, other speeds, regret and oracle, results by difficulty.
 
 use std::collections::BTreeMap;
 
@@ -10,15 +10,15 @@ use super::job::{CONTROL, Job, rng};
 use super::plain::Plain;
 use crate::corpus::Difficulty;
 use crate::error::Result;
-use crate::record::{DifficultyResult, KnobPoint, OracleResult, RunRecord};
+use crate::record::{DifficultyResult, OperatingPoint, OracleResult, RunRecord};
 
-/// How often routes are dealt at random for the control.
+/// The number of shuffles in the random control.
 const SHUFFLES: u64 = 3;
-/// Settings of the speed knob that are tested beside the one in use.
-const KNOB_POINTS: usize = 7;
+/// The number of speeds λ that are tested besides the model's own.
+const SPEEDS: usize = 7;
 
 impl Job<'_> {
-    /// The mean over some shuffles of the routes that were chosen.
+    /// Macro F1 with the chosen routes shuffled among the texts, the mean of [`SHUFFLES`] shuffles.
     pub(super) fn random_macro_f1(&self, model: &DynamicModel, evaluation: &Evaluation) -> Result<f64> {
         let mut rng = rng(self.plan, CONTROL);
         let mut sum = 0.0;
@@ -29,20 +29,20 @@ impl Job<'_> {
         Ok(sum / SHUFFLES as f64)
     }
 
-    /// The trained model at other speeds, cheapest first: λ from the validation rows, all else from the test rows.
-    pub(super) fn knob(&self, model: &DynamicModel, record: &RunRecord) -> Result<Vec<KnobPoint>> {
+    /// The trained model at several speeds, cheapest first: λ from the validation rows, everything else from the test rows.
+    pub(super) fn operating_points(&self, model: &DynamicModel, record: &RunRecord) -> Result<Vec<OperatingPoint>> {
         if model.lambda().is_none() {
             return Ok(Vec::new());
         }
         let mut curve = SpeedCurve::new(model, &self.data.validation, self.test_batch())?;
         let mut points = Vec::new();
-        for budget in curve.budgets(KNOB_POINTS) {
+        for budget in curve.budgets(SPEEDS) {
             let lambda = curve.calibrate(budget)?.lambda;
             let at_speed = model.with_speed(lambda)?;
             let evaluation = evaluate(&at_speed, &self.data.test, self.test_batch())?;
             let flops = (evaluation.flops + evaluation.bandit_flops) as f64;
             let inference_flops_ratio = flops / record.full.inference_flops as f64;
-            points.push(KnobPoint {
+            points.push(OperatingPoint {
                 lambda,
                 inference_flops_ratio,
                 macro_f1: evaluation.confusion.macro_f1(),
@@ -53,8 +53,8 @@ impl Job<'_> {
         Ok(points)
     }
 
-    /// What the best exit for each text would give, at the λ in use, and how the chosen routes compare with the best
-    /// fixed exit.
+    /// The regret of the chosen routes against the best fixed exit, and the result of the best exit of each text, at the
+    /// model's λ.
     pub(super) fn hindsight(
         &self,
         model: &DynamicModel,
@@ -69,7 +69,7 @@ impl Job<'_> {
         Ok((regret, OracleResult { macro_f1: oracle.confusion.macro_f1(), inference_flops_ratio }))
     }
 
-    /// The embedded corpus knows which texts are hard: easy ones apart from the others.
+    /// Results on the easy and on the other texts of the embedded corpus; empty for other data.
     pub(super) fn difficulties(
         &self,
         full: &Plain,

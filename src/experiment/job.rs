@@ -1,10 +1,10 @@
-//! The main job: a full model, truncations of it and a dynamic one, trained and tested on the same texts.
+//! A run: a full model, truncations of it and a dynamic model, trained and tested on the same texts.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 
 use candle_core::Device;
-use dht_search::{CostModel, Preset, SearchObjective, evaluate, training::LossCurve};
+use dht_search::{Preset, SearchObjective, cost::LayerHeadCount, evaluate, training::LossCurve};
 use dht_transformer::{
     AdamWSettings, CheckpointSettings, Encoder, History, Pooling, TrainSettings, Trainer, read_hugging_face,
 };
@@ -16,55 +16,55 @@ use super::data::RunData;
 use super::plan::{Model, RunPlan};
 use super::search_plan::PlannedSearch;
 use crate::error::{Error, Result};
-use crate::figures::draw_pictures;
-use crate::output_dir::{OutputDir, Start, Started};
-use crate::progress::{TrainingProgress, tell};
-use crate::record::{DynamicResult, LayerHeadRatios, ModelRecord, ModelResult, RouteCounts, RunRecord, this_machine};
+use crate::figures::draw_figures;
+use crate::output_dir::{OutputDir, RunManifest, Start};
+use crate::progress::{TrainingProgress, report};
+use crate::record::{DynamicResult, ModelRecord, ModelResult, RouteCounts, RunRecord, this_machine};
 use crate::tables::text_table;
 
-/// Bins of the loss curves of the plain models.
+/// Bins of the loss curves of the full and truncated models.
 const LOSS_BINS: usize = 100;
-/// How many head sets of each group the record names.
+/// The number of head sets of each group in the record.
 const HEAD_SETS: usize = 12;
-/// The names of the models, of their curves and of their checkpoints.
+/// Names of models, curves and checkpoints.
 const FULL: &str = "full";
 const DYNAMIC: &str = "dynamic";
-/// Random streams of a run: the encoder's weights, each model's classifiers, the control.
+/// Random streams of a run: the encoder's weights, each model's classifiers, the random control.
 const WEIGHTS: u64 = 1;
 pub(super) const CLASSIFIERS: u64 = 2;
 pub(super) const CONTROL: u64 = 3;
 
-/// Trains and tests all models of a plan, prints one table, and writes `record.json` and the pictures.
+/// Trains and tests all models of a plan, prints the table, and writes `record.json` and the figures.
 ///
 /// # Errors
-/// Whatever is wrong with the data, the model or the directory to write to; [`Error::InUse`] when another run writes there,
-/// [`Error::Unfinished`] when another one was stopped there, [`Error::NothingToResume`] and [`Error::OtherTexts`] when
-/// there is nothing to go on from, [`Error::ForeignFile`] when a file of somebody else would be replaced. A training that
-/// diverges keeps its last good checkpoint.
+/// All errors of the data, the model and the output directory: [`Error::InUse`] when another run writes there,
+/// [`Error::Unfinished`] when another run was stopped there, [`Error::NothingToResume`], [`Error::OtherTexts`] and
+/// [`Error::OtherRun`] when this run cannot be resumed, [`Error::ForeignFile`] when a file that no run wrote would be
+/// overwritten. A training that diverges keeps its last good checkpoint.
 pub fn run(preset: Preset, plan: &RunPlan) -> Result<RunRecord> {
     let device = plan.device.open()?;
     let data = RunData::load(plan)?;
     if !plan.quiet {
-        tell(&data.record.summary());
+        report(&data.record.summary());
     }
     let out = plan.out_of(preset);
     let encoder = encoder(plan, &data, &device)?;
     let search = PlannedSearch::new(preset, plan, &encoder, pooling(plan))?;
-    // All that makes no sense has been refused: from here on something is written.
+    // Invalid plans have been refused; from here on files are written.
     let texts = format!("{} up to {} tokens", data.record.sha256, plan.max_length);
     let depths = truncated_depths(&search, &encoder).map(truncated);
     let models = std::iter::once(FULL.into()).chain(depths).chain([DYNAMIC.into()]).collect();
-    let started = Started::new(command(preset, plan), texts, models);
-    let job = Job { plan, data: &data, device, dir: OutputDir::take(&out, plan.start, started)? };
+    let manifest = RunManifest::new(command(preset, plan), texts, models);
+    let job = Job { plan, data: &data, device, dir: OutputDir::open(&out, plan.start, manifest)? };
     let record = job.record(preset, &encoder, search)?;
     record.save(job.dir.record())?;
-    draw_pictures(&record, &out)?;
+    draw_figures(&record, &out)?;
     job.dir.remove_checkpoints()?;
-    print(std::io::stdout(), &format!("{}\nrecord and pictures: {}", text_table(&record), out.display()))?;
+    print(std::io::stdout(), &format!("{}\nrecord and figures: {}", text_table(&record), out.display()))?;
     Ok(record)
 }
 
-/// Writes to standard output. A reader who has gone has read what he wanted: the record is there.
+/// Writes to standard output. A closed pipe is no error, since the record is already written.
 fn print(mut output: impl Write, text: &str) -> Result<()> {
     match writeln!(output, "{text}") {
         Err(source) if source.kind() != ErrorKind::BrokenPipe => {
@@ -74,12 +74,12 @@ fn print(mut output: impl Write, text: &str) -> Result<()> {
     }
 }
 
-/// What is typed for a run, as its record keeps it.
+/// The command of a run, as its record stores it.
 fn command(preset: Preset, plan: &RunPlan) -> Vec<String> {
     std::iter::once(example_of(preset)).chain(plan.flags.iter().cloned()).collect()
 }
 
-/// The depths of a space's exits that the full model is truncated to.
+/// The depths of the truncations: those of the space's exits, without the full depth.
 fn truncated_depths(search: &PlannedSearch, encoder: &Encoder) -> impl Iterator<Item = usize> {
     let (space, layers) = (&search.space, encoder.layers());
     (0..space.exits().len()).map(|exit| space.depth(exit)).filter(move |depth| *depth < layers)
@@ -115,7 +115,6 @@ impl Job<'_> {
         drop(progress);
         let model = search.model();
         let evaluation = evaluate(model, &self.data.test, self.test_batch())?;
-        let random = self.random_macro_f1(model, &evaluation)?;
 
         let accounting = search.accounting();
         let result = ModelResult {
@@ -127,11 +126,16 @@ impl Job<'_> {
             train_flops: accounting.flops + accounting.bandit_flops,
             inference_flops: evaluation.flops + evaluation.bandit_flops,
         };
-        let layer_head = LayerHeadRatios {
-            train: accounting.layer_head_sum / accounting.samples.max(1) as f64,
-            inference: evaluation.layer_head_ratio,
+        let (regret, oracle) = self.hindsight(model, &evaluation, full.result.inference_flops)?;
+        let dynamic = DynamicResult {
+            train_layer_head_ratio: accounting.layer_head_sum / accounting.samples.max(1) as f64,
+            inference_layer_head_ratio: evaluation.layer_head_ratio,
+            bandit_seconds: accounting.bandit_seconds,
+            random_macro_f1: self.random_macro_f1(model, &evaluation)?,
+            regret,
+            oracle,
+            ..DynamicResult::beside(&full.result, result)
         };
-        let mut dynamic = DynamicResult::beside(&full.result, result, layer_head, accounting.bandit_seconds, random);
         let routes = RouteCounts { train: accounting.routes.clone(), test: evaluation.route_counts() };
         let mut curves = accounting.curves.curves(HEAD_SETS);
         curves.loss.insert(FULL.into(), LossCurve::binned(&full.history.losses, LOSS_BINS)?);
@@ -140,7 +144,6 @@ impl Job<'_> {
         }
         let settings = self.settings(&search, &history)?;
         let difficulties = self.difficulties(&full, &truncations, &evaluation)?;
-        (dynamic.regret, dynamic.oracle) = self.hindsight(model, &evaluation, full.result.inference_flops)?;
         let shape = encoder.block_shape();
         let mut record = RunRecord {
             schema: RunRecord::SCHEMA,
@@ -158,14 +161,14 @@ impl Job<'_> {
             full: full.result,
             truncated: truncations.iter().map(|(depth, plain)| (*depth, plain.result)).collect(),
             dynamic,
-            knob: Vec::new(),
+            operating_points: Vec::new(),
             routes,
             curves,
             difficulties,
             settings,
             machine: this_machine(&self.device),
         };
-        record.knob = self.knob(model, &record)?;
+        record.operating_points = self.operating_points(model, &record)?;
         Ok(record)
     }
 
@@ -173,10 +176,10 @@ impl Job<'_> {
         2 * self.plan.batch
     }
 
-    /// The one loop with which every model is trained.
+    /// The trainer of every model of this run.
     pub(super) fn trainer(&self, name: &str) -> Trainer {
         let optimizer = AdamWSettings { learning_rate: self.plan.learning_rate, ..AdamWSettings::default() };
-        // From scratch, within some hundred steps, a shorter memory of squared gradients learns faster.
+        // From scratch and within some hundred steps, a smaller β₂ learns faster.
         let optimizer = if self.plan.pretrained() { optimizer } else { AdamWSettings { beta2: 0.98, ..optimizer } };
         let settings = TrainSettings {
             epochs: self.plan.epochs,
@@ -190,7 +193,7 @@ impl Job<'_> {
         Trainer { checkpoint: Some(checkpoint), ..Trainer::new(settings) }
     }
 
-    /// Everything that was set, by name.
+    /// The settings of the run, by name.
     fn settings(&self, search: &SearchObjective, history: &History) -> Result<BTreeMap<String, serde_json::Value>> {
         let plan = self.plan;
         let model = search.model();
@@ -203,7 +206,7 @@ impl Job<'_> {
             ("model".into(), self.model_name().into()),
             ("search".into(), settings),
             ("space".into(), serde_json::to_value(model.space()).unwrap_or_default()),
-            ("cost_model".into(), serde_json::to_value(CostModel::default()).unwrap_or_default()),
+            ("layer_head_count".into(), serde_json::to_value(LayerHeadCount::default()).unwrap_or_default()),
             ("dynamic_steps".into(), history.steps.into()),
             ("mean_wait_steps".into(), search.mean_wait().into()),
             ("tokenizing_seconds".into(), self.data.tokenizing_seconds.into()),
@@ -230,14 +233,14 @@ fn encoder(plan: &RunPlan, data: &RunData, device: &Device) -> Result<Encoder> {
         }
         Model::Size(size) => {
             let mut config = size.config(data.tokenizer.vocabulary_size())?;
-            // Small models under few steps: dropout would only slow them down.
+            // Dropout would only slow down small models that train for few steps.
             (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.0, 0.0);
             Encoder::random(&config, device, &mut rng(plan, WEIGHTS))?
         }
     })
 }
 
-/// From scratch [CLS] learns to gather what matters; a pre-trained encoder's rows all know something.
+/// From scratch [CLS] learns to collect what the class depends on; a pre-trained encoder's rows are all informative.
 pub(super) fn pooling(plan: &RunPlan) -> Pooling {
     if plan.pretrained() { Pooling::Mean } else { Pooling::Cls }
 }
@@ -265,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_nobody_reads_is_no_failure_and_one_that_cannot_be_written_is() {
+    fn a_closed_pipe_is_no_error_and_a_full_disk_is() {
         print(Failing(ErrorKind::BrokenPipe), "table").unwrap();
         let full = print(Failing(ErrorKind::StorageFull), "table");
         assert!(matches!(full, Err(Error::Io { path, .. }) if path.ends_with("standard output")));

@@ -1,4 +1,4 @@
-//! An experiment: from flags to a plan, its data, its trainings, and the record of what it came to.
+//! An experiment: flags, plan, data, trainings, record.
 
 mod command;
 mod data;

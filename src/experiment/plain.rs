@@ -1,13 +1,14 @@
-//! Plain models: the full one, and truncations of it.
+//! Models of fixed depth: the full model and its truncations.
 
-use dht_transformer::{BackwardNeeds, EncodedDataset, Encoder, History, TextClassifier, predict_all, score};
+use dht_search::cost::{FlopsCost, WidthCoupling};
+use dht_transformer::{EncodedDataset, Encoder, History, Load, TextClassifier, predict_all, score};
 
 use super::job::{CLASSIFIERS, Job, pooling, rng};
 use crate::error::Result;
 use crate::progress::TrainingProgress;
 use crate::record::ModelResult;
 
-/// A plain model, trained and tested.
+/// A trained and tested model of fixed depth.
 pub(super) struct Plain {
     pub(super) result: ModelResult,
     pub(super) history: History,
@@ -15,7 +16,7 @@ pub(super) struct Plain {
 }
 
 impl Job<'_> {
-    /// The first `depth` layers as a model of their own.
+    /// Trains and tests the first `depth` layers as a model of their own.
     pub(super) fn plain(&self, name: &str, encoder: &Encoder, depth: usize) -> Result<Plain> {
         let data = self.data;
         let classes = data.train.labels.len();
@@ -26,8 +27,8 @@ impl Job<'_> {
         drop(progress);
         let predictions = predict_all(&model, &data.test, self.test_batch())?;
         let confusion = score(&data.test, &predictions.labels)?;
-        let (forward, backward) = flops(&model, &data.train);
-        let (inference, _) = flops(&model, &data.test);
+        let (forward, backward) = flops(&model, &data.train)?;
+        let (inference, _) = flops(&model, &data.test)?;
         let result = ModelResult {
             macro_f1: confusion.macro_f1(),
             accuracy: confusion.accuracy(),
@@ -42,13 +43,9 @@ impl Job<'_> {
 }
 
 /// FLOPs of a forward and a backward over all texts.
-fn flops(model: &TextClassifier, texts: &EncodedDataset) -> (u64, u64) {
-    let (block, classifier) = (model.encoder().block_shape(), model.classifier().shape());
-    let (load, samples) = (dht_transformer::Load::of_texts(texts.lengths()), texts.len() as u64);
-    let layers = model.encoder().layers() as u64;
-    let all = BackwardNeeds::ALL;
-    let backward =
-        layers * block.backward(load, block.full(), all).total().0 + classifier.backward(samples, all).total().0;
-    let forward = layers * block.forward(load, block.full()).total().0 + classifier.forward(samples).total().0;
-    (forward, backward)
+fn flops(model: &TextClassifier, texts: &EncodedDataset) -> Result<(u64, u64)> {
+    let (encoder, classifier) = (model.encoder(), model.classifier().shape());
+    let cost = FlopsCost::new(encoder.layers(), encoder.block_shape(), classifier, WidthCoupling::Heads)?;
+    let load = Load::of_texts(texts.lengths());
+    Ok((cost.full_forward(load).total().0, cost.full_backward(load).total().0))
 }

@@ -1,4 +1,4 @@
-//! The flags of a run, and what they come to once they are checked.
+//! The flags of a run, and the plan that they give once they are checked.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,12 +13,12 @@ use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::output_dir::Start;
 
-/// Tokens a text keeps unless a number is given, or as many as the model has positions for.
+/// The default maximum length in tokens; less where the model has fewer positions.
 const MAX_LENGTH: usize = 128;
-/// How often the rows of files are gone through, and those of the generator, from which the models start from scratch.
+/// Default numbers of epochs, for files and for generated texts.
 const EPOCHS: usize = 3;
 const EPOCHS_OF_GENERATED_TEXTS: usize = 5;
-/// More rows than this are no data set of one machine; the generator would ask for more memory than there is.
+/// The limit of rows and batches; the generator would run out of memory with more.
 const MOST_ROWS: usize = 100_000_000;
 /// The peak learning rate of a model trained from scratch.
 const SCRATCH_RATE: f64 = 1e-3;
@@ -29,7 +29,7 @@ const FINE_TUNING_RATE: f64 = 5e-5;
 ///
 /// Without --data it generates its own texts and needs neither files nor a network.
 #[derive(Debug, Clone, Parser)]
-#[command(after_help = "Writes record.json and pictures (SVG) into --out.")]
+#[command(after_help = "Writes record.json and figures (SVG) into --out.")]
 pub struct Arguments {
     /// Directory with train.* and test.* or dev.* (csv, tsv, jsonl; also .gz) [default: generated texts]
     #[arg(long, value_name = "DIR")]
@@ -37,63 +37,63 @@ pub struct Arguments {
     /// Hugging Face directory of a BERT, or LAYERSxHEADSxHIDDEN of a model trained from scratch
     #[arg(long, value_name = "DIR|LxHxD", default_value = "7x12x96")]
     pub model: Model,
-    /// Column of the text, by name or by number from 0; may be given several times [default: found out]
+    /// Column of the text, by name or by number from 0; may be given several times [default: detected]
     #[arg(long, value_name = "COLUMN")]
     pub text_column: Vec<Column>,
-    /// Column of the label, by name or by number from 0 [default: found out]
+    /// Column of the label, by name or by number from 0 [default: detected]
     #[arg(long, value_name = "COLUMN")]
     pub label_column: Option<Column>,
     /// The two text columns are a pair of sentences, not parts of one text
     #[arg(long)]
     pub pair: bool,
-    /// Tokens that a text keeps [default: 128]
+    /// Maximum length of a text in tokens [default: 128]
     #[arg(long, value_name = "N")]
     pub max_length: Option<usize>,
-    /// Use the first N training rows; a tenth of them validates [default: all, or 16000 generated]
+    /// Use the first N training rows, a tenth of them for validation [default: all, or 16000 generated]
     #[arg(long, value_name = "N")]
     pub train_rows: Option<usize>,
     /// Use the first N test rows [default: all, or 2000 generated]
     #[arg(long, value_name = "N")]
     pub test_rows: Option<usize>,
-    /// How often the training rows are gone through [default: 3, or 5 with generated texts]
+    /// Passes over the training rows [default: 3, or 5 with generated texts]
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
-    /// Samples a batch
+    /// Samples in a batch
     #[arg(long, value_name = "N", default_value_t = 32)]
     pub batch: usize,
     /// Peak learning rate [default: 1e-3 from scratch, 5e-5 for a pre-trained model]
     #[arg(long, value_name = "X")]
     pub lr: Option<f64>,
-    /// Keys every random choice
+    /// Seed of every random choice
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// Where tensors lie
+    /// Device of the tensors
     #[arg(long, value_enum, default_value_t)]
     pub device: DeviceChoice,
     /// How samples of different routes are trained together
     #[arg(long, value_enum, default_value_t)]
     pub dispatch: DispatchChoice,
-    /// When it is decided how many layers a text runs
+    /// Where the depth of a text is decided
     #[arg(long, value_enum, default_value_t)]
     pub decide: Decision,
-    /// Search space in a TOML file, of the model's size [default: the preset's]
+    /// TOML file with a search space for the model's size [default: the preset's]
     #[arg(long, value_name = "FILE")]
     pub space: Option<PathBuf>,
-    /// Directory for the record, the pictures and the checkpoints [default: target/dht/ and the example's name]
+    /// Directory for the record, the figures and the checkpoints [default: target/dht/ and the example's name]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Go on from the checkpoints that a stopped run left in --out
+    /// Continue from the checkpoints that a stopped run left in --out
     #[arg(long)]
     pub resume: bool,
-    /// Remove the checkpoints that a stopped run left in --out, and begin anew
+    /// Delete the checkpoints that a stopped run left in --out, and start a new run
     #[arg(long, conflicts_with = "resume")]
     pub restart: bool,
-    /// No progress, only the table
+    /// Show no progress, only the table
     #[arg(long)]
     pub quiet: bool,
 }
 
-/// What to train.
+/// The model to train.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Model {
     /// A pre-trained model.
@@ -105,7 +105,7 @@ pub enum Model {
 impl FromStr for Model {
     type Err = std::convert::Infallible;
 
-    /// What reads as a size is one, all else names a directory.
+    /// Parses a size; any other text is the path of a directory.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Ok(text.parse().map_or_else(|_| Self::Directory(text.into()), Self::Size))
     }
@@ -123,77 +123,77 @@ impl fmt::Display for Model {
 /// How samples of different routes are trained together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum DispatchChoice {
-    /// The paper's: a queue for each depth, trained when it is full.
+    /// As in the paper: a queue for each depth, trained when it is full.
     Queue,
-    /// One batch, regrouped by route on its way.
+    /// One batch, whose samples are regrouped by route between groups of layers.
     #[default]
     InFlight,
 }
 
-/// When it is decided how many layers a text runs.
+/// Where the depth of a text is decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Decision {
-    /// Once, behind the base layers.
+    /// Once, after the base layers.
     #[default]
     AtTheBase,
-    /// At every exit, by what going on is expected to gain.
+    /// At every exit, by the expected gain of deeper exits.
     AtEveryExit,
 }
 
-/// Where texts come from.
+/// The source of the texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DataSource {
     /// The generator.
     Embedded,
     /// Files.
     Directory {
-        /// Holds them.
+        /// Their directory.
         folder: PathBuf,
-        /// The texts' columns; empty to find out.
+        /// The text columns; empty to detect them.
         text: Vec<Column>,
-        /// The label's column; `None` to find out.
+        /// The label column; `None` to detect it.
         label: Option<Column>,
-        /// Whether two texts are a pair.
+        /// Whether two text columns are a pair.
         pair: bool,
     },
 }
 
-/// [`Arguments`] that were checked, with nothing left open.
+/// Checked [`Arguments`], with all defaults filled in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunPlan {
-    /// Where texts come from.
+    /// The source of the texts.
     pub data: DataSource,
-    /// What to train.
+    /// The model to train.
     pub model: Model,
-    /// Tokens a text keeps; not more than the model has positions.
+    /// The maximum length in tokens, at most the model's positions.
     pub max_length: usize,
-    /// At most so many training rows (at least two); `None` is all, or what the embedded corpus gives by default.
+    /// The maximum of training rows, at least two; `None` is all, or the default of the embedded corpus.
     pub train_rows: Option<usize>,
-    /// At most so many test rows; `None` is all, or what the embedded corpus gives by default.
+    /// The maximum of test rows; `None` is all, or the default of the embedded corpus.
     pub test_rows: Option<usize>,
-    /// At least one.
+    /// Passes over the training rows, at least one.
     pub epochs: usize,
-    /// At least one.
+    /// Samples in a batch, at least one.
     pub batch: usize,
-    /// Finite, more than 0.
+    /// The peak learning rate, finite and above 0.
     pub learning_rate: f64,
-    /// Keys every random choice.
+    /// The seed of every random choice.
     pub seed: u64,
-    /// Where tensors lie.
+    /// The device of the tensors.
     pub device: DeviceChoice,
     /// How samples of different routes are trained together.
     pub dispatch: DispatchChoice,
-    /// When it is decided how many layers a text runs.
+    /// Where the depth of a text is decided.
     pub decide: Decision,
-    /// What is searched instead of the preset's space; of the model's size.
+    /// The search space instead of the preset's; for the model's size.
     pub space: Option<SpaceConfig>,
-    /// Where the record goes; `None` for [`out_of`](Self::out_of) the preset.
+    /// The output directory; `None` for the default of [`out_of`](Self::out_of).
     pub out: Option<PathBuf>,
-    /// What becomes of a run that was stopped in the same place.
+    /// What to do with a stopped run in the output directory.
     pub start: Start,
-    /// Whether to be silent.
+    /// Whether to show no progress.
     pub quiet: bool,
-    /// The flags as they were given, for the record: those that a number may depend on.
+    /// The flags that results may depend on, as given, for the record.
     pub flags: Vec<String>,
 }
 
@@ -203,22 +203,22 @@ impl RunPlan {
         matches!(self.model, Model::Directory(_))
     }
 
-    /// Where the record goes: what was asked for, or a directory named after the preset.
+    /// The output directory: the given one, or one named after the preset.
     pub fn out_of(&self, preset: Preset) -> PathBuf {
-        let usual = || Path::new("target/dht").join(example_of(preset));
-        self.out.clone().unwrap_or_else(usual)
+        let default = || Path::new("target/dht").join(example_of(preset));
+        self.out.clone().unwrap_or_else(default)
     }
 }
 
 impl TryFrom<Arguments> for RunPlan {
     type Error = Error;
 
-    /// Checks what can be checked before any work is done.
+    /// Checks the flags, the model's configuration and the space, before any data are read.
     ///
     /// # Errors
-    /// [`Error::Argument`] and [`Error::Needs`] for the flags themselves, [`Error::Transformer`] for a model
-    /// directory without a valid `config.json` or a size that no model has, [`Error::Search`] for a model too small
-    /// to choose from or a file that is no search space.
+    /// [`Error::Argument`] and [`Error::Needs`] for the flags themselves, [`Error::Transformer`] for a model directory without
+    /// a valid `config.json` or an impossible size, [`Error::Search`] for a model too small for a search or a file that is
+    /// no search space.
     fn try_from(arguments: Arguments) -> Result<Self> {
         let counts = [("epochs", arguments.epochs, 1), ("batch", Some(arguments.batch), 1)];
         let rows = [("train-rows", arguments.train_rows, 2), ("test-rows", arguments.test_rows, 1)];
@@ -276,7 +276,7 @@ impl TryFrom<Arguments> for RunPlan {
     }
 }
 
-/// The model's configuration, as far as it can be known before the tokenizer is.
+/// The model's configuration; of a model from scratch, without its vocabulary, which is not known yet.
 fn config_of(model: &Model) -> Result<BertConfig> {
     let config = match model {
         Model::Size(size) => size.config(MAX_LENGTH)?,
@@ -290,7 +290,7 @@ fn config_of(model: &Model) -> Result<BertConfig> {
     Ok(config)
 }
 
-/// The space in a file, for a model of this size.
+/// The space in a file, checked for the model's size.
 fn space_of(file: &Path, config: &BertConfig) -> Result<SpaceConfig> {
     let space = SpaceConfig::from_toml_file(file)?;
     let (layers, heads) = (config.num_hidden_layers, config.num_attention_heads);
@@ -314,11 +314,11 @@ fn source_of(arguments: &Arguments) -> Result<DataSource> {
     if *pair && ![0, 2].contains(&text_column.len()) {
         return Err(refused("pair", "two --text-column, or none", format!("with {}", text_column.len())));
     }
-    for (place, column) in text_column.iter().enumerate() {
+    for (index, column) in text_column.iter().enumerate() {
         if label_column.as_ref() == Some(column) {
             return Err(refused("text-column", "another column than --label-column", column));
         }
-        if text_column[..place].contains(column) {
+        if text_column[..index].contains(column) {
             return Err(refused("text-column", "each column once", column));
         }
     }

@@ -1,4 +1,4 @@
-//! Which search a plan asks for: its spaces, its settings, and the model that runs it.
+//! The search of a plan: spaces, settings, and the dynamic model.
 
 use dht_search::{
     DynamicModel, Preset, SearchObjective, SearchSettings, SearchSpace,
@@ -12,19 +12,19 @@ use rand_chacha::ChaCha8Rng;
 use super::plan::{Decision, DispatchChoice, RunPlan};
 use crate::error::{Error, Result};
 
-/// A preset under a plan.
+/// The search of a preset under a plan.
 pub(crate) struct PlannedSearch {
-    /// What it is called: the preset, or that it is something else.
+    /// The name of the search: the preset, unless the plan changes its space or its decisions.
     pub(crate) name: String,
-    /// The space in which it ends.
+    /// The space of the last phase.
     pub(crate) space: SearchSpace,
     settings: SearchSettings,
-    /// The space in which it begins, and how many epochs it stays there.
+    /// The space of the first phase and its number of epochs, for a search of two phases.
     first: Option<(SearchSpace, usize)>,
 }
 
 impl PlannedSearch {
-    /// The search of a model of this size.
+    /// The search for a model of the encoder's size.
     pub(crate) fn new(preset: Preset, plan: &RunPlan, encoder: &Encoder, pooling: Pooling) -> Result<Self> {
         let (layers, heads) = (encoder.layers(), encoder.block_shape().heads);
         let (space, first) = match (&plan.space, preset) {
@@ -47,7 +47,7 @@ impl PlannedSearch {
             (None, Decision::AtEveryExit) => format!("{preset}, sequential"),
         };
         let settings = settings(plan, &space, pooling);
-        // Before anything is trained.
+        // Before any model is trained.
         settings.check_with(&space)?;
         Ok(Self { name, space, settings, first })
     }
@@ -66,25 +66,25 @@ impl PlannedSearch {
 }
 
 fn settings(plan: &RunPlan, space: &SearchSpace, pooling: Pooling) -> SearchSettings {
-    // Where exits share their last layers, a text is known at its own exit alone.
-    let alone = space.base().is_none() || space.tail().is_some();
-    let ours = if alone { SearchSettings::for_preset(Preset::PDht) } else { SearchSettings::default() };
-    let ours = SearchSettings { pooling, ..ours };
-    let ours = match (plan.pretrained(), alone) {
-        // The layers of a pre-trained model know something of every text, but no shallow row was made to be read: within
-        // an epoch or two it is only where every text that comes by trains it.
+    // Where routes end in a tail, the loss of a text is known only at its own exit.
+    let own_exit_only = space.base().is_none() || space.tail().is_some();
+    let settings = if own_exit_only { SearchSettings::for_preset(Preset::PDht) } else { SearchSettings::default() };
+    let settings = SearchSettings { pooling, ..settings };
+    let settings = match (plan.pretrained(), own_exit_only) {
+        // The shallow layers of a pre-trained model were not trained to be classified from. Within an epoch or two their
+        // exits become useful only if every text that passes also trains them.
         (true, false) => SearchSettings {
             exit_losses: ExitLosses::Weighted { weight: 1.0, power: 2.0 },
             reward_shape: RewardShape::Gain { lambda: 0.3 },
-            ..ours
+            ..settings
         },
-        (true, true) => SearchSettings { explore_power: 1.0, ..ours },
-        // From scratch all layers learn together first; what they know then, shallow routes do not spoil.
+        (true, true) => SearchSettings { explore_power: 1.0, ..settings },
+        // From scratch all layers first learn together; shallow routes do not harm layers that are already trained.
         (false, _) => SearchSettings {
             full_model_steps: FullModelSteps { first: 0.2, every: 0 },
             explore_share: 0.2,
             explore_power: 1.0,
-            ..ours
+            ..settings
         },
     };
     let dispatch = match plan.dispatch {
@@ -95,5 +95,5 @@ fn settings(plan: &RunPlan, space: &SearchSpace, pooling: Pooling) -> SearchSett
         Decision::AtTheBase => RouterKind::Bandit,
         Decision::AtEveryExit => RouterKind::SequentialBandit,
     };
-    SearchSettings { dispatch, router, ..ours }
+    SearchSettings { dispatch, router, ..settings }
 }

@@ -8,16 +8,16 @@ use super::style;
 use super::style::{Area, DYNAMIC, Drawn, GRID, INK, LEFT, PALE_INK, WIDTH};
 use crate::record::RunRecord;
 
-/// Sets shown of each group.
+/// The number of sets shown of each group.
 const MOST: usize = 5;
 const ROW: i32 = 24;
 const GROUP: i32 = 34;
 const TOP: i32 = 66;
-/// What dots and the name of a set take.
+/// The widths of the dots and of the name of a set.
 const DOTS: i32 = 170;
 const NAME: i32 = 190;
-/// Room for a percentage behind the longest bar.
-const BEHIND: i32 = 60;
+/// The width reserved for a percentage after the longest bar.
+const AFTER: i32 = 60;
 
 pub(crate) fn height(record: &RunRecord) -> u32 {
     let rows: i32 = record.curves.heads.iter().map(|group| GROUP + ROW * group.sets.len().min(MOST) as i32).sum();
@@ -26,7 +26,7 @@ pub(crate) fn height(record: &RunRecord) -> u32 {
 
 pub(crate) fn draw(record: &RunRecord, area: &Area) -> Drawn {
     area.draw_text("The head sets chosen most often", &style::anchored(style::bold(16.0), HPos::Left), (LEFT, 26))?;
-    let note = format!("heads from 0, blue where kept; {}", style::CHOSEN_ALONE);
+    let note = format!("heads from 0, blue where kept; {}", style::CHOSEN_ONLY);
     area.draw_text(&note, &style::anchored(style::font(13.0, PALE_INK), HPos::Left), (LEFT, 50))?;
     let groups = &record.curves.heads;
     let share = |group: &GroupHeads, set: &SetCount| set.samples as f64 / group.samples.max(1) as f64;
@@ -57,7 +57,7 @@ pub(crate) fn draw(record: &RunRecord, area: &Area) -> Drawn {
     Ok(())
 }
 
-/// A row: a dot for each head, filled when it is kept, then the set's name, then a bar.
+/// A row: a dot for each head, filled where it is kept, then the set's name, then a bar.
 fn draw_set(area: &Area, y: i32, heads: usize, set: &SetCount, share: f64, most: f64) -> Drawn {
     let middle = y + ROW / 2;
     let step = (DOTS - 10) / heads.max(1) as i32;
@@ -71,7 +71,7 @@ fn draw_set(area: &Area, y: i32, heads: usize, set: &SetCount, share: f64, most:
     let letters = style::anchored(style::font(11.5, INK), HPos::Left);
     area.draw_text(&name, &letters, (LEFT + DOTS, middle))?;
     let left = LEFT + DOTS + NAME;
-    let longest = WIDTH as i32 - LEFT - BEHIND - left;
+    let longest = WIDTH as i32 - LEFT - AFTER - left;
     let right = left + ((share / most) * f64::from(longest)).round().max(1.0) as i32;
     area.draw(&Rectangle::new([(left, middle - 7), (right, middle + 7)], DYNAMIC.filled()))?;
     let letters = style::anchored(style::font(12.0, INK), HPos::Left);

@@ -8,7 +8,7 @@ use super::style::{Area, BLUES, Drawn, HEADER, INK, LEFT, PALE_INK, WIDTH};
 use crate::record::RunRecord;
 
 const ROW: i32 = 44;
-/// What the names of the groups take.
+/// The width of the groups' names.
 const NAMES: i32 = 150;
 
 pub(crate) fn height(record: &RunRecord) -> u32 {
@@ -53,6 +53,6 @@ pub(crate) fn draw(record: &RunRecord, area: &Area) -> Drawn {
     }
     let axis = style::anchored(style::font(13.0, INK), HPos::Center);
     body.draw_text("head, counted from 0", &axis, ((left + WIDTH as i32 - LEFT) / 2, bottom + 24))?;
-    let note = format!("in cells: % of the samples that pass these layers; {}", style::CHOSEN_ALONE);
+    let note = format!("in cells: % of the samples that run these layers; {}", style::CHOSEN_ONLY);
     body.draw_text(&note, &style::anchored(style::font(13.0, PALE_INK), HPos::Left), (LEFT, bottom + 46))
 }

@@ -1,4 +1,4 @@
-//! Losses against progress: the paper's figure 3, with the models it is compared with.
+//! Training losses against progress: the paper's figure 3, with the baselines.
 
 use dht_search::training::LossCurve;
 use plotters::prelude::*;
@@ -32,7 +32,7 @@ struct Line<'a> {
     width: u32,
 }
 
-/// Truncations first, so that the models they are compared with lie on top; at most three of them, lest they hide all.
+/// Truncations first, so that the other models are drawn on top; at most three, so that the figure stays readable.
 fn in_order(record: &RunRecord) -> Vec<Line<'_>> {
     let losses = &record.curves.loss;
     let mut truncated: Vec<(usize, &LossCurve)> = losses

@@ -1,4 +1,4 @@
-//! Stacked shares against progress: the paper's figure 2.
+//! Stacked shares of depths and head counts against progress: the paper's figure 2.
 
 use std::collections::BTreeMap;
 
@@ -32,33 +32,33 @@ fn draw(
     let colors = style::spread(scale, shares.len());
     let legend: Vec<_> = shares.keys().zip(&colors).map(|(&key, &color)| (name(key), color)).collect();
     let body = style::header(area, title, &legend)?;
-    let progress = to_both_ends(&record.curves.progress);
+    let progress = with_both_ends(&record.curves.progress);
     if progress.is_empty() || shares.is_empty() {
         return style::nothing(&body, "Nothing was chosen in this run.");
     }
     let mut chart = style::chart(&body, 0.0..1.0, 0.0..1.0, (PROGRESS, axis), (&style::percent, &style::percent))?;
     let mut below = vec![0.0; progress.len()];
     for (values, color) in shares.values().zip(&colors) {
-        let values = held_at_both_ends(values);
+        let values = repeated_at_both_ends(values);
         let above: Vec<f64> = below.iter().zip(&values).map(|(below, value)| below + value).collect();
         let outline = |heights: &[f64]| progress.iter().copied().zip(heights.iter().copied()).collect::<Vec<_>>();
         let mut band = outline(&above);
         band.extend(outline(&below).into_iter().rev());
         chart.draw_series([Polygon::new(band, color.filled())])?;
-        // A white edge keeps neighbours of like lightness apart.
+        // A white edge separates neighbours of similar lightness.
         chart.draw_series([PathElement::new(outline(&above), WHITE.stroke_width(1))])?;
         below = above;
     }
     Ok(())
 }
 
-/// The middles of the bins, with the two ends of the training.
-fn to_both_ends(progress: &[f64]) -> Vec<f64> {
+/// The centres of the bins, with 0 and 1 added.
+fn with_both_ends(progress: &[f64]) -> Vec<f64> {
     if progress.is_empty() { Vec::new() } else { [&[0.0], progress, &[1.0]].concat() }
 }
 
-/// The first and the last bin's value hold to the ends.
-fn held_at_both_ends(values: &[f64]) -> Vec<f64> {
+/// The values of the bins, with the first and the last repeated for the ends.
+fn repeated_at_both_ends(values: &[f64]) -> Vec<f64> {
     let (first, last) = (values.first().copied(), values.last().copied());
     first.into_iter().chain(values.iter().copied()).chain(last).collect()
 }

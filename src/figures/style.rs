@@ -1,4 +1,4 @@
-//! Sizes, colours and letters, the same in all pictures.
+//! Sizes, colours and fonts, the same in all figures.
 
 use dht_search::space::LayerGroup;
 use plotters::coord::Shift;
@@ -7,44 +7,44 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-/// Part of a picture, in pixels.
+/// Part of a figure, in pixels.
 pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 pub(crate) type DrawError = DrawingAreaErrorKind<std::io::Error>;
 pub(crate) type Drawn = Result<(), DrawError>;
-/// A picture with two numeric axes.
+/// A chart with two numeric axes.
 pub(crate) type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
-/// How the numbers of an axis are written.
+/// Formats the values of an axis.
 type Format<'a> = &'a dyn Fn(&f64) -> String;
 
 pub(crate) const WIDTH: u32 = 700;
 pub(crate) const HEIGHT: u32 = 400;
-/// Where titles begin.
+/// The left edge of titles.
 pub(crate) const LEFT: i32 = 20;
-/// What a title and a legend take.
+/// The height of title and legend.
 pub(crate) const HEADER: i32 = 74;
 
 pub(crate) const INK: RGBColor = RGBColor(34, 40, 49);
 pub(crate) const PALE_INK: RGBColor = RGBColor(95, 105, 118);
 pub(crate) const GRID: RGBColor = RGBColor(226, 230, 235);
-/// Categories in Okabe and Ito's colours (2008), told apart by all kinds of sight.
+/// Categories in Okabe and Ito's colours (2008), which colour-blind readers can distinguish.
 pub(crate) const FULL: RGBColor = RGBColor(34, 40, 49);
 pub(crate) const DYNAMIC: RGBColor = RGBColor(0, 114, 178);
 pub(crate) const TRUNCATED: RGBColor = RGBColor(213, 94, 0);
 pub(crate) const RANDOM: RGBColor = RGBColor(204, 121, 167);
 pub(crate) const ORACLE: RGBColor = RGBColor(0, 158, 115);
 
-/// Ordered quantities, light for little and dark for much: told apart by lightness alone.
+/// Ordered quantities, from light for small to dark for large values: distinct in lightness alone.
 pub(crate) const BLUES: [RGBColor; 4] =
     [RGBColor(214, 230, 244), RGBColor(123, 178, 215), RGBColor(38, 117, 180), RGBColor(8, 42, 95)];
 pub(crate) const OCHRES: [RGBColor; 4] =
     [RGBColor(253, 226, 187), RGBColor(247, 168, 79), RGBColor(204, 96, 14), RGBColor(108, 40, 6)];
 
-/// The colour at a share (0 to 1) of the way through a scale.
+/// The colour at a position (0 to 1) of a scale.
 pub(crate) fn on_scale(scale: &[RGBColor; 4], share: f64) -> RGBColor {
-    let place = share.clamp(0.0, 1.0) * 3.0;
-    let first = (place as usize).min(2);
-    let part = place - first as f64;
+    let position = share.clamp(0.0, 1.0) * 3.0;
+    let first = (position as usize).min(2);
+    let part = position - first as f64;
     let mix = |from: u8, to: u8| (f64::from(from) + part * (f64::from(to) - f64::from(from))).round() as u8;
     let (from, to) = (scale[first], scale[first + 1]);
     RGBColor(mix(from.0, to.0), mix(from.1, to.1), mix(from.2, to.2))
@@ -53,10 +53,10 @@ pub(crate) fn on_scale(scale: &[RGBColor; 4], share: f64) -> RGBColor {
 /// `count` colours of a scale, evenly spread.
 pub(crate) fn spread(scale: &[RGBColor; 4], count: usize) -> Vec<RGBColor> {
     let last = count.saturating_sub(1).max(1) as f64;
-    (0..count).map(|place| on_scale(scale, place as f64 / last)).collect()
+    (0..count).map(|index| on_scale(scale, index as f64 / last)).collect()
 }
 
-/// A picture on a white ground.
+/// A figure on a white background, as SVG.
 pub(crate) fn svg(height: u32, draw: impl FnOnce(&Area) -> Drawn) -> Result<String, DrawError> {
     let mut svg = String::new();
     {
@@ -68,7 +68,7 @@ pub(crate) fn svg(height: u32, draw: impl FnOnce(&Area) -> Drawn) -> Result<Stri
     Ok(svg)
 }
 
-/// Letters of so many pixels. The SVG backend divides sizes by 1.24.
+/// Text of a size in pixels. The SVG backend divides sizes by 1.24.
 pub(crate) fn font(pixels: f64, color: RGBColor) -> TextStyle<'static> {
     letters(pixels, FontStyle::Normal, color)
 }
@@ -86,7 +86,7 @@ pub(crate) fn anchored(style: TextStyle<'static>, horizontal: HPos) -> TextStyle
     style.pos(Pos::new(horizontal, VPos::Center))
 }
 
-/// How wide a text of so many pixels probably is: no font is at hand to ask.
+/// The estimated width of a text in pixels; no font is available to measure it.
 pub(crate) fn text_width(text: &str, pixels: f64) -> i32 {
     let em = |letter: char| match letter {
         'i' | 'j' | 'l' | 't' | 'f' | 'r' | ' ' | ',' | '.' | '(' | ')' | '-' => 0.37,
@@ -96,7 +96,7 @@ pub(crate) fn text_width(text: &str, pixels: f64) -> i32 {
     (pixels * text.chars().map(em).sum::<f64>()).ceil() as i32
 }
 
-/// Title and legend; gives the rest of the picture.
+/// Draws title and legend; returns the area below them.
 pub(crate) fn header<'a>(area: &Area<'a>, title: &str, legend: &[(String, RGBColor)]) -> Result<Area<'a>, DrawError> {
     area.draw_text(title, &anchored(bold(16.0), HPos::Left), (LEFT, 26))?;
     let mut x = LEFT;
@@ -141,7 +141,7 @@ pub(crate) fn chart<'a, 'b>(
     Ok(chart)
 }
 
-/// What stands in a picture that has nothing to show.
+/// The text of a figure without data.
 pub(crate) fn nothing(area: &Area, why: &str) -> Drawn {
     area.draw_text(why, &anchored(font(13.0, PALE_INK), HPos::Left), (LEFT, 40))
 }
@@ -152,8 +152,8 @@ pub(crate) fn percent(share: &f64) -> String {
 
 pub(crate) const PROGRESS: &str = "training progress (share of all samples seen)";
 
-/// What pictures of chosen heads do not show: there all heads are kept, and nothing was chosen.
-pub(crate) const CHOSEN_ALONE: &str = "steps in which every text runs whole are left out";
+/// The note of figures of chosen heads: full-model steps keep all heads, and nothing is chosen in them.
+pub(crate) const CHOSEN_ONLY: &str = "full-model steps are left out";
 
 /// `layer 2`, `layers 3–4`: counted from 1, as depths are.
 pub(crate) fn layers_name(layers: LayerGroup) -> String {

@@ -9,7 +9,7 @@ fn svg(record: &RunRecord, name: &str) -> String {
     svg_of(record, name).unwrap()
 }
 
-/// The texts of a picture, in the order they were drawn.
+/// The texts of a figure, in drawing order.
 fn texts(svg: &str) -> Vec<&str> {
     svg.split("<text")
         .skip(1)
@@ -18,21 +18,21 @@ fn texts(svg: &str) -> Vec<&str> {
 }
 
 #[test]
-fn every_picture_is_written_and_is_an_svg_with_a_title() {
+fn every_figure_is_written_and_is_an_svg_with_a_title() {
     let folder = tempfile::tempdir().unwrap();
-    let paths = draw_pictures(&fixture::record(), folder.path()).unwrap();
-    assert_eq!(paths.len(), PICTURES.len());
+    let paths = draw_figures(&fixture::record(), folder.path()).unwrap();
+    assert_eq!(paths.len(), FIGURES.len());
     for path in paths {
         let svg = std::fs::read_to_string(&path).unwrap();
         assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{}", path.display());
         assert!(!texts(&svg)[0].is_empty());
     }
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), PICTURES.len(), "nothing half-written is left");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), FIGURES.len(), "no partial file is left");
 }
 
 #[test]
-fn a_run_draws_the_same_pictures_each_time() {
-    for (name, _) in PICTURES {
+fn a_record_gives_the_same_figures_each_time() {
+    for (name, _) in FIGURES {
         assert_eq!(svg(&fixture::record(), name), svg(&fixture::record(), name));
     }
 }
@@ -69,18 +69,18 @@ fn the_most_frequent_sets_are_named_with_their_shares() {
 }
 
 #[test]
-fn pictures_of_heads_say_that_whole_steps_are_not_in_them() {
+fn figures_of_heads_say_that_full_model_steps_are_left_out() {
     for name in ["heads.svg", "head_sets.svg"] {
         let svg = svg(&fixture::record(), name);
-        let note = texts(&svg).into_iter().find(|text| text.ends_with(style::CHOSEN_ALONE)).expect(name);
-        assert!(style::LEFT + style::text_width(note, 13.0) <= style::WIDTH as i32, "{name}: wider than the picture");
+        let note = texts(&svg).into_iter().find(|text| text.ends_with(style::CHOSEN_ONLY)).expect(name);
+        assert!(style::LEFT + style::text_width(note, 13.0) <= style::WIDTH as i32, "{name}: wider than the figure");
     }
 }
 
 #[test]
-fn a_run_that_chose_nothing_is_drawn_all_the_same() {
+fn a_run_without_choices_is_drawn_too() {
     let record = RunRecord { curves: Curves::default(), truncated: BTreeMap::new(), ..fixture::record() };
-    for (name, _) in PICTURES {
+    for (name, _) in FIGURES {
         assert!(svg(&record, name).contains("</svg>"), "{name}");
     }
 }
@@ -94,21 +94,21 @@ fn models_of_any_size_and_equal_scores_are_drawn() {
     let score = record.full.macro_f1;
     record.truncated.values_mut().for_each(|result| result.macro_f1 = score);
     (record.dynamic.result.macro_f1, record.dynamic.random_macro_f1) = (score, score);
-    record.knob.clear();
-    for (name, _) in PICTURES {
+    record.operating_points.clear();
+    for (name, _) in FIGURES {
         assert!(svg(&record, name).contains("</svg>"), "{name}");
     }
 }
 
 #[test]
-fn names_from_outside_cannot_break_a_picture() {
+fn names_from_outside_cannot_break_a_figure() {
     let record = RunRecord { preset: "<T> & \"DHT\"".into(), ..fixture::record() };
     assert!(!svg(&record, "tradeoff.svg").contains("<T>"));
 }
 
 #[test]
-fn a_directory_that_is_not_there_is_an_error_with_its_path() {
+fn a_missing_directory_is_an_error_with_its_path() {
     let missing = Path::new("no/such/directory");
-    let error = draw_pictures(&fixture::record(), missing).unwrap_err();
+    let error = draw_figures(&fixture::record(), missing).unwrap_err();
     assert!(error.to_string().contains("no/such/directory"), "{error}");
 }

@@ -1,11 +1,11 @@
-//! Macro F1 against inference FLOPs: what a dynamic model has to win.
+//! Macro F1 against inference FLOPs, of the dynamic model and its baselines.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
 use super::style;
 use super::style::{Area, Chart, DYNAMIC, Drawn, FULL, ORACLE, RANDOM, TRUNCATED};
-use crate::record::{KnobPoint, RunRecord};
+use crate::record::{OperatingPoint, RunRecord};
 
 /// A point: share of the full model's FLOPs, macro F1.
 type Point = (f64, f64);
@@ -27,15 +27,15 @@ pub(crate) fn draw(record: &RunRecord, area: &Area) -> Drawn {
         .collect();
     let dynamic = (record.dynamic.inference_flops_ratio, record.dynamic.result.macro_f1);
     let random = (dynamic.0, record.dynamic.random_macro_f1);
-    let of_knob = |score: fn(&KnobPoint) -> f64| -> Vec<Point> {
-        record.knob.iter().map(|point| (point.inference_flops_ratio, score(point))).collect()
+    let at_speeds = |score: fn(&OperatingPoint) -> f64| -> Vec<Point> {
+        record.operating_points.iter().map(|point| (point.inference_flops_ratio, score(point))).collect()
     };
-    let (knob, shuffled) = (of_knob(|point| point.macro_f1), of_knob(|point| point.random_macro_f1));
+    let (chosen, shuffled) = (at_speeds(|point| point.macro_f1), at_speeds(|point| point.random_macro_f1));
     let oracle = &record.dynamic.oracle;
     // Records of earlier releases have none.
     let oracle = (oracle.inference_flops_ratio > 0.0).then_some((oracle.inference_flops_ratio, oracle.macro_f1));
 
-    let points = truncated.iter().map(|(_, point)| *point).chain(knob.iter().chain(&shuffled).copied());
+    let points = truncated.iter().map(|(_, point)| *point).chain(chosen.iter().chain(&shuffled).copied());
     let points = points.chain([full, dynamic, random]).chain(oracle);
     let (range, digits) = score_range(points.clone().map(|(_, score)| score));
     let right = points.map(|(cost, _)| cost).fold(1.0, f64::max);
@@ -47,14 +47,14 @@ pub(crate) fn draw(record: &RunRecord, area: &Area) -> Drawn {
     chart.draw_series(LineSeries::new(chain, TRUNCATED.mix(0.5).stroke_width(2)))?;
     chart.draw_series(LineSeries::new(shuffled.clone(), RANDOM.mix(0.6).stroke_width(2)))?;
     chart.draw_series(shuffled.iter().map(|&point| TriangleMarker::new(point, 5, RANDOM.filled())))?;
-    chart.draw_series(LineSeries::new(knob.clone(), DYNAMIC.mix(0.6).stroke_width(2)))?;
-    chart.draw_series(knob.iter().map(|&point| Circle::new(point, 4, DYNAMIC.filled())))?;
+    chart.draw_series(LineSeries::new(chosen.clone(), DYNAMIC.mix(0.6).stroke_width(2)))?;
+    chart.draw_series(chosen.iter().map(|&point| Circle::new(point, 4, DYNAMIC.filled())))?;
     for (layers, point) in &truncated {
         chart.draw_series([Circle::new(*point, 6, TRUNCATED.filled())])?;
         let plural = if *layers == 1 { "" } else { "s" };
         label(&chart, *point, &format!("{layers} layer{plural}"), TRUNCATED, (10, 13), HPos::Left)?;
     }
-    // What is drawn apart by its shape as well as by its colour is read without colours too.
+    // Markers differ in shape as well as in colour, for readers who see no colours.
     chart.draw_series([TriangleMarker::new(random, 9, RANDOM.filled())])?;
     if let Some(point) = oracle {
         chart.draw_series([Cross::new(point, 6, ORACLE.stroke_width(3))])?;
@@ -74,10 +74,10 @@ fn label(chart: &Chart, point: Point, text: &str, color: RGBColor, shift: (i32, 
     area.draw_text(text, &style::anchored(style::font(12.0, color), side), (x - left + shift.0, y - top + shift.1))
 }
 
-/// From below the lowest to above the highest score, and how many digits tell the ticks apart.
+/// The axis range of the scores, and the number of digits that its ticks need.
 fn score_range(scores: impl Iterator<Item = f64>) -> (std::ops::Range<f64>, usize) {
     let (low, high) = scores.fold((f64::MAX, f64::MIN), |(low, high), score| (low.min(score), high.max(score)));
-    let room = (0.2 * (high - low)).max(0.01);
+    let margin = (0.2 * (high - low)).max(0.01);
     let digits = if high - low > 0.04 { 2 } else { 3 };
-    (low - room..(high + room).max(low + 0.02), digits)
+    (low - margin..(high + margin).max(low + 0.02), digits)
 }

@@ -4,7 +4,7 @@ use crate::readme::*;
 const README: &str = "# Title\n\n<!-- numbers -->\nold\n<!-- /numbers -->\n\nend\n";
 
 #[test]
-fn numbers_replace_what_stood_between_the_markers_and_nothing_else() {
+fn results_replace_the_part_between_the_markers_and_nothing_else() {
     let text = with_numbers(README, &fixture::record(), "cargo run").unwrap();
     assert!(text.starts_with("# Title\n\n<!-- numbers -->\n") && text.ends_with("<!-- /numbers -->\n\nend\n"));
     assert!(!text.contains("old"));
@@ -14,13 +14,13 @@ fn numbers_replace_what_stood_between_the_markers_and_nothing_else() {
 }
 
 #[test]
-fn writing_the_same_numbers_again_changes_nothing() {
+fn writing_the_same_results_again_changes_nothing() {
     let once = with_numbers(README, &fixture::record(), "cargo run").unwrap();
     assert_eq!(with_numbers(&once, &fixture::record(), "cargo run").unwrap(), once);
 }
 
 #[test]
-fn a_text_without_its_markers_is_refused() {
+fn a_text_without_both_markers_is_refused() {
     let (start, end) = (README_START, README_END);
     for text in [
         "no markers".to_owned(),

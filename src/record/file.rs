@@ -1,83 +1,86 @@
+//! The record of a run, `record.json`.
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use dht_search::training::Curves;
 use dht_transformer::{Columns, write_atomically};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use dht_search::{Regret, training::Curves};
-
-use super::operating_points::{KnobPoint, OracleResult};
+use super::machine::Machine;
+use super::operating_points::OperatingPoint;
+use super::results::{DifficultyResult, DynamicResult, ModelResult, RouteCounts};
 use crate::error::{Error, RecordProblem, Result};
 
-/// How many classes a summary names.
+/// The number of classes that a summary names.
 const CLASSES_IN_SUMMARY: usize = 20;
 
-/// Everything that one run came to: the full model, truncations of it and the dynamic model on the same data.
+/// All results of one run: the full model, truncations of it and the dynamic model on the same data.
 ///
-/// Written as `record.json`. Keys come in one order, and no date or path of the machine is in it, so that two runs of
-/// one seed differ in nothing but seconds (and what is derived from them).
+/// Written as `record.json`. The order of its keys is fixed, and it contains no date and no path of the machine, so that two
+/// runs with one seed differ only in seconds and in values derived from them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunRecord {
     /// The version of this layout: [`RunRecord::SCHEMA`].
     pub schema: u32,
-    /// The configuration of the search: `T-DHT`.
+    /// The name of the search: `T-DHT`.
     pub preset: String,
-    /// What keyed every random choice.
+    /// The seed of every random choice.
     pub seed: u64,
-    /// The example and the flags that made it, as they would be typed again: `t_dht`, `--epochs`, `2`. Paths of the
-    /// machine are there by their last part. Empty in records of before this field.
+    /// The example and its flags, as typed: `t_dht`, `--epochs`, `2`. Of absolute paths only the last part is kept. Empty
+    /// in records of earlier releases.
     #[serde(default)]
     pub command: Vec<String>,
-    /// What was trained and tested on.
+    /// The training, validation and test data.
     pub data: DataRecord,
     /// The size of the full model.
     pub model: ModelRecord,
     /// The full model.
     pub full: ModelResult,
-    /// Models of the first `<k>` layers, trained in the same way.
+    /// Models of the first k layers, trained in the same way, by k.
     pub truncated: BTreeMap<usize, ModelResult>,
     /// The dynamic model.
     pub dynamic: DynamicResult,
-    /// The dynamic model at settings of its run-time speed knob spread evenly over the FLOPs that it can come to, cheapest
-    /// first. Empty where the rewards have no knob, since the cost was learned with them: ratio, log and clipped.
-    #[serde(default)]
-    pub knob: Vec<KnobPoint>,
-    /// How many samples took each route.
+    /// The dynamic model at several speeds λ, spread evenly over its range of FLOPs, cheapest first; `knob` in the file.
+    /// Empty for rewards without λ (ratio, log and clipped), where the cost is learned with the reward.
+    #[serde(default, rename = "knob")]
+    pub operating_points: Vec<OperatingPoint>,
+    /// The number of samples on each route.
     pub routes: RouteCounts,
-    /// How the training of the dynamic model went.
+    /// Curves of the dynamic model's training.
     pub curves: Curves,
-    /// Results on parts of the test set that are known to be easier or harder; easiest first, empty for real data.
+    /// Results on the easier and harder parts of generated texts, easiest first; empty for other data.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub difficulties: Vec<DifficultyResult>,
-    /// Settings by their names: epochs, batch, learning rate, dispatch, …
+    /// Settings by name: epochs, batch, learning rate, the search's settings, …
     #[serde(default)]
     pub settings: BTreeMap<String, Value>,
-    /// Where it ran.
+    /// The machine of the run.
     pub machine: Machine,
 }
 
 /// The data of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataRecord {
-    /// What the data set is called.
+    /// The name of the data set.
     pub name: String,
-    /// Rows trained on, validation rows not counted.
+    /// Training rows, without validation rows.
     pub train_rows: usize,
-    /// Rows that epochs were chosen on, taken from the training file.
+    /// Validation rows, taken from the training file.
     #[serde(default)]
     pub validation_rows: usize,
-    /// Rows tested on.
+    /// Test rows.
     pub test_rows: usize,
-    /// Rows of all three that lost tokens because they were longer than `max_length`.
+    /// Rows of all three that were truncated to `max_length` tokens.
     pub truncated_rows: usize,
-    /// The names of the classes. Empty in records of before this field.
+    /// The names of the classes. Empty in records of earlier releases.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
-    /// The columns of label and texts, and how they were found. `None` for generated texts.
+    /// The label and text columns, and how they were found. `None` for generated texts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub columns: Option<Columns>,
-    /// SHA-256 of the training file (of the generated texts, for the embedded corpus), in hexadecimal.
+    /// SHA-256 of the training file, or of the generated texts, in hexadecimal.
     pub sha256: String,
     /// SHA-256 of the test file, likewise.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -85,7 +88,7 @@ pub struct DataRecord {
 }
 
 impl DataRecord {
-    /// A line that says what was read: rows, classes (the first twenty), and the columns of label and texts.
+    /// A line with the numbers of rows, the classes (the first twenty), and the label and text columns.
     pub fn summary(&self) -> String {
         let mut classes = self.classes.iter().take(CLASSES_IN_SUMMARY).cloned().collect::<Vec<_>>().join(", ");
         if self.classes.len() > CLASSES_IN_SUMMARY {
@@ -110,144 +113,19 @@ pub struct ModelRecord {
     pub layers: usize,
     /// Heads a layer, N_H.
     pub heads: usize,
-    /// Numbers a token between layers, d.
+    /// Width of the hidden states, d.
     pub hidden: usize,
-    /// Neurons of a feed-forward.
+    /// Width of the feed-forward.
     pub ffn: usize,
-    /// Trainable numbers of the full model, embeddings and classifier among them.
+    /// Trainable parameters of the full model, including embeddings and classifier.
     pub parameters: usize,
-}
-
-/// What a model came to. Tokenising is in none of the seconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct ModelResult {
-    /// Macro F1 on the test set.
-    pub macro_f1: f64,
-    /// The share of the test set that was predicted right.
-    pub accuracy: f64,
-    /// Wall clock of training: batches, forward, backward, bandits, arm-feature pass; no optimiser, no validation.
-    pub train_seconds: f64,
-    /// Wall clock of predicting the test set.
-    pub inference_seconds: f64,
-    /// Wall clock of the optimiser.
-    pub optimizer_seconds: f64,
-    /// FLOPs of training, forward and backward, arm-feature pass and re-passes among them; no validation.
-    pub train_flops: u64,
-    /// FLOPs of predicting the test set.
-    pub inference_flops: u64,
-}
-
-/// What the dynamic model came to, also beside the full model.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct DynamicResult {
-    /// As for any model.
-    #[serde(flatten)]
-    pub result: ModelResult,
-    /// `train_flops` over the full model's.
-    pub train_flops_ratio: f64,
-    /// `inference_flops` over the full model's.
-    pub inference_flops_ratio: f64,
-    /// The paper's cost estimate of training (layers × heads), as a share of the full model's.
-    pub train_layer_head_ratio: f64,
-    /// The paper's cost estimate of inference, likewise.
-    pub inference_layer_head_ratio: f64,
-    /// `train_seconds` over the full model's.
-    pub train_wall_ratio: f64,
-    /// `inference_seconds` over the full model's.
-    pub inference_wall_ratio: f64,
-    /// Wall clock of the bandits in training: pooling, selecting, updating.
-    pub bandit_seconds: f64,
-    /// Macro F1 of the same trained model when routes are drawn at random, in the mix that the bandits chose.
-    pub random_macro_f1: f64,
-    /// How the chosen routes compare with the best fixed one in hindsight, on the test set.
-    #[serde(default)]
-    pub regret: Regret,
-    /// What the same trained model would come to if the best exit for each text were known.
-    #[serde(default)]
-    pub oracle: OracleResult,
-}
-
-/// The paper's cost estimate as a share of the full model's.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct LayerHeadRatios {
-    /// Over all samples trained on.
-    pub train: f64,
-    /// Over all samples tested on.
-    pub inference: f64,
-}
-
-impl DynamicResult {
-    /// Sets a dynamic model's result beside that of the full model.
-    pub fn beside(
-        full: &ModelResult,
-        result: ModelResult,
-        layer_head: LayerHeadRatios,
-        bandit_seconds: f64,
-        random_macro_f1: f64,
-    ) -> Self {
-        Self {
-            result,
-            train_flops_ratio: result.train_flops as f64 / full.train_flops as f64,
-            inference_flops_ratio: result.inference_flops as f64 / full.inference_flops as f64,
-            train_layer_head_ratio: layer_head.train,
-            inference_layer_head_ratio: layer_head.inference,
-            train_wall_ratio: result.train_seconds / full.train_seconds,
-            inference_wall_ratio: result.inference_seconds / full.inference_seconds,
-            bandit_seconds,
-            random_macro_f1,
-            regret: Regret::default(),
-            oracle: OracleResult::default(),
-        }
-    }
-}
-
-/// How many samples took each route, by the route's notation: `12L8H`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RouteCounts {
-    /// In training, each epoch counted.
-    pub train: BTreeMap<String, u64>,
-    /// On the test set.
-    pub test: BTreeMap<String, u64>,
-}
-
-/// Results on the part of the test set that has one difficulty.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct DifficultyResult {
-    /// What the part is called: `easy`.
-    pub name: String,
-    /// How many test rows it has.
-    pub rows: usize,
-    /// The mean depth that the dynamic model gave them, in layers.
-    pub mean_depth: f64,
-    /// Macro F1 of the dynamic model on them.
-    pub dynamic_macro_f1: f64,
-    /// Macro F1 of the full model on them.
-    pub full_macro_f1: f64,
-    /// Macro F1 of the truncations on them.
-    #[serde(default)]
-    pub truncated_macro_f1: BTreeMap<usize, f64>,
-}
-
-/// What a run ran on.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Machine {
-    /// The processor's model.
-    pub cpu: String,
-    /// How many threads run at once.
-    pub cores: usize,
-    /// What the tensors lay on: `cpu`, `cuda`, `metal`.
-    pub device: String,
-    /// The operating system and the architecture.
-    pub system: String,
-    /// Versions of the compiler and of the crates that matter, by name.
-    pub versions: BTreeMap<String, String>,
 }
 
 impl RunRecord {
     /// The version of the layout that this release writes.
     pub const SCHEMA: u32 = 1;
 
-    /// Writes the record, whole or not at all.
+    /// Writes the record atomically.
     ///
     /// # Errors
     /// [`Error::Record`] when a number is not finite, [`Error::Transformer`] when the file cannot be written.
@@ -255,7 +133,7 @@ impl RunRecord {
         let path = path.as_ref();
         let refused = |problem| Error::Record { path: path.into(), problem };
         let content = |error: serde_json::Error| refused(RecordProblem::Content { message: error.to_string() });
-        // No field of a record is ever null but a float that is not finite.
+        // Only floats that are not finite are serialised as null.
         if let Some(field) = first_null(&serde_json::to_value(self).map_err(content)?) {
             return Err(refused(RecordProblem::NotFinite { field }));
         }
@@ -267,14 +145,14 @@ impl RunRecord {
     /// Reads a record.
     ///
     /// # Errors
-    /// [`Error::Transformer`] when the file cannot be read, [`Error::Record`] when it is none or a later release's.
+    /// [`Error::Transformer`] when the file cannot be read, [`Error::Record`] when it is no record or of a later release.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let io = |source| Error::Transformer(dht_transformer::Error::Io { path: path.into(), source });
         let refused = |problem| Error::Record { path: path.into(), problem };
         let content = |error: serde_json::Error| refused(RecordProblem::Content { message: error.to_string() });
         let bytes = std::fs::read(path).map_err(io)?;
-        // A later layout may lack what this one needs: its version is looked at before anything else.
+        // A later layout may lack fields of this one, so the version is checked first.
         let Version { schema } = serde_json::from_slice(&bytes).map_err(content)?;
         if schema > u64::from(Self::SCHEMA) {
             return Err(refused(RecordProblem::Newer { found: schema, supported: Self::SCHEMA }));
@@ -288,7 +166,7 @@ struct Version {
     schema: u64,
 }
 
-/// The path of the first null, if there is one. Settings may hold some.
+/// The path of the first null outside of the settings, if there is one.
 fn first_null(record: &Value) -> Option<String> {
     fn search(value: &Value, path: &mut Vec<String>) -> bool {
         let mut enter = |key: String, value: &Value| {
@@ -301,7 +179,7 @@ fn first_null(record: &Value) -> Option<String> {
         };
         match value {
             Value::Null => true,
-            Value::Array(values) => values.iter().enumerate().any(|(place, value)| enter(place.to_string(), value)),
+            Value::Array(values) => values.iter().enumerate().any(|(index, value)| enter(index.to_string(), value)),
             Value::Object(fields) => fields.iter().any(|(key, value)| key != "settings" && enter(key.clone(), value)),
             _ => false,
         }

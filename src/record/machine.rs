@@ -1,10 +1,27 @@
+//! The machine of a run.
+
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use super::file::Machine;
 use candle_core::Device;
+use serde::{Deserialize, Serialize};
 
-/// The machine that this program runs on, for a run's record.
+/// The machine of a run, and the versions of its programs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// The processor's model.
+    pub cpu: String,
+    /// The number of threads that run at once.
+    pub cores: usize,
+    /// The device of the tensors: `cpu`, `cuda`, `metal`.
+    pub device: String,
+    /// The operating system and the architecture.
+    pub system: String,
+    /// Versions of the compiler and of the main crates, by name.
+    pub versions: BTreeMap<String, String>,
+}
+
+/// The machine that this program runs on.
 pub fn this_machine(device: &Device) -> Machine {
     let device = match device {
         Device::Cpu => "cpu",
@@ -25,7 +42,7 @@ pub fn this_machine(device: &Device) -> Machine {
     }
 }
 
-/// The processor's model, as the system names it.
+/// The processor's model, as the operating system names it.
 fn processor() -> Option<String> {
     let name = if cfg!(target_os = "linux") {
         model_name(&std::fs::read_to_string("/proc/cpuinfo").ok()?)

@@ -1,12 +1,11 @@
-//! What a run came to, as one file that programs can read.
+//! The results of a run as one JSON file.
 
 mod file;
 mod machine;
 mod operating_points;
+mod results;
 
-pub use file::{
-    DataRecord, DifficultyResult, DynamicResult, LayerHeadRatios, Machine, ModelRecord, ModelResult, RouteCounts,
-    RunRecord,
-};
-pub use machine::this_machine;
-pub use operating_points::{KnobPoint, OracleResult};
+pub use file::{DataRecord, ModelRecord, RunRecord};
+pub use machine::{Machine, this_machine};
+pub use operating_points::{OperatingPoint, OracleResult};
+pub use results::{DifficultyResult, DynamicResult, ModelResult, RouteCounts};

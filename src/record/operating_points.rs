@@ -1,38 +1,37 @@
-//! One trained model at all its speeds, beside what it has to beat.
+//! One trained model at several speeds, and its baselines.
 
 use serde::{Deserialize, Serialize};
 
 use super::file::RunRecord;
 
-/// A trained model at one setting of its run-time speed knob: λ found on the validation rows, everything else measured on
-/// the test set.
+/// A trained model at one speed λ, which is calibrated on the validation rows. Everything else is measured on the test set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct KnobPoint {
-    /// The price of the full model's cost, in nats of loss.
+pub struct OperatingPoint {
+    /// λ, the loss in nats that the cost of the full model is worth.
     pub lambda: f64,
-    /// FLOPs of predicting the test set, the bandits' among them, over the full model's.
+    /// FLOPs of predicting the test set, including the bandits', over the full model's.
     pub inference_flops_ratio: f64,
     /// Macro F1.
     pub macro_f1: f64,
-    /// Macro F1 when the same routes are dealt to the texts at random, the mean of some deals.
+    /// Macro F1 with the same routes shuffled among the texts, the mean of several shuffles.
     pub random_macro_f1: f64,
-    /// What models of fixed depth score at the same FLOPs: see [`RunRecord::truncated_macro_f1_at`].
+    /// Macro F1 of models of fixed depth at the same FLOPs: see [`RunRecord::truncated_macro_f1_at`].
     pub truncated_macro_f1: f64,
 }
 
-/// The fixed arm that is best for each text, chosen with its label in view, at the λ in use.
+/// The result of the best fixed arm of each text, chosen with the label known, at the model's λ.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct OracleResult {
     /// Macro F1.
     pub macro_f1: f64,
-    /// FLOPs of predicting the test set over the full model's; choosing is free.
+    /// FLOPs of predicting the test set over the full model's; the choice itself costs nothing.
     pub inference_flops_ratio: f64,
 }
 
 impl RunRecord {
-    /// Macro F1 of models of fixed depth at a share of the full model's inference FLOPs: a straight line between
-    /// neighbouring truncations, the full model being the deepest; below the shallowest and above the full model what
-    /// those score. No single model lies on such a line, but a coin that sends each text to one of two comes close.
+    /// Macro F1 of models of fixed depth at a share of the full model's inference FLOPs: linear interpolation between
+    /// neighbouring truncations, with the full model as the deepest; constant below the shallowest and above the full
+    /// model. A random choice between two neighbouring models for each text scores about that.
     pub fn truncated_macro_f1_at(&self, flops_ratio: f64) -> f64 {
         let full = self.full.inference_flops.max(1) as f64;
         let truncated = self.truncated.values().map(|result| (result.inference_flops as f64 / full, result.macro_f1));
@@ -54,10 +53,10 @@ mod tests {
     use dht_search::training::Curves;
 
     use super::*;
-    use crate::record::file::{DataRecord, DynamicResult, Machine, ModelRecord, ModelResult, RouteCounts};
+    use crate::record::{DataRecord, DynamicResult, Machine, ModelRecord, ModelResult, RouteCounts};
 
     #[test]
-    fn fixed_depths_are_joined_by_straight_lines_and_end_flat() {
+    fn fixed_depths_are_interpolated_linearly_and_constant_beyond_the_ends() {
         let result = |macro_f1, inference_flops| ModelResult { macro_f1, inference_flops, ..ModelResult::default() };
         let record = RunRecord {
             schema: RunRecord::SCHEMA,
@@ -69,7 +68,7 @@ mod tests {
             full: result(0.9, 1000),
             truncated: BTreeMap::from([(1, result(0.5, 100)), (3, result(0.7, 500))]),
             dynamic: DynamicResult::default(),
-            knob: Vec::new(),
+            operating_points: Vec::new(),
             routes: RouteCounts::default(),
             curves: Curves::default(),
             difficulties: Vec::new(),

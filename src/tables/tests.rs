@@ -2,7 +2,7 @@ use crate::fixture;
 use crate::tables::*;
 
 #[test]
-fn rows_go_from_full_over_truncated_to_dynamic_and_random() {
+fn rows_are_full_truncated_dynamic_and_random() {
     let names: Vec<String> = rows(&fixture::record()).into_iter().map(|row| row.name).collect();
     let expected = [
         "full, 6 layers",
@@ -16,7 +16,7 @@ fn rows_go_from_full_over_truncated_to_dynamic_and_random() {
 }
 
 #[test]
-fn ratios_are_to_the_full_model() {
+fn ratios_are_relative_to_the_full_model() {
     let record = fixture::record();
     let rows = rows(&record);
     assert_eq!(rows[0].flops_ratios, Some((1.0, 1.0)));
@@ -26,7 +26,7 @@ fn ratios_are_to_the_full_model() {
 }
 
 #[test]
-fn columns_of_the_text_table_line_up() {
+fn columns_of_the_text_table_are_aligned() {
     let text = text_table(&fixture::record());
     let lines: Vec<&str> = text.lines().take(6).collect();
     let ends = |line: &str| line.chars().count();
@@ -37,7 +37,7 @@ fn columns_of_the_text_table_line_up() {
 }
 
 #[test]
-fn every_line_of_the_markdown_table_has_as_many_cells() {
+fn all_lines_of_the_markdown_table_have_the_same_number_of_cells() {
     let text = markdown_table(&fixture::record());
     let cells: Vec<usize> =
         text.lines().filter(|line| line.starts_with('|')).map(|line| line.matches('|').count()).collect();

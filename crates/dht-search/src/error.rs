@@ -1,14 +1,14 @@
-/// What can go wrong in this crate: what, where, and what would be right.
+/// The errors of this crate. Messages name what is wrong, where, and what was expected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The encoder refused something.
+    /// An error of the transformer crate.
     #[error(transparent)]
     Transformer(#[from] dht_transformer::Error),
-    /// A bandit refused something.
+    /// An error of the bandits crate.
     #[error(transparent)]
     Bandits(#[from] dht_bandits::Error),
-    /// candle refused an operation.
+    /// An error of candle.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
     /// A saved state is not JSON of the expected form.
@@ -16,30 +16,30 @@ pub enum Error {
     State {
         /// The state, or its file.
         what: String,
-        /// What is wrong, with line and column.
+        /// The parser's message, with line and column.
         source: serde_json::Error,
     },
-    /// A setting lies outside what it may be.
+    /// A setting, or an argument, is out of range.
     #[error("{field} is {got}, expected {expected}")]
     Setting {
         /// The setting's name.
         field: &'static str,
-        /// What it may be.
+        /// The allowed values.
         expected: String,
-        /// What it is.
+        /// Its value.
         got: String,
     },
     /// A text is not a route such as `12L8H` or `7L9H+2L12H`.
     #[error("route {text:?}, byte {at}: expected {expected}")]
     Notation {
-        /// The text (its beginning, when it is long).
+        /// The text; of a long one, the beginning.
         text: String,
-        /// The byte where it stops being a route.
+        /// The offset in bytes of the first error.
         at: usize,
-        /// What should stand there.
+        /// What was expected there.
         expected: &'static str,
     },
-    /// A group of layers holds no layer, or a route no group.
+    /// A group of layers without layers, or a route without groups.
     #[error("layers {start}..{end}: expected at least one layer")]
     NoLayers {
         /// The first layer.
@@ -50,72 +50,72 @@ pub enum Error {
     /// Groups of layers do not follow one another.
     #[error("group {group} starts at layer {got}, expected {expected}")]
     GroupOrder {
-        /// The group's place in its route.
+        /// The index of the group in its route.
         group: usize,
-        /// Where it should start.
+        /// The allowed first layers.
         expected: String,
-        /// Where it starts.
+        /// Its first layer.
         got: usize,
     },
-    /// A group of layers ends where it must not.
+    /// A group of layers ends at a depth where it may not.
     #[error("group {group} ends after layer {got}, expected {expected}")]
     GroupEnd {
-        /// The group's place in its route.
+        /// The index of the group in its route.
         group: usize,
-        /// Where it may end.
+        /// The allowed ends.
         expected: String,
-        /// Where it ends.
+        /// Its end.
         got: usize,
     },
-    /// A group keeps a number of heads that it must not.
+    /// A group keeps a number of heads that is not allowed.
     #[error("group {group} keeps {got} heads, expected {expected}")]
     HeadCount {
-        /// The group's place in its route or space.
+        /// The index of the group in its route or space.
         group: usize,
-        /// What it may keep.
+        /// The allowed numbers of heads.
         expected: String,
-        /// What it would keep.
+        /// Its number of heads.
         got: usize,
     },
-    /// An exit of a space lies before another or beyond the layers.
+    /// An exit of a space is not deeper than the exit before it, or deeper than the layers.
     #[error("exit {index} is at depth {got}, expected {expected}")]
     Exit {
-        /// The exit's place in the list.
+        /// The index of the exit in the list.
         index: usize,
-        /// Where it may be.
+        /// The allowed depths.
         expected: String,
-        /// Where it is.
+        /// Its depth.
         got: usize,
     },
-    /// A route does not belong to a space, or does not fit its layers.
+    /// A route is not in a space, or is for a model of another size.
     #[error("route {route}: expected {expected}")]
     RouteNotInSpace {
         /// The route.
         route: String,
-        /// What the space has.
+        /// The routes of the space.
         expected: String,
     },
     /// A space has the same arm twice.
     #[error("arm {arm} ({route}) repeats arm {first}")]
     DuplicateArm {
-        /// The later of the two.
+        /// The index of the later one.
         arm: usize,
-        /// The earlier.
+        /// The index of the earlier one.
         first: usize,
-        /// What both are.
+        /// The route of both.
         route: String,
     },
     /// An arm, or a list of arms, that a space does not have.
     #[error("{what} is {got}, expected {expected}")]
     Arm {
-        /// Which arm.
+        /// The kind of arm.
         what: &'static str,
-        /// What the space has.
+        /// The arms of the space.
         expected: String,
-        /// What was asked for.
+        /// The requested one.
         got: String,
     },
-    /// A preset has no meaning for a model of this size.
+    /// A preset is not defined for a model of this size.
     #[error("{preset} on {layers} layers of {heads} heads: expected {expected}")]
     PresetSize {
         /// The preset.
@@ -124,89 +124,89 @@ pub enum Error {
         layers: usize,
         /// The model's heads.
         heads: usize,
-        /// Which sizes it has.
+        /// The sizes that it is defined for.
         expected: &'static str,
     },
-    /// A file is whole, but holds no dynamic model that this release reads.
+    /// A file is intact, but contains no dynamic model that this release reads.
     #[error("{path}: its {field} is {got}, expected {expected}", path = path.display())]
     Model {
         /// The file.
         path: std::path::PathBuf,
-        /// What of it.
+        /// The field of the file.
         field: &'static str,
-        /// What this release reads.
+        /// The values that this release reads.
         expected: String,
-        /// What it is.
+        /// Its value.
         got: String,
     },
-    /// A file of a saved model is not the one that was saved with its checkpoint.
+    /// A file of a saved model is not the one that was saved together with its checkpoint.
     #[error(
-        "{path} is not the file that {checkpoint} was saved with: its SHA-256 sum is {got}, expected {expected}; put the \
-         file of that save back",
-        path = path.display(), checkpoint = checkpoint.display(), got = sum(got.as_deref()), expected = sum(expected.as_deref()),
+        "{path} is not the file that {checkpoint} was saved with: its SHA-256 checksum is {got}, expected {expected}; \
+         restore the file of that save",
+        path = path.display(), checkpoint = checkpoint.display(), got = checksum(got.as_deref()), expected = checksum(expected.as_deref()),
     )]
     ModelFile {
         /// The file.
         path: std::path::PathBuf,
-        /// The checkpoint that knows the file's sum.
+        /// The checkpoint that contains the file's checksum.
         checkpoint: std::path::PathBuf,
-        /// The sum of the file that was saved; `None` where there was no such file.
+        /// The checksum of the saved file; `None` where there was none.
         expected: Option<String>,
-        /// The sum of the file that is there; `None` where there is none.
+        /// The checksum of the present file; `None` where there is none.
         got: Option<String>,
     },
-    /// A settings file is no search space.
+    /// A file does not describe a search space.
     #[error("{what}{line}: {problem}", line = line.map_or_else(String::new, |line| format!(":{line}")))]
     SpaceFile {
         /// The file, or `TOML text`.
         what: String,
-        /// The line, from 1, where that is known.
+        /// The line, from 1, where it is known.
         line: Option<usize>,
-        /// What is wrong with it.
+        /// The reason.
         problem: SpaceFileProblem,
     },
-    /// A cost that no setting of the speed knob comes to.
-    #[error("a FLOPs ratio of {target} is out of reach: this model goes from {least} to {most} on these texts")]
+    /// A budget that no λ reaches.
+    #[error("a FLOPs ratio of {target} cannot be reached: this model's range is {least} to {most} on these texts")]
     Budget {
-        /// What was asked for, as a share of the full model's FLOPs.
+        /// The budget, as a share of the full model's FLOPs.
         target: f64,
-        /// What the model costs when nothing but cost counts.
+        /// The model's share as λ goes to infinity.
         least: f64,
-        /// What it costs when cost does not count, λ = 0.
+        /// The model's share at λ = 0.
         most: f64,
     },
-    /// A loss that no reward can be made of.
-    #[error("loss is {loss}, expected a finite number, 0 or more")]
+    /// A loss from which no reward can be computed.
+    #[error("loss is {loss}, expected a finite number, at least 0")]
     Loss {
         /// The loss.
         loss: f64,
     },
 }
 
-/// Why a settings file is refused as a search space.
+/// Why a file does not describe a search space.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpaceFileProblem {
-    /// It is not TOML, or a key is missing, unknown or of another type, or a route is written wrongly.
+    /// It is not TOML, a key is missing, unknown or of another type, or a route has no valid notation.
     #[error("{message}")]
     Content {
-        /// What the parser said.
+        /// The parser's message.
         message: String,
     },
-    /// It describes a space that cannot be: exits out of order, more heads than there are, …
+    /// It describes an invalid space: exits out of order, more heads than the model has, …
     #[error("{0}")]
     Space(#[source] Box<Error>),
 }
 
-fn sum(sum: Option<&str>) -> &str {
-    sum.unwrap_or("none (no such file)")
+fn checksum(checksum: Option<&str>) -> &str {
+    checksum.unwrap_or("none (no such file)")
 }
 
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// A setting outside what it may be.
+    /// A setting or argument that is out of range.
     pub(crate) fn setting(field: &'static str, expected: impl Into<String>, got: impl ToString) -> Self {
         Self::Setting { field, expected: expected.into(), got: got.to_string() }
     }

@@ -12,7 +12,7 @@ use crate::experiment::plan::Arguments;
 
 const ROWS: &str = "text,label\na good film,yes\na bad film,no\na good meal,yes\na bad meal,no\n";
 
-/// A directory with these files.
+/// A temporary directory with these files.
 fn folder(files: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, content) in files {
@@ -41,7 +41,7 @@ fn problem(files: &[(&str, &str)]) -> (Option<u64>, DataProblem) {
 }
 
 #[test]
-fn the_generated_texts_are_split_and_known_word_by_word() {
+fn generated_texts_are_split_and_have_no_unknown_words() {
     let data = RunData::load(&plan(None, "--train-rows 200 --test-rows 50")).unwrap();
     assert_eq!((data.train.len(), data.validation.len(), data.test.len()), (180, 20, 50));
     assert_eq!(data.record.train_rows, 180);
@@ -56,14 +56,14 @@ fn the_generated_texts_are_split_and_known_word_by_word() {
 #[test]
 fn no_generated_test_text_is_trained_on() {
     let data = RunData::load(&plan(None, "--train-rows 3000 --test-rows 1000")).unwrap();
-    let tested: BTreeSet<&[u32]> = data.test.samples.iter().map(|sample| sample.encoding.ids.as_slice()).collect();
-    let learnt = data.train.samples.iter().chain(&data.validation.samples);
-    assert!(learnt.clone().all(|sample| !tested.contains(sample.encoding.ids.as_slice())));
-    assert_eq!(learnt.count(), 3000);
+    let test_ids: BTreeSet<&[u32]> = data.test.samples.iter().map(|sample| sample.encoding.ids.as_slice()).collect();
+    let trained = data.train.samples.iter().chain(&data.validation.samples);
+    assert!(trained.clone().all(|sample| !test_ids.contains(sample.encoding.ids.as_slice())));
+    assert_eq!(trained.count(), 3000);
 }
 
 #[test]
-fn the_seed_moves_the_split_and_not_the_data() {
+fn the_seed_changes_the_split_and_not_the_data() {
     let load =
         |seed: u64| RunData::load(&plan(None, &format!("--train-rows 100 --test-rows 9 --seed {seed}"))).unwrap();
     let (first, again, other) = (load(1), load(1), load(2));
@@ -74,7 +74,7 @@ fn the_seed_moves_the_split_and_not_the_data() {
 }
 
 #[test]
-fn files_are_read_with_their_labels_and_the_first_rows_taken() {
+fn files_are_read_with_their_labels_up_to_the_given_rows() {
     let data = load(&[("train.csv", ROWS), ("test.csv", ROWS)], "--train-rows 3 --test-rows 2").unwrap();
     assert_eq!((data.train.len(), data.validation.len(), data.test.len()), (2, 1, 2));
     assert_eq!(data.train.labels, ["no", "yes"]);
@@ -90,14 +90,14 @@ fn without_a_test_file_the_dev_file_is_taken_and_with_both_the_test_file() {
 }
 
 #[test]
-fn long_texts_are_cut_and_counted() {
+fn long_texts_are_truncated_and_counted() {
     let data = load(&[("train.csv", ROWS), ("test.csv", ROWS)], "--max-length 3").unwrap();
     assert_eq!(data.record.truncated_rows, 8);
     assert!(data.test.lengths().iter().all(|&length| length == 3));
 }
 
 #[test]
-fn the_two_texts_of_a_pair_are_told_apart() {
+fn the_two_texts_of_a_pair_have_different_token_types() {
     let rows =
         "a,b,label\nis it so,it is so,yes\nis it so,it is not,no\nwas it so,it was so,yes\nwas it so,it was not,no\n";
     let more = "--pair --text-column a --text-column b";

@@ -15,7 +15,7 @@ fn flag(line: &str) -> &'static str {
 }
 
 #[test]
-fn without_flags_the_generated_texts_and_a_small_model_are_taken() {
+fn without_flags_a_small_model_trains_on_generated_texts() {
     let plan = plan("").unwrap();
     assert_eq!(plan.data, DataSource::Embedded);
     assert_eq!(plan.model, Model::Size(ModelSize { layers: 7, heads: 12, hidden: 96 }));
@@ -27,7 +27,7 @@ fn without_flags_the_generated_texts_and_a_small_model_are_taken() {
 }
 
 #[test]
-fn every_flag_arrives() {
+fn every_flag_is_in_the_plan() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("space.toml");
     let text = "layers = 12\nheads = 4\nexits = [3, 12]\nsearch = { kind = \"tree\", heads = [[2, 4]] }\n";
@@ -61,7 +61,7 @@ fn every_flag_arrives() {
         flags: Arguments::parse_from(std::iter::once("t_dht").chain(line.split_whitespace())).flags(),
     };
     assert_eq!(plan(line).unwrap(), expected);
-    // None of them is what it would be without its flag.
+    // None of them equals its default.
     let default = plan("").unwrap();
     assert_ne!(expected.device, default.device);
     assert_ne!(expected.batch, default.batch);
@@ -104,13 +104,13 @@ fn impossible_values_are_refused_by_their_flag() {
 }
 
 #[test]
-fn a_size_that_no_model_has_is_refused() {
+fn an_impossible_size_is_refused() {
     assert!(matches!(plan("--model 6x12x100"), Err(Error::Transformer(_))), "heads do not divide the width");
-    assert!(matches!(plan("--model 1x12x96"), Err(Error::Search(_))), "one layer leaves nothing to choose");
+    assert!(matches!(plan("--model 1x12x96"), Err(Error::Search(_))), "one layer is too small for a search");
 }
 
 #[test]
-fn a_model_directory_gives_its_own_limits() {
+fn a_model_directory_has_its_own_limits() {
     let folder = tempfile::tempdir().unwrap();
     let line = |more: &str| format!("--model {} {more}", folder.path().display());
     assert!(matches!(plan(&line("")), Err(Error::Transformer(dht_transformer::Error::Io { .. }))));
@@ -135,7 +135,7 @@ fn unknown_flags_and_values_are_usage_errors() {
 }
 
 #[test]
-fn the_example_of_a_space_is_one_of_the_default_model() {
+fn the_example_of_a_space_is_for_the_default_model() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/spaces/early_exits.toml");
     let space = plan(&format!("--space {}", file.display())).unwrap().space.unwrap();
     assert_eq!(space.exits, [1, 2, 3, 7]);

@@ -12,8 +12,8 @@ fn record() -> RunRecord {
         model: ModelRecord { layers: 12, heads: 12, hidden: 96, ffn: 384, parameters: 5 },
         full,
         truncated: BTreeMap::from([(3, full), (12, full)]),
-        dynamic: DynamicResult::beside(&full, result, LayerHeadRatios::default(), 0.1, 0.8),
-        knob: vec![KnobPoint { lambda: 0.25, macro_f1: 0.89, ..KnobPoint::default() }],
+        dynamic: DynamicResult { random_macro_f1: 0.8, ..DynamicResult::beside(&full, result) },
+        operating_points: vec![OperatingPoint { lambda: 0.25, macro_f1: 0.89, ..OperatingPoint::default() }],
         routes: RouteCounts { train: BTreeMap::from([("12L8H".into(), 10)]), ..RouteCounts::default() },
         curves: Curves::default(),
         difficulties: vec![],
@@ -35,7 +35,7 @@ fn problem(result: Result<impl Sized>) -> RecordProblem {
 }
 
 #[test]
-fn a_record_that_was_saved_is_loaded_as_it_was() {
+fn a_saved_record_loads_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("record.json");
     record().save(&path).unwrap();
@@ -46,9 +46,9 @@ fn a_record_that_was_saved_is_loaded_as_it_was() {
 }
 
 #[test]
-fn the_fields_stand_where_readers_look_for_them() {
+fn the_fields_have_their_documented_paths() {
     let json = serde_json::to_value(record()).unwrap();
-    let knob = ["lambda", "inference_flops_ratio", "macro_f1", "random_macro_f1", "truncated_macro_f1"]
+    let points = ["lambda", "inference_flops_ratio", "macro_f1", "random_macro_f1", "truncated_macro_f1"]
         .map(|field| format!("/knob/0/{field}"));
     let others = [
         "/truncated/3/macro_f1",
@@ -58,7 +58,7 @@ fn the_fields_stand_where_readers_look_for_them() {
         "/dynamic/oracle/macro_f1",
         "/full/train_flops",
     ];
-    for path in knob.iter().map(String::as_str).chain(others) {
+    for path in points.iter().map(String::as_str).chain(others) {
         assert!(json.pointer(path).is_some_and(Value::is_number), "{path}");
     }
     assert_eq!(json["routes"]["train"]["12L8H"], 10);
@@ -73,7 +73,7 @@ fn ratios_are_those_to_the_full_model() {
 }
 
 #[test]
-fn a_number_that_json_cannot_hold_is_refused_with_its_place_and_the_old_file_stays() {
+fn a_number_that_json_cannot_represent_is_refused_with_its_path_and_the_old_file_stays() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("record.json");
     record().save(&path).unwrap();

@@ -1,4 +1,4 @@
-//! The cost of a route from seconds that were measured.
+//! The cost of a route from measured seconds.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -6,11 +6,11 @@ use std::time::Instant;
 use dht_transformer::{Encoder, Encoding, ForwardContext, HeadSet, PackedBatch, Sample, SampleGroup};
 use serde::{Deserialize, Serialize};
 
-use super::{WidthCoupling, check_stack};
+use super::WidthCoupling;
 use crate::error::{Error, Result};
 use crate::space::{ModelShape, Route};
 
-/// One measurement: a layer that keeps `heads` heads, on texts of `tokens` tokens.
+/// One measurement: seconds of a layer that keeps `heads` heads, on texts of `tokens` tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LayerSeconds {
@@ -18,20 +18,20 @@ pub struct LayerSeconds {
     pub heads: usize,
     /// Tokens of the text.
     pub tokens: usize,
-    /// Seconds a text, of one layer.
+    /// Seconds per text and layer.
     pub seconds: f64,
 }
 
 /// A table of measured seconds.
 ///
-/// Between two measured lengths, and between two measured head counts, seconds are interpolated linearly; a text shorter
-/// or longer than all measured ones costs what the nearest does, so measure the whole range.
+/// Seconds are interpolated linearly between two measured lengths and between two measured head counts. A text shorter or
+/// longer than all measured ones costs as much as the nearest, so measure the whole range.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "MeasuredData", into = "MeasuredData")]
 pub struct MeasuredCost {
     shape: ModelShape,
     exit_seconds: f64,
-    /// For each head count, ascending, the (tokens, seconds), ascending; the full head count is among them.
+    /// By head count, ascending: (tokens, seconds), ascending. Includes the full head count.
     table: Vec<(usize, Vec<(usize, f64)>)>,
 }
 
@@ -46,7 +46,7 @@ struct MeasuredData {
 }
 
 impl MeasuredCost {
-    /// A table for a model of this size. `exit_seconds` is what a text costs outside the layers: embedding, pooler and
+    /// A table for a model of this size. `exit_seconds` are the seconds per text outside the layers: embedding, pooler and
     /// classifier.
     ///
     /// # Errors
@@ -77,9 +77,11 @@ impl MeasuredCost {
         Ok(Self { shape, exit_seconds, table })
     }
 
-    /// Measures this encoder on this machine: for each number of heads and tokens, 8 texts of random tokens through all
-    /// layers, and how long a text takes outside them at the longest; the least of five times counts. Numbers of heads
-    /// should hold all that routes keep, tokens the range of the texts. Takes about as long as 40 texts of each kind.
+    /// Measures this encoder on this machine.
+    ///
+    /// For each number of heads and tokens, 8 texts of random tokens run through all layers; the minimum of five runs
+    /// counts. `exit_seconds` is the largest time per text outside the layers. `heads` should contain every head count of
+    /// the routes, and `tokens` cover the lengths of the texts. Takes about as long as 40 texts of each combination.
     ///
     /// # Errors
     /// As [`new`](Self::new); what the encoder reports, for more tokens than it has positions.
@@ -90,8 +92,8 @@ impl MeasuredCost {
         let vocabulary = encoder.config().vocab_size.max(1) as u32;
         let batch = |tokens: usize| {
             let sample = |id: u64| {
-                // Any tokens will do.
-                let ids = (0..tokens as u32).map(|place| (place * 7919 + id as u32 * 104_729) % vocabulary).collect();
+                // Which tokens they are does not matter.
+                let ids = (0..tokens as u32).map(|index| (index * 7919 + id as u32 * 104_729) % vocabulary).collect();
                 let encoding = Encoding { ids, type_ids: vec![0; tokens], truncated: false };
                 Sample { id, label: 0, targets: Vec::new(), encoding }
             };
@@ -102,13 +104,13 @@ impl MeasuredCost {
         for &tokens in tokens {
             let batch = batch(tokens)?;
             let hidden = encoder.embed(&batch, &ctx)?;
-            let outside = least_seconds(|| Ok(encoder.embed(&batch, &ctx)?.mean_rows()?))?;
+            let outside = minimum_seconds(|| Ok(encoder.embed(&batch, &ctx)?.mean_rows()?))?;
             exit_seconds = exit_seconds.max(outside / TEXTS as f64);
             for &heads in heads {
                 let kept = HeadSet::from_indices(0..heads, block.heads)?;
                 let group = [SampleGroup { samples: TEXTS, heads: kept, neurons: coupling.width(&block, heads).ffn }];
-                let all = least_seconds(|| Ok(encoder.run_groups(0..layers, &hidden, &group, &ctx)?))?;
-                // A clock too coarse to see a layer still has to tell more heads from nothing.
+                let all = minimum_seconds(|| Ok(encoder.run_groups(0..layers, &hidden, &group, &ctx)?))?;
+                // A clock too coarse to measure a layer gives 0, which the table refuses.
                 let seconds = (all / (TEXTS * layers) as f64).max(1e-9);
                 rows.push(LayerSeconds { heads, tokens, seconds });
             }
@@ -124,10 +126,10 @@ impl MeasuredCost {
     /// Seconds of a text of `tokens` tokens on a route.
     ///
     /// # Errors
-    /// [`Error::RouteNotInSpace`] when the route leads through a model of another size, [`Error::Setting`] when it keeps
-    /// fewer heads than any row.
+    /// [`Error::RouteNotInSpace`] when the route is for a model of another size, [`Error::Setting`] when it keeps fewer
+    /// heads than any row.
     pub fn seconds(&self, route: &Route, tokens: usize) -> Result<f64> {
-        check_stack(route, self.shape)?;
+        route.check_shape(self.shape)?;
         let mut sum = self.exit_seconds;
         for group in route.groups() {
             sum += self.layer_seconds(group.heads, tokens)? * group.layers.len() as f64;
@@ -135,7 +137,14 @@ impl MeasuredCost {
         Ok(sum)
     }
 
-    pub(crate) fn share(&self, route: &Route, tokens: usize) -> Result<f64> {
+    /// Seconds of a text of `tokens` tokens on a route, as a share of the full model's.
+    ///
+    /// # Errors
+    /// As [`seconds`](Self::seconds); [`Error::Setting`] for a text without tokens.
+    pub fn share(&self, route: &Route, tokens: usize) -> Result<f64> {
+        if tokens == 0 {
+            return Err(Error::setting("tokens", "at least 1", tokens));
+        }
         let full = self.exit_seconds + self.layer_seconds(self.shape.heads, tokens)? * self.shape.layers as f64;
         Ok(self.seconds(route, tokens)? / full)
     }
@@ -152,8 +161,8 @@ impl MeasuredCost {
     }
 }
 
-/// The least of five times.
-fn least_seconds<T>(mut work: impl FnMut() -> Result<T>) -> Result<f64> {
+/// The minimum of five runs.
+fn minimum_seconds<T>(mut work: impl FnMut() -> Result<T>) -> Result<f64> {
     let mut least = f64::INFINITY;
     for _ in 0..5 {
         let start = Instant::now();
@@ -165,7 +174,7 @@ fn least_seconds<T>(mut work: impl FnMut() -> Result<T>) -> Result<f64> {
 
 /// Linear between the two points around `at`, the nearest point outside them. `points` ascend and are not empty.
 fn interpolate(points: &[(usize, f64)], at: usize) -> f64 {
-    let after = points.partition_point(|(place, _)| *place < at);
+    let after = points.partition_point(|(point, _)| *point < at);
     if after == 0 || after == points.len() {
         return points[after.min(points.len() - 1)].1;
     }
@@ -200,10 +209,9 @@ mod tests {
     use approx::assert_relative_eq;
 
     use super::*;
-    use crate::cost::CostModel;
     use crate::space::Preset;
 
-    const STACK: ModelShape = ModelShape { layers: 12, heads: 12 };
+    const SHAPE: ModelShape = ModelShape { layers: 12, heads: 12 };
 
     fn row(heads: usize, tokens: usize, seconds: f64) -> LayerSeconds {
         LayerSeconds { heads, tokens, seconds }
@@ -220,18 +228,18 @@ mod tests {
 
     #[test]
     fn a_route_takes_the_seconds_of_its_layers_and_its_exit() {
-        let cost = MeasuredCost::new(STACK, 1.0, &rows()).unwrap();
+        let cost = MeasuredCost::new(SHAPE, 1.0, &rows()).unwrap();
         assert_eq!(seconds(&cost, "12L8H", 64), 1.0 + 3.0 * 6.0 + 9.0 * 5.0);
         assert_eq!(seconds(&cost, "3L12H", 32), 1.0 + 3.0 * 3.0);
         let space = Preset::FDht.space(12, 12).unwrap();
         let route = space.resolve(&"3L12H".parse().unwrap()).unwrap();
-        assert_relative_eq!(CostModel::Measured(cost).share(&route, 32).unwrap(), 10.0 / 37.0);
+        assert_relative_eq!(cost.share(&route, 32).unwrap(), 10.0 / 37.0);
     }
 
     #[test]
     fn lengths_and_heads_between_the_measured_ones_are_interpolated() {
-        let cost = MeasuredCost::new(STACK, 0.0, &rows()).unwrap();
-        // At 48 tokens 12 heads take 4.5 and 8 heads 3.5; ten heads lie half-way.
+        let cost = MeasuredCost::new(SHAPE, 0.0, &rows()).unwrap();
+        // At 48 tokens 12 heads take 4.5 and 8 heads 3.5; ten heads take 4.
         assert_relative_eq!(seconds(&cost, "3L12H", 48), 3.0 * 4.5);
         assert_relative_eq!(seconds(&cost, "6L10H", 48), 3.0 * 4.5 + 3.0 * 4.0);
         assert_eq!(seconds(&cost, "3L12H", 5), seconds(&cost, "3L12H", 32));
@@ -243,7 +251,7 @@ mod tests {
         let build = |change: &dyn Fn(&mut Vec<LayerSeconds>)| {
             let mut rows = rows();
             change(&mut rows);
-            MeasuredCost::new(STACK, 0.0, &rows)
+            MeasuredCost::new(SHAPE, 0.0, &rows)
         };
         assert!(build(&|_| {}).is_ok());
         for bad in
@@ -253,7 +261,7 @@ mod tests {
         }
         let no_full = build(&|rows| rows.retain(|row| row.heads == 8));
         assert!(matches!(no_full, Err(Error::Setting { field: "measured rows", .. })));
-        assert!(MeasuredCost::new(STACK, f64::INFINITY, &rows()).is_err());
+        assert!(MeasuredCost::new(SHAPE, f64::INFINITY, &rows()).is_err());
         let narrow = build(&|rows| rows.retain(|row| row.heads == 12)).unwrap();
         let route = Preset::FDht.space(12, 12).unwrap().integrated_arms()[1].clone();
         assert!(matches!(narrow.seconds(&route, 8), Err(Error::Setting { field: "heads of a measured cost", .. })));
@@ -261,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_table_survives_storing_and_is_checked_when_read() {
-        let cost = MeasuredCost::new(STACK, 0.5, &rows()).unwrap();
+        let cost = MeasuredCost::new(SHAPE, 0.5, &rows()).unwrap();
         let json = serde_json::to_string(&cost).unwrap();
         assert_eq!(serde_json::from_str::<MeasuredCost>(&json).unwrap(), cost);
         assert!(serde_json::from_str::<MeasuredCost>(&json.replace("0.5", "-0.5")).is_err());

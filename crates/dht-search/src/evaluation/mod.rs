@@ -11,7 +11,7 @@ use dht_transformer::{
     Confusion, EncodedDataset, ForwardContext, PackedBatch, Sample, TextClassifier, log_softmax, longest_first, score,
 };
 
-use crate::cost::CostModel;
+use crate::cost::LayerHeadCount;
 use crate::error::Result;
 use crate::model::{BatchPredictions, DynamicModel, Prediction};
 use crate::space::{ModelShape, Route};
@@ -134,10 +134,9 @@ pub fn evaluate(model: &dyn Predictor, data: &EncodedDataset, batch_size: usize)
         -f64::from(probability.max(f32::MIN_POSITIVE)).ln()
     };
     let losses = predictions.iter().zip(&data.samples).map(loss).collect();
-    let cost = CostModel::default();
     let mut layer_head = 0.0;
     for prediction in &predictions {
-        layer_head += cost.share(&prediction.route, 1)?;
+        layer_head += LayerHeadCount::default().share(&prediction.route);
     }
     Ok(Evaluation {
         confusion,

@@ -1,4 +1,4 @@
-//! From hidden rows (f32 tensors) to contexts (f64 vectors): the one border between the encoder and the bandits.
+//! Contexts of the bandits (f64 vectors) from hidden rows and logits (f32 tensors).
 
 mod arm_features;
 mod pooled;

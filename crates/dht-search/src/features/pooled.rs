@@ -1,4 +1,4 @@
-//! From hidden rows (f32 tensors) to contexts (f64 vectors): the one border between the encoder and the bandits.
+//! Pooled states and exit signals. This is the only place where f32 tensors become f64 contexts.
 
 use candle_core::{D, Tensor};
 use dht_bandits::PyramidPool;
@@ -12,7 +12,7 @@ use crate::error::Result;
 pub(crate) type Rows = Vec<Vec<f64>>;
 
 impl PoolingPyramid {
-    /// The pyramid as a pool over (tokens, hidden); parts are powers of two.
+    /// The pyramid as a pool over (tokens, hidden); numbers of parts are powers of two.
     pub(crate) fn pool(&self) -> Result<PyramidPool> {
         let exponents = |parts: &[usize]| {
             let exponent = |part: Option<&usize>| part.map_or(0, |part| part.ilog2());
@@ -22,7 +22,7 @@ impl PoolingPyramid {
     }
 }
 
-/// The pooled state of each sample, by several pools in one reading of the rows.
+/// The pooled states of each sample by N pools, (N, samples, context); reads the rows once.
 pub(crate) fn pooled<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -> Result<[Rows; N]> {
     let width = hidden.tensor().dims()[1];
     let rows: Vec<f32> = hidden.tensor().flatten_all()?.to_vec1()?;
@@ -43,14 +43,14 @@ pub(crate) fn pooled<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) 
     Ok(out)
 }
 
-/// Tokens at which the signal of a text's length is 1.
+/// The number of tokens at which the length signal is 1.
 const LONG_TEXT: f64 = 512.0;
 
-/// How many numbers [`signals`] gives.
+/// The number of [`signals`] of a sample.
 pub(crate) const SIGNALS: usize = 3;
 
-/// For each sample: the entropy of an exit's probabilities over its largest value ln C (FastBERT's uncertainty), the
-/// margin between its two most probable classes, and ln tokens / ln 512.
+/// The signals of each sample at an exit: the entropy of the probabilities divided by its maximum ln C (FastBERT's
+/// uncertainty), the margin between the two most probable classes, and ln tokens / ln 512.
 pub(crate) fn signals(logits: &Tensor, lengths: impl Iterator<Item = usize>) -> Result<Rows> {
     let logarithms: Vec<Vec<f32>> = log_softmax(&logits.detach())?.to_vec2()?;
     let classes = logits.dim(D::Minus1)? as f64;

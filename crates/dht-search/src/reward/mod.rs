@@ -1,7 +1,7 @@
 //! Rewards: losses and costs of a route mapped to bandit feedback (paper, section 4.3).
 //!
-//! δ is the loss times the route's cost in layers and heads. A reward compares it with what was usual before:
-//! ρ = (mean δ of the reference) / δ, so that less loss or less depth than usual gives more than 1.
+//! The cost-weighted loss δ is the loss times the route's layers and heads. A reward compares it with a reference mean:
+//! ρ = (reference mean of δ) / δ. Less loss or less depth than the reference gives ρ > 1.
 
 mod head_feedback;
 mod rule;

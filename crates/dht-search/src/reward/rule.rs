@@ -5,43 +5,37 @@ use serde::{Deserialize, Serialize};
 use super::weighted_loss::CostWeightedLoss;
 use crate::error::{Error, Result};
 
-/// What a bandit is given for a ratio ρ.
+/// How a ratio ρ, or a loss, becomes a reward.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RewardShape {
-    /// κ·ρ, as printed: without bound as the loss nears 0, and heavy-tailed, which a ridge regression follows.
+    /// κ·ρ, as published: unbounded as the loss nears 0, and heavy-tailed, which disturbs a ridge regression.
     Ratio,
-    /// κ·ln ρ: 0 where nothing changed, and half as good is as far from it as twice as good.
+    /// κ·ln ρ: 0 where nothing changed, and symmetric, since half and double the ratio are equally far from 0.
     Log,
     /// κ·min(ρ, max).
     Clipped {
         /// The largest ρ that counts.
         max: f64,
     },
-    /// −loss, no ratio and no κ: the bandit learns the loss alone, and the known cost enters when arms are
-    /// [scored](Self::score). Not in the paper. λ can so be changed at run time without learning anew.
+    /// −loss, without ratio and κ: the bandit learns only the loss, and the known cost enters when arms are
+    /// [scored](Self::score). λ can therefore change at run time without new training. Not in the paper.
     Utility {
-        /// Loss that a whole model's cost is worth, λ.
+        /// λ, the loss in nats that the cost of the full model is worth.
         lambda: f64,
     },
-    /// (loss at the exit before) − loss: what the layers in between gained, with the known cost as in
-    /// [`Utility`](Self::Utility). The difference on one sample is free of how hard that sample is and of how far the
-    /// training has come, which are most of a loss. Not in the paper; needs the losses of the exits on the way.
+    /// (loss at the exit before) − loss: the gain of the layers in between, with the known cost as in
+    /// [`Utility`](Self::Utility). The difference on one sample does not depend on how hard the sample is or on how far
+    /// the training is, which make up most of a loss. Needs the losses of passed exits. Not in the paper.
     Gain {
-        /// Loss that a whole model's cost is worth, λ.
+        /// λ, the loss in nats that the cost of the full model is worth.
         lambda: f64,
     },
-}
-
-impl Default for RewardShape {
-    fn default() -> Self {
-        Self::Clipped { max: 4.0 }
-    }
 }
 
 impl RewardShape {
-    /// The number by which arms are ranked: the bandit's own score, less λ · cost for [`Utility`](Self::Utility)
-    /// and [`Gain`](Self::Gain), where the cost is the route's share of the full model.
+    /// The score by which arms are ranked: the bandit's own score, minus λ · cost for [`Utility`](Self::Utility) and
+    /// [`Gain`](Self::Gain), with the cost as a share of the full model's.
     pub fn score(self, bandit_score: f64, cost: f64) -> f64 {
         match self {
             Self::Utility { lambda } | Self::Gain { lambda } => bandit_score - lambda * cost,
@@ -50,33 +44,36 @@ impl RewardShape {
     }
 }
 
-/// What δ is compared with.
+/// The reference mean of δ.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RewardMemory {
-    /// The mean of the batch before, as printed. With queues, where a batch has one depth, this pays by order of
-    /// arrival: whatever follows a deep batch looks cheap.
+    /// The mean of the previous batch, as published. With queues, where a batch has one depth, the reward then depends on
+    /// the order of the batches: any batch after a deep one looks cheap.
     PreviousBatch,
-    /// A running mean over the samples of all routes, sample i ago counting retentionⁱ.
+    /// A running mean over the samples of all routes, in which a sample i samples ago has weight decayⁱ.
     RunningMean {
-        /// Between 0 and 1; 1 forgets nothing, .999 remembers about a thousand samples.
-        retention: f64,
+        /// Above 0, at most 1; 1 forgets nothing, .999 remembers about a thousand samples.
+        #[serde(alias = "retention")]
+        decay: f64,
     },
 }
 
 impl Default for RewardMemory {
     fn default() -> Self {
-        Self::RunningMean { retention: 0.999 }
+        Self::RunningMean { decay: 0.999 }
     }
 }
 
-/// The δ seen so far, as far as it is remembered: one for UCB_L or UCB_cp, one for each group for UCB_H, each for the
-/// whole stream of samples (one a queue would cancel L, and the bandit would learn nothing of cost).
+/// Running mean of the cost-weighted loss δ.
+///
+/// There is one for the depth or joint bandit and one for each group of the head-count bandit, each over the samples of
+/// all queues: with one mean for each queue L would cancel out, and the bandit would learn nothing of cost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RewardReference {
     mean: f64,
-    /// How many samples the mean stands for; 0 before the first.
+    /// The number of samples in the mean, decayed; 0 before the first.
     weight: f64,
 }
 
@@ -86,49 +83,49 @@ impl RewardReference {
         (self.weight > 0.0).then_some(self.mean)
     }
 
-    /// Whether this can have come from samples: δ is positive, and so is what it counts.
+    /// Whether samples can have led to this: δ is positive, and so is its weight.
     pub(crate) fn is_possible(&self) -> bool {
-        [self.mean, self.weight].iter().all(|number| number.is_finite() && *number >= 0.0)
+        [self.mean, self.weight].iter().all(|value| value.is_finite() && *value >= 0.0)
     }
 
     fn forget(&mut self) {
         *self = Self::default();
     }
 
-    /// Adds a sample after ageing what is there; the increments keep the mean between its samples.
-    fn add(&mut self, delta: CostWeightedLoss, retention: f64) {
-        self.weight = self.weight * retention + 1.0;
+    /// Adds a sample after decaying the weight; incremental updates keep the mean between its samples.
+    fn add(&mut self, delta: CostWeightedLoss, decay: f64) {
+        self.weight = self.weight * decay + 1.0;
         self.mean += (delta.value() - self.mean) / self.weight;
     }
 }
 
-/// What one sample's route earned.
+/// The reward of one sample's route.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Reward {
-    /// What the bandit is given.
+    /// The bandit's feedback.
     pub value: f64,
-    /// ρ, before κ and the shape: the usual δ over this one's.
+    /// ρ, before κ and the shape: the reference mean of δ over this sample's δ.
     pub ratio: f64,
 }
 
-/// How rewards are made for one bandit.
+/// The rewards of one bandit.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RewardRule {
-    /// What is made of the ratio.
+    /// How ratio or loss become a reward.
     pub shape: RewardShape,
-    /// What δ is compared with.
+    /// The reference mean of δ.
     pub memory: RewardMemory,
-    /// The factor κ > 0: α, β₁ or β_cp in the print.
+    /// The factor κ > 0: α, β₁ or β_cp in the paper.
     pub kappa: f64,
 }
 
 impl RewardRule {
-    /// Checks the numbers.
+    /// Checks the values.
     ///
     /// # Errors
-    /// [`Error::Setting`] when κ or the clip is not finite and positive, λ not finite and at least 0, or the retention
-    /// not above 0 and at most 1.
+    /// [`Error::Setting`] when κ or the clip is not finite and positive, λ not finite and at least 0, or the decay not
+    /// above 0 and at most 1.
     pub fn check(&self) -> Result<()> {
         let positive = |number: f64| number.is_finite() && number > 0.0;
         if !positive(self.kappa) {
@@ -139,35 +136,35 @@ impl RewardRule {
                 return Err(Error::setting("reward_shape.clipped.max", "a finite number above 0", max));
             }
             RewardShape::Utility { lambda } | RewardShape::Gain { lambda } if !lambda.is_finite() || lambda < 0.0 => {
-                return Err(Error::setting("reward_shape.lambda", "a finite number, 0 or more", lambda));
+                return Err(Error::setting("reward_shape.lambda", "a finite number, at least 0", lambda));
             }
             _ => {}
         }
         match self.memory {
-            RewardMemory::RunningMean { retention } if !(positive(retention) && retention <= 1.0) => {
+            RewardMemory::RunningMean { decay } if !(positive(decay) && decay <= 1.0) => {
                 let expected = "above 0 and at most 1";
-                Err(Error::setting("reward_memory.running_mean.retention", expected, retention))
+                Err(Error::setting("reward_memory.running_mean.decay", expected, decay))
             }
             _ => Ok(()),
         }
     }
 
-    /// The rewards of a batch, compared with what came before it; then the batch is remembered.
+    /// The rewards of a batch against the reference, which then takes the batch in.
     ///
-    /// The first batch is compared with itself. An empty batch changes nothing: for UCB_H the reference is so the last
-    /// batch that had the group.
+    /// The first batch is compared with its own mean. An empty batch changes nothing, so that for the head-count bandit
+    /// [`RewardMemory::PreviousBatch`] is the last batch that had the group.
     ///
     /// # Errors
-    /// [`Error::Setting`] for [`RewardShape::Gain`] where a sample's gain is not known; the reference is as before then.
+    /// [`Error::Setting`] for [`RewardShape::Gain`] where a sample's gain is unknown; the reference then stays unchanged.
     pub fn rewards(&self, reference: &mut RewardReference, batch: &[CostWeightedLoss]) -> Result<Vec<Reward>> {
-        let usual = reference.mean().unwrap_or_else(|| {
+        let mean = reference.mean().unwrap_or_else(|| {
             let mut own = RewardReference::default();
             batch.iter().for_each(|&delta| own.add(delta, 1.0));
             own.mean
         });
-        let rewards = batch.iter().map(|&delta| self.reward(usual, delta)).collect::<Result<_>>()?;
-        let retention = match self.memory {
-            RewardMemory::RunningMean { retention } => retention,
+        let rewards = batch.iter().map(|&delta| self.reward(mean, delta)).collect::<Result<_>>()?;
+        let decay = match self.memory {
+            RewardMemory::RunningMean { decay } => decay,
             RewardMemory::PreviousBatch => {
                 if !batch.is_empty() {
                     reference.forget();
@@ -175,19 +172,19 @@ impl RewardRule {
                 1.0
             }
         };
-        batch.iter().for_each(|&delta| reference.add(delta, retention));
+        batch.iter().for_each(|&delta| reference.add(delta, decay));
         Ok(rewards)
     }
 
-    fn reward(&self, usual: f64, delta: CostWeightedLoss) -> Result<Reward> {
-        let ratio = (usual / delta.value()).clamp(f64::MIN_POSITIVE, f64::MAX);
+    fn reward(&self, reference_mean: f64, delta: CostWeightedLoss) -> Result<Reward> {
+        let ratio = (reference_mean / delta.value()).clamp(f64::MIN_POSITIVE, f64::MAX);
         let value = match self.shape {
             RewardShape::Ratio => self.kappa * ratio,
             RewardShape::Log => self.kappa * ratio.ln(),
             RewardShape::Clipped { max } => self.kappa * ratio.min(max),
             RewardShape::Utility { .. } => -delta.loss(),
             RewardShape::Gain { .. } => {
-                let expected = "known: the loss at the exit before, for a reward that is the gain over it";
+                let expected = "a known loss at the earlier exit, since the reward is the gain over it";
                 delta.gain().ok_or_else(|| Error::setting("gain", expected, "unknown"))?
             }
         };

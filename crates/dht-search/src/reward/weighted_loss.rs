@@ -1,13 +1,14 @@
-//! Losses weighted by the cost of a route.
+//! The cost-weighted loss δ.
 
 use crate::error::{Error, Result};
 
-/// The loss below which δ does not fall. A cross-entropy in f32 is 0 once the probability rounds to 1, and otherwise
-/// hardly below 1e-7; without this one perfectly learned text would have an infinite reward. Ours.
+/// The smallest loss that δ is computed from; smaller losses count as this one. A cross-entropy in f32 is 0 once the
+/// probability rounds to 1, and otherwise at least about 1e-7; without this limit one perfectly learned text would have an
+/// infinite reward. Not in the paper.
 pub const SMALLEST_LOSS: f64 = 1e-7;
 
-/// The loss of one sample and δ, its product with the route's layers and heads. δ is finite and positive. Beside them,
-/// where it is known, the gain over an earlier exit, which [`RewardShape::Gain`](crate::reward::RewardShape::Gain) rewards.
+/// The loss of one sample and δ, its product with the route's layers and heads; δ is finite and positive. Also the gain
+/// over an earlier exit where it is known, which is the reward of [`RewardShape::Gain`](crate::reward::RewardShape::Gain).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CostWeightedLoss {
     loss: f64,
@@ -16,7 +17,7 @@ pub struct CostWeightedLoss {
 }
 
 impl CostWeightedLoss {
-    /// δ_L = loss · L, for UCB_L.
+    /// δ_L = loss · L, for the depth bandit.
     ///
     /// # Errors
     /// [`Error::Loss`] when the loss is negative or not finite, [`Error::Setting`] when `depth` is 0.
@@ -24,7 +25,7 @@ impl CostWeightedLoss {
         Self::of_depth_and_heads(loss, depth, 1)
     }
 
-    /// δ_H = loss · L · H_group for UCB_H, δ_cp = loss · L · H for UCB_cp.
+    /// δ_H = loss · L · H_group for the head-count bandit, δ_cp = loss · L · H for the joint bandit.
     ///
     /// # Errors
     /// [`Error::Loss`] when the loss is negative or not finite, [`Error::Setting`] when `depth` or `heads` is 0.
@@ -37,19 +38,19 @@ impl CostWeightedLoss {
                 return Err(Error::setting(field, "at least 1", count));
             }
         }
-        // A loss near f64's largest would overflow in the product, and its ratio with itself would not be 1.
+        // The product of a loss near f64::MAX would overflow, and its ratio with itself would not be 1.
         let value = (loss.max(SMALLEST_LOSS) * depth as f64 * heads as f64).min(f64::MAX);
         Ok(Self { loss, value, gain: None })
     }
 
-    /// The same with the gain, in nats: the loss at an earlier exit less the loss here. A gain that is not finite, since
-    /// nothing is known of the earlier exit, is none.
+    /// The same with the gain in nats: the loss at an earlier exit minus the loss here. A gain that is not finite, where
+    /// the loss at the earlier exit is unknown, is stored as none.
     #[must_use]
     pub fn with_gain(self, gain: f64) -> Self {
         Self { gain: Some(gain).filter(|gain| gain.is_finite()), ..self }
     }
 
-    /// The loss, as it was.
+    /// The loss, without the limit of [`SMALLEST_LOSS`].
     pub fn loss(self) -> f64 {
         self.loss
     }

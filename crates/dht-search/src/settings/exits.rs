@@ -2,38 +2,54 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::check::{check_number, check_power};
+use crate::error::Result;
+
 /// Which exits a sample trains.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExitLosses {
-    /// The one it leaves by, as in the paper: loss = CE(own exit). Deep and shallow exits starve each other.
+    /// Only the exit where it leaves, as in the paper: loss = CE(own exit). Deep and shallow exits then get few samples
+    /// each.
     Chosen,
-    /// Also those it passes on the way. An exit after d of the D layers that the sample runs weighs w = v·(d/D)ᵖ beside 1
-    /// for its own: loss = (CE(own) + Σ w·CE(passed)) / (1 + Σ w). Ours.
+    /// Also the exits that it passes. An exit after d of the D layers that the sample runs has weight w = v·(d/D)ᵖ, and
+    /// its own exit weight 1: loss = (CE(own) + Σ w·CE(passed)) / (1 + Σ w). Not in the paper.
     ///
-    /// p = 0 weighs all passed exits alike; p = 1 weighs by depth, with v = 1 as PABEE does, Σ d·CE / Σ d (Zhou et al.
-    /// 2020); p = 2 leaves early exits little.
+    /// p = 0 weighs all passed exits equally; p = 1 with v = 1 is PABEE's weighting, Σ d·CE / Σ d (Zhou et al. 2020); p = 2
+    /// gives early exits little weight.
     #[serde(alias = "on_the_way")]
     Weighted {
-        /// Of a passed exit just below the sample's own, v: above 0.
+        /// v, the limit of a passed exit's weight as its depth nears the sample's own: above 0.
         weight: f64,
-        /// How fast weights fall towards shallow exits, p: 0 to 16.
+        /// p, how fast weights fall towards shallow exits: 0 to 16.
         power: f64,
     },
-    /// Also those it passes, but of these only the classifiers learn: loss = CE(own) + Σ CE(passed), the passed exits'
-    /// states without gradient. A shallow layer then serves the layers above it and the texts that leave there, and is
-    /// not pulled towards texts it cannot know; the bandits still see what each exit makes of each text. Ours.
+    /// Detached exit losses: passed exits train their classifiers and no layer. loss = CE(own) + Σ CE(passed), with the
+    /// passed exits' states detached. Shallow layers then serve the layers above them and the texts that leave there,
+    /// while the bandits still see the loss of every text at every passed exit. Not in the paper.
     #[serde(alias = "probed")]
     Detached,
+}
+
+impl ExitLosses {
+    pub(super) fn check(self) -> Result<()> {
+        match self {
+            Self::Chosen | Self::Detached => Ok(()),
+            Self::Weighted { weight, power } => {
+                check_number("exit_losses.weighted.weight", weight, f64::MIN_POSITIVE)?;
+                check_power("exit_losses.weighted.power", power)
+            }
+        }
+    }
 }
 
 /// Whether the exits share a classifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClassifierSharing {
-    /// One for all depths, as the paper draws it.
+    /// One classifier for all depths, as in the paper.
     Shared,
-    /// One for each exit.
+    /// One classifier for each exit.
     PerExit,
 }
 

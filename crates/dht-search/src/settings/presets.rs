@@ -1,27 +1,50 @@
-//! The settings of the paper's four configurations.
+//! The settings of the paper, and those for its four configurations.
+
+use dht_transformer::Pooling;
 
 use super::SearchSettings;
-use super::exits::ExitLosses;
-use super::routing::ContextDesign;
-use crate::reward::RewardShape;
+use super::exits::{ClassifierSharing, ExitLosses};
+use super::routing::{ContextDesign, HeadDraws};
+use super::training::Dispatch;
+use crate::reward::{RewardMemory, RewardShape};
 use crate::space::Preset;
 
 impl SearchSettings {
-    /// Ours for a preset. Those of the paper are [`paper`](Self::paper) for all four.
+    /// The paper's choices where it states one: queues, contexts \[x ; z\], the loss of the chosen exit only, one
+    /// classifier after a pooler, the ratio to the previous batch. Values that it does not state stay at the defaults.
+    pub fn paper() -> Self {
+        Self {
+            dispatch: Dispatch::Queue { size: 32 },
+            context: ContextDesign::Paper,
+            head_draws: HeadDraws::PerSample,
+            exit_losses: ExitLosses::Chosen,
+            classifier_sharing: ClassifierSharing::Shared,
+            pooling: Pooling::Pooler,
+            forgetting_decay: 1.0,
+            reward_shape: RewardShape::Ratio,
+            reward_memory: RewardMemory::PreviousBatch,
+            nested_feedback: false,
+            explore_share: 0.0,
+            ..Self::default()
+        }
+    }
+
+    /// This crate's settings for a preset; [`paper`](Self::paper) has the paper's, for all four.
     ///
-    /// P-DHT's routes end in layers that a passed exit does not run, so that nothing is known of passed exits: it learns
-    /// from the chosen exit alone, by −loss, and sees the state without signals.
+    /// They are the defaults for all presets but P-DHT. There routes end in layers that a passed exit does not run, so
+    /// nothing is known of passed exits: P-DHT learns from the chosen exit only, with −loss as reward, and its contexts
+    /// are the state without signals.
     pub fn for_preset(preset: Preset) -> Self {
-        let ours = Self::default();
-        match (preset, ours.reward_shape) {
+        let default = Self::default();
+        match (preset, default.reward_shape) {
             (Preset::PDht, RewardShape::Gain { lambda }) => Self {
                 context: ContextDesign::State,
                 exit_losses: ExitLosses::Chosen,
                 reward_shape: RewardShape::Utility { lambda },
                 nested_feedback: false,
-                ..ours
+                ..default
             },
-            _ => ours,
+            _ => default,
         }
     }
 }

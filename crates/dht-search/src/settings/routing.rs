@@ -1,39 +1,63 @@
-//! What the bandits see, and which of them decide what.
+//! What the bandits see, how much they explore, and which bandit decides what.
 
 use serde::{Deserialize, Serialize};
 
-use crate::cost::{LayerHeadCount, MeasuredCost};
+use super::check::check_number;
+use crate::error::Result;
+
+/// One value for each kind of bandit.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PerBandit {
+    /// For the depth bandit, and for the gain bandits at the exits of a sequential search.
+    pub depth: f64,
+    /// For the head-count bandit.
+    pub heads: f64,
+    /// For the joint bandit.
+    pub arms: f64,
+}
+
+impl PerBandit {
+    /// The same value for all.
+    pub const fn all(value: f64) -> Self {
+        Self { depth: value, heads: value, arms: value }
+    }
+
+    pub(super) fn check(self, field: &'static str, least: f64) -> Result<()> {
+        [self.depth, self.heads, self.arms].into_iter().try_for_each(|value| check_number(field, value, least))
+    }
+}
 
 /// What the bandits see of a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ContextDesign {
-    /// The paper's (7.1): the pooled state and the feature of the arm, \[x ; z\], of 168 dimensions for UCB_L, 87 with the
-    /// group's one-hot for UCB_H and 13 for TSB. With disjoint arms z is one constant per arm,
-    /// that is a bias; its passes through the model before training are counted.
+    /// The paper's (appendix 7.1): the pooled state and the feature of the arm, \[x ; z\]. 168 dimensions for the depth
+    /// bandit, 87 with the group's one-hot for the head-count bandit, 13 for the head-set bandit. With disjoint arms z is
+    /// constant for each arm, that is, a bias. The passes through the model that compute z are counted.
     Paper,
-    /// The pooled state with a constant, \[x ; 1\], and no passes before training. Ours, for spaces without a classifier
-    /// behind the base layers (P-DHT).
+    /// The pooled state and a constant, \[x ; 1\]; no passes before training. Not in the paper; for spaces without a
+    /// classifier after the base layers (P-DHT).
     State,
-    /// Ours: entropy −Σ p·ln p / ln C and margin p₁ − p₂ of the exit behind the base layers, and ln tokens / ln 512,
-    /// each in a scaling of its own. Needs that exit trained.
+    /// Three signals: entropy −Σ p·ln p / ln C and margin p₁ − p₂ of the exit after the base layers, and
+    /// ln tokens / ln 512. Each keeps its fixed range. Not in the paper; needs that exit trained.
     Signals,
     /// Both: the pooled state and the signals.
     StateAndSignals,
 }
 
 impl ContextDesign {
-    /// Whether the pooled state is part of it.
+    /// Whether it contains the pooled state.
     pub fn has_state(self) -> bool {
         self != Self::Signals
     }
 
-    /// Whether the base exit's signals are.
+    /// Whether it contains the base exit's signals.
     pub fn has_signals(self) -> bool {
         matches!(self, Self::Signals | Self::StateAndSignals)
     }
 
-    /// Whether features of the arms are.
+    /// Whether it contains features of the arms.
     pub fn has_arm_features(self) -> bool {
         self == Self::Paper
     }
@@ -63,40 +87,26 @@ impl RouterKind {
     }
 }
 
-/// What an arm of TSB is.
+/// The arms of the head-set bandit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HeadArms {
-    /// A head's number, whatever the layer: N_H arms "in total", as printed.
+    /// One arm for each head index, shared by all layers: N_H arms "in total", as published.
     #[default]
     PerHead,
-    /// A head's number in a group of layers: N_H arms for each group, each of which learns from its own group alone. Ours.
+    /// One arm for each head index and group of layers, which learns from its own group only. Not in the paper.
     PerHeadAndGroup,
 }
 
-/// For whom a head set is drawn.
+/// For which samples a head set is drawn.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HeadDraws {
-    /// Once for all samples of a batch that keep equally many heads of a group, on the mean of their contexts: runs as
-    /// dense products. Ours.
+    /// Once for all samples of a batch that keep equally many heads of a group, on the mean of their contexts. Their rows
+    /// then run as one dense product. Not in the paper.
     #[default]
     #[serde(alias = "per_bucket")]
     PerGroup,
-    /// For each sample on its own context, as in the paper: as many products, slower by the clock.
+    /// For each sample on its own context, as in the paper: the same FLOPs, more time.
     PerSample,
-}
-
-/// Which cost steers the bandits' choices by λ ([`RewardShape::Utility`](crate::reward::RewardShape::Utility) and
-/// [`Gain`](crate::reward::RewardShape::Gain)). All are reported, whichever steers.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Steering {
-    /// The paper's estimate.
-    LayerHeadProduct(LayerHeadCount),
-    /// Exact FLOPs at the text's length.
-    #[default]
-    Flops,
-    /// Seconds that were measured on this machine.
-    Measured(MeasuredCost),
 }

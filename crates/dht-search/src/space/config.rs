@@ -1,4 +1,4 @@
-//! Settings of a search space, and their check.
+//! The configuration of a search space, and its check.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,21 +7,21 @@ use super::notation::RouteSpec;
 use super::route::{ModelShape, Route};
 use crate::error::{Error, Result};
 
-/// Where the state S1, from which the context is taken, comes from.
+/// The origin of the base state S1, from which contexts are taken.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BaseState {
-    /// From the route's own first layers, up to the first exit; they are never pruned (T-, S- and F-DHT).
+    /// The route's own first layers, up to the first exit; they are never pruned (T-, S- and F-DHT).
     #[default]
     OnRoute,
-    /// From a pass of its own, without gradient, through the first `layers` layers with all heads; the route prunes
-    /// from its first layer on (P-DHT: contexts keep the meaning they had before the switch).
+    /// A separate no-gradient pre-pass through the first `layers` layers with all heads. The route itself may prune from
+    /// its first layer on (P-DHT, where contexts so keep the meaning that they had in the first phase).
     #[serde(alias = "look_ahead")]
     PrePass {
-        /// How many layers that pass runs, b.
+        /// The number of layers of the pre-pass, b.
         layers: usize,
     },
-    /// From the embeddings: no pass, and a context that no layer has seen (b = 0).
+    /// The embeddings: no pre-pass, and contexts below all layers (b = 0).
     Embedding,
 }
 
@@ -29,19 +29,20 @@ pub enum BaseState {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Search {
-    /// UCB_L chooses the exit, then UCB_H the heads of each group on the way (paper, 4.2.1).
+    /// The depth bandit (UCB_L) chooses the exit, then the head-count bandit (UCB_H) the number of heads of each group
+    /// before it (paper, 4.2.1).
     Tree {
         /// For each dynamic group, the numbers of heads it may keep, ascending.
         heads: Vec<Vec<usize>>,
     },
-    /// UCB_cp chooses depth and heads at once (paper, 4.2.2).
+    /// The joint bandit (UCB_cp) chooses depth and number of heads at once (paper, 4.2.2).
     Integrated {
-        /// The arms, in their order; each keeps one number of heads in all its dynamic groups.
+        /// The arms in order; each keeps the same number of heads in all its dynamic groups.
         arms: Vec<RouteSpec>,
     },
 }
 
-/// A search space as it stands in a settings file. [`SearchSpace::new`](crate::SearchSpace::new) checks it;
+/// A search space as written in a file. [`SearchSpace::new`](crate::SearchSpace::new) checks it;
 /// [`from_toml_file`](Self::from_toml_file) reads and checks one.
 ///
 /// ```toml
@@ -55,7 +56,7 @@ pub enum Search {
 /// arms = ["3L12H", "6L12H", "9L12H", "12L8H", "12L10H", "12L12H"]
 /// ```
 ///
-/// A tree search has `kind = "tree"` and, for each group, its head counts: `heads = [[8, 10, 12], [8, 10, 12], [12]]`.
+/// A tree search has `kind = "tree"` and the head counts of each group: `heads = [[8, 10, 12], [8, 10, 12], [12]]`.
 /// `pinned`, `tail` (both 0) and `base_state` may be left out; the last is `"on_route"`, `"embedding"` or
 /// `{ pre_pass = { layers = 3 } }`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -63,29 +64,29 @@ pub enum Search {
 pub struct SpaceConfig {
     /// The model's layers, N_L.
     pub layers: usize,
-    /// The heads of each, N_H.
+    /// Heads of each layer, N_H.
     pub heads: usize,
-    /// Depths at which a route may leave the stack, ascending. With [`BaseState::OnRoute`] the first is the base, and
-    /// the groups lie between them; otherwise the first group lies before the first exit.
+    /// Depths at which a route may exit, ascending. The dynamic groups are the layers between them. With
+    /// [`BaseState::OnRoute`] the layers up to the first exit are the base; otherwise they are the first group.
     pub exits: Vec<usize>,
-    /// How many heads of each layer are kept by every set; TSB chooses among the others.
+    /// The number of heads of each layer that every head set contains; the head-set bandit chooses among the others.
     #[serde(default)]
     pub pinned: usize,
-    /// How many of the model's last layers every route ends in, after its exit.
+    /// The number of the model's last layers that every route runs after its exit.
     #[serde(default)]
     pub tail: usize,
-    /// Where the context comes from.
+    /// The origin of the contexts.
     #[serde(default)]
     pub base_state: BaseState,
-    /// How a route is chosen, and from what.
+    /// How a route is chosen, and from which arms.
     pub search: Search,
 }
 
-/// What a checked space is made of: its groups, the head options of each, and the arms of an integrated search.
+/// The parts of a checked space: its groups, the head options of each, and the arms of an integrated search.
 type Parts = (Layout, Vec<Vec<usize>>, Vec<Route>);
 
 impl SpaceConfig {
-    /// Checks the settings and lays out what they describe; errors as [`SearchSpace::new`](crate::SearchSpace::new).
+    /// Checks the configuration and builds its parts; errors as [`SearchSpace::new`](crate::SearchSpace::new).
     pub(crate) fn parts(&self) -> Result<Parts> {
         let shape = ModelShape { layers: self.layers, heads: self.heads };
         let with_base = self.base_state == BaseState::OnRoute;
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_settings_file_needs_only_what_differs_from_the_plain_case() {
+    fn a_file_needs_only_what_differs_from_the_default() {
         let json = r#"{"layers": 12, "heads": 12, "exits": [3, 6, 9, 12], "pinned": 4,
             "search": {"kind": "integrated", "arms": ["3L12H", "6L12H", "9L12H", "12L8H", "12L10H", "12L12H"]}}"#;
         let config: SpaceConfig = serde_json::from_str(json).unwrap();

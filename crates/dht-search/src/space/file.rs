@@ -1,4 +1,4 @@
-//! Search spaces in files, as people write them.
+//! Search spaces in TOML files.
 
 use std::path::Path;
 
@@ -7,11 +7,11 @@ use super::config::SpaceConfig;
 use crate::error::{Error, Result, SpaceFileProblem};
 
 impl SpaceConfig {
-    /// Reads and checks a space written as TOML, such as the one in the documentation of [`SpaceConfig`].
+    /// Reads and checks a space in TOML; [`SpaceConfig`] has an example.
     ///
     /// # Errors
-    /// [`Error::SpaceFile`] with the line, where the parser knows it, and what is wrong: the parser's message, or the
-    /// error of [`SearchSpace::new`].
+    /// [`Error::SpaceFile`] with the line where the parser knows it, and the parser's message or the error of
+    /// [`SearchSpace::new`].
     ///
     /// # Examples
     /// ```
@@ -80,14 +80,14 @@ arms = ["3L12H", "6L12H", "9L12H", "12L8H", "12L10H", "12L12H"]
         }
     }
 
-    /// JSON's fields as TOML's inline tables, which is all that differs.
+    /// JSON's fields as TOML's inline tables; the rest of the syntax is the same.
     fn as_toml(json: &serde_json::Value) -> String {
         let fields = json.as_object().unwrap().iter();
         fields.map(|(key, value)| format!("{key} = {}\n", value.to_string().replace("\":", "\"="))).collect()
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_the_file_and_the_line() {
+    fn errors_name_the_file_and_the_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("space.toml");
         let refused = |from: &str, to: &str| {
@@ -126,7 +126,7 @@ arms = ["3L12H", "6L12H", "9L12H", "12L8H", "12L10H", "12L12H"]
     }
 
     #[test]
-    fn a_file_that_is_not_there_or_not_text_is_refused_with_its_path() {
+    fn a_missing_file_or_one_that_is_not_text_is_refused_with_its_path() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("space.toml");
         let io = |result| matches!(result, Err(Error::Transformer(dht_transformer::Error::Io { path: found, .. })) if found == path);

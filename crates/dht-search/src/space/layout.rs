@@ -1,14 +1,14 @@
-//! Where the groups of layers lie between the exits, and how a written route falls onto them.
+//! The groups of layers between the exits, and the route of a notation in these groups.
 
 use super::notation::{RouteSpec, Segment};
 use super::route::{GroupRole, LayerGroup, ModelShape, Route, RouteGroup};
 use crate::error::{Error, Result};
 
-/// The groups of a space, checked: base, dynamic groups in order, tail.
+/// The groups of a space: base, dynamic groups in order, tail.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Layout {
     pub(crate) shape: ModelShape,
-    /// Depths before the tail, ascending. The first is the base where there is one.
+    /// Depths before the tail, ascending. With a base, the first is its depth.
     pub(crate) exits: Vec<usize>,
     pub(crate) base: Option<LayerGroup>,
     pub(crate) groups: Vec<LayerGroup>,
@@ -16,7 +16,7 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Groups between these exits; the layers up to the first are the base or, without one, the first group.
+    /// Groups between these exits; the layers up to the first exit are the base or, without one, the first group.
     pub(crate) fn new(shape: ModelShape, exits: &[usize], with_base: bool, tail: usize) -> Result<Self> {
         shape.check()?;
         let Some(deepest) = shape.layers.checked_sub(tail) else {
@@ -39,12 +39,12 @@ impl Layout {
         Ok(Self { shape, exits: exits.to_vec(), base, groups, tail })
     }
 
-    /// How many dynamic groups lie before an exit.
+    /// The number of dynamic groups before an exit.
     pub(crate) fn groups_before(&self, exit_index: usize) -> usize {
         if self.base.is_some() { exit_index } else { exit_index + 1 }
     }
 
-    /// The route that leaves at an exit, its dynamic groups keeping these heads, one number for each.
+    /// The route that leaves at an exit and keeps these numbers of heads, one for each dynamic group before it.
     pub(crate) fn route(&self, exit_index: usize, heads: &[usize]) -> Result<Route> {
         let fixed = |role, layers| RouteGroup { role, layers, heads: self.shape.heads };
         let dynamic = self.groups[..self.groups_before(exit_index)]
@@ -56,7 +56,7 @@ impl Layout {
         Route::new(self.shape, base.into_iter().chain(dynamic).chain(tail).collect())
     }
 
-    /// The route that is written so.
+    /// The route with this notation.
     pub(crate) fn resolve(&self, spec: &RouteSpec) -> Result<Route> {
         let refuse = |expected: String| Error::RouteNotInSpace { route: spec.to_string(), expected };
         let mut body = spec.segments();
@@ -94,17 +94,17 @@ impl Layout {
     }
 }
 
-/// The heads of the segment that holds the whole group.
+/// The heads of the segment that contains the whole group.
 fn heads_in(body: &[Segment], group: &LayerGroup) -> Option<usize> {
     let mut end = 0;
-    let holder = body.iter().find(|segment| {
+    let segment_of_group = body.iter().find(|segment| {
         end += segment.layers;
         end > group.start()
     })?;
-    (end >= group.end()).then_some(holder.heads)
+    (end >= group.end()).then_some(segment_of_group.heads)
 }
 
-pub(crate) fn one_of(numbers: &[usize]) -> String {
-    let numbers: Vec<_> = numbers.iter().map(usize::to_string).collect();
-    numbers.join(", ")
+pub(crate) fn one_of(options: &[usize]) -> String {
+    let options: Vec<_> = options.iter().map(usize::to_string).collect();
+    options.join(", ")
 }

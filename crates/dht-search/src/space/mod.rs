@@ -1,4 +1,4 @@
-//! What the bandits choose from: a space of routes, and its arms.
+//! Search spaces: the routes of a model, and the bandits' arms that select them.
 
 mod config;
 mod file;
@@ -19,34 +19,35 @@ pub use presets::{
 };
 pub use route::{GroupRole, LayerGroup, ModelShape, Route, RouteGroup};
 
-/// The arms that make a route. Each route of a space has exactly one such choice, and each choice one route.
+/// The arms that select a route. Within a space, routes and arms correspond one to one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum RouteArms {
     /// Of a tree search.
     Tree {
-        /// The arm of UCB_L: an index into [`SearchSpace::exits`].
+        /// The arm of the depth bandit: an index into [`SearchSpace::exits`].
         depth: usize,
-        /// The arm of UCB_H for each dynamic group on the way: an index into [`SearchSpace::head_options`].
+        /// The arm of the head-count bandit for each dynamic group before the exit: an index into
+        /// [`SearchSpace::head_options`].
         heads: Vec<usize>,
     },
     /// Of an integrated search.
     Integrated {
-        /// The arm of UCB_cp: an index into [`SearchSpace::integrated_arms`].
+        /// The arm of the joint bandit: an index into [`SearchSpace::integrated_arms`].
         arm: usize,
     },
 }
 
 /// A checked space of routes.
 ///
-/// The number of arms is small but the number of routes need not be: a tree search has ∏ options over the groups of
-/// each exit, summed over the exits (40 for T-DHT).
+/// The bandits' arms are few, but routes can be many: a tree search has Σ over exits of ∏ head options over the groups
+/// before the exit (40 routes for T-DHT).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "SpaceConfig", into = "SpaceConfig")]
 pub struct SearchSpace {
     config: SpaceConfig,
     layout: Layout,
-    /// The numbers of heads that a route may keep, for each dynamic group, ascending.
+    /// For each dynamic group, the numbers of heads that a route may keep, ascending.
     options: Vec<Vec<usize>>,
     /// The routes of an integrated search; empty for a tree search.
     arms: Vec<Route>,
@@ -56,7 +57,7 @@ impl SearchSpace {
     /// Checks a space.
     ///
     /// # Errors
-    /// [`Error::Setting`] for sizes, pinned heads, tail, look-ahead layers or a number of option lists out of range;
+    /// [`Error::Setting`] for sizes, pinned heads, tail, pre-pass layers or a number of option lists out of range;
     /// [`Error::Exit`] for exits that do not ascend or lie beyond the layers; [`Error::HeadCount`] for options that do
     /// not ascend, exceed the heads or lie below the pinned ones; for an integrated search
     /// [`Error::RouteNotInSpace`] for arms that do not fit the exits and [`Error::DuplicateArm`].
@@ -65,7 +66,7 @@ impl SearchSpace {
         Ok(Self { config, layout, options, arms })
     }
 
-    /// The settings it was made from.
+    /// The configuration that it was made from.
     pub fn config(&self) -> &SpaceConfig {
         &self.config
     }
@@ -89,12 +90,12 @@ impl SearchSpace {
         options
     }
 
-    /// The depths at which a route may leave the stack, ascending: the arms of UCB_L, and one queue each.
+    /// The depths at which a route may exit, ascending: the arms of the depth bandit; with queues, one queue each.
     pub fn exits(&self) -> &[usize] {
         &self.layout.exits
     }
 
-    /// The total depth of the routes that leave at an exit: the exit and the tail.
+    /// The total depth of the routes that leave at an exit: the exit's depth plus the tail's layers.
     ///
     /// # Panics
     /// When there is no such exit.
@@ -102,12 +103,12 @@ impl SearchSpace {
         self.layout.exits[exit_index] + self.config.tail
     }
 
-    /// The layers that every route runs first with all heads, when its context comes from them.
+    /// The layers that every route runs first with all heads, where contexts are taken from the route itself.
     pub fn base(&self) -> Option<LayerGroup> {
         self.layout.base
     }
 
-    /// How many layers the context has seen, b.
+    /// The number of layers below the base state, b.
     pub fn base_layers(&self) -> usize {
         match self.config.base_state {
             BaseState::OnRoute => self.layout.exits[0],
@@ -121,7 +122,7 @@ impl SearchSpace {
         &self.layout.groups
     }
 
-    /// The dynamic groups on the way to an exit: the first of [`groups`](Self::groups).
+    /// The dynamic groups before an exit: the first of [`groups`](Self::groups).
     ///
     /// # Panics
     /// When there is no such exit.
@@ -134,12 +135,12 @@ impl SearchSpace {
         self.layout.tail
     }
 
-    /// How many heads every set of heads holds without being chosen.
+    /// The number of heads that every head set contains.
     pub fn pinned(&self) -> usize {
         self.config.pinned
     }
 
-    /// The numbers of heads that a dynamic group may keep, ascending: in a tree search the arms of UCB_H there.
+    /// The numbers of heads that a dynamic group may keep, ascending: in a tree search, the arms of the head-count bandit.
     ///
     /// # Panics
     /// When there is no such group.
@@ -147,30 +148,12 @@ impl SearchSpace {
         &self.options[group]
     }
 
-    /// How many head sets of this size there are, C(N_H − pinned, kept − pinned): 70, 28 and 1 for 8, 10 and 12 of 12
-    /// heads with four pinned. 0 when there is none.
-    pub fn head_sets(&self, kept: usize) -> u128 {
-        let free = self.config.heads - self.config.pinned;
-        match kept.checked_sub(self.config.pinned) {
-            Some(chosen) if chosen <= free => {
-                // Pascal's rule row by row: C(128, 64) fits, a product before its division would not.
-                let mut row = vec![0_u128; chosen + 1];
-                row[0] = 1;
-                for _ in 0..free {
-                    (1..=chosen).rev().for_each(|place| row[place] += row[place - 1]);
-                }
-                row[chosen]
-            }
-            _ => 0,
-        }
-    }
-
-    /// The arms of UCB_cp; empty in a tree search.
+    /// The arms of the joint bandit; empty in a tree search.
     pub fn integrated_arms(&self) -> &[Route] {
         &self.arms
     }
 
-    /// The route that these arms make.
+    /// The route that these arms select.
     ///
     /// # Errors
     /// [`Error::Arm`] when the space has no such arms.
@@ -178,34 +161,34 @@ impl SearchSpace {
         match (arms, self.is_tree()) {
             (RouteArms::Integrated { arm }, false) => {
                 let route = self.arms.get(*arm);
-                route.cloned().ok_or_else(|| arm_error("arm of UCB_cp", self.arms.len(), *arm))
+                route.cloned().ok_or_else(|| arm_error("arm of the joint bandit", self.arms.len(), *arm))
             }
             (RouteArms::Tree { depth, heads }, true) => self.tree_route(*depth, heads),
-            (RouteArms::Tree { .. }, false) => Err(self.wrong_kind("the arms of a tree search")),
-            (RouteArms::Integrated { .. }, true) => Err(self.wrong_kind("an arm of an integrated search")),
+            (RouteArms::Tree { .. }, false) => Err(self.wrong_search("the arms of a tree search")),
+            (RouteArms::Integrated { .. }, true) => Err(self.wrong_search("an arm of an integrated search")),
         }
     }
 
-    /// The arms that make a route.
+    /// The arms that select a route.
     ///
     /// # Errors
-    /// [`Error::RouteNotInSpace`] when none do.
+    /// [`Error::RouteNotInSpace`] when the space does not have the route.
     pub fn arms(&self, route: &Route) -> Result<RouteArms> {
         let arms = if self.is_tree() { self.tree_arms(route) } else { self.integrated_arm(route) };
         arms.ok_or_else(|| Error::RouteNotInSpace { route: route.to_string(), expected: self.describe() })
     }
 
-    /// The route that is written so, if the space has it.
+    /// The route with this notation.
     ///
     /// # Errors
-    /// [`Error::RouteNotInSpace`] when it has not.
+    /// [`Error::RouteNotInSpace`] when the space does not have it.
     pub fn resolve(&self, spec: &RouteSpec) -> Result<Route> {
         let route = self.layout.resolve(spec)?;
         self.arms(&route)?;
         Ok(route)
     }
 
-    /// Every route of the space with its arms: by exit and then by the arms of its groups, or in the order of the arms.
+    /// Every route of the space with its arms: ordered by exit and then by head options, or in the order of the joint arms.
     pub fn routes(&self) -> Vec<(RouteArms, Route)> {
         if !self.is_tree() {
             let arms = self.arms.iter().enumerate();
@@ -221,7 +204,7 @@ impl SearchSpace {
                     .collect();
             }
             for heads in paths {
-                // Arms made from the options themselves always have a route.
+                // Arms taken from the options always have a route.
                 if let Ok(route) = self.tree_route(depth, &heads) {
                     routes.push((RouteArms::Tree { depth, heads }, route));
                 }
@@ -230,9 +213,9 @@ impl SearchSpace {
         routes
     }
 
-    /// For each arm of this integrated search, the arm of an `earlier` one to start from: that of the same total depth
-    /// and, among those, of the nearest number of heads (the lower of two). `None` where the depth is new; all `None`
-    /// when `earlier` is a tree search. P-DHT starts its bandit so at the switch.
+    /// For each arm of this integrated search, the arm of an `earlier` integrated search to start from: the one of the same
+    /// total depth with the nearest number of heads (the lower of two). `None` where the depth is new, and for all arms
+    /// when `earlier` is a tree search. P-DHT initialises its joint bandit this way when its second phase starts.
     pub fn closest_arms(&self, earlier: &Self) -> Vec<Option<usize>> {
         let heads = |route: &Route| route.uniform_heads().unwrap_or(0);
         let closest = |route: &Route| {
@@ -242,12 +225,13 @@ impl SearchSpace {
         self.arms.iter().map(closest).collect()
     }
 
-    /// The route that leaves at an exit and keeps these heads, one number for each group on its way, allowed or not.
+    /// The route that leaves at an exit and keeps these numbers of heads, one for each group before the exit, whether they
+    /// are options of the space or not.
     pub(crate) fn route_keeping(&self, exit_index: usize, heads: &[usize]) -> Result<Route> {
         self.layout.route(exit_index, heads)
     }
 
-    /// The arms that make a route which runs the same layers with the same heads, in whatever groups it is written.
+    /// The arms of the route that runs the same layers with the same heads, however its groups are split.
     pub(crate) fn arms_running(&self, route: &Route) -> Result<RouteArms> {
         let found = self.arms_of_layers(route);
         found.ok_or_else(|| Error::RouteNotInSpace { route: route.to_string(), expected: self.describe() })
@@ -271,18 +255,18 @@ impl SearchSpace {
 
     fn tree_route(&self, depth: usize, heads: &[usize]) -> Result<Route> {
         if depth >= self.exits().len() {
-            return Err(arm_error("arm of UCB_L", self.exits().len(), depth));
+            return Err(arm_error("arm of the depth bandit", self.exits().len(), depth));
         }
         let groups = self.layout.groups_before(depth);
         if heads.len() != groups {
             return Err(Error::Arm {
-                what: "list of arms of UCB_H",
+                what: "list of head-count arms",
                 expected: format!("{groups} arms to reach exit {}", self.exits()[depth]),
                 got: format!("{} arms", heads.len()),
             });
         }
         let kept = self.options.iter().zip(heads).map(|(options, &arm)| {
-            options.get(arm).copied().ok_or_else(|| arm_error("arm of UCB_H", options.len(), arm))
+            options.get(arm).copied().ok_or_else(|| arm_error("arm of the head-count bandit", options.len(), arm))
         });
         self.layout.route(depth, &kept.collect::<Result<Vec<_>>>()?)
     }
@@ -309,7 +293,7 @@ impl SearchSpace {
         }
     }
 
-    fn wrong_kind(&self, got: &str) -> Error {
+    fn wrong_search(&self, got: &str) -> Error {
         let expected = if self.is_tree() { "the arms of a tree search" } else { "an arm of an integrated search" };
         Error::Arm { what: "choice", expected: expected.into(), got: got.into() }
     }

@@ -1,4 +1,4 @@
-//! Routes as text: `12L8H`, `7L9H+2L12H`.
+//! The notation of routes: `12L8H`, `7L9H+2L12H`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,23 +7,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Some layers, each with the same number of heads: `7L9H`.
+/// Consecutive layers with the same number of heads: `7L9H`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Segment {
-    /// How many layers; at least 1.
+    /// The number of layers, at least 1.
     pub layers: usize,
-    /// How many heads each keeps; at least 1.
+    /// The heads that each layer keeps, at least 1.
     pub heads: usize,
 }
 
-/// The written form of a route, as the paper prints it.
+/// The notation of a route, as in the paper.
 ///
 /// One segment, `12L8H`, gives the total depth and the heads of every dynamic group; base layers keep all their
-/// heads. Several, `3L12H+3L8H+3L10H` or `7L9H+2L12H`, list the layers that run, in order. Which layers these are, and
-/// whether the model has them, a [`SearchSpace`](crate::SearchSpace) says.
+/// heads. Several segments, `3L12H+3L8H+3L10H` or `7L9H+2L12H`, list the layers that run, in order. The notation alone
+/// does not say which layers these are: [`SearchSpace::resolve`](crate::SearchSpace::resolve) gives the route.
 ///
-/// Only canonical text is read (no spaces, signs or leading zeros, numbers from 1 to 65,535), so that parsing and
-/// printing are inverse to one another.
+/// Only canonical text is accepted (no spaces, signs or leading zeros, numbers from 1 to 65,535), so that parsing and
+/// formatting are inverses.
 ///
 /// ```
 /// # fn main() -> dht_search::Result<()> {
@@ -42,29 +42,29 @@ pub struct RouteSpec {
 }
 
 impl RouteSpec {
-    /// The most layers of a segment, and the most heads.
+    /// The maximum of layers and of heads of a segment.
     pub const MOST: usize = u16::MAX as usize;
 
-    /// A route of these segments.
+    /// A notation of these segments.
     ///
     /// # Errors
-    /// [`Error::NoLayers`] when there is no segment, [`Error::Setting`] when a number lies outside 1 to
+    /// [`Error::NoLayers`] when there is no segment, [`Error::Setting`] when layers or heads lie outside 1 to
     /// [`MOST`](Self::MOST).
     pub fn new(segments: Vec<Segment>) -> Result<Self> {
         if segments.is_empty() {
             return Err(Error::NoLayers { start: 0, end: 0 });
         }
         for Segment { layers, heads } in &segments {
-            for (field, number) in [("layers of a segment", *layers), ("heads of a segment", *heads)] {
-                if !(1..=Self::MOST).contains(&number) {
-                    return Err(Error::setting(field, "1 to 65535", number));
+            for (field, count) in [("layers of a segment", *layers), ("heads of a segment", *heads)] {
+                if !(1..=Self::MOST).contains(&count) {
+                    return Err(Error::setting(field, "1 to 65535", count));
                 }
             }
         }
         Ok(Self { segments })
     }
 
-    /// The segments of a legal route, which are in range: a route has at most as many layers as can be written.
+    /// The notation of a legal route, whose layers and heads are always in range.
     pub(crate) fn from_route(segments: Vec<Segment>) -> Self {
         Self { segments }
     }
@@ -74,7 +74,7 @@ impl RouteSpec {
         &self.segments
     }
 
-    /// How many layers run.
+    /// The number of layers that run.
     pub fn depth(&self) -> usize {
         self.segments.iter().map(|segment| segment.layers).sum()
     }
@@ -82,8 +82,8 @@ impl RouteSpec {
 
 impl fmt::Display for RouteSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, Segment { layers, heads }) in self.segments.iter().enumerate() {
-            let plus = if place == 0 { "" } else { "+" };
+        for (index, Segment { layers, heads }) in self.segments.iter().enumerate() {
+            let plus = if index == 0 { "" } else { "+" };
             write!(f, "{plus}{layers}L{heads}H")?;
         }
         Ok(())
@@ -94,18 +94,18 @@ impl FromStr for RouteSpec {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let mut reader = Reader { text, at: 0 };
+        let mut parser = Parser { text, at: 0 };
         let mut segments = Vec::new();
         loop {
-            let layers = reader.number()?;
-            reader.letter(b'L', "L after the number of layers")?;
-            let heads = reader.number()?;
-            reader.letter(b'H', "H after the number of heads")?;
+            let layers = parser.number()?;
+            parser.letter(b'L', "L after the number of layers")?;
+            let heads = parser.number()?;
+            parser.letter(b'H', "H after the number of heads")?;
             segments.push(Segment { layers, heads });
-            if reader.at == text.len() {
+            if parser.at == text.len() {
                 return Ok(Self { segments });
             }
-            reader.letter(b'+', "+ or the end")?;
+            parser.letter(b'+', "+ or the end")?;
         }
     }
 }
@@ -124,12 +124,12 @@ impl From<RouteSpec> for String {
     }
 }
 
-struct Reader<'a> {
+struct Parser<'a> {
     text: &'a str,
     at: usize,
 }
 
-impl Reader<'_> {
+impl Parser<'_> {
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
@@ -156,7 +156,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The message quotes the beginning only, so that a huge input is not copied.
+    /// Quotes only the beginning, so that a huge input is not copied.
     fn error_at(&self, at: usize, expected: &'static str) -> Error {
         Error::Notation { text: self.text.chars().take(80).collect(), at, expected }
     }
@@ -170,10 +170,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parsing_what_was_printed_gives_the_same_route(
-            numbers in prop::collection::vec((1_usize..=65_535, 1_usize..=65_535), 1..6),
+        fn parsing_a_formatted_route_gives_the_same_route(
+            pairs in prop::collection::vec((1_usize..=65_535, 1_usize..=65_535), 1..6),
         ) {
-            let segments = numbers.into_iter().map(|(layers, heads)| Segment { layers, heads }).collect();
+            let segments = pairs.into_iter().map(|(layers, heads)| Segment { layers, heads }).collect();
             let spec = RouteSpec::new(segments).unwrap();
             prop_assert_eq!(spec.to_string().parse::<RouteSpec>().unwrap(), spec.clone());
             let json = serde_json::to_string(&spec).unwrap();
@@ -181,7 +181,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_refused_with_its_place_or_printed_back(text in "[0-9LH+ é]{0,12}|.{0,12}") {
+        fn any_text_is_refused_with_a_position_or_formatted_back(text in "[0-9LH+ é]{0,12}|.{0,12}") {
             match text.parse::<RouteSpec>() {
                 Ok(spec) => prop_assert_eq!(spec.to_string(), text),
                 Err(Error::Notation { at, .. }) => prop_assert!(at <= text.len()),
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn an_error_names_the_byte_that_is_wrong() {
-        for (text, place) in [
+        for (text, position) in [
             ("", 0),
             ("L", 0),
             ("12", 2),
@@ -216,7 +216,7 @@ mod tests {
             ("99999L8H", 0),
         ] {
             match text.parse::<RouteSpec>() {
-                Err(Error::Notation { at, .. }) => assert_eq!(at, place, "{text:?}"),
+                Err(Error::Notation { at, .. }) => assert_eq!(at, position, "{text:?}"),
                 other => panic!("{text:?} gave {other:?}"),
             }
         }
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn segments_of_nothing_cannot_be_built() {
+    fn empty_segments_cannot_be_built() {
         assert!(matches!(RouteSpec::new(vec![]), Err(Error::NoLayers { .. })));
         let none = Segment { layers: 0, heads: 3 };
         assert!(matches!(RouteSpec::new(vec![none]), Err(Error::Setting { field: "layers of a segment", .. })));

@@ -1,4 +1,4 @@
-//! The paper's four configurations, and what they are in models of other sizes.
+//! The paper's four configurations, generalised to models of other sizes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,9 +14,9 @@ use crate::error::{Error, Result};
 /// A configuration of the paper's section 6.1.
 ///
 /// # Other sizes than 12 layers of 12 heads
-/// Exits are those [`exits`] gives, head options those of [`head_options`], pinned heads those of [`pinned_heads`]; in
-/// each table below read the four exits for 3, 6, 9, 12 and the three options for 8, 10, 12. P-DHT's body depths are 1
-/// and every exit less the two frozen layers: 1, 4, 7, 10 of 12 layers, 1, 2, 4 of 6.
+/// The descriptions below are for 12 layers of 12 heads. For other sizes, [`exits`] gives the depths instead of 3, 6, 9, 12,
+/// [`head_options`] the head counts instead of 8, 10, 12, and [`pinned_heads`] the number of pinned heads. P-DHT's depths
+/// before its frozen layers are 1 and every exit minus two: 1, 4, 7, 10 of 12 layers, 1, 2, 4 of 6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Preset {
     /// Tree search: 3, 6, 9 or 12 layers, and 8, 10 or 12 heads in each group.
@@ -25,38 +25,38 @@ pub enum Preset {
     /// Specialised: 3L12H, 6L12H, 9L12H, 12L8H, 12L10H, 12L12H.
     #[serde(rename = "S-DHT")]
     SDht,
-    /// Full: 3L12H and every pairing of 6, 9, 12 layers with 8, 10, 12 heads.
+    /// Full: 3L12H and every combination of 6, 9, 12 layers with 8, 10, 12 heads.
     #[serde(rename = "F-DHT")]
     FDht,
-    /// Partially frozen: F-DHT first, then every route ends in the last two layers, which are frozen:
-    /// 1, 4, 7 or 10 layers of 8, 10 or 12 heads, + 2L12H.
+    /// Partially frozen: first F-DHT; then the last two layers are frozen, and every route ends in them: 1, 4, 7 or 10
+    /// layers of 8, 10 or 12 heads, + 2L12H.
     #[serde(rename = "P-DHT")]
     PDht,
 }
 
-/// Which heads P-DHT's seven-layer arms keep.
+/// The head counts of P-DHT's seven-layer arms.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SevenLayerHeads {
-    /// 8, 10 and 12, as all other arms do.
+    /// 8, 10 and 12, as all other arms.
     #[default]
     Standard,
-    /// 6, 9 and 12, as the paper lists them for 7 layers alone: for 12 layers only.
+    /// 6, 9 and 12, as published for 7 layers; only for models of 12 layers.
     #[serde(alias = "as_printed")]
     AsPublished,
 }
 
-/// P-DHT: how many of the last layers are frozen and end every route (paper, 6.1).
+/// P-DHT: the number of last layers that are frozen and end every route (paper, 6.1).
 pub const FROZEN_LAYERS: usize = 2;
 
-/// P-DHT: how many epochs run as F-DHT first (paper, 6.1).
+/// P-DHT: the number of first epochs, which run as F-DHT (paper, 6.1).
 pub const FULL_EPOCHS_BEFORE_FREEZING: usize = 2;
 
 impl Preset {
     /// All four, in the order of the paper's section 6.1.
     pub const ALL: [Self; 4] = [Self::TDht, Self::SDht, Self::FDht, Self::PDht];
 
-    /// The name the paper gives it.
+    /// Its name in the paper.
     pub fn name(self) -> &'static str {
         match self {
             Self::TDht => "T-DHT",
@@ -66,8 +66,8 @@ impl Preset {
         }
     }
 
-    /// The space it searches in a model of this size; P-DHT's is the one after its layers are frozen
-    /// ([`FULL_EPOCHS_BEFORE_FREEZING`] epochs of F-DHT's come before).
+    /// Its search space for a model of this size. For P-DHT it is the space of the second phase, after
+    /// [`FULL_EPOCHS_BEFORE_FREEZING`] epochs in F-DHT's.
     ///
     /// # Errors
     /// [`Error::PresetSize`] with fewer than two layers or heads, or fewer than four layers for P-DHT;
@@ -88,16 +88,16 @@ impl Preset {
         SearchSpace::new(self.config(layers, heads, SevenLayerHeads::Standard)?)
     }
 
-    /// The settings of [`space`](Self::space), to be changed; `seven_layers` matters to P-DHT alone.
+    /// The configuration of [`space`](Self::space), for changes; `seven_layers` has an effect only on P-DHT.
     ///
     /// # Errors
-    /// [`Error::PresetSize`] as [`space`](Self::space), and for [`SevenLayerHeads::AsPublished`] P-DHT without seven-layer
-    /// arms.
+    /// [`Error::PresetSize`] as [`space`](Self::space), and for [`SevenLayerHeads::AsPublished`] in a P-DHT of other than 12
+    /// layers.
     pub fn config(self, layers: usize, heads: usize, seven_layers: SevenLayerHeads) -> Result<SpaceConfig> {
         ModelShape { layers, heads }.check()?;
         let impossible = |expected| Error::PresetSize { preset: self.name(), layers, heads, expected };
         if layers < 2 || heads < 2 {
-            return Err(impossible("at least two layers of two heads, so that there is something to choose"));
+            return Err(impossible("at least two layers of two heads"));
         }
         if self == Self::PDht && layers < 2 + FROZEN_LAYERS {
             return Err(impossible("at least four layers: two frozen and two depths before them"));
@@ -128,12 +128,12 @@ impl Preset {
                 config.base_state = BaseState::PrePass { layers: exits[0] };
                 config.tail = FROZEN_LAYERS;
                 config.exits = body_depths(&exits);
-                if seven_layers == SevenLayerHeads::AsPublished && layers != 12 {
-                    return Err(impossible("12 layers, the only size that the printed 6, 9, 12 heads are for"));
+                let as_published = seven_layers == SevenLayerHeads::AsPublished;
+                if as_published && layers != 12 {
+                    return Err(impossible("12 layers, the only size for which 6, 9, 12 heads are published"));
                 }
-                let printed = seven_layers == SevenLayerHeads::AsPublished;
                 let arms = config.exits.iter().flat_map(|&depth| {
-                    let kept = if printed && depth == 7 { shares_of(heads, [6, 9, 12]) } else { options.clone() };
+                    let kept = if as_published && depth == 7 { shares_of(heads, [6, 9, 12]) } else { options.clone() };
                     kept.into_iter().map(move |kept| vec![(depth, kept), (FROZEN_LAYERS, heads)])
                 });
                 config.search = integrated(arms)?;
@@ -152,7 +152,7 @@ impl fmt::Display for Preset {
 impl FromStr for Preset {
     type Err = Error;
 
-    /// Reads a name in either case: `T-DHT`, `t-dht`.
+    /// Parses a name in either case: `T-DHT`, `t-dht`.
     fn from_str(name: &str) -> Result<Self> {
         let found = Self::ALL.into_iter().find(|preset| preset.name().eq_ignore_ascii_case(name));
         found.ok_or_else(|| Error::setting("preset", "T-DHT, S-DHT, F-DHT or P-DHT", name))
@@ -161,9 +161,9 @@ impl FromStr for Preset {
 
 /// The exits of a model with this many layers; the first is the base.
 ///
-/// The base is a quarter of the layers, rounded down, at least one; the others lie in three groups, as even as possible,
-/// the smaller first (none where layers lack): 3, 6, 9, 12 of 12 (paper), 1, 3, 5, 7 of 7, and 1, 2, 4, 6 of 6, so that
-/// the cheapest route is a sixth of the model.
+/// The base is a quarter of the layers, rounded down, at least one. The others form three groups of sizes as equal as
+/// possible, the smaller first; empty groups are left out. 3, 6, 9, 12 of 12 (paper), 1, 3, 5, 7 of 7, and 1, 2, 4, 6 of 6,
+/// where the cheapest route is a sixth of the model.
 pub fn exits(layers: usize) -> Vec<usize> {
     let base = (layers / 4).max(1);
     let others = layers.saturating_sub(base);
@@ -173,12 +173,13 @@ pub fn exits(layers: usize) -> Vec<usize> {
 }
 
 /// The head options of a model with this many heads: 8, 10, 12 of 12 (paper), otherwise 8/12, 10/12 and 12/12 of
-/// them, rounded to the nearest (halves up), at least 1 and without repeats.
+/// them, rounded to the nearest (ties up), at least 1 and without repeats.
 pub fn head_options(heads: usize) -> Vec<usize> {
     shares_of(heads, [8, 10, 12])
 }
 
-/// How many heads are pinned: 4 of 12 (the paper's 70, 28 and 1 combinations), otherwise a third, rounded to the nearest.
+/// The number of pinned heads: 4 of 12 (which gives the paper's 70, 28 and 1 head sets), otherwise a third, rounded to the
+/// nearest.
 pub fn pinned_heads(heads: usize) -> usize {
     share_of(heads, 4)
 }
@@ -193,7 +194,7 @@ fn shares_of(heads: usize, twelfths: [usize; 3]) -> Vec<usize> {
     shares
 }
 
-/// P-DHT's depths before the frozen layers: 1, and every exit less those.
+/// P-DHT's depths before the frozen layers: 1, and every exit minus the frozen layers.
 fn body_depths(exits: &[usize]) -> Vec<usize> {
     let shorter = exits.iter().map(|exit| exit.saturating_sub(FROZEN_LAYERS));
     let mut depths: Vec<_> = std::iter::once(1).chain(shorter.filter(|&depth| depth > 1)).collect();
@@ -213,13 +214,13 @@ fn integrated(arms: impl Iterator<Item = Vec<(usize, usize)>>) -> Result<Search>
 mod tests {
     use super::*;
 
-    fn printed(space: &SearchSpace) -> Vec<String> {
+    fn notations(space: &SearchSpace) -> Vec<String> {
         space.integrated_arms().iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn the_integrated_presets_have_the_papers_arms() {
-        let arms = |preset: Preset| printed(&preset.space(12, 12).unwrap());
+        let arms = |preset: Preset| notations(&preset.space(12, 12).unwrap());
         assert_eq!(arms(Preset::SDht), ["3L12H", "6L12H", "9L12H", "12L8H", "12L10H", "12L12H"]);
         assert_eq!(arms(Preset::FDht).join(" "), "3L12H 6L8H 6L10H 6L12H 9L8H 9L10H 9L12H 12L8H 12L10H 12L12H");
         assert_eq!(
@@ -228,17 +229,16 @@ mod tests {
              7L8H+2L12H 7L10H+2L12H 7L12H+2L12H 10L8H+2L12H 10L10H+2L12H 10L12H+2L12H"
         );
         let config = Preset::PDht.config(12, 12, SevenLayerHeads::AsPublished).unwrap();
-        let as_printed = printed(&SearchSpace::new(config).unwrap());
-        assert_eq!(as_printed[6..9], ["7L6H+2L12H", "7L9H+2L12H", "7L12H+2L12H"]);
-        assert_eq!(as_printed[..6], arms(Preset::PDht)[..6]);
+        let as_published = notations(&SearchSpace::new(config).unwrap());
+        assert_eq!(as_published[6..9], ["7L6H+2L12H", "7L9H+2L12H", "7L12H+2L12H"]);
+        assert_eq!(as_published[..6], arms(Preset::PDht)[..6]);
     }
 
     #[test]
-    fn t_dht_has_the_papers_depths_and_head_sets() {
+    fn t_dht_has_the_papers_depths_and_head_counts() {
         let space = Preset::TDht.space(12, 12).unwrap();
         assert_eq!((space.exits(), space.groups().len(), space.base_layers()), (&[3, 6, 9, 12][..], 3, 3));
         assert!((0..3).all(|group| space.head_options(group) == [8, 10, 12]));
-        assert_eq!([8, 10, 12].map(|kept| space.head_sets(kept)), [70, 28, 1]);
         assert_eq!(space.routes().len(), 1 + 3 + 9 + 27);
     }
 
@@ -253,8 +253,8 @@ mod tests {
     }
 
     #[test]
-    fn six_layers_of_twelve_heads_go_by_analogy() {
-        let arms = |preset: Preset| printed(&preset.space(6, 12).unwrap()).join(" ");
+    fn six_layers_of_twelve_heads_have_the_analogous_arms() {
+        let arms = |preset: Preset| notations(&preset.space(6, 12).unwrap()).join(" ");
         assert_eq!(arms(Preset::SDht), "1L12H 2L12H 4L12H 6L8H 6L10H 6L12H");
         assert_eq!(arms(Preset::FDht), "1L12H 2L8H 2L10H 2L12H 4L8H 4L10H 4L12H 6L8H 6L10H 6L12H");
         assert_eq!(
@@ -318,15 +318,15 @@ mod tests {
         let arms: Vec<_> = frozen.closest_arms(&full).into_iter().map(Option::unwrap).collect();
         assert_eq!(arms, [0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
         let config = Preset::PDht.config(12, 12, SevenLayerHeads::AsPublished).unwrap();
-        let printed = SearchSpace::new(config).unwrap();
-        // 6 heads are nearest to 9L8H, 9 heads as near to it as to 9L10H.
-        assert_eq!(printed.closest_arms(&full)[6..9], [Some(4), Some(4), Some(6)]);
+        let published = SearchSpace::new(config).unwrap();
+        // 6 heads are nearest to 9L8H; 9 heads are equally near to 9L8H and 9L10H.
+        assert_eq!(published.closest_arms(&full)[6..9], [Some(4), Some(4), Some(6)]);
         let tree = Preset::TDht.space(12, 12).unwrap();
         assert!(frozen.closest_arms(&tree).iter().all(Option::is_none));
     }
 
     #[test]
-    fn a_preset_is_read_by_its_name() {
+    fn a_preset_is_parsed_from_its_name() {
         for preset in Preset::ALL {
             assert_eq!(preset.name().to_lowercase().parse::<Preset>().unwrap(), preset);
             assert_eq!(serde_json::to_string(&preset).unwrap(), format!("{:?}", preset.name()));

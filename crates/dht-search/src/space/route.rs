@@ -1,4 +1,4 @@
-//! The way of one sample through the model: which layers run, and how many heads each keeps.
+//! Routes: the layers that a sample runs, and the number of heads that each keeps.
 
 use std::fmt;
 use std::ops::Range;
@@ -9,21 +9,21 @@ use serde::{Deserialize, Serialize};
 use super::notation::{RouteSpec, Segment};
 use crate::error::{Error, Result};
 
-/// The size of a model that routes lead through.
+/// The size of a model, as far as routes depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ModelShape {
-    /// Its layers, N_L.
+    /// Layers, N_L.
     pub layers: usize,
-    /// The heads of each, N_H.
+    /// Heads of each layer, N_H.
     pub heads: usize,
 }
 
 impl ModelShape {
-    /// Checks that the model has 1 to 65,535 layers of 1 to 128 heads: what a [`RouteSpec`] can write and a
-    /// [`HeadSet`](dht_transformer::HeadSet) hold.
+    /// Checks for 1 to 65,535 layers, the limit of a [`RouteSpec`], and 1 to 128 heads, the limit of a
+    /// [`HeadSet`](dht_transformer::HeadSet).
     ///
     /// # Errors
-    /// [`Error::Setting`] names the size that is out of range.
+    /// [`Error::Setting`] names the one that is out of range.
     pub fn check(&self) -> Result<()> {
         for (field, size, most) in
             [("layers", self.layers, RouteSpec::MOST), ("heads", self.heads, HeadSet::MOST_HEADS)]
@@ -36,7 +36,7 @@ impl ModelShape {
     }
 }
 
-/// Adjacent layers that share one head decision: at least one. Layers count from 0, as the weights do.
+/// Adjacent layers that share one decision about heads; at least one layer. Layers count from 0, as in weight names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Range<usize>", into = "Range<usize>")]
 pub struct LayerGroup {
@@ -64,7 +64,7 @@ impl LayerGroup {
         self.end
     }
 
-    /// How many layers the group has; at least 1.
+    /// The number of layers, at least 1.
     #[expect(clippy::len_without_is_empty, reason = "a group of layers is never empty")]
     pub fn len(self) -> usize {
         self.end - self.start
@@ -90,13 +90,13 @@ impl From<LayerGroup> for Range<usize> {
     }
 }
 
-/// What a group of layers is to the search.
+/// The role of a group of layers in the search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GroupRole {
-    /// The first layers, always run and never pruned; the context comes from them.
+    /// The first layers, always run and never pruned; contexts are taken from them.
     Base,
-    /// Runs with the heads that were chosen.
+    /// Runs with the chosen heads.
     Dynamic,
     /// The model's last layers, in which every route of a partially frozen search ends; never pruned.
     Tail,
@@ -105,18 +105,19 @@ pub enum GroupRole {
 /// A group of layers on a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RouteGroup {
-    /// What it is to the search.
+    /// Its role in the search.
     pub role: GroupRole,
     /// Its layers.
     pub layers: LayerGroup,
-    /// How many heads each of them keeps.
+    /// The number of heads that each layer keeps.
     pub heads: usize,
 }
 
-/// Which layers run, and how many heads each group of them keeps. An illegal route cannot be built.
+/// The layers that a sample runs, and the number of heads that each group of them keeps. An illegal route cannot be
+/// constructed.
 ///
-/// A route starts at layer 0 and leaves no layer out, but for the jump to its tail, if it has one. Base and tail keep
-/// all heads.
+/// A route starts at layer 0 and skips no layer, except between its last dynamic group and its tail, if it has one. Base
+/// and tail keep all heads.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "RouteData", into = "RouteData")]
 pub struct Route {
@@ -125,7 +126,7 @@ pub struct Route {
 }
 
 impl Route {
-    /// A route of these groups through a model of this size.
+    /// A route of these groups in a model of this size.
     ///
     /// # Errors
     /// [`Error::NoLayers`] without a group, [`Error::GroupOrder`] when a group does not start where the one before
@@ -139,7 +140,7 @@ impl Route {
         }
         let mut reached = 0;
         for (group, part) in groups.iter().enumerate() {
-            check_place(&groups, group, reached)?;
+            check_order(&groups, group, reached)?;
             check_size(shape, group, part)?;
             reached = part.layers.end();
         }
@@ -160,27 +161,36 @@ impl Route {
         self.shape
     }
 
+    /// Refuses a route for a model of another size.
+    pub(crate) fn check_shape(&self, shape: ModelShape) -> Result<()> {
+        if self.shape == shape {
+            return Ok(());
+        }
+        let expected = format!("a route for {} layers of {} heads", shape.layers, shape.heads);
+        Err(Error::RouteNotInSpace { route: self.to_string(), expected })
+    }
+
     /// The groups, in the order in which they run.
     pub fn groups(&self) -> &[RouteGroup] {
         &self.groups
     }
 
-    /// The groups whose heads are chosen.
+    /// The groups whose heads the bandits choose.
     pub fn dynamic_groups(&self) -> impl Iterator<Item = &RouteGroup> {
         self.groups.iter().filter(|group| group.role == GroupRole::Dynamic)
     }
 
-    /// How many layers run, L.
+    /// The number of layers that run, L.
     pub fn depth(&self) -> usize {
         self.groups.iter().map(|group| group.layers.len()).sum()
     }
 
-    /// How many layers run before the tail: where the route leaves the stack.
+    /// The depth of the exit: the number of layers that run before the tail.
     pub fn exit(&self) -> usize {
         self.depth() - self.tail().map_or(0, LayerGroup::len)
     }
 
-    /// The model's last layers, when the route jumps to them.
+    /// The model's last layers, where the route ends in them.
     pub fn tail(&self) -> Option<LayerGroup> {
         self.groups.last().filter(|group| group.role == GroupRole::Tail).map(|group| group.layers)
     }
@@ -190,14 +200,14 @@ impl Route {
         self.groups.iter().flat_map(|group| group.layers.layers().map(move |layer| (layer, group.heads)))
     }
 
-    /// The heads kept in every dynamic group, H, when it is one number; all heads when there is no dynamic group.
+    /// H, the number of heads of every dynamic group, where all groups keep equally many; all heads without a dynamic group.
     pub fn uniform_heads(&self) -> Option<usize> {
         let mut heads = self.dynamic_groups().map(|group| group.heads);
         let first = heads.next().unwrap_or(self.shape.heads);
         heads.all(|other| other == first).then_some(first)
     }
 
-    /// The route as the paper writes it; see [`RouteSpec`].
+    /// The route in the paper's notation; see [`RouteSpec`].
     pub fn spec(&self) -> RouteSpec {
         let segment = |group: &RouteGroup| Segment { layers: group.layers.len(), heads: group.heads };
         let starts_with_base = self.groups[0].role == GroupRole::Base;
@@ -213,14 +223,14 @@ impl Route {
     }
 }
 
-/// As its [`RouteSpec`]: `12L8H`.
+/// Formats as its [`RouteSpec`]: `12L8H`.
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.spec().fmt(f)
     }
 }
 
-fn check_place(groups: &[RouteGroup], group: usize, reached: usize) -> Result<()> {
+fn check_order(groups: &[RouteGroup], group: usize, reached: usize) -> Result<()> {
     let RouteGroup { role, layers, .. } = groups[group];
     let got = layers.start();
     let error = |expected: String| Err(Error::GroupOrder { group, expected, got });
@@ -251,7 +261,7 @@ fn check_size(shape: ModelShape, group: usize, part: &RouteGroup) -> Result<()> 
     Err(Error::HeadCount { group, expected, got: heads })
 }
 
-/// A route as it is stored; reading it checks it.
+/// The stored form of a route; deserialising checks it.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RouteData {
@@ -278,7 +288,7 @@ impl From<Route> for RouteData {
 mod tests {
     use super::*;
 
-    const STACK: ModelShape = ModelShape { layers: 12, heads: 12 };
+    const SHAPE: ModelShape = ModelShape { layers: 12, heads: 12 };
 
     fn group(role: GroupRole, layers: Range<usize>, heads: usize) -> RouteGroup {
         RouteGroup { role, layers: LayerGroup::new(layers).unwrap(), heads }
@@ -290,7 +300,7 @@ mod tests {
             group(GroupRole::Dynamic, 3..6, 8),
             group(GroupRole::Dynamic, 6..9, 10),
         ];
-        Route::new(STACK, groups).unwrap()
+        Route::new(SHAPE, groups).unwrap()
     }
 
     fn frozen_route(heads: usize) -> Route {
@@ -299,16 +309,16 @@ mod tests {
             group(GroupRole::Dynamic, 1..4, heads),
             group(GroupRole::Tail, 10..12, 12),
         ];
-        Route::new(STACK, groups).unwrap()
+        Route::new(SHAPE, groups).unwrap()
     }
 
     #[test]
-    fn a_tree_route_lists_its_groups_and_an_even_one_is_written_short() {
+    fn a_tree_route_lists_its_groups_and_a_uniform_one_is_written_short() {
         assert_eq!(tree_route().to_string(), "3L12H+3L8H+3L10H");
         assert_eq!(tree_route().uniform_heads(), None);
         let even = vec![group(GroupRole::Base, 0..3, 12), group(GroupRole::Dynamic, 3..12, 8)];
-        assert_eq!(Route::new(STACK, even).unwrap().to_string(), "12L8H");
-        assert_eq!(Route::truncated(STACK, 3).unwrap().to_string(), "3L12H");
+        assert_eq!(Route::new(SHAPE, even).unwrap().to_string(), "12L8H");
+        assert_eq!(Route::truncated(SHAPE, 3).unwrap().to_string(), "3L12H");
     }
 
     #[test]
@@ -323,7 +333,7 @@ mod tests {
     #[test]
     fn an_illegal_route_cannot_be_built() {
         use GroupRole::{Base, Dynamic, Tail};
-        let build = |groups: Vec<RouteGroup>| Route::new(STACK, groups);
+        let build = |groups: Vec<RouteGroup>| Route::new(SHAPE, groups);
         assert!(matches!(build(vec![]), Err(Error::NoLayers { .. })));
         assert!(matches!(LayerGroup::new(3..3), Err(Error::NoLayers { start: 3, end: 3 })));
         let gap = build(vec![group(Base, 0..3, 12), group(Dynamic, 4..6, 8)]);
@@ -346,7 +356,7 @@ mod tests {
             let bad = build(vec![group(role, 0..3, heads)]);
             assert!(matches!(bad, Err(Error::HeadCount { group: 0, got, .. }) if got == heads));
         }
-        assert!(matches!(Route::truncated(STACK, 0), Err(Error::NoLayers { .. })));
+        assert!(matches!(Route::truncated(SHAPE, 0), Err(Error::NoLayers { .. })));
         for shape in [
             ModelShape { layers: 0, heads: 12 },
             ModelShape { layers: 3, heads: 0 },

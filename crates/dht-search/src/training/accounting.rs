@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::curve_recorder::CurveRecorder;
 use super::objective::SearchObjective;
-use crate::cost::CostModel;
+use crate::cost::LayerHeadCount;
 use crate::error::{Error, Result};
 use crate::routing::{ExitReads, ForwardTrace};
 use crate::space::Route;
@@ -115,7 +115,7 @@ impl SearchObjective {
         let model = self.exit_model();
         let flops = model.forward_flops(route, tokens, reads) + model.backward_flops(route, tokens, reads);
         self.accounting.flops += flops;
-        self.accounting.layer_head_sum += CostModel::default().share(route, tokens)?;
+        self.accounting.layer_head_sum += LayerHeadCount::default().share(route);
         *self.accounting.routes.entry(route.to_string()).or_default() += 1;
         self.accounting.samples += 1;
         if let Some(observer) = &mut self.observer.0 {

@@ -230,7 +230,7 @@ fn strategies() -> [(&'static str, bool, SearchSettings); 3] {
         exploration: crate::settings::PerBandit::all(1.0),
         head_feedback: crate::reward::HeadFeedback::Gradient,
         explore_power: 0.0,
-        ridge: 10.0,
+        prior_precision: 10.0,
         ..SearchSettings::default()
     };
     let sequential = SearchSettings {

@@ -93,7 +93,7 @@ fn a_state_of_another_space_or_of_other_settings_is_refused_and_changes_nothing(
         let elsewhere = build(SearchSpace::new(config)?, settings.clone(), 3)?;
         let error = refused(SearchObjective::new(elsewhere)?.state()?)?;
         assert!(matches!(error, Error::Setting { field: "training state", .. }), "{name}: {error}");
-        let other = model(SearchSettings { ridge: 2.0, ..settings.clone() }, 1)?;
+        let other = model(SearchSettings { prior_precision: 2.0, ..settings.clone() }, 1)?;
         let error = refused(other.state()?)?;
         assert!(matches!(error, Error::Setting { field: "training state", .. }), "{name}: {error}");
         for (part, wrong) in [("space", serde_json::json!(3)), ("router", serde_json::Value::Null)] {

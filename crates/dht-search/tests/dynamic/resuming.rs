@@ -62,11 +62,12 @@ fn a_resume_of_another_search_names_the_file_and_what_differs() -> Result<()> {
     let mut trainer = Trainer { checkpoint: Some(checkpoint), ..Trainer::new(train_settings()) };
     trainer.fit(&mut model(SearchSettings::default(), 1)?, &training, &validation, &mut ())?;
     trainer.settings.seed += 1;
-    let mut other = model(SearchSettings { ridge: 2.0, nested_feedback: false, ..SearchSettings::default() }, 1)?;
+    let mut other =
+        model(SearchSettings { prior_precision: 2.0, nested_feedback: false, ..SearchSettings::default() }, 1)?;
     let before = everything(&other)?;
     let error = trainer.fit(&mut other, &training, &validation, &mut ()).expect_err("of another search");
     let problem = "is of another training: seed is 3 there and 4 here, search.nested_feedback is true there and false here, \
-                   search.ridge is 1.0 there and 2.0 here; ask for what is there, or begin anew without resuming or at \
+                   search.prior_precision is 1.0 there and 2.0 here; ask for what is there, or begin anew without resuming or at \
                    another path";
     assert_eq!(error.to_string(), format!("checkpoint {}: {problem}", path.display()));
     assert!(everything(&other)? == before);

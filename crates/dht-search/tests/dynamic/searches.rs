@@ -6,11 +6,11 @@ use candle_core::Device;
 use dht_search::evaluation::controls::evaluate_fixed;
 use dht_search::transformer::{EncodedDataset, Trainer};
 use dht_search::{
-    DynamicModel, Error, Preset, Result, Route, RouteSpec, SearchObjective, SearchSettings,
+    CostModel, DynamicModel, Error, Preset, Result, Route, RouteSpec, SearchObjective, SearchSettings,
     cost::{LayerHeadCount, MeasuredCost, WidthCoupling},
     evaluate,
     reward::HeadFeedback,
-    settings::{Dispatch, HeadArms, HeadDraws, RouterKind, Steering},
+    settings::{Dispatch, HeadArms, HeadDraws, RouterKind},
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -139,7 +139,7 @@ fn searches_that_make_no_sense_are_refused_by_the_name_of_the_setting() -> Resul
         SearchSettings { head_arms: HeadArms::PerHeadAndGroup, ..small(SearchSettings::for_preset(Preset::PDht)) };
     assert_eq!(field(partially_frozen(&own_arms, 1)), "head_arms");
     let measured = MeasuredCost::of_encoder(&encoder(2, 1)?, &[HEADS], &[4], WidthCoupling::Heads)?;
-    let of_another = SearchSettings { steering: Steering::Measured(measured), ..ours() };
+    let of_another = SearchSettings { cost_model: CostModel::Measured(measured), ..ours() };
     assert!(matches!(model(Preset::TDht, &of_another, 1), Err(Error::RouteNotInSpace { .. })));
     Ok(())
 }
@@ -209,17 +209,17 @@ fn sorted_neurons_change_nothing_that_the_whole_model_computes() -> Result<()> {
 #[test]
 fn what_steers_changes_what_is_chosen() -> Result<()> {
     // At this price the cost decides; the paper's estimate makes dropped heads look three times as cheap as they are.
-    let heads = |steering: Steering| -> Result<f64> {
-        let settings = small(SearchSettings { steering, explore_share: 0.0, ..SearchSettings::default() });
+    let heads = |cost_model: CostModel| -> Result<f64> {
+        let settings = small(SearchSettings { cost_model, explore_share: 0.0, ..SearchSettings::default() });
         let mut model = trained(model(Preset::TDht, &settings, 1)?)?.into_model();
         model.set_speed(1.0)?;
         let evaluation = evaluate(&model, &task(60, 6), 8)?;
         Ok(evaluation.layer_head_ratio)
     };
     let measured = MeasuredCost::of_encoder(&encoder(LAYERS, 1)?, &[8, 10, 12], &[4, 8], WidthCoupling::Heads)?;
-    let printed = heads(Steering::LayerHeadProduct(LayerHeadCount::AsExecuted))?;
-    let flops = heads(Steering::Flops)?;
+    let printed = heads(CostModel::LayerHeadProduct(LayerHeadCount::AsExecuted))?;
+    let flops = heads(CostModel::Flops)?;
     assert!(printed <= flops, "{printed} and {flops}");
-    assert!((0.0..=1.0).contains(&heads(Steering::Measured(measured))?));
+    assert!((0.0..=1.0).contains(&heads(CostModel::Measured(measured))?));
     Ok(())
 }

@@ -3,6 +3,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::reward::HeadFeedback;
 
+const CLIPPED: RewardShape = RewardShape::Clipped { max: 4.0 };
+
 fn rule(shape: RewardShape, memory: RewardMemory) -> RewardRule {
     RewardRule { shape, memory, kappa: 2.0 }
 }
@@ -22,7 +24,7 @@ fn delta_is_loss_times_layers_times_heads() {
 }
 
 #[test]
-fn the_printed_reward_compares_with_the_batch_before_and_the_first_with_itself() {
+fn the_published_reward_compares_with_the_batch_before_and_the_first_with_itself() {
     let rule = rule(RewardShape::Ratio, RewardMemory::PreviousBatch);
     let mut reference = RewardReference::default();
     // Mean of 3 and 9 is 6.
@@ -36,8 +38,8 @@ fn the_printed_reward_compares_with_the_batch_before_and_the_first_with_itself()
 }
 
 #[test]
-fn a_running_mean_ages_by_sample_whatever_the_batches() {
-    let rule = rule(RewardShape::Ratio, RewardMemory::RunningMean { retention: 0.5 });
+fn a_running_mean_decays_by_sample_however_they_are_batched() {
+    let rule = rule(RewardShape::Ratio, RewardMemory::RunningMean { decay: 0.5 });
     let samples = deltas(&[1.0, 2.0, 4.0], 1);
     let mut whole = RewardReference::default();
     rule.rewards(&mut whole, &samples).unwrap();
@@ -95,25 +97,25 @@ fn a_gain_is_rewarded_as_it_is_and_refused_where_it_is_not_known() {
 #[test]
 fn only_utility_charges_the_cost_when_arms_are_ranked() {
     assert_eq!(RewardShape::Utility { lambda: 2.0 }.score(-0.5, 0.25), -1.0);
-    for shape in [RewardShape::Ratio, RewardShape::Log, RewardShape::default()] {
+    for shape in [RewardShape::Ratio, RewardShape::Log, CLIPPED] {
         assert_eq!(shape.score(-0.5, 0.25), -0.5);
     }
 }
 
 #[test]
-fn heads_are_rewarded_as_the_text_says_or_as_the_formula_prints() {
+fn heads_are_rewarded_by_the_papers_text_or_by_its_formula() {
     use HeadFeedback::{AsPublished, Gradient, Standard};
-    for (ratio, kappa, standard, printed) in
+    for (ratio, kappa, standard, published) in
         [(1.5, 0.1, true, true), (1.0, 10.0, false, false), (0.5, 10.0, false, false), (1.5, 1.0, true, false)]
     {
         assert_eq!(Standard.rewarded(ratio, kappa), Some(standard));
-        assert_eq!(AsPublished.rewarded(ratio, kappa), Some(printed), "the print compares κ·ρ");
+        assert_eq!(AsPublished.rewarded(ratio, kappa), Some(published), "the paper compares κ·ρ");
         assert_eq!(Gradient.rewarded(ratio, kappa), None);
     }
 }
 
 #[test]
-fn a_loss_that_is_no_loss_is_refused() {
+fn a_loss_that_is_negative_or_not_finite_is_refused() {
     for loss in [f64::NAN, f64::INFINITY, -0.1] {
         assert!(matches!(CostWeightedLoss::of_depth(loss, 3), Err(Error::Loss { .. })));
     }
@@ -123,14 +125,14 @@ fn a_loss_that_is_no_loss_is_refused() {
 
 #[test]
 fn a_rule_out_of_range_is_refused() {
-    let good = rule(RewardShape::default(), RewardMemory::default());
+    let good = rule(CLIPPED, RewardMemory::default());
     good.check().unwrap();
     for bad in [
         RewardRule { kappa: 0.0, ..good },
         RewardRule { shape: RewardShape::Clipped { max: f64::NAN }, ..good },
         RewardRule { shape: RewardShape::Utility { lambda: -1.0 }, ..good },
-        RewardRule { memory: RewardMemory::RunningMean { retention: 0.0 }, ..good },
-        RewardRule { memory: RewardMemory::RunningMean { retention: 1.5 }, ..good },
+        RewardRule { memory: RewardMemory::RunningMean { decay: 0.0 }, ..good },
+        RewardRule { memory: RewardMemory::RunningMean { decay: 1.5 }, ..good },
     ] {
         assert!(matches!(bad.check(), Err(Error::Setting { .. })), "{bad:?}");
     }
@@ -151,7 +153,7 @@ proptest! {
         losses in prop::collection::vec(prop_oneof![Just(0.0), 0.0_f64..20.0, Just(f64::MAX)], 1..5),
         depth in 1_usize..12,
     ) {
-        for shape in [RewardShape::Ratio, RewardShape::Log, RewardShape::default()] {
+        for shape in [RewardShape::Ratio, RewardShape::Log, CLIPPED] {
             let rule = rule(shape, RewardMemory::PreviousBatch);
             let mut reference = RewardReference::default();
             rule.rewards(&mut reference, &deltas(&[0.5], 6)).unwrap();

@@ -49,8 +49,8 @@ impl Average {
 impl HeadSets {
     pub(crate) fn new(setup: &Setup) -> Result<Self> {
         let laplace = DiagonalLaplaceOptions {
-            prior: TsPrior::Gaussian { precision: setup.settings.head_prior_precision },
-            strength: setup.settings.head_prior_weight,
+            prior: TsPrior::Gaussian { precision: setup.settings.head_set_prior_precision },
+            strength: setup.settings.head_set_prior_weight,
         };
         let size = HEAD_SET_PYRAMID.with_scalar_arm_feature();
         let norm = NormalizerOptions { clip: Some(CLIP), ..NormalizerOptions::default() };

@@ -4,11 +4,11 @@ use dht_bandits::{PyramidPool, RidgeOptions};
 use dht_transformer::{BlockShape, ClassifierShape};
 use rand::{Rng, RngExt};
 
-use crate::cost::{CostModel, FlopsCost};
+use crate::cost::FlopsCost;
 use crate::error::Result;
 use crate::features::{DEPTH_PYRAMID, HEAD_SET_PYRAMID, HEADS_PYRAMID, PoolingPyramid, SIGNALS};
 use crate::routing::Mode;
-use crate::settings::{SearchSettings, Steering};
+use crate::settings::SearchSettings;
 use crate::space::{Route, SearchSpace};
 
 /// Space, settings, and what follows from them.
@@ -19,9 +19,9 @@ pub(crate) struct Setup {
     pub(crate) depth_pool: PyramidPool,
     pub(crate) heads_pool: PyramidPool,
     pub(crate) head_sets_pool: PyramidPool,
-    cost: CostModel,
     block: BlockShape,
     classifier: ClassifierShape,
+    flops: FlopsCost,
     /// The route to each exit with as many heads as its groups may keep.
     exit_routes: Vec<Route>,
     /// For each group and option, the route to the first exit behind it, the groups before it whole.
@@ -36,16 +36,7 @@ impl Setup {
         classifier: ClassifierShape,
     ) -> Result<Self> {
         settings.check_with(&space)?;
-        let cost = match &settings.steering {
-            Steering::LayerHeadProduct(count) => CostModel::LayerHeadProduct { count: *count },
-            Steering::Flops => CostModel::Flops(FlopsCost::new(
-                space.model_shape().layers,
-                block,
-                classifier,
-                settings.width_coupling,
-            )?),
-            Steering::Measured(measured) => CostModel::Measured(measured.clone()),
-        };
+        let flops = FlopsCost::new(space.model_shape().layers, block, classifier, settings.width_coupling)?;
         let widest = |group: usize| space.head_options(group).last().copied().unwrap_or(space.model_shape().heads);
         let heads: Vec<usize> = (0..space.groups().len()).map(widest).collect();
         let exit_routes = (0..space.exits().len())
@@ -62,16 +53,16 @@ impl Setup {
         exit_routes
             .iter()
             .chain(group_routes.iter().flatten())
-            .try_for_each(|route| cost.share(route, 1).map(|_| ()))?;
+            .try_for_each(|route| settings.cost_model.share(route, 1, &flops).map(|_| ()))?;
         Ok(Self {
             depth_pool: DEPTH_PYRAMID.pool()?,
             heads_pool: HEADS_PYRAMID.pool()?,
             head_sets_pool: HEAD_SET_PYRAMID.pool()?,
             space,
             settings,
-            cost,
             block,
             classifier,
+            flops,
             exit_routes,
             group_routes,
         })
@@ -105,7 +96,10 @@ impl Setup {
     }
 
     pub(crate) fn ridge(&self) -> RidgeOptions {
-        RidgeOptions { discount: self.settings.discount, ..RidgeOptions::with_lambda(self.settings.ridge) }
+        RidgeOptions {
+            discount: self.settings.forgetting_decay,
+            ..RidgeOptions::with_lambda(self.settings.prior_precision)
+        }
     }
 
     /// Numbers of heads that some group may keep: the arms of UCB_H.
@@ -113,24 +107,29 @@ impl Setup {
         self.space.distinct_head_options()
     }
 
+    /// The cost of a text of this length on a route, as a share of the full model's.
+    fn share(&self, route: &Route, tokens: usize) -> Result<f64> {
+        self.settings.cost_model.share(route, tokens, &self.flops)
+    }
+
     /// The share of the full model that a text of this length costs when it leaves at each exit, with all heads.
     pub(crate) fn exit_costs(&self, tokens: usize) -> Result<Vec<f64>> {
-        self.exit_routes.iter().map(|route| self.cost.share(route, tokens)).collect()
+        self.exit_routes.iter().map(|route| self.share(route, tokens)).collect()
     }
 
     /// The share that each arm of UCB_cp costs.
     pub(crate) fn arm_costs(&self, tokens: usize) -> Result<Vec<f64>> {
-        self.space.integrated_arms().iter().map(|route| self.cost.share(route, tokens)).collect()
+        self.space.integrated_arms().iter().map(|route| self.share(route, tokens)).collect()
     }
 
     /// The share that a group costs with each of its numbers of heads.
     pub(crate) fn group_costs(&self, group: usize, tokens: usize) -> Result<Vec<f64>> {
         let before = match (self.space.base(), group) {
-            (Some(_), _) => self.cost.share(&self.exit_routes[group], tokens)?,
+            (Some(_), _) => self.share(&self.exit_routes[group], tokens)?,
             (None, 0) => 0.0,
-            (None, _) => self.cost.share(&self.exit_routes[group - 1], tokens)?,
+            (None, _) => self.share(&self.exit_routes[group - 1], tokens)?,
         };
-        self.group_routes[group].iter().map(|route| Ok(self.cost.share(route, tokens)? - before)).collect()
+        self.group_routes[group].iter().map(|route| Ok(self.share(route, tokens)? - before)).collect()
     }
 
     /// What an arm counts when arms are ranked.

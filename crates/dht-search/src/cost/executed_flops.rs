@@ -1,11 +1,12 @@
-//! FLOPs of the layers that the executor runs, by formula: exactly the products that run.
+//! FLOPs of exactly the layers that the executor runs, by formula.
 
 use dht_transformer::{BackwardNeeds, BlockShape, Breakdown, FlopCount, Load};
 
 use super::WidthCoupling;
+use super::flops::blocks_forward;
 use crate::space::{BaseState, GroupRole, Route, SearchSpace};
 
-/// FLOPs of the layers that texts run, two for each multiply-add, products alone.
+/// FLOPs of the layers that texts run: matrix products only, two FLOPs for each multiply-add.
 pub(crate) struct ExecutedFlops {
     pub(crate) block: BlockShape,
     pub(crate) coupling: WidthCoupling,
@@ -14,12 +15,10 @@ pub(crate) struct ExecutedFlops {
 impl ExecutedFlops {
     /// Forward of the layers of one text on a route.
     pub(crate) fn forward(&self, route: &Route, tokens: usize) -> FlopCount {
-        let load = Load::of_text(tokens);
-        let blocks = route.layers().map(|(_, heads)| self.block.forward(load, self.coupling.width(&self.block, heads)));
-        blocks.sum::<Breakdown>().total()
+        blocks_forward(&self.block, self.coupling, route, Load::of_text(tokens)).total()
     }
 
-    /// Backward of the same; the tail is frozen, so that gradients only pass through it.
+    /// Backward of the same. The tail is frozen: gradients pass through it and reach no weights there.
     pub(crate) fn backward(&self, route: &Route, tokens: usize) -> FlopCount {
         let load = Load::of_text(tokens);
         let blocks = route.groups().iter().map(|group| {
@@ -31,7 +30,7 @@ impl ExecutedFlops {
         blocks.sum::<Breakdown>().total()
     }
 
-    /// Of the pass beside the route from which it is decided; none, where the base layers lie on the route.
+    /// Forward of the no-gradient pre-pass from which routes are decided; 0 where the base layers are part of the route.
     pub(crate) fn pre_pass(&self, space: &SearchSpace, tokens: usize) -> FlopCount {
         match space.config().base_state {
             BaseState::OnRoute => FlopCount::ZERO,

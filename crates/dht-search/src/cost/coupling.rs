@@ -1,0 +1,39 @@
+//! Widths of layers that keep fewer heads.
+
+use dht_transformer::{BlockShape, Width};
+use serde::{Deserialize, Serialize};
+
+/// Whether dropping heads also narrows the feed-forward.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WidthCoupling {
+    /// The feed-forward keeps its width, as in the paper.
+    #[default]
+    Heads,
+    /// A layer that keeps h of N_H heads also keeps only the first ⌈h/N_H · ffn⌉ neurons, which are sorted by importance
+    /// beforehand. Its cost is then nearly proportional to its heads. Not in the paper; after DynaBERT (Hou et al. 2020).
+    HeadsAndFfn,
+}
+
+impl WidthCoupling {
+    /// The width at which a block runs when it keeps this many of its heads.
+    pub fn width(self, block: &BlockShape, heads: usize) -> Width {
+        match self {
+            Self::Heads => block.keeping(heads),
+            Self::HeadsAndFfn => Width { heads, ffn: heads.saturating_mul(block.ffn).div_ceil(block.heads) },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kept_share_of_neurons_is_rounded_up() {
+        let block = BlockShape { hidden: 8, heads: 12, head_dim: 4, ffn: 100 };
+        assert_eq!(WidthCoupling::HeadsAndFfn.width(&block, 5), Width { heads: 5, ffn: 42 });
+        assert_eq!(WidthCoupling::HeadsAndFfn.width(&block, 12), block.full());
+        assert_eq!(WidthCoupling::Heads.width(&block, 5), Width { heads: 5, ffn: 100 });
+    }
+}

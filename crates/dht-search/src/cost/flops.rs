@@ -1,0 +1,166 @@
+//! Exact FLOPs of routes.
+
+use dht_transformer::{BackwardNeeds, BlockShape, Breakdown, ClassifierShape, Load, Width};
+
+use super::WidthCoupling;
+use crate::error::{Error, Result};
+use crate::space::{ModelShape, Route};
+
+/// Exact FLOPs of routes through a model of equal blocks: every multiply-add of the products that run, at the text's true
+/// length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlopsCost {
+    layers: usize,
+    block: BlockShape,
+    classifier: ClassifierShape,
+    coupling: WidthCoupling,
+}
+
+impl FlopsCost {
+    /// A model of `layers` equal blocks, with one classifier at the exit.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] and [`Error::Transformer`] when a size is 0 or too large for a route.
+    pub fn new(layers: usize, block: BlockShape, classifier: ClassifierShape, coupling: WidthCoupling) -> Result<Self> {
+        block.check()?;
+        let cost = Self { layers, block, classifier, coupling };
+        cost.model_shape().check()?;
+        Ok(cost)
+    }
+
+    /// The size of the model.
+    pub fn model_shape(&self) -> ModelShape {
+        ModelShape { layers: self.layers, heads: self.block.heads }
+    }
+
+    /// One block of the model.
+    pub fn block(&self) -> &BlockShape {
+        &self.block
+    }
+
+    /// The width at which a block runs when it keeps this many of its heads.
+    pub fn width(&self, heads: usize) -> Width {
+        self.coupling.width(&self.block, heads)
+    }
+
+    /// Forward FLOPs of these texts on a route: its blocks, each at its width, and one classifier.
+    ///
+    /// # Errors
+    /// [`Error::RouteNotInSpace`] when the route is for a model of another size.
+    pub fn forward(&self, route: &Route, load: Load) -> Result<Breakdown> {
+        route.check_shape(self.model_shape())?;
+        Ok(blocks_forward(&self.block, self.coupling, route, load) + self.classifier.forward(load.samples))
+    }
+
+    /// Forward FLOPs of these texts in the full model.
+    pub fn full_forward(&self, load: Load) -> Breakdown {
+        let block = self.block.forward(load, self.block.full());
+        let blocks: Breakdown = std::iter::repeat_n(block, self.layers).sum();
+        blocks + self.classifier.forward(load.samples)
+    }
+
+    /// Backward FLOPs of these texts in the full model, all weights trained.
+    pub fn full_backward(&self, load: Load) -> Breakdown {
+        let block = self.block.backward(load, self.block.full(), BackwardNeeds::ALL);
+        let blocks: Breakdown = std::iter::repeat_n(block, self.layers).sum();
+        blocks + self.classifier.backward(load.samples, BackwardNeeds::ALL)
+    }
+
+    /// Forward FLOPs of a text of `tokens` tokens on a route, as a share of the full model's.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward); [`Error::Setting`] for a text without tokens.
+    pub fn share(&self, route: &Route, tokens: usize) -> Result<f64> {
+        if tokens == 0 {
+            return Err(Error::setting("tokens", "at least 1", tokens));
+        }
+        let load = Load::of_text(tokens);
+        Ok(self.forward(route, load)?.total().ratio(self.full_forward(load).total()))
+    }
+}
+
+/// Forward FLOPs of the blocks of a route, each at the width of its heads.
+pub(super) fn blocks_forward(block: &BlockShape, coupling: WidthCoupling, route: &Route, load: Load) -> Breakdown {
+    route.layers().map(|(_, heads)| block.forward(load, coupling.width(block, heads))).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use approx::assert_relative_eq;
+
+    use super::*;
+    use crate::space::{Preset, SearchSpace};
+
+    const BLOCK: BlockShape = BlockShape { hidden: 768, heads: 12, head_dim: 64, ffn: 3072 };
+    const CLASSIFIER: ClassifierShape = ClassifierShape { hidden: 768, pooler: true, classes: 4 };
+
+    fn flops(coupling: WidthCoupling) -> FlopsCost {
+        FlopsCost::new(12, BLOCK, CLASSIFIER, coupling).unwrap()
+    }
+
+    fn route(space: &SearchSpace, text: &str) -> Route {
+        space.resolve(&text.parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_flops_of_a_route_are_the_sum_of_its_blocks_and_a_classifier() {
+        let cost = flops(WidthCoupling::Heads);
+        let load = Load::of_texts([128, 40]);
+        let space = Preset::TDht.space(12, 12).unwrap();
+        for (_, route) in space.routes() {
+            let mut sum = CLASSIFIER.forward(2);
+            for group in route.groups() {
+                for _layer in group.layers.layers() {
+                    sum += BLOCK.forward(load, BLOCK.keeping(group.heads));
+                }
+            }
+            assert_eq!(cost.forward(&route, load).unwrap(), sum);
+        }
+    }
+
+    #[test]
+    fn the_backward_of_the_full_model_costs_twice_its_forward() {
+        let (cost, load) = (flops(WidthCoupling::Heads), Load::of_texts([128, 40]));
+        assert_eq!(cost.full_backward(load).total().0, 2 * cost.full_forward(load).total().0);
+    }
+
+    #[test]
+    fn the_full_route_costs_one_and_no_other_costs_more() {
+        for cost in [flops(WidthCoupling::Heads), flops(WidthCoupling::HeadsAndFfn)] {
+            let full = Route::truncated(ModelShape { layers: 12, heads: 12 }, 12).unwrap();
+            assert_eq!(cost.share(&full, 128).unwrap(), 1.0);
+            for (_, route) in Preset::TDht.space(12, 12).unwrap().routes() {
+                let share = cost.share(&route, 128).unwrap();
+                assert!(share > 0.0 && share <= 1.0, "{route} costs {share}");
+            }
+        }
+    }
+
+    #[test]
+    fn pruned_heads_save_little_unless_the_feed_forward_follows() {
+        let space = Preset::FDht.space(12, 12).unwrap();
+        let share = |coupling| flops(coupling).share(&route(&space, "12L8H"), 128).unwrap();
+        // Nine layers of twelve lose a third of attention, or a third of everything.
+        let attention = 654_311_424.0 / 1_862_270_976.0;
+        assert_relative_eq!(share(WidthCoupling::Heads), 1.0 - 0.75 * attention / 3.0, epsilon = 1e-4);
+        assert_relative_eq!(share(WidthCoupling::HeadsAndFfn), 0.75, epsilon = 1e-4);
+    }
+
+    #[test]
+    fn a_longer_text_pays_more_for_attention() {
+        let space = Preset::FDht.space(12, 12).unwrap();
+        let share = |tokens| flops(WidthCoupling::Heads).share(&route(&space, "12L8H"), tokens).unwrap();
+        assert!(share(512) < share(16));
+    }
+
+    #[test]
+    fn a_model_of_another_size_and_an_empty_text_are_refused() {
+        let small = Route::truncated(ModelShape { layers: 6, heads: 12 }, 2).unwrap();
+        let cost = flops(WidthCoupling::Heads);
+        assert!(matches!(cost.share(&small, 8), Err(Error::RouteNotInSpace { .. })));
+        assert!(matches!(cost.share(&small, 0), Err(Error::Setting { field: "tokens", .. })));
+        assert!(FlopsCost::new(0, BLOCK, CLASSIFIER, WidthCoupling::Heads).is_err());
+        let narrow = BlockShape { ffn: 0, ..BLOCK };
+        assert!(FlopsCost::new(12, narrow, CLASSIFIER, WidthCoupling::Heads).is_err());
+    }
+}

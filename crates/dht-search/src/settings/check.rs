@@ -1,0 +1,201 @@
+//! Checks of settings: each value alone, values together, and values with a space.
+
+use super::SearchSettings;
+use super::exits::ExitLosses;
+use super::routing::RouterKind;
+use super::training::Dispatch;
+use crate::error::{Error, Result};
+use crate::reward::RewardShape;
+use crate::space::SearchSpace;
+
+impl SearchSettings {
+    /// Checks every value, and that the choices are consistent with each other.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] names the first that is not.
+    pub fn check(&self) -> Result<()> {
+        self.exploration.check("exploration", 0.0)?;
+        check_power("explore_power", self.explore_power)?;
+        let positive = [
+            ("prior_precision", self.prior_precision),
+            ("forgetting_decay", self.forgetting_decay),
+            ("head_set_prior_precision", self.head_set_prior_precision),
+            ("head_set_prior_weight", self.head_set_prior_weight),
+        ];
+        for (field, value) in positive {
+            check_number(field, value, f64::MIN_POSITIVE)?;
+        }
+        let shares = [
+            ("forgetting_decay", self.forgetting_decay),
+            ("head_set_prior_weight", self.head_set_prior_weight),
+            ("explore_share", self.explore_share),
+        ];
+        shares.into_iter().try_for_each(|(field, share)| check_share(field, share))?;
+        self.full_model_steps.check(self.explore_share)?;
+        self.soft_labels.map_or(Ok(()), |soft| soft.check(self.exit_losses))?;
+        self.loss_source.check()?;
+        self.depth_rewards().check()?;
+        self.heads_rewards().check()?;
+        self.arm_rewards().check()?;
+        self.exit_losses.check()?;
+        self.check_needs_of_passed_exits()?;
+        let counts = [
+            ("warm_up_contexts", self.warm_up_contexts),
+            ("arm_feature_texts", self.arm_feature_texts),
+            ("dispatch.queue.size", self.dispatch.queue_size().unwrap_or(1)),
+        ];
+        match counts.into_iter().find(|(_, count)| *count == 0) {
+            Some((field, count)) => Err(Error::setting(field, "at least 1", count)),
+            None => Ok(()),
+        }
+    }
+
+    /// Where passed exits have no losses, nothing else may need them.
+    fn check_needs_of_passed_exits(&self) -> Result<()> {
+        if self.exit_losses != ExitLosses::Chosen {
+            return Ok(());
+        }
+        let needs_exits = [
+            ("reward_shape", matches!(self.reward_shape, RewardShape::Gain { .. })),
+            ("nested_feedback", self.nested_feedback),
+            ("context", self.context.has_signals()),
+        ];
+        match needs_exits.into_iter().find(|(_, needs)| *needs) {
+            Some((field, _)) => {
+                let expected = "a choice that needs no passed exits, since exit_losses is chosen";
+                Err(Error::setting(field, expected, "one that needs them"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Checks every value, and that the choices are consistent with each other and with a space.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check). [`Error::Setting`] also for settings that need passed exits (their losses, signals or
+    /// gains) where every route ends in a tail or there is no classifier after the base layers; and for decisions at every
+    /// exit in an integrated search, with queues, without the losses of passed exits, or without [`RewardShape::Gain`].
+    pub fn check_with(&self, space: &SearchSpace) -> Result<()> {
+        self.check()?;
+        let refuse = |field, expected: &str, got: &str| Err(Error::setting(field, expected, got));
+        if space.base().is_none() {
+            if self.context.has_signals() {
+                let expected = "one without signals: there is no exit after the base state";
+                return refuse("context", expected, "one with signals");
+            }
+            if matches!(self.reward_shape, RewardShape::Gain { .. }) {
+                let expected = "another: there is no exit after the base state to measure a gain from";
+                return refuse("reward_shape", expected, "gain");
+            }
+        }
+        if space.tail().is_some() {
+            if self.exit_losses != ExitLosses::Chosen {
+                return refuse("exit_losses", "chosen: passed exits do not run the last layers", "another");
+            }
+            if self.nested_feedback {
+                return refuse("nested_feedback", "off: passed exits do not run the last layers", "on");
+            }
+        }
+        if self.router.decides_at_exits() {
+            let gain = matches!(self.reward_shape, RewardShape::Gain { .. });
+            let cases = [
+                (!space.is_tree(), "bandit, since an integrated search decides depth and heads at once"),
+                (space.base().is_none() || space.tail().is_some(), "bandit, where exits need layers of their own"),
+                (space.exits().len() < 2, "bandit, where there is only one exit"),
+                (self.dispatch != Dispatch::InFlight, "bandit, since a queue holds samples of one depth"),
+                (self.exit_losses == ExitLosses::Chosen, "bandit, since the passed exits have no losses"),
+                (self.router == RouterKind::SequentialBandit && !gain, "bandit, with other rewards than gain"),
+            ];
+            if let Some((_, expected)) = cases.into_iter().find(|(wrong, _)| *wrong) {
+                return refuse("router", expected, "one that decides at exits");
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn check_number(field: &'static str, number: f64, least: f64) -> Result<()> {
+    if number.is_finite() && number >= least {
+        return Ok(());
+    }
+    let expected = if least == 0.0 { "a finite number, at least 0" } else { "a finite number above 0" };
+    Err(Error::setting(field, expected, number))
+}
+
+pub(super) fn check_share(field: &'static str, share: f64) -> Result<()> {
+    match (0.0..=1.0).contains(&share) {
+        true => Ok(()),
+        false => Err(Error::setting(field, "0 to 1", share)),
+    }
+}
+
+pub(super) fn check_power(field: &'static str, power: f64) -> Result<()> {
+    match (0.0..=16.0).contains(&power) {
+        true => Ok(()),
+        false => Err(Error::setting(field, "0 to 16", power)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{LossSource, SoftLabels, Teacher};
+
+    const SOFT: SoftLabels = SoftLabels { teacher: Teacher::Deepest, weight: 0.5, temperature: 2.0 };
+
+    #[test]
+    fn the_defaults_and_the_papers_choices_are_possible() {
+        SearchSettings::default().check().unwrap();
+        SearchSettings::paper().check().unwrap();
+    }
+
+    #[test]
+    fn a_setting_out_of_range_is_refused_by_its_name() {
+        type Change = fn(&mut SearchSettings);
+        let cases: [(&str, Change); 19] = [
+            ("exploration", |s| s.exploration.heads = f64::NAN),
+            ("prior_precision", |s| s.prior_precision = 0.0),
+            ("forgetting_decay", |s| s.forgetting_decay = 1.5),
+            ("explore_share", |s| s.explore_share = -0.1),
+            ("explore_power", |s| s.explore_power = f64::NAN),
+            ("kappa", |s| s.kappa.depth = 0.0),
+            ("dispatch.queue.size", |s| s.dispatch = Dispatch::Queue { size: 0 }),
+            ("exit_losses.weighted.weight", |s| s.exit_losses = ExitLosses::Weighted { weight: 0.0, power: 0.0 }),
+            ("exit_losses.weighted.power", |s| s.exit_losses = ExitLosses::Weighted { weight: 0.1, power: -1.0 }),
+            ("full_model_steps.first", |s| s.full_model_steps.first = 0.7),
+            ("full_model_steps.first", |s| (s.full_model_steps.first, s.explore_share) = (1.0, 0.0)),
+            ("full_model_steps.every", |s| s.full_model_steps.every = 1),
+            ("soft_labels.weight", |s| s.soft_labels = Some(SoftLabels { weight: 1.5, ..SOFT })),
+            ("soft_labels.temperature", |s| s.soft_labels = Some(SoftLabels { temperature: 0.0, ..SOFT })),
+            ("soft_labels.teacher", |s| {
+                *s = SearchSettings { soft_labels: Some(SOFT), ..SearchSettings::paper() };
+            }),
+            ("loss_source.held_out.share", |s| s.loss_source = LossSource::HeldOut { share: f64::NAN }),
+            ("loss_source.held_out.share", |s| s.loss_source = LossSource::HeldOut { share: 0.0 }),
+            ("reward_shape", |s| s.exit_losses = ExitLosses::Chosen),
+            ("warm_up_contexts", |s| s.warm_up_contexts = 0),
+        ];
+        for (name, change) in cases {
+            let mut settings = SearchSettings::default();
+            change(&mut settings);
+            match settings.check() {
+                Err(Error::Setting { field, .. }) => assert_eq!(field, name),
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn settings_under_the_names_of_earlier_releases_are_read() {
+        let old = r#"{"ridge": 2.0, "discount": 0.5, "head_prior_precision": 3.0, "head_prior_weight": 0.25,
+            "steering": {"layer_head_product": "plain_product"}, "whole_steps": {"first": 0.125, "every": 0},
+            "reward_memory": {"running_mean": {"retention": 0.75}}, "exit_losses": "probed"}"#;
+        let settings: SearchSettings = serde_json::from_str(old).unwrap();
+        assert_eq!((settings.prior_precision, settings.forgetting_decay), (2.0, 0.5));
+        assert_eq!((settings.head_set_prior_precision, settings.head_set_prior_weight), (3.0, 0.25));
+        assert_eq!((settings.full_model_steps.first, settings.exit_losses), (0.125, ExitLosses::Detached));
+        let new = serde_json::to_value(&settings).unwrap();
+        assert_eq!(new["cost_model"]["layer_head_product"], "plain_product");
+        assert_eq!(new["reward_memory"]["running_mean"]["decay"], 0.75);
+    }
+}
