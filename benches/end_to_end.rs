@@ -12,7 +12,7 @@ use candle_core::Device;
 use clap::Parser;
 use criterion::{Criterion, criterion_group, criterion_main};
 use dht_lab::{Arguments, RunData, RunPlan};
-use dht_search::{DynamicModel, Preset, SearchSettings};
+use dht_search::{DynamicModel, Preset, SearchObjective, SearchSettings, evaluate};
 use dht_transformer::{
     EncodedDataset, Encoder, ModelSize, Objective, PackedBatch, Pooling, Progress, TextClassifier, TrainSettings,
     Trainer, predict_all, sequential,
@@ -31,7 +31,7 @@ const ROWS: &str = "3000";
 struct Bench {
     data: RunData,
     full: TextClassifier,
-    dynamic: DynamicModel,
+    dynamic: SearchObjective,
     batch: PackedBatch,
 }
 
@@ -45,7 +45,7 @@ impl Bench {
         let full = TextClassifier::new(encoder.truncated(encoder.layers())?, classes, Pooling::Cls, &mut rng)?;
         let space = Preset::TDht.space(encoder.layers(), encoder.block_shape().heads)?;
         let settings = SearchSettings { pooling: Pooling::Cls, ..SearchSettings::default() };
-        let mut dynamic = DynamicModel::new(encoder, space, settings, classes, &mut rng)?;
+        let mut dynamic = SearchObjective::new(DynamicModel::new(encoder, space, settings, classes, &mut rng)?)?;
         let nothing = EncodedDataset { samples: Vec::new(), ..data.test.clone() };
         let training = TrainSettings { epochs: 1, keep_best: false, ..TrainSettings::default() };
         Trainer::new(training).fit(&mut dynamic, &data.train, &nothing, &mut ())?;
@@ -54,9 +54,9 @@ impl Bench {
     }
 
     fn flops_ratio(&self) -> Outcome<f64> {
-        let evaluation = self.dynamic.evaluate(&self.data.test, 2 * BATCH)?;
+        let evaluation = evaluate(self.dynamic.model(), &self.data.test, 2 * BATCH)?;
         Ok((evaluation.flops + evaluation.bandit_flops) as f64
-            / self.dynamic.full_inference_flops(&self.data.test)? as f64)
+            / self.dynamic.model().full_inference_flops(&self.data.test)? as f64)
     }
 }
 
@@ -103,7 +103,7 @@ fn end_to_end(criterion: &mut Criterion) {
         bencher.iter(|| predict_all(&bench.full, &bench.data.test, 2 * BATCH).expect("predictions"));
     });
     group.bench_function("dynamic", |bencher| {
-        bencher.iter(|| bench.dynamic.evaluate(&bench.data.test, 2 * BATCH).expect("predictions"));
+        bencher.iter(|| evaluate(bench.dynamic.model(), &bench.data.test, 2 * BATCH).expect("predictions"));
     });
     group.finish();
 }

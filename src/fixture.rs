@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use dht_search::{CurveRecorder, LossCurve, Preset, Regret};
+use dht_search::{
+    Preset, Regret,
+    training::{CurveRecorder, LossCurve},
+};
 use dht_transformer::HeadSet;
 
 use crate::record::{

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use dht_search::{DynamicModel, Evaluation, Regret, SpeedCurve};
+use dht_search::evaluation::controls::{evaluate_on, evaluate_shuffled};
+use dht_search::{DynamicModel, Evaluation, Regret, SpeedCurve, evaluate, evaluation::FixedArms};
 use dht_transformer::Confusion;
 
 use super::job::{CONTROL, Job, rng};
@@ -22,7 +23,7 @@ impl Job<'_> {
         let mut rng = rng(self.plan, CONTROL);
         let mut sum = 0.0;
         for _ in 0..SHUFFLES {
-            let shuffled = model.evaluate_shuffled(&self.data.test, &evaluation.routes, self.test_batch(), &mut rng)?;
+            let shuffled = evaluate_shuffled(model, &self.data.test, &evaluation.routes, self.test_batch(), &mut rng)?;
             sum += shuffled.confusion.macro_f1();
         }
         Ok(sum / SHUFFLES as f64)
@@ -38,7 +39,7 @@ impl Job<'_> {
         for budget in curve.budgets(SPEEDS) {
             let lambda = curve.calibrate(budget)?.lambda;
             let at_speed = model.with_speed(lambda)?;
-            let evaluation = at_speed.evaluate(&self.data.test, self.test_batch())?;
+            let evaluation = evaluate(&at_speed, &self.data.test, self.test_batch())?;
             let flops = (evaluation.flops + evaluation.bandit_flops) as f64;
             let inference_flops_ratio = flops / record.full.inference_flops as f64;
             points.push(OperatingPoint {
@@ -61,9 +62,9 @@ impl Job<'_> {
         full: u64,
     ) -> Result<(Regret, OracleResult)> {
         let (test, batch) = (&self.data.test, self.test_batch());
-        let fixed = model.fixed_arms(test, batch)?;
-        let regret = model.regret(test, evaluation, &fixed)?;
-        let oracle = model.evaluate_on(test, &fixed.oracle_routes(regret.lambda)?, batch)?;
+        let fixed = FixedArms::new(model, test, batch)?;
+        let regret = Regret::new(model, test, evaluation, &fixed)?;
+        let oracle = evaluate_on(model, test, &fixed.oracle_routes(regret.lambda)?, batch)?;
         let inference_flops_ratio = oracle.flops as f64 / full as f64;
         Ok((regret, OracleResult { macro_f1: oracle.confusion.macro_f1(), inference_flops_ratio }))
     }

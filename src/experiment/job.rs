@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 
 use candle_core::Device;
-use dht_search::{DynamicModel, LayerHeadCount, LossCurve, Preset};
+use dht_search::{Preset, SearchObjective, cost::LayerHeadCount, evaluate, training::LossCurve};
 use dht_transformer::{
     AdamWSettings, CheckpointSettings, Encoder, History, Pooling, TrainSettings, Trainer, read_hugging_face,
 };
@@ -107,14 +107,16 @@ impl Job<'_> {
         }
         let classes = self.data.train.labels.len();
         let copy = encoder.truncated(encoder.layers())?;
-        let mut model = search.model(copy, classes, &mut rng(self.plan, CLASSIFIERS))?;
+        let mut search = search.objective(copy, classes, &mut rng(self.plan, CLASSIFIERS))?;
         let mut progress = TrainingProgress::new(DYNAMIC, self.plan.quiet);
         let tally = progress.routes();
-        model.on_route(move |depth| tally.add(depth));
-        let history = self.trainer(DYNAMIC).fit(&mut model, &self.data.train, &self.data.validation, &mut progress)?;
+        search.on_route(move |depth| tally.add(depth));
+        let history = self.trainer(DYNAMIC).fit(&mut search, &self.data.train, &self.data.validation, &mut progress)?;
         drop(progress);
-        let evaluation = model.evaluate(&self.data.test, self.test_batch())?;
-        let accounting = model.accounting();
+        let model = search.model();
+        let evaluation = evaluate(model, &self.data.test, self.test_batch())?;
+
+        let accounting = search.accounting();
         let result = ModelResult {
             macro_f1: evaluation.confusion.macro_f1(),
             accuracy: evaluation.confusion.accuracy(),
@@ -124,12 +126,12 @@ impl Job<'_> {
             train_flops: accounting.flops + accounting.bandit_flops,
             inference_flops: evaluation.flops + evaluation.bandit_flops,
         };
-        let (regret, oracle) = self.hindsight(&model, &evaluation, full.result.inference_flops)?;
+        let (regret, oracle) = self.hindsight(model, &evaluation, full.result.inference_flops)?;
         let dynamic = DynamicResult {
             train_layer_head_ratio: accounting.layer_head_sum / accounting.samples.max(1) as f64,
             inference_layer_head_ratio: evaluation.layer_head_ratio,
             bandit_seconds: accounting.bandit_seconds,
-            random_macro_f1: self.random_macro_f1(&model, &evaluation)?,
+            random_macro_f1: self.random_macro_f1(model, &evaluation)?,
             regret,
             oracle,
             ..DynamicResult::beside(&full.result, result)
@@ -140,7 +142,7 @@ impl Job<'_> {
         for (depth, plain) in &truncations {
             curves.loss.insert(truncated(*depth), LossCurve::binned(&plain.history.losses, LOSS_BINS)?);
         }
-        let settings = self.settings(&model, &history)?;
+        let settings = self.settings(&search, &history)?;
         let difficulties = self.difficulties(&full, &truncations, &evaluation)?;
         let shape = encoder.block_shape();
         let mut record = RunRecord {
@@ -166,7 +168,7 @@ impl Job<'_> {
             settings,
             machine: this_machine(&self.device),
         };
-        record.operating_points = self.operating_points(&model, &record)?;
+        record.operating_points = self.operating_points(model, &record)?;
         Ok(record)
     }
 
@@ -192,20 +194,21 @@ impl Job<'_> {
     }
 
     /// The settings of the run, by name.
-    fn settings(&self, model: &DynamicModel, history: &History) -> Result<BTreeMap<String, serde_json::Value>> {
+    fn settings(&self, search: &SearchObjective, history: &History) -> Result<BTreeMap<String, serde_json::Value>> {
         let plan = self.plan;
-        let search = serde_json::to_value(model.settings()).unwrap_or_default();
+        let model = search.model();
+        let settings = serde_json::to_value(model.settings()).unwrap_or_default();
         Ok(BTreeMap::from([
             ("epochs".into(), plan.epochs.into()),
             ("batch".into(), plan.batch.into()),
             ("learning_rate".into(), plan.learning_rate.into()),
             ("max_length".into(), plan.max_length.into()),
             ("model".into(), self.model_name().into()),
-            ("search".into(), search),
+            ("search".into(), settings),
             ("space".into(), serde_json::to_value(model.space()).unwrap_or_default()),
             ("layer_head_count".into(), serde_json::to_value(LayerHeadCount::default()).unwrap_or_default()),
             ("dynamic_steps".into(), history.steps.into()),
-            ("mean_wait_steps".into(), model.mean_wait().into()),
+            ("mean_wait_steps".into(), search.mean_wait().into()),
             ("tokenizing_seconds".into(), self.data.tokenizing_seconds.into()),
         ]))
     }

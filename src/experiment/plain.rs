@@ -1,6 +1,6 @@
 //! Models of fixed depth: the full model and its truncations.
 
-use dht_search::{FlopsCost, WidthCoupling};
+use dht_search::cost::{FlopsCost, WidthCoupling};
 use dht_transformer::{EncodedDataset, Encoder, History, Load, TextClassifier, predict_all, score};
 
 use super::job::{CLASSIFIERS, Job, pooling, rng};

@@ -1,8 +1,10 @@
 //! The search of a plan: spaces, settings, and the dynamic model.
 
 use dht_search::{
-    DepthDecision, Dispatch, DynamicModel, ExitLosses, FULL_EPOCHS_BEFORE_FREEZING, FullModelSteps, Preset,
-    RewardShape, SearchSettings, SearchSpace,
+    DynamicModel, Preset, SearchObjective, SearchSettings, SearchSpace,
+    reward::RewardShape,
+    settings::{Dispatch, ExitLosses, FullModelSteps, RouterKind},
+    space::FULL_EPOCHS_BEFORE_FREEZING,
 };
 use dht_transformer::{Encoder, Pooling};
 use rand_chacha::ChaCha8Rng;
@@ -50,13 +52,14 @@ impl PlannedSearch {
         Ok(Self { name, space, settings, first })
     }
 
-    /// The dynamic model of the search.
-    pub(crate) fn model(self, encoder: Encoder, classes: usize, rng: &mut ChaCha8Rng) -> Result<DynamicModel> {
+    /// The training of its model.
+    pub(crate) fn objective(self, encoder: Encoder, classes: usize, rng: &mut ChaCha8Rng) -> Result<SearchObjective> {
         let Self { space, settings, first, .. } = self;
         Ok(match first {
-            None => DynamicModel::new(encoder, space, settings, classes, rng)?,
+            None => SearchObjective::new(DynamicModel::new(encoder, space, settings, classes, rng)?)?,
             Some((full, epochs)) => {
-                DynamicModel::new(encoder, full, settings, classes, rng)?.with_next_phase(space, epochs, rng)?
+                let model = DynamicModel::new(encoder, full, settings, classes, rng)?;
+                SearchObjective::new(model)?.with_next_phase(space, epochs, rng)?
             }
         })
     }
@@ -88,9 +91,9 @@ fn settings(plan: &RunPlan, space: &SearchSpace, pooling: Pooling) -> SearchSett
         DispatchChoice::InFlight => Dispatch::InFlight,
         DispatchChoice::Queue => Dispatch::Queue { size: plan.batch },
     };
-    let depth_decision = match plan.decide {
-        Decision::AtTheBase => DepthDecision::AtTheBase,
-        Decision::AtEveryExit => DepthDecision::AtEveryExit,
+    let router = match plan.decide {
+        Decision::AtTheBase => RouterKind::Bandit,
+        Decision::AtEveryExit => RouterKind::SequentialBandit,
     };
-    SearchSettings { dispatch, depth_decision, ..settings }
+    SearchSettings { dispatch, router, ..settings }
 }

@@ -1,6 +1,6 @@
 //! The most frequent head sets of each group of layers.
 
-use dht_search::{GroupHeads, SetCount};
+use dht_search::training::{GroupHeads, SetCount};
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 

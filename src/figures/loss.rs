@@ -1,6 +1,6 @@
 //! Training losses against progress: the paper's figure 3, with the baselines.
 
-use dht_search::LossCurve;
+use dht_search::training::LossCurve;
 use plotters::prelude::*;
 
 use super::style;

@@ -1,6 +1,6 @@
 //! Sizes, colours and fonts, the same in all figures.
 
-use dht_search::LayerGroup;
+use dht_search::space::LayerGroup;
 use plotters::coord::Shift;
 use plotters::coord::cartesian::Cartesian2d;
 use plotters::coord::types::RangedCoordf64;

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use dht_search::Curves;
+use dht_search::training::Curves;
 
 use crate::figures::*;
 use crate::fixture;

@@ -50,7 +50,7 @@ impl RunRecord {
 mod tests {
     use std::collections::BTreeMap;
 
-    use dht_search::Curves;
+    use dht_search::training::Curves;
 
     use super::*;
     use crate::record::{DataRecord, DynamicResult, Machine, ModelRecord, ModelResult, RouteCounts};

@@ -18,7 +18,9 @@ use dht_search::transformer::{
     DatasetReader, EncodedDataset, Encoder, ForwardContext, Objective, PackedBatch, Pooling, Progress, Split,
     TextClassifier, TextTokenizer, TrainSettings, Trainer, log_softmax, longest_first, sequential, write_atomically,
 };
-use dht_search::{DynamicModel, Error, ExitLosses, Preset, Result, SearchSettings, SpeedCurve};
+use dht_search::{
+    DynamicModel, Error, Preset, Result, SearchObjective, SearchSettings, SpeedCurve, evaluate, settings::ExitLosses,
+};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -62,7 +64,7 @@ fn main() -> Result<()> {
     given("--page").map_or(Ok(()), |page| write_page(&page, &report))
 }
 
-/// Texts to learn from, to set the knob on, and to measure on.
+/// Texts to learn from, to set the speed on, and to measure on.
 struct Texts {
     tokenizer: TextTokenizer,
     training: EncodedDataset,
@@ -92,7 +94,7 @@ fn dynamic_model(encoder: &Path, folder: Option<PathBuf>, texts: &Texts) -> Resu
     let encoder = Encoder::from_pretrained(encoder, &Device::Cpu)?;
     let space = Preset::TDht.space(encoder.layers(), encoder.block_shape().heads)?;
     let labels = &texts.training.labels;
-    // Routes at random nearly throughout: every exit and every number of heads is learned, and the knob has a range.
+    // Routes at random nearly throughout: every exit and every number of heads is learned, and the speed has a range.
     let settings = SearchSettings {
         exit_losses: ExitLosses::Weighted { weight: 0.3, power: 0.0 },
         pooling: Pooling::Mean,
@@ -100,10 +102,12 @@ fn dynamic_model(encoder: &Path, folder: Option<PathBuf>, texts: &Texts) -> Resu
         explore_share: 0.99,
         ..SearchSettings::default()
     };
-    let mut model = DynamicModel::new(encoder, space, settings, labels.len(), &mut ChaCha8Rng::seed_from_u64(1))?;
+    let model = DynamicModel::new(encoder, space, settings, labels.len(), &mut ChaCha8Rng::seed_from_u64(1))?;
+    let mut search = SearchObjective::new(model)?;
     let nothing = EncodedDataset { samples: Vec::new(), ..texts.test.clone() };
     let training = TrainSettings { epochs: 1, keep_best: false, ..TrainSettings::default() };
-    Trainer::new(training).fit(&mut model, &texts.training, &nothing, &mut ())?;
+    Trainer::new(training).fit(&mut search, &texts.training, &nothing, &mut ())?;
+    let model = search.into_model();
     if let Some(folder) = folder {
         model.save(folder, Some(&texts.tokenizer), labels)?;
     }
@@ -148,9 +152,9 @@ fn measured(model: &DynamicModel, texts: &Texts) -> Result<String> {
         let seconds = training_seconds(&mut full, &steps)?;
         plain[1].least(Clock { seconds, bandit_seconds: 0.0, flops: full_flops[1] as f64 });
         for (speed, clocks) in speeds.iter().zip(&mut dynamic) {
-            let mut at_speed = model.with_speed(speed.lambda)?;
+            let mut at_speed = SearchObjective::new(model.with_speed(speed.lambda)?)?;
             let start = Instant::now();
-            let evaluation = at_speed.evaluate(&texts.test, BATCH)?;
+            let evaluation = evaluate(at_speed.model(), &texts.test, BATCH)?;
             clocks[0].least(Clock {
                 seconds: start.elapsed().as_secs_f64(),
                 bandit_seconds: evaluation.bandit_seconds,
@@ -170,7 +174,7 @@ fn measured(model: &DynamicModel, texts: &Texts) -> Result<String> {
     let mut report = format!(
         "{cores} threads; inference of {} texts in batches of {BATCH} of like lengths ({:.2} s in the full model), \
          training steps of {STEP_BATCH} texts in their order, without optimiser ({:.0} ms a step); least of {TURNS} turns. \
-         The knob goes from {least:.3} to {most:.3} of the full model's FLOPs.\n\n\
+         The speed goes from {least:.3} to {most:.3} of the full model's FLOPs.\n\n\
          | | λ | FLOPs over the full model's | clock over the full model's | clock ratio over FLOPs ratio (goal ≤ 1.15) | \
          the bandits' share of the clock |\n|---|---:|---:|---:|---:|---:|\n",
         texts.test.len(),

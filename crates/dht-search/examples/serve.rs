@@ -7,7 +7,7 @@ use candle_core::Device;
 use dht_search::transformer::{
     AdamWSettings, BertConfig, Dataset, Encoder, Example, TextTokenizer, TrainSettings, Trainer,
 };
-use dht_search::{DynamicModel, Engine, Error, Preset, SearchSettings};
+use dht_search::{DynamicModel, Engine, Error, Preset, SearchObjective, SearchSettings, evaluation::calibrate};
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -40,24 +40,25 @@ fn main() -> Result<(), Error> {
     let encode = |data| tokenizer.encode_all(data, 64);
     let (training, held_out) = (encode(&training)?, encode(&held_out)?);
 
-    // Train and save: encoder, exits, bandits, tokenizer.
+    // Train and save: encoder, exits, routers, tokenizer.
     let encoder = Encoder::random(&BertConfig::small(4, 6, 48, tokenizer.vocabulary_size())?, &Device::Cpu, &mut rng)?;
     let space = Preset::TDht.space(4, 6)?;
-    let mut model = DynamicModel::new(encoder, space, SearchSettings::default(), labels.len(), &mut rng)?;
+    let model = DynamicModel::new(encoder, space, SearchSettings::default(), labels.len(), &mut rng)?;
+    let mut search = SearchObjective::new(model)?;
     let optimizer = AdamWSettings { learning_rate: 2e-3, ..AdamWSettings::default() };
     Trainer::new(TrainSettings { epochs: 4, optimizer, ..TrainSettings::default() }).fit(
-        &mut model,
+        &mut search,
         &training,
         &held_out,
         &mut (),
     )?;
     let folder = std::env::temp_dir().join(format!("dht-serve-{}", std::process::id()));
-    model.save(&folder, Some(&tokenizer), &labels)?;
+    search.model().save(&folder, Some(&tokenizer), &labels)?;
 
     // Serve: the budget is halfway between the lowest and the highest cost that λ can set.
     let engine = Engine::load(&folder)?;
     let (least, most) = dht_search::SpeedCurve::new(engine.model(), &held_out, 64)?.range();
-    let speed = engine.model().calibrate(&held_out, (least + most) / 2.0, 64)?;
+    let speed = calibrate(engine.model(), &held_out, (least + most) / 2.0, 64)?;
     println!(
         "FLOPs from {least:.3} to {most:.3} of the full model; λ = {:.3} costs {:.3}",
         speed.lambda, speed.flops_ratio

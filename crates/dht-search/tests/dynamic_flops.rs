@@ -5,13 +5,18 @@
 use std::collections::BTreeMap;
 
 use candle_core::Device;
+use dht_search::evaluation::controls::evaluate_shuffled;
 use dht_search::transformer::{
     BackwardNeeds, BertConfig, ClassifierShape, EncodedDataset, Encoder, Encoding, HeadSet, Load, Pooling, PrunePlan,
     Sample, TextClassifier, TrainSettings, Trainer, product_flops,
 };
 use dht_search::{
-    ContextDesign, DepthDecision, Dispatch, DynamicModel, ExitLosses, FullModelSteps, HeadDraws, LossSource, Preset,
-    Result, Route, RouteSpec, SearchSettings, SoftLabels, Teacher, WidthCoupling,
+    DynamicModel, Preset, Result, Route, RouteSpec, SearchObjective, SearchSettings,
+    cost::WidthCoupling,
+    evaluate,
+    settings::{
+        ContextDesign, Dispatch, ExitLosses, FullModelSteps, HeadDraws, LossSource, RouterKind, SoftLabels, Teacher,
+    },
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -28,14 +33,14 @@ fn texts(rows: u64, length: Option<usize>) -> EncodedDataset {
     EncodedDataset { samples: samples.collect(), labels: ["a", "b", "c"].map(String::from).into(), truncated_rows: 0 }
 }
 
-fn model(settings: SearchSettings) -> Result<DynamicModel> {
+fn model(settings: SearchSettings) -> Result<SearchObjective> {
     model_of(Preset::TDht, settings)
 }
 
-fn model_of(preset: Preset, settings: SearchSettings) -> Result<DynamicModel> {
+fn model_of(preset: Preset, settings: SearchSettings) -> Result<SearchObjective> {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let encoder = Encoder::random(&BertConfig::small(6, 12, 24, 50)?, &Device::Cpu, &mut rng)?;
-    DynamicModel::new(encoder, preset.space(6, 12)?, settings, 3, &mut rng)
+    SearchObjective::new(DynamicModel::new(encoder, preset.space(6, 12)?, settings, 3, &mut rng)?)
 }
 
 /// The sum over routes of their number and what each costs forward and backward, by the formulas of the encoder.
@@ -97,8 +102,8 @@ impl Formulas<'_> {
     }
 }
 
-/// Trains, and compares the books with the count.
-fn checked_training(model: &mut DynamicModel, training: &EncodedDataset, name: &str) -> Result<()> {
+/// Trains, and compares the accounting with the count.
+fn checked_training(model: &mut SearchObjective, training: &EncodedDataset, name: &str) -> Result<()> {
     let train = TrainSettings { epochs: 2, batch_size: 8, ..TrainSettings::default() };
     let start = product_flops();
     Trainer::new(train).fit(model, training, &texts(0, None), &mut ())?;
@@ -157,7 +162,7 @@ fn check_plans() -> Result<()> {
 }
 
 #[test]
-fn the_books_say_what_ran() -> Result<()> {
+fn the_accounting_says_what_ran() -> Result<()> {
     check_plans()?;
     let small = |settings| SearchSettings { warm_up_contexts: 16, arm_feature_texts: 20, ..settings };
     let on_the_way =
@@ -174,17 +179,17 @@ fn the_books_say_what_ran() -> Result<()> {
                 assert_eq!(accounting.arm_feature_flops > 0, settings.context == ContextDesign::Paper, "{name}");
 
                 let start = product_flops();
-                let evaluation = model.evaluate(&test, 6)?;
+                let evaluation = evaluate(model.model(), &test, 6)?;
                 assert_eq!(evaluation.flops, product_flops() - start, "evaluation, {name}");
                 let start = product_flops();
                 let mut rng = ChaCha8Rng::seed_from_u64(1);
-                let shuffled = model.evaluate_shuffled(&test, &evaluation.routes, 6, &mut rng)?;
+                let shuffled = evaluate_shuffled(model.model(), &test, &evaluation.routes, 6, &mut rng)?;
                 assert_eq!(shuffled.flops, product_flops() - start, "shuffled, {name}");
                 assert_eq!(shuffled.route_counts(), evaluation.route_counts(), "{name}");
 
                 // Texts of one length: the sum over routes of number times cost.
                 let Some(tokens) = length else { continue };
-                let formulas = Formulas { model: &model, tokens };
+                let formulas = Formulas { model: model.model(), tokens };
                 // Exits that a route comes by, its own included; where routes are decided in flight, a probe
                 // behind the base layers reads every text.
                 let on_the_way = matches!(settings.exit_losses, ExitLosses::Weighted { .. });
@@ -207,8 +212,8 @@ fn the_books_say_what_ran() -> Result<()> {
     every_kind_of_search()
 }
 
-/// Trains, evaluates and deals at random, and compares the books with what ran.
-fn assert_books(mut model: DynamicModel, name: &str) -> Result<()> {
+/// Trains, evaluates and shuffles, and compares the accounting with what ran.
+fn assert_accounting(mut model: SearchObjective, name: &str) -> Result<()> {
     let (training, test, none) = (texts(37, None), texts(20, None), texts(0, None));
     let train = TrainSettings { epochs: 3, batch_size: 8, ..TrainSettings::default() };
     let start = product_flops();
@@ -217,10 +222,10 @@ fn assert_books(mut model: DynamicModel, name: &str) -> Result<()> {
     let routes = model.accounting().routes.values().sum::<u64>();
     assert_eq!((routes, model.accounting().samples), (3 * 37, 3 * 37), "{name}");
     let start = product_flops();
-    let evaluation = model.evaluate(&test, 6)?;
+    let evaluation = evaluate(model.model(), &test, 6)?;
     assert_eq!(evaluation.flops, product_flops() - start, "evaluation, {name}");
     let start = product_flops();
-    let shuffled = model.evaluate_shuffled(&test, &evaluation.routes, 6, &mut ChaCha8Rng::seed_from_u64(1))?;
+    let shuffled = evaluate_shuffled(model.model(), &test, &evaluation.routes, 6, &mut ChaCha8Rng::seed_from_u64(1))?;
     assert_eq!(shuffled.flops, product_flops() - start, "shuffled, {name}");
     Ok(())
 }
@@ -241,22 +246,22 @@ fn every_kind_of_search() -> Result<()> {
                             ..settings.clone()
                         };
                         let name = format!("{preset}, {settings:?}");
-                        assert_books(model_of(preset, settings)?, &name)?;
+                        assert_accounting(model_of(preset, settings)?, &name)?;
                     }
                 }
             }
         }
     }
     for exit_losses in [ExitLosses::Detached, ExitLosses::Weighted { weight: 0.3, power: 0.0 }] {
-        let (depth_decision, warm_up_contexts) = (DepthDecision::AtEveryExit, 16);
-        let settings = SearchSettings { depth_decision, exit_losses, warm_up_contexts, ..SearchSettings::default() };
-        assert_books(model(settings)?, &format!("sequential, {exit_losses:?}"))?;
+        let (router, warm_up_contexts) = (RouterKind::SequentialBandit, 16);
+        let settings = SearchSettings { router, exit_losses, warm_up_contexts, ..SearchSettings::default() };
+        assert_accounting(model(settings)?, &format!("sequential, {exit_losses:?}"))?;
     }
     for settings in [SearchSettings::for_preset(Preset::PDht), SearchSettings::paper()] {
         let settings = SearchSettings { warm_up_contexts: 16, arm_feature_texts: 20, ..settings };
         let mut rng = ChaCha8Rng::seed_from_u64(2);
         let model = model_of(Preset::FDht, settings)?.with_next_phase(Preset::PDht.space(6, 12)?, 2, &mut rng)?;
-        assert_books(model, "F-DHT and then P-DHT")?;
+        assert_accounting(model, "F-DHT and then P-DHT")?;
     }
     Ok(())
 }

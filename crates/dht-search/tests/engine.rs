@@ -6,7 +6,7 @@ use candle_core::Device;
 use dht_search::transformer::{
     AdamWSettings, BertConfig, Dataset, Encoder, Example, TextTokenizer, TrainSettings, Trainer,
 };
-use dht_search::{Answer, DynamicModel, Engine, Error, Preset, Query, Result, SearchSettings};
+use dht_search::{Answer, DynamicModel, Engine, Error, Preset, Query, Result, SearchObjective, SearchSettings};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -37,15 +37,16 @@ fn parts() -> Result<(DynamicModel, TextTokenizer)> {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let encoder = Encoder::random(&BertConfig::small(4, 6, 24, tokenizer.vocabulary_size())?, &Device::Cpu, &mut rng)?;
     let settings = SearchSettings { warm_up_contexts: 64, explore_share: 1.0, ..SearchSettings::default() };
-    let mut model = DynamicModel::new(encoder, Preset::TDht.space(4, 6)?, settings, 2, &mut rng)?;
+    let model = DynamicModel::new(encoder, Preset::TDht.space(4, 6)?, settings, 2, &mut rng)?;
+    let mut search = SearchObjective::new(model)?;
     let optimizer = AdamWSettings { learning_rate: 3e-3, ..AdamWSettings::default() };
     Trainer::new(TrainSettings { epochs: 4, batch_size: 8, optimizer, ..TrainSettings::default() }).fit(
-        &mut model,
+        &mut search,
         &data,
         &data,
         &mut (),
     )?;
-    Ok((model, tokenizer))
+    Ok((search.into_model(), tokenizer))
 }
 
 fn engine() -> Result<Engine> {

@@ -12,13 +12,13 @@ use crate::error::Result;
 use crate::space::Route;
 
 pub use coupling::WidthCoupling;
-pub(crate) use executed_flops::{ExecutedFlops, Reads};
+pub(crate) use executed_flops::ExecutedFlops;
 pub use flops::FlopsCost;
 pub use layer_head::LayerHeadCount;
 pub use measured::{LayerSeconds, MeasuredCost};
 
-/// The cost that enters the bandits' choices through λ ([`RewardShape::Utility`](crate::RewardShape::Utility) and
-/// [`Gain`](crate::RewardShape::Gain)). Evaluations and records report every cost, whichever is used here.
+/// The cost that enters the bandits' choices through λ ([`RewardShape::Utility`](crate::reward::RewardShape::Utility) and
+/// [`Gain`](crate::reward::RewardShape::Gain)). Evaluations and records report every cost, whichever is used here.
 ///
 /// Each gives a share of the full model's cost, and counts one forward pass of one text along its route. Second passes,
 /// pre-passes, passes for arm features and the bandits' own work are added by

@@ -1,204 +1,122 @@
-//! What a bandit has to beat: fixed routes, random ones, and an oracle that sees the labels.
+//! What a router has to beat: fixed routes, random ones, its own in another order, and an oracle that sees the labels.
 
-use std::collections::BTreeMap;
-
-use dht_transformer::EncodedDataset;
+use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch};
+use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
-use serde::{Deserialize, Serialize};
 
-use super::Evaluation;
+use super::{Evaluation, FixedArms, Predictor, evaluate};
 use crate::error::{Error, Result};
-use crate::model::DynamicModel;
-use crate::space::{Route, RouteArms};
+use crate::model::{BatchPredictions, DynamicModel, Executor, PassedExits};
+use crate::routing::{FixedRoutes, Mode};
+use crate::space::{Route, RouteArms, SearchSpace};
 
-/// The same texts on each fixed arm in turn.
+/// A model whose rows run on given routes.
+struct OnRoutes<'a> {
+    model: &'a DynamicModel,
+    routes: FixedRoutes,
+}
+
+impl Predictor for OnRoutes<'_> {
+    fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<BatchPredictions> {
+        let (model, mode, passed) = (self.model.model(), Mode::Exploit, PassedExits::Skip);
+        Executor { model, router: &self.routes, heads: &self.routes, ctx, mode, passed }.predict(batch)
+    }
+
+    fn check(&self, texts: &EncodedDataset) -> Result<()> {
+        self.model.check(texts)
+    }
+
+    fn full_flops(&self, tokens: usize) -> u64 {
+        self.model.full_flops(tokens)
+    }
+}
+
+/// Predicts every row on a given route, one for each row; head sets are drawn at random beside the pinned ones.
 ///
-/// The fixed arms of a tree search are its exits, every group on the way with the most heads that it may keep; of an
-/// integrated search all its arms. Other head counts of a tree are not among them.
-#[derive(Debug, Clone)]
-pub struct FixedArms {
-    arms: Vec<(Route, Evaluation)>,
-    /// By arm and row: the route's FLOPs over the full model's.
-    costs: Vec<Vec<f64>>,
+/// # Errors
+/// As [`evaluate`]; [`Error::Setting`] when there are not as many routes as rows, or one does not belong to the space.
+pub fn evaluate_on(
+    model: &DynamicModel,
+    data: &EncodedDataset,
+    routes: &[Route],
+    batch_size: usize,
+) -> Result<Evaluation> {
+    if routes.len() != data.len() {
+        return Err(Error::setting("routes", format!("{}, one a row", data.len()), routes.len()));
+    }
+    routes.iter().try_for_each(|route| model.space().arms_running(route).map(|_| ()))?;
+    let ids = data.samples.iter().map(|sample| sample.id);
+    let routes = ids.zip(routes.iter().cloned()).collect();
+    let routes = FixedRoutes::new(model.space().clone(), model.pinned_heads()?, routes);
+    evaluate(&OnRoutes { model, routes }, data, batch_size)
 }
 
-/// How much better the best fixed arm would have been, in hindsight.
+/// The control *shuffled*: the same routes, given to the rows at random. What choosing is worth is the difference to
+/// [`evaluate`], since both cost the same layers and heads.
 ///
-/// What is compared is the mean over texts of loss + λ·cost, in nats, the cost being a route's exact FLOPs as a share of
-/// the full model's on that text. A bandit that knows its texts has a negative regret: no single arm does as well.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Regret {
-    /// The price of the full model's cost, λ.
-    pub lambda: f64,
-    /// Of the routes that were chosen.
-    pub chosen: f64,
-    /// The fixed arm of the least mean.
-    pub best_arm: String,
-    /// `chosen` less that of the best fixed arm.
-    pub regret: f64,
-    /// Of each fixed arm, by its route.
-    pub fixed: BTreeMap<String, f64>,
-    /// Of the best fixed arm for each text, chosen with its label in view: what is to be had at most.
-    pub oracle: f64,
+/// # Errors
+/// As [`evaluate_on`].
+pub fn evaluate_shuffled<R: Rng + ?Sized>(
+    model: &DynamicModel,
+    data: &EncodedDataset,
+    routes: &[Route],
+    batch_size: usize,
+    rng: &mut R,
+) -> Result<Evaluation> {
+    let mut routes = routes.to_vec();
+    routes.shuffle(rng);
+    evaluate_on(model, data, &routes, batch_size)
 }
 
-impl DynamicModel {
-    /// The control *fixed*: every row on one route.
-    ///
-    /// # Errors
-    /// As [`evaluate_on`](Self::evaluate_on).
-    pub fn evaluate_fixed(&self, data: &EncodedDataset, route: &Route, batch_size: usize) -> Result<Evaluation> {
-        self.evaluate_on(data, &vec![route.clone(); data.len()], batch_size)
-    }
-
-    /// The control *random*: what a bandit does that knows nothing. Each arm of an integrated search is drawn equally
-    /// often; in a tree search each exit, and then each number of heads of the groups on the way. See
-    /// [`evaluate_shuffled`](Self::evaluate_shuffled) for random routes in the mix that the bandits chose.
-    ///
-    /// # Errors
-    /// As [`evaluate`](Self::evaluate).
-    pub fn evaluate_random<R: Rng + ?Sized>(
-        &self,
-        data: &EncodedDataset,
-        batch_size: usize,
-        rng: &mut R,
-    ) -> Result<Evaluation> {
-        let routes = (0..data.len()).map(|_| self.random_route(rng)).collect::<Result<Vec<_>>>()?;
-        self.evaluate_on(data, &routes, batch_size)
-    }
-
-    /// The control *oracle*: every row on the fixed arm that is best for it, see [`FixedArms::oracle_routes`].
-    ///
-    /// # Errors
-    /// As [`fixed_arms`](Self::fixed_arms), and [`Error::Setting`] for a λ that is not finite or below 0.
-    pub fn evaluate_oracle(&self, data: &EncodedDataset, lambda: f64, batch_size: usize) -> Result<Evaluation> {
-        self.evaluate_on(data, &self.oracle_routes(data, lambda, batch_size)?, batch_size)
-    }
-
-    /// For each row the fixed arm with the least loss + λ·cost, which takes the row's label to know.
-    ///
-    /// # Errors
-    /// As [`evaluate_oracle`](Self::evaluate_oracle).
-    pub fn oracle_routes(&self, data: &EncodedDataset, lambda: f64, batch_size: usize) -> Result<Vec<Route>> {
-        self.fixed_arms(data, batch_size)?.oracle_routes(lambda)
-    }
-
-    /// Predicts every row on each fixed arm: one pass an arm.
-    ///
-    /// # Errors
-    /// As [`evaluate`](Self::evaluate).
-    pub fn fixed_arms(&self, data: &EncodedDataset, batch_size: usize) -> Result<FixedArms> {
-        let lengths = data.lengths();
-        let (mut arms, mut costs) = (Vec::new(), Vec::new());
-        for route in self.fixed_routes()? {
-            let evaluation = self.evaluate_fixed(data, &route, batch_size)?;
-            costs.push(lengths.iter().map(|tokens| self.flops_share(&route, *tokens)).collect::<Result<_>>()?);
-            arms.push((route, evaluation));
-        }
-        Ok(FixedArms { arms, costs })
-    }
-
-    /// What the routes of an evaluation of the same rows came to beside the fixed arms, at this model's λ (0 where its
-    /// rewards have none).
-    ///
-    /// # Errors
-    /// [`Error::Setting`] when the evaluation is of another number of rows.
-    pub fn regret(&self, data: &EncodedDataset, evaluation: &Evaluation, fixed: &FixedArms) -> Result<Regret> {
-        let (rows, lambda) = (data.len(), self.lambda().unwrap_or(0.0));
-        let known = fixed.arms.first().map_or(0, |(_, evaluation)| evaluation.losses.len());
-        for (field, got) in [("evaluation", evaluation.losses.len()), ("fixed arms", known)] {
-            if got != rows || rows == 0 {
-                return Err(Error::setting(field, format!("one of {} rows", rows.max(1)), got));
-            }
-        }
-        let mut chosen = 0.0;
-        for ((route, loss), tokens) in evaluation.routes.iter().zip(&evaluation.losses).zip(data.lengths()) {
-            chosen += (loss + lambda * self.flops_share(route, tokens)?) / rows as f64;
-        }
-        let means = fixed.means(lambda);
-        let best = fixed.best(lambda);
-        Ok(Regret {
-            lambda,
-            chosen,
-            best_arm: fixed.arms[best].0.to_string(),
-            regret: chosen - means[best],
-            fixed: fixed.arms.iter().map(|(route, _)| route.to_string()).zip(means).collect(),
-            oracle: (0..rows).map(|row| fixed.price(fixed.best_for(row, lambda), row, lambda)).sum::<f64>()
-                / rows as f64,
-        })
-    }
-
-    /// A route's FLOPs over the full model's, of a text of so many tokens.
-    fn flops_share(&self, route: &Route, tokens: usize) -> Result<f64> {
-        let (flops, layers) = (self.flops(), self.space.model_shape().layers);
-        let full = flops.forward(&Route::truncated(self.space.model_shape(), layers)?, tokens, 1);
-        Ok(flops.forward(route, tokens, 1).ratio(full))
-    }
-
-    fn fixed_routes(&self) -> Result<Vec<Route>> {
-        let space = &self.space;
-        if !space.is_tree() {
-            return Ok(space.integrated_arms().to_vec());
-        }
-        let widest = |groups: usize| (0..groups).map(|group| space.head_options(group).len() - 1).collect();
-        let arms = |depth: usize| RouteArms::Tree { depth, heads: widest(space.groups_before(depth).len()) };
-        (0..space.exits().len()).map(|depth| space.route(&arms(depth))).collect()
-    }
-
-    fn random_route<R: Rng + ?Sized>(&self, rng: &mut R) -> Result<Route> {
-        let space = &self.space;
-        if !space.is_tree() {
-            return space.route(&RouteArms::Integrated { arm: rng.random_range(0..space.integrated_arms().len()) });
-        }
-        let depth = rng.random_range(0..space.exits().len());
-        let groups = space.groups_before(depth).len();
-        let heads = (0..groups).map(|group| rng.random_range(0..space.head_options(group).len())).collect();
-        space.route(&RouteArms::Tree { depth, heads })
-    }
+/// The control *fixed*: every row on one route.
+///
+/// # Errors
+/// As [`evaluate_on`].
+pub fn evaluate_fixed(
+    model: &DynamicModel,
+    data: &EncodedDataset,
+    route: &Route,
+    batch_size: usize,
+) -> Result<Evaluation> {
+    evaluate_on(model, data, &vec![route.clone(); data.len()], batch_size)
 }
 
-impl FixedArms {
-    /// The arms and what the rows came to on each.
-    pub fn arms(&self) -> &[(Route, Evaluation)] {
-        &self.arms
-    }
-
-    /// For each row the arm of the least loss + λ·cost; of equal ones the first, which is the shallower.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] for a λ that is not finite or below 0.
-    pub fn oracle_routes(&self, lambda: f64) -> Result<Vec<Route>> {
-        if !lambda.is_finite() || lambda < 0.0 {
-            return Err(Error::setting("lambda", "a finite number, 0 or more", lambda));
-        }
-        let rows = self.costs.first().map_or(0, Vec::len);
-        Ok((0..rows).map(|row| self.arms[self.best_for(row, lambda)].0.clone()).collect())
-    }
-
-    /// loss + λ·cost of a row on an arm.
-    fn price(&self, arm: usize, row: usize, lambda: f64) -> f64 {
-        self.arms[arm].1.losses[row] + lambda * self.costs[arm][row]
-    }
-
-    fn best_for(&self, row: usize, lambda: f64) -> usize {
-        least((0..self.arms.len()).map(|arm| self.price(arm, row, lambda)))
-    }
-
-    /// The mean of loss + λ·cost of each arm.
-    fn means(&self, lambda: f64) -> Vec<f64> {
-        let mean = |arm: usize| {
-            let rows = self.costs[arm].len();
-            (0..rows).map(|row| self.price(arm, row, lambda)).sum::<f64>() / rows.max(1) as f64
-        };
-        (0..self.arms.len()).map(mean).collect()
-    }
-
-    fn best(&self, lambda: f64) -> usize {
-        least(self.means(lambda).into_iter())
-    }
+/// The control *random*: what a router does that knows nothing. Each arm of an integrated search is drawn equally often; in
+/// a tree search each exit, and then each number of heads of the groups on the way. See [`evaluate_shuffled`] for random
+/// routes in the mix that was chosen.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn evaluate_random<R: Rng + ?Sized>(
+    model: &DynamicModel,
+    data: &EncodedDataset,
+    batch_size: usize,
+    rng: &mut R,
+) -> Result<Evaluation> {
+    let routes = (0..data.len()).map(|_| random_route(model.space(), rng)).collect::<Result<Vec<_>>>()?;
+    evaluate_on(model, data, &routes, batch_size)
 }
 
-/// The first place of the least number.
-fn least(numbers: impl Iterator<Item = f64>) -> usize {
-    numbers.enumerate().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(place, _)| place)
+/// The control *oracle*: every row on the fixed arm that is best for it, see [`FixedArms::oracle_routes`].
+///
+/// # Errors
+/// As [`FixedArms::new`], and [`Error::Setting`] for a λ that is not finite or below 0.
+pub fn evaluate_oracle(
+    model: &DynamicModel,
+    data: &EncodedDataset,
+    lambda: f64,
+    batch_size: usize,
+) -> Result<Evaluation> {
+    let routes = FixedArms::new(model, data, batch_size)?.oracle_routes(lambda)?;
+    evaluate_on(model, data, &routes, batch_size)
+}
+
+fn random_route<R: Rng + ?Sized>(space: &SearchSpace, rng: &mut R) -> Result<Route> {
+    if !space.is_tree() {
+        return space.route(&RouteArms::Integrated { arm: rng.random_range(0..space.integrated_arms().len()) });
+    }
+    let depth = rng.random_range(0..space.exits().len());
+    let groups = space.groups_before(depth).len();
+    let heads = (0..groups).map(|group| rng.random_range(0..space.head_options(group).len())).collect();
+    space.route(&RouteArms::Tree { depth, heads })
 }

@@ -1,7 +1,8 @@
-//! The speed knob set by what a pass may cost: from a budget of FLOPs to λ.
+//! The speed set by what a pass may cost: from a budget of FLOPs to λ.
 
 use dht_transformer::EncodedDataset;
 
+use super::evaluate;
 use crate::error::{Error, Result};
 use crate::model::DynamicModel;
 
@@ -19,7 +20,7 @@ const CLOSE: f64 = 1.001;
 /// Below this λ is as good as 0.
 const SMALLEST: f64 = 1e-6;
 
-/// A setting of the knob and what it costs.
+/// A speed and what it costs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Speed {
     /// λ, for [`DynamicModel::with_speed`].
@@ -28,7 +29,7 @@ pub struct Speed {
     pub flops_ratio: f64,
 }
 
-/// What a model costs on some texts at each setting of its knob: measured where it is asked for, and remembered, so that
+/// What a model costs on some texts at each speed: measured where it is asked for, and remembered, so that
 /// several budgets need fewer passes than each for itself.
 #[derive(Debug)]
 pub struct SpeedCurve<'a> {
@@ -128,7 +129,7 @@ impl<'a> SpeedCurve<'a> {
     }
 
     fn measure(&mut self, lambda: f64) -> Result<()> {
-        let evaluation = self.model.with_speed(lambda)?.evaluate(self.texts, self.batch_size)?;
+        let evaluation = evaluate(&self.model.with_speed(lambda)?, self.texts, self.batch_size)?;
         let flops_ratio = (evaluation.flops + evaluation.bandit_flops) as f64 / self.full_flops;
         let place = self.measured.partition_point(|speed| speed.lambda < lambda);
         self.measured.insert(place, Speed { lambda, flops_ratio });
@@ -136,14 +137,17 @@ impl<'a> SpeedCurve<'a> {
     }
 }
 
-impl DynamicModel {
-    /// The λ with which this model costs `target_flops_ratio` of the full model's inference FLOPs (encoder, classifiers
-    /// and bandits) on texts like these, and the ratio reached: see [`SpeedCurve::calibrate`]. Nothing is learned and
-    /// this model stays as it is; take [`with_speed`](Self::with_speed) for the new setting. Choose it on held-out texts.
-    ///
-    /// # Errors
-    /// As [`SpeedCurve::new`] and [`SpeedCurve::calibrate`].
-    pub fn calibrate(&self, texts: &EncodedDataset, target_flops_ratio: f64, batch_size: usize) -> Result<Speed> {
-        SpeedCurve::new(self, texts, batch_size)?.calibrate(target_flops_ratio)
-    }
+/// The λ with which a model costs `target_flops_ratio` of the full model's inference FLOPs (encoder, exits and routers) on
+/// texts like these, and the ratio reached: see [`SpeedCurve::calibrate`]. Nothing is learned; take
+/// [`with_speed`](DynamicModel::with_speed) for the new setting. Choose it on held-out texts.
+///
+/// # Errors
+/// As [`SpeedCurve::new`] and [`SpeedCurve::calibrate`].
+pub fn calibrate(
+    model: &DynamicModel,
+    texts: &EncodedDataset,
+    target_flops_ratio: f64,
+    batch_size: usize,
+) -> Result<Speed> {
+    SpeedCurve::new(model, texts, batch_size)?.calibrate(target_flops_ratio)
 }

@@ -1,10 +1,15 @@
-//! The dynamic way against the plain one, number by number.
+//! Dynamic routes against the plain encoder, value by value.
 
 use candle_core::{Device, Tensor};
-use dht_transformer::{BertConfig, Encoding, HeadPlan, Hidden, Sample};
-use rand::RngExt;
+use dht_transformer::{BertConfig, Encoding, HeadPlan, HeadSet, Hidden, Sample};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
+use crate::error::Error;
+use crate::evaluation::controls::evaluate_on;
 use crate::evaluation::*;
+use crate::model::{Executor, PassedExits};
+use crate::routing::{ExitReads, FixedRoutes, GroupTrace, Mode};
 use crate::settings::SearchSettings;
 use crate::space::{Preset, SearchSpace};
 
@@ -54,13 +59,18 @@ fn kinds() -> [SearchSettings; 2] {
     [SearchSettings::default(), SearchSettings::paper()]
 }
 
-fn prescribed<'a>(
-    space: &'a SearchSpace,
-    pinned: HeadSet,
-    data: &EncodedDataset,
-    routes: &'a [Route],
-) -> FixedRoutes<'a> {
-    FixedRoutes::new(space, pinned, data.samples.iter().map(|sample| sample.id).zip(routes).collect())
+fn fixed_routes(space: &SearchSpace, pinned: HeadSet, data: &EncodedDataset, routes: &[Route]) -> FixedRoutes {
+    let ids = data.samples.iter().map(|sample| sample.id);
+    FixedRoutes::new(space.clone(), pinned, ids.zip(routes.iter().cloned()).collect())
+}
+
+fn executor<'a>(
+    model: &'a DynamicModel,
+    routes: &'a FixedRoutes,
+    ctx: &'a ForwardContext,
+    passed: PassedExits,
+) -> Executor<'a> {
+    Executor { model: model.model(), router: routes, heads: routes, ctx, mode: Mode::Exploit, passed }
 }
 
 #[test]
@@ -68,7 +78,7 @@ fn texts_of_a_class_that_the_model_lacks_are_refused_with_their_row() {
     let (model, mut data) = (model(SearchSettings::default()), texts(5));
     data.labels.push("one more".into());
     data.samples[4].label = CLASSES as u32;
-    match model.evaluate(&data, 2) {
+    match evaluate(&model, &data, 2) {
         Err(Error::Transformer(dht_transformer::Error::Setting { field: "label", got, .. })) => {
             assert_eq!(got, "3 in row 4");
         }
@@ -76,9 +86,9 @@ fn texts_of_a_class_that_the_model_lacks_are_refused_with_their_row() {
     }
     // Names of other classes may mean another order of them.
     data.samples[4].label = 2;
-    assert!(matches!(model.evaluate(&data, 2), Err(Error::Setting { field: "labels", .. })));
+    assert!(matches!(evaluate(&model, &data, 2), Err(Error::Setting { field: "labels", .. })));
     data.labels.pop();
-    assert_eq!(model.evaluate(&data, 2).unwrap().labels.len(), 5);
+    assert_eq!(evaluate(&model, &data, 2).unwrap().labels.len(), 5);
 }
 
 #[test]
@@ -90,21 +100,22 @@ fn a_truncated_route_equals_an_encoder_cut_off_there_with_the_same_weights() {
         let depth = |row: usize| exits[row % exits.len()];
         let shape = model.space().model_shape();
         let routes: Vec<Route> = (0..13).map(|row| Route::truncated(shape, depth(row)).unwrap()).collect();
-        let strategy = prescribed(model.space(), HeadSet::full(12).unwrap(), &data, &routes);
+        let fixed = fixed_routes(model.space(), HeadSet::full(12).unwrap(), &data, &routes);
         let batch = data.batch(&(0..13).collect::<Vec<_>>()).unwrap();
-        let (predictions, _) = model.follow(&ForwardContext::inference(), &batch, &strategy).unwrap();
+        let ctx = ForwardContext::inference();
+        let predictions = executor(&model, &fixed, &ctx, PassedExits::Skip).predict(&batch).unwrap().predictions;
         for (exit, depth) in exits.iter().enumerate() {
             let encoder = model.encoder().truncated(*depth).unwrap();
             let ctx = ForwardContext::inference();
             let hidden = encoder.embed(&batch, &ctx).unwrap();
             let hidden = encoder.run(0..*depth, &hidden, &HeadPlan::Full, &ctx).unwrap();
-            let plain = probabilities(&model.heads.logits(exit, &hidden, &ctx).unwrap());
+            let plain = probabilities(&model.model().exits.at(exit).logits(&hidden, &ctx).unwrap());
             for row in (0..13).filter(|row| row % exits.len() == exit) {
                 assert_eq!(predictions[row].route.depth(), *depth);
                 assert_close(&predictions[row].probabilities, &plain[row], &format!("row {row}, depth {depth}"));
             }
         }
-        let evaluation = model.evaluate_on(&data, &routes, 4).unwrap();
+        let evaluation = evaluate_on(&model, &data, &routes, 4).unwrap();
         let labels: Vec<u32> = predictions.iter().map(|prediction| prediction.label).collect();
         assert_eq!(evaluation.labels, labels);
         assert!(labels.iter().any(|label| *label != labels[0]), "a model that always says the same tests nothing");
@@ -121,7 +132,7 @@ fn before_it_is_trained_a_model_runs_whole() {
     let hidden = model.encoder().embed(&batch, &ctx).unwrap();
     let hidden = model.encoder().run(0..LAYERS, &hidden, &HeadPlan::Full, &ctx).unwrap();
     let last = model.space().exits().len() - 1;
-    let plain = probabilities(&model.heads.logits(last, &hidden, &ctx).unwrap());
+    let plain = probabilities(&model.model().exits.at(last).logits(&hidden, &ctx).unwrap());
     for (prediction, plain) in predictions.iter().zip(&plain) {
         assert_eq!(prediction.route.to_string(), "6L12H");
         assert_close(&prediction.probabilities, plain, "the full route");
@@ -133,35 +144,34 @@ fn a_text_on_any_route_in_a_batch_equals_the_text_alone_walked_layer_by_layer() 
     for preset in Preset::ALL {
         for settings in [SearchSettings::for_preset(preset), SearchSettings::paper()] {
             let model = model_of(preset, settings);
-            let passed_exits = match preset {
-                Preset::PDht => vec![PassedExits::Own],
-                _ => vec![PassedExits::Own, PassedExits::Passed, PassedExits::Detached],
+            let all_passed = match preset {
+                Preset::PDht => vec![PassedExits::Skip],
+                _ => vec![PassedExits::Skip, PassedExits::Attached, PassedExits::Detached],
             };
-            for passed_exits in passed_exits {
-                walk(&model, passed_exits);
+            for passed in all_passed {
+                walk(&model, passed);
             }
         }
     }
 }
 
-fn walk(model: &DynamicModel, passed_exits: PassedExits) {
+fn walk(model: &DynamicModel, passed: PassedExits) {
     let (space, data) = (model.space(), texts(24));
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     let all = space.routes();
     let routes: Vec<Route> = (0..24).map(|_| all[rng.random_range(0..all.len())].1.clone()).collect();
-    let pinned = model.heads_of_largest_norm().unwrap();
-    let strategy = prescribed(space, pinned, &data, &routes);
+    let pinned = model.model().heads_of_largest_norm().unwrap();
+    let fixed = fixed_routes(space, pinned, &data, &routes);
     let batch = data.batch(&(0..24).collect::<Vec<_>>()).unwrap();
     let ctx = ForwardContext::inference();
-    let way = Way { ctx: &ctx, strategy: &strategy, mode: Mode::Exploit, passed_exits };
-    let trace = model.executor().run(&batch, &way, &mut rng).unwrap();
+    let trace = executor(model, &fixed, &ctx, passed).run(&batch, &mut rng).unwrap();
     assert_eq!(trace.routes(space).unwrap(), routes);
     let mut seen = 0;
     for output in &trace.outputs {
         let logits = probabilities(&output.logits);
         for (sample, found) in output.samples.iter().zip(&logits) {
-            let exit = trace.depth.exits[*sample];
-            assert!(output.exit == exit || (passed_exits != PassedExits::Own && output.exit < exit));
+            let exit = trace.decisions.exits()[*sample];
+            assert!(output.exit == exit || (passed != PassedExits::Skip && output.exit < exit));
             let alone = data.batch(&[*sample]).unwrap();
             let mut hidden = model.encoder().embed(&alone, &ctx).unwrap();
             if let Some(fixed) = space.base() {
@@ -173,28 +183,20 @@ fn walk(model: &DynamicModel, passed_exits: PassedExits) {
             if let Some(fixed) = space.tail() {
                 hidden = model.encoder().run(fixed.layers(), &hidden, &HeadPlan::Full, &ctx).unwrap();
             }
-            let alone = probabilities(&model.heads.logits(output.exit, &hidden, &ctx).unwrap());
+            let alone = probabilities(&model.model().exits.at(output.exit).logits(&hidden, &ctx).unwrap());
             assert_close(found, &alone[0], &format!("sample {sample} at exit {}", output.exit));
             seen += 1;
         }
     }
-    let last = space.exits().len() - 1;
-    let reads = trace.depth.exits.iter().map(|exit| passed_exits.reads(trace.reading, *exit, last).total());
-    assert_eq!(seen, reads.sum::<u64>());
+    assert_eq!(seen, trace.exit_reads.iter().flatten().map(|reads: &ExitReads| reads.total()).sum::<u64>());
 }
 
-fn one_group(
-    model: &DynamicModel,
-    trace: &crate::model::GroupTrace,
-    sample: usize,
-    hidden: &Hidden,
-    ctx: &ForwardContext,
-) -> Hidden {
+fn one_group(model: &DynamicModel, trace: &GroupTrace, sample: usize, hidden: &Hidden, ctx: &ForwardContext) -> Hidden {
     let place = trace.members.iter().position(|member| *member == sample).unwrap();
-    let found = trace.choices.head_sets.iter().filter(|group| group.places.contains(&place));
+    let found = trace.decisions.head_sets.iter().filter(|group| group.places.contains(&place));
     let found: Vec<_> = found.collect();
     assert_eq!(found.len(), 1, "each sample is in one group");
-    assert_eq!(found[0].heads.len(), trace.choices.kept[place]);
+    assert_eq!(found[0].heads.len(), trace.decisions.kept[place]);
     let layers = model.space().groups()[trace.group].layers();
     model.encoder().run(layers, hidden, &HeadPlan::Same(found[0].heads), ctx).unwrap()
 }
@@ -204,7 +206,7 @@ fn routes_of_another_space_are_refused() {
     let model = model(SearchSettings::default());
     let data = texts(1);
     let shape = crate::space::ModelShape { layers: 12, heads: 12 };
-    let refused = |route: Route| matches!(model.evaluate_on(&data, &[route], 4), Err(Error::RouteNotInSpace { .. }));
+    let refused = |route: Route| matches!(evaluate_on(&model, &data, &[route], 4), Err(Error::RouteNotInSpace { .. }));
     assert!(refused(Route::truncated(shape, 6).unwrap()));
     assert!(refused(Route::truncated(model.space().model_shape(), 3).unwrap()));
     let group = |role, layers, heads| crate::space::RouteGroup {
@@ -217,6 +219,6 @@ fn routes_of_another_space_are_refused() {
     assert!(refused(Route::new(model.space().model_shape(), uneven).unwrap()));
     let odd = vec![group(base, 0..1, 12), group(dynamic, 1..2, 9)];
     assert!(refused(Route::new(model.space().model_shape(), odd).unwrap()));
-    let wrong_count = model.evaluate_on(&data, &[], 4);
+    let wrong_count = evaluate_on(&model, &data, &[], 4);
     assert!(matches!(wrong_count, Err(Error::Setting { field: "routes", .. })));
 }

@@ -1,321 +1,310 @@
-//! Algorithm 2, for training and inference alike: base layers → route → groups → exits.
+//! Algorithm 2, for training and inference alike: base layers → route → groups of layers → exits.
 
 use std::time::{Duration, Instant};
 
 use candle_core::Tensor;
-use dht_transformer::{Encoder, ForwardContext, HeadPlan, HeadSet, Hidden, PackedBatch, SampleGroup};
-use rand_chacha::ChaCha8Rng;
+use dht_transformer::{ForwardContext, HeadPlan, Hidden, PackedBatch, SampleGroup};
+use rand::Rng;
 
-use super::exits::ExitClassifiers;
-use crate::cost::{Reads, WidthCoupling};
-use crate::error::Result;
-use crate::routing::{BaseView, DepthChoices, ExitView, GroupChoices, GroupView, Mode, Reading, Strategy};
-use crate::space::{BaseState, Route, RouteArms, SearchSpace};
+use super::exit_model::ExitModel;
+use crate::error::{Error, Result};
+use crate::routing::{
+    Decisions, ExitOutput, ExitReads, ForwardTrace, GroupDecisions, GroupTrace, GroupView, HeadRouter, Mode, Router,
+    StageView,
+};
+use crate::space::BaseState;
 
-/// The parts of a dynamic model that run.
-pub(crate) struct Executor<'a> {
-    pub(crate) encoder: &'a Encoder,
-    pub(crate) heads: &'a ExitClassifiers,
-    pub(crate) space: &'a SearchSpace,
-    pub(crate) coupling: WidthCoupling,
-}
-
-/// Which exits' logits are computed.
+/// What is computed at the exits that a sample passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PassedExits {
-    /// The exit by which a sample leaves.
-    Own,
-    /// Also those it passes, with a way back to the layers below.
-    Passed,
-    /// Also those it passes, without: their classifiers learn to read what the layers learn from others. Where a decision
-    /// reads an exit, those who leave there are read so too.
+    /// Nothing, unless the router reads them.
+    Skip,
+    /// Their logits, with a gradient to the layers below.
+    Attached,
+    /// Their logits, without: the exits learn to read what the layers learn from others. Where the router reads an exit,
+    /// those who leave there are read so too.
     Detached,
 }
 
-impl PassedExits {
-    /// How often classifiers read a sample that leaves by an exit, the `last` of all or another, where decisions read so.
-    pub(crate) fn reads(self, reading: Reading, exit: usize, last: usize) -> Reads {
-        let passed = exit as u64;
-        let (with_way_back, probes) = match (self, reading) {
-            (Self::Own, Reading::Never) => (1, 0),
-            (Self::Own, Reading::FirstExit) => (1 + passed.min(1), 0),
-            (Self::Own, Reading::EveryExit) | (Self::Passed, _) => (1 + passed, 0),
-            (Self::Detached, Reading::Never) => (1, passed),
-            (Self::Detached, Reading::FirstExit) => (1, passed.max(1)),
-            (Self::Detached, Reading::EveryExit) => (1, passed + u64::from(exit < last)),
-        };
-        Reads { with_way_back, probes }
-    }
-}
-
-/// How a batch goes its ways.
-pub(crate) struct Way<'a> {
+/// Runs batches: a model, what routes them, and how.
+pub(crate) struct Executor<'a> {
+    pub(crate) model: &'a ExitModel,
+    pub(crate) router: &'a dyn Router,
+    pub(crate) heads: &'a dyn HeadRouter,
     pub(crate) ctx: &'a ForwardContext,
-    pub(crate) strategy: &'a dyn Strategy,
     pub(crate) mode: Mode,
-    pub(crate) passed_exits: PassedExits,
+    pub(crate) passed: PassedExits,
 }
 
 /// A batch before its routes are known.
 struct Start {
-    /// What decisions are made from, S1.
+    /// What routes are decided from, S1.
     state: Hidden,
-    /// Where the routes go on from: the same, where the base layers lie on the route; the embeddings, where not.
+    /// Where the routes begin: the same, where the base layers lie on the route; the embeddings, where not.
     hidden: Hidden,
 }
 
-/// Logits of some samples at an exit.
-#[derive(Debug)]
-pub(crate) struct ExitOutput {
-    pub(crate) exit: usize,
-    /// Places in the batch.
-    pub(crate) samples: Vec<usize>,
-    /// (samples, classes).
-    pub(crate) logits: Tensor,
-    /// Whether only the classifier learns from them.
-    pub(crate) probe: bool,
-}
-
-/// A group of layers that some samples ran.
-#[derive(Debug)]
-pub(crate) struct GroupTrace {
-    pub(crate) group: usize,
-    /// Places in the batch, by place in the group.
-    pub(crate) members: Vec<usize>,
-    pub(crate) choices: GroupChoices,
-}
-
-/// What a batch went through.
-#[derive(Debug)]
-pub(crate) struct ForwardTrace {
-    pub(crate) depth: DepthChoices,
-    pub(crate) groups: Vec<GroupTrace>,
-    /// By exit; each sample at the exit it left by, and at those it passed where they are [`PassedExits`].
-    pub(crate) outputs: Vec<ExitOutput>,
-    /// Which exits the decisions on this passage read.
-    pub(crate) reading: Reading,
-    /// What deciding took: pooling and bandits.
-    pub(crate) deciding: Duration,
+/// A batch between two exits.
+struct Stage {
+    hidden: Hidden,
+    /// The indices in the batch of its samples.
+    members: Vec<usize>,
+    trace: ForwardTrace,
 }
 
 impl Executor<'_> {
-    /// Up to where routes are decided: the base layers, or the look-ahead without gradient (on the weights of the time).
-    fn start(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Start> {
-        let base = 0..self.space.base_layers();
-        match self.space.config().base_state {
+    /// Runs a whole batch.
+    pub(crate) fn run(&self, batch: &PackedBatch, rng: &mut dyn Rng) -> Result<ForwardTrace> {
+        let Start { state, hidden } = self.start(batch)?;
+        let mut stage = self.stage(hidden);
+        let logits = self.decide_from(&state, &mut stage.trace, rng)?;
+        self.follow(stage, logits, true, rng)
+    }
+
+    /// Only decides, for a batch that will run later, and measures how long deciding took.
+    pub(crate) fn decide(&self, batch: &PackedBatch, rng: &mut dyn Rng) -> Result<(Decisions, Duration)> {
+        let Start { state, .. } = self.start(batch)?;
+        let mut trace = self.empty_trace(state.samples());
+        self.decide_from(&state, &mut trace, rng)?;
+        Ok((trace.decisions, trace.deciding))
+    }
+
+    /// Runs a batch that was decided before.
+    pub(crate) fn run_decided(
+        &self,
+        batch: &PackedBatch,
+        decisions: Decisions,
+        rng: &mut dyn Rng,
+    ) -> Result<ForwardTrace> {
+        let model = self.model;
+        let base = model.space.base().map_or(0, |base| base.end());
+        let hidden = model.encoder.run(0..base, &model.encoder.embed(batch, self.ctx)?, &HeadPlan::Full, self.ctx)?;
+        let mut stage = self.stage(hidden);
+        stage.trace.decisions = decisions;
+        self.follow(stage, None, false, rng)
+    }
+
+    fn empty_trace(&self, samples: usize) -> ForwardTrace {
+        ForwardTrace {
+            decisions: Decisions::default(),
+            groups: Vec::new(),
+            outputs: Vec::new(),
+            exit_reads: vec![vec![ExitReads::default(); samples]; self.model.space.exits().len()],
+            deciding: Duration::ZERO,
+        }
+    }
+
+    fn stage(&self, hidden: Hidden) -> Stage {
+        Stage { members: (0..hidden.samples()).collect(), trace: self.empty_trace(hidden.samples()), hidden }
+    }
+
+    fn last(&self) -> usize {
+        self.model.space.exits().len() - 1
+    }
+
+    /// Up to where routes are decided: the base layers, or the pre-pass without gradient (on the weights of the time).
+    fn start(&self, batch: &PackedBatch) -> Result<Start> {
+        let (encoder, space) = (&self.model.encoder, &self.model.space);
+        let base = 0..space.base_layers();
+        match space.config().base_state {
             BaseState::OnRoute => {
-                let hidden = self.encoder.run(base, &self.encoder.embed(batch, ctx)?, &HeadPlan::Full, ctx)?;
+                let hidden = encoder.run(base, &encoder.embed(batch, self.ctx)?, &HeadPlan::Full, self.ctx)?;
                 Ok(Start { state: hidden.clone(), hidden })
             }
             BaseState::PrePass { .. } | BaseState::Embedding => {
-                let look = ForwardContext::inference();
-                let state = self.encoder.run(base, &self.encoder.embed(batch, &look)?, &HeadPlan::Full, &look)?;
-                Ok(Start { state: state.detach(), hidden: self.encoder.embed(batch, ctx)? })
+                let ctx = ForwardContext::inference();
+                let state = encoder.run(base, &encoder.embed(batch, &ctx)?, &HeadPlan::Full, &ctx)?;
+                Ok(Start { state: state.detach(), hidden: encoder.embed(batch, self.ctx)? })
             }
         }
     }
 
-    /// The whole way of a batch.
-    pub(crate) fn run(&self, batch: &PackedBatch, way: &Way<'_>, rng: &mut ChaCha8Rng) -> Result<ForwardTrace> {
-        let Start { state, hidden } = self.start(batch, way.ctx)?;
-        let reading = way.strategy.reading();
-        let (depth, logits, deciding) = self.decide_from(&state, way, rng)?;
-        self.follow(hidden, logits, depth, reading, deciding, way, rng)
-    }
-
-    /// Only decides, for a batch that will run later, and tells how long deciding took.
-    pub(crate) fn decide(
-        &self,
-        batch: &PackedBatch,
-        way: &Way<'_>,
-        rng: &mut ChaCha8Rng,
-    ) -> Result<(DepthChoices, Duration)> {
-        let (depth, _, deciding) = self.decide_from(&self.start(batch, way.ctx)?.state, way, rng)?;
-        Ok((depth, deciding))
-    }
-
-    /// The way of a batch that was decided before.
-    pub(crate) fn run_again(
-        &self,
-        batch: &PackedBatch,
-        depth: DepthChoices,
-        way: &Way<'_>,
-        rng: &mut ChaCha8Rng,
-    ) -> Result<ForwardTrace> {
-        let hidden = self.encoder.embed(batch, way.ctx)?;
-        let base = self.space.base().map_or(0, |base| base.end());
-        let hidden = self.encoder.run(0..base, &hidden, &HeadPlan::Full, way.ctx)?;
-        self.follow(hidden, None, depth, Reading::Never, Duration::ZERO, way, rng)
-    }
-
-    /// The exits of samples, and the first exit's logits where they were read.
-    fn decide_from(
-        &self,
-        state: &Hidden,
-        way: &Way<'_>,
-        rng: &mut ChaCha8Rng,
-    ) -> Result<(DepthChoices, Option<Tensor>, Duration)> {
-        let logits = match self.space.base() {
-            Some(_) => self.read(0, state, way, way.strategy.reading())?,
+    /// Decides what can be decided from the state S1. Gives the first exit's logits where they were read.
+    fn decide_from(&self, state: &Hidden, trace: &mut ForwardTrace, rng: &mut dyn Rng) -> Result<Option<Tensor>> {
+        let members: Vec<usize> = (0..state.samples()).collect();
+        let logits = match self.model.space.base() {
+            Some(_) => self.read(0, state, &members, true, trace)?,
             None => None,
         };
         let start = Instant::now();
-        let depth = way.strategy.exits(&BaseView { hidden: state, logits: logits.as_ref() }, way.mode, rng)?;
-        Ok((depth, logits, start.elapsed()))
+        let view = StageView { exit: 0, hidden: state, members: &members, logits: logits.as_ref() };
+        trace.decisions = self.router.start(&view, self.last(), self.mode, rng)?;
+        self.check(&trace.decisions, members.len())?;
+        trace.deciding += start.elapsed();
+        Ok(logits)
+    }
+
+    /// Refuses decisions that do not say for each sample where it leaves.
+    fn check(&self, decisions: &Decisions, samples: usize) -> Result<()> {
+        let space = &self.model.space;
+        let arms = if space.is_tree() { 0 } else { samples };
+        let last = self.last();
+        if decisions.exits.len() == samples
+            && decisions.arms.len() == arms
+            && decisions.exits.iter().all(|exit| *exit <= last)
+        {
+            return Ok(());
+        }
+        let expected = format!("an exit from 0 to {last} for each of {samples} samples, and {arms} arms");
+        let got = format!("{} exits and {} arms", decisions.exits.len(), decisions.arms.len());
+        Err(Error::setting("router's decisions", expected, got))
     }
 
     /// The logits of all that came to an exit, where somebody looks at them.
-    fn read(&self, exit: usize, hidden: &Hidden, way: &Way<'_>, reading: Reading) -> Result<Option<Tensor>> {
-        let wanted = match reading {
-            Reading::Never => false,
-            Reading::FirstExit => exit == 0,
-            Reading::EveryExit => exit + 1 < self.space.exits().len(),
-        };
-        match way.passed_exits {
-            PassedExits::Own if !wanted => Ok(None),
-            PassedExits::Own | PassedExits::Passed => Ok(Some(self.heads.logits(exit, hidden, way.ctx)?)),
-            PassedExits::Detached if !wanted => Ok(None),
-            PassedExits::Detached => Ok(Some(self.heads.logits(exit, &hidden.detach(), way.ctx)?)),
-        }
-    }
-
-    /// From where routes begin to differ, with the exits decided as far as they can be from the base. `logits` are those
-    /// of the first exit where they have been read.
-    #[expect(clippy::too_many_arguments, reason = "the state behind the base layers and how to go on from it")]
-    fn follow(
-        &self,
-        mut hidden: Hidden,
-        mut logits: Option<Tensor>,
-        mut depth: DepthChoices,
-        reading: Reading,
-        mut deciding: Duration,
-        way: &Way<'_>,
-        rng: &mut ChaCha8Rng,
-    ) -> Result<ForwardTrace> {
-        let mut members: Vec<usize> = (0..hidden.samples()).collect();
-        let (mut groups, mut outputs) = (Vec::new(), Vec::new());
-        for exit in 0..self.space.exits().len() {
-            while groups.len() < self.space.groups_before(exit).len() {
-                let group = groups.len();
-                let start = Instant::now();
-                let view = GroupView { group, hidden: &hidden, members: &members, depth: &depth };
-                let choices = way.strategy.heads(&view, way.mode, rng)?;
-                deciding += start.elapsed();
-                let order;
-                (hidden, order) = self.run_group(group, &hidden, &choices, way.ctx)?;
-                let after = order.iter().map(|place| members[*place]).collect();
-                groups.push(GroupTrace { group, members, choices });
-                members = after;
-            }
-            let read = match logits.take() {
-                Some(logits) => Some(logits),
-                None => self.read(exit, &hidden, way, reading)?,
-            };
-            if exit + 1 < self.space.exits().len() {
-                let start = Instant::now();
-                let view = ExitView { exit, hidden: &hidden, members: &members, logits: read.as_ref() };
-                way.strategy.leave(&view, &mut depth, way.mode, rng)?;
-                deciding += start.elapsed();
-            }
-            let stays = |at: &usize| depth.exits[members[*at]] > exit;
-            let (going, leaving): (Vec<usize>, Vec<usize>) = (0..members.len()).partition(stays);
-            outputs.extend(self.outputs(exit, &hidden, &members, [&going, &leaving], read, way)?);
-            if going.is_empty() {
-                break;
-            }
-            if !leaving.is_empty() {
-                hidden = hidden.select(&going)?;
-                members = going.iter().map(|at| members[*at]).collect();
-            }
-        }
-        Ok(ForwardTrace { depth, groups, outputs, reading, deciding })
-    }
-
-    /// Samples through a group of layers, each with its heads and its share of the neurons, and the places they come out in.
-    fn run_group(
-        &self,
-        group: usize,
-        hidden: &Hidden,
-        choices: &GroupChoices,
-        ctx: &ForwardContext,
-    ) -> Result<(Hidden, Vec<usize>)> {
-        let order: Vec<usize> = choices.head_sets.iter().flat_map(|group| group.places.iter().copied()).collect();
-        let head_sets = choices.head_sets.iter().map(|group| self.sample_group(group.places.len(), group.heads));
-        let layers = self.space.groups()[group].layers();
-        let sorted = if order.is_sorted() { hidden.clone() } else { hidden.select(&order)? };
-        Ok((self.encoder.run_groups(layers, &sorted, &head_sets.collect::<Vec<_>>(), ctx)?, order))
-    }
-
-    /// Neighbouring samples that keep these heads, and the neurons that go with them.
-    pub(crate) fn sample_group(&self, samples: usize, heads: HeadSet) -> SampleGroup {
-        let width = self.coupling.width(&self.encoder.block_shape(), heads.len());
-        SampleGroup { samples, heads, neurons: width.ffn }
-    }
-
-    /// What is shown at an exit, of those that go on and those that leave (places in `hidden`).
-    fn outputs(
+    fn read(
         &self,
         exit: usize,
         hidden: &Hidden,
         members: &[usize],
+        routed: bool,
+        trace: &mut ForwardTrace,
+    ) -> Result<Option<Tensor>> {
+        let wanted = routed && self.router.reads(exit, self.last());
+        match self.passed {
+            PassedExits::Skip | PassedExits::Detached if !wanted => Ok(None),
+            PassedExits::Skip | PassedExits::Attached => self.logits(exit, hidden, members, false, trace).map(Some),
+            PassedExits::Detached => self.logits(exit, hidden, members, true, trace).map(Some),
+        }
+    }
+
+    /// The logits of these samples at an exit, noted in the trace.
+    fn logits(
+        &self,
+        exit: usize,
+        hidden: &Hidden,
+        members: &[usize],
+        detached: bool,
+        trace: &mut ForwardTrace,
+    ) -> Result<Tensor> {
+        for member in members {
+            let reads = &mut trace.exit_reads[exit][*member];
+            if detached {
+                reads.detached += 1;
+            } else {
+                reads.attached += 1;
+            }
+        }
+        let exit = self.model.exits.at(exit);
+        if detached { exit.logits(&hidden.detach(), self.ctx) } else { exit.logits(hidden, self.ctx) }
+    }
+
+    /// From where routes begin to differ, with the exits decided as far as they can be from the start. `logits` are those
+    /// of the first exit where they have been read; `routed` says whether the router decides at exits.
+    fn follow(
+        &self,
+        mut stage: Stage,
+        mut logits: Option<Tensor>,
+        routed: bool,
+        rng: &mut dyn Rng,
+    ) -> Result<ForwardTrace> {
+        let space = &self.model.space;
+        for exit in 0..space.exits().len() {
+            while stage.trace.groups.len() < space.groups_before(exit).len() {
+                self.run_group(&mut stage, rng)?;
+            }
+            let read = match logits.take() {
+                Some(logits) => Some(logits),
+                None => self.read(exit, &stage.hidden, &stage.members, routed, &mut stage.trace)?,
+            };
+            if exit < self.last() {
+                let start = Instant::now();
+                let view = StageView { exit, hidden: &stage.hidden, members: &stage.members, logits: read.as_ref() };
+                self.router.at_exit(&view, &mut stage.trace.decisions, self.mode, rng)?;
+                stage.trace.deciding += start.elapsed();
+            }
+            let goes_on = |at: &usize| stage.trace.decisions.exits[stage.members[*at]] > exit;
+            let (going, leaving): (Vec<usize>, Vec<usize>) = (0..stage.members.len()).partition(goes_on);
+            self.leave(exit, &mut stage, [&going, &leaving], read)?;
+            if going.is_empty() {
+                break;
+            }
+            if !leaving.is_empty() {
+                stage.hidden = stage.hidden.select(&going)?;
+                stage.members = going.iter().map(|at| stage.members[*at]).collect();
+            }
+        }
+        Ok(stage.trace)
+    }
+
+    /// All samples through the next group of layers, each with its heads and its share of the neurons.
+    fn run_group(&self, stage: &mut Stage, rng: &mut dyn Rng) -> Result<()> {
+        let group = stage.trace.groups.len();
+        let start = Instant::now();
+        let view =
+            GroupView { group, hidden: &stage.hidden, members: &stage.members, decisions: &stage.trace.decisions };
+        let decisions = self.heads.decide(&view, self.mode, rng)?;
+        stage.trace.deciding += start.elapsed();
+        let order: Vec<usize> = decisions.head_sets.iter().flat_map(|set| set.places.iter().copied()).collect();
+        self.check_order(&order, stage.members.len())?;
+        stage.hidden = self.run_layers(group, &stage.hidden, &decisions, &order)?;
+        let after = order.iter().map(|place| stage.members[*place]).collect();
+        let members = std::mem::replace(&mut stage.members, after);
+        stage.trace.groups.push(GroupTrace { group, members, decisions });
+        Ok(())
+    }
+
+    /// Refuses decisions that do not hold each sample of a group once.
+    fn check_order(&self, order: &[usize], samples: usize) -> Result<()> {
+        let mut sorted = order.to_vec();
+        sorted.sort_unstable();
+        if sorted.into_iter().eq(0..samples) {
+            return Ok(());
+        }
+        let expected = format!("each of {samples} samples once");
+        Err(Error::setting("head router's decisions", expected, format!("{order:?}")))
+    }
+
+    fn run_layers(&self, group: usize, hidden: &Hidden, decisions: &GroupDecisions, order: &[usize]) -> Result<Hidden> {
+        let of_set = |set: &crate::routing::HeadSetGroup| self.model.sample_group(set.places.len(), set.heads);
+        let groups: Vec<SampleGroup> = decisions.head_sets.iter().map(of_set).collect();
+        let layers = self.model.space.groups()[group].layers();
+        let sorted = if order.is_sorted() { hidden.clone() } else { hidden.select(order)? };
+        Ok(self.model.encoder.run_groups(layers, &sorted, &groups, self.ctx)?)
+    }
+
+    /// The logits that are kept at an exit, of those that go on and those that leave (indices in the stage).
+    fn leave(
+        &self,
+        exit: usize,
+        stage: &mut Stage,
         [going, leaving]: [&[usize]; 2],
         read: Option<Tensor>,
-        way: &Way<'_>,
-    ) -> Result<Vec<ExitOutput>> {
-        let output = |places: &[usize], logits, probe| {
-            let samples = places.iter().map(|place| members[*place]).collect();
-            ExitOutput { exit, samples, logits, probe }
-        };
+    ) -> Result<()> {
+        let Stage { hidden, members, trace } = stage;
+        let samples = |places: &[usize]| -> Vec<usize> { places.iter().map(|place| members[*place]).collect() };
         let part = |places: &[usize]| {
             if places.len() == hidden.samples() { Ok(hidden.clone()) } else { hidden.select(places) }
         };
-        let mut outputs = Vec::new();
-        match (way.passed_exits, read) {
-            (PassedExits::Passed, Some(logits)) => {
-                return Ok(vec![ExitOutput { exit, samples: members.to_vec(), logits, probe: false }]);
+        match (self.passed, read) {
+            (PassedExits::Attached, Some(logits)) => {
+                trace.outputs.push(ExitOutput { exit, samples: members.clone(), logits, detached: false });
+                return Ok(());
             }
-            (PassedExits::Own, Some(logits)) if !leaving.is_empty() => {
-                return Ok(vec![output(leaving, select_rows(&logits, leaving)?, false)]);
+            (PassedExits::Skip, Some(logits)) if !leaving.is_empty() => {
+                let logits = select_rows(&logits, leaving)?;
+                trace.outputs.push(ExitOutput { exit, samples: samples(leaving), logits, detached: false });
+                return Ok(());
             }
             (PassedExits::Detached, Some(logits)) => {
-                outputs.push(ExitOutput { exit, samples: members.to_vec(), logits, probe: true });
+                trace.outputs.push(ExitOutput { exit, samples: members.clone(), logits, detached: true });
             }
             (PassedExits::Detached, None) if !going.is_empty() => {
-                let logits = self.heads.logits(exit, &part(going)?.detach(), way.ctx)?;
-                outputs.push(output(going, logits, true));
+                let samples = samples(going);
+                let logits = self.logits(exit, &part(going)?, &samples, true, trace)?;
+                trace.outputs.push(ExitOutput { exit, samples, logits, detached: true });
             }
             _ => {}
         }
         if !leaving.is_empty() {
             let mut last = part(leaving)?;
-            if let Some(tail) = self.space.tail() {
-                last = self.encoder.run(tail.layers(), &last, &HeadPlan::Full, way.ctx)?;
+            if let Some(tail) = self.model.space.tail() {
+                last = self.model.encoder.run(tail.layers(), &last, &HeadPlan::Full, self.ctx)?;
             }
-            outputs.push(output(leaving, self.heads.logits(exit, &last, way.ctx)?, false));
+            let samples = samples(leaving);
+            let logits = self.logits(exit, &last, &samples, false, trace)?;
+            trace.outputs.push(ExitOutput { exit, samples, logits, detached: false });
         }
-        Ok(outputs)
-    }
-}
-
-impl ForwardTrace {
-    /// The route of each sample.
-    pub(crate) fn routes(&self, space: &SearchSpace) -> Result<Vec<Route>> {
-        if !space.is_tree() {
-            return self.depth.arms.iter().map(|&arm| space.route(&RouteArms::Integrated { arm })).collect();
-        }
-        let mut heads = vec![Vec::new(); self.depth.exits.len()];
-        for trace in &self.groups {
-            let options = space.head_options(trace.group);
-            for (member, kept) in trace.members.iter().zip(&trace.choices.kept) {
-                heads[*member].push(options.iter().position(|option| option == kept).unwrap_or(options.len()));
-            }
-        }
-        self.depth
-            .exits
-            .iter()
-            .zip(heads)
-            .map(|(&exit, heads)| space.route(&RouteArms::Tree { depth: exit, heads }))
-            .collect()
+        Ok(())
     }
 }
 

@@ -1,11 +1,15 @@
-//! What runs: an encoder with exits, and the executor that takes a batch along its routes.
+//! What runs: an encoder with exits, the executor that takes a batch along its routes, and the dynamic model of a user.
 
 mod dynamic;
 mod executor;
+mod exit_model;
 mod exits;
+mod predict;
 mod saved;
 
 pub use dynamic::DynamicModel;
-pub(crate) use dynamic::freeze_tail;
-pub(crate) use executor::{Executor, ExitOutput, ForwardTrace, GroupTrace, PassedExits, Way};
-pub(crate) use exits::ExitClassifiers;
+pub(crate) use executor::{Executor, PassedExits};
+pub use exit_model::ExitModel;
+pub(crate) use exits::Exits;
+pub use exits::{Exit, ExitFlops};
+pub use predict::{BatchPredictions, Prediction};

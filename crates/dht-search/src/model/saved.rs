@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! encoder/              an ordinary Hugging Face directory: config.json, model.safetensors, tokenizer.json
-//! dynamic.checkpoint    the exits' classifiers, and as JSON: space, settings, class names, bandits, normalisers, and
+//! dynamic.checkpoint    the exits' classifiers, and as JSON: space, settings, class names, routers, and
 //!                       the SHA-256 sums of the encoder's files
 //! ```
 //!
-//! The sums tie the two together: the exits and bandits of one model mean nothing on the encoder of another.
+//! The checksums tie the two together: the exits and routers of one model mean nothing on the encoder of another.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,24 +22,24 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::dynamic::DynamicModel;
-use super::exits::ExitClassifiers;
+use super::exit_model::ExitModel;
+use super::exits::Exits;
 use crate::error::{Error, Result};
-use crate::routing::Learned;
 use crate::settings::SearchSettings;
 use crate::space::SearchSpace;
 
 const FORMAT: &str = "dynamic model";
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
 const ENCODER: &str = "encoder";
 const DYNAMIC: &str = "dynamic.checkpoint";
 /// The files of an encoder's directory that are read with a model. The last is there where a tokenizer was saved.
 const FILES: [&str; 3] = ["config.json", "model.safetensors", TOKENIZER];
 const TOKENIZER: &str = "tokenizer.json";
 
-/// What `dynamic.checkpoint` says beside its tensors. The settings hold the knob as it stands.
+/// What `dynamic.checkpoint` says beside its tensors. The settings hold the speed.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Stored<L> {
+struct Stored {
     format: String,
     version: u64,
     space: SearchSpace,
@@ -47,36 +47,39 @@ struct Stored<L> {
     labels: Vec<String>,
     /// The SHA-256 sum of each of the encoder's files, by name.
     encoder: BTreeMap<String, String>,
-    bandits: L,
+    router: Value,
+    heads: Value,
 }
 
 impl DynamicModel {
     /// Writes the model as a directory, whole or not at all: the encoder as any Hugging Face program reads it, and
-    /// beside it the exits' classifiers with the bandits, their scaling and the knob. An earlier save there is replaced.
+    /// beside it the exits with what the routers know, and the speed. An earlier save there is replaced.
     ///
-    /// What a stopped training needs to go on (the optimiser, samples in queues, the [`ledger`](Self::ledger)) is in the
+    /// What a stopped training needs to go on (the optimiser, samples in queues, the cost accounting) is in the
     /// training's own checkpoint, not here.
     ///
     /// # Errors
     /// [`Error::Setting`] when there are not as many `labels` as classes; [`Error::Transformer`] when the directory holds
     /// something else, writing fails, the tokenizer has more tokens than the encoder, or a weight is not finite.
     pub fn save(&self, folder: impl AsRef<Path>, tokenizer: Option<&TextTokenizer>, labels: &[String]) -> Result<()> {
-        let classes = self.heads.shape().classes;
+        let classes = self.model.classes();
         if labels.len() != classes {
             return Err(Error::setting("labels", format!("the names of {classes} classes"), labels.len()));
         }
-        let tensors = exit_tensors(self.encoder.parameters(), &self.space, self.settings())?;
-        let encoder = self.encoder.to_tensors()?;
+        let tensors = exit_tensors(self.model.encoder.parameters(), self.space(), self.settings())?;
+        let encoder = self.model.encoder.to_tensors()?;
+        let (router, heads) = (self.router.state()?, self.heads.state()?);
         Ok(write_directory_atomically(folder, &[ENCODER, DYNAMIC], |fresh| {
-            write_hugging_face(fresh.join(ENCODER), self.encoder.config(), &encoder, tokenizer)?;
+            write_hugging_face(fresh.join(ENCODER), self.model.encoder.config(), &encoder, tokenizer)?;
             let stored = Stored {
                 format: FORMAT.into(),
                 version: VERSION,
-                space: self.space.clone(),
+                space: self.space().clone(),
                 settings: self.settings().clone(),
                 labels: labels.to_vec(),
                 encoder: sums(&fresh.join(ENCODER))?,
-                bandits: self.bandits.state(),
+                router,
+                heads,
             };
             let failed = |source| dht_transformer::Error::Json { what: DYNAMIC.into(), source };
             let state = serde_json::to_value(stored).map_err(failed)?;
@@ -99,16 +102,18 @@ impl DynamicModel {
         let path = folder.join(DYNAMIC);
         let Checkpoint { tensors, state } = Checkpoint::load(&path)?;
         check_version(&path, &state)?;
-        let stored: Stored<Learned> = serde_json::from_value(state)
+        let stored: Stored = serde_json::from_value(state)
             .map_err(|source| Error::State { what: path.display().to_string(), source })?;
 
         check_files(&folder.join(ENCODER), &path, &stored.encoder)?;
         let encoder = Encoder::from_pretrained(folder.join(ENCODER), device)?;
         // Every number that is drawn here is replaced below.
         let mut nothing = ChaCha8Rng::seed_from_u64(0);
-        let mut model = Self::of_encoder(encoder, stored.space, stored.settings, stored.labels.len(), &mut nothing)?;
-        let mut values = model.encoder.parameters().values()?;
-        for name in exit_tensors(model.encoder.parameters(), &model.space, model.settings())?.keys() {
+        let classes = stored.labels.len();
+        let parts = ExitModel::of_sorted(encoder, stored.space, &stored.settings, classes, &mut nothing)?;
+        let mut model = Self::of_model(parts, stored.settings)?;
+        let mut values = model.encoder().parameters().values()?;
+        for name in exit_tensors(model.encoder().parameters(), model.space(), model.settings())?.keys() {
             values.remove(name);
         }
         if let Some(name) = tensors.keys().find(|name| values.contains_key(*name)) {
@@ -116,8 +121,9 @@ impl DynamicModel {
             return Err(Error::Model { path, field: "tensor", expected, got: name.clone() });
         }
         values.extend(tensors);
-        model.encoder.parameters().set_values(values)?;
-        model.bandits.restore(stored.bandits)?;
+        model.encoder().parameters().set_values(values)?;
+        model.router.restore(stored.router)?;
+        model.heads.restore(stored.heads)?;
 
         let tokenizer = folder.join(ENCODER).join(TOKENIZER);
         let tokenizer = if tokenizer.exists() { Some(TextTokenizer::from_file(tokenizer)?) } else { None };
@@ -162,7 +168,7 @@ fn check_version(path: &Path, state: &Value) -> Result<()> {
 
 /// The parameters of the exits' classifiers.
 fn exit_tensors(parameters: &Parameters, space: &SearchSpace, settings: &SearchSettings) -> Result<StoredTensors> {
-    let names = ExitClassifiers::names(space, settings);
+    let names = Exits::names(space, settings);
     let of_exit = |name: &str| {
         names.iter().any(|exit| name.strip_prefix(exit.as_str()).is_some_and(|rest| rest.starts_with('.')))
     };

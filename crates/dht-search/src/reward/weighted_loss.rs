@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 pub const SMALLEST_LOSS: f64 = 1e-7;
 
 /// The loss of one sample and δ, its product with the route's layers and heads; δ is finite and positive. Also the gain
-/// over an earlier exit where it is known, which is the reward of [`RewardShape::Gain`](crate::RewardShape::Gain).
+/// over an earlier exit where it is known, which is the reward of [`RewardShape::Gain`](crate::reward::RewardShape::Gain).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CostWeightedLoss {
     loss: f64,

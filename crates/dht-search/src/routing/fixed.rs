@@ -1,55 +1,62 @@
-//! Routes that somebody else chose: the fixed, the random and the oracle's.
+//! Routes that are given: the fixed, the random and the oracle's.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use dht_transformer::HeadSet;
-use rand::RngExt;
-use rand_chacha::ChaCha8Rng;
+use rand::{Rng, RngExt};
 
-use super::{BaseView, DepthChoices, GroupChoices, GroupView, HeadSetGroup, Mode, Reading, Strategy};
+use super::{Decisions, GroupDecisions, GroupView, HeadRouter, HeadSetGroup, Mode, Router, StageView};
 use crate::error::{Error, Result};
 use crate::space::{Route, RouteArms, SearchSpace};
 
-/// Each sample of the data set has its route, found by the sample's number; head sets of a given size are drawn at
-/// random beside the pinned heads, one for each bucket.
-pub(crate) struct FixedRoutes<'a> {
-    space: &'a SearchSpace,
+/// Each sample of the data set has its route, found by the sample's id; head sets of a given size are drawn at random
+/// beside the pinned heads, one for all samples of a batch that keep so many.
+#[derive(Debug, Clone)]
+pub(crate) struct FixedRoutes {
+    space: SearchSpace,
     pinned: HeadSet,
-    routes: BTreeMap<u64, &'a Route>,
+    routes: Arc<BTreeMap<u64, Route>>,
 }
 
-impl<'a> FixedRoutes<'a> {
-    pub(crate) fn new(space: &'a SearchSpace, pinned: HeadSet, routes: BTreeMap<u64, &'a Route>) -> Self {
-        Self { space, pinned, routes }
+impl FixedRoutes {
+    pub(crate) fn new(space: SearchSpace, pinned: HeadSet, routes: BTreeMap<u64, Route>) -> Self {
+        Self { space, pinned, routes: Arc::new(routes) }
     }
 
-    fn route(&self, sample: u64) -> Result<&'a Route> {
+    fn route(&self, sample: u64) -> Result<&Route> {
         let missing = || Error::setting("routes", "one for each sample", format!("none for sample {sample}"));
-        self.routes.get(&sample).copied().ok_or_else(missing)
+        self.routes.get(&sample).ok_or_else(missing)
     }
 }
 
-impl Strategy for FixedRoutes<'_> {
-    fn reading(&self) -> Reading {
-        Reading::Never
+impl Router for FixedRoutes {
+    fn reads(&self, _: usize, _: usize) -> bool {
+        false
     }
 
-    fn exits(&self, view: &BaseView<'_>, _: Mode, _: &mut ChaCha8Rng) -> Result<DepthChoices> {
-        let mut choices = DepthChoices::default();
+    fn start(&self, view: &StageView<'_>, _: usize, _: Mode, _: &mut dyn Rng) -> Result<Decisions> {
+        let mut decisions = Decisions::default();
         for sample in view.hidden.packing().sample_ids() {
             let route = self.route(*sample)?;
             let depth = route.exit();
             let found = self.space.exits().iter().position(|exit| *exit == depth);
             let missing = || Error::setting("route", format!("an exit of {:?}", self.space.exits()), depth);
-            choices.exits.push(found.ok_or_else(missing)?);
+            decisions.exits.push(found.ok_or_else(missing)?);
             if let RouteArms::Integrated { arm } = self.space.arms_running(route)? {
-                choices.arms.push(arm);
+                decisions.arms.push(arm);
             }
         }
-        Ok(choices)
+        Ok(decisions)
     }
 
-    fn heads(&self, view: &GroupView<'_>, _: Mode, rng: &mut ChaCha8Rng) -> Result<GroupChoices> {
+    fn box_clone(&self) -> Box<dyn Router> {
+        Box::new(self.clone())
+    }
+}
+
+impl HeadRouter for FixedRoutes {
+    fn decide(&self, view: &GroupView<'_>, _: Mode, rng: &mut dyn Rng) -> Result<GroupDecisions> {
         let layer = self.space.groups()[view.group].start();
         let kept = view.hidden.packing().sample_ids().iter().map(|sample| {
             let heads = self.route(*sample)?.layers().find(|(at, _)| *at == layer).map(|(_, heads)| heads);
@@ -60,22 +67,18 @@ impl Strategy for FixedRoutes<'_> {
             .into_iter()
             .map(|(count, places)| {
                 let heads = random_heads(self.space.model_shape().heads, self.pinned, count, rng)?;
-                Ok(HeadSetGroup { places, heads, context: Vec::new() })
+                Ok(HeadSetGroup::new(places, heads))
             })
             .collect::<Result<_>>()?;
-        Ok(GroupChoices { kept, head_sets, ..GroupChoices::default() })
+        Ok(GroupDecisions { kept, head_sets, ..GroupDecisions::default() })
     }
 
-    fn depth_flops(&self, _: usize) -> u64 {
-        0
-    }
-
-    fn group_flops(&self) -> u64 {
-        0
+    fn box_clone(&self) -> Box<dyn HeadRouter> {
+        Box::new(self.clone())
     }
 }
 
-/// The places by number of heads kept, ascending.
+/// The indices by number of heads kept, ascending.
 pub(crate) fn by_count(kept: &[usize]) -> BTreeMap<usize, Vec<usize>> {
     let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (place, count) in kept.iter().enumerate() {
@@ -85,7 +88,7 @@ pub(crate) fn by_count(kept: &[usize]) -> BTreeMap<usize, Vec<usize>> {
 }
 
 /// `count` of `heads` heads: the pinned ones and others drawn at random.
-pub(crate) fn random_heads(heads: usize, pinned: HeadSet, count: usize, rng: &mut ChaCha8Rng) -> Result<HeadSet> {
+pub(crate) fn random_heads(heads: usize, pinned: HeadSet, count: usize, rng: &mut dyn Rng) -> Result<HeadSet> {
     if count >= heads {
         return Ok(HeadSet::full(heads)?);
     }

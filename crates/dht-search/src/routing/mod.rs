@@ -1,166 +1,289 @@
-//! What decides: where a sample leaves, and which heads it keeps on the way.
+//! What decides: where a sample leaves, and which heads it keeps on the way. One file a router.
+//!
+//! A router sees hidden states and logits. It knows no encoder and no optimiser, so that the same router decides in training
+//! and in inference.
 
 mod bandit;
 mod fixed;
+mod trace;
+
+use std::fmt::Debug;
 
 use candle_core::Tensor;
-use dht_transformer::{HeadSet, Hidden};
-use rand_chacha::ChaCha8Rng;
+use dht_transformer::{BlockShape, ClassifierShape, HeadSet, Hidden};
+use rand::Rng;
+use serde_json::Value;
 
-use crate::error::Result;
-use crate::features::Rows;
+use crate::error::{Error, Result};
+use crate::features::ArmFeatures;
+use crate::settings::{RouterKind, SearchSettings};
+use crate::space::SearchSpace;
 
-pub(crate) use bandit::{Learned, SearchBandits};
 pub(crate) use fixed::{FixedRoutes, random_heads};
+pub use trace::{Decisions, ExitOutput, ExitReads, ForwardTrace, GroupDecisions, GroupTrace, HeadSetGroup, Losses};
+pub(crate) use trace::{ExitContexts, QueuedDecision};
 
 /// How decisions are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
+pub enum Mode {
     /// At random, to see what is there.
     Random,
-    /// By the bandits, with exploration.
+    /// By what was learned, with exploration.
     Explore,
-    /// By what the bandits believe, without exploration.
+    /// By what was learned, without exploration.
     Exploit,
 }
 
-/// At which exits every sample that comes by is read by the classifier, since a decision looks at what it says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reading {
-    /// At none.
-    Never,
-    /// At the first, behind the base layers.
-    FirstExit,
-    /// At all but the last, where nothing is left to decide.
-    EveryExit,
-}
-
-/// What a strategy sees of a batch before its route is known.
-pub(crate) struct BaseView<'a> {
-    /// The state S1: behind the base layers, where there are any.
-    pub(crate) hidden: &'a Hidden,
-    /// The first exit's logits, where the strategy reads them.
-    pub(crate) logits: Option<&'a Tensor>,
-}
-
-/// What a strategy sees at an exit.
-pub(crate) struct ExitView<'a> {
-    /// The exit's index.
-    pub(crate) exit: usize,
+/// What a router sees of samples at an exit.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct StageView<'a> {
+    /// The exit's index, from 0.
+    pub exit: usize,
     /// The hidden rows of the samples that came so far.
-    pub(crate) hidden: &'a Hidden,
-    /// Their places in the batch.
-    pub(crate) members: &'a [usize],
-    /// The exit's logits, where the strategy reads them.
-    pub(crate) logits: Option<&'a Tensor>,
+    pub hidden: &'a Hidden,
+    /// Their indices in the batch.
+    pub members: &'a [usize],
+    /// The exit's logits (samples, classes), where the router [reads](Router::reads) them.
+    pub logits: Option<&'a Tensor>,
 }
 
-/// What a strategy sees before a group of layers.
-pub(crate) struct GroupView<'a> {
-    /// The group's place among the dynamic groups.
-    pub(crate) group: usize,
+/// What a head router sees of samples before a group of layers.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct GroupView<'a> {
+    /// The index of the group among the dynamic groups.
+    pub group: usize,
     /// The hidden rows of the samples that run it.
-    pub(crate) hidden: &'a Hidden,
-    /// Their places in the batch.
-    pub(crate) members: &'a [usize],
+    pub hidden: &'a Hidden,
+    /// Their indices in the batch.
+    pub members: &'a [usize],
     /// What was decided before.
-    pub(crate) depth: &'a DepthChoices,
+    pub decisions: &'a Decisions,
 }
 
-/// Where each sample leaves, and why.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct DepthChoices {
-    /// The exit's index, by sample: the last for those that are still to be decided on the way.
-    pub(crate) exits: Vec<usize>,
-    /// The arm of UCB_cp, by sample; empty in a tree search.
-    pub(crate) arms: Vec<usize>,
-    /// What the strategy saw at the base, before scaling; empty where it does not look.
-    pub(crate) contexts: Rows,
-    /// The signals of the exit that read a sample last; empty where nobody asked for them.
-    pub(crate) signals: Rows,
-    /// What a strategy saw that decides on the way.
-    pub(crate) seen: Vec<SeenAtExit>,
-}
-
-/// What samples showed at an exit, before scaling.
+/// What routers are given before the first batch of a training.
 #[derive(Debug, Clone)]
-pub(crate) struct SeenAtExit {
-    pub(crate) exit: usize,
-    /// Places in the batch.
-    pub(crate) members: Vec<usize>,
-    pub(crate) contexts: Rows,
+#[non_exhaustive]
+pub struct Preparation {
+    /// The heads that every head set holds.
+    pub pinned: HeadSet,
+    /// Features of the arms, where the contexts have them.
+    pub(crate) arm_features: Option<ArmFeatures>,
 }
 
-/// Samples that run a group of layers with the same heads.
-#[derive(Debug, Clone)]
-pub(crate) struct HeadSetGroup {
-    /// Their places in the group's view.
-    pub(crate) places: Vec<usize>,
-    /// The heads.
-    pub(crate) heads: HeadSet,
-    /// What the head bandit saw, before scaling.
-    pub(crate) context: Vec<f64>,
-}
+/// Decides how deep each sample goes.
+pub trait Router: Debug + Send + Sync {
+    /// Whether decisions look at the logits of this exit; `last` is the index of the last one.
+    fn reads(&self, exit: usize, last: usize) -> bool;
 
-/// How each sample runs a group.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct GroupChoices {
-    /// The number of heads kept, by place in the view.
-    pub(crate) kept: Vec<usize>,
-    /// What UCB_H saw, before scaling; empty where it is not asked.
-    pub(crate) contexts: Rows,
-    /// What TSB saw of each sample, before scaling; the mean of a bucket's is its context.
-    pub(crate) set_contexts: Rows,
-    /// The samples by head set; together they hold every place once.
-    pub(crate) head_sets: Vec<HeadSetGroup>,
-}
-
-/// The losses of a batch where they are known.
-pub(crate) struct Losses {
-    /// By exit, then by sample; NaN where a sample did not come by.
-    pub(crate) by_exit: Vec<Vec<f64>>,
-}
-
-impl Losses {
-    /// The loss that a sample is spared at one exit over another.
-    pub(crate) fn gain(&self, sample: usize, over: usize, exit: usize) -> f64 {
-        self.by_exit[over][sample] - self.by_exit[exit][sample]
+    /// Decides what can be decided before the first group of layers. `view` shows the state that routes are decided from,
+    /// as exit 0. By default all samples go to the last exit.
+    ///
+    /// # Errors
+    /// What the router reports.
+    fn start(&self, view: &StageView<'_>, last: usize, _: Mode, _: &mut dyn Rng) -> Result<Decisions> {
+        Ok(Decisions::leaving_at(vec![last; view.hidden.samples()]))
     }
 
-    /// What a group's layers gained: the loss at the exit before them less the loss at the exit after them. NaN where one
-    /// of the two is not known, or not there.
-    pub(crate) fn of_group(&self, sample: usize, group: usize) -> f64 {
-        if group + 1 < self.by_exit.len() { self.gain(sample, group, group + 1) } else { f64::NAN }
-    }
-}
-
-/// A group that some samples ran, for learning.
-pub(crate) struct GroupDecisions<'a> {
-    pub(crate) group: usize,
-    /// Places in the batch, by place in the group.
-    pub(crate) members: &'a [usize],
-    pub(crate) choices: &'a GroupChoices,
-}
-
-/// Decides routes. The executor asks, in training and in inference alike.
-pub(crate) trait Strategy {
-    /// Which exits decisions read.
-    fn reading(&self) -> Reading;
-
-    /// The exit of each sample, as far as it can be told from the base.
-    fn exits(&self, view: &BaseView<'_>, mode: Mode, rng: &mut ChaCha8Rng) -> Result<DepthChoices>;
-
-    /// Decides at an exit (but the last) who leaves there. By default all is decided at the base.
-    fn leave(&self, _: &ExitView<'_>, _: &mut DepthChoices, _: Mode, _: &mut ChaCha8Rng) -> Result<()> {
+    /// Decides at an exit, but the last, which of the samples there [leave](Decisions::leave). By default those that
+    /// [`start`](Self::start) sent there.
+    ///
+    /// # Errors
+    /// What the router reports.
+    fn at_exit(&self, _: &StageView<'_>, _: &mut Decisions, _: Mode, _: &mut dyn Rng) -> Result<()> {
         Ok(())
     }
 
-    /// The heads of each sample in a group.
-    fn heads(&self, view: &GroupView<'_>, mode: Mode, rng: &mut ChaCha8Rng) -> Result<GroupChoices>;
-
     /// FLOPs of deciding that a sample leaves at this exit, two for each multiply-add.
-    fn depth_flops(&self, exit: usize) -> u64;
+    fn flops(&self, _exit: usize) -> u64 {
+        0
+    }
 
-    /// FLOPs of the decisions before a group for one sample.
-    fn group_flops(&self) -> u64;
+    /// Takes what is known before the first batch.
+    ///
+    /// # Errors
+    /// What the router reports; its state is unchanged then.
+    fn prepare(&mut self, _: &Preparation) -> Result<()> {
+        Ok(())
+    }
+
+    /// Learns from a batch: where its samples left, what was seen of them, and their losses.
+    ///
+    /// # Errors
+    /// What the router reports.
+    fn learn(&mut self, _: &Decisions, _: &Losses) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether it has seen enough to decide. Until then samples take random routes in training and the full model in
+    /// inference.
+    fn is_warm(&self) -> bool {
+        true
+    }
+
+    /// Sets the speed: the higher, the cheaper the routes. For bandits it is λ, what the cost of a full model is worth in
+    /// nats of loss; for a threshold the threshold.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a speed out of range, and by default: a router has no speed unless it says so.
+    fn set_speed(&mut self, speed: f64) -> Result<()> {
+        Err(Error::setting("speed", "none, for a router of one speed", speed))
+    }
+
+    /// Goes on in another space, with what is known kept (P-DHT).
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a space that it cannot go on in; by default any.
+    fn enter(&mut self, _: &SearchSpace) -> Result<()> {
+        Err(Error::setting("space", "the one that the router was made for", "another"))
+    }
+
+    /// Refuses a queued sample that this router cannot have sent to the queue of `exit`.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] that says what does not fit.
+    #[doc(hidden)]
+    fn check_queued(&self, _exit: usize, _: &QueuedDecision) -> Result<()> {
+        Ok(())
+    }
+
+    /// What it has learned, for a checkpoint. `null` by default: nothing.
+    ///
+    /// # Errors
+    /// What the serialisation reports.
+    fn state(&self) -> Result<Value> {
+        Ok(Value::Null)
+    }
+
+    /// Takes up what [`state`](Self::state) gave.
+    ///
+    /// # Errors
+    /// [`Error::State`] and [`Error::Setting`] for a state that is not of this router.
+    fn restore(&mut self, state: Value) -> Result<()> {
+        refuse_state(&state)
+    }
+
+    /// A copy, with what it has learned.
+    fn box_clone(&self) -> Box<dyn Router>;
+}
+
+/// Decides which heads each sample keeps in a group of layers.
+pub trait HeadRouter: Debug + Send + Sync {
+    /// The heads of each sample in a group: together the [head-set groups](HeadSetGroup) hold every index once.
+    ///
+    /// # Errors
+    /// What the router reports.
+    fn decide(&self, view: &GroupView<'_>, mode: Mode, rng: &mut dyn Rng) -> Result<GroupDecisions>;
+
+    /// FLOPs of the decisions before a group for one sample, two for each multiply-add.
+    fn flops(&self) -> u64 {
+        0
+    }
+
+    /// The heads that every head set holds, once they are chosen.
+    fn pinned(&self) -> Option<HeadSet> {
+        None
+    }
+
+    /// As [`Router::prepare`].
+    ///
+    /// # Errors
+    /// What the router reports.
+    fn prepare(&mut self, _: &Preparation) -> Result<()> {
+        Ok(())
+    }
+
+    /// Learns from a batch: what was decided in each group, and the losses.
+    ///
+    /// # Errors
+    /// What the router reports.
+    fn learn(&mut self, _: &Decisions, _: &[GroupTrace], _: &Losses) -> Result<()> {
+        Ok(())
+    }
+
+    /// Learns from the gradients of a gate on each head, which a backward gave: `importance` of a sample (by index in the
+    /// group) and a head.
+    ///
+    /// # Errors
+    /// What the router reports.
+    fn learn_gradients(&mut self, _: &GroupTrace, _importance: &dyn Fn(usize, usize) -> f64) -> Result<()> {
+        Ok(())
+    }
+
+    /// As [`Router::is_warm`].
+    fn is_warm(&self) -> bool {
+        true
+    }
+
+    /// As [`Router::set_speed`]; by default the heads do not depend on it.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a speed out of range.
+    fn set_speed(&mut self, _: f64) -> Result<()> {
+        Ok(())
+    }
+
+    /// As [`Router::enter`].
+    ///
+    /// # Errors
+    /// As there.
+    fn enter(&mut self, _: &SearchSpace) -> Result<()> {
+        Err(Error::setting("space", "the one that the head router was made for", "another"))
+    }
+
+    /// As [`Router::state`].
+    ///
+    /// # Errors
+    /// As there.
+    fn state(&self) -> Result<Value> {
+        Ok(Value::Null)
+    }
+
+    /// As [`Router::restore`].
+    ///
+    /// # Errors
+    /// As there.
+    fn restore(&mut self, state: Value) -> Result<()> {
+        refuse_state(&state)
+    }
+
+    /// A copy, with what it has learned.
+    fn box_clone(&self) -> Box<dyn HeadRouter>;
+}
+
+impl Clone for Box<dyn Router> {
+    fn clone(&self) -> Self {
+        (**self).box_clone()
+    }
+}
+
+impl Clone for Box<dyn HeadRouter> {
+    fn clone(&self) -> Self {
+        (**self).box_clone()
+    }
+}
+
+/// What a router that learns nothing says to a state.
+fn refuse_state(state: &Value) -> Result<()> {
+    match state {
+        Value::Null => Ok(()),
+        _ => Err(Error::setting("router's state", "null, of a router that learns nothing", "another's")),
+    }
+}
+
+/// The router and the head router of a search.
+pub(crate) fn build(
+    space: &SearchSpace,
+    settings: &SearchSettings,
+    block: BlockShape,
+    classifier: ClassifierShape,
+) -> Result<(Box<dyn Router>, Box<dyn HeadRouter>)> {
+    let setup = bandit::Setup::new(space.clone(), settings.clone(), block, classifier)?;
+    let heads = Box::new(bandit::BanditHeads::new(setup.clone())?);
+    let router: Box<dyn Router> = match settings.router {
+        RouterKind::Bandit => Box::new(bandit::DepthRouter::new(setup)?),
+        RouterKind::SequentialBandit => Box::new(bandit::GainRouter::new(setup)?),
+    };
+    Ok((router, heads))
 }

@@ -2,7 +2,7 @@
 
 use super::SearchSettings;
 use super::exits::ExitLosses;
-use super::routing::DepthDecision;
+use super::routing::RouterKind;
 use super::training::Dispatch;
 use crate::error::{Error, Result};
 use crate::reward::RewardShape;
@@ -96,17 +96,18 @@ impl SearchSettings {
                 return refuse("nested_feedback", "off: passed exits do not run the last layers", "on");
             }
         }
-        if self.depth_decision == DepthDecision::AtEveryExit {
+        if self.router.decides_at_exits() {
+            let gain = matches!(self.reward_shape, RewardShape::Gain { .. });
             let cases = [
-                (!space.is_tree(), "the base, since an integrated search decides depth and heads at once"),
-                (space.base().is_none() || space.tail().is_some(), "the base, where exits need layers of their own"),
-                (space.exits().len() < 2, "the base, where there is only one exit"),
-                (self.dispatch != Dispatch::InFlight, "the base, since a queue holds samples of one depth"),
-                (self.exit_losses == ExitLosses::Chosen, "the base, since the passed exits have no losses"),
-                (!matches!(self.reward_shape, RewardShape::Gain { .. }), "the base, with other rewards than gain"),
+                (!space.is_tree(), "bandit, since an integrated search decides depth and heads at once"),
+                (space.base().is_none() || space.tail().is_some(), "bandit, where exits need layers of their own"),
+                (space.exits().len() < 2, "bandit, where there is only one exit"),
+                (self.dispatch != Dispatch::InFlight, "bandit, since a queue holds samples of one depth"),
+                (self.exit_losses == ExitLosses::Chosen, "bandit, since the passed exits have no losses"),
+                (self.router == RouterKind::SequentialBandit && !gain, "bandit, with other rewards than gain"),
             ];
             if let Some((_, expected)) = cases.into_iter().find(|(wrong, _)| *wrong) {
-                return refuse("depth_decision", expected, "at every exit");
+                return refuse("router", expected, "one that decides at exits");
             }
         }
         Ok(())

@@ -52,3 +52,13 @@ pub enum ClassifierSharing {
     /// One classifier for each exit.
     PerExit,
 }
+
+/// What reads a sample where it may leave.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ExitKind {
+    /// A linear classifier over pooled rows.
+    #[default]
+    Linear,
+}

@@ -10,10 +10,11 @@ use dht_transformer::Pooling;
 use serde::{Deserialize, Serialize};
 
 use crate::cost::{CostModel, WidthCoupling};
+use crate::error::{Error, Result};
 use crate::reward::{HeadFeedback, RewardMemory, RewardRule, RewardShape};
 
-pub use exits::{ClassifierSharing, ExitLosses};
-pub use routing::{ContextDesign, DepthDecision, HeadArms, HeadDraws, PerBandit};
+pub use exits::{ClassifierSharing, ExitKind, ExitLosses};
+pub use routing::{ContextDesign, HeadArms, HeadDraws, PerBandit, RouterKind};
 pub use training::{Dispatch, FullModelSteps, LossSource, SoftLabels, Teacher};
 
 /// The settings of a search. Values that the paper uses without stating them have **defaults that are not from the
@@ -28,8 +29,9 @@ pub struct SearchSettings {
     pub dispatch: Dispatch,
     /// What the bandits see.
     pub context: ContextDesign,
-    /// Where the depth of a sample is decided.
-    pub depth_decision: DepthDecision,
+    /// What decides how deep a sample goes.
+    #[serde(alias = "depth_decision")]
+    pub router: RouterKind,
     /// The arms of the head-set bandit.
     pub head_arms: HeadArms,
     /// For which samples a head set is drawn.
@@ -47,6 +49,8 @@ pub struct SearchSettings {
     pub full_model_steps: FullModelSteps,
     /// Soft labels beside the labels; `None` for none.
     pub soft_labels: Option<SoftLabels>,
+    /// What reads a sample at an exit.
+    pub exit_kind: ExitKind,
     /// Whether the exits share a classifier.
     #[serde(alias = "exit_classifiers")]
     pub classifier_sharing: ClassifierSharing,
@@ -104,7 +108,7 @@ impl Default for SearchSettings {
         Self {
             dispatch: Dispatch::InFlight,
             context: ContextDesign::StateAndSignals,
-            depth_decision: DepthDecision::default(),
+            router: RouterKind::default(),
             head_arms: HeadArms::default(),
             head_draws: HeadDraws::default(),
             cost_model: CostModel::default(),
@@ -112,6 +116,7 @@ impl Default for SearchSettings {
             exit_losses: ExitLosses::Detached,
             full_model_steps: FullModelSteps::default(),
             soft_labels: None,
+            exit_kind: ExitKind::default(),
             classifier_sharing: ClassifierSharing::PerExit,
             pooling: Pooling::Mean,
             exploration: PerBandit::all(0.1),
@@ -134,6 +139,24 @@ impl Default for SearchSettings {
 }
 
 impl SearchSettings {
+    /// These settings at another [speed](crate::DynamicModel::set_speed) of the router.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a speed out of range, and with rewards in which the cost is learned.
+    pub(crate) fn at_speed(&self, speed: f64) -> Result<Self> {
+        let mut reward_shape = self.reward_shape;
+        match &mut reward_shape {
+            RewardShape::Utility { lambda } | RewardShape::Gain { lambda } => *lambda = speed,
+            RewardShape::Ratio | RewardShape::Log | RewardShape::Clipped { .. } => {
+                let expected = "utility or gain: in the others the cost is learned, not known";
+                return Err(Error::setting("reward_shape", expected, format!("{reward_shape:?}")));
+            }
+        }
+        let settings = Self { reward_shape, ..self.clone() };
+        settings.check()?;
+        Ok(settings)
+    }
+
     /// The reward rule of the depth bandit.
     pub fn depth_rewards(&self) -> RewardRule {
         self.rule(self.kappa.depth)

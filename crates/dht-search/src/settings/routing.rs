@@ -63,17 +63,28 @@ impl ContextDesign {
     }
 }
 
-/// Where the depth of a sample is decided.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What decides how deep a sample goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum DepthDecision {
-    /// Once, after the base layers, as in the paper.
+#[non_exhaustive]
+pub enum RouterKind {
+    /// A linear bandit decides once, behind the base layers, as in the paper: over exits in a tree search, over routes in
+    /// an integrated one.
     #[default]
-    AtTheBase,
-    /// At every exit (the sequential search). A linear bandit predicts the gain of each deeper exit, and the sample
-    /// continues while one of these gains exceeds its cost times λ. Not in the paper; for tree spaces, in flight, with
-    /// [`RewardShape::Gain`](crate::RewardShape::Gain).
-    AtEveryExit,
+    #[serde(alias = "at_the_base")]
+    Bandit,
+    /// The sequential search, not in the paper: at every exit a linear bandit predicts for each deeper exit what going
+    /// there gains, and the sample goes on while one of them is worth its price. For tree spaces, in flight, with
+    /// [`RewardShape::Gain`](crate::reward::RewardShape::Gain).
+    #[serde(alias = "at_every_exit")]
+    SequentialBandit,
+}
+
+impl RouterKind {
+    /// Whether it decides at exits, and not once at the start.
+    pub(crate) fn decides_at_exits(self) -> bool {
+        self != Self::Bandit
+    }
 }
 
 /// The arms of the head-set bandit.

@@ -81,6 +81,15 @@ impl SearchSpace {
         matches!(self.config.search, Search::Tree { .. })
     }
 
+    /// Numbers of heads that some group may keep, ascending.
+    pub(crate) fn distinct_head_options(&self) -> Vec<usize> {
+        let groups = 0..self.groups().len();
+        let mut options: Vec<usize> = groups.flat_map(|group| self.head_options(group)).copied().collect();
+        options.sort_unstable();
+        options.dedup();
+        options
+    }
+
     /// The depths at which a route may exit, ascending: the arms of the depth bandit; with queues, one queue each.
     pub fn exits(&self) -> &[usize] {
         &self.layout.exits

@@ -6,10 +6,10 @@ use dht_transformer::{PackedBatch, Progress};
 use serde::{Deserialize, Serialize};
 
 use super::curve_recorder::CurveRecorder;
-use crate::cost::{LayerHeadCount, Reads};
+use super::objective::SearchObjective;
+use crate::cost::LayerHeadCount;
 use crate::error::{Error, Result};
-use crate::model::{DynamicModel, ForwardTrace, GroupTrace};
-use crate::routing::Strategy;
+use crate::routing::{ExitReads, ForwardTrace};
 use crate::space::Route;
 
 /// Bins of the recorded curves.
@@ -79,42 +79,42 @@ impl CostAccounting {
     }
 }
 
-impl DynamicModel {
-    pub(crate) fn record_trace(
+impl SearchObjective {
+    /// Counts a batch that was trained on.
+    pub(super) fn record_trace(
         &mut self,
         batch: &PackedBatch,
         trace: &ForwardTrace,
         loss: &dyn Fn(usize) -> f64,
         progress: Progress,
     ) -> Result<()> {
-        let (passed_exits, last) = (self.passed_exits(), self.space.exits().len() - 1);
-        let routes = trace.routes(&self.space)?;
+        let routes = trace.routes(self.dynamic.space())?;
         for (sample, (route, tokens)) in routes.iter().zip(batch.spans.lengths()).enumerate() {
-            let reads = passed_exits.reads(trace.reading, trace.depth.exits[sample], last);
-            self.book_text(route, tokens, reads, loss(sample), progress)?;
+            self.record_text(route, tokens, &trace.reads_of(sample), loss(sample), progress)?;
         }
         self.record_teacher(batch);
-        self.record_bandits(&trace.depth.exits, &trace.groups);
+        self.record_routing(trace);
         for trace in &trace.groups {
-            let layers = self.space.groups()[trace.group];
-            for group in &trace.choices.head_sets {
+            let layers = self.dynamic.space().groups()[trace.group];
+            for group in &trace.decisions.head_sets {
                 self.accounting.curves.head_set(layers, group.heads, group.places.len() as u64)?;
             }
         }
         Ok(())
     }
 
-    /// Writes down a text that was trained on.
-    pub(crate) fn book_text(
+    /// Counts a text that was trained on.
+    pub(super) fn record_text(
         &mut self,
         route: &Route,
         tokens: usize,
-        reads: Reads,
+        reads: &[ExitReads],
         loss: f64,
         progress: Progress,
     ) -> Result<()> {
-        let flops = self.flops();
-        self.accounting.flops += (flops.forward(route, tokens, reads.total()) + flops.backward(route, tokens, reads)).0;
+        let model = self.exit_model();
+        let flops = model.forward_flops(route, tokens, reads) + model.backward_flops(route, tokens, reads);
+        self.accounting.flops += flops;
         self.accounting.layer_head_sum += LayerHeadCount::default().share(route);
         *self.accounting.routes.entry(route.to_string()).or_default() += 1;
         self.accounting.samples += 1;
@@ -124,10 +124,9 @@ impl DynamicModel {
         self.accounting.curves.outcome(progress.share.min(1.0), route, loss)
     }
 
-    /// Writes down what deciding on these exits, and the heads of these groups, cost.
-    pub(crate) fn record_bandits(&mut self, exits: &[usize], groups: &[GroupTrace]) {
-        let depth: u64 = exits.iter().map(|exit| self.bandits.depth_flops(*exit)).sum();
-        let members: usize = groups.iter().map(|trace| trace.members.len()).sum();
-        self.accounting.bandit_flops += depth + members as u64 * self.bandits.group_flops();
+    /// Counts what deciding cost.
+    pub(super) fn record_routing(&mut self, trace: &ForwardTrace) {
+        let members = trace.groups.iter().map(|group| group.members.len()).sum();
+        self.accounting.bandit_flops += self.dynamic.routing_flops(trace.decisions.exits(), members);
     }
 }

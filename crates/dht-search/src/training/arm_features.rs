@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::error::Result;
 use crate::features::{ArmFeatures, DEPTH_PYRAMID, HEADS_PYRAMID, pooled};
-use crate::model::Executor;
+use crate::model::ExitModel;
 use crate::routing::random_heads;
 use crate::space::Route;
 
@@ -37,7 +37,7 @@ impl Mean {
 
 /// Two passes over texts, as they go.
 struct Passes<'a> {
-    executor: &'a Executor<'a>,
+    model: &'a ExitModel,
     ctx: ForwardContext,
     /// Each head's part of every state.
     parts: Mean,
@@ -47,26 +47,26 @@ struct Passes<'a> {
 impl Passes<'_> {
     /// Samples through some layers with these heads, and on the books.
     fn run(&mut self, layers: Range<usize>, hidden: &Hidden, heads: HeadSet) -> Result<Hidden> {
-        let Executor { encoder, .. } = self.executor;
-        let group = [self.executor.sample_group(hidden.samples(), heads)];
+        let ExitModel { encoder, .. } = self.model;
+        let group = [self.model.sample_group(hidden.samples(), heads)];
         let layer = encoder.block_shape().forward_of_buckets(hidden.spans(), &group)?.total();
         layers.clone().for_each(|_| self.flops += layer);
         Ok(encoder.run_groups(layers, hidden, &group, &self.ctx)?)
     }
 
     fn whole(&mut self, layers: Range<usize>, hidden: &Hidden) -> Result<Hidden> {
-        self.run(layers, hidden, HeadSet::full(self.executor.space.model_shape().heads)?)
+        self.run(layers, hidden, HeadSet::full(self.model.space.model_shape().heads)?)
     }
 
     /// Where the routes of these samples begin to differ.
     fn start(&mut self, embedded: &Hidden) -> Result<Hidden> {
-        let base = self.executor.space.base().map_or(0, |base| base.end());
+        let base = self.model.space.base().map_or(0, |base| base.end());
         self.whole(0..base, embedded)
     }
 
     /// The state that a route ends in which leaves here.
     fn end(&mut self, hidden: &Hidden) -> Result<Hidden> {
-        match self.executor.space.tail() {
+        match self.model.space.tail() {
             Some(tail) => self.whole(tail.layers(), hidden),
             None => Ok(hidden.clone()),
         }
@@ -76,7 +76,7 @@ impl Passes<'_> {
     fn add(&mut self, mean: &mut Mean, hidden: &Hidden, pool: &dht_bandits::PyramidPool) -> Result<()> {
         let [rows] = pooled(hidden, [pool])?;
         rows.iter().for_each(|row| mean.add(row));
-        let heads = self.executor.space.model_shape().heads;
+        let heads = self.model.space.model_shape().heads;
         let means: Vec<Vec<f32>> = hidden.mean_rows()?.to_vec2()?;
         for row in means {
             let width = row.len() / heads;
@@ -91,22 +91,21 @@ impl Passes<'_> {
 /// number (in a tree search anew for each group). Also gives the FLOPs of the two, which are part of the training's
 /// cost.
 pub(super) fn arm_features(
-    executor: &Executor<'_>,
-    options: &[usize],
+    model: &ExitModel,
     pinned: HeadSet,
     texts: &EncodedDataset,
     rows: &[usize],
     rng: &mut ChaCha8Rng,
 ) -> Result<(ArmFeatures, FlopCount)> {
-    let Executor { encoder, space, .. } = *executor;
+    let ExitModel { encoder, space, .. } = model;
+    let options = space.distinct_head_options();
     let (depth_pool, heads_pool, heads) = (DEPTH_PYRAMID.pool()?, HEADS_PYRAMID.pool()?, space.model_shape().heads);
     let means = |count: usize| -> Vec<Mean> { (0..count).map(|_| Mean::default()).collect() };
     let mut depth = means(space.exits().len());
     let mut by_heads: Vec<Vec<Mean>> = space.groups().iter().map(|_| means(options.len())).collect();
     // By exit and number of heads; an arm without dynamic groups ends in the full model's state.
     let mut by_arm: Vec<Vec<Mean>> = space.exits().iter().map(|_| means(options.len())).collect();
-    let mut passes =
-        Passes { executor, ctx: ForwardContext::inference(), parts: Mean::default(), flops: FlopCount::ZERO };
+    let mut passes = Passes { model, ctx: ForwardContext::inference(), parts: Mean::default(), flops: FlopCount::ZERO };
     for rows in rows.chunks(32) {
         let batch = texts.batch(rows)?;
         let base = passes.start(&encoder.embed(&batch, &ForwardContext::inference())?)?;

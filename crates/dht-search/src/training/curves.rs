@@ -24,7 +24,7 @@ pub struct Curves {
     /// The training loss of each model: `dynamic`, `full`, `truncated.<k>`.
     pub loss: BTreeMap<String, LossCurve>,
     /// Which heads each dynamic group of layers kept, over the whole training but for the steps in which every text ran
-    /// the whole model ([`FullModelSteps`](crate::FullModelSteps)).
+    /// the whole model ([`FullModelSteps`](crate::settings::FullModelSteps)).
     pub heads: Vec<GroupHeads>,
 }
 

@@ -3,20 +3,21 @@
 use candle_core::Tensor;
 use dht_transformer::{PackedBatch, cross_entropy, soft_cross_entropy};
 
+use super::objective::SearchObjective;
 use crate::error::{Error, Result};
-use crate::model::{DynamicModel, ExitOutput, ForwardTrace, PassedExits};
-use crate::routing::Losses;
+use crate::model::PassedExits;
+use crate::routing::{ExitOutput, ForwardTrace, Losses};
 use crate::settings::{ExitLosses, SoftLabels, Teacher};
 
 /// What a teacher says of each sample of a batch: logits, by class.
 type Taught = Vec<Vec<f32>>;
 
-impl DynamicModel {
+impl SearchObjective {
     /// What a training batch shows.
     pub(crate) fn passed_exits(&self) -> PassedExits {
         match self.settings().exit_losses {
-            ExitLosses::Chosen => PassedExits::Own,
-            ExitLosses::Weighted { .. } => PassedExits::Passed,
+            ExitLosses::Chosen => PassedExits::Skip,
+            ExitLosses::Weighted { .. } => PassedExits::Attached,
             ExitLosses::Detached => PassedExits::Detached,
         }
     }
@@ -30,7 +31,7 @@ impl DynamicModel {
         for (output, labels) in trace.outputs.iter().zip(by_output) {
             let (mut of_labels, mut of_teacher) = (Vec::new(), Vec::new());
             for &sample in &output.samples {
-                let own = trace.depth.exits[sample];
+                let own = trace.decisions.exits[sample];
                 let weight = self.exit_weight(output, own) / batch.len() as f64;
                 let share = soft.map_or(0.0, |soft| soft.share(own == output.exit));
                 of_labels.push((weight * (1.0 - share)) as f32);
@@ -53,7 +54,7 @@ impl DynamicModel {
 
     /// The loss on its label of each sample at each exit that was shown: by output, and as numbers by exit.
     pub(crate) fn label_losses(&self, batch: &PackedBatch, trace: &ForwardTrace) -> Result<(Vec<Tensor>, Losses)> {
-        let mut by_exit = vec![vec![f64::NAN; batch.len()]; self.space.exits().len()];
+        let mut by_exit = vec![vec![f64::NAN; batch.len()]; self.dynamic.space().exits().len()];
         let mut by_output = Vec::with_capacity(trace.outputs.len());
         for ExitOutput { exit, samples, logits, .. } in &trace.outputs {
             let labels: Vec<u32> = samples.iter().map(|sample| batch.labels[*sample]).collect();
@@ -70,12 +71,12 @@ impl DynamicModel {
     fn exit_weight(&self, output: &ExitOutput, own: usize) -> f64 {
         match (self.settings().exit_losses, own == output.exit) {
             // The base exit's probe reads also those that leave there, before that is known.
-            (ExitLosses::Detached, true) if output.probe => 0.0,
+            (ExitLosses::Detached, true) if output.detached => 0.0,
             (ExitLosses::Chosen | ExitLosses::Detached, true) => 1.0,
             (ExitLosses::Chosen, false) => 0.0,
             (ExitLosses::Detached, false) => 1.0,
             (ExitLosses::Weighted { weight, power }, _) => {
-                let depth = |exit| self.space.depth(exit) as f64;
+                let depth = |exit| self.dynamic.space().depth(exit) as f64;
                 let of_exit = |exit| if exit == own { 1.0 } else { weight * (depth(exit) / depth(own)).powf(power) };
                 of_exit(output.exit) / (0..=own).map(of_exit).sum::<f64>()
             }
@@ -89,10 +90,10 @@ impl DynamicModel {
             Some(Teacher::Full) => self.full_teacher_logits(batch).map(Some),
             Some(Teacher::Deepest) => {
                 let mut taught = vec![Vec::new(); batch.len()];
-                for output in trace.outputs.iter().filter(|output| !output.probe) {
+                for output in trace.outputs.iter().filter(|output| !output.detached) {
                     let rows: Vec<Vec<f32>> = output.logits.to_vec2()?;
                     for (&sample, row) in output.samples.iter().zip(rows) {
-                        if trace.depth.exits[sample] == output.exit {
+                        if trace.decisions.exits[sample] == output.exit {
                             taught[sample] = row;
                         }
                     }

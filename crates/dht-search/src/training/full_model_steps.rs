@@ -3,23 +3,23 @@
 use dht_transformer::{ForwardContext, HeadPlan, PackedBatch, Progress, StepLoss, cross_entropy, soft_cross_entropy};
 
 use super::exit_losses::{rows, weighted};
-use crate::cost::Reads;
+use super::objective::SearchObjective;
 use crate::error::Result;
-use crate::model::DynamicModel;
 use crate::settings::Teacher;
 
-impl DynamicModel {
+impl SearchObjective {
     /// Runs a batch on the deepest route with all heads. The bandits see nothing of it.
-    pub(crate) fn run_full_model(&mut self, batch: &PackedBatch, progress: Progress) -> Result<StepLoss> {
-        let ctx = ForwardContext::training(self.encoder.parameters(), progress.seed, progress.step as u32);
-        let last = self.space.exits().len() - 1;
-        let heads = vec![self.space.model_shape().heads; self.space.groups_before(last).len()];
-        let route = self.space.route_keeping(last, &heads)?;
-        let mut hidden = self.encoder.embed(batch, &ctx)?;
+    pub(super) fn run_full_model(&mut self, batch: &PackedBatch, progress: Progress) -> Result<StepLoss> {
+        let ctx = ForwardContext::training(self.dynamic.encoder().parameters(), progress.seed, progress.step as u32);
+        let model = self.exit_model();
+        let last = model.space.exits().len() - 1;
+        let heads = vec![model.space.model_shape().heads; model.space.groups_before(last).len()];
+        let route = model.space.route_keeping(last, &heads)?;
+        let mut hidden = model.encoder.embed(batch, &ctx)?;
         for group in route.groups() {
-            hidden = self.encoder.run(group.layers.layers(), &hidden, &HeadPlan::Full, &ctx)?;
+            hidden = model.encoder.run(group.layers.layers(), &hidden, &HeadPlan::Full, &ctx)?;
         }
-        let logits = self.heads.logits(last, &hidden, &ctx)?;
+        let logits = model.exits.at(last).logits(&hidden, &ctx)?;
         let losses = cross_entropy(&logits, &batch.labels)?;
         let numbers: Vec<f32> = losses.to_vec1()?;
         let soft = self.settings().soft_labels.filter(|soft| soft.teacher == Teacher::Full);
@@ -34,8 +34,9 @@ impl DynamicModel {
         }
         // A loss that is not finite is left to the training loop, which stops.
         if numbers.iter().all(|number| number.is_finite()) {
+            let reads = self.exit_model().full_reads();
             for (tokens, number) in batch.spans.lengths().zip(numbers) {
-                self.book_text(&route, tokens, Reads::ONCE, f64::from(number), progress)?;
+                self.record_text(&route, tokens, &reads, f64::from(number), progress)?;
             }
             self.record_teacher(batch);
         }

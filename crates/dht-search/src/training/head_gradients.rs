@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use dht_transformer::{ForwardContext, PackedBatch};
 
+use super::objective::SearchObjective;
 use crate::error::Result;
-use crate::model::{DynamicModel, ForwardTrace, GroupTrace};
 use crate::reward::HeadFeedback;
-use crate::routing::Losses;
+use crate::routing::{ForwardTrace, GroupTrace, Losses};
 
 /// The least slope of a loss along the label's log-odds, so that a text known for certain does not divide by 0.
 const SMALLEST_SLOPE: f64 = 1e-6;
@@ -23,26 +23,32 @@ pub(crate) struct PendingHeadFeedback {
     scales: Vec<f64>,
 }
 
-impl DynamicModel {
+impl SearchObjective {
     /// A pass whose backward keeps the slopes, where the heads are judged by them.
-    pub(crate) fn watching(&self, ctx: ForwardContext) -> ForwardContext {
+    pub(super) fn with_head_gradients(&self, ctx: ForwardContext) -> ForwardContext {
         if self.settings().head_feedback == HeadFeedback::Gradient { ctx.with_head_gate_gradients() } else { ctx }
     }
 
     /// Remembers a step until its backward has run.
-    pub(crate) fn watch(&mut self, batch: &PackedBatch, trace: ForwardTrace, losses: &Losses, ctx: &ForwardContext) {
-        if self.settings().head_feedback == HeadFeedback::Gradient && self.bandits.learns() {
+    pub(super) fn await_head_gradients(
+        &mut self,
+        batch: &PackedBatch,
+        trace: ForwardTrace,
+        losses: &Losses,
+        ctx: &ForwardContext,
+    ) {
+        if self.settings().head_feedback == HeadFeedback::Gradient && self.dynamic.is_warm() {
             let samples = batch.sample_ids.clone();
             let own = |(sample, exit): (usize, &usize)| losses.by_exit[*exit][sample];
             let scale = |loss: f64| batch.len() as f64 / (1.0 - (-loss).exp()).max(SMALLEST_SLOPE);
-            let scales = trace.depth.exits.iter().enumerate().map(own).map(scale).collect();
+            let scales = trace.decisions.exits.iter().enumerate().map(own).map(scale).collect();
             self.pending_feedback =
                 Some(PendingHeadFeedback { ctx: ctx.clone(), samples, groups: trace.groups, scales });
         }
     }
 
     /// Judges the heads of the last step, now that its backward has run.
-    pub(crate) fn learn_from_head_gradients(&mut self) -> Result<()> {
+    pub(super) fn learn_from_head_gradients(&mut self) -> Result<()> {
         let Some(PendingHeadFeedback { ctx, samples, groups, scales }) = self.pending_feedback.take() else {
             return Ok(());
         };
@@ -51,12 +57,12 @@ impl DynamicModel {
             by_head.insert((slope.layer, slope.sample, slope.head), f64::from(slope.slope).abs());
         }
         for trace in &groups {
-            let layers = self.space.groups()[trace.group];
+            let layers = self.dynamic.space().groups()[trace.group];
             let slope = |place: usize, head: usize| -> f64 {
                 let of = |layer| by_head.get(&(layer, samples[trace.members[place]], head)).copied();
                 scales[trace.members[place]] * layers.layers().filter_map(of).sum::<f64>()
             };
-            self.bandits.learn_heads(trace.group, &trace.choices.head_sets, &slope)?;
+            self.dynamic.heads.learn_gradients(trace, &slope)?;
         }
         Ok(())
     }

@@ -6,22 +6,23 @@ use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Progress};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::objective::{SearchObjective, stream};
 use crate::error::{Error, Result};
-use crate::model::{DynamicModel, PassedExits, Way};
+use crate::model::PassedExits;
 use crate::settings::{ExitLosses, LossSource};
 
 /// Random streams: which texts are held out, and their routes.
 const HOLDING_OUT: u64 = 1 << 57;
 const ROUTING: u64 = 1 << 58;
 
-impl DynamicModel {
+impl SearchObjective {
     /// Whether the bandits learn from the losses of a training batch. Before their contexts' scaling is fixed they only
     /// look, for which any text will do.
-    pub(crate) fn teaches_bandits(&self, progress: Progress) -> bool {
+    pub(crate) fn routers_learn(&self, progress: Progress) -> bool {
         match self.settings().loss_source {
             LossSource::AllEpochs => true,
             LossSource::FirstEpoch => progress.epoch == 0,
-            LossSource::HeldOut { .. } => !self.bandits.learns(),
+            LossSource::HeldOut { .. } => !self.dynamic.is_warm(),
         }
     }
 
@@ -53,28 +54,22 @@ impl DynamicModel {
     }
 
     fn learn_from_held_out(&mut self, batch: &PackedBatch, progress: Progress) -> Result<()> {
-        // Without gradient a passed exit costs its classifier alone.
-        let passed_exits =
-            if self.settings().exit_losses == ExitLosses::Chosen { PassedExits::Own } else { PassedExits::Passed };
-        let mut rng = ChaCha8Rng::seed_from_u64(progress.seed);
-        rng.set_stream(ROUTING + self.accounting.samples + self.accounting.held_out_samples + self.queued.len() as u64);
-        let (ctx, mode) = (ForwardContext::inference(), self.mode(progress));
-        let way = Way { ctx: &ctx, strategy: &self.bandits, mode, passed_exits };
-        let trace = self.executor().run(batch, &way, &mut rng)?;
+        // Without gradient a passed exit costs no more than its logits.
+        let chosen = self.settings().exit_losses == ExitLosses::Chosen;
+        let passed = if chosen { PassedExits::Skip } else { PassedExits::Attached };
+        let queued = self.queued.len() as u64;
+        let mut rng = stream(progress, ROUTING + self.accounting.samples + self.accounting.held_out_samples + queued);
+        let trace = self.executor(&ForwardContext::inference(), progress, passed).run(batch, &mut rng)?;
         let (_, losses) = self.label_losses(batch, &trace)?;
         let start = Instant::now();
-        self.teach(&trace, &losses)?;
+        self.dynamic.learn(&trace, &losses)?;
         self.accounting.bandit_seconds += (trace.deciding + start.elapsed()).as_secs_f64();
-        let (flops, last) = (self.flops(), self.space.exits().len() - 1);
-        let routes = trace.routes(&self.space)?;
-        for ((route, tokens), exit) in routes.iter().zip(batch.spans.lengths()).zip(&trace.depth.exits) {
-            let reads = passed_exits.reads(trace.reading, *exit, last).total();
-            let cost = (flops.pre_pass(&self.space, tokens) + flops.forward(route, tokens, reads)).0;
-            self.accounting.flops += cost;
-            self.accounting.held_out_flops += cost;
-        }
+        let routes = trace.routes(self.dynamic.space())?;
+        let flops: u64 = self.exit_model().trace_flops(batch, &trace, &routes).iter().sum();
+        self.accounting.flops += flops;
+        self.accounting.held_out_flops += flops;
         self.accounting.held_out_samples += batch.len() as u64;
-        self.record_bandits(&trace.depth.exits, &trace.groups);
+        self.record_routing(&trace);
         Ok(())
     }
 }

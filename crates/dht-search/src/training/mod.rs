@@ -12,14 +12,14 @@ mod held_out;
 mod objective;
 mod phases;
 mod queues;
+mod state;
+mod steps;
 mod teacher;
 
 pub use accounting::CostAccounting;
 pub use curve_recorder::CurveRecorder;
 pub use curves::{Curves, GroupHeads, LossCurve, SetCount};
-pub(crate) use head_gradients::PendingHeadFeedback;
-pub(crate) use phases::NextPhase;
-pub(crate) use queues::Queues;
+pub use objective::SearchObjective;
 
 #[cfg(test)]
 mod regret_tests;

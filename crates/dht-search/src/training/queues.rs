@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::routing::{DepthChoices, SearchBandits};
+use crate::routing::{Decisions, QueuedDecision, Router};
 
 /// A sample that waits: its row in the training set, and what its depth was decided from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,34 +46,36 @@ impl Queues {
     }
 
     /// Puts the samples of a batch in their queues.
-    pub(crate) fn join(&mut self, rows: &[u64], choices: DepthChoices, step: u64) {
-        let (mut signals, mut arms) = (choices.signals.into_iter(), choices.arms.into_iter());
-        for ((row, exit), context) in rows.iter().zip(choices.exits).zip(choices.contexts) {
-            let signals = signals.next().unwrap_or_default();
+    pub(crate) fn join(&mut self, rows: &[u64], decisions: Decisions, step: u64) {
+        let Decisions { exits, arms, contexts, signals, .. } = decisions;
+        let (mut arms, mut contexts, mut signals) = (arms.into_iter(), contexts.into_iter(), signals.into_iter());
+        for (row, exit) in rows.iter().zip(exits) {
+            // A router without contexts gives none.
+            let (context, signals) = (contexts.next().unwrap_or_default(), signals.next().unwrap_or_default());
             let (row, arm) = (*row as usize, arms.next());
             self.queues[exit].push_back(Waiting { row, arm, context, signals, routed_at: step });
         }
     }
 
     /// The next batch: a full queue, or with `drain` whatever waits, the shallowest first. At most `size` samples.
-    pub(crate) fn leave(&mut self, drain: bool, step: u64) -> Option<(Vec<usize>, DepthChoices)> {
+    pub(crate) fn leave(&mut self, drain: bool, step: u64) -> Option<(Vec<usize>, Decisions)> {
         let ready = |queue: &VecDeque<Waiting>| queue.len() >= self.size || (drain && !queue.is_empty());
         let exit = self.queues.iter().position(ready)?;
         let count = self.size.min(self.queues[exit].len());
         let mut rows = Vec::with_capacity(count);
-        let mut choices = DepthChoices::default();
+        let mut decisions = Decisions::default();
         for queued in self.queues[exit].drain(..count) {
             rows.push(queued.row);
-            choices.exits.push(exit);
-            choices.arms.extend(queued.arm);
-            choices.contexts.push(queued.context);
+            decisions.exits.push(exit);
+            decisions.arms.extend(queued.arm);
+            decisions.contexts.push(queued.context);
             if !queued.signals.is_empty() {
-                choices.signals.push(queued.signals);
+                decisions.signals.push(queued.signals);
             }
             self.waited.0 += step.saturating_sub(queued.routed_at);
             self.waited.1 += 1;
         }
-        Some((rows, choices))
+        Some((rows, decisions))
     }
 
     /// How many optimiser steps lay between routing and training, on average: how stale the states were.
@@ -81,12 +83,13 @@ impl Queues {
         self.waited.0 as f64 / self.waited.1.max(1) as f64
     }
 
-    /// Refuses queues whose samples `bandits` cannot have sent there, or in which one waits twice.
-    pub(crate) fn check(&self, bandits: &SearchBandits) -> Result<()> {
+    /// Refuses queues whose samples `router` cannot have sent there, or in which one waits twice.
+    pub(crate) fn check(&self, router: &dyn Router) -> Result<()> {
         let mut rows = BTreeSet::new();
         for (exit, queue) in self.queues.iter().enumerate() {
             for Waiting { row, arm, context, signals, .. } in queue {
-                bandits.check_waiting(exit, *arm, context, signals)?;
+                let decision = QueuedDecision { arm: *arm, context: context.clone(), signals: signals.clone() };
+                router.check_queued(exit, &decision)?;
                 if !rows.insert(row) {
                     return Err(Error::setting("waiting sample", "each row once", format!("row {row} twice")));
                 }
@@ -110,11 +113,11 @@ impl Queues {
 mod tests {
     use super::*;
 
-    fn choices(exits: &[usize]) -> DepthChoices {
-        DepthChoices {
+    fn choices(exits: &[usize]) -> Decisions {
+        Decisions {
             exits: exits.to_vec(),
             contexts: exits.iter().map(|exit| vec![*exit as f64]).collect(),
-            ..DepthChoices::default()
+            ..Decisions::default()
         }
     }
 

@@ -12,10 +12,11 @@ use dht_transformer::{BertConfig, Encoder, Encoding, ForwardContext, HeadSet, Pa
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::model::{DynamicModel, PassedExits, Way};
+use super::objective::SearchObjective;
+use crate::model::{DynamicModel, PassedExits};
 use crate::reward::RewardShape;
-use crate::routing::Mode;
-use crate::settings::{DepthDecision, SearchSettings};
+use crate::routing::{Mode, Preparation};
+use crate::settings::{RouterKind, SearchSettings};
 use crate::space::{BaseState, RouteSpec, Search, SearchSpace, Segment, SpaceConfig};
 
 const HEADS: usize = 8;
@@ -106,11 +107,11 @@ fn space(integrated: bool) -> SearchSpace {
     .unwrap()
 }
 
-fn planted_model(integrated: bool, settings: SearchSettings) -> DynamicModel {
+fn planted_search(integrated: bool, settings: SearchSettings) -> SearchObjective {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let settings = SearchSettings { warm_up_contexts: 128, pooling: Pooling::Mean, ..settings };
     let mut model = DynamicModel::new(planted_encoder(), space(integrated), settings, 2, &mut rng).unwrap();
-    let mut values = model.encoder.parameters().values().unwrap();
+    let mut values = model.encoder().parameters().values().unwrap();
     for (name, tensor) in values.iter_mut().filter(|(name, _)| name.starts_with("exit.")) {
         tensor.values.fill(0.0);
         if name.ends_with("weight") {
@@ -121,10 +122,11 @@ fn planted_model(integrated: bool, settings: SearchSettings) -> DynamicModel {
             }
         }
     }
-    model.encoder.parameters().set_values(values).unwrap();
-    let pinned = model.heads_of_largest_norm().unwrap();
-    model.bandits.prepare(pinned, None).unwrap();
-    model
+    model.encoder().parameters().set_values(values).unwrap();
+    let preparation = Preparation { pinned: model.model.heads_of_largest_norm().unwrap(), arm_features: None };
+    model.router.prepare(&preparation).unwrap();
+    model.heads.prepare(&preparation).unwrap();
+    SearchObjective::new(model).unwrap()
 }
 
 /// Texts, and the kind of each; some bear the wrong label.
@@ -156,31 +158,32 @@ fn heads_regret(set: HeadSet) -> f64 {
 }
 
 /// Cumulative regret of depth and of heads over all texts.
-fn regret(model: &mut DynamicModel, mode: Mode, seed: u64) -> [f64; 2] {
+fn regret(search: &mut SearchObjective, mode: Mode, seed: u64) -> [f64; 2] {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut sums = [0.0; 2];
     for _ in 0..TEXTS / BATCH {
         let (batch, kinds) = texts(&mut rng);
-        let ctx = model.watching(ForwardContext::training(model.encoder.parameters(), seed, 0));
-        let way = Way { ctx: &ctx, strategy: &model.bandits, mode, passed_exits: PassedExits::Passed };
-        let trace = model.executor().run(&batch, &way, &mut rng).unwrap();
-        let (loss, losses) = model.losses(&batch, &trace).unwrap();
-        let depths = kinds.iter().zip(&trace.depth.exits);
+        let ctx = search.with_head_gradients(ForwardContext::training(search.model().encoder().parameters(), seed, 0));
+        let executor = search.model().executor(&ctx, mode, PassedExits::Attached);
+        let trace = executor.run(&batch, &mut rng).unwrap();
+        let (loss, losses) = search.losses(&batch, &trace).unwrap();
+        let depths = kinds.iter().zip(trace.decisions.exits());
         sums[0] += depths.map(|(kind, exit)| depth_regret(*kind, *exit)).sum::<f64>();
-        for group in trace.groups.iter().flat_map(|group| &group.choices.head_sets) {
+        for group in trace.groups.iter().flat_map(|group| &group.decisions.head_sets) {
             sums[1] += group.places.len() as f64 * heads_regret(group.heads);
         }
-        model.teach(&trace, &losses).unwrap();
-        ctx.backward(&loss, model.encoder.parameters()).unwrap();
-        model.watch(&batch, trace, &losses, &ctx);
-        model.learn_from_head_gradients().unwrap();
+        search.dynamic.learn(&trace, &losses).unwrap();
+        ctx.backward(&loss, search.model().encoder().parameters()).unwrap();
+        search.await_head_gradients(&batch, trace, &losses, &ctx);
+        search.learn_from_head_gradients().unwrap();
     }
     sums
 }
 
 #[test]
 fn the_planted_encoder_does_what_is_planted() {
-    let model = planted_model(false, SearchSettings { explore_power: 0.0, ..SearchSettings::default() });
+    let search = planted_search(false, SearchSettings { explore_power: 0.0, ..SearchSettings::default() });
+    let model = search.model();
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let (batch, kinds) = texts(&mut rng);
     let truth: Vec<u32> = batch.ids.iter().map(|id| id % 2).collect();
@@ -188,11 +191,11 @@ fn the_planted_encoder_does_what_is_planted() {
     for helpful in [true, false] {
         let set = HeadSet::from_indices((0..HEADS).filter(|head| HELPFUL.contains(head) == helpful), HEADS).unwrap();
         let ctx = ForwardContext::inference();
-        let mut hidden = model.encoder.embed(&batch, &ctx).unwrap();
+        let mut hidden = model.encoder().embed(&batch, &ctx).unwrap();
         for exit in 0..KINDS {
             let plan = if exit == 0 { dht_transformer::HeadPlan::Full } else { dht_transformer::HeadPlan::Same(set) };
-            hidden = model.encoder.run(exit..exit + 1, &hidden, &plan, &ctx).unwrap();
-            let logits: Vec<Vec<f32>> = model.heads.logits(exit, &hidden, &ctx).unwrap().to_vec2().unwrap();
+            hidden = model.encoder().run(exit..exit + 1, &hidden, &plan, &ctx).unwrap();
+            let logits: Vec<Vec<f32>> = model.model().exits.at(exit).logits(&hidden, &ctx).unwrap().to_vec2().unwrap();
             for (sample, (row, kind)) in logits.iter().zip(&kinds).enumerate() {
                 let label = truth[batch.spans.range(sample).start];
                 let understood = (row[1] - row[0]).abs() > 0.5 && (row[1] > row[0]) == (label == 1);
@@ -210,9 +213,9 @@ fn the_planted_encoder_does_what_is_planted() {
 fn seeds_within_a_quarter(integrated: bool, settings: &SearchSettings) -> [u64; 2] {
     let mut within = [0; 2];
     for seed in 0..SEEDS {
-        let found = regret(&mut planted_model(integrated, settings.clone()), Mode::Explore, seed);
+        let found = regret(&mut planted_search(integrated, settings.clone()), Mode::Explore, seed);
         let uniform = SearchSettings { ..settings.clone() };
-        let even = regret(&mut planted_model(integrated, uniform), Mode::Random, seed);
+        let even = regret(&mut planted_search(integrated, uniform), Mode::Random, seed);
         for (within, (found, even)) in within.iter_mut().zip(found.into_iter().zip(even)) {
             *within += u64::from(found <= 0.25 * even);
         }
@@ -231,7 +234,7 @@ fn strategies() -> [(&'static str, bool, SearchSettings); 3] {
         ..SearchSettings::default()
     };
     let sequential = SearchSettings {
-        depth_decision: DepthDecision::AtEveryExit,
+        router: RouterKind::SequentialBandit,
         exploration: crate::settings::PerBandit::all(0.3),
         ..ours()
     };

@@ -2,11 +2,11 @@
 
 use dht_transformer::{ForwardContext, PackedBatch, Task, TextClassifier};
 
+use super::objective::SearchObjective;
 use crate::error::{Error, Result};
-use crate::model::DynamicModel;
 use crate::settings::Teacher;
 
-impl DynamicModel {
+impl SearchObjective {
     /// Gives the teacher that [`Teacher::Full`] asks for: a trained classifier of the same classes over the same tokens, of
     /// any size. It is not changed and not saved with the model; a resumed training needs it again.
     ///
@@ -21,8 +21,8 @@ impl DynamicModel {
         if teacher.task() != Task::Class {
             return Err(Error::setting("teacher", "a classifier", format!("one for {:?}", teacher.task())));
         }
-        let (own, other) = (self.encoder.config(), teacher.encoder().config());
-        let classes = (self.heads.shape().classes, teacher.classifier().classes());
+        let (own, other) = (self.dynamic.encoder().config(), teacher.encoder().config());
+        let classes = (self.exit_model().classes(), teacher.classifier().classes());
         if classes.0 != classes.1 {
             return Err(Error::setting("teacher", format!("{} classes", classes.0), classes.1));
         }

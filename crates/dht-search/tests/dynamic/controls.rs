@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use dht_search::{DynamicModel, Error, Evaluation, Result, RewardShape, Route, SearchSettings};
+use dht_search::evaluation::controls::{evaluate_fixed, evaluate_oracle, evaluate_random};
+use dht_search::{
+    DynamicModel, Error, Evaluation, Regret, Result, Route, SearchSettings, evaluate, evaluation::FixedArms,
+    reward::RewardShape,
+};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -13,18 +17,19 @@ fn names(routes: &[Route]) -> Vec<String> {
 }
 
 fn dear(lambda: f64) -> Result<DynamicModel> {
-    model(SearchSettings { reward_shape: RewardShape::Gain { lambda }, ..SearchSettings::default() }, 4)
+    Ok(model(SearchSettings { reward_shape: RewardShape::Gain { lambda }, ..SearchSettings::default() }, 4)?
+        .into_model())
 }
 
 #[test]
 fn the_fixed_arms_of_a_tree_are_its_exits_with_all_heads() -> Result<()> {
     let (model, texts) = (dear(0.2)?, task(30, 1));
-    let fixed = model.fixed_arms(&texts, 8)?;
+    let fixed = FixedArms::new(&model, &texts, 8)?;
     let arms: Vec<String> = fixed.arms().iter().map(|(route, _)| route.to_string()).collect();
     assert_eq!(arms, ["1L12H", "2L12H", "4L12H", "6L12H"]);
     for (route, evaluation) in fixed.arms() {
         assert_eq!(evaluation.route_counts(), BTreeMap::from([(route.to_string(), 30)]));
-        let again = model.evaluate_fixed(&texts, route, 8)?;
+        let again = evaluate_fixed(&model, &texts, route, 8)?;
         assert_eq!((again.losses, again.labels), (evaluation.losses.clone(), evaluation.labels.clone()));
     }
     Ok(())
@@ -33,7 +38,7 @@ fn the_fixed_arms_of_a_tree_are_its_exits_with_all_heads() -> Result<()> {
 #[test]
 fn the_losses_of_an_evaluation_are_those_of_its_predictions() -> Result<()> {
     let (model, texts) = (dear(0.2)?, task(12, 1));
-    let evaluation = model.evaluate(&texts, 12)?;
+    let evaluation = evaluate(&model, &texts, 12)?;
     let rows: Vec<usize> = dht_search::transformer::longest_first(&texts.lengths(), 12)?.remove(0);
     for (row, prediction) in rows.iter().zip(model.predict_batch(&texts.batch(&rows)?)?) {
         let probability = prediction.probabilities[texts.samples[*row].label as usize];
@@ -45,13 +50,13 @@ fn the_losses_of_an_evaluation_are_those_of_its_predictions() -> Result<()> {
 #[test]
 fn no_route_of_a_text_is_better_than_the_oracles() -> Result<()> {
     let (model, texts) = (dear(0.2)?, task(60, 2));
-    let fixed = model.fixed_arms(&texts, 16)?;
+    let fixed = FixedArms::new(&model, &texts, 16)?;
     let full = model.full_inference_flops(&texts)? as f64 / 60.0;
     let mut depths = Vec::new();
     for lambda in [0.0, 0.02, 1e4] {
         let routes = fixed.oracle_routes(lambda)?;
-        assert_eq!(names(&routes), names(&model.oracle_routes(&texts, lambda, 16)?));
-        let oracle = model.evaluate_oracle(&texts, lambda, 16)?;
+        assert_eq!(names(&routes), names(&FixedArms::new(&model, &texts, 16)?.oracle_routes(lambda)?));
+        let oracle = evaluate_oracle(&model, &texts, lambda, 16)?;
         assert_eq!(names(&oracle.routes), names(&routes));
         // Its own evaluation mixes depths in a batch, which changes no text's loss beyond rounding.
         for (row, route) in routes.iter().enumerate() {
@@ -76,7 +81,7 @@ fn no_route_of_a_text_is_better_than_the_oracles() -> Result<()> {
 fn regret_is_the_mean_price_less_that_of_the_best_fixed_arm() -> Result<()> {
     let (lambda, rows) = (0.03, 50);
     let (model, texts) = (dear(lambda)?, task(rows, 3));
-    let fixed = model.fixed_arms(&texts, 16)?;
+    let fixed = FixedArms::new(&model, &texts, 16)?;
     let full = model.full_inference_flops(&task(rows, 3))?;
     assert!(full > 0);
     let price = |evaluation: &Evaluation| -> f64 {
@@ -84,7 +89,7 @@ fn regret_is_the_mean_price_less_that_of_the_best_fixed_arm() -> Result<()> {
         let of_row = |row: usize| {
             let mut alone = texts.clone();
             alone.samples = vec![texts.samples[row].clone()];
-            let flops = model.evaluate_fixed(&alone, &evaluation.routes[row], 1).expect("a route").flops;
+            let flops = evaluate_fixed(&model, &alone, &evaluation.routes[row], 1).expect("a route").flops;
             let share = flops as f64 / model.full_inference_flops(&alone).expect("flops") as f64;
             evaluation.losses[row] + lambda * share
         };
@@ -93,25 +98,25 @@ fn regret_is_the_mean_price_less_that_of_the_best_fixed_arm() -> Result<()> {
     let expected: BTreeMap<String, f64> =
         fixed.arms().iter().map(|(route, evaluation)| (route.to_string(), price(evaluation))).collect();
     let least = expected.values().copied().fold(f64::INFINITY, f64::min);
-    let random = model.evaluate_random(&texts, 16, &mut ChaCha8Rng::seed_from_u64(1))?;
-    let regret = model.regret(&texts, &random, &fixed)?;
+    let random = evaluate_random(&model, &texts, 16, &mut ChaCha8Rng::seed_from_u64(1))?;
+    let regret = Regret::new(&model, &texts, &random, &fixed)?;
     let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
     assert!(regret.fixed.iter().all(|(route, mean)| close(*mean, expected[route])), "{regret:?}, {expected:?}");
     assert!(close(regret.chosen, price(&random)) && close(regret.regret, regret.chosen - least), "{regret:?}");
     assert!(close(expected[&regret.best_arm], least) && regret.oracle < least, "{regret:?}");
     let of_best = fixed.arms().iter().find(|(route, _)| route.to_string() == regret.best_arm).expect("an arm");
-    assert!(close(model.regret(&texts, &of_best.1, &fixed)?.regret, 0.0));
-    let oracle = model.evaluate_oracle(&texts, lambda, 16)?;
-    assert!((model.regret(&texts, &oracle, &fixed)?.chosen - regret.oracle).abs() < 1e-5);
+    assert!(close(Regret::new(&model, &texts, &of_best.1, &fixed)?.regret, 0.0));
+    let oracle = evaluate_oracle(&model, &texts, lambda, 16)?;
+    assert!((Regret::new(&model, &texts, &oracle, &fixed)?.chosen - regret.oracle).abs() < 1e-5);
     let fewer = task(rows - 1, 3);
-    assert!(matches!(model.regret(&fewer, &random, &fixed), Err(Error::Setting { field: "evaluation", .. })));
+    assert!(matches!(Regret::new(&model, &fewer, &random, &fixed), Err(Error::Setting { field: "evaluation", .. })));
     Ok(())
 }
 
 #[test]
 fn random_routes_take_each_exit_and_then_each_head_count_equally_often() -> Result<()> {
     let (model, texts) = (dear(0.2)?, task(4_000, 5));
-    let random = model.evaluate_random(&texts, 256, &mut ChaCha8Rng::seed_from_u64(2))?;
+    let random = evaluate_random(&model, &texts, 256, &mut ChaCha8Rng::seed_from_u64(2))?;
     // Four standard errors of a quarter in 4,000 draws are .027; of a third in about 3,000, .034.
     for exit in [1, 2, 4, 6] {
         let share = random.routes.iter().filter(|route| route.depth() == exit).count() as f64 / 4_000.0;

@@ -4,27 +4,29 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use dht_search::transformer::{EncodedDataset, ForwardContext, Objective, PackedBatch, Predict, Progress, Trainer};
-use dht_search::{DynamicModel, Error, LossSource, Preset, Result, SearchSettings};
+use dht_search::{
+    DynamicModel, Error, Preset, Result, SearchObjective, SearchSettings, evaluate, settings::LossSource,
+};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
 use crate::toy::{CLASSES, HEADS, LAYERS, encoder, everything, kinds, model, task, train_settings};
 
-fn trained(mut model: DynamicModel) -> Result<DynamicModel> {
+fn trained(mut model: SearchObjective) -> Result<SearchObjective> {
     let data = task(37, 1);
     let nothing = EncodedDataset { samples: Vec::new(), ..data.clone() };
     Trainer::new(train_settings()).fit(&mut model, &data, &nothing, &mut ())?;
     Ok(model)
 }
 
-fn integrated(settings: SearchSettings) -> Result<DynamicModel> {
+fn integrated(settings: SearchSettings) -> Result<SearchObjective> {
     let (space, mut rng) = (Preset::FDht.space(LAYERS, HEADS)?, ChaCha8Rng::seed_from_u64(1));
-    DynamicModel::new(encoder(LAYERS, 1)?, space, settings, CLASSES as usize, &mut rng)
+    SearchObjective::new(DynamicModel::new(encoder(LAYERS, 1)?, space, settings, CLASSES as usize, &mut rng)?)
 }
 
 /// Refused by the field, and the model as it was.
-fn refused(model: &mut DynamicModel, state: Value, training: &EncodedDataset) -> Result<&'static str> {
+fn refused(model: &mut SearchObjective, state: Value, training: &EncodedDataset) -> Result<&'static str> {
     let before = everything(model)?;
     let error = model.restore(state, training).expect_err("a forged state was taken");
     assert!(everything(model)? == before);
@@ -46,17 +48,13 @@ fn bandits_whose_references_arms_or_pins_are_not_theirs_are_refused() -> Result<
             refused(&mut model, state, &training)
         };
         // Three groups, each with a reference for every exit.
-        assert_eq!(forged("/bandits/references/1", json!([]))?, "reward references", "{name}");
+        assert_eq!(forged("/heads/references/1", json!([]))?, "reward references", "{name}");
         let negative = json!({ "mean": -1.0, "weight": 2.0 });
-        assert_eq!(forged("/bandits/references/1/0", negative.clone())?, "reward reference", "{name}");
-        assert_eq!(forged("/bandits/depth/at_the_base/reference", negative)?, "reward reference", "{name}");
-        assert_eq!(
-            forged("/bandits/depth/at_the_base/ucb/arms", json!([0, 1, 2, 2]))?,
-            "depth bandit's arms",
-            "{name}"
-        );
-        assert_eq!(forged("/bandits/head_sets/pinned", Value::Null)?, "pinned heads", "{name}");
-        assert_eq!(forged("/bandits/head_sets/pinned", json!([0, 1, 2, 3, 4]))?, "pinned heads", "{name}");
+        assert_eq!(forged("/heads/references/1/0", negative.clone())?, "reward reference", "{name}");
+        assert_eq!(forged("/router/bandit/reference", negative)?, "reward reference", "{name}");
+        assert_eq!(forged("/router/bandit/ucb/arms", json!([0, 1, 2, 2]))?, "depth bandit's arms", "{name}");
+        assert_eq!(forged("/heads/sets/pinned", Value::Null)?, "pinned heads", "{name}");
+        assert_eq!(forged("/heads/sets/pinned", json!([0, 1, 2, 3, 4]))?, "pinned heads", "{name}");
     }
     Ok(())
 }
@@ -64,7 +62,7 @@ fn bandits_whose_references_arms_or_pins_are_not_theirs_are_refused() -> Result<
 #[test]
 fn waiting_samples_of_arms_or_contexts_that_are_not_there_are_refused() -> Result<()> {
     let training = task(37, 1);
-    let queue = dht_search::Dispatch::Queue { size: 5 };
+    let queue = dht_search::settings::Dispatch::Queue { size: 5 };
     let settings = SearchSettings { warm_up_contexts: 16, dispatch: queue, ..SearchSettings::default() };
     let mut model = trained(integrated(settings)?)?;
     let mut stopped = model.state()?;
@@ -99,13 +97,13 @@ fn a_refused_state_of_the_later_space_leaves_the_model_in_the_first() -> Result<
     };
     let training = task(37, 1);
     let gone_on = trained(build()?)?;
-    assert!(gone_on.later_space().is_none());
+    assert!(gone_on.next_phase().is_none());
     let mut state = gone_on.state()?;
     let mut fresh = build()?;
     let before = everything(&fresh)?;
-    state["bandits"]["references"] = json!([]);
+    state["heads"]["references"] = json!([]);
     assert_eq!(refused(&mut fresh, state, &training)?, "reward references");
-    assert!(fresh.later_space().is_some_and(|(epoch, _)| epoch == 1));
+    assert!(fresh.next_phase().is_some_and(|(epoch, _)| epoch == 1));
     // It trains from the start as if nothing had been.
     assert!(everything(&fresh)? == before);
     let fresh = trained(fresh)?;
@@ -142,7 +140,7 @@ fn other<R: Rng>(value: &Value, rng: &mut R) -> Value {
 }
 
 /// Trains some steps on, and predicts.
-fn goes_on(model: &mut DynamicModel, training: &EncodedDataset) -> Result<()> {
+fn goes_on(model: &mut SearchObjective, training: &EncodedDataset) -> Result<()> {
     let share = |step: u64| Progress { seed: 3, step, epoch: 1, share: 0.9 };
     for (step, rows) in [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]].iter().enumerate() {
         let progress = share(100 + step as u64);
@@ -151,7 +149,7 @@ fn goes_on(model: &mut DynamicModel, training: &EncodedDataset) -> Result<()> {
     }
     let batch: PackedBatch = training.batch(&[0, 5, 9])?;
     model.predict(&batch, &ForwardContext::inference())?;
-    model.evaluate(training, 4)?;
+    evaluate(model.model(), training, 4)?;
     model.accounting().curves.curves(3);
     model.state()?;
     Ok(())

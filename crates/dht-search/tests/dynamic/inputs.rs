@@ -2,7 +2,10 @@
 
 use dht_search::transformer::{EncodedDataset, Objective, Trainer};
 use dht_search::{
-    ContextDesign, DynamicModel, Error, ExitLosses, Preset, Result, RewardShape, SearchSettings, SearchSpace,
+    DynamicModel, Error, Preset, Result, SearchObjective, SearchSettings, SearchSpace, evaluate,
+    evaluation::FixedArms,
+    reward::RewardShape,
+    settings::{ContextDesign, ExitLosses},
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -59,16 +62,16 @@ fn settings_that_contradict_each_other_are_refused() -> Result<()> {
 }
 
 #[test]
-fn a_knob_out_of_range_or_without_meaning_is_refused_and_stays_where_it_was() -> Result<()> {
-    let mut ours = model(SearchSettings::default(), 1)?;
+fn a_speed_out_of_range_or_without_meaning_is_refused_and_stays_where_it_was() -> Result<()> {
+    let mut ours = model(SearchSettings::default(), 1)?.into_model();
     let before = ours.lambda();
     for wrong in [f64::NAN, f64::INFINITY, -0.5] {
-        assert_eq!(field(ours.set_lambda(wrong)), "reward_shape.lambda");
+        assert_eq!(field(ours.set_speed(wrong)), "reward_shape.lambda");
     }
     assert_eq!(ours.lambda(), before);
-    ours.set_lambda(0.5)?;
+    ours.set_speed(0.5)?;
     assert_eq!(ours.lambda(), Some(0.5));
-    assert_eq!(field(model(SearchSettings::paper(), 1)?.set_lambda(0.5)), "reward_shape");
+    assert_eq!(field(model(SearchSettings::paper(), 1)?.into_model().set_speed(0.5)), "reward_shape");
     Ok(())
 }
 
@@ -88,12 +91,12 @@ fn a_state_of_another_space_or_of_other_settings_is_refused_and_changes_nothing(
         let mut config = Preset::TDht.space(6, 12)?.config().clone();
         config.pinned = 2;
         let elsewhere = build(SearchSpace::new(config)?, settings.clone(), 3)?;
-        let error = refused(elsewhere.state()?)?;
+        let error = refused(SearchObjective::new(elsewhere)?.state()?)?;
         assert!(matches!(error, Error::Setting { field: "training state", .. }), "{name}: {error}");
         let other = model(SearchSettings { prior_precision: 2.0, ..settings.clone() }, 1)?;
         let error = refused(other.state()?)?;
         assert!(matches!(error, Error::Setting { field: "training state", .. }), "{name}: {error}");
-        for (part, wrong) in [("space", serde_json::json!(3)), ("bandits", serde_json::Value::Null)] {
+        for (part, wrong) in [("space", serde_json::json!(3)), ("router", serde_json::Value::Null)] {
             let mut state = before.1.clone();
             state[part] = wrong;
             assert!(matches!(refused(state)?, Error::State { .. }), "{name}: {part}");
@@ -115,11 +118,11 @@ fn texts_and_labels_that_the_model_does_not_know_are_refused() -> Result<()> {
     let trained = model(SearchSettings::default(), 1)?;
     let mut strange = task(3, 1);
     strange.samples[1].encoding.ids[0] = 50;
-    assert!(matches!(trained.evaluate(&strange, 2), Err(Error::Transformer(_))));
+    assert!(matches!(evaluate(trained.model(), &strange, 2), Err(Error::Transformer(_))));
     let mut strange = task(3, 1);
     strange.samples[1].label = CLASSES;
-    assert!(matches!(trained.evaluate(&strange, 2), Err(Error::Transformer(_))));
-    assert!(matches!(trained.evaluate(&task(3, 1), 0), Err(Error::Transformer(_))));
+    assert!(matches!(evaluate(trained.model(), &strange, 2), Err(Error::Transformer(_))));
+    assert!(matches!(evaluate(trained.model(), &task(3, 1), 0), Err(Error::Transformer(_))));
     Ok(())
 }
 
@@ -131,8 +134,8 @@ fn other_numbers_of_classes_are_refused_before_anything_is_scored() -> Result<()
     let mut fewer = task(3, 1);
     fewer.labels.pop();
     for data in [more, fewer] {
-        assert_eq!(field(trained.evaluate(&data, 2)), "labels");
-        assert_eq!(field(trained.fixed_arms(&data, 2)), "labels");
+        assert_eq!(field(evaluate(trained.model(), &data, 2)), "labels");
+        assert_eq!(field(FixedArms::new(trained.model(), &data, 2)), "labels");
         assert_eq!(field(trained.score(&data, 2)), "labels");
     }
     Ok(())
@@ -148,7 +151,7 @@ fn several_labels_or_a_number_to_predict_are_refused_in_training_and_scoring() -
     let error = Trainer::new(train_settings()).fit(&mut untrained, &numbers, &nothing, &mut ()).unwrap_err();
     assert!(error.to_string().starts_with("targets is 1 in row 0, expected none: a search takes texts of one class"));
     assert!(everything(&untrained)? == before);
-    assert_eq!(field(untrained.evaluate(&numbers, 2)), "targets");
+    assert_eq!(field(evaluate(untrained.model(), &numbers, 2)), "targets");
     // Validation rows alone, and a training that is gone on with.
     assert_eq!(field(Trainer::new(train_settings()).fit(&mut untrained, &task(37, 1), &numbers, &mut ())), "targets");
     let state = untrained.state()?;

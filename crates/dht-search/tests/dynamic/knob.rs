@@ -1,15 +1,17 @@
-//! The speed knob on a trained model: what it costs at each setting, and the setting of a budget.
+//! The speed of a trained model: what it costs at each speed, and the speed of a budget.
 
 use std::sync::OnceLock;
 
 use dht_search::transformer::{BertConfig, EncodedDataset, Encoder, Trainer};
 use dht_search::{
-    CALIBRATION_TOLERANCE, DynamicModel, Error, Preset, Result, Search, SearchSettings, SearchSpace, SpeedCurve,
+    DynamicModel, Error, Preset, Result, SearchObjective, SearchSettings, SearchSpace, SpeedCurve, evaluate,
+    evaluation::{CALIBRATION_TOLERANCE, calibrate},
+    space::Search,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::toy::{CLASSES, everything, model, task, train_settings};
+use crate::toy::{CLASSES, everything_of, model, task, train_settings};
 
 /// A model that has learned the task, with all heads in every group or with T-DHT's options.
 pub fn trained(all_heads: bool) -> Result<DynamicModel> {
@@ -21,14 +23,15 @@ pub fn trained(all_heads: bool) -> Result<DynamicModel> {
     let mut shape = BertConfig::small(6, 12, 24, 50)?;
     (shape.hidden_dropout_prob, shape.attention_probs_dropout_prob) = (0.0, 0.0);
     let encoder = Encoder::random(&shape, &candle_core::Device::Cpu, &mut rng)?;
-    // Routes at random throughout, and not for long: so depth still pays for some texts, and the knob has a range.
+    // Routes at random throughout, and not for long: so depth still pays for some texts, and the speed has a range.
     let ours = SearchSettings::default();
     let settings = SearchSettings { warm_up_contexts: 64, explore_power: 1.0, explore_share: 1.0, ..ours };
-    let mut model = DynamicModel::new(encoder, SearchSpace::new(config)?, settings, CLASSES as usize, &mut rng)?;
+    let model = DynamicModel::new(encoder, SearchSpace::new(config)?, settings, CLASSES as usize, &mut rng)?;
+    let mut search = SearchObjective::new(model)?;
     let training = task(400, 1);
     let nothing = EncodedDataset { samples: Vec::new(), ..training.clone() };
-    Trainer::new(train_settings()).fit(&mut model, &training, &nothing, &mut ())?;
-    Ok(model)
+    Trainer::new(train_settings()).fit(&mut search, &training, &nothing, &mut ())?;
+    Ok(search.into_model())
 }
 
 /// The same model for all tests of this file that only read it.
@@ -38,7 +41,7 @@ fn shared() -> &'static DynamicModel {
 }
 
 fn ratio(model: &DynamicModel, texts: &EncodedDataset, lambda: f64) -> Result<f64> {
-    let evaluation = model.with_speed(lambda)?.evaluate(texts, 16)?;
+    let evaluation = evaluate(&model.with_speed(lambda)?, texts, 16)?;
     Ok((evaluation.flops + evaluation.bandit_flops) as f64 / model.full_inference_flops(texts)? as f64)
 }
 
@@ -48,7 +51,7 @@ fn a_dearer_model_never_costs_more_where_depth_is_all_there_is_to_choose() -> Re
     let ratios = [0.0, 0.001, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 1e4].map(|lambda| ratio(&model, &texts, lambda));
     let ratios = ratios.into_iter().collect::<Result<Vec<_>>>()?;
     assert!(ratios.windows(2).all(|pair| pair[1] <= pair[0]), "{ratios:?}");
-    assert!(ratios[0] > ratios[9] + 0.2, "a knob that does nothing tests nothing: {ratios:?}");
+    assert!(ratios[0] > ratios[9] + 0.2, "a speed that does nothing tests nothing: {ratios:?}");
     Ok(())
 }
 
@@ -86,7 +89,7 @@ fn a_calibrated_model_costs_its_budget() -> Result<()> {
     assert!(passes <= 2 + 9 * 5, "{passes} passes for nine budgets");
     let (target, fresh) =
         ((least + most) / 2.0, SpeedCurve::new(shared(), &texts, 16)?.calibrate((least + most) / 2.0)?);
-    assert_eq!(shared().calibrate(&texts, target, 16)?, fresh);
+    assert_eq!(calibrate(shared(), &texts, target, 16)?, fresh);
     Ok(())
 }
 
@@ -106,38 +109,38 @@ fn a_budget_between_two_jumps_is_kept() -> Result<()> {
 #[test]
 fn budgets_out_of_reach_are_refused_with_what_is_in_reach() -> Result<()> {
     let texts = task(50, 5);
-    let before = everything(shared())?;
+    let before = everything_of(shared())?;
     let (least, most) = SpeedCurve::new(shared(), &texts, 16)?.range();
     for wrong in [0.0, least - 0.01, most + 0.01, 2.0, -1.0, f64::NAN, f64::INFINITY] {
-        match shared().calibrate(&texts, wrong, 16) {
+        match calibrate(shared(), &texts, wrong, 16) {
             Err(Error::Budget { target, least: low, most: high }) => {
                 assert_eq!((target.to_bits(), low, high), (wrong.to_bits(), least, most));
             }
             other => panic!("{wrong}: {other:?}"),
         }
     }
-    assert!(everything(shared())? == before);
+    assert!(everything_of(shared())? == before);
     Ok(())
 }
 
 #[test]
-fn what_has_no_knob_or_no_texts_is_refused_and_nothing_changes() -> Result<()> {
+fn what_has_no_speed_or_no_texts_is_refused_and_nothing_changes() -> Result<()> {
     let texts = task(20, 6);
     let none = EncodedDataset { samples: Vec::new(), ..texts.clone() };
-    let before = (everything(shared())?, shared().lambda());
+    let before = (everything_of(shared())?, shared().lambda());
     let field = |result: Result<_>| match result {
         Err(Error::Setting { field, .. }) => field,
         other => panic!("{other:?}"),
     };
-    assert_eq!(field(shared().calibrate(&none, 0.5, 8).map(drop)), "texts");
+    assert_eq!(field(calibrate(shared(), &none, 0.5, 8).map(drop)), "texts");
     for wrong in [f64::NAN, f64::INFINITY, -0.1] {
         assert_eq!(field(shared().with_speed(wrong).map(drop)), "reward_shape.lambda");
     }
-    let paper = model(SearchSettings::paper(), 1)?;
+    let paper = model(SearchSettings::paper(), 1)?.into_model();
     assert_eq!(field(paper.with_speed(0.5).map(drop)), "reward_shape");
-    assert_eq!(field(paper.calibrate(&texts, 0.5, 8).map(drop)), "reward_shape");
-    assert!(matches!(shared().calibrate(&texts, 0.5, 0), Err(Error::Transformer(_))));
-    assert!(before == (everything(shared())?, shared().lambda()));
+    assert_eq!(field(calibrate(&paper, &texts, 0.5, 8).map(drop)), "reward_shape");
+    assert!(matches!(calibrate(shared(), &texts, 0.5, 0), Err(Error::Transformer(_))));
+    assert!(before == (everything_of(shared())?, shared().lambda()));
     Ok(())
 }
 
@@ -145,9 +148,9 @@ fn what_has_no_knob_or_no_texts_is_refused_and_nothing_changes() -> Result<()> {
 fn another_speed_is_the_same_model_with_another_lambda() -> Result<()> {
     let faster = shared().with_speed(5.0)?;
     assert_eq!((faster.lambda(), shared().lambda()), (Some(5.0), Some(0.25)));
-    let (mine, theirs) = (everything(shared())?, everything(&faster)?);
+    let (mine, theirs) = (everything_of(shared())?, everything_of(&faster)?);
     assert!(mine.0 == theirs.0, "weights");
-    assert_eq!(mine.1["bandits"], theirs.1["bandits"]);
+    assert_eq!((&mine.1["router"], &mine.1["heads"]), (&theirs.1["router"], &theirs.1["heads"]));
     let texts = task(30, 7);
     let batch = texts.batch(&(0..30).collect::<Vec<_>>())?;
     assert_eq!(faster.with_speed(0.25)?.predict_batch(&batch)?, shared().predict_batch(&batch)?);

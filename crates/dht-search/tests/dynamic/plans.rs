@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex};
 
 use dht_search::transformer::{EncodedDataset, Gradient, Objective, Pooling, Progress, TextClassifier, Trainer};
 use dht_search::{
-    Dispatch, DynamicModel, Error, ExitLosses, FullModelSteps, LossSource, Result, SearchSettings, SoftLabels, Teacher,
+    Error, Result, SearchObjective, SearchSettings,
+    settings::{Dispatch, ExitLosses, FullModelSteps, LossSource, SoftLabels, Teacher},
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::resuming;
-use crate::toy::{CLASSES, LAYERS, PendingHeadFeedback, Stop, bits, encoder, kinds, model, task, train_settings};
+use crate::toy::{CLASSES, LAYERS, Observed, Stop, bits, encoder, kinds, model, task, train_settings};
 
 const ROWS: u64 = 37;
 const FULL: SoftLabels = SoftLabels { teacher: Teacher::Full, weight: 0.5, temperature: 2.0 };
@@ -27,28 +28,33 @@ fn teacher(classes: usize) -> Result<TextClassifier> {
     Ok(TextClassifier::new(encoder(2, 50)?, classes, Pooling::Mean, &mut rng)?)
 }
 
-fn build(settings: &SearchSettings, seed: u64) -> Result<DynamicModel> {
+fn build(settings: &SearchSettings, seed: u64) -> Result<SearchObjective> {
     let full = settings.soft_labels.is_some_and(|soft| soft.teacher == Teacher::Full);
     let model = model(settings.clone(), seed)?;
     if full { model.with_teacher(teacher(CLASSES as usize)?) } else { Ok(model) }
 }
 
-fn trained(settings: &SearchSettings, data: &EncodedDataset) -> Result<DynamicModel> {
+fn trained(settings: &SearchSettings, data: &EncodedDataset) -> Result<SearchObjective> {
     let mut model = build(settings, 1)?;
     let nothing = EncodedDataset { samples: Vec::new(), ..data.clone() };
     Trainer::new(train_settings()).fit(&mut model, data, &nothing, &mut ())?;
     Ok(model)
 }
 
+/// What the routers of a state know.
+fn routers(state: &serde_json::Value) -> serde_json::Value {
+    serde_json::json!([state["router"], state["heads"]])
+}
+
 /// The depth of each sample in the order of training, and the samples of each step.
 fn course(settings: SearchSettings) -> Result<(Vec<usize>, Vec<usize>), Stop> {
-    let mut pending_feedback = PendingHeadFeedback::new(build(&settings, 1)?);
+    let mut observed = Observed::new(build(&settings, 1)?);
     let depths = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&depths);
-    pending_feedback.model.on_route(move |depth| told.lock().expect("nobody panics with it").push(depth));
-    Trainer::new(train_settings()).fit(&mut pending_feedback, &task(ROWS, 1), &task(9, 2), &mut ())?;
+    observed.model.on_route(move |depth| told.lock().expect("nobody panics with it").push(depth));
+    Trainer::new(train_settings()).fit(&mut observed, &task(ROWS, 1), &task(9, 2), &mut ())?;
     let depths = depths.lock().expect("nobody panics with it").clone();
-    Ok((depths, pending_feedback.steps.iter().map(|(samples, _)| *samples).collect()))
+    Ok((depths, observed.steps.iter().map(|(samples, _)| *samples).collect()))
 }
 
 #[test]
@@ -136,7 +142,7 @@ fn random_routes_begin_after_the_full_model() -> Result<(), Stop> {
     // Of the ten steps five run whole and all others are drawn, so that nothing depends on what the bandits believe.
     let full_model_steps = FullModelSteps { first: 0.5, every: 0 };
     let drawn = SearchSettings { full_model_steps, explore_share: 0.5, ..ours() };
-    let dear = SearchSettings { reward_shape: dht_search::RewardShape::Gain { lambda: 1e9 }, ..drawn.clone() };
+    let dear = SearchSettings { reward_shape: dht_search::reward::RewardShape::Gain { lambda: 1e9 }, ..drawn.clone() };
     assert_eq!(course(drawn.clone())?, course(dear.clone())?);
     let decided = |settings| SearchSettings { explore_share: 0.0, ..settings };
     assert_ne!(course(decided(drawn))?, course(decided(dear))?);
@@ -150,13 +156,13 @@ fn after_the_first_epoch_the_bandits_stay_as_they_are_unless_all_losses_teach() 
         let mut model = build(&SearchSettings { loss_source: source, ..ours() }, 1)?;
         let mut progress = Progress { seed: 5, step: 0, epoch: 0, share: 0.0 };
         model.prepare(&data, progress)?;
-        let mut epoch = |model: &mut DynamicModel, epoch: usize| -> Result<serde_json::Value> {
+        let mut epoch = |model: &mut SearchObjective, epoch: usize| -> Result<serde_json::Value> {
             for rows in (0..ROWS as usize).collect::<Vec<_>>().chunks(8) {
                 progress = Progress { step: progress.step + 1, epoch, ..progress };
                 model.offer(data.batch(rows)?, progress)?;
                 while model.next_loss(progress, false)?.is_some() {}
             }
-            Ok(model.state()?["bandits"].take())
+            Ok(routers(&model.state()?))
         };
         let (first, second) = (epoch(&mut model, 0)?, epoch(&mut model, 1)?);
         assert_eq!(first != second, learns_on, "{source:?}");
@@ -176,7 +182,7 @@ fn a_held_out_text_teaches_the_bandits_and_never_the_model() -> Result<()> {
     assert_eq!(plain.accounting().samples, 2 * (ROWS - held_out));
     assert_eq!(plain.accounting().routes.values().sum::<u64>(), 2 * (ROWS - held_out));
     assert!(plain.accounting().held_out_flops > 0 && plain.accounting().held_out_flops < plain.accounting().flops);
-    let (weights, mut state) = (bits(plain.parameters())?, plain.state()?);
+    let (weights, state) = (bits(plain.parameters())?, plain.state()?);
     let mut found = 0;
     for row in 0..ROWS as usize {
         let mut changed = data.clone();
@@ -184,14 +190,14 @@ fn a_held_out_text_teaches_the_bandits_and_never_the_model() -> Result<()> {
         let model = trained(&settings, &changed)?;
         if bits(model.parameters())? == weights {
             found += 1;
-            assert_ne!(model.state()?["bandits"], state["bandits"], "text {row} teaches nobody");
+            assert_ne!(routers(&model.state()?), routers(&state), "text {row} teaches nobody");
         }
     }
     assert_eq!(found, held_out);
     // Held out or not is the training's matter: a model that holds nothing out trains on everything.
     let all = trained(&SearchSettings { loss_source: LossSource::AllEpochs, ..settings }, &data)?;
     assert_eq!((all.accounting().samples, all.accounting().held_out_samples), (2 * ROWS, 0));
-    assert_ne!(all.state()?["bandits"], state["bandits"].take());
+    assert_ne!(routers(&all.state()?), routers(&state));
     Ok(())
 }
 
@@ -209,7 +215,7 @@ fn soft_labels_change_what_is_learned_and_a_full_teacher_is_paid() -> Result<()>
 
 #[test]
 fn a_teacher_that_cannot_teach_or_is_not_asked_for_is_refused() -> Result<()> {
-    let refused = |result: Result<DynamicModel>| matches!(result, Err(Error::Setting { field: "teacher", .. }));
+    let refused = |result: Result<SearchObjective>| matches!(result, Err(Error::Setting { field: "teacher", .. }));
     let asking = SearchSettings { soft_labels: Some(FULL), ..ours() };
     assert!(refused(model(ours(), 1)?.with_teacher(teacher(3)?)));
     assert!(refused(model(SearchSettings { soft_labels: Some(DEEPEST), ..ours() }, 1)?.with_teacher(teacher(3)?)));

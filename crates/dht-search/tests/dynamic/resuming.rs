@@ -1,16 +1,16 @@
 //! Stopped and resumed, a training ends with the bits of one that was not.
 
 use dht_search::transformer::{CheckpointSettings, Objective, TrainSettings, Trainer};
-use dht_search::{DynamicModel, Result, SearchSettings};
+use dht_search::{Result, SearchObjective, SearchSettings, evaluate};
 
-use crate::toy::{PendingHeadFeedback, Stop, everything, kinds, model, task, timeless, train_settings};
+use crate::toy::{Observed, Stop, everything, kinds, model, task, timeless, train_settings};
 
 /// Five batches an epoch, the last of them short; two epochs.
 const ROWS: u64 = 37;
 
 /// Trains what `build` gives for a seed of the initial weights, whole and in two parts, and compares all that is left.
 /// Says whether some sample waited in a queue when a training stopped.
-pub fn check(name: &str, build: &dyn Fn(u64) -> Result<DynamicModel>) -> Result<bool, Stop> {
+pub fn check(name: &str, build: &dyn Fn(u64) -> Result<SearchObjective>) -> Result<bool, Stop> {
     let (training, validation) = (task(ROWS, 1), task(11, 2));
     // The last weights, not the best, so that nothing hides how the training ended.
     let settings = TrainSettings { keep_best: false, ..train_settings() };
@@ -23,7 +23,7 @@ pub fn check(name: &str, build: &dyn Fn(u64) -> Result<DynamicModel>) -> Result<
         let path = folder.path().join("training");
         let checkpoint = CheckpointSettings { path: path.clone(), every_steps: 1, resume: true };
         let trainer = Trainer { checkpoint: Some(checkpoint), ..Trainer::new(settings.clone()) };
-        let mut stopped = PendingHeadFeedback { stop_after: Some(offers), ..PendingHeadFeedback::new(build(1)?) };
+        let mut stopped = Observed { stop_after: Some(offers), ..Observed::new(build(1)?) };
         match trainer.fit(&mut stopped, &training, &validation, &mut ()) {
             Err(Stop::Asked) => {}
             Err(Stop::Failed(error)) => return Err(error.into()),
@@ -85,7 +85,7 @@ fn the_best_epoch_comes_back_with_the_bandits_that_knew_it() -> Result<(), Stop>
         let best_score = scores.fold(0.0, f64::max);
         assert_eq!(history.epochs[best].validation_score, Some(best_score), "{name}");
         // What was put back scores what it scored then: weights and bandits belong together.
-        let evaluation = whole.evaluate(&validation, 2 * train_settings().batch_size)?;
+        let evaluation = evaluate(whole.model(), &validation, 2 * train_settings().batch_size)?;
         assert_eq!(evaluation.confusion.macro_f1(), best_score, "{name}");
     }
     Ok(())
@@ -95,7 +95,7 @@ fn the_best_epoch_comes_back_with_the_bandits_that_knew_it() -> Result<(), Stop>
 fn a_training_after_one_that_failed_starts_with_empty_queues() -> Result<(), Stop> {
     let (training, validation) = (task(ROWS, 1), task(11, 2));
     for (name, search) in kinds() {
-        let mut stopped = PendingHeadFeedback { stop_after: Some(3), ..PendingHeadFeedback::new(model(search, 1)?) };
+        let mut stopped = Observed { stop_after: Some(3), ..Observed::new(model(search, 1)?) };
         assert!(Trainer::new(train_settings()).fit(&mut stopped, &training, &validation, &mut ()).is_err());
         let before = stopped.model.accounting().samples;
         stopped.stop_after = None;

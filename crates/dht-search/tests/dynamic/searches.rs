@@ -3,10 +3,14 @@
 use std::collections::BTreeSet;
 
 use candle_core::Device;
+use dht_search::evaluation::controls::evaluate_fixed;
 use dht_search::transformer::{EncodedDataset, Trainer};
 use dht_search::{
-    CostModel, DepthDecision, Dispatch, DynamicModel, Error, HeadArms, HeadDraws, HeadFeedback, LayerHeadCount,
-    MeasuredCost, Preset, Result, Route, RouteSpec, SearchSettings, WidthCoupling,
+    CostModel, DynamicModel, Error, Preset, Result, Route, RouteSpec, SearchObjective, SearchSettings,
+    cost::{LayerHeadCount, MeasuredCost, WidthCoupling},
+    evaluate,
+    reward::HeadFeedback,
+    settings::{Dispatch, HeadArms, HeadDraws, RouterKind},
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -20,19 +24,20 @@ fn small(settings: SearchSettings) -> SearchSettings {
     SearchSettings { warm_up_contexts: 16, arm_feature_texts: 20, ..settings }
 }
 
-fn model(preset: Preset, settings: &SearchSettings, seed: u64) -> Result<DynamicModel> {
+fn model(preset: Preset, settings: &SearchSettings, seed: u64) -> Result<SearchObjective> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let space = preset.space(LAYERS, HEADS)?;
-    DynamicModel::new(encoder(LAYERS, seed)?, space, settings.clone(), CLASSES as usize, &mut rng)
+    let model = DynamicModel::new(encoder(LAYERS, seed)?, space, settings.clone(), CLASSES as usize, &mut rng)?;
+    SearchObjective::new(model)
 }
 
 /// F-DHT for one epoch, then P-DHT.
-fn partially_frozen(settings: &SearchSettings, seed: u64) -> Result<DynamicModel> {
+fn partially_frozen(settings: &SearchSettings, seed: u64) -> Result<SearchObjective> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed + 1);
     model(Preset::FDht, settings, seed)?.with_next_phase(Preset::PDht.space(LAYERS, HEADS)?, 1, &mut rng)
 }
 
-type Search = (&'static str, Box<dyn Fn(u64) -> Result<DynamicModel>>);
+type Search = (&'static str, Box<dyn Fn(u64) -> Result<SearchObjective>>);
 
 /// Every kind of search, in flight and with queues where it can be.
 fn searches() -> Vec<Search> {
@@ -46,8 +51,8 @@ fn searches() -> Vec<Search> {
     add("F-DHT with queues", Preset::FDht, SearchSettings { dispatch: queue, ..ours() });
     add("the paper's F-DHT", Preset::FDht, SearchSettings { dispatch: queue, ..SearchSettings::paper() });
     add("P-DHT alone", Preset::PDht, SearchSettings::for_preset(Preset::PDht));
-    add("sequential", Preset::TDht, SearchSettings { depth_decision: DepthDecision::AtEveryExit, ..ours() });
-    add("slopes", Preset::TDht, SearchSettings { head_feedback: HeadFeedback::Gradient, ..ours() });
+    add("sequential", Preset::TDht, SearchSettings { router: RouterKind::SequentialBandit, ..ours() });
+    add("head gradients", Preset::TDht, SearchSettings { head_feedback: HeadFeedback::Gradient, ..ours() });
     let (head_arms, head_draws) = (HeadArms::PerHeadAndGroup, HeadDraws::PerSample);
     let width_coupling = WidthCoupling::HeadsAndFfn;
     add("heads of their own", Preset::TDht, SearchSettings { head_arms, head_draws, width_coupling, ..ours() });
@@ -61,7 +66,7 @@ fn searches() -> Vec<Search> {
     searches
 }
 
-fn trained(mut model: DynamicModel) -> Result<DynamicModel> {
+fn trained(mut model: SearchObjective) -> Result<SearchObjective> {
     let (training, validation) = (task(ROWS, 1), task(11, 2));
     Trainer::new(train_settings()).fit(&mut model, &training, &validation, &mut ())?;
     Ok(model)
@@ -82,10 +87,10 @@ fn each_search_is_kept_whole_in_a_directory() -> Result<()> {
     for (name, build) in searches() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("model");
-        let model = trained(build(1)?)?;
+        let model = trained(build(1)?)?.into_model();
         model.save(&path, None, &labels)?;
         let (loaded, _, _) = DynamicModel::load(&path, &Device::Cpu)?;
-        let (own, other) = (model.evaluate(&test, 8)?, loaded.evaluate(&test, 8)?);
+        let (own, other) = (evaluate(&model, &test, 8)?, evaluate(&loaded, &test, 8)?);
         assert_eq!((own.labels, own.losses), (other.labels, other.losses), "{name}");
         assert_eq!((own.routes, own.flops), (other.routes, other.flops), "{name}");
         assert_eq!(model.space(), loaded.space(), "{name}");
@@ -97,17 +102,17 @@ fn each_search_is_kept_whole_in_a_directory() -> Result<()> {
 fn p_dht_goes_on_in_its_own_space_and_leaves_its_last_layers_as_they_are() -> Result<()> {
     let settings = small(SearchSettings::for_preset(Preset::PDht));
     let frozen = |name: &str| name.contains("layer.4.") || name.contains("layer.5.");
-    let last_layers = |model: &DynamicModel| -> Result<Vec<_>> {
+    let last_layers = |model: &SearchObjective| -> Result<Vec<_>> {
         Ok(everything(model)?.0.into_iter().filter(|(name, _)| frozen(name)).collect())
     };
     // In an epoch of F-DHT they learn, in P-DHT from the start they do not.
     for (model, stays) in [(partially_frozen(&settings, 1)?, false), (model(Preset::PDht, &settings, 1)?, true)] {
         let before = last_layers(&model)?;
         let model = trained(model)?;
-        assert!(model.later_space().is_none());
-        assert_eq!(*model.space(), Preset::PDht.space(LAYERS, HEADS)?);
+        assert!(model.next_phase().is_none());
+        assert_eq!(*model.model().space(), Preset::PDht.space(LAYERS, HEADS)?);
         assert_eq!(last_layers(&model)? == before, stays);
-        let evaluation = model.evaluate(&task(20, 3), 8)?;
+        let evaluation = evaluate(model.model(), &task(20, 3), 8)?;
         assert!(evaluation.routes.iter().all(|route| route.to_string().ends_with("+2L12H")));
     }
     Ok(())
@@ -115,19 +120,19 @@ fn p_dht_goes_on_in_its_own_space_and_leaves_its_last_layers_as_they_are() -> Re
 
 #[test]
 fn searches_that_make_no_sense_are_refused_by_the_name_of_the_setting() -> Result<()> {
-    let field = |result: Result<DynamicModel>| match result {
+    let field = |result: Result<SearchObjective>| match result {
         Err(Error::Setting { field, .. }) => field,
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("it was accepted"),
     };
     let ours = || small(SearchSettings::default());
-    let sequential = || SearchSettings { depth_decision: DepthDecision::AtEveryExit, ..ours() };
-    assert_eq!(field(model(Preset::FDht, &sequential(), 1)), "depth_decision");
+    let sequential = || SearchSettings { router: RouterKind::SequentialBandit, ..ours() };
+    assert_eq!(field(model(Preset::FDht, &sequential(), 1)), "router");
     let queues = SearchSettings { dispatch: Dispatch::Queue { size: 4 }, ..sequential() };
-    assert_eq!(field(model(Preset::TDht, &queues, 1)), "depth_decision");
+    assert_eq!(field(model(Preset::TDht, &queues, 1)), "router");
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let tree = model(Preset::TDht, &ours(), 1)?;
-    assert_eq!(field(tree.with_next_phase(Preset::PDht.space(LAYERS, HEADS)?, 1, &mut rng)), "later space");
+    assert_eq!(field(tree.with_next_phase(Preset::PDht.space(LAYERS, HEADS)?, 1, &mut rng)), "next space");
     // Without signals there is no classifier to miss, but P-DHT knows no passed exits either.
     assert_eq!(field(partially_frozen(&ours(), 1)), "context");
     let own_arms =
@@ -140,7 +145,7 @@ fn searches_that_make_no_sense_are_refused_by_the_name_of_the_setting() -> Resul
 }
 
 /// The head sets that a training chose, by group.
-fn head_sets(model: &DynamicModel) -> usize {
+fn head_sets(model: &SearchObjective) -> usize {
     model.accounting().curves.curves(1000).heads.iter().map(|group| group.sets.len()).sum()
 }
 
@@ -158,7 +163,7 @@ fn heads_drawn_for_each_sample_give_more_sets_than_heads_drawn_for_a_bucket() ->
 #[test]
 fn the_feedback_of_heads_and_their_arms_change_what_the_head_bandit_learns() -> Result<()> {
     let state = |settings: SearchSettings| -> Result<serde_json::Value> {
-        Ok(everything(&trained(model(Preset::TDht, &small(settings), 1)?)?)?.1["bandits"]["head_sets"].clone())
+        Ok(everything(&trained(model(Preset::TDht, &small(settings), 1)?)?)?.1["heads"]["sets"].clone())
     };
     let ours = SearchSettings::default;
     let feedbacks = [HeadFeedback::Standard, HeadFeedback::AsPublished, HeadFeedback::Gradient];
@@ -176,9 +181,10 @@ fn the_feedback_of_heads_and_their_arms_change_what_the_head_bandit_learns() -> 
 fn with_coupled_widths_a_route_of_fewer_heads_costs_nearly_in_proportion() -> Result<()> {
     let data: EncodedDataset = task(20, 4);
     let share = |width_coupling| -> Result<f64> {
-        let model = model(Preset::TDht, &small(SearchSettings { width_coupling, ..SearchSettings::default() }), 1)?;
+        let settings = small(SearchSettings { width_coupling, ..SearchSettings::default() });
+        let model = model(Preset::TDht, &settings, 1)?.into_model();
         let route = |name: &str| -> Result<Route> { model.space().resolve(&name.parse::<RouteSpec>()?) };
-        let flops = |name: &str| -> Result<f64> { Ok(model.evaluate_fixed(&data, &route(name)?, 8)?.flops as f64) };
+        let flops = |name: &str| -> Result<f64> { Ok(evaluate_fixed(&model, &data, &route(name)?, 8)?.flops as f64) };
         // Five layers of eight heads: of what those five cost.
         Ok((flops("6L8H")? - flops("1L12H")?) / (flops("6L12H")? - flops("1L12H")?))
     };
@@ -191,8 +197,9 @@ fn with_coupled_widths_a_route_of_fewer_heads_costs_nearly_in_proportion() -> Re
 fn sorted_neurons_change_nothing_that_the_whole_model_computes() -> Result<()> {
     let data = task(20, 4);
     let losses = |width_coupling| -> Result<Vec<f64>> {
-        let model = model(Preset::TDht, &small(SearchSettings { width_coupling, ..SearchSettings::default() }), 1)?;
-        Ok(model.evaluate(&data, 8)?.losses)
+        let settings = small(SearchSettings { width_coupling, ..SearchSettings::default() });
+        let model = model(Preset::TDht, &settings, 1)?.into_model();
+        Ok(evaluate(&model, &data, 8)?.losses)
     };
     let (plain, sorted) = (losses(WidthCoupling::Heads)?, losses(WidthCoupling::HeadsAndFfn)?);
     assert!(plain.iter().zip(&sorted).all(|(a, b)| (a - b).abs() < 1e-5));
@@ -204,9 +211,9 @@ fn what_steers_changes_what_is_chosen() -> Result<()> {
     // At this price the cost decides; the paper's estimate makes dropped heads look three times as cheap as they are.
     let heads = |cost_model: CostModel| -> Result<f64> {
         let settings = small(SearchSettings { cost_model, explore_share: 0.0, ..SearchSettings::default() });
-        let mut model = trained(model(Preset::TDht, &settings, 1)?)?;
-        model.set_lambda(1.0)?;
-        let evaluation = model.evaluate(&task(60, 6), 8)?;
+        let mut model = trained(model(Preset::TDht, &settings, 1)?)?.into_model();
+        model.set_speed(1.0)?;
+        let evaluation = evaluate(&model, &task(60, 6), 8)?;
         Ok(evaluation.layer_head_ratio)
     };
     let measured = MeasuredCost::of_encoder(&encoder(LAYERS, 1)?, &[8, 10, 12], &[4, 8], WidthCoupling::Heads)?;

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use candle_core::Device;
 use dht_search::transformer::{
     BertConfig, Checkpoint, CheckpointProblem, CheckpointSettings, EncodedDataset, Encoder, Error as TransformerError,
-    Objective, TextTokenizer, Trainer,
+    TextTokenizer, Trainer,
 };
-use dht_search::{DynamicModel, Error, Preset, Result, SearchSettings};
+use dht_search::{DynamicModel, Error, Preset, Result, SearchObjective, SearchSettings};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::toy::{CLASSES, bits, kinds, model, task, train_settings};
+use crate::toy::{CLASSES, bits, everything_of, kinds, model, task, train_settings};
 
 fn labels() -> Vec<String> {
     ["one", "two", "three"].map(String::from).into()
@@ -23,7 +23,7 @@ fn trained(settings: &SearchSettings) -> Result<DynamicModel> {
     let nothing = EncodedDataset { samples: Vec::new(), ..data.clone() };
     let mut model = model(settings.clone(), 1)?;
     Trainer::new(train_settings()).fit(&mut model, &data, &nothing, &mut ())?;
-    Ok(model)
+    Ok(model.into_model())
 }
 
 fn refused(folder: &Path) -> Error {
@@ -36,7 +36,7 @@ fn a_loaded_model_predicts_the_same_bits() -> Result<()> {
     for (name, settings) in kinds() {
         let mut model = trained(&settings)?;
         if model.lambda().is_some() {
-            model.set_lambda(0.01)?;
+            model.set_speed(0.01)?;
         }
         let folder = tempfile::tempdir().expect("a temporary folder");
         let target = folder.path().join("models").join("first");
@@ -44,21 +44,23 @@ fn a_loaded_model_predicts_the_same_bits() -> Result<()> {
         let (loaded, names, tokenizer) = DynamicModel::load(&target, &Device::Cpu)?;
         assert_eq!((names, tokenizer.is_none()), (labels(), true));
         assert_eq!((loaded.space(), loaded.settings()), (model.space(), model.settings()), "{name}");
-        assert!(bits(loaded.parameters())? == bits(model.parameters())?, "{name}");
-        assert_eq!(loaded.state()?["bandits"], model.state()?["bandits"], "{name}");
+        assert!(bits(loaded.encoder().parameters())? == bits(model.encoder().parameters())?, "{name}");
+        assert_eq!(everything_of(&loaded)?.1["router"], everything_of(&model)?.1["router"], "{name}");
+        assert_eq!(everything_of(&loaded)?.1["heads"], everything_of(&model)?.1["heads"], "{name}");
         for rows in [(0..25).collect::<Vec<usize>>(), vec![3], vec![9, 4]] {
             let batch = test.batch(&rows)?;
             let predictions = model.predict_batch(&batch)?;
             assert_eq!(loaded.predict_batch(&batch)?, predictions, "{name}");
         }
         // It trains on, and saves over itself without a trace.
-        let mut loaded = loaded;
-        Trainer::new(train_settings()).fit(&mut loaded, &task(20, 3), &test, &mut ())?;
+        let mut search = SearchObjective::new(loaded)?;
+        Trainer::new(train_settings()).fit(&mut search, &task(20, 3), &test, &mut ())?;
+        let loaded = search.into_model();
         loaded.save(&target, None, &labels())?;
         let entries = |path: &Path| fs::read_dir(path).expect("a folder").count();
         assert_eq!((entries(&target), entries(target.parent().expect("a parent"))), (2, 1), "{name}");
         let (again, ..) = DynamicModel::load(&target, &Device::Cpu)?;
-        assert!(bits(again.parameters())? == bits(loaded.parameters())?, "{name}");
+        assert!(bits(again.encoder().parameters())? == bits(loaded.encoder().parameters())?, "{name}");
     }
     Ok(())
 }
@@ -80,14 +82,14 @@ fn the_tokenizer_comes_back_and_the_encoder_is_an_ordinary_directory() -> Result
     assert_eq!(loaded.encode("bad day", None, 9)?, tokenizer.encode("bad day", None, 9)?);
     let alone = Encoder::from_pretrained(target.join("encoder"), &Device::Cpu)?;
     let values = alone.parameters().values()?;
-    let whole = model.parameters().values()?;
+    let whole = model.encoder().parameters().values()?;
     assert!(!values.is_empty() && values.iter().all(|(name, tensor)| whole.get(name) == Some(tensor)));
     Ok(())
 }
 
 #[test]
 fn torn_foreign_and_newer_files_are_refused_by_their_kind() -> Result<()> {
-    let model = model(SearchSettings::default(), 1)?;
+    let model = model(SearchSettings::default(), 1)?.into_model();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let target = folder.path().join("model");
     let file = target.join("dynamic.checkpoint");
@@ -115,8 +117,8 @@ fn torn_foreign_and_newer_files_are_refused_by_their_kind() -> Result<()> {
         checkpoint.save(&file)?;
         Ok(refused(&target))
     };
-    let newer = changed(&|checkpoint| checkpoint.state["version"] = 3.into())?;
-    assert!(matches!(newer, Error::Model { field: "version", ref got, .. } if got == "3"), "{newer}");
+    let newer = changed(&|checkpoint| checkpoint.state["version"] = 4.into())?;
+    assert!(matches!(newer, Error::Model { field: "version", ref got, .. } if got == "4"), "{newer}");
     // Version 1 had no sums of the encoder's files.
     let older = changed(&|checkpoint| {
         checkpoint.state["version"] = 1.into();
@@ -125,7 +127,7 @@ fn torn_foreign_and_newer_files_are_refused_by_their_kind() -> Result<()> {
     assert!(matches!(older, Error::Model { field: "version", ref got, .. } if got == "1"), "{older}");
     let other = changed(&|checkpoint| checkpoint.state["format"] = "a recipe".into())?;
     assert!(matches!(other, Error::Model { field: "format", .. }), "{other}");
-    let strange = changed(&|checkpoint| checkpoint.state["bandits"] = 3.into())?;
+    let strange = changed(&|checkpoint| checkpoint.state["router"] = 3.into())?;
     assert!(matches!(strange, Error::State { .. }), "{strange}");
     let two = changed(&|checkpoint| checkpoint.state["labels"] = serde_json::json!(["a", "b"]))?;
     assert!(matches!(two, Error::Transformer(TransformerError::Shape { .. })), "{two}");
@@ -162,7 +164,7 @@ fn files_of_another_encoder_or_with_a_bit_flipped_are_refused_by_name() -> Resul
     let folder = tempfile::tempdir().expect("a temporary folder");
     let saved = |name: &str, seed, tokenizer: Option<&TextTokenizer>| -> Result<PathBuf> {
         let target = folder.path().join(name);
-        model(SearchSettings::default(), seed)?.save(&target, tokenizer, &labels())?;
+        model(SearchSettings::default(), seed)?.model().save(&target, tokenizer, &labels())?;
         Ok(target)
     };
     let (first, second) = (saved("first", 1, Some(&tokenizer))?, saved("second", 2, None)?);
@@ -196,7 +198,7 @@ fn files_of_another_encoder_or_with_a_bit_flipped_are_refused_by_name() -> Resul
     fs::copy(second.join("encoder/model.safetensors"), of("model.safetensors")).expect("copied");
     let error = refused(&first);
     assert!(is_named("model.safetensors", &error), "{error}");
-    assert!(error.to_string().ends_with("put the file of that save back"), "{error}");
+    assert!(error.to_string().ends_with("restore the file of that save"), "{error}");
     fs::write(of("model.safetensors"), mine).expect("written");
     fs::copy(second.join("dynamic.checkpoint"), first.join("dynamic.checkpoint")).expect("copied");
     assert!(is_named("model.safetensors", &refused(&first)));
@@ -210,7 +212,7 @@ fn files_of_another_encoder_or_with_a_bit_flipped_are_refused_by_name() -> Resul
 
 #[test]
 fn a_save_that_is_refused_leaves_what_was_there() -> Result<()> {
-    let model = model(SearchSettings::default(), 1)?;
+    let model = model(SearchSettings::default(), 1)?.into_model();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let target = folder.path().join("model");
     model.save(&target, None, &labels())?;

@@ -5,7 +5,9 @@ use dht_search::transformer::{
     AdamWSettings, BertConfig, EncodedDataset, Encoder, Encoding, ForwardContext, History, Objective, PackedBatch,
     Parameters, Predict, Progress, Sample, StepLoss, TrainSettings, macro_f1,
 };
-use dht_search::{CostAccounting, Dispatch, DynamicModel, Error, Preset, Result, SearchSettings};
+use dht_search::{
+    CostAccounting, DynamicModel, Error, Preset, Result, SearchObjective, SearchSettings, settings::Dispatch,
+};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -40,10 +42,11 @@ pub fn encoder(layers: usize, seed: u64) -> Result<Encoder> {
     Ok(Encoder::random(&config, &Device::Cpu, &mut ChaCha8Rng::seed_from_u64(seed))?)
 }
 
-/// A model of 6 layers of 12 heads: exits 1, 2, 4, 6, and 8, 10 or 12 heads in each group.
-pub fn model(settings: SearchSettings, seed: u64) -> Result<DynamicModel> {
+/// The training of a model of 6 layers of 12 heads: exits 1, 2, 4, 6, and 8, 10 or 12 heads in each group.
+pub fn model(settings: SearchSettings, seed: u64) -> Result<SearchObjective> {
     let space = Preset::TDht.space(LAYERS, HEADS)?;
-    DynamicModel::new(encoder(LAYERS, seed)?, space, settings, CLASSES as usize, &mut ChaCha8Rng::seed_from_u64(seed))
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    SearchObjective::new(DynamicModel::new(encoder(LAYERS, seed)?, space, settings, CLASSES as usize, &mut rng)?)
 }
 
 /// The settings by name, each with a warm-up that ends within the first epoch: ours and the paper's, in flight and
@@ -85,21 +88,26 @@ pub fn timeless(history: History) -> History {
     History { train_seconds: 0.0, optimizer_seconds: 0.0, ..history }
 }
 
-/// A ledger without what differs from run to run.
-pub fn timeless_ledger(accounting: &CostAccounting) -> CostAccounting {
+/// A cost accounting without what differs from run to run.
+pub fn timeless_accounting(accounting: &CostAccounting) -> CostAccounting {
     CostAccounting { bandit_seconds: 0.0, ..accounting.clone() }
 }
 
-/// All that training leaves behind: weights, bandits, norms, queues and books, without seconds.
-pub fn everything(model: &DynamicModel) -> Result<(Bits, serde_json::Value)> {
+/// All that training leaves behind: weights, routers, queues and costs, without seconds.
+pub fn everything(model: &SearchObjective) -> Result<(Bits, serde_json::Value)> {
     let mut state = model.state()?;
-    state["ledger"]["bandit_seconds"] = 0.into();
+    state["accounting"]["bandit_seconds"] = 0.into();
     Ok((bits(model.parameters())?, state))
 }
 
+/// The same of a model that is not in training.
+pub fn everything_of(model: &DynamicModel) -> Result<(Bits, serde_json::Value)> {
+    everything(&SearchObjective::new(model.clone())?)
+}
+
 /// Listens to a model in training, and stops it when it is told to.
-pub struct PendingHeadFeedback {
-    pub model: DynamicModel,
+pub struct Observed {
+    pub model: SearchObjective,
     /// Rows of the batches as they come.
     pub order: Vec<u64>,
     /// For each step: its samples, and whether the queues were drained.
@@ -110,8 +118,8 @@ pub struct PendingHeadFeedback {
     pub offers: usize,
 }
 
-impl PendingHeadFeedback {
-    pub fn new(model: DynamicModel) -> Self {
+impl Observed {
+    pub fn new(model: SearchObjective) -> Self {
         Self { model, order: Vec::new(), steps: Vec::new(), stop_after: None, offers: 0 }
     }
 }
@@ -134,7 +142,7 @@ impl From<dht_search::transformer::Error> for Stop {
     }
 }
 
-impl Objective for PendingHeadFeedback {
+impl Objective for Observed {
     type Error = Stop;
 
     fn parameters(&self) -> &Parameters {
@@ -177,7 +185,7 @@ impl Objective for PendingHeadFeedback {
     }
 }
 
-impl Predict for PendingHeadFeedback {
+impl Predict for Observed {
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Vec<u32>, Stop> {
         Ok(self.model.predict(batch, ctx)?)
     }

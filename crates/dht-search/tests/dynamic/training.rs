@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use dht_search::transformer::{EncodedDataset, Gradient, Objective, Progress, TrainSettings, Trainer};
-use dht_search::{Dispatch, DynamicModel, Preset, Result, SearchSettings};
+use dht_search::{DynamicModel, Preset, Result, SearchObjective, SearchSettings, evaluate, settings::Dispatch};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::toy::{
-    CLASSES, HEADS, PendingHeadFeedback, Stop, bits, encoder, kinds, model, task, timeless, timeless_ledger,
-    train_settings,
+    CLASSES, HEADS, Observed, Stop, bits, encoder, kinds, model, task, timeless, timeless_accounting, train_settings,
 };
 
 const ROWS: u64 = 37;
@@ -54,45 +53,40 @@ fn every_parameter_gets_a_finite_gradient_and_within_a_few_steps_one_that_is_not
 fn each_sample_is_trained_on_once_an_epoch_and_nothing_is_left_behind() -> Result<(), Stop> {
     for (name, settings) in kinds() {
         let queues = settings.dispatch != Dispatch::InFlight;
-        let mut pending_feedback = PendingHeadFeedback::new(model(settings, 1)?);
+        let mut observed = Observed::new(model(settings, 1)?);
         let depths = Arc::new(Mutex::new(BTreeMap::<usize, u64>::new()));
         let told = Arc::clone(&depths);
-        pending_feedback.model.on_route(move |depth| *told.lock().unwrap().entry(depth).or_default() += 1);
-        let history =
-            Trainer::new(train_settings()).fit(&mut pending_feedback, &task(ROWS, 1), &task(9, 2), &mut ())?;
-        assert_eq!((history.samples, pending_feedback.model.accounting().samples), (2 * ROWS, 2 * ROWS), "{name}");
-        assert_eq!(pending_feedback.model.accounting().routes.values().sum::<u64>(), 2 * ROWS, "{name}");
-        for epoch in pending_feedback.order.chunks(ROWS as usize) {
+        observed.model.on_route(move |depth| *told.lock().unwrap().entry(depth).or_default() += 1);
+        let history = Trainer::new(train_settings()).fit(&mut observed, &task(ROWS, 1), &task(9, 2), &mut ())?;
+        assert_eq!((history.samples, observed.model.accounting().samples), (2 * ROWS, 2 * ROWS), "{name}");
+        assert_eq!(observed.model.accounting().routes.values().sum::<u64>(), 2 * ROWS, "{name}");
+        for epoch in observed.order.chunks(ROWS as usize) {
             let mut rows = epoch.to_vec();
             rows.sort_unstable();
             assert_eq!(rows, (0..ROWS).collect::<Vec<_>>(), "{name}");
         }
-        assert_eq!(
-            pending_feedback.steps.iter().map(|(samples, _)| samples).sum::<usize>(),
-            2 * ROWS as usize,
-            "{name}"
-        );
+        assert_eq!(observed.steps.iter().map(|(samples, _)| samples).sum::<usize>(), 2 * ROWS as usize, "{name}");
         if queues {
             assert!(
-                pending_feedback.steps.iter().all(|(samples, drained)| *samples == 5 || (*drained && *samples < 5)),
+                observed.steps.iter().all(|(samples, drained)| *samples == 5 || (*drained && *samples < 5)),
                 "{name}"
             );
             assert!(
-                pending_feedback.steps.iter().any(|(_, drained)| *drained),
+                observed.steps.iter().any(|(_, drained)| *drained),
                 "{name}: nothing waited, so nothing was drained"
             );
-            assert!(pending_feedback.model.mean_wait().is_some_and(|wait| wait > 0.0));
+            assert!(observed.model.mean_wait().is_some_and(|wait| wait > 0.0));
         } else {
-            assert_eq!(pending_feedback.model.mean_wait(), None);
+            assert_eq!(observed.model.mean_wait(), None);
         }
-        let state = pending_feedback.model.state()?;
+        let state = observed.model.state()?;
         let empty = |queue: &serde_json::Value| queue.as_array().is_some_and(Vec::is_empty);
         assert!(!queues || state["queues"]["queues"].as_array().unwrap().iter().all(empty), "{name}");
 
         // What the watcher, the routes' names and the curves say is one and the same.
         let mut by_depth = BTreeMap::new();
-        for (route, count) in &pending_feedback.model.accounting().routes {
-            let route = pending_feedback.model.space().resolve(&route.parse()?)?;
+        for (route, count) in &observed.model.accounting().routes {
+            let route = observed.model.model().space().resolve(&route.parse()?)?;
             *by_depth.entry(route.depth()).or_default() += count;
         }
         assert_eq!(by_depth, *depths.lock().unwrap(), "{name}");
@@ -126,11 +120,11 @@ fn the_queues_do_not_draw_the_same_random_routes_for_every_batch() -> Result<()>
 fn one_seed_gives_one_training_and_another_seed_another() -> Result<(), Stop> {
     for (name, settings) in kinds() {
         let run = |seed| -> Result<_, Stop> {
-            let mut pending_feedback = PendingHeadFeedback::new(model(settings.clone(), 1)?);
+            let mut observed = Observed::new(model(settings.clone(), 1)?);
             let settings = dht_search::transformer::TrainSettings { seed, ..train_settings() };
-            let history = Trainer::new(settings).fit(&mut pending_feedback, &task(ROWS, 1), &task(9, 2), &mut ())?;
-            let accounting = timeless_ledger(pending_feedback.model.accounting());
-            Ok((pending_feedback.order, accounting, timeless(history), bits(pending_feedback.model.parameters())?))
+            let history = Trainer::new(settings).fit(&mut observed, &task(ROWS, 1), &task(9, 2), &mut ())?;
+            let accounting = timeless_accounting(observed.model.accounting());
+            Ok((observed.order, accounting, timeless(history), bits(observed.model.parameters())?))
         };
         let (first, again, other) = (run(3)?, run(3)?, run(4)?);
         assert!(first == again, "{name}");
@@ -147,33 +141,35 @@ fn the_papers_preset_trains_twelve_layers_end_to_end() -> Result<()> {
     let settings = SearchSettings { warm_up_contexts: 64, ..SearchSettings::paper() };
     let space = Preset::TDht.space(12, HEADS)?;
     let mut rng = ChaCha8Rng::seed_from_u64(2);
-    let mut model = DynamicModel::new(encoder(12, 2)?, space, settings, CLASSES as usize, &mut rng)?;
+    let model = DynamicModel::new(encoder(12, 2)?, space, settings, CLASSES as usize, &mut rng)?;
+    let mut model = SearchObjective::new(model)?;
     let (training, validation) = (task(150, 1), task(20, 2));
     Trainer::new(train_settings()).fit(&mut model, &training, &validation, &mut ())?;
     let accounting = model.accounting();
     assert_eq!(accounting.samples, 300);
     assert!(accounting.arm_feature_flops > 0 && accounting.arm_feature_flops < accounting.flops);
-    let depths: Vec<usize> = model.space().exits().to_vec();
+    let depths: Vec<usize> = model.model().space().exits().to_vec();
     assert_eq!(depths, [3, 6, 9, 12]);
-    let evaluation = model.evaluate(&validation, 8)?;
+    let evaluation = evaluate(model.model(), &validation, 8)?;
     assert!(evaluation.routes.iter().all(|route| depths.contains(&route.depth())));
     assert!((0.25..=1.0).contains(&evaluation.layer_head_ratio));
-    assert!(model.lambda().is_none());
+    assert!(model.model().lambda().is_none());
     Ok(())
 }
 
 #[test]
-fn the_planted_task_is_learned_and_the_knob_trades_depth_for_cost() -> Result<()> {
+fn the_planted_task_is_learned_and_the_speed_trades_depth_for_cost() -> Result<()> {
     let settings = kinds()[0].1.clone();
     let mut model = model(settings, 1)?;
     let (training, test) = (task(300, 1), task(100, 2));
     let settings = dht_search::transformer::TrainSettings { epochs: 6, ..train_settings() };
     Trainer::new(settings).fit(&mut model, &training, &task(30, 3), &mut ())?;
-    model.set_lambda(0.0)?;
-    let free = model.evaluate(&test, 16)?;
+    let mut model = model.into_model();
+    model.set_speed(0.0)?;
+    let free = evaluate(&model, &test, 16)?;
     assert!(free.confusion.macro_f1() > 0.9, "{}", free.confusion.macro_f1());
-    model.set_lambda(1e6)?;
-    let dear = model.evaluate(&test, 16)?;
+    model.set_speed(1e6)?;
+    let dear = evaluate(&model, &test, 16)?;
     assert!(dear.routes.iter().all(|route| route.to_string() == "1L12H"));
     assert!(dear.flops < free.flops);
     assert_eq!(dear.route_counts().values().sum::<u64>(), 100);

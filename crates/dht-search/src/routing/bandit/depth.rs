@@ -1,21 +1,169 @@
 //! How deep does a sample go, decided once, at the base? UCB_L of a tree search chooses an exit (paper, 4.2.1); UCB_cp of an
 //! integrated search chooses depth and heads at once (4.2.2).
 
-use rand_chacha::ChaCha8Rng;
+use rand::Rng;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::linear::{RewardSample, Ucb};
 use super::setup::Setup;
-use crate::error::Result;
+use super::{check_arm_features, contexts, of_state, to_state};
+use crate::error::{Error, Result};
 use crate::features::{ArmFeatures, DEPTH_PYRAMID};
 use crate::reward::{CostWeightedLoss, RewardReference};
-use crate::routing::{DepthChoices, Losses, Mode};
+use crate::routing::{Decisions, Losses, Mode, Preparation, QueuedDecision, Router, StageView};
 use crate::space::{Route, SearchSpace};
+
+/// What a state of this router is called in errors.
+const STATE: &str = "depth bandit";
+
+/// Decides depth once, from the state behind the base layers.
+#[derive(Debug, Clone)]
+pub(crate) struct DepthRouter {
+    pub(super) setup: Setup,
+    pub(super) learned: Learned,
+}
+
+/// Everything that changes while the bandit learns.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Learned {
+    pub(super) bandit: DepthBandit,
+    pub(super) arm_features: Option<ArmFeatures>,
+}
+
+impl DepthRouter {
+    pub(crate) fn new(setup: Setup) -> Result<Self> {
+        let learned = Learned { bandit: DepthBandit::new(&setup)?, arm_features: None };
+        Ok(Self { setup, learned })
+    }
+}
+
+impl Router for DepthRouter {
+    fn reads(&self, exit: usize, _: usize) -> bool {
+        exit == 0 && self.setup.settings.context.has_signals()
+    }
+
+    fn start(&self, view: &StageView<'_>, last: usize, mode: Mode, rng: &mut dyn Rng) -> Result<Decisions> {
+        let Self { setup, learned } = self;
+        let random = mode == Mode::Random || (mode == Mode::Explore && !self.is_warm());
+        let unknown = mode == Mode::Exploit && !self.is_warm();
+        let (contexts, signals) = contexts(setup, view)?;
+        let features = learned.arm_features.as_ref();
+        let (tree, arms) = (setup.space.is_tree(), setup.space.integrated_arms());
+        let depths = if tree { setup.depths() } else { arms.iter().map(Route::depth).collect() };
+        // Nothing is known yet: the full model is the safe answer.
+        let full = match tree {
+            true => last,
+            false => (0..arms.len()).max_by_key(|arm| (depths[*arm], kept(&arms[*arm]))).unwrap_or_default(),
+        };
+        let mut decisions = Decisions::default();
+        for (context, tokens) in contexts.iter().zip(view.hidden.spans().lengths()) {
+            let arm = match (unknown, random) {
+                (true, _) => full,
+                (_, true) => setup.random_by_depth(&depths, rng),
+                _ => learned.bandit.choose(setup, features, context, tokens, mode, rng)?,
+            };
+            if tree {
+                decisions.exits.push(arm);
+            } else {
+                let exit = setup.space.exits().iter().position(|exit| *exit == arms[arm].exit());
+                decisions.exits.push(exit.unwrap_or(last));
+                decisions.arms.push(arm);
+            }
+        }
+        Ok(Decisions { contexts, signals, ..decisions })
+    }
+
+    fn flops(&self, _: usize) -> u64 {
+        self.learned.bandit.ucb.flops()
+    }
+
+    fn prepare(&mut self, preparation: &Preparation) -> Result<()> {
+        self.learned.arm_features.clone_from(&preparation.arm_features);
+        Ok(())
+    }
+
+    fn learn(&mut self, decisions: &Decisions, losses: &Losses) -> Result<()> {
+        let Self { setup, learned: Learned { bandit, arm_features } } = self;
+        if bandit.ucb.is_frozen() {
+            return bandit.learn(setup, arm_features.as_ref(), decisions, losses);
+        }
+        bandit.ucb.observe(&decisions.contexts)?;
+        if bandit.ucb.observed() >= setup.settings.warm_up_contexts as f64 {
+            bandit.ucb.freeze();
+        }
+        Ok(())
+    }
+
+    fn is_warm(&self) -> bool {
+        self.learned.bandit.ucb.is_frozen()
+    }
+
+    fn set_speed(&mut self, lambda: f64) -> Result<()> {
+        self.setup.set_lambda(lambda)
+    }
+
+    /// Another space of integrated routes: new arms start from the nearest old ones, the scaling of contexts stays.
+    fn enter(&mut self, space: &SearchSpace) -> Result<()> {
+        if self.setup.space.is_tree() {
+            return Err(Error::setting("space", "an integrated search, to go on in another one", "a tree search"));
+        }
+        let from = space.closest_arms(&self.setup.space);
+        let setup = self.setup.in_space(space)?;
+        self.learned.bandit.ucb.replace_arms(&from)?;
+        if let Some(features) = &mut self.learned.arm_features {
+            *features = features.of_arms(&from);
+        }
+        self.setup = setup;
+        Ok(())
+    }
+
+    fn check_queued(&self, exit: usize, queued: &QueuedDecision) -> Result<()> {
+        let refuse = |expected: String, got: String| Err(Error::setting("waiting sample", expected, got));
+        let QueuedDecision { arm, context, signals } = queued;
+        let (setup, arms) = (&self.setup, self.setup.space.integrated_arms());
+        let raw = self.learned.bandit.ucb.raw_size();
+        let leaves_here = |arm: usize| arms.get(arm).is_some_and(|arm| arm.exit() == setup.space.exits()[exit]);
+        if setup.space.is_tree() != arm.is_none() || arm.is_some_and(|arm| !leaves_here(arm)) {
+            return refuse(format!("one whose arm leaves at exit {exit}"), format!("one of arm {arm:?}"));
+        }
+        if (context.len(), signals.len()) != (raw, setup.signals()) {
+            let expected = format!("one of {raw} values, {} of them signals", setup.signals());
+            return refuse(expected, format!("one of {} and {}", context.len(), signals.len()));
+        }
+        match context.iter().chain(signals).find(|value| !value.is_finite()) {
+            Some(value) => refuse("one of finite values".into(), format!("one with {value}")),
+            None => Ok(()),
+        }
+    }
+
+    fn state(&self) -> Result<Value> {
+        to_state(STATE, &self.learned)
+    }
+
+    fn restore(&mut self, state: Value) -> Result<()> {
+        let stored: Learned = of_state(STATE, state)?;
+        let names = ["depth bandit's dimension", "depth bandit's arms", "depth norm's dimension"];
+        self.learned.bandit.ucb.check_like(&stored.bandit.ucb, names)?;
+        let reference = &stored.bandit.reference;
+        if !reference.is_possible() {
+            return Err(Error::setting("reward reference", "finite numbers, 0 or more", format!("{reference:?}")));
+        }
+        check_arm_features(&self.setup, stored.arm_features.as_ref(), stored.bandit.ucb.is_frozen())?;
+        self.learned = stored;
+        Ok(())
+    }
+
+    fn box_clone(&self) -> Box<dyn Router> {
+        Box::new(self.clone())
+    }
+}
 
 /// One arm for each exit of a tree search, or for each route of an integrated one; contexts \[x ; z\] or \[x ; 1\].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct DepthBandit {
+pub(super) struct DepthBandit {
     pub(crate) ucb: Ucb,
     pub(crate) reference: RewardReference,
 }
@@ -36,7 +184,7 @@ impl DepthBandit {
         raw: &[f64],
         tokens: usize,
         mode: Mode,
-        rng: &mut ChaCha8Rng,
+        rng: &mut dyn Rng,
     ) -> Result<usize> {
         let costs = if setup.space.is_tree() { setup.exit_costs(tokens)? } else { setup.arm_costs(tokens)? };
         self.ucb.choose(setup, raw, of_arms(setup, features), alpha(setup), &costs, mode, rng)
@@ -48,7 +196,7 @@ impl DepthBandit {
         &mut self,
         setup: &Setup,
         features: Option<&ArmFeatures>,
-        depth: &DepthChoices,
+        depth: &Decisions,
         losses: &Losses,
     ) -> Result<()> {
         let (tree, arms) = (setup.space.is_tree(), setup.space.integrated_arms());

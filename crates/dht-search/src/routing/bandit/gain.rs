@@ -5,19 +5,136 @@
 //! λ·(cost(e′) − cost(e)): the exits that FastBERT and PABEE take by a threshold on one signal are taken here by what
 //! signals and state have turned out to mean, and the price is the run-time knob.
 
+use rand::Rng;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::linear::Ucb;
 use super::setup::Setup;
-use crate::error::Result;
+use super::{check_arm_features, contexts, of_state, to_state};
+use crate::error::{Error, Result};
 use crate::features::{ArmFeatures, DEPTH_PYRAMID};
-use crate::routing::{DepthChoices, Losses, Mode};
+use crate::routing::{Decisions, ExitContexts, Losses, Mode, Preparation, Router, StageView};
+
+/// What a state of this router is called in errors.
+const STATE: &str = "depth bandit";
+
+/// Decides at every exit.
+#[derive(Debug, Clone)]
+pub(crate) struct GainRouter {
+    setup: Setup,
+    learned: Learned,
+}
+
+/// Everything that changes while the bandit learns.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Learned {
+    bandit: GainBandit,
+    arm_features: Option<ArmFeatures>,
+}
+
+impl GainRouter {
+    pub(crate) fn new(setup: Setup) -> Result<Self> {
+        let learned = Learned { bandit: GainBandit::new(&setup)?, arm_features: None };
+        Ok(Self { setup, learned })
+    }
+}
+
+impl Router for GainRouter {
+    fn reads(&self, exit: usize, last: usize) -> bool {
+        exit < last && self.setup.settings.context.has_signals()
+    }
+
+    /// Where routes are drawn at random they are drawn at once, and [`at_exit`](Router::at_exit) keeps to them.
+    fn start(&self, view: &StageView<'_>, last: usize, mode: Mode, rng: &mut dyn Rng) -> Result<Decisions> {
+        let random = mode == Mode::Random || (mode == Mode::Explore && !self.is_warm());
+        let depths = self.setup.depths();
+        let exit = |_| if random { self.setup.random_by_depth(&depths, rng) } else { last };
+        Ok(Decisions::leaving_at((0..view.members.len()).map(exit).collect()))
+    }
+
+    fn at_exit(&self, view: &StageView<'_>, decisions: &mut Decisions, mode: Mode, _: &mut dyn Rng) -> Result<()> {
+        let Self { setup, learned } = self;
+        let (contexts, signals) = contexts(setup, view)?;
+        if !signals.is_empty() {
+            decisions.signals.resize(decisions.exits.len(), Vec::new());
+            for (member, signals) in view.members.iter().zip(signals) {
+                decisions.signals[*member] = signals;
+            }
+        }
+        if self.is_warm() && mode != Mode::Random {
+            let features = learned.arm_features.as_ref();
+            for ((member, context), tokens) in view.members.iter().zip(&contexts).zip(view.hidden.spans().lengths()) {
+                if !learned.bandit.goes_on(setup, features, view.exit, context, tokens, mode)? {
+                    decisions.exits[*member] = view.exit;
+                }
+            }
+        }
+        decisions.at_exits.push(ExitContexts { exit: view.exit, members: view.members.to_vec(), contexts });
+        Ok(())
+    }
+
+    fn flops(&self, exit: usize) -> u64 {
+        self.learned.bandit.at.iter().take(exit + 1).map(Ucb::flops).sum()
+    }
+
+    fn prepare(&mut self, preparation: &Preparation) -> Result<()> {
+        self.learned.arm_features.clone_from(&preparation.arm_features);
+        Ok(())
+    }
+
+    fn learn(&mut self, decisions: &Decisions, losses: &Losses) -> Result<()> {
+        let warm = self.is_warm();
+        let Self { setup, learned: Learned { bandit, arm_features } } = self;
+        if warm {
+            return bandit.learn(setup, arm_features.as_ref(), decisions, losses);
+        }
+        for seen in &decisions.at_exits {
+            bandit.at[seen.exit].observe(&seen.contexts)?;
+        }
+        if bandit.at[0].observed() >= setup.settings.warm_up_contexts as f64 {
+            bandit.at.iter_mut().for_each(Ucb::freeze);
+        }
+        Ok(())
+    }
+
+    fn is_warm(&self) -> bool {
+        self.learned.bandit.at.iter().all(Ucb::is_frozen)
+    }
+
+    fn set_speed(&mut self, lambda: f64) -> Result<()> {
+        self.setup.set_lambda(lambda)
+    }
+
+    fn state(&self) -> Result<Value> {
+        to_state(STATE, &self.learned)
+    }
+
+    fn restore(&mut self, state: Value) -> Result<()> {
+        let stored: Learned = of_state(STATE, state)?;
+        let names = ["depth bandit's dimension", "depth bandit's arms", "depth norm's dimension"];
+        let (own, found) = (&self.learned.bandit.at, &stored.bandit.at);
+        if own.len() != found.len() {
+            return Err(Error::setting("depth bandit", format!("one for each of {} exits", own.len()), found.len()));
+        }
+        own.iter().zip(found).try_for_each(|(own, found)| own.check_like(found, names))?;
+        let warm = found.iter().all(Ucb::is_frozen);
+        check_arm_features(&self.setup, stored.arm_features.as_ref(), warm)?;
+        self.learned = stored;
+        Ok(())
+    }
+
+    fn box_clone(&self) -> Box<dyn Router> {
+        Box::new(self.clone())
+    }
+}
 
 /// For each exit but the last a bandit, with a scaling of its own and an arm for each deeper exit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct GainBandit {
-    pub(crate) at: Vec<Ucb>,
+struct GainBandit {
+    at: Vec<Ucb>,
 }
 
 impl GainBandit {
@@ -55,10 +172,10 @@ impl GainBandit {
         &mut self,
         setup: &Setup,
         features: Option<&ArmFeatures>,
-        depth: &DepthChoices,
+        depth: &Decisions,
         losses: &Losses,
     ) -> Result<()> {
-        for seen in &depth.seen {
+        for seen in &depth.at_exits {
             let here = seen.exit;
             for (&sample, raw) in seen.members.iter().zip(&seen.contexts) {
                 let own = depth.exits[sample];

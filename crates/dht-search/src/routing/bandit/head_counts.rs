@@ -1,6 +1,6 @@
 //! UCB_H: before a group of layers, how many heads does a sample keep there? (Paper, 4.2.1.)
 
-use rand_chacha::ChaCha8Rng;
+use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::linear::Ucb;
@@ -8,7 +8,7 @@ use super::setup::{Setup, best};
 use crate::error::{Error, Result};
 use crate::features::{ArmFeatures, HEADS_PYRAMID};
 use crate::reward::Reward;
-use crate::routing::{GroupDecisions, Mode};
+use crate::routing::{GroupTrace, Mode};
 
 /// One arm for each number of heads that some group may keep; contexts \[x ; z ; one-hot of the group\].
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -35,7 +35,7 @@ impl HeadCounts {
         raw: &[f64],
         tokens: usize,
         mode: Mode,
-        rng: &mut ChaCha8Rng,
+        rng: &mut dyn Rng,
     ) -> Result<usize> {
         let features = features.map(|features| &*features.heads[group]);
         let scores = self.ucb.scores(setup, raw, features, &one_hot(setup, group))?;
@@ -54,15 +54,15 @@ impl HeadCounts {
         &mut self,
         setup: &Setup,
         features: Option<&ArmFeatures>,
-        decisions: &GroupDecisions<'_>,
+        trace: &GroupTrace,
         rewards: &[Reward],
     ) -> Result<()> {
-        let GroupDecisions { group, choices, .. } = *decisions;
+        let GroupTrace { group, ref decisions, .. } = *trace;
         let (options, added) = (setup.options(), one_hot(setup, group));
         for (place, reward) in rewards.iter().enumerate() {
-            let arm = option(&options, choices.kept[place])?;
+            let arm = option(&options, decisions.kept[place])?;
             let feature = features.map(|features| &*features.heads[group][arm]);
-            self.ucb.update(setup, arm, &choices.contexts[place], feature, &added, reward.value)?;
+            self.ucb.update(setup, arm, &decisions.contexts[place], feature, &added, reward.value)?;
         }
         Ok(())
     }

@@ -5,28 +5,28 @@ use std::collections::BTreeMap;
 use super::setup::Setup;
 use crate::error::Result;
 use crate::reward::{CostWeightedLoss, Reward, RewardMemory, RewardReference};
-use crate::routing::{DepthChoices, GroupDecisions, Losses};
+use crate::routing::{Decisions, GroupTrace, Losses};
 
 /// δ_H of the samples of a group, compared with what came before: with the print's memory with the last batch that had
 /// the group; with ours with the samples that left by the same exit, since depth is decided and not the heads' doing.
 pub(super) fn head_rewards(
     setup: &Setup,
     references: &mut [RewardReference],
-    decisions: &GroupDecisions<'_>,
-    depth: &DepthChoices,
+    trace: &GroupTrace,
+    decisions: &Decisions,
     losses: &Losses,
 ) -> Result<Vec<Reward>> {
     let rule = setup.settings.heads_rewards();
     let mut deltas: BTreeMap<usize, (Vec<usize>, Vec<CostWeightedLoss>)> = BTreeMap::new();
-    for (place, (&sample, &kept)) in decisions.members.iter().zip(&decisions.choices.kept).enumerate() {
-        let exit = depth.exits[sample];
+    for (place, (&sample, &kept)) in trace.members.iter().zip(&trace.decisions.kept).enumerate() {
+        let exit = decisions.exits[sample];
         let delta = CostWeightedLoss::of_depth_and_heads(losses.by_exit[exit][sample], setup.space.depth(exit), kept)?;
         let reference = if rule.memory == RewardMemory::PreviousBatch { 0 } else { exit };
         let (places, deltas) = deltas.entry(reference).or_default();
         places.push(place);
-        deltas.push(delta.with_gain(losses.of_group(sample, decisions.group)));
+        deltas.push(delta.with_gain(losses.of_group(sample, trace.group)));
     }
-    let mut rewards = vec![Reward { value: 0.0, ratio: 1.0 }; decisions.members.len()];
+    let mut rewards = vec![Reward { value: 0.0, ratio: 1.0 }; trace.members.len()];
     for (reference, (places, deltas)) in deltas {
         for (place, reward) in places.into_iter().zip(rule.rewards(&mut references[reference], &deltas)?) {
             rewards[place] = reward;

@@ -5,7 +5,7 @@ use dht_bandits::{
     Thompson, TopK, TsPrior,
 };
 use dht_transformer::HeadSet;
-use rand_chacha::ChaCha8Rng;
+use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::linear::CLIP;
@@ -88,7 +88,7 @@ impl HeadSets {
         kept: &[usize],
         pooled: &Rows,
         mode: Mode,
-        rng: &mut ChaCha8Rng,
+        rng: &mut dyn Rng,
     ) -> Result<Vec<HeadSetGroup>> {
         let mut sets = Vec::new();
         for (count, places) in by_count(kept) {
@@ -114,7 +114,7 @@ impl HeadSets {
         context: &[f64],
         count: usize,
         mode: Mode,
-        rng: &mut ChaCha8Rng,
+        rng: &mut dyn Rng,
     ) -> Result<HeadSet> {
         let heads = setup.space.model_shape().heads;
         if count >= heads {

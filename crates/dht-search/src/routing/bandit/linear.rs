@@ -1,7 +1,7 @@
 //! A linear bandit with what scales its contexts: the common part of UCB_L, UCB_cp, UCB_H and the gains at the exits.
 
 use dht_bandits::{ArmId, Available, LinUcb, Normalizer, NormalizerOptions, Score};
-use rand_chacha::ChaCha8Rng;
+use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::setup::{Setup, best};
@@ -97,7 +97,7 @@ impl Ucb {
         alpha: f64,
         costs: &[f64],
         mode: Mode,
-        rng: &mut ChaCha8Rng,
+        rng: &mut dyn Rng,
     ) -> Result<usize> {
         let scores = self.scores(setup, raw, features, setup.constant())?;
         let values = scores.into_iter().zip(costs).map(|(score, cost)| setup.value(score, alpha, *cost, mode));
@@ -144,6 +144,11 @@ impl Ucb {
     /// How many contexts were looked at.
     pub(crate) fn observed(&self) -> f64 {
         self.norm.weight()
+    }
+
+    /// Whether the scaling is fixed.
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.norm.is_frozen()
     }
 
     pub(crate) fn freeze(&mut self) {

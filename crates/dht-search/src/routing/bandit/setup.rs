@@ -2,13 +2,11 @@
 
 use dht_bandits::{PyramidPool, RidgeOptions};
 use dht_transformer::{BlockShape, ClassifierShape};
-use rand::RngExt;
-use rand_chacha::ChaCha8Rng;
+use rand::{Rng, RngExt};
 
 use crate::cost::FlopsCost;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::features::{DEPTH_PYRAMID, HEAD_SET_PYRAMID, HEADS_PYRAMID, PoolingPyramid, SIGNALS};
-use crate::reward::RewardShape;
 use crate::routing::Mode;
 use crate::settings::SearchSettings;
 use crate::space::{Route, SearchSpace};
@@ -21,6 +19,8 @@ pub(crate) struct Setup {
     pub(crate) depth_pool: PyramidPool,
     pub(crate) heads_pool: PyramidPool,
     pub(crate) head_sets_pool: PyramidPool,
+    block: BlockShape,
+    classifier: ClassifierShape,
     flops: FlopsCost,
     /// The route to each exit with as many heads as its groups may keep.
     exit_routes: Vec<Route>,
@@ -60,25 +60,22 @@ impl Setup {
             head_sets_pool: HEAD_SET_PYRAMID.pool()?,
             space,
             settings,
+            block,
+            classifier,
             flops,
             exit_routes,
             group_routes,
         })
     }
 
-    /// The same setup at another setting of the run-time knob.
-    pub(crate) fn set_lambda(&mut self, new: f64) -> Result<()> {
-        let mut shape = self.settings.reward_shape;
-        match &mut shape {
-            RewardShape::Utility { lambda } | RewardShape::Gain { lambda } => *lambda = new,
-            RewardShape::Ratio | RewardShape::Log | RewardShape::Clipped { .. } => {
-                let expected = "utility or gain: in the others the cost is learned, not known";
-                return Err(Error::setting("reward_shape", expected, format!("{shape:?}")));
-            }
-        }
-        let settings = SearchSettings { reward_shape: shape, ..self.settings.clone() };
-        settings.check()?;
-        self.settings = settings;
+    /// The same setup in another space.
+    pub(crate) fn in_space(&self, space: &SearchSpace) -> Result<Self> {
+        Self::new(space.clone(), self.settings.clone(), self.block, self.classifier)
+    }
+
+    /// The same setup at another speed.
+    pub(crate) fn set_lambda(&mut self, lambda: f64) -> Result<()> {
+        self.settings = self.settings.at_speed(lambda)?;
         Ok(())
     }
 
@@ -107,11 +104,7 @@ impl Setup {
 
     /// Numbers of heads that some group may keep: the arms of UCB_H.
     pub(crate) fn options(&self) -> Vec<usize> {
-        let groups = 0..self.space.groups().len();
-        let mut options: Vec<usize> = groups.flat_map(|group| self.space.head_options(group)).copied().collect();
-        options.sort_unstable();
-        options.dedup();
-        options
+        self.space.distinct_head_options()
     }
 
     /// The cost of a text of this length on a route, as a share of the full model's.
@@ -146,7 +139,7 @@ impl Setup {
     }
 
     /// One of some ways drawn with a probability in proportion to a power of its depth.
-    pub(crate) fn random_by_depth(&self, depths: &[usize], rng: &mut ChaCha8Rng) -> usize {
+    pub(crate) fn random_by_depth(&self, depths: &[usize], rng: &mut dyn Rng) -> usize {
         let power = self.settings.explore_power;
         let weights = || depths.iter().map(|depth| (*depth as f64).powf(power));
         let mut left = rng.random::<f64>() * weights().sum::<f64>();
@@ -166,7 +159,7 @@ impl Setup {
 }
 
 /// The place of the highest value; ties by lot.
-pub(crate) fn best(values: impl IntoIterator<Item = f64>, rng: &mut ChaCha8Rng) -> usize {
+pub(crate) fn best(values: impl IntoIterator<Item = f64>, rng: &mut dyn Rng) -> usize {
     let (mut place, mut highest, mut ties) = (0, f64::NEG_INFINITY, 0);
     for (candidate, value) in values.into_iter().enumerate() {
         if value > highest {

@@ -6,7 +6,7 @@ use dht_transformer::{
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::model::Way;
+use crate::model::{DynamicModel, Executor};
 use crate::routing::Mode;
 use crate::settings::SearchSettings;
 use crate::space::Preset;
@@ -18,9 +18,10 @@ fn encoder(seed: u64) -> Encoder {
     Encoder::random(&config, &Device::Cpu, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap()
 }
 
-fn model(settings: SearchSettings) -> DynamicModel {
+fn search(settings: SearchSettings) -> SearchObjective {
     let space = Preset::TDht.space(6, 12).unwrap();
-    DynamicModel::new(encoder(1), space, settings, 3, &mut ChaCha8Rng::seed_from_u64(1)).unwrap()
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    SearchObjective::new(DynamicModel::new(encoder(1), space, settings, 3, &mut rng).unwrap()).unwrap()
 }
 
 fn texts() -> EncodedDataset {
@@ -37,7 +38,7 @@ fn texts() -> EncodedDataset {
 
 /// ln p of each class in f64, by sample and exit, of the exits that a sample came by.
 fn logarithms(model: &DynamicModel, trace: &ForwardTrace, samples: usize, temperature: f64) -> Vec<Vec<Vec<f64>>> {
-    let mut all = vec![vec![Vec::new(); model.space.exits().len()]; samples];
+    let mut all = vec![vec![Vec::new(); model.space().exits().len()]; samples];
     for output in &trace.outputs {
         let rows: Vec<Vec<f32>> = log_softmax(&(&output.logits / temperature).unwrap()).unwrap().to_vec2().unwrap();
         for (sample, row) in output.samples.iter().zip(rows) {
@@ -79,22 +80,22 @@ fn the_loss_of_a_batch_is_the_formula_of_its_plan() {
             ExitLosses::Chosen => SearchSettings { pooling: Pooling::Mean, ..SearchSettings::paper() },
             _ => SearchSettings::default(),
         };
-        let mut model = model(SearchSettings { exit_losses, soft_labels, ..settings });
+        let mut search = search(SearchSettings { exit_losses, soft_labels, ..settings });
         if soft_labels == full {
             let mut rng = ChaCha8Rng::seed_from_u64(7);
             let teacher = TextClassifier::new(encoder(9), 3, Pooling::Mean, &mut rng).unwrap();
-            model = model.with_teacher(teacher).unwrap();
+            search = search.with_teacher(teacher).unwrap();
         }
-        model.prepare(&texts, Progress { seed: 3, step: 0, epoch: 0, share: 0.0 }).unwrap();
-        let ctx = ForwardContext::training(model.encoder.parameters(), 1, 1);
-        let (passed_exits, mut rng) = (model.passed_exits(), ChaCha8Rng::seed_from_u64(3));
-        let way = Way { ctx: &ctx, strategy: &model.bandits, mode: Mode::Random, passed_exits };
-        let trace = model.executor().run(&batch, &way, &mut rng).unwrap();
-        let plain = logarithms(&model, &trace, batch.len(), 1.0);
-        let warm = logarithms(&model, &trace, batch.len(), temperature);
+        search.prepare(&texts, Progress { seed: 3, step: 0, epoch: 0, share: 0.0 }).unwrap();
+        let ctx = ForwardContext::training(search.parameters(), 1, 1);
+        let (model, mut rng) = (search.model(), ChaCha8Rng::seed_from_u64(3));
+        let executor: Executor<'_> = model.executor(&ctx, Mode::Random, search.passed_exits());
+        let trace = executor.run(&batch, &mut rng).unwrap();
+        let plain = logarithms(model, &trace, batch.len(), 1.0);
+        let warm = logarithms(model, &trace, batch.len(), temperature);
 
         let mut expected = 0.0;
-        for (sample, &own) in trace.depth.exits.iter().enumerate() {
+        for (sample, &own) in trace.decisions.exits().iter().enumerate() {
             let label = batch.labels[sample] as usize;
             let loss = |exit: usize| {
                 let hard = -plain[sample][exit][label];
@@ -117,11 +118,11 @@ fn the_loss_of_a_batch_is_the_formula_of_its_plan() {
                 }
             };
         }
-        let (total, losses) = model.losses(&batch, &trace).unwrap();
+        let (total, losses) = search.losses(&batch, &trace).unwrap();
         let total = f64::from(total.to_scalar::<f32>().unwrap());
         approx::assert_relative_eq!(total, expected / batch.len() as f64, max_relative = 1e-5);
         // What the bandits see are the losses on the labels, whoever teaches.
-        for (sample, &own) in trace.depth.exits.iter().enumerate() {
+        for (sample, &own) in trace.decisions.exits().iter().enumerate() {
             let hard = -plain[sample][own][batch.labels[sample] as usize];
             approx::assert_relative_eq!(losses.by_exit[own][sample], hard, max_relative = 1e-5);
         }

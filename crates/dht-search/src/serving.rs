@@ -56,16 +56,16 @@ pub struct Answer {
 }
 
 /// A model, its tokenizer and the names of its classes, for any number of threads: `Send`, `Sync`, and a clone is
-/// another handle on the same weights. It holds them twice: once as they are, once laid out for products.
+/// another handle on the same weights. It holds them twice: once as they are, once packed for products.
 ///
 /// Each call packs its texts, tokens without padding, into batches of like lengths; within a batch texts go on in groups
 /// of one route. The texts of two calls do not mix, and a call gives the same answers whatever other threads ask.
 ///
 /// Texts of one batch that keep equally many heads share the head set that suits them together, so that an answer may
 /// depend on the other texts of its call; a model trained and kept with
-/// [`HeadDraws::PerSample`](crate::HeadDraws::PerSample) answers each text by itself.
+/// [`HeadDraws::PerSample`](crate::settings::HeadDraws::PerSample) answers each text by itself.
 ///
-/// It is for programs that ask again and again. To score a labelled data set take [`DynamicModel::evaluate`].
+/// It is for programs that ask again and again. To score a labelled data set take [`evaluate`](crate::evaluation::evaluate).
 ///
 /// # Examples
 /// ```no_run
@@ -98,7 +98,7 @@ impl Engine {
     /// [`Error::Setting`] when there are not as many labels as classes, [`Error::Transformer`] when the tokenizer has
     /// more tokens than the model.
     pub fn new(model: DynamicModel, tokenizer: TextTokenizer, labels: &[String]) -> Result<Self> {
-        let (classes, config) = (model.heads.shape().classes, model.encoder().config());
+        let (classes, config) = (model.model().classes(), model.encoder().config());
         if labels.len() != classes {
             return Err(Error::setting("labels", format!("the names of {classes} classes"), labels.len()));
         }
@@ -136,7 +136,7 @@ impl Engine {
     /// is.
     ///
     /// # Errors
-    /// As [`DynamicModel::set_lambda`].
+    /// As [`DynamicModel::set_speed`].
     pub fn with_speed(&self, lambda: f64) -> Result<Self> {
         Ok(Self { model: Arc::new(self.model.with_speed(lambda)?), ..self.clone() })
     }
@@ -199,7 +199,7 @@ impl Engine {
         let mut answers: Vec<Option<Answer>> = vec![None; samples.len()];
         for rows in longest_first(&lengths, self.batch_size)? {
             let batch = PackedBatch::from_samples(rows.iter().map(|row| &samples[*row]))?;
-            for (row, prediction) in rows.iter().zip(self.model.predict_in(&self.ctx, &batch)?) {
+            for (row, prediction) in rows.iter().zip(self.model.predict_in(&self.ctx, &batch)?.predictions) {
                 let class = prediction.label as usize;
                 answers[*row] = Some(Answer {
                     label: self.labels[class].clone(),

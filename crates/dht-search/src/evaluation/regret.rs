@@ -1,0 +1,159 @@
+//! How much better the best fixed arm would have been, and what choosing for each text could be worth at most.
+
+use std::collections::BTreeMap;
+
+use dht_transformer::EncodedDataset;
+use serde::{Deserialize, Serialize};
+
+use super::Evaluation;
+use super::controls::evaluate_fixed;
+use crate::error::{Error, Result};
+use crate::model::DynamicModel;
+use crate::space::{Route, RouteArms};
+
+/// The same texts on each fixed arm in turn.
+///
+/// The fixed arms of a tree search are its exits, every group on the way with the most heads that it may keep; of an
+/// integrated search all its arms. Other head counts of a tree are not among them.
+#[derive(Debug, Clone)]
+pub struct FixedArms {
+    arms: Vec<(Route, Evaluation)>,
+    /// By arm and row: the route's FLOPs over the full model's.
+    costs: Vec<Vec<f64>>,
+}
+
+/// How much better the best fixed arm would have been, in hindsight.
+///
+/// What is compared is the mean over texts of loss + λ·cost, in nats, the cost being a route's exact FLOPs as a share of
+/// the full model's on that text. A bandit that knows its texts has a negative regret: no single arm does as well.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Regret {
+    /// The price of the full model's cost, λ.
+    pub lambda: f64,
+    /// Of the routes that were chosen.
+    pub chosen: f64,
+    /// The fixed arm of the least mean.
+    pub best_arm: String,
+    /// `chosen` less that of the best fixed arm.
+    pub regret: f64,
+    /// Of each fixed arm, by its route.
+    pub fixed: BTreeMap<String, f64>,
+    /// Of the best fixed arm for each text, chosen with its label in view: what is to be had at most.
+    pub oracle: f64,
+}
+
+impl Regret {
+    /// What the routes of an evaluation of the same rows came to beside the fixed arms, at the model's λ (0 where its
+    /// rewards have none).
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when the evaluation is of another number of rows.
+    pub fn new(
+        model: &DynamicModel,
+        data: &EncodedDataset,
+        evaluation: &Evaluation,
+        fixed: &FixedArms,
+    ) -> Result<Self> {
+        let (rows, lambda) = (data.len(), model.lambda().unwrap_or(0.0));
+        let known = fixed.arms.first().map_or(0, |(_, evaluation)| evaluation.losses.len());
+        for (field, got) in [("evaluation", evaluation.losses.len()), ("fixed arms", known)] {
+            if got != rows || rows == 0 {
+                return Err(Error::setting(field, format!("one of {} rows", rows.max(1)), got));
+            }
+        }
+        let mut chosen = 0.0;
+        for ((route, loss), tokens) in evaluation.routes.iter().zip(&evaluation.losses).zip(data.lengths()) {
+            chosen += (loss + lambda * flops_share(model, route, tokens)?) / rows as f64;
+        }
+        let means = fixed.means(lambda);
+        let best = fixed.best(lambda);
+        Ok(Regret {
+            lambda,
+            chosen,
+            best_arm: fixed.arms[best].0.to_string(),
+            regret: chosen - means[best],
+            fixed: fixed.arms.iter().map(|(route, _)| route.to_string()).zip(means).collect(),
+            oracle: (0..rows).map(|row| fixed.price(fixed.best_for(row, lambda), row, lambda)).sum::<f64>()
+                / rows as f64,
+        })
+    }
+}
+
+/// A route's FLOPs over the full model's, of a text of so many tokens; both with one exit.
+fn flops_share(model: &DynamicModel, route: &Route, tokens: usize) -> Result<f64> {
+    let (model, reads) = (model.model(), model.model().full_reads());
+    let flops = |route: &Route| model.forward_flops(route, tokens, &reads) as f64;
+    Ok(flops(route) / flops(&model.full_route()?))
+}
+
+/// The fixed arms of a space.
+fn fixed_routes(model: &DynamicModel) -> Result<Vec<Route>> {
+    let space = model.space();
+    if !space.is_tree() {
+        return Ok(space.integrated_arms().to_vec());
+    }
+    let widest = |groups: usize| (0..groups).map(|group| space.head_options(group).len() - 1).collect();
+    let arms = |depth: usize| RouteArms::Tree { depth, heads: widest(space.groups_before(depth).len()) };
+    (0..space.exits().len()).map(|depth| space.route(&arms(depth))).collect()
+}
+
+impl FixedArms {
+    /// Predicts every row on each fixed arm: one pass an arm.
+    ///
+    /// # Errors
+    /// As [`evaluate`](super::evaluate).
+    pub fn new(model: &DynamicModel, data: &EncodedDataset, batch_size: usize) -> Result<Self> {
+        let lengths = data.lengths();
+        let (mut arms, mut costs) = (Vec::new(), Vec::new());
+        for route in fixed_routes(model)? {
+            let evaluation = evaluate_fixed(model, data, &route, batch_size)?;
+            costs.push(lengths.iter().map(|tokens| flops_share(model, &route, *tokens)).collect::<Result<_>>()?);
+            arms.push((route, evaluation));
+        }
+        Ok(Self { arms, costs })
+    }
+
+    /// The arms and what the rows came to on each.
+    pub fn arms(&self) -> &[(Route, Evaluation)] {
+        &self.arms
+    }
+
+    /// For each row the arm of the least loss + λ·cost; of equal ones the first, which is the shallower.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a λ that is not finite or below 0.
+    pub fn oracle_routes(&self, lambda: f64) -> Result<Vec<Route>> {
+        if !lambda.is_finite() || lambda < 0.0 {
+            return Err(Error::setting("lambda", "a finite number, 0 or more", lambda));
+        }
+        let rows = self.costs.first().map_or(0, Vec::len);
+        Ok((0..rows).map(|row| self.arms[self.best_for(row, lambda)].0.clone()).collect())
+    }
+
+    /// loss + λ·cost of a row on an arm.
+    fn price(&self, arm: usize, row: usize, lambda: f64) -> f64 {
+        self.arms[arm].1.losses[row] + lambda * self.costs[arm][row]
+    }
+
+    fn best_for(&self, row: usize, lambda: f64) -> usize {
+        least((0..self.arms.len()).map(|arm| self.price(arm, row, lambda)))
+    }
+
+    /// The mean of loss + λ·cost of each arm.
+    fn means(&self, lambda: f64) -> Vec<f64> {
+        let mean = |arm: usize| {
+            let rows = self.costs[arm].len();
+            (0..rows).map(|row| self.price(arm, row, lambda)).sum::<f64>() / rows.max(1) as f64
+        };
+        (0..self.arms.len()).map(mean).collect()
+    }
+
+    fn best(&self, lambda: f64) -> usize {
+        least(self.means(lambda).into_iter())
+    }
+}
+
+/// The first place of the least number.
+fn least(numbers: impl Iterator<Item = f64>) -> usize {
+    numbers.enumerate().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(place, _)| place)
+}

@@ -1,0 +1,196 @@
+//! An encoder with exits. It decides nothing and learns nothing.
+
+use dht_transformer::{EncodedDataset, Encoder, HeadSet, Importance, PackedBatch, PrunePlan, SampleGroup};
+use rand::Rng;
+
+use super::exits::Exits;
+use crate::cost::{ExecutedFlops, WidthCoupling};
+use crate::error::{Error, Result};
+use crate::routing::{ExitReads, ForwardTrace};
+use crate::settings::SearchSettings;
+use crate::space::{Route, SearchSpace};
+
+/// An encoder, its exits, and the space of routes through both. A clone is another handle on the same weights.
+#[derive(Debug, Clone)]
+pub struct ExitModel {
+    pub(crate) encoder: Encoder,
+    pub(crate) exits: Exits,
+    pub(crate) space: SearchSpace,
+    pub(crate) coupling: WidthCoupling,
+}
+
+impl ExitModel {
+    /// Adds the exits of a space to an encoder. With [`WidthCoupling::HeadsAndFfn`] the neurons of its layers are sorted by
+    /// magnitude first, which changes nothing that the encoder computes. The layers of a tail are frozen.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for settings out of range or without sense in the space, a space of another size than the
+    /// encoder, fewer than two classes.
+    pub fn new<R: Rng + ?Sized>(
+        mut encoder: Encoder,
+        space: SearchSpace,
+        settings: &SearchSettings,
+        classes: usize,
+        rng: &mut R,
+    ) -> Result<Self> {
+        check_size(&encoder, &space)?;
+        if settings.width_coupling == WidthCoupling::HeadsAndFfn {
+            let importance = Importance::by_magnitude(&encoder)?;
+            let (heads, neurons) = (space.model_shape().heads, encoder.block_shape().ffn);
+            encoder = encoder.cut(&PrunePlan::most_important(&encoder, &importance, heads, neurons)?)?;
+        }
+        Self::of_sorted(encoder, space, settings, classes, rng)
+    }
+
+    /// The same of an encoder whose neurons are sorted already.
+    pub(crate) fn of_sorted<R: Rng + ?Sized>(
+        mut encoder: Encoder,
+        space: SearchSpace,
+        settings: &SearchSettings,
+        classes: usize,
+        rng: &mut R,
+    ) -> Result<Self> {
+        check_size(&encoder, &space)?;
+        settings.check_with(&space)?;
+        let exits = Exits::new(&mut encoder, classes, &space, settings, rng)?;
+        let model = Self { encoder, exits, space, coupling: settings.width_coupling };
+        model.freeze_tail(true);
+        Ok(model)
+    }
+
+    /// The encoder.
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
+    /// The space of routes.
+    pub fn space(&self) -> &SearchSpace {
+        &self.space
+    }
+
+    /// How many classes the exits tell apart.
+    pub fn classes(&self) -> usize {
+        self.exits.classes()
+    }
+
+    /// Another space with its exits: its tail is frozen, that of the one before is not.
+    pub(crate) fn enter(&mut self, space: SearchSpace, exits: Exits) {
+        self.freeze_tail(false);
+        (self.space, self.exits) = (space, exits);
+        self.freeze_tail(true);
+    }
+
+    /// Freezes or unfreezes the layers that every route ends in.
+    fn freeze_tail(&self, frozen: bool) {
+        if let Some(tail) = self.space.tail() {
+            tail.layers().for_each(|layer| self.encoder.freeze_layer(layer, frozen));
+        }
+    }
+
+    /// Neighbouring samples that keep these heads, and the neurons that go with them.
+    pub(crate) fn sample_group(&self, samples: usize, heads: HeadSet) -> SampleGroup {
+        let width = self.coupling.width(&self.encoder.block_shape(), heads.len());
+        SampleGroup { samples, heads, neurons: width.ffn }
+    }
+
+    /// The heads that are always kept: those of the largest norm over the dynamic groups' layers.
+    pub(crate) fn heads_of_largest_norm(&self) -> Result<HeadSet> {
+        let heads = self.space.model_shape().heads;
+        let mut importance = vec![0.0; heads];
+        for layer in self.space.groups().iter().flat_map(|group| group.layers()) {
+            let magnitudes = self.encoder.head_magnitudes(layer)?;
+            importance.iter_mut().zip(magnitudes).for_each(|(sum, magnitude)| *sum += magnitude);
+        }
+        let mut order: Vec<usize> = (0..heads).collect();
+        order.sort_by(|a, b| importance[*b].total_cmp(&importance[*a]).then(a.cmp(b)));
+        Ok(HeadSet::from_indices(order.into_iter().take(self.space.pinned().max(1)), heads)?)
+    }
+
+    /// Refuses texts that this model cannot be trained or scored on.
+    pub(crate) fn check_texts(&self, texts: &EncodedDataset) -> Result<()> {
+        if let Some(sample) = texts.samples.iter().find(|sample| !sample.targets.is_empty()) {
+            let expected = "none: a search takes texts of one class each, not of several labels or of a number";
+            let got = format!("{} in row {}", sample.targets.len(), sample.id);
+            return Err(Error::setting("targets", expected, got));
+        }
+        texts.check_classes(self.classes())?;
+        if texts.labels.len() != self.classes() {
+            return Err(Error::setting(
+                "labels",
+                format!("the model's {} classes", self.classes()),
+                texts.labels.len(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The formulas of its layers.
+    pub(crate) fn layer_flops(&self) -> ExecutedFlops {
+        ExecutedFlops { block: self.encoder.block_shape(), coupling: self.coupling }
+    }
+
+    /// FLOPs of a sample on a route, read by the exits so often (by exit).
+    pub(crate) fn forward_flops(&self, route: &Route, tokens: usize, reads: &[ExitReads]) -> u64 {
+        let exits = reads.iter().enumerate().map(|(exit, reads)| reads.total() * self.exits.at(exit).flops().forward.0);
+        self.layer_flops().forward(route, tokens).0 + exits.sum::<u64>()
+    }
+
+    /// FLOPs of the backward of the same.
+    pub(crate) fn backward_flops(&self, route: &Route, tokens: usize, reads: &[ExitReads]) -> u64 {
+        let of_exit = |(exit, reads): (usize, &ExitReads)| {
+            let flops = self.exits.at(exit).flops();
+            reads.attached * flops.backward.0 + reads.detached * flops.backward_weights.0
+        };
+        self.layer_flops().backward(route, tokens).0 + reads.iter().enumerate().map(of_exit).sum::<u64>()
+    }
+
+    /// FLOPs of deciding and running the samples of a batch forward, by sample, given their routes.
+    pub(crate) fn trace_flops(&self, batch: &PackedBatch, trace: &ForwardTrace, routes: &[Route]) -> Vec<u64> {
+        let pre_pass = |tokens| self.layer_flops().pre_pass(&self.space, tokens).0;
+        let of_sample =
+            |(sample, (route, tokens))| pre_pass(tokens) + self.forward_flops(route, tokens, &trace.reads_of(sample));
+        routes.iter().zip(batch.spans.lengths()).enumerate().map(of_sample).collect()
+    }
+
+    /// The full model's route: all layers with all heads.
+    pub(crate) fn full_route(&self) -> Result<Route> {
+        Route::truncated(self.space.model_shape(), self.space.model_shape().layers)
+    }
+
+    /// What a sample of the full model is read by: the last exit, once.
+    pub(crate) fn full_reads(&self) -> Vec<ExitReads> {
+        let mut reads = vec![ExitReads::default(); self.space.exits().len()];
+        if let Some(last) = reads.last_mut() {
+            last.attached = 1;
+        }
+        reads
+    }
+
+    /// FLOPs of one training epoch of the full model on these texts with the last exit: what ratios are of.
+    ///
+    /// # Errors
+    /// None that a model of this space can meet.
+    pub fn full_training_flops(&self, texts: &EncodedDataset) -> Result<u64> {
+        let (route, reads) = (self.full_route()?, self.full_reads());
+        let of_text = |tokens| self.forward_flops(&route, tokens, &reads) + self.backward_flops(&route, tokens, &reads);
+        Ok(texts.lengths().into_iter().map(of_text).sum())
+    }
+
+    /// FLOPs of predicting these texts with the full model and the last exit: what inference ratios are of.
+    ///
+    /// # Errors
+    /// None that a model of this space can meet.
+    pub fn full_inference_flops(&self, texts: &EncodedDataset) -> Result<u64> {
+        let (route, reads) = (self.full_route()?, self.full_reads());
+        Ok(texts.lengths().into_iter().map(|tokens| self.forward_flops(&route, tokens, &reads)).sum())
+    }
+}
+
+fn check_size(encoder: &Encoder, space: &SearchSpace) -> Result<()> {
+    let (shape, heads) = (space.model_shape(), encoder.block_shape().heads);
+    if (encoder.layers(), heads) == (shape.layers, shape.heads) {
+        return Ok(());
+    }
+    let expected = format!("a space of {} layers and {heads} heads", encoder.layers());
+    Err(Error::setting("space", expected, format!("{} and {}", shape.layers, shape.heads)))
+}

@@ -1,0 +1,138 @@
+//! What reads a sample where it may leave: one file a kind of exit.
+
+mod linear;
+
+use std::fmt::Debug;
+
+use candle_core::Tensor;
+use dht_transformer::{ClassifierShape, Encoder, FlopCount, ForwardContext, Hidden};
+use rand::Rng;
+
+use crate::error::Result;
+use crate::settings::{ClassifierSharing, ExitKind, SearchSettings};
+use crate::space::SearchSpace;
+
+use linear::LinearExit;
+
+/// FLOPs of one exit for one sample, two for each multiply-add.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExitFlops {
+    /// Of its logits.
+    pub forward: FlopCount,
+    /// Of the gradients of its parameters and of the hidden rows.
+    pub backward: FlopCount,
+    /// Of the gradients of its parameters alone.
+    pub backward_weights: FlopCount,
+}
+
+/// Reads samples where they may leave: hidden rows → logits.
+///
+/// Its parameters are the encoder's, so that one optimiser trains both.
+pub trait Exit: Debug + Send + Sync {
+    /// (samples, classes).
+    ///
+    /// # Errors
+    /// What candle reports.
+    fn logits(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<Tensor>;
+
+    /// What [`logits`](Self::logits) and its backward cost for one sample.
+    fn flops(&self) -> ExitFlops;
+
+    /// Another handle on the same parameters.
+    fn box_clone(&self) -> Box<dyn Exit>;
+}
+
+impl Clone for Box<dyn Exit> {
+    fn clone(&self) -> Self {
+        (**self).box_clone()
+    }
+}
+
+/// One exit of a kind with new parameters, whose names start with `name` and a dot.
+fn build<R: Rng + ?Sized>(
+    encoder: &mut Encoder,
+    name: &str,
+    classes: usize,
+    settings: &SearchSettings,
+    rng: &mut R,
+) -> Result<Box<dyn Exit>> {
+    Ok(match settings.exit_kind {
+        ExitKind::Linear => Box::new(LinearExit::new(encoder, name, classes, settings.pooling, rng)?),
+    })
+}
+
+/// The exits of a model: one for each depth of its space, or one for all.
+#[derive(Debug, Clone)]
+pub(crate) struct Exits {
+    /// By the total depth of the routes that leave there; one for all where they share it.
+    exits: Vec<(usize, Box<dyn Exit>)>,
+    classes: usize,
+    shape: ClassifierShape,
+}
+
+impl Exits {
+    pub(crate) fn new<R: Rng + ?Sized>(
+        encoder: &mut Encoder,
+        classes: usize,
+        space: &SearchSpace,
+        settings: &SearchSettings,
+        rng: &mut R,
+    ) -> Result<Self> {
+        let names = Self::names(space, settings);
+        let depths = (0..space.exits().len()).map(|exit| space.depth(exit));
+        let exits =
+            names.iter().zip(depths).map(|(name, depth)| Ok((depth, build(encoder, name, classes, settings, rng)?)));
+        let exits = exits.collect::<Result<_>>()?;
+        let pooler = settings.pooling == dht_transformer::Pooling::Pooler;
+        let shape = ClassifierShape { hidden: encoder.block_shape().hidden, pooler, classes };
+        Ok(Self { exits, classes, shape })
+    }
+
+    /// The exits of the next phase's space: those of its depths that are there, and new ones for the others.
+    pub(crate) fn for_next_phase<R: Rng + ?Sized>(
+        &self,
+        encoder: &mut Encoder,
+        space: &SearchSpace,
+        settings: &SearchSettings,
+        rng: &mut R,
+    ) -> Result<Self> {
+        let names = Self::names(space, settings);
+        let mut exits = Vec::with_capacity(names.len());
+        for (exit, name) in names.iter().enumerate() {
+            let depth = space.depth(exit);
+            let shared = settings.classifier_sharing == ClassifierSharing::Shared;
+            let own = self.exits.iter().find(|(own, _)| shared || *own == depth);
+            let exit = match own {
+                Some((_, own)) => own.clone(),
+                None => build(encoder, name, self.classes, settings, rng)?,
+            };
+            exits.push((depth, exit));
+        }
+        Ok(Self { exits, ..self.clone() })
+    }
+
+    /// What the parameters of each exit start with, before a dot.
+    pub(crate) fn names(space: &SearchSpace, settings: &SearchSettings) -> Vec<String> {
+        match settings.classifier_sharing {
+            ClassifierSharing::Shared => vec!["classifier".into()],
+            ClassifierSharing::PerExit => {
+                (0..space.exits().len()).map(|exit| format!("exit.{}.classifier", space.depth(exit))).collect()
+            }
+        }
+    }
+
+    /// The exit of an index of the space.
+    pub(crate) fn at(&self, exit: usize) -> &dyn Exit {
+        &*self.exits.get(exit).unwrap_or(&self.exits[0]).1
+    }
+
+    /// How many classes they tell apart.
+    pub(crate) fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// The sizes of a linear exit, by which routes are priced when arms are ranked.
+    pub(crate) fn shape(&self) -> ClassifierShape {
+        self.shape
+    }
+}

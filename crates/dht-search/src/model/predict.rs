@@ -1,0 +1,108 @@
+//! What a dynamic model says of texts.
+
+use std::time::Duration;
+
+use dht_transformer::{ForwardContext, PackedBatch, log_softmax};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::dynamic::DynamicModel;
+use super::executor::{Executor, PassedExits};
+use crate::error::Result;
+use crate::routing::Mode;
+use crate::space::Route;
+
+/// What a model says of a text.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Prediction {
+    /// The most probable class.
+    pub label: u32,
+    /// The probability of each class.
+    pub probabilities: Vec<f32>,
+    /// Which layers it ran, and how many heads in each.
+    pub route: Route,
+    /// FLOPs of all products, two for each multiply-add: of the route, of every exit that read the text, and of a pre-pass.
+    pub flops: u64,
+    /// FLOPs of what decided the route, by formula; beside `flops`, not in it.
+    pub routing_flops: u64,
+}
+
+/// What a model says of a batch.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct BatchPredictions {
+    /// By sample.
+    pub predictions: Vec<Prediction>,
+    /// How long deciding took: pooling and routers.
+    pub deciding: Duration,
+}
+
+impl BatchPredictions {
+    /// Predictions of texts whose route nobody had to decide.
+    pub fn of_fixed_route(probabilities: Vec<Vec<f32>>, route: &Route, flops: impl IntoIterator<Item = u64>) -> Self {
+        let prediction = |(probabilities, flops): (Vec<f32>, u64)| Prediction {
+            label: most_probable(&probabilities),
+            probabilities,
+            route: route.clone(),
+            flops,
+            routing_flops: 0,
+        };
+        Self { predictions: probabilities.into_iter().zip(flops).map(prediction).collect(), deciding: Duration::ZERO }
+    }
+}
+
+/// The first class of the highest probability.
+fn most_probable(probabilities: &[f32]) -> u32 {
+    let best = |best: usize, class: usize| if probabilities[class] > probabilities[best] { class } else { best };
+    (1..probabilities.len()).fold(0, best) as u32
+}
+
+impl DynamicModel {
+    /// Predicts a batch, each text on the route that the routers choose; nothing is explored and nothing learned. A model
+    /// whose routers have learned nothing yet runs in full.
+    ///
+    /// Texts that keep equally many heads of a group share one head set, the best for the mean of their contexts: a text
+    /// alone may keep others than in a batch. A batch gives the same predictions every time.
+    ///
+    /// # Errors
+    /// What the encoder reports.
+    pub fn predict_batch(&self, batch: &PackedBatch) -> Result<Vec<Prediction>> {
+        Ok(self.predict_in(&ForwardContext::inference(), batch)?.predictions)
+    }
+
+    /// As [`predict_batch`](Self::predict_batch) in a context that goes on, and keeps the packed weights.
+    pub(crate) fn predict_in(&self, ctx: &ForwardContext, batch: &PackedBatch) -> Result<BatchPredictions> {
+        self.executor(ctx, Mode::Exploit, PassedExits::Skip).predict(batch)
+    }
+}
+
+impl Executor<'_> {
+    /// Predicts a batch.
+    pub(crate) fn predict(&self, batch: &PackedBatch) -> Result<BatchPredictions> {
+        // Ties are broken by a generator that depends on the batch alone.
+        let mut rng = ChaCha8Rng::seed_from_u64(batch.sample_ids.first().copied().unwrap_or_default());
+        let trace = self.run(batch, &mut rng)?;
+        let mut probabilities = vec![Vec::new(); batch.len()];
+        for output in &trace.outputs {
+            let rows: Vec<Vec<f32>> = log_softmax(&output.logits)?.exp()?.to_vec2()?;
+            for (sample, row) in output.samples.iter().zip(rows) {
+                probabilities[*sample] = row;
+            }
+        }
+        let routes = trace.routes(&self.model.space)?;
+        let flops = self.model.trace_flops(batch, &trace, &routes);
+        let mut predictions = Vec::with_capacity(batch.len());
+        for (sample, (route, flops)) in routes.into_iter().zip(flops).enumerate() {
+            let groups = route.dynamic_groups().count() as u64;
+            predictions.push(Prediction {
+                label: most_probable(&probabilities[sample]),
+                probabilities: std::mem::take(&mut probabilities[sample]),
+                route,
+                flops,
+                routing_flops: self.router.flops(trace.decisions.exits()[sample]) + groups * self.heads.flops(),
+            });
+        }
+        Ok(BatchPredictions { predictions, deciding: trace.deciding })
+    }
+}

@@ -1,0 +1,234 @@
+//! The head router of the bandits: the head-count bandit decides how many heads a sample keeps, the head-set bandit which.
+
+use dht_transformer::HeadSet;
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::depth::kept;
+use super::head_counts::HeadCounts;
+use super::head_rewards::head_rewards;
+use super::head_sets::HeadSets;
+use super::setup::Setup;
+use super::{check_arm_features, of_state, to_state};
+use crate::error::{Error, Result};
+use crate::features::{ArmFeatures, pooled};
+use crate::reward::RewardReference;
+use crate::routing::{Decisions, GroupDecisions, GroupTrace, GroupView, HeadRouter, Losses, Mode, Preparation};
+use crate::space::SearchSpace;
+
+/// What a state of this router is called in errors.
+const STATE: &str = "head bandits";
+
+/// Decides heads by bandits.
+#[derive(Debug, Clone)]
+pub(crate) struct BanditHeads {
+    setup: Setup,
+    learned: Learned,
+}
+
+/// Everything that changes while the bandits learn.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Learned {
+    /// In a tree search; in an integrated one the route's arm says how many heads it keeps.
+    counts: Option<HeadCounts>,
+    sets: HeadSets,
+    /// What the rewards of each group are compared with: one for each exit behind it.
+    references: Vec<Vec<RewardReference>>,
+    arm_features: Option<ArmFeatures>,
+    /// Samples that were observed while the bandits did not learn yet.
+    observed: u64,
+}
+
+impl BanditHeads {
+    pub(crate) fn new(setup: Setup) -> Result<Self> {
+        let learned = Learned {
+            counts: if setup.space.is_tree() { Some(HeadCounts::new(&setup)?) } else { None },
+            sets: HeadSets::new(&setup)?,
+            references: references(&setup),
+            arm_features: None,
+            observed: 0,
+        };
+        Ok(Self { setup, learned })
+    }
+
+    /// Before the scaling is fixed: observes the contexts alone.
+    fn observe(&mut self, decisions: &Decisions, groups: &[GroupTrace]) -> Result<()> {
+        let Learned { counts, sets, observed, .. } = &mut self.learned;
+        for trace in groups {
+            if let Some(counts) = counts {
+                counts.ucb.observe(&trace.decisions.contexts)?;
+            }
+            for context in &trace.decisions.set_contexts {
+                sets.norm.observe(context)?;
+            }
+        }
+        *observed += decisions.exits.len() as u64;
+        if *observed >= self.setup.settings.warm_up_contexts as u64 {
+            if let Some(counts) = counts {
+                counts.ucb.freeze();
+            }
+            sets.norm.freeze();
+        }
+        Ok(())
+    }
+
+    #[cfg(test)]
+    pub(super) fn dimensions(&self) -> [Option<usize>; 2] {
+        let Learned { counts, sets, .. } = &self.learned;
+        [counts.as_ref().map(|counts| counts.ucb.dimension()), Some(sets.dimension())]
+    }
+
+    #[cfg(test)]
+    pub(super) fn sets_mut(&mut self) -> &mut HeadSets {
+        &mut self.learned.sets
+    }
+
+    /// Refuses a state that is not of these bandits.
+    fn check_like(&self, stored: &Learned) -> Result<()> {
+        let names = ["heads bandit's dimension", "heads bandit's arms", "heads norm's dimension"];
+        match (&self.learned.counts, &stored.counts) {
+            (Some(own), Some(stored)) => own.ucb.check_like(&stored.ucb, names)?,
+            (None, None) => {}
+            _ => return Err(Error::setting("heads bandit", "one as this space has it", "another one")),
+        }
+        self.learned.sets.check_like(&stored.sets, &self.setup)?;
+        let lengths = |learned: &Learned| learned.references.iter().map(Vec::len).collect::<Vec<_>>();
+        let (own, found) = (lengths(&self.learned), lengths(stored));
+        if own != found {
+            return Err(Error::setting("reward references", format!("{own:?} by group"), format!("{found:?}")));
+        }
+        if let Some(wrong) = stored.references.iter().flatten().find(|reference| !reference.is_possible()) {
+            return Err(Error::setting("reward reference", "finite numbers, 0 or more", format!("{wrong:?}")));
+        }
+        check_arm_features(&self.setup, stored.arm_features.as_ref(), stored.sets.pinned.is_some())
+    }
+}
+
+/// The references of each group and exit.
+fn references(setup: &Setup) -> Vec<Vec<RewardReference>> {
+    vec![vec![RewardReference::default(); setup.space.exits().len()]; setup.space.groups().len()]
+}
+
+impl HeadRouter for BanditHeads {
+    fn decide(&self, view: &GroupView<'_>, mode: Mode, rng: &mut dyn Rng) -> Result<GroupDecisions> {
+        let Self { setup, learned } = self;
+        let features = learned.arm_features.as_ref();
+        let Some(bandit) = &learned.counts else {
+            let [set_contexts] = pooled(view.hidden, [&setup.head_sets_pool])?;
+            let arms = setup.space.integrated_arms();
+            let kept: Vec<usize> =
+                view.members.iter().map(|member| kept(&arms[view.decisions.arms[*member]])).collect();
+            let head_sets = learned.sets.draw(setup, features, view.group, &kept, &set_contexts, mode, rng)?;
+            return Ok(GroupDecisions { kept, contexts: Vec::new(), set_contexts, head_sets });
+        };
+        let [state, set_contexts] = match setup.settings.context.has_state() {
+            true => pooled(view.hidden, [&setup.heads_pool, &setup.head_sets_pool])?,
+            false => {
+                let [sets] = pooled(view.hidden, [&setup.head_sets_pool])?;
+                [vec![Vec::new(); view.members.len()], sets]
+            }
+        };
+        let mut contexts = state;
+        if setup.settings.context.has_signals() {
+            for (context, member) in contexts.iter_mut().zip(view.members) {
+                context.extend_from_slice(&view.decisions.signals[*member]);
+            }
+        }
+        let options = setup.space.head_options(view.group);
+        let mut kept = Vec::with_capacity(contexts.len());
+        for (context, tokens) in contexts.iter().zip(view.hidden.spans().lengths()) {
+            kept.push(if options.len() == 1 || (mode == Mode::Exploit && !self.is_warm()) {
+                options[options.len() - 1]
+            } else if mode == Mode::Random || !self.is_warm() {
+                options[rng.random_range(0..options.len())]
+            } else {
+                bandit.choose(setup, features, view.group, context, tokens, mode, rng)?
+            });
+        }
+        let head_sets = learned.sets.draw(setup, features, view.group, &kept, &set_contexts, mode, rng)?;
+        Ok(GroupDecisions { kept, contexts, set_contexts, head_sets })
+    }
+
+    fn flops(&self) -> u64 {
+        self.learned.counts.as_ref().map_or(0, |counts| counts.ucb.flops()) + self.learned.sets.flops(&self.setup)
+    }
+
+    fn pinned(&self) -> Option<HeadSet> {
+        self.learned.sets.pinned
+    }
+
+    fn prepare(&mut self, preparation: &Preparation) -> Result<()> {
+        self.learned.sets.pin(&self.setup, preparation.pinned)?;
+        self.learned.arm_features.clone_from(&preparation.arm_features);
+        Ok(())
+    }
+
+    fn learn(&mut self, decisions: &Decisions, groups: &[GroupTrace], losses: &Losses) -> Result<()> {
+        if !self.is_warm() {
+            return self.observe(decisions, groups);
+        }
+        let Self { setup, learned } = self;
+        let Learned { counts, sets, references, arm_features, .. } = learned;
+        let features = arm_features.as_ref();
+        for trace in groups {
+            let rewards = head_rewards(setup, &mut references[trace.group], trace, decisions, losses)?;
+            if let Some(counts) = counts {
+                counts.learn(setup, features, trace, &rewards)?;
+            }
+            let (feedback, kappa) = (setup.settings.head_feedback, setup.settings.kappa.heads);
+            let rewarded: Option<Vec<bool>> =
+                rewards.iter().map(|reward| feedback.rewarded(reward.ratio, kappa)).collect();
+            if let Some(rewarded) = rewarded {
+                let rewarded = |place: usize, _| rewarded[place];
+                sets.learn(setup, features, trace.group, &trace.decisions.head_sets, &rewarded)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn learn_gradients(&mut self, trace: &GroupTrace, importance: &dyn Fn(usize, usize) -> f64) -> Result<()> {
+        let Self { setup, learned } = self;
+        let features = learned.arm_features.as_ref();
+        learned.sets.learn_by_gradients(setup, features, trace.group, &trace.decisions.head_sets, importance)
+    }
+
+    fn is_warm(&self) -> bool {
+        self.learned.sets.norm.is_frozen()
+    }
+
+    fn set_speed(&mut self, lambda: f64) -> Result<()> {
+        self.setup.set_lambda(lambda)
+    }
+
+    /// Another space of integrated routes: what is known of head sets stays.
+    fn enter(&mut self, space: &SearchSpace) -> Result<()> {
+        if self.setup.space.is_tree() {
+            return Err(Error::setting("space", "an integrated search, to go on in another one", "a tree search"));
+        }
+        let setup = self.setup.in_space(space)?;
+        if let Some(features) = &mut self.learned.arm_features {
+            *features = features.of_arms(&space.closest_arms(&self.setup.space));
+        }
+        self.learned.references = references(&setup);
+        self.learned.sets.set_groups(space.groups().len());
+        self.setup = setup;
+        Ok(())
+    }
+
+    fn state(&self) -> Result<Value> {
+        to_state(STATE, &self.learned)
+    }
+
+    fn restore(&mut self, state: Value) -> Result<()> {
+        let stored = of_state(STATE, state)?;
+        self.check_like(&stored)?;
+        self.learned = stored;
+        Ok(())
+    }
+
+    fn box_clone(&self) -> Box<dyn HeadRouter> {
+        Box::new(self.clone())
+    }
+}

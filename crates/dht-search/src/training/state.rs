@@ -1,0 +1,141 @@
+//! What a resumed training needs beside the parameters.
+
+use std::collections::BTreeMap;
+
+use dht_transformer::{EncodedDataset, Sample, SettingMismatch};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json, to_value};
+
+use super::accounting::CostAccounting;
+use super::objective::SearchObjective;
+use super::phases::NextPhase;
+use super::queues::Queues;
+use crate::error::{Error, Result};
+use crate::settings::SearchSettings;
+use crate::space::SearchSpace;
+
+/// The layout of [`TrainingState`].
+const VERSION: u64 = 3;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TrainingState {
+    version: u64,
+    space: SearchSpace,
+    settings: SearchSettings,
+    router: Value,
+    heads: Value,
+    queues: Option<Queues>,
+    accounting: CostAccounting,
+}
+
+impl TrainingState {
+    fn read(state: Value) -> Result<Self> {
+        if state.get("version").and_then(Value::as_u64) != Some(VERSION) {
+            let got = state.get("version").map_or_else(|| "an earlier one".into(), Value::to_string);
+            let expected = format!("{VERSION}: go on with the release that began this training, or begin it anew");
+            return Err(Error::setting("training state's version", expected, got));
+        }
+        serde_json::from_value(state).map_err(of_state)
+    }
+}
+
+fn of_state(source: serde_json::Error) -> Error {
+    Error::State { what: "training state".into(), source }
+}
+
+impl SearchObjective {
+    pub(super) fn training_state(&self) -> Result<Value> {
+        let state = TrainingState {
+            version: VERSION,
+            space: self.dynamic.space().clone(),
+            settings: self.settings().clone(),
+            router: self.dynamic.router.state()?,
+            heads: self.dynamic.heads.state()?,
+            queues: self.queues.clone(),
+            accounting: self.accounting.clone(),
+        };
+        to_value(state).map_err(of_state)
+    }
+
+    /// In what a training with a stored state is not this one.
+    pub(super) fn differences_from(&self, state: &Value) -> Result<Vec<SettingMismatch>> {
+        let space = SearchSpace::deserialize(&state["space"]).map_err(of_state)?;
+        let settings = SearchSettings::deserialize(&state["settings"]).map_err(of_state)?;
+        let as_json = |space: &SearchSpace, settings: &SearchSettings| -> Result<Value> {
+            let part = |part: serde_json::Result<Value>| part.map_err(of_state);
+            Ok(json!({ "space": part(to_value(space))?, "search": part(to_value(settings))? }))
+        };
+        // A training that entered its next phase stays there.
+        let own = self.next_phase.as_ref().map(|phase| &phase.space).filter(|next| **next == space);
+        let own = own.unwrap_or(self.dynamic.space());
+        Ok(SettingMismatch::between(&as_json(&space, &settings)?, &as_json(own, self.settings())?))
+    }
+
+    /// Takes up a state, in the next phase where it is of that one. A state that is refused changes nothing.
+    pub(super) fn restore_training(&mut self, state: Value, training: &EncodedDataset) -> Result<()> {
+        let state = TrainingState::read(state)?;
+        self.exit_model().check_texts(training)?;
+        let stored = json!({ "space": &state.space, "settings": &state.settings });
+        if let Some(difference) = self.differences_from(&stored)?.first() {
+            let expected = "one of this space and these settings";
+            return Err(Error::setting("training state", expected, format!("one where {difference}")));
+        }
+        let next_phase = self.next_phase.take_if(|next_phase| next_phase.space == state.space);
+        let before = next_phase.clone().map(|phase| (phase, self.dynamic.clone(), self.queues.clone()));
+        let restored = self.restore_in(next_phase, state, training);
+        if restored.is_err()
+            && let Some((next_phase, dynamic, queues)) = before
+        {
+            self.dynamic.model.enter(dynamic.model.space, dynamic.model.exits);
+            (self.dynamic.router, self.dynamic.heads) = (dynamic.router, dynamic.heads);
+            (self.queues, self.next_phase) = (queues, Some(next_phase));
+        }
+        restored
+    }
+
+    fn restore_in(
+        &mut self,
+        next_phase: Option<NextPhase>,
+        state: TrainingState,
+        training: &EncodedDataset,
+    ) -> Result<()> {
+        if let Some(next_phase) = next_phase {
+            self.enter(next_phase)?;
+        }
+        let shape = |queues: &Option<Queues>| queues.as_ref().map(Queues::shape);
+        if shape(&state.queues) != shape(&self.queues) {
+            return Err(Error::setting("queues", "those of these settings", "others"));
+        }
+        if let Some(queues) = &state.queues {
+            queues.check(&*self.dynamic.router)?;
+        }
+        self.accounting.check_like(&state.accounting)?;
+        let by_id: BTreeMap<usize, &Sample> = training.samples.iter().map(|s| (s.id as usize, s)).collect();
+        let mut queued = BTreeMap::new();
+        for row in state.queues.iter().flat_map(Queues::rows) {
+            let missing = || Error::setting("waiting sample", "a row of the training set", row);
+            queued.insert(row, (*by_id.get(&row).ok_or_else(missing)?).clone());
+        }
+        self.check_teacher()?;
+        self.take_routers(state.router, state.heads)?;
+        (self.queues, self.queued, self.accounting) = (state.queues, queued, state.accounting);
+        self.clear_pending();
+        Ok(())
+    }
+
+    /// Takes up both routers, or neither.
+    fn take_routers(&mut self, router: Value, heads: Value) -> Result<()> {
+        let mut restored = (self.dynamic.router.clone(), self.dynamic.heads.clone());
+        restored.0.restore(router)?;
+        restored.1.restore(heads)?;
+        (self.dynamic.router, self.dynamic.heads) = restored;
+        Ok(())
+    }
+
+    /// Takes up the routers of a state alone.
+    pub(super) fn restore_routers(&mut self, state: Value) -> Result<()> {
+        let TrainingState { router, heads, .. } = TrainingState::read(state)?;
+        self.take_routers(router, heads)
+    }
+}

@@ -1,0 +1,139 @@
+//! The steps of a training: a batch runs, encoder and routers learn from its losses, and its cost is counted.
+
+use std::time::Instant;
+
+use dht_transformer::{Encoding, ForwardContext, PackedBatch, Progress, Sample, StepLoss};
+use rand_chacha::ChaCha8Rng;
+
+use super::objective::{SearchObjective, Step, stream};
+use crate::error::{Error, Result};
+use crate::model::{Executor, PassedExits};
+use crate::routing::ForwardTrace;
+use crate::settings::LossSource;
+
+/// Independent random streams: of each step, and of each batch that is queued.
+const ROUTING: u64 = 1 << 32;
+const QUEUEING: u64 = 1 << 48;
+
+impl SearchObjective {
+    pub(super) fn run(&mut self, step: Step, progress: Progress) -> Result<StepLoss> {
+        let (batch, decisions) = match step {
+            Step::FullModel(batch) => return self.run_full_model(&batch, progress),
+            Step::Route(batch) => (batch, None),
+            Step::Decided(batch, decisions) => (batch, Some(decisions)),
+        };
+        let mut rng = self.routing(progress);
+        let ctx = ForwardContext::training(self.dynamic.encoder().parameters(), progress.seed, progress.step as u32);
+        let ctx = self.with_head_gradients(ctx);
+        let executor = self.executor(&ctx, progress, self.passed_exits());
+        let (trace, pre_pass) = match decisions {
+            None => (executor.run(&batch, &mut rng)?, self.pre_pass_flops(&batch)),
+            // Its pre-pass was counted when it was queued.
+            Some(decisions) => (executor.run_decided(&batch, decisions, &mut rng)?, 0),
+        };
+        self.accounting.flops += pre_pass;
+        self.routing = Some((progress.step, rng));
+        self.finish(&batch, trace, ctx, progress)
+    }
+
+    pub(super) fn executor<'a>(
+        &'a self,
+        ctx: &'a ForwardContext,
+        progress: Progress,
+        passed: PassedExits,
+    ) -> Executor<'a> {
+        self.dynamic.executor(ctx, self.mode(progress), passed)
+    }
+
+    fn pre_pass_flops(&self, batch: &PackedBatch) -> u64 {
+        let model = self.exit_model();
+        batch.spans.lengths().map(|tokens| model.layer_flops().pre_pass(&model.space, tokens).0).sum()
+    }
+
+    /// The generator of a step's routes. The batches that are accumulated into one step draw from it one after another,
+    /// so that no two of them draw the same.
+    fn routing(&mut self, progress: Progress) -> ChaCha8Rng {
+        match self.routing.take() {
+            Some((step, rng)) if step == progress.step => rng,
+            _ => stream(progress, ROUTING + progress.step),
+        }
+    }
+
+    /// Loss, rewards and cost of a batch that has run.
+    fn finish(
+        &mut self,
+        batch: &PackedBatch,
+        trace: ForwardTrace,
+        ctx: ForwardContext,
+        progress: Progress,
+    ) -> Result<StepLoss> {
+        let (loss, losses) = self.losses(batch, &trace)?;
+        let start = Instant::now();
+        let mut scored = false;
+        let known = losses.by_exit.iter().flatten().all(|loss| loss.is_nan() || loss.is_finite());
+        let own = |sample: usize| losses.by_exit[trace.decisions.exits[sample]][sample];
+        if known && (0..batch.len()).all(|sample| own(sample).is_finite()) {
+            if self.routers_learn(progress) {
+                self.dynamic.learn(&trace, &losses)?;
+            }
+            self.record_trace(batch, &trace, &own, progress)?;
+            // A backward has no texts but those that are trained on.
+            scored = self.settings().loss_source != LossSource::FirstEpoch || progress.epoch == 0;
+        }
+        // A loss that is not finite is left to the training loop, which stops.
+        self.accounting.bandit_seconds += (trace.deciding + start.elapsed()).as_secs_f64();
+        if scored {
+            self.await_head_gradients(batch, trace, &losses, &ctx);
+        }
+        Ok(StepLoss { loss, ctx, samples: batch.len(), terms: batch.len() })
+    }
+
+    /// Routes a batch with the weights of the time, without gradient, and puts its samples into queues.
+    pub(super) fn queue(&mut self, batch: &PackedBatch, progress: Progress) -> Result<()> {
+        let ctx = ForwardContext::inference();
+        // Several batches may join the queues between two steps: the samples before this one tell them apart.
+        let mut rng = stream(progress, QUEUEING + self.accounting.samples + self.queued.len() as u64);
+        let (decisions, deciding) = self.executor(&ctx, progress, PassedExits::Skip).decide(batch, &mut rng)?;
+        self.accounting.bandit_seconds += deciding.as_secs_f64();
+        let (model, last) = (self.exit_model(), self.exit_model().space.exits().len() - 1);
+        let base: u64 = batch.spans.lengths().map(|tokens| model.layer_flops().base(&model.space, tokens).0).sum();
+        let reads = if self.dynamic.router.reads(0, last) { batch.len() as u64 } else { 0 };
+        self.accounting.flops += base + reads * model.exits.at(0).flops().forward.0;
+        for sample in samples_of(batch) {
+            self.queued.insert(sample.id as usize, sample);
+        }
+        if let Some(queues) = &mut self.queues {
+            queues.join(&batch.sample_ids, decisions, progress.step);
+        }
+        Ok(())
+    }
+
+    /// The next batch from the queues, where there are any.
+    pub(super) fn leave_queue(&mut self, drain: bool, progress: Progress) -> Result<Option<Step>> {
+        let Some(queues) = &mut self.queues else { return Ok(None) };
+        let Some((rows, decisions)) = queues.leave(drain, progress.step) else { return Ok(None) };
+        let mut samples = Vec::with_capacity(rows.len());
+        for row in rows {
+            let missing = || Error::setting("waiting sample", "one that joined a queue", row);
+            samples.push(self.queued.remove(&row).ok_or_else(missing)?);
+        }
+        Ok(Some(Step::Decided(PackedBatch::from_samples(&samples)?, decisions)))
+    }
+}
+
+/// The samples of a batch, apart.
+fn samples_of(batch: &PackedBatch) -> impl Iterator<Item = Sample> + '_ {
+    (0..batch.len()).map(|sample| {
+        let rows = batch.spans.range(sample);
+        Sample {
+            id: batch.sample_ids[sample],
+            label: batch.labels[sample],
+            targets: Vec::new(),
+            encoding: Encoding {
+                ids: batch.ids[rows.clone()].to_vec(),
+                type_ids: batch.type_ids[rows].to_vec(),
+                truncated: false,
+            },
+        }
+    })
+}
