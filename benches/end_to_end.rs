@@ -1,12 +1,12 @@
-//! A search's training step and its inference, beside the full model's: forward and backward of a batch without optimiser,
-//! and the prediction of test texts, on the embedded corpus and with the sizes of the examples.
+//! The training step and inference of a search and of the full model: forward and backward of a batch without optimiser, and
+//! the prediction of test texts, on the embedded corpus with the sizes of the examples.
 //!
 //! ```text
 //! scripts/bench            # or: cargo bench --bench end_to_end
 //! ```
 //!
-//! The dynamic model is T-DHT with default settings after one short epoch, its bandits past their warm-up. What a route
-//! costs depends on what was learned: read the ratio beside the FLOPs ratio that is printed first.
+//! The dynamic model is T-DHT with default settings after one short epoch, with its bandits past their warm-up. Its routes
+//! depend on what was learned: compare the ratio of times with the FLOPs ratio that is printed first.
 
 use candle_core::Device;
 use clap::Parser;
@@ -23,9 +23,9 @@ use rand_chacha::ChaCha8Rng;
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
 const BATCH: usize = 32;
-/// Texts that are predicted.
+/// The number of predicted texts.
 const TEXTS: &str = "512";
-/// Texts that the dynamic model sees before it is measured.
+/// The number of training texts of the dynamic model.
 const ROWS: &str = "3000";
 
 struct Bench {
@@ -60,7 +60,7 @@ impl Bench {
     }
 }
 
-/// Forward and backward of a batch at the end of a training, where bandits choose; weights stay as they are.
+/// Forward and backward of a batch at the end of a training, where bandits choose; weights do not change.
 fn step<O: Objective>(objective: &mut O, batch: &PackedBatch, step: u64) -> Outcome
 where
     O::Error: std::error::Error + 'static,
@@ -74,7 +74,7 @@ where
 }
 
 fn end_to_end(criterion: &mut Criterion) {
-    let mut bench = Bench::new().expect("the embedded corpus makes a model");
+    let mut bench = Bench::new().expect("a model for the embedded corpus");
     eprintln!("inference FLOPs of the dynamic model over the full one's: {:.3}", bench.flops_ratio().expect("texts"));
     let mut count = 0;
     let mut group = criterion.benchmark_group("training step");

@@ -1,15 +1,15 @@
-//! Is pre-training worth it? The same encoder is fine-tuned from a directory and from random weights.
+//! Compares fine-tuning of a pre-trained encoder with training from random weights.
 //!
 //! ```text
 //! cargo run --release --example pretrained_or_random -- ENCODER DATA [--seeds 3] [--epochs 3] \
 //!     [--rows 1000 --rows 4000 …] [--out RECORD.json] [--page docs/pretraining.md]
 //! ```
 //!
-//! ENCODER is a Hugging Face directory with a tokenizer, such as `pretrain` of `dht-transformer` writes; DATA a directory
-//! with `train.*` and `dev.*`. Random weights are those of any encoder from scratch, and those that `pretrain` begins
-//! with. All have the same shape, rows, seeds and settings, but for the learning rate: each start has the one that does
-//! best, at seed 0, on 2,000 rows of the training set that nothing is trained on. What is told is accuracy on `dev.*`
-//! after the last epoch, which no choice has seen.
+//! ENCODER is a Hugging Face directory with a tokenizer, such as the example `pretrain` of `dht-transformer` writes; DATA is a
+//! directory with `train.*` and `dev.*`. There are two random starts: the ordinary initialisation, and the local-attention
+//! initialisation of `pretrain`. All starts have the same shape, rows, seeds and settings except for the learning rate: each
+//! has the rate with the best accuracy, at seed 0, on 2,000 held-out rows of the training set. The result is the accuracy on
+//! `dev.*` after the last epoch, which no choice depends on.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -42,46 +42,48 @@ struct Arguments {
     seeds: u64,
     #[arg(long, default_value_t = 3)]
     epochs: usize,
-    /// Training rows; all unless given. May be given several times
+    /// Number of training rows [default: all]; may be given several times
     #[arg(long)]
     rows: Vec<usize>,
-    /// Where to write the record
+    /// File for the record
     #[arg(long)]
     out: Option<PathBuf>,
-    /// A page with marker lines to write the figures into
+    /// Page with marker lines, into which the results are written
     #[arg(long)]
     page: Option<PathBuf>,
 }
 
-/// What an encoder knows before it is fine-tuned.
+/// The initial weights of an encoder.
 #[derive(Clone, Copy)]
 enum Start {
     Random,
-    RandomWithNeighbours,
+    LocalAttention,
     PreTrained,
 }
 
 impl Start {
-    const ALL: [Self; 3] = [Self::Random, Self::RandomWithNeighbours, Self::PreTrained];
+    const ALL: [Self; 3] = [Self::Random, Self::LocalAttention, Self::PreTrained];
 
     fn name(self) -> &'static str {
         match self {
             Self::Random => "random",
-            Self::RandomWithNeighbours => "random, heads begin with neighbours",
+            Self::LocalAttention => "random, local attention",
             Self::PreTrained => "pre-trained",
         }
     }
 }
 
 impl Arguments {
-    /// What `pretrain` wrote about the encoder, for the page.
+    /// The record of `pretrain` about the encoder, for the page.
     fn history(&self) -> Outcome<Value> {
         let mut path = self.encoder.clone().into_os_string();
         path.push(".history.json");
         match std::fs::read(&path) {
             Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
             Err(_) if self.page.is_none() => Ok(Value::Null),
-            Err(source) => Err(format!("{}: {source}; --page tells of pre-training", path.display()).into()),
+            Err(source) => {
+                Err(format!("{}: {source}; --page needs the record of the pre-training", path.display()).into())
+            }
         }
     }
 
@@ -99,7 +101,7 @@ impl Arguments {
         (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.1, 0.1);
         let encoder = match start {
             Start::Random => Encoder::random(&config, &Device::Cpu, &mut rng)?,
-            Start::RandomWithNeighbours => Encoder::random_with_local_attention(&config, &Device::Cpu, &mut rng)?,
+            Start::LocalAttention => Encoder::random_with_local_attention(&config, &Device::Cpu, &mut rng)?,
             Start::PreTrained => {
                 let tensors = dht_transformer::read_hugging_face(&self.encoder)?.tensors;
                 Encoder::from_tensors(&config, &tensors, &Device::Cpu)?
@@ -123,7 +125,7 @@ impl Arguments {
         Ok(accuracy)
     }
 
-    /// The rate that suits a start, and what it comes to.
+    /// The best rate of a start, and its results.
     fn side(
         &self,
         start: Start,
@@ -153,9 +155,9 @@ fn main() -> ExitCode {
 
 fn run() -> Outcome {
     let arguments = Arguments::parse();
-    // What would only show after an hour of training.
+    // Errors that would otherwise show only after an hour of training.
     let history = arguments.history()?;
-    arguments.page.as_deref().map_or(Ok(()), |page| around_figures(page).map(drop))?;
+    arguments.page.as_deref().map_or(Ok(()), |page| around_results(page).map(drop))?;
     let tokenizer = TextTokenizer::from_dir(&arguments.encoder)?;
     let train = DatasetReader::new().read(DatasetReader::find(&arguments.data, Split::Train)?)?;
     if let Some(columns) = &train.columns {
@@ -181,7 +183,7 @@ fn run() -> Outcome {
             report(&side.to_string());
             sides.push(side);
         }
-        // After each number of rows, so that a run that is stopped has told what it knew.
+        // After each number of rows, so that a stopped run has written its results so far.
         record["sides"] = json!(sides);
         if let Some(out) = &arguments.out {
             write_atomically(out, |file| writeln!(file, "{record:#}"))?;
@@ -193,8 +195,8 @@ fn run() -> Outcome {
     Ok(())
 }
 
-/// What stands before and behind the page's marker lines.
-fn around_figures(page: &Path) -> Outcome<[String; 2]> {
+/// The page's text before and after the marker lines.
+fn around_results(page: &Path) -> Outcome<[String; 2]> {
     let text = std::fs::read_to_string(page).map_err(|source| format!("{}: {source}", page.display()))?;
     let missing = || format!("{}: lacks the lines {README_START} and {README_END}", page.display());
     let (before, rest) = text.split_once(README_START).ok_or_else(missing)?;
@@ -202,16 +204,16 @@ fn around_figures(page: &Path) -> Outcome<[String; 2]> {
     Ok([before.into(), after.into()])
 }
 
-/// Puts the figures between the page's marker lines.
+/// Writes the results between the page's marker lines.
 fn write_page(page: &Path, record: &Value) -> Outcome {
-    let [before, after] = around_figures(page)?;
+    let [before, after] = around_results(page)?;
     let (past, machine) = (&record["pretraining"], &record["machine"]);
     let losses = past["history"]["losses"].as_array().map(Vec::as_slice).unwrap_or_default();
     let losses: Vec<f64> = losses.iter().filter_map(|pair| pair[1].as_f64()).collect();
     let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len().max(1) as f64;
     let many = losses.len().min(100);
-    let mut figures = format!(
-        "Pre-training: {} word pieces; {} blocks of {} tokens of {}, {} % of them hidden; a {} encoder, {} epochs, {} steps \
+    let mut results = format!(
+        "Pre-training: {} subwords; {} blocks of {} tokens of {}, {} % of them masked; a {} encoder, {} epochs, {} steps \
          in {:.1} minutes (batches, backward and optimiser). Loss: {:.2} nats in the first {many} steps, {:.2} in the \
          last, {:.2} on blocks held out; guessing by frequency has {:.2}.\n\n\
          Fine-tuning: {}, {} epochs, {} seeds, accuracy on {} rows of the official development set; {}, {} cores.\n\n\
@@ -243,7 +245,7 @@ fn write_page(page: &Path, record: &Value) -> Outcome {
         let scores: Vec<f64> = side["accuracies"].as_array().into_iter().flatten().filter_map(Value::as_f64).collect();
         let each = scores.iter().map(|score| format!("{score:.3}")).collect::<Vec<_>>().join(", ");
         let start = side["start"].as_str().unwrap_or("?");
-        figures += &format!("| {} | {start} | {} | {each} | {:.3} |\n", side["rows"], side["rate"], mean(&scores));
+        results += &format!("| {} | {start} | {} | {each} | {:.3} |\n", side["rows"], side["rate"], mean(&scores));
     }
     let versions: Vec<String> = machine["versions"]
         .as_object()
@@ -251,6 +253,6 @@ fn write_page(page: &Path, record: &Value) -> Outcome {
         .flatten()
         .map(|(name, version)| format!("{name} {}", version.as_str().unwrap_or("?")))
         .collect();
-    figures += &format!("\nVersions: {}.\n", versions.join(", "));
-    Ok(write_atomically(page, |file| write!(file, "{before}{README_START}\n{figures}{README_END}{after}"))?)
+    results += &format!("\nVersions: {}.\n", versions.join(", "));
+    Ok(write_atomically(page, |file| write!(file, "{before}{README_START}\n{results}{README_END}{after}"))?)
 }

@@ -1,9 +1,9 @@
 """Loads each directory below ROOT with `transformers` and compares its answers with those in the .json beside it.
 
-Called by scripts/check-directories. Directories with token numbers are loaded by the class that they name, and logits are
-compared; a weight that `transformers` misses or does not know is a failure too. Those with texts are loaded by
-AutoModelForSequenceClassification, as a user would: probabilities have to be equal, or the directory refused, and then be
-equal where its code is trusted.
+Called by scripts/check-directories. Directories with token ids are loaded by the class in their configuration, and logits are
+compared; missing or unknown weights are failures too. Directories with texts are loaded by
+AutoModelForSequenceClassification, as by a user: either probabilities are equal, or the directory is refused and probabilities
+are equal once its code is trusted.
 """
 
 import json
@@ -32,7 +32,7 @@ def by_name(folder, expected):
 
 
 def probabilities(folder, expected, **options):
-    """The largest difference of a probability, and what else was wrong."""
+    """The largest difference of a probability, and other problems."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=True)
     model, info = transformers.AutoModelForSequenceClassification.from_pretrained(
         folder, output_loading_info=True, **options

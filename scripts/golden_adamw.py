@@ -4,7 +4,7 @@
     python scripts/golden_adamw.py
 
 Gradients change sign and size from step to step, one parameter has gradients in some rows only, one has none in some
-steps, the learning rate follows a warm-up and a linear decay, and the same gradients are taken with and without clipping.
+steps, the learning rate has a warm-up and a linear decay, and the same gradients are used with and without clipping.
 """
 
 import json
@@ -44,7 +44,7 @@ def draw_gradients(random_numbers):
             values = [rounded(size * random_numbers.gauss(0.2, 1)) for _ in range(math.prod(shape))]
             if name.startswith("embeddings"):
                 for row in range(shape[0]):
-                    # Row 3 never occurs, the others now and then.
+                    # Row 3 never occurs, the others sometimes.
                     if row == 3 or random_numbers.random() < 0.6:
                         values[row * shape[1] : (row + 1) * shape[1]] = [0.0] * shape[1]
             gradients.append(values)

@@ -3,16 +3,16 @@
     pip install torch
     python scripts/golden_encoder.py
 
-Written out in plain operations and run in float64, so that what the test measures is the error of the encoder under
-test alone. Three runs over the same texts, none with dropout:
+Written in elementary operations and run in float64, so that the test measures only the error of the encoder under test.
+Three runs over the same texts, all without dropout:
 
     hidden.0 ... hidden.2        every head, the whole feed-forward (0: the embedding's output)
-    masked.1, masked.2           the heads of "kept_heads" only: the others' context times zero
+    masked.1, masked.2           the heads of "kept_heads" only: the outputs of the others times zero
     narrow.1, narrow.2           these heads, and the first "widths" neurons of each feed-forward
 
-On the last states stand three classifiers (first row; first row through a dense layer and tanh; mean row) with bias. The
-loss is the sum of their mean cross-entropies, "loss" and grad.NAME for the first run, "narrow_loss" and
-narrow_grad.NAME for the third. Rows are those of all texts, one after another, without padding.
+Three classifiers with bias read the last states (first row; first row through a dense layer and tanh; mean row). The loss
+is the sum of their mean cross-entropies, "loss" and grad.NAME for the first run, "narrow_loss" and
+narrow_grad.NAME for the third. Rows are those of all texts in order, without padding.
 """
 
 import json
@@ -46,7 +46,7 @@ def draw_weights(generator):
     weights = {}
 
     def draw(name, *shape, deviation=0.3, mean=0.0):
-        # Numbers that float32 holds: both sides start from the same weights.
+        # Rounded to float32, so that both sides start from the same weights.
         values = mean + deviation * torch.randn(*shape, generator=generator, dtype=torch.float64)
         weights[name] = values.float().double().requires_grad_()
 
@@ -77,7 +77,7 @@ def draw_weights(generator):
 
 
 def encode(weights, ids, types, kept, widths):
-    """The hidden states of one text, kept: heads of each layer, widths: neurons of each layer."""
+    """The hidden states of one text; kept: heads of each layer, widths: neurons of each layer."""
     heads = CONFIG["num_attention_heads"]
     size = CONFIG["hidden_size"] // heads
 
@@ -111,7 +111,7 @@ def encode(weights, ids, types, kept, widths):
 
 
 def run(weights, kept, widths):
-    """Hidden states of all texts one after another, logits of each classifier, the loss and its gradients."""
+    """Hidden states of all texts in order, logits of each classifier, the loss and its gradients."""
     states = [encode(weights, torch.tensor(i), torch.tensor(t), kept, widths) for i, t in zip(TEXTS, TYPES)]
     last = [text[-1] for text in states]
     first, mean = torch.stack([text[0] for text in last]), torch.stack([text.mean(0) for text in last])

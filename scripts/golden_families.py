@@ -43,7 +43,7 @@ FAMILIES = {
         RobertaForSequenceClassification, RobertaForMaskedLM,
     ),
 }
-# BERT's names of what the gradients' norms are told of, and the families' own.
+# BERT's names of the parameters whose gradient norms are written, and the families' names.
 GRADIENTS = {
     "embeddings.word_embeddings.weight": "embeddings.word_embeddings.weight",
     "embeddings.position_embeddings.weight": "embeddings.position_embeddings.weight",
@@ -55,7 +55,7 @@ GRADIENTS = {
 
 
 def scatter(model):
-    """Norms and biases that are not one and zero, so that a name mixed up is seen."""
+    """Norms and biases other than one and zero, so that the test detects swapped names."""
     generator = torch.Generator().manual_seed(5)
     for name, parameter in model.named_parameters():
         if parameter.dim() == 1:
@@ -64,7 +64,7 @@ def scatter(model):
 
 
 def run(family, model, base, masked):
-    """One text at a time: the oracle shall know nothing of padding."""
+    """One text at a time, so that the oracle needs no padding."""
     hidden, logits = [], []
     for text in TEXTS:
         out = model(input_ids=torch.tensor([text]), output_hidden_states=True)
@@ -79,9 +79,9 @@ def run(family, model, base, masked):
     loss.backward()
     parameters = dict(base.named_parameters())
     norms = {}
-    for ours, theirs in GRADIENTS.items():
-        theirs = theirs if isinstance(theirs, str) else theirs[family]
-        norms[ours] = parameters[theirs].grad.norm().item()
+    for bert_name, name in GRADIENTS.items():
+        name = name if isinstance(name, str) else name[family]
+        norms[bert_name] = parameters[name].grad.norm().item()
     return {
         "texts": TEXTS, "labels": LABELS, "rows": ROWS, "targets": TARGETS,
         "hidden": hidden.tolist(), "logits": logits.tolist(), "loss": loss.item(), "gradient_norms": norms,

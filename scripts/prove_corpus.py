@@ -1,19 +1,19 @@
 #!/usr/bin/env python3
-"""Train small BERT encoders from scratch on the embedded corpus and show at which depth which texts are understood.
+"""Train small BERT encoders from scratch on the embedded corpus, and report accuracy by depth and difficulty.
 
-An independent check (PyTorch, CPU) that the corpus does what its documentation says: the full model learns it, one
-layer is enough for the easy texts and not for the others.
+An independent check (PyTorch, CPU) of the corpus's documentation: the full model learns it, and one layer is enough for
+the easy texts but not for the others.
 
     scripts/prove_corpus.py train.csv test.csv --depths 6 1 2 4 --seeds 0 1 2
     scripts/prove_corpus.py train.csv test.csv --depths 6 --exits 1 2 4 6 --weights .3 .4 .5 1
 
-The files have the columns label, difficulty, text, as `write_csv` of `src/corpus.rs` writes them: say 16,000 training
-rows of seed 1 and 4,000 test rows of seed 2. A model of fewer layers is trained afresh ("truncated"); with --exits every
-listed layer has its own classifier and all are trained together.
+The files have the columns label, difficulty, text, as `write_csv` of `src/corpus/mod.rs` writes them, for example
+16,000 training rows of seed 1 and 4,000 test rows of seed 2. A model of fewer layers is trained separately ("truncated");
+with --exits every listed layer has its own classifier and all are trained jointly.
 
-The defaults are what learns fast here. Weights start at a standard deviation of .1 (with BERT's .02 a model was still
-guessing at negations when others had learnt them), the two projections that feed the residual stream at a fifth of that,
-so that six post-norm layers start about as easily as two; the second moment decays by .98; [CLS] stands for the text.
+The defaults learn fast on this corpus. Weights start with a standard deviation of .1 (with BERT's .02 a model had not
+learned negations when others had), and the two projections into the residual stream with a fifth of that, so that six
+post-norm layers start about as well as two; β₂ is .98; [CLS] is the pooled state.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def read(path):
 
 
 def encode(rows, vocabulary):
-    """Ids with [CLS] = 1 before and [SEP] = 2 behind; 0 pads, 3 is an unknown word."""
+    """Ids between [CLS] = 1 and [SEP] = 2; 0 is padding, 3 an unknown word."""
     return [
         (np.array([1] + [vocabulary.get(word, 3) for word in words] + [2]), label, difficulty)
         for words, label, difficulty in rows
@@ -48,7 +48,7 @@ def encode(rows, vocabulary):
 
 
 def batches(data, size, rng=None):
-    """Padded batches of texts of like length: shuffled, then sorted by length within pools of 16 batches."""
+    """Padded batches of texts of similar length: shuffled, then sorted by length within pools of 16 batches."""
     order = np.arange(len(data)) if rng is None else rng.permutation(len(data))
     pool = size * 16
     groups = []
@@ -60,8 +60,8 @@ def batches(data, size, rng=None):
     for group in groups:
         longest = max(len(data[row][0]) for row in group)
         ids = np.zeros((len(group), longest), dtype=np.int64)
-        for place, row in enumerate(group):
-            ids[place, : len(data[row][0])] = data[row][0]
+        for index, row in enumerate(group):
+            ids[index, : len(data[row][0])] = data[row][0]
         labels = np.array([data[row][1] for row in group])
         kinds = np.array([data[row][2] for row in group])
         yield torch.from_numpy(ids), torch.from_numpy(labels), kinds
@@ -100,7 +100,7 @@ class Encoder(nn.Module):
         super().__init__()
         hidden = options.hidden
         self.words = nn.Embedding(words, hidden)
-        self.places = nn.Embedding(64, hidden)
+        self.positions = nn.Embedding(64, hidden)
         self.norm = nn.LayerNorm(hidden, eps=1e-12)
         self.blocks = nn.ModuleList(Block(hidden, options.heads, options.dropout) for _ in range(layers))
         self.exits = exits
@@ -120,7 +120,7 @@ class Encoder(nn.Module):
         if options.sinusoid > 0:
             angles = torch.arange(64)[:, None] / 1000 ** (torch.arange(hidden // 2) / (hidden // 2))
             with torch.no_grad():
-                self.places.weight.copy_(options.sinusoid * torch.cat([angles.sin(), angles.cos()], 1))
+                self.positions.weight.copy_(options.sinusoid * torch.cat([angles.sin(), angles.cos()], 1))
 
     def pool(self, x, real):
         return x[:, 0] if self.pooling == "cls" else (x * real).sum(1) / real.sum(1)
@@ -128,7 +128,7 @@ class Encoder(nn.Module):
     def forward(self, ids):
         real = (ids != 0).float()
         bias = ((real - 1) * 1e4)[:, None, None, :]
-        x = self.norm(self.words(ids) + self.places.weight[: ids.shape[1]])
+        x = self.norm(self.words(ids) + self.positions.weight[: ids.shape[1]])
         if self.training and self.dropout > 0:
             x = F.dropout(x, self.dropout)
         logits = []
@@ -238,7 +238,7 @@ def main():
 
     train_rows, test_rows = read(options.train)[: options.rows], read(options.test)
     names = sorted({word for words, _, _ in train_rows for word in words})
-    vocabulary = {word: place + 4 for place, word in enumerate(names)}
+    vocabulary = {word: index + 4 for index, word in enumerate(names)}
     train_data, test_data = encode(train_rows, vocabulary), encode(test_rows, vocabulary)
     tokens = np.mean([len(ids) for ids, _, _ in train_data])
     print(f"{len(train_rows)} rows x {options.epochs} epochs, {len(names)} words, {tokens:.1f} tokens a text")

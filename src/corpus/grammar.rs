@@ -1,7 +1,7 @@
-//! How words become a text whose verdict is known.
+//! The grammar that generates a text with a given verdict.
 //!
-//! An *opinion* is a clause with one opinion word, negated or not; a *scene* is a clause that judges nothing and may hold a
-//! negation too, as a decoy; a *tally* is several judgements of one thing, of which most have the say.
+//! An *opinion* is a clause with one opinion word, negated or not; a *scene* is a clause that judges nothing and may
+//! contain a negation too, as a decoy; a *tally* is several judgements of one thing, of which the majority counts.
 
 use rand::{RngExt, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -13,7 +13,7 @@ use super::lexicon::{
     SUBJECT_ADJECTIVES, SURROUNDINGS, TURNS, Verb,
 };
 
-/// A text on its way: phrases in order, and the row's own random stream.
+/// A text under construction: its phrases in order, and the row's random stream.
 pub(crate) struct Writer<'a> {
     rng: &'a mut ChaCha8Rng,
     phrases: Vec<&'static str>,
@@ -65,7 +65,7 @@ impl<'a> Writer<'a> {
             Difficulty::Middle => self.opinion(subject, polarity, turned_round),
             Difficulty::Hard => self.tally(subject, polarity),
         }
-        // Without a scene the clause would often be short enough to come up twice.
+        // Without a scene the clause would often be short enough to occur twice.
         if self.chance(if has_scene { 0.25 } else { 0.7 }) {
             self.circumstance(subject);
         }
@@ -91,10 +91,10 @@ impl<'a> Writer<'a> {
         list[self.rng.random_range(0..list.len())]
     }
 
-    /// The early words of a list come up more often, as words do.
+    /// A random word; early words of a list are more frequent, as in natural text.
     fn pick_common<T: Copy>(&mut self, list: &[T]) -> T {
-        let place: f64 = self.rng.random();
-        let at = (place * place * list.len() as f64) as usize;
+        let position: f64 = self.rng.random();
+        let at = (position * position * list.len() as f64) as usize;
         list[at.min(list.len() - 1)]
     }
 
@@ -102,8 +102,8 @@ impl<'a> Writer<'a> {
         &list[self.rng.random_range(0..list.len())]
     }
 
-    /// Three or five judgements of one thing, each by a word or by the negation of its opposite; most of them have the
-    /// verdict `polarity`.
+    /// Three or five judgements of one thing, each by a word or by the negation of its opposite; the majority has the verdict
+    /// `polarity`.
     fn tally(&mut self, subject: usize, polarity: usize) {
         let count = if self.chance(0.3) { 5 } else { 3 };
         let dissenting = self.rng.random_range(0..=count / 2);
@@ -112,9 +112,9 @@ impl<'a> Writer<'a> {
         verdicts[..count].shuffle(self.rng);
         self.aspect(subject);
         self.say("was");
-        for (place, verdict) in verdicts[..count].iter().enumerate() {
-            if place > 0 {
-                self.say(if place + 1 == count { "and" } else { "," });
+        for (index, verdict) in verdicts[..count].iter().enumerate() {
+            if index > 0 {
+                self.say(if index + 1 == count { "and" } else { "," });
             }
             let negated = self.chance(0.5);
             self.negation(ADJECTIVE_NEGATIONS, negated);
@@ -152,7 +152,7 @@ impl<'a> Writer<'a> {
                 let experiencer = self.pick(EXPERIENCERS);
                 self.say(experiencer);
             }
-            // Asserted only: "not" would stand far from the word that it turns round.
+            // Never negated: "not" would be far from the word that it inverts.
             16..=17 => {
                 let holder = self.pick(HOLDERS);
                 self.say(holder);
@@ -170,7 +170,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// "the plot was not only witty but also superb": a "not" that turns nothing round.
+    /// "the plot was not only witty but also superb": a "not" that inverts nothing.
     fn not_only(&mut self, subject: usize, polarity: usize) {
         self.aspect(subject);
         self.say("was");
@@ -238,7 +238,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// When and where; one time in five with a noun of the other subject, so that a noun alone does not give the subject away.
+    /// Time and place; one time in five with a noun of the other subject, so that a noun alone does not give the subject away.
     fn circumstance(&mut self, subject: usize) {
         if self.chance(0.2) {
             let aside = self.pick(ASIDES);
@@ -252,7 +252,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Joins phrases as print does: no space before a mark, a capital after a full stop and for "I".
+/// Joins phrases with English spacing: no space before a mark, a capital after a full stop and for "I".
 fn render(phrases: &[&str]) -> String {
     let mut text = String::with_capacity(128);
     let mut capital = true;

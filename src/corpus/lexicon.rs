@@ -1,9 +1,9 @@
 //! The words of the embedded corpus, by their role in a sentence.
 //!
-//! A part holds phrases, one or several lower-case words apart by single spaces. No opinion word stands in two lists, so
-//! that a reader who knows the lists can tell praise from complaint, and which of the two subjects is judged.
+//! A list contains phrases, one or several lower-case words separated by single spaces. No opinion word is in two lists, so
+//! that the lists determine praise or complaint, and the subject.
 
-/// A verb in the two forms the grammar needs: "(did not) enjoy" and "enjoyed".
+/// A verb in the two forms of the grammar: "(did not) enjoy" and "enjoyed".
 pub(crate) struct Verb {
     pub(crate) base: &'static str,
     pub(crate) past: &'static str,
@@ -13,7 +13,7 @@ const fn verb(base: &'static str, past: &'static str) -> Verb {
     Verb { base, past }
 }
 
-/// What can be judged about a film, and about a meal: the noun decides the subject of a text.
+/// Aspects of a film, and of a meal; the noun determines the subject of a text.
 pub(crate) const ASPECTS: [&[&str]; 2] = [
     &[
         "film",
@@ -32,7 +32,7 @@ pub(crate) const ASPECTS: [&[&str]; 2] = [
     &["meal", "food", "soup", "steak", "dessert", "menu", "pasta", "bread", "sauce", "chef", "curry", "pizza"],
 ];
 
-/// Adjectives that praise (first list) or complain (second list), fit for either subject.
+/// Adjectives that praise (first list) or complain (second list), for either subject.
 pub(crate) const ADJECTIVES: [&[&str]; 2] = [
     &[
         "good",
@@ -70,19 +70,19 @@ pub(crate) const SUBJECT_ADJECTIVES: [[&[&str]; 2]; 2] = [
     [&["delicious", "tasty", "tender"], &["bland", "stale", "burnt"]],
 ];
 
-/// What a person feels about a thing: "we enjoyed the plot".
+/// Verbs of a person's opinion of a thing: "we enjoyed the plot".
 pub(crate) const OPINION_VERBS: [&[Verb]; 2] = [
     &[verb("enjoy", "enjoyed"), verb("love", "loved"), verb("admire", "admired")],
     &[verb("hate", "hated"), verb("dislike", "disliked"), verb("regret", "regretted")],
 ];
 
-/// What a thing does to a person: "the plot delighted us".
+/// Verbs of a thing's effect on a person: "the plot delighted us".
 pub(crate) const EFFECT_VERBS: [&[Verb]; 2] = [
     &[verb("impress", "impressed"), verb("please", "pleased"), verb("delight", "delighted")],
     &[verb("bore", "bored"), verb("annoy", "annoyed"), verb("disappoint", "disappointed")],
 ];
 
-/// Who judges, as the subject of a clause and as its object.
+/// Persons who judge, as the subject of a clause and as its object.
 pub(crate) const HOLDERS: &[&str] = &[
     "i",
     "we",
@@ -119,7 +119,7 @@ pub(crate) const EXPERIENCERS: &[&str] = &[
     "the reviewers",
 ];
 
-/// Who does things that decide nothing.
+/// Persons in scenes.
 pub(crate) const PEOPLE: &[&str] = &[
     "i",
     "we",
@@ -139,7 +139,7 @@ pub(crate) const PEOPLE: &[&str] = &[
     "the children",
 ];
 
-/// Deeds that decide nothing.
+/// Actions in scenes.
 pub(crate) const DEEDS: &[Verb] = &[
     verb("arrive early", "arrived early"),
     verb("take the bus", "took the bus"),
@@ -183,7 +183,7 @@ pub(crate) const DEEDS: &[Verb] = &[
     verb("follow the signs", "followed the signs"),
 ];
 
-/// Places and things around the outing, and what may be said of them without judging film or meal.
+/// Surroundings, and neutral statements about them.
 pub(crate) const SURROUNDINGS: &[&str] = &[
     "street",
     "queue",
@@ -220,7 +220,7 @@ pub(crate) const STATES: &[&str] = &[
     "blocked",
 ];
 
-/// When and where, before or after a clause.
+/// Times and places, before or after a clause.
 pub(crate) const OCCASIONS: &[&str] = &[
     "yesterday",
     "last monday",
@@ -264,10 +264,10 @@ pub(crate) const OCCASIONS: &[&str] = &[
     "on saturday",
 ];
 
-/// Phrases that bring in the noun of the other subject, which is then not what is judged.
+/// Phrases with a noun of the other subject, which is not judged.
 pub(crate) const ASIDES: &[&str] = &["after the", "before the", "during the", "right after the", "shortly before the"];
 
-/// Openings without a say, some with a word that negates elsewhere.
+/// Openings without an opinion, some with a word that is a negation elsewhere.
 pub(crate) const OPENINGS: &[&str] = &[
     "without doubt",
     "no doubt",
@@ -283,30 +283,30 @@ pub(crate) const OPENINGS: &[&str] = &[
     "overall",
 ];
 
-/// Degrees before an adjective; they change nothing.
+/// Degrees before an adjective, without effect on the verdict.
 pub(crate) const DEGREES: &[&str] =
     &["very", "really", "quite", "truly", "so", "rather", "utterly", "particularly", "simply", "genuinely"];
 
-/// What turns an adjective round. The plain "not" stands several times because it is the common one.
+/// Negations of an adjective. The plain "not" is there several times because it is the most frequent.
 pub(crate) const ADJECTIVE_NEGATIONS: &[&str] =
     &["not", "not", "not", "not", "not", "not", "not", "never", "never", "hardly", "far from", "by no means"];
 
-/// What turns a verb round, before its base form and before its past form.
+/// Negations of a verb, before its base form and before its past form.
 pub(crate) const BASE_NEGATIONS: &[&str] = &["did not", "did not", "did not", "could not"];
 pub(crate) const PAST_NEGATIONS: &[&str] = &["never", "hardly"];
 
-/// Connectives whose own clause yields to the other one.
+/// Connectives that subordinate their own clause.
 pub(crate) const CONCESSIONS: &[&str] = &["although", "though", "even though"];
-/// Connectives whose own clause prevails over the one before.
+/// Connectives that emphasise their own clause over the one before.
 pub(crate) const TURNS: &[&str] = &[", but", ", but", "but", ", yet"];
-/// Connectives that only join.
+/// Neutral connectives.
 pub(crate) const JOINTS: &[&str] = &["and", ", and", ".", ";"];
 
-/// Words that the grammar writes itself.
+/// Words in the grammar's own code.
 pub(crate) const GLUE: &[&str] =
     &["the", "was", "were", "and", "found", "find", "would", "call", "not only", "but also", ".", ",", "!"];
 
-/// Every phrase the grammar can write.
+/// Every phrase that the grammar can generate.
 pub(crate) fn phrases() -> Vec<&'static str> {
     let lists = [
         HOLDERS,

@@ -1,4 +1,4 @@
-//! The corpus against a reader of its own, and against what its documentation promises.
+//! Tests of the corpus against an independent classifier, and against its documentation.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use super::{BLOCK, Difficulty, GeneratedText, LABELS, generate, generate_noisy, 
 
 const ROWS: usize = 16_000;
 
-/// What a word-level tokenizer makes of a text.
+/// The tokens of a word-level tokenizer.
 fn words(text: &str) -> Vec<String> {
     let mut spaced = String::new();
     for letter in text.to_lowercase().chars() {
@@ -26,9 +26,9 @@ fn opinion_word(word: &str) -> Option<usize> {
     })
 }
 
-/// Reads the label off the text by rules that share nothing with the grammar but the lists of opinion words and nouns:
-/// clauses end at marks and connectives; a clause with an opinion word is an opinion, turned round by any negation in it;
-/// most opinions have the say, and the first noun of an opinion is what the text is about.
+/// Classifies a text by rules that share only the lists of opinion words and nouns with the grammar: clauses end at marks and
+/// connectives; a clause with an opinion word is an opinion, inverted by any negation in it; the majority of opinions is the
+/// verdict, and the first noun of an opinion the subject.
 fn read(text: &str) -> usize {
     let plain = words(text)
         .join(" ")
@@ -65,14 +65,14 @@ fn read(text: &str) -> usize {
 }
 
 #[test]
-fn an_independent_reader_finds_every_label() {
+fn an_independent_classifier_finds_every_label() {
     for GeneratedText { text, label, difficulty } in generate(ROWS, 11) {
         assert_eq!(read(&text), label, "{difficulty:?}: {text}");
     }
 }
 
 #[test]
-fn a_row_depends_on_seed_and_row_alone() {
+fn a_row_depends_only_on_seed_and_row() {
     let long = generate(300, 5);
     assert_eq!(long, generate(300, 5));
     assert_eq!(long[..77], generate(77, 5));
@@ -81,7 +81,7 @@ fn a_row_depends_on_seed_and_row_alone() {
 }
 
 #[test]
-fn every_block_holds_each_class_once_easy_and_once_not() {
+fn every_block_contains_each_class_once_easy_and_once_not() {
     for block in generate(ROWS, 3).chunks(BLOCK) {
         for label in 0..LABELS.len() {
             for easy in [true, false] {
@@ -94,7 +94,7 @@ fn every_block_holds_each_class_once_easy_and_once_not() {
 }
 
 #[test]
-fn texts_and_vocabulary_hold_the_same_words() {
+fn texts_and_vocabulary_contain_the_same_words() {
     let known: BTreeSet<String> = vocabulary().into_iter().collect();
     assert!(known.len() >= 400, "{}", known.len());
     let used: BTreeSet<String> = generate(2 * ROWS, 4).iter().flat_map(|row| words(&row.text)).collect();
@@ -119,7 +119,7 @@ fn the_two_verdicts_on_a_subject_use_the_same_words() {
 }
 
 #[test]
-fn counting_opinion_words_reads_the_easy_texts_only() {
+fn counting_opinion_words_classifies_only_the_easy_texts() {
     let rows = generate(ROWS, 8);
     let share_right = |wanted: Difficulty| {
         let of_kind: Vec<_> = rows.iter().filter(|row| row.difficulty == wanted).collect();
@@ -129,7 +129,7 @@ fn counting_opinion_words_reads_the_easy_texts_only() {
                 let found: Vec<usize> = words(&row.text).iter().filter_map(|word| opinion_word(word)).collect();
                 let complaints: usize = found.iter().sum();
                 let praises = found.len() - complaints;
-                // A draw is half a right answer: the guess is a coin.
+                // A tie counts as half a correct answer.
                 if complaints == praises { 0.5 } else { f64::from(usize::from(complaints > praises) == row.label % 2) }
             })
             .sum();
@@ -142,7 +142,7 @@ fn counting_opinion_words_reads_the_easy_texts_only() {
 }
 
 #[test]
-fn negations_show_the_difficulty_and_not_the_class() {
+fn negations_indicate_the_difficulty_and_not_the_class() {
     const SIGNS: [&str; 5] = ["not", "never", "hardly", "far", "no"];
     let rows = generate(ROWS, 7);
     let signed: Vec<_> =
@@ -170,8 +170,8 @@ fn a_text_of_one_seed_is_rarely_found_under_another() {
 #[test]
 fn most_texts_have_eight_to_thirty_words() {
     let lengths: Vec<usize> = generate(ROWS, 10).iter().map(|row| words(&row.text).len()).collect();
-    let usual = lengths.iter().filter(|&&length| (8..=30).contains(&length)).count();
-    assert!(usual * 100 >= ROWS * 85, "{usual}");
+    let typical = lengths.iter().filter(|&&length| (8..=30).contains(&length)).count();
+    assert!(typical * 100 >= ROWS * 85, "{typical}");
     assert!(lengths.iter().all(|&length| (4..=45).contains(&length)));
     let mean = lengths.iter().sum::<usize>() as f64 / ROWS as f64;
     assert!((12.0..16.0).contains(&mean), "{mean}");
@@ -192,10 +192,10 @@ fn noise_changes_the_stated_share_of_labels_and_no_text() {
 }
 
 #[test]
-fn csv_has_a_header_and_a_line_a_row() {
+fn csv_has_a_header_and_one_line_per_row() {
     let rows = generate(20, 13);
     let mut bytes = Vec::new();
-    write_csv(&rows, &mut bytes).expect("a vector takes everything");
+    write_csv(&rows, &mut bytes).expect("writing to a vector does not fail");
     let text = String::from_utf8(bytes).expect("the words are ascii");
     assert_eq!(text.lines().next(), Some("label,difficulty,text"));
     for (line, row) in text.lines().skip(1).zip(&rows) {

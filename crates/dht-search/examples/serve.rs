@@ -1,5 +1,5 @@
-//! From training to serving: a small dynamic model is trained, saved, loaded as an engine, set to a budget, and asked from
-//! several threads at once.
+//! From training to serving: a small dynamic model is trained, saved, loaded as an engine, calibrated to a budget of FLOPs,
+//! and used from several threads at once.
 //!
 //! `cargo run --release -p dht-search --example serve`
 
@@ -16,7 +16,7 @@ const GOOD: [&str; 4] = ["lovely", "fresh", "friendly", "quick"];
 const BAD: [&str; 4] = ["stale", "rude", "cold", "slow"];
 const THINGS: [&str; 4] = ["soup", "waiter", "bread", "table"];
 
-/// "the soup was not stale": one to four judgements, and whether most of them are good.
+/// A review such as "the soup was not stale": one to four judgements; the label is that of the majority.
 fn review(rng: &mut ChaCha8Rng) -> Example {
     let (mut parts, mut score) = (Vec::new(), 0);
     while parts.is_empty() || score == 0 || (parts.len() < 4 && rng.random_bool(0.5)) {
@@ -40,7 +40,7 @@ fn main() -> Result<(), Error> {
     let encode = |data| tokenizer.encode_all(data, 64);
     let (training, held_out) = (encode(&training)?, encode(&held_out)?);
 
-    // Train, and save all: encoder, exits, routers, tokenizer.
+    // Train and save: encoder, exits, routers, tokenizer.
     let encoder = Encoder::random(&BertConfig::small(4, 6, 48, tokenizer.vocabulary_size())?, &Device::Cpu, &mut rng)?;
     let space = Preset::TDht.space(4, 6)?;
     let model = DynamicModel::new(encoder, space, SearchSettings::default(), labels.len(), &mut rng)?;
@@ -55,7 +55,7 @@ fn main() -> Result<(), Error> {
     let folder = std::env::temp_dir().join(format!("dht-serve-{}", std::process::id()));
     search.model().save(&folder, Some(&tokenizer), &labels)?;
 
-    // Serve: the budget is half of what lies between the cheapest and the dearest speed.
+    // Serve: the budget is halfway between the lowest and the highest cost that λ can set.
     let engine = Engine::load(&folder)?;
     let (least, most) = dht_search::SpeedCurve::new(engine.model(), &held_out, 64)?.range();
     let speed = calibrate(engine.model(), &held_out, (least + most) / 2.0, 64)?;
@@ -64,16 +64,16 @@ fn main() -> Result<(), Error> {
         speed.lambda, speed.flops_ratio
     );
     let engine = engine.with_speed(speed.lambda)?;
-    let right: usize = std::thread::scope(|scope| {
+    let correct: usize = std::thread::scope(|scope| {
         let ask = |part: &[Example]| -> Result<usize, Error> {
             let texts: Vec<&str> = part.iter().map(|example| &*example.text).collect();
             let answers = engine.predict(&texts)?;
             Ok(answers.iter().zip(part).filter(|(answer, example)| answer.class == example.label).count())
         };
         let threads: Vec<_> = asked.examples.chunks(100).map(|part| scope.spawn(move || ask(part))).collect();
-        threads.into_iter().map(|thread| thread.join().expect("a thread that does not panic")).sum::<Result<usize, _>>()
+        threads.into_iter().map(|thread| thread.join().expect("no thread panics")).sum::<Result<usize, _>>()
     })?;
-    println!("{right} of {} answers are right, from four threads", asked.examples.len());
+    println!("{correct} of {} answers are correct, from four threads", asked.examples.len());
     for answer in engine
         .predict(&["the soup was cold", "the waiter was not rude and the bread was fresh and the table was slow"])?
     {

@@ -119,9 +119,13 @@ mod tests {
     }
 
     #[test]
-    fn the_backward_of_the_full_model_costs_twice_its_forward() {
-        let (cost, load) = (flops(WidthCoupling::Heads), Load::of_texts([128, 40]));
-        assert_eq!(cost.full_backward(load).total().0, 2 * cost.full_forward(load).total().0);
+    fn the_full_model_is_the_sum_of_its_blocks_and_a_classifier() {
+        let (cost, load) = (flops(WidthCoupling::HeadsAndFfn), Load::of_texts([128, 40]));
+        let full = Route::truncated(ModelShape { layers: 12, heads: 12 }, 12).unwrap();
+        assert_eq!(cost.full_forward(load), cost.forward(&full, load).unwrap());
+        let block = BLOCK.backward(load, BLOCK.full(), BackwardNeeds::ALL).total().0;
+        let classifier = CLASSIFIER.backward(2, BackwardNeeds::ALL).total().0;
+        assert_eq!(cost.full_backward(load).total().0, 12 * block + classifier);
     }
 
     #[test]

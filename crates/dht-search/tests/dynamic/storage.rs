@@ -198,7 +198,7 @@ fn files_of_another_encoder_or_with_a_bit_flipped_are_refused_by_name() -> Resul
     fs::copy(second.join("encoder/model.safetensors"), of("model.safetensors")).expect("copied");
     let error = refused(&first);
     assert!(is_named("model.safetensors", &error), "{error}");
-    assert!(error.to_string().ends_with("put the file of that save back"), "{error}");
+    assert!(error.to_string().ends_with("restore the file of that save"), "{error}");
     fs::write(of("model.safetensors"), mine).expect("written");
     fs::copy(second.join("dynamic.checkpoint"), first.join("dynamic.checkpoint")).expect("copied");
     assert!(is_named("model.safetensors", &refused(&first)));
