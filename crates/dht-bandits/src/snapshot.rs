@@ -1,4 +1,4 @@
-//! One writer that learns, many readers that choose: readers hold immutable snapshots.
+//! Snapshots: one [`Publisher`] learns, many [`SnapshotReader`]s choose from immutable copies, without locks in `select`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,10 +9,10 @@ struct Board<T> {
     latest: Mutex<Arc<T>>,
 }
 
-/// The writer's end: owns what learns and publishes clones of it.
+/// The writer's end: owns the learner and publishes clones of it.
 ///
 /// ```
-/// use dht_bandits::{Available, LinUcb, Publisher, RidgeOptions, Ucb};
+/// use dht_bandits::{Available, LinUcb, RidgeOptions, Ucb, snapshot::Publisher};
 /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 ///
 /// let policy = LinUcb::new(2, 3, RidgeOptions::default(), Ucb { alpha: 0.5 })?;
@@ -34,27 +34,27 @@ pub struct Publisher<T> {
     board: Arc<Board<T>>,
 }
 
-/// A reader's end: looks at the newest snapshot without waiting for the writer.
+/// The reader's end: gets the newest snapshot without waiting for the writer.
 #[derive(Debug, Clone)]
-pub struct Reader<T> {
+pub struct SnapshotReader<T> {
     edition: u64,
     snapshot: Arc<T>,
     board: Arc<Board<T>>,
 }
 
 impl<T: Clone> Publisher<T> {
-    /// Publishes `learner` now, and again after every `every` changes (0: only when told to).
+    /// Publishes `learner` now, and again after every `every` changes (0: only by [`publish`](Self::publish)).
     pub fn new(learner: T, every: u64) -> Self {
         let latest = Mutex::new(Arc::new(learner.clone()));
         Self { learner, every, changes: 0, board: Arc::new(Board { edition: AtomicU64::new(0), latest }) }
     }
 
-    /// What learns.
+    /// The learner.
     pub fn learner(&self) -> &T {
         &self.learner
     }
 
-    /// Changes what learns, and publishes it when it is time to.
+    /// Changes the learner, and publishes it when it is due.
     pub fn change<O>(&mut self, change: impl FnOnce(&mut T) -> O) -> O {
         let outcome = change(&mut self.learner);
         self.changes += 1;
@@ -64,22 +64,22 @@ impl<T: Clone> Publisher<T> {
         outcome
     }
 
-    /// Publishes what is known now. Costs one clone.
+    /// Publishes the learner as it is now. Costs one clone.
     pub fn publish(&mut self) {
         let next = Arc::new(self.learner.clone());
         *self.board.latest.lock().unwrap_or_else(PoisonError::into_inner) = next;
         self.board.edition.fetch_add(1, Ordering::Release);
     }
 
-    /// A reader of what is published.
-    pub fn reader(&self) -> Reader<T> {
+    /// A reader of the published snapshots.
+    pub fn reader(&self) -> SnapshotReader<T> {
         let edition = self.board.edition.load(Ordering::Acquire);
         let snapshot = self.board.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Reader { edition, snapshot, board: Arc::clone(&self.board) }
+        SnapshotReader { edition, snapshot, board: Arc::clone(&self.board) }
     }
 }
 
-impl<T> Reader<T> {
+impl<T> SnapshotReader<T> {
     /// The newest snapshot. One atomic load; only when there is a new one, a lock for the time of copying a pointer.
     pub fn latest(&mut self) -> &T {
         let edition = self.board.edition.load(Ordering::Acquire);
@@ -90,7 +90,7 @@ impl<T> Reader<T> {
         &self.snapshot
     }
 
-    /// The snapshot this reader last looked at, to be kept.
+    /// The snapshot that this reader read last, to be kept.
     pub fn snapshot(&self) -> Arc<T> {
         Arc::clone(&self.snapshot)
     }

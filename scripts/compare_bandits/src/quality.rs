@@ -3,7 +3,7 @@
 //! Settings are chosen on streams and seeds of their own, and reported on others: those of the evaluation are never
 //! looked at before.
 
-use dht_bandits::*;
+use dht_bandits::{exploration::Exploration, features::NormalizerOptions, policy::{SharedLinUcb, Slate}, posterior::{DiagonalLaplaceOptions, Forgetting, FullLaplace, FullLaplaceOptions, Posterior, TsPrior}, simulation::{CascadeEnvironment, ClickEnvironment, simulate_slates}, *};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -57,7 +57,7 @@ impl Task<'_> {
 }
 
 fn laplace(precision: f64) -> DiagonalLaplaceOptions {
-    DiagonalLaplaceOptions { prior: TsPrior::Gaussian { precision }, strength: 1.0 }
+    DiagonalLaplaceOptions { prior: TsPrior::Gaussian { prior_precision: precision }, forgetting: Forgetting::NONE }
 }
 
 /// `directory` holds digits-N.csv for streams 0 to 2, and for 100 to 102, on which settings are chosen: the label, then
@@ -74,7 +74,7 @@ fn digits(directory: &str) {
     // Early ties are broken by lot, and the lot matters: eight generators a stream.
     let task = Task { name: "digits", what: "mean reward", higher: true, choosing: 24..48, counting: 0..24 };
     let on = |run: u64| (&streams[(run / 8) as usize][..], run);
-    let (ridge, full) = (RidgeOptions::with_lambda, |precision| FullLaplaceOptions { precision });
+    let (ridge, full) = (RidgeOptions::with_prior_precision, |precision| FullLaplaceOptions { prior_precision: precision });
     let alphas = [0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.25, 0.4, 0.6];
     let lin_ucb =
         |s: Setting, run| bandit(on(run), false, LinUcb::new(d, 10, ridge(s.lambda), Ucb { alpha: s.alpha }).unwrap());
@@ -110,7 +110,7 @@ fn clicks() {
             slates(policy, spread, normalise, seed)
         });
         task.report("TopK<FullLaplace>", &grid(&alphas, &[1.0]), |s, seed| {
-            let options = FullLaplaceOptions { precision: s.lambda };
+            let options = FullLaplaceOptions { prior_precision: s.lambda };
             slates(
                 TopK::<FullLaplace, _>::shared(17, options, Thompson { alpha: s.alpha }).unwrap(),
                 spread,
@@ -119,7 +119,7 @@ fn clicks() {
             )
         });
         task.report("SharedLinUcb", &grid(&alphas, &[1.0]), |s, seed| {
-            let options = RidgeOptions::with_lambda(s.lambda);
+            let options = RidgeOptions::with_prior_precision(s.lambda);
             slates(SharedLinUcb::shared(17, options, Ucb { alpha: s.alpha }).unwrap(), spread, normalise, seed)
         });
     }
@@ -129,8 +129,8 @@ fn cascade() {
     let task = Task { name: "cascade", what: "regret", higher: false, choosing: 1000..1010, counting: 0..20 };
     task.report("TopKThompson", &grid(&[0.3, 0.4, 0.5, 0.6, 0.8, 1.0], &[0.1, 1.0]), |s, seed| {
         let mut policy = TopKThompson::per_arm(1, 16, laplace(s.lambda), Thompson { alpha: s.alpha }).unwrap();
-        let mut world = CascadeWorld::new(16, 2, 0.2, 0.15).unwrap();
-        simulate_slates(&mut policy, &mut world, 100_000, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap().total_regret()
+        let mut environment = CascadeEnvironment::new(16, 2, 0.2, 0.15).unwrap();
+        simulate_slates(&mut policy, &mut environment, 100_000, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap().total_regret()
     });
 }
 
@@ -147,10 +147,10 @@ fn read(path: &str) -> Stream {
 }
 
 /// The mean reward over the stream, with a generator of this seed; the last feature is a bias column.
-fn bandit<P: Posterior, I: Index>(
+fn bandit<P: Posterior, E: Exploration>(
     (stream, seed): (&[(u64, Vec<f64>)], u64),
     normalise: bool,
-    mut policy: Disjoint<P, I>,
+    mut policy: Disjoint<P, E>,
 ) -> f64 {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut norm = Normalizer::new(policy.dimension(), NormalizerOptions { floor: 1e-6, ..NormalizerOptions::default() }).unwrap();
@@ -173,25 +173,25 @@ fn bandit<P: Posterior, I: Index>(
 }
 
 /// The regret after 3,000 slates of 5 of 50 items.
-fn slates<P: Posterior, I: Index>(mut policy: TopK<P, I>, spread: f64, normalise: bool, seed: u64) -> f64 {
+fn slates<P: Posterior, E: Exploration>(mut policy: TopK<P, E>, spread: f64, normalise: bool, seed: u64) -> f64 {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut world = ClickWorld::new(50, 5, 16, spread, &mut rng).unwrap();
+    let mut environment = ClickEnvironment::new(50, 5, 16, spread, &mut rng).unwrap();
     let mut norm = Normalizer::new(16, NormalizerOptions::default()).unwrap();
     let (mut slate, mut seen, mut regret) = (Slate::default(), Vec::new(), 0.0);
     for _ in 0..3000 {
-        world.advance(&mut rng);
+        environment.advance(&mut rng);
         if normalise {
             for _ in 0..4 {
                 let row = rng.next_u32() as usize % 50;
-                norm.observe(&world.features_mut()[17 * row..][..16]).unwrap();
+                norm.observe(&environment.features_mut()[17 * row..][..16]).unwrap();
             }
-            for row in world.features_mut().chunks_exact_mut(17) {
+            for row in environment.features_mut().chunks_exact_mut(17) {
                 norm.normalise_in_place(&mut row[..16]).unwrap();
             }
         }
-        policy.select_into(5, world.candidates(), &mut rng, &mut slate).unwrap();
-        regret += world.regret(&slate);
-        world.feedback(&slate, &mut rng, &mut seen);
+        policy.select_into(5, environment.candidates(), &mut rng, &mut slate).unwrap();
+        regret += environment.regret(&slate);
+        environment.feedback(&slate, &mut rng, &mut seen);
         policy.learn(&slate, &seen).unwrap();
     }
     regret

@@ -1,4 +1,4 @@
-//! How a factor U·D·Uᵀ lies in memory: panels of eight columns.
+//! The memory layout of a factor U·D·Uᵀ: panels of eight columns.
 //!
 //! Column j of the unit upper triangular U belongs to panel p = ⌊(pad + j)/8⌋, where `pad` phantom columns come before the
 //! first real one, so that the last panel is full and the phantom ones cost next to nothing. A panel is a run of
@@ -18,7 +18,7 @@
 //! f = Uᵀx then needs no sum across lanes (a lane is a column), an arm is one contiguous stream, and the order of every
 //! sum is the same whatever the width of the machine's vectors.
 
-/// Columns in a panel; f64 numbers in a 64-byte cache line.
+/// Columns in a panel; f64 values in a 64-byte cache line.
 pub(crate) const LANES: usize = 8;
 
 /// One row of a panel: a cache line.
@@ -33,9 +33,9 @@ impl Lanes {
 /// As many panels at most have the rows of phantom columns.
 pub(crate) const WHOLE: usize = 2;
 
-/// Where things lie in the block of one arm.
+/// The layout of the block of one arm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Layout {
+pub(crate) struct PanelLayout {
     pub(crate) dimension: usize,
     /// Phantom columns.
     pub(crate) pad: usize,
@@ -44,7 +44,7 @@ pub(crate) struct Layout {
     pub(crate) panels: usize,
 }
 
-impl Layout {
+impl PanelLayout {
     pub(crate) fn new(dimension: usize) -> Self {
         let panels = dimension.div_ceil(LANES);
         let pad = panels * LANES - dimension;
@@ -77,7 +77,7 @@ impl Layout {
 
     /// The panel and lane of a coordinate.
     #[inline(always)]
-    pub(crate) fn place(&self, coordinate: usize) -> (usize, usize) {
+    pub(crate) fn locate(&self, coordinate: usize) -> (usize, usize) {
         let column = coordinate + self.pad;
         (column / LANES, column % LANES)
     }
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn panels_tile_the_block_of_an_arm() {
         for dimension in 1..100 {
-            let layout = Layout::new(dimension);
+            let layout = PanelLayout::new(dimension);
             assert!(layout.pad < LANES);
             let mut start = 0;
             for panel in 0..layout.panels {
@@ -119,7 +119,7 @@ mod tests {
             assert_eq!(layout.stride(), start);
             let rows = layout.rows(layout.panels - 1);
             assert_eq!((0..dimension).filter(|&coordinate| layout.row(coordinate) < rows).count(), dimension - 1);
-            assert_eq!(layout.place(dimension - 1), (layout.panels - 1, LANES - 1));
+            assert_eq!(layout.locate(dimension - 1), (layout.panels - 1, LANES - 1));
         }
     }
 }

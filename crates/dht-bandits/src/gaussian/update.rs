@@ -1,10 +1,10 @@
 //! Bierman's update of a factor in panels, by one observation.
 
-use super::layout::{LANES, Lanes, Layout};
+use super::layout::{LANES, Lanes, PanelLayout};
 use super::simd::{Row, add, divide, load, multiply, multiply_add, splat, store, with_registers};
 use pulp::{Simd, WithSimd};
 
-/// What an observation leaves behind between looking at it and learning it.
+/// What an update keeps between the projection of an observation and the rank-one update.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Scratch {
     pub(crate) f: Vec<Lanes>,
@@ -13,8 +13,8 @@ pub(crate) struct Scratch {
     pub(crate) gain: Vec<f64>,
 }
 
-pub(crate) struct Absorb<'a> {
-    pub(crate) layout: Layout,
+pub(crate) struct RankOneUpdate<'a> {
+    pub(crate) layout: PanelLayout,
     pub(crate) block: &'a mut [Lanes],
     pub(crate) scratch: &'a mut Scratch,
     pub(crate) weight: f64,
@@ -48,12 +48,12 @@ const ABOVE: [Lanes; LANES] = {
     masks
 };
 
-impl WithSimd for Absorb<'_> {
+impl WithSimd for RankOneUpdate<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        with_registers!(S, absorb(simd, self));
+        with_registers!(S, rank_one_update(simd, self));
     }
 }
 
@@ -61,8 +61,8 @@ impl WithSimd for Absorb<'_> {
 /// with the old U_ij, α_{−1} = 1/weight and b_j = v_j at first. A row's eight columns depend on each other only through
 /// the running b_i, which is b_i before the panel plus a prefix sum over its lanes: eight multiply-adds with a mask.
 #[inline(always)]
-fn absorb<S: Simd, const N: usize>(simd: S, work: Absorb<'_>) {
-    let Absorb { layout, block, scratch, weight, step } = work;
+fn rank_one_update<S: Simd, const N: usize>(simd: S, work: RankOneUpdate<'_>) {
+    let RankOneUpdate { layout, block, scratch, weight, step } = work;
     let Scratch { f, v, before, gain } = scratch;
     for (gains, values) in gain.chunks_exact_mut(LANES).zip(&*v) {
         gains.copy_from_slice(&values.0);
@@ -95,9 +95,9 @@ fn absorb<S: Simd, const N: usize>(simd: S, work: Absorb<'_>) {
             *b += advance(simd, row, *b, &every, &prefix);
         }
         let offset = LANES - 1 - diagonal.len();
-        for (place, row) in diagonal.iter_mut().enumerate() {
-            let masked = Slopes::new(simd, multiply(simd, slopes, load(simd, &ABOVE[offset + place].0)));
-            let b = &mut gain[LANES * panel + offset + place];
+        for (position, row) in diagonal.iter_mut().enumerate() {
+            let masked = Slopes::new(simd, multiply(simd, slopes, load(simd, &ABOVE[offset + position].0)));
+            let b = &mut gain[LANES * panel + offset + position];
             *b += advance(simd, row, *b, &masked, &prefix);
         }
     }

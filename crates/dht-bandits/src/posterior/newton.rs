@@ -13,7 +13,7 @@ pub(crate) struct Problem<'a> {
     pub(crate) weights: &'a [f64],
 }
 
-/// Where it is solved: used again, so that only the first batch allocates.
+/// The memory in which it is solved; reused, so that only the first batch allocates.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Workspace {
     /// The mode, after [`Problem::solve`].

@@ -2,7 +2,9 @@
 
 use crate::support::{normals, rng};
 use dht_bandits::{
-    ArmId, Delta, DiagonalLaplaceOptions, DiagonalLogisticTs, Error, LinUcb, RidgeOptions, Thompson, Ucb,
+    ArmId, DiagonalLogisticTs, Error, LinUcb, RidgeOptions, Thompson, Ucb,
+    policy::Delta,
+    posterior::{DiagonalLaplaceOptions, Forgetting},
 };
 use serde_json::Value;
 
@@ -94,10 +96,10 @@ fn deltas_whose_sums_overflow_are_not_combined() {
 
 #[test]
 fn a_prior_of_another_mean_is_another_prior() {
-    let options = |prior| DiagonalLaplaceOptions { prior, strength: 1.0 };
+    let options = |prior| DiagonalLaplaceOptions { prior, forgetting: Forgetting::NONE };
     let make = |prior| DiagonalLogisticTs::new(2, 1, options(prior), Thompson { alpha: 1.0 }).unwrap();
-    let mut zero = make(dht_bandits::TsPrior::Gaussian { precision: 0.5 });
-    let one = make(dht_bandits::TsPrior::AsPrinted { precision_floor: 0.5 });
+    let mut zero = make(dht_bandits::posterior::TsPrior::Gaussian { prior_precision: 0.5 });
+    let one = make(dht_bandits::posterior::TsPrior::AsPublished { prior_precision_floor: 0.5 });
     let refused = zero.merge(&one).unwrap_err();
     assert_eq!(refused, Error::Unlike { what: "prior mean", ours: 0.0, theirs: 1.0 });
 }

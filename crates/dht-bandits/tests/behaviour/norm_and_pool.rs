@@ -1,7 +1,11 @@
 //! Running normalisation and pyramid pooling.
 
 use crate::support::{assert_close, normals, rng};
-use dht_bandits::{Error, Normalizer, NormalizerOptions, PyramidPool, columns};
+use dht_bandits::{
+    Error, Normalizer, PyramidPool,
+    features::{NormalizerOptions, columns},
+    posterior::Forgetting,
+};
 use proptest::prelude::*;
 
 fn norm(dimension: usize, options: NormalizerOptions) -> Normalizer {
@@ -82,7 +86,7 @@ fn a_frozen_norm_stands_still_and_clips() {
 
 #[test]
 fn forgetting_follows_a_stream_that_moves() {
-    let mut running = norm(1, NormalizerOptions { forget: 0.95, ..Default::default() });
+    let mut running = norm(1, NormalizerOptions { forgetting: Forgetting::new(0.95).unwrap(), ..Default::default() });
     let mut rng = rng(4);
     for mean in [0.0, 100.0] {
         normals(&mut rng, 500).iter().for_each(|value| running.observe(&[mean + value]).unwrap());
@@ -155,7 +159,7 @@ fn three_axes_pool_like_one_after_the_other() {
             })
             .collect()
     };
-    let mut place = 0;
+    let mut position = 0;
     for first in cells(&axes[0], 3) {
         for second in cells(&axes[1], 5) {
             for third in cells(&axes[2], 8) {
@@ -166,8 +170,8 @@ fn three_axes_pool_like_one_after_the_other() {
                     }
                 }
                 let count = first.len() * second.len() * third.len();
-                assert!((pooled[place] - sum / count as f64).abs() < 1e-12);
-                place += 1;
+                assert!((pooled[position] - sum / count as f64).abs() < 1e-12);
+                position += 1;
             }
         }
     }
@@ -228,7 +232,7 @@ fn norms_of_other_settings_are_not_merged() {
     ours.observe(&[1.0]).unwrap();
     let before = ours.clone();
     let others = [
-        (NormalizerOptions { forget: 0.5, ..usual }, "forget", 1.0, 0.5),
+        (NormalizerOptions { forgetting: Forgetting::new(0.5).unwrap(), ..usual }, "decay", 1.0, 0.5),
         (NormalizerOptions { floor: 1e-3, ..usual }, "floor", 1e-9, 1e-3),
         (NormalizerOptions { clip: Some(4.0), ..usual }, "clip", f64::INFINITY, 4.0),
     ];
@@ -263,10 +267,10 @@ proptest! {
     #[test]
     fn whatever_a_norm_accepts_it_saves_and_loads(
         events in prop::collection::vec(event(), 1..12),
-        forget in prop::sample::select(vec![1.0, 0.9, 1e-300]),
+        decay in prop::sample::select(vec![1.0, 0.9, 1e-300]),
         probe in wide(),
     ) {
-        let options = NormalizerOptions { forget, floor: 0.0, clip: None };
+        let options = NormalizerOptions { forgetting: Forgetting::new(decay).unwrap(), floor: 0.0, clip: None };
         let mut norm = norm(1, options);
         for event in events {
             let before = norm.clone();

@@ -1,6 +1,9 @@
 //! Removed arms stay removed: in the policy, in what is saved of it, and in what it is merged with.
 
-use dht_bandits::{ArmId, Delta, Error, HybridLinUcb, HybridOptions, LinUcb, RidgeOptions, Ucb, Uniform};
+use dht_bandits::{
+    ArmId, Error, HybridLinUcb, LinUcb, RidgeOptions, Ucb,
+    policy::{Delta, HybridOptions, Uniform},
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 

@@ -1,4 +1,4 @@
-//! Sets of arm numbers as ranges: arms that came and went in a row take two numbers, however many they were.
+//! Sets of arm numbers as ranges: a run of arms with consecutive numbers takes two numbers, however long it is.
 
 use crate::arm::ArmId;
 use crate::error::{Error, Result};

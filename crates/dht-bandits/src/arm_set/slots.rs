@@ -1,8 +1,8 @@
-//! The places of arms in memory, and which of them take part in a choice.
+//! Slots, the positions of arms in memory, and sets of them.
 
 const WORDS: usize = 16;
 
-/// Where a set of slots is written: on the stack, up to 1,024 arms.
+/// The memory of a set of slots: on the stack, up to 1,024 arms.
 #[derive(Debug, Default)]
 pub(crate) struct SlotSpace {
     few: [u64; WORDS],
