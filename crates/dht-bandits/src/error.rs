@@ -35,7 +35,7 @@ pub enum Error {
         what: &'static str,
         /// The value.
         value: f64,
-        /// The largest magnitude that is taken.
+        /// The largest magnitude that is accepted.
         limit: f64,
     },
     /// A setting is out of its range.
@@ -110,7 +110,8 @@ pub enum Error {
         /// This policy's epoch.
         epoch: u64,
     },
-    /// The decision was made after an expiry that this policy does not know of: it was saved before it, or is another policy.
+    /// The decision was made after an expiry that this policy does not know of: it was saved before it, or is another
+    /// policy.
     #[error("decision of epoch {made_in} is foreign: this policy has not gone beyond epoch {epoch}")]
     ForeignDecision {
         /// The epoch of the decision.
@@ -193,7 +194,7 @@ pub enum Error {
         pivot: usize,
         /// What would be left of it, as a share of what it is.
         value: f64,
-        /// The smallest share that is taken.
+        /// The smallest share that is accepted.
         least: f64,
     },
     /// An iteration did not reach its tolerance.
@@ -221,7 +222,7 @@ pub enum Error {
         what: &'static str,
         /// Its value.
         value: f64,
-        /// The largest magnitude that is taken.
+        /// The largest magnitude that is accepted.
         limit: f64,
     },
     /// The evaluated policy never does what was logged, so that the log says nothing of it.

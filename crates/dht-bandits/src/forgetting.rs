@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// Exponential forgetting: what was learned n steps ago counts decayⁿ.
 ///
-/// The setting that holds it says what a step is: an update, a batch, a context or a call. It is saved as the decay alone.
+/// The setting that holds it says what a step is: an update, a batch, a context or a call. It is saved as the decay
+/// alone.
 ///
 /// ```
 /// use dht_bandits::RidgeOptions;

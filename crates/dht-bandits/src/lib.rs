@@ -1,7 +1,7 @@
 //! Contextual bandits: choose an arm now, learn from its reward later.
 //!
-//! A policy observes a context, chooses one of its arms, and some time later learns the reward of that choice. It has to
-//! find out which arm is best in which context, at little cost on the way.
+//! A policy observes a context, chooses one of its arms, and some time later learns the reward of that choice. It has
+//! to find out which arm is best in which context, at little cost on the way.
 //!
 //! ```text
 //!   raw values ──▶ Normalizer, PyramidPool, columns ──▶ context
@@ -49,8 +49,8 @@
 //! | an environment that drifts | [`RidgeOptions::forgetting`], [`Disjoint::forget`], [`Disjoint::unlearn`] | old evidence fades, the prior stays |
 //! | a doubt whether any of it helps | [`Uniform`](policy::Uniform), [`Fixed`](policy::Fixed) | a learner that does not beat them has learned nothing |
 //!
-//! None of these where the reward is far from linear in the context: make features first. And none where a choice changes
-//! later contexts; that is reinforcement learning.
+//! None of these where the reward is far from linear in the context: make features first. And none where a choice
+//! changes later contexts; that is reinforcement learning.
 //!
 //! # Catalogue
 //!
@@ -70,16 +70,17 @@
 //! # What holds everywhere
 //!
 //! * **Calls are atomic.** A refused call says what was wrong and leaves every bit as it was.
-//! * **The caller owns the randomness.** The same state, context and generator give the same choice. The order of sums does
-//!   not depend on the width of the machine's vectors, so that this also holds between CPUs with fused multiply-add.
+//! * **The caller owns the randomness.** The same state, context and generator give the same choice. The order of sums
+//!   does not depend on the width of the machine's vectors, so that this also holds between CPUs with fused
+//!   multiply-add.
 //! * **Choosing takes `&self`**, learning `&mut self`; policies are `Send + Sync`.
-//! * **Decisions in flight survive a restore**: a policy learns from the decisions of its epoch, including those made after
-//!   the save that it was restored from ([`Decision`]).
+//! * **Decisions in flight survive a restore**: a policy learns from the decisions of its epoch, including those made
+//!   after the save that it was restored from ([`Decision`]).
 //! * **A removed arm stays removed**: saved, loaded and merged ([`ArmId`]).
 //! * **States are checked when loaded** and independent of the memory layout. Use a format that keeps every bit of an
 //!   `f64` (for serde_json: its feature `float_roundtrip`).
-//! * **No allocation** in `select`, `update` and `learn`; methods that return owned values have a variant that reuses the
-//!   caller's memory ([`TopK::select_into`], [`Disjoint::select_batch`]).
+//! * **No allocation** in `select`, `update` and `learn`; methods that return owned values have a variant that reuses
+//!   the caller's memory ([`TopK::select_into`], [`Disjoint::select_batch`]).
 #![forbid(unsafe_code)]
 
 mod arm;

@@ -25,8 +25,8 @@ impl StateHeader {
     }
 }
 
-/// Reads a header and refuses what another family of states, or a newer version, wrote: before the rest is read, which may
-/// have other fields there.
+/// Reads a header and refuses what another family of states, or a newer version, wrote: before the rest is read, which
+/// may have other fields there.
 pub(crate) fn read_header<'de, D: Deserializer<'de>>(family: &str, deserializer: D) -> Result<StateHeader, D::Error> {
     let header = StateHeader::deserialize(deserializer)?;
     let expected = if header.kind.starts_with(family) { &header.kind } else { family };

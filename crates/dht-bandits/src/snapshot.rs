@@ -1,4 +1,5 @@
-//! Snapshots: one [`Publisher`] learns, many [`SnapshotReader`]s choose from immutable copies, without locks in `select`.
+//! Snapshots: one [`Publisher`] learns, many [`SnapshotReader`]s choose from immutable copies, without locks in
+//! `select`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

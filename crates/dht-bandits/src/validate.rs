@@ -1,6 +1,8 @@
-//! Checks of input: lengths, finite values, and magnitudes so bounded that nothing learned or loaded can overflow later.
+//! Checks of input: lengths, finite values, and magnitudes so bounded that nothing learned or loaded can overflow
+//! later.
 //!
-//! Each update keeps to x'Px, step and f within 1e100 and each state to P_ii within 1e150. Then, for the factor's update,
+//! Each update keeps to x'Px, step and f within 1e100 and each state to P_ii within 1e150. Then, for the factor's
+//! update,
 //! |b_i| ≤ √(P_ii·x'Px) ≤ 1e125, U changes by at most w·|f|·|b| ≤ 1e225, and the mean by |step|·|b|: far from the largest
 //! f64, 1.8e308, and so is all that they are computed from.
 

@@ -1,9 +1,17 @@
 //! Rewards and regrets of ours on the tasks of the peers' script: one JSON line a policy, task and seed, on stdout.
 //!
-//! Settings are chosen on streams and seeds of their own, and reported on others: those of the evaluation are never
-//! looked at before.
+//! Settings are chosen on streams and seeds of their own, and reported on others: those of the evaluation
+//! are not used before.
 
-use dht_bandits::{exploration::Exploration, features::NormalizerOptions, policy::{SharedLinUcb, Slate}, posterior::{DiagonalLaplaceOptions, Forgetting, FullLaplace, FullLaplaceOptions, Posterior, TsPrior}, simulation::{CascadeEnvironment, ClickEnvironment, simulate_slates}, *};
+use dht_bandits::exploration::Exploration;
+use dht_bandits::features::NormalizerOptions;
+use dht_bandits::policy::{SharedLinUcb, Slate};
+use dht_bandits::posterior::{DiagonalLaplaceOptions, Forgetting, FullLaplace, FullLaplaceOptions, Posterior, TsPrior};
+use dht_bandits::simulation::{CascadeEnvironment, ClickEnvironment, SlateEnvironment, simulate_slates};
+use dht_bandits::{
+    ArmId, Available, DiagonalLogisticTs, Disjoint, LinTs, LinUcb, LogisticTs, Normalizer, RidgeOptions, Thompson,
+    TopK, TopKThompson, Ucb,
+};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -71,10 +79,11 @@ pub fn run(directory: &str) {
 fn digits(directory: &str) {
     let streams: Vec<_> = [0, 1, 2, 100, 101, 102].map(|seed| read(&format!("{directory}/digits-{seed}.csv"))).into();
     let d = streams[0][0].1.len();
-    // Early ties are broken by lot, and the lot matters: eight generators a stream.
+    // Early ties are broken at random, and that matters: eight generators a stream.
     let task = Task { name: "digits", what: "mean reward", higher: true, choosing: 24..48, counting: 0..24 };
     let on = |run: u64| (&streams[(run / 8) as usize][..], run);
-    let (ridge, full) = (RidgeOptions::with_prior_precision, |precision| FullLaplaceOptions { prior_precision: precision });
+    let (ridge, full) =
+        (RidgeOptions::with_prior_precision, |precision| FullLaplaceOptions { prior_precision: precision });
     let alphas = [0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.25, 0.4, 0.6];
     let lin_ucb =
         |s: Setting, run| bandit(on(run), false, LinUcb::new(d, 10, ridge(s.lambda), Ucb { alpha: s.alpha }).unwrap());
@@ -130,7 +139,9 @@ fn cascade() {
     task.report("TopKThompson", &grid(&[0.3, 0.4, 0.5, 0.6, 0.8, 1.0], &[0.1, 1.0]), |s, seed| {
         let mut policy = TopKThompson::per_arm(1, 16, laplace(s.lambda), Thompson { alpha: s.alpha }).unwrap();
         let mut environment = CascadeEnvironment::new(16, 2, 0.2, 0.15).unwrap();
-        simulate_slates(&mut policy, &mut environment, 100_000, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap().total_regret()
+        simulate_slates(&mut policy, &mut environment, 100_000, &mut ChaCha8Rng::seed_from_u64(seed))
+            .unwrap()
+            .total_regret()
     });
 }
 
@@ -153,7 +164,8 @@ fn bandit<P: Posterior, E: Exploration>(
     mut policy: Disjoint<P, E>,
 ) -> f64 {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut norm = Normalizer::new(policy.dimension(), NormalizerOptions { floor: 1e-6, ..NormalizerOptions::default() }).unwrap();
+    let mut norm =
+        Normalizer::new(policy.dimension(), NormalizerOptions { floor: 1e-6, ..NormalizerOptions::default() }).unwrap();
     let mut total = 0.0;
     for (label, features) in stream {
         let mut context = features.clone();

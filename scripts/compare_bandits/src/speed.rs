@@ -45,7 +45,7 @@ fn measure(d: usize, k: usize, contexts: &[Vec<f64>]) {
             .unwrap();
     let mut ts = LinTs::new(d, k, RidgeOptions::default(), Thompson { alpha: 1.0 }).unwrap();
     let mut panda = trashpanda::Bandit::new(0..k, trashpanda::policies::LinUcb::new(1.0, 1.0, d)).unwrap();
-    let mut irithyll = irithyll::bandits::LinUCB::with_prior_precision(k, d, 1.0, 1.0);
+    let mut irithyll = irithyll::bandits::LinUCB::with_lambda(k, d, 1.0, 1.0);
     // Every arm has learned something everywhere, so that nothing reads zeros and nothing is lazily made.
     for round in 0..3 * k {
         let (arm, context) = (round % k, &contexts[round % CONTEXTS]);
@@ -159,7 +159,7 @@ fn measure(d: usize, k: usize, contexts: &[Vec<f64>]) {
     }
 }
 
-/// The sum of all numbers, with the widest loads the machine has.
+/// The sum of all values, with the widest loads the machine has.
 fn stream(values: &[f64]) -> f64 {
     struct Sum<'a>(&'a [f64]);
     impl pulp::WithSimd for Sum<'_> {

@@ -57,7 +57,8 @@ pub struct Estimate {
     pub low: f64,
     /// Its upper end.
     pub high: f64,
-    /// (Σw)²/Σw²: the effective sample size, in rounds of the evaluated policy itself. Distrust an estimate where it is small.
+    /// (Σw)²/Σw²: the effective sample size, in rounds of the evaluated policy itself. Distrust an estimate where it is
+    /// small.
     pub effective_samples: f64,
     /// The number of logged rounds.
     pub rounds: usize,
@@ -66,10 +67,11 @@ pub struct Estimate {
 /// The 97.5 % quantile of the normal distribution.
 const NORMAL_975: f64 = 1.959_963_984_540_054;
 
-/// Rewards, predictions and importance weights of a log are at most this, so that squares of their products do not overflow.
+/// Rewards, predictions and importance weights of a log are at most this, so that squares of their products do not
+/// overflow.
 const LARGEST_LOGGED: f64 = 1e50;
 
-/// Importance weights that sum up to less are none.
+/// The smallest sum of importance weights: below it there is no overlap.
 const LEAST_WEIGHTS: f64 = 1e-100;
 
 /// Mean and interval of terms that are independent of each other.

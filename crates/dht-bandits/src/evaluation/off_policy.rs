@@ -6,8 +6,8 @@ use crate::validate::check_parameter;
 
 /// The estimators over one log.
 ///
-/// Estimates are finite: a log whose values could overflow is refused whole, and so is, by all but the direct method, a log
-/// in which the evaluated policy never does what was logged, of which nothing can be known.
+/// Estimates are finite: a log whose values could overflow is refused whole, and so is, by all but the direct method, a
+/// log in which the evaluated policy never does what was logged, of whose value nothing is known.
 ///
 /// | | bias | variance | needs |
 /// |---|---|---|---|
@@ -40,8 +40,8 @@ impl<'a> OffPolicy<'a> {
     /// Checks a log.
     ///
     /// # Errors
-    /// Fewer than two rounds, a propensity outside (0, 1], a target outside [0, 1], a value that is not finite; a reward, a
-    /// prediction or a weight beyond ±1e50.
+    /// Fewer than two rounds, a propensity outside (0, 1], a target outside [0, 1], a value that is not finite; a
+    /// reward, a prediction or a weight beyond ±1e50.
     pub fn new(rounds: &'a [LoggedRound]) -> Result<Self> {
         if rounds.len() < 2 {
             return Err(Error::TooFewObservations { what: "an estimate", needed: 2, got: rounds.len() });

@@ -22,8 +22,8 @@ pub struct ReplayRound {
 /// which it would have chosen the logged arm, and lets it learn from those. Unbiased for a policy that learns.
 ///
 /// # Errors
-/// A reward that is not finite or beyond ±1e50, before the policy learns anything; what the policy refuses, after it has
-/// learned from the rounds before; fewer than two rounds kept.
+/// A reward that is not finite or beyond ±1e50, before the policy learns anything; what the policy refuses, after it
+/// has learned from the rounds before; fewer than two rounds kept.
 pub fn replay(policy: &mut dyn Policy, log: &[ReplayRound], rng: &mut dyn Rng) -> Result<Estimate> {
     for (round, entry) in log.iter().enumerate() {
         check_logged(round, "reward", entry.reward)?;

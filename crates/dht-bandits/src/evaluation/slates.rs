@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 /// Logged slates: each holds one entry for each position, with the propensity, target and reward of that position.
 ///
 /// The independent estimators assume that the positions of a slate are chosen and rewarded independently: biased where
-/// the reward at one position depends on the arm at another, but with weights that do not multiply along the slate (Li et al. 2018,
-/// "Offline evaluation of ranking policies with click models", the item-position estimator).
+/// the reward at one position depends on the arm at another, but with weights that do not multiply along the slate (Li
+/// et al. 2018, "Offline evaluation of ranking policies with click models", the item-position estimator).
 #[derive(Debug, Clone, Copy)]
 pub struct SlateOffPolicy<'a> {
     slates: &'a [Vec<LoggedRound>],
@@ -17,7 +17,7 @@ impl<'a> SlateOffPolicy<'a> {
     /// Checks a log of slates.
     ///
     /// # Errors
-    /// As [`OffPolicy::new`].
+    /// As [`OffPolicy::new`](super::OffPolicy::new).
     pub fn new(slates: &'a [Vec<LoggedRound>]) -> Result<Self> {
         if slates.len() < 2 {
             return Err(Error::TooFewObservations { what: "an estimate", needed: 2, got: slates.len() });

@@ -34,7 +34,8 @@ impl Best {
     }
 }
 
-/// Whether the last of so many equals is taken. Out of line: a generator in the loop over arms would cost it its registers.
+/// Whether the last of so many equals is taken. Out of line: a generator in the loop over arms would cost it its
+/// registers.
 #[cold]
 #[inline(never)]
 fn wins_tie<R: Rng + ?Sized>(ties: u32, rng: &mut R) -> bool {

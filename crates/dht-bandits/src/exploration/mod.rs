@@ -30,7 +30,8 @@ pub trait Exploration: Clone + std::fmt::Debug + PartialEq + Send + Sync + Seria
     /// Whether `value` depends on the generator, so that a propensity is an integral.
     const DRAWS: bool;
 
-    /// The value to compare; not finite where mean or width is not, so that a choice among scores that overflow is refused.
+    /// The value to compare; not finite where mean or width is not, so that a choice among scores that overflow is
+    /// refused.
     fn value<R: Rng + ?Sized>(&self, score: Score, rng: &mut R) -> f64;
 
     /// The probability with which an arm is drawn uniformly instead.
@@ -38,7 +39,8 @@ pub trait Exploration: Clone + std::fmt::Debug + PartialEq + Send + Sync + Seria
         0.0
     }
 
-    /// The factor on the posterior's deviation with which weights are drawn, where the value is a draw from the posterior.
+    /// The factor on the posterior's deviation with which weights are drawn, where the value is a draw from the
+    /// posterior.
     fn posterior_scale(&self) -> Option<f64> {
         None
     }

@@ -1,5 +1,5 @@
-//! Features: raw values to contexts. [`Normalizer`] scales, [`PyramidPool`] pools tensors, [`columns`] appends a bias or
-//! categories.
+//! Features: raw values to contexts. [`Normalizer`] scales, [`PyramidPool`] pools tensors, [`columns`] appends a bias
+//! or categories.
 
 pub mod columns;
 mod normalizer;

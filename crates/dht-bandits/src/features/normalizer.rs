@@ -41,8 +41,8 @@ impl Default for NormalizerOptions {
 ///    If the scaling must move, start the policies anew and call `expire_decisions`.
 /// 3. A normalizer that is never frozen breaks (2) a little each round, less as it settles; it is possible, and worse.
 ///
-/// A frozen normalizer ignores what it observes. A dimension that does not vary maps to 0, so append a bias column after
-/// normalising, not before ([`columns::with_bias`](super::columns::with_bias)).
+/// A frozen normalizer ignores what it observes. A dimension that does not vary maps to 0, so append a bias column
+/// after normalising, not before ([`columns::with_bias`](super::columns::with_bias)).
 ///
 /// ```
 /// use dht_bandits::{Normalizer, features::NormalizerOptions};
@@ -112,8 +112,8 @@ impl Normalizer {
     /// Takes a context into the statistics, unless frozen.
     ///
     /// # Errors
-    /// A context of the wrong length, not finite or beyond ±1e100; statistics that could not be loaded again. The normalizer is
-    /// unchanged then.
+    /// A context of the wrong length, not finite or beyond ±1e100; statistics that could not be loaded again. The
+    /// normalizer is unchanged then.
     pub fn observe(&mut self, context: &[f64]) -> Result<()> {
         check_finite("context", context, self.dimension())?;
         check_context(context)?;
@@ -140,8 +140,8 @@ impl Normalizer {
     /// the other is frozen does not matter, and is not taken over.
     ///
     /// # Errors
-    /// Another dimension; another `forgetting`, `floor` or `clip` (which is infinite for none); statistics that could not be
-    /// loaded again; this normalizer is frozen. The normalizer is unchanged then.
+    /// Another dimension; another `forgetting`, `floor` or `clip` (which is infinite for none); statistics that could
+    /// not be loaded again; this normalizer is frozen. The normalizer is unchanged then.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
         let clip = |norm: &Self| norm.options.clip.unwrap_or(f64::INFINITY);
         for (what, ours, theirs) in [
@@ -208,8 +208,9 @@ impl Normalizer {
 /// Rounding may take a mean a little beyond what it is the mean of.
 const LARGEST_MEAN: f64 = 10.0 * LARGEST;
 
-/// Refuses a weight, or a mean and a sum of squares of some dimension, that no contexts within ±1e100 have, or whose variance
-/// overflows. What is accepted here is all that a normalizer ever holds, so that it can be loaded whenever it was saved.
+/// Refuses a weight, or a mean and a sum of squares of some dimension, that no contexts within ±1e100 have, or whose
+/// variance overflows. What is accepted here is all that a normalizer ever holds, so that it can be loaded whenever it
+/// was saved.
 fn check_statistics(weight: f64, dimensions: impl Iterator<Item = (f64, f64)> + Clone) -> Result<()> {
     check_bounded("weight", weight)?;
     let fits = |(mean, squares): (f64, f64)| {

@@ -1,4 +1,4 @@
-//! The pyramid sampler: a tensor of any shape, averaged over ever finer grids, as a context.
+//! Pyramid pooling: a tensor of any shape, averaged over ever finer grids, as a context.
 
 use crate::error::{Error, Result};
 use crate::validate::{check_length, check_parameter};
@@ -9,8 +9,8 @@ use std::ops::RangeInclusive;
 ///
 /// An axis with the exponents m..=n is cut into 2^m parts, then 2^(m+1), …, 2^n, each level as evenly as possible; the
 /// context holds the mean of every combination of one part of each axis. "1 + 2 of the sequence × 4 + 8 + 16 of the
-/// embedding" is 3 × 28 = 84 values. Part i of P over n positions is ⌊in/P⌋ .. ⌊(i+1)n/P⌋; an axis that is shorter than P
-/// repeats its nearest position, ⌊(2i+1)n/2P⌋.
+/// embedding" is 3 × 28 = 84 values. Part i of P over n positions is ⌊in/P⌋ .. ⌊(i+1)n/P⌋; an axis that is shorter than
+/// P repeats its nearest position, ⌊(2i+1)n/2P⌋.
 ///
 /// ```
 /// use dht_bandits::PyramidPool;
@@ -73,7 +73,8 @@ impl PyramidPool {
     /// before fine.
     ///
     /// # Errors
-    /// A shape with another number of axes or with an empty axis, a slice of another length, a value that is not finite.
+    /// A shape with another number of axes or with an empty axis, a slice of another length, a value that is not
+    /// finite.
     pub fn pool<T: Copy + Into<f64>>(&self, values: &[T], shape: &[usize]) -> Result<Vec<f64>> {
         let mut context = Vec::with_capacity(self.dimension());
         self.pool_into(values, shape, &mut context)?;

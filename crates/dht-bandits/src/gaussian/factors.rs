@@ -1,8 +1,8 @@
 //! Gaussian posteriors N(θ, U·D·Uᵀ), one per arm: scored, and sharpened by one observation, in O(d²).
 //!
 //! Bierman (1977), "Factorization Methods for Discrete Sequential Estimation", chapter V; Agee & Turner (1972). The
-//! covariance is never formed: its variance x'U·D·Uᵀx = Σ D_j f_j² with f = Uᵀx is a sum of squares with positive weights
-//! and cannot become negative, whatever the rounding.
+//! covariance is never formed: its variance x'U·D·Uᵀx = Σ D_j f_j² with f = Uᵀx is a sum of squares with positive
+//! weights and cannot become negative, whatever the rounding.
 
 use super::layout::{LANES, Lanes, PanelLayout};
 use super::moments::{Moments, Score};
@@ -24,7 +24,8 @@ pub(crate) fn check_dimension(dimension: usize) -> Result<()> {
     check_parameter("dimension", dimension as f64, fits, "from 1 to 65536")
 }
 
-/// The Gaussian posteriors of many arms, arm by arm in panels of eight columns, and the scratch memory of their updates.
+/// The Gaussian posteriors of many arms, arm by arm in panels of eight columns, and the scratch memory of their
+/// updates.
 ///
 /// An update takes two steps: [`project`](Self::project) computes f = Uᵀx and v = D·f of an observation, on which the
 /// caller decides, and [`rank_one_update`](Self::rank_one_update) writes.
@@ -184,8 +185,9 @@ impl Factors {
 
     /// Refuses to unlearn the observation projected last, with this negative weight, if too few digits would be left.
     ///
-    /// D_j is divided by α_j/α_{j−1}, so every 1 + weight·Σ_{i≤j} D_i f_i² = α_j/α_{−1} must be positive. They descend, each
-    /// from rounded sums of positive terms that are off by about d·ε: of one that is [`LEAST_LEFT`], half the digits hold.
+    /// D_j is divided by α_j/α_{j−1}, so every 1 + weight·Σ_{i≤j} D_i f_i² = α_j/α_{−1} must be positive. They descend,
+    /// each from rounded sums of positive terms that are off by about d·ε: of one that is [`LEAST_LEFT`], half the
+    /// digits hold.
     pub(crate) fn check_left(&self, weight: f64) -> Result<()> {
         let what = "A without the observation";
         let below = |least: f64| self.pivots(weight).enumerate().find(|(_, value)| *value < least);

@@ -89,8 +89,8 @@ impl Information {
         }
     }
 
-    /// Refuses an observation after which A or b, decayed by `decay` first, would be too large. The diagonal bounds the rest
-    /// of A.
+    /// Refuses an observation after which A or b, decayed by `decay` first, would be too large. The diagonal bounds the
+    /// rest of A.
     pub(crate) fn check_added(&self, context: &[f64], reward: f64, weight: f64, decay: f64) -> Result<()> {
         for (coordinate, (value, moment)) in context.iter().zip(&self.moment).enumerate() {
             let weighted = weight * value;

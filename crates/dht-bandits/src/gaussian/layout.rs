@@ -1,7 +1,7 @@
 //! The memory layout of a factor U·D·Uᵀ: panels of eight columns.
 //!
-//! Column j of the unit upper triangular U belongs to panel p = ⌊(pad + j)/8⌋, where `pad` phantom columns come before the
-//! first real one, so that the last panel is full and the phantom ones cost next to nothing. A panel is a run of
+//! Column j of the unit upper triangular U belongs to panel p = ⌊(pad + j)/8⌋, where `pad` phantom columns come before
+//! the first real one, so that the last panel is full and the phantom ones cost next to nothing. A panel is a run of
 //! 64-byte rows:
 //!
 //! ```text
@@ -9,11 +9,11 @@
 //!   …
 //!   row n−1          U[8p+6−pad, 8 columns]  the last row with an entry above the diagonal
 //!   row n            D of the 8 columns      the unit diagonal itself is implied
-//!   row n+1          θ of the 8 columns      the mean rides along
+//!   row n+1          θ of the 8 columns      the mean, in the same pass
 //! ```
 //!
-//! Up to [`WHOLE`] panels the rows of the phantom columns are there as well, as zeros: every size is a constant then, and
-//! loops over so few rows cost less than finding out where they end.
+//! Up to [`WHOLE`] panels the rows of the phantom columns are there as well, as zeros: every size is a constant then,
+//! and loops over so few rows cost less than computing where they end.
 //!
 //! f = Uᵀx then needs no sum across lanes (a lane is a column), an arm is one contiguous stream, and the order of every
 //! sum is the same whatever the width of the machine's vectors.

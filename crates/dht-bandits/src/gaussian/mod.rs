@@ -1,4 +1,4 @@
-//! Gaussians N(θ, U·D·Uᵀ) of many arms: how they are stored, scored, updated, drawn from and brought to information form.
+//! Gaussians N(θ, U·D·Uᵀ) of many arms: storage, scores, updates, draws, conversion to information form.
 
 mod factors;
 mod information;

@@ -57,9 +57,10 @@ impl WithSimd for RankOneUpdate<'_> {
     }
 }
 
-/// For j ascending: α_j = α_{j−1} + f_j v_j; D_j ← D_j α_{j−1}/α_j; U_ij ← U_ij − (f_j/α_{j−1}) b_i; b_i ← b_i + U_ij v_j
-/// with the old U_ij, α_{−1} = 1/weight and b_j = v_j at first. A row's eight columns depend on each other only through
-/// the running b_i, which is b_i before the panel plus a prefix sum over its lanes: eight multiply-adds with a mask.
+/// For j ascending: α_j = α_{j−1} + f_j v_j; D_j ← D_j α_{j−1}/α_j; U_ij ← U_ij − (f_j/α_{j−1}) b_i; b_i ← b_i + U_ij
+/// v_j with the old U_ij, α_{−1} = 1/weight and b_j = v_j at first. A row's eight columns depend on each other only
+/// through the running b_i, which is b_i before the panel plus a prefix sum over its lanes: eight multiply-adds with a
+/// mask.
 #[inline(always)]
 fn rank_one_update<S: Simd, const N: usize>(simd: S, work: RankOneUpdate<'_>) {
     let RankOneUpdate { layout, block, scratch, weight, step } = work;
@@ -109,7 +110,7 @@ fn rank_one_update<S: Simd, const N: usize>(simd: S, work: RankOneUpdate<'_>) {
     }
 }
 
-/// −f_j/α_{j−1} of eight columns: for all of them, and with lane 0 silenced.
+/// −f_j/α_{j−1} of eight columns: for all of them, and with lane 0 set to zero.
 struct Slopes<S: Simd, const N: usize> {
     every: Row<S, N>,
     but_first: Row<S, N>,

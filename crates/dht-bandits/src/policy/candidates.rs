@@ -1,10 +1,10 @@
-//! Arms to choose from, with what is known of each.
+//! Candidates: arms with their contexts.
 
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::validate::check_finite;
 
-/// The arms a slate is chosen from, and what is known of each.
+/// Candidate arms, each with a context or all with one context.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candidates<'a> {
     pub(crate) arms: &'a [ArmId],
@@ -13,8 +13,8 @@ pub struct Candidates<'a> {
 }
 
 impl<'a> Candidates<'a> {
-    /// Arms with a context each: `contexts` is row-major, one row of length d an arm. A missing row is refused where the
-    /// candidates are chosen from.
+    /// Arms with a context each: `contexts` is row-major, one row of length d an arm. A missing row is refused where
+    /// the candidates are chosen from.
     pub fn new(arms: &'a [ArmId], contexts: &'a [f64]) -> Self {
         Self { arms, contexts, shared: false }
     }

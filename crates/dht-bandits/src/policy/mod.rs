@@ -2,7 +2,8 @@
 //!
 //! * [`Policy`], the trait, with [`Choice`], [`Decision`] and [`Observation`]: a choice now, its reward later.
 //! * [`Disjoint`]: arms with weights of their own. [`Hybrid`]: shared weights beside them. [`TopK`]: slates of K arms.
-//! * [`LinUcb`], [`LinTs`], [`LogisticTs`] and so on: pairs of a posterior and a rule under the names of the literature.
+//! * [`LinUcb`], [`LinTs`], [`LogisticTs`] and so on: pairs of a posterior and a rule under the names of the
+//!   literature.
 //! * [`Uniform`] and [`Fixed`]: baselines that do not learn.
 //! * [`Delta`]: what a policy has learned, to be merged elsewhere. [`Propensity`]: how likely a choice was.
 
@@ -39,10 +40,11 @@ pub use top_k::{ArmFeedback, Draw, Feedback, Sharing, Slate, TopK, TopKState};
 pub struct Choice {
     /// The chosen arm.
     pub arm: ArmId,
-    /// The number of updates the policy had learned from: what it has learned since is its version now minus this one, unless it
-    /// was restored from an older save.
+    /// The number of updates the policy had learned from: what it has learned since is its version now minus this one,
+    /// unless it was restored from an older save.
     pub version: u64,
-    /// The value of the exploration rule that won: mean + α·width for an upper confidence bound, a draw for Thompson sampling.
+    /// The value of the exploration rule that won: mean + α·width for an upper confidence bound, a draw for Thompson
+    /// sampling.
     pub score: f64,
     /// The posterior mean of the arm.
     pub mean: f64,
@@ -65,10 +67,10 @@ impl Choice {
 
 /// A choice and the context it was made in: to be kept until the reward arrives.
 ///
-/// It may wait in memory, in a queue or in a database (it is serde), while the policy learns from others. A policy that was
-/// restored from its last save takes the decisions that were made after that save, too: what counts is not the version but
-/// the epoch, which moves only when decisions are expired. Save a policy after each expiry: an older save knows nothing of
-/// the scaling that later decisions were made in, and refuses them.
+/// It may wait in memory, in a queue or in a database (it implements serde), while the policy learns from others. A
+/// policy that was restored from its last save takes the decisions that were made after that save, too: what counts is
+/// not the version but the epoch, which moves only when decisions are expired. Save a policy after each expiry: one
+/// restored from an older save refuses the decisions that were made after that expiry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
     /// The choice.

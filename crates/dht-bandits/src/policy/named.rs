@@ -10,7 +10,8 @@ pub type LinUcb = Disjoint<Ridge, Ucb>;
 pub type LinTs = Disjoint<Ridge, Thompson>;
 /// LinUCB with hybrid arms (Li et al. 2010, Algorithm 2).
 pub type HybridLinUcb = Hybrid<Ucb>;
-/// LinUCB with one vector of weights for all candidates, told apart by their features ([`TopK::shared`]; slates of one are single choices).
+/// LinUCB with one vector of weights for all candidates, which differ by their features ([`TopK::shared`]; slates of
+/// one are single choices).
 pub type SharedLinUcb = TopK<Ridge, Ucb>;
 /// Linear Thompson sampling with one vector of weights for all candidates, drawn once a slate.
 pub type SharedLinTs = TopK<Ridge, Thompson>;

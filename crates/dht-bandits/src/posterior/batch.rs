@@ -12,12 +12,13 @@ pub(crate) struct Sample<'a> {
     pub(crate) weight: f64,
 }
 
-/// Observations that are learned together, sorted by arm. Reused, so that only a batch larger than all before allocates.
+/// Observations that are learned together, sorted by arm. Reused, so that only a batch larger than all before
+/// allocates.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct UpdateBatch {
     /// Slot and position of each sample, sorted: samples of one arm stay in their order.
     order: Vec<(usize, usize)>,
-    /// (samples, d), row-major, in the order they came in.
+    /// (samples, d), row-major, in the order of arrival.
     contexts: Vec<f64>,
     rewards: Vec<f64>,
     weights: Vec<f64>,
@@ -45,7 +46,7 @@ impl UpdateBatch {
 
     /// Learns all samples or none; `slots` arms exist.
     ///
-    /// What can still fail is an overflow: each touched arm is copied after the last one first, and copied back then.
+    /// Only an overflow can still fail: each touched arm is copied after the last one first, and copied back then.
     pub(crate) fn learn<P: Posterior>(&mut self, posterior: &mut P, slots: usize) -> Result<()> {
         self.order.sort_unstable();
         let Self { order, contexts, rewards, weights, sorted } = self;

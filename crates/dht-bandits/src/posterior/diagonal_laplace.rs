@@ -25,8 +25,8 @@ pub struct DiagonalLaplaceOptions {
     pub prior: TsPrior,
     /// What an arm has learned counts γ times as much, γ the decay, at each of its batches.
     ///
-    /// With [`TsPrior::Gaussian`] the posterior decays toward the prior: s ← γs + (1 − γ)λ and the mean accordingly. With
-    /// [`TsPrior::AsPublished`] γ is the paper's λ: a factor on the prior term of the objective, and nothing else.
+    /// With [`TsPrior::Gaussian`] the posterior decays toward the prior: s ← γs + (1 − γ)λ and the mean accordingly.
+    /// With [`TsPrior::AsPublished`] γ is the paper's λ: a factor on the prior term of the objective, and nothing else.
     #[serde(rename = "decay", alias = "strength")]
     pub forgetting: Forgetting,
 }
@@ -43,8 +43,9 @@ impl Default for DiagonalLaplaceOptions {
 ///
 /// g ← argmin ½ Σ_j s_j (p_j − g_j)² + Σ_i w_i (ln(1 + e^{p'x_i}) − r_i p'x_i);  s_j ← s_j + Σ_i w_i σ(1 − σ) x_ij².
 ///
-/// O(d) a score and an update. The diagonal knows nothing of correlated features: normalise contexts first
-/// ([`Normalizer`](crate::Normalizer)), or use [`FullLaplace`](crate::posterior::FullLaplace). Means and widths are log-odds.
+/// O(d) a score and an update. The diagonal ignores correlations of features: normalise contexts first
+/// ([`Normalizer`](crate::Normalizer)), or use [`FullLaplace`](crate::posterior::FullLaplace). Means and widths are
+/// log-odds.
 #[derive(Debug, Clone)]
 pub struct DiagonalLaplace {
     options: DiagonalLaplaceOptions,
@@ -63,7 +64,7 @@ struct BatchWorkspace {
     newton: Workspace,
 }
 
-/// The learned state of one arm's [`DiagonalLaplace`].
+/// The learned state of one arm of [`DiagonalLaplace`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DiagonalArmState {

@@ -29,19 +29,19 @@ impl Default for FullLaplaceOptions {
 /// Logistic regressions P(r = 1) = σ(p'x) with p ~ N(θ, P), one per arm, P in full.
 ///
 /// Each observation moves θ to the exact mode under the posterior so far, which is on the line θ + c·Px, and adds the
-/// curvature there: P⁻¹ ← P⁻¹ + w·σ(1 − σ)·xx'. O(d²) a score and an update. The observations of a batch are learned one
-/// after the other. Means and widths are log-odds; UCB and Thompson sampling on log-odds rank arms as their
+/// curvature there: P⁻¹ ← P⁻¹ + w·σ(1 − σ)·xx'. O(d²) a score and an update. The observations of a batch are learned
+/// one after the other. Means and widths are log-odds; UCB and Thompson sampling on log-odds rank arms as their
 /// probabilities do.
 ///
-/// Worth its d² where features are correlated; where they are many and independent, [`DiagonalLaplace`](crate::posterior::DiagonalLaplace)
-/// costs d.
+/// Worth its d² where features are correlated; where they are many and independent,
+/// [`DiagonalLaplace`](crate::posterior::DiagonalLaplace) costs d.
 #[derive(Debug, Clone)]
 pub struct FullLaplace {
     options: FullLaplaceOptions,
     factors: Factors,
 }
 
-/// The learned state of one arm's [`FullLaplace`].
+/// The learned state of one arm of [`FullLaplace`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FullArmState {

@@ -49,7 +49,7 @@ pub(crate) fn curvature(log_odds: f64) -> f64 {
     sigmoid(log_odds) * sigmoid(-log_odds)
 }
 
-/// Refuses a reward that is no probability of a click.
+/// Refuses a reward outside of [0, 1].
 pub(crate) fn check_unit_reward(reward: f64) -> Result<()> {
     check_scalar("reward", reward)?;
     if (0.0..=1.0).contains(&reward) { Ok(()) } else { Err(Error::Reward { reward, low: 0.0, high: 1.0 }) }

@@ -33,7 +33,7 @@ pub use ridge::{Ridge, RidgeArmState, RidgeOptions};
 
 /// Beliefs about the weights of many arms: scored in a context, sharpened by rewards.
 ///
-/// Arms are numbered by slot; [`Disjoint`](crate::Disjoint) and [`TopK`](crate::TopK) do the naming. Sealed: the
+/// Arms are slots here; [`Disjoint`](crate::Disjoint) and [`TopK`](crate::TopK) map their ids to slots. Sealed: the
 /// methods trust that slots exist and contexts are of the right length and finite.
 pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed {
     /// The settings.
@@ -108,21 +108,21 @@ pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed {
     #[doc(hidden)]
     fn arm_state(&self, slot: usize) -> Self::ArmState;
 
-    /// Refuses where evidence is not a sum, because it fades by itself.
+    /// Refuses to add evidence where it is not a sum, because it decays.
     #[doc(hidden)]
     fn check_sums(&self) -> Result<()> {
         Ok(())
     }
 
-    /// Precision and moment of one slot: what adds when independent evidence is put together.
+    /// The natural parameters of one slot, which add when independent evidence is merged.
     #[doc(hidden)]
     fn natural_parameters(&self, slot: usize) -> NaturalParameters;
 
-    /// Those of the prior.
+    /// The natural parameters of the prior.
     #[doc(hidden)]
     fn prior_parameters(&self) -> NaturalParameters;
 
-    /// The learned state that has this precision and moment.
+    /// The learned state with these natural parameters.
     #[doc(hidden)]
     fn state_with(&self, parameters: &NaturalParameters) -> Result<Self::ArmState>;
 

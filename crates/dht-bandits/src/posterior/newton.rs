@@ -68,7 +68,7 @@ impl Problem<'_> {
     /// Damped Newton from the prior mean: the objective is strictly convex, so each step halves until it descends.
     ///
     /// # Errors
-    /// Numbers so large that the objective overflows.
+    /// Values so large that the objective overflows.
     pub(crate) fn solve(&self, space: &mut Workspace) -> Result<()> {
         let dimension = self.mean.len();
         for vector in [&mut space.point, &mut space.next, &mut space.direction] {
@@ -114,7 +114,7 @@ fn go(point: &[f64], direction: &[f64], length: f64, next: &mut [f64]) {
     }
 }
 
-/// Where a row of a packed lower triangle begins.
+/// The index at which a row of a packed lower triangle begins.
 fn packed(row: usize) -> usize {
     row * (row + 1) / 2
 }

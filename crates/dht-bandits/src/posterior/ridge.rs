@@ -23,9 +23,9 @@ pub struct RidgeOptions {
     pub prior_precision: f64,
     /// What an arm has learned counts γ times as much, γ the decay, at each of its updates.
     ///
-    /// A ← γA + (1 − γ)λI and b ← γb: the prior is not forgotten. The prior's part is put back one coordinate an update,
-    /// in turn, (1 − γ^d)λ each time, which keeps the update O(d²). What is left of it in between, λγ^d, must be at least
-    /// 1e-100, or widths would overflow.
+    /// A ← γA + (1 − γ)λI and b ← γb: the prior is not forgotten. The prior's part is restored one coordinate an
+    /// update, in turn, (1 − γ^d)λ each time, which keeps the update O(d²). What is left of it in between, λγ^d, must
+    /// be at least 1e-100, or widths would overflow.
     #[serde(rename = "decay", alias = "discount")]
     pub forgetting: Forgetting,
     /// Keep A and b beside the factor, d(d+1)/2 + d more values an arm, so that merging, comparing and
@@ -59,7 +59,7 @@ pub struct Ridge {
     unit: Vec<f64>,
 }
 
-/// The learned state of one arm's [`Ridge`].
+/// The learned state of one arm of [`Ridge`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RidgeArmState {
@@ -69,7 +69,7 @@ pub struct RidgeArmState {
     pub diagonal: Vec<f64>,
     /// U above its unit diagonal, column by column.
     pub upper: Vec<f64>,
-    /// How many updates the arm has learned from.
+    /// The number of updates that the arm has learned from.
     pub updates: u64,
     /// A and b, where they are kept.
     pub information: Option<InformationState>,

@@ -12,7 +12,7 @@ pub trait Environment {
     /// The length of a context.
     fn dimension(&self) -> usize;
 
-    /// How many arms there are, named 0 to K − 1.
+    /// The number of arms, whose ids are 0 to K − 1.
     fn arms(&self) -> usize;
 
     /// Advances to the next round and draws its context.

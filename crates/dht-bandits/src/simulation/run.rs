@@ -45,7 +45,7 @@ impl Curve {
 /// Runs a policy in an environment; it learns after each round.
 ///
 /// # Errors
-/// What the policy refuses; regrets or rewards that are not finite, or whose sum is beyond ±1e100.
+/// Errors of the policy; regrets or rewards that are not finite, or whose sum is beyond ±1e100.
 pub fn simulate(
     policy: &mut dyn Policy,
     environment: &mut dyn Environment,
@@ -66,7 +66,7 @@ pub fn simulate(
 /// Runs a semi-bandit in an environment of slates; it learns after each round.
 ///
 /// # Errors
-/// What the policy refuses; regrets or rewards that are not finite, or whose sum is beyond ±1e100.
+/// Errors of the policy; regrets or rewards that are not finite, or whose sum is beyond ±1e100.
 pub fn simulate_slates<P: Posterior, E: Exploration>(
     policy: &mut TopK<P, E>,
     environment: &mut dyn SlateEnvironment,
@@ -166,11 +166,11 @@ impl Comparison {
     }
 }
 
-/// Runs every entry in the same environments: for each seed the environment is made from that seed, and contexts and rewards are
-/// drawn by a generator of that seed too.
+/// Runs every entry in the same environments: for each seed the environment is made from that seed, and contexts and
+/// rewards are drawn by a generator of that seed too.
 ///
 /// # Errors
-/// No seed; what a policy or an environment refuses.
+/// No seed; errors of a policy or an environment.
 pub fn compare<R: Rng + SeedableRng, W: Environment>(
     entries: &[Entry<'_>],
     environment: impl Fn(&mut R) -> Result<W>,

@@ -90,8 +90,8 @@ impl SlateEnvironment for CascadeEnvironment {
     }
 }
 
-/// Contextual clicks: N items with an embedding each, features = user × embedding, a click with probability σ(θ'z − 1.5),
-/// independently at each position. The features may be shifted and badly scaled; a bias column is appended.
+/// Contextual clicks: N items with an embedding each, features = user × embedding, a click with probability σ(θ'z −
+/// 1.5), independently at each position. The features may be shifted and badly scaled; a bias column is appended.
 #[derive(Debug, Clone)]
 pub struct ClickEnvironment {
     items: Vec<ArmId>,

@@ -1,4 +1,4 @@
-//! Merging of policies that learned apart, with the differences that they send; forgetting and unlearning.
+//! Merging of policies that learned independently, by their differences; forgetting and unlearning.
 
 use super::Disjoint;
 use crate::arm::ArmId;
@@ -15,11 +15,11 @@ use serde::{Deserialize, Serialize};
 
 header_reader!("delta/");
 
-/// The difference between a policy and an earlier snapshot of it: what each arm has learned, without the prior, and which
-/// arms were removed. To be sent to another machine.
+/// The difference between a policy and an earlier snapshot of it: what each arm has learned, without the prior, and
+/// which arms were removed. To be sent to another machine.
 ///
-/// Deltas add ([`combine`](Self::combine)) in any order and grouping, to rounding. An arm that one of them has removed is
-/// removed in the sum, whatever others have learned of it. What a delta holds is checked whole where it is combined or
+/// Deltas add ([`combine`](Self::combine)) in any order and grouping, to rounding. An arm that one of them has removed
+/// is removed in the sum, whatever others have learned of it. Its contents are checked whole when it is combined or
 /// applied.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Delta {
@@ -51,8 +51,8 @@ impl Delta {
     /// Adds what another worker has learned, and removes what it has removed.
     ///
     /// # Errors
-    /// A delta of another kind of policy, dimension or prior; contents that cannot come from [`diff`](Disjoint::diff), such as an arm
-    /// listed twice or a precision of the wrong length; sums that overflow. This one is unchanged then.
+    /// A delta of another kind of policy, dimension or prior; contents that cannot come from [`diff`](Disjoint::diff),
+    /// such as an arm listed twice or a precision of the wrong length; sums that overflow. This one is unchanged then.
     pub fn combine(&mut self, other: &Self) -> Result<()> {
         check_header(&other.header, &self.header.kind)?;
         self.check_like(other)?;
@@ -135,15 +135,15 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         }
     }
 
-    /// What this policy has learned since `earlier`, a snapshot (clone) of it. Arms added since count from the prior. Of
-    /// removed arms only the removal is recorded, whenever it was.
+    /// What this policy has learned since `earlier`, a snapshot (clone) of it. Arms added since count from the prior.
+    /// Of removed arms only the removal is recorded, whenever it was.
     ///
-    /// Exact for [`Ridge`], where evidence is a sum. For Laplace posteriors the difference of two Gaussians stands for the
-    /// evidence between, which is an approximation.
+    /// Exact for [`Ridge`], where evidence is a sum. For Laplace posteriors the difference of two Gaussians stands for
+    /// the evidence between, which is an approximation.
     ///
     /// # Errors
-    /// Policies of another dimension or prior; posteriors that forget by themselves, whose evidence does not add; precisions
-    /// that overflow.
+    /// Policies of another dimension or prior; posteriors that forget by themselves, whose evidence does not add;
+    /// precisions that overflow.
     pub fn diff(&self, earlier: &Self) -> Result<Delta> {
         self.posterior.check_sums()?;
         let empty = self.empty_delta();
@@ -163,13 +163,13 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         Ok(Delta { arms, updates, removed: self.arms().removed().clone(), ..empty })
     }
 
-    /// Adds what another worker has learned. Arms that do not exist here are added; arms that were removed on either side
-    /// are removed, and what was learned of them is dropped.
+    /// Adds what another worker has learned. Arms that do not exist here are added; arms that were removed on either
+    /// side are removed, and what was learned of them is dropped.
     ///
     /// # Errors
-    /// A delta of another kind of policy, dimension or prior; contents that cannot come from [`diff`](Self::diff), such as an arm
-    /// listed twice, values that are not finite, or a precision of the wrong length or that leaves one that is not positive
-    /// definite; more than 2⁶³ − 1 updates. The policy is unchanged then.
+    /// A delta of another kind of policy, dimension or prior; contents that cannot come from [`diff`](Self::diff), such
+    /// as an arm listed twice, values that are not finite, or a precision of the wrong length or that leaves one that
+    /// is not positive definite; more than 2⁶³ − 1 updates. The policy is unchanged then.
     pub fn apply(&mut self, delta: &Delta) -> Result<()> {
         let expected = self.empty_delta();
         check_header(&delta.header, &expected.header.kind)?;
@@ -202,8 +202,8 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         Ok(())
     }
 
-    /// Learns all that `other` has learned, as if this policy had seen it: the prior is counted once. An arm that either has
-    /// removed is removed.
+    /// Learns all that `other` has learned, as if this policy had seen it: the prior is counted once. An arm that
+    /// either has removed is removed.
     ///
     /// Both must have started from the prior, in one frozen scaling of contexts. Workers that started from a common
     /// ancestor merge [`diff`](Self::diff)s since it instead, or what the ancestor knew would count twice.
@@ -216,8 +216,8 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         self.apply(&other.diff(&blank)?)
     }
 
-    /// Forgets once: what every arm has learned counts γ times as much from now on, γ the decay; the prior counts as before.
-    /// O(K·d³).
+    /// Forgets once: what every arm has learned counts γ times as much from now on, γ the decay; the prior counts as
+    /// before. O(K·d³).
     ///
     /// To be called from time to time, such as every hour, in an environment that drifts;
     /// [`RidgeOptions::forgetting`](crate::RidgeOptions::forgetting) does it at every update.
@@ -238,20 +238,21 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
 impl<E: Exploration> Disjoint<Ridge, E> {
     /// Unlearns an observation that was learned before, given with the same values: for a sliding window. O(d²).
     ///
-    /// A ← A − wxx' and b ← b − wrx: exact in exact arithmetic. In floating point, what rounding did while A was large stays
-    /// when it is small again: the relative error is about ε = 2.2e-16 times the largest precision there was over the smallest
-    /// that is left, and grows slowly with the number of calls. After 200,000 rounds of a window over twelve standard normal
-    /// features, means and widths hold 11 digits where the window is longer than three times the context, for any λ from
-    /// 1e-6 to 1; a window shorter than the context falls back on the prior, and means hold 10 digits at λ = 1, 8 at .01, 3
-    /// at 1e-6. Where single observations outweigh all else by 10⁴ and more, learn the window anew from time to time.
+    /// A ← A − wxx' and b ← b − wrx: exact in exact arithmetic. In floating point, what rounding did while A was large
+    /// stays when it is small again: the relative error is about ε = 2.2e-16 times the largest precision there was over
+    /// the smallest that is left, and grows slowly with the number of calls. After 200,000 rounds of a window over
+    /// twelve standard normal features, means and widths hold 11 digits where the window is longer than three times the
+    /// context, for any λ from 1e-6 to 1; a window shorter than the context falls back on the prior, and means hold 10
+    /// digits at λ = 1, 8 at .01, 3 at 1e-6. Where single observations outweigh all else by 10⁴ and more, learn the
+    /// window anew from time to time.
     ///
-    /// Of the precision along x one call leaves the share 1 − wx'A⁻¹x; one that would leave less than √ε = 1.5e-8 of it, and
-    /// so fewer than half the digits, is refused. With λ = 1 that is a lone observation with w|x|² above 6.7e7.
+    /// Of the precision along x one call leaves the share 1 − wx'A⁻¹x; one that would leave less than √ε = 1.5e-8 of
+    /// it, and so fewer than half the digits, is refused. With λ = 1 that is a lone observation with w|x|² above 6.7e7.
     ///
     /// # Errors
     /// As [`update`](Self::update); a ridge that forgets, whose past weights are gone; an observation that was never
-    /// learned, where that can be seen ([`NotPositiveDefinite`](Error::NotPositiveDefinite)), or that outweighs all else so
-    /// far that fewer than half the digits would be left ([`LostDigits`](Error::LostDigits)); a covariance that
+    /// learned, where that can be seen ([`NotPositiveDefinite`](Error::NotPositiveDefinite)), or that outweighs all
+    /// else so far that fewer than half the digits would be left ([`LostDigits`](Error::LostDigits)); a covariance that
     /// would exceed 1e150. The policy is unchanged then.
     pub fn unlearn(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         check_finite("context", context, self.dimension())?;

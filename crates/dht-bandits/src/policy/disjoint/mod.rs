@@ -1,4 +1,4 @@
-//! One posterior per arm: LinUCB and linear Thompson sampling, their logistic kin, ε-greedy.
+//! Disjoint policies, with one posterior per arm: LinUCB, linear and logistic Thompson sampling, ε-greedy.
 
 mod merge;
 mod select_batch;
@@ -49,7 +49,8 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// A policy with the arms 0 to `arms` − 1, each with the prior.
     ///
     /// # Errors
-    /// A dimension of zero or beyond 65,536 (16,777,216 with a diagonal), more than 16,777,216 arms, a setting out of its range.
+    /// A dimension of zero or beyond 65,536 (16,777,216 with a diagonal), more than 16,777,216 arms, a setting out of
+    /// its range.
     pub fn new(dimension: usize, arms: usize, options: P::Options, exploration: E) -> Result<Self> {
         exploration.check()?;
         let mut posterior = P::empty(dimension, &options)?;
@@ -141,8 +142,8 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     }
 
     /// Removes an arm for good: its id is never reused, and policies that are merged with this one lose it too.
-    /// Decisions for it that come back are refused as [`RemovedArm`](crate::Error::RemovedArm), and with them the whole
-    /// [`learn_batch`](Self::learn_batch) that they are in: leave them out by [`ArmSet::contains`].
+    /// Later rewards of its decisions are refused as [`RemovedArm`](crate::Error::RemovedArm), and with one of them the
+    /// whole [`learn_batch`](Self::learn_batch): leave them out by [`ArmSet::contains`].
     ///
     /// # Errors
     /// The arm is unknown or removed already.
@@ -151,8 +152,8 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         Ok(())
     }
 
-    /// Begins the next epoch: decisions made before are refused from now on. To be called when the contexts' scaling changes,
-    /// and followed by a save.
+    /// Begins the next epoch: decisions made before are refused from now on. To be called when the contexts' scaling
+    /// changes, and followed by a save.
     pub fn expire_decisions(&mut self) {
         self.clock.expire();
     }
@@ -166,8 +167,8 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         self.posterior.score(self.arms.slot(arm)?, context).checked()
     }
 
-    /// Mean and width of each available arm, in the order of [`ArmSet::iter`], appended to `out`; after an error `out` is as
-    /// it was.
+    /// Mean and width of each available arm, in the order of [`ArmSet::iter`], appended to `out`; after an error `out`
+    /// is as it was.
     ///
     /// # Errors
     /// As [`select`](Self::select).
@@ -257,9 +258,9 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// Learns that `arm` gave `reward` in `context`; a weight of 2 counts it twice.
     ///
     /// # Errors
-    /// A context of the wrong length, not finite or beyond ±1e100, an unknown or removed arm, a reward that is not finite or
-    /// out of the model's range, a weight that is not positive, values that overflow, more than 2⁶³ − 1 updates. The policy
-    /// is unchanged then.
+    /// A context of the wrong length, not finite or beyond ±1e100, an unknown or removed arm, a reward that is not
+    /// finite or out of the model's range, a weight that is not positive, values that overflow, more than 2⁶³ − 1
+    /// updates. The policy is unchanged then.
     pub fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         let slot = self.check(arm, context, reward, weight)?;
         let clock = self.clock.after(1)?;

@@ -29,12 +29,12 @@ impl ChoiceBatch {
 const CONTEXTS: usize = 96;
 
 impl<P: Posterior, E: Exploration> Disjoint<P, E> {
-    /// Chooses for each row of `contexts` (row-major, n × d): the same choices as [`select`](Self::select) row by row with
-    /// the same generator, to the bit.
+    /// Chooses for each row of `contexts` (row-major, n × d): the same choices as [`select`](Self::select) row by row
+    /// with the same generator, to the bit.
     ///
-    /// Each arm is multiplied with all contexts in one matrix product, so that its factor is read once for many contexts. Worth it
-    /// from a few contexts on, and more so the less of the policy fits into the cache. Does not allocate once `batch`
-    /// has grown.
+    /// Each arm is multiplied with all contexts in one matrix product, so that its factor is read once for many
+    /// contexts. Worth it from a few contexts on, and more so the less of the policy fits into the cache. Does not
+    /// allocate once `batch` has grown.
     ///
     /// # Errors
     /// As [`select`](Self::select); `batch` is empty then.

@@ -34,15 +34,16 @@ impl Default for HybridOptions {
     }
 }
 
-/// The expected reward is z_a'β + x'θ_a: features z_a of the arm (or of arm and context) with shared weights, and the context x with the arm's own.
+/// The expected reward is z_a'β + x'θ_a: features z_a of the arm (or of arm and context) with shared weights, and the
+/// context x with the arm's own.
 ///
 /// Li et al. (2010), Algorithm 2, exactly, but factored: with C_a = A_a⁻¹B_a and y = z − C_a'x,
 ///
 /// mean = y'β + x'A_a⁻¹b_a,  width² = x'A_a⁻¹x + y'A₀⁻¹y,
 ///
 /// and an observation is one rank-one update of A_a (weight w) and one of A₀ (regressor y, weight w/(1 + w·x'A_a⁻¹x)):
-/// O(d² + k² + dk) instead of three inversions. What is learned of β from one arm serves all, so that new arms start warm.
-/// With [`Thompson`](crate::Thompson) each arm's score is drawn alone, from its exact marginal.
+/// O(d² + k² + dk) instead of three inversions. What is learned of β from one arm serves all, so that new arms start
+/// warm. With [`Thompson`](crate::Thompson) each arm's score is drawn independently, from its exact marginal.
 #[derive(Debug, Clone)]
 pub struct Hybrid<E: Exploration> {
     pub(crate) options: HybridOptions,
@@ -61,7 +62,8 @@ pub struct Hybrid<E: Exploration> {
 const FEW: usize = 128;
 
 impl<E: Exploration> Hybrid<E> {
-    /// A policy with contexts of length `dimension`, features of length `shared_dimension`, and the arms 0 to `arms` − 1.
+    /// A policy with contexts of length `dimension`, features of length `shared_dimension`, and the arms 0 to `arms` −
+    /// 1.
     ///
     /// # Errors
     /// A dimension of zero or beyond 65,536, more than 16,777,216 arms, a setting out of its range.
@@ -150,8 +152,8 @@ impl<E: Exploration> Hybrid<E> {
         Ok(())
     }
 
-    /// Begins the next epoch: decisions made before are refused from now on. To be called when the contexts' scaling changes,
-    /// and followed by a save.
+    /// Begins the next epoch: decisions made before are refused from now on. To be called when the contexts' scaling
+    /// changes, and followed by a save.
     pub fn expire_decisions(&mut self) {
         self.clock.expire();
     }
@@ -273,8 +275,8 @@ impl<E: Exploration> Hybrid<E> {
     /// Learns that `arm` gave `reward` in `context` with these features.
     ///
     /// # Errors
-    /// As [`score`](Self::score); a reward that is not finite, a weight that is not positive, values that overflow, more than
-    /// 2⁶³ − 1 updates. The policy is unchanged then.
+    /// As [`score`](Self::score); a reward that is not finite, a weight that is not positive, values that overflow,
+    /// more than 2⁶³ − 1 updates. The policy is unchanged then.
     pub fn update(&mut self, arm: ArmId, context: &[f64], features: &[f64], reward: f64, weight: f64) -> Result<()> {
         check_finite("context", context, self.dimension())?;
         check_finite("features", features, self.shared_dimension())?;

@@ -34,7 +34,7 @@ pub enum Sharing {
 pub enum Draw {
     /// One draw of the weights scores every candidate: Thompson sampling proper.
     PerSlate,
-    /// Each candidate's score is drawn alone, as if their errors were unrelated: more diverse slates.
+    /// Each candidate's score is drawn independently, as if their errors were uncorrelated: more diverse slates.
     PerCandidate,
 }
 
@@ -89,7 +89,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         })
     }
 
-    /// Draws a shared model in this way from now on. With weights per arm both ways are the same.
+    /// Sets how a shared model is drawn. With weights per arm both draws are the same.
     pub fn with_draw(mut self, draw: Draw) -> Self {
         self.draw = draw;
         self
@@ -184,8 +184,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(())
     }
 
-    /// Begins the next epoch: slates made before are refused from now on. To be called when the contexts' scaling changes,
-    /// and followed by a save.
+    /// Begins the next epoch: slates made before are refused from now on. To be called when the contexts' scaling
+    /// changes, and followed by a save.
     pub fn expire_decisions(&mut self) {
         self.clock.expire();
     }
@@ -313,8 +313,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// Learns the feedback on a slate: one for each of its chosen arms, in order.
     ///
     /// # Errors
-    /// A slate of another epoch, or whose contexts are missing or of another length; as many feedbacks as chosen arms are not
-    /// there; and as [`update`](Self::update).
+    /// A slate of another epoch, or whose contexts are missing or of another length; a number of feedbacks other than
+    /// that of chosen arms; and as [`update`](Self::update).
     pub fn learn(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
         check_epoch(slate.epoch, self.clock.epoch)?;
         let chosen = slate.choices.len();
@@ -331,12 +331,12 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
 
     /// Learns a batch of feedback, all of it or, if one is refused, none. [`Feedback::Unobserved`] changes nothing.
     ///
-    /// The observations of one arm (with shared weights: all of them) are learned jointly. Does not allocate once it has
-    /// learned a batch as large.
+    /// The observations of one arm (with shared weights: all of them) are learned jointly. Does not allocate once it
+    /// has learned a batch as large.
     ///
     /// # Errors
-    /// A context of the wrong length or not finite, an unknown, removed or pinned arm, a reward that is not finite or out
-    /// of the model's range, a weight that is not positive, values that overflow, more than 2⁶³ − 1 updates.
+    /// A context of the wrong length or not finite, an unknown, removed or pinned arm, a reward that is not finite or
+    /// out of the model's range, a weight that is not positive, values that overflow, more than 2⁶³ − 1 updates.
     pub fn update(&mut self, batch: &[ArmFeedback<'_>]) -> Result<()> {
         self.update_observed(batch.iter().copied())
     }

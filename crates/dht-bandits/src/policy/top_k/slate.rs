@@ -1,4 +1,4 @@
-//! Slates: what they are chosen from, what they are, what comes back.
+//! Slates, and the feedback on them.
 
 use crate::arm::ArmId;
 use crate::policy::Choice;
@@ -14,13 +14,13 @@ pub enum Feedback {
 }
 
 impl Feedback {
-    /// A cascade: a user who examines `shown` arms in order and stops at the first click has observed that arm and those
-    /// before it; one who clicks none has observed them all.
+    /// A cascade: a user who examines `shown` arms in order and stops at the first click has observed that arm and
+    /// those before it; one who clicks none has observed them all.
     ///
     /// ```
     /// use dht_bandits::policy::Feedback::{self, Observed, Unobserved};
-    /// let seen: Vec<_> = Feedback::cascade(4, Some(1)).collect();
-    /// assert_eq!(seen, [Observed(0.0), Observed(1.0), Unobserved, Unobserved]);
+    /// let feedback: Vec<_> = Feedback::cascade(4, Some(1)).collect();
+    /// assert_eq!(feedback, [Observed(0.0), Observed(1.0), Unobserved, Unobserved]);
     /// ```
     pub fn cascade(shown: usize, clicked: Option<usize>) -> impl Iterator<Item = Self> {
         (0..shown).map(move |position| match clicked {
