@@ -90,12 +90,12 @@ fn others(criterion: &mut Criterion) -> Result<()> {
     });
     let pool = PyramidPool::grid(0..=1, 2..=4)?;
     let tokens = vec![0.5f32; 64 * 384];
-    let mut norm = Normalizer::new(pool.dimension(), NormalizerOptions::default())?;
+    let mut normalizer = Normalizer::new(pool.dimension(), NormalizerOptions::default())?;
     criterion.bench_function("pool 64x384 to 84 and normalise", |bencher| {
         bencher.iter(|| -> Result<Vec<f64>> {
             let mut pooled = pool.pool(&tokens, &[64, 384])?;
-            norm.observe(&pooled)?;
-            norm.normalise_in_place(&mut pooled)?;
+            normalizer.observe(&pooled)?;
+            normalizer.normalise_in_place(&mut pooled)?;
             Ok(pooled)
         });
     });

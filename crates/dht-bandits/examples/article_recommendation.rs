@@ -30,17 +30,17 @@ fn clicks(article: ArmId, [age, hours]: [f64; 2], rng: &mut impl Rng) -> bool {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     // One posterior, one scaling: warm the normalizer up, freeze it, then learn.
-    let mut norm = Normalizer::new(2, NormalizerOptions::default())?;
+    let mut normalizer = Normalizer::new(2, NormalizerOptions::default())?;
     for _ in 0..300 {
-        norm.observe(&reader(&mut rng))?;
+        normalizer.observe(&reader(&mut rng))?;
     }
-    norm.freeze();
+    normalizer.freeze();
     let mut policy = LinUcb::new(3, 5, RidgeOptions::default(), Ucb { alpha: 0.5 })?;
     let mut waiting: Vec<(Decision, bool)> = Vec::new();
     let mut earned = [0u32; 4];
     for round in 0..8000 {
         let person = reader(&mut rng);
-        let context = columns::with_bias(&norm.normalise(&person)?);
+        let context = columns::with_bias(&normalizer.normalise(&person)?);
         // Article 3 may not be shown before noon.
         let closed = [ArmId::new(3)];
         let available = if round % 2 == 0 { Available::Except(&closed) } else { Available::All };
@@ -73,7 +73,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         );
     }
     for age in [20.0, 60.0] {
-        let context = columns::with_bias(&norm.normalise(&[age, 1.0])?);
+        let context = columns::with_bias(&normalizer.normalise(&[age, 1.0])?);
         let choice = policy.select(&context, Available::All, &mut rng)?;
         println!("a reader of {age} gets {}: mean {:.2}, width {:.2}", choice.arm, choice.mean, choice.width);
     }

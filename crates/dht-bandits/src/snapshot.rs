@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 #[derive(Debug)]
-struct Board<T> {
-    edition: AtomicU64,
+struct Published<T> {
+    version: AtomicU64,
     latest: Mutex<Arc<T>>,
 }
 
@@ -32,22 +32,22 @@ pub struct Publisher<T> {
     learner: T,
     every: u64,
     changes: u64,
-    board: Arc<Board<T>>,
+    published: Arc<Published<T>>,
 }
 
 /// The reader's end: gets the newest snapshot without waiting for the writer.
 #[derive(Debug, Clone)]
 pub struct SnapshotReader<T> {
-    edition: u64,
+    version: u64,
     snapshot: Arc<T>,
-    board: Arc<Board<T>>,
+    published: Arc<Published<T>>,
 }
 
 impl<T: Clone> Publisher<T> {
     /// Publishes `learner` now, and again after every `every` changes (0: only by [`publish`](Self::publish)).
     pub fn new(learner: T, every: u64) -> Self {
         let latest = Mutex::new(Arc::new(learner.clone()));
-        Self { learner, every, changes: 0, board: Arc::new(Board { edition: AtomicU64::new(0), latest }) }
+        Self { learner, every, changes: 0, published: Arc::new(Published { version: AtomicU64::new(0), latest }) }
     }
 
     /// The learner.
@@ -68,25 +68,25 @@ impl<T: Clone> Publisher<T> {
     /// Publishes the learner as it is now. Costs one clone.
     pub fn publish(&mut self) {
         let next = Arc::new(self.learner.clone());
-        *self.board.latest.lock().unwrap_or_else(PoisonError::into_inner) = next;
-        self.board.edition.fetch_add(1, Ordering::Release);
+        *self.published.latest.lock().unwrap_or_else(PoisonError::into_inner) = next;
+        self.published.version.fetch_add(1, Ordering::Release);
     }
 
     /// A reader of the published snapshots.
     pub fn reader(&self) -> SnapshotReader<T> {
-        let edition = self.board.edition.load(Ordering::Acquire);
-        let snapshot = self.board.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        SnapshotReader { edition, snapshot, board: Arc::clone(&self.board) }
+        let version = self.published.version.load(Ordering::Acquire);
+        let snapshot = self.published.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        SnapshotReader { version, snapshot, published: Arc::clone(&self.published) }
     }
 }
 
 impl<T> SnapshotReader<T> {
     /// The newest snapshot. One atomic load; only when there is a new one, a lock for the time of copying a pointer.
     pub fn latest(&mut self) -> &T {
-        let edition = self.board.edition.load(Ordering::Acquire);
-        if edition != self.edition {
-            self.snapshot = Arc::clone(&self.board.latest.lock().unwrap_or_else(PoisonError::into_inner));
-            self.edition = edition;
+        let version = self.published.version.load(Ordering::Acquire);
+        if version != self.version {
+            self.snapshot = Arc::clone(&self.published.latest.lock().unwrap_or_else(PoisonError::into_inner));
+            self.version = version;
         }
         &self.snapshot
     }

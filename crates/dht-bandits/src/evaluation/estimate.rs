@@ -48,6 +48,7 @@ impl LoggedRound {
 
 /// An estimated value of a policy: the reward a round that it would have earned.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Estimate {
     /// The estimate.
     pub value: f64,

@@ -8,6 +8,8 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 /// ε-greedy: the highest mean, and with probability ε an arm drawn uniformly. Its propensities are known exactly.
+///
+/// With ridge regressions it is the policy [`EpsilonGreedy`](crate::EpsilonGreedy); ε = 0 never explores.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Greedy {
     /// The share ε in [0, 1] of rounds that draw uniformly.

@@ -36,7 +36,7 @@ impl Default for NormalizerOptions {
 /// # Contract
 /// A posterior that has learned under one scaling means nothing under another:
 ///
-/// 1. Update a policy with the same context that it selected with. A [`Decision`](crate::Decision) keeps them.
+/// 1. Update a policy with the same context that it selected with. A [`Decision`](crate::Decision) keeps it.
 /// 2. Never mix scalings in one posterior: observe some contexts, [`freeze`](Self::freeze), then let the policy learn.
 ///    If the scaling must move, start the policies anew and call `expire_decisions`.
 /// 3. A normalizer that is never frozen breaks (2) a little each round, less as it settles; it is possible, and worse.
@@ -47,11 +47,11 @@ impl Default for NormalizerOptions {
 /// ```
 /// use dht_bandits::{Normalizer, features::NormalizerOptions};
 ///
-/// let mut norm = Normalizer::new(2, NormalizerOptions::default())?;
-/// norm.observe(&[1.0, 5.0])?;
-/// norm.observe(&[3.0, 5.0])?;
-/// norm.freeze();
-/// assert_eq!(norm.normalise(&[3.0, 7.0])?, [1.0, 0.0]); // the second dimension never varied
+/// let mut normalizer = Normalizer::new(2, NormalizerOptions::default())?;
+/// normalizer.observe(&[1.0, 5.0])?;
+/// normalizer.observe(&[3.0, 5.0])?;
+/// normalizer.freeze();
+/// assert_eq!(normalizer.normalise(&[3.0, 7.0])?, [1.0, 0.0]); // the second dimension never varied
 /// # Ok::<(), dht_bandits::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -143,7 +143,7 @@ impl Normalizer {
     /// Another dimension; another `forgetting`, `floor` or `clip` (which is infinite for none); statistics that could
     /// not be loaded again; this normalizer is frozen. The normalizer is unchanged then.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
-        let clip = |norm: &Self| norm.options.clip.unwrap_or(f64::INFINITY);
+        let clip = |normalizer: &Self| normalizer.options.clip.unwrap_or(f64::INFINITY);
         for (what, ours, theirs) in [
             ("dimension", self.dimension() as f64, other.dimension() as f64),
             ("decay", self.options.forgetting.decay(), other.options.forgetting.decay()),
@@ -272,9 +272,9 @@ impl Normalizer {
             format!("weight is {}, expected 0, or 1e-100 to 1e100", state.weight)
         } else {
             let (mean, squares) = (state.mean.clone(), state.squares.clone());
-            let norm = Self { weight: state.weight, mean, squares, frozen: state.frozen, ..empty };
-            norm.check()?;
-            return Ok(norm);
+            let normalizer = Self { weight: state.weight, mean, squares, frozen: state.frozen, ..empty };
+            normalizer.check()?;
+            return Ok(normalizer);
         };
         Err(Error::InvalidState { what: "normalizer", index: 0, problem })
     }

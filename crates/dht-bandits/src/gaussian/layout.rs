@@ -31,7 +31,7 @@ impl Lanes {
 }
 
 /// As many panels at most have the rows of phantom columns.
-pub(crate) const WHOLE: usize = 2;
+pub(super) const WHOLE: usize = 2;
 
 /// The layout of the block of one arm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub(crate) struct PanelLayout {
     /// Phantom columns.
     pub(crate) pad: usize,
     /// Phantom columns without a row.
-    pub(crate) skipped: usize,
+    pub(super) skipped: usize,
     pub(crate) panels: usize,
 }
 
@@ -53,25 +53,25 @@ impl PanelLayout {
 
     /// The layout of so many panels that every column has a row in; 0 is any layout, which is then given.
     #[inline(always)]
-    pub(crate) const fn of<const PANELS: usize>(any: Self) -> Self {
+    pub(super) const fn of<const PANELS: usize>(any: Self) -> Self {
         if PANELS == 0 { any } else { Self { skipped: 0, panels: PANELS, ..any } }
     }
 
     /// Rows of U in a panel.
     #[inline(always)]
-    pub(crate) fn rows(&self, panel: usize) -> usize {
+    pub(super) fn rows(&self, panel: usize) -> usize {
         LANES * panel + LANES - 1 - self.skipped
     }
 
     /// The first row of a panel in its arm's block.
     #[inline(always)]
-    pub(crate) fn start(&self, panel: usize) -> usize {
+    pub(super) fn start(&self, panel: usize) -> usize {
         // The sum of rows(q) + 2 over the panels before: Σ 8q + 9 − skipped.
         (4 * panel * panel + 5 * panel) - self.skipped * panel
     }
 
     /// Rows in the block of one arm.
-    pub(crate) fn stride(&self) -> usize {
+    pub(super) fn stride(&self) -> usize {
         self.start(self.panels)
     }
 
@@ -84,7 +84,7 @@ impl PanelLayout {
 
     /// The row of a coordinate.
     #[inline(always)]
-    pub(crate) fn row(&self, coordinate: usize) -> usize {
+    pub(super) fn row(&self, coordinate: usize) -> usize {
         coordinate + self.pad - self.skipped
     }
 

@@ -18,9 +18,9 @@ macro_rules! with_panels {
     };
 }
 
-pub(crate) struct OneArm<'a> {
-    pub(crate) layout: PanelLayout,
-    pub(crate) block: &'a [Lanes],
+pub(super) struct OneArm<'a> {
+    pub(super) layout: PanelLayout,
+    pub(super) block: &'a [Lanes],
     pub(crate) context: &'a [f64],
 }
 
@@ -41,13 +41,13 @@ fn one_arm<S: Simd, const N: usize, const PANELS: usize>(simd: S, work: OneArm<'
     moments.score()
 }
 
-pub(crate) struct ManyArms<'a, T, F> {
-    pub(crate) layout: PanelLayout,
-    pub(crate) arms: &'a [Lanes],
-    pub(crate) slots: Slots<'a>,
+pub(super) struct ManyArms<'a, T, F> {
+    pub(super) layout: PanelLayout,
+    pub(super) arms: &'a [Lanes],
+    pub(super) slots: Slots<'a>,
     pub(crate) context: &'a [f64],
-    pub(crate) first: T,
-    pub(crate) gather: F,
+    pub(super) first: T,
+    pub(super) gather: F,
 }
 
 impl<T, F: FnMut(T, usize, Score) -> T> WithSimd for ManyArms<'_, T, F> {
@@ -110,17 +110,17 @@ fn many_arms<S: Simd, const N: usize, T, F: FnMut(T, usize, Score) -> T, const P
 }
 
 /// Contexts of a batch that are scored at once: as many as keep an arm in the cache meanwhile.
-pub(crate) const ROUND: usize = 30;
+pub(super) const ROUND: usize = 30;
 
 /// Scores every slot in every context: as a matrix product, a tile of arms by contexts at a time.
-pub(crate) struct ScoreBatch<'a> {
-    pub(crate) layout: PanelLayout,
-    pub(crate) arms: &'a [Lanes],
-    pub(crate) slots: Slots<'a>,
+pub(super) struct ScoreBatch<'a> {
+    pub(super) layout: PanelLayout,
+    pub(super) arms: &'a [Lanes],
+    pub(super) slots: Slots<'a>,
     /// (contexts, d), row-major; at most [`ROUND`] rows.
-    pub(crate) contexts: &'a [f64],
+    pub(super) contexts: &'a [f64],
     /// (contexts, slots), row-major.
-    pub(crate) scores: &'a mut [Score],
+    pub(super) scores: &'a mut [Score],
 }
 
 impl WithSimd for ScoreBatch<'_> {
@@ -190,12 +190,12 @@ fn tiles<S: Simd, const N: usize, const PANELS: usize, const ARMS: usize, const 
     }
 }
 
-pub(crate) struct Project<'a> {
-    pub(crate) layout: PanelLayout,
-    pub(crate) block: &'a [Lanes],
+pub(super) struct Project<'a> {
+    pub(super) layout: PanelLayout,
+    pub(super) block: &'a [Lanes],
     pub(crate) context: &'a [f64],
-    pub(crate) f: &'a mut [Lanes],
-    pub(crate) v: &'a mut [Lanes],
+    pub(super) f: &'a mut [Lanes],
+    pub(super) v: &'a mut [Lanes],
 }
 
 impl WithSimd for Project<'_> {

@@ -6,12 +6,12 @@ use super::simd::{Row, add, load, multiply, multiply_add, splat, sum};
 use pulp::Simd;
 
 /// The values of the first columns, after the phantom ones.
-pub(crate) type First = [f64; WHOLE * LANES];
+pub(super) type First = [f64; WHOLE * LANES];
 
 /// A context as the panels see it.
 #[derive(Clone, Copy)]
-pub(crate) struct Query<'a> {
-    pub(crate) layout: PanelLayout,
+pub(super) struct Query<'a> {
+    pub(super) layout: PanelLayout,
     context: &'a [f64],
     first: &'a First,
 }
@@ -56,7 +56,7 @@ impl<'a> Query<'a> {
 /// The chains of sums are the same whatever `ARMS` and `CONTEXTS` are: an arm alone, an arm among others and a context
 /// of a batch give the same bits.
 #[inline(always)]
-pub(crate) fn moments<S: Simd, const N: usize, const PANELS: usize, const ARMS: usize, const CONTEXTS: usize>(
+pub(super) fn moments<S: Simd, const N: usize, const PANELS: usize, const ARMS: usize, const CONTEXTS: usize>(
     simd: S,
     blocks: [&[Lanes]; ARMS],
     queries: [Query<'_>; CONTEXTS],

@@ -7,7 +7,7 @@ use crate::validate::check_finite;
 /// Candidate arms, each with a context or all with one context.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candidates<'a> {
-    pub(crate) arms: &'a [ArmId],
+    pub(super) arms: &'a [ArmId],
     contexts: &'a [f64],
     shared: bool,
 }

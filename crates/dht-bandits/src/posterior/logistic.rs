@@ -14,7 +14,7 @@ pub fn sigmoid(log_odds: f64) -> f64 {
 }
 
 /// ln(1 + e^z), without overflow.
-pub(crate) fn softplus(log_odds: f64) -> f64 {
+pub(super) fn softplus(log_odds: f64) -> f64 {
     log_odds.max(0.0) + (-log_odds.abs()).exp().ln_1p()
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn mode_step(mean: f64, variance: f64, reward: f64, weight: f64) -> f
 }
 
 /// σ(z)(1 − σ(z)): the curvature that an observation adds at the mode.
-pub(crate) fn curvature(log_odds: f64) -> f64 {
+pub(super) fn curvature(log_odds: f64) -> f64 {
     sigmoid(log_odds) * sigmoid(-log_odds)
 }
 

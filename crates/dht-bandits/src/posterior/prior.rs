@@ -31,7 +31,7 @@ impl TsPrior {
         }
     }
 
-    pub(crate) fn precision(self) -> f64 {
+    pub(super) fn precision(self) -> f64 {
         match self {
             Self::Gaussian { prior_precision } => prior_precision,
             Self::AsPublished { prior_precision_floor } => prior_precision_floor,

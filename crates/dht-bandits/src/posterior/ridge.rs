@@ -53,9 +53,9 @@ impl RidgeOptions {
 #[derive(Debug, Clone)]
 pub struct Ridge {
     options: RidgeOptions,
-    pub(crate) factors: Factors,
-    pub(crate) updates: Vec<u64>,
-    pub(crate) information: Option<Vec<Information>>,
+    pub(super) factors: Factors,
+    pub(super) updates: Vec<u64>,
+    pub(super) information: Option<Vec<Information>>,
     unit: Vec<f64>,
 }
 

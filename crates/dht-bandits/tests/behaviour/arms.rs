@@ -1,4 +1,4 @@
-//! Arms that come and go, availability, ties, decisions that come back late.
+//! Arms that are added and removed, availability, ties, late decisions.
 
 use crate::support::{normals, rng};
 use dht_bandits::{
@@ -78,7 +78,7 @@ fn equal_arms_draw_unequal_noise() {
 }
 
 #[test]
-fn a_cloned_arm_scores_like_its_model_and_then_goes_its_own_way() {
+fn a_copied_arm_scores_like_its_original_and_then_learns_alone() {
     let mut policy = learner(2);
     policy.update(ArmId::new(1), &[1.0, 2.0], 3.0, 1.0).unwrap();
     let twin = policy.add_arm_like(ArmId::new(1)).unwrap();
@@ -93,7 +93,7 @@ fn a_cloned_arm_scores_like_its_model_and_then_goes_its_own_way() {
 }
 
 #[test]
-fn removing_one_arm_leaves_what_others_know_and_their_names() {
+fn removing_one_arm_leaves_the_others_and_their_ids() {
     let mut policy = learner(4);
     for arm in 0..4 {
         policy.update(ArmId::new(arm), &[1.0, arm as f64], arm as f64, 1.0).unwrap();
@@ -112,7 +112,7 @@ fn removing_one_arm_leaves_what_others_know_and_their_names() {
 }
 
 #[test]
-fn a_decision_comes_back_late_and_teaches_the_same() {
+fn a_late_decision_is_learned_alike() {
     let (mut late, mut direct) = (learner(3), learner(3));
     let mut rng = rng(8);
     let context = [0.7, -0.1];
@@ -240,7 +240,7 @@ fn epsilon_greedy_knows_its_propensities() {
 }
 
 #[test]
-fn another_index_explores_otherwise_with_what_is_known_and_a_wrong_one_changes_nothing() {
+fn another_rule_explores_with_the_same_posterior_and_a_wrong_one_changes_nothing() {
     let mut policy = learner(2);
     policy.update(ArmId::new(0), &[1.0, 0.0], 1.0, 1.0).unwrap();
     (0..50).for_each(|_| policy.update(ArmId::new(1), &[1.0, 0.0], 0.6, 1.0).unwrap());

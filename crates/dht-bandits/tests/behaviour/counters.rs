@@ -173,7 +173,7 @@ fn a_precision_at_its_limit_stays_there() {
 }
 
 #[test]
-fn a_slate_of_names_alone_runs_out_of_numbers_like_any_other() {
+fn a_shared_model_runs_out_of_ids_like_any_other() {
     let shared = TopKThompson::shared(2, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap();
     let mut value = serde_json::to_value(&shared).unwrap();
     value["arms"]["next"] = (1u64 << 63).into();

@@ -31,7 +31,7 @@ fn all(log: &OffPolicy<'_>) -> Vec<Result<Estimate, Error>> {
 }
 
 #[test]
-fn logged_numbers_whose_estimates_would_overflow_are_refused() {
+fn logged_values_whose_estimates_would_overflow_are_refused() {
     let good = LoggedRound::new(1.0, 0.5, 0.5);
     let refuse = |bad: LoggedRound| {
         let slates = [vec![good], vec![good, bad]];
@@ -174,7 +174,7 @@ fn scores_that_overflow_are_refused_by_every_policy() {
     assert_refused(policy.scores(&huge, Available::All, &mut scores).unwrap_err());
     assert_eq!(scores.len(), 1);
     assert_refused(policy.select(&huge, Available::All, &mut rng(3)).unwrap_err());
-    // The index is finite where the width is not.
+    // The mean is finite where the width is not.
     let greedy = EpsilonGreedy::new(2, 2, RidgeOptions::default(), Greedy { epsilon: 0.0 }).unwrap();
     assert_refused(greedy.select(&huge, Available::All, &mut rng(3)).unwrap_err());
     let epsilon = Greedy { epsilon: 0.0 };
@@ -187,7 +187,7 @@ fn scores_that_overflow_are_refused_by_every_policy() {
 }
 
 #[test]
-fn an_explored_arm_has_finite_numbers_too() {
+fn an_explored_arm_has_finite_scores_too() {
     let mut policy = EpsilonGreedy::new(1, 2, RidgeOptions::default(), Greedy { epsilon: 1.0 }).unwrap();
     policy.update(ArmId::new(0), &[1.0], -1.0, 1.0).unwrap();
     let mut rng = rng(4);

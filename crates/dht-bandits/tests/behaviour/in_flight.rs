@@ -1,4 +1,4 @@
-//! Decisions whose rewards are still on their way when the process ends.
+//! Decisions whose rewards arrive after the process has ended.
 
 use crate::support::{normals, rng};
 use dht_bandits::{

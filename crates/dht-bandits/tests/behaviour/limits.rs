@@ -72,7 +72,7 @@ fn sizes_whose_product_no_memory_holds_are_refused() {
 }
 
 #[test]
-fn a_norm_is_as_long_as_the_longest_context_of_any_policy() {
+fn a_normalizer_is_as_long_as_the_longest_context_of_any_policy() {
     let longest = 1 << 24;
     assert_eq!(Normalizer::new(longest, NormalizerOptions::default()).unwrap().dimension(), longest);
     assert_eq!(Uniform::new(longest, 1).map(drop), Ok(()));

@@ -4,13 +4,13 @@
 mod arms;
 mod counters;
 mod deltas;
+mod features;
 mod finite;
 mod fuzz;
 mod in_flight;
 mod limits;
 mod merge;
 mod models;
-mod norm_and_pool;
 mod off_policy;
 mod old_names;
 mod precision;

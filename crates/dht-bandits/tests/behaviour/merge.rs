@@ -21,7 +21,7 @@ fn blank(dimension: usize, lambda: f64, keep_information: bool) -> LinUcb {
     .unwrap()
 }
 
-fn teach(policy: &mut LinUcb, rows: &[Vec<f64>]) {
+fn train(policy: &mut LinUcb, rows: &[Vec<f64>]) {
     for (round, row) in rows.iter().enumerate() {
         policy.update(ArmId::new(round as u64 % 2), row, row[0] - 0.5 * row[1], 1.0).unwrap();
     }
@@ -48,9 +48,9 @@ fn merging_two_workers_is_learning_from_both_in_either_order() {
                 let rows: Vec<_> = (0..120).map(|_| normals(&mut rng, dimension)).collect();
                 let mut whole = blank(dimension, lambda, keep);
                 let (mut left, mut right) = (whole.clone(), whole.clone());
-                teach(&mut whole, &rows);
-                teach(&mut left, &rows[..50]);
-                teach(&mut right, &rows[50..]);
+                train(&mut whole, &rows);
+                train(&mut left, &rows[..50]);
+                train(&mut right, &rows[50..]);
                 let mut there = left.clone();
                 there.merge(&right).unwrap();
                 let mut back = right.clone();
@@ -69,7 +69,7 @@ fn merging_is_associative_and_counts_the_prior_once() {
     let workers: Vec<_> = (0..3)
         .map(|_| {
             let mut worker = blank(5, 3.0, false);
-            teach(&mut worker, &(0..30).map(|_| normals(&mut rng, 5)).collect::<Vec<_>>());
+            train(&mut worker, &(0..30).map(|_| normals(&mut rng, 5)).collect::<Vec<_>>());
             worker
         })
         .collect();
@@ -90,12 +90,12 @@ fn merging_is_associative_and_counts_the_prior_once() {
 fn differences_since_a_snapshot_carry_over_and_add() {
     let mut rng = rng(3);
     let mut server = blank(6, 1.0, true);
-    teach(&mut server, &(0..40).map(|_| normals(&mut rng, 6)).collect::<Vec<_>>());
+    train(&mut server, &(0..40).map(|_| normals(&mut rng, 6)).collect::<Vec<_>>());
     let base = server.clone();
     let (mut left, mut right) = (base.clone(), base.clone());
     let rows: Vec<_> = (0..60).map(|_| normals(&mut rng, 6)).collect();
-    teach(&mut left, &rows[..20]);
-    teach(&mut right, &rows[20..]);
+    train(&mut left, &rows[..20]);
+    train(&mut right, &rows[20..]);
     let added = left.add_arm().unwrap();
     left.update(added, &rows[0], 1.0, 1.0).unwrap();
     let mut delta = left.diff(&base).unwrap();
@@ -104,7 +104,7 @@ fn differences_since_a_snapshot_carry_over_and_add() {
     let sent: Delta = serde_json::from_str(&serde_json::to_string(&delta).unwrap()).unwrap();
     server.apply(&sent).unwrap();
     let mut whole = base.clone();
-    teach(&mut whole, &rows);
+    train(&mut whole, &rows);
     let same = whole.add_arm().unwrap();
     whole.update(same, &rows[0], 1.0, 1.0).unwrap();
     assert_alike(&server, &whole, 1e-9);
@@ -136,7 +136,7 @@ fn forgetting_once_keeps_the_prior() {
 }
 
 #[test]
-fn a_sliding_window_forgets_exactly() {
+fn a_sliding_window_unlearns_exactly() {
     for dimension in [3, 35] {
         let mut rng = rng(5);
         let rows: Vec<_> = (0..150).map(|_| normals(&mut rng, dimension)).collect();

@@ -45,7 +45,7 @@ fn the_hybrid_model_is_one_ridge_regression_over_all_weights() {
 }
 
 #[test]
-fn a_new_arm_of_a_hybrid_starts_with_what_others_taught() {
+fn a_new_arm_of_a_hybrid_starts_from_the_shared_weights() {
     let mut hybrid = HybridLinUcb::new(1, 2, 2, HybridOptions::default(), Ucb { alpha: 0.1 }).unwrap();
     let mut rng = rng(2);
     for round in 0..200 {
@@ -62,7 +62,7 @@ fn a_new_arm_of_a_hybrid_starts_with_what_others_taught() {
 }
 
 #[test]
-fn a_decision_of_a_hybrid_comes_back_late_and_teaches_the_same() {
+fn a_late_decision_of_a_hybrid_is_learned_alike() {
     let arms = [0, 1, 2].map(ArmId::new);
     let mut late = HybridLinUcb::new(2, 3, 3, HybridOptions::default(), Ucb { alpha: 0.5 }).unwrap();
     let mut direct = late.clone();
@@ -103,7 +103,7 @@ fn an_epsilon_greedy_hybrid_explores_as_often_as_it_says() {
 }
 
 #[test]
-fn a_shared_ridge_takes_rewards_that_are_numbers() {
+fn a_shared_ridge_takes_real_valued_rewards() {
     let mut policy = SharedLinUcb::shared(2, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
     let mut dense = Dense::new(2, 1.0);
     let mut rng = rng(9);

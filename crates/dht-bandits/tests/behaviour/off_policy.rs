@@ -79,7 +79,7 @@ fn evaluating_the_logging_policy_gives_the_mean_reward() {
 }
 
 #[test]
-fn logs_with_impossible_numbers_are_refused() {
+fn logs_with_impossible_values_are_refused() {
     let good = LoggedRound::new(1.0, 0.5, 0.5);
     let refuse = |bad: LoggedRound| OffPolicy::new(&[good, bad]).unwrap_err();
     assert_eq!(refuse(LoggedRound { propensity: 0.0, ..good }), Error::Propensity { round: 1, propensity: 0.0 });
@@ -91,7 +91,7 @@ fn logs_with_impossible_numbers_are_refused() {
 }
 
 #[test]
-fn slates_whose_places_are_independent_are_evaluated_place_by_place() {
+fn slates_whose_positions_are_independent_are_evaluated_position_by_position() {
     let mut rng = rng(3);
     // Position 0 shows arm 1 with .5, position 1 with .2; arm 1 is clicked with .9, arm 0 with .1. Target: always arm 1.
     let slates: Vec<Vec<_>> = (0..8000)
@@ -116,7 +116,7 @@ fn slates_whose_places_are_independent_are_evaluated_place_by_place() {
 }
 
 #[test]
-fn a_place_of_a_slate_that_is_never_played_as_logged_is_named() {
+fn a_position_of_a_slate_that_is_never_played_as_logged_is_named() {
     let slate = |target| vec![LoggedRound::new(1.0, 0.5, 1.0), LoggedRound::new(1.0, 0.5, target)];
     let known = [slate(1.0), slate(0.0), slate(1.0)];
     assert!(SlateOffPolicy::new(&known).unwrap().independent_self_normalised().is_ok());
@@ -147,14 +147,14 @@ fn the_simulator_gives_every_entry_the_same_environments() {
 
 #[test]
 fn a_drifting_environment_changes_its_best_arm_and_a_forgetful_ridge_follows() {
-    let run = |discount: f64| {
+    let run = |decay: f64| {
         let mut total = 0.0;
         for seed in 0..5 {
             let mut rng = rng(seed);
             let mut environment = GlmEnvironment::linear(4, 4, 0.1, &mut rng).unwrap().drifting(400).unwrap();
             let options = RidgeOptions {
                 prior_precision: 1.0,
-                forgetting: Forgetting::new(discount).unwrap(),
+                forgetting: Forgetting::new(decay).unwrap(),
                 keep_information: false,
             };
             let mut policy = LinUcb::new(4, 4, options, Ucb { alpha: 0.5 }).unwrap();

@@ -3,7 +3,7 @@
 use crate::support::{normals, rng};
 use dht_bandits::{ArmId, LinUcb, RidgeOptions, Ucb};
 
-/// A number held as the sum of two, some 32 digits.
+/// A value held as the sum of two, some 32 digits.
 #[derive(Debug, Clone, Copy)]
 struct Double(f64, f64);
 

@@ -34,7 +34,7 @@ fn mean_and_width_are_those_of_the_closed_form_for_small_and_large_ridges() {
 }
 
 #[test]
-fn a_new_arm_has_the_width_of_the_prior_for_every_lambda() {
+fn a_new_arm_has_the_width_of_the_prior_for_every_precision() {
     for lambda in [0.01, 1.0, 100.0] {
         let policy = learner(3, 1, lambda);
         let score = policy.score(ArmId::new(0), &[1.0, 2.0, 2.0]).unwrap();
@@ -78,7 +78,7 @@ fn the_order_of_coordinates_does_not_matter() {
 }
 
 #[test]
-fn a_discount_forgets_what_was_learned_and_not_the_prior() {
+fn forgetting_keeps_the_prior() {
     let (dimension, gamma, lambda) = (5, 0.9, 2.0);
     let options =
         RidgeOptions { prior_precision: lambda, forgetting: Forgetting::new(gamma).unwrap(), keep_information: false };

@@ -41,7 +41,7 @@ fn pinned_arms_are_in_every_slate_and_take_no_feedback() {
 }
 
 #[test]
-fn what_was_not_observed_teaches_nothing() {
+fn unobserved_feedback_changes_nothing() {
     let mut policy = per_arm(3);
     let mut rng = rng(2);
     let (arms, context) = (ids(0..3), [0.5, 1.0, -0.5]);
@@ -101,7 +101,7 @@ fn a_batch_finds_the_mode_that_gradient_descent_finds() {
 }
 
 #[test]
-fn a_batch_of_one_is_the_same_by_both_roads() {
+fn a_batch_of_one_equals_a_single_update() {
     // The single update goes along a line, the batch by Newton in all dimensions.
     let mut rng = rng(4);
     let options = DiagonalLaplaceOptions::default();
@@ -119,7 +119,7 @@ fn a_batch_of_one_is_the_same_by_both_roads() {
 }
 
 #[test]
-fn the_printed_prior_starts_at_ones() {
+fn the_published_prior_starts_at_ones() {
     let prior = TsPrior::AsPublished { prior_precision_floor: 1e-2 };
     let options = DiagonalLaplaceOptions { prior, forgetting: Forgetting::NONE };
     let policy = TopKThompson::per_arm(3, 2, options, Thompson { alpha: 1.0 }).unwrap();
@@ -129,7 +129,7 @@ fn the_printed_prior_starts_at_ones() {
 }
 
 #[test]
-fn a_strength_below_one_forgets_toward_the_prior() {
+fn a_decay_below_one_forgets_toward_the_prior() {
     let options = DiagonalLaplaceOptions {
         prior: TsPrior::Gaussian { prior_precision: 2.0 },
         forgetting: Forgetting::new(0.5).unwrap(),
@@ -151,7 +151,7 @@ fn a_strength_below_one_forgets_toward_the_prior() {
 }
 
 #[test]
-fn a_shared_model_takes_candidates_it_has_never_heard_of() {
+fn a_shared_model_takes_candidates_it_has_never_seen() {
     let mut policy = TopKThompson::shared(2, DiagonalLaplaceOptions::default(), Thompson { alpha: 0.5 }).unwrap();
     let mut rng = rng(5);
     let (mut early, mut late) = (0, 0);

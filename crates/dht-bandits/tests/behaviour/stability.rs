@@ -1,6 +1,6 @@
-//! Values that must not change from one version to the next: whoever replays a seed gets what they got.
+//! Values that must not change from one version to the next: a replayed seed gives the same choices.
 //!
-//! A change of these numbers breaks replays and belongs in the changelog as such.
+//! A change of these values breaks replays and belongs in the changelog as such.
 
 use crate::support::{normals, rng};
 use dht_bandits::{
@@ -42,7 +42,7 @@ golden! {
     logistic_ts_replays:
         LogisticTs::new(3, 4, FullLaplaceOptions::default(), Thompson { alpha: 0.7 }).unwrap() => "102122202222332222012001", "0.340045121";
     logistic_ucb_replays: LogisticUcb::new(3, 4, FullLaplaceOptions::default(), Ucb { alpha: 0.7 }).unwrap() => "222221202232111233232220", "-0.186720365";
-    discounted_lin_ucb_replays:
+    forgetting_lin_ucb_replays:
         LinUcb::new(3, 4, RidgeOptions { forgetting: Forgetting::new(0.9).unwrap(), ..Default::default() }, Ucb { alpha: 0.7 }).unwrap() => "222023313102001121201121", "0.330004125";
 }
 

@@ -46,7 +46,7 @@ fn sound(policy: &mut LinUcb, act: impl FnOnce(&mut LinUcb) -> Result<()>) -> Re
 }
 
 #[test]
-fn what_has_drowned_all_else_is_not_taken_back() {
+fn an_observation_that_outweighs_all_else_is_not_unlearned() {
     for keep in [false, true] {
         for (context, weight) in [
             ([0.0, 1e12, 1e12], 1e30),
@@ -105,11 +105,11 @@ fn at_least_seven_digits_of_what_is_left_survive_one_call() {
 }
 
 #[test]
-fn forgetting_what_was_never_learned_ends_where_the_covariance_could_not_be_loaded() {
+fn unlearning_what_was_never_learned_ends_where_the_covariance_could_not_be_loaded() {
     let mut policy = blank(2, 1e-100, true);
     let mut refused = None;
     for _ in 0..60 {
-        // Takes 1 − 1e-7 of the precision away, each time.
+        // Removes 1 − 1e-7 of the precision each time.
         let width = policy.score(ARM, &[1.0, 0.0]).unwrap().width;
         let length = (1.0 - 1e-7f64).sqrt() / width;
         let outcome = policy.unlearn(ARM, &[length, 0.0], 0.0, 1.0);
@@ -146,9 +146,9 @@ fn a_window_that_slides_for_long_stays_close() {
 #[derive(Debug, Clone)]
 enum Event {
     Learn(Vec<f64>, f64, f64),
-    /// Takes back what was learned so many observations ago, its weight times so much.
+    /// Unlearns what was learned so many observations ago, its weight times so much.
     Unlearn(usize, f64),
-    /// Takes back what was most likely never learned.
+    /// Unlearns what was most likely never learned.
     Stranger(Vec<f64>, f64, f64),
     Forget(f64),
 }

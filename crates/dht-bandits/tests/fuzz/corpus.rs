@@ -26,7 +26,7 @@ pub fn text(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap()
 }
 
-fn taught<P: Posterior, E: Exploration>(mut policy: Disjoint<P, E>) -> Disjoint<P, E> {
+fn trained<P: Posterior, E: Exploration>(mut policy: Disjoint<P, E>) -> Disjoint<P, E> {
     let context = context(policy.dimension());
     for round in 0..6 {
         policy.update(ArmId::new(round % 3), &context, (round % 2) as f64, 1.0).unwrap();
@@ -45,7 +45,7 @@ pub trait Healthy: Posterior {
     }
 
     fn policy() -> Disjoint<Self, Thompson> {
-        taught(Self::blank())
+        trained(Self::blank())
     }
 }
 
@@ -110,13 +110,13 @@ fn choices() -> [String; 3] {
 
 pub fn texts() -> Vec<String> {
     let fading = RidgeOptions { forgetting: Forgetting::new(0.9).unwrap(), ..RidgeOptions::default() };
-    let lin_ucb = taught(LinUcb::new(3, 3, Ridge::settings(), Ucb { alpha: 0.5 }).unwrap());
+    let lin_ucb = trained(LinUcb::new(3, 3, Ridge::settings(), Ucb { alpha: 0.5 }).unwrap());
     let mut norm = Normalizer::new(2, NormalizerOptions { clip: Some(4.0), ..NormalizerOptions::default() }).unwrap();
     norm.observe(&context(2)).unwrap();
     let mut texts = vec![
         text(&lin_ucb),
-        text(&taught(LinTs::new(10, 3, fading, Thompson { alpha: 0.5 }).unwrap())),
-        text(&taught(EpsilonGreedy::new(2, 3, RidgeOptions::default(), Greedy { epsilon: 0.1 }).unwrap())),
+        text(&trained(LinTs::new(10, 3, fading, Thompson { alpha: 0.5 }).unwrap())),
+        text(&trained(EpsilonGreedy::new(2, 3, RidgeOptions::default(), Greedy { epsilon: 0.1 }).unwrap())),
         text(&per_arm()),
         text(&shared()),
         text(&hybrid()),

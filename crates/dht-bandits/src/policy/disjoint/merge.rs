@@ -55,7 +55,7 @@ impl Delta {
     /// such as an arm listed twice or a precision of the wrong length; sums that overflow. This one is unchanged then.
     pub fn combine(&mut self, other: &Self) -> Result<()> {
         check_header(&other.header, &self.header.kind)?;
-        self.check_like(other)?;
+        self.check_compatible(other)?;
         self.check()?;
         other.check()?;
         let mut sum = self.clone();
@@ -73,10 +73,10 @@ impl Delta {
     }
 
     /// Refuses a delta of another dimension or prior.
-    fn check_like(&self, other: &Self) -> Result<()> {
-        check_alike("dimension", self.dimension as f64, other.dimension as f64)?;
-        check_alike("prior precision", self.prior, other.prior)?;
-        check_alike("prior mean", self.prior_mean, other.prior_mean)
+    fn check_compatible(&self, other: &Self) -> Result<()> {
+        check_equal("dimension", self.dimension as f64, other.dimension as f64)?;
+        check_equal("prior precision", self.prior, other.prior)?;
+        check_equal("prior mean", self.prior_mean, other.prior_mean)
     }
 
     /// The length of an arm's precision.
@@ -116,7 +116,7 @@ impl Delta {
     }
 }
 
-fn check_alike(what: &'static str, ours: f64, theirs: f64) -> Result<()> {
+fn check_equal(what: &'static str, ours: f64, theirs: f64) -> Result<()> {
     if ours == theirs { Ok(()) } else { Err(Error::Unlike { what, ours, theirs }) }
 }
 
@@ -147,7 +147,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     pub fn diff(&self, earlier: &Self) -> Result<Delta> {
         self.posterior.check_sums()?;
         let empty = self.empty_delta();
-        empty.check_like(&earlier.empty_delta())?;
+        empty.check_compatible(&earlier.empty_delta())?;
         let prior = self.posterior.prior_parameters();
         let mut arms = Vec::with_capacity(self.arms().len());
         for arm in self.arms().iter() {
@@ -174,7 +174,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         let expected = self.empty_delta();
         check_header(&delta.header, &expected.header.kind)?;
         self.posterior.check_sums()?;
-        expected.check_like(delta)?;
+        expected.check_compatible(delta)?;
         delta.check()?;
         let prior = self.posterior.prior_parameters();
         let mut arms = self.arms.clone();

@@ -38,11 +38,11 @@ pub use state::DisjointState;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Disjoint<P: Posterior, E: Exploration> {
-    pub(crate) arms: ArmSet,
-    pub(crate) posterior: P,
-    pub(crate) exploration: E,
-    pub(crate) clock: Clock,
-    pub(crate) update_batch: UpdateBatch,
+    arms: ArmSet,
+    posterior: P,
+    exploration: E,
+    clock: Clock,
+    update_batch: UpdateBatch,
 }
 
 impl<P: Posterior, E: Exploration> Disjoint<P, E> {
@@ -205,7 +205,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
             best.or(slot, self.exploration.value(score, rng), score, rng)
         });
         let explored = explored.and_then(|position| slots.iter().nth(position));
-        self.settle(best, explored.map(|slot| (slot, self.posterior.score(slot, context))), count, rng)
+        self.finish_choice(best, explored.map(|slot| (slot, self.posterior.score(slot, context))), count, rng)
     }
 
     /// The position among `count` arms that is drawn uniformly, in a round that explores so.
@@ -217,7 +217,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
 
     /// The choice between the best of `count` arms and the one that was drawn instead, if one was.
     #[inline(always)]
-    pub(crate) fn settle<R: Rng + ?Sized>(
+    fn finish_choice<R: Rng + ?Sized>(
         &self,
         best: Best,
         explored: Option<(usize, Score)>,

@@ -73,7 +73,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
                     best.or(slot, self.exploration.value(score, rng), score, rng)
                 });
                 let explored = explored.and_then(|position| Some((slots.iter().nth(position)?, scores[position])));
-                match self.settle(best, explored, width, rng) {
+                match self.finish_choice(best, explored, width, rng) {
                     Ok(choice) => batch.choices.push(choice),
                     Err(error) => {
                         batch.choices.clear();

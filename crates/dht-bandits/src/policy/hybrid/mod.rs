@@ -46,20 +46,20 @@ impl Default for HybridOptions {
 /// warm. With [`Thompson`](crate::Thompson) each arm's score is drawn independently, from its exact marginal.
 #[derive(Debug, Clone)]
 pub struct Hybrid<E: Exploration> {
-    pub(crate) options: HybridOptions,
-    pub(crate) exploration: E,
-    pub(crate) arms: ArmSet,
-    pub(crate) shared: Factors,
-    pub(crate) own: Factors,
+    options: HybridOptions,
+    exploration: E,
+    arms: ArmSet,
+    shared: Factors,
+    own: Factors,
     // C_a of each arm, d × k, row-major.
-    pub(crate) cross: Vec<f64>,
-    pub(crate) clock: Clock,
+    cross: Vec<f64>,
+    clock: Clock,
     // y of the observation that is being learned.
-    pub(crate) left: Vec<f64>,
+    residual_features: Vec<f64>,
 }
 
 /// Up to so many features, y is on the stack.
-const FEW: usize = 128;
+const STACK_FEATURES: usize = 128;
 
 impl<E: Exploration> Hybrid<E> {
     /// A policy with contexts of length `dimension`, features of length `shared_dimension`, and the arms 0 to `arms` −
@@ -85,8 +85,8 @@ impl<E: Exploration> Hybrid<E> {
         let mut own = Factors::new(dimension);
         (0..arms).for_each(|_| own.push(1.0 / options.prior_precision));
         let cross = vec![0.0; arms * dimension * shared_dimension];
-        let left = Vec::with_capacity(shared_dimension);
-        Ok(Self { options, exploration, arms: set, shared, own, cross, clock: Clock::default(), left })
+        let residual_features = Vec::with_capacity(shared_dimension);
+        Ok(Self { options, exploration, arms: set, shared, own, cross, clock: Clock::default(), residual_features })
     }
 
     /// The length of a context x.
@@ -167,10 +167,10 @@ impl<E: Exploration> Hybrid<E> {
     }
 
     fn score_slot(&self, slot: usize, context: &[f64], features: &[f64]) -> Score {
-        if features.len() > FEW {
+        if features.len() > STACK_FEATURES {
             return self.score_in(slot, context, &mut features.to_vec());
         }
-        let mut space = [0.0; FEW];
+        let mut space = [0.0; STACK_FEATURES];
         let y = &mut space[..features.len()];
         y.copy_from_slice(features);
         self.score_in(slot, context, y)
@@ -284,12 +284,12 @@ impl<E: Exploration> Hybrid<E> {
         check_weight(weight)?;
         let slot = self.arms.slot(arm)?;
         // Taken out of self, so that it can be written to while self is read.
-        let mut y = std::mem::take(&mut self.left);
+        let mut y = std::mem::take(&mut self.residual_features);
         y.clear();
         y.extend_from_slice(features);
         self.subtract(slot, context, &mut y);
         let outcome = self.update_factors(slot, context, &y, reward, weight);
-        self.left = y;
+        self.residual_features = y;
         outcome
     }
 

@@ -44,14 +44,14 @@ pub enum Draw {
 /// Because σ is monotone, ranking σ(p'x) is ranking p'x.
 #[derive(Debug, Clone)]
 pub struct TopK<P: Posterior, E: Exploration> {
-    pub(crate) arms: ArmSet,
-    pub(crate) posterior: P,
-    pub(crate) exploration: E,
-    pub(crate) sharing: Sharing,
+    arms: ArmSet,
+    posterior: P,
+    exploration: E,
+    sharing: Sharing,
     pub(crate) draw: Draw,
-    pub(crate) pinned: Vec<ArmId>,
-    pub(crate) clock: Clock,
-    pub(crate) update_batch: UpdateBatch,
+    pinned: Vec<ArmId>,
+    clock: Clock,
+    update_batch: UpdateBatch,
 }
 
 impl<P: Posterior, E: Exploration> TopK<P, E> {
@@ -229,14 +229,14 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         slate: &mut Slate,
     ) -> Result<()> {
         slate.clear();
-        let outcome = self.fill(k, candidates, rng, slate);
+        let outcome = self.select_slate(k, candidates, rng, slate);
         if outcome.is_err() {
             slate.clear();
         }
         outcome
     }
 
-    fn fill<R: Rng + ?Sized>(
+    fn select_slate<R: Rng + ?Sized>(
         &self,
         k: usize,
         candidates: Candidates<'_>,
@@ -286,7 +286,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         }
         if explores > 0.0 {
             // ε-greedy at each position: with probability ε it goes to a candidate drawn from those left.
-            self.shuffle_places(k, explores, rng, slate);
+            self.explore_positions(k, explores, rng, slate);
         } else {
             slate.rank(k);
         }
@@ -299,7 +299,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         Ok(())
     }
 
-    fn shuffle_places<R: Rng + ?Sized>(&self, k: usize, epsilon: f64, rng: &mut R, slate: &mut Slate) {
+    fn explore_positions<R: Rng + ?Sized>(&self, k: usize, epsilon: f64, rng: &mut R, slate: &mut Slate) {
         let count = slate.ranked.len();
         slate.rank(count);
         for position in 0..k {

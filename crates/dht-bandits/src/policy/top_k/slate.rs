@@ -61,19 +61,19 @@ impl<'a> ArmFeedback<'a> {
 /// K chosen arms, best first, and the pinned arms. Keeps the contexts that the feedback is learned with.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Slate {
-    pub(crate) choices: Vec<Choice>,
-    pub(crate) pinned: Vec<ArmId>,
-    pub(crate) contexts: Vec<f64>,
-    pub(crate) version: u64,
+    pub(super) choices: Vec<Choice>,
+    pub(super) pinned: Vec<ArmId>,
+    pub(super) contexts: Vec<f64>,
+    pub(super) version: u64,
     #[serde(default)]
-    pub(crate) epoch: u64,
+    pub(super) epoch: u64,
     // Scratch memory of the choice.
     #[serde(skip)]
-    pub(crate) ranked: Vec<(Choice, usize, u32)>,
+    pub(super) ranked: Vec<(Choice, usize, u32)>,
     #[serde(skip)]
-    pub(crate) sorted: Vec<ArmId>,
+    pub(super) sorted: Vec<ArmId>,
     #[serde(skip)]
-    pub(crate) weights: Vec<f64>,
+    pub(super) weights: Vec<f64>,
 }
 
 impl PartialEq for Slate {
@@ -125,7 +125,7 @@ impl Slate {
     }
 
     /// Brings the best `k` to the front, in order.
-    pub(crate) fn rank(&mut self, k: usize) {
+    pub(super) fn rank(&mut self, k: usize) {
         let order = |left: &(Choice, usize, u32), right: &(Choice, usize, u32)| {
             right.0.score.total_cmp(&left.0.score).then(left.2.cmp(&right.2)).then(left.1.cmp(&right.1))
         };

@@ -38,7 +38,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     }
 
     /// The number of weight vectors.
-    pub(crate) fn slots(&self) -> usize {
+    pub(super) fn slots(&self) -> usize {
         if self.sharing == Sharing::Shared { 1 } else { self.arms.len() }
     }
 
