@@ -16,14 +16,14 @@ const CRATES: [Layers; 4] = [
         &[
             &["arm"],
             &["error"],
-            &["arm_ranges", "clock", "validate"],
-            &["slots"],
+            &["clock", "validate"],
+            &["forgetting"],
             &["arm_set"],
             &["saved_state", "snapshot"],
             &["gaussian", "features"],
             &["posterior", "exploration"],
             &["policy"],
-            &["off_policy", "simulation"],
+            &["evaluation", "simulation"],
         ],
     ),
     (

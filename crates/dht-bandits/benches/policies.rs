@@ -2,9 +2,12 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use dht_bandits::{
-    ArmId, Available, Batch, Candidates, DiagonalLaplaceOptions, Disjoint, FullLaplaceOptions, HybridLinUcb,
-    HybridOptions, Index, LinTs, LinUcb, LogisticTs, Normalizer, NormalizerOptions, Posterior, PyramidPool, Result,
-    RidgeOptions, Slate, Thompson, TopKThompson, Ucb,
+    ArmId, Available, Candidates, Disjoint, HybridLinUcb, LinTs, LinUcb, LogisticTs, Normalizer, PyramidPool, Result,
+    RidgeOptions, Thompson, TopKThompson, Ucb,
+    exploration::Exploration,
+    features::NormalizerOptions,
+    policy::{ChoiceBatch, HybridOptions, Slate},
+    posterior::{DiagonalLaplaceOptions, FullLaplaceOptions, Posterior},
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -22,7 +25,7 @@ fn contexts(count: usize, dimension: usize) -> Vec<f64> {
 }
 
 /// Times select and update of a policy whose arms have all learned something.
-fn time<P: Posterior, I: Index>(criterion: &mut Criterion, name: &str, mut policy: Disjoint<P, I>) -> Result<()> {
+fn time<P: Posterior, E: Exploration>(criterion: &mut Criterion, name: &str, mut policy: Disjoint<P, E>) -> Result<()> {
     let (d, k) = (policy.dimension(), policy.arms().len());
     let rows = contexts(128, d);
     let row = |turn: usize| &rows[turn % 128 * d..][..d];
@@ -38,7 +41,7 @@ fn time<P: Posterior, I: Index>(criterion: &mut Criterion, name: &str, mut polic
         });
     });
     // A matrix product an arm, beside the same contexts one by one.
-    let mut batch = Batch::default();
+    let mut batch = ChoiceBatch::default();
     for count in [32, 128] {
         criterion.bench_function(&format!("{name}/select batch of {count}/{d}x{k}"), |bencher| {
             bencher.iter(|| policy.select_batch(&rows[..count * d], Available::All, &mut rng, &mut batch));
@@ -87,12 +90,12 @@ fn others(criterion: &mut Criterion) -> Result<()> {
     });
     let pool = PyramidPool::grid(0..=1, 2..=4)?;
     let tokens = vec![0.5f32; 64 * 384];
-    let mut norm = Normalizer::new(pool.dimension(), NormalizerOptions::default())?;
+    let mut normalizer = Normalizer::new(pool.dimension(), NormalizerOptions::default())?;
     criterion.bench_function("pool 64x384 to 84 and normalise", |bencher| {
         bencher.iter(|| -> Result<Vec<f64>> {
             let mut pooled = pool.pool(&tokens, &[64, 384])?;
-            norm.observe(&pooled)?;
-            norm.normalise_in_place(&mut pooled)?;
+            normalizer.observe(&pooled)?;
+            normalizer.normalise_in_place(&mut pooled)?;
             Ok(pooled)
         });
     });

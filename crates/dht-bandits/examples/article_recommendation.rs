@@ -4,7 +4,8 @@
 //! cargo run --release -p dht-bandits --example article_recommendation
 
 use dht_bandits::{
-    ArmId, Available, Decision, LinUcb, Normalizer, NormalizerOptions, Observation, RidgeOptions, Ucb, columns, sigmoid,
+    ArmId, Available, Decision, LinUcb, Normalizer, Observation, RidgeOptions, Ucb,
+    features::{NormalizerOptions, columns},
 };
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -14,7 +15,7 @@ fn reader(rng: &mut impl Rng) -> [f64; 2] {
     [rng.random_range(18.0..70.0), rng.random_range(0.0..3.0)]
 }
 
-/// The truth, which the policy does not see: each article has its age group, and the new one pleases all.
+/// The truth, hidden from the policy: each article has its age group, and the new one pleases all.
 fn clicks(article: ArmId, [age, hours]: [f64; 2], rng: &mut impl Rng) -> bool {
     let taste = match article.number() {
         0 => (30.0 - age) / 10.0,
@@ -23,23 +24,23 @@ fn clicks(article: ArmId, [age, hours]: [f64; 2], rng: &mut impl Rng) -> bool {
         5 => 0.5,
         _ => -2.0,
     };
-    rng.random::<f64>() < sigmoid(taste - 1.0)
+    rng.random::<f64>() < 1.0 / (1.0 + (1.0 - taste).exp())
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut rng = ChaCha8Rng::seed_from_u64(7);
-    // One posterior sees one scaling: warm the norm up, freeze it, then learn.
-    let mut norm = Normalizer::new(2, NormalizerOptions::default())?;
+    // One posterior, one scaling: warm the normalizer up, freeze it, then learn.
+    let mut normalizer = Normalizer::new(2, NormalizerOptions::default())?;
     for _ in 0..300 {
-        norm.observe(&reader(&mut rng))?;
+        normalizer.observe(&reader(&mut rng))?;
     }
-    norm.freeze();
+    normalizer.freeze();
     let mut policy = LinUcb::new(3, 5, RidgeOptions::default(), Ucb { alpha: 0.5 })?;
     let mut waiting: Vec<(Decision, bool)> = Vec::new();
     let mut earned = [0u32; 4];
     for round in 0..8000 {
         let person = reader(&mut rng);
-        let context = columns::with_bias(&norm.normalise(&person)?);
+        let context = columns::with_bias(&normalizer.normalise(&person)?);
         // Article 3 may not be shown before noon.
         let closed = [ArmId::new(3)];
         let available = if round % 2 == 0 { Available::Except(&closed) } else { Available::All };
@@ -72,7 +73,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         );
     }
     for age in [20.0, 60.0] {
-        let context = columns::with_bias(&norm.normalise(&[age, 1.0])?);
+        let context = columns::with_bias(&normalizer.normalise(&[age, 1.0])?);
         let choice = policy.select(&context, Available::All, &mut rng)?;
         println!("a reader of {age} gets {}: mean {:.2}, width {:.2}", choice.arm, choice.mean, choice.width);
     }

@@ -1,10 +1,12 @@
-//! A results page of four out of thirty items that change every round. Who looks stops at the first that pleases: what
-//! stands below was not seen, and teaches nothing. One item is an advertisement, pinned.
+//! A results page of four out of thirty items that change every round. The reader stops at the first click: the items
+//! below are unobserved, and nothing is learned from them. One item is an advertisement, pinned.
 //!
 //! cargo run --release -p dht-bandits --example slate
 
 use dht_bandits::{
-    ArmId, Candidates, DiagonalLaplaceOptions, Feedback, Result, Slate, Thompson, TopKThompson, sigmoid,
+    ArmId, Candidates, Result, Thompson, TopKThompson,
+    policy::{Feedback, Slate},
+    posterior::DiagonalLaplaceOptions,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -15,8 +17,10 @@ const FEATURES: usize = 6;
 /// What readers like, which the policy does not know; the last feature is constant.
 const TASTE: [f64; FEATURES] = [1.5, -1.0, 0.5, 0.0, 0.0, -2.0];
 
+/// The probability of a click.
 fn pleases(features: &[f64]) -> f64 {
-    sigmoid(features.iter().zip(TASTE).map(|(feature, taste)| feature * taste).sum())
+    let log_odds: f64 = features.iter().zip(TASTE).map(|(feature, taste)| feature * taste).sum();
+    1.0 / (1.0 + (-log_odds).exp())
 }
 
 fn main() -> Result<()> {
@@ -27,19 +31,19 @@ fn main() -> Result<()> {
     let mut slate = Slate::default();
     let (mut found, mut best_found) = (0.0, 0.0);
     for round in 1..=4000u64 {
-        // New items every round, under new names; a shared model does not mind.
+        // New items every round, under new ids: a shared model knows items by their features.
         let names: Vec<_> =
             std::iter::once(advertisement).chain((0..ITEMS).map(|item| ArmId::new(round * ITEMS + item))).collect();
         let rows: Vec<f64> = (0..names.len() * FEATURES)
-            .map(|place| if place % FEATURES == FEATURES - 1 { 1.0 } else { StandardNormal.sample(&mut rng) })
+            .map(|position| if position % FEATURES == FEATURES - 1 { 1.0 } else { StandardNormal.sample(&mut rng) })
             .collect();
         policy.select_into(4, Candidates::new(&names, &rows), &mut rng, &mut slate)?;
         let chances: Vec<f64> = (slate.choices().iter())
             .map(|choice| pleases(&rows[(1 + (choice.arm.number() - round * ITEMS) as usize) * FEATURES..][..FEATURES]))
             .collect();
         let clicked = chances.iter().position(|chance| rng.random::<f64>() < *chance);
-        let seen: Vec<_> = Feedback::cascade(4, clicked).collect();
-        policy.learn(&slate, &seen)?;
+        let feedback: Vec<_> = Feedback::cascade(4, clicked).collect();
+        policy.learn(&slate, &feedback)?;
         let mut possible: Vec<f64> = rows.chunks(FEATURES).skip(1).map(pleases).collect();
         possible.sort_by(|left, right| right.total_cmp(left));
         let any = |chances: &[f64]| 1.0 - chances.iter().map(|chance| 1.0 - chance).product::<f64>();

@@ -1,11 +1,13 @@
 //! There is a log of what an old system showed, with the probability of each choice. Which new policy would have done
-//! better, and by how much can that be trusted? Judge first, then start warm with the best.
+//! better, and how far can the estimate be trusted? Evaluate first, then start warm with the best.
 //!
 //! cargo run --release -p dht-bandits --example warm_start_from_logs
 
 use dht_bandits::{
-    ArmId, Available, Epsilon, EpsilonGreedy, Estimate, LinTs, LinUcb, LoggedRound, OffPolicy, Policy, Result,
-    RidgeOptions, Thompson, Ucb, WeightedWorld, World, simulate,
+    ArmId, Available, EpsilonGreedy, LinTs, LinUcb, Policy, Result, RidgeOptions, Thompson, Ucb,
+    evaluation::{Estimate, LoggedRound, OffPolicy},
+    exploration::Greedy,
+    simulation::{Environment, GlmEnvironment, simulate},
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -13,8 +15,8 @@ use rand_chacha::ChaCha8Rng;
 /// A logged round: context, arm, reward, propensity.
 type Row = (Vec<f64>, ArmId, f64, f64);
 
-/// The value of a policy that has learned from `train`, estimated on `test`, whose rounds it has never seen.
-fn judge(train: &[Row], test: &[Row], alpha: f64, rng: &mut ChaCha8Rng) -> Result<(LinTs, Estimate, Estimate)> {
+/// The value of a policy that has learned from `train`, estimated on `test`, of whose rounds it has learned nothing.
+fn evaluate(train: &[Row], test: &[Row], alpha: f64, rng: &mut ChaCha8Rng) -> Result<(LinTs, Estimate, Estimate)> {
     let mut policy = LinTs::new(4, 5, RidgeOptions::default(), Thompson { alpha })?;
     // The reward model for the doubly robust estimate is a greedy ridge of its own.
     let mut model = LinUcb::new(4, 5, RidgeOptions::default(), Ucb { alpha: 0.0 })?;
@@ -35,14 +37,14 @@ fn judge(train: &[Row], test: &[Row], alpha: f64, rng: &mut ChaCha8Rng) -> Resul
 
 fn main() -> Result<()> {
     let mut rng = ChaCha8Rng::seed_from_u64(11);
-    let mut world = WeightedWorld::linear(4, 5, 0.5, &mut rng)?;
+    let mut environment = GlmEnvironment::linear(4, 5, 0.5, &mut rng)?;
     // The old system: ε-greedy with much exploration; it knows its propensities.
-    let mut old = EpsilonGreedy::new(4, 5, RidgeOptions::default(), Epsilon { epsilon: 0.5 })?;
+    let mut old = EpsilonGreedy::new(4, 5, RidgeOptions::default(), Greedy { epsilon: 0.5 })?;
     let mut log: Vec<Row> = Vec::new();
     for _ in 0..4000 {
-        world.advance(&mut rng);
-        let decision = old.decide(world.context(), Available::All, &mut rng)?;
-        let reward = world.reward(decision.arm(), &mut rng);
+        environment.advance(&mut rng);
+        let decision = old.decide(environment.context(), Available::All, &mut rng)?;
+        let reward = environment.reward(decision.arm(), &mut rng);
         let propensity = decision.choice.propensity.unwrap_or(1.0);
         old.learn(&decision, reward)?;
         log.push((decision.context, decision.choice.arm, reward, propensity));
@@ -52,7 +54,7 @@ fn main() -> Result<()> {
     println!("the old system earned {logged:.3} a round on the second half of its log");
     let mut best: Option<(f64, LinTs)> = None;
     for alpha in [0.1, 1.0, 10.0] {
-        let (policy, snips, robust) = judge(train, test, alpha, &mut rng)?;
+        let (policy, snips, robust) = evaluate(train, test, alpha, &mut rng)?;
         for (name, estimate) in [("SNIPS", snips), ("DR", robust)] {
             let Estimate { value, low, high, effective_samples, .. } = estimate;
             println!("α = {alpha:>4} {name:>5}: {value:.3} [{low:.3}, {high:.3}], worth {effective_samples:.0} rounds");
@@ -61,11 +63,12 @@ fn main() -> Result<()> {
             best = Some((robust.low, policy));
         }
     }
-    // In service: the one that started from the log against one that starts from nothing, in the same world.
+    // In service: the one that started from the log against one that starts from nothing, in the same environment.
     if let Some((_, mut warm)) = best {
-        let mut cold = LinTs::new(4, 5, RidgeOptions::default(), *warm.index())?;
-        let run =
-            |policy: &mut dyn Policy| simulate(policy, &mut world.clone(), 500, &mut ChaCha8Rng::seed_from_u64(1));
+        let mut cold = LinTs::new(4, 5, RidgeOptions::default(), *warm.exploration())?;
+        let run = |policy: &mut dyn Policy| {
+            simulate(policy, &mut environment.clone(), 500, &mut ChaCha8Rng::seed_from_u64(1))
+        };
         println!(
             "regret of the first 500 rounds: warm {:.1}, cold {:.1}",
             run(&mut warm)?.total_regret(),

@@ -1,17 +1,17 @@
-//! The name of an arm, and which arms may be chosen now.
+//! Ids of arms, and which arms may be chosen in a call.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The name of an arm: given once, never given again, unmoved by what happens to other arms. Its number is below 2⁶³.
+/// The id of an arm: given once, never reused, not changed by adding or removing other arms. Its number is below 2⁶³.
 ///
-/// A removed arm stays removed: in what is saved and loaded, and in every policy that is merged with one that removed it.
+/// A removed arm stays removed: when saved and loaded, and in every policy that is merged with one that removed it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ArmId(u64);
 
 impl ArmId {
-    /// The arm of this number. A policy made with K arms calls them 0 to K − 1.
+    /// The arm of this number. The arms of a policy made with K arms are 0 to K − 1.
     pub const fn new(number: u64) -> Self {
         Self(number)
     }

@@ -21,8 +21,8 @@ pub(crate) fn check_saved_count(what: &'static str, index: usize, count: u64) ->
     Err(Error::InvalidState { what, index, problem: format!("is {count}, expected at most {LARGEST_COUNT}") })
 }
 
-/// The version counts updates. The epoch counts how often decisions were expired: a decision belongs to the epoch it was
-/// made in, whatever the version, so that decisions outlive a restore to an older version of the same epoch.
+/// The version counts updates. The epoch counts how often decisions were expired: a decision belongs to the epoch it
+/// was made in, whatever the version, so that decisions outlive a restore to an older version of the same epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Clock {
     pub(crate) version: u64,

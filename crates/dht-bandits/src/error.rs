@@ -1,10 +1,10 @@
-//! Every way a call can be refused.
+//! The error type: every reason for which a call is refused.
 
 use crate::arm::ArmId;
 
 /// A refused call: what was wrong, where, and what would have been right.
 ///
-/// Whatever returned it is unchanged, bit for bit.
+/// The object that returned it is unchanged, bit for bit.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -18,24 +18,24 @@ pub enum Error {
         /// The length given.
         got: usize,
     },
-    /// A number is NaN or infinite.
+    /// A value is NaN or infinite.
     #[error("{what}[{index}] is {value}, expected a finite number")]
     NotFinite {
         /// Which input or quantity.
         what: &'static str,
-        /// Its place in the input (0 for a scalar).
+        /// Its index in the input (0 for a scalar).
         index: usize,
         /// The value.
         value: f64,
     },
-    /// A number is so large that what is learned from it could overflow, now or later.
+    /// A value is so large that what is learned from it could overflow, now or later.
     #[error("{what} is {value:e}: beyond ±{limit:e}, sums could overflow")]
     TooLarge {
         /// Which input or quantity.
         what: &'static str,
         /// The value.
         value: f64,
-        /// The largest magnitude that is taken.
+        /// The largest magnitude that is accepted.
         limit: f64,
     },
     /// A setting is out of its range.
@@ -86,7 +86,7 @@ pub enum Error {
         /// How many could be chosen.
         available: usize,
     },
-    /// The weight of an observation is not positive and finite, or beyond any sense.
+    /// The weight of an observation is not positive and finite, or beyond 1e±100.
     #[error("weight {weight} is not allowed: it must be positive, from 1e-100 to 1e100")]
     Weight {
         /// The weight given.
@@ -110,7 +110,8 @@ pub enum Error {
         /// This policy's epoch.
         epoch: u64,
     },
-    /// The decision was made after an expiry that this policy does not know of: it was saved before it, or is another policy.
+    /// The decision was made after an expiry that this policy does not know of: it was saved before it, or is another
+    /// policy.
     #[error("decision of epoch {made_in} is foreign: this policy has not gone beyond epoch {epoch}")]
     ForeignDecision {
         /// The epoch of the decision.
@@ -157,7 +158,7 @@ pub enum Error {
     InvalidState {
         /// Which part.
         what: &'static str,
-        /// Its place among its like (0 if it is alone).
+        /// Its index among parts of the same kind (0 if there is one).
         index: usize,
         /// What is wrong with it.
         problem: String,
@@ -182,7 +183,7 @@ pub enum Error {
         /// Its value.
         value: f64,
     },
-    /// An observation makes up so much of what is known that without it too few digits would be left.
+    /// An observation makes up so much of a precision that without it too few digits would be left.
     #[error(
         "{what} loses its digits: pivot {pivot} would be {value:e} of what it is, at least {least:e} of it must be left"
     )]
@@ -193,7 +194,7 @@ pub enum Error {
         pivot: usize,
         /// What would be left of it, as a share of what it is.
         value: f64,
-        /// The smallest share that is taken.
+        /// The smallest share that is accepted.
         least: f64,
     },
     /// An iteration did not reach its tolerance.
@@ -212,25 +213,25 @@ pub enum Error {
         /// The propensity found.
         propensity: f64,
     },
-    /// A number of a log is so large that estimates from it could overflow.
+    /// A value of a log is so large that estimates from it could overflow.
     #[error("{what} of logged round {round} is {value:e}: beyond ±{limit:e}, estimates could overflow")]
     LoggedRound {
         /// The round of the log.
         round: usize,
-        /// Which number; `weight` is the importance weight, target over propensity.
+        /// Which value; `weight` is the importance weight, target over propensity.
         what: &'static str,
         /// Its value.
         value: f64,
-        /// The largest magnitude that is taken.
+        /// The largest magnitude that is accepted.
         limit: f64,
     },
     /// The evaluated policy never does what was logged, so that the log says nothing of it.
     #[error(
-        "no overlap at place {place}: importance weights sum up to {weights:e}, the log says nothing of this policy"
+        "no overlap at position {position}: importance weights sum up to {weights:e}, the log says nothing of this policy"
     )]
     NoOverlap {
-        /// The place of the slate; 0 for single choices and for whole slates.
-        place: usize,
+        /// The position in the slate; 0 for single choices and for whole slates.
+        position: usize,
         /// The sum of the importance weights.
         weights: f64,
     },
@@ -248,34 +249,3 @@ pub enum Error {
 
 /// The result of a call that may be refused.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-/// Refuses a slice of the wrong length or with a number that is not finite.
-#[inline]
-pub(crate) fn check_finite(what: &'static str, values: &[f64], expected: usize) -> Result<()> {
-    if values.len() != expected {
-        return Err(Error::Dimension { what, expected, got: values.len() });
-    }
-    // One pass without a branch, which vectorises; the culprit is looked for only when there is one.
-    if values.iter().fold(true, |finite, value| finite & value.is_finite()) {
-        return Ok(());
-    }
-    match values.iter().position(|value| !value.is_finite()) {
-        Some(index) => Err(Error::NotFinite { what, index, value: values[index] }),
-        None => Ok(()),
-    }
-}
-
-/// Refuses a scalar that is not finite.
-pub(crate) fn check_scalar(what: &'static str, value: f64) -> Result<()> {
-    if value.is_finite() { Ok(()) } else { Err(Error::NotFinite { what, index: 0, value }) }
-}
-
-/// Refuses a setting that fails its test.
-pub(crate) fn check_parameter(name: &'static str, value: f64, fits: bool, requirement: &'static str) -> Result<()> {
-    if fits && value.is_finite() { Ok(()) } else { Err(Error::Parameter { name, value, requirement }) }
-}
-
-/// Refuses a weight that is not positive, or so small or large that sums would overflow.
-pub(crate) fn check_weight(weight: f64) -> Result<()> {
-    if (1e-100..=1e100).contains(&weight) { Ok(()) } else { Err(Error::Weight { weight }) }
-}

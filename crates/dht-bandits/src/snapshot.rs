@@ -1,18 +1,19 @@
-//! One writer that learns, many readers that choose: readers hold immutable snapshots.
+//! Snapshots: one [`Publisher`] learns, many [`SnapshotReader`]s choose from immutable copies, without locks in
+//! `select`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 #[derive(Debug)]
-struct Board<T> {
-    edition: AtomicU64,
+struct Published<T> {
+    version: AtomicU64,
     latest: Mutex<Arc<T>>,
 }
 
-/// The writer's end: owns what learns and publishes clones of it.
+/// The writer's end: owns the learner and publishes clones of it.
 ///
 /// ```
-/// use dht_bandits::{Available, LinUcb, Publisher, RidgeOptions, Ucb};
+/// use dht_bandits::{Available, LinUcb, RidgeOptions, Ucb, snapshot::Publisher};
 /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 ///
 /// let policy = LinUcb::new(2, 3, RidgeOptions::default(), Ucb { alpha: 0.5 })?;
@@ -31,30 +32,30 @@ pub struct Publisher<T> {
     learner: T,
     every: u64,
     changes: u64,
-    board: Arc<Board<T>>,
+    published: Arc<Published<T>>,
 }
 
-/// A reader's end: looks at the newest snapshot without waiting for the writer.
+/// The reader's end: gets the newest snapshot without waiting for the writer.
 #[derive(Debug, Clone)]
-pub struct Reader<T> {
-    edition: u64,
+pub struct SnapshotReader<T> {
+    version: u64,
     snapshot: Arc<T>,
-    board: Arc<Board<T>>,
+    published: Arc<Published<T>>,
 }
 
 impl<T: Clone> Publisher<T> {
-    /// Publishes `learner` now, and again after every `every` changes (0: only when told to).
+    /// Publishes `learner` now, and again after every `every` changes (0: only by [`publish`](Self::publish)).
     pub fn new(learner: T, every: u64) -> Self {
         let latest = Mutex::new(Arc::new(learner.clone()));
-        Self { learner, every, changes: 0, board: Arc::new(Board { edition: AtomicU64::new(0), latest }) }
+        Self { learner, every, changes: 0, published: Arc::new(Published { version: AtomicU64::new(0), latest }) }
     }
 
-    /// What learns.
+    /// The learner.
     pub fn learner(&self) -> &T {
         &self.learner
     }
 
-    /// Changes what learns, and publishes it when it is time to.
+    /// Changes the learner, and publishes it when it is due.
     pub fn change<O>(&mut self, change: impl FnOnce(&mut T) -> O) -> O {
         let outcome = change(&mut self.learner);
         self.changes += 1;
@@ -64,33 +65,33 @@ impl<T: Clone> Publisher<T> {
         outcome
     }
 
-    /// Publishes what is known now. Costs one clone.
+    /// Publishes the learner as it is now. Costs one clone.
     pub fn publish(&mut self) {
         let next = Arc::new(self.learner.clone());
-        *self.board.latest.lock().unwrap_or_else(PoisonError::into_inner) = next;
-        self.board.edition.fetch_add(1, Ordering::Release);
+        *self.published.latest.lock().unwrap_or_else(PoisonError::into_inner) = next;
+        self.published.version.fetch_add(1, Ordering::Release);
     }
 
-    /// A reader of what is published.
-    pub fn reader(&self) -> Reader<T> {
-        let edition = self.board.edition.load(Ordering::Acquire);
-        let snapshot = self.board.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Reader { edition, snapshot, board: Arc::clone(&self.board) }
+    /// A reader of the published snapshots.
+    pub fn reader(&self) -> SnapshotReader<T> {
+        let version = self.published.version.load(Ordering::Acquire);
+        let snapshot = self.published.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        SnapshotReader { version, snapshot, published: Arc::clone(&self.published) }
     }
 }
 
-impl<T> Reader<T> {
+impl<T> SnapshotReader<T> {
     /// The newest snapshot. One atomic load; only when there is a new one, a lock for the time of copying a pointer.
     pub fn latest(&mut self) -> &T {
-        let edition = self.board.edition.load(Ordering::Acquire);
-        if edition != self.edition {
-            self.snapshot = Arc::clone(&self.board.latest.lock().unwrap_or_else(PoisonError::into_inner));
-            self.edition = edition;
+        let version = self.published.version.load(Ordering::Acquire);
+        if version != self.version {
+            self.snapshot = Arc::clone(&self.published.latest.lock().unwrap_or_else(PoisonError::into_inner));
+            self.version = version;
         }
         &self.snapshot
     }
 
-    /// The snapshot this reader last looked at, to be kept.
+    /// The snapshot that this reader read last, to be kept.
     pub fn snapshot(&self) -> Arc<T> {
         Arc::clone(&self.snapshot)
     }

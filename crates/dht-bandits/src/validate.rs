@@ -1,10 +1,12 @@
-//! How large numbers may be, so that nothing that is learned or loaded can overflow later.
+//! Checks of input: lengths, finite values, and magnitudes so bounded that nothing learned or loaded can overflow
+//! later.
 //!
-//! Each update keeps to x'Px, step and f within 1e100 and each state to P_ii within 1e150. Then, for the factor's update,
+//! Each update keeps to x'Px, step and f within 1e100 and each state to P_ii within 1e150. Then, for the factor's
+//! update,
 //! |b_i| ≤ √(P_ii·x'Px) ≤ 1e125, U changes by at most w·|f|·|b| ≤ 1e225, and the mean by |step|·|b|: far from the largest
 //! f64, 1.8e308, and so is all that they are computed from.
 
-use crate::error::{Error, Result, check_parameter, check_scalar};
+use crate::error::{Error, Result};
 
 pub(crate) const LARGEST: f64 = 1e100;
 const LARGEST_MEAN: f64 = 1e250;
@@ -13,26 +15,57 @@ pub(crate) const LARGEST_PRECISION: f64 = 1e250;
 /// The largest sum over observations, such as an entry of XᵀX or a sum of squares.
 pub(crate) const LARGEST_SUM: f64 = 1e250;
 
-/// A vector longer than this, or more arms, is a slip of the pen, or a damaged state.
+/// A vector longer than this, or more arms, is a typing error, or a damaged state.
 const LONGEST: usize = 1 << 24;
 
-/// Refuses a length of zero, or one that is beyond any sense.
+/// Refuses a slice of the wrong length or with a value that is not finite.
+#[inline]
+pub(crate) fn check_finite(what: &'static str, values: &[f64], expected: usize) -> Result<()> {
+    if values.len() != expected {
+        return Err(Error::Dimension { what, expected, got: values.len() });
+    }
+    // One pass without a branch, which vectorises; the value at fault is looked for only when there is one.
+    if values.iter().fold(true, |finite, value| finite & value.is_finite()) {
+        return Ok(());
+    }
+    match values.iter().position(|value| !value.is_finite()) {
+        Some(index) => Err(Error::NotFinite { what, index, value: values[index] }),
+        None => Ok(()),
+    }
+}
+
+/// Refuses a scalar that is not finite.
+pub(crate) fn check_scalar(what: &'static str, value: f64) -> Result<()> {
+    if value.is_finite() { Ok(()) } else { Err(Error::NotFinite { what, index: 0, value }) }
+}
+
+/// Refuses a setting that fails its test.
+pub(crate) fn check_parameter(name: &'static str, value: f64, fits: bool, requirement: &'static str) -> Result<()> {
+    if fits && value.is_finite() { Ok(()) } else { Err(Error::Parameter { name, value, requirement }) }
+}
+
+/// Refuses a weight that is not positive, or so small or large that sums would overflow.
+pub(crate) fn check_weight(weight: f64) -> Result<()> {
+    if (1e-100..=1e100).contains(&weight) { Ok(()) } else { Err(Error::Weight { weight }) }
+}
+
+/// Refuses a length of zero, or one beyond 16,777,216.
 pub(crate) fn check_length(name: &'static str, length: usize) -> Result<()> {
     check_parameter(name, length as f64, (1..=LONGEST).contains(&length), "from 1 to 16777216")
 }
 
-/// Refuses a number of arms, which may be zero, that is beyond any sense.
+/// Refuses a number of arms, which may be zero, beyond 16,777,216.
 pub(crate) fn check_arms(arms: usize) -> Result<()> {
     check_parameter("arms", arms as f64, arms <= LONGEST, "at most 16777216")
 }
 
-/// Refuses a number beyond ±limit.
+/// Refuses a value beyond ±limit.
 pub(crate) fn check_within(what: &'static str, value: f64, limit: f64) -> Result<()> {
     check_scalar(what, value)?;
     if value.abs() <= limit { Ok(()) } else { Err(Error::TooLarge { what, value, limit }) }
 }
 
-/// Refuses a number beyond ±1e100.
+/// Refuses a value beyond ±1e100.
 pub(crate) fn check_bounded(what: &'static str, value: f64) -> Result<()> {
     check_within(what, value, LARGEST)
 }
@@ -42,9 +75,9 @@ pub(crate) fn check_sum(what: &'static str, value: f64) -> Result<()> {
     check_within(what, value, LARGEST_SUM)
 }
 
-/// Refuses a context with a number beyond ±1e100.
+/// Refuses a context with a value beyond ±1e100.
 pub(crate) fn check_context(context: &[f64]) -> Result<()> {
-    // One pass without a branch, which vectorises; the culprit is looked for only when there is one.
+    // One pass without a branch, which vectorises; the value at fault is looked for only when there is one.
     if context.iter().fold(true, |fits, value| fits & (value.abs() <= LARGEST)) {
         return Ok(());
     }
@@ -59,8 +92,8 @@ pub(crate) fn check_precision(name: &'static str, value: f64) -> Result<()> {
     Err(Error::Parameter { name, value, requirement: "positive, from 1e-100 to 1e100" })
 }
 
-fn invalid(what: &'static str, index: usize, name: &str, place: usize, value: f64, largest: f64) -> Error {
-    let problem = format!("{name} {place} is {value}, expected at most {largest:e}");
+fn invalid(what: &'static str, index: usize, name: &str, position: usize, value: f64, largest: f64) -> Error {
+    let problem = format!("{name} {position} is {value}, expected at most {largest:e}");
     Error::InvalidState { what, index, problem }
 }
 
@@ -93,7 +126,7 @@ pub(crate) fn check_grown(mean: &[f64], diagonal: &[f64], upper: &[f64]) -> Resu
 
 pub(crate) fn check_mean(index: usize, mean: &[f64]) -> Result<()> {
     match mean.iter().position(|value| value.is_nan() || value.abs() > LARGEST_MEAN) {
-        Some(place) => Err(invalid("mean of arm", index, "entry", place, mean[place], LARGEST_MEAN)),
+        Some(position) => Err(invalid("mean of arm", index, "entry", position, mean[position], LARGEST_MEAN)),
         None => Ok(()),
     }
 }
@@ -102,7 +135,9 @@ pub(crate) fn check_mean(index: usize, mean: &[f64]) -> Result<()> {
 pub(crate) fn check_precisions(index: usize, precision: &[f64]) -> Result<()> {
     let fits = |value: f64| (1.0 / LARGEST_COVARIANCE..=LARGEST_PRECISION).contains(&value);
     match precision.iter().position(|value| !fits(*value)) {
-        Some(place) => Err(invalid("precision of arm", index, "entry", place, precision[place], LARGEST_PRECISION)),
+        Some(position) => {
+            Err(invalid("precision of arm", index, "entry", position, precision[position], LARGEST_PRECISION))
+        }
         None => Ok(()),
     }
 }
@@ -117,9 +152,9 @@ pub(crate) fn check_part(
 ) -> Result<()> {
     let problem = if values.len() != expected {
         format!("has length {}, expected {expected}", values.len())
-    } else if let Some(place) = values.iter().position(|value| !value.is_finite() || (positive && *value <= 0.0)) {
+    } else if let Some(position) = values.iter().position(|value| !value.is_finite() || (positive && *value <= 0.0)) {
         let wanted = if positive { "positive and finite" } else { "finite" };
-        format!("entry {place} is {}, expected {wanted}", values[place])
+        format!("entry {position} is {}, expected {wanted}", values[position])
     } else {
         return Ok(());
     };

@@ -3,10 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 use dht_bandits::{
-    ArmFeedback, ArmId, Available, Batch, Candidates, DiagonalLaplaceOptions, DiagonalLogisticTs, Disjoint, Epsilon,
-    EpsilonGreedy, Feedback, Fixed, FullLaplace, FullLaplaceOptions, HybridLinUcb, HybridOptions, Index, LinTs, LinUcb,
-    LogisticTs, Normalizer, NormalizerOptions, Observation, Policy, Posterior, Ridge, RidgeOptions, Slate, Thompson,
-    TopK, TopKThompson, TsPrior, Ucb, Uniform,
+    ArmId, Available, Candidates, DiagonalLogisticTs, Disjoint, EpsilonGreedy, HybridLinUcb, LinTs, LinUcb, LogisticTs,
+    Normalizer, Observation, Policy, RidgeOptions, Thompson, TopK, TopKThompson, Ucb,
+    exploration::{Exploration, Greedy},
+    features::NormalizerOptions,
+    policy::{ArmFeedback, ChoiceBatch, Feedback, Fixed, HybridOptions, Slate, Uniform},
+    posterior::{DiagonalLaplaceOptions, Forgetting, FullLaplace, FullLaplaceOptions, Posterior, Ridge, TsPrior},
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -32,20 +34,27 @@ const UCB: Ucb = Ucb { alpha: 1.0 };
 const THOMPSON: Thompson = Thompson { alpha: 1.0 };
 
 fn fading() -> DiagonalLaplaceOptions {
-    DiagonalLaplaceOptions { prior: TsPrior::Gaussian { precision: 1.0 }, strength: 0.9 }
+    DiagonalLaplaceOptions {
+        prior: TsPrior::Gaussian { prior_precision: 1.0 },
+        forgetting: Forgetting::new(0.9).unwrap(),
+    }
 }
 
 fn single_choices() {
     let mut rng = rng();
     for dimension in [12, 40] {
-        let kept = RidgeOptions { discount: 0.99, keep_information: true, ..RidgeOptions::default() };
+        let kept = RidgeOptions {
+            forgetting: Forgetting::new(0.99).unwrap(),
+            keep_information: true,
+            ..RidgeOptions::default()
+        };
         let (ridge, full, diagonal) =
             (RidgeOptions::default(), FullLaplaceOptions::default(), DiagonalLaplaceOptions::default());
         let policies: Vec<Box<dyn Policy>> = vec![
             Box::new(LinUcb::new(dimension, 20, ridge, UCB).unwrap()),
             Box::new(LinUcb::new(dimension, 20, kept, UCB).unwrap()),
             Box::new(LinTs::new(dimension, 20, ridge, THOMPSON).unwrap()),
-            Box::new(EpsilonGreedy::new(dimension, 20, ridge, Epsilon { epsilon: 0.5 }).unwrap()),
+            Box::new(EpsilonGreedy::new(dimension, 20, ridge, Greedy { epsilon: 0.5 }).unwrap()),
             Box::new(LogisticTs::new(dimension, 20, full, THOMPSON).unwrap()),
             Box::new(DiagonalLogisticTs::new(dimension, 20, diagonal, THOMPSON).unwrap()),
             Box::new(Uniform::new(dimension, 20).unwrap()),
@@ -68,10 +77,10 @@ fn single_choices() {
 }
 
 /// What works in memory that is used again: the second time is free.
-fn batches<P: Posterior, I: Index>(mut policy: Disjoint<P, I>) {
+fn batches<P: Posterior, E: Exploration>(mut policy: Disjoint<P, E>) {
     let mut rng = rng();
-    let contexts: Vec<_> = (0..40 * policy.dimension()).map(|place| (place as f64).sin()).collect();
-    let mut batch = Batch::default();
+    let contexts: Vec<_> = (0..40 * policy.dimension()).map(|position| (position as f64).sin()).collect();
+    let mut batch = ChoiceBatch::default();
     let observations: Vec<_> = (contexts.chunks(policy.dimension()))
         .map(|row| Observation::new(policy.decide(row, Available::All, &mut rng).unwrap(), 1.0))
         .collect();
@@ -83,9 +92,9 @@ fn batches<P: Posterior, I: Index>(mut policy: Disjoint<P, I>) {
     assert_eq!(allocations(round), 0);
 }
 
-fn slates<P: Posterior, I: Index>(mut policy: TopK<P, I>, arms: &[ArmId]) {
+fn slates<P: Posterior, E: Exploration>(mut policy: TopK<P, E>, arms: &[ArmId]) {
     let mut rng = rng();
-    let contexts: Vec<_> = (0..arms.len() * policy.dimension()).map(|place| (place as f64).sin()).collect();
+    let contexts: Vec<_> = (0..arms.len() * policy.dimension()).map(|position| (position as f64).sin()).collect();
     let mut slate = Slate::default();
     let seen = [Feedback::from(true), Feedback::from(false), Feedback::Unobserved, Feedback::from(false)];
     let row = &contexts[..policy.dimension()];

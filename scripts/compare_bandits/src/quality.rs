@@ -1,9 +1,17 @@
 //! Rewards and regrets of ours on the tasks of the peers' script: one JSON line a policy, task and seed, on stdout.
 //!
-//! Settings are chosen on streams and seeds of their own, and reported on others: those of the evaluation are never
-//! looked at before.
+//! Settings are chosen on streams and seeds of their own, and reported on others: those of the evaluation
+//! are not used before.
 
-use dht_bandits::*;
+use dht_bandits::exploration::Exploration;
+use dht_bandits::features::NormalizerOptions;
+use dht_bandits::policy::{SharedLinUcb, Slate};
+use dht_bandits::posterior::{DiagonalLaplaceOptions, Forgetting, FullLaplace, FullLaplaceOptions, Posterior, TsPrior};
+use dht_bandits::simulation::{CascadeEnvironment, ClickEnvironment, SlateEnvironment, simulate_slates};
+use dht_bandits::{
+    ArmId, Available, DiagonalLogisticTs, Disjoint, LinTs, LinUcb, LogisticTs, Normalizer, RidgeOptions, Thompson,
+    TopK, TopKThompson, Ucb,
+};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -57,7 +65,7 @@ impl Task<'_> {
 }
 
 fn laplace(precision: f64) -> DiagonalLaplaceOptions {
-    DiagonalLaplaceOptions { prior: TsPrior::Gaussian { precision }, strength: 1.0 }
+    DiagonalLaplaceOptions { prior: TsPrior::Gaussian { prior_precision: precision }, forgetting: Forgetting::NONE }
 }
 
 /// `directory` holds digits-N.csv for streams 0 to 2, and for 100 to 102, on which settings are chosen: the label, then
@@ -71,10 +79,11 @@ pub fn run(directory: &str) {
 fn digits(directory: &str) {
     let streams: Vec<_> = [0, 1, 2, 100, 101, 102].map(|seed| read(&format!("{directory}/digits-{seed}.csv"))).into();
     let d = streams[0][0].1.len();
-    // Early ties are broken by lot, and the lot matters: eight generators a stream.
+    // Early ties are broken at random, and that matters: eight generators a stream.
     let task = Task { name: "digits", what: "mean reward", higher: true, choosing: 24..48, counting: 0..24 };
     let on = |run: u64| (&streams[(run / 8) as usize][..], run);
-    let (ridge, full) = (RidgeOptions::with_lambda, |precision| FullLaplaceOptions { precision });
+    let (ridge, full) =
+        (RidgeOptions::with_prior_precision, |precision| FullLaplaceOptions { prior_precision: precision });
     let alphas = [0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.25, 0.4, 0.6];
     let lin_ucb =
         |s: Setting, run| bandit(on(run), false, LinUcb::new(d, 10, ridge(s.lambda), Ucb { alpha: s.alpha }).unwrap());
@@ -110,7 +119,7 @@ fn clicks() {
             slates(policy, spread, normalise, seed)
         });
         task.report("TopK<FullLaplace>", &grid(&alphas, &[1.0]), |s, seed| {
-            let options = FullLaplaceOptions { precision: s.lambda };
+            let options = FullLaplaceOptions { prior_precision: s.lambda };
             slates(
                 TopK::<FullLaplace, _>::shared(17, options, Thompson { alpha: s.alpha }).unwrap(),
                 spread,
@@ -119,7 +128,7 @@ fn clicks() {
             )
         });
         task.report("SharedLinUcb", &grid(&alphas, &[1.0]), |s, seed| {
-            let options = RidgeOptions::with_lambda(s.lambda);
+            let options = RidgeOptions::with_prior_precision(s.lambda);
             slates(SharedLinUcb::shared(17, options, Ucb { alpha: s.alpha }).unwrap(), spread, normalise, seed)
         });
     }
@@ -129,8 +138,10 @@ fn cascade() {
     let task = Task { name: "cascade", what: "regret", higher: false, choosing: 1000..1010, counting: 0..20 };
     task.report("TopKThompson", &grid(&[0.3, 0.4, 0.5, 0.6, 0.8, 1.0], &[0.1, 1.0]), |s, seed| {
         let mut policy = TopKThompson::per_arm(1, 16, laplace(s.lambda), Thompson { alpha: s.alpha }).unwrap();
-        let mut world = CascadeWorld::new(16, 2, 0.2, 0.15).unwrap();
-        simulate_slates(&mut policy, &mut world, 100_000, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap().total_regret()
+        let mut environment = CascadeEnvironment::new(16, 2, 0.2, 0.15).unwrap();
+        simulate_slates(&mut policy, &mut environment, 100_000, &mut ChaCha8Rng::seed_from_u64(seed))
+            .unwrap()
+            .total_regret()
     });
 }
 
@@ -147,13 +158,14 @@ fn read(path: &str) -> Stream {
 }
 
 /// The mean reward over the stream, with a generator of this seed; the last feature is a bias column.
-fn bandit<P: Posterior, I: Index>(
+fn bandit<P: Posterior, E: Exploration>(
     (stream, seed): (&[(u64, Vec<f64>)], u64),
     normalise: bool,
-    mut policy: Disjoint<P, I>,
+    mut policy: Disjoint<P, E>,
 ) -> f64 {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut norm = Normalizer::new(policy.dimension(), NormalizerOptions { floor: 1e-6, ..NormalizerOptions::default() }).unwrap();
+    let mut norm =
+        Normalizer::new(policy.dimension(), NormalizerOptions { floor: 1e-6, ..NormalizerOptions::default() }).unwrap();
     let mut total = 0.0;
     for (label, features) in stream {
         let mut context = features.clone();
@@ -173,25 +185,25 @@ fn bandit<P: Posterior, I: Index>(
 }
 
 /// The regret after 3,000 slates of 5 of 50 items.
-fn slates<P: Posterior, I: Index>(mut policy: TopK<P, I>, spread: f64, normalise: bool, seed: u64) -> f64 {
+fn slates<P: Posterior, E: Exploration>(mut policy: TopK<P, E>, spread: f64, normalise: bool, seed: u64) -> f64 {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut world = ClickWorld::new(50, 5, 16, spread, &mut rng).unwrap();
+    let mut environment = ClickEnvironment::new(50, 5, 16, spread, &mut rng).unwrap();
     let mut norm = Normalizer::new(16, NormalizerOptions::default()).unwrap();
     let (mut slate, mut seen, mut regret) = (Slate::default(), Vec::new(), 0.0);
     for _ in 0..3000 {
-        world.advance(&mut rng);
+        environment.advance(&mut rng);
         if normalise {
             for _ in 0..4 {
                 let row = rng.next_u32() as usize % 50;
-                norm.observe(&world.features_mut()[17 * row..][..16]).unwrap();
+                norm.observe(&environment.features_mut()[17 * row..][..16]).unwrap();
             }
-            for row in world.features_mut().chunks_exact_mut(17) {
+            for row in environment.features_mut().chunks_exact_mut(17) {
                 norm.normalise_in_place(&mut row[..16]).unwrap();
             }
         }
-        policy.select_into(5, world.candidates(), &mut rng, &mut slate).unwrap();
-        regret += world.regret(&slate);
-        world.feedback(&slate, &mut rng, &mut seen);
+        policy.select_into(5, environment.candidates(), &mut rng, &mut slate).unwrap();
+        regret += environment.regret(&slate);
+        environment.feedback(&slate, &mut rng, &mut seen);
         policy.learn(&slate, &seen).unwrap();
     }
     regret

@@ -138,18 +138,18 @@ fn measure(d: usize, k: usize, contexts: &[Vec<f64>]) {
         .collect();
     let mut times = vec![Vec::new(); work.len()];
     for _ in 0..SAMPLES {
-        for (place, (_, _, call)) in work.iter_mut().enumerate() {
+        for (position, (_, _, call)) in work.iter_mut().enumerate() {
             // A few first, to bring its own data back into the cache, which the others have used since.
-            for _ in 0..calls[place].div_ceil(10).max(calls[place].min(3)) {
+            for _ in 0..calls[position].div_ceil(10).max(calls[position].min(3)) {
                 call(next);
                 next += 1;
             }
             let start = ThreadTime::now();
-            for _ in 0..calls[place] {
+            for _ in 0..calls[position] {
                 call(next);
                 next += 1;
             }
-            times[place].push(start.elapsed().as_secs_f64() * 1e6 / calls[place] as f64);
+            times[position].push(start.elapsed().as_secs_f64() * 1e6 / calls[position] as f64);
         }
     }
     for ((peer, what, _), times) in work.iter().zip(&mut times) {
@@ -159,7 +159,7 @@ fn measure(d: usize, k: usize, contexts: &[Vec<f64>]) {
     }
 }
 
-/// The sum of all numbers, with the widest loads the machine has.
+/// The sum of all values, with the widest loads the machine has.
 fn stream(values: &[f64]) -> f64 {
     struct Sum<'a>(&'a [f64]);
     impl pulp::WithSimd for Sum<'_> {

@@ -1,4 +1,4 @@
-//! The arm of the highest value, ties broken by lot.
+//! The arm of the highest value, ties broken at random.
 
 use crate::gaussian::Score;
 use rand::{Rng, RngExt};
@@ -28,13 +28,14 @@ impl Best {
         } else if self.value.is_nan() {
             self
         } else {
-            // A value that is not a number wins once and for all, so that the caller sees it.
+            // A NaN wins and stays the best, so that the caller sees it.
             Self { slot, value, score, ties: 1 }
         }
     }
 }
 
-/// Whether the last of so many equals is taken. Out of line: a generator in the loop over arms would cost it its registers.
+/// Whether the last of so many equals is taken. Out of line: a generator in the loop over arms would cost it its
+/// registers.
 #[cold]
 #[inline(never)]
 fn wins_tie<R: Rng + ?Sized>(ties: u32, rng: &mut R) -> bool {

@@ -1,4 +1,5 @@
-//! From numbers to contexts: scaling, pooling, columns.
+//! Features: raw values to contexts. [`Normalizer`] scales, [`PyramidPool`] pools tensors, [`columns`] appends a bias
+//! or categories.
 
 pub mod columns;
 mod normalizer;

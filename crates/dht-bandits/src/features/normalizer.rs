@@ -1,11 +1,13 @@
 //! Running mean and variance of contexts, and the affine map that they give.
 
-use crate::error::{Error, Result, check_finite, check_parameter};
-use crate::saved_state::{Header, check_header, header_of};
+use crate::error::{Error, Result};
+use crate::forgetting::Forgetting;
+use crate::saved_state::{StateHeader, check_header, header_reader, serde_by_state};
 use crate::validate::{
-    LARGEST, LARGEST_SUM, check_bounded, check_context, check_length, check_part, check_sum, check_within,
+    LARGEST, LARGEST_SUM, check_bounded, check_context, check_finite, check_length, check_parameter, check_part,
+    check_sum, check_within,
 };
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 /// The settings of a [`Normalizer`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -15,40 +17,41 @@ pub struct NormalizerOptions {
     pub floor: f64,
     /// Normalised values are kept in [−clip, clip]; positive, or `None` (infinite) for no bound.
     pub clip: Option<f64>,
-    /// What was seen counts this much when the next context arrives; in (0, 1], 1 forgets nothing.
-    pub forget: f64,
+    /// Earlier contexts count γ times as much, γ the decay, at each new one.
+    #[serde(rename = "decay", alias = "forget")]
+    pub forgetting: Forgetting,
 }
 
 impl Default for NormalizerOptions {
     fn default() -> Self {
-        Self { floor: 1e-9, clip: None, forget: 1.0 }
+        Self { floor: 1e-9, clip: None, forgetting: Forgetting::NONE }
     }
 }
 
 /// Normalises each dimension of a stream of contexts to mean 0 and variance 1: z = (x − μ)/σ.
 ///
 /// Welford (1962), in the weighted form of West (1979); parts merge by Chan, Golub & LeVeque (1979). σ² is the
-/// variance M₂/W of what was seen.
+/// variance M₂/W of the observed contexts.
 ///
 /// # Contract
 /// A posterior that has learned under one scaling means nothing under another:
 ///
-/// 1. Update a policy with the very numbers it selected with. A [`Decision`](crate::Decision) keeps them.
+/// 1. Update a policy with the same context that it selected with. A [`Decision`](crate::Decision) keeps it.
 /// 2. Never mix scalings in one posterior: observe some contexts, [`freeze`](Self::freeze), then let the policy learn.
-///    If the norm must move, start the policies anew and call `expire_decisions`.
-/// 3. A norm that rolls for ever breaks (2) a little each round, less as it settles; it is possible, and worse.
+///    If the scaling must move, start the policies anew and call `expire_decisions`.
+/// 3. A normalizer that is never frozen breaks (2) a little each round, less as it settles; it is possible, and worse.
 ///
-/// A frozen norm ignores what it observes. A dimension that does not vary maps to 0, so append a bias column after
-/// normalising, not before ([`columns::with_bias`](super::columns::with_bias)).
+/// A frozen normalizer ignores what it observes. A dimension that does not vary maps to 0, so append a bias column
+/// after normalising, not before ([`columns::with_bias`](super::columns::with_bias)).
 ///
 /// ```
-/// use dht_bandits::{NormalizerOptions, Normalizer};
+/// use dht_bandits::{Normalizer, features::NormalizerOptions};
 ///
-/// let mut norm = Normalizer::new(2, NormalizerOptions::default())?;
-/// norm.observe(&[1.0, 5.0])?;
-/// norm.observe(&[3.0, 5.0])?;
-/// norm.freeze();
-/// assert_eq!(norm.normalise(&[3.0, 7.0])?, [1.0, 0.0]); // the second dimension never varied
+/// let mut normalizer = Normalizer::new(2, NormalizerOptions::default())?;
+/// normalizer.observe(&[1.0, 5.0])?;
+/// normalizer.observe(&[3.0, 5.0])?;
+/// normalizer.freeze();
+/// assert_eq!(normalizer.normalise(&[3.0, 7.0])?, [1.0, 0.0]); // the second dimension never varied
 /// # Ok::<(), dht_bandits::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -62,14 +65,13 @@ pub struct Normalizer {
 }
 
 impl Normalizer {
-    /// A norm that has seen nothing: it maps everything to 0.
+    /// A normalizer that has observed nothing: it maps everything to 0.
     ///
     /// # Errors
     /// A dimension of zero or beyond 16,777,216, a setting out of its range.
     pub fn new(dimension: usize, options: NormalizerOptions) -> Result<Self> {
         check_length("dimension", dimension)?;
         check_parameter("floor", options.floor, options.floor >= 0.0, "at least 0")?;
-        check_parameter("forget", options.forget, options.forget > 0.0 && options.forget <= 1.0, "in (0, 1]")?;
         if let Some(clip) = options.clip {
             check_parameter("clip", clip, clip > 0.0, "positive")?;
         }
@@ -81,7 +83,7 @@ impl Normalizer {
         self.mean.len()
     }
 
-    /// How many contexts have been seen; with forgetting, how many still count.
+    /// The number of contexts observed; with forgetting, the sum of their weights.
     pub fn weight(&self) -> f64 {
         self.weight
     }
@@ -97,7 +99,7 @@ impl Normalizer {
         if deviation > self.options.floor { deviation } else { 0.0 }
     }
 
-    /// Stops moving: from now on every context is scaled alike.
+    /// Stops moving: every context is scaled alike from now on.
     pub fn freeze(&mut self) {
         self.frozen = true;
     }
@@ -110,19 +112,20 @@ impl Normalizer {
     /// Takes a context into the statistics, unless frozen.
     ///
     /// # Errors
-    /// A context of the wrong length, not finite or beyond ±1e100; statistics that could not be loaded again. The norm is
-    /// unchanged then.
+    /// A context of the wrong length, not finite or beyond ±1e100; statistics that could not be loaded again. The
+    /// normalizer is unchanged then.
     pub fn observe(&mut self, context: &[f64]) -> Result<()> {
         check_finite("context", context, self.dimension())?;
         check_context(context)?;
         if self.frozen {
             return Ok(());
         }
-        let (forget, kept) = (self.options.forget, self.weight * self.options.forget);
+        let decay = self.options.forgetting.decay();
+        let kept = self.weight * decay;
         let weight = kept + 1.0;
         let moved = |mean: f64, squares: f64, value: f64| {
             let gap = value - mean;
-            (mean + gap / weight, squares * forget + gap * gap * (kept / weight))
+            (mean + gap / weight, squares * decay + gap * gap * (kept / weight))
         };
         let dimensions = self.mean.iter().zip(&self.squares).zip(context);
         check_statistics(weight, dimensions.map(|((mean, squares), value)| moved(*mean, *squares, *value)))?;
@@ -133,17 +136,17 @@ impl Normalizer {
         Ok(())
     }
 
-    /// Takes in what another norm has seen, as if this one had seen it: Chan, Golub & LeVeque (1979), equation 2.1. Whether
+    /// Merges the statistics of another normalizer: Chan, Golub & LeVeque (1979), equation 2.1. Whether
     /// the other is frozen does not matter, and is not taken over.
     ///
     /// # Errors
-    /// Another dimension; another `forget`, `floor` or `clip` (which is infinite for none); statistics that could not be
-    /// loaded again; this norm is frozen. The norm is unchanged then.
+    /// Another dimension; another `forgetting`, `floor` or `clip` (which is infinite for none); statistics that could
+    /// not be loaded again; this normalizer is frozen. The normalizer is unchanged then.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
-        let clip = |norm: &Self| norm.options.clip.unwrap_or(f64::INFINITY);
+        let clip = |normalizer: &Self| normalizer.options.clip.unwrap_or(f64::INFINITY);
         for (what, ours, theirs) in [
             ("dimension", self.dimension() as f64, other.dimension() as f64),
-            ("forget", self.options.forget, other.options.forget),
+            ("decay", self.options.forgetting.decay(), other.options.forgetting.decay()),
             ("floor", self.options.floor, other.options.floor),
             ("clip", clip(self), clip(other)),
         ] {
@@ -186,7 +189,7 @@ impl Normalizer {
         Ok(normalised)
     }
 
-    /// Normalises a context where it lies.
+    /// Normalises a context in place.
     ///
     /// # Errors
     /// A context of the wrong length or not finite, which is as it was then.
@@ -205,14 +208,15 @@ impl Normalizer {
 /// Rounding may take a mean a little beyond what it is the mean of.
 const LARGEST_MEAN: f64 = 10.0 * LARGEST;
 
-/// Refuses a weight, or a mean and a sum of squares of some dimension, that no contexts within ±1e100 have, or whose variance
-/// overflows. What is accepted here is all that a norm ever holds, so that it can be loaded whenever it was saved.
+/// Refuses a weight, or a mean and a sum of squares of some dimension, that no contexts within ±1e100 have, or whose
+/// variance overflows. What is accepted here is all that a normalizer ever holds, so that it can be loaded whenever it
+/// was saved.
 fn check_statistics(weight: f64, dimensions: impl Iterator<Item = (f64, f64)> + Clone) -> Result<()> {
     check_bounded("weight", weight)?;
     let fits = |(mean, squares): (f64, f64)| {
         (mean.abs() <= LARGEST_MEAN) & (squares <= LARGEST_SUM) & (squares <= LARGEST_SUM * weight)
     };
-    // One pass without a branch, which vectorises; the culprit is looked for only when there is one.
+    // One pass without a branch, which vectorises; the value at fault is looked for only when there is one.
     if dimensions.clone().fold(true, |all, dimension| all & fits(dimension)) {
         return Ok(());
     }
@@ -223,14 +227,14 @@ fn check_statistics(weight: f64, dimensions: impl Iterator<Item = (f64, f64)> + 
     })
 }
 
-header_of!("running-norm");
+header_reader!("running-norm");
 
 /// A saved [`Normalizer`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NormalizerState {
-    /// What this is a state of.
+    /// The kind and format of the state.
     #[serde(deserialize_with = "read_header")]
-    pub header: Header,
+    pub header: StateHeader,
     options: NormalizerOptions,
     weight: f64,
     mean: Vec<f64>,
@@ -239,10 +243,10 @@ pub struct NormalizerState {
 }
 
 impl Normalizer {
-    /// All that this norm is, to be saved.
+    /// The state of this normalizer, to be saved.
     pub fn state(&self) -> NormalizerState {
         NormalizerState {
-            header: Header::of("running-norm"),
+            header: StateHeader::of("running-norm"),
             options: self.options,
             weight: self.weight,
             mean: self.mean.clone(),
@@ -251,15 +255,15 @@ impl Normalizer {
         }
     }
 
-    /// The norm of a saved state.
+    /// The normalizer of a saved state.
     ///
     /// # Errors
     /// A state of another kind or a newer version, or one that contradicts itself.
     pub fn from_state(state: &NormalizerState) -> Result<Self> {
         check_header(&state.header, "running-norm")?;
         let empty = Self::new(state.mean.len(), state.options)?;
-        check_part("mean of the norm", 0, &state.mean, empty.dimension(), false)?;
-        check_part("squares of the norm", 0, &state.squares, empty.dimension(), false)?;
+        check_part("mean of the normalizer", 0, &state.mean, empty.dimension(), false)?;
+        check_part("squares of the normalizer", 0, &state.squares, empty.dimension(), false)?;
         let problem = if let Some(index) = state.squares.iter().position(|squares| *squares < 0.0) {
             format!("squares {index} is {}, expected at least 0", state.squares[index])
         } else if state.weight == 0.0 && state.mean.iter().chain(&state.squares).any(|value| *value != 0.0) {
@@ -268,22 +272,12 @@ impl Normalizer {
             format!("weight is {}, expected 0, or 1e-100 to 1e100", state.weight)
         } else {
             let (mean, squares) = (state.mean.clone(), state.squares.clone());
-            let norm = Self { weight: state.weight, mean, squares, frozen: state.frozen, ..empty };
-            norm.check()?;
-            return Ok(norm);
+            let normalizer = Self { weight: state.weight, mean, squares, frozen: state.frozen, ..empty };
+            normalizer.check()?;
+            return Ok(normalizer);
         };
-        Err(Error::InvalidState { what: "norm", index: 0, problem })
+        Err(Error::InvalidState { what: "normalizer", index: 0, problem })
     }
 }
 
-impl Serialize for Normalizer {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.state().serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Normalizer {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::from_state(&NormalizerState::deserialize(deserializer)?).map_err(serde::de::Error::custom)
-    }
-}
+serde_by_state!([] Normalizer as NormalizerState);

@@ -1,7 +1,7 @@
-//! The pyramid sampler: a tensor of any shape, averaged over ever finer grids, as a context.
+//! Pyramid pooling: a tensor of any shape, averaged over ever finer grids, as a context.
 
-use crate::error::{Error, Result, check_parameter};
-use crate::validate::check_length;
+use crate::error::{Error, Result};
+use crate::validate::{check_length, check_parameter};
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 
@@ -9,15 +9,15 @@ use std::ops::RangeInclusive;
 ///
 /// An axis with the exponents m..=n is cut into 2^m parts, then 2^(m+1), …, 2^n, each level as evenly as possible; the
 /// context holds the mean of every combination of one part of each axis. "1 + 2 of the sequence × 4 + 8 + 16 of the
-/// embedding" is 3 × 28 = 84 numbers. Part i of P over n positions is ⌊in/P⌋ .. ⌊(i+1)n/P⌋; an axis that is shorter than P
-/// repeats its nearest position, ⌊(2i+1)n/2P⌋.
+/// embedding" is 3 × 28 = 84 values. Part i of P over n positions is ⌊in/P⌋ .. ⌊(i+1)n/P⌋; an axis that is shorter than
+/// P repeats its nearest position, ⌊(2i+1)n/2P⌋.
 ///
 /// ```
 /// use dht_bandits::PyramidPool;
 ///
 /// let pool = PyramidPool::grid(0..=1, 2..=4)?;
 /// assert_eq!(pool.dimension(), 84);
-/// let tokens = vec![0.5f32; 7 * 32]; // 7 tokens of 32 numbers
+/// let tokens = vec![0.5f32; 7 * 32]; // 7 tokens of 32 values
 /// assert!(pool.pool(&tokens, &[7, 32])?.iter().all(|mean| *mean == 0.5));
 /// # Ok::<(), dht_bandits::Error>(())
 /// ```
@@ -33,14 +33,14 @@ struct PoolState {
     axes: Vec<(u32, u32)>,
 }
 
-/// More parts than this per axis is a slip of the pen.
+/// More parts than this per axis is a typing error.
 const LARGEST_EXPONENT: u32 = 20;
 
 impl PyramidPool {
     /// A pool over as many axes as exponents are given.
     ///
     /// # Errors
-    /// No axis; an empty range or an exponent above 20; more than 16,777,216 numbers in a pooled tensor.
+    /// No axis; an empty range or an exponent above 20; more than 16,777,216 values in a pooled tensor.
     pub fn new(axes: &[RangeInclusive<u32>]) -> Result<Self> {
         check_parameter("axes", axes.len() as f64, !axes.is_empty(), "at least 1")?;
         for axis in axes {
@@ -61,7 +61,7 @@ impl PyramidPool {
         Self::new(&[rows, columns])
     }
 
-    /// How many numbers a pooled tensor has.
+    /// The length of a pooled context.
     pub fn dimension(&self) -> usize {
         self.axes.iter().map(parts).product()
     }
@@ -73,7 +73,8 @@ impl PyramidPool {
     /// before fine.
     ///
     /// # Errors
-    /// A shape with another number of axes or with an empty axis, a slice of another length, a value that is not finite.
+    /// A shape with another number of axes or with an empty axis, a slice of another length, a value that is not
+    /// finite.
     pub fn pool<T: Copy + Into<f64>>(&self, values: &[T], shape: &[usize]) -> Result<Vec<f64>> {
         let mut context = Vec::with_capacity(self.dimension());
         self.pool_into(values, shape, &mut context)?;
@@ -96,7 +97,7 @@ impl PyramidPool {
         if values.len() != expected {
             return Err(Error::Dimension { what: "values", expected, got: values.len() });
         }
-        // The first axis is reduced first: what lies behind each of its positions is contiguous, and added as one row.
+        // The first axis is reduced first: the values at each of its positions are contiguous, and added as one row.
         let mut current = reduce(values, &self.axes[0], shape[0], shape[1..].iter().product());
         if !current.iter().all(|mean| mean.is_finite()) {
             let values = values.iter().map(|&value| value.into()).enumerate();
@@ -104,8 +105,8 @@ impl PyramidPool {
                 return Err(Error::NotFinite { what: "values", index, value });
             }
         }
-        for (place, axis) in self.axes.iter().enumerate().skip(1) {
-            current = reduce(&current, axis, shape[place], shape[place + 1..].iter().product());
+        for (position, axis) in self.axes.iter().enumerate().skip(1) {
+            current = reduce(&current, axis, shape[position], shape[position + 1..].iter().product());
         }
         context.append(&mut current);
         Ok(())
@@ -117,7 +118,7 @@ fn parts(axis: &RangeInclusive<u32>) -> usize {
     axis.clone().map(|exponent| 1usize << exponent).sum()
 }
 
-/// Averages the axis of this length; `inner` values lie together behind each of its positions.
+/// Averages the axis of this length; `inner` values are contiguous at each of its positions.
 fn reduce<T: Copy + Into<f64>>(values: &[T], axis: &RangeInclusive<u32>, length: usize, inner: usize) -> Vec<f64> {
     let mut out = Vec::with_capacity(values.len() / length * parts(axis));
     for outer in values.chunks_exact(length * inner) {

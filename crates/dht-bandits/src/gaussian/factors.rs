@@ -1,18 +1,22 @@
 //! Gaussian posteriors N(θ, U·D·Uᵀ), one per arm: scored, and sharpened by one observation, in O(d²).
 //!
 //! Bierman (1977), "Factorization Methods for Discrete Sequential Estimation", chapter V; Agee & Turner (1972). The
-//! covariance is never formed: its variance x'U·D·Uᵀx = Σ D_j f_j² with f = Uᵀx is a sum of squares with positive weights
-//! and cannot become negative, whatever the rounding.
+//! covariance is never formed: its variance x'U·D·Uᵀx = Σ D_j f_j² with f = Uᵀx is a sum of squares with positive
+//! weights and cannot become negative, whatever the rounding.
 
+use super::layout::{LANES, Lanes, PanelLayout};
 use super::moments::{Moments, Score};
-use super::panels::Panels;
-use crate::error::{Error, Result, check_parameter};
-use crate::slots::Slots;
+use super::score::{ManyArms, OneArm, Project, ROUND, ScoreBatch};
+use super::update::{RankOneUpdate, Scratch};
+use crate::arm_set::Slots;
+use crate::error::{Error, Result};
+use crate::validate::check_parameter;
+use pulp::Arch;
 
-/// A factor of this dimension takes 17 GB: a larger one is a slip of the pen, or a damaged state.
+/// A factor of this dimension takes 17 GB: a larger one is a typing error, or a damaged state.
 const LARGEST_DIMENSION: usize = 1 << 16;
 
-/// The smallest share of a pivot that is left when an observation is taken back: √ε, half the digits.
+/// The smallest share of a pivot that may be left when an observation is unlearned: √ε, half the digits.
 const LEAST_LEFT: f64 = 1.490_116_119_384_765_6e-8;
 
 pub(crate) fn check_dimension(dimension: usize) -> Result<()> {
@@ -20,83 +24,118 @@ pub(crate) fn check_dimension(dimension: usize) -> Result<()> {
     check_parameter("dimension", dimension as f64, fits, "from 1 to 65536")
 }
 
-/// The Gaussian posteriors of many arms.
+/// The Gaussian posteriors of many arms, arm by arm in panels of eight columns, and the scratch memory of their
+/// updates.
+///
+/// An update takes two steps: [`project`](Self::project) computes f = Uᵀx and v = D·f of an observation, on which the
+/// caller decides, and [`rank_one_update`](Self::rank_one_update) writes.
 #[derive(Debug, Clone)]
 pub(crate) struct Factors {
-    dimension: usize,
-    store: Panels,
+    layout: PanelLayout,
+    arms: Vec<Lanes>,
+    scratch: Scratch,
 }
 
 impl Factors {
     pub(crate) fn new(dimension: usize) -> Self {
-        Self { dimension, store: Panels::new(dimension) }
+        let layout = PanelLayout::new(dimension);
+        let zeros = || vec![Lanes::ZERO; layout.panels];
+        let gain = vec![0.0; layout.panels * LANES];
+        let scratch = Scratch { f: zeros(), v: zeros(), before: zeros(), gain };
+        Self { layout, arms: Vec::new(), scratch }
     }
 
     pub(crate) fn dimension(&self) -> usize {
-        self.dimension
+        self.layout.dimension
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.store.len()
+        self.arms.len() / self.layout.stride()
+    }
+
+    fn block(&self, slot: usize) -> &[Lanes] {
+        &self.arms[slot * self.layout.stride()..][..self.layout.stride()]
+    }
+
+    /// Adds an arm of zeros.
+    fn push_zeros(&mut self) {
+        self.arms.resize(self.arms.len() + self.layout.stride(), Lanes::ZERO);
     }
 
     /// Adds an arm with mean zero and covariance `variance`·I.
     pub(crate) fn push(&mut self, variance: f64) {
-        self.store.push();
+        self.push_zeros();
         let slot = self.len() - 1;
-        for coordinate in 0..self.dimension {
+        for coordinate in 0..self.dimension() {
             *self.diagonal_mut(slot, coordinate) = variance;
         }
     }
 
-    /// Adds an arm that knows what another knows.
+    /// Adds an arm with the posterior of another.
     pub(crate) fn push_copy(&mut self, slot: usize) {
-        self.store.push();
+        self.push_zeros();
         self.copy(slot, self.len() - 1);
     }
 
     pub(crate) fn copy(&mut self, from: usize, to: usize) {
-        self.store.copy(from, to);
+        let stride = self.layout.stride();
+        self.arms.copy_within(from * stride..(from + 1) * stride, to * stride);
     }
 
     /// Removes an arm; the last one takes its slot.
     pub(crate) fn swap_remove(&mut self, slot: usize) {
         self.copy(self.len() - 1, slot);
-        self.store.pop();
+        self.arms.truncate(self.arms.len() - self.layout.stride());
     }
 
-    pub(crate) fn diagonal(&self, slot: usize, coordinate: usize) -> f64 {
-        *self.store.diagonal(slot, coordinate)
+    fn at(&self, slot: usize, panel: usize, row: usize, lane: usize) -> f64 {
+        self.arms[slot * self.layout.stride() + self.layout.start(panel) + row].0[lane]
     }
 
-    pub(crate) fn diagonal_mut(&mut self, slot: usize, coordinate: usize) -> &mut f64 {
-        self.store.diagonal_mut(slot, coordinate)
+    fn at_mut(&mut self, slot: usize, panel: usize, row: usize, lane: usize) -> &mut f64 {
+        &mut self.arms[slot * self.layout.stride() + self.layout.start(panel) + row].0[lane]
     }
 
-    pub(crate) fn mean(&self, slot: usize, coordinate: usize) -> f64 {
-        *self.store.mean(slot, coordinate)
+    /// D_j.
+    pub(super) fn diagonal(&self, slot: usize, coordinate: usize) -> f64 {
+        let (panel, lane) = self.layout.locate(coordinate);
+        self.at(slot, panel, self.layout.rows(panel), lane)
     }
 
-    pub(crate) fn mean_mut(&mut self, slot: usize, coordinate: usize) -> &mut f64 {
-        self.store.mean_mut(slot, coordinate)
+    pub(super) fn diagonal_mut(&mut self, slot: usize, coordinate: usize) -> &mut f64 {
+        let (panel, lane) = self.layout.locate(coordinate);
+        self.at_mut(slot, panel, self.layout.rows(panel), lane)
+    }
+
+    /// θ_j.
+    pub(super) fn mean(&self, slot: usize, coordinate: usize) -> f64 {
+        let (panel, lane) = self.layout.locate(coordinate);
+        self.at(slot, panel, self.layout.rows(panel) + 1, lane)
+    }
+
+    pub(super) fn mean_mut(&mut self, slot: usize, coordinate: usize) -> &mut f64 {
+        let (panel, lane) = self.layout.locate(coordinate);
+        self.at_mut(slot, panel, self.layout.rows(panel) + 1, lane)
     }
 
     /// U[row, column] for row < column.
-    pub(crate) fn upper(&self, slot: usize, row: usize, column: usize) -> f64 {
-        *self.store.upper(slot, row, column)
+    pub(super) fn upper(&self, slot: usize, row: usize, column: usize) -> f64 {
+        let (panel, lane) = self.layout.locate(column);
+        self.at(slot, panel, self.layout.row(row), lane)
     }
 
-    pub(crate) fn upper_mut(&mut self, slot: usize, row: usize, column: usize) -> &mut f64 {
-        self.store.upper_mut(slot, row, column)
+    pub(super) fn upper_mut(&mut self, slot: usize, row: usize, column: usize) -> &mut f64 {
+        let (panel, lane) = self.layout.locate(column);
+        self.at_mut(slot, panel, self.layout.row(row), lane)
     }
 
     /// Mean and width of one arm.
     pub(crate) fn score(&self, slot: usize, context: &[f64]) -> Score {
-        self.store.score(slot, context)
+        Arch::new().dispatch(OneArm { layout: self.layout, block: self.block(slot), context })
     }
 
+    /// Folds over the scores of the slots, in ascending order.
     #[inline]
-    /// Gathers mean and width of each of the slots, in ascending order.
     pub(crate) fn fold<T>(
         &self,
         slots: Slots<'_>,
@@ -104,33 +143,54 @@ impl Factors {
         first: T,
         gather: impl FnMut(T, usize, Score) -> T,
     ) -> T {
-        self.store.fold(slots, context, first, gather)
+        Arch::new().dispatch(ManyArms { layout: self.layout, arms: &self.arms, slots, context, first, gather })
     }
 
     /// Mean and width of each of the slots in each context, (contexts, slots), row-major.
     pub(crate) fn score_batch(&self, slots: Slots<'_>, contexts: &[f64], scores: &mut [Score]) {
-        self.store.score_batch(slots, contexts, scores);
+        let (layout, arms) = (self.layout, &self.arms[..]);
+        let rounds = contexts.chunks(ROUND * layout.dimension).zip(scores.chunks_mut(ROUND * slots.count()));
+        for (contexts, scores) in rounds {
+            Arch::new().dispatch(ScoreBatch { layout, arms, slots, contexts, scores });
+        }
     }
 
-    /// Looks at an observation: mean and variance, and what [`absorb`](Self::absorb) needs to go on.
-    pub(crate) fn look(&mut self, slot: usize, context: &[f64]) -> Moments {
-        self.store.look(slot, context)
+    /// Projects an observation, f = Uᵀx: its mean and variance. Keeps f and v = D·f for
+    /// [`rank_one_update`](Self::rank_one_update).
+    pub(crate) fn project(&mut self, slot: usize, context: &[f64]) -> Moments {
+        let layout = self.layout;
+        let block = &self.arms[slot * layout.stride()..][..layout.stride()];
+        Arch::new().dispatch(Project { layout, block, context, f: &mut self.scratch.f, v: &mut self.scratch.v })
     }
 
-    /// Learns the observation last looked at: P ← (P⁻¹ + weight·xx')⁻¹ and θ ← θ + step·Px, with the old P.
+    /// Learns the observation projected last: P ← (P⁻¹ + weight·xx')⁻¹ and θ ← θ + step·Px, with the old P.
     ///
-    /// `weight` may be negative (an observation taken back) where [`check_left`](Self::check_left) accepts it.
-    pub(crate) fn absorb(&mut self, slot: usize, weight: f64, step: f64) {
-        self.store.absorb(slot, weight, step);
+    /// `weight` may be negative (an observation unlearned) where [`check_left`](Self::check_left) accepts it.
+    pub(crate) fn rank_one_update(&mut self, slot: usize, weight: f64, step: f64) {
+        let layout = self.layout;
+        let block = &mut self.arms[slot * layout.stride()..][..layout.stride()];
+        Arch::new().dispatch(RankOneUpdate { layout, block, scratch: &mut self.scratch, weight, step });
     }
 
-    /// Refuses to take back the observation last looked at, with this negative weight, if too few digits would be left.
+    /// Bierman's α_j/α_{−1} of the observation projected last, coordinate by coordinate, summed in the order in which
+    /// [`rank_one_update`](Self::rank_one_update) sums.
+    fn pivots(&self, weight: f64) -> impl Iterator<Item = f64> + '_ {
+        let (mut alpha, first) = (1.0 / weight, 1.0 / weight);
+        let projected = self.scratch.f.iter().zip(&self.scratch.v).flat_map(|(f, v)| f.0.into_iter().zip(v.0));
+        projected.skip(self.layout.pad).map(move |(f, v)| {
+            alpha += f * v;
+            alpha / first
+        })
+    }
+
+    /// Refuses to unlearn the observation projected last, with this negative weight, if too few digits would be left.
     ///
-    /// D_j is divided by α_j/α_{j−1}, so every 1 + weight·Σ_{i≤j} D_i f_i² = α_j/α_{−1} must be positive. They descend, each
-    /// from rounded sums of positive numbers that are off by about d·ε: of one that is [`LEAST_LEFT`], half the digits hold.
+    /// D_j is divided by α_j/α_{j−1}, so every 1 + weight·Σ_{i≤j} D_i f_i² = α_j/α_{−1} must be positive. They descend,
+    /// each from rounded sums of positive terms that are off by about d·ε: of one that is [`LEAST_LEFT`], half the
+    /// digits hold.
     pub(crate) fn check_left(&self, weight: f64) -> Result<()> {
         let what = "A without the observation";
-        let below = |least: f64| self.store.pivots(weight).enumerate().find(|(_, value)| *value < least);
+        let below = |least: f64| self.pivots(weight).enumerate().find(|(_, value)| *value < least);
         match below(LEAST_LEFT) {
             None => Ok(()),
             Some((pivot, value)) => Err(match below(f64::MIN_POSITIVE) {
@@ -140,22 +200,29 @@ impl Factors {
         }
     }
 
-    /// The largest |f| of the arm last looked at: times the weight it must stay finite.
-    pub(crate) fn largest_seen(&self) -> f64 {
-        self.store.largest_seen()
+    /// The largest |f| of the observation projected last: its product with the weight must stay finite.
+    pub(crate) fn largest_projected(&self) -> f64 {
+        let mut largest = [0.0f64; LANES];
+        for row in &self.scratch.f {
+            for (largest, value) in largest.iter_mut().zip(row.0) {
+                let size = value.abs();
+                *largest = if size > *largest { size } else { *largest };
+            }
+        }
+        largest.into_iter().fold(0.0, f64::max)
     }
 
-    /// A coordinate of Px, with the P before the last [`absorb`](Self::absorb).
+    /// A coordinate of Px, with the P before the last [`rank_one_update`](Self::rank_one_update).
     pub(crate) fn gain(&self, coordinate: usize) -> f64 {
-        self.store.gain(coordinate)
+        self.scratch.gain[coordinate + self.layout.pad]
     }
 
-    /// Multiplies the covariance of the arm last looked at, and what was seen of it.
-    pub(crate) fn discount_looked(&mut self, slot: usize, factor: f64) {
-        for coordinate in 0..self.dimension {
+    /// Multiplies the covariance of the arm of the last projection, and v = D·f with it.
+    pub(crate) fn scale_projected(&mut self, slot: usize, factor: f64) {
+        for coordinate in 0..self.dimension() {
             *self.diagonal_mut(slot, coordinate) *= factor;
         }
-        self.store.scale_seen(factor);
+        self.scratch.v.iter_mut().flat_map(|row| &mut row.0).for_each(|value| *value *= factor);
     }
 
     /// θ + U·√D·z·scale of one arm, into `out`; a draw from the posterior if `normal` draws standard normals.
@@ -163,7 +230,7 @@ impl Factors {
         for (coordinate, value) in out.iter_mut().enumerate() {
             *value = self.mean(slot, coordinate);
         }
-        for column in 0..self.dimension {
+        for column in 0..self.dimension() {
             let y = scale * self.diagonal(slot, column).sqrt() * normal();
             for (row, value) in out[..column].iter_mut().enumerate() {
                 *value += self.upper(slot, row, column) * y;

@@ -1,27 +1,28 @@
-//! Gaussian beliefs in information form, precision and moment, which add; and the way to and from a factor.
+//! Gaussians in information form, precision and moment, which add; conversion from and to a factor.
 
 use super::parts::Parts;
 use crate::clock::add_counts;
-use crate::error::{Error, Result, check_finite};
-use crate::validate::{check_part, check_sum};
+use crate::error::{Error, Result};
+use crate::validate::{check_finite, check_part, check_sum};
 use serde::{Deserialize, Serialize};
 
-/// What adds when independent evidence about the same weights is put together: precision, precision × mean, and updates.
+/// Natural parameters of a Gaussian, precision and precision × mean, which add when independent evidence about the same
+/// weights is merged; and the number of updates.
 ///
 /// For a full covariance the precision is its upper triangle, column by column; for a diagonal one its diagonal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Natural {
+pub struct NaturalParameters {
     /// The precision.
     pub precision: Vec<f64>,
     /// The precision times the mean.
     pub moment: Vec<f64>,
-    /// Updates behind it.
+    /// The updates that went in.
     pub updates: u64,
 }
 
-impl Natural {
-    /// self + factor·other, number by number.
+impl NaturalParameters {
+    /// self + factor·other, element by element.
     ///
     /// # Errors
     /// Sums that overflow.
@@ -42,11 +43,10 @@ impl Natural {
         })
     }
 
-    /// factor·self + (1 − factor)·prior: what was learned counts less, the prior as before.
-    pub(crate) fn faded(&self, factor: f64, prior: &Self) -> Self {
-        let mix = |left: &[f64], right: &[f64]| {
-            left.iter().zip(right).map(|(a, b)| factor * a + (1.0 - factor) * b).collect()
-        };
+    /// decay·self + (1 − decay)·prior: what was learned counts less, the prior as before.
+    pub(crate) fn decayed(&self, decay: f64, prior: &Self) -> Self {
+        let mix =
+            |left: &[f64], right: &[f64]| left.iter().zip(right).map(|(a, b)| decay * a + (1.0 - decay) * b).collect();
         Self {
             precision: mix(&self.precision, &prior.precision),
             moment: mix(&self.moment, &prior.moment),
@@ -77,9 +77,9 @@ impl Information {
         Self { gram: vec![0.0; dimension * (dimension + 1) / 2], moment: vec![0.0; dimension] }
     }
 
-    pub(crate) fn prior(dimension: usize, lambda: f64) -> Self {
+    pub(crate) fn prior(dimension: usize, precision: f64) -> Self {
         let mut prior = Self::zero(dimension);
-        (0..dimension).for_each(|coordinate| prior.add_diagonal(coordinate, lambda));
+        (0..dimension).for_each(|coordinate| prior.add_diagonal(coordinate, precision));
         prior
     }
 
@@ -89,13 +89,13 @@ impl Information {
         }
     }
 
-    /// Refuses an observation after which A or b, faded by `discount` first, would be too large. The diagonal bounds the rest
-    /// of A.
-    pub(crate) fn check_added(&self, context: &[f64], reward: f64, weight: f64, discount: f64) -> Result<()> {
+    /// Refuses an observation after which A or b, decayed by `decay` first, would be too large. The diagonal bounds the
+    /// rest of A.
+    pub(crate) fn check_added(&self, context: &[f64], reward: f64, weight: f64, decay: f64) -> Result<()> {
         for (coordinate, (value, moment)) in context.iter().zip(&self.moment).enumerate() {
             let weighted = weight * value;
-            check_sum("diagonal of A", discount * self.gram[diagonal(coordinate)] + weighted * value)?;
-            check_sum("moment b", discount * moment + weighted * reward)?;
+            check_sum("diagonal of A", decay * self.gram[diagonal(coordinate)] + weighted * value)?;
+            check_sum("moment b", decay * moment + weighted * reward)?;
         }
         Ok(())
     }
@@ -117,8 +117,8 @@ impl Information {
         self.gram[diagonal(coordinate)] += amount;
     }
 
-    pub(crate) fn natural(&self, updates: u64) -> Natural {
-        Natural { precision: self.gram.clone(), moment: self.moment.clone(), updates }
+    pub(crate) fn natural_parameters(&self, updates: u64) -> NaturalParameters {
+        NaturalParameters { precision: self.gram.clone(), moment: self.moment.clone(), updates }
     }
 
     pub(crate) fn state(&self) -> InformationState {
@@ -137,12 +137,12 @@ impl InformationState {
     }
 }
 
-/// Where a packed upper triangle has its diagonal.
+/// The index of a diagonal element in a packed upper triangle.
 fn diagonal(coordinate: usize) -> usize {
     coordinate * (coordinate + 3) / 2
 }
 
-/// Where the columns of a packed upper triangle begin.
+/// The index at which a column of a packed upper triangle begins.
 fn packed(column: usize) -> usize {
     column * (column + 1) / 2
 }

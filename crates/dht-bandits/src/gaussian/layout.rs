@@ -1,7 +1,7 @@
-//! How a factor U·D·Uᵀ lies in memory: panels of eight columns.
+//! The memory layout of a factor U·D·Uᵀ: panels of eight columns.
 //!
-//! Column j of the unit upper triangular U belongs to panel p = ⌊(pad + j)/8⌋, where `pad` phantom columns come before the
-//! first real one, so that the last panel is full and the phantom ones cost next to nothing. A panel is a run of
+//! Column j of the unit upper triangular U belongs to panel p = ⌊(pad + j)/8⌋, where `pad` phantom columns come before
+//! the first real one, so that the last panel is full and the phantom ones cost next to nothing. A panel is a run of
 //! 64-byte rows:
 //!
 //! ```text
@@ -9,16 +9,16 @@
 //!   …
 //!   row n−1          U[8p+6−pad, 8 columns]  the last row with an entry above the diagonal
 //!   row n            D of the 8 columns      the unit diagonal itself is implied
-//!   row n+1          θ of the 8 columns      the mean rides along
+//!   row n+1          θ of the 8 columns      the mean, in the same pass
 //! ```
 //!
-//! Up to [`WHOLE`] panels the rows of the phantom columns are there as well, as zeros: every size is a constant then, and
-//! loops over so few rows cost less than finding out where they end.
+//! Up to [`WHOLE`] panels the rows of the phantom columns are there as well, as zeros: every size is a constant then,
+//! and loops over so few rows cost less than computing where they end.
 //!
 //! f = Uᵀx then needs no sum across lanes (a lane is a column), an arm is one contiguous stream, and the order of every
 //! sum is the same whatever the width of the machine's vectors.
 
-/// Columns in a panel; f64 numbers in a 64-byte cache line.
+/// Columns in a panel; f64 values in a 64-byte cache line.
 pub(crate) const LANES: usize = 8;
 
 /// One row of a panel: a cache line.
@@ -31,20 +31,20 @@ impl Lanes {
 }
 
 /// As many panels at most have the rows of phantom columns.
-pub(crate) const WHOLE: usize = 2;
+pub(super) const WHOLE: usize = 2;
 
-/// Where things lie in the block of one arm.
+/// The layout of the block of one arm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Layout {
+pub(crate) struct PanelLayout {
     pub(crate) dimension: usize,
     /// Phantom columns.
     pub(crate) pad: usize,
     /// Phantom columns without a row.
-    pub(crate) skipped: usize,
+    pub(super) skipped: usize,
     pub(crate) panels: usize,
 }
 
-impl Layout {
+impl PanelLayout {
     pub(crate) fn new(dimension: usize) -> Self {
         let panels = dimension.div_ceil(LANES);
         let pad = panels * LANES - dimension;
@@ -53,38 +53,38 @@ impl Layout {
 
     /// The layout of so many panels that every column has a row in; 0 is any layout, which is then given.
     #[inline(always)]
-    pub(crate) const fn of<const PANELS: usize>(any: Self) -> Self {
+    pub(super) const fn of<const PANELS: usize>(any: Self) -> Self {
         if PANELS == 0 { any } else { Self { skipped: 0, panels: PANELS, ..any } }
     }
 
     /// Rows of U in a panel.
     #[inline(always)]
-    pub(crate) fn rows(&self, panel: usize) -> usize {
+    pub(super) fn rows(&self, panel: usize) -> usize {
         LANES * panel + LANES - 1 - self.skipped
     }
 
     /// The first row of a panel in its arm's block.
     #[inline(always)]
-    pub(crate) fn start(&self, panel: usize) -> usize {
+    pub(super) fn start(&self, panel: usize) -> usize {
         // The sum of rows(q) + 2 over the panels before: Σ 8q + 9 − skipped.
         (4 * panel * panel + 5 * panel) - self.skipped * panel
     }
 
     /// Rows in the block of one arm.
-    pub(crate) fn stride(&self) -> usize {
+    pub(super) fn stride(&self) -> usize {
         self.start(self.panels)
     }
 
     /// The panel and lane of a coordinate.
     #[inline(always)]
-    pub(crate) fn place(&self, coordinate: usize) -> (usize, usize) {
+    pub(crate) fn locate(&self, coordinate: usize) -> (usize, usize) {
         let column = coordinate + self.pad;
         (column / LANES, column % LANES)
     }
 
     /// The row of a coordinate.
     #[inline(always)]
-    pub(crate) fn row(&self, coordinate: usize) -> usize {
+    pub(super) fn row(&self, coordinate: usize) -> usize {
         coordinate + self.pad - self.skipped
     }
 
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn panels_tile_the_block_of_an_arm() {
         for dimension in 1..100 {
-            let layout = Layout::new(dimension);
+            let layout = PanelLayout::new(dimension);
             assert!(layout.pad < LANES);
             let mut start = 0;
             for panel in 0..layout.panels {
@@ -119,7 +119,7 @@ mod tests {
             assert_eq!(layout.stride(), start);
             let rows = layout.rows(layout.panels - 1);
             assert_eq!((0..dimension).filter(|&coordinate| layout.row(coordinate) < rows).count(), dimension - 1);
-            assert_eq!(layout.place(dimension - 1), (layout.panels - 1, LANES - 1));
+            assert_eq!(layout.locate(dimension - 1), (layout.panels - 1, LANES - 1));
         }
     }
 }

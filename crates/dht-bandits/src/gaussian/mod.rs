@@ -1,10 +1,9 @@
-//! Gaussians N(θ, U·D·Uᵀ) of many arms: how they are stored, scored, updated, drawn from and brought to information form.
+//! Gaussians N(θ, U·D·Uᵀ) of many arms: storage, scores, updates, draws, conversion to information form.
 
 mod factors;
 mod information;
 mod layout;
 mod moments;
-mod panels;
 mod parts;
 mod score;
 mod score_kernel;
@@ -13,8 +12,8 @@ mod update;
 
 pub(crate) use factors::{Factors, check_dimension};
 pub(crate) use information::{Information, information_of, parts_of};
-pub use information::{InformationState, Natural};
-pub(crate) use layout::{LANES, Lanes, Layout};
+pub use information::{InformationState, NaturalParameters};
+pub(crate) use layout::{LANES, Lanes, PanelLayout};
 pub use moments::Score;
 pub(crate) use parts::{Parts, check};
 pub(crate) use simd::{load, multiply, multiply_add, splat, sum, with_registers};

@@ -1,9 +1,10 @@
-//! What is believed of one arm in one context: mean, and variance or standard deviation.
+//! Mean, and variance or standard deviation, of one arm in one context.
 
-use crate::error::{Result, check_scalar};
+use crate::error::Result;
+use crate::validate::check_scalar;
 use serde::{Deserialize, Serialize};
 
-/// What a posterior says of one arm in one context.
+/// Mean and width of one arm's reward in one context.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     /// The expected reward (for a logistic model: its log-odds).

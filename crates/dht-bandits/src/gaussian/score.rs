@@ -1,10 +1,10 @@
 //! Scoring panels: mean and variance of arms in a context.
 
-use super::layout::{LANES, Lanes, Layout, WHOLE};
+use super::layout::{LANES, Lanes, PanelLayout, WHOLE};
 use super::moments::{Moments, Score};
 use super::score_kernel::{Query, moments};
 use super::simd::{store, with_registers};
-use crate::slots::Slots;
+use crate::arm_set::Slots;
 use pulp::{Simd, WithSimd};
 
 /// Calls a kernel with the registers of a row, and with the number of panels where it is one of those that are whole.
@@ -18,9 +18,9 @@ macro_rules! with_panels {
     };
 }
 
-pub(crate) struct OneArm<'a> {
-    pub(crate) layout: Layout,
-    pub(crate) block: &'a [Lanes],
+pub(super) struct OneArm<'a> {
+    pub(super) layout: PanelLayout,
+    pub(super) block: &'a [Lanes],
     pub(crate) context: &'a [f64],
 }
 
@@ -41,13 +41,13 @@ fn one_arm<S: Simd, const N: usize, const PANELS: usize>(simd: S, work: OneArm<'
     moments.score()
 }
 
-pub(crate) struct ManyArms<'a, T, F> {
-    pub(crate) layout: Layout,
-    pub(crate) arms: &'a [Lanes],
-    pub(crate) slots: Slots<'a>,
+pub(super) struct ManyArms<'a, T, F> {
+    pub(super) layout: PanelLayout,
+    pub(super) arms: &'a [Lanes],
+    pub(super) slots: Slots<'a>,
     pub(crate) context: &'a [f64],
-    pub(crate) first: T,
-    pub(crate) gather: F,
+    pub(super) first: T,
+    pub(super) gather: F,
 }
 
 impl<T, F: FnMut(T, usize, Score) -> T> WithSimd for ManyArms<'_, T, F> {
@@ -71,7 +71,7 @@ fn many_arms<S: Simd, const N: usize, T, F: FnMut(T, usize, Score) -> T, const P
     let mut space = [0.0; WHOLE * LANES];
     let query = Query::new::<PANELS>(layout, context, &mut space);
     let stride = query.layout.stride();
-    let mut gathered = first;
+    let mut folded = first;
     let mut next = slots.next_from(0);
     while let Some(first) = next {
         let mut chosen = [first; TOGETHER];
@@ -83,13 +83,13 @@ fn many_arms<S: Simd, const N: usize, T, F: FnMut(T, usize, Score) -> T, const P
             count += 1;
             next = slots.next_from(slot + 1);
         }
-        let block = |place: usize| &arms[chosen[place] * stride..][..stride];
+        let block = |position: usize| &arms[chosen[position] * stride..][..stride];
         let mut done = 0;
         if count == TOGETHER {
             let blocks = [block(0), block(1), block(2), block(3), block(4)];
             let [scores] = moments::<S, N, PANELS, TOGETHER, 1>(simd, blocks, [query], |_, _, _| ());
-            for place in 0..TOGETHER {
-                gathered = gather(gathered, chosen[place], scores[place].score());
+            for position in 0..TOGETHER {
+                folded = gather(folded, chosen[position], scores[position].score());
             }
             done = TOGETHER;
         }
@@ -97,33 +97,33 @@ fn many_arms<S: Simd, const N: usize, T, F: FnMut(T, usize, Score) -> T, const P
         while done + 2 <= count {
             let blocks = [block(done), block(done + 1)];
             let [scores] = moments::<S, N, PANELS, 2, 1>(simd, blocks, [query], |_, _, _| ());
-            gathered = gather(gathered, chosen[done], scores[0].score());
-            gathered = gather(gathered, chosen[done + 1], scores[1].score());
+            folded = gather(folded, chosen[done], scores[0].score());
+            folded = gather(folded, chosen[done + 1], scores[1].score());
             done += 2;
         }
         if done < count {
             let [[last]] = moments::<S, N, PANELS, 1, 1>(simd, [block(done)], [query], |_, _, _| ());
-            gathered = gather(gathered, chosen[done], last.score());
+            folded = gather(folded, chosen[done], last.score());
         }
     }
-    gathered
+    folded
 }
 
-/// Contexts of a batch whose first columns are laid out at once: as many as keep an arm in the cache while they pass.
-pub(crate) const ROUND: usize = 30;
+/// Contexts of a batch that are scored at once: as many as keep an arm in the cache meanwhile.
+pub(super) const ROUND: usize = 30;
 
 /// Scores every slot in every context: as a matrix product, a tile of arms by contexts at a time.
-pub(crate) struct Batch<'a> {
-    pub(crate) layout: Layout,
-    pub(crate) arms: &'a [Lanes],
-    pub(crate) slots: Slots<'a>,
+pub(super) struct ScoreBatch<'a> {
+    pub(super) layout: PanelLayout,
+    pub(super) arms: &'a [Lanes],
+    pub(super) slots: Slots<'a>,
     /// (contexts, d), row-major; at most [`ROUND`] rows.
-    pub(crate) contexts: &'a [f64],
+    pub(super) contexts: &'a [f64],
     /// (contexts, slots), row-major.
-    pub(crate) scores: &'a mut [Score],
+    pub(super) scores: &'a mut [Score],
 }
 
-impl WithSimd for Batch<'_> {
+impl WithSimd for ScoreBatch<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -133,7 +133,7 @@ impl WithSimd for Batch<'_> {
 }
 
 #[inline(always)]
-fn batch<S: Simd, const N: usize, const PANELS: usize>(simd: S, work: Batch<'_>) {
+fn batch<S: Simd, const N: usize, const PANELS: usize>(simd: S, work: ScoreBatch<'_>) {
     // As many chains as registers hold: four an arm and context, or two in each of the whole panels.
     if PANELS == 0 {
         tiles::<S, N, PANELS, 2, 3>(simd, work);
@@ -145,9 +145,9 @@ fn batch<S: Simd, const N: usize, const PANELS: usize>(simd: S, work: Batch<'_>)
 #[inline(always)]
 fn tiles<S: Simd, const N: usize, const PANELS: usize, const ARMS: usize, const CONTEXTS: usize>(
     simd: S,
-    work: Batch<'_>,
+    work: ScoreBatch<'_>,
 ) {
-    let Batch { layout, arms, slots, contexts, scores } = work;
+    let ScoreBatch { layout, arms, slots, contexts, scores } = work;
     let mut spaces = [[0.0; WHOLE * LANES]; ROUND];
     let mut spaces = spaces.iter_mut();
     let rows = contexts.chunks_exact(layout.dimension);
@@ -155,10 +155,10 @@ fn tiles<S: Simd, const N: usize, const PANELS: usize, const ARMS: usize, const 
     let mut queries = rows.zip(&mut spaces).map(|(context, space)| Query::new::<PANELS>(layout, context, space));
     let Some(first) = queries.next() else { return };
     let mut every = [first; ROUND];
-    every[1..].iter_mut().zip(queries).for_each(|(place, query)| *place = query);
+    every[1..].iter_mut().zip(queries).for_each(|(position, query)| *position = query);
     let stride = first.layout.stride();
     let width = slots.count();
-    let (mut place, mut next) = (0, slots.next_from(0));
+    let (mut position, mut next) = (0, slots.next_from(0));
     while let Some(first) = next {
         let mut blocks = [&arms[first * stride..][..stride]; ARMS];
         next = slots.next_from(first + 1);
@@ -171,45 +171,45 @@ fn tiles<S: Simd, const N: usize, const PANELS: usize, const ARMS: usize, const 
             next = slots.next_from(slot + 1);
         }
         let mut put = |row: usize, moments: [Moments; ARMS]| {
-            let scores = &mut scores[row * width + place..][..filled];
+            let scores = &mut scores[row * width + position..][..filled];
             scores.iter_mut().zip(moments).for_each(|(score, moments)| *score = moments.score());
         };
         let mut row = 0;
         while let Some(&tile) = every[row..count].first_chunk::<CONTEXTS>() {
             let moments = moments::<S, N, PANELS, ARMS, CONTEXTS>(simd, blocks, tile, |_, _, _| ());
-            for (place, moments) in moments.into_iter().enumerate() {
-                put(row + place, moments);
+            for (position, moments) in moments.into_iter().enumerate() {
+                put(row + position, moments);
             }
             row += CONTEXTS;
         }
-        for (place, &query) in every[row..count].iter().enumerate() {
+        for (position, &query) in every[row..count].iter().enumerate() {
             let [moments] = moments::<S, N, PANELS, ARMS, 1>(simd, blocks, [query], |_, _, _| ());
-            put(row + place, moments);
+            put(row + position, moments);
         }
-        place += filled;
+        position += filled;
     }
 }
 
-pub(crate) struct Look<'a> {
-    pub(crate) layout: Layout,
-    pub(crate) block: &'a [Lanes],
+pub(super) struct Project<'a> {
+    pub(super) layout: PanelLayout,
+    pub(super) block: &'a [Lanes],
     pub(crate) context: &'a [f64],
-    pub(crate) f: &'a mut [Lanes],
-    pub(crate) v: &'a mut [Lanes],
+    pub(super) f: &'a mut [Lanes],
+    pub(super) v: &'a mut [Lanes],
 }
 
-impl WithSimd for Look<'_> {
+impl WithSimd for Project<'_> {
     type Output = Moments;
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Moments {
-        with_panels!(S, self.layout.panels, look(simd, self))
+        with_panels!(S, self.layout.panels, project(simd, self))
     }
 }
 
 #[inline(always)]
-fn look<S: Simd, const N: usize, const PANELS: usize>(simd: S, work: Look<'_>) -> Moments {
-    let Look { layout, block, context, f, v } = work;
+fn project<S: Simd, const N: usize, const PANELS: usize>(simd: S, work: Project<'_>) -> Moments {
+    let Project { layout, block, context, f, v } = work;
     let mut space = [0.0; WHOLE * LANES];
     let query = Query::new::<PANELS>(layout, context, &mut space);
     let [[moments]] = moments::<S, N, PANELS, 1, 1>(simd, [block], [query], |panel, new_f, new_v| {

@@ -1,17 +1,17 @@
 //! The one loop that scores: some arms' panels against some contexts.
 
-use super::layout::{LANES, Lanes, Layout, WHOLE};
+use super::layout::{LANES, Lanes, PanelLayout, WHOLE};
 use super::moments::Moments;
 use super::simd::{Row, add, load, multiply, multiply_add, splat, sum};
 use pulp::Simd;
 
-/// The numbers of the first columns, behind the phantom ones.
-pub(crate) type First = [f64; WHOLE * LANES];
+/// The values of the first columns, after the phantom ones.
+pub(super) type First = [f64; WHOLE * LANES];
 
 /// A context as the panels see it.
 #[derive(Clone, Copy)]
-pub(crate) struct Query<'a> {
-    pub(crate) layout: Layout,
+pub(super) struct Query<'a> {
+    pub(super) layout: PanelLayout,
     context: &'a [f64],
     first: &'a First,
 }
@@ -19,16 +19,16 @@ pub(crate) struct Query<'a> {
 impl<'a> Query<'a> {
     /// `space`, zeros, takes the first columns where they are not in the context as they are.
     #[inline(always)]
-    pub(crate) fn new<const PANELS: usize>(layout: Layout, context: &'a [f64], space: &'a mut First) -> Self {
+    pub(crate) fn new<const PANELS: usize>(layout: PanelLayout, context: &'a [f64], space: &'a mut First) -> Self {
         let first = match context.first_chunk() {
             Some(first) if layout.pad == 0 => first,
             _ => {
-                let places = &mut space[layout.pad..LANES * WHOLE.min(layout.panels)];
-                places.copy_from_slice(&context[..places.len()]);
+                let columns = &mut space[layout.pad..LANES * WHOLE.min(layout.panels)];
+                columns.copy_from_slice(&context[..columns.len()]);
                 space
             }
         };
-        Self { layout: Layout::of::<PANELS>(layout), context, first }
+        Self { layout: PanelLayout::of::<PANELS>(layout), context, first }
     }
 
     /// Eight coordinates as the panel's columns see them.
@@ -41,7 +41,7 @@ impl<'a> Query<'a> {
         }
     }
 
-    /// The numbers that meet the rows: those of the head of a panel, and those of its tiles.
+    /// The values that multiply the rows: those of the head of a panel, and those of its tiles.
     #[inline(always)]
     fn rows<const PANELS: usize>(&self) -> (&'a [f64], &'a [[f64; LANES]]) {
         let rows = if PANELS == 0 { self.context } else { &self.first[..PANELS * LANES] };
@@ -50,13 +50,13 @@ impl<'a> Query<'a> {
     }
 }
 
-/// Goes through the panels of `ARMS` arms with `CONTEXTS` contexts together; `keep` sees f and D·f of each, with
+/// Scans the panels of `ARMS` arms with `CONTEXTS` contexts together; `keep` sees f and D·f of each, with
 /// f_j = x_j + Σ_{i<j} U_ij x_i.
 ///
 /// The chains of sums are the same whatever `ARMS` and `CONTEXTS` are: an arm alone, an arm among others and a context
 /// of a batch give the same bits.
 #[inline(always)]
-pub(crate) fn moments<S: Simd, const N: usize, const PANELS: usize, const ARMS: usize, const CONTEXTS: usize>(
+pub(super) fn moments<S: Simd, const N: usize, const PANELS: usize, const ARMS: usize, const CONTEXTS: usize>(
     simd: S,
     blocks: [&[Lanes]; ARMS],
     queries: [Query<'_>; CONTEXTS],
@@ -64,30 +64,30 @@ pub(crate) fn moments<S: Simd, const N: usize, const PANELS: usize, const ARMS: 
 ) -> [[Moments; ARMS]; CONTEXTS] {
     let zero = [[splat::<S, N>(simd, 0.0); ARMS]; CONTEXTS];
     let layout = queries[0].layout;
-    let mut way = Way { simd, layout, blocks, queries, mean: zero, variance: zero, keep };
+    let mut scan = PanelScan { simd, layout, blocks, queries, mean: zero, variance: zero, keep };
     if PANELS == 0 {
         for panel in 0..layout.panels {
-            way.panel::<PANELS>(panel);
+            scan.panel::<PANELS>(panel);
         }
     } else {
-        way.panel::<PANELS>(0);
+        scan.panel::<PANELS>(0);
         if PANELS == 2 {
-            way.panel::<PANELS>(1);
+            scan.panel::<PANELS>(1);
         }
     }
     let mut out = [[Moments { mean: 0.0, variance: 0.0 }; ARMS]; CONTEXTS];
-    let ways = way.mean.as_flattened().iter().zip(way.variance.as_flattened());
-    for (out, (mean, variance)) in out.as_flattened_mut().iter_mut().zip(ways) {
+    let sums = scan.mean.as_flattened().iter().zip(scan.variance.as_flattened());
+    for (out, (mean, variance)) in out.as_flattened_mut().iter_mut().zip(sums) {
         *out = Moments { mean: sum(simd, *mean), variance: sum(simd, *variance) };
     }
     out
 }
 
-/// Some arms on their way through the panels.
-struct Way<'a, S: Simd, K, const N: usize, const ARMS: usize, const CONTEXTS: usize> {
+/// A scan of some arms, panel by panel.
+struct PanelScan<'a, S: Simd, K, const N: usize, const ARMS: usize, const CONTEXTS: usize> {
     simd: S,
-    layout: Layout,
-    /// What is still ahead of each arm's block.
+    layout: PanelLayout,
+    /// The panels of each arm's block that are still to be read.
     blocks: [&'a [Lanes]; ARMS],
     queries: [Query<'a>; CONTEXTS],
     mean: [[Row<S, N>; ARMS]; CONTEXTS],
@@ -96,9 +96,9 @@ struct Way<'a, S: Simd, K, const N: usize, const ARMS: usize, const CONTEXTS: us
 }
 
 impl<S: Simd, K: FnMut(usize, Row<S, N>, Row<S, N>), const N: usize, const ARMS: usize, const CONTEXTS: usize>
-    Way<'_, S, K, N, ARMS, CONTEXTS>
+    PanelScan<'_, S, K, N, ARMS, CONTEXTS>
 {
-    /// Panel p has 8p rows behind a head of up to seven, as many in every panel.
+    /// Panel p has 8p rows after a head of up to seven, as many in every panel.
     #[inline(always)]
     fn panel<const PANELS: usize>(&mut self, panel: usize) {
         let simd = self.simd;

@@ -8,7 +8,7 @@ use super::layout::{LANES, Lanes};
 use pulp::Simd;
 
 /// A row of eight lanes in N registers, N = 8 / the machine's lanes.
-pub(crate) type Row<S, const N: usize> = [<S as Simd>::f64s; N];
+pub(super) type Row<S, const N: usize> = [<S as Simd>::f64s; N];
 
 /// Calls a function that is generic over the registers of a row with their number on this machine.
 macro_rules! with_registers {
@@ -32,7 +32,7 @@ pub(crate) fn load<S: Simd, const N: usize>(_: S, row: &[f64]) -> Row<S, N> {
 }
 
 #[inline(always)]
-pub(crate) fn store<S: Simd, const N: usize>(_: S, row: &mut Lanes, values: Row<S, N>) {
+pub(super) fn store<S: Simd, const N: usize>(_: S, row: &mut Lanes, values: Row<S, N>) {
     let vectors = S::as_mut_simd_f64s(&mut row.0).0;
     vectors[..N].copy_from_slice(&values);
 }
@@ -44,7 +44,7 @@ pub(crate) fn splat<S: Simd, const N: usize>(simd: S, value: f64) -> Row<S, N> {
 
 /// left/right.
 #[inline(always)]
-pub(crate) fn divide<S: Simd, const N: usize>(simd: S, mut left: Row<S, N>, right: Row<S, N>) -> Row<S, N> {
+pub(super) fn divide<S: Simd, const N: usize>(simd: S, mut left: Row<S, N>, right: Row<S, N>) -> Row<S, N> {
     for vector in 0..N {
         left[vector] = simd.div_f64s(left[vector], right[vector]);
     }

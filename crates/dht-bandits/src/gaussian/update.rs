@@ -1,24 +1,24 @@
 //! Bierman's update of a factor in panels, by one observation.
 
-use super::layout::{LANES, Lanes, Layout};
+use super::layout::{LANES, Lanes, PanelLayout};
 use super::simd::{Row, add, divide, load, multiply, multiply_add, splat, store, with_registers};
 use pulp::{Simd, WithSimd};
 
-/// What an observation leaves behind between looking at it and learning it.
+/// What an update keeps between the projection of an observation and the rank-one update.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Scratch {
-    pub(crate) f: Vec<Lanes>,
-    pub(crate) v: Vec<Lanes>,
-    pub(crate) before: Vec<Lanes>,
+pub(super) struct Scratch {
+    pub(super) f: Vec<Lanes>,
+    pub(super) v: Vec<Lanes>,
+    pub(super) before: Vec<Lanes>,
     pub(crate) gain: Vec<f64>,
 }
 
-pub(crate) struct Absorb<'a> {
-    pub(crate) layout: Layout,
-    pub(crate) block: &'a mut [Lanes],
-    pub(crate) scratch: &'a mut Scratch,
+pub(super) struct RankOneUpdate<'a> {
+    pub(super) layout: PanelLayout,
+    pub(super) block: &'a mut [Lanes],
+    pub(super) scratch: &'a mut Scratch,
     pub(crate) weight: f64,
-    pub(crate) step: f64,
+    pub(super) step: f64,
 }
 
 /// `PREFIX[l]` sends v_l to the lanes after l, and to lane 0, which thus collects the sum over all eight.
@@ -48,21 +48,22 @@ const ABOVE: [Lanes; LANES] = {
     masks
 };
 
-impl WithSimd for Absorb<'_> {
+impl WithSimd for RankOneUpdate<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        with_registers!(S, absorb(simd, self));
+        with_registers!(S, rank_one_update(simd, self));
     }
 }
 
-/// For j ascending: α_j = α_{j−1} + f_j v_j; D_j ← D_j α_{j−1}/α_j; U_ij ← U_ij − (f_j/α_{j−1}) b_i; b_i ← b_i + U_ij v_j
-/// with the old U_ij, α_{−1} = 1/weight and b_j = v_j at first. A row's eight columns depend on each other only through
-/// the running b_i, which is b_i before the panel plus a prefix sum over its lanes: eight multiply-adds with a mask.
+/// For j ascending: α_j = α_{j−1} + f_j v_j; D_j ← D_j α_{j−1}/α_j; U_ij ← U_ij − (f_j/α_{j−1}) b_i; b_i ← b_i + U_ij
+/// v_j with the old U_ij, α_{−1} = 1/weight and b_j = v_j at first. A row's eight columns depend on each other only
+/// through the running b_i, which is b_i before the panel plus a prefix sum over its lanes: eight multiply-adds with a
+/// mask.
 #[inline(always)]
-fn absorb<S: Simd, const N: usize>(simd: S, work: Absorb<'_>) {
-    let Absorb { layout, block, scratch, weight, step } = work;
+fn rank_one_update<S: Simd, const N: usize>(simd: S, work: RankOneUpdate<'_>) {
+    let RankOneUpdate { layout, block, scratch, weight, step } = work;
     let Scratch { f, v, before, gain } = scratch;
     for (gains, values) in gain.chunks_exact_mut(LANES).zip(&*v) {
         gains.copy_from_slice(&values.0);
@@ -83,21 +84,21 @@ fn absorb<S: Simd, const N: usize>(simd: S, work: Absorb<'_>) {
         let (after, kept) = (load::<S, N>(simd, &after.0), load::<S, N>(simd, &diagonal.0));
         store(simd, diagonal, multiply(simd, kept, divide(simd, old, after)));
         let f = load::<S, N>(simd, &f[panel].0);
-        let slopes = multiply(simd, splat(simd, -1.0), divide(simd, f, old));
-        let mut prefix = [slopes; LANES];
+        let multipliers = multiply(simd, splat(simd, -1.0), divide(simd, f, old));
+        let mut prefix = [multipliers; LANES];
         for column in 0..LANES {
             prefix[column] = multiply(simd, splat(simd, v[panel].0[column]), load(simd, &PREFIX[column].0));
         }
         let full = (LANES * panel).saturating_sub(layout.skipped);
         let (above, diagonal) = block[first..first + rows].split_at_mut(full);
-        let every = Slopes::new(simd, slopes);
+        let every = Multipliers::new(simd, multipliers);
         for (row, b) in above.iter_mut().zip(&mut gain[layout.skipped..]) {
             *b += advance(simd, row, *b, &every, &prefix);
         }
         let offset = LANES - 1 - diagonal.len();
-        for (place, row) in diagonal.iter_mut().enumerate() {
-            let masked = Slopes::new(simd, multiply(simd, slopes, load(simd, &ABOVE[offset + place].0)));
-            let b = &mut gain[LANES * panel + offset + place];
+        for (position, row) in diagonal.iter_mut().enumerate() {
+            let masked = Multipliers::new(simd, multiply(simd, multipliers, load(simd, &ABOVE[offset + position].0)));
+            let b = &mut gain[LANES * panel + offset + position];
             *b += advance(simd, row, *b, &masked, &prefix);
         }
     }
@@ -109,13 +110,13 @@ fn absorb<S: Simd, const N: usize>(simd: S, work: Absorb<'_>) {
     }
 }
 
-/// −f_j/α_{j−1} of eight columns: for all of them, and with lane 0 silenced.
-struct Slopes<S: Simd, const N: usize> {
+/// −f_j/α_{j−1} of eight columns: for all of them, and with lane 0 set to zero.
+struct Multipliers<S: Simd, const N: usize> {
     every: Row<S, N>,
     but_first: Row<S, N>,
 }
 
-impl<S: Simd, const N: usize> Slopes<S, N> {
+impl<S: Simd, const N: usize> Multipliers<S, N> {
     #[inline(always)]
     fn new(simd: S, every: Row<S, N>) -> Self {
         Self { every, but_first: multiply(simd, every, load(simd, &ABOVE[0].0)) }
@@ -128,7 +129,7 @@ fn advance<S: Simd, const N: usize>(
     simd: S,
     row: &mut Lanes,
     b: f64,
-    slopes: &Slopes<S, N>,
+    multipliers: &Multipliers<S, N>,
     prefix: &[Row<S, N>; LANES],
 ) -> f64 {
     let (mut even, mut odd) = (splat::<S, N>(simd, 0.0), splat::<S, N>(simd, 0.0));
@@ -139,7 +140,7 @@ fn advance<S: Simd, const N: usize>(
     let sums = add(simd, even, odd);
     let mut running = Lanes::ZERO;
     store(simd, &mut running, sums);
-    let part = multiply_add(simd, slopes.every, splat(simd, b), load(simd, &row.0));
-    store(simd, row, multiply_add(simd, slopes.but_first, sums, part));
+    let part = multiply_add(simd, multipliers.every, splat(simd, b), load(simd, &row.0));
+    store(simd, row, multiply_add(simd, multipliers.but_first, sums, part));
     running.0[0]
 }

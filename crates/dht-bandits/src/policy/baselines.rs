@@ -1,15 +1,14 @@
-//! The controls: policies that do not learn. A learner that does not beat them has learned nothing.
+//! Baselines: policies that do not learn. A learner that does not beat them has learned nothing.
 
 use super::{Choice, Policy};
 use crate::arm::{ArmId, Available};
-use crate::arm_set::{ArmSet, ArmSetState};
+use crate::arm_set::{ArmSet, ArmSetState, SlotSpace};
 use crate::clock::Clock;
-use crate::error::{Result, check_finite, check_scalar, check_weight};
-use crate::saved_state::{Header, check_header, header_of};
-use crate::slots::SlotSpace;
-use crate::validate::check_length;
+use crate::error::Result;
+use crate::saved_state::{StateHeader, check_header, header_reader, serde_by_state};
+use crate::validate::{check_finite, check_length, check_scalar, check_weight};
 use rand::{Rng, RngExt};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 /// Chooses uniformly among what is available.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,7 +26,7 @@ pub struct Fixed {
 }
 
 impl Uniform {
-    /// A control over the arms 0 to `arms` − 1. The dimension only serves to check contexts.
+    /// A baseline over the arms 0 to `arms` − 1. The dimension only serves to check contexts.
     ///
     /// # Errors
     /// A dimension of zero; a dimension or more arms than 16,777,216.
@@ -44,7 +43,7 @@ impl Uniform {
         self.arms.add()
     }
 
-    /// Removes an arm for good: its name is never given again.
+    /// Removes an arm for good: its id is never reused.
     ///
     /// # Errors
     /// The arm is unknown or removed already.
@@ -76,8 +75,8 @@ impl Policy for Uniform {
         let mut space = SlotSpace::default();
         let slots = self.arms.resolve(available, &mut space)?;
         let count = slots.count();
-        let place = rng.random_range(0..count);
-        let slot = slots.iter().nth(place).unwrap_or_default();
+        let position = rng.random_range(0..count);
+        let slot = slots.iter().nth(position).unwrap_or_default();
         Ok(self.choice(slot, 1.0 / count as f64))
     }
 
@@ -92,7 +91,7 @@ impl Policy for Uniform {
 }
 
 impl Fixed {
-    /// A control that plays `arm` out of the arms 0 to `arms` − 1.
+    /// A baseline that plays `arm` out of the arms 0 to `arms` − 1.
     ///
     /// # Errors
     /// A dimension of zero; an arm that is not among them.
@@ -136,14 +135,14 @@ impl Policy for Fixed {
     }
 }
 
-header_of!("");
+header_reader!("");
 
-/// A saved control.
+/// A saved baseline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BaselineState {
-    /// What this is a state of.
+    /// The kind and format of the state.
     #[serde(deserialize_with = "read_header")]
-    pub header: Header,
+    pub header: StateHeader,
     dimension: usize,
     arms: ArmSetState,
     version: u64,
@@ -151,13 +150,13 @@ pub struct BaselineState {
 }
 
 impl Uniform {
-    /// All that this control is.
+    /// The state of this baseline, to be saved.
     pub fn state(&self) -> BaselineState {
-        let (header, arms) = (Header::of("uniform"), self.arms.state());
+        let (header, arms) = (StateHeader::of("uniform"), self.arms.state());
         BaselineState { header, dimension: self.dimension, arms, version: self.clock.version, arm: None }
     }
 
-    /// The control of a saved state.
+    /// The baseline of a saved state.
     ///
     /// # Errors
     /// A state of another kind or a newer version, or one that contradicts itself.
@@ -174,12 +173,12 @@ impl Uniform {
 }
 
 impl Fixed {
-    /// All that this control is.
+    /// The state of this baseline, to be saved.
     pub fn state(&self) -> BaselineState {
-        BaselineState { header: Header::of("fixed"), arm: Some(self.arm), ..self.inner.state() }
+        BaselineState { header: StateHeader::of("fixed"), arm: Some(self.arm), ..self.inner.state() }
     }
 
-    /// The control of a saved state.
+    /// The baseline of a saved state.
     ///
     /// # Errors
     /// A state of another kind or a newer version, or one that contradicts itself.
@@ -192,20 +191,5 @@ impl Fixed {
     }
 }
 
-macro_rules! serde_by_state {
-    ($($policy:ty),*) => {$(
-        impl Serialize for $policy {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                self.state().serialize(serializer)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $policy {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                Self::from_state(&BaselineState::deserialize(deserializer)?).map_err(serde::de::Error::custom)
-            }
-        }
-    )*};
-}
-
-serde_by_state!(Uniform, Fixed);
+serde_by_state!([] Uniform as BaselineState);
+serde_by_state!([] Fixed as BaselineState);

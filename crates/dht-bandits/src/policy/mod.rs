@@ -1,37 +1,54 @@
-//! What all policies share: a choice now, its reward later.
+//! Policies: a posterior and an exploration rule over arms that are added and removed.
+//!
+//! * [`Policy`], the trait, with [`Choice`], [`Decision`] and [`Observation`]: a choice now, its reward later.
+//! * [`Disjoint`]: arms with weights of their own. [`Hybrid`]: shared weights beside them. [`TopK`]: slates of K arms.
+//! * [`LinUcb`], [`LinTs`], [`LogisticTs`] and so on: pairs of a posterior and a rule under the names of the
+//!   literature.
+//! * [`Uniform`] and [`Fixed`]: baselines that do not learn.
+//! * [`Delta`]: what a policy has learned, to be merged elsewhere. [`Propensity`]: how likely a choice was.
 
 mod baselines;
+mod candidates;
 mod disjoint;
 mod hybrid;
+mod named;
 mod propensity;
 mod top_k;
 
-use crate::arm::{ArmId, Available};
-use crate::arm_set::ArmSet;
 use crate::clock::check_epoch;
 use crate::error::Result;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+pub use crate::arm::{ArmId, Available};
+pub use crate::arm_set::ArmSet;
+#[doc(hidden)]
+pub use crate::saved_state::StateHeader;
 pub use baselines::{BaselineState, Fixed, Uniform};
-pub use disjoint::{Batch, Delta, Disjoint, DisjointState};
+pub use candidates::Candidates;
+pub use disjoint::{ChoiceBatch, Delta, Disjoint, DisjointState};
 pub use hybrid::{Hybrid, HybridOptions, HybridState};
+pub use named::{
+    DiagonalLogisticTs, EpsilonGreedy, HybridLinUcb, LinTs, LinUcb, LogisticTs, LogisticUcb, SharedLinTs, SharedLinUcb,
+    TopKThompson,
+};
 pub use propensity::Propensity;
-pub use top_k::{ArmFeedback, Candidates, Draw, Feedback, Sharing, Slate, TopK, TopKState};
+pub use top_k::{ArmFeedback, Draw, Feedback, Sharing, Slate, TopK, TopKState};
 
-/// An arm that a policy chose, and why.
+/// An arm that a policy chose, with its scores and propensity.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Choice {
     /// The chosen arm.
     pub arm: ArmId,
-    /// How many updates the policy had seen: what the policy has learned since is its version now minus this one, unless it
-    /// was restored from an older save.
+    /// The number of updates the policy had learned from: what it has learned since is its version now minus this one,
+    /// unless it was restored from an older save.
     pub version: u64,
-    /// The index that won: mean + α·width for an upper confidence bound, the drawn value for Thompson sampling.
+    /// The value of the exploration rule that won: mean + α·width for an upper confidence bound, a draw for Thompson
+    /// sampling.
     pub score: f64,
-    /// The posterior mean behind it.
+    /// The posterior mean of the arm.
     pub mean: f64,
-    /// The posterior width behind it.
+    /// The posterior width of the arm.
     pub width: f64,
     /// The probability of this choice, where it is known exactly. `None` for Thompson sampling, whose propensity is an
     /// integral: estimate it with [`propensities`](crate::Disjoint::propensities) when a log needs it.
@@ -48,12 +65,12 @@ impl Choice {
     }
 }
 
-/// A choice and the context it was made in: what to keep until the reward arrives, and to hand back then.
+/// A choice and the context it was made in: to be kept until the reward arrives.
 ///
-/// It may wait in memory, in a queue or in a database (it is serde), while the policy learns from others. A policy that was
-/// restored from its last save takes the decisions that were made after that save, too: what counts is not the version but
-/// the epoch, which moves only when decisions are expired. Save a policy after each expiry: an older save knows nothing of
-/// the scaling that later decisions were made in, and refuses them.
+/// It may wait in memory, in a queue or in a database (it implements serde), while the policy learns from others. A
+/// policy that was restored from its last save takes the decisions that were made after that save, too: what counts is
+/// not the version but the epoch, which moves only when decisions are expired. Save a policy after each expiry: one
+/// restored from an older save refuses the decisions that were made after that expiry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
     /// The choice.
@@ -80,7 +97,7 @@ pub trait Policy {
     /// The arms that exist now.
     fn arms(&self) -> &ArmSet;
 
-    /// How many updates this policy has seen.
+    /// The number of updates this policy has learned from.
     fn version(&self) -> u64;
 
     /// How often this policy has expired decisions; it learns from those of its own epoch.
@@ -108,7 +125,7 @@ pub trait Policy {
         Ok(self.select(context, available, rng)?.with_context(context))
     }
 
-    /// Learns the reward of a decision that is handed back, now or much later.
+    /// Learns the reward of a decision, made now or long ago.
     ///
     /// # Errors
     /// As [`update`](Self::update), and a decision of another epoch.
@@ -123,7 +140,7 @@ pub trait Policy {
 pub struct Observation {
     /// The decision it belongs to.
     pub decision: Decision,
-    /// What came of it.
+    /// The reward.
     pub reward: f64,
     /// How much it counts; 1 is once.
     pub weight: f64,

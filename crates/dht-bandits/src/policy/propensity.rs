@@ -1,10 +1,11 @@
-//! How likely a draw from the posterior is to choose each arm.
+//! Propensities: the probability with which a policy chooses each arm.
 
 use super::disjoint::Disjoint;
 use crate::arm::{ArmId, Available};
-use crate::error::{Error, Result, check_scalar};
-use crate::exploration::{Best, Index};
+use crate::error::{Error, Result};
+use crate::exploration::{Best, Exploration};
 use crate::posterior::Posterior;
+use crate::validate::check_scalar;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +20,7 @@ pub struct Propensity {
     pub standard_error: f64,
 }
 
-impl<P: Posterior, I: Index> Disjoint<P, I> {
+impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// The probability of choosing each available arm, by Monte Carlo over `draws` draws, for logs that off-policy
     /// evaluation will read. Scores are computed once; a draw costs O(K).
     ///
@@ -40,13 +41,13 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
         }
         let mut scores = Vec::new();
         self.scores(context, available, &mut scores)?;
-        let share = self.index().uniform_share();
+        let share = self.exploration().uniform_share();
         let count = scores.len() as f64;
         let mut wins = vec![0u32; scores.len()];
         for _ in 0..draws {
             let mut best = Best::new();
-            for (place, &(_, score)) in scores.iter().enumerate() {
-                best = best.or(place, self.index().value(score, rng), score, rng);
+            for (position, &(_, score)) in scores.iter().enumerate() {
+                best = best.or(position, self.exploration().value(score, rng), score, rng);
             }
             check_scalar("score", best.value)?;
             wins[best.slot] += 1;

@@ -3,7 +3,7 @@
 use super::Posterior;
 use crate::error::Result;
 
-/// One checked observation.
+/// A checked observation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sample<'a> {
     pub(crate) slot: usize,
@@ -12,19 +12,20 @@ pub(crate) struct Sample<'a> {
     pub(crate) weight: f64,
 }
 
-/// Where a batch is put in order: used again, so that only a batch larger than all before allocates.
+/// Observations that are learned together, sorted by arm. Reused, so that only a batch larger than all before
+/// allocates.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Gathered {
-    /// Slot and place of each sample, sorted: samples of one arm stay in their order.
+pub(crate) struct UpdateBatch {
+    /// Slot and position of each sample, sorted: samples of one arm stay in their order.
     order: Vec<(usize, usize)>,
-    /// (samples, d), row-major, in the order they came in.
+    /// (samples, d), row-major, in the order of arrival.
     contexts: Vec<f64>,
     rewards: Vec<f64>,
     weights: Vec<f64>,
     sorted: Vec<f64>,
 }
 
-impl Gathered {
+impl UpdateBatch {
     pub(crate) fn clear(&mut self) {
         self.order.clear();
         self.contexts.clear();
@@ -45,7 +46,7 @@ impl Gathered {
 
     /// Learns all samples or none; `slots` arms exist.
     ///
-    /// What can still fail is an overflow: each touched arm is copied behind the last one first, and copied back then.
+    /// Only an overflow can still fail: each touched arm is copied after the last one first, and copied back then.
     pub(crate) fn learn<P: Posterior>(&mut self, posterior: &mut P, slots: usize) -> Result<()> {
         self.order.sort_unstable();
         let Self { order, contexts, rewards, weights, sorted } = self;
@@ -56,11 +57,11 @@ impl Gathered {
         for group in groups() {
             // Contexts, then rewards, then weights of this arm.
             sorted.clear();
-            for &(_, place) in group {
-                sorted.extend_from_slice(&contexts[place * dimension..][..dimension]);
+            for &(_, position) in group {
+                sorted.extend_from_slice(&contexts[position * dimension..][..dimension]);
             }
-            sorted.extend(group.iter().map(|&(_, place)| rewards[place]));
-            sorted.extend(group.iter().map(|&(_, place)| weights[place]));
+            sorted.extend(group.iter().map(|&(_, position)| rewards[position]));
+            sorted.extend(group.iter().map(|&(_, position)| weights[position]));
             let (contexts, rest) = sorted.split_at(group.len() * dimension);
             let (rewards, weights) = rest.split_at(group.len());
             outcome = posterior.update_batch(group[0].0, contexts, rewards, weights);
@@ -68,9 +69,9 @@ impl Gathered {
                 break;
             }
         }
-        for (place, group) in groups().enumerate() {
+        for (position, group) in groups().enumerate() {
             if outcome.is_err() {
-                posterior.copy(slots + place, group[0].0);
+                posterior.copy(slots + position, group[0].0);
             }
         }
         for last in (slots..slots + groups().count()).rev() {

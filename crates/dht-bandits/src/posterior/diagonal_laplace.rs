@@ -1,52 +1,21 @@
 //! Bayesian logistic regressions, one per arm, under a Laplace approximation with a diagonal precision.
 
 use super::Posterior;
-use super::logistic::{curvature, mode_step};
+use super::diagonal_kernel::{ManyScores, OneScore};
+use super::logistic::{check_unit_reward, curvature, mode_step};
 use super::newton::{Problem, Workspace};
-use crate::error::{Error, Result, check_parameter, check_scalar};
-use crate::gaussian::{LANES, Lanes, Layout, Natural, Score, load, multiply, multiply_add, splat, sum, with_registers};
+use super::prior::TsPrior;
+use crate::arm_set::Slots;
+use crate::error::{Error, Result};
+use crate::forgetting::Forgetting;
+use crate::gaussian::{LANES, Lanes, NaturalParameters, PanelLayout, Score};
 use crate::posterior::sealed::Sealed;
-use crate::slots::Slots;
 use crate::validate::{
-    LARGEST_PRECISION, check_bounded, check_context, check_length, check_mean, check_part, check_precision,
-    check_precisions,
+    LARGEST_PRECISION, check_bounded, check_context, check_length, check_mean, check_parameter, check_part,
+    check_precision, check_precisions,
 };
-use pulp::{Arch, Simd, WithSimd};
+use pulp::Arch;
 use serde::{Deserialize, Serialize};
-
-/// Where a logistic posterior starts.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub enum TsPrior {
-    /// N(0, 1/λ) for each weight.
-    Gaussian {
-        /// The prior precision λ > 0.
-        precision: f64,
-    },
-    /// The prior that the paper prints: mean 1 and precision 0 for each weight.
-    ///
-    /// A precision of 0 is improper (an infinite variance), so a floor takes its place. The mean of ones prefers
-    /// whatever has large features; both are why this is not the default.
-    AsPrinted {
-        /// The precision that stands for 0.
-        precision_floor: f64,
-    },
-}
-
-impl TsPrior {
-    pub(crate) fn mean(self) -> f64 {
-        match self {
-            Self::Gaussian { .. } => 0.0,
-            Self::AsPrinted { .. } => 1.0,
-        }
-    }
-
-    pub(crate) fn precision(self) -> f64 {
-        match self {
-            Self::Gaussian { precision } => precision,
-            Self::AsPrinted { precision_floor } => precision_floor,
-        }
-    }
-}
 
 /// The settings of a [`DiagonalLaplace`] posterior.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -54,17 +23,17 @@ impl TsPrior {
 pub struct DiagonalLaplaceOptions {
     /// The prior.
     pub prior: TsPrior,
-    /// How much the belief so far counts when a batch arrives, in (0, 1]; 1 (the default) forgets nothing.
+    /// What an arm has learned counts γ times as much, γ the decay, at each of its batches.
     ///
-    /// With [`TsPrior::Gaussian`] the posterior fades toward the prior: s ← strength·s + (1 − strength)·λ and the mean
-    /// accordingly. With [`TsPrior::AsPrinted`] it is the print's λ: a factor on the prior term of the objective, and
-    /// nothing else.
-    pub strength: f64,
+    /// With [`TsPrior::Gaussian`] the posterior decays toward the prior: s ← γs + (1 − γ)λ and the mean accordingly.
+    /// With [`TsPrior::AsPublished`] γ is the paper's λ: a factor on the prior term of the objective, and nothing else.
+    #[serde(rename = "decay", alias = "strength")]
+    pub forgetting: Forgetting,
 }
 
 impl Default for DiagonalLaplaceOptions {
     fn default() -> Self {
-        Self { prior: TsPrior::Gaussian { precision: 1.0 }, strength: 1.0 }
+        Self { prior: TsPrior::Gaussian { prior_precision: 1.0 }, forgetting: Forgetting::NONE }
     }
 }
 
@@ -74,27 +43,28 @@ impl Default for DiagonalLaplaceOptions {
 ///
 /// g ← argmin ½ Σ_j s_j (p_j − g_j)² + Σ_i w_i (ln(1 + e^{p'x_i}) − r_i p'x_i);  s_j ← s_j + Σ_i w_i σ(1 − σ) x_ij².
 ///
-/// O(d) a score and an update. The diagonal knows nothing of correlated features: normalise contexts first
-/// ([`Normalizer`](crate::Normalizer)), or use [`FullLaplace`](crate::FullLaplace). Means and widths are log-odds.
+/// O(d) a score and an update. The diagonal ignores correlations of features: normalise contexts first
+/// ([`Normalizer`](crate::Normalizer)), or use [`FullLaplace`](crate::posterior::FullLaplace). Means and widths are
+/// log-odds.
 #[derive(Debug, Clone)]
 pub struct DiagonalLaplace {
     options: DiagonalLaplaceOptions,
-    layout: Layout,
+    layout: PanelLayout,
     // For each arm `panels` rows of means, then of precisions, then of their inverses.
     arms: Vec<Lanes>,
-    batch: Batch,
+    workspace: BatchWorkspace,
 }
 
-/// Where a batch is learned: used again.
+/// The memory in which a batch is learned; reused.
 #[derive(Debug, Clone, Default)]
-struct Batch {
+struct BatchWorkspace {
     means: Vec<f64>,
     precisions: Vec<f64>,
-    pulls: Vec<f64>,
+    scaled_precisions: Vec<f64>,
     newton: Workspace,
 }
 
-/// The learned state of one arm's [`DiagonalLaplace`].
+/// The learned state of one arm of [`DiagonalLaplace`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DiagonalArmState {
@@ -102,11 +72,6 @@ pub struct DiagonalArmState {
     pub mean: Vec<f64>,
     /// s.
     pub precision: Vec<f64>,
-}
-
-pub(crate) fn check_unit_reward(reward: f64) -> Result<()> {
-    check_scalar("reward", reward)?;
-    if (0.0..=1.0).contains(&reward) { Ok(()) } else { Err(Error::Reward { reward, low: 0.0, high: 1.0 }) }
 }
 
 impl DiagonalLaplace {
@@ -126,7 +91,7 @@ impl DiagonalLaplace {
     fn part(&self, slot: usize, part: usize) -> impl Iterator<Item = f64> + '_ {
         let block = &self.block(slot)[part * self.layout.panels..];
         (0..self.layout.dimension).map(move |coordinate| {
-            let (panel, lane) = self.layout.place(coordinate);
+            let (panel, lane) = self.layout.locate(coordinate);
             block[panel].0[lane]
         })
     }
@@ -141,18 +106,18 @@ impl DiagonalLaplace {
         contexts: &[f64],
         rewards: &[f64],
         weights: &[f64],
-        batch: &mut Batch,
+        workspace: &mut BatchWorkspace,
     ) -> Result<()> {
         check_context(contexts)?;
-        let Batch { means, precisions, pulls, newton } = batch;
-        [&mut *means, precisions, pulls].into_iter().for_each(Vec::clear);
+        let BatchWorkspace { means, precisions, scaled_precisions, newton } = workspace;
+        [&mut *means, precisions, scaled_precisions].into_iter().for_each(Vec::clear);
         for (mean, precision) in self.part(slot, 0).zip(self.part(slot, 1)) {
-            let (mean, precision) = self.faded(mean, precision);
+            let (mean, precision) = self.decayed(mean, precision);
             means.push(mean);
             precisions.push(precision);
-            pulls.push(precision * self.pull());
+            scaled_precisions.push(precision * self.prior_factor());
         }
-        Problem { mean: means, precision: pulls, contexts, rewards, weights }.solve(newton)?;
+        Problem { mean: means, precision: scaled_precisions, contexts, rewards, weights }.solve(newton)?;
         let mode = &newton.point;
         let dimension = self.layout.dimension;
         for (context, &weight) in contexts.chunks_exact(dimension).zip(weights) {
@@ -171,7 +136,7 @@ impl DiagonalLaplace {
     }
 
     fn set(&mut self, slot: usize, coordinate: usize, mean: f64, precision: f64) {
-        let (panel, lane) = self.layout.place(coordinate);
+        let (panel, lane) = self.layout.locate(coordinate);
         let (panels, stride) = (self.layout.panels, self.stride());
         let block = &mut self.arms[slot * stride..][..stride];
         block[panel].0[lane] = mean;
@@ -179,23 +144,23 @@ impl DiagonalLaplace {
         block[2 * panels + panel].0[lane] = 1.0 / precision;
     }
 
-    /// The belief that counts as prior for the next batch: faded toward the very first one.
-    fn faded(&self, mean: f64, precision: f64) -> (f64, f64) {
-        let strength = self.options.strength;
+    /// The posterior as the prior of the next batch: decayed toward the first prior.
+    fn decayed(&self, mean: f64, precision: f64) -> (f64, f64) {
+        let decay = self.options.forgetting.decay();
         match self.options.prior {
-            TsPrior::Gaussian { precision: prior } if strength < 1.0 => {
-                let total = strength * precision + (1.0 - strength) * prior;
-                (strength * precision * mean / total, total)
+            TsPrior::Gaussian { prior_precision } if decay < 1.0 => {
+                let total = decay * precision + (1.0 - decay) * prior_precision;
+                (decay * precision * mean / total, total)
             }
             _ => (mean, precision),
         }
     }
 
-    /// The factor on the prior term of the objective, which only the print has.
-    fn pull(&self) -> f64 {
+    /// The factor on the prior term of the objective, which only the published form has.
+    fn prior_factor(&self) -> f64 {
         match self.options.prior {
             TsPrior::Gaussian { .. } => 1.0,
-            TsPrior::AsPrinted { .. } => self.options.strength,
+            TsPrior::AsPublished { .. } => self.options.forgetting.decay(),
         }
     }
 }
@@ -210,10 +175,13 @@ impl Posterior for DiagonalLaplace {
 
     fn empty(dimension: usize, options: &DiagonalLaplaceOptions) -> Result<Self> {
         check_length("dimension", dimension)?;
-        check_precision("prior precision", options.prior.precision())?;
-        let strength = options.strength;
-        check_parameter("strength", strength, strength > 0.0 && strength <= 1.0, "in (0, 1]")?;
-        Ok(Self { options: *options, layout: Layout::new(dimension), arms: Vec::new(), batch: Batch::default() })
+        check_precision("prior_precision", options.prior.precision())?;
+        Ok(Self {
+            options: *options,
+            layout: PanelLayout::new(dimension),
+            arms: Vec::new(),
+            workspace: BatchWorkspace::default(),
+        })
     }
 
     fn options(&self) -> &DiagonalLaplaceOptions {
@@ -260,17 +228,17 @@ impl Posterior for DiagonalLaplace {
     }
 
     fn update(&mut self, slot: usize, context: &[f64], reward: f64, weight: f64) -> Result<()> {
-        if self.options.strength < 1.0 {
+        if !self.options.forgetting.is_none() {
             return self.update_batch(slot, context, &[reward], &[weight]);
         }
         check_context(context)?;
-        let seen = self.score(slot, context);
-        let variance = seen.width * seen.width;
-        check_bounded("mean", seen.mean)?;
+        let score = self.score(slot, context);
+        let variance = score.width * score.width;
+        check_bounded("mean", score.mean)?;
         check_bounded("variance", variance)?;
         check_bounded("weight times variance", weight * variance)?;
-        let step = mode_step(seen.mean, variance, reward, weight);
-        let added = weight * curvature(seen.mean + step * variance);
+        let step = mode_step(score.mean, variance, reward, weight);
+        let added = weight * curvature(score.mean + step * variance);
         let (panels, stride, layout) = (self.layout.panels, self.stride(), self.layout);
         let (means, rest) = self.arms[slot * stride..][..stride].split_at_mut(panels);
         let (precisions, inverses) = rest.split_at_mut(panels);
@@ -290,20 +258,20 @@ impl Posterior for DiagonalLaplace {
     }
 
     fn update_batch(&mut self, slot: usize, contexts: &[f64], rewards: &[f64], weights: &[f64]) -> Result<()> {
-        if let ([reward], [weight], true) = (rewards, weights, self.options.strength == 1.0) {
+        if let ([reward], [weight], true) = (rewards, weights, self.options.forgetting.is_none()) {
             return self.update(slot, contexts, *reward, *weight);
         }
-        // Out of self for a while, so that it can be written to while self is read.
-        let mut batch = std::mem::take(&mut self.batch);
-        let outcome = self.learn_batch(slot, contexts, rewards, weights, &mut batch);
-        self.batch = batch;
+        // Taken out of self, so that it can be written to while self is read.
+        let mut workspace = std::mem::take(&mut self.workspace);
+        let outcome = self.learn_batch(slot, contexts, rewards, weights, &mut workspace);
+        self.workspace = workspace;
         outcome
     }
 
     fn draw(&self, slot: usize, scale: f64, normal: &mut dyn FnMut() -> f64, out: &mut [f64]) {
         let block = self.block(slot);
         for (coordinate, value) in out.iter_mut().enumerate() {
-            let (panel, lane) = self.layout.place(coordinate);
+            let (panel, lane) = self.layout.locate(coordinate);
             let deviation = block[2 * self.layout.panels + panel].0[lane].sqrt();
             *value = block[panel].0[lane] + scale * deviation * normal();
         }
@@ -315,32 +283,36 @@ impl Posterior for DiagonalLaplace {
     }
 
     fn check_sums(&self) -> Result<()> {
-        let strength = self.options.strength;
-        check_parameter("strength", strength, strength == 1.0, "1 where evidence is to be added")
+        let forgetting = self.options.forgetting;
+        check_parameter("decay", forgetting.decay(), forgetting.is_none(), "1 where evidence is added")
     }
 
-    fn natural(&self, slot: usize) -> Natural {
+    fn natural_parameters(&self, slot: usize) -> NaturalParameters {
         let (mean, precision) = self.mean_and_precision(slot);
         let moment = mean.iter().zip(&precision).map(|(mean, precision)| mean * precision).collect();
-        Natural { precision, moment, updates: 0 }
+        NaturalParameters { precision, moment, updates: 0 }
     }
 
-    fn prior_natural(&self) -> Natural {
+    fn prior_parameters(&self) -> NaturalParameters {
         let prior = self.options.prior;
         let repeat = |value| vec![value; self.layout.dimension];
-        Natural { precision: repeat(prior.precision()), moment: repeat(prior.mean() * prior.precision()), updates: 0 }
+        NaturalParameters {
+            precision: repeat(prior.precision()),
+            moment: repeat(prior.mean() * prior.precision()),
+            updates: 0,
+        }
     }
 
-    fn state_of(&self, natural: &Natural) -> Result<DiagonalArmState> {
-        if let Some(pivot) = natural.precision.iter().position(|value| !(*value > 0.0 && value.is_finite())) {
-            let value = natural.precision[pivot];
+    fn state_with(&self, parameters: &NaturalParameters) -> Result<DiagonalArmState> {
+        if let Some(pivot) = parameters.precision.iter().position(|value| !(*value > 0.0 && value.is_finite())) {
+            let value = parameters.precision[pivot];
             return Err(Error::NotPositiveDefinite { what: "precision", pivot, value });
         }
-        let mean = natural.moment.iter().zip(&natural.precision).map(|(moment, precision)| moment / precision);
+        let mean = parameters.moment.iter().zip(&parameters.precision).map(|(moment, precision)| moment / precision);
         let mean: Vec<_> = mean.collect();
         check_mean(0, &mean)?;
-        check_precisions(0, &natural.precision)?;
-        Ok(DiagonalArmState { mean, precision: natural.precision.clone() })
+        check_precisions(0, &parameters.precision)?;
+        Ok(DiagonalArmState { mean, precision: parameters.precision.clone() })
     }
 
     fn replace(&mut self, slot: usize, state: &DiagonalArmState) {
@@ -358,62 +330,4 @@ impl Posterior for DiagonalLaplace {
         self.replace(self.len() - 1, state);
         Ok(())
     }
-}
-
-struct OneScore<'a> {
-    layout: Layout,
-    block: &'a [Lanes],
-    context: &'a [f64],
-}
-
-impl WithSimd for OneScore<'_> {
-    type Output = Score;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Score {
-        with_registers!(S, score(simd, self.layout, self.block, self.context))
-    }
-}
-
-struct ManyScores<'a, T, F> {
-    layout: Layout,
-    arms: &'a [Lanes],
-    slots: Slots<'a>,
-    context: &'a [f64],
-    first: T,
-    gather: F,
-}
-
-impl<T, F: FnMut(T, usize, Score) -> T> WithSimd for ManyScores<'_, T, F> {
-    type Output = T;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) -> T {
-        let stride = 3 * self.layout.panels;
-        let (mut gathered, mut next) = (self.first, 0);
-        while let Some(slot) = self.slots.next_from(next) {
-            let block = &self.arms[slot * stride..][..stride];
-            let score = with_registers!(S, score(simd, self.layout, block, self.context));
-            gathered = (self.gather)(gathered, slot, score);
-            next = slot + 1;
-        }
-        gathered
-    }
-}
-
-/// Σ g_j x_j and √Σ x_j²/s_j, summed in the same order at every vector width.
-#[inline(always)]
-fn score<S: Simd, const N: usize>(simd: S, layout: Layout, block: &[Lanes], context: &[f64]) -> Score {
-    let panels = layout.panels;
-    let (means, rest) = block.split_at(panels);
-    let inverses = &rest[panels..];
-    let mut mean = splat::<S, N>(simd, 0.0);
-    let mut variance = mean;
-    for panel in 0..panels {
-        let columns = layout.columns(context, panel);
-        let value = load::<S, N>(simd, &columns.0);
-        mean = multiply_add(simd, load(simd, &means[panel].0), value, mean);
-        variance = multiply_add(simd, multiply(simd, load(simd, &inverses[panel].0), value), value, variance);
-    }
-    Score { mean: sum(simd, mean), width: sum(simd, variance).sqrt() }
 }

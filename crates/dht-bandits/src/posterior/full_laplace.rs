@@ -1,12 +1,13 @@
 //! Bayesian logistic regressions, one per arm, under a Laplace approximation with a full covariance.
 
-use super::Posterior;
-use super::diagonal_laplace::check_unit_reward;
-use super::logistic::{curvature, mode_step};
+use super::logistic::{check_unit_reward, curvature, mode_step};
+use super::{Posterior, scored_by_factors};
+use crate::arm_set::Slots;
 use crate::error::Result;
-use crate::gaussian::{Factors, Information, Natural, Parts, Score, check_dimension, information_of, parts_of};
+use crate::gaussian::{
+    Factors, Information, NaturalParameters, Parts, Score, check_dimension, information_of, parts_of,
+};
 use crate::posterior::sealed::Sealed;
-use crate::slots::Slots;
 use crate::validate::{check_bounded, check_context, check_factor, check_precision};
 use serde::{Deserialize, Serialize};
 
@@ -15,31 +16,32 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct FullLaplaceOptions {
     /// The prior precision λ > 0: each weight is N(0, 1/λ).
-    pub precision: f64,
+    #[serde(alias = "precision")]
+    pub prior_precision: f64,
 }
 
 impl Default for FullLaplaceOptions {
     fn default() -> Self {
-        Self { precision: 1.0 }
+        Self { prior_precision: 1.0 }
     }
 }
 
 /// Logistic regressions P(r = 1) = σ(p'x) with p ~ N(θ, P), one per arm, P in full.
 ///
-/// Each observation moves θ to the exact mode under the belief so far, which lies on the line θ + c·Px, and adds the
-/// curvature there: P⁻¹ ← P⁻¹ + w·σ(1 − σ)·xx'. O(d²) a score and an update. The observations of a batch are learned one
-/// after the other. Means and widths are log-odds; UCB and Thompson sampling on log-odds rank arms as their
+/// Each observation moves θ to the exact mode under the posterior so far, which is on the line θ + c·Px, and adds the
+/// curvature there: P⁻¹ ← P⁻¹ + w·σ(1 − σ)·xx'. O(d²) a score and an update. The observations of a batch are learned
+/// one after the other. Means and widths are log-odds; UCB and Thompson sampling on log-odds rank arms as their
 /// probabilities do.
 ///
-/// Worth its d² where features are correlated; where they are many and independent, [`DiagonalLaplace`](crate::DiagonalLaplace)
-/// costs d.
+/// Worth its d² where features are correlated; where they are many and independent,
+/// [`DiagonalLaplace`](crate::posterior::DiagonalLaplace) costs d.
 #[derive(Debug, Clone)]
 pub struct FullLaplace {
     options: FullLaplaceOptions,
     factors: Factors,
 }
 
-/// The learned state of one arm's [`FullLaplace`].
+/// The learned state of one arm of [`FullLaplace`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FullArmState {
@@ -51,7 +53,7 @@ pub struct FullArmState {
     pub upper: Vec<f64>,
 }
 
-/// Less curvature than this is none, but still a number whose inverse is finite.
+/// The smallest curvature that is added: its inverse is finite.
 const LEAST_CURVATURE: f64 = 1e-300;
 
 impl Sealed for FullLaplace {}
@@ -64,7 +66,7 @@ impl Posterior for FullLaplace {
 
     fn empty(dimension: usize, options: &FullLaplaceOptions) -> Result<Self> {
         check_dimension(dimension)?;
-        check_precision("prior precision", options.precision)?;
+        check_precision("prior_precision", options.prior_precision)?;
         Ok(Self { options: *options, factors: Factors::new(dimension) })
     }
 
@@ -72,12 +74,10 @@ impl Posterior for FullLaplace {
         &self.options
     }
 
-    fn dimension(&self) -> usize {
-        self.factors.dimension()
-    }
+    scored_by_factors!();
 
     fn push_prior(&mut self) {
-        self.factors.push(1.0 / self.options.precision);
+        self.factors.push(1.0 / self.options.prior_precision);
     }
 
     fn push_copy(&mut self, slot: usize) {
@@ -92,39 +92,23 @@ impl Posterior for FullLaplace {
         self.factors.swap_remove(slot);
     }
 
-    fn score(&self, slot: usize, context: &[f64]) -> Score {
-        self.factors.score(slot, context)
-    }
-
-    fn fold<T>(&self, slots: Slots<'_>, context: &[f64], first: T, gather: impl FnMut(T, usize, Score) -> T) -> T {
-        self.factors.fold(slots, context, first, gather)
-    }
-
-    fn score_batch(&self, slots: Slots<'_>, contexts: &[f64], scores: &mut [Score]) {
-        self.factors.score_batch(slots, contexts, scores);
-    }
-
     fn check_reward(&self, reward: f64) -> Result<()> {
         check_unit_reward(reward)
     }
 
     fn update(&mut self, slot: usize, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         check_context(context)?;
-        let seen = self.factors.look(slot, context);
-        let largest = self.factors.largest_seen();
-        check_bounded("mean", seen.mean)?;
-        check_bounded("variance", seen.variance)?;
-        check_bounded("weight times variance", weight * seen.variance)?;
+        let projected = self.factors.project(slot, context);
+        let largest = self.factors.largest_projected();
+        check_bounded("mean", projected.mean)?;
+        check_bounded("variance", projected.variance)?;
+        check_bounded("weight times variance", weight * projected.variance)?;
         check_bounded("factor times context", largest)?;
         check_bounded("weight times factor times context", weight * largest)?;
-        let step = mode_step(seen.mean, seen.variance, reward, weight);
-        let added = weight * curvature(seen.mean + step * seen.variance);
-        self.factors.absorb(slot, added.max(LEAST_CURVATURE), step);
+        let step = mode_step(projected.mean, projected.variance, reward, weight);
+        let added = weight * curvature(projected.mean + step * projected.variance);
+        self.factors.rank_one_update(slot, added.max(LEAST_CURVATURE), step);
         Ok(())
-    }
-
-    fn draw(&self, slot: usize, scale: f64, normal: &mut dyn FnMut() -> f64, out: &mut [f64]) {
-        self.factors.draw(slot, scale, normal, out);
     }
 
     fn arm_state(&self, slot: usize) -> FullArmState {
@@ -132,16 +116,16 @@ impl Posterior for FullLaplace {
         FullArmState { mean, diagonal, upper }
     }
 
-    fn natural(&self, slot: usize) -> Natural {
-        information_of(&self.factors.parts(slot)).natural(0)
+    fn natural_parameters(&self, slot: usize) -> NaturalParameters {
+        information_of(&self.factors.parts(slot)).natural_parameters(0)
     }
 
-    fn prior_natural(&self) -> Natural {
-        Information::prior(self.dimension(), self.options.precision).natural(0)
+    fn prior_parameters(&self) -> NaturalParameters {
+        Information::prior(self.dimension(), self.options.prior_precision).natural_parameters(0)
     }
 
-    fn state_of(&self, natural: &Natural) -> Result<FullArmState> {
-        let Parts { mean, diagonal, upper } = parts_of(&natural.precision, &natural.moment)?;
+    fn state_with(&self, parameters: &NaturalParameters) -> Result<FullArmState> {
+        let Parts { mean, diagonal, upper } = parts_of(&parameters.precision, &parameters.moment)?;
         check_factor(0, &mean, &diagonal, &upper)?;
         Ok(FullArmState { mean, diagonal, upper })
     }

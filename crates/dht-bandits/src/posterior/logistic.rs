@@ -1,4 +1,7 @@
-//! The one-dimensional heart of Bayesian logistic regression.
+//! Bayesian logistic regression in one dimension: the logistic function, its curvature, and the step to the mode.
+
+use crate::error::{Error, Result};
+use crate::validate::check_scalar;
 
 /// σ(z) = 1/(1 + e^−z), without overflow.
 pub fn sigmoid(log_odds: f64) -> f64 {
@@ -11,13 +14,13 @@ pub fn sigmoid(log_odds: f64) -> f64 {
 }
 
 /// ln(1 + e^z), without overflow.
-pub(crate) fn softplus(log_odds: f64) -> f64 {
+pub(super) fn softplus(log_odds: f64) -> f64 {
     log_odds.max(0.0) + (-log_odds.abs()).exp().ln_1p()
 }
 
 /// The step c to the mode after one observation: θ* = θ + c·Px with c = w(y − σ(m + c·q)), m = θ'x, q = x'Px.
 ///
-/// The mode of ½(p − θ)'P⁻¹(p − θ) + w(ln(1 + e^{p'x}) − y·p'x) lies on that line, because its gradient is zero only
+/// The mode of ½(p − θ)'P⁻¹(p − θ) + w(ln(1 + e^{p'x}) − y·p'x) is on that line, because its gradient is zero only
 /// there. c − w(y − σ(m + cq)) rises with c and changes sign in [w(y − 1), wy]: Newton, kept inside by bisection.
 pub(crate) fn mode_step(mean: f64, variance: f64, reward: f64, weight: f64) -> f64 {
     let (mut low, mut high) = (weight * (reward - 1.0), weight * reward);
@@ -42,8 +45,14 @@ pub(crate) fn mode_step(mean: f64, variance: f64, reward: f64, weight: f64) -> f
 }
 
 /// σ(z)(1 − σ(z)): the curvature that an observation adds at the mode.
-pub(crate) fn curvature(log_odds: f64) -> f64 {
+pub(super) fn curvature(log_odds: f64) -> f64 {
     sigmoid(log_odds) * sigmoid(-log_odds)
+}
+
+/// Refuses a reward outside of [0, 1].
+pub(crate) fn check_unit_reward(reward: f64) -> Result<()> {
+    check_scalar("reward", reward)?;
+    if (0.0..=1.0).contains(&reward) { Ok(()) } else { Err(Error::Reward { reward, low: 0.0, high: 1.0 }) }
 }
 
 #[cfg(test)]

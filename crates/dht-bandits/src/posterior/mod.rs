@@ -1,27 +1,39 @@
-//! What a policy believes of each arm's weights.
+//! Posteriors: Gaussian beliefs about the weights of each arm, and how a reward changes them.
+//!
+//! | posterior | score of an arm | update | source |
+//! |---|---|---|---|
+//! | [`Ridge`] | O(d²) | O(d²) | θ = A⁻¹b, A = λI + Σwxx', Li et al. (2010); factored after Bierman (1977) |
+//! | [`FullLaplace`] | O(d²) | O(d²) | mode and curvature of a logistic regression |
+//! | [`DiagonalLaplace`] | O(d) | O(d) | Chapelle & Li (2011), Algorithm 3 |
 
 mod batch;
+mod diagonal_kernel;
 mod diagonal_laplace;
 mod full_laplace;
 mod logistic;
 mod newton;
+mod prior;
 mod ridge;
 
+use crate::arm_set::Slots;
 use crate::error::Result;
-use crate::gaussian::{Natural, Score};
-use crate::slots::Slots;
+use crate::gaussian::NaturalParameters;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use batch::{Gathered, Sample};
-pub use diagonal_laplace::{DiagonalArmState, DiagonalLaplace, DiagonalLaplaceOptions, TsPrior};
+pub use crate::forgetting::Forgetting;
+pub use crate::gaussian::Score;
+pub(crate) use batch::{Sample, UpdateBatch};
+pub use diagonal_laplace::{DiagonalArmState, DiagonalLaplace, DiagonalLaplaceOptions};
 pub use full_laplace::{FullArmState, FullLaplace, FullLaplaceOptions};
+#[doc(hidden)]
 pub use logistic::sigmoid;
+pub use prior::TsPrior;
 pub use ridge::{Ridge, RidgeArmState, RidgeOptions};
 
 /// Beliefs about the weights of many arms: scored in a context, sharpened by rewards.
 ///
-/// Arms are numbered by slot; [`Disjoint`](crate::Disjoint) and [`TopK`](crate::TopK) do the naming. Sealed: the
+/// Arms are slots here; [`Disjoint`](crate::Disjoint) and [`TopK`](crate::TopK) map their ids to slots. Sealed: the
 /// methods trust that slots exist and contexts are of the right length and finite.
 pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed {
     /// The settings.
@@ -57,8 +69,8 @@ pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed {
     #[doc(hidden)]
     fn score(&self, slot: usize, context: &[f64]) -> Score;
 
-    /// Goes through the scores of slots in ascending order. What is gathered is handed on by value, so that it stays in
-    /// registers: behind a reference it would be written and read again for every arm.
+    /// Folds over the scores of slots in ascending order. The accumulator is passed by value, so that it stays in
+    /// registers: through a reference it would be written and read again for every arm.
     #[doc(hidden)]
     fn fold<T>(&self, slots: Slots<'_>, context: &[f64], first: T, gather: impl FnMut(T, usize, Score) -> T) -> T;
 
@@ -66,9 +78,9 @@ pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed {
     #[doc(hidden)]
     fn score_batch(&self, slots: Slots<'_>, contexts: &[f64], scores: &mut [Score]) {
         for (context, row) in contexts.chunks_exact(self.dimension()).zip(scores.chunks_exact_mut(slots.count())) {
-            self.fold(slots, context, 0, |place, _, score| {
-                row[place] = score;
-                place + 1
+            self.fold(slots, context, 0, |position, _, score| {
+                row[position] = score;
+                position + 1
             });
         }
     }
@@ -96,25 +108,25 @@ pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed {
     #[doc(hidden)]
     fn arm_state(&self, slot: usize) -> Self::ArmState;
 
-    /// Refuses where evidence is not a sum, because it fades by itself.
+    /// Refuses to add evidence where it is not a sum, because it decays.
     #[doc(hidden)]
     fn check_sums(&self) -> Result<()> {
         Ok(())
     }
 
-    /// Precision and moment of one slot: what adds when independent evidence is put together.
+    /// The natural parameters of one slot, which add when independent evidence is merged.
     #[doc(hidden)]
-    fn natural(&self, slot: usize) -> Natural;
+    fn natural_parameters(&self, slot: usize) -> NaturalParameters;
 
-    /// Those of the prior.
+    /// The natural parameters of the prior.
     #[doc(hidden)]
-    fn prior_natural(&self) -> Natural;
+    fn prior_parameters(&self) -> NaturalParameters;
 
-    /// The learned state that has this precision and moment.
+    /// The learned state with these natural parameters.
     #[doc(hidden)]
-    fn state_of(&self, natural: &Natural) -> Result<Self::ArmState>;
+    fn state_with(&self, parameters: &NaturalParameters) -> Result<Self::ArmState>;
 
-    /// Replaces what a slot knows by a state that is known to fit.
+    /// Replaces the posterior of a slot by a state that is known to fit.
     #[doc(hidden)]
     fn replace(&mut self, slot: usize, state: &Self::ArmState);
 
@@ -122,7 +134,33 @@ pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed {
     fn push_state(&mut self, index: usize, state: &Self::ArmState) -> Result<()>;
 }
 
-pub(crate) mod sealed {
+/// The methods of a [`Posterior`] that score and draw, for one whose field `factors` does both.
+macro_rules! scored_by_factors {
+    () => {
+        fn dimension(&self) -> usize {
+            self.factors.dimension()
+        }
+
+        fn score(&self, slot: usize, context: &[f64]) -> Score {
+            self.factors.score(slot, context)
+        }
+
+        fn fold<T>(&self, slots: Slots<'_>, context: &[f64], first: T, gather: impl FnMut(T, usize, Score) -> T) -> T {
+            self.factors.fold(slots, context, first, gather)
+        }
+
+        fn score_batch(&self, slots: Slots<'_>, contexts: &[f64], scores: &mut [Score]) {
+            self.factors.score_batch(slots, contexts, scores);
+        }
+
+        fn draw(&self, slot: usize, scale: f64, normal: &mut dyn FnMut() -> f64, out: &mut [f64]) {
+            self.factors.draw(slot, scale, normal, out);
+        }
+    };
+}
+use scored_by_factors;
+
+mod sealed {
     /// Implemented by the posteriors of this crate.
     pub trait Sealed {}
 }

@@ -4,20 +4,20 @@ use super::logistic::{sigmoid, softplus};
 use crate::error::{Error, Result};
 
 /// ½ Σ_j s_j (p_j − g_j)² + Σ_i w_i (ln(1 + e^{p'x_i}) − r_i p'x_i), to be minimised over p.
-pub(crate) struct Problem<'a> {
+pub(super) struct Problem<'a> {
     pub(crate) mean: &'a [f64],
-    pub(crate) precision: &'a [f64],
+    pub(super) precision: &'a [f64],
     /// Row-major.
-    pub(crate) contexts: &'a [f64],
-    pub(crate) rewards: &'a [f64],
-    pub(crate) weights: &'a [f64],
+    pub(super) contexts: &'a [f64],
+    pub(super) rewards: &'a [f64],
+    pub(super) weights: &'a [f64],
 }
 
-/// Where it is solved: used again, so that only the first batch allocates.
+/// The memory in which it is solved; reused, so that only the first batch allocates.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Workspace {
+pub(super) struct Workspace {
     /// The mode, after [`Problem::solve`].
-    pub(crate) point: Vec<f64>,
+    pub(super) point: Vec<f64>,
     next: Vec<f64>,
     gradient: Vec<f64>,
     direction: Vec<f64>,
@@ -68,8 +68,8 @@ impl Problem<'_> {
     /// Damped Newton from the prior mean: the objective is strictly convex, so each step halves until it descends.
     ///
     /// # Errors
-    /// Numbers so large that the objective overflows.
-    pub(crate) fn solve(&self, space: &mut Workspace) -> Result<()> {
+    /// Values so large that the objective overflows.
+    pub(super) fn solve(&self, space: &mut Workspace) -> Result<()> {
         let dimension = self.mean.len();
         for vector in [&mut space.point, &mut space.next, &mut space.direction] {
             vector.clear();
@@ -88,7 +88,7 @@ impl Problem<'_> {
                 return Err(Error::NotFinite { what: "Newton decrement", index: 0, value: decrement });
             }
             let mut length = 1.0;
-            go(point, direction, length, next);
+            step_along(point, direction, length, next);
             // Near the mode rounding hides the descent: the full step is taken, and is the last.
             if decrement <= 1e-14 * (1.0 + value.abs()) {
                 std::mem::swap(point, next);
@@ -97,7 +97,7 @@ impl Problem<'_> {
             let mut next_value = self.value(next);
             while next_value > value - 0.25 * length * decrement && length > 1e-10 {
                 length *= 0.5;
-                go(point, direction, length, next);
+                step_along(point, direction, length, next);
                 next_value = self.value(next);
             }
             std::mem::swap(point, next);
@@ -108,13 +108,13 @@ impl Problem<'_> {
 }
 
 /// next = point − length·direction.
-fn go(point: &[f64], direction: &[f64], length: f64, next: &mut [f64]) {
+fn step_along(point: &[f64], direction: &[f64], length: f64, next: &mut [f64]) {
     for ((next, point), direction) in next.iter_mut().zip(point).zip(direction) {
         *next = point - length * direction;
     }
 }
 
-/// Where a row of a packed lower triangle begins.
+/// The index at which a row of a packed lower triangle begins.
 fn packed(row: usize) -> usize {
     row * (row + 1) / 2
 }

@@ -1,14 +1,17 @@
 //! Ridge regression, one per arm: the Gaussian posterior of LinUCB and linear Thompson sampling.
 
-use super::Posterior;
+use super::{Posterior, scored_by_factors};
+use crate::arm_set::Slots;
 use crate::clock::{add_counts, check_saved_count};
-use crate::error::{Error, Result, check_parameter, check_scalar};
+use crate::error::{Error, Result};
+use crate::forgetting::Forgetting;
 use crate::gaussian::{
-    Factors, Information, InformationState, Natural, Parts, Score, check_dimension, information_of, parts_of,
+    Factors, Information, InformationState, NaturalParameters, Parts, Score, check_dimension, information_of, parts_of,
 };
 use crate::posterior::sealed::Sealed;
-use crate::slots::Slots;
-use crate::validate::{LARGEST, check_bounded, check_context, check_factor, check_grown, check_precision};
+use crate::validate::{
+    LARGEST, check_bounded, check_context, check_factor, check_grown, check_parameter, check_precision, check_scalar,
+};
 use serde::{Deserialize, Serialize};
 
 /// The settings of a [`Ridge`] posterior.
@@ -16,28 +19,30 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct RidgeOptions {
     /// The prior precision λ > 0: A starts at λI, its inverse at I/λ.
-    pub lambda: f64,
-    /// Forgetting: before an arm learns, what it learned counts γ times as much; in (0, 1], 1 forgets nothing.
+    #[serde(alias = "lambda")]
+    pub prior_precision: f64,
+    /// What an arm has learned counts γ times as much, γ the decay, at each of its updates.
     ///
-    /// A ← γA + (1 − γ)λI and b ← γb: the prior is not forgotten. The prior's part is put back one coordinate an update,
-    /// in turn, (1 − γ^d)λ each time, which keeps the update O(d²). What is left of it in between, λγ^d, must be at least
-    /// 1e-100, or widths would overflow.
-    pub discount: f64,
-    /// Keep A and b beside the factor, d(d+1)/2 + d more numbers an arm, so that merging, comparing and exact discounting lose no digits
-    /// to re-deriving them. Costs traffic in each update.
+    /// A ← γA + (1 − γ)λI and b ← γb: the prior is not forgotten. The prior's part is restored one coordinate an
+    /// update, in turn, (1 − γ^d)λ each time, which keeps the update O(d²). What is left of it in between, λγ^d, must
+    /// be at least 1e-100, or widths would overflow.
+    #[serde(rename = "decay", alias = "discount")]
+    pub forgetting: Forgetting,
+    /// Keep A and b beside the factor, d(d+1)/2 + d more values an arm, so that merging, comparing and
+    /// [`forget`](crate::Disjoint::forget) lose no digits to re-deriving them. Costs memory traffic in each update.
     pub keep_information: bool,
 }
 
 impl Default for RidgeOptions {
     fn default() -> Self {
-        Self { lambda: 1.0, discount: 1.0, keep_information: false }
+        Self { prior_precision: 1.0, forgetting: Forgetting::NONE, keep_information: false }
     }
 }
 
 impl RidgeOptions {
     /// The defaults with this prior precision.
-    pub fn with_lambda(lambda: f64) -> Self {
-        Self { lambda, ..Self::default() }
+    pub fn with_prior_precision(prior_precision: f64) -> Self {
+        Self { prior_precision, ..Self::default() }
     }
 }
 
@@ -48,13 +53,13 @@ impl RidgeOptions {
 #[derive(Debug, Clone)]
 pub struct Ridge {
     options: RidgeOptions,
-    pub(crate) factors: Factors,
-    pub(crate) updates: Vec<u64>,
-    pub(crate) information: Option<Vec<Information>>,
+    pub(super) factors: Factors,
+    pub(super) updates: Vec<u64>,
+    pub(super) information: Option<Vec<Information>>,
     unit: Vec<f64>,
 }
 
-/// The learned state of one arm's [`Ridge`].
+/// The learned state of one arm of [`Ridge`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RidgeArmState {
@@ -64,19 +69,19 @@ pub struct RidgeArmState {
     pub diagonal: Vec<f64>,
     /// U above its unit diagonal, column by column.
     pub upper: Vec<f64>,
-    /// Updates seen.
+    /// The number of updates that the arm has learned from.
     pub updates: u64,
     /// A and b, where they are kept.
     pub information: Option<InformationState>,
 }
 
 impl Ridge {
-    /// Takes an observation back: what it leaves can be loaded, or else nothing changes.
-    pub(crate) fn take_back(&mut self, slot: usize, context: &[f64], reward: f64, weight: f64) -> Result<()> {
-        // Widths grow, by as much as the whole factor tells: it is tried out on a copy behind the last arm.
+    /// Unlearns an observation: what is left can be loaded, or else nothing changes.
+    pub(crate) fn unlearn(&mut self, slot: usize, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+        // Widths grow, and by how much takes the whole factor to tell: a copy after the last arm is updated first.
         let copy = self.updates.len();
         self.push_copy(slot);
-        let outcome = self.absorb(copy, context, reward, -weight).and_then(|()| {
+        let outcome = self.learn_weighted(copy, context, reward, -weight).and_then(|()| {
             let Parts { mean, diagonal, upper } = self.factors.parts(copy);
             check_grown(&mean, &diagonal, &upper)
         });
@@ -88,15 +93,15 @@ impl Ridge {
     }
 
     /// Learns with a positive weight, or unlearns with a negative one.
-    fn absorb(&mut self, slot: usize, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+    fn learn_weighted(&mut self, slot: usize, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         check_context(context)?;
-        let seen = self.factors.look(slot, context);
-        let discount = self.options.discount;
-        let variance = seen.variance / discount;
+        let projected = self.factors.project(slot, context);
+        let decay = self.options.forgetting.decay();
+        let variance = projected.variance / decay;
         let gain = 1.0 + weight * variance;
-        let step = weight * (reward - seen.mean) / gain;
-        let largest = self.factors.largest_seen();
-        check_bounded("mean", seen.mean)?;
+        let step = weight * (reward - projected.mean) / gain;
+        let largest = self.factors.largest_projected();
+        check_bounded("mean", projected.mean)?;
         check_bounded("variance", variance)?;
         check_bounded("weight times variance", weight * variance)?;
         check_bounded("factor times context", largest)?;
@@ -108,21 +113,20 @@ impl Ridge {
         check_bounded("variance afterwards", variance / gain)?;
         let updates = add_counts("updates of the arm", self.updates[slot], 1)?;
         if let Some(information) = &self.information {
-            information[slot].check_added(context, reward, weight, discount)?;
+            information[slot].check_added(context, reward, weight, decay)?;
         }
-        if discount < 1.0 {
-            self.factors.discount_looked(slot, 1.0 / discount);
+        if decay < 1.0 {
+            self.factors.scale_projected(slot, 1.0 / decay);
         }
-        self.factors.absorb(slot, weight, step);
-        let lambda = self.options.lambda;
+        self.factors.rank_one_update(slot, weight, step);
         let dimension = self.factors.dimension();
-        let restored = (discount < 1.0).then(|| {
+        let restored = (decay < 1.0).then(|| {
             let coordinate = (self.updates[slot] % dimension as u64) as usize;
-            (coordinate, (1.0 - discount.powi(dimension as i32)) * lambda)
+            (coordinate, (1.0 - decay.powi(dimension as i32)) * self.options.prior_precision)
         });
         if let Some(information) = &mut self.information {
             let arm = &mut information[slot];
-            arm.scale(discount);
+            arm.scale(decay);
             arm.add(context, reward, weight);
             if let Some((coordinate, amount)) = restored {
                 arm.add_diagonal(coordinate, amount);
@@ -130,8 +134,9 @@ impl Ridge {
         }
         if let Some((coordinate, amount)) = restored {
             self.unit[coordinate] = 1.0;
-            let seen = self.factors.look(slot, &self.unit);
-            self.factors.absorb(slot, amount, -amount * seen.mean / (1.0 + amount * seen.variance));
+            let projected = self.factors.project(slot, &self.unit);
+            let step = -amount * projected.mean / (1.0 + amount * projected.variance);
+            self.factors.rank_one_update(slot, amount, step);
             self.unit[coordinate] = 0.0;
         }
         self.updates[slot] = updates;
@@ -149,11 +154,10 @@ impl Posterior for Ridge {
 
     fn empty(dimension: usize, options: &RidgeOptions) -> Result<Self> {
         check_dimension(dimension)?;
-        check_precision("lambda", options.lambda)?;
-        let discount = options.discount;
-        check_parameter("discount", discount, discount > 0.0 && discount <= 1.0, "in (0, 1]")?;
-        let left = options.lambda * discount.powi(dimension as i32);
-        check_parameter("discount", discount, left >= 1.0 / LARGEST, "so large that lambda × discount^d ≥ 1e-100")?;
+        check_precision("prior_precision", options.prior_precision)?;
+        let decay = options.forgetting.decay();
+        let left = options.prior_precision * decay.powi(dimension as i32);
+        check_parameter("decay", decay, left >= 1.0 / LARGEST, "so large that prior_precision × decay^d ≥ 1e-100")?;
         let information = options.keep_information.then(Vec::new);
         let (factors, unit) = (Factors::new(dimension), vec![0.0; dimension]);
         Ok(Self { options: *options, factors, updates: Vec::new(), information, unit })
@@ -163,15 +167,13 @@ impl Posterior for Ridge {
         &self.options
     }
 
-    fn dimension(&self) -> usize {
-        self.factors.dimension()
-    }
+    scored_by_factors!();
 
     fn push_prior(&mut self) {
-        self.factors.push(1.0 / self.options.lambda);
+        self.factors.push(1.0 / self.options.prior_precision);
         self.updates.push(0);
         if let Some(information) = &mut self.information {
-            information.push(Information::prior(self.factors.dimension(), self.options.lambda));
+            information.push(Information::prior(self.factors.dimension(), self.options.prior_precision));
         }
     }
 
@@ -199,28 +201,12 @@ impl Posterior for Ridge {
         }
     }
 
-    fn score(&self, slot: usize, context: &[f64]) -> Score {
-        self.factors.score(slot, context)
-    }
-
-    fn fold<T>(&self, slots: Slots<'_>, context: &[f64], first: T, gather: impl FnMut(T, usize, Score) -> T) -> T {
-        self.factors.fold(slots, context, first, gather)
-    }
-
-    fn score_batch(&self, slots: Slots<'_>, contexts: &[f64], scores: &mut [Score]) {
-        self.factors.score_batch(slots, contexts, scores);
-    }
-
     fn check_reward(&self, reward: f64) -> Result<()> {
         check_scalar("reward", reward)
     }
 
     fn update(&mut self, slot: usize, context: &[f64], reward: f64, weight: f64) -> Result<()> {
-        self.absorb(slot, context, reward, weight)
-    }
-
-    fn draw(&self, slot: usize, scale: f64, normal: &mut dyn FnMut() -> f64, out: &mut [f64]) {
-        self.factors.draw(slot, scale, normal, out);
+        self.learn_weighted(slot, context, reward, weight)
     }
 
     fn arm_state(&self, slot: usize) -> RidgeArmState {
@@ -231,28 +217,28 @@ impl Posterior for Ridge {
     }
 
     fn check_sums(&self) -> Result<()> {
-        let discount = self.options.discount;
-        check_parameter("discount", discount, discount == 1.0, "1 where evidence is to be added or taken back")
+        let forgetting = self.options.forgetting;
+        check_parameter("decay", forgetting.decay(), forgetting.is_none(), "1 where evidence is added or unlearned")
     }
 
-    fn natural(&self, slot: usize) -> Natural {
+    fn natural_parameters(&self, slot: usize) -> NaturalParameters {
         match &self.information {
-            Some(information) => information[slot].natural(self.updates[slot]),
-            None => information_of(&self.factors.parts(slot)).natural(self.updates[slot]),
+            Some(information) => information[slot].natural_parameters(self.updates[slot]),
+            None => information_of(&self.factors.parts(slot)).natural_parameters(self.updates[slot]),
         }
     }
 
-    fn prior_natural(&self) -> Natural {
-        Information::prior(self.dimension(), self.options.lambda).natural(0)
+    fn prior_parameters(&self) -> NaturalParameters {
+        Information::prior(self.dimension(), self.options.prior_precision).natural_parameters(0)
     }
 
-    fn state_of(&self, natural: &Natural) -> Result<RidgeArmState> {
-        let Parts { mean, diagonal, upper } = parts_of(&natural.precision, &natural.moment)?;
+    fn state_with(&self, parameters: &NaturalParameters) -> Result<RidgeArmState> {
+        let Parts { mean, diagonal, upper } = parts_of(&parameters.precision, &parameters.moment)?;
         check_factor(0, &mean, &diagonal, &upper)?;
-        let kept = || InformationState { gram: natural.precision.clone(), moment: natural.moment.clone() };
-        let information = self.options.keep_information.then(kept);
+        let information = || InformationState { gram: parameters.precision.clone(), moment: parameters.moment.clone() };
+        let information = self.options.keep_information.then(information);
         information.iter().try_for_each(|kept| kept.check(self.dimension(), 0))?;
-        Ok(RidgeArmState { mean, diagonal, upper, updates: natural.updates, information })
+        Ok(RidgeArmState { mean, diagonal, upper, updates: parameters.updates, information })
     }
 
     fn replace(&mut self, slot: usize, state: &RidgeArmState) {
@@ -271,7 +257,7 @@ impl Posterior for Ridge {
             (None, None) => {}
             (Some(_), Some(saved)) => saved.check(dimension, index)?,
             _ => {
-                let problem = "keep_information and what is saved disagree".to_owned();
+                let problem = "keep_information and the saved state disagree".to_owned();
                 return Err(Error::InvalidState { what: "information of arm", index, problem });
             }
         }

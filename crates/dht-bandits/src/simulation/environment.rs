@@ -1,21 +1,21 @@
 //! Environments whose best arm is known.
 
 use crate::arm::ArmId;
-use crate::error::{Result, check_parameter};
+use crate::error::Result;
 use crate::posterior::sigmoid;
-use crate::validate::check_length;
+use crate::validate::{check_length, check_parameter};
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
 
-/// A source of contexts and rewards that knows what each arm is worth.
-pub trait World {
+/// A source of contexts and rewards whose expected rewards are known.
+pub trait Environment {
     /// The length of a context.
     fn dimension(&self) -> usize;
 
-    /// How many arms there are, named 0 to K − 1.
+    /// The number of arms, whose ids are 0 to K − 1.
     fn arms(&self) -> usize;
 
-    /// Goes on to the next round and draws its context.
+    /// Advances to the next round and draws its context.
     fn advance(&mut self, rng: &mut dyn Rng);
 
     /// The context of this round.
@@ -34,19 +34,19 @@ pub trait World {
     }
 }
 
-/// What a linear predictor becomes when it is rewarded.
+/// The link from a linear predictor to a reward.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Link {
     /// w'x plus normal noise of this deviation.
     Noise(f64),
-    /// A coin that lands with probability σ(w'x).
-    Coin,
+    /// 1 with probability σ(w'x), else 0.
+    Bernoulli,
 }
 
-/// Arms with random weights: contexts are standard normal with a 1 behind them, weights N(0, 1/d); linear or logistic
-/// rewards; and, if it drifts, new weights every so often.
+/// Arms with random weights: contexts are standard normal with a 1 appended, weights N(0, 1/d); linear or logistic
+/// rewards; and, if it drifts, new weights every so many rounds.
 #[derive(Debug, Clone)]
-pub struct WeightedWorld {
+pub struct GlmEnvironment {
     dimension: usize,
     weights: Vec<f64>,
     link: Link,
@@ -55,16 +55,16 @@ pub struct WeightedWorld {
     context: Vec<f64>,
 }
 
-impl WeightedWorld {
+impl GlmEnvironment {
     fn new(dimension: usize, arms: usize, link: Link, rng: &mut dyn Rng) -> Result<Self> {
         check_parameter("dimension", dimension as f64, dimension >= 2, "at least 2")?;
         check_length("dimension", dimension)?;
         check_length("arms", arms)?;
         check_length("dimension × arms", dimension * arms)?;
         let weights = vec![0.0; dimension * arms];
-        let mut world = Self { dimension, weights, link, period: None, round: 0, context: vec![0.0; dimension] };
-        world.redraw(rng);
-        Ok(world)
+        let mut environment = Self { dimension, weights, link, period: None, round: 0, context: vec![0.0; dimension] };
+        environment.redraw(rng);
+        Ok(environment)
     }
 
     /// Rewards w_a'x plus normal noise.
@@ -81,7 +81,7 @@ impl WeightedWorld {
     /// # Errors
     /// Fewer than two dimensions or one arm, more than 16,777,216 weights.
     pub fn logistic(dimension: usize, arms: usize, rng: &mut dyn Rng) -> Result<Self> {
-        Self::new(dimension, arms, Link::Coin, rng)
+        Self::new(dimension, arms, Link::Bernoulli, rng)
     }
 
     /// Draws new weights every `period` rounds.
@@ -95,7 +95,7 @@ impl WeightedWorld {
     }
 
     fn redraw(&mut self, rng: &mut dyn Rng) {
-        let scale = (self.dimension as f64).sqrt().recip() * if self.link == Link::Coin { 3.0 } else { 1.0 };
+        let scale = (self.dimension as f64).sqrt().recip() * if self.link == Link::Bernoulli { 3.0 } else { 1.0 };
         for weight in &mut self.weights {
             let normal: f64 = StandardNormal.sample(rng);
             *weight = scale * normal;
@@ -108,7 +108,7 @@ impl WeightedWorld {
     }
 }
 
-impl World for WeightedWorld {
+impl Environment for GlmEnvironment {
     fn dimension(&self) -> usize {
         self.dimension
     }
@@ -134,7 +134,7 @@ impl World for WeightedWorld {
     fn expected(&self, arm: ArmId) -> f64 {
         match self.link {
             Link::Noise(_) => self.predictor(arm),
-            Link::Coin => sigmoid(self.predictor(arm)),
+            Link::Bernoulli => sigmoid(self.predictor(arm)),
         }
     }
 
@@ -144,7 +144,7 @@ impl World for WeightedWorld {
                 let normal: f64 = StandardNormal.sample(rng);
                 self.predictor(arm) + noise * normal
             }
-            Link::Coin => f64::from(u8::from(rng.random::<f64>() < self.expected(arm))),
+            Link::Bernoulli => f64::from(u8::from(rng.random::<f64>() < self.expected(arm))),
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Policies in environments: regret curves over seeds, side by side.
 
-use super::environment::World;
-use super::slate_environment::SlateWorld;
+use super::environment::Environment;
+use super::slate_environment::SlateEnvironment;
 use crate::arm::Available;
 use crate::error::{Error, Result};
-use crate::exploration::Index;
+use crate::exploration::Exploration;
 use crate::policy::{Feedback, Policy, Slate, TopK};
 use crate::posterior::Posterior;
 use crate::validate::check_bounded;
@@ -12,7 +12,7 @@ use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
-/// How one run went: what it missed and what it earned, summed up round by round.
+/// One run: its cumulative regret and reward, round by round.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Curve {
     /// Σ (best expected reward − expected reward of the choice) up to each round.
@@ -42,74 +42,79 @@ impl Curve {
     }
 }
 
-/// Runs a policy in a world; it learns after each round.
+/// Runs a policy in an environment; it learns after each round.
 ///
 /// # Errors
-/// What the policy refuses; regrets or rewards that are not finite, or whose sum is beyond ±1e100.
-pub fn simulate(policy: &mut dyn Policy, world: &mut dyn World, rounds: usize, rng: &mut dyn Rng) -> Result<Curve> {
+/// Errors of the policy; regrets or rewards that are not finite, or whose sum is beyond ±1e100.
+pub fn simulate(
+    policy: &mut dyn Policy,
+    environment: &mut dyn Environment,
+    rounds: usize,
+    rng: &mut dyn Rng,
+) -> Result<Curve> {
     let mut curve = Curve { regret: Vec::new(), reward: Vec::new() };
     for _ in 0..rounds {
-        world.advance(rng);
-        let choice = policy.select(world.context(), Available::All, rng)?;
-        let reward = world.reward(choice.arm, rng);
-        policy.update(choice.arm, world.context(), reward, 1.0)?;
-        curve.push(world.best() - world.expected(choice.arm), reward)?;
+        environment.advance(rng);
+        let choice = policy.select(environment.context(), Available::All, rng)?;
+        let reward = environment.reward(choice.arm, rng);
+        policy.update(choice.arm, environment.context(), reward, 1.0)?;
+        curve.push(environment.best() - environment.expected(choice.arm), reward)?;
     }
     Ok(curve)
 }
 
-/// Runs a semi-bandit in a world of slates; it learns after each round.
+/// Runs a semi-bandit in an environment of slates; it learns after each round.
 ///
 /// # Errors
-/// What the policy refuses; regrets or rewards that are not finite, or whose sum is beyond ±1e100.
-pub fn simulate_slates<P: Posterior, I: Index>(
-    policy: &mut TopK<P, I>,
-    world: &mut dyn SlateWorld,
+/// Errors of the policy; regrets or rewards that are not finite, or whose sum is beyond ±1e100.
+pub fn simulate_slates<P: Posterior, E: Exploration>(
+    policy: &mut TopK<P, E>,
+    environment: &mut dyn SlateEnvironment,
     rounds: usize,
     rng: &mut dyn Rng,
 ) -> Result<Curve> {
     let mut curve = Curve { regret: Vec::new(), reward: Vec::new() };
     let (mut slate, mut seen) = (Slate::default(), Vec::new());
     for _ in 0..rounds {
-        world.advance(rng);
-        policy.select_into(world.places(), world.candidates(), rng, &mut slate)?;
-        world.feedback(&slate, rng, &mut seen);
+        environment.advance(rng);
+        policy.select_into(environment.positions(), environment.candidates(), rng, &mut slate)?;
+        environment.feedback(&slate, rng, &mut seen);
         policy.learn(&slate, &seen)?;
         let earned = seen.iter().map(|feedback| if let Feedback::Observed(reward) = feedback { *reward } else { 0.0 });
-        curve.push(world.regret(&slate), earned.sum())?;
+        curve.push(environment.regret(&slate), earned.sum())?;
     }
     Ok(curve)
 }
 
-/// A policy to be compared: its name, and how to make it anew for each seed.
-pub struct Contender<'a> {
+/// An entry of a comparison: a policy's name, and how to make it anew for each seed.
+pub struct Entry<'a> {
     name: String,
     make: Box<dyn Fn() -> Result<Box<dyn Policy>> + 'a>,
 }
 
-impl<'a> Contender<'a> {
-    /// A contender of this name.
+impl<'a> Entry<'a> {
+    /// An entry of this name.
     pub fn new<P: Policy + 'static>(name: impl Into<String>, make: impl Fn() -> Result<P> + 'a) -> Self {
         Self { name: name.into(), make: Box::new(move || Ok(Box::new(make()?))) }
     }
 }
 
-impl std::fmt::Debug for Contender<'_> {
+impl std::fmt::Debug for Entry<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Contender").field("name", &self.name).finish_non_exhaustive()
+        formatter.debug_struct("Entry").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-/// The curves of one contender, one a seed.
+/// The runs of one entry, one a seed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Standing {
-    /// The contender's name.
+pub struct EntryRuns {
+    /// The entry's name.
     pub name: String,
     /// One curve a seed, in the order of the seeds.
     pub curves: Vec<Curve>,
 }
 
-impl Standing {
+impl EntryRuns {
     /// Mean and standard error over seeds of the regret of the whole run.
     pub fn total_regret(&self) -> (f64, f64) {
         mean_and_error(self.curves.iter().map(Curve::total_regret))
@@ -129,13 +134,14 @@ fn mean_and_error(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     (mean, (squares / (count * (count - 1.0).max(1.0))).sqrt())
 }
 
-/// Contenders side by side in one kind of world. It is serde: written as JSON, it holds every curve.
+/// The runs of several entries in one kind of environment. Written as JSON, it holds every curve.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// The seeds of the runs.
     pub seeds: Vec<u64>,
-    /// One standing a contender, in the order given.
-    pub standings: Vec<Standing>,
+    /// The runs of each entry, in the order given.
+    #[serde(alias = "standings")]
+    pub entries: Vec<EntryRuns>,
 }
 
 impl Comparison {
@@ -143,15 +149,15 @@ impl Comparison {
     /// and at the last. Where curves differ in length, over those that reach the round.
     pub fn to_csv(&self, step: usize) -> String {
         let mut csv = "round,policy,regret,regret_error,reward,reward_error\n".to_owned();
-        for standing in &self.standings {
-            let rounds = standing.curves.iter().map(|curve| curve.regret.len()).max().unwrap_or(0);
+        for runs in &self.entries {
+            let rounds = runs.curves.iter().map(|curve| curve.regret.len()).max().unwrap_or(0);
             for round in (0..rounds).filter(|round| (round + 1) % step.max(1) == 0 || round + 1 == rounds) {
                 let at = |sums: fn(&Curve) -> &[f64]| {
-                    mean_and_error(standing.curves.iter().filter_map(move |curve| sums(curve).get(round).copied()))
+                    mean_and_error(runs.curves.iter().filter_map(move |curve| sums(curve).get(round).copied()))
                 };
                 let (regret, regret_error) = at(|curve| &curve.regret);
                 let (reward, reward_error) = at(|curve| &curve.reward);
-                let name = standing.name.replace([',', '\n', '"'], " ");
+                let name = runs.name.replace([',', '\n', '"'], " ");
                 // Writing to a string cannot fail.
                 let _ = writeln!(csv, "{},{name},{regret},{regret_error},{reward},{reward_error}", round + 1);
             }
@@ -160,29 +166,29 @@ impl Comparison {
     }
 }
 
-/// Runs every contender in the same worlds: for each seed the world is made from that seed, and contexts and rewards are
-/// drawn by a generator of that seed too.
+/// Runs every entry in the same environments: for each seed the environment is made from that seed, and contexts and
+/// rewards are drawn by a generator of that seed too.
 ///
 /// # Errors
-/// No seed; what a policy or a world refuses.
-pub fn compare<R: Rng + SeedableRng, W: World>(
-    contenders: &[Contender<'_>],
-    world: impl Fn(&mut R) -> Result<W>,
+/// No seed; errors of a policy or an environment.
+pub fn compare<R: Rng + SeedableRng, W: Environment>(
+    entries: &[Entry<'_>],
+    environment: impl Fn(&mut R) -> Result<W>,
     rounds: usize,
     seeds: &[u64],
 ) -> Result<Comparison> {
     if seeds.is_empty() {
         return Err(Error::TooFewObservations { what: "a comparison", needed: 1, got: 0 });
     }
-    let run = |contender: &Contender<'_>, seed: u64| {
+    let run = |entry: &Entry<'_>, seed: u64| {
         let mut rng = R::seed_from_u64(seed);
-        let mut world = world(&mut rng)?;
-        simulate(&mut *(contender.make)()?, &mut world, rounds, &mut rng)
+        let mut environment = environment(&mut rng)?;
+        simulate(&mut *(entry.make)()?, &mut environment, rounds, &mut rng)
     };
-    let standing = |contender: &Contender<'_>| {
-        let curves = seeds.iter().map(|&seed| run(contender, seed)).collect::<Result<_>>()?;
-        Ok(Standing { name: contender.name.clone(), curves })
+    let runs = |entry: &Entry<'_>| {
+        let curves = seeds.iter().map(|&seed| run(entry, seed)).collect::<Result<_>>()?;
+        Ok(EntryRuns { name: entry.name.clone(), curves })
     };
-    let standings = contenders.iter().map(standing).collect::<Result<_>>()?;
-    Ok(Comparison { seeds: seeds.to_vec(), standings })
+    let entries = entries.iter().map(runs).collect::<Result<_>>()?;
+    Ok(Comparison { seeds: seeds.to_vec(), entries })
 }

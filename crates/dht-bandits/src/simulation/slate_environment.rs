@@ -1,22 +1,22 @@
 //! Environments for slates: a cascade and independent clicks.
 
 use crate::arm::ArmId;
-use crate::error::{Result, check_parameter};
+use crate::error::Result;
 use crate::policy::{Candidates, Feedback, Slate};
 use crate::posterior::sigmoid;
-use crate::validate::check_length;
+use crate::validate::{check_length, check_parameter};
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
 
-/// A source of candidates and feedback that knows what the best slate is worth.
-pub trait SlateWorld {
+/// A source of candidates and feedback whose best slate is known.
+pub trait SlateEnvironment {
     /// The length of a candidate's context.
     fn dimension(&self) -> usize;
 
     /// How many arms a slate holds.
-    fn places(&self) -> usize;
+    fn positions(&self) -> usize;
 
-    /// Goes on to the next round.
+    /// Advances to the next round.
     fn advance(&mut self, rng: &mut dyn Rng);
 
     /// The candidates of this round.
@@ -25,46 +25,51 @@ pub trait SlateWorld {
     /// How much less than the best slate this one is worth, in expectation.
     fn regret(&self, slate: &Slate) -> f64;
 
-    /// Draws what is seen of each chosen arm, in order, into `out`.
+    /// Draws the feedback on each chosen arm, in order, into `out`.
     fn feedback(&self, slate: &Slate, rng: &mut dyn Rng, out: &mut Vec<Feedback>);
 }
 
 /// A cascade without contexts: L items, of which the first K attract with probability p and the others with p − Δ; the
 /// user looks from the top and stops at the first that attracts. B_LB of Kveton et al. (2015), section 5.1.
 #[derive(Debug, Clone)]
-pub struct CascadeWorld {
+pub struct CascadeEnvironment {
     items: Vec<ArmId>,
-    places: usize,
+    positions: usize,
     attractive: f64,
     other: f64,
 }
 
-impl CascadeWorld {
-    /// L = `items`, K = `places`, p = `attractive`, Δ = `gap`.
+impl CascadeEnvironment {
+    /// L = `items`, K = `positions`, p = `attractive`, Δ = `gap`.
     ///
     /// # Errors
-    /// No item or more than 16,777,216, more places than items, probabilities outside [0, 1].
-    pub fn new(items: usize, places: usize, attractive: f64, gap: f64) -> Result<Self> {
+    /// No item or more than 16,777,216, more positions than items, probabilities outside [0, 1].
+    pub fn new(items: usize, positions: usize, attractive: f64, gap: f64) -> Result<Self> {
         check_length("items", items)?;
-        check_parameter("places", places as f64, places >= 1 && places <= items, "from 1 to the number of items")?;
+        check_parameter(
+            "positions",
+            positions as f64,
+            positions >= 1 && positions <= items,
+            "from 1 to the number of items",
+        )?;
         check_parameter("attractive", attractive, (0.0..=1.0).contains(&attractive), "in [0, 1]")?;
         check_parameter("gap", gap, (0.0..=attractive).contains(&gap), "in [0, p]")?;
         let items = (0..items as u64).map(ArmId::new).collect();
-        Ok(Self { items, places, attractive, other: attractive - gap })
+        Ok(Self { items, positions, attractive, other: attractive - gap })
     }
 
     fn attraction(&self, arm: ArmId) -> f64 {
-        if arm.number() < self.places as u64 { self.attractive } else { self.other }
+        if arm.number() < self.positions as u64 { self.attractive } else { self.other }
     }
 }
 
-impl SlateWorld for CascadeWorld {
+impl SlateEnvironment for CascadeEnvironment {
     fn dimension(&self) -> usize {
         1
     }
 
-    fn places(&self) -> usize {
-        self.places
+    fn positions(&self) -> usize {
+        self.positions
     }
 
     fn advance(&mut self, _: &mut dyn Rng) {}
@@ -75,7 +80,7 @@ impl SlateWorld for CascadeWorld {
 
     fn regret(&self, slate: &Slate) -> f64 {
         let missed: f64 = slate.choices().iter().map(|choice| 1.0 - self.attraction(choice.arm)).product();
-        missed - (1.0 - self.attractive).powi(self.places as i32)
+        missed - (1.0 - self.attractive).powi(self.positions as i32)
     }
 
     fn feedback(&self, slate: &Slate, rng: &mut dyn Rng, out: &mut Vec<Feedback>) {
@@ -85,12 +90,12 @@ impl SlateWorld for CascadeWorld {
     }
 }
 
-/// Contextual clicks: N items with an embedding each, features = user × embedding, a click with probability σ(θ'z − 1.5),
-/// each seen place apart from the others. The features may come shifted and badly scaled, with a bias column behind.
+/// Contextual clicks: N items with an embedding each, features = user × embedding, a click with probability σ(θ'z −
+/// 1.5), independently at each position. The features may be shifted and badly scaled; a bias column is appended.
 #[derive(Debug, Clone)]
-pub struct ClickWorld {
+pub struct ClickEnvironment {
     items: Vec<ArmId>,
-    places: usize,
+    positions: usize,
     theta: Vec<f64>,
     embeddings: Vec<f64>,
     scale: Vec<f64>,
@@ -100,29 +105,34 @@ pub struct ClickWorld {
     best: f64,
 }
 
-impl ClickWorld {
-    /// `items` items with embeddings of length `dimension`, `places` places. `spread` is the ratio of the largest
+impl ClickEnvironment {
+    /// `items` items with embeddings of length `dimension`, `positions` positions. `spread` is the ratio of the largest
     /// feature's scale to the smallest's; 1 is clean, more also shifts each feature by three of its scales.
     ///
     /// # Errors
-    /// More places than items, no item or no dimension, more than 16,777,216 numbers, a spread below 1.
-    pub fn new(items: usize, places: usize, dimension: usize, spread: f64, rng: &mut dyn Rng) -> Result<Self> {
+    /// More positions than items, no item or no dimension, more than 16,777,216 values, a spread below 1.
+    pub fn new(items: usize, positions: usize, dimension: usize, spread: f64, rng: &mut dyn Rng) -> Result<Self> {
         check_length("dimension", dimension)?;
         check_length("items", items)?;
         check_length("dimension × items", dimension * items)?;
-        check_parameter("places", places as f64, places >= 1 && places <= items, "from 1 to the number of items")?;
+        check_parameter(
+            "positions",
+            positions as f64,
+            positions >= 1 && positions <= items,
+            "from 1 to the number of items",
+        )?;
         check_parameter("spread", spread, spread >= 1.0, "at least 1")?;
         let mut normals = |count: usize| -> Vec<f64> { (0..count).map(|_| StandardNormal.sample(rng)).collect() };
         let mut theta = normals(dimension);
         let length = theta.iter().map(|value| value * value).sum::<f64>().sqrt();
         theta.iter_mut().for_each(|value| *value *= 2.0 / length);
         let embeddings = normals(items * dimension);
-        let step = |place: usize| place as f64 / (dimension.max(2) - 1) as f64 - 0.5;
-        let scale = (0..dimension).map(|place| spread.powf(step(place))).collect();
+        let step = |position: usize| position as f64 / (dimension.max(2) - 1) as f64 - 0.5;
+        let scale = (0..dimension).map(|position| spread.powf(step(position))).collect();
         let shift = if spread > 1.0 { 3.0 } else { 0.0 };
         let (features, clicks) = (vec![0.0; items * (dimension + 1)], vec![0.0; items]);
         let items = (0..items as u64).map(ArmId::new).collect();
-        Ok(Self { items, places, theta, embeddings, scale, shift, features, clicks, best: 0.0 })
+        Ok(Self { items, positions, theta, embeddings, scale, shift, features, clicks, best: 0.0 })
     }
 
     /// The features of this round, to be normalised in place: row-major, items × (dimension + 1), the last column 1.
@@ -131,13 +141,13 @@ impl ClickWorld {
     }
 }
 
-impl SlateWorld for ClickWorld {
+impl SlateEnvironment for ClickEnvironment {
     fn dimension(&self) -> usize {
         self.theta.len() + 1
     }
 
-    fn places(&self) -> usize {
-        self.places
+    fn positions(&self) -> usize {
+        self.positions
     }
 
     fn advance(&mut self, rng: &mut dyn Rng) {
@@ -146,17 +156,17 @@ impl SlateWorld for ClickWorld {
         let rows = self.features.chunks_exact_mut(dimension + 1).zip(self.embeddings.chunks_exact(dimension));
         for ((row, embedding), click) in rows.zip(&mut self.clicks) {
             let mut log_odds = -1.5;
-            for place in 0..dimension {
-                let feature = embedding[place] * user[place];
-                log_odds += feature * self.theta[place];
-                row[place] = (feature + self.shift) * self.scale[place];
+            for position in 0..dimension {
+                let feature = embedding[position] * user[position];
+                log_odds += feature * self.theta[position];
+                row[position] = (feature + self.shift) * self.scale[position];
             }
             row[dimension] = 1.0;
             *click = sigmoid(log_odds);
         }
         let mut sorted = self.clicks.clone();
         sorted.sort_by(|left, right| right.total_cmp(left));
-        self.best = sorted[..self.places].iter().sum();
+        self.best = sorted[..self.positions].iter().sum();
     }
 
     fn candidates(&self) -> Candidates<'_> {

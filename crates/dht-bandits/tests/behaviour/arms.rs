@@ -1,10 +1,12 @@
-//! Arms that come and go, availability, ties, decisions that come back late.
+//! Arms that are added and removed, availability, ties, late decisions.
 
 use crate::support::{normals, rng};
 use dht_bandits::{
-    ArmId, Available, Batch, DiagonalLaplaceOptions, DiagonalLogisticTs, Disjoint, Epsilon, EpsilonGreedy, Error,
-    Fixed, FullLaplaceOptions, Index, LinTs, LinUcb, LogisticTs, Observation, Policy, Posterior, RidgeOptions,
-    Thompson, Ucb, Uniform,
+    ArmId, Available, DiagonalLogisticTs, Disjoint, EpsilonGreedy, Error, LinTs, LinUcb, LogisticTs, Observation,
+    Policy, RidgeOptions, Thompson, Ucb,
+    exploration::{Exploration, Greedy},
+    policy::{ChoiceBatch, Fixed, Uniform},
+    posterior::{DiagonalLaplaceOptions, FullLaplaceOptions, Posterior},
 };
 
 fn learner(arms: usize) -> LinUcb {
@@ -16,7 +18,7 @@ fn an_unavailable_arm_is_never_chosen() {
     let every: Vec<Box<dyn Policy>> = vec![
         Box::new(learner(5)),
         Box::new(LinTs::new(2, 5, RidgeOptions::default(), Thompson { alpha: 1.0 }).unwrap()),
-        Box::new(EpsilonGreedy::new(2, 5, RidgeOptions::default(), Epsilon { epsilon: 0.5 }).unwrap()),
+        Box::new(EpsilonGreedy::new(2, 5, RidgeOptions::default(), Greedy { epsilon: 0.5 }).unwrap()),
         Box::new(DiagonalLogisticTs::new(2, 5, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap()),
         Box::new(Uniform::new(2, 5).unwrap()),
         Box::new(Fixed::new(2, 5, ArmId::new(0)).unwrap()),
@@ -76,7 +78,7 @@ fn equal_arms_draw_unequal_noise() {
 }
 
 #[test]
-fn a_cloned_arm_scores_like_its_model_and_then_goes_its_own_way() {
+fn a_copied_arm_scores_like_its_original_and_then_learns_alone() {
     let mut policy = learner(2);
     policy.update(ArmId::new(1), &[1.0, 2.0], 3.0, 1.0).unwrap();
     let twin = policy.add_arm_like(ArmId::new(1)).unwrap();
@@ -91,7 +93,7 @@ fn a_cloned_arm_scores_like_its_model_and_then_goes_its_own_way() {
 }
 
 #[test]
-fn removing_one_arm_leaves_what_others_know_and_their_names() {
+fn removing_one_arm_leaves_the_others_and_their_ids() {
     let mut policy = learner(4);
     for arm in 0..4 {
         policy.update(ArmId::new(arm), &[1.0, arm as f64], arm as f64, 1.0).unwrap();
@@ -110,7 +112,7 @@ fn removing_one_arm_leaves_what_others_know_and_their_names() {
 }
 
 #[test]
-fn a_decision_comes_back_late_and_teaches_the_same() {
+fn a_late_decision_is_learned_alike() {
     let (mut late, mut direct) = (learner(3), learner(3));
     let mut rng = rng(8);
     let context = [0.7, -0.1];
@@ -183,7 +185,7 @@ fn one_removed_arm_refuses_a_whole_batch() {
     assert_eq!(policy.version(), 2);
 }
 
-fn assert_batch_is_alone<P: Posterior, I: Index>(mut policy: Disjoint<P, I>) {
+fn assert_batch_is_alone<P: Posterior, E: Exploration>(mut policy: Disjoint<P, E>) {
     let (dimension, arms) = (policy.dimension(), policy.arms().len());
     let mut contexts = rng(11);
     for round in 0..3 * arms {
@@ -191,7 +193,7 @@ fn assert_batch_is_alone<P: Posterior, I: Index>(mut policy: Disjoint<P, I>) {
         policy.update(ArmId::new((round % arms) as u64), &context, (round % 2) as f64, 1.0).unwrap();
     }
     let some = [1, 4, 2].map(ArmId::new);
-    let mut batch = Batch::default();
+    let mut batch = ChoiceBatch::default();
     for count in [1, 5, 31, 100] {
         let rows = normals(&mut contexts, count * dimension);
         for available in [Available::All, Available::Only(&some), Available::Except(&some)] {
@@ -214,7 +216,7 @@ fn a_batch_of_contexts_is_chosen_like_one_after_the_other() {
         let ridge = RidgeOptions::default();
         assert_batch_is_alone(LinTs::new(dimension, 11, ridge, Thompson { alpha: 1.0 }).unwrap());
         assert_batch_is_alone(LinUcb::new(dimension, 6, ridge, Ucb { alpha: 0.0 }).unwrap());
-        assert_batch_is_alone(EpsilonGreedy::new(dimension, 7, ridge, Epsilon { epsilon: 0.4 }).unwrap());
+        assert_batch_is_alone(EpsilonGreedy::new(dimension, 7, ridge, Greedy { epsilon: 0.4 }).unwrap());
         let full = FullLaplaceOptions::default();
         assert_batch_is_alone(LogisticTs::new(dimension, 6, full, Thompson { alpha: 1.0 }).unwrap());
         let diagonal = DiagonalLaplaceOptions::default();
@@ -224,7 +226,7 @@ fn a_batch_of_contexts_is_chosen_like_one_after_the_other() {
 
 #[test]
 fn epsilon_greedy_knows_its_propensities() {
-    let mut policy = EpsilonGreedy::new(2, 4, RidgeOptions::default(), Epsilon { epsilon: 0.2 }).unwrap();
+    let mut policy = EpsilonGreedy::new(2, 4, RidgeOptions::default(), Greedy { epsilon: 0.2 }).unwrap();
     policy.update(ArmId::new(2), &[1.0, 0.0], 1.0, 1.0).unwrap();
     let mut rng = rng(13);
     let mut counts = [0u32; 4];
@@ -238,15 +240,15 @@ fn epsilon_greedy_knows_its_propensities() {
 }
 
 #[test]
-fn another_index_explores_otherwise_with_what_is_known_and_a_wrong_one_changes_nothing() {
+fn another_rule_explores_with_the_same_posterior_and_a_wrong_one_changes_nothing() {
     let mut policy = learner(2);
     policy.update(ArmId::new(0), &[1.0, 0.0], 1.0, 1.0).unwrap();
     (0..50).for_each(|_| policy.update(ArmId::new(1), &[1.0, 0.0], 0.6, 1.0).unwrap());
     let chosen = |policy: &LinUcb| policy.select(&[1.0, 0.0], Available::All, &mut rng(1)).unwrap().arm;
     // One reward of 1 is shrunk to .5 and hardly known; the other arm is known to be worth .6.
     assert_eq!(chosen(&policy), ArmId::new(0));
-    policy.set_index(Ucb { alpha: 0.0 }).unwrap();
+    policy.set_exploration(Ucb { alpha: 0.0 }).unwrap();
     assert_eq!(chosen(&policy), ArmId::new(1));
-    assert!(policy.set_index(Ucb { alpha: f64::NAN }).is_err());
-    assert_eq!(policy.index(), &Ucb { alpha: 0.0 });
+    assert!(policy.set_exploration(Ucb { alpha: f64::NAN }).is_err());
+    assert_eq!(policy.exploration(), &Ucb { alpha: 0.0 });
 }

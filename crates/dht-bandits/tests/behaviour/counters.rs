@@ -1,8 +1,10 @@
 //! Counts at their limits: a typed error, never an overflow, and whatever is accepted loads again.
 
 use dht_bandits::{
-    ArmFeedback, ArmId, Candidates, DiagonalLaplaceOptions, DiagonalLogisticTs, Error, Feedback, HybridLinUcb,
-    HybridOptions, LinUcb, Policy, RidgeOptions, Thompson, TopKThompson, Ucb, Uniform,
+    ArmId, Candidates, DiagonalLogisticTs, Error, HybridLinUcb, LinUcb, Policy, RidgeOptions, Thompson, TopKThompson,
+    Ucb,
+    policy::{ArmFeedback, Feedback, HybridOptions, Uniform},
+    posterior::{DiagonalLaplaceOptions, Forgetting},
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -73,11 +75,11 @@ fn merging_beyond_what_can_be_counted_is_refused() {
 fn a_count_beyond_the_limit_is_not_loaded() {
     let with = |path: &[&str], count: u64| {
         let mut value = serde_json::to_value(learner()).unwrap();
-        let place = path.iter().fold(&mut value, |value, key| match key.parse::<usize>() {
+        let position = path.iter().fold(&mut value, |value, key| match key.parse::<usize>() {
             Ok(index) => &mut value[index],
             Err(_) => &mut value[*key],
         });
-        *place = count.into();
+        *position = count.into();
         serde_json::from_value::<LinUcb>(value).map(drop).map_err(|error| error.to_string())
     };
     for path in [&["version"][..], &["learned", "1", "updates"]] {
@@ -124,14 +126,15 @@ fn expiring_decisions_never_overflows() {
 }
 
 #[test]
-fn a_ridge_that_would_forget_its_prior_before_it_is_put_back_is_refused() {
-    let make = |dimension, discount| {
-        LinUcb::new(dimension, 1, RidgeOptions { discount, ..RidgeOptions::default() }, Ucb { alpha: 1.0 })
+fn a_ridge_that_would_forget_its_prior_before_it_is_restored_is_refused() {
+    let make = |dimension, decay| {
+        let forgetting = Forgetting::new(decay).unwrap();
+        LinUcb::new(dimension, 1, RidgeOptions { forgetting, ..RidgeOptions::default() }, Ucb { alpha: 1.0 })
     };
     assert!(make(300, 0.5).is_ok());
-    for (dimension, discount) in [(600, 0.5), (2, 1e-200)] {
-        let refused = make(dimension, discount).unwrap_err();
-        assert!(matches!(refused, Error::Parameter { name: "discount", .. }), "{refused}");
+    for (dimension, decay) in [(600, 0.5), (2, 1e-200)] {
+        let refused = make(dimension, decay).unwrap_err();
+        assert!(matches!(refused, Error::Parameter { name: "decay", .. }), "{refused}");
     }
     let mut policy = make(300, 0.5).unwrap();
     let mut context = vec![0.0; 300];
@@ -170,7 +173,7 @@ fn a_precision_at_its_limit_stays_there() {
 }
 
 #[test]
-fn a_slate_of_names_alone_runs_out_of_numbers_like_any_other() {
+fn a_shared_model_runs_out_of_ids_like_any_other() {
     let shared = TopKThompson::shared(2, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap();
     let mut value = serde_json::to_value(&shared).unwrap();
     value["arms"]["next"] = (1u64 << 63).into();

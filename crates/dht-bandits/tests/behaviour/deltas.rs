@@ -2,7 +2,9 @@
 
 use crate::support::{normals, rng};
 use dht_bandits::{
-    ArmId, Delta, DiagonalLaplaceOptions, DiagonalLogisticTs, Error, LinUcb, RidgeOptions, Thompson, Ucb,
+    ArmId, DiagonalLogisticTs, Error, LinUcb, RidgeOptions, Thompson, Ucb,
+    policy::Delta,
+    posterior::{DiagonalLaplaceOptions, Forgetting},
 };
 use serde_json::Value;
 
@@ -10,7 +12,7 @@ fn blank() -> LinUcb {
     LinUcb::new(3, 3, RidgeOptions::default(), Ucb { alpha: 1.0 }).unwrap()
 }
 
-fn taught(seed: u64) -> LinUcb {
+fn trained(seed: u64) -> LinUcb {
     let (mut policy, mut rng) = (blank(), rng(seed));
     for round in 0..30 {
         let context = normals(&mut rng, 3);
@@ -21,7 +23,7 @@ fn taught(seed: u64) -> LinUcb {
 
 /// A healthy delta with something spoiled.
 fn spoiled(spoil: impl FnOnce(&mut Value)) -> Delta {
-    let mut value = serde_json::to_value(taught(1).diff(&blank()).unwrap()).unwrap();
+    let mut value = serde_json::to_value(trained(1).diff(&blank()).unwrap()).unwrap();
     let before = value.clone();
     spoil(&mut value);
     assert_ne!(value, before);
@@ -30,11 +32,11 @@ fn spoiled(spoil: impl FnOnce(&mut Value)) -> Delta {
 
 /// Why a policy, and a healthy delta, refuse it; neither may change.
 fn refused(delta: &Delta) -> Error {
-    let mut policy = taught(2);
+    let mut policy = trained(2);
     let before = policy.state();
     let error = policy.apply(delta).unwrap_err();
     assert_eq!(policy.state(), before);
-    let mut healthy = taught(3).diff(&blank()).unwrap();
+    let mut healthy = trained(3).diff(&blank()).unwrap();
     let kept = healthy.clone();
     assert_eq!(healthy.combine(delta).unwrap_err(), error);
     assert_eq!(healthy, kept);
@@ -63,7 +65,7 @@ fn a_delta_whose_arms_are_out_of_order_is_refused() {
 }
 
 #[test]
-fn a_delta_with_numbers_missing_or_too_many_is_refused() {
+fn a_delta_with_values_missing_or_too_many_is_refused() {
     for part in ["precision", "moment"] {
         let shorter = spoiled(|delta| drop(delta["arms"][1][1][part].as_array_mut().unwrap().pop()));
         let longer = spoiled(|delta| delta["arms"][1][1][part].as_array_mut().unwrap().push(1.0.into()));
@@ -94,10 +96,10 @@ fn deltas_whose_sums_overflow_are_not_combined() {
 
 #[test]
 fn a_prior_of_another_mean_is_another_prior() {
-    let options = |prior| DiagonalLaplaceOptions { prior, strength: 1.0 };
+    let options = |prior| DiagonalLaplaceOptions { prior, forgetting: Forgetting::NONE };
     let make = |prior| DiagonalLogisticTs::new(2, 1, options(prior), Thompson { alpha: 1.0 }).unwrap();
-    let mut zero = make(dht_bandits::TsPrior::Gaussian { precision: 0.5 });
-    let one = make(dht_bandits::TsPrior::AsPrinted { precision_floor: 0.5 });
+    let mut zero = make(dht_bandits::posterior::TsPrior::Gaussian { prior_precision: 0.5 });
+    let one = make(dht_bandits::posterior::TsPrior::AsPublished { prior_precision_floor: 0.5 });
     let refused = zero.merge(&one).unwrap_err();
     assert_eq!(refused, Error::Unlike { what: "prior mean", ours: 0.0, theirs: 1.0 });
 }

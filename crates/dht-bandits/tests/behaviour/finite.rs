@@ -2,9 +2,12 @@
 
 use crate::support::rng;
 use dht_bandits::{
-    ArmId, Available, Candidates, Comparison, Curve, Decision, Epsilon, EpsilonGreedy, Error, Estimate, Hybrid,
-    HybridOptions, LinUcb, LoggedRound, OffPolicy, ReplayRound, Ridge, RidgeOptions, SlateOffPolicy, Standing, TopK,
-    Ucb, Uniform, World, replay, simulate,
+    ArmId, Available, Candidates, Decision, EpsilonGreedy, Error, Hybrid, LinUcb, RidgeOptions, TopK, Ucb,
+    evaluation::{Estimate, LoggedRound, OffPolicy, ReplayRound, SlateOffPolicy, replay},
+    exploration::Greedy,
+    policy::{HybridOptions, Uniform},
+    posterior::Ridge,
+    simulation::{Comparison, Curve, EntryRuns, Environment, simulate},
 };
 use proptest::prelude::*;
 use rand::Rng;
@@ -28,7 +31,7 @@ fn all(log: &OffPolicy<'_>) -> Vec<Result<Estimate, Error>> {
 }
 
 #[test]
-fn logged_numbers_whose_estimates_would_overflow_are_refused() {
+fn logged_values_whose_estimates_would_overflow_are_refused() {
     let good = LoggedRound::new(1.0, 0.5, 0.5);
     let refuse = |bad: LoggedRound| {
         let slates = [vec![good], vec![good, bad]];
@@ -51,12 +54,12 @@ fn without_overlap_there_is_no_estimate() {
         let rounds = [LoggedRound::new(1.0, 0.5, target), LoggedRound::new(0.0, 0.5, target)];
         let log = OffPolicy::new(&rounds).unwrap();
         for estimate in all(&log).into_iter().skip(1) {
-            assert!(matches!(estimate, Err(Error::NoOverlap { place: 0, .. })), "{estimate:?}");
+            assert!(matches!(estimate, Err(Error::NoOverlap { position: 0, .. })), "{estimate:?}");
         }
         let slates = rounds.map(|round| vec![round]);
         let log = SlateOffPolicy::new(&slates).unwrap();
         for estimate in [log.independent(), log.independent_self_normalised()] {
-            assert!(matches!(estimate, Err(Error::NoOverlap { place: 0, .. })), "{estimate:?}");
+            assert!(matches!(estimate, Err(Error::NoOverlap { position: 0, .. })), "{estimate:?}");
         }
     }
 }
@@ -112,10 +115,10 @@ fn replay_refuses_a_log_before_the_policy_learns_from_it() {
     assert!(is_finite(&replay(&mut policy, &[row(1.0), row(3.0)], &mut rng(1)).unwrap()));
 }
 
-/// A world in which everything is worth the same number.
+/// An environment in which every arm has the same reward.
 struct Flat(f64);
 
-impl World for Flat {
+impl Environment for Flat {
     fn dimension(&self) -> usize {
         1
     }
@@ -155,8 +158,8 @@ fn a_curve_that_would_overflow_is_refused() {
 #[test]
 fn a_comparison_with_curves_of_unequal_length_is_written_as_far_as_it_goes() {
     let curve = |rounds: usize| Curve { regret: vec![1.0; rounds], reward: vec![2.0; rounds] };
-    let standings = vec![Standing { name: "ragged".to_owned(), curves: vec![curve(3), curve(1)] }];
-    let csv = Comparison { seeds: vec![1, 2], standings }.to_csv(1);
+    let entries = vec![EntryRuns { name: "ragged".to_owned(), curves: vec![curve(3), curve(1)] }];
+    let csv = Comparison { seeds: vec![1, 2], entries }.to_csv(1);
     assert_eq!(csv.lines().count(), 4);
     assert_eq!(csv.lines().nth(3).unwrap(), "3,ragged,1,0,2,0");
 }
@@ -171,11 +174,11 @@ fn scores_that_overflow_are_refused_by_every_policy() {
     assert_refused(policy.scores(&huge, Available::All, &mut scores).unwrap_err());
     assert_eq!(scores.len(), 1);
     assert_refused(policy.select(&huge, Available::All, &mut rng(3)).unwrap_err());
-    // The index is finite where the width is not.
-    let greedy = EpsilonGreedy::new(2, 2, RidgeOptions::default(), Epsilon { epsilon: 0.0 }).unwrap();
+    // The mean is finite where the width is not.
+    let greedy = EpsilonGreedy::new(2, 2, RidgeOptions::default(), Greedy { epsilon: 0.0 }).unwrap();
     assert_refused(greedy.select(&huge, Available::All, &mut rng(3)).unwrap_err());
-    let epsilon = Epsilon { epsilon: 0.0 };
-    let shared = TopK::<Ridge, Epsilon>::shared(2, RidgeOptions::default(), epsilon).unwrap();
+    let epsilon = Greedy { epsilon: 0.0 };
+    let shared = TopK::<Ridge, Greedy>::shared(2, RidgeOptions::default(), epsilon).unwrap();
     assert_refused(shared.score(arm, &huge).unwrap_err());
     assert_refused(shared.select(1, Candidates::in_context(&[arm], &huge), &mut rng(3)).unwrap_err());
     let hybrid = Hybrid::new(2, 1, 2, HybridOptions::default(), epsilon).unwrap();
@@ -184,8 +187,8 @@ fn scores_that_overflow_are_refused_by_every_policy() {
 }
 
 #[test]
-fn an_explored_arm_has_finite_numbers_too() {
-    let mut policy = EpsilonGreedy::new(1, 2, RidgeOptions::default(), Epsilon { epsilon: 1.0 }).unwrap();
+fn an_explored_arm_has_finite_scores_too() {
+    let mut policy = EpsilonGreedy::new(1, 2, RidgeOptions::default(), Greedy { epsilon: 1.0 }).unwrap();
     policy.update(ArmId::new(0), &[1.0], -1.0, 1.0).unwrap();
     let mut rng = rng(4);
     for context in [[1.0], [1e154], [1.7e308]] {

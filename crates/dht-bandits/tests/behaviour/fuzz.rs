@@ -1,6 +1,6 @@
 //! Whatever is passed in: an error, or learned whole; never a panic. Damaged files have a binary of their own.
 
-use dht_bandits::{ArmId, LinUcb, Normalizer, NormalizerOptions, PyramidPool, RidgeOptions, Thompson, Ucb};
+use dht_bandits::{ArmId, LinUcb, Normalizer, PyramidPool, RidgeOptions, Thompson, Ucb, features::NormalizerOptions};
 use proptest::prelude::*;
 
 proptest! {
@@ -19,7 +19,7 @@ proptest! {
         } else {
             prop_assert!(LinUcb::from_state(&policy.state()).is_ok());
         }
-        let options = dht_bandits::DiagonalLaplaceOptions::default();
+        let options = dht_bandits::posterior::DiagonalLaplaceOptions::default();
         let mut logistic = dht_bandits::DiagonalLogisticTs::new(3, 2, options, Thompson { alpha: 1.0 }).unwrap();
         let before = logistic.state();
         if logistic.update(ArmId::new(1), &context, reward, weight).is_err() {
@@ -36,7 +36,7 @@ proptest! {
     #[test]
     fn pooled_means_lie_within_their_tensor(rows in 1usize..9, columns in 1usize..20, first in 0u32..3, more in 0u32..3) {
         let pool = PyramidPool::grid(0..=1, first..=first + more).unwrap();
-        let values: Vec<f32> = (0..rows * columns).map(|place| (place as f32 * 0.7).sin()).collect();
+        let values: Vec<f32> = (0..rows * columns).map(|position| (position as f32 * 0.7).sin()).collect();
         let pooled = pool.pool(&values, &[rows, columns]).unwrap();
         prop_assert_eq!(pooled.len(), pool.dimension());
         prop_assert!(pooled.iter().all(|mean| mean.abs() <= 1.0));

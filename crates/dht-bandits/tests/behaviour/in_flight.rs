@@ -1,9 +1,11 @@
-//! Decisions whose rewards are still on their way when the process ends.
+//! Decisions whose rewards arrive after the process has ended.
 
 use crate::support::{normals, rng};
 use dht_bandits::{
-    ArmId, Available, Candidates, Decision, DiagonalLaplaceOptions, Error, Feedback, HybridLinUcb, HybridOptions,
-    LinUcb, Observation, RidgeOptions, Slate, Thompson, TopKThompson, Ucb,
+    ArmId, Available, Candidates, Decision, Error, HybridLinUcb, LinUcb, Observation, RidgeOptions, Thompson,
+    TopKThompson, Ucb,
+    policy::{Feedback, HybridOptions, Slate},
+    posterior::DiagonalLaplaceOptions,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -2,9 +2,12 @@
 
 use crate::support::rng;
 use dht_bandits::{
-    ArmId, CascadeWorld, ClickWorld, DiagonalLaplaceOptions, DiagonalLogisticTs, Error, Fixed, FullLaplaceOptions,
-    HybridLinUcb, HybridOptions, LinUcb, LogisticUcb, Normalizer, NormalizerOptions, PyramidPool, Result, RidgeOptions,
-    Thompson, TopKThompson, Ucb, Uniform, WeightedWorld, columns,
+    ArmId, DiagonalLogisticTs, Error, HybridLinUcb, LinUcb, Normalizer, PyramidPool, Result, RidgeOptions, Thompson,
+    TopKThompson, Ucb,
+    features::{NormalizerOptions, columns},
+    policy::{Fixed, HybridOptions, LogisticUcb, Uniform},
+    posterior::{DiagonalLaplaceOptions, FullLaplaceOptions},
+    simulation::{CascadeEnvironment, ClickEnvironment, GlmEnvironment},
 };
 
 /// Every size as large as `size`, one at a time, with the name that the refusal must have.
@@ -30,11 +33,11 @@ fn attempts(size: usize) -> Vec<(&'static str, Result<()>)> {
         ("dimension", Uniform::new(size, 1).map(drop)),
         ("arms", Uniform::new(1, size).map(drop)),
         ("arms", Fixed::new(1, size, ArmId::new(0)).map(drop)),
-        ("dimension", WeightedWorld::linear(size, 1, 0.1, &mut rng).map(drop)),
-        ("arms", WeightedWorld::logistic(2, size, &mut rng).map(drop)),
-        ("items", CascadeWorld::new(size, 1, 0.5, 0.1).map(drop)),
-        ("items", ClickWorld::new(size, 1, 1, 1.0, &mut rng).map(drop)),
-        ("dimension", ClickWorld::new(1, 1, size, 1.0, &mut rng).map(drop)),
+        ("dimension", GlmEnvironment::linear(size, 1, 0.1, &mut rng).map(drop)),
+        ("arms", GlmEnvironment::logistic(2, size, &mut rng).map(drop)),
+        ("items", CascadeEnvironment::new(size, 1, 0.5, 0.1).map(drop)),
+        ("items", ClickEnvironment::new(size, 1, 1, 1.0, &mut rng).map(drop)),
+        ("dimension", ClickEnvironment::new(1, 1, size, 1.0, &mut rng).map(drop)),
         ("categories", columns::with_one_hot(&[1.0], 0, size).map(drop)),
     ]
 }
@@ -42,12 +45,12 @@ fn attempts(size: usize) -> Vec<(&'static str, Result<()>)> {
 #[test]
 fn a_size_that_no_memory_holds_is_refused_by_name() {
     for size in [usize::MAX, 1 << 60, (1 << 24) + 1] {
-        for (place, (expected, outcome)) in attempts(size).into_iter().enumerate() {
+        for (position, (expected, outcome)) in attempts(size).into_iter().enumerate() {
             match outcome {
                 Err(Error::Parameter { name, value, .. }) => {
-                    assert_eq!((name, value), (expected, size as f64), "{place}")
+                    assert_eq!((name, value), (expected, size as f64), "{position}")
                 }
-                other => panic!("{place}, {size}: {other:?}"),
+                other => panic!("{position}, {size}: {other:?}"),
             }
         }
     }
@@ -60,8 +63,8 @@ fn sizes_whose_product_no_memory_holds_are_refused() {
         other => panic!("{other:?}"),
     };
     let half = 1 << 20;
-    assert_eq!(name(WeightedWorld::linear(half, half, 0.1, &mut rng(1)).map(drop)), "dimension × arms");
-    assert_eq!(name(ClickWorld::new(half, 1, half, 1.0, &mut rng(1)).map(drop)), "dimension × items");
+    assert_eq!(name(GlmEnvironment::linear(half, half, 0.1, &mut rng(1)).map(drop)), "dimension × arms");
+    assert_eq!(name(ClickEnvironment::new(half, 1, half, 1.0, &mut rng(1)).map(drop)), "dimension × items");
     for axes in [2, 3, 4, 40] {
         assert_eq!(name(PyramidPool::new(&vec![0..=20; axes]).map(drop)), "dimension");
     }
@@ -69,7 +72,7 @@ fn sizes_whose_product_no_memory_holds_are_refused() {
 }
 
 #[test]
-fn a_norm_is_as_long_as_the_longest_context_of_any_policy() {
+fn a_normalizer_is_as_long_as_the_longest_context_of_any_policy() {
     let longest = 1 << 24;
     assert_eq!(Normalizer::new(longest, NormalizerOptions::default()).unwrap().dimension(), longest);
     assert_eq!(Uniform::new(longest, 1).map(drop), Ok(()));

@@ -2,20 +2,23 @@
 
 use crate::support::{Dense, assert_close, normals, rng};
 use dht_bandits::{
-    ArmId, Available, Candidates, DiagonalLaplaceOptions, Epsilon, Error, Feedback, FullLaplaceOptions, Hybrid,
-    HybridLinUcb, HybridOptions, LinTs, LogisticTs, Publisher, RidgeOptions, SharedLinUcb, Thompson, TopKThompson, Ucb,
-    sigmoid,
+    ArmId, Available, Candidates, Error, Hybrid, HybridLinUcb, LinTs, LogisticTs, RidgeOptions, Thompson, TopKThompson,
+    Ucb,
+    exploration::Greedy,
+    policy::{Feedback, HybridOptions, SharedLinUcb},
+    posterior::{DiagonalLaplaceOptions, FullLaplaceOptions, sigmoid},
+    snapshot::Publisher,
 };
 
 #[test]
 fn the_hybrid_model_is_one_ridge_regression_over_all_weights() {
     for (d, k) in [(3, 4), (9, 2), (34, 5), (2, 40)] {
-        let (arms, lambda, shared_lambda) = (3, 0.5, 2.0);
-        let options = HybridOptions { lambda, shared_lambda };
+        let (arms, lambda, shared_prior_precision) = (3, 0.5, 2.0);
+        let options = HybridOptions { prior_precision: lambda, shared_prior_precision };
         let mut hybrid = HybridLinUcb::new(d, k, arms, options, Ucb { alpha: 1.0 }).unwrap();
         // One long vector: shared weights, then those of each arm.
         let mut dense = Dense::new(k + arms * d, lambda);
-        (0..k).for_each(|place| dense.a[(place, place)] = shared_lambda);
+        (0..k).for_each(|position| dense.a[(position, position)] = shared_prior_precision);
         let long = |arm: usize, context: &[f64], features: &[f64]| {
             let mut row = vec![0.0; k + arms * d];
             row[..k].copy_from_slice(features);
@@ -42,7 +45,7 @@ fn the_hybrid_model_is_one_ridge_regression_over_all_weights() {
 }
 
 #[test]
-fn a_new_arm_of_a_hybrid_starts_with_what_others_taught() {
+fn a_new_arm_of_a_hybrid_starts_from_the_shared_weights() {
     let mut hybrid = HybridLinUcb::new(1, 2, 2, HybridOptions::default(), Ucb { alpha: 0.1 }).unwrap();
     let mut rng = rng(2);
     for round in 0..200 {
@@ -59,7 +62,7 @@ fn a_new_arm_of_a_hybrid_starts_with_what_others_taught() {
 }
 
 #[test]
-fn a_decision_of_a_hybrid_comes_back_late_and_teaches_the_same() {
+fn a_late_decision_of_a_hybrid_is_learned_alike() {
     let arms = [0, 1, 2].map(ArmId::new);
     let mut late = HybridLinUcb::new(2, 3, 3, HybridOptions::default(), Ucb { alpha: 0.5 }).unwrap();
     let mut direct = late.clone();
@@ -84,7 +87,7 @@ fn a_decision_of_a_hybrid_comes_back_late_and_teaches_the_same() {
 
 #[test]
 fn an_epsilon_greedy_hybrid_explores_as_often_as_it_says() {
-    let mut policy = Hybrid::new(1, 1, 4, HybridOptions::default(), Epsilon { epsilon: 0.2 }).unwrap();
+    let mut policy = Hybrid::new(1, 1, 4, HybridOptions::default(), Greedy { epsilon: 0.2 }).unwrap();
     policy.update(ArmId::new(2), &[1.0], &[0.0], 1.0, 1.0).unwrap();
     let arms = [0, 1, 2, 3].map(ArmId::new);
     let mut rng = rng(8);
@@ -100,7 +103,7 @@ fn an_epsilon_greedy_hybrid_explores_as_often_as_it_says() {
 }
 
 #[test]
-fn a_shared_ridge_takes_rewards_that_are_numbers() {
+fn a_shared_ridge_takes_real_valued_rewards() {
     let mut policy = SharedLinUcb::shared(2, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
     let mut dense = Dense::new(2, 1.0);
     let mut rng = rng(9);
@@ -135,8 +138,8 @@ fn a_shared_ridge_learns_from_every_candidate_alike() {
     for _ in 0..100 {
         let contexts = normals(&mut rng, 9);
         let slate = policy.select(1, Candidates::new(&arms, &contexts), &mut rng).unwrap();
-        let place = arms.iter().position(|arm| *arm == slate.choices()[0].arm).unwrap();
-        policy.learn(&slate, &[Feedback::from(contexts[3 * place] > 0.0)]).unwrap();
+        let position = arms.iter().position(|arm| *arm == slate.choices()[0].arm).unwrap();
+        policy.learn(&slate, &[Feedback::from(contexts[3 * position] > 0.0)]).unwrap();
     }
     let slope = policy.score(ArmId::new(77), &[1.0, 0.0, 0.0]).unwrap().mean;
     let other = policy.score(ArmId::new(77), &[0.0, 1.0, 0.0]).unwrap().mean;
@@ -147,7 +150,8 @@ fn a_shared_ridge_learns_from_every_candidate_alike() {
 fn one_logistic_observation_moves_to_the_mode_and_adds_its_curvature() {
     for dimension in [2, 40] {
         let mut policy =
-            LogisticTs::new(dimension, 1, FullLaplaceOptions { precision: 0.5 }, Thompson { alpha: 1.0 }).unwrap();
+            LogisticTs::new(dimension, 1, FullLaplaceOptions { prior_precision: 0.5 }, Thompson { alpha: 1.0 })
+                .unwrap();
         let mut rng = rng(4);
         let context = normals(&mut rng, dimension);
         policy.update(ArmId::new(0), &context, 1.0, 1.0).unwrap();
@@ -171,7 +175,8 @@ fn one_logistic_observation_moves_to_the_mode_and_adds_its_curvature() {
 
 #[test]
 fn a_saturated_logistic_policy_stays_finite() {
-    let mut policy = LogisticTs::new(3, 1, FullLaplaceOptions { precision: 1e-9 }, Thompson { alpha: 1.0 }).unwrap();
+    let mut policy =
+        LogisticTs::new(3, 1, FullLaplaceOptions { prior_precision: 1e-9 }, Thompson { alpha: 1.0 }).unwrap();
     for round in 0..200 {
         policy.update(ArmId::new(0), &[1e6, 1e3, f64::from(round)], 1.0, 1e6).unwrap();
     }

@@ -2,8 +2,11 @@
 
 use crate::support::rng;
 use dht_bandits::{
-    ArmId, Contender, Error, LinUcb, LoggedRound, OffPolicy, Propensity, RidgeOptions, SlateOffPolicy, Ucb, Uniform,
-    WeightedWorld, compare, simulate,
+    ArmId, Error, LinUcb, RidgeOptions, Ucb,
+    evaluation::{LoggedRound, OffPolicy, SlateOffPolicy},
+    policy::{Propensity, Uniform},
+    posterior::Forgetting,
+    simulation::{Entry, GlmEnvironment, compare, simulate},
 };
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
@@ -76,7 +79,7 @@ fn evaluating_the_logging_policy_gives_the_mean_reward() {
 }
 
 #[test]
-fn logs_with_impossible_numbers_are_refused() {
+fn logs_with_impossible_values_are_refused() {
     let good = LoggedRound::new(1.0, 0.5, 0.5);
     let refuse = |bad: LoggedRound| OffPolicy::new(&[good, bad]).unwrap_err();
     assert_eq!(refuse(LoggedRound { propensity: 0.0, ..good }), Error::Propensity { round: 1, propensity: 0.0 });
@@ -88,9 +91,9 @@ fn logs_with_impossible_numbers_are_refused() {
 }
 
 #[test]
-fn slates_whose_places_are_independent_are_evaluated_place_by_place() {
+fn slates_whose_positions_are_independent_are_evaluated_position_by_position() {
     let mut rng = rng(3);
-    // Place 0 shows arm 1 with .5, place 1 with .2; arm 1 is clicked with .9, arm 0 with .1. Target: always arm 1.
+    // Position 0 shows arm 1 with .5, position 1 with .2; arm 1 is clicked with .9, arm 0 with .1. Target: always arm 1.
     let slates: Vec<Vec<_>> = (0..8000)
         .map(|_| {
             [0.5, 0.2]
@@ -113,45 +116,49 @@ fn slates_whose_places_are_independent_are_evaluated_place_by_place() {
 }
 
 #[test]
-fn a_place_of_a_slate_that_is_never_played_as_logged_is_named() {
+fn a_position_of_a_slate_that_is_never_played_as_logged_is_named() {
     let slate = |target| vec![LoggedRound::new(1.0, 0.5, 1.0), LoggedRound::new(1.0, 0.5, target)];
     let known = [slate(1.0), slate(0.0), slate(1.0)];
     assert!(SlateOffPolicy::new(&known).unwrap().independent_self_normalised().is_ok());
     let unknown = [slate(0.0), slate(0.0), slate(0.0)];
     let refused = SlateOffPolicy::new(&unknown).unwrap().independent_self_normalised().unwrap_err();
-    assert_eq!(refused, Error::NoOverlap { place: 1, weights: 0.0 });
+    assert_eq!(refused, Error::NoOverlap { position: 1, weights: 0.0 });
 }
 
 #[test]
-fn the_simulator_gives_every_contender_the_same_worlds() {
-    let contenders = [
-        Contender::new("uniform", || Uniform::new(4, 3)),
-        Contender::new("again", || Uniform::new(4, 3)),
-        Contender::new("LinUCB", || LinUcb::new(4, 3, RidgeOptions::default(), Ucb { alpha: 0.5 })),
+fn the_simulator_gives_every_entry_the_same_environments() {
+    let entries = [
+        Entry::new("uniform", || Uniform::new(4, 3)),
+        Entry::new("again", || Uniform::new(4, 3)),
+        Entry::new("LinUCB", || LinUcb::new(4, 3, RidgeOptions::default(), Ucb { alpha: 0.5 })),
     ];
-    let world = |rng: &mut ChaCha8Rng| WeightedWorld::linear(4, 3, 0.1, rng);
-    let comparison = compare(&contenders, world, 300, &[1, 2, 3]).unwrap();
-    assert_eq!(comparison.standings[0].curves, comparison.standings[1].curves);
-    let (uniform, learner) = (comparison.standings[0].total_regret().0, comparison.standings[2].total_regret().0);
+    let environment = |rng: &mut ChaCha8Rng| GlmEnvironment::linear(4, 3, 0.1, rng);
+    let comparison = compare(&entries, environment, 300, &[1, 2, 3]).unwrap();
+    assert_eq!(comparison.entries[0].curves, comparison.entries[1].curves);
+    let (uniform, learner) = (comparison.entries[0].total_regret().0, comparison.entries[2].total_regret().0);
     assert!(learner < 0.3 * uniform, "{learner} {uniform}");
-    let curve = &comparison.standings[2].curves[0];
+    let curve = &comparison.entries[2].curves[0];
     assert!(curve.regret.windows(2).all(|pair| pair[0] <= pair[1]));
     let csv = comparison.to_csv(100);
     assert_eq!(csv.lines().count(), 1 + 3 * 3);
     assert!(csv.starts_with("round,policy,regret"));
-    assert!(compare(&contenders, world, 10, &[]).is_err());
+    assert!(compare(&entries, environment, 10, &[]).is_err());
 }
 
 #[test]
-fn a_drifting_world_changes_its_best_arm_and_a_forgetful_ridge_follows() {
-    let run = |discount: f64| {
+fn a_drifting_environment_changes_its_best_arm_and_a_forgetful_ridge_follows() {
+    let run = |decay: f64| {
         let mut total = 0.0;
         for seed in 0..5 {
             let mut rng = rng(seed);
-            let mut world = WeightedWorld::linear(4, 4, 0.1, &mut rng).unwrap().drifting(400).unwrap();
-            let options = RidgeOptions { lambda: 1.0, discount, keep_information: false };
+            let mut environment = GlmEnvironment::linear(4, 4, 0.1, &mut rng).unwrap().drifting(400).unwrap();
+            let options = RidgeOptions {
+                prior_precision: 1.0,
+                forgetting: Forgetting::new(decay).unwrap(),
+                keep_information: false,
+            };
             let mut policy = LinUcb::new(4, 4, options, Ucb { alpha: 0.5 }).unwrap();
-            total += simulate(&mut policy, &mut world, 2400, &mut rng).unwrap().total_regret();
+            total += simulate(&mut policy, &mut environment, 2400, &mut rng).unwrap().total_regret();
         }
         total
     };

@@ -3,7 +3,7 @@
 use crate::support::{normals, rng};
 use dht_bandits::{ArmId, LinUcb, RidgeOptions, Ucb};
 
-/// A number held as the sum of two, some 32 digits.
+/// A value held as the sum of two, some 32 digits.
 #[derive(Debug, Clone, Copy)]
 struct Double(f64, f64);
 
@@ -78,17 +78,17 @@ fn a_hundred_thousand_ill_conditioned_updates_keep_nine_digits_of_the_variance()
     // Features over four and a half decades (A's condition is 10⁹ and more), correlated in pairs; both memory layouts.
     for dimension in [10, 34] {
         let mut rng = rng(dimension as u64);
-        let options = RidgeOptions::with_lambda(1e-3);
+        let options = RidgeOptions::with_prior_precision(1e-3);
         let mut policy = LinUcb::new(dimension, 1, options, Ucb { alpha: 1.0 }).unwrap();
         let mut a = vec![vec![Double::new(0.0); dimension]; dimension];
         (0..dimension).for_each(|i| a[i][i] = Double::new(1e-3));
         let draw = |rng: &mut _| {
             let mut x = normals(rng, dimension);
-            for place in (1..dimension).step_by(2) {
-                x[place] = x[place - 1] + 1e-3 * x[place];
+            for position in (1..dimension).step_by(2) {
+                x[position] = x[position - 1] + 1e-3 * x[position];
             }
-            let scale = |place: usize| 10f64.powf(4.5 * place as f64 / dimension as f64 - 2.25);
-            x.iter_mut().enumerate().for_each(|(place, value)| *value *= scale(place));
+            let scale = |position: usize| 10f64.powf(4.5 * position as f64 / dimension as f64 - 2.25);
+            x.iter_mut().enumerate().for_each(|(position, value)| *value *= scale(position));
             x
         };
         // Double-double sums are slow at d = 34: the same 100,000 updates, of which only 500 contexts are distinct.
@@ -122,7 +122,7 @@ fn a_hundred_thousand_ill_conditioned_updates_keep_nine_digits_of_the_variance()
 #[test]
 fn a_variance_is_never_negative() {
     let mut rng = rng(1);
-    let mut policy = LinUcb::new(40, 1, RidgeOptions::with_lambda(1e-9), Ucb { alpha: 1.0 }).unwrap();
+    let mut policy = LinUcb::new(40, 1, RidgeOptions::with_prior_precision(1e-9), Ucb { alpha: 1.0 }).unwrap();
     let context: Vec<_> = normals(&mut rng, 40).iter().map(|value| 1e6 * value).collect();
     for round in 0..2000 {
         let nearly: Vec<_> = context.iter().map(|value| value * (1.0 + 1e-15 * f64::from(round % 3))).collect();

@@ -1,6 +1,9 @@
 //! Removed arms stay removed: in the policy, in what is saved of it, and in what it is merged with.
 
-use dht_bandits::{ArmId, Delta, Error, HybridLinUcb, HybridOptions, LinUcb, RidgeOptions, Ucb, Uniform};
+use dht_bandits::{
+    ArmId, Error, HybridLinUcb, LinUcb, RidgeOptions, Ucb,
+    policy::{Delta, HybridOptions, Uniform},
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -8,14 +11,14 @@ fn learner(arms: usize) -> LinUcb {
     LinUcb::new(2, arms, RidgeOptions::default(), Ucb { alpha: 1.0 }).unwrap()
 }
 
-fn taught(arms: usize) -> LinUcb {
+fn trained(arms: usize) -> LinUcb {
     let mut policy = learner(arms);
     (0..arms as u64).for_each(|arm| policy.update(ArmId::new(arm), &[1.0, arm as f64], 1.0, 1.0).unwrap());
     policy
 }
 
 fn without(arms: usize, removed: &[u64]) -> LinUcb {
-    let mut policy = taught(arms);
+    let mut policy = trained(arms);
     removed.iter().for_each(|&arm| policy.remove_arm(ArmId::new(arm)).unwrap());
     policy
 }
@@ -68,7 +71,7 @@ fn an_arm_that_either_has_removed_is_not_in_their_merge() {
 
 #[test]
 fn deltas_carry_removals_in_any_order_and_grouping() {
-    let base = taught(4);
+    let base = trained(4);
     let mut left = base.clone();
     left.remove_arm(ArmId::new(3)).unwrap();
     let mut right = base.clone();

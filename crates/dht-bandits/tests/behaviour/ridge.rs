@@ -1,10 +1,10 @@
 //! LinUCB against ridge regression by dense inversion.
 
 use crate::support::{Dense, assert_close, normals, rng};
-use dht_bandits::{ArmId, Available, Error, LinUcb, RidgeOptions, Ucb};
+use dht_bandits::{ArmId, Available, Error, LinUcb, RidgeOptions, Ucb, posterior::Forgetting};
 
 fn learner(dimension: usize, arms: usize, lambda: f64) -> LinUcb {
-    LinUcb::new(dimension, arms, RidgeOptions::with_lambda(lambda), Ucb { alpha: 1.0 }).unwrap()
+    LinUcb::new(dimension, arms, RidgeOptions::with_prior_precision(lambda), Ucb { alpha: 1.0 }).unwrap()
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn mean_and_width_are_those_of_the_closed_form_for_small_and_large_ridges() {
 }
 
 #[test]
-fn a_new_arm_has_the_width_of_the_prior_for_every_lambda() {
+fn a_new_arm_has_the_width_of_the_prior_for_every_precision() {
     for lambda in [0.01, 1.0, 100.0] {
         let policy = learner(3, 1, lambda);
         let score = policy.score(ArmId::new(0), &[1.0, 2.0, 2.0]).unwrap();
@@ -78,9 +78,10 @@ fn the_order_of_coordinates_does_not_matter() {
 }
 
 #[test]
-fn a_discount_forgets_what_was_learned_and_not_the_prior() {
+fn forgetting_keeps_the_prior() {
     let (dimension, gamma, lambda) = (5, 0.9, 2.0);
-    let options = RidgeOptions { lambda, discount: gamma, keep_information: false };
+    let options =
+        RidgeOptions { prior_precision: lambda, forgetting: Forgetting::new(gamma).unwrap(), keep_information: false };
     let mut policy = LinUcb::new(dimension, 1, options, Ucb { alpha: 1.0 }).unwrap();
     let mut dense = Dense::new(dimension, lambda);
     let mut rng = rng(3);
@@ -147,9 +148,10 @@ fn settings_out_of_range_are_refused_with_their_names() {
         Error::Parameter { name, .. } => name,
         other => panic!("{other}"),
     };
-    assert_eq!(name(refused(RidgeOptions::with_lambda(0.0), 1.0)), "lambda");
-    assert_eq!(name(refused(RidgeOptions::with_lambda(f64::INFINITY), 1.0)), "lambda");
+    assert_eq!(name(refused(RidgeOptions::with_prior_precision(0.0), 1.0)), "prior_precision");
+    assert_eq!(name(refused(RidgeOptions::with_prior_precision(f64::INFINITY), 1.0)), "prior_precision");
     assert_eq!(name(refused(RidgeOptions::default(), -0.1)), "alpha");
-    assert_eq!(name(refused(RidgeOptions { discount: 1.1, ..Default::default() }, 0.0)), "discount");
+    assert_eq!(name(Forgetting::new(1.1).unwrap_err()), "decay");
+    assert_eq!(name(Forgetting::new(0.0).unwrap_err()), "decay");
     assert_eq!(name(LinUcb::new(0, 2, RidgeOptions::default(), Ucb { alpha: 1.0 }).unwrap_err()), "dimension");
 }

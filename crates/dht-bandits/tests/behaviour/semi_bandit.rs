@@ -2,8 +2,9 @@
 
 use crate::support::{normals, rng};
 use dht_bandits::{
-    ArmFeedback, ArmId, Candidates, DiagonalLaplaceOptions, Draw, Error, Feedback, HybridLinUcb, HybridOptions, Slate,
-    Thompson, TopKThompson, TsPrior, Ucb, sigmoid,
+    ArmId, Candidates, Error, HybridLinUcb, Thompson, TopKThompson, Ucb,
+    policy::{ArmFeedback, Draw, Feedback, HybridOptions, Slate},
+    posterior::{DiagonalLaplaceOptions, Forgetting, TsPrior, sigmoid},
 };
 use rand::RngExt;
 
@@ -40,7 +41,7 @@ fn pinned_arms_are_in_every_slate_and_take_no_feedback() {
 }
 
 #[test]
-fn what_was_not_observed_teaches_nothing() {
+fn unobserved_feedback_changes_nothing() {
     let mut policy = per_arm(3);
     let mut rng = rng(2);
     let (arms, context) = (ids(0..3), [0.5, 1.0, -0.5]);
@@ -51,15 +52,16 @@ fn what_was_not_observed_teaches_nothing() {
     let seen: Vec<_> = Feedback::cascade(3, Some(0)).collect();
     policy.learn(&slate, &seen).unwrap();
     let prior = per_arm(3);
-    for (place, choice) in slate.choices().iter().enumerate() {
+    for (position, choice) in slate.choices().iter().enumerate() {
         let (now, then) = (policy.score(choice.arm, &context).unwrap(), prior.score(choice.arm, &context).unwrap());
-        assert_eq!(now != then, place == 0);
+        assert_eq!(now != then, position == 0);
     }
 }
 
 #[test]
 fn a_batch_finds_the_mode_that_gradient_descent_finds() {
-    let options = DiagonalLaplaceOptions { prior: TsPrior::Gaussian { precision: 0.5 }, strength: 1.0 };
+    let options =
+        DiagonalLaplaceOptions { prior: TsPrior::Gaussian { prior_precision: 0.5 }, forgetting: Forgetting::NONE };
     let mut policy = TopKThompson::per_arm(3, 1, options, Thompson { alpha: 1.0 }).unwrap();
     let mut rng = rng(3);
     let rows: Vec<_> = (0..40).map(|_| normals(&mut rng, 3)).collect();
@@ -99,7 +101,7 @@ fn a_batch_finds_the_mode_that_gradient_descent_finds() {
 }
 
 #[test]
-fn a_batch_of_one_is_the_same_by_both_roads() {
+fn a_batch_of_one_equals_a_single_update() {
     // The single update goes along a line, the batch by Newton in all dimensions.
     let mut rng = rng(4);
     let options = DiagonalLaplaceOptions::default();
@@ -117,9 +119,9 @@ fn a_batch_of_one_is_the_same_by_both_roads() {
 }
 
 #[test]
-fn the_printed_prior_starts_at_ones() {
-    let prior = TsPrior::AsPrinted { precision_floor: 1e-2 };
-    let options = DiagonalLaplaceOptions { prior, strength: 1.0 };
+fn the_published_prior_starts_at_ones() {
+    let prior = TsPrior::AsPublished { prior_precision_floor: 1e-2 };
+    let options = DiagonalLaplaceOptions { prior, forgetting: Forgetting::NONE };
     let policy = TopKThompson::per_arm(3, 2, options, Thompson { alpha: 1.0 }).unwrap();
     let score = policy.score(ArmId::new(1), &[1.0, 2.0, 3.0]).unwrap();
     assert_eq!(score.mean, 6.0);
@@ -127,8 +129,11 @@ fn the_printed_prior_starts_at_ones() {
 }
 
 #[test]
-fn a_strength_below_one_forgets_toward_the_prior() {
-    let options = DiagonalLaplaceOptions { prior: TsPrior::Gaussian { precision: 2.0 }, strength: 0.5 };
+fn a_decay_below_one_forgets_toward_the_prior() {
+    let options = DiagonalLaplaceOptions {
+        prior: TsPrior::Gaussian { prior_precision: 2.0 },
+        forgetting: Forgetting::new(0.5).unwrap(),
+    };
     let mut policy = TopKThompson::per_arm(2, 1, options, Thompson { alpha: 1.0 }).unwrap();
     let update = |policy: &mut TopKThompson, context: [f64; 2]| {
         policy.update(&[ArmFeedback::new(ArmId::new(0), &context, Feedback::from(true))]).unwrap();
@@ -146,7 +151,7 @@ fn a_strength_below_one_forgets_toward_the_prior() {
 }
 
 #[test]
-fn a_shared_model_takes_candidates_it_has_never_heard_of() {
+fn a_shared_model_takes_candidates_it_has_never_seen() {
     let mut policy = TopKThompson::shared(2, DiagonalLaplaceOptions::default(), Thompson { alpha: 0.5 }).unwrap();
     let mut rng = rng(5);
     let (mut early, mut late) = (0, 0);

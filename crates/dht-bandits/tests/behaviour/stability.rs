@@ -1,12 +1,14 @@
-//! Values that must not change from one version to the next: whoever replays a seed gets what they got.
+//! Values that must not change from one version to the next: a replayed seed gives the same choices.
 //!
-//! A change of these numbers breaks replays and belongs in the changelog as such.
+//! A change of these values breaks replays and belongs in the changelog as such.
 
 use crate::support::{normals, rng};
 use dht_bandits::{
-    ArmId, Available, Candidates, DiagonalLaplaceOptions, DiagonalLogisticTs, Epsilon, EpsilonGreedy, Feedback,
-    FullLaplaceOptions, HybridLinUcb, HybridOptions, LinTs, LinUcb, LogisticTs, LogisticUcb, Policy, RidgeOptions,
-    SharedLinTs, SharedLinUcb, Thompson, TopKThompson, Ucb, Uniform,
+    ArmId, Available, Candidates, DiagonalLogisticTs, EpsilonGreedy, HybridLinUcb, LinTs, LinUcb, LogisticTs, Policy,
+    RidgeOptions, Thompson, TopKThompson, Ucb,
+    exploration::Greedy,
+    policy::{Feedback, HybridOptions, LogisticUcb, SharedLinTs, SharedLinUcb, Uniform},
+    posterior::{DiagonalLaplaceOptions, Forgetting, FullLaplaceOptions},
 };
 
 // Twenty-four rounds in three dimensions with four arms: the arms as digits, and the mean of arm 2 at the end.
@@ -34,14 +36,14 @@ golden! {
     lin_ucb_replays: LinUcb::new(3, 4, RidgeOptions::default(), Ucb { alpha: 0.7 }).unwrap() => "200130232222111203032221", "-0.222732807";
     lin_ts_replays: LinTs::new(3, 4, RidgeOptions::default(), Thompson { alpha: 0.7 }).unwrap() => "102120311023333120013101", "0.270499901";
     epsilon_greedy_replays:
-        EpsilonGreedy::new(3, 4, RidgeOptions::default(), Epsilon { epsilon: 0.3 }).unwrap() => "333032332222111222222110", "0.035566402";
+        EpsilonGreedy::new(3, 4, RidgeOptions::default(), Greedy { epsilon: 0.3 }).unwrap() => "333032332222111222222110", "0.035566402";
     diagonal_logistic_ts_replays:
         DiagonalLogisticTs::new(3, 4, DiagonalLaplaceOptions::default(), Thompson { alpha: 0.7 }).unwrap() => "102122222023331122320001", "0.325745162";
     logistic_ts_replays:
         LogisticTs::new(3, 4, FullLaplaceOptions::default(), Thompson { alpha: 0.7 }).unwrap() => "102122202222332222012001", "0.340045121";
     logistic_ucb_replays: LogisticUcb::new(3, 4, FullLaplaceOptions::default(), Ucb { alpha: 0.7 }).unwrap() => "222221202232111233232220", "-0.186720365";
-    discounted_lin_ucb_replays:
-        LinUcb::new(3, 4, RidgeOptions { discount: 0.9, ..Default::default() }, Ucb { alpha: 0.7 }).unwrap() => "222023313102001121201121", "0.330004125";
+    forgetting_lin_ucb_replays:
+        LinUcb::new(3, 4, RidgeOptions { forgetting: Forgetting::new(0.9).unwrap(), ..Default::default() }, Ucb { alpha: 0.7 }).unwrap() => "222023313102001121201121", "0.330004125";
 }
 
 #[test]

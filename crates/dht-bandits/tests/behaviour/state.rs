@@ -2,8 +2,11 @@
 
 use crate::support::{normals, rng};
 use dht_bandits::{
-    ArmId, Available, DiagonalLaplaceOptions, DiagonalLogisticTs, Error, Fixed, LinTs, LinUcb, Normalizer,
-    NormalizerOptions, PyramidPool, RidgeOptions, Thompson, TopKThompson, Ucb, Uniform,
+    ArmId, Available, DiagonalLogisticTs, Error, LinTs, LinUcb, Normalizer, PyramidPool, RidgeOptions, Thompson,
+    TopKThompson, Ucb,
+    features::NormalizerOptions,
+    policy::{Fixed, Uniform},
+    posterior::{DiagonalLaplaceOptions, Forgetting},
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,7 +16,8 @@ fn again<T: Serialize + DeserializeOwned>(value: &T) -> T {
 }
 
 fn learned() -> LinUcb {
-    let options = RidgeOptions { lambda: 0.3, discount: 0.99, keep_information: true };
+    let options =
+        RidgeOptions { prior_precision: 0.3, forgetting: Forgetting::new(0.99).unwrap(), keep_information: true };
     let mut policy = LinUcb::new(11, 4, options, Ucb { alpha: 0.7 }).unwrap();
     let mut rng = rng(1);
     for round in 0..60 {
@@ -73,13 +77,16 @@ fn a_state_of_another_kind_or_a_newer_version_is_refused() {
     let text = serde_json::to_string(&learned()).unwrap();
     assert!(serde_json::from_str::<LinTs>(&text).is_err());
     // Whatever else a newer version or another family writes: the header is read first, and says it.
-    let newer =
-        text.replacen("\"format\":2", "\"format\":3", 1).replacen("\"lambda\"", "\"something_new\":1,\"lambda\"", 1);
+    let newer = text.replacen("\"format\":2", "\"format\":3", 1).replacen(
+        "\"prior_precision\"",
+        "\"something_new\":1,\"prior_precision\"",
+        1,
+    );
     let refused = serde_json::from_str::<LinUcb>(&newer).unwrap_err().to_string();
     assert!(refused.starts_with("saved state has format version 3; versions up to 2 can be read"), "{refused}");
     let refused = serde_json::from_str::<Normalizer>(&text).unwrap_err().to_string();
     assert!(refused.starts_with("saved state is a \"disjoint/ridge/ucb\", expected a \"running-norm\""), "{refused}");
-    let header: dht_bandits::Header =
+    let header: dht_bandits::policy::StateHeader =
         serde_json::from_value(serde_json::from_str::<serde_json::Value>(&text).unwrap()["header"].clone()).unwrap();
     assert_eq!(header.kind, "disjoint/ridge/ucb");
 }
@@ -100,8 +107,8 @@ fn a_state_that_contradicts_itself_is_refused() {
     assert!(refuse(&|state| state["dimension"] = 12.into()).contains("expected 12"));
     assert!(refuse(&|state| state["arms"]["ids"][1] = 0.into()).contains("there twice"));
     assert!(refuse(&|state| state["arms"]["next"] = 2.into()).contains("not below"));
-    assert!(refuse(&|state| state["index"]["alpha"] = (-1.0).into()).contains("alpha"));
-    assert!(refuse(&|state| state["options"]["lambda"] = 0.0.into()).contains("lambda"));
+    assert!(refuse(&|state| state["exploration"]["alpha"] = (-1.0).into()).contains("alpha"));
+    assert!(refuse(&|state| state["options"]["prior_precision"] = 0.0.into()).contains("prior_precision"));
     assert!(refuse(&|state| state["options"]["keep_information"] = false.into()).contains("disagree"));
     let mut fewer = learned().state();
     fewer = serde_json::from_value({

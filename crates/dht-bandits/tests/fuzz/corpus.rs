@@ -1,10 +1,14 @@
 //! Each kind of thing that is saved or sent, in full health.
 
 use dht_bandits::{
-    ArmId, Available, Candidates, DiagonalLaplace, DiagonalLaplaceOptions, Disjoint, Epsilon, EpsilonGreedy, Feedback,
-    Fixed, FullLaplace, FullLaplaceOptions, HybridLinUcb, HybridOptions, Index, LinTs, LinUcb, Normalizer,
-    NormalizerOptions, Observation, Posterior, PyramidPool, Ridge, RidgeOptions, SharedLinUcb, Slate, Thompson,
-    TopKThompson, Ucb, Uniform,
+    ArmId, Available, Candidates, Disjoint, EpsilonGreedy, HybridLinUcb, LinTs, LinUcb, Normalizer, Observation,
+    PyramidPool, RidgeOptions, Thompson, TopKThompson, Ucb,
+    exploration::{Exploration, Greedy},
+    features::NormalizerOptions,
+    policy::{Feedback, Fixed, HybridOptions, SharedLinUcb, Slate, Uniform},
+    posterior::{
+        DiagonalLaplace, DiagonalLaplaceOptions, Forgetting, FullLaplace, FullLaplaceOptions, Posterior, Ridge,
+    },
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -15,14 +19,14 @@ pub fn rng() -> ChaCha8Rng {
 }
 
 pub fn context(dimension: usize) -> Vec<f64> {
-    (0..dimension).map(|place| (place as f64 + 1.0).sin()).collect()
+    (0..dimension).map(|position| (position as f64 + 1.0).sin()).collect()
 }
 
 pub fn text(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap()
 }
 
-fn taught<P: Posterior, I: Index>(mut policy: Disjoint<P, I>) -> Disjoint<P, I> {
+fn trained<P: Posterior, E: Exploration>(mut policy: Disjoint<P, E>) -> Disjoint<P, E> {
     let context = context(policy.dimension());
     for round in 0..6 {
         policy.update(ArmId::new(round % 3), &context, (round % 2) as f64, 1.0).unwrap();
@@ -41,13 +45,13 @@ pub trait Healthy: Posterior {
     }
 
     fn policy() -> Disjoint<Self, Thompson> {
-        taught(Self::blank())
+        trained(Self::blank())
     }
 }
 
 impl Healthy for Ridge {
     fn settings() -> RidgeOptions {
-        RidgeOptions { lambda: 0.5, discount: 1.0, keep_information: true }
+        RidgeOptions { prior_precision: 0.5, forgetting: Forgetting::NONE, keep_information: true }
     }
 }
 
@@ -105,14 +109,14 @@ fn choices() -> [String; 3] {
 }
 
 pub fn texts() -> Vec<String> {
-    let fading = RidgeOptions { discount: 0.9, ..RidgeOptions::default() };
-    let lin_ucb = taught(LinUcb::new(3, 3, Ridge::settings(), Ucb { alpha: 0.5 }).unwrap());
+    let fading = RidgeOptions { forgetting: Forgetting::new(0.9).unwrap(), ..RidgeOptions::default() };
+    let lin_ucb = trained(LinUcb::new(3, 3, Ridge::settings(), Ucb { alpha: 0.5 }).unwrap());
     let mut norm = Normalizer::new(2, NormalizerOptions { clip: Some(4.0), ..NormalizerOptions::default() }).unwrap();
     norm.observe(&context(2)).unwrap();
     let mut texts = vec![
         text(&lin_ucb),
-        text(&taught(LinTs::new(10, 3, fading, Thompson { alpha: 0.5 }).unwrap())),
-        text(&taught(EpsilonGreedy::new(2, 3, RidgeOptions::default(), Epsilon { epsilon: 0.1 }).unwrap())),
+        text(&trained(LinTs::new(10, 3, fading, Thompson { alpha: 0.5 }).unwrap())),
+        text(&trained(EpsilonGreedy::new(2, 3, RidgeOptions::default(), Greedy { epsilon: 0.1 }).unwrap())),
         text(&per_arm()),
         text(&shared()),
         text(&hybrid()),

@@ -44,49 +44,49 @@ pub enum Change {
 }
 
 pub fn edit() -> impl Strategy<Value = Edit> {
-    let place = any::<usize>;
+    let position = any::<usize>;
     prop_oneof![
-        6 => (place(), change()).prop_map(|(place, change)| Edit::Tree(place, change)),
-        1 => (place(), any::<u8>()).prop_map(|(place, byte)| Edit::Byte(place, byte)),
-        1 => place().prop_map(Edit::Cut),
-        1 => (place(), 1usize..40).prop_map(|(place, length)| Edit::Drop(place, length)),
-        1 => (place(), 1usize..40).prop_map(|(place, length)| Edit::Repeat(place, length)),
-        1 => (place(), 0..WILD.len()).prop_map(|(place, word)| Edit::Wild(place, word)),
-        1 => (place(), place(), place()).prop_map(|(place, other, from)| Edit::Splice(place, other, from)),
+        6 => (position(), change()).prop_map(|(position, change)| Edit::Tree(position, change)),
+        1 => (position(), any::<u8>()).prop_map(|(position, byte)| Edit::Byte(position, byte)),
+        1 => position().prop_map(Edit::Cut),
+        1 => (position(), 1usize..40).prop_map(|(position, length)| Edit::Drop(position, length)),
+        1 => (position(), 1usize..40).prop_map(|(position, length)| Edit::Repeat(position, length)),
+        1 => (position(), 0..WILD.len()).prop_map(|(position, word)| Edit::Wild(position, word)),
+        1 => (position(), position(), position()).prop_map(|(position, other, from)| Edit::Splice(position, other, from)),
     ]
 }
 
 pub fn damage(text: &mut Vec<u8>, edit: Edit, corpus: &[String]) {
     let length = text.len().max(1);
-    let span = |place: usize, size: usize| place % length..(place % length + size).min(length);
+    let span = |position: usize, size: usize| position % length..(position % length + size).min(length);
     if text.is_empty() {
         return;
     }
     match edit {
-        Edit::Byte(place, byte) => text[place % length] = byte,
+        Edit::Byte(position, byte) => text[position % length] = byte,
         // Whole files, cut rarely: what is left of one seldom reads.
-        Edit::Cut(place) => text.truncate(place % (8 * length)),
-        Edit::Drop(place, size) => drop(text.drain(span(place, size))),
-        Edit::Repeat(place, size) => {
-            let piece = text[span(place, size)].to_vec();
-            text.splice(place % length..place % length, piece);
+        Edit::Cut(position) => text.truncate(position % (8 * length)),
+        Edit::Drop(position, size) => drop(text.drain(span(position, size))),
+        Edit::Repeat(position, size) => {
+            let piece = text[span(position, size)].to_vec();
+            text.splice(position % length..position % length, piece);
         }
-        Edit::Wild(place, word) => {
+        Edit::Wild(position, word) => {
             // A whole number gives way, where one is near.
             let number = |byte: &u8| byte.is_ascii_digit() || b".-+e".contains(byte);
-            let start = place % length + text[place % length..].iter().position(u8::is_ascii_digit).unwrap_or(0);
+            let start = position % length + text[position % length..].iter().position(u8::is_ascii_digit).unwrap_or(0);
             let end = start + text[start..].iter().position(|byte| !number(byte)).unwrap_or(0);
             text.splice(start..end, WILD[word].bytes());
         }
-        Edit::Splice(place, other, from) => {
+        Edit::Splice(position, other, from) => {
             let other = corpus[other % corpus.len()].as_bytes();
             let from = from % other.len();
-            text.splice(span(place, 20), other[from..(from + 20).min(other.len())].iter().copied());
+            text.splice(span(position, 20), other[from..(from + 20).min(other.len())].iter().copied());
         }
-        Edit::Tree(place, change) => {
+        Edit::Tree(position, change) => {
             if let Ok(mut tree) = serde_json::from_slice::<Value>(text) {
                 let size = count(&tree);
-                alter(&mut tree, &mut (place % size), change);
+                alter(&mut tree, &mut (position % size), change);
                 *text = tree.to_string().into_bytes();
             }
         }
@@ -112,35 +112,35 @@ fn count(tree: &Value) -> usize {
 }
 
 /// Changes the value that comes `place` values after the root; in an array also by removing, repeating or swapping it.
-fn alter(tree: &mut Value, place: &mut usize, change: Change) {
-    if *place == 0 {
+fn alter(tree: &mut Value, position: &mut usize, change: Change) {
+    if *position == 0 {
         if let Change::Replace(word) = change {
             // What is no JSON becomes a string.
             *tree = serde_json::from_str(WILD[word]).unwrap_or_else(|_| WILD[word].into());
         }
         return;
     }
-    *place -= 1;
+    *position -= 1;
     match tree {
         Value::Array(values) => {
-            let Some(index) = child(values.iter(), place) else { return };
+            let Some(index) = child(values.iter(), position) else { return };
             match change {
-                Change::Remove if *place == 0 => drop(values.remove(index)),
-                Change::Repeat if *place == 0 => values.insert(index, values[index].clone()),
-                Change::Swap if *place == 0 => {
+                Change::Remove if *position == 0 => drop(values.remove(index)),
+                Change::Repeat if *position == 0 => values.insert(index, values[index].clone()),
+                Change::Swap if *position == 0 => {
                     let last = values.len() - 1;
                     values.swap(index, last);
                 }
-                _ => alter(&mut values[index], place, change),
+                _ => alter(&mut values[index], position, change),
             }
         }
         Value::Object(fields) => {
-            let Some(index) = child(fields.values(), place) else { return };
+            let Some(index) = child(fields.values(), position) else { return };
             let key = fields.keys().nth(index).cloned().unwrap_or_default();
-            if *place == 0 && matches!(change, Change::Remove) {
+            if *position == 0 && matches!(change, Change::Remove) {
                 fields.remove(&key);
             } else if let Some(value) = fields.get_mut(&key) {
-                alter(value, place, change);
+                alter(value, position, change);
             }
         }
         _ => {}
@@ -148,13 +148,13 @@ fn alter(tree: &mut Value, place: &mut usize, change: Change) {
 }
 
 /// The child in which the value at `place` is, counted from that child afterwards.
-fn child<'a>(values: impl Iterator<Item = &'a Value>, place: &mut usize) -> Option<usize> {
+fn child<'a>(values: impl Iterator<Item = &'a Value>, position: &mut usize) -> Option<usize> {
     for (index, value) in values.enumerate() {
         let size = count(value);
-        if *place < size {
+        if *position < size {
             return Some(index);
         }
-        *place -= size;
+        *position -= size;
     }
     None
 }

@@ -2,9 +2,11 @@
 
 use crate::corpus::{Healthy, context, hybrid, per_arm, rng, shared, text};
 use dht_bandits::{
-    ArmId, Available, Candidates, Decision, Delta, DiagonalLaplace, Disjoint, EpsilonGreedy, Feedback, Fixed,
-    FullLaplace, Header, HybridLinUcb, Index, LinTs, LinUcb, Normalizer, Observation, Policy, Posterior, PyramidPool,
-    Result, Ridge, SharedLinUcb, Slate, Thompson, TopK, TopKThompson, Uniform,
+    ArmId, Available, Candidates, Decision, Disjoint, EpsilonGreedy, HybridLinUcb, LinTs, LinUcb, Normalizer,
+    Observation, Policy, PyramidPool, Result, Thompson, TopK, TopKThompson,
+    exploration::Exploration,
+    policy::{Delta, Feedback, Fixed, SharedLinUcb, Slate, StateHeader, Uniform},
+    posterior::{DiagonalLaplace, Forgetting, FullLaplace, Posterior, Ridge},
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -63,7 +65,7 @@ fn disjoint<P: Healthy>(file: &[u8]) -> bool {
         fits &= whole(&mut healthy.clone(), |policy| policy.merge(&damaged))
             && whole(&mut damaged, |policy| policy.merge(&healthy))
             && [damaged.diff(&healthy), healthy.diff(&damaged)].into_iter().flatten().all(|delta| again(&delta))
-            && whole(&mut damaged, |policy| policy.discount(0.5))
+            && whole(&mut damaged, |policy| policy.forget(Forgetting::new(0.5).unwrap()))
             && whole(&mut damaged, |policy| policy.add_arm())
             && chooses_and_learns(&mut damaged);
     }
@@ -107,10 +109,10 @@ where
 trait Slates {
     fn try_out(&mut self) -> bool;
     fn learn_slate(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()>;
-    fn learn_all(&mut self, feedback: &[dht_bandits::ArmFeedback<'_>]) -> Result<()>;
+    fn learn_all(&mut self, feedback: &[dht_bandits::policy::ArmFeedback<'_>]) -> Result<()>;
 }
 
-impl<P: Posterior, I: Index> Slates for TopK<P, I> {
+impl<P: Posterior, E: Exploration> Slates for TopK<P, E> {
     fn try_out(&mut self) -> bool {
         let arms: Vec<_> = self.arms().iter().chain([ArmId::new(99)]).take(3).collect();
         let context = context(self.dimension().min(1 << 12));
@@ -123,7 +125,7 @@ impl<P: Posterior, I: Index> Slates for TopK<P, I> {
         self.learn(slate, feedback)
     }
 
-    fn learn_all(&mut self, feedback: &[dht_bandits::ArmFeedback<'_>]) -> Result<()> {
+    fn learn_all(&mut self, feedback: &[dht_bandits::policy::ArmFeedback<'_>]) -> Result<()> {
         self.update(feedback)
     }
 }
@@ -155,6 +157,6 @@ fn contexts(file: &[u8]) -> bool {
     if let Some(pool) = read::<PyramidPool>(file) {
         let _ = pool.dimension();
     }
-    let _ = read::<Header>(file);
+    let _ = read::<StateHeader>(file);
     true
 }

@@ -1,9 +1,13 @@
 //! Whether policies find the planted best arm, over seeds.
 
 use dht_bandits::{
-    ArmId, Available, CascadeWorld, ClickWorld, Contender, DiagonalLaplaceOptions, DiagonalLogisticTs, Epsilon,
-    EpsilonGreedy, FullLaplaceOptions, LinTs, LinUcb, LogisticTs, LogisticUcb, RidgeOptions, SharedLinUcb, Standing,
-    Thompson, TopKThompson, TsPrior, Ucb, Uniform, WeightedWorld, columns, compare, simulate_slates,
+    ArmId, Available, DiagonalLogisticTs, EpsilonGreedy, LinTs, LinUcb, LogisticTs, RidgeOptions, Thompson,
+    TopKThompson, Ucb,
+    exploration::Greedy,
+    features::columns,
+    policy::{LogisticUcb, SharedLinUcb, Uniform},
+    posterior::{DiagonalLaplaceOptions, Forgetting, FullLaplaceOptions, TsPrior},
+    simulation::{CascadeEnvironment, ClickEnvironment, Entry, EntryRuns, GlmEnvironment, compare, simulate_slates},
 };
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -13,8 +17,8 @@ use rand_distr::{Distribution, StandardNormal};
 const ROUNDS: usize = 5000;
 
 /// At least 19 of 20 seeds keep the regret within a quarter of uniform's.
-fn assert_learns(standings: &[Standing]) {
-    let (uniform, learners) = standings.split_first().unwrap();
+fn assert_learns(entries: &[EntryRuns]) {
+    let (uniform, learners) = entries.split_first().unwrap();
     for learner in learners {
         let within = (uniform.curves.iter().zip(&learner.curves))
             .filter(|(control, curve)| curve.total_regret() <= 0.25 * control.total_regret())
@@ -27,30 +31,30 @@ fn assert_learns(standings: &[Standing]) {
 #[test]
 fn linear_policies_keep_their_regret_within_a_quarter_of_uniforms() {
     let ridge = RidgeOptions::default();
-    let contenders = [
-        Contender::new("uniform", || Uniform::new(6, 5)),
-        Contender::new("LinUCB", || LinUcb::new(6, 5, ridge, Ucb { alpha: 0.5 })),
-        Contender::new("linear Thompson sampling", || LinTs::new(6, 5, ridge, Thompson { alpha: 0.3 })),
-        Contender::new("ε-greedy", || EpsilonGreedy::new(6, 5, ridge, Epsilon { epsilon: 0.05 })),
+    let entries = [
+        Entry::new("uniform", || Uniform::new(6, 5)),
+        Entry::new("LinUCB", || LinUcb::new(6, 5, ridge, Ucb { alpha: 0.5 })),
+        Entry::new("linear Thompson sampling", || LinTs::new(6, 5, ridge, Thompson { alpha: 0.3 })),
+        Entry::new("ε-greedy", || EpsilonGreedy::new(6, 5, ridge, Greedy { epsilon: 0.05 })),
     ];
     let seeds: Vec<_> = (0..20).collect();
-    let world = |rng: &mut ChaCha8Rng| WeightedWorld::linear(6, 5, 0.5, rng);
-    assert_learns(&compare(&contenders, world, ROUNDS, &seeds).unwrap().standings);
+    let environment = |rng: &mut ChaCha8Rng| GlmEnvironment::linear(6, 5, 0.5, rng);
+    assert_learns(&compare(&entries, environment, ROUNDS, &seeds).unwrap().entries);
 }
 
 #[test]
 fn logistic_policies_keep_their_regret_within_a_quarter_of_uniforms() {
     let full = FullLaplaceOptions::default();
     let diagonal = DiagonalLaplaceOptions::default();
-    let contenders = [
-        Contender::new("uniform", || Uniform::new(6, 5)),
-        Contender::new("logistic Thompson sampling", || LogisticTs::new(6, 5, full, Thompson { alpha: 0.5 })),
-        Contender::new("logistic UCB", || LogisticUcb::new(6, 5, full, Ucb { alpha: 0.5 })),
-        Contender::new("diagonal", || DiagonalLogisticTs::new(6, 5, diagonal, Thompson { alpha: 0.5 })),
+    let entries = [
+        Entry::new("uniform", || Uniform::new(6, 5)),
+        Entry::new("logistic Thompson sampling", || LogisticTs::new(6, 5, full, Thompson { alpha: 0.5 })),
+        Entry::new("logistic UCB", || LogisticUcb::new(6, 5, full, Ucb { alpha: 0.5 })),
+        Entry::new("diagonal", || DiagonalLogisticTs::new(6, 5, diagonal, Thompson { alpha: 0.5 })),
     ];
     let seeds: Vec<_> = (100..120).collect();
-    let world = |rng: &mut ChaCha8Rng| WeightedWorld::logistic(6, 5, rng);
-    assert_learns(&compare(&contenders, world, ROUNDS, &seeds).unwrap().standings);
+    let environment = |rng: &mut ChaCha8Rng| GlmEnvironment::logistic(6, 5, rng);
+    assert_learns(&compare(&entries, environment, ROUNDS, &seeds).unwrap().entries);
 }
 
 #[test]
@@ -58,12 +62,12 @@ fn slates_of_contextual_clicks_reach_their_reference_regret() {
     // Reference over seeds 0 to 4: 50 to 95 after 3,000 rounds of 5 of 50 items; at random it is about 6,500.
     for seed in 0..5 {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut world = ClickWorld::new(50, 5, 16, 1.0, &mut rng).unwrap();
+        let mut environment = ClickEnvironment::new(50, 5, 16, 1.0, &mut rng).unwrap();
         let mut policy = TopKThompson::shared(17, DiagonalLaplaceOptions::default(), Thompson { alpha: 0.25 }).unwrap();
-        let regret = simulate_slates(&mut policy, &mut world, 3000, &mut rng).unwrap().total_regret();
+        let regret = simulate_slates(&mut policy, &mut environment, 3000, &mut rng).unwrap().total_regret();
         assert!(regret < 130.0, "{seed}: {regret}");
         let mut linear = SharedLinUcb::shared(17, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
-        let regret = simulate_slates(&mut linear, &mut world, 3000, &mut rng).unwrap().total_regret();
+        let regret = simulate_slates(&mut linear, &mut environment, 3000, &mut rng).unwrap().total_regret();
         assert!(regret < 160.0, "{seed}: {regret}");
     }
 }
@@ -71,14 +75,14 @@ fn slates_of_contextual_clicks_reach_their_reference_regret() {
 #[test]
 fn cascades_reach_their_reference_regret() {
     // B_LB, L = 16, K = 2, Δ = .15: about 130 after 100,000 rounds; two thirds of it in the first 20,000.
-    let prior = TsPrior::Gaussian { precision: 0.1 };
+    let prior = TsPrior::Gaussian { prior_precision: 0.1 };
     let mut total = 0.0;
     for seed in 0..5 {
-        let options = DiagonalLaplaceOptions { prior, strength: 1.0 };
+        let options = DiagonalLaplaceOptions { prior, forgetting: Forgetting::NONE };
         let mut policy = TopKThompson::per_arm(1, 16, options, Thompson { alpha: 0.8 }).unwrap();
-        let mut world = CascadeWorld::new(16, 2, 0.2, 0.15).unwrap();
+        let mut environment = CascadeEnvironment::new(16, 2, 0.2, 0.15).unwrap();
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        total += simulate_slates(&mut policy, &mut world, 20_000, &mut rng).unwrap().total_regret() / 5.0;
+        total += simulate_slates(&mut policy, &mut environment, 20_000, &mut rng).unwrap().total_regret() / 5.0;
     }
     assert!((40.0..140.0).contains(&total), "{total}");
 }

@@ -1,6 +1,6 @@
 //! Whether draws come from the posterior they should come from.
 
-use dht_bandits::{ArmId, Available, Candidates, LinTs, RidgeOptions, SharedLinTs, Thompson};
+use dht_bandits::{ArmId, Available, Candidates, LinTs, RidgeOptions, Thompson, policy::SharedLinTs};
 use nalgebra::{DMatrix, DVector};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -87,9 +87,9 @@ fn one_draw_of_shared_weights_scores_all_candidates_together() {
         for round in 0..30 {
             let rows = normals(&mut rng, 3 * dimension);
             let slate = policy.select(1, Candidates::new(&items, &rows), &mut rng).unwrap();
-            let place = slate.choices()[0].arm.number() as usize;
-            policy.learn(&slate, &[dht_bandits::Feedback::from(round % 3 == 0)]).unwrap();
-            oracle.learn(&rows[place * dimension..][..dimension], f64::from(u8::from(round % 3 == 0)));
+            let position = slate.choices()[0].arm.number() as usize;
+            policy.learn(&slate, &[dht_bandits::policy::Feedback::from(round % 3 == 0)]).unwrap();
+            oracle.learn(&rows[position * dimension..][..dimension], f64::from(u8::from(round % 3 == 0)));
         }
         // Two candidates nearly alike, and one apart.
         let mut rows = normals(&mut rng, 3 * dimension);
@@ -102,7 +102,8 @@ fn one_draw_of_shared_weights_scores_all_candidates_together() {
             let slate = policy.select(1, Candidates::new(&items, &rows), &mut rng).unwrap();
             ours[slate.choices()[0].arm.number() as usize] += 1;
             let theta = sample(&mut rng);
-            let score = |place: usize| DVector::from_column_slice(&rows[place * dimension..][..dimension]).dot(&theta);
+            let score =
+                |position: usize| DVector::from_column_slice(&rows[position * dimension..][..dimension]).dot(&theta);
             theirs[(0..3).max_by(|&a, &b| score(a).total_cmp(&score(b))).unwrap()] += 1;
         }
         ours.iter().zip(&theirs).for_each(|(&left, &right)| assert_same_frequency(left, right, draws));

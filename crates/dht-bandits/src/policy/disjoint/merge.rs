@@ -1,35 +1,35 @@
-//! Policies that learn apart and put together what they know: merge, difference, discount, taking back.
+//! Merging of policies that learned independently, by their differences; forgetting and unlearning.
 
 use super::Disjoint;
 use crate::arm::ArmId;
-use crate::arm_ranges::ArmRanges;
-use crate::arm_set::{check_number, check_removed};
+use crate::arm_set::{ArmRanges, check_number, check_removed};
 use crate::clock::{add_counts, check_saved_count};
-use crate::error::{Error, Result, check_finite, check_parameter, check_scalar, check_weight};
-use crate::exploration::Index;
-use crate::gaussian::Natural;
+use crate::error::{Error, Result};
+use crate::exploration::Exploration;
+use crate::forgetting::Forgetting;
+use crate::gaussian::NaturalParameters;
 use crate::posterior::{DiagonalLaplace, FullLaplace, Posterior, Ridge};
-use crate::saved_state::{Header, check_header, header_of};
-use crate::validate::check_part;
+use crate::saved_state::{StateHeader, check_header, header_reader};
+use crate::validate::{check_finite, check_part, check_scalar, check_weight};
 use serde::{Deserialize, Serialize};
 
-header_of!("delta/");
+header_reader!("delta/");
 
-/// What a policy has learned since a snapshot of it, arm by arm, without the prior, and which arms it has removed: to be
-/// sent to another machine.
+/// The difference between a policy and an earlier snapshot of it: what each arm has learned, without the prior, and
+/// which arms were removed. To be sent to another machine.
 ///
-/// Deltas add ([`combine`](Self::combine)) in any order and grouping, to rounding. An arm that one of them has removed is
-/// removed in the sum, whatever others have learned of it. What a delta holds is checked whole where it is combined or
+/// Deltas add ([`combine`](Self::combine)) in any order and grouping, to rounding. An arm that one of them has removed
+/// is removed in the sum, whatever others have learned of it. Its contents are checked whole when it is combined or
 /// applied.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Delta {
-    /// What this is a difference of.
+    /// The kind and format of the delta.
     #[serde(deserialize_with = "read_header")]
-    pub header: Header,
+    pub header: StateHeader,
     dimension: usize,
     prior: f64,
     // Each arm once, in ascending order.
-    arms: Vec<(ArmId, Natural)>,
+    arms: Vec<(ArmId, NaturalParameters)>,
     updates: u64,
     #[serde(default)]
     prior_mean: f64,
@@ -38,12 +38,12 @@ pub struct Delta {
 }
 
 impl Delta {
-    /// The arms of which something was learned.
+    /// The arms that learned something.
     pub fn arms(&self) -> impl Iterator<Item = ArmId> + '_ {
         self.arms.iter().map(|(arm, _)| *arm)
     }
 
-    /// How many updates are behind it.
+    /// The number of updates it sums up.
     pub fn updates(&self) -> u64 {
         self.updates
     }
@@ -51,18 +51,18 @@ impl Delta {
     /// Adds what another worker has learned, and removes what it has removed.
     ///
     /// # Errors
-    /// A delta of another kind of policy, dimension or prior; contents that no [`diff`](Disjoint::diff) gives, such as an arm
-    /// listed twice or a precision of the wrong length; sums that overflow. This one is unchanged then.
+    /// A delta of another kind of policy, dimension or prior; contents that cannot come from [`diff`](Disjoint::diff),
+    /// such as an arm listed twice or a precision of the wrong length; sums that overflow. This one is unchanged then.
     pub fn combine(&mut self, other: &Self) -> Result<()> {
         check_header(&other.header, &self.header.kind)?;
-        self.check_like(other)?;
+        self.check_compatible(other)?;
         self.check()?;
         other.check()?;
         let mut sum = self.clone();
         for (arm, theirs) in &other.arms {
             match sum.arms.binary_search_by_key(arm, |(id, _)| *id) {
-                Ok(place) => sum.arms[place].1 = sum.arms[place].1.plus(1.0, theirs)?,
-                Err(place) => sum.arms.insert(place, (*arm, theirs.clone())),
+                Ok(position) => sum.arms[position].1 = sum.arms[position].1.plus(1.0, theirs)?,
+                Err(position) => sum.arms.insert(position, (*arm, theirs.clone())),
             }
         }
         sum.removed.unite(&other.removed);
@@ -72,14 +72,14 @@ impl Delta {
         Ok(())
     }
 
-    /// Refuses what another dimension or prior was learned with.
-    fn check_like(&self, other: &Self) -> Result<()> {
-        check_alike("dimension", self.dimension as f64, other.dimension as f64)?;
-        check_alike("prior precision", self.prior, other.prior)?;
-        check_alike("prior mean", self.prior_mean, other.prior_mean)
+    /// Refuses a delta of another dimension or prior.
+    fn check_compatible(&self, other: &Self) -> Result<()> {
+        check_equal("dimension", self.dimension as f64, other.dimension as f64)?;
+        check_equal("prior precision", self.prior, other.prior)?;
+        check_equal("prior mean", self.prior_mean, other.prior_mean)
     }
 
-    /// How many numbers the precision of an arm has.
+    /// The length of an arm's precision.
     fn precision_length(&self) -> Result<usize> {
         let d = self.dimension;
         match self.header.kind.strip_prefix("delta/") {
@@ -92,7 +92,7 @@ impl Delta {
         }
     }
 
-    /// Refuses contents that no difference of two policies has.
+    /// Refuses contents that cannot come from [`diff`](Disjoint::diff).
     fn check(&self) -> Result<()> {
         let length = self.precision_length()?;
         check_removed(&self.removed)?;
@@ -116,16 +116,16 @@ impl Delta {
     }
 }
 
-fn check_alike(what: &'static str, ours: f64, theirs: f64) -> Result<()> {
+fn check_equal(what: &'static str, ours: f64, theirs: f64) -> Result<()> {
     if ours == theirs { Ok(()) } else { Err(Error::Unlike { what, ours, theirs }) }
 }
 
-impl<P: Posterior, I: Index> Disjoint<P, I> {
-    /// The delta of this policy that says nothing.
+impl<P: Posterior, E: Exploration> Disjoint<P, E> {
+    /// The empty delta of this policy.
     fn empty_delta(&self) -> Delta {
-        let prior = self.posterior.prior_natural();
+        let prior = self.posterior.prior_parameters();
         Delta {
-            header: Header::of(format!("delta/{}", P::NAME)),
+            header: StateHeader::of(format!("delta/{}", P::NAME)),
             dimension: self.dimension(),
             prior: prior.precision[0],
             arms: Vec::new(),
@@ -135,25 +135,25 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
         }
     }
 
-    /// What this policy has learned since `earlier`, a snapshot (clone) of it. Arms added since count from the prior. Of
-    /// removed arms nothing is said but that they are removed, whenever they were.
+    /// What this policy has learned since `earlier`, a snapshot (clone) of it. Arms added since count from the prior.
+    /// Of removed arms only the removal is recorded, whenever it was.
     ///
-    /// Exact for [`Ridge`], where evidence is a sum. For Laplace posteriors the difference of two Gaussians stands for the
-    /// evidence between, which is an approximation.
+    /// Exact for [`Ridge`], where evidence is a sum. For Laplace posteriors the difference of two Gaussians stands for
+    /// the evidence between, which is an approximation.
     ///
     /// # Errors
-    /// Policies of another dimension or prior; posteriors that forget by themselves, whose evidence does not add; precisions
-    /// that overflow.
+    /// Policies of another dimension or prior; posteriors that forget by themselves, whose evidence does not add;
+    /// precisions that overflow.
     pub fn diff(&self, earlier: &Self) -> Result<Delta> {
         self.posterior.check_sums()?;
         let empty = self.empty_delta();
-        empty.check_like(&earlier.empty_delta())?;
-        let prior = self.posterior.prior_natural();
+        empty.check_compatible(&earlier.empty_delta())?;
+        let prior = self.posterior.prior_parameters();
         let mut arms = Vec::with_capacity(self.arms().len());
         for arm in self.arms().iter() {
-            let now = self.posterior.natural(self.arms().slot(arm)?);
+            let now = self.posterior.natural_parameters(self.arms().slot(arm)?);
             let then = match earlier.arms().slot(arm) {
-                Ok(slot) => earlier.posterior.natural(slot),
+                Ok(slot) => earlier.posterior.natural_parameters(slot),
                 Err(_) => prior.clone(),
             };
             arms.push((arm, now.plus(-1.0, &then)?));
@@ -163,20 +163,20 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
         Ok(Delta { arms, updates, removed: self.arms().removed().clone(), ..empty })
     }
 
-    /// Learns what another worker has learned. Arms that do not exist here are added; arms that were removed on either side
-    /// are removed, and what was learned of them is dropped.
+    /// Adds what another worker has learned. Arms that do not exist here are added; arms that were removed on either
+    /// side are removed, and what was learned of them is dropped.
     ///
     /// # Errors
-    /// A delta of another kind of policy, dimension or prior; contents that no [`diff`](Self::diff) gives, such as an arm
-    /// listed twice, numbers that are not finite, or a precision of the wrong length or that leaves one that is not positive
-    /// definite; more than 2⁶³ − 1 updates. The policy is unchanged then.
+    /// A delta of another kind of policy, dimension or prior; contents that cannot come from [`diff`](Self::diff), such
+    /// as an arm listed twice, values that are not finite, or a precision of the wrong length or that leaves one that
+    /// is not positive definite; more than 2⁶³ − 1 updates. The policy is unchanged then.
     pub fn apply(&mut self, delta: &Delta) -> Result<()> {
         let expected = self.empty_delta();
         check_header(&delta.header, &expected.header.kind)?;
         self.posterior.check_sums()?;
-        expected.check_like(delta)?;
+        expected.check_compatible(delta)?;
         delta.check()?;
-        let prior = self.posterior.prior_natural();
+        let prior = self.posterior.prior_parameters();
         let mut arms = self.arms.clone();
         let mut learned = Vec::with_capacity(delta.arms.len());
         for (arm, evidence) in &delta.arms {
@@ -184,13 +184,13 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
                 continue;
             }
             let ours = match arms.slot(*arm) {
-                Ok(slot) => self.posterior.natural(slot),
+                Ok(slot) => self.posterior.natural_parameters(slot),
                 Err(_) => {
                     arms.insert(*arm)?;
                     prior.clone()
                 }
             };
-            learned.push((arms.slot(*arm)?, self.posterior.state_of(&ours.plus(1.0, evidence)?)?));
+            learned.push((arms.slot(*arm)?, self.posterior.state_with(&ours.plus(1.0, evidence)?)?));
         }
         let (added, removed) = (arms.len() - self.arms.len(), arms.remove_all(&delta.removed)?);
         let clock = self.clock.after(delta.updates)?;
@@ -202,62 +202,64 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
         Ok(())
     }
 
-    /// Learns all that `other` has learned, as if this policy had seen it: the prior is counted once. An arm that either has
-    /// removed is removed.
+    /// Learns all that `other` has learned, as if this policy had seen it: the prior is counted once. An arm that
+    /// either has removed is removed.
     ///
     /// Both must have started from the prior, in one frozen scaling of contexts. Workers that started from a common
-    /// ancestor exchange [`diff`](Self::diff)s since it instead, or what the ancestor knew would count twice.
+    /// ancestor merge [`diff`](Self::diff)s since it instead, or what the ancestor knew would count twice.
     /// Associative and commutative to rounding; exact for [`Ridge`], approximate for Laplace posteriors.
     ///
     /// # Errors
     /// As [`diff`](Self::diff) and [`apply`](Self::apply). The policy is unchanged then.
     pub fn merge(&mut self, other: &Self) -> Result<()> {
-        let blank = Self::new(other.dimension(), 0, other.options().clone(), other.index().clone())?;
+        let blank = Self::new(other.dimension(), 0, other.options().clone(), other.exploration().clone())?;
         self.apply(&other.diff(&blank)?)
     }
 
-    /// What every arm has learned counts `factor` times as much from now on; the prior counts as before. O(K·d³).
+    /// Forgets once: what every arm has learned counts γ times as much from now on, γ the decay; the prior counts as
+    /// before. O(K·d³).
     ///
-    /// For now and then, such as every hour, in a world that moves; [`RidgeOptions::discount`](crate::RidgeOptions::discount)
-    /// does it in every update.
+    /// To be called from time to time, such as every hour, in an environment that drifts;
+    /// [`RidgeOptions::forgetting`](crate::RidgeOptions::forgetting) does it at every update.
     ///
     /// # Errors
-    /// A factor outside (0, 1]. The policy is unchanged then.
-    pub fn discount(&mut self, factor: f64) -> Result<()> {
-        check_parameter("factor", factor, factor > 0.0 && factor <= 1.0, "in (0, 1]")?;
-        let prior = self.posterior.prior_natural();
-        let faded = (0..self.arms().len())
-            .map(|slot| self.posterior.state_of(&self.posterior.natural(slot).faded(factor, &prior)))
+    /// Precisions that overflow. The policy is unchanged then.
+    pub fn forget(&mut self, forgetting: Forgetting) -> Result<()> {
+        let decay = forgetting.decay();
+        let prior = self.posterior.prior_parameters();
+        let decayed = (0..self.arms().len())
+            .map(|slot| self.posterior.state_with(&self.posterior.natural_parameters(slot).decayed(decay, &prior)))
             .collect::<Result<Vec<_>>>()?;
-        faded.iter().enumerate().for_each(|(slot, state)| self.posterior.replace(slot, state));
+        decayed.iter().enumerate().for_each(|(slot, state)| self.posterior.replace(slot, state));
         Ok(())
     }
 }
 
-impl<I: Index> Disjoint<Ridge, I> {
-    /// Takes back an observation that was learned before, with the same numbers: a sliding window. O(d²).
+impl<E: Exploration> Disjoint<Ridge, E> {
+    /// Unlearns an observation that was learned before, given with the same values: for a sliding window. O(d²).
     ///
-    /// A ← A − wxx' and b ← b − wrx: exact in exact arithmetic. In floating point, what rounding did while A was large stays
-    /// when it is small again: the relative error is about ε = 2.2e-16 times the largest precision there was over the smallest
-    /// that is left, and grows slowly with the number of calls. After 200,000 rounds of a window over twelve standard normal
-    /// features, means and widths hold 11 digits where the window is longer than three times the context, for any λ from
-    /// 1e-6 to 1; a window shorter than the context falls back on the prior, and means hold 10 digits at λ = 1, 8 at .01, 3
-    /// at 1e-6. Where single observations outweigh all else by 10⁴ and more, learn the window anew from time to time.
+    /// A ← A − wxx' and b ← b − wrx: exact in exact arithmetic. In floating point, what rounding did while A was large
+    /// stays when it is small again: the relative error is about ε = 2.2e-16 times the largest precision there was over
+    /// the smallest that is left, and grows slowly with the number of calls. After 200,000 rounds of a window over
+    /// twelve standard normal features, means and widths hold 11 digits where the window is longer than three times the
+    /// context, for any λ from 1e-6 to 1; a window shorter than the context falls back on the prior, and means hold 10
+    /// digits at λ = 1, 8 at .01, 3 at 1e-6. Where single observations outweigh all else by 10⁴ and more, learn the
+    /// window anew from time to time.
     ///
-    /// Of the precision along x one call leaves the share 1 − wx'A⁻¹x; one that would leave less than √ε = 1.5e-8 of it, and
-    /// so fewer than half the digits, is refused. With λ = 1 that is a lone observation with w|x|² above 6.7e7.
+    /// Of the precision along x one call leaves the share 1 − wx'A⁻¹x; one that would leave less than √ε = 1.5e-8 of
+    /// it, and so fewer than half the digits, is refused. With λ = 1 that is a lone observation with w|x|² above 6.7e7.
     ///
     /// # Errors
-    /// As [`update`](Self::update); a ridge that discounts, whose past weights are gone; an observation that was never
-    /// learned, where that can be seen ([`NotPositiveDefinite`](Error::NotPositiveDefinite)), or that outweighs all else so
-    /// far that fewer than half the digits would be left ([`LostDigits`](Error::LostDigits)); a covariance that
+    /// As [`update`](Self::update); a ridge that forgets, whose past weights are gone; an observation that was never
+    /// learned, where that can be seen ([`NotPositiveDefinite`](Error::NotPositiveDefinite)), or that outweighs all
+    /// else so far that fewer than half the digits would be left ([`LostDigits`](Error::LostDigits)); a covariance that
     /// would exceed 1e150. The policy is unchanged then.
-    pub fn forget(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+    pub fn unlearn(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         check_finite("context", context, self.dimension())?;
         check_scalar("reward", reward)?;
         check_weight(weight)?;
         self.posterior.check_sums()?;
         let slot = self.arms().slot(arm)?;
-        self.posterior.take_back(slot, context, reward, weight)
+        self.posterior.unlearn(slot, context, reward, weight)
     }
 }

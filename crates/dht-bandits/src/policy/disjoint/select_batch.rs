@@ -1,23 +1,24 @@
-//! Many contexts at once.
+//! Choices for a batch of contexts.
 
 use super::Disjoint;
 use crate::arm::Available;
-use crate::error::{Result, check_finite};
-use crate::exploration::{Best, Index};
+use crate::arm_set::SlotSpace;
+use crate::error::Result;
+use crate::exploration::{Best, Exploration};
 use crate::gaussian::Score;
 use crate::policy::Choice;
 use crate::posterior::Posterior;
-use crate::slots::SlotSpace;
+use crate::validate::check_finite;
 use rand::Rng;
 
-/// The choices of a batch of contexts, and the space they are made in, which is used again.
+/// The choices of a batch of contexts, with the memory in which they are made, which is reused.
 #[derive(Debug, Clone, Default)]
-pub struct Batch {
+pub struct ChoiceBatch {
     choices: Vec<Choice>,
     scores: Vec<Score>,
 }
 
-impl Batch {
+impl ChoiceBatch {
     /// One choice a context, in order.
     pub fn choices(&self) -> &[Choice] {
         &self.choices
@@ -27,25 +28,25 @@ impl Batch {
 /// Contexts that are scored before the first of them is chosen for.
 const CONTEXTS: usize = 96;
 
-impl<P: Posterior, I: Index> Disjoint<P, I> {
-    /// Chooses for each row of `contexts` (row-major, n × d): the same choices as [`select`](Self::select) row by row with
-    /// the same generator, to the bit.
+impl<P: Posterior, E: Exploration> Disjoint<P, E> {
+    /// Chooses for each row of `contexts` (row-major, n × d): the same choices as [`select`](Self::select) row by row
+    /// with the same generator, to the bit.
     ///
-    /// Each arm meets all contexts in one matrix product, so that its numbers are read once for many contexts. Worth it
-    /// from a few contexts on, and the more, the less of the policy fits into the cache. Does not allocate once `batch`
-    /// has grown.
+    /// Each arm is multiplied with all contexts in one matrix product, so that its factor is read once for many
+    /// contexts. Worth it from a few contexts on, and more so the less of the policy fits into the cache. Does not
+    /// allocate once `batch` has grown.
     ///
     /// # Errors
     /// As [`select`](Self::select); `batch` is empty then.
     ///
     /// # Examples
     /// ```
-    /// use dht_bandits::{Available, Batch, LinUcb, RidgeOptions, Ucb};
+    /// use dht_bandits::{Available, LinUcb, RidgeOptions, Ucb, policy::ChoiceBatch};
     /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
     ///
     /// let policy = LinUcb::new(2, 3, RidgeOptions::default(), Ucb { alpha: 0.5 })?;
     /// let contexts = [1.0, 0.2, 1.0, 0.7, 1.0, -0.4];
-    /// let mut batch = Batch::default();
+    /// let mut batch = ChoiceBatch::default();
     /// policy.select_batch(&contexts, Available::All, &mut ChaCha8Rng::seed_from_u64(7), &mut batch)?;
     /// assert_eq!(batch.choices().len(), 3);
     /// # Ok::<(), dht_bandits::Error>(())
@@ -55,7 +56,7 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
         contexts: &[f64],
         available: Available<'_>,
         rng: &mut R,
-        batch: &mut Batch,
+        batch: &mut ChoiceBatch,
     ) -> Result<()> {
         batch.choices.clear();
         let dimension = self.dimension();
@@ -68,12 +69,11 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
             self.posterior.score_batch(slots, contexts, &mut batch.scores);
             for scores in batch.scores.chunks_exact(width) {
                 let explored = self.explored(width, rng);
-                let best = slots
-                    .iter()
-                    .zip(scores)
-                    .fold(Best::new(), |best, (slot, &score)| best.or(slot, self.index.value(score, rng), score, rng));
-                let explored = explored.and_then(|place| Some((slots.iter().nth(place)?, scores[place])));
-                match self.settle(best, explored, width, rng) {
+                let best = slots.iter().zip(scores).fold(Best::new(), |best, (slot, &score)| {
+                    best.or(slot, self.exploration.value(score, rng), score, rng)
+                });
+                let explored = explored.and_then(|position| Some((slots.iter().nth(position)?, scores[position])));
+                match self.finish_choice(best, explored, width, rng) {
                     Ok(choice) => batch.choices.push(choice),
                     Err(error) => {
                         batch.choices.clear();

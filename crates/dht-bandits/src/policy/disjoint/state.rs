@@ -4,22 +4,23 @@ use super::Disjoint;
 use crate::arm_set::{ArmSet, ArmSetState};
 use crate::clock::Clock;
 use crate::error::Result;
-use crate::exploration::Index;
-use crate::posterior::{Gathered, Posterior};
-use crate::saved_state::{Header, check_header, header_of};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use crate::exploration::Exploration;
+use crate::posterior::{Posterior, UpdateBatch};
+use crate::saved_state::{StateHeader, check_header, header_reader, serde_by_state};
+use serde::{Deserialize, Serialize};
 
-header_of!("disjoint/");
+header_reader!("disjoint/");
 
 /// A saved [`Disjoint`] policy: independent of the memory layout, checked when it is loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DisjointState<O, S, I> {
-    /// What this is a state of.
+pub struct DisjointState<O, S, E> {
+    /// The kind and format of the state.
     #[serde(deserialize_with = "read_header")]
-    pub header: Header,
+    pub header: StateHeader,
     dimension: usize,
     options: O,
-    index: I,
+    #[serde(alias = "index")]
+    exploration: E,
     arms: ArmSetState,
     version: u64,
     #[serde(alias = "oldest_accepted")]
@@ -27,18 +28,18 @@ pub struct DisjointState<O, S, I> {
     learned: Vec<S>,
 }
 
-impl<P: Posterior, I: Index> Disjoint<P, I> {
+impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     fn kind() -> String {
-        format!("disjoint/{}/{}", P::NAME, I::NAME)
+        format!("disjoint/{}/{}", P::NAME, E::NAME)
     }
 
-    /// All that this policy is, to be saved. Loading it gives the same policy, to the bit.
-    pub fn state(&self) -> DisjointState<P::Options, P::ArmState, I> {
+    /// The state of this policy, to be saved. Loading it gives the same policy, to the bit.
+    pub fn state(&self) -> DisjointState<P::Options, P::ArmState, E> {
         DisjointState {
-            header: Header::of(Self::kind()),
+            header: StateHeader::of(Self::kind()),
             dimension: self.dimension(),
             options: self.posterior.options().clone(),
-            index: self.index.clone(),
+            exploration: self.exploration.clone(),
             arms: self.arms.state(),
             version: self.clock.version,
             epoch: self.clock.epoch,
@@ -49,11 +50,11 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
     /// The policy of a saved state.
     ///
     /// # Errors
-    /// A state of another kind or a newer version; lengths that disagree, numbers that are not finite, precisions that
+    /// A state of another kind or a newer version; lengths that disagree, values that are not finite, precisions that
     /// are not positive.
-    pub fn from_state(state: &DisjointState<P::Options, P::ArmState, I>) -> Result<Self> {
+    pub fn from_state(state: &DisjointState<P::Options, P::ArmState, E>) -> Result<Self> {
         check_header(&state.header, &Self::kind())?;
-        state.index.check()?;
+        state.exploration.check()?;
         let mut posterior = P::empty(state.dimension, &state.options)?;
         let arms = ArmSet::from_state(&state.arms)?;
         crate::saved_state::check_count("learned arms", state.learned.len(), arms.len())?;
@@ -61,20 +62,9 @@ impl<P: Posterior, I: Index> Disjoint<P, I> {
             posterior.push_state(index, learned)?;
         }
         let clock = Clock::load(state.version, state.epoch)?;
-        let gathered = Gathered::default();
-        Ok(Self { arms, posterior, index: state.index.clone(), clock, gathered })
+        let update_batch = UpdateBatch::default();
+        Ok(Self { arms, posterior, exploration: state.exploration.clone(), clock, update_batch })
     }
 }
 
-impl<P: Posterior, I: Index> Serialize for Disjoint<P, I> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.state().serialize(serializer)
-    }
-}
-
-impl<'de, P: Posterior, I: Index> Deserialize<'de> for Disjoint<P, I> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let state = DisjointState::deserialize(deserializer)?;
-        Self::from_state(&state).map_err(serde::de::Error::custom)
-    }
-}
+serde_by_state!([P: Posterior, E: Exploration] Disjoint<P, E> as DisjointState);

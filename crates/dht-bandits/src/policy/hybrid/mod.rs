@@ -6,11 +6,11 @@ use super::{Choice, Decision};
 use crate::arm::ArmId;
 use crate::arm_set::ArmSet;
 use crate::clock::{Clock, check_epoch};
-use crate::error::{Error, Result, check_finite, check_scalar, check_weight};
-use crate::exploration::{Best, Index};
+use crate::error::{Error, Result};
+use crate::exploration::{Best, Exploration};
 use crate::gaussian::{Factors, Score, check_dimension};
-use crate::policy::top_k::Candidates;
-use crate::validate::{check_bounded, check_context, check_precision};
+use crate::policy::candidates::Candidates;
+use crate::validate::{check_bounded, check_context, check_finite, check_precision, check_scalar, check_weight};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
@@ -21,45 +21,49 @@ pub use state::HybridState;
 #[serde(deny_unknown_fields)]
 pub struct HybridOptions {
     /// Prior precision of each arm's own weights θ_a.
-    pub lambda: f64,
+    #[serde(alias = "lambda")]
+    pub prior_precision: f64,
     /// Prior precision of the shared weights β.
-    pub shared_lambda: f64,
+    #[serde(alias = "shared_lambda")]
+    pub shared_prior_precision: f64,
 }
 
 impl Default for HybridOptions {
     fn default() -> Self {
-        Self { lambda: 1.0, shared_lambda: 1.0 }
+        Self { prior_precision: 1.0, shared_prior_precision: 1.0 }
     }
 }
 
-/// The expected reward is z_a'β + x'θ_a: features z_a of the arm (or of arm and context) meet shared weights, the context x meets the arm's.
+/// The expected reward is z_a'β + x'θ_a: features z_a of the arm (or of arm and context) with shared weights, and the
+/// context x with the arm's own.
 ///
 /// Li et al. (2010), Algorithm 2, exactly, but factored: with C_a = A_a⁻¹B_a and y = z − C_a'x,
 ///
 /// mean = y'β + x'A_a⁻¹b_a,  width² = x'A_a⁻¹x + y'A₀⁻¹y,
 ///
 /// and an observation is one rank-one update of A_a (weight w) and one of A₀ (regressor y, weight w/(1 + w·x'A_a⁻¹x)):
-/// O(d² + k² + dk) instead of three inversions. What one arm teaches about β serves all, so that new arms start warm.
-/// With [`Thompson`](crate::Thompson) each arm's score is drawn alone, from its exact marginal.
+/// O(d² + k² + dk) instead of three inversions. What is learned of β from one arm serves all, so that new arms start
+/// warm. With [`Thompson`](crate::Thompson) each arm's score is drawn independently, from its exact marginal.
 #[derive(Debug, Clone)]
-pub struct Hybrid<I: Index> {
-    pub(crate) options: HybridOptions,
-    pub(crate) index: I,
-    pub(crate) arms: ArmSet,
-    pub(crate) shared: Factors,
-    pub(crate) own: Factors,
+pub struct Hybrid<E: Exploration> {
+    options: HybridOptions,
+    exploration: E,
+    arms: ArmSet,
+    shared: Factors,
+    own: Factors,
     // C_a of each arm, d × k, row-major.
-    pub(crate) cross: Vec<f64>,
-    pub(crate) clock: Clock,
+    cross: Vec<f64>,
+    clock: Clock,
     // y of the observation that is being learned.
-    pub(crate) left: Vec<f64>,
+    residual_features: Vec<f64>,
 }
 
-/// Features that y fits on the stack for.
-const FEW: usize = 128;
+/// Up to so many features, y is on the stack.
+const STACK_FEATURES: usize = 128;
 
-impl<I: Index> Hybrid<I> {
-    /// A policy with contexts of length `dimension`, features of length `shared_dimension`, and the arms 0 to `arms` − 1.
+impl<E: Exploration> Hybrid<E> {
+    /// A policy with contexts of length `dimension`, features of length `shared_dimension`, and the arms 0 to `arms` −
+    /// 1.
     ///
     /// # Errors
     /// A dimension of zero or beyond 65,536, more than 16,777,216 arms, a setting out of its range.
@@ -68,21 +72,21 @@ impl<I: Index> Hybrid<I> {
         shared_dimension: usize,
         arms: usize,
         options: HybridOptions,
-        index: I,
+        exploration: E,
     ) -> Result<Self> {
-        index.check()?;
+        exploration.check()?;
         check_dimension(dimension)?;
         check_dimension(shared_dimension)?;
-        check_precision("lambda", options.lambda)?;
-        check_precision("shared_lambda", options.shared_lambda)?;
+        check_precision("prior_precision", options.prior_precision)?;
+        check_precision("shared_prior_precision", options.shared_prior_precision)?;
         let set = ArmSet::new(arms)?;
         let mut shared = Factors::new(shared_dimension);
-        shared.push(1.0 / options.shared_lambda);
+        shared.push(1.0 / options.shared_prior_precision);
         let mut own = Factors::new(dimension);
-        (0..arms).for_each(|_| own.push(1.0 / options.lambda));
+        (0..arms).for_each(|_| own.push(1.0 / options.prior_precision));
         let cross = vec![0.0; arms * dimension * shared_dimension];
-        let left = Vec::with_capacity(shared_dimension);
-        Ok(Self { options, index, arms: set, shared, own, cross, clock: Clock::default(), left })
+        let residual_features = Vec::with_capacity(shared_dimension);
+        Ok(Self { options, exploration, arms: set, shared, own, cross, clock: Clock::default(), residual_features })
     }
 
     /// The length of a context x.
@@ -100,7 +104,7 @@ impl<I: Index> Hybrid<I> {
         &self.arms
     }
 
-    /// How many updates this policy has seen.
+    /// The number of updates this policy has learned from.
     pub fn version(&self) -> u64 {
         self.clock.version
     }
@@ -110,18 +114,18 @@ impl<I: Index> Hybrid<I> {
         self.clock.epoch
     }
 
-    /// Adds an arm; of its own it knows only the prior, and shares what is known of β.
+    /// Adds an arm: the prior for its own weights, and the shared posterior of β.
     ///
     /// # Errors
     /// The arm of number 2⁶³ − 1 exists or existed.
     pub fn add_arm(&mut self) -> Result<ArmId> {
         let arm = self.arms.add()?;
-        self.own.push(1.0 / self.options.lambda);
+        self.own.push(1.0 / self.options.prior_precision);
         self.cross.resize(self.cross.len() + self.dimension() * self.shared_dimension(), 0.0);
         Ok(arm)
     }
 
-    /// Adds an arm that starts with all that `like` knows.
+    /// Adds an arm that starts with the posterior of `like`.
     ///
     /// # Errors
     /// `like` is unknown or removed; as [`add_arm`](Self::add_arm).
@@ -134,7 +138,7 @@ impl<I: Index> Hybrid<I> {
         Ok(arm)
     }
 
-    /// Removes an arm for good: its name is never given again. What it taught about the shared weights stays.
+    /// Removes an arm for good: its id is never reused. What was learned from it about the shared weights stays.
     ///
     /// # Errors
     /// The arm is unknown or removed already.
@@ -148,8 +152,8 @@ impl<I: Index> Hybrid<I> {
         Ok(())
     }
 
-    /// Begins the next epoch: decisions made before are refused from now on. To be called when the contexts' scaling changes,
-    /// and followed by a save.
+    /// Begins the next epoch: decisions made before are refused from now on. To be called when the contexts' scaling
+    /// changes, and followed by a save.
     pub fn expire_decisions(&mut self) {
         self.clock.expire();
     }
@@ -163,16 +167,16 @@ impl<I: Index> Hybrid<I> {
     }
 
     fn score_slot(&self, slot: usize, context: &[f64], features: &[f64]) -> Score {
-        if features.len() > FEW {
+        if features.len() > STACK_FEATURES {
             return self.score_in(slot, context, &mut features.to_vec());
         }
-        let mut space = [0.0; FEW];
+        let mut space = [0.0; STACK_FEATURES];
         let y = &mut space[..features.len()];
         y.copy_from_slice(features);
         self.score_in(slot, context, y)
     }
 
-    /// With the features in `y`, which are no longer there afterwards.
+    /// With the features in `y`, which is overwritten.
     fn score_in(&self, slot: usize, context: &[f64], y: &mut [f64]) -> Score {
         self.subtract(slot, context, y);
         let (own, shared) = (self.own.score(slot, context), self.shared.score(0, y));
@@ -189,7 +193,7 @@ impl<I: Index> Hybrid<I> {
         self.score_slot(self.arms.slot(arm)?, context, features).checked()
     }
 
-    /// Chooses the candidate of the highest index; a candidate's row holds its features z. Does not allocate up to 128
+    /// Chooses the candidate of the highest value; a candidate's row holds its features z. Does not allocate up to 128
     /// features.
     ///
     /// # Errors
@@ -199,7 +203,7 @@ impl<I: Index> Hybrid<I> {
         Ok(self.choose(context, candidates, rng)?.1)
     }
 
-    /// The place among the candidates, and the choice.
+    /// The position among the candidates, and the choice.
     fn choose<R: Rng + ?Sized>(
         &self,
         context: &[f64],
@@ -212,33 +216,33 @@ impl<I: Index> Hybrid<I> {
         for &arm in candidates.arms {
             self.arms.slot(arm)?;
         }
-        let (count, share) = (candidates.arms.len(), self.index.uniform_share());
+        let (count, share) = (candidates.arms.len(), self.exploration.uniform_share());
         let explored = (share > 0.0 && rng.random::<f64>() < share).then(|| rng.random_range(0..count));
-        let score_of = |place: usize| -> Result<Score> {
-            let slot = self.arms.slot(candidates.arms[place])?;
-            Ok(self.score_slot(slot, context, candidates.context(place, width)))
+        let score_of = |position: usize| -> Result<Score> {
+            let slot = self.arms.slot(candidates.arms[position])?;
+            Ok(self.score_slot(slot, context, candidates.context(position, width)))
         };
         let mut best = Best::new();
-        for place in 0..count {
-            let score = score_of(place)?;
-            best = best.or(place, self.index.value(score, rng), score, rng);
+        for position in 0..count {
+            let score = score_of(position)?;
+            best = best.or(position, self.exploration.value(score, rng), score, rng);
         }
         check_scalar("score", best.value)?;
-        let (place, value, score) = match explored {
-            Some(place) => {
-                let score = score_of(place)?;
-                (place, self.index.value(score, rng), score)
+        let (position, value, score) = match explored {
+            Some(position) => {
+                let score = score_of(position)?;
+                (position, self.exploration.value(score, rng), score)
             }
             None => (best.slot, best.value, best.score),
         };
         let greedy = if value == best.value { (1.0 - share) / f64::from(best.ties) } else { 0.0 };
-        let propensity = (!I::DRAWS).then(|| share / count as f64 + greedy);
-        let (arm, Score { mean, width }) = (candidates.arms[place], score.checked()?);
+        let propensity = (!E::DRAWS).then(|| share / count as f64 + greedy);
+        let (arm, Score { mean, width }) = (candidates.arms[position], score.checked()?);
         let Clock { version, epoch } = self.clock;
-        Ok((place, Choice { arm, version, score: value, mean, width, propensity, epoch }))
+        Ok((position, Choice { arm, version, score: value, mean, width, propensity, epoch }))
     }
 
-    /// Chooses, and keeps context and features with the choice, the features behind the context, for feedback that comes
+    /// Chooses, and keeps context and features with the choice, the features after the context, for feedback that comes
     /// later.
     ///
     /// # Errors
@@ -249,12 +253,12 @@ impl<I: Index> Hybrid<I> {
         candidates: Candidates<'_>,
         rng: &mut R,
     ) -> Result<Decision> {
-        let (place, choice) = self.choose(context, candidates, rng)?;
-        let features = candidates.context(place, self.shared_dimension());
+        let (position, choice) = self.choose(context, candidates, rng)?;
+        let features = candidates.context(position, self.shared_dimension());
         Ok(Decision { choice, context: [context, features].concat() })
     }
 
-    /// Learns the reward of a decision that is handed back.
+    /// Learns the reward of a decision.
     ///
     /// # Errors
     /// A decision of another epoch, and as [`update`](Self::update).
@@ -271,34 +275,34 @@ impl<I: Index> Hybrid<I> {
     /// Learns that `arm` gave `reward` in `context` with these features.
     ///
     /// # Errors
-    /// As [`score`](Self::score); a reward that is not finite, a weight that is not positive, numbers that overflow, more than
-    /// 2⁶³ − 1 updates. The policy is unchanged then.
+    /// As [`score`](Self::score); a reward that is not finite, a weight that is not positive, values that overflow,
+    /// more than 2⁶³ − 1 updates. The policy is unchanged then.
     pub fn update(&mut self, arm: ArmId, context: &[f64], features: &[f64], reward: f64, weight: f64) -> Result<()> {
         check_finite("context", context, self.dimension())?;
         check_finite("features", features, self.shared_dimension())?;
         check_scalar("reward", reward)?;
         check_weight(weight)?;
         let slot = self.arms.slot(arm)?;
-        // Out of self for a while, so that it can be written to while self is read.
-        let mut y = std::mem::take(&mut self.left);
+        // Taken out of self, so that it can be written to while self is read.
+        let mut y = std::mem::take(&mut self.residual_features);
         y.clear();
         y.extend_from_slice(features);
         self.subtract(slot, context, &mut y);
-        let outcome = self.absorb(slot, context, &y, reward, weight);
-        self.left = y;
+        let outcome = self.update_factors(slot, context, &y, reward, weight);
+        self.residual_features = y;
         outcome
     }
 
-    fn absorb(&mut self, slot: usize, context: &[f64], y: &[f64], reward: f64, weight: f64) -> Result<()> {
+    fn update_factors(&mut self, slot: usize, context: &[f64], y: &[f64], reward: f64, weight: f64) -> Result<()> {
         check_context(context)?;
         check_context(y)?;
         let clock = self.clock.after(1)?;
-        let own = self.own.look(slot, context);
-        let shared = self.shared.look(0, y);
+        let own = self.own.project(slot, context);
+        let shared = self.shared.project(0, y);
         let residual = reward - own.mean;
         let share = weight / (1.0 + weight * own.variance);
         let shared_step = share * (residual - shared.mean) / (1.0 + share * shared.variance);
-        let (largest, largest_shared) = (self.own.largest_seen(), self.shared.largest_seen());
+        let (largest, largest_shared) = (self.own.largest_projected(), self.shared.largest_projected());
         check_bounded("step", share * residual)?;
         check_bounded("variance", own.variance)?;
         check_bounded("weight times variance", weight * own.variance)?;
@@ -308,8 +312,8 @@ impl<I: Index> Hybrid<I> {
         check_bounded("shared variance", shared.variance)?;
         check_bounded("shared factor times features", largest_shared)?;
         check_bounded("weight times shared factor times features", share * largest_shared)?;
-        self.own.absorb(slot, weight, share * residual);
-        self.shared.absorb(0, share, shared_step);
+        self.own.rank_one_update(slot, weight, share * residual);
+        self.shared.rank_one_update(0, share, shared_step);
         let size = context.len() * y.len();
         let rows = self.cross[slot * size..][..size].chunks_exact_mut(y.len());
         for (coordinate, row) in rows.enumerate() {

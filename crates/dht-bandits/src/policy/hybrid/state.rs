@@ -4,25 +4,26 @@ use super::{Hybrid, HybridOptions};
 use crate::arm_set::{ArmSet, ArmSetState};
 use crate::clock::Clock;
 use crate::error::Result;
-use crate::exploration::Index;
+use crate::exploration::Exploration;
 use crate::gaussian::{Factors, check, check_dimension};
 use crate::posterior::RidgeArmState;
-use crate::saved_state::{Header, check_count, check_header, header_of};
+use crate::saved_state::{StateHeader, check_count, check_header, header_reader, serde_by_state};
 use crate::validate::check_part;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
-header_of!("hybrid/");
+header_reader!("hybrid/");
 
 /// A saved [`Hybrid`]: independent of the memory layout, checked when it is loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct HybridState<I> {
-    /// What this is a state of.
+pub struct HybridState<E> {
+    /// The kind and format of the state.
     #[serde(deserialize_with = "read_header")]
-    pub header: Header,
+    pub header: StateHeader,
     dimension: usize,
     shared_dimension: usize,
     options: HybridOptions,
-    index: I,
+    #[serde(alias = "index")]
+    exploration: E,
     arms: ArmSetState,
     version: u64,
     #[serde(alias = "oldest_accepted")]
@@ -37,19 +38,19 @@ fn arm_state(factors: &Factors, slot: usize) -> RidgeArmState {
     RidgeArmState { mean: parts.mean, diagonal: parts.diagonal, upper: parts.upper, updates: 0, information: None }
 }
 
-impl<I: Index> Hybrid<I> {
+impl<E: Exploration> Hybrid<E> {
     fn kind() -> String {
-        format!("hybrid/{}", I::NAME)
+        format!("hybrid/{}", E::NAME)
     }
 
-    /// All that this policy is, to be saved. Loading it gives the same policy, to the bit.
-    pub fn state(&self) -> HybridState<I> {
+    /// The state of this policy, to be saved. Loading it gives the same policy, to the bit.
+    pub fn state(&self) -> HybridState<E> {
         HybridState {
-            header: Header::of(Self::kind()),
+            header: StateHeader::of(Self::kind()),
             dimension: self.dimension(),
             shared_dimension: self.shared_dimension(),
             options: self.options,
-            index: self.index.clone(),
+            exploration: self.exploration.clone(),
             arms: self.arms.state(),
             version: self.clock.version,
             epoch: self.clock.epoch,
@@ -63,7 +64,7 @@ impl<I: Index> Hybrid<I> {
     ///
     /// # Errors
     /// A state of another kind or a newer version, or one that contradicts itself.
-    pub fn from_state(state: &HybridState<I>) -> Result<Self> {
+    pub fn from_state(state: &HybridState<E>) -> Result<Self> {
         check_header(&state.header, &Self::kind())?;
         let (d, k) = (state.dimension, state.shared_dimension);
         // Lengths first: nothing is made that the state does not hold.
@@ -75,7 +76,7 @@ impl<I: Index> Hybrid<I> {
         let size = arms.len().checked_mul(d).and_then(|size| size.checked_mul(k)).unwrap_or(usize::MAX);
         check_part("cross terms", 0, &state.cross, size, false)?;
         let clock = Clock::load(state.version, state.epoch)?;
-        let blank = Self::new(d, k, 0, state.options, state.index.clone())?;
+        let blank = Self::new(d, k, 0, state.options, state.exploration.clone())?;
         let mut policy = Self { arms, cross: state.cross.clone(), clock, ..blank };
         policy.shared.set(0, &saved.mean, &saved.diagonal, &saved.upper);
         for (slot, saved) in state.own.iter().enumerate() {
@@ -87,14 +88,4 @@ impl<I: Index> Hybrid<I> {
     }
 }
 
-impl<I: Index> Serialize for Hybrid<I> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.state().serialize(serializer)
-    }
-}
-
-impl<'de, I: Index> Deserialize<'de> for Hybrid<I> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::from_state(&HybridState::deserialize(deserializer)?).map_err(serde::de::Error::custom)
-    }
-}
+serde_by_state!([E: Exploration] Hybrid<E> as HybridState);

@@ -1,24 +1,26 @@
-//! Top-K semi-bandits: a slate of K arms, and feedback on as many of them as were seen.
+//! Top-K semi-bandits: a slate of K arms, with feedback on those that were observed.
 
 mod slate;
 mod state;
 
 use super::Choice;
+use super::candidates::Candidates;
 use crate::arm::ArmId;
 use crate::arm_set::ArmSet;
 use crate::clock::{Clock, check_epoch};
-use crate::error::{Error, Result, check_finite, check_scalar, check_weight};
-use crate::exploration::Index;
+use crate::error::{Error, Result};
+use crate::exploration::Exploration;
 use crate::gaussian::Score;
-use crate::posterior::{Gathered, Posterior, Sample};
+use crate::posterior::{Posterior, Sample, UpdateBatch};
+use crate::validate::{check_finite, check_scalar, check_weight};
 use rand::{Rng, RngExt};
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
-pub use slate::{ArmFeedback, Candidates, Feedback, Slate};
+pub use slate::{ArmFeedback, Feedback, Slate};
 pub use state::TopKState;
 
-/// Whose weights a candidate's features meet.
+/// Whose weights a candidate's features are multiplied with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Sharing {
     /// Each arm has weights of its own; arms are fixed and few, and one is known only by its own feedback.
@@ -32,45 +34,45 @@ pub enum Sharing {
 pub enum Draw {
     /// One draw of the weights scores every candidate: Thompson sampling proper.
     PerSlate,
-    /// Each candidate's score is drawn alone, as if their errors were unrelated: more diverse slates.
+    /// Each candidate's score is drawn independently, as if their errors were uncorrelated: more diverse slates.
     PerCandidate,
 }
 
-/// A combinatorial semi-bandit: keeps the K candidates of the highest index, beside the pinned ones.
+/// A combinatorial semi-bandit: keeps the K candidates of the highest value, beside the pinned ones.
 ///
 /// Wang & Chen (2018), "Thompson sampling for combinatorial semi-bandits", with contexts as in Chapelle & Li (2011).
 /// Because σ is monotone, ranking σ(p'x) is ranking p'x.
 #[derive(Debug, Clone)]
-pub struct TopK<P: Posterior, I: Index> {
-    pub(crate) arms: ArmSet,
-    pub(crate) posterior: P,
-    pub(crate) index: I,
-    pub(crate) sharing: Sharing,
+pub struct TopK<P: Posterior, E: Exploration> {
+    arms: ArmSet,
+    posterior: P,
+    exploration: E,
+    sharing: Sharing,
     pub(crate) draw: Draw,
-    pub(crate) pinned: Vec<ArmId>,
-    pub(crate) clock: Clock,
-    pub(crate) gathered: Gathered,
+    pinned: Vec<ArmId>,
+    clock: Clock,
+    update_batch: UpdateBatch,
 }
 
-impl<P: Posterior, I: Index> TopK<P, I> {
+impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// A semi-bandit over the arms 0 to `arms` − 1, each with weights of its own.
     ///
     /// # Errors
     /// A dimension of zero or too large, more than 16,777,216 arms, a setting out of its range.
-    pub fn per_arm(dimension: usize, arms: usize, options: P::Options, index: I) -> Result<Self> {
-        Self::make(dimension, arms, options, index, Sharing::PerArm)
+    pub fn per_arm(dimension: usize, arms: usize, options: P::Options, exploration: E) -> Result<Self> {
+        Self::make(dimension, arms, options, exploration, Sharing::PerArm)
     }
 
-    /// A semi-bandit whose candidates share their weights and are told apart by their features alone.
+    /// A semi-bandit whose candidates share their weights and differ by their features alone.
     ///
     /// # Errors
     /// A dimension of zero or too large, a setting out of its range.
-    pub fn shared(dimension: usize, options: P::Options, index: I) -> Result<Self> {
-        Self::make(dimension, 0, options, index, Sharing::Shared)
+    pub fn shared(dimension: usize, options: P::Options, exploration: E) -> Result<Self> {
+        Self::make(dimension, 0, options, exploration, Sharing::Shared)
     }
 
-    fn make(dimension: usize, arms: usize, options: P::Options, index: I, sharing: Sharing) -> Result<Self> {
-        index.check()?;
+    fn make(dimension: usize, arms: usize, options: P::Options, exploration: E, sharing: Sharing) -> Result<Self> {
+        exploration.check()?;
         let mut posterior = P::empty(dimension, &options)?;
         let set = ArmSet::new(arms)?;
         let slots = if sharing == Sharing::Shared { 1 } else { arms };
@@ -78,16 +80,16 @@ impl<P: Posterior, I: Index> TopK<P, I> {
         Ok(Self {
             arms: set,
             posterior,
-            index,
+            exploration,
             sharing,
             draw: Draw::PerSlate,
             pinned: Vec::new(),
             clock: Clock::default(),
-            gathered: Gathered::default(),
+            update_batch: UpdateBatch::default(),
         })
     }
 
-    /// Draws a shared model in this way from now on. With weights per arm both ways are the same.
+    /// Sets how a shared model is drawn. With weights per arm both draws are the same.
     pub fn with_draw(mut self, draw: Draw) -> Self {
         self.draw = draw;
         self
@@ -98,9 +100,9 @@ impl<P: Posterior, I: Index> TopK<P, I> {
     /// # Errors
     /// With weights per arm, an unknown or removed arm; an arm listed twice.
     pub fn with_pinned(mut self, pinned: &[ArmId]) -> Result<Self> {
-        for (place, &arm) in pinned.iter().enumerate() {
+        for (position, &arm) in pinned.iter().enumerate() {
             self.slot(arm)?;
-            if pinned[..place].contains(&arm) {
+            if pinned[..position].contains(&arm) {
                 return Err(Error::DuplicateArm { arm });
             }
         }
@@ -113,7 +115,7 @@ impl<P: Posterior, I: Index> TopK<P, I> {
         self.posterior.dimension()
     }
 
-    /// The arms that exist now; none with shared weights, where any name may be a candidate.
+    /// The arms that exist now; none with shared weights, where any id may be a candidate.
     pub fn arms(&self) -> &ArmSet {
         &self.arms
     }
@@ -123,7 +125,7 @@ impl<P: Posterior, I: Index> TopK<P, I> {
         &self.pinned
     }
 
-    /// How many updates this policy has seen.
+    /// The number of updates this policy has learned from.
     pub fn version(&self) -> u64 {
         self.clock.version
     }
@@ -138,12 +140,12 @@ impl<P: Posterior, I: Index> TopK<P, I> {
         self.sharing
     }
 
-    /// The index in use.
-    pub fn index(&self) -> &I {
-        &self.index
+    /// The exploration rule.
+    pub fn exploration(&self) -> &E {
+        &self.exploration
     }
 
-    /// Adds an arm that knows only the prior. With shared weights this only hands out a name.
+    /// Adds an arm with the prior. With shared weights this only gives a new id.
     ///
     /// # Errors
     /// The arm of number 2⁶³ − 1 exists or existed.
@@ -155,7 +157,7 @@ impl<P: Posterior, I: Index> TopK<P, I> {
         Ok(arm)
     }
 
-    /// Adds an arm that starts with all that `like` knows. With shared weights this only hands out a name.
+    /// Adds an arm that starts with the posterior of `like`. With shared weights this only gives a new id.
     ///
     /// # Errors
     /// With weights per arm, `like` is unknown or removed; as [`add_arm`](Self::add_arm).
@@ -168,7 +170,7 @@ impl<P: Posterior, I: Index> TopK<P, I> {
         Ok(arm)
     }
 
-    /// Removes an arm for good, and unpins it: its name is never given again. With shared weights, where any name may be a
+    /// Removes an arm for good, and unpins it: its id is never reused. With shared weights, where any id may be a
     /// candidate, it may still be one.
     ///
     /// # Errors
@@ -182,8 +184,8 @@ impl<P: Posterior, I: Index> TopK<P, I> {
         Ok(())
     }
 
-    /// Begins the next epoch: slates made before are refused from now on. To be called when the contexts' scaling changes,
-    /// and followed by a save.
+    /// Begins the next epoch: slates made before are refused from now on. To be called when the contexts' scaling
+    /// changes, and followed by a save.
     pub fn expire_decisions(&mut self) {
         self.clock.expire();
     }
@@ -204,7 +206,7 @@ impl<P: Posterior, I: Index> TopK<P, I> {
         self.posterior.score(self.slot(arm)?, context).checked()
     }
 
-    /// Chooses the `k` candidates of the highest index, best first, beside those that are pinned.
+    /// Chooses the `k` candidates of the highest value, best first, beside those that are pinned.
     ///
     /// # Errors
     /// A context of the wrong length or not finite, an unknown, removed or repeated arm, `k` larger than the number of
@@ -215,7 +217,7 @@ impl<P: Posterior, I: Index> TopK<P, I> {
         Ok(slate)
     }
 
-    /// As [`select`](Self::select), into a slate whose memory is used again. After an error the slate is empty.
+    /// As [`select`](Self::select), into a slate whose memory is reused. After an error the slate is empty.
     ///
     /// # Errors
     /// As [`select`](Self::select).
@@ -227,14 +229,14 @@ impl<P: Posterior, I: Index> TopK<P, I> {
         slate: &mut Slate,
     ) -> Result<()> {
         slate.clear();
-        let outcome = self.fill(k, candidates, rng, slate);
+        let outcome = self.select_slate(k, candidates, rng, slate);
         if outcome.is_err() {
             slate.clear();
         }
         outcome
     }
 
-    fn fill<R: Rng + ?Sized>(
+    fn select_slate<R: Rng + ?Sized>(
         &self,
         k: usize,
         candidates: Candidates<'_>,
@@ -255,16 +257,18 @@ impl<P: Posterior, I: Index> TopK<P, I> {
         if k > free {
             return Err(Error::TooFewArms { wanted: k, available: free });
         }
-        let scale =
-            self.index.posterior_scale().filter(|_| self.sharing == Sharing::Shared && self.draw == Draw::PerSlate);
+        let scale = self
+            .exploration
+            .posterior_scale()
+            .filter(|_| self.sharing == Sharing::Shared && self.draw == Draw::PerSlate);
         if let Some(scale) = scale {
             slate.weights.resize(dimension, 0.0);
             self.posterior.draw(0, scale, &mut || StandardNormal.sample(rng), &mut slate.weights);
         }
-        let explores = self.index.uniform_share();
+        let explores = self.exploration.uniform_share();
         let Clock { version, epoch } = self.clock;
-        for (place, &arm) in candidates.arms.iter().enumerate() {
-            let context = candidates.context(place, dimension);
+        for (position, &arm) in candidates.arms.iter().enumerate() {
+            let context = candidates.context(position, dimension);
             let score = self.posterior.score(self.slot(arm)?, context);
             if self.pinned.contains(&arm) {
                 slate.pinned.push(arm);
@@ -272,22 +276,22 @@ impl<P: Posterior, I: Index> TopK<P, I> {
             }
             let value = match scale {
                 Some(_) => slate.weights.iter().zip(context).map(|(weight, value)| weight * value).sum(),
-                None => self.index.value(score, rng),
+                None => self.exploration.value(score, rng),
             };
             check_scalar("score", value)?;
             let Score { mean, width } = score.checked()?;
             let choice = Choice { arm, version, score: value, mean, width, propensity: None, epoch };
-            // Equal scores are ordered by lot.
-            slate.ranked.push((choice, place, rng.next_u32()));
+            // Equal scores are ordered at random.
+            slate.ranked.push((choice, position, rng.next_u32()));
         }
         if explores > 0.0 {
-            // ε-greedy, place by place: with probability ε the place goes to a candidate drawn from those left.
-            self.shuffle_places(k, explores, rng, slate);
+            // ε-greedy at each position: with probability ε it goes to a candidate drawn from those left.
+            self.explore_positions(k, explores, rng, slate);
         } else {
             slate.rank(k);
         }
-        for place in 0..k {
-            let (choice, row, _) = slate.ranked[place];
+        for position in 0..k {
+            let (choice, row, _) = slate.ranked[position];
             slate.choices.push(choice);
             slate.contexts.extend_from_slice(candidates.context(row, dimension));
         }
@@ -295,22 +299,22 @@ impl<P: Posterior, I: Index> TopK<P, I> {
         Ok(())
     }
 
-    fn shuffle_places<R: Rng + ?Sized>(&self, k: usize, epsilon: f64, rng: &mut R, slate: &mut Slate) {
+    fn explore_positions<R: Rng + ?Sized>(&self, k: usize, epsilon: f64, rng: &mut R, slate: &mut Slate) {
         let count = slate.ranked.len();
         slate.rank(count);
-        for place in 0..k {
+        for position in 0..k {
             if rng.random::<f64>() < epsilon {
-                let drawn = rng.random_range(place..count);
-                slate.ranked[place..=drawn].rotate_right(1);
+                let drawn = rng.random_range(position..count);
+                slate.ranked[position..=drawn].rotate_right(1);
             }
         }
     }
 
-    /// Learns what came of a slate: one feedback for each of its chosen arms, in order.
+    /// Learns the feedback on a slate: one for each of its chosen arms, in order.
     ///
     /// # Errors
-    /// A slate of another epoch, or whose contexts are missing or of another length; as many feedbacks as chosen arms are not
-    /// there; and as [`update`](Self::update).
+    /// A slate of another epoch, or whose contexts are missing or of another length; a number of feedbacks other than
+    /// that of chosen arms; and as [`update`](Self::update).
     pub fn learn(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
         check_epoch(slate.epoch, self.clock.epoch)?;
         let chosen = slate.choices.len();
@@ -322,23 +326,23 @@ impl<P: Posterior, I: Index> TopK<P, I> {
                 return Err(Error::Dimension { what, expected, got });
             }
         }
-        self.absorb(slate.feedback(feedback))
+        self.update_observed(slate.feedback(feedback))
     }
 
-    /// Learns a batch of feedback, all of it or, if one is refused, none. What was [`Feedback::Unobserved`] teaches nothing.
+    /// Learns a batch of feedback, all of it or, if one is refused, none. [`Feedback::Unobserved`] changes nothing.
     ///
-    /// The observations of one arm (with shared weights: all of them) are learned jointly. Does not allocate once it has
-    /// seen a batch as large.
+    /// The observations of one arm (with shared weights: all of them) are learned jointly. Does not allocate once it
+    /// has learned a batch as large.
     ///
     /// # Errors
-    /// A context of the wrong length or not finite, an unknown, removed or pinned arm, a reward that is not finite or out
-    /// of the model's range, a weight that is not positive, numbers that overflow, more than 2⁶³ − 1 updates.
+    /// A context of the wrong length or not finite, an unknown, removed or pinned arm, a reward that is not finite or
+    /// out of the model's range, a weight that is not positive, values that overflow, more than 2⁶³ − 1 updates.
     pub fn update(&mut self, batch: &[ArmFeedback<'_>]) -> Result<()> {
-        self.absorb(batch.iter().copied())
+        self.update_observed(batch.iter().copied())
     }
 
-    fn absorb<'a>(&mut self, batch: impl Iterator<Item = ArmFeedback<'a>>) -> Result<()> {
-        self.gathered.clear();
+    fn update_observed<'a>(&mut self, batch: impl Iterator<Item = ArmFeedback<'a>>) -> Result<()> {
+        self.update_batch.clear();
         for ArmFeedback { arm, context, feedback, weight } in batch {
             check_finite("context", context, self.dimension())?;
             check_weight(weight)?;
@@ -348,12 +352,12 @@ impl<P: Posterior, I: Index> TopK<P, I> {
             }
             if let Feedback::Observed(reward) = feedback {
                 self.posterior.check_reward(reward)?;
-                self.gathered.push(Sample { slot, context, reward, weight });
+                self.update_batch.push(Sample { slot, context, reward, weight });
             }
         }
-        let clock = self.clock.after(self.gathered.len() as u64)?;
+        let clock = self.clock.after(self.update_batch.len() as u64)?;
         let slots = self.slots();
-        self.gathered.learn(&mut self.posterior, slots)?;
+        self.update_batch.learn(&mut self.posterior, slots)?;
         self.clock = clock;
         Ok(())
     }

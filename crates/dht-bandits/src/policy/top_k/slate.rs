@@ -1,72 +1,38 @@
-//! Slates: what they are chosen from, what they are, what comes back.
+//! Slates, and the feedback on them.
 
 use crate::arm::ArmId;
-use crate::error::{Error, Result, check_finite};
 use crate::policy::Choice;
 use serde::{Deserialize, Serialize};
 
-/// The arms a slate is chosen from, and what is known of each.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Candidates<'a> {
-    pub(crate) arms: &'a [ArmId],
-    contexts: &'a [f64],
-    shared: bool,
-}
-
-impl<'a> Candidates<'a> {
-    /// Arms with a context each: `contexts` is row-major, one row of length d an arm. A missing row is refused where the
-    /// candidates are chosen from.
-    pub fn new(arms: &'a [ArmId], contexts: &'a [f64]) -> Self {
-        Self { arms, contexts, shared: false }
-    }
-
-    /// Arms that share one context of length d.
-    pub fn in_context(arms: &'a [ArmId], context: &'a [f64]) -> Self {
-        Self { arms, contexts: context, shared: true }
-    }
-
-    pub(crate) fn check(&self, dimension: usize) -> Result<()> {
-        if self.arms.is_empty() {
-            return Err(Error::NoArms { arms: 0 });
-        }
-        let (what, rows) = if self.shared { ("shared context", 1) } else { ("contexts", self.arms.len()) };
-        check_finite(what, self.contexts, rows * dimension)
-    }
-
-    pub(crate) fn context(&self, place: usize, dimension: usize) -> &'a [f64] {
-        if self.shared { self.contexts } else { &self.contexts[place * dimension..][..dimension] }
-    }
-}
-
-/// What was seen of one arm of a slate.
+/// Feedback on one arm of a slate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Feedback {
-    /// The arm was seen, and this came of it: 1 for a click and 0 for none, or any reward that the model takes.
+    /// The arm was observed, with this reward: 1 for a click and 0 for none, or any reward in the model's range.
     Observed(f64),
-    /// Nothing is known: the arm was not looked at.
+    /// The arm was not observed: nothing is known of its reward.
     Unobserved,
 }
 
 impl Feedback {
-    /// A cascade: who looks through `shown` arms in order and stops at the first good one has seen that one and those
-    /// before it; who finds none has seen them all.
+    /// A cascade: a user who examines `shown` arms in order and stops at the first click has observed that arm and
+    /// those before it; one who clicks none has observed them all.
     ///
     /// ```
-    /// use dht_bandits::Feedback::{self, Observed, Unobserved};
-    /// let seen: Vec<_> = Feedback::cascade(4, Some(1)).collect();
-    /// assert_eq!(seen, [Observed(0.0), Observed(1.0), Unobserved, Unobserved]);
+    /// use dht_bandits::policy::Feedback::{self, Observed, Unobserved};
+    /// let feedback: Vec<_> = Feedback::cascade(4, Some(1)).collect();
+    /// assert_eq!(feedback, [Observed(0.0), Observed(1.0), Unobserved, Unobserved]);
     /// ```
     pub fn cascade(shown: usize, clicked: Option<usize>) -> impl Iterator<Item = Self> {
-        (0..shown).map(move |place| match clicked {
-            Some(click) if place > click => Self::Unobserved,
-            Some(click) => Self::from(place == click),
+        (0..shown).map(move |position| match clicked {
+            Some(click) if position > click => Self::Unobserved,
+            Some(click) => Self::from(position == click),
             None => Self::from(false),
         })
     }
 }
 
 impl From<bool> for Feedback {
-    /// The arm was seen: it was good, or it was not.
+    /// The arm was observed: a reward of 1 if it was good, else of 0.
     fn from(good: bool) -> Self {
         Self::Observed(f64::from(u8::from(good)))
     }
@@ -79,7 +45,7 @@ pub struct ArmFeedback<'a> {
     pub arm: ArmId,
     /// The context it was chosen in.
     pub context: &'a [f64],
-    /// What was seen.
+    /// The feedback.
     pub feedback: Feedback,
     /// How much it counts; 1 is once.
     pub weight: f64,
@@ -92,22 +58,22 @@ impl<'a> ArmFeedback<'a> {
     }
 }
 
-/// K chosen arms, best first, and the pinned ones beside them. Keeps the contexts, to be handed back with the feedback.
+/// K chosen arms, best first, and the pinned arms. Keeps the contexts that the feedback is learned with.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Slate {
-    pub(crate) choices: Vec<Choice>,
-    pub(crate) pinned: Vec<ArmId>,
-    pub(crate) contexts: Vec<f64>,
-    pub(crate) version: u64,
+    pub(super) choices: Vec<Choice>,
+    pub(super) pinned: Vec<ArmId>,
+    pub(super) contexts: Vec<f64>,
+    pub(super) version: u64,
     #[serde(default)]
-    pub(crate) epoch: u64,
-    // Space that the choosing needs.
+    pub(super) epoch: u64,
+    // Scratch memory of the choice.
     #[serde(skip)]
-    pub(crate) ranked: Vec<(Choice, usize, u32)>,
+    pub(super) ranked: Vec<(Choice, usize, u32)>,
     #[serde(skip)]
-    pub(crate) sorted: Vec<ArmId>,
+    pub(super) sorted: Vec<ArmId>,
     #[serde(skip)]
-    pub(crate) weights: Vec<f64>,
+    pub(super) weights: Vec<f64>,
 }
 
 impl PartialEq for Slate {
@@ -135,7 +101,7 @@ impl Slate {
         self.pinned.iter().copied().chain(self.choices.iter().map(|choice| choice.arm))
     }
 
-    /// How many updates the policy had seen.
+    /// The number of updates the policy had learned from.
     pub fn version(&self) -> u64 {
         self.version
     }
@@ -143,9 +109,9 @@ impl Slate {
     /// Feedback for each chosen arm in the context it was chosen in, which is empty if the slate has lost its contexts.
     pub fn feedback<'a>(&'a self, feedback: &'a [Feedback]) -> impl Iterator<Item = ArmFeedback<'a>> + 'a {
         let dimension = self.contexts.len() / self.choices.len().max(1);
-        let row = move |place: usize| &self.contexts[place * dimension..][..dimension];
+        let row = move |position: usize| &self.contexts[position * dimension..][..dimension];
         (self.choices.iter().zip(feedback).enumerate())
-            .map(move |(place, (choice, &feedback))| ArmFeedback::new(choice.arm, row(place), feedback))
+            .map(move |(position, (choice, &feedback))| ArmFeedback::new(choice.arm, row(position), feedback))
     }
 
     pub(crate) fn clear(&mut self) {
@@ -159,7 +125,7 @@ impl Slate {
     }
 
     /// Brings the best `k` to the front, in order.
-    pub(crate) fn rank(&mut self, k: usize) {
+    pub(super) fn rank(&mut self, k: usize) {
         let order = |left: &(Choice, usize, u32), right: &(Choice, usize, u32)| {
             right.0.score.total_cmp(&left.0.score).then(left.2.cmp(&right.2)).then(left.1.cmp(&right.1))
         };

@@ -5,22 +5,23 @@ use crate::arm::ArmId;
 use crate::arm_set::{ArmSet, ArmSetState};
 use crate::clock::Clock;
 use crate::error::Result;
-use crate::exploration::Index;
-use crate::posterior::{Gathered, Posterior};
-use crate::saved_state::{Header, check_count, check_header, header_of};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use crate::exploration::Exploration;
+use crate::posterior::{Posterior, UpdateBatch};
+use crate::saved_state::{StateHeader, check_count, check_header, header_reader, serde_by_state};
+use serde::{Deserialize, Serialize};
 
-header_of!("top-k/");
+header_reader!("top-k/");
 
 /// A saved [`TopK`]: independent of the memory layout, checked when it is loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TopKState<O, S, I> {
-    /// What this is a state of.
+pub struct TopKState<O, S, E> {
+    /// The kind and format of the state.
     #[serde(deserialize_with = "read_header")]
-    pub header: Header,
+    pub header: StateHeader,
     dimension: usize,
     options: O,
-    index: I,
+    #[serde(alias = "index")]
+    exploration: E,
     sharing: Sharing,
     draw: Draw,
     arms: ArmSetState,
@@ -31,23 +32,23 @@ pub struct TopKState<O, S, I> {
     learned: Vec<S>,
 }
 
-impl<P: Posterior, I: Index> TopK<P, I> {
+impl<P: Posterior, E: Exploration> TopK<P, E> {
     fn kind() -> String {
-        format!("top-k/{}/{}", P::NAME, I::NAME)
+        format!("top-k/{}/{}", P::NAME, E::NAME)
     }
 
-    /// How many arms' worth of weights there are.
-    pub(crate) fn slots(&self) -> usize {
+    /// The number of weight vectors.
+    pub(super) fn slots(&self) -> usize {
         if self.sharing == Sharing::Shared { 1 } else { self.arms.len() }
     }
 
-    /// All that this policy is, to be saved. Loading it gives the same policy, to the bit.
-    pub fn state(&self) -> TopKState<P::Options, P::ArmState, I> {
+    /// The state of this policy, to be saved. Loading it gives the same policy, to the bit.
+    pub fn state(&self) -> TopKState<P::Options, P::ArmState, E> {
         TopKState {
-            header: Header::of(Self::kind()),
+            header: StateHeader::of(Self::kind()),
             dimension: self.dimension(),
             options: self.posterior.options().clone(),
-            index: self.index.clone(),
+            exploration: self.exploration.clone(),
             sharing: self.sharing,
             draw: self.draw,
             arms: self.arms.state(),
@@ -61,11 +62,11 @@ impl<P: Posterior, I: Index> TopK<P, I> {
     /// The policy of a saved state.
     ///
     /// # Errors
-    /// A state of another kind or a newer version; lengths that disagree, numbers that are not finite, precisions that
+    /// A state of another kind or a newer version; lengths that disagree, values that are not finite, precisions that
     /// are not positive, a pinned arm that does not exist.
-    pub fn from_state(state: &TopKState<P::Options, P::ArmState, I>) -> Result<Self> {
+    pub fn from_state(state: &TopKState<P::Options, P::ArmState, E>) -> Result<Self> {
         check_header(&state.header, &Self::kind())?;
-        state.index.check()?;
+        state.exploration.check()?;
         let arms = ArmSet::from_state(&state.arms)?;
         let clock = Clock::load(state.version, state.epoch)?;
         let mut posterior = P::empty(state.dimension, &state.options)?;
@@ -77,25 +78,15 @@ impl<P: Posterior, I: Index> TopK<P, I> {
         let policy = Self {
             arms,
             posterior,
-            index: state.index.clone(),
+            exploration: state.exploration.clone(),
             sharing: state.sharing,
             draw: state.draw,
             pinned: Vec::new(),
             clock,
-            gathered: Gathered::default(),
+            update_batch: UpdateBatch::default(),
         };
         policy.with_pinned(&state.pinned)
     }
 }
 
-impl<P: Posterior, I: Index> Serialize for TopK<P, I> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.state().serialize(serializer)
-    }
-}
-
-impl<'de, P: Posterior, I: Index> Deserialize<'de> for TopK<P, I> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::from_state(&TopKState::deserialize(deserializer)?).map_err(serde::de::Error::custom)
-    }
-}
+serde_by_state!([P: Posterior, E: Exploration] TopK<P, E> as TopKState);

@@ -1,8 +1,10 @@
 //! TSB: which heads does a group keep? A top-K Thompson semi-bandit of one logistic regression a head (paper, section 3).
 
 use dht_bandits::{
-    ArmFeedback, ArmId, Candidates, DiagonalLaplace, DiagonalLaplaceOptions, Feedback, Normalizer, NormalizerOptions,
-    Thompson, TopK, TsPrior,
+    ArmId, Candidates, Normalizer, Thompson, TopK,
+    features::NormalizerOptions,
+    policy::{ArmFeedback, Feedback},
+    posterior::{DiagonalLaplace, DiagonalLaplaceOptions, Forgetting, TsPrior},
 };
 use dht_transformer::HeadSet;
 use rand::Rng;
@@ -49,8 +51,8 @@ impl Average {
 impl HeadSets {
     pub(crate) fn new(setup: &Setup) -> Result<Self> {
         let laplace = DiagonalLaplaceOptions {
-            prior: TsPrior::Gaussian { precision: setup.settings.head_set_prior_precision },
-            strength: setup.settings.head_set_prior_weight,
+            prior: TsPrior::Gaussian { prior_precision: setup.settings.head_set_prior_precision },
+            forgetting: Forgetting::new(setup.settings.head_set_prior_weight)?,
         };
         let size = HEAD_SET_PYRAMID.with_scalar_arm_feature();
         let norm = NormalizerOptions { clip: Some(CLIP), ..NormalizerOptions::default() };

@@ -1,6 +1,6 @@
 //! A linear bandit with what scales its contexts: the common part of UCB_L, UCB_cp, UCB_H and the gains at the exits.
 
-use dht_bandits::{ArmId, Available, LinUcb, Normalizer, NormalizerOptions, Score};
+use dht_bandits::{ArmId, Available, LinUcb, Normalizer, Score, features::NormalizerOptions};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -37,9 +37,9 @@ impl Ucb {
     /// Contexts of `raw` numbers, `added` more behind, with features if the settings have them.
     pub(crate) fn new(setup: &Setup, raw: usize, added: usize, arms: usize, alpha: f64) -> Result<Self> {
         let feature = if setup.settings.context.has_arm_features() { raw } else { 0 };
-        let index = dht_bandits::Ucb { alpha };
+        let exploration = dht_bandits::Ucb { alpha };
         Ok(Self {
-            linear: LinUcb::new(raw + feature + added, arms, setup.ridge(), index)?,
+            linear: LinUcb::new(raw + feature + added, arms, setup.ridge()?, exploration)?,
             norm: Normalizer::new(raw, NormalizerOptions { clip: Some(CLIP), ..NormalizerOptions::default() })?,
             arms: (0..arms as u64).map(ArmId::new).collect(),
         })

@@ -1,5 +1,6 @@
 //! What the bandits of a search share and learning never changes: space, settings, costs, pools.
 
+use dht_bandits::posterior::Forgetting;
 use dht_bandits::{PyramidPool, RidgeOptions};
 use dht_transformer::{BlockShape, ClassifierShape};
 use rand::{Rng, RngExt};
@@ -95,11 +96,9 @@ impl Setup {
         if self.settings.context.has_arm_features() { &[] } else { &[1.0] }
     }
 
-    pub(crate) fn ridge(&self) -> RidgeOptions {
-        RidgeOptions {
-            discount: self.settings.forgetting_decay,
-            ..RidgeOptions::with_lambda(self.settings.prior_precision)
-        }
+    pub(crate) fn ridge(&self) -> Result<RidgeOptions> {
+        let forgetting = Forgetting::new(self.settings.forgetting_decay)?;
+        Ok(RidgeOptions { forgetting, ..RidgeOptions::with_prior_precision(self.settings.prior_precision) })
     }
 
     /// Numbers of heads that some group may keep: the arms of UCB_H.

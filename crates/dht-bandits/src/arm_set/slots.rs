@@ -1,8 +1,8 @@
-//! The places of arms in memory, and which of them take part in a choice.
+//! Slots, the positions of arms in memory, and sets of them.
 
 const WORDS: usize = 16;
 
-/// Where a set of slots is written: on the stack, up to 1,024 arms.
+/// The memory of a set of slots: on the stack, up to 1,024 arms.
 #[derive(Debug, Default)]
 pub(crate) struct SlotSpace {
     few: [u64; WORDS],
@@ -10,7 +10,7 @@ pub(crate) struct SlotSpace {
 }
 
 impl SlotSpace {
-    pub(crate) fn words(&mut self, arms: usize) -> &mut [u64] {
+    pub(super) fn words(&mut self, arms: usize) -> &mut [u64] {
         let count = arms.div_ceil(64).max(1);
         if count <= WORDS {
             &mut self.few[..count]
@@ -25,9 +25,9 @@ impl SlotSpace {
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy)]
 pub struct Slots<'a> {
-    pub(crate) arms: usize,
+    pub(super) arms: usize,
     // A bit a slot; none at all if every slot is in the set.
-    pub(crate) words: &'a [u64],
+    pub(super) words: &'a [u64],
 }
 
 impl Slots<'_> {

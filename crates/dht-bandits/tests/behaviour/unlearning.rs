@@ -1,13 +1,19 @@
-//! Observations taken back: the policy still saves, loads and scores, or the call is refused and changes no bit.
+//! Observations unlearned: the policy still saves, loads and scores, or the call is refused and changes no bit.
 
 use crate::support::{Dense, assert_close, normals, rng};
-use dht_bandits::{ArmId, Error, LinUcb, Result, RidgeOptions, Ucb};
+use dht_bandits::{ArmId, Error, LinUcb, Result, RidgeOptions, Ucb, posterior::Forgetting};
 use proptest::prelude::*;
 
 const ARM: ArmId = ArmId::new(0);
 
 fn blank(dimension: usize, lambda: f64, keep_information: bool) -> LinUcb {
-    LinUcb::new(dimension, 1, RidgeOptions { lambda, discount: 1.0, keep_information }, Ucb { alpha: 0.5 }).unwrap()
+    LinUcb::new(
+        dimension,
+        1,
+        RidgeOptions { prior_precision: lambda, forgetting: Forgetting::NONE, keep_information },
+        Ucb { alpha: 0.5 },
+    )
+    .unwrap()
 }
 
 fn text(policy: &LinUcb) -> String {
@@ -28,8 +34,9 @@ fn sound(policy: &mut LinUcb, act: impl FnOnce(&mut LinUcb) -> Result<()>) -> Re
         return Err(format!("loaded otherwise: {after}"));
     }
     let dimension = policy.dimension();
-    for place in 0..=dimension {
-        let context: Vec<_> = (0..dimension).map(|i| f64::from(u8::from(place == dimension || i == place))).collect();
+    for position in 0..=dimension {
+        let context: Vec<_> =
+            (0..dimension).map(|i| f64::from(u8::from(position == dimension || i == position))).collect();
         let score = policy.score(ARM, &context).map_err(|error| format!("{error}: {after}"))?;
         if score.width.is_nan() || score.width < 0.0 {
             return Err(format!("{score:?}: {after}"));
@@ -39,7 +46,7 @@ fn sound(policy: &mut LinUcb, act: impl FnOnce(&mut LinUcb) -> Result<()>) -> Re
 }
 
 #[test]
-fn what_has_drowned_all_else_is_not_taken_back() {
+fn an_observation_that_outweighs_all_else_is_not_unlearned() {
     for keep in [false, true] {
         for (context, weight) in [
             ([0.0, 1e12, 1e12], 1e30),
@@ -51,7 +58,7 @@ fn what_has_drowned_all_else_is_not_taken_back() {
             let mut policy = blank(3, 1.0, keep);
             policy.update(ARM, &context, 0.0, weight).unwrap();
             let before = text(&policy);
-            let refused = policy.forget(ARM, &context, 0.0, weight);
+            let refused = policy.unlearn(ARM, &context, 0.0, weight);
             assert!(
                 matches!(refused, Err(Error::NotPositiveDefinite { .. } | Error::LostDigits { .. })),
                 "{context:?}: {refused:?}"
@@ -65,7 +72,7 @@ fn what_has_drowned_all_else_is_not_taken_back() {
 fn the_refusal_says_how_little_would_be_left() {
     let mut policy = blank(3, 1.0, false);
     policy.update(ARM, &[0.0, 1e5, 0.0], 1.0, 1.0).unwrap();
-    let Err(Error::LostDigits { pivot, value, least, .. }) = policy.forget(ARM, &[0.0, 1e5, 0.0], 1.0, 1.0) else {
+    let Err(Error::LostDigits { pivot, value, least, .. }) = policy.unlearn(ARM, &[0.0, 1e5, 0.0], 1.0, 1.0) else {
         panic!("1e-10 of a precision has six digits at most");
     };
     assert_eq!((pivot, least), (1, f64::EPSILON.sqrt()));
@@ -88,7 +95,7 @@ fn at_least_seven_digits_of_what_is_left_survive_one_call() {
             let norm = length.iter().map(|value| value * value).sum::<f64>().sqrt();
             let large: Vec<_> = length.iter().map(|value| size * value / norm).collect();
             policy.update(ARM, &large, 1.0, 1.0).unwrap();
-            policy.forget(ARM, &large, 1.0, 1.0).unwrap();
+            policy.unlearn(ARM, &large, 1.0, 1.0).unwrap();
             let score = policy.score(ARM, &probe).unwrap();
             let (mean, width) = dense.mean_and_width(&probe);
             assert_close(score.mean, mean, 1e-7, "mean");
@@ -98,14 +105,14 @@ fn at_least_seven_digits_of_what_is_left_survive_one_call() {
 }
 
 #[test]
-fn forgetting_what_was_never_learned_ends_where_the_covariance_could_not_be_loaded() {
+fn unlearning_what_was_never_learned_ends_where_the_covariance_could_not_be_loaded() {
     let mut policy = blank(2, 1e-100, true);
     let mut refused = None;
     for _ in 0..60 {
-        // Takes 1 − 1e-7 of the precision away, each time.
+        // Removes 1 − 1e-7 of the precision each time.
         let width = policy.score(ARM, &[1.0, 0.0]).unwrap().width;
         let length = (1.0 - 1e-7f64).sqrt() / width;
-        let outcome = policy.forget(ARM, &[length, 0.0], 0.0, 1.0);
+        let outcome = policy.unlearn(ARM, &[length, 0.0], 0.0, 1.0);
         sound(&mut policy, |_| Ok(())).unwrap();
         if outcome.is_err() {
             refused = Some(outcome);
@@ -125,7 +132,7 @@ fn a_window_that_slides_for_long_stays_close() {
         window.update(ARM, row, row[0], 1.0).unwrap();
         if round >= 40 {
             let old = &rows[round - 40];
-            window.forget(ARM, old, old[0], 1.0).unwrap();
+            window.unlearn(ARM, old, old[0], 1.0).unwrap();
         }
     }
     rows[rows.len() - 40..].iter().for_each(|row| dense.learn(row, row[0], 1.0));
@@ -139,11 +146,11 @@ fn a_window_that_slides_for_long_stays_close() {
 #[derive(Debug, Clone)]
 enum Event {
     Learn(Vec<f64>, f64, f64),
-    /// Takes back what was learned so many observations ago, its weight times so much.
-    TakeBack(usize, f64),
-    /// Takes back what was most likely never learned.
+    /// Unlearns what was learned so many observations ago, its weight times so much.
+    Unlearn(usize, f64),
+    /// Unlearns what was most likely never learned.
     Stranger(Vec<f64>, f64, f64),
-    Discount(f64),
+    Forget(f64),
 }
 
 fn extreme(largest: i32) -> impl Strategy<Value = f64> {
@@ -166,9 +173,9 @@ fn event() -> impl Strategy<Value = Event> {
     let observation = || (prop::collection::vec(extreme(100), 19), extreme(100), weight());
     prop_oneof![
         4 => observation().prop_map(|(context, reward, weight)| Event::Learn(context, reward, weight)),
-        5 => (0usize..4, prop::sample::select(vec![1.0, 1.0, 1.0, 0.5, 0.999_999])).prop_map(|(ago, share)| Event::TakeBack(ago, share)),
+        5 => (0usize..4, prop::sample::select(vec![1.0, 1.0, 1.0, 0.5, 0.999_999])).prop_map(|(ago, share)| Event::Unlearn(ago, share)),
         1 => observation().prop_map(|(context, reward, weight)| Event::Stranger(context, reward, weight)),
-        1 => (0.1f64..1.0).prop_map(Event::Discount),
+        1 => (0.1f64..1.0).prop_map(Event::Forget),
     ]
 }
 
@@ -176,7 +183,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_program_of_learning_and_taking_back_leaves_a_policy_that_does_not_load(
+    fn no_program_of_learning_and_unlearning_leaves_a_policy_that_does_not_load(
         events in prop::collection::vec(event(), 1..16),
         lambda in prop::sample::select(vec![1e-100, 1e-3, 1.0, 1e3, 1e100]),
         dimension in prop::sample::select(vec![1usize, 2, 3, 8, 19]),
@@ -192,16 +199,16 @@ proptest! {
                     learned.push((context, reward, weight));
                     outcome
                 }
-                Event::TakeBack(ago, share) => {
-                    let Some(place) = learned.len().checked_sub(ago + 1) else { continue };
-                    let (context, reward, weight) = learned.remove(place);
-                    sound(&mut policy, |policy| policy.forget(ARM, &context, reward, share * weight))
+                Event::Unlearn(ago, share) => {
+                    let Some(position) = learned.len().checked_sub(ago + 1) else { continue };
+                    let (context, reward, weight) = learned.remove(position);
+                    sound(&mut policy, |policy| policy.unlearn(ARM, &context, reward, share * weight))
                 }
                 Event::Stranger(mut context, reward, weight) => {
                     context.truncate(dimension);
-                    sound(&mut policy, |policy| policy.forget(ARM, &context, reward, weight))
+                    sound(&mut policy, |policy| policy.unlearn(ARM, &context, reward, weight))
                 }
-                Event::Discount(factor) => sound(&mut policy, |policy| policy.discount(factor)),
+                Event::Forget(decay) => sound(&mut policy, |policy| policy.forget(Forgetting::new(decay).unwrap())),
             };
             prop_assert!(outcome.is_ok(), "{}", outcome.unwrap_err());
         }

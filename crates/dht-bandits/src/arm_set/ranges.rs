@@ -1,4 +1,4 @@
-//! Sets of arm numbers as ranges: arms that came and went in a row take two numbers, however many they were.
+//! Sets of arm numbers as ranges: a run of arms with consecutive numbers takes two numbers, however long it is.
 
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
@@ -13,7 +13,7 @@ pub(crate) struct ArmRanges {
 
 impl ArmRanges {
     /// The numbers below `end` that are not among `arms`, which ascend.
-    pub(crate) fn gaps(arms: impl Iterator<Item = ArmId>, end: u64) -> Self {
+    pub(super) fn gaps(arms: impl Iterator<Item = ArmId>, end: u64) -> Self {
         let (mut ranges, mut next) = (Vec::new(), 0);
         for arm in arms.map(ArmId::number).chain([end]) {
             if next < arm {
@@ -30,11 +30,11 @@ impl ArmRanges {
     }
 
     /// The largest number in the set.
-    pub(crate) fn last(&self) -> Option<u64> {
+    pub(super) fn last(&self) -> Option<u64> {
         self.ranges.last().map(|&(_, last)| last)
     }
 
-    pub(crate) fn insert(&mut self, arm: ArmId) {
+    pub(super) fn insert(&mut self, arm: ArmId) {
         let number = arm.number();
         let after = self.ranges.partition_point(|&(first, _)| first <= number);
         let touches_before = after > 0 && number <= self.ranges[after - 1].1.saturating_add(1);

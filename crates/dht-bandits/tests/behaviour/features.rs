@@ -1,7 +1,11 @@
 //! Running normalisation and pyramid pooling.
 
 use crate::support::{assert_close, normals, rng};
-use dht_bandits::{Error, Normalizer, NormalizerOptions, PyramidPool, columns};
+use dht_bandits::{
+    Error, Normalizer, PyramidPool,
+    features::{NormalizerOptions, columns},
+    posterior::Forgetting,
+};
 use proptest::prelude::*;
 
 fn norm(dimension: usize, options: NormalizerOptions) -> Normalizer {
@@ -68,7 +72,7 @@ fn a_dimension_that_does_not_vary_maps_to_zero() {
 }
 
 #[test]
-fn a_frozen_norm_stands_still_and_clips() {
+fn a_frozen_normalizer_ignores_what_it_observes_and_clips() {
     let mut running = norm(1, NormalizerOptions { clip: Some(2.0), ..Default::default() });
     [0.0, 2.0].iter().for_each(|value| running.observe(&[*value]).unwrap());
     running.freeze();
@@ -81,8 +85,8 @@ fn a_frozen_norm_stands_still_and_clips() {
 }
 
 #[test]
-fn forgetting_follows_a_stream_that_moves() {
-    let mut running = norm(1, NormalizerOptions { forget: 0.95, ..Default::default() });
+fn forgetting_follows_a_stream_that_drifts() {
+    let mut running = norm(1, NormalizerOptions { forgetting: Forgetting::new(0.95).unwrap(), ..Default::default() });
     let mut rng = rng(4);
     for mean in [0.0, 100.0] {
         normals(&mut rng, 500).iter().for_each(|value| running.observe(&[mean + value]).unwrap());
@@ -93,7 +97,7 @@ fn forgetting_follows_a_stream_that_moves() {
 }
 
 #[test]
-fn bad_contexts_leave_the_norm_as_it_was() {
+fn bad_contexts_leave_the_normalizer_unchanged() {
     let mut running = norm(2, NormalizerOptions::default());
     running.observe(&[1.0, 2.0]).unwrap();
     let before = running.clone();
@@ -107,14 +111,14 @@ fn bad_contexts_leave_the_norm_as_it_was() {
 }
 
 #[test]
-fn the_pyramid_of_the_paper_has_eighty_four_numbers() {
+fn the_pyramid_of_the_paper_has_eighty_four_values() {
     assert_eq!(PyramidPool::grid(0..=1, 2..=4).unwrap().dimension(), 84);
     assert_eq!(PyramidPool::grid(0..=1, 1..=3).unwrap().dimension(), 42);
     assert_eq!(PyramidPool::grid(0..=0, 2..=3).unwrap().dimension(), 12);
 }
 
 #[test]
-fn each_number_is_the_mean_of_its_cell() {
+fn each_value_is_the_mean_of_its_cell() {
     // 3 rows × 4 columns, one level of rows (1), two of columns (1 + 2).
     let pool = PyramidPool::grid(0..=0, 0..=1).unwrap();
     let values: Vec<f32> = (0..12).map(|value| value as f32).collect();
@@ -155,7 +159,7 @@ fn three_axes_pool_like_one_after_the_other() {
             })
             .collect()
     };
-    let mut place = 0;
+    let mut position = 0;
     for first in cells(&axes[0], 3) {
         for second in cells(&axes[1], 5) {
             for third in cells(&axes[2], 8) {
@@ -166,8 +170,8 @@ fn three_axes_pool_like_one_after_the_other() {
                     }
                 }
                 let count = first.len() * second.len() * third.len();
-                assert!((pooled[place] - sum / count as f64).abs() < 1e-12);
-                place += 1;
+                assert!((pooled[position] - sum / count as f64).abs() < 1e-12);
+                position += 1;
             }
         }
     }
@@ -188,7 +192,7 @@ fn tensors_of_the_wrong_shape_are_refused() {
 }
 
 #[test]
-fn columns_are_appended_behind_the_context() {
+fn columns_are_appended_after_the_context() {
     assert_eq!(columns::with_bias(&[2.0]), [2.0, 1.0]);
     assert_eq!(columns::with_one_hot(&[2.0], 1, 3).unwrap(), [2.0, 0.0, 1.0, 0.0]);
     assert!(columns::with_one_hot(&[2.0], 3, 3).is_err());
@@ -207,7 +211,7 @@ fn again(norm: &Normalizer) -> Option<Normalizer> {
 }
 
 #[test]
-fn a_norm_at_its_limits_refuses_what_it_could_not_load_again() {
+fn a_normalizer_at_its_limits_refuses_what_it_could_not_load_again() {
     assert_eq!(loaded(1.0, 1e150, 0.0, NormalizerOptions::default()), None);
     assert_eq!(loaded(0.0, 3.0, 1.0, NormalizerOptions::default()), None);
     assert_eq!(loaded(1e-100, 0.0, 1e250, NormalizerOptions::default()), None);
@@ -222,13 +226,13 @@ fn a_norm_at_its_limits_refuses_what_it_could_not_load_again() {
 }
 
 #[test]
-fn norms_of_other_settings_are_not_merged() {
+fn normalizers_of_other_settings_are_not_merged() {
     let usual = NormalizerOptions::default();
     let mut ours = norm(1, usual);
     ours.observe(&[1.0]).unwrap();
     let before = ours.clone();
     let others = [
-        (NormalizerOptions { forget: 0.5, ..usual }, "forget", 1.0, 0.5),
+        (NormalizerOptions { forgetting: Forgetting::new(0.5).unwrap(), ..usual }, "decay", 1.0, 0.5),
         (NormalizerOptions { floor: 1e-3, ..usual }, "floor", 1e-9, 1e-3),
         (NormalizerOptions { clip: Some(4.0), ..usual }, "clip", f64::INFINITY, 4.0),
     ];
@@ -239,7 +243,7 @@ fn norms_of_other_settings_are_not_merged() {
     assert_eq!(ours, before);
 }
 
-/// What can happen to a norm: it observes a number, or merges a norm of these statistics.
+/// What can happen to a normalizer: it observes a value, or merges one of these statistics.
 #[derive(Debug, Clone, Copy)]
 enum Event {
     Observe(f64),
@@ -263,10 +267,10 @@ proptest! {
     #[test]
     fn whatever_a_norm_accepts_it_saves_and_loads(
         events in prop::collection::vec(event(), 1..12),
-        forget in prop::sample::select(vec![1.0, 0.9, 1e-300]),
+        decay in prop::sample::select(vec![1.0, 0.9, 1e-300]),
         probe in wide(),
     ) {
-        let options = NormalizerOptions { forget, floor: 0.0, clip: None };
+        let options = NormalizerOptions { forgetting: Forgetting::new(decay).unwrap(), floor: 0.0, clip: None };
         let mut norm = norm(1, options);
         for event in events {
             let before = norm.clone();

@@ -1,11 +1,15 @@
-//! Arms that come and go.
+//! Sets of arms that are added and removed: their ids, and the slots of their learned state in memory.
+
+mod ranges;
+mod slots;
 
 use crate::arm::{ArmId, Available};
-use crate::arm_ranges::ArmRanges;
 use crate::error::{Error, Result};
-use crate::slots::{SlotSpace, Slots};
 use crate::validate::check_arms;
 use serde::{Deserialize, Serialize};
+
+pub(crate) use ranges::ArmRanges;
+pub(crate) use slots::{SlotSpace, Slots};
 
 /// Arm numbers are below this.
 const END: u64 = 1 << 63;
@@ -23,11 +27,11 @@ pub(crate) fn check_removed(removed: &ArmRanges) -> Result<()> {
     removed.check(END)
 }
 
-/// The arms of a policy, in the order in which their learned state lies in memory.
+/// The arms of a policy, in the order of their learned state in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArmSet {
     by_slot: Vec<ArmId>,
-    // Sorted by id; ids are handed out in ascending order, so adding appends.
+    // Sorted by id; ids are given in ascending order, so adding appends.
     by_id: Vec<(ArmId, usize)>,
     // Never given again.
     removed: ArmRanges,
@@ -68,8 +72,8 @@ impl ArmSet {
         self.by_slot[slot]
     }
 
-    /// Where an arm is among the sorted names, or would be.
-    fn place(&self, arm: ArmId) -> Result<usize, usize> {
+    /// The index of an arm among the sorted ids, or the one at which it would be inserted.
+    fn position(&self, arm: ArmId) -> Result<usize, usize> {
         self.by_id.binary_search_by_key(&arm, |&(id, _)| id)
     }
 
@@ -80,8 +84,8 @@ impl ArmSet {
         {
             return Ok(slot);
         }
-        match self.place(arm) {
-            Ok(place) => Ok(self.by_id[place].1),
+        match self.position(arm) {
+            Ok(position) => Ok(self.by_id[position].1),
             Err(_) if self.removed.contains(arm) => Err(Error::RemovedArm { arm }),
             Err(_) => Err(Error::UnknownArm { arm }),
         }
@@ -109,10 +113,10 @@ impl ArmSet {
         if self.removed.contains(arm) {
             return Err(Error::RemovedArm { arm });
         }
-        match self.place(arm) {
+        match self.position(arm) {
             Ok(_) => Err(Error::ArmExists { arm }),
-            Err(place) => {
-                self.by_id.insert(place, (arm, self.by_slot.len()));
+            Err(position) => {
+                self.by_id.insert(position, (arm, self.by_slot.len()));
                 self.by_slot.push(arm);
                 self.next = self.next.max(arm.number() + 1);
                 Ok(())
@@ -124,13 +128,13 @@ impl ArmSet {
     pub(crate) fn remove(&mut self, arm: ArmId) -> Result<usize> {
         let slot = self.slot(arm)?;
         self.by_slot.swap_remove(slot);
-        if let Ok(place) = self.place(arm) {
-            self.by_id.remove(place);
+        if let Ok(position) = self.position(arm) {
+            self.by_id.remove(position);
         }
         if let Some(&moved) = self.by_slot.get(slot)
-            && let Ok(place) = self.place(moved)
+            && let Ok(position) = self.position(moved)
         {
-            self.by_id[place].1 = slot;
+            self.by_id[position].1 = slot;
         }
         self.removed.insert(arm);
         Ok(slot)
@@ -153,7 +157,7 @@ impl ArmSet {
         (!self.is_empty()).then_some(Slots { arms: self.len(), words: &[] })
     }
 
-    /// The slots that may be chosen, in `space` where they are not all.
+    /// The slots that may be chosen; written to `space` unless all may.
     ///
     /// # Errors
     /// An unknown or removed arm; no arm at all.
@@ -218,18 +222,6 @@ pub struct ArmSetState {
     // Absent in format 1: every number below the next that is not there counts as removed.
     #[serde(default)]
     removed: Option<ArmRanges>,
-}
-
-impl ArmSetState {
-    /// How many arms are saved.
-    pub fn len(&self) -> usize {
-        self.ids.len()
-    }
-
-    /// Whether none is.
-    pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
-    }
 }
 
 #[cfg(test)]

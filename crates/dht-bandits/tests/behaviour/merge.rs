@@ -1,9 +1,10 @@
-//! Merging, differences, discounting, taking back.
+//! Merging, differences, forgetting, unlearning.
 
 use crate::support::{Dense, assert_close, normals, rng};
 use dht_bandits::{
-    ArmId, Delta, DiagonalLaplaceOptions, DiagonalLogisticTs, Error, FullLaplaceOptions, LinUcb, LogisticTs,
-    RidgeOptions, Thompson, Ucb,
+    ArmId, DiagonalLogisticTs, Error, LinUcb, LogisticTs, RidgeOptions, Thompson, Ucb,
+    policy::Delta,
+    posterior::{DiagonalLaplaceOptions, Forgetting, FullLaplaceOptions},
 };
 
 use proptest::prelude::*;
@@ -11,10 +12,16 @@ use proptest::prelude::*;
 const LAMBDAS: [f64; 3] = [0.01, 1.0, 100.0];
 
 fn blank(dimension: usize, lambda: f64, keep_information: bool) -> LinUcb {
-    LinUcb::new(dimension, 2, RidgeOptions { lambda, discount: 1.0, keep_information }, Ucb { alpha: 1.0 }).unwrap()
+    LinUcb::new(
+        dimension,
+        2,
+        RidgeOptions { prior_precision: lambda, forgetting: Forgetting::NONE, keep_information },
+        Ucb { alpha: 1.0 },
+    )
+    .unwrap()
 }
 
-fn teach(policy: &mut LinUcb, rows: &[Vec<f64>]) {
+fn train(policy: &mut LinUcb, rows: &[Vec<f64>]) {
     for (round, row) in rows.iter().enumerate() {
         policy.update(ArmId::new(round as u64 % 2), row, row[0] - 0.5 * row[1], 1.0).unwrap();
     }
@@ -41,9 +48,9 @@ fn merging_two_workers_is_learning_from_both_in_either_order() {
                 let rows: Vec<_> = (0..120).map(|_| normals(&mut rng, dimension)).collect();
                 let mut whole = blank(dimension, lambda, keep);
                 let (mut left, mut right) = (whole.clone(), whole.clone());
-                teach(&mut whole, &rows);
-                teach(&mut left, &rows[..50]);
-                teach(&mut right, &rows[50..]);
+                train(&mut whole, &rows);
+                train(&mut left, &rows[..50]);
+                train(&mut right, &rows[50..]);
                 let mut there = left.clone();
                 there.merge(&right).unwrap();
                 let mut back = right.clone();
@@ -62,7 +69,7 @@ fn merging_is_associative_and_counts_the_prior_once() {
     let workers: Vec<_> = (0..3)
         .map(|_| {
             let mut worker = blank(5, 3.0, false);
-            teach(&mut worker, &(0..30).map(|_| normals(&mut rng, 5)).collect::<Vec<_>>());
+            train(&mut worker, &(0..30).map(|_| normals(&mut rng, 5)).collect::<Vec<_>>());
             worker
         })
         .collect();
@@ -83,12 +90,12 @@ fn merging_is_associative_and_counts_the_prior_once() {
 fn differences_since_a_snapshot_carry_over_and_add() {
     let mut rng = rng(3);
     let mut server = blank(6, 1.0, true);
-    teach(&mut server, &(0..40).map(|_| normals(&mut rng, 6)).collect::<Vec<_>>());
+    train(&mut server, &(0..40).map(|_| normals(&mut rng, 6)).collect::<Vec<_>>());
     let base = server.clone();
     let (mut left, mut right) = (base.clone(), base.clone());
     let rows: Vec<_> = (0..60).map(|_| normals(&mut rng, 6)).collect();
-    teach(&mut left, &rows[..20]);
-    teach(&mut right, &rows[20..]);
+    train(&mut left, &rows[..20]);
+    train(&mut right, &rows[20..]);
     let added = left.add_arm().unwrap();
     left.update(added, &rows[0], 1.0, 1.0).unwrap();
     let mut delta = left.diff(&base).unwrap();
@@ -97,14 +104,14 @@ fn differences_since_a_snapshot_carry_over_and_add() {
     let sent: Delta = serde_json::from_str(&serde_json::to_string(&delta).unwrap()).unwrap();
     server.apply(&sent).unwrap();
     let mut whole = base.clone();
-    teach(&mut whole, &rows);
+    train(&mut whole, &rows);
     let same = whole.add_arm().unwrap();
     whole.update(same, &rows[0], 1.0, 1.0).unwrap();
     assert_alike(&server, &whole, 1e-9);
 }
 
 #[test]
-fn an_explicit_discount_keeps_the_prior() {
+fn forgetting_once_keeps_the_prior() {
     for lambda in LAMBDAS {
         let mut policy = blank(4, lambda, false);
         let mut dense = Dense::new(4, lambda);
@@ -115,10 +122,10 @@ fn an_explicit_discount_keeps_the_prior() {
                 policy.update(ArmId::new(0), &row, row[1], 1.0).unwrap();
                 dense.learn(&row, row[1], 1.0);
             }
-            let factor = 0.5 + 0.1 * f64::from(round);
-            policy.discount(factor).unwrap();
-            dense.a = dense.a.clone() * factor + nalgebra::DMatrix::identity(4, 4) * ((1.0 - factor) * lambda);
-            dense.b *= factor;
+            let decay = 0.5 + 0.1 * f64::from(round);
+            policy.forget(Forgetting::new(decay).unwrap()).unwrap();
+            dense.a = dense.a.clone() * decay + nalgebra::DMatrix::identity(4, 4) * ((1.0 - decay) * lambda);
+            dense.b *= decay;
         }
         let context = normals(&mut rng, 4);
         let score = policy.score(ArmId::new(0), &context).unwrap();
@@ -129,7 +136,7 @@ fn an_explicit_discount_keeps_the_prior() {
 }
 
 #[test]
-fn a_sliding_window_forgets_exactly() {
+fn a_sliding_window_unlearns_exactly() {
     for dimension in [3, 35] {
         let mut rng = rng(5);
         let rows: Vec<_> = (0..150).map(|_| normals(&mut rng, dimension)).collect();
@@ -138,14 +145,14 @@ fn a_sliding_window_forgets_exactly() {
             window.update(ArmId::new(0), row, row[0], 1.0).unwrap();
             if round >= 50 {
                 let old = &rows[round - 50];
-                window.forget(ArmId::new(0), old, old[0], 1.0).unwrap();
+                window.unlearn(ArmId::new(0), old, old[0], 1.0).unwrap();
             }
         }
         rows[100..].iter().for_each(|row| recent.update(ArmId::new(0), row, row[0], 1.0).unwrap());
         assert_alike(&window, &recent, 1e-9);
         let before = window.state();
         let stranger = vec![100.0; dimension];
-        let error = window.forget(ArmId::new(0), &stranger, 1.0, 1.0).unwrap_err();
+        let error = window.unlearn(ArmId::new(0), &stranger, 1.0, 1.0).unwrap_err();
         assert!(matches!(error, Error::NotPositiveDefinite { .. }));
         assert_eq!(window.state(), before);
     }
@@ -163,8 +170,14 @@ fn unlike_policies_are_not_merged() {
         policy.merge(&blank(3, 2.0, false)).unwrap_err(),
         Error::Unlike { what: "prior precision", ours: 1.0, theirs: 2.0 }
     );
-    let fading = LinUcb::new(3, 2, RidgeOptions { discount: 0.9, ..Default::default() }, Ucb { alpha: 1.0 }).unwrap();
-    assert!(matches!(policy.merge(&fading), Err(Error::Parameter { name: "discount", .. })));
+    let fading = LinUcb::new(
+        3,
+        2,
+        RidgeOptions { forgetting: Forgetting::new(0.9).unwrap(), ..Default::default() },
+        Ucb { alpha: 1.0 },
+    )
+    .unwrap();
+    assert!(matches!(policy.merge(&fading), Err(Error::Parameter { name: "decay", .. })));
     assert_eq!(policy.state(), before);
 }
 
@@ -205,7 +218,7 @@ fn laplace_posteriors_merge_to_something_near_the_whole() {
 #[derive(Debug, Clone, Copy)]
 enum Event {
     Learn(u64, f64),
-    Discount(f64),
+    Forget(f64),
     Merge(u64, usize),
     Window(u64),
     Save,
@@ -214,7 +227,7 @@ enum Event {
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         6 => (any::<u64>(), 0.1f64..4.0).prop_map(|(seed, weight)| Event::Learn(seed, weight)),
-        1 => (0.3f64..1.0).prop_map(Event::Discount),
+        1 => (0.3f64..1.0).prop_map(Event::Forget),
         1 => (any::<u64>(), 0usize..8).prop_map(|(seed, rows)| Event::Merge(seed, rows)),
         1 => any::<u64>().prop_map(Event::Window),
         1 => Just(Event::Save),
@@ -225,7 +238,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_sequence_of_updates_merges_and_discounts_is_the_closed_form(
+    fn any_sequence_of_updates_merges_and_forgetting_is_the_closed_form(
         events in prop::collection::vec(event(), 1..40),
         lambda in prop::sample::select(LAMBDAS.to_vec()),
         dimension in prop::sample::select(vec![1, 3, 8, 16, 19]),
@@ -241,11 +254,11 @@ proptest! {
                     policy.update(arm, &row, row[0] - 0.2, weight).unwrap();
                     dense.learn(&row, row[0] - 0.2, weight);
                 }
-                Event::Discount(factor) => {
-                    policy.discount(factor).unwrap();
-                    let prior = nalgebra::DMatrix::identity(dimension, dimension) * ((1.0 - factor) * lambda);
-                    dense.a = dense.a * factor + prior;
-                    dense.b *= factor;
+                Event::Forget(decay) => {
+                    policy.forget(Forgetting::new(decay).unwrap()).unwrap();
+                    let prior = nalgebra::DMatrix::identity(dimension, dimension) * ((1.0 - decay) * lambda);
+                    dense.a = dense.a * decay + prior;
+                    dense.b *= decay;
                 }
                 Event::Merge(seed, rows) => {
                     let mut other = blank(dimension, lambda, !keep);
@@ -261,7 +274,7 @@ proptest! {
                     // In and out again: as if it had never been.
                     let row = normals(&mut rng(seed), dimension);
                     policy.update(arm, &row, 5.0, 1.0).unwrap();
-                    policy.forget(arm, &row, 5.0, 1.0).unwrap();
+                    policy.unlearn(arm, &row, 5.0, 1.0).unwrap();
                 }
                 Event::Save => {
                     policy = serde_json::from_str(&serde_json::to_string(&policy).unwrap()).unwrap();

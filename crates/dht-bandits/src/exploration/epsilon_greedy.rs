@@ -1,0 +1,36 @@
+//! ε-greedy exploration.
+
+use super::Exploration;
+use crate::error::Result;
+use crate::gaussian::Score;
+use crate::validate::check_parameter;
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+/// ε-greedy: the highest mean, and with probability ε an arm drawn uniformly. Its propensities are known exactly.
+///
+/// With ridge regressions it is the policy [`EpsilonGreedy`](crate::EpsilonGreedy); ε = 0 never explores.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Greedy {
+    /// The share ε in [0, 1] of rounds that draw uniformly.
+    pub epsilon: f64,
+}
+
+impl Exploration for Greedy {
+    const NAME: &'static str = "epsilon-greedy";
+    const DRAWS: bool = false;
+
+    #[inline]
+    fn value<R: Rng + ?Sized>(&self, score: Score, _: &mut R) -> f64 {
+        // NaN where the width is infinite.
+        score.mean + 0.0 * score.width
+    }
+
+    fn uniform_share(&self) -> f64 {
+        self.epsilon
+    }
+
+    fn check(&self) -> Result<()> {
+        check_parameter("epsilon", self.epsilon, (0.0..=1.0).contains(&self.epsilon), "in [0, 1]")
+    }
+}

@@ -1,0 +1,39 @@
+//! Thompson sampling of scores.
+
+use super::Exploration;
+use crate::error::Result;
+use crate::gaussian::Score;
+use crate::validate::check_parameter;
+use rand::Rng;
+use rand_distr::{Distribution, StandardNormal};
+use serde::{Deserialize, Serialize};
+
+/// Thompson sampling: mean + α·width·z with z ~ N(0, 1), drawn anew for each arm.
+///
+/// With disjoint arms this is exactly the score θ̃'x of a draw θ̃ ~ N(θ, α²P): a linear form of a Gaussian is Gaussian
+/// with mean θ'x and variance α²x'Px, and the arms' draws are independent. So no vector is drawn (Agrawal & Goyal 2013,
+/// Algorithm 1, whose v is α).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Thompson {
+    /// The scale α ≥ 0 of the posterior's standard deviation; 1 is Bayes for unit noise.
+    pub alpha: f64,
+}
+
+impl Exploration for Thompson {
+    const NAME: &'static str = "thompson";
+    const DRAWS: bool = true;
+
+    #[inline]
+    fn value<R: Rng + ?Sized>(&self, score: Score, rng: &mut R) -> f64 {
+        let normal: f64 = StandardNormal.sample(rng);
+        score.mean + self.alpha * score.width * normal
+    }
+
+    fn posterior_scale(&self) -> Option<f64> {
+        Some(self.alpha)
+    }
+
+    fn check(&self) -> Result<()> {
+        check_parameter("alpha", self.alpha, self.alpha >= 0.0, "at least 0")
+    }
+}
