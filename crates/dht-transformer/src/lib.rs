@@ -93,19 +93,19 @@
 //! that trains on a CPU gains from an allocator that keeps memory (mimalloc, say).
 
 mod backend;
-mod config;
-mod data;
-mod error;
-mod flops;
-mod model;
-mod pretrained;
-mod pruning;
-mod storage;
-mod tasks;
-mod tensors;
-mod train;
+pub mod config;
+pub mod data;
+pub mod error;
+pub mod flops;
+pub mod model;
+pub mod pretrained;
+pub mod pruning;
+pub mod storage;
+pub mod tasks;
+pub mod tensors;
+pub mod train;
 
-pub use backend::{ForwardContext, HeadGateGradient, product_flops};
+pub use backend::ForwardContext;
 pub use config::{Activation, BertConfig, Family, ModelSize, Pooling};
 pub use data::{
     Column, Columns, Dataset, DatasetReader, EncodedDataset, Encoding, Example, Header, LabelKind, LabelSource,
@@ -113,10 +113,10 @@ pub use data::{
     sequential,
 };
 pub use error::{CheckpointProblem, DataProblem, Error, Result, SettingMismatch, WeightsProblem};
-pub use flops::{BackwardNeeds, BlockShape, Breakdown, ClassifierShape, FlopCount, Load, Width};
+pub use flops::{BackwardNeeds, BlockShape, Breakdown, ClassifierShape, FlopCount, Load, Width, product_flops};
 pub use model::{Classifier, Encoder, LanguageHead};
 pub use pretrained::{PretrainedWeights, check_hugging_face_target, read_hugging_face, write_hugging_face};
-pub use pruning::{Importance, PrunePlan};
+pub use pruning::{HeadGateGradient, Importance, PrunePlan};
 pub use storage::{
     StoredTensor, StoredTensors, file_sha256, model_directory, write_atomically, write_directory_atomically,
 };
@@ -125,9 +125,16 @@ pub use tensors::{
     Gradient, Gradients, HeadPlan, HeadSet, HeadSetIter, Hidden, Packing, Parameter, ParameterId, Parameters,
     SampleGroup, Spans, binary_cross_entropy, cross_entropy, log_softmax, soft_cross_entropy, squared_error,
 };
+pub use train::checkpoint::Checkpoint;
+pub use train::metrics::{
+    Confusion, LabelCounts, PairedDifference, Predictions, macro_f1, paired_bootstrap, pearson, predict_all, score,
+    spearman,
+};
+pub use train::optim::{
+    AdamW, AdamWCounters, AdamWSettings, AdamWState, Multipliers, ParameterGroups, Schedule, StepReport, WarmUp,
+    clip_by_global_norm,
+};
 pub use train::{
-    AdamW, AdamWCounters, AdamWSettings, AdamWState, Checkpoint, CheckpointSettings, Confusion, EpochRecord, Event,
-    History, LabelCounts, Multipliers, Objective, Observer, PairedDifference, ParameterGroups, Predict, Predictions,
-    Progress, Schedule, StepLoss, StepReport, TrainSettings, Trainer, WarmUp, clip_by_global_norm, macro_f1,
-    paired_bootstrap, pearson, predict_all, score, spearman,
+    CheckpointSettings, EpochRecord, Event, History, Objective, Observer, Predict, Progress, StepLoss, TrainSettings,
+    Trainer,
 };

@@ -5,7 +5,6 @@ mod context;
 mod cpu;
 
 pub use context::{ForwardContext, HeadGateGradient};
-pub use cpu::product_flops;
 pub(crate) use cpu::{
     AttentionParameters, DecoderLossOp, Dropout, EmbeddingOp, EmbeddingParameters, FeedForwardParameters, Half,
     LayersOp, LinearOp, LinearParameters, Place, TokenIds,

@@ -15,7 +15,8 @@ use crate::model::{Classifier, Encoder, LinearTensors};
 use crate::pretrained::{PretrainedWeights, read_hugging_face, write_hugging_face};
 use crate::pruning::PrunePlan;
 use crate::tensors::{HeadPlan, Parameters};
-use crate::train::{LabelCounts, Objective, Predict, Progress, StepLoss, macro_f1, pearson};
+use crate::train::metrics::{LabelCounts, macro_f1, pearson};
+use crate::train::{Objective, Predict, Progress, StepLoss};
 
 /// What the classifier's parameters are called in the encoder's [`Parameters`].
 const NAME: &str = "classifier";

@@ -9,6 +9,5 @@ pub(crate) use fused::{
     AttentionParameters, DecoderLossOp, EmbeddingOp, EmbeddingParameters, FeedForwardParameters, Half, LayersOp,
     LinearOp, LinearParameters, TokenIds,
 };
-pub use kernels::product_flops;
 pub(crate) use kernels::{Dropout, Place};
 pub(crate) use packed_weights::Layouts;

@@ -6,9 +6,8 @@ use super::clip::{clip_scale, global_norm};
 use super::groups::{Multipliers, ParameterGroups};
 use super::settings::{AdamWSettings, not_negative};
 use super::step::{self, Coefficients, DeviceMoments, FusedStep, HostGradient, HostMoments};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, same_length};
 use crate::tensors::{Gradient, Gradients, ParameterId, Parameters};
-use crate::train::metrics::same_length;
 
 /// What one [`AdamW::step`] did.
 #[derive(Debug, Clone, Copy, PartialEq)]

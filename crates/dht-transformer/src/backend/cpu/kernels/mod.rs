@@ -19,7 +19,6 @@ pub(crate) use attention::{HeadShape, ProbabilityDropout};
 pub(crate) use dropout::{Dropout, Place};
 pub(crate) use embedding::{embed, table_gradient};
 pub(crate) use norm::{Norm, RowKeys, residual_norm, residual_norm_backward};
-pub use product::product_flops;
 pub(crate) use product::{Destination, Joined, Matrix, Packed, Part, product};
 pub(crate) use rows::{add_assign, column_sums, sum_of, transposed, vectorised};
 pub(crate) use sublayer::{Between, End, HalfRows, HalfSaved, Scratch, Segment, Wanted, half, half_backward};

@@ -9,7 +9,6 @@ mod packed;
 mod tile;
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use pulp::{Simd, WithSimd};
 
@@ -17,20 +16,10 @@ use self::packed::{VECTORS, lanes, pack};
 use self::tile::{Lines, Panel, Strip};
 
 use super::real::Real;
+use crate::flops::executed;
 
 pub(crate) use matrix::{Destination, Matrix};
 pub(crate) use packed::{Joined, Packed, Part};
-
-/// FLOPs of all products of this process so far, two for each multiply-add.
-static FLOPS: AtomicU64 = AtomicU64::new(0);
-
-/// FLOPs of all matrix products that this process has run so far, two for each multiply-add.
-///
-/// The difference of two readings is what ran between them; it is exact, and equal to what
-/// [`BlockShape`](crate::BlockShape) predicts. The count is one for the whole process.
-pub fn product_flops() -> u64 {
-    FLOPS.load(Ordering::Relaxed)
-}
 
 /// The right factor of a product.
 #[derive(Clone, Copy)]
@@ -81,7 +70,7 @@ pub(crate) fn product<'a, T: Real>(
     }
     assert!((a.rows - 1) * stride + columns <= c.len(), "destination is too short");
     assert!(a.rows == 1 || columns <= stride, "rows of the destination overlap");
-    FLOPS.fetch_add(2 * (a.rows * columns * inner) as u64, Ordering::Relaxed);
+    executed::add(2 * (a.rows * columns * inner) as u64);
     pulp::Arch::new().dispatch(Product { c, stride, destination, scale, a, b });
 }
 
