@@ -93,6 +93,7 @@
 //! that trains on a CPU gains from an allocator that keeps memory (mimalloc, say).
 
 mod backend;
+pub mod candle;
 pub mod config;
 pub mod data;
 pub mod error;

@@ -1,5 +1,6 @@
 //! One way through the encoder and back: inference, or a training step with its dropout masks and its gradients.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::backprop::GradStore;
@@ -26,6 +27,10 @@ struct Training {
     seed: u64,
     step: u32,
     dropout: bool,
+    /// Whether everything is to be composed of candle's operations.
+    in_graph: bool,
+    /// Whether a backward of this context runs, which will hand over the gradients.
+    in_backward: AtomicBool,
     gradients: Mutex<Gradients>,
 }
 
@@ -69,17 +74,26 @@ impl ForwardContext {
 
     /// A training step over `parameters`: `seed` and `step` key the dropout masks.
     pub fn training(parameters: &Parameters, seed: u64, step: u32) -> Self {
-        Self::with(parameters, seed, step, true)
+        Self::with(parameters, (seed, step), true, false)
     }
 
     /// A training step whose dropouts are switched off, whatever the model's configuration says.
     pub fn training_without_dropout(parameters: &Parameters) -> Self {
-        Self::with(parameters, 0, 0, false)
+        Self::with(parameters, (0, 0), false, false)
     }
 
-    fn with(parameters: &Parameters, seed: u64, step: u32, dropout: bool) -> Self {
+    /// A training step all of whose operations are candle's own, on the CPU too: `loss.backward()`, and with it
+    /// `candle_nn::Optimizer::backward_step`, finds the gradients of all weights in candle's graph.
+    ///
+    /// The values are those of [`training`](Self::training) up to rounding. It takes about three times as long on a CPU; a
+    /// loop that can call [`grad_store`](Self::grad_store) in place of `loss.backward()` keeps the fused operations.
+    pub fn in_candle_graph(parameters: &Parameters, seed: u64, step: u32) -> Self {
+        Self::with(parameters, (seed, step), true, true)
+    }
+
+    fn with(parameters: &Parameters, (seed, step): (u64, u32), dropout: bool, in_graph: bool) -> Self {
         let gradients = Mutex::new(Gradients::empty(parameters.len()));
-        let training = Training { seed, step, dropout, gradients };
+        let training = Training { seed, step, dropout, in_graph, in_backward: AtomicBool::new(false), gradients };
         Self { training: Some(Arc::new(training)), gates: None, layouts: Arc::default() }
     }
 
@@ -150,6 +164,24 @@ impl ForwardContext {
         &self.layouts
     }
 
+    /// Whether operations on this device are the fused ones.
+    pub(crate) fn fuses(&self, device: &Device) -> bool {
+        device.is_cpu() && !self.training.as_ref().is_some_and(|training| training.in_graph)
+    }
+
+    /// Refuses a backward of candle's that nobody would take the weights' gradients from.
+    pub(crate) fn check_in_backward(&self, operation: &str) -> candle_core::Result<()> {
+        let lost = |training: &Arc<Training>| !training.in_backward.load(Ordering::Relaxed);
+        if self.training.as_ref().is_some_and(lost) {
+            candle_core::bail!(
+                "{operation}: `loss.backward()` would lose the gradients of its weights; call \
+                 `ForwardContext::grad_store` or `ForwardContext::backward`, or run in \
+                 `ForwardContext::in_candle_graph`"
+            )
+        }
+        Ok(())
+    }
+
     /// Whether a backward may follow.
     pub fn is_training(&self) -> bool {
         self.training.is_some()
@@ -172,14 +204,41 @@ impl ForwardContext {
         }
     }
 
-    /// Runs the backward of `loss` (one number) and returns every parameter's gradient.
+    /// Runs the backward of `loss` (one value) and returns every parameter's gradient.
     ///
-    /// Call it once for a pass: the activations are given up on the way.
+    /// Call it once for each context: the saved activations are given up on the way.
     ///
     /// # Errors
     /// What candle or an operation reports.
     pub fn backward(&self, loss: &Tensor, parameters: &Parameters) -> Result<Gradients> {
-        let store = loss.backward()?;
+        Ok(self.both(loss, parameters)?.1)
+    }
+
+    /// Runs the backward of `loss` (one value) and returns all gradients for an optimiser of candle's: those of every
+    /// other variable that the loss depends on, such as a head by `candle_nn::linear`, and those of the parameters that
+    /// are not frozen, as dense tensors.
+    ///
+    /// Call it, or [`backward`](Self::backward), once for each context.
+    ///
+    /// # Errors
+    /// What candle or an operation reports.
+    pub fn grad_store(&self, loss: &Tensor, parameters: &Parameters) -> Result<GradStore> {
+        let (mut store, gradients) = self.both(loss, parameters)?;
+        for (id, _, var) in parameters.iter().filter(|(id, ..)| parameters.is_frozen(*id)) {
+            debug_assert!(gradients.get(id).is_none());
+            store.remove(var);
+        }
+        gradients.put_into(&mut store, parameters)?;
+        Ok(store)
+    }
+
+    /// What candle's graph gathered, and all gradients of the parameters.
+    fn both(&self, loss: &Tensor, parameters: &Parameters) -> Result<(GradStore, Gradients)> {
+        let in_backward = |runs| self.training.iter().for_each(|it| it.in_backward.store(runs, Ordering::Relaxed));
+        in_backward(true);
+        let store = loss.backward();
+        in_backward(false);
+        let store = store?;
         self.read_gates(&store)?;
         let mut gradients = match self.gradients() {
             Some(mut gradients) => std::mem::replace(&mut *gradients, Gradients::empty(parameters.len())),
@@ -188,17 +247,10 @@ impl ForwardContext {
         for (id, _, var) in parameters.iter() {
             if parameters.is_frozen(id) {
                 *gradients.slot(id) = None;
-                continue;
-            }
-            if let Some(gradient) = store.get(var) {
-                let gradient = if gradient.device().is_cpu() {
-                    Gradient::Dense(gradient.flatten_all()?.to_vec1()?)
-                } else {
-                    Gradient::Device(gradient.clone())
-                };
-                gradients.add(id, gradient);
+            } else if let Some(gradient) = store.get(var) {
+                gradients.add(id, Gradient::of_tensor(gradient)?);
             }
         }
-        Ok(gradients)
+        Ok((store, gradients))
     }
 }

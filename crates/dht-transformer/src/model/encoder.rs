@@ -6,11 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
+use candle_nn::VarBuilder;
 use rand::Rng;
 
 use super::block::Block;
 use super::classifier::{Classifier, LinearTensors};
 use super::language_head::{LanguageHead, LanguageHeadTensors};
+use super::var_source::VarSource;
 use super::{init, names, neighbours, pruned};
 use crate::backend::{EmbeddingOp, EmbeddingParameters, ForwardContext, LayersOp, Place, TokenIds, composed};
 use crate::config::{BertConfig, Pooling};
@@ -18,7 +20,7 @@ use crate::data::PackedBatch;
 use crate::error::{Error, Result};
 use crate::flops::BlockShape;
 use crate::pretrained::read_hugging_face;
-use crate::tensors::{HeadPlan, Hidden, Packing, Parameters, SampleGroup};
+use crate::tensors::{HeadPlan, Hidden, Packing, Parameter, Parameters, SampleGroup};
 
 /// An encoder of BERT's kind on packed rows: any layers, any heads, for any samples.
 ///
@@ -90,9 +92,35 @@ impl Encoder {
             .map_err(|error| error.in_file(folder.join("config.json").display().to_string()))
     }
 
+    /// An encoder on the tensors of a `candle_nn::VarBuilder`, at the prefix where the encoder's own names begin: for a
+    /// file of a `BertForSequenceClassification`, `vb.pp("bert")`. Names are those of the family's Hugging Face files.
+    ///
+    /// Tensors of a file are copied. **Variables are shared**: with `VarBuilder::from_varmap`, missing ones are made with
+    /// BERT's initialisation (by candle's generator, which has no seed on the CPU), and an optimiser over
+    /// `VarMap::all_vars` trains this encoder. Q, K and V are one variable there, `attention.self.qkv`; to put a
+    /// pre-trained encoder into a `VarMap`, load it and call [`Parameters::put_into`].
+    ///
+    /// How the gradients get to candle's optimisers: [`ForwardContext::grad_store`], or
+    /// [`ForwardContext::in_candle_graph`].
+    ///
+    /// # Errors
+    /// What [`BertConfig::check`] finds; [`Error::Parameter`] when a tensor is missing, or a variable cannot be shared;
+    /// [`Error::Shape`] when a tensor has another shape than the configuration says.
+    pub fn from_var_builder(config: &BertConfig, vb: VarBuilder) -> Result<Self> {
+        Self::from_var_source(config, &VarSource::encoder(config, vb))
+    }
+
+    /// The encoder of a model whose tensors a `VarBuilder` has.
+    pub(crate) fn from_var_source(config: &BertConfig, source: &VarSource) -> Result<Self> {
+        config.check()?;
+        Self::build_by(config, source.device(), |parameters, name| {
+            let tensor = source.encoder_tensor(config, &name)?;
+            parameters.share_or_insert(name, &tensor)
+        })
+    }
+
     pub(crate) fn build(config: &BertConfig, tensors: BTreeMap<String, Tensor>, device: &Device) -> Result<Self> {
-        let mut parameters = Parameters::new(device);
-        let mut insert = |name: String| {
+        Self::build_by(config, device, |parameters, name| {
             let missing = || Error::Parameter { name: name.clone(), problem: "is missing" };
             let tensor = tensors.get(&name).ok_or_else(missing)?;
             let expected = names::shape(config, &name);
@@ -100,7 +128,17 @@ impl Encoder {
                 return Err(Error::Shape { what: name, expected, got: tensor.dims().to_vec() });
             }
             parameters.insert(name, tensor)
-        };
+        })
+    }
+
+    /// An encoder whose parameters `register` registers, each under its name.
+    fn build_by(
+        config: &BertConfig,
+        device: &Device,
+        register: impl Fn(&mut Parameters, String) -> Result<Parameter>,
+    ) -> Result<Self> {
+        let mut parameters = Parameters::new(device);
+        let mut insert = |name: String| register(&mut parameters, name);
         let embeddings = EmbeddingParameters {
             word: insert(names::WORD.into())?,
             position: insert(names::POSITION.into())?,
@@ -234,7 +272,7 @@ impl Encoder {
             kinds: batch.type_ids.clone(),
         };
         let dropout = ctx.dropout(self.config.hidden_dropout_prob, Place::Embedding);
-        let tensor = if self.parameters.device().is_cpu() {
+        let tensor = if ctx.fuses(self.parameters.device()) {
             EmbeddingOp::run(Arc::new(ids), &packing, &self.embeddings, dropout, ctx)?
         } else {
             composed::embedding(&ids, &packing, &self.embeddings, dropout)?
@@ -299,7 +337,7 @@ impl Encoder {
         })?;
         let ways = blocks.iter().map(buckets).collect::<Result<Vec<_>>>()?;
         let mut blocks = blocks.iter().zip(&ways);
-        match hidden.tensor().device().is_cpu() {
+        match ctx.fuses(hidden.tensor().device()) {
             true => {
                 let halves = blocks.flat_map(|(block, buckets)| block.halves(buckets, ctx)).collect();
                 Hidden::new(LayersOp::run(hidden.tensor(), hidden.packing(), halves, ctx)?, hidden.packing().clone())

@@ -122,7 +122,7 @@ impl LanguageHead {
             return Err(Error::Setting { field: "target", expected, got });
         }
         let rows = self.transform(rows, ctx)?;
-        if rows.device().is_cpu() {
+        if ctx.fuses(rows.device()) {
             DecoderLossOp::run(&rows, &self.decoder, targets, ctx)
         } else {
             Ok(cross_entropy(&linear(&rows, &self.decoder, ctx)?, targets)?.mean_all()?)

@@ -85,7 +85,7 @@ pub(crate) fn shape(config: &BertConfig, name: &str) -> Vec<usize> {
 }
 
 /// The Hugging Face names of Q, K and V behind one of our packed names.
-fn parts(name: &str) -> Option<[String; 3]> {
+pub(crate) fn parts(name: &str) -> Option<[String; 3]> {
     name.contains(".qkv.").then(|| ["query", "key", "value"].map(|part| name.replace("qkv", part)))
 }
 

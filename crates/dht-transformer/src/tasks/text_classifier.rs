@@ -3,15 +3,16 @@
 use std::path::Path;
 
 use candle_core::{D, Device, Tensor};
+use candle_nn::VarBuilder;
 use rand::Rng;
 
 use super::task::Task;
 use crate::backend::ForwardContext;
-use crate::config::Pooling;
+use crate::config::{BertConfig, Pooling};
 use crate::data::{EncodedDataset, PackedBatch, TextTokenizer, longest_first};
 use crate::error::{Error, Result, SettingMismatch, WeightsProblem};
 use crate::flops::{Breakdown, FlopCount, Load};
-use crate::model::{Classifier, Encoder, LinearTensors};
+use crate::model::{Classifier, Encoder, LinearTensors, VarSource};
 use crate::pretrained::{PretrainedWeights, read_hugging_face, write_hugging_face};
 use crate::pruning::PrunePlan;
 use crate::tensors::{HeadPlan, Parameters};
@@ -155,6 +156,31 @@ impl TextClassifier {
             }),
             _ => Ok(model),
         }
+    }
+
+    /// A classifier on the tensors of a `candle_nn::VarBuilder`, at the prefix where the names of a
+    /// `BertForSequenceClassification` (or the family's) begin. What is copied, shared and made is said at
+    /// [`Encoder::from_var_builder`].
+    ///
+    /// # Errors
+    /// As [`Encoder::from_var_builder`] and [`Task::check`].
+    pub fn from_var_builder(
+        task: Task,
+        config: &BertConfig,
+        outputs: usize,
+        pooling: Pooling,
+        vb: VarBuilder,
+    ) -> Result<Self> {
+        task.check(outputs)?;
+        let source = VarSource::classifier(config, vb);
+        let encoder = Encoder::from_var_source(config, &source)?;
+        let linear = |name, outputs| LinearTensors::from_var_source(config, &source, name, outputs);
+        let pooler = match pooling {
+            Pooling::Pooler => Some(linear("pooler.dense", config.hidden_size)?),
+            Pooling::Cls | Pooling::Mean => None,
+        };
+        let outputs = linear("classifier", outputs)?;
+        Self::assemble(task, encoder, outputs, pooling, pooler)
     }
 
     /// Writes a Hugging Face directory, whole or not at all: the encoder, the classifier, the names of its classes and,

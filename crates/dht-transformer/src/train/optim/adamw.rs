@@ -158,14 +158,14 @@ impl Slot {
                     Gradient::Dense(values) => HostGradient::Dense(values),
                     Gradient::Rows { rows, values } => HostGradient::Rows { rows, values, width },
                     Gradient::Device(_) => {
-                        fetched = step::to_device(gradient, var)?.flatten_all()?.to_vec1()?;
+                        fetched = gradient.to_tensor(var)?.flatten_all()?.to_vec1()?;
                         HostGradient::Dense(&fetched)
                     }
                 };
                 var.inplace_op1(&FusedStep::new(moments, gradient, with))?;
             }
             Moments::Device(moments) => {
-                let gradient = step::to_device(gradient, var)?;
+                let gradient = gradient.to_tensor(var)?;
                 let (value, moved) = step::composed(var, moments, &gradient, with)?;
                 var.set(&value)?;
                 *moments = moved;

@@ -127,6 +127,7 @@ impl CustomOp2 for EmbeddingOp {
     }
 
     fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        self.ctx.check_in_backward(self.name())?;
         let z = self.z.lock().ok().and_then(|mut place| place.take()).ok_or_else(|| nothing_saved(self.name()))?;
         let (p, ids) = (&self.parameters, &*self.ids);
         let dy = dy.contiguous()?;

@@ -149,6 +149,9 @@ impl CustomOp2 for LayersOp {
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        if self.halves.iter().any(Half::trains) {
+            self.ctx.check_in_backward(self.name())?;
+        }
         let tapes = self.tapes.lock().ok().and_then(|mut place| place.take());
         let tapes = tapes.ok_or_else(|| nothing_saved(self.name()))?;
         let dy = dy.contiguous()?;

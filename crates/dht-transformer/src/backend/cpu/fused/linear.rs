@@ -70,6 +70,9 @@ impl CustomOp2 for LinearOp {
 
     fn bwd(&self, x: &Tensor, _: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let p = &self.parameters;
+        if p.trains() {
+            self.ctx.check_in_backward(self.name())?;
+        }
         let dy = dy.contiguous()?;
         let dx = with_slices(&[x, &dy, p.weight.var()], |slices| {
             let (x_rows, dy) = (slices[0], slices[1]);

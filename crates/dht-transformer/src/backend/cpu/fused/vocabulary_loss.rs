@@ -49,6 +49,9 @@ impl CustomOp2 for DecoderLossOp {
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        if self.decoder.trains() {
+            self.ctx.check_in_backward(self.name())?;
+        }
         let gradients = self.gradients.lock().ok().and_then(|mut place| place.take());
         let DecoderGradients { mut dx, mut weight, mut bias } = gradients.ok_or_else(|| nothing_saved(self.name()))?;
         let scale = dy.to_scalar::<f32>()?;
