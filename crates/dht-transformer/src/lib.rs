@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!  file ──DatasetReader──▶ Dataset of Examples                         text and class
-//!       ──TextTokenizer──▶ EncodedDataset of Samples                   token numbers
+//!       ──TextTokenizer──▶ EncodedDataset of Samples                   token ids
 //!       ───epoch_order───▶ PackedBatch                                 tokens of all texts, no padding
 //!       ─Encoder::embed──▶ Hidden (tokens, hidden)
 //!       ─Encoder::layer──▶ Hidden, again and again                     a HeadPlan a layer, any samples, any width
@@ -56,7 +56,7 @@
 //! | to | take |
 //! |---|---|
 //! | read csv, tsv, jsonl, plain or compressed | [`DatasetReader`], [`Dataset`], [`Column`], [`Header`] |
-//! | turn texts into token numbers | [`TextTokenizer`], [`EncodedDataset`], [`Encoding`] |
+//! | turn texts into token ids | [`TextTokenizer`], [`EncodedDataset`], [`Encoding`] |
 //! | make batches | [`PackedBatch`], [`epoch_order`], [`longest_first`], [`sequential`] |
 //! | describe an encoder | [`BertConfig`], [`Family`], [`ModelSize`], [`Activation`] |
 //! | run one, whole or in part | [`Encoder`], [`Hidden`], [`HeadPlan`], [`HeadSet`], [`SampleGroup`], [`ForwardContext`] |
@@ -70,7 +70,7 @@
 //! | stop and go on to the bit | [`CheckpointSettings`], [`Checkpoint`] |
 //! | score, and compare two models | [`score`], [`Confusion`], [`LabelCounts`], [`pearson`], [`spearman`], [`paired_bootstrap`] |
 //! | count multiply-adds, before or after | [`BlockShape`], [`ClassifierShape`], [`product_flops`] |
-//! | judge heads and neurons, and cut them out | [`Importance`], [`HeadGateGradient`], [`PrunePlan`], [`Encoder::cut`], [`TextClassifier::cut`] |
+//! | judge heads and neurons, and cut them out | [`Importance`], [`HeadGateGradient`], [`PrunePlan`], [`Encoder::prune`], [`TextClassifier::prune`] |
 //!
 //! # What holds throughout
 //!
@@ -83,12 +83,12 @@
 //! - **One seed, one result.** Every draw comes from the caller's generator or is keyed by seed, step, place, sample and
 //!   token. On one kind of processor neither the number of threads nor a restart changes a bit of a training, and
 //!   samples keep their dropout masks however they are grouped.
-//! - **All or nothing.** Files are written whole, updates happen whole; numbers that are NaN or infinite are refused where
+//! - **All or nothing.** Files are written whole, updates happen whole; values that are NaN or infinite are refused where
 //!   they come in. What can go wrong is an [`Error`] that says what was expected.
 //!
 //! # Devices
 //!
-//! On the CPU each half of a block is one fused operation; elsewhere the same is composed of candle's operations. The
+//! On the CPU each sublayer is one fused operation; elsewhere the same is composed of candle's operations. The
 //! features `cuda`, `metal`, `mkl` and `accelerate` are candle's. candle allocates for every operation, so a program
 //! that trains on a CPU gains from an allocator that keeps memory (mimalloc, say).
 

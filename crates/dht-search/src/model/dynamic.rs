@@ -73,8 +73,12 @@ impl DynamicModel {
         if settings.width_coupling == WidthCoupling::HeadsAndFfn {
             let importance = Importance::by_magnitude(&encoder)?;
             let neurons = encoder.block_shape().ffn;
-            encoder =
-                encoder.cut(&PrunePlan::most_important(&encoder, &importance, space.model_shape().heads, neurons)?)?;
+            encoder = encoder.prune(&PrunePlan::most_important(
+                &encoder,
+                &importance,
+                space.model_shape().heads,
+                neurons,
+            )?)?;
         }
         Self::of_encoder(encoder, space, settings, classes, rng)
     }

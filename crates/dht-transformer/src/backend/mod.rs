@@ -6,6 +6,6 @@ mod cpu;
 
 pub use context::{ForwardContext, HeadGateGradient};
 pub(crate) use cpu::{
-    AttentionParameters, DecoderLossOp, Dropout, EmbeddingOp, EmbeddingParameters, FeedForwardParameters, Half,
-    LayersOp, LinearOp, LinearParameters, Place, TokenIds,
+    AttentionParameters, Dropout, DropoutSite, EmbeddingOp, EmbeddingParameters, FeedForwardParameters, LayersOp,
+    LinearOp, LinearParameters, Sublayer, TokenIds, VocabularyLossOp,
 };

@@ -5,8 +5,8 @@ mod classifier;
 mod encoder;
 mod init;
 mod language_head;
+mod local_attention;
 pub(crate) mod names;
-mod neighbours;
 mod pruned;
 mod var_source;
 

@@ -16,7 +16,7 @@ pub struct EpochRecord {
 /// What a training came to.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct History {
-    /// The share of the training behind and the mean loss, for each step.
+    /// The share of the training that is done and the mean loss, for each step.
     pub losses: Vec<(f64, f64)>,
     /// Each epoch.
     pub epochs: Vec<EpochRecord>,

@@ -3,12 +3,12 @@
 use super::history::EpochRecord;
 use super::objective::Progress;
 
-/// What an observer hears. Observers are told, never asked.
+/// What is reported to an observer. An observer cannot change the training.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Event<'a> {
     /// The training begins, or goes on after `samples` of `total` samples.
     Started {
-        /// Samples behind.
+        /// Samples that are done.
         samples: u64,
         /// Samples of all epochs.
         total: u64,
@@ -26,13 +26,13 @@ pub enum Event<'a> {
     Epoch(&'a EpochRecord),
 }
 
-/// Listens to a training.
+/// Receives the events of a training.
 pub trait Observer {
-    /// Something happened.
+    /// Receives an event.
     fn observe(&mut self, event: Event<'_>);
 }
 
-/// Listens to nothing.
+/// Ignores all events.
 impl Observer for () {
     fn observe(&mut self, _: Event<'_>) {}
 }

@@ -1,8 +1,8 @@
 //! The one function through which every matrix product of the crate runs, and its count.
 //!
 //! A product runs on one thread: what runs side by side are blocks of rows, each with all its products, so that what one
-//! of them writes is still in the cache when the next one reads it. The right factor is laid out in panels of three
-//! vectors; weights are laid out once for all blocks, and small factors are read where they lie if their rows are.
+//! of them writes is still in the cache when the next one reads it. The right factor is packed in panels of three
+//! vectors; weights are packed once for all blocks, and small factors are read where they lie if their rows are.
 
 mod matrix;
 mod packed;
@@ -19,7 +19,7 @@ use super::real::Real;
 use crate::flops::executed;
 
 pub(crate) use matrix::{Destination, Matrix};
-pub(crate) use packed::{Joined, Packed, Part};
+pub(crate) use packed::{Concatenated, Packed, Part};
 
 /// The right factor of a product.
 #[derive(Clone, Copy)]
@@ -98,7 +98,7 @@ impl<T: Real> WithSimd for Product<'_, '_, '_, T> {
                     let wide = width.min(b.columns - first);
                     let strip = Strip { a, rows: std::slice::from_ref(&every), wide, stride, destination, scale };
                     let c = &mut c[first..];
-                    // The last vector may read what lies behind the columns, if anything does.
+                    // The last vector may read what lies after the columns, if anything does.
                     let end = (b.rows.max(1) - 1) * b.row_stride + first + wide.next_multiple_of(lanes::<S, T>());
                     if b.column_stride == 1 && end <= b.data.len() {
                         let lines = Lines { numbers: &b.data[first..], stride: b.row_stride };
@@ -200,10 +200,10 @@ mod tests {
                 }
             };
         let straight = |row: usize, column: usize| b[row * columns + column];
-        check(&Packed::of(&beside, Joined::Beside), &straight, &[3..10, 12..13, 13..40], &[2, 0]);
-        check(&Packed::of(&[below], Joined::Below), &straight, &[30..33, 0..8], &[0]);
+        check(&Packed::of(&beside, Concatenated::Columns), &straight, &[3..10, 12..13, 13..40], &[2, 0]);
+        check(&Packed::of(&[below], Concatenated::Rows), &straight, &[30..33, 0..8], &[0]);
         check(
-            &Packed::of(&[turned], Joined::Beside),
+            &Packed::of(&[turned], Concatenated::Columns),
             &|row, column| straight(column, row),
             std::slice::from_ref(&(0..150)),
             &[0],
