@@ -41,6 +41,7 @@ const CRATES: [Layers; 4] = [
             &["pruning"],
             &["train"],
             &["tasks"],
+            &["candle"],
         ],
     ),
     (

@@ -149,7 +149,7 @@ fn check_plans() -> Result<()> {
                 let mut kept = PrunePlan::first_layers(&encoder, 3)?;
                 kept.heads[1] = HeadSet::from_indices([0, 2], 4)?;
                 kept.neurons[2].truncate(5);
-                let teacher = TextClassifier::new(encoder, 3, Pooling::Pooler, &mut rng)?.cut(&kept)?;
+                let teacher = TextClassifier::new(encoder, 3, Pooling::Pooler, &mut rng)?.prune(&kept)?;
                 model = model.with_teacher(teacher)?;
             }
             checked_training(&mut model, &training, &format!("{settings:?}"))?;

@@ -23,14 +23,14 @@ use setting::{measuring, setting};
 struct Route {
     name: &'static str,
     layers: usize,
-    buckets: Vec<SampleGroup>,
+    groups: Vec<SampleGroup>,
 }
 
 fn run(encoder: &Encoder, classifier: &Classifier, batch: &PackedBatch, route: &Route, trains: bool) -> Result<f64> {
     let start = Instant::now();
     let ctx = if trains { ForwardContext::training(encoder.parameters(), 1, 1) } else { ForwardContext::inference() };
     let hidden = encoder.embed(batch, &ctx)?;
-    let hidden = encoder.run_groups(0..route.layers, &hidden, &route.buckets, &ctx)?;
+    let hidden = encoder.run_groups(0..route.layers, &hidden, &route.groups, &ctx)?;
     let logits = classifier.forward(&hidden, &ctx)?;
     if trains {
         let loss = cross_entropy(&logits, &batch.labels)?.mean_all()?;
@@ -68,11 +68,11 @@ fn main() -> Result<()> {
     // Attention alone: one neuron is all that is left of the feed-forward.
     let (encoder, classifier, batch) = setting("12x12x192", 0.0, 64, 64)?;
     let texts = batch.len();
-    let route = |name, buckets| Route { name, layers: 12, buckets };
+    let route = |name, groups| Route { name, layers: 12, groups };
     let attention = [
         route("attention alone, 12 heads", alike(&batch, HeadSet::full(12)?, 1)),
         route("8 heads, one set", alike(&batch, HeadSet::full(8)?, 1)),
-        route("8 heads, a set for each of 4 buckets", drawn(texts, 4, 1, true, 1)?),
+        route("8 heads, a set for each of 4 groups", drawn(texts, 4, 1, true, 1)?),
         route("the same 4 sets, texts mixed", drawn(texts, 4, 1, false, 1)?),
         route("8 heads, a set a text", drawn(texts, texts, 1, true, 1)?),
         route("8 heads in pairs, a set a text", drawn(texts, texts, 2, true, 1)?),
@@ -86,21 +86,21 @@ fn main() -> Result<()> {
         let all = HeadSet::full(12)?;
         let half = HeadSet::from_indices((0..12).step_by(2), 12)?;
         let neurons = encoder.config().intermediate_size;
-        let buckets = [all, half, HeadSet::full(8)?, HeadSet::full(10)?];
-        // Four buckets of heads, in each of which as large a share of the neurons runs.
+        let groups = [all, half, HeadSet::full(8)?, HeadSet::full(10)?];
+        // Four groups of heads, in each of which as large a share of the neurons runs.
         let quarter = batch.len().div_ceil(4);
-        let shares = buckets.iter().enumerate().map(|(place, heads)| SampleGroup {
+        let shares = groups.iter().enumerate().map(|(place, heads)| SampleGroup {
             samples: quarter.min(batch.len().saturating_sub(place * quarter)),
             heads: *heads,
             neurons: (heads.len() * neurons).div_ceil(12),
         });
         let routes = [
-            Route { name: "all", layers: 12, buckets: alike(&batch, all, neurons) },
-            Route { name: "4 of 12 layers", layers: 4, buckets: alike(&batch, all, neurons) },
-            Route { name: "6 of 12 heads", layers: 12, buckets: alike(&batch, half, neurons) },
-            Route { name: "half the neurons", layers: 12, buckets: alike(&batch, all, neurons / 2) },
-            Route { name: "6 of 12 heads, half the neurons", layers: 12, buckets: alike(&batch, half, neurons / 2) },
-            Route { name: "4 buckets of 12, 6, 8, 10 heads and neurons", layers: 12, buckets: shares.collect() },
+            Route { name: "all", layers: 12, groups: alike(&batch, all, neurons) },
+            Route { name: "4 of 12 layers", layers: 4, groups: alike(&batch, all, neurons) },
+            Route { name: "6 of 12 heads", layers: 12, groups: alike(&batch, half, neurons) },
+            Route { name: "half the neurons", layers: 12, groups: alike(&batch, all, neurons / 2) },
+            Route { name: "6 of 12 heads, half the neurons", layers: 12, groups: alike(&batch, half, neurons / 2) },
+            Route { name: "4 groups of 12, 6, 8, 10 heads and neurons", layers: 12, groups: shares.collect() },
         ];
         for trains in [false, true] {
             compare(size, (&encoder, &classifier, &batch), &routes, trains, rounds)?;

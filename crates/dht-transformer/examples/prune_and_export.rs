@@ -71,9 +71,9 @@ fn main() -> Result<()> {
     let loss = |batch: &_, ctx: &_| model.loss(batch, ctx);
     let importance = Importance::by_gradient(model.encoder(), &training, &rows, loss)?;
     tell(format_args!("heads of both layers, the most important first: {:?}", importance.ordered_heads()));
-    let mut smallest = model.cut(&PrunePlan::first_layers(model.encoder(), 2)?)?;
+    let mut smallest = model.prune(&PrunePlan::first_layers(model.encoder(), 2)?)?;
     for (heads, neurons) in [(6, 128), (4, 64), (2, 32)] {
-        smallest = model.cut(&PrunePlan::most_important(model.encoder(), &importance, heads, neurons)?)?;
+        smallest = model.prune(&PrunePlan::most_important(model.encoder(), &importance, heads, neurons)?)?;
         tell_accuracy(&format!("{heads} of 8 heads, {neurons} of 256 neurons"), &smallest, &test)?;
     }
 

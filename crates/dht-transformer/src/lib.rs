@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!  file ──DatasetReader──▶ Dataset of Examples                         text and class
-//!       ──TextTokenizer──▶ EncodedDataset of Samples                   token numbers
+//!       ──TextTokenizer──▶ EncodedDataset of Samples                   token ids
 //!       ───epoch_order───▶ PackedBatch                                 tokens of all texts, no padding
 //!       ─Encoder::embed──▶ Hidden (tokens, hidden)
 //!       ─Encoder::layer──▶ Hidden, again and again                     a HeadPlan a layer, any samples, any width
@@ -56,7 +56,7 @@
 //! | to | take |
 //! |---|---|
 //! | read csv, tsv, jsonl, plain or compressed | [`DatasetReader`], [`Dataset`], [`Column`], [`Header`] |
-//! | turn texts into token numbers | [`TextTokenizer`], [`EncodedDataset`], [`Encoding`] |
+//! | turn texts into token ids | [`TextTokenizer`], [`EncodedDataset`], [`Encoding`] |
 //! | make batches | [`PackedBatch`], [`epoch_order`], [`longest_first`], [`sequential`] |
 //! | describe an encoder | [`BertConfig`], [`Family`], [`ModelSize`], [`Activation`] |
 //! | run one, whole or in part | [`Encoder`], [`Hidden`], [`HeadPlan`], [`HeadSet`], [`SampleGroup`], [`ForwardContext`] |
@@ -70,7 +70,7 @@
 //! | stop and go on to the bit | [`CheckpointSettings`], [`Checkpoint`] |
 //! | score, and compare two models | [`score`], [`Confusion`], [`LabelCounts`], [`pearson`], [`spearman`], [`paired_bootstrap`] |
 //! | count multiply-adds, before or after | [`BlockShape`], [`ClassifierShape`], [`product_flops`] |
-//! | judge heads and neurons, and cut them out | [`Importance`], [`HeadGateGradient`], [`PrunePlan`], [`Encoder::cut`], [`TextClassifier::cut`] |
+//! | judge heads and neurons, and cut them out | [`Importance`], [`HeadGateGradient`], [`PrunePlan`], [`Encoder::prune`], [`TextClassifier::prune`] |
 //!
 //! # What holds throughout
 //!
@@ -83,29 +83,30 @@
 //! - **One seed, one result.** Every draw comes from the caller's generator or is keyed by seed, step, place, sample and
 //!   token. On one kind of processor neither the number of threads nor a restart changes a bit of a training, and
 //!   samples keep their dropout masks however they are grouped.
-//! - **All or nothing.** Files are written whole, updates happen whole; numbers that are NaN or infinite are refused where
+//! - **All or nothing.** Files are written whole, updates happen whole; values that are NaN or infinite are refused where
 //!   they come in. What can go wrong is an [`Error`] that says what was expected.
 //!
 //! # Devices
 //!
-//! On the CPU each half of a block is one fused operation; elsewhere the same is composed of candle's operations. The
+//! On the CPU each sublayer is one fused operation; elsewhere the same is composed of candle's operations. The
 //! features `cuda`, `metal`, `mkl` and `accelerate` are candle's. candle allocates for every operation, so a program
 //! that trains on a CPU gains from an allocator that keeps memory (mimalloc, say).
 
 mod backend;
-mod config;
-mod data;
-mod error;
-mod flops;
-mod model;
-mod pretrained;
-mod pruning;
-mod storage;
-mod tasks;
-mod tensors;
-mod train;
+pub mod candle;
+pub mod config;
+pub mod data;
+pub mod error;
+pub mod flops;
+pub mod model;
+pub mod pretrained;
+pub mod pruning;
+pub mod storage;
+pub mod tasks;
+pub mod tensors;
+pub mod train;
 
-pub use backend::{ForwardContext, HeadGateGradient, product_flops};
+pub use backend::ForwardContext;
 pub use config::{Activation, BertConfig, Family, ModelSize, Pooling};
 pub use data::{
     Column, Columns, Dataset, DatasetReader, EncodedDataset, Encoding, Example, Header, LabelKind, LabelSource,
@@ -113,10 +114,10 @@ pub use data::{
     sequential,
 };
 pub use error::{CheckpointProblem, DataProblem, Error, Result, SettingMismatch, WeightsProblem};
-pub use flops::{BackwardNeeds, BlockShape, Breakdown, ClassifierShape, FlopCount, Load, Width};
+pub use flops::{BackwardNeeds, BlockShape, Breakdown, ClassifierShape, FlopCount, Load, Width, product_flops};
 pub use model::{Classifier, Encoder, LanguageHead};
 pub use pretrained::{PretrainedWeights, check_hugging_face_target, read_hugging_face, write_hugging_face};
-pub use pruning::{Importance, PrunePlan};
+pub use pruning::{HeadGateGradient, Importance, PrunePlan};
 pub use storage::{
     StoredTensor, StoredTensors, file_sha256, model_directory, write_atomically, write_directory_atomically,
 };
@@ -125,9 +126,16 @@ pub use tensors::{
     Gradient, Gradients, HeadPlan, HeadSet, HeadSetIter, Hidden, Packing, Parameter, ParameterId, Parameters,
     SampleGroup, Spans, binary_cross_entropy, cross_entropy, log_softmax, soft_cross_entropy, squared_error,
 };
+pub use train::checkpoint::Checkpoint;
+pub use train::metrics::{
+    Confusion, LabelCounts, PairedDifference, Predictions, macro_f1, paired_bootstrap, pearson, predict_all, score,
+    spearman,
+};
+pub use train::optim::{
+    AdamW, AdamWCounters, AdamWSettings, AdamWState, Multipliers, ParameterGroups, Schedule, StepReport, WarmUp,
+    clip_by_global_norm,
+};
 pub use train::{
-    AdamW, AdamWCounters, AdamWSettings, AdamWState, Checkpoint, CheckpointSettings, Confusion, EpochRecord, Event,
-    History, LabelCounts, Multipliers, Objective, Observer, PairedDifference, ParameterGroups, Predict, Predictions,
-    Progress, Schedule, StepLoss, StepReport, TrainSettings, Trainer, WarmUp, clip_by_global_norm, macro_f1,
-    paired_bootstrap, pearson, predict_all, score, spearman,
+    CheckpointSettings, EpochRecord, Event, History, Objective, Observer, Predict, Progress, StepLoss, TrainSettings,
+    Trainer,
 };

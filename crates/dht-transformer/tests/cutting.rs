@@ -176,7 +176,7 @@ fn left_out(model: &TextClassifier, kept: &PrunePlan, batch: &PackedBatch) -> Re
 fn a_cut_model_equals_the_whole_one_with_the_parts_left_out_and_survives_a_save() -> Outcome {
     let (model, batch) = (model()?, data().batch(&[0, 1, 2, 3, 4, 5])?);
     let logits = |model: &TextClassifier| numbers(&model.logits(&batch, &ForwardContext::inference())?);
-    let cut = model.cut(&kept()?)?;
+    let cut = model.prune(&kept()?)?;
     let expected = left_out(&model, &kept()?, &batch)?;
     assert_close("cut", &logits(&cut)?, &expected);
     assert!(logits(&model)?.iter().zip(&expected).any(|(a, b)| (a - b).abs() > 1e-2), "nothing was cut out");
@@ -213,7 +213,7 @@ fn a_uniform_cut_leaves_no_trace_of_ours_in_the_configuration() -> Outcome {
     let model = model()?;
     let importance = Importance::by_magnitude(model.encoder())?;
     let kept = PrunePlan::most_important(model.encoder(), &importance, HEADS, 32)?;
-    let cut = model.cut(&kept)?;
+    let cut = model.prune(&kept)?;
     assert_eq!(cut.encoder().config().intermediate_size, 32);
     assert!(!cut.encoder().config().other.keys().any(|field| field.starts_with("kept")));
     let batch = data().batch(&[0, 1])?;
@@ -227,7 +227,7 @@ fn a_uniform_cut_leaves_no_trace_of_ours_in_the_configuration() -> Outcome {
 
 #[test]
 fn a_cut_model_is_trained_on_and_what_was_cut_out_stays_zero() -> Outcome {
-    let mut cut = model()?.cut(&kept()?)?;
+    let mut cut = model()?.prune(&kept()?)?;
     let settings = dht_transformer::TrainSettings { epochs: 2, batch_size: 2, ..Default::default() };
     dht_transformer::Trainer::new(settings).fit(&mut cut, &data(), &data(), &mut ())?;
     let tensors = cut.encoder().to_tensors()?;
@@ -244,7 +244,7 @@ fn parts_that_are_not_there_cannot_be_kept() -> Outcome {
     let refused = |change: &dyn Fn(&mut PrunePlan)| -> Result<Error> {
         let mut kept = kept()?;
         change(&mut kept);
-        Ok(model.cut(&kept).expect_err("a bad cut"))
+        Ok(model.prune(&kept).expect_err("a bad cut"))
     };
     let setting = |error: Error| match error {
         Error::Setting { field, .. } => field,
@@ -274,7 +274,7 @@ fn parts_that_are_not_there_cannot_be_kept() -> Outcome {
 fn fields_that_do_not_fit_the_model_are_refused() -> Outcome {
     let folder = tempfile::tempdir()?;
     let target = folder.path().join("cut");
-    model()?.cut(&kept()?)?.save(&target, None, &["a".into(), "b".into(), "c".into()])?;
+    model()?.prune(&kept()?)?.save(&target, None, &["a".into(), "b".into(), "c".into()])?;
     let good = BertConfig::from_file(target.join("config.json"))?;
     for (field, value) in [
         ("kept_heads", "[[0]]"),

@@ -71,14 +71,14 @@ fn classifiers_of_every_family_and_task_come_back_whole_and_cut() -> Outcome {
         let whole = PrunePlan::first_layers(model.encoder(), 3)?;
         let uniform =
             PrunePlan { neurons: vec![(3..40).rev().collect(); 2], ..PrunePlan::first_layers(model.encoder(), 2)? };
-        classifier_survives(&format!("{name}-fewer-layers-and-neurons"), &model.cut(&uniform)?)?;
+        classifier_survives(&format!("{name}-fewer-layers-and-neurons"), &model.prune(&uniform)?)?;
         let set = |heads: &[usize]| HeadSet::from_indices(heads.iter().copied(), 4);
         let ragged = PrunePlan {
             heads: vec![set(&[0, 2])?, set(&[3])?, set(&[0, 1, 2, 3])?],
             neurons: vec![(0..64).step_by(2).collect(), vec![5], (10..30).collect()],
             ..whole
         };
-        classifier_survives(&format!("{name}-ragged"), &model.cut(&ragged)?)?;
+        classifier_survives(&format!("{name}-ragged"), &model.prune(&ragged)?)?;
 
         for (task, outputs) in [(Task::Labels, 3), (Task::Number, 1)] {
             let model = TextClassifier::for_task(task, encoder(family)?, outputs, Pooling::Pooler, rng)?;

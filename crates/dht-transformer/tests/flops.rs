@@ -28,8 +28,8 @@ fn predicted_flops_equal_the_products_that_ran_forward_and_backward() {
     let set = |heads: &[usize]| HeadSet::from_indices(heads.iter().copied(), 4).unwrap();
     let per_sample = HeadPlan::PerSample(vec![set(&[0]), set(&[1, 2]), set(&[0]), set(&[0, 1, 2, 3])]);
     let plans = [HeadPlan::Full, HeadPlan::Same(set(&[1, 3])), per_sample, HeadPlan::Full];
-    let bucket = |samples, heads: &[usize], neurons| SampleGroup { samples, heads: set(heads), neurons };
-    let buckets = [bucket(2, &[0, 2, 3], 40), bucket(1, &[1], 64), bucket(1, &[0, 1, 2, 3], 7)];
+    let group = |samples, heads: &[usize], neurons| SampleGroup { samples, heads: set(heads), neurons };
+    let groups = [group(2, &[0, 2, 3], 40), group(1, &[1], 64), group(1, &[0, 1, 2, 3], 7)];
     let shape = encoder.block_shape();
     for pooling in [Pooling::Mean, Pooling::Cls, Pooling::Pooler] {
         let classifier = encoder.add_classifier(&format!("{pooling:?}"), 3, pooling, &mut rng).unwrap();
@@ -39,13 +39,13 @@ fn predicted_flops_equal_the_products_that_ran_forward_and_backward() {
             encoder.freeze_embeddings(embeddings_frozen);
             (0..6).for_each(|layer| encoder.freeze_layer(layer, frozen == Some(layer)));
 
-            // The fourth layer runs with a narrower feed-forward, the last two in buckets.
+            // The fourth layer runs with a narrower feed-forward, the last two in groups.
             let narrow = Width { heads: 4, ffn: 24 };
             let fourth = |cost: &dyn Fn(Load, Width) -> Breakdown| cost((&spans).into(), narrow);
             let mut forward: Breakdown =
                 plans[..3].iter().map(|plan| shape.forward_of_plan(&spans, plan).unwrap()).sum();
             forward += fourth(&|load, width| shape.forward(load, width));
-            (4..6).for_each(|_| forward += shape.forward_of_buckets(&spans, &buckets).unwrap());
+            (4..6).for_each(|_| forward += shape.forward_of_buckets(&spans, &groups).unwrap());
             forward += classifier.shape().forward(4);
             let mut backward = classifier.shape().backward(4, BackwardNeeds::ALL);
             for layer in 0..6 {
@@ -54,7 +54,7 @@ fn predicted_flops_equal_the_products_that_ran_forward_and_backward() {
                 backward += match (layer, plans.get(layer)) {
                     (3, _) => fourth(&|load, width| shape.backward(load, width, needs)),
                     (_, Some(plan)) => shape.backward_of_plan(&spans, plan, needs).unwrap(),
-                    (_, None) => shape.backward_of_buckets(&spans, &buckets, needs).unwrap(),
+                    (_, None) => shape.backward_of_buckets(&spans, &groups, needs).unwrap(),
                 };
             }
 
@@ -64,7 +64,7 @@ fn predicted_flops_equal_the_products_that_ran_forward_and_backward() {
             for (layer, plan) in plans.iter().enumerate() {
                 hidden = encoder.layer(layer, &hidden, plan, (layer == 3).then_some(24), &ctx).unwrap();
             }
-            hidden = encoder.run_groups(4..6, &hidden, &buckets, &ctx).unwrap();
+            hidden = encoder.run_groups(4..6, &hidden, &groups, &ctx).unwrap();
             let logits = classifier.forward(&hidden, &ctx).unwrap();
             let middle = product_flops();
             let loss = cross_entropy(&logits, &batch.labels).unwrap().mean_all().unwrap();

@@ -37,7 +37,7 @@ impl ExitModel {
         if settings.width_coupling == WidthCoupling::HeadsAndFfn {
             let importance = Importance::by_magnitude(&encoder)?;
             let (heads, neurons) = (space.model_shape().heads, encoder.block_shape().ffn);
-            encoder = encoder.cut(&PrunePlan::most_important(&encoder, &importance, heads, neurons)?)?;
+            encoder = encoder.prune(&PrunePlan::most_important(&encoder, &importance, heads, neurons)?)?;
         }
         Self::of_sorted(encoder, space, settings, classes, rng)
     }

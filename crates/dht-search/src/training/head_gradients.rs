@@ -54,7 +54,7 @@ impl SearchObjective {
         };
         let mut by_head: BTreeMap<(usize, u64, usize), f64> = BTreeMap::new();
         for slope in ctx.head_gate_gradients() {
-            by_head.insert((slope.layer, slope.sample, slope.head), f64::from(slope.slope).abs());
+            by_head.insert((slope.layer, slope.sample, slope.head), f64::from(slope.gradient).abs());
         }
         for trace in &groups {
             let layers = self.dynamic.space().groups()[trace.group];

@@ -1,4 +1,4 @@
-//! The same halves composed of candle's differentiable operations: what runs on CUDA and Metal, and the oracle of the
+//! The same sublayers composed of candle's differentiable operations: what runs on CUDA and Metal, and the oracle of the
 //! fused ones in tests.
 
 use candle_core::{D, DType, Device, Tensor, Var};
@@ -54,14 +54,14 @@ pub(crate) fn embedding(
         Ok(weight(table).index_select(&indices(rows.to_vec(), device)?, 0)?)
     };
     let sum = (look_up(&parameters.word, &ids.words)? + look_up(&parameters.position, &ids.positions)?)?;
-    let sum = match &parameters.kind {
-        Some(kind) => (sum + look_up(kind, &ids.kinds)?)?,
+    let sum = match &parameters.token_type {
+        Some(token_type) => (sum + look_up(token_type, &ids.token_types)?)?,
         None => sum,
     };
     drop_rows(&layer_norm(&sum, &parameters.scale, &parameters.shift, parameters.epsilon)?, packing, dropout)
 }
 
-pub(crate) fn attention_half(
+pub(crate) fn attention_sublayer(
     x: &Tensor,
     packing: &Packing,
     parameters: &AttentionParameters,
@@ -88,12 +88,12 @@ pub(crate) fn attention_half(
     let (mut padded, mut real, mut mask) = (Vec::new(), Vec::new(), Vec::new());
     for sample in 0..samples {
         let range = spans.range(sample);
-        for place in 0..longest {
-            let inside = place < range.len();
+        for position in 0..longest {
+            let inside = position < range.len();
             if inside {
                 real.push(padded.len() as u32);
             }
-            padded.push(if inside { range.start + place } else { range.start } as u32);
+            padded.push(if inside { range.start + position } else { range.start } as u32);
             mask.push(if inside { 0f32 } else { f32::NEG_INFINITY });
         }
     }
@@ -129,7 +129,7 @@ pub(crate) fn attention_half(
     layer_norm(&z, &parameters.scale, &parameters.shift, parameters.epsilon)
 }
 
-pub(crate) fn feed_forward_half(
+pub(crate) fn feed_forward_sublayer(
     x: &Tensor,
     packing: &Packing,
     parameters: &FeedForwardParameters,

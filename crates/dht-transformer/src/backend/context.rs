@@ -1,24 +1,25 @@
-//! One way through the encoder and back: inference, or a training step with its dropout masks and its gradients.
+//! The context of one forward and its backward: inference, or a training step with its dropout masks and gradients.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
 
-use crate::backend::cpu::{Dropout, Layouts, Place};
+use crate::backend::cpu::{Dropout, DropoutSite, PackedWeights};
 use crate::error::Result;
 use crate::tensors::{Gradient, Gradients, HeadSet, Packing, ParameterId, Parameters};
 
 /// How the encoder runs: without gradient, or as one training step.
 ///
 /// The fused operations do not hand the gradients of their weights to candle's graph, which would copy and add buffers
-/// of the size of the model. They add them up here, and [`backward`](Self::backward) returns them together with those
+/// of the size of the model. They accumulate them here, and [`backward`](Self::backward) returns them together with those
 /// that candle collected.
 #[derive(Debug, Clone)]
 pub struct ForwardContext {
     training: Option<Arc<Training>>,
     gates: Option<Arc<Mutex<Gates>>>,
-    layouts: Arc<Layouts>,
+    packed_weights: Arc<PackedWeights>,
 }
 
 #[derive(Debug)]
@@ -26,28 +27,32 @@ struct Training {
     seed: u64,
     step: u32,
     dropout: bool,
+    /// Whether everything is to be composed of candle's operations.
+    in_graph: bool,
+    /// Whether a backward of this context runs, which will hand over the gradients.
+    in_backward: AtomicBool,
     gradients: Mutex<Gradients>,
 }
 
-/// The slope of the loss along a gate ξ = 1 on what one head of one layer gives one sample: ∂L/∂ξ.
+/// The gradient ∂L/∂ξ of the loss with respect to a gate ξ = 1 on the output of one head of one layer for one sample.
 ///
-/// Its absolute value says how much the head mattered to the sample (Michel, Levy and Neubig 2019, equation 2).
+/// Its absolute value is the importance of the head for the sample (Michel, Levy and Neubig 2019, equation 2).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct HeadGateGradient {
     /// The layer.
     pub layer: usize,
-    /// The sample's number in its data set.
+    /// The sample's row in its data set.
     pub sample: u64,
     /// The head.
     pub head: usize,
     /// ∂L/∂ξ, in the unit of the loss. Of a mean over n samples it is an n-th of that of the sample's own loss.
-    pub slope: f32,
+    pub gradient: f32,
 }
 
-/// What is known of gates on heads.
+/// The gates on heads, and their gradients so far.
 #[derive(Debug, Default)]
 struct Gates {
-    slopes: Vec<HeadGateGradient>,
+    gate_gradients: Vec<HeadGateGradient>,
     /// Gates that candle's graph holds, on other devices than the CPU, (samples, heads): layer, samples, heads.
     vars: Vec<(usize, Vec<u64>, HeadSet, Var)>,
 }
@@ -58,62 +63,77 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl ForwardContext {
-    /// A pass without gradient and without dropout.
+    /// A context without gradient and without dropout.
     ///
-    /// It keeps weights as the products want them for as long as it lives, which takes as much memory as the weights.
-    /// Whoever runs many batches keeps one pass for all; whoever changes a variable by hand, and not by
-    /// [`AdamW`](crate::AdamW) or [`Parameters::set_values`], begins another.
+    /// It keeps packed weights for as long as it lives, which takes as much memory as the weights. Use one context for all
+    /// batches of an evaluation. After a variable was changed by something other than [`AdamW`](crate::AdamW) or
+    /// [`Parameters::set_values`], begin another.
     pub fn inference() -> Self {
-        Self { training: None, gates: None, layouts: Arc::default() }
+        Self { training: None, gates: None, packed_weights: Arc::default() }
     }
 
     /// A training step over `parameters`: `seed` and `step` key the dropout masks.
     pub fn training(parameters: &Parameters, seed: u64, step: u32) -> Self {
-        Self::with(parameters, seed, step, true)
+        Self::with(parameters, (seed, step), true, false)
     }
 
     /// A training step whose dropouts are switched off, whatever the model's configuration says.
     pub fn training_without_dropout(parameters: &Parameters) -> Self {
-        Self::with(parameters, 0, 0, false)
+        Self::with(parameters, (0, 0), false, false)
     }
 
-    fn with(parameters: &Parameters, seed: u64, step: u32, dropout: bool) -> Self {
+    /// A training step all of whose operations are candle's own, on the CPU too: `loss.backward()`, and with it
+    /// `candle_nn::Optimizer::backward_step`, finds the gradients of all weights in candle's graph.
+    ///
+    /// The values are those of [`training`](Self::training) up to rounding. It takes about three times as long on a CPU; a
+    /// loop that can call [`grad_store`](Self::grad_store) in place of `loss.backward()` keeps the fused operations.
+    pub fn in_candle_graph(parameters: &Parameters, seed: u64, step: u32) -> Self {
+        Self::with(parameters, (seed, step), true, true)
+    }
+
+    fn with(parameters: &Parameters, (seed, step): (u64, u32), dropout: bool, in_graph: bool) -> Self {
         let gradients = Mutex::new(Gradients::empty(parameters.len()));
-        let training = Training { seed, step, dropout, gradients };
-        Self { training: Some(Arc::new(training)), gates: None, layouts: Arc::default() }
+        let training = Training { seed, step, dropout, in_graph, in_backward: AtomicBool::new(false), gradients };
+        Self { training: Some(Arc::new(training)), gates: None, packed_weights: Arc::default() }
     }
 
-    /// The same pass, of which the backward also keeps the [slopes](Self::head_gate_gradients) along gates on heads. They are
-    /// dot products of what the backward has at hand: Σ c·∂L/∂c over the rows of a sample, for the context c of a head.
+    /// The same context, whose backward also computes the [gradients](Self::head_gate_gradients) of gates on heads. They
+    /// are dot products of tensors that the backward has anyway: Σ c·∂L/∂c over the rows of a sample, for the context c of a head.
     #[must_use]
     pub fn with_head_gate_gradients(mut self) -> Self {
         self.gates = Some(Arc::default());
         self
     }
 
-    /// The slopes along gates on all heads that ran, of every sample and every layer that the
+    /// The gradients of gates on all heads that ran, for every sample and every layer that the
     /// [backward](Self::backward) went through; empty before it, and without
-    /// [`with_head_gate_gradients`](Self::with_head_gate_gradients). From the last layer to the first, samples as they lay in it.
+    /// [`with_head_gate_gradients`](Self::with_head_gate_gradients). From the last layer to the first, samples in their
+    /// order.
     ///
-    /// A clone made of the watching pass knows the same: whoever hands a pass over to the training loop keeps a clone to ask it later.
+    /// Clones share them: keep a clone of a context that is handed to the training loop, and read it later.
     pub fn head_gate_gradients(&self) -> Vec<HeadGateGradient> {
-        self.watched().map_or_else(Vec::new, |gates| gates.slopes.clone())
+        self.lock_gates().map_or_else(Vec::new, |gates| gates.gate_gradients.clone())
     }
 
-    fn watched(&self) -> Option<MutexGuard<'_, Gates>> {
+    fn lock_gates(&self) -> Option<MutexGuard<'_, Gates>> {
         self.gates.as_deref().map(lock)
     }
 
-    /// Whether slopes along gates on heads are wanted.
-    pub(crate) fn watches_heads(&self) -> bool {
-        self.watched().is_some()
+    /// Whether gradients of gates on heads are wanted.
+    pub(crate) fn wants_gate_gradients(&self) -> bool {
+        self.lock_gates().is_some()
     }
 
-    /// Keeps the slopes of a sample along gates on these heads.
-    pub(crate) fn record_slopes(&self, layer: usize, sample: u64, heads: &[usize], slopes: &[f32]) {
-        if let Some(mut gates) = self.watched() {
-            let slopes = heads.iter().zip(slopes);
-            gates.slopes.extend(slopes.map(|(&head, &slope)| HeadGateGradient { layer, sample, head, slope }));
+    /// Keeps the gradients of gates on these heads for a sample.
+    pub(crate) fn record_gate_gradients(&self, layer: usize, sample: u64, heads: &[usize], gate_gradients: &[f32]) {
+        if let Some(mut gates) = self.lock_gates() {
+            let gate_gradients = heads.iter().zip(gate_gradients);
+            gates.gate_gradients.extend(gate_gradients.map(|(&head, &gradient)| HeadGateGradient {
+                layer,
+                sample,
+                head,
+                gradient,
+            }));
         }
     }
 
@@ -125,7 +145,7 @@ impl ForwardContext {
         heads: HeadSet,
         device: &Device,
     ) -> Result<Option<Var>> {
-        let Some(mut gates) = self.watched() else { return Ok(None) };
+        let Some(mut gates) = self.lock_gates() else { return Ok(None) };
         let samples = packing.sample_ids().to_vec();
         let var = Var::ones((samples.len(), heads.len()), DType::F32, device)?;
         gates.vars.push((layer, samples, heads, var.clone()));
@@ -134,20 +154,38 @@ impl ForwardContext {
 
     /// Reads the gradients of the gates that candle's graph held.
     fn read_gates(&self, store: &GradStore) -> Result<()> {
-        let vars = self.watched().map(|mut gates| std::mem::take(&mut gates.vars)).unwrap_or_default();
+        let vars = self.lock_gates().map(|mut gates| std::mem::take(&mut gates.vars)).unwrap_or_default();
         for (layer, samples, heads, var) in vars.iter().rev() {
-            let Some(slopes) = store.get(var) else { continue };
+            let Some(gate_gradients) = store.get(var) else { continue };
             let heads: Vec<usize> = heads.iter().collect();
-            for (sample, slopes) in samples.iter().zip(slopes.to_vec2::<f32>()?) {
-                self.record_slopes(*layer, *sample, &heads, &slopes);
+            for (sample, gate_gradients) in samples.iter().zip(gate_gradients.to_vec2::<f32>()?) {
+                self.record_gate_gradients(*layer, *sample, &heads, &gate_gradients);
             }
         }
         Ok(())
     }
 
-    /// Weights laid out for the runs of this pass.
-    pub(crate) fn layouts(&self) -> &Layouts {
-        &self.layouts
+    /// Weights packed for the runs of this context.
+    pub(crate) fn packed_weights(&self) -> &PackedWeights {
+        &self.packed_weights
+    }
+
+    /// Whether operations on this device are the fused ones.
+    pub(crate) fn fuses(&self, device: &Device) -> bool {
+        device.is_cpu() && !self.training.as_ref().is_some_and(|training| training.in_graph)
+    }
+
+    /// Refuses a backward of candle's that would lose the weights' gradients.
+    pub(crate) fn check_in_backward(&self, operation: &str) -> candle_core::Result<()> {
+        let lost = |training: &Arc<Training>| !training.in_backward.load(Ordering::Relaxed);
+        if self.training.as_ref().is_some_and(lost) {
+            candle_core::bail!(
+                "{operation}: `loss.backward()` would lose the gradients of its weights; call \
+                 `ForwardContext::grad_store` or `ForwardContext::backward`, or run in \
+                 `ForwardContext::in_candle_graph`"
+            )
+        }
+        Ok(())
     }
 
     /// Whether a backward may follow.
@@ -155,10 +193,10 @@ impl ForwardContext {
         self.training.is_some()
     }
 
-    /// The dropout of this step at a place, if any number is to be dropped there.
-    pub(crate) fn dropout(&self, probability: f64, place: Place) -> Option<Dropout> {
+    /// The dropout of this step at a site; `None` where nothing is dropped.
+    pub(crate) fn dropout(&self, probability: f64, site: DropoutSite) -> Option<Dropout> {
         let training = self.training.as_ref().filter(|training| training.dropout)?;
-        Dropout::new(probability, training.seed, training.step, place)
+        Dropout::new(probability, training.seed, training.step, site)
     }
 
     fn gradients(&self) -> Option<MutexGuard<'_, Gradients>> {
@@ -172,14 +210,41 @@ impl ForwardContext {
         }
     }
 
-    /// Runs the backward of `loss` (one number) and returns every parameter's gradient.
+    /// Runs the backward of `loss` (one value) and returns every parameter's gradient.
     ///
-    /// Call it once for a pass: the activations are given up on the way.
+    /// Call it once for each context: the saved activations are given up on the way.
     ///
     /// # Errors
     /// What candle or an operation reports.
     pub fn backward(&self, loss: &Tensor, parameters: &Parameters) -> Result<Gradients> {
-        let store = loss.backward()?;
+        Ok(self.both(loss, parameters)?.1)
+    }
+
+    /// Runs the backward of `loss` (one value) and returns all gradients for an optimiser of candle's: those of every
+    /// other variable that the loss depends on, such as a head by `candle_nn::linear`, and those of the parameters that
+    /// are not frozen, as dense tensors.
+    ///
+    /// Call it, or [`backward`](Self::backward), once for each context.
+    ///
+    /// # Errors
+    /// What candle or an operation reports.
+    pub fn grad_store(&self, loss: &Tensor, parameters: &Parameters) -> Result<GradStore> {
+        let (mut store, gradients) = self.both(loss, parameters)?;
+        for (id, _, var) in parameters.iter().filter(|(id, ..)| parameters.is_frozen(*id)) {
+            debug_assert!(gradients.get(id).is_none());
+            store.remove(var);
+        }
+        gradients.put_into(&mut store, parameters)?;
+        Ok(store)
+    }
+
+    /// What candle's graph gathered, and all gradients of the parameters.
+    fn both(&self, loss: &Tensor, parameters: &Parameters) -> Result<(GradStore, Gradients)> {
+        let in_backward = |runs| self.training.iter().for_each(|it| it.in_backward.store(runs, Ordering::Relaxed));
+        in_backward(true);
+        let store = loss.backward();
+        in_backward(false);
+        let store = store?;
         self.read_gates(&store)?;
         let mut gradients = match self.gradients() {
             Some(mut gradients) => std::mem::replace(&mut *gradients, Gradients::empty(parameters.len())),
@@ -188,17 +253,10 @@ impl ForwardContext {
         for (id, _, var) in parameters.iter() {
             if parameters.is_frozen(id) {
                 *gradients.slot(id) = None;
-                continue;
-            }
-            if let Some(gradient) = store.get(var) {
-                let gradient = if gradient.device().is_cpu() {
-                    Gradient::Dense(gradient.flatten_all()?.to_vec1()?)
-                } else {
-                    Gradient::Device(gradient.clone())
-                };
-                gradients.add(id, gradient);
+            } else if let Some(gradient) = store.get(var) {
+                gradients.add(id, Gradient::of_tensor(gradient)?);
             }
         }
-        Ok(gradients)
+        Ok((store, gradients))
     }
 }

@@ -5,8 +5,7 @@ mod context;
 mod cpu;
 
 pub use context::{ForwardContext, HeadGateGradient};
-pub use cpu::product_flops;
 pub(crate) use cpu::{
-    AttentionParameters, DecoderLossOp, Dropout, EmbeddingOp, EmbeddingParameters, FeedForwardParameters, Half,
-    LayersOp, LinearOp, LinearParameters, Place, TokenIds,
+    AttentionParameters, Dropout, DropoutSite, EmbeddingOp, EmbeddingParameters, FeedForwardParameters, LayersOp,
+    LinearOp, LinearParameters, Sublayer, TokenIds, VocabularyLossOp,
 };

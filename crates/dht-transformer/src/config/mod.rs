@@ -40,7 +40,7 @@ pub struct BertConfig {
     /// The longest text, in tokens.
     #[serde(default = "usual::max_position_embeddings")]
     pub max_position_embeddings: usize,
-    /// How many kinds of text there are (first and second of a pair).
+    /// Rows of the token type embedding (first and second text of a pair).
     #[serde(default = "usual::type_vocab_size")]
     pub type_vocab_size: usize,
     /// ε of the layer norms.

@@ -11,7 +11,7 @@ use crate::tensors::Spans;
 /// `ids`, `type_ids`: (tokens); `labels`, `sample_ids`: (samples); `targets`: (samples, outputs), or none.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PackedBatch {
-    /// The tokens' numbers.
+    /// The token ids.
     pub ids: Vec<u32>,
     /// The tokens' types (first or second text).
     pub type_ids: Vec<u32>,

@@ -6,7 +6,7 @@ use crate::storage::hexadecimal;
 /// The tokens of one text or pair of texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encoding {
-    /// The tokens' numbers, `[CLS]` and `[SEP]` among them; at least one.
+    /// The token ids, `[CLS]` and `[SEP]` among them; at least one.
     pub ids: Vec<u32>,
     /// 0 for a text or the first of a pair, 1 for the second; as many as `ids`.
     pub type_ids: Vec<u32>,

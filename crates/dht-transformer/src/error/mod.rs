@@ -237,3 +237,10 @@ impl Error {
         }
     }
 }
+
+pub(crate) fn same_length(what: &str, expected: usize, got: usize) -> Result<()> {
+    if expected == got {
+        return Ok(());
+    }
+    Err(Error::Shape { what: what.into(), expected: vec![expected], got: vec![got] })
+}

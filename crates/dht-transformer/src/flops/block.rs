@@ -105,40 +105,40 @@ impl BlockShape {
         Ok(self.sum_over_plan(spans, plan, |load, width| self.backward(load, width, needs)))
     }
 
-    /// FLOPs of the forward pass of a batch in buckets.
+    /// FLOPs of the forward pass of a batch in groups.
     ///
     /// # Errors
     /// As [`SampleGroup::check_all`].
-    pub fn forward_of_buckets(&self, spans: &Spans, buckets: &[SampleGroup]) -> Result<Breakdown> {
-        self.sum_over_buckets(spans, buckets, |load, width| self.forward(load, width))
+    pub fn forward_of_buckets(&self, spans: &Spans, groups: &[SampleGroup]) -> Result<Breakdown> {
+        self.sum_over_buckets(spans, groups, |load, width| self.forward(load, width))
     }
 
-    /// FLOPs of the backward pass of a batch in buckets.
+    /// FLOPs of the backward pass of a batch in groups.
     ///
     /// # Errors
     /// As [`SampleGroup::check_all`].
     pub fn backward_of_buckets(
         &self,
         spans: &Spans,
-        buckets: &[SampleGroup],
+        groups: &[SampleGroup],
         needs: BackwardNeeds,
     ) -> Result<Breakdown> {
-        self.sum_over_buckets(spans, buckets, |load, width| self.backward(load, width, needs))
+        self.sum_over_buckets(spans, groups, |load, width| self.backward(load, width, needs))
     }
 
     fn sum_over_buckets(
         &self,
         spans: &Spans,
-        buckets: &[SampleGroup],
+        groups: &[SampleGroup],
         cost: impl Fn(Load, Width) -> Breakdown,
     ) -> Result<Breakdown> {
-        SampleGroup::check_all(buckets, self.heads, self.ffn, spans.samples())?;
+        SampleGroup::check_all(groups, self.heads, self.ffn, spans.samples())?;
         let mut lengths = spans.lengths();
-        let of_bucket = |bucket: &SampleGroup| {
-            let load = Load::of_texts(lengths.by_ref().take(bucket.samples));
-            cost(load, Width { heads: bucket.heads.len(), ffn: bucket.neurons })
+        let of_bucket = |group: &SampleGroup| {
+            let load = Load::of_texts(lengths.by_ref().take(group.samples));
+            cost(load, Width { heads: group.heads.len(), ffn: group.neurons })
         };
-        Ok(buckets.iter().map(of_bucket).sum())
+        Ok(groups.iter().map(of_bucket).sum())
     }
 
     fn sum_over_plan(&self, spans: &Spans, plan: &HeadPlan, cost: impl Fn(Load, Width) -> Breakdown) -> Breakdown {

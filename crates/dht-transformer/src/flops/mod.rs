@@ -8,6 +8,7 @@ mod block;
 mod breakdown;
 mod classifier;
 mod count;
+pub(crate) mod executed;
 mod load;
 mod needs;
 
@@ -15,5 +16,6 @@ pub use block::{BlockShape, Width};
 pub use breakdown::Breakdown;
 pub use classifier::ClassifierShape;
 pub use count::FlopCount;
+pub use executed::product_flops;
 pub use load::Load;
 pub use needs::BackwardNeeds;

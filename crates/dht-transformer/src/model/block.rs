@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::names;
-use crate::backend::{AttentionParameters, Dropout, FeedForwardParameters, ForwardContext, Half, Place, composed};
+use crate::backend::{
+    AttentionParameters, Dropout, DropoutSite, FeedForwardParameters, ForwardContext, Sublayer, composed,
+};
 use crate::config::BertConfig;
 use crate::error::Result;
 use crate::tensors::{HeadPlan, HeadSet, Hidden, Parameter, SampleGroup};
 
-/// Attention half, feed-forward half, and the layer's place.
+/// Attention sublayer, feed-forward sublayer, and the layer's place.
 #[derive(Debug, Clone)]
 pub(crate) struct Block {
     layer: usize,
@@ -16,9 +18,9 @@ pub(crate) struct Block {
     pub(crate) feed_forward: FeedForwardParameters,
     hidden_dropout: f64,
     probability_dropout: f64,
-    /// The heads that were not cut out; the others are zeros.
+    /// The heads that were not pruned; the others are zeros.
     pub(crate) kept: HeadSet,
-    /// The neurons that were not cut out: the first so many.
+    /// The neurons that were not pruned, which come first.
     pub(crate) width: usize,
 }
 
@@ -82,37 +84,37 @@ impl Block {
         ]
     }
 
-    /// What each sample runs under a plan, with the first `width` neurons (`None`: all that were not cut out).
-    pub(crate) fn buckets(&self, plan: &HeadPlan, width: Option<usize>, samples: usize) -> Result<Vec<SampleGroup>> {
+    /// What each sample runs under a plan, with the first `width` neurons (`None`: all that were not pruned).
+    pub(crate) fn groups(&self, plan: &HeadPlan, width: Option<usize>, samples: usize) -> Result<Vec<SampleGroup>> {
         let (heads, neurons) = (self.attention.heads, width.unwrap_or(self.width));
         plan.check(heads, samples)?;
-        let bucket = |samples, heads| SampleGroup { samples, heads, neurons };
-        let buckets = match plan {
-            HeadPlan::Full => vec![bucket(samples, self.kept)],
-            HeadPlan::Same(set) => vec![bucket(samples, *set)],
-            HeadPlan::PerSample(sets) => sets.iter().map(|set| bucket(1, *set)).collect(),
+        let group = |samples, heads| SampleGroup { samples, heads, neurons };
+        let groups = match plan {
+            HeadPlan::Full => vec![group(samples, self.kept)],
+            HeadPlan::Same(set) => vec![group(samples, *set)],
+            HeadPlan::PerSample(sets) => sets.iter().map(|set| group(1, *set)).collect(),
         };
-        SampleGroup::check_all(&buckets, heads, self.feed_forward.neurons, samples)?;
-        Ok(buckets)
+        SampleGroup::check_all(&groups, heads, self.feed_forward.neurons, samples)?;
+        Ok(groups)
     }
 
-    /// Both halves of samples in buckets, for a run of fused layers.
-    pub(crate) fn halves(&self, buckets: &[SampleGroup], ctx: &ForwardContext) -> [Half; 2] {
+    /// Both sublayers of samples in groups, for a run of fused layers.
+    pub(crate) fn sublayers(&self, groups: &[SampleGroup], ctx: &ForwardContext) -> [Sublayer; 2] {
         let (probabilities, output, feed_forward) = self.dropouts(ctx);
-        let sets = buckets.iter().map(|bucket| (bucket.samples, bucket.heads));
-        let widths = buckets.iter().map(|bucket| (bucket.samples, bucket.neurons));
+        let sets = groups.iter().map(|group| (group.samples, group.heads));
+        let widths = groups.iter().map(|group| (group.samples, group.neurons));
         [
-            Half::attention(self.layer, &self.attention, sets, (probabilities, output)),
-            Half::feed_forward(&self.feed_forward, widths, feed_forward),
+            Sublayer::attention(self.layer, &self.attention, sets, (probabilities, output)),
+            Sublayer::feed_forward(&self.feed_forward, widths, feed_forward),
         ]
     }
 
     /// The layer composed of candle's operations: samples that run alike together, then all return to their places.
-    pub(crate) fn composed(&self, hidden: &Hidden, buckets: &[SampleGroup], ctx: &ForwardContext) -> Result<Hidden> {
-        let mut groups: BTreeMap<(HeadSet, usize), Vec<usize>> = BTreeMap::new();
+    pub(crate) fn composed(&self, hidden: &Hidden, groups: &[SampleGroup], ctx: &ForwardContext) -> Result<Hidden> {
+        let mut alike: BTreeMap<(HeadSet, usize), Vec<usize>> = BTreeMap::new();
         let mut samples = 0..;
-        for SampleGroup { samples: count, heads, neurons } in buckets {
-            groups.entry((*heads, *neurons)).or_default().extend(samples.by_ref().take(*count));
+        for SampleGroup { samples: count, heads, neurons } in groups {
+            alike.entry((*heads, *neurons)).or_default().extend(samples.by_ref().take(*count));
         }
         let (probabilities, output, feed_forward) = self.dropouts(ctx);
         let run = |((heads, neurons), samples): (&(HeadSet, usize), &Vec<usize>)| {
@@ -120,25 +122,25 @@ impl Block {
             let (x, packing) = (part.tensor(), part.packing());
             let gates = ctx.gates(self.layer, packing, *heads, x.device())?;
             let dropouts = (probabilities, output);
-            let x = composed::attention_half(x, packing, &self.attention, *heads, dropouts, gates.as_ref())?;
-            let y = composed::feed_forward_half(&x, packing, &self.feed_forward, *neurons, feed_forward)?;
+            let x = composed::attention_sublayer(x, packing, &self.attention, *heads, dropouts, gates.as_ref())?;
+            let y = composed::feed_forward_sublayer(&x, packing, &self.feed_forward, *neurons, feed_forward)?;
             Hidden::new(y, packing.clone())
         };
-        let parts = groups.iter().map(run).collect::<Result<Vec<_>>>()?;
-        let mut place = vec![0; hidden.samples()];
-        for (at, sample) in groups.values().flatten().enumerate() {
-            place[*sample] = at;
+        let parts = alike.iter().map(run).collect::<Result<Vec<_>>>()?;
+        let mut position = vec![0; hidden.samples()];
+        for (at, sample) in alike.values().flatten().enumerate() {
+            position[*sample] = at;
         }
-        Hidden::concat(&parts)?.select(&place)
+        Hidden::concat(&parts)?.select(&position)
     }
 
-    /// Of attention probabilities, of the attention half's output, of the feed-forward half's.
+    /// Of attention probabilities, of the attention sublayer's output, of the feed-forward sublayer's.
     fn dropouts(&self, ctx: &ForwardContext) -> (Option<Dropout>, Option<Dropout>, Option<Dropout>) {
         let layer = self.layer;
         (
-            ctx.dropout(self.probability_dropout, Place::AttentionProbabilities { layer }),
-            ctx.dropout(self.hidden_dropout, Place::AttentionOutput { layer }),
-            ctx.dropout(self.hidden_dropout, Place::FeedForwardOutput { layer }),
+            ctx.dropout(self.probability_dropout, DropoutSite::AttentionProbabilities { layer }),
+            ctx.dropout(self.hidden_dropout, DropoutSite::AttentionOutput { layer }),
+            ctx.dropout(self.hidden_dropout, DropoutSite::FeedForwardOutput { layer }),
         )
     }
 }

@@ -6,6 +6,7 @@ use candle_core::{Device, Tensor};
 use rand::Rng;
 
 use super::init;
+use super::var_source::VarSource;
 use crate::backend::{ForwardContext, LinearOp, LinearParameters, composed};
 use crate::config::{BertConfig, Family, Pooling};
 use crate::error::{Error, Result};
@@ -35,6 +36,12 @@ impl LinearTensors {
         Ok(Self { weight, bias: Tensor::from_vec(vec![0f32; outputs], outputs, &Device::Cpu)? })
     }
 
+    /// A layer of a model whose tensors a `VarBuilder` has; variables stay variables.
+    pub(crate) fn from_var_source(config: &BertConfig, source: &VarSource, name: &str, outputs: usize) -> Result<Self> {
+        let weight = source.head_tensor(config, &format!("{name}.weight"), &[outputs, config.hidden_size])?;
+        Ok(Self { weight, bias: source.head_tensor(config, &format!("{name}.bias"), &[outputs])? })
+    }
+
     /// How many outputs the layer has.
     pub(crate) fn outputs(&self) -> Result<usize> {
         Ok(self.weight.dims2()?.0)
@@ -49,8 +56,8 @@ impl LinearTensors {
     pub(crate) fn insert(self, parameters: &mut Parameters, name: &str) -> Result<LinearParameters> {
         let (outputs, inputs) = self.weight.dims2()?;
         Ok(LinearParameters {
-            weight: parameters.insert(format!("{name}.weight"), &self.weight)?,
-            bias: parameters.insert(format!("{name}.bias"), &self.bias)?,
+            weight: parameters.share_or_insert(format!("{name}.weight"), &self.weight)?,
+            bias: parameters.share_or_insert(format!("{name}.bias"), &self.bias)?,
             inputs,
             outputs,
         })
@@ -129,7 +136,7 @@ impl Classifier {
 
 /// x·Wᵀ + b on any device.
 pub(crate) fn linear(x: &Tensor, parameters: &LinearParameters, ctx: &ForwardContext) -> Result<Tensor> {
-    if x.device().is_cpu() {
+    if ctx.fuses(x.device()) {
         LinearOp::run(x, parameters, ctx)
     } else {
         composed::dense(x, &parameters.weight, &parameters.bias)

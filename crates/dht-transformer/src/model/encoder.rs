@@ -6,19 +6,21 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
+use candle_nn::VarBuilder;
 use rand::Rng;
 
 use super::block::Block;
 use super::classifier::{Classifier, LinearTensors};
 use super::language_head::{LanguageHead, LanguageHeadTensors};
-use super::{init, names, neighbours, pruned};
-use crate::backend::{EmbeddingOp, EmbeddingParameters, ForwardContext, LayersOp, Place, TokenIds, composed};
+use super::var_source::VarSource;
+use super::{init, local_attention, names, pruned};
+use crate::backend::{DropoutSite, EmbeddingOp, EmbeddingParameters, ForwardContext, LayersOp, TokenIds, composed};
 use crate::config::{BertConfig, Pooling};
 use crate::data::PackedBatch;
 use crate::error::{Error, Result};
 use crate::flops::BlockShape;
 use crate::pretrained::read_hugging_face;
-use crate::tensors::{HeadPlan, Hidden, Packing, Parameters, SampleGroup};
+use crate::tensors::{HeadPlan, Hidden, Packing, Parameter, Parameters, SampleGroup};
 
 /// An encoder of BERT's kind on packed rows: any layers, any heads, for any samples.
 ///
@@ -28,7 +30,7 @@ use crate::tensors::{HeadPlan, Hidden, Packing, Parameters, SampleGroup};
 /// h′ = LayerNorm(a + dropout(gelu(a·W₁ᵀ + b₁)·W₂ᵀ + b₂))
 /// ```
 ///
-/// Devlin et al. 2019; post-norm, as Hugging Face's `BertModel` without its pooler, or that of another [`Family`](crate::Family). On the CPU both halves of a layer are
+/// Devlin et al. 2019; post-norm, as Hugging Face's `BertModel` without its pooler, or that of another [`Family`](crate::Family). On the CPU both sublayers of a layer are
 /// one fused operation each; on other devices they are composed of candle's.
 #[derive(Debug, Clone)]
 pub struct Encoder {
@@ -49,9 +51,9 @@ impl Encoder {
         Self::build(config, tensors, device)
     }
 
-    /// As [`random`](Self::random), but the heads of the first layer begin with their eyes on neighbours: one word before,
-    /// one behind, two before, and so on. To be pre-trained on little text: what stands beside a gap is then learnt from
-    /// the first step on, where random heads first have to be found (`docs/pretraining.md`).
+    /// As [`random`](Self::random), but with local-attention initialisation: the heads of the first layer attend to the word one
+    /// to the left, one to the right, two to the left, and so on. For pre-training on little text: the words beside a mask
+    /// are then used from the first step on, where random heads first have to learn to find them (`docs/pretraining.md`).
     ///
     /// Positions begin as sinusoids in as many columns as a head has. Shape and files are those of any other encoder.
     ///
@@ -64,7 +66,7 @@ impl Encoder {
     ) -> Result<Self> {
         config.check()?;
         let mut tensors = init::tensors(config, rng)?;
-        neighbours::look_at(config, &mut tensors)?;
+        local_attention::initialise(config, &mut tensors)?;
         Self::build(config, tensors, device)
     }
 
@@ -90,9 +92,35 @@ impl Encoder {
             .map_err(|error| error.in_file(folder.join("config.json").display().to_string()))
     }
 
+    /// An encoder on the tensors of a `candle_nn::VarBuilder`, at the prefix where the encoder's own names begin: for a
+    /// file of a `BertForSequenceClassification`, `vb.pp("bert")`. Names are those of the family's Hugging Face files.
+    ///
+    /// Tensors of a file are copied. **Variables are shared**: with `VarBuilder::from_varmap`, missing ones are made with
+    /// BERT's initialisation (by candle's generator, which has no seed on the CPU), and an optimiser over
+    /// `VarMap::all_vars` trains this encoder. Q, K and V are one variable there, `attention.self.qkv`; to put a
+    /// pre-trained encoder into a `VarMap`, load it and call [`Parameters::put_into`].
+    ///
+    /// How the gradients get to candle's optimisers: [`ForwardContext::grad_store`], or
+    /// [`ForwardContext::in_candle_graph`].
+    ///
+    /// # Errors
+    /// What [`BertConfig::check`] finds; [`Error::Parameter`] when a tensor is missing, or a variable cannot be shared;
+    /// [`Error::Shape`] when a tensor has another shape than the configuration says.
+    pub fn from_var_builder(config: &BertConfig, vb: VarBuilder) -> Result<Self> {
+        Self::from_var_source(config, &VarSource::encoder(config, vb))
+    }
+
+    /// The encoder of a model whose tensors a `VarBuilder` has.
+    pub(crate) fn from_var_source(config: &BertConfig, source: &VarSource) -> Result<Self> {
+        config.check()?;
+        Self::build_by(config, source.device(), |parameters, name| {
+            let tensor = source.encoder_tensor(config, &name)?;
+            parameters.share_or_insert(name, &tensor)
+        })
+    }
+
     pub(crate) fn build(config: &BertConfig, tensors: BTreeMap<String, Tensor>, device: &Device) -> Result<Self> {
-        let mut parameters = Parameters::new(device);
-        let mut insert = |name: String| {
+        Self::build_by(config, device, |parameters, name| {
             let missing = || Error::Parameter { name: name.clone(), problem: "is missing" };
             let tensor = tensors.get(&name).ok_or_else(missing)?;
             let expected = names::shape(config, &name);
@@ -100,11 +128,21 @@ impl Encoder {
                 return Err(Error::Shape { what: name, expected, got: tensor.dims().to_vec() });
             }
             parameters.insert(name, tensor)
-        };
+        })
+    }
+
+    /// An encoder whose parameters `register` registers, each under its name.
+    fn build_by(
+        config: &BertConfig,
+        device: &Device,
+        register: impl Fn(&mut Parameters, String) -> Result<Parameter>,
+    ) -> Result<Self> {
+        let mut parameters = Parameters::new(device);
+        let mut insert = |name: String| register(&mut parameters, name);
         let embeddings = EmbeddingParameters {
             word: insert(names::WORD.into())?,
             position: insert(names::POSITION.into())?,
-            kind: config.family.has_token_types().then(|| insert(names::KIND.into())).transpose()?,
+            token_type: config.family.has_token_types().then(|| insert(names::TOKEN_TYPE.into())).transpose()?,
             scale: insert(names::EMBEDDING_SCALE.into())?,
             shift: insert(names::EMBEDDING_SHIFT.into())?,
             epsilon: config.layer_norm_eps,
@@ -223,7 +261,7 @@ impl Encoder {
             None => Ok(()),
         };
         within("token id", &batch.ids, self.config.vocab_size)?;
-        if self.embeddings.kind.is_some() {
+        if self.embeddings.token_type.is_some() {
             within("token type", &batch.type_ids, self.config.type_vocab_size)?;
         }
         within("position", packing.row_tokens(), self.config.longest_text())?;
@@ -231,10 +269,10 @@ impl Encoder {
         let ids = TokenIds {
             words: batch.ids.clone(),
             positions: packing.row_tokens().iter().map(|token| first + token).collect(),
-            kinds: batch.type_ids.clone(),
+            token_types: batch.type_ids.clone(),
         };
-        let dropout = ctx.dropout(self.config.hidden_dropout_prob, Place::Embedding);
-        let tensor = if self.parameters.device().is_cpu() {
+        let dropout = ctx.dropout(self.config.hidden_dropout_prob, DropoutSite::Embedding);
+        let tensor = if ctx.fuses(self.parameters.device()) {
             EmbeddingOp::run(Arc::new(ids), &packing, &self.embeddings, dropout, ctx)?
         } else {
             composed::embedding(&ids, &packing, &self.embeddings, dropout)?
@@ -254,7 +292,7 @@ impl Encoder {
         width: Option<usize>,
         ctx: &ForwardContext,
     ) -> Result<Hidden> {
-        self.run_with(layer..layer + 1, hidden, |block| block.buckets(plan, width, hidden.samples()), ctx)
+        self.run_with(layer..layer + 1, hidden, |block| block.groups(plan, width, hidden.samples()), ctx)
     }
 
     /// Some layers one after another, with the same heads kept in each.
@@ -262,12 +300,12 @@ impl Encoder {
     /// # Errors
     /// As [`layer`](Self::layer).
     pub fn run(&self, layers: Range<usize>, hidden: &Hidden, plan: &HeadPlan, ctx: &ForwardContext) -> Result<Hidden> {
-        self.run_with(layers, hidden, |block| block.buckets(plan, None, hidden.samples()), ctx)
+        self.run_with(layers, hidden, |block| block.groups(plan, None, hidden.samples()), ctx)
     }
 
-    /// Some layers one after another, in each of which every bucket runs its heads and its neurons.
+    /// Some layers one after another, in each of which every group runs its heads and its neurons.
     ///
-    /// Which neurons come first can be chosen once and for all: [`cut`](Self::cut) to
+    /// Which neurons come first can be chosen once and for all: [`prune`](Self::prune) to
     /// [`PrunePlan::most_important`](crate::PrunePlan::most_important) with all heads and all neurons puts the important ones in
     /// front.
     ///
@@ -277,19 +315,19 @@ impl Encoder {
         &self,
         layers: Range<usize>,
         hidden: &Hidden,
-        buckets: &[SampleGroup],
+        groups: &[SampleGroup],
         ctx: &ForwardContext,
     ) -> Result<Hidden> {
         let (heads, neurons) = (self.config.num_attention_heads, self.config.intermediate_size);
-        SampleGroup::check_all(buckets, heads, neurons, hidden.samples())?;
-        self.run_with(layers, hidden, |_| Ok(buckets.to_vec()), ctx)
+        SampleGroup::check_all(groups, heads, neurons, hidden.samples())?;
+        self.run_with(layers, hidden, |_| Ok(groups.to_vec()), ctx)
     }
 
     fn run_with(
         &self,
         layers: Range<usize>,
         hidden: &Hidden,
-        buckets: impl Fn(&Block) -> Result<Vec<SampleGroup>>,
+        groups: impl Fn(&Block) -> Result<Vec<SampleGroup>>,
         ctx: &ForwardContext,
     ) -> Result<Hidden> {
         let blocks = self.blocks.get(layers.clone()).ok_or_else(|| Error::Setting {
@@ -297,21 +335,21 @@ impl Encoder {
             expected: format!("ascending, up to {}", self.blocks.len()),
             got: format!("{layers:?}"),
         })?;
-        let ways = blocks.iter().map(buckets).collect::<Result<Vec<_>>>()?;
-        let mut blocks = blocks.iter().zip(&ways);
-        match hidden.tensor().device().is_cpu() {
+        let variants = blocks.iter().map(groups).collect::<Result<Vec<_>>>()?;
+        let mut blocks = blocks.iter().zip(&variants);
+        match ctx.fuses(hidden.tensor().device()) {
             true => {
-                let halves = blocks.flat_map(|(block, buckets)| block.halves(buckets, ctx)).collect();
-                Hidden::new(LayersOp::run(hidden.tensor(), hidden.packing(), halves, ctx)?, hidden.packing().clone())
+                let sublayers = blocks.flat_map(|(block, groups)| block.sublayers(groups, ctx)).collect();
+                Hidden::new(LayersOp::run(hidden.tensor(), hidden.packing(), sublayers, ctx)?, hidden.packing().clone())
             }
-            false => blocks.try_fold(hidden.clone(), |hidden, (block, buckets)| block.composed(&hidden, buckets, ctx)),
+            false => blocks.try_fold(hidden.clone(), |hidden, (block, groups)| block.composed(&hidden, groups, ctx)),
         }
     }
 
     /// Freezes or thaws the embeddings.
     pub fn freeze_embeddings(&self, frozen: bool) {
         let e = &self.embeddings;
-        for parameter in [&e.word, &e.position, &e.scale, &e.shift].into_iter().chain(&e.kind) {
+        for parameter in [&e.word, &e.position, &e.scale, &e.shift].into_iter().chain(&e.token_type) {
             self.parameters.set_frozen(parameter.id(), frozen);
         }
     }

@@ -24,17 +24,22 @@ pub(crate) const TABLES: f64 = 0.02;
 /// and deep post-norm encoders leave the plateau that they otherwise stay on (measured on the embedded corpus).
 const RESIDUAL: f64 = 0.2;
 
+/// The deviation of a matrix.
+pub(crate) fn deviation(config: &BertConfig, name: &str) -> f64 {
+    match name {
+        name if name.ends_with("embeddings.weight") => TABLES,
+        name if name.ends_with(names::DOWN) => RESIDUAL * config.initializer_range,
+        _ => config.initializer_range,
+    }
+}
+
 /// All tensors of an encoder, in the order of [`names::all`]: matrices random, norms one and zero, biases zero.
 pub(crate) fn tensors<R: Rng + ?Sized>(config: &BertConfig, rng: &mut R) -> Result<BTreeMap<String, Tensor>> {
     names::all(config)
         .into_iter()
         .map(|name| {
             let shape = names::shape(config, &name);
-            let deviation = match &name {
-                name if name.ends_with("embeddings.weight") => TABLES,
-                name if name.ends_with(names::DOWN) => RESIDUAL * config.initializer_range,
-                _ => config.initializer_range,
-            };
+            let deviation = deviation(config, &name);
             let tensor = if name.ends_with("LayerNorm.weight") {
                 Tensor::from_vec(vec![1f32; shape[0]], shape, &Device::Cpu)?
             } else if name.ends_with(".bias") {

@@ -6,7 +6,7 @@ use candle_core::{Device, Tensor};
 use rand::Rng;
 
 use super::classifier::{LinearTensors, linear};
-use crate::backend::{DecoderLossOp, ForwardContext, LinearParameters, composed};
+use crate::backend::{ForwardContext, LinearParameters, VocabularyLossOp, composed};
 use crate::config::{Activation, BertConfig};
 use crate::error::{Error, Result};
 use crate::tensors::{Parameter, Parameters, cross_entropy};
@@ -114,7 +114,7 @@ impl LanguageHead {
     pub fn loss(&self, rows: &Tensor, targets: &[u32], ctx: &ForwardContext) -> Result<Tensor> {
         let (count, hidden) = rows.dims2()?;
         if targets.is_empty() || targets.len() != count || hidden != self.decoder.inputs {
-            let (what, got) = ("rows behind masks".into(), vec![count, hidden]);
+            let (what, got) = ("masked rows".into(), vec![count, hidden]);
             return Err(Error::Shape { what, expected: vec![targets.len().max(1), self.decoder.inputs], got });
         }
         if let Some(target) = targets.iter().find(|target| **target as usize >= self.decoder.outputs) {
@@ -122,8 +122,8 @@ impl LanguageHead {
             return Err(Error::Setting { field: "target", expected, got });
         }
         let rows = self.transform(rows, ctx)?;
-        if rows.device().is_cpu() {
-            DecoderLossOp::run(&rows, &self.decoder, targets, ctx)
+        if ctx.fuses(rows.device()) {
+            VocabularyLossOp::run(&rows, &self.decoder, targets, ctx)
         } else {
             Ok(cross_entropy(&linear(&rows, &self.decoder, ctx)?, targets)?.mean_all()?)
         }

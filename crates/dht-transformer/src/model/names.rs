@@ -10,7 +10,7 @@ use crate::tensors::Parameters;
 
 pub(crate) const WORD: &str = "embeddings.word_embeddings.weight";
 pub(crate) const POSITION: &str = "embeddings.position_embeddings.weight";
-pub(crate) const KIND: &str = "embeddings.token_type_embeddings.weight";
+pub(crate) const TOKEN_TYPE: &str = "embeddings.token_type_embeddings.weight";
 pub(crate) const EMBEDDING_SCALE: &str = "embeddings.LayerNorm.weight";
 pub(crate) const EMBEDDING_SHIFT: &str = "embeddings.LayerNorm.bias";
 
@@ -48,7 +48,7 @@ pub(crate) fn of_layer(layer: usize, tensor: &str) -> String {
     format!("encoder.layer.{layer}.{tensor}")
 }
 
-/// The layer's number and the tensor behind such a name.
+/// The layer's number and the tensor of such a name.
 pub(crate) fn in_layer(name: &str) -> Option<(usize, &str)> {
     let (layer, tensor) = name.strip_prefix("encoder.layer.")?.split_once('.')?;
     Some((layer.parse().ok()?, tensor))
@@ -56,8 +56,8 @@ pub(crate) fn in_layer(name: &str) -> Option<(usize, &str)> {
 
 /// All names of an encoder, in the order of the data.
 pub(crate) fn all(config: &BertConfig) -> Vec<String> {
-    let kind = config.family.has_token_types().then_some(KIND);
-    let embeddings = [WORD, POSITION].into_iter().chain(kind).chain([EMBEDDING_SCALE, EMBEDDING_SHIFT]);
+    let token_type = config.family.has_token_types().then_some(TOKEN_TYPE);
+    let embeddings = [WORD, POSITION].into_iter().chain(token_type).chain([EMBEDDING_SCALE, EMBEDDING_SHIFT]);
     let layers = (0..config.num_hidden_layers).flat_map(|layer| LAYER_TENSORS.map(|tensor| of_layer(layer, tensor)));
     embeddings.map(String::from).chain(layers).collect()
 }
@@ -68,7 +68,7 @@ pub(crate) fn shape(config: &BertConfig, name: &str) -> Vec<usize> {
     match name {
         WORD => return vec![config.vocab_size, hidden],
         POSITION => return vec![config.max_position_embeddings, hidden],
-        KIND => return vec![config.type_vocab_size, hidden],
+        TOKEN_TYPE => return vec![config.type_vocab_size, hidden],
         EMBEDDING_SCALE | EMBEDDING_SHIFT => return vec![hidden],
         _ => {}
     }
@@ -84,8 +84,8 @@ pub(crate) fn shape(config: &BertConfig, name: &str) -> Vec<usize> {
     }
 }
 
-/// The Hugging Face names of Q, K and V behind one of our packed names.
-fn parts(name: &str) -> Option<[String; 3]> {
+/// The Hugging Face names of Q, K and V for one of our packed names.
+pub(crate) fn parts(name: &str) -> Option<[String; 3]> {
     name.contains(".qkv.").then(|| ["query", "key", "value"].map(|part| name.replace("qkv", part)))
 }
 

@@ -6,7 +6,7 @@ use crate::config::BertConfig;
 use crate::error::{Error, Result};
 use crate::tensors::HeadSet;
 
-/// Our own fields of `config.json`; see [`Encoder::cut`](crate::Encoder::cut).
+/// Our own fields of `config.json`; see [`Encoder::prune`](crate::Encoder::prune).
 pub(crate) const KEPT_HEADS: &str = "kept_heads";
 pub(crate) const KEPT_NEURONS: &str = "kept_neurons";
 

@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::classifier::Classifier;
 use super::encoder::Encoder;
-use crate::backend::{ForwardContext, Place, TokenIds, composed};
+use crate::backend::{DropoutSite, ForwardContext, TokenIds, composed};
 use crate::config::{BertConfig, Pooling};
 use crate::data::PackedBatch;
 use crate::error::{Error, Result};
@@ -76,15 +76,18 @@ fn composed(
     let (p_hidden, p_probability) =
         (encoder.config().hidden_dropout_prob, encoder.config().attention_probs_dropout_prob);
     let packing = encoder.embed(batch, &ForwardContext::inference())?.packing().clone();
-    let ids =
-        TokenIds { words: batch.ids.clone(), positions: packing.row_tokens().to_vec(), kinds: batch.type_ids.clone() };
-    let dropout = ctx.dropout(p_hidden, Place::Embedding);
+    let ids = TokenIds {
+        words: batch.ids.clone(),
+        positions: packing.row_tokens().to_vec(),
+        token_types: batch.type_ids.clone(),
+    };
+    let dropout = ctx.dropout(p_hidden, DropoutSite::Embedding);
     let mut hidden = Hidden::new(composed::embedding(&ids, &packing, &encoder.embeddings, dropout)?, packing.clone())?;
     for (layer, plan) in plans.iter().enumerate() {
         let block = &encoder.blocks()[layer];
         let dropouts = (
-            ctx.dropout(p_probability, Place::AttentionProbabilities { layer }),
-            ctx.dropout(p_hidden, Place::AttentionOutput { layer }),
+            ctx.dropout(p_probability, DropoutSite::AttentionProbabilities { layer }),
+            ctx.dropout(p_hidden, DropoutSite::AttentionOutput { layer }),
         );
         let mut parts = Vec::new();
         for sample in 0..hidden.samples() {
@@ -92,13 +95,18 @@ fn composed(
             let kept = plan.set(sample).unwrap_or(HeadSet::full(4)?);
             let (x, packing) = (part.tensor(), part.packing());
             let gates = ctx.gates(layer, packing, kept, x.device())?;
-            let y = composed::attention_half(x, packing, &block.attention, kept, dropouts, gates.as_ref())?;
+            let y = composed::attention_sublayer(x, packing, &block.attention, kept, dropouts, gates.as_ref())?;
             parts.push(Hidden::new(y, part.packing().clone())?);
         }
         let attended = Hidden::concat(&parts)?;
-        let dropout = ctx.dropout(p_hidden, Place::FeedForwardOutput { layer });
-        let y =
-            composed::feed_forward_half(attended.tensor(), attended.packing(), &block.feed_forward, width, dropout)?;
+        let dropout = ctx.dropout(p_hidden, DropoutSite::FeedForwardOutput { layer });
+        let y = composed::feed_forward_sublayer(
+            attended.tensor(),
+            attended.packing(),
+            &block.feed_forward,
+            width,
+            dropout,
+        )?;
         hidden = Hidden::new(y, attended.packing().clone())?;
     }
     Ok(hidden)
@@ -135,7 +143,7 @@ fn the_fused_encoder_equals_the_composed_one_forward_and_backward_with_dropout_a
         let loss = cross_entropy(&logits, &batch.labels).unwrap().mean_all().unwrap();
         let gradients = ctx.backward(&loss, encoder.parameters()).unwrap();
         let mut slopes = ctx.head_gate_gradients();
-        slopes.sort_by_key(|slope| (slope.layer, slope.sample, slope.head));
+        slopes.sort_by_key(|gradient| (gradient.layer, gradient.sample, gradient.head));
         (numbers(hidden.tensor()), loss.to_scalar::<f32>().unwrap(), gradients, slopes)
     };
     let (fused, composed) = (run(true), run(false));
@@ -149,8 +157,8 @@ fn the_fused_encoder_equals_the_composed_one_forward_and_backward_with_dropout_a
     assert_eq!(fused.3.len(), 4 * 4 + 4 * 2 + (2 + 1 + 2 + 4));
     for (a, b) in fused.3.iter().zip(&composed.3) {
         assert_eq!((a.layer, a.sample, a.head), (b.layer, b.sample, b.head));
-        assert_close("slope", &[a.slope], &[b.slope], 2e-5);
-        assert!(a.slope != 0.0, "{a:?}");
+        assert_close("slope", &[a.gradient], &[b.gradient], 2e-5);
+        assert!(a.gradient != 0.0, "{a:?}");
     }
 }
 
@@ -174,8 +182,8 @@ fn slopes_along_gates_add_up_to_what_the_weights_gradients_say() {
             expected[place % 24 / 6] += weight * gradient;
         }
         for (head, expected) in expected.into_iter().enumerate() {
-            let of_head = slopes.iter().filter(|slope| (slope.layer, slope.head) == (layer, head));
-            assert_close("gate", &[of_head.map(|slope| slope.slope).sum()], &[expected], 1e-5);
+            let of_head = slopes.iter().filter(|gradient| (gradient.layer, gradient.head) == (layer, head));
+            assert_close("gate", &[of_head.map(|gradient| gradient.gradient).sum()], &[expected], 1e-5);
         }
     }
 }
@@ -222,17 +230,17 @@ fn frozen_layers_get_no_gradient_and_let_it_pass() {
 fn buckets_run_as_their_samples_would_alone_forward_and_backward() {
     let (encoder, classifier) = model();
     let batch = batch();
-    let buckets = [(1, set(&[0, 3]), 11), (2, set(&[2]), 96), (1, set(&[0, 1, 2, 3]), 40)];
-    let buckets = buckets.map(|(samples, heads, neurons)| SampleGroup { samples, heads, neurons });
+    let groups = [(1, set(&[0, 3]), 11), (2, set(&[2]), 96), (1, set(&[0, 1, 2, 3]), 40)];
+    let groups = groups.map(|(samples, heads, neurons)| SampleGroup { samples, heads, neurons });
     let run = |together: bool| {
         let ctx = ForwardContext::training(encoder.parameters(), 5, 8);
         let embedded = encoder.embed(&batch, &ctx).unwrap();
         let hidden = match together {
-            true => encoder.run_groups(0..3, &embedded, &buckets, &ctx).unwrap(),
+            true => encoder.run_groups(0..3, &embedded, &groups, &ctx).unwrap(),
             false => {
                 let samples = [vec![0], vec![1, 2], vec![3]];
-                let parts = samples.iter().zip(buckets).map(|(samples, bucket)| {
-                    let (plan, width) = (HeadPlan::Same(bucket.heads), Some(bucket.neurons));
+                let parts = samples.iter().zip(groups).map(|(samples, group)| {
+                    let (plan, width) = (HeadPlan::Same(group.heads), Some(group.neurons));
                     let part = embedded.select(samples).unwrap();
                     (0..3).fold(part, |part, layer| encoder.layer(layer, &part, &plan, width, &ctx).unwrap())
                 });

@@ -35,7 +35,7 @@ pub struct PretrainedWeights {
 /// As [`model_directory`]; [`Error::Io`]; [`Error::Json`] and [`Error::Config`] for the configuration; [`Error::Weights`], naming file and
 /// tensor, when the file is cut off, its header lies (lengths, gaps, overlaps, names that come twice), a tensor has
 /// another shape than the configuration says, is missing, belongs to a layer that the configuration does not have, or
-/// holds NaN or infinite numbers.
+/// holds NaN or infinite values.
 pub fn read_hugging_face(folder: impl AsRef<Path>) -> Result<PretrainedWeights> {
     let folder = &*model_directory(folder)?;
     let config = BertConfig::from_file(folder.join("config.json"))?;

@@ -3,5 +3,6 @@
 mod importance;
 mod prune;
 
+pub use crate::backend::HeadGateGradient;
 pub use importance::Importance;
 pub use prune::PrunePlan;

@@ -62,12 +62,12 @@ impl PrunePlan {
 
     fn check(&self, encoder: &Encoder) -> Result<()> {
         let (heads, neurons) = (encoder.config().num_attention_heads, encoder.config().intermediate_size);
-        let (kept, got) = (self.layers.len(), [self.heads.len(), self.neurons.len()]);
-        if got != [kept, kept] {
+        let (plan, got) = (self.layers.len(), [self.heads.len(), self.neurons.len()]);
+        if got != [plan, plan] {
             let what = "kept heads and neurons".into();
-            return Err(Error::Shape { what, expected: vec![kept, kept], got: got.to_vec() });
+            return Err(Error::Shape { what, expected: vec![plan, plan], got: got.to_vec() });
         }
-        check_count("layers", kept, encoder.layers())?;
+        check_count("layers", plan, encoder.layers())?;
         let ascending = self.layers.is_sorted_by(|a, b| a < b);
         if !ascending || self.layers.iter().any(|layer| *layer >= encoder.layers()) {
             let expected = format!("ascending, below {}", encoder.layers());
@@ -99,16 +99,16 @@ impl Encoder {
     ///
     /// # Errors
     /// [`Error::Setting`], [`Error::Shape`], [`Error::HeadOutOfRange`] for parts that are not there; what candle reports.
-    pub fn cut(&self, kept: &PrunePlan) -> Result<Self> {
-        kept.check(self)?;
-        let width = kept.neurons.iter().map(Vec::len).max().unwrap_or(0);
+    pub fn prune(&self, plan: &PrunePlan) -> Result<Self> {
+        plan.check(self)?;
+        let width = plan.neurons.iter().map(Vec::len).max().unwrap_or(0);
         let mut config = self.config().clone();
-        (config.num_hidden_layers, config.intermediate_size) = (kept.layers.len(), width);
-        let heads: Vec<Vec<usize>> = kept.heads.iter().map(|set| set.iter().collect()).collect();
-        let widths: Vec<usize> = kept.neurons.iter().map(Vec::len).collect();
+        (config.num_hidden_layers, config.intermediate_size) = (plan.layers.len(), width);
+        let heads: Vec<Vec<usize>> = plan.heads.iter().map(|set| set.iter().collect()).collect();
+        let widths: Vec<usize> = plan.neurons.iter().map(Vec::len).collect();
         let all = config.num_attention_heads;
         for (field, value, whole) in [
-            (KEPT_HEADS, json!(heads), kept.heads.iter().all(|set| set.is_full(all))),
+            (KEPT_HEADS, json!(heads), plan.heads.iter().all(|set| set.is_full(all))),
             (KEPT_NEURONS, json!(widths), widths.iter().all(|own| *own == width)),
         ] {
             match whole {
@@ -122,8 +122,8 @@ impl Encoder {
         let device = self.parameters().device();
         let rows = |matrix: &Tensor, rows: &[usize]| -> Result<Tensor> {
             let rows: Vec<u32> = rows.iter().map(|row| *row as u32).collect();
-            let kept = matrix.contiguous()?.index_select(&Tensor::new(rows, device)?, 0)?;
-            Ok(kept.pad_with_zeros(0, 0, width - kept.dims()[0])?)
+            let plan = matrix.contiguous()?.index_select(&Tensor::new(rows, device)?, 0)?;
+            Ok(plan.pad_with_zeros(0, 0, width - plan.dims()[0])?)
         };
         let mut tensors = std::collections::BTreeMap::new();
         for name in names::all(&config) {
@@ -131,8 +131,8 @@ impl Encoder {
                 tensors.insert(name.clone(), tensor(&name)?);
                 continue;
             };
-            let (set, neurons) = (kept.heads[layer], &kept.neurons[layer]);
-            let old = tensor(&names::of_layer(kept.layers[layer], part))?;
+            let (set, neurons) = (plan.heads[layer], &plan.neurons[layer]);
+            let old = tensor(&names::of_layer(plan.layers[layer], part))?;
             let size = config.head_size();
             // 1 for each number of a kept head, of Q, K and V or of the context.
             let mask = |parts: usize| -> Result<Tensor> {
@@ -157,10 +157,10 @@ impl Encoder {
     /// # Errors
     /// [`Error::Setting`] when `layers` is 0 or more than there are.
     pub fn truncated(&self, layers: usize) -> Result<Self> {
-        self.cut(&PrunePlan::first_layers(self, layers)?)
+        self.prune(&PrunePlan::first_layers(self, layers)?)
     }
 
-    /// The heads of a layer that [`cut`](Self::cut) left, here or before it was saved.
+    /// The heads of a layer that [`prune`](Self::prune) left, here or before it was saved.
     ///
     /// # Panics
     /// When there is no such layer.
@@ -168,7 +168,7 @@ impl Encoder {
         self.blocks()[layer].kept
     }
 
-    /// How much of a layer runs: all of it, or what [`cut`](Self::cut) left.
+    /// How much of a layer runs: all of it, or what [`prune`](Self::prune) left.
     ///
     /// # Panics
     /// When there is no such layer.

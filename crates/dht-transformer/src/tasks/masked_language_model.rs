@@ -28,7 +28,7 @@ pub struct MaskedLanguageModel {
     encoder: Encoder,
     head: LanguageHead,
     masking: Masking,
-    waiting: Option<PackedBatch>,
+    pending: Option<PackedBatch>,
 }
 
 impl MaskedLanguageModel {
@@ -44,7 +44,7 @@ impl MaskedLanguageModel {
     ) -> Result<Self> {
         let masking = masking(&encoder, tokenizer, settings)?;
         let head = encoder.add_language_head(rng)?;
-        Ok(Self { encoder, head, masking, waiting: None })
+        Ok(Self { encoder, head, masking, pending: None })
     }
 
     /// Loads what [`save`](Self::save) wrote, or any other `BertForMaskedLM`, to be trained on.
@@ -68,7 +68,7 @@ impl MaskedLanguageModel {
             .map_err(|error| error.in_file(folder.join("config.json").display().to_string()))?;
         let masking = masking(&encoder, tokenizer, settings)?;
         let head = encoder.add_given_language_head(head)?;
-        Ok(Self { encoder, head, masking, waiting: None })
+        Ok(Self { encoder, head, masking, pending: None })
     }
 
     /// Writes a Hugging Face directory, whole or not at all: the encoder, the head and the tokenizer.
@@ -121,12 +121,12 @@ impl Objective for MaskedLanguageModel {
     }
 
     fn offer(&mut self, batch: PackedBatch, _: Progress) -> Result<()> {
-        self.waiting = Some(batch);
+        self.pending = Some(batch);
         Ok(())
     }
 
     fn next_loss(&mut self, progress: Progress, _drain: bool) -> Result<Option<StepLoss>> {
-        let Some(batch) = self.waiting.take() else { return Ok(None) };
+        let Some(batch) = self.pending.take() else { return Ok(None) };
         let (ctx, samples) =
             (ForwardContext::training(self.parameters(), progress.seed, progress.step as u32), batch.len());
         let masked = self.masking.apply(batch, progress.seed, progress.epoch as u64);

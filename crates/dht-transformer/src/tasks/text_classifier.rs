@@ -3,26 +3,28 @@
 use std::path::Path;
 
 use candle_core::{D, Device, Tensor};
+use candle_nn::VarBuilder;
 use rand::Rng;
 
 use super::task::Task;
 use crate::backend::ForwardContext;
-use crate::config::Pooling;
+use crate::config::{BertConfig, Pooling};
 use crate::data::{EncodedDataset, PackedBatch, TextTokenizer, longest_first};
 use crate::error::{Error, Result, SettingMismatch, WeightsProblem};
 use crate::flops::{Breakdown, FlopCount, Load};
-use crate::model::{Classifier, Encoder, LinearTensors};
+use crate::model::{Classifier, Encoder, LinearTensors, VarSource};
 use crate::pretrained::{PretrainedWeights, read_hugging_face, write_hugging_face};
 use crate::pruning::PrunePlan;
 use crate::tensors::{HeadPlan, Parameters};
-use crate::train::{LabelCounts, Objective, Predict, Progress, StepLoss, macro_f1, pearson};
+use crate::train::metrics::{LabelCounts, macro_f1, pearson};
+use crate::train::{Objective, Predict, Progress, StepLoss};
 
 /// What the classifier's parameters are called in the encoder's [`Parameters`].
 const NAME: &str = "classifier";
 /// The field of `config.json` that says the task.
 const PROBLEM: &str = "problem_type";
 
-/// All layers, all heads, one classifier behind the last layer. Its [`Task`] says what its outputs mean (classes, unless
+/// All layers, all heads, one classifier after the last layer. Its [`Task`] says what its outputs mean (classes, unless
 /// told otherwise), and with that the loss and the [score](Objective::score): macro F1 of classes, or of labels with a
 /// probability of at least one half, and Pearson's correlation of numbers.
 ///
@@ -43,7 +45,7 @@ pub struct TextClassifier {
     encoder: Encoder,
     classifier: Classifier,
     task: Task,
-    waiting: Option<PackedBatch>,
+    pending: Option<PackedBatch>,
 }
 
 impl TextClassifier {
@@ -68,7 +70,7 @@ impl TextClassifier {
     ) -> Result<Self> {
         task.check(outputs)?;
         let classifier = encoder.add_outputs(NAME, outputs, pooling, rng)?;
-        Ok(Self { encoder, classifier, task, waiting: None })
+        Ok(Self { encoder, classifier, task, pending: None })
     }
 
     /// The pre-trained encoder of a Hugging Face directory with a fresh classifier, to be fine-tuned. For
@@ -156,6 +158,31 @@ impl TextClassifier {
         }
     }
 
+    /// A classifier on the tensors of a `candle_nn::VarBuilder`, at the prefix where the names of a
+    /// `BertForSequenceClassification` (or the family's) begin. What is copied, shared and made is said at
+    /// [`Encoder::from_var_builder`].
+    ///
+    /// # Errors
+    /// As [`Encoder::from_var_builder`] and [`Task::check`].
+    pub fn from_var_builder(
+        task: Task,
+        config: &BertConfig,
+        outputs: usize,
+        pooling: Pooling,
+        vb: VarBuilder,
+    ) -> Result<Self> {
+        task.check(outputs)?;
+        let source = VarSource::classifier(config, vb);
+        let encoder = Encoder::from_var_source(config, &source)?;
+        let linear = |name, outputs| LinearTensors::from_var_source(config, &source, name, outputs);
+        let pooler = match pooling {
+            Pooling::Pooler => Some(linear("pooler.dense", config.hidden_size)?),
+            Pooling::Cls | Pooling::Mean => None,
+        };
+        let outputs = linear("classifier", outputs)?;
+        Self::assemble(task, encoder, outputs, pooling, pooler)
+    }
+
     /// Writes a Hugging Face directory, whole or not at all: the encoder, the classifier, the names of its classes and,
     /// if there is one, the tokenizer.
     ///
@@ -189,7 +216,7 @@ impl TextClassifier {
         pooler: Option<LinearTensors>,
     ) -> Result<Self> {
         let classifier = encoder.add_given_classifier(NAME, classes, pooling, pooler)?;
-        Ok(Self { encoder, classifier, task, waiting: None })
+        Ok(Self { encoder, classifier, task, pending: None })
     }
 
     /// What its outputs mean.
@@ -197,16 +224,16 @@ impl TextClassifier {
         self.task
     }
 
-    /// The same classifier on an encoder of the kept parts; see [`Encoder::cut`].
+    /// The same classifier on the pruned encoder; see [`Encoder::prune`].
     ///
     /// # Errors
-    /// As [`Encoder::cut`].
-    pub fn cut(&self, kept: &PrunePlan) -> Result<Self> {
+    /// As [`Encoder::prune`].
+    pub fn prune(&self, plan: &PrunePlan) -> Result<Self> {
         let tensors = self.classifier.to_tensors()?;
         let missing = || Error::Parameter { name: NAME.into(), problem: "is missing" };
         let outputs = LinearTensors::find(&tensors, "classifier").ok_or_else(missing)?;
         let pooler = LinearTensors::find(&tensors, "pooler.dense");
-        Self::assemble(self.task, self.encoder.cut(kept)?, outputs, self.classifier.pooling(), pooler)
+        Self::assemble(self.task, self.encoder.prune(plan)?, outputs, self.classifier.pooling(), pooler)
     }
 
     /// The mean loss of a batch: one number.
@@ -280,12 +307,12 @@ impl Objective for TextClassifier {
     }
 
     fn offer(&mut self, batch: PackedBatch, _: Progress) -> Result<()> {
-        self.waiting = Some(batch);
+        self.pending = Some(batch);
         Ok(())
     }
 
     fn next_loss(&mut self, progress: Progress, _drain: bool) -> Result<Option<StepLoss>> {
-        let Some(batch) = self.waiting.take() else { return Ok(None) };
+        let Some(batch) = self.pending.take() else { return Ok(None) };
         let ctx = ForwardContext::training(self.parameters(), progress.seed, progress.step as u32);
         let loss = self.loss(&batch, &ctx)?;
         Ok(Some(StepLoss { loss, ctx, samples: batch.len(), terms: batch.len() }))

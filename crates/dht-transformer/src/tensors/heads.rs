@@ -242,31 +242,31 @@ impl HeadPlan {
 
 /// Neighbouring samples of a batch that run the same heads and the same neurons of some layers.
 ///
-/// A batch is a sequence of buckets; see [`Encoder::run_groups`](crate::Encoder::run_groups).
+/// A batch is a sequence of groups; see [`Encoder::run_groups`](crate::Encoder::run_groups).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SampleGroup {
-    /// How many samples; they follow those of the bucket before.
+    /// How many samples; they follow those of the group before.
     pub samples: usize,
     /// The heads that run.
     pub heads: HeadSet,
-    /// The first so many neurons of the feed-forward run.
+    /// The number of first neurons of the feed-forward that run.
     pub neurons: usize,
 }
 
 impl SampleGroup {
-    /// Whether buckets fit a layer of `heads` heads and `neurons` neurons and a batch of `samples` samples.
+    /// Whether groups fit a layer of `heads` heads and `neurons` neurons and a batch of `samples` samples.
     ///
     /// # Errors
-    /// [`Error::PlanSamples`] when the buckets do not hold so many samples, [`Error::HeadOutOfRange`] for a head and
+    /// [`Error::PlanSamples`] when the groups do not hold that many samples, [`Error::HeadOutOfRange`] for a head and
     /// [`Error::Setting`] for a number of neurons that the layer has not.
-    pub fn check_all(buckets: &[Self], heads: usize, neurons: usize, samples: usize) -> Result<()> {
-        let got = buckets.iter().fold(0_usize, |sum, bucket| sum.saturating_add(bucket.samples));
+    pub fn check_all(groups: &[Self], heads: usize, neurons: usize, samples: usize) -> Result<()> {
+        let got = groups.iter().fold(0_usize, |sum, group| sum.saturating_add(group.samples));
         if got != samples {
             return Err(Error::PlanSamples { expected: samples, got });
         }
-        for bucket in buckets {
-            bucket.heads.check(heads)?;
-            check_width(bucket.neurons, neurons)?;
+        for group in groups {
+            group.heads.check(heads)?;
+            check_width(group.neurons, neurons)?;
         }
         Ok(())
     }

@@ -1,14 +1,16 @@
 //! What flows between modules: packed rows, head sets, parameters and gradients, losses.
 
+mod gradients;
 mod heads;
 mod hidden;
 mod losses;
 mod packing;
 mod parameters;
 
+pub use gradients::{Gradient, Gradients};
 pub use heads::{HeadPlan, HeadSet, HeadSetIter, SampleGroup};
 pub use hidden::Hidden;
 pub use losses::{binary_cross_entropy, cross_entropy, log_softmax, soft_cross_entropy, squared_error};
 pub(crate) use packing::RowBlock;
 pub use packing::{Packing, Spans};
-pub use parameters::{Gradient, Gradients, Parameter, ParameterId, Parameters};
+pub use parameters::{Parameter, ParameterId, Parameters};

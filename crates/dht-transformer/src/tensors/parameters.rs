@@ -1,10 +1,11 @@
-//! The trainable tensors of a model under their names, in a fixed order, and their gradients.
+//! The trainable tensors of a model under their names, in a fixed order.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 
 use candle_core::{DType, Device, Tensor, Var};
+use candle_nn::VarMap;
 
 use crate::error::{Error, Result};
 use crate::storage::{StoredTensor, StoredTensors};
@@ -88,9 +89,49 @@ impl Parameters {
             return Err(Error::Parameter { name, problem: "is registered twice" });
         }
         let value = value.to_device(&self.device)?.to_dtype(DType::F32)?.contiguous()?;
-        let id = ParameterId(self.entries.len());
         // Detached: of a variable, `from_tensor` would share the storage, and two models would be trained as one.
         let var = Var::from_tensor(&value.detach())?;
+        self.register(name, var)
+    }
+
+    /// Registers a variable as a parameter and shares it: what an optimiser of candle's, or a `VarMap`, makes of the
+    /// variable is the parameter's value from then on.
+    ///
+    /// A [`ForwardContext`](crate::ForwardContext) keeps packed weights; begin another after each such change.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] when the name is taken, or the variable is not in f32, contiguous and on the parameters'
+    /// device.
+    pub fn share(&mut self, name: impl Into<String>, var: Var) -> Result<Parameter> {
+        let name = name.into();
+        let problem = if var.dtype() != DType::F32 {
+            Some("is a variable that is not in f32, and cannot be shared")
+        } else if !var.is_contiguous() {
+            Some("is a variable that is not contiguous, and cannot be shared")
+        } else if !var.device().same_device(&self.device) {
+            Some("is a variable on another device, and cannot be shared")
+        } else {
+            None
+        };
+        match problem {
+            Some(problem) => Err(Error::Parameter { name, problem }),
+            None => self.register(name, var),
+        }
+    }
+
+    /// [Shares](Self::share) a tensor that is a variable, and [copies](Self::insert) any other.
+    pub(crate) fn share_or_insert(&mut self, name: impl Into<String>, value: &Tensor) -> Result<Parameter> {
+        match value.is_variable() {
+            true => self.share(name, Var::from_tensor(value)?),
+            false => self.insert(name, value),
+        }
+    }
+
+    fn register(&mut self, name: String, var: Var) -> Result<Parameter> {
+        if self.by_name.contains_key(&name) {
+            return Err(Error::Parameter { name, problem: "is registered twice" });
+        }
+        let id = ParameterId(self.entries.len());
         let frozen = Arc::new(AtomicBool::new(false));
         let parameter = Parameter { id, name: name.as_str().into(), var, frozen, version: self.version.clone() };
         self.entries.push(parameter.clone());
@@ -200,143 +241,30 @@ impl Parameters {
         }
     }
 
+    /// Puts all variables into a `VarMap`, each under `{prefix}.{name}` (an empty prefix: `{name}`). They are shared: an
+    /// optimiser over `VarMap::all_vars` trains this model, `VarMap::save` writes it, and `VarMap::load` sets it.
+    ///
+    /// Names are the parameters' own, with the packed `attention.self.qkv` where Hugging Face's files have three tensors;
+    /// [`Encoder::from_var_builder`](crate::Encoder::from_var_builder) reads both. Frozen parameters are there too: give
+    /// the optimiser gradients of [`ForwardContext::grad_store`](crate::ForwardContext::grad_store), which has none of
+    /// them.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] when the map has another variable of such a name, and nothing is put then.
+    pub fn put_into(&self, vars: &VarMap, prefix: &str) -> Result<()> {
+        let full = |name: &str| if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") };
+        let mut data = vars.data().lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, name, var) in self.iter() {
+            if data.get(&full(name)).is_some_and(|known| known.id() != var.id()) {
+                return Err(Error::Parameter { name: full(name), problem: "is another variable of the VarMap" });
+            }
+        }
+        data.extend(self.iter().map(|(_, name, var)| (full(name), var.clone())));
+        Ok(())
+    }
+
     /// All parameters in the order of registration.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (ParameterId, &str, &Var)> {
         self.entries.iter().map(|parameter| (parameter.id, &*parameter.name, &parameter.var))
     }
-}
-
-/// The gradient of one parameter.
-#[derive(Debug, Clone)]
-pub enum Gradient {
-    /// One number for each number of the parameter, in its (row-major) order, on the CPU.
-    Dense(Vec<f32>),
-    /// Some rows of a matrix parameter; the others have gradient zero. `rows` is strictly increasing and `values`
-    /// holds `rows.len()` rows.
-    Rows {
-        /// Which rows.
-        rows: Vec<u32>,
-        /// Their gradients, row by row.
-        values: Vec<f32>,
-    },
-    /// A gradient that lives on the parameter's device.
-    Device(Tensor),
-}
-
-/// The gradients of one step, by parameter; `None` where the loss does not depend on it.
-#[derive(Debug, Clone, Default)]
-pub struct Gradients {
-    slots: Vec<Option<Gradient>>,
-}
-
-impl Gradients {
-    /// No gradient for any of `parameters` parameters.
-    pub fn empty(parameters: usize) -> Self {
-        Self { slots: vec![None; parameters] }
-    }
-
-    /// The gradient of a parameter.
-    pub fn get(&self, id: ParameterId) -> Option<&Gradient> {
-        self.slots.get(id.0).and_then(Option::as_ref)
-    }
-
-    /// Sets the gradient of a parameter.
-    ///
-    /// # Panics
-    /// When the parameter is not one of those this was made for.
-    pub fn set(&mut self, id: ParameterId, gradient: Gradient) {
-        *self.slot(id) = Some(gradient);
-    }
-
-    /// The place of a parameter's gradient.
-    pub(crate) fn slot(&mut self, id: ParameterId) -> &mut Option<Gradient> {
-        &mut self.slots[id.0]
-    }
-
-    /// Adds to a parameter's gradient; both must be of one kind.
-    pub(crate) fn add(&mut self, id: ParameterId, gradient: Gradient) {
-        let slot = self.slot(id);
-        *slot = Some(match (slot.take(), gradient) {
-            (None, gradient) => gradient,
-            (Some(Gradient::Dense(mut sum)), Gradient::Dense(more)) => {
-                sum.iter_mut().zip(&more).for_each(|(sum, more)| *sum += more);
-                Gradient::Dense(sum)
-            }
-            (Some(Gradient::Rows { rows, values }), Gradient::Rows { rows: more_rows, values: more }) => {
-                merge_rows((rows, values), (more_rows, more))
-            }
-            (Some(Gradient::Device(sum)), Gradient::Device(more)) => {
-                // Same parameter, same shape and device: nothing that can fail but the device itself, and then the
-                // backward that runs this has failed already.
-                Gradient::Device((&sum + &more).unwrap_or(sum))
-            }
-            (Some(Gradient::Rows { rows, values }), Gradient::Dense(mut sum))
-            | (Some(Gradient::Dense(mut sum)), Gradient::Rows { rows, values }) => {
-                let width = values.len() / rows.len().max(1);
-                for (row, values) in rows.iter().zip(values.chunks_exact(width.max(1))) {
-                    let start = *row as usize * width;
-                    sum[start..start + width].iter_mut().zip(values).for_each(|(sum, more)| *sum += more);
-                }
-                Gradient::Dense(sum)
-            }
-            (Some(Gradient::Device(_)), _) | (_, Gradient::Device(_)) => {
-                unreachable!("a parameter lives on one device, and so do its gradients")
-            }
-        });
-    }
-
-    /// Adds the gradients of another backward over the same parameters.
-    pub(crate) fn add_all(&mut self, other: Self) {
-        for (id, gradient) in other.slots.into_iter().enumerate() {
-            if let Some(gradient) = gradient {
-                self.add(ParameterId(id), gradient);
-            }
-        }
-    }
-
-    /// Multiplies all gradients by a number.
-    pub(crate) fn scale(&mut self, factor: f64) -> Result<()> {
-        for gradient in self.slots.iter_mut().flatten() {
-            match gradient {
-                Gradient::Dense(values) | Gradient::Rows { values, .. } => {
-                    values.iter_mut().for_each(|value| *value *= factor as f32);
-                }
-                Gradient::Device(tensor) => *tensor = (&*tensor * factor)?,
-            }
-        }
-        Ok(())
-    }
-
-    /// All gradients in the order of the parameters.
-    pub fn iter(&self) -> impl Iterator<Item = (ParameterId, &Gradient)> {
-        self.slots.iter().enumerate().filter_map(|(index, slot)| Some((ParameterId(index), slot.as_ref()?)))
-    }
-
-    /// All gradients, to be changed in place.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = (ParameterId, &mut Gradient)> {
-        self.slots.iter_mut().enumerate().filter_map(|(index, slot)| Some((ParameterId(index), slot.as_mut()?)))
-    }
-}
-
-/// The sum of two sparse gradients, rows in increasing order.
-fn merge_rows((a_rows, a): (Vec<u32>, Vec<f32>), (b_rows, b): (Vec<u32>, Vec<f32>)) -> Gradient {
-    let width = a.len() / a_rows.len().max(1);
-    let (mut rows, mut values) = (Vec::new(), Vec::with_capacity(a.len() + b.len()));
-    let (mut i, mut j) = (0, 0);
-    while i < a_rows.len() || j < b_rows.len() {
-        let from_a = i < a_rows.len() && (j == b_rows.len() || a_rows[i] <= b_rows[j]);
-        let from_b = j < b_rows.len() && (i == a_rows.len() || b_rows[j] <= a_rows[i]);
-        rows.push(if from_a { a_rows[i] } else { b_rows[j] });
-        match (from_a, from_b) {
-            (true, true) => {
-                let pair = a[i * width..(i + 1) * width].iter().zip(&b[j * width..(j + 1) * width]);
-                values.extend(pair.map(|(a, b)| a + b));
-            }
-            (true, false) => values.extend_from_slice(&a[i * width..(i + 1) * width]),
-            _ => values.extend_from_slice(&b[j * width..(j + 1) * width]),
-        }
-        i += usize::from(from_a);
-        j += usize::from(from_b);
-    }
-    Gradient::Rows { rows, values }
 }

@@ -1,20 +1,18 @@
 //! Training: the one loop, the optimiser, the learning rate over time, scores, and checkpoints. It knows no task.
 
-mod checkpoint;
-mod metrics;
+pub mod checkpoint;
+pub mod metrics;
+pub mod optim;
+
+mod history;
 mod objective;
-mod optim;
+mod observer;
 mod session;
+mod settings;
 mod trainer;
 
-pub use checkpoint::Checkpoint;
-pub use metrics::{Confusion, LabelCounts, PairedDifference, paired_bootstrap, pearson, spearman};
+pub use history::{EpochRecord, History};
 pub use objective::{Objective, Predict, Progress, StepLoss};
-pub use optim::{
-    AdamW, AdamWCounters, AdamWSettings, AdamWState, Multipliers, ParameterGroups, Schedule, StepReport, WarmUp,
-    clip_by_global_norm,
-};
-pub use trainer::{
-    CheckpointSettings, EpochRecord, Event, History, Observer, Predictions, TrainSettings, Trainer, macro_f1,
-    predict_all, score,
-};
+pub use observer::{Event, Observer};
+pub use settings::{CheckpointSettings, TrainSettings};
+pub use trainer::Trainer;

@@ -16,7 +16,7 @@ pub struct Progress {
     pub step: u64,
     /// The epoch, from 0.
     pub epoch: usize,
-    /// The share of all epochs' samples that are behind, from 0 to 1.
+    /// The share of all epochs' samples that are done, from 0 to 1.
     pub share: f64,
 }
 

@@ -7,17 +7,20 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::checkpoint::Checkpoint;
+use super::history::{EpochRecord, History};
 use super::objective::{Objective, Progress, StepLoss};
-use super::trainer::{EpochRecord, Event, History, Observer, TrainSettings, Trainer};
+use super::observer::{Event, Observer};
+use super::optim::{AdamW, AdamWCounters, AdamWState};
+use super::settings::{CheckpointSettings, TrainSettings};
 use crate::data::EncodedDataset;
 use crate::error::{CheckpointProblem, Error, Result, SettingMismatch};
 use crate::storage::{StoredTensor, StoredTensors};
 use crate::tensors::{Gradients, Parameters};
-use crate::train::optim::{AdamW, AdamWCounters, AdamWState};
 
 /// Everything that changes while a training runs.
 pub(crate) struct Session<'a> {
-    trainer: &'a Trainer,
+    settings: &'a TrainSettings,
+    checkpoint: Option<&'a CheckpointSettings>,
     optimizer: AdamW,
     training: Training,
     pub(crate) total: u64,
@@ -79,12 +82,18 @@ struct State {
 }
 
 impl<'a> Session<'a> {
-    pub(crate) fn new(trainer: &'a Trainer, optimizer: AdamW, training: &EncodedDataset) -> Self {
+    pub(crate) fn new(
+        settings: &'a TrainSettings,
+        checkpoint: Option<&'a CheckpointSettings>,
+        optimizer: AdamW,
+        training: &EncodedDataset,
+    ) -> Self {
         Self {
-            trainer,
+            settings,
+            checkpoint,
             optimizer,
             training: Training { rows: training.len(), sha256: training.sha256() },
-            total: (trainer.settings.epochs * training.len()) as u64,
+            total: (settings.epochs * training.len()) as u64,
             epoch: 0,
             batch: 0,
             samples: 0,
@@ -98,7 +107,7 @@ impl<'a> Session<'a> {
 
     pub(crate) fn progress(&self) -> Progress {
         Progress {
-            seed: self.trainer.settings.seed,
+            seed: self.settings.seed,
             step: self.history.steps,
             epoch: self.epoch,
             share: self.samples as f64 / self.total as f64,
@@ -114,7 +123,7 @@ impl<'a> Session<'a> {
     ) -> Result<(), O::Error> {
         while let Some(loss) = objective.next_loss(self.progress(), drain)? {
             self.add(&loss, objective.parameters())?;
-            if self.pending.losses == self.trainer.settings.accumulate {
+            if self.pending.losses == self.settings.accumulate {
                 self.step(objective.parameters(), observer)?;
             }
         }
@@ -130,7 +139,7 @@ impl<'a> Session<'a> {
         if !loss.is_finite() {
             return Err(Error::Diverged { step: self.history.steps, loss });
         }
-        let weighed = match self.trainer.settings.accumulate {
+        let weighed = match self.settings.accumulate {
             1 => None,
             _ => Some((&step.loss * step.terms as f64)?),
         };
@@ -155,7 +164,7 @@ impl<'a> Session<'a> {
         let mut gradients = gradients.unwrap_or_default();
         let start = Instant::now();
         let middle = self.history.samples + samples / 2;
-        let settings = &self.trainer.settings;
+        let settings = self.settings;
         if settings.accumulate > 1 {
             gradients.scale(1.0 / terms.max(1) as f64)?;
         }
@@ -184,7 +193,7 @@ impl<'a> Session<'a> {
         let loss = self.epoch_loss.0 / self.epoch_loss.1.max(1) as f64;
         let record = EpochRecord { epoch: self.epoch, loss, validation_score: score };
         self.history.epochs.push(record);
-        if let Some(score) = score.filter(|_| self.trainer.settings.keep_best && objective.may_be_best())
+        if let Some(score) = score.filter(|_| self.settings.keep_best && objective.may_be_best())
             && self.best.as_ref().is_none_or(|best| score > best.score)
         {
             let tensors = objective.parameters().values()?;
@@ -196,17 +205,17 @@ impl<'a> Session<'a> {
     }
 
     pub(crate) fn save_if_due<O: Objective>(&mut self, objective: &O) -> Result<(), O::Error> {
-        let every = self.trainer.checkpoint.as_ref().map_or(u64::MAX, |checkpoint| checkpoint.every_steps.max(1));
+        let every = self.checkpoint.map_or(u64::MAX, |checkpoint| checkpoint.every_steps.max(1));
         // Between two steps only: gradients that wait for others are not kept.
         let due = self.history.steps - self.steps_at_last_save >= every && self.pending.losses == 0;
         if due { self.save(objective) } else { Ok(()) }
     }
 
     fn save<O: Objective>(&mut self, objective: &O) -> Result<(), O::Error> {
-        let Some(settings) = &self.trainer.checkpoint else { return Ok(()) };
+        let Some(settings) = self.checkpoint else { return Ok(()) };
         let AdamWState { tensors: moments, counters } = self.optimizer.state()?;
         let state = State {
-            settings: self.trainer.settings.clone(),
+            settings: self.settings.clone(),
             training: self.training.clone(),
             epoch: self.epoch,
             batch: self.batch,
@@ -242,7 +251,7 @@ impl<'a> Session<'a> {
         objective: &mut O,
         training: &EncodedDataset,
     ) -> Result<bool, O::Error> {
-        let Some(settings) = self.trainer.checkpoint.as_ref().filter(|settings| settings.resume) else {
+        let Some(settings) = self.checkpoint.filter(|settings| settings.resume) else {
             return Ok(false);
         };
         if !settings.path.exists() {
@@ -252,7 +261,7 @@ impl<'a> Session<'a> {
         let what = || settings.path.display().to_string();
         let state: State =
             serde_json::from_value(checkpoint.state.take()).map_err(|source| Error::Json { what: what(), source })?;
-        let mut differences = state.differences(&self.trainer.settings, &self.training)?;
+        let mut differences = state.differences(self.settings, &self.training)?;
         differences.extend(objective.differences(&state.objective)?);
         if !differences.is_empty() {
             let problem = CheckpointProblem::OtherTraining { differences };

@@ -6,9 +6,8 @@ mod packed_weights;
 mod variants;
 
 pub(crate) use fused::{
-    AttentionParameters, DecoderLossOp, EmbeddingOp, EmbeddingParameters, FeedForwardParameters, Half, LayersOp,
-    LinearOp, LinearParameters, TokenIds,
+    AttentionParameters, EmbeddingOp, EmbeddingParameters, FeedForwardParameters, LayersOp, LinearOp, LinearParameters,
+    Sublayer, TokenIds, VocabularyLossOp,
 };
-pub use kernels::product_flops;
-pub(crate) use kernels::{Dropout, Place};
-pub(crate) use packed_weights::Layouts;
+pub(crate) use kernels::{Dropout, DropoutSite};
+pub(crate) use packed_weights::PackedWeights;

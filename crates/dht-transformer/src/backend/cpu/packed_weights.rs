@@ -1,4 +1,4 @@
-//! Weights laid out for products, kept where several runs of one pass need them.
+//! Weights packed for products, kept where several runs of one forward context need them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use candle_core::TensorId;
 
 use super::variants::Choice;
-use crate::backend::cpu::kernels::{Joined, Matrix, Packed};
+use crate::backend::cpu::kernels::{Concatenated, Matrix, Packed};
 use crate::tensors::Parameter;
 
 /// What a weight (out, in) is multiplied to.
@@ -18,7 +18,7 @@ pub(crate) enum Direction {
     Backward,
 }
 
-/// Which part of a weight is laid out.
+/// Which part of a weight is packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Extent {
     pub(crate) choice: Choice,
@@ -26,41 +26,41 @@ pub(crate) struct Extent {
     pub(crate) by_head: bool,
 }
 
-/// The weights that were laid out in a pass, until an optimiser changes them.
+/// The weights that were packed in a context, until an optimiser changes them.
 ///
-/// A routed batch runs a layer in several small groups; laying out its weights anew for each would cost as much as the
-/// products of some texts. For a large group that is nothing, and the memory would be missed.
+/// A routed batch runs a layer in several small groups; packing its weights anew for each would cost as much as the
+/// products of some samples. For a large group that is nothing, and the memory would be missed.
 #[derive(Debug, Default)]
-pub(crate) struct Layouts(Mutex<HashMap<Key, Layout>>);
+pub(crate) struct PackedWeights(Mutex<HashMap<Key, Entry>>);
 
-/// Numbers of parameters would not do: models of other numbers may run in one pass.
+/// Ids of parameters would not do: several models may run in one context.
 type Key = (TensorId, Direction, Extent);
 
 #[derive(Debug)]
-struct Layout {
-    /// Of the parameter's values.
+struct Entry {
+    /// The version of the parameter's values.
     version: u64,
     packed: Arc<Packed<f32>>,
 }
 
-impl Layouts {
-    /// The layout of a part of a parameter: `groups` of its matrices, joined.
+impl PackedWeights {
+    /// A packed part of a parameter: groups of its matrices, concatenated.
     pub(crate) fn of<'a>(
         &self,
         parameter: &Parameter,
         direction: Direction,
         extent: Extent,
-        parts: impl FnOnce() -> (Vec<Vec<Matrix<'a, f32>>>, Joined),
+        parts: impl FnOnce() -> (Vec<Vec<Matrix<'a, f32>>>, Concatenated),
     ) -> Arc<Packed<f32>> {
         let (key, version) = ((parameter.var().id(), direction, extent), parameter.version());
         let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(layout) = known().get(&key).filter(|layout| layout.version == version) {
-            return layout.packed.clone();
+        if let Some(entry) = known().get(&key).filter(|entry| entry.version == version) {
+            return entry.packed.clone();
         }
-        let _span = tracing::trace_span!("laying out weights").entered();
-        let (groups, joined) = parts();
-        let packed = Arc::new(Packed::of(&groups, joined));
-        known().insert(key, Layout { version, packed: packed.clone() });
+        let _span = tracing::trace_span!("packing weights").entered();
+        let (groups, concatenated) = parts();
+        let packed = Arc::new(Packed::of(&groups, concatenated));
+        known().insert(key, Entry { version, packed: packed.clone() });
         packed
     }
 }

@@ -1,19 +1,19 @@
-//! Which samples of a batch run what of a half.
+//! Which heads or neurons of a sublayer the samples of a batch run.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::tensors::HeadSet;
 
-/// What runs of a half.
+/// The heads or neurons of a sublayer that run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Choice {
     Heads(HeadSet),
-    /// The first so many.
+    /// The number of first neurons.
     Neurons(usize),
 }
 
-/// Neurons whose gradients are a task.
+/// Neurons of a gradient chunk.
 pub(crate) const CHUNK: usize = 96;
 
 impl Choice {
@@ -25,7 +25,7 @@ impl Choice {
         }
     }
 
-    /// What runs in either.
+    /// The union of both.
     fn or(self, other: Self) -> Self {
         match (self, other) {
             (Self::Heads(a), Self::Heads(b)) => Self::Heads(a.union(b)),
@@ -35,58 +35,59 @@ impl Choice {
     }
 }
 
-/// One of the ways in which samples run a half.
+/// One selection of heads or neurons that samples of a batch run.
 #[derive(Debug)]
-pub(crate) struct Way {
+pub(crate) struct Variant {
     pub(crate) choice: Choice,
     /// The heads that run.
     pub(crate) heads: Vec<usize>,
-    /// For each head of the layer, or each chunk of its neurons, the place among those that run.
-    pub(crate) places: Arc<[Option<usize>]>,
+    /// For each head of the layer, or each chunk of its neurons, the position among those that run.
+    pub(crate) positions: Arc<[Option<usize>]>,
 }
 
-/// All ways in which the samples of a batch run a half.
+/// All variants of a sublayer in a batch.
 #[derive(Debug)]
-pub(crate) struct Ways {
-    pub(crate) different: Vec<Way>,
-    /// Neighbouring samples, and their way.
+pub(crate) struct Variants {
+    pub(crate) different: Vec<Variant>,
+    /// Consecutive samples, and their variant.
     pub(crate) runs: Vec<(Range<usize>, usize)>,
-    /// What anybody runs.
+    /// The union of all variants.
     pub(crate) all: Choice,
 }
 
-impl Ways {
-    /// So many samples each run this, of a half with so many heads or neurons.
+impl Variants {
+    /// `choices`: pairs of a number of consecutive samples and what they run; `size` is the number of heads or neurons of the
+    /// sublayer.
     pub(crate) fn new(choices: impl IntoIterator<Item = (usize, Choice)>, size: usize) -> Self {
-        let mut ways = Self { different: Vec::new(), runs: Vec::new(), all: Choice::Neurons(1) };
+        let mut variants = Self { different: Vec::new(), runs: Vec::new(), all: Choice::Neurons(1) };
         let mut first = 0;
         for (samples, choice) in choices.into_iter().filter(|(samples, _)| *samples > 0) {
-            let known = ways.different.iter().position(|way| way.choice == choice);
-            let way = known.unwrap_or_else(|| {
-                ways.all = if ways.different.is_empty() { choice } else { ways.all.or(choice) };
-                ways.different.push(Way { choice, heads: choice.heads(), places: places(choice, size) });
-                ways.different.len() - 1
+            let known = variants.different.iter().position(|variant| variant.choice == choice);
+            let variant = known.unwrap_or_else(|| {
+                variants.all = if variants.different.is_empty() { choice } else { variants.all.or(choice) };
+                variants.different.push(Variant { choice, heads: choice.heads(), positions: positions(choice, size) });
+                variants.different.len() - 1
             });
-            match ways.runs.last_mut() {
-                Some((run, last)) if *last == way => run.end += samples,
-                _ => ways.runs.push((first..first + samples, way)),
+            match variants.runs.last_mut() {
+                Some((run, last)) if *last == variant => run.end += samples,
+                _ => variants.runs.push((first..first + samples, variant)),
             }
             first += samples;
         }
-        ways
+        variants
     }
 
-    /// The runs that fall into some neighbouring samples, as far as they do.
-    pub(crate) fn within(&self, samples: Range<usize>) -> impl Iterator<Item = (Range<usize>, &Way, usize)> {
+    /// The parts of the runs that lie in a range of samples.
+    pub(crate) fn within(&self, samples: Range<usize>) -> impl Iterator<Item = (Range<usize>, &Variant, usize)> {
         let first = self.runs.partition_point(|(run, _)| run.end <= samples.start);
-        let runs = self.runs[first..].iter().map(move |(run, way)| {
-            (run.start.max(samples.start)..run.end.min(samples.end), &self.different[*way], *way)
+        let runs = self.runs[first..].iter().map(move |(run, variant)| {
+            (run.start.max(samples.start)..run.end.min(samples.end), &self.different[*variant], *variant)
         });
         runs.take_while(|(run, ..)| run.start < run.end)
     }
 }
 
-fn places(choice: Choice, size: usize) -> Arc<[Option<usize>]> {
+fn positions(choice: Choice, size: usize) -> Arc<[Option<usize>]> {
     match choice {
         Choice::Heads(set) => {
             let mut next = 0..;

@@ -23,7 +23,7 @@ use crate::storage::{GIT_LFS, model_directory, write_atomically};
 /// The special tokens of a vocabulary made here, in the order of their numbers.
 const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 
-/// Texts to token numbers, as BERT does it: `[CLS] text [SEP]` or `[CLS] text [SEP] pair [SEP]`.
+/// Texts to token ids, as BERT does it: `[CLS] text [SEP]` or `[CLS] text [SEP] pair [SEP]`.
 ///
 /// # Examples
 /// ```

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use rand::Rng;
 use rand_distr::{Binomial, Distribution};
 
-use super::{Confusion, check_class, same_length};
-use crate::error::{Error, Result};
+use super::confusion::{Confusion, check_class};
+use crate::error::{Error, Result, same_length};
 
 /// What [`paired_bootstrap`] found. Positive numbers mean that the candidate scores lower than the reference.
 #[derive(Debug, Clone, Copy, PartialEq)]

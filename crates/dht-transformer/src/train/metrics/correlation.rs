@@ -1,7 +1,6 @@
 //! How well predicted numbers follow the true ones.
 
-use super::same_length;
-use crate::error::Result;
+use crate::error::{Result, same_length};
 
 /// Pearson's correlation Σ(x − x̄)(y − ȳ) / √(Σ(x − x̄)² Σ(y − ȳ)²), in [−1, 1]; 0 when either side is constant or there
 /// is nothing to compare.

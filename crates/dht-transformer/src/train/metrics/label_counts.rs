@@ -1,7 +1,6 @@
 //! How well sets of labels agree with the true ones.
 
-use super::same_length;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, same_length};
 
 /// For each label, how often it was rightly given, wrongly given, and wrongly left out.
 ///

@@ -6,9 +6,8 @@ use super::clip::{clip_scale, global_norm};
 use super::groups::{Multipliers, ParameterGroups};
 use super::settings::{AdamWSettings, not_negative};
 use super::step::{self, Coefficients, DeviceMoments, FusedStep, HostGradient, HostMoments};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, same_length};
 use crate::tensors::{Gradient, Gradients, ParameterId, Parameters};
-use crate::train::metrics::same_length;
 
 /// What one [`AdamW::step`] did.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -159,14 +158,14 @@ impl Slot {
                     Gradient::Dense(values) => HostGradient::Dense(values),
                     Gradient::Rows { rows, values } => HostGradient::Rows { rows, values, width },
                     Gradient::Device(_) => {
-                        fetched = step::to_device(gradient, var)?.flatten_all()?.to_vec1()?;
+                        fetched = gradient.to_tensor(var)?.flatten_all()?.to_vec1()?;
                         HostGradient::Dense(&fetched)
                     }
                 };
                 var.inplace_op1(&FusedStep::new(moments, gradient, with))?;
             }
             Moments::Device(moments) => {
-                let gradient = step::to_device(gradient, var)?;
+                let gradient = gradient.to_tensor(var)?;
                 let (value, moved) = step::composed(var, moments, &gradient, with)?;
                 var.set(&value)?;
                 *moments = moved;

@@ -15,7 +15,6 @@ use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor};
 use rayon::prelude::*;
 
 use crate::error::Result;
-use crate::tensors::Gradient;
 
 /// Numbers a task works on: the four streams of a chunk fit into the second-level cache.
 const CHUNK: usize = 16_384;
@@ -297,21 +296,4 @@ pub(crate) fn composed(
     let denominator = ((second.sqrt()? / with.root_correction)? + with.epsilon)?;
     let parameter = ((parameter * with.shrink)? - (&first * with.rate)?.div(&denominator)?)?;
     Ok((parameter, DeviceMoments { first, second }))
-}
-
-/// A gradient as a tensor of the parameter's shape, on its device.
-pub(crate) fn to_device(gradient: &Gradient, parameter: &Tensor) -> Result<Tensor> {
-    let device = parameter.device();
-    Ok(match gradient {
-        Gradient::Dense(values) => Tensor::from_slice(values, parameter.shape(), device)?,
-        Gradient::Rows { rows, values } => {
-            let mut dense = vec![0.0_f32; parameter.elem_count()];
-            let width = values.len() / rows.len().max(1);
-            for (&row, values) in rows.iter().zip(values.chunks(width.max(1))) {
-                dense[row as usize * width..][..width].copy_from_slice(values);
-            }
-            Tensor::from_vec(dense, parameter.shape(), device)?
-        }
-        Gradient::Device(tensor) => tensor.to_device(device)?.to_dtype(parameter.dtype())?,
-    })
 }

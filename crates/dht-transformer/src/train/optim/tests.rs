@@ -175,7 +175,7 @@ fn composed_tensor_operations_take_the_same_step() {
         gradients.set(id, Gradient::Dense(numbers(step, 150 * 130)));
         let scale = clip_scale(global_norm(gradients.iter()).unwrap().norm, 1.0);
         let with = coefficients(optimizer.settings(), &optimizer.slots[id.index()], RATE, scale);
-        let gradient = step::to_device(gradients.get(id).unwrap(), &value).unwrap();
+        let gradient = gradients.get(id).unwrap().to_tensor(&value).unwrap();
         (value, moments) = step::composed(&value, &moments, &gradient, with).unwrap();
         optimizer.step(&parameters, &gradients, RATE).unwrap();
     }
@@ -198,9 +198,9 @@ fn a_gradient_as_a_tensor_or_as_rows_is_the_same_gradient_elsewhere() {
     let parameters = parameters();
     let table = parameters.var(parameters.id("embeddings.table").unwrap());
     let (rows, dense) = table_gradient(&[0, 7, 39], 1);
-    let as_tensor = |gradient| step::to_device(gradient, table).unwrap().to_vec2::<f32>().unwrap();
+    let as_tensor = |gradient| Gradient::to_tensor(gradient, table).unwrap().to_vec2::<f32>().unwrap();
     assert_eq!(as_tensor(&rows), as_tensor(&dense));
-    let tensor = Gradient::Device(step::to_device(&dense, table).unwrap().to_dtype(DType::F64).unwrap());
+    let tensor = Gradient::Device(dense.to_tensor(table).unwrap().to_dtype(DType::F64).unwrap());
     assert_eq!(as_tensor(&tensor), as_tensor(&dense));
 
     let run = |gradient: Gradient| {

@@ -19,7 +19,7 @@ pub(crate) struct EmbeddingParameters {
     pub(crate) word: Parameter,
     pub(crate) position: Parameter,
     /// DistilBERT has none.
-    pub(crate) kind: Option<Parameter>,
+    pub(crate) token_type: Option<Parameter>,
     pub(crate) scale: Parameter,
     pub(crate) shift: Parameter,
     pub(crate) epsilon: f64,
@@ -29,7 +29,7 @@ pub(crate) struct EmbeddingParameters {
 impl EmbeddingParameters {
     /// Whether any of them is trained.
     pub(crate) fn trains(&self) -> bool {
-        let all = [&self.word, &self.position, &self.scale, &self.shift].into_iter().chain(&self.kind);
+        let all = [&self.word, &self.position, &self.scale, &self.shift].into_iter().chain(&self.token_type);
         !all.into_iter().all(|p| p.is_frozen())
     }
 }
@@ -39,7 +39,7 @@ impl EmbeddingParameters {
 pub(crate) struct TokenIds {
     pub(crate) words: Vec<u32>,
     pub(crate) positions: Vec<u32>,
-    pub(crate) kinds: Vec<u32>,
+    pub(crate) token_types: Vec<u32>,
 }
 
 /// The embedding layer.
@@ -97,7 +97,7 @@ impl CustomOp2 for EmbeddingOp {
     fn cpu_fwd(&self, shift: &CpuStorage, layout: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
         let p = &self.parameters;
         let shift = slice(shift, layout)?;
-        let tables = [&p.word, &p.position, &p.scale].into_iter().chain(&p.kind);
+        let tables = [&p.word, &p.position, &p.scale].into_iter().chain(&p.token_type);
         let tensors: Vec<&Tensor> = tables.map(|table| table.var().as_tensor()).collect();
         let y = with_slices(&tensors, |slices| {
             let ids = &*self.ids;
@@ -108,10 +108,10 @@ impl CustomOp2 for EmbeddingOp {
                 .par_iter()
                 .map(|block| {
                     let _span = tracing::trace_span!("embedding").entered();
-                    let [words, positions, kinds] =
-                        [&ids.words, &ids.positions, &ids.kinds].map(|indices| block.of(indices, 1));
-                    let kind = slices.get(3).map(|table| (*table, kinds));
-                    let mut z = embed((slices[0], words), (slices[1], positions), kind, p.hidden);
+                    let [words, positions, token_types] =
+                        [&ids.words, &ids.positions, &ids.token_types].map(|indices| block.of(indices, 1));
+                    let token_type = slices.get(3).map(|table| (*table, token_types));
+                    let mut z = embed((slices[0], words), (slices[1], positions), token_type, p.hidden);
                     let mut y = vec![0.0; z.len()];
                     residual_norm(&mut z, &no_bias, None, norm, None, &mut y);
                     self.drop(&mut y, block);
@@ -127,6 +127,7 @@ impl CustomOp2 for EmbeddingOp {
     }
 
     fn bwd(&self, _: &Tensor, _: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        self.ctx.check_in_backward(self.name())?;
         let z = self.z.lock().ok().and_then(|mut place| place.take()).ok_or_else(|| nothing_saved(self.name()))?;
         let (p, ids) = (&self.parameters, &*self.ids);
         let dy = dy.contiguous()?;
@@ -144,8 +145,9 @@ impl CustomOp2 for EmbeddingOp {
         self.ctx.accumulate(p.shift.id(), Gradient::Dense(sum_of(gradients.iter().map(|part| &*part.dshift))));
         let dz: Vec<&[f32]> = gradients.iter().map(|part| &*part.dz).collect();
         let dz = dz.concat();
-        let kind = p.kind.as_ref().map(|kind| (kind, &ids.kinds));
-        let tables: Vec<_> = [(&p.word, &ids.words), (&p.position, &ids.positions)].into_iter().chain(kind).collect();
+        let token_type = p.token_type.as_ref().map(|token_type| (token_type, &ids.token_types));
+        let tables: Vec<_> =
+            [(&p.word, &ids.words), (&p.position, &ids.positions)].into_iter().chain(token_type).collect();
         tables.into_par_iter().filter(|(table, _)| !table.is_frozen()).for_each(|(table, indices)| {
             let _span = tracing::trace_span!("embedding, backward").entered();
             let (rows, values) = table_gradient(indices, &dz, p.hidden);

@@ -1,4 +1,4 @@
-//! Some halves of layers, one after another, as one operation.
+//! A run of sublayers, as one operation.
 //!
 //! Candle adds up what flows back into each node of its graph, starting from zeros. One node for a run of layers, and
 //! residual branches added inside it, leave next to nothing of that.
@@ -9,68 +9,74 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::slices::{nothing_saved, rows, slice, with_slices};
-use super::sublayer::{Half, HalfLayout};
+use super::sublayer::{PackedSublayer, Sublayer};
 use crate::backend::context::ForwardContext;
-use crate::backend::cpu::kernels::{HalfRows, HalfSaved, Scratch, Wanted};
-use crate::backend::cpu::packed_weights::{Direction, Layouts};
+use crate::backend::cpu::kernels::{RowGradients, SavedActivations, Scratch, Wanted};
+use crate::backend::cpu::packed_weights::{Direction, PackedWeights};
 use crate::tensors::{Packing, RowBlock};
 
-/// Tokens up to which weights are laid out once for a whole pass.
+/// Up to this many tokens, weights are packed once for the whole context.
 const SMALL_RUN: usize = 512;
 
-/// For each half that ran, from the first to the last: its input and what it leaves for its backward. Of one block.
-type Tape = Vec<(Vec<f32>, HalfSaved<f32>)>;
+/// The saved activations of one block: for each sublayer, in order, its input and what its backward needs.
+type BlockActivations = Vec<(Vec<f32>, SavedActivations<f32>)>;
 
-/// A block's input of a half, and what the gradients of the half's weights follow from.
-type Worked = (Vec<f32>, HalfRows<f32>);
+/// A block's input of a sublayer and its row gradients, from which the gradients of the weights are computed.
+type BlockGradients = (Vec<f32>, RowGradients<f32>);
 
-/// Halves of layers, one after another.
+/// Sublayers, one after another.
 pub(crate) struct LayersOp {
-    halves: Vec<Half>,
+    sublayers: Vec<Sublayer>,
     packing: Arc<Packing>,
     ctx: ForwardContext,
-    tapes: Mutex<Option<Vec<Tape>>>,
+    activations: Mutex<Option<Vec<BlockActivations>>>,
 }
 
 impl LayersOp {
-    /// (tokens, hidden) → (tokens, hidden). No halves are the identity.
+    /// (tokens, hidden) → (tokens, hidden). None are the identity.
     pub(crate) fn run(
         x: &Tensor,
         packing: &Arc<Packing>,
-        halves: Vec<Half>,
+        sublayers: Vec<Sublayer>,
         ctx: &ForwardContext,
     ) -> crate::error::Result<Tensor> {
-        let Some(first) = halves.first() else { return Ok(x.clone()) };
+        let Some(first) = sublayers.first() else { return Ok(x.clone()) };
         let anchor = first.anchor().clone();
-        let trains = halves.iter().any(Half::trains);
-        let op = Self { halves, packing: packing.clone(), ctx: ctx.clone(), tapes: Mutex::new(None) };
+        let trains = sublayers.iter().any(Sublayer::trains);
+        let op = Self { sublayers, packing: packing.clone(), ctx: ctx.clone(), activations: Mutex::new(None) };
         super::apply(x, &anchor, op, trains, ctx)
     }
 
-    /// Calls `f` with the layouts to be used: the pass's own where nothing else needs the memory, or the run is small.
-    fn with_layouts<R>(&self, f: impl FnOnce(&Layouts) -> R) -> R {
+    /// Calls `f` with the packed weights to be used: the context's where nothing else needs the memory, or the run is small.
+    fn with_packed_weights<R>(&self, f: impl FnOnce(&PackedWeights) -> R) -> R {
         let keep = !self.ctx.is_training() || self.packing.spans().tokens() <= SMALL_RUN;
-        if keep { f(self.ctx.layouts()) } else { f(&Layouts::default()) }
+        if keep { f(self.ctx.packed_weights()) } else { f(&PackedWeights::default()) }
     }
 
-    /// All halves for one block.
-    fn forward(&self, first: &[f32], block: &RowBlock, layouts: &[HalfLayout], task: usize) -> (Vec<f32>, Tape) {
-        let x = tracing::trace_span!("joining rows").in_scope(|| first.to_vec());
-        let (mut x, mut tape, mut scratch) = (x, Vec::new(), Scratch::default());
+    /// All sublayers for one block.
+    fn forward(
+        &self,
+        first: &[f32],
+        block: &RowBlock,
+        packed_weights: &[PackedSublayer],
+        chunk_rows: usize,
+    ) -> (Vec<f32>, BlockActivations) {
+        let x = tracing::trace_span!("concatenating rows").in_scope(|| first.to_vec());
+        let (mut x, mut activations, mut scratch) = (x, Vec::new(), Scratch::default());
         let keep = self.ctx.is_training();
-        for (half, layout) in self.halves.iter().zip(layouts) {
-            let (y, saved) = half.forward(layout, &x, (&self.packing, block), (keep, task), &mut scratch);
+        for (sublayer, packed) in self.sublayers.iter().zip(packed_weights) {
+            let (y, saved) = sublayer.forward(packed, &x, (&self.packing, block), (keep, chunk_rows), &mut scratch);
             let input = std::mem::replace(&mut x, y);
             match saved {
-                Some(saved) => tape.push((input, saved)),
+                Some(saved) => activations.push((input, saved)),
                 None => scratch.y = input,
             }
         }
-        (x, tape)
+        (x, activations)
     }
 
-    /// Rows that are a task of their own: all of a block, unless there are threads that would have none.
-    fn task(&self, blocks: usize) -> usize {
+    /// Rows of a chunk: all of a block, unless there are fewer blocks than threads.
+    fn chunk_rows(&self, blocks: usize) -> usize {
         let threads = rayon::current_num_threads();
         match blocks < threads {
             true => self.packing.spans().tokens().div_ceil(threads).next_multiple_of(8),
@@ -78,50 +84,53 @@ impl LayersOp {
         }
     }
 
-    /// From the gradient of each block's last rows to that of its first, if anybody wants it.
+    /// From the gradient of each block's last rows to that of its first, where it is needed.
     fn backward(
         &self,
         mut gradients: Vec<Vec<f32>>,
-        mut tapes: Vec<Tape>,
+        mut activations: Vec<BlockActivations>,
         blocks: &[RowBlock],
         wanted: bool,
     ) -> Result<Option<Vec<f32>>> {
-        let layout_of =
-            |half: &Half| self.with_layouts(|layouts| half.layout(Direction::Backward, &self.packing, layouts));
-        // The gradients of a half's weights are computed beside the rows of the half below, and the weights of the next.
-        let mut above: Option<(&Half, Vec<Worked>)> = None;
-        let mut ahead = None;
-        for (index, half) in self.halves.iter().enumerate().rev() {
+        let packed_of = |sublayer: &Sublayer| {
+            self.with_packed_weights(|packed_weights| {
+                sublayer.packed(Direction::Backward, &self.packing, packed_weights)
+            })
+        };
+        // The gradients of a sublayer's weights are computed beside the rows of the sublayer below, and the weights of the next.
+        let mut pending: Option<(&Sublayer, Vec<BlockGradients>)> = None;
+        let mut next_packed = None;
+        for (index, sublayer) in self.sublayers.iter().enumerate().rev() {
             // What lies below in this run, or before it, wants the gradient.
-            let needed = wanted || self.halves[..index].iter().any(Half::trains);
-            let asked = Wanted { input: needed, gates: self.ctx.watches_heads() };
-            let layout = ahead.take().unwrap_or_else(|| layout_of(half))?;
-            let saved: Vec<_> = tapes.iter_mut().map_while(Vec::pop).collect();
+            let needed = wanted || self.sublayers[..index].iter().any(Sublayer::trains);
+            let wanted_here = Wanted { input: needed, gates: self.ctx.wants_gate_gradients() };
+            let packed = next_packed.take().unwrap_or_else(|| packed_of(sublayer))?;
+            let saved: Vec<_> = activations.iter_mut().map_while(Vec::pop).collect();
             let work = saved.into_par_iter().zip(&gradients).zip(blocks).with_max_len(1);
             let (done, next) = rayon::join(
                 || -> Vec<_> {
                     work.map(|(((x, saved), dy), block)| {
-                        let (dx, rows) = half.backward(&layout, dy, saved, (&self.packing, block), asked);
+                        let (dx, rows) = sublayer.backward(&packed, dy, saved, (&self.packing, block), wanted_here);
                         (dx.unwrap_or_default(), (x, rows))
                     })
                     .collect()
                 },
                 || {
-                    above.take().into_iter().for_each(|(half, rows)| half.accumulate(&rows, &self.ctx));
-                    self.halves[..index].last().filter(|_| needed).map(layout_of)
+                    pending.take().into_iter().for_each(|(sublayer, rows)| sublayer.accumulate(&rows, &self.ctx));
+                    self.sublayers[..index].last().filter(|_| needed).map(packed_of)
                 },
             );
-            ahead = next;
+            next_packed = next;
             let rows: Vec<_>;
             (gradients, rows) = done.into_iter().unzip();
-            half.record_slopes(rows.iter().map(|(_, rows)| rows), &self.packing, &self.ctx);
-            above = half.trains().then_some((half, rows));
+            sublayer.record_gate_gradients(rows.iter().map(|(_, rows)| rows), &self.packing, &self.ctx);
+            pending = sublayer.trains().then_some((sublayer, rows));
             if !needed {
                 break;
             }
         }
-        above.into_iter().for_each(|(half, rows)| half.accumulate(&rows, &self.ctx));
-        let _span = tracing::trace_span!("joining rows").entered();
+        pending.into_iter().for_each(|(sublayer, rows)| sublayer.accumulate(&rows, &self.ctx));
+        let _span = tracing::trace_span!("concatenating rows").entered();
         Ok(wanted.then(|| gradients.concat()))
     }
 }
@@ -133,31 +142,36 @@ impl CustomOp2 for LayersOp {
 
     fn cpu_fwd(&self, x: &CpuStorage, x_layout: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
         let (x, width) = (slice(x, x_layout)?, x_layout.dims()[1]);
-        let layouts: Vec<_> = self.with_layouts(|layouts| {
-            let halves = self.halves.par_iter().with_max_len(1);
-            halves.map(|half| half.layout(Direction::Forward, &self.packing, layouts)).collect::<Result<_>>()
+        let packed_weights: Vec<_> = self.with_packed_weights(|packed_weights| {
+            let sublayers = self.sublayers.par_iter().with_max_len(1);
+            sublayers
+                .map(|sublayer| sublayer.packed(Direction::Forward, &self.packing, packed_weights))
+                .collect::<Result<_>>()
         })?;
         let blocks = self.packing.blocks();
-        let (work, task) = (blocks.par_iter().with_max_len(1), self.task(blocks.len()));
-        let (parts, tapes): (Vec<_>, Vec<_>) =
-            work.map(|block| self.forward(block.of(x, width), block, &layouts, task)).unzip();
-        if let (true, Ok(mut place)) = (self.ctx.is_training(), self.tapes.lock()) {
-            *place = Some(tapes);
+        let (work, chunk_rows) = (blocks.par_iter().with_max_len(1), self.chunk_rows(blocks.len()));
+        let (parts, activations): (Vec<_>, Vec<_>) =
+            work.map(|block| self.forward(block.of(x, width), block, &packed_weights, chunk_rows)).unzip();
+        if let (true, Ok(mut place)) = (self.ctx.is_training(), self.activations.lock()) {
+            *place = Some(activations);
         }
-        let _span = tracing::trace_span!("joining rows").entered();
+        let _span = tracing::trace_span!("concatenating rows").entered();
         Ok(rows(parts.concat(), width))
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let tapes = self.tapes.lock().ok().and_then(|mut place| place.take());
-        let tapes = tapes.ok_or_else(|| nothing_saved(self.name()))?;
+        if self.sublayers.iter().any(Sublayer::trains) {
+            self.ctx.check_in_backward(self.name())?;
+        }
+        let activations = self.activations.lock().ok().and_then(|mut place| place.take());
+        let activations = activations.ok_or_else(|| nothing_saved(self.name()))?;
         let dy = dy.contiguous()?;
         let dx = with_slices(&[&dy], |slices| {
             let width = x.dims()[1];
             let blocks = self.packing.blocks();
-            let gradients = tracing::trace_span!("joining rows")
+            let gradients = tracing::trace_span!("concatenating rows")
                 .in_scope(|| blocks.iter().map(|block| block.of(slices[0], width).to_vec()).collect());
-            self.backward(gradients, tapes, &blocks, x.track_op())
+            self.backward(gradients, activations, &blocks, x.track_op())
         })?;
         Ok((dx.map(|dx| Tensor::from_vec(dx, x.shape(), x.device())).transpose()?, None))
     }

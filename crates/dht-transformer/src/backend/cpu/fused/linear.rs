@@ -24,10 +24,10 @@ impl LinearParameters {
     }
 }
 
-/// Rows that are a task.
+/// Rows of a chunk.
 const ROWS: usize = 64;
 
-/// x·W for a laid out W (inputs, outputs), in blocks of rows side by side; `bias` is added to each row.
+/// x·W for a packed W (inputs, outputs), in blocks of rows side by side; `bias` is added to each row.
 fn rows_times(x: &[f32], weight: &Packed<f32>, bias: Option<&[f32]>, inputs: usize, outputs: usize) -> Vec<f32> {
     let _span = tracing::trace_span!("poolers and classifiers").entered();
     let mut y = vec![0.0; x.len() / inputs * outputs];
@@ -70,6 +70,9 @@ impl CustomOp2 for LinearOp {
 
     fn bwd(&self, x: &Tensor, _: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let p = &self.parameters;
+        if p.trains() {
+            self.ctx.check_in_backward(self.name())?;
+        }
         let dy = dy.contiguous()?;
         let dx = with_slices(&[x, &dy, p.weight.var()], |slices| {
             let (x_rows, dy) = (slices[0], slices[1]);

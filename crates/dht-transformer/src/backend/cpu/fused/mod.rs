@@ -20,8 +20,8 @@ use crate::tensors::Parameter;
 pub(crate) use embedding::{EmbeddingOp, EmbeddingParameters, TokenIds};
 pub(crate) use layers::LayersOp;
 pub(crate) use linear::{LinearOp, LinearParameters};
-pub(crate) use sublayer::{AttentionParameters, FeedForwardParameters, Half};
-pub(crate) use vocabulary_loss::DecoderLossOp;
+pub(crate) use sublayer::{AttentionParameters, FeedForwardParameters, Sublayer};
+pub(crate) use vocabulary_loss::VocabularyLossOp;
 
 /// Applies an operation to rows: with backward in training, without otherwise.
 fn apply<Op: CustomOp2 + Send + Sync + 'static>(

@@ -1,4 +1,4 @@
-//! Half of a layer with the tensors of its weights: attention or feed-forward, whole or cut to some heads or neurons.
+//! A sublayer with the tensors of its weights: attention or feed-forward, whole or cut to some heads or neurons.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,15 +8,16 @@ use candle_core::Result;
 use super::slices::with_slices;
 use crate::backend::context::ForwardContext;
 use crate::backend::cpu::kernels::{
-    Between, Dropout, End, HalfRows, HalfSaved, HeadShape, Joined, Matrix, Norm, Packed, Part, ProbabilityDropout,
-    RowKeys, Scratch, Segment, Units, Wanted, half, half_backward, half_gradients, transposed,
+    Concatenated, Dropout, GradientChunks, HeadShape, InnerFunction, Matrix, Norm, OutputNorm, Packed, Part,
+    ProbabilityDropout, RowGradients, RowKeys, SavedActivations, Scratch, Segment, Wanted, sublayer, sublayer_backward,
+    sublayer_gradients, transposed,
 };
-use crate::backend::cpu::packed_weights::{Direction, Extent, Layouts};
-use crate::backend::cpu::variants::{CHUNK, Choice, Way, Ways};
+use crate::backend::cpu::packed_weights::{Direction, Extent, PackedWeights};
+use crate::backend::cpu::variants::{CHUNK, Choice, Variant, Variants};
 use crate::config::Activation;
 use crate::tensors::{Gradient, HeadSet, Packing, Parameter, RowBlock};
 
-/// The parameters of an attention half. `qkv` is (3·hidden, hidden): the rows of Q, then those of K, then those of V.
+/// The parameters of an attention sublayer. `qkv` is (3·hidden, hidden): the rows of Q, then those of K, then those of V.
 #[derive(Debug, Clone)]
 pub(crate) struct AttentionParameters {
     pub(crate) qkv: Parameter,
@@ -47,7 +48,7 @@ impl AttentionParameters {
     }
 }
 
-/// The parameters of a feed-forward half: `up` is (ffn, hidden), `down` (hidden, ffn).
+/// The parameters of a feed-forward sublayer: `up` is (ffn, hidden), `down` (hidden, ffn).
 #[derive(Debug, Clone)]
 pub(crate) struct FeedForwardParameters {
     pub(crate) up: Parameter,
@@ -62,58 +63,58 @@ pub(crate) struct FeedForwardParameters {
     pub(crate) activation: Activation,
 }
 
-/// What lies between the two products of a half.
+/// What lies between the two products of a sublayer.
 #[derive(Debug)]
-enum Middle {
+enum Inner {
     Attention { layer: usize, head_dim: usize, dropout: Option<Dropout> },
     Activation(Activation),
 }
 
-/// y = LayerNorm(x + dropout(between(x·W₁ᵀ + b₁)·W₂ᵀ + b₂)) with some of the rows of W₁ and columns of W₂.
+/// y = LayerNorm(x + dropout(f(x·W₁ᵀ + b₁)·W₂ᵀ + b₂)) with some of the rows of W₁ and columns of W₂.
 #[derive(Debug)]
-pub(crate) struct Half {
+pub(crate) struct Sublayer {
     /// W₁ (wide, hidden), b₁, W₂ (hidden, inner), b₂, γ, β.
     parameters: [Parameter; 6],
     epsilon: f64,
     hidden: usize,
-    units: Units,
-    ways: Ways,
-    middle: Middle,
+    chunks: GradientChunks,
+    variants: Variants,
+    inner: Inner,
     dropout: Option<Dropout>,
 }
 
-/// The weights of a half, laid out for the products of one direction.
-pub(crate) struct HalfLayout {
-    ways: Vec<WayLayout>,
+/// The weights of a sublayer, packed for the products of one direction.
+pub(crate) struct PackedSublayer {
+    variants: Vec<PackedVariant>,
     outward_bias: Vec<f32>,
     scale: Vec<f32>,
     shift: Vec<f32>,
 }
 
-/// What one way of running a half needs of its weights.
-struct WayLayout {
-    inward: Cut,
+/// The weights of one variant.
+struct PackedVariant {
+    inward: WeightSlice,
     inward_bias: Vec<f32>,
-    outward: Cut,
+    outward: WeightSlice,
 }
 
-/// A part of a laid out weight.
-struct Cut {
+/// Some rows or columns of a packed weight.
+struct WeightSlice {
     packed: Arc<Packed<f32>>,
     rows: Vec<Range<usize>>,
     groups: Vec<usize>,
     columns: usize,
 }
 
-impl Cut {
+impl WeightSlice {
     fn part(&self) -> Part<'_, f32> {
         self.packed.part(&self.rows, &self.groups, self.columns)
     }
 }
 
-/// Tokens in a run for which a layout of its own set of heads costs next to nothing. For shorter ones, all of which come to
-/// their turn again and again, the layouts of several sets would drive each other out of the second-level cache.
-const OWN_LAYOUT: usize = 512;
+/// Tokens in a run from which on a copy of the weights packed for its own set of heads costs next to nothing. Shorter runs
+/// come in turn again and again, and the copies of several sets would evict each other from the second-level cache.
+const OWN_PACKING: usize = 512;
 
 /// One of the two weights.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -122,8 +123,8 @@ enum Side {
     Outward,
 }
 
-impl Half {
-    /// Attention; so many samples, one after another, run these heads. `layer` is its layer's number.
+impl Sublayer {
+    /// The attention of layer `layer`. `sets`: pairs of a number of consecutive samples and the heads that they run.
     pub(crate) fn attention(
         layer: usize,
         p: &AttentionParameters,
@@ -136,14 +137,14 @@ impl Half {
             parameters,
             epsilon: p.epsilon,
             hidden,
-            units: Units { inward: 3 * p.head_dim, outward: p.head_dim, wide: 3 * hidden, inner: hidden },
-            ways: Ways::new(sets.into_iter().map(|(samples, set)| (samples, Choice::Heads(set))), p.heads),
-            middle: Middle::Attention { layer, head_dim: p.head_dim, dropout: probability_dropout },
+            chunks: GradientChunks { inward: 3 * p.head_dim, outward: p.head_dim, wide: 3 * hidden, inner: hidden },
+            variants: Variants::new(sets.into_iter().map(|(samples, set)| (samples, Choice::Heads(set))), p.heads),
+            inner: Inner::Attention { layer, head_dim: p.head_dim, dropout: probability_dropout },
             dropout,
         }
     }
 
-    /// The feed-forward; so many samples, one after another, run so many of its first neurons.
+    /// The feed-forward. `widths`: pairs of a number of consecutive samples and the number of first neurons that they run.
     pub(crate) fn feed_forward(
         p: &FeedForwardParameters,
         widths: impl IntoIterator<Item = (usize, usize)>,
@@ -153,14 +154,17 @@ impl Half {
             parameters: [&p.up, &p.up_bias, &p.down, &p.down_bias, &p.scale, &p.shift].map(Clone::clone),
             epsilon: p.epsilon,
             hidden: p.hidden,
-            units: Units { inward: CHUNK, outward: CHUNK, wide: p.neurons, inner: p.neurons },
-            ways: Ways::new(widths.into_iter().map(|(samples, width)| (samples, Choice::Neurons(width))), p.neurons),
-            middle: Middle::Activation(p.activation),
+            chunks: GradientChunks { inward: CHUNK, outward: CHUNK, wide: p.neurons, inner: p.neurons },
+            variants: Variants::new(
+                widths.into_iter().map(|(samples, width)| (samples, Choice::Neurons(width))),
+                p.neurons,
+            ),
+            inner: Inner::Activation(p.activation),
             dropout,
         }
     }
 
-    /// The parameter that stands for the half where something must.
+    /// The parameter whose variable the operation takes as its anchor.
     pub(crate) fn anchor(&self) -> &Parameter {
         &self.parameters[4]
     }
@@ -171,16 +175,22 @@ impl Half {
     }
 
     /// The weights for a direction.
-    pub(crate) fn layout(&self, direction: Direction, packing: &Packing, layouts: &Layouts) -> Result<HalfLayout> {
+    pub(crate) fn packed(
+        &self,
+        direction: Direction,
+        packing: &Packing,
+        packed_weights: &PackedWeights,
+    ) -> Result<PackedSublayer> {
         with_slices(&self.parameters.each_ref().map(|parameter| parameter.var().as_tensor()), |slices| {
-            let ways = self.ways.different.iter().enumerate().map(|(number, way)| {
+            let variants = self.variants.different.iter().enumerate().map(|(number, variant)| {
                 let run_tokens = self.run_tokens(number, packing);
-                let cut = |side, slice| self.cut(side, direction, (way, run_tokens), slice, layouts);
-                let (inward, outward) = (cut(Side::Inward, slices[0]), cut(Side::Outward, slices[2]));
-                WayLayout { inward, inward_bias: self.inward_bias(way, slices[1]), outward }
+                let weight_slice =
+                    |side, slice| self.weight_slice(side, direction, (variant, run_tokens), slice, packed_weights);
+                let (inward, outward) = (weight_slice(Side::Inward, slices[0]), weight_slice(Side::Outward, slices[2]));
+                PackedVariant { inward, inward_bias: self.inward_bias(variant, slices[1]), outward }
             });
-            Ok(HalfLayout {
-                ways: ways.collect(),
+            Ok(PackedSublayer {
+                variants: variants.collect(),
                 outward_bias: slices[3].to_vec(),
                 scale: slices[4].to_vec(),
                 shift: slices[5].to_vec(),
@@ -188,19 +198,19 @@ impl Half {
         })
     }
 
-    /// The mean number of tokens in a way's runs.
+    /// The mean number of tokens in a variant's runs.
     fn run_tokens(&self, number: usize, packing: &Packing) -> usize {
-        let runs = || self.ways.runs.iter().filter(|(_, way)| *way == number);
+        let runs = || self.variants.runs.iter().filter(|(_, variant)| *variant == number);
         let samples = runs().flat_map(|(run, _)| run.clone());
         samples.map(|sample| packing.spans().range(sample).len()).sum::<usize>() / runs().count().max(1)
     }
 
-    /// The part of b₁ that a way runs.
-    fn inward_bias(&self, way: &Way, bias: &[f32]) -> Vec<f32> {
-        match way.choice {
+    /// The part of b₁ that a variant runs.
+    fn inward_bias(&self, variant: &Variant, bias: &[f32]) -> Vec<f32> {
+        match variant.choice {
             Choice::Neurons(width) => bias[..width].to_vec(),
             Choice::Heads(_) => {
-                let rows = way.heads.iter().flat_map(|head| self.rows_of_head(*head));
+                let rows = variant.heads.iter().flat_map(|head| self.rows_of_head(*head));
                 rows.flat_map(|rows| bias[rows].iter().copied()).collect()
             }
         }
@@ -208,61 +218,65 @@ impl Half {
 
     /// The rows of Q, of K and of V that belong to a head.
     fn rows_of_head(&self, head: usize) -> [Range<usize>; 3] {
-        let size = self.units.outward;
+        let size = self.chunks.outward;
         [0, 1, 2].map(|part| part * self.hidden + head * size).map(|first| first..first + size)
     }
 
-    /// The part of a weight that a way runs whose runs have so many tokens.
+    /// The part of a weight that a variant runs; `run_tokens` is the mean length of its runs.
     ///
-    /// Where the products' inner dimension is cut, they skip rows of a layout for all; where their columns are, it is a
-    /// layout in which each head begins a panel, or one of the way's own, which has no panels that are not full.
-    fn cut(
+    /// Where the variant takes a part of the products' inner dimension, they skip rows of the weight packed for all. Where it
+    /// takes a part of the columns, the weight is packed so that each head begins a panel, or packed for the variant
+    /// alone, which leaves no panel partly filled.
+    fn weight_slice(
         &self,
         side: Side,
         direction: Direction,
-        (way, run_tokens): (&Way, usize),
+        (variant, run_tokens): (&Variant, usize),
         weight: &[f32],
-        layouts: &Layouts,
-    ) -> Cut {
-        let (unit, parameter) = match side {
-            Side::Inward => (self.units.inward, &self.parameters[0]),
-            Side::Outward => (self.units.outward, &self.parameters[2]),
+        packed_weights: &PackedWeights,
+    ) -> WeightSlice {
+        let (chunk, parameter) = match side {
+            Side::Inward => (self.chunks.inward, &self.parameters[0]),
+            Side::Outward => (self.chunks.outward, &self.parameters[2]),
         };
-        let lay_out = |choice, by_head| {
+        let pack = |choice, by_head| {
             let extent = Extent { choice, by_head };
-            layouts.of(parameter, direction, extent, || self.matrices(side, direction, extent, weight))
+            packed_weights.of(parameter, direction, extent, || self.matrices(side, direction, extent, weight))
         };
-        let all = self.ways.all;
-        // Where a way's heads lie among those that are laid out.
-        let places = |choice: Choice| -> Vec<usize> {
+        let all = self.variants.all;
+        // The positions of a variant's heads among those that are packed.
+        let positions = |choice: Choice| -> Vec<usize> {
             let heads = choice.heads();
-            way.heads.iter().filter_map(|head| heads.binary_search(head).ok()).collect()
+            variant.heads.iter().filter_map(|head| heads.binary_search(head).ok()).collect()
         };
-        let joined = joined(side, direction);
-        match (joined, way.choice) {
-            (Joined::Below, Choice::Neurons(width)) => {
-                Cut { packed: lay_out(all, false), rows: whole(width), groups: vec![0], columns: self.hidden }
+        let concatenated = concatenated(side, direction);
+        match (concatenated, variant.choice) {
+            (Concatenated::Rows, Choice::Neurons(width)) => {
+                WeightSlice { packed: pack(all, false), rows: whole(width), groups: vec![0], columns: self.hidden }
             }
-            (Joined::Below, Choice::Heads(_)) => {
+            (Concatenated::Rows, Choice::Heads(_)) => {
                 let mut rows: Vec<Range<usize>> = Vec::new();
-                for place in places(all) {
+                for position in positions(all) {
                     match rows.last_mut() {
-                        Some(last) if last.end == place * unit => last.end += unit,
-                        _ => rows.push(place * unit..(place + 1) * unit),
+                        Some(last) if last.end == position * chunk => last.end += chunk,
+                        _ => rows.push(position * chunk..(position + 1) * chunk),
                     }
                 }
-                Cut { packed: lay_out(all, false), rows, groups: vec![0], columns: self.hidden }
+                WeightSlice { packed: pack(all, false), rows, groups: vec![0], columns: self.hidden }
             }
-            (Joined::Beside, Choice::Neurons(width)) => {
-                Cut { packed: lay_out(all, false), rows: whole(self.hidden), groups: vec![0], columns: width }
+            (Concatenated::Columns, Choice::Neurons(width)) => {
+                WeightSlice { packed: pack(all, false), rows: whole(self.hidden), groups: vec![0], columns: width }
             }
-            (Joined::Beside, own) if own == all || run_tokens >= OWN_LAYOUT => {
-                let columns = way.heads.len() * unit;
-                Cut { packed: lay_out(own, false), rows: whole(self.hidden), groups: vec![0], columns }
+            (Concatenated::Columns, own) if own == all || run_tokens >= OWN_PACKING => {
+                let columns = variant.heads.len() * chunk;
+                WeightSlice { packed: pack(own, false), rows: whole(self.hidden), groups: vec![0], columns }
             }
-            (Joined::Beside, _) => {
-                Cut { packed: lay_out(all, true), rows: whole(self.hidden), groups: places(all), columns: unit }
-            }
+            (Concatenated::Columns, _) => WeightSlice {
+                packed: pack(all, true),
+                rows: whole(self.hidden),
+                groups: positions(all),
+                columns: chunk,
+            },
         }
     }
 
@@ -273,19 +287,19 @@ impl Half {
         direction: Direction,
         extent: Extent,
         weight: &'a [f32],
-    ) -> (Vec<Vec<Matrix<'a, f32>>>, Joined) {
+    ) -> (Vec<Vec<Matrix<'a, f32>>>, Concatenated) {
         let hidden = self.hidden;
         let inward =
             |rows: Range<usize>| Matrix::new(&weight[rows.start * hidden..rows.end * hidden], rows.len(), hidden);
-        let outward = |first: usize, wide| Matrix::strided(&weight[first..], hidden, wide, self.units.inner);
-        let units: Vec<Vec<Matrix<'a, f32>>> = match (extent.choice, side) {
+        let outward = |first: usize, wide| Matrix::strided(&weight[first..], hidden, wide, self.chunks.inner);
+        let chunks: Vec<Vec<Matrix<'a, f32>>> = match (extent.choice, side) {
             (Choice::Neurons(width), Side::Inward) => vec![vec![inward(0..width)]],
             (Choice::Neurons(width), Side::Outward) => vec![vec![outward(0, width)]],
             (Choice::Heads(set), Side::Inward) => {
                 set.iter().map(|head| self.rows_of_head(head).map(inward).into()).collect()
             }
             (Choice::Heads(set), Side::Outward) => {
-                let size = self.units.outward;
+                let size = self.chunks.outward;
                 set.iter().map(|head| vec![outward(head * size, size)]).collect()
             }
         };
@@ -293,48 +307,48 @@ impl Half {
             Direction::Forward => matrix.transposed(),
             Direction::Backward => matrix,
         };
-        let units = units.into_iter().map(|unit| unit.into_iter().map(turn).collect());
+        let chunks = chunks.into_iter().map(|chunk| chunk.into_iter().map(turn).collect());
         let groups = match extent.by_head {
-            true => units.collect(),
-            false => vec![units.flat_map(|unit: Vec<_>| unit).collect()],
+            true => chunks.collect(),
+            false => vec![chunks.flat_map(|chunk: Vec<_>| chunk).collect()],
         };
-        (groups, joined(side, direction))
+        (groups, concatenated(side, direction))
     }
 
-    /// (tokens, hidden) → (tokens, hidden) of a block, and with `keep` what the backward needs; see [`half`].
+    /// (tokens, hidden) → (tokens, hidden) of a block, and with `keep` what the backward needs; see [`sublayer`].
     pub(crate) fn forward(
         &self,
-        layout: &HalfLayout,
+        packed: &PackedSublayer,
         x: &[f32],
         (packing, block): (&Packing, &RowBlock),
         keep_and_task: (bool, usize),
         scratch: &mut Scratch<f32>,
-    ) -> (Vec<f32>, Option<HalfSaved<f32>>) {
-        let segments = self.segments(layout, packing, block);
-        half(x, &segments, self.end(layout, packing, block), keep_and_task, scratch)
+    ) -> (Vec<f32>, Option<SavedActivations<f32>>) {
+        let segments = self.segments(packed, packing, block);
+        sublayer(x, &segments, self.end(packed, packing, block), keep_and_task, scratch)
     }
 
-    /// The gradient of x where it is asked for, and what the gradients of the weights follow from.
+    /// The gradient of x where it is asked for, and the row gradients that those of the weights are computed from.
     pub(crate) fn backward(
         &self,
-        layout: &HalfLayout,
+        packed: &PackedSublayer,
         dy: &[f32],
-        saved: HalfSaved<f32>,
+        saved: SavedActivations<f32>,
         (packing, block): (&Packing, &RowBlock),
         wanted: Wanted,
-    ) -> (Option<Vec<f32>>, HalfRows<f32>) {
-        let segments = self.segments(layout, packing, block);
-        half_backward(dy, saved, &segments, self.end(layout, packing, block), wanted)
+    ) -> (Option<Vec<f32>>, RowGradients<f32>) {
+        let segments = self.segments(packed, packing, block);
+        sublayer_backward(dy, saved, &segments, self.end(packed, packing, block), wanted)
     }
 
-    /// Adds the gradients of the weights to the pass, from each block's x and rows.
-    pub(crate) fn accumulate(&self, blocks: &[(Vec<f32>, HalfRows<f32>)], ctx: &ForwardContext) {
-        let gradients = half_gradients(blocks, self.hidden, self.units);
+    /// Adds the gradients of the weights to the context, from each block's x and row gradients.
+    pub(crate) fn accumulate(&self, blocks: &[(Vec<f32>, RowGradients<f32>)], ctx: &ForwardContext) {
+        let gradients = sublayer_gradients(blocks, self.hidden, self.chunks);
         let _span = tracing::trace_span!("adding up gradients").entered();
         let outward = transposed(&gradients.outward, self.hidden);
-        let (inward, inward_bias) = match self.middle {
-            Middle::Activation(_) => (gradients.inward, gradients.inward_bias),
-            Middle::Attention { .. } => {
+        let (inward, inward_bias) = match self.inner {
+            Inner::Activation(_) => (gradients.inward, gradients.inward_bias),
+            Inner::Attention { .. } => {
                 (self.by_part(&gradients.inward, self.hidden), self.by_part(&gradients.inward_bias, 1))
             }
         };
@@ -344,9 +358,9 @@ impl Half {
         }
     }
 
-    /// Rows of `width` numbers that are in the order of heads, in the order of W₁: those of Q, of K, of V.
+    /// Reorders rows of `width` values from head-major to the row order of W₁: Q, then K, then V.
     fn by_part(&self, by_head: &[f32], width: usize) -> Vec<f32> {
-        let size = self.units.outward * width;
+        let size = self.chunks.outward * width;
         let mut result = Vec::with_capacity(by_head.len());
         for part in 0..3 {
             by_head.chunks_exact(3 * size).for_each(|head| result.extend_from_slice(&head[part * size..][..size]));
@@ -354,63 +368,69 @@ impl Half {
         result
     }
 
-    /// Adds the slopes along gates on its heads, if it has heads, to the pass.
-    pub(crate) fn record_slopes<'a>(
+    /// Adds the gradients of gates on its heads, if it has heads, to the context.
+    pub(crate) fn record_gate_gradients<'a>(
         &self,
-        rows: impl Iterator<Item = &'a HalfRows<f32>>,
+        rows: impl Iterator<Item = &'a RowGradients<f32>>,
         packing: &Packing,
         ctx: &ForwardContext,
     ) {
-        let Middle::Attention { layer, .. } = &self.middle else { return };
-        for (sample, (heads, slopes)) in packing.sample_ids().iter().zip(rows.flat_map(HalfRows::slopes)) {
-            ctx.record_slopes(*layer, *sample, &heads, slopes);
+        let Inner::Attention { layer, .. } = &self.inner else { return };
+        for (sample, (heads, gradients)) in packing.sample_ids().iter().zip(rows.flat_map(RowGradients::gate_gradients))
+        {
+            ctx.record_gate_gradients(*layer, *sample, &heads, gradients);
         }
     }
 
-    fn segments<'a>(&'a self, layout: &'a HalfLayout, packing: &'a Packing, block: &RowBlock) -> Vec<Segment<'a, f32>> {
-        let runs = self.ways.within(block.samples.clone());
-        let segments = runs.map(|(samples, way, number)| {
+    fn segments<'a>(
+        &'a self,
+        packed: &'a PackedSublayer,
+        packing: &'a Packing,
+        block: &RowBlock,
+    ) -> Vec<Segment<'a, f32>> {
+        let runs = self.variants.within(block.samples.clone());
+        let segments = runs.map(|(samples, variant, number)| {
             let first = block.samples.start;
             let inside = samples.start - first..samples.end - first;
             let rows = block.spans.range(inside.start).start..block.spans.range(inside.end - 1).end;
-            let WayLayout { inward, inward_bias, outward } = &layout.ways[number];
-            let between = match &self.middle {
-                Middle::Attention { head_dim, dropout, .. } => Between::Attention {
+            let PackedVariant { inward, inward_bias, outward } = &packed.variants[number];
+            let function = match &self.inner {
+                Inner::Attention { head_dim, dropout, .. } => InnerFunction::Attention {
                     spans: block.spans.part(inside),
-                    shape: HeadShape { heads: way.heads.len(), head_dim: *head_dim },
+                    shape: HeadShape { heads: variant.heads.len(), head_dim: *head_dim },
                     dropout: dropout.map(|dropout| ProbabilityDropout {
                         dropout,
                         sample_ids: &packing.sample_ids()[samples],
-                        kept: &way.heads,
+                        kept: &variant.heads,
                     }),
                 },
-                Middle::Activation(activation) => Between::Activation(*activation),
+                Inner::Activation(activation) => InnerFunction::Activation(*activation),
             };
-            let (inward, outward, places) = (inward.part(), outward.part(), way.places.clone());
-            Segment { rows, inward, inward_bias, outward, between, places }
+            let (inward, outward, positions) = (inward.part(), outward.part(), variant.positions.clone());
+            Segment { rows, inward, inward_bias, outward, function, positions }
         });
         segments.collect()
     }
 
-    fn end<'a>(&self, layout: &'a HalfLayout, packing: &'a Packing, block: &RowBlock) -> End<'a, f32> {
-        End {
-            outward_bias: &layout.outward_bias,
-            norm: Norm { scale: &layout.scale, shift: &layout.shift, epsilon: self.epsilon },
+    fn end<'a>(&self, packed: &'a PackedSublayer, packing: &'a Packing, block: &RowBlock) -> OutputNorm<'a, f32> {
+        OutputNorm {
+            outward_bias: &packed.outward_bias,
+            norm: Norm { scale: &packed.scale, shift: &packed.shift, epsilon: self.epsilon },
             dropout: self.dropout.map(|dropout| (dropout, keys(packing, block))),
         }
     }
 }
 
-/// All of so many rows, as one range.
+/// The range of all rows.
 fn whole(rows: usize) -> Vec<Range<usize>> {
     std::iter::once(0..rows).collect()
 }
 
-/// Whether what is cut of a weight are the columns of a product's right factor, or its rows.
-fn joined(side: Side, direction: Direction) -> Joined {
+/// Whether a slice of a weight takes columns of a product's right factor, or rows.
+fn concatenated(side: Side, direction: Direction) -> Concatenated {
     match (side, direction) {
-        (Side::Inward, Direction::Forward) | (Side::Outward, Direction::Backward) => Joined::Beside,
-        (Side::Inward, Direction::Backward) | (Side::Outward, Direction::Forward) => Joined::Below,
+        (Side::Inward, Direction::Forward) | (Side::Outward, Direction::Backward) => Concatenated::Columns,
+        (Side::Inward, Direction::Backward) | (Side::Outward, Direction::Forward) => Concatenated::Rows,
     }
 }
 

@@ -1,4 +1,4 @@
-//! The mean cross-entropy of rows behind a decoder (a linear layer onto the vocabulary) as one operation.
+//! The mean cross-entropy of rows after a decoder (a linear layer onto the vocabulary) as one operation.
 
 use std::sync::Mutex;
 
@@ -7,18 +7,18 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use super::linear::LinearParameters;
 use super::slices::{nothing_saved, slice, with_slices};
 use crate::backend::context::ForwardContext;
-use crate::backend::cpu::kernels::{DecoderGradients, decoder_cross_entropy};
+use crate::backend::cpu::kernels::{VocabularyLossGradients, decoder_cross_entropy};
 use crate::tensors::Gradient;
 
 /// Mean cross-entropy of x·Wᵀ + b.
-pub(crate) struct DecoderLossOp {
+pub(crate) struct VocabularyLossOp {
     decoder: LinearParameters,
     targets: Vec<u32>,
     ctx: ForwardContext,
-    gradients: Mutex<Option<DecoderGradients<f32>>>,
+    gradients: Mutex<Option<VocabularyLossGradients<f32>>>,
 }
 
-impl DecoderLossOp {
+impl VocabularyLossOp {
     /// (rows, inputs) → one number. There is at least one row, and every target is below `decoder.outputs`.
     pub(crate) fn run(
         x: &Tensor,
@@ -32,7 +32,7 @@ impl DecoderLossOp {
     }
 }
 
-impl CustomOp2 for DecoderLossOp {
+impl CustomOp2 for VocabularyLossOp {
     fn name(&self) -> &'static str {
         "decoder loss"
     }
@@ -49,8 +49,12 @@ impl CustomOp2 for DecoderLossOp {
     }
 
     fn bwd(&self, x: &Tensor, _: &Tensor, _: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        if self.decoder.trains() {
+            self.ctx.check_in_backward(self.name())?;
+        }
         let gradients = self.gradients.lock().ok().and_then(|mut place| place.take());
-        let DecoderGradients { mut dx, mut weight, mut bias } = gradients.ok_or_else(|| nothing_saved(self.name()))?;
+        let VocabularyLossGradients { mut dx, mut weight, mut bias } =
+            gradients.ok_or_else(|| nothing_saved(self.name()))?;
         let scale = dy.to_scalar::<f32>()?;
         for numbers in [&mut dx, &mut weight, &mut bias].into_iter().filter(|_| scale != 1.0) {
             numbers.iter_mut().for_each(|number| *number *= scale);

@@ -4,14 +4,14 @@ use super::real::Real;
 
 /// Which of a model's dropouts a mask belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum DropoutSite {
     Embedding,
     AttentionProbabilities { layer: usize },
     AttentionOutput { layer: usize },
     FeedForwardOutput { layer: usize },
 }
 
-impl Place {
+impl DropoutSite {
     fn code(self) -> u32 {
         match self {
             Self::Embedding => 0,
@@ -22,24 +22,24 @@ impl Place {
     }
 }
 
-/// Dropout at one place of one step: each number is set to 0 with `probability`, the others are scaled by
+/// Dropout at one site of one step: each value is set to 0 with `probability`, the others are scaled by
 /// 1/(1 − probability).
 ///
-/// The random word of a number is Philox-4x32-10 (Salmon et al. 2011) keyed by the seed, at the counter
-/// (column block, token and place, sample, step): regrouping samples, resuming a run, or another device give the same
+/// The random word of a value is Philox-4x32-10 (Salmon et al. 2011) keyed by the seed, at the counter
+/// (column block, token and site, sample, step): regrouping samples, resuming a run, or another device give the same
 /// mask.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Dropout {
     probability: f64,
     seed: u64,
     step: u32,
-    place: u32,
+    site: u32,
 }
 
 impl Dropout {
     /// `None` where nothing would be dropped.
-    pub(crate) fn new(probability: f64, seed: u64, step: u32, place: Place) -> Option<Self> {
-        (probability > 0.0).then(|| Self { probability, seed, step, place: place.code() })
+    pub(crate) fn new(probability: f64, seed: u64, step: u32, site: DropoutSite) -> Option<Self> {
+        (probability > 0.0).then(|| Self { probability, seed, step, site: site.code() })
     }
 
     /// Multiplies `row` by the mask of (sample, token). `lane` tells apart several rows of one token (heads).
@@ -48,13 +48,13 @@ impl Dropout {
         let scale = T::from_f64(1.0 / (1.0 - self.probability));
         let threshold = (self.probability * 4_294_967_296.0) as u32;
         let key = [self.seed as u32, (self.seed >> 32) as u32];
-        let position = (token as u32) | (self.place << 16);
+        let position = (token as u32) | (self.site << 16);
         let first = (lane as u32) << 16;
-        for (group, numbers) in row.chunks_mut(4 * LANES).enumerate() {
+        for (group, values) in row.chunks_mut(4 * LANES).enumerate() {
             let words = philox(first + (group * LANES) as u32, [position, sample as u32, self.step], key);
-            for (numbers, words) in numbers.chunks_mut(LANES).zip(&words) {
-                for (number, word) in numbers.iter_mut().zip(words) {
-                    *number = if *word >= threshold { *number * scale } else { T::ZERO };
+            for (values, words) in values.chunks_mut(LANES).zip(&words) {
+                for (value, word) in values.iter_mut().zip(words) {
+                    *value = if *word >= threshold { *value * scale } else { T::ZERO };
                 }
             }
         }
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_mask_drops_its_share_and_keeps_the_mean() {
-        let dropout = Dropout::new(0.3, 7, 1, Place::Embedding).unwrap();
+        let dropout = Dropout::new(0.3, 7, 1, DropoutSite::Embedding).unwrap();
         let (mut dropped, mut sum, count) = (0, 0.0, 200 * 100);
         for token in 0..200 {
             let mut row = vec![1.0f64; 100];
@@ -128,16 +128,16 @@ mod tests {
             dropout.apply(sample, token, lane, &mut row);
             row
         };
-        let place = Place::AttentionOutput { layer: 3 };
-        let base = Dropout::new(0.5, 7, 1, place).unwrap();
+        let site = DropoutSite::AttentionOutput { layer: 3 };
+        let base = Dropout::new(0.5, 7, 1, site).unwrap();
         let reference = row(base, 1, 2, 0);
         assert_eq!(reference, row(base, 1, 2, 0));
         assert_ne!(reference, row(base, 2, 2, 0));
         assert_ne!(reference, row(base, 1, 3, 0));
         assert_ne!(reference, row(base, 1, 2, 1));
-        assert_ne!(reference, row(Dropout::new(0.5, 7, 2, place).unwrap(), 1, 2, 0));
-        assert_ne!(reference, row(Dropout::new(0.5, 8, 1, place).unwrap(), 1, 2, 0));
-        let other = Place::FeedForwardOutput { layer: 3 };
+        assert_ne!(reference, row(Dropout::new(0.5, 7, 2, site).unwrap(), 1, 2, 0));
+        assert_ne!(reference, row(Dropout::new(0.5, 8, 1, site).unwrap(), 1, 2, 0));
+        let other = DropoutSite::FeedForwardOutput { layer: 3 };
         assert_ne!(reference, row(Dropout::new(0.5, 7, 1, other).unwrap(), 1, 2, 0));
     }
 }

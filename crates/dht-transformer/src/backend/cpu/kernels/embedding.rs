@@ -3,11 +3,11 @@
 use super::real::Real;
 use super::rows::add_assign;
 
-/// Row t of the result is word[ids[t]] + position[positions[t]] (+ kind[kinds[t]]); tables have rows of `width` numbers.
+/// Row t of the result is word[ids[t]] + position[positions[t]] (+ type[types[t]]); tables have rows of `width` values.
 pub(crate) fn embed<T: Real>(
     word: (&[T], &[u32]),
     position: (&[T], &[u32]),
-    kind: Option<(&[T], &[u32])>,
+    token_type: Option<(&[T], &[u32])>,
     width: usize,
 ) -> Vec<T> {
     let row = |table: &[T], index: u32| {
@@ -18,8 +18,8 @@ pub(crate) fn embed<T: Real>(
     for (token, out) in out.chunks_exact_mut(width).enumerate() {
         out.copy_from_slice(&word.0[row(word.0, word.1[token])]);
         add_assign(out, &position.0[row(position.0, position.1[token])]);
-        if let Some(kind) = kind {
-            add_assign(out, &kind.0[row(kind.0, kind.1[token])]);
+        if let Some(token_type) = token_type {
+            add_assign(out, &token_type.0[row(token_type.0, token_type.1[token])]);
         }
     }
     out

@@ -3,12 +3,12 @@
 use std::ops::Range;
 
 use super::attention::{HeadShape, ProbabilityDropout};
-use super::dropout::{Dropout, Place};
+use super::dropout::{Dropout, DropoutSite};
 use super::norm::{Norm, RowKeys, residual_norm, residual_norm_backward};
 use super::product::{Matrix, Packed};
 use super::rows::transposed;
-use super::sublayer::{Between, End, Scratch, Segment, Wanted, half, half_backward};
-use super::sublayer_gradients::{HalfGradients, Units, half_gradients};
+use super::sublayer::{InnerFunction, OutputNorm, Scratch, Segment, Wanted, sublayer, sublayer_backward};
+use super::sublayer_gradients::{GradientChunks, SublayerGradients, sublayer_gradients};
 use super::test_support::wave;
 use crate::config::Activation;
 use crate::tensors::Spans;
@@ -63,7 +63,7 @@ const HIDDEN: usize = 6;
 fn residual_norm_agrees_with_finite_differences() {
     let fixture = Fixture::new();
     let tokens = fixture.spans.tokens();
-    let dropout = Dropout::new(0.25, 3, 9, Place::Embedding).map(|d| (d, fixture.keys()));
+    let dropout = Dropout::new(0.25, 3, 9, DropoutSite::Embedding).map(|d| (d, fixture.keys()));
     let arguments: Vec<Vec<f64>> = vec![
         wave(tokens * HIDDEN, 0.7),
         wave(HIDDEN, 0.3),
@@ -89,8 +89,8 @@ fn residual_norm_agrees_with_finite_differences() {
     compare("shift", &g.dshift, &expected(4));
 }
 
-/// x, W₁, b₁, W₂, b₂, scale and shift of a half for `tokens` rows.
-fn half_arguments(tokens: usize, wide: usize, inner: usize) -> Vec<Vec<f64>> {
+/// x, W₁, b₁, W₂, b₂, scale and shift of a sublayer for `tokens` rows.
+fn sublayer_arguments(tokens: usize, wide: usize, inner: usize) -> Vec<Vec<f64>> {
     vec![
         wave(tokens * HIDDEN, 0.7),
         wave(wide * HIDDEN, 0.31),
@@ -102,8 +102,8 @@ fn half_arguments(tokens: usize, wide: usize, inner: usize) -> Vec<Vec<f64>> {
     ]
 }
 
-/// Both weights of a half, laid out for the forward or for the backward.
-fn laid_out(a: &[Vec<f64>], backward: bool) -> [Packed<f64>; 2] {
+/// Both weights of a sublayer, packed for the forward or for the backward.
+fn packed(a: &[Vec<f64>], backward: bool) -> [Packed<f64>; 2] {
     let [inward, outward] =
         [(&a[1], HIDDEN), (&a[3], a[3].len() / HIDDEN)].map(|(w, width)| Matrix::new(w, w.len() / width, width));
     [inward, outward].map(|weight| Packed::new(if backward { weight } else { weight.transposed() }))
@@ -114,21 +114,27 @@ struct Part<'a> {
     rows: Range<usize>,
     wide: Range<usize>,
     inner: Range<usize>,
-    between: &'a dyn Fn() -> Between<'a>,
-    places: Vec<Option<usize>>,
+    function: &'a dyn Fn() -> InnerFunction<'a>,
+    positions: Vec<Option<usize>>,
 }
 
 /// What is done with the segments of a block.
-type Use<'a> = dyn FnMut(&[Segment<'_, f64>], End<'_, f64>) + 'a;
+type Use<'a> = dyn FnMut(&[Segment<'_, f64>], OutputNorm<'_, f64>) + 'a;
 
-/// A half against central differences.
-fn check_half(arguments: &[Vec<f64>], fixture: &Fixture, parts: &[Part<'_>], units: Units, dropout: Option<Dropout>) {
+/// A sublayer against central differences.
+fn check_sublayer(
+    arguments: &[Vec<f64>],
+    fixture: &Fixture,
+    parts: &[Part<'_>],
+    chunks: GradientChunks,
+    dropout: Option<Dropout>,
+) {
     let dropout = dropout.map(|dropout| (dropout, fixture.keys()));
     let dy: Vec<f64> = wave(arguments[0].len(), 0.43);
     let every = 0..HIDDEN;
     let every = std::slice::from_ref(&every);
     let run = |a: &[Vec<f64>], backward: bool, f: &mut Use<'_>| {
-        let [inward, outward] = laid_out(a, backward);
+        let [inward, outward] = packed(a, backward);
         let segments = parts.iter().map(|part| {
             let (wide, inner) = (std::slice::from_ref(&part.wide), std::slice::from_ref(&part.inner));
             // Parts begin with the first number, where it is columns that are cut.
@@ -141,28 +147,28 @@ fn check_half(arguments: &[Vec<f64>], fixture: &Fixture, parts: &[Part<'_>], uni
                 inward,
                 inward_bias: &a[2][part.wide.clone()],
                 outward,
-                between: (part.between)(),
-                places: part.places.clone().into(),
+                function: (part.function)(),
+                positions: part.positions.clone().into(),
             }
         });
         let norm = Norm { scale: &a[5], shift: &a[6], epsilon: 1e-12 };
-        f(&segments.collect::<Vec<_>>(), End { outward_bias: &a[4], norm, dropout });
+        f(&segments.collect::<Vec<_>>(), OutputNorm { outward_bias: &a[4], norm, dropout });
     };
     let forward = |a: &[Vec<f64>]| {
         let mut result = None;
-        run(a, false, &mut |segments, end| {
-            result = Some(half(&a[0], segments, end, (true, 3), &mut Scratch::default()))
+        run(a, false, &mut |segments, output_norm| {
+            result = Some(sublayer(&a[0], segments, output_norm, (true, 3), &mut Scratch::default()))
         });
         result.unwrap()
     };
     let mut saved = forward(arguments).1;
     let mut done = None;
-    run(arguments, true, &mut |segments, end| {
+    run(arguments, true, &mut |segments, output_norm| {
         let wanted = Wanted { input: true, gates: false };
-        done = Some(half_backward(&dy, saved.take().unwrap(), segments, end, wanted));
+        done = Some(sublayer_backward(&dy, saved.take().unwrap(), segments, output_norm, wanted));
     });
     let (dx, rows) = done.unwrap();
-    let got: HalfGradients<f64> = half_gradients(&[(arguments[0].clone(), rows)], HIDDEN, units);
+    let got: SublayerGradients<f64> = sublayer_gradients(&[(arguments[0].clone(), rows)], HIDDEN, chunks);
     let expected = |which| numeric(arguments, which, &dy, &|a| forward(a).0);
     compare("x", &dx.unwrap(), &expected(0));
     compare("inward", &got.inward, &expected(1));
@@ -177,8 +183,8 @@ fn check_half(arguments: &[Vec<f64>], fixture: &Fixture, parts: &[Part<'_>], uni
 fn the_attention_half_agrees_with_finite_differences() {
     let fixture = Fixture::new();
     // Two samples run both heads that there are, the third one the first of them.
-    let dropout = Dropout::new(0.2, 3, 9, Place::AttentionProbabilities { layer: 2 });
-    let between = |samples: Range<usize>, kept: &'static [usize]| Between::Attention {
+    let dropout = Dropout::new(0.2, 3, 9, DropoutSite::AttentionProbabilities { layer: 2 });
+    let function = |samples: Range<usize>, kept: &'static [usize]| InnerFunction::Attention {
         spans: fixture.spans.part(samples.clone()),
         shape: HeadShape { heads: kept.len(), head_dim: 3 },
         dropout: dropout.map(|dropout| ProbabilityDropout { dropout, sample_ids: &fixture.sample_ids[samples], kept }),
@@ -188,31 +194,38 @@ fn the_attention_half_agrees_with_finite_differences() {
             rows: 0..4,
             wide: 0..18,
             inner: 0..6,
-            between: &|| between(0..2, &[1, 4]),
-            places: vec![Some(0), Some(1)],
+            function: &|| function(0..2, &[1, 4]),
+            positions: vec![Some(0), Some(1)],
         },
-        Part { rows: 4..8, wide: 0..9, inner: 0..3, between: &|| between(2..3, &[1]), places: vec![Some(0), None] },
+        Part {
+            rows: 4..8,
+            wide: 0..9,
+            inner: 0..3,
+            function: &|| function(2..3, &[1]),
+            positions: vec![Some(0), None],
+        },
     ];
-    let dropout = Dropout::new(0.2, 3, 9, Place::AttentionOutput { layer: 2 });
-    let units = Units { inward: 9, outward: 3, wide: 18, inner: 6 };
-    check_half(&half_arguments(fixture.spans.tokens(), 18, 6), &fixture, &parts, units, dropout);
+    let dropout = Dropout::new(0.2, 3, 9, DropoutSite::AttentionOutput { layer: 2 });
+    let chunks = GradientChunks { inward: 9, outward: 3, wide: 18, inner: 6 };
+    check_sublayer(&sublayer_arguments(fixture.spans.tokens(), 18, 6), &fixture, &parts, chunks, dropout);
 }
 
 #[test]
 fn the_feed_forward_half_agrees_with_finite_differences_for_every_activation() {
     let fixture = Fixture::new();
-    let dropout = Dropout::new(0.2, 3, 9, Place::FeedForwardOutput { layer: 2 });
+    let dropout = Dropout::new(0.2, 3, 9, DropoutSite::FeedForwardOutput { layer: 2 });
     for activation in [Activation::Gelu, Activation::GeluNew, Activation::Relu] {
-        let arguments = half_arguments(fixture.spans.tokens(), 10, 10);
-        let between = || Between::Activation(activation);
-        let part = |rows, width, places| Part { rows, wide: 0..width, inner: 0..width, between: &between, places };
+        let arguments = sublayer_arguments(fixture.spans.tokens(), 10, 10);
+        let function = || InnerFunction::Activation(activation);
+        let part =
+            |rows, width, positions| Part { rows, wide: 0..width, inner: 0..width, function: &function, positions };
         // The middle sample runs seven of ten neurons, in chunks of four.
         let parts = [
             part(0..3, 10, vec![Some(0), Some(1), Some(2)]),
             part(3..4, 7, vec![Some(0), Some(1), None]),
             part(4..8, 10, vec![Some(0), Some(1), Some(2)]),
         ];
-        let units = Units { inward: 4, outward: 4, wide: 10, inner: 10 };
-        check_half(&arguments, &fixture, &parts, units, dropout);
+        let chunks = GradientChunks { inward: 4, outward: 4, wide: 10, inner: 10 };
+        check_sublayer(&arguments, &fixture, &parts, chunks, dropout);
     }
 }

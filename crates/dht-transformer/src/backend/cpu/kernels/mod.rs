@@ -16,15 +16,16 @@ mod sublayer_gradients;
 mod vocabulary_loss;
 
 pub(crate) use attention::{HeadShape, ProbabilityDropout};
-pub(crate) use dropout::{Dropout, Place};
+pub(crate) use dropout::{Dropout, DropoutSite};
 pub(crate) use embedding::{embed, table_gradient};
 pub(crate) use norm::{Norm, RowKeys, residual_norm, residual_norm_backward};
-pub use product::product_flops;
-pub(crate) use product::{Destination, Joined, Matrix, Packed, Part, product};
+pub(crate) use product::{Concatenated, Destination, Matrix, Packed, Part, product};
 pub(crate) use rows::{add_assign, column_sums, sum_of, transposed, vectorised};
-pub(crate) use sublayer::{Between, End, HalfRows, HalfSaved, Scratch, Segment, Wanted, half, half_backward};
-pub(crate) use sublayer_gradients::{Units, half_gradients};
-pub(crate) use vocabulary_loss::{DecoderGradients, decoder_cross_entropy};
+pub(crate) use sublayer::{
+    InnerFunction, OutputNorm, RowGradients, SavedActivations, Scratch, Segment, Wanted, sublayer, sublayer_backward,
+};
+pub(crate) use sublayer_gradients::{GradientChunks, sublayer_gradients};
+pub(crate) use vocabulary_loss::{VocabularyLossGradients, decoder_cross_entropy};
 
 #[cfg(test)]
 pub(crate) mod test_support {

@@ -2,8 +2,8 @@
 
 use super::real::Real;
 
-/// Rows of a block that are a task in the backward, for threads that would otherwise wait for the block's end.
-pub(crate) const TASK_ROWS: usize = 64;
+/// Rows of a chunk in the backward, for threads that would otherwise wait for the block's end.
+pub(crate) const CHUNK_ROWS: usize = 64;
 
 /// Runs `body` compiled for the widest vector instructions that this processor has.
 ///

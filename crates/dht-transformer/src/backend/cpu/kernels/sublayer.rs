@@ -1,13 +1,13 @@
-//! Half of an encoder layer for some consecutive samples, forward with what its backward needs.
+//! A sublayer of an encoder layer for some consecutive samples, forward with what its backward needs.
 //!
 //! ```text
-//! y = LayerNorm(x + dropout(between(x·W₁ᵀ + b₁)·W₂ᵀ + b₂))
+//! y = LayerNorm(x + dropout(f(x·W₁ᵀ + b₁)·W₂ᵀ + b₂))
 //! ```
 //!
-//! What lies between is attention in the first half of a layer and a non-linearity in the second. Not all samples need
-//! run the same heads or neurons: neighbours that do make a segment. Weights come laid out for products, transposed for
-//! the forward and as they are for the backward. A backward gives the gradients of rows; those of the weights are sums
-//! over the rows of all samples and follow from them ([`half_gradients`](super::half_gradients)).
+//! The inner function f is attention in the first sublayer of a layer and a non-linearity in the second. Samples may run
+//! different heads or neurons; consecutive ones that run the same make a segment. Weights come packed for products,
+//! transposed for the forward and as they are for the backward. A backward gives the gradients of rows; those of the weights are sums
+//! over the rows of all samples and are computed from them ([`sublayer_gradients`](super::sublayer_gradients)).
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,18 +15,18 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::activation::{bias_activation, bias_activation_backward};
-use super::attention::{HeadShape, ProbabilityDropout, attention, attention_backward, gate_slopes};
+use super::attention::{HeadShape, ProbabilityDropout, attention, attention_backward, gate_gradients};
 use super::dropout::Dropout;
 use super::norm::{Norm, ResidualNormGradients, RowKeys, residual_norm, residual_norm_backward};
 use super::product::{Destination, Matrix, Part, product};
 use super::real::Real;
-use super::rows::{TASK_ROWS, add_assign, column_sums, sum_of, vectorised};
+use super::rows::{CHUNK_ROWS, add_assign, column_sums, sum_of, vectorised};
 use crate::config::Activation;
 use crate::tensors::Spans;
 
-/// What all segments share: b₂ (hidden) and the norm.
+/// The bias, dropout and norm after the second product, which all segments share: b₂ (hidden) and the norm.
 #[derive(Clone, Copy)]
-pub(crate) struct End<'a, T> {
+pub(crate) struct OutputNorm<'a, T> {
     pub(crate) outward_bias: &'a [T],
     pub(crate) norm: Norm<'a, T>,
     pub(crate) dropout: Option<(Dropout, RowKeys<'a>)>,
@@ -42,13 +42,13 @@ pub(crate) struct Segment<'a, T> {
     pub(crate) inward_bias: &'a [T],
     /// Of W₂.
     pub(crate) outward: Part<'a, T>,
-    pub(crate) between: Between<'a>,
-    /// For each head of the layer, or each chunk of neurons, its place among those that run.
-    pub(crate) places: Arc<[Option<usize>]>,
+    pub(crate) function: InnerFunction<'a>,
+    /// For each head of the layer, or each chunk of neurons, its position among those that run.
+    pub(crate) positions: Arc<[Option<usize>]>,
 }
 
-/// What lies between the two products: (tokens, wide) → (tokens, inner).
-pub(crate) enum Between<'a> {
+/// The function between the two products: (tokens, wide) → (tokens, inner).
+pub(crate) enum InnerFunction<'a> {
     /// wide = 3·inner: for each head the columns of Q, of K, of V. The spans are the segment's own.
     Attention { spans: Spans, shape: HeadShape, dropout: Option<ProbabilityDropout<'a>> },
     /// wide = inner.
@@ -61,52 +61,52 @@ impl<T> Segment<'_, T> {
     }
 
     fn inner(&self) -> usize {
-        match &self.between {
-            Between::Attention { shape, .. } => shape.inner(),
-            Between::Activation(_) => self.wide(),
+        match &self.function {
+            InnerFunction::Attention { shape, .. } => shape.inner(),
+            InnerFunction::Activation(_) => self.wide(),
         }
     }
 
-    /// Its part of rows of `width` numbers.
+    /// Its part of rows of `width` values.
     fn of(&self, width: usize) -> Range<usize> {
         self.rows.start * width..self.rows.end * width
     }
 
-    /// What the spans of the two products are called.
+    /// The trace spans of the two products.
     fn product_spans(&self) -> [tracing::Span; 2] {
-        match self.between {
-            Between::Attention { .. } => {
+        match self.function {
+            InnerFunction::Attention { .. } => {
                 [tracing::trace_span!("product, QKV"), tracing::trace_span!("product, attention output")]
             }
-            Between::Activation(_) => {
+            InnerFunction::Activation(_) => {
                 [tracing::trace_span!("product, feed-forward up"), tracing::trace_span!("product, feed-forward down")]
             }
         }
     }
 }
 
-/// What the forward of a half leaves for its backward.
-pub(crate) struct HalfSaved<T> {
-    segments: Vec<SegmentSaved<T>>,
+/// What the forward of a sublayer saves for its backward.
+pub(crate) struct SavedActivations<T> {
+    segments: Vec<SavedSegment<T>>,
     z: Vec<T>,
 }
 
-struct SegmentSaved<T> {
-    /// Q, K and V; or what goes into the activation, without its bias.
+struct SavedSegment<T> {
+    /// Q, K and V; or the input of the activation, without its bias.
     u: Vec<T>,
-    /// The context of attention. The activation is computed anew.
+    /// The context of attention. The activation is recomputed.
     context: Vec<T>,
 }
 
-/// What the gradients of a half's weights follow from.
-pub(crate) struct HalfRows<T> {
-    pub(crate) segments: Vec<SegmentRows<T>>,
+/// The gradients of rows that those of a sublayer's weights are computed from.
+pub(crate) struct RowGradients<T> {
+    pub(crate) segments: Vec<SegmentGradients<T>>,
     pub(crate) norm: ResidualNormGradients<T>,
 }
 
-pub(crate) struct SegmentRows<T> {
+pub(crate) struct SegmentGradients<T> {
     pub(crate) rows: Range<usize>,
-    pub(crate) places: Arc<[Option<usize>]>,
+    pub(crate) positions: Arc<[Option<usize>]>,
     pub(crate) du: Vec<T>,
     pub(crate) inner: Vec<T>,
     pub(crate) inward_bias: Vec<T>,
@@ -114,31 +114,31 @@ pub(crate) struct SegmentRows<T> {
     gates: Vec<T>,
 }
 
-impl<T> HalfRows<T> {
-    /// For each sample, in order, the heads that ran and the slopes along gates on them, if they were wanted.
-    pub(crate) fn slopes(&self) -> impl Iterator<Item = (Vec<usize>, &[T])> {
+impl<T> RowGradients<T> {
+    /// For each sample, in order, the heads that ran and the gradients of gates on them, if they were wanted.
+    pub(crate) fn gate_gradients(&self) -> impl Iterator<Item = (Vec<usize>, &[T])> {
         self.segments.iter().flat_map(|segment| {
-            let places = segment.places.iter().enumerate();
-            let ran: Vec<usize> = places.filter_map(|(head, place)| place.map(|_| head)).collect();
-            segment.gates.chunks_exact(ran.len()).map(move |slopes| (ran.clone(), slopes))
+            let positions = segment.positions.iter().enumerate();
+            let ran: Vec<usize> = positions.filter_map(|(head, position)| position.map(|_| head)).collect();
+            segment.gates.chunks_exact(ran.len()).map(move |gate_gradients| (ran.clone(), gate_gradients))
         })
     }
 }
 
-/// What a backward gives beside what the gradients of the weights follow from.
+/// What a backward computes beside the row gradients.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted {
     /// The gradient of x.
     pub(crate) input: bool,
-    /// The slopes along gates on heads.
+    /// The gradients of gates on heads.
     pub(crate) gates: bool,
 }
 
-/// Memory that a forward leaves for the next one: memory that is new would have to be filled with zeros first.
+/// Buffers that one forward leaves for the next: new memory would have to be filled with zeros first.
 #[derive(Debug)]
 pub(crate) struct Scratch<T> {
     u: Vec<T>,
-    middle: Vec<T>,
+    inner_rows: Vec<T>,
     z: Vec<T>,
     /// For the result.
     pub(crate) y: Vec<T>,
@@ -146,22 +146,22 @@ pub(crate) struct Scratch<T> {
 
 impl<T> Default for Scratch<T> {
     fn default() -> Self {
-        Self { u: Vec::new(), middle: Vec::new(), z: Vec::new(), y: Vec::new() }
+        Self { u: Vec::new(), inner_rows: Vec::new(), z: Vec::new(), y: Vec::new() }
     }
 }
 
-/// The half of a block. `x` is (tokens, hidden), the weights are laid out for the forward. `keep` says whether a backward
-/// will follow. `task` rows at a time are a task: of a block that is alone, so that other threads can help; a row's bits
-/// do not depend on it.
-pub(crate) fn half<T: Real>(
+/// The sublayer of one block of rows. `x` is (tokens, hidden), the weights are packed for the
+/// forward. `keep` says whether a backward will follow. A chunk has `chunk_rows` rows, so that other threads can help
+/// with a block that is alone; a row's bits do not depend on it.
+pub(crate) fn sublayer<T: Real>(
     x: &[T],
     segments: &[Segment<'_, T>],
-    end: End<'_, T>,
-    (keep, task): (bool, usize),
+    output_norm: OutputNorm<'_, T>,
+    (keep, chunk_rows): (bool, usize),
     scratch: &mut Scratch<T>,
-) -> (Vec<T>, Option<HalfSaved<T>>) {
-    let hidden = end.outward_bias.len();
-    let task = task.min(x.len() / hidden).max(1);
+) -> (Vec<T>, Option<SavedActivations<T>>) {
+    let hidden = output_norm.outward_bias.len();
+    let chunk_rows = chunk_rows.min(x.len() / hidden).max(1);
     let mut saved = Vec::with_capacity(segments.len());
     grow(&mut scratch.z, x.len());
     for segment in segments {
@@ -169,8 +169,8 @@ pub(crate) fn half<T: Real>(
         let x = &x[segment.of(hidden)];
         let mut u = std::mem::take(&mut scratch.u);
         grow(&mut u, segment.rows.len() * wide);
-        let attends = matches!(segment.between, Between::Attention { .. });
-        u.par_chunks_mut(task * wide).zip(x.par_chunks(task * hidden)).for_each(|(u, x)| {
+        let attends = matches!(segment.function, InnerFunction::Attention { .. });
+        u.par_chunks_mut(chunk_rows * wide).zip(x.par_chunks(chunk_rows * hidden)).for_each(|(u, x)| {
             segment.product_spans()[0].in_scope(|| {
                 let x = Matrix::new(x, x.len() / hidden, hidden);
                 product(u, wide, Destination::Overwrite, T::ONE, x, segment.inward);
@@ -179,98 +179,104 @@ pub(crate) fn half<T: Real>(
                 add_to_rows(u, segment.inward_bias);
             }
         });
-        let mut middle = match (attends, keep) {
-            (true, _) => std::mem::take(&mut scratch.middle),
-            (false, true) => tracing::trace_span!("new memory").in_scope(|| u.clone()),
-            // Without a backward the numbers are not needed twice.
+        let mut inner_rows = match (attends, keep) {
+            (true, _) => std::mem::take(&mut scratch.inner_rows),
+            (false, true) => tracing::trace_span!("allocation").in_scope(|| u.clone()),
+            // Without a backward the values are not needed twice.
             (false, false) => std::mem::take(&mut u),
         };
-        grow(&mut middle, segment.rows.len() * inner);
-        let z = scratch.z[segment.of(hidden)].par_chunks_mut(task * hidden);
-        middle.par_chunks_mut(task * inner).zip(z).enumerate().for_each(|(number, (middle, z))| {
+        grow(&mut inner_rows, segment.rows.len() * inner);
+        let z = scratch.z[segment.of(hidden)].par_chunks_mut(chunk_rows * hidden);
+        inner_rows.par_chunks_mut(chunk_rows * inner).zip(z).enumerate().for_each(|(number, (inner_rows, z))| {
             let rows = z.len() / hidden;
-            match &segment.between {
-                Between::Attention { spans, shape, dropout } => {
-                    attention(&u, spans, *shape, *dropout, number * task..number * task + rows, middle);
+            match &segment.function {
+                InnerFunction::Attention { spans, shape, dropout } => {
+                    attention(&u, spans, *shape, *dropout, number * chunk_rows..number * chunk_rows + rows, inner_rows);
                 }
-                Between::Activation(activation) => bias_activation(middle, segment.inward_bias, *activation),
+                InnerFunction::Activation(activation) => bias_activation(inner_rows, segment.inward_bias, *activation),
             }
             segment.product_spans()[1].in_scope(|| {
-                let middle = Matrix::new(middle, rows, inner);
-                product(z, hidden, Destination::Overwrite, T::ONE, middle, segment.outward);
+                let inner_rows = Matrix::new(inner_rows, rows, inner);
+                product(z, hidden, Destination::Overwrite, T::ONE, inner_rows, segment.outward);
             });
         });
         match (keep, attends) {
-            (true, _) => saved.push(SegmentSaved { u, context: if attends { middle } else { Vec::new() } }),
-            (false, true) => (scratch.u, scratch.middle) = (u, middle),
-            (false, false) => scratch.u = middle,
+            (true, _) => saved.push(SavedSegment { u, context: if attends { inner_rows } else { Vec::new() } }),
+            (false, true) => (scratch.u, scratch.inner_rows) = (u, inner_rows),
+            (false, false) => scratch.u = inner_rows,
         }
     }
     let mut y = std::mem::take(&mut scratch.y);
     grow(&mut y, x.len());
-    let rows = y.par_chunks_mut(task * hidden).zip(scratch.z.par_chunks_mut(task * hidden));
-    rows.zip(x.par_chunks(task * hidden)).enumerate().for_each(|(number, ((y, z), x))| {
-        let rows = number * task..number * task + z.len() / hidden;
-        let dropout = end.dropout.map(|(dropout, keys)| (dropout, keys.of(rows)));
-        residual_norm(z, end.outward_bias, Some(x), end.norm, dropout, y);
+    let rows = y.par_chunks_mut(chunk_rows * hidden).zip(scratch.z.par_chunks_mut(chunk_rows * hidden));
+    rows.zip(x.par_chunks(chunk_rows * hidden)).enumerate().for_each(|(number, ((y, z), x))| {
+        let rows = number * chunk_rows..number * chunk_rows + z.len() / hidden;
+        let dropout = output_norm.dropout.map(|(dropout, keys)| (dropout, keys.of(rows)));
+        residual_norm(z, output_norm.outward_bias, Some(x), output_norm.norm, dropout, y);
     });
-    let saved = keep.then(|| HalfSaved { segments: saved, z: std::mem::take(&mut scratch.z) });
+    let saved = keep.then(|| SavedActivations { segments: saved, z: std::mem::take(&mut scratch.z) });
     (y, saved)
 }
 
-/// Backward of [`half`], with weights laid out for it: the gradient of x where it is asked for, and what the gradients of
-/// the weights follow from.
-pub(crate) fn half_backward<T: Real>(
+/// Backward of [`sublayer`], with weights packed for it: the gradient of x where it is asked for, and the row gradients.
+pub(crate) fn sublayer_backward<T: Real>(
     dy: &[T],
-    saved: HalfSaved<T>,
+    saved: SavedActivations<T>,
     segments: &[Segment<'_, T>],
-    end: End<'_, T>,
+    output_norm: OutputNorm<'_, T>,
     wanted: Wanted,
-) -> (Option<Vec<T>>, HalfRows<T>) {
-    let hidden = end.outward_bias.len();
-    let mut norm = residual_norm_backward(&saved.z, dy, end.norm, end.dropout);
+) -> (Option<Vec<T>>, RowGradients<T>) {
+    let hidden = output_norm.outward_bias.len();
+    let mut norm = residual_norm_backward(&saved.z, dy, output_norm.norm, output_norm.dropout);
     drop(saved.z);
     let mut dx = std::mem::take(&mut norm.dz);
     let work = segments.iter().zip(saved.segments);
-    let segments = work.map(|(segment, SegmentSaved { mut u, context })| {
+    let segments = work.map(|(segment, SavedSegment { mut u, context })| {
         let (wide, inner, rows) = (segment.wide(), segment.inner(), segment.rows.len());
-        let mut dmiddle = Vec::new();
-        grow(&mut dmiddle, rows * inner);
-        let dh = norm.dh[segment.of(hidden)].par_chunks(TASK_ROWS * hidden);
-        dmiddle.par_chunks_mut(TASK_ROWS * inner).zip(dh).for_each(|(dmiddle, dh)| {
-            row_gradients(dmiddle, inner, Destination::Overwrite, (dh, hidden), segment.outward);
+        let mut d_inner_rows = Vec::new();
+        grow(&mut d_inner_rows, rows * inner);
+        let dh = norm.dh[segment.of(hidden)].par_chunks(CHUNK_ROWS * hidden);
+        d_inner_rows.par_chunks_mut(CHUNK_ROWS * inner).zip(dh).for_each(|(d_inner_rows, dh)| {
+            row_gradients(d_inner_rows, inner, Destination::Overwrite, (dh, hidden), segment.outward);
         });
         let mut gates = Vec::new();
-        let (inner, du, inward_bias) = match &segment.between {
-            Between::Attention { spans, shape, dropout } => {
+        let (inner, du, inward_bias) = match &segment.function {
+            InnerFunction::Attention { spans, shape, dropout } => {
                 if wanted.gates {
-                    gates = gate_slopes(&context, &dmiddle, spans, *shape);
+                    gates = gate_gradients(&context, &d_inner_rows, spans, *shape);
                 }
-                let du = attention_backward(&u, &dmiddle, spans, *shape, *dropout);
+                let du = attention_backward(&u, &d_inner_rows, spans, *shape, *dropout);
                 let bias = tracing::trace_span!("bias of QKV").in_scope(|| column_sums(&du, wide));
                 (context, du, bias)
             }
-            Between::Activation(activation) => {
-                let tasks = u.par_chunks_mut(TASK_ROWS * wide).zip(dmiddle.par_chunks_mut(TASK_ROWS * wide));
+            InnerFunction::Activation(activation) => {
+                let chunks = u.par_chunks_mut(CHUNK_ROWS * wide).zip(d_inner_rows.par_chunks_mut(CHUNK_ROWS * wide));
                 let biases: Vec<_> =
-                    tasks.map(|(u, da)| bias_activation_backward(u, segment.inward_bias, da, *activation)).collect();
+                    chunks.map(|(u, da)| bias_activation_backward(u, segment.inward_bias, da, *activation)).collect();
                 let bias = sum_of(biases.iter().map(Vec::as_slice));
-                (u, dmiddle, bias)
+                (u, d_inner_rows, bias)
             }
         };
         if wanted.input {
-            let dx = dx[segment.of(hidden)].par_chunks_mut(TASK_ROWS * hidden);
-            dx.zip(du.par_chunks(TASK_ROWS * wide)).for_each(|(dx, du)| {
+            let dx = dx[segment.of(hidden)].par_chunks_mut(CHUNK_ROWS * hidden);
+            dx.zip(du.par_chunks(CHUNK_ROWS * wide)).for_each(|(dx, du)| {
                 row_gradients(dx, hidden, Destination::Accumulate, (du, wide), segment.inward);
             });
         }
-        SegmentRows { rows: segment.rows.clone(), places: segment.places.clone(), du, inner, inward_bias, gates }
+        SegmentGradients {
+            rows: segment.rows.clone(),
+            positions: segment.positions.clone(),
+            du,
+            inner,
+            inward_bias,
+            gates,
+        }
     });
     let segments = segments.collect();
-    (wanted.input.then_some(dx), HalfRows { segments, norm })
+    (wanted.input.then_some(dx), RowGradients { segments, norm })
 }
 
-/// A product of some rows, `width` numbers each, with a weight, for the gradient of other rows.
+/// A product of some rows, `width` values each, with a weight, for the gradient of other rows.
 fn row_gradients<T: Real>(
     gradient: &mut [T],
     stride: usize,
@@ -282,9 +288,9 @@ fn row_gradients<T: Real>(
     product(gradient, stride, destination, T::ONE, Matrix::new(rows, rows.len() / width, width), weight);
 }
 
-/// Makes memory that long; what was there stays, and is going to be written over.
+/// Resizes a buffer; its values are going to be written over.
 fn grow<T: Real>(memory: &mut Vec<T>, length: usize) {
-    let _span = tracing::trace_span!("new memory").entered();
+    let _span = tracing::trace_span!("allocation").entered();
     memory.resize(length, T::ZERO);
 }
 

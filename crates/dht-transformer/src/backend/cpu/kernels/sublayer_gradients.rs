@@ -1,31 +1,31 @@
-//! The gradients of a half's weights, from the rows of all blocks.
+//! The gradients of a sublayer's weights, from the rows of all blocks.
 //!
-//! Both come out a row for each number between the two products, (wide, hidden) and (inner, hidden): then the right
-//! factor, x or the gradient behind W₂, is the same for all of them and is laid out once a block. A task is a head, or a
-//! chunk of neurons, so that each adds up the segments that ran it, in their order.
+//! Both have a row for each column between the two products, (wide, hidden) and (inner, hidden): the right factor, x or the
+//! gradient after W₂, is then the same for all of them and is packed once a block. A chunk is a head or some neurons; each
+//! adds up the segments that ran it, in their order.
 
 use rayon::prelude::*;
 
 use super::product::{Destination, Matrix, Packed, product};
 use super::real::Real;
 use super::rows::{add_assign, sum_of};
-use super::sublayer::{HalfRows, SegmentRows};
+use super::sublayer::{RowGradients, SegmentGradients};
 
-/// The units that weights are cut into: heads, or chunks of neurons.
+/// The chunks whose gradients are computed separately: heads, or some neurons each.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Units {
-    /// Rows of W₁ of a unit.
+pub(crate) struct GradientChunks {
+    /// Rows of W₁ of a chunk.
     pub(crate) inward: usize,
-    /// Columns of W₂ of a unit.
+    /// Columns of W₂ of a chunk.
     pub(crate) outward: usize,
-    /// Rows of W₁ of all units; the last unit may be smaller.
+    /// Rows of W₁ of all chunks; the last one may be smaller.
     pub(crate) wide: usize,
-    /// Columns of W₂ of all units.
+    /// Columns of W₂ of all chunks.
     pub(crate) inner: usize,
 }
 
-/// Gradients of a half's weights, zeros where nothing ran. Rows are in the order of the units.
-pub(crate) struct HalfGradients<T> {
+/// Gradients of a sublayer's weights, zeros where nothing ran. Rows are in the order of the chunks.
+pub(crate) struct SublayerGradients<T> {
     /// (wide, hidden)
     pub(crate) inward: Vec<T>,
     pub(crate) inward_bias: Vec<T>,
@@ -36,43 +36,39 @@ pub(crate) struct HalfGradients<T> {
     pub(crate) shift: Vec<T>,
 }
 
-/// The gradients from each block's x and rows.
-pub(crate) fn half_gradients<T: Real>(
-    blocks: &[(Vec<T>, HalfRows<T>)],
+/// The gradients from each block's x and row gradients.
+pub(crate) fn sublayer_gradients<T: Real>(
+    blocks: &[(Vec<T>, RowGradients<T>)],
     hidden: usize,
-    units: Units,
-) -> HalfGradients<T> {
-    let of = |part: fn(&HalfRows<T>) -> &[T]| {
+    chunks: GradientChunks,
+) -> SublayerGradients<T> {
+    let of = |part: fn(&RowGradients<T>) -> &[T]| {
         let _span = tracing::trace_span!("adding up gradients").entered();
         sum_of(blocks.iter().map(|(_, rows)| part(rows)))
     };
-    let lay_out = |rows: &[T]| {
+    let pack = |rows: &[T]| {
         let _span = tracing::trace_span!("products of weight gradients").entered();
         Packed::new(Matrix::new(rows, rows.len() / hidden, hidden))
     };
-    let laid_out: Vec<_> = blocks.par_iter().map(|(x, rows)| [lay_out(x), lay_out(&rows.norm.dh)]).collect();
+    let packed: Vec<_> = blocks.par_iter().map(|(x, rows)| [pack(x), pack(&rows.norm.dh)]).collect();
     let segments = |side: usize| -> Vec<_> {
-        let laid_out = laid_out.iter().map(move |sides: &[Packed<T>; 2]| &sides[side]);
-        blocks
-            .iter()
-            .zip(laid_out)
-            .flat_map(|((_, rows), right)| rows.segments.iter().map(move |s| (s, right)))
-            .collect()
+        let packed = packed.iter().map(move |sides: &[Packed<T>; 2]| &sides[side]);
+        blocks.iter().zip(packed).flat_map(|((_, rows), right)| rows.segments.iter().map(move |s| (s, right))).collect()
     };
     let (inward, outward) = rayon::join(
-        || weight_gradient(&segments(0), |segment| &segment.du, units.inward, units.wide, hidden),
-        || weight_gradient(&segments(1), |segment| &segment.inner, units.outward, units.inner, hidden),
+        || weight_gradient(&segments(0), |segment| &segment.du, chunks.inward, chunks.wide, hidden),
+        || weight_gradient(&segments(1), |segment| &segment.inner, chunks.outward, chunks.inner, hidden),
     );
-    let mut inward_bias = vec![T::ZERO; units.wide];
+    let mut inward_bias = vec![T::ZERO; chunks.wide];
     for segment in blocks.iter().flat_map(|(_, rows)| &rows.segments) {
-        for (bias, place) in inward_bias.chunks_mut(units.inward).zip(&*segment.places) {
-            if let Some(place) = place {
-                let end = segment.inward_bias.len().min((place + 1) * units.inward);
-                add_assign(bias, &segment.inward_bias[place * units.inward..end]);
+        for (bias, position) in inward_bias.chunks_mut(chunks.inward).zip(&*segment.positions) {
+            if let Some(position) = position {
+                let end = segment.inward_bias.len().min((position + 1) * chunks.inward);
+                add_assign(bias, &segment.inward_bias[position * chunks.inward..end]);
             }
         }
     }
-    HalfGradients {
+    SublayerGradients {
         inward,
         inward_bias,
         outward,
@@ -82,24 +78,24 @@ pub(crate) fn half_gradients<T: Real>(
     }
 }
 
-/// Σ leftᵀ·right over segments, (all, hidden), in units of `unit` rows; each segment has columns of its own of `left`,
-/// and its rows of what is laid out.
+/// Σ leftᵀ·right over segments, (all, hidden), in chunks of `chunk` rows; each segment has columns of its own of `left`,
+/// and its rows of the packed right factor.
 fn weight_gradient<T: Real>(
-    segments: &[(&SegmentRows<T>, &Packed<T>)],
-    left: fn(&SegmentRows<T>) -> &[T],
-    unit: usize,
+    segments: &[(&SegmentGradients<T>, &Packed<T>)],
+    left: fn(&SegmentGradients<T>) -> &[T],
+    chunk: usize,
     all: usize,
     hidden: usize,
 ) -> Vec<T> {
-    let mut gradient = tracing::trace_span!("new memory").in_scope(|| vec![T::ZERO; all * hidden]);
-    gradient.par_chunks_mut(unit * hidden).with_max_len(1).enumerate().for_each(|(number, gradient)| {
+    let mut gradient = tracing::trace_span!("allocation").in_scope(|| vec![T::ZERO; all * hidden]);
+    gradient.par_chunks_mut(chunk * hidden).with_max_len(1).enumerate().for_each(|(number, gradient)| {
         let _span = tracing::trace_span!("products of weight gradients").entered();
         for (segment, right) in segments {
-            let Some(place) = segment.places[number] else { continue };
+            let Some(position) = segment.positions[number] else { continue };
             let (rows, left) = (segment.rows.len(), left(segment));
             let width = left.len() / rows;
-            let columns = unit.min(width - place * unit);
-            let left = Matrix::strided(&left[place * unit..], rows, columns, width).transposed();
+            let columns = chunk.min(width - position * chunk);
+            let left = Matrix::strided(&left[position * chunk..], rows, columns, width).transposed();
             let right = right.part(std::slice::from_ref(&segment.rows), &[0], hidden);
             product(gradient, hidden, Destination::Accumulate, T::ONE, left, right);
         }

@@ -1,4 +1,4 @@
-//! Cross-entropy behind a linear layer with many outputs (a vocabulary), whose logits are never kept.
+//! Cross-entropy after a linear layer with many outputs (a vocabulary), whose logits are never kept.
 //!
 //! ```text
 //! lᵢ = log Σⱼ exp(xᵢ·wⱼ + bⱼ) − (xᵢ·w_t + b_t)      t: the target of row i
@@ -20,7 +20,7 @@ const BLOCK: usize = 256;
 const CHUNK: usize = 32;
 
 /// The gradients of the mean loss.
-pub(crate) struct DecoderGradients<T> {
+pub(crate) struct VocabularyLossGradients<T> {
     /// (rows, inputs)
     pub(crate) dx: Vec<T>,
     /// (outputs, inputs)
@@ -37,15 +37,15 @@ pub(crate) fn decoder_cross_entropy<T: Real>(
     bias: &[T],
     targets: &[u32],
     gradients: bool,
-) -> (T, Option<DecoderGradients<T>>) {
+) -> (T, Option<VocabularyLossGradients<T>>) {
     let (outputs, rows) = (bias.len(), targets.len());
     let inputs = x.len() / rows;
     let share = T::from_f64(1.0 / rows as f64);
     let matrix = Matrix::new(weight, outputs, inputs);
-    // Laid out once: every block of rows meets the whole matrix.
+    // Packed once: every block of rows meets the whole matrix.
     let forth = Packed::new(matrix.transposed());
     let back = gradients.then(|| Packed::new(matrix));
-    let mut sums = gradients.then(|| DecoderGradients {
+    let mut sums = gradients.then(|| VocabularyLossGradients {
         dx: vec![T::ZERO; x.len()],
         weight: vec![T::ZERO; weight.len()],
         bias: vec![T::ZERO; outputs],

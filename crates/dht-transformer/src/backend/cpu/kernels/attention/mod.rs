@@ -11,7 +11,7 @@ use self::scores::Scores;
 pub(crate) use self::shape::{HeadShape, ProbabilityDropout};
 use super::product::{Destination, Matrix, product};
 use super::real::Real;
-use super::rows::{TASK_ROWS, sum2};
+use super::rows::{CHUNK_ROWS, sum2};
 use crate::tensors::Spans;
 
 /// Some of the context rows: for each head dropout(P)·V, heads side by side. `qkv` is (tokens, 3·inner), the result
@@ -63,16 +63,16 @@ pub(crate) fn attention_backward<T: Real>(
     dropout: Option<ProbabilityDropout<'_>>,
 ) -> Vec<T> {
     let stride = 3 * shape.inner();
-    let mut dqkv = tracing::trace_span!("new memory").in_scope(|| vec![T::ZERO; spans.tokens() * stride]);
+    let mut dqkv = tracing::trace_span!("allocation").in_scope(|| vec![T::ZERO; spans.tokens() * stride]);
     let mut rest = &mut dqkv[..];
-    let tasks = spans.groups(TASK_ROWS).into_iter().map(|samples| {
+    let chunks = spans.groups(CHUNK_ROWS).into_iter().map(|samples| {
         let rows = spans.range(samples.end - 1).end - spans.range(samples.start).start;
-        let (task, behind) = std::mem::take(&mut rest).split_at_mut(rows * stride);
-        rest = behind;
-        (samples, task)
+        let (chunk, after) = std::mem::take(&mut rest).split_at_mut(rows * stride);
+        rest = after;
+        (samples, chunk)
     });
-    let tasks: Vec<_> = tasks.collect();
-    tasks.into_par_iter().with_max_len(1).for_each(|(samples, dqkv)| {
+    let chunks: Vec<_> = chunks.collect();
+    chunks.into_par_iter().with_max_len(1).for_each(|(samples, dqkv)| {
         let _span = tracing::trace_span!("attention, backward").entered();
         backward_of_samples(qkv, dcontext, spans, samples, shape, dropout, dqkv);
     });
@@ -133,7 +133,7 @@ fn backward_of_samples<T: Real>(
 
 /// The slope of the loss along a gate ξ = 1 on each head of each sample: ∂L/∂ξ = Σ over its rows of c·dc, for context c
 /// with gradient dc, both (tokens, inner). (samples, heads).
-pub(crate) fn gate_slopes<T: Real>(context: &[T], dcontext: &[T], spans: &Spans, shape: HeadShape) -> Vec<T> {
+pub(crate) fn gate_gradients<T: Real>(context: &[T], dcontext: &[T], spans: &Spans, shape: HeadShape) -> Vec<T> {
     let (inner, dim) = (shape.inner(), shape.head_dim);
     let mut slopes = vec![T::ZERO; spans.samples() * shape.heads];
     for (sample, slopes) in slopes.chunks_exact_mut(shape.heads).enumerate() {
@@ -159,9 +159,9 @@ mod tests {
         let (inner, stride) = (8, 24);
         let qkv: Vec<f64> = wave(spans.tokens() * stride, 0.61);
         let mut context = vec![0.0; spans.tokens() * inner];
-        // In tasks that end within a sample.
-        for (task, context) in context.chunks_mut(2 * inner).enumerate() {
-            attention(&qkv, &spans, shape, None, 2 * task..2 * task + context.len() / inner, context);
+        // In chunks that end within a sample.
+        for (chunk, context) in context.chunks_mut(2 * inner).enumerate() {
+            attention(&qkv, &spans, shape, None, 2 * chunk..2 * chunk + context.len() / inner, context);
         }
         for sample in 0..spans.samples() {
             for query in spans.range(sample) {
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn a_text_whose_scores_overflow_leaves_the_others_as_they_are() {
         an_overflow_stays_within_its_text::<f32>(1e25);
-        // Vectors of so few numbers that some behind the keys are not written by the product.
+        // Vectors of so few numbers that some after the keys are not written by the product.
         an_overflow_stays_within_its_text::<f64>(1e200);
     }
 }

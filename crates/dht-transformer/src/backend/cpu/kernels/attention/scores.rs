@@ -9,7 +9,7 @@ use crate::backend::cpu::kernels::product::{Destination, Matrix, product};
 use crate::backend::cpu::kernels::real::Real;
 use crate::backend::cpu::kernels::rows::{LANES, vectorised};
 
-/// Scores of some queries, a row each; rows are whole vectors long, so that no loop over them has a rest. What is behind
+/// Scores of some queries, a row each; rows are whole vectors long, so that no loop over them has a rest. What is after
 /// the keys is of no meaning.
 #[derive(Default, Clone)]
 pub(crate) struct Scores<T> {
@@ -73,10 +73,10 @@ impl<T: Real> Scores<T> {
     }
 }
 
-/// `inside` where the last vector of a row of so many numbers has one of them, and `behind` them.
+/// `inside` where the last vector of a row of so many numbers has one of them, and `after` them.
 #[inline(always)]
-fn last_vector<T: Real>(numbers: usize, inside: T, behind: T) -> [T; LANES] {
-    std::array::from_fn(|i| if i < (numbers + LANES - 1) % LANES + 1 { inside } else { behind })
+fn last_vector<T: Real>(numbers: usize, inside: T, after: T) -> [T; LANES] {
+    std::array::from_fn(|i| if i < (numbers + LANES - 1) % LANES + 1 { inside } else { after })
 }
 
 /// Softmax of the first `keys` numbers of each row. Its steps go through all rows one after another, so that no row waits
@@ -93,15 +93,15 @@ impl<T: Real> WithSimd for Softmax<'_, T> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { numbers, stride, keys } = self;
-        let (inside, behind) = (last_vector(keys, T::ALL_BITS, T::ZERO), last_vector(keys, T::ZERO, T::LEAST));
-        let (inside, behind) = (T::vectors::<S>(&inside), T::vectors::<S>(&behind));
+        let (inside, after) = (last_vector(keys, T::ALL_BITS, T::ZERO), last_vector(keys, T::ZERO, T::LEAST));
+        let (inside, after) = (T::vectors::<S>(&inside), T::vectors::<S>(&after));
         for row in numbers.chunks_exact_mut(stride) {
             let row = T::vectors_mut::<S>(row);
             // The whole vector is written: of one that is written in parts, the next read would have to wait.
-            let last = row.len() - behind.len();
-            for ((x, inside), behind) in row[last..].iter_mut().zip(inside).zip(behind) {
-                // What is behind may be NaN of another text.
-                *x = T::plus(simd, T::common_bits(simd, *x, *inside), *behind);
+            let last = row.len() - after.len();
+            for ((x, inside), after) in row[last..].iter_mut().zip(inside).zip(after) {
+                // What is after may be NaN of another text.
+                *x = T::plus(simd, T::common_bits(simd, *x, *inside), *after);
             }
             let mut largest = T::splat(simd, T::LEAST);
             for x in row.iter() {

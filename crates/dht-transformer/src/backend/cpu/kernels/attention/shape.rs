@@ -1,4 +1,4 @@
-//! What attention is told: its heads, and its dropout.
+//! The shape of attention: its heads, and its dropout.
 
 use crate::backend::cpu::kernels::dropout::Dropout;
 use crate::backend::cpu::kernels::real::Real;

@@ -1,15 +1,14 @@
 //! The one function through which every matrix product of the crate runs, and its count.
 //!
 //! A product runs on one thread: what runs side by side are blocks of rows, each with all its products, so that what one
-//! of them writes is still in the cache when the next one reads it. The right factor is laid out in panels of three
-//! vectors; weights are laid out once for all blocks, and small factors are read where they lie if their rows are.
+//! of them writes is still in the cache when the next one reads it. The right factor is packed in panels of three
+//! vectors; weights are packed once for all blocks, and small factors are read where they lie if their rows are.
 
 mod matrix;
 mod packed;
 mod tile;
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use pulp::{Simd, WithSimd};
 
@@ -17,20 +16,10 @@ use self::packed::{VECTORS, lanes, pack};
 use self::tile::{Lines, Panel, Strip};
 
 use super::real::Real;
+use crate::flops::executed;
 
 pub(crate) use matrix::{Destination, Matrix};
-pub(crate) use packed::{Joined, Packed, Part};
-
-/// FLOPs of all products of this process so far, two for each multiply-add.
-static FLOPS: AtomicU64 = AtomicU64::new(0);
-
-/// FLOPs of all matrix products that this process has run so far, two for each multiply-add.
-///
-/// The difference of two readings is what ran between them; it is exact, and equal to what
-/// [`BlockShape`](crate::BlockShape) predicts. The count is one for the whole process.
-pub fn product_flops() -> u64 {
-    FLOPS.load(Ordering::Relaxed)
-}
+pub(crate) use packed::{Concatenated, Packed, Part};
 
 /// The right factor of a product.
 #[derive(Clone, Copy)]
@@ -81,7 +70,7 @@ pub(crate) fn product<'a, T: Real>(
     }
     assert!((a.rows - 1) * stride + columns <= c.len(), "destination is too short");
     assert!(a.rows == 1 || columns <= stride, "rows of the destination overlap");
-    FLOPS.fetch_add(2 * (a.rows * columns * inner) as u64, Ordering::Relaxed);
+    executed::add(2 * (a.rows * columns * inner) as u64);
     pulp::Arch::new().dispatch(Product { c, stride, destination, scale, a, b });
 }
 
@@ -109,7 +98,7 @@ impl<T: Real> WithSimd for Product<'_, '_, '_, T> {
                     let wide = width.min(b.columns - first);
                     let strip = Strip { a, rows: std::slice::from_ref(&every), wide, stride, destination, scale };
                     let c = &mut c[first..];
-                    // The last vector may read what lies behind the columns, if anything does.
+                    // The last vector may read what lies after the columns, if anything does.
                     let end = (b.rows.max(1) - 1) * b.row_stride + first + wide.next_multiple_of(lanes::<S, T>());
                     if b.column_stride == 1 && end <= b.data.len() {
                         let lines = Lines { numbers: &b.data[first..], stride: b.row_stride };
@@ -211,10 +200,10 @@ mod tests {
                 }
             };
         let straight = |row: usize, column: usize| b[row * columns + column];
-        check(&Packed::of(&beside, Joined::Beside), &straight, &[3..10, 12..13, 13..40], &[2, 0]);
-        check(&Packed::of(&[below], Joined::Below), &straight, &[30..33, 0..8], &[0]);
+        check(&Packed::of(&beside, Concatenated::Columns), &straight, &[3..10, 12..13, 13..40], &[2, 0]);
+        check(&Packed::of(&[below], Concatenated::Rows), &straight, &[30..33, 0..8], &[0]);
         check(
-            &Packed::of(&[turned], Joined::Beside),
+            &Packed::of(&[turned], Concatenated::Columns),
             &|row, column| straight(column, row),
             std::slice::from_ref(&(0..150)),
             &[0],

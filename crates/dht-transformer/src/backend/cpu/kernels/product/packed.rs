@@ -1,4 +1,4 @@
-//! Right factors laid out for products.
+//! Right factors packed for products.
 
 use std::ops::Range;
 
@@ -18,7 +18,7 @@ pub(crate) fn lanes<S: Simd, T: Real>() -> usize {
     size_of::<T::Vector<S>>() / size_of::<T>()
 }
 
-/// A right factor laid out in panels for many products.
+/// A right factor packed in panels for many products.
 ///
 /// Its columns come in groups of one width. Each group begins a panel of its own, so that a product can take some of them.
 #[derive(Debug, Clone)]
@@ -32,29 +32,29 @@ pub(crate) struct Packed<T> {
     groups: Vec<usize>,
 }
 
-/// How matrices that are laid out as one lie to one another.
+/// How matrices that are packed as one are concatenated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Joined {
-    Beside,
-    Below,
+pub(crate) enum Concatenated {
+    Columns,
+    Rows,
 }
 
 impl<T: Real> Packed<T> {
     /// Lays a matrix out.
     pub(crate) fn new(matrix: Matrix<'_, T>) -> Self {
-        Self::of(&[vec![matrix]], Joined::Beside)
+        Self::of(&[vec![matrix]], Concatenated::Columns)
     }
 
     /// Lays groups out, all of one shape, each of several matrices joined.
-    pub(crate) fn of(groups: &[Vec<Matrix<'_, T>>], joined: Joined) -> Self {
+    pub(crate) fn of(groups: &[Vec<Matrix<'_, T>>], concatenated: Concatenated) -> Self {
         groups.iter().flatten().for_each(|matrix| matrix.check("right factor"));
         let sum = |size: fn(&Matrix<'_, T>) -> usize| groups.first().map_or(0, |group| group.iter().map(size).sum());
         let first = |size: fn(&Matrix<'_, T>) -> usize| groups.first().and_then(|group| group.first()).map_or(0, size);
-        let (rows, columns) = match joined {
-            Joined::Beside => (first(|matrix| matrix.rows), sum(|matrix| matrix.columns)),
-            Joined::Below => (sum(|matrix| matrix.rows), first(|matrix| matrix.columns)),
+        let (rows, columns) = match concatenated {
+            Concatenated::Columns => (first(|matrix| matrix.rows), sum(|matrix| matrix.columns)),
+            Concatenated::Rows => (sum(|matrix| matrix.rows), first(|matrix| matrix.columns)),
         };
-        let panels = pulp::Arch::new().dispatch(Pack { groups, joined, rows, columns });
+        let panels = pulp::Arch::new().dispatch(Pack { groups, concatenated, rows, columns });
         Self { panels, rows: 0..rows, columns, groups: (0..groups.len()).collect() }
     }
 
@@ -79,7 +79,7 @@ impl<T: Real> Packed<T> {
     }
 }
 
-/// A part of a right factor that is laid out.
+/// A part of a packed right factor.
 #[derive(Clone, Copy)]
 pub(crate) struct Part<'a, T> {
     pub(crate) packed: &'a Packed<T>,
@@ -90,7 +90,7 @@ pub(crate) struct Part<'a, T> {
 
 struct Pack<'a, 'b, T> {
     groups: &'a [Vec<Matrix<'b, T>>],
-    joined: Joined,
+    concatenated: Concatenated,
     rows: usize,
     columns: usize,
 }
@@ -108,12 +108,12 @@ impl<T: Real> WithSimd for Pack<'_, '_, T> {
                 let (first, end) = (index * width, self.columns.min((index + 1) * width));
                 let mut start = 0; // of a matrix in its group: a column, or a row
                 for matrix in group {
-                    match self.joined {
-                        Joined::Below => {
+                    match self.concatenated {
+                        Concatenated::Rows => {
                             pack(*matrix, first..end, &mut panel[start * width..][..matrix.rows * width], width, 0);
                             start += matrix.rows;
                         }
-                        Joined::Beside => {
+                        Concatenated::Columns => {
                             let (from, to) = (first.max(start), end.min(start + matrix.columns));
                             if from < to {
                                 pack(*matrix, from - start..to - start, panel, width, from - first);

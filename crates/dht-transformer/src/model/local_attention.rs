@@ -1,4 +1,4 @@
-//! Heads that look at neighbouring words before anything is learnt.
+//! Local-attention initialisation: heads of the first layer that attend to neighbouring words before training.
 //!
 //! ```text
 //! position t:     √2·s·(sin ω₀t, cos ω₀t, sin ω₁t, …, 0, …)      in as many columns as a head has
@@ -19,15 +19,15 @@ use super::names;
 use crate::config::BertConfig;
 use crate::error::{Error, Result};
 
-/// How much greater the score of the position looked at would be than that of one far away, without rows of text types;
-/// with them it is some 8.
+/// How much greater the score of the position looked at would be than that of one far away, without token types;
+/// with them it is about 8.
 const PEAK: f64 = 10.0;
 /// The greatest and the least frequency, in radians a position.
 const FREQUENCIES: [f64; 2] = [1.0, 0.1];
 /// How much of the random queries and keys stays.
 const RANDOM: f64 = 0.3;
 
-/// Where a head of the first layer looks: 1 before, 1 behind, 2 before, 2 behind, …
+/// The offset that a head of the first layer attends to: −1, 1, −2, 2, …
 fn offset(head: usize) -> f64 {
     let distance = (head / 2 + 1) as f64;
     if head.is_multiple_of(2) { -distance } else { distance }
@@ -37,7 +37,7 @@ fn offset(head: usize) -> f64 {
 ///
 /// # Errors
 /// [`Error::Setting`] when heads have one column, which is no pair.
-pub(crate) fn look_at(config: &BertConfig, tensors: &mut BTreeMap<String, Tensor>) -> Result<()> {
+pub(crate) fn initialise(config: &BertConfig, tensors: &mut BTreeMap<String, Tensor>) -> Result<()> {
     let (hidden, head_size) = (config.hidden_size, config.head_size());
     let pairs = head_size / 2;
     if pairs == 0 {
@@ -61,7 +61,7 @@ pub(crate) fn look_at(config: &BertConfig, tensors: &mut BTreeMap<String, Tensor
     let shape = [config.max_position_embeddings, hidden];
     tensors.insert(names::POSITION.into(), Tensor::from_vec(positions, &shape, &Device::Cpu)?);
 
-    // Were there only words and positions, sines and cosines would have a sum of squares of hidden / 2 behind the norm.
+    // Were there only words and positions, sines and cosines would have a sum of squares of hidden / 2 after the norm.
     let gain = (PEAK * (head_size as f64).sqrt() / (hidden as f64 / 2.0)).sqrt();
     let name = names::of_layer(0, names::QKV);
     let missing = || Error::Parameter { name: name.clone(), problem: "is missing" };

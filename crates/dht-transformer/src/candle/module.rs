@@ -1,0 +1,82 @@
+//! Models as `candle_nn` modules.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use candle_core::Tensor;
+use candle_nn::ModuleT;
+
+use super::padding::{pad, unpad};
+use crate::backend::ForwardContext;
+use crate::error::Error;
+use crate::model::Encoder;
+use crate::tasks::TextClassifier;
+use crate::tensors::{HeadPlan, Parameters};
+
+/// A model as a `candle_nn::ModuleT` on token ids, (samples, length) in u32, all of which are tokens; for padded batches
+/// see [`unpad`].
+///
+/// | model | result |
+/// |---|---|
+/// | [`Encoder`] | hidden states (samples, length, hidden) |
+/// | [`TextClassifier`] | logits (samples, outputs) |
+///
+/// With `train`, all operations are in candle's graph, so that `loss.backward()` finds the gradients of all weights; the
+/// dropout masks are keyed by the seed and the number of such calls before. Without, the fused operations run, and no
+/// gradient passes.
+#[derive(Debug)]
+pub struct GraphModule<M> {
+    model: M,
+    seed: u64,
+    calls: AtomicU32,
+}
+
+impl<M> GraphModule<M> {
+    /// The model with a seed for its dropouts.
+    pub fn new(model: M, seed: u64) -> Self {
+        Self { model, seed, calls: AtomicU32::new(0) }
+    }
+
+    /// The model.
+    pub fn model(&self) -> &M {
+        &self.model
+    }
+
+    /// The model, out of the module.
+    pub fn into_inner(self) -> M {
+        self.model
+    }
+
+    fn context(&self, parameters: &Parameters, train: bool) -> ForwardContext {
+        match train {
+            true => ForwardContext::in_candle_graph(parameters, self.seed, self.calls.fetch_add(1, Ordering::Relaxed)),
+            false => ForwardContext::inference(),
+        }
+    }
+}
+
+/// candle's error from ours.
+pub(super) fn to_candle(error: Error) -> candle_core::Error {
+    match error {
+        Error::Candle(error) => error,
+        other => candle_core::Error::wrap(other),
+    }
+}
+
+impl ModuleT for GraphModule<Encoder> {
+    fn forward_t(&self, ids: &Tensor, train: bool) -> candle_core::Result<Tensor> {
+        let encoder = &self.model;
+        let ctx = self.context(encoder.parameters(), train);
+        let run = || {
+            let hidden = encoder.embed(&unpad(ids, None, None)?, &ctx)?;
+            pad(&encoder.run(0..encoder.layers(), &hidden, &HeadPlan::Full, &ctx)?)
+        };
+        run().map_err(to_candle)
+    }
+}
+
+impl ModuleT for GraphModule<TextClassifier> {
+    fn forward_t(&self, ids: &Tensor, train: bool) -> candle_core::Result<Tensor> {
+        let ctx = self.context(self.model.encoder().parameters(), train);
+        unpad(ids, None, None).and_then(|batch| self.model.logits(&batch, &ctx)).map_err(to_candle)
+    }
+}

@@ -1,0 +1,61 @@
+//! Rectangles of padded tokens, as candle's programs have them, and packed rows.
+
+use candle_core::{DType, Tensor};
+
+use crate::data::PackedBatch;
+use crate::error::{Error, Result};
+use crate::tensors::{Hidden, Spans};
+
+/// A packed batch from padded token ids.
+///
+/// # Shapes
+/// All (samples, length): `ids` and `token_types` (without them: 0) in u32, `mask` 1 for tokens and 0 for padding (without
+/// it: all are tokens). The samples are numbered from 0; labels are 0.
+///
+/// # Errors
+/// [`Error::Shape`] when shapes differ; [`Error::Setting`] when a sample has no token.
+pub fn unpad(ids: &Tensor, token_types: Option<&Tensor>, mask: Option<&Tensor>) -> Result<PackedBatch> {
+    let (samples, length) = ids.dims2()?;
+    let values = |what: &str, tensor: &Tensor| -> Result<Vec<u32>> {
+        if tensor.dims() != ids.dims() {
+            let (expected, got) = (ids.dims().to_vec(), tensor.dims().to_vec());
+            return Err(Error::Shape { what: what.into(), expected, got });
+        }
+        Ok(tensor.to_dtype(DType::U32)?.flatten_all()?.to_vec1()?)
+    };
+    let ids = values("ids", ids)?;
+    let token_types = token_types.map_or_else(|| Ok(vec![0; ids.len()]), |types| values("token_types", types))?;
+    let mask = mask.map_or_else(|| Ok(vec![1; ids.len()]), |mask| values("mask", mask))?;
+    let real: Vec<usize> = (0..ids.len()).filter(|&token| mask[token] != 0).collect();
+    let tokens = |sample: usize| mask[sample * length..][..length].iter().filter(|value| **value != 0).count();
+    Ok(PackedBatch {
+        ids: real.iter().map(|&token| ids[token]).collect(),
+        type_ids: real.iter().map(|&token| token_types[token]).collect(),
+        spans: Spans::from_lengths((0..samples).map(tokens))?,
+        labels: vec![0; samples],
+        targets: Vec::new(),
+        sample_ids: (0..samples as u64).collect(),
+    })
+}
+
+/// (tokens, hidden) → (samples, longest, hidden), with zeros after the last token of each sample. Gradients pass.
+///
+/// # Errors
+/// What candle reports.
+pub fn pad(hidden: &Hidden) -> Result<Tensor> {
+    let (rows, spans) = (hidden.tensor(), hidden.spans());
+    let (tokens, width) = rows.dims2()?;
+    let longest = spans.lengths().max().unwrap_or(0);
+    // The row after the last one is zero.
+    let index = |sample: usize, token: usize| {
+        let range = spans.range(sample);
+        if token < range.len() { range.start + token } else { tokens }
+    };
+    let indices: Vec<u32> = (0..spans.samples())
+        .flat_map(|sample| (0..longest).map(move |token| (sample, token)))
+        .map(|(sample, token)| index(sample, token) as u32)
+        .collect();
+    let zero = Tensor::zeros((1, width), rows.dtype(), rows.device())?;
+    let indices = Tensor::from_vec(indices, spans.samples() * longest, rows.device())?;
+    Ok(Tensor::cat(&[rows, &zero], 0)?.index_select(&indices, 0)?.reshape((spans.samples(), longest, width))?)
+}

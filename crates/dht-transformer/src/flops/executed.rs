@@ -1,0 +1,18 @@
+//! The count of what the matrix products of this process really did.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+static FLOPS: AtomicU64 = AtomicU64::new(0);
+
+/// FLOPs of all matrix products that this process has run so far, two for each multiply-add.
+///
+/// The difference of two readings is what ran between them; it is exact, and equal to what
+/// [`BlockShape`](super::BlockShape) predicts. The count is one for the whole process.
+pub fn product_flops() -> u64 {
+    FLOPS.load(Ordering::Relaxed)
+}
+
+/// Counts a product.
+pub(crate) fn add(flops: u64) {
+    FLOPS.fetch_add(flops, Ordering::Relaxed);
+}

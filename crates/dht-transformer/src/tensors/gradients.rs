@@ -1,0 +1,204 @@
+//! The gradients of one step, dense or by rows, and how they add up.
+
+use candle_core::Tensor;
+use candle_core::backprop::GradStore;
+
+use super::parameters::{ParameterId, Parameters};
+use crate::error::Result;
+
+/// The gradient of one parameter.
+#[derive(Debug, Clone)]
+pub enum Gradient {
+    /// One number for each number of the parameter, in its (row-major) order, on the CPU.
+    Dense(Vec<f32>),
+    /// Some rows of a matrix parameter; the others have gradient zero. `rows` is strictly increasing and `values`
+    /// holds `rows.len()` rows.
+    Rows {
+        /// Which rows.
+        rows: Vec<u32>,
+        /// Their gradients, row by row.
+        values: Vec<f32>,
+    },
+    /// A gradient that lives on the parameter's device.
+    Device(Tensor),
+}
+
+impl Gradient {
+    /// The gradient as a dense tensor of the parameter's shape and type, on its device.
+    ///
+    /// # Errors
+    /// What candle reports, shapes that do not fit included.
+    ///
+    /// # Panics
+    /// When rows are named that the parameter does not have.
+    pub fn to_tensor(&self, parameter: &Tensor) -> Result<Tensor> {
+        let device = parameter.device();
+        Ok(match self {
+            Self::Dense(values) => Tensor::from_slice(values, parameter.shape(), device)?,
+            Self::Rows { rows, values } => {
+                let mut dense = vec![0.0_f32; parameter.elem_count()];
+                let width = values.len() / rows.len().max(1);
+                for (&row, values) in rows.iter().zip(values.chunks(width.max(1))) {
+                    dense[row as usize * width..][..width].copy_from_slice(values);
+                }
+                Tensor::from_vec(dense, parameter.shape(), device)?
+            }
+            Self::Device(tensor) => tensor.to_device(device)?.to_dtype(parameter.dtype())?,
+        })
+    }
+
+    /// A gradient that candle computed: its values where they lie on the CPU, the tensor itself elsewhere.
+    pub(crate) fn of_tensor(tensor: &Tensor) -> Result<Self> {
+        Ok(match tensor.device().is_cpu() {
+            true => Self::Dense(tensor.flatten_all()?.to_vec1()?),
+            false => Self::Device(tensor.clone()),
+        })
+    }
+}
+
+/// The gradients of one step, by parameter; `None` where the loss does not depend on it.
+#[derive(Debug, Clone, Default)]
+pub struct Gradients {
+    slots: Vec<Option<Gradient>>,
+}
+
+impl Gradients {
+    /// No gradient for any of `parameters` parameters.
+    pub fn empty(parameters: usize) -> Self {
+        Self { slots: vec![None; parameters] }
+    }
+
+    /// Those of candle's gradients that belong to these parameters.
+    ///
+    /// # Errors
+    /// What candle reports; gradients on the CPU must be in f32.
+    pub fn from_grad_store(store: &GradStore, parameters: &Parameters) -> Result<Self> {
+        let mut gradients = Self::empty(parameters.len());
+        for (id, _, var) in parameters.iter() {
+            if let Some(gradient) = store.get(var) {
+                gradients.set(id, Gradient::of_tensor(gradient)?);
+            }
+        }
+        Ok(gradients)
+    }
+
+    /// Puts all gradients into candle's store as dense tensors, in place of those that are there for the same variables.
+    ///
+    /// # Errors
+    /// What candle reports.
+    ///
+    /// # Panics
+    /// When these are gradients of other parameters.
+    pub fn put_into(&self, store: &mut GradStore, parameters: &Parameters) -> Result<()> {
+        for (id, gradient) in self.iter() {
+            let var = parameters.var(id);
+            store.insert(var, gradient.to_tensor(var)?);
+        }
+        Ok(())
+    }
+
+    /// The gradient of a parameter.
+    pub fn get(&self, id: ParameterId) -> Option<&Gradient> {
+        self.slots.get(id.0).and_then(Option::as_ref)
+    }
+
+    /// Sets the gradient of a parameter.
+    ///
+    /// # Panics
+    /// When the parameter is not one of those this was made for.
+    pub fn set(&mut self, id: ParameterId, gradient: Gradient) {
+        *self.slot(id) = Some(gradient);
+    }
+
+    /// The place of a parameter's gradient.
+    pub(crate) fn slot(&mut self, id: ParameterId) -> &mut Option<Gradient> {
+        &mut self.slots[id.0]
+    }
+
+    /// Adds to a parameter's gradient; both must be of one kind.
+    pub(crate) fn add(&mut self, id: ParameterId, gradient: Gradient) {
+        let slot = self.slot(id);
+        *slot = Some(match (slot.take(), gradient) {
+            (None, gradient) => gradient,
+            (Some(Gradient::Dense(mut sum)), Gradient::Dense(more)) => {
+                sum.iter_mut().zip(&more).for_each(|(sum, more)| *sum += more);
+                Gradient::Dense(sum)
+            }
+            (Some(Gradient::Rows { rows, values }), Gradient::Rows { rows: more_rows, values: more }) => {
+                merge_rows((rows, values), (more_rows, more))
+            }
+            (Some(Gradient::Device(sum)), Gradient::Device(more)) => {
+                // Same parameter, same shape and device: nothing that can fail but the device itself, and then the
+                // backward that runs this has failed already.
+                Gradient::Device((&sum + &more).unwrap_or(sum))
+            }
+            (Some(Gradient::Rows { rows, values }), Gradient::Dense(mut sum))
+            | (Some(Gradient::Dense(mut sum)), Gradient::Rows { rows, values }) => {
+                let width = values.len() / rows.len().max(1);
+                for (row, values) in rows.iter().zip(values.chunks_exact(width.max(1))) {
+                    let start = *row as usize * width;
+                    sum[start..start + width].iter_mut().zip(values).for_each(|(sum, more)| *sum += more);
+                }
+                Gradient::Dense(sum)
+            }
+            (Some(Gradient::Device(_)), _) | (_, Gradient::Device(_)) => {
+                unreachable!("a parameter lives on one device, and so do its gradients")
+            }
+        });
+    }
+
+    /// Adds the gradients of another backward over the same parameters.
+    pub(crate) fn add_all(&mut self, other: Self) {
+        for (id, gradient) in other.slots.into_iter().enumerate() {
+            if let Some(gradient) = gradient {
+                self.add(ParameterId(id), gradient);
+            }
+        }
+    }
+
+    /// Multiplies all gradients by a number.
+    pub(crate) fn scale(&mut self, factor: f64) -> Result<()> {
+        for gradient in self.slots.iter_mut().flatten() {
+            match gradient {
+                Gradient::Dense(values) | Gradient::Rows { values, .. } => {
+                    values.iter_mut().for_each(|value| *value *= factor as f32);
+                }
+                Gradient::Device(tensor) => *tensor = (&*tensor * factor)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// All gradients in the order of the parameters.
+    pub fn iter(&self) -> impl Iterator<Item = (ParameterId, &Gradient)> {
+        self.slots.iter().enumerate().filter_map(|(index, slot)| Some((ParameterId(index), slot.as_ref()?)))
+    }
+
+    /// All gradients, to be changed in place.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (ParameterId, &mut Gradient)> {
+        self.slots.iter_mut().enumerate().filter_map(|(index, slot)| Some((ParameterId(index), slot.as_mut()?)))
+    }
+}
+
+/// The sum of two sparse gradients, rows in increasing order.
+fn merge_rows((a_rows, a): (Vec<u32>, Vec<f32>), (b_rows, b): (Vec<u32>, Vec<f32>)) -> Gradient {
+    let width = a.len() / a_rows.len().max(1);
+    let (mut rows, mut values) = (Vec::new(), Vec::with_capacity(a.len() + b.len()));
+    let (mut i, mut j) = (0, 0);
+    while i < a_rows.len() || j < b_rows.len() {
+        let from_a = i < a_rows.len() && (j == b_rows.len() || a_rows[i] <= b_rows[j]);
+        let from_b = j < b_rows.len() && (i == a_rows.len() || b_rows[j] <= a_rows[i]);
+        rows.push(if from_a { a_rows[i] } else { b_rows[j] });
+        match (from_a, from_b) {
+            (true, true) => {
+                let pair = a[i * width..(i + 1) * width].iter().zip(&b[j * width..(j + 1) * width]);
+                values.extend(pair.map(|(a, b)| a + b));
+            }
+            (true, false) => values.extend_from_slice(&a[i * width..(i + 1) * width]),
+            _ => values.extend_from_slice(&b[j * width..(j + 1) * width]),
+        }
+        i += usize::from(from_a);
+        j += usize::from(from_b);
+    }
+    Gradient::Rows { rows, values }
+}

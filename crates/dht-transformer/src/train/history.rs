@@ -1,0 +1,35 @@
+//! The results of a training, step by step and epoch by epoch.
+
+use serde::{Deserialize, Serialize};
+
+/// What an epoch came to.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// The epoch, from 0.
+    pub epoch: usize,
+    /// The mean training loss of its samples, in nats.
+    pub loss: f64,
+    /// The [score](Objective::score) on the validation samples after it; `None` without any.
+    pub validation_score: Option<f64>,
+}
+
+/// What a training came to.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct History {
+    /// The share of the training that is done and the mean loss, for each step.
+    pub losses: Vec<(f64, f64)>,
+    /// Each epoch.
+    pub epochs: Vec<EpochRecord>,
+    /// The epoch whose parameters were kept.
+    pub best_epoch: Option<usize>,
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Steps that were skipped because a gradient was not finite.
+    pub skipped_steps: u64,
+    /// Samples trained on.
+    pub samples: u64,
+    /// Wall clock of all steps: batches, forward, backward, optimiser.
+    pub train_seconds: f64,
+    /// Of those, the optimiser.
+    pub optimizer_seconds: f64,
+}

@@ -1,0 +1,266 @@
+//! Counts of true and predicted classes.
+
+use crate::error::{Error, Result, same_length};
+
+/// How often each true class was predicted as each class.
+///
+/// # Examples
+/// ```
+/// use dht_transformer::Confusion;
+///
+/// let confusion = Confusion::from_labels(2, &[0, 0, 1, 1], &[0, 1, 1, 1])?;
+/// assert_eq!(confusion.accuracy(), 0.75);
+/// # Ok::<(), dht_transformer::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confusion {
+    classes: usize,
+    /// (truth, predicted), row-major
+    counts: Vec<u64>,
+}
+
+impl Confusion {
+    /// Nothing counted yet.
+    pub fn new(classes: usize) -> Self {
+        Self { classes, counts: vec![0; classes * classes] }
+    }
+
+    /// Counts every pair of a true and a predicted class.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the two differ in length, [`Error::Setting`] when a class is not below `classes`.
+    pub fn from_labels(classes: usize, truth: &[usize], predicted: &[usize]) -> Result<Self> {
+        same_length("predicted", truth.len(), predicted.len())?;
+        let mut confusion = Self::new(classes);
+        for (&truth, &predicted) in truth.iter().zip(predicted) {
+            confusion.record(truth, predicted)?;
+        }
+        Ok(confusion)
+    }
+
+    /// Counts one sample.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when a class is not below the number of classes; nothing is counted then.
+    pub fn record(&mut self, truth: usize, predicted: usize) -> Result<()> {
+        check_class("truth", truth, self.classes)?;
+        check_class("predicted", predicted, self.classes)?;
+        self.add(truth, predicted, 1);
+        Ok(())
+    }
+
+    /// Counts some samples whose classes are known to be in range.
+    pub(crate) fn add(&mut self, truth: usize, predicted: usize, count: u64) {
+        self.counts[truth * self.classes + predicted] += count;
+    }
+
+    /// Adds the counts of another part of the samples.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when it has another number of classes.
+    pub fn merge(&mut self, other: &Self) -> Result<()> {
+        same_length("classes", self.classes, other.classes)?;
+        self.counts.iter_mut().zip(&other.counts).for_each(|(count, more)| *count += more);
+        Ok(())
+    }
+
+    /// How many classes there are.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// How many samples of class `truth` were predicted as `predicted`: none of a class that there is not.
+    pub fn count(&self, truth: usize, predicted: usize) -> u64 {
+        if truth.max(predicted) < self.classes { self.counts[truth * self.classes + predicted] } else { 0 }
+    }
+
+    /// How many samples were counted.
+    pub fn total(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    fn correct(&self) -> u64 {
+        (0..self.classes).map(|class| self.count(class, class)).sum()
+    }
+
+    /// How many samples truly are of a class.
+    fn support(&self, class: usize) -> u64 {
+        (0..self.classes).map(|predicted| self.count(class, predicted)).sum()
+    }
+
+    /// How many samples were predicted as a class.
+    fn predictions(&self, class: usize) -> u64 {
+        (0..self.classes).map(|truth| self.count(truth, class)).sum()
+    }
+
+    /// The share of samples predicted right; 0 when there are none.
+    pub fn accuracy(&self) -> f64 {
+        ratio(self.correct() as f64, self.total() as f64)
+    }
+
+    /// F1 = 2 TP / (2 TP + FP + FN) of one class; `None` when the class is neither true nor predicted anywhere.
+    pub fn f1(&self, class: usize) -> Option<f64> {
+        let either = self.support(class) + self.predictions(class);
+        (either > 0).then(|| 2.0 * self.count(class, class) as f64 / either as f64)
+    }
+
+    /// The mean of [`Confusion::f1`] over the classes that are true or predicted somewhere; 0 when there are none.
+    ///
+    /// This is scikit-learn's `f1_score(average="macro", zero_division=0)` without `labels`: a class absent from both
+    /// sides is left out of the mean, and a class present on one side only counts as 0.
+    pub fn macro_f1(&self) -> f64 {
+        let (mut sum, mut present) = (0.0, 0.0);
+        for f1 in (0..self.classes).filter_map(|class| self.f1(class)) {
+            sum += f1;
+            present += 1.0;
+        }
+        ratio(sum, present)
+    }
+
+    /// The correlation of true and predicted classes, R_K of Gorodkin (2004), which for two classes is that of
+    /// Matthews (1975):
+    ///
+    /// (c s − Σ pₖ tₖ) / √((s² − Σ pₖ²)(s² − Σ tₖ²))
+    ///
+    /// with s samples, c right ones, tₖ of true class k and pₖ predicted as k. In [−1, 1]; 0 when all samples share
+    /// one true or one predicted class, as scikit-learn's `matthews_corrcoef` has it.
+    pub fn matthews(&self) -> f64 {
+        let total = i128::from(self.total());
+        let (mut cross, mut predicted_squares, mut true_squares) = (0, 0, 0);
+        for class in 0..self.classes {
+            let (truth, predicted) = (i128::from(self.support(class)), i128::from(self.predictions(class)));
+            cross += truth * predicted;
+            predicted_squares += predicted * predicted;
+            true_squares += truth * truth;
+        }
+        // Exact up to here: in floating point the two differences would cancel for nearly constant predictions.
+        let covariance = (i128::from(self.correct()) * total - cross) as f64;
+        let spread =
+            ((total * total - predicted_squares) as f64).sqrt() * ((total * total - true_squares) as f64).sqrt();
+        ratio(covariance, spread)
+    }
+}
+
+/// 0 / 0 is 0 here: an empty evaluation has no merit.
+fn ratio(part: f64, whole: f64) -> f64 {
+    if whole == 0.0 { 0.0 } else { part / whole }
+}
+
+pub(crate) fn check_class(field: &'static str, class: usize, classes: usize) -> Result<()> {
+    if class < classes {
+        return Ok(());
+    }
+    Err(Error::Setting { field, expected: format!("a class below {classes}"), got: class.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use approx::assert_abs_diff_eq;
+    use proptest::prelude::*;
+
+    fn naive_macro_f1(truth: &[usize], predicted: &[usize]) -> f64 {
+        let mut classes: Vec<usize> = truth.iter().chain(predicted).copied().collect();
+        classes.sort_unstable();
+        classes.dedup();
+        let pairs = || truth.iter().zip(predicted);
+        let scores = classes.iter().map(|&class| {
+            let hits = pairs().filter(|&(&t, &p)| t == class && p == class).count() as f64;
+            let precision = hits / (predicted.iter().filter(|&&p| p == class).count() as f64).max(1.0);
+            let recall = hits / (truth.iter().filter(|&&t| t == class).count() as f64).max(1.0);
+            if hits == 0.0 { 0.0 } else { 2.0 * precision * recall / (precision + recall) }
+        });
+        scores.sum::<f64>() / classes.len().max(1) as f64
+    }
+
+    /// The Pearson correlation of the one-hot codes, which is how Gorodkin defines R_K.
+    fn naive_matthews(classes: usize, truth: &[usize], predicted: &[usize]) -> f64 {
+        let samples = truth.len() as f64;
+        let covariance = |left: &[usize], right: &[usize]| -> f64 {
+            (0..classes)
+                .map(|class| {
+                    let share = |labels: &[usize]| labels.iter().filter(|&&l| l == class).count() as f64 / samples;
+                    let (mean_left, mean_right) = (share(left), share(right));
+                    left.iter()
+                        .zip(right)
+                        .map(|(&l, &r)| {
+                            (f64::from(l == class) - mean_left) * (f64::from(r == class) - mean_right) / samples
+                        })
+                        .sum::<f64>()
+                })
+                .sum()
+        };
+        let spread = (covariance(truth, truth) * covariance(predicted, predicted)).sqrt();
+        if spread < 1e-12 { 0.0 } else { covariance(truth, predicted) / spread }
+    }
+
+    fn labels() -> impl Strategy<Value = (usize, Vec<usize>, Vec<usize>)> {
+        (1_usize..6, 1_usize..60).prop_flat_map(|(classes, samples)| {
+            let side = || proptest::collection::vec(0..classes, samples);
+            (Just(classes), side(), side())
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_scores_equal_their_naive_formulas((classes, truth, predicted) in labels()) {
+            let confusion = Confusion::from_labels(classes, &truth, &predicted).unwrap();
+            let right = truth.iter().zip(&predicted).filter(|(t, p)| t == p).count();
+            prop_assert!((confusion.accuracy() - right as f64 / truth.len() as f64).abs() < 1e-15);
+            prop_assert!((confusion.macro_f1() - naive_macro_f1(&truth, &predicted)).abs() < 1e-12);
+            prop_assert!((confusion.matthews() - naive_matthews(classes, &truth, &predicted)).abs() < 1e-9);
+        }
+
+        #[test]
+        fn merged_halves_equal_the_whole((classes, truth, predicted) in labels(), cut in 0.0..1.0) {
+            let cut = (cut * truth.len() as f64) as usize;
+            let mut merged = Confusion::from_labels(classes, &truth[..cut], &predicted[..cut]).unwrap();
+            merged.merge(&Confusion::from_labels(classes, &truth[cut..], &predicted[cut..]).unwrap()).unwrap();
+            prop_assert_eq!(merged, Confusion::from_labels(classes, &truth, &predicted).unwrap());
+        }
+    }
+
+    #[test]
+    fn the_examples_of_scikit_learn_come_out() {
+        // The documentation of f1_score and matthews_corrcoef.
+        let confusion = Confusion::from_labels(3, &[0, 1, 2, 0, 1, 2], &[0, 2, 1, 0, 0, 1]).unwrap();
+        assert_abs_diff_eq!(confusion.macro_f1(), 0.8 / 3.0, epsilon = 1e-12);
+        let confusion = Confusion::from_labels(2, &[1, 1, 1, 0], &[1, 0, 1, 1]).unwrap();
+        assert_abs_diff_eq!(confusion.matthews(), -1.0 / 3.0, epsilon = 1e-12);
+    }
+
+    #[test]
+    fn a_class_absent_from_both_sides_does_not_count_but_one_absent_from_one_side_counts_as_zero() {
+        let absent = Confusion::from_labels(3, &[0, 0, 1], &[0, 0, 1]).unwrap();
+        assert_eq!((absent.f1(2), absent.macro_f1()), (None, 1.0));
+        let one_sided = Confusion::from_labels(3, &[0, 0, 1], &[0, 0, 2]).unwrap();
+        assert_eq!((one_sided.f1(2), one_sided.f1(1)), (Some(0.0), Some(0.0)));
+        assert_abs_diff_eq!(one_sided.macro_f1(), 1.0 / 3.0, epsilon = 1e-15);
+    }
+
+    #[test]
+    fn a_class_that_is_not_there_has_no_samples() {
+        let confusion = Confusion::from_labels(2, &[0, 0, 1], &[0, 1, 1]).unwrap();
+        assert_eq!(
+            [(0, 1), (0, 2), (0, 3), (2, 0), (7, 7)].map(|(truth, got)| confusion.count(truth, got)),
+            [1, 0, 0, 0, 0]
+        );
+        assert_eq!((confusion.f1(1).is_some(), confusion.f1(2)), (true, None));
+    }
+
+    #[test]
+    fn an_empty_count_scores_zero_and_not_nan() {
+        let empty = Confusion::new(4);
+        assert_eq!((empty.accuracy(), empty.macro_f1(), empty.matthews()), (0.0, 0.0, 0.0));
+    }
+
+    #[test]
+    fn bad_labels_are_refused_and_change_nothing() {
+        let mut confusion = Confusion::new(2);
+        assert!(matches!(confusion.record(2, 0), Err(Error::Setting { field: "truth", .. })));
+        assert!(matches!(confusion.record(0, 2), Err(Error::Setting { field: "predicted", .. })));
+        assert!(confusion.merge(&Confusion::new(3)).is_err());
+        assert_eq!(confusion, Confusion::new(2));
+        assert!(matches!(Confusion::from_labels(2, &[0], &[]), Err(Error::Shape { .. })));
+    }
+}

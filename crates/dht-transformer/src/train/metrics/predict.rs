@@ -1,0 +1,56 @@
+//! Predictions of a whole data set, and their score.
+
+use std::time::Instant;
+
+use super::confusion::Confusion;
+use crate::backend::ForwardContext;
+use crate::data::{EncodedDataset, longest_first};
+use crate::error::Result;
+use crate::train::objective::Predict;
+
+/// Predictions on a data set and what they took.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Predictions {
+    /// The predicted class of each row.
+    pub labels: Vec<u32>,
+    /// Wall clock without tokenising.
+    pub seconds: f64,
+}
+
+/// Predicts every row, longest texts first.
+///
+/// # Errors
+/// The objective's.
+pub fn predict_all<O: Predict>(
+    objective: &O,
+    data: &EncodedDataset,
+    batch_size: usize,
+) -> Result<Predictions, O::Error> {
+    let (start, ctx) = (Instant::now(), ForwardContext::inference());
+    let mut labels = vec![0; data.len()];
+    for rows in longest_first(&data.lengths(), batch_size)? {
+        for (row, label) in rows.iter().zip(objective.predict(&data.batch(&rows)?, &ctx)?) {
+            labels[*row] = label;
+        }
+    }
+    Ok(Predictions { labels, seconds: start.elapsed().as_secs_f64() })
+}
+
+/// How predictions compare with the labels of a data set.
+///
+/// # Errors
+/// [`Error::Shape`] when there are not as many as rows; [`Error::Setting`] for a class that the data set has not.
+pub fn score(data: &EncodedDataset, predicted: &[u32]) -> Result<Confusion> {
+    let truth: Vec<usize> = data.samples.iter().map(|sample| sample.label as usize).collect();
+    let predicted: Vec<usize> = predicted.iter().map(|label| *label as usize).collect();
+    Confusion::from_labels(data.labels.len(), &truth, &predicted)
+}
+
+/// The macro F1 of an objective's predictions.
+///
+/// # Errors
+/// As [`predict_all`] and [`score`].
+pub fn macro_f1<O: Predict>(objective: &O, data: &EncodedDataset, batch_size: usize) -> Result<f64, O::Error> {
+    let predicted = predict_all(objective, data, batch_size)?;
+    Ok(score(data, &predicted.labels)?.macro_f1())
+}

@@ -1,0 +1,44 @@
+//! Reports from a running training.
+
+use super::history::EpochRecord;
+use super::objective::Progress;
+
+/// What is reported to an observer. An observer cannot change the training.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Event<'a> {
+    /// The training begins, or goes on after `samples` of `total` samples.
+    Started {
+        /// Samples that are done.
+        samples: u64,
+        /// Samples of all epochs.
+        total: u64,
+    },
+    /// A step was made.
+    Step {
+        /// Where the training stood.
+        progress: Progress,
+        /// The mean loss of the step, in nats.
+        loss: f64,
+        /// How many samples.
+        samples: usize,
+    },
+    /// An epoch is over.
+    Epoch(&'a EpochRecord),
+}
+
+/// Receives the events of a training.
+pub trait Observer {
+    /// Receives an event.
+    fn observe(&mut self, event: Event<'_>);
+}
+
+/// Ignores all events.
+impl Observer for () {
+    fn observe(&mut self, _: Event<'_>) {}
+}
+
+impl<F: FnMut(Event<'_>)> Observer for F {
+    fn observe(&mut self, event: Event<'_>) {
+        self(event);
+    }
+}

@@ -1,0 +1,76 @@
+//! What a user of the trainer chooses.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::optim::{AdamWSettings, Schedule};
+use crate::error::{Error, Result};
+
+/// How a training runs. Learned state is elsewhere.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TrainSettings {
+    /// How often the training samples are gone through.
+    pub epochs: usize,
+    /// Samples a batch.
+    pub batch_size: usize,
+    /// Losses (of a batch each, in a plain training) whose gradients are added up for one optimiser step: as one batch
+    /// so many times as large, for the memory of a small one. The last step of an epoch may have fewer.
+    pub accumulate: usize,
+    /// Batches that are sorted by length together; 1 is a plain shuffle.
+    pub length_window: usize,
+    /// Keys order and dropout.
+    pub seed: u64,
+    /// The optimiser; its `learning_rate` is the peak of the schedule.
+    pub optimizer: AdamWSettings,
+    /// The course of the learning rate over the samples.
+    pub schedule: Schedule,
+    /// Whether the parameters that did best on the validation samples come back at the end.
+    pub keep_best: bool,
+}
+
+impl Default for TrainSettings {
+    fn default() -> Self {
+        Self {
+            epochs: 3,
+            batch_size: 32,
+            accumulate: 1,
+            length_window: 8,
+            seed: 0,
+            optimizer: AdamWSettings::default(),
+            schedule: Schedule::default(),
+            keep_best: true,
+        }
+    }
+}
+
+/// Where a training is kept, and how often.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointSettings {
+    /// The file; written whole or not at all.
+    pub path: PathBuf,
+    /// Optimiser steps between two checkpoints; each epoch ends with one in any case.
+    pub every_steps: u64,
+    /// Whether to go on from the file if it is there.
+    pub resume: bool,
+}
+
+impl TrainSettings {
+    /// Whether the settings are possible.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] names the first that is not.
+    pub fn check(&self) -> Result<()> {
+        let counts = [
+            ("epochs", self.epochs),
+            ("batch_size", self.batch_size),
+            ("accumulate", self.accumulate),
+            ("length_window", self.length_window),
+        ];
+        if let Some((field, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
+            return Err(Error::Setting { field, expected: "at least 1".into(), got: "0".into() });
+        }
+        self.schedule.check()
+    }
+}
