@@ -1,0 +1,93 @@
+//! An exploration rule and a policy of your own, compared with LinUCB in one environment.
+//!
+//! `cargo run --release -p dht-bandits --example own_policy`
+
+use dht_bandits::exploration::Exploration;
+use dht_bandits::policy::ArmSet;
+use dht_bandits::posterior::Ridge;
+use dht_bandits::simulation::{Entry, GlmEnvironment, compare};
+use dht_bandits::{ArmId, Available, Choice, Disjoint, Error, LinUcb, Policy, Result, RidgeOptions, Score, Ucb};
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+/// A lower confidence bound, mean − α·width: it plays what it is sure of. With [`Disjoint`], `TopK` and `Hybrid` it is a
+/// policy at once.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct LowerBound {
+    alpha: f64,
+}
+
+impl Exploration for LowerBound {
+    const NAME: &'static str = "lower-bound";
+    const DRAWS: bool = false;
+
+    fn value<R: Rng + ?Sized>(&self, score: Score, _: &mut R) -> f64 {
+        score.mean - self.alpha * score.width
+    }
+
+    fn check(&self) -> Result<()> {
+        match self.alpha >= 0.0 {
+            true => Ok(()),
+            false => Err(Error::Parameter { name: "alpha", value: self.alpha, requirement: "at least 0" }),
+        }
+    }
+}
+
+/// Plays one arm until the policy inside has learned from so many rewards, and that policy from then on.
+struct After<P> {
+    rewards: u64,
+    first: ArmId,
+    inner: P,
+}
+
+impl<P: Policy> Policy for After<P> {
+    fn dimension(&self) -> usize {
+        self.inner.dimension()
+    }
+
+    fn arms(&self) -> &ArmSet {
+        self.inner.arms()
+    }
+
+    fn version(&self) -> u64 {
+        self.inner.version()
+    }
+
+    fn epoch(&self) -> u64 {
+        self.inner.epoch()
+    }
+
+    fn select(&self, context: &[f64], available: Available<'_>, rng: &mut dyn Rng) -> Result<Choice> {
+        match self.version() < self.rewards {
+            // The inner policy checks context and arms; among one arm it has no choice.
+            true => self.inner.select(context, Available::Only(&[self.first]), rng),
+            false => self.inner.select(context, available, rng),
+        }
+    }
+
+    fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+        self.inner.update(arm, context, reward, weight)
+    }
+}
+
+fn main() -> Result<()> {
+    const DIMENSION: usize = 5;
+    const ARMS: usize = 4;
+    let options = || RidgeOptions::with_prior_precision(1.0);
+    let lin_ucb = || LinUcb::new(DIMENSION, ARMS, options(), Ucb { alpha: 0.5 });
+    let entries = [
+        Entry::new("LinUCB", lin_ucb),
+        Entry::new("lower bound", || {
+            Disjoint::<Ridge, LowerBound>::new(DIMENSION, ARMS, options(), LowerBound { alpha: 0.5 })
+        }),
+        Entry::new("LinUCB after 100 rewards", || Ok(After { rewards: 100, first: ArmId::new(0), inner: lin_ucb()? })),
+    ];
+    let environment = |rng: &mut ChaCha8Rng| GlmEnvironment::linear(DIMENSION, ARMS, 0.1, rng);
+    let comparison = compare(&entries, environment, 2_000, &[1, 2, 3, 4, 5])?;
+    for runs in &comparison.entries {
+        let (regret, error) = runs.total_regret();
+        println!("{:<26} regret {regret:8.1} ± {error:.1}", runs.name);
+    }
+    Ok(())
+}
