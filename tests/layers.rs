@@ -148,7 +148,7 @@ fn violations(folder: &Path, layers: &[&[&str]]) -> Vec<String> {
             match layer.get(&*name) {
                 None => wrong.push(format!("{} imports {name} from the crate's root", path.display())),
                 Some(other) if other >= own => {
-                    wrong.push(format!("{} imports {name}, which is not of a lower layer", path.display()));
+                    wrong.push(format!("{} imports {name}, which is not in a lower layer", path.display()));
                 }
                 _ => {}
             }
