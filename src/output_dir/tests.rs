@@ -41,8 +41,8 @@ fn a_stopped_run_is_resumed_or_restarted_on_request_and_never_deleted_silently()
     assert!(
         matches!(&error, Error::Unfinished { out, command } if out == folder.path() && command == "t_dht --seed 3")
     );
-    let told = error.to_string();
-    assert!(told.contains("--resume") && told.contains("--restart"), "{told}");
+    let message = error.to_string();
+    assert!(message.contains("--resume") && message.contains("--restart"), "{message}");
     assert!(
         message_if_stopped(folder.path())
             .contains("with --resume (and without --restart) continues from the last checkpoint in ")

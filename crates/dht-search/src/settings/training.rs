@@ -72,7 +72,7 @@ pub enum Teacher {
     /// The deepest exit that the text itself reached is the teacher of the exits that it passed, at no cost (as in Phuong
     /// and Lampert 2019).
     Deepest,
-    /// A full model trained before, given by [`with_teacher`](crate::DynamicModel::with_teacher), is the teacher of every
+    /// A full model trained before, given by [`with_teacher`](crate::SearchObjective::with_teacher), is the teacher of every
     /// exit. Its forward passes count as training cost.
     Full,
 }
