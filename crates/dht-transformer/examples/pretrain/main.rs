@@ -6,7 +6,7 @@
 //! ```
 //!
 //! TEXT is a file with a paragraph a line and a blank line between documents, also compressed (`.gz`); TOKENIZER a
-//! directory with a `tokenizer.json` or `vocab.txt`, or how many word pieces are to be learnt from the text, such as
+//! directory with a `tokenizer.json` or `vocab.txt`, or how many subwords are to be trained from the text, such as
 //! 8192; DIRECTORY is written as a Hugging Face `BertForMaskedLM`. Stopped, the training goes on from
 //! `DIRECTORY.checkpoint`, which is to be deleted to begin anew; `DIRECTORY.history.json` tells its course. Without arguments a few made-up sentences show the
 //! way. Why the usual settings are what they are: `docs/pretraining.md`.
@@ -42,7 +42,7 @@ const EVERY: u64 = 100;
 struct Arguments {
     /// A paragraph a line, a blank line between documents; also compressed (.gz)
     text: PathBuf,
-    /// A directory with a tokenizer, or how many word pieces are to be learnt from the text
+    /// A directory with a tokenizer, or how many subwords are to be trained from the text
     tokenizer: PathBuf,
     /// Where the encoder is written
     directory: PathBuf,
@@ -68,7 +68,7 @@ struct Arguments {
     seed: u64,
 }
 
-/// A text file, how many word pieces it has, and a place for the result, in a folder of its own.
+/// A text file, how many subwords it has, and a place for the result, in a folder of its own.
 fn made_up(folder: &Path) -> Result<Arguments, Box<dyn Error>> {
     let things = ["soup", "film", "song", "hotel", "book", "garden"];
     let words = ["fine", "dull", "long", "cold", "loud", "green"];

@@ -39,7 +39,7 @@ impl BlockShape {
     pub fn check(&self) -> Result<()> {
         let sizes = [("hidden", self.hidden), ("heads", self.heads), ("head_dim", self.head_dim), ("ffn", self.ffn)];
         match sizes.into_iter().find(|(_, size)| *size == 0) {
-            Some((field, _)) => Err(Error::Setting { field, expected: "at least 1".into(), got: "0".into() }),
+            Some((field, _)) => Err(Error::setting(field, "at least 1", "0")),
             None => Ok(()),
         }
     }

@@ -186,8 +186,7 @@ impl Encoder {
         rng: &mut R,
     ) -> Result<Classifier> {
         if classes < 2 {
-            let (expected, got) = ("at least 2".into(), classes.to_string());
-            return Err(Error::Setting { field: "classes", expected, got });
+            return Err(Error::setting("classes", "at least 2", classes.to_string()));
         }
         self.add_outputs(name, classes, pooling, rng)
     }
@@ -257,7 +256,7 @@ impl Encoder {
     pub fn embed(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Hidden> {
         let packing = Arc::new(Packing::new(batch.spans.clone(), batch.sample_ids.clone())?);
         let within = |field: &'static str, ids: &[u32], size: usize| match ids.iter().find(|id| **id as usize >= size) {
-            Some(id) => Err(Error::Setting { field, expected: format!("below {size}"), got: id.to_string() }),
+            Some(id) => Err(Error::setting(field, format!("below {size}"), id.to_string())),
             None => Ok(()),
         };
         within("token id", &batch.ids, self.config.vocab_size)?;
@@ -330,10 +329,8 @@ impl Encoder {
         groups: impl Fn(&Block) -> Result<Vec<SampleGroup>>,
         ctx: &ForwardContext,
     ) -> Result<Hidden> {
-        let blocks = self.blocks.get(layers.clone()).ok_or_else(|| Error::Setting {
-            field: "layers",
-            expected: format!("ascending, up to {}", self.blocks.len()),
-            got: format!("{layers:?}"),
+        let blocks = self.blocks.get(layers.clone()).ok_or_else(|| {
+            Error::setting("layers", format!("ascending, up to {}", self.blocks.len()), format!("{layers:?}"))
         })?;
         let variants = blocks.iter().map(groups).collect::<Result<Vec<_>>>()?;
         let mut blocks = blocks.iter().zip(&variants);

@@ -150,7 +150,7 @@ pub(crate) fn check_class(field: &'static str, class: usize, classes: usize) -> 
     if class < classes {
         return Ok(());
     }
-    Err(Error::Setting { field, expected: format!("a class below {classes}"), got: class.to_string() })
+    Err(Error::setting(field, format!("a class below {classes}"), class.to_string()))
 }
 
 #[cfg(test)]

@@ -77,11 +77,9 @@ impl Schedule {
     /// [`Error::Setting`] when a fraction lies outside [0, 1].
     pub fn check(self) -> Result<()> {
         match self.warm_up() {
-            WarmUp::Fraction(fraction) if !(0.0..=1.0).contains(&fraction) => Err(Error::Setting {
-                field: "warm_up.fraction",
-                expected: "a number in [0, 1]".into(),
-                got: fraction.to_string(),
-            }),
+            WarmUp::Fraction(fraction) if !(0.0..=1.0).contains(&fraction) => {
+                Err(Error::setting("warm_up.fraction", "a number in [0, 1]", fraction.to_string()))
+            }
             _ => Ok(()),
         }
     }

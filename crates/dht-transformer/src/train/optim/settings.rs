@@ -64,5 +64,5 @@ pub(crate) fn not_negative(field: &'static str, value: f64) -> Result<()> {
 }
 
 fn require(holds: bool, field: &'static str, expected: &str, got: impl ToString) -> Result<()> {
-    if holds { Ok(()) } else { Err(Error::Setting { field, expected: expected.into(), got: got.to_string() }) }
+    if holds { Ok(()) } else { Err(Error::setting(field, expected, got.to_string())) }
 }
