@@ -4,7 +4,7 @@ use candle_core::Result;
 
 use super::parameters::{AttentionParameters, FeedForwardParameters};
 use super::slices::with_slices;
-use super::weight_slices::{Side, WeightSlice};
+use super::weight_slices::{Selection, Side, WeightSlice};
 use crate::backend::context::ForwardContext;
 use crate::backend::cpu::kernels::{
     Dropout, GradientChunks, HeadShape, InnerFunction, Norm, OutputNorm, ProbabilityDropout, RowGradients, RowKeys,
@@ -26,11 +26,9 @@ enum Inner {
 #[derive(Debug)]
 pub(crate) struct Sublayer {
     /// W₁ (wide, hidden), b₁, W₂ (hidden, inner), b₂, γ, β.
-    pub(super) parameters: [Parameter; 6],
+    parameters: [Parameter; 6],
     epsilon: f64,
-    pub(super) hidden: usize,
-    pub(super) chunks: GradientChunks,
-    pub(super) variants: Variants,
+    selection: Selection,
     inner: Inner,
     dropout: Option<Dropout>,
 }
@@ -63,9 +61,11 @@ impl Sublayer {
         Self {
             parameters,
             epsilon: p.epsilon,
-            hidden,
-            chunks: GradientChunks { inward: 3 * p.head_dim, outward: p.head_dim, wide: 3 * hidden, inner: hidden },
-            variants: Variants::new(sets.into_iter().map(|(samples, set)| (samples, Choice::Heads(set))), p.heads),
+            selection: Selection {
+                hidden,
+                chunks: GradientChunks { inward: 3 * p.head_dim, outward: p.head_dim, wide: 3 * hidden, inner: hidden },
+                variants: Variants::new(sets.into_iter().map(|(samples, set)| (samples, Choice::Heads(set))), p.heads),
+            },
             inner: Inner::Attention { layer, head_dim: p.head_dim, dropout: probability_dropout },
             dropout,
         }
@@ -80,12 +80,14 @@ impl Sublayer {
         Self {
             parameters: [&p.up, &p.up_bias, &p.down, &p.down_bias, &p.scale, &p.shift].map(Clone::clone),
             epsilon: p.epsilon,
-            hidden: p.hidden,
-            chunks: GradientChunks { inward: CHUNK, outward: CHUNK, wide: p.neurons, inner: p.neurons },
-            variants: Variants::new(
-                widths.into_iter().map(|(samples, width)| (samples, Choice::Neurons(width))),
-                p.neurons,
-            ),
+            selection: Selection {
+                hidden: p.hidden,
+                chunks: GradientChunks { inward: CHUNK, outward: CHUNK, wide: p.neurons, inner: p.neurons },
+                variants: Variants::new(
+                    widths.into_iter().map(|(samples, width)| (samples, Choice::Neurons(width))),
+                    p.neurons,
+                ),
+            },
             inner: Inner::Activation(p.activation),
             dropout,
         }
@@ -109,12 +111,14 @@ impl Sublayer {
         packed_weights: &PackedWeights,
     ) -> Result<PackedSublayer> {
         with_slices(&self.parameters.each_ref().map(|parameter| parameter.var().as_tensor()), |slices| {
-            let variants = self.variants.different.iter().enumerate().map(|(number, variant)| {
+            let variants = self.selection.variants.different.iter().enumerate().map(|(number, variant)| {
                 let run_tokens = self.run_tokens(number, packing);
-                let weight_slice =
-                    |side, slice| self.weight_slice(side, direction, (variant, run_tokens), slice, packed_weights);
-                let (inward, outward) = (weight_slice(Side::Inward, slices[0]), weight_slice(Side::Outward, slices[2]));
-                PackedVariant { inward, inward_bias: self.inward_bias(variant, slices[1]), outward }
+                let weight_slice = |side, index: usize| {
+                    let weight = (&self.parameters[index], slices[index]);
+                    self.selection.weight_slice(side, direction, (variant, run_tokens), weight, packed_weights)
+                };
+                let (inward, outward) = (weight_slice(Side::Inward, 0), weight_slice(Side::Outward, 2));
+                PackedVariant { inward, inward_bias: self.selection.inward_bias(variant, slices[1]), outward }
             });
             Ok(PackedSublayer {
                 variants: variants.collect(),
@@ -127,7 +131,7 @@ impl Sublayer {
 
     /// The mean number of tokens in a variant's runs.
     fn run_tokens(&self, number: usize, packing: &Packing) -> usize {
-        let runs = || self.variants.runs.iter().filter(|(_, variant)| *variant == number);
+        let runs = || self.selection.variants.runs.iter().filter(|(_, variant)| *variant == number);
         let samples = runs().flat_map(|(run, _)| run.clone());
         samples.map(|sample| packing.spans().range(sample).len()).sum::<usize>() / runs().count().max(1)
     }
@@ -138,11 +142,11 @@ impl Sublayer {
         packed: &PackedSublayer,
         x: &[f32],
         (packing, block): (&Packing, &RowBlock),
-        keep_and_task: (bool, usize),
+        keep_and_chunk_rows: (bool, usize),
         scratch: &mut Scratch<f32>,
     ) -> (Vec<f32>, Option<SavedActivations<f32>>) {
         let segments = self.segments(packed, packing, block);
-        sublayer(x, &segments, self.end(packed, packing, block), keep_and_task, scratch)
+        sublayer(x, &segments, self.output_norm(packed, packing, block), keep_and_chunk_rows, scratch)
     }
 
     /// The gradient of x where it is asked for, and the row gradients that those of the weights are computed from.
@@ -155,18 +159,18 @@ impl Sublayer {
         wanted: Wanted,
     ) -> (Option<Vec<f32>>, RowGradients<f32>) {
         let segments = self.segments(packed, packing, block);
-        sublayer_backward(dy, saved, &segments, self.end(packed, packing, block), wanted)
+        sublayer_backward(dy, saved, &segments, self.output_norm(packed, packing, block), wanted)
     }
 
     /// Adds the gradients of the weights to the context, from each block's x and row gradients.
     pub(crate) fn accumulate(&self, blocks: &[(Vec<f32>, RowGradients<f32>)], ctx: &ForwardContext) {
-        let gradients = sublayer_gradients(blocks, self.hidden, self.chunks);
+        let gradients = sublayer_gradients(blocks, self.selection.hidden, self.selection.chunks);
         let _span = tracing::trace_span!("adding up gradients").entered();
-        let outward = transposed(&gradients.outward, self.hidden);
+        let outward = transposed(&gradients.outward, self.selection.hidden);
         let (inward, inward_bias) = match self.inner {
             Inner::Activation(_) => (gradients.inward, gradients.inward_bias),
             Inner::Attention { .. } => {
-                (self.by_part(&gradients.inward, self.hidden), self.by_part(&gradients.inward_bias, 1))
+                (self.by_part(&gradients.inward, self.selection.hidden), self.by_part(&gradients.inward_bias, 1))
             }
         };
         let all = [inward, inward_bias, outward, gradients.outward_bias, gradients.scale, gradients.shift];
@@ -177,7 +181,7 @@ impl Sublayer {
 
     /// Reorders rows of `width` values from head-major to the row order of W₁: Q, then K, then V.
     fn by_part(&self, by_head: &[f32], width: usize) -> Vec<f32> {
-        let size = self.chunks.outward * width;
+        let size = self.selection.chunks.outward * width;
         let mut result = Vec::with_capacity(by_head.len());
         for part in 0..3 {
             by_head.chunks_exact(3 * size).for_each(|head| result.extend_from_slice(&head[part * size..][..size]));
@@ -205,7 +209,7 @@ impl Sublayer {
         packing: &'a Packing,
         block: &RowBlock,
     ) -> Vec<Segment<'a, f32>> {
-        let runs = self.variants.within(block.samples.clone());
+        let runs = self.selection.variants.within(block.samples.clone());
         let segments = runs.map(|(samples, variant, number)| {
             let first = block.samples.start;
             let inside = samples.start - first..samples.end - first;
@@ -229,7 +233,12 @@ impl Sublayer {
         segments.collect()
     }
 
-    fn end<'a>(&self, packed: &'a PackedSublayer, packing: &'a Packing, block: &RowBlock) -> OutputNorm<'a, f32> {
+    fn output_norm<'a>(
+        &self,
+        packed: &'a PackedSublayer,
+        packing: &'a Packing,
+        block: &RowBlock,
+    ) -> OutputNorm<'a, f32> {
         OutputNorm {
             outward_bias: &packed.outward_bias,
             norm: Norm { scale: &packed.scale, shift: &packed.shift, epsilon: self.epsilon },

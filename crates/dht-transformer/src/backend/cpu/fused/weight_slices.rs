@@ -3,10 +3,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::sublayer::Sublayer;
-use crate::backend::cpu::kernels::{Concatenated, Matrix, Packed, Part};
+use crate::backend::cpu::kernels::{Concatenated, GradientChunks, Matrix, Packed, Part};
 use crate::backend::cpu::packed_weights::{Direction, Extent, PackedWeights};
-use crate::backend::cpu::variants::{Choice, Variant};
+use crate::backend::cpu::variants::{Choice, Variant, Variants};
+use crate::tensors::Parameter;
 
 /// Some rows or columns of a packed weight.
 pub(super) struct WeightSlice {
@@ -33,7 +33,15 @@ pub(super) enum Side {
     Outward,
 }
 
-impl Sublayer {
+/// Which heads or neurons of a sublayer's weights run.
+#[derive(Debug)]
+pub(super) struct Selection {
+    pub(super) hidden: usize,
+    pub(super) chunks: GradientChunks,
+    pub(super) variants: Variants,
+}
+
+impl Selection {
     /// The part of b₁ that a variant runs.
     pub(super) fn inward_bias(&self, variant: &Variant, bias: &[f32]) -> Vec<f32> {
         match variant.choice {
@@ -61,12 +69,12 @@ impl Sublayer {
         side: Side,
         direction: Direction,
         (variant, run_tokens): (&Variant, usize),
-        weight: &[f32],
+        (parameter, weight): (&Parameter, &[f32]),
         packed_weights: &PackedWeights,
     ) -> WeightSlice {
-        let (chunk, parameter) = match side {
-            Side::Inward => (self.chunks.inward, &self.parameters[0]),
-            Side::Outward => (self.chunks.outward, &self.parameters[2]),
+        let chunk = match side {
+            Side::Inward => self.chunks.inward,
+            Side::Outward => self.chunks.outward,
         };
         let pack = |choice, by_head| {
             let extent = Extent { choice, by_head };
