@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dht_search::{DynamicModel, Evaluation, Regret, SpeedCurve};
-use dht_transformer::Confusion;
+use dht_transformer::train::metrics::Confusion;
 
 use super::job::{CONTROL, Job, rng};
 use super::plain::Plain;

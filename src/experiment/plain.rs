@@ -1,6 +1,13 @@
 //! Plain models: the full one, and truncations of it.
 
-use dht_transformer::{BackwardNeeds, EncodedDataset, Encoder, History, TextClassifier, predict_all, score};
+use dht_transformer::{
+    EncodedDataset, Encoder, TextClassifier,
+    flops::BackwardNeeds,
+    train::{
+        History,
+        metrics::{predict_all, score},
+    },
+};
 
 use super::job::{CLASSIFIERS, Job, pooling, rng};
 use crate::error::Result;
@@ -44,7 +51,7 @@ impl Job<'_> {
 /// FLOPs of a forward and a backward over all texts.
 fn flops(model: &TextClassifier, texts: &EncodedDataset) -> (u64, u64) {
     let (block, classifier) = (model.encoder().block_shape(), model.classifier().shape());
-    let (load, samples) = (dht_transformer::Load::of_texts(texts.lengths()), texts.len() as u64);
+    let (load, samples) = (dht_transformer::flops::Load::of_texts(texts.lengths()), texts.len() as u64);
     let layers = model.encoder().layers() as u64;
     let all = BackwardNeeds::ALL;
     let backward =

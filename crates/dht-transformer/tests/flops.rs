@@ -4,8 +4,9 @@
 
 use candle_core::Device;
 use dht_transformer::{
-    BackwardNeeds, BertConfig, Breakdown, Encoder, ForwardContext, HeadPlan, HeadSet, Load, PackedBatch, Pooling,
-    SampleGroup, Spans, Width, cross_entropy, product_flops,
+    BertConfig, Encoder, ForwardContext, HeadPlan, HeadSet, PackedBatch, Pooling, SampleGroup,
+    flops::{BackwardNeeds, Breakdown, Load, Width, product_flops},
+    tensors::{Spans, cross_entropy},
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

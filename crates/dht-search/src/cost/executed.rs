@@ -1,6 +1,6 @@
 //! FLOPs of what the executor runs, by formula: exactly the products that run.
 
-use dht_transformer::{BackwardNeeds, BlockShape, Breakdown, ClassifierShape, FlopCount, Load};
+use dht_transformer::flops::{BackwardNeeds, BlockShape, Breakdown, ClassifierShape, FlopCount, Load};
 
 use super::WidthCoupling;
 use crate::space::{BaseState, GroupRole, Route, SearchSpace};

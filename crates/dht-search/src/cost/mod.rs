@@ -3,7 +3,7 @@
 mod executed;
 mod measured;
 
-use dht_transformer::{BlockShape, Breakdown, ClassifierShape, Load, Width};
+use dht_transformer::flops::{BlockShape, Breakdown, ClassifierShape, Load, Width};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};

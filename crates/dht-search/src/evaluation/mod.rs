@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use dht_transformer::{
-    Confusion, EncodedDataset, ForwardContext, HeadSet, PackedBatch, Sample, log_softmax, longest_first, score,
+    EncodedDataset, ForwardContext, HeadSet, PackedBatch, Sample,
+    data::longest_first,
+    tensors::log_softmax,
+    train::metrics::{Confusion, score},
 };
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};

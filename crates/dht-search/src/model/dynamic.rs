@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use dht_transformer::{EncodedDataset, Encoder, HeadSet, Importance, PackedBatch, PrunePlan, Sample, TextClassifier};
+use dht_transformer::{
+    EncodedDataset, Encoder, HeadSet, PackedBatch, Sample, TextClassifier,
+    pruning::{Importance, PrunePlan},
+};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 

@@ -1,6 +1,6 @@
 //! The classifiers behind the exits.
 
-use dht_transformer::{Classifier, ClassifierShape, Encoder, ForwardContext, Hidden};
+use dht_transformer::{Classifier, Encoder, ForwardContext, Hidden, flops::ClassifierShape};
 use rand::Rng;
 
 use crate::error::Result;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use dht_transformer::{EncodedDataset, FlopCount, ForwardContext, HeadSet, Hidden};
+use dht_transformer::{EncodedDataset, ForwardContext, HeadSet, Hidden, flops::FlopCount};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 

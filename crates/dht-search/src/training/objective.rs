@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use dht_transformer::{
-    EncodedDataset, Encoding, ForwardContext, Objective, PackedBatch, Parameters, Predict, Progress, Sample,
-    SettingMismatch, StepLoss, macro_f1,
+    EncodedDataset, Encoding, ForwardContext, Objective, PackedBatch, Progress, Sample, StepLoss,
+    error::SettingMismatch,
+    tensors::Parameters,
+    train::{Predict, metrics::macro_f1},
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use dht_search::transformer::{EncodedDataset, ForwardContext, Objective, PackedBatch, Predict, Progress, Trainer};
+use dht_search::transformer::{
+    EncodedDataset, ForwardContext, Objective, PackedBatch, Progress, Trainer, train::Predict,
+};
 use dht_search::{DynamicModel, Error, LossSource, Preset, Result, SearchSettings};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

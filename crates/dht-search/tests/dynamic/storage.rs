@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use dht_search::transformer::{
-    BertConfig, Checkpoint, CheckpointProblem, CheckpointSettings, EncodedDataset, Encoder, Error as TransformerError,
-    Objective, TextTokenizer, Trainer,
+    BertConfig, CheckpointSettings, EncodedDataset, Encoder, Error as TransformerError, Objective, TextTokenizer,
+    Trainer, error::CheckpointProblem, train::checkpoint::Checkpoint,
 };
 use dht_search::{DynamicModel, Error, Preset, Result, SearchSettings};
 use rand::SeedableRng;

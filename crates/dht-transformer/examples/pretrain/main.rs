@@ -21,8 +21,13 @@ use std::time::Instant;
 use candle_core::Device;
 use clap::Parser;
 use dht_transformer::{
-    AdamWSettings, CheckpointProblem, CheckpointSettings, EncodedDataset, Encoder, Event, MaskSettings,
-    MaskedLanguageModel, ModelSize, Schedule, TextTokenizer, TrainSettings, Trainer, WarmUp, write_atomically,
+    AdamWSettings, CheckpointSettings, EncodedDataset, Encoder, MaskedLanguageModel, Schedule, TextTokenizer,
+    TrainSettings, Trainer,
+    config::ModelSize,
+    data::MaskSettings,
+    error::CheckpointProblem,
+    storage::write_atomically,
+    train::{Event, optim::WarmUp},
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -189,7 +194,7 @@ fn run() -> Result<(), Box<dyn Error>> {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
-    use dht_transformer::SettingMismatch;
+    use dht_transformer::error::SettingMismatch;
 
     use super::*;
 

@@ -30,7 +30,7 @@ use crate::tensors::{HeadPlan, Hidden, Packing, Parameter, Parameters, SampleGro
 /// h′ = LayerNorm(a + dropout(gelu(a·W₁ᵀ + b₁)·W₂ᵀ + b₂))
 /// ```
 ///
-/// Devlin et al. 2019; post-norm, as Hugging Face's `BertModel` without its pooler, or that of another [`Family`](crate::Family). On the CPU both sublayers of a layer are
+/// Devlin et al. 2019; post-norm, as Hugging Face's `BertModel` without its pooler, or that of another [`Family`](crate::config::Family). On the CPU both sublayers of a layer are
 /// one fused operation each; on other devices they are composed of candle's.
 #[derive(Debug, Clone)]
 pub struct Encoder {
@@ -305,7 +305,7 @@ impl Encoder {
     /// Some layers one after another, in each of which every group runs its heads and its neurons.
     ///
     /// Which neurons come first can be chosen once and for all: [`prune`](Self::prune) to
-    /// [`PrunePlan::most_important`](crate::PrunePlan::most_important) with all heads and all neurons puts the important ones in
+    /// [`PrunePlan::most_important`](crate::pruning::PrunePlan::most_important) with all heads and all neurons puts the important ones in
     /// front.
     ///
     /// # Errors

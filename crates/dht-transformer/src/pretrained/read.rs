@@ -27,7 +27,7 @@ pub struct PretrainedWeights {
 /// Reads `config.json` and `model.safetensors` of a directory, or of a model on the hub
 /// ([`model_directory`]).
 ///
-/// Names become BERT's bare ones ([`Family`](crate::Family)), and old names of layer norms (`gamma`, `beta`) are replaced. F16, BF16 and F64 become
+/// Names become BERT's bare ones ([`Family`](crate::config::Family)), and old names of layer norms (`gamma`, `beta`) are replaced. F16, BF16 and F64 become
 /// F32. Only the tensors the configuration needs are read, one at a time, and no more than the file is long: a wrong
 /// header costs no memory.
 ///

@@ -1,7 +1,8 @@
 //! Which tokens are hidden.
 
 use dht_transformer::{
-    EncodedDataset, Encoding, Error, MaskSettings, MaskedBatch, Masking, PackedBatch, Sample, TextTokenizer,
+    EncodedDataset, Encoding, Error, PackedBatch, Sample, TextTokenizer,
+    data::{MaskSettings, MaskedBatch, Masking},
 };
 use serde_json::json;
 

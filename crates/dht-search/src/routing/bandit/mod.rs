@@ -9,7 +9,10 @@ mod linear;
 mod setup;
 mod state;
 
-use dht_transformer::{BlockShape, ClassifierShape, HeadSet};
+use dht_transformer::{
+    HeadSet,
+    flops::{BlockShape, ClassifierShape},
+};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 

@@ -1,7 +1,7 @@
 //! What the bandits of a search share and learning never changes: space, settings, costs, pools.
 
 use dht_bandits::{PyramidPool, RidgeOptions};
-use dht_transformer::{BlockShape, ClassifierShape};
+use dht_transformer::flops::{BlockShape, ClassifierShape};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 

@@ -29,7 +29,7 @@ pub struct PairedDifference {
 ///
 /// # Examples
 /// ```
-/// use dht_transformer::paired_bootstrap;
+/// use dht_transformer::train::metrics::paired_bootstrap;
 /// use rand::SeedableRng;
 ///
 /// let truth = [0, 1, 0, 1, 0, 1, 0, 1];

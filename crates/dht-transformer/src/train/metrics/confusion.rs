@@ -6,7 +6,7 @@ use crate::error::{Error, Result, same_length};
 ///
 /// # Examples
 /// ```
-/// use dht_transformer::Confusion;
+/// use dht_transformer::train::metrics::Confusion;
 ///
 /// let confusion = Confusion::from_labels(2, &[0, 0, 1, 1], &[0, 1, 1, 1])?;
 /// assert_eq!(confusion.accuracy(), 0.75);

@@ -6,7 +6,7 @@ use crate::error::{Error, Result, same_length};
 ///
 /// # Examples
 /// ```
-/// use dht_transformer::LabelCounts;
+/// use dht_transformer::train::metrics::LabelCounts;
 ///
 /// let truth = [vec![1.0, 0.0], vec![1.0, 1.0]];
 /// let counts = LabelCounts::from_probabilities(&truth, &[vec![0.9, 0.6], vec![0.8, 0.7]], 0.5)?;

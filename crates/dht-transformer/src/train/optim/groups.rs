@@ -24,7 +24,7 @@ impl Multipliers {
 /// # Examples
 /// ```
 /// use candle_core::{DType, Device, Tensor};
-/// use dht_transformer::{Multipliers, ParameterGroups, Parameters};
+/// use dht_transformer::{tensors::Parameters, train::optim::{Multipliers, ParameterGroups}};
 ///
 /// let mut parameters = Parameters::new(&Device::Cpu);
 /// let zero = Tensor::zeros(1, DType::F32, &Device::Cpu)?;

@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// The settings of [`AdamW`](crate::AdamW).
+/// The settings of [`AdamW`](crate::train::optim::AdamW).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdamWSettings {
-    /// η, the rate at the top of the schedule. [`AdamW::step`](crate::AdamW::step) is given the rate of its moment.
+    /// η, the rate at the top of the schedule. [`AdamW::step`](crate::train::optim::AdamW::step) is given the rate of its moment.
     pub learning_rate: f64,
     /// β₁, how much of the mean gradient is kept a step; in [0, 1).
     pub beta1: f64,
