@@ -70,7 +70,7 @@ impl Start {
     fn name(self) -> &'static str {
         match self {
             Self::Random => "random",
-            Self::RandomWithNeighbours => "random, heads begin with neighbours",
+            Self::RandomWithNeighbours => "random, local-attention initialisation",
             Self::PreTrained => "pre-trained",
         }
     }
@@ -214,7 +214,7 @@ fn write_page(page: &Path, record: &Value) -> Outcome {
     let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len().max(1) as f64;
     let many = losses.len().min(100);
     let mut figures = format!(
-        "Pre-training: {} word pieces; {} blocks of {} tokens of {}, {} % of them hidden; a {} encoder, {} epochs, {} steps \
+        "Pre-training: {} subwords; {} blocks of {} tokens of {}, {} % of them masked; a {} encoder, {} epochs, {} steps \
          in {:.1} minutes (batches, backward and optimiser). Loss: {:.2} nats in the first {many} steps, {:.2} in the \
          last, {:.2} on blocks held out; guessing by frequency has {:.2}.\n\n\
          Fine-tuning: {}, {} epochs, {} seeds, accuracy on {} rows of the official development set; {}, {} cores.\n\n\

@@ -1,4 +1,4 @@
-//! A plain encoder with a classifier, or another linear layer on top: what dynamic models are compared with.
+//! An encoder with a classifier, or another linear layer on top: the baseline of dynamic models.
 
 use std::path::Path;
 
@@ -24,8 +24,8 @@ const NAME: &str = "classifier";
 /// The field of `config.json` that says the task.
 const PROBLEM: &str = "problem_type";
 
-/// All layers, all heads, one classifier after the last layer. Its [`Task`] says what its outputs mean (classes, unless
-/// told otherwise), and with that the loss and the [score](Objective::score): macro F1 of classes, or of labels with a
+/// All layers, all heads, one classifier after the last layer. Its [`Task`] says what its outputs mean (classes by
+/// default), and with that the loss and the [score](Objective::score): macro F1 of classes, or of labels with a
 /// probability of at least one half, and Pearson's correlation of numbers.
 ///
 /// # Files

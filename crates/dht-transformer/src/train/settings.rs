@@ -1,4 +1,4 @@
-//! What a user of the trainer chooses.
+//! The settings of the trainer.
 
 use std::path::PathBuf;
 

@@ -16,7 +16,7 @@ use crate::storage::Hashing;
 pub use columns::{Column, Columns, Header, LabelKind, LabelSource, Telling};
 pub(crate) use lines::{LONGEST_ROW, Lines};
 
-/// The most decompressed bytes a reader takes unless it is told otherwise.
+/// The most decompressed bytes a reader takes by default.
 const MOST_BYTES: u64 = 4 << 30;
 /// How many known labels an error lists.
 const LABELS_IN_ERRORS: usize = 20;

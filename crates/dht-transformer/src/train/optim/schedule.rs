@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 /// For how long the rate rises from zero at the start.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum WarmUp {
     /// A number of optimiser steps.
     Steps(u64),
@@ -39,6 +40,7 @@ impl WarmUp {
 /// has rate zero there and here. One difference: from t = T on the cosine stays at 0, where theirs rises again.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Schedule {
     /// The full rate after the warm-up.
     Constant {

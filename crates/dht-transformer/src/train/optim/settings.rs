@@ -1,4 +1,4 @@
-//! What a user of the optimiser chooses.
+//! The settings of the optimiser.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdamWSettings {
-    /// η, the rate at the top of the schedule. [`AdamW::step`](crate::train::optim::AdamW::step) is given the rate of its moment.
+    /// η, the rate at the top of the schedule. [`AdamW::step`](crate::train::optim::AdamW::step) takes the rate of each step.
     pub learning_rate: f64,
     /// β₁, how much of the mean gradient is kept a step; in [0, 1).
     pub beta1: f64,
