@@ -14,8 +14,8 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use dht_lab::{Arguments, RunData, RunPlan};
 use dht_search::{DynamicModel, Preset, SearchObjective, SearchSettings, evaluate};
 use dht_transformer::{
-    EncodedDataset, Encoder, ModelSize, Objective, PackedBatch, Pooling, Progress, TextClassifier, TrainSettings,
-    Trainer, predict_all, sequential,
+    EncodedDataset, Encoder, Objective, PackedBatch, Pooling, Progress, TextClassifier, TrainSettings, Trainer,
+    config::ModelSize, data::sequential, train::metrics::predict_all,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

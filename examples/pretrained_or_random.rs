@@ -20,8 +20,11 @@ use clap::Parser;
 use dht_lab::record::this_machine;
 use dht_lab::{README_END, README_START, report};
 use dht_transformer::{
-    AdamWSettings, BertConfig, DatasetReader, EncodedDataset, Encoder, Pooling, Split, TextClassifier, TextTokenizer,
-    TrainSettings, Trainer, predict_all, score, write_atomically,
+    AdamWSettings, BertConfig, DatasetReader, EncodedDataset, Encoder, Pooling, TextClassifier, TextTokenizer,
+    TrainSettings, Trainer,
+    data::Split,
+    storage::write_atomically,
+    train::metrics::{predict_all, score},
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -103,7 +106,7 @@ impl Arguments {
             Start::Random => Encoder::random(&config, &Device::Cpu, &mut rng)?,
             Start::LocalAttention => Encoder::random_with_local_attention(&config, &Device::Cpu, &mut rng)?,
             Start::PreTrained => {
-                let tensors = dht_transformer::read_hugging_face(&self.encoder)?.tensors;
+                let tensors = dht_transformer::pretrained::read_hugging_face(&self.encoder)?.tensors;
                 Encoder::from_tensors(&config, &tensors, &Device::Cpu)?
             }
         };

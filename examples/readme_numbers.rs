@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use dht_lab::record::RunRecord;
 use dht_lab::{Error, Result, command_of, draw_figures, exit_code, with_numbers};
-use dht_transformer::write_atomically;
+use dht_transformer::storage::write_atomically;
 
 /// Write the results of a run into the README, and its figures into a directory.
 #[derive(Parser)]

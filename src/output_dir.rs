@@ -15,7 +15,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use dht_transformer::write_atomically;
+use dht_transformer::storage::write_atomically;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};

@@ -4,7 +4,7 @@ use std::path::{Component, Path};
 
 use clap::{Parser, ValueEnum};
 use dht_search::Preset;
-use dht_transformer::Column;
+use dht_transformer::data::Column;
 
 use super::plan::{Arguments, Model};
 use crate::error::{Error, Result};

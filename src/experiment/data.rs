@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use dht_transformer::{DataProblem, Dataset, DatasetReader, EncodedDataset, Example, Split, TextTokenizer};
+use dht_transformer::{
+    Dataset, DatasetReader, EncodedDataset, Example, TextTokenizer, data::Split, error::DataProblem,
+};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 

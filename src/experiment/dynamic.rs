@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use dht_search::evaluation::controls::{evaluate_on, evaluate_shuffled};
 use dht_search::{DynamicModel, Evaluation, Regret, SpeedCurve, evaluate, evaluation::FixedArms};
-use dht_transformer::Confusion;
+use dht_transformer::train::metrics::Confusion;
 
 use super::job::{CONTROL, Job, rng};
 use super::plain::Plain;

@@ -6,7 +6,8 @@ use std::io::{ErrorKind, Write};
 use candle_core::Device;
 use dht_search::{Preset, SearchObjective, cost::LayerHeadCount, evaluate, training::LossCurve};
 use dht_transformer::{
-    AdamWSettings, CheckpointSettings, Encoder, History, Pooling, TrainSettings, Trainer, read_hugging_face,
+    AdamWSettings, CheckpointSettings, Encoder, Pooling, TrainSettings, Trainer, pretrained::read_hugging_face,
+    train::History,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

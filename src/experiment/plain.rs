@@ -1,7 +1,14 @@
 //! Models of fixed depth: the full model and its truncations.
 
 use dht_search::cost::{FlopsCost, WidthCoupling};
-use dht_transformer::{EncodedDataset, Encoder, History, Load, TextClassifier, predict_all, score};
+use dht_transformer::{
+    EncodedDataset, Encoder, TextClassifier,
+    flops::Load,
+    train::{
+        History,
+        metrics::{predict_all, score},
+    },
+};
 
 use super::job::{CLASSIFIERS, Job, pooling, rng};
 use crate::error::Result;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use clap::Parser;
 use dht_search::{Preset, SpaceConfig};
-use dht_transformer::{BertConfig, Column, ModelSize};
+use dht_transformer::{BertConfig, config::ModelSize, data::Column};
 
 use super::command::example_of;
 use crate::device::DeviceChoice;

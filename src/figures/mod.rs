@@ -9,7 +9,7 @@ mod tradeoff;
 
 use std::path::{Path, PathBuf};
 
-use dht_transformer::write_atomically;
+use dht_transformer::storage::write_atomically;
 
 use self::style::{Area, Drawn};
 use crate::error::{Error, Result};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use dht_search::training::Curves;
-use dht_transformer::{Columns, write_atomically};
+use dht_transformer::{data::Columns, storage::write_atomically};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

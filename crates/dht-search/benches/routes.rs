@@ -15,8 +15,11 @@ use std::time::Instant;
 
 use candle_core::Device;
 use dht_search::transformer::{
-    DatasetReader, EncodedDataset, Encoder, ForwardContext, Objective, PackedBatch, Pooling, Progress, Split,
-    TextClassifier, TextTokenizer, TrainSettings, Trainer, log_softmax, longest_first, sequential, write_atomically,
+    DatasetReader, EncodedDataset, Encoder, ForwardContext, Objective, PackedBatch, Pooling, Progress, TextClassifier,
+    TextTokenizer, TrainSettings, Trainer,
+    data::{Split, longest_first, sequential},
+    storage::write_atomically,
+    tensors::log_softmax,
 };
 use dht_search::{
     DynamicModel, Error, Preset, Result, SearchObjective, SearchSettings, SpeedCurve, evaluate, settings::ExitLosses,

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::Device;
-use dht_transformer::{Encoding, ForwardContext, PackedBatch, Sample, TextTokenizer, longest_first};
+use dht_transformer::{Encoding, ForwardContext, PackedBatch, Sample, TextTokenizer, data::longest_first};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};

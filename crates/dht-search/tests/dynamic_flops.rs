@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use candle_core::Device;
 use dht_search::evaluation::controls::evaluate_shuffled;
 use dht_search::transformer::{
-    BackwardNeeds, BertConfig, ClassifierShape, EncodedDataset, Encoder, Encoding, HeadSet, Load, Pooling, PrunePlan,
-    Sample, TextClassifier, TrainSettings, Trainer, product_flops,
+    BertConfig, EncodedDataset, Encoder, Encoding, HeadSet, Pooling, Sample, TextClassifier, TrainSettings, Trainer,
+    flops::{BackwardNeeds, ClassifierShape, Load, product_flops},
+    pruning::PrunePlan,
 };
 use dht_search::{
     DynamicModel, Preset, Result, Route, RouteSpec, SearchObjective, SearchSettings,

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput};
 use dht_transformer::{
-    AdamW, AdamWSettings, Classifier, Encoder, ForwardContext, HeadPlan, Hidden, PackedBatch, ParameterGroups, Result,
-    cross_entropy,
+    AdamWSettings, Classifier, Encoder, ForwardContext, HeadPlan, Hidden, PackedBatch, Result,
+    tensors::cross_entropy,
+    train::optim::{AdamW, ParameterGroups},
 };
 use setting::{measuring, setting};
 

@@ -12,7 +12,8 @@ mod setting;
 use std::time::Instant;
 
 use dht_transformer::{
-    Classifier, Encoder, ForwardContext, HeadSet, PackedBatch, Result, SampleGroup, cross_entropy, product_flops,
+    Classifier, Encoder, ForwardContext, HeadSet, PackedBatch, Result, SampleGroup, flops::product_flops,
+    tensors::cross_entropy,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

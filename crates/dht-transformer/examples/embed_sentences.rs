@@ -10,7 +10,7 @@
 
 use candle_core::Device;
 use dht_transformer::{
-    BertConfig, Encoder, ForwardContext, HeadPlan, PackedBatch, Result, Sample, TextTokenizer, longest_first,
+    BertConfig, Encoder, ForwardContext, HeadPlan, PackedBatch, Result, Sample, TextTokenizer, data::longest_first,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

@@ -10,8 +10,13 @@ use std::io::Write;
 
 use candle_core::Device;
 use dht_transformer::{
-    AdamWSettings, BertConfig, Dataset, Encoder, Event, Example, PackedBatch, Pooling, Result, Sample, TextClassifier,
-    TextTokenizer, TrainSettings, Trainer, check_hugging_face_target, predict_all, score,
+    AdamWSettings, BertConfig, Dataset, Encoder, Example, PackedBatch, Pooling, Result, Sample, TextClassifier,
+    TextTokenizer, TrainSettings, Trainer,
+    pretrained::check_hugging_face_target,
+    train::{
+        Event,
+        metrics::{predict_all, score},
+    },
 };
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};

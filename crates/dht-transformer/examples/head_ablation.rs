@@ -14,8 +14,8 @@ use std::io::Write;
 use candle_core::{D, Device};
 use dht_transformer::{
     AdamWSettings, BertConfig, Dataset, DatasetReader, EncodedDataset, Encoder, Example, ForwardContext, HeadPlan,
-    HeadSet, Importance, Pooling, Result, TextClassifier, TextTokenizer, TrainSettings, Trainer, longest_first,
-    write_atomically,
+    HeadSet, Pooling, Result, TextClassifier, TextTokenizer, TrainSettings, Trainer, data::longest_first,
+    pruning::Importance, storage::write_atomically,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

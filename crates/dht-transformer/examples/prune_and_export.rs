@@ -13,9 +13,12 @@ use std::path::PathBuf;
 
 use candle_core::Device;
 use dht_transformer::{
-    AdamWSettings, BertConfig, Dataset, EncodedDataset, Encoder, Example, Importance, Pooling, PrunePlan, Result,
-    TextClassifier, TextTokenizer, TrainSettings, Trainer, check_hugging_face_target, predict_all, product_flops,
-    score,
+    AdamWSettings, BertConfig, Dataset, EncodedDataset, Encoder, Example, Pooling, Result, TextClassifier,
+    TextTokenizer, TrainSettings, Trainer,
+    flops::product_flops,
+    pretrained::check_hugging_face_target,
+    pruning::{Importance, PrunePlan},
+    train::metrics::{predict_all, score},
 };
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};

@@ -1,21 +1,21 @@
 //! A BERT-family encoder on candle: it trains, runs any layers and heads for any sample, and loads and saves
 //! Hugging Face directories.
 //!
-//! # The way of the data
+//! # Data flow
 //!
 //! ```text
 //!  file ──DatasetReader──▶ Dataset of Examples                         text and class
 //!       ──TextTokenizer──▶ EncodedDataset of Samples                   token ids
-//!       ───epoch_order───▶ PackedBatch                                 tokens of all texts, no padding
+//!       ───epoch_order───▶ PackedBatch                                 tokens of all samples, no padding
 //!       ─Encoder::embed──▶ Hidden (tokens, hidden)
-//!       ─Encoder::layer──▶ Hidden, again and again                     a HeadPlan a layer, any samples, any width
+//!       ─Encoder::layer──▶ Hidden, once for each layer                 a HeadPlan a layer, any samples, any width
 //!       ───Classifier────▶ logits (samples, classes)
 //!       ──cross_entropy──▶ loss
-//!       ─ForwardContext::backward──▶ Gradients                                   of what is not frozen
-//!       ──────AdamW──────▶ Parameters, one step on
+//!       ─ForwardContext::backward──▶ Gradients                         of the parameters that are not frozen
+//!       ──────AdamW──────▶ Parameters after one step
 //! ```
 //!
-//! [`Trainer`] walks this way for anything that is an [`Objective`]; [`TextClassifier`] is the plainest one.
+//! [`Trainer`] runs this loop for any [`Objective`]; [`TextClassifier`] is the simplest one.
 //!
 //! # The shortest honest program
 //!
@@ -23,7 +23,7 @@
 //! use candle_core::Device;
 //! use dht_transformer::{
 //!     AdamWSettings, BertConfig, Dataset, Encoder, Error, Example, Pooling, TextClassifier, TextTokenizer,
-//!     TrainSettings, Trainer, predict_all, score,
+//!     TrainSettings, Trainer, train::metrics::{predict_all, score},
 //! };
 //! use rand::SeedableRng;
 //!
@@ -53,35 +53,34 @@
 //!
 //! # Catalogue
 //!
-//! | to | take |
+//! The root has the names that most programs begin with; all else is in its module.
+//!
+//! | module | what is there |
 //! |---|---|
-//! | read csv, tsv, jsonl, plain or compressed | [`DatasetReader`], [`Dataset`], [`Column`], [`Header`] |
-//! | turn texts into token ids | [`TextTokenizer`], [`EncodedDataset`], [`Encoding`] |
-//! | make batches | [`PackedBatch`], [`epoch_order`], [`longest_first`], [`sequential`] |
-//! | describe an encoder | [`BertConfig`], [`Family`], [`ModelSize`], [`Activation`] |
-//! | run one, whole or in part | [`Encoder`], [`Hidden`], [`HeadPlan`], [`HeadSet`], [`SampleGroup`], [`ForwardContext`] |
-//! | classify, give labels or numbers | [`TextClassifier`], [`Task`], [`Classifier`], [`Pooling`] |
-//! | load and save Hugging Face directories | [`Encoder::from_pretrained`], [`TextClassifier::load`] and [`save`](TextClassifier::save), [`read_hugging_face`], [`write_hugging_face`] |
-//! | take a model by its name on the hub (feature `hub`) | [`model_directory`], and wherever a directory is loaded |
-//! | pre-train on plain text | [`MaskedLanguageModel`], [`MaskSettings`], [`EncodedDataset::from_text`], [`TextTokenizer::train_from_text`], [`Encoder::random_with_local_attention`] |
-//! | train | [`Trainer`], [`TrainSettings`], [`Objective`], [`Observer`] |
-//! | choose how to step | [`AdamW`], [`Schedule`], [`ParameterGroups`], [`clip_by_global_norm`] |
-//! | write a loss | [`cross_entropy`], [`binary_cross_entropy`], [`squared_error`], [`soft_cross_entropy`], [`log_softmax`] |
-//! | stop and go on to the bit | [`CheckpointSettings`], [`Checkpoint`] |
-//! | score, and compare two models | [`score`], [`Confusion`], [`LabelCounts`], [`pearson`], [`spearman`], [`paired_bootstrap`] |
-//! | count multiply-adds, before or after | [`BlockShape`], [`ClassifierShape`], [`product_flops`] |
-//! | judge heads and neurons, and cut them out | [`Importance`], [`HeadGateGradient`], [`PrunePlan`], [`Encoder::prune`], [`TextClassifier::prune`] |
+//! | [`data`] | csv, tsv, jsonl and plain files to [`Dataset`]s, [`TextTokenizer`], [`PackedBatch`], the order of batches, masks for pre-training |
+//! | [`config`] | [`BertConfig`], [`Family`](config::Family), [`ModelSize`](config::ModelSize), [`Activation`](config::Activation), [`Pooling`] |
+//! | [`model`] | [`Encoder`]: all or some layers, heads and samples; [`Classifier`], [`LanguageHead`](model::LanguageHead) |
+//! | [`tensors`] | [`Hidden`], [`HeadSet`], [`HeadPlan`], [`SampleGroup`], [`Parameters`](tensors::Parameters), [`Gradients`](tensors::Gradients), losses |
+//! | [`tasks`] | [`TextClassifier`] for classes, labels and values ([`Task`]); [`MaskedLanguageModel`] for pre-training |
+//! | [`train`] | [`Trainer`], [`Objective`], [`Observer`](train::Observer); [`train::optim`]: AdamW, groups, schedules, clipping; [`train::metrics`]: F1, correlations, bootstrap; [`train::checkpoint`]: files that resume to the bit |
+//! | [`pretrained`] | Hugging Face directories in and out, as [`Encoder::from_pretrained`], [`TextClassifier::load`] and [`save`](TextClassifier::save) use them |
+//! | [`candle`] | the same in programs on `candle_nn`: [`Encoder::from_var_builder`], `VarMap`s, modules, an optimiser |
+//! | [`pruning`] | importance of heads and neurons, [`Encoder::prune`] and [`TextClassifier::prune`] |
+//! | [`flops`] | exact FLOPs, before and after a run |
+//! | [`storage`] | files that are written whole, and names on the hub (feature `hub`) |
+//! | [`error`] | what can go wrong, in detail |
 //!
 //! # What holds throughout
 //!
-//! - **No padding.** A batch is rows of real tokens and [`Spans`] that say whose they are. A text in a batch has the
-//!   states of the text alone, up to rounding.
+//! - **No padding.** A batch is rows of real tokens and [`Spans`](tensors::Spans) that say which sample they belong to. A sample in a
+//!   batch has the states of the sample alone, up to rounding.
 //! - **Leaving out is not multiplying by zero.** Heads, neurons and layers that are left out cost nothing, and the
-//!   [FLOPs](BlockShape) say how much that is.
+//!   [FLOPs](flops) say how much that is.
 //! - **Gradients do not go through candle's graph** where they belong to weights: the fused operations hand them to the
-//!   [`ForwardContext`]. `loss.backward()` alone would miss them; [`ForwardContext::backward`] does not.
-//! - **One seed, one result.** Every draw comes from the caller's generator or is keyed by seed, step, place, sample and
-//!   token. On one kind of processor neither the number of threads nor a restart changes a bit of a training, and
+//!   [`ForwardContext`]. [`ForwardContext::backward`] and
+//!   [`ForwardContext::grad_store`] return them all; `loss.backward()` alone would lose them, and is refused.
+//! - **One seed, one result.** Every draw comes from the caller's generator or is keyed by seed, step, dropout site,
+//!   sample and token. On one kind of processor neither the number of threads nor a restart changes a bit of a training, and
 //!   samples keep their dropout masks however they are grouped.
 //! - **All or nothing.** Files are written whole, updates happen whole; values that are NaN or infinite are refused where
 //!   they come in. What can go wrong is an [`Error`] that says what was expected.
@@ -107,35 +106,11 @@ pub mod tensors;
 pub mod train;
 
 pub use backend::ForwardContext;
-pub use config::{Activation, BertConfig, Family, ModelSize, Pooling};
-pub use data::{
-    Column, Columns, Dataset, DatasetReader, EncodedDataset, Encoding, Example, Header, LabelKind, LabelSource,
-    MaskSettings, MaskedBatch, Masking, PackedBatch, Sample, Split, Telling, TextTokenizer, epoch_order, longest_first,
-    sequential,
-};
-pub use error::{CheckpointProblem, DataProblem, Error, Result, SettingMismatch, WeightsProblem};
-pub use flops::{BackwardNeeds, BlockShape, Breakdown, ClassifierShape, FlopCount, Load, Width, product_flops};
-pub use model::{Classifier, Encoder, LanguageHead};
-pub use pretrained::{PretrainedWeights, check_hugging_face_target, read_hugging_face, write_hugging_face};
-pub use pruning::{HeadGateGradient, Importance, PrunePlan};
-pub use storage::{
-    StoredTensor, StoredTensors, file_sha256, model_directory, write_atomically, write_directory_atomically,
-};
+pub use config::{BertConfig, Pooling};
+pub use data::{Dataset, DatasetReader, EncodedDataset, Encoding, Example, PackedBatch, Sample, TextTokenizer};
+pub use error::{Error, Result};
+pub use model::{Classifier, Encoder};
 pub use tasks::{MaskedLanguageModel, Task, TextClassifier};
-pub use tensors::{
-    Gradient, Gradients, HeadPlan, HeadSet, HeadSetIter, Hidden, Packing, Parameter, ParameterId, Parameters,
-    SampleGroup, Spans, binary_cross_entropy, cross_entropy, log_softmax, soft_cross_entropy, squared_error,
-};
-pub use train::checkpoint::Checkpoint;
-pub use train::metrics::{
-    Confusion, LabelCounts, PairedDifference, Predictions, macro_f1, paired_bootstrap, pearson, predict_all, score,
-    spearman,
-};
-pub use train::optim::{
-    AdamW, AdamWCounters, AdamWSettings, AdamWState, Multipliers, ParameterGroups, Schedule, StepReport, WarmUp,
-    clip_by_global_norm,
-};
-pub use train::{
-    CheckpointSettings, EpochRecord, Event, History, Objective, Observer, Predict, Progress, StepLoss, TrainSettings,
-    Trainer,
-};
+pub use tensors::{HeadPlan, HeadSet, Hidden, SampleGroup};
+pub use train::optim::{AdamWSettings, Schedule};
+pub use train::{CheckpointSettings, Objective, Progress, StepLoss, TrainSettings, Trainer};

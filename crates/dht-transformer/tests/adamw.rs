@@ -3,7 +3,9 @@
 use approx::assert_relative_eq;
 use candle_core::{Device, Tensor};
 use dht_transformer::{
-    AdamW, AdamWSettings, Gradient, Gradients, ParameterGroups, Parameters, Result, Schedule, WarmUp,
+    AdamWSettings, Result, Schedule,
+    tensors::{Gradient, Gradients, Parameters},
+    train::optim::{AdamW, ParameterGroups, WarmUp},
 };
 use serde::Deserialize;
 

@@ -4,8 +4,10 @@ use std::error::Error as StdError;
 
 use candle_core::{Device, Tensor};
 use dht_transformer::{
-    BertConfig, EncodedDataset, Encoder, Encoding, Error, ForwardContext, HeadPlan, HeadSet, Hidden, Importance,
-    PackedBatch, Pooling, PrunePlan, Result, Sample, TextClassifier, read_hugging_face,
+    BertConfig, EncodedDataset, Encoder, Encoding, Error, ForwardContext, HeadPlan, HeadSet, Hidden, PackedBatch,
+    Pooling, Result, Sample, TextClassifier,
+    pretrained::read_hugging_face,
+    pruning::{Importance, PrunePlan},
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -55,7 +57,7 @@ fn loss(encoder: &Encoder, model: &TextClassifier, batch: &PackedBatch) -> Resul
     let ctx = ForwardContext::inference();
     let hidden = encoder.run(0..encoder.layers(), &encoder.embed(batch, &ctx)?, &HeadPlan::Full, &ctx)?;
     let logits = model.classifier().forward(&hidden, &ctx)?;
-    Ok(f64::from(dht_transformer::cross_entropy(&logits, &batch.labels)?.mean_all()?.to_scalar::<f32>()?))
+    Ok(f64::from(dht_transformer::tensors::cross_entropy(&logits, &batch.labels)?.mean_all()?.to_scalar::<f32>()?))
 }
 
 #[test]

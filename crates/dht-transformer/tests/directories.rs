@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use dht_transformer::{
-    BertConfig, DatasetReader, Encoder, Family, ForwardContext, HeadPlan, HeadSet, MaskSettings, MaskedLanguageModel,
-    PackedBatch, Pooling, PrunePlan, Result, Sample, Spans, Task, TextClassifier, TextTokenizer,
+    BertConfig, DatasetReader, Encoder, ForwardContext, HeadPlan, HeadSet, MaskedLanguageModel, PackedBatch, Pooling,
+    Result, Sample, Task, TextClassifier, TextTokenizer, config::Family, data::MaskSettings, pruning::PrunePlan,
+    tensors::Spans,
 };
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};

@@ -7,9 +7,12 @@ use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
 use dht_transformer::{
-    BertConfig, Error as CrateError, Family, ForwardContext, Gradient, HeadPlan, MaskSettings, MaskedBatch,
-    MaskedLanguageModel, PackedBatch, Parameters, Spans, TextClassifier, TextTokenizer, cross_entropy,
-    read_hugging_face,
+    BertConfig, Error as CrateError, ForwardContext, HeadPlan, MaskedLanguageModel, PackedBatch, TextClassifier,
+    TextTokenizer,
+    config::Family,
+    data::{MaskSettings, MaskedBatch},
+    pretrained::read_hugging_face,
+    tensors::{Gradient, Parameters, Spans, cross_entropy},
 };
 use serde::Deserialize;
 use serde_json::Value;

@@ -4,8 +4,9 @@
 
 use candle_core::Device;
 use dht_transformer::{
-    BackwardNeeds, BertConfig, Breakdown, Encoder, ForwardContext, HeadPlan, HeadSet, Load, PackedBatch, Pooling,
-    SampleGroup, Spans, Width, cross_entropy, product_flops,
+    BertConfig, Encoder, ForwardContext, HeadPlan, HeadSet, PackedBatch, Pooling, SampleGroup,
+    flops::{BackwardNeeds, Breakdown, Load, Width, product_flops},
+    tensors::{Spans, cross_entropy},
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -45,7 +46,7 @@ fn predicted_flops_equal_the_products_that_ran_forward_and_backward() {
             let mut forward: Breakdown =
                 plans[..3].iter().map(|plan| shape.forward_of_plan(&spans, plan).unwrap()).sum();
             forward += fourth(&|load, width| shape.forward(load, width));
-            (4..6).for_each(|_| forward += shape.forward_of_buckets(&spans, &groups).unwrap());
+            (4..6).for_each(|_| forward += shape.forward_of_groups(&spans, &groups).unwrap());
             forward += classifier.shape().forward(4);
             let mut backward = classifier.shape().backward(4, BackwardNeeds::ALL);
             for layer in 0..6 {
@@ -54,7 +55,7 @@ fn predicted_flops_equal_the_products_that_ran_forward_and_backward() {
                 backward += match (layer, plans.get(layer)) {
                     (3, _) => fourth(&|load, width| shape.backward(load, width, needs)),
                     (_, Some(plan)) => shape.backward_of_plan(&spans, plan, needs).unwrap(),
-                    (_, None) => shape.backward_of_buckets(&spans, &groups, needs).unwrap(),
+                    (_, None) => shape.backward_of_groups(&spans, &groups, needs).unwrap(),
                 };
             }
 

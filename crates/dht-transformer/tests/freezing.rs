@@ -4,9 +4,10 @@
 
 use candle_core::Device;
 use dht_transformer::{
-    AdamWSettings, BackwardNeeds, BertConfig, Breakdown, EncodedDataset, Encoder, Encoding, Error, Load, Objective,
-    PackedBatch, Parameters, Pooling, Progress, Result, Sample, StepLoss, TextClassifier, TrainSettings, Trainer,
-    product_flops,
+    AdamWSettings, BertConfig, EncodedDataset, Encoder, Encoding, Error, Objective, PackedBatch, Pooling, Progress,
+    Result, Sample, StepLoss, TextClassifier, TrainSettings, Trainer,
+    flops::{BackwardNeeds, Breakdown, Load, product_flops},
+    tensors::Parameters,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

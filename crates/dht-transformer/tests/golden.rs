@@ -9,8 +9,9 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use dht_transformer::{
-    BertConfig, Encoder, ForwardContext, Gradient, Gradients, HeadPlan, HeadSet, Hidden, PackedBatch, Parameters,
-    Pooling, Spans, cross_entropy, read_hugging_face,
+    BertConfig, Encoder, ForwardContext, HeadPlan, HeadSet, Hidden, PackedBatch, Pooling,
+    pretrained::read_hugging_face,
+    tensors::{Gradient, Gradients, Parameters, Spans, cross_entropy},
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

@@ -1,6 +1,6 @@
 //! Models by their names on the hub, from a server of our own.
 
-use dht_transformer::{Error, TextTokenizer, model_directory, read_hugging_face};
+use dht_transformer::{Error, TextTokenizer, pretrained::read_hugging_face, storage::model_directory};
 
 #[test]
 fn a_directory_that_exists_is_itself_and_a_path_that_does_not_is_told_as_a_path() {

@@ -2,8 +2,9 @@
 
 use candle_core::{Device, Tensor};
 use dht_transformer::{
-    AdamW, AdamWSettings, BertConfig, Encoder, ForwardContext, Gradient, Gradients, HeadPlan, HeadSet, PackedBatch,
-    ParameterGroups, Result, Spans,
+    AdamWSettings, BertConfig, Encoder, ForwardContext, HeadPlan, HeadSet, PackedBatch, Result,
+    tensors::{Gradient, Gradients, Spans},
+    train::optim::{AdamW, ParameterGroups},
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use candle_core::Device;
 use dht_transformer::{
-    BertConfig, EncodedDataset, Encoder, Encoding, MaskSettings, MaskedLanguageModel, Objective, Pooling, Sample,
-    TextClassifier, TextTokenizer, predict_all,
+    BertConfig, EncodedDataset, Encoder, Encoding, MaskedLanguageModel, Objective, Pooling, Sample, TextClassifier,
+    TextTokenizer, data::MaskSettings, train::metrics::predict_all,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

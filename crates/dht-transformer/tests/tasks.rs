@@ -4,9 +4,12 @@ use std::error::Error as StdError;
 
 use candle_core::{Device, Tensor};
 use dht_transformer::{
-    AdamWSettings, BertConfig, Column, DataProblem, Dataset, DatasetReader, EncodedDataset, Encoder, Error, Example,
-    LabelCounts, LabelKind, PackedBatch, Pooling, Result, Task, TextClassifier, TextTokenizer, TrainSettings, Trainer,
-    binary_cross_entropy, pearson, spearman, squared_error,
+    AdamWSettings, BertConfig, Dataset, DatasetReader, EncodedDataset, Encoder, Error, Example, PackedBatch, Pooling,
+    Result, Task, TextClassifier, TextTokenizer, TrainSettings, Trainer,
+    data::{Column, LabelKind},
+    error::DataProblem,
+    tensors::{binary_cross_entropy, squared_error},
+    train::metrics::{LabelCounts, pearson, spearman},
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -5,7 +5,10 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use dht_transformer::{
     BertConfig, EncodedDataset, Encoder, Encoding, Error, ForwardContext, Objective, PackedBatch, Pooling, Sample,
-    Spans, TextClassifier, TextTokenizer, WeightsProblem, read_hugging_face, write_hugging_face,
+    TextClassifier, TextTokenizer,
+    error::WeightsProblem,
+    pretrained::{read_hugging_face, write_hugging_face},
+    tensors::Spans,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

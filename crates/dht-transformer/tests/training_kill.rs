@@ -6,8 +6,10 @@ use std::process::{Command, Stdio};
 
 use candle_core::Device;
 use dht_transformer::{
-    AdamWSettings, BertConfig, Checkpoint, CheckpointSettings, EncodedDataset, Encoder, Encoding, Event, Objective,
-    Pooling, Sample, StoredTensors, TextClassifier, TrainSettings, Trainer,
+    AdamWSettings, BertConfig, CheckpointSettings, EncodedDataset, Encoder, Encoding, Objective, Pooling, Sample,
+    TextClassifier, TrainSettings, Trainer,
+    storage::StoredTensors,
+    train::{Event, checkpoint::Checkpoint},
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -1,6 +1,6 @@
 //! Widths of layers that keep fewer heads.
 
-use dht_transformer::{BlockShape, Width};
+use dht_transformer::flops::{BlockShape, Width};
 use serde::{Deserialize, Serialize};
 
 /// Whether dropping heads also narrows the feed-forward.

@@ -1,6 +1,6 @@
 //! FLOPs of exactly the layers that the executor runs, by formula.
 
-use dht_transformer::{BackwardNeeds, BlockShape, Breakdown, FlopCount, Load};
+use dht_transformer::flops::{BackwardNeeds, BlockShape, Breakdown, FlopCount, Load};
 
 use super::WidthCoupling;
 use super::flops::blocks_forward;

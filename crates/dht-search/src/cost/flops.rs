@@ -1,6 +1,6 @@
 //! Exact FLOPs of routes.
 
-use dht_transformer::{BackwardNeeds, BlockShape, Breakdown, ClassifierShape, Load, Width};
+use dht_transformer::flops::{BackwardNeeds, BlockShape, Breakdown, ClassifierShape, Load, Width};
 
 use super::WidthCoupling;
 use crate::error::{Error, Result};

@@ -53,7 +53,7 @@ impl CostModel {
 
 #[cfg(test)]
 mod tests {
-    use dht_transformer::{BlockShape, ClassifierShape};
+    use dht_transformer::flops::{BlockShape, ClassifierShape};
 
     use super::*;
     use crate::space::{ModelShape, Preset};

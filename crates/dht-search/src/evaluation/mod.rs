@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use dht_transformer::{
-    Confusion, EncodedDataset, ForwardContext, PackedBatch, Sample, TextClassifier, log_softmax, longest_first, score,
+    EncodedDataset, ForwardContext, PackedBatch, Sample, TextClassifier,
+    data::longest_first,
+    tensors::log_softmax,
+    train::metrics::{Confusion, score},
 };
 
 use crate::cost::LayerHeadCount;
@@ -67,7 +70,7 @@ impl Predictor for TextClassifier {
     }
 
     fn full_flops(&self, tokens: usize) -> u64 {
-        self.forward_flops(dht_transformer::Load::of_text(tokens)).0
+        self.forward_flops(dht_transformer::flops::Load::of_text(tokens)).0
     }
 }
 

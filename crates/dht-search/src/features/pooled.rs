@@ -2,7 +2,7 @@
 
 use candle_core::{D, Tensor};
 use dht_bandits::PyramidPool;
-use dht_transformer::{Hidden, log_softmax};
+use dht_transformer::{Hidden, tensors::log_softmax};
 use rayon::prelude::*;
 
 use super::pyramids::PoolingPyramid;

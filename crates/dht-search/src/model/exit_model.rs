@@ -1,6 +1,9 @@
 //! An encoder with exits. It decides nothing and learns nothing.
 
-use dht_transformer::{EncodedDataset, Encoder, HeadSet, Importance, PackedBatch, PrunePlan, SampleGroup};
+use dht_transformer::{
+    EncodedDataset, Encoder, HeadSet, PackedBatch, SampleGroup,
+    pruning::{Importance, PrunePlan},
+};
 use rand::Rng;
 
 use super::exits::Exits;

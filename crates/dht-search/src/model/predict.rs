@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dht_transformer::{ForwardContext, PackedBatch, log_softmax};
+use dht_transformer::{ForwardContext, PackedBatch, tensors::log_softmax};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 

@@ -13,8 +13,11 @@ use std::path::Path;
 
 use candle_core::Device;
 use dht_transformer::{
-    Checkpoint, Encoder, Parameters, StoredTensors, TextTokenizer, file_sha256, write_directory_atomically,
-    write_hugging_face,
+    Encoder, TextTokenizer,
+    pretrained::write_hugging_face,
+    storage::{StoredTensors, file_sha256, write_directory_atomically},
+    tensors::Parameters,
+    train::checkpoint::Checkpoint,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

@@ -10,7 +10,10 @@ mod trace;
 use std::fmt::Debug;
 
 use candle_core::Tensor;
-use dht_transformer::{BlockShape, ClassifierShape, HeadSet, Hidden};
+use dht_transformer::{
+    HeadSet, Hidden,
+    flops::{BlockShape, ClassifierShape},
+};
 use rand::Rng;
 use serde_json::Value;
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use dht_transformer::{EncodedDataset, FlopCount, ForwardContext, HeadSet, Hidden};
+use dht_transformer::{EncodedDataset, ForwardContext, HeadSet, Hidden, flops::FlopCount};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -49,7 +49,7 @@ impl Passes<'_> {
     fn run(&mut self, layers: Range<usize>, hidden: &Hidden, heads: HeadSet) -> Result<Hidden> {
         let ExitModel { encoder, .. } = self.model;
         let group = [self.model.sample_group(hidden.samples(), heads)];
-        let layer = encoder.block_shape().forward_of_buckets(hidden.spans(), &group)?.total();
+        let layer = encoder.block_shape().forward_of_groups(hidden.spans(), &group)?.total();
         layers.clone().for_each(|_| self.flops += layer);
         Ok(encoder.run_groups(layers, hidden, &group, &self.ctx)?)
     }

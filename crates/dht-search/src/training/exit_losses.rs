@@ -1,7 +1,10 @@
 //! What a batch is trained on: the losses at the exits.
 
 use candle_core::Tensor;
-use dht_transformer::{PackedBatch, cross_entropy, soft_cross_entropy};
+use dht_transformer::{
+    PackedBatch,
+    tensors::{cross_entropy, soft_cross_entropy},
+};
 
 use super::objective::SearchObjective;
 use crate::error::{Error, Result};

@@ -1,6 +1,9 @@
 //! Steps in which every text runs the whole model and trains the last exit alone.
 
-use dht_transformer::{ForwardContext, HeadPlan, PackedBatch, Progress, StepLoss, cross_entropy, soft_cross_entropy};
+use dht_transformer::{
+    ForwardContext, HeadPlan, PackedBatch, Progress, StepLoss,
+    tensors::{cross_entropy, soft_cross_entropy},
+};
 
 use super::exit_losses::{rows, weighted};
 use super::objective::SearchObjective;

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use dht_transformer::{
-    EncodedDataset, ForwardContext, Objective, PackedBatch, Parameters, Predict, Progress, Sample, SettingMismatch,
-    StepLoss, TextClassifier, macro_f1,
+    EncodedDataset, ForwardContext, Objective, PackedBatch, Progress, Sample, StepLoss, TextClassifier,
+    error::SettingMismatch,
+    tensors::Parameters,
+    train::{Predict, metrics::macro_f1},
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dht_transformer::{EncodedDataset, Sample, SettingMismatch};
+use dht_transformer::{EncodedDataset, Sample, error::SettingMismatch};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, to_value};
 

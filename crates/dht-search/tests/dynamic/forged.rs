@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use dht_search::transformer::{EncodedDataset, ForwardContext, Objective, PackedBatch, Predict, Progress, Trainer};
+use dht_search::transformer::{
+    EncodedDataset, ForwardContext, Objective, PackedBatch, Progress, Trainer, train::Predict,
+};
 use dht_search::{
     DynamicModel, Error, Preset, Result, SearchObjective, SearchSettings, evaluate, settings::LossSource,
 };

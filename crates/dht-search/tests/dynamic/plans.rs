@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use dht_search::transformer::{EncodedDataset, Gradient, Objective, Pooling, Progress, TextClassifier, Trainer};
+use dht_search::transformer::{
+    EncodedDataset, Objective, Pooling, Progress, TextClassifier, Trainer, tensors::Gradient,
+};
 use dht_search::{
     Error, Result, SearchObjective, SearchSettings,
     settings::{Dispatch, ExitLosses, FullModelSteps, LossSource, SoftLabels, Teacher},

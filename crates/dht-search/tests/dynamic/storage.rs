@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use dht_search::transformer::{
-    BertConfig, Checkpoint, CheckpointProblem, CheckpointSettings, EncodedDataset, Encoder, Error as TransformerError,
-    TextTokenizer, Trainer,
+    BertConfig, CheckpointSettings, EncodedDataset, Encoder, Error as TransformerError, TextTokenizer, Trainer,
+    error::CheckpointProblem, train::checkpoint::Checkpoint,
 };
 use dht_search::{DynamicModel, Error, Preset, Result, SearchObjective, SearchSettings};
 use rand::SeedableRng;

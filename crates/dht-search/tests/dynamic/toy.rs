@@ -2,8 +2,10 @@
 
 use candle_core::Device;
 use dht_search::transformer::{
-    AdamWSettings, BertConfig, EncodedDataset, Encoder, Encoding, ForwardContext, History, Objective, PackedBatch,
-    Parameters, Predict, Progress, Sample, StepLoss, TrainSettings, macro_f1,
+    AdamWSettings, BertConfig, EncodedDataset, Encoder, Encoding, ForwardContext, Objective, PackedBatch, Progress,
+    Sample, StepLoss, TrainSettings,
+    tensors::Parameters,
+    train::{History, Predict, metrics::macro_f1},
 };
 use dht_search::{
     CostAccounting, DynamicModel, Error, Preset, Result, SearchObjective, SearchSettings, settings::Dispatch,

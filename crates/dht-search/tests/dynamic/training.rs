@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use dht_search::transformer::{EncodedDataset, Gradient, Objective, Progress, TrainSettings, Trainer};
+use dht_search::transformer::{EncodedDataset, Objective, Progress, TrainSettings, Trainer, tensors::Gradient};
 use dht_search::{DynamicModel, Preset, Result, SearchObjective, SearchSettings, evaluate, settings::Dispatch};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

@@ -19,8 +19,11 @@ use std::time::Instant;
 
 use candle_core::{Device, Tensor};
 use dht_transformer::{
-    AdamW, AdamWSettings, Encoder, ForwardContext, HeadPlan, ModelSize, PackedBatch, ParameterGroups, Pooling, Spans,
-    Split, TextClassifier, TextTokenizer, cross_entropy,
+    AdamWSettings, Encoder, ForwardContext, HeadPlan, PackedBatch, Pooling, TextClassifier, TextTokenizer,
+    config::ModelSize,
+    data::Split,
+    tensors::{Spans, cross_entropy},
+    train::optim::{AdamW, ParameterGroups},
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -176,7 +179,7 @@ fn profile(request: &Value) -> Outcome<Value> {
     }
     let times = operations::Times::install()?;
     times.clear();
-    let before = dht_transformer::product_flops();
+    let before = dht_transformer::flops::product_flops();
     let start = Instant::now();
     for _ in 0..STEPS {
         work.run()?;
@@ -186,7 +189,7 @@ fn profile(request: &Value) -> Outcome<Value> {
         times.seconds().into_iter().map(|(name, seconds)| (name.into(), json!(seconds / steps))).collect();
     Ok(json!({
         "wall": start.elapsed().as_secs_f64() / steps,
-        "flops": (dht_transformer::product_flops() - before) as f64 / steps,
+        "flops": (dht_transformer::flops::product_flops() - before) as f64 / steps,
         "operations": operations,
         "gemm_peak": gemm_peak()?,
     }))

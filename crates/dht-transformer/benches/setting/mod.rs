@@ -1,7 +1,9 @@
 //! What both benches run: encoders of a size on batches of a size.
 
 use candle_core::Device;
-use dht_transformer::{BertConfig, Classifier, Encoder, ModelSize, PackedBatch, Pooling, Result, Spans};
+use dht_transformer::{
+    BertConfig, Classifier, Encoder, PackedBatch, Pooling, Result, config::ModelSize, tensors::Spans,
+};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! TEXT is a file with a paragraph a line and a blank line between documents, also compressed (`.gz`); TOKENIZER a
-//! directory with a `tokenizer.json` or `vocab.txt`, or how many word pieces are to be learnt from the text, such as
+//! directory with a `tokenizer.json` or `vocab.txt`, or how many subwords are to be trained from the text, such as
 //! 8192; DIRECTORY is written as a Hugging Face `BertForMaskedLM`. Stopped, the training goes on from
 //! `DIRECTORY.checkpoint`, which is to be deleted to begin anew; `DIRECTORY.history.json` tells its course. Without arguments a few made-up sentences show the
 //! way. Why the usual settings are what they are: `docs/pretraining.md`.
@@ -21,8 +21,13 @@ use std::time::Instant;
 use candle_core::Device;
 use clap::Parser;
 use dht_transformer::{
-    AdamWSettings, CheckpointProblem, CheckpointSettings, EncodedDataset, Encoder, Event, MaskSettings,
-    MaskedLanguageModel, ModelSize, Schedule, TextTokenizer, TrainSettings, Trainer, WarmUp, write_atomically,
+    AdamWSettings, CheckpointSettings, EncodedDataset, Encoder, MaskedLanguageModel, Schedule, TextTokenizer,
+    TrainSettings, Trainer,
+    config::ModelSize,
+    data::MaskSettings,
+    error::CheckpointProblem,
+    storage::write_atomically,
+    train::{Event, optim::WarmUp},
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -42,7 +47,7 @@ const EVERY: u64 = 100;
 struct Arguments {
     /// A paragraph a line, a blank line between documents; also compressed (.gz)
     text: PathBuf,
-    /// A directory with a tokenizer, or how many word pieces are to be learnt from the text
+    /// A directory with a tokenizer, or how many subwords are to be trained from the text
     tokenizer: PathBuf,
     /// Where the encoder is written
     directory: PathBuf,
@@ -68,7 +73,7 @@ struct Arguments {
     seed: u64,
 }
 
-/// A text file, how many word pieces it has, and a place for the result, in a folder of its own.
+/// A text file, how many subwords it has, and a place for the result, in a folder of its own.
 fn made_up(folder: &Path) -> Result<Arguments, Box<dyn Error>> {
     let things = ["soup", "film", "song", "hotel", "book", "garden"];
     let words = ["fine", "dull", "long", "cold", "loud", "green"];
@@ -189,7 +194,7 @@ fn run() -> Result<(), Box<dyn Error>> {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
-    use dht_transformer::SettingMismatch;
+    use dht_transformer::error::SettingMismatch;
 
     use super::*;
 

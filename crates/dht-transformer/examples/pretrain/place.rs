@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fs::{File, Metadata, OpenOptions};
 use std::path::{Path, PathBuf};
 
-use dht_transformer::check_hugging_face_target;
+use dht_transformer::pretrained::check_hugging_face_target;
 use serde_json::Value;
 
 /// What every `history.json` of this program holds, and hardly a file of somebody else's.

@@ -66,7 +66,7 @@ impl ForwardContext {
     /// A context without gradient and without dropout.
     ///
     /// It keeps packed weights for as long as it lives, which takes as much memory as the weights. Use one context for all
-    /// batches of an evaluation. After a variable was changed by something other than [`AdamW`](crate::AdamW) or
+    /// batches of an evaluation. After a variable was changed by something other than [`AdamW`](crate::train::optim::AdamW) or
     /// [`Parameters::set_values`], begin another.
     pub fn inference() -> Self {
         Self { training: None, gates: None, packed_weights: Arc::default() }

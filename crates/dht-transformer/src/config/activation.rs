@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The non-linearity between the two products of a feed-forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Activation {
     /// x·Φ(x), Φ the distribution function of the standard normal (Hendrycks & Gimpel 2016): BERT's `gelu`.
     #[default]

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 /// encoder has BERT's names; a directory is read and written with its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Family {
     /// Devlin et al. 2019.
     #[default]

@@ -260,9 +260,8 @@ impl BertConfig {
     /// outside 0 ≤ p < 1, ε or the initial deviation not positive, a padding token outside the vocabulary,
     /// no position for a first token, positions that are not absolute, a decoder.
     pub fn check(&self) -> Result<()> {
-        let refuse = |field, expected: String, got: String| {
-            Err(Error::Setting { field: self.family.field(field), expected, got })
-        };
+        let refuse =
+            |field, expected: String, got: String| Err(Error::setting(self.family.field(field), expected, got));
         for (field, value, most) in [
             ("vocab_size", self.vocab_size, 1 << 24),
             ("hidden_size", self.hidden_size, 1 << 16),

@@ -27,11 +27,8 @@ impl Pooling {
     /// That of a directory's classifier, as `config.json` has it.
     pub(crate) fn of_config(config: &BertConfig) -> Result<Self> {
         let Some(value) = config.other.get(FIELD) else { return Ok(Self::Pooler) };
-        serde_json::from_value(value.clone()).map_err(|_| Error::Setting {
-            field: FIELD,
-            expected: r#""cls", "mean" or "pooler""#.into(),
-            got: value.to_string(),
-        })
+        serde_json::from_value(value.clone())
+            .map_err(|_| Error::setting(FIELD, r#""cls", "mean" or "pooler""#, value.to_string()))
     }
 
     /// Says it in `config.json`.

@@ -37,11 +37,7 @@ impl FromStr for ModelSize {
             text.split('x').map(|part| part.parse().ok().filter(|&number| number > 0)).collect();
         match numbers.as_deref() {
             Some(&[layers, heads, hidden]) => Ok(Self { layers, heads, hidden }),
-            _ => Err(Error::Setting {
-                field: "size",
-                expected: "layers, heads and width, such as 6x12x96".into(),
-                got: format!("{text:?}"),
-            }),
+            _ => Err(Error::setting("size", "layers, heads and width, such as 6x12x96", format!("{text:?}"))),
         }
     }
 }

@@ -173,7 +173,7 @@ fn cut(rows: &[usize], batch_size: usize) -> Vec<Vec<usize>> {
 
 fn check(field: &'static str, value: usize) -> Result<()> {
     if value == 0 {
-        return Err(Error::Setting { field, expected: "at least 1".into(), got: "0".into() });
+        return Err(Error::setting(field, "at least 1", "0"));
     }
     Ok(())
 }

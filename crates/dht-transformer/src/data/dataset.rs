@@ -45,7 +45,7 @@ impl Dataset {
     /// [`Error::Setting`] when there are no labels, two of one name, no examples, an example of a class that is not
     /// there, one with another number of targets than labels, or one without text.
     pub fn from_examples(name: impl Into<String>, labels: Vec<String>, examples: Vec<Example>) -> Result<Self> {
-        let refuse = |field, expected: &str, got: String| Err(Error::Setting { field, expected: expected.into(), got });
+        let refuse = |field, expected: &str, got: String| Err(Error::setting(field, expected, got));
         if labels.is_empty() || labels.iter().collect::<BTreeSet<_>>().len() != labels.len() {
             return refuse("labels", "one or more different names", format!("{labels:?}"));
         }
@@ -102,11 +102,11 @@ impl Dataset {
     pub fn split_validation<R: Rng + ?Sized>(self, fraction: f64, rng: &mut R) -> Result<(Self, Self)> {
         let rows = self.len();
         if !(fraction > 0.0 && fraction < 1.0) || rows < 2 {
-            return Err(Error::Setting {
-                field: "fraction",
-                expected: "between 0 and 1, of two or more rows".into(),
-                got: format!("{fraction} of {rows} rows"),
-            });
+            return Err(Error::setting(
+                "fraction",
+                "between 0 and 1, of two or more rows",
+                format!("{fraction} of {rows} rows"),
+            ));
         }
         let count = ((rows as f64 * fraction).round() as usize).clamp(1, rows - 1);
         let mut order: Vec<usize> = (0..rows).collect();

@@ -62,11 +62,11 @@ impl EncodedDataset {
     pub fn check_classes(&self, classes: usize) -> Result<()> {
         match self.samples.iter().enumerate().find(|(_, sample)| sample.label as usize >= classes) {
             None => Ok(()),
-            Some((row, sample)) => Err(Error::Setting {
-                field: "label",
-                expected: format!("below {classes}, the classes of the model"),
-                got: format!("{} in row {row}", sample.label),
-            }),
+            Some((row, sample)) => Err(Error::setting(
+                "label",
+                format!("below {classes}, the classes of the model"),
+                format!("{} in row {row}", sample.label),
+            )),
         }
     }
 

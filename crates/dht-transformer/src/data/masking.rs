@@ -37,9 +37,7 @@ impl MaskSettings {
     /// # Errors
     /// [`Error::Setting`] names the first that is not.
     pub fn check(&self) -> Result<()> {
-        let refuse = |field, expected: &str, got: f64| {
-            Err(Error::Setting { field, expected: expected.into(), got: got.to_string() })
-        };
+        let refuse = |field, expected: &str, got: f64| Err(Error::setting(field, expected, got.to_string()));
         if !(self.chosen > 0.0 && self.chosen < 1.0) {
             return refuse("chosen", "above 0 and below 1", self.chosen);
         }
@@ -51,7 +49,7 @@ impl MaskSettings {
     }
 }
 
-/// Hides tokens of batches: a function of seed, epoch and sample alone, so neither the batch a text comes in nor a
+/// Masks tokens of batches: a function of seed, epoch and sample alone, so neither the batch a text comes in nor a
 /// restart changes its masks, and every epoch has others.
 #[derive(Debug, Clone)]
 pub struct Masking {
@@ -61,7 +59,7 @@ pub struct Masking {
     vocabulary: u32,
 }
 
-/// A batch with hidden tokens.
+/// A batch with masked tokens.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MaskedBatch {
     /// The batch as the model sees it.
@@ -79,11 +77,9 @@ impl Masking {
     /// [`Error::Setting`] for impossible shares, or a tokenizer without a mask token.
     pub fn new(settings: MaskSettings, tokenizer: &TextTokenizer) -> Result<Self> {
         settings.check()?;
-        let mask = tokenizer.mask_token().ok_or_else(|| Error::Setting {
-            field: "tokenizer",
-            expected: "one with a token [MASK] or <mask>".into(),
-            got: "one without".into(),
-        })?;
+        let mask = tokenizer
+            .mask_token()
+            .ok_or_else(|| Error::setting("tokenizer", "one with a token [MASK] or <mask>", "one without"))?;
         let (special, vocabulary) = (tokenizer.special_tokens(), tokenizer.vocabulary_size() as u32);
         Ok(Self { settings, mask, special, vocabulary })
     }
@@ -93,7 +89,7 @@ impl Masking {
         self.settings
     }
 
-    /// Hides tokens of each sample. A text of special tokens alone has nothing to hide.
+    /// Masks tokens of each sample. A text of special tokens alone has nothing to mask.
     pub fn apply(&self, mut batch: PackedBatch, seed: u64, epoch: u64) -> MaskedBatch {
         let (mut rows, mut targets) = (Vec::new(), Vec::new());
         for (sample, id) in batch.sample_ids.iter().enumerate() {

@@ -30,25 +30,24 @@ impl EncodedDataset {
     pub fn from_text(path: impl AsRef<Path>, tokenizer: &TextTokenizer, max_length: usize) -> Result<Self> {
         let path = path.as_ref();
         if max_length < SHORTEST {
-            let (expected, got) = (format!("at least {SHORTEST}"), max_length.to_string());
-            return Err(Error::Setting { field: "max_length", expected, got });
+            return Err(Error::setting("max_length", format!("at least {SHORTEST}"), max_length.to_string()));
         }
         let documents = documents(path)?;
-        let (before, after) = tokenizer.surroundings()?;
-        let room = max_length - before.len() - after.len();
+        let (before, after) = tokenizer.special_token_template()?;
+        let capacity = max_length - before.len() - after.len();
         let blocks = documents
             .par_iter()
             .map(|paragraphs| {
                 let mut tokens = Vec::new();
                 for paragraph in paragraphs {
-                    tokens.extend(tokenizer.pieces(paragraph)?);
+                    tokens.extend(tokenizer.subwords(paragraph)?);
                 }
                 Ok(tokens)
             })
             .collect::<Result<Vec<Vec<u32>>>>()?;
         let samples: Vec<Sample> = blocks
             .iter()
-            .flat_map(|tokens| tokens.chunks(room))
+            .flat_map(|tokens| tokens.chunks(capacity))
             .map(|tokens| [&before, tokens, &after].concat())
             .filter(|ids| ids.len() >= SHORTEST)
             .zip(0..)

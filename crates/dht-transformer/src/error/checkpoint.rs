@@ -64,7 +64,7 @@ impl SettingMismatch {
     ///
     /// # Examples
     /// ```
-    /// use dht_transformer::SettingMismatch;
+    /// use dht_transformer::error::SettingMismatch;
     /// use serde_json::json;
     ///
     /// let stored = json!({ "seed": 1, "reward": { "gain": { "lambda": 0.3 } } });

@@ -221,6 +221,11 @@ impl Error {
         Self::Io { path: path.into(), source }
     }
 
+    /// A setting that lies outside what it may be.
+    pub(crate) fn setting(field: &'static str, expected: impl Into<String>, got: impl Into<String>) -> Self {
+        Self::Setting { field, expected: expected.into(), got: got.into() }
+    }
+
     /// The same of a file, where it is about a field of it.
     pub(crate) fn in_file(self, file: impl Into<String>) -> Self {
         match self {

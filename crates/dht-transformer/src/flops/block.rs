@@ -39,7 +39,7 @@ impl BlockShape {
     pub fn check(&self) -> Result<()> {
         let sizes = [("hidden", self.hidden), ("heads", self.heads), ("head_dim", self.head_dim), ("ffn", self.ffn)];
         match sizes.into_iter().find(|(_, size)| *size == 0) {
-            Some((field, _)) => Err(Error::Setting { field, expected: "at least 1".into(), got: "0".into() }),
+            Some((field, _)) => Err(Error::setting(field, "at least 1", "0")),
             None => Ok(()),
         }
     }
@@ -109,24 +109,19 @@ impl BlockShape {
     ///
     /// # Errors
     /// As [`SampleGroup::check_all`].
-    pub fn forward_of_buckets(&self, spans: &Spans, groups: &[SampleGroup]) -> Result<Breakdown> {
-        self.sum_over_buckets(spans, groups, |load, width| self.forward(load, width))
+    pub fn forward_of_groups(&self, spans: &Spans, groups: &[SampleGroup]) -> Result<Breakdown> {
+        self.sum_over_groups(spans, groups, |load, width| self.forward(load, width))
     }
 
     /// FLOPs of the backward pass of a batch in groups.
     ///
     /// # Errors
     /// As [`SampleGroup::check_all`].
-    pub fn backward_of_buckets(
-        &self,
-        spans: &Spans,
-        groups: &[SampleGroup],
-        needs: BackwardNeeds,
-    ) -> Result<Breakdown> {
-        self.sum_over_buckets(spans, groups, |load, width| self.backward(load, width, needs))
+    pub fn backward_of_groups(&self, spans: &Spans, groups: &[SampleGroup], needs: BackwardNeeds) -> Result<Breakdown> {
+        self.sum_over_groups(spans, groups, |load, width| self.backward(load, width, needs))
     }
 
-    fn sum_over_buckets(
+    fn sum_over_groups(
         &self,
         spans: &Spans,
         groups: &[SampleGroup],
@@ -134,11 +129,11 @@ impl BlockShape {
     ) -> Result<Breakdown> {
         SampleGroup::check_all(groups, self.heads, self.ffn, spans.samples())?;
         let mut lengths = spans.lengths();
-        let of_bucket = |group: &SampleGroup| {
+        let of_group = |group: &SampleGroup| {
             let load = Load::of_texts(lengths.by_ref().take(group.samples));
             cost(load, Width { heads: group.heads.len(), ffn: group.neurons })
         };
-        Ok(groups.iter().map(of_bucket).sum())
+        Ok(groups.iter().map(of_group).sum())
     }
 
     fn sum_over_plan(&self, spans: &Spans, plan: &HeadPlan, cost: impl Fn(Load, Width) -> Breakdown) -> Breakdown {

@@ -1,4 +1,4 @@
-//! Which half of a backward pass is wanted.
+//! Which gradients of a backward are wanted.
 
 use serde::{Deserialize, Serialize};
 

@@ -30,7 +30,7 @@ use crate::tensors::{HeadPlan, Hidden, Packing, Parameter, Parameters, SampleGro
 /// h′ = LayerNorm(a + dropout(gelu(a·W₁ᵀ + b₁)·W₂ᵀ + b₂))
 /// ```
 ///
-/// Devlin et al. 2019; post-norm, as Hugging Face's `BertModel` without its pooler, or that of another [`Family`](crate::Family). On the CPU both sublayers of a layer are
+/// Devlin et al. 2019; post-norm, as Hugging Face's `BertModel` without its pooler, or that of another [`Family`](crate::config::Family). On the CPU both sublayers of a layer are
 /// one fused operation each; on other devices they are composed of candle's.
 #[derive(Debug, Clone)]
 pub struct Encoder {
@@ -186,8 +186,7 @@ impl Encoder {
         rng: &mut R,
     ) -> Result<Classifier> {
         if classes < 2 {
-            let (expected, got) = ("at least 2".into(), classes.to_string());
-            return Err(Error::Setting { field: "classes", expected, got });
+            return Err(Error::setting("classes", "at least 2", classes.to_string()));
         }
         self.add_outputs(name, classes, pooling, rng)
     }
@@ -257,7 +256,7 @@ impl Encoder {
     pub fn embed(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Hidden> {
         let packing = Arc::new(Packing::new(batch.spans.clone(), batch.sample_ids.clone())?);
         let within = |field: &'static str, ids: &[u32], size: usize| match ids.iter().find(|id| **id as usize >= size) {
-            Some(id) => Err(Error::Setting { field, expected: format!("below {size}"), got: id.to_string() }),
+            Some(id) => Err(Error::setting(field, format!("below {size}"), id.to_string())),
             None => Ok(()),
         };
         within("token id", &batch.ids, self.config.vocab_size)?;
@@ -306,7 +305,7 @@ impl Encoder {
     /// Some layers one after another, in each of which every group runs its heads and its neurons.
     ///
     /// Which neurons come first can be chosen once and for all: [`prune`](Self::prune) to
-    /// [`PrunePlan::most_important`](crate::PrunePlan::most_important) with all heads and all neurons puts the important ones in
+    /// [`PrunePlan::most_important`](crate::pruning::PrunePlan::most_important) with all heads and all neurons puts the important ones in
     /// front.
     ///
     /// # Errors
@@ -330,10 +329,8 @@ impl Encoder {
         groups: impl Fn(&Block) -> Result<Vec<SampleGroup>>,
         ctx: &ForwardContext,
     ) -> Result<Hidden> {
-        let blocks = self.blocks.get(layers.clone()).ok_or_else(|| Error::Setting {
-            field: "layers",
-            expected: format!("ascending, up to {}", self.blocks.len()),
-            got: format!("{layers:?}"),
+        let blocks = self.blocks.get(layers.clone()).ok_or_else(|| {
+            Error::setting("layers", format!("ascending, up to {}", self.blocks.len()), format!("{layers:?}"))
         })?;
         let variants = blocks.iter().map(groups).collect::<Result<Vec<_>>>()?;
         let mut blocks = blocks.iter().zip(&variants);

@@ -118,8 +118,7 @@ impl LanguageHead {
             return Err(Error::Shape { what, expected: vec![targets.len().max(1), self.decoder.inputs], got });
         }
         if let Some(target) = targets.iter().find(|target| **target as usize >= self.decoder.outputs) {
-            let (expected, got) = (format!("below {}", self.decoder.outputs), target.to_string());
-            return Err(Error::Setting { field: "target", expected, got });
+            return Err(Error::setting("target", format!("below {}", self.decoder.outputs), target.to_string()));
         }
         let rows = self.transform(rows, ctx)?;
         if ctx.fuses(rows.device()) {

@@ -41,8 +41,7 @@ pub(crate) fn initialise(config: &BertConfig, tensors: &mut BTreeMap<String, Ten
     let (hidden, head_size) = (config.hidden_size, config.head_size());
     let pairs = head_size / 2;
     if pairs == 0 {
-        let (expected, got) = ("heads of at least 2".into(), head_size.to_string());
-        return Err(Error::Setting { field: "hidden_size / num_attention_heads", expected, got });
+        return Err(Error::setting("hidden_size / num_attention_heads", "heads of at least 2", head_size.to_string()));
     }
     let frequency = |pair: usize| {
         let [greatest, least] = FREQUENCIES;

@@ -13,7 +13,7 @@ pub(crate) const KEPT_NEURONS: &str = "kept_neurons";
 /// For each layer the heads and the number of neurons that a configuration says are left.
 pub(crate) fn left(config: &BertConfig) -> Result<Vec<(HeadSet, usize)>> {
     let (layers, all) = (config.num_hidden_layers, config.num_attention_heads);
-    let refuse = |field, expected: String, value: &Value| Error::Setting { field, expected, got: value.to_string() };
+    let refuse = |field, expected: String, value: &Value| Error::setting(field, expected, value.to_string());
     let heads = match config.other.get(KEPT_HEADS) {
         None => vec![HeadSet::full(all)?; layers],
         Some(value) => {

@@ -227,7 +227,7 @@ fn frozen_layers_get_no_gradient_and_let_it_pass() {
 }
 
 #[test]
-fn buckets_run_as_their_samples_would_alone_forward_and_backward() {
+fn groups_run_as_their_samples_would_alone_forward_and_backward() {
     let (encoder, classifier) = model();
     let batch = batch();
     let groups = [(1, set(&[0, 3]), 11), (2, set(&[2]), 96), (1, set(&[0, 1, 2, 3]), 40)];
@@ -260,7 +260,7 @@ fn buckets_run_as_their_samples_would_alone_forward_and_backward() {
 }
 
 #[test]
-fn buckets_that_do_not_fit_are_refused() {
+fn groups_that_do_not_fit_are_refused() {
     let (encoder, _) = model();
     let ctx = ForwardContext::inference();
     let hidden = encoder.embed(&batch(), &ctx).unwrap();

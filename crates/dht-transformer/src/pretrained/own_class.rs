@@ -22,7 +22,7 @@ pub(crate) fn code(family: Family) -> String {
 /// Makes `config.json` name the class.
 ///
 /// The model type has to be one that `transformers` does not know: it goes by that, takes no notice of `architectures`,
-/// and prefers a class of its own to that of `auto_map` unless it is told otherwise.
+/// and prefers a class of its own to that of `auto_map` by default.
 pub(crate) fn describe(fields: &mut Map<String, Value>, family: Family) {
     let class = |what: &str| format!("Dht{}", family.architecture(what));
     let module = CODE_FILE.trim_end_matches(".py");

@@ -27,7 +27,7 @@ pub struct PretrainedWeights {
 /// Reads `config.json` and `model.safetensors` of a directory, or of a model on the hub
 /// ([`model_directory`]).
 ///
-/// Names become BERT's bare ones ([`Family`](crate::Family)), and old names of layer norms (`gamma`, `beta`) are replaced. F16, BF16 and F64 become
+/// Names become BERT's bare ones ([`Family`](crate::config::Family)), and old names of layer norms (`gamma`, `beta`) are replaced. F16, BF16 and F64 become
 /// F32. Only the tensors the configuration needs are read, one at a time, and no more than the file is long: a wrong
 /// header costs no memory.
 ///
@@ -49,7 +49,7 @@ pub fn read_hugging_face(folder: impl AsRef<Path>) -> Result<PretrainedWeights> 
 
     let wanted = wanted(&config, |name| found.get(name).map(|(_, info)| info.shape.clone()))
         .map_err(|problem| file.error(None, problem))?;
-    // Fewer layers than the file has are another model, which nobody asked for.
+    // Fewer layers than the file has would be another model than the directory's.
     let layers = config.num_hidden_layers;
     if let Some((written, _)) = found.iter().find(|(name, _)| layer_of(name) >= Some(layers)).map(|(_, found)| found) {
         return Err(file.error(Some(written), WeightsProblem::MoreLayers { layers }));

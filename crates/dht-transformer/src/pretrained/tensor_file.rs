@@ -19,7 +19,7 @@ pub(crate) fn write_tensors(file: &mut dyn Write, tensors: &BTreeMap<String, Ten
         end += tensor.elem_count() * size_of::<f32>();
         (name.clone(), TensorInfo { dtype: Dtype::F32, shape: tensor.dims().to_vec(), data_offsets: (start, end) })
     });
-    // `transformers` wants to be told that the layout is PyTorch's.
+    // `transformers` requires metadata that says that the layout is PyTorch's.
     let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     let metadata = Metadata::new(Some(format), infos.collect()).map_err(io::Error::other)?;
     let mut header = serde_json::to_vec(&metadata)?;

@@ -20,10 +20,10 @@ const FILES: [&str; 5] =
 /// What a classifier of `transformers` cannot be without.
 const POOLER: &str = "pooler.dense.weight";
 
-/// Writes a directory that `transformers` and [`read_hugging_face`](crate::read_hugging_face) load: `config.json`,
+/// Writes a directory that `transformers` and [`read_hugging_face`](crate::pretrained::read_hugging_face) load: `config.json`,
 /// `model.safetensors` in f32, and, with a tokenizer, `tokenizer.json` and `tokenizer_config.json`.
 ///
-/// `tensors` have BERT's bare names; the file has those of the configuration's [`Family`](crate::Family). With a
+/// `tensors` have BERT's bare names; the file has those of the configuration's [`Family`](crate::config::Family). With a
 /// classifier it is a `BertForSequenceClassification` (or the family's), with a head over the vocabulary a
 /// `BertForMaskedLM`, else a `BertModel`. A classifier whose configuration has the field `classifier_pooling` (`"cls"` or
 /// `"mean"`) has no pooler and is none of these: `transformers` refuses it, or loads it by the class in `modeling_dht.py`,

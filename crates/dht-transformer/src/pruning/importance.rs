@@ -42,7 +42,7 @@ impl Importance {
         mut loss: impl FnMut(&PackedBatch, &ForwardContext) -> Result<Tensor>,
     ) -> Result<Self> {
         if rows.is_empty() {
-            return Err(Error::Setting { field: "rows", expected: "at least one".into(), got: "none".into() });
+            return Err(Error::setting("rows", "at least one", "none"));
         }
         let heads = encoder.config().num_attention_heads;
         let neurons = encoder.config().intermediate_size;
@@ -157,11 +157,10 @@ impl Encoder {
     /// # Errors
     /// [`Error::Setting`] when there is no such layer; what candle reports.
     pub fn head_magnitudes(&self, layer: usize) -> Result<Vec<f64>> {
-        let block = self.blocks().get(layer).ok_or_else(|| Error::Setting {
-            field: "layer",
-            expected: format!("below {}", self.blocks().len()),
-            got: layer.to_string(),
-        })?;
+        let block = self
+            .blocks()
+            .get(layer)
+            .ok_or_else(|| Error::setting("layer", format!("below {}", self.blocks().len()), layer.to_string()))?;
         let attention = &block.attention;
         let (hidden, size) = (self.config().hidden_size, attention.head_dim);
         // V comes after Q and K. (hidden, hidden), both with a head's numbers in `size` rows.

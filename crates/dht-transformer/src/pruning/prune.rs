@@ -71,7 +71,7 @@ impl PrunePlan {
         let ascending = self.layers.is_sorted_by(|a, b| a < b);
         if !ascending || self.layers.iter().any(|layer| *layer >= encoder.layers()) {
             let expected = format!("ascending, below {}", encoder.layers());
-            return Err(Error::Setting { field: "layers", expected, got: format!("{:?}", self.layers) });
+            return Err(Error::setting("layers", expected, format!("{:?}", self.layers)));
         }
         for (set, list) in self.heads.iter().zip(&self.neurons) {
             set.check(heads)?;
@@ -80,7 +80,7 @@ impl PrunePlan {
             sorted.dedup();
             if list.is_empty() || sorted.len() < list.len() || sorted.last().is_some_and(|last| *last >= neurons) {
                 let expected = format!("one or more different ones below {neurons}");
-                return Err(Error::Setting { field: "neurons", expected, got: format!("{list:?}") });
+                return Err(Error::setting("neurons", expected, format!("{list:?}")));
             }
         }
         Ok(())
@@ -182,5 +182,5 @@ fn check_count(field: &'static str, count: usize, most: usize) -> Result<()> {
     if (1..=most).contains(&count) {
         return Ok(());
     }
-    Err(Error::Setting { field, expected: format!("1 to {most}"), got: count.to_string() })
+    Err(Error::setting(field, format!("1 to {most}"), count.to_string()))
 }

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 /// ```
 /// let folder = tempfile::tempdir()?;
 /// let path = folder.path().join("result.txt");
-/// dht_transformer::write_atomically(&path, |file| writeln!(file, "0.94"))?;
+/// dht_transformer::storage::write_atomically(&path, |file| writeln!(file, "0.94"))?;
 /// assert_eq!(std::fs::read_to_string(&path)?, "0.94\n");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -49,7 +49,7 @@ pub fn write_atomically(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Writ
 ///
 /// # Examples
 /// ```
-/// use dht_transformer::{Error, write_atomically, write_directory_atomically};
+/// use dht_transformer::{Error, storage::{write_atomically, write_directory_atomically}};
 ///
 /// let folder = tempfile::tempdir()?;
 /// let target = folder.path().join("run");

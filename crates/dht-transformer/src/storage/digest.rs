@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 /// let folder = tempfile::tempdir()?;
 /// let path = folder.path().join("abc.txt");
 /// std::fs::write(&path, "abc")?;
-/// let sum = dht_transformer::file_sha256(&path)?;
+/// let sum = dht_transformer::storage::file_sha256(&path)?;
 /// // FIPS 180-2, appendix B.1.
 /// assert_eq!(sum, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 /// # Ok::<(), Box<dyn std::error::Error>>(())

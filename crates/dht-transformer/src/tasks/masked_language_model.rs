@@ -91,7 +91,7 @@ impl MaskedLanguageModel {
         &self.head
     }
 
-    /// The mean loss of a batch's hidden tokens, in nats; `None` when nothing is hidden.
+    /// The mean loss of a batch's masked tokens, in nats; `None` when nothing is masked.
     ///
     /// # Errors
     /// As [`Encoder::embed`].
@@ -103,7 +103,7 @@ impl MaskedLanguageModel {
         let hidden = self.encoder.embed(batch, ctx)?;
         let hidden = self.encoder.run(0..self.encoder.layers(), &hidden, &HeadPlan::Full, ctx)?;
         let rows = Tensor::from_slice(rows, rows.len(), hidden.tensor().device())?;
-        let rows = hidden.tensor().index_select(&rows, 0)?; // (hidden tokens, hidden)
+        let rows = hidden.tensor().index_select(&rows, 0)?; // (masked tokens, hidden)
         self.head.loss(&rows, targets, ctx).map(Some)
     }
 }
@@ -134,7 +134,7 @@ impl Objective for MaskedLanguageModel {
         Ok(self.loss(&masked, &ctx)?.map(|loss| StepLoss { loss, ctx, samples, terms }))
     }
 
-    /// Minus the mean loss of all hidden tokens.
+    /// Minus the mean loss of all masked tokens.
     fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
         let (mut sum, mut count, ctx) = (0.0, 0, ForwardContext::inference());
         for rows in longest_first(&data.lengths(), batch_size)? {

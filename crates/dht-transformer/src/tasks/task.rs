@@ -36,7 +36,7 @@ impl Task {
         if right {
             return Ok(());
         }
-        Err(Error::Setting { field: "classes", expected: expected.into(), got: outputs.to_string() })
+        Err(Error::setting("classes", expected, outputs.to_string()))
     }
 
     /// The mean loss of a batch's outputs (samples, outputs): one number.

@@ -1,4 +1,4 @@
-//! A plain encoder with a classifier, or another linear layer on top: what dynamic models are compared with.
+//! An encoder with a classifier, or another linear layer on top: the baseline of dynamic models.
 
 use std::path::Path;
 
@@ -24,8 +24,8 @@ const NAME: &str = "classifier";
 /// The field of `config.json` that says the task.
 const PROBLEM: &str = "problem_type";
 
-/// All layers, all heads, one classifier after the last layer. Its [`Task`] says what its outputs mean (classes, unless
-/// told otherwise), and with that the loss and the [score](Objective::score): macro F1 of classes, or of labels with a
+/// All layers, all heads, one classifier after the last layer. Its [`Task`] says what its outputs mean (classes by
+/// default), and with that the loss and the [score](Objective::score): macro F1 of classes, or of labels with a
 /// probability of at least one half, and Pearson's correlation of numbers.
 ///
 /// # Files
@@ -128,10 +128,12 @@ impl TextClassifier {
         let pooling = Pooling::of_config(&config)?;
         let task = match config.other.get(PROBLEM).filter(|value| !value.is_null()) {
             None => None,
-            Some(value) => Some(serde_json::from_value(value.clone()).map_err(|_| Error::Setting {
-                field: PROBLEM,
-                expected: r#""single_label_classification", "multi_label_classification" or "regression""#.into(),
-                got: value.to_string(),
+            Some(value) => Some(serde_json::from_value(value.clone()).map_err(|_| {
+                Error::setting(
+                    PROBLEM,
+                    r#""single_label_classification", "multi_label_classification" or "regression""#,
+                    value.to_string(),
+                )
             })?),
         };
         let find = |name: &str| {
@@ -149,11 +151,11 @@ impl TextClassifier {
         task.check(classes.outputs()?)?;
         let model = Self::assemble(task, encoder, classes, pooling, pooler)?;
         match config.labels() {
-            Some(labels) if labels.len() != model.classifier.classes() => Err(Error::Setting {
-                field: "id2label",
-                expected: format!("{} classes", model.classifier.classes()),
-                got: labels.len().to_string(),
-            }),
+            Some(labels) if labels.len() != model.classifier.classes() => Err(Error::setting(
+                "id2label",
+                format!("{} classes", model.classifier.classes()),
+                labels.len().to_string(),
+            )),
             _ => Ok(model),
         }
     }

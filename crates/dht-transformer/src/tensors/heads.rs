@@ -278,7 +278,7 @@ pub(crate) fn check_width(width: usize, neurons: usize) -> Result<()> {
         return Ok(());
     }
     let (field, expected) = ("feed-forward width", format!("1 to {neurons}"));
-    Err(Error::Setting { field, expected, got: width.to_string() })
+    Err(Error::setting(field, expected, width.to_string()))
 }
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ impl Hidden {
     /// [`Error::Setting`] without parts; what candle reports.
     pub fn concat(parts: &[Self]) -> Result<Self> {
         match parts {
-            [] => Err(Error::Setting { field: "parts", expected: "at least one".into(), got: "none".into() }),
+            [] => Err(Error::setting("parts", "at least one", "none")),
             [part] => Ok(part.clone()),
             _ => {
                 let tensors: Vec<&Tensor> = parts.iter().map(Self::tensor).collect();

@@ -14,8 +14,7 @@ pub fn cross_entropy(logits: &Tensor, labels: &[u32]) -> Result<Tensor> {
         return Err(Error::Shape { what: "labels".into(), expected: vec![samples], got: vec![labels.len()] });
     }
     if let Some(label) = labels.iter().find(|label| **label as usize >= classes) {
-        let (expected, got) = (format!("below {classes}"), label.to_string());
-        return Err(Error::Setting { field: "label", expected, got });
+        return Err(Error::setting("label", format!("below {classes}"), label.to_string()));
     }
     let labels = Tensor::from_slice(labels, (samples, 1), logits.device())?;
     Ok(log_softmax(logits)?.gather(&labels, 1)?.squeeze(1)?.neg()?)

@@ -8,7 +8,9 @@ mod packing;
 mod parameters;
 
 pub use gradients::{Gradient, Gradients};
-pub use heads::{HeadPlan, HeadSet, HeadSetIter, SampleGroup};
+#[doc(hidden)]
+pub use heads::HeadSetIter;
+pub use heads::{HeadPlan, HeadSet, SampleGroup};
 pub use hidden::Hidden;
 pub use losses::{binary_cross_entropy, cross_entropy, log_softmax, soft_cross_entropy, squared_error};
 pub(crate) use packing::RowBlock;

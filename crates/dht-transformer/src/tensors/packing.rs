@@ -21,11 +21,11 @@ impl Spans {
         let mut end = 0;
         for (sample, length) in lengths.into_iter().enumerate() {
             if length == 0 {
-                return Err(Error::Setting {
-                    field: "length",
-                    expected: "at least one token a sample".into(),
-                    got: format!("0 tokens in sample {sample}"),
-                });
+                return Err(Error::setting(
+                    "length",
+                    "at least one token a sample",
+                    format!("0 tokens in sample {sample}"),
+                ));
             }
             end += length;
             offsets.push(end);

@@ -15,7 +15,7 @@ use crate::storage::{StoredTensor, StoredTensors};
 pub struct ParameterId(pub(crate) usize);
 
 impl ParameterId {
-    /// The index into [`Parameters::iter`] and [`Gradients`].
+    /// The index into [`Parameters::iter`] and [`Gradients`](super::Gradients).
     pub fn index(self) -> usize {
         self.0
     }

@@ -2,18 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What an epoch came to.
+/// The results of an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
     /// The epoch, from 0.
     pub epoch: usize,
     /// The mean training loss of its samples, in nats.
     pub loss: f64,
-    /// The [score](Objective::score) on the validation samples after it; `None` without any.
+    /// The [score](super::Objective::score) on the validation samples after it; `None` without any.
     pub validation_score: Option<f64>,
 }
 
-/// What a training came to.
+/// The results of a training.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct History {
     /// The share of the training that is done and the mean loss, for each step.

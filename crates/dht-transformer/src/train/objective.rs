@@ -67,7 +67,7 @@ pub trait Objective {
     fn next_loss(&mut self, progress: Progress, drain: bool) -> Result<Option<StepLoss>, Self::Error>;
 
     /// How well it does on these samples, the more the better: after each epoch on the validation samples, to tell which
-    /// epoch was best. A classifier's is the macro F1 of its predictions, [`macro_f1`](crate::macro_f1).
+    /// epoch was best. A classifier's is the macro F1 of its predictions, [`macro_f1`](crate::train::metrics::macro_f1).
     ///
     /// # Errors
     /// The implementor's.

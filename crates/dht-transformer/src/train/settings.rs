@@ -1,4 +1,4 @@
-//! What a user of the trainer chooses.
+//! The settings of the trainer.
 
 use std::path::PathBuf;
 
@@ -69,7 +69,7 @@ impl TrainSettings {
             ("length_window", self.length_window),
         ];
         if let Some((field, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
-            return Err(Error::Setting { field, expected: "at least 1".into(), got: "0".into() });
+            return Err(Error::setting(field, "at least 1", "0"));
         }
         self.schedule.check()
     }

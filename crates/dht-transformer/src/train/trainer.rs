@@ -51,8 +51,7 @@ impl Trainer {
     ) -> Result<History, O::Error> {
         self.settings.check()?;
         if training.is_empty() {
-            let (expected, got) = ("at least one sample".into(), "none".into());
-            return Err(Error::Setting { field: "training", expected, got }.into());
+            return Err(Error::setting("training", "at least one sample", "none").into());
         }
         let standard = || ParameterGroups::standard(objective.parameters());
         let groups = self.groups.clone().unwrap_or_else(standard);

@@ -1,4 +1,7 @@
-use dht_transformer::{EncodedDataset, Encoding, PackedBatch, Sample, epoch_order, longest_first, sequential};
+use dht_transformer::{
+    EncodedDataset, Encoding, PackedBatch, Sample,
+    data::{epoch_order, longest_first, sequential},
+};
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

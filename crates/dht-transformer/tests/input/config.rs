@@ -1,4 +1,7 @@
-use dht_transformer::{Activation, BertConfig, Error, ModelSize};
+use dht_transformer::{
+    BertConfig, Error,
+    config::{Activation, ModelSize},
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

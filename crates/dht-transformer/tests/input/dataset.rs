@@ -1,7 +1,11 @@
 use std::io::{Read, Write};
 use std::path::Path;
 
-use dht_transformer::{Column, DataProblem, Dataset, DatasetReader, Error, Example, Header, LabelSource, Split};
+use dht_transformer::{
+    Dataset, DatasetReader, Error, Example,
+    data::{Column, Header, LabelSource, Split},
+    error::DataProblem,
+};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;

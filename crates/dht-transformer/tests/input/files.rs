@@ -1,4 +1,4 @@
-use dht_transformer::{Error, write_atomically};
+use dht_transformer::{Error, storage::write_atomically};
 
 /// The permissions of a file, those of its kind (file or directory) left out.
 #[cfg(unix)]
@@ -9,7 +9,9 @@ fn mode(path: &std::path::Path) -> u32 {
 #[cfg(unix)]
 #[test]
 fn everything_that_is_written_has_the_permissions_of_an_ordinary_file() {
-    use dht_transformer::{BertConfig, Checkpoint, Encoder, TextTokenizer, write_hugging_face};
+    use dht_transformer::{
+        BertConfig, Encoder, TextTokenizer, pretrained::write_hugging_face, train::checkpoint::Checkpoint,
+    };
     use rand::SeedableRng;
 
     let folder = tempfile::tempdir().unwrap();

@@ -251,7 +251,8 @@ fn of_two_long_texts_the_longer_one_keeps_one_token_more_also_where_neither_is_r
 fn real_texts_read_by_parts_have_the_tokens_of_the_whole() {
     let (Some(model), Some(data)) = (outside("DHT_MODELS", "minilm-l6"), outside("DHT_DATA", "imdb")) else { return };
     let peers = Peers::of("MiniLM", &model.join("tokenizer.json"));
-    let texts = DatasetReader::new().read(DatasetReader::find(data, dht_transformer::Split::Test).unwrap()).unwrap();
+    let texts =
+        DatasetReader::new().read(DatasetReader::find(data, dht_transformer::data::Split::Test).unwrap()).unwrap();
     for pair in texts.take(400).examples.chunks(2) {
         let (first, second) = (&pair[0].text, Some(pair[1].text.as_str()));
         for max_length in [16, 129, 512] {

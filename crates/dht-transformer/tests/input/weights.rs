@@ -3,8 +3,9 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use dht_transformer::{
-    BertConfig, Error, PretrainedWeights, TextTokenizer, WeightsProblem, check_hugging_face_target, read_hugging_face,
-    write_hugging_face,
+    BertConfig, Error, TextTokenizer,
+    error::WeightsProblem,
+    pretrained::{PretrainedWeights, check_hugging_face_target, read_hugging_face, write_hugging_face},
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use dht_transformer::{DataProblem, EncodedDataset, Error, Result, TextTokenizer};
+use dht_transformer::{EncodedDataset, Error, Result, TextTokenizer, error::DataProblem};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 

@@ -1,7 +1,8 @@
 //! Which tokens are hidden.
 
 use dht_transformer::{
-    EncodedDataset, Encoding, Error, MaskSettings, MaskedBatch, Masking, PackedBatch, Sample, TextTokenizer,
+    EncodedDataset, Encoding, Error, PackedBatch, Sample, TextTokenizer,
+    data::{MaskSettings, MaskedBatch, Masking},
 };
 use serde_json::json;
 
@@ -57,7 +58,7 @@ fn of_the_chosen_tokens_four_in_five_are_masked_and_one_in_ten_is_random() {
     let unchosen = (0..before.ids.len()).filter(|row| !rows.contains(&(*row as u32)));
     assert!(unchosen.into_iter().all(|row| before.ids[row] == after.ids[row]));
 
-    // Texts of two special tokens have nothing to hide, all others hide one or round(15 %).
+    // Texts of two special tokens have nothing to mask, all others mask one or round(15 %).
     let expected: usize = (0..400usize)
         .map(|id| id % 40)
         .map(|words| if words == 0 { 0 } else { ((words as f64 * 0.15).round() as usize).max(1) })

@@ -4,9 +4,9 @@ use std::error::Error as StdError;
 
 use candle_core::Device;
 use dht_transformer::{
-    AdamWSettings, BertConfig, CheckpointProblem, CheckpointSettings, EncodedDataset, Encoder, Encoding, Error, Event,
-    ForwardContext, HeadPlan, MaskSettings, MaskedLanguageModel, Objective, Pooling, Sample, TextClassifier,
-    TextTokenizer, TrainSettings, Trainer,
+    AdamWSettings, BertConfig, CheckpointSettings, EncodedDataset, Encoder, Encoding, Error, ForwardContext, HeadPlan,
+    MaskedLanguageModel, Objective, Pooling, Sample, TextClassifier, TextTokenizer, TrainSettings, Trainer,
+    data::MaskSettings, error::CheckpointProblem, train::Event,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -146,7 +146,12 @@ fn what_is_saved_is_loaded_to_be_trained_on_and_to_be_fine_tuned() -> Outcome {
     // A directory of an encoder alone has no head to train on.
     classifier.save(&target, None, &["a".into(), "b".into()]).expect_err("the tokenizer's files would be lost");
     let bare = folder.path().join("bare");
-    dht_transformer::write_hugging_face(&bare, model.encoder().config(), &model.encoder().to_tensors()?, None)?;
+    dht_transformer::pretrained::write_hugging_face(
+        &bare,
+        model.encoder().config(),
+        &model.encoder().to_tensors()?,
+        None,
+    )?;
     let headless = MaskedLanguageModel::load(&bare, &tokenizer()?, MaskSettings::default(), &Device::Cpu);
     assert!(matches!(headless, Err(Error::Weights { .. })));
     Ok(())

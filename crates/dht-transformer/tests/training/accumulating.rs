@@ -2,7 +2,11 @@
 
 use std::error::Error as StdError;
 
-use dht_transformer::{AdamWSettings, Error, Event, History, Objective, Parameters, Result, TrainSettings, Trainer};
+use dht_transformer::{
+    AdamWSettings, Error, Objective, Result, TrainSettings, Trainer,
+    tensors::Parameters,
+    train::{Event, History},
+};
 
 use crate::toy::{bits, kept, model, settings, task, without_seconds};
 use crate::wrapped::{Place, Poison, Poisoned, Stop, Stopping};

@@ -2,7 +2,9 @@
 
 use std::error::Error as StdError;
 
-use dht_transformer::{AdamWSettings, Error, Objective, Result, Schedule, TrainSettings, Trainer, WarmUp};
+use dht_transformer::{
+    AdamWSettings, Error, Objective, Result, Schedule, TrainSettings, Trainer, train::optim::WarmUp,
+};
 
 use crate::toy::{bits, kept, model, settings, task, without_seconds};
 use crate::wrapped::{Poison, Poisoned};

@@ -2,8 +2,11 @@
 
 use candle_core::Device;
 use dht_transformer::{
-    AdamWSettings, BertConfig, Encoder, Event, Objective, Pooling, Result, TextClassifier, TrainSettings, Trainer,
-    predict_all, score,
+    AdamWSettings, BertConfig, Encoder, Objective, Pooling, Result, TextClassifier, TrainSettings, Trainer,
+    train::{
+        Event,
+        metrics::{predict_all, score},
+    },
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -137,7 +140,7 @@ fn each_setting_changes_the_training() -> Result<()> {
     };
     let usual = run(settings())?;
     let slower = AdamWSettings { learning_rate: 1e-3, ..settings().optimizer };
-    let constant = dht_transformer::Schedule::Constant { warm_up: dht_transformer::WarmUp::NONE };
+    let constant = dht_transformer::Schedule::Constant { warm_up: dht_transformer::train::optim::WarmUp::NONE };
     for changed in [
         TrainSettings { epochs: 3, ..settings() },
         TrainSettings { batch_size: 10, ..settings() },

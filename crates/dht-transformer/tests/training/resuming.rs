@@ -4,8 +4,11 @@ use std::error::Error as StdError;
 
 use candle_core::Device;
 use dht_transformer::{
-    AdamWSettings, Checkpoint, CheckpointProblem, CheckpointSettings, EncodedDataset, Encoder, Error, Event, Objective,
-    Pooling, Result, StoredTensor, TextClassifier, TrainSettings, Trainer,
+    AdamWSettings, CheckpointSettings, EncodedDataset, Encoder, Error, Objective, Pooling, Result, TextClassifier,
+    TrainSettings, Trainer,
+    error::CheckpointProblem,
+    storage::StoredTensor,
+    train::{Event, checkpoint::Checkpoint},
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

@@ -2,8 +2,8 @@
 
 use candle_core::Device;
 use dht_transformer::{
-    AdamWSettings, BertConfig, CheckpointSettings, EncodedDataset, Encoder, Encoding, History, Parameters, Pooling,
-    Result, Sample, TextClassifier, TrainSettings, Trainer,
+    AdamWSettings, BertConfig, CheckpointSettings, EncodedDataset, Encoder, Encoding, Pooling, Result, Sample,
+    TextClassifier, TrainSettings, Trainer, tensors::Parameters, train::History,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

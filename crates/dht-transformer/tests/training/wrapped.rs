@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use dht_transformer::{
-    EncodedDataset, Error, ForwardContext, Objective, PackedBatch, Parameters, Predict, Progress, Result, StepLoss,
-    TextClassifier, macro_f1,
+    EncodedDataset, Error, ForwardContext, Objective, PackedBatch, Progress, Result, StepLoss, TextClassifier,
+    tensors::Parameters,
+    train::{Predict, metrics::macro_f1},
 };
 use serde_json::{Value, json};
 

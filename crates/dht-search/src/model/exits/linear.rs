@@ -1,7 +1,7 @@
 //! A linear classifier over pooled rows.
 
 use candle_core::Tensor;
-use dht_transformer::{BackwardNeeds, Classifier, Encoder, ForwardContext, Hidden, Pooling};
+use dht_transformer::{Classifier, Encoder, ForwardContext, Hidden, Pooling, flops::BackwardNeeds};
 use rand::Rng;
 
 use super::{Exit, ExitFlops};

@@ -5,7 +5,10 @@ mod linear;
 use std::fmt::Debug;
 
 use candle_core::Tensor;
-use dht_transformer::{ClassifierShape, Encoder, FlopCount, ForwardContext, Hidden};
+use dht_transformer::{
+    Encoder, ForwardContext, Hidden,
+    flops::{ClassifierShape, FlopCount},
+};
 use rand::Rng;
 
 use crate::error::Result;

@@ -2,7 +2,7 @@
 
 use dht_bandits::posterior::Forgetting;
 use dht_bandits::{PyramidPool, RidgeOptions};
-use dht_transformer::{BlockShape, ClassifierShape};
+use dht_transformer::flops::{BlockShape, ClassifierShape};
 use rand::{Rng, RngExt};
 
 use crate::cost::FlopsCost;

@@ -1,6 +1,9 @@
 //! The paper's sizes, and routing whose right answer is planted.
 
-use dht_transformer::{BlockShape, ClassifierShape, HeadSet};
+use dht_transformer::{
+    HeadSet,
+    flops::{BlockShape, ClassifierShape},
+};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

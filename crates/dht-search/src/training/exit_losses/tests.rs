@@ -1,7 +1,7 @@
 use candle_core::Device;
 use dht_transformer::{
     BertConfig, EncodedDataset, Encoder, Encoding, ForwardContext, Objective, PackedBatch, Pooling, Progress, Sample,
-    TextClassifier, log_softmax,
+    TextClassifier, tensors::log_softmax,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

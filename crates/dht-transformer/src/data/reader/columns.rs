@@ -70,6 +70,7 @@ pub enum Header {
 /// What the cells of a label column say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum LabelKind {
     /// The one class of a text.
     #[default]
@@ -86,6 +87,7 @@ pub enum LabelKind {
 /// How the label's column was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum LabelSource {
     /// It was asked for.
     #[default]

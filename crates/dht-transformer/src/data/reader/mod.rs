@@ -16,7 +16,7 @@ use crate::storage::Hashing;
 pub use columns::{Column, Columns, Header, LabelKind, LabelSource, Telling};
 pub(crate) use lines::{LONGEST_ROW, Lines};
 
-/// The most decompressed bytes a reader takes unless it is told otherwise.
+/// The most decompressed bytes a reader takes by default.
 const MOST_BYTES: u64 = 4 << 30;
 /// How many known labels an error lists.
 const LABELS_IN_ERRORS: usize = 20;
@@ -59,7 +59,7 @@ impl Split {
 ///    space); so a column of row numbers, of marks or of source codes is left out. When there is none, all columns that
 ///    do not number the rows. Columns called `index`, `idx`, `id` or `guid` are always left out unless asked for. A column
 ///    found so whose repeated cells tell the label in 99 of 100 different rows (`very negative` beside 0) is refused, unless
-///    it is the only one with words: whoever wants it read asks for it. From 90 of 100 on it is noted ([`Telling`](crate::Telling)).
+///    it is the only one with words: whoever wants it read asks for it. From 90 of 100 on it is noted ([`Telling`](crate::data::Telling)).
 ///
 /// What was found is in [`Dataset::columns`], with other columns that could have been the label; print it.
 ///

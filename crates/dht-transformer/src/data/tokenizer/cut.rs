@@ -67,26 +67,26 @@ impl<'a> Growing<'a> {
     }
 }
 
-/// The first tokens of a text, or of a pair, without special ones: at most `room` in all. And whether that is not all.
+/// The first tokens of a text, or of a pair, without special ones: at most `capacity` in all. And whether that is not all.
 pub(crate) fn first_tokens(
     tokenizer: &Tokenizer,
     parts: &Parts,
     (text, pair): (&str, Option<&str>),
-    room: usize,
+    capacity: usize,
 ) -> Result<(Encoding, Option<Encoding>, bool)> {
-    let grow = |text| Growing::new(tokenizer, parts, text, room);
+    let grow = |text| Growing::new(tokenizer, parts, text, capacity);
     let (mut first, mut second) = (grow(text)?, pair.map(grow).transpose()?);
     if let Some(second) = &mut second {
-        grow_until_compared(&mut first, second, room)?;
+        grow_until_compared(&mut first, second, capacity)?;
     }
     let lengths = (first.tokens, second.as_ref().map_or(0, |second| second.tokens));
-    let kept = longest_first(lengths, room);
+    let kept = longest_first(lengths, capacity);
     Ok((first.cut(kept.0), second.map(|second| second.cut(kept.1)), kept != lengths))
 }
 
 /// Of an odd number of tokens for two texts that fill it both, the longer one gets one more.
-fn grow_until_compared<'a>(first: &mut Growing<'a>, second: &mut Growing<'a>, room: usize) -> Result<()> {
-    if room.is_multiple_of(2) || first.tokens.min(second.tokens) <= room / 2 {
+fn grow_until_compared<'a>(first: &mut Growing<'a>, second: &mut Growing<'a>, capacity: usize) -> Result<()> {
+    if capacity.is_multiple_of(2) || first.tokens.min(second.tokens) <= capacity / 2 {
         return Ok(());
     }
     loop {
@@ -98,14 +98,14 @@ fn grow_until_compared<'a>(first: &mut Growing<'a>, second: &mut Growing<'a>, ro
     }
 }
 
-/// How many tokens of each text stay when `room` is left for both (a single text has a second of length 0).
-fn longest_first((first, second): (usize, usize), room: usize) -> (usize, usize) {
-    if first + second <= room {
+/// How many tokens of each text stay when `capacity` is left for both (a single text has a second of length 0).
+fn longest_first((first, second): (usize, usize), capacity: usize) -> (usize, usize) {
+    if first + second <= capacity {
         return (first, second);
     }
     // The shorter one stays whole as long as the longer one keeps as many.
-    let half = room / 2;
+    let half = capacity / 2;
     let short = first.min(second).min(half);
-    let long = room - short;
+    let long = capacity - short;
     if first <= second { (short, long) } else { (long, short) }
 }

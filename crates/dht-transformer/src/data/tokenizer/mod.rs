@@ -12,7 +12,7 @@ use tokenizers::{PostProcessor, Tokenizer};
 
 use self::cut::first_tokens;
 use self::parts::{Parts, words};
-use self::word_piece::{MOST_LETTERS_OF_A_WORD, is_split, learn_pieces};
+use self::word_piece::{MOST_LETTERS_OF_A_WORD, is_split, train_word_piece};
 use super::dataset::Dataset;
 use super::encoded::{EncodedDataset, Encoding, Sample};
 use crate::config::BertConfig;
@@ -82,7 +82,7 @@ impl TextTokenizer {
         }
         let path = folder.join("vocab.txt");
         let text = std::fs::read_to_string(&path).map_err(|source| Error::io(&path, source))?;
-        let pieces: Vec<String> = text.trim_end().lines().map(str::to_owned).collect();
+        let subwords: Vec<String> = text.trim_end().lines().map(str::to_owned).collect();
         let path = folder.join("tokenizer_config.json");
         let config: Value = match std::fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
@@ -101,7 +101,7 @@ impl TextTokenizer {
             chinese: config["tokenize_chinese_chars"].as_bool().unwrap_or(true),
         };
         let what = folder.join("vocab.txt").display().to_string();
-        Self::from_json(&what, description("WordPiece", &pieces, &special, &cleaning, &what)?.to_string().as_bytes())
+        Self::from_json(&what, description("WordPiece", &subwords, &special, &cleaning, &what)?.to_string().as_bytes())
     }
 
     /// A tokenizer of whole words: lower-cased, split at spaces and punctuation, `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]`
@@ -111,43 +111,41 @@ impl TextTokenizer {
     /// [`Error::Setting`] for a word that is empty or that splitting would take apart, so that it could never be found.
     pub fn from_vocabulary(words: &[String]) -> Result<Self> {
         let cleaning = Cleaning::default();
-        let splitter = Self::made("WordLevel", &special_pieces(), &cleaning)?;
-        let mut pieces = special_pieces();
-        let mut seen: BTreeSet<String> = pieces.iter().cloned().collect();
+        let splitter = Self::made("WordLevel", &special_tokens(), &cleaning)?;
+        let mut subwords = special_tokens();
+        let mut seen: BTreeSet<String> = subwords.iter().cloned().collect();
         for word in words {
             if SPECIAL.contains(&word.as_str()) {
                 continue;
             }
-            let [clean] = splitter.words(word)?.try_into().map_err(|parts: Vec<String>| Error::Setting {
-                field: "words",
-                expected: "words without spaces and punctuation, or single signs".into(),
-                got: format!("{word:?}, which is split into {parts:?}"),
+            let [clean] = splitter.words(word)?.try_into().map_err(|parts: Vec<String>| {
+                Error::setting(
+                    "words",
+                    "words without spaces and punctuation, or single signs",
+                    format!("{word:?}, which is split into {parts:?}"),
+                )
             })?;
             if seen.insert(clean.clone()) {
-                pieces.push(clean);
+                subwords.push(clean);
             }
         }
-        Self::made("WordLevel", &pieces, &cleaning)
+        Self::made("WordLevel", &subwords, &cleaning)
     }
 
     /// A WordPiece tokenizer learnt from texts: lower-cased, at most `vocabulary_size` tokens, the special ones
     /// (`[PAD]`, `[UNK]`, `[CLS]`, `[SEP]`, `[MASK]`) first. The same texts give the same tokenizer. It has fewer
-    /// tokens when no two neighbouring pieces come twice any more; see [`vocabulary_size`](Self::vocabulary_size). Words of
-    /// more than 100 letters are left out: they are never split into pieces, but are `[UNK]` as a whole.
+    /// tokens when no two adjacent subwords occur twice any more; see [`vocabulary_size`](Self::vocabulary_size). Words of
+    /// more than 100 letters are left out: they are never split into subwords, but are `[UNK]` as a whole.
     ///
     /// # Errors
-    /// [`Error::Setting`] when there is no room for the special tokens and some letters (fewer than 32 tokens), or the
+    /// [`Error::Setting`] when there is no capacity for the special tokens and some letters (fewer than 32 tokens), or the
     /// texts hold no word.
     pub fn train<'a>(texts: impl IntoIterator<Item = &'a str>, vocabulary_size: usize) -> Result<Self> {
         if vocabulary_size < 32 {
-            return Err(Error::Setting {
-                field: "vocabulary_size",
-                expected: "at least 32".into(),
-                got: vocabulary_size.to_string(),
-            });
+            return Err(Error::setting("vocabulary_size", "at least 32", vocabulary_size.to_string()));
         }
         let cleaning = Cleaning::default();
-        let splitter = Self::made("WordLevel", &special_pieces(), &cleaning)?;
+        let splitter = Self::made("WordLevel", &special_tokens(), &cleaning)?;
         let texts: Vec<&str> = texts.into_iter().collect();
         let counts = texts
             .par_chunks(256)
@@ -168,11 +166,11 @@ impl TextTokenizer {
         }
         if words.is_empty() {
             let words = format!("some words of at most {MOST_LETTERS_OF_A_WORD} letters");
-            return Err(Error::Setting { field: "texts", expected: words, got: "none".into() });
+            return Err(Error::setting("texts", words, "none"));
         }
-        let mut pieces = special_pieces();
-        pieces.extend(learn_pieces(&words, vocabulary_size - SPECIAL.len()));
-        Self::made("WordPiece", &pieces, &cleaning)
+        let mut subwords = special_tokens();
+        subwords.extend(train_word_piece(&words, vocabulary_size - SPECIAL.len()));
+        Self::made("WordPiece", &subwords, &cleaning)
     }
 
     /// One more than the greatest token number: the rows an embedding table needs.
@@ -189,7 +187,7 @@ impl TextTokenizer {
             return Ok(());
         }
         let expected = format!("at least the tokenizer's {}", self.vocabulary_size);
-        Err(Error::Setting { field: "vocab_size", expected, got: config.vocab_size.to_string() })
+        Err(Error::setting("vocab_size", expected, config.vocab_size.to_string()))
     }
 
     /// The number of a token, such as `[MASK]`.
@@ -197,7 +195,7 @@ impl TextTokenizer {
         self.tokenizer.token_to_id(token)
     }
 
-    /// The number of the token that hides others: `[MASK]`, or RoBERTa's `<mask>`.
+    /// The id of the token that masks others: `[MASK]`, or RoBERTa's `<mask>`.
     pub fn mask_token(&self) -> Option<u32> {
         ["[MASK]", "<mask>"].into_iter().find_map(|token| self.token_id(token))
     }
@@ -245,18 +243,18 @@ impl TextTokenizer {
     /// tokenizer is none of BERT's or RoBERTa's kind.
     ///
     /// # Errors
-    /// [`Error::Setting`] when `max_length` leaves no room for a token of each text, [`Error::TextTooLong`] for a text of
+    /// [`Error::Setting`] when `max_length` leaves no capacity for a token of each text, [`Error::TextTooLong`] for a text of
     /// more bytes than [`with_max_bytes`](Self::with_max_bytes) allows.
     pub fn encode(&self, text: &str, pair: Option<&str>, max_length: usize) -> Result<Encoding> {
         let failed = |source| Error::Tokenizer { what: "encoding".into(), source };
         let special = self.tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(pair.is_some()));
         let least = special + 1 + usize::from(pair.is_some());
         if max_length < least {
-            return Err(Error::Setting {
-                field: "max_length",
-                expected: format!("at least {least} ({special} special tokens and one of each text)"),
-                got: max_length.to_string(),
-            });
+            return Err(Error::setting(
+                "max_length",
+                format!("at least {least} ({special} special tokens and one of each text)"),
+                max_length.to_string(),
+            ));
         }
         let texts = (text, pair);
         if let Some(text) = [Some(text), pair].into_iter().flatten().find(|text| text.len() > self.max_bytes) {
@@ -290,13 +288,13 @@ impl TextTokenizer {
     }
 
     /// The tokens of a text without special ones around it.
-    pub(crate) fn pieces(&self, text: &str) -> Result<Vec<u32>> {
+    pub(crate) fn subwords(&self, text: &str) -> Result<Vec<u32>> {
         let failed = |source| Error::Tokenizer { what: "encoding".into(), source };
         Ok(self.tokenizer.encode_fast(text, false).map_err(failed)?.get_ids().to_vec())
     }
 
     /// The special tokens before a text, and those after it.
-    pub(crate) fn surroundings(&self) -> Result<(Vec<u32>, Vec<u32>)> {
+    pub(crate) fn special_token_template(&self) -> Result<(Vec<u32>, Vec<u32>)> {
         let failed = |source| Error::Tokenizer { what: "encoding".into(), source };
         let around = |ids: &[u32]| match ids {
             [before, after] => Ok((vec![*before], vec![*after])),
@@ -310,9 +308,9 @@ impl TextTokenizer {
         words(&self.tokenizer, text).map_err(|source| Error::Tokenizer { what: "splitting".into(), source })
     }
 
-    fn made(model: &str, pieces: &[String], cleaning: &Cleaning) -> Result<Self> {
+    fn made(model: &str, subwords: &[String], cleaning: &Cleaning) -> Result<Self> {
         let what = "vocabulary";
-        Self::from_json(what, description(model, pieces, &SPECIAL, cleaning, what)?.to_string().as_bytes())
+        Self::from_json(what, description(model, subwords, &SPECIAL, cleaning, what)?.to_string().as_bytes())
     }
 
     fn from_json(what: &str, json: &[u8]) -> Result<Self> {
@@ -344,14 +342,20 @@ impl TextTokenizer {
     }
 }
 
-fn special_pieces() -> Vec<String> {
+fn special_tokens() -> Vec<String> {
     SPECIAL.map(String::from).to_vec()
 }
 
 /// A tokenizer in Hugging Face's `tokenizer.json` form. `special`: padding, unknown, class, separator, mask.
-fn description(model: &str, pieces: &[String], special: &[&str; 5], cleaning: &Cleaning, what: &str) -> Result<Value> {
+fn description(
+    model: &str,
+    subwords: &[String],
+    special: &[&str; 5],
+    cleaning: &Cleaning,
+    what: &str,
+) -> Result<Value> {
     let vocabulary: serde_json::Map<String, Value> =
-        pieces.iter().enumerate().map(|(id, piece)| (piece.clone(), id.into())).collect();
+        subwords.iter().enumerate().map(|(id, subword)| (subword.clone(), id.into())).collect();
     let [_, unknown, class, separator, _] = special;
     for needed in [unknown, class, separator] {
         if !vocabulary.contains_key(*needed) {

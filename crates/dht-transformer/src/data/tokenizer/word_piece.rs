@@ -8,28 +8,28 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 
 /// The most different letters (of either kind) in a vocabulary; words with rarer ones are unknown.
 const MOST_LETTERS: usize = 1000;
-/// How often two pieces must stand side by side to become one.
+/// How often two adjacent subwords must occur to be merged.
 const LEAST_COUNT: i64 = 2;
-/// The most letters of a word that the tokenizer splits into pieces; longer ones are unknown as a whole.
+/// The most letters of a word that the tokenizer splits into subwords; longer ones are unknown as a whole.
 pub(super) const MOST_LETTERS_OF_A_WORD: usize = 100;
 /// What begins a piece that continues a word.
 const CONTINUING: &str = "##";
 
-/// Whether a word is short enough to be split into pieces, and so worth learning from.
+/// Whether a word is short enough to be split into subwords, and so worth learning from.
 pub(super) fn is_split(word: &str) -> bool {
     word.chars().nth(MOST_LETTERS_OF_A_WORD).is_none()
 }
 
 type Pair = (u32, u32);
 
-/// Up to `size` pieces, most general first: letters, then what merging the most frequent pair of neighbours gives,
+/// Up to `size` subwords, most general first: letters, then what merging the most frequent pair of neighbours gives,
 /// again and again (Sennrich et al. 2016, Algorithm 1, on words split as WordPiece splits them). Of equally frequent
-/// pairs the one whose pieces are older is merged. Merging stops early when no pair comes twice.
+/// pairs the one whose subwords are older is merged. Merging stops early when no pair comes twice.
 ///
 /// Time: O(letters of all different words) for the start, and for each merge in the words that hold the pair.
-pub(crate) fn learn_pieces(words: &BTreeMap<String, u64>, size: usize) -> Vec<String> {
-    let mut pieces = letters(words, size.min(MOST_LETTERS));
-    let mut ids: HashMap<String, u32> = pieces.iter().cloned().zip(0..).collect();
+pub(crate) fn train_word_piece(words: &BTreeMap<String, u64>, size: usize) -> Vec<String> {
+    let mut subwords = letters(words, size.min(MOST_LETTERS));
+    let mut ids: HashMap<String, u32> = subwords.iter().cloned().zip(0..).collect();
     let mut split: Vec<(Vec<u32>, i64)> = words
         .iter()
         .filter_map(|(word, &count)| {
@@ -49,7 +49,7 @@ pub(crate) fn learn_pieces(words: &BTreeMap<String, u64>, size: usize) -> Vec<St
     let mut heap: BinaryHeap<(i64, Reverse<Pair>)> =
         counts.iter().map(|(&pair, &count)| (count, Reverse(pair))).collect();
 
-    while pieces.len() < size {
+    while subwords.len() < size {
         let Some((count, Reverse(pair))) = heap.pop() else { break };
         if count < LEAST_COUNT {
             break;
@@ -57,10 +57,10 @@ pub(crate) fn learn_pieces(words: &BTreeMap<String, u64>, size: usize) -> Vec<St
         if counts.get(&pair) != Some(&count) {
             continue;
         }
-        let merged = format!("{}{}", pieces[pair.0 as usize], &pieces[pair.1 as usize][CONTINUING.len()..]);
+        let merged = format!("{}{}", subwords[pair.0 as usize], &subwords[pair.1 as usize][CONTINUING.len()..]);
         let id = *ids.entry(merged.clone()).or_insert_with(|| {
-            pieces.push(merged);
-            (pieces.len() - 1) as u32
+            subwords.push(merged);
+            (subwords.len() - 1) as u32
         });
         let mut changed = BTreeSet::new();
         for place in places.remove(&pair).unwrap_or_default() {
@@ -85,7 +85,7 @@ pub(crate) fn learn_pieces(words: &BTreeMap<String, u64>, size: usize) -> Vec<St
             }
         }
     }
-    pieces
+    subwords
 }
 
 /// The most frequent letters, `c` at the start of a word and `##c` inside, in their own order.

@@ -37,7 +37,7 @@ const BLOCK: usize = 16_384;
 ///
 /// # Examples
 /// ```
-/// use dht_transformer::{Checkpoint, StoredTensor};
+/// use dht_transformer::{storage::StoredTensor, train::checkpoint::Checkpoint};
 ///
 /// let directory = tempfile::tempdir()?;
 /// let path = directory.path().join("last.checkpoint");

@@ -29,7 +29,7 @@ pub struct PairedDifference {
 ///
 /// # Examples
 /// ```
-/// use dht_transformer::paired_bootstrap;
+/// use dht_transformer::train::metrics::paired_bootstrap;
 /// use rand::SeedableRng;
 ///
 /// let truth = [0, 1, 0, 1, 0, 1, 0, 1];
@@ -52,7 +52,7 @@ pub fn paired_bootstrap<R: Rng + ?Sized>(
     same_length("candidate", truth.len(), candidate.len())?;
     for (field, count) in [("samples", truth.len()), ("resamples", resamples)] {
         if count == 0 {
-            return Err(Error::Setting { field, expected: "at least 1".into(), got: "0".into() });
+            return Err(Error::setting(field, "at least 1", "0"));
         }
     }
     let mut triples: BTreeMap<[usize; 3], u64> = BTreeMap::new();
@@ -93,11 +93,8 @@ fn multinomial<R: Rng + ?Sized>(triples: &[([usize; 3], u64)], counts: &mut Vec<
     let mut draws = samples;
     for &(_, weight) in triples {
         let share = weight as f64 / samples as f64;
-        let binomial = Binomial::new(draws, share).map_err(|_| Error::Setting {
-            field: "share",
-            expected: "a number in [0, 1]".into(),
-            got: share.to_string(),
-        })?;
+        let binomial = Binomial::new(draws, share)
+            .map_err(|_| Error::setting("share", "a number in [0, 1]", share.to_string()))?;
         let count = binomial.sample(rng);
         counts.push(count);
         draws -= count;

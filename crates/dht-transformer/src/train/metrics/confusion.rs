@@ -6,7 +6,7 @@ use crate::error::{Error, Result, same_length};
 ///
 /// # Examples
 /// ```
-/// use dht_transformer::Confusion;
+/// use dht_transformer::train::metrics::Confusion;
 ///
 /// let confusion = Confusion::from_labels(2, &[0, 0, 1, 1], &[0, 1, 1, 1])?;
 /// assert_eq!(confusion.accuracy(), 0.75);
@@ -150,7 +150,7 @@ pub(crate) fn check_class(field: &'static str, class: usize, classes: usize) -> 
     if class < classes {
         return Ok(());
     }
-    Err(Error::Setting { field, expected: format!("a class below {classes}"), got: class.to_string() })
+    Err(Error::setting(field, format!("a class below {classes}"), class.to_string()))
 }
 
 #[cfg(test)]

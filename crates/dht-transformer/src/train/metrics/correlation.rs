@@ -10,7 +10,7 @@ use crate::error::{Result, same_length};
 ///
 /// # Examples
 /// ```
-/// use dht_transformer::{pearson, spearman};
+/// use dht_transformer::train::metrics::{pearson, spearman};
 ///
 /// let (truth, predicted) = ([1.0, 2.0, 3.0], [1.0, 2.0, 30.0]);
 /// assert!(pearson(&truth, &predicted)? < 0.9);

@@ -6,7 +6,7 @@ use crate::error::{Error, Result, same_length};
 ///
 /// # Examples
 /// ```
-/// use dht_transformer::LabelCounts;
+/// use dht_transformer::train::metrics::LabelCounts;
 ///
 /// let truth = [vec![1.0, 0.0], vec![1.0, 1.0]];
 /// let counts = LabelCounts::from_probabilities(&truth, &[vec![0.9, 0.6], vec![0.8, 0.7]], 0.5)?;
@@ -28,8 +28,7 @@ impl LabelCounts {
     /// [`Error::Shape`] when the two differ in samples or labels, [`Error::Setting`] for a threshold outside (0, 1).
     pub fn from_probabilities(truth: &[Vec<f32>], probabilities: &[Vec<f32>], threshold: f32) -> Result<Self> {
         if !(threshold > 0.0 && threshold < 1.0) {
-            let (expected, got) = ("above 0 and below 1".into(), threshold.to_string());
-            return Err(Error::Setting { field: "threshold", expected, got });
+            return Err(Error::setting("threshold", "above 0 and below 1", threshold.to_string()));
         }
         same_length("probabilities", truth.len(), probabilities.len())?;
         let labels = truth.first().map_or(0, Vec::len);

@@ -39,7 +39,8 @@ pub fn predict_all<O: Predict>(
 /// How predictions compare with the labels of a data set.
 ///
 /// # Errors
-/// [`Error::Shape`] when there are not as many as rows; [`Error::Setting`] for a class that the data set has not.
+/// [`Error::Shape`](crate::Error::Shape) when there are not as many as rows;
+/// [`Error::Setting`](crate::Error::Setting) for a class that the data set has not.
 pub fn score(data: &EncodedDataset, predicted: &[u32]) -> Result<Confusion> {
     let truth: Vec<usize> = data.samples.iter().map(|sample| sample.label as usize).collect();
     let predicted: Vec<usize> = predicted.iter().map(|label| *label as usize).collect();

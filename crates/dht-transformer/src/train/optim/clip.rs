@@ -16,7 +16,7 @@ const LANES: usize = 16;
 /// Each gradient is multiplied by min(1, max_norm / (norm + 1e-6)), as PyTorch's `clip_grad_norm_` has it. The norm is
 /// summed in f64 over fixed chunks (gradients on other devices: in f32 there), so it has the same bits for any number
 /// of threads. A norm that is NaN or infinite leaves the gradients as they are: such a step should be skipped, which
-/// [`AdamW::step`](crate::AdamW::step) does; that step also clips by itself and needs no call of this function.
+/// [`AdamW::step`](crate::train::optim::AdamW::step) does; that step also clips by itself and needs no call of this function.
 ///
 /// # Errors
 /// [`Error::Candle`](crate::Error::Candle) when the device refuses.

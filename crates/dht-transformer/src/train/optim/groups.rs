@@ -24,7 +24,7 @@ impl Multipliers {
 /// # Examples
 /// ```
 /// use candle_core::{DType, Device, Tensor};
-/// use dht_transformer::{Multipliers, ParameterGroups, Parameters};
+/// use dht_transformer::{tensors::Parameters, train::optim::{Multipliers, ParameterGroups}};
 ///
 /// let mut parameters = Parameters::new(&Device::Cpu);
 /// let zero = Tensor::zeros(1, DType::F32, &Device::Cpu)?;
@@ -66,11 +66,7 @@ impl ParameterGroups {
     /// [`Error::Setting`] when `factor` is not in (0, 1].
     pub fn with_layer_decay(mut self, factor: f64) -> Result<Self> {
         if !(factor > 0.0 && factor <= 1.0) {
-            return Err(Error::Setting {
-                field: "layer_decay",
-                expected: "a number in (0, 1]".into(),
-                got: factor.to_string(),
-            });
+            return Err(Error::setting("layer_decay", "a number in (0, 1]", factor.to_string()));
         }
         let layers: BTreeSet<u16> = self.names.iter().filter_map(|name| layer(name)).collect();
         let layers = layers.last().map_or(0, |&last| i32::from(last) + 1);

@@ -13,7 +13,9 @@ pub use clip::clip_by_global_norm;
 pub use groups::{Multipliers, ParameterGroups};
 pub use schedule::{Schedule, WarmUp};
 pub use settings::AdamWSettings;
-pub use state::{AdamWCounters, AdamWState};
+#[doc(hidden)]
+pub use state::AdamWCounters;
+pub use state::AdamWState;
 
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 /// For how long the rate rises from zero at the start.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum WarmUp {
     /// A number of optimiser steps.
     Steps(u64),
@@ -39,6 +40,7 @@ impl WarmUp {
 /// has rate zero there and here. One difference: from t = T on the cosine stays at 0, where theirs rises again.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Schedule {
     /// The full rate after the warm-up.
     Constant {
@@ -77,11 +79,9 @@ impl Schedule {
     /// [`Error::Setting`] when a fraction lies outside [0, 1].
     pub fn check(self) -> Result<()> {
         match self.warm_up() {
-            WarmUp::Fraction(fraction) if !(0.0..=1.0).contains(&fraction) => Err(Error::Setting {
-                field: "warm_up.fraction",
-                expected: "a number in [0, 1]".into(),
-                got: fraction.to_string(),
-            }),
+            WarmUp::Fraction(fraction) if !(0.0..=1.0).contains(&fraction) => {
+                Err(Error::setting("warm_up.fraction", "a number in [0, 1]", fraction.to_string()))
+            }
             _ => Ok(()),
         }
     }

@@ -1,14 +1,14 @@
-//! What a user of the optimiser chooses.
+//! The settings of the optimiser.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// The settings of [`AdamW`](crate::AdamW).
+/// The settings of [`AdamW`](crate::train::optim::AdamW).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdamWSettings {
-    /// η, the rate at the top of the schedule. [`AdamW::step`](crate::AdamW::step) is given the rate of its moment.
+    /// η, the rate at the top of the schedule. [`AdamW::step`](crate::train::optim::AdamW::step) takes the rate of each step.
     pub learning_rate: f64,
     /// β₁, how much of the mean gradient is kept a step; in [0, 1).
     pub beta1: f64,
@@ -64,5 +64,5 @@ pub(crate) fn not_negative(field: &'static str, value: f64) -> Result<()> {
 }
 
 fn require(holds: bool, field: &'static str, expected: &str, got: impl ToString) -> Result<()> {
-    if holds { Ok(()) } else { Err(Error::Setting { field, expected: expected.into(), got: got.to_string() }) }
+    if holds { Ok(()) } else { Err(Error::setting(field, expected, got.to_string())) }
 }

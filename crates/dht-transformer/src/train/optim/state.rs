@@ -1,4 +1,4 @@
-//! What the optimiser has learnt, out of it and back.
+//! The state of the optimiser, saved and restored.
 
 use std::collections::BTreeMap;
 
@@ -10,20 +10,20 @@ use super::step::{DeviceMoments, HostMoments};
 use crate::error::{Error, Result};
 use crate::storage::{StoredTensor, StoredTensors};
 
-/// What stands before a parameter's name in the state.
+/// The prefixes of parameters' names in the state.
 const FIRST: &str = "first.";
 const SECOND: &str = "second.";
 
-/// What [`AdamW`] has learnt, for a checkpoint.
+/// The state of [`AdamW`], for a checkpoint.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AdamWState {
     /// The moments: `first.NAME` and `second.NAME` for each parameter that ever had a gradient.
     pub tensors: StoredTensors,
-    /// All that is counted.
+    /// The counters.
     pub counters: AdamWCounters,
 }
 
-/// What [`AdamW`] counts.
+/// The counters of [`AdamW`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AdamWCounters {
@@ -36,7 +36,7 @@ pub struct AdamWCounters {
 }
 
 impl AdamW {
-    /// A copy of all it has learnt.
+    /// A copy of its state.
     ///
     /// # Errors
     /// [`Error::Candle`] when another device does not hand over its moments.
@@ -64,7 +64,7 @@ impl AdamW {
         Ok(AdamWState { tensors, counters })
     }
 
-    /// Goes on from a state that [`AdamW::state`] gave for a model with the same parameters.
+    /// Restores a state that [`AdamW::state`] gave for a model with the same parameters.
     ///
     /// # Errors
     /// [`Error::Parameter`] when the state names other parameters, misses a moment or a count, or holds impossible
@@ -96,7 +96,7 @@ impl AdamW {
 }
 
 impl Slot {
-    /// Moments from their numbers, on the device of the parameter.
+    /// Moments from their values, on the device of the parameter.
     fn moments(&self, first: Vec<f32>, second: Vec<f32>, device: &Device) -> Result<Moments> {
         if device.is_cpu() {
             return Ok(Moments::Host(HostMoments::new(first, second)));
@@ -120,7 +120,7 @@ fn take_moment(
         return Err(Error::Shape { what: name, expected: slot.shape.clone(), got: shape });
     }
     if !values.iter().all(|&value| possible(value)) {
-        return Err(Error::Parameter { name, problem: "of the optimiser's state holds impossible numbers" });
+        return Err(Error::Parameter { name, problem: "of the optimiser's state holds impossible values" });
     }
     Ok(values)
 }

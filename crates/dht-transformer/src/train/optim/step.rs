@@ -16,7 +16,7 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 
-/// Numbers a task works on: the four streams of a chunk fit into the second-level cache.
+/// Values of a chunk: its four streams fit into the second-level cache.
 const CHUNK: usize = 16_384;
 
 /// The constants of one step of one parameter.
@@ -70,7 +70,7 @@ impl From<Coefficients> for Single {
 pub(crate) struct HostMoments {
     pub(crate) first: Vec<f32>,
     pub(crate) second: Vec<f32>,
-    /// For each row whether a moment in it may differ from zero; `None` when nobody has looked.
+    /// For each row whether a moment in it may differ from zero; `None` before it was looked up.
     touched: Option<Vec<bool>>,
 }
 
@@ -96,7 +96,7 @@ impl HostMoments {
     }
 }
 
-/// The step as an operation in place on a parameter on the CPU; the moments move along.
+/// The step as an operation in place on a parameter on the CPU; the moments are updated with it.
 pub(crate) struct FusedStep<'a> {
     moments: RefCell<&'a mut HostMoments>,
     gradient: HostGradient<'a>,

@@ -7,9 +7,11 @@
 mod embedding;
 mod layers;
 mod linear;
+mod parameters;
 mod slices;
 mod sublayer;
 mod vocabulary_loss;
+mod weight_slices;
 
 use candle_core::{CustomOp2, Tensor};
 
@@ -20,7 +22,8 @@ use crate::tensors::Parameter;
 pub(crate) use embedding::{EmbeddingOp, EmbeddingParameters, TokenIds};
 pub(crate) use layers::LayersOp;
 pub(crate) use linear::{LinearOp, LinearParameters};
-pub(crate) use sublayer::{AttentionParameters, FeedForwardParameters, Sublayer};
+pub(crate) use parameters::{AttentionParameters, FeedForwardParameters};
+pub(crate) use sublayer::Sublayer;
 pub(crate) use vocabulary_loss::VocabularyLossOp;
 
 /// Applies an operation to rows: with backward in training, without otherwise.

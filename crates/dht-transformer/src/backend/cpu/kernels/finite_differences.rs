@@ -180,7 +180,7 @@ fn check_sublayer(
 }
 
 #[test]
-fn the_attention_half_agrees_with_finite_differences() {
+fn the_attention_sublayer_agrees_with_finite_differences() {
     let fixture = Fixture::new();
     // Two samples run both heads that there are, the third one the first of them.
     let dropout = Dropout::new(0.2, 3, 9, DropoutSite::AttentionProbabilities { layer: 2 });
@@ -211,7 +211,7 @@ fn the_attention_half_agrees_with_finite_differences() {
 }
 
 #[test]
-fn the_feed_forward_half_agrees_with_finite_differences_for_every_activation() {
+fn the_feed_forward_sublayer_agrees_with_finite_differences_for_every_activation() {
     let fixture = Fixture::new();
     let dropout = Dropout::new(0.2, 3, 9, DropoutSite::FeedForwardOutput { layer: 2 });
     for activation in [Activation::Gelu, Activation::GeluNew, Activation::Relu] {

@@ -1,0 +1,167 @@
+//! The parts of a sublayer's weights that a variant runs, packed for products.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::backend::cpu::kernels::{Concatenated, GradientChunks, Matrix, Packed, Part};
+use crate::backend::cpu::packed_weights::{Direction, Extent, PackedWeights};
+use crate::backend::cpu::variants::{Choice, Variant, Variants};
+use crate::tensors::Parameter;
+
+/// Some rows or columns of a packed weight.
+pub(super) struct WeightSlice {
+    packed: Arc<Packed<f32>>,
+    rows: Vec<Range<usize>>,
+    groups: Vec<usize>,
+    columns: usize,
+}
+
+impl WeightSlice {
+    pub(super) fn part(&self) -> Part<'_, f32> {
+        self.packed.part(&self.rows, &self.groups, self.columns)
+    }
+}
+
+/// Tokens in a run from which on a copy of the weights packed for its own set of heads costs next to nothing. Shorter runs
+/// come in turn again and again, and the copies of several sets would evict each other from the second-level cache.
+const OWN_PACKING: usize = 512;
+
+/// One of the two weights.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    Inward,
+    Outward,
+}
+
+/// Which heads or neurons of a sublayer's weights run.
+#[derive(Debug)]
+pub(super) struct Selection {
+    pub(super) hidden: usize,
+    pub(super) chunks: GradientChunks,
+    pub(super) variants: Variants,
+}
+
+impl Selection {
+    /// The part of b₁ that a variant runs.
+    pub(super) fn inward_bias(&self, variant: &Variant, bias: &[f32]) -> Vec<f32> {
+        match variant.choice {
+            Choice::Neurons(width) => bias[..width].to_vec(),
+            Choice::Heads(_) => {
+                let rows = variant.heads.iter().flat_map(|head| self.rows_of_head(*head));
+                rows.flat_map(|rows| bias[rows].iter().copied()).collect()
+            }
+        }
+    }
+
+    /// The rows of Q, of K and of V that belong to a head.
+    fn rows_of_head(&self, head: usize) -> [Range<usize>; 3] {
+        let size = self.chunks.outward;
+        [0, 1, 2].map(|part| part * self.hidden + head * size).map(|first| first..first + size)
+    }
+
+    /// The part of a weight that a variant runs; `run_tokens` is the mean length of its runs.
+    ///
+    /// Where the variant takes a part of the products' inner dimension, they skip rows of the weight packed for all. Where it
+    /// takes a part of the columns, the weight is packed so that each head begins a panel, or packed for the variant
+    /// alone, which leaves no panel partly filled.
+    pub(super) fn weight_slice(
+        &self,
+        side: Side,
+        direction: Direction,
+        (variant, run_tokens): (&Variant, usize),
+        (parameter, weight): (&Parameter, &[f32]),
+        packed_weights: &PackedWeights,
+    ) -> WeightSlice {
+        let chunk = match side {
+            Side::Inward => self.chunks.inward,
+            Side::Outward => self.chunks.outward,
+        };
+        let pack = |choice, by_head| {
+            let extent = Extent { choice, by_head };
+            packed_weights.of(parameter, direction, extent, || self.matrices(side, direction, extent, weight))
+        };
+        let all = self.variants.all;
+        // The positions of a variant's heads among those that are packed.
+        let positions = |choice: Choice| -> Vec<usize> {
+            let heads = choice.heads();
+            variant.heads.iter().filter_map(|head| heads.binary_search(head).ok()).collect()
+        };
+        let concatenated = concatenated(side, direction);
+        match (concatenated, variant.choice) {
+            (Concatenated::Rows, Choice::Neurons(width)) => {
+                WeightSlice { packed: pack(all, false), rows: whole(width), groups: vec![0], columns: self.hidden }
+            }
+            (Concatenated::Rows, Choice::Heads(_)) => {
+                let mut rows: Vec<Range<usize>> = Vec::new();
+                for position in positions(all) {
+                    match rows.last_mut() {
+                        Some(last) if last.end == position * chunk => last.end += chunk,
+                        _ => rows.push(position * chunk..(position + 1) * chunk),
+                    }
+                }
+                WeightSlice { packed: pack(all, false), rows, groups: vec![0], columns: self.hidden }
+            }
+            (Concatenated::Columns, Choice::Neurons(width)) => {
+                WeightSlice { packed: pack(all, false), rows: whole(self.hidden), groups: vec![0], columns: width }
+            }
+            (Concatenated::Columns, own) if own == all || run_tokens >= OWN_PACKING => {
+                let columns = variant.heads.len() * chunk;
+                WeightSlice { packed: pack(own, false), rows: whole(self.hidden), groups: vec![0], columns }
+            }
+            (Concatenated::Columns, _) => WeightSlice {
+                packed: pack(all, true),
+                rows: whole(self.hidden),
+                groups: positions(all),
+                columns: chunk,
+            },
+        }
+    }
+
+    /// The matrices of a part of a weight, for a direction.
+    fn matrices<'a>(
+        &self,
+        side: Side,
+        direction: Direction,
+        extent: Extent,
+        weight: &'a [f32],
+    ) -> (Vec<Vec<Matrix<'a, f32>>>, Concatenated) {
+        let hidden = self.hidden;
+        let inward =
+            |rows: Range<usize>| Matrix::new(&weight[rows.start * hidden..rows.end * hidden], rows.len(), hidden);
+        let outward = |first: usize, wide| Matrix::strided(&weight[first..], hidden, wide, self.chunks.inner);
+        let chunks: Vec<Vec<Matrix<'a, f32>>> = match (extent.choice, side) {
+            (Choice::Neurons(width), Side::Inward) => vec![vec![inward(0..width)]],
+            (Choice::Neurons(width), Side::Outward) => vec![vec![outward(0, width)]],
+            (Choice::Heads(set), Side::Inward) => {
+                set.iter().map(|head| self.rows_of_head(head).map(inward).into()).collect()
+            }
+            (Choice::Heads(set), Side::Outward) => {
+                let size = self.chunks.outward;
+                set.iter().map(|head| vec![outward(head * size, size)]).collect()
+            }
+        };
+        let turn = |matrix: Matrix<'a, f32>| match direction {
+            Direction::Forward => matrix.transposed(),
+            Direction::Backward => matrix,
+        };
+        let chunks = chunks.into_iter().map(|chunk| chunk.into_iter().map(turn).collect());
+        let groups = match extent.by_head {
+            true => chunks.collect(),
+            false => vec![chunks.flat_map(|chunk: Vec<_>| chunk).collect()],
+        };
+        (groups, concatenated(side, direction))
+    }
+}
+
+/// The range of all rows.
+fn whole(rows: usize) -> Vec<Range<usize>> {
+    std::iter::once(0..rows).collect()
+}
+
+/// Whether a slice of a weight takes columns of a product's right factor, or rows.
+fn concatenated(side: Side, direction: Direction) -> Concatenated {
+    match (side, direction) {
+        (Side::Inward, Direction::Forward) | (Side::Outward, Direction::Backward) => Concatenated::Columns,
+        (Side::Inward, Direction::Backward) | (Side::Outward, Direction::Forward) => Concatenated::Rows,
+    }
+}
