@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use candle_core::{Device, Tensor};
-use rand::Rng;
+use candle_core::Tensor;
 
-use super::init;
-use super::var_source::VarSource;
-use crate::backend::{ForwardContext, LinearOp, LinearParameters, composed};
-use crate::config::{BertConfig, Family, Pooling};
+use super::linear::{LinearTensors, linear};
+use crate::backend::{ForwardContext, LinearParameters};
+use crate::config::{Family, Pooling};
 use crate::error::{Error, Result};
 use crate::flops::ClassifierShape;
 use crate::tensors::{Hidden, Parameters};
@@ -20,48 +18,6 @@ pub struct Classifier {
     pooler: Option<LinearParameters>,
     dense: LinearParameters,
     family: Family,
-}
-
-/// The numbers of a linear layer before they are parameters: weight (outputs, inputs) and bias (outputs).
-#[derive(Debug, Clone)]
-pub(crate) struct LinearTensors {
-    weight: Tensor,
-    bias: Tensor,
-}
-
-impl LinearTensors {
-    /// Weights from N(0, `initializer_range`²), biases zero.
-    pub(crate) fn random<R: Rng + ?Sized>(config: &BertConfig, outputs: usize, rng: &mut R) -> Result<Self> {
-        let weight = init::normal(&[outputs, config.hidden_size], config.initializer_range, rng)?;
-        Ok(Self { weight, bias: Tensor::from_vec(vec![0f32; outputs], outputs, &Device::Cpu)? })
-    }
-
-    /// A layer of a model whose tensors a `VarBuilder` has; variables stay variables.
-    pub(crate) fn from_var_source(config: &BertConfig, source: &VarSource, name: &str, outputs: usize) -> Result<Self> {
-        let weight = source.head_tensor(config, &format!("{name}.weight"), &[outputs, config.hidden_size])?;
-        Ok(Self { weight, bias: source.head_tensor(config, &format!("{name}.bias"), &[outputs])? })
-    }
-
-    /// How many outputs the layer has.
-    pub(crate) fn outputs(&self) -> Result<usize> {
-        Ok(self.weight.dims2()?.0)
-    }
-
-    /// `{name}.weight` and `{name}.bias`, if both are there.
-    pub(crate) fn find(tensors: &BTreeMap<String, Tensor>, name: &str) -> Option<Self> {
-        let find = |part: &str| tensors.get(&format!("{name}.{part}")).cloned();
-        Some(Self { weight: find("weight")?, bias: find("bias")? })
-    }
-
-    pub(crate) fn insert(self, parameters: &mut Parameters, name: &str) -> Result<LinearParameters> {
-        let (outputs, inputs) = self.weight.dims2()?;
-        Ok(LinearParameters {
-            weight: parameters.share_or_insert(format!("{name}.weight"), &self.weight)?,
-            bias: parameters.share_or_insert(format!("{name}.bias"), &self.bias)?,
-            inputs,
-            outputs,
-        })
-    }
 }
 
 impl Classifier {
@@ -131,14 +87,5 @@ impl Classifier {
             None => pooled,
         };
         linear(&pooled, &self.dense, ctx)
-    }
-}
-
-/// x·Wᵀ + b on any device.
-pub(crate) fn linear(x: &Tensor, parameters: &LinearParameters, ctx: &ForwardContext) -> Result<Tensor> {
-    if ctx.fuses(x.device()) {
-        LinearOp::run(x, parameters, ctx)
-    } else {
-        composed::dense(x, &parameters.weight, &parameters.bias)
     }
 }

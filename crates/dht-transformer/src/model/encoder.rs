@@ -10,8 +10,9 @@ use candle_nn::VarBuilder;
 use rand::Rng;
 
 use super::block::Block;
-use super::classifier::{Classifier, LinearTensors};
+use super::classifier::Classifier;
 use super::language_head::{LanguageHead, LanguageHeadTensors};
+use super::linear::{Linear, LinearTensors};
 use super::var_source::VarSource;
 use super::{init, local_attention, names, pruned};
 use crate::backend::{DropoutSite, EmbeddingOp, EmbeddingParameters, ForwardContext, LayersOp, TokenIds, composed};
@@ -217,6 +218,34 @@ impl Encoder {
         pooler: Option<LinearTensors>,
     ) -> Result<Classifier> {
         Classifier::new(&mut self.parameters, name, classes, pooling, pooler, self.config.family)
+    }
+
+    /// Adds a linear layer over rows of so many inputs, whose parameters `{name}.weight` and `{name}.bias` are trained and
+    /// saved with the encoder's.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] when a name is taken; [`Error::Setting`] for no inputs or no outputs.
+    pub fn add_linear<R: Rng + ?Sized>(
+        &mut self,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+        rng: &mut R,
+    ) -> Result<Linear> {
+        if inputs == 0 || outputs == 0 {
+            return Err(Error::setting(
+                "linear",
+                "at least one input and one output",
+                format!("{inputs} and {outputs}"),
+            ));
+        }
+        for name in ["weight", "bias"].map(|part| format!("{name}.{part}")) {
+            if self.parameters.id(&name).is_ok() {
+                return Err(Error::Parameter { name, problem: "is registered twice" });
+            }
+        }
+        let tensors = LinearTensors::random_over(&self.config, inputs, outputs, rng)?;
+        Ok(Linear::new(tensors.insert(&mut self.parameters, name)?))
     }
 
     /// Adds a head over the vocabulary whose parameters are trained and saved with the encoder's.

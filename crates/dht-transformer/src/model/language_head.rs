@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::{Device, Tensor};
 use rand::Rng;
 
-use super::classifier::{LinearTensors, linear};
+use super::linear::{LinearTensors, linear};
 use crate::backend::{ForwardContext, LinearParameters, VocabularyLossOp, composed};
 use crate::config::{Activation, BertConfig};
 use crate::error::{Error, Result};

@@ -5,16 +5,18 @@ mod classifier;
 mod encoder;
 mod init;
 mod language_head;
+mod linear;
 mod local_attention;
 pub(crate) mod names;
 mod pruned;
 mod var_source;
 
 pub use classifier::Classifier;
-pub(crate) use classifier::LinearTensors;
 pub use encoder::Encoder;
 pub use language_head::LanguageHead;
 pub(crate) use language_head::LanguageHeadTensors;
+pub use linear::Linear;
+pub(crate) use linear::LinearTensors;
 pub(crate) use pruned::{KEPT_HEADS, KEPT_NEURONS};
 pub(crate) use var_source::VarSource;
 

@@ -481,3 +481,33 @@ fn heads_of_one_column_cannot_look_at_neighbours() {
     let refused = Encoder::random_with_local_attention(&config, &Device::Cpu, &mut ChaCha8Rng::seed_from_u64(5));
     assert!(matches!(refused, Err(Error::Setting { field: "hidden_size / num_attention_heads", .. })));
 }
+
+#[test]
+fn a_linear_layer_of_a_user_is_a_product_with_gradients_and_flops_and_its_names_are_taken() {
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    let config = BertConfig::small(1, 2, 8, 10).unwrap();
+    let mut encoder = Encoder::random(&config, &Device::Cpu, &mut rng).unwrap();
+    let layer = encoder.add_linear("side", 3, 2, &mut rng).unwrap();
+    assert!(matches!(encoder.add_linear("side", 3, 2, &mut rng), Err(Error::Parameter { .. })));
+    assert!(matches!(encoder.add_linear("other", 0, 2, &mut rng), Err(Error::Setting { field: "linear", .. })));
+
+    let x = Tensor::from_slice(&[1f32, 2.0, -1.0, 0.5, 0.0, 3.0], (2, 3), &Device::Cpu).unwrap();
+    let values = encoder.parameters().values().unwrap();
+    let weight = &values["side.weight"].values;
+    let ctx = ForwardContext::training(encoder.parameters(), 1, 1);
+    let y = layer.forward(&x, &ctx).unwrap();
+    let rows: Vec<Vec<f32>> = y.to_vec2().unwrap();
+    let product = |row: &[f32], output: usize| -> f32 { (0..3).map(|i| row[i] * weight[3 * output + i]).sum() };
+    for (row, x) in rows.iter().zip(x.to_vec2::<f32>().unwrap()) {
+        (0..2).for_each(|output| assert!((row[output] - product(&x, output)).abs() < 1e-6));
+    }
+    // Of a sum, a weight's gradient is the sum of its input, a bias's the number of rows.
+    let gradients = ctx.backward(&y.sum_all().unwrap(), encoder.parameters()).unwrap();
+    let of = |name: &str| {
+        let id = encoder.parameters().id(name).unwrap();
+        gradients.iter().find(|(other, _)| *other == id).map(|(_, gradient)| format!("{gradient:?}")).unwrap()
+    };
+    assert!(of("side.weight").contains("[1.5, 2.0, 2.0, 1.5, 2.0, 2.0]"), "{}", of("side.weight"));
+    assert!(of("side.bias").contains("[2.0, 2.0]"), "{}", of("side.bias"));
+    assert_eq!(layer.shape().forward(2).total().0, 2 * 2 * 3 * 2);
+}
