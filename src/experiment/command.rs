@@ -3,17 +3,11 @@
 use std::path::{Component, Path};
 
 use clap::{Parser, ValueEnum};
-use dht_search::Preset;
 use dht_transformer::data::Column;
 
 use super::plan::{Arguments, Model};
 use crate::error::{Error, Result};
 use crate::record::RunRecord;
-
-/// The example that runs a preset: `t_dht`.
-pub(crate) fn example_of(preset: Preset) -> String {
-    preset.name().to_lowercase().replace('-', "_")
-}
 
 /// The shell command for the run of a record that was read from `path`.
 ///

@@ -12,9 +12,8 @@ use dht_transformer::{
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::command::example_of;
 use super::data::RunData;
-use super::plan::{Model, RunPlan};
+use super::plan::{Model, RunPlan, example_of};
 use super::search_plan::PlannedSearch;
 use crate::error::{Error, Result};
 use crate::figures::draw_figures;

@@ -8,7 +8,6 @@ use clap::Parser;
 use dht_search::{Preset, SpaceConfig};
 use dht_transformer::{BertConfig, config::ModelSize, data::Column};
 
-use super::command::example_of;
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::output_dir::Start;
@@ -332,6 +331,11 @@ fn source_of(arguments: &Arguments) -> Result<DataSource> {
 
 fn refused(flag: &'static str, expected: impl Into<String>, got: impl ToString) -> Error {
     Error::Argument { flag, expected: expected.into(), got: got.to_string() }
+}
+
+/// The example that runs a preset: `t_dht`.
+pub(crate) fn example_of(preset: Preset) -> String {
+    preset.name().to_lowercase().replace('-', "_")
 }
 
 #[cfg(test)]

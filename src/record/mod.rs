@@ -4,6 +4,7 @@ mod file;
 mod machine;
 mod operating_points;
 mod results;
+mod truncations;
 
 pub use file::{DataRecord, ModelRecord, RunRecord};
 pub use machine::{Machine, this_machine};

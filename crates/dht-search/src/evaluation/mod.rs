@@ -1,6 +1,7 @@
 //! Scores: one function scores whatever predicts, with one clock.
 
 pub mod controls;
+mod on_routes;
 mod regret;
 mod speed;
 

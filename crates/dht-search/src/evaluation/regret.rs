@@ -6,7 +6,7 @@ use dht_transformer::EncodedDataset;
 use serde::{Deserialize, Serialize};
 
 use super::Evaluation;
-use super::controls::evaluate_fixed;
+use super::on_routes::evaluate_fixed;
 use crate::error::{Error, Result};
 use crate::model::DynamicModel;
 use crate::space::{Route, RouteArms};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::check::{check_number, check_power};
+use super::ranges::{check_number, check_power};
 use crate::error::Result;
 
 /// Which exits a sample trains.

@@ -3,6 +3,7 @@
 mod check;
 mod exits;
 mod presets;
+mod ranges;
 mod routing;
 mod training;
 

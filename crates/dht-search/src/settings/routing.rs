@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::check::check_number;
+use super::ranges::check_number;
 use crate::error::Result;
 
 /// One value for each kind of bandit.

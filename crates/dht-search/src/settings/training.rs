@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::check::{check_number, check_share};
 use super::exits::ExitLosses;
+use super::ranges::{check_number, check_share};
 use crate::error::{Error, Result};
 
 /// How samples of different depths are trained together.

@@ -4,24 +4,13 @@ use std::collections::BTreeMap;
 
 use dht_transformer::{ForwardContext, PackedBatch};
 
-use super::objective::SearchObjective;
+use super::objective::{PendingHeadFeedback, SearchObjective};
 use crate::error::Result;
 use crate::reward::HeadFeedback;
-use crate::routing::{ForwardTrace, GroupTrace, Losses};
+use crate::routing::{ForwardTrace, Losses};
 
 /// The least slope of a loss along the label's log-odds, so that a text known for certain does not divide by 0.
 const SMALLEST_SLOPE: f64 = 1e-6;
-
-/// A step whose backward has not run yet when its loss is handed over.
-#[derive(Debug)]
-pub(crate) struct PendingHeadFeedback {
-    ctx: ForwardContext,
-    /// The samples of the batch, by number.
-    samples: Vec<u64>,
-    groups: Vec<GroupTrace>,
-    /// By sample: what turns the slope of the step's loss into one of the sample's log-odds.
-    scales: Vec<f64>,
-}
 
 impl SearchObjective {
     /// A pass whose backward keeps the slopes, where the heads are judged by them.

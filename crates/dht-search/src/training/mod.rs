@@ -1,10 +1,8 @@
-//! The search as an objective of the training loop: batches are routed, encoder and bandits learn from their losses, and
-//! what it costs is written down.
+//! The search as an objective of the training loop: batches are routed, encoder and routers learn from their losses, and
+//! the cost is counted.
 
 mod accounting;
 mod arm_features;
-mod curve_recorder;
-mod curves;
 mod exit_losses;
 mod full_model_steps;
 mod head_gradients;
@@ -12,13 +10,12 @@ mod held_out;
 mod objective;
 mod phases;
 mod queues;
+mod recording;
 mod state;
 mod steps;
 mod teacher;
 
-pub use accounting::CostAccounting;
-pub use curve_recorder::CurveRecorder;
-pub use curves::{Curves, GroupHeads, LossCurve, SetCount};
+pub use accounting::{CostAccounting, CurveRecorder, Curves, GroupHeads, LossCurve, SetCount};
 pub use objective::SearchObjective;
 
 #[cfg(test)]

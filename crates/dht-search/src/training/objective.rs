@@ -15,13 +15,12 @@ use serde_json::Value;
 
 use super::accounting::CostAccounting;
 use super::arm_features::arm_features;
-use super::head_gradients::PendingHeadFeedback;
-use super::phases::NextPhase;
 use super::queues::Queues;
 use crate::error::{Error, Result};
-use crate::model::{DynamicModel, ExitModel};
-use crate::routing::{Decisions, Mode, Preparation};
+use crate::model::{DynamicModel, ExitModel, Exits};
+use crate::routing::{Decisions, GroupTrace, Mode, Preparation};
 use crate::settings::{Dispatch, SearchSettings};
+use crate::space::SearchSpace;
 
 /// The random stream of what happens before the training.
 const PREPARING: u64 = 1 << 56;
@@ -59,6 +58,26 @@ pub(super) enum Step {
     Decided(PackedBatch, Decisions),
     /// It runs the full model.
     FullModel(PackedBatch),
+}
+
+/// The space that a training goes on in.
+#[derive(Debug, Clone)]
+pub(super) struct NextPhase {
+    /// From this epoch on, counted from 0.
+    pub(super) epoch: usize,
+    pub(super) space: SearchSpace,
+    pub(super) exits: Exits,
+}
+
+/// A step whose backward has not run yet when its loss is handed over.
+#[derive(Debug)]
+pub(super) struct PendingHeadFeedback {
+    pub(super) ctx: ForwardContext,
+    /// The samples of the batch, by number.
+    pub(super) samples: Vec<u64>,
+    pub(super) groups: Vec<GroupTrace>,
+    /// By sample: what turns the slope of the step's loss into one of the sample's log-odds.
+    pub(super) scales: Vec<f64>,
 }
 
 /// Is called with the depth of each sample that is trained on.

@@ -2,20 +2,10 @@
 
 use rand::Rng;
 
-use super::objective::SearchObjective;
+use super::objective::{NextPhase, SearchObjective};
 use crate::error::{Error, Result};
-use crate::model::Exits;
 use crate::settings::HeadArms;
 use crate::space::SearchSpace;
-
-/// The space that a training goes on in.
-#[derive(Debug, Clone)]
-pub(crate) struct NextPhase {
-    /// From this epoch on, counted from 0.
-    pub(crate) epoch: usize,
-    pub(crate) space: SearchSpace,
-    pub(crate) exits: Exits,
-}
 
 impl SearchObjective {
     /// The same training, which goes on in another space from an epoch (counted from 0) on, as P-DHT does after two

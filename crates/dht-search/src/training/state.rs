@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, to_value};
 
 use super::accounting::CostAccounting;
-use super::objective::SearchObjective;
-use super::phases::NextPhase;
+use super::objective::{NextPhase, SearchObjective};
 use super::queues::Queues;
 use crate::error::{Error, Result};
 use crate::settings::SearchSettings;
