@@ -28,7 +28,7 @@ impl Packings {
 
 impl Subscriber for Packings {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_span() && metadata.name() == "laying out weights"
+        metadata.is_span() && metadata.name() == "packing weights"
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
