@@ -212,7 +212,7 @@ impl ForwardContext {
 
     /// Runs the backward of `loss` (one value) and returns every parameter's gradient.
     ///
-    /// Call it once for each context: the saved activations are given up on the way.
+    /// Call it once for each context: it consumes the saved activations.
     ///
     /// # Errors
     /// What candle or an operation reports.

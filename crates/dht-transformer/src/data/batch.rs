@@ -73,7 +73,7 @@ impl PackedBatch {
         self.spans.tokens()
     }
 
-    /// The place of each token in its sample, from 0. Shape: (tokens).
+    /// The position of each token in its sample, from 0. Shape: (tokens).
     pub fn positions(&self) -> Vec<u32> {
         self.spans.lengths().flat_map(|length| 0..length as u32).collect()
     }

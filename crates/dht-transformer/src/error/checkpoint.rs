@@ -8,7 +8,7 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckpointProblem {
-    /// The file ends early or goes on too long: writing or copying it was interrupted.
+    /// The file is too short or too long: writing or copying it was interrupted.
     #[error("is torn: it has {found} bytes, expected {expected}")]
     Torn {
         /// How many bytes the file should have.
@@ -59,7 +59,7 @@ pub struct SettingMismatch {
 }
 
 impl SettingMismatch {
-    /// Every place in which two states differ, in the order of the names. Objects that have the same keys are compared
+    /// Every field in which two states differ, in the order of the names. Objects that have the same keys are compared
     /// key by key, all else as a whole: a choice with other fields is another choice.
     ///
     /// # Examples

@@ -46,7 +46,7 @@ pub enum DataProblem {
         /// The longest row read.
         most: usize,
     },
-    /// More bytes than the reader was told to take.
+    /// More bytes than the limit of the reader.
     #[error("more than {most} (decompressed) bytes")]
     TooLarge {
         /// The limit.

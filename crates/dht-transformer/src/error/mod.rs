@@ -22,12 +22,12 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
-    /// A tensor or slice has another shape than its place requires.
+    /// A tensor or slice has another shape than is required.
     #[error("{what} has shape {got:?}, expected {expected:?}")]
     Shape {
         /// The tensor's name.
         what: String,
-        /// The shape its place requires.
+        /// The shape that is required.
         expected: Vec<usize>,
         /// The shape it has.
         got: Vec<usize>,

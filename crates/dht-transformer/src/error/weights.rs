@@ -10,7 +10,7 @@ pub enum WeightsProblem {
         /// How many it has.
         got: u64,
     },
-    /// The file goes on after its last tensor.
+    /// The file has bytes after its last tensor.
     #[error("has {bytes} bytes after the last tensor")]
     Trailing {
         /// How many.
@@ -86,7 +86,7 @@ pub enum WeightsProblem {
     /// A number is infinite or not a number.
     #[error("element {element} is {value}, expected finite numbers")]
     NotFinite {
-        /// Its place in row-major order.
+        /// Its index in row-major order.
         element: usize,
         /// `NaN`, `inf` or `-inf`.
         value: String,

@@ -10,7 +10,7 @@ use crate::config::BertConfig;
 use crate::error::Result;
 use crate::tensors::{HeadPlan, HeadSet, Hidden, Parameter, SampleGroup};
 
-/// Attention sublayer, feed-forward sublayer, and the layer's place.
+/// Attention sublayer, feed-forward sublayer, and the layer's index.
 #[derive(Debug, Clone)]
 pub(crate) struct Block {
     layer: usize,
@@ -109,7 +109,8 @@ impl Block {
         ]
     }
 
-    /// The layer composed of candle's operations: samples that run alike together, then all return to their places.
+    /// The layer composed of candle's operations: samples that run the same together, then all in their
+    /// order again.
     pub(crate) fn composed(&self, hidden: &Hidden, groups: &[SampleGroup], ctx: &ForwardContext) -> Result<Hidden> {
         let mut alike: BTreeMap<(HeadSet, usize), Vec<usize>> = BTreeMap::new();
         let mut samples = 0..;

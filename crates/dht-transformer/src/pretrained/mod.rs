@@ -12,7 +12,7 @@ use crate::error::WeightsProblem;
 pub use read::{PretrainedWeights, read_hugging_face};
 pub use write::{check_hugging_face_target, write_hugging_face};
 
-/// The place of the first number that is not finite, and the number.
+/// The index of the first value that is not finite, and the value.
 fn not_finite(values: &[f32]) -> Option<WeightsProblem> {
     let element = values.iter().position(|value| !value.is_finite())?;
     Some(WeightsProblem::NotFinite { element, value: values[element].to_string() })

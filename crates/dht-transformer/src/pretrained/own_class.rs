@@ -1,5 +1,5 @@
 //! Classifiers that `transformers` has no class for: their directories name a model type that it refuses, and bring the
-//! code of a class that it may be told to trust.
+//! code of a class that it runs only with `trust_remote_code=True`.
 
 use serde_json::{Map, Value, json};
 

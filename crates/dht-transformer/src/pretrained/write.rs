@@ -29,7 +29,7 @@ const POOLER: &str = "pooler.dense.weight";
 /// `"mean"`) has no pooler and is none of these: `transformers` refuses it, or loads it by the class in `modeling_dht.py`,
 /// which is then written beside it, where `trust_remote_code=True` says so.
 ///
-/// The directory is made beside its place and renamed, so that it is there whole or as it was before. One that is
+/// The directory is made beside its target and renamed, so that it is there whole or as it was before. One that is
 /// there already is replaced if it holds nothing but files of these names.
 ///
 /// # Errors

@@ -26,7 +26,7 @@ impl Importance {
     /// Σ W ⊙ ∂L/∂W over the columns that belong to the head; likewise for a neuron and the second matrix of its
     /// feed-forward. So one backward of each text, alone and without dropout, gives all.
     ///
-    /// `loss` is the loss of a batch of one text in a pass: `|batch, pass| model.loss(batch, pass)` for a
+    /// `loss` is the loss of a batch of one text in a context: `|batch, ctx| model.loss(batch, ctx)` for a
     /// [`TextClassifier`](crate::TextClassifier).
     ///
     /// # Errors
@@ -111,7 +111,7 @@ impl Importance {
     }
 }
 
-/// The places of numbers from the greatest to the smallest; equal ones stay in their order.
+/// The indices of values from the greatest to the smallest; equal ones keep their order.
 fn order(scores: &[f64]) -> Vec<usize> {
     let mut places: Vec<usize> = (0..scores.len()).collect();
     places.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));

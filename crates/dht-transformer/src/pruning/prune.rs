@@ -92,7 +92,7 @@ impl Encoder {
     ///
     /// # Files
     /// Layers are gone. Feed-forwards are as wide as the widest that stays, the others' missing neurons are zeros behind
-    /// their own; heads that were taken out are zeros in their places. So what is saved is an ordinary directory that
+    /// their own; pruned heads are zeros. So what is saved is an ordinary directory that
     /// `transformers` loads unchanged and that gives the same there. Two fields of our own in `config.json` say where the
     /// zeros are, `"kept_heads": [[0, 2], …]` and `"kept_neurons": [17, …]` (the first so many), one entry a layer;
     /// loaded here, zeros are not computed: [`HeadPlan::Full`](crate::HeadPlan::Full) is every kept head.

@@ -110,12 +110,12 @@ impl Gradients {
         *self.slot(id) = Some(gradient);
     }
 
-    /// The place of a parameter's gradient.
+    /// The slot of a parameter's gradient.
     pub(crate) fn slot(&mut self, id: ParameterId) -> &mut Option<Gradient> {
         &mut self.slots[id.0]
     }
 
-    /// Adds to a parameter's gradient; both must be of one kind.
+    /// Adds to a parameter's gradient; both must be on one device.
     pub(crate) fn add(&mut self, id: ParameterId, gradient: Gradient) {
         let slot = self.slot(id);
         *slot = Some(match (slot.take(), gradient) {

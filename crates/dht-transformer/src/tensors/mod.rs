@@ -1,6 +1,7 @@
 //! What flows between modules: packed rows, head sets, parameters and gradients, losses.
 
 mod gradients;
+mod head_plan;
 mod heads;
 mod hidden;
 mod losses;
@@ -8,9 +9,10 @@ mod packing;
 mod parameters;
 
 pub use gradients::{Gradient, Gradients};
+pub use head_plan::{HeadPlan, SampleGroup};
+pub use heads::HeadSet;
 #[doc(hidden)]
 pub use heads::HeadSetIter;
-pub use heads::{HeadPlan, HeadSet, SampleGroup};
 pub use hidden::Hidden;
 pub use losses::{binary_cross_entropy, cross_entropy, log_softmax, soft_cross_entropy, squared_error};
 pub(crate) use packing::RowBlock;

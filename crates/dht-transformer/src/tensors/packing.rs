@@ -185,7 +185,7 @@ impl Packing {
         &self.row_samples
     }
 
-    /// For each row, its place in its sample.
+    /// For each row, its position in its sample.
     pub fn row_tokens(&self) -> &[u32] {
         &self.row_tokens
     }

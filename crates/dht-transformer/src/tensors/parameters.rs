@@ -10,7 +10,7 @@ use candle_nn::VarMap;
 use crate::error::{Error, Result};
 use crate::storage::{StoredTensor, StoredTensors};
 
-/// The place of a parameter in [`Parameters`]: its order of registration.
+/// The index of a parameter in [`Parameters`], in the order of registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ParameterId(pub(crate) usize);
 
@@ -47,7 +47,7 @@ pub struct Parameter {
 }
 
 impl Parameter {
-    /// Its place in [`Parameters`].
+    /// Its index in [`Parameters`].
     pub fn id(&self) -> ParameterId {
         self.id
     }
@@ -94,8 +94,8 @@ impl Parameters {
         self.register(name, var)
     }
 
-    /// Registers a variable as a parameter and shares it: what an optimiser of candle's, or a `VarMap`, makes of the
-    /// variable is the parameter's value from then on.
+    /// Registers a variable as a parameter and shares it: when one of candle's optimisers, or a `VarMap`, changes the
+    /// variable, it changes the parameter.
     ///
     /// A [`ForwardContext`](crate::ForwardContext) keeps packed weights; begin another after each such change.
     ///

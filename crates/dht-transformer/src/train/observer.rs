@@ -6,7 +6,7 @@ use super::objective::Progress;
 /// What is reported to an observer. An observer cannot change the training.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Event<'a> {
-    /// The training begins, or goes on after `samples` of `total` samples.
+    /// The training begins, or resumes after `samples` of `total` samples.
     Started {
         /// Samples that are done.
         samples: u64,

@@ -25,7 +25,7 @@ const ERRORS_LEFT: f64 = 0.2;
 /// ... and if chance would do so less often than this.
 const TELLING_BY_CHANCE: f64 = 0.001;
 
-/// A column by its name or by its place.
+/// A column by its name or by its index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Column {

@@ -59,7 +59,7 @@ impl Split {
 ///    space); so a column of row numbers, of marks or of source codes is left out. When there is none, all columns that
 ///    do not number the rows. Columns called `index`, `idx`, `id` or `guid` are always left out unless asked for. A column
 ///    found so whose repeated cells tell the label in 99 of 100 different rows (`very negative` beside 0) is refused, unless
-///    it is the only one with words: whoever wants it read asks for it. From 90 of 100 on it is noted ([`Telling`](crate::data::Telling)).
+///    it is the only one with words: to read it, ask for it by name. From 90 of 100 on it is noted ([`Telling`](crate::data::Telling)).
 ///
 /// What was found is in [`Dataset::columns`], with other columns that could have been the label; print it.
 ///
@@ -134,7 +134,7 @@ impl DatasetReader {
         self
     }
 
-    /// What the label column's cells say: a class (unless told otherwise), several labels, or a number. Columns of numbers
+    /// What the label column's cells say: a class (by default), several labels, or a number. Columns of numbers
     /// should be named as a label is (or given), since no other sign tells them.
     #[must_use]
     pub fn label_kind(mut self, kind: LabelKind) -> Self {
@@ -142,7 +142,7 @@ impl DatasetReader {
         self
     }
 
-    /// The training set's labels: a class is its place among them, and a label not among them is an error.
+    /// The training set's labels: a class is its index among them, and a label not among them is an error.
     #[must_use]
     pub fn labels(mut self, labels: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.labels = Some(labels.into_iter().map(Into::into).collect());
@@ -195,7 +195,7 @@ impl DatasetReader {
         Err(Error::Data { path: folder.into(), line: None, problem })
     }
 
-    /// Reads a file; its format is told by its name. The data set is named after the directory and the file.
+    /// Reads a file; its name says its format. The data set is named after the directory and the file.
     ///
     /// # Errors
     /// [`Error::Io`] when the file is missing or unreadable, else [`Error::Data`] with the line: an unknown

@@ -34,7 +34,7 @@ pub(crate) enum Parts {
 enum Kind {
     /// It is in a word, and adds to its length.
     InWord,
-    /// It ends the word before it and begins none that goes on after it: whitespace, punctuation, an ideograph.
+    /// It ends the word before it and begins none that continues after it: whitespace, punctuation, an ideograph.
     Separator,
     Other,
 }
@@ -120,8 +120,8 @@ impl Parts {
     }
 }
 
-/// Whether a normaliser works character by character, up to the order of marks on one character: what it makes of a text is
-/// what it makes of its characters. One that composes does not.
+/// Whether a normaliser works character by character, up to the order of marks on one character: the result for a text is
+/// that of its characters one by one. One that composes does not.
 fn is_by_character(normalizer: &NormalizerWrapper) -> bool {
     match normalizer {
         NormalizerWrapper::BertNormalizer(_)
@@ -210,7 +210,7 @@ impl<'a> Kinds<'a> {
 fn shortened<'a>(mut kinds: Kinds<'_>, longest: usize, text: &'a str) -> Result<Cow<'a, str>> {
     let kept = longest + 1;
     let mut shorter = String::new();
-    // Up to where the text is dealt with; how long the run is; where its first `kept` characters end.
+    // Up to where the text is processed; how long the run is; where its first `kept` characters end.
     let (mut done, mut run, mut head) = (0, 0, 0);
     let characters = text.char_indices().map(|(index, character)| (index, Some(character)));
     // The end of a text ends a run too.

@@ -269,7 +269,7 @@ fn update_one(p: f32, m: f32, v: f32, g: f32, with: Single) -> (f32, f32, f32) {
 }
 
 /// Moments of rows that are seldom seen would decay into subnormal numbers, stay there, and cost up to a hundred
-/// times as much an operation. Below 1.2e-38 they are zero instead: the only place where we leave PyTorch's numbers.
+/// times as much an operation. Below 1.2e-38 they are zero instead: the only case in which we differ from PyTorch.
 #[inline(always)]
 fn without_subnormal(value: f32) -> f32 {
     if value.abs() < f32::MIN_POSITIVE { 0.0 } else { value }

@@ -131,7 +131,7 @@ fn backward_of_samples<T: Real>(
     }
 }
 
-/// The slope of the loss along a gate ξ = 1 on each head of each sample: ∂L/∂ξ = Σ over its rows of c·dc, for context c
+/// The gradient of the loss with respect to a gate ξ = 1 on each head of each sample: ∂L/∂ξ = Σ over its rows of c·dc, for context c
 /// with gradient dc, both (tokens, inner). (samples, heads).
 pub(crate) fn gate_gradients<T: Real>(context: &[T], dcontext: &[T], spans: &Spans, shape: HeadShape) -> Vec<T> {
     let (inner, dim) = (shape.inner(), shape.head_dim);
