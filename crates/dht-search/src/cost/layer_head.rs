@@ -13,7 +13,7 @@ use crate::space::{ModelShape, Route};
 /// # Examples
 /// ```
 /// # fn main() -> dht_search::Result<()> {
-/// use dht_search::{LayerHeadCount, Preset};
+/// use dht_search::{Preset, cost::LayerHeadCount};
 ///
 /// let route = Preset::FDht.space(12, 12)?.resolve(&"12L8H".parse()?)?;
 /// assert_eq!(LayerHeadCount::AsExecuted.share(&route), 0.75);

@@ -14,7 +14,7 @@ use crate::space::{LayerGroup, Route};
 ///
 /// # Examples
 /// ```
-/// use dht_search::{CurveRecorder, Preset};
+/// use dht_search::{Preset, training::CurveRecorder};
 ///
 /// let space = Preset::TDht.space(6, 12)?;
 /// let mut recorder = CurveRecorder::new(20, 12)?;

@@ -45,7 +45,7 @@ impl LossCurve {
     ///
     /// # Examples
     /// ```
-    /// use dht_search::LossCurve;
+    /// use dht_search::training::LossCurve;
     ///
     /// let curve = LossCurve::binned(&[(0.1, 3.0), (0.4, 2.0), (1.0, 1.0)], 2)?;
     /// assert_eq!((curve.progress, curve.loss), (vec![0.25, 0.75], vec![2.5, 1.0]));
