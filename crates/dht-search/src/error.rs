@@ -1,3 +1,5 @@
+//! The one error type of this crate.
+
 /// The errors of this crate. Messages name what is wrong, where, and what was expected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

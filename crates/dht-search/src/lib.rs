@@ -100,7 +100,7 @@
 //! it. The paper's own settings ([`SearchSettings::paper`]) are here for comparison, not for use.
 
 pub mod cost;
-mod error;
+pub mod error;
 pub mod evaluation;
 pub mod features;
 pub mod model;
@@ -112,7 +112,7 @@ pub mod space;
 pub mod training;
 
 pub use cost::CostModel;
-pub use error::{Error, Result, SpaceFileProblem};
+pub use error::{Error, Result};
 pub use evaluation::{Evaluation, Predictor, Regret, SpeedCurve, evaluate};
 pub use model::{DynamicModel, Exit, ExitModel, Prediction};
 pub use routing::{Decisions, ForwardTrace, HeadRouter, Router, StageView};
