@@ -89,19 +89,19 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The first names of the `crate::` paths in a source, without comments.
-fn imported(source: &str) -> Vec<String> {
+/// The first names of the paths in a source that begin with `prefix`, `crate::` or `super::`; without comments.
+fn imported(source: &str, prefix: &str) -> Vec<String> {
     let code: String =
         source.lines().map(|line| line.split("//").next().unwrap_or_default().to_owned() + "\n").collect();
     let name = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
     let mut names = Vec::new();
-    for (at, _) in code.match_indices("crate::") {
-        // `dht_crate::` would be another name; `$crate::` is the path of a macro.
+    for (at, _) in code.match_indices(prefix) {
+        // `dht_crate::` would be another name, `super::super::` is two folders up; `$crate::` is the path of a macro.
         let before = code[..at].chars().next_back();
-        if before.is_some_and(|c| c.is_alphanumeric() || c == '_') {
+        if before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':') {
             continue;
         }
-        let rest = &code[at + "crate::".len()..];
+        let rest = &code[at + prefix.len()..];
         match rest.strip_prefix('{') {
             Some(list) => {
                 let mut depth = 0;
@@ -145,7 +145,7 @@ fn violations(folder: &Path, layers: &[&[&str]]) -> Vec<String> {
             continue;
         };
         let source = std::fs::read_to_string(&file).expect("a source");
-        for name in imported(&source).into_iter().filter(|name| *name != module) {
+        for name in imported(&source, "crate::").into_iter().filter(|name| *name != module) {
             match layer.get(&*name) {
                 None => wrong.push(format!("{} imports {name} from the crate's root", path.display())),
                 Some(other) if other >= own => {
@@ -156,6 +156,55 @@ fn violations(folder: &Path, layers: &[&[&str]]) -> Vec<String> {
         }
     }
     wrong
+}
+
+/// Every folder below this one, itself included.
+fn folders(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder of sources").map(|entry| entry.expect("an entry").path());
+    let inner = entries.filter(|path| path.is_dir()).flat_map(|path| folders(&path));
+    std::iter::once(folder.to_path_buf()).chain(inner).collect()
+}
+
+/// The files and folders of one folder that import each other in a circle, by the paths that begin with `super::`. What a
+/// `mod.rs` re-exports is not followed.
+fn circle(folder: &Path) -> Option<Vec<String>> {
+    let mut edges: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).expect("a folder of sources") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        if path.is_dir() || ["mod", "lib", "main"].contains(&&*name) {
+            continue;
+        }
+        let source = std::fs::read_to_string(&path).expect("a source");
+        edges.insert(name, imported(&source, "super::"));
+    }
+    // Files that import nothing more go one by one; those that stay are on a circle or above one.
+    loop {
+        let left: Vec<String> = edges.keys().cloned().collect();
+        edges.retain(|_, imports| imports.iter().any(|import| left.contains(import)));
+        if edges.len() == left.len() {
+            return if left.is_empty() { None } else { Some(left) };
+        }
+    }
+}
+
+#[test]
+fn no_files_of_a_folder_import_each_other_in_a_circle() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (sources, _) in CRATES {
+        for folder in folders(&root.join(sources)) {
+            assert_eq!(circle(&folder), None, "{}", folder.display());
+        }
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, source: &str| std::fs::write(folder.path().join(name), source).expect("a file");
+    write("mod.rs", "mod a;\nmod b;\nmod c;\npub use a::A;");
+    write("a.rs", "use super::b::{B, X};\n// use super::c::C;");
+    write("b.rs", "use super::{A, c::C};");
+    write("c.rs", "use crate::a::A;");
+    assert_eq!(circle(folder.path()), None);
+    write("c.rs", "use super::a::A;");
+    assert_eq!(circle(folder.path()), Some(["a", "b", "c"].map(String::from).into()));
 }
 
 #[test]

@@ -88,7 +88,7 @@
 //! # Devices
 //!
 //! On the CPU each sublayer is one fused operation; elsewhere the same is composed of candle's operations. The
-//! features `cuda`, `metal`, `mkl` and `accelerate` are candle's. candle allocates for every operation, so a program
+//! features `cuda` and `metal` are candle's. candle allocates for every operation, so a program
 //! that trains on a CPU gains from an allocator that keeps memory (mimalloc, say).
 
 mod backend;
