@@ -54,8 +54,8 @@ fn main() -> Result<()> {
     // Cargo runs a bench in the folder of its package; paths are meant from the workspace's.
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let given = |flag: &str| {
-        let place = arguments.iter().position(|argument| argument == flag)?;
-        arguments.get(place + 1).map(|path| workspace.join(path))
+        let index = arguments.iter().position(|argument| argument == flag)?;
+        arguments.get(index + 1).map(|path| workspace.join(path))
     };
     let found = |flag: &str, variable: &str, part: &str| given(flag).or_else(|| outside(variable, part));
     let at_hand = (found("--encoder", "DHT_MODELS", "minilm-l6"), found("--data", "DHT_DATA", "ag_news"));

@@ -154,6 +154,6 @@ impl FixedArms {
 }
 
 /// The first place of the least number.
-fn least(numbers: impl Iterator<Item = f64>) -> usize {
-    numbers.enumerate().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(place, _)| place)
+fn least(values: impl Iterator<Item = f64>) -> usize {
+    values.enumerate().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(index, _)| index)
 }

@@ -68,7 +68,7 @@ impl<'a> SpeedCurve<'a> {
     pub fn budgets(&self, count: usize) -> Vec<f64> {
         let (least, most) = self.range();
         let last = count.saturating_sub(1).max(1) as f64;
-        (0..count).map(|place| (least + (most - least) * place as f64 / last).clamp(least, most)).collect()
+        (0..count).map(|index| (least + (most - least) * index as f64 / last).clamp(least, most)).collect()
     }
 
     /// All that was measured, by λ.
@@ -131,8 +131,8 @@ impl<'a> SpeedCurve<'a> {
     fn measure(&mut self, lambda: f64) -> Result<()> {
         let evaluation = evaluate(&self.model.with_speed(lambda)?, self.texts, self.batch_size)?;
         let flops_ratio = (evaluation.flops + evaluation.bandit_flops) as f64 / self.full_flops;
-        let place = self.measured.partition_point(|speed| speed.lambda < lambda);
-        self.measured.insert(place, Speed { lambda, flops_ratio });
+        let index = self.measured.partition_point(|speed| speed.lambda < lambda);
+        self.measured.insert(index, Speed { lambda, flops_ratio });
         Ok(())
     }
 }

@@ -123,7 +123,7 @@ fn a_truncated_route_equals_an_encoder_cut_off_there_with_the_same_weights() {
 }
 
 #[test]
-fn before_it_is_trained_a_model_runs_whole() {
+fn before_it_is_trained_a_model_runs_in_full() {
     let model = model(SearchSettings::default());
     let data = texts(9);
     let batch = data.batch(&(0..9).collect::<Vec<_>>()).unwrap();
@@ -192,11 +192,11 @@ fn walk(model: &DynamicModel, passed: PassedExits) {
 }
 
 fn one_group(model: &DynamicModel, trace: &GroupTrace, sample: usize, hidden: &Hidden, ctx: &ForwardContext) -> Hidden {
-    let place = trace.members.iter().position(|member| *member == sample).unwrap();
-    let found = trace.decisions.head_sets.iter().filter(|group| group.places.contains(&place));
+    let index = trace.members.iter().position(|member| *member == sample).unwrap();
+    let found = trace.decisions.head_sets.iter().filter(|group| group.indices.contains(&index));
     let found: Vec<_> = found.collect();
     assert_eq!(found.len(), 1, "each sample is in one group");
-    assert_eq!(found[0].heads.len(), trace.decisions.kept[place]);
+    assert_eq!(found[0].heads.len(), trace.decisions.kept[index]);
     let layers = model.space().groups()[trace.group].layers();
     model.encoder().run(layers, hidden, &HeadPlan::Same(found[0].heads), ctx).unwrap()
 }

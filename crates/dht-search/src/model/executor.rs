@@ -212,15 +212,15 @@ impl Executor<'_> {
                 self.router.at_exit(&view, &mut stage.trace.decisions, self.mode, rng)?;
                 stage.trace.deciding += start.elapsed();
             }
-            let goes_on = |at: &usize| stage.trace.decisions.exits[stage.members[*at]] > exit;
-            let (going, leaving): (Vec<usize>, Vec<usize>) = (0..stage.members.len()).partition(goes_on);
-            self.leave(exit, &mut stage, [&going, &leaving], read)?;
-            if going.is_empty() {
+            let continues = |at: &usize| stage.trace.decisions.exits[stage.members[*at]] > exit;
+            let (remaining, leaving): (Vec<usize>, Vec<usize>) = (0..stage.members.len()).partition(continues);
+            self.leave(exit, &mut stage, [&remaining, &leaving], read)?;
+            if remaining.is_empty() {
                 break;
             }
             if !leaving.is_empty() {
-                stage.hidden = stage.hidden.select(&going)?;
-                stage.members = going.iter().map(|at| stage.members[*at]).collect();
+                stage.hidden = stage.hidden.select(&remaining)?;
+                stage.members = remaining.iter().map(|at| stage.members[*at]).collect();
             }
         }
         Ok(stage.trace)
@@ -234,10 +234,10 @@ impl Executor<'_> {
             GroupView { group, hidden: &stage.hidden, members: &stage.members, decisions: &stage.trace.decisions };
         let decisions = self.heads.decide(&view, self.mode, rng)?;
         stage.trace.deciding += start.elapsed();
-        let order: Vec<usize> = decisions.head_sets.iter().flat_map(|set| set.places.iter().copied()).collect();
+        let order: Vec<usize> = decisions.head_sets.iter().flat_map(|set| set.indices.iter().copied()).collect();
         self.check_order(&order, stage.members.len())?;
         stage.hidden = self.run_layers(group, &stage.hidden, &decisions, &order)?;
-        let after = order.iter().map(|place| stage.members[*place]).collect();
+        let after = order.iter().map(|index| stage.members[*index]).collect();
         let members = std::mem::replace(&mut stage.members, after);
         stage.trace.groups.push(GroupTrace { group, members, decisions });
         Ok(())
@@ -255,7 +255,7 @@ impl Executor<'_> {
     }
 
     fn run_layers(&self, group: usize, hidden: &Hidden, decisions: &GroupDecisions, order: &[usize]) -> Result<Hidden> {
-        let of_set = |set: &crate::routing::HeadSetGroup| self.model.sample_group(set.places.len(), set.heads);
+        let of_set = |set: &crate::routing::HeadSetGroup| self.model.sample_group(set.indices.len(), set.heads);
         let groups: Vec<SampleGroup> = decisions.head_sets.iter().map(of_set).collect();
         let layers = self.model.space.groups()[group].layers();
         let sorted = if order.is_sorted() { hidden.clone() } else { hidden.select(order)? };
@@ -267,13 +267,13 @@ impl Executor<'_> {
         &self,
         exit: usize,
         stage: &mut Stage,
-        [going, leaving]: [&[usize]; 2],
+        [remaining, leaving]: [&[usize]; 2],
         read: Option<Tensor>,
     ) -> Result<()> {
         let Stage { hidden, members, trace } = stage;
-        let samples = |places: &[usize]| -> Vec<usize> { places.iter().map(|place| members[*place]).collect() };
-        let part = |places: &[usize]| {
-            if places.len() == hidden.samples() { Ok(hidden.clone()) } else { hidden.select(places) }
+        let samples = |indices: &[usize]| -> Vec<usize> { indices.iter().map(|index| members[*index]).collect() };
+        let part = |indices: &[usize]| {
+            if indices.len() == hidden.samples() { Ok(hidden.clone()) } else { hidden.select(indices) }
         };
         match (self.passed, read) {
             (PassedExits::Attached, Some(logits)) => {
@@ -288,9 +288,9 @@ impl Executor<'_> {
             (PassedExits::Detached, Some(logits)) => {
                 trace.outputs.push(ExitOutput { exit, samples: members.clone(), logits, detached: true });
             }
-            (PassedExits::Detached, None) if !going.is_empty() => {
-                let samples = samples(going);
-                let logits = self.logits(exit, &part(going)?, &samples, true, trace)?;
+            (PassedExits::Detached, None) if !remaining.is_empty() => {
+                let samples = samples(remaining);
+                let logits = self.logits(exit, &part(remaining)?, &samples, true, trace)?;
                 trace.outputs.push(ExitOutput { exit, samples, logits, detached: true });
             }
             _ => {}
@@ -309,7 +309,7 @@ impl Executor<'_> {
 }
 
 /// These rows in this order.
-fn select_rows(rows: &Tensor, places: &[usize]) -> Result<Tensor> {
-    let indices: Vec<u32> = places.iter().map(|place| *place as u32).collect();
-    Ok(rows.index_select(&Tensor::from_vec(indices, places.len(), rows.device())?, 0)?)
+fn select_rows(rows: &Tensor, indices: &[usize]) -> Result<Tensor> {
+    let ids: Vec<u32> = indices.iter().map(|index| *index as u32).collect();
+    Ok(rows.index_select(&Tensor::from_vec(ids, indices.len(), rows.device())?, 0)?)
 }

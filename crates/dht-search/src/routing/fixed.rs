@@ -65,9 +65,9 @@ impl HeadRouter for FixedRoutes {
         let kept = kept.collect::<Result<Vec<_>>>()?;
         let head_sets = by_count(&kept)
             .into_iter()
-            .map(|(count, places)| {
+            .map(|(count, indices)| {
                 let heads = random_heads(self.space.model_shape().heads, self.pinned, count, rng)?;
-                Ok(HeadSetGroup::new(places, heads))
+                Ok(HeadSetGroup::new(indices, heads))
             })
             .collect::<Result<_>>()?;
         Ok(GroupDecisions { kept, head_sets, ..GroupDecisions::default() })
@@ -81,8 +81,8 @@ impl HeadRouter for FixedRoutes {
 /// The indices by number of heads kept, ascending.
 pub(crate) fn by_count(kept: &[usize]) -> BTreeMap<usize, Vec<usize>> {
     let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for (place, count) in kept.iter().enumerate() {
-        groups.entry(*count).or_default().push(place);
+    for (index, count) in kept.iter().enumerate() {
+        groups.entry(*count).or_default().push(index);
     }
     groups
 }
@@ -94,9 +94,9 @@ pub(crate) fn random_heads(heads: usize, pinned: HeadSet, count: usize, rng: &mu
     }
     let mut free: Vec<usize> = (0..heads).filter(|head| !pinned.contains(*head)).collect();
     let wanted = count.saturating_sub(pinned.len());
-    for place in 0..wanted.min(free.len()) {
-        let other = rng.random_range(place..free.len());
-        free.swap(place, other);
+    for index in 0..wanted.min(free.len()) {
+        let other = rng.random_range(index..free.len());
+        free.swap(index, other);
     }
     Ok(HeadSet::from_indices(pinned.iter().chain(free.into_iter().take(wanted)), heads)?)
 }

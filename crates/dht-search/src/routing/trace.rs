@@ -65,7 +65,7 @@ pub struct QueuedDecision {
 #[derive(Debug, Clone)]
 pub struct HeadSetGroup {
     /// Their indices in the group's view.
-    pub(crate) places: Vec<usize>,
+    pub(crate) indices: Vec<usize>,
     /// The heads.
     pub(crate) heads: HeadSet,
     /// What the head-set bandit saw, before scaling.
@@ -75,12 +75,12 @@ pub struct HeadSetGroup {
 impl HeadSetGroup {
     /// The samples of these indices in the group's view keep these heads.
     pub fn new(samples: Vec<usize>, heads: HeadSet) -> Self {
-        Self { places: samples, heads, context: Vec::new() }
+        Self { indices: samples, heads, context: Vec::new() }
     }
 
     /// Their indices in the group's view.
     pub fn samples(&self) -> &[usize] {
-        &self.places
+        &self.indices
     }
 
     /// The heads that they keep.
@@ -105,9 +105,9 @@ pub struct GroupDecisions {
 impl GroupDecisions {
     /// Samples by head set, all of a view together.
     pub fn new(head_sets: Vec<HeadSetGroup>) -> Self {
-        let mut kept = vec![0; head_sets.iter().map(|set| set.places.len()).sum()];
+        let mut kept = vec![0; head_sets.iter().map(|set| set.indices.len()).sum()];
         for set in &head_sets {
-            set.places.iter().for_each(|place| kept[*place] = set.heads.len());
+            set.indices.iter().for_each(|index| kept[*index] = set.heads.len());
         }
         Self { kept, head_sets, ..Self::default() }
     }

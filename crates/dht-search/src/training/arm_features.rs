@@ -54,20 +54,20 @@ impl Passes<'_> {
         Ok(encoder.run_groups(layers, hidden, &group, &self.ctx)?)
     }
 
-    fn whole(&mut self, layers: Range<usize>, hidden: &Hidden) -> Result<Hidden> {
+    fn run_full(&mut self, layers: Range<usize>, hidden: &Hidden) -> Result<Hidden> {
         self.run(layers, hidden, HeadSet::full(self.model.space.model_shape().heads)?)
     }
 
     /// Where the routes of these samples begin to differ.
     fn start(&mut self, embedded: &Hidden) -> Result<Hidden> {
         let base = self.model.space.base().map_or(0, |base| base.end());
-        self.whole(0..base, embedded)
+        self.run_full(0..base, embedded)
     }
 
     /// The state that a route ends in which leaves here.
     fn end(&mut self, hidden: &Hidden) -> Result<Hidden> {
         match self.model.space.tail() {
-            Some(tail) => self.whole(tail.layers(), hidden),
+            Some(tail) => self.run_full(tail.layers(), hidden),
             None => Ok(hidden.clone()),
         }
     }
@@ -112,7 +112,7 @@ pub(super) fn arm_features(
         let (mut hidden, mut group) = (base.clone(), 0);
         for (exit, depth) in depth.iter_mut().enumerate() {
             while group < space.groups_before(exit).len() {
-                hidden = passes.whole(space.groups()[group].layers(), &hidden)?;
+                hidden = passes.run_full(space.groups()[group].layers(), &hidden)?;
                 group += 1;
             }
             let end = passes.end(&hidden)?;
@@ -121,17 +121,17 @@ pub(super) fn arm_features(
         // Evenly: the samples are dealt to the numbers of heads in turn, from a random start.
         let dealt = |samples: usize, rng: &mut ChaCha8Rng| -> Vec<Vec<usize>> {
             let first = rng.random_range(0..options.len().max(1));
-            let of = |option| (0..samples).filter(|place| (place + first) % options.len() == option).collect();
+            let of = |option| (0..samples).filter(|index| (index + first) % options.len() == option).collect();
             (0..options.len()).map(of).collect()
         };
         if space.is_tree() {
             let mut hidden = base;
             for (layers, means) in space.groups().iter().zip(&mut by_heads) {
                 let mut parts = Vec::new();
-                for (option, places) in dealt(hidden.samples(), rng).into_iter().enumerate() {
-                    if !places.is_empty() {
+                for (option, indices) in dealt(hidden.samples(), rng).into_iter().enumerate() {
+                    if !indices.is_empty() {
                         let kept = random_heads(heads, pinned, options[option], rng)?;
-                        let part = passes.run(layers.layers(), &hidden.select(&places)?, kept)?;
+                        let part = passes.run(layers.layers(), &hidden.select(&indices)?, kept)?;
                         passes.add(&mut means[option], &part, &heads_pool)?;
                         parts.push(part);
                     }
@@ -139,11 +139,11 @@ pub(super) fn arm_features(
                 hidden = Hidden::concat(&parts)?;
             }
         } else {
-            for (option, places) in dealt(base.samples(), rng).into_iter().enumerate() {
-                if places.is_empty() {
+            for (option, indices) in dealt(base.samples(), rng).into_iter().enumerate() {
+                if indices.is_empty() {
                     continue;
                 }
-                let (mut hidden, mut group) = (base.select(&places)?, 0);
+                let (mut hidden, mut group) = (base.select(&indices)?, 0);
                 for (exit, means) in by_arm.iter_mut().enumerate() {
                     while group < space.groups_before(exit).len() {
                         let kept = random_heads(heads, pinned, options[option], rng)?;

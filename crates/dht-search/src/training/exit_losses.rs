@@ -13,7 +13,7 @@ use crate::routing::{ExitOutput, ForwardTrace, Losses};
 use crate::settings::{ExitLosses, SoftLabels, Teacher};
 
 /// What a teacher says of each sample of a batch: logits, by class.
-type Taught = Vec<Vec<f32>>;
+type TeacherLogits = Vec<Vec<f32>>;
 
 impl SearchObjective {
     /// What a training batch shows.
@@ -29,7 +29,7 @@ impl SearchObjective {
     pub(crate) fn losses(&self, batch: &PackedBatch, trace: &ForwardTrace) -> Result<(Tensor, Losses)> {
         let (by_output, losses) = self.label_losses(batch, trace)?;
         let soft = self.settings().soft_labels;
-        let taught = self.taught(batch, trace)?;
+        let teacher_logits = self.teacher_logits(batch, trace)?;
         let mut total: Option<Tensor> = None;
         for (output, labels) in trace.outputs.iter().zip(by_output) {
             let (mut of_labels, mut of_teacher) = (Vec::new(), Vec::new());
@@ -41,8 +41,8 @@ impl SearchObjective {
                 of_teacher.push((weight * share) as f32);
             }
             let mut part = weighted(&labels, of_labels)?;
-            if let (Some(soft), Some(taught)) = (soft, &taught) {
-                let teacher = rows(taught, &output.samples, &output.logits)?;
+            if let (Some(soft), Some(teacher_logits)) = (soft, &teacher_logits) {
+                let teacher = rows(teacher_logits, &output.samples, &output.logits)?;
                 let losses = soft_cross_entropy(&output.logits, &teacher, soft.temperature)?;
                 part = (part + weighted(&losses, of_teacher)?)?;
             }
@@ -87,21 +87,21 @@ impl SearchObjective {
     }
 
     /// The teacher's logits, where there is one.
-    fn taught(&self, batch: &PackedBatch, trace: &ForwardTrace) -> Result<Option<Taught>> {
+    fn teacher_logits(&self, batch: &PackedBatch, trace: &ForwardTrace) -> Result<Option<TeacherLogits>> {
         match self.settings().soft_labels.map(|soft| soft.teacher) {
             None => Ok(None),
             Some(Teacher::Full) => self.full_teacher_logits(batch).map(Some),
             Some(Teacher::Deepest) => {
-                let mut taught = vec![Vec::new(); batch.len()];
+                let mut teacher_logits = vec![Vec::new(); batch.len()];
                 for output in trace.outputs.iter().filter(|output| !output.detached) {
                     let rows: Vec<Vec<f32>> = output.logits.to_vec2()?;
                     for (&sample, row) in output.samples.iter().zip(rows) {
                         if trace.decisions.exits[sample] == output.exit {
-                            taught[sample] = row;
+                            teacher_logits[sample] = row;
                         }
                     }
                 }
-                Ok(Some(taught))
+                Ok(Some(teacher_logits))
             }
         }
     }
@@ -122,9 +122,9 @@ pub(crate) fn weighted(losses: &Tensor, weights: Vec<f32>) -> Result<Tensor> {
 }
 
 /// The teacher's rows of these samples, beside logits of theirs. (samples, classes).
-pub(crate) fn rows(taught: &Taught, samples: &[usize], logits: &Tensor) -> Result<Tensor> {
-    let numbers: Vec<f32> = samples.iter().flat_map(|sample| taught[*sample].iter().copied()).collect();
-    Ok(Tensor::from_vec(numbers, logits.dims2()?, logits.device())?)
+pub(crate) fn rows(teacher_logits: &TeacherLogits, samples: &[usize], logits: &Tensor) -> Result<Tensor> {
+    let values: Vec<f32> = samples.iter().flat_map(|sample| teacher_logits[*sample].iter().copied()).collect();
+    Ok(Tensor::from_vec(values, logits.dims2()?, logits.device())?)
 }
 
 #[cfg(test)]

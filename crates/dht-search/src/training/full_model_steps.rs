@@ -24,7 +24,7 @@ impl SearchObjective {
         }
         let logits = model.exits.at(last).logits(&hidden, &ctx)?;
         let losses = cross_entropy(&logits, &batch.labels)?;
-        let numbers: Vec<f32> = losses.to_vec1()?;
+        let values: Vec<f32> = losses.to_vec1()?;
         let soft = self.settings().soft_labels.filter(|soft| soft.teacher == Teacher::Full);
         let share = soft.map_or(0.0, |soft| soft.weight);
         let each = |share: f64| vec![(share / batch.len() as f64) as f32; batch.len()];
@@ -36,10 +36,10 @@ impl SearchObjective {
             loss = (loss + weighted(&losses, each(share))?)?;
         }
         // A loss that is not finite is left to the training loop, which stops.
-        if numbers.iter().all(|number| number.is_finite()) {
+        if values.iter().all(|value| value.is_finite()) {
             let reads = self.exit_model().full_reads();
-            for (tokens, number) in batch.spans.lengths().zip(numbers) {
-                self.record_text(&route, tokens, &reads, f64::from(number), progress)?;
+            for (tokens, loss) in batch.spans.lengths().zip(values) {
+                self.record_text(&route, tokens, &reads, f64::from(loss), progress)?;
             }
             self.record_teacher(batch);
         }

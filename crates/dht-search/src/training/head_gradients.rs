@@ -10,7 +10,7 @@ use crate::reward::HeadFeedback;
 use crate::routing::{ForwardTrace, Losses};
 
 /// The least slope of a loss along the label's log-odds, so that a text known for certain does not divide by 0.
-const SMALLEST_SLOPE: f64 = 1e-6;
+const SMALLEST_GRADIENT: f64 = 1e-6;
 
 impl SearchObjective {
     /// A pass whose backward keeps the slopes, where the heads are judged by them.
@@ -29,7 +29,7 @@ impl SearchObjective {
         if self.settings().head_feedback == HeadFeedback::Gradient && self.dynamic.is_warm() {
             let samples = batch.sample_ids.clone();
             let own = |(sample, exit): (usize, &usize)| losses.by_exit[*exit][sample];
-            let scale = |loss: f64| batch.len() as f64 / (1.0 - (-loss).exp()).max(SMALLEST_SLOPE);
+            let scale = |loss: f64| batch.len() as f64 / (1.0 - (-loss).exp()).max(SMALLEST_GRADIENT);
             let scales = trace.decisions.exits.iter().enumerate().map(own).map(scale).collect();
             self.pending_feedback =
                 Some(PendingHeadFeedback { ctx: ctx.clone(), samples, groups: trace.groups, scales });
@@ -42,16 +42,16 @@ impl SearchObjective {
             return Ok(());
         };
         let mut by_head: BTreeMap<(usize, u64, usize), f64> = BTreeMap::new();
-        for slope in ctx.head_gate_gradients() {
-            by_head.insert((slope.layer, slope.sample, slope.head), f64::from(slope.gradient).abs());
+        for gate in ctx.head_gate_gradients() {
+            by_head.insert((gate.layer, gate.sample, gate.head), f64::from(gate.gradient).abs());
         }
         for trace in &groups {
             let layers = self.dynamic.space().groups()[trace.group];
-            let slope = |place: usize, head: usize| -> f64 {
-                let of = |layer| by_head.get(&(layer, samples[trace.members[place]], head)).copied();
-                scales[trace.members[place]] * layers.layers().filter_map(of).sum::<f64>()
+            let importance = |index: usize, head: usize| -> f64 {
+                let of = |layer| by_head.get(&(layer, samples[trace.members[index]], head)).copied();
+                scales[trace.members[index]] * layers.layers().filter_map(of).sum::<f64>()
             };
-            self.dynamic.heads.learn_gradients(trace, &slope)?;
+            self.dynamic.heads.learn_gradients(trace, &importance)?;
         }
         Ok(())
     }

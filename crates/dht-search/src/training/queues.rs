@@ -10,7 +10,7 @@ use crate::routing::{Decisions, QueuedDecision, Router};
 /// A sample that waits: its row in the training set, and what its depth was decided from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Waiting {
+pub(crate) struct QueuedSample {
     pub(crate) row: usize,
     /// The arm of UCB_cp, in an integrated search.
     arm: Option<usize>,
@@ -25,7 +25,7 @@ pub(crate) struct Waiting {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Queues {
     size: usize,
-    queues: Vec<VecDeque<Waiting>>,
+    queues: Vec<VecDeque<QueuedSample>>,
     /// Steps that samples waited, summed, and how many samples left.
     waited: (u64, u64),
 }
@@ -53,13 +53,13 @@ impl Queues {
             // A router without contexts gives none.
             let (context, signals) = (contexts.next().unwrap_or_default(), signals.next().unwrap_or_default());
             let (row, arm) = (*row as usize, arms.next());
-            self.queues[exit].push_back(Waiting { row, arm, context, signals, routed_at: step });
+            self.queues[exit].push_back(QueuedSample { row, arm, context, signals, routed_at: step });
         }
     }
 
     /// The next batch: a full queue, or with `drain` whatever waits, the shallowest first. At most `size` samples.
     pub(crate) fn leave(&mut self, drain: bool, step: u64) -> Option<(Vec<usize>, Decisions)> {
-        let ready = |queue: &VecDeque<Waiting>| queue.len() >= self.size || (drain && !queue.is_empty());
+        let ready = |queue: &VecDeque<QueuedSample>| queue.len() >= self.size || (drain && !queue.is_empty());
         let exit = self.queues.iter().position(ready)?;
         let count = self.size.min(self.queues[exit].len());
         let mut rows = Vec::with_capacity(count);
@@ -87,11 +87,11 @@ impl Queues {
     pub(crate) fn check(&self, router: &dyn Router) -> Result<()> {
         let mut rows = BTreeSet::new();
         for (exit, queue) in self.queues.iter().enumerate() {
-            for Waiting { row, arm, context, signals, .. } in queue {
+            for QueuedSample { row, arm, context, signals, .. } in queue {
                 let decision = QueuedDecision { arm: *arm, context: context.clone(), signals: signals.clone() };
                 router.check_queued(exit, &decision)?;
                 if !rows.insert(row) {
-                    return Err(Error::setting("waiting sample", "each row once", format!("row {row} twice")));
+                    return Err(Error::setting("queued sample", "each row once", format!("row {row} twice")));
                 }
             }
         }
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_leaves_as_one_batch_and_draining_leaves_nothing_behind() {
+    fn a_full_queue_leaves_as_one_batch_and_draining_empties_all_queues() {
         let mut queues = Queues::new(2, 3);
         queues.join(&[10, 11, 12], choices(&[2, 0, 2]), 4);
         let (rows, left) = queues.leave(false, 7).unwrap();

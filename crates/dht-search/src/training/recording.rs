@@ -26,7 +26,7 @@ impl SearchObjective {
         for trace in &trace.groups {
             let layers = self.dynamic.space().groups()[trace.group];
             for group in &trace.decisions.head_sets {
-                self.accounting.curves.head_set(layers, group.heads, group.places.len() as u64)?;
+                self.accounting.curves.head_set(layers, group.heads, group.indices.len() as u64)?;
             }
         }
         Ok(())

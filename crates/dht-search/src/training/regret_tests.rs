@@ -44,9 +44,9 @@ const fn class(kind: usize) -> usize {
 }
 
 /// Adds a number and its negative to a row.
-fn plant(row: &mut [f32], place: usize, number: f32) {
-    row[place] += number;
-    row[place + HIDDEN / 2] -= number;
+fn plant(row: &mut [f32], index: usize, value: f32) {
+    row[index] += value;
+    row[index + HIDDEN / 2] -= value;
 }
 
 fn token(kind: usize, label: usize) -> usize {
@@ -59,29 +59,29 @@ fn planted_encoder() -> Encoder {
     let encoder = Encoder::random(&config, &Device::Cpu, &mut ChaCha8Rng::seed_from_u64(0)).unwrap();
     let mut tensors: BTreeMap<String, Tensor> = encoder.to_tensors().unwrap();
     for (name, tensor) in &mut tensors {
-        let mut numbers = vec![0_f32; tensor.elem_count()];
+        let mut values = vec![0_f32; tensor.elem_count()];
         if name.ends_with("word_embeddings.weight") {
             for (kind, label) in (0..KINDS).flat_map(|kind| [(kind, 0), (kind, 1)]) {
-                let row = &mut numbers[token(kind, label) * HIDDEN..][..HIDDEN];
+                let row = &mut values[token(kind, label) * HIDDEN..][..HIDDEN];
                 plant(row, mark(kind), 2.0);
                 plant(row, class(kind), if label == 1 { 1.0 } else { -1.0 });
             }
         } else if name.ends_with("LayerNorm.weight") {
-            numbers.fill(1.0);
+            values.fill(1.0);
         } else if name.ends_with("attention.self.value.weight") {
             // Number k of a head is half the difference of kind k's pair.
             for (head, kind) in (0..HEADS).flat_map(|head| (0..KINDS).map(move |kind| (head, kind))) {
-                let row = &mut numbers[(head * HEAD + kind) * HIDDEN..][..HIDDEN];
+                let row = &mut values[(head * HEAD + kind) * HIDDEN..][..HIDDEN];
                 plant(row, class(kind), 0.5);
             }
         } else if name.ends_with("attention.output.dense.weight") {
             for (head, kind) in (0..HEADS).flat_map(|head| (0..KINDS).map(move |kind| (head, kind))) {
                 let gain = if HELPFUL.contains(&head) { 0.15 } else { -0.05 };
-                numbers[class(kind) * HIDDEN + head * HEAD + kind] = gain;
-                numbers[(class(kind) + HIDDEN / 2) * HIDDEN + head * HEAD + kind] = -gain;
+                values[class(kind) * HIDDEN + head * HEAD + kind] = gain;
+                values[(class(kind) + HIDDEN / 2) * HIDDEN + head * HEAD + kind] = -gain;
             }
         }
-        *tensor = Tensor::from_vec(numbers, tensor.dims(), &Device::Cpu).unwrap();
+        *tensor = Tensor::from_vec(values, tensor.dims(), &Device::Cpu).unwrap();
     }
     Encoder::from_tensors(&config, &tensors, &Device::Cpu).unwrap()
 }
@@ -170,7 +170,7 @@ fn regret(search: &mut SearchObjective, mode: Mode, seed: u64) -> [f64; 2] {
         let depths = kinds.iter().zip(trace.decisions.exits());
         sums[0] += depths.map(|(kind, exit)| depth_regret(*kind, *exit)).sum::<f64>();
         for group in trace.groups.iter().flat_map(|group| &group.decisions.head_sets) {
-            sums[1] += group.places.len() as f64 * heads_regret(group.heads);
+            sums[1] += group.indices.len() as f64 * heads_regret(group.heads);
         }
         search.dynamic.learn(&trace, &losses).unwrap();
         ctx.backward(&loss, search.model().encoder().parameters()).unwrap();
@@ -224,7 +224,7 @@ fn seeds_within_a_quarter(integrated: bool, settings: &SearchSettings) -> [u64; 
 }
 
 fn strategies() -> [(&'static str, bool, SearchSettings); 3] {
-    let ours = || SearchSettings {
+    let base = || SearchSettings {
         exit_losses: crate::settings::ExitLosses::Weighted { weight: 0.3, power: 0.0 },
         reward_shape: RewardShape::Gain { lambda: LAMBDA },
         exploration: crate::settings::PerBandit::all(1.0),
@@ -236,9 +236,9 @@ fn strategies() -> [(&'static str, bool, SearchSettings); 3] {
     let sequential = SearchSettings {
         router: RouterKind::SequentialBandit,
         exploration: crate::settings::PerBandit::all(0.3),
-        ..ours()
+        ..base()
     };
-    [("tree", false, ours()), ("integrated", true, ours()), ("sequential", false, sequential)]
+    [("tree", false, base()), ("integrated", true, base()), ("sequential", false, sequential)]
 }
 
 #[test]

@@ -113,7 +113,7 @@ impl SearchObjective {
         let by_id: BTreeMap<usize, &Sample> = training.samples.iter().map(|s| (s.id as usize, s)).collect();
         let mut queued = BTreeMap::new();
         for row in state.queues.iter().flat_map(Queues::rows) {
-            let missing = || Error::setting("waiting sample", "a row of the training set", row);
+            let missing = || Error::setting("queued sample", "a row of the training set", row);
             queued.insert(row, (*by_id.get(&row).ok_or_else(missing)?).clone());
         }
         self.check_teacher()?;

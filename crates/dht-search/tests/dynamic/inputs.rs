@@ -10,7 +10,7 @@ use dht_search::{
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::toy::{CLASSES, LAYERS, encoder, everything, kinds, model, task, train_settings};
+use crate::toy::{CLASSES, LAYERS, encoder, kinds, model, task, train_settings, weights_and_state};
 
 fn field(result: Result<impl Sized>) -> &'static str {
     match result {
@@ -82,10 +82,10 @@ fn a_state_of_another_space_or_of_other_settings_is_refused_and_changes_nothing(
     for (name, settings) in kinds() {
         let mut trained = model(settings.clone(), 1)?;
         Trainer::new(train_settings()).fit(&mut trained, &training, &nothing, &mut ())?;
-        let before = everything(&trained)?;
+        let before = weights_and_state(&trained)?;
         let mut refused = |state: serde_json::Value| -> Result<Error> {
             let error = trained.restore(state, &training).expect_err(name);
-            assert!(everything(&trained)? == before, "{name}");
+            assert!(weights_and_state(&trained)? == before, "{name}");
             Ok(error)
         };
         let mut config = Preset::TDht.space(6, 12)?.config().clone();
@@ -107,7 +107,7 @@ fn a_state_of_another_space_or_of_other_settings_is_refused_and_changes_nothing(
             let ghost = serde_json::json!({ "row": 1_000, "context": [], "signals": [], "routed_at": 0 });
             state["queues"]["queues"][0] = serde_json::json!([ghost]);
             let error = refused(state)?;
-            assert!(matches!(error, Error::Setting { field: "waiting sample", .. }), "{name}: {error}");
+            assert!(matches!(error, Error::Setting { field: "queued sample", .. }), "{name}: {error}");
         }
     }
     Ok(())
@@ -147,10 +147,10 @@ fn several_labels_or_a_number_to_predict_are_refused_in_training_and_scoring() -
     numbers.samples.iter_mut().for_each(|sample| (sample.label, sample.targets) = (0, vec![0.5]));
     let nothing = EncodedDataset { samples: Vec::new(), ..numbers.clone() };
     let mut untrained = model(SearchSettings::default(), 1)?;
-    let before = everything(&untrained)?;
+    let before = weights_and_state(&untrained)?;
     let error = Trainer::new(train_settings()).fit(&mut untrained, &numbers, &nothing, &mut ()).unwrap_err();
     assert!(error.to_string().starts_with("targets is 1 in row 0, expected none: a search takes texts of one class"));
-    assert!(everything(&untrained)? == before);
+    assert!(weights_and_state(&untrained)? == before);
     assert_eq!(field(evaluate(untrained.model(), &numbers, 2)), "targets");
     // Validation rows alone, and a training that is gone on with.
     assert_eq!(field(Trainer::new(train_settings()).fit(&mut untrained, &task(37, 1), &numbers, &mut ())), "targets");

@@ -3,10 +3,10 @@
 mod controls;
 mod forged;
 mod inputs;
-mod knob;
 mod plans;
 mod resuming;
 mod searches;
+mod speed;
 mod storage;
 mod toy;
 mod training;

@@ -3,7 +3,7 @@
 use dht_search::transformer::{CheckpointSettings, Objective, TrainSettings, Trainer};
 use dht_search::{Result, SearchObjective, SearchSettings, evaluate};
 
-use crate::toy::{Observed, Stop, everything, kinds, model, task, timeless, train_settings};
+use crate::toy::{Observed, Stop, kinds, model, task, train_settings, weights_and_state, without_seconds};
 
 /// Five batches an epoch, the last of them short; two epochs.
 const ROWS: u64 = 37;
@@ -16,7 +16,7 @@ pub fn check(name: &str, build: &dyn Fn(u64) -> Result<SearchObjective>) -> Resu
     let settings = TrainSettings { keep_best: false, ..train_settings() };
     let mut uninterrupted = build(1)?;
     let history = Trainer::new(settings.clone()).fit(&mut uninterrupted, &training, &validation, &mut ())?;
-    let expected = (everything(&uninterrupted)?, timeless(history));
+    let expected = (weights_and_state(&uninterrupted)?, without_seconds(history));
     let mut waited = false;
     for offers in [3, 5, 7, 9] {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -36,7 +36,7 @@ pub fn check(name: &str, build: &dyn Fn(u64) -> Result<SearchObjective>) -> Resu
         // Other initial weights: all that counts is in the checkpoint.
         let mut resumed = build(99)?;
         let history = trainer.fit(&mut resumed, &training, &validation, &mut ())?;
-        let got = (everything(&resumed)?, timeless(history));
+        let got = (weights_and_state(&resumed)?, without_seconds(history));
         assert!(got.0.0 == expected.0.0, "{name}, stopped after {offers}: weights");
         assert_eq!(got.0.1, expected.0.1, "{name}, stopped after {offers}: state");
         assert!(got.1 == expected.1, "{name}, stopped after {offers}: history");
@@ -64,13 +64,13 @@ fn a_resume_of_another_search_names_the_file_and_what_differs() -> Result<()> {
     trainer.settings.seed += 1;
     let mut other =
         model(SearchSettings { prior_precision: 2.0, nested_feedback: false, ..SearchSettings::default() }, 1)?;
-    let before = everything(&other)?;
+    let before = weights_and_state(&other)?;
     let error = trainer.fit(&mut other, &training, &validation, &mut ()).expect_err("of another search");
     let problem = "is of another training: seed is 3 there and 4 here, search.nested_feedback is true there and false here, \
                    search.prior_precision is 1.0 there and 2.0 here; ask for what is there, or begin anew without resuming or at \
                    another path";
     assert_eq!(error.to_string(), format!("checkpoint {}: {problem}", path.display()));
-    assert!(everything(&other)? == before);
+    assert!(weights_and_state(&other)? == before);
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::resuming;
-use crate::toy::{CLASSES, HEADS, LAYERS, Stop, encoder, everything, task, train_settings};
+use crate::toy::{CLASSES, HEADS, LAYERS, Stop, encoder, task, train_settings, weights_and_state};
 
 const ROWS: u64 = 37;
 
@@ -81,7 +81,7 @@ fn each_search_stopped_in_mid_epoch_and_resumed_equals_one_that_was_not() -> Res
 }
 
 #[test]
-fn each_search_is_kept_whole_in_a_directory() -> Result<()> {
+fn each_search_is_saved_and_loaded_unchanged() -> Result<()> {
     let test = task(40, 5);
     let labels: Vec<String> = (0..CLASSES).map(|class| class.to_string()).collect();
     for (name, build) in searches() {
@@ -99,11 +99,11 @@ fn each_search_is_kept_whole_in_a_directory() -> Result<()> {
 }
 
 #[test]
-fn p_dht_goes_on_in_its_own_space_and_leaves_its_last_layers_as_they_are() -> Result<()> {
+fn p_dht_continues_in_its_own_space_and_does_not_train_its_last_layers() -> Result<()> {
     let settings = small(SearchSettings::for_preset(Preset::PDht));
     let frozen = |name: &str| name.contains("layer.4.") || name.contains("layer.5.");
     let last_layers = |model: &SearchObjective| -> Result<Vec<_>> {
-        Ok(everything(model)?.0.into_iter().filter(|(name, _)| frozen(name)).collect())
+        Ok(weights_and_state(model)?.0.into_iter().filter(|(name, _)| frozen(name)).collect())
     };
     // In an epoch of F-DHT they learn, in P-DHT from the start they do not.
     for (model, stays) in [(partially_frozen(&settings, 1)?, false), (model(Preset::PDht, &settings, 1)?, true)] {
@@ -150,7 +150,7 @@ fn head_sets(model: &SearchObjective) -> usize {
 }
 
 #[test]
-fn heads_drawn_for_each_sample_give_more_sets_than_heads_drawn_for_a_bucket() -> Result<()> {
+fn heads_drawn_for_each_sample_give_more_sets_than_heads_drawn_for_a_group() -> Result<()> {
     let of = |head_draws| -> Result<usize> {
         let settings = small(SearchSettings { head_draws, explore_share: 0.0, ..SearchSettings::default() });
         Ok(head_sets(&trained(model(Preset::TDht, &settings, 1)?)?))
@@ -163,7 +163,7 @@ fn heads_drawn_for_each_sample_give_more_sets_than_heads_drawn_for_a_bucket() ->
 #[test]
 fn the_feedback_of_heads_and_their_arms_change_what_the_head_bandit_learns() -> Result<()> {
     let state = |settings: SearchSettings| -> Result<serde_json::Value> {
-        Ok(everything(&trained(model(Preset::TDht, &small(settings), 1)?)?)?.1["heads"]["sets"].clone())
+        Ok(weights_and_state(&trained(model(Preset::TDht, &small(settings), 1)?)?)?.1["heads"]["sets"].clone())
     };
     let ours = SearchSettings::default;
     let feedbacks = [HeadFeedback::Standard, HeadFeedback::AsPublished, HeadFeedback::Gradient];
@@ -194,7 +194,7 @@ fn with_coupled_widths_a_route_of_fewer_heads_costs_nearly_in_proportion() -> Re
 }
 
 #[test]
-fn sorted_neurons_change_nothing_that_the_whole_model_computes() -> Result<()> {
+fn sorted_neurons_change_nothing_that_the_full_model_computes() -> Result<()> {
     let data = task(20, 4);
     let losses = |width_coupling| -> Result<Vec<f64>> {
         let settings = small(SearchSettings { width_coupling, ..SearchSettings::default() });
@@ -207,7 +207,7 @@ fn sorted_neurons_change_nothing_that_the_whole_model_computes() -> Result<()> {
 }
 
 #[test]
-fn what_steers_changes_what_is_chosen() -> Result<()> {
+fn the_cost_model_changes_what_is_chosen() -> Result<()> {
     // At this price the cost decides; the paper's estimate makes dropped heads look three times as cheap as they are.
     let heads = |cost_model: CostModel| -> Result<f64> {
         let settings = small(SearchSettings { cost_model, explore_share: 0.0, ..SearchSettings::default() });

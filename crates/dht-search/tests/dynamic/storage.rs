@@ -12,7 +12,7 @@ use dht_search::{DynamicModel, Error, Preset, Result, SearchObjective, SearchSet
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::toy::{CLASSES, bits, everything_of, kinds, model, task, train_settings};
+use crate::toy::{CLASSES, bits, kinds, model, task, train_settings, weights_and_state_of};
 
 fn labels() -> Vec<String> {
     ["one", "two", "three"].map(String::from).into()
@@ -45,8 +45,8 @@ fn a_loaded_model_predicts_the_same_bits() -> Result<()> {
         assert_eq!((names, tokenizer.is_none()), (labels(), true));
         assert_eq!((loaded.space(), loaded.settings()), (model.space(), model.settings()), "{name}");
         assert!(bits(loaded.encoder().parameters())? == bits(model.encoder().parameters())?, "{name}");
-        assert_eq!(everything_of(&loaded)?.1["router"], everything_of(&model)?.1["router"], "{name}");
-        assert_eq!(everything_of(&loaded)?.1["heads"], everything_of(&model)?.1["heads"], "{name}");
+        assert_eq!(weights_and_state_of(&loaded)?.1["router"], weights_and_state_of(&model)?.1["router"], "{name}");
+        assert_eq!(weights_and_state_of(&loaded)?.1["heads"], weights_and_state_of(&model)?.1["heads"], "{name}");
         for rows in [(0..25).collect::<Vec<usize>>(), vec![3], vec![9, 4]] {
             let batch = test.batch(&rows)?;
             let predictions = model.predict_batch(&batch)?;
@@ -177,12 +177,12 @@ fn files_of_another_encoder_or_with_a_bit_flipped_are_refused_by_name() -> Resul
     };
     for name in ["config.json", "model.safetensors", "tokenizer.json"] {
         let whole = fs::read(of(name)).expect("the file");
-        for place in [0, whole.len() / 2, whole.len() - 1] {
+        for byte in [0, whole.len() / 2, whole.len() - 1] {
             let mut bytes = whole.clone();
-            bytes[place] ^= 1;
+            bytes[byte] ^= 1;
             fs::write(of(name), bytes).expect("written");
             let error = refused(&first);
-            assert!(is_named(name, &error), "{name}, byte {place}: {error}");
+            assert!(is_named(name, &error), "{name}, byte {byte}: {error}");
         }
         fs::remove_file(of(name)).expect("removed");
         let error = refused(&first);

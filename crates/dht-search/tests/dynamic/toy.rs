@@ -23,8 +23,8 @@ pub fn task(rows: u64, seed: u64) -> EncodedDataset {
     let samples = (0..rows).map(|id| {
         let label = rng.random_range(0..CLASSES);
         let mut ids: Vec<u32> = (0..rng.random_range(1..7)).map(|_| rng.random_range(4..50)).collect();
-        let place = rng.random_range(0..ids.len());
-        ids[place] = 1 + label;
+        let index = rng.random_range(0..ids.len());
+        ids[index] = 1 + label;
         ids.insert(0, 0);
         Sample {
             id,
@@ -86,25 +86,25 @@ pub fn bits(parameters: &Parameters) -> Result<Bits> {
 }
 
 /// A history without what differs from run to run.
-pub fn timeless(history: History) -> History {
+pub fn without_seconds(history: History) -> History {
     History { train_seconds: 0.0, optimizer_seconds: 0.0, ..history }
 }
 
 /// A cost accounting without what differs from run to run.
-pub fn timeless_accounting(accounting: &CostAccounting) -> CostAccounting {
+pub fn accounting_without_seconds(accounting: &CostAccounting) -> CostAccounting {
     CostAccounting { bandit_seconds: 0.0, ..accounting.clone() }
 }
 
 /// All that training leaves behind: weights, routers, queues and costs, without seconds.
-pub fn everything(model: &SearchObjective) -> Result<(Bits, serde_json::Value)> {
+pub fn weights_and_state(model: &SearchObjective) -> Result<(Bits, serde_json::Value)> {
     let mut state = model.state()?;
     state["accounting"]["bandit_seconds"] = 0.into();
     Ok((bits(model.parameters())?, state))
 }
 
 /// The same of a model that is not in training.
-pub fn everything_of(model: &DynamicModel) -> Result<(Bits, serde_json::Value)> {
-    everything(&SearchObjective::new(model.clone())?)
+pub fn weights_and_state_of(model: &DynamicModel) -> Result<(Bits, serde_json::Value)> {
+    weights_and_state(&SearchObjective::new(model.clone())?)
 }
 
 /// Listens to a model in training, and stops it when it is told to.

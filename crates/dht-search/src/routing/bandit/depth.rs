@@ -5,7 +5,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::linear::{RewardSample, Ucb};
+use super::linear::{LinearBandit, RewardSample};
 use super::setup::Setup;
 use super::{check_arm_features, contexts, of_state, to_state};
 use crate::error::{Error, Result};
@@ -76,7 +76,7 @@ impl Router for DepthRouter {
     }
 
     fn flops(&self, _: usize) -> u64 {
-        self.learned.bandit.ucb.flops()
+        self.learned.bandit.linear.flops()
     }
 
     fn prepare(&mut self, preparation: &Preparation) -> Result<()> {
@@ -86,18 +86,18 @@ impl Router for DepthRouter {
 
     fn learn(&mut self, decisions: &Decisions, losses: &Losses) -> Result<()> {
         let Self { setup, learned: Learned { bandit, arm_features } } = self;
-        if bandit.ucb.is_frozen() {
+        if bandit.linear.is_frozen() {
             return bandit.learn(setup, arm_features.as_ref(), decisions, losses);
         }
-        bandit.ucb.observe(&decisions.contexts)?;
-        if bandit.ucb.observed() >= setup.settings.warm_up_contexts as f64 {
-            bandit.ucb.freeze();
+        bandit.linear.observe(&decisions.contexts)?;
+        if bandit.linear.observed() >= setup.settings.warm_up_contexts as f64 {
+            bandit.linear.freeze();
         }
         Ok(())
     }
 
     fn is_warm(&self) -> bool {
-        self.learned.bandit.ucb.is_frozen()
+        self.learned.bandit.linear.is_frozen()
     }
 
     fn set_speed(&mut self, lambda: f64) -> Result<()> {
@@ -111,7 +111,7 @@ impl Router for DepthRouter {
         }
         let from = space.closest_arms(&self.setup.space);
         let setup = self.setup.in_space(space)?;
-        self.learned.bandit.ucb.replace_arms(&from)?;
+        self.learned.bandit.linear.replace_arms(&from)?;
         if let Some(features) = &mut self.learned.arm_features {
             *features = features.of_arms(&from);
         }
@@ -120,10 +120,10 @@ impl Router for DepthRouter {
     }
 
     fn check_queued(&self, exit: usize, queued: &QueuedDecision) -> Result<()> {
-        let refuse = |expected: String, got: String| Err(Error::setting("waiting sample", expected, got));
+        let refuse = |expected: String, got: String| Err(Error::setting("queued sample", expected, got));
         let QueuedDecision { arm, context, signals } = queued;
         let (setup, arms) = (&self.setup, self.setup.space.integrated_arms());
-        let raw = self.learned.bandit.ucb.raw_size();
+        let raw = self.learned.bandit.linear.raw_size();
         let leaves_here = |arm: usize| arms.get(arm).is_some_and(|arm| arm.exit() == setup.space.exits()[exit]);
         if setup.space.is_tree() != arm.is_none() || arm.is_some_and(|arm| !leaves_here(arm)) {
             return refuse(format!("one whose arm leaves at exit {exit}"), format!("one of arm {arm:?}"));
@@ -145,12 +145,12 @@ impl Router for DepthRouter {
     fn restore(&mut self, state: Value) -> Result<()> {
         let stored: Learned = of_state(STATE, state)?;
         let names = ["depth bandit's dimension", "depth bandit's arms", "depth norm's dimension"];
-        self.learned.bandit.ucb.check_like(&stored.bandit.ucb, names)?;
+        self.learned.bandit.linear.check_like(&stored.bandit.linear, names)?;
         let reference = &stored.bandit.reference;
         if !reference.is_possible() {
             return Err(Error::setting("reward reference", "finite numbers, 0 or more", format!("{reference:?}")));
         }
-        check_arm_features(&self.setup, stored.arm_features.as_ref(), stored.bandit.ucb.is_frozen())?;
+        check_arm_features(&self.setup, stored.arm_features.as_ref(), stored.bandit.linear.is_frozen())?;
         self.learned = stored;
         Ok(())
     }
@@ -164,7 +164,7 @@ impl Router for DepthRouter {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DepthBandit {
-    pub(crate) ucb: Ucb,
+    pub(crate) linear: LinearBandit,
     pub(crate) reference: RewardReference,
 }
 
@@ -172,8 +172,9 @@ impl DepthBandit {
     pub(crate) fn new(setup: &Setup) -> Result<Self> {
         let space = &setup.space;
         let arms = if space.is_tree() { space.exits().len() } else { space.integrated_arms().len() };
-        let ucb = Ucb::new(setup, setup.raw_size(DEPTH_PYRAMID), setup.constant().len(), arms, alpha(setup))?;
-        Ok(Self { ucb, reference: RewardReference::default() })
+        let linear =
+            LinearBandit::new(setup, setup.raw_size(DEPTH_PYRAMID), setup.constant().len(), arms, alpha(setup))?;
+        Ok(Self { linear, reference: RewardReference::default() })
     }
 
     /// The arm for a sample: an exit or a route.
@@ -187,7 +188,7 @@ impl DepthBandit {
         rng: &mut dyn Rng,
     ) -> Result<usize> {
         let costs = if setup.space.is_tree() { setup.exit_costs(tokens)? } else { setup.arm_costs(tokens)? };
-        self.ucb.choose(setup, raw, of_arms(setup, features), alpha(setup), &costs, mode, rng)
+        self.linear.choose(setup, raw, of_arms(setup, features), alpha(setup), &costs, mode, rng)
     }
 
     /// A sample teaches its arm and, with nested feedback, those it passed: the exits before its own, or the routes that keep
@@ -218,7 +219,7 @@ impl DepthBandit {
             }
         }
         let rule = if tree { setup.settings.depth_rewards() } else { setup.settings.arm_rewards() };
-        self.ucb.learn(setup, &depth.contexts, of_arms(setup, features), &samples, rule, &mut self.reference)
+        self.linear.learn(setup, &depth.contexts, of_arms(setup, features), &samples, rule, &mut self.reference)
     }
 }
 

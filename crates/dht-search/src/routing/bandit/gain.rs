@@ -9,7 +9,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::linear::Ucb;
+use super::linear::LinearBandit;
 use super::setup::Setup;
 use super::{check_arm_features, contexts, of_state, to_state};
 use crate::error::{Error, Result};
@@ -66,7 +66,7 @@ impl Router for GainRouter {
         if self.is_warm() && mode != Mode::Random {
             let features = learned.arm_features.as_ref();
             for ((member, context), tokens) in view.members.iter().zip(&contexts).zip(view.hidden.spans().lengths()) {
-                if !learned.bandit.goes_on(setup, features, view.exit, context, tokens, mode)? {
+                if !learned.bandit.continues(setup, features, view.exit, context, tokens, mode)? {
                     decisions.exits[*member] = view.exit;
                 }
             }
@@ -76,7 +76,7 @@ impl Router for GainRouter {
     }
 
     fn flops(&self, exit: usize) -> u64 {
-        self.learned.bandit.at.iter().take(exit + 1).map(Ucb::flops).sum()
+        self.learned.bandit.at.iter().take(exit + 1).map(LinearBandit::flops).sum()
     }
 
     fn prepare(&mut self, preparation: &Preparation) -> Result<()> {
@@ -94,13 +94,13 @@ impl Router for GainRouter {
             bandit.at[seen.exit].observe(&seen.contexts)?;
         }
         if bandit.at[0].observed() >= setup.settings.warm_up_contexts as f64 {
-            bandit.at.iter_mut().for_each(Ucb::freeze);
+            bandit.at.iter_mut().for_each(LinearBandit::freeze);
         }
         Ok(())
     }
 
     fn is_warm(&self) -> bool {
-        self.learned.bandit.at.iter().all(Ucb::is_frozen)
+        self.learned.bandit.at.iter().all(LinearBandit::is_frozen)
     }
 
     fn set_speed(&mut self, lambda: f64) -> Result<()> {
@@ -119,7 +119,7 @@ impl Router for GainRouter {
             return Err(Error::setting("depth bandit", format!("one for each of {} exits", own.len()), found.len()));
         }
         own.iter().zip(found).try_for_each(|(own, found)| own.check_like(found, names))?;
-        let warm = found.iter().all(Ucb::is_frozen);
+        let warm = found.iter().all(LinearBandit::is_frozen);
         check_arm_features(&self.setup, stored.arm_features.as_ref(), warm)?;
         self.learned = stored;
         Ok(())
@@ -134,14 +134,15 @@ impl Router for GainRouter {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct GainBandit {
-    at: Vec<Ucb>,
+    at: Vec<LinearBandit>,
 }
 
 impl GainBandit {
     pub(crate) fn new(setup: &Setup) -> Result<Self> {
         let (raw, exits) = (setup.raw_size(DEPTH_PYRAMID), setup.space.exits().len());
         let alpha = setup.settings.exploration.depth;
-        let at = (0..exits - 1).map(|exit| Ucb::new(setup, raw, setup.constant().len(), exits - 1 - exit, alpha));
+        let at =
+            (0..exits - 1).map(|exit| LinearBandit::new(setup, raw, setup.constant().len(), exits - 1 - exit, alpha));
         Ok(Self { at: at.collect::<Result<_>>()? })
     }
 
@@ -151,7 +152,7 @@ impl GainBandit {
     }
 
     /// Whether a sample goes on from an exit.
-    pub(crate) fn goes_on(
+    pub(crate) fn continues(
         &self,
         setup: &Setup,
         features: Option<&ArmFeatures>,

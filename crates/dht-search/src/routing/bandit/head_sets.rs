@@ -27,7 +27,7 @@ pub(crate) struct HeadSets {
     /// The heads that every set holds.
     pub(crate) pinned: Option<HeadSet>,
     /// How much a head mattered on average in each group lately, where heads are judged by slopes.
-    mattered: Vec<Average>,
+    mean_importance: Vec<Average>,
 }
 
 /// A running mean in which a number i additions ago counts [`RETENTION`]ⁱ.
@@ -42,9 +42,9 @@ struct Average {
 const RETENTION: f64 = 0.999;
 
 impl Average {
-    fn add(&mut self, number: f64) {
+    fn add(&mut self, value: f64) {
         self.weight = self.weight * RETENTION + 1.0;
-        self.mean += (number - self.mean) / self.weight;
+        self.mean += (value - self.mean) / self.weight;
     }
 }
 
@@ -60,7 +60,7 @@ impl HeadSets {
             heads: TopK::per_arm(size, arms(setup), laplace, Thompson { alpha: 1.0 })?,
             norm: Normalizer::new(HEAD_SET_PYRAMID.context_size(), norm)?,
             pinned: None,
-            mattered: vec![Average::default(); setup.space.groups().len()],
+            mean_importance: vec![Average::default(); setup.space.groups().len()],
         })
     }
 
@@ -72,7 +72,7 @@ impl HeadSets {
 
     /// Goes on in a space of so many groups.
     pub(crate) fn set_groups(&mut self, groups: usize) {
-        self.mattered = vec![Average::default(); groups];
+        self.mean_importance = vec![Average::default(); groups];
     }
 
     fn pinned(&self) -> Result<HeadSet> {
@@ -93,14 +93,14 @@ impl HeadSets {
         rng: &mut dyn Rng,
     ) -> Result<Vec<HeadSetGroup>> {
         let mut sets = Vec::new();
-        for (count, places) in by_count(kept) {
+        for (count, indices) in by_count(kept) {
             // Where every head is kept there is one set.
             let alone = setup.settings.head_draws == HeadDraws::PerSample && count < setup.space.model_shape().heads;
-            let parts = if alone { places.into_iter().map(|place| vec![place]).collect() } else { vec![places] };
-            for places in parts {
-                let context = mean(places.iter().map(|place| &pooled[*place]), HEAD_SET_PYRAMID.context_size());
+            let parts = if alone { indices.into_iter().map(|index| vec![index]).collect() } else { vec![indices] };
+            for indices in parts {
+                let context = mean(indices.iter().map(|index| &pooled[*index]), HEAD_SET_PYRAMID.context_size());
                 let heads = self.set(setup, features, group, &context, count, mode, rng)?;
-                sets.push(HeadSetGroup { places, heads, context });
+                sets.push(HeadSetGroup { indices, heads, context });
             }
         }
         Ok(sets)
@@ -172,8 +172,8 @@ impl HeadSets {
             let mut feedback = Vec::new();
             for head in set.heads.iter().filter(|head| !pinned.contains(*head)) {
                 let context = &contexts[head * size..][..size];
-                let good = set.places.iter().filter(|place| rewarded(**place, head)).count();
-                for (rewarded, count) in [(true, good), (false, set.places.len() - good)] {
+                let good = set.indices.iter().filter(|index| rewarded(**index, head)).count();
+                for (rewarded, count) in [(true, good), (false, set.indices.len() - good)] {
                     if count > 0 {
                         let own = ArmFeedback::new(arm(setup, group, head), context, Feedback::from(rewarded));
                         feedback.push(ArmFeedback { weight: count as f64, ..own });
@@ -185,7 +185,7 @@ impl HeadSets {
         Ok(())
     }
 
-    /// Every kept head that was not pinned is rewarded for each sample to which it `mattered` (by place and head) more than
+    /// Every kept head that was not pinned is rewarded for each sample to which it `importance` (by place and head) more than
     /// heads of the group did on average until then.
     pub(crate) fn learn_by_gradients(
         &mut self,
@@ -193,19 +193,19 @@ impl HeadSets {
         features: Option<&ArmFeatures>,
         group: usize,
         sets: &[HeadSetGroup],
-        mattered: &dyn Fn(usize, usize) -> f64,
+        importance: &dyn Fn(usize, usize) -> f64,
     ) -> Result<()> {
-        let usual = self.mattered[group];
+        let reference = self.mean_importance[group];
         let heads = |set: &HeadSetGroup| {
-            let (places, heads) = (set.places.clone(), set.heads);
-            places.into_iter().flat_map(move |place| heads.iter().map(move |head| (place, head)))
+            let (indices, heads) = (set.indices.clone(), set.heads);
+            indices.into_iter().flat_map(move |index| heads.iter().map(move |head| (index, head)))
         };
-        for (place, head) in sets.iter().flat_map(heads) {
-            self.mattered[group].add(mattered(place, head));
+        for (index, head) in sets.iter().flat_map(heads) {
+            self.mean_importance[group].add(importance(index, head));
         }
         // The first step is compared with itself.
-        let usual = if usual.weight > 0.0 { usual } else { self.mattered[group] };
-        self.learn(setup, features, group, sets, &|place, head| mattered(place, head) > usual.mean)
+        let reference = if reference.weight > 0.0 { reference } else { self.mean_importance[group] };
+        self.learn(setup, features, group, sets, &|index, head| importance(index, head) > reference.mean)
     }
 
     pub(crate) fn dimension(&self) -> usize {
@@ -223,7 +223,7 @@ impl HeadSets {
             ("head bandit's dimension", self.heads.dimension(), stored.heads.dimension()),
             ("head bandit's arms", self.heads.arms().len(), stored.heads.arms().len()),
             ("head norm's dimension", self.norm.dimension(), stored.norm.dimension()),
-            ("groups of the head bandit", self.mattered.len(), stored.mattered.len()),
+            ("groups of the head bandit", self.mean_importance.len(), stored.mean_importance.len()),
         ];
         if let Some((field, expected, got)) = sizes.into_iter().find(|(_, expected, got)| expected != got) {
             return Err(Error::setting(field, expected.to_string(), got));
@@ -234,8 +234,12 @@ impl HeadSets {
             let got: Vec<ArmId> = stored.heads.arms().iter().collect();
             return Err(Error::setting("head bandit's arms", expected, format!("{got:?}")));
         }
-        if stored.mattered.iter().any(|average| !average.mean.is_finite() || !average.weight.is_finite()) {
-            return Err(Error::setting("head bandit's means", "finite numbers", format!("{:?}", stored.mattered)));
+        if stored.mean_importance.iter().any(|average| !average.mean.is_finite() || !average.weight.is_finite()) {
+            return Err(Error::setting(
+                "head bandit's means",
+                "finite numbers",
+                format!("{:?}", stored.mean_importance),
+            ));
         }
         let heads = setup.space.model_shape().heads;
         let of_set = |pinned: HeadSet| pins(setup, pinned);

@@ -58,7 +58,7 @@ impl BanditHeads {
         let Learned { counts, sets, observed, .. } = &mut self.learned;
         for trace in groups {
             if let Some(counts) = counts {
-                counts.ucb.observe(&trace.decisions.contexts)?;
+                counts.linear.observe(&trace.decisions.contexts)?;
             }
             for context in &trace.decisions.set_contexts {
                 sets.norm.observe(context)?;
@@ -67,7 +67,7 @@ impl BanditHeads {
         *observed += decisions.exits.len() as u64;
         if *observed >= self.setup.settings.warm_up_contexts as u64 {
             if let Some(counts) = counts {
-                counts.ucb.freeze();
+                counts.linear.freeze();
             }
             sets.norm.freeze();
         }
@@ -77,7 +77,7 @@ impl BanditHeads {
     #[cfg(test)]
     pub(super) fn dimensions(&self) -> [Option<usize>; 2] {
         let Learned { counts, sets, .. } = &self.learned;
-        [counts.as_ref().map(|counts| counts.ucb.dimension()), Some(sets.dimension())]
+        [counts.as_ref().map(|counts| counts.linear.dimension()), Some(sets.dimension())]
     }
 
     #[cfg(test)]
@@ -89,7 +89,7 @@ impl BanditHeads {
     fn check_like(&self, stored: &Learned) -> Result<()> {
         let names = ["heads bandit's dimension", "heads bandit's arms", "heads norm's dimension"];
         match (&self.learned.counts, &stored.counts) {
-            (Some(own), Some(stored)) => own.ucb.check_like(&stored.ucb, names)?,
+            (Some(own), Some(stored)) => own.linear.check_like(&stored.linear, names)?,
             (None, None) => {}
             _ => return Err(Error::setting("heads bandit", "one as this space has it", "another one")),
         }
@@ -152,7 +152,7 @@ impl HeadRouter for BanditHeads {
     }
 
     fn flops(&self) -> u64 {
-        self.learned.counts.as_ref().map_or(0, |counts| counts.ucb.flops()) + self.learned.sets.flops(&self.setup)
+        self.learned.counts.as_ref().map_or(0, |counts| counts.linear.flops()) + self.learned.sets.flops(&self.setup)
     }
 
     fn pinned(&self) -> Option<HeadSet> {
@@ -181,7 +181,7 @@ impl HeadRouter for BanditHeads {
             let rewarded: Option<Vec<bool>> =
                 rewards.iter().map(|reward| feedback.rewarded(reward.ratio, kappa)).collect();
             if let Some(rewarded) = rewarded {
-                let rewarded = |place: usize, _| rewarded[place];
+                let rewarded = |index: usize, _| rewarded[index];
                 sets.learn(setup, features, trace.group, &trace.decisions.head_sets, &rewarded)?;
             }
         }

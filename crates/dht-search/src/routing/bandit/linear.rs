@@ -17,8 +17,8 @@ pub(crate) const CLIP: f64 = 5.0;
 /// scaling where there are features, e what the caller adds (a constant, a one-hot).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Ucb {
-    linear: LinUcb,
+pub(crate) struct LinearBandit {
+    policy: LinUcb,
     norm: Normalizer,
     /// The bandit's own name of each arm.
     arms: Vec<ArmId>,
@@ -33,13 +33,13 @@ pub(crate) struct RewardSample {
     pub(crate) delta: CostWeightedLoss,
 }
 
-impl Ucb {
+impl LinearBandit {
     /// Contexts of `raw` numbers, `added` more behind, with features if the settings have them.
     pub(crate) fn new(setup: &Setup, raw: usize, added: usize, arms: usize, alpha: f64) -> Result<Self> {
         let feature = if setup.settings.context.has_arm_features() { raw } else { 0 };
         let exploration = dht_bandits::Ucb { alpha };
         Ok(Self {
-            linear: LinUcb::new(raw + feature + added, arms, setup.ridge()?, exploration)?,
+            policy: LinUcb::new(raw + feature + added, arms, setup.ridge()?, exploration)?,
             norm: Normalizer::new(raw, NormalizerOptions { clip: Some(CLIP), ..NormalizerOptions::default() })?,
             arms: (0..arms as u64).map(ArmId::new).collect(),
         })
@@ -75,14 +75,14 @@ impl Ucb {
         let Some(features) = features else {
             let context = self.context(setup, raw, None, added)?;
             let mut scores = Vec::with_capacity(self.arms.len());
-            self.linear.scores(&context, Available::All, &mut scores)?;
+            self.policy.scores(&context, Available::All, &mut scores)?;
             let of = |arm: &ArmId| scores.iter().find(|(other, _)| other == arm).map(|(_, score)| *score);
             return Ok(self.arms.iter().filter_map(of).collect());
         };
         let scaled = self.scaled(setup, raw)?;
         let of_arm = |(arm, feature): (&ArmId, &Vec<f64>)| {
             let context = [&scaled, &*self.norm.normalise(feature)?, added].concat();
-            Ok(self.linear.score(*arm, &context)?)
+            Ok(self.policy.score(*arm, &context)?)
         };
         self.arms.iter().zip(features).map(of_arm).collect()
     }
@@ -114,7 +114,7 @@ impl Ucb {
         rule: RewardRule,
         reference: &mut RewardReference,
     ) -> Result<()> {
-        let deltas: Vec<CostWeightedLoss> = samples.iter().map(|lesson| lesson.delta).collect();
+        let deltas: Vec<CostWeightedLoss> = samples.iter().map(|sample| sample.delta).collect();
         for (&RewardSample { sample, arm, .. }, reward) in samples.iter().zip(rule.rewards(reference, &deltas)?) {
             let feature = features.map(|features| &*features[arm]);
             self.update(setup, arm, &contexts[sample], feature, setup.constant(), reward.value)?;
@@ -133,7 +133,7 @@ impl Ucb {
         reward: f64,
     ) -> Result<()> {
         let context = self.context(setup, raw, feature, added)?;
-        Ok(self.linear.update(self.arms[arm], &context, reward, 1.0)?)
+        Ok(self.policy.update(self.arms[arm], &context, reward, 1.0)?)
     }
 
     /// Looks at contexts before the scaling is fixed.
@@ -161,7 +161,7 @@ impl Ucb {
     }
 
     pub(crate) fn dimension(&self) -> usize {
-        self.linear.dimension()
+        self.policy.dimension()
     }
 
     /// The FLOPs of scoring all arms: 2·(d² + d) each.
@@ -175,12 +175,12 @@ impl Ucb {
         let old = std::mem::take(&mut self.arms);
         for from in from {
             let arm = match from {
-                Some(from) => self.linear.add_arm_like(old[*from])?,
-                None => self.linear.add_arm()?,
+                Some(from) => self.policy.add_arm_like(old[*from])?,
+                None => self.policy.add_arm()?,
             };
             self.arms.push(arm);
         }
-        old.into_iter().try_for_each(|arm| Ok(self.linear.remove_arm(arm)?))
+        old.into_iter().try_for_each(|arm| Ok(self.policy.remove_arm(arm)?))
     }
 
     /// Refuses a stored bandit that is not of this one's sizes.
@@ -188,16 +188,16 @@ impl Ucb {
         let sizes = [
             (what[0], self.dimension(), stored.dimension()),
             (what[1], self.arms.len(), stored.arms.len()),
-            (what[1], self.arms.len(), stored.linear.arms().len()),
+            (what[1], self.arms.len(), stored.policy.arms().len()),
             (what[2], self.norm.dimension(), stored.norm.dimension()),
         ];
         if let Some((field, expected, got)) = sizes.into_iter().find(|(_, expected, got)| expected != got) {
             return Err(Error::setting(field, expected.to_string(), got));
         }
         // As many names as arms, each of one that is there and none twice: so each arm has its name.
-        let wrong = |place: &usize| {
-            let arm = stored.arms[*place];
-            !stored.linear.arms().contains(arm) || stored.arms[..*place].contains(&arm)
+        let wrong = |index: &usize| {
+            let arm = stored.arms[*index];
+            !stored.policy.arms().contains(arm) || stored.arms[..*index].contains(&arm)
         };
         match (0..stored.arms.len()).find(wrong) {
             Some(_) => Err(Error::setting(what[1], "each arm of the bandit once", format!("{:?}", stored.arms))),

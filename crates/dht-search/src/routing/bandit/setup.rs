@@ -142,9 +142,9 @@ impl Setup {
         let power = self.settings.explore_power;
         let weights = || depths.iter().map(|depth| (*depth as f64).powf(power));
         let mut left = rng.random::<f64>() * weights().sum::<f64>();
-        for (place, weight) in weights().enumerate() {
+        for (index, weight) in weights().enumerate() {
             if left < weight {
-                return place;
+                return index;
             }
             left -= weight;
         }
@@ -159,16 +159,16 @@ impl Setup {
 
 /// The place of the highest value; ties by lot.
 pub(crate) fn best(values: impl IntoIterator<Item = f64>, rng: &mut dyn Rng) -> usize {
-    let (mut place, mut highest, mut ties) = (0, f64::NEG_INFINITY, 0);
+    let (mut index, mut highest, mut ties) = (0, f64::NEG_INFINITY, 0);
     for (candidate, value) in values.into_iter().enumerate() {
         if value > highest {
-            (place, highest, ties) = (candidate, value, 1);
+            (index, highest, ties) = (candidate, value, 1);
         } else if value == highest {
             ties += 1;
             if rng.random_range(0..ties) == 0 {
-                place = candidate;
+                index = candidate;
             }
         }
     }
-    place
+    index
 }

@@ -33,7 +33,7 @@ fn the_papers_contexts_have_168_87_and_13_dimensions() {
     for (preset, counts) in [(Preset::TDht, Some(87)), (Preset::SDht, None), (Preset::FDht, None), (Preset::PDht, None)]
     {
         let setup = setup_of(preset, &SearchSettings::paper());
-        let depth = DepthRouter::new(setup.clone()).unwrap().learned.bandit.ucb.dimension();
+        let depth = DepthRouter::new(setup.clone()).unwrap().learned.bandit.linear.dimension();
         let heads = BanditHeads::new(setup).unwrap().dimensions();
         assert_eq!((depth, heads), (168, [counts, Some(13)]), "{preset}");
     }
@@ -100,7 +100,7 @@ fn after_a_thousand_samples_the_greedy_choice_agrees_with_the_planted_truth() {
 }
 
 #[test]
-fn with_a_large_lambda_everything_leaves_at_the_base_and_nothing_learned_changes() {
+fn with_a_large_lambda_all_samples_leave_at_the_base_and_nothing_learned_changes() {
     let mut rng = ChaCha8Rng::seed_from_u64(12);
     let mut router = trained(true, &mut rng);
     let before = router.state().unwrap();

@@ -86,16 +86,16 @@ impl CurveRecorder {
         heads.check(self.heads)?;
         let key = |layers: LayerGroup| (layers.start(), layers.end());
         let group = match self.groups.binary_search_by_key(&key(layers), |group| key(group.layers)) {
-            Ok(place) => place,
-            Err(place) => {
-                self.groups.insert(place, Group { layers, sets: Vec::new() });
-                place
+            Ok(index) => index,
+            Err(index) => {
+                self.groups.insert(index, Group { layers, sets: Vec::new() });
+                index
             }
         };
         let sets = &mut self.groups[group].sets;
         match sets.binary_search_by_key(&heads, |(set, _)| *set) {
-            Ok(place) => sets[place].1 += samples,
-            Err(place) => sets.insert(place, (heads, samples)),
+            Ok(index) => sets[index].1 += samples,
+            Err(index) => sets.insert(index, (heads, samples)),
         }
         Ok(())
     }
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_recorder_goes_on_where_it_was() {
+    fn a_stored_recorder_continues_where_it_stopped() {
         let mut whole = CurveRecorder::new(5, 12).unwrap();
         whole.outcome(0.3, &route("2L8H"), 0.7).unwrap();
         whole.head_set(LayerGroup::new(1..2).unwrap(), set(&[3, 5]), 2).unwrap();

@@ -60,8 +60,8 @@ fn the_loss_of_a_batch_is_the_formula_of_its_plan() {
     let batch = PackedBatch::from_samples(&texts.samples).unwrap();
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     let teacher = TextClassifier::new(encoder(9), 3, Pooling::Mean, &mut rng).unwrap();
-    let taught = (teacher.logits(&batch, &ForwardContext::inference()).unwrap() / temperature).unwrap();
-    let taught: Vec<Vec<f32>> = log_softmax(&taught).unwrap().to_vec2().unwrap();
+    let teacher_rows = (teacher.logits(&batch, &ForwardContext::inference()).unwrap() / temperature).unwrap();
+    let teacher_rows: Vec<Vec<f32>> = log_softmax(&teacher_rows).unwrap().to_vec2().unwrap();
     let on_the_way = |weight, power| ExitLosses::Weighted { weight, power };
     let soft = |teacher, weight| Some(SoftLabels { teacher, weight, temperature });
     let (deepest, full) = (soft(Teacher::Deepest, 0.7), soft(Teacher::Full, 0.4));
@@ -101,7 +101,7 @@ fn the_loss_of_a_batch_is_the_formula_of_its_plan() {
                 let hard = -plain[sample][exit][label];
                 let Some(soft) = soft_labels else { return hard };
                 let teacher = match soft.teacher {
-                    Teacher::Full => taught[sample].iter().map(|log| f64::from(*log)).collect(),
+                    Teacher::Full => teacher_rows[sample].iter().map(|log| f64::from(*log)).collect(),
                     Teacher::Deepest if exit == own => return hard,
                     Teacher::Deepest => warm[sample][own].clone(),
                 };
