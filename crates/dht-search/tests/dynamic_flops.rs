@@ -1,4 +1,4 @@
-//! The books against the count of the one function through which every product runs.
+//! The cost accounting equals the count of the one function through which every product runs.
 //!
 //! The count belongs to the process, so this file holds one test.
 
@@ -44,7 +44,7 @@ fn model_of(preset: Preset, settings: SearchSettings) -> Result<SearchObjective>
     SearchObjective::new(DynamicModel::new(encoder, preset.space(6, 12)?, settings, 3, &mut rng)?)
 }
 
-/// The sum over routes of their number and what each costs forward and backward, by the formulas of the encoder.
+/// FLOPs by the encoder's formulas: the sum over routes of count times cost, forward and backward.
 struct Formulas<'a> {
     model: &'a DynamicModel,
     tokens: usize,
@@ -90,7 +90,7 @@ impl Formulas<'_> {
         })
     }
 
-    /// What routing costs with queues: the base layers once more, and the base exit where its signals are wanted.
+    /// FLOPs of routing with queues: the base layers once more, and the base exit where contexts have its signals.
     fn routing(&self, samples: u64) -> u64 {
         let settings = self.model.settings();
         if settings.dispatch == Dispatch::InFlight {
@@ -112,7 +112,7 @@ fn checked_training(model: &mut SearchObjective, training: &EncodedDataset, name
     Ok(())
 }
 
-/// What a training may do beside training each text on its route.
+/// Settings that do more than train each text on its route.
 fn plans() -> [SearchSettings; 4] {
     let soft = |teacher| Some(SoftLabels { teacher, weight: 0.5, temperature: 2.0 });
     let defaults = SearchSettings { warm_up_contexts: 16, ..SearchSettings::default() };
@@ -144,7 +144,7 @@ fn check_plans() -> Result<()> {
             let mut model = model(SearchSettings { dispatch, ..settings.clone() })?;
             let full_teacher = settings.soft_labels.is_some_and(|soft| soft.teacher == Teacher::Full);
             if full_teacher {
-                // Smaller than its pupil, and cut further.
+                // A teacher that is smaller than the model, and pruned.
                 let mut rng = ChaCha8Rng::seed_from_u64(2);
                 let encoder = Encoder::random(&BertConfig::small(3, 4, 16, 50)?, &Device::Cpu, &mut rng)?;
                 let mut kept = PrunePlan::first_layers(&encoder, 3)?;
@@ -191,8 +191,8 @@ fn the_accounting_says_what_ran() -> Result<()> {
                 // Texts of one length: the sum over routes of number times cost.
                 let Some(tokens) = length else { continue };
                 let formulas = Formulas { model: model.model(), tokens };
-                // Exits that a route comes by, its own included; where routes are decided in flight, a probe
-                // behind the base layers reads every text.
+                // Exits that a route passes, its own included; where routes are decided in flight, the base exit has
+                // a detached read of every text.
                 let on_the_way = matches!(settings.exit_losses, ExitLosses::Weighted { .. });
                 let detached = settings.exit_losses == ExitLosses::Detached;
                 let exits = |route: &Route| if on_the_way { formulas.passed(route) } else { 1 };

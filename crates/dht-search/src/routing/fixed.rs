@@ -1,4 +1,4 @@
-//! Routes that are given: the fixed, the random and the oracle's.
+//! A router that follows given routes: for the controls with fixed, random and oracle routes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use super::{Decisions, GroupDecisions, GroupView, HeadRouter, HeadSetGroup, Mode
 use crate::error::{Error, Result};
 use crate::space::{Route, RouteArms, SearchSpace};
 
-/// Each sample of the data set has its route, found by the sample's id; head sets of a given size are drawn at random
-/// beside the pinned heads, one for all samples of a batch that keep so many.
+/// Looks up the route of each sample by the sample's id. Head sets hold the pinned heads and others drawn at random, one
+/// set for all samples of a batch that keep equally many heads.
 #[derive(Debug, Clone)]
 pub(crate) struct FixedRoutes {
     space: SearchSpace,

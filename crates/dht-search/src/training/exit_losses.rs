@@ -1,4 +1,4 @@
-//! What a batch is trained on: the losses at the exits.
+//! The training loss of a batch: the weighted losses at its exits.
 
 use candle_core::Tensor;
 use dht_transformer::{
@@ -12,11 +12,11 @@ use crate::model::PassedExits;
 use crate::routing::{ExitOutput, ForwardTrace, Losses};
 use crate::settings::{ExitLosses, SoftLabels, Teacher};
 
-/// What a teacher says of each sample of a batch: logits, by class.
+/// The teacher's logits of each sample of a batch, by class.
 type TeacherLogits = Vec<Vec<f32>>;
 
 impl SearchObjective {
-    /// What a training batch shows.
+    /// Whether and how a training batch evaluates the exits that samples pass.
     pub(crate) fn passed_exits(&self) -> PassedExits {
         match self.settings().exit_losses {
             ExitLosses::Chosen => PassedExits::Skip,
@@ -25,7 +25,7 @@ impl SearchObjective {
         }
     }
 
-    /// The mean over samples of their weighted exit losses, and the losses on the labels as numbers.
+    /// The mean over samples of their weighted exit losses, and the losses on the labels as values.
     pub(crate) fn losses(&self, batch: &PackedBatch, trace: &ForwardTrace) -> Result<(Tensor, Losses)> {
         let (by_output, losses) = self.label_losses(batch, trace)?;
         let soft = self.settings().soft_labels;
@@ -55,7 +55,7 @@ impl SearchObjective {
         Ok((total.ok_or_else(none)?, losses))
     }
 
-    /// The loss on its label of each sample at each exit that was shown: by output, and as numbers by exit.
+    /// The label loss of each sample at each exit that read it: as tensors by output, and as values by exit.
     pub(crate) fn label_losses(&self, batch: &PackedBatch, trace: &ForwardTrace) -> Result<(Vec<Tensor>, Losses)> {
         let mut by_exit = vec![vec![f64::NAN; batch.len()]; self.dynamic.space().exits().len()];
         let mut by_output = Vec::with_capacity(trace.outputs.len());
@@ -70,10 +70,11 @@ impl SearchObjective {
         Ok((by_output, Losses { by_exit }))
     }
 
-    /// What an exit's loss weighs for a sample whose own exit is `own`; all that a sample trains weighs 1, probes beside.
+    /// The weight of an exit's loss for a sample whose own exit is `own`. The weights of a sample add up to 1, detached exit
+    /// losses not counted.
     fn exit_weight(&self, output: &ExitOutput, own: usize) -> f64 {
         match (self.settings().exit_losses, own == output.exit) {
-            // The base exit's probe reads also those that leave there, before that is known.
+            // The detached read of the base exit precedes the decision, so that it includes samples that leave there.
             (ExitLosses::Detached, true) if output.detached => 0.0,
             (ExitLosses::Chosen | ExitLosses::Detached, true) => 1.0,
             (ExitLosses::Chosen, false) => 0.0,
@@ -108,9 +109,9 @@ impl SearchObjective {
 }
 
 impl SoftLabels {
-    /// What the teacher counts at a sample's own exit and at those it passes.
+    /// The share of the teacher in the loss at a sample's own exit and at those it passes.
     fn share(self, own: bool) -> f64 {
-        // Nobody teaches himself.
+        // The deepest exit is the teacher, and is not distilled from itself.
         if own && self.teacher == Teacher::Deepest { 0.0 } else { self.weight }
     }
 }
@@ -121,7 +122,7 @@ pub(crate) fn weighted(losses: &Tensor, weights: Vec<f32>) -> Result<Tensor> {
     Ok((losses * Tensor::from_vec(weights, count, losses.device())?)?.sum_all()?)
 }
 
-/// The teacher's rows of these samples, beside logits of theirs. (samples, classes).
+/// The teacher's logits of these samples, in the shape (samples, classes) of `logits`.
 pub(crate) fn rows(teacher_logits: &TeacherLogits, samples: &[usize], logits: &Tensor) -> Result<Tensor> {
     let values: Vec<f32> = samples.iter().flat_map(|sample| teacher_logits[*sample].iter().copied()).collect();
     Ok(Tensor::from_vec(values, logits.dims2()?, logits.device())?)

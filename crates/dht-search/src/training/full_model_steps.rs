@@ -1,4 +1,4 @@
-//! Steps in which every text runs the whole model and trains the last exit alone.
+//! Full-model steps: every text runs the full model and trains the last exit alone.
 
 use dht_transformer::{
     ForwardContext, HeadPlan, PackedBatch, Progress, StepLoss,
@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::settings::Teacher;
 
 impl SearchObjective {
-    /// Runs a batch on the deepest route with all heads. The bandits see nothing of it.
+    /// Runs a batch on the deepest route with all heads. The routers do not learn from it.
     pub(super) fn run_full_model(&mut self, batch: &PackedBatch, progress: Progress) -> Result<StepLoss> {
         let ctx = ForwardContext::training(self.dynamic.encoder().parameters(), progress.seed, progress.step as u32);
         let model = self.exit_model();
@@ -35,7 +35,7 @@ impl SearchObjective {
             let losses = soft_cross_entropy(&logits, &teacher, soft.temperature)?;
             loss = (loss + weighted(&losses, each(share))?)?;
         }
-        // A loss that is not finite is left to the training loop, which stops.
+        // The training loop stops at a loss that is not finite.
         if values.iter().all(|value| value.is_finite()) {
             let reads = self.exit_model().full_reads();
             for (tokens, loss) in batch.spans.lengths().zip(values) {

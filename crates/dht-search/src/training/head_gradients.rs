@@ -1,4 +1,4 @@
-//! Heads judged by the backward: |∂L/∂ξ| of a gate ξ on each head (Michel et al. 2019).
+//! Head importance by gate gradients: |∂L/∂ξ| of a gate ξ on each head (Michel et al. 2019).
 
 use std::collections::BTreeMap;
 
@@ -9,16 +9,16 @@ use crate::error::Result;
 use crate::reward::HeadFeedback;
 use crate::routing::{ForwardTrace, Losses};
 
-/// The least slope of a loss along the label's log-odds, so that a text known for certain does not divide by 0.
+/// A lower bound for the gradient of a loss by the label's log-odds, against a division by 0 at probability 1.
 const SMALLEST_GRADIENT: f64 = 1e-6;
 
 impl SearchObjective {
-    /// A pass whose backward keeps the slopes, where the heads are judged by them.
+    /// A context whose backward keeps the gate gradients, where heads are scored by them.
     pub(super) fn with_head_gradients(&self, ctx: ForwardContext) -> ForwardContext {
         if self.settings().head_feedback == HeadFeedback::Gradient { ctx.with_head_gate_gradients() } else { ctx }
     }
 
-    /// Remembers a step until its backward has run.
+    /// Keeps a step until its backward has run.
     pub(super) fn await_head_gradients(
         &mut self,
         batch: &PackedBatch,
@@ -36,7 +36,7 @@ impl SearchObjective {
         }
     }
 
-    /// Judges the heads of the last step, now that its backward has run.
+    /// Lets the head router learn from the gate gradients of the last step, after its backward.
     pub(super) fn learn_from_head_gradients(&mut self) -> Result<()> {
         let Some(PendingHeadFeedback { ctx, samples, groups, scales }) = self.pending_feedback.take() else {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Counting: what a batch cost and chose goes into the cost accounting.
+//! Adds the cost and the decisions of a batch to the cost accounting.
 
 use dht_transformer::{PackedBatch, Progress};
 
@@ -53,7 +53,7 @@ impl SearchObjective {
         self.accounting.curves.outcome(progress.share.min(1.0), route, loss)
     }
 
-    /// Counts what deciding cost.
+    /// Counts the FLOPs of the routers.
     pub(super) fn record_routing(&mut self, trace: &ForwardTrace) {
         let members = trace.groups.iter().map(|group| group.members.len()).sum();
         self.accounting.bandit_flops += self.dynamic.routing_flops(trace.decisions.exits(), members);

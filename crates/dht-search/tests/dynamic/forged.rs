@@ -27,7 +27,7 @@ fn integrated(settings: SearchSettings) -> Result<SearchObjective> {
     SearchObjective::new(DynamicModel::new(encoder(LAYERS, 1)?, space, settings, CLASSES as usize, &mut rng)?)
 }
 
-/// Refused by the field, and the model as it was.
+/// The field by which a state is refused; the model must be unchanged.
 fn refused(model: &mut SearchObjective, state: Value, training: &EncodedDataset) -> Result<&'static str> {
     let before = weights_and_state(model)?;
     let error = model.restore(state, training).expect_err("a forged state was taken");
@@ -106,14 +106,14 @@ fn a_refused_state_of_the_next_space_leaves_the_model_in_the_first() -> Result<(
     state["heads"]["references"] = json!([]);
     assert_eq!(refused(&mut fresh, state, &training)?, "reward references");
     assert!(fresh.next_phase().is_some_and(|(epoch, _)| epoch == 1));
-    // It trains from the start as if nothing had been.
+    // It trains from the start as if no state had been restored.
     assert!(weights_and_state(&fresh)? == before);
     let fresh = trained(fresh)?;
     assert!(weights_and_state(&fresh)? == weights_and_state(&gone_on)?);
     Ok(())
 }
 
-/// A value somewhere in a state, by its path; a large array counts by its ends alone.
+/// The paths of all values in a state; of a large array only the ends.
 fn paths(value: &Value, path: String, found: &mut Vec<String>) {
     match value {
         Value::Array(items) => {
@@ -130,7 +130,7 @@ fn paths(value: &Value, path: String, found: &mut Vec<String>) {
     found.push(path);
 }
 
-/// Something else in its place.
+/// Another value to replace one.
 fn other<R: Rng>(value: &Value, rng: &mut R) -> Value {
     let mut others = vec![Value::Null, json!(0), json!(-1), json!(1e308), json!(u64::MAX), json!([])];
     if let Value::Array(items) = value {
@@ -141,7 +141,7 @@ fn other<R: Rng>(value: &Value, rng: &mut R) -> Value {
     others.swap_remove(rng.random_range(0..others.len()))
 }
 
-/// Trains some steps on, and predicts.
+/// Trains some more steps, and predicts.
 fn trains_on_and_predicts(model: &mut SearchObjective, training: &EncodedDataset) -> Result<()> {
     let share = |step: u64| Progress { seed: 3, step, epoch: 1, share: 0.9 };
     for (step, rows) in [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]].iter().enumerate() {
@@ -175,13 +175,13 @@ fn whatever_is_changed_in_a_state_nothing_panics() -> Result<()> {
     for (name, model) in &mut models {
         let mut state = model.state()?;
         if state["queues"].is_object() {
-            // Somebody waits.
+            // Some samples are queued.
             model.offer(training.batch(&[20, 21, 22, 23])?, Progress { seed: 3, step: 50, epoch: 1, share: 0.9 })?;
             state = model.state()?;
         }
         let mut found = Vec::new();
         paths(&state, String::new(), &mut found);
-        // By what they are the path of, so that the many numbers of a factor do not hide the rest.
+        // Grouped by field, so that the many values of a factor do not hide the rest.
         let mut kinds: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for path in found {
             let kind = path.split('/').map(|part| part.parse::<usize>().map_or(part, |_| "#")).collect::<Vec<_>>();
@@ -195,7 +195,7 @@ fn whatever_is_changed_in_a_state_nothing_panics() -> Result<()> {
             let what = format!("{name}: {path} = {:.60}", target.to_string());
             let outcome = catch_unwind(AssertUnwindSafe(|| {
                 if model.restore(forged, &training).is_ok() {
-                    // An error is an answer; only a panic is none.
+                    // Errors are allowed; panics are not.
                     let _ = trains_on_and_predicts(model, &training);
                 }
             }));

@@ -1,4 +1,4 @@
-//! What cannot be is refused by its name, and changes nothing.
+//! Impossible inputs are refused by the name of the setting, and change nothing.
 
 use dht_search::transformer::{EncodedDataset, Objective, Trainer};
 use dht_search::{
@@ -30,7 +30,7 @@ fn spaces_that_the_model_cannot_run_are_refused() -> Result<()> {
     let classes = CLASSES as usize;
     assert_eq!(field(build(Preset::TDht.space(12, 12)?, ours(), classes)), "space");
     assert_eq!(field(build(Preset::TDht.space(6, 6)?, ours(), classes)), "space");
-    // Without a classifier behind the base layers there are no signals.
+    // Without a classifier after the base layers there are no signals.
     assert_eq!(field(build(Preset::PDht.space(6, 12)?, ours(), classes)), "context");
     let one_class = build(Preset::TDht.space(6, 12)?, ours(), 1);
     let refused =
@@ -101,7 +101,7 @@ fn a_state_of_another_space_or_of_other_settings_is_refused_and_changes_nothing(
             state[part] = wrong;
             assert!(matches!(refused(state)?, Error::State { .. }), "{name}: {part}");
         }
-        // A sample that waits but is not there.
+        // A queued sample that is not in the training set.
         if before.1["queues"].is_object() {
             let mut state = before.1.clone();
             let ghost = serde_json::json!({ "row": 1_000, "context": [], "signals": [], "routed_at": 0 });
@@ -152,7 +152,7 @@ fn several_labels_or_a_number_to_predict_are_refused_in_training_and_scoring() -
     assert!(error.to_string().starts_with("targets is 1 in row 0, expected none: a search takes texts of one class"));
     assert!(weights_and_state(&untrained)? == before);
     assert_eq!(field(evaluate(untrained.model(), &numbers, 2)), "targets");
-    // Validation rows alone, and a training that is gone on with.
+    // Validation rows alone, and a training that is resumed.
     assert_eq!(field(Trainer::new(train_settings()).fit(&mut untrained, &task(37, 1), &numbers, &mut ())), "targets");
     let state = untrained.state()?;
     assert_eq!(field(untrained.restore(state, &numbers)), "targets");

@@ -1,4 +1,4 @@
-//! A dynamic model in training: what it learns from, what it costs, and that it does so again.
+//! Trainings of a dynamic model: losses, costs, resuming, saving, refused inputs.
 
 mod controls;
 mod forged;

@@ -1,4 +1,4 @@
-//! What a training does beside training each sample on its route.
+//! Trainings that do more than train each sample on its route: full-model steps, held-out texts, soft labels.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -20,7 +20,7 @@ const ROWS: u64 = 37;
 const FULL: SoftLabels = SoftLabels { teacher: Teacher::Full, weight: 0.5, temperature: 2.0 };
 const DEEPEST: SoftLabels = SoftLabels { teacher: Teacher::Deepest, ..FULL };
 
-/// Our settings with a warm-up that ends within the first epoch.
+/// The default settings with a warm-up that ends within the first epoch.
 fn default_settings() -> SearchSettings {
     kinds()[0].1.clone()
 }
@@ -43,7 +43,7 @@ fn trained(settings: &SearchSettings, data: &EncodedDataset) -> Result<SearchObj
     Ok(model)
 }
 
-/// What the routers of a state know.
+/// The states of the routers in a training's state.
 fn routers(state: &serde_json::Value) -> serde_json::Value {
     serde_json::json!([state["router"], state["heads"]])
 }
@@ -141,7 +141,7 @@ fn a_full_model_step_trains_all_layers_and_the_last_exit_alone() -> Result<()> {
 
 #[test]
 fn random_routes_begin_after_the_full_model() -> Result<(), Stop> {
-    // Of the ten steps five run whole and all others are drawn, so that nothing depends on what the bandits believe.
+    // Of the ten steps five run the full model and the others random routes, so that nothing depends on the bandits.
     let full_model_steps = FullModelSteps { first: 0.5, every: 0 };
     let drawn = SearchSettings { full_model_steps, explore_share: 0.5, ..default_settings() };
     let dear = SearchSettings { reward_shape: dht_search::reward::RewardShape::Gain { lambda: 1e9 }, ..drawn.clone() };
@@ -192,11 +192,11 @@ fn the_bandits_learn_from_a_held_out_text_and_the_model_never_does() -> Result<(
         let model = trained(&settings, &changed)?;
         if bits(model.parameters())? == weights {
             found += 1;
-            assert_ne!(routers(&model.state()?), routers(&state), "text {row} teaches nobody");
+            assert_ne!(routers(&model.state()?), routers(&state), "nothing learns from text {row}");
         }
     }
     assert_eq!(found, held_out);
-    // Held out or not is the training's matter: a model that holds nothing out trains on everything.
+    // Without held-out texts the training uses every text.
     let all = trained(&SearchSettings { loss_source: LossSource::AllEpochs, ..settings }, &data)?;
     assert_eq!((all.accounting().samples, all.accounting().held_out_samples), (2 * ROWS, 0));
     assert_ne!(routers(&all.state()?), routers(&state));

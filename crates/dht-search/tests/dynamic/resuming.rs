@@ -8,8 +8,8 @@ use crate::toy::{Observed, Stop, kinds, model, task, train_settings, weights_and
 /// Five batches an epoch, the last of them short; two epochs.
 const ROWS: u64 = 37;
 
-/// Trains what `build` gives for a seed of the initial weights, whole and in two parts, and compares all that is left.
-/// Says whether some sample waited in a queue when a training stopped.
+/// Trains the model of `build` (by seed of the initial weights) without and with an interruption, and compares the results.
+/// Returns whether a sample was queued when a training stopped.
 pub fn check(name: &str, build: &dyn Fn(u64) -> Result<SearchObjective>) -> Result<bool, Stop> {
     let (training, validation) = (task(ROWS, 1), task(11, 2));
     // The last weights, not the best, so that nothing hides how the training ended.
@@ -33,7 +33,7 @@ pub fn check(name: &str, build: &dyn Fn(u64) -> Result<SearchObjective>) -> Resu
         let state = stopped.model.state()?;
         let queues = state["queues"]["queues"].as_array().into_iter().flatten();
         waited |= queues.flat_map(|queue| queue.as_array()).any(|queue| !queue.is_empty());
-        // Other initial weights: all that counts is in the checkpoint.
+        // Other initial weights, since the checkpoint must replace them.
         let mut resumed = build(99)?;
         let history = trainer.fit(&mut resumed, &training, &validation, &mut ())?;
         let got = (weights_and_state(&resumed)?, without_seconds(history));
@@ -84,7 +84,7 @@ fn the_best_epoch_comes_back_with_the_bandits_that_knew_it() -> Result<(), Stop>
         let scores = history.epochs.iter().filter_map(|epoch| epoch.validation_score);
         let best_score = scores.fold(0.0, f64::max);
         assert_eq!(history.epochs[best].validation_score, Some(best_score), "{name}");
-        // What was put back scores what it scored then: weights and bandits belong together.
+        // The restored model has the score of its epoch: weights and bandits belong together.
         let evaluation = evaluate(whole.model(), &validation, 2 * train_settings().batch_size)?;
         assert_eq!(evaluation.confusion.macro_f1(), best_score, "{name}");
     }

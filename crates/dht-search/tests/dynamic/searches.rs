@@ -1,4 +1,4 @@
-//! Every kind of search: resumed to the bit, kept whole in a directory, and each of its options changes what it names.
+//! Every kind of search: resumed to the bit, saved and loaded unchanged, and each of its options has an effect.
 
 use std::collections::BTreeSet;
 
@@ -105,7 +105,7 @@ fn p_dht_continues_in_its_own_space_and_does_not_train_its_last_layers() -> Resu
     let last_layers = |model: &SearchObjective| -> Result<Vec<_>> {
         Ok(weights_and_state(model)?.0.into_iter().filter(|(name, _)| frozen(name)).collect())
     };
-    // In an epoch of F-DHT they learn, in P-DHT from the start they do not.
+    // They learn in an epoch of F-DHT, and not in P-DHT from the start.
     for (model, stays) in [(partially_frozen(&settings, 1)?, false), (model(Preset::PDht, &settings, 1)?, true)] {
         let before = last_layers(&model)?;
         let model = trained(model)?;

@@ -1,4 +1,4 @@
-//! The speed of a trained model: what it costs at each speed, and the speed of a budget.
+//! The speed of a trained model: its cost by speed, and calibration to a budget.
 
 use std::sync::OnceLock;
 

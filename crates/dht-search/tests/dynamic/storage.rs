@@ -1,4 +1,4 @@
-//! A saved model is the same model, and what is not one is refused.
+//! A loaded model equals the saved one, and other files are refused.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -52,7 +52,7 @@ fn a_loaded_model_predicts_the_same_bits() -> Result<()> {
             let predictions = model.predict_batch(&batch)?;
             assert_eq!(loaded.predict_batch(&batch)?, predictions, "{name}");
         }
-        // It trains on, and saves over itself without a trace.
+        // It can be trained further, and saving it again replaces the first save.
         let mut search = SearchObjective::new(loaded)?;
         Trainer::new(train_settings()).fit(&mut search, &task(20, 3), &test, &mut ())?;
         let loaded = search.into_model();
@@ -119,7 +119,7 @@ fn torn_foreign_and_newer_files_are_refused_by_their_kind() -> Result<()> {
     };
     let newer = changed(&|checkpoint| checkpoint.state["version"] = 4.into())?;
     assert!(matches!(newer, Error::Model { field: "version", ref got, .. } if got == "4"), "{newer}");
-    // Version 1 had no sums of the encoder's files.
+    // Version 1 had no checksums of the encoder's files.
     let older = changed(&|checkpoint| {
         checkpoint.state["version"] = 1.into();
         checkpoint.state.as_object_mut().expect("an object").remove("encoder");
@@ -149,7 +149,7 @@ fn torn_foreign_and_newer_files_are_refused_by_their_kind() -> Result<()> {
     let other = changed(&|checkpoint| checkpoint.state["space"] = serde_json::to_value(&space).expect("JSON"))?;
     assert!(matches!(other, Error::Setting { field: "space", .. }), "{other}");
 
-    // The checkpoint of a training is whole, but no model.
+    // The checkpoint of a training is valid, but not a model.
     let training = task(20, 1);
     let checkpoint = CheckpointSettings { path: file.clone(), every_steps: 1, resume: false };
     let trainer = Trainer { checkpoint: Some(checkpoint), ..Trainer::new(train_settings()) };
@@ -190,7 +190,7 @@ fn files_of_another_encoder_or_with_a_bit_flipped_are_refused_by_name() -> Resul
         assert!(matches!(&error, Error::ModelFile { expected: Some(_), got: None, .. }), "{error}");
         fs::write(of(name), whole).expect("written");
     }
-    // What is read with no model may lie beside it.
+    // Files that no model reads are allowed in the directory.
     fs::write(of("README.md"), "# A model").expect("written");
     DynamicModel::load(&first, &Device::Cpu)?;
 
@@ -202,7 +202,7 @@ fn files_of_another_encoder_or_with_a_bit_flipped_are_refused_by_name() -> Resul
     fs::write(of("model.safetensors"), mine).expect("written");
     fs::copy(second.join("dynamic.checkpoint"), first.join("dynamic.checkpoint")).expect("copied");
     assert!(is_named("model.safetensors", &refused(&first)));
-    // A tokenizer that was not saved with the model is another's.
+    // A tokenizer that was not saved with the model is refused.
     let theirs = second.join("encoder/tokenizer.json");
     fs::copy(of("tokenizer.json"), &theirs).expect("copied");
     let error = refused(&second);

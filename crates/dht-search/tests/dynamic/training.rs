@@ -1,4 +1,4 @@
-//! What a step and an epoch come to.
+//! Steps and epochs of a training.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -37,7 +37,7 @@ fn every_parameter_gets_a_finite_gradient_and_within_a_few_steps_one_that_is_not
                 let gradients = step.ctx.backward(&step.loss, model.parameters())?;
                 for (id, gradient) in gradients.iter() {
                     let values = values(gradient);
-                    assert!(values.iter().all(|number| number.is_finite()), "{name}: {}", model.parameters().name(id));
+                    assert!(values.iter().all(|value| value.is_finite()), "{name}: {}", model.parameters().name(id));
                     moved[id.index()] |= values.iter().any(|value| *value != 0.0);
                 }
                 progress.step += 1;
@@ -84,7 +84,7 @@ fn each_sample_is_trained_on_once_an_epoch_and_no_queue_keeps_any() -> Result<()
         let empty = |queue: &serde_json::Value| queue.as_array().is_some_and(Vec::is_empty);
         assert!(!queues || state["queues"]["queues"].as_array().unwrap().iter().all(empty), "{name}");
 
-        // What the watcher, the routes' names and the curves say is one and the same.
+        // The observer, the route counts and the curves agree.
         let mut by_depth = BTreeMap::new();
         for (route, count) in &observed.model.accounting().routes {
             let route = observed.model.model().space().resolve(&route.parse()?)?;
@@ -198,7 +198,7 @@ fn batches_that_are_accumulated_into_one_step_draw_routes_of_their_own() -> Resu
         if !name.contains("queues") && name != "the paper's" {
             let batches: std::collections::BTreeSet<&[usize]> = routes.chunks(16).collect();
             assert_eq!(batches.len(), 4, "{name}: {routes:?}");
-            // The first batch of a step draws as it always did.
+            // The first batch of a step draws the same with and without accumulation.
             assert_eq!(routes[..16], depths(1)?[..16], "{name}");
         }
     }

@@ -1,5 +1,6 @@
-//! How deep does a sample go, decided once, at the base? UCB_L of a tree search chooses an exit (paper, 4.2.1); UCB_cp of an
-//! integrated search chooses depth and heads at once (4.2.2).
+//! The router that decides depth once, from the state after the base layers. In a tree search the depth bandit (UCB_L in
+//! the paper, section 4.2.1) chooses an exit; in an integrated search the joint bandit (UCB_cp, section 4.2.2) chooses
+//! depth and heads at once.
 
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -14,17 +15,17 @@ use crate::reward::{CostWeightedLoss, RewardReference};
 use crate::routing::{Decisions, Losses, Mode, Preparation, QueuedDecision, Router, StageView};
 use crate::space::{Route, SearchSpace};
 
-/// What a state of this router is called in errors.
+/// The name of this router's state in errors.
 const STATE: &str = "depth bandit";
 
-/// Decides depth once, from the state behind the base layers.
+/// Decides depth once, from the state after the base layers.
 #[derive(Debug, Clone)]
 pub(crate) struct DepthRouter {
     pub(super) setup: Setup,
     pub(super) learned: Learned,
 }
 
-/// Everything that changes while the bandit learns.
+/// The learned state of the bandit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Learned {
@@ -52,7 +53,7 @@ impl Router for DepthRouter {
         let features = learned.arm_features.as_ref();
         let (tree, arms) = (setup.space.is_tree(), setup.space.integrated_arms());
         let depths = if tree { setup.depths() } else { arms.iter().map(Route::depth).collect() };
-        // Nothing is known yet: the full model is the safe answer.
+        // Before the warm-up is over inference runs the full model.
         let full = match tree {
             true => last,
             false => (0..arms.len()).max_by_key(|arm| (depths[*arm], kept(&arms[*arm]))).unwrap_or_default(),
@@ -104,10 +105,10 @@ impl Router for DepthRouter {
         self.setup.set_lambda(lambda)
     }
 
-    /// Another space of integrated routes: new arms start from the nearest old ones, the scaling of contexts stays.
+    /// Changes to another integrated space: new arms start from the nearest old ones, the scaling of contexts stays.
     fn enter(&mut self, space: &SearchSpace) -> Result<()> {
         if self.setup.space.is_tree() {
-            return Err(Error::setting("space", "an integrated search, to go on in another one", "a tree search"));
+            return Err(Error::setting("space", "an integrated search", "a tree search"));
         }
         let from = space.closest_arms(&self.setup.space);
         let setup = self.setup.in_space(space)?;
@@ -191,8 +192,8 @@ impl DepthBandit {
         self.linear.choose(setup, raw, of_arms(setup, features), alpha(setup), &costs, mode, rng)
     }
 
-    /// A sample teaches its arm and, with nested feedback, those it passed: the exits before its own, or the routes that keep
-    /// as many heads and leave there.
+    /// The arm of each sample learns from its reward and, with nested feedback, so do the arms that the sample passed: the
+    /// exits before its own, or the routes that keep as many heads and leave there.
     pub(crate) fn learn(
         &mut self,
         setup: &Setup,
@@ -232,12 +233,12 @@ fn of_arms<'a>(setup: &Setup, features: Option<&'a ArmFeatures>) -> Option<&'a [
     features.map(|features| if setup.space.is_tree() { &*features.depth } else { &*features.arms })
 }
 
-/// The heads an arm keeps in its dynamic groups; all, where it has none.
+/// The number of heads that an arm keeps in its dynamic groups; all where it has none.
 pub(crate) fn kept(arm: &Route) -> usize {
     arm.uniform_heads().unwrap_or(arm.model_shape().heads)
 }
 
-/// The arm that runs the first part of `route` and leaves at an earlier exit.
+/// The arm that runs the first layers of `route` and leaves at an earlier exit.
 fn arm_leaving_at(space: &SearchSpace, exit: usize, route: &Route) -> Option<usize> {
     let heads = vec![kept(route); space.groups_before(exit).len()];
     let shorter = space.route_keeping(exit, &heads).ok()?;

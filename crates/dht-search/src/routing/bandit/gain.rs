@@ -1,9 +1,9 @@
-//! The sequential search: at every exit, is it worth going on? Ours; not in the paper.
+//! The sequential router: it decides at every exit whether a sample runs on. Not in the paper.
 //!
-//! At exit e the sample is read by the classifier there, and for each deeper exit e′ a linear bandit tells what going
-//! there would gain, loss(e) − loss(e′). The sample goes on while for some e′ the gain exceeds its price,
-//! λ·(cost(e′) − cost(e)): the exits that FastBERT and PABEE take by a threshold on one signal are taken here by what
-//! signals and state have turned out to mean, and the price is the run-time knob.
+//! At exit e the classifier there reads the sample, and for each deeper exit e′ a linear bandit predicts the gain
+//! loss(e) − loss(e′). The sample runs on while for some e′ the gain exceeds its price, λ·(cost(e′) − cost(e)). FastBERT
+//! and PABEE compare one signal with a threshold; here the decision is learned from signals and hidden state, and λ sets
+//! the speed at run time.
 
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::features::{ArmFeatures, DEPTH_PYRAMID};
 use crate::routing::{Decisions, ExitContexts, Losses, Mode, Preparation, Router, StageView};
 
-/// What a state of this router is called in errors.
+/// The name of this router's state in errors.
 const STATE: &str = "depth bandit";
 
 /// Decides at every exit.
@@ -26,7 +26,7 @@ pub(crate) struct GainRouter {
     learned: Learned,
 }
 
-/// Everything that changes while the bandit learns.
+/// The learned state of the bandit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Learned {
@@ -46,7 +46,7 @@ impl Router for GainRouter {
         exit < last && self.setup.settings.context.has_signals()
     }
 
-    /// Where routes are drawn at random they are drawn at once, and [`at_exit`](Router::at_exit) keeps to them.
+    /// Draws random routes at once; [`at_exit`](Router::at_exit) does not change them.
     fn start(&self, view: &StageView<'_>, last: usize, mode: Mode, rng: &mut dyn Rng) -> Result<Decisions> {
         let random = mode == Mode::Random || (mode == Mode::Explore && !self.is_warm());
         let depths = self.setup.depths();
@@ -130,7 +130,7 @@ impl Router for GainRouter {
     }
 }
 
-/// For each exit but the last a bandit, with a scaling of its own and an arm for each deeper exit.
+/// One bandit for each exit but the last, with its own context scaling and an arm for each deeper exit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct GainBandit {
@@ -151,7 +151,7 @@ impl GainBandit {
         features.map(|features| &features.depth[exit + 1..])
     }
 
-    /// Whether a sample goes on from an exit.
+    /// Whether a sample runs on from an exit.
     pub(crate) fn continues(
         &self,
         setup: &Setup,
@@ -168,7 +168,7 @@ impl GainBandit {
         Ok(scores.into_iter().zip(&costs[exit + 1..]).map(worth).any(|worth| worth > 0.0))
     }
 
-    /// A sample teaches every pair of exits on its way.
+    /// Learns the gain between every pair of exits that a sample reached.
     pub(crate) fn learn(
         &mut self,
         setup: &Setup,

@@ -1,4 +1,5 @@
-//! UCB_H: before a group of layers, how many heads does a sample keep there? (Paper, 4.2.1.)
+//! The head-count bandit (UCB_H in the paper, section 4.2.1): before a group of layers it chooses how many heads each
+//! sample keeps there.
 
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -25,8 +26,8 @@ impl HeadCounts {
         Ok(Self { linear })
     }
 
-    /// How many heads a sample keeps.
-    #[expect(clippy::too_many_arguments, reason = "where, what is seen, and how to decide")]
+    /// The number of heads that a sample keeps.
+    #[expect(clippy::too_many_arguments, reason = "position, context and mode of one decision")]
     pub(crate) fn choose(
         &self,
         setup: &Setup,
@@ -49,7 +50,7 @@ impl HeadCounts {
         Ok(here[best(values, rng)])
     }
 
-    /// A sample teaches the number it kept.
+    /// The arm of the number of heads that each sample kept learns from its reward.
     pub(crate) fn learn(
         &mut self,
         setup: &Setup,

@@ -7,8 +7,9 @@ use crate::error::Result;
 use crate::reward::{CostWeightedLoss, Reward, RewardMemory, RewardReference};
 use crate::routing::{Decisions, GroupTrace, Losses};
 
-/// δ_H of the samples of a group, compared with what came before: with the print's memory with the last batch that had
-/// the group; with ours with the samples that left by the same exit, since depth is decided and not the heads' doing.
+/// The rewards of the samples of a group: their cost-weighted losses δ_H compared with a reference. With the paper's memory
+/// the reference is the previous batch that ran the group; otherwise it is a running mean over samples of the same exit,
+/// since the head bandits do not decide depth.
 pub(super) fn head_rewards(
     setup: &Setup,
     references: &mut [RewardReference],

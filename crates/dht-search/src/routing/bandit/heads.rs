@@ -27,17 +27,17 @@ pub(crate) struct BanditHeads {
     learned: Learned,
 }
 
-/// Everything that changes while the bandits learn.
+/// The learned state of the bandits.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Learned {
     /// In a tree search; in an integrated one the route's arm says how many heads it keeps.
     counts: Option<HeadCounts>,
     sets: HeadSets,
-    /// What the rewards of each group are compared with: one for each exit behind it.
+    /// The references of the rewards: by group, then by exit.
     references: Vec<Vec<RewardReference>>,
     arm_features: Option<ArmFeatures>,
-    /// Samples that were observed while the bandits did not learn yet.
+    /// Samples observed during the warm-up.
     observed: u64,
 }
 
@@ -53,7 +53,7 @@ impl BanditHeads {
         Ok(Self { setup, learned })
     }
 
-    /// Before the scaling is fixed: observes the contexts alone.
+    /// Observes contexts during the warm-up.
     fn observe(&mut self, decisions: &Decisions, groups: &[GroupTrace]) -> Result<()> {
         let Learned { counts, sets, observed, .. } = &mut self.learned;
         for trace in groups {
@@ -202,10 +202,10 @@ impl HeadRouter for BanditHeads {
         self.setup.set_lambda(lambda)
     }
 
-    /// Another space of integrated routes: what is known of head sets stays.
+    /// Changes to another integrated space; the head-set bandit keeps what it has learned.
     fn enter(&mut self, space: &SearchSpace) -> Result<()> {
         if self.setup.space.is_tree() {
-            return Err(Error::setting("space", "an integrated search, to go on in another one", "a tree search"));
+            return Err(Error::setting("space", "an integrated search", "a tree search"));
         }
         let setup = self.setup.in_space(space)?;
         if let Some(features) = &mut self.learned.arm_features {

@@ -1,4 +1,4 @@
-//! The paper's sizes, and routing whose right answer is planted.
+//! The sizes of the paper's contexts, and a routing task with a known best decision.
 
 use dht_transformer::{
     HeadSet,
@@ -14,7 +14,7 @@ use crate::routing::{Decisions, HeadRouter, Losses, Mode, Preparation, Router};
 use crate::settings::{ContextDesign, SearchSettings};
 use crate::space::Preset;
 
-/// A text that needs depth when its first signal is above this.
+/// Texts whose first signal is above this need depth.
 const THRESHOLD: f64 = 0.5;
 
 fn setup_of(preset: Preset, settings: &SearchSettings) -> Setup {
@@ -39,8 +39,8 @@ fn the_papers_contexts_have_168_87_and_13_dimensions() {
     }
 }
 
-/// Some texts' signals and their losses by exit: depth gains a lot of texts above the threshold, and harms the others
-/// a little.
+/// Signals of texts and their losses by exit: deeper exits lower the loss of texts above the threshold, and raise that of
+/// the others.
 fn planted(texts: usize, rng: &mut dyn Rng) -> (Vec<Vec<f64>>, Losses) {
     let contexts: Vec<Vec<f64>> =
         (0..texts).map(|_| vec![rng.random::<f64>(), rng.random::<f64>(), rng.random::<f64>()]).collect();
@@ -54,7 +54,7 @@ fn planted(texts: usize, rng: &mut dyn Rng) -> (Vec<Vec<f64>>, Losses) {
     (contexts, Losses { by_exit })
 }
 
-/// What the bandits would do with this signal, without exploring.
+/// The exit that the router chooses without exploration.
 fn greedy(router: &DepthRouter, context: &[f64], rng: &mut dyn Rng) -> usize {
     router.learned.bandit.choose(&router.setup, None, context, 16, Mode::Exploit, rng).unwrap()
 }

@@ -36,7 +36,7 @@ fn texts() -> EncodedDataset {
     EncodedDataset { samples, labels: ["a", "b", "c"].map(String::from).into(), truncated_rows: 0 }
 }
 
-/// ln p of each class in f64, by sample and exit, of the exits that a sample came by.
+/// ln p of each class in f64, by sample and exit, of the exits that read a sample.
 fn logarithms(model: &DynamicModel, trace: &ForwardTrace, samples: usize, temperature: f64) -> Vec<Vec<Vec<f64>>> {
     let mut all = vec![vec![Vec::new(); model.space().exits().len()]; samples];
     for output in &trace.outputs {
@@ -121,7 +121,7 @@ fn the_loss_of_a_batch_is_the_formula_of_its_plan() {
         let (total, losses) = search.losses(&batch, &trace).unwrap();
         let total = f64::from(total.to_scalar::<f32>().unwrap());
         approx::assert_relative_eq!(total, expected / batch.len() as f64, max_relative = 1e-5);
-        // What the bandits see are the losses on the labels, whoever teaches.
+        // The bandits get the losses on the labels, with any teacher.
         for (sample, &own) in trace.decisions.exits().iter().enumerate() {
             let hard = -plain[sample][own][batch.labels[sample] as usize];
             approx::assert_relative_eq!(losses.by_exit[own][sample], hard, max_relative = 1e-5);
