@@ -1,4 +1,4 @@
-//! Dynamic routes against the plain encoder, value by value.
+//! Predictions on dynamic routes equal those of the plain encoder.
 
 use candle_core::{Device, Tensor};
 use dht_transformer::{BertConfig, Encoding, HeadPlan, HeadSet, Hidden, Sample};
@@ -84,7 +84,7 @@ fn texts_of_a_class_that_the_model_lacks_are_refused_with_their_row() {
         }
         other => panic!("{other:?}"),
     }
-    // Names of other classes may mean another order of them.
+    // Other class names may stand for another order of the classes.
     data.samples[4].label = 2;
     assert!(matches!(evaluate(&model, &data, 2), Err(Error::Setting { field: "labels", .. })));
     data.labels.pop();
@@ -96,7 +96,7 @@ fn a_truncated_route_equals_an_encoder_cut_off_there_with_the_same_weights() {
     for settings in kinds() {
         let model = model(settings);
         let (data, exits) = (texts(13), model.space().exits().to_vec());
-        // The depths mixed in one batch, so that samples are regrouped on the way.
+        // One batch mixes all depths, so that samples are regrouped during the forward pass.
         let depth = |row: usize| exits[row % exits.len()];
         let shape = model.space().model_shape();
         let routes: Vec<Route> = (0..13).map(|row| Route::truncated(shape, depth(row)).unwrap()).collect();

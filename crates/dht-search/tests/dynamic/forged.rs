@@ -1,4 +1,4 @@
-//! States that no training wrote: refused with nothing changed, or harmless.
+//! Forged states, which no training wrote: they are refused and change nothing, or do no harm.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -77,8 +77,8 @@ fn each_plan_stopped_in_mid_epoch_and_resumed_equals_one_that_was_not() -> Resul
         },
     ];
     for settings in plans {
-        let waited = resuming::check(&format!("{settings:?}"), &|seed| build(&settings, seed))?;
-        assert_eq!(waited, settings.dispatch == queue);
+        let queued = resuming::check(&format!("{settings:?}"), &|seed| build(&settings, seed))?;
+        assert_eq!(queued, settings.dispatch == queue);
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ pub fn check(name: &str, build: &dyn Fn(u64) -> Result<SearchObjective>) -> Resu
     let mut uninterrupted = build(1)?;
     let history = Trainer::new(settings.clone()).fit(&mut uninterrupted, &training, &validation, &mut ())?;
     let expected = (weights_and_state(&uninterrupted)?, without_seconds(history));
-    let mut waited = false;
+    let mut queued = false;
     for offers in [3, 5, 7, 9] {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("training");
@@ -32,7 +32,7 @@ pub fn check(name: &str, build: &dyn Fn(u64) -> Result<SearchObjective>) -> Resu
         assert!(path.exists(), "{name}: no checkpoint after {offers} batches");
         let state = stopped.model.state()?;
         let queues = state["queues"]["queues"].as_array().into_iter().flatten();
-        waited |= queues.flat_map(|queue| queue.as_array()).any(|queue| !queue.is_empty());
+        queued |= queues.flat_map(|queue| queue.as_array()).any(|queue| !queue.is_empty());
         // Other initial weights, since the checkpoint must replace them.
         let mut resumed = build(99)?;
         let history = trainer.fit(&mut resumed, &training, &validation, &mut ())?;
@@ -41,14 +41,14 @@ pub fn check(name: &str, build: &dyn Fn(u64) -> Result<SearchObjective>) -> Resu
         assert_eq!(got.0.1, expected.0.1, "{name}, stopped after {offers}: state");
         assert!(got.1 == expected.1, "{name}, stopped after {offers}: history");
     }
-    Ok(waited)
+    Ok(queued)
 }
 
 #[test]
 fn a_training_stopped_in_mid_epoch_and_resumed_equals_one_that_was_not() -> Result<(), Stop> {
     for (name, search) in kinds() {
-        let waited = check(name, &|seed| model(search.clone(), seed))?;
-        assert_eq!(waited, name.contains("queues") || name == "the paper's", "{name}: samples in queues");
+        let queued = check(name, &|seed| model(search.clone(), seed))?;
+        assert_eq!(queued, name.contains("queues") || name == "the paper's", "{name}: samples in queues");
     }
     Ok(())
 }
@@ -78,14 +78,14 @@ fn a_resume_of_another_search_names_the_file_and_what_differs() -> Result<()> {
 fn the_best_epoch_comes_back_with_the_bandits_that_knew_it() -> Result<(), Stop> {
     let (training, validation) = (task(ROWS, 1), task(11, 2));
     for (name, search) in kinds() {
-        let mut whole = model(search.clone(), 1)?;
-        let history = Trainer::new(train_settings()).fit(&mut whole, &training, &validation, &mut ())?;
+        let mut restored = model(search.clone(), 1)?;
+        let history = Trainer::new(train_settings()).fit(&mut restored, &training, &validation, &mut ())?;
         let best = history.best_epoch.expect("a validated training has a best epoch");
         let scores = history.epochs.iter().filter_map(|epoch| epoch.validation_score);
         let best_score = scores.fold(0.0, f64::max);
         assert_eq!(history.epochs[best].validation_score, Some(best_score), "{name}");
         // The restored model has the score of its epoch: weights and bandits belong together.
-        let evaluation = evaluate(whole.model(), &validation, 2 * train_settings().batch_size)?;
+        let evaluation = evaluate(restored.model(), &validation, 2 * train_settings().batch_size)?;
         assert_eq!(evaluation.confusion.macro_f1(), best_score, "{name}");
     }
     Ok(())

@@ -23,9 +23,9 @@ pub fn trained(all_heads: bool) -> Result<DynamicModel> {
     let mut shape = BertConfig::small(6, 12, 24, 50)?;
     (shape.hidden_dropout_prob, shape.attention_probs_dropout_prob) = (0.0, 0.0);
     let encoder = Encoder::random(&shape, &candle_core::Device::Cpu, &mut rng)?;
-    // Routes at random throughout, and not for long: so depth still pays for some texts, and the speed has a range.
-    let ours = SearchSettings::default();
-    let settings = SearchSettings { warm_up_contexts: 64, explore_power: 1.0, explore_share: 1.0, ..ours };
+    // A short training on random routes: depth still pays for some texts, so that the speed has a range.
+    let defaults = SearchSettings::default();
+    let settings = SearchSettings { warm_up_contexts: 64, explore_power: 1.0, explore_share: 1.0, ..defaults };
     let model = DynamicModel::new(encoder, SearchSpace::new(config)?, settings, CLASSES as usize, &mut rng)?;
     let mut search = SearchObjective::new(model)?;
     let training = task(400, 1);
@@ -95,7 +95,7 @@ fn a_calibrated_model_costs_its_budget() -> Result<()> {
 
 #[test]
 fn a_budget_between_two_jumps_is_kept() -> Result<()> {
-    // One text: the ratio has as many values as it has routes on its way from deep to shallow.
+    // With one text the ratio has one value for each of its routes.
     let texts = task(1, 4);
     let mut curve = SpeedCurve::new(shared(), &texts, 1)?;
     let (least, most) = curve.range();

@@ -82,8 +82,8 @@ fn the_tokenizer_comes_back_and_the_encoder_is_an_ordinary_directory() -> Result
     assert_eq!(loaded.encode("bad day", None, 9)?, tokenizer.encode("bad day", None, 9)?);
     let alone = Encoder::from_pretrained(target.join("encoder"), &Device::Cpu)?;
     let values = alone.parameters().values()?;
-    let whole = model.encoder().parameters().values()?;
-    assert!(!values.is_empty() && values.iter().all(|(name, tensor)| whole.get(name) == Some(tensor)));
+    let full = model.encoder().parameters().values()?;
+    assert!(!values.is_empty() && values.iter().all(|(name, tensor)| full.get(name) == Some(tensor)));
     Ok(())
 }
 
@@ -94,14 +94,15 @@ fn torn_foreign_and_newer_files_are_refused_by_their_kind() -> Result<()> {
     let target = folder.path().join("model");
     let file = target.join("dynamic.checkpoint");
     model.save(&target, None, &labels())?;
-    let whole = fs::read(&file).expect("the file");
+    let intact = fs::read(&file).expect("the file");
 
     assert!(matches!(refused(&folder.path().join("nowhere")), Error::Transformer(TransformerError::Io { .. })));
     let of_checkpoint = |error| match error {
         Error::Transformer(TransformerError::Checkpoint { path, problem }) if path == file => problem,
         other => panic!("{other}"),
     };
-    for (bytes, torn) in [(&whole[..whole.len() / 2], true), (b"a text that is no checkpoint at all".as_slice(), false)]
+    for (bytes, torn) in
+        [(&intact[..intact.len() / 2], true), (b"a text that is no checkpoint at all".as_slice(), false)]
     {
         fs::write(&file, bytes).expect("written");
         match of_checkpoint(refused(&target)) {
@@ -111,7 +112,7 @@ fn torn_foreign_and_newer_files_are_refused_by_their_kind() -> Result<()> {
         }
     }
     let changed = |change: &dyn Fn(&mut Checkpoint)| -> Result<Error> {
-        fs::write(&file, &whole).expect("written");
+        fs::write(&file, &intact).expect("written");
         let mut checkpoint = Checkpoint::load(&file)?;
         change(&mut checkpoint);
         checkpoint.save(&file)?;
@@ -176,9 +177,9 @@ fn files_of_another_encoder_or_with_a_bit_flipped_are_refused_by_name() -> Resul
         _ => false,
     };
     for name in ["config.json", "model.safetensors", "tokenizer.json"] {
-        let whole = fs::read(of(name)).expect("the file");
-        for byte in [0, whole.len() / 2, whole.len() - 1] {
-            let mut bytes = whole.clone();
+        let intact = fs::read(of(name)).expect("the file");
+        for byte in [0, intact.len() / 2, intact.len() - 1] {
+            let mut bytes = intact.clone();
             bytes[byte] ^= 1;
             fs::write(of(name), bytes).expect("written");
             let error = refused(&first);
@@ -188,7 +189,7 @@ fn files_of_another_encoder_or_with_a_bit_flipped_are_refused_by_name() -> Resul
         let error = refused(&first);
         assert!(is_named(name, &error), "{name}: {error}");
         assert!(matches!(&error, Error::ModelFile { expected: Some(_), got: None, .. }), "{error}");
-        fs::write(of(name), whole).expect("written");
+        fs::write(of(name), intact).expect("written");
     }
     // Files that no model reads are allowed in the directory.
     fs::write(of("README.md"), "# A model").expect("written");

@@ -74,7 +74,7 @@ fn each_sample_is_trained_on_once_an_epoch_and_no_queue_keeps_any() -> Result<()
             );
             assert!(
                 observed.steps.iter().any(|(_, drained)| *drained),
-                "{name}: nothing waited, so nothing was drained"
+                "{name}: no sample was queued, so none was drained"
             );
             assert!(observed.model.mean_wait().is_some_and(|wait| wait > 0.0));
         } else {
@@ -180,7 +180,7 @@ fn the_planted_task_is_learned_and_the_speed_trades_depth_for_cost() -> Result<(
 #[test]
 fn batches_that_are_accumulated_into_one_step_draw_routes_of_their_own() -> Result<()> {
     for (name, search) in kinds() {
-        // Routes at random all along.
+        // All routes are random.
         let search = SearchSettings { explore_share: 1.0, ..search };
         let depths = |accumulate: usize| -> Result<Vec<usize>> {
             let (send, receive) = std::sync::mpsc::channel();

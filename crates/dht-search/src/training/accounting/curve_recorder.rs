@@ -200,14 +200,14 @@ mod tests {
 
     #[test]
     fn a_stored_recorder_continues_where_it_stopped() {
-        let mut whole = CurveRecorder::new(5, 12).unwrap();
-        whole.outcome(0.3, &route("2L8H"), 0.7).unwrap();
-        whole.head_set(LayerGroup::new(1..2).unwrap(), set(&[3, 5]), 2).unwrap();
-        let mut resumed: CurveRecorder = serde_json::from_str(&serde_json::to_string(&whole).unwrap()).unwrap();
-        for recorder in [&mut whole, &mut resumed] {
+        let mut uninterrupted = CurveRecorder::new(5, 12).unwrap();
+        uninterrupted.outcome(0.3, &route("2L8H"), 0.7).unwrap();
+        uninterrupted.head_set(LayerGroup::new(1..2).unwrap(), set(&[3, 5]), 2).unwrap();
+        let mut resumed: CurveRecorder = serde_json::from_str(&serde_json::to_string(&uninterrupted).unwrap()).unwrap();
+        for recorder in [&mut uninterrupted, &mut resumed] {
             recorder.outcome(0.9, &route("6L12H"), 0.2).unwrap();
         }
-        assert_eq!(resumed, whole);
+        assert_eq!(resumed, uninterrupted);
     }
 
     #[test]

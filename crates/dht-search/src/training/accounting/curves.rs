@@ -23,7 +23,7 @@ pub struct Curves {
     pub head_count_share: BTreeMap<usize, Vec<f64>>,
     /// The training loss of each model: `dynamic`, `full`, `truncated.<k>`.
     pub loss: BTreeMap<String, LossCurve>,
-    /// Which heads each dynamic group of layers kept, over the whole training but for [full-model
+    /// Which heads each dynamic group of layers kept, over the whole training except [full-model
     /// steps](crate::settings::FullModelSteps).
     pub heads: Vec<GroupHeads>,
 }
