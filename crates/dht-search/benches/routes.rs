@@ -1,6 +1,5 @@
-//! Do FLOPs that are saved save time? The clock of a dynamic model over the clock of the full one, beside the ratio of
-//! their exact FLOPs, at three settings of the speed knob, in inference and in a training step in flight; and what of
-//! it the bandits take.
+//! Do saved FLOPs save time? The wall-clock time of a dynamic model over that of the full model, beside the ratio of their
+//! exact FLOPs, at three speeds, in inference and in a training step in flight; and the bandits' share of the time.
 //!
 //! ```text
 //! cargo bench -p dht-search --bench routes -- [--encoder DIR] [--data DIR] [--model DIR] [--page docs/speed-of-routes.md]
@@ -8,7 +7,7 @@
 //!
 //! `--encoder` is a Hugging Face directory (`$DHT_MODELS/minilm-l6` unless given), `--data` one with `train.*` and `test.*`
 //! (`$DHT_DATA/ag_news`). `--model` is a directory for the dynamic model: it is loaded from there, or trained shortly
-//! and left there. Both models run the same texts in the same batches in turns; the least of each one's turns counts.
+//! and saved there. Both models run the same texts in the same batches in turns; each reports its fastest turn.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -31,7 +30,7 @@ use rand_chacha::ChaCha8Rng;
 mod outside;
 use outside::outside;
 
-/// candle allocates for every operation; this is what a program that cares would do.
+/// candle allocates for every operation, so a program that needs speed takes a fast allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -47,15 +46,15 @@ const TURNS: usize = 5;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // `cargo test --benches` only wants to see it built.
+    // `cargo test --benches` only builds it.
     if !arguments.iter().any(|argument| argument == "--bench") {
         return Ok(());
     }
-    // Cargo runs a bench in the folder of its package; paths are meant from the workspace's.
+    // Cargo runs a bench in the folder of its package; paths are relative to the workspace's.
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let given = |flag: &str| {
-        let place = arguments.iter().position(|argument| argument == flag)?;
-        arguments.get(place + 1).map(|path| workspace.join(path))
+        let index = arguments.iter().position(|argument| argument == flag)?;
+        arguments.get(index + 1).map(|path| workspace.join(path))
     };
     let found = |flag: &str, variable: &str, part: &str| given(flag).or_else(|| outside(variable, part));
     let at_hand = (found("--encoder", "DHT_MODELS", "minilm-l6"), found("--data", "DHT_DATA", "ag_news"));
@@ -117,7 +116,7 @@ fn dynamic_model(encoder: &Path, folder: Option<PathBuf>, texts: &Texts) -> Resu
     Ok(model)
 }
 
-/// What one setting came to, the least of its turns.
+/// The measurement of one setting, its fastest turn.
 #[derive(Clone, Copy)]
 struct Clock {
     seconds: f64,
@@ -200,9 +199,9 @@ fn measured(model: &DynamicModel, texts: &Texts) -> Result<String> {
 
 /// The full model on these texts, in the batches of an evaluation and, like it, in one pass.
 fn inference_seconds(full: &TextClassifier, texts: &EncodedDataset) -> Result<f64> {
-    let (start, pass) = (Instant::now(), ForwardContext::inference());
+    let (start, ctx) = (Instant::now(), ForwardContext::inference());
     for rows in longest_first(&texts.lengths(), BATCH)? {
-        let logits = full.logits(&texts.batch(&rows)?, &pass)?;
+        let logits = full.logits(&texts.batch(&rows)?, &ctx)?;
         std::hint::black_box(log_softmax(&logits)?.to_vec2::<f32>()?);
     }
     Ok(start.elapsed().as_secs_f64())

@@ -7,7 +7,7 @@
 //!  PackedBatch ──base layers──▶ Hidden ──pool──▶ context ──Router──▶ exit            how deep
 //!                                 │
 //!            ┌────────────────────┘
-//!            ▼          before each group of layers, for the samples that go on
+//!            ▼          before each group of layers, for the samples that remain
 //!          Hidden ──pool──▶ context ──HeadRouter──▶ HeadSet                          how wide
 //!            │
 //!            ├──layers of the group, with these heads alone──▶ Hidden, on to the next group
@@ -16,10 +16,10 @@
 //!                                └─────▶ reward ───▶ routers
 //! ```
 //!
-//! A [`SearchSpace`] lists the [`Route`]s, [`SearchSettings`] say what decides, how it learns and how exits are trained. A
+//! A [`SearchSpace`] lists the [`Route`]s. [`SearchSettings`] name the routers, how they learn and how exits are trained. A
 //! [`DynamicModel`] is an [`ExitModel`] (an encoder with exits) with a [`Router`] for depth and a [`HeadRouter`] for heads. A
 //! [`SearchObjective`] trains it with the one training loop, [`Trainer`](transformer::Trainer). Training and inference run
-//! the same executor; inference explores nothing and learns nothing.
+//! the same executor; inference neither explores nor learns.
 //!
 //! # The shortest honest program
 //!
@@ -49,14 +49,14 @@
 //!
 //! let optimizer = AdamWSettings { learning_rate: 1e-2, ..AdamWSettings::default() };
 //! let training = TrainSettings { epochs: 30, batch_size: 3, optimizer, ..TrainSettings::default() };
-//! // A program that reports a number has a validation set for the third argument, and a test set for the evaluation.
+//! // A program that reports a score has a validation set for the third argument, and a test set for the evaluation.
 //! Trainer::new(training).fit(&mut search, &encoded, &encoded, &mut ())?;
 //!
 //! let mut model = search.into_model();
-//! model.set_speed(0.05)?; // λ: what the cost of the full model is worth in nats of loss
+//! model.set_speed(0.05)?; // λ: the price of the full model's cost in nats of loss
 //! let evaluation = evaluate(&model, &encoded, 6)?;
 //! assert_eq!(evaluation.confusion.macro_f1(), 1.0);
-//! // Both costs, the paper's estimate and the exact FLOPs; the first alone would flatter.
+//! // Both costs, the paper's estimate and the exact FLOPs; the first alone is too optimistic.
 //! let flops_ratio = evaluation.flops as f64 / model.full_inference_flops(&encoded)? as f64;
 //! println!("{:.2} by layers and heads, {flops_ratio:.2} by FLOPs", evaluation.layer_head_ratio);
 //! # Ok::<(), Error>(())
@@ -68,7 +68,7 @@
 //! |---|---|
 //! | list the routes of a search | [`SearchSpace`], [`SpaceConfig`] and all of [`space`]; [`Preset`] for the paper's, [`SpaceConfig::from_toml_file`] for one in a file |
 //! | name a route | [`Route`]; [`RouteSpec`] for its notation, `12L8H` |
-//! | choose what decides | [`SearchSettings::router`], a tree or an integrated [`Search`](space::Search) in the space; [`settings`] for the rest |
+//! | choose a router | [`SearchSettings::router`], a tree or an integrated [`Search`](space::Search) in the space; [`settings`] for the rest |
 //! | write a router of your own | [`Router`], [`HeadRouter`], [`DynamicModel::with_router`] |
 //! | choose how exits are trained | [`settings::ExitLosses`], [`settings::FullModelSteps`], [`settings::SoftLabels`] with [`SearchObjective::with_teacher`] |
 //! | train | [`SearchObjective`], [`SearchObjective::with_next_phase`] for P-DHT |
@@ -76,19 +76,19 @@
 //! | compare with controls | [`evaluation::controls`]: fixed, random, shuffled and oracle routes; [`Regret`] |
 //! | trade quality for speed at run time | [`DynamicModel::with_speed`], [`SpeedCurve`], [`evaluation::calibrate`] for a budget of FLOPs |
 //! | answer from many threads | [`Engine`], [`Query`], [`Answer`] |
-//! | keep a model | [`DynamicModel::save`] and [`load`](DynamicModel::load) |
+//! | save a model | [`DynamicModel::save`] and [`load`](DynamicModel::load) |
 //! | make rewards of losses | [`reward`] |
 //! | count or measure what a route costs | [`CostModel`] and [`cost`] |
-//! | see what a training cost and chose | [`CostAccounting`], [`training`] |
+//! | read the cost and the decisions of a training | [`CostAccounting`], [`training`] |
 //! | use the parts alone | [`bandits`], [`transformer`] |
 //!
 //! # What holds throughout
 //!
-//! - **Every sample once an epoch**, with queues too: what waits at an epoch's end is trained on then. Texts that are held
+//! - **Every sample once an epoch**, with queues too: samples still queued at an epoch's end are trained on then. Texts that are held
 //!   out for the bandits ([`settings::LossSource::HeldOut`]) never.
 //! - **The cost accounting is exact.** [`CostAccounting::flops`] and [`Evaluation::flops`] equal the count of all products:
-//!   second passes, passes for arm features, of a teacher and of held-out texts included; the FLOPs of the routers stand
-//!   beside them.
+//!   second passes, passes for arm features, of a teacher and of held-out texts included; the FLOPs of the routers are
+//!   counted separately.
 //! - **One seed, one result.** Stopped in mid-epoch and resumed, a training ends with the bits of one that was not.
 //! - **A text's route may depend on its batch**: samples that keep equally many heads share one head set, chosen for the
 //!   mean of their contexts. Exits and head counts depend on the text and the heads that ran before.
@@ -97,7 +97,7 @@
 //!
 //! With fewer contexts than [`SearchSettings::warm_up_contexts`] in a training the bandits never learn, and inference runs
 //! the full model. Where every text needs the same depth a fixed exit costs less than choosing one; the [`Regret`] shows
-//! it. The paper's own settings ([`SearchSettings::paper`]) are here for comparison, not for use.
+//! it. The paper's own settings ([`SearchSettings::paper`]) are for comparison, not for use.
 
 pub mod cost;
 pub mod error;

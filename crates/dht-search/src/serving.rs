@@ -1,4 +1,4 @@
-//! A trained model as a service: texts in, answers out, from as many threads as come.
+//! A trained model as a service: texts in, answers out, from any number of threads.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use crate::error::{Error, Result};
 use crate::model::DynamicModel;
 use crate::space::Route;
 
-/// Tokens of a text beyond which it is cut, unless [`Engine::with_max_length`] says otherwise or the model has fewer
+/// Tokens of a text beyond which it is truncated, unless [`Engine::with_max_length`] says otherwise or the model has fewer
 /// positions.
 const MAX_LENGTH: usize = 128;
-/// Texts that run together, unless [`Engine::with_batch_size`] says otherwise.
+/// Texts in a batch, unless [`Engine::with_batch_size`] says otherwise.
 const BATCH_SIZE: usize = 64;
 
-/// What is asked: a text, or a pair of texts.
+/// A query: a text, or a pair of texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Query<'a> {
     /// The text, or the first of the pair.
@@ -38,16 +38,16 @@ impl<'a> From<(&'a str, &'a str)> for Query<'a> {
     }
 }
 
-/// What the model says of a text, and what that took.
+/// The answer to a query, with its cost.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
     /// The name of the most probable class.
     pub label: Arc<str>,
-    /// Its number.
+    /// The index of that class.
     pub class: usize,
-    /// The probability of each class, by number.
+    /// The probability of each class, by index.
     pub probabilities: Vec<f32>,
-    /// Which layers the text ran, and how many heads in each.
+    /// The layers that the text ran, and how many heads in each.
     pub route: Route,
     /// FLOPs of its products, as in [`Prediction`](crate::Prediction).
     pub flops: u64,
@@ -56,16 +56,16 @@ pub struct Answer {
 }
 
 /// A model, its tokenizer and the names of its classes, for any number of threads: `Send`, `Sync`, and a clone is
-/// another handle on the same weights. It holds them twice: once as they are, once packed for products.
+/// another handle on the same weights. It holds them twice: as stored, and packed for matrix products.
 ///
-/// Each call packs its texts, tokens without padding, into batches of like lengths; within a batch texts go on in groups
-/// of one route. The texts of two calls do not mix, and a call gives the same answers whatever other threads ask.
+/// Each call packs its texts, tokens without padding, into batches of like lengths; within a batch texts of one
+/// route run together. The texts of two calls do not mix, and a call gives the same answers regardless of other threads.
 ///
-/// Texts of one batch that keep equally many heads share the head set that suits them together, so that an answer may
-/// depend on the other texts of its call; a model trained and kept with
+/// Texts of one batch that keep equally many heads share one head set, so that an answer may
+/// depend on the other texts of its call; a model trained and saved with
 /// [`HeadDraws::PerSample`](crate::settings::HeadDraws::PerSample) answers each text by itself.
 ///
-/// It is for programs that ask again and again. To score a labelled data set take [`evaluate`](crate::evaluation::evaluate).
+/// It is for programs that predict repeatedly. To score a labelled data set take [`evaluate`](crate::evaluation::evaluate).
 ///
 /// # Examples
 /// ```no_run
@@ -83,7 +83,7 @@ pub struct Answer {
 #[derive(Debug, Clone)]
 pub struct Engine {
     model: Arc<DynamicModel>,
-    /// Keeps the weights as products want them, for all calls and all speeds.
+    /// Holds the packed weights, for all calls and all speeds.
     ctx: ForwardContext,
     tokenizer: Arc<TextTokenizer>,
     labels: Arc<[Arc<str>]>,
@@ -92,7 +92,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine of a trained model; `labels` are the names of its classes, by number.
+    /// An engine of a trained model; `labels` are the names of its classes, by index.
     ///
     /// # Errors
     /// [`Error::Setting`] when there are not as many labels as classes, [`Error::Transformer`] when the tokenizer has
@@ -132,8 +132,8 @@ impl Engine {
         Self::new(model, tokenizer.ok_or_else(missing)?, &labels)
     }
 
-    /// The same engine at another speed; see [`DynamicModel::with_speed`]. The weights are shared, this one goes on as it
-    /// is.
+    /// The same engine at another speed; see [`DynamicModel::with_speed`]. The weights are shared, and this engine keeps
+    /// its speed.
     ///
     /// # Errors
     /// As [`DynamicModel::set_speed`].
@@ -141,7 +141,7 @@ impl Engine {
         Ok(Self { model: Arc::new(self.model.with_speed(lambda)?), ..self.clone() })
     }
 
-    /// Reads so many tokens of each text, the special ones counted; 128 or all positions of the model if not set.
+    /// Sets the maximal number of tokens of a text, special tokens included; 128 or all positions of the model if not set.
     ///
     /// # Errors
     /// [`Error::Setting`] beyond the model's positions; [`Error::Transformer`] for too few to hold a text.
@@ -154,7 +154,7 @@ impl Engine {
         Ok(Self { max_length: tokens, ..self })
     }
 
-    /// Runs so many texts together; 64 if not set. More are faster and need more memory.
+    /// Sets the batch size; 64 if not set. More are faster and need more memory.
     ///
     /// # Errors
     /// [`Error::Setting`] for 0.
@@ -165,7 +165,7 @@ impl Engine {
         Ok(Self { batch_size: texts, ..self })
     }
 
-    /// Refuses texts of more bytes; 4 MiB, or what its tokenizer was told, if not set. See
+    /// Sets the maximal number of bytes of a text; 4 MiB, or the tokenizer's own limit, if not set. See
     /// [`TextTokenizer::with_max_bytes`].
     #[must_use]
     pub fn with_max_bytes(self, bytes: usize) -> Self {
@@ -177,13 +177,13 @@ impl Engine {
         &self.model
     }
 
-    /// The names of the classes, by number.
+    /// The names of the classes, by index.
     pub fn labels(&self) -> &[Arc<str>] {
         &self.labels
     }
 
-    /// An answer for each text, in their order; none for no texts. An empty text is what the tokenizer makes of it: its
-    /// special tokens.
+    /// An answer for each text, in their order; none for no texts. An empty text consists of the tokenizer's special
+    /// tokens.
     ///
     /// # Errors
     /// [`Error::Transformer`] when the tokenizer makes no token of a text, none of a pair fits the

@@ -1,4 +1,4 @@
-//! The books against the count of the one function through which every product runs.
+//! The cost accounting equals the count of the one function through which every product runs.
 //!
 //! The count belongs to the process, so this file holds one test.
 
@@ -44,7 +44,7 @@ fn model_of(preset: Preset, settings: SearchSettings) -> Result<SearchObjective>
     SearchObjective::new(DynamicModel::new(encoder, preset.space(6, 12)?, settings, 3, &mut rng)?)
 }
 
-/// The sum over routes of their number and what each costs forward and backward, by the formulas of the encoder.
+/// FLOPs by the encoder's formulas: the sum over routes of count times cost, forward and backward.
 struct Formulas<'a> {
     model: &'a DynamicModel,
     tokens: usize,
@@ -78,19 +78,19 @@ impl Formulas<'_> {
         &self,
         routes: &BTreeMap<String, u64>,
         exits: impl Fn(&Route) -> u64,
-        probes: impl Fn(&Route) -> u64,
+        detached_reads: impl Fn(&Route) -> u64,
     ) -> Result<u64> {
         let (block, load, all) = (self.model.encoder().block_shape(), Load::of_text(self.tokens), BackwardNeeds::ALL);
         routes.iter().try_fold(0, |sum, (name, count)| {
             let route = self.route(name)?;
             let layers: u64 =
                 route.layers().map(|(_, heads)| block.backward(load, block.keeping(heads), all).total().0).sum();
-            let probed = self.classifier().backward(probes(&route), BackwardNeeds::WEIGHTS_ONLY).total().0;
-            Ok(sum + count * (layers + self.classifier().backward(exits(&route), all).total().0 + probed))
+            let detached = self.classifier().backward(detached_reads(&route), BackwardNeeds::WEIGHTS_ONLY).total().0;
+            Ok(sum + count * (layers + self.classifier().backward(exits(&route), all).total().0 + detached))
         })
     }
 
-    /// What routing costs with queues: the base layers once more, and the base exit where its signals are wanted.
+    /// FLOPs of routing with queues: the base layers once more, and the base exit where contexts have its signals.
     fn routing(&self, samples: u64) -> u64 {
         let settings = self.model.settings();
         if settings.dispatch == Dispatch::InFlight {
@@ -112,20 +112,20 @@ fn checked_training(model: &mut SearchObjective, training: &EncodedDataset, name
     Ok(())
 }
 
-/// What a training may do beside training each text on its route.
+/// Settings that do more than train each text on its route.
 fn plans() -> [SearchSettings; 4] {
     let soft = |teacher| Some(SoftLabels { teacher, weight: 0.5, temperature: 2.0 });
-    let ours = SearchSettings { warm_up_contexts: 16, ..SearchSettings::default() };
+    let defaults = SearchSettings { warm_up_contexts: 16, ..SearchSettings::default() };
     let held_out = LossSource::HeldOut { share: 0.3 };
     let on_the_way = ExitLosses::Weighted { weight: 0.5, power: 2.0 };
     [
         SearchSettings {
             full_model_steps: FullModelSteps { first: 0.3, every: 2 },
             loss_source: held_out,
-            ..ours.clone()
+            ..defaults.clone()
         },
-        SearchSettings { exit_losses: on_the_way, soft_labels: soft(Teacher::Deepest), ..ours.clone() },
-        SearchSettings { soft_labels: soft(Teacher::Full), loss_source: LossSource::FirstEpoch, ..ours },
+        SearchSettings { exit_losses: on_the_way, soft_labels: soft(Teacher::Deepest), ..defaults.clone() },
+        SearchSettings { soft_labels: soft(Teacher::Full), loss_source: LossSource::FirstEpoch, ..defaults },
         SearchSettings {
             soft_labels: soft(Teacher::Full),
             full_model_steps: FullModelSteps { first: 0.0, every: 3 },
@@ -142,9 +142,9 @@ fn check_plans() -> Result<()> {
     for settings in plans() {
         for dispatch in [Dispatch::InFlight, Dispatch::Queue { size: 5 }] {
             let mut model = model(SearchSettings { dispatch, ..settings.clone() })?;
-            let taught = settings.soft_labels.is_some_and(|soft| soft.teacher == Teacher::Full);
-            if taught {
-                // Smaller than its pupil, and cut further.
+            let full_teacher = settings.soft_labels.is_some_and(|soft| soft.teacher == Teacher::Full);
+            if full_teacher {
+                // A teacher that is smaller than the model, and pruned.
                 let mut rng = ChaCha8Rng::seed_from_u64(2);
                 let encoder = Encoder::random(&BertConfig::small(3, 4, 16, 50)?, &Device::Cpu, &mut rng)?;
                 let mut kept = PrunePlan::first_layers(&encoder, 3)?;
@@ -154,7 +154,7 @@ fn check_plans() -> Result<()> {
                 model = model.with_teacher(teacher)?;
             }
             checked_training(&mut model, &training, &format!("{settings:?}"))?;
-            assert_eq!(model.accounting().teacher_flops > 0, taught);
+            assert_eq!(model.accounting().teacher_flops > 0, full_teacher);
             let held_out = matches!(settings.loss_source, LossSource::HeldOut { .. });
             assert_eq!(model.accounting().held_out_flops > 0, held_out);
         }
@@ -191,15 +191,16 @@ fn the_accounting_says_what_ran() -> Result<()> {
                 // Texts of one length: the sum over routes of number times cost.
                 let Some(tokens) = length else { continue };
                 let formulas = Formulas { model: model.model(), tokens };
-                // Exits that a route comes by, its own included; where routes are decided in flight, a probe
-                // behind the base layers reads every text.
+                // Exits that a route passes, its own included; where routes are decided in flight, the base exit has
+                // a detached read of every text.
                 let on_the_way = matches!(settings.exit_losses, ExitLosses::Weighted { .. });
-                let probed = settings.exit_losses == ExitLosses::Detached;
+                let detached = settings.exit_losses == ExitLosses::Detached;
                 let exits = |route: &Route| if on_the_way { formulas.passed(route) } else { 1 };
                 let read_again = u64::from(dispatch == Dispatch::InFlight);
-                let probes = |route: &Route| if probed { (formulas.passed(route) - 1).max(read_again) } else { 0 };
-                let expected = formulas.forward(&accounting.routes, |route| exits(route) + probes(route))?
-                    + formulas.backward(&accounting.routes, exits, probes)?
+                let detached_reads =
+                    |route: &Route| if detached { (formulas.passed(route) - 1).max(read_again) } else { 0 };
+                let expected = formulas.forward(&accounting.routes, |route| exits(route) + detached_reads(route))?
+                    + formulas.backward(&accounting.routes, exits, detached_reads)?
                     + formulas.routing(accounting.samples)
                     + accounting.arm_feature_flops;
                 assert_eq!(accounting.flops, expected, "training by formula, {name}");

@@ -55,7 +55,7 @@ fn engine() -> Result<Engine> {
 }
 
 #[test]
-fn an_engine_goes_wherever_threads_go() {
+fn an_engine_is_shared_between_threads() {
     fn shared<T: Send + Sync + Clone + 'static>() {}
     shared::<Engine>();
     fn sent<T: Send + Sync>() {}
@@ -69,7 +69,7 @@ fn several_threads_get_the_answers_that_one_gets() -> Result<()> {
     let queries: Vec<&str> = texts.iter().map(|(text, _)| text.as_str()).collect();
     let fast = engine.with_speed(2.0)?;
     let (slow_alone, fast_alone) = (engine.predict(&queries)?, fast.predict(&queries)?);
-    assert_ne!(slow_alone, fast_alone, "a knob that does nothing tests nothing");
+    assert_ne!(slow_alone, fast_alone, "the two speeds must differ");
     let routes: BTreeSet<String> = slow_alone.iter().map(|answer| answer.route.to_string()).collect();
     assert!(routes.len() > 2, "{routes:?}");
     std::thread::scope(|scope| {

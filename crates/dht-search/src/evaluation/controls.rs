@@ -1,4 +1,4 @@
-//! What a router has to beat: fixed routes, random ones, its own in another order, and an oracle that sees the labels.
+//! Controls for a router: fixed routes, random routes, its own routes shuffled, and an oracle that sees the labels.
 
 use dht_transformer::EncodedDataset;
 use rand::seq::SliceRandom;
@@ -11,8 +11,8 @@ use crate::space::{Route, RouteArms, SearchSpace};
 
 pub use super::on_routes::{evaluate_fixed, evaluate_on};
 
-/// The control *shuffled*: the same routes, given to the rows at random. What choosing is worth is the difference to
-/// [`evaluate`](super::evaluate), since both cost the same layers and heads.
+/// The control *shuffled*: the same routes, given to the rows at random. The difference to
+/// [`evaluate`](super::evaluate) is the value of choosing by text, since both run the same layers and heads in sum.
 ///
 /// # Errors
 /// As [`evaluate_on`].
@@ -28,8 +28,8 @@ pub fn evaluate_shuffled<R: Rng + ?Sized>(
     evaluate_on(model, data, &routes, batch_size)
 }
 
-/// The control *random*: what a router does that knows nothing. Each arm of an integrated search is drawn equally often; in
-/// a tree search each exit, and then each number of heads of the groups on the way. See [`evaluate_shuffled`] for random
+/// The control *random*: routes drawn uniformly. Each arm of an integrated search is drawn equally often; in
+/// a tree search each exit, and then each head count of the groups before it. See [`evaluate_shuffled`] for random
 /// routes in the mix that was chosen.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Scores: one function scores whatever predicts, with one clock.
+//! Evaluation: one function scores every [`Predictor`] and measures its time in the same way.
 
 pub mod controls;
 mod on_routes;
@@ -25,7 +25,7 @@ pub use speed::{CALIBRATION_TOLERANCE, Speed, SpeedCurve, calibrate};
 
 /// Predicts batches: a dynamic model, a full classifier, a baseline.
 pub trait Predictor {
-    /// Predicts a batch, in its order. What the context keeps (packed weights) serves the next batch.
+    /// Predicts a batch, in its order. The context keeps packed weights for the next batch.
     ///
     /// # Errors
     /// What the model reports.
@@ -38,7 +38,7 @@ pub trait Predictor {
     /// not fit.
     fn check(&self, texts: &EncodedDataset) -> Result<()>;
 
-    /// FLOPs of a text of so many tokens in the full model, what ratios are of.
+    /// FLOPs of a text of this length in the full model, the denominator of FLOPs ratios.
     fn full_flops(&self, tokens: usize) -> u64;
 }
 
@@ -114,7 +114,7 @@ impl Evaluation {
 ///
 /// # Errors
 /// What the model reports; [`Error::Setting`](crate::Error::Setting) for a batch size of 0, for other classes than the
-/// model's, and for texts of several labels or of a number.
+/// model's, and for texts of several labels or of a numeric target.
 pub fn evaluate(model: &dyn Predictor, data: &EncodedDataset, batch_size: usize) -> Result<Evaluation> {
     model.check(data)?;
     let start = Instant::now();
@@ -132,7 +132,7 @@ pub fn evaluate(model: &dyn Predictor, data: &EncodedDataset, batch_size: usize)
     let predictions: Vec<Prediction> = found.into_iter().flatten().collect();
     let labels: Vec<u32> = predictions.iter().map(|prediction| prediction.label).collect();
     let confusion = score(data, &labels)?;
-    // The check has seen that every label is one of the model's classes.
+    // `check` has verified that every label is one of the model's classes.
     let loss = |(prediction, sample): (&Prediction, &Sample)| {
         let probability = prediction.probabilities[sample.label as usize];
         -f64::from(probability.max(f32::MIN_POSITIVE)).ln()

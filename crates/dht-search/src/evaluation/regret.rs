@@ -1,4 +1,4 @@
-//! How much better the best fixed arm would have been, and what choosing for each text could be worth at most.
+//! Regret against the best fixed arm, and the oracle's bound on what choosing by text can gain.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,9 @@ use crate::error::{Error, Result};
 use crate::model::DynamicModel;
 use crate::space::{Route, RouteArms};
 
-/// The same texts on each fixed arm in turn.
+/// The evaluations of the same texts on each fixed arm.
 ///
-/// The fixed arms of a tree search are its exits, every group on the way with the most heads that it may keep; of an
+/// The fixed arms of a tree search are its exits, every group before them with the most heads that it may keep; of an
 /// integrated search all its arms. Other head counts of a tree are not among them.
 #[derive(Debug, Clone)]
 pub struct FixedArms {
@@ -22,29 +22,28 @@ pub struct FixedArms {
     costs: Vec<Vec<f64>>,
 }
 
-/// How much better the best fixed arm would have been, in hindsight.
+/// The regret of the chosen routes against the best fixed arm in hindsight.
 ///
-/// What is compared is the mean over texts of loss + λ·cost, in nats, the cost being a route's exact FLOPs as a share of
-/// the full model's on that text. A bandit that knows its texts has a negative regret: no single arm does as well.
+/// It compares the mean over texts of loss + λ·cost, in nats; the cost is a route's exact FLOPs as a share of the full
+/// model's on that text. A negative regret means that the chosen routes are better than every single arm.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Regret {
     /// The price of the full model's cost, λ.
     pub lambda: f64,
-    /// Of the routes that were chosen.
+    /// The mean loss + λ·cost of the chosen routes.
     pub chosen: f64,
     /// The fixed arm of the least mean.
     pub best_arm: String,
     /// `chosen` less that of the best fixed arm.
     pub regret: f64,
-    /// Of each fixed arm, by its route.
+    /// The mean loss + λ·cost of each fixed arm, by its route.
     pub fixed: BTreeMap<String, f64>,
-    /// Of the best fixed arm for each text, chosen with its label in view: what is to be had at most.
+    /// The mean loss + λ·cost with the best fixed arm of each text, chosen by its label: a lower bound.
     pub oracle: f64,
 }
 
 impl Regret {
-    /// What the routes of an evaluation of the same rows came to beside the fixed arms, at the model's λ (0 where its
-    /// rewards have none).
+    /// The regret of an evaluation of the same rows, at the model's λ (0 where its rewards have none).
     ///
     /// # Errors
     /// [`Error::Setting`] when the evaluation is of another number of rows.
@@ -79,7 +78,7 @@ impl Regret {
     }
 }
 
-/// A route's FLOPs over the full model's, of a text of so many tokens; both with one exit.
+/// A route's FLOPs over the full model's for a text of this length; both with one exit.
 fn flops_share(model: &DynamicModel, route: &Route, tokens: usize) -> Result<f64> {
     let (model, reads) = (model.model(), model.model().full_reads());
     let flops = |route: &Route| model.forward_flops(route, tokens, &reads) as f64;
@@ -113,7 +112,7 @@ impl FixedArms {
         Ok(Self { arms, costs })
     }
 
-    /// The arms and what the rows came to on each.
+    /// The arms with their evaluations.
     pub fn arms(&self) -> &[(Route, Evaluation)] {
         &self.arms
     }
@@ -153,7 +152,7 @@ impl FixedArms {
     }
 }
 
-/// The first place of the least number.
-fn least(numbers: impl Iterator<Item = f64>) -> usize {
-    numbers.enumerate().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(place, _)| place)
+/// The first index of the least value.
+fn least(values: impl Iterator<Item = f64>) -> usize {
+    values.enumerate().min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(index, _)| index)
 }

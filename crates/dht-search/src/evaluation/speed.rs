@@ -1,4 +1,4 @@
-//! The speed set by what a pass may cost: from a budget of FLOPs to λ.
+//! Calibration of the speed: from a budget of FLOPs to λ.
 
 use dht_transformer::EncodedDataset;
 
@@ -6,16 +6,16 @@ use super::evaluate;
 use crate::error::{Error, Result};
 use crate::model::DynamicModel;
 
-/// How far the FLOPs ratio of a calibrated λ may lie from its target, in shares of the full model: half a hundredth.
+/// How far the FLOPs ratio of a calibrated λ may lie from its target, as a share of the full model: half a per cent.
 pub const CALIBRATION_TOLERANCE: f64 = 0.005;
 
-/// λ at which nothing but cost counts: a nat is less than a ten-thousandth of the model.
+/// A λ at which cost alone decides: one nat is worth a ten-thousandth of the model's cost.
 const LARGEST: f64 = 1e4;
 /// The λ from which the search starts where the model has none above 0.
 const START: f64 = 0.1;
-/// How far λ is moved while only one side of it is known.
+/// The factor by which λ moves while only one side of the target is known.
 const STRIDE: f64 = 4.0;
-/// Where two λ differ by less than this factor, the ratio jumps between them.
+/// Two λ that differ by less than this factor count as one; the ratio jumps between them.
 const CLOSE: f64 = 1.001;
 /// Below this λ is as good as 0.
 const SMALLEST: f64 = 1e-6;
@@ -29,8 +29,8 @@ pub struct Speed {
     pub flops_ratio: f64,
 }
 
-/// What a model costs on some texts at each speed: measured where it is asked for, and remembered, so that
-/// several budgets need fewer passes than each for itself.
+/// The cost of a model on some texts by speed. It measures a speed when it is needed and keeps the result, so that several
+/// budgets need fewer passes than each of them alone.
 #[derive(Debug)]
 pub struct SpeedCurve<'a> {
     model: &'a DynamicModel,
@@ -42,7 +42,7 @@ pub struct SpeedCurve<'a> {
 }
 
 impl<'a> SpeedCurve<'a> {
-    /// Measures both ends: λ = 0, and λ so large that nothing but cost counts. Two passes.
+    /// Measures both ends: λ = 0, and λ so large that cost alone decides. Two passes.
     ///
     /// # Errors
     /// [`Error::Setting`] for no texts, a batch size of 0, and a model whose rewards learned the cost; what the encoder
@@ -64,14 +64,14 @@ impl<'a> SpeedCurve<'a> {
         (self.measured[self.measured.len() - 1].flops_ratio, self.measured[0].flops_ratio)
     }
 
-    /// So many budgets spread evenly over the [`range`](Self::range), both ends among them, cheapest first.
+    /// `count` budgets spread evenly over the [`range`](Self::range), both ends included, cheapest first.
     pub fn budgets(&self, count: usize) -> Vec<f64> {
         let (least, most) = self.range();
         let last = count.saturating_sub(1).max(1) as f64;
-        (0..count).map(|place| (least + (most - least) * place as f64 / last).clamp(least, most)).collect()
+        (0..count).map(|index| (least + (most - least) * index as f64 / last).clamp(least, most)).collect()
     }
 
-    /// All that was measured, by λ.
+    /// All measurements, by λ.
     pub fn measured(&self) -> &[Speed] {
         &self.measured
     }
@@ -79,8 +79,8 @@ impl<'a> SpeedCurve<'a> {
     /// The λ whose FLOPs ratio is within [`CALIBRATION_TOLERANCE`] of the target. Where none is, since many texts change
     /// their routes at one λ, the budget is kept: the nearest known ratio below it.
     ///
-    /// The search halves the logarithm of λ, or cuts it where a straight line between the known ratios would: three to
-    /// six passes, each of which costs the ratio that it measures.
+    /// The search alternates bisection and linear interpolation in the logarithm of λ. It takes three to six passes, each of
+    /// which costs the ratio that it measures.
     ///
     /// # Errors
     /// [`Error::Budget`] with the [`range`](Self::range) for a target outside it (or not a number); what the encoder
@@ -99,7 +99,7 @@ impl<'a> SpeedCurve<'a> {
             if let Some(speed) = nearest {
                 return Ok(*speed);
             }
-            // The first neighbours on both sides of the target; the two ends are such.
+            // The first adjacent pair with the target between them; the two ends bracket every target in range.
             let above = self.measured.windows(2).position(|pair| pair[1].flops_ratio <= target).unwrap_or(0);
             let (costly, cheap) = (self.measured[above], self.measured[above + 1]);
             match self.between(costly, cheap, target, step) {
@@ -110,7 +110,7 @@ impl<'a> SpeedCurve<'a> {
         }
     }
 
-    /// The next λ to try between two; `None` when they are as good as the same.
+    /// The next λ to try between two; `None` when they are too close.
     fn between(&self, costly: Speed, cheap: Speed, target: f64, step: usize) -> Option<f64> {
         let (low, high) = (costly.lambda, cheap.lambda);
         let lambda = match (low < SMALLEST, high >= LARGEST) {
@@ -120,7 +120,7 @@ impl<'a> SpeedCurve<'a> {
             (false, false) if high / low < CLOSE => return None,
             (false, false) => {
                 let line = (costly.flops_ratio - target) / (costly.flops_ratio - cheap.flops_ratio);
-                // A line alone creeps along curves: every other step halves.
+                // Interpolation alone converges slowly on curves, so every other step bisects.
                 let share = if step.is_multiple_of(2) { line.clamp(0.1, 0.9) } else { 0.5 };
                 low * (high / low).powf(share)
             }
@@ -131,8 +131,8 @@ impl<'a> SpeedCurve<'a> {
     fn measure(&mut self, lambda: f64) -> Result<()> {
         let evaluation = evaluate(&self.model.with_speed(lambda)?, self.texts, self.batch_size)?;
         let flops_ratio = (evaluation.flops + evaluation.bandit_flops) as f64 / self.full_flops;
-        let place = self.measured.partition_point(|speed| speed.lambda < lambda);
-        self.measured.insert(place, Speed { lambda, flops_ratio });
+        let index = self.measured.partition_point(|speed| speed.lambda < lambda);
+        self.measured.insert(index, Speed { lambda, flops_ratio });
         Ok(())
     }
 }

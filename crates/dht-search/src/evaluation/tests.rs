@@ -1,4 +1,4 @@
-//! Dynamic routes against the plain encoder, value by value.
+//! Predictions on dynamic routes equal those of the plain encoder.
 
 use candle_core::{Device, Tensor};
 use dht_transformer::{BertConfig, Encoding, HeadPlan, HeadSet, Hidden, Sample};
@@ -84,7 +84,7 @@ fn texts_of_a_class_that_the_model_lacks_are_refused_with_their_row() {
         }
         other => panic!("{other:?}"),
     }
-    // Names of other classes may mean another order of them.
+    // Other class names may stand for another order of the classes.
     data.samples[4].label = 2;
     assert!(matches!(evaluate(&model, &data, 2), Err(Error::Setting { field: "labels", .. })));
     data.labels.pop();
@@ -96,7 +96,7 @@ fn a_truncated_route_equals_an_encoder_cut_off_there_with_the_same_weights() {
     for settings in kinds() {
         let model = model(settings);
         let (data, exits) = (texts(13), model.space().exits().to_vec());
-        // The depths mixed in one batch, so that samples are regrouped on the way.
+        // One batch mixes all depths, so that samples are regrouped during the forward pass.
         let depth = |row: usize| exits[row % exits.len()];
         let shape = model.space().model_shape();
         let routes: Vec<Route> = (0..13).map(|row| Route::truncated(shape, depth(row)).unwrap()).collect();
@@ -123,7 +123,7 @@ fn a_truncated_route_equals_an_encoder_cut_off_there_with_the_same_weights() {
 }
 
 #[test]
-fn before_it_is_trained_a_model_runs_whole() {
+fn before_it_is_trained_a_model_runs_in_full() {
     let model = model(SearchSettings::default());
     let data = texts(9);
     let batch = data.batch(&(0..9).collect::<Vec<_>>()).unwrap();
@@ -192,11 +192,11 @@ fn walk(model: &DynamicModel, passed: PassedExits) {
 }
 
 fn one_group(model: &DynamicModel, trace: &GroupTrace, sample: usize, hidden: &Hidden, ctx: &ForwardContext) -> Hidden {
-    let place = trace.members.iter().position(|member| *member == sample).unwrap();
-    let found = trace.decisions.head_sets.iter().filter(|group| group.places.contains(&place));
+    let index = trace.members.iter().position(|member| *member == sample).unwrap();
+    let found = trace.decisions.head_sets.iter().filter(|group| group.indices.contains(&index));
     let found: Vec<_> = found.collect();
     assert_eq!(found.len(), 1, "each sample is in one group");
-    assert_eq!(found[0].heads.len(), trace.decisions.kept[place]);
+    assert_eq!(found[0].heads.len(), trace.decisions.kept[index]);
     let layers = model.space().groups()[trace.group].layers();
     model.encoder().run(layers, hidden, &HeadPlan::Same(found[0].heads), ctx).unwrap()
 }

@@ -1,4 +1,4 @@
-//! What a user holds: a dynamic model that predicts, changes its speed, is saved and loaded.
+//! The dynamic model, which predicts, changes its speed, is saved and loaded.
 
 use dht_transformer::{EncodedDataset, Encoder, HeadSet};
 use rand::Rng;
@@ -11,10 +11,10 @@ use crate::routing::{ForwardTrace, HeadRouter, Losses, Mode, Router, build};
 use crate::settings::SearchSettings;
 use crate::space::SearchSpace;
 
-/// An encoder with exits, and what routes each text through it: a [`Router`] decides its depth, a [`HeadRouter`] its heads.
+/// An encoder with exits and two routers: for each text a [`Router`] decides the depth and a [`HeadRouter`] the heads.
 ///
 /// [`SearchObjective`](crate::training::SearchObjective) trains it. A clone is another handle on the same weights, with a
-/// copy of what the routers know.
+/// copy of the routers' state.
 #[derive(Debug, Clone)]
 pub struct DynamicModel {
     pub(crate) model: ExitModel,
@@ -39,20 +39,20 @@ impl DynamicModel {
         Self::of_model(model, settings)
     }
 
-    /// The same of an encoder that has its exits.
+    /// As [`new`](Self::new), of an encoder that has its exits.
     pub(crate) fn of_model(model: ExitModel, settings: SearchSettings) -> Result<Self> {
         let (router, heads) = build(&model.space, &settings, model.encoder.block_shape(), model.exits.shape())?;
         Ok(Self { model, router, heads, settings })
     }
 
-    /// The same model, whose depth another router decides. What [`save`](Self::save) writes of it is read by a model of the
-    /// settings' router alone.
+    /// The same model with another router. [`load`](Self::load) builds the settings' router, so that it reads what
+    /// [`save`](Self::save) wrote only if the states of both routers are alike.
     #[must_use]
     pub fn with_router(self, router: Box<dyn Router>) -> Self {
         Self { router, ..self }
     }
 
-    /// The same model, whose heads another router decides; as [`with_router`](Self::with_router).
+    /// The same model with another head router; see [`with_router`](Self::with_router).
     #[must_use]
     pub fn with_head_router(self, heads: Box<dyn HeadRouter>) -> Self {
         Self { heads, ..self }
@@ -78,7 +78,7 @@ impl DynamicModel {
         &self.settings
     }
 
-    /// λ, the price of the full model's cost in nats of loss; `None` with rewards in which the cost is learned.
+    /// λ, the price of the full model's cost in nats of loss; `None` where the bandits learn the cost with the reward.
     pub fn lambda(&self) -> Option<f64> {
         match self.settings.reward_shape {
             RewardShape::Utility { lambda } | RewardShape::Gain { lambda } => Some(lambda),
@@ -86,9 +86,9 @@ impl DynamicModel {
         }
     }
 
-    /// Sets the speed of the router: the higher, the cheaper the routes. For bandits it is λ, what the cost of a full
-    /// model is worth in nats of loss: an arm scores what its bandit expects less λ·(FLOPs of the arm / FLOPs of the full
-    /// model), so that nothing learned changes. Not in the paper.
+    /// Sets the speed of the router: the higher, the cheaper the routes. For bandits it is λ, the price of the full model's
+    /// cost in nats of loss: the score of an arm is its predicted reward less λ·(FLOPs of the arm / FLOPs of the full
+    /// model), and no learned state changes. Not in the paper.
     ///
     /// # Errors
     /// [`Error::Setting`](crate::Error::Setting) for a speed that is not finite or below 0, and for routers of one speed,
@@ -101,7 +101,7 @@ impl DynamicModel {
         Ok(())
     }
 
-    /// The same model at another speed: a handle on the same weights with a copy of what the routers know, set as by
+    /// The same model at another speed: a handle on the same weights with a copy of the routers' state, set as by
     /// [`set_speed`](Self::set_speed). This model stays as it is.
     ///
     /// # Errors
@@ -128,7 +128,7 @@ impl DynamicModel {
         self.model.full_inference_flops(texts)
     }
 
-    /// What runs a batch.
+    /// An executor of this model.
     pub(crate) fn executor<'a>(
         &'a self,
         ctx: &'a dht_transformer::ForwardContext,
@@ -138,7 +138,7 @@ impl DynamicModel {
         Executor { model: &self.model, router: &*self.router, heads: &*self.heads, ctx, mode, passed }
     }
 
-    /// Whether both routers have seen enough to decide, and learn from now on.
+    /// Whether the warm-up of both routers is over.
     pub(crate) fn is_warm(&self) -> bool {
         self.router.is_warm() && self.heads.is_warm()
     }
@@ -157,7 +157,7 @@ impl DynamicModel {
         }
     }
 
-    /// FLOPs of the routers for samples that left at these exits and ran so many groups in all.
+    /// FLOPs of the routers for samples that left at these exits and ran `group_runs` groups of layers in all.
     pub(crate) fn routing_flops(&self, exits: &[usize], group_runs: usize) -> u64 {
         let depth: u64 = exits.iter().map(|exit| self.router.flops(*exit)).sum();
         depth + group_runs as u64 * self.heads.flops()

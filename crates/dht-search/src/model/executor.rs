@@ -1,4 +1,5 @@
-//! Algorithm 2, for training and inference alike: base layers → route → groups of layers → exits.
+//! The forward pass on routes (the paper's Algorithm 2), for training and inference alike: base layers → route → groups of
+//! layers → exits.
 
 use std::time::{Duration, Instant};
 
@@ -14,19 +15,19 @@ use crate::routing::{
 };
 use crate::space::BaseState;
 
-/// What is computed at the exits that a sample passes.
+/// Whether the exits that a sample passes are evaluated, and with which gradient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PassedExits {
-    /// Nothing, unless the router reads them.
+    /// They are not evaluated, unless the router reads them.
     Skip,
-    /// Their logits, with a gradient to the layers below.
+    /// They are evaluated, with a gradient to the layers below.
     Attached,
-    /// Their logits, without: the exits learn to read what the layers learn from others. Where the router reads an exit,
-    /// those who leave there are read so too.
+    /// They are evaluated without a gradient to the layers below, so that only the exit's own parameters learn. Where the
+    /// router reads an exit, the samples that leave there get a detached read too.
     Detached,
 }
 
-/// Runs batches: a model, what routes them, and how.
+/// Options of one forward pass: model, routers, context, mode, evaluation of passed exits.
 pub(crate) struct Executor<'a> {
     pub(crate) model: &'a ExitModel,
     pub(crate) router: &'a dyn Router,
@@ -38,9 +39,9 @@ pub(crate) struct Executor<'a> {
 
 /// A batch before its routes are known.
 struct Start {
-    /// What routes are decided from, S1.
+    /// The state S1 that routes are decided from.
     state: Hidden,
-    /// Where the routes begin: the same, where the base layers lie on the route; the embeddings, where not.
+    /// The hidden rows at which routes begin: S1 where the base layers are part of the route, otherwise the embeddings.
     hidden: Hidden,
 }
 
@@ -53,7 +54,7 @@ struct Stage {
 }
 
 impl Executor<'_> {
-    /// Runs a whole batch.
+    /// Routes and runs a batch.
     pub(crate) fn run(&self, batch: &PackedBatch, rng: &mut dyn Rng) -> Result<ForwardTrace> {
         let Start { state, hidden } = self.start(batch)?;
         let mut stage = self.stage(hidden);
@@ -61,7 +62,7 @@ impl Executor<'_> {
         self.follow(stage, logits, true, rng)
     }
 
-    /// Only decides, for a batch that will run later, and measures how long deciding took.
+    /// Decides for a batch that runs later. Also returns the time of deciding.
     pub(crate) fn decide(&self, batch: &PackedBatch, rng: &mut dyn Rng) -> Result<(Decisions, Duration)> {
         let Start { state, .. } = self.start(batch)?;
         let mut trace = self.empty_trace(state.samples());
@@ -69,7 +70,7 @@ impl Executor<'_> {
         Ok((trace.decisions, trace.deciding))
     }
 
-    /// Runs a batch that was decided before.
+    /// Runs a batch with decisions that were made before.
     pub(crate) fn run_decided(
         &self,
         batch: &PackedBatch,
@@ -102,7 +103,7 @@ impl Executor<'_> {
         self.model.space.exits().len() - 1
     }
 
-    /// Up to where routes are decided: the base layers, or the pre-pass without gradient (on the weights of the time).
+    /// Runs the base layers, or the pre-pass without gradient on the current weights.
     fn start(&self, batch: &PackedBatch) -> Result<Start> {
         let (encoder, space) = (&self.model.encoder, &self.model.space);
         let base = 0..space.base_layers();
@@ -119,7 +120,7 @@ impl Executor<'_> {
         }
     }
 
-    /// Decides what can be decided from the state S1. Gives the first exit's logits where they were read.
+    /// Makes the decisions that depend on the state S1 alone. Returns the first exit's logits where they were read.
     fn decide_from(&self, state: &Hidden, trace: &mut ForwardTrace, rng: &mut dyn Rng) -> Result<Option<Tensor>> {
         let members: Vec<usize> = (0..state.samples()).collect();
         let logits = match self.model.space.base() {
@@ -134,7 +135,7 @@ impl Executor<'_> {
         Ok(logits)
     }
 
-    /// Refuses decisions that do not say for each sample where it leaves.
+    /// Refuses decisions without an exit for each sample.
     fn check(&self, decisions: &Decisions, samples: usize) -> Result<()> {
         let space = &self.model.space;
         let arms = if space.is_tree() { 0 } else { samples };
@@ -150,7 +151,7 @@ impl Executor<'_> {
         Err(Error::setting("router's decisions", expected, got))
     }
 
-    /// The logits of all that came to an exit, where somebody looks at them.
+    /// The logits of all samples at an exit, where the router or the loss needs them.
     fn read(
         &self,
         exit: usize,
@@ -167,7 +168,7 @@ impl Executor<'_> {
         }
     }
 
-    /// The logits of these samples at an exit, noted in the trace.
+    /// The logits of these samples at an exit. The trace counts the reads.
     fn logits(
         &self,
         exit: usize,
@@ -188,8 +189,8 @@ impl Executor<'_> {
         if detached { exit.logits(&hidden.detach(), self.ctx) } else { exit.logits(hidden, self.ctx) }
     }
 
-    /// From where routes begin to differ, with the exits decided as far as they can be from the start. `logits` are those
-    /// of the first exit where they have been read; `routed` says whether the router decides at exits.
+    /// Runs a batch from the point where routes begin to differ. `logits` are those of the first exit where they have been
+    /// read; `routed` says whether the router decides at exits.
     fn follow(
         &self,
         mut stage: Stage,
@@ -212,21 +213,21 @@ impl Executor<'_> {
                 self.router.at_exit(&view, &mut stage.trace.decisions, self.mode, rng)?;
                 stage.trace.deciding += start.elapsed();
             }
-            let goes_on = |at: &usize| stage.trace.decisions.exits[stage.members[*at]] > exit;
-            let (going, leaving): (Vec<usize>, Vec<usize>) = (0..stage.members.len()).partition(goes_on);
-            self.leave(exit, &mut stage, [&going, &leaving], read)?;
-            if going.is_empty() {
+            let continues = |at: &usize| stage.trace.decisions.exits[stage.members[*at]] > exit;
+            let (remaining, leaving): (Vec<usize>, Vec<usize>) = (0..stage.members.len()).partition(continues);
+            self.leave(exit, &mut stage, [&remaining, &leaving], read)?;
+            if remaining.is_empty() {
                 break;
             }
             if !leaving.is_empty() {
-                stage.hidden = stage.hidden.select(&going)?;
-                stage.members = going.iter().map(|at| stage.members[*at]).collect();
+                stage.hidden = stage.hidden.select(&remaining)?;
+                stage.members = remaining.iter().map(|at| stage.members[*at]).collect();
             }
         }
         Ok(stage.trace)
     }
 
-    /// All samples through the next group of layers, each with its heads and its share of the neurons.
+    /// Runs the next group of layers, each sample with its heads and its share of the neurons.
     fn run_group(&self, stage: &mut Stage, rng: &mut dyn Rng) -> Result<()> {
         let group = stage.trace.groups.len();
         let start = Instant::now();
@@ -234,16 +235,16 @@ impl Executor<'_> {
             GroupView { group, hidden: &stage.hidden, members: &stage.members, decisions: &stage.trace.decisions };
         let decisions = self.heads.decide(&view, self.mode, rng)?;
         stage.trace.deciding += start.elapsed();
-        let order: Vec<usize> = decisions.head_sets.iter().flat_map(|set| set.places.iter().copied()).collect();
+        let order: Vec<usize> = decisions.head_sets.iter().flat_map(|set| set.indices.iter().copied()).collect();
         self.check_order(&order, stage.members.len())?;
         stage.hidden = self.run_layers(group, &stage.hidden, &decisions, &order)?;
-        let after = order.iter().map(|place| stage.members[*place]).collect();
+        let after = order.iter().map(|index| stage.members[*index]).collect();
         let members = std::mem::replace(&mut stage.members, after);
         stage.trace.groups.push(GroupTrace { group, members, decisions });
         Ok(())
     }
 
-    /// Refuses decisions that do not hold each sample of a group once.
+    /// Refuses decisions that do not contain each sample of a group once.
     fn check_order(&self, order: &[usize], samples: usize) -> Result<()> {
         let mut sorted = order.to_vec();
         sorted.sort_unstable();
@@ -255,25 +256,25 @@ impl Executor<'_> {
     }
 
     fn run_layers(&self, group: usize, hidden: &Hidden, decisions: &GroupDecisions, order: &[usize]) -> Result<Hidden> {
-        let of_set = |set: &crate::routing::HeadSetGroup| self.model.sample_group(set.places.len(), set.heads);
+        let of_set = |set: &crate::routing::HeadSetGroup| self.model.sample_group(set.indices.len(), set.heads);
         let groups: Vec<SampleGroup> = decisions.head_sets.iter().map(of_set).collect();
         let layers = self.model.space.groups()[group].layers();
         let sorted = if order.is_sorted() { hidden.clone() } else { hidden.select(order)? };
         Ok(self.model.encoder.run_groups(layers, &sorted, &groups, self.ctx)?)
     }
 
-    /// The logits that are kept at an exit, of those that go on and those that leave (indices in the stage).
+    /// Adds the logits at an exit to the trace, of the samples that remain and those that leave (indices in the stage).
     fn leave(
         &self,
         exit: usize,
         stage: &mut Stage,
-        [going, leaving]: [&[usize]; 2],
+        [remaining, leaving]: [&[usize]; 2],
         read: Option<Tensor>,
     ) -> Result<()> {
         let Stage { hidden, members, trace } = stage;
-        let samples = |places: &[usize]| -> Vec<usize> { places.iter().map(|place| members[*place]).collect() };
-        let part = |places: &[usize]| {
-            if places.len() == hidden.samples() { Ok(hidden.clone()) } else { hidden.select(places) }
+        let samples = |indices: &[usize]| -> Vec<usize> { indices.iter().map(|index| members[*index]).collect() };
+        let part = |indices: &[usize]| {
+            if indices.len() == hidden.samples() { Ok(hidden.clone()) } else { hidden.select(indices) }
         };
         match (self.passed, read) {
             (PassedExits::Attached, Some(logits)) => {
@@ -288,9 +289,9 @@ impl Executor<'_> {
             (PassedExits::Detached, Some(logits)) => {
                 trace.outputs.push(ExitOutput { exit, samples: members.clone(), logits, detached: true });
             }
-            (PassedExits::Detached, None) if !going.is_empty() => {
-                let samples = samples(going);
-                let logits = self.logits(exit, &part(going)?, &samples, true, trace)?;
+            (PassedExits::Detached, None) if !remaining.is_empty() => {
+                let samples = samples(remaining);
+                let logits = self.logits(exit, &part(remaining)?, &samples, true, trace)?;
                 trace.outputs.push(ExitOutput { exit, samples, logits, detached: true });
             }
             _ => {}
@@ -308,8 +309,8 @@ impl Executor<'_> {
     }
 }
 
-/// These rows in this order.
-fn select_rows(rows: &Tensor, places: &[usize]) -> Result<Tensor> {
-    let indices: Vec<u32> = places.iter().map(|place| *place as u32).collect();
-    Ok(rows.index_select(&Tensor::from_vec(indices, places.len(), rows.device())?, 0)?)
+/// The rows of these indices, in this order.
+fn select_rows(rows: &Tensor, indices: &[usize]) -> Result<Tensor> {
+    let ids: Vec<u32> = indices.iter().map(|index| *index as u32).collect();
+    Ok(rows.index_select(&Tensor::from_vec(ids, indices.len(), rows.device())?, 0)?)
 }

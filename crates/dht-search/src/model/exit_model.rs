@@ -27,7 +27,7 @@ impl ExitModel {
     /// magnitude first, which changes nothing that the encoder computes. The layers of a tail are frozen.
     ///
     /// # Errors
-    /// [`Error::Setting`] for settings out of range or without sense in the space, a space of another size than the
+    /// [`Error::Setting`] for settings out of range or that do not fit the space, a space of another size than the
     /// encoder, fewer than two classes.
     pub fn new<R: Rng + ?Sized>(
         mut encoder: Encoder,
@@ -45,7 +45,7 @@ impl ExitModel {
         Self::of_sorted(encoder, space, settings, classes, rng)
     }
 
-    /// The same of an encoder whose neurons are sorted already.
+    /// As [`new`](Self::new), of an encoder whose neurons are sorted already.
     pub(crate) fn of_sorted<R: Rng + ?Sized>(
         mut encoder: Encoder,
         space: SearchSpace,
@@ -71,32 +71,32 @@ impl ExitModel {
         &self.space
     }
 
-    /// How many classes the exits tell apart.
+    /// The number of classes.
     pub fn classes(&self) -> usize {
         self.exits.classes()
     }
 
-    /// Another space with its exits: its tail is frozen, that of the one before is not.
+    /// Changes to another space with its exits: unfreezes the tail of the old space and freezes that of the new one.
     pub(crate) fn enter(&mut self, space: SearchSpace, exits: Exits) {
         self.freeze_tail(false);
         (self.space, self.exits) = (space, exits);
         self.freeze_tail(true);
     }
 
-    /// Freezes or unfreezes the layers that every route ends in.
+    /// Freezes or unfreezes the tail, the layers in which every route ends.
     fn freeze_tail(&self, frozen: bool) {
         if let Some(tail) = self.space.tail() {
             tail.layers().for_each(|layer| self.encoder.freeze_layer(layer, frozen));
         }
     }
 
-    /// Neighbouring samples that keep these heads, and the neurons that go with them.
+    /// A group of adjacent samples that keep these heads, with the number of neurons coupled to them.
     pub(crate) fn sample_group(&self, samples: usize, heads: HeadSet) -> SampleGroup {
         let width = self.coupling.width(&self.encoder.block_shape(), heads.len());
         SampleGroup { samples, heads, neurons: width.ffn }
     }
 
-    /// The heads that are always kept: those of the largest norm over the dynamic groups' layers.
+    /// The pinned heads, which are always kept: those of the largest norm over the layers of the dynamic groups.
     pub(crate) fn heads_of_largest_norm(&self) -> Result<HeadSet> {
         let heads = self.space.model_shape().heads;
         let mut importance = vec![0.0; heads];
@@ -127,18 +127,18 @@ impl ExitModel {
         Ok(())
     }
 
-    /// The formulas of its layers.
+    /// The FLOPs formulas of its layers.
     pub(crate) fn layer_flops(&self) -> ExecutedFlops {
         ExecutedFlops { block: self.encoder.block_shape(), coupling: self.coupling }
     }
 
-    /// FLOPs of a sample on a route, read by the exits so often (by exit).
+    /// Forward FLOPs of a sample on a route, given how often each exit read it.
     pub(crate) fn forward_flops(&self, route: &Route, tokens: usize, reads: &[ExitReads]) -> u64 {
         let exits = reads.iter().enumerate().map(|(exit, reads)| reads.total() * self.exits.at(exit).flops().forward.0);
         self.layer_flops().forward(route, tokens).0 + exits.sum::<u64>()
     }
 
-    /// FLOPs of the backward of the same.
+    /// Backward FLOPs of a sample on a route, given how often each exit read it.
     pub(crate) fn backward_flops(&self, route: &Route, tokens: usize, reads: &[ExitReads]) -> u64 {
         let of_exit = |(exit, reads): (usize, &ExitReads)| {
             let flops = self.exits.at(exit).flops();
@@ -147,7 +147,7 @@ impl ExitModel {
         self.layer_flops().backward(route, tokens).0 + reads.iter().enumerate().map(of_exit).sum::<u64>()
     }
 
-    /// FLOPs of deciding and running the samples of a batch forward, by sample, given their routes.
+    /// Forward FLOPs by sample, pre-pass included, given the routes.
     pub(crate) fn trace_flops(&self, batch: &PackedBatch, trace: &ForwardTrace, routes: &[Route]) -> Vec<u64> {
         let pre_pass = |tokens| self.layer_flops().pre_pass(&self.space, tokens).0;
         let of_sample =
@@ -160,7 +160,7 @@ impl ExitModel {
         Route::truncated(self.space.model_shape(), self.space.model_shape().layers)
     }
 
-    /// What a sample of the full model is read by: the last exit, once.
+    /// The exit reads of a sample of the full model: the last exit, once.
     pub(crate) fn full_reads(&self) -> Vec<ExitReads> {
         let mut reads = vec![ExitReads::default(); self.space.exits().len()];
         if let Some(last) = reads.last_mut() {
@@ -169,7 +169,7 @@ impl ExitModel {
         reads
     }
 
-    /// FLOPs of one training epoch of the full model on these texts with the last exit: what ratios are of.
+    /// FLOPs of one training epoch of the full model on these texts with the last exit: the denominator of training FLOPs ratios.
     ///
     /// # Errors
     /// None that a model of this space can meet.
@@ -179,7 +179,8 @@ impl ExitModel {
         Ok(texts.lengths().into_iter().map(of_text).sum())
     }
 
-    /// FLOPs of predicting these texts with the full model and the last exit: what inference ratios are of.
+    /// FLOPs of predicting these texts with the full model and the last exit: the denominator of inference FLOPs
+    /// ratios.
     ///
     /// # Errors
     /// None that a model of this space can meet.

@@ -1,4 +1,4 @@
-//! What runs: an encoder with exits, the executor that takes a batch along its routes, and the dynamic model of a user.
+//! The models: an encoder with exits, the executor that runs a batch on its routes, and the dynamic model of a user.
 
 mod dynamic;
 mod executor;

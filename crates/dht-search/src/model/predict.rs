@@ -1,4 +1,4 @@
-//! What a dynamic model says of texts.
+//! Predictions of a dynamic model.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::routing::Mode;
 use crate::space::Route;
 
-/// What a model says of a text.
+/// The prediction for a text.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Prediction {
@@ -20,15 +20,15 @@ pub struct Prediction {
     pub label: u32,
     /// The probability of each class.
     pub probabilities: Vec<f32>,
-    /// Which layers it ran, and how many heads in each.
+    /// The layers that it ran, and how many heads in each.
     pub route: Route,
     /// FLOPs of all products, two for each multiply-add: of the route, of every exit that read the text, and of a pre-pass.
     pub flops: u64,
-    /// FLOPs of what decided the route, by formula; beside `flops`, not in it.
+    /// FLOPs of the routers, by formula; not contained in `flops`.
     pub routing_flops: u64,
 }
 
-/// What a model says of a batch.
+/// The predictions for a batch.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct BatchPredictions {
@@ -39,7 +39,7 @@ pub struct BatchPredictions {
 }
 
 impl BatchPredictions {
-    /// Predictions of texts whose route nobody had to decide.
+    /// Predictions of texts that all ran the same fixed route.
     pub fn of_fixed_route(probabilities: Vec<Vec<f32>>, route: &Route, flops: impl IntoIterator<Item = u64>) -> Self {
         let prediction = |(probabilities, flops): (Vec<f32>, u64)| Prediction {
             label: most_probable(&probabilities),
@@ -59,8 +59,8 @@ fn most_probable(probabilities: &[f32]) -> u32 {
 }
 
 impl DynamicModel {
-    /// Predicts a batch, each text on the route that the routers choose; nothing is explored and nothing learned. A model
-    /// whose routers have learned nothing yet runs in full.
+    /// Predicts a batch, each text on the route that the routers choose, without exploration and learning. A model whose
+    /// routers are not warm yet runs in full.
     ///
     /// Texts that keep equally many heads of a group share one head set, the best for the mean of their contexts: a text
     /// alone may keep others than in a batch. A batch gives the same predictions every time.
@@ -71,7 +71,7 @@ impl DynamicModel {
         Ok(self.predict_in(&ForwardContext::inference(), batch)?.predictions)
     }
 
-    /// As [`predict_batch`](Self::predict_batch) in a context that goes on, and keeps the packed weights.
+    /// As [`predict_batch`](Self::predict_batch), in a context that the caller keeps, and with it the packed weights.
     pub(crate) fn predict_in(&self, ctx: &ForwardContext, batch: &PackedBatch) -> Result<BatchPredictions> {
         self.executor(ctx, Mode::Exploit, PassedExits::Skip).predict(batch)
     }

@@ -1,9 +1,9 @@
-//! A dynamic model as a directory.
+//! Saves a dynamic model as a directory and loads it.
 //!
 //! ```text
 //! encoder/              an ordinary Hugging Face directory: config.json, model.safetensors, tokenizer.json
 //! dynamic.checkpoint    the exits' classifiers, and as JSON: space, settings, class names, routers, and
-//!                       the SHA-256 sums of the encoder's files
+//!                       the SHA-256 checksums of the encoder's files
 //! ```
 //!
 //! The checksums tie the two together: the exits and routers of one model mean nothing on the encoder of another.
@@ -35,11 +35,11 @@ const FORMAT: &str = "dynamic model";
 const VERSION: u64 = 3;
 const ENCODER: &str = "encoder";
 const DYNAMIC: &str = "dynamic.checkpoint";
-/// The files of an encoder's directory that are read with a model. The last is there where a tokenizer was saved.
+/// The files of an encoder's directory that are read with a model. The tokenizer is optional.
 const FILES: [&str; 3] = ["config.json", "model.safetensors", TOKENIZER];
 const TOKENIZER: &str = "tokenizer.json";
 
-/// What `dynamic.checkpoint` says beside its tensors. The settings hold the speed.
+/// The JSON of `dynamic.checkpoint`. The settings hold the speed.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
@@ -48,18 +48,18 @@ struct Stored {
     space: SearchSpace,
     settings: SearchSettings,
     labels: Vec<String>,
-    /// The SHA-256 sum of each of the encoder's files, by name.
+    /// The SHA-256 checksum of each of the encoder's files, by name.
     encoder: BTreeMap<String, String>,
     router: Value,
     heads: Value,
 }
 
 impl DynamicModel {
-    /// Writes the model as a directory, whole or not at all: the encoder as any Hugging Face program reads it, and
-    /// beside it the exits with what the routers know, and the speed. An earlier save there is replaced.
+    /// Writes the model atomically as a directory: the encoder as a Hugging Face directory, and a checkpoint with the
+    /// exits, the routers' state and the speed. An earlier save there is replaced.
     ///
-    /// What a stopped training needs to go on (the optimiser, samples in queues, the cost accounting) is in the
-    /// training's own checkpoint, not here.
+    /// The state that resumes a training (the optimiser, samples in queues, the cost accounting) is in the training's own
+    /// checkpoint, not here.
     ///
     /// # Errors
     /// [`Error::Setting`] when there are not as many `labels` as classes; [`Error::Transformer`] when the directory holds
@@ -80,7 +80,7 @@ impl DynamicModel {
                 space: self.space().clone(),
                 settings: self.settings().clone(),
                 labels: labels.to_vec(),
-                encoder: sums(&fresh.join(ENCODER))?,
+                encoder: checksums(&fresh.join(ENCODER))?,
                 router,
                 heads,
             };
@@ -92,7 +92,7 @@ impl DynamicModel {
 
     /// Reads a directory that [`save`](Self::save) wrote: the model, the names of its classes, and the tokenizer if one
     /// was saved. On one kind of processor it predicts the same bits: labels, probabilities and routes. The encoder's
-    /// files are read twice, first for their sums.
+    /// files are read twice, first for their checksums.
     ///
     /// # Errors
     /// [`Error::ModelFile`] when a file of the encoder is not the one that was saved with the checkpoint: it is another
@@ -110,7 +110,7 @@ impl DynamicModel {
 
         check_files(&folder.join(ENCODER), &path, &stored.encoder)?;
         let encoder = Encoder::from_pretrained(folder.join(ENCODER), device)?;
-        // Every number that is drawn here is replaced below.
+        // Every value that is drawn here is replaced below.
         let mut nothing = ChaCha8Rng::seed_from_u64(0);
         let classes = stored.labels.len();
         let parts = ExitModel::of_sorted(encoder, stored.space, &stored.settings, classes, &mut nothing)?;
@@ -134,15 +134,15 @@ impl DynamicModel {
     }
 }
 
-/// The sums of an encoder's files that are there.
-fn sums(encoder: &Path) -> dht_transformer::Result<BTreeMap<String, String>> {
+/// The checksums of the files that exist in an encoder's directory.
+fn checksums(encoder: &Path) -> dht_transformer::Result<BTreeMap<String, String>> {
     let there = FILES.into_iter().filter(|name| encoder.join(name).exists());
     there.map(|name| Ok((name.to_owned(), file_sha256(encoder.join(name))?))).collect()
 }
 
-/// Refuses files of an encoder that are not those of the sums.
+/// Refuses files of an encoder whose checksums are not the expected ones.
 fn check_files(encoder: &Path, checkpoint: &Path, expected: &BTreeMap<String, String>) -> Result<()> {
-    let found = sums(encoder)?;
+    let found = checksums(encoder)?;
     match FILES.into_iter().find(|name| found.get(*name) != expected.get(*name)) {
         Some(name) => Err(Error::ModelFile {
             path: encoder.join(name),
@@ -154,7 +154,7 @@ fn check_files(encoder: &Path, checkpoint: &Path, expected: &BTreeMap<String, St
     }
 }
 
-/// Kind and version, before anything else of the state is believed.
+/// Checks format and version, before the rest of the state is read.
 fn check_version(path: &Path, state: &Value) -> Result<()> {
     let found = |field: &'static str| state.get(field).unwrap_or(&Value::Null);
     let refuse = |field, expected: &str| {

@@ -1,4 +1,4 @@
-//! Routes that are given: the fixed, the random and the oracle's.
+//! A router that follows given routes: for the controls with fixed, random and oracle routes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use super::{Decisions, GroupDecisions, GroupView, HeadRouter, HeadSetGroup, Mode
 use crate::error::{Error, Result};
 use crate::space::{Route, RouteArms, SearchSpace};
 
-/// Each sample of the data set has its route, found by the sample's id; head sets of a given size are drawn at random
-/// beside the pinned heads, one for all samples of a batch that keep so many.
+/// Looks up the route of each sample by the sample's id. Head sets hold the pinned heads and others drawn at random, one
+/// set for all samples of a batch that keep equally many heads.
 #[derive(Debug, Clone)]
 pub(crate) struct FixedRoutes {
     space: SearchSpace,
@@ -65,9 +65,9 @@ impl HeadRouter for FixedRoutes {
         let kept = kept.collect::<Result<Vec<_>>>()?;
         let head_sets = by_count(&kept)
             .into_iter()
-            .map(|(count, places)| {
+            .map(|(count, indices)| {
                 let heads = random_heads(self.space.model_shape().heads, self.pinned, count, rng)?;
-                Ok(HeadSetGroup::new(places, heads))
+                Ok(HeadSetGroup::new(indices, heads))
             })
             .collect::<Result<_>>()?;
         Ok(GroupDecisions { kept, head_sets, ..GroupDecisions::default() })
@@ -81,8 +81,8 @@ impl HeadRouter for FixedRoutes {
 /// The indices by number of heads kept, ascending.
 pub(crate) fn by_count(kept: &[usize]) -> BTreeMap<usize, Vec<usize>> {
     let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for (place, count) in kept.iter().enumerate() {
-        groups.entry(*count).or_default().push(place);
+    for (index, count) in kept.iter().enumerate() {
+        groups.entry(*count).or_default().push(index);
     }
     groups
 }
@@ -94,9 +94,9 @@ pub(crate) fn random_heads(heads: usize, pinned: HeadSet, count: usize, rng: &mu
     }
     let mut free: Vec<usize> = (0..heads).filter(|head| !pinned.contains(*head)).collect();
     let wanted = count.saturating_sub(pinned.len());
-    for place in 0..wanted.min(free.len()) {
-        let other = rng.random_range(place..free.len());
-        free.swap(place, other);
+    for index in 0..wanted.min(free.len()) {
+        let other = rng.random_range(index..free.len());
+        free.swap(index, other);
     }
     Ok(HeadSet::from_indices(pinned.iter().chain(free.into_iter().take(wanted)), heads)?)
 }

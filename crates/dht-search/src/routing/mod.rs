@@ -1,4 +1,4 @@
-//! What decides: where a sample leaves, and which heads it keeps on the way. One file a router.
+//! Routers: they decide at which exit a sample leaves, and which heads it keeps until then. One file a router.
 //!
 //! A router sees hidden states and logits. It knows no encoder and no optimiser, so that the same router decides in training
 //! and in inference.
@@ -29,21 +29,21 @@ pub(crate) use trace::{ExitContexts, QueuedDecision};
 /// How decisions are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// At random, to see what is there.
+    /// At random.
     Random,
-    /// By what was learned, with exploration.
+    /// By the learned scores, with exploration.
     Explore,
-    /// By what was learned, without exploration.
+    /// By the learned scores, without exploration.
     Exploit,
 }
 
-/// What a router sees of samples at an exit.
+/// The input of a router: the samples at an exit.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct StageView<'a> {
     /// The exit's index, from 0.
     pub exit: usize,
-    /// The hidden rows of the samples that came so far.
+    /// The hidden rows of the samples that reached this exit.
     pub hidden: &'a Hidden,
     /// Their indices in the batch.
     pub members: &'a [usize],
@@ -51,7 +51,7 @@ pub struct StageView<'a> {
     pub logits: Option<&'a Tensor>,
 }
 
-/// What a head router sees of samples before a group of layers.
+/// The input of a head router: the samples before a group of layers.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct GroupView<'a> {
@@ -61,11 +61,11 @@ pub struct GroupView<'a> {
     pub hidden: &'a Hidden,
     /// Their indices in the batch.
     pub members: &'a [usize],
-    /// What was decided before.
+    /// The decisions so far.
     pub decisions: &'a Decisions,
 }
 
-/// What routers are given before the first batch of a training.
+/// Input of the routers before the first batch of a training.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Preparation {
@@ -77,10 +77,10 @@ pub struct Preparation {
 
 /// Decides how deep each sample goes.
 pub trait Router: Debug + Send + Sync {
-    /// Whether decisions look at the logits of this exit; `last` is the index of the last one.
+    /// Whether decisions need the logits of this exit; `last` is the index of the last one.
     fn reads(&self, exit: usize, last: usize) -> bool;
 
-    /// Decides what can be decided before the first group of layers. `view` shows the state that routes are decided from,
+    /// Decides what can be decided before the first group of layers. `view` holds the state that routes are decided from,
     /// as exit 0. By default all samples go to the last exit.
     ///
     /// # Errors
@@ -103,7 +103,7 @@ pub trait Router: Debug + Send + Sync {
         0
     }
 
-    /// Takes what is known before the first batch.
+    /// Prepares for a training, before its first batch.
     ///
     /// # Errors
     /// What the router reports; its state is unchanged then.
@@ -111,7 +111,7 @@ pub trait Router: Debug + Send + Sync {
         Ok(())
     }
 
-    /// Learns from a batch: where its samples left, what was seen of them, and their losses.
+    /// Learns from a batch: the exits of its samples, their contexts, and their losses.
     ///
     /// # Errors
     /// What the router reports.
@@ -119,13 +119,13 @@ pub trait Router: Debug + Send + Sync {
         Ok(())
     }
 
-    /// Whether it has seen enough to decide. Until then samples take random routes in training and the full model in
+    /// Whether its warm-up is over, so that it can decide. Until then samples take random routes in training and the full model in
     /// inference.
     fn is_warm(&self) -> bool {
         true
     }
 
-    /// Sets the speed: the higher, the cheaper the routes. For bandits it is λ, what the cost of a full model is worth in
+    /// Sets the speed: the higher, the cheaper the routes. For bandits it is λ, the price of the full model's cost in
     /// nats of loss; for a threshold the threshold.
     ///
     /// # Errors
@@ -134,10 +134,10 @@ pub trait Router: Debug + Send + Sync {
         Err(Error::setting("speed", "none, for a router of one speed", speed))
     }
 
-    /// Goes on in another space, with what is known kept (P-DHT).
+    /// Changes to another space and keeps what it has learned (P-DHT).
     ///
     /// # Errors
-    /// [`Error::Setting`] for a space that it cannot go on in; by default any.
+    /// [`Error::Setting`] for a space that it cannot change to; by default any.
     fn enter(&mut self, _: &SearchSpace) -> Result<()> {
         Err(Error::setting("space", "the one that the router was made for", "another"))
     }
@@ -159,7 +159,7 @@ pub trait Router: Debug + Send + Sync {
         Ok(Value::Null)
     }
 
-    /// Takes up what [`state`](Self::state) gave.
+    /// Restores a [`state`](Self::state).
     ///
     /// # Errors
     /// [`Error::State`] and [`Error::Setting`] for a state that is not of this router.
@@ -197,7 +197,7 @@ pub trait HeadRouter: Debug + Send + Sync {
         Ok(())
     }
 
-    /// Learns from a batch: what was decided in each group, and the losses.
+    /// Learns from a batch: the heads kept in each group, and the losses.
     ///
     /// # Errors
     /// What the router reports.
@@ -205,8 +205,7 @@ pub trait HeadRouter: Debug + Send + Sync {
         Ok(())
     }
 
-    /// Learns from the gradients of a gate on each head, which a backward gave: `importance` of a sample (by index in the
-    /// group) and a head.
+    /// Learns from the gate gradients of a backward pass: `importance` of a sample (by index in the group) and a head.
     ///
     /// # Errors
     /// What the router reports.
@@ -267,7 +266,7 @@ impl Clone for Box<dyn HeadRouter> {
     }
 }
 
-/// What a router that learns nothing says to a state.
+/// Refuses a state for a router that learns nothing.
 fn refuse_state(state: &Value) -> Result<()> {
     match state {
         Value::Null => Ok(()),

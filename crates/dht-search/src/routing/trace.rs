@@ -1,4 +1,4 @@
-//! What was decided for a batch, and what it ran.
+//! The decisions for a batch, and the trace of its forward pass.
 
 use std::time::Duration;
 
@@ -9,23 +9,23 @@ use crate::error::Result;
 use crate::features::Rows;
 use crate::space::{Route, RouteArms, SearchSpace};
 
-/// Where each sample of a batch leaves, and what was seen of it.
+/// The exit of each sample of a batch, and the contexts that it was decided from.
 #[derive(Debug, Clone, Default)]
 pub struct Decisions {
-    /// The exit's index, by sample: the last for those that are still to be decided on the way.
+    /// The exit's index, by sample: the last exit for samples that are not decided yet.
     pub(crate) exits: Vec<usize>,
     /// The arm of the joint bandit, by sample; empty in a tree search.
     pub(crate) arms: Vec<usize>,
-    /// What the router saw at the start, before scaling; empty where it does not look.
+    /// The router's contexts at the start, before scaling; empty for a router without contexts.
     pub(crate) contexts: Rows,
-    /// The signals of the exit that read a sample last; empty where nobody asked for them.
+    /// The signals of the exit that read a sample last; empty where the contexts have no signals.
     pub(crate) signals: Rows,
-    /// What a router saw that decides at exits.
+    /// The contexts of a router that decides at exits.
     pub(crate) at_exits: Vec<ExitContexts>,
 }
 
 impl Decisions {
-    /// Each sample leaves at the exit of this index.
+    /// Decisions in which each sample leaves at the exit of this index.
     pub fn leaving_at(exits: Vec<usize>) -> Self {
         Self { exits, ..Self::default() }
     }
@@ -35,7 +35,7 @@ impl Decisions {
         &self.exits
     }
 
-    /// A sample leaves at this exit.
+    /// Sets the exit of a sample.
     ///
     /// # Panics
     /// For a sample that is not in the batch.
@@ -44,7 +44,7 @@ impl Decisions {
     }
 }
 
-/// What samples showed at an exit, before scaling.
+/// The contexts of samples at an exit, before scaling.
 #[derive(Debug, Clone)]
 pub(crate) struct ExitContexts {
     pub(crate) exit: usize,
@@ -53,7 +53,7 @@ pub(crate) struct ExitContexts {
     pub(crate) contexts: Rows,
 }
 
-/// What was decided for one sample that waits for others of its exit.
+/// The decision for one sample in the queue of its exit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueuedDecision {
     pub(crate) arm: Option<usize>,
@@ -65,22 +65,22 @@ pub struct QueuedDecision {
 #[derive(Debug, Clone)]
 pub struct HeadSetGroup {
     /// Their indices in the group's view.
-    pub(crate) places: Vec<usize>,
+    pub(crate) indices: Vec<usize>,
     /// The heads.
     pub(crate) heads: HeadSet,
-    /// What the head-set bandit saw, before scaling.
+    /// The context of the head-set bandit, before scaling.
     pub(crate) context: Vec<f64>,
 }
 
 impl HeadSetGroup {
-    /// The samples of these indices in the group's view keep these heads.
+    /// A group of the samples with these indices in the group's view, which keep these heads.
     pub fn new(samples: Vec<usize>, heads: HeadSet) -> Self {
-        Self { places: samples, heads, context: Vec::new() }
+        Self { indices: samples, heads, context: Vec::new() }
     }
 
     /// Their indices in the group's view.
     pub fn samples(&self) -> &[usize] {
-        &self.places
+        &self.indices
     }
 
     /// The heads that they keep.
@@ -89,25 +89,26 @@ impl HeadSetGroup {
     }
 }
 
-/// How each sample runs a group.
+/// The heads that each sample keeps in a group of layers.
 #[derive(Debug, Clone, Default)]
 pub struct GroupDecisions {
     /// The number of heads kept, by index in the view.
     pub(crate) kept: Vec<usize>,
-    /// What the head-count bandit saw, before scaling; empty where there is none.
+    /// The contexts of the head-count bandit, before scaling; empty where there is none.
     pub(crate) contexts: Rows,
-    /// What the head-set bandit saw of each sample, before scaling; the mean of a group's is its context.
+    /// The context of each sample for the head-set bandit, before scaling; the context of a head-set group is the mean of
+    /// its samples'.
     pub(crate) set_contexts: Rows,
     /// The samples by head set; together they hold every index once.
     pub(crate) head_sets: Vec<HeadSetGroup>,
 }
 
 impl GroupDecisions {
-    /// Samples by head set, all of a view together.
+    /// Decisions of these head-set groups, which together hold every sample of a view once.
     pub fn new(head_sets: Vec<HeadSetGroup>) -> Self {
-        let mut kept = vec![0; head_sets.iter().map(|set| set.places.len()).sum()];
+        let mut kept = vec![0; head_sets.iter().map(|set| set.indices.len()).sum()];
         for set in &head_sets {
-            set.places.iter().for_each(|place| kept[*place] = set.heads.len());
+            set.indices.iter().for_each(|index| kept[*index] = set.heads.len());
         }
         Self { kept, head_sets, ..Self::default() }
     }
@@ -121,7 +122,7 @@ pub struct GroupTrace {
     pub group: usize,
     /// Indices in the batch, by index in the group.
     pub members: Vec<usize>,
-    /// What was decided for them.
+    /// The heads that they kept.
     pub decisions: GroupDecisions,
 }
 
@@ -139,31 +140,31 @@ pub struct ExitOutput {
     pub detached: bool,
 }
 
-/// How often an exit read a sample of a batch.
+/// How often an exit computed its logits for a sample of a batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ExitReads {
     /// With a gradient to the layers below.
     pub attached: u64,
-    /// Without.
+    /// Without such a gradient.
     pub detached: u64,
 }
 
 impl ExitReads {
-    /// How often in all.
+    /// The sum of both.
     pub fn total(self) -> u64 {
         self.attached + self.detached
     }
 }
 
-/// What a batch ran.
+/// The trace of a batch's forward pass: decisions, groups of layers, logits, exit reads.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ForwardTrace {
-    /// Where each sample left.
+    /// The exit of each sample.
     pub decisions: Decisions,
     /// The groups of layers that ran.
     pub groups: Vec<GroupTrace>,
-    /// By exit; each sample at the exit it left by, and at those it passed where they are shown.
+    /// By exit: the samples that left there, and those that passed where passed exits are evaluated.
     pub outputs: Vec<ExitOutput>,
     /// How often each exit read each sample: by exit, then by sample.
     pub exit_reads: Vec<Vec<ExitReads>>,
@@ -201,26 +202,26 @@ impl ForwardTrace {
     }
 }
 
-/// The losses of a batch where they are known.
+/// The losses of a batch at the exits that computed them.
 #[derive(Debug, Clone)]
 pub struct Losses {
-    /// By exit, then by sample; NaN where a sample did not come by.
+    /// By exit, then by sample; NaN where an exit did not read a sample.
     pub(crate) by_exit: Vec<Vec<f64>>,
 }
 
 impl Losses {
-    /// The loss of a sample at an exit in nats; `None` where it did not come by.
+    /// The loss of a sample at an exit in nats; `None` where the exit did not read it.
     pub fn at(&self, exit: usize, sample: usize) -> Option<f64> {
         self.by_exit.get(exit)?.get(sample).copied().filter(|loss| !loss.is_nan())
     }
 
-    /// The loss that a sample is spared at one exit over another.
+    /// The loss of a sample at exit `over` less its loss at `exit`.
     pub(crate) fn gain(&self, sample: usize, over: usize, exit: usize) -> f64 {
         self.by_exit[over][sample] - self.by_exit[exit][sample]
     }
 
-    /// What a group's layers gained: the loss at the exit before them less the loss at the exit after them. NaN where one
-    /// of the two is not known, or not there.
+    /// The gain of a group's layers: the loss at the exit before them less the loss at the exit after them. NaN where one
+    /// of the two is unknown or does not exist.
     pub(crate) fn of_group(&self, sample: usize, group: usize) -> f64 {
         if group + 1 < self.by_exit.len() { self.gain(sample, group, group + 1) } else { f64::NAN }
     }

@@ -1,4 +1,4 @@
-//! The passes through the model, before it is trained, that the features of the arms come from (section 4.2 of the paper).
+//! Arm features (section 4.2 of the paper): mean pooled states, from forward passes before the training.
 
 use std::ops::Range;
 
@@ -35,17 +35,17 @@ impl Mean {
     }
 }
 
-/// Two passes over texts, as they go.
+/// The state of the two passes over texts.
 struct Passes<'a> {
     model: &'a ExitModel,
     ctx: ForwardContext,
-    /// Each head's part of every state.
+    /// The mean over all states of each head's columns.
     parts: Mean,
     flops: FlopCount,
 }
 
 impl Passes<'_> {
-    /// Samples through some layers with these heads, and on the books.
+    /// Runs samples through layers with these heads, and counts the FLOPs.
     fn run(&mut self, layers: Range<usize>, hidden: &Hidden, heads: HeadSet) -> Result<Hidden> {
         let ExitModel { encoder, .. } = self.model;
         let group = [self.model.sample_group(hidden.samples(), heads)];
@@ -54,25 +54,25 @@ impl Passes<'_> {
         Ok(encoder.run_groups(layers, hidden, &group, &self.ctx)?)
     }
 
-    fn whole(&mut self, layers: Range<usize>, hidden: &Hidden) -> Result<Hidden> {
+    fn run_full(&mut self, layers: Range<usize>, hidden: &Hidden) -> Result<Hidden> {
         self.run(layers, hidden, HeadSet::full(self.model.space.model_shape().heads)?)
     }
 
-    /// Where the routes of these samples begin to differ.
+    /// Runs the base layers, after which routes differ.
     fn start(&mut self, embedded: &Hidden) -> Result<Hidden> {
         let base = self.model.space.base().map_or(0, |base| base.end());
-        self.whole(0..base, embedded)
+        self.run_full(0..base, embedded)
     }
 
-    /// The state that a route ends in which leaves here.
+    /// The last state of a route that leaves here: the state after the tail.
     fn end(&mut self, hidden: &Hidden) -> Result<Hidden> {
         match self.model.space.tail() {
-            Some(tail) => self.whole(tail.layers(), hidden),
+            Some(tail) => self.run_full(tail.layers(), hidden),
             None => Ok(hidden.clone()),
         }
     }
 
-    /// Adds each sample's pooled state to `mean`, and each head's part of its rows to the parts.
+    /// Adds each sample's pooled state to `mean`, and the mean of each head's columns to `parts`.
     fn add(&mut self, mean: &mut Mean, hidden: &Hidden, pool: &dht_bandits::PyramidPool) -> Result<()> {
         let [rows] = pooled(hidden, [pool])?;
         rows.iter().for_each(|row| mean.add(row));
@@ -87,8 +87,8 @@ impl Passes<'_> {
     }
 }
 
-/// Two passes over texts, without gradient: one through the full model, one with heads drawn at random, evenly by
-/// number (in a tree search anew for each group). Also gives the FLOPs of the two, which are part of the training's
+/// Two passes over texts, without gradient: one through the full model, one with random heads, each head count
+/// equally often (in a tree search redrawn for each group). Also returns their FLOPs, which are part of the training's
 /// cost.
 pub(super) fn arm_features(
     model: &ExitModel,
@@ -112,26 +112,26 @@ pub(super) fn arm_features(
         let (mut hidden, mut group) = (base.clone(), 0);
         for (exit, depth) in depth.iter_mut().enumerate() {
             while group < space.groups_before(exit).len() {
-                hidden = passes.whole(space.groups()[group].layers(), &hidden)?;
+                hidden = passes.run_full(space.groups()[group].layers(), &hidden)?;
                 group += 1;
             }
             let end = passes.end(&hidden)?;
             passes.add(depth, &end, &depth_pool)?;
         }
-        // Evenly: the samples are dealt to the numbers of heads in turn, from a random start.
-        let dealt = |samples: usize, rng: &mut ChaCha8Rng| -> Vec<Vec<usize>> {
+        // Equally often: the head counts take samples in turn, from a random start.
+        let by_option = |samples: usize, rng: &mut ChaCha8Rng| -> Vec<Vec<usize>> {
             let first = rng.random_range(0..options.len().max(1));
-            let of = |option| (0..samples).filter(|place| (place + first) % options.len() == option).collect();
+            let of = |option| (0..samples).filter(|index| (index + first) % options.len() == option).collect();
             (0..options.len()).map(of).collect()
         };
         if space.is_tree() {
             let mut hidden = base;
             for (layers, means) in space.groups().iter().zip(&mut by_heads) {
                 let mut parts = Vec::new();
-                for (option, places) in dealt(hidden.samples(), rng).into_iter().enumerate() {
-                    if !places.is_empty() {
+                for (option, indices) in by_option(hidden.samples(), rng).into_iter().enumerate() {
+                    if !indices.is_empty() {
                         let kept = random_heads(heads, pinned, options[option], rng)?;
-                        let part = passes.run(layers.layers(), &hidden.select(&places)?, kept)?;
+                        let part = passes.run(layers.layers(), &hidden.select(&indices)?, kept)?;
                         passes.add(&mut means[option], &part, &heads_pool)?;
                         parts.push(part);
                     }
@@ -139,11 +139,11 @@ pub(super) fn arm_features(
                 hidden = Hidden::concat(&parts)?;
             }
         } else {
-            for (option, places) in dealt(base.samples(), rng).into_iter().enumerate() {
-                if places.is_empty() {
+            for (option, indices) in by_option(base.samples(), rng).into_iter().enumerate() {
+                if indices.is_empty() {
                     continue;
                 }
-                let (mut hidden, mut group) = (base.select(&places)?, 0);
+                let (mut hidden, mut group) = (base.select(&indices)?, 0);
                 for (exit, means) in by_arm.iter_mut().enumerate() {
                     while group < space.groups_before(exit).len() {
                         let kept = random_heads(heads, pinned, options[option], rng)?;

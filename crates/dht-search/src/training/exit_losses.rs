@@ -1,4 +1,4 @@
-//! What a batch is trained on: the losses at the exits.
+//! The training loss of a batch: the weighted losses at its exits.
 
 use candle_core::Tensor;
 use dht_transformer::{
@@ -12,11 +12,11 @@ use crate::model::PassedExits;
 use crate::routing::{ExitOutput, ForwardTrace, Losses};
 use crate::settings::{ExitLosses, SoftLabels, Teacher};
 
-/// What a teacher says of each sample of a batch: logits, by class.
-type Taught = Vec<Vec<f32>>;
+/// The teacher's logits of each sample of a batch, by class.
+type TeacherLogits = Vec<Vec<f32>>;
 
 impl SearchObjective {
-    /// What a training batch shows.
+    /// Whether and how a training batch evaluates the exits that samples pass.
     pub(crate) fn passed_exits(&self) -> PassedExits {
         match self.settings().exit_losses {
             ExitLosses::Chosen => PassedExits::Skip,
@@ -25,11 +25,11 @@ impl SearchObjective {
         }
     }
 
-    /// The mean over samples of their weighted exit losses, and the losses on the labels as numbers.
+    /// The mean over samples of their weighted exit losses, and the losses on the labels as values.
     pub(crate) fn losses(&self, batch: &PackedBatch, trace: &ForwardTrace) -> Result<(Tensor, Losses)> {
         let (by_output, losses) = self.label_losses(batch, trace)?;
         let soft = self.settings().soft_labels;
-        let taught = self.taught(batch, trace)?;
+        let teacher_logits = self.teacher_logits(batch, trace)?;
         let mut total: Option<Tensor> = None;
         for (output, labels) in trace.outputs.iter().zip(by_output) {
             let (mut of_labels, mut of_teacher) = (Vec::new(), Vec::new());
@@ -41,8 +41,8 @@ impl SearchObjective {
                 of_teacher.push((weight * share) as f32);
             }
             let mut part = weighted(&labels, of_labels)?;
-            if let (Some(soft), Some(taught)) = (soft, &taught) {
-                let teacher = rows(taught, &output.samples, &output.logits)?;
+            if let (Some(soft), Some(teacher_logits)) = (soft, &teacher_logits) {
+                let teacher = rows(teacher_logits, &output.samples, &output.logits)?;
                 let losses = soft_cross_entropy(&output.logits, &teacher, soft.temperature)?;
                 part = (part + weighted(&losses, of_teacher)?)?;
             }
@@ -55,7 +55,7 @@ impl SearchObjective {
         Ok((total.ok_or_else(none)?, losses))
     }
 
-    /// The loss on its label of each sample at each exit that was shown: by output, and as numbers by exit.
+    /// The label loss of each sample at each exit that read it: as tensors by output, and as values by exit.
     pub(crate) fn label_losses(&self, batch: &PackedBatch, trace: &ForwardTrace) -> Result<(Vec<Tensor>, Losses)> {
         let mut by_exit = vec![vec![f64::NAN; batch.len()]; self.dynamic.space().exits().len()];
         let mut by_output = Vec::with_capacity(trace.outputs.len());
@@ -70,10 +70,11 @@ impl SearchObjective {
         Ok((by_output, Losses { by_exit }))
     }
 
-    /// What an exit's loss weighs for a sample whose own exit is `own`; all that a sample trains weighs 1, probes beside.
+    /// The weight of an exit's loss for a sample whose own exit is `own`. The weights of a sample add up to 1, detached exit
+    /// losses not counted.
     fn exit_weight(&self, output: &ExitOutput, own: usize) -> f64 {
         match (self.settings().exit_losses, own == output.exit) {
-            // The base exit's probe reads also those that leave there, before that is known.
+            // The detached read of the base exit precedes the decision, so that it includes samples that leave there.
             (ExitLosses::Detached, true) if output.detached => 0.0,
             (ExitLosses::Chosen | ExitLosses::Detached, true) => 1.0,
             (ExitLosses::Chosen, false) => 0.0,
@@ -87,30 +88,30 @@ impl SearchObjective {
     }
 
     /// The teacher's logits, where there is one.
-    fn taught(&self, batch: &PackedBatch, trace: &ForwardTrace) -> Result<Option<Taught>> {
+    fn teacher_logits(&self, batch: &PackedBatch, trace: &ForwardTrace) -> Result<Option<TeacherLogits>> {
         match self.settings().soft_labels.map(|soft| soft.teacher) {
             None => Ok(None),
             Some(Teacher::Full) => self.full_teacher_logits(batch).map(Some),
             Some(Teacher::Deepest) => {
-                let mut taught = vec![Vec::new(); batch.len()];
+                let mut teacher_logits = vec![Vec::new(); batch.len()];
                 for output in trace.outputs.iter().filter(|output| !output.detached) {
                     let rows: Vec<Vec<f32>> = output.logits.to_vec2()?;
                     for (&sample, row) in output.samples.iter().zip(rows) {
                         if trace.decisions.exits[sample] == output.exit {
-                            taught[sample] = row;
+                            teacher_logits[sample] = row;
                         }
                     }
                 }
-                Ok(Some(taught))
+                Ok(Some(teacher_logits))
             }
         }
     }
 }
 
 impl SoftLabels {
-    /// What the teacher counts at a sample's own exit and at those it passes.
+    /// The share of the teacher in the loss at a sample's own exit and at those it passes.
     fn share(self, own: bool) -> f64 {
-        // Nobody teaches himself.
+        // The deepest exit is the teacher, and is not distilled from itself.
         if own && self.teacher == Teacher::Deepest { 0.0 } else { self.weight }
     }
 }
@@ -121,10 +122,10 @@ pub(crate) fn weighted(losses: &Tensor, weights: Vec<f32>) -> Result<Tensor> {
     Ok((losses * Tensor::from_vec(weights, count, losses.device())?)?.sum_all()?)
 }
 
-/// The teacher's rows of these samples, beside logits of theirs. (samples, classes).
-pub(crate) fn rows(taught: &Taught, samples: &[usize], logits: &Tensor) -> Result<Tensor> {
-    let numbers: Vec<f32> = samples.iter().flat_map(|sample| taught[*sample].iter().copied()).collect();
-    Ok(Tensor::from_vec(numbers, logits.dims2()?, logits.device())?)
+/// The teacher's logits of these samples, in the shape (samples, classes) of `logits`.
+pub(crate) fn rows(teacher_logits: &TeacherLogits, samples: &[usize], logits: &Tensor) -> Result<Tensor> {
+    let values: Vec<f32> = samples.iter().flat_map(|sample| teacher_logits[*sample].iter().copied()).collect();
+    Ok(Tensor::from_vec(values, logits.dims2()?, logits.device())?)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Steps in which every text runs the whole model and trains the last exit alone.
+//! Full-model steps: every text runs the full model and trains the last exit alone.
 
 use dht_transformer::{
     ForwardContext, HeadPlan, PackedBatch, Progress, StepLoss,
@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::settings::Teacher;
 
 impl SearchObjective {
-    /// Runs a batch on the deepest route with all heads. The bandits see nothing of it.
+    /// Runs a batch on the deepest route with all heads. The routers do not learn from it.
     pub(super) fn run_full_model(&mut self, batch: &PackedBatch, progress: Progress) -> Result<StepLoss> {
         let ctx = ForwardContext::training(self.dynamic.encoder().parameters(), progress.seed, progress.step as u32);
         let model = self.exit_model();
@@ -24,7 +24,7 @@ impl SearchObjective {
         }
         let logits = model.exits.at(last).logits(&hidden, &ctx)?;
         let losses = cross_entropy(&logits, &batch.labels)?;
-        let numbers: Vec<f32> = losses.to_vec1()?;
+        let values: Vec<f32> = losses.to_vec1()?;
         let soft = self.settings().soft_labels.filter(|soft| soft.teacher == Teacher::Full);
         let share = soft.map_or(0.0, |soft| soft.weight);
         let each = |share: f64| vec![(share / batch.len() as f64) as f32; batch.len()];
@@ -35,11 +35,11 @@ impl SearchObjective {
             let losses = soft_cross_entropy(&logits, &teacher, soft.temperature)?;
             loss = (loss + weighted(&losses, each(share))?)?;
         }
-        // A loss that is not finite is left to the training loop, which stops.
-        if numbers.iter().all(|number| number.is_finite()) {
+        // The training loop stops at a loss that is not finite.
+        if values.iter().all(|value| value.is_finite()) {
             let reads = self.exit_model().full_reads();
-            for (tokens, number) in batch.spans.lengths().zip(numbers) {
-                self.record_text(&route, tokens, &reads, f64::from(number), progress)?;
+            for (tokens, loss) in batch.spans.lengths().zip(values) {
+                self.record_text(&route, tokens, &reads, f64::from(loss), progress)?;
             }
             self.record_teacher(batch);
         }

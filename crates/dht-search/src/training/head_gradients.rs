@@ -1,4 +1,4 @@
-//! Heads judged by the backward: |∂L/∂ξ| of a gate ξ on each head (Michel et al. 2019).
+//! Head importance by gate gradients: |∂L/∂ξ| of a gate ξ on each head (Michel et al. 2019).
 
 use std::collections::BTreeMap;
 
@@ -9,16 +9,16 @@ use crate::error::Result;
 use crate::reward::HeadFeedback;
 use crate::routing::{ForwardTrace, Losses};
 
-/// The least slope of a loss along the label's log-odds, so that a text known for certain does not divide by 0.
-const SMALLEST_SLOPE: f64 = 1e-6;
+/// A lower bound for the gradient of a loss by the label's log-odds, against a division by 0 at probability 1.
+const SMALLEST_GRADIENT: f64 = 1e-6;
 
 impl SearchObjective {
-    /// A pass whose backward keeps the slopes, where the heads are judged by them.
+    /// A context whose backward keeps the gate gradients, where heads are scored by them.
     pub(super) fn with_head_gradients(&self, ctx: ForwardContext) -> ForwardContext {
         if self.settings().head_feedback == HeadFeedback::Gradient { ctx.with_head_gate_gradients() } else { ctx }
     }
 
-    /// Remembers a step until its backward has run.
+    /// Keeps a step until its backward has run.
     pub(super) fn await_head_gradients(
         &mut self,
         batch: &PackedBatch,
@@ -29,29 +29,29 @@ impl SearchObjective {
         if self.settings().head_feedback == HeadFeedback::Gradient && self.dynamic.is_warm() {
             let samples = batch.sample_ids.clone();
             let own = |(sample, exit): (usize, &usize)| losses.by_exit[*exit][sample];
-            let scale = |loss: f64| batch.len() as f64 / (1.0 - (-loss).exp()).max(SMALLEST_SLOPE);
+            let scale = |loss: f64| batch.len() as f64 / (1.0 - (-loss).exp()).max(SMALLEST_GRADIENT);
             let scales = trace.decisions.exits.iter().enumerate().map(own).map(scale).collect();
             self.pending_feedback =
                 Some(PendingHeadFeedback { ctx: ctx.clone(), samples, groups: trace.groups, scales });
         }
     }
 
-    /// Judges the heads of the last step, now that its backward has run.
+    /// Lets the head router learn from the gate gradients of the last step, after its backward.
     pub(super) fn learn_from_head_gradients(&mut self) -> Result<()> {
         let Some(PendingHeadFeedback { ctx, samples, groups, scales }) = self.pending_feedback.take() else {
             return Ok(());
         };
         let mut by_head: BTreeMap<(usize, u64, usize), f64> = BTreeMap::new();
-        for slope in ctx.head_gate_gradients() {
-            by_head.insert((slope.layer, slope.sample, slope.head), f64::from(slope.gradient).abs());
+        for gate in ctx.head_gate_gradients() {
+            by_head.insert((gate.layer, gate.sample, gate.head), f64::from(gate.gradient).abs());
         }
         for trace in &groups {
             let layers = self.dynamic.space().groups()[trace.group];
-            let slope = |place: usize, head: usize| -> f64 {
-                let of = |layer| by_head.get(&(layer, samples[trace.members[place]], head)).copied();
-                scales[trace.members[place]] * layers.layers().filter_map(of).sum::<f64>()
+            let importance = |index: usize, head: usize| -> f64 {
+                let of = |layer| by_head.get(&(layer, samples[trace.members[index]], head)).copied();
+                scales[trace.members[index]] * layers.layers().filter_map(of).sum::<f64>()
             };
-            self.dynamic.heads.learn_gradients(trace, &slope)?;
+            self.dynamic.heads.learn_gradients(trace, &importance)?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Texts that are never trained on: the bandits learn from their losses.
+//! Held-out texts: they are never trained on, and the bandits learn from their losses.
 
 use std::time::Instant;
 
@@ -16,8 +16,8 @@ const HOLDING_OUT: u64 = 1 << 57;
 const ROUTING: u64 = 1 << 58;
 
 impl SearchObjective {
-    /// Whether the bandits learn from the losses of a training batch. Before their contexts' scaling is fixed they only
-    /// look, for which any text will do.
+    /// Whether the bandits learn from the losses of a training batch. During the warm-up they only observe contexts, for
+    /// which any text serves.
     pub(crate) fn routers_learn(&self, progress: Progress) -> bool {
         match self.settings().loss_source {
             LossSource::AllEpochs => true,
@@ -36,7 +36,7 @@ impl SearchObjective {
         Ok(())
     }
 
-    /// Takes the held-out texts out of a batch, lets the bandits learn from them, and gives what is to be trained on.
+    /// Takes the held-out texts out of a batch, lets the bandits learn from them, and returns the rest for training.
     pub(crate) fn hold_out(&mut self, batch: PackedBatch, progress: Progress) -> Result<Option<PackedBatch>> {
         let LossSource::HeldOut { share } = self.settings().loss_source else { return Ok(Some(batch)) };
         // A function of seed and row, so that a resumed training holds out the same.
@@ -46,7 +46,7 @@ impl SearchObjective {
             rng.random::<f64>() < share
         };
         let (out, rest): (Vec<usize>, Vec<usize>) = (0..batch.len()).partition(|sample| held(*sample));
-        // While the full model is trained first, the exits have nothing to say.
+        // During the first full-model steps the other exits are untrained.
         if !out.is_empty() && progress.share >= self.settings().full_model_steps.first {
             self.learn_from_held_out(&batch.select(&out), progress)?;
         }

@@ -22,7 +22,7 @@ use crate::routing::{Decisions, GroupTrace, Mode, Preparation};
 use crate::settings::{Dispatch, SearchSettings};
 use crate::space::SearchSpace;
 
-/// The random stream of what happens before the training.
+/// The random stream of [`prepare`](Objective::prepare).
 const PREPARING: u64 = 1 << 56;
 
 /// Trains a dynamic model: batches are routed, encoder and routers learn from their losses, and the cost is counted.
@@ -35,14 +35,14 @@ const PREPARING: u64 = 1 << 56;
 pub struct SearchObjective {
     pub(super) dynamic: DynamicModel,
     pub(super) next_phase: Option<NextPhase>,
-    /// The batch that came last, until its loss is asked for.
+    /// The last offered batch, until its loss is computed.
     pub(super) pending: Option<Step>,
-    /// The step whose heads learn from what its backward gives.
+    /// The step whose head gradients are known after its backward.
     pub(super) pending_feedback: Option<PendingHeadFeedback>,
     pub(super) queues: Option<Queues>,
-    /// Samples that wait in queues, by row.
+    /// Queued samples, by row.
     pub(super) queued: BTreeMap<usize, Sample>,
-    /// The last step whose routes were drawn, and its generator, which the next batch of that step goes on with.
+    /// The last step whose routes were drawn, and its generator, from which the next batch of that step draws too.
     pub(super) routing: Option<(u64, ChaCha8Rng)>,
     pub(super) accounting: CostAccounting,
     pub(super) observer: RouteObserver,
@@ -60,7 +60,7 @@ pub(super) enum Step {
     FullModel(PackedBatch),
 }
 
-/// The space that a training goes on in.
+/// The space of a training's next phase.
 #[derive(Debug, Clone)]
 pub(super) struct NextPhase {
     /// From this epoch on, counted from 0.
@@ -69,14 +69,14 @@ pub(super) struct NextPhase {
     pub(super) exits: Exits,
 }
 
-/// A step whose backward has not run yet when its loss is handed over.
+/// A training step whose loss has been returned and whose backward pass is pending.
 #[derive(Debug)]
 pub(super) struct PendingHeadFeedback {
     pub(super) ctx: ForwardContext,
-    /// The samples of the batch, by number.
+    /// The ids of the batch's samples.
     pub(super) samples: Vec<u64>,
     pub(super) groups: Vec<GroupTrace>,
-    /// By sample: what turns the slope of the step's loss into one of the sample's log-odds.
+    /// By sample: the factor that turns the gate gradient of the step's loss into that of the sample's log-odds.
     pub(super) scales: Vec<f64>,
 }
 
@@ -124,12 +124,12 @@ impl SearchObjective {
         self.dynamic
     }
 
-    /// What the training cost and chose.
+    /// The cost and the decisions of the training.
     pub fn accounting(&self) -> &CostAccounting {
         &self.accounting
     }
 
-    /// How many optimiser steps lay between routing and training on average; `None` without queues.
+    /// Mean number of optimiser steps between routing a sample and training on it; `None` without queues.
     pub fn mean_wait(&self) -> Option<f64> {
         self.queues.as_ref().map(Queues::mean_wait)
     }
@@ -151,11 +151,11 @@ impl SearchObjective {
     pub(super) fn mode(&self, progress: Progress) -> Mode {
         let settings = self.settings();
         let random = settings.full_model_steps.first + settings.explore_share;
-        // The last batch comes with all behind it.
+        // At the last batch the share is 1.
         if progress.share < random || random >= 1.0 { Mode::Random } else { Mode::Explore }
     }
 
-    /// Forgets what a training that failed left behind.
+    /// Clears the pending state of a training that failed.
     pub(super) fn clear_pending(&mut self) {
         (self.pending, self.pending_feedback, self.routing) = (None, None, None);
     }
@@ -248,7 +248,7 @@ impl Objective for SearchObjective {
         self.restore_training(state, training)
     }
 
-    /// The routers go back with the weights that they know; the costs stay those of the whole training.
+    /// Restores the routers that belong to the best weights; the cost accounting stays that of the whole training.
     fn restore_best(&mut self, state: Value) -> Result<()> {
         self.restore_routers(state)
     }

@@ -8,10 +8,10 @@ use crate::settings::HeadArms;
 use crate::space::SearchSpace;
 
 impl SearchObjective {
-    /// The same training, which goes on in another space from an epoch (counted from 0) on, as P-DHT does after two
-    /// epochs of F-DHT: UCB_cp gets the arms of that space, each started from the nearest old one of its depth
+    /// The same training with a second phase: from an epoch (counted from 0) on it uses another space, as P-DHT does after
+    /// two epochs of F-DHT. The joint bandit gets the arms of that space, each started from the nearest old one of its depth
     /// ([`SearchSpace::closest_arms`]), the head bandit and all scaling stay, and the layers of a tail are frozen. Only
-    /// what comes after counts as the best epoch.
+    /// epochs of the second phase can be the best one.
     ///
     /// # Errors
     /// [`Error::Setting`] unless both spaces are integrated, of one size and base, and as

@@ -1,4 +1,4 @@
-//! The paper's queues (Algorithm 3): samples wait for others of their depth.
+//! The paper's queues (Algorithm 3): routed samples wait until a batch of their exit is full.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::routing::{Decisions, QueuedDecision, Router};
 
-/// A sample that waits: its row in the training set, and what its depth was decided from.
+/// A queued sample: its row in the training set, its decision and the context of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Waiting {
+pub(crate) struct QueuedSample {
     pub(crate) row: usize,
-    /// The arm of UCB_cp, in an integrated search.
+    /// The arm of the joint bandit, in an integrated search.
     arm: Option<usize>,
     context: Vec<f64>,
     signals: Vec<f64>,
@@ -25,8 +25,8 @@ pub(crate) struct Waiting {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Queues {
     size: usize,
-    queues: Vec<VecDeque<Waiting>>,
-    /// Steps that samples waited, summed, and how many samples left.
+    queues: Vec<VecDeque<QueuedSample>>,
+    /// The sum of the steps that samples waited, and the number of samples that left.
     waited: (u64, u64),
 }
 
@@ -35,12 +35,12 @@ impl Queues {
         Self { size, queues: vec![VecDeque::new(); exits], waited: (0, 0) }
     }
 
-    /// Makes them the queues of a space with so many exits; they are empty then.
+    /// Replaces the queues by empty ones for this number of exits.
     pub(crate) fn set_exits(&mut self, exits: usize) {
         self.queues = vec![VecDeque::new(); exits];
     }
 
-    /// Queues of the same size with nobody in them.
+    /// Empty queues of the same size and number.
     pub(crate) fn emptied(&self) -> Self {
         Self::new(self.size, self.queues.len())
     }
@@ -53,13 +53,13 @@ impl Queues {
             // A router without contexts gives none.
             let (context, signals) = (contexts.next().unwrap_or_default(), signals.next().unwrap_or_default());
             let (row, arm) = (*row as usize, arms.next());
-            self.queues[exit].push_back(Waiting { row, arm, context, signals, routed_at: step });
+            self.queues[exit].push_back(QueuedSample { row, arm, context, signals, routed_at: step });
         }
     }
 
-    /// The next batch: a full queue, or with `drain` whatever waits, the shallowest first. At most `size` samples.
+    /// The next batch: a full queue, or with `drain` any that is not empty, the shallowest first. At most `size` samples.
     pub(crate) fn leave(&mut self, drain: bool, step: u64) -> Option<(Vec<usize>, Decisions)> {
-        let ready = |queue: &VecDeque<Waiting>| queue.len() >= self.size || (drain && !queue.is_empty());
+        let ready = |queue: &VecDeque<QueuedSample>| queue.len() >= self.size || (drain && !queue.is_empty());
         let exit = self.queues.iter().position(ready)?;
         let count = self.size.min(self.queues[exit].len());
         let mut rows = Vec::with_capacity(count);
@@ -78,32 +78,32 @@ impl Queues {
         Some((rows, decisions))
     }
 
-    /// How many optimiser steps lay between routing and training, on average: how stale the states were.
+    /// Mean number of optimiser steps between routing a sample and training on it (staleness).
     pub(crate) fn mean_wait(&self) -> f64 {
         self.waited.0 as f64 / self.waited.1.max(1) as f64
     }
 
-    /// Refuses queues whose samples `router` cannot have sent there, or in which one waits twice.
+    /// Refuses queues with samples that `router` cannot have sent there, or with a sample twice.
     pub(crate) fn check(&self, router: &dyn Router) -> Result<()> {
         let mut rows = BTreeSet::new();
         for (exit, queue) in self.queues.iter().enumerate() {
-            for Waiting { row, arm, context, signals, .. } in queue {
+            for QueuedSample { row, arm, context, signals, .. } in queue {
                 let decision = QueuedDecision { arm: *arm, context: context.clone(), signals: signals.clone() };
                 router.check_queued(exit, &decision)?;
                 if !rows.insert(row) {
-                    return Err(Error::setting("waiting sample", "each row once", format!("row {row} twice")));
+                    return Err(Error::setting("queued sample", "each row once", format!("row {row} twice")));
                 }
             }
         }
         Ok(())
     }
 
-    /// The rows that wait.
+    /// The rows of the queued samples.
     pub(crate) fn rows(&self) -> impl Iterator<Item = usize> + '_ {
         self.queues.iter().flatten().map(|queued| queued.row)
     }
 
-    /// How many queues there are, and samples in a full one.
+    /// The number of queues, and of samples in a full one.
     pub(crate) fn shape(&self) -> (usize, usize) {
         (self.queues.len(), self.size)
     }
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_leaves_as_one_batch_and_draining_leaves_nothing_behind() {
+    fn a_full_queue_leaves_as_one_batch_and_draining_empties_all_queues() {
         let mut queues = Queues::new(2, 3);
         queues.join(&[10, 11, 12], choices(&[2, 0, 2]), 4);
         let (rows, left) = queues.leave(false, 7).unwrap();

@@ -1,4 +1,4 @@
-//! Counting: what a batch cost and chose goes into the cost accounting.
+//! Adds the cost and the decisions of a batch to the cost accounting.
 
 use dht_transformer::{PackedBatch, Progress};
 
@@ -26,7 +26,7 @@ impl SearchObjective {
         for trace in &trace.groups {
             let layers = self.dynamic.space().groups()[trace.group];
             for group in &trace.decisions.head_sets {
-                self.accounting.curves.head_set(layers, group.heads, group.places.len() as u64)?;
+                self.accounting.curves.head_set(layers, group.heads, group.indices.len() as u64)?;
             }
         }
         Ok(())
@@ -53,7 +53,7 @@ impl SearchObjective {
         self.accounting.curves.outcome(progress.share.min(1.0), route, loss)
     }
 
-    /// Counts what deciding cost.
+    /// Counts the FLOPs of the routers.
     pub(super) fn record_routing(&mut self, trace: &ForwardTrace) {
         let members = trace.groups.iter().map(|group| group.members.len()).sum();
         self.accounting.bandit_flops += self.dynamic.routing_flops(trace.decisions.exits(), members);

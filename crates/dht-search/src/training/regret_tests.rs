@@ -1,9 +1,9 @@
-//! Planted truth: an encoder of which it is known how deep each text must go and which heads help.
+//! Planted truth: an encoder for which the best depth of each text and the best heads are known.
 //!
-//! The hidden row of a token has, for each of four kinds of text, a number that marks the kind and one that says the
-//! class. The classifier behind exit e reads the classes of kinds 0 to e, so that a text of kind k is understood
-//! from exit k on and nothing is gained behind it. Attention is even; a helpful head adds to the class what it reads of
-//! it, a harmful one takes some away; feed-forwards do nothing.
+//! The hidden row of a token has, for each of four kinds of text, a value that marks the kind and one that encodes the
+//! class. The classifier of exit e reads the classes of kinds 0 to e, so that a text of kind k is classified correctly
+//! from exit k on, and deeper exits gain nothing. Attention is uniform; a helpful head adds to the class value what it
+//! reads of it, a harmful one subtracts some; feed-forwards do nothing.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ use crate::space::{BaseState, RouteSpec, Search, SearchSpace, Segment, SpaceConf
 
 const HEADS: usize = 8;
 const KEPT: usize = 4;
-/// Numbers of a hidden row, of a head.
+/// The width of a hidden row; below, that of a head.
 const HIDDEN: usize = 32;
 const HEAD: usize = HIDDEN / HEADS;
 const KINDS: usize = 4;
@@ -30,11 +30,11 @@ const LAMBDA: f64 = 0.25;
 const TEXTS: usize = 5000;
 const BATCH: usize = 50;
 const SEEDS: u64 = 20;
-/// The share of texts that bear the wrong label.
+/// The share of texts with the wrong label.
 const NOISE: f64 = 0.02;
 
-/// The place of the number that marks a kind, and of the one that says the class of its texts. Their negatives lie half a
-/// row behind, and every second place is empty, so that no pooling adds up what must be told apart.
+/// The column of the value that marks a kind; [`class`] is that of the value for the class of its texts. Their negatives
+/// follow half a row later, and every second column is 0, so that pooling adds no two of them.
 const fn mark(kind: usize) -> usize {
     2 * kind
 }
@@ -43,10 +43,10 @@ const fn class(kind: usize) -> usize {
     2 * KINDS + 2 * kind
 }
 
-/// Adds a number and its negative to a row.
-fn plant(row: &mut [f32], place: usize, number: f32) {
-    row[place] += number;
-    row[place + HIDDEN / 2] -= number;
+/// Adds a value and its negative to a row.
+fn plant(row: &mut [f32], index: usize, value: f32) {
+    row[index] += value;
+    row[index + HIDDEN / 2] -= value;
 }
 
 fn token(kind: usize, label: usize) -> usize {
@@ -59,29 +59,29 @@ fn planted_encoder() -> Encoder {
     let encoder = Encoder::random(&config, &Device::Cpu, &mut ChaCha8Rng::seed_from_u64(0)).unwrap();
     let mut tensors: BTreeMap<String, Tensor> = encoder.to_tensors().unwrap();
     for (name, tensor) in &mut tensors {
-        let mut numbers = vec![0_f32; tensor.elem_count()];
+        let mut values = vec![0_f32; tensor.elem_count()];
         if name.ends_with("word_embeddings.weight") {
             for (kind, label) in (0..KINDS).flat_map(|kind| [(kind, 0), (kind, 1)]) {
-                let row = &mut numbers[token(kind, label) * HIDDEN..][..HIDDEN];
+                let row = &mut values[token(kind, label) * HIDDEN..][..HIDDEN];
                 plant(row, mark(kind), 2.0);
                 plant(row, class(kind), if label == 1 { 1.0 } else { -1.0 });
             }
         } else if name.ends_with("LayerNorm.weight") {
-            numbers.fill(1.0);
+            values.fill(1.0);
         } else if name.ends_with("attention.self.value.weight") {
-            // Number k of a head is half the difference of kind k's pair.
+            // Value k of a head is half the difference of kind k's pair.
             for (head, kind) in (0..HEADS).flat_map(|head| (0..KINDS).map(move |kind| (head, kind))) {
-                let row = &mut numbers[(head * HEAD + kind) * HIDDEN..][..HIDDEN];
+                let row = &mut values[(head * HEAD + kind) * HIDDEN..][..HIDDEN];
                 plant(row, class(kind), 0.5);
             }
         } else if name.ends_with("attention.output.dense.weight") {
             for (head, kind) in (0..HEADS).flat_map(|head| (0..KINDS).map(move |kind| (head, kind))) {
                 let gain = if HELPFUL.contains(&head) { 0.15 } else { -0.05 };
-                numbers[class(kind) * HIDDEN + head * HEAD + kind] = gain;
-                numbers[(class(kind) + HIDDEN / 2) * HIDDEN + head * HEAD + kind] = -gain;
+                values[class(kind) * HIDDEN + head * HEAD + kind] = gain;
+                values[(class(kind) + HIDDEN / 2) * HIDDEN + head * HEAD + kind] = -gain;
             }
         }
-        *tensor = Tensor::from_vec(numbers, tensor.dims(), &Device::Cpu).unwrap();
+        *tensor = Tensor::from_vec(values, tensor.dims(), &Device::Cpu).unwrap();
     }
     Encoder::from_tensors(&config, &tensors, &Device::Cpu).unwrap()
 }
@@ -117,7 +117,7 @@ fn planted_search(integrated: bool, settings: SearchSettings) -> SearchObjective
         if name.ends_with("weight") {
             let depth: usize = name.split('.').nth(1).unwrap().parse().unwrap();
             for kind in 0..depth {
-                // Row 1 of (2, hidden) speaks for class 1.
+                // Row 1 of (2, hidden) is that of class 1.
                 plant(&mut tensor.values[HIDDEN..2 * HIDDEN], class(kind), 0.6);
             }
         }
@@ -129,7 +129,7 @@ fn planted_search(integrated: bool, settings: SearchSettings) -> SearchObjective
     SearchObjective::new(model).unwrap()
 }
 
-/// Texts, and the kind of each; some bear the wrong label.
+/// Texts, and the kind of each; some have the wrong label.
 fn texts(rng: &mut ChaCha8Rng) -> (PackedBatch, Vec<usize>) {
     let mut kinds = Vec::new();
     let samples: Vec<Sample> = (0..BATCH as u64)
@@ -145,8 +145,8 @@ fn texts(rng: &mut ChaCha8Rng) -> (PackedBatch, Vec<usize>) {
     (PackedBatch::from_samples(&samples).unwrap(), kinds)
 }
 
-/// What a text of this kind loses by leaving at an exit instead of the best: leaving too early costs the understanding,
-/// ln 2 at the least, leaving too late the layers.
+/// The regret of a text of this kind at an exit against the best exit: leaving too early costs a loss of at least ln 2,
+/// leaving too late costs the layers.
 fn depth_regret(kind: usize, exit: usize) -> f64 {
     let layers = LAMBDA / 4.0;
     if exit < kind { 2_f64.ln() - layers * (kind - exit) as f64 } else { layers * (exit - kind) as f64 }
@@ -170,7 +170,7 @@ fn regret(search: &mut SearchObjective, mode: Mode, seed: u64) -> [f64; 2] {
         let depths = kinds.iter().zip(trace.decisions.exits());
         sums[0] += depths.map(|(kind, exit)| depth_regret(*kind, *exit)).sum::<f64>();
         for group in trace.groups.iter().flat_map(|group| &group.decisions.head_sets) {
-            sums[1] += group.places.len() as f64 * heads_regret(group.heads);
+            sums[1] += group.indices.len() as f64 * heads_regret(group.heads);
         }
         search.dynamic.learn(&trace, &losses).unwrap();
         ctx.backward(&loss, search.model().encoder().parameters()).unwrap();
@@ -209,7 +209,7 @@ fn the_planted_encoder_does_what_is_planted() {
     assert!(margins[0] > 1.2 * margins[1], "helpful heads must help: {margins:?}");
 }
 
-/// In how many seeds the regret of depth, and of heads, stays within a quarter of that of routes drawn evenly.
+/// The number of seeds in which the regret of depth, and of heads, is at most a quarter of that of uniform random routes.
 fn seeds_within_a_quarter(integrated: bool, settings: &SearchSettings) -> [u64; 2] {
     let mut within = [0; 2];
     for seed in 0..SEEDS {
@@ -224,7 +224,7 @@ fn seeds_within_a_quarter(integrated: bool, settings: &SearchSettings) -> [u64; 
 }
 
 fn strategies() -> [(&'static str, bool, SearchSettings); 3] {
-    let ours = || SearchSettings {
+    let base = || SearchSettings {
         exit_losses: crate::settings::ExitLosses::Weighted { weight: 0.3, power: 0.0 },
         reward_shape: RewardShape::Gain { lambda: LAMBDA },
         exploration: crate::settings::PerBandit::all(1.0),
@@ -236,9 +236,9 @@ fn strategies() -> [(&'static str, bool, SearchSettings); 3] {
     let sequential = SearchSettings {
         router: RouterKind::SequentialBandit,
         exploration: crate::settings::PerBandit::all(0.3),
-        ..ours()
+        ..base()
     };
-    [("tree", false, ours()), ("integrated", true, ours()), ("sequential", false, sequential)]
+    [("tree", false, base()), ("integrated", true, base()), ("sequential", false, sequential)]
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What a resumed training needs beside the parameters.
+//! The state of a training in a checkpoint, besides the parameters.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::settings::SearchSettings;
 use crate::space::SearchSpace;
 
-/// The layout of [`TrainingState`].
+/// The version of [`TrainingState`].
 const VERSION: u64 = 3;
 
 #[derive(Serialize, Deserialize)]
@@ -32,7 +32,7 @@ impl TrainingState {
     fn read(state: Value) -> Result<Self> {
         if state.get("version").and_then(Value::as_u64) != Some(VERSION) {
             let got = state.get("version").map_or_else(|| "an earlier one".into(), Value::to_string);
-            let expected = format!("{VERSION}: go on with the release that began this training, or begin it anew");
+            let expected = format!("{VERSION}: resume with the release that began this training, or start again");
             return Err(Error::setting("training state's version", expected, got));
         }
         serde_json::from_value(state).map_err(of_state)
@@ -57,7 +57,7 @@ impl SearchObjective {
         to_value(state).map_err(of_state)
     }
 
-    /// In what a training with a stored state is not this one.
+    /// The settings in which a stored state differs from this training.
     pub(super) fn differences_from(&self, state: &Value) -> Result<Vec<SettingMismatch>> {
         let space = SearchSpace::deserialize(&state["space"]).map_err(of_state)?;
         let settings = SearchSettings::deserialize(&state["settings"]).map_err(of_state)?;
@@ -65,13 +65,13 @@ impl SearchObjective {
             let part = |part: serde_json::Result<Value>| part.map_err(of_state);
             Ok(json!({ "space": part(to_value(space))?, "search": part(to_value(settings))? }))
         };
-        // A training that entered its next phase stays there.
+        // A state of the next phase is compared with that phase.
         let own = self.next_phase.as_ref().map(|phase| &phase.space).filter(|next| **next == space);
         let own = own.unwrap_or(self.dynamic.space());
         Ok(SettingMismatch::between(&as_json(&space, &settings)?, &as_json(own, self.settings())?))
     }
 
-    /// Takes up a state, in the next phase where it is of that one. A state that is refused changes nothing.
+    /// Restores a state, and enters the next phase if the state is of that phase. A refused state changes nothing.
     pub(super) fn restore_training(&mut self, state: Value, training: &EncodedDataset) -> Result<()> {
         let state = TrainingState::read(state)?;
         self.exit_model().check_texts(training)?;
@@ -113,7 +113,7 @@ impl SearchObjective {
         let by_id: BTreeMap<usize, &Sample> = training.samples.iter().map(|s| (s.id as usize, s)).collect();
         let mut queued = BTreeMap::new();
         for row in state.queues.iter().flat_map(Queues::rows) {
-            let missing = || Error::setting("waiting sample", "a row of the training set", row);
+            let missing = || Error::setting("queued sample", "a row of the training set", row);
             queued.insert(row, (*by_id.get(&row).ok_or_else(missing)?).clone());
         }
         self.check_teacher()?;
@@ -123,7 +123,7 @@ impl SearchObjective {
         Ok(())
     }
 
-    /// Takes up both routers, or neither.
+    /// Restores both routers, or neither.
     fn take_routers(&mut self, router: Value, heads: Value) -> Result<()> {
         let mut restored = (self.dynamic.router.clone(), self.dynamic.heads.clone());
         restored.0.restore(router)?;
@@ -132,7 +132,7 @@ impl SearchObjective {
         Ok(())
     }
 
-    /// Takes up the routers of a state alone.
+    /// Restores only the routers of a state.
     pub(super) fn restore_routers(&mut self, state: Value) -> Result<()> {
         let TrainingState { router, heads, .. } = TrainingState::read(state)?;
         self.take_routers(router, heads)

@@ -77,10 +77,10 @@ impl SearchObjective {
                 self.dynamic.learn(&trace, &losses)?;
             }
             self.record_trace(batch, &trace, &own, progress)?;
-            // A backward has no texts but those that are trained on.
+            // Head gradients exist only for texts that are trained on.
             scored = self.settings().loss_source != LossSource::FirstEpoch || progress.epoch == 0;
         }
-        // A loss that is not finite is left to the training loop, which stops.
+        // The training loop stops at a loss that is not finite.
         self.accounting.bandit_seconds += (trace.deciding + start.elapsed()).as_secs_f64();
         if scored {
             self.await_head_gradients(batch, trace, &losses, &ctx);
@@ -88,7 +88,7 @@ impl SearchObjective {
         Ok(StepLoss { loss, ctx, samples: batch.len(), terms: batch.len() })
     }
 
-    /// Routes a batch with the weights of the time, without gradient, and puts its samples into queues.
+    /// Routes a batch with the current weights, without gradient, and puts its samples into queues.
     pub(super) fn queue(&mut self, batch: &PackedBatch, progress: Progress) -> Result<()> {
         let ctx = ForwardContext::inference();
         // Several batches may join the queues between two steps: the samples before this one tell them apart.
@@ -114,14 +114,14 @@ impl SearchObjective {
         let Some((rows, decisions)) = queues.leave(drain, progress.step) else { return Ok(None) };
         let mut samples = Vec::with_capacity(rows.len());
         for row in rows {
-            let missing = || Error::setting("waiting sample", "one that joined a queue", row);
+            let missing = || Error::setting("queued sample", "one that joined a queue", row);
             samples.push(self.queued.remove(&row).ok_or_else(missing)?);
         }
         Ok(Some(Step::Decided(PackedBatch::from_samples(&samples)?, decisions)))
     }
 }
 
-/// The samples of a batch, apart.
+/// The samples of a batch, one by one.
 fn samples_of(batch: &PackedBatch) -> impl Iterator<Item = Sample> + '_ {
     (0..batch.len()).map(|sample| {
         let rows = batch.spans.range(sample);

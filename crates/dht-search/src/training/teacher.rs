@@ -1,4 +1,4 @@
-//! A full model that was trained before, as a teacher.
+//! Distillation from a teacher: a full model that was trained before.
 
 use dht_transformer::{ForwardContext, PackedBatch, Task, TextClassifier};
 
@@ -7,8 +7,8 @@ use crate::error::{Error, Result};
 use crate::settings::Teacher;
 
 impl SearchObjective {
-    /// Gives the teacher that [`Teacher::Full`] asks for: a trained classifier of the same classes over the same tokens, of
-    /// any size. It is not changed and not saved with the model; a resumed training needs it again.
+    /// Sets the teacher that [`Teacher::Full`] requires: a trained classifier of the same classes over the same tokens, of
+    /// any size. It is neither changed nor saved with the model; a resumed training needs it again.
     ///
     /// # Errors
     /// [`Error::Setting`] when the settings ask for no such teacher, or it is for another task, other classes, fewer
@@ -49,12 +49,12 @@ impl SearchObjective {
         self.teacher.as_ref().ok_or_else(|| Error::setting("teacher", expected, "none"))
     }
 
-    /// What it says of each sample: logits, by class.
+    /// The logits of the full teacher, by sample and class.
     pub(crate) fn full_teacher_logits(&self, batch: &PackedBatch) -> Result<Vec<Vec<f32>>> {
         Ok(self.full_teacher()?.logits(batch, &ForwardContext::inference())?.to_vec2()?)
     }
 
-    /// Writes down what the teacher cost for a batch.
+    /// Counts the FLOPs of the teacher for a batch.
     pub(crate) fn record_teacher(&mut self, batch: &PackedBatch) {
         if let Some(teacher) = &self.teacher {
             let flops = teacher.forward_flops((&batch.spans).into()).0;

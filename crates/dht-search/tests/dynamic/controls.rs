@@ -1,4 +1,4 @@
-//! The controls: what a bandit has to beat is what it says it is.
+//! The controls: fixed, random and oracle routes, and the regret.
 
 use std::collections::BTreeMap;
 

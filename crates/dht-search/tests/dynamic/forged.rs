@@ -1,4 +1,4 @@
-//! States that no training wrote: refused with nothing changed, or harmless.
+//! Forged states, which no training wrote: they are refused and change nothing, or do no harm.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,7 +13,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
-use crate::toy::{CLASSES, HEADS, LAYERS, encoder, everything, kinds, model, task, train_settings};
+use crate::toy::{CLASSES, HEADS, LAYERS, encoder, kinds, model, task, train_settings, weights_and_state};
 
 fn trained(mut model: SearchObjective) -> Result<SearchObjective> {
     let data = task(37, 1);
@@ -27,11 +27,11 @@ fn integrated(settings: SearchSettings) -> Result<SearchObjective> {
     SearchObjective::new(DynamicModel::new(encoder(LAYERS, 1)?, space, settings, CLASSES as usize, &mut rng)?)
 }
 
-/// Refused by the field, and the model as it was.
+/// The field by which a state is refused; the model must be unchanged.
 fn refused(model: &mut SearchObjective, state: Value, training: &EncodedDataset) -> Result<&'static str> {
-    let before = everything(model)?;
+    let before = weights_and_state(model)?;
     let error = model.restore(state, training).expect_err("a forged state was taken");
-    assert!(everything(model)? == before);
+    assert!(weights_and_state(model)? == before);
     match error {
         Error::Setting { field, .. } => Ok(field),
         other => Err(other),
@@ -54,7 +54,7 @@ fn bandits_whose_references_arms_or_pins_are_not_theirs_are_refused() -> Result<
         let negative = json!({ "mean": -1.0, "weight": 2.0 });
         assert_eq!(forged("/heads/references/1/0", negative.clone())?, "reward reference", "{name}");
         assert_eq!(forged("/router/bandit/reference", negative)?, "reward reference", "{name}");
-        assert_eq!(forged("/router/bandit/ucb/arms", json!([0, 1, 2, 2]))?, "depth bandit's arms", "{name}");
+        assert_eq!(forged("/router/bandit/linear/arms", json!([0, 1, 2, 2]))?, "depth bandit's arms", "{name}");
         assert_eq!(forged("/heads/sets/pinned", Value::Null)?, "pinned heads", "{name}");
         assert_eq!(forged("/heads/sets/pinned", json!([0, 1, 2, 3, 4]))?, "pinned heads", "{name}");
     }
@@ -62,7 +62,7 @@ fn bandits_whose_references_arms_or_pins_are_not_theirs_are_refused() -> Result<
 }
 
 #[test]
-fn waiting_samples_of_arms_or_contexts_that_are_not_there_are_refused() -> Result<()> {
+fn queued_samples_of_arms_or_contexts_that_are_not_there_are_refused() -> Result<()> {
     let training = task(37, 1);
     let queue = dht_search::settings::Dispatch::Queue { size: 5 };
     let settings = SearchSettings { warm_up_contexts: 16, dispatch: queue, ..SearchSettings::default() };
@@ -82,16 +82,16 @@ fn waiting_samples_of_arms_or_contexts_that_are_not_there_are_refused() -> Resul
     ] {
         let mut state = stopped.clone();
         state["queues"]["queues"][0][0][field] = value.clone();
-        assert_eq!(refused(&mut model, state, &training)?, "waiting sample", "{field} {value}");
+        assert_eq!(refused(&mut model, state, &training)?, "queued sample", "{field} {value}");
     }
     let mut state = stopped.clone();
     state["queues"]["queues"][0] = json!([sample, sample]);
-    assert_eq!(refused(&mut model, state, &training)?, "waiting sample");
+    assert_eq!(refused(&mut model, state, &training)?, "queued sample");
     Ok(())
 }
 
 #[test]
-fn a_refused_state_of_the_later_space_leaves_the_model_in_the_first() -> Result<()> {
+fn a_refused_state_of_the_next_space_leaves_the_model_in_the_first() -> Result<()> {
     let build = || {
         let settings = SearchSettings { warm_up_contexts: 16, ..SearchSettings::for_preset(Preset::PDht) };
         let mut rng = ChaCha8Rng::seed_from_u64(2);
@@ -102,18 +102,18 @@ fn a_refused_state_of_the_later_space_leaves_the_model_in_the_first() -> Result<
     assert!(gone_on.next_phase().is_none());
     let mut state = gone_on.state()?;
     let mut fresh = build()?;
-    let before = everything(&fresh)?;
+    let before = weights_and_state(&fresh)?;
     state["heads"]["references"] = json!([]);
     assert_eq!(refused(&mut fresh, state, &training)?, "reward references");
     assert!(fresh.next_phase().is_some_and(|(epoch, _)| epoch == 1));
-    // It trains from the start as if nothing had been.
-    assert!(everything(&fresh)? == before);
+    // It trains from the start as if no state had been restored.
+    assert!(weights_and_state(&fresh)? == before);
     let fresh = trained(fresh)?;
-    assert!(everything(&fresh)? == everything(&gone_on)?);
+    assert!(weights_and_state(&fresh)? == weights_and_state(&gone_on)?);
     Ok(())
 }
 
-/// A value somewhere in a state, by its path; a large array counts by its ends alone.
+/// The paths of all values in a state; of a large array only the ends.
 fn paths(value: &Value, path: String, found: &mut Vec<String>) {
     match value {
         Value::Array(items) => {
@@ -130,7 +130,7 @@ fn paths(value: &Value, path: String, found: &mut Vec<String>) {
     found.push(path);
 }
 
-/// Something else in its place.
+/// Another value to replace one.
 fn other<R: Rng>(value: &Value, rng: &mut R) -> Value {
     let mut others = vec![Value::Null, json!(0), json!(-1), json!(1e308), json!(u64::MAX), json!([])];
     if let Value::Array(items) = value {
@@ -141,8 +141,8 @@ fn other<R: Rng>(value: &Value, rng: &mut R) -> Value {
     others.swap_remove(rng.random_range(0..others.len()))
 }
 
-/// Trains some steps on, and predicts.
-fn goes_on(model: &mut SearchObjective, training: &EncodedDataset) -> Result<()> {
+/// Trains some more steps, and predicts.
+fn trains_on_and_predicts(model: &mut SearchObjective, training: &EncodedDataset) -> Result<()> {
     let share = |step: u64| Progress { seed: 3, step, epoch: 1, share: 0.9 };
     for (step, rows) in [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]].iter().enumerate() {
         let progress = share(100 + step as u64);
@@ -175,13 +175,13 @@ fn whatever_is_changed_in_a_state_nothing_panics() -> Result<()> {
     for (name, model) in &mut models {
         let mut state = model.state()?;
         if state["queues"].is_object() {
-            // Somebody waits.
+            // Some samples are queued.
             model.offer(training.batch(&[20, 21, 22, 23])?, Progress { seed: 3, step: 50, epoch: 1, share: 0.9 })?;
             state = model.state()?;
         }
         let mut found = Vec::new();
         paths(&state, String::new(), &mut found);
-        // By what they are the path of, so that the many numbers of a factor do not hide the rest.
+        // Grouped by field, so that the many values of a factor do not hide the rest.
         let mut kinds: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for path in found {
             let kind = path.split('/').map(|part| part.parse::<usize>().map_or(part, |_| "#")).collect::<Vec<_>>();
@@ -190,13 +190,13 @@ fn whatever_is_changed_in_a_state_nothing_panics() -> Result<()> {
         for (turn, paths) in kinds.values().cycle().take(4 * kinds.len()).enumerate() {
             let path = &paths[(turn / kinds.len() + rng.random_range(0..paths.len())) % paths.len()];
             let mut forged = state.clone();
-            let place = forged.pointer_mut(path).expect("a path of the state");
-            *place = other(place, &mut rng);
-            let what = format!("{name}: {path} = {:.60}", place.to_string());
+            let target = forged.pointer_mut(path).expect("a path of the state");
+            *target = other(target, &mut rng);
+            let what = format!("{name}: {path} = {:.60}", target.to_string());
             let outcome = catch_unwind(AssertUnwindSafe(|| {
                 if model.restore(forged, &training).is_ok() {
-                    // An error is an answer; only a panic is none.
-                    let _ = goes_on(model, &training);
+                    // Errors are allowed; panics are not.
+                    let _ = trains_on_and_predicts(model, &training);
                 }
             }));
             if outcome.is_err() {

@@ -1,4 +1,4 @@
-//! What cannot be is refused by its name, and changes nothing.
+//! Impossible inputs are refused by the name of the setting, and change nothing.
 
 use dht_search::transformer::{EncodedDataset, Objective, Trainer};
 use dht_search::{
@@ -10,7 +10,7 @@ use dht_search::{
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::toy::{CLASSES, LAYERS, encoder, everything, kinds, model, task, train_settings};
+use crate::toy::{CLASSES, LAYERS, encoder, kinds, model, task, train_settings, weights_and_state};
 
 fn field(result: Result<impl Sized>) -> &'static str {
     match result {
@@ -26,13 +26,13 @@ fn build(space: SearchSpace, settings: SearchSettings, classes: usize) -> Result
 
 #[test]
 fn spaces_that_the_model_cannot_run_are_refused() -> Result<()> {
-    let ours = SearchSettings::default;
+    let defaults = SearchSettings::default;
     let classes = CLASSES as usize;
-    assert_eq!(field(build(Preset::TDht.space(12, 12)?, ours(), classes)), "space");
-    assert_eq!(field(build(Preset::TDht.space(6, 6)?, ours(), classes)), "space");
-    // Without a classifier behind the base layers there are no signals.
-    assert_eq!(field(build(Preset::PDht.space(6, 12)?, ours(), classes)), "context");
-    let one_class = build(Preset::TDht.space(6, 12)?, ours(), 1);
+    assert_eq!(field(build(Preset::TDht.space(12, 12)?, defaults(), classes)), "space");
+    assert_eq!(field(build(Preset::TDht.space(6, 6)?, defaults(), classes)), "space");
+    // Without a classifier after the base layers there are no signals.
+    assert_eq!(field(build(Preset::PDht.space(6, 12)?, defaults(), classes)), "context");
+    let one_class = build(Preset::TDht.space(6, 12)?, defaults(), 1);
     let refused =
         matches!(one_class, Err(Error::Transformer(dht_search::transformer::Error::Setting { field: "classes", .. })));
     assert!(refused);
@@ -63,14 +63,14 @@ fn settings_that_contradict_each_other_are_refused() -> Result<()> {
 
 #[test]
 fn a_speed_out_of_range_or_without_meaning_is_refused_and_stays_where_it_was() -> Result<()> {
-    let mut ours = model(SearchSettings::default(), 1)?.into_model();
-    let before = ours.lambda();
+    let mut default_model = model(SearchSettings::default(), 1)?.into_model();
+    let before = default_model.lambda();
     for wrong in [f64::NAN, f64::INFINITY, -0.5] {
-        assert_eq!(field(ours.set_speed(wrong)), "reward_shape.lambda");
+        assert_eq!(field(default_model.set_speed(wrong)), "reward_shape.lambda");
     }
-    assert_eq!(ours.lambda(), before);
-    ours.set_speed(0.5)?;
-    assert_eq!(ours.lambda(), Some(0.5));
+    assert_eq!(default_model.lambda(), before);
+    default_model.set_speed(0.5)?;
+    assert_eq!(default_model.lambda(), Some(0.5));
     assert_eq!(field(model(SearchSettings::paper(), 1)?.into_model().set_speed(0.5)), "reward_shape");
     Ok(())
 }
@@ -82,10 +82,10 @@ fn a_state_of_another_space_or_of_other_settings_is_refused_and_changes_nothing(
     for (name, settings) in kinds() {
         let mut trained = model(settings.clone(), 1)?;
         Trainer::new(train_settings()).fit(&mut trained, &training, &nothing, &mut ())?;
-        let before = everything(&trained)?;
+        let before = weights_and_state(&trained)?;
         let mut refused = |state: serde_json::Value| -> Result<Error> {
             let error = trained.restore(state, &training).expect_err(name);
-            assert!(everything(&trained)? == before, "{name}");
+            assert!(weights_and_state(&trained)? == before, "{name}");
             Ok(error)
         };
         let mut config = Preset::TDht.space(6, 12)?.config().clone();
@@ -101,13 +101,13 @@ fn a_state_of_another_space_or_of_other_settings_is_refused_and_changes_nothing(
             state[part] = wrong;
             assert!(matches!(refused(state)?, Error::State { .. }), "{name}: {part}");
         }
-        // A sample that waits but is not there.
+        // A queued sample that is not in the training set.
         if before.1["queues"].is_object() {
             let mut state = before.1.clone();
             let ghost = serde_json::json!({ "row": 1_000, "context": [], "signals": [], "routed_at": 0 });
             state["queues"]["queues"][0] = serde_json::json!([ghost]);
             let error = refused(state)?;
-            assert!(matches!(error, Error::Setting { field: "waiting sample", .. }), "{name}: {error}");
+            assert!(matches!(error, Error::Setting { field: "queued sample", .. }), "{name}: {error}");
         }
     }
     Ok(())
@@ -143,18 +143,18 @@ fn other_numbers_of_classes_are_refused_before_anything_is_scored() -> Result<()
 
 #[test]
 fn several_labels_or_a_number_to_predict_are_refused_in_training_and_scoring() -> Result<()> {
-    let mut numbers = task(37, 1);
-    numbers.samples.iter_mut().for_each(|sample| (sample.label, sample.targets) = (0, vec![0.5]));
-    let nothing = EncodedDataset { samples: Vec::new(), ..numbers.clone() };
+    let mut numeric = task(37, 1);
+    numeric.samples.iter_mut().for_each(|sample| (sample.label, sample.targets) = (0, vec![0.5]));
+    let nothing = EncodedDataset { samples: Vec::new(), ..numeric.clone() };
     let mut untrained = model(SearchSettings::default(), 1)?;
-    let before = everything(&untrained)?;
-    let error = Trainer::new(train_settings()).fit(&mut untrained, &numbers, &nothing, &mut ()).unwrap_err();
+    let before = weights_and_state(&untrained)?;
+    let error = Trainer::new(train_settings()).fit(&mut untrained, &numeric, &nothing, &mut ()).unwrap_err();
     assert!(error.to_string().starts_with("targets is 1 in row 0, expected none: a search takes texts of one class"));
-    assert!(everything(&untrained)? == before);
-    assert_eq!(field(evaluate(untrained.model(), &numbers, 2)), "targets");
-    // Validation rows alone, and a training that is gone on with.
-    assert_eq!(field(Trainer::new(train_settings()).fit(&mut untrained, &task(37, 1), &numbers, &mut ())), "targets");
+    assert!(weights_and_state(&untrained)? == before);
+    assert_eq!(field(evaluate(untrained.model(), &numeric, 2)), "targets");
+    // Validation rows alone, and a training that is resumed.
+    assert_eq!(field(Trainer::new(train_settings()).fit(&mut untrained, &task(37, 1), &numeric, &mut ())), "targets");
     let state = untrained.state()?;
-    assert_eq!(field(untrained.restore(state, &numbers)), "targets");
+    assert_eq!(field(untrained.restore(state, &numeric)), "targets");
     Ok(())
 }

@@ -1,12 +1,12 @@
-//! A dynamic model in training: what it learns from, what it costs, and that it does so again.
+//! Trainings of a dynamic model: losses, costs, resuming, saving, refused inputs.
 
 mod controls;
 mod forged;
 mod inputs;
-mod knob;
 mod plans;
 mod resuming;
 mod searches;
+mod speed;
 mod storage;
 mod toy;
 mod training;

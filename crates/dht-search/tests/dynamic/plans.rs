@@ -1,4 +1,4 @@
-//! What a training does beside training each sample on its route.
+//! Trainings that do more than train each sample on its route: full-model steps, held-out texts, soft labels.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -20,8 +20,8 @@ const ROWS: u64 = 37;
 const FULL: SoftLabels = SoftLabels { teacher: Teacher::Full, weight: 0.5, temperature: 2.0 };
 const DEEPEST: SoftLabels = SoftLabels { teacher: Teacher::Deepest, ..FULL };
 
-/// Our settings with a warm-up that ends within the first epoch.
-fn ours() -> SearchSettings {
+/// The default settings with a warm-up that ends within the first epoch.
+fn default_settings() -> SearchSettings {
     kinds()[0].1.clone()
 }
 
@@ -43,17 +43,17 @@ fn trained(settings: &SearchSettings, data: &EncodedDataset) -> Result<SearchObj
     Ok(model)
 }
 
-/// What the routers of a state know.
+/// The states of the routers in a training's state.
 fn routers(state: &serde_json::Value) -> serde_json::Value {
     serde_json::json!([state["router"], state["heads"]])
 }
 
 /// The depth of each sample in the order of training, and the samples of each step.
-fn course(settings: SearchSettings) -> Result<(Vec<usize>, Vec<usize>), Stop> {
+fn depths_and_steps(settings: SearchSettings) -> Result<(Vec<usize>, Vec<usize>), Stop> {
     let mut observed = Observed::new(build(&settings, 1)?);
     let depths = Arc::new(Mutex::new(Vec::new()));
-    let told = Arc::clone(&depths);
-    observed.model.on_route(move |depth| told.lock().expect("nobody panics with it").push(depth));
+    let recorded = Arc::clone(&depths);
+    observed.model.on_route(move |depth| recorded.lock().expect("nobody panics with it").push(depth));
     Trainer::new(train_settings()).fit(&mut observed, &task(ROWS, 1), &task(9, 2), &mut ())?;
     let depths = depths.lock().expect("nobody panics with it").clone();
     Ok((depths, observed.steps.iter().map(|(samples, _)| *samples).collect()))
@@ -65,29 +65,29 @@ fn each_plan_stopped_in_mid_epoch_and_resumed_equals_one_that_was_not() -> Resul
     let staged = FullModelSteps { first: 0.3, every: 3 };
     let held_out = LossSource::HeldOut { share: 0.2 };
     let plans = [
-        SearchSettings { full_model_steps: staged, loss_source: held_out, ..ours() },
-        SearchSettings { full_model_steps: staged, loss_source: held_out, dispatch: queue, ..ours() },
-        SearchSettings { soft_labels: Some(FULL), loss_source: LossSource::FirstEpoch, ..ours() },
+        SearchSettings { full_model_steps: staged, loss_source: held_out, ..default_settings() },
+        SearchSettings { full_model_steps: staged, loss_source: held_out, dispatch: queue, ..default_settings() },
+        SearchSettings { soft_labels: Some(FULL), loss_source: LossSource::FirstEpoch, ..default_settings() },
         SearchSettings {
             exit_losses: ExitLosses::Weighted { weight: 0.5, power: 1.0 },
             soft_labels: Some(DEEPEST),
             full_model_steps: FullModelSteps { every: 2, ..FullModelSteps::default() },
             dispatch: queue,
-            ..ours()
+            ..default_settings()
         },
     ];
     for settings in plans {
-        let waited = resuming::check(&format!("{settings:?}"), &|seed| build(&settings, seed))?;
-        assert_eq!(waited, settings.dispatch == queue);
+        let queued = resuming::check(&format!("{settings:?}"), &|seed| build(&settings, seed))?;
+        assert_eq!(queued, settings.dispatch == queue);
     }
     Ok(())
 }
 
 #[test]
-fn the_first_steps_run_whole_and_the_later_ones_are_routed() -> Result<(), Stop> {
+fn the_first_steps_run_the_full_model_and_the_others_are_routed() -> Result<(), Stop> {
     for dispatch in [Dispatch::InFlight, Dispatch::Queue { size: 5 }] {
         let full_model_steps = FullModelSteps { first: 0.5, every: 0 };
-        let (depths, _) = course(SearchSettings { full_model_steps, dispatch, ..ours() })?;
+        let (depths, _) = depths_and_steps(SearchSettings { full_model_steps, dispatch, ..default_settings() })?;
         assert_eq!(depths.len(), 2 * ROWS as usize);
         let (first, next_phase) = depths.split_at(ROWS as usize);
         assert!(first.iter().all(|depth| *depth == LAYERS), "{dispatch:?}");
@@ -97,9 +97,9 @@ fn the_first_steps_run_whole_and_the_later_ones_are_routed() -> Result<(), Stop>
 }
 
 #[test]
-fn every_other_step_runs_whole() -> Result<(), Stop> {
+fn every_other_step_runs_the_full_model() -> Result<(), Stop> {
     let full_model_steps = FullModelSteps { first: 0.0, every: 2 };
-    let (depths, steps) = course(SearchSettings { full_model_steps, ..ours() })?;
+    let (depths, steps) = depths_and_steps(SearchSettings { full_model_steps, ..default_settings() })?;
     let mut rest = &depths[..];
     let mut routed = BTreeSet::<usize>::new();
     for (step, samples) in steps.into_iter().enumerate() {
@@ -116,9 +116,9 @@ fn every_other_step_runs_whole() -> Result<(), Stop> {
 }
 
 #[test]
-fn a_whole_step_trains_all_layers_and_the_last_exit_alone() -> Result<()> {
+fn a_full_model_step_trains_all_layers_and_the_last_exit_alone() -> Result<()> {
     let full_model_steps = FullModelSteps { first: 0.5, every: 0 };
-    let mut model = build(&SearchSettings { full_model_steps, ..ours() }, 1)?;
+    let mut model = build(&SearchSettings { full_model_steps, ..default_settings() }, 1)?;
     let (data, progress) = (task(16, 1), Progress { seed: 5, step: 0, epoch: 0, share: 0.0 });
     model.prepare(&data, progress)?;
     model.offer(data.batch(&(0..16).collect::<Vec<_>>())?, progress)?;
@@ -127,7 +127,7 @@ fn a_whole_step_trains_all_layers_and_the_last_exit_alone() -> Result<()> {
     let moved: BTreeSet<&str> = gradients
         .iter()
         .filter(|(_, gradient)| match gradient {
-            Gradient::Dense(values) | Gradient::Rows { values, .. } => values.iter().any(|number| *number != 0.0),
+            Gradient::Dense(values) | Gradient::Rows { values, .. } => values.iter().any(|value| *value != 0.0),
             Gradient::Device(_) => true,
         })
         .map(|(id, _)| model.parameters().name(id))
@@ -141,21 +141,21 @@ fn a_whole_step_trains_all_layers_and_the_last_exit_alone() -> Result<()> {
 
 #[test]
 fn random_routes_begin_after_the_full_model() -> Result<(), Stop> {
-    // Of the ten steps five run whole and all others are drawn, so that nothing depends on what the bandits believe.
+    // Of the ten steps five run the full model and the others random routes, so that nothing depends on the bandits.
     let full_model_steps = FullModelSteps { first: 0.5, every: 0 };
-    let drawn = SearchSettings { full_model_steps, explore_share: 0.5, ..ours() };
+    let drawn = SearchSettings { full_model_steps, explore_share: 0.5, ..default_settings() };
     let dear = SearchSettings { reward_shape: dht_search::reward::RewardShape::Gain { lambda: 1e9 }, ..drawn.clone() };
-    assert_eq!(course(drawn.clone())?, course(dear.clone())?);
+    assert_eq!(depths_and_steps(drawn.clone())?, depths_and_steps(dear.clone())?);
     let decided = |settings| SearchSettings { explore_share: 0.0, ..settings };
-    assert_ne!(course(decided(drawn))?, course(decided(dear))?);
+    assert_ne!(depths_and_steps(decided(drawn))?, depths_and_steps(decided(dear))?);
     Ok(())
 }
 
 #[test]
-fn after_the_first_epoch_the_bandits_stay_as_they_are_unless_all_losses_teach() -> Result<()> {
+fn after_the_first_epoch_the_bandits_stay_as_they_are_unless_they_learn_from_all_epochs() -> Result<()> {
     let data = task(ROWS, 1);
     for (source, learns_on) in [(LossSource::FirstEpoch, false), (LossSource::AllEpochs, true)] {
-        let mut model = build(&SearchSettings { loss_source: source, ..ours() }, 1)?;
+        let mut model = build(&SearchSettings { loss_source: source, ..default_settings() }, 1)?;
         let mut progress = Progress { seed: 5, step: 0, epoch: 0, share: 0.0 };
         model.prepare(&data, progress)?;
         let mut epoch = |model: &mut SearchObjective, epoch: usize| -> Result<serde_json::Value> {
@@ -173,10 +173,10 @@ fn after_the_first_epoch_the_bandits_stay_as_they_are_unless_all_losses_teach() 
 }
 
 #[test]
-fn a_held_out_text_teaches_the_bandits_and_never_the_model() -> Result<()> {
+fn the_bandits_learn_from_a_held_out_text_and_the_model_never_does() -> Result<()> {
     // All routes are drawn, so that what the bandits learn does not reach the model.
     let loss_source = LossSource::HeldOut { share: 0.25 };
-    let settings = SearchSettings { explore_share: 1.0, loss_source, ..ours() };
+    let settings = SearchSettings { explore_share: 1.0, loss_source, ..default_settings() };
     let data = task(ROWS, 1);
     let plain = trained(&settings, &data)?;
     let held_out = plain.accounting().held_out_samples / 2;
@@ -192,11 +192,11 @@ fn a_held_out_text_teaches_the_bandits_and_never_the_model() -> Result<()> {
         let model = trained(&settings, &changed)?;
         if bits(model.parameters())? == weights {
             found += 1;
-            assert_ne!(routers(&model.state()?), routers(&state), "text {row} teaches nobody");
+            assert_ne!(routers(&model.state()?), routers(&state), "nothing learns from text {row}");
         }
     }
     assert_eq!(found, held_out);
-    // Held out or not is the training's matter: a model that holds nothing out trains on everything.
+    // Without held-out texts the training uses every text.
     let all = trained(&SearchSettings { loss_source: LossSource::AllEpochs, ..settings }, &data)?;
     assert_eq!((all.accounting().samples, all.accounting().held_out_samples), (2 * ROWS, 0));
     assert_ne!(routers(&all.state()?), routers(&state));
@@ -204,9 +204,9 @@ fn a_held_out_text_teaches_the_bandits_and_never_the_model() -> Result<()> {
 }
 
 #[test]
-fn soft_labels_change_what_is_learned_and_a_full_teacher_is_paid() -> Result<()> {
+fn soft_labels_change_what_is_learned_and_the_flops_of_a_full_teacher_are_counted() -> Result<()> {
     let data = task(ROWS, 1);
-    let of = |soft_labels| trained(&SearchSettings { soft_labels, ..ours() }, &data);
+    let of = |soft_labels| trained(&SearchSettings { soft_labels, ..default_settings() }, &data);
     let (none, deepest, full) = (of(None)?, of(Some(DEEPEST))?, of(Some(FULL))?);
     assert!(bits(none.parameters())? != bits(deepest.parameters())?);
     assert!(bits(deepest.parameters())? != bits(full.parameters())?);
@@ -216,11 +216,13 @@ fn soft_labels_change_what_is_learned_and_a_full_teacher_is_paid() -> Result<()>
 }
 
 #[test]
-fn a_teacher_that_cannot_teach_or_is_not_asked_for_is_refused() -> Result<()> {
+fn a_teacher_that_does_not_fit_or_is_not_asked_for_is_refused() -> Result<()> {
     let refused = |result: Result<SearchObjective>| matches!(result, Err(Error::Setting { field: "teacher", .. }));
-    let asking = SearchSettings { soft_labels: Some(FULL), ..ours() };
-    assert!(refused(model(ours(), 1)?.with_teacher(teacher(3)?)));
-    assert!(refused(model(SearchSettings { soft_labels: Some(DEEPEST), ..ours() }, 1)?.with_teacher(teacher(3)?)));
+    let asking = SearchSettings { soft_labels: Some(FULL), ..default_settings() };
+    assert!(refused(model(default_settings(), 1)?.with_teacher(teacher(3)?)));
+    assert!(refused(
+        model(SearchSettings { soft_labels: Some(DEEPEST), ..default_settings() }, 1)?.with_teacher(teacher(3)?)
+    ));
     assert!(refused(model(asking.clone(), 1)?.with_teacher(teacher(4)?)));
     // Without one there is no training, and none to be resumed.
     let (data, progress) = (task(ROWS, 1), Progress { seed: 5, step: 0, epoch: 0, share: 0.0 });
@@ -229,7 +231,7 @@ fn a_teacher_that_cannot_teach_or_is_not_asked_for_is_refused() -> Result<()> {
     let state = trained(&asking, &data)?.state()?;
     assert!(matches!(alone.restore(state, &data), Err(Error::Setting { field: "teacher", .. })));
     // Bandits that learn from the first epoch alone must have one that is long enough.
-    let short = SearchSettings { loss_source: LossSource::FirstEpoch, warm_up_contexts: 37, ..ours() };
+    let short = SearchSettings { loss_source: LossSource::FirstEpoch, warm_up_contexts: 37, ..default_settings() };
     let refused = model(short, 1)?.prepare(&data, progress);
     assert!(matches!(refused, Err(Error::Setting { field: "warm_up_contexts", .. })));
     Ok(())

@@ -3,21 +3,21 @@
 use dht_search::transformer::{CheckpointSettings, Objective, TrainSettings, Trainer};
 use dht_search::{Result, SearchObjective, SearchSettings, evaluate};
 
-use crate::toy::{Observed, Stop, everything, kinds, model, task, timeless, train_settings};
+use crate::toy::{Observed, Stop, kinds, model, task, train_settings, weights_and_state, without_seconds};
 
 /// Five batches an epoch, the last of them short; two epochs.
 const ROWS: u64 = 37;
 
-/// Trains what `build` gives for a seed of the initial weights, whole and in two parts, and compares all that is left.
-/// Says whether some sample waited in a queue when a training stopped.
+/// Trains the model of `build` (by seed of the initial weights) without and with an interruption, and compares the results.
+/// Returns whether a sample was queued when a training stopped.
 pub fn check(name: &str, build: &dyn Fn(u64) -> Result<SearchObjective>) -> Result<bool, Stop> {
     let (training, validation) = (task(ROWS, 1), task(11, 2));
     // The last weights, not the best, so that nothing hides how the training ended.
     let settings = TrainSettings { keep_best: false, ..train_settings() };
     let mut uninterrupted = build(1)?;
     let history = Trainer::new(settings.clone()).fit(&mut uninterrupted, &training, &validation, &mut ())?;
-    let expected = (everything(&uninterrupted)?, timeless(history));
-    let mut waited = false;
+    let expected = (weights_and_state(&uninterrupted)?, without_seconds(history));
+    let mut queued = false;
     for offers in [3, 5, 7, 9] {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("training");
@@ -32,23 +32,23 @@ pub fn check(name: &str, build: &dyn Fn(u64) -> Result<SearchObjective>) -> Resu
         assert!(path.exists(), "{name}: no checkpoint after {offers} batches");
         let state = stopped.model.state()?;
         let queues = state["queues"]["queues"].as_array().into_iter().flatten();
-        waited |= queues.flat_map(|queue| queue.as_array()).any(|queue| !queue.is_empty());
-        // Other initial weights: all that counts is in the checkpoint.
+        queued |= queues.flat_map(|queue| queue.as_array()).any(|queue| !queue.is_empty());
+        // Other initial weights, since the checkpoint must replace them.
         let mut resumed = build(99)?;
         let history = trainer.fit(&mut resumed, &training, &validation, &mut ())?;
-        let got = (everything(&resumed)?, timeless(history));
+        let got = (weights_and_state(&resumed)?, without_seconds(history));
         assert!(got.0.0 == expected.0.0, "{name}, stopped after {offers}: weights");
         assert_eq!(got.0.1, expected.0.1, "{name}, stopped after {offers}: state");
         assert!(got.1 == expected.1, "{name}, stopped after {offers}: history");
     }
-    Ok(waited)
+    Ok(queued)
 }
 
 #[test]
 fn a_training_stopped_in_mid_epoch_and_resumed_equals_one_that_was_not() -> Result<(), Stop> {
     for (name, search) in kinds() {
-        let waited = check(name, &|seed| model(search.clone(), seed))?;
-        assert_eq!(waited, name.contains("queues") || name == "the paper's", "{name}: samples in queues");
+        let queued = check(name, &|seed| model(search.clone(), seed))?;
+        assert_eq!(queued, name.contains("queues") || name == "the paper's", "{name}: samples in queues");
     }
     Ok(())
 }
@@ -64,13 +64,13 @@ fn a_resume_of_another_search_names_the_file_and_what_differs() -> Result<()> {
     trainer.settings.seed += 1;
     let mut other =
         model(SearchSettings { prior_precision: 2.0, nested_feedback: false, ..SearchSettings::default() }, 1)?;
-    let before = everything(&other)?;
+    let before = weights_and_state(&other)?;
     let error = trainer.fit(&mut other, &training, &validation, &mut ()).expect_err("of another search");
     let problem = "is of another training: seed is 3 there and 4 here, search.nested_feedback is true there and false here, \
                    search.prior_precision is 1.0 there and 2.0 here; ask for what is there, or begin anew without resuming or at \
                    another path";
     assert_eq!(error.to_string(), format!("checkpoint {}: {problem}", path.display()));
-    assert!(everything(&other)? == before);
+    assert!(weights_and_state(&other)? == before);
     Ok(())
 }
 
@@ -78,14 +78,14 @@ fn a_resume_of_another_search_names_the_file_and_what_differs() -> Result<()> {
 fn the_best_epoch_comes_back_with_the_bandits_that_knew_it() -> Result<(), Stop> {
     let (training, validation) = (task(ROWS, 1), task(11, 2));
     for (name, search) in kinds() {
-        let mut whole = model(search.clone(), 1)?;
-        let history = Trainer::new(train_settings()).fit(&mut whole, &training, &validation, &mut ())?;
+        let mut restored = model(search.clone(), 1)?;
+        let history = Trainer::new(train_settings()).fit(&mut restored, &training, &validation, &mut ())?;
         let best = history.best_epoch.expect("a validated training has a best epoch");
         let scores = history.epochs.iter().filter_map(|epoch| epoch.validation_score);
         let best_score = scores.fold(0.0, f64::max);
         assert_eq!(history.epochs[best].validation_score, Some(best_score), "{name}");
-        // What was put back scores what it scored then: weights and bandits belong together.
-        let evaluation = evaluate(whole.model(), &validation, 2 * train_settings().batch_size)?;
+        // The restored model has the score of its epoch: weights and bandits belong together.
+        let evaluation = evaluate(restored.model(), &validation, 2 * train_settings().batch_size)?;
         assert_eq!(evaluation.confusion.macro_f1(), best_score, "{name}");
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Every kind of search: resumed to the bit, kept whole in a directory, and each of its options changes what it names.
+//! Every kind of search: resumed to the bit, saved and loaded unchanged, and each of its options has an effect.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::resuming;
-use crate::toy::{CLASSES, HEADS, LAYERS, Stop, encoder, everything, task, train_settings};
+use crate::toy::{CLASSES, HEADS, LAYERS, Stop, encoder, task, train_settings, weights_and_state};
 
 const ROWS: u64 = 37;
 
@@ -39,23 +39,23 @@ fn partially_frozen(settings: &SearchSettings, seed: u64) -> Result<SearchObject
 
 type Search = (&'static str, Box<dyn Fn(u64) -> Result<SearchObjective>>);
 
-/// Every kind of search, in flight and with queues where it can be.
+/// Every kind of search, in flight and, where possible, with queues.
 fn searches() -> Vec<Search> {
     let mut searches: Vec<Search> = Vec::new();
     let mut add = |name, preset, settings: SearchSettings| {
         let settings = small(settings);
         searches.push((name, Box::new(move |seed| model(preset, &settings, seed))));
     };
-    let (ours, queue) = (SearchSettings::default, Dispatch::Queue { size: 5 });
-    add("S-DHT", Preset::SDht, ours());
-    add("F-DHT with queues", Preset::FDht, SearchSettings { dispatch: queue, ..ours() });
+    let (defaults, queue) = (SearchSettings::default, Dispatch::Queue { size: 5 });
+    add("S-DHT", Preset::SDht, defaults());
+    add("F-DHT with queues", Preset::FDht, SearchSettings { dispatch: queue, ..defaults() });
     add("the paper's F-DHT", Preset::FDht, SearchSettings { dispatch: queue, ..SearchSettings::paper() });
     add("P-DHT alone", Preset::PDht, SearchSettings::for_preset(Preset::PDht));
-    add("sequential", Preset::TDht, SearchSettings { router: RouterKind::SequentialBandit, ..ours() });
-    add("head gradients", Preset::TDht, SearchSettings { head_feedback: HeadFeedback::Gradient, ..ours() });
+    add("sequential", Preset::TDht, SearchSettings { router: RouterKind::SequentialBandit, ..defaults() });
+    add("head gradients", Preset::TDht, SearchSettings { head_feedback: HeadFeedback::Gradient, ..defaults() });
     let (head_arms, head_draws) = (HeadArms::PerHeadAndGroup, HeadDraws::PerSample);
     let width_coupling = WidthCoupling::HeadsAndFfn;
-    add("heads of their own", Preset::TDht, SearchSettings { head_arms, head_draws, width_coupling, ..ours() });
+    add("heads of their own", Preset::TDht, SearchSettings { head_arms, head_draws, width_coupling, ..defaults() });
     for (name, settings) in [
         ("P-DHT", SearchSettings::for_preset(Preset::PDht)),
         ("the paper's P-DHT", SearchSettings { dispatch: queue, ..SearchSettings::paper() }),
@@ -81,7 +81,7 @@ fn each_search_stopped_in_mid_epoch_and_resumed_equals_one_that_was_not() -> Res
 }
 
 #[test]
-fn each_search_is_kept_whole_in_a_directory() -> Result<()> {
+fn each_search_is_saved_and_loaded_unchanged() -> Result<()> {
     let test = task(40, 5);
     let labels: Vec<String> = (0..CLASSES).map(|class| class.to_string()).collect();
     for (name, build) in searches() {
@@ -99,13 +99,13 @@ fn each_search_is_kept_whole_in_a_directory() -> Result<()> {
 }
 
 #[test]
-fn p_dht_goes_on_in_its_own_space_and_leaves_its_last_layers_as_they_are() -> Result<()> {
+fn p_dht_continues_in_its_own_space_and_does_not_train_its_last_layers() -> Result<()> {
     let settings = small(SearchSettings::for_preset(Preset::PDht));
     let frozen = |name: &str| name.contains("layer.4.") || name.contains("layer.5.");
     let last_layers = |model: &SearchObjective| -> Result<Vec<_>> {
-        Ok(everything(model)?.0.into_iter().filter(|(name, _)| frozen(name)).collect())
+        Ok(weights_and_state(model)?.0.into_iter().filter(|(name, _)| frozen(name)).collect())
     };
-    // In an epoch of F-DHT they learn, in P-DHT from the start they do not.
+    // They learn in an epoch of F-DHT, and not in P-DHT from the start.
     for (model, stays) in [(partially_frozen(&settings, 1)?, false), (model(Preset::PDht, &settings, 1)?, true)] {
         let before = last_layers(&model)?;
         let model = trained(model)?;
@@ -125,21 +125,21 @@ fn searches_that_make_no_sense_are_refused_by_the_name_of_the_setting() -> Resul
         Err(other) => panic!("{other}"),
         Ok(_) => panic!("it was accepted"),
     };
-    let ours = || small(SearchSettings::default());
-    let sequential = || SearchSettings { router: RouterKind::SequentialBandit, ..ours() };
+    let defaults = || small(SearchSettings::default());
+    let sequential = || SearchSettings { router: RouterKind::SequentialBandit, ..defaults() };
     assert_eq!(field(model(Preset::FDht, &sequential(), 1)), "router");
     let queues = SearchSettings { dispatch: Dispatch::Queue { size: 4 }, ..sequential() };
     assert_eq!(field(model(Preset::TDht, &queues, 1)), "router");
     let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let tree = model(Preset::TDht, &ours(), 1)?;
+    let tree = model(Preset::TDht, &defaults(), 1)?;
     assert_eq!(field(tree.with_next_phase(Preset::PDht.space(LAYERS, HEADS)?, 1, &mut rng)), "next space");
-    // Without signals there is no classifier to miss, but P-DHT knows no passed exits either.
-    assert_eq!(field(partially_frozen(&ours(), 1)), "context");
+    // P-DHT has no passed exits, so that contexts with their signals are refused.
+    assert_eq!(field(partially_frozen(&defaults(), 1)), "context");
     let own_arms =
         SearchSettings { head_arms: HeadArms::PerHeadAndGroup, ..small(SearchSettings::for_preset(Preset::PDht)) };
     assert_eq!(field(partially_frozen(&own_arms, 1)), "head_arms");
     let measured = MeasuredCost::of_encoder(&encoder(2, 1)?, &[HEADS], &[4], WidthCoupling::Heads)?;
-    let of_another = SearchSettings { cost_model: CostModel::Measured(measured), ..ours() };
+    let of_another = SearchSettings { cost_model: CostModel::Measured(measured), ..defaults() };
     assert!(matches!(model(Preset::TDht, &of_another, 1), Err(Error::RouteNotInSpace { .. })));
     Ok(())
 }
@@ -150,7 +150,7 @@ fn head_sets(model: &SearchObjective) -> usize {
 }
 
 #[test]
-fn heads_drawn_for_each_sample_give_more_sets_than_heads_drawn_for_a_bucket() -> Result<()> {
+fn heads_drawn_for_each_sample_give_more_sets_than_heads_drawn_for_a_group() -> Result<()> {
     let of = |head_draws| -> Result<usize> {
         let settings = small(SearchSettings { head_draws, explore_share: 0.0, ..SearchSettings::default() });
         Ok(head_sets(&trained(model(Preset::TDht, &settings, 1)?)?))
@@ -163,17 +163,17 @@ fn heads_drawn_for_each_sample_give_more_sets_than_heads_drawn_for_a_bucket() ->
 #[test]
 fn the_feedback_of_heads_and_their_arms_change_what_the_head_bandit_learns() -> Result<()> {
     let state = |settings: SearchSettings| -> Result<serde_json::Value> {
-        Ok(everything(&trained(model(Preset::TDht, &small(settings), 1)?)?)?.1["heads"]["sets"].clone())
+        Ok(weights_and_state(&trained(model(Preset::TDht, &small(settings), 1)?)?)?.1["heads"]["sets"].clone())
     };
-    let ours = SearchSettings::default;
+    let defaults = SearchSettings::default;
     let feedbacks = [HeadFeedback::Standard, HeadFeedback::AsPublished, HeadFeedback::Gradient];
     let states: BTreeSet<String> = feedbacks
         .into_iter()
-        .map(|head_feedback| Ok(state(SearchSettings { head_feedback, ..ours() })?["heads"].to_string()))
+        .map(|head_feedback| Ok(state(SearchSettings { head_feedback, ..defaults() })?["heads"].to_string()))
         .collect::<Result<_>>()?;
     assert_eq!(states.len(), 3);
-    let own = state(SearchSettings { head_arms: HeadArms::PerHeadAndGroup, ..ours() })?;
-    assert!(own.to_string().len() > 2 * state(ours())?.to_string().len(), "three groups have three times the arms");
+    let own = state(SearchSettings { head_arms: HeadArms::PerHeadAndGroup, ..defaults() })?;
+    assert!(own.to_string().len() > 2 * state(defaults())?.to_string().len(), "three groups have three times the arms");
     Ok(())
 }
 
@@ -185,7 +185,7 @@ fn with_coupled_widths_a_route_of_fewer_heads_costs_nearly_in_proportion() -> Re
         let model = model(Preset::TDht, &settings, 1)?.into_model();
         let route = |name: &str| -> Result<Route> { model.space().resolve(&name.parse::<RouteSpec>()?) };
         let flops = |name: &str| -> Result<f64> { Ok(evaluate_fixed(&model, &data, &route(name)?, 8)?.flops as f64) };
-        // Five layers of eight heads: of what those five cost.
+        // The cost of five layers with eight heads over that of the same layers with all heads.
         Ok((flops("6L8H")? - flops("1L12H")?) / (flops("6L12H")? - flops("1L12H")?))
     };
     let (heads, both) = (share(WidthCoupling::Heads)?, share(WidthCoupling::HeadsAndFfn)?);
@@ -194,7 +194,7 @@ fn with_coupled_widths_a_route_of_fewer_heads_costs_nearly_in_proportion() -> Re
 }
 
 #[test]
-fn sorted_neurons_change_nothing_that_the_whole_model_computes() -> Result<()> {
+fn sorted_neurons_change_nothing_that_the_full_model_computes() -> Result<()> {
     let data = task(20, 4);
     let losses = |width_coupling| -> Result<Vec<f64>> {
         let settings = small(SearchSettings { width_coupling, ..SearchSettings::default() });
@@ -207,7 +207,7 @@ fn sorted_neurons_change_nothing_that_the_whole_model_computes() -> Result<()> {
 }
 
 #[test]
-fn what_steers_changes_what_is_chosen() -> Result<()> {
+fn the_cost_model_changes_what_is_chosen() -> Result<()> {
     // At this price the cost decides; the paper's estimate makes dropped heads look three times as cheap as they are.
     let heads = |cost_model: CostModel| -> Result<f64> {
         let settings = small(SearchSettings { cost_model, explore_share: 0.0, ..SearchSettings::default() });

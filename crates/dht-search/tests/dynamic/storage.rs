@@ -1,4 +1,4 @@
-//! A saved model is the same model, and what is not one is refused.
+//! A loaded model equals the saved one, and other files are refused.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use dht_search::{DynamicModel, Error, Preset, Result, SearchObjective, SearchSet
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::toy::{CLASSES, bits, everything_of, kinds, model, task, train_settings};
+use crate::toy::{CLASSES, bits, kinds, model, task, train_settings, weights_and_state_of};
 
 fn labels() -> Vec<String> {
     ["one", "two", "three"].map(String::from).into()
@@ -45,14 +45,14 @@ fn a_loaded_model_predicts_the_same_bits() -> Result<()> {
         assert_eq!((names, tokenizer.is_none()), (labels(), true));
         assert_eq!((loaded.space(), loaded.settings()), (model.space(), model.settings()), "{name}");
         assert!(bits(loaded.encoder().parameters())? == bits(model.encoder().parameters())?, "{name}");
-        assert_eq!(everything_of(&loaded)?.1["router"], everything_of(&model)?.1["router"], "{name}");
-        assert_eq!(everything_of(&loaded)?.1["heads"], everything_of(&model)?.1["heads"], "{name}");
+        assert_eq!(weights_and_state_of(&loaded)?.1["router"], weights_and_state_of(&model)?.1["router"], "{name}");
+        assert_eq!(weights_and_state_of(&loaded)?.1["heads"], weights_and_state_of(&model)?.1["heads"], "{name}");
         for rows in [(0..25).collect::<Vec<usize>>(), vec![3], vec![9, 4]] {
             let batch = test.batch(&rows)?;
             let predictions = model.predict_batch(&batch)?;
             assert_eq!(loaded.predict_batch(&batch)?, predictions, "{name}");
         }
-        // It trains on, and saves over itself without a trace.
+        // It can be trained further, and saving it again replaces the first save.
         let mut search = SearchObjective::new(loaded)?;
         Trainer::new(train_settings()).fit(&mut search, &task(20, 3), &test, &mut ())?;
         let loaded = search.into_model();
@@ -82,8 +82,8 @@ fn the_tokenizer_comes_back_and_the_encoder_is_an_ordinary_directory() -> Result
     assert_eq!(loaded.encode("bad day", None, 9)?, tokenizer.encode("bad day", None, 9)?);
     let alone = Encoder::from_pretrained(target.join("encoder"), &Device::Cpu)?;
     let values = alone.parameters().values()?;
-    let whole = model.encoder().parameters().values()?;
-    assert!(!values.is_empty() && values.iter().all(|(name, tensor)| whole.get(name) == Some(tensor)));
+    let full = model.encoder().parameters().values()?;
+    assert!(!values.is_empty() && values.iter().all(|(name, tensor)| full.get(name) == Some(tensor)));
     Ok(())
 }
 
@@ -94,14 +94,15 @@ fn torn_foreign_and_newer_files_are_refused_by_their_kind() -> Result<()> {
     let target = folder.path().join("model");
     let file = target.join("dynamic.checkpoint");
     model.save(&target, None, &labels())?;
-    let whole = fs::read(&file).expect("the file");
+    let intact = fs::read(&file).expect("the file");
 
     assert!(matches!(refused(&folder.path().join("nowhere")), Error::Transformer(TransformerError::Io { .. })));
     let of_checkpoint = |error| match error {
         Error::Transformer(TransformerError::Checkpoint { path, problem }) if path == file => problem,
         other => panic!("{other}"),
     };
-    for (bytes, torn) in [(&whole[..whole.len() / 2], true), (b"a text that is no checkpoint at all".as_slice(), false)]
+    for (bytes, torn) in
+        [(&intact[..intact.len() / 2], true), (b"a text that is no checkpoint at all".as_slice(), false)]
     {
         fs::write(&file, bytes).expect("written");
         match of_checkpoint(refused(&target)) {
@@ -111,7 +112,7 @@ fn torn_foreign_and_newer_files_are_refused_by_their_kind() -> Result<()> {
         }
     }
     let changed = |change: &dyn Fn(&mut Checkpoint)| -> Result<Error> {
-        fs::write(&file, &whole).expect("written");
+        fs::write(&file, &intact).expect("written");
         let mut checkpoint = Checkpoint::load(&file)?;
         change(&mut checkpoint);
         checkpoint.save(&file)?;
@@ -119,7 +120,7 @@ fn torn_foreign_and_newer_files_are_refused_by_their_kind() -> Result<()> {
     };
     let newer = changed(&|checkpoint| checkpoint.state["version"] = 4.into())?;
     assert!(matches!(newer, Error::Model { field: "version", ref got, .. } if got == "4"), "{newer}");
-    // Version 1 had no sums of the encoder's files.
+    // Version 1 had no checksums of the encoder's files.
     let older = changed(&|checkpoint| {
         checkpoint.state["version"] = 1.into();
         checkpoint.state.as_object_mut().expect("an object").remove("encoder");
@@ -149,7 +150,7 @@ fn torn_foreign_and_newer_files_are_refused_by_their_kind() -> Result<()> {
     let other = changed(&|checkpoint| checkpoint.state["space"] = serde_json::to_value(&space).expect("JSON"))?;
     assert!(matches!(other, Error::Setting { field: "space", .. }), "{other}");
 
-    // The checkpoint of a training is whole, but no model.
+    // The checkpoint of a training is valid, but not a model.
     let training = task(20, 1);
     let checkpoint = CheckpointSettings { path: file.clone(), every_steps: 1, resume: false };
     let trainer = Trainer { checkpoint: Some(checkpoint), ..Trainer::new(train_settings()) };
@@ -176,21 +177,21 @@ fn files_of_another_encoder_or_with_a_bit_flipped_are_refused_by_name() -> Resul
         _ => false,
     };
     for name in ["config.json", "model.safetensors", "tokenizer.json"] {
-        let whole = fs::read(of(name)).expect("the file");
-        for place in [0, whole.len() / 2, whole.len() - 1] {
-            let mut bytes = whole.clone();
-            bytes[place] ^= 1;
+        let intact = fs::read(of(name)).expect("the file");
+        for byte in [0, intact.len() / 2, intact.len() - 1] {
+            let mut bytes = intact.clone();
+            bytes[byte] ^= 1;
             fs::write(of(name), bytes).expect("written");
             let error = refused(&first);
-            assert!(is_named(name, &error), "{name}, byte {place}: {error}");
+            assert!(is_named(name, &error), "{name}, byte {byte}: {error}");
         }
         fs::remove_file(of(name)).expect("removed");
         let error = refused(&first);
         assert!(is_named(name, &error), "{name}: {error}");
         assert!(matches!(&error, Error::ModelFile { expected: Some(_), got: None, .. }), "{error}");
-        fs::write(of(name), whole).expect("written");
+        fs::write(of(name), intact).expect("written");
     }
-    // What is read with no model may lie beside it.
+    // Files that no model reads are allowed in the directory.
     fs::write(of("README.md"), "# A model").expect("written");
     DynamicModel::load(&first, &Device::Cpu)?;
 
@@ -202,7 +203,7 @@ fn files_of_another_encoder_or_with_a_bit_flipped_are_refused_by_name() -> Resul
     fs::write(of("model.safetensors"), mine).expect("written");
     fs::copy(second.join("dynamic.checkpoint"), first.join("dynamic.checkpoint")).expect("copied");
     assert!(is_named("model.safetensors", &refused(&first)));
-    // A tokenizer that was not saved with the model is another's.
+    // A tokenizer that was not saved with the model is refused.
     let theirs = second.join("encoder/tokenizer.json");
     fs::copy(of("tokenizer.json"), &theirs).expect("copied");
     let error = refused(&second);

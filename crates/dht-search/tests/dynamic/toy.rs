@@ -1,4 +1,4 @@
-//! A task whose answer is planted, and a model small enough to train in no time.
+//! A task whose answer is planted, and a model small enough to train in a second.
 
 use candle_core::Device;
 use dht_search::transformer::{
@@ -23,8 +23,8 @@ pub fn task(rows: u64, seed: u64) -> EncodedDataset {
     let samples = (0..rows).map(|id| {
         let label = rng.random_range(0..CLASSES);
         let mut ids: Vec<u32> = (0..rng.random_range(1..7)).map(|_| rng.random_range(4..50)).collect();
-        let place = rng.random_range(0..ids.len());
-        ids[place] = 1 + label;
+        let index = rng.random_range(0..ids.len());
+        ids[index] = 1 + label;
         ids.insert(0, 0);
         Sample {
             id,
@@ -51,15 +51,15 @@ pub fn model(settings: SearchSettings, seed: u64) -> Result<SearchObjective> {
     SearchObjective::new(DynamicModel::new(encoder(LAYERS, seed)?, space, settings, CLASSES as usize, &mut rng)?)
 }
 
-/// The settings by name, each with a warm-up that ends within the first epoch: ours and the paper's, in flight and
-/// with queues.
+/// The settings by name, each with a warm-up that ends within the first epoch: the default and the paper's, in flight
+/// and with queues.
 pub fn kinds() -> [(&'static str, SearchSettings); 4] {
-    let ours = SearchSettings { warm_up_contexts: 16, arm_feature_texts: 20, ..SearchSettings::default() };
+    let defaults = SearchSettings { warm_up_contexts: 16, arm_feature_texts: 20, ..SearchSettings::default() };
     let paper = SearchSettings { warm_up_contexts: 16, arm_feature_texts: 20, ..SearchSettings::paper() };
     let queue = Dispatch::Queue { size: 5 };
     [
-        ("ours", ours.clone()),
-        ("ours with queues", SearchSettings { dispatch: queue, ..ours }),
+        ("default", defaults.clone()),
+        ("default with queues", SearchSettings { dispatch: queue, ..defaults }),
         ("the paper's in flight", SearchSettings { dispatch: Dispatch::InFlight, ..paper.clone() }),
         ("the paper's", SearchSettings { dispatch: queue, ..paper }),
     ]
@@ -76,38 +76,38 @@ pub fn train_settings() -> TrainSettings {
     }
 }
 
-/// The numbers of each parameter by its name.
+/// The values of each parameter by its name.
 pub type Bits = Vec<(String, Vec<u32>)>;
 
-/// Every number of every parameter, to the bit.
+/// The bits of every value of every parameter.
 pub fn bits(parameters: &Parameters) -> Result<Bits> {
     let values = parameters.values()?.into_iter();
     Ok(values.map(|(name, tensor)| (name, tensor.values.into_iter().map(f32::to_bits).collect())).collect())
 }
 
-/// A history without what differs from run to run.
-pub fn timeless(history: History) -> History {
+/// A history without its seconds, which differ between runs.
+pub fn without_seconds(history: History) -> History {
     History { train_seconds: 0.0, optimizer_seconds: 0.0, ..history }
 }
 
-/// A cost accounting without what differs from run to run.
-pub fn timeless_accounting(accounting: &CostAccounting) -> CostAccounting {
+/// A cost accounting without its seconds, which differ between runs.
+pub fn accounting_without_seconds(accounting: &CostAccounting) -> CostAccounting {
     CostAccounting { bandit_seconds: 0.0, ..accounting.clone() }
 }
 
-/// All that training leaves behind: weights, routers, queues and costs, without seconds.
-pub fn everything(model: &SearchObjective) -> Result<(Bits, serde_json::Value)> {
+/// The result of a training: weights, routers, queues and costs, without seconds.
+pub fn weights_and_state(model: &SearchObjective) -> Result<(Bits, serde_json::Value)> {
     let mut state = model.state()?;
     state["accounting"]["bandit_seconds"] = 0.into();
     Ok((bits(model.parameters())?, state))
 }
 
 /// The same of a model that is not in training.
-pub fn everything_of(model: &DynamicModel) -> Result<(Bits, serde_json::Value)> {
-    everything(&SearchObjective::new(model.clone())?)
+pub fn weights_and_state_of(model: &DynamicModel) -> Result<(Bits, serde_json::Value)> {
+    weights_and_state(&SearchObjective::new(model.clone())?)
 }
 
-/// Listens to a model in training, and stops it when it is told to.
+/// Observes a training, and stops it after a number of batches.
 pub struct Observed {
     pub model: SearchObjective,
     /// Rows of the batches as they come.

@@ -1,4 +1,4 @@
-//! What a step and an epoch come to.
+//! Steps and epochs of a training.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -9,13 +9,14 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::toy::{
-    CLASSES, HEADS, Observed, Stop, bits, encoder, kinds, model, task, timeless, timeless_accounting, train_settings,
+    CLASSES, HEADS, Observed, Stop, accounting_without_seconds, bits, encoder, kinds, model, task, train_settings,
+    without_seconds,
 };
 
 const ROWS: u64 = 37;
 
-/// The numbers of a gradient on the CPU.
-fn numbers(gradient: &Gradient) -> &[f32] {
+/// The values of a gradient on the CPU.
+fn values(gradient: &Gradient) -> &[f32] {
     match gradient {
         Gradient::Dense(values) | Gradient::Rows { values, .. } => values,
         Gradient::Device(_) => panic!("a gradient that is not on the CPU"),
@@ -35,9 +36,9 @@ fn every_parameter_gets_a_finite_gradient_and_within_a_few_steps_one_that_is_not
             while let Some(step) = model.next_loss(progress, true)? {
                 let gradients = step.ctx.backward(&step.loss, model.parameters())?;
                 for (id, gradient) in gradients.iter() {
-                    let numbers = numbers(gradient);
-                    assert!(numbers.iter().all(|number| number.is_finite()), "{name}: {}", model.parameters().name(id));
-                    moved[id.index()] |= numbers.iter().any(|number| *number != 0.0);
+                    let values = values(gradient);
+                    assert!(values.iter().all(|value| value.is_finite()), "{name}: {}", model.parameters().name(id));
+                    moved[id.index()] |= values.iter().any(|value| *value != 0.0);
                 }
                 progress.step += 1;
             }
@@ -50,13 +51,13 @@ fn every_parameter_gets_a_finite_gradient_and_within_a_few_steps_one_that_is_not
 }
 
 #[test]
-fn each_sample_is_trained_on_once_an_epoch_and_nothing_is_left_behind() -> Result<(), Stop> {
+fn each_sample_is_trained_on_once_an_epoch_and_no_queue_keeps_any() -> Result<(), Stop> {
     for (name, settings) in kinds() {
         let queues = settings.dispatch != Dispatch::InFlight;
         let mut observed = Observed::new(model(settings, 1)?);
         let depths = Arc::new(Mutex::new(BTreeMap::<usize, u64>::new()));
-        let told = Arc::clone(&depths);
-        observed.model.on_route(move |depth| *told.lock().unwrap().entry(depth).or_default() += 1);
+        let recorded = Arc::clone(&depths);
+        observed.model.on_route(move |depth| *recorded.lock().unwrap().entry(depth).or_default() += 1);
         let history = Trainer::new(train_settings()).fit(&mut observed, &task(ROWS, 1), &task(9, 2), &mut ())?;
         assert_eq!((history.samples, observed.model.accounting().samples), (2 * ROWS, 2 * ROWS), "{name}");
         assert_eq!(observed.model.accounting().routes.values().sum::<u64>(), 2 * ROWS, "{name}");
@@ -73,7 +74,7 @@ fn each_sample_is_trained_on_once_an_epoch_and_nothing_is_left_behind() -> Resul
             );
             assert!(
                 observed.steps.iter().any(|(_, drained)| *drained),
-                "{name}: nothing waited, so nothing was drained"
+                "{name}: no sample was queued, so none was drained"
             );
             assert!(observed.model.mean_wait().is_some_and(|wait| wait > 0.0));
         } else {
@@ -83,7 +84,7 @@ fn each_sample_is_trained_on_once_an_epoch_and_nothing_is_left_behind() -> Resul
         let empty = |queue: &serde_json::Value| queue.as_array().is_some_and(Vec::is_empty);
         assert!(!queues || state["queues"]["queues"].as_array().unwrap().iter().all(empty), "{name}");
 
-        // What the watcher, the routes' names and the curves say is one and the same.
+        // The observer, the route counts and the curves agree.
         let mut by_depth = BTreeMap::new();
         for (route, count) in &observed.model.accounting().routes {
             let route = observed.model.model().space().resolve(&route.parse()?)?;
@@ -101,7 +102,7 @@ fn the_queues_do_not_draw_the_same_random_routes_for_every_batch() -> Result<()>
     let (mut model, data) = (model(settings, 1)?, task(64, 1));
     let progress = Progress { seed: 5, step: 0, epoch: 0, share: 0.0 };
     model.prepare(&data, progress)?;
-    let mut places = Vec::new();
+    let mut queued_exits = Vec::new();
     for rows in (0..64).collect::<Vec<usize>>().chunks(16) {
         model.offer(data.batch(rows)?, progress)?;
         let state = model.state()?;
@@ -110,9 +111,9 @@ fn the_queues_do_not_draw_the_same_random_routes_for_every_batch() -> Result<()>
             let rows_of = queue.as_array().unwrap().iter().map(|queued| queued["row"].as_u64().unwrap());
             rows_of.filter(|row| rows.contains(&(*row as usize))).map(|row| row % 16).collect()
         };
-        places.push(queues.iter().map(of_batch).collect::<Vec<_>>());
+        queued_exits.push(queues.iter().map(of_batch).collect::<Vec<_>>());
     }
-    assert!(places[1..].iter().all(|exits| *exits != places[0]));
+    assert!(queued_exits[1..].iter().all(|exits| *exits != queued_exits[0]));
     Ok(())
 }
 
@@ -123,8 +124,8 @@ fn one_seed_gives_one_training_and_another_seed_another() -> Result<(), Stop> {
             let mut observed = Observed::new(model(settings.clone(), 1)?);
             let settings = dht_search::transformer::TrainSettings { seed, ..train_settings() };
             let history = Trainer::new(settings).fit(&mut observed, &task(ROWS, 1), &task(9, 2), &mut ())?;
-            let accounting = timeless_accounting(observed.model.accounting());
-            Ok((observed.order, accounting, timeless(history), bits(observed.model.parameters())?))
+            let accounting = accounting_without_seconds(observed.model.accounting());
+            Ok((observed.order, accounting, without_seconds(history), bits(observed.model.parameters())?))
         };
         let (first, again, other) = (run(3)?, run(3)?, run(4)?);
         assert!(first == again, "{name}");
@@ -179,7 +180,7 @@ fn the_planted_task_is_learned_and_the_speed_trades_depth_for_cost() -> Result<(
 #[test]
 fn batches_that_are_accumulated_into_one_step_draw_routes_of_their_own() -> Result<()> {
     for (name, search) in kinds() {
-        // Routes at random all along.
+        // All routes are random.
         let search = SearchSettings { explore_share: 1.0, ..search };
         let depths = |accumulate: usize| -> Result<Vec<usize>> {
             let (send, receive) = std::sync::mpsc::channel();
@@ -197,7 +198,7 @@ fn batches_that_are_accumulated_into_one_step_draw_routes_of_their_own() -> Resu
         if !name.contains("queues") && name != "the paper's" {
             let batches: std::collections::BTreeSet<&[usize]> = routes.chunks(16).collect();
             assert_eq!(batches.len(), 4, "{name}: {routes:?}");
-            // The first batch of a step draws as it always did.
+            // The first batch of a step draws the same with and without accumulation.
             assert_eq!(routes[..16], depths(1)?[..16], "{name}");
         }
     }

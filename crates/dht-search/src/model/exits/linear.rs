@@ -1,4 +1,4 @@
-//! A linear classifier over pooled rows.
+//! An exit that is a linear classifier over pooled rows.
 
 use candle_core::Tensor;
 use dht_transformer::{Classifier, Encoder, ForwardContext, Hidden, Pooling, flops::BackwardNeeds};

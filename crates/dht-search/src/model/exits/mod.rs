@@ -1,4 +1,4 @@
-//! What reads a sample where it may leave: one file a kind of exit.
+//! Exits: classifiers at the depths where samples may leave. One file a kind of exit.
 
 mod linear;
 
@@ -28,17 +28,17 @@ pub struct ExitFlops {
     pub backward_weights: FlopCount,
 }
 
-/// Reads samples where they may leave: hidden rows → logits.
+/// A classifier where samples may leave: hidden rows → logits.
 ///
 /// Its parameters are the encoder's, so that one optimiser trains both.
 pub trait Exit: Debug + Send + Sync {
-    /// (samples, classes).
+    /// The logits, (samples, classes).
     ///
     /// # Errors
     /// What candle reports.
     fn logits(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<Tensor>;
 
-    /// What [`logits`](Self::logits) and its backward cost for one sample.
+    /// FLOPs of [`logits`](Self::logits) and its backward for one sample.
     fn flops(&self) -> ExitFlops;
 
     /// Another handle on the same parameters.
@@ -91,7 +91,7 @@ impl Exits {
         Ok(Self { exits, classes, shape })
     }
 
-    /// The exits of the next phase's space: those of its depths that are there, and new ones for the others.
+    /// The exits of the next phase's space: this space's exits of the same depths, and new ones for the other depths.
     pub(crate) fn for_next_phase<R: Rng + ?Sized>(
         &self,
         encoder: &mut Encoder,
@@ -114,7 +114,7 @@ impl Exits {
         Ok(Self { exits, ..self.clone() })
     }
 
-    /// What the parameters of each exit start with, before a dot.
+    /// The prefix of the parameter names of each exit, without the dot.
     pub(crate) fn names(space: &SearchSpace, settings: &SearchSettings) -> Vec<String> {
         match settings.classifier_sharing {
             ClassifierSharing::Shared => vec!["classifier".into()],
@@ -129,7 +129,7 @@ impl Exits {
         &*self.exits.get(exit).unwrap_or(&self.exits[0]).1
     }
 
-    /// How many classes they tell apart.
+    /// The number of classes.
     pub(crate) fn classes(&self) -> usize {
         self.classes
     }

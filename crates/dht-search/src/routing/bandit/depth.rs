@@ -1,11 +1,12 @@
-//! How deep does a sample go, decided once, at the base? UCB_L of a tree search chooses an exit (paper, 4.2.1); UCB_cp of an
-//! integrated search chooses depth and heads at once (4.2.2).
+//! The router that decides depth once, from the state after the base layers. In a tree search the depth bandit (UCB_L in
+//! the paper, section 4.2.1) chooses an exit; in an integrated search the joint bandit (UCB_cp, section 4.2.2) chooses
+//! depth and heads at once.
 
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::linear::{RewardSample, Ucb};
+use super::linear::{LinearBandit, RewardSample};
 use super::setup::Setup;
 use super::{check_arm_features, contexts, of_state, to_state};
 use crate::error::{Error, Result};
@@ -14,17 +15,17 @@ use crate::reward::{CostWeightedLoss, RewardReference};
 use crate::routing::{Decisions, Losses, Mode, Preparation, QueuedDecision, Router, StageView};
 use crate::space::{Route, SearchSpace};
 
-/// What a state of this router is called in errors.
+/// The name of this router's state in errors.
 const STATE: &str = "depth bandit";
 
-/// Decides depth once, from the state behind the base layers.
+/// Decides depth once, from the state after the base layers.
 #[derive(Debug, Clone)]
 pub(crate) struct DepthRouter {
     pub(super) setup: Setup,
     pub(super) learned: Learned,
 }
 
-/// Everything that changes while the bandit learns.
+/// The learned state of the bandit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Learned {
@@ -52,7 +53,7 @@ impl Router for DepthRouter {
         let features = learned.arm_features.as_ref();
         let (tree, arms) = (setup.space.is_tree(), setup.space.integrated_arms());
         let depths = if tree { setup.depths() } else { arms.iter().map(Route::depth).collect() };
-        // Nothing is known yet: the full model is the safe answer.
+        // Before the warm-up is over inference runs the full model.
         let full = match tree {
             true => last,
             false => (0..arms.len()).max_by_key(|arm| (depths[*arm], kept(&arms[*arm]))).unwrap_or_default(),
@@ -76,7 +77,7 @@ impl Router for DepthRouter {
     }
 
     fn flops(&self, _: usize) -> u64 {
-        self.learned.bandit.ucb.flops()
+        self.learned.bandit.linear.flops()
     }
 
     fn prepare(&mut self, preparation: &Preparation) -> Result<()> {
@@ -86,32 +87,32 @@ impl Router for DepthRouter {
 
     fn learn(&mut self, decisions: &Decisions, losses: &Losses) -> Result<()> {
         let Self { setup, learned: Learned { bandit, arm_features } } = self;
-        if bandit.ucb.is_frozen() {
+        if bandit.linear.is_frozen() {
             return bandit.learn(setup, arm_features.as_ref(), decisions, losses);
         }
-        bandit.ucb.observe(&decisions.contexts)?;
-        if bandit.ucb.observed() >= setup.settings.warm_up_contexts as f64 {
-            bandit.ucb.freeze();
+        bandit.linear.observe(&decisions.contexts)?;
+        if bandit.linear.observed() >= setup.settings.warm_up_contexts as f64 {
+            bandit.linear.freeze();
         }
         Ok(())
     }
 
     fn is_warm(&self) -> bool {
-        self.learned.bandit.ucb.is_frozen()
+        self.learned.bandit.linear.is_frozen()
     }
 
     fn set_speed(&mut self, lambda: f64) -> Result<()> {
         self.setup.set_lambda(lambda)
     }
 
-    /// Another space of integrated routes: new arms start from the nearest old ones, the scaling of contexts stays.
+    /// Changes to another integrated space: new arms start from the nearest old ones, the scaling of contexts stays.
     fn enter(&mut self, space: &SearchSpace) -> Result<()> {
         if self.setup.space.is_tree() {
-            return Err(Error::setting("space", "an integrated search, to go on in another one", "a tree search"));
+            return Err(Error::setting("space", "an integrated search", "a tree search"));
         }
         let from = space.closest_arms(&self.setup.space);
         let setup = self.setup.in_space(space)?;
-        self.learned.bandit.ucb.replace_arms(&from)?;
+        self.learned.bandit.linear.replace_arms(&from)?;
         if let Some(features) = &mut self.learned.arm_features {
             *features = features.of_arms(&from);
         }
@@ -120,10 +121,10 @@ impl Router for DepthRouter {
     }
 
     fn check_queued(&self, exit: usize, queued: &QueuedDecision) -> Result<()> {
-        let refuse = |expected: String, got: String| Err(Error::setting("waiting sample", expected, got));
+        let refuse = |expected: String, got: String| Err(Error::setting("queued sample", expected, got));
         let QueuedDecision { arm, context, signals } = queued;
         let (setup, arms) = (&self.setup, self.setup.space.integrated_arms());
-        let raw = self.learned.bandit.ucb.raw_size();
+        let raw = self.learned.bandit.linear.raw_size();
         let leaves_here = |arm: usize| arms.get(arm).is_some_and(|arm| arm.exit() == setup.space.exits()[exit]);
         if setup.space.is_tree() != arm.is_none() || arm.is_some_and(|arm| !leaves_here(arm)) {
             return refuse(format!("one whose arm leaves at exit {exit}"), format!("one of arm {arm:?}"));
@@ -145,12 +146,12 @@ impl Router for DepthRouter {
     fn restore(&mut self, state: Value) -> Result<()> {
         let stored: Learned = of_state(STATE, state)?;
         let names = ["depth bandit's dimension", "depth bandit's arms", "depth norm's dimension"];
-        self.learned.bandit.ucb.check_like(&stored.bandit.ucb, names)?;
+        self.learned.bandit.linear.check_like(&stored.bandit.linear, names)?;
         let reference = &stored.bandit.reference;
         if !reference.is_possible() {
             return Err(Error::setting("reward reference", "finite numbers, 0 or more", format!("{reference:?}")));
         }
-        check_arm_features(&self.setup, stored.arm_features.as_ref(), stored.bandit.ucb.is_frozen())?;
+        check_arm_features(&self.setup, stored.arm_features.as_ref(), stored.bandit.linear.is_frozen())?;
         self.learned = stored;
         Ok(())
     }
@@ -164,7 +165,7 @@ impl Router for DepthRouter {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DepthBandit {
-    pub(crate) ucb: Ucb,
+    pub(crate) linear: LinearBandit,
     pub(crate) reference: RewardReference,
 }
 
@@ -172,8 +173,9 @@ impl DepthBandit {
     pub(crate) fn new(setup: &Setup) -> Result<Self> {
         let space = &setup.space;
         let arms = if space.is_tree() { space.exits().len() } else { space.integrated_arms().len() };
-        let ucb = Ucb::new(setup, setup.raw_size(DEPTH_PYRAMID), setup.constant().len(), arms, alpha(setup))?;
-        Ok(Self { ucb, reference: RewardReference::default() })
+        let linear =
+            LinearBandit::new(setup, setup.raw_size(DEPTH_PYRAMID), setup.constant().len(), arms, alpha(setup))?;
+        Ok(Self { linear, reference: RewardReference::default() })
     }
 
     /// The arm for a sample: an exit or a route.
@@ -187,11 +189,11 @@ impl DepthBandit {
         rng: &mut dyn Rng,
     ) -> Result<usize> {
         let costs = if setup.space.is_tree() { setup.exit_costs(tokens)? } else { setup.arm_costs(tokens)? };
-        self.ucb.choose(setup, raw, of_arms(setup, features), alpha(setup), &costs, mode, rng)
+        self.linear.choose(setup, raw, of_arms(setup, features), alpha(setup), &costs, mode, rng)
     }
 
-    /// A sample teaches its arm and, with nested feedback, those it passed: the exits before its own, or the routes that keep
-    /// as many heads and leave there.
+    /// The arm of each sample learns from its reward and, with nested feedback, so do the arms that the sample passed: the
+    /// exits before its own, or the routes that keep as many heads and leave there.
     pub(crate) fn learn(
         &mut self,
         setup: &Setup,
@@ -218,7 +220,7 @@ impl DepthBandit {
             }
         }
         let rule = if tree { setup.settings.depth_rewards() } else { setup.settings.arm_rewards() };
-        self.ucb.learn(setup, &depth.contexts, of_arms(setup, features), &samples, rule, &mut self.reference)
+        self.linear.learn(setup, &depth.contexts, of_arms(setup, features), &samples, rule, &mut self.reference)
     }
 }
 
@@ -231,12 +233,12 @@ fn of_arms<'a>(setup: &Setup, features: Option<&'a ArmFeatures>) -> Option<&'a [
     features.map(|features| if setup.space.is_tree() { &*features.depth } else { &*features.arms })
 }
 
-/// The heads an arm keeps in its dynamic groups; all, where it has none.
+/// The number of heads that an arm keeps in its dynamic groups; all where it has none.
 pub(crate) fn kept(arm: &Route) -> usize {
     arm.uniform_heads().unwrap_or(arm.model_shape().heads)
 }
 
-/// The arm that runs the first part of `route` and leaves at an earlier exit.
+/// The arm that runs the first layers of `route` and leaves at an earlier exit.
 fn arm_leaving_at(space: &SearchSpace, exit: usize, route: &Route) -> Option<usize> {
     let heads = vec![kept(route); space.groups_before(exit).len()];
     let shorter = space.route_keeping(exit, &heads).ok()?;

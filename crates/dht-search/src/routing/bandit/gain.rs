@@ -1,22 +1,22 @@
-//! The sequential search: at every exit, is it worth going on? Ours; not in the paper.
+//! The sequential router: it decides at every exit whether a sample runs on. Not in the paper.
 //!
-//! At exit e the sample is read by the classifier there, and for each deeper exit e′ a linear bandit tells what going
-//! there would gain, loss(e) − loss(e′). The sample goes on while for some e′ the gain exceeds its price,
-//! λ·(cost(e′) − cost(e)): the exits that FastBERT and PABEE take by a threshold on one signal are taken here by what
-//! signals and state have turned out to mean, and the price is the run-time knob.
+//! At exit e the classifier there reads the sample, and for each deeper exit e′ a linear bandit predicts the gain
+//! loss(e) − loss(e′). The sample runs on while for some e′ the gain exceeds its price, λ·(cost(e′) − cost(e)). FastBERT
+//! and PABEE compare one signal with a threshold; here the decision is learned from signals and hidden state, and λ sets
+//! the speed at run time.
 
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::linear::Ucb;
+use super::linear::LinearBandit;
 use super::setup::Setup;
 use super::{check_arm_features, contexts, of_state, to_state};
 use crate::error::{Error, Result};
 use crate::features::{ArmFeatures, DEPTH_PYRAMID};
 use crate::routing::{Decisions, ExitContexts, Losses, Mode, Preparation, Router, StageView};
 
-/// What a state of this router is called in errors.
+/// The name of this router's state in errors.
 const STATE: &str = "depth bandit";
 
 /// Decides at every exit.
@@ -26,7 +26,7 @@ pub(crate) struct GainRouter {
     learned: Learned,
 }
 
-/// Everything that changes while the bandit learns.
+/// The learned state of the bandit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Learned {
@@ -46,7 +46,7 @@ impl Router for GainRouter {
         exit < last && self.setup.settings.context.has_signals()
     }
 
-    /// Where routes are drawn at random they are drawn at once, and [`at_exit`](Router::at_exit) keeps to them.
+    /// Draws random routes at once; [`at_exit`](Router::at_exit) does not change them.
     fn start(&self, view: &StageView<'_>, last: usize, mode: Mode, rng: &mut dyn Rng) -> Result<Decisions> {
         let random = mode == Mode::Random || (mode == Mode::Explore && !self.is_warm());
         let depths = self.setup.depths();
@@ -66,7 +66,7 @@ impl Router for GainRouter {
         if self.is_warm() && mode != Mode::Random {
             let features = learned.arm_features.as_ref();
             for ((member, context), tokens) in view.members.iter().zip(&contexts).zip(view.hidden.spans().lengths()) {
-                if !learned.bandit.goes_on(setup, features, view.exit, context, tokens, mode)? {
+                if !learned.bandit.continues(setup, features, view.exit, context, tokens, mode)? {
                     decisions.exits[*member] = view.exit;
                 }
             }
@@ -76,7 +76,7 @@ impl Router for GainRouter {
     }
 
     fn flops(&self, exit: usize) -> u64 {
-        self.learned.bandit.at.iter().take(exit + 1).map(Ucb::flops).sum()
+        self.learned.bandit.at.iter().take(exit + 1).map(LinearBandit::flops).sum()
     }
 
     fn prepare(&mut self, preparation: &Preparation) -> Result<()> {
@@ -94,13 +94,13 @@ impl Router for GainRouter {
             bandit.at[seen.exit].observe(&seen.contexts)?;
         }
         if bandit.at[0].observed() >= setup.settings.warm_up_contexts as f64 {
-            bandit.at.iter_mut().for_each(Ucb::freeze);
+            bandit.at.iter_mut().for_each(LinearBandit::freeze);
         }
         Ok(())
     }
 
     fn is_warm(&self) -> bool {
-        self.learned.bandit.at.iter().all(Ucb::is_frozen)
+        self.learned.bandit.at.iter().all(LinearBandit::is_frozen)
     }
 
     fn set_speed(&mut self, lambda: f64) -> Result<()> {
@@ -119,7 +119,7 @@ impl Router for GainRouter {
             return Err(Error::setting("depth bandit", format!("one for each of {} exits", own.len()), found.len()));
         }
         own.iter().zip(found).try_for_each(|(own, found)| own.check_like(found, names))?;
-        let warm = found.iter().all(Ucb::is_frozen);
+        let warm = found.iter().all(LinearBandit::is_frozen);
         check_arm_features(&self.setup, stored.arm_features.as_ref(), warm)?;
         self.learned = stored;
         Ok(())
@@ -130,18 +130,19 @@ impl Router for GainRouter {
     }
 }
 
-/// For each exit but the last a bandit, with a scaling of its own and an arm for each deeper exit.
+/// One bandit for each exit but the last, with its own context scaling and an arm for each deeper exit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct GainBandit {
-    at: Vec<Ucb>,
+    at: Vec<LinearBandit>,
 }
 
 impl GainBandit {
     pub(crate) fn new(setup: &Setup) -> Result<Self> {
         let (raw, exits) = (setup.raw_size(DEPTH_PYRAMID), setup.space.exits().len());
         let alpha = setup.settings.exploration.depth;
-        let at = (0..exits - 1).map(|exit| Ucb::new(setup, raw, setup.constant().len(), exits - 1 - exit, alpha));
+        let at =
+            (0..exits - 1).map(|exit| LinearBandit::new(setup, raw, setup.constant().len(), exits - 1 - exit, alpha));
         Ok(Self { at: at.collect::<Result<_>>()? })
     }
 
@@ -150,8 +151,8 @@ impl GainBandit {
         features.map(|features| &features.depth[exit + 1..])
     }
 
-    /// Whether a sample goes on from an exit.
-    pub(crate) fn goes_on(
+    /// Whether a sample runs on from an exit.
+    pub(crate) fn continues(
         &self,
         setup: &Setup,
         features: Option<&ArmFeatures>,
@@ -167,7 +168,7 @@ impl GainBandit {
         Ok(scores.into_iter().zip(&costs[exit + 1..]).map(worth).any(|worth| worth > 0.0))
     }
 
-    /// A sample teaches every pair of exits on its way.
+    /// Learns the gain between every pair of exits that a sample reached.
     pub(crate) fn learn(
         &mut self,
         setup: &Setup,

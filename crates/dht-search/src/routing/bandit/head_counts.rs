@@ -1,9 +1,10 @@
-//! UCB_H: before a group of layers, how many heads does a sample keep there? (Paper, 4.2.1.)
+//! The head-count bandit (UCB_H in the paper, section 4.2.1): before a group of layers it chooses how many heads each
+//! sample keeps there.
 
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::linear::Ucb;
+use super::linear::LinearBandit;
 use super::setup::{Setup, best};
 use crate::error::{Error, Result};
 use crate::features::{ArmFeatures, HEADS_PYRAMID};
@@ -14,19 +15,19 @@ use crate::routing::{GroupTrace, Mode};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HeadCounts {
-    pub(crate) ucb: Ucb,
+    pub(crate) linear: LinearBandit,
 }
 
 impl HeadCounts {
     pub(crate) fn new(setup: &Setup) -> Result<Self> {
         let (raw, groups) = (setup.raw_size(HEADS_PYRAMID), setup.space.groups().len());
         let arms = setup.options().len().max(1);
-        let ucb = Ucb::new(setup, raw, groups, arms, setup.settings.exploration.heads)?;
-        Ok(Self { ucb })
+        let linear = LinearBandit::new(setup, raw, groups, arms, setup.settings.exploration.heads)?;
+        Ok(Self { linear })
     }
 
-    /// How many heads a sample keeps.
-    #[expect(clippy::too_many_arguments, reason = "where, what is seen, and how to decide")]
+    /// The number of heads that a sample keeps.
+    #[expect(clippy::too_many_arguments, reason = "position, context and mode of one decision")]
     pub(crate) fn choose(
         &self,
         setup: &Setup,
@@ -38,7 +39,7 @@ impl HeadCounts {
         rng: &mut dyn Rng,
     ) -> Result<usize> {
         let features = features.map(|features| &*features.heads[group]);
-        let scores = self.ucb.scores(setup, raw, features, &one_hot(setup, group))?;
+        let scores = self.linear.scores(setup, raw, features, &one_hot(setup, group))?;
         let alpha = setup.settings.exploration.heads;
         let (options, here) = (setup.options(), setup.space.head_options(group));
         let costs = setup.group_costs(group, tokens)?;
@@ -49,7 +50,7 @@ impl HeadCounts {
         Ok(here[best(values, rng)])
     }
 
-    /// A sample teaches the number it kept.
+    /// The arm of the number of heads that each sample kept learns from its reward.
     pub(crate) fn learn(
         &mut self,
         setup: &Setup,
@@ -59,10 +60,10 @@ impl HeadCounts {
     ) -> Result<()> {
         let GroupTrace { group, ref decisions, .. } = *trace;
         let (options, added) = (setup.options(), one_hot(setup, group));
-        for (place, reward) in rewards.iter().enumerate() {
-            let arm = option(&options, decisions.kept[place])?;
+        for (index, reward) in rewards.iter().enumerate() {
+            let arm = option(&options, decisions.kept[index])?;
             let feature = features.map(|features| &*features.heads[group][arm]);
-            self.ucb.update(setup, arm, &decisions.contexts[place], feature, &added, reward.value)?;
+            self.linear.update(setup, arm, &decisions.contexts[index], feature, &added, reward.value)?;
         }
         Ok(())
     }

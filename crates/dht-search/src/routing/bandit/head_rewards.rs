@@ -7,8 +7,9 @@ use crate::error::Result;
 use crate::reward::{CostWeightedLoss, Reward, RewardMemory, RewardReference};
 use crate::routing::{Decisions, GroupTrace, Losses};
 
-/// δ_H of the samples of a group, compared with what came before: with the print's memory with the last batch that had
-/// the group; with ours with the samples that left by the same exit, since depth is decided and not the heads' doing.
+/// The rewards of the samples of a group: their cost-weighted losses δ_H compared with a reference. With the paper's memory
+/// the reference is the previous batch that ran the group; otherwise it is a running mean over samples of the same exit,
+/// since the head bandits do not decide depth.
 pub(super) fn head_rewards(
     setup: &Setup,
     references: &mut [RewardReference],
@@ -18,18 +19,18 @@ pub(super) fn head_rewards(
 ) -> Result<Vec<Reward>> {
     let rule = setup.settings.heads_rewards();
     let mut deltas: BTreeMap<usize, (Vec<usize>, Vec<CostWeightedLoss>)> = BTreeMap::new();
-    for (place, (&sample, &kept)) in trace.members.iter().zip(&trace.decisions.kept).enumerate() {
+    for (index, (&sample, &kept)) in trace.members.iter().zip(&trace.decisions.kept).enumerate() {
         let exit = decisions.exits[sample];
         let delta = CostWeightedLoss::of_depth_and_heads(losses.by_exit[exit][sample], setup.space.depth(exit), kept)?;
         let reference = if rule.memory == RewardMemory::PreviousBatch { 0 } else { exit };
-        let (places, deltas) = deltas.entry(reference).or_default();
-        places.push(place);
+        let (indices, deltas) = deltas.entry(reference).or_default();
+        indices.push(index);
         deltas.push(delta.with_gain(losses.of_group(sample, trace.group)));
     }
     let mut rewards = vec![Reward { value: 0.0, ratio: 1.0 }; trace.members.len()];
-    for (reference, (places, deltas)) in deltas {
-        for (place, reward) in places.into_iter().zip(rule.rewards(&mut references[reference], &deltas)?) {
-            rewards[place] = reward;
+    for (reference, (indices, deltas)) in deltas {
+        for (index, reward) in indices.into_iter().zip(rule.rewards(&mut references[reference], &deltas)?) {
+            rewards[index] = reward;
         }
     }
     Ok(rewards)

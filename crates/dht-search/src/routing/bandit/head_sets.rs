@@ -1,4 +1,5 @@
-//! TSB: which heads does a group keep? A top-K Thompson semi-bandit of one logistic regression a head (paper, section 3).
+//! The head-set bandit (TSB in the paper, section 3): a top-K Thompson semi-bandit with one logistic regression a head
+//! chooses which heads a group of layers keeps.
 
 use dht_bandits::{
     ArmId, Candidates, Normalizer, Thompson, TopK,
@@ -26,11 +27,11 @@ pub(crate) struct HeadSets {
     pub(crate) norm: Normalizer,
     /// The heads that every set holds.
     pub(crate) pinned: Option<HeadSet>,
-    /// How much a head mattered on average in each group lately, where heads are judged by slopes.
-    mattered: Vec<Average>,
+    /// By group: the running mean of head importance, where heads are scored by gate gradients.
+    mean_importance: Vec<Average>,
 }
 
-/// A running mean in which a number i additions ago counts [`RETENTION`]ⁱ.
+/// A running mean in which the value of i additions ago has the weight [`RETENTION`]ⁱ.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Average {
@@ -38,13 +39,13 @@ struct Average {
     weight: f64,
 }
 
-/// Remembers about a thousand heads of samples.
+/// A memory of about a thousand values; there is one for each sample and head.
 const RETENTION: f64 = 0.999;
 
 impl Average {
-    fn add(&mut self, number: f64) {
+    fn add(&mut self, value: f64) {
         self.weight = self.weight * RETENTION + 1.0;
-        self.mean += (number - self.mean) / self.weight;
+        self.mean += (value - self.mean) / self.weight;
     }
 }
 
@@ -60,7 +61,7 @@ impl HeadSets {
             heads: TopK::per_arm(size, arms(setup), laplace, Thompson { alpha: 1.0 })?,
             norm: Normalizer::new(HEAD_SET_PYRAMID.context_size(), norm)?,
             pinned: None,
-            mattered: vec![Average::default(); setup.space.groups().len()],
+            mean_importance: vec![Average::default(); setup.space.groups().len()],
         })
     }
 
@@ -70,9 +71,9 @@ impl HeadSets {
         Ok(())
     }
 
-    /// Goes on in a space of so many groups.
+    /// Changes to a space of this number of groups.
     pub(crate) fn set_groups(&mut self, groups: usize) {
-        self.mattered = vec![Average::default(); groups];
+        self.mean_importance = vec![Average::default(); groups];
     }
 
     fn pinned(&self) -> Result<HeadSet> {
@@ -80,8 +81,8 @@ impl HeadSets {
         self.pinned.ok_or_else(missing)
     }
 
-    /// The samples of a group by head set, given how many heads each keeps and its pooled state.
-    #[expect(clippy::too_many_arguments, reason = "where, what is seen, and how to decide")]
+    /// The head-set groups of a view, given how many heads each sample keeps and its pooled state.
+    #[expect(clippy::too_many_arguments, reason = "position, context and mode of one decision")]
     pub(crate) fn draw(
         &self,
         setup: &Setup,
@@ -93,21 +94,21 @@ impl HeadSets {
         rng: &mut dyn Rng,
     ) -> Result<Vec<HeadSetGroup>> {
         let mut sets = Vec::new();
-        for (count, places) in by_count(kept) {
-            // Where every head is kept there is one set.
+        for (count, indices) in by_count(kept) {
+            // Samples that keep every head share the one full set.
             let alone = setup.settings.head_draws == HeadDraws::PerSample && count < setup.space.model_shape().heads;
-            let parts = if alone { places.into_iter().map(|place| vec![place]).collect() } else { vec![places] };
-            for places in parts {
-                let context = mean(places.iter().map(|place| &pooled[*place]), HEAD_SET_PYRAMID.context_size());
+            let parts = if alone { indices.into_iter().map(|index| vec![index]).collect() } else { vec![indices] };
+            for indices in parts {
+                let context = mean(indices.iter().map(|index| &pooled[*index]), HEAD_SET_PYRAMID.context_size());
                 let heads = self.set(setup, features, group, &context, count, mode, rng)?;
-                sets.push(HeadSetGroup { places, heads, context });
+                sets.push(HeadSetGroup { indices, heads, context });
             }
         }
         Ok(sets)
     }
 
-    /// The pinned heads and the best of a draw.
-    #[expect(clippy::too_many_arguments, reason = "where, what is seen, and how to decide")]
+    /// The pinned heads and the other heads with the highest scores: sampled ones when exploring, means otherwise.
+    #[expect(clippy::too_many_arguments, reason = "position, context and mode of one decision")]
     fn set(
         &self,
         setup: &Setup,
@@ -139,14 +140,14 @@ impl HeadSets {
             let mut scored = free
                 .map(|head| Ok((self.heads.score(arms[head], &contexts[head * size..][..size])?.mean, head)))
                 .collect::<Result<Vec<_>>>()?;
-            // Equal scores: the lower head, so that inference is a function of the text.
+            // Ties go to the lower head, so that inference is a function of the text.
             scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
             scored.into_iter().take(wanted).map(|(_, head)| head).collect()
         };
         Ok(HeadSet::from_indices(pinned.iter().chain(chosen), heads)?)
     }
 
-    /// w of each head, row by row.
+    /// The context \[x ; z\] of each head, concatenated.
     fn contexts(&self, setup: &Setup, features: Option<&ArmFeatures>, raw: &[f64]) -> Result<Vec<f64>> {
         let context = self.norm.normalise(raw)?;
         let feature = |head: usize| features.map_or(1.0, |features| features.head_sets[head]);
@@ -154,7 +155,7 @@ impl HeadSets {
         Ok(heads.flat_map(|head| context.iter().copied().chain([feature(head)])).collect())
     }
 
-    /// Every kept head that was not pinned receives the reward of each sample that it served.
+    /// Every kept head that is not pinned learns from the reward of each sample that kept it.
     pub(crate) fn learn(
         &mut self,
         setup: &Setup,
@@ -172,8 +173,8 @@ impl HeadSets {
             let mut feedback = Vec::new();
             for head in set.heads.iter().filter(|head| !pinned.contains(*head)) {
                 let context = &contexts[head * size..][..size];
-                let good = set.places.iter().filter(|place| rewarded(**place, head)).count();
-                for (rewarded, count) in [(true, good), (false, set.places.len() - good)] {
+                let good = set.indices.iter().filter(|index| rewarded(**index, head)).count();
+                for (rewarded, count) in [(true, good), (false, set.indices.len() - good)] {
                     if count > 0 {
                         let own = ArmFeedback::new(arm(setup, group, head), context, Feedback::from(rewarded));
                         feedback.push(ArmFeedback { weight: count as f64, ..own });
@@ -185,34 +186,34 @@ impl HeadSets {
         Ok(())
     }
 
-    /// Every kept head that was not pinned is rewarded for each sample to which it `mattered` (by place and head) more than
-    /// heads of the group did on average until then.
+    /// Every kept head that is not pinned is rewarded for each sample for which its `importance` (by index and head) is
+    /// above the running mean of the group before this batch.
     pub(crate) fn learn_by_gradients(
         &mut self,
         setup: &Setup,
         features: Option<&ArmFeatures>,
         group: usize,
         sets: &[HeadSetGroup],
-        mattered: &dyn Fn(usize, usize) -> f64,
+        importance: &dyn Fn(usize, usize) -> f64,
     ) -> Result<()> {
-        let usual = self.mattered[group];
+        let reference = self.mean_importance[group];
         let heads = |set: &HeadSetGroup| {
-            let (places, heads) = (set.places.clone(), set.heads);
-            places.into_iter().flat_map(move |place| heads.iter().map(move |head| (place, head)))
+            let (indices, heads) = (set.indices.clone(), set.heads);
+            indices.into_iter().flat_map(move |index| heads.iter().map(move |head| (index, head)))
         };
-        for (place, head) in sets.iter().flat_map(heads) {
-            self.mattered[group].add(mattered(place, head));
+        for (index, head) in sets.iter().flat_map(heads) {
+            self.mean_importance[group].add(importance(index, head));
         }
-        // The first step is compared with itself.
-        let usual = if usual.weight > 0.0 { usual } else { self.mattered[group] };
-        self.learn(setup, features, group, sets, &|place, head| mattered(place, head) > usual.mean)
+        // The first batch has no mean before it and is compared with its own.
+        let reference = if reference.weight > 0.0 { reference } else { self.mean_importance[group] };
+        self.learn(setup, features, group, sets, &|index, head| importance(index, head) > reference.mean)
     }
 
     pub(crate) fn dimension(&self) -> usize {
         self.heads.dimension()
     }
 
-    /// FLOPs of one draw, 2·d multiply-adds a head, as if it were made for each sample.
+    /// FLOPs of one draw, 2·d multiply-adds a head; counted for each sample, although samples may share a draw.
     pub(crate) fn flops(&self, setup: &Setup) -> u64 {
         (4 * self.dimension() * setup.space.model_shape().heads) as u64
     }
@@ -223,19 +224,23 @@ impl HeadSets {
             ("head bandit's dimension", self.heads.dimension(), stored.heads.dimension()),
             ("head bandit's arms", self.heads.arms().len(), stored.heads.arms().len()),
             ("head norm's dimension", self.norm.dimension(), stored.norm.dimension()),
-            ("groups of the head bandit", self.mattered.len(), stored.mattered.len()),
+            ("groups of the head bandit", self.mean_importance.len(), stored.mean_importance.len()),
         ];
         if let Some((field, expected, got)) = sizes.into_iter().find(|(_, expected, got)| expected != got) {
             return Err(Error::setting(field, expected.to_string(), got));
         }
-        // The arms have the numbers of the heads; arm() counts on it.
+        // The ids of the arms are the indices of the heads, as arm() expects.
         if stored.heads.arms().iter().ne(self.heads.arms().iter()) {
             let expected = format!("numbered from 0 to {}", self.heads.arms().len() - 1);
             let got: Vec<ArmId> = stored.heads.arms().iter().collect();
             return Err(Error::setting("head bandit's arms", expected, format!("{got:?}")));
         }
-        if stored.mattered.iter().any(|average| !average.mean.is_finite() || !average.weight.is_finite()) {
-            return Err(Error::setting("head bandit's means", "finite numbers", format!("{:?}", stored.mattered)));
+        if stored.mean_importance.iter().any(|average| !average.mean.is_finite() || !average.weight.is_finite()) {
+            return Err(Error::setting(
+                "head bandit's means",
+                "finite numbers",
+                format!("{:?}", stored.mean_importance),
+            ));
         }
         let heads = setup.space.model_shape().heads;
         let of_set = |pinned: HeadSet| pins(setup, pinned);
@@ -258,7 +263,7 @@ fn pins(setup: &Setup, pinned: HeadSet) -> Vec<ArmId> {
     (0..groups).flat_map(of_group).collect()
 }
 
-/// How many arms there are.
+/// The number of arms.
 fn arms(setup: &Setup) -> usize {
     let heads = setup.space.model_shape().heads;
     match setup.settings.head_arms {

@@ -27,17 +27,17 @@ pub(crate) struct BanditHeads {
     learned: Learned,
 }
 
-/// Everything that changes while the bandits learn.
+/// The learned state of the bandits.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Learned {
     /// In a tree search; in an integrated one the route's arm says how many heads it keeps.
     counts: Option<HeadCounts>,
     sets: HeadSets,
-    /// What the rewards of each group are compared with: one for each exit behind it.
+    /// The references of the rewards: by group, then by exit.
     references: Vec<Vec<RewardReference>>,
     arm_features: Option<ArmFeatures>,
-    /// Samples that were observed while the bandits did not learn yet.
+    /// Samples observed during the warm-up.
     observed: u64,
 }
 
@@ -53,12 +53,12 @@ impl BanditHeads {
         Ok(Self { setup, learned })
     }
 
-    /// Before the scaling is fixed: observes the contexts alone.
+    /// Observes contexts during the warm-up.
     fn observe(&mut self, decisions: &Decisions, groups: &[GroupTrace]) -> Result<()> {
         let Learned { counts, sets, observed, .. } = &mut self.learned;
         for trace in groups {
             if let Some(counts) = counts {
-                counts.ucb.observe(&trace.decisions.contexts)?;
+                counts.linear.observe(&trace.decisions.contexts)?;
             }
             for context in &trace.decisions.set_contexts {
                 sets.norm.observe(context)?;
@@ -67,7 +67,7 @@ impl BanditHeads {
         *observed += decisions.exits.len() as u64;
         if *observed >= self.setup.settings.warm_up_contexts as u64 {
             if let Some(counts) = counts {
-                counts.ucb.freeze();
+                counts.linear.freeze();
             }
             sets.norm.freeze();
         }
@@ -77,7 +77,7 @@ impl BanditHeads {
     #[cfg(test)]
     pub(super) fn dimensions(&self) -> [Option<usize>; 2] {
         let Learned { counts, sets, .. } = &self.learned;
-        [counts.as_ref().map(|counts| counts.ucb.dimension()), Some(sets.dimension())]
+        [counts.as_ref().map(|counts| counts.linear.dimension()), Some(sets.dimension())]
     }
 
     #[cfg(test)]
@@ -89,7 +89,7 @@ impl BanditHeads {
     fn check_like(&self, stored: &Learned) -> Result<()> {
         let names = ["heads bandit's dimension", "heads bandit's arms", "heads norm's dimension"];
         match (&self.learned.counts, &stored.counts) {
-            (Some(own), Some(stored)) => own.ucb.check_like(&stored.ucb, names)?,
+            (Some(own), Some(stored)) => own.linear.check_like(&stored.linear, names)?,
             (None, None) => {}
             _ => return Err(Error::setting("heads bandit", "one as this space has it", "another one")),
         }
@@ -152,7 +152,7 @@ impl HeadRouter for BanditHeads {
     }
 
     fn flops(&self) -> u64 {
-        self.learned.counts.as_ref().map_or(0, |counts| counts.ucb.flops()) + self.learned.sets.flops(&self.setup)
+        self.learned.counts.as_ref().map_or(0, |counts| counts.linear.flops()) + self.learned.sets.flops(&self.setup)
     }
 
     fn pinned(&self) -> Option<HeadSet> {
@@ -181,7 +181,7 @@ impl HeadRouter for BanditHeads {
             let rewarded: Option<Vec<bool>> =
                 rewards.iter().map(|reward| feedback.rewarded(reward.ratio, kappa)).collect();
             if let Some(rewarded) = rewarded {
-                let rewarded = |place: usize, _| rewarded[place];
+                let rewarded = |index: usize, _| rewarded[index];
                 sets.learn(setup, features, trace.group, &trace.decisions.head_sets, &rewarded)?;
             }
         }
@@ -202,10 +202,10 @@ impl HeadRouter for BanditHeads {
         self.setup.set_lambda(lambda)
     }
 
-    /// Another space of integrated routes: what is known of head sets stays.
+    /// Changes to another integrated space; the head-set bandit keeps what it has learned.
     fn enter(&mut self, space: &SearchSpace) -> Result<()> {
         if self.setup.space.is_tree() {
-            return Err(Error::setting("space", "an integrated search, to go on in another one", "a tree search"));
+            return Err(Error::setting("space", "an integrated search", "a tree search"));
         }
         let setup = self.setup.in_space(space)?;
         if let Some(features) = &mut self.learned.arm_features {

@@ -1,4 +1,5 @@
-//! A linear bandit with what scales its contexts: the common part of UCB_L, UCB_cp, UCB_H and the gains at the exits.
+//! A linear bandit with its context scaling: the common part of the depth, joint and head-count bandits and of the
+//! sequential router.
 
 use dht_bandits::{ArmId, Available, LinUcb, Normalizer, Score, features::NormalizerOptions};
 use rand::Rng;
@@ -10,43 +11,43 @@ use crate::features::Rows;
 use crate::reward::{CostWeightedLoss, RewardReference, RewardRule};
 use crate::routing::Mode;
 
-/// Standard deviations beyond which a context is cut off.
+/// Contexts are clipped at this number of standard deviations.
 pub(crate) const CLIP: f64 = 5.0;
 
-/// LinUCB over contexts \[x ; z ; e\]: x the raw context in the norm's scaling, z the feature of the arm in the same
-/// scaling where there are features, e what the caller adds (a constant, a one-hot).
+/// LinUCB over contexts \[x ; z ; e\]: x is the raw context, normalised; z is the feature of the arm, normalised
+/// in the same way, where arms have features; e is added by the caller (a constant, a one-hot).
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Ucb {
-    linear: LinUcb,
+pub(crate) struct LinearBandit {
+    policy: LinUcb,
     norm: Normalizer,
-    /// The bandit's own name of each arm.
+    /// The id of each arm in `policy`.
     arms: Vec<ArmId>,
 }
 
-/// What a sample tells an arm that leads to an exit.
+/// A loss of a sample from which an arm learns.
 pub(crate) struct RewardSample {
-    /// The sample's place in the batch.
+    /// The sample's index in the batch.
     pub(crate) sample: usize,
     pub(crate) arm: usize,
-    /// What it costs the sample to leave there, with the gain over leaving at the first exit.
+    /// The cost-weighted loss at the arm's exit, with the gain over the first exit.
     pub(crate) delta: CostWeightedLoss,
 }
 
-impl Ucb {
-    /// Contexts of `raw` numbers, `added` more behind, with features if the settings have them.
+impl LinearBandit {
+    /// A bandit over contexts of `raw` values, the arm's feature where the settings have them, and `added` values.
     pub(crate) fn new(setup: &Setup, raw: usize, added: usize, arms: usize, alpha: f64) -> Result<Self> {
         let feature = if setup.settings.context.has_arm_features() { raw } else { 0 };
         let exploration = dht_bandits::Ucb { alpha };
         Ok(Self {
-            linear: LinUcb::new(raw + feature + added, arms, setup.ridge()?, exploration)?,
+            policy: LinUcb::new(raw + feature + added, arms, setup.ridge()?, exploration)?,
             norm: Normalizer::new(raw, NormalizerOptions { clip: Some(CLIP), ..NormalizerOptions::default() })?,
             arms: (0..arms as u64).map(ArmId::new).collect(),
         })
     }
 
-    /// A raw context in the norm's scaling. Signals keep their own: they lie in fixed ranges, and an exit that was not
-    /// trained yet when the scaling was fixed would set them far off it for ever.
+    /// A raw context, normalised. Signals are not: they lie in fixed ranges, and statistics of an exit that was hardly
+    /// trained when they were frozen would misscale them for the rest of the training.
     fn scaled(&self, setup: &Setup, raw: &[f64]) -> Result<Vec<f64>> {
         let mut context = self.norm.normalise(raw)?;
         let state = raw.len() - setup.signals();
@@ -54,7 +55,7 @@ impl Ucb {
         Ok(context)
     }
 
-    /// w of an arm.
+    /// The context \[x ; z ; e\] of an arm.
     fn context(&self, setup: &Setup, raw: &[f64], feature: Option<&[f64]>, added: &[f64]) -> Result<Vec<f64>> {
         let mut context = self.scaled(setup, raw)?;
         if let Some(feature) = feature {
@@ -64,7 +65,7 @@ impl Ucb {
         Ok(context)
     }
 
-    /// Mean and width of each arm.
+    /// The mean and the width of the reward of each arm.
     pub(crate) fn scores(
         &self,
         setup: &Setup,
@@ -75,20 +76,20 @@ impl Ucb {
         let Some(features) = features else {
             let context = self.context(setup, raw, None, added)?;
             let mut scores = Vec::with_capacity(self.arms.len());
-            self.linear.scores(&context, Available::All, &mut scores)?;
+            self.policy.scores(&context, Available::All, &mut scores)?;
             let of = |arm: &ArmId| scores.iter().find(|(other, _)| other == arm).map(|(_, score)| *score);
             return Ok(self.arms.iter().filter_map(of).collect());
         };
         let scaled = self.scaled(setup, raw)?;
         let of_arm = |(arm, feature): (&ArmId, &Vec<f64>)| {
             let context = [&scaled, &*self.norm.normalise(feature)?, added].concat();
-            Ok(self.linear.score(*arm, &context)?)
+            Ok(self.policy.score(*arm, &context)?)
         };
         self.arms.iter().zip(features).map(of_arm).collect()
     }
 
-    /// The arm that counts most at what each costs; ties by lot.
-    #[expect(clippy::too_many_arguments, reason = "what is seen, what it costs, and how to decide")]
+    /// The arm of the highest score at the arms' costs. Ties break at random.
+    #[expect(clippy::too_many_arguments, reason = "context, costs and mode of one decision")]
     pub(crate) fn choose(
         &self,
         setup: &Setup,
@@ -104,7 +105,7 @@ impl Ucb {
         Ok(best(values, rng))
     }
 
-    /// Takes in a batch's lessons, rewarded by the rule.
+    /// Learns from the reward samples of a batch; the rule turns their losses into rewards.
     pub(crate) fn learn(
         &mut self,
         setup: &Setup,
@@ -114,7 +115,7 @@ impl Ucb {
         rule: RewardRule,
         reference: &mut RewardReference,
     ) -> Result<()> {
-        let deltas: Vec<CostWeightedLoss> = samples.iter().map(|lesson| lesson.delta).collect();
+        let deltas: Vec<CostWeightedLoss> = samples.iter().map(|sample| sample.delta).collect();
         for (&RewardSample { sample, arm, .. }, reward) in samples.iter().zip(rule.rewards(reference, &deltas)?) {
             let feature = features.map(|features| &*features[arm]);
             self.update(setup, arm, &contexts[sample], feature, setup.constant(), reward.value)?;
@@ -122,7 +123,7 @@ impl Ucb {
         Ok(())
     }
 
-    /// Takes in what an arm earned.
+    /// Learns from one reward of an arm.
     pub(crate) fn update(
         &mut self,
         setup: &Setup,
@@ -133,15 +134,15 @@ impl Ucb {
         reward: f64,
     ) -> Result<()> {
         let context = self.context(setup, raw, feature, added)?;
-        Ok(self.linear.update(self.arms[arm], &context, reward, 1.0)?)
+        Ok(self.policy.update(self.arms[arm], &context, reward, 1.0)?)
     }
 
-    /// Looks at contexts before the scaling is fixed.
+    /// Observes contexts during the warm-up.
     pub(crate) fn observe<'a>(&mut self, contexts: impl IntoIterator<Item = &'a Vec<f64>>) -> Result<()> {
         contexts.into_iter().try_for_each(|context| Ok(self.norm.observe(context)?))
     }
 
-    /// How many contexts were looked at.
+    /// The number of contexts observed.
     pub(crate) fn observed(&self) -> f64 {
         self.norm.weight()
     }
@@ -155,13 +156,13 @@ impl Ucb {
         self.norm.freeze();
     }
 
-    /// Numbers of a raw context.
+    /// The number of values of a raw context.
     pub(crate) fn raw_size(&self) -> usize {
         self.norm.dimension()
     }
 
     pub(crate) fn dimension(&self) -> usize {
-        self.linear.dimension()
+        self.policy.dimension()
     }
 
     /// The FLOPs of scoring all arms: 2·(d² + d) each.
@@ -170,34 +171,34 @@ impl Ucb {
         2 * (self.arms.len() * (dimension * dimension + dimension)) as u64
     }
 
-    /// New arms in place of the old ones; each starts with what an old one knows, or with the prior.
+    /// Replaces the arms; each new one starts as a copy of an old one, or from the prior.
     pub(crate) fn replace_arms(&mut self, from: &[Option<usize>]) -> Result<()> {
         let old = std::mem::take(&mut self.arms);
         for from in from {
             let arm = match from {
-                Some(from) => self.linear.add_arm_like(old[*from])?,
-                None => self.linear.add_arm()?,
+                Some(from) => self.policy.add_arm_like(old[*from])?,
+                None => self.policy.add_arm()?,
             };
             self.arms.push(arm);
         }
-        old.into_iter().try_for_each(|arm| Ok(self.linear.remove_arm(arm)?))
+        old.into_iter().try_for_each(|arm| Ok(self.policy.remove_arm(arm)?))
     }
 
-    /// Refuses a stored bandit that is not of this one's sizes.
+    /// Refuses a stored bandit of other sizes than this one's.
     pub(crate) fn check_like(&self, stored: &Self, what: [&'static str; 3]) -> Result<()> {
         let sizes = [
             (what[0], self.dimension(), stored.dimension()),
             (what[1], self.arms.len(), stored.arms.len()),
-            (what[1], self.arms.len(), stored.linear.arms().len()),
+            (what[1], self.arms.len(), stored.policy.arms().len()),
             (what[2], self.norm.dimension(), stored.norm.dimension()),
         ];
         if let Some((field, expected, got)) = sizes.into_iter().find(|(_, expected, got)| expected != got) {
             return Err(Error::setting(field, expected.to_string(), got));
         }
-        // As many names as arms, each of one that is there and none twice: so each arm has its name.
-        let wrong = |place: &usize| {
-            let arm = stored.arms[*place];
-            !stored.linear.arms().contains(arm) || stored.arms[..*place].contains(&arm)
+        // There are as many ids as arms; each must exist in the policy, and none may come twice.
+        let wrong = |index: &usize| {
+            let arm = stored.arms[*index];
+            !stored.policy.arms().contains(arm) || stored.arms[..*index].contains(&arm)
         };
         match (0..stored.arms.len()).find(wrong) {
             Some(_) => Err(Error::setting(what[1], "each arm of the bandit once", format!("{:?}", stored.arms))),

@@ -1,6 +1,13 @@
-//! The bandits of a search: what decides depth, what decides heads, and how they learn.
+//! The bandits of a search: they decide depth and heads.
 //!
-//! Each observes contexts until the scaling of its contexts is fixed (the warm-up), and learns from then on.
+//! | here | in the paper | it chooses |
+//! |---|---|---|
+//! | depth bandit ([`depth`]) | UCB_L | an exit, in a tree search |
+//! | joint bandit ([`depth`]) | UCB_cp | a route, in an integrated search |
+//! | head-count bandit ([`head_counts`]) | UCB_H | how many heads a sample keeps in a group of layers |
+//! | head-set bandit ([`head_sets`]) | TSB | which heads |
+//!
+//! Each observes contexts until their scaling is fixed (the warm-up), and learns from then on.
 
 mod depth;
 mod gain;

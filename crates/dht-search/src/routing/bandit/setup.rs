@@ -1,4 +1,4 @@
-//! What the bandits of a search share and learning never changes: space, settings, costs, pools.
+//! The fixed part of a search's bandits, shared by all of them: space, settings, costs, pools.
 
 use dht_bandits::posterior::Forgetting;
 use dht_bandits::{PyramidPool, RidgeOptions};
@@ -12,7 +12,7 @@ use crate::routing::Mode;
 use crate::settings::SearchSettings;
 use crate::space::{Route, SearchSpace};
 
-/// Space, settings, and what follows from them.
+/// Space and settings, with the costs and pools computed from them.
 #[derive(Debug, Clone)]
 pub(crate) struct Setup {
     pub(crate) space: SearchSpace,
@@ -23,9 +23,9 @@ pub(crate) struct Setup {
     block: BlockShape,
     classifier: ClassifierShape,
     flops: FlopsCost,
-    /// The route to each exit with as many heads as its groups may keep.
+    /// The route to each exit with the most heads that its groups may keep.
     exit_routes: Vec<Route>,
-    /// For each group and option, the route to the first exit behind it, the groups before it whole.
+    /// For each group and option, the route to the first exit after it, with all heads in the groups before it.
     group_routes: Vec<Vec<Route>>,
 }
 
@@ -50,7 +50,7 @@ impl Setup {
                 kept.map(|&kept| space.route_keeping(exit, &[&heads[..group], &[kept]].concat())).collect()
             })
             .collect::<Result<Vec<Vec<_>>>>()?;
-        // So that a table of another model is refused now and not in the middle of a training.
+        // A cost table of another model is refused here, not in the middle of a training.
         exit_routes
             .iter()
             .chain(group_routes.iter().flatten())
@@ -80,18 +80,18 @@ impl Setup {
         Ok(())
     }
 
-    /// Signals of a raw context that stand behind the pooled state.
+    /// The number of signals that follow the pooled state in a raw context.
     pub(crate) fn signals(&self) -> usize {
         if self.settings.context.has_signals() { SIGNALS } else { 0 }
     }
 
-    /// Numbers of a raw context with the state pooled by this pyramid.
+    /// The number of values of a raw context with the state pooled by this pyramid.
     pub(crate) fn raw_size(&self, pyramid: PoolingPyramid) -> usize {
         let state = if self.settings.context.has_state() { pyramid.context_size() } else { 0 };
         state + self.signals()
     }
 
-    /// What stands behind a context without arm features.
+    /// The constant that ends a context without arm features.
     pub(crate) fn constant(&self) -> &'static [f64] {
         if self.settings.context.has_arm_features() { &[] } else { &[1.0] }
     }
@@ -101,7 +101,7 @@ impl Setup {
         Ok(RidgeOptions { forgetting, ..RidgeOptions::with_prior_precision(self.settings.prior_precision) })
     }
 
-    /// Numbers of heads that some group may keep: the arms of UCB_H.
+    /// The head counts that some group may keep: the arms of the head-count bandit.
     pub(crate) fn options(&self) -> Vec<usize> {
         self.space.distinct_head_options()
     }
@@ -111,17 +111,17 @@ impl Setup {
         self.settings.cost_model.share(route, tokens, &self.flops)
     }
 
-    /// The share of the full model that a text of this length costs when it leaves at each exit, with all heads.
+    /// By exit: the cost of a text of this length that leaves there with all heads, as a share of the full model's.
     pub(crate) fn exit_costs(&self, tokens: usize) -> Result<Vec<f64>> {
         self.exit_routes.iter().map(|route| self.share(route, tokens)).collect()
     }
 
-    /// The share that each arm of UCB_cp costs.
+    /// By arm of the joint bandit: the cost as a share of the full model's.
     pub(crate) fn arm_costs(&self, tokens: usize) -> Result<Vec<f64>> {
         self.space.integrated_arms().iter().map(|route| self.share(route, tokens)).collect()
     }
 
-    /// The share that a group costs with each of its numbers of heads.
+    /// By head count: the cost of a group as a share of the full model's.
     pub(crate) fn group_costs(&self, group: usize, tokens: usize) -> Result<Vec<f64>> {
         let before = match (self.space.base(), group) {
             (Some(_), _) => self.share(&self.exit_routes[group], tokens)?,
@@ -131,20 +131,20 @@ impl Setup {
         self.group_routes[group].iter().map(|route| Ok(self.share(route, tokens)? - before)).collect()
     }
 
-    /// What an arm counts when arms are ranked.
+    /// The score by which arms are ranked.
     pub(crate) fn value(&self, score: dht_bandits::Score, alpha: f64, cost: f64, mode: Mode) -> f64 {
         let bonus = if mode == Mode::Explore { alpha * score.width } else { 0.0 };
         self.settings.reward_shape.score(score.mean + bonus, cost)
     }
 
-    /// One of some ways drawn with a probability in proportion to a power of its depth.
+    /// An index drawn with a probability in proportion to a power of its depth.
     pub(crate) fn random_by_depth(&self, depths: &[usize], rng: &mut dyn Rng) -> usize {
         let power = self.settings.explore_power;
         let weights = || depths.iter().map(|depth| (*depth as f64).powf(power));
         let mut left = rng.random::<f64>() * weights().sum::<f64>();
-        for (place, weight) in weights().enumerate() {
+        for (index, weight) in weights().enumerate() {
             if left < weight {
-                return place;
+                return index;
             }
             left -= weight;
         }
@@ -157,18 +157,18 @@ impl Setup {
     }
 }
 
-/// The place of the highest value; ties by lot.
+/// The index of the highest value. Ties break at random.
 pub(crate) fn best(values: impl IntoIterator<Item = f64>, rng: &mut dyn Rng) -> usize {
-    let (mut place, mut highest, mut ties) = (0, f64::NEG_INFINITY, 0);
+    let (mut index, mut highest, mut ties) = (0, f64::NEG_INFINITY, 0);
     for (candidate, value) in values.into_iter().enumerate() {
         if value > highest {
-            (place, highest, ties) = (candidate, value, 1);
+            (index, highest, ties) = (candidate, value, 1);
         } else if value == highest {
             ties += 1;
             if rng.random_range(0..ties) == 0 {
-                place = candidate;
+                index = candidate;
             }
         }
     }
-    place
+    index
 }

@@ -1,4 +1,4 @@
-//! The paper's sizes, and routing whose right answer is planted.
+//! The sizes of the paper's contexts, and a routing task with a known best decision.
 
 use dht_transformer::{
     HeadSet,
@@ -14,7 +14,7 @@ use crate::routing::{Decisions, HeadRouter, Losses, Mode, Preparation, Router};
 use crate::settings::{ContextDesign, SearchSettings};
 use crate::space::Preset;
 
-/// A text that needs depth when its first signal is above this.
+/// Texts whose first signal is above this need depth.
 const THRESHOLD: f64 = 0.5;
 
 fn setup_of(preset: Preset, settings: &SearchSettings) -> Setup {
@@ -33,14 +33,14 @@ fn the_papers_contexts_have_168_87_and_13_dimensions() {
     for (preset, counts) in [(Preset::TDht, Some(87)), (Preset::SDht, None), (Preset::FDht, None), (Preset::PDht, None)]
     {
         let setup = setup_of(preset, &SearchSettings::paper());
-        let depth = DepthRouter::new(setup.clone()).unwrap().learned.bandit.ucb.dimension();
+        let depth = DepthRouter::new(setup.clone()).unwrap().learned.bandit.linear.dimension();
         let heads = BanditHeads::new(setup).unwrap().dimensions();
         assert_eq!((depth, heads), (168, [counts, Some(13)]), "{preset}");
     }
 }
 
-/// Some texts' signals and their losses by exit: depth gains a lot of texts above the threshold, and harms the others
-/// a little.
+/// Signals of texts and their losses by exit: deeper exits lower the loss of texts above the threshold, and raise that of
+/// the others.
 fn planted(texts: usize, rng: &mut dyn Rng) -> (Vec<Vec<f64>>, Losses) {
     let contexts: Vec<Vec<f64>> =
         (0..texts).map(|_| vec![rng.random::<f64>(), rng.random::<f64>(), rng.random::<f64>()]).collect();
@@ -54,7 +54,7 @@ fn planted(texts: usize, rng: &mut dyn Rng) -> (Vec<Vec<f64>>, Losses) {
     (contexts, Losses { by_exit })
 }
 
-/// What the bandits would do with this signal, without exploring.
+/// The exit that the router chooses without exploration.
 fn greedy(router: &DepthRouter, context: &[f64], rng: &mut dyn Rng) -> usize {
     router.learned.bandit.choose(&router.setup, None, context, 16, Mode::Exploit, rng).unwrap()
 }
@@ -100,7 +100,7 @@ fn after_a_thousand_samples_the_greedy_choice_agrees_with_the_planted_truth() {
 }
 
 #[test]
-fn with_a_large_lambda_everything_leaves_at_the_base_and_nothing_learned_changes() {
+fn with_a_large_lambda_all_samples_leave_at_the_base_and_nothing_learned_changes() {
     let mut rng = ChaCha8Rng::seed_from_u64(12);
     let mut router = trained(true, &mut rng);
     let before = router.state().unwrap();

@@ -7,10 +7,10 @@ use super::curves::{Curves, GroupHeads, LossCurve, SetCount, bin_of, checked_los
 use crate::error::{Error, Result};
 use crate::space::{LayerGroup, Route};
 
-/// Hears of each sample's route and loss and sums them up as [`Curves`].
+/// Aggregates each sample's route and loss into [`Curves`].
 ///
-/// It grows with the number of different head sets, not with the samples, and is stored with a checkpoint, so that a
-/// resumed training ends with the curves of the whole.
+/// Its size grows with the number of different head sets, not of samples. A checkpoint holds it, so that a resumed
+/// training ends with the curves of the whole training.
 ///
 /// # Examples
 /// ```
@@ -48,7 +48,7 @@ struct Group {
 }
 
 impl CurveRecorder {
-    /// Nothing heard yet, of a model with `heads` heads in each layer.
+    /// An empty recorder of a model with `heads` heads in each layer.
     ///
     /// # Errors
     /// [`Error::Setting`] when one of the two is 0, [`Error::Transformer`] for more heads than a layer may have.
@@ -60,7 +60,7 @@ impl CurveRecorder {
         Ok(Self { heads, bins: vec![Bin::default(); bins], groups: Vec::new() })
     }
 
-    /// A sample was trained on.
+    /// Records a sample that was trained on.
     ///
     /// # Errors
     /// [`Error::Setting`] for a progress outside 0 to 1, [`Error::Loss`] for a loss that is not finite; nothing is
@@ -78,7 +78,7 @@ impl CurveRecorder {
         Ok(())
     }
 
-    /// So many samples passed a dynamic group with these heads.
+    /// Records `samples` samples that ran a dynamic group with these heads.
     ///
     /// # Errors
     /// [`Error::Transformer`] when the set has a head that the layers lack.
@@ -86,21 +86,21 @@ impl CurveRecorder {
         heads.check(self.heads)?;
         let key = |layers: LayerGroup| (layers.start(), layers.end());
         let group = match self.groups.binary_search_by_key(&key(layers), |group| key(group.layers)) {
-            Ok(place) => place,
-            Err(place) => {
-                self.groups.insert(place, Group { layers, sets: Vec::new() });
-                place
+            Ok(index) => index,
+            Err(index) => {
+                self.groups.insert(index, Group { layers, sets: Vec::new() });
+                index
             }
         };
         let sets = &mut self.groups[group].sets;
         match sets.binary_search_by_key(&heads, |(set, _)| *set) {
-            Ok(place) => sets[place].1 += samples,
-            Err(place) => sets.insert(place, (heads, samples)),
+            Ok(index) => sets[index].1 += samples,
+            Err(index) => sets.insert(index, (heads, samples)),
         }
         Ok(())
     }
 
-    /// Whether this is a recorder of as many bins and heads as another, and holds nothing that neither can have heard.
+    /// Whether this recorder has as many bins and heads as another, and holds only values that can have been recorded.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         let of_heads = |group: &Group| group.sets.iter().all(|(set, _)| set.check(self.heads).is_ok());
         (self.heads, self.bins.len()) == (other.heads, other.bins.len())
@@ -108,7 +108,7 @@ impl CurveRecorder {
             && self.groups.iter().all(of_heads)
     }
 
-    /// What was heard, with at most `most_sets` head sets of each group. The loss stands under `dynamic`.
+    /// The curves so far, with at most `most_sets` head sets of each group. The loss has the key `dynamic`.
     pub fn curves(&self, most_sets: usize) -> Curves {
         let count = self.bins.len();
         let filled: Vec<&Bin> = self.bins.iter().filter(|bin| bin.samples > 0).collect();
@@ -135,7 +135,7 @@ impl CurveRecorder {
     }
 }
 
-/// For each key that comes in some bin its share of each bin's counts.
+/// For each key of some bin, its share of each bin's counts.
 fn shares(bins: &[&Bin], counts: impl Fn(&Bin) -> &BTreeMap<usize, u64>) -> BTreeMap<usize, Vec<f64>> {
     let mut keys: Vec<usize> = bins.iter().flat_map(|bin| counts(bin).keys().copied()).collect();
     keys.sort_unstable();
@@ -199,15 +199,15 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_recorder_goes_on_where_it_was() {
-        let mut whole = CurveRecorder::new(5, 12).unwrap();
-        whole.outcome(0.3, &route("2L8H"), 0.7).unwrap();
-        whole.head_set(LayerGroup::new(1..2).unwrap(), set(&[3, 5]), 2).unwrap();
-        let mut resumed: CurveRecorder = serde_json::from_str(&serde_json::to_string(&whole).unwrap()).unwrap();
-        for recorder in [&mut whole, &mut resumed] {
+    fn a_stored_recorder_continues_where_it_stopped() {
+        let mut uninterrupted = CurveRecorder::new(5, 12).unwrap();
+        uninterrupted.outcome(0.3, &route("2L8H"), 0.7).unwrap();
+        uninterrupted.head_set(LayerGroup::new(1..2).unwrap(), set(&[3, 5]), 2).unwrap();
+        let mut resumed: CurveRecorder = serde_json::from_str(&serde_json::to_string(&uninterrupted).unwrap()).unwrap();
+        for recorder in [&mut uninterrupted, &mut resumed] {
             recorder.outcome(0.9, &route("6L12H"), 0.2).unwrap();
         }
-        assert_eq!(resumed, whole);
+        assert_eq!(resumed, uninterrupted);
     }
 
     #[test]

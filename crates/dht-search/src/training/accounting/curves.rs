@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::space::LayerGroup;
 
-/// How a training went: what the bandits chose and what came of it, in bins of training progress.
+/// Curves of a training: the decisions of the bandits and the losses, in bins of training progress.
 ///
-/// Progress is the share of all epochs' samples that are behind, from 0 to 1. A bin without samples is left out, so
+/// Progress is the share of all epochs' samples that were trained on, from 0 to 1. A bin without samples is left out, so
 /// that all lists of shares are as long as `progress`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Curves {
@@ -16,15 +16,15 @@ pub struct Curves {
     pub progress: Vec<f64>,
     /// How many samples were trained on in each bin.
     pub samples: Vec<u64>,
-    /// For each depth (layers run) the share of the samples in each bin that were given it; the depths add up to 1.
+    /// For each depth (layers run) the share of the samples in each bin that ran it; the depths add up to 1.
     pub depth_share: BTreeMap<usize, Vec<f64>>,
-    /// For each number of heads the share of the head decisions in each bin that kept so many, one decision for each
+    /// For each number of heads the share of the head decisions in each bin that kept this number, one decision for each
     /// sample and dynamic group on its route; they add up to 1, or 0 in a bin where no route had a dynamic group.
     pub head_count_share: BTreeMap<usize, Vec<f64>>,
     /// The training loss of each model: `dynamic`, `full`, `truncated.<k>`.
     pub loss: BTreeMap<String, LossCurve>,
-    /// Which heads each dynamic group of layers kept, over the whole training but for the steps in which every text ran
-    /// the whole model ([`FullModelSteps`](crate::settings::FullModelSteps)).
+    /// Which heads each dynamic group of layers kept, over the whole training except [full-model
+    /// steps](crate::settings::FullModelSteps).
     pub heads: Vec<GroupHeads>,
 }
 

@@ -14,10 +14,10 @@ pub use curves::{Curves, GroupHeads, LossCurve, SetCount};
 
 /// Bins of the recorded curves.
 const CURVE_BINS: usize = 100;
-/// Far more than any training comes to, and far from overflowing.
+/// An upper bound for stored counts: far above any training's, and far from overflow.
 const MOST: u64 = 1 << 62;
 
-/// What the training of a dynamic model cost and chose.
+/// The cost and the decisions of a dynamic model's training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CostAccounting {
@@ -31,7 +31,7 @@ pub struct CostAccounting {
     /// Of these, the passes of texts that are held out.
     pub held_out_flops: u64,
     /// FLOPs of the bandits, by formula: 2·(d² + d) an arm and decision of a linear bandit of d dimensions, 4·d a head of
-    /// the head bandit; updates and pooling are not counted. Beside `flops`, not in it.
+    /// the head bandit; updates and pooling are not counted. Not contained in `flops`.
     pub bandit_flops: u64,
     /// Wall clock of the bandits: pooling, deciding, learning.
     pub bandit_seconds: f64,
@@ -41,14 +41,14 @@ pub struct CostAccounting {
     pub layer_head_sum: f64,
     /// Samples trained on.
     pub samples: u64,
-    /// Samples that the bandits alone learned from, each epoch counted.
+    /// Samples from which only the bandits learned, each epoch counted.
     pub held_out_samples: u64,
     /// Shares of depths and heads and the loss against progress.
     pub curves: CurveRecorder,
 }
 
 impl CostAccounting {
-    /// The accounting, still empty, of a model with this many heads.
+    /// An empty accounting for a model with this number of heads.
     pub(crate) fn new(heads: usize) -> Result<Self> {
         Ok(Self {
             flops: 0,

@@ -36,7 +36,7 @@ fn texts() -> EncodedDataset {
     EncodedDataset { samples, labels: ["a", "b", "c"].map(String::from).into(), truncated_rows: 0 }
 }
 
-/// ln p of each class in f64, by sample and exit, of the exits that a sample came by.
+/// ln p of each class in f64, by sample and exit, of the exits that read a sample.
 fn logarithms(model: &DynamicModel, trace: &ForwardTrace, samples: usize, temperature: f64) -> Vec<Vec<Vec<f64>>> {
     let mut all = vec![vec![Vec::new(); model.space().exits().len()]; samples];
     for output in &trace.outputs {
@@ -60,8 +60,8 @@ fn the_loss_of_a_batch_is_the_formula_of_its_plan() {
     let batch = PackedBatch::from_samples(&texts.samples).unwrap();
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     let teacher = TextClassifier::new(encoder(9), 3, Pooling::Mean, &mut rng).unwrap();
-    let taught = (teacher.logits(&batch, &ForwardContext::inference()).unwrap() / temperature).unwrap();
-    let taught: Vec<Vec<f32>> = log_softmax(&taught).unwrap().to_vec2().unwrap();
+    let teacher_rows = (teacher.logits(&batch, &ForwardContext::inference()).unwrap() / temperature).unwrap();
+    let teacher_rows: Vec<Vec<f32>> = log_softmax(&teacher_rows).unwrap().to_vec2().unwrap();
     let on_the_way = |weight, power| ExitLosses::Weighted { weight, power };
     let soft = |teacher, weight| Some(SoftLabels { teacher, weight, temperature });
     let (deepest, full) = (soft(Teacher::Deepest, 0.7), soft(Teacher::Full, 0.4));
@@ -101,7 +101,7 @@ fn the_loss_of_a_batch_is_the_formula_of_its_plan() {
                 let hard = -plain[sample][exit][label];
                 let Some(soft) = soft_labels else { return hard };
                 let teacher = match soft.teacher {
-                    Teacher::Full => taught[sample].iter().map(|log| f64::from(*log)).collect(),
+                    Teacher::Full => teacher_rows[sample].iter().map(|log| f64::from(*log)).collect(),
                     Teacher::Deepest if exit == own => return hard,
                     Teacher::Deepest => warm[sample][own].clone(),
                 };
@@ -121,7 +121,7 @@ fn the_loss_of_a_batch_is_the_formula_of_its_plan() {
         let (total, losses) = search.losses(&batch, &trace).unwrap();
         let total = f64::from(total.to_scalar::<f32>().unwrap());
         approx::assert_relative_eq!(total, expected / batch.len() as f64, max_relative = 1e-5);
-        // What the bandits see are the losses on the labels, whoever teaches.
+        // The bandits get the losses on the labels, with any teacher.
         for (sample, &own) in trace.decisions.exits().iter().enumerate() {
             let hard = -plain[sample][own][batch.labels[sample] as usize];
             approx::assert_relative_eq!(losses.by_exit[own][sample], hard, max_relative = 1e-5);

@@ -1,4 +1,4 @@
-//! The speed of a trained model: what it costs at each speed, and the speed of a budget.
+//! The speed of a trained model: its cost by speed, and calibration to a budget.
 
 use std::sync::OnceLock;
 
@@ -11,7 +11,7 @@ use dht_search::{
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::toy::{CLASSES, everything_of, model, task, train_settings};
+use crate::toy::{CLASSES, model, task, train_settings, weights_and_state_of};
 
 /// A model that has learned the task, with all heads in every group or with T-DHT's options.
 pub fn trained(all_heads: bool) -> Result<DynamicModel> {
@@ -23,9 +23,9 @@ pub fn trained(all_heads: bool) -> Result<DynamicModel> {
     let mut shape = BertConfig::small(6, 12, 24, 50)?;
     (shape.hidden_dropout_prob, shape.attention_probs_dropout_prob) = (0.0, 0.0);
     let encoder = Encoder::random(&shape, &candle_core::Device::Cpu, &mut rng)?;
-    // Routes at random throughout, and not for long: so depth still pays for some texts, and the speed has a range.
-    let ours = SearchSettings::default();
-    let settings = SearchSettings { warm_up_contexts: 64, explore_power: 1.0, explore_share: 1.0, ..ours };
+    // A short training on random routes: depth still pays for some texts, so that the speed has a range.
+    let defaults = SearchSettings::default();
+    let settings = SearchSettings { warm_up_contexts: 64, explore_power: 1.0, explore_share: 1.0, ..defaults };
     let model = DynamicModel::new(encoder, SearchSpace::new(config)?, settings, CLASSES as usize, &mut rng)?;
     let mut search = SearchObjective::new(model)?;
     let training = task(400, 1);
@@ -95,7 +95,7 @@ fn a_calibrated_model_costs_its_budget() -> Result<()> {
 
 #[test]
 fn a_budget_between_two_jumps_is_kept() -> Result<()> {
-    // One text: the ratio has as many values as it has routes on its way from deep to shallow.
+    // With one text the ratio has one value for each of its routes.
     let texts = task(1, 4);
     let mut curve = SpeedCurve::new(shared(), &texts, 1)?;
     let (least, most) = curve.range();
@@ -109,7 +109,7 @@ fn a_budget_between_two_jumps_is_kept() -> Result<()> {
 #[test]
 fn budgets_out_of_reach_are_refused_with_what_is_in_reach() -> Result<()> {
     let texts = task(50, 5);
-    let before = everything_of(shared())?;
+    let before = weights_and_state_of(shared())?;
     let (least, most) = SpeedCurve::new(shared(), &texts, 16)?.range();
     for wrong in [0.0, least - 0.01, most + 0.01, 2.0, -1.0, f64::NAN, f64::INFINITY] {
         match calibrate(shared(), &texts, wrong, 16) {
@@ -119,7 +119,7 @@ fn budgets_out_of_reach_are_refused_with_what_is_in_reach() -> Result<()> {
             other => panic!("{wrong}: {other:?}"),
         }
     }
-    assert!(everything_of(shared())? == before);
+    assert!(weights_and_state_of(shared())? == before);
     Ok(())
 }
 
@@ -127,7 +127,7 @@ fn budgets_out_of_reach_are_refused_with_what_is_in_reach() -> Result<()> {
 fn what_has_no_speed_or_no_texts_is_refused_and_nothing_changes() -> Result<()> {
     let texts = task(20, 6);
     let none = EncodedDataset { samples: Vec::new(), ..texts.clone() };
-    let before = (everything_of(shared())?, shared().lambda());
+    let before = (weights_and_state_of(shared())?, shared().lambda());
     let field = |result: Result<_>| match result {
         Err(Error::Setting { field, .. }) => field,
         other => panic!("{other:?}"),
@@ -140,7 +140,7 @@ fn what_has_no_speed_or_no_texts_is_refused_and_nothing_changes() -> Result<()> 
     assert_eq!(field(paper.with_speed(0.5).map(drop)), "reward_shape");
     assert_eq!(field(calibrate(&paper, &texts, 0.5, 8).map(drop)), "reward_shape");
     assert!(matches!(calibrate(shared(), &texts, 0.5, 0), Err(Error::Transformer(_))));
-    assert!(before == (everything_of(shared())?, shared().lambda()));
+    assert!(before == (weights_and_state_of(shared())?, shared().lambda()));
     Ok(())
 }
 
@@ -148,7 +148,7 @@ fn what_has_no_speed_or_no_texts_is_refused_and_nothing_changes() -> Result<()> 
 fn another_speed_is_the_same_model_with_another_lambda() -> Result<()> {
     let faster = shared().with_speed(5.0)?;
     assert_eq!((faster.lambda(), shared().lambda()), (Some(5.0), Some(0.25)));
-    let (mine, theirs) = (everything_of(shared())?, everything_of(&faster)?);
+    let (mine, theirs) = (weights_and_state_of(shared())?, weights_and_state_of(&faster)?);
     assert!(mine.0 == theirs.0, "weights");
     assert_eq!((&mine.1["router"], &mine.1["heads"]), (&theirs.1["router"], &theirs.1["heads"]));
     let texts = task(30, 7);
