@@ -78,6 +78,11 @@ impl DynamicModel {
         &self.settings
     }
 
+    /// The [speed](Self::set_speed) of the router; `None` for a router of one speed.
+    pub fn speed(&self) -> Option<f64> {
+        self.settings.clone().speed_mut().copied()
+    }
+
     /// λ, the price of the full model's cost in nats of loss; `None` with rewards in which the cost is learned.
     pub fn lambda(&self) -> Option<f64> {
         match self.settings.reward_shape {
@@ -88,7 +93,7 @@ impl DynamicModel {
 
     /// Sets the speed of the router: the higher, the cheaper the routes. For bandits it is λ, what the cost of a full
     /// model is worth in nats of loss: an arm scores what its bandit expects less λ·(FLOPs of the arm / FLOPs of the full
-    /// model), so that nothing learned changes. Not in the paper.
+    /// model), so that nothing learned changes. For an entropy threshold it is the threshold. Not in the paper.
     ///
     /// # Errors
     /// [`Error::Setting`](crate::Error::Setting) for a speed that is not finite or below 0, and for routers of one speed,

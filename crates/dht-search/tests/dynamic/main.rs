@@ -8,5 +8,6 @@ mod plans;
 mod resuming;
 mod searches;
 mod storage;
+mod threshold;
 mod toy;
 mod training;
