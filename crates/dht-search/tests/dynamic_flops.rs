@@ -254,10 +254,11 @@ fn every_kind_of_search() -> Result<()> {
             }
         }
     }
-    for exit_losses in [ExitLosses::Detached, ExitLosses::Weighted { weight: 0.3, power: 0.0 }] {
-        let (router, warm_up_contexts) = (RouterKind::SequentialBandit, 16);
-        let settings = SearchSettings { router, exit_losses, warm_up_contexts, ..SearchSettings::default() };
-        assert_accounting(model(settings)?, &format!("sequential, {exit_losses:?}"))?;
+    for router in [RouterKind::SequentialBandit, RouterKind::EntropyThreshold { threshold: 0.999 }] {
+        for exit_losses in [ExitLosses::Detached, ExitLosses::Weighted { weight: 0.3, power: 0.0 }] {
+            let settings = SearchSettings { router, exit_losses, warm_up_contexts: 16, ..SearchSettings::default() };
+            assert_accounting(model(settings)?, &format!("{router:?}, {exit_losses:?}"))?;
+        }
     }
     for settings in [SearchSettings::for_preset(Preset::PDht), SearchSettings::paper()] {
         let settings = SearchSettings { warm_up_contexts: 16, arm_feature_texts: 20, ..settings };

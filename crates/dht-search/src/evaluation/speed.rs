@@ -9,7 +9,7 @@ use crate::model::DynamicModel;
 /// How far the FLOPs ratio of a calibrated λ may lie from its target, as a share of the full model: half a per cent.
 pub const CALIBRATION_TOLERANCE: f64 = 0.005;
 
-/// A λ at which cost alone decides: one nat is worth a ten-thousandth of the model's cost.
+/// A speed at which cost alone decides: as λ, one nat is worth a ten-thousandth of the model's cost; as a threshold, above any entropy.
 const LARGEST: f64 = 1e4;
 /// The λ from which the search starts where the model has none above 0.
 const START: f64 = 0.1;
@@ -23,7 +23,7 @@ const SMALLEST: f64 = 1e-6;
 /// A speed and what it costs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Speed {
-    /// λ, for [`DynamicModel::with_speed`].
+    /// λ or the router's threshold, for [`DynamicModel::with_speed`].
     pub lambda: f64,
     /// FLOPs of encoder, classifiers and bandits over the full model's, on the texts that λ was found on.
     pub flops_ratio: f64,
@@ -114,7 +114,7 @@ impl<'a> SpeedCurve<'a> {
     fn between(&self, costly: Speed, cheap: Speed, target: f64, step: usize) -> Option<f64> {
         let (low, high) = (costly.lambda, cheap.lambda);
         let lambda = match (low < SMALLEST, high >= LARGEST) {
-            (true, true) => self.model.lambda().filter(|own| (SMALLEST..LARGEST).contains(own)).unwrap_or(START),
+            (true, true) => self.model.speed().filter(|own| (SMALLEST..LARGEST).contains(own)).unwrap_or(START),
             (true, false) => high / STRIDE,
             (false, true) => low * STRIDE,
             (false, false) if high / low < CLOSE => return None,

@@ -78,6 +78,11 @@ impl DynamicModel {
         &self.settings
     }
 
+    /// The [speed](Self::set_speed) of the router; `None` for a router of one speed.
+    pub fn speed(&self) -> Option<f64> {
+        self.settings.clone().speed_mut().copied()
+    }
+
     /// λ, the price of the full model's cost in nats of loss; `None` where the bandits learn the cost with the reward.
     pub fn lambda(&self) -> Option<f64> {
         match self.settings.reward_shape {
@@ -88,7 +93,8 @@ impl DynamicModel {
 
     /// Sets the speed of the router: the higher, the cheaper the routes. For bandits it is λ, the price of the full model's
     /// cost in nats of loss: the score of an arm is its predicted reward less λ·(FLOPs of the arm / FLOPs of the full
-    /// model), and no learned state changes. Not in the paper.
+    /// model), and no learned state changes. For
+    /// an entropy threshold it is the threshold. Not in the paper.
     ///
     /// # Errors
     /// [`Error::Setting`](crate::Error::Setting) for a speed that is not finite or below 0, and for routers of one speed,

@@ -5,6 +5,7 @@
 
 mod bandit;
 mod fixed;
+mod threshold;
 mod trace;
 
 use std::fmt::Debug;
@@ -286,6 +287,7 @@ pub(crate) fn build(
     let router: Box<dyn Router> = match settings.router {
         RouterKind::Bandit => Box::new(bandit::DepthRouter::new(setup)?),
         RouterKind::SequentialBandit => Box::new(bandit::GainRouter::new(setup)?),
+        RouterKind::EntropyThreshold { threshold } => Box::new(threshold::EntropyThreshold::new(setup, threshold)),
     };
     Ok((router, heads))
 }

@@ -145,17 +145,25 @@ impl SearchSettings {
     /// # Errors
     /// [`Error::Setting`] for a speed out of range, and with rewards in which the cost is learned.
     pub(crate) fn at_speed(&self, speed: f64) -> Result<Self> {
-        let mut reward_shape = self.reward_shape;
-        match &mut reward_shape {
-            RewardShape::Utility { lambda } | RewardShape::Gain { lambda } => *lambda = speed,
-            RewardShape::Ratio | RewardShape::Log | RewardShape::Clipped { .. } => {
+        let mut settings = self.clone();
+        match settings.speed_mut() {
+            Some(own) => *own = speed,
+            None => {
                 let expected = "utility or gain: in the others the cost is learned, not known";
-                return Err(Error::setting("reward_shape", expected, format!("{reward_shape:?}")));
+                return Err(Error::setting("reward_shape", expected, format!("{:?}", self.reward_shape)));
             }
         }
-        let settings = Self { reward_shape, ..self.clone() };
         settings.check()?;
         Ok(settings)
+    }
+
+    /// The setting that is the router's speed; `None` for a router of one speed.
+    pub(crate) fn speed_mut(&mut self) -> Option<&mut f64> {
+        match (&mut self.router, &mut self.reward_shape) {
+            (RouterKind::EntropyThreshold { threshold }, _) => Some(threshold),
+            (_, RewardShape::Utility { lambda } | RewardShape::Gain { lambda }) => Some(lambda),
+            (_, RewardShape::Ratio | RewardShape::Log | RewardShape::Clipped { .. }) => None,
+        }
     }
 
     /// The reward rule of the depth bandit.

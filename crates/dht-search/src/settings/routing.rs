@@ -78,12 +78,26 @@ pub enum RouterKind {
     /// [`RewardShape::Gain`](crate::reward::RewardShape::Gain).
     #[serde(alias = "at_every_exit")]
     SequentialBandit,
+    /// At every exit a threshold on the entropy of the exit's probabilities, as in FastBERT (Liu et al. 2020); it learns
+    /// nothing. For tree spaces, in flight. Bandits choose the heads, at the λ of the rewards, whatever the threshold.
+    EntropyThreshold {
+        /// A sample leaves where −Σ p·ln p / ln C is below it: a finite number, at least 0. It is the speed: at 0 nothing
+        /// leaves early, above 1 everything leaves at the first exit.
+        threshold: f64,
+    },
 }
 
 impl RouterKind {
     /// Whether it decides at exits, and not once at the start.
     pub(crate) fn decides_at_exits(self) -> bool {
         self != Self::Bandit
+    }
+
+    pub(super) fn check(self) -> Result<()> {
+        match self {
+            Self::Bandit | Self::SequentialBandit => Ok(()),
+            Self::EntropyThreshold { threshold } => check_number("router.entropy_threshold.threshold", threshold, 0.0),
+        }
     }
 }
 

@@ -8,5 +8,6 @@ mod resuming;
 mod searches;
 mod speed;
 mod storage;
+mod threshold;
 mod toy;
 mod training;

@@ -52,6 +52,8 @@ fn searches() -> Vec<Search> {
     add("the paper's F-DHT", Preset::FDht, SearchSettings { dispatch: queue, ..SearchSettings::paper() });
     add("P-DHT alone", Preset::PDht, SearchSettings::for_preset(Preset::PDht));
     add("sequential", Preset::TDht, SearchSettings { router: RouterKind::SequentialBandit, ..defaults() });
+    let router = RouterKind::EntropyThreshold { threshold: 0.99 };
+    add("entropy threshold", Preset::TDht, SearchSettings { router, ..defaults() });
     add("head gradients", Preset::TDht, SearchSettings { head_feedback: HeadFeedback::Gradient, ..defaults() });
     let (head_arms, head_draws) = (HeadArms::PerHeadAndGroup, HeadDraws::PerSample);
     let width_coupling = WidthCoupling::HeadsAndFfn;

@@ -1,0 +1,135 @@
+//! The entropy threshold: what it does at both ends and between, and that a budget of FLOPs finds it.
+
+use std::sync::OnceLock;
+
+use candle_core::Device;
+use dht_search::evaluation::{CALIBRATION_TOLERANCE, calibrate};
+use dht_search::reward::RewardShape;
+use dht_search::settings::{ContextDesign, Dispatch, ExitLosses, RouterKind};
+use dht_search::space::Search;
+use dht_search::transformer::{AdamWSettings, BertConfig, EncodedDataset, Encoder, TrainSettings, Trainer};
+use dht_search::{
+    DynamicModel, Error, Preset, Result, SearchObjective, SearchSettings, SearchSpace, SpeedCurve, evaluate,
+};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::toy::{CLASSES, model, task, train_settings};
+
+fn settings(threshold: f64) -> SearchSettings {
+    let router = RouterKind::EntropyThreshold { threshold };
+    SearchSettings { router, warm_up_contexts: 64, explore_power: 1.0, explore_share: 1.0, ..SearchSettings::default() }
+}
+
+/// A model with all heads in every group, without dropout, that has begun to learn the task.
+fn trained() -> Result<DynamicModel> {
+    let mut config = Preset::TDht.space(6, 12)?.config().clone();
+    config.search = Search::Tree { heads: vec![vec![12]; 3] };
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut shape = BertConfig::small(6, 12, 24, 50)?;
+    (shape.hidden_dropout_prob, shape.attention_probs_dropout_prob) = (0.0, 0.0);
+    let encoder = Encoder::random(&shape, &Device::Cpu, &mut rng)?;
+    let model = DynamicModel::new(encoder, SearchSpace::new(config)?, settings(0.5), CLASSES as usize, &mut rng)?;
+    let mut search = SearchObjective::new(model)?;
+    let training = task(400, 1);
+    let nothing = EncodedDataset { samples: Vec::new(), ..training.clone() };
+    let optimizer = AdamWSettings { learning_rate: 1e-2, ..AdamWSettings::default() };
+    Trainer::new(TrainSettings { optimizer, ..train_settings() }).fit(&mut search, &training, &nothing, &mut ())?;
+    Ok(search.into_model())
+}
+
+fn shared() -> &'static DynamicModel {
+    static MODEL: OnceLock<DynamicModel> = OnceLock::new();
+    MODEL.get_or_init(|| trained().expect("a training"))
+}
+
+/// The depth at which each text leaves.
+fn depths(model: &DynamicModel, threshold: f64, texts: &EncodedDataset) -> Result<Vec<usize>> {
+    let evaluation = evaluate(&model.with_speed(threshold)?, texts, 16)?;
+    Ok(evaluation.routes.iter().map(|route| route.depth()).collect())
+}
+
+#[test]
+fn at_threshold_0_every_text_leaves_at_the_last_exit_and_above_1_at_the_first() -> Result<()> {
+    let texts = task(60, 2);
+    assert!(depths(shared(), 0.0, &texts)?.iter().all(|depth| *depth == 6));
+    for threshold in [1.001, 2.0, 1e4] {
+        assert!(depths(shared(), threshold, &texts)?.iter().all(|depth| *depth == 1), "{threshold}");
+    }
+    // Random routes draw every exit, whatever the threshold.
+    let mut search = model(SearchSettings { warm_up_contexts: 16, ..settings(0.0) }, 1)?;
+    Trainer::new(train_settings()).fit(&mut search, &task(40, 3), &task(5, 4), &mut ())?;
+    for depth in ["1L", "2L", "4L", "6L"] {
+        assert!(search.accounting().routes.keys().any(|route| route.starts_with(depth)), "{depth}");
+    }
+    Ok(())
+}
+
+#[test]
+fn raising_the_threshold_never_raises_the_depth_of_a_text() -> Result<()> {
+    let texts = task(200, 2);
+    let mut curve = SpeedCurve::new(shared(), &texts, 16)?;
+    curve.budgets(5).into_iter().try_for_each(|target| curve.calibrate(target).map(drop))?;
+    let thresholds: Vec<f64> = curve.measured().iter().map(|speed| speed.lambda).collect();
+    let by_threshold = thresholds.iter().map(|threshold| depths(shared(), *threshold, &texts));
+    let by_threshold = by_threshold.collect::<Result<Vec<_>>>()?;
+    for pair in by_threshold.windows(2) {
+        assert!(pair[0].iter().zip(&pair[1]).all(|(before, after)| after <= before));
+    }
+    let mean = |depths: &Vec<usize>| depths.iter().sum::<usize>() as f64 / depths.len() as f64;
+    let means: Vec<f64> = by_threshold.iter().map(mean).collect();
+    let between = means.iter().filter(|mean| (1.05..5.95).contains(*mean)).count();
+    assert!(between >= 2, "a threshold that splits no texts tests nothing: {means:?}");
+    Ok(())
+}
+
+#[test]
+fn a_budget_of_flops_finds_its_threshold() -> Result<()> {
+    let texts = task(300, 3);
+    let mut curve = SpeedCurve::new(shared(), &texts, 16)?;
+    let (least, most) = curve.range();
+    assert!(most - least > 0.5, "{least} to {most}");
+    let mut within = 0;
+    for target in curve.budgets(9) {
+        let speed = curve.calibrate(target)?;
+        assert!(speed.flops_ratio <= target + CALIBRATION_TOLERANCE, "{target}: {speed:?}");
+        within += u32::from((speed.flops_ratio - target).abs() <= CALIBRATION_TOLERANCE);
+    }
+    assert!(within >= 7, "{within} of nine");
+    let found = calibrate(shared(), &texts, (least + most) / 2.0, 16)?;
+    assert_eq!(shared().with_speed(found.lambda)?.speed(), Some(found.lambda));
+    Ok(())
+}
+
+#[test]
+fn the_speed_is_the_threshold_and_leaves_the_price_of_heads_alone() -> Result<()> {
+    let faster = shared().with_speed(0.75)?;
+    assert_eq!((faster.speed(), faster.lambda()), (Some(0.75), shared().lambda()));
+    // Rewards in which the cost is learned fix no λ, but the threshold is still free.
+    let settings = SearchSettings { reward_shape: RewardShape::Log, ..settings(0.5) };
+    assert_eq!(model(settings, 1)?.into_model().with_speed(0.1)?.speed(), Some(0.1));
+    Ok(())
+}
+
+#[test]
+fn thresholds_that_make_no_sense_are_refused() -> Result<()> {
+    let field = |result: Result<()>| match result {
+        Err(Error::Setting { field, .. }) => field,
+        other => panic!("{other:?}"),
+    };
+    for wrong in [f64::NAN, f64::INFINITY, -0.1] {
+        assert_eq!(field(settings(wrong).check()), "router.entropy_threshold.threshold");
+        assert_eq!(field(shared().with_speed(wrong).map(drop)), "router.entropy_threshold.threshold");
+    }
+    let queue = SearchSettings { dispatch: Dispatch::Queue { size: 4 }, ..settings(0.5) };
+    let context = ContextDesign::State;
+    let (nested_feedback, reward_shape) = (false, RewardShape::Log);
+    let exit_losses = ExitLosses::Chosen;
+    let untrained = SearchSettings { exit_losses, nested_feedback, reward_shape, context, ..settings(0.5) };
+    for wrong in [queue, untrained] {
+        assert_eq!(field(model(wrong, 1).map(drop)), "router");
+    }
+    let integrated = Preset::FDht.space(6, 12)?;
+    assert_eq!(field(settings(0.5).check_with(&integrated)), "router");
+    Ok(())
+}
