@@ -21,6 +21,8 @@ pub struct DynamicModel {
     pub(crate) router: Box<dyn Router>,
     pub(crate) heads: Box<dyn HeadRouter>,
     pub(crate) settings: SearchSettings,
+    /// Whether the router is not the settings', so that its speed is not in them.
+    own_router: bool,
 }
 
 impl DynamicModel {
@@ -42,14 +44,15 @@ impl DynamicModel {
     /// As [`new`](Self::new), of an encoder that has its exits.
     pub(crate) fn of_model(model: ExitModel, settings: SearchSettings) -> Result<Self> {
         let (router, heads) = build(&model.space, &settings, model.encoder.block_shape(), model.exits.shape())?;
-        Ok(Self { model, router, heads, settings })
+        Ok(Self { model, router, heads, settings, own_router: false })
     }
 
-    /// The same model with another router. [`load`](Self::load) builds the settings' router, so that it reads what
-    /// [`save`](Self::save) wrote only if the states of both routers are alike.
+    /// The same model with another router, for example one of a user's own. In an integrated space it has to
+    /// [take arms](crate::Decisions::taking_arms). What [`save`](Self::save) writes is read by
+    /// [`load_with`](Self::load_with). The [speed](Self::set_speed) is then that router's own.
     #[must_use]
     pub fn with_router(self, router: Box<dyn Router>) -> Self {
-        Self { router, ..self }
+        Self { router, own_router: true, ..self }
     }
 
     /// The same model with another head router; see [`with_router`](Self::with_router).
@@ -93,17 +96,23 @@ impl DynamicModel {
 
     /// Sets the speed of the router: the higher, the cheaper the routes. For bandits it is λ, the price of the full model's
     /// cost in nats of loss: the score of an arm is its predicted reward less λ·(FLOPs of the arm / FLOPs of the full
-    /// model), and no learned state changes. For
-    /// an entropy threshold it is the threshold. Not in the paper.
+    /// model), and no learned state changes. For an entropy threshold it is the threshold; a router of a user's own has a
+    /// speed of its own, which the head router and the settings do not follow. Not in the paper.
     ///
     /// # Errors
     /// [`Error::Setting`](crate::Error::Setting) for a speed that is not finite or below 0, and for routers of one speed,
     /// such as bandits that learned the cost with the reward.
     pub fn set_speed(&mut self, speed: f64) -> Result<()> {
-        let settings = self.settings.at_speed(speed)?;
-        self.router.set_speed(speed)?;
-        self.heads.set_speed(speed)?;
-        self.settings = settings;
+        let mut router = self.router.clone();
+        if self.own_router {
+            router.set_speed(speed)?;
+        } else {
+            let settings = self.settings.at_speed(speed)?;
+            router.set_speed(speed)?;
+            self.heads.set_speed(speed)?;
+            self.settings = settings;
+        }
+        self.router = router;
         Ok(())
     }
 

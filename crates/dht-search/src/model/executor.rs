@@ -9,6 +9,7 @@ use rand::Rng;
 
 use super::exit_model::ExitModel;
 use crate::error::{Error, Result};
+use crate::features::signals;
 use crate::routing::{
     Decisions, ExitOutput, ExitReads, ForwardTrace, GroupDecisions, GroupTrace, GroupView, HeadRouter, Mode, Router,
     StageView,
@@ -131,6 +132,12 @@ impl Executor<'_> {
         let view = StageView { exit: 0, hidden: state, members: &members, logits: logits.as_ref() };
         trace.decisions = self.router.start(&view, self.last(), self.mode, rng)?;
         self.check(&trace.decisions, members.len())?;
+        // A router that reads no exit leaves the signals to the head router that wants them.
+        if let Some(logits) = logits.as_ref().filter(|_| self.heads.reads_signals()) {
+            if trace.decisions.signals.is_empty() {
+                trace.decisions.signals = signals(logits, state.spans().lengths())?;
+            }
+        }
         trace.deciding += start.elapsed();
         Ok(logits)
     }
@@ -140,15 +147,44 @@ impl Executor<'_> {
         let space = &self.model.space;
         let arms = if space.is_tree() { 0 } else { samples };
         let last = self.last();
-        if decisions.exits.len() == samples
-            && decisions.arms.len() == arms
-            && decisions.exits.iter().all(|exit| *exit <= last)
-        {
-            return Ok(());
+        let refuse = |expected: String, got: String| Err(Error::setting("router's decisions", expected, got));
+        if decisions.exits.len() != samples {
+            return refuse(
+                format!("an exit for each of {samples} samples"),
+                format!("{} exits", decisions.exits.len()),
+            );
         }
-        let expected = format!("an exit from 0 to {last} for each of {samples} samples, and {arms} arms");
-        let got = format!("{} exits and {} arms", decisions.exits.len(), decisions.arms.len());
-        Err(Error::setting("router's decisions", expected, got))
+        if decisions.arms.len() != arms {
+            let kind = if space.is_tree() { "a tree space" } else { "an integrated space" };
+            return refuse(format!("{arms} arms in {kind}"), format!("{} arms", decisions.arms.len()));
+        }
+        match decisions.exits.iter().position(|exit| *exit > last) {
+            Some(sample) => {
+                refuse(format!("exits from 0 to {last}"), format!("{} for sample {sample}", decisions.exits[sample]))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses decisions at an exit that change samples which are gone, or send others back.
+    fn check_at_exit(&self, exit: usize, members: &[usize], before: &[usize], decisions: &Decisions) -> Result<()> {
+        self.check(decisions, before.len())?;
+        let back = members.iter().find(|member| decisions.exits[**member] < exit);
+        let mut here = vec![false; before.len()];
+        members.iter().for_each(|member| here[*member] = true);
+        let gone = (0..before.len()).find(|sample| !here[*sample] && decisions.exits[*sample] != before[*sample]);
+        let refuse = |expected: String, got: String| Err(Error::setting("router's decisions", expected, got));
+        match (back, gone) {
+            (Some(sample), _) => {
+                let got = format!("{} for sample {sample}", decisions.exits[*sample]);
+                refuse(format!("exit {exit} or a later one"), got)
+            }
+            (None, Some(sample)) => {
+                let got = format!("{} for sample {sample}, which left", decisions.exits[sample]);
+                refuse(format!("no change of samples that are not at exit {exit}"), got)
+            }
+            (None, None) => Ok(()),
+        }
     }
 
     /// The logits of all samples at an exit, where the router or the loss needs them.
@@ -160,7 +196,8 @@ impl Executor<'_> {
         routed: bool,
         trace: &mut ForwardTrace,
     ) -> Result<Option<Tensor>> {
-        let wanted = routed && self.router.reads(exit, self.last());
+        let read_by_heads = exit == 0 && self.heads.reads_signals();
+        let wanted = routed && (read_by_heads || self.router.reads(exit, self.last()));
         match self.passed {
             PassedExits::Skip | PassedExits::Detached if !wanted => Ok(None),
             PassedExits::Skip | PassedExits::Attached => self.logits(exit, hidden, members, false, trace).map(Some),
@@ -210,7 +247,9 @@ impl Executor<'_> {
             if exit < self.last() {
                 let start = Instant::now();
                 let view = StageView { exit, hidden: &stage.hidden, members: &stage.members, logits: read.as_ref() };
+                let before = stage.trace.decisions.exits.clone();
                 self.router.at_exit(&view, &mut stage.trace.decisions, self.mode, rng)?;
+                self.check_at_exit(exit, &stage.members, &before, &stage.trace.decisions)?;
                 stage.trace.deciding += start.elapsed();
             }
             let continues = |at: &usize| stage.trace.decisions.exits[stage.members[*at]] > exit;
@@ -233,10 +272,12 @@ impl Executor<'_> {
         let start = Instant::now();
         let view =
             GroupView { group, hidden: &stage.hidden, members: &stage.members, decisions: &stage.trace.decisions };
-        let decisions = self.heads.decide(&view, self.mode, rng)?;
+        let mut decisions = self.heads.decide(&view, self.mode, rng)?;
         stage.trace.deciding += start.elapsed();
         let order: Vec<usize> = decisions.head_sets.iter().flat_map(|set| set.indices.iter().copied()).collect();
         self.check_order(&order, stage.members.len())?;
+        self.check_head_counts(group, &decisions)?;
+        decisions.count_kept(stage.members.len());
         stage.hidden = self.run_layers(group, &stage.hidden, &decisions, &order)?;
         let after = order.iter().map(|index| stage.members[*index]).collect();
         let members = std::mem::replace(&mut stage.members, after);
@@ -253,6 +294,18 @@ impl Executor<'_> {
         }
         let expected = format!("each of {samples} samples once");
         Err(Error::setting("head router's decisions", expected, format!("{order:?}")))
+    }
+
+    /// Refuses numbers of heads that the space does not have in a group.
+    fn check_head_counts(&self, group: usize, decisions: &GroupDecisions) -> Result<()> {
+        let options = self.model.space.head_options(group);
+        let wrong = decisions.head_sets.iter().map(|set| set.heads.len()).find(|count| !options.contains(count));
+        match wrong.filter(|_| self.model.space.is_tree()) {
+            Some(count) => {
+                Err(Error::setting("heads kept", format!("one of {options:?} in dynamic group {group}"), count))
+            }
+            None => Ok(()),
+        }
     }
 
     fn run_layers(&self, group: usize, hidden: &Hidden, decisions: &GroupDecisions, order: &[usize]) -> Result<Hidden> {

@@ -101,6 +101,19 @@ impl DynamicModel {
     /// of another release; [`Error::State`] when its JSON is not what this release writes; [`Error::Setting`] when
     /// its parts do not fit together.
     pub fn load(folder: impl AsRef<Path>, device: &Device) -> Result<(Self, Vec<String>, Option<TextTokenizer>)> {
+        Self::load_with(folder, device, |model| model)
+    }
+
+    /// As [`load`](Self::load), of a model with routers of a user's own: `with_routers` gives the new model its routers by
+    /// [`with_router`](Self::with_router) and [`with_head_router`](Self::with_head_router), which then take up their states.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); [`Error::Model`] when a router refuses its state.
+    pub fn load_with(
+        folder: impl AsRef<Path>,
+        device: &Device,
+        with_routers: impl FnOnce(Self) -> Self,
+    ) -> Result<(Self, Vec<String>, Option<TextTokenizer>)> {
         let folder = folder.as_ref();
         let path = folder.join(DYNAMIC);
         let Checkpoint { tensors, state } = Checkpoint::load(&path)?;
@@ -114,7 +127,7 @@ impl DynamicModel {
         let mut nothing = ChaCha8Rng::seed_from_u64(0);
         let classes = stored.labels.len();
         let parts = ExitModel::of_sorted(encoder, stored.space, &stored.settings, classes, &mut nothing)?;
-        let mut model = Self::of_model(parts, stored.settings)?;
+        let mut model = with_routers(Self::of_model(parts, stored.settings)?);
         let mut values = model.encoder().parameters().values()?;
         for name in exit_tensors(model.encoder().parameters(), model.space(), model.settings())?.keys() {
             values.remove(name);
@@ -125,8 +138,14 @@ impl DynamicModel {
         }
         values.extend(tensors);
         model.encoder().parameters().set_values(values)?;
-        model.router.restore(stored.router)?;
-        model.heads.restore(stored.heads)?;
+        let refused = |field, error: Error| Error::Model {
+            path: path.clone(),
+            field,
+            expected: "the state of this model's router; one with routers of its own is read by load_with".into(),
+            got: error.to_string(),
+        };
+        model.router.restore(stored.router).map_err(|error| refused("router", error))?;
+        model.heads.restore(stored.heads).map_err(|error| refused("heads", error))?;
 
         let tokenizer = folder.join(ENCODER).join(TOKENIZER);
         let tokenizer = if tokenizer.exists() { Some(TextTokenizer::from_file(tokenizer)?) } else { None };
@@ -165,7 +184,7 @@ fn check_version(path: &Path, state: &Value) -> Result<()> {
     }
     match found("version").as_u64() {
         Some(VERSION) => Ok(()),
-        _ => refuse("version", &VERSION.to_string()),
+        _ => refuse("version", &format!("{VERSION}: load it with the release that saved it, or train and save it again")),
     }
 }
 

@@ -180,6 +180,12 @@ pub trait HeadRouter: Debug + Send + Sync {
     /// What the router reports.
     fn decide(&self, view: &GroupView<'_>, mode: Mode, rng: &mut dyn Rng) -> Result<GroupDecisions>;
 
+    /// Whether it looks at the signals (entropy, margin, length) of the exit after the base layers, which the executor then
+    /// reads for it where the router does not.
+    fn reads_signals(&self) -> bool {
+        false
+    }
+
     /// FLOPs of the decisions before a group for one sample, two for each multiply-add.
     fn flops(&self) -> u64 {
         0

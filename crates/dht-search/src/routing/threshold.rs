@@ -41,7 +41,7 @@ impl Router for EntropyThreshold {
         decisions.signals.resize(decisions.exits.len(), Vec::new());
         for (&member, signals) in view.members.iter().zip(signals) {
             if mode != Mode::Random && signals[0] < self.threshold {
-                decisions.leave(member, view.exit);
+                decisions.leave(member, view.exit)?;
             }
             // The head bandits look at them too.
             decisions.signals[member] = signals;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use candle_core::Tensor;
 use dht_transformer::HeadSet;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::features::Rows;
 use crate::space::{Route, RouteArms, SearchSpace};
 
@@ -35,12 +35,31 @@ impl Decisions {
         &self.exits
     }
 
-    /// Sets the exit of a sample.
+    /// Decisions of an integrated space: each sample takes the route of this index among its
+    /// [arms](SearchSpace::integrated_arms).
     ///
-    /// # Panics
-    /// For a sample that is not in the batch.
-    pub fn leave(&mut self, sample: usize, exit: usize) {
-        self.exits[sample] = exit;
+    /// # Errors
+    /// [`Error::Setting`] for an arm that the space does not have, or a tree space.
+    pub fn taking_arms(space: &SearchSpace, arms: Vec<usize>) -> Result<Self> {
+        let routes = space.integrated_arms();
+        let exit = |arm: &usize| {
+            let depth = routes.get(*arm).map(Route::exit);
+            let missing = || Error::setting("arm", format!("one of the {} of this space", routes.len()), arm);
+            depth.and_then(|depth| space.exits().iter().position(|exit| *exit == depth)).ok_or_else(missing)
+        };
+        Ok(Self { exits: arms.iter().map(exit).collect::<Result<_>>()?, arms, ..Self::default() })
+    }
+
+    /// A sample leaves at an exit. `sample` is its index in the batch, one of
+    /// [`StageView::members`](super::StageView::members).
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a sample that is not in the batch.
+    pub fn leave(&mut self, sample: usize, exit: usize) -> Result<()> {
+        let samples = self.exits.len();
+        let missing = || Error::setting("sample", format!("an index below {samples}"), sample);
+        *self.exits.get_mut(sample).ok_or_else(missing)? = exit;
+        Ok(())
     }
 }
 
@@ -106,11 +125,17 @@ pub struct GroupDecisions {
 impl GroupDecisions {
     /// Decisions of these head-set groups, which together hold every sample of a view once.
     pub fn new(head_sets: Vec<HeadSetGroup>) -> Self {
-        let mut kept = vec![0; head_sets.iter().map(|set| set.indices.len()).sum()];
-        for set in &head_sets {
-            set.indices.iter().for_each(|index| kept[*index] = set.heads.len());
+        Self { head_sets, ..Self::default() }
+    }
+
+    /// Notes how many heads each of so many samples keeps, where the head router did not.
+    pub(crate) fn count_kept(&mut self, samples: usize) {
+        if self.kept.len() != samples {
+            self.kept = vec![0; samples];
+            for set in &self.head_sets {
+                set.indices.iter().for_each(|index| self.kept[*index] = set.heads.len());
+            }
         }
-        Self { kept, head_sets, ..Self::default() }
     }
 }
 

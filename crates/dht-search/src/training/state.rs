@@ -30,13 +30,18 @@ struct TrainingState {
 
 impl TrainingState {
     fn read(state: Value) -> Result<Self> {
-        if state.get("version").and_then(Value::as_u64) != Some(VERSION) {
-            let got = state.get("version").map_or_else(|| "an earlier one".into(), Value::to_string);
-            let expected = format!("{VERSION}: resume with the release that began this training, or start again");
-            return Err(Error::setting("training state's version", expected, got));
-        }
+        check_version(&state)?;
         serde_json::from_value(state).map_err(of_state)
     }
+}
+
+fn check_version(state: &Value) -> Result<()> {
+    if state.get("version").and_then(Value::as_u64) == Some(VERSION) {
+        return Ok(());
+    }
+    let got = state.get("version").map_or_else(|| "an earlier one".into(), Value::to_string);
+    let expected = format!("{VERSION}: resume with the release that began this training, or start again");
+    Err(Error::setting("training state's version", expected, got))
 }
 
 fn of_state(source: serde_json::Error) -> Error {
@@ -59,6 +64,7 @@ impl SearchObjective {
 
     /// The settings in which a stored state differs from this training.
     pub(super) fn differences_from(&self, state: &Value) -> Result<Vec<SettingMismatch>> {
+        check_version(state)?;
         let space = SearchSpace::deserialize(&state["space"]).map_err(of_state)?;
         let settings = SearchSettings::deserialize(&state["settings"]).map_err(of_state)?;
         let as_json = |space: &SearchSpace, settings: &SearchSettings| -> Result<Value> {
@@ -75,7 +81,7 @@ impl SearchObjective {
     pub(super) fn restore_training(&mut self, state: Value, training: &EncodedDataset) -> Result<()> {
         let state = TrainingState::read(state)?;
         self.exit_model().check_texts(training)?;
-        let stored = json!({ "space": &state.space, "settings": &state.settings });
+        let stored = json!({ "version": VERSION, "space": &state.space, "settings": &state.settings });
         if let Some(difference) = self.differences_from(&stored)?.first() {
             let expected = "one of this space and these settings";
             return Err(Error::setting("training state", expected, format!("one where {difference}")));

@@ -97,7 +97,8 @@ impl SearchObjective {
         self.accounting.bandit_seconds += deciding.as_secs_f64();
         let (model, last) = (self.exit_model(), self.exit_model().space.exits().len() - 1);
         let base: u64 = batch.spans.lengths().map(|tokens| model.layer_flops().base(&model.space, tokens).0).sum();
-        let reads = if self.dynamic.router.reads(0, last) { batch.len() as u64 } else { 0 };
+        let read = self.dynamic.router.reads(0, last) || self.dynamic.heads.reads_signals();
+        let reads = if read { batch.len() as u64 } else { 0 };
         self.accounting.flops += base + reads * model.exits.at(0).flops().forward.0;
         for sample in samples_of(batch) {
             self.queued.insert(sample.id as usize, sample);

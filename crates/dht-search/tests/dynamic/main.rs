@@ -3,6 +3,7 @@
 mod controls;
 mod forged;
 mod inputs;
+mod own_parts;
 mod plans;
 mod resuming;
 mod searches;

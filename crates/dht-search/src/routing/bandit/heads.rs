@@ -151,6 +151,10 @@ impl HeadRouter for BanditHeads {
         Ok(GroupDecisions { kept, contexts, set_contexts, head_sets })
     }
 
+    fn reads_signals(&self) -> bool {
+        self.learned.counts.is_some() && self.setup.settings.context.has_signals()
+    }
+
     fn flops(&self) -> u64 {
         self.learned.counts.as_ref().map_or(0, |counts| counts.linear.flops()) + self.learned.sets.flops(&self.setup)
     }

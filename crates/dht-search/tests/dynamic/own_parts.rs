@@ -1,0 +1,161 @@
+//! Routers of a user's own: they run with the bandits' heads, and what they get wrong is refused.
+
+use dht_search::routing::{GroupDecisions, GroupView, HeadRouter, HeadSetGroup, Mode};
+use dht_search::settings::ContextDesign;
+use dht_search::transformer::{EncodedDataset, HeadSet, Trainer};
+use dht_search::{
+    Decisions, DynamicModel, Error, Preset, Result, Router, SearchObjective, SearchSettings, StageView, evaluate,
+};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::toy::{CLASSES, HEADS, LAYERS, encoder, kinds, model, task, train_settings};
+
+type Start = fn(usize, usize) -> Decisions;
+type AtExit = fn(&StageView<'_>, &mut Decisions) -> Result<()>;
+
+/// Decides by two functions and reads nothing.
+#[derive(Debug, Clone)]
+struct Own(Start, AtExit);
+
+impl Router for Own {
+    fn reads(&self, _: usize, _: usize) -> bool {
+        false
+    }
+
+    fn start(&self, view: &StageView<'_>, last: usize, _: Mode, _: &mut dyn Rng) -> Result<Decisions> {
+        Ok(self.0(view.members.len(), last))
+    }
+
+    fn at_exit(&self, view: &StageView<'_>, decisions: &mut Decisions, _: Mode, _: &mut dyn Rng) -> Result<()> {
+        self.1(view, decisions)
+    }
+
+    fn box_clone(&self) -> Box<dyn Router> {
+        Box::new(self.clone())
+    }
+}
+
+const NOTHING: AtExit = |_, _| Ok(());
+const LAST: Start = |samples, last| Decisions::leaving_at(vec![last; samples]);
+
+fn with(router: Own, context: ContextDesign) -> Result<DynamicModel> {
+    let settings = SearchSettings { context, ..kinds()[0].1.clone() };
+    Ok(model(settings, 1)?.into_model().with_router(Box::new(router)))
+}
+
+#[test]
+fn a_router_that_reads_nothing_trains_and_predicts_with_every_context_of_the_heads() -> Result<()> {
+    let (training, test) = (task(37, 1), task(20, 2));
+    let nothing = EncodedDataset { samples: Vec::new(), ..training.clone() };
+    let first_or_last: Start =
+        |samples, last| Decisions::leaving_at((0..samples).map(|sample| if sample % 2 == 0 { 0 } else { last }).collect());
+    for context in [ContextDesign::StateAndSignals, ContextDesign::Signals, ContextDesign::State] {
+        let mut search = SearchObjective::new(with(Own(first_or_last, NOTHING), context)?)?;
+        Trainer::new(train_settings()).fit(&mut search, &training, &nothing, &mut ())?;
+        assert_eq!(search.accounting().samples, 2 * 37);
+        let evaluation = evaluate(search.model(), &test, 8)?;
+        assert!(evaluation.routes.iter().all(|route| [1, LAYERS].contains(&route.depth())), "{context:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn decisions_that_make_no_sense_are_refused_with_what_is_wrong() -> Result<()> {
+    let test = task(7, 2);
+    let cases: [(Own, &str); 6] = [
+        (Own(|samples, _| Decisions::leaving_at(vec![0; samples - 1]), NOTHING), "6 exits"),
+        (Own(|samples, last| Decisions::leaving_at(vec![last + 1; samples]), NOTHING), "4 for sample 0"),
+        (Own(LAST, |_, decisions| Ok(*decisions = Decisions::leaving_at(Vec::new()))), "0 exits"),
+        (Own(LAST, |view, decisions| decisions.leave(view.members[0], 99)), "99 for sample"),
+        (Own(LAST, |_, decisions| decisions.leave(7, 0)), "7"),
+        (Own(LAST, |view, decisions| if view.exit == 2 { decisions.leave(view.members[0], 0) } else { Ok(()) }), "0 for"),
+    ];
+    for (router, wrong) in cases {
+        let name = format!("{router:?}");
+        match evaluate(&with(router, ContextDesign::StateAndSignals)?, &test, 7) {
+            Err(Error::Setting { got, .. }) => assert!(got.contains(wrong), "{name}: {got}"),
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+    Ok(())
+}
+
+/// Keeps so many heads, in one head-set group of these indices.
+#[derive(Debug, Clone)]
+struct OwnHeads(fn(usize) -> Vec<usize>, usize);
+
+impl HeadRouter for OwnHeads {
+    fn decide(&self, view: &GroupView<'_>, _: Mode, _: &mut dyn Rng) -> Result<GroupDecisions> {
+        let heads = HeadSet::from_indices(0..self.1, HEADS)?;
+        Ok(GroupDecisions::new(vec![HeadSetGroup::new(self.0(view.members.len()), heads)]))
+    }
+
+    fn box_clone(&self) -> Box<dyn HeadRouter> {
+        Box::new(self.clone())
+    }
+}
+
+#[test]
+fn heads_that_forget_or_double_samples_or_are_too_few_are_refused() -> Result<()> {
+    let test = task(7, 2);
+    let heads = |indices, count| -> Result<_> {
+        Ok(with(Own(LAST, NOTHING), ContextDesign::State)?.with_head_router(Box::new(OwnHeads(indices, count))))
+    };
+    assert!(evaluate(&heads(|samples| (0..samples).collect(), 8)?, &test, 7)?.routes[0].to_string().contains("8H"));
+    let field = |model: DynamicModel| match evaluate(&model, &test, 7) {
+        Err(Error::Setting { field, .. }) => field,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(field(heads(|samples| (1..samples).collect(), 8)?), "head router's decisions");
+    assert_eq!(field(heads(|samples| (0..samples).chain([0]).collect(), 8)?), "head router's decisions");
+    assert_eq!(field(heads(|samples| (1..=samples).collect(), 8)?), "head router's decisions");
+    assert_eq!(field(heads(|samples| (0..samples).collect(), 3)?), "heads kept");
+    Ok(())
+}
+
+#[test]
+fn in_an_integrated_space_a_router_takes_arms() -> Result<()> {
+    let (space, mut rng) = (Preset::FDht.space(LAYERS, HEADS)?, ChaCha8Rng::seed_from_u64(1));
+    assert!(matches!(Decisions::taking_arms(&space, vec![0, 10_000]), Err(Error::Setting { field: "arm", .. })));
+
+    #[derive(Debug, Clone)]
+    struct ByTurns(dht_search::SearchSpace);
+    impl Router for ByTurns {
+        fn reads(&self, _: usize, _: usize) -> bool {
+            false
+        }
+        fn start(&self, view: &StageView<'_>, _: usize, _: Mode, _: &mut dyn Rng) -> Result<Decisions> {
+            let arms = self.0.integrated_arms().len();
+            Decisions::taking_arms(&self.0, (0..view.members.len()).map(|sample| sample % arms).collect())
+        }
+        fn box_clone(&self) -> Box<dyn Router> {
+            Box::new(self.clone())
+        }
+    }
+    let settings = SearchSettings::default();
+    let model = DynamicModel::new(encoder(LAYERS, 1)?, space.clone(), settings, CLASSES as usize, &mut rng)?;
+    let arms = space.integrated_arms().to_vec();
+    let model = model.with_router(Box::new(ByTurns(space)));
+    let evaluation = evaluate(&model, &task(30, 2), 30)?;
+    assert!(arms.iter().take(30).all(|arm| evaluation.routes.contains(arm)), "each arm has its turn");
+    Ok(())
+}
+
+#[test]
+fn a_model_with_a_router_of_its_own_is_loaded_with_it() -> Result<()> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("model");
+    let labels: Vec<String> = (0..CLASSES).map(|class| class.to_string()).collect();
+    let own = with(Own(LAST, NOTHING), ContextDesign::State)?;
+    own.save(&path, None, &labels)?;
+    let device = candle_core::Device::Cpu;
+    match DynamicModel::load(&path, &device).map(drop) {
+        Err(error @ Error::Model { field: "router", .. }) => assert!(error.to_string().contains("load_with")),
+        other => panic!("{other:?}"),
+    }
+    let (loaded, ..) = DynamicModel::load_with(&path, &device, |model| model.with_router(Box::new(Own(LAST, NOTHING))))?;
+    let test = task(20, 2);
+    assert_eq!(evaluate(&loaded, &test, 8)?.losses, evaluate(&own, &test, 8)?.losses);
+    Ok(())
+}
