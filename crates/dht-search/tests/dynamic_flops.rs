@@ -16,7 +16,8 @@ use dht_search::{
     cost::WidthCoupling,
     evaluate,
     settings::{
-        ContextDesign, Dispatch, ExitLosses, FullModelSteps, HeadDraws, LossSource, RouterKind, SoftLabels, Teacher,
+        ContextDesign, Dispatch, ExitKind, ExitLosses, FullModelSteps, HeadDraws, LossSource, RouterKind, SoftLabels,
+        Teacher,
     },
 };
 use rand::{RngExt, SeedableRng};
@@ -258,6 +259,14 @@ fn every_kind_of_search() -> Result<()> {
         for exit_losses in [ExitLosses::Detached, ExitLosses::Weighted { weight: 0.3, power: 0.0 }] {
             let settings = SearchSettings { router, exit_losses, warm_up_contexts: 16, ..SearchSettings::default() };
             assert_accounting(model(settings)?, &format!("{router:?}, {exit_losses:?}"))?;
+        }
+    }
+    for exit_losses in [ExitLosses::Detached, ExitLosses::Weighted { weight: 0.3, power: 0.0 }] {
+        for dispatch in [Dispatch::InFlight, Dispatch::Queue { size: 5 }] {
+            let (exit_kind, warm_up_contexts) = (ExitKind::Side { width: 20 }, 16);
+            let settings =
+                SearchSettings { exit_kind, exit_losses, dispatch, warm_up_contexts, ..SearchSettings::default() };
+            assert_accounting(model(settings)?, &format!("side exits, {exit_losses:?}, {dispatch:?}"))?;
         }
     }
     for settings in [SearchSettings::for_preset(Preset::PDht), SearchSettings::paper()] {

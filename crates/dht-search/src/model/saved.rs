@@ -184,7 +184,9 @@ fn check_version(path: &Path, state: &Value) -> Result<()> {
     }
     match found("version").as_u64() {
         Some(VERSION) => Ok(()),
-        _ => refuse("version", &format!("{VERSION}: load it with the release that saved it, or train and save it again")),
+        _ => {
+            refuse("version", &format!("{VERSION}: load it with the release that saved it, or train and save it again"))
+        }
     }
 }
 

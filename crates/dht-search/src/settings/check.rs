@@ -39,6 +39,7 @@ impl SearchSettings {
         self.heads_rewards().check()?;
         self.arm_rewards().check()?;
         self.exit_losses.check()?;
+        self.exit_kind.check(self.pooling)?;
         self.router.check()?;
         self.check_needs_of_passed_exits()?;
         let counts = [

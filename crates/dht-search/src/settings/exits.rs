@@ -1,9 +1,10 @@
 //! What the exits learn from, and with which classifiers.
 
+use dht_transformer::Pooling;
 use serde::{Deserialize, Serialize};
 
 use super::ranges::{check_number, check_power};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Which exits a sample trains.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -61,4 +62,25 @@ pub enum ExitKind {
     /// A linear classifier over pooled rows.
     #[default]
     Linear,
+    /// A side exit: a classifier with a hidden layer of its own, gelu(pool(h)·W₁ᵀ + b₁)·W₂ᵀ + b₂. It takes the place of a
+    /// pooler, so that it needs another pooling than that.
+    Side {
+        /// The width of the hidden layer, 1 to 65,536.
+        width: usize,
+    },
+}
+
+impl ExitKind {
+    pub(super) fn check(self, pooling: Pooling) -> Result<()> {
+        match self {
+            Self::Linear => Ok(()),
+            Self::Side { width } if !(1..=65_536).contains(&width) => {
+                Err(Error::setting("exit_kind.side.width", "1 to 65,536", width))
+            }
+            Self::Side { .. } if pooling == Pooling::Pooler => {
+                Err(Error::setting("pooling", "cls or mean: a side exit has a layer of its own", "pooler"))
+            }
+            Self::Side { .. } => Ok(()),
+        }
+    }
 }

@@ -48,8 +48,9 @@ fn with(router: Own, context: ContextDesign) -> Result<DynamicModel> {
 fn a_router_that_reads_nothing_trains_and_predicts_with_every_context_of_the_heads() -> Result<()> {
     let (training, test) = (task(37, 1), task(20, 2));
     let nothing = EncodedDataset { samples: Vec::new(), ..training.clone() };
-    let first_or_last: Start =
-        |samples, last| Decisions::leaving_at((0..samples).map(|sample| if sample % 2 == 0 { 0 } else { last }).collect());
+    let first_or_last: Start = |samples, last| {
+        Decisions::leaving_at((0..samples).map(|sample| if sample % 2 == 0 { 0 } else { last }).collect())
+    };
     for context in [ContextDesign::StateAndSignals, ContextDesign::Signals, ContextDesign::State] {
         let mut search = SearchObjective::new(with(Own(first_or_last, NOTHING), context)?)?;
         Trainer::new(train_settings()).fit(&mut search, &training, &nothing, &mut ())?;
@@ -69,7 +70,10 @@ fn decisions_that_make_no_sense_are_refused_with_what_is_wrong() -> Result<()> {
         (Own(LAST, |_, decisions| Ok(*decisions = Decisions::leaving_at(Vec::new()))), "0 exits"),
         (Own(LAST, |view, decisions| decisions.leave(view.members[0], 99)), "99 for sample"),
         (Own(LAST, |_, decisions| decisions.leave(7, 0)), "7"),
-        (Own(LAST, |view, decisions| if view.exit == 2 { decisions.leave(view.members[0], 0) } else { Ok(()) }), "0 for"),
+        (
+            Own(LAST, |view, decisions| if view.exit == 2 { decisions.leave(view.members[0], 0) } else { Ok(()) }),
+            "0 for",
+        ),
     ];
     for (router, wrong) in cases {
         let name = format!("{router:?}");
@@ -154,7 +158,8 @@ fn a_model_with_a_router_of_its_own_is_loaded_with_it() -> Result<()> {
         Err(error @ Error::Model { field: "router", .. }) => assert!(error.to_string().contains("load_with")),
         other => panic!("{other:?}"),
     }
-    let (loaded, ..) = DynamicModel::load_with(&path, &device, |model| model.with_router(Box::new(Own(LAST, NOTHING))))?;
+    let (loaded, ..) =
+        DynamicModel::load_with(&path, &device, |model| model.with_router(Box::new(Own(LAST, NOTHING))))?;
     let test = task(20, 2);
     assert_eq!(evaluate(&loaded, &test, 8)?.losses, evaluate(&own, &test, 8)?.losses);
     Ok(())

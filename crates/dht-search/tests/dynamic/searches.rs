@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use candle_core::Device;
 use dht_search::evaluation::controls::evaluate_fixed;
-use dht_search::transformer::{EncodedDataset, Trainer};
+use dht_search::transformer::{EncodedDataset, Pooling, Trainer};
 use dht_search::{
     CostModel, DynamicModel, Error, Preset, Result, Route, RouteSpec, SearchObjective, SearchSettings,
     cost::{LayerHeadCount, MeasuredCost, WidthCoupling},
     evaluate,
     reward::HeadFeedback,
-    settings::{Dispatch, HeadArms, HeadDraws, RouterKind},
+    settings::{ClassifierSharing, Dispatch, ExitKind, HeadArms, HeadDraws, RouterKind},
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -54,6 +54,10 @@ fn searches() -> Vec<Search> {
     add("sequential", Preset::TDht, SearchSettings { router: RouterKind::SequentialBandit, ..defaults() });
     let router = RouterKind::EntropyThreshold { threshold: 0.99 };
     add("entropy threshold", Preset::TDht, SearchSettings { router, ..defaults() });
+    let exit_kind = ExitKind::Side { width: 16 };
+    add("side exits", Preset::TDht, SearchSettings { exit_kind, ..defaults() });
+    let classifier_sharing = ClassifierSharing::Shared;
+    add("a shared side exit", Preset::FDht, SearchSettings { exit_kind, classifier_sharing, ..defaults() });
     add("head gradients", Preset::TDht, SearchSettings { head_feedback: HeadFeedback::Gradient, ..defaults() });
     let (head_arms, head_draws) = (HeadArms::PerHeadAndGroup, HeadDraws::PerSample);
     let width_coupling = WidthCoupling::HeadsAndFfn;
@@ -140,6 +144,12 @@ fn searches_that_make_no_sense_are_refused_by_the_name_of_the_setting() -> Resul
     let own_arms =
         SearchSettings { head_arms: HeadArms::PerHeadAndGroup, ..small(SearchSettings::for_preset(Preset::PDht)) };
     assert_eq!(field(partially_frozen(&own_arms, 1)), "head_arms");
+    let side = |width| SearchSettings { exit_kind: ExitKind::Side { width }, ..defaults() };
+    for width in [0, usize::MAX] {
+        assert_eq!(field(model(Preset::TDht, &side(width), 1)), "exit_kind.side.width");
+    }
+    let pooler = SearchSettings { pooling: Pooling::Pooler, ..side(16) };
+    assert_eq!(field(model(Preset::TDht, &pooler, 1)), "pooling");
     let measured = MeasuredCost::of_encoder(&encoder(2, 1)?, &[HEADS], &[4], WidthCoupling::Heads)?;
     let of_another = SearchSettings { cost_model: CostModel::Measured(measured), ..defaults() };
     assert!(matches!(model(Preset::TDht, &of_another, 1), Err(Error::RouteNotInSpace { .. })));

@@ -1,6 +1,7 @@
 //! Exits: classifiers at the depths where samples may leave. One file a kind of exit.
 
 mod linear;
+mod side;
 
 use std::fmt::Debug;
 
@@ -16,6 +17,7 @@ use crate::settings::{ClassifierSharing, ExitKind, SearchSettings};
 use crate::space::SearchSpace;
 
 use linear::LinearExit;
+use side::SideExit;
 
 /// FLOPs of one exit for one sample, two for each multiply-add.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +63,7 @@ fn build<R: Rng + ?Sized>(
 ) -> Result<Box<dyn Exit>> {
     Ok(match settings.exit_kind {
         ExitKind::Linear => Box::new(LinearExit::new(encoder, name, classes, settings.pooling, rng)?),
+        ExitKind::Side { width } => Box::new(SideExit::new(encoder, name, classes, (settings.pooling, width), rng)?),
     })
 }
 
@@ -134,7 +137,9 @@ impl Exits {
         self.classes
     }
 
-    /// The sizes of a linear exit, by which routes are priced when arms are ranked.
+    /// The sizes of a linear exit, by which routes are priced when arms are ranked, whatever the kind of exit. All exits of
+    /// a model cost the same, so that between its routes only the scale of the price depends on the kind. Counts and
+    /// ratios of FLOPs take the exits' own.
     pub(crate) fn shape(&self) -> ClassifierShape {
         self.shape
     }
