@@ -13,7 +13,7 @@
 //!                          └────────────────────────── learn ◀──────────────────────────┘
 //! ```
 //!
-//! # The shortest honest program
+//! # A complete program
 //!
 //! ```
 //! use dht_bandits::{Available, LinUcb, RidgeOptions, Ucb};

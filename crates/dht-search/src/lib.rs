@@ -21,7 +21,7 @@
 //! [`SearchObjective`] trains it with the one training loop, [`Trainer`](transformer::Trainer). Training and inference run
 //! the same executor; inference neither explores nor learns.
 //!
-//! # The shortest honest program
+//! # A complete program
 //!
 //! ```
 //! use candle_core::Device;
@@ -123,3 +123,7 @@ pub use training::{CostAccounting, SearchObjective};
 
 pub use dht_bandits as bandits;
 pub use dht_transformer as transformer;
+
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+struct ReadmeSnippets;

@@ -17,7 +17,7 @@
 //!
 //! [`Trainer`] runs this loop for any [`Objective`]; [`TextClassifier`] is the simplest one.
 //!
-//! # The shortest honest program
+//! # A complete program
 //!
 //! ```
 //! use candle_core::Device;
@@ -114,3 +114,7 @@ pub use tasks::{MaskedLanguageModel, Task, TextClassifier};
 pub use tensors::{HeadPlan, HeadSet, Hidden, SampleGroup};
 pub use train::optim::{AdamWSettings, Schedule};
 pub use train::{CheckpointSettings, Objective, Progress, StepLoss, TrainSettings, Trainer};
+
+#[doc = include_str!("../README.md")]
+#[cfg(doctest)]
+struct ReadmeSnippets;

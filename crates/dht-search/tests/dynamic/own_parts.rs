@@ -137,11 +137,14 @@ fn in_an_integrated_space_a_router_takes_arms() -> Result<()> {
             Box::new(self.clone())
         }
     }
-    let settings = SearchSettings::default();
+    let settings = SearchSettings { warm_up_contexts: 16, ..SearchSettings::default() };
     let model = DynamicModel::new(encoder(LAYERS, 1)?, space.clone(), settings, CLASSES as usize, &mut rng)?;
     let arms = space.integrated_arms().to_vec();
-    let model = model.with_router(Box::new(ByTurns(space)));
-    let evaluation = evaluate(&model, &task(30, 2), 30)?;
+    let mut search = SearchObjective::new(model.with_router(Box::new(ByTurns(space))))?;
+    // A training chooses the heads that every head set holds.
+    let (training, test) = (task(37, 1), task(30, 2));
+    Trainer::new(train_settings()).fit(&mut search, &training, &test, &mut ())?;
+    let evaluation = evaluate(search.model(), &test, 30)?;
     assert!(arms.iter().take(30).all(|arm| evaluation.routes.contains(arm)), "each arm has its turn");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! At home in programs on `candle_nn`: models as modules, the optimiser, padded batches.
+//! Interoperation with `candle_nn`: models as modules, the optimiser, padded batches.
 //!
 //! # Which way the gradients go
 //!

@@ -1,4 +1,4 @@
-//! All refusals of the crate. It imports nothing of it.
+//! The errors of this crate. This module imports no other module of it.
 
 mod checkpoint;
 mod data;
