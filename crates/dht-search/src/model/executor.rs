@@ -133,10 +133,11 @@ impl Executor<'_> {
         trace.decisions = self.router.start(&view, self.last(), self.mode, rng)?;
         self.check(&trace.decisions, members.len())?;
         // A router that reads no exit leaves the signals to the head router that wants them.
-        if let Some(logits) = logits.as_ref().filter(|_| self.heads.reads_signals()) {
-            if trace.decisions.signals.is_empty() {
-                trace.decisions.signals = signals(logits, state.spans().lengths())?;
-            }
+        if self.heads.reads_signals()
+            && trace.decisions.signals.is_empty()
+            && let Some(logits) = &logits
+        {
+            trace.decisions.signals = signals(logits, state.spans().lengths())?;
         }
         trace.deciding += start.elapsed();
         Ok(logits)
