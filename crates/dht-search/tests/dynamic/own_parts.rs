@@ -39,6 +39,11 @@ impl Router for Own {
 const NOTHING: AtExit = |_, _| Ok(());
 const LAST: Start = |samples, last| Decisions::leaving_at(vec![last; samples]);
 
+fn forget_all(_: &StageView<'_>, decisions: &mut Decisions) -> Result<()> {
+    *decisions = Decisions::leaving_at(Vec::new());
+    Ok(())
+}
+
 fn with(router: Own, context: ContextDesign) -> Result<DynamicModel> {
     let settings = SearchSettings { context, ..kinds()[0].1.clone() };
     Ok(model(settings, 1)?.into_model().with_router(Box::new(router)))
@@ -67,7 +72,7 @@ fn decisions_that_make_no_sense_are_refused_with_what_is_wrong() -> Result<()> {
     let cases: [(Own, &str); 6] = [
         (Own(|samples, _| Decisions::leaving_at(vec![0; samples - 1]), NOTHING), "6 exits"),
         (Own(|samples, last| Decisions::leaving_at(vec![last + 1; samples]), NOTHING), "4 for sample 0"),
-        (Own(LAST, |_, decisions| Ok(*decisions = Decisions::leaving_at(Vec::new()))), "0 exits"),
+        (Own(LAST, forget_all), "0 exits"),
         (Own(LAST, |view, decisions| decisions.leave(view.members[0], 99)), "99 for sample"),
         (Own(LAST, |_, decisions| decisions.leave(7, 0)), "7"),
         (
