@@ -26,7 +26,7 @@ pub struct RidgeOptions {
     /// A ← γA + (1 − γ)λI and b ← γb: the prior is not forgotten. The prior's part is restored one coordinate an
     /// update, in turn, (1 − γ^d)λ each time, which keeps the update O(d²). What is left of it in between, λγ^d, must
     /// be at least 1e-100, or widths would overflow.
-    #[serde(rename = "decay", alias = "discount")]
+    #[serde(rename = "decay", alias = "discount", alias = "forgetting")]
     pub forgetting: Forgetting,
     /// Keep A and b beside the factor, d(d+1)/2 + d more values an arm, so that merging, comparing and
     /// [`forget`](crate::Disjoint::forget) lose no digits to re-deriving them. Costs memory traffic in each update.
