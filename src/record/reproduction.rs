@@ -1,0 +1,130 @@
+//! The record of a reproduction: one row for each method and setting, over all seeds.
+
+use std::collections::BTreeMap;
+
+use dht_search::training::Curves;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::file::{DataRecord, ModelRecord};
+use super::machine::Machine;
+use super::results::RouteCounts;
+
+/// All rows of a reproduction on one data set, `record.json`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ReproductionRecord {
+    /// The version of this layout: [`ReproductionRecord::SCHEMA`]. Rows of other versions are never mixed in.
+    pub schema: u32,
+    /// The example and its flags.
+    pub command: Vec<String>,
+    /// The training, validation and test data.
+    pub data: DataRecord,
+    /// The size of the full model.
+    pub model: ModelRecord,
+    /// Settings by name, the same for all rows.
+    pub settings: BTreeMap<String, Value>,
+    /// The rows, in the order of the tables.
+    pub rows: Vec<RowRecord>,
+    /// The machine of the run.
+    pub machine: Machine,
+}
+
+impl ReproductionRecord {
+    /// The version of the layout that this release writes.
+    pub const SCHEMA: u32 = 1;
+}
+
+/// Mean and sample standard deviation over seeds; the deviation of one seed is 0.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// The mean.
+    pub mean: f64,
+    /// The sample standard deviation.
+    pub sd: f64,
+}
+
+impl Summary {
+    /// Of some values, at least one.
+    pub fn of(values: &[f64]) -> Self {
+        let count = values.len().max(1) as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        Self { mean, sd: if values.len() > 1 { (squares / (count - 1.0)).sqrt() } else { 0.0 } }
+    }
+}
+
+/// The kind of a row, by which tables and figures group and colour it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RowGroup {
+    /// The full model.
+    #[default]
+    Full,
+    /// Truncations, plain and distilled.
+    Truncation,
+    /// `DistilBERT`.
+    DistilBert,
+    /// `FastBERT`.
+    FastBert,
+    /// PABEE.
+    Pabee,
+    /// The linear n-gram model, alone, stacked and in cascades.
+    Ngram,
+    /// T-, S-, F- and P-DHT with the paper's settings.
+    AsPublished,
+    /// The same with this project's settings.
+    Ours,
+}
+
+/// One method at one setting: the means over its seeds. Ratios are taken seed by seed against the full model of the same
+/// epochs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RowRecord {
+    /// The method: `full`, `truncation`, `FastBERT`, `T-DHT`, …
+    pub method: String,
+    /// Its setting: `3 layers`, `speed 0.5`, `as published`; empty where there is one only.
+    pub setting: String,
+    /// The kind of row.
+    pub group: RowGroup,
+    /// The seeds that finished.
+    pub seeds: Vec<u64>,
+    /// Epochs of the row's training and of the full model that it is compared with.
+    pub epochs: usize,
+    /// Why it failed, by seed; empty when all seeds finished. Without a finished seed all numbers are 0.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub failed: BTreeMap<u64, String>,
+    /// Macro F1 on the test set.
+    pub macro_f1: Summary,
+    /// Accuracy on the test set.
+    pub accuracy: Summary,
+    /// Macro F1 of the full model less the row's, the mean over seeds.
+    pub deficit: f64,
+    /// The one-sided upper 95 % bound of the deficit: paired bootstrap over test texts, and over seeds where there are
+    /// several.
+    pub deficit_upper95: f64,
+    /// FLOPs of training over the full model's, with all that the method needs before: teacher, pre-passes, calibration,
+    /// bandits.
+    pub train_flops_ratio: f64,
+    /// FLOPs of predicting the test set over the full model's.
+    pub inference_flops_ratio: f64,
+    /// The paper's cost of training, layers × heads.
+    pub train_layer_head_ratio: f64,
+    /// The paper's cost of inference, likewise.
+    pub inference_layer_head_ratio: f64,
+    /// Wall clock of training over the full model's, likewise with all that comes before.
+    pub train_wall_ratio: f64,
+    /// Wall clock of predicting the test set over the full model's: both warm, in turns, medians of several passes.
+    pub inference_wall_ratio: f64,
+    /// Macro F1 with the routes shuffled among the texts, for methods that choose a route.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub random_macro_f1: Option<Summary>,
+    /// Routes of the first seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routes: Option<RouteCounts>,
+    /// Curves of the first seed's training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub curves: Option<Curves>,
+    /// Where the row differs from its source.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deviations: Vec<String>,
+}
