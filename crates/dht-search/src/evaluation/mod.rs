@@ -171,4 +171,6 @@ pub fn evaluate(model: &dyn Predictor, data: &EncodedDataset, batch_size: usize)
 }
 
 #[cfg(test)]
+mod control_tests;
+#[cfg(test)]
 mod tests;

@@ -127,6 +127,11 @@ pub trait Router: Debug + Send + Sync {
         Ok(())
     }
 
+    /// FLOPs of what it learned since the last call, by formula, two for each multiply-add; so each is counted once.
+    fn take_learning_flops(&mut self) -> u64 {
+        0
+    }
+
     /// Whether its warm-up is over, so that it can decide. Until then samples take random routes in training and the full model in
     /// inference.
     fn is_warm(&self) -> bool {
@@ -256,6 +261,11 @@ pub trait HeadRouter: Debug + Send + Sync {
     /// What the router reports.
     fn learn_gradients(&mut self, _: &GroupTrace, _importance: &dyn Fn(usize, usize) -> f64) -> Result<()> {
         Ok(())
+    }
+
+    /// As [`Router::take_learning_flops`].
+    fn take_learning_flops(&mut self) -> u64 {
+        0
     }
 
     /// As [`Router::is_warm`].
