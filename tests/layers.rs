@@ -69,7 +69,7 @@ const CRATES: [Layers; 4] = [
             &["tables"],
             &["readme", "output_dir"],
             &["experiment"],
-            &["exit_code"],
+            &["exit_code", "reproduction"],
         ],
     ),
 ];

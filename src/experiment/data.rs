@@ -141,12 +141,10 @@ fn from_files(reader: &DatasetReader, folder: &Path, plan: &RunPlan) -> Result<T
     let train = reader.read(DatasetReader::find(folder, Split::Train)?)?;
     let test = DatasetReader::new().like(&train).read(test_file(folder)?)?;
     let first = |data: Dataset, rows: Option<usize>| data.take(rows.unwrap_or(usize::MAX));
-    Ok(Texts {
-        train: first(train, plan.train_rows),
-        test: first(test, plan.test_rows),
-        test_difficulties: Vec::new(),
-        words: None,
-    })
+    let mut test = first(test, plan.test_rows);
+    let later = train.examples.iter().skip(plan.train_rows.unwrap_or(usize::MAX)).take(plan.extra_test_rows);
+    test.examples.extend(later.cloned());
+    Ok(Texts { train: first(train, plan.train_rows), test, test_difficulties: Vec::new(), words: None })
 }
 
 /// `test.*`, or `dev.*` if there is none.
