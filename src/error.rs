@@ -149,6 +149,12 @@ pub enum Error {
         /// The record.
         path: PathBuf,
     },
+    /// Parts of a reproduction failed; the others are in its record.
+    #[error("{count} parts failed; the record names them with their reasons, and running the command again tries them again")]
+    FailedRows {
+        /// The number of trainings that failed.
+        count: usize,
+    },
     /// A text without the marker lines.
     #[error("expected the line {start} and after it the line {end}, each once")]
     Markers {

@@ -73,12 +73,6 @@ pub struct ReproductionArguments {
     /// Show no progress, only the tables
     #[arg(long)]
     pub quiet: bool,
-    /// Run one part in this process; the program calls itself with it.
-    #[arg(long, hide = true, requires = "seed")]
-    pub unit: Option<String>,
-    /// The seed of that part.
-    #[arg(long, hide = true)]
-    pub seed: Option<u64>,
 }
 
 /// Checked [`ReproductionArguments`].

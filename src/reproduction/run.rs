@@ -24,22 +24,22 @@ const LAYOUT: u32 = 1;
 /// The last line of a process's standard error that starts so is the reason of its failure.
 const ERROR: &str = "error: ";
 
-/// Runs what these flags ask for: all units, or in a process of its own one of them.
+/// The unit that a process of its own runs: `truncation-3 0`, its name and its seed.
+const UNIT: &str = "DHT_REPRODUCE_UNIT";
+
+/// Runs what these flags ask for. The program starts itself again for each unit.
 ///
 /// # Errors
-/// [`Error::Argument`] for flags out of range and unknown names of rows; all errors of the data and the output directory.
-/// A unit that fails is a failed row of the record.
+/// [`Error::Argument`] for flags out of range and unknown names of rows; all errors of the data and the output directory;
+/// [`Error::FailedRows`] at the end, when everything else has been run and written, for units that failed.
 pub fn reproduce(arguments: &ReproductionArguments) -> Result<()> {
     let plan = ReproductionPlan::new(arguments)?;
-    match (&arguments.unit, arguments.seed) {
-        (Some(name), Some(seed)) => {
-            let unit = plan.units.named(name)?;
-            let worker = Worker::new(&plan, unit, seed)?;
-            let hash = hash(&plan, unit, seed, &worker.data);
-            worker.run(hash)
-        }
-        _ => run(&plan),
-    }
+    let Ok(own) = std::env::var(UNIT) else { return run(&plan) };
+    let bad = || Error::Argument { flag: "unit", expected: "a name and a seed".into(), got: own.clone() };
+    let (name, seed) = own.split_once(' ').ok_or_else(bad)?;
+    let (unit, seed) = (plan.units.named(name)?, seed.parse().map_err(|_| bad())?);
+    let worker = Worker::new(&plan, unit, seed)?;
+    worker.run(hash(&plan, unit, seed, &worker.data))
 }
 
 /// Runs all units that are not finished, and writes the record after each.
@@ -70,14 +70,17 @@ fn run(plan: &ReproductionPlan) -> Result<()> {
         }
         record(plan, &data, &found)?.save(plan.out().join("record.json"))?;
     }
-    Ok(())
+    match found.failures() {
+        0 => Ok(()),
+        count => Err(Error::FailedRows { count }),
+    }
 }
 
 /// Runs a unit in a process of its own.
 fn child(plan: &ReproductionPlan, unit: Unit, seed: u64) -> Result<(), String> {
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut command = Command::new(program);
-    command.args(std::env::args_os().skip(1)).args(["--unit", &unit.to_string(), "--seed", &seed.to_string()]);
+    command.args(std::env::args_os().skip(1)).env(UNIT, format!("{unit} {seed}"));
     let place = plan.place(unit, seed);
     std::fs::create_dir_all(&place).map_err(|error| error.to_string())?;
     let log = place.join("log");
@@ -108,6 +111,11 @@ impl Found {
     fn of(&self, unit: Unit, seed: u64) -> Option<&UnitResult> {
         let found = self.results.iter().find(|(own, of, _)| (*own, *of) == (unit, seed));
         found.and_then(|(_, _, outcome)| outcome.as_ref().ok())
+    }
+
+    /// How many units failed.
+    fn failures(&self) -> usize {
+        self.results.iter().filter(|(_, _, outcome)| outcome.is_err()).count()
     }
 
     /// A unit that this one needs and that failed.
