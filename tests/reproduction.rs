@@ -23,7 +23,8 @@ fn the_example() {
 /// A reproduction on few generated texts.
 fn reproduced(flags: &[&str], out: &Path) -> Output {
     let out = out.to_string_lossy();
-    let few = ["reproduce", "--model", "4x4x16", "--epochs", "1", "--train-rows", "300", "--test-rows", "40", "--out", &out];
+    let few =
+        ["reproduce", "--model", "4x4x16", "--epochs", "1", "--train-rows", "300", "--test-rows", "40", "--out", &out];
     let flags = [&few[..], flags].concat();
     let this = std::env::current_exe().expect("a program has a path");
     let arguments = ["--exact", "the_example", "--nocapture", "--test-threads=1"];
@@ -33,7 +34,8 @@ fn reproduced(flags: &[&str], out: &Path) -> Output {
 }
 
 fn record(out: &Path) -> ReproductionRecord {
-    serde_json::from_slice(&std::fs::read(out.join("record.json")).expect("a record")).expect("a record of this version")
+    serde_json::from_slice(&std::fs::read(out.join("record.json")).expect("a record"))
+        .expect("a record of this version")
 }
 
 fn names(record: &ReproductionRecord) -> Vec<String> {
