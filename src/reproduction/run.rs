@@ -51,7 +51,7 @@ fn run(plan: &ReproductionPlan) -> Result<()> {
     if !plan.quiet {
         report(&data[0].record.summary());
     }
-    let mut found = Found::default();
+    let (mut found, mut rows) = (Found::default(), Vec::new());
     for unit in &plan.units.units {
         for seed in 0..plan.seeds {
             let (place, hash) = (plan.place(*unit, seed), hash(plan, *unit, seed, &data[seed as usize]));
@@ -68,7 +68,8 @@ fn run(plan: &ReproductionPlan) -> Result<()> {
             }
             found.add(*unit, seed, outcome);
         }
-        record(plan, &data, &found)?.save(plan.out().join("record.json"))?;
+        rows.extend(rows_of(*unit, plan, &data[0].test, &found)?);
+        record(plan, &data[0], rows.clone())?.save(plan.out().join("record.json"))?;
     }
     match found.failures() {
         0 => Ok(()),
@@ -124,19 +125,15 @@ impl Found {
     }
 }
 
-/// The record of the results so far.
-fn record(plan: &ReproductionPlan, data: &[RunData], found: &Found) -> Result<ReproductionRecord> {
+/// The record of the rows so far.
+fn record(plan: &ReproductionPlan, data: &RunData, rows: Vec<RowRecord>) -> Result<ReproductionRecord> {
     let device = plan.run.device.open()?;
-    let encoder = encoder(&plan.run, &data[0], &device)?;
-    let mut rows = Vec::new();
-    for unit in &plan.units.units {
-        rows.extend(rows_of(*unit, plan, &data[0].test, found)?);
-    }
+    let encoder = encoder(&plan.run, data, &device)?;
     Ok(ReproductionRecord {
         schema: ReproductionRecord::SCHEMA,
         command: std::iter::once("reproduce".into()).chain(plan.flags.iter().cloned()).collect(),
-        data: data[0].record.clone(),
-        model: model_record(&encoder, data[0].train.labels.len()),
+        data: data.record.clone(),
+        model: model_record(&encoder, data.train.labels.len()),
         settings: settings(plan, Unit::Full),
         rows,
         machine: this_machine(&device),
