@@ -13,15 +13,12 @@ use dht_transformer::{
 
 use super::arguments::ReproductionPlan;
 use super::files::{LogProbabilities, SeedRow, UnitResult, save_log_probabilities};
+use super::identity::{TIMED_PASSES, TIMED_ROWS, hash};
 use super::units::Unit;
 use crate::error::{Error, Result};
 use crate::experiment::{CLASSIFIERS, RunData, RunPlan, encoder, flops, pooling, rng, train_settings};
 use crate::progress::TrainingProgress;
 use crate::record::RowGroup;
-
-/// Test rows that the clock takes, the first ones, and its passes.
-pub(super) const TIMED_ROWS: usize = 1_000;
-pub(super) const TIMED_PASSES: usize = 5;
 
 /// What a unit works with.
 pub(super) struct Worker<'a> {
@@ -63,6 +60,10 @@ impl<'a> Worker<'a> {
             Unit::Full | Unit::FullAsPublished => self.fine_tuned(self.encoder.layers(), RowGroup::Full)?,
             Unit::Truncation(depth) => self.fine_tuned(depth, RowGroup::Truncation)?,
             Unit::AsPublished(preset) | Unit::Ours(preset) => self.search(preset)?,
+            Unit::Distilled(depth) => self.distilled(depth)?,
+            Unit::DistilBert(depth) => self.distilbert(depth)?,
+            Unit::FastBert => self.fastbert()?,
+            Unit::Pabee => self.pabee()?,
             other => return Err(Error::Argument { flag: "unit", expected: "a unit".into(), got: other.to_string() }),
         };
         result.hash = hash;
@@ -179,6 +180,13 @@ impl<'a> Worker<'a> {
     /// The trained model of another unit of this seed.
     pub(super) fn model_of(&self, unit: Unit) -> Result<TextClassifier> {
         Ok(TextClassifier::load(self.plan.place(unit, self.seed).join("model"), &self.device)?)
+    }
+
+    /// The result of another unit of this seed.
+    pub(super) fn result_of(&self, unit: Unit) -> Result<UnitResult> {
+        let place = self.plan.place(unit, self.seed);
+        let missing = || Error::Argument { flag: "rows", expected: format!("{unit} before"), got: "none".into() };
+        UnitResult::load(&place, &hash(self.plan, unit, self.seed, &self.data)).ok_or_else(missing)
     }
 
     /// Wall clock of predicting the first test rows over that of the full model: both warm, in turns, medians.
