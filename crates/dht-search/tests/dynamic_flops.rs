@@ -255,7 +255,8 @@ fn every_kind_of_search() -> Result<()> {
             }
         }
     }
-    for router in [RouterKind::SequentialBandit, RouterKind::EntropyThreshold { threshold: 0.999 }] {
+    let threshold = RouterKind::EntropyThreshold { threshold: 0.999 };
+    for router in [RouterKind::SequentialBandit, threshold, RouterKind::Patience { patience: 1 }] {
         for exit_losses in [ExitLosses::Detached, ExitLosses::Weighted { weight: 0.3, power: 0.0 }] {
             let settings = SearchSettings { router, exit_losses, warm_up_contexts: 16, ..SearchSettings::default() };
             assert_accounting(model(settings)?, &format!("{router:?}, {exit_losses:?}"))?;

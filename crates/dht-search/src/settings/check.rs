@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn a_setting_out_of_range_is_refused_by_its_name() {
         type Change = fn(&mut SearchSettings);
-        let cases: [(&str, Change); 19] = [
+        let cases: [(&str, Change); 20] = [
             ("exploration", |s| s.exploration.heads = f64::NAN),
             ("prior_precision", |s| s.prior_precision = 0.0),
             ("forgetting_decay", |s| s.forgetting_decay = 1.5),
@@ -155,6 +155,7 @@ mod tests {
             ("loss_source.held_out.share", |s| s.loss_source = LossSource::HeldOut { share: 0.0 }),
             ("reward_shape", |s| s.exit_losses = ExitLosses::Chosen),
             ("warm_up_contexts", |s| s.warm_up_contexts = 0),
+            ("router.patience.patience", |s| s.router = RouterKind::Patience { patience: 0 }),
         ];
         for (name, change) in cases {
             let mut settings = SearchSettings::default();

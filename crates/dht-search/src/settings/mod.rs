@@ -146,9 +146,14 @@ impl SearchSettings {
     /// [`Error::Setting`] for a speed out of range, and with rewards in which the cost is learned.
     pub(crate) fn at_speed(&self, speed: f64) -> Result<Self> {
         let mut settings = self.clone();
-        match settings.speed_mut() {
-            Some(own) => *own = speed,
-            None => {
+        match (&mut settings.router, &mut settings.reward_shape) {
+            (RouterKind::EntropyThreshold { threshold }, _) => *threshold = speed,
+            (RouterKind::Patience { patience }, _) => {
+                ranges::check_number("speed", speed, 0.0)?;
+                *patience = RouterKind::patience_at(speed);
+            }
+            (_, RewardShape::Utility { lambda } | RewardShape::Gain { lambda }) => *lambda = speed,
+            (_, RewardShape::Ratio | RewardShape::Log | RewardShape::Clipped { .. }) => {
                 let expected = "utility or gain: in the others the cost is learned, not known";
                 return Err(Error::setting("reward_shape", expected, format!("{:?}", self.reward_shape)));
             }
@@ -157,10 +162,12 @@ impl SearchSettings {
         Ok(settings)
     }
 
-    /// The setting that is the router's speed; `None` for a router of one speed.
-    pub(crate) fn speed_mut(&mut self) -> Option<&mut f64> {
-        match (&mut self.router, &mut self.reward_shape) {
+    /// The router's speed; `None` for a router of one speed.
+    pub(crate) fn speed(&self) -> Option<f64> {
+        match (self.router, self.reward_shape) {
             (RouterKind::EntropyThreshold { threshold }, _) => Some(threshold),
+            (RouterKind::Patience { patience: u32::MAX }, _) => Some(0.0),
+            (RouterKind::Patience { patience }, _) => Some(1.0 / f64::from(patience)),
             (_, RewardShape::Utility { lambda } | RewardShape::Gain { lambda }) => Some(lambda),
             (_, RewardShape::Ratio | RewardShape::Log | RewardShape::Clipped { .. }) => None,
         }
