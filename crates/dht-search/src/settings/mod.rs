@@ -52,6 +52,10 @@ pub struct SearchSettings {
     pub soft_labels: Option<SoftLabels>,
     /// What reads a sample at an exit.
     pub exit_kind: ExitKind,
+    /// The pooling of a linear classifier at the last exit, where that is of another kind than the exits before it:
+    /// FastBERT's last exit is the classifier of the model that it is made from. `None`: as the other exits. Needs a
+    /// classifier for each exit.
+    pub last_exit_pooling: Option<Pooling>,
     /// Whether the exits share a classifier.
     #[serde(alias = "exit_classifiers")]
     pub classifier_sharing: ClassifierSharing,
@@ -118,6 +122,7 @@ impl Default for SearchSettings {
             full_model_steps: FullModelSteps::default(),
             soft_labels: None,
             exit_kind: ExitKind::default(),
+            last_exit_pooling: None,
             classifier_sharing: ClassifierSharing::PerExit,
             pooling: Pooling::Mean,
             exploration: PerBandit::all(0.1),

@@ -59,6 +59,8 @@ fn searches() -> Vec<Search> {
     add("patience", Preset::TDht, SearchSettings { router, exit_losses, ..defaults() });
     let exit_kind = ExitKind::Side { width: 16 };
     add("side exits", Preset::TDht, SearchSettings { exit_kind, ..defaults() });
+    let last_exit_pooling = Some(Pooling::Pooler);
+    add("a last exit of its own", Preset::TDht, SearchSettings { exit_kind, last_exit_pooling, ..defaults() });
     let classifier_sharing = ClassifierSharing::Shared;
     add("a shared side exit", Preset::FDht, SearchSettings { exit_kind, classifier_sharing, ..defaults() });
     add("head gradients", Preset::TDht, SearchSettings { head_feedback: HeadFeedback::Gradient, ..defaults() });
