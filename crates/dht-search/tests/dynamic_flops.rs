@@ -255,7 +255,8 @@ fn every_kind_of_search() -> Result<()> {
             }
         }
     }
-    for router in [RouterKind::SequentialBandit, RouterKind::EntropyThreshold { threshold: 0.999 }] {
+    let threshold = RouterKind::EntropyThreshold { threshold: 0.999 };
+    for router in [RouterKind::SequentialBandit, threshold, RouterKind::Patience { patience: 1 }] {
         for exit_losses in [ExitLosses::Detached, ExitLosses::Weighted { weight: 0.3, power: 0.0 }] {
             let settings = SearchSettings { router, exit_losses, warm_up_contexts: 16, ..SearchSettings::default() };
             assert_accounting(model(settings)?, &format!("{router:?}, {exit_losses:?}"))?;
@@ -266,7 +267,10 @@ fn every_kind_of_search() -> Result<()> {
             let (exit_kind, warm_up_contexts) = (ExitKind::Side { width: 20 }, 16);
             let settings =
                 SearchSettings { exit_kind, exit_losses, dispatch, warm_up_contexts, ..SearchSettings::default() };
+            let last_exit_pooling = Some(Pooling::Pooler);
+            let own_last_exit = SearchSettings { last_exit_pooling, ..settings.clone() };
             assert_accounting(model(settings)?, &format!("side exits, {exit_losses:?}, {dispatch:?}"))?;
+            assert_accounting(model(own_last_exit)?, &format!("another last exit, {exit_losses:?}, {dispatch:?}"))?;
         }
     }
     for settings in [SearchSettings::for_preset(Preset::PDht), SearchSettings::paper()] {

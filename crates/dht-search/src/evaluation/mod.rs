@@ -1,6 +1,7 @@
 //! Evaluation: one function scores every [`Predictor`] and measures its time in the same way.
 
 pub mod controls;
+mod exit_probabilities;
 mod on_routes;
 mod regret;
 mod speed;
@@ -20,6 +21,7 @@ use crate::error::Result;
 use crate::model::{BatchPredictions, DynamicModel, Prediction};
 use crate::space::{ModelShape, Route};
 
+pub use exit_probabilities::exit_log_probabilities;
 pub use regret::{FixedArms, Regret};
 pub use speed::{CALIBRATION_TOLERANCE, Speed, SpeedCurve, calibrate};
 

@@ -53,7 +53,7 @@ impl BatchPredictions {
 }
 
 /// The first class of the highest probability.
-fn most_probable(probabilities: &[f32]) -> u32 {
+pub(crate) fn most_probable(probabilities: &[f32]) -> u32 {
     let best = |best: usize, class: usize| if probabilities[class] > probabilities[best] { class } else { best };
     (1..probabilities.len()).fold(0, best) as u32
 }
