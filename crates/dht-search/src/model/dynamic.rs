@@ -8,7 +8,7 @@ use super::exit_model::ExitModel;
 use crate::error::Result;
 use crate::reward::RewardShape;
 use crate::routing::{ForwardTrace, HeadRouter, Losses, Mode, Router, build};
-use crate::settings::SearchSettings;
+use crate::settings::{PinnedHeads, SearchSettings};
 use crate::space::SearchSpace;
 
 /// An encoder with exits and two routers: for each text a [`Router`] decides the depth and a [`HeadRouter`] the heads.
@@ -164,11 +164,14 @@ impl DynamicModel {
         self.heads.learn(&trace.decisions, &trace.groups, losses)
     }
 
-    /// The heads that every head set holds.
-    pub(crate) fn pinned_heads(&self) -> Result<HeadSet> {
-        match self.heads.pinned() {
-            Some(pinned) => Ok(pinned),
-            None => self.model.heads_of_largest_norm(),
+    /// The heads to pin as long as nothing is known of their importance.
+    pub(crate) fn provisional_pins(&self) -> Result<Option<HeadSet>> {
+        match &self.settings.pinned_heads {
+            PinnedHeads::Given { heads } if heads.is_empty() => Ok(None),
+            PinnedHeads::Given { heads } => {
+                Ok(Some(HeadSet::from_indices(heads.iter().copied(), self.space().model_shape().heads)?))
+            }
+            PinnedHeads::GradientImportance | PinnedHeads::LargestNorm => self.model.heads_of_largest_norm(),
         }
     }
 

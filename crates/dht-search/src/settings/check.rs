@@ -79,11 +79,12 @@ impl SearchSettings {
     /// Checks every value, and that the choices are consistent with each other and with a space.
     ///
     /// # Errors
-    /// As [`check`](Self::check). [`Error::Setting`] also for settings that need passed exits (their losses, signals or
+    /// As [`check`](Self::check). [`Error::Setting`] also for given pinned heads that are not as many as the space pins; for settings that need passed exits (their losses, signals or
     /// gains) where every route ends in a tail or there is no classifier after the base layers; and for decisions at every
     /// exit in an integrated search, with queues, without the losses of passed exits, or without [`RewardShape::Gain`].
     pub fn check_with(&self, space: &SearchSpace) -> Result<()> {
         self.check()?;
+        self.pinned_heads.check_with(space.pinned(), space.model_shape().heads)?;
         let refuse = |field, expected: &str, got: &str| Err(Error::setting(field, expected, got));
         if space.base().is_none() {
             if self.context.has_signals() {

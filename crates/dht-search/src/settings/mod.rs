@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::reward::{HeadFeedback, RewardMemory, RewardRule, RewardShape};
 
 pub use exits::{ClassifierSharing, ExitKind, ExitLosses};
-pub use routing::{ContextDesign, HeadArms, HeadDraws, PerBandit, RouterKind};
+pub use routing::{ContextDesign, HeadArms, HeadDraws, PerBandit, PinnedHeads, RouterKind};
 pub use training::{Dispatch, FullModelSteps, LossSource, SoftLabels, Teacher};
 
 /// The settings of a search. Values that the paper uses without stating them have **defaults that are not from the
@@ -37,6 +37,8 @@ pub struct SearchSettings {
     pub head_arms: HeadArms,
     /// For which samples a head set is drawn.
     pub head_draws: HeadDraws,
+    /// Which heads every head set holds.
+    pub pinned_heads: PinnedHeads,
     /// The cost that enters the choices.
     #[serde(alias = "steering")]
     pub cost_model: CostModel,
@@ -116,6 +118,7 @@ impl Default for SearchSettings {
             router: RouterKind::default(),
             head_arms: HeadArms::default(),
             head_draws: HeadDraws::default(),
+            pinned_heads: PinnedHeads::default(),
             cost_model: CostModel::default(),
             width_coupling: WidthCoupling::default(),
             exit_losses: ExitLosses::Detached,

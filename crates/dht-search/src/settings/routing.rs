@@ -1,5 +1,7 @@
 //! What the bandits see, how much they explore, and which bandit decides what.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::ranges::check_number;
@@ -127,6 +129,41 @@ pub enum HeadArms {
     PerHead,
     /// One arm for each head index and group of layers, which learns from its own group only. Not in the paper.
     PerHeadAndGroup,
+}
+
+/// Which heads are pinned, that is, kept in every head set: as many as the space [pins](crate::SpaceConfig::pinned).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PinnedHeads {
+    /// Those of the highest importance, E |∂L/∂ξ| of a gate ξ = 1 on the head (Michel et al. 2019, equation 2): the mean over
+    /// the training samples until the routers' warm-up ends that kept the head, full-model steps included. Each layer's
+    /// scores are scaled to length 1, as there, and added up over the layers of the dynamic groups. They are chosen when
+    /// the warm-up ends, and stay. Before that, and in a model that was never trained, those of the largest norm serve.
+    ///
+    /// The paper pins four and does not say which; the gradients come from backward passes that run anyway.
+    #[default]
+    GradientImportance,
+    /// Those of the largest norm at the start of the training, ‖W_v,h‖_F · ‖W_o,h‖_F added up over the layers of the dynamic
+    /// groups.
+    LargestNorm,
+    /// These.
+    Given {
+        /// As many different heads as the space pins.
+        heads: Vec<usize>,
+    },
+}
+
+impl PinnedHeads {
+    /// Refuses given heads that a space cannot pin.
+    pub(super) fn check_with(&self, pinned: usize, heads: usize) -> Result<()> {
+        let Self::Given { heads: given } = self else { return Ok(()) };
+        let different: BTreeSet<usize> = given.iter().copied().filter(|head| *head < heads).collect();
+        if (different.len(), given.len()) == (pinned, pinned) {
+            return Ok(());
+        }
+        let expected = format!("{pinned} different heads below {heads}, as many as the space pins");
+        Err(Error::setting("pinned_heads.given.heads", expected, format!("{given:?}")))
+    }
 }
 
 /// For which samples a head set is drawn.
