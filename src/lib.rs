@@ -16,6 +16,7 @@ mod output_dir;
 mod progress;
 mod readme;
 pub mod record;
+mod reproduction;
 mod tables;
 
 pub use corpus::{Difficulty, GeneratedText, LABELS, generate, generate_noisy, vocabulary, write_csv};
@@ -27,6 +28,7 @@ pub use figures::{FIGURES, draw_figures};
 pub use output_dir::Start;
 pub use progress::{RouteTally, TrainingProgress, report};
 pub use readme::{README_END, README_START, with_numbers};
+pub use reproduction::{ReproductionArguments, reproduce};
 pub use tables::{Row, markdown_table, rows, text_table};
 
 /// Training steps free and allocate tensors of the same sizes all the time; mimalloc keeps their pages.

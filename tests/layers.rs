@@ -56,7 +56,7 @@ const CRATES: [Layers; 4] = [
             &["routing"],
             &["model"],
             &["training", "evaluation"],
-            &["serving"],
+            &["baselines", "serving"],
         ],
     ),
     (
@@ -69,7 +69,7 @@ const CRATES: [Layers; 4] = [
             &["tables"],
             &["readme", "output_dir"],
             &["experiment"],
-            &["exit_code"],
+            &["exit_code", "reproduction"],
         ],
     ),
 ];

@@ -32,6 +32,16 @@ pub struct ReproductionRecord {
 impl ReproductionRecord {
     /// The version of the layout that this release writes.
     pub const SCHEMA: u32 = 1;
+
+    /// Writes the record atomically.
+    ///
+    /// # Errors
+    /// [`Error::Record`](crate::Error::Record) when a number is not finite, [`Error::Transformer`](crate::Error::Transformer)
+    /// when the file cannot be written.
+    pub fn save(&self, path: impl AsRef<std::path::Path>) -> crate::error::Result<()> {
+        let json = serde_json::to_string_pretty(self).unwrap_or_default();
+        Ok(dht_transformer::storage::write_atomically(path.as_ref(), |file| writeln!(file, "{json}"))?)
+    }
 }
 
 /// Mean and sample standard deviation over seeds; the deviation of one seed is 0.

@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::tests::{AnyHeads, CLASSES, LAYERS, model, model_of, texts};
 use crate::error::{Error, Result};
-use crate::evaluation::controls::{choices_of, evaluate_on, evaluate_shuffled};
+use crate::evaluation::controls::{evaluate_on, evaluate_shuffled};
 use crate::evaluation::on_routes::evaluate_choices;
 use crate::evaluation::{Evaluation, FixedArms, Regret, evaluate};
 use crate::routing::{Decisions, GroupDecisions, GroupView, HeadRouter, HeadSetGroup, Mode, Router, StageView};
@@ -87,12 +87,12 @@ fn the_shuffled_control_deals_the_routes_that_were_chosen_each_with_its_own_head
     let far =
         |a: &Evaluation, b: &Evaluation| a.losses.iter().zip(&b.losses).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
     // Dealt back to their own rows they give the same predictions; other heads on the same routes do not.
-    let again = evaluate_choices(&model, &data, choices_of(&chosen), 7).unwrap();
+    let again = evaluate_choices(&model, &data, chosen.choices(), 7).unwrap();
     assert!(far(&again, &chosen) < 1e-5);
     let others = model.clone().with_head_router(Box::new(AnyHeads));
     assert!(far(&evaluate_on(&others, &data, &chosen.routes, 7).unwrap(), &chosen) > 0.01, "heads must matter");
 
-    let shuffled = evaluate_shuffled(&model, &data, &chosen, 7, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
+    let shuffled = evaluate_shuffled(&model, &data, chosen.choices(), 7, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
     assert_eq!(multiset(&shuffled), multiset(&chosen));
     assert_ne!((shuffled.routes, shuffled.head_sets), (chosen.routes.clone(), chosen.head_sets.clone()));
     assert_eq!((shuffled.flops, shuffled.bandit_flops), (chosen.flops, chosen.bandit_flops));

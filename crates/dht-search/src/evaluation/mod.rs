@@ -1,6 +1,7 @@
 //! Evaluation: one function scores every [`Predictor`] and measures its time in the same way.
 
 pub mod controls;
+mod exit_probabilities;
 mod on_routes;
 mod regret;
 mod speed;
@@ -19,8 +20,10 @@ use dht_transformer::{
 use crate::cost::LayerHeadCount;
 use crate::error::Result;
 use crate::model::{BatchPredictions, DynamicModel, Prediction};
+use crate::routing::RouteChoice;
 use crate::space::{ModelShape, Route};
 
+pub use exit_probabilities::exit_log_probabilities;
 pub use regret::{FixedArms, Regret};
 pub use speed::{CALIBRATION_TOLERANCE, Speed, SpeedCurve, calibrate};
 pub use timing::{PassTimes, time_in_turns};
@@ -107,6 +110,12 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
+    /// The route and the head sets of each row.
+    pub fn choices(&self) -> Vec<RouteChoice> {
+        let pairs = self.routes.iter().zip(&self.head_sets);
+        pairs.map(|(route, head_sets)| RouteChoice { route: route.clone(), head_sets: head_sets.clone() }).collect()
+    }
+
     /// How many rows took each route.
     pub fn route_counts(&self) -> BTreeMap<String, u64> {
         let mut counts = BTreeMap::new();

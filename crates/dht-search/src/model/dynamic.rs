@@ -83,7 +83,7 @@ impl DynamicModel {
 
     /// The [speed](Self::set_speed) of the router; `None` for a router of one speed.
     pub fn speed(&self) -> Option<f64> {
-        self.settings.clone().speed_mut().copied()
+        self.settings.speed()
     }
 
     /// λ, the price of the full model's cost in nats of loss; `None` where the bandits learn the cost with the reward.
@@ -96,7 +96,7 @@ impl DynamicModel {
 
     /// Sets the speed of the router: the higher, the cheaper the routes. For bandits it is λ, the price of the full model's
     /// cost in nats of loss: the score of an arm is its predicted reward less λ·(FLOPs of the arm / FLOPs of the full
-    /// model), and no learned state changes. For an entropy threshold it is the threshold; a router of a user's own has a
+    /// model), and no learned state changes. For an entropy threshold it is the threshold, for a patience its reciprocal; a router of a user's own has a
     /// speed of its own, which the head router and the settings do not follow. Not in the paper.
     ///
     /// # Errors

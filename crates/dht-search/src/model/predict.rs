@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use super::dynamic::DynamicModel;
 use super::executor::{Executor, PassedExits};
 use crate::error::Result;
-use crate::routing::Mode;
+use crate::routing::{Mode, RouteChoice};
 use crate::space::Route;
 
 /// The prediction for a text.
@@ -40,6 +40,13 @@ pub struct BatchPredictions {
     pub deciding: Duration,
 }
 
+impl Prediction {
+    /// The route with its head sets.
+    pub fn choice(&self) -> RouteChoice {
+        RouteChoice { route: self.route.clone(), head_sets: self.head_sets.clone() }
+    }
+}
+
 impl BatchPredictions {
     /// Predictions of texts that all ran the same fixed route.
     pub fn of_fixed_route(probabilities: Vec<Vec<f32>>, route: &Route, flops: impl IntoIterator<Item = u64>) -> Self {
@@ -56,7 +63,7 @@ impl BatchPredictions {
 }
 
 /// The first class of the highest probability.
-fn most_probable(probabilities: &[f32]) -> u32 {
+pub(crate) fn most_probable(probabilities: &[f32]) -> u32 {
     let best = |best: usize, class: usize| if probabilities[class] > probabilities[best] { class } else { best };
     (1..probabilities.len()).fold(0, best) as u32
 }

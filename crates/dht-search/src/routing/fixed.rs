@@ -12,16 +12,18 @@ use crate::space::{Route, RouteArms, SearchSpace};
 
 /// A route and the heads that it keeps in each dynamic group.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Choice {
-    pub(crate) route: Route,
-    pub(crate) head_sets: Vec<HeadSet>,
+pub struct RouteChoice {
+    /// The route.
+    pub route: Route,
+    /// The heads, by dynamic group of the route.
+    pub head_sets: Vec<HeadSet>,
 }
 
 /// Looks up the route of each sample by the sample's id.
 #[derive(Debug, Clone)]
 pub(crate) struct FixedRoutes {
     space: SearchSpace,
-    choices: Arc<BTreeMap<u64, Choice>>,
+    choices: Arc<BTreeMap<u64, RouteChoice>>,
     source: HeadSource,
 }
 
@@ -38,7 +40,7 @@ enum HeadSource {
 impl FixedRoutes {
     /// Given routes, by sample id; `heads` chooses the head sets of the sizes that they keep.
     pub(crate) fn new(space: SearchSpace, heads: Box<dyn HeadRouter>, routes: BTreeMap<u64, Route>) -> Self {
-        let choice = |(id, route)| (id, Choice { route, head_sets: Vec::new() });
+        let choice = |(id, route)| (id, RouteChoice { route, head_sets: Vec::new() });
         Self { space, choices: Arc::new(routes.into_iter().map(choice).collect()), source: HeadSource::Router(heads) }
     }
 
@@ -47,19 +49,19 @@ impl FixedRoutes {
         space: SearchSpace,
         router: Box<dyn Router>,
         heads: Box<dyn HeadRouter>,
-        choices: BTreeMap<u64, Choice>,
+        choices: BTreeMap<u64, RouteChoice>,
     ) -> Self {
         Self { space, choices: Arc::new(choices), source: HeadSource::Given(router, heads) }
     }
 
-    fn choice(&self, sample: u64) -> Result<&Choice> {
+    fn choice(&self, sample: u64) -> Result<&RouteChoice> {
         let missing = || Error::setting("routes", "one for each sample", format!("none for sample {sample}"));
         self.choices.get(&sample).ok_or_else(missing)
     }
 
     /// The heads of a sample in a group, as given.
     fn given(&self, sample: u64, group: usize) -> Result<HeadSet> {
-        let Choice { route, head_sets } = self.choice(sample)?;
+        let RouteChoice { route, head_sets } = self.choice(sample)?;
         let missing = || Error::setting("head sets", format!("one for each group of {route}"), head_sets.len());
         head_sets.get(group).copied().ok_or_else(missing)
     }

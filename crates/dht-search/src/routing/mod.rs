@@ -5,6 +5,8 @@
 
 mod bandit;
 mod fixed;
+mod full_heads;
+mod patience;
 mod threshold;
 mod trace;
 
@@ -23,7 +25,8 @@ use crate::features::ArmFeatures;
 use crate::settings::{RouterKind, SearchSettings};
 use crate::space::SearchSpace;
 
-pub(crate) use fixed::{Choice, FixedRoutes, random_heads};
+pub use fixed::RouteChoice;
+pub(crate) use fixed::{FixedRoutes, random_heads};
 pub use trace::{Decisions, ExitOutput, ExitReads, ForwardTrace, GroupDecisions, GroupTrace, HeadSetGroup, Losses};
 pub(crate) use trace::{ExitContexts, QueuedDecision};
 
@@ -139,7 +142,7 @@ pub trait Router: Debug + Send + Sync {
     }
 
     /// Sets the speed: the higher, the cheaper the routes. For bandits it is λ, the price of the full model's cost in
-    /// nats of loss; for a threshold the threshold.
+    /// nats of loss; for a threshold the threshold, for a patience its reciprocal.
     ///
     /// # Errors
     /// [`Error::Setting`] for a speed out of range, and by default: a router has no speed unless it says so.
@@ -337,11 +340,15 @@ pub(crate) fn build(
     classifier: ClassifierShape,
 ) -> Result<(Box<dyn Router>, Box<dyn HeadRouter>)> {
     let setup = bandit::Setup::new(space.clone(), settings.clone(), block, classifier)?;
-    let heads = Box::new(bandit::BanditHeads::new(setup.clone())?);
+    let heads: Box<dyn HeadRouter> = match full_heads::FullHeads::of_space(space)? {
+        Some(heads) => Box::new(heads),
+        None => Box::new(bandit::BanditHeads::new(setup.clone())?),
+    };
     let router: Box<dyn Router> = match settings.router {
         RouterKind::Bandit => Box::new(bandit::DepthRouter::new(setup)?),
         RouterKind::SequentialBandit => Box::new(bandit::GainRouter::new(setup)?),
         RouterKind::EntropyThreshold { threshold } => Box::new(threshold::EntropyThreshold::new(setup, threshold)),
+        RouterKind::Patience { patience } => Box::new(patience::Patience::new(setup.settings, patience)),
     };
     Ok((router, heads))
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use candle_core::Tensor;
 use dht_transformer::HeadSet;
 
+use super::patience::Agreement;
 use crate::error::{Error, Result};
 use crate::features::Rows;
 use crate::space::{Route, RouteArms, SearchSpace};
@@ -22,6 +23,8 @@ pub struct Decisions {
     pub(crate) signals: Rows,
     /// The contexts of a router that decides at exits.
     pub(crate) at_exits: Vec<ExitContexts>,
+    /// What the exits so far have predicted of each sample, for a router with patience; empty for others.
+    pub(super) agreements: Vec<Agreement>,
 }
 
 impl Decisions {

@@ -87,6 +87,14 @@ pub enum RouterKind {
         /// leaves early, above 1 everything leaves at the first exit.
         threshold: f64,
     },
+    /// At every exit the number of exits in a row that predict the same class, as in PABEE (Zhou et al. 2020); it learns
+    /// nothing. In training every text runs to the last exit, since PABEE trains all exits on all texts. For tree spaces, in
+    /// flight. Bandits choose the heads, at the λ of the rewards, whatever the patience.
+    Patience {
+        /// A sample leaves where the exit predicts what each of so many exits before it predicted: 1 to [`u32::MAX`]. With the
+        /// number of exits or more nothing leaves early. The speed is 1 / patience, see [`RouterKind::patience_at`].
+        patience: u32,
+    },
 }
 
 impl RouterKind {
@@ -95,9 +103,18 @@ impl RouterKind {
         self != Self::Bandit
     }
 
+    /// The patience of a speed: the least that is 1 / speed or more. At speed 0 it is [`u32::MAX`], above 1 it is 1, so that
+    /// a higher speed never costs more.
+    pub fn patience_at(speed: f64) -> u32 {
+        // 1 / (1 / p) may be a rounding error above p. The cast saturates.
+        (((1.0 - 1e-12) / speed).ceil() as u32).max(1)
+    }
+
     pub(super) fn check(self) -> Result<()> {
         match self {
             Self::Bandit | Self::SequentialBandit => Ok(()),
+            Self::Patience { patience: 0 } => Err(Error::setting("router.patience.patience", "at least 1", 0)),
+            Self::Patience { .. } => Ok(()),
             Self::EntropyThreshold { threshold } => check_number("router.entropy_threshold.threshold", threshold, 0.0),
         }
     }
