@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use candle_core::Device;
-use dht_search::{Prediction, Predictor};
+use dht_search::{Prediction, Predictor, evaluation::time_in_turns};
 use dht_transformer::{
     EncodedDataset, Encoder, ForwardContext, Objective, TextClassifier, Trainer,
     data::longest_first,
@@ -197,8 +197,8 @@ impl<'a> Worker<'a> {
         let full = self.model_of(self.unit.reference())?;
         let samples = self.data.test.samples.iter().take(TIMED_ROWS).cloned().collect();
         let texts = EncodedDataset { samples, ..self.data.test.clone() };
-        let seconds = in_turns([&full, model], &texts, self.batch())?;
-        Ok(seconds[1] / seconds[0])
+        let times = time_in_turns(&[&full, model], &texts, self.batch(), TIMED_PASSES)?;
+        Ok(times[1].median() / times[0].median())
     }
 }
 
@@ -226,26 +226,4 @@ pub(super) fn logarithms(predictions: &[Prediction]) -> LogProbabilities {
     let row =
         |prediction: &Prediction| prediction.probabilities.iter().map(|p| p.max(f32::MIN_POSITIVE).ln()).collect();
     predictions.iter().map(row).collect()
-}
-
-/// Median seconds of [`TIMED_PASSES`] passes of each model, in turns, after a warm-up pass of each.
-fn in_turns(models: [&dyn Predictor; 2], texts: &EncodedDataset, batch: usize) -> Result<[f64; 2]> {
-    let mut seconds = [Vec::new(), Vec::new()];
-    let contexts = [ForwardContext::inference(), ForwardContext::inference()];
-    for pass in 0..=TIMED_PASSES {
-        for at in 0..2 {
-            let at = (at + pass) % 2;
-            let start = std::time::Instant::now();
-            for rows in longest_first(&texts.lengths(), batch)? {
-                models[at].predict(&texts.batch(&rows)?, &contexts[at])?;
-            }
-            if pass > 0 {
-                seconds[at].push(start.elapsed().as_secs_f64());
-            }
-        }
-    }
-    Ok(seconds.map(|mut seconds| {
-        seconds.sort_by(f64::total_cmp);
-        seconds[seconds.len() / 2]
-    }))
 }

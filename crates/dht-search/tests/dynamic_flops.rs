@@ -208,7 +208,11 @@ fn the_accounting_says_what_ran() -> Result<()> {
                 let signals = settings.context != ContextDesign::Paper;
                 let passed_exits = |route: &Route| 1 + u64::from(signals && route.depth() > 1);
                 assert_eq!(evaluation.flops, formulas.forward(&evaluation.route_counts(), passed_exits)?, "{name}");
-                assert_eq!((shuffled.flops, shuffled.bandit_flops), (evaluation.flops, evaluation.bandit_flops), "{name}");
+                assert_eq!(
+                    (shuffled.flops, shuffled.bandit_flops),
+                    (evaluation.flops, evaluation.bandit_flops),
+                    "{name}"
+                );
             }
         }
     }

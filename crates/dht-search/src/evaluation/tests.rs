@@ -70,16 +70,9 @@ impl HeadRouter for AnyHeads {
         Ok(GroupDecisions::new(self.sets_keeping(view, &vec![8; view.members.len()], mode, rng)?))
     }
 
-    fn sets_keeping(
-        &self,
-        _: &GroupView<'_>,
-        kept: &[usize],
-        _: Mode,
-        rng: &mut dyn Rng,
-    ) -> Result<Vec<HeadSetGroup>> {
-        let one = |(index, count): (usize, &usize)| {
-            Ok(HeadSetGroup::new(vec![index], random_heads(12, None, *count, rng)?))
-        };
+    fn sets_keeping(&self, _: &GroupView<'_>, kept: &[usize], _: Mode, rng: &mut dyn Rng) -> Result<Vec<HeadSetGroup>> {
+        let one =
+            |(index, count): (usize, &usize)| Ok(HeadSetGroup::new(vec![index], random_heads(12, None, *count, rng)?));
         kept.iter().enumerate().map(one).collect()
     }
 

@@ -163,12 +163,7 @@ pub(crate) fn by_count(kept: &[usize]) -> BTreeMap<usize, Vec<usize>> {
 }
 
 /// `count` of `heads` heads: the pinned ones and others drawn at random.
-pub(crate) fn random_heads(
-    heads: usize,
-    pinned: Option<HeadSet>,
-    count: usize,
-    rng: &mut dyn Rng,
-) -> Result<HeadSet> {
+pub(crate) fn random_heads(heads: usize, pinned: Option<HeadSet>, count: usize, rng: &mut dyn Rng) -> Result<HeadSet> {
     if count >= heads {
         return Ok(HeadSet::full(heads)?);
     }

@@ -55,8 +55,7 @@ impl HeadImportance {
     /// Refuses a stored importance of another model, or one that no training can have.
     pub(super) fn check_with(&self, ModelShape { layers, heads }: ModelShape) -> Result<()> {
         let sizes = |rows: Vec<usize>| rows == vec![heads; layers];
-        let like =
-            sizes(self.sums.iter().map(Vec::len).collect()) && sizes(self.counts.iter().map(Vec::len).collect());
+        let like = sizes(self.sums.iter().map(Vec::len).collect()) && sizes(self.counts.iter().map(Vec::len).collect());
         if like && self.sums.iter().flatten().all(|sum| sum.is_finite() && *sum >= 0.0) {
             return Ok(());
         }
