@@ -42,6 +42,21 @@ pub enum Error {
         /// The number found.
         got: usize,
     },
+    /// A file of texts is not the one that a list of checksums names.
+    #[error(
+        "{path} has the SHA-256 {found}, but {sums} says {expected}: it is damaged or not completely downloaded; get it again",
+        path = path.display(), sums = sums.display(),
+    )]
+    Checksum {
+        /// The file.
+        path: PathBuf,
+        /// The list of checksums.
+        sums: PathBuf,
+        /// The checksum in the list.
+        expected: String,
+        /// The file's checksum.
+        found: String,
+    },
     /// A device that this build does not support.
     #[error("--device {device}: this build has no {device} support; build with `--features {device}`")]
     DeviceNotBuilt {
@@ -148,6 +163,14 @@ pub enum Error {
     NoCommand {
         /// The record.
         path: PathBuf,
+    },
+    /// Parts of a reproduction failed; the others are in its record.
+    #[error(
+        "{count} parts failed; the record names them with their reasons, and running the command again tries them again"
+    )]
+    FailedRows {
+        /// The number of trainings that failed.
+        count: usize,
     },
     /// A text without the marker lines.
     #[error("expected the line {start} and after it the line {end}, each once")]

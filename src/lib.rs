@@ -19,6 +19,7 @@ mod published;
 mod readme;
 pub mod record;
 mod report;
+mod reproduction;
 mod tables;
 
 pub use corpus::{Difficulty, GeneratedText, LABELS, generate, generate_noisy, vocabulary, write_csv};
@@ -34,6 +35,7 @@ pub use readme::{
     write_reproduction_figures,
 };
 pub use report::{reproduction_report, write_reproduction};
+pub use reproduction::{ReproductionArguments, reproduce};
 pub use tables::{Row, markdown_table, reproduction_csv, reproduction_markdown, reproduction_text, rows, text_table};
 
 /// Training steps free and allocate tensors of the same sizes all the time; mimalloc keeps their pages.

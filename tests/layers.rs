@@ -70,7 +70,7 @@ const CRATES: [Layers; 4] = [
             &["findings"],
             &["report", "readme", "output_dir"],
             &["experiment"],
-            &["exit_code"],
+            &["exit_code", "reproduction"],
         ],
     ),
 ];

@@ -50,7 +50,7 @@ impl Job<'_> {
 }
 
 /// FLOPs of a forward and a backward over all texts.
-fn flops(model: &TextClassifier, texts: &EncodedDataset) -> Result<(u64, u64)> {
+pub(crate) fn flops(model: &TextClassifier, texts: &EncodedDataset) -> Result<(u64, u64)> {
     let (encoder, classifier) = (model.encoder(), model.classifier().shape());
     let cost = FlopsCost::new(encoder.layers(), encoder.block_shape(), classifier, WidthCoupling::Heads)?;
     let load = Load::of_texts(texts.lengths());
