@@ -16,6 +16,9 @@ const LEGEND: i32 = 21;
 /// Rows are far below the others when their score is so many times the spread of the middle half below it.
 const FAR: f64 = 2.5;
 
+/// A series of more rows than this has names at its ends and in its middle only.
+const NAMED: usize = 4;
+
 /// A cost of a row.
 type Cost = fn(&RowRecord) -> f64;
 
@@ -75,6 +78,9 @@ pub(crate) fn figures(record: &ReproductionRecord) -> Result<Vec<Figure>> {
             if marks.iter().any(|mark| mark.sd > 0.0) {
                 caption += " Bars are ± one standard deviation over seeds.";
             }
+            if !unnamed(&marks).is_empty() {
+                caption += " Of long series the ends and the middle are named.";
+            }
             if !printed.is_empty() {
                 caption +=
                     " Small crosses without a name are the figures of the paper's table 2, of a model with 12 layers.";
@@ -104,8 +110,7 @@ fn marks(record: &ReproductionRecord, cost: Cost) -> Vec<Mark> {
     finished()
         .filter(|row| cost(row).is_finite() && row.macro_f1.mean.is_finite() && row.macro_f1.sd.is_finite())
         .map(|row| {
-            let is_dht = matches!(row.group, RowGroup::AsPublished | RowGroup::Ours | RowGroup::Full);
-            let mut label = if is_dht || row.setting.is_empty() { &row.method } else { &row.setting }.clone();
+            let mut label = label(record, row);
             let same = |other: &&RowRecord| {
                 (&other.method, &other.setting, other.group) == (&row.method, &row.setting, row.group)
             };
@@ -123,6 +128,27 @@ fn marks(record: &ReproductionRecord, cost: Cost) -> Vec<Mark> {
             }
         })
         .collect()
+}
+
+/// The method of a full model or a DHT model, the setting of others. Where a kind has several methods, all but the first
+/// are named too, without what they share with the first.
+fn label(record: &ReproductionRecord, row: &RowRecord) -> String {
+    if matches!(row.group, RowGroup::AsPublished | RowGroup::Ours | RowGroup::Full) || row.setting.is_empty() {
+        return row.method.clone();
+    }
+    let first = record.rows.iter().find(|other| other.group == row.group).map_or("", |other| &other.method);
+    let own = row.method.strip_prefix(first).unwrap_or(&row.method).trim_start_matches([',', ' ']);
+    if own.is_empty() { row.setting.clone() } else { format!("{own}, {}", row.setting) }
+}
+
+/// The rows inside long series, except those in the middle.
+fn unnamed(marks: &[Mark]) -> Vec<&Mark> {
+    let long = series(marks).into_iter().filter(|line| line.len() > NAMED);
+    long.flat_map(|line| {
+        let kept = [0, line.len() / 2, line.len() - 1];
+        line.into_iter().enumerate().filter(move |(index, _)| !kept.contains(index)).map(|(_, mark)| mark)
+    })
+    .collect()
 }
 
 fn draw(area: &Area, axis: &Axis, marks: &[Mark], printed: &[(f64, f64)]) -> Drawn {
@@ -160,6 +186,7 @@ fn draw(area: &Area, axis: &Axis, marks: &[Mark], printed: &[(f64, f64)]) -> Dra
         let ends = [pixel(mark.cost, mark.score - mark.sd), pixel(mark.cost, mark.score + mark.sd)];
         plot.draw(&PathElement::new(ends, markers::color(mark.group).mix(0.6)))?;
     }
+    let unnamed = unnamed(marks);
     let mut points = Vec::new();
     for mark in marks {
         let (x, mut y) = pixel(mark.cost, mark.score);
@@ -167,6 +194,8 @@ fn draw(area: &Area, axis: &Axis, marks: &[Mark], printed: &[(f64, f64)]) -> Dra
         if mark.score < lowest {
             y -= 10;
             label += &format!(" (at {:.3}, below)", mark.score);
+        } else if unnamed.iter().any(|other| std::ptr::eq(*other, mark)) {
+            label.clear();
         }
         points.push(((x, y), label, mark.group));
     }
@@ -180,7 +209,7 @@ fn draw(area: &Area, axis: &Axis, marks: &[Mark], printed: &[(f64, f64)]) -> Dra
     }
     for (place, (point, label, group)) in places.iter().zip(&points) {
         markers::draw(&plot, *point, *group)?;
-        if let Some(place) = place {
+        if let Some(place) = place.filter(|_| !label.is_empty()) {
             let letters = style::anchored(style::font(labels::PIXELS, style::INK), HPos::Left);
             plot.draw_text(label, &letters, place.at)?;
         }

@@ -24,7 +24,8 @@ pub(crate) struct Place {
     pub(crate) leader: Option<(i32, i32)>,
 }
 
-/// A place for each named point, in the same order; `None` where there is no room left.
+/// A place for each named point, in the same order; `None` for an empty name, or where there is no room
+/// left.
 pub(crate) fn places(points: &[((i32, i32), &str)], size: (i32, i32)) -> Vec<Option<Place>> {
     let markers: Vec<Box4> =
         points.iter().map(|((x, y), _)| (x - MARKER, y - MARKER, x + MARKER, y + MARKER)).collect();
@@ -39,6 +40,9 @@ pub(crate) fn places(points: &[((i32, i32), &str)], size: (i32, i32)) -> Vec<Opt
                 let others = markers.iter().enumerate().filter(|(index, _)| *index != own).map(|(_, other)| other);
                 inside && others.chain(&taken).all(|other| !overlap(at, other))
             };
+            if name.is_empty() {
+                return None;
+            }
             let (place, at) = candidates(point, width).find(|(_, at)| free(at))?;
             taken.push(at);
             Some(place)

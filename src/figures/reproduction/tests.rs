@@ -61,6 +61,28 @@ fn every_finished_row_is_named_in_every_figure_of_costs_and_failed_ones_are_not(
 }
 
 #[test]
+fn long_series_are_named_at_their_ends_and_in_the_middle_and_their_methods_are_told_apart() {
+    let mut record = fixture::reproduction();
+    let plain = record.rows.iter().find(|row| row.group == RowGroup::Truncation).unwrap().clone();
+    record.rows.retain(|row| row.group != RowGroup::Truncation);
+    for method in ["truncation", "truncation, distilled"] {
+        record.rows.extend((1..=9).map(|layers| {
+            let inference_flops_ratio = f64::from(layers) / 12.0;
+            let setting = format!("{layers} of 12");
+            crate::record::RowRecord { method: method.into(), setting, inference_flops_ratio, ..plain.clone() }
+        }));
+    }
+    let figures = figures(&record);
+    let texts = texts(file(&figures, "flops.svg"));
+    for (layers, named) in [(1, true), (2, false), (4, false), (5, true), (8, false), (9, true)] {
+        for label in [format!("{layers} of 12"), format!("distilled, {layers} of 12")] {
+            assert_eq!(texts.contains(&label), named, "{label}");
+        }
+    }
+    assert!(figures[0].caption.contains("the ends and the middle are named"), "{}", figures[0].caption);
+}
+
+#[test]
 fn the_papers_points_are_in_the_figure_of_its_own_cost_only() {
     let mut record = fixture::reproduction();
     let captions = |record: &ReproductionRecord| -> Vec<String> {
