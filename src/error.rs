@@ -91,7 +91,7 @@ pub enum Error {
     #[error("figure {figure}: {message}")]
     Figure {
         /// The figure's file name.
-        figure: &'static str,
+        figure: String,
         /// The error of the drawing library.
         message: String,
     },
@@ -199,6 +199,14 @@ pub enum RecordProblem {
         found: u64,
         /// The latest schema that this release reads.
         supported: u32,
+    },
+    /// It was written by another release, and its rows are not comparable.
+    #[error("has schema {found}, expected {expected}: run the reproduction again with this release")]
+    OtherVersion {
+        /// The schema of the file.
+        found: u64,
+        /// The schema that this release reads and writes.
+        expected: u32,
     },
     /// A number is NaN or infinite, which JSON cannot represent.
     #[error("{field} is not a finite number")]

@@ -64,10 +64,11 @@ const CRATES: [Layers; 4] = [
         &[
             &["error"],
             &["record", "corpus", "device", "progress"],
-            &["fixture"],
+            &["fixture", "published"],
             &["figures"],
             &["tables"],
-            &["readme", "output_dir"],
+            &["findings"],
+            &["report", "readme", "output_dir"],
             &["experiment"],
             &["exit_code", "reproduction"],
         ],

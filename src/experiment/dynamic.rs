@@ -44,8 +44,7 @@ impl Job<'_> {
         let mut rng = rng(self.plan, CONTROL);
         let mut sum = 0.0;
         for _ in 0..SHUFFLES {
-            let shuffled =
-                evaluate_shuffled(model, &self.data.test, evaluation.choices(), self.test_batch(), &mut rng)?;
+            let shuffled = evaluate_shuffled(model, &self.data.test, evaluation, self.test_batch(), &mut rng)?;
             sum += shuffled.confusion.macro_f1();
         }
         Ok(sum / SHUFFLES as f64)

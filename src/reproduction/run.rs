@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::experiment::{RunData, encoder, model_record};
 use crate::progress::report;
 use crate::record::{ReproductionRecord, RowRecord, this_machine};
+use crate::report::write_reproduction;
 
 /// The last line of a process's standard error that starts so is the reason of its failure.
 const ERROR: &str = "error: ";
@@ -39,7 +40,7 @@ pub fn reproduce(arguments: &ReproductionArguments) -> Result<()> {
     worker.run(hash(&plan, unit, seed, &worker.data))
 }
 
-/// Runs all units that are not finished, and writes the record after each.
+/// Runs all units that are not finished, and writes the record with its tables, figures and report after each.
 fn run(plan: &ReproductionPlan) -> Result<()> {
     std::fs::create_dir_all(plan.out()).map_err(|source| Error::Io { path: plan.out().into(), source })?;
     let data = (0..plan.seeds)
@@ -66,7 +67,7 @@ fn run(plan: &ReproductionPlan) -> Result<()> {
             found.add(*unit, seed, outcome);
         }
         rows.extend(rows_of(*unit, plan, &data[0].test, &found)?);
-        record(plan, &data[0], rows.clone())?.save(plan.out().join("record.json"))?;
+        write_reproduction(&record(plan, &data[0], rows.clone())?, plan.out())?;
     }
     match found.failures() {
         0 => Ok(()),
@@ -154,6 +155,7 @@ fn rows_of(unit: Unit, plan: &ReproductionPlan, test: &EncodedDataset, found: &F
     let Some((_, first, _)) = results.first() else {
         let row = RowRecord {
             method: unit.to_string(),
+            group: unit.group(),
             epochs: unit.epochs(plan.run.epochs),
             failed,
             ..RowRecord::default()

@@ -5,6 +5,7 @@ use std::fmt;
 use dht_search::Preset;
 
 use crate::error::{Error, Result};
+use crate::record::RowGroup;
 
 /// The depths of `DistilBERT`'s students as shares of the layers: 6, 3 and 1 of 12.
 const STUDENTS: [(usize, usize); 3] = [(1, 2), (1, 4), (1, 12)];
@@ -78,6 +79,20 @@ impl Unit {
         match self {
             Self::FullAsPublished | Self::AsPublished(_) => Self::FullAsPublished,
             _ => Self::Full,
+        }
+    }
+
+    /// The kind of its rows.
+    pub(super) fn group(self) -> RowGroup {
+        match self {
+            Self::Full | Self::FullAsPublished => RowGroup::Full,
+            Self::Truncation(_) | Self::Distilled(_) => RowGroup::Truncation,
+            Self::DistilBert(_) => RowGroup::DistilBert,
+            Self::FastBert => RowGroup::FastBert,
+            Self::Pabee => RowGroup::Pabee,
+            Self::Ngram | Self::Stacked(_) | Self::Cascade(_) => RowGroup::Ngram,
+            Self::AsPublished(_) => RowGroup::AsPublished,
+            Self::Ours(_) => RowGroup::Ours,
         }
     }
 

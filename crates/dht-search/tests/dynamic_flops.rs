@@ -185,7 +185,7 @@ fn the_accounting_says_what_ran() -> Result<()> {
                 assert_eq!(evaluation.flops, product_flops() - start, "evaluation, {name}");
                 let start = product_flops();
                 let mut rng = ChaCha8Rng::seed_from_u64(1);
-                let shuffled = evaluate_shuffled(model.model(), &test, evaluation.choices(), 6, &mut rng)?;
+                let shuffled = evaluate_shuffled(model.model(), &test, &evaluation, 6, &mut rng)?;
                 assert_eq!(shuffled.flops, product_flops() - start, "shuffled, {name}");
                 assert_eq!(shuffled.route_counts(), evaluation.route_counts(), "{name}");
 
@@ -232,7 +232,7 @@ fn assert_accounting(mut model: SearchObjective, name: &str) -> Result<()> {
     let evaluation = evaluate(model.model(), &test, 6)?;
     assert_eq!(evaluation.flops, product_flops() - start, "evaluation, {name}");
     let start = product_flops();
-    let shuffled = evaluate_shuffled(model.model(), &test, evaluation.choices(), 6, &mut ChaCha8Rng::seed_from_u64(1))?;
+    let shuffled = evaluate_shuffled(model.model(), &test, &evaluation, 6, &mut ChaCha8Rng::seed_from_u64(1))?;
     assert_eq!(shuffled.flops, product_flops() - start, "shuffled, {name}");
     Ok(())
 }

@@ -92,7 +92,7 @@ fn the_shuffled_control_deals_the_routes_that_were_chosen_each_with_its_own_head
     let others = model.clone().with_head_router(Box::new(AnyHeads));
     assert!(far(&evaluate_on(&others, &data, &chosen.routes, 7).unwrap(), &chosen) > 0.01, "heads must matter");
 
-    let shuffled = evaluate_shuffled(&model, &data, chosen.choices(), 7, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
+    let shuffled = evaluate_shuffled(&model, &data, &chosen, 7, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
     assert_eq!(multiset(&shuffled), multiset(&chosen));
     assert_ne!((shuffled.routes, shuffled.head_sets), (chosen.routes.clone(), chosen.head_sets.clone()));
     assert_eq!((shuffled.flops, shuffled.bandit_flops), (chosen.flops, chosen.bandit_flops));

@@ -12,13 +12,12 @@ use super::on_routes::evaluate_choices;
 use super::{Evaluation, FixedArms};
 use crate::error::Result;
 use crate::model::DynamicModel;
-use crate::routing::RouteChoice;
 use crate::space::{Route, RouteArms, SearchSpace};
 
 pub use super::on_routes::{evaluate_fixed, evaluate_on};
 
-/// The control *shuffled*: the routes and head sets that were `chosen` for the same rows
-/// ([`Evaluation::choices`](super::Evaluation::choices)), dealt to the rows at random, each route with its head sets. The difference to [`evaluate`](super::evaluate) is the value of choosing by text, since
+/// The control *shuffled*: the routes and head sets of an evaluation `chosen` of the same rows, dealt to the rows at random,
+/// each route with its head sets. The difference to [`evaluate`](super::evaluate) is the value of choosing by text, since
 /// both run the same layers and heads in sum; what the routers cost (exits that they read, pre-passes, their own FLOPs)
 /// counts in both.
 ///
@@ -27,12 +26,13 @@ pub use super::on_routes::{evaluate_fixed, evaluate_on};
 pub fn evaluate_shuffled<R: Rng + ?Sized>(
     model: &DynamicModel,
     data: &EncodedDataset,
-    mut chosen: Vec<RouteChoice>,
+    chosen: &Evaluation,
     batch_size: usize,
     rng: &mut R,
 ) -> Result<Evaluation> {
-    chosen.shuffle(rng);
-    evaluate_choices(model, data, chosen, batch_size)
+    let mut choices = chosen.choices();
+    choices.shuffle(rng);
+    evaluate_choices(model, data, choices, batch_size)
 }
 
 /// The control *random*: routes drawn uniformly. Each arm of an integrated search is drawn equally often; in

@@ -111,7 +111,7 @@ pub struct Evaluation {
 
 impl Evaluation {
     /// The route and the head sets of each row.
-    pub fn choices(&self) -> Vec<RouteChoice> {
+    pub(crate) fn choices(&self) -> Vec<RouteChoice> {
         let pairs = self.routes.iter().zip(&self.head_sets);
         pairs.map(|(route, head_sets)| RouteChoice { route: route.clone(), head_sets: head_sets.clone() }).collect()
     }

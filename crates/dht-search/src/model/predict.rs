@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use super::dynamic::DynamicModel;
 use super::executor::{Executor, PassedExits};
 use crate::error::Result;
-use crate::routing::{Mode, RouteChoice};
+use crate::routing::Mode;
 use crate::space::Route;
 
 /// The prediction for a text.
@@ -38,13 +38,6 @@ pub struct BatchPredictions {
     pub predictions: Vec<Prediction>,
     /// How long deciding took: pooling and routers.
     pub deciding: Duration,
-}
-
-impl Prediction {
-    /// The route with its head sets.
-    pub fn choice(&self) -> RouteChoice {
-        RouteChoice { route: self.route.clone(), head_sets: self.head_sets.clone() }
-    }
 }
 
 impl BatchPredictions {

@@ -12,11 +12,9 @@ use crate::space::{Route, RouteArms, SearchSpace};
 
 /// A route and the heads that it keeps in each dynamic group.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RouteChoice {
-    /// The route.
-    pub route: Route,
-    /// The heads, by dynamic group of the route.
-    pub head_sets: Vec<HeadSet>,
+pub(crate) struct RouteChoice {
+    pub(crate) route: Route,
+    pub(crate) head_sets: Vec<HeadSet>,
 }
 
 /// Looks up the route of each sample by the sample's id.

@@ -25,8 +25,7 @@ use crate::features::ArmFeatures;
 use crate::settings::{RouterKind, SearchSettings};
 use crate::space::SearchSpace;
 
-pub use fixed::RouteChoice;
-pub(crate) use fixed::{FixedRoutes, random_heads};
+pub(crate) use fixed::{FixedRoutes, RouteChoice, random_heads};
 pub use trace::{Decisions, ExitOutput, ExitReads, ForwardTrace, GroupDecisions, GroupTrace, HeadSetGroup, Losses};
 pub(crate) use trace::{ExitContexts, QueuedDecision};
 

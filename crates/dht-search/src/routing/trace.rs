@@ -24,7 +24,7 @@ pub struct Decisions {
     /// The contexts of a router that decides at exits.
     pub(crate) at_exits: Vec<ExitContexts>,
     /// What the exits so far have predicted of each sample, for a router with patience; empty for others.
-    pub(super) agreements: Vec<Agreement>,
+    pub(crate) agreements: Vec<Agreement>,
 }
 
 impl Decisions {
