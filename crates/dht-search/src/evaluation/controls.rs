@@ -12,7 +12,6 @@ use super::on_routes::evaluate_choices;
 use super::{Evaluation, FixedArms};
 use crate::error::Result;
 use crate::model::DynamicModel;
-use crate::routing::Choice;
 use crate::space::{Route, RouteArms, SearchSpace};
 
 pub use super::on_routes::{evaluate_fixed, evaluate_on};
@@ -31,15 +30,9 @@ pub fn evaluate_shuffled<R: Rng + ?Sized>(
     batch_size: usize,
     rng: &mut R,
 ) -> Result<Evaluation> {
-    let mut choices = choices_of(chosen);
+    let mut choices = chosen.choices();
     choices.shuffle(rng);
     evaluate_choices(model, data, choices, batch_size)
-}
-
-/// The route and the head sets of each row of an evaluation.
-pub(super) fn choices_of(chosen: &Evaluation) -> Vec<Choice> {
-    let pairs = chosen.routes.iter().zip(&chosen.head_sets);
-    pairs.map(|(route, head_sets)| Choice { route: route.clone(), head_sets: head_sets.clone() }).collect()
 }
 
 /// The control *random*: routes drawn uniformly. Each arm of an integrated search is drawn equally often; in

@@ -20,6 +20,7 @@ use dht_transformer::{
 use crate::cost::LayerHeadCount;
 use crate::error::Result;
 use crate::model::{BatchPredictions, DynamicModel, Prediction};
+use crate::routing::RouteChoice;
 use crate::space::{ModelShape, Route};
 
 pub use exit_probabilities::exit_log_probabilities;
@@ -109,6 +110,12 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
+    /// The route and the head sets of each row.
+    pub(crate) fn choices(&self) -> Vec<RouteChoice> {
+        let pairs = self.routes.iter().zip(&self.head_sets);
+        pairs.map(|(route, head_sets)| RouteChoice { route: route.clone(), head_sets: head_sets.clone() }).collect()
+    }
+
     /// How many rows took each route.
     pub fn route_counts(&self) -> BTreeMap<String, u64> {
         let mut counts = BTreeMap::new();
@@ -172,5 +179,7 @@ pub fn evaluate(model: &dyn Predictor, data: &EncodedDataset, batch_size: usize)
     })
 }
 
+#[cfg(test)]
+mod control_tests;
 #[cfg(test)]
 mod tests;

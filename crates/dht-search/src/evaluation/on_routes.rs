@@ -5,7 +5,7 @@ use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch};
 use super::{Evaluation, Predictor, evaluate};
 use crate::error::{Error, Result};
 use crate::model::{BatchPredictions, DynamicModel, Executor, PassedExits};
-use crate::routing::{Choice, FixedRoutes, Mode, Preparation};
+use crate::routing::{FixedRoutes, Mode, Preparation, RouteChoice};
 use crate::space::Route;
 
 /// A model whose rows run on given routes.
@@ -58,7 +58,7 @@ pub fn evaluate_on(
 pub(super) fn evaluate_choices(
     model: &DynamicModel,
     data: &EncodedDataset,
-    choices: Vec<Choice>,
+    choices: Vec<RouteChoice>,
     batch_size: usize,
 ) -> Result<Evaluation> {
     check_rows("choices", data, choices.len())?;

@@ -24,7 +24,7 @@ pub struct FixedArms {
 
 /// The regret of the chosen routes against the best fixed arm in hindsight.
 ///
-/// It compares the mean over texts of loss + λ·cost, in nats; the cost is the exact FLOPs as a share of the full model's on
+/// It compares the mean over texts of loss + λ·cost, in nats; the cost is FLOPs as a share of the full model's on
 /// that text. A chosen route costs what ran: its layers, every exit that read the text, a pre-pass where the space has one,
 /// and the routers. A fixed arm needs no choice: it costs its layers and its exit. A negative regret means that the chosen
 /// routes are better than every single arm.

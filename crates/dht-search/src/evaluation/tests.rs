@@ -15,10 +15,10 @@ use crate::routing::{
 use crate::settings::SearchSettings;
 use crate::space::{Preset, SearchSpace};
 
-const LAYERS: usize = 6;
-const CLASSES: usize = 3;
+pub(super) const LAYERS: usize = 6;
+pub(super) const CLASSES: usize = 3;
 
-fn texts(rows: u64) -> EncodedDataset {
+pub(super) fn texts(rows: u64) -> EncodedDataset {
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     let samples = (0..rows).map(|id| {
         let ids: Vec<u32> = (0..rng.random_range(1..9)).map(|_| rng.random_range(0..50)).collect();
@@ -33,11 +33,11 @@ fn texts(rows: u64) -> EncodedDataset {
     EncodedDataset { samples: samples.collect(), labels, truncated_rows: 0 }
 }
 
-fn model(settings: SearchSettings) -> DynamicModel {
+pub(super) fn model(settings: SearchSettings) -> DynamicModel {
     model_of(Preset::TDht, settings)
 }
 
-fn model_of(preset: Preset, settings: SearchSettings) -> DynamicModel {
+pub(super) fn model_of(preset: Preset, settings: SearchSettings) -> DynamicModel {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let mut config = BertConfig::small(LAYERS, 12, 24, 50).unwrap();
     config.initializer_range = 0.3;
@@ -63,7 +63,7 @@ fn kinds() -> [SearchSettings; 2] {
 
 /// Keeps heads drawn at random, other ones for each text.
 #[derive(Debug, Clone)]
-struct AnyHeads;
+pub(super) struct AnyHeads;
 
 impl HeadRouter for AnyHeads {
     fn decide(&self, view: &GroupView<'_>, mode: Mode, rng: &mut dyn Rng) -> Result<GroupDecisions> {

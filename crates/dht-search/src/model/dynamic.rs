@@ -175,6 +175,11 @@ impl DynamicModel {
         }
     }
 
+    /// FLOPs of what the routers learned since the last call.
+    pub(crate) fn take_learning_flops(&mut self) -> u64 {
+        self.router.take_learning_flops() + self.heads.take_learning_flops()
+    }
+
     /// FLOPs of the routers for samples that left at these exits and ran `group_runs` groups of layers in all.
     pub(crate) fn routing_flops(&self, exits: &[usize], group_runs: usize) -> u64 {
         let depth: u64 = exits.iter().map(|exit| self.router.flops(*exit)).sum();

@@ -12,7 +12,7 @@ use crate::space::{Route, RouteArms, SearchSpace};
 
 /// A route and the heads that it keeps in each dynamic group.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Choice {
+pub(crate) struct RouteChoice {
     pub(crate) route: Route,
     pub(crate) head_sets: Vec<HeadSet>,
 }
@@ -21,7 +21,7 @@ pub(crate) struct Choice {
 #[derive(Debug, Clone)]
 pub(crate) struct FixedRoutes {
     space: SearchSpace,
-    choices: Arc<BTreeMap<u64, Choice>>,
+    choices: Arc<BTreeMap<u64, RouteChoice>>,
     source: HeadSource,
 }
 
@@ -38,7 +38,7 @@ enum HeadSource {
 impl FixedRoutes {
     /// Given routes, by sample id; `heads` chooses the head sets of the sizes that they keep.
     pub(crate) fn new(space: SearchSpace, heads: Box<dyn HeadRouter>, routes: BTreeMap<u64, Route>) -> Self {
-        let choice = |(id, route)| (id, Choice { route, head_sets: Vec::new() });
+        let choice = |(id, route)| (id, RouteChoice { route, head_sets: Vec::new() });
         Self { space, choices: Arc::new(routes.into_iter().map(choice).collect()), source: HeadSource::Router(heads) }
     }
 
@@ -47,19 +47,19 @@ impl FixedRoutes {
         space: SearchSpace,
         router: Box<dyn Router>,
         heads: Box<dyn HeadRouter>,
-        choices: BTreeMap<u64, Choice>,
+        choices: BTreeMap<u64, RouteChoice>,
     ) -> Self {
         Self { space, choices: Arc::new(choices), source: HeadSource::Given(router, heads) }
     }
 
-    fn choice(&self, sample: u64) -> Result<&Choice> {
+    fn choice(&self, sample: u64) -> Result<&RouteChoice> {
         let missing = || Error::setting("routes", "one for each sample", format!("none for sample {sample}"));
         self.choices.get(&sample).ok_or_else(missing)
     }
 
     /// The heads of a sample in a group, as given.
     fn given(&self, sample: u64, group: usize) -> Result<HeadSet> {
-        let Choice { route, head_sets } = self.choice(sample)?;
+        let RouteChoice { route, head_sets } = self.choice(sample)?;
         let missing = || Error::setting("head sets", format!("one for each group of {route}"), head_sets.len());
         head_sets.get(group).copied().ok_or_else(missing)
     }

@@ -25,7 +25,7 @@ use crate::features::ArmFeatures;
 use crate::settings::{RouterKind, SearchSettings};
 use crate::space::SearchSpace;
 
-pub(crate) use fixed::{Choice, FixedRoutes, random_heads};
+pub(crate) use fixed::{FixedRoutes, RouteChoice, random_heads};
 pub use trace::{Decisions, ExitOutput, ExitReads, ForwardTrace, GroupDecisions, GroupTrace, HeadSetGroup, Losses};
 pub(crate) use trace::{ExitContexts, QueuedDecision};
 
@@ -127,6 +127,11 @@ pub trait Router: Debug + Send + Sync {
     /// What the router reports.
     fn learn(&mut self, _: &Decisions, _: &Losses) -> Result<()> {
         Ok(())
+    }
+
+    /// FLOPs of what it learned since the last call, by formula, two for each multiply-add; so each is counted once.
+    fn take_learning_flops(&mut self) -> u64 {
+        0
     }
 
     /// Whether its warm-up is over, so that it can decide. Until then samples take random routes in training and the full model in
@@ -258,6 +263,11 @@ pub trait HeadRouter: Debug + Send + Sync {
     /// What the router reports.
     fn learn_gradients(&mut self, _: &GroupTrace, _importance: &dyn Fn(usize, usize) -> f64) -> Result<()> {
         Ok(())
+    }
+
+    /// As [`Router::take_learning_flops`].
+    fn take_learning_flops(&mut self) -> u64 {
+        0
     }
 
     /// As [`Router::is_warm`].

@@ -29,6 +29,9 @@ pub(crate) struct HeadSets {
     pub(crate) pinned: Option<HeadSet>,
     /// By group: the running mean of head importance, where heads are scored by gate gradients.
     mean_importance: Vec<Average>,
+    /// FLOPs of learning that are not taken yet; a checkpoint is never written in between.
+    #[serde(skip)]
+    learning_flops: u64,
 }
 
 /// A running mean in which the value of i additions ago has the weight [`RETENTION`]ⁱ.
@@ -38,6 +41,11 @@ struct Average {
     mean: f64,
     weight: f64,
 }
+
+/// FLOPs of a head's update for each dimension of its context: mean and variance of the log-odds, 4, and three multiply-adds
+/// for mean, precision and variance. Where the prior is weighed down (`head_set_prior_weight` below 1) Newton's steps come
+/// instead, and of them only this much is counted.
+const UPDATE_FLOPS: u64 = 10;
 
 /// A memory of about a thousand values; there is one for each sample and head.
 const RETENTION: f64 = 0.999;
@@ -62,6 +70,7 @@ impl HeadSets {
             norm: Normalizer::new(HEAD_SET_PYRAMID.context_size(), norm)?,
             pinned: None,
             mean_importance: vec![Average::default(); setup.space.groups().len()],
+            learning_flops: 0,
         })
     }
 
@@ -185,6 +194,7 @@ impl HeadSets {
                     }
                 }
             }
+            self.learning_flops += UPDATE_FLOPS * (feedback.len() * size) as u64;
             self.heads.update(&feedback)?;
         }
         Ok(())
@@ -211,6 +221,10 @@ impl HeadSets {
         // The first batch has no mean before it and is compared with its own.
         let reference = if reference.weight > 0.0 { reference } else { self.mean_importance[group] };
         self.learn(setup, features, group, sets, &|index, head| importance(index, head) > reference.mean)
+    }
+
+    pub(crate) fn take_learning_flops(&mut self) -> u64 {
+        std::mem::take(&mut self.learning_flops)
     }
 
     pub(crate) fn dimension(&self) -> usize {

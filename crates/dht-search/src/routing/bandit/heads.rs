@@ -217,6 +217,12 @@ impl HeadRouter for BanditHeads {
         learned.sets.learn_by_gradients(setup, features, trace.group, &trace.decisions.head_sets, importance)
     }
 
+    fn take_learning_flops(&mut self) -> u64 {
+        let Learned { counts, sets, .. } = &mut self.learned;
+        let counts = counts.as_mut().map_or(0, |counts| counts.linear.take_learning_flops());
+        counts + sets.take_learning_flops()
+    }
+
     fn is_warm(&self) -> bool {
         self.learned.sets.norm.is_frozen()
     }
