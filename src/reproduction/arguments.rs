@@ -97,7 +97,8 @@ impl ReproductionPlan {
             return Err(Error::Argument { flag: "seeds", expected, got: seeds.to_string() });
         }
         let plain = arguments.of_run();
-        let run = RunPlan::try_from(plain.clone())?;
+        // The n-gram model reads whole texts.
+        let run = RunPlan { whole_texts: true, ..RunPlan::try_from(plain.clone())? };
         let layers = run.layers()?;
         let units = Selection::new(&arguments.rows, layers, arguments.epochs)?;
         let mut flags = plain.flags();
