@@ -13,6 +13,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::data::RunData;
+use super::dynamic::TIMED_PASSES;
 use super::plan::{Model, RunPlan, example_of};
 use super::search_plan::PlannedSearch;
 use crate::error::{Error, Result};
@@ -100,7 +101,7 @@ pub(super) struct Job<'a> {
 impl Job<'_> {
     fn record(&self, preset: Preset, encoder: &Encoder, search: PlannedSearch) -> Result<RunRecord> {
         let name = search.name.clone();
-        let full = self.plain(FULL, encoder, encoder.layers())?;
+        let mut full = self.plain(FULL, encoder, encoder.layers())?;
         let mut truncations = BTreeMap::new();
         for depth in truncated_depths(&search, encoder) {
             truncations.insert(depth, self.plain(&truncated(depth), encoder, depth)?);
@@ -117,11 +118,12 @@ impl Job<'_> {
         let evaluation = evaluate(model, &self.data.test, self.test_batch())?;
 
         let accounting = search.accounting();
+        let inference_seconds = self.time_inference(&mut full, &mut truncations, model)?;
         let result = ModelResult {
             macro_f1: evaluation.confusion.macro_f1(),
             accuracy: evaluation.confusion.accuracy(),
             train_seconds: history.train_seconds - history.optimizer_seconds,
-            inference_seconds: evaluation.seconds,
+            inference_seconds,
             optimizer_seconds: history.optimizer_seconds,
             train_flops: accounting.flops + accounting.bandit_flops,
             inference_flops: evaluation.flops + evaluation.bandit_flops,
@@ -194,6 +196,7 @@ impl Job<'_> {
             ("dynamic_steps".into(), history.steps.into()),
             ("mean_wait_steps".into(), search.mean_wait().into()),
             ("tokenizing_seconds".into(), self.data.tokenizing_seconds.into()),
+            ("timed_passes".into(), TIMED_PASSES.into()),
         ]))
     }
 }

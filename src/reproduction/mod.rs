@@ -9,7 +9,9 @@
 //! its settings and texts.
 
 mod arguments;
+mod baselines;
 mod files;
+mod identity;
 mod run;
 mod search;
 mod summary;

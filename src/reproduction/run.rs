@@ -6,22 +6,19 @@ use std::process::Command;
 use dht_transformer::EncodedDataset;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::arguments::{ReproductionArguments, ReproductionPlan};
 use super::files::UnitResult;
+use super::identity::{hash, settings};
 use super::summary::{Pair, summary};
 use super::units::Unit;
-use super::worker::{TIMED_PASSES, TIMED_ROWS, Worker};
+use super::worker::Worker;
 use crate::error::{Error, Result};
-use crate::experiment::{RunData, encoder, model_name, model_record};
+use crate::experiment::{RunData, encoder, model_record};
 use crate::progress::report;
 use crate::record::{ReproductionRecord, RowRecord, this_machine};
 use crate::report::write_reproduction;
 
-/// The layout of a unit's files. Files of another layout are not used.
-const LAYOUT: u32 = 1;
 /// The last line of a process's standard error that starts so is the reason of its failure.
 const ERROR: &str = "error: ";
 
@@ -176,28 +173,4 @@ fn rows_of(unit: Unit, plan: &ReproductionPlan, test: &EncodedDataset, found: &F
         rows.push(summary(&pairs, &truth, classes, failed.clone(), &mut ChaCha8Rng::seed_from_u64(0))?);
     }
     Ok(rows)
-}
-
-/// The settings of a unit, by name.
-fn settings(plan: &ReproductionPlan, unit: Unit) -> BTreeMap<String, Value> {
-    let run = plan.training(unit, 0);
-    BTreeMap::from([
-        ("model".into(), model_name(&run).into()),
-        ("epochs".into(), run.epochs.into()),
-        ("batch".into(), run.batch.into()),
-        ("learning_rate".into(), run.learning_rate.into()),
-        ("max_length".into(), run.max_length.into()),
-        ("timed_rows".into(), TIMED_ROWS.into()),
-        ("timed_passes".into(), TIMED_PASSES.into()),
-    ])
-}
-
-/// What a unit's files are found again by: SHA-256 of everything that its results depend on.
-fn hash(plan: &ReproductionPlan, unit: Unit, seed: u64, data: &RunData) -> String {
-    let texts = [&data.train, &data.validation, &data.test].map(EncodedDataset::sha256);
-    let text = json!({
-        "layout": LAYOUT, "version": env!("CARGO_PKG_VERSION"), "unit": unit.to_string(), "seed": seed,
-        "settings": settings(plan, unit), "texts": texts,
-    });
-    Sha256::digest(text.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,10 +1,8 @@
 //! The units of T-, S-, F- and P-DHT.
 
-use std::collections::BTreeMap;
+use dht_search::{Preset, evaluate, evaluation::controls::evaluate_shuffled, training::LossCurve};
 
-use dht_search::{Preset, evaluation::controls::evaluate_shuffled, training::LossCurve};
-
-use super::files::UnitResult;
+use super::files::{SeedRow, UnitResult};
 use super::units::Unit;
 use super::worker::Worker;
 use crate::error::Result;
@@ -27,10 +25,19 @@ impl Worker<'_> {
         let mut search = planned.objective(copy, self.classes(), &mut rng(&self.run, CLASSIFIERS))?;
         let history = self.fit(&mut search)?;
         let model = search.model();
-        let tested = self.test(model)?;
+        let evaluation = evaluate(model, &self.data.test, self.batch())?;
 
-        let group = if published { RowGroup::AsPublished } else { RowGroup::Ours };
-        let mut row = self.row(&tested, group, self.wall_ratio(model)?);
+        let mut row = SeedRow {
+            group: if published { RowGroup::AsPublished } else { RowGroup::Ours },
+            epochs: self.run.epochs,
+            labels: evaluation.labels.clone(),
+            macro_f1: evaluation.confusion.macro_f1(),
+            accuracy: evaluation.confusion.accuracy(),
+            inference_flops: evaluation.flops + evaluation.bandit_flops,
+            inference_layer_head_ratio: evaluation.layer_head_ratio,
+            inference_wall_ratio: self.wall_ratio(model)?,
+            ..SeedRow::default()
+        };
         let accounting = search.accounting();
         row.method = preset.name().into();
         row.setting = if published { "as published" } else { "ours" }.into();
@@ -38,17 +45,14 @@ impl Worker<'_> {
         row.train_seconds = history.train_seconds - history.optimizer_seconds;
         row.train_layer_head_ratio = accounting.layer_head_sum / accounting.samples.max(1) as f64;
 
-        let routes: Vec<_> = tested.predictions.iter().map(|prediction| prediction.route.clone()).collect();
         let mut rng = rng(&self.run, CONTROL);
         let mut random = 0.0;
         for _ in 0..SHUFFLES {
-            let shuffled = evaluate_shuffled(model, &self.data.test, &routes, self.batch(), &mut rng)?;
+            let shuffled = evaluate_shuffled(model, &self.data.test, &evaluation, self.batch(), &mut rng)?;
             random += shuffled.confusion.macro_f1() / SHUFFLES as f64;
         }
         row.random_macro_f1 = Some(random);
-        let mut test = BTreeMap::new();
-        routes.iter().for_each(|route| *test.entry(route.to_string()).or_default() += 1);
-        row.routes = Some(RouteCounts { train: accounting.routes.clone(), test });
+        row.routes = Some(RouteCounts { train: accounting.routes.clone(), test: evaluation.route_counts() });
         let mut curves = accounting.curves.curves(HEAD_SETS);
         curves.loss.insert("training".into(), LossCurve::binned(&history.losses, LOSS_BINS)?);
         row.curves = Some(curves);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use candle_core::Device;
-use dht_search::{Prediction, Predictor};
+use dht_search::{Prediction, Predictor, evaluation::time_in_turns};
 use dht_transformer::{
     EncodedDataset, Encoder, ForwardContext, Objective, TextClassifier, Trainer,
     data::longest_first,
@@ -13,15 +13,12 @@ use dht_transformer::{
 
 use super::arguments::ReproductionPlan;
 use super::files::{LogProbabilities, SeedRow, UnitResult, save_log_probabilities};
+use super::identity::{TIMED_PASSES, TIMED_ROWS, hash};
 use super::units::Unit;
 use crate::error::{Error, Result};
 use crate::experiment::{CLASSIFIERS, RunData, RunPlan, encoder, flops, pooling, rng, train_settings};
 use crate::progress::TrainingProgress;
 use crate::record::RowGroup;
-
-/// Test rows that the clock takes, the first ones, and its passes.
-pub(super) const TIMED_ROWS: usize = 1_000;
-pub(super) const TIMED_PASSES: usize = 5;
 
 /// What a unit works with.
 pub(super) struct Worker<'a> {
@@ -63,6 +60,10 @@ impl<'a> Worker<'a> {
             Unit::Full | Unit::FullAsPublished => self.fine_tuned(self.encoder.layers(), RowGroup::Full)?,
             Unit::Truncation(depth) => self.fine_tuned(depth, RowGroup::Truncation)?,
             Unit::AsPublished(preset) | Unit::Ours(preset) => self.search(preset)?,
+            Unit::Distilled(depth) => self.distilled(depth)?,
+            Unit::DistilBert(depth) => self.distilbert(depth)?,
+            Unit::FastBert => self.fastbert()?,
+            Unit::Pabee => self.pabee()?,
             other => return Err(Error::Argument { flag: "unit", expected: "a unit".into(), got: other.to_string() }),
         };
         result.hash = hash;
@@ -181,6 +182,13 @@ impl<'a> Worker<'a> {
         Ok(TextClassifier::load(self.plan.place(unit, self.seed).join("model"), &self.device)?)
     }
 
+    /// The result of another unit of this seed.
+    pub(super) fn result_of(&self, unit: Unit) -> Result<UnitResult> {
+        let place = self.plan.place(unit, self.seed);
+        let missing = || Error::Argument { flag: "rows", expected: format!("{unit} before"), got: "none".into() };
+        UnitResult::load(&place, &hash(self.plan, unit, self.seed, &self.data)).ok_or_else(missing)
+    }
+
     /// Wall clock of predicting the first test rows over that of the full model: both warm, in turns, medians.
     pub(super) fn wall_ratio(&self, model: &dyn Predictor) -> Result<f64> {
         if matches!(self.unit, Unit::Full | Unit::FullAsPublished) {
@@ -189,8 +197,8 @@ impl<'a> Worker<'a> {
         let full = self.model_of(self.unit.reference())?;
         let samples = self.data.test.samples.iter().take(TIMED_ROWS).cloned().collect();
         let texts = EncodedDataset { samples, ..self.data.test.clone() };
-        let seconds = in_turns([&full, model], &texts, self.batch())?;
-        Ok(seconds[1] / seconds[0])
+        let times = time_in_turns(&[&full, model], &texts, self.batch(), TIMED_PASSES)?;
+        Ok(times[1].median() / times[0].median())
     }
 }
 
@@ -218,26 +226,4 @@ pub(super) fn logarithms(predictions: &[Prediction]) -> LogProbabilities {
     let row =
         |prediction: &Prediction| prediction.probabilities.iter().map(|p| p.max(f32::MIN_POSITIVE).ln()).collect();
     predictions.iter().map(row).collect()
-}
-
-/// Median seconds of [`TIMED_PASSES`] passes of each model, in turns, after a warm-up pass of each.
-fn in_turns(models: [&dyn Predictor; 2], texts: &EncodedDataset, batch: usize) -> Result<[f64; 2]> {
-    let mut seconds = [Vec::new(), Vec::new()];
-    let contexts = [ForwardContext::inference(), ForwardContext::inference()];
-    for pass in 0..=TIMED_PASSES {
-        for at in 0..2 {
-            let at = (at + pass) % 2;
-            let start = std::time::Instant::now();
-            for rows in longest_first(&texts.lengths(), batch)? {
-                models[at].predict(&texts.batch(&rows)?, &contexts[at])?;
-            }
-            if pass > 0 {
-                seconds[at].push(start.elapsed().as_secs_f64());
-            }
-        }
-    }
-    Ok(seconds.map(|mut seconds| {
-        seconds.sort_by(f64::total_cmp);
-        seconds[seconds.len() / 2]
-    }))
 }
