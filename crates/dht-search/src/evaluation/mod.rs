@@ -2,6 +2,7 @@
 
 pub mod controls;
 mod on_routes;
+mod queued;
 mod regret;
 mod speed;
 
@@ -20,6 +21,7 @@ use crate::error::Result;
 use crate::model::{BatchPredictions, DynamicModel, Prediction};
 use crate::space::{ModelShape, Route};
 
+pub use queued::evaluate_queued;
 pub use regret::{FixedArms, Regret};
 pub use speed::{CALIBRATION_TOLERANCE, Speed, SpeedCurve, calibrate};
 

@@ -5,6 +5,7 @@
 
 mod bandit;
 mod fixed;
+mod queues;
 mod threshold;
 mod trace;
 
@@ -24,6 +25,7 @@ use crate::settings::{RouterKind, SearchSettings};
 use crate::space::SearchSpace;
 
 pub(crate) use fixed::{FixedRoutes, random_heads};
+pub(crate) use queues::Queues;
 pub use trace::{Decisions, ExitOutput, ExitReads, ForwardTrace, GroupDecisions, GroupTrace, HeadSetGroup, Losses};
 pub(crate) use trace::{ExitContexts, QueuedDecision};
 

@@ -1,6 +1,7 @@
 //! Checks of settings: each value alone, values together, and values with a space.
 
 use super::SearchSettings;
+use super::bandits::Normalization;
 use super::exits::ExitLosses;
 use super::ranges::{check_number, check_power, check_share};
 use super::routing::RouterKind;
@@ -44,7 +45,7 @@ impl SearchSettings {
         self.check_needs_of_passed_exits()?;
         let counts = [
             ("warm_up_contexts", self.warm_up_contexts),
-            ("arm_feature_texts", self.arm_feature_texts),
+            ("arm_feature_texts", self.arm_feature_texts.unwrap_or(1)),
             ("dispatch.queue.size", self.dispatch.queue_size().unwrap_or(1)),
         ];
         match counts.into_iter().find(|(_, count)| *count == 0) {
@@ -108,6 +109,10 @@ impl SearchSettings {
                 (self.dispatch != Dispatch::InFlight, "bandit, since a queue holds samples of one depth"),
                 (self.exit_losses == ExitLosses::Chosen, "bandit, since the passed exits have no losses"),
                 (self.router == RouterKind::SequentialBandit && !gain, "bandit, with other rewards than gain"),
+                (
+                    self.router == RouterKind::SequentialBandit && self.normalization == Normalization::Rolling,
+                    "bandit, with contexts that are scaled by rolling statistics",
+                ),
             ];
             if let Some((_, expected)) = cases.into_iter().find(|(wrong, _)| *wrong) {
                 return refuse("router", expected, "one that decides at exits");
