@@ -4,7 +4,14 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 
 use candle_core::Device;
-use dht_search::{Preset, SearchObjective, cost::LayerHeadCount, evaluate, training::LossCurve};
+use dht_search::{
+    DynamicModel, Evaluation, Preset, SearchObjective,
+    cost::LayerHeadCount,
+    evaluate,
+    evaluation::evaluate_queued,
+    settings::{Dispatch, deviations},
+    training::LossCurve,
+};
 use dht_transformer::{
     AdamWSettings, CheckpointSettings, Encoder, Pooling, TrainSettings, Trainer, pretrained::read_hugging_face,
     train::History,
@@ -13,14 +20,14 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::data::RunData;
-use super::plan::{Model, RunPlan, example_of};
+use super::plan::{Model, RunPlan, SettingsChoice, example_of};
 use super::search_plan::PlannedSearch;
 use crate::error::{Error, Result};
 use crate::figures::draw_figures;
 use crate::output_dir::{OutputDir, RunManifest, Start};
 use crate::progress::{TrainingProgress, report};
 use crate::record::{DynamicResult, ModelRecord, ModelResult, RouteCounts, RunRecord, this_machine};
-use crate::tables::text_table;
+use crate::tables::{DEVIATIONS, text_table};
 
 /// Bins of the loss curves of the full and truncated models.
 const LOSS_BINS: usize = 100;
@@ -55,7 +62,8 @@ pub fn run(preset: Preset, plan: &RunPlan) -> Result<RunRecord> {
     let depths = truncated_depths(&search, &encoder).map(truncated);
     let models = std::iter::once(FULL.into()).chain(depths).chain([DYNAMIC.into()]).collect();
     let manifest = RunManifest::new(command(preset, plan), texts, models);
-    let job = Job { plan, data: &data, device, dir: OutputDir::open(&out, plan.start, manifest)? };
+    let epochs = plan.epochs_of(preset);
+    let job = Job { plan, epochs, data: &data, device, dir: OutputDir::open(&out, plan.start, manifest)? };
     let record = job.record(preset, &encoder, search)?;
     record.save(job.dir.record())?;
     draw_figures(&record, &out)?;
@@ -92,6 +100,7 @@ fn truncated(depth: usize) -> String {
 /// A plan with its data.
 pub(super) struct Job<'a> {
     pub(super) plan: &'a RunPlan,
+    pub(super) epochs: usize,
     pub(super) data: &'a RunData,
     device: Device,
     dir: OutputDir,
@@ -114,7 +123,7 @@ impl Job<'_> {
         let history = self.trainer(DYNAMIC).fit(&mut search, &self.data.train, &self.data.validation, &mut progress)?;
         drop(progress);
         let model = search.model();
-        let evaluation = evaluate(model, &self.data.test, self.test_batch())?;
+        let evaluation = self.evaluation(model)?;
 
         let accounting = search.accounting();
         let result = ModelResult {
@@ -172,6 +181,16 @@ impl Job<'_> {
         Ok(record)
     }
 
+    /// The test rows; in queues too, where the paper's settings have them.
+    fn evaluation(&self, model: &DynamicModel) -> Result<Evaluation> {
+        let queues = model.settings().dispatch != Dispatch::InFlight;
+        let evaluate = match self.plan.settings {
+            SettingsChoice::Paper if queues => evaluate_queued,
+            _ => |model: &DynamicModel, test: &_, batch| evaluate(model, test, batch),
+        };
+        Ok(evaluate(model, &self.data.test, self.test_batch())?)
+    }
+
     pub(super) fn test_batch(&self) -> usize {
         2 * self.plan.batch
     }
@@ -182,7 +201,7 @@ impl Job<'_> {
         // From scratch and within some hundred steps, a smaller β₂ learns faster.
         let optimizer = if self.plan.pretrained() { optimizer } else { AdamWSettings { beta2: 0.98, ..optimizer } };
         let settings = TrainSettings {
-            epochs: self.plan.epochs,
+            epochs: self.epochs,
             batch_size: self.plan.batch,
             seed: self.plan.seed,
             optimizer,
@@ -198,8 +217,8 @@ impl Job<'_> {
         let plan = self.plan;
         let model = search.model();
         let settings = serde_json::to_value(model.settings()).unwrap_or_default();
-        Ok(BTreeMap::from([
-            ("epochs".into(), plan.epochs.into()),
+        let mut named = BTreeMap::from([
+            ("epochs".into(), self.epochs.into()),
             ("batch".into(), plan.batch.into()),
             ("learning_rate".into(), plan.learning_rate.into()),
             ("max_length".into(), plan.max_length.into()),
@@ -210,7 +229,12 @@ impl Job<'_> {
             ("dynamic_steps".into(), history.steps.into()),
             ("mean_wait_steps".into(), search.mean_wait().into()),
             ("tokenizing_seconds".into(), self.data.tokenizing_seconds.into()),
-        ]))
+        ]);
+        if plan.settings == SettingsChoice::Paper {
+            let hidden = model.encoder().block_shape().hidden;
+            named.insert(DEVIATIONS.into(), deviations(model.settings(), model.space(), hidden).into());
+        }
+        Ok(named)
     }
 
     /// The last part of a directory, or the size.
@@ -241,8 +265,13 @@ fn encoder(plan: &RunPlan, data: &RunData, device: &Device) -> Result<Encoder> {
 }
 
 /// From scratch [CLS] learns to collect what the class depends on; a pre-trained encoder's rows are all informative.
+/// With the paper's settings every model has BERT's pooler, as the paper's have.
 pub(super) fn pooling(plan: &RunPlan) -> Pooling {
-    if plan.pretrained() { Pooling::Mean } else { Pooling::Cls }
+    match plan.settings {
+        SettingsChoice::Paper => Pooling::Pooler,
+        SettingsChoice::Ours if plan.pretrained() => Pooling::Mean,
+        SettingsChoice::Ours => Pooling::Cls,
+    }
 }
 
 pub(super) fn rng(plan: &RunPlan, stream: u64) -> ChaCha8Rng {

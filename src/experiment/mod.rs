@@ -11,4 +11,4 @@ mod search_plan;
 pub use command::command_of;
 pub use data::RunData;
 pub use job::run;
-pub use plan::{Arguments, DataSource, Decision, DispatchChoice, Model, RunPlan};
+pub use plan::{Arguments, DataSource, Decision, DispatchChoice, Model, RunPlan, SettingsChoice};

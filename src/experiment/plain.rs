@@ -42,7 +42,7 @@ impl Job<'_> {
             train_seconds: history.train_seconds - history.optimizer_seconds,
             inference_seconds: predictions.seconds,
             optimizer_seconds: history.optimizer_seconds,
-            train_flops: self.plan.epochs as u64 * (forward + backward),
+            train_flops: self.epochs as u64 * (forward + backward),
             inference_flops: inference,
         };
         Ok(Plain { result, history, labels: predictions.labels })

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Parser;
-use dht_search::{Preset, SpaceConfig};
+use dht_search::{Preset, SpaceConfig, space::FULL_EPOCHS_BEFORE_FREEZING};
 use dht_transformer::{BertConfig, config::ModelSize, data::Column};
 
 use crate::device::DeviceChoice;
@@ -54,7 +54,7 @@ pub struct Arguments {
     /// Use the first N test rows [default: all, or 2000 generated]
     #[arg(long, value_name = "N")]
     pub test_rows: Option<usize>,
-    /// Passes over the training rows [default: 3, or 5 with generated texts]
+    /// Passes over the training rows [default: 3, or 5 with generated texts; 4 for P-DHT with the paper's settings]
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
     /// Samples in a batch
@@ -69,9 +69,12 @@ pub struct Arguments {
     /// Device of the tensors
     #[arg(long, value_enum, default_value_t)]
     pub device: DeviceChoice,
-    /// How samples of different routes are trained together
+    /// Settings of the search: ours, or those that the paper prints
     #[arg(long, value_enum, default_value_t)]
-    pub dispatch: DispatchChoice,
+    pub settings: SettingsChoice,
+    /// How samples of different routes are trained together [default: in-flight; queue with the paper's settings]
+    #[arg(long, value_enum)]
+    pub dispatch: Option<DispatchChoice>,
     /// Where the depth of a text is decided
     #[arg(long, value_enum, default_value_t)]
     pub decide: Decision,
@@ -119,13 +122,33 @@ impl fmt::Display for Model {
     }
 }
 
-/// How samples of different routes are trained together.
+/// The settings of the search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum SettingsChoice {
+    /// This project's.
+    #[default]
+    Ours,
+    /// What the paper prints ([`SearchSettings::paper`](dht_search::SearchSettings::paper)), with queues of the size of a
+    /// batch. The output and the record list where the run differs from the print.
+    Paper,
+}
+
+impl SettingsChoice {
+    /// How samples are trained together unless a flag says otherwise.
+    pub(super) fn dispatch(self) -> DispatchChoice {
+        match self {
+            Self::Ours => DispatchChoice::InFlight,
+            Self::Paper => DispatchChoice::Queue,
+        }
+    }
+}
+
+/// How samples of different routes are trained together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum DispatchChoice {
     /// As in the paper: a queue for each depth, trained when it is full.
     Queue,
     /// One batch, whose samples are regrouped by route between groups of layers.
-    #[default]
     InFlight,
 }
 
@@ -170,8 +193,8 @@ pub struct RunPlan {
     pub train_rows: Option<usize>,
     /// The maximum of test rows; `None` is all, or the default of the embedded corpus.
     pub test_rows: Option<usize>,
-    /// Passes over the training rows, at least one.
-    pub epochs: usize,
+    /// Passes over the training rows, at least one; `None` for the default of [`epochs_of`](Self::epochs_of).
+    pub epochs: Option<usize>,
     /// Samples in a batch, at least one.
     pub batch: usize,
     /// The peak learning rate, finite and above 0.
@@ -180,6 +203,8 @@ pub struct RunPlan {
     pub seed: u64,
     /// The device of the tensors.
     pub device: DeviceChoice,
+    /// The settings of the search.
+    pub settings: SettingsChoice,
     /// How samples of different routes are trained together.
     pub dispatch: DispatchChoice,
     /// Where the depth of a text is decided.
@@ -200,6 +225,16 @@ impl RunPlan {
     /// Whether the models start from pre-trained weights.
     pub fn pretrained(&self) -> bool {
         matches!(self.model, Model::Directory(_))
+    }
+
+    /// Passes over the training rows: the given number, or the default of the data; with the paper's settings P-DHT runs as
+    /// many epochs with frozen layers as before, four in all.
+    pub fn epochs_of(&self, preset: Preset) -> usize {
+        self.epochs.unwrap_or(match (preset, self.settings, &self.data) {
+            (Preset::PDht, SettingsChoice::Paper, _) => 2 * FULL_EPOCHS_BEFORE_FREEZING,
+            (_, _, DataSource::Directory { .. }) => EPOCHS,
+            (_, _, DataSource::Embedded) => EPOCHS_OF_GENERATED_TEXTS,
+        })
     }
 
     /// The output directory: the given one, or one named after the preset.
@@ -243,6 +278,9 @@ impl TryFrom<Arguments> for RunPlan {
         if !(least..=most).contains(&max_length) {
             return Err(refused("max-length", format!("{least} to {most}, the model's positions"), max_length));
         }
+        if (arguments.settings, arguments.decide) == (SettingsChoice::Paper, Decision::AtEveryExit) {
+            return Err(refused("decide", "at-the-base: in the paper depth is decided once", "at-every-exit"));
+        }
         let (data, flags) = (source_of(&arguments)?, arguments.flags());
         let space = arguments.space.as_deref().map(|file| space_of(file, &config)).transpose()?;
         Ok(Self {
@@ -251,16 +289,13 @@ impl TryFrom<Arguments> for RunPlan {
             data,
             model: arguments.model,
             max_length,
-            epochs: arguments.epochs.unwrap_or(if arguments.data.is_some() {
-                EPOCHS
-            } else {
-                EPOCHS_OF_GENERATED_TEXTS
-            }),
+            epochs: arguments.epochs,
             batch: arguments.batch,
             learning_rate,
             seed: arguments.seed,
             device: arguments.device,
-            dispatch: arguments.dispatch,
+            settings: arguments.settings,
+            dispatch: arguments.dispatch.unwrap_or(arguments.settings.dispatch()),
             decide: arguments.decide,
             space,
             out: arguments.out,
