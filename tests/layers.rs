@@ -56,7 +56,7 @@ const CRATES: [Layers; 4] = [
             &["routing"],
             &["model"],
             &["training", "evaluation"],
-            &["serving"],
+            &["baselines", "serving"],
         ],
     ),
     (
@@ -64,12 +64,13 @@ const CRATES: [Layers; 4] = [
         &[
             &["error"],
             &["record", "corpus", "device", "progress"],
-            &["fixture"],
+            &["fixture", "published"],
             &["figures"],
             &["tables"],
-            &["readme", "output_dir"],
+            &["findings"],
+            &["report", "readme", "output_dir"],
             &["experiment"],
-            &["exit_code"],
+            &["exit_code", "reproduction"],
         ],
     ),
 ];

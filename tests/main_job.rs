@@ -124,7 +124,8 @@ fn with_the_papers_settings_record_and_output_list_where_a_run_differs_from_the_
         let out = folder.path().to_string_lossy();
         let words =
             ["dht", "--quiet", "--train-rows", "200", "--test-rows", "60", "--model", "6x12x24", "--out", &*out];
-        let plan = RunPlan::try_from(Arguments::parse_from(words.iter().chain(&["--settings", "paper"]))).unwrap();
+        let arguments = Arguments::parse_from(words.iter().chain(&["--settings", "paper"]));
+        let plan = RunPlan::of_preset(preset, arguments).unwrap();
         let record = run(preset, &plan).unwrap();
         assert_eq!(record.preset, format!("{preset}, the paper's settings"));
         assert!(record.command.join(" ").ends_with("--settings paper"), "{:?}", record.command);

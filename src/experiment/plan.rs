@@ -54,6 +54,9 @@ pub struct Arguments {
     /// Use the first N test rows [default: all, or 2000 generated]
     #[arg(long, value_name = "N")]
     pub test_rows: Option<usize>,
+    /// Add the N training rows after --train-rows to the test rows
+    #[arg(long, value_name = "N", requires = "train_rows")]
+    pub extra_test_rows: Option<usize>,
     /// Passes over the training rows [default: 3, or 5 with generated texts; 4 for P-DHT with the paper's settings]
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
@@ -135,7 +138,7 @@ pub enum SettingsChoice {
 
 impl SettingsChoice {
     /// How samples are trained together unless a flag says otherwise.
-    pub(super) fn dispatch(self) -> DispatchChoice {
+    pub(crate) fn dispatch(self) -> DispatchChoice {
         match self {
             Self::Ours => DispatchChoice::InFlight,
             Self::Paper => DispatchChoice::Queue,
@@ -193,8 +196,10 @@ pub struct RunPlan {
     pub train_rows: Option<usize>,
     /// The maximum of test rows; `None` is all, or the default of the embedded corpus.
     pub test_rows: Option<usize>,
-    /// Passes over the training rows, at least one; `None` for the default of [`epochs_of`](Self::epochs_of).
-    pub epochs: Option<usize>,
+    /// How many of the training rows after `train_rows` are test rows too.
+    pub extra_test_rows: usize,
+    /// Passes over the training rows, at least one.
+    pub epochs: usize,
     /// Samples in a batch, at least one.
     pub batch: usize,
     /// The peak learning rate, finite and above 0.
@@ -227,14 +232,24 @@ impl RunPlan {
         matches!(self.model, Model::Directory(_))
     }
 
-    /// Passes over the training rows: the given number, or the default of the data; with the paper's settings P-DHT runs as
-    /// many epochs with frozen layers as before, four in all.
-    pub fn epochs_of(&self, preset: Preset) -> usize {
-        self.epochs.unwrap_or(match (preset, self.settings, &self.data) {
-            (Preset::PDht, SettingsChoice::Paper, _) => 2 * FULL_EPOCHS_BEFORE_FREEZING,
-            (_, _, DataSource::Directory { .. }) => EPOCHS,
-            (_, _, DataSource::Embedded) => EPOCHS_OF_GENERATED_TEXTS,
-        })
+    /// The plan of a preset's example. With the paper's settings P-DHT runs as many epochs with frozen layers as before, four
+    /// in all, unless the flags say otherwise.
+    ///
+    /// # Errors
+    /// As [`try_from`](Self::try_from).
+    pub fn of_preset(preset: Preset, arguments: Arguments) -> Result<Self> {
+        let of_phases = (preset, arguments.settings, arguments.epochs) == (Preset::PDht, SettingsChoice::Paper, None);
+        let plan = Self::try_from(arguments)?;
+        let epochs = if of_phases { 2 * FULL_EPOCHS_BEFORE_FREEZING } else { plan.epochs };
+        Ok(Self { epochs, ..plan })
+    }
+
+    /// The layers of the full model.
+    ///
+    /// # Errors
+    /// [`Error::Transformer`] for a model directory without a valid `config.json`.
+    pub fn layers(&self) -> Result<usize> {
+        Ok(config_of(&self.model)?.num_hidden_layers)
     }
 
     /// The output directory: the given one, or one named after the preset.
@@ -262,7 +277,8 @@ impl TryFrom<Arguments> for RunPlan {
             }
         }
         let most = [("train-rows", arguments.train_rows), ("test-rows", arguments.test_rows)];
-        for (flag, count) in most.into_iter().chain([("batch", Some(arguments.batch))]) {
+        let others = [("batch", Some(arguments.batch)), ("extra-test-rows", arguments.extra_test_rows)];
+        for (flag, count) in most.into_iter().chain(others) {
             if let Some(count) = count.filter(|count| *count > MOST_ROWS) {
                 return Err(refused(flag, format!("at most {MOST_ROWS}"), count));
             }
@@ -281,15 +297,23 @@ impl TryFrom<Arguments> for RunPlan {
         if (arguments.settings, arguments.decide) == (SettingsChoice::Paper, Decision::AtEveryExit) {
             return Err(refused("decide", "at-the-base: in the paper depth is decided once", "at-every-exit"));
         }
+        if arguments.extra_test_rows.is_some() && arguments.data.is_none() {
+            return Err(Error::Needs { flag: "extra-test-rows", needs: "data" });
+        }
         let (data, flags) = (source_of(&arguments)?, arguments.flags());
         let space = arguments.space.as_deref().map(|file| space_of(file, &config)).transpose()?;
         Ok(Self {
             train_rows: arguments.train_rows,
             test_rows: arguments.test_rows,
+            extra_test_rows: arguments.extra_test_rows.unwrap_or_default(),
             data,
             model: arguments.model,
             max_length,
-            epochs: arguments.epochs,
+            epochs: arguments.epochs.unwrap_or(if arguments.data.is_some() {
+                EPOCHS
+            } else {
+                EPOCHS_OF_GENERATED_TEXTS
+            }),
             batch: arguments.batch,
             learning_rate,
             seed: arguments.seed,

@@ -40,10 +40,9 @@ impl PlannedSearch {
         };
         if let Some((full, epochs)) = &first {
             check_second_phase(&space, full)?;
-            let got = plan.epochs_of(preset);
-            if got <= *epochs {
+            if plan.epochs <= *epochs {
                 let expected = format!("more than the {epochs} epochs before layers are frozen");
-                return Err(Error::Argument { flag: "epochs", expected, got: got.to_string() });
+                return Err(Error::Argument { flag: "epochs", expected, got: plan.epochs.to_string() });
             }
         }
         let search = match (&plan.space, plan.decide) {
@@ -53,8 +52,7 @@ impl PlannedSearch {
         };
         let (name, settings) = match plan.settings {
             SettingsChoice::Ours => {
-                let epochs = plan.epochs_of(preset) as f64;
-                let schedule = first.as_ref().map_or(1.0, |(_, first)| *first as f64 / epochs);
+                let schedule = first.as_ref().map_or(1.0, |(_, first)| *first as f64 / plan.epochs as f64);
                 (search, our_settings(plan, &space, pooling, schedule))
             }
             SettingsChoice::Paper => {

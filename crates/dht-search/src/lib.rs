@@ -74,6 +74,8 @@
 //! | train | [`SearchObjective`], [`SearchObjective::with_next_phase`] for P-DHT |
 //! | predict and score | [`DynamicModel::predict_batch`], [`evaluate`], [`Evaluation`], [`Predictor`] for a baseline of your own |
 //! | run the paper's own search | [`SearchSettings::paper`], [`settings::deviations`] for where it differs from the print, [`evaluation::evaluate_queued`] |
+//! | train a baseline: truncations, DistilBERT, FastBERT, PABEE | [`baselines`] |
+//! | read every exit's answers in one pass | [`evaluation::exit_log_probabilities`] |
 //! | compare with controls | [`evaluation::controls`]: fixed, random, shuffled and oracle routes; [`Regret`] |
 //! | trade quality for speed at run time | [`DynamicModel::with_speed`], [`SpeedCurve`], [`evaluation::calibrate`] for a budget of FLOPs |
 //! | answer from many threads | [`Engine`], [`Query`], [`Answer`] |
@@ -100,6 +102,7 @@
 //! the full model. Where every text needs the same depth a fixed exit costs less than choosing one; the [`Regret`] shows
 //! it. The paper's own settings ([`SearchSettings::paper`]) are for comparison, not for use.
 
+pub mod baselines;
 pub mod cost;
 pub mod error;
 pub mod evaluation;

@@ -22,7 +22,7 @@ fn without_flags_a_small_model_trains_on_generated_texts() {
     assert_eq!((plan.train_rows, plan.test_rows), (None, None));
     assert_eq!((plan.learning_rate, plan.max_length), (SCRATCH_RATE, MAX_LENGTH));
     assert_eq!((plan.settings, plan.dispatch), (SettingsChoice::Ours, DispatchChoice::InFlight));
-    assert!(Preset::ALL.iter().all(|preset| plan.epochs_of(*preset) == EPOCHS_OF_GENERATED_TEXTS));
+    assert_eq!(plan.epochs, EPOCHS_OF_GENERATED_TEXTS);
     assert_eq!(plan.out_of(Preset::TDht), Path::new("target/dht/t_dht"));
     assert_eq!(plan.out_of(Preset::PDht), Path::new("target/dht/p_dht"));
 }
@@ -48,7 +48,8 @@ fn every_flag_is_in_the_plan() {
         max_length: 64,
         train_rows: Some(20),
         test_rows: Some(10),
-        epochs: Some(2),
+        extra_test_rows: 0,
+        epochs: 2,
         batch: 8,
         learning_rate: 2e-4,
         seed: 5,
@@ -79,13 +80,18 @@ fn every_flag_is_in_the_plan() {
 
 #[test]
 fn with_the_papers_settings_samples_queue_and_p_dht_runs_two_epochs_before_the_switch_and_two_after() {
+    let of = |preset, line: &str| {
+        let words = std::iter::once("dht").chain(line.split_whitespace());
+        RunPlan::of_preset(preset, Arguments::try_parse_from(words).unwrap()).unwrap()
+    };
     for (line, epochs) in [("--settings paper", EPOCHS_OF_GENERATED_TEXTS), ("--settings paper --data d", EPOCHS)] {
-        let plan = plan(line).unwrap();
-        assert_eq!(plan.dispatch, DispatchChoice::Queue);
-        assert_eq!((plan.epochs_of(Preset::TDht), plan.epochs_of(Preset::PDht)), (epochs, 4));
+        let (tree, frozen) = (of(Preset::TDht, line), of(Preset::PDht, line));
+        assert_eq!(tree.dispatch, DispatchChoice::Queue);
+        assert_eq!((tree.epochs, frozen.epochs), (epochs, 4));
+        assert_eq!(tree, plan(line).unwrap());
     }
-    assert_eq!(plan("--settings paper --epochs 7").unwrap().epochs_of(Preset::PDht), 7);
-    assert_eq!(plan("--data d").unwrap().epochs_of(Preset::PDht), EPOCHS);
+    assert_eq!(of(Preset::PDht, "--settings paper --epochs 7").epochs, 7);
+    assert_eq!(of(Preset::PDht, "--data d").epochs, EPOCHS);
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn p_dht_lets_its_bandits_choose_in_both_of_its_phases() {
         let search = planned(Preset::PDht, &plan, 6).unwrap();
         let (full, epochs) = search.first.unwrap();
         assert_eq!((full, epochs), (Preset::FDht.space(6, 12).unwrap(), 2));
-        let switch = 2.0 / plan.epochs_of(Preset::PDht) as f64;
+        let switch = 2.0 / plan.epochs as f64;
         let chosen_from = search.settings.full_model_steps.first + search.settings.explore_share;
         // From scratch .2 and .2 of the training run the full model and random routes, here of the first phase.
         assert!((chosen_from - 0.4 * switch).abs() < 1e-12, "{line}: {chosen_from} of a switch at {switch}");

@@ -12,4 +12,5 @@ pub(crate) use executor::{Executor, PassedExits};
 pub use exit_model::ExitModel;
 pub(crate) use exits::Exits;
 pub use exits::{Exit, ExitFlops};
+pub(crate) use predict::most_probable;
 pub use predict::{BatchPredictions, Prediction};

@@ -2,9 +2,9 @@
 
 use super::SearchSettings;
 use super::bandits::Normalization;
-use super::exits::ExitLosses;
+use super::exits::{ClassifierSharing, ExitLosses};
 use super::ranges::{check_number, check_power, check_share};
-use super::routing::RouterKind;
+use super::routing::{PinnedHeads, RouterKind};
 use super::training::Dispatch;
 use crate::error::{Error, Result};
 use crate::reward::RewardShape;
@@ -41,8 +41,16 @@ impl SearchSettings {
         self.arm_rewards().check()?;
         self.exit_losses.check()?;
         self.exit_kind.check(self.pooling)?;
+        if self.last_exit_pooling.is_some() && self.classifier_sharing == ClassifierSharing::Shared {
+            let expected = "none, since all exits share one classifier";
+            return Err(Error::setting("last_exit_pooling", expected, "one"));
+        }
         self.router.check()?;
         self.check_needs_of_passed_exits()?;
+        if self.normalization == Normalization::Rolling && self.pinned_heads == PinnedHeads::GradientImportance {
+            let expected = "largest_norm or given: with rolling statistics there is no warm-up to choose heads in";
+            return Err(Error::setting("pinned_heads", expected, "gradient_importance"));
+        }
         let counts = [
             ("warm_up_contexts", self.warm_up_contexts),
             ("arm_feature_texts", self.arm_feature_texts.unwrap_or(1)),
@@ -76,11 +84,12 @@ impl SearchSettings {
     /// Checks every value, and that the choices are consistent with each other and with a space.
     ///
     /// # Errors
-    /// As [`check`](Self::check). [`Error::Setting`] also for settings that need passed exits (their losses, signals or
+    /// As [`check`](Self::check). [`Error::Setting`] also for given pinned heads that are not as many as the space pins; for settings that need passed exits (their losses, signals or
     /// gains) where every route ends in a tail or there is no classifier after the base layers; and for decisions at every
     /// exit in an integrated search, with queues, without the losses of passed exits, or without [`RewardShape::Gain`].
     pub fn check_with(&self, space: &SearchSpace) -> Result<()> {
         self.check()?;
+        self.pinned_heads.check_with(space.pinned(), space.model_shape().heads)?;
         let refuse = |field, expected: &str, got: &str| Err(Error::setting(field, expected, got));
         if space.base().is_none() {
             if self.context.has_signals() {
@@ -124,6 +133,8 @@ impl SearchSettings {
 
 #[cfg(test)]
 mod tests {
+    use dht_transformer::Pooling;
+
     use super::*;
     use crate::settings::{LossSource, SoftLabels, Teacher};
 
@@ -138,7 +149,8 @@ mod tests {
     #[test]
     fn a_setting_out_of_range_is_refused_by_its_name() {
         type Change = fn(&mut SearchSettings);
-        let cases: [(&str, Change); 19] = [
+        let cases: [(&str, Change); 22] = [
+            ("pinned_heads", |s| s.normalization = Normalization::Rolling),
             ("exploration", |s| s.exploration.heads = f64::NAN),
             ("prior_precision", |s| s.prior_precision = 0.0),
             ("forgetting_decay", |s| s.forgetting_decay = 1.5),
@@ -160,6 +172,10 @@ mod tests {
             ("loss_source.held_out.share", |s| s.loss_source = LossSource::HeldOut { share: 0.0 }),
             ("reward_shape", |s| s.exit_losses = ExitLosses::Chosen),
             ("warm_up_contexts", |s| s.warm_up_contexts = 0),
+            ("router.patience.patience", |s| s.router = RouterKind::Patience { patience: 0 }),
+            ("last_exit_pooling", |s| {
+                (s.last_exit_pooling, s.classifier_sharing) = (Some(Pooling::Cls), ClassifierSharing::Shared);
+            }),
         ];
         for (name, change) in cases {
             let mut settings = SearchSettings::default();

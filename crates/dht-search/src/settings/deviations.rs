@@ -19,8 +19,8 @@ const READINGS: [&str; 8] = [
     "the embedding is pooled to 4 + 8 + 16 = 28 values; the print says 26 and 36, and only 28 gives its 168 dimensions",
     "an axis is split into powers of two; the printed 1, 2, 4, 6, 8 contradicts the printed example of seven parts",
     "the numbers of layers 3, 6, 9 and 12 are total depths, as in the experiments; Algorithm 2 adds the base layers to them",
-    "of the 12 heads 4 are always kept, those of the largest norm of weights; 70, 28 and 1 head sets for 8, 10 and 12 heads \
-     are possible in no other way, but the print names no such heads",
+    "of the 12 heads 4 are always kept; 70, 28 and 1 head sets for 8, 10 and 12 heads are possible in no other way, but the \
+     print does not say so",
     "in Algorithm 1 the matrix A has as many dimensions as w = [x ; z]; the print gives it those of x alone",
 ];
 
@@ -98,6 +98,7 @@ fn changed(settings: &SearchSettings) -> Vec<String> {
         exploration: settings.exploration,
         prior_precision: settings.prior_precision,
         kappa: settings.kappa,
+        pinned_heads: settings.pinned_heads.clone(),
         head_set_prior_precision: settings.head_set_prior_precision,
         warm_up_contexts: settings.warm_up_contexts,
         explore_power: settings.explore_power,
@@ -138,6 +139,8 @@ fn unpublished_values(settings: &SearchSettings) -> Vec<String> {
             settings.head_set_prior_precision
         ),
     ];
+    let pinned = serde_json::to_value(&settings.pinned_heads).unwrap_or_default();
+    found.push(format!("the heads that are always kept are chosen by {}; the print does not say how", plain(&pinned)));
     if let Dispatch::Queue { size } = settings.dispatch {
         found.push(format!("a queue holds {size} samples; the print gives no value"));
     }
@@ -184,9 +187,9 @@ mod tests {
             let space = SearchSpace::new(preset.config(12, 12, SevenLayerHeads::AsPublished).unwrap()).unwrap();
             let found = deviations(&SearchSettings::paper(), &space, 768);
             assert!(!found.iter().any(|line| line.ends_with("as published")), "{preset}: {found:?}");
-            // Five values, the drained queues, and the switch of P-DHT.
+            // Six values, the drained queues, and the switch of P-DHT.
             let switch = usize::from(preset == Preset::PDht);
-            assert_eq!(found.len(), 5 + 1 + switch + READINGS.len() + ADDITIONS.len(), "{preset}: {found:?}");
+            assert_eq!(found.len(), 6 + 1 + switch + READINGS.len() + ADDITIONS.len(), "{preset}: {found:?}");
             let distinct: std::collections::BTreeSet<&String> = found.iter().collect();
             assert_eq!(distinct.len(), found.len());
         }

@@ -5,7 +5,7 @@ use dht_transformer::Pooling;
 use super::SearchSettings;
 use super::bandits::{HeadSetPrior, Normalization};
 use super::exits::{ClassifierSharing, ExitKind, ExitLosses};
-use super::routing::{ContextDesign, HeadArms, HeadDraws, RouterKind};
+use super::routing::{ContextDesign, HeadArms, HeadDraws, PinnedHeads, RouterKind};
 use super::training::{Dispatch, FullModelSteps, LossSource};
 use crate::cost::{CostModel, LayerHeadCount, WidthCoupling};
 use crate::reward::{HeadFeedback, RewardMemory, RewardShape};
@@ -35,7 +35,7 @@ impl SearchSettings {
     /// | cost: layers × heads (6.2) | [`CostModel::LayerHeadProduct`]; without effect, since the ratio contains the cost |
     ///
     /// The print gives no value for LinUCB's exploration α and precision λ, for κ (its α, β₁ and β_cp) and for the size of
-    /// a queue. These four are ours: .1, 1, 1 and 32.
+    /// a queue, and does not say which heads are pinned. These are ours: .1, 1, 1, 32, and the heads of the largest norm.
     pub fn paper() -> Self {
         let ours = Self::default();
         Self {
@@ -44,12 +44,14 @@ impl SearchSettings {
             router: RouterKind::Bandit,
             head_arms: HeadArms::PerHead,
             head_draws: HeadDraws::PerSample,
+            pinned_heads: PinnedHeads::LargestNorm,
             cost_model: CostModel::LayerHeadProduct(LayerHeadCount::AsExecuted),
             width_coupling: WidthCoupling::Heads,
             exit_losses: ExitLosses::Chosen,
             full_model_steps: FullModelSteps::default(),
             soft_labels: None,
             exit_kind: ExitKind::Linear,
+            last_exit_pooling: None,
             classifier_sharing: ClassifierSharing::Shared,
             pooling: Pooling::Pooler,
             exploration: ours.exploration,

@@ -27,7 +27,7 @@ use crate::settings::{HeadArms, HeadDraws};
 pub(crate) struct HeadSets {
     heads: TopK<DiagonalLaplace, Thompson>,
     pub(crate) norm: Normalizer,
-    /// The heads that every set holds.
+    /// The heads that every set holds; `None` before they are chosen, and where none is pinned.
     pub(crate) pinned: Option<HeadSet>,
     /// By group: the running mean of head importance, where heads are scored by gate gradients.
     mean_importance: Vec<Average>,
@@ -67,9 +67,9 @@ impl HeadSets {
         })
     }
 
-    pub(crate) fn pin(&mut self, setup: &Setup, pinned: HeadSet) -> Result<()> {
+    pub(crate) fn pin(&mut self, setup: &Setup, pinned: Option<HeadSet>) -> Result<()> {
         self.heads = self.heads.clone().with_pinned(&pins(setup, pinned))?;
-        self.pinned = Some(pinned);
+        self.pinned = pinned;
         Ok(())
     }
 
@@ -93,9 +93,13 @@ impl HeadSets {
         Ok(Cow::Owned(own))
     }
 
-    fn pinned(&self) -> Result<HeadSet> {
-        let missing = || Error::setting("pinned heads", "chosen before the first batch", "none");
-        self.pinned.ok_or_else(missing)
+    fn pinned(&self, setup: &Setup) -> Result<Option<HeadSet>> {
+        match self.pinned {
+            None if setup.space.pinned() > 0 => {
+                Err(Error::setting("pinned heads", "chosen before the first batch", "none"))
+            }
+            pinned => Ok(pinned),
+        }
     }
 
     /// The head-set groups of a view, given how many heads each sample keeps and its pooled state.
@@ -140,20 +144,20 @@ impl HeadSets {
         if count >= heads {
             return Ok(HeadSet::full(heads)?);
         }
-        let pinned = self.pinned()?;
+        let pinned = self.pinned(setup)?;
         if mode == Mode::Random || (mode == Mode::Explore && !self.is_warm(setup)) {
             return random_heads(heads, pinned, count, rng);
         }
         let contexts = self.contexts(setup, features, context)?;
         let arms: Vec<ArmId> = (0..heads).map(|head| arm(setup, group, head)).collect();
-        let wanted = count.saturating_sub(pinned.len());
+        let wanted = count.saturating_sub(pinned.map_or(0, HeadSet::len));
         let chosen: Vec<usize> = if mode == Mode::Explore {
             let slate = self.heads.select(wanted, Candidates::new(&arms, &contexts), rng)?;
             let head = |chosen: ArmId| arms.iter().position(|arm| *arm == chosen);
             slate.choices().iter().filter_map(|choice| head(choice.arm)).collect()
         } else {
             let size = self.heads.dimension();
-            let free = (0..heads).filter(|head| !pinned.contains(*head));
+            let free = (0..heads).filter(|head| !holds(pinned, *head));
             let mut scored = free
                 .map(|head| Ok((self.heads.score(arms[head], &contexts[head * size..][..size])?.mean, head)))
                 .collect::<Result<Vec<_>>>()?;
@@ -161,7 +165,7 @@ impl HeadSets {
             scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
             scored.into_iter().take(wanted).map(|(_, head)| head).collect()
         };
-        Ok(HeadSet::from_indices(pinned.iter().chain(chosen), heads)?)
+        Ok(HeadSet::from_indices(pinned.into_iter().flatten().chain(chosen), heads)?)
     }
 
     /// The context \[x ; z\] of each head, concatenated.
@@ -189,14 +193,14 @@ impl HeadSets {
         if chosen.is_empty() {
             return Ok(());
         }
-        let (size, pinned) = (self.heads.dimension(), self.pinned()?);
+        let (size, pinned) = (self.heads.dimension(), self.pinned(setup)?);
         let contexts = chosen.iter().map(|set| self.contexts(setup, features, &set.context));
         let contexts = contexts.collect::<Result<Vec<_>>>()?;
         let together = if setup.settings.head_draws == HeadDraws::PerSample { chosen.len() } else { 1 };
         for (sets, contexts) in chosen.chunks(together).zip(contexts.chunks(together)) {
             let mut feedback = Vec::new();
             for (set, contexts) in sets.iter().zip(contexts) {
-                for head in set.heads.iter().filter(|head| !pinned.contains(*head)) {
+                for head in set.heads.iter().filter(|head| !holds(pinned, *head)) {
                     let context = &contexts[head * size..][..size];
                     let good = set.indices.iter().filter(|index| rewarded(**index, head)).count();
                     for (rewarded, count) in [(true, good), (false, set.indices.len() - good)] {
@@ -274,24 +278,27 @@ impl HeadSets {
                 format!("{:?}", stored.mean_importance),
             ));
         }
-        let heads = setup.space.model_shape().heads;
-        let of_set = |pinned: HeadSet| pins(setup, pinned);
-        let (pinned, pins) = (stored.pinned.map(of_set).unwrap_or_default(), stored.heads.pinned());
+        let (heads, wanted) = (setup.space.model_shape().heads, setup.space.pinned());
+        let (pinned, pins) = (pins(setup, stored.pinned), stored.heads.pinned());
         let possible = stored.pinned.is_none_or(|set| set.iter().all(|head| head < heads));
-        let as_chosen = stored.pinned.is_none_or(|set| set.len() == setup.space.pinned().max(1));
-        let as_needed = stored.pinned.is_some() || !stored.is_warm(setup);
+        let as_chosen = stored.pinned.is_none_or(|set| set.len() == wanted);
+        let as_needed = stored.pinned.is_some() || wanted == 0 || !stored.is_warm(setup);
         if possible && as_chosen && as_needed && pinned == pins {
             return Ok(());
         }
-        let expected = format!("{} of {heads}, those that the head bandit keeps", setup.space.pinned().max(1));
+        let expected = format!("{wanted} of {heads}, those that the head bandit keeps");
         Err(Error::setting("pinned heads", expected, format!("{:?}", stored.pinned)))
     }
 }
 
+fn holds(pinned: Option<HeadSet>, head: usize) -> bool {
+    pinned.is_some_and(|pinned| pinned.contains(head))
+}
+
 /// The arms of pinned heads, in each group that has arms of its own.
-fn pins(setup: &Setup, pinned: HeadSet) -> Vec<ArmId> {
+fn pins(setup: &Setup, pinned: Option<HeadSet>) -> Vec<ArmId> {
     let groups = arms(setup) / setup.space.model_shape().heads;
-    let of_group = |group| pinned.iter().map(move |head| arm(setup, group, head));
+    let of_group = |group| pinned.into_iter().flatten().map(move |head| arm(setup, group, head));
     (0..groups).flat_map(of_group).collect()
 }
 

@@ -47,7 +47,7 @@ fn close(found: f64, expected: f64, what: &str) {
 fn preparation(depth: Rows, heads: Vec<Rows>, arms: Rows) -> Preparation {
     let head_sets = (0..12).map(|head| 0.1 * head as f64 - 0.4).collect();
     let pinned = HeadSet::from_indices([0, 3, 5, 9], 12).unwrap();
-    Preparation { pinned, arm_features: Some(ArmFeatures { depth, heads, arms, head_sets }) }
+    Preparation { pinned: Some(pinned), arm_features: Some(ArmFeatures { depth, heads, arms, head_sets }) }
 }
 
 /// Two batches of three samples: their arms, their costs, which are layers in a tree search and layers × heads in an

@@ -144,7 +144,7 @@ fn a_state_of_other_bandits_is_refused_and_changes_nothing() {
     let before = own.state().unwrap();
     let mut with_features = heads();
     let pinned = HeadSet::from_indices([0, 1], 12).unwrap();
-    with_features.prepare(&Preparation { pinned, arm_features: Some(nothing) }).unwrap();
+    with_features.prepare(&Preparation { pinned: Some(pinned), arm_features: Some(nothing) }).unwrap();
     assert!(own.restore(with_features.state().unwrap()).is_err());
     let mut too_high = heads();
     too_high.sets_mut().pinned = Some(HeadSet::from_indices([12], 13).unwrap());
