@@ -25,7 +25,9 @@ pub use corpus::{Difficulty, GeneratedText, LABELS, generate, generate_noisy, vo
 pub use device::DeviceChoice;
 pub use error::{Error, RecordProblem, Result};
 pub use exit_code::{exit_code, run_example};
-pub use experiment::{Arguments, DataSource, Decision, DispatchChoice, Model, RunData, RunPlan, command_of, run};
+pub use experiment::{
+    Arguments, DataSource, Decision, DispatchChoice, Model, RunData, RunPlan, SettingsChoice, command_of, run,
+};
 pub use figures::{FIGURES, draw_figures};
 pub use output_dir::Start;
 pub use progress::{RouteTally, TrainingProgress, report};

@@ -113,7 +113,9 @@ impl ReproductionPlan {
 
     /// The plan of one training.
     pub(super) fn training(&self, unit: Unit, seed: u64) -> RunPlan {
-        RunPlan { seed, epochs: unit.epochs(self.run.epochs), ..self.run.clone() }
+        let settings = unit.settings();
+        let (epochs, dispatch) = (unit.epochs(self.run.epochs), settings.dispatch());
+        RunPlan { seed, epochs, settings, dispatch, ..self.run.clone() }
     }
 
     /// The directory of a unit's files.
