@@ -1,6 +1,6 @@
 //! P-DHT: two epochs of F-DHT; then the last two layers are frozen, and every route ends in them.
 //!
-//! `cargo run --release --example p_dht`; the flags are those of `t_dht`.
+//! `cargo run --release --example p_dht`; the flags are those of `t_dht`. With `--settings paper` it runs two epochs of each.
 
 use std::process::ExitCode;
 

@@ -14,7 +14,7 @@ const INTERRUPTED: i32 = 130;
 
 /// Runs an example: a preset with these arguments. Ctrl-C ends it with exit code 130 and a line that says how to resume.
 pub fn run_example(preset: Preset, arguments: Arguments) -> ExitCode {
-    exit_code(RunPlan::try_from(arguments).and_then(|plan| {
+    exit_code(RunPlan::of_preset(preset, arguments).and_then(|plan| {
         let out = plan.out_of(preset);
         // Without a handler Ctrl-C still ends the program, only without the line.
         let _ = ctrlc::set_handler(move || {

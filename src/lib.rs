@@ -10,7 +10,6 @@ mod error;
 mod exit_code;
 mod experiment;
 mod figures;
-mod findings;
 #[cfg(test)]
 mod fixture;
 mod output_dir;
@@ -26,15 +25,17 @@ pub use corpus::{Difficulty, GeneratedText, LABELS, generate, generate_noisy, vo
 pub use device::DeviceChoice;
 pub use error::{Error, RecordProblem, Result};
 pub use exit_code::{exit_code, run_example};
-pub use experiment::{Arguments, DataSource, Decision, DispatchChoice, Model, RunData, RunPlan, command_of, run};
+pub use experiment::{
+    Arguments, DataSource, Decision, DispatchChoice, Model, RunData, RunPlan, SettingsChoice, command_of, run,
+};
 pub use figures::{FIGURES, draw_figures};
 pub use output_dir::Start;
 pub use progress::{RouteTally, TrainingProgress, report};
-pub use readme::{
-    README_END, README_START, REPRODUCTION_END, REPRODUCTION_START, reproduction_page, with_numbers, with_reproduction,
-    write_reproduction_figures,
+pub use readme::{README_END, README_START, with_numbers};
+pub use report::{
+    REPRODUCTION_END, REPRODUCTION_START, reproduction_page, reproduction_report, with_reproduction,
+    write_reproduction, write_reproduction_figures,
 };
-pub use report::{reproduction_report, write_reproduction};
 pub use reproduction::{ReproductionArguments, reproduce};
 pub use tables::{Row, markdown_table, reproduction_csv, reproduction_markdown, reproduction_text, rows, text_table};
 

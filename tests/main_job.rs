@@ -118,6 +118,39 @@ fn plan_of(preset: Preset, epochs: u64, out: &Path) -> RunPlan {
 }
 
 #[test]
+fn with_the_papers_settings_record_and_output_list_where_a_run_differs_from_the_print() {
+    for preset in [Preset::TDht, Preset::PDht] {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().to_string_lossy();
+        let words =
+            ["dht", "--quiet", "--train-rows", "200", "--test-rows", "60", "--model", "6x12x24", "--out", &*out];
+        let arguments = Arguments::parse_from(words.iter().chain(&["--settings", "paper"]));
+        let plan = RunPlan::of_preset(preset, arguments).unwrap();
+        let record = run(preset, &plan).unwrap();
+        assert_eq!(record.preset, format!("{preset}, the paper's settings"));
+        assert!(record.command.join(" ").ends_with("--settings paper"), "{:?}", record.command);
+        assert_eq!(record.settings["search"]["dispatch"], serde_json::json!({"queue": {"size": 32}}));
+        let listed: Vec<&str> =
+            record.settings["deviations"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+        assert!(listed.iter().any(|line| line.contains("drained")), "{listed:?}");
+        assert!(listed.contains(&"the encoder has 6 layers of 12 heads and width 24; 12 of 12 and 768 as published"));
+        let text = text_table(&record);
+        assert!(listed.iter().all(|line| text.contains(&format!("\n - {line}"))), "{text}");
+        let (routes, epochs) = (&record.routes.train, record.settings["epochs"].as_u64().unwrap());
+        let rows = record.data.train_rows as u64;
+        assert_eq!(routes.values().sum::<u64>(), epochs * rows);
+        if preset == Preset::PDht {
+            let frozen = routes.iter().filter(|(route, _)| route.ends_with("+2L12H")).map(|(_, count)| count);
+            assert_eq!((epochs, frozen.sum::<u64>()), (4, 2 * rows), "two epochs before the switch and two after");
+            assert!(routes.keys().filter(|route| !route.ends_with("+2L12H")).count() > 1, "{routes:?}");
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let ours = job(&["--train-rows", "40", "--test-rows", "20"], folder.path()).unwrap();
+    assert!(!ours.settings.contains_key("deviations") && !text_table(&ours).contains("print"));
+}
+
+#[test]
 fn p_dht_needs_an_epoch_after_those_before_its_layers_are_frozen() {
     let folder = tempfile::tempdir().unwrap();
     let refused = run(Preset::PDht, &plan_of(Preset::PDht, 2, folder.path()));

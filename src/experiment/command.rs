@@ -43,6 +43,7 @@ impl Arguments {
             lr,
             seed,
             device,
+            settings,
             dispatch,
             decide,
             space,
@@ -68,7 +69,9 @@ impl Arguments {
         flags.add("lr", lr.map(|lr| lr.to_string()));
         flags.add("seed", Some(*seed).filter(|seed| *seed != default.seed).map(|seed| seed.to_string()));
         flags.add("device", Some(device).filter(|device| **device != default.device).and_then(of_choice));
-        flags.add("dispatch", Some(dispatch).filter(|dispatch| **dispatch != default.dispatch).and_then(of_choice));
+        flags.add("settings", Some(settings).filter(|settings| **settings != default.settings).and_then(of_choice));
+        let usual = settings.dispatch();
+        flags.add("dispatch", dispatch.as_ref().filter(|dispatch| **dispatch != usual).and_then(of_choice));
         flags.add("decide", Some(decide).filter(|decide| **decide != default.decide).and_then(of_choice));
         flags.add("space", space.as_deref().map(named));
         flags.0
@@ -160,8 +163,10 @@ mod tests {
             "5",
             "--device",
             "cpu",
+            "--settings",
+            "paper",
             "--dispatch",
-            "queue",
+            "in-flight",
             "--decide",
             "at-every-exit",
             "--space",
@@ -169,6 +174,9 @@ mod tests {
         ];
         assert_eq!(flags(&[&kept[..], &["--out", "o", "--resume", "--quiet"]].concat()), kept);
         assert!(flags(&["--seed", "0", "--batch", "32", "--model", "7x12x96", "--device", "auto"]).is_empty());
+        assert!(flags(&["--settings", "ours", "--dispatch", "in-flight"]).is_empty());
+        assert_eq!(flags(&["--settings", "paper", "--dispatch", "queue"]), ["--settings", "paper"]);
+        assert_eq!(flags(&["--dispatch", "queue"]), ["--dispatch", "queue"]);
     }
 
     #[test]

@@ -22,6 +22,8 @@ const TRAINED_VOCABULARY: usize = 8_000;
 const EMBEDDED_TRAIN_ROWS: usize = 16_000;
 /// The default number of test rows of the embedded corpus.
 const EMBEDDED_TEST_ROWS: usize = 2_000;
+/// The most tokens of a text that are kept after the maximum length, where whole texts are read.
+const MOST_REST: usize = 4_096;
 /// The share of the training rows that is used for validation.
 const VALIDATION_SHARE: f64 = 0.1;
 /// The random stream of the validation split.
@@ -87,6 +89,7 @@ impl RunData {
         rng.set_stream(VALIDATION_STREAM);
         let (train, validation) = train.split_validation(VALIDATION_SHARE, &mut rng)?;
         let tokenizer = tokenizer_of(&plan.model, &train, words)?;
+        let tokenizer = if plan.whole_texts { tokenizer.with_rest(MOST_REST) } else { tokenizer };
         let start = Instant::now();
         let encode = |data: &Dataset| tokenizer.encode_all(data, plan.max_length);
         let [train, validation, test] = [encode(&train)?, encode(&validation)?, encode(&test)?];

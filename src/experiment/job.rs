@@ -4,7 +4,14 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 
 use candle_core::Device;
-use dht_search::{Preset, SearchObjective, cost::LayerHeadCount, evaluate, training::LossCurve};
+use dht_search::{
+    DynamicModel, Evaluation, Preset, SearchObjective,
+    cost::LayerHeadCount,
+    evaluate,
+    evaluation::evaluate_queued,
+    settings::{Dispatch, deviations},
+    training::LossCurve,
+};
 use dht_transformer::{
     AdamWSettings, CheckpointSettings, Encoder, Pooling, TrainSettings, Trainer, pretrained::read_hugging_face,
     train::History,
@@ -14,14 +21,14 @@ use rand_chacha::ChaCha8Rng;
 
 use super::data::RunData;
 use super::dynamic::TIMED_PASSES;
-use super::plan::{Model, RunPlan, example_of};
+use super::plan::{Model, RunPlan, SettingsChoice, example_of};
 use super::search_plan::PlannedSearch;
 use crate::error::{Error, Result};
 use crate::figures::draw_figures;
 use crate::output_dir::{OutputDir, RunManifest, Start};
 use crate::progress::{TrainingProgress, report};
 use crate::record::{DynamicResult, ModelRecord, ModelResult, RouteCounts, RunRecord, this_machine};
-use crate::tables::text_table;
+use crate::tables::{DEVIATIONS, text_table};
 
 /// Bins of the loss curves of the full and truncated models.
 const LOSS_BINS: usize = 100;
@@ -115,7 +122,7 @@ impl Job<'_> {
         let history = self.trainer(DYNAMIC).fit(&mut search, &self.data.train, &self.data.validation, &mut progress)?;
         drop(progress);
         let model = search.model();
-        let evaluation = evaluate(model, &self.data.test, self.test_batch())?;
+        let evaluation = self.evaluation(model)?;
 
         let accounting = search.accounting();
         let inference_seconds = self.time_inference(&mut full, &mut truncations, model)?;
@@ -167,6 +174,16 @@ impl Job<'_> {
         Ok(record)
     }
 
+    /// The test rows; in queues too, where the paper's settings have them.
+    fn evaluation(&self, model: &DynamicModel) -> Result<Evaluation> {
+        let queues = model.settings().dispatch != Dispatch::InFlight;
+        let evaluate = match self.plan.settings {
+            SettingsChoice::Paper if queues => evaluate_queued,
+            _ => |model: &DynamicModel, test: &_, batch| evaluate(model, test, batch),
+        };
+        Ok(evaluate(model, &self.data.test, self.test_batch())?)
+    }
+
     pub(super) fn test_batch(&self) -> usize {
         2 * self.plan.batch
     }
@@ -184,7 +201,7 @@ impl Job<'_> {
         let plan = self.plan;
         let model = search.model();
         let settings = serde_json::to_value(model.settings()).unwrap_or_default();
-        Ok(BTreeMap::from([
+        let mut named = BTreeMap::from([
             ("epochs".into(), plan.epochs.into()),
             ("batch".into(), plan.batch.into()),
             ("learning_rate".into(), plan.learning_rate.into()),
@@ -197,7 +214,12 @@ impl Job<'_> {
             ("mean_wait_steps".into(), search.mean_wait().into()),
             ("tokenizing_seconds".into(), self.data.tokenizing_seconds.into()),
             ("timed_passes".into(), TIMED_PASSES.into()),
-        ]))
+        ]);
+        if plan.settings == SettingsChoice::Paper {
+            let hidden = model.encoder().block_shape().hidden;
+            named.insert(DEVIATIONS.into(), deviations(model.settings(), model.space(), hidden).into());
+        }
+        Ok(named)
     }
 }
 
@@ -254,8 +276,13 @@ pub(crate) fn encoder(plan: &RunPlan, data: &RunData, device: &Device) -> Result
 }
 
 /// From scratch [CLS] learns to collect what the class depends on; a pre-trained encoder's rows are all informative.
+/// With the paper's settings every model has BERT's pooler, as the paper's have.
 pub(crate) fn pooling(plan: &RunPlan) -> Pooling {
-    if plan.pretrained() { Pooling::Mean } else { Pooling::Cls }
+    match plan.settings {
+        SettingsChoice::Paper => Pooling::Pooler,
+        SettingsChoice::Ours if plan.pretrained() => Pooling::Mean,
+        SettingsChoice::Ours => Pooling::Cls,
+    }
 }
 
 pub(crate) fn rng(plan: &RunPlan, stream: u64) -> ChaCha8Rng {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Parser;
-use dht_search::{Preset, SpaceConfig};
+use dht_search::{Preset, SpaceConfig, space::FULL_EPOCHS_BEFORE_FREEZING};
 use dht_transformer::{BertConfig, config::ModelSize, data::Column};
 
 use crate::device::DeviceChoice;
@@ -57,7 +57,7 @@ pub struct Arguments {
     /// Add the N training rows after --train-rows to the test rows
     #[arg(long, value_name = "N", requires = "train_rows")]
     pub extra_test_rows: Option<usize>,
-    /// Passes over the training rows [default: 3, or 5 with generated texts]
+    /// Passes over the training rows [default: 3, or 5 with generated texts; 4 for P-DHT with the paper's settings]
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
     /// Samples in a batch
@@ -72,9 +72,12 @@ pub struct Arguments {
     /// Device of the tensors
     #[arg(long, value_enum, default_value_t)]
     pub device: DeviceChoice,
-    /// How samples of different routes are trained together
+    /// Settings of the search: ours, or those that the paper prints
     #[arg(long, value_enum, default_value_t)]
-    pub dispatch: DispatchChoice,
+    pub settings: SettingsChoice,
+    /// How samples of different routes are trained together [default: in-flight; queue with the paper's settings]
+    #[arg(long, value_enum)]
+    pub dispatch: Option<DispatchChoice>,
     /// Where the depth of a text is decided
     #[arg(long, value_enum, default_value_t)]
     pub decide: Decision,
@@ -122,13 +125,33 @@ impl fmt::Display for Model {
     }
 }
 
-/// How samples of different routes are trained together.
+/// The settings of the search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum SettingsChoice {
+    /// This project's.
+    #[default]
+    Ours,
+    /// What the paper prints ([`SearchSettings::paper`](dht_search::SearchSettings::paper)), with queues of the size of a
+    /// batch. The output and the record list where the run differs from the print.
+    Paper,
+}
+
+impl SettingsChoice {
+    /// How samples are trained together unless a flag says otherwise.
+    pub(crate) fn dispatch(self) -> DispatchChoice {
+        match self {
+            Self::Ours => DispatchChoice::InFlight,
+            Self::Paper => DispatchChoice::Queue,
+        }
+    }
+}
+
+/// How samples of different routes are trained together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum DispatchChoice {
     /// As in the paper: a queue for each depth, trained when it is full.
     Queue,
     /// One batch, whose samples are regrouped by route between groups of layers.
-    #[default]
     InFlight,
 }
 
@@ -175,6 +198,8 @@ pub struct RunPlan {
     pub test_rows: Option<usize>,
     /// How many of the training rows after `train_rows` are test rows too.
     pub extra_test_rows: usize,
+    /// Whether texts keep the tokens after `max_length`, for models that read whole texts.
+    pub whole_texts: bool,
     /// Passes over the training rows, at least one.
     pub epochs: usize,
     /// Samples in a batch, at least one.
@@ -185,6 +210,8 @@ pub struct RunPlan {
     pub seed: u64,
     /// The device of the tensors.
     pub device: DeviceChoice,
+    /// The settings of the search.
+    pub settings: SettingsChoice,
     /// How samples of different routes are trained together.
     pub dispatch: DispatchChoice,
     /// Where the depth of a text is decided.
@@ -205,6 +232,18 @@ impl RunPlan {
     /// Whether the models start from pre-trained weights.
     pub fn pretrained(&self) -> bool {
         matches!(self.model, Model::Directory(_))
+    }
+
+    /// The plan of a preset's example. With the paper's settings P-DHT runs as many epochs with frozen layers as before, four
+    /// in all, unless the flags say otherwise.
+    ///
+    /// # Errors
+    /// As [`try_from`](Self::try_from).
+    pub fn of_preset(preset: Preset, arguments: Arguments) -> Result<Self> {
+        let of_phases = (preset, arguments.settings, arguments.epochs) == (Preset::PDht, SettingsChoice::Paper, None);
+        let plan = Self::try_from(arguments)?;
+        let epochs = if of_phases { 2 * FULL_EPOCHS_BEFORE_FREEZING } else { plan.epochs };
+        Ok(Self { epochs, ..plan })
     }
 
     /// The layers of the full model.
@@ -257,6 +296,9 @@ impl TryFrom<Arguments> for RunPlan {
         if !(least..=most).contains(&max_length) {
             return Err(refused("max-length", format!("{least} to {most}, the model's positions"), max_length));
         }
+        if (arguments.settings, arguments.decide) == (SettingsChoice::Paper, Decision::AtEveryExit) {
+            return Err(refused("decide", "at-the-base: in the paper depth is decided once", "at-every-exit"));
+        }
         if arguments.extra_test_rows.is_some() && arguments.data.is_none() {
             return Err(Error::Needs { flag: "extra-test-rows", needs: "data" });
         }
@@ -266,6 +308,7 @@ impl TryFrom<Arguments> for RunPlan {
             train_rows: arguments.train_rows,
             test_rows: arguments.test_rows,
             extra_test_rows: arguments.extra_test_rows.unwrap_or_default(),
+            whole_texts: false,
             data,
             model: arguments.model,
             max_length,
@@ -278,7 +321,8 @@ impl TryFrom<Arguments> for RunPlan {
             learning_rate,
             seed: arguments.seed,
             device: arguments.device,
-            dispatch: arguments.dispatch,
+            settings: arguments.settings,
+            dispatch: arguments.dispatch.unwrap_or(arguments.settings.dispatch()),
             decide: arguments.decide,
             space,
             out: arguments.out,

@@ -4,12 +4,12 @@ use dht_search::{
     DynamicModel, Preset, SearchObjective, SearchSettings, SearchSpace,
     reward::RewardShape,
     settings::{Dispatch, ExitLosses, FullModelSteps, RouterKind},
-    space::FULL_EPOCHS_BEFORE_FREEZING,
+    space::{FULL_EPOCHS_BEFORE_FREEZING, SevenLayerHeads},
 };
 use dht_transformer::{Encoder, Pooling};
 use rand_chacha::ChaCha8Rng;
 
-use super::plan::{Decision, DispatchChoice, RunPlan};
+use super::plan::{Decision, DispatchChoice, RunPlan, SettingsChoice};
 use crate::error::{Error, Result};
 
 /// The search of a preset under a plan.
@@ -27,26 +27,39 @@ impl PlannedSearch {
     /// The search for a model of the encoder's size.
     pub(crate) fn new(preset: Preset, plan: &RunPlan, encoder: &Encoder, pooling: Pooling) -> Result<Self> {
         let (layers, heads) = (encoder.layers(), encoder.block_shape().heads);
-        let (space, first) = match (&plan.space, preset) {
-            (Some(config), _) => (SearchSpace::new(config.clone())?, None),
-            (None, Preset::PDht) => {
-                let full = Preset::FDht.space(layers, heads)?;
-                (preset.space(layers, heads)?, Some((full, FULL_EPOCHS_BEFORE_FREEZING)))
-            }
-            (None, _) => (preset.space(layers, heads)?, None),
+        // Printed for 12 layers alone.
+        let as_published = plan.settings == SettingsChoice::Paper && layers == 12;
+        let seven_layers = if as_published { SevenLayerHeads::AsPublished } else { SevenLayerHeads::Standard };
+        let space = match &plan.space {
+            Some(config) => SearchSpace::new(config.clone())?,
+            None => SearchSpace::new(preset.config(layers, heads, seven_layers)?)?,
         };
-        if let Some((_, epochs)) = &first
-            && plan.epochs <= *epochs
-        {
-            let expected = format!("more than the {epochs} epochs before layers are frozen");
-            return Err(Error::Argument { flag: "epochs", expected, got: plan.epochs.to_string() });
+        let first = match preset {
+            Preset::PDht => Some((Preset::FDht.space(layers, heads)?, FULL_EPOCHS_BEFORE_FREEZING)),
+            Preset::TDht | Preset::SDht | Preset::FDht => None,
+        };
+        if let Some((full, epochs)) = &first {
+            check_second_phase(&space, full)?;
+            if plan.epochs <= *epochs {
+                let expected = format!("more than the {epochs} epochs before layers are frozen");
+                return Err(Error::Argument { flag: "epochs", expected, got: plan.epochs.to_string() });
+            }
         }
-        let name = match (&plan.space, plan.decide) {
+        let search = match (&plan.space, plan.decide) {
             (Some(_), _) => "custom space".into(),
             (None, Decision::AtTheBase) => preset.name().into(),
             (None, Decision::AtEveryExit) => format!("{preset}, sequential"),
         };
-        let settings = settings(plan, &space, pooling);
+        let (name, settings) = match plan.settings {
+            SettingsChoice::Ours => {
+                let schedule = first.as_ref().map_or(1.0, |(_, first)| *first as f64 / plan.epochs as f64);
+                (search, our_settings(plan, &space, pooling, schedule))
+            }
+            SettingsChoice::Paper => {
+                let settings = SearchSettings { pooling, dispatch: dispatch(plan), ..SearchSettings::paper() };
+                (format!("{search}, the paper's settings"), settings)
+            }
+        };
         // Before any model is trained.
         settings.check_with(&space)?;
         Ok(Self { name, space, settings, first })
@@ -65,7 +78,38 @@ impl PlannedSearch {
     }
 }
 
-fn settings(plan: &RunPlan, space: &SearchSpace, pooling: Pooling) -> SearchSettings {
+/// Refuses a space that P-DHT cannot enter after F-DHT.
+fn check_second_phase(space: &SearchSpace, full: &SearchSpace) -> Result<()> {
+    let refused = |expected: String, got: &str| Err(Error::Argument { flag: "space", expected, got: got.into() });
+    if space.tail().is_none() {
+        let expected = "a space with frozen last layers, such as `tail = 2`, for P-DHT's epochs after F-DHT's; t_dht, s_dht \
+                        and f_dht take one without";
+        return refused(expected.into(), "a space without a tail");
+    }
+    if space.is_tree() {
+        let expected = "an integrated search (`kind = \"integrated\"`), as that of F-DHT's epochs before it";
+        return refused(expected.into(), "a tree search");
+    }
+    let base = full.base_layers();
+    if space.base_layers() != base {
+        let expected = format!(
+            "`base_state = {{ pre_pass = {{ layers = {base} }} }}`: contexts from the base layers of F-DHT's epochs before it"
+        );
+        return refused(expected, &format!("contexts from {} layers", space.base_layers()));
+    }
+    Ok(())
+}
+
+fn dispatch(plan: &RunPlan) -> Dispatch {
+    match plan.dispatch {
+        DispatchChoice::InFlight => Dispatch::InFlight,
+        DispatchChoice::Queue => Dispatch::Queue { size: plan.batch },
+    }
+}
+
+/// This project's settings. `schedule` is the share of the training to which the shares of full-model steps and random
+/// routes refer: the first phase of P-DHT, so that its bandits choose before the switch too; otherwise all of it.
+fn our_settings(plan: &RunPlan, space: &SearchSpace, pooling: Pooling, schedule: f64) -> SearchSettings {
     // Where routes end in a tail, the loss of a text is known only at its own exit.
     let own_exit_only = space.base().is_none() || space.tail().is_some();
     let settings = if own_exit_only { SearchSettings::for_preset(Preset::PDht) } else { SearchSettings::default() };
@@ -87,13 +131,19 @@ fn settings(plan: &RunPlan, space: &SearchSpace, pooling: Pooling) -> SearchSett
             ..settings
         },
     };
-    let dispatch = match plan.dispatch {
-        DispatchChoice::InFlight => Dispatch::InFlight,
-        DispatchChoice::Queue => Dispatch::Queue { size: plan.batch },
-    };
     let router = match plan.decide {
         Decision::AtTheBase => RouterKind::Bandit,
         Decision::AtEveryExit => RouterKind::SequentialBandit,
     };
-    SearchSettings { dispatch, router, ..settings }
+    let FullModelSteps { first, every } = settings.full_model_steps;
+    SearchSettings {
+        dispatch: dispatch(plan),
+        router,
+        full_model_steps: FullModelSteps { first: first * schedule, every },
+        explore_share: settings.explore_share * schedule,
+        ..settings
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::findings::{WITHDRAWN, findings, paper_notes, row_name};
 use super::html::{escaped, image, list, pairs, paragraph, results, section};
 use crate::error::Result;
 use crate::figures::{Figure, group_name, reproduction_figures};
-use crate::findings::{WITHDRAWN, findings, paper_notes, row_name};
 use crate::published::Counterpart;
 use crate::record::{ReproductionRecord, RouteCounts, RowRecord};
 use crate::tables::{published_note, tables};

@@ -97,7 +97,8 @@ impl ReproductionPlan {
             return Err(Error::Argument { flag: "seeds", expected, got: seeds.to_string() });
         }
         let plain = arguments.of_run();
-        let run = RunPlan::try_from(plain.clone())?;
+        // The n-gram model reads whole texts.
+        let run = RunPlan { whole_texts: true, ..RunPlan::try_from(plain.clone())? };
         let layers = run.layers()?;
         let units = Selection::new(&arguments.rows, layers, arguments.epochs)?;
         let mut flags = plain.flags();
@@ -112,7 +113,9 @@ impl ReproductionPlan {
 
     /// The plan of one training.
     pub(super) fn training(&self, unit: Unit, seed: u64) -> RunPlan {
-        RunPlan { seed, epochs: unit.epochs(self.run.epochs), ..self.run.clone() }
+        let settings = unit.settings();
+        let (epochs, dispatch) = (unit.epochs(self.run.epochs), settings.dispatch());
+        RunPlan { seed, epochs, settings, dispatch, ..self.run.clone() }
     }
 
     /// The directory of a unit's files.

@@ -27,6 +27,7 @@ pub(super) fn settings(plan: &ReproductionPlan, unit: Unit) -> BTreeMap<String, 
         ("max_length".into(), run.max_length.into()),
         ("timed_rows".into(), TIMED_ROWS.into()),
         ("timed_passes".into(), TIMED_PASSES.into()),
+        ("settings".into(), format!("{:?}", run.settings).to_lowercase().into()),
     ])
 }
 

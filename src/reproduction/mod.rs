@@ -12,6 +12,7 @@ mod arguments;
 mod baselines;
 mod files;
 mod identity;
+mod ngrams;
 mod run;
 mod search;
 mod summary;

@@ -1,6 +1,10 @@
 //! The units of T-, S-, F- and P-DHT.
 
-use dht_search::{Preset, evaluate, evaluation::controls::evaluate_shuffled, training::LossCurve};
+use dht_search::{
+    Preset, evaluate,
+    evaluation::{controls::evaluate_shuffled, evaluate_queued},
+    training::LossCurve,
+};
 
 use super::files::{SeedRow, UnitResult};
 use super::units::Unit;
@@ -25,7 +29,11 @@ impl Worker<'_> {
         let mut search = planned.objective(copy, self.classes(), &mut rng(&self.run, CLASSIFIERS))?;
         let history = self.fit(&mut search)?;
         let model = search.model();
-        let evaluation = evaluate(model, &self.data.test, self.batch())?;
+        // The paper has its queues at inference too.
+        let evaluation = match published {
+            true => evaluate_queued(model, &self.data.test, self.batch())?,
+            false => evaluate(model, &self.data.test, self.batch())?,
+        };
 
         let mut row = SeedRow {
             group: if published { RowGroup::AsPublished } else { RowGroup::Ours },

@@ -5,6 +5,7 @@ use std::fmt;
 use dht_search::Preset;
 
 use crate::error::{Error, Result};
+use crate::experiment::SettingsChoice;
 use crate::record::RowGroup;
 
 /// The depths of `DistilBERT`'s students as shares of the layers: 6, 3 and 1 of 12.
@@ -93,6 +94,14 @@ impl Unit {
             Self::Ngram | Self::Stacked(_) | Self::Cascade(_) => RowGroup::Ngram,
             Self::AsPublished(_) => RowGroup::AsPublished,
             Self::Ours(_) => RowGroup::Ours,
+        }
+    }
+
+    /// The settings of its training. As published the full model has the paper's pooler too.
+    pub(super) fn settings(self) -> SettingsChoice {
+        match self.reference() {
+            Self::FullAsPublished => SettingsChoice::Paper,
+            _ => SettingsChoice::Ours,
         }
     }
 

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use candle_core::Device;
 use dht_search::{Prediction, Predictor, evaluation::time_in_turns};
 use dht_transformer::{
-    EncodedDataset, Encoder, ForwardContext, Objective, TextClassifier, Trainer,
+    EncodedDataset, Encoder, ForwardContext, Objective, Pooling, TextClassifier, Trainer,
     data::longest_first,
+    flops::{Breakdown, ClassifierShape, Load},
     train::{History, metrics::score},
 };
 
@@ -64,7 +65,9 @@ impl<'a> Worker<'a> {
             Unit::DistilBert(depth) => self.distilbert(depth)?,
             Unit::FastBert => self.fastbert()?,
             Unit::Pabee => self.pabee()?,
-            other => return Err(Error::Argument { flag: "unit", expected: "a unit".into(), got: other.to_string() }),
+            Unit::Ngram => self.ngram()?,
+            Unit::Stacked(depth) => self.stacked(depth)?,
+            Unit::Cascade(depth) => self.cascade(depth)?,
         };
         result.hash = hash;
         result.save(&place)
@@ -175,6 +178,19 @@ impl<'a> Worker<'a> {
             layer_head_ratio: layer_head / predictions.len().max(1) as f64,
             predictions,
         })
+    }
+
+    /// FLOPs of a text of this length in the first layers with a classifier.
+    pub(super) fn text_flops(&self, depth: usize, tokens: usize) -> u64 {
+        let block = self.encoder.block_shape();
+        let classifier = ClassifierShape {
+            hidden: block.hidden,
+            pooler: pooling(&self.run) == Pooling::Pooler,
+            classes: self.classes(),
+        };
+        let load = Load::of_text(tokens);
+        let layers: Breakdown = std::iter::repeat_n(block.forward(load, block.full()), depth).sum();
+        (layers + classifier.forward(1)).total().0
     }
 
     /// The trained model of another unit of this seed.

@@ -9,4 +9,5 @@ pub use csv::reproduction_csv;
 pub(crate) use grid::{Side, markdown_text};
 pub(crate) use reproduction::{Table, published_note, tables};
 pub use reproduction::{reproduction_markdown, reproduction_text};
+pub(crate) use run::DEVIATIONS;
 pub use run::{Row, markdown_table, rows, text_table};

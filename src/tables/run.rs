@@ -3,6 +3,9 @@
 use super::grid::{self, Side};
 use crate::record::{ModelResult, RunRecord};
 
+/// The name of the list in a record's settings of where a run with the paper's settings differs from its print.
+pub(crate) const DEVIATIONS: &str = "deviations";
+
 /// The row of one model; values that a model lacks are `None`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
@@ -151,6 +154,15 @@ fn notes(record: &RunRecord) -> Vec<String> {
             regret.regret,
             regret.oracle
         ));
+    }
+    let deviations = record.settings.get(DEVIATIONS).and_then(serde_json::Value::as_array);
+    let mut list = String::new();
+    for line in deviations.into_iter().flatten().filter_map(serde_json::Value::as_str) {
+        list.push_str("\n - ");
+        list.push_str(line);
+    }
+    if !list.is_empty() {
+        notes.push(format!("The paper's settings; where this run differs from its print:\n{list}"));
     }
     for part in &record.difficulties {
         notes.push(format!(

@@ -73,6 +73,7 @@
 //! | choose how exits are trained | [`settings::ExitLosses`], [`settings::FullModelSteps`], [`settings::SoftLabels`] with [`SearchObjective::with_teacher`] |
 //! | train | [`SearchObjective`], [`SearchObjective::with_next_phase`] for P-DHT |
 //! | predict and score | [`DynamicModel::predict_batch`], [`evaluate`], [`Evaluation`], [`Predictor`] for a baseline of your own |
+//! | run the paper's own search | [`SearchSettings::paper`], [`settings::deviations`] for where it differs from the print, [`evaluation::evaluate_queued`] |
 //! | train a baseline: truncations, DistilBERT, FastBERT, PABEE | [`baselines`] |
 //! | read every exit's answers in one pass | [`evaluation::exit_log_probabilities`] |
 //! | compare with controls | [`evaluation::controls`]: fixed, random, shuffled and oracle routes; [`Regret`]; [`evaluation::time_in_turns`] for the clock |

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::Device;
-use dht_search::evaluation::controls::evaluate_shuffled;
+use dht_search::evaluation::{controls::evaluate_shuffled, evaluate_queued};
 use dht_search::transformer::{
     BertConfig, EncodedDataset, Encoder, Encoding, HeadSet, Pooling, Sample, TextClassifier, TrainSettings, Trainer,
     flops::{BackwardNeeds, ClassifierShape, Load, product_flops},
@@ -132,7 +132,7 @@ fn plans() -> [SearchSettings; 4] {
             full_model_steps: FullModelSteps { first: 0.0, every: 3 },
             loss_source: held_out,
             warm_up_contexts: 16,
-            arm_feature_texts: 20,
+            arm_feature_texts: Some(20),
             ..SearchSettings::paper()
         },
     ]
@@ -166,7 +166,7 @@ fn check_plans() -> Result<()> {
 #[test]
 fn the_accounting_says_what_ran() -> Result<()> {
     check_plans()?;
-    let small = |settings| SearchSettings { warm_up_contexts: 16, arm_feature_texts: 20, ..settings };
+    let small = |settings| SearchSettings { warm_up_contexts: 16, arm_feature_texts: Some(20), ..settings };
     let on_the_way =
         SearchSettings { exit_losses: ExitLosses::Weighted { weight: 0.1, power: 1.0 }, ..SearchSettings::default() };
     for settings in [SearchSettings::default(), on_the_way, SearchSettings::paper()].map(small) {
@@ -234,6 +234,11 @@ fn assert_accounting(mut model: SearchObjective, name: &str) -> Result<()> {
     let start = product_flops();
     let shuffled = evaluate_shuffled(model.model(), &test, &evaluation, 6, &mut ChaCha8Rng::seed_from_u64(1))?;
     assert_eq!(shuffled.flops, product_flops() - start, "shuffled, {name}");
+    if let Dispatch::Queue { .. } = model.model().settings().dispatch {
+        let start = product_flops();
+        let queued = evaluate_queued(model.model(), &test, 6)?;
+        assert_eq!(queued.flops, product_flops() - start, "evaluation with queues, {name}");
+    }
     Ok(())
 }
 
@@ -243,7 +248,7 @@ fn every_kind_of_search() -> Result<()> {
             for dispatch in [Dispatch::InFlight, Dispatch::Queue { size: 5 }] {
                 for head_draws in [HeadDraws::PerGroup, HeadDraws::PerSample] {
                     for width_coupling in [WidthCoupling::Heads, WidthCoupling::HeadsAndFfn] {
-                        let (warm_up_contexts, arm_feature_texts) = (16, 20);
+                        let (warm_up_contexts, arm_feature_texts) = (16, Some(20));
                         let settings = SearchSettings {
                             dispatch,
                             head_draws,
@@ -278,7 +283,7 @@ fn every_kind_of_search() -> Result<()> {
         }
     }
     for settings in [SearchSettings::for_preset(Preset::PDht), SearchSettings::paper()] {
-        let settings = SearchSettings { warm_up_contexts: 16, arm_feature_texts: 20, ..settings };
+        let settings = SearchSettings { warm_up_contexts: 16, arm_feature_texts: Some(20), ..settings };
         let mut rng = ChaCha8Rng::seed_from_u64(2);
         let model = model_of(Preset::FDht, settings)?.with_next_phase(Preset::PDht.space(6, 12)?, 2, &mut rng)?;
         assert_accounting(model, "F-DHT and then P-DHT")?;

@@ -21,7 +21,8 @@ fn without_flags_a_small_model_trains_on_generated_texts() {
     assert_eq!(plan.model, Model::Size(ModelSize { layers: 7, heads: 12, hidden: 96 }));
     assert_eq!((plan.train_rows, plan.test_rows), (None, None));
     assert_eq!((plan.learning_rate, plan.max_length), (SCRATCH_RATE, MAX_LENGTH));
-    assert_eq!(plan.dispatch, DispatchChoice::InFlight);
+    assert_eq!((plan.settings, plan.dispatch), (SettingsChoice::Ours, DispatchChoice::InFlight));
+    assert_eq!(plan.epochs, EPOCHS_OF_GENERATED_TEXTS);
     assert_eq!(plan.out_of(Preset::TDht), Path::new("target/dht/t_dht"));
     assert_eq!(plan.out_of(Preset::PDht), Path::new("target/dht/p_dht"));
 }
@@ -33,7 +34,7 @@ fn every_flag_is_in_the_plan() {
     let text = "layers = 12\nheads = 4\nexits = [3, 12]\nsearch = { kind = \"tree\", heads = [[2, 4]] }\n";
     std::fs::write(&file, text).unwrap();
     let line = "--data d --model 12x4x32 --text-column title --text-column 2 --label-column 0 --pair --max-length 64 \
-                --train-rows 20 --test-rows 10 --epochs 2 --batch 8 --lr 2e-4 --seed 5 --device cpu --dispatch queue \
+                --train-rows 20 --test-rows 10 --epochs 2 --batch 8 --lr 2e-4 --seed 5 --device cpu --settings paper --dispatch in-flight \
                 --out o --resume --quiet";
     let line = &format!("{line} --space {}", file.display());
     let expected = RunPlan {
@@ -48,12 +49,14 @@ fn every_flag_is_in_the_plan() {
         train_rows: Some(20),
         test_rows: Some(10),
         extra_test_rows: 0,
+        whole_texts: false,
         epochs: 2,
         batch: 8,
         learning_rate: 2e-4,
         seed: 5,
         device: DeviceChoice::Cpu,
-        dispatch: DispatchChoice::Queue,
+        settings: SettingsChoice::Paper,
+        dispatch: DispatchChoice::InFlight,
         decide: Decision::AtTheBase,
         space: Some(SpaceConfig::from_toml_str(text).unwrap()),
         out: Some("o".into()),
@@ -77,6 +80,22 @@ fn every_flag_is_in_the_plan() {
 }
 
 #[test]
+fn with_the_papers_settings_samples_queue_and_p_dht_runs_two_epochs_before_the_switch_and_two_after() {
+    let of = |preset, line: &str| {
+        let words = std::iter::once("dht").chain(line.split_whitespace());
+        RunPlan::of_preset(preset, Arguments::try_parse_from(words).unwrap()).unwrap()
+    };
+    for (line, epochs) in [("--settings paper", EPOCHS_OF_GENERATED_TEXTS), ("--settings paper --data d", EPOCHS)] {
+        let (tree, frozen) = (of(Preset::TDht, line), of(Preset::PDht, line));
+        assert_eq!(tree.dispatch, DispatchChoice::Queue);
+        assert_eq!((tree.epochs, frozen.epochs), (epochs, 4));
+        assert_eq!(tree, plan(line).unwrap());
+    }
+    assert_eq!(of(Preset::PDht, "--settings paper --epochs 7").epochs, 7);
+    assert_eq!(of(Preset::PDht, "--data d").epochs, EPOCHS);
+}
+
+#[test]
 fn impossible_values_are_refused_by_their_flag() {
     for (line, wrong) in [
         ("--epochs 0", "epochs"),
@@ -84,6 +103,7 @@ fn impossible_values_are_refused_by_their_flag() {
         ("--train-rows 0", "train-rows"),
         ("--train-rows 1", "train-rows"),
         ("--test-rows 0", "test-rows"),
+        ("--settings paper --decide at-every-exit", "decide"),
         ("--lr 0", "lr"),
         ("--lr=-1e-3", "lr"),
         ("--lr NaN", "lr"),

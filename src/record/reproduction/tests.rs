@@ -1,6 +1,27 @@
 use super::*;
 use crate::error::Error;
-use crate::fixture;
+use crate::record::RunRecord;
+
+fn record() -> ReproductionRecord {
+    let scores = |macro_f1: &[f64]| RowRecord {
+        method: "truncation".into(),
+        setting: "3 layers".into(),
+        group: RowGroup::Truncation,
+        seeds: (0..macro_f1.len() as u64).collect(),
+        failed: BTreeMap::from([(7, "out of memory".into())]),
+        macro_f1: Summary::of(macro_f1),
+        routes: Some(RouteCounts { test: BTreeMap::from([("3L12H".into(), 9)]), ..RouteCounts::default() }),
+        curves: Some(Curves::default()),
+        deviations: vec!["fewer epochs".into()],
+        ..RowRecord::default()
+    };
+    ReproductionRecord {
+        schema: ReproductionRecord::SCHEMA,
+        settings: BTreeMap::from([("limit".into(), Value::Null)]),
+        rows: vec![scores(&[0.9]), scores(&[0.9, 0.91]), scores(&[])],
+        ..ReproductionRecord::default()
+    }
+}
 
 fn problem(result: Result<impl Sized>) -> RecordProblem {
     match result {
@@ -14,17 +35,17 @@ fn problem(result: Result<impl Sized>) -> RecordProblem {
 fn a_saved_reproduction_loads_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("record.json");
-    fixture::reproduction().save(&path).unwrap();
-    assert_eq!(ReproductionRecord::load(&path).unwrap(), fixture::reproduction());
+    record().save(&path).unwrap();
+    assert_eq!(ReproductionRecord::load(&path).unwrap(), record());
 }
 
 #[test]
 fn a_number_that_is_not_finite_is_refused_with_its_path() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("record.json");
-    let mut record = fixture::reproduction();
-    record.rows[2].macro_f1.sd = f64::INFINITY;
-    assert_eq!(problem(record.save(&path)), RecordProblem::NotFinite { field: "rows.2.macro_f1.sd".into() });
+    let mut bad = record();
+    bad.rows[2].macro_f1.sd = f64::INFINITY;
+    assert_eq!(problem(bad.save(&path)), RecordProblem::NotFinite { field: "rows.2.macro_f1.sd".into() });
     assert!(!path.exists());
 }
 
@@ -42,7 +63,7 @@ fn earlier_later_and_foreign_records_are_refused_with_their_reason() {
         assert_eq!(problem, RecordProblem::OtherVersion { found, expected });
         assert!(problem.to_string().contains(&format!("schema {found}, expected {expected}")));
     }
-    let run = serde_json::to_string(&fixture::record()).unwrap();
+    let run = format!("{{\"schema\": {}, \"preset\": \"T-DHT\"}}", RunRecord::SCHEMA);
     for text in ["", "{}", "{\"schema\": 1}", &run] {
         assert!(matches!(load(text), RecordProblem::Content { .. }), "{text}");
     }

@@ -3,6 +3,7 @@
 pub mod controls;
 mod exit_probabilities;
 mod on_routes;
+mod queued;
 mod regret;
 mod speed;
 mod timing;
@@ -24,6 +25,7 @@ use crate::routing::RouteChoice;
 use crate::space::{ModelShape, Route};
 
 pub use exit_probabilities::exit_log_probabilities;
+pub use queued::evaluate_queued;
 pub use regret::{FixedArms, Regret};
 pub use speed::{CALIBRATION_TOLERANCE, Speed, SpeedCurve, calibrate};
 pub use timing::{PassTimes, time_in_turns};

@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use super::dynamic::DynamicModel;
 use super::executor::{Executor, PassedExits};
 use crate::error::Result;
-use crate::routing::Mode;
+use crate::routing::{ForwardTrace, Mode};
 use crate::space::Route;
 
 /// The prediction for a text.
@@ -86,6 +86,11 @@ impl Executor<'_> {
         // Ties are broken by a generator that depends on the batch alone.
         let mut rng = ChaCha8Rng::seed_from_u64(batch.sample_ids.first().copied().unwrap_or_default());
         let trace = self.run(batch, &mut rng)?;
+        self.predictions(batch, &trace)
+    }
+
+    /// The predictions of a batch that has run.
+    pub(crate) fn predictions(&self, batch: &PackedBatch, trace: &ForwardTrace) -> Result<BatchPredictions> {
         let mut probabilities = vec![Vec::new(); batch.len()];
         for output in &trace.outputs {
             let rows: Vec<Vec<f32>> = log_softmax(&output.logits)?.exp()?.to_vec2()?;
@@ -94,7 +99,7 @@ impl Executor<'_> {
             }
         }
         let routes = trace.routes(&self.model.space)?;
-        let flops = self.model.trace_flops(batch, &trace, &routes);
+        let flops = self.model.trace_flops(batch, trace, &routes);
         let mut head_sets = trace.head_sets();
         let mut predictions = Vec::with_capacity(batch.len());
         for (sample, (route, flops)) in routes.into_iter().zip(flops).enumerate() {

@@ -7,6 +7,7 @@ mod bandit;
 mod fixed;
 mod full_heads;
 mod patience;
+mod queues;
 mod threshold;
 mod trace;
 
@@ -26,6 +27,7 @@ use crate::settings::{RouterKind, SearchSettings};
 use crate::space::SearchSpace;
 
 pub(crate) use fixed::{FixedRoutes, RouteChoice, random_heads};
+pub(crate) use queues::Queues;
 pub use trace::{Decisions, ExitOutput, ExitReads, ForwardTrace, GroupDecisions, GroupTrace, HeadSetGroup, Losses};
 pub(crate) use trace::{ExitContexts, QueuedDecision};
 

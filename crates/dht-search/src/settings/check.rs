@@ -1,9 +1,10 @@
 //! Checks of settings: each value alone, values together, and values with a space.
 
 use super::SearchSettings;
+use super::bandits::Normalization;
 use super::exits::{ClassifierSharing, ExitLosses};
 use super::ranges::{check_number, check_power, check_share};
-use super::routing::RouterKind;
+use super::routing::{PinnedHeads, RouterKind};
 use super::training::Dispatch;
 use crate::error::{Error, Result};
 use crate::reward::RewardShape;
@@ -46,9 +47,13 @@ impl SearchSettings {
         }
         self.router.check()?;
         self.check_needs_of_passed_exits()?;
+        if self.normalization == Normalization::Rolling && self.pinned_heads == PinnedHeads::GradientImportance {
+            let expected = "largest_norm or given: with rolling statistics there is no warm-up to choose heads in";
+            return Err(Error::setting("pinned_heads", expected, "gradient_importance"));
+        }
         let counts = [
             ("warm_up_contexts", self.warm_up_contexts),
-            ("arm_feature_texts", self.arm_feature_texts),
+            ("arm_feature_texts", self.arm_feature_texts.unwrap_or(1)),
             ("dispatch.queue.size", self.dispatch.queue_size().unwrap_or(1)),
         ];
         match counts.into_iter().find(|(_, count)| *count == 0) {
@@ -113,6 +118,10 @@ impl SearchSettings {
                 (self.dispatch != Dispatch::InFlight, "bandit, since a queue holds samples of one depth"),
                 (self.exit_losses == ExitLosses::Chosen, "bandit, since the passed exits have no losses"),
                 (self.router == RouterKind::SequentialBandit && !gain, "bandit, with other rewards than gain"),
+                (
+                    self.router == RouterKind::SequentialBandit && self.normalization == Normalization::Rolling,
+                    "bandit, with contexts that are scaled by rolling statistics",
+                ),
             ];
             if let Some((_, expected)) = cases.into_iter().find(|(wrong, _)| *wrong) {
                 return refuse("router", expected, "one that decides at exits");
@@ -140,7 +149,8 @@ mod tests {
     #[test]
     fn a_setting_out_of_range_is_refused_by_its_name() {
         type Change = fn(&mut SearchSettings);
-        let cases: [(&str, Change); 21] = [
+        let cases: [(&str, Change); 22] = [
+            ("pinned_heads", |s| s.normalization = Normalization::Rolling),
             ("exploration", |s| s.exploration.heads = f64::NAN),
             ("prior_precision", |s| s.prior_precision = 0.0),
             ("forgetting_decay", |s| s.forgetting_decay = 1.5),

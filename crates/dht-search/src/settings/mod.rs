@@ -1,6 +1,8 @@
 //! The settings of a search: every value and choice that the paper leaves open.
 
+mod bandits;
 mod check;
+mod deviations;
 mod exits;
 mod presets;
 mod ranges;
@@ -14,7 +16,10 @@ use crate::cost::{CostModel, WidthCoupling};
 use crate::error::{Error, Result};
 use crate::reward::{HeadFeedback, RewardMemory, RewardRule, RewardShape};
 
+pub use bandits::{HeadSetPrior, Normalization};
+pub use deviations::deviations;
 pub use exits::{ClassifierSharing, ExitKind, ExitLosses};
+pub use presets::PUBLISHED_PRIOR_FLOOR;
 pub use routing::{ContextDesign, HeadArms, HeadDraws, PerBandit, PinnedHeads, RouterKind};
 pub use training::{Dispatch, FullModelSteps, LossSource, SoftLabels, Teacher};
 
@@ -72,8 +77,11 @@ pub struct SearchSettings {
     /// learns, so that old rewards mislead. The paper forgets nothing, γ = 1.
     #[serde(alias = "discount")]
     pub forgetting_decay: f64,
-    /// The head-set bandit's prior precision s: the weights of each head start as N(0, 1/s) (Chapelle and Li 2011). The
-    /// paper's 0 is improper.
+    /// The mean of the head-set bandit's prior.
+    #[serde(skip_serializing_if = "is_default")]
+    pub head_set_prior: HeadSetPrior,
+    /// The head-set bandit's prior precision s: the weights of each head start as N(0, 1/s) (Chapelle and Li 2011), or as
+    /// N(1, 1/s) with [`HeadSetPrior::AsPublished`]. The paper's 0 is improper.
     #[serde(alias = "head_prior_precision")]
     pub head_set_prior_precision: f64,
     /// The head-set bandit's λ in (0, 1], the weight of the current posterior in each update: argmin (λ/2)·Σ sⱼ(pⱼ − gⱼ)² +
@@ -94,9 +102,12 @@ pub struct SearchSettings {
     pub loss_source: LossSource,
     /// Whether a sample's losses at the exits that it passed also update the arms of those exits.
     pub nested_feedback: bool,
+    /// How contexts are scaled.
+    #[serde(skip_serializing_if = "is_default")]
+    pub normalization: Normalization,
     /// Contexts seen, with random routes, before their scaling is frozen and the bandits learn, so that a posterior sees
-    /// one scaling only. The paper keeps updating its running statistics (7.2). A model with fewer contexts runs whole at
-    /// inference.
+    /// one scaling only. A model with fewer contexts runs whole at inference. Without effect on
+    /// [`Normalization::Rolling`].
     pub warm_up_contexts: usize,
     /// The share of the training in which routes are random while the bandits already learn. Before the deep layers have
     /// learned anything, no bandit can find out that depth helps.
@@ -105,9 +116,15 @@ pub struct SearchSettings {
     /// layers learn only from deep routes, and shallow exits that see many texts too hard for them learn shortcuts. A
     /// pre-trained encoder's deep layers already know enough, and its shallow exits need the texts.
     pub explore_power: f64,
-    /// Texts over which arm features are averaged (paper, 4.2, where all texts are used). Only for
-    /// [`ContextDesign::Paper`].
-    pub arm_feature_texts: usize,
+    /// The number of first training texts over which arm features are averaged; `None` for all of them, as in the paper
+    /// (4.2). Only for [`ContextDesign::Paper`].
+    pub arm_feature_texts: Option<usize>,
+}
+
+/// Whether a setting has its default. Settings that were added later are written only where they differ from it, so that
+/// records and checkpoints of earlier releases stay comparable.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Default for SearchSettings {
@@ -131,6 +148,7 @@ impl Default for SearchSettings {
             exploration: PerBandit::all(0.1),
             prior_precision: 1.0,
             forgetting_decay: 0.9999,
+            head_set_prior: HeadSetPrior::default(),
             head_set_prior_precision: 1.0,
             head_set_prior_weight: 1.0,
             kappa: PerBandit::all(1.0),
@@ -139,10 +157,11 @@ impl Default for SearchSettings {
             head_feedback: HeadFeedback::default(),
             loss_source: LossSource::default(),
             nested_feedback: true,
+            normalization: Normalization::default(),
             warm_up_contexts: 512,
             explore_share: 0.4,
             explore_power: 2.0,
-            arm_feature_texts: 512,
+            arm_feature_texts: Some(512),
         }
     }
 }

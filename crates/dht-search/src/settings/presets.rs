@@ -3,29 +3,75 @@
 use dht_transformer::Pooling;
 
 use super::SearchSettings;
-use super::exits::{ClassifierSharing, ExitLosses};
-use super::routing::{ContextDesign, HeadDraws};
-use super::training::Dispatch;
-use crate::reward::{RewardMemory, RewardShape};
+use super::bandits::{HeadSetPrior, Normalization};
+use super::exits::{ClassifierSharing, ExitKind, ExitLosses};
+use super::routing::{ContextDesign, HeadArms, HeadDraws, PinnedHeads, RouterKind};
+use super::training::{Dispatch, FullModelSteps, LossSource};
+use crate::cost::{CostModel, LayerHeadCount, WidthCoupling};
+use crate::reward::{HeadFeedback, RewardMemory, RewardShape};
 use crate::space::Preset;
 
+/// The precision of the head-set bandit's published prior in the place of the printed 0; ours. A weight starts with a
+/// standard deviation of 32, so that the first rewards decide.
+pub const PUBLISHED_PRIOR_FLOOR: f64 = 1e-3;
+
 impl SearchSettings {
-    /// The paper's choices where it states one: queues, contexts \[x ; z\], the loss of the chosen exit only, one
-    /// classifier after a pooler, the ratio to the previous batch. Values that it does not state stay at the defaults.
+    /// The paper's settings, as printed, and where the print contradicts itself or cannot be computed, in the reading that
+    /// [`deviations`](super::deviations) lists. One setting for all four presets; for comparison, not for use.
+    ///
+    /// | the print | here |
+    /// |---|---|
+    /// | Algorithm 3: a queue for each depth, the base layers twice | [`Dispatch::Queue`] |
+    /// | contexts \[x ; z\] of 168, 87 and 13 dimensions (7.1, 7.3) | [`ContextDesign::Paper`] |
+    /// | features of the arms from all training texts (4.2) | `arm_feature_texts: None` |
+    /// | rolling normalisation (7.2) | [`Normalization::Rolling`] |
+    /// | rewards: a ratio to the previous batch (4.3) | [`RewardShape::Ratio`], [`RewardMemory::PreviousBatch`] |
+    /// | one arm for each head "in total", a head set for each sample (4.2) | [`HeadArms::PerHead`], [`HeadDraws::PerSample`] |
+    /// | binary feedback: 1 is more effective (4.3) | [`HeadFeedback::Standard`] |
+    /// | TSB starts with mean 1 and precision 0 (3.2) | [`HeadSetPrior::AsPublished`] with [`PUBLISHED_PRIOR_FLOOR`] |
+    /// | LinUCB without forgetting (Algorithm 1) | `forgetting_decay: 1.0` |
+    /// | bandits from the first batch on, all epochs (Algorithm 2) | no random routes, no full-model steps, all losses |
+    /// | one pooler and classifier, the loss of the chosen exit | [`ClassifierSharing::Shared`], [`Pooling::Pooler`], [`ExitLosses::Chosen`] |
+    /// | cost: layers × heads (6.2) | [`CostModel::LayerHeadProduct`]; without effect, since the ratio contains the cost |
+    ///
+    /// The print gives no value for LinUCB's exploration α and precision λ, for κ (its α, β₁ and β_cp) and for the size of
+    /// a queue, and does not say which heads are pinned. These are ours: .1, 1, 1, 32, and the heads of the largest norm.
     pub fn paper() -> Self {
+        let ours = Self::default();
         Self {
             dispatch: Dispatch::Queue { size: 32 },
             context: ContextDesign::Paper,
+            router: RouterKind::Bandit,
+            head_arms: HeadArms::PerHead,
             head_draws: HeadDraws::PerSample,
+            pinned_heads: PinnedHeads::LargestNorm,
+            cost_model: CostModel::LayerHeadProduct(LayerHeadCount::AsExecuted),
+            width_coupling: WidthCoupling::Heads,
             exit_losses: ExitLosses::Chosen,
+            full_model_steps: FullModelSteps::default(),
+            soft_labels: None,
+            exit_kind: ExitKind::Linear,
+            last_exit_pooling: None,
             classifier_sharing: ClassifierSharing::Shared,
             pooling: Pooling::Pooler,
+            exploration: ours.exploration,
+            prior_precision: ours.prior_precision,
             forgetting_decay: 1.0,
+            head_set_prior: HeadSetPrior::AsPublished,
+            head_set_prior_precision: PUBLISHED_PRIOR_FLOOR,
+            head_set_prior_weight: 1.0,
+            kappa: ours.kappa,
             reward_shape: RewardShape::Ratio,
             reward_memory: RewardMemory::PreviousBatch,
+            head_feedback: HeadFeedback::Standard,
+            loss_source: LossSource::AllEpochs,
             nested_feedback: false,
+            normalization: Normalization::Rolling,
+            // Without effect: no route is random.
+            warm_up_contexts: ours.warm_up_contexts,
             explore_share: 0.0,
-            ..Self::default()
+            explore_power: ours.explore_power,
+            arm_feature_texts: None,
         }
     }
 

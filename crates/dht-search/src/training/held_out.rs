@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use super::objective::{SearchObjective, stream};
 use crate::error::{Error, Result};
 use crate::model::PassedExits;
-use crate::settings::{ExitLosses, LossSource};
+use crate::settings::{ExitLosses, LossSource, Normalization};
 
 /// Random streams: which texts are held out, and their routes.
 const HOLDING_OUT: u64 = 1 << 57;
@@ -22,14 +22,18 @@ impl SearchObjective {
         match self.settings().loss_source {
             LossSource::AllEpochs => true,
             LossSource::FirstEpoch => progress.epoch == 0,
-            LossSource::HeldOut { .. } => !self.dynamic.is_warm(),
+            LossSource::HeldOut { .. } => self.has_warm_up() && !self.dynamic.is_warm(),
         }
+    }
+
+    fn has_warm_up(&self) -> bool {
+        self.settings().normalization == Normalization::FrozenAfterWarmUp
     }
 
     /// Refuses a training whose first epoch ends before the bandits may learn.
     pub(crate) fn check_first_epoch(&self, training: &EncodedDataset) -> Result<()> {
         let (needed, got) = (self.settings().warm_up_contexts, training.len());
-        if self.settings().loss_source == LossSource::FirstEpoch && got <= needed {
+        if self.settings().loss_source == LossSource::FirstEpoch && self.has_warm_up() && got <= needed {
             let expected = format!("below the {got} training texts, since the bandits learn in the first epoch alone");
             return Err(Error::setting("warm_up_contexts", expected, needed));
         }

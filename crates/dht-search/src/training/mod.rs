@@ -9,7 +9,6 @@ mod head_gradients;
 mod held_out;
 mod objective;
 mod phases;
-mod queues;
 mod recording;
 mod state;
 mod steps;

@@ -16,10 +16,9 @@ use serde_json::Value;
 use super::accounting::CostAccounting;
 use super::arm_features::arm_features;
 use super::head_gradients::HeadImportance;
-use super::queues::Queues;
 use crate::error::{Error, Result};
 use crate::model::{DynamicModel, ExitModel, Exits};
-use crate::routing::{Decisions, GroupTrace, Mode, Preparation};
+use crate::routing::{Decisions, GroupTrace, Mode, Preparation, Queues};
 use crate::settings::{Dispatch, SearchSettings};
 use crate::space::SearchSpace;
 
@@ -193,7 +192,8 @@ impl Objective for SearchObjective {
         let pinned = self.first_pins()?;
         let mut features = None;
         if self.settings().context.has_arm_features() {
-            let rows: Vec<usize> = (0..training.len().min(self.settings().arm_feature_texts)).collect();
+            let most = self.settings().arm_feature_texts.unwrap_or(training.len());
+            let rows: Vec<usize> = (0..training.len().min(most)).collect();
             let mut rng = stream(progress, PREPARING);
             let start = Instant::now();
             let (computed, flops) = arm_features(self.exit_model(), pinned, training, &rows, &mut rng)?;

@@ -9,8 +9,8 @@ use serde_json::{Value, json, to_value};
 use super::accounting::CostAccounting;
 use super::head_gradients::HeadImportance;
 use super::objective::{NextPhase, SearchObjective};
-use super::queues::Queues;
 use crate::error::{Error, Result};
+use crate::routing::Queues;
 use crate::settings::SearchSettings;
 use crate::space::SearchSpace;
 

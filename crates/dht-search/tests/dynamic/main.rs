@@ -4,6 +4,7 @@ mod controls;
 mod forged;
 mod inputs;
 mod own_parts;
+mod paper;
 mod plans;
 mod resuming;
 mod searches;

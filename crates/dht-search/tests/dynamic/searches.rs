@@ -21,7 +21,7 @@ use crate::toy::{CLASSES, HEADS, LAYERS, Stop, encoder, task, train_settings, we
 const ROWS: u64 = 37;
 
 fn small(settings: SearchSettings) -> SearchSettings {
-    SearchSettings { warm_up_contexts: 16, arm_feature_texts: 20, ..settings }
+    SearchSettings { warm_up_contexts: 16, arm_feature_texts: Some(20), ..settings }
 }
 
 fn model(preset: Preset, settings: &SearchSettings, seed: u64) -> Result<SearchObjective> {

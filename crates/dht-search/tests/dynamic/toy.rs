@@ -54,8 +54,8 @@ pub fn model(settings: SearchSettings, seed: u64) -> Result<SearchObjective> {
 /// The settings by name, each with a warm-up that ends within the first epoch: the default and the paper's, in flight
 /// and with queues.
 pub fn kinds() -> [(&'static str, SearchSettings); 4] {
-    let defaults = SearchSettings { warm_up_contexts: 16, arm_feature_texts: 20, ..SearchSettings::default() };
-    let paper = SearchSettings { warm_up_contexts: 16, arm_feature_texts: 20, ..SearchSettings::paper() };
+    let defaults = SearchSettings { warm_up_contexts: 16, arm_feature_texts: Some(20), ..SearchSettings::default() };
+    let paper = SearchSettings { warm_up_contexts: 16, arm_feature_texts: Some(20), ..SearchSettings::paper() };
     let queue = Dispatch::Queue { size: 5 };
     [
         ("default", defaults.clone()),

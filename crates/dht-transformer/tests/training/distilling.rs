@@ -31,10 +31,10 @@ fn the_loss_is_the_weighted_mean_of_its_terms_number_by_number() -> Result<()> {
     let data = task(5, 1);
     let batch = data.batch(&[0, 1, 2, 3, 4])?;
     let ctx = ForwardContext::inference();
-    let answers = |model: &TextClassifier| -> Result<(Vec<Vec<f32>>, Vec<Vec<f32>>)> {
-        Ok((model.logits(&batch, &ctx)?.to_vec2()?, model.hidden(&batch, &ctx)?.tensor().to_vec2()?))
+    let answers = |model: &TextClassifier| -> Result<[Vec<Vec<f32>>; 2]> {
+        Ok([model.logits(&batch, &ctx)?.to_vec2()?, model.hidden(&batch, &ctx)?.tensor().to_vec2()?])
     };
-    let ((z, own), (t, target)) = (answers(&student)?, answers(&teacher)?);
+    let ([z, own], [t, target]) = (answers(&student)?, answers(&teacher)?);
     let mut terms = [0.0; 3];
     for sample in 0..5 {
         let (p, q) = (softmax(&z[sample], 3.0), softmax(&t[sample], 3.0));

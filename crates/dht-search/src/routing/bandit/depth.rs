@@ -47,9 +47,11 @@ impl Router for DepthRouter {
 
     fn start(&self, view: &StageView<'_>, last: usize, mode: Mode, rng: &mut dyn Rng) -> Result<Decisions> {
         let Self { setup, learned } = self;
-        let random = mode == Mode::Random || (mode == Mode::Explore && !self.is_warm());
-        let unknown = mode == Mode::Exploit && !self.is_warm();
         let (contexts, signals) = contexts(setup, view)?;
+        let linear = learned.bandit.linear.choosing(setup, &contexts, mode)?;
+        let warm = linear.is_warm(setup);
+        let random = mode == Mode::Random || (mode == Mode::Explore && !warm);
+        let unknown = mode == Mode::Exploit && !warm;
         let features = learned.arm_features.as_ref();
         let (tree, arms) = (setup.space.is_tree(), setup.space.integrated_arms());
         let depths = if tree { setup.depths() } else { arms.iter().map(Route::depth).collect() };
@@ -63,7 +65,7 @@ impl Router for DepthRouter {
             let arm = match (unknown, random) {
                 (true, _) => full,
                 (_, true) => setup.random_by_depth(&depths, rng),
-                _ => learned.bandit.choose(setup, features, context, tokens, mode, rng)?,
+                _ => choose(&linear, setup, features, context, tokens, mode, rng)?,
             };
             if tree {
                 decisions.exits.push(arm);
@@ -87,7 +89,10 @@ impl Router for DepthRouter {
 
     fn learn(&mut self, decisions: &Decisions, losses: &Losses) -> Result<()> {
         let Self { setup, learned: Learned { bandit, arm_features } } = self;
-        if bandit.linear.is_frozen() {
+        if setup.is_rolling() {
+            bandit.linear.observe(&decisions.contexts)?;
+        }
+        if bandit.linear.is_warm(setup) {
             return bandit.learn(setup, arm_features.as_ref(), decisions, losses);
         }
         bandit.linear.observe(&decisions.contexts)?;
@@ -102,7 +107,7 @@ impl Router for DepthRouter {
     }
 
     fn is_warm(&self) -> bool {
-        self.learned.bandit.linear.is_frozen()
+        self.learned.bandit.linear.is_warm(&self.setup)
     }
 
     fn set_speed(&mut self, lambda: f64) -> Result<()> {
@@ -155,7 +160,8 @@ impl Router for DepthRouter {
         if !reference.is_possible() {
             return Err(Error::setting("reward reference", "finite numbers, 0 or more", format!("{reference:?}")));
         }
-        check_arm_features(&self.setup, stored.arm_features.as_ref(), stored.bandit.linear.is_frozen())?;
+        let warm = stored.bandit.linear.is_warm(&self.setup);
+        check_arm_features(&self.setup, stored.arm_features.as_ref(), warm)?;
         self.learned = stored;
         Ok(())
     }
@@ -180,20 +186,6 @@ impl DepthBandit {
         let linear =
             LinearBandit::new(setup, setup.raw_size(DEPTH_PYRAMID), setup.constant().len(), arms, alpha(setup))?;
         Ok(Self { linear, reference: RewardReference::default() })
-    }
-
-    /// The arm for a sample: an exit or a route.
-    pub(crate) fn choose(
-        &self,
-        setup: &Setup,
-        features: Option<&ArmFeatures>,
-        raw: &[f64],
-        tokens: usize,
-        mode: Mode,
-        rng: &mut dyn Rng,
-    ) -> Result<usize> {
-        let costs = if setup.space.is_tree() { setup.exit_costs(tokens)? } else { setup.arm_costs(tokens)? };
-        self.linear.choose(setup, raw, of_arms(setup, features), alpha(setup), &costs, mode, rng)
     }
 
     /// The arm of each sample learns from its reward and, with nested feedback, so do the arms that the sample passed: the
@@ -226,6 +218,20 @@ impl DepthBandit {
         let rule = if tree { setup.settings.depth_rewards() } else { setup.settings.arm_rewards() };
         self.linear.learn(setup, &depth.contexts, of_arms(setup, features), &samples, rule, &mut self.reference)
     }
+}
+
+/// The arm for a sample: an exit or a route.
+pub(super) fn choose(
+    linear: &LinearBandit,
+    setup: &Setup,
+    features: Option<&ArmFeatures>,
+    raw: &[f64],
+    tokens: usize,
+    mode: Mode,
+    rng: &mut dyn Rng,
+) -> Result<usize> {
+    let costs = if setup.space.is_tree() { setup.exit_costs(tokens)? } else { setup.arm_costs(tokens)? };
+    linear.choose(setup, raw, of_arms(setup, features), alpha(setup), &costs, mode, rng)
 }
 
 fn alpha(setup: &Setup) -> f64 {

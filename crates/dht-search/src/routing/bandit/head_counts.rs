@@ -26,30 +26,6 @@ impl HeadCounts {
         Ok(Self { linear })
     }
 
-    /// The number of heads that a sample keeps.
-    #[expect(clippy::too_many_arguments, reason = "position, context and mode of one decision")]
-    pub(crate) fn choose(
-        &self,
-        setup: &Setup,
-        features: Option<&ArmFeatures>,
-        group: usize,
-        raw: &[f64],
-        tokens: usize,
-        mode: Mode,
-        rng: &mut dyn Rng,
-    ) -> Result<usize> {
-        let features = features.map(|features| &*features.heads[group]);
-        let scores = self.linear.scores(setup, raw, features, &one_hot(setup, group))?;
-        let alpha = setup.settings.exploration.heads;
-        let (options, here) = (setup.options(), setup.space.head_options(group));
-        let costs = setup.group_costs(group, tokens)?;
-        let mut values = Vec::with_capacity(here.len());
-        for (kept, cost) in here.iter().zip(costs) {
-            values.push(setup.value(scores[option(&options, *kept)?], alpha, cost, mode));
-        }
-        Ok(here[best(values, rng)])
-    }
-
     /// The arm of the number of heads that each sample kept learns from its reward.
     pub(crate) fn learn(
         &mut self,
@@ -67,6 +43,30 @@ impl HeadCounts {
         }
         Ok(())
     }
+}
+
+/// The number of heads that a sample keeps.
+#[expect(clippy::too_many_arguments, reason = "position, context and mode of one decision")]
+pub(super) fn choose(
+    linear: &LinearBandit,
+    setup: &Setup,
+    features: Option<&ArmFeatures>,
+    group: usize,
+    raw: &[f64],
+    tokens: usize,
+    mode: Mode,
+    rng: &mut dyn Rng,
+) -> Result<usize> {
+    let features = features.map(|features| &*features.heads[group]);
+    let scores = linear.scores(setup, raw, features, &one_hot(setup, group))?;
+    let alpha = setup.settings.exploration.heads;
+    let (options, here) = (setup.options(), setup.space.head_options(group));
+    let costs = setup.group_costs(group, tokens)?;
+    let mut values = Vec::with_capacity(here.len());
+    for (kept, cost) in here.iter().zip(costs) {
+        values.push(setup.value(scores[option(&options, *kept)?], alpha, cost, mode));
+    }
+    Ok(here[best(values, rng)])
 }
 
 fn one_hot(setup: &Setup, group: usize) -> Vec<f64> {

@@ -1,11 +1,13 @@
 //! The head-set bandit (TSB in the paper, section 3): a top-K Thompson semi-bandit with one logistic regression a head
 //! chooses which heads a group of layers keeps.
 
+use std::borrow::Cow;
+
 use dht_bandits::{
     ArmId, Candidates, Normalizer, Thompson, TopK,
     features::NormalizerOptions,
     policy::{ArmFeedback, Feedback},
-    posterior::{DiagonalLaplace, DiagonalLaplaceOptions, Forgetting, TsPrior},
+    posterior::{DiagonalLaplace, DiagonalLaplaceOptions, Forgetting},
 };
 use dht_transformer::HeadSet;
 use rand::Rng;
@@ -60,7 +62,7 @@ impl Average {
 impl HeadSets {
     pub(crate) fn new(setup: &Setup) -> Result<Self> {
         let laplace = DiagonalLaplaceOptions {
-            prior: TsPrior::Gaussian { prior_precision: setup.settings.head_set_prior_precision },
+            prior: setup.settings.head_set_prior.with_precision(setup.settings.head_set_prior_precision),
             forgetting: Forgetting::new(setup.settings.head_set_prior_weight)?,
         };
         let size = HEAD_SET_PYRAMID.with_scalar_arm_feature();
@@ -83,6 +85,21 @@ impl HeadSets {
     /// Changes to a space of this number of groups.
     pub(crate) fn set_groups(&mut self, groups: usize) {
         self.mean_importance = vec![Average::default(); groups];
+    }
+
+    /// As [`LinearBandit::is_warm`](super::linear::LinearBandit::is_warm).
+    pub(crate) fn is_warm(&self, setup: &Setup) -> bool {
+        if setup.is_rolling() { self.norm.weight() > 0.0 } else { self.norm.is_frozen() }
+    }
+
+    /// As [`LinearBandit::choosing`](super::linear::LinearBandit::choosing).
+    pub(crate) fn choosing(&self, setup: &Setup, contexts: &Rows, mode: Mode) -> Result<Cow<'_, Self>> {
+        if !setup.is_rolling() || mode != Mode::Explore {
+            return Ok(Cow::Borrowed(self));
+        }
+        let mut own = self.clone();
+        contexts.iter().try_for_each(|context| own.norm.observe(context))?;
+        Ok(Cow::Owned(own))
     }
 
     fn pinned(&self, setup: &Setup) -> Result<Option<HeadSet>> {
@@ -137,7 +154,7 @@ impl HeadSets {
             return Ok(HeadSet::full(heads)?);
         }
         let pinned = self.pinned(setup)?;
-        if mode == Mode::Random || (mode == Mode::Explore && !self.norm.is_frozen()) {
+        if mode == Mode::Random || (mode == Mode::Explore && !self.is_warm(setup)) {
             return random_heads(heads, pinned, count, rng);
         }
         let contexts = self.contexts(setup, features, context)?;
@@ -168,7 +185,8 @@ impl HeadSets {
         Ok(heads.flat_map(|head| context.iter().copied().chain([feature(head)])).collect())
     }
 
-    /// Every kept head that is not pinned learns from the reward of each sample that kept it.
+    /// Every kept head that is not pinned learns from the reward of each sample that kept it. Sets that were drawn for one
+    /// sample each give one update together, as published; the set of many samples gives its own.
     pub(crate) fn learn(
         &mut self,
         setup: &Setup,
@@ -177,20 +195,28 @@ impl HeadSets {
         sets: &[HeadSetGroup],
         rewarded: &dyn Fn(usize, usize) -> bool,
     ) -> Result<()> {
-        for set in sets {
-            if set.heads.is_full(setup.space.model_shape().heads) || set.context.is_empty() {
-                continue; // nothing was chosen, so there is nothing to learn
-            }
-            let contexts = self.contexts(setup, features, &set.context)?;
-            let (size, pinned) = (self.heads.dimension(), self.pinned(setup)?);
+        // Where a set is full or has no context nothing was chosen, so there is nothing to learn.
+        let all = setup.space.model_shape().heads;
+        let chosen: Vec<&HeadSetGroup> =
+            sets.iter().filter(|set| !set.heads.is_full(all) && !set.context.is_empty()).collect();
+        if chosen.is_empty() {
+            return Ok(());
+        }
+        let (size, pinned) = (self.heads.dimension(), self.pinned(setup)?);
+        let contexts = chosen.iter().map(|set| self.contexts(setup, features, &set.context));
+        let contexts = contexts.collect::<Result<Vec<_>>>()?;
+        let together = if setup.settings.head_draws == HeadDraws::PerSample { chosen.len() } else { 1 };
+        for (sets, contexts) in chosen.chunks(together).zip(contexts.chunks(together)) {
             let mut feedback = Vec::new();
-            for head in set.heads.iter().filter(|head| !holds(pinned, *head)) {
-                let context = &contexts[head * size..][..size];
-                let good = set.indices.iter().filter(|index| rewarded(**index, head)).count();
-                for (rewarded, count) in [(true, good), (false, set.indices.len() - good)] {
-                    if count > 0 {
-                        let own = ArmFeedback::new(arm(setup, group, head), context, Feedback::from(rewarded));
-                        feedback.push(ArmFeedback { weight: count as f64, ..own });
+            for (set, contexts) in sets.iter().zip(contexts) {
+                for head in set.heads.iter().filter(|head| !holds(pinned, *head)) {
+                    let context = &contexts[head * size..][..size];
+                    let good = set.indices.iter().filter(|index| rewarded(**index, head)).count();
+                    for (rewarded, count) in [(true, good), (false, set.indices.len() - good)] {
+                        if count > 0 {
+                            let own = ArmFeedback::new(arm(setup, group, head), context, Feedback::from(rewarded));
+                            feedback.push(ArmFeedback { weight: count as f64, ..own });
+                        }
                     }
                 }
             }
@@ -225,6 +251,12 @@ impl HeadSets {
 
     pub(crate) fn take_learning_flops(&mut self) -> u64 {
         std::mem::take(&mut self.learning_flops)
+    }
+
+    /// The bandit, for a comparison with one that is updated by hand.
+    #[cfg(test)]
+    pub(super) fn bandit(&self) -> &TopK<DiagonalLaplace, Thompson> {
+        &self.heads
     }
 
     pub(crate) fn dimension(&self) -> usize {
@@ -264,7 +296,7 @@ impl HeadSets {
         let (pinned, pins) = (pins(setup, stored.pinned), stored.heads.pinned());
         let possible = stored.pinned.is_none_or(|set| set.iter().all(|head| head < heads));
         let as_chosen = stored.pinned.is_none_or(|set| set.len() == wanted);
-        let as_needed = stored.pinned.is_some() || wanted == 0 || !stored.norm.is_frozen();
+        let as_needed = stored.pinned.is_some() || wanted == 0 || !stored.is_warm(setup);
         if possible && as_chosen && as_needed && pinned == pins {
             return Ok(());
         }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::depth::kept;
-use super::head_counts::HeadCounts;
+use super::head_counts::{self, HeadCounts};
 use super::head_rewards::head_rewards;
 use super::head_sets::HeadSets;
 use super::setup::Setup;
@@ -43,6 +43,19 @@ struct Learned {
     observed: u64,
 }
 
+impl Learned {
+    /// Counts the samples of the warm-up, and ends it.
+    fn count(&mut self, samples: usize, setup: &Setup) {
+        self.observed += samples as u64;
+        if self.observed >= setup.settings.warm_up_contexts as u64 {
+            if let Some(counts) = &mut self.counts {
+                counts.linear.freeze();
+            }
+            self.sets.norm.freeze();
+        }
+    }
+}
+
 impl BanditHeads {
     pub(crate) fn new(setup: Setup) -> Result<Self> {
         let learned = Learned {
@@ -55,9 +68,9 @@ impl BanditHeads {
         Ok(Self { setup, learned })
     }
 
-    /// Observes contexts during the warm-up.
-    fn observe(&mut self, decisions: &Decisions, groups: &[GroupTrace]) -> Result<()> {
-        let Learned { counts, sets, observed, .. } = &mut self.learned;
+    /// Takes the contexts of a batch into the statistics of their scaling.
+    fn observe(&mut self, groups: &[GroupTrace]) -> Result<()> {
+        let Learned { counts, sets, .. } = &mut self.learned;
         for trace in groups {
             if let Some(counts) = counts {
                 counts.linear.observe(&trace.decisions.contexts)?;
@@ -66,13 +79,6 @@ impl BanditHeads {
                 sets.norm.observe(context)?;
             }
         }
-        *observed += decisions.exits.len() as u64;
-        if *observed >= self.setup.settings.warm_up_contexts as u64 {
-            if let Some(counts) = counts {
-                counts.linear.freeze();
-            }
-            sets.norm.freeze();
-        }
         Ok(())
     }
 
@@ -80,6 +86,12 @@ impl BanditHeads {
     pub(super) fn dimensions(&self) -> [Option<usize>; 2] {
         let Learned { counts, sets, .. } = &self.learned;
         [counts.as_ref().map(|counts| counts.linear.dimension()), Some(sets.dimension())]
+    }
+
+    /// The head-count bandit, where there is one, and the head-set bandit.
+    #[cfg(test)]
+    pub(super) fn parts(&self) -> (Option<&HeadCounts>, &HeadSets) {
+        (self.learned.counts.as_ref(), &self.learned.sets)
     }
 
     #[cfg(test)]
@@ -123,7 +135,8 @@ impl HeadRouter for BanditHeads {
             let arms = setup.space.integrated_arms();
             let kept: Vec<usize> =
                 view.members.iter().map(|member| kept(&arms[view.decisions.arms[*member]])).collect();
-            let head_sets = learned.sets.draw(setup, features, view.group, &kept, &set_contexts, mode, rng)?;
+            let sets = learned.sets.choosing(setup, &set_contexts, mode)?;
+            let head_sets = sets.draw(setup, features, view.group, &kept, &set_contexts, mode, rng)?;
             return Ok(GroupDecisions { kept, contexts: Vec::new(), set_contexts, head_sets });
         };
         let [state, set_contexts] = match setup.settings.context.has_state() {
@@ -139,18 +152,21 @@ impl HeadRouter for BanditHeads {
                 context.extend_from_slice(&view.decisions.signals[*member]);
             }
         }
+        let linear = bandit.linear.choosing(setup, &contexts, mode)?;
+        let sets = learned.sets.choosing(setup, &set_contexts, mode)?;
+        let warm = sets.is_warm(setup);
         let options = setup.space.head_options(view.group);
         let mut kept = Vec::with_capacity(contexts.len());
         for (context, tokens) in contexts.iter().zip(view.hidden.spans().lengths()) {
-            kept.push(if options.len() == 1 || (mode == Mode::Exploit && !self.is_warm()) {
+            kept.push(if options.len() == 1 || (mode == Mode::Exploit && !warm) {
                 options[options.len() - 1]
-            } else if mode == Mode::Random || !self.is_warm() {
+            } else if mode == Mode::Random || !warm {
                 options[rng.random_range(0..options.len())]
             } else {
-                bandit.choose(setup, features, view.group, context, tokens, mode, rng)?
+                head_counts::choose(&linear, setup, features, view.group, context, tokens, mode, rng)?
             });
         }
-        let head_sets = learned.sets.draw(setup, features, view.group, &kept, &set_contexts, mode, rng)?;
+        let head_sets = sets.draw(setup, features, view.group, &kept, &set_contexts, mode, rng)?;
         Ok(GroupDecisions { kept, contexts, set_contexts, head_sets })
     }
 
@@ -189,8 +205,14 @@ impl HeadRouter for BanditHeads {
     }
 
     fn learn(&mut self, decisions: &Decisions, groups: &[GroupTrace], losses: &Losses) -> Result<()> {
-        if !self.is_warm() {
-            return self.observe(decisions, groups);
+        let rolling = self.setup.is_rolling();
+        if !rolling && !self.is_warm() {
+            self.observe(groups)?;
+            self.learned.count(decisions.exits.len(), &self.setup);
+            return Ok(());
+        }
+        if rolling {
+            self.observe(groups)?;
         }
         let Self { setup, learned } = self;
         let Learned { counts, sets, references, arm_features, .. } = learned;
@@ -224,7 +246,7 @@ impl HeadRouter for BanditHeads {
     }
 
     fn is_warm(&self) -> bool {
-        self.learned.sets.norm.is_frozen()
+        self.learned.sets.is_warm(&self.setup)
     }
 
     fn set_speed(&mut self, lambda: f64) -> Result<()> {

@@ -1,6 +1,8 @@
 //! A linear bandit with its context scaling: the common part of the depth, joint and head-count bandits and of the
 //! sequential router.
 
+use std::borrow::Cow;
+
 use dht_bandits::{ArmId, Available, LinUcb, Normalizer, Score, features::NormalizerOptions};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -155,6 +157,21 @@ impl LinearBandit {
     /// Whether the scaling is fixed.
     pub(crate) fn is_frozen(&self) -> bool {
         self.norm.is_frozen()
+    }
+
+    /// Whether it can choose: the scaling is fixed or, where it is rolling, known.
+    pub(crate) fn is_warm(&self, setup: &Setup) -> bool {
+        if setup.is_rolling() { self.observed() > 0.0 } else { self.is_frozen() }
+    }
+
+    /// This bandit as it chooses for a batch with these contexts: a rolling scaling counts them already.
+    pub(crate) fn choosing(&self, setup: &Setup, contexts: &Rows, mode: Mode) -> Result<Cow<'_, Self>> {
+        if !setup.is_rolling() || mode != Mode::Explore {
+            return Ok(Cow::Borrowed(self));
+        }
+        let mut own = self.clone();
+        own.observe(contexts)?;
+        Ok(Cow::Owned(own))
     }
 
     pub(crate) fn freeze(&mut self) {

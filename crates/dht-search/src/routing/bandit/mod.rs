@@ -7,7 +7,8 @@
 //! | head-count bandit ([`head_counts`]) | UCB_H | how many heads a sample keeps in a group of layers |
 //! | head-set bandit ([`head_sets`]) | TSB | which heads |
 //!
-//! Each observes contexts until their scaling is fixed (the warm-up), and learns from then on.
+//! Each observes contexts until their scaling is fixed (the warm-up), and learns from then on. With a rolling scaling there is
+//! no warm-up: each observes a batch and learns from it.
 
 mod depth;
 mod gain;
@@ -68,5 +69,7 @@ fn check_arm_features(setup: &Setup, stored: Option<&ArmFeatures>, needed: bool)
     }
 }
 
+#[cfg(test)]
+mod published_tests;
 #[cfg(test)]
 mod tests;

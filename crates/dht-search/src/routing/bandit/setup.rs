@@ -9,7 +9,7 @@ use crate::cost::FlopsCost;
 use crate::error::Result;
 use crate::features::{DEPTH_PYRAMID, HEAD_SET_PYRAMID, HEADS_PYRAMID, PoolingPyramid, SIGNALS};
 use crate::routing::Mode;
-use crate::settings::SearchSettings;
+use crate::settings::{Normalization, SearchSettings};
 use crate::space::{Route, SearchSpace};
 
 /// Space and settings, with the costs and pools computed from them.
@@ -78,6 +78,11 @@ impl Setup {
     pub(crate) fn set_lambda(&mut self, lambda: f64) -> Result<()> {
         self.settings = self.settings.at_speed(lambda)?;
         Ok(())
+    }
+
+    /// Whether the scaling of contexts moves for ever, without a warm-up.
+    pub(crate) fn is_rolling(&self) -> bool {
+        self.settings.normalization == Normalization::Rolling
     }
 
     /// The number of signals that follow the pooled state in a raw context.

@@ -18,7 +18,7 @@ use crate::space::Preset;
 /// Texts whose first signal is above this need depth.
 const THRESHOLD: f64 = 0.5;
 
-fn setup_of(preset: Preset, settings: &SearchSettings) -> Setup {
+pub(super) fn setup_of(preset: Preset, settings: &SearchSettings) -> Setup {
     let space = preset.space(12, 12).unwrap();
     let block = BlockShape { hidden: 24, heads: 12, head_dim: 2, ffn: 96 };
     let classifier = ClassifierShape { hidden: 24, pooler: false, classes: 2 };
@@ -57,7 +57,7 @@ fn planted(texts: usize, rng: &mut dyn Rng) -> (Vec<Vec<f64>>, Losses) {
 
 /// The exit that the router chooses without exploration.
 fn greedy(router: &DepthRouter, context: &[f64], rng: &mut dyn Rng) -> usize {
-    router.learned.bandit.choose(&router.setup, None, context, 16, Mode::Exploit, rng).unwrap()
+    depth::choose(&router.learned.bandit.linear, &router.setup, None, context, 16, Mode::Exploit, rng).unwrap()
 }
 
 /// A router that has learned; with `shuffled` contexts from those of other texts.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::routing::{Decisions, QueuedDecision, Router};
 
-/// A queued sample: its row in the training set, its decision and the context of it.
+/// A queued sample: its row in the data, its decision and the context of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct QueuedSample {
@@ -78,7 +78,7 @@ impl Queues {
         Some((rows, decisions))
     }
 
-    /// Mean number of optimiser steps between routing a sample and training on it (staleness).
+    /// Mean number of steps between routing a sample and running it (staleness).
     pub(crate) fn mean_wait(&self) -> f64 {
         self.waited.0 as f64 / self.waited.1.max(1) as f64
     }

@@ -1,0 +1,140 @@
+//! Evaluation with the paper's queues (Algorithm 3), which the print has at inference too.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, data::sequential};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::{Evaluation, Predictor, evaluate};
+use crate::error::{Error, Result};
+use crate::model::{BatchPredictions, DynamicModel, PassedExits, Prediction};
+use crate::routing::{Decisions, Mode, Queues};
+use crate::settings::Dispatch;
+use crate::space::BaseState;
+
+/// Predicts every row as the paper's Algorithm 3 does, and scores the predictions. Rows arrive in their order, `batch_size`
+/// at a time. Each runs the base layers, is routed, and waits in the queue of its depth. A queue that holds as many rows
+/// as the settings' [`Dispatch::Queue`] says runs as one batch, the base layers for a second time. At the end the queues are
+/// drained, the shallowest first, where the print leaves their rows without a prediction.
+///
+/// The predictions are those of [`evaluate`], but for texts that share a drawn head set with the others of their batch
+/// ([`HeadDraws::PerGroup`](crate::settings::HeadDraws::PerGroup)). [`Evaluation::flops`] contains the second pass.
+///
+/// # Errors
+/// As [`evaluate`]; [`Error::Setting`] for a model whose settings have no queues, and for rows that share an id.
+pub fn evaluate_queued(model: &DynamicModel, data: &EncodedDataset, batch_size: usize) -> Result<Evaluation> {
+    let Dispatch::Queue { size } = model.settings().dispatch else {
+        return Err(Error::setting("dispatch", "queue, for an evaluation with queues", "in_flight"));
+    };
+    model.check(data)?;
+    let start = Instant::now();
+    let mut run = QueuedRun {
+        model,
+        data,
+        ctx: ForwardContext::inference(),
+        queues: Queues::new(size, model.space().exits().len()),
+        before: vec![0; data.len()],
+        found: BTreeMap::new(),
+        deciding: Duration::ZERO,
+    };
+    for rows in sequential(data.len(), batch_size)? {
+        run.arrive(&rows)?;
+        run.leave(false)?;
+    }
+    run.leave(true)?;
+    let (seconds, deciding) = (start.elapsed().as_secs_f64(), run.deciding);
+    let finished = Finished { model, found: run.found };
+    Ok(Evaluation { seconds, bandit_seconds: deciding.as_secs_f64(), ..evaluate(&finished, data, batch_size)? })
+}
+
+/// An evaluation with queues.
+struct QueuedRun<'a> {
+    model: &'a DynamicModel,
+    data: &'a EncodedDataset,
+    ctx: ForwardContext,
+    /// Of rows.
+    queues: Queues,
+    /// By row: FLOPs until it joined its queue, of the base layers and of an exit that the router read.
+    before: Vec<u64>,
+    /// By sample id.
+    found: BTreeMap<u64, Prediction>,
+    deciding: Duration,
+}
+
+impl QueuedRun<'_> {
+    /// Routes rows, and lets them join their queues.
+    fn arrive(&mut self, rows: &[usize]) -> Result<()> {
+        let batch = self.data.batch(rows)?;
+        let executor = self.model.executor(&self.ctx, Mode::Exploit, PassedExits::Skip);
+        let (decisions, deciding) = executor.decide(&batch, &mut generator(&batch))?;
+        self.deciding += deciding;
+        let (model, space) = (self.model.model(), self.model.space());
+        let last = space.exits().len() - 1;
+        let read = self.model.router.reads(0, last) || self.model.heads.reads_signals();
+        let exit = if read && space.base().is_some() { model.exits.at(0).flops().forward.0 } else { 0 };
+        for (row, tokens) in rows.iter().zip(batch.spans.lengths()) {
+            // A pre-pass that is no part of the route runs once; a prediction counts it.
+            let base = match space.config().base_state {
+                BaseState::OnRoute => model.layer_flops().base(space, tokens).0,
+                BaseState::PrePass { .. } | BaseState::Embedding => 0,
+            };
+            self.before[*row] = base + exit;
+        }
+        let rows: Vec<u64> = rows.iter().map(|row| *row as u64).collect();
+        self.queues.join(&rows, decisions, 0);
+        Ok(())
+    }
+
+    /// Runs full queues, or with `drain` all that are not empty.
+    fn leave(&mut self, drain: bool) -> Result<()> {
+        while let Some((rows, decisions)) = self.queues.leave(drain, 0) {
+            let batch = self.data.batch(&rows)?;
+            let predictions = self.run(&batch, decisions)?;
+            self.deciding += predictions.deciding;
+            for ((row, id), prediction) in rows.iter().zip(&batch.sample_ids).zip(predictions.predictions) {
+                let flops = prediction.flops + self.before[*row];
+                if self.found.insert(*id, Prediction { flops, ..prediction }).is_some() {
+                    return Err(Error::setting("sample ids", "each once", format!("{id} twice")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a batch that was routed before.
+    fn run(&self, batch: &PackedBatch, decisions: Decisions) -> Result<BatchPredictions> {
+        let executor = self.model.executor(&self.ctx, Mode::Exploit, PassedExits::Skip);
+        let trace = executor.run_decided(batch, decisions, &mut generator(batch))?;
+        executor.predictions(batch, &trace)
+    }
+}
+
+/// Ties are broken by a generator that depends on the batch alone.
+fn generator(batch: &PackedBatch) -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(batch.sample_ids.first().copied().unwrap_or_default())
+}
+
+/// Predictions that were made before, by sample id.
+struct Finished<'a> {
+    model: &'a DynamicModel,
+    found: BTreeMap<u64, Prediction>,
+}
+
+impl Predictor for Finished<'_> {
+    fn predict(&self, batch: &PackedBatch, _: &ForwardContext) -> Result<BatchPredictions> {
+        let missing = |id| Error::setting("sample ids", "those of the rows that were predicted", id);
+        let of = |id: &u64| self.found.get(id).cloned().ok_or_else(|| missing(*id));
+        let predictions = batch.sample_ids.iter().map(of).collect::<Result<_>>()?;
+        Ok(BatchPredictions { predictions, deciding: Duration::ZERO })
+    }
+
+    fn check(&self, texts: &EncodedDataset) -> Result<()> {
+        self.model.check(texts)
+    }
+
+    fn full_flops(&self, tokens: usize) -> u64 {
+        self.model.full_flops(tokens)
+    }
+}

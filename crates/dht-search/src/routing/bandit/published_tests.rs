@@ -1,0 +1,252 @@
+//! The paper's settings: rewards, contexts and updates of each bandit, computed by hand from the losses of two batches.
+
+use dht_bandits::{
+    ArmId, LinUcb, RidgeOptions, Thompson, TopK, Ucb,
+    policy::{ArmFeedback, Feedback},
+    posterior::{DiagonalLaplace, DiagonalLaplaceOptions, Forgetting, TsPrior},
+};
+use dht_transformer::HeadSet;
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::tests::setup_of;
+use crate::features::Rows;
+use crate::routing::bandit::*;
+use crate::routing::{Decisions, GroupDecisions, GroupTrace, HeadRouter, HeadSetGroup, Losses, Preparation, Router};
+use crate::settings::SearchSettings;
+use crate::space::Preset;
+
+fn vectors(count: usize, size: usize, rng: &mut dyn Rng) -> Rows {
+    (0..count).map(|_| (0..size).map(|_| rng.random::<f64>() * 4.0 - 1.0).collect()).collect()
+}
+
+/// A context scaled by the mean and variance of all contexts so far, kept within five deviations.
+fn scaled(seen: &Rows, raw: &[f64]) -> Vec<f64> {
+    let of = |column: usize| {
+        let values = || seen.iter().map(|row| row[column]);
+        let mean = values().sum::<f64>() / seen.len() as f64;
+        let variance = values().map(|value| (value - mean).powi(2)).sum::<f64>() / seen.len() as f64;
+        ((raw[column] - mean) / variance.sqrt()).clamp(-5.0, 5.0)
+    };
+    (0..raw.len()).map(of).collect()
+}
+
+/// Losses of samples at their exits; no other exit read them.
+fn losses(exits: &[usize], values: &[f64]) -> Losses {
+    let mut by_exit = vec![vec![f64::NAN; exits.len()]; 4];
+    for (sample, (exit, loss)) in exits.iter().zip(values).enumerate() {
+        by_exit[*exit][sample] = *loss;
+    }
+    Losses { by_exit }
+}
+
+fn close(found: f64, expected: f64, what: &str) {
+    assert!((found - expected).abs() < 1e-9 * expected.abs().max(1.0), "{what}: {found}, {expected} by hand");
+}
+
+fn preparation(depth: Rows, heads: Vec<Rows>, arms: Rows) -> Preparation {
+    let head_sets = (0..12).map(|head| 0.1 * head as f64 - 0.4).collect();
+    let pinned = HeadSet::from_indices([0, 3, 5, 9], 12).unwrap();
+    Preparation { pinned: Some(pinned), arm_features: Some(ArmFeatures { depth, heads, arms, head_sets }) }
+}
+
+/// Two batches of three samples: their arms, their costs, which are layers in a tree search and layers × heads in an
+/// integrated one, and their losses.
+type Batches = [[(usize, f64, f64); 3]; 2];
+
+/// Lets the depth or joint bandit learn from two batches, and a LinUCB with rewards by hand.
+fn check_depth_bandit(preset: Preset, batches: Batches, exit_of: &dyn Fn(usize) -> usize) {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let setup = setup_of(preset, &SearchSettings::paper());
+    let tree = setup.space.is_tree();
+    let arms = if tree { 4 } else { setup.space.integrated_arms().len() };
+    let mut router = DepthRouter::new(setup.clone()).unwrap();
+    let features = vectors(arms, 84, &mut rng);
+    let own = features.clone();
+    let features_of =
+        if tree { preparation(own, Vec::new(), Vec::new()) } else { preparation(Vec::new(), Vec::new(), own) };
+    router.prepare(&features_of).unwrap();
+    let mut by_hand = LinUcb::new(168, arms, RidgeOptions::with_prior_precision(1.0), Ucb { alpha: 0.1 }).unwrap();
+
+    let mut seen = Rows::new();
+    let mut previous = None;
+    for batch in batches {
+        let contexts = vectors(3, 84, &mut rng);
+        let chosen = batch.map(|(arm, ..)| arm);
+        let exits: Vec<usize> = chosen.iter().map(|arm| exit_of(*arm)).collect();
+        let decisions = Decisions {
+            arms: if tree { Vec::new() } else { chosen.to_vec() },
+            contexts: contexts.clone(),
+            ..Decisions::leaving_at(exits.clone())
+        };
+        router.learn(&decisions, &losses(&exits, &batch.map(|(_, _, loss)| loss))).unwrap();
+        assert!(router.is_warm(), "it chooses after its first batch");
+
+        seen.extend(contexts.clone());
+        let deltas = batch.map(|(_, cost, loss)| loss * cost);
+        let mean = deltas.iter().sum::<f64>() / 3.0;
+        // The first batch is compared with its own mean.
+        let reference = previous.unwrap_or(mean);
+        for ((arm, delta), context) in chosen.iter().zip(deltas).zip(&contexts) {
+            let w = [scaled(&seen, context), scaled(&seen, &features[*arm])].concat();
+            by_hand.update(ArmId::new(*arm as u64), &w, reference / delta, 1.0).unwrap();
+        }
+        previous = Some(mean);
+    }
+
+    let raw = vectors(1, 84, &mut rng).remove(0);
+    let linear = &router.learned.bandit.linear;
+    let found = linear.scores(&setup, &raw, Some(&features), setup.constant()).unwrap();
+    for (arm, found) in found.into_iter().enumerate() {
+        let w = [scaled(&seen, &raw), scaled(&seen, &features[arm])].concat();
+        assert_eq!(w.len(), 168);
+        let expected = by_hand.score(ArmId::new(arm as u64), &w).unwrap();
+        close(found.mean, expected.mean, &format!("{preset}, mean of arm {arm}"));
+        close(found.width, expected.width, &format!("{preset}, width of arm {arm}"));
+    }
+}
+
+#[test]
+fn the_depth_bandit_learns_the_previous_mean_of_loss_times_layers_over_the_samples() {
+    // Exits 0 to 3 at 3, 6, 9 and 12 layers.
+    let batches = [[(0, 3.0, 0.5), (3, 12.0, 0.25), (1, 6.0, 1.5)], [(2, 9.0, 0.75), (2, 9.0, 0.1), (0, 3.0, 2.0)]];
+    check_depth_bandit(Preset::TDht, batches, &|arm| arm);
+}
+
+#[test]
+fn the_joint_bandit_learns_the_previous_mean_of_loss_times_layers_times_heads_over_the_samples() {
+    // Arms 0, 1, 5, 7 and 9 of F-DHT are 3L12H, 6L8H, 9L10H, 12L8H and 12L12H.
+    let batches =
+        [[(0, 36.0, 0.5), (9, 144.0, 0.25), (1, 48.0, 1.5)], [(7, 96.0, 0.75), (5, 90.0, 0.1), (0, 36.0, 2.0)]];
+    check_depth_bandit(Preset::FDht, batches, &|arm| [0, 1, 1, 1, 2, 2, 2, 3, 3, 3][arm]);
+}
+
+/// A group of layers that some samples of a batch ran: their indices, the heads that each kept, their contexts.
+struct Group {
+    group: usize,
+    members: Vec<usize>,
+    sets: Vec<Vec<usize>>,
+    contexts: Rows,
+    set_contexts: Rows,
+}
+
+impl Group {
+    fn new(group: usize, members: &[usize], kept: &[usize], rng: &mut dyn Rng) -> Self {
+        // The pinned heads 0, 3, 5 and 9, and the first others.
+        let others = [1, 2, 4, 6, 7, 8, 10, 11];
+        let set = |kept: &usize| [&[0, 3, 5, 9], &others[..kept - 4]].concat();
+        Self {
+            group,
+            members: members.to_vec(),
+            sets: kept.iter().map(set).collect(),
+            contexts: vectors(members.len(), 42, rng),
+            set_contexts: vectors(members.len(), 12, rng),
+        }
+    }
+
+    fn trace(&self) -> GroupTrace {
+        let of_sample = |(index, set): (usize, &Vec<usize>)| HeadSetGroup {
+            indices: vec![index],
+            heads: HeadSet::from_indices(set.iter().copied(), 12).unwrap(),
+            context: self.set_contexts[index].clone(),
+        };
+        let decisions = GroupDecisions {
+            kept: self.sets.iter().map(Vec::len).collect(),
+            contexts: self.contexts.clone(),
+            set_contexts: self.set_contexts.clone(),
+            head_sets: self.sets.iter().enumerate().map(of_sample).collect(),
+        };
+        GroupTrace { group: self.group, members: self.members.clone(), decisions }
+    }
+}
+
+#[test]
+fn the_head_bandits_learn_from_the_last_batch_that_ran_the_group() {
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    let setup = setup_of(Preset::TDht, &SearchSettings::paper());
+    let mut heads = BanditHeads::new(setup.clone()).unwrap();
+    let features: Vec<Rows> = (0..3).map(|_| vectors(3, 42, &mut rng)).collect();
+    let preparation = preparation(vectors(4, 84, &mut rng), features.clone(), Vec::new());
+    heads.prepare(&preparation).unwrap();
+    let head_features = preparation.arm_features.unwrap().head_sets;
+
+    let ridge = RidgeOptions::with_prior_precision(1.0);
+    let mut counts_by_hand = LinUcb::new(87, 3, ridge, Ucb { alpha: 0.1 }).unwrap();
+    let prior = TsPrior::AsPublished { prior_precision_floor: 1e-3 };
+    let laplace = DiagonalLaplaceOptions { prior, forgetting: Forgetting::NONE };
+    let pinned = [0, 3, 5, 9].map(ArmId::new);
+    let sets = TopK::<DiagonalLaplace, _>::per_arm(13, 12, laplace, Thompson { alpha: 1.0 }).unwrap();
+    let mut sets_by_hand = sets.with_pinned(&pinned).unwrap();
+
+    // Samples leave after 6, 12 and 9 layers. The first batch runs group 0 alone of those that are looked at, the second
+    // groups 0 and 1, of which group 1 has no batch before it.
+    let (exits, depths) = ([1, 3, 2], [6.0, 12.0, 9.0]);
+    let batches = [
+        ([0.5, 0.25, 1.5], vec![Group::new(0, &[0, 1, 2], &[8, 10, 12], &mut rng)]),
+        (
+            [0.75, 0.1, 2.0],
+            vec![Group::new(0, &[2, 0, 1], &[10, 10, 8], &mut rng), Group::new(1, &[1, 2], &[8, 12], &mut rng)],
+        ),
+    ];
+    let (mut seen, mut seen_by_sets) = (Rows::new(), Rows::new());
+    let mut previous: [Option<f64>; 3] = [None; 3];
+    let mut outcomes = [0; 2];
+    for (values, groups) in batches {
+        let traces: Vec<GroupTrace> = groups.iter().map(Group::trace).collect();
+        heads.learn(&Decisions::leaving_at(exits.to_vec()), &traces, &losses(&exits, &values)).unwrap();
+
+        for group in &groups {
+            seen.extend(group.contexts.clone());
+            seen_by_sets.extend(group.set_contexts.clone());
+        }
+        for Group { group, members, sets, contexts, set_contexts } in &groups {
+            let delta = |index: usize| values[members[index]] * depths[members[index]] * sets[index].len() as f64;
+            let mean = (0..members.len()).map(delta).sum::<f64>() / members.len() as f64;
+            let reference = previous[*group].replace(mean).unwrap_or(mean);
+            let mut chosen = Vec::new();
+            for (index, set) in sets.iter().enumerate() {
+                let (reward, arm) = (reference / delta(index), [8, 10, 12].iter().position(|kept| *kept == set.len()));
+                let arm = arm.unwrap();
+                let mut one_hot = vec![0.0; 3];
+                one_hot[*group] = 1.0;
+                let w = [scaled(&seen, &contexts[index]), scaled(&seen, &features[*group][arm]), one_hot].concat();
+                counts_by_hand.update(ArmId::new(arm as u64), &w, reward, 1.0).unwrap();
+                // More effective than the batch before: 1 for every kept head that is not pinned; a full set was not chosen.
+                for head in set.iter().filter(|head| set.len() < 12 && ![0, 3, 5, 9].contains(*head)) {
+                    let mut w = scaled(&seen_by_sets, &set_contexts[index]);
+                    w.push(head_features[*head]);
+                    chosen.push((ArmId::new(*head as u64), w, reward > 1.0));
+                    outcomes[usize::from(reward > 1.0)] += 1;
+                }
+            }
+            let feedback = chosen.iter().map(|(arm, w, good)| ArmFeedback::new(*arm, w, Feedback::from(*good)));
+            sets_by_hand.update(&feedback.collect::<Vec<_>>()).unwrap();
+        }
+    }
+    assert!(outcomes.iter().all(|count| *count > 0), "both feedbacks occur: {outcomes:?}");
+
+    let (counts, sets) = heads.parts();
+    let raw = vectors(1, 42, &mut rng).remove(0);
+    for (group, features) in features.iter().enumerate() {
+        let one_hot: Vec<f64> = (0..3).map(|other| f64::from(u8::from(other == group))).collect();
+        let found = counts.unwrap().linear.scores(&setup, &raw, Some(features), &one_hot).unwrap();
+        for (arm, found) in found.into_iter().enumerate() {
+            let w = [scaled(&seen, &raw), scaled(&seen, &features[arm]), one_hot.clone()].concat();
+            assert_eq!(w.len(), 87);
+            let expected = counts_by_hand.score(ArmId::new(arm as u64), &w).unwrap();
+            close(found.mean, expected.mean, &format!("group {group}, mean of arm {arm}"));
+            close(found.width, expected.width, &format!("group {group}, width of arm {arm}"));
+        }
+    }
+    for head in 0..12 {
+        let w: Vec<f64> = (0..13).map(|_| rng.random::<f64>()).collect();
+        let (found, expected) = (sets.bandit().score(ArmId::new(head), &w), sets_by_hand.score(ArmId::new(head), &w));
+        let (found, expected) = (found.unwrap(), expected.unwrap());
+        close(found.mean, expected.mean, &format!("mean of head {head}"));
+        close(found.width, expected.width, &format!("width of head {head}"));
+        // The printed prior has a mean of ones; pinned heads, and heads that nobody kept, still have it.
+        if [0, 3, 5, 9, 11, 10].contains(&head) {
+            close(found.mean, w.iter().sum(), &format!("the prior of head {head}"));
+        }
+    }
+}
