@@ -127,10 +127,8 @@ impl Both {
 
     /// The threshold whose cascade of the validation rows is the costliest within a share of the full model's FLOPs.
     fn threshold(&self, worker: &Worker<'_>, cost: f64) -> Result<f64> {
-        let mut confidences: Vec<f64> = self.stages[0]
-            .rows()
-            .map(|row| row.iter().copied().fold(f64::NEG_INFINITY, f64::max).exp())
-            .collect();
+        let mut confidences: Vec<f64> =
+            self.stages[0].rows().map(|row| row.iter().copied().fold(f64::NEG_INFINITY, f64::max).exp()).collect();
         confidences.sort_by(f64::total_cmp);
         confidences.dedup();
         let lengths = worker.data.validation.lengths();

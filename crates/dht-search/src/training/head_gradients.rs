@@ -39,8 +39,9 @@ impl HeadImportance {
         self.counts[layer][head] += 1;
     }
 
-    fn is_empty(&self) -> bool {
-        self.counts.iter().flatten().all(|count| *count == 0)
+    /// How many samples it is of: as many as the head that most of them kept has.
+    fn samples(&self) -> u64 {
+        self.counts.iter().flatten().copied().max().unwrap_or_default()
     }
 
     /// The mean importance of each head of a layer, scaled to length 1: deeper layers have smaller gradients, not less
@@ -144,8 +145,9 @@ impl SearchObjective {
 
     /// Pins heads by their importance, once, when the warm-up is over.
     fn pin_important_heads(&mut self) -> Result<()> {
-        let warm = self.dynamic.heads.is_warm();
-        let Some(importance) = self.importance.take_if(|importance| warm && !importance.is_empty()) else {
+        // Routers whose scaling rolls on have no warm-up; importance needs as many samples in any case.
+        let (warm, enough) = (self.dynamic.heads.is_warm(), self.settings().warm_up_contexts.max(1) as u64);
+        let Some(importance) = self.importance.take_if(|importance| warm && importance.samples() >= enough) else {
             return Ok(());
         };
         match self.exit_model().most_important_heads(|layer| Ok(importance.of_layer(layer)))? {
@@ -228,10 +230,11 @@ mod tests {
     #[test]
     fn the_scores_of_a_layer_are_means_over_the_samples_that_kept_a_head_scaled_to_length_1() {
         let mut importance = HeadImportance::new(ModelShape { layers: 2, heads: 3 });
-        assert!(importance.is_empty());
+        assert_eq!(importance.samples(), 0);
         // Means 3, 4 and, of a head that no sample kept, 0.
         [(0, 2.0), (0, 4.0), (1, 4.0)].into_iter().for_each(|(head, value)| importance.add(1, head, value));
         assert_eq!((importance.of_layer(0), importance.of_layer(1)), (vec![0.0; 3], vec![0.6, 0.8, 0.0]));
+        assert_eq!(importance.samples(), 2);
         importance.check_with(ModelShape { layers: 2, heads: 3 }).unwrap();
         for other in [ModelShape { layers: 1, heads: 3 }, ModelShape { layers: 2, heads: 2 }] {
             assert!(matches!(importance.check_with(other), Err(Error::Setting { field: "importance of heads", .. })));
