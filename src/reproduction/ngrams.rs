@@ -33,7 +33,7 @@ impl Worker<'_> {
         let seconds = start.elapsed().as_secs_f64();
         let model = fit.classifier;
         model.save(self.place().join(MODEL))?;
-        let of = |data: &EncodedDataset| Ok::<_, crate::Error>(f32_rows(&model.log_probabilities_of_all(data)?));
+        let of = |data: &EncodedDataset| Ok::<_, dht_search::Error>(f32_rows(&model.log_probabilities_of_all(data)?));
         let tables = BTreeMap::from([
             ("train.0".into(), f32_rows(&fit.out_of_fold)),
             (format!("{VALIDATION}.0"), of(&self.data.validation)?),

@@ -6,6 +6,7 @@ mod arm_features;
 mod exit_losses;
 mod full_model_steps;
 mod head_gradients;
+mod head_importance;
 mod held_out;
 mod objective;
 mod phases;

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::accounting::CostAccounting;
 use super::arm_features::arm_features;
-use super::head_gradients::HeadImportance;
+use super::head_importance::HeadImportance;
 use crate::error::{Error, Result};
 use crate::model::{DynamicModel, ExitModel, Exits};
 use crate::routing::{Decisions, GroupTrace, Mode, Preparation, Queues};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, to_value};
 
 use super::accounting::CostAccounting;
-use super::head_gradients::HeadImportance;
+use super::head_importance::HeadImportance;
 use super::objective::{NextPhase, SearchObjective};
 use crate::error::{Error, Result};
 use crate::routing::Queues;

@@ -1,0 +1,53 @@
+//! Means of gate gradients over samples.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::space::ModelShape;
+
+/// The importance of each head of each layer, E |∂L/∂ξ| (Michel et al. 2019, equation 2): sums over the samples that kept
+/// the head, and their number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HeadImportance {
+    /// By layer, then by head.
+    sums: Vec<Vec<f64>>,
+    counts: Vec<Vec<u64>>,
+}
+
+impl HeadImportance {
+    pub(super) fn new(shape: ModelShape) -> Self {
+        let ModelShape { layers, heads } = shape;
+        Self { sums: vec![vec![0.0; heads]; layers], counts: vec![vec![0; heads]; layers] }
+    }
+
+    pub(super) fn add(&mut self, layer: usize, head: usize, importance: f64) {
+        self.sums[layer][head] += importance;
+        self.counts[layer][head] += 1;
+    }
+
+    /// How many samples it is of: as many as the head that most of them kept has.
+    fn samples(&self) -> u64 {
+        self.counts.iter().flatten().copied().max().unwrap_or_default()
+    }
+
+    /// The mean importance of each head of a layer, scaled to length 1: deeper layers have smaller gradients, not less
+    /// important heads.
+    pub(super) fn of_layer(&self, layer: usize) -> Vec<f64> {
+        let means = self.sums[layer].iter().zip(&self.counts[layer]).map(|(sum, count)| sum / (*count).max(1) as f64);
+        let means: Vec<f64> = means.collect();
+        let norm = means.iter().map(|mean| mean * mean).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
+        means.into_iter().map(|mean| mean / norm).collect()
+    }
+
+    /// Refuses a stored importance of another model, or one that no training can have.
+    pub(super) fn check_with(&self, ModelShape { layers, heads }: ModelShape) -> Result<()> {
+        let sizes = |rows: Vec<usize>| rows == vec![heads; layers];
+        let like = sizes(self.sums.iter().map(Vec::len).collect()) && sizes(self.counts.iter().map(Vec::len).collect());
+        if like && self.sums.iter().flatten().all(|sum| sum.is_finite() && *sum >= 0.0) {
+            return Ok(());
+        }
+        let expected = format!("finite sums and counts of {layers} layers of {heads} heads");
+        Err(Error::setting("importance of heads", expected, "others"))
+    }
+}
