@@ -48,7 +48,7 @@ const CRATES: [Layers; 4] = [
         "crates/dht-search/src",
         &[
             &["error"],
-            &["space"],
+            &["space", "linear_model"],
             &["cost"],
             &["reward"],
             &["settings"],
@@ -56,7 +56,7 @@ const CRATES: [Layers; 4] = [
             &["routing"],
             &["model"],
             &["training", "evaluation"],
-            &["serving"],
+            &["baselines", "serving"],
         ],
     ),
     (

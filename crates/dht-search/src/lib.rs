@@ -73,6 +73,7 @@
 //! | choose how exits are trained | [`settings::ExitLosses`], [`settings::FullModelSteps`], [`settings::SoftLabels`] with [`SearchObjective::with_teacher`] |
 //! | train | [`SearchObjective`], [`SearchObjective::with_next_phase`] for P-DHT |
 //! | predict and score | [`DynamicModel::predict_batch`], [`evaluate`], [`Evaluation`], [`Predictor`] for a baseline of your own |
+//! | put a model of n-grams in front of an encoder or on top of it | [`baselines::NgramClassifier`], [`baselines::Cascade`], [`baselines::Stacked`] |
 //! | compare with controls | [`evaluation::controls`]: fixed, random, shuffled and oracle routes; [`Regret`] |
 //! | trade quality for speed at run time | [`DynamicModel::with_speed`], [`SpeedCurve`], [`evaluation::calibrate`] for a budget of FLOPs |
 //! | answer from many threads | [`Engine`], [`Query`], [`Answer`] |
@@ -99,10 +100,12 @@
 //! the full model. Where every text needs the same depth a fixed exit costs less than choosing one; the [`Regret`] shows
 //! it. The paper's own settings ([`SearchSettings::paper`]) are for comparison, not for use.
 
+pub mod baselines;
 pub mod cost;
 pub mod error;
 pub mod evaluation;
 pub mod features;
+mod linear_model;
 pub mod model;
 pub mod reward;
 pub mod routing;

@@ -4,6 +4,9 @@ mod dynamic;
 mod executor;
 mod exit_model;
 mod exits;
+mod full_model;
+mod log_probabilities;
+mod ngram;
 mod predict;
 mod saved;
 
@@ -12,4 +15,8 @@ pub(crate) use executor::{Executor, PassedExits};
 pub use exit_model::ExitModel;
 pub(crate) use exits::Exits;
 pub use exits::{Exit, ExitFlops};
+pub use full_model::FullModel;
+pub use log_probabilities::LogProbabilities;
+pub(crate) use log_probabilities::most_probable;
+pub use ngram::{NgramClassifier, NgramFit, NgramSettings};
 pub use predict::{BatchPredictions, Prediction};
