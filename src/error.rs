@@ -42,6 +42,21 @@ pub enum Error {
         /// The number found.
         got: usize,
     },
+    /// A file of texts is not the one that a list of checksums names.
+    #[error(
+        "{path} has the SHA-256 {found}, but {sums} says {expected}: it is damaged or not completely downloaded; get it again",
+        path = path.display(), sums = sums.display(),
+    )]
+    Checksum {
+        /// The file.
+        path: PathBuf,
+        /// The list of checksums.
+        sums: PathBuf,
+        /// The checksum in the list.
+        expected: String,
+        /// The file's checksum.
+        found: String,
+    },
     /// A device that this build does not support.
     #[error("--device {device}: this build has no {device} support; build with `--features {device}`")]
     DeviceNotBuilt {
@@ -76,7 +91,7 @@ pub enum Error {
     #[error("figure {figure}: {message}")]
     Figure {
         /// The figure's file name.
-        figure: &'static str,
+        figure: String,
         /// The error of the drawing library.
         message: String,
     },
@@ -149,6 +164,14 @@ pub enum Error {
         /// The record.
         path: PathBuf,
     },
+    /// Parts of a reproduction failed; the others are in its record.
+    #[error(
+        "{count} parts failed; the record names them with their reasons, and running the command again tries them again"
+    )]
+    FailedRows {
+        /// The number of trainings that failed.
+        count: usize,
+    },
     /// A text without the marker lines.
     #[error("expected the line {start} and after it the line {end}, each once")]
     Markers {
@@ -176,6 +199,14 @@ pub enum RecordProblem {
         found: u64,
         /// The latest schema that this release reads.
         supported: u32,
+    },
+    /// It was written by another release, and its rows are not comparable.
+    #[error("has schema {found}, expected {expected}: run the reproduction again with this release")]
+    OtherVersion {
+        /// The schema of the file.
+        found: u64,
+        /// The schema that this release reads and writes.
+        expected: u32,
     },
     /// A number is NaN or infinite, which JSON cannot represent.
     #[error("{field} is not a finite number")]

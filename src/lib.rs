@@ -14,8 +14,11 @@ mod figures;
 mod fixture;
 mod output_dir;
 mod progress;
+mod published;
 mod readme;
 pub mod record;
+mod report;
+mod reproduction;
 mod tables;
 
 pub use corpus::{Difficulty, GeneratedText, LABELS, generate, generate_noisy, vocabulary, write_csv};
@@ -27,7 +30,12 @@ pub use figures::{FIGURES, draw_figures};
 pub use output_dir::Start;
 pub use progress::{RouteTally, TrainingProgress, report};
 pub use readme::{README_END, README_START, with_numbers};
-pub use tables::{Row, markdown_table, rows, text_table};
+pub use report::{
+    REPRODUCTION_END, REPRODUCTION_START, reproduction_page, reproduction_report, with_reproduction,
+    write_reproduction, write_reproduction_figures,
+};
+pub use reproduction::{ReproductionArguments, reproduce};
+pub use tables::{Row, markdown_table, reproduction_csv, reproduction_markdown, reproduction_text, rows, text_table};
 
 /// Training steps free and allocate tensors of the same sizes all the time; mimalloc keeps their pages.
 #[global_allocator]

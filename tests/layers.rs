@@ -64,12 +64,13 @@ const CRATES: [Layers; 4] = [
         &[
             &["error"],
             &["record", "corpus", "device", "progress"],
-            &["fixture"],
+            &["fixture", "published"],
             &["figures"],
             &["tables"],
             &["readme", "output_dir"],
+            &["report"],
             &["experiment"],
-            &["exit_code"],
+            &["exit_code", "reproduction"],
         ],
     ),
 ];

@@ -37,6 +37,7 @@ impl Arguments {
             max_length,
             train_rows,
             test_rows,
+            extra_test_rows,
             epochs,
             batch,
             lr,
@@ -61,6 +62,7 @@ impl Arguments {
         flags.add("max-length", number(max_length));
         flags.add("train-rows", number(train_rows));
         flags.add("test-rows", number(test_rows));
+        flags.add("extra-test-rows", number(extra_test_rows));
         flags.add("epochs", number(epochs));
         flags.add("batch", number(&Some(*batch).filter(|batch| *batch != default.batch)));
         flags.add("lr", lr.map(|lr| lr.to_string()));
@@ -146,6 +148,8 @@ mod tests {
             "20",
             "--test-rows",
             "10",
+            "--extra-test-rows",
+            "5",
             "--epochs",
             "2",
             "--batch",

@@ -26,6 +26,9 @@ const EMBEDDED_TEST_ROWS: usize = 2_000;
 const VALIDATION_SHARE: f64 = 0.1;
 /// The random stream of the validation split.
 const VALIDATION_STREAM: u64 = 0x5661_6c69_6461_7465;
+/// A list of checksums, and in how many directories above a file it is looked for.
+const SUMS: &str = "SHA256SUMS";
+const SUMS_ABOVE: usize = 3;
 /// Seeds of the embedded corpus. It is one fixed data set: its texts do not depend on the run's seed.
 const TRAINING_TEXTS: u64 = 1;
 const TEST_TEXTS: u64 = 2;
@@ -138,15 +141,40 @@ fn embedded(plan: &RunPlan) -> Result<Texts> {
 }
 
 fn from_files(reader: &DatasetReader, folder: &Path, plan: &RunPlan) -> Result<Texts> {
-    let train = reader.read(DatasetReader::find(folder, Split::Train)?)?;
-    let test = DatasetReader::new().like(&train).read(test_file(folder)?)?;
+    let read = |reader: &DatasetReader, file: PathBuf| -> Result<Dataset> {
+        let data = reader.read(&file)?;
+        check_sum(&file, &data.sha256)?;
+        Ok(data)
+    };
+    let train = read(reader, DatasetReader::find(folder, Split::Train)?)?;
+    let test = read(&DatasetReader::new().like(&train), test_file(folder)?)?;
     let first = |data: Dataset, rows: Option<usize>| data.take(rows.unwrap_or(usize::MAX));
-    Ok(Texts {
-        train: first(train, plan.train_rows),
-        test: first(test, plan.test_rows),
-        test_difficulties: Vec::new(),
-        words: None,
-    })
+    let mut test = first(test, plan.test_rows);
+    let later = train.examples.iter().skip(plan.train_rows.unwrap_or(usize::MAX)).take(plan.extra_test_rows);
+    test.examples.extend(later.cloned());
+    Ok(Texts { train: first(train, plan.train_rows), test, test_difficulties: Vec::new(), words: None })
+}
+
+/// Refuses a file that is not the one of a `SHA256SUMS` in its directory or one above, as after half a download.
+fn check_sum(file: &Path, found: &str) -> Result<()> {
+    let file = std::path::absolute(file).unwrap_or_else(|_| file.into());
+    for folder in file.ancestors().skip(1).take(SUMS_ABOVE) {
+        let Ok(sums) = std::fs::read_to_string(folder.join(SUMS)) else { continue };
+        // `<sum>  <path>`; the path begins below the directory of the sums or with its name.
+        let listed = sums.lines().filter_map(|line| line.split_once(char::is_whitespace)).find(|(_, path)| {
+            let path = Path::new(path.trim_start_matches([' ', '*']));
+            let below = file.strip_prefix(folder).is_ok_and(|below| below == path);
+            below || folder.parent().is_some_and(|above| file.strip_prefix(above).is_ok_and(|below| below == path))
+        });
+        if let Some((expected, _)) = listed {
+            if expected.eq_ignore_ascii_case(found) {
+                return Ok(());
+            }
+            let sums = folder.join(SUMS);
+            return Err(Error::Checksum { path: file.clone(), sums, expected: expected.into(), found: found.into() });
+        }
+    }
+    Ok(())
 }
 
 /// `test.*`, or `dev.*` if there is none.

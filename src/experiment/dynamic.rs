@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use dht_search::evaluation::controls::{evaluate_on, evaluate_shuffled};
-use dht_search::{DynamicModel, Evaluation, Regret, SpeedCurve, evaluate, evaluation::FixedArms};
+use dht_search::evaluation::{FixedArms, PassTimes, time_in_turns};
+use dht_search::{DynamicModel, Evaluation, Predictor, Regret, SpeedCurve, evaluate};
 use dht_transformer::train::metrics::Confusion;
 
 use super::job::{CONTROL, Job, rng};
@@ -12,18 +13,38 @@ use crate::corpus::Difficulty;
 use crate::error::Result;
 use crate::record::{DifficultyResult, OperatingPoint, OracleResult, RunRecord};
 
+/// The passes over the test set of which the median counts, after one to warm up.
+pub(super) const TIMED_PASSES: usize = 5;
 /// The number of shuffles in the random control.
 const SHUFFLES: u64 = 3;
 /// The number of speeds λ that are tested besides the model's own.
 const SPEEDS: usize = 7;
 
 impl Job<'_> {
+    /// Measures all models in turns on the test set: sets the seconds of the models of fixed depth, and returns the dynamic
+    /// model's.
+    pub(super) fn time_inference(
+        &self,
+        full: &mut Plain,
+        truncated: &mut BTreeMap<usize, Plain>,
+        dynamic: &DynamicModel,
+    ) -> Result<f64> {
+        let plain = std::iter::once(&*full).chain(truncated.values()).map(|plain| &plain.model as &dyn Predictor);
+        let models: Vec<&dyn Predictor> = plain.chain([dynamic as &dyn Predictor]).collect();
+        let times = time_in_turns(&models, &self.data.test, self.test_batch(), TIMED_PASSES)?;
+        let mut medians = times.iter().map(PassTimes::median);
+        for plain in std::iter::once(full).chain(truncated.values_mut()) {
+            plain.result.inference_seconds = medians.next().unwrap_or_default();
+        }
+        Ok(medians.next().unwrap_or_default())
+    }
+
     /// Macro F1 with the chosen routes shuffled among the texts, the mean of [`SHUFFLES`] shuffles.
     pub(super) fn random_macro_f1(&self, model: &DynamicModel, evaluation: &Evaluation) -> Result<f64> {
         let mut rng = rng(self.plan, CONTROL);
         let mut sum = 0.0;
         for _ in 0..SHUFFLES {
-            let shuffled = evaluate_shuffled(model, &self.data.test, &evaluation.routes, self.test_batch(), &mut rng)?;
+            let shuffled = evaluate_shuffled(model, &self.data.test, evaluation, self.test_batch(), &mut rng)?;
             sum += shuffled.confusion.macro_f1();
         }
         Ok(sum / SHUFFLES as f64)

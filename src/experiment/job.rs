@@ -13,6 +13,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::data::RunData;
+use super::dynamic::TIMED_PASSES;
 use super::plan::{Model, RunPlan, example_of};
 use super::search_plan::PlannedSearch;
 use crate::error::{Error, Result};
@@ -31,8 +32,8 @@ const FULL: &str = "full";
 const DYNAMIC: &str = "dynamic";
 /// Random streams of a run: the encoder's weights, each model's classifiers, the random control.
 const WEIGHTS: u64 = 1;
-pub(super) const CLASSIFIERS: u64 = 2;
-pub(super) const CONTROL: u64 = 3;
+pub(crate) const CLASSIFIERS: u64 = 2;
+pub(crate) const CONTROL: u64 = 3;
 
 /// Trains and tests all models of a plan, prints the table, and writes `record.json` and the figures.
 ///
@@ -100,7 +101,7 @@ pub(super) struct Job<'a> {
 impl Job<'_> {
     fn record(&self, preset: Preset, encoder: &Encoder, search: PlannedSearch) -> Result<RunRecord> {
         let name = search.name.clone();
-        let full = self.plain(FULL, encoder, encoder.layers())?;
+        let mut full = self.plain(FULL, encoder, encoder.layers())?;
         let mut truncations = BTreeMap::new();
         for depth in truncated_depths(&search, encoder) {
             truncations.insert(depth, self.plain(&truncated(depth), encoder, depth)?);
@@ -117,11 +118,12 @@ impl Job<'_> {
         let evaluation = evaluate(model, &self.data.test, self.test_batch())?;
 
         let accounting = search.accounting();
+        let inference_seconds = self.time_inference(&mut full, &mut truncations, model)?;
         let result = ModelResult {
             macro_f1: evaluation.confusion.macro_f1(),
             accuracy: evaluation.confusion.accuracy(),
             train_seconds: history.train_seconds - history.optimizer_seconds,
-            inference_seconds: evaluation.seconds,
+            inference_seconds,
             optimizer_seconds: history.optimizer_seconds,
             train_flops: accounting.flops + accounting.bandit_flops,
             inference_flops: evaluation.flops + evaluation.bandit_flops,
@@ -144,20 +146,13 @@ impl Job<'_> {
         }
         let settings = self.settings(&search, &history)?;
         let difficulties = self.difficulties(&full, &truncations, &evaluation)?;
-        let shape = encoder.block_shape();
         let mut record = RunRecord {
             schema: RunRecord::SCHEMA,
             preset: name,
             seed: self.plan.seed,
             command: command(preset, self.plan),
             data: self.data.record.clone(),
-            model: ModelRecord {
-                layers: encoder.layers(),
-                heads: shape.heads,
-                hidden: shape.hidden,
-                ffn: shape.ffn,
-                parameters: encoder.parameters().elements() + classes * (shape.hidden + 1),
-            },
+            model: model_record(encoder, classes),
             full: full.result,
             truncated: truncations.iter().map(|(depth, plain)| (*depth, plain.result)).collect(),
             dynamic,
@@ -178,16 +173,7 @@ impl Job<'_> {
 
     /// The trainer of every model of this run.
     pub(super) fn trainer(&self, name: &str) -> Trainer {
-        let optimizer = AdamWSettings { learning_rate: self.plan.learning_rate, ..AdamWSettings::default() };
-        // From scratch and within some hundred steps, a smaller β₂ learns faster.
-        let optimizer = if self.plan.pretrained() { optimizer } else { AdamWSettings { beta2: 0.98, ..optimizer } };
-        let settings = TrainSettings {
-            epochs: self.plan.epochs,
-            batch_size: self.plan.batch,
-            seed: self.plan.seed,
-            optimizer,
-            ..TrainSettings::default()
-        };
+        let settings = train_settings(self.plan);
         let resume = self.plan.start == Start::Resume;
         let checkpoint = CheckpointSettings { path: self.dir.checkpoint(name), every_steps: 500, resume };
         Trainer { checkpoint: Some(checkpoint), ..Trainer::new(settings) }
@@ -203,29 +189,56 @@ impl Job<'_> {
             ("batch".into(), plan.batch.into()),
             ("learning_rate".into(), plan.learning_rate.into()),
             ("max_length".into(), plan.max_length.into()),
-            ("model".into(), self.model_name().into()),
+            ("model".into(), model_name(plan).into()),
             ("search".into(), settings),
             ("space".into(), serde_json::to_value(model.space()).unwrap_or_default()),
             ("layer_head_count".into(), serde_json::to_value(LayerHeadCount::default()).unwrap_or_default()),
             ("dynamic_steps".into(), history.steps.into()),
             ("mean_wait_steps".into(), search.mean_wait().into()),
             ("tokenizing_seconds".into(), self.data.tokenizing_seconds.into()),
+            ("timed_passes".into(), TIMED_PASSES.into()),
         ]))
     }
+}
 
-    /// The last part of a directory, or the size.
-    fn model_name(&self) -> String {
-        match &self.plan.model {
-            Model::Directory(folder) => {
-                folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
-            }
-            Model::Size(size) => size.to_string(),
+/// The last part of a directory, or the size.
+pub(crate) fn model_name(plan: &RunPlan) -> String {
+    match &plan.model {
+        Model::Directory(folder) => {
+            folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
         }
+        Model::Size(size) => size.to_string(),
+    }
+}
+
+/// The size of the full model.
+pub(crate) fn model_record(encoder: &Encoder, classes: usize) -> ModelRecord {
+    let shape = encoder.block_shape();
+    ModelRecord {
+        layers: encoder.layers(),
+        heads: shape.heads,
+        hidden: shape.hidden,
+        ffn: shape.ffn,
+        parameters: encoder.parameters().elements() + classes * (shape.hidden + 1),
+    }
+}
+
+/// The settings of every training of a plan.
+pub(crate) fn train_settings(plan: &RunPlan) -> TrainSettings {
+    let optimizer = AdamWSettings { learning_rate: plan.learning_rate, ..AdamWSettings::default() };
+    // From scratch and within some hundred steps, a smaller β₂ learns faster.
+    let optimizer = if plan.pretrained() { optimizer } else { AdamWSettings { beta2: 0.98, ..optimizer } };
+    TrainSettings {
+        epochs: plan.epochs,
+        batch_size: plan.batch,
+        seed: plan.seed,
+        optimizer,
+        ..TrainSettings::default()
     }
 }
 
 /// The encoder that every model starts from.
-fn encoder(plan: &RunPlan, data: &RunData, device: &Device) -> Result<Encoder> {
+pub(crate) fn encoder(plan: &RunPlan, data: &RunData, device: &Device) -> Result<Encoder> {
     Ok(match &plan.model {
         Model::Directory(folder) => {
             let weights = read_hugging_face(folder)?;
@@ -241,11 +254,11 @@ fn encoder(plan: &RunPlan, data: &RunData, device: &Device) -> Result<Encoder> {
 }
 
 /// From scratch [CLS] learns to collect what the class depends on; a pre-trained encoder's rows are all informative.
-pub(super) fn pooling(plan: &RunPlan) -> Pooling {
+pub(crate) fn pooling(plan: &RunPlan) -> Pooling {
     if plan.pretrained() { Pooling::Mean } else { Pooling::Cls }
 }
 
-pub(super) fn rng(plan: &RunPlan, stream: u64) -> ChaCha8Rng {
+pub(crate) fn rng(plan: &RunPlan, stream: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(plan.seed);
     rng.set_stream(stream);
     rng

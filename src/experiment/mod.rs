@@ -11,4 +11,7 @@ mod search_plan;
 pub use command::command_of;
 pub use data::RunData;
 pub use job::run;
+pub(crate) use job::{CLASSIFIERS, CONTROL, encoder, model_name, model_record, pooling, rng, train_settings};
+pub(crate) use plain::flops;
 pub use plan::{Arguments, DataSource, Decision, DispatchChoice, Model, RunPlan};
+pub(crate) use search_plan::PlannedSearch;

@@ -54,6 +54,9 @@ pub struct Arguments {
     /// Use the first N test rows [default: all, or 2000 generated]
     #[arg(long, value_name = "N")]
     pub test_rows: Option<usize>,
+    /// Add the N training rows after --train-rows to the test rows
+    #[arg(long, value_name = "N", requires = "train_rows")]
+    pub extra_test_rows: Option<usize>,
     /// Passes over the training rows [default: 3, or 5 with generated texts]
     #[arg(long, value_name = "N")]
     pub epochs: Option<usize>,
@@ -170,6 +173,8 @@ pub struct RunPlan {
     pub train_rows: Option<usize>,
     /// The maximum of test rows; `None` is all, or the default of the embedded corpus.
     pub test_rows: Option<usize>,
+    /// How many of the training rows after `train_rows` are test rows too.
+    pub extra_test_rows: usize,
     /// Passes over the training rows, at least one.
     pub epochs: usize,
     /// Samples in a batch, at least one.
@@ -202,6 +207,14 @@ impl RunPlan {
         matches!(self.model, Model::Directory(_))
     }
 
+    /// The layers of the full model.
+    ///
+    /// # Errors
+    /// [`Error::Transformer`] for a model directory without a valid `config.json`.
+    pub fn layers(&self) -> Result<usize> {
+        Ok(config_of(&self.model)?.num_hidden_layers)
+    }
+
     /// The output directory: the given one, or one named after the preset.
     pub fn out_of(&self, preset: Preset) -> PathBuf {
         let default = || Path::new("target/dht").join(example_of(preset));
@@ -227,7 +240,8 @@ impl TryFrom<Arguments> for RunPlan {
             }
         }
         let most = [("train-rows", arguments.train_rows), ("test-rows", arguments.test_rows)];
-        for (flag, count) in most.into_iter().chain([("batch", Some(arguments.batch))]) {
+        let others = [("batch", Some(arguments.batch)), ("extra-test-rows", arguments.extra_test_rows)];
+        for (flag, count) in most.into_iter().chain(others) {
             if let Some(count) = count.filter(|count| *count > MOST_ROWS) {
                 return Err(refused(flag, format!("at most {MOST_ROWS}"), count));
             }
@@ -243,11 +257,15 @@ impl TryFrom<Arguments> for RunPlan {
         if !(least..=most).contains(&max_length) {
             return Err(refused("max-length", format!("{least} to {most}, the model's positions"), max_length));
         }
+        if arguments.extra_test_rows.is_some() && arguments.data.is_none() {
+            return Err(Error::Needs { flag: "extra-test-rows", needs: "data" });
+        }
         let (data, flags) = (source_of(&arguments)?, arguments.flags());
         let space = arguments.space.as_deref().map(|file| space_of(file, &config)).transpose()?;
         Ok(Self {
             train_rows: arguments.train_rows,
             test_rows: arguments.test_rows,
+            extra_test_rows: arguments.extra_test_rows.unwrap_or_default(),
             data,
             model: arguments.model,
             max_length,

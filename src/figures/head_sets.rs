@@ -6,7 +6,8 @@ use plotters::style::text_anchor::HPos;
 
 use super::style;
 use super::style::{Area, DYNAMIC, Drawn, GRID, INK, LEFT, PALE_INK, WIDTH};
-use crate::record::RunRecord;
+
+pub(crate) const TITLE: &str = "The head sets chosen most often";
 
 /// The number of sets shown of each group.
 const MOST: usize = 5;
@@ -19,16 +20,15 @@ const NAME: i32 = 190;
 /// The width reserved for a percentage after the longest bar.
 const AFTER: i32 = 60;
 
-pub(crate) fn height(record: &RunRecord) -> u32 {
-    let rows: i32 = record.curves.heads.iter().map(|group| GROUP + ROW * group.sets.len().min(MOST) as i32).sum();
+pub(crate) fn height(groups: &[GroupHeads]) -> u32 {
+    let rows: i32 = groups.iter().map(|group| GROUP + ROW * group.sets.len().min(MOST) as i32).sum();
     (TOP + rows.max(ROW) + 16) as u32
 }
 
-pub(crate) fn draw(record: &RunRecord, area: &Area) -> Drawn {
-    area.draw_text("The head sets chosen most often", &style::anchored(style::bold(16.0), HPos::Left), (LEFT, 26))?;
+pub(crate) fn draw(groups: &[GroupHeads], title: &str, area: &Area) -> Drawn {
+    area.draw_text(title, &style::anchored(style::bold(16.0), HPos::Left), (LEFT, 26))?;
     let note = format!("heads from 0, blue where kept; {}", style::CHOSEN_ONLY);
     area.draw_text(&note, &style::anchored(style::font(13.0, PALE_INK), HPos::Left), (LEFT, 50))?;
-    let groups = &record.curves.heads;
     let share = |group: &GroupHeads, set: &SetCount| set.samples as f64 / group.samples.max(1) as f64;
     let all = groups.iter().flat_map(|group| group.sets.iter().map(|set| share(group, set)));
     let most = all.fold(0.0, f64::max);

@@ -1,24 +1,25 @@
 //! How often each group of layers kept each head.
 
+use dht_search::training::GroupHeads;
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
 use super::style;
 use super::style::{Area, BLUES, Drawn, HEADER, INK, LEFT, PALE_INK, WIDTH};
-use crate::record::RunRecord;
+
+pub(crate) const TITLE: &str = "How often each head is kept";
 
 const ROW: i32 = 44;
 /// The width of the groups' names.
 const NAMES: i32 = 150;
 
-pub(crate) fn height(record: &RunRecord) -> u32 {
-    HEADER as u32 + (ROW * record.curves.heads.len().max(1) as i32) as u32 + 76
+pub(crate) fn height(groups: &[GroupHeads]) -> u32 {
+    HEADER as u32 + (ROW * groups.len().max(1) as i32) as u32 + 76
 }
 
-pub(crate) fn draw(record: &RunRecord, area: &Area) -> Drawn {
+pub(crate) fn draw(groups: &[GroupHeads], title: &str, area: &Area) -> Drawn {
     let legend: Vec<_> = [0.0, 0.5, 1.0].map(|share| (style::percent(&share), style::on_scale(&BLUES, share))).into();
-    let body = style::header(area, "How often each head is kept", &legend)?;
-    let groups = &record.curves.heads;
+    let body = style::header(area, title, &legend)?;
     let heads = groups.first().map_or(0, |group| group.share.len()) as i32;
     if heads == 0 {
         return style::nothing(&body, "No heads were chosen in this run.");

@@ -7,10 +7,17 @@ use super::style;
 use super::style::{Area, DYNAMIC, Drawn, FULL, PROGRESS, TRUNCATED};
 use crate::record::RunRecord;
 
+pub(crate) const TITLE: &str = "Training loss";
+
+/// The losses of a run's models.
 pub(crate) fn draw(record: &RunRecord, area: &Area) -> Drawn {
-    let curves = in_order(record);
+    draw_lines(&in_order(record), TITLE, area)
+}
+
+/// Losses against progress; the last line is drawn on top.
+pub(crate) fn draw_lines(curves: &[Line], title: &str, area: &Area) -> Drawn {
     let legend: Vec<_> = curves.iter().map(|line| (line.name.clone(), line.color)).collect();
-    let body = style::header(area, "Training loss", &legend)?;
+    let body = style::header(area, title, &legend)?;
     let most = curves.iter().flat_map(|line| line.curve.loss.iter().copied()).fold(0.0, f64::max);
     if most <= 0.0 {
         return style::nothing(&body, "No loss was recorded in this run.");
@@ -25,11 +32,12 @@ pub(crate) fn draw(record: &RunRecord, area: &Area) -> Drawn {
     Ok(())
 }
 
-struct Line<'a> {
-    name: String,
-    curve: &'a LossCurve,
-    color: RGBColor,
-    width: u32,
+/// The loss of one model.
+pub(crate) struct Line<'a> {
+    pub(crate) name: String,
+    pub(crate) curve: &'a LossCurve,
+    pub(crate) color: RGBColor,
+    pub(crate) width: u32,
 }
 
 /// Truncations first, so that the other models are drawn on top; at most three, so that the figure stays readable.

@@ -3,6 +3,7 @@
 mod head_sets;
 mod heads;
 mod loss;
+mod reproduction;
 mod shares;
 mod style;
 mod tradeoff;
@@ -11,9 +12,10 @@ use std::path::{Path, PathBuf};
 
 use dht_transformer::storage::write_atomically;
 
-use self::style::{Area, Drawn};
 use crate::error::{Error, Result};
 use crate::record::RunRecord;
+
+pub(crate) use self::reproduction::{Figure, Panel, group_name, reproduction_figures};
 
 /// The figures of a run: file name and caption.
 pub const FIGURES: [(&str, &str); 6] = [
@@ -33,8 +35,8 @@ pub fn draw_figures(record: &RunRecord, folder: &Path) -> Result<Vec<PathBuf>> {
     FIGURES.iter().map(|(name, _)| draw_figure(record, name, folder)).collect()
 }
 
-fn draw_figure(record: &RunRecord, name: &'static str, folder: &Path) -> Result<PathBuf> {
-    let svg = svg_of(record, name).map_err(|message| Error::Figure { figure: name, message })?;
+fn draw_figure(record: &RunRecord, name: &str, folder: &Path) -> Result<PathBuf> {
+    let svg = svg_of(record, name).map_err(|message| Error::Figure { figure: name.into(), message })?;
     let path = folder.join(name);
     write_atomically(&path, |file| file.write_all(svg.as_bytes()))?;
     Ok(path)
@@ -42,16 +44,22 @@ fn draw_figure(record: &RunRecord, name: &'static str, folder: &Path) -> Result<
 
 /// The SVG of a figure by its file name.
 fn svg_of(record: &RunRecord, name: &str) -> Result<String, String> {
-    let draw: (u32, fn(&RunRecord, &Area) -> Drawn) = match name {
-        "tradeoff.svg" => (style::HEIGHT, tradeoff::draw),
-        "depths.svg" => (style::HEIGHT, shares::draw_depths),
-        "head_counts.svg" => (style::HEIGHT, shares::draw_head_counts),
-        "loss.svg" => (style::HEIGHT, loss::draw),
-        "heads.svg" => (heads::height(record), heads::draw),
-        "head_sets.svg" => (head_sets::height(record), head_sets::draw),
+    let curves = &record.curves;
+    let svg = match name {
+        "tradeoff.svg" => style::svg(style::HEIGHT, |area| tradeoff::draw(record, area)),
+        "depths.svg" => style::svg(style::HEIGHT, |area| shares::draw_depths(curves, shares::DEPTHS, area)),
+        "head_counts.svg" => {
+            style::svg(style::HEIGHT, |area| shares::draw_head_counts(curves, shares::HEAD_COUNTS, area))
+        }
+        "loss.svg" => style::svg(style::HEIGHT, |area| loss::draw(record, area)),
+        "heads.svg" => style::svg(heads::height(&curves.heads), |area| heads::draw(&curves.heads, heads::TITLE, area)),
+        "head_sets.svg" => {
+            let height = head_sets::height(&curves.heads);
+            style::svg(height, |area| head_sets::draw(&curves.heads, head_sets::TITLE, area))
+        }
         _ => return Err("there is no such figure".into()),
     };
-    style::svg(draw.0, |area| draw.1(record, area)).map_err(|error| error.to_string())
+    svg.map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

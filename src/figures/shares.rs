@@ -2,29 +2,30 @@
 
 use std::collections::BTreeMap;
 
+use dht_search::training::Curves;
 use plotters::prelude::*;
 
 use super::style;
 use super::style::{Area, BLUES, Drawn, OCHRES, PROGRESS};
-use crate::record::RunRecord;
 
-pub(crate) fn draw_depths(record: &RunRecord, area: &Area) -> Drawn {
+pub(crate) const DEPTHS: &str = "How deep texts go while the model learns";
+pub(crate) const HEAD_COUNTS: &str = "How many heads a group of layers keeps";
+
+pub(crate) fn draw_depths(curves: &Curves, title: &str, area: &Area) -> Drawn {
     let name = |depth: usize| if depth == 1 { "1 layer".into() } else { format!("{depth} layers") };
-    let shares = &record.curves.depth_share;
-    draw(record, area, "How deep texts go while the model learns", shares, name, &BLUES, "share of samples")
+    draw(&curves.progress, &curves.depth_share, area, title, name, &BLUES, "share of samples")
 }
 
-pub(crate) fn draw_head_counts(record: &RunRecord, area: &Area) -> Drawn {
+pub(crate) fn draw_head_counts(curves: &Curves, title: &str, area: &Area) -> Drawn {
     let name = |heads: usize| if heads == 1 { "1 head".into() } else { format!("{heads} heads") };
-    let shares = &record.curves.head_count_share;
-    draw(record, area, "How many heads a group of layers keeps", shares, name, &OCHRES, "share of decisions")
+    draw(&curves.progress, &curves.head_count_share, area, title, name, &OCHRES, "share of decisions")
 }
 
 fn draw(
-    record: &RunRecord,
+    progress: &[f64],
+    shares: &BTreeMap<usize, Vec<f64>>,
     area: &Area,
     title: &str,
-    shares: &BTreeMap<usize, Vec<f64>>,
     name: impl Fn(usize) -> String,
     scale: &[RGBColor; 4],
     axis: &str,
@@ -32,7 +33,7 @@ fn draw(
     let colors = style::spread(scale, shares.len());
     let legend: Vec<_> = shares.keys().zip(&colors).map(|(&key, &color)| (name(key), color)).collect();
     let body = style::header(area, title, &legend)?;
-    let progress = with_both_ends(&record.curves.progress);
+    let progress = with_both_ends(progress);
     if progress.is_empty() || shares.is_empty() {
         return style::nothing(&body, "Nothing was chosen in this run.");
     }

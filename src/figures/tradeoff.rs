@@ -75,7 +75,7 @@ fn label(chart: &Chart, point: Point, text: &str, color: RGBColor, shift: (i32, 
 }
 
 /// The axis range of the scores, and the number of digits that its ticks need.
-fn score_range(scores: impl Iterator<Item = f64>) -> (std::ops::Range<f64>, usize) {
+pub(crate) fn score_range(scores: impl Iterator<Item = f64>) -> (std::ops::Range<f64>, usize) {
     let (low, high) = scores.fold((f64::MAX, f64::MIN), |(low, high), score| (low.min(score), high.max(score)));
     let margin = (0.2 * (high - low)).max(0.01);
     let digits = if high - low > 0.04 { 2 } else { 3 };

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use dht_search::training::Curves;
-use dht_transformer::{data::Columns, storage::write_atomically};
+use dht_transformer::data::Columns;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::json;
 use super::machine::Machine;
 use super::operating_points::OperatingPoint;
 use super::results::{DifficultyResult, DynamicResult, ModelResult, RouteCounts};
-use crate::error::{Error, RecordProblem, Result};
+use crate::error::{RecordProblem, Result};
 
 /// The number of classes that a summary names.
 const CLASSES_IN_SUMMARY: usize = 20;
@@ -130,16 +131,7 @@ impl RunRecord {
     /// # Errors
     /// [`Error::Record`] when a number is not finite, [`Error::Transformer`] when the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        let refused = |problem| Error::Record { path: path.into(), problem };
-        let content = |error: serde_json::Error| refused(RecordProblem::Content { message: error.to_string() });
-        // Only floats that are not finite are serialised as null.
-        if let Some(field) = first_null(&serde_json::to_value(self).map_err(content)?) {
-            return Err(refused(RecordProblem::NotFinite { field }));
-        }
-        let json = serde_json::to_string_pretty(self).map_err(content)?;
-        write_atomically(path, |file| writeln!(file, "{json}"))?;
-        Ok(())
+        json::save(self, path.as_ref())
     }
 
     /// Reads a record.
@@ -147,45 +139,11 @@ impl RunRecord {
     /// # Errors
     /// [`Error::Transformer`] when the file cannot be read, [`Error::Record`] when it is no record or of a later release.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let io = |source| Error::Transformer(dht_transformer::Error::Io { path: path.into(), source });
-        let refused = |problem| Error::Record { path: path.into(), problem };
-        let content = |error: serde_json::Error| refused(RecordProblem::Content { message: error.to_string() });
-        let bytes = std::fs::read(path).map_err(io)?;
-        // A later layout may lack fields of this one, so the version is checked first.
-        let Version { schema } = serde_json::from_slice(&bytes).map_err(content)?;
-        if schema > u64::from(Self::SCHEMA) {
-            return Err(refused(RecordProblem::Newer { found: schema, supported: Self::SCHEMA }));
-        }
-        serde_json::from_slice(&bytes).map_err(content)
+        json::load(path.as_ref(), |found| {
+            let supported = Self::SCHEMA;
+            if found <= u64::from(supported) { Ok(()) } else { Err(RecordProblem::Newer { found, supported }) }
+        })
     }
-}
-
-#[derive(Deserialize)]
-struct Version {
-    schema: u64,
-}
-
-/// The path of the first null outside of the settings, if there is one.
-fn first_null(record: &Value) -> Option<String> {
-    fn search(value: &Value, path: &mut Vec<String>) -> bool {
-        let mut enter = |key: String, value: &Value| {
-            path.push(key);
-            let found = search(value, path);
-            if !found {
-                path.pop();
-            }
-            found
-        };
-        match value {
-            Value::Null => true,
-            Value::Array(values) => values.iter().enumerate().any(|(index, value)| enter(index.to_string(), value)),
-            Value::Object(fields) => fields.iter().any(|(key, value)| key != "settings" && enter(key.clone(), value)),
-            _ => false,
-        }
-    }
-    let mut path = Vec::new();
-    search(record, &mut path).then(|| path.join("."))
 }
 
 #[cfg(test)]

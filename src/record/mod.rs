@@ -1,6 +1,7 @@
 //! The results of a run as one JSON file.
 
 mod file;
+mod json;
 mod machine;
 mod operating_points;
 mod reproduction;

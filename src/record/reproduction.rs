@@ -1,14 +1,17 @@
 //! The record of a reproduction: one row for each method and setting, over all seeds.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use dht_search::training::Curves;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::file::{DataRecord, ModelRecord};
+use super::json;
 use super::machine::Machine;
 use super::results::RouteCounts;
+use crate::error::{RecordProblem, Result};
 
 /// All rows of a reproduction on one data set, `record.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -32,6 +35,27 @@ pub struct ReproductionRecord {
 impl ReproductionRecord {
     /// The version of the layout that this release writes.
     pub const SCHEMA: u32 = 1;
+
+    /// Writes the record atomically.
+    ///
+    /// # Errors
+    /// [`Error::Record`](crate::Error::Record) when a number is not finite,
+    /// [`Error::Transformer`](crate::Error::Transformer) when the file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        json::save(self, path.as_ref())
+    }
+
+    /// Reads a record of this version. Others are refused, earlier ones too: their rows may have been measured otherwise.
+    ///
+    /// # Errors
+    /// [`Error::Transformer`](crate::Error::Transformer) when the file cannot be read,
+    /// [`Error::Record`](crate::Error::Record) when it is no such record or of another version.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        json::load(path.as_ref(), |found| {
+            let expected = Self::SCHEMA;
+            if found == u64::from(expected) { Ok(()) } else { Err(RecordProblem::OtherVersion { found, expected }) }
+        })
+    }
 }
 
 /// Mean and sample standard deviation over seeds; the deviation of one seed is 0.
@@ -128,3 +152,6 @@ pub struct RowRecord {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deviations: Vec<String>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,9 +15,11 @@ pub struct ModelResult {
     /// Accuracy on the test set.
     pub accuracy: f64,
     /// Wall clock of training: batches, forward, backward, bandits, passes for arm features; without optimiser and
-    /// validation.
+    /// validation. The models of a run are trained once each, one after another, not in turns: what else the machine did
+    /// meanwhile is in it.
     pub train_seconds: f64,
-    /// Wall clock of predicting the test set.
+    /// Wall clock of predicting the test set: the median of several passes, in turns with the other models of the run, each
+    /// with packed weights and after a pass to warm up. In records of earlier releases one pass of each model, cold.
     pub inference_seconds: f64,
     /// Wall clock of the optimiser.
     pub optimizer_seconds: f64,

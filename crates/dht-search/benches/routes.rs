@@ -1,5 +1,5 @@
 //! Do saved FLOPs save time? The wall-clock time of a dynamic model over that of the full model, beside the ratio of their
-//! exact FLOPs, at three speeds, in inference and in a training step in flight; and the bandits' share of the time.
+//! FLOPs, at three speeds, in inference and in a training step in flight; and the bandits' share of the time.
 //!
 //! ```text
 //! cargo bench -p dht-search --bench routes -- [--encoder DIR] [--data DIR] [--model DIR] [--page docs/speed-of-routes.md]

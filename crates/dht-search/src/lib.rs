@@ -56,7 +56,7 @@
 //! model.set_speed(0.05)?; // λ: the price of the full model's cost in nats of loss
 //! let evaluation = evaluate(&model, &encoded, 6)?;
 //! assert_eq!(evaluation.confusion.macro_f1(), 1.0);
-//! // Both costs, the paper's estimate and the exact FLOPs; the first alone is too optimistic.
+//! // Both costs, the paper's estimate and the FLOPs of all products; the first alone is too optimistic.
 //! let flops_ratio = evaluation.flops as f64 / model.full_inference_flops(&encoded)? as f64;
 //! println!("{:.2} by layers and heads, {flops_ratio:.2} by FLOPs", evaluation.layer_head_ratio);
 //! # Ok::<(), Error>(())
@@ -74,7 +74,9 @@
 //! | train | [`SearchObjective`], [`SearchObjective::with_next_phase`] for P-DHT |
 //! | predict and score | [`DynamicModel::predict_batch`], [`evaluate`], [`Evaluation`], [`Predictor`] for a baseline of your own |
 //! | put a model of n-grams in front of an encoder or on top of it | [`baselines::NgramClassifier`], [`baselines::Cascade`], [`baselines::Stacked`] |
-//! | compare with controls | [`evaluation::controls`]: fixed, random, shuffled and oracle routes; [`Regret`] |
+//! | train a baseline: truncations, DistilBERT, FastBERT, PABEE | [`baselines`] |
+//! | read every exit's answers in one pass | [`evaluation::exit_log_probabilities`] |
+//! | compare with controls | [`evaluation::controls`]: fixed, random, shuffled and oracle routes; [`Regret`]; [`evaluation::time_in_turns`] for the clock |
 //! | trade quality for speed at run time | [`DynamicModel::with_speed`], [`SpeedCurve`], [`evaluation::calibrate`] for a budget of FLOPs |
 //! | answer from many threads | [`Engine`], [`Query`], [`Answer`] |
 //! | save a model | [`DynamicModel::save`] and [`load`](DynamicModel::load) |
@@ -87,9 +89,9 @@
 //!
 //! - **Every sample once an epoch**, with queues too: samples still queued at an epoch's end are trained on then. Texts that are held
 //!   out for the bandits ([`settings::LossSource::HeldOut`]) never.
-//! - **The cost accounting is exact.** [`CostAccounting::flops`] and [`Evaluation::flops`] equal the count of all products:
-//!   second passes, passes for arm features, of a teacher and of held-out texts included; the FLOPs of the routers are
-//!   counted separately.
+//! - **The cost accounting equals the count of all matrix products** that run: [`CostAccounting::flops`] and
+//!   [`Evaluation::flops`] include second passes, passes for arm features, of a teacher and of held-out texts; the FLOPs of the
+//!   routers are counted separately, by formula. [`cost`] says what is counted and what is left out.
 //! - **One seed, one result.** Stopped in mid-epoch and resumed, a training ends with the bits of one that was not.
 //! - **A text's route may depend on its batch**: samples that keep equally many heads share one head set, chosen for the
 //!   mean of their contexts. Exits and head counts depend on the text and the heads that ran before.

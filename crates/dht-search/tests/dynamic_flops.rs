@@ -185,7 +185,7 @@ fn the_accounting_says_what_ran() -> Result<()> {
                 assert_eq!(evaluation.flops, product_flops() - start, "evaluation, {name}");
                 let start = product_flops();
                 let mut rng = ChaCha8Rng::seed_from_u64(1);
-                let shuffled = evaluate_shuffled(model.model(), &test, &evaluation.routes, 6, &mut rng)?;
+                let shuffled = evaluate_shuffled(model.model(), &test, &evaluation, 6, &mut rng)?;
                 assert_eq!(shuffled.flops, product_flops() - start, "shuffled, {name}");
                 assert_eq!(shuffled.route_counts(), evaluation.route_counts(), "{name}");
 
@@ -208,7 +208,11 @@ fn the_accounting_says_what_ran() -> Result<()> {
                 let signals = settings.context != ContextDesign::Paper;
                 let passed_exits = |route: &Route| 1 + u64::from(signals && route.depth() > 1);
                 assert_eq!(evaluation.flops, formulas.forward(&evaluation.route_counts(), passed_exits)?, "{name}");
-                assert_eq!(shuffled.flops, formulas.forward(&evaluation.route_counts(), |_| 1)?, "{name}");
+                assert_eq!(
+                    (shuffled.flops, shuffled.bandit_flops),
+                    (evaluation.flops, evaluation.bandit_flops),
+                    "{name}"
+                );
             }
         }
     }
@@ -228,7 +232,7 @@ fn assert_accounting(mut model: SearchObjective, name: &str) -> Result<()> {
     let evaluation = evaluate(model.model(), &test, 6)?;
     assert_eq!(evaluation.flops, product_flops() - start, "evaluation, {name}");
     let start = product_flops();
-    let shuffled = evaluate_shuffled(model.model(), &test, &evaluation.routes, 6, &mut ChaCha8Rng::seed_from_u64(1))?;
+    let shuffled = evaluate_shuffled(model.model(), &test, &evaluation, 6, &mut ChaCha8Rng::seed_from_u64(1))?;
     assert_eq!(shuffled.flops, product_flops() - start, "shuffled, {name}");
     Ok(())
 }
@@ -255,7 +259,8 @@ fn every_kind_of_search() -> Result<()> {
             }
         }
     }
-    for router in [RouterKind::SequentialBandit, RouterKind::EntropyThreshold { threshold: 0.999 }] {
+    let threshold = RouterKind::EntropyThreshold { threshold: 0.999 };
+    for router in [RouterKind::SequentialBandit, threshold, RouterKind::Patience { patience: 1 }] {
         for exit_losses in [ExitLosses::Detached, ExitLosses::Weighted { weight: 0.3, power: 0.0 }] {
             let settings = SearchSettings { router, exit_losses, warm_up_contexts: 16, ..SearchSettings::default() };
             assert_accounting(model(settings)?, &format!("{router:?}, {exit_losses:?}"))?;
@@ -266,7 +271,10 @@ fn every_kind_of_search() -> Result<()> {
             let (exit_kind, warm_up_contexts) = (ExitKind::Side { width: 20 }, 16);
             let settings =
                 SearchSettings { exit_kind, exit_losses, dispatch, warm_up_contexts, ..SearchSettings::default() };
+            let last_exit_pooling = Some(Pooling::Pooler);
+            let own_last_exit = SearchSettings { last_exit_pooling, ..settings.clone() };
             assert_accounting(model(settings)?, &format!("side exits, {exit_losses:?}, {dispatch:?}"))?;
+            assert_accounting(model(own_last_exit)?, &format!("another last exit, {exit_losses:?}, {dispatch:?}"))?;
         }
     }
     for settings in [SearchSettings::for_preset(Preset::PDht), SearchSettings::paper()] {

@@ -66,7 +66,7 @@
 //! | [`pretrained`] | Hugging Face directories in and out, as [`Encoder::from_pretrained`], [`TextClassifier::load`] and [`save`](TextClassifier::save) use them |
 //! | [`candle`] | the same in programs on `candle_nn`: [`Encoder::from_var_builder`], `VarMap`s, modules, an optimiser |
 //! | [`pruning`] | importance of heads and neurons, [`Encoder::prune`] and [`TextClassifier::prune`] |
-//! | [`flops`] | exact FLOPs, before and after a run |
+//! | [`flops`] | FLOPs of matrix products, before and after a run |
 //! | [`storage`] | files that are written whole, and names on the hub (feature `hub`) |
 //! | [`error`] | what can go wrong, in detail |
 //!

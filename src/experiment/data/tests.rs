@@ -175,3 +175,26 @@ fn sentence_pairs_are_read_from_a_tsv_with_its_dev_file_as_test() {
     assert_eq!(data.test.labels, ["entailment", "not_entailment"]);
     assert!(data.test.samples.iter().all(|sample| sample.encoding.type_ids.contains(&1)));
 }
+
+#[test]
+fn a_file_that_its_checksum_does_not_fit_is_refused() {
+    let files = [("train.csv", ROWS), ("test.csv", ROWS)];
+    let whole = load(&files, "").unwrap().record;
+    let sums = |train: &str| format!("{train}  ./train.csv\n{train}  train.csv\n{}  test.csv\n", whole.test_sha256);
+    load(&[files[0], files[1], ("SHA256SUMS", &sums(&whole.sha256))], "").unwrap();
+    let error = load(&[files[0], files[1], ("SHA256SUMS", &sums(&"0".repeat(64)))], "").unwrap_err();
+    assert!(
+        matches!(error, Error::Checksum { .. }) && error.to_string().contains("not completely downloaded"),
+        "{error}"
+    );
+}
+
+#[test]
+fn extra_test_rows_are_the_training_rows_after_those_trained_on() {
+    let more =
+        "text,label\na good film,yes\na bad film,no\na good meal,yes\na bad meal,no\na good dog,yes\na bad dog,no\n";
+    let data = load(&[("train.csv", more), ("test.csv", ROWS)], "--train-rows 4 --extra-test-rows 5").unwrap();
+    assert_eq!((data.record.train_rows + data.record.validation_rows, data.record.test_rows), (4, 4 + 2));
+    let labels: Vec<u32> = data.test.samples[4..].iter().map(|sample| sample.label).collect();
+    assert_eq!(labels, [1, 0]);
+}

@@ -1,4 +1,5 @@
 use super::*;
+use crate::error::Error;
 
 fn record() -> RunRecord {
     let full = ModelResult { macro_f1: 0.9, train_flops: 1000, inference_flops: 100, ..seconds(8.0, 4.0) };

@@ -5,7 +5,7 @@ use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, TextClassifie
 use super::stacking::{Stacker, check_classes, log_probabilities_of, shape_of};
 use crate::error::{Error, Result};
 use crate::evaluation::Predictor;
-use crate::model::{BatchPredictions, LogProbabilities, NgramClassifier, most_probable};
+use crate::model::{BatchPredictions, LogProbabilities, NgramClassifier, best_class};
 use crate::space::{ModelShape, Route};
 
 /// Where the rows of a [`cascade`] left, and with which class.
@@ -20,7 +20,7 @@ pub struct Cascaded {
 /// Whether a row goes on to the next stage: while its largest probability is below the threshold. At a threshold of 1 or
 /// above every row does, also where a probability is rounded to 1.
 fn goes_on(row: &[f64], threshold: f64) -> bool {
-    threshold >= 1.0 || most_probable(row).1.exp() < threshold
+    threshold >= 1.0 || best_class(row).1.exp() < threshold
 }
 
 fn check_threshold(threshold: f64) -> Result<()> {
@@ -45,7 +45,7 @@ pub fn cascade(stages: &[LogProbabilities], threshold: f64) -> Result<Cascaded> 
     for (stage, (before, logs)) in stages.iter().zip(&stages[1..]).enumerate() {
         for (row, (before, logs)) in before.rows().zip(logs.rows()).enumerate() {
             if cascaded.stages[row] == stage && goes_on(before, threshold) {
-                (cascaded.labels[row], cascaded.stages[row]) = (most_probable(logs).0, stage + 1);
+                (cascaded.labels[row], cascaded.stages[row]) = (best_class(logs).0, stage + 1);
             }
         }
     }

@@ -1,9 +1,81 @@
-//! Models that a dynamic model is compared with, or combined with. Each is a [`Predictor`](crate::evaluation::Predictor).
+//! Baselines: the methods that a dynamic model is compared with, one file each, trained by the same loop on the same data and
+//! scored by the same [`evaluate`](crate::evaluation::evaluate).
+//!
+//! | baseline | what it is | objective |
+//! |---|---|---|
+//! | [`truncation`] | the first layers of an encoder, fine-tuned or distilled | [`FineTuning`], [`Distillation`] |
+//! | [`distilbert`] | a student that begins as some of its teacher's layers (Sanh et al. 2019) | [`Distillation`] |
+//! | [`fastbert`] | exits distilled from a frozen classifier, an entropy threshold (Liu et al. 2020) | [`FastBert`](fastbert::FastBert) |
+//! | [`pabee`] | exits trained jointly, patience (Zhou et al. 2020) | [`SearchObjective`] |
+//! | [`NgramClassifier`] | logistic regression on tf-idf of n-grams; alone, [before classifiers](Cascade), or [with one](Stacked) | none: a convex fit |
 
 mod cascade;
+pub mod distilbert;
+pub mod fastbert;
 mod ngram;
+pub mod pabee;
 mod stacking;
+pub mod truncation;
+
+use dht_transformer::{
+    Objective, TextClassifier,
+    tasks::{Distillation, FineTuning},
+};
+
+use crate::error::Error;
+use crate::evaluation::Predictor;
+use crate::model::DynamicModel;
+use crate::training::SearchObjective;
 
 pub use crate::model::{FullModel, LogProbabilities, NgramClassifier, NgramFit, NgramSettings};
 pub use cascade::{Cascade, Cascaded, cascade};
 pub use stacking::{Stacked, Stacker};
+
+/// The training of a baseline: what it has cost, and what it makes.
+pub trait Baseline: Objective<Error: Into<Error>> {
+    /// What is trained.
+    type Model: Predictor;
+
+    /// FLOPs of all matrix products of this training so far, validation left out. The training of a teacher or backbone
+    /// came before, and is to be added.
+    fn flops(&self) -> u64;
+
+    /// The trained model.
+    fn into_model(self) -> Self::Model;
+}
+
+impl Baseline for FineTuning {
+    type Model = TextClassifier;
+
+    fn flops(&self) -> u64 {
+        self.flops()
+    }
+
+    fn into_model(self) -> TextClassifier {
+        self.into_model()
+    }
+}
+
+impl Baseline for Distillation {
+    type Model = TextClassifier;
+
+    fn flops(&self) -> u64 {
+        self.flops()
+    }
+
+    fn into_model(self) -> TextClassifier {
+        self.into_model()
+    }
+}
+
+impl Baseline for SearchObjective {
+    type Model = DynamicModel;
+
+    fn flops(&self) -> u64 {
+        self.accounting().flops
+    }
+
+    fn into_model(self) -> DynamicModel {
+        self.into_model()
+    }
+}

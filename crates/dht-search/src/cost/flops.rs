@@ -1,4 +1,4 @@
-//! Exact FLOPs of routes.
+//! FLOPs of routes, of their matrix products: see [what is counted](super).
 
 use dht_transformer::flops::{BackwardNeeds, BlockShape, Breakdown, ClassifierShape, Load, Width};
 
@@ -6,7 +6,7 @@ use super::WidthCoupling;
 use crate::error::{Error, Result};
 use crate::space::{ModelShape, Route};
 
-/// Exact FLOPs of routes through a model of equal blocks: every multiply-add of the products that run, at the text's true
+/// FLOPs of routes through a model of equal blocks: every multiply-add of the matrix products that run, at the text's true
 /// length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlopsCost {

@@ -1,9 +1,14 @@
 //! Controls for a router: fixed routes, random routes, its own routes shuffled, and an oracle that sees the labels.
+//!
+//! All of them run with the model's own heads: *shuffled* with the head sets of the evaluation that it shuffles, the others
+//! with the sets that the head router chooses for the sizes of the given routes. So they differ from the model in the choice of
+//! the route alone.
 
 use dht_transformer::EncodedDataset;
 use rand::seq::SliceRandom;
 use rand::{Rng, RngExt};
 
+use super::on_routes::evaluate_choices;
 use super::{Evaluation, FixedArms};
 use crate::error::Result;
 use crate::model::DynamicModel;
@@ -11,21 +16,23 @@ use crate::space::{Route, RouteArms, SearchSpace};
 
 pub use super::on_routes::{evaluate_fixed, evaluate_on};
 
-/// The control *shuffled*: the same routes, given to the rows at random. The difference to
-/// [`evaluate`](super::evaluate) is the value of choosing by text, since both run the same layers and heads in sum.
+/// The control *shuffled*: the routes and head sets of an evaluation `chosen` of the same rows, dealt to the rows at random,
+/// each route with its head sets. The difference to [`evaluate`](super::evaluate) is the value of choosing by text, since
+/// both run the same layers and heads in sum; what the routers cost (exits that they read, pre-passes, their own FLOPs)
+/// counts in both.
 ///
 /// # Errors
 /// As [`evaluate_on`].
 pub fn evaluate_shuffled<R: Rng + ?Sized>(
     model: &DynamicModel,
     data: &EncodedDataset,
-    routes: &[Route],
+    chosen: &Evaluation,
     batch_size: usize,
     rng: &mut R,
 ) -> Result<Evaluation> {
-    let mut routes = routes.to_vec();
-    routes.shuffle(rng);
-    evaluate_on(model, data, &routes, batch_size)
+    let mut choices = chosen.choices();
+    choices.shuffle(rng);
+    evaluate_choices(model, data, choices, batch_size)
 }
 
 /// The control *random*: routes drawn uniformly. Each arm of an integrated search is drawn equally often; in

@@ -1,15 +1,17 @@
 //! Evaluation: one function scores every [`Predictor`] and measures its time in the same way.
 
 pub mod controls;
+mod exit_probabilities;
 mod on_routes;
 mod regret;
 mod speed;
+mod timing;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use dht_transformer::{
-    EncodedDataset, ForwardContext, PackedBatch, Sample, TextClassifier,
+    EncodedDataset, ForwardContext, HeadSet, PackedBatch, Sample, TextClassifier,
     data::longest_first,
     tensors::log_softmax,
     train::metrics::{Confusion, score},
@@ -18,10 +20,13 @@ use dht_transformer::{
 use crate::cost::LayerHeadCount;
 use crate::error::Result;
 use crate::model::{BatchPredictions, DynamicModel, Prediction};
+use crate::routing::RouteChoice;
 use crate::space::{ModelShape, Route};
 
+pub use exit_probabilities::exit_log_probabilities;
 pub use regret::{FixedArms, Regret};
 pub use speed::{CALIBRATION_TOLERANCE, Speed, SpeedCurve, calibrate};
+pub use timing::{PassTimes, time_in_turns};
 
 /// Predicts batches: a dynamic model, a full classifier, a baseline.
 pub trait Predictor {
@@ -87,19 +92,30 @@ pub struct Evaluation {
     pub losses: Vec<f64>,
     /// The route of each row.
     pub routes: Vec<Route>,
+    /// The heads that each row kept in each dynamic group of its route; empty lists for models that choose none.
+    pub head_sets: Vec<Vec<HeadSet>>,
+    /// FLOPs of each row: of all products and of the routers.
+    pub row_flops: Vec<u64>,
     /// FLOPs of all products: the sum over rows of [`Prediction::flops`].
     pub flops: u64,
     /// FLOPs of the routers, by formula.
     pub bandit_flops: u64,
     /// The mean cost of a route by layers × heads, as a share of the full model (the paper's estimate).
     pub layer_head_ratio: f64,
-    /// Wall clock without tokenising.
+    /// Wall clock of this one pass, without tokenising. Its first batch packs the weights: to compare models by the clock
+    /// take [`time_in_turns`].
     pub seconds: f64,
     /// Of those, pooling and routers.
     pub bandit_seconds: f64,
 }
 
 impl Evaluation {
+    /// The route and the head sets of each row.
+    pub(crate) fn choices(&self) -> Vec<RouteChoice> {
+        let pairs = self.routes.iter().zip(&self.head_sets);
+        pairs.map(|(route, head_sets)| RouteChoice { route: route.clone(), head_sets: head_sets.clone() }).collect()
+    }
+
     /// How many rows took each route.
     pub fn route_counts(&self) -> BTreeMap<String, u64> {
         let mut counts = BTreeMap::new();
@@ -138,22 +154,32 @@ pub fn evaluate(model: &dyn Predictor, data: &EncodedDataset, batch_size: usize)
         -f64::from(probability.max(f32::MIN_POSITIVE)).ln()
     };
     let losses = predictions.iter().zip(&data.samples).map(loss).collect();
+    let row_flops = predictions.iter().map(|prediction| prediction.flops + prediction.routing_flops).collect();
     let mut layer_head = 0.0;
     for prediction in &predictions {
         layer_head += LayerHeadCount::default().share(&prediction.route);
     }
+    let flops = predictions.iter().map(|prediction| prediction.flops).sum();
+    let bandit_flops = predictions.iter().map(|prediction| prediction.routing_flops).sum();
+    let layer_head_ratio = layer_head / predictions.len().max(1) as f64;
+    let choices = predictions.into_iter().map(|prediction| (prediction.route, prediction.head_sets));
+    let (routes, head_sets) = choices.unzip();
     Ok(Evaluation {
         confusion,
         labels,
         losses,
-        flops: predictions.iter().map(|prediction| prediction.flops).sum(),
-        bandit_flops: predictions.iter().map(|prediction| prediction.routing_flops).sum(),
-        layer_head_ratio: layer_head / predictions.len().max(1) as f64,
-        routes: predictions.into_iter().map(|prediction| prediction.route).collect(),
+        flops,
+        bandit_flops,
+        layer_head_ratio,
+        row_flops,
+        routes,
+        head_sets,
         seconds,
         bandit_seconds: deciding.as_secs_f64(),
     })
 }
 
+#[cfg(test)]
+mod control_tests;
 #[cfg(test)]
 mod tests;

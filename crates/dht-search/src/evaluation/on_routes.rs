@@ -5,7 +5,7 @@ use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch};
 use super::{Evaluation, Predictor, evaluate};
 use crate::error::{Error, Result};
 use crate::model::{BatchPredictions, DynamicModel, Executor, PassedExits};
-use crate::routing::{FixedRoutes, Mode};
+use crate::routing::{FixedRoutes, Mode, Preparation, RouteChoice};
 use crate::space::Route;
 
 /// A model whose rows run on given routes.
@@ -29,27 +29,53 @@ impl Predictor for OnRoutes<'_> {
     }
 }
 
-/// Predicts every row on a given route, one for each row; head sets are drawn at random beside the pinned ones.
+/// Predicts every row on a given route, one for each row. Routes say how many heads a row keeps; which, the model's own head
+/// router chooses, without exploration. No router reads an exit or needs a [pre-pass](crate::space::BaseState::PrePass),
+/// so that none is run or counted.
 ///
 /// # Errors
-/// As [`evaluate`]; [`Error::Setting`] when there are not as many routes as rows, or one does not belong to the space.
+/// As [`evaluate`]; [`Error::Setting`] when there are not as many routes as rows, or one does not belong to the space, or
+/// the head router has no set of a size.
 pub fn evaluate_on(
     model: &DynamicModel,
     data: &EncodedDataset,
     routes: &[Route],
     batch_size: usize,
 ) -> Result<Evaluation> {
-    if routes.len() != data.len() {
-        return Err(Error::setting("routes", format!("{}, one a row", data.len()), routes.len()));
-    }
+    check_rows("routes", data, routes.len())?;
     routes.iter().try_for_each(|route| model.space().arms_running(route).map(|_| ()))?;
+    let mut heads = model.heads.clone();
+    if heads.pinned().is_none() {
+        // A model that was never trained has not pinned its heads yet.
+        heads.prepare(&Preparation { pinned: model.provisional_pins()?, arm_features: None })?;
+    }
     let ids = data.samples.iter().map(|sample| sample.id);
-    let routes = ids.zip(routes.iter().cloned()).collect();
-    let routes = FixedRoutes::new(model.space().clone(), model.pinned_heads()?, routes);
+    let routes = FixedRoutes::new(model.space().clone(), heads, ids.zip(routes.iter().cloned()).collect());
     evaluate(&OnRoutes { model, routes }, data, batch_size)
 }
 
-/// The control *fixed*: every row on one route.
+/// Predicts every row on a given route with given heads, one choice for each row, at the cost of the model's own routers.
+pub(super) fn evaluate_choices(
+    model: &DynamicModel,
+    data: &EncodedDataset,
+    choices: Vec<RouteChoice>,
+    batch_size: usize,
+) -> Result<Evaluation> {
+    check_rows("choices", data, choices.len())?;
+    let choices = data.samples.iter().map(|sample| sample.id).zip(choices).collect();
+    let (router, heads) = (model.router.clone(), model.heads.clone());
+    let routes = FixedRoutes::with_head_sets(model.space().clone(), router, heads, choices);
+    evaluate(&OnRoutes { model, routes }, data, batch_size)
+}
+
+fn check_rows(field: &'static str, data: &EncodedDataset, got: usize) -> Result<()> {
+    if got == data.len() {
+        return Ok(());
+    }
+    Err(Error::setting(field, format!("{}, one a row", data.len()), got))
+}
+
+/// The control *fixed*: every row on one route, with the heads that the model's head router chooses for it.
 ///
 /// # Errors
 /// As [`evaluate_on`].

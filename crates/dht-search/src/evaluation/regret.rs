@@ -24,8 +24,10 @@ pub struct FixedArms {
 
 /// The regret of the chosen routes against the best fixed arm in hindsight.
 ///
-/// It compares the mean over texts of loss + λ·cost, in nats; the cost is a route's exact FLOPs as a share of the full
-/// model's on that text. A negative regret means that the chosen routes are better than every single arm.
+/// It compares the mean over texts of loss + λ·cost, in nats; the cost is FLOPs as a share of the full model's on
+/// that text. A chosen route costs what ran: its layers, every exit that read the text, a pre-pass where the space has one,
+/// and the routers. A fixed arm needs no choice: it costs its layers and its exit. A negative regret means that the chosen
+/// routes are better than every single arm.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Regret {
     /// The price of the full model's cost, λ.
@@ -60,9 +62,10 @@ impl Regret {
                 return Err(Error::setting(field, format!("one of {} rows", rows.max(1)), got));
             }
         }
+        let full = model.model().full_route()?;
         let mut chosen = 0.0;
-        for ((route, loss), tokens) in evaluation.routes.iter().zip(&evaluation.losses).zip(data.lengths()) {
-            chosen += (loss + lambda * flops_share(model, route, tokens)?) / rows as f64;
+        for ((flops, loss), tokens) in evaluation.row_flops.iter().zip(&evaluation.losses).zip(data.lengths()) {
+            chosen += (loss + lambda * *flops as f64 / route_flops(model, &full, tokens)) / rows as f64;
         }
         let means = fixed.means(lambda);
         let best = fixed.best(lambda);
@@ -78,11 +81,10 @@ impl Regret {
     }
 }
 
-/// A route's FLOPs over the full model's for a text of this length; both with one exit.
-fn flops_share(model: &DynamicModel, route: &Route, tokens: usize) -> Result<f64> {
-    let (model, reads) = (model.model(), model.model().full_reads());
-    let flops = |route: &Route| model.forward_flops(route, tokens, &reads) as f64;
-    Ok(flops(route) / flops(&model.full_route()?))
+/// A route's FLOPs for a text of this length, with one exit and without a choice.
+fn route_flops(model: &DynamicModel, route: &Route, tokens: usize) -> f64 {
+    let model = model.model();
+    model.forward_flops(route, tokens, &model.full_reads()) as f64
 }
 
 /// The fixed arms of a space.
@@ -102,11 +104,12 @@ impl FixedArms {
     /// # Errors
     /// As [`evaluate`](super::evaluate).
     pub fn new(model: &DynamicModel, data: &EncodedDataset, batch_size: usize) -> Result<Self> {
-        let lengths = data.lengths();
+        let (lengths, full) = (data.lengths(), model.model().full_route()?);
         let (mut arms, mut costs) = (Vec::new(), Vec::new());
         for route in fixed_routes(model)? {
             let evaluation = evaluate_fixed(model, data, &route, batch_size)?;
-            costs.push(lengths.iter().map(|tokens| flops_share(model, &route, *tokens)).collect::<Result<_>>()?);
+            let share = |tokens: &usize| route_flops(model, &route, *tokens) / route_flops(model, &full, *tokens);
+            costs.push(lengths.iter().map(share).collect());
             arms.push((route, evaluation));
         }
         Ok(Self { arms, costs })

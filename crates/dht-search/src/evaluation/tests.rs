@@ -1,22 +1,24 @@
 //! Predictions on dynamic routes equal those of the plain encoder.
 
 use candle_core::{Device, Tensor};
-use dht_transformer::{BertConfig, Encoding, HeadPlan, HeadSet, Hidden, Sample};
-use rand::{RngExt, SeedableRng};
+use dht_transformer::{BertConfig, Encoding, HeadPlan, Hidden, Sample};
+use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::evaluation::controls::evaluate_on;
 use crate::evaluation::*;
 use crate::model::{Executor, PassedExits};
-use crate::routing::{ExitReads, FixedRoutes, GroupTrace, Mode};
+use crate::routing::{
+    ExitReads, FixedRoutes, GroupDecisions, GroupTrace, GroupView, HeadRouter, HeadSetGroup, Mode, random_heads,
+};
 use crate::settings::SearchSettings;
 use crate::space::{Preset, SearchSpace};
 
-const LAYERS: usize = 6;
-const CLASSES: usize = 3;
+pub(super) const LAYERS: usize = 6;
+pub(super) const CLASSES: usize = 3;
 
-fn texts(rows: u64) -> EncodedDataset {
+pub(super) fn texts(rows: u64) -> EncodedDataset {
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     let samples = (0..rows).map(|id| {
         let ids: Vec<u32> = (0..rng.random_range(1..9)).map(|_| rng.random_range(0..50)).collect();
@@ -31,11 +33,11 @@ fn texts(rows: u64) -> EncodedDataset {
     EncodedDataset { samples: samples.collect(), labels, truncated_rows: 0 }
 }
 
-fn model(settings: SearchSettings) -> DynamicModel {
+pub(super) fn model(settings: SearchSettings) -> DynamicModel {
     model_of(Preset::TDht, settings)
 }
 
-fn model_of(preset: Preset, settings: SearchSettings) -> DynamicModel {
+pub(super) fn model_of(preset: Preset, settings: SearchSettings) -> DynamicModel {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let mut config = BertConfig::small(LAYERS, 12, 24, 50).unwrap();
     config.initializer_range = 0.3;
@@ -59,9 +61,29 @@ fn kinds() -> [SearchSettings; 2] {
     [SearchSettings::default(), SearchSettings::paper()]
 }
 
-fn fixed_routes(space: &SearchSpace, pinned: HeadSet, data: &EncodedDataset, routes: &[Route]) -> FixedRoutes {
+/// Keeps heads drawn at random, other ones for each text.
+#[derive(Debug, Clone)]
+pub(super) struct AnyHeads;
+
+impl HeadRouter for AnyHeads {
+    fn decide(&self, view: &GroupView<'_>, mode: Mode, rng: &mut dyn Rng) -> Result<GroupDecisions> {
+        Ok(GroupDecisions::new(self.sets_keeping(view, &vec![8; view.members.len()], mode, rng)?))
+    }
+
+    fn sets_keeping(&self, _: &GroupView<'_>, kept: &[usize], _: Mode, rng: &mut dyn Rng) -> Result<Vec<HeadSetGroup>> {
+        let one =
+            |(index, count): (usize, &usize)| Ok(HeadSetGroup::new(vec![index], random_heads(12, None, *count, rng)?));
+        kept.iter().enumerate().map(one).collect()
+    }
+
+    fn box_clone(&self) -> Box<dyn HeadRouter> {
+        Box::new(self.clone())
+    }
+}
+
+fn fixed_routes(space: &SearchSpace, data: &EncodedDataset, routes: &[Route]) -> FixedRoutes {
     let ids = data.samples.iter().map(|sample| sample.id);
-    FixedRoutes::new(space.clone(), pinned, ids.zip(routes.iter().cloned()).collect())
+    FixedRoutes::new(space.clone(), Box::new(AnyHeads), ids.zip(routes.iter().cloned()).collect())
 }
 
 fn executor<'a>(
@@ -100,7 +122,7 @@ fn a_truncated_route_equals_an_encoder_cut_off_there_with_the_same_weights() {
         let depth = |row: usize| exits[row % exits.len()];
         let shape = model.space().model_shape();
         let routes: Vec<Route> = (0..13).map(|row| Route::truncated(shape, depth(row)).unwrap()).collect();
-        let fixed = fixed_routes(model.space(), HeadSet::full(12).unwrap(), &data, &routes);
+        let fixed = fixed_routes(model.space(), &data, &routes);
         let batch = data.batch(&(0..13).collect::<Vec<_>>()).unwrap();
         let ctx = ForwardContext::inference();
         let predictions = executor(&model, &fixed, &ctx, PassedExits::Skip).predict(&batch).unwrap().predictions;
@@ -160,8 +182,7 @@ fn walk(model: &DynamicModel, passed: PassedExits) {
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     let all = space.routes();
     let routes: Vec<Route> = (0..24).map(|_| all[rng.random_range(0..all.len())].1.clone()).collect();
-    let pinned = model.model().heads_of_largest_norm().unwrap();
-    let fixed = fixed_routes(space, pinned, &data, &routes);
+    let fixed = fixed_routes(space, &data, &routes);
     let batch = data.batch(&(0..24).collect::<Vec<_>>()).unwrap();
     let ctx = ForwardContext::inference();
     let trace = executor(model, &fixed, &ctx, passed).run(&batch, &mut rng).unwrap();

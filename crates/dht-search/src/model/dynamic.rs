@@ -8,7 +8,7 @@ use super::exit_model::ExitModel;
 use crate::error::Result;
 use crate::reward::RewardShape;
 use crate::routing::{ForwardTrace, HeadRouter, Losses, Mode, Router, build};
-use crate::settings::SearchSettings;
+use crate::settings::{PinnedHeads, SearchSettings};
 use crate::space::SearchSpace;
 
 /// An encoder with exits and two routers: for each text a [`Router`] decides the depth and a [`HeadRouter`] the heads.
@@ -83,7 +83,7 @@ impl DynamicModel {
 
     /// The [speed](Self::set_speed) of the router; `None` for a router of one speed.
     pub fn speed(&self) -> Option<f64> {
-        self.settings.clone().speed_mut().copied()
+        self.settings.speed()
     }
 
     /// λ, the price of the full model's cost in nats of loss; `None` where the bandits learn the cost with the reward.
@@ -96,7 +96,7 @@ impl DynamicModel {
 
     /// Sets the speed of the router: the higher, the cheaper the routes. For bandits it is λ, the price of the full model's
     /// cost in nats of loss: the score of an arm is its predicted reward less λ·(FLOPs of the arm / FLOPs of the full
-    /// model), and no learned state changes. For an entropy threshold it is the threshold; a router of a user's own has a
+    /// model), and no learned state changes. For an entropy threshold it is the threshold, for a patience its reciprocal; a router of a user's own has a
     /// speed of its own, which the head router and the settings do not follow. Not in the paper.
     ///
     /// # Errors
@@ -164,12 +164,20 @@ impl DynamicModel {
         self.heads.learn(&trace.decisions, &trace.groups, losses)
     }
 
-    /// The heads that every head set holds.
-    pub(crate) fn pinned_heads(&self) -> Result<HeadSet> {
-        match self.heads.pinned() {
-            Some(pinned) => Ok(pinned),
-            None => self.model.heads_of_largest_norm(),
+    /// The heads to pin as long as nothing is known of their importance.
+    pub(crate) fn provisional_pins(&self) -> Result<Option<HeadSet>> {
+        match &self.settings.pinned_heads {
+            PinnedHeads::Given { heads } if heads.is_empty() => Ok(None),
+            PinnedHeads::Given { heads } => {
+                Ok(Some(HeadSet::from_indices(heads.iter().copied(), self.space().model_shape().heads)?))
+            }
+            PinnedHeads::GradientImportance | PinnedHeads::LargestNorm => self.model.heads_of_largest_norm(),
         }
+    }
+
+    /// FLOPs of what the routers learned since the last call.
+    pub(crate) fn take_learning_flops(&mut self) -> u64 {
+        self.router.take_learning_flops() + self.heads.take_learning_flops()
     }
 
     /// FLOPs of the routers for samples that left at these exits and ran `group_runs` groups of layers in all.

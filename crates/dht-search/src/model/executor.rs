@@ -44,6 +44,8 @@ struct Start {
     state: Hidden,
     /// The hidden rows at which routes begin: S1 where the base layers are part of the route, otherwise the embeddings.
     hidden: Hidden,
+    /// Whether the state took a pass of its own.
+    pre_pass: bool,
 }
 
 /// A batch between two exits.
@@ -57,8 +59,9 @@ struct Stage {
 impl Executor<'_> {
     /// Routes and runs a batch.
     pub(crate) fn run(&self, batch: &PackedBatch, rng: &mut dyn Rng) -> Result<ForwardTrace> {
-        let Start { state, hidden } = self.start(batch)?;
+        let Start { state, hidden, pre_pass } = self.start(batch)?;
         let mut stage = self.stage(hidden);
+        stage.trace.pre_pass = pre_pass;
         let logits = self.decide_from(&state, &mut stage.trace, rng)?;
         self.follow(stage, logits, true, rng)
     }
@@ -93,6 +96,7 @@ impl Executor<'_> {
             outputs: Vec::new(),
             exit_reads: vec![vec![ExitReads::default(); samples]; self.model.space.exits().len()],
             deciding: Duration::ZERO,
+            pre_pass: false,
         }
     }
 
@@ -111,12 +115,16 @@ impl Executor<'_> {
         match space.config().base_state {
             BaseState::OnRoute => {
                 let hidden = encoder.run(base, &encoder.embed(batch, self.ctx)?, &HeadPlan::Full, self.ctx)?;
-                Ok(Start { state: hidden.clone(), hidden })
+                Ok(Start { state: hidden.clone(), hidden, pre_pass: false })
+            }
+            BaseState::PrePass { .. } | BaseState::Embedding if !self.router.needs_state() => {
+                let hidden = encoder.embed(batch, self.ctx)?;
+                Ok(Start { state: hidden.detach(), hidden, pre_pass: false })
             }
             BaseState::PrePass { .. } | BaseState::Embedding => {
                 let ctx = ForwardContext::inference();
                 let state = encoder.run(base, &encoder.embed(batch, &ctx)?, &HeadPlan::Full, &ctx)?;
-                Ok(Start { state: state.detach(), hidden: encoder.embed(batch, self.ctx)? })
+                Ok(Start { state: state.detach(), hidden: encoder.embed(batch, self.ctx)?, pre_pass: true })
             }
         }
     }

@@ -96,17 +96,28 @@ impl ExitModel {
         SampleGroup { samples, heads, neurons: width.ffn }
     }
 
-    /// The pinned heads, which are always kept: those of the largest norm over the layers of the dynamic groups.
-    pub(crate) fn heads_of_largest_norm(&self) -> Result<HeadSet> {
-        let heads = self.space.model_shape().heads;
-        let mut importance = vec![0.0; heads];
+    /// As many heads as the space pins, those of the largest sum of `importance` (of each head of a layer) over the layers
+    /// of the dynamic groups; of equal ones the lower. `None` where the space pins none.
+    pub(crate) fn most_important_heads(
+        &self,
+        importance: impl Fn(usize) -> Result<Vec<f64>>,
+    ) -> Result<Option<HeadSet>> {
+        let (heads, pinned) = (self.space.model_shape().heads, self.space.pinned());
+        if pinned == 0 {
+            return Ok(None);
+        }
+        let mut sums = vec![0.0; heads];
         for layer in self.space.groups().iter().flat_map(|group| group.layers()) {
-            let magnitudes = self.encoder.head_magnitudes(layer)?;
-            importance.iter_mut().zip(magnitudes).for_each(|(sum, magnitude)| *sum += magnitude);
+            sums.iter_mut().zip(importance(layer)?).for_each(|(sum, of_head)| *sum += of_head);
         }
         let mut order: Vec<usize> = (0..heads).collect();
-        order.sort_by(|a, b| importance[*b].total_cmp(&importance[*a]).then(a.cmp(b)));
-        Ok(HeadSet::from_indices(order.into_iter().take(self.space.pinned().max(1)), heads)?)
+        order.sort_by(|a, b| sums[*b].total_cmp(&sums[*a]).then(a.cmp(b)));
+        Ok(Some(HeadSet::from_indices(order.into_iter().take(pinned), heads)?))
+    }
+
+    /// The heads to pin of the largest norm, by [`Encoder::head_magnitudes`].
+    pub(crate) fn heads_of_largest_norm(&self) -> Result<Option<HeadSet>> {
+        self.most_important_heads(|layer| Ok(self.encoder.head_magnitudes(layer)?))
     }
 
     /// Refuses texts that this model cannot be trained or scored on.
@@ -147,9 +158,9 @@ impl ExitModel {
         self.layer_flops().backward(route, tokens).0 + reads.iter().enumerate().map(of_exit).sum::<u64>()
     }
 
-    /// Forward FLOPs by sample, pre-pass included, given the routes.
+    /// Forward FLOPs by sample, given the routes; of the pre-pass too, where there was one.
     pub(crate) fn trace_flops(&self, batch: &PackedBatch, trace: &ForwardTrace, routes: &[Route]) -> Vec<u64> {
-        let pre_pass = |tokens| self.layer_flops().pre_pass(&self.space, tokens).0;
+        let pre_pass = |tokens| if trace.pre_pass { self.layer_flops().pre_pass(&self.space, tokens).0 } else { 0 };
         let of_sample =
             |(sample, (route, tokens))| pre_pass(tokens) + self.forward_flops(route, tokens, &trace.reads_of(sample));
         routes.iter().zip(batch.spans.lengths()).enumerate().map(of_sample).collect()

@@ -81,7 +81,7 @@ impl LogProbabilities {
 
     /// The most probable class of each row, the first of equals.
     pub fn labels(&self) -> Vec<u32> {
-        self.rows().map(|row| most_probable(row).0).collect()
+        self.rows().map(|row| best_class(row).0).collect()
     }
 
     /// The mean of −ln of the probability of each row's class, in nats; 0 without rows.
@@ -106,7 +106,7 @@ impl LogProbabilities {
 }
 
 /// The first class of the highest log-probability, and that log-probability.
-pub(crate) fn most_probable(row: &[f64]) -> (u32, f64) {
+pub(crate) fn best_class(row: &[f64]) -> (u32, f64) {
     let mut best = (0, f64::NEG_INFINITY);
     for (class, log) in (0..).zip(row) {
         if *log > best.1 {

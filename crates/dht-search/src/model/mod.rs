@@ -17,6 +17,7 @@ pub(crate) use exits::Exits;
 pub use exits::{Exit, ExitFlops};
 pub use full_model::FullModel;
 pub use log_probabilities::LogProbabilities;
-pub(crate) use log_probabilities::most_probable;
+pub(crate) use log_probabilities::best_class;
 pub use ngram::{NgramClassifier, NgramFit, NgramSettings};
+pub(crate) use predict::most_probable;
 pub use predict::{BatchPredictions, Prediction};

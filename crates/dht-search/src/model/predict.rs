@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dht_transformer::{ForwardContext, PackedBatch, tensors::log_softmax};
+use dht_transformer::{ForwardContext, HeadSet, PackedBatch, tensors::log_softmax};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -22,6 +22,8 @@ pub struct Prediction {
     pub probabilities: Vec<f32>,
     /// The layers that it ran, and how many heads in each.
     pub route: Route,
+    /// The heads that it kept in each dynamic group of its route; empty for models that choose none.
+    pub head_sets: Vec<HeadSet>,
     /// FLOPs of all products, two for each multiply-add: of the route, of every exit that read the text, and of a pre-pass.
     pub flops: u64,
     /// FLOPs of the routers, by formula; not contained in `flops`.
@@ -54,6 +56,7 @@ impl BatchPredictions {
             label: most_probable(&probabilities),
             probabilities,
             route,
+            head_sets: Vec::new(),
             flops,
             routing_flops: 0,
         };
@@ -63,7 +66,7 @@ impl BatchPredictions {
 }
 
 /// The first class of the highest probability.
-fn most_probable(probabilities: &[f32]) -> u32 {
+pub(crate) fn most_probable(probabilities: &[f32]) -> u32 {
     let best = |best: usize, class: usize| if probabilities[class] > probabilities[best] { class } else { best };
     (1..probabilities.len()).fold(0, best) as u32
 }
@@ -102,6 +105,7 @@ impl Executor<'_> {
         }
         let routes = trace.routes(&self.model.space)?;
         let flops = self.model.trace_flops(batch, &trace, &routes);
+        let mut head_sets = trace.head_sets();
         let mut predictions = Vec::with_capacity(batch.len());
         for (sample, (route, flops)) in routes.into_iter().zip(flops).enumerate() {
             let groups = route.dynamic_groups().count() as u64;
@@ -109,6 +113,7 @@ impl Executor<'_> {
                 label: most_probable(&probabilities[sample]),
                 probabilities: std::mem::take(&mut probabilities[sample]),
                 route,
+                head_sets: std::mem::take(&mut head_sets[sample]),
                 flops,
                 routing_flops: self.router.flops(trace.decisions.exits()[sample]) + groups * self.heads.flops(),
             });

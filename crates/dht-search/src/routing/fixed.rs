@@ -1,4 +1,4 @@
-//! A router that follows given routes: for the controls with fixed, random and oracle routes.
+//! A router that follows given routes: for the controls with fixed, random, shuffled and oracle routes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,35 +10,87 @@ use super::{Decisions, GroupDecisions, GroupView, HeadRouter, HeadSetGroup, Mode
 use crate::error::{Error, Result};
 use crate::space::{Route, RouteArms, SearchSpace};
 
-/// Looks up the route of each sample by the sample's id. Head sets hold the pinned heads and others drawn at random, one
-/// set for all samples of a batch that keep equally many heads.
+/// A route and the heads that it keeps in each dynamic group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RouteChoice {
+    pub(crate) route: Route,
+    pub(crate) head_sets: Vec<HeadSet>,
+}
+
+/// Looks up the route of each sample by the sample's id.
 #[derive(Debug, Clone)]
 pub(crate) struct FixedRoutes {
     space: SearchSpace,
-    pinned: HeadSet,
-    routes: Arc<BTreeMap<u64, Route>>,
+    choices: Arc<BTreeMap<u64, RouteChoice>>,
+    source: HeadSource,
+}
+
+/// Where head sets come from.
+#[derive(Debug, Clone)]
+enum HeadSource {
+    /// A head router chooses the sets of as many heads as the routes keep.
+    Router(Box<dyn HeadRouter>),
+    /// They are given with the routes, and the routers that gave them are imitated in what they cost: in the exits that
+    /// they read, the state that they need, and their FLOPs.
+    Given(Box<dyn Router>, Box<dyn HeadRouter>),
 }
 
 impl FixedRoutes {
-    pub(crate) fn new(space: SearchSpace, pinned: HeadSet, routes: BTreeMap<u64, Route>) -> Self {
-        Self { space, pinned, routes: Arc::new(routes) }
+    /// Given routes, by sample id; `heads` chooses the head sets of the sizes that they keep.
+    pub(crate) fn new(space: SearchSpace, heads: Box<dyn HeadRouter>, routes: BTreeMap<u64, Route>) -> Self {
+        let choice = |(id, route)| (id, RouteChoice { route, head_sets: Vec::new() });
+        Self { space, choices: Arc::new(routes.into_iter().map(choice).collect()), source: HeadSource::Router(heads) }
     }
 
-    fn route(&self, sample: u64) -> Result<&Route> {
+    /// Given routes and head sets, by sample id, at the cost of the routers that chose them.
+    pub(crate) fn with_head_sets(
+        space: SearchSpace,
+        router: Box<dyn Router>,
+        heads: Box<dyn HeadRouter>,
+        choices: BTreeMap<u64, RouteChoice>,
+    ) -> Self {
+        Self { space, choices: Arc::new(choices), source: HeadSource::Given(router, heads) }
+    }
+
+    fn choice(&self, sample: u64) -> Result<&RouteChoice> {
         let missing = || Error::setting("routes", "one for each sample", format!("none for sample {sample}"));
-        self.routes.get(&sample).ok_or_else(missing)
+        self.choices.get(&sample).ok_or_else(missing)
+    }
+
+    /// The heads of a sample in a group, as given.
+    fn given(&self, sample: u64, group: usize) -> Result<HeadSet> {
+        let RouteChoice { route, head_sets } = self.choice(sample)?;
+        let missing = || Error::setting("head sets", format!("one for each group of {route}"), head_sets.len());
+        head_sets.get(group).copied().ok_or_else(missing)
+    }
+
+    /// The number of heads that a sample's route keeps in a group.
+    fn kept(&self, sample: u64, group: usize) -> Result<usize> {
+        let layer = self.space.groups()[group].start();
+        let heads = self.choice(sample)?.route.layers().find(|(at, _)| *at == layer).map(|(_, heads)| heads);
+        heads.ok_or_else(|| Error::setting("route", format!("a route through layer {layer}"), "a shorter one"))
     }
 }
 
 impl Router for FixedRoutes {
-    fn reads(&self, _: usize, _: usize) -> bool {
-        false
+    fn reads(&self, exit: usize, last: usize) -> bool {
+        match &self.source {
+            HeadSource::Router(_) => false,
+            HeadSource::Given(router, _) => router.reads(exit, last),
+        }
+    }
+
+    fn needs_state(&self) -> bool {
+        match &self.source {
+            HeadSource::Router(_) => false,
+            HeadSource::Given(router, _) => router.needs_state(),
+        }
     }
 
     fn start(&self, view: &StageView<'_>, _: usize, _: Mode, _: &mut dyn Rng) -> Result<Decisions> {
         let mut decisions = Decisions::default();
         for sample in view.hidden.packing().sample_ids() {
-            let route = self.route(*sample)?;
+            let route = &self.choice(*sample)?.route;
             let depth = route.exit();
             let found = self.space.exits().iter().position(|exit| *exit == depth);
             let missing = || Error::setting("route", format!("an exit of {:?}", self.space.exits()), depth);
@@ -50,27 +102,50 @@ impl Router for FixedRoutes {
         Ok(decisions)
     }
 
+    fn flops(&self, exit: usize) -> u64 {
+        match &self.source {
+            HeadSource::Router(_) => 0,
+            HeadSource::Given(router, _) => router.flops(exit),
+        }
+    }
+
     fn box_clone(&self) -> Box<dyn Router> {
         Box::new(self.clone())
     }
 }
 
 impl HeadRouter for FixedRoutes {
-    fn decide(&self, view: &GroupView<'_>, _: Mode, rng: &mut dyn Rng) -> Result<GroupDecisions> {
-        let layer = self.space.groups()[view.group].start();
-        let kept = view.hidden.packing().sample_ids().iter().map(|sample| {
-            let heads = self.route(*sample)?.layers().find(|(at, _)| *at == layer).map(|(_, heads)| heads);
-            heads.ok_or_else(|| Error::setting("route", format!("a route through layer {layer}"), "a shorter one"))
-        });
-        let kept = kept.collect::<Result<Vec<_>>>()?;
-        let head_sets = by_count(&kept)
-            .into_iter()
-            .map(|(count, indices)| {
-                let heads = random_heads(self.space.model_shape().heads, self.pinned, count, rng)?;
-                Ok(HeadSetGroup::new(indices, heads))
-            })
-            .collect::<Result<_>>()?;
-        Ok(GroupDecisions { kept, head_sets, ..GroupDecisions::default() })
+    fn decide(&self, view: &GroupView<'_>, mode: Mode, rng: &mut dyn Rng) -> Result<GroupDecisions> {
+        let samples = view.hidden.packing().sample_ids().iter();
+        match &self.source {
+            HeadSource::Router(heads) => {
+                let kept = samples.map(|sample| self.kept(*sample, view.group)).collect::<Result<Vec<_>>>()?;
+                let head_sets = heads.sets_keeping(view, &kept, mode, rng)?;
+                Ok(GroupDecisions { kept, head_sets, ..GroupDecisions::default() })
+            }
+            HeadSource::Given(..) => {
+                let mut by_set: BTreeMap<HeadSet, Vec<usize>> = BTreeMap::new();
+                for (index, sample) in samples.enumerate() {
+                    by_set.entry(self.given(*sample, view.group)?).or_default().push(index);
+                }
+                let groups = by_set.into_iter().map(|(heads, indices)| HeadSetGroup::new(indices, heads));
+                Ok(GroupDecisions::new(groups.collect()))
+            }
+        }
+    }
+
+    fn reads_signals(&self) -> bool {
+        match &self.source {
+            HeadSource::Router(_) => false,
+            HeadSource::Given(_, heads) => heads.reads_signals(),
+        }
+    }
+
+    fn flops(&self) -> u64 {
+        match &self.source {
+            HeadSource::Router(_) => 0,
+            HeadSource::Given(_, heads) => heads.flops(),
+        }
     }
 
     fn box_clone(&self) -> Box<dyn HeadRouter> {
@@ -88,15 +163,16 @@ pub(crate) fn by_count(kept: &[usize]) -> BTreeMap<usize, Vec<usize>> {
 }
 
 /// `count` of `heads` heads: the pinned ones and others drawn at random.
-pub(crate) fn random_heads(heads: usize, pinned: HeadSet, count: usize, rng: &mut dyn Rng) -> Result<HeadSet> {
+pub(crate) fn random_heads(heads: usize, pinned: Option<HeadSet>, count: usize, rng: &mut dyn Rng) -> Result<HeadSet> {
     if count >= heads {
         return Ok(HeadSet::full(heads)?);
     }
-    let mut free: Vec<usize> = (0..heads).filter(|head| !pinned.contains(*head)).collect();
+    let pinned: Vec<usize> = pinned.into_iter().flatten().collect();
+    let mut free: Vec<usize> = (0..heads).filter(|head| !pinned.contains(head)).collect();
     let wanted = count.saturating_sub(pinned.len());
     for index in 0..wanted.min(free.len()) {
         let other = rng.random_range(index..free.len());
         free.swap(index, other);
     }
-    Ok(HeadSet::from_indices(pinned.iter().chain(free.into_iter().take(wanted)), heads)?)
+    Ok(HeadSet::from_indices(pinned.into_iter().chain(free.into_iter().take(wanted)), heads)?)
 }

@@ -5,6 +5,8 @@
 
 mod bandit;
 mod fixed;
+mod full_heads;
+mod patience;
 mod threshold;
 mod trace;
 
@@ -23,7 +25,7 @@ use crate::features::ArmFeatures;
 use crate::settings::{RouterKind, SearchSettings};
 use crate::space::SearchSpace;
 
-pub(crate) use fixed::{FixedRoutes, random_heads};
+pub(crate) use fixed::{FixedRoutes, RouteChoice, random_heads};
 pub use trace::{Decisions, ExitOutput, ExitReads, ForwardTrace, GroupDecisions, GroupTrace, HeadSetGroup, Losses};
 pub(crate) use trace::{ExitContexts, QueuedDecision};
 
@@ -70,8 +72,9 @@ pub struct GroupView<'a> {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Preparation {
-    /// The heads that every head set holds.
-    pub pinned: HeadSet,
+    /// The heads that every head set holds; `None` where the space pins none. [`HeadRouter::pin`] may replace them when the
+    /// warm-up is over.
+    pub pinned: Option<HeadSet>,
     /// Features of the arms, where the contexts have them.
     pub(crate) arm_features: Option<ArmFeatures>,
 }
@@ -80,6 +83,12 @@ pub struct Preparation {
 pub trait Router: Debug + Send + Sync {
     /// Whether decisions need the logits of this exit; `last` is the index of the last one.
     fn reads(&self, exit: usize, last: usize) -> bool;
+
+    /// Whether [`start`](Self::start) looks at the state. Where that state comes from a
+    /// [pre-pass](crate::space::BaseState::PrePass), a router that does not look at it spares it.
+    fn needs_state(&self) -> bool {
+        true
+    }
 
     /// Decides what can be decided before the first group of layers. `view` holds the state that routes are decided from,
     /// as exit 0. By default all samples go to the last exit.
@@ -120,6 +129,11 @@ pub trait Router: Debug + Send + Sync {
         Ok(())
     }
 
+    /// FLOPs of what it learned since the last call, by formula, two for each multiply-add; so each is counted once.
+    fn take_learning_flops(&mut self) -> u64 {
+        0
+    }
+
     /// Whether its warm-up is over, so that it can decide. Until then samples take random routes in training and the full model in
     /// inference.
     fn is_warm(&self) -> bool {
@@ -127,7 +141,7 @@ pub trait Router: Debug + Send + Sync {
     }
 
     /// Sets the speed: the higher, the cheaper the routes. For bandits it is λ, the price of the full model's cost in
-    /// nats of loss; for a threshold the threshold.
+    /// nats of loss; for a threshold the threshold, for a patience its reciprocal.
     ///
     /// # Errors
     /// [`Error::Setting`] for a speed out of range, and by default: a router has no speed unless it says so.
@@ -180,6 +194,28 @@ pub trait HeadRouter: Debug + Send + Sync {
     /// What the router reports.
     fn decide(&self, view: &GroupView<'_>, mode: Mode, rng: &mut dyn Rng) -> Result<GroupDecisions>;
 
+    /// The heads of samples that keep as many as `kept` says, by index in the view: so controls on given routes run with
+    /// this router's own sets. By default those of [`decide`](Self::decide), if they are of these sizes.
+    ///
+    /// # Errors
+    /// What the router reports; [`Error::Setting`] by default for sizes that it does not choose itself.
+    fn sets_keeping(
+        &self,
+        view: &GroupView<'_>,
+        kept: &[usize],
+        mode: Mode,
+        rng: &mut dyn Rng,
+    ) -> Result<Vec<HeadSetGroup>> {
+        let head_sets = self.decide(view, mode, rng)?.head_sets;
+        for set in &head_sets {
+            if let Some(wanted) = set.indices.iter().map(|index| kept[*index]).find(|kept| *kept != set.heads.len()) {
+                let expected = format!("{wanted}, which sets_keeping of this head router would choose");
+                return Err(Error::setting("heads kept", expected, set.heads.len()));
+            }
+        }
+        Ok(head_sets)
+    }
+
     /// Whether it looks at the signals (entropy, margin, length) of the exit after the base layers, which the executor then
     /// reads for it where the router does not.
     fn reads_signals(&self) -> bool {
@@ -191,9 +227,18 @@ pub trait HeadRouter: Debug + Send + Sync {
         0
     }
 
-    /// The heads that every head set holds, once they are chosen.
+    /// The heads that every head set holds, once they are chosen; `None` also where none is pinned.
     fn pinned(&self) -> Option<HeadSet> {
         None
+    }
+
+    /// Replaces the [pinned](Self::pinned) heads, once, when the warm-up is over and the importance of heads is known. By
+    /// default nothing is pinned.
+    ///
+    /// # Errors
+    /// What the router reports.
+    fn pin(&mut self, _: HeadSet) -> Result<()> {
+        Ok(())
     }
 
     /// As [`Router::prepare`].
@@ -218,6 +263,11 @@ pub trait HeadRouter: Debug + Send + Sync {
     /// What the router reports.
     fn learn_gradients(&mut self, _: &GroupTrace, _importance: &dyn Fn(usize, usize) -> f64) -> Result<()> {
         Ok(())
+    }
+
+    /// As [`Router::take_learning_flops`].
+    fn take_learning_flops(&mut self) -> u64 {
+        0
     }
 
     /// As [`Router::is_warm`].
@@ -289,11 +339,15 @@ pub(crate) fn build(
     classifier: ClassifierShape,
 ) -> Result<(Box<dyn Router>, Box<dyn HeadRouter>)> {
     let setup = bandit::Setup::new(space.clone(), settings.clone(), block, classifier)?;
-    let heads = Box::new(bandit::BanditHeads::new(setup.clone())?);
+    let heads: Box<dyn HeadRouter> = match full_heads::FullHeads::of_space(space)? {
+        Some(heads) => Box::new(heads),
+        None => Box::new(bandit::BanditHeads::new(setup.clone())?),
+    };
     let router: Box<dyn Router> = match settings.router {
         RouterKind::Bandit => Box::new(bandit::DepthRouter::new(setup)?),
         RouterKind::SequentialBandit => Box::new(bandit::GainRouter::new(setup)?),
         RouterKind::EntropyThreshold { threshold } => Box::new(threshold::EntropyThreshold::new(setup, threshold)),
+        RouterKind::Patience { patience } => Box::new(patience::Patience::new(setup.settings, patience)),
     };
     Ok((router, heads))
 }

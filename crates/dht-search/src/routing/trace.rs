@@ -5,6 +5,7 @@ use std::time::Duration;
 use candle_core::Tensor;
 use dht_transformer::HeadSet;
 
+use super::patience::Agreement;
 use crate::error::{Error, Result};
 use crate::features::Rows;
 use crate::space::{Route, RouteArms, SearchSpace};
@@ -22,6 +23,8 @@ pub struct Decisions {
     pub(crate) signals: Rows,
     /// The contexts of a router that decides at exits.
     pub(crate) at_exits: Vec<ExitContexts>,
+    /// What the exits so far have predicted of each sample, for a router with patience; empty for others.
+    pub(crate) agreements: Vec<Agreement>,
 }
 
 impl Decisions {
@@ -195,9 +198,22 @@ pub struct ForwardTrace {
     pub exit_reads: Vec<Vec<ExitReads>>,
     /// How long deciding took: pooling and routers.
     pub deciding: Duration,
+    /// Whether the state that routes were decided from took a pass of its own, without gradient.
+    pub pre_pass: bool,
 }
 
 impl ForwardTrace {
+    /// The heads that each sample kept in each group that it ran, by sample.
+    pub fn head_sets(&self) -> Vec<Vec<HeadSet>> {
+        let mut head_sets = vec![Vec::new(); self.decisions.exits.len()];
+        for trace in &self.groups {
+            for set in &trace.decisions.head_sets {
+                set.indices.iter().for_each(|index| head_sets[trace.members[*index]].push(set.heads));
+            }
+        }
+        head_sets
+    }
+
     /// How often each exit read a sample, by exit.
     pub fn reads_of(&self, sample: usize) -> Vec<ExitReads> {
         self.exit_reads.iter().map(|by_sample| by_sample[sample]).collect()

@@ -1,7 +1,7 @@
 //! Checks of settings: each value alone, values together, and values with a space.
 
 use super::SearchSettings;
-use super::exits::ExitLosses;
+use super::exits::{ClassifierSharing, ExitLosses};
 use super::ranges::{check_number, check_power, check_share};
 use super::routing::RouterKind;
 use super::training::Dispatch;
@@ -40,6 +40,10 @@ impl SearchSettings {
         self.arm_rewards().check()?;
         self.exit_losses.check()?;
         self.exit_kind.check(self.pooling)?;
+        if self.last_exit_pooling.is_some() && self.classifier_sharing == ClassifierSharing::Shared {
+            let expected = "none, since all exits share one classifier";
+            return Err(Error::setting("last_exit_pooling", expected, "one"));
+        }
         self.router.check()?;
         self.check_needs_of_passed_exits()?;
         let counts = [
@@ -75,11 +79,12 @@ impl SearchSettings {
     /// Checks every value, and that the choices are consistent with each other and with a space.
     ///
     /// # Errors
-    /// As [`check`](Self::check). [`Error::Setting`] also for settings that need passed exits (their losses, signals or
+    /// As [`check`](Self::check). [`Error::Setting`] also for given pinned heads that are not as many as the space pins; for settings that need passed exits (their losses, signals or
     /// gains) where every route ends in a tail or there is no classifier after the base layers; and for decisions at every
     /// exit in an integrated search, with queues, without the losses of passed exits, or without [`RewardShape::Gain`].
     pub fn check_with(&self, space: &SearchSpace) -> Result<()> {
         self.check()?;
+        self.pinned_heads.check_with(space.pinned(), space.model_shape().heads)?;
         let refuse = |field, expected: &str, got: &str| Err(Error::setting(field, expected, got));
         if space.base().is_none() {
             if self.context.has_signals() {
@@ -119,6 +124,8 @@ impl SearchSettings {
 
 #[cfg(test)]
 mod tests {
+    use dht_transformer::Pooling;
+
     use super::*;
     use crate::settings::{LossSource, SoftLabels, Teacher};
 
@@ -133,7 +140,7 @@ mod tests {
     #[test]
     fn a_setting_out_of_range_is_refused_by_its_name() {
         type Change = fn(&mut SearchSettings);
-        let cases: [(&str, Change); 19] = [
+        let cases: [(&str, Change); 21] = [
             ("exploration", |s| s.exploration.heads = f64::NAN),
             ("prior_precision", |s| s.prior_precision = 0.0),
             ("forgetting_decay", |s| s.forgetting_decay = 1.5),
@@ -155,6 +162,10 @@ mod tests {
             ("loss_source.held_out.share", |s| s.loss_source = LossSource::HeldOut { share: 0.0 }),
             ("reward_shape", |s| s.exit_losses = ExitLosses::Chosen),
             ("warm_up_contexts", |s| s.warm_up_contexts = 0),
+            ("router.patience.patience", |s| s.router = RouterKind::Patience { patience: 0 }),
+            ("last_exit_pooling", |s| {
+                (s.last_exit_pooling, s.classifier_sharing) = (Some(Pooling::Cls), ClassifierSharing::Shared);
+            }),
         ];
         for (name, change) in cases {
             let mut settings = SearchSettings::default();

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::reward::{HeadFeedback, RewardMemory, RewardRule, RewardShape};
 
 pub use exits::{ClassifierSharing, ExitKind, ExitLosses};
-pub use routing::{ContextDesign, HeadArms, HeadDraws, PerBandit, RouterKind};
+pub use routing::{ContextDesign, HeadArms, HeadDraws, PerBandit, PinnedHeads, RouterKind};
 pub use training::{Dispatch, FullModelSteps, LossSource, SoftLabels, Teacher};
 
 /// The settings of a search. Values that the paper uses without stating them have **defaults that are not from the
@@ -37,6 +37,8 @@ pub struct SearchSettings {
     pub head_arms: HeadArms,
     /// For which samples a head set is drawn.
     pub head_draws: HeadDraws,
+    /// Which heads every head set holds.
+    pub pinned_heads: PinnedHeads,
     /// The cost that enters the choices.
     #[serde(alias = "steering")]
     pub cost_model: CostModel,
@@ -52,6 +54,10 @@ pub struct SearchSettings {
     pub soft_labels: Option<SoftLabels>,
     /// What reads a sample at an exit.
     pub exit_kind: ExitKind,
+    /// The pooling of a linear classifier at the last exit, where that is of another kind than the exits before it:
+    /// FastBERT's last exit is the classifier of the model that it is made from. `None`: as the other exits. Needs a
+    /// classifier for each exit.
+    pub last_exit_pooling: Option<Pooling>,
     /// Whether the exits share a classifier.
     #[serde(alias = "exit_classifiers")]
     pub classifier_sharing: ClassifierSharing,
@@ -112,12 +118,14 @@ impl Default for SearchSettings {
             router: RouterKind::default(),
             head_arms: HeadArms::default(),
             head_draws: HeadDraws::default(),
+            pinned_heads: PinnedHeads::default(),
             cost_model: CostModel::default(),
             width_coupling: WidthCoupling::default(),
             exit_losses: ExitLosses::Detached,
             full_model_steps: FullModelSteps::default(),
             soft_labels: None,
             exit_kind: ExitKind::default(),
+            last_exit_pooling: None,
             classifier_sharing: ClassifierSharing::PerExit,
             pooling: Pooling::Mean,
             exploration: PerBandit::all(0.1),
@@ -146,9 +154,14 @@ impl SearchSettings {
     /// [`Error::Setting`] for a speed out of range, and with rewards in which the cost is learned.
     pub(crate) fn at_speed(&self, speed: f64) -> Result<Self> {
         let mut settings = self.clone();
-        match settings.speed_mut() {
-            Some(own) => *own = speed,
-            None => {
+        match (&mut settings.router, &mut settings.reward_shape) {
+            (RouterKind::EntropyThreshold { threshold }, _) => *threshold = speed,
+            (RouterKind::Patience { patience }, _) => {
+                ranges::check_number("speed", speed, 0.0)?;
+                *patience = RouterKind::patience_at(speed);
+            }
+            (_, RewardShape::Utility { lambda } | RewardShape::Gain { lambda }) => *lambda = speed,
+            (_, RewardShape::Ratio | RewardShape::Log | RewardShape::Clipped { .. }) => {
                 let expected = "utility or gain: in the others the cost is learned, not known";
                 return Err(Error::setting("reward_shape", expected, format!("{:?}", self.reward_shape)));
             }
@@ -157,10 +170,12 @@ impl SearchSettings {
         Ok(settings)
     }
 
-    /// The setting that is the router's speed; `None` for a router of one speed.
-    pub(crate) fn speed_mut(&mut self) -> Option<&mut f64> {
-        match (&mut self.router, &mut self.reward_shape) {
+    /// The router's speed; `None` for a router of one speed.
+    pub(crate) fn speed(&self) -> Option<f64> {
+        match (self.router, self.reward_shape) {
             (RouterKind::EntropyThreshold { threshold }, _) => Some(threshold),
+            (RouterKind::Patience { patience: u32::MAX }, _) => Some(0.0),
+            (RouterKind::Patience { patience }, _) => Some(1.0 / f64::from(patience)),
             (_, RewardShape::Utility { lambda } | RewardShape::Gain { lambda }) => Some(lambda),
             (_, RewardShape::Ratio | RewardShape::Log | RewardShape::Clipped { .. }) => None,
         }

@@ -1,9 +1,11 @@
 //! What the bandits see, how much they explore, and which bandit decides what.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::ranges::check_number;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// One value for each kind of bandit.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -85,6 +87,14 @@ pub enum RouterKind {
         /// leaves early, above 1 everything leaves at the first exit.
         threshold: f64,
     },
+    /// At every exit the number of exits in a row that predict the same class, as in PABEE (Zhou et al. 2020); it learns
+    /// nothing. In training every text runs to the last exit, since PABEE trains all exits on all texts. For tree spaces, in
+    /// flight. Bandits choose the heads, at the λ of the rewards, whatever the patience.
+    Patience {
+        /// A sample leaves where the exit predicts what each of so many exits before it predicted: 1 to [`u32::MAX`]. With the
+        /// number of exits or more nothing leaves early. The speed is 1 / patience, see [`RouterKind::patience_at`].
+        patience: u32,
+    },
 }
 
 impl RouterKind {
@@ -93,9 +103,18 @@ impl RouterKind {
         self != Self::Bandit
     }
 
+    /// The patience of a speed: the least that is 1 / speed or more. At speed 0 it is [`u32::MAX`], above 1 it is 1, so that
+    /// a higher speed never costs more.
+    pub fn patience_at(speed: f64) -> u32 {
+        // 1 / (1 / p) may be a rounding error above p. The cast saturates.
+        (((1.0 - 1e-12) / speed).ceil() as u32).max(1)
+    }
+
     pub(super) fn check(self) -> Result<()> {
         match self {
             Self::Bandit | Self::SequentialBandit => Ok(()),
+            Self::Patience { patience: 0 } => Err(Error::setting("router.patience.patience", "at least 1", 0)),
+            Self::Patience { .. } => Ok(()),
             Self::EntropyThreshold { threshold } => check_number("router.entropy_threshold.threshold", threshold, 0.0),
         }
     }
@@ -110,6 +129,41 @@ pub enum HeadArms {
     PerHead,
     /// One arm for each head index and group of layers, which learns from its own group only. Not in the paper.
     PerHeadAndGroup,
+}
+
+/// Which heads are pinned, that is, kept in every head set: as many as the space [pins](crate::SpaceConfig::pinned).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PinnedHeads {
+    /// Those of the highest importance, E |∂L/∂ξ| of a gate ξ = 1 on the head (Michel et al. 2019, equation 2): the mean over
+    /// the training samples until the routers' warm-up ends that kept the head, full-model steps included. Each layer's
+    /// scores are scaled to length 1, as there, and added up over the layers of the dynamic groups. They are chosen when
+    /// the warm-up ends, and stay. Before that, and in a model that was never trained, those of the largest norm serve.
+    ///
+    /// The paper pins four and does not say which; the gradients come from backward passes that run anyway.
+    #[default]
+    GradientImportance,
+    /// Those of the largest norm at the start of the training, ‖W_v,h‖_F · ‖W_o,h‖_F added up over the layers of the dynamic
+    /// groups.
+    LargestNorm,
+    /// These.
+    Given {
+        /// As many different heads as the space pins.
+        heads: Vec<usize>,
+    },
+}
+
+impl PinnedHeads {
+    /// Refuses given heads that a space cannot pin.
+    pub(super) fn check_with(&self, pinned: usize, heads: usize) -> Result<()> {
+        let Self::Given { heads: given } = self else { return Ok(()) };
+        let different: BTreeSet<usize> = given.iter().copied().filter(|head| *head < heads).collect();
+        if (different.len(), given.len()) == (pinned, pinned) {
+            return Ok(());
+        }
+        let expected = format!("{pinned} different heads below {heads}, as many as the space pins");
+        Err(Error::setting("pinned_heads.given.heads", expected, format!("{given:?}")))
+    }
 }
 
 /// For which samples a head set is drawn.

@@ -86,6 +86,12 @@ pub struct SpaceConfig {
 type Parts = (Layout, Vec<Vec<usize>>, Vec<Route>);
 
 impl SpaceConfig {
+    /// A tree of routes that keep all heads: they differ in depth alone, as those of FastBERT and PABEE.
+    pub fn of_full_heads(layers: usize, heads: usize, exits: Vec<usize>) -> Self {
+        let search = Search::Tree { heads: vec![vec![heads]; exits.len().saturating_sub(1)] };
+        Self { layers, heads, exits, pinned: 0, tail: 0, base_state: BaseState::OnRoute, search }
+    }
+
     /// Checks the configuration and builds its parts; errors as [`SearchSpace::new`](crate::SearchSpace::new).
     pub(crate) fn parts(&self) -> Result<Parts> {
         let shape = ModelShape { layers: self.layers, heads: self.heads };

@@ -92,7 +92,7 @@ impl Passes<'_> {
 /// cost.
 pub(super) fn arm_features(
     model: &ExitModel,
-    pinned: HeadSet,
+    pinned: Option<HeadSet>,
     texts: &EncodedDataset,
     rows: &[usize],
     rng: &mut ChaCha8Rng,

@@ -14,6 +14,7 @@ impl SearchObjective {
     /// Runs a batch on the deepest route with all heads. The routers do not learn from it.
     pub(super) fn run_full_model(&mut self, batch: &PackedBatch, progress: Progress) -> Result<StepLoss> {
         let ctx = ForwardContext::training(self.dynamic.encoder().parameters(), progress.seed, progress.step as u32);
+        let ctx = self.with_head_gradients(ctx);
         let model = self.exit_model();
         let last = model.space.exits().len() - 1;
         let heads = vec![model.space.model_shape().heads; model.space.groups_before(last).len()];
@@ -42,6 +43,7 @@ impl SearchObjective {
                 self.record_text(&route, tokens, &reads, f64::from(loss), progress)?;
             }
             self.record_teacher(batch);
+            self.await_importance(batch, &ctx);
         }
         Ok(StepLoss { loss, ctx, samples: batch.len(), terms: batch.len() })
     }

@@ -1,21 +1,91 @@
 //! Head importance by gate gradients: |∂L/∂ξ| of a gate ξ on each head (Michel et al. 2019).
+//!
+//! Two things read them: the head-set bandit, where heads are scored by them ([`HeadFeedback::Gradient`]), and the choice
+//! of the pinned heads at the end of the warm-up ([`PinnedHeads::GradientImportance`]).
 
 use std::collections::BTreeMap;
 
-use dht_transformer::{ForwardContext, PackedBatch};
+use dht_transformer::{ForwardContext, HeadSet, PackedBatch};
+use serde::{Deserialize, Serialize};
 
 use super::objective::{PendingHeadFeedback, SearchObjective};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::reward::HeadFeedback;
 use crate::routing::{ForwardTrace, Losses};
+use crate::settings::PinnedHeads;
+use crate::space::ModelShape;
 
 /// A lower bound for the gradient of a loss by the label's log-odds, against a division by 0 at probability 1.
 const SMALLEST_GRADIENT: f64 = 1e-6;
 
+/// The importance of each head of each layer, E |∂L/∂ξ| (Michel et al. 2019, equation 2): sums over the samples that kept
+/// the head, and their number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HeadImportance {
+    /// By layer, then by head.
+    sums: Vec<Vec<f64>>,
+    counts: Vec<Vec<u64>>,
+}
+
+impl HeadImportance {
+    fn new(shape: ModelShape) -> Self {
+        let ModelShape { layers, heads } = shape;
+        Self { sums: vec![vec![0.0; heads]; layers], counts: vec![vec![0; heads]; layers] }
+    }
+
+    fn add(&mut self, layer: usize, head: usize, importance: f64) {
+        self.sums[layer][head] += importance;
+        self.counts[layer][head] += 1;
+    }
+
+    fn is_empty(&self) -> bool {
+        self.counts.iter().flatten().all(|count| *count == 0)
+    }
+
+    /// The mean importance of each head of a layer, scaled to length 1: deeper layers have smaller gradients, not less
+    /// important heads.
+    fn of_layer(&self, layer: usize) -> Vec<f64> {
+        let means = self.sums[layer].iter().zip(&self.counts[layer]).map(|(sum, count)| sum / (*count).max(1) as f64);
+        let means: Vec<f64> = means.collect();
+        let norm = means.iter().map(|mean| mean * mean).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
+        means.into_iter().map(|mean| mean / norm).collect()
+    }
+
+    /// Refuses a stored importance of another model, or one that no training can have.
+    pub(super) fn check_with(&self, ModelShape { layers, heads }: ModelShape) -> Result<()> {
+        let sizes = |rows: Vec<usize>| rows == vec![heads; layers];
+        let like = sizes(self.sums.iter().map(Vec::len).collect()) && sizes(self.counts.iter().map(Vec::len).collect());
+        if like && self.sums.iter().flatten().all(|sum| sum.is_finite() && *sum >= 0.0) {
+            return Ok(());
+        }
+        let expected = format!("finite sums and counts of {layers} layers of {heads} heads");
+        Err(Error::setting("importance of heads", expected, "others"))
+    }
+}
+
 impl SearchObjective {
-    /// A context whose backward keeps the gate gradients, where heads are scored by them.
+    /// The pinned heads at the start of a training: those of a model whose head router is warm stay.
+    pub(super) fn first_pins(&self) -> Result<Option<HeadSet>> {
+        let heads = &self.dynamic.heads;
+        match heads.pinned().filter(|_| heads.is_warm()) {
+            Some(pinned) => Ok(Some(pinned)),
+            None => self.dynamic.provisional_pins(),
+        }
+    }
+
+    /// Begins to add up the importance of heads, where the pinned ones are to be chosen by it.
+    pub(super) fn begin_importance(&mut self) {
+        let (heads, shape) = (&self.dynamic.heads, self.dynamic.space().model_shape());
+        let some = heads.pinned().is_some_and(|pinned| !pinned.is_full(shape.heads));
+        let wanted = self.settings().pinned_heads == PinnedHeads::GradientImportance && some && !heads.is_warm();
+        self.importance = wanted.then(|| HeadImportance::new(shape));
+    }
+
+    /// A context whose backward keeps the gate gradients, where they are wanted.
     pub(super) fn with_head_gradients(&self, ctx: ForwardContext) -> ForwardContext {
-        if self.settings().head_feedback == HeadFeedback::Gradient { ctx.with_head_gate_gradients() } else { ctx }
+        let wanted = self.settings().head_feedback == HeadFeedback::Gradient || self.importance.is_some();
+        if wanted { ctx.with_head_gate_gradients() } else { ctx }
     }
 
     /// Keeps a step until its backward has run.
@@ -33,26 +103,215 @@ impl SearchObjective {
             let scales = trace.decisions.exits.iter().enumerate().map(own).map(scale).collect();
             self.pending_feedback =
                 Some(PendingHeadFeedback { ctx: ctx.clone(), samples, groups: trace.groups, scales });
+        } else {
+            self.await_importance(batch, ctx);
         }
     }
 
-    /// Lets the head router learn from the gate gradients of the last step, after its backward.
+    /// Keeps a step from which head sets do not learn until its backward has run, where importance is wanted.
+    pub(super) fn await_importance(&mut self, batch: &PackedBatch, ctx: &ForwardContext) {
+        if self.importance.is_some() {
+            let (samples, groups, scales) = (batch.sample_ids.clone(), Vec::new(), Vec::new());
+            self.pending_feedback = Some(PendingHeadFeedback { ctx: ctx.clone(), samples, groups, scales });
+        }
+    }
+
+    /// Lets the head router learn from the gate gradients of the last step, after its backward, and pins heads by their
+    /// importance when the warm-up is over.
     pub(super) fn learn_from_head_gradients(&mut self) -> Result<()> {
-        let Some(PendingHeadFeedback { ctx, samples, groups, scales }) = self.pending_feedback.take() else {
+        if let Some(PendingHeadFeedback { ctx, samples, groups, scales }) = self.pending_feedback.take() {
+            let mut by_head: BTreeMap<(usize, u64, usize), f64> = BTreeMap::new();
+            for gate in ctx.head_gate_gradients() {
+                let gradient = f64::from(gate.gradient).abs();
+                by_head.insert((gate.layer, gate.sample, gate.head), gradient);
+                if let Some(importance) = &mut self.importance {
+                    // The loss is a mean over the samples.
+                    importance.add(gate.layer, gate.head, samples.len() as f64 * gradient);
+                }
+            }
+            for trace in &groups {
+                let layers = self.dynamic.space().groups()[trace.group];
+                let importance = |index: usize, head: usize| -> f64 {
+                    let of = |layer| by_head.get(&(layer, samples[trace.members[index]], head)).copied();
+                    scales[trace.members[index]] * layers.layers().filter_map(of).sum::<f64>()
+                };
+                self.dynamic.heads.learn_gradients(trace, &importance)?;
+            }
+            self.accounting.bandit_flops += self.dynamic.take_learning_flops();
+        }
+        self.pin_important_heads()
+    }
+
+    /// Pins heads by their importance, once, when the warm-up is over.
+    fn pin_important_heads(&mut self) -> Result<()> {
+        let warm = self.dynamic.heads.is_warm();
+        let Some(importance) = self.importance.take_if(|importance| warm && !importance.is_empty()) else {
             return Ok(());
         };
-        let mut by_head: BTreeMap<(usize, u64, usize), f64> = BTreeMap::new();
-        for gate in ctx.head_gate_gradients() {
-            by_head.insert((gate.layer, gate.sample, gate.head), f64::from(gate.gradient).abs());
+        match self.exit_model().most_important_heads(|layer| Ok(importance.of_layer(layer)))? {
+            Some(pinned) => self.dynamic.heads.pin(pinned),
+            None => Ok(()),
         }
-        for trace in &groups {
-            let layers = self.dynamic.space().groups()[trace.group];
-            let importance = |index: usize, head: usize| -> f64 {
-                let of = |layer| by_head.get(&(layer, samples[trace.members[index]], head)).copied();
-                scales[trace.members[index]] * layers.layers().filter_map(of).sum::<f64>()
-            };
-            self.dynamic.heads.learn_gradients(trace, &importance)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+    use dht_transformer::pruning::Importance;
+    use dht_transformer::{
+        BertConfig, EncodedDataset, Encoder, Encoding, HeadPlan, Objective, Progress, Sample, tensors::cross_entropy,
+    };
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::model::DynamicModel;
+    use crate::settings::{FullModelSteps, SearchSettings};
+    use crate::space::{Preset, SearchSpace, SpaceConfig};
+
+    const ROWS: usize = 24;
+
+    fn texts() -> EncodedDataset {
+        let mut rng = ChaCha8Rng::seed_from_u64(7);
+        let samples = (0..ROWS as u64).map(|id| {
+            let ids: Vec<u32> = (0..rng.random_range(2..9)).map(|_| rng.random_range(0..50)).collect();
+            let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false, rest: Default::default() };
+            Sample { id, label: rng.random_range(0..3), targets: Vec::new(), encoding }
+        });
+        let labels = (0..3).map(|class| class.to_string()).collect();
+        EncodedDataset { samples: samples.collect(), labels, truncated_rows: 0 }
+    }
+
+    fn search(pinned: usize, settings: SearchSettings) -> SearchObjective {
+        let mut config = BertConfig::small(4, 12, 24, 50).unwrap();
+        (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.0, 0.0);
+        config.initializer_range = 0.2;
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let encoder = Encoder::random(&config, &Device::Cpu, &mut rng).unwrap();
+        let config = SpaceConfig { pinned, ..Preset::TDht.space(4, 12).unwrap().config().clone() };
+        let space = SearchSpace::new(config).unwrap();
+        SearchObjective::new(DynamicModel::new(encoder, space, settings, 3, &mut rng).unwrap()).unwrap()
+    }
+
+    /// One way through the texts with backward passes and without an optimiser, so that the weights stay.
+    fn steps(search: &mut SearchObjective, texts: &EncodedDataset, share: f64) {
+        for (step, rows) in (0..ROWS).collect::<Vec<_>>().chunks(4).enumerate() {
+            let progress = Progress { seed: 1, step: step as u64, epoch: 0, share };
+            search.offer(texts.batch(rows).unwrap(), progress).unwrap();
+            while let Some(step) = search.next_loss(progress, false).unwrap() {
+                step.ctx.backward(&step.loss, search.parameters()).unwrap();
+            }
         }
-        Ok(())
+    }
+
+    fn prepare(search: &mut SearchObjective, texts: &EncodedDataset) {
+        search.prepare(texts, Progress { seed: 1, step: 0, epoch: 0, share: 0.0 }).unwrap();
+    }
+
+    /// The importance of heads in the full model, from the weights' gradients of each text alone.
+    fn oracle(search: &SearchObjective, texts: &EncodedDataset) -> Importance {
+        let model = search.exit_model();
+        let loss = |batch: &PackedBatch, ctx: &ForwardContext| {
+            let hidden = model.encoder.run(0..4, &model.encoder.embed(batch, ctx)?, &HeadPlan::Full, ctx)?;
+            let logits = model.exits.at(3).logits(&hidden, ctx).expect("logits");
+            Ok(cross_entropy(&logits, &batch.labels)?.mean_all()?)
+        };
+        Importance::by_gradient(&model.encoder, texts, &(0..ROWS).collect::<Vec<_>>(), loss).unwrap()
+    }
+
+    fn normalised(scores: &[f64]) -> Vec<f64> {
+        let norm = scores.iter().map(|score| score * score).sum::<f64>().sqrt();
+        scores.iter().map(|score| score / norm).collect()
+    }
+
+    #[test]
+    fn the_scores_of_a_layer_are_means_over_the_samples_that_kept_a_head_scaled_to_length_1() {
+        let mut importance = HeadImportance::new(ModelShape { layers: 2, heads: 3 });
+        assert!(importance.is_empty());
+        // Means 3, 4 and, of a head that no sample kept, 0.
+        [(0, 2.0), (0, 4.0), (1, 4.0)].into_iter().for_each(|(head, value)| importance.add(1, head, value));
+        assert_eq!((importance.of_layer(0), importance.of_layer(1)), (vec![0.0; 3], vec![0.6, 0.8, 0.0]));
+        importance.check_with(ModelShape { layers: 2, heads: 3 }).unwrap();
+        for other in [ModelShape { layers: 1, heads: 3 }, ModelShape { layers: 2, heads: 2 }] {
+            assert!(matches!(importance.check_with(other), Err(Error::Setting { field: "importance of heads", .. })));
+        }
+        importance.add(0, 0, f64::NAN);
+        assert!(importance.check_with(ModelShape { layers: 2, heads: 3 }).is_err());
+    }
+
+    #[test]
+    fn the_heads_of_the_highest_importance_are_pinned_when_the_warm_up_ends_and_stay() {
+        let texts = texts();
+        let full_model_steps = FullModelSteps { first: 0.5, every: 0 };
+        let mut search = search(4, SearchSettings { full_model_steps, warm_up_contexts: 12, ..Default::default() });
+        let expected = oracle(&search, &texts);
+        let norm = search.exit_model().heads_of_largest_norm().unwrap();
+        assert_eq!(norm.map(HeadSet::len), Some(4));
+        prepare(&mut search, &texts);
+        // Steps of the full model: the same gates as the oracle's, from batches in place of single texts.
+        steps(&mut search, &texts, 0.0);
+        let found = search.importance.clone().unwrap();
+        for layer in 0..4 {
+            for (a, b) in found.of_layer(layer).iter().zip(normalised(&expected.heads[layer])) {
+                assert!((a - b).abs() < 1e-4, "layer {layer}: {a}, expected {b}");
+            }
+        }
+        assert_eq!(search.dynamic.heads.pinned(), norm, "nothing is chosen during the warm-up");
+
+        // Two batches of routed texts are not enough to end the warm-up, the third does.
+        let mut by_step = Vec::new();
+        for rows in (0..ROWS).collect::<Vec<_>>().chunks(4) {
+            let progress = Progress { seed: 1, step: by_step.len() as u64, epoch: 0, share: 0.9 };
+            let last = search.importance.clone();
+            search.offer(texts.batch(rows).unwrap(), progress).unwrap();
+            while let Some(step) = search.next_loss(progress, false).unwrap() {
+                step.ctx.backward(&step.loss, search.parameters()).unwrap();
+            }
+            by_step.push((search.dynamic.heads.pinned(), search.importance.is_some(), last));
+        }
+        let chosen = by_step[2].0;
+        assert_ne!(chosen, norm, "this test needs heads of high importance and small norm");
+        for (step, (pinned, collecting, _)) in by_step.iter().enumerate() {
+            assert_eq!((*pinned, *collecting), if step < 2 { (norm, true) } else { (chosen, false) }, "step {step}");
+        }
+        let of_groups = |layer: usize| (1..4).contains(&layer);
+        let mut sums = vec![(0.0, 0); 12];
+        for (head, sum) in sums.iter_mut().enumerate() {
+            let layers = (0..4).filter(|layer| of_groups(*layer));
+            *sum = (layers.map(|layer| normalised(&expected.heads[layer])[head]).sum::<f64>(), head);
+        }
+        sums.sort_by(|a, b| b.0.total_cmp(&a.0));
+        // The routed texts move the means a little: the first of the oracle's heads are chosen in any case.
+        assert!(sums.iter().take(2).all(|(_, head)| chosen.unwrap().contains(*head)), "{chosen:?}, {sums:?}");
+        // A model that is warm keeps its pinned heads when it is trained further.
+        prepare(&mut search, &texts);
+        assert_eq!((search.dynamic.heads.pinned(), search.importance.is_some()), (chosen, false));
+    }
+
+    #[test]
+    fn a_space_that_pins_none_has_none_and_given_heads_are_pinned_at_once() {
+        let texts = texts();
+        let short = SearchSettings { warm_up_contexts: 8, ..SearchSettings::default() };
+        let mut none = search(0, short.clone());
+        prepare(&mut none, &texts);
+        assert!(none.dynamic.heads.pinned().is_none() && none.importance.is_none());
+        steps(&mut none, &texts, 0.9);
+        assert!(none.dynamic.heads.is_warm() && none.dynamic.heads.pinned().is_none());
+        let mut again = none.dynamic.heads.clone();
+        again.restore(none.dynamic.heads.state().unwrap()).unwrap();
+
+        let heads = vec![9, 2];
+        let settings = SearchSettings { pinned_heads: PinnedHeads::Given { heads: heads.clone() }, ..short };
+        let mut given = search(2, settings.clone());
+        prepare(&mut given, &texts);
+        steps(&mut given, &texts, 0.9);
+        assert_eq!(given.dynamic.heads.pinned(), Some(HeadSet::from_indices(heads, 12).unwrap()));
+        let space = |pinned| SpaceConfig { pinned, ..given.dynamic.space().config().clone() };
+        for (pinned, heads) in [(3, vec![9, 2]), (2, vec![9, 9]), (2, vec![9, 12])] {
+            let settings = SearchSettings { pinned_heads: PinnedHeads::Given { heads }, ..settings.clone() };
+            let refused = settings.check_with(&SearchSpace::new(space(pinned)).unwrap());
+            assert!(matches!(refused, Err(Error::Setting { field: "pinned_heads.given.heads", .. })), "{refused:?}");
+        }
     }
 }

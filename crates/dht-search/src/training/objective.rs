@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::accounting::CostAccounting;
 use super::arm_features::arm_features;
+use super::head_gradients::HeadImportance;
 use super::queues::Queues;
 use crate::error::{Error, Result};
 use crate::model::{DynamicModel, ExitModel, Exits};
@@ -39,6 +40,8 @@ pub struct SearchObjective {
     pub(super) pending: Option<Step>,
     /// The step whose head gradients are known after its backward.
     pub(super) pending_feedback: Option<PendingHeadFeedback>,
+    /// The importance of heads so far, until the pinned heads are chosen by it.
+    pub(super) importance: Option<HeadImportance>,
     pub(super) queues: Option<Queues>,
     /// Queued samples, by row.
     pub(super) queued: BTreeMap<usize, Sample>,
@@ -75,8 +78,9 @@ pub(super) struct PendingHeadFeedback {
     pub(super) ctx: ForwardContext,
     /// The ids of the batch's samples.
     pub(super) samples: Vec<u64>,
+    /// The groups whose head sets learn; none where only the importance of heads is wanted.
     pub(super) groups: Vec<GroupTrace>,
-    /// By sample: the factor that turns the gate gradient of the step's loss into that of the sample's log-odds.
+    /// By sample, where head sets learn: the factor that turns the gate gradient of the step's loss into that of the sample's log-odds.
     pub(super) scales: Vec<f64>,
 }
 
@@ -106,6 +110,7 @@ impl SearchObjective {
             next_phase: None,
             pending: None,
             pending_feedback: None,
+            importance: None,
             queues,
             queued: BTreeMap::new(),
             routing: None,
@@ -175,7 +180,7 @@ impl Objective for SearchObjective {
         self.dynamic.encoder().parameters()
     }
 
-    /// Chooses the pinned heads and, where the contexts have them, computes the arms' features.
+    /// Chooses the first pinned heads, unless the routers are warm already, and, where the contexts have them, computes the arms' features.
     fn prepare(&mut self, training: &EncodedDataset, progress: Progress) -> Result<()> {
         self.exit_model().check_texts(training)?;
         self.clear_pending();
@@ -185,7 +190,7 @@ impl Objective for SearchObjective {
         if let Some(queues) = &mut self.queues {
             *queues = queues.emptied();
         }
-        let pinned = self.exit_model().heads_of_largest_norm()?;
+        let pinned = self.first_pins()?;
         let mut features = None;
         if self.settings().context.has_arm_features() {
             let rows: Vec<usize> = (0..training.len().min(self.settings().arm_feature_texts)).collect();
@@ -199,7 +204,9 @@ impl Objective for SearchObjective {
         }
         let preparation = Preparation { pinned, arm_features: features };
         self.dynamic.router.prepare(&preparation)?;
-        self.dynamic.heads.prepare(&preparation)
+        self.dynamic.heads.prepare(&preparation)?;
+        self.begin_importance();
+        Ok(())
     }
 
     fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<()> {

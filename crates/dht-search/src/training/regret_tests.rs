@@ -8,14 +8,16 @@
 use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor};
-use dht_transformer::{BertConfig, Encoder, Encoding, ForwardContext, HeadSet, PackedBatch, Pooling, Sample};
-use rand::{RngExt, SeedableRng};
+use dht_transformer::{BertConfig, Encoder, Encoding, ForwardContext, HeadSet, Hidden, PackedBatch, Pooling, Sample};
+use rand::seq::SliceRandom;
+use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::objective::SearchObjective;
+use crate::error::Result;
 use crate::model::{DynamicModel, PassedExits};
 use crate::reward::RewardShape;
-use crate::routing::{Mode, Preparation};
+use crate::routing::{Decisions, Losses, Mode, Preparation, Router, StageView};
 use crate::settings::{RouterKind, SearchSettings};
 use crate::space::{BaseState, RouteSpec, Search, SearchSpace, Segment, SpaceConfig};
 
@@ -239,6 +241,62 @@ fn strategies() -> [(&'static str, bool, SearchSettings); 3] {
         ..base()
     };
     [("tree", false, base()), ("integrated", true, base()), ("sequential", false, sequential)]
+}
+
+/// A router that sees, for each sample, the context of another one of the batch, drawn at random.
+#[derive(Debug, Clone)]
+struct ShuffledContexts(Box<dyn Router>);
+
+fn shuffled(view: &StageView<'_>, rng: &mut dyn Rng) -> Result<(Hidden, Option<Tensor>)> {
+    let mut order: Vec<usize> = (0..view.members.len()).collect();
+    order.shuffle(rng);
+    let ids: Vec<u32> = order.iter().map(|index| *index as u32).collect();
+    let ids = Tensor::from_vec(ids, order.len(), &Device::Cpu)?;
+    let logits = view.logits.map(|logits| logits.index_select(&ids, 0)).transpose()?;
+    Ok((view.hidden.select(&order)?, logits))
+}
+
+impl Router for ShuffledContexts {
+    fn reads(&self, exit: usize, last: usize) -> bool {
+        self.0.reads(exit, last)
+    }
+
+    fn start(&self, view: &StageView<'_>, last: usize, mode: Mode, rng: &mut dyn Rng) -> Result<Decisions> {
+        let (hidden, logits) = shuffled(view, rng)?;
+        self.0.start(&StageView { hidden: &hidden, logits: logits.as_ref(), ..*view }, last, mode, rng)
+    }
+
+    fn at_exit(&self, view: &StageView<'_>, so_far: &mut Decisions, mode: Mode, rng: &mut dyn Rng) -> Result<()> {
+        let (hidden, logits) = shuffled(view, rng)?;
+        self.0.at_exit(&StageView { hidden: &hidden, logits: logits.as_ref(), ..*view }, so_far, mode, rng)
+    }
+
+    fn learn(&mut self, decisions: &Decisions, losses: &Losses) -> Result<()> {
+        self.0.learn(decisions, losses)
+    }
+
+    fn is_warm(&self) -> bool {
+        self.0.is_warm()
+    }
+
+    fn box_clone(&self) -> Box<dyn Router> {
+        Box::new(self.clone())
+    }
+}
+
+#[test]
+fn the_default_settings_find_the_planted_depths_by_the_context_alone() {
+    for seed in 0..5 {
+        let settings = SearchSettings::default;
+        let [even, _] = regret(&mut planted_search(false, settings()), Mode::Random, seed);
+        let [found, _] = regret(&mut planted_search(false, settings()), Mode::Explore, seed);
+        let mut control = planted_search(false, settings());
+        control.dynamic.router = Box::new(ShuffledContexts(control.dynamic.router.clone()));
+        let [of_control, _] = regret(&mut control, Mode::Explore, seed);
+        assert!(found <= 0.25 * even, "seed {seed}: {found} of {even}");
+        // The best single exit has about a third of the regret of random ones.
+        assert!(of_control > 0.25 * even, "seed {seed}, from contexts of other texts: {of_control} of {even}");
+    }
 }
 
 #[test]

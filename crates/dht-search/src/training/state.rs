@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, to_value};
 
 use super::accounting::CostAccounting;
+use super::head_gradients::HeadImportance;
 use super::objective::{NextPhase, SearchObjective};
 use super::queues::Queues;
 use crate::error::{Error, Result};
@@ -26,6 +27,7 @@ struct TrainingState {
     heads: Value,
     queues: Option<Queues>,
     accounting: CostAccounting,
+    importance: Option<HeadImportance>,
 }
 
 impl TrainingState {
@@ -58,6 +60,7 @@ impl SearchObjective {
             heads: self.dynamic.heads.state()?,
             queues: self.queues.clone(),
             accounting: self.accounting.clone(),
+            importance: self.importance.clone(),
         };
         to_value(state).map_err(of_state)
     }
@@ -116,6 +119,9 @@ impl SearchObjective {
             queues.check(&*self.dynamic.router)?;
         }
         self.accounting.check_like(&state.accounting)?;
+        if let Some(importance) = &state.importance {
+            importance.check_with(self.dynamic.space().model_shape())?;
+        }
         let by_id: BTreeMap<usize, &Sample> = training.samples.iter().map(|s| (s.id as usize, s)).collect();
         let mut queued = BTreeMap::new();
         for row in state.queues.iter().flat_map(Queues::rows) {
@@ -125,6 +131,7 @@ impl SearchObjective {
         self.check_teacher()?;
         self.take_routers(state.router, state.heads)?;
         (self.queues, self.queued, self.accounting) = (state.queues, queued, state.accounting);
+        self.importance = state.importance;
         self.clear_pending();
         Ok(())
     }

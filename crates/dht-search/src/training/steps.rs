@@ -27,7 +27,11 @@ impl SearchObjective {
         let ctx = self.with_head_gradients(ctx);
         let executor = self.executor(&ctx, progress, self.passed_exits());
         let (trace, pre_pass) = match decisions {
-            None => (executor.run(&batch, &mut rng)?, self.pre_pass_flops(&batch)),
+            None => {
+                let trace = executor.run(&batch, &mut rng)?;
+                let pre_pass = if trace.pre_pass { self.pre_pass_flops(&batch) } else { 0 };
+                (trace, pre_pass)
+            }
             // Its pre-pass was counted when it was queued.
             Some(decisions) => (executor.run_decided(&batch, decisions, &mut rng)?, 0),
         };
@@ -69,7 +73,7 @@ impl SearchObjective {
     ) -> Result<StepLoss> {
         let (loss, losses) = self.losses(batch, &trace)?;
         let start = Instant::now();
-        let mut scored = false;
+        let mut awaited = None;
         let known = losses.by_exit.iter().flatten().all(|loss| loss.is_nan() || loss.is_finite());
         let own = |sample: usize| losses.by_exit[trace.decisions.exits[sample]][sample];
         if known && (0..batch.len()).all(|sample| own(sample).is_finite()) {
@@ -78,12 +82,14 @@ impl SearchObjective {
             }
             self.record_trace(batch, &trace, &own, progress)?;
             // Head gradients exist only for texts that are trained on.
-            scored = self.settings().loss_source != LossSource::FirstEpoch || progress.epoch == 0;
+            awaited = Some(self.settings().loss_source != LossSource::FirstEpoch || progress.epoch == 0);
         }
         // The training loop stops at a loss that is not finite.
         self.accounting.bandit_seconds += (trace.deciding + start.elapsed()).as_secs_f64();
-        if scored {
-            self.await_head_gradients(batch, trace, &losses, &ctx);
+        match awaited {
+            Some(true) => self.await_head_gradients(batch, trace, &losses, &ctx),
+            Some(false) => self.await_importance(batch, &ctx),
+            None => {}
         }
         Ok(StepLoss { loss, ctx, samples: batch.len(), terms: batch.len() })
     }

@@ -10,7 +10,7 @@ use dht_search::{
     cost::{LayerHeadCount, MeasuredCost, WidthCoupling},
     evaluate,
     reward::HeadFeedback,
-    settings::{ClassifierSharing, Dispatch, ExitKind, HeadArms, HeadDraws, RouterKind},
+    settings::{ClassifierSharing, Dispatch, ExitKind, ExitLosses, HeadArms, HeadDraws, RouterKind},
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -54,8 +54,13 @@ fn searches() -> Vec<Search> {
     add("sequential", Preset::TDht, SearchSettings { router: RouterKind::SequentialBandit, ..defaults() });
     let router = RouterKind::EntropyThreshold { threshold: 0.99 };
     add("entropy threshold", Preset::TDht, SearchSettings { router, ..defaults() });
+    let (router, exit_losses) =
+        (RouterKind::Patience { patience: 1 }, ExitLosses::Weighted { weight: 1.0, power: 1.0 });
+    add("patience", Preset::TDht, SearchSettings { router, exit_losses, ..defaults() });
     let exit_kind = ExitKind::Side { width: 16 };
     add("side exits", Preset::TDht, SearchSettings { exit_kind, ..defaults() });
+    let last_exit_pooling = Some(Pooling::Pooler);
+    add("a last exit of its own", Preset::TDht, SearchSettings { exit_kind, last_exit_pooling, ..defaults() });
     let classifier_sharing = ClassifierSharing::Shared;
     add("a shared side exit", Preset::FDht, SearchSettings { exit_kind, classifier_sharing, ..defaults() });
     add("head gradients", Preset::TDht, SearchSettings { head_feedback: HeadFeedback::Gradient, ..defaults() });
@@ -136,6 +141,8 @@ fn searches_that_make_no_sense_are_refused_by_the_name_of_the_setting() -> Resul
     assert_eq!(field(model(Preset::FDht, &sequential(), 1)), "router");
     let queues = SearchSettings { dispatch: Dispatch::Queue { size: 4 }, ..sequential() };
     assert_eq!(field(model(Preset::TDht, &queues, 1)), "router");
+    let impatient = SearchSettings { router: RouterKind::Patience { patience: 0 }, ..defaults() };
+    assert_eq!(field(model(Preset::TDht, &impatient, 1)), "router.patience.patience");
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let tree = model(Preset::TDht, &defaults(), 1)?;
     assert_eq!(field(tree.with_next_phase(Preset::PDht.space(LAYERS, HEADS)?, 1, &mut rng)), "next space");

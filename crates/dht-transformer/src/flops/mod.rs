@@ -1,4 +1,4 @@
-//! Exact floating-point operations of a block and of a classifier, forward and backward.
+//! FLOPs of the matrix products of a block and of a classifier, forward and backward.
 //!
 //! One multiply-add is two FLOPs, and only matrix products are counted: softmax, norms, activations and additions are
 //! not, and the embeddings, being look-ups, count nothing. The symbols: T tokens and n texts in all, lengths ℓ,

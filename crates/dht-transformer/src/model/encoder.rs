@@ -371,23 +371,4 @@ impl Encoder {
             false => blocks.try_fold(hidden.clone(), |hidden, (block, groups)| block.composed(&hidden, groups, ctx)),
         }
     }
-
-    /// Freezes or thaws the embeddings.
-    pub fn freeze_embeddings(&self, frozen: bool) {
-        let e = &self.embeddings;
-        for parameter in [&e.word, &e.position, &e.scale, &e.shift].into_iter().chain(&e.token_type) {
-            self.parameters.set_frozen(parameter.id(), frozen);
-        }
-    }
-
-    /// Freezes or thaws the weights of a layer: a frozen layer costs no weight products, but activation gradients still
-    /// pass through it.
-    ///
-    /// # Panics
-    /// When there is no such layer.
-    pub fn freeze_layer(&self, layer: usize, frozen: bool) {
-        for parameter in self.blocks[layer].parameters() {
-            self.parameters.set_frozen(parameter.id(), frozen);
-        }
-    }
 }

@@ -3,6 +3,7 @@
 mod block;
 mod classifier;
 mod encoder;
+mod freezing;
 mod init;
 mod language_head;
 mod linear;

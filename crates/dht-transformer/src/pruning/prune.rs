@@ -27,11 +27,20 @@ impl PrunePlan {
     /// [`Error::Setting`] when there are not so many layers, or `layers` is 0.
     pub fn first_layers(encoder: &Encoder, layers: usize) -> Result<Self> {
         check_count("layers", layers, encoder.layers())?;
-        let blocks = &encoder.blocks()[..layers];
+        Self::whole_layers(encoder, &(0..layers).collect::<Vec<_>>())
+    }
+
+    /// These layers, ascending, all of their heads, all of their neurons.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when there are none, they do not ascend, or the encoder does not have them.
+    pub fn whole_layers(encoder: &Encoder, layers: &[usize]) -> Result<Self> {
+        check_layers(layers, encoder.layers())?;
+        let blocks = || layers.iter().map(|layer| &encoder.blocks()[*layer]);
         Ok(Self {
-            layers: (0..layers).collect(),
-            heads: blocks.iter().map(|block| block.kept).collect(),
-            neurons: blocks.iter().map(|block| (0..block.width).collect()).collect(),
+            layers: layers.to_vec(),
+            heads: blocks().map(|block| block.kept).collect(),
+            neurons: blocks().map(|block| (0..block.width).collect()).collect(),
         })
     }
 
@@ -67,12 +76,7 @@ impl PrunePlan {
             let what = "kept heads and neurons".into();
             return Err(Error::Shape { what, expected: vec![plan, plan], got: got.to_vec() });
         }
-        check_count("layers", plan, encoder.layers())?;
-        let ascending = self.layers.is_sorted_by(|a, b| a < b);
-        if !ascending || self.layers.iter().any(|layer| *layer >= encoder.layers()) {
-            let expected = format!("ascending, below {}", encoder.layers());
-            return Err(Error::setting("layers", expected, format!("{:?}", self.layers)));
-        }
+        check_layers(&self.layers, encoder.layers())?;
         for (set, list) in self.heads.iter().zip(&self.neurons) {
             set.check(heads)?;
             let mut sorted = list.clone();
@@ -176,6 +180,15 @@ impl Encoder {
         let block = &self.blocks()[layer];
         Width { heads: block.kept.len(), ffn: block.width }
     }
+}
+
+/// Refuses layers that do not ascend, or of which there are none or more than `all`.
+fn check_layers(layers: &[usize], all: usize) -> Result<()> {
+    check_count("layers", layers.len(), all)?;
+    if layers.is_sorted_by(|a, b| a < b) && layers.iter().all(|layer| *layer < all) {
+        return Ok(());
+    }
+    Err(Error::setting("layers", format!("ascending, below {all}"), format!("{layers:?}")))
 }
 
 fn check_count(field: &'static str, count: usize, most: usize) -> Result<()> {

@@ -11,11 +11,11 @@ use crate::backend::ForwardContext;
 use crate::config::{BertConfig, Pooling};
 use crate::data::{EncodedDataset, PackedBatch, TextTokenizer, longest_first};
 use crate::error::{Error, Result, SettingMismatch, WeightsProblem};
-use crate::flops::{Breakdown, FlopCount, Load};
+use crate::flops::{BackwardNeeds, Breakdown, FlopCount, Load};
 use crate::model::{Classifier, Encoder, LinearTensors, VarSource};
 use crate::pretrained::{PretrainedWeights, read_hugging_face, write_hugging_face};
 use crate::pruning::PrunePlan;
-use crate::tensors::{HeadPlan, Parameters};
+use crate::tensors::{HeadPlan, Hidden, Parameters};
 use crate::train::metrics::{LabelCounts, macro_f1, pearson};
 use crate::train::{Objective, Predict, Progress, StepLoss};
 
@@ -40,7 +40,9 @@ const PROBLEM: &str = "problem_type";
 /// have a `model_type` of their own, `dht-bert`, and `"classifier_pooling": "cls"` or `"mean"`. Without that field a
 /// directory is taken to have a pooler. A `BertForSequenceClassification` that is asked for by name warns of the model
 /// type and of a pooler that it makes up, and loads.
-#[derive(Debug)]
+///
+/// A clone is another handle on the same weights.
+#[derive(Debug, Clone)]
 pub struct TextClassifier {
     encoder: Encoder,
     classifier: Classifier,
@@ -263,14 +265,31 @@ impl TextClassifier {
         (layers.sum::<Breakdown>() + self.classifier.shape().forward(load.samples)).total()
     }
 
+    /// FLOPs of the backward of a loss of these texts' [`logits`](Self::logits), with what is frozen now: frozen weights
+    /// cost no weight products, and below the lowest trained ones nothing runs.
+    pub fn backward_flops(&self, load: Load) -> FlopCount {
+        let (block, (layers, input_gradient)) = (self.encoder.block_shape(), self.encoder.backward_needs());
+        let layers = layers.into_iter().enumerate();
+        let layers = layers.map(|(layer, needs)| block.backward(load, self.encoder.width(layer), needs));
+        let needs = BackwardNeeds { weight_gradients: self.classifier.trains(), input_gradient };
+        (layers.sum::<Breakdown>() + self.classifier.shape().backward(load.samples, needs)).total()
+    }
+
     /// (samples, outputs), before the softmax or sigmoid.
     ///
     /// # Errors
     /// As [`Encoder::embed`].
     pub fn logits(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor> {
+        self.classifier.forward(&self.hidden(batch, ctx)?, ctx)
+    }
+
+    /// The hidden rows after the last layer, of which the classifier makes the [`logits`](Self::logits).
+    ///
+    /// # Errors
+    /// As [`Encoder::embed`].
+    pub fn hidden(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Hidden> {
         let hidden = self.encoder.embed(batch, ctx)?;
-        let hidden = self.encoder.run(0..self.encoder.layers(), &hidden, &HeadPlan::Full, ctx)?;
-        self.classifier.forward(&hidden, ctx)
+        self.encoder.run(0..self.encoder.layers(), &hidden, &HeadPlan::Full, ctx)
     }
 
     /// For each sample the probability of each class (softmax of the logits) or label (sigmoid), or the number. Packs the

@@ -41,6 +41,19 @@ pub fn soft_cross_entropy(logits: &Tensor, teacher: &Tensor, temperature: f64) -
     Ok((divergence * (temperature * temperature))?)
 }
 
+/// 1 − a·b / (‖a‖·‖b‖) of each row: 0 for rows of one direction, 2 for opposite ones. The second rows are the target and get
+/// no gradient. A norm below 10⁻⁸ counts as that. Both are (rows, width), the result is (rows).
+///
+/// # Errors
+/// [`Error::Shape`] when the shapes differ; what candle reports.
+pub fn cosine_distance(rows: &Tensor, targets: &Tensor) -> Result<Tensor> {
+    same_shape(rows, targets)?;
+    let targets = targets.detach();
+    let norm = |rows: &Tensor| rows.sqr()?.sum(D::Minus1)?.maximum(1e-16)?.sqrt();
+    let norms = (norm(rows)? * norm(&targets)?)?;
+    Ok((1.0 - ((rows * &targets)?.sum(D::Minus1)? / norms)?)?)
+}
+
 /// The mean over the labels of −t·log σ(x) − (1 − t)·log(1 − σ(x)), for each sample: several labels may apply, each is
 /// decided for itself. Computed as max(x, 0) − x·t + log(1 + e^(−|x|)), which no logit overflows. Both are (samples,
 /// labels), targets 0 or 1; the result is (samples).
@@ -65,4 +78,62 @@ pub fn squared_error(outputs: &Tensor, targets: &Tensor) -> Result<Tensor> {
 fn same_shape(outputs: &Tensor, targets: &Tensor) -> Result<()> {
     let (expected, got) = (outputs.dims().to_vec(), targets.dims().to_vec());
     if expected == got { Ok(()) } else { Err(Error::Shape { what: "targets".into(), expected, got }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use approx::assert_relative_eq;
+    use candle_core::{Device, Var};
+
+    use super::*;
+
+    fn rows<const R: usize, const C: usize>(values: [[f32; C]; R]) -> Tensor {
+        Tensor::new(&values, &Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn the_divergence_at_a_temperature_is_what_hand_arithmetic_says() {
+        // softmax([2 ln 3, 0] / 2) = [3/4, 1/4] and softmax([0, 0] / 2) = [1/2, 1/2]: 2²·(¾·ln 3/2 + ¼·ln 1/2).
+        let teacher = rows([[2.0 * 3f32.ln(), 0.0], [1.0, 4.0]]);
+        let student = rows([[0.0, 0.0], [1.0, 4.0]]);
+        let losses: Vec<f32> = soft_cross_entropy(&student, &teacher, 2.0).unwrap().to_vec1().unwrap();
+        assert_relative_eq!(losses[0], 4.0 * (0.75 * 1.5f32.ln() + 0.25 * 0.5f32.ln()), epsilon = 1e-6);
+        assert_relative_eq!(losses[0], 0.523_248, epsilon = 1e-5);
+        assert_relative_eq!(losses[1], 0.0, epsilon = 1e-6);
+    }
+
+    #[test]
+    fn the_cosine_distance_is_what_hand_arithmetic_says() {
+        // (1·3 + 2·0 + 2·4) / (3·5) = 11/15; the others: one direction, opposite, orthogonal, and no direction.
+        let a = rows([[1.0, 2.0, 2.0], [1.0, 2.0, 2.0], [1.0, 2.0, 2.0], [0.0, 3.0, 0.0], [0.0, 0.0, 0.0]]);
+        let b = rows([[3.0, 0.0, 4.0], [2.0, 4.0, 4.0], [-1.0, -2.0, -2.0], [5.0, 0.0, 0.0], [1.0, 0.0, 0.0]]);
+        let distances: Vec<f32> = cosine_distance(&a, &b).unwrap().to_vec1().unwrap();
+        for (distance, expected) in distances.into_iter().zip([4.0 / 15.0, 0.0, 2.0, 1.0, 1.0]) {
+            assert_relative_eq!(distance, expected, epsilon = 1e-6);
+        }
+        assert!(cosine_distance(&a, &rows([[1.0, 0.0, 0.0]])).is_err());
+    }
+
+    #[test]
+    fn the_gradient_of_the_cosine_distance_is_its_slope_and_the_target_has_none() {
+        let (at, target) = ([[0.5_f32, -1.0, 2.0]], [[1.0_f32, 0.3, 0.7]]);
+        let (rows, targets) = (Var::new(&at, &Device::Cpu).unwrap(), Var::new(&target, &Device::Cpu).unwrap());
+        let gradients = cosine_distance(&rows, &targets).unwrap().sum_all().unwrap().backward().unwrap();
+        let gradient: Vec<Vec<f32>> = gradients.get(&rows).unwrap().to_vec2().unwrap();
+        let distance = |row: [f64; 3]| {
+            let b = target[0].map(f64::from);
+            let dot = |a: [f64; 3], b: [f64; 3]| a.into_iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+            1.0 - dot(row, b) / (dot(row, row).sqrt() * dot(b, b).sqrt())
+        };
+        for column in 0..3 {
+            let shifted = |by: f64| {
+                let mut row = at[0].map(f64::from);
+                row[column] += by;
+                distance(row)
+            };
+            let slope = (shifted(1e-5) - shifted(-1e-5)) / 2e-5;
+            assert_relative_eq!(f64::from(gradient[0][column]), slope, epsilon = 1e-5);
+        }
+        assert!(gradients.get(&targets).is_none());
+    }
 }

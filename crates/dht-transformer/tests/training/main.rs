@@ -1,6 +1,7 @@
 //! The training loop: it learns, it repeats itself, it goes on where it stopped.
 
 mod accumulating;
+mod distilling;
 mod failures;
 mod learning;
 mod resuming;

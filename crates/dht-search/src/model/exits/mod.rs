@@ -53,14 +53,17 @@ impl Clone for Box<dyn Exit> {
     }
 }
 
-/// One exit of a kind with new parameters, whose names start with `name` and a dot.
+/// One exit with new parameters, whose names start with `name` and a dot: of the kind of the `last` exit, or of those before.
 fn build<R: Rng + ?Sized>(
     encoder: &mut Encoder,
     name: &str,
     classes: usize,
-    settings: &SearchSettings,
+    (settings, last): (&SearchSettings, bool),
     rng: &mut R,
 ) -> Result<Box<dyn Exit>> {
+    if let Some(pooling) = settings.last_exit_pooling.filter(|_| last) {
+        return Ok(Box::new(LinearExit::new(encoder, name, classes, pooling, rng)?));
+    }
     Ok(match settings.exit_kind {
         ExitKind::Linear => Box::new(LinearExit::new(encoder, name, classes, settings.pooling, rng)?),
         ExitKind::Side { width } => Box::new(SideExit::new(encoder, name, classes, (settings.pooling, width), rng)?),
@@ -85,9 +88,10 @@ impl Exits {
         rng: &mut R,
     ) -> Result<Self> {
         let names = Self::names(space, settings);
-        let depths = (0..space.exits().len()).map(|exit| space.depth(exit));
-        let exits =
-            names.iter().zip(depths).map(|(name, depth)| Ok((depth, build(encoder, name, classes, settings, rng)?)));
+        let exits = names.iter().enumerate().map(|(exit, name)| {
+            let of_kind = (settings, exit + 1 == names.len());
+            Ok((space.depth(exit), build(encoder, name, classes, of_kind, rng)?))
+        });
         let exits = exits.collect::<Result<_>>()?;
         let pooler = settings.pooling == dht_transformer::Pooling::Pooler;
         let shape = ClassifierShape { hidden: encoder.block_shape().hidden, pooler, classes };
@@ -104,13 +108,13 @@ impl Exits {
     ) -> Result<Self> {
         let names = Self::names(space, settings);
         let mut exits = Vec::with_capacity(names.len());
-        for (exit, name) in names.iter().enumerate() {
-            let depth = space.depth(exit);
+        for (exit_index, name) in names.iter().enumerate() {
+            let depth = space.depth(exit_index);
             let shared = settings.classifier_sharing == ClassifierSharing::Shared;
             let own = self.exits.iter().find(|(own, _)| shared || *own == depth);
             let exit = match own {
                 Some((_, own)) => own.clone(),
-                None => build(encoder, name, self.classes, settings, rng)?,
+                None => build(encoder, name, self.classes, (settings, exit_index + 1 == names.len()), rng)?,
             };
             exits.push((depth, exit));
         }
@@ -138,8 +142,8 @@ impl Exits {
     }
 
     /// The sizes of a linear exit, by which routes are priced when arms are ranked, whatever the kind of exit. All exits of
-    /// a model cost the same, so that between its routes only the scale of the price depends on the kind. Counts and
-    /// ratios of FLOPs take the exits' own.
+    /// a model cost the same (but for a [last exit](SearchSettings::last_exit_pooling) of its own), so that between its
+    /// routes only the scale of the price depends on the kind. Counts and ratios of FLOPs take the exits' own.
     pub(crate) fn shape(&self) -> ClassifierShape {
         self.shape
     }

@@ -97,6 +97,10 @@ impl Router for DepthRouter {
         Ok(())
     }
 
+    fn take_learning_flops(&mut self) -> u64 {
+        self.learned.bandit.linear.take_learning_flops()
+    }
+
     fn is_warm(&self) -> bool {
         self.learned.bandit.linear.is_frozen()
     }

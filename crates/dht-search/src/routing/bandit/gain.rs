@@ -99,6 +99,10 @@ impl Router for GainRouter {
         Ok(())
     }
 
+    fn take_learning_flops(&mut self) -> u64 {
+        self.learned.bandit.at.iter_mut().map(LinearBandit::take_learning_flops).sum()
+    }
+
     fn is_warm(&self) -> bool {
         self.learned.bandit.at.iter().all(LinearBandit::is_frozen)
     }

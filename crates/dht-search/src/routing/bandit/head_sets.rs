@@ -25,10 +25,13 @@ use crate::settings::{HeadArms, HeadDraws};
 pub(crate) struct HeadSets {
     heads: TopK<DiagonalLaplace, Thompson>,
     pub(crate) norm: Normalizer,
-    /// The heads that every set holds.
+    /// The heads that every set holds; `None` before they are chosen, and where none is pinned.
     pub(crate) pinned: Option<HeadSet>,
     /// By group: the running mean of head importance, where heads are scored by gate gradients.
     mean_importance: Vec<Average>,
+    /// FLOPs of learning that are not taken yet; a checkpoint is never written in between.
+    #[serde(skip)]
+    learning_flops: u64,
 }
 
 /// A running mean in which the value of i additions ago has the weight [`RETENTION`]ⁱ.
@@ -38,6 +41,11 @@ struct Average {
     mean: f64,
     weight: f64,
 }
+
+/// FLOPs of a head's update for each dimension of its context: mean and variance of the log-odds, 4, and three multiply-adds
+/// for mean, precision and variance. Where the prior is weighed down (`head_set_prior_weight` below 1) Newton's steps come
+/// instead, and of them only this much is counted.
+const UPDATE_FLOPS: u64 = 10;
 
 /// A memory of about a thousand values; there is one for each sample and head.
 const RETENTION: f64 = 0.999;
@@ -62,12 +70,13 @@ impl HeadSets {
             norm: Normalizer::new(HEAD_SET_PYRAMID.context_size(), norm)?,
             pinned: None,
             mean_importance: vec![Average::default(); setup.space.groups().len()],
+            learning_flops: 0,
         })
     }
 
-    pub(crate) fn pin(&mut self, setup: &Setup, pinned: HeadSet) -> Result<()> {
+    pub(crate) fn pin(&mut self, setup: &Setup, pinned: Option<HeadSet>) -> Result<()> {
         self.heads = self.heads.clone().with_pinned(&pins(setup, pinned))?;
-        self.pinned = Some(pinned);
+        self.pinned = pinned;
         Ok(())
     }
 
@@ -76,9 +85,13 @@ impl HeadSets {
         self.mean_importance = vec![Average::default(); groups];
     }
 
-    fn pinned(&self) -> Result<HeadSet> {
-        let missing = || Error::setting("pinned heads", "chosen before the first batch", "none");
-        self.pinned.ok_or_else(missing)
+    fn pinned(&self, setup: &Setup) -> Result<Option<HeadSet>> {
+        match self.pinned {
+            None if setup.space.pinned() > 0 => {
+                Err(Error::setting("pinned heads", "chosen before the first batch", "none"))
+            }
+            pinned => Ok(pinned),
+        }
     }
 
     /// The head-set groups of a view, given how many heads each sample keeps and its pooled state.
@@ -123,20 +136,20 @@ impl HeadSets {
         if count >= heads {
             return Ok(HeadSet::full(heads)?);
         }
-        let pinned = self.pinned()?;
+        let pinned = self.pinned(setup)?;
         if mode == Mode::Random || (mode == Mode::Explore && !self.norm.is_frozen()) {
             return random_heads(heads, pinned, count, rng);
         }
         let contexts = self.contexts(setup, features, context)?;
         let arms: Vec<ArmId> = (0..heads).map(|head| arm(setup, group, head)).collect();
-        let wanted = count.saturating_sub(pinned.len());
+        let wanted = count.saturating_sub(pinned.map_or(0, HeadSet::len));
         let chosen: Vec<usize> = if mode == Mode::Explore {
             let slate = self.heads.select(wanted, Candidates::new(&arms, &contexts), rng)?;
             let head = |chosen: ArmId| arms.iter().position(|arm| *arm == chosen);
             slate.choices().iter().filter_map(|choice| head(choice.arm)).collect()
         } else {
             let size = self.heads.dimension();
-            let free = (0..heads).filter(|head| !pinned.contains(*head));
+            let free = (0..heads).filter(|head| !holds(pinned, *head));
             let mut scored = free
                 .map(|head| Ok((self.heads.score(arms[head], &contexts[head * size..][..size])?.mean, head)))
                 .collect::<Result<Vec<_>>>()?;
@@ -144,7 +157,7 @@ impl HeadSets {
             scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
             scored.into_iter().take(wanted).map(|(_, head)| head).collect()
         };
-        Ok(HeadSet::from_indices(pinned.iter().chain(chosen), heads)?)
+        Ok(HeadSet::from_indices(pinned.into_iter().flatten().chain(chosen), heads)?)
     }
 
     /// The context \[x ; z\] of each head, concatenated.
@@ -169,9 +182,9 @@ impl HeadSets {
                 continue; // nothing was chosen, so there is nothing to learn
             }
             let contexts = self.contexts(setup, features, &set.context)?;
-            let (size, pinned) = (self.heads.dimension(), self.pinned()?);
+            let (size, pinned) = (self.heads.dimension(), self.pinned(setup)?);
             let mut feedback = Vec::new();
-            for head in set.heads.iter().filter(|head| !pinned.contains(*head)) {
+            for head in set.heads.iter().filter(|head| !holds(pinned, *head)) {
                 let context = &contexts[head * size..][..size];
                 let good = set.indices.iter().filter(|index| rewarded(**index, head)).count();
                 for (rewarded, count) in [(true, good), (false, set.indices.len() - good)] {
@@ -181,6 +194,7 @@ impl HeadSets {
                     }
                 }
             }
+            self.learning_flops += UPDATE_FLOPS * (feedback.len() * size) as u64;
             self.heads.update(&feedback)?;
         }
         Ok(())
@@ -207,6 +221,10 @@ impl HeadSets {
         // The first batch has no mean before it and is compared with its own.
         let reference = if reference.weight > 0.0 { reference } else { self.mean_importance[group] };
         self.learn(setup, features, group, sets, &|index, head| importance(index, head) > reference.mean)
+    }
+
+    pub(crate) fn take_learning_flops(&mut self) -> u64 {
+        std::mem::take(&mut self.learning_flops)
     }
 
     pub(crate) fn dimension(&self) -> usize {
@@ -242,24 +260,27 @@ impl HeadSets {
                 format!("{:?}", stored.mean_importance),
             ));
         }
-        let heads = setup.space.model_shape().heads;
-        let of_set = |pinned: HeadSet| pins(setup, pinned);
-        let (pinned, pins) = (stored.pinned.map(of_set).unwrap_or_default(), stored.heads.pinned());
+        let (heads, wanted) = (setup.space.model_shape().heads, setup.space.pinned());
+        let (pinned, pins) = (pins(setup, stored.pinned), stored.heads.pinned());
         let possible = stored.pinned.is_none_or(|set| set.iter().all(|head| head < heads));
-        let as_chosen = stored.pinned.is_none_or(|set| set.len() == setup.space.pinned().max(1));
-        let as_needed = stored.pinned.is_some() || !stored.norm.is_frozen();
+        let as_chosen = stored.pinned.is_none_or(|set| set.len() == wanted);
+        let as_needed = stored.pinned.is_some() || wanted == 0 || !stored.norm.is_frozen();
         if possible && as_chosen && as_needed && pinned == pins {
             return Ok(());
         }
-        let expected = format!("{} of {heads}, those that the head bandit keeps", setup.space.pinned().max(1));
+        let expected = format!("{wanted} of {heads}, those that the head bandit keeps");
         Err(Error::setting("pinned heads", expected, format!("{:?}", stored.pinned)))
     }
 }
 
+fn holds(pinned: Option<HeadSet>, head: usize) -> bool {
+    pinned.is_some_and(|pinned| pinned.contains(head))
+}
+
 /// The arms of pinned heads, in each group that has arms of its own.
-fn pins(setup: &Setup, pinned: HeadSet) -> Vec<ArmId> {
+fn pins(setup: &Setup, pinned: Option<HeadSet>) -> Vec<ArmId> {
     let groups = arms(setup) / setup.space.model_shape().heads;
-    let of_group = |group| pinned.iter().map(move |head| arm(setup, group, head));
+    let of_group = |group| pinned.into_iter().flatten().map(move |head| arm(setup, group, head));
     (0..groups).flat_map(of_group).collect()
 }
 

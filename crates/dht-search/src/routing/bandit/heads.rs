@@ -14,7 +14,9 @@ use super::{check_arm_features, of_state, to_state};
 use crate::error::{Error, Result};
 use crate::features::{ArmFeatures, pooled};
 use crate::reward::RewardReference;
-use crate::routing::{Decisions, GroupDecisions, GroupTrace, GroupView, HeadRouter, Losses, Mode, Preparation};
+use crate::routing::{
+    Decisions, GroupDecisions, GroupTrace, GroupView, HeadRouter, HeadSetGroup, Losses, Mode, Preparation,
+};
 use crate::space::SearchSpace;
 
 /// What a state of this router is called in errors.
@@ -102,7 +104,8 @@ impl BanditHeads {
         if let Some(wrong) = stored.references.iter().flatten().find(|reference| !reference.is_possible()) {
             return Err(Error::setting("reward reference", "finite numbers, 0 or more", format!("{wrong:?}")));
         }
-        check_arm_features(&self.setup, stored.arm_features.as_ref(), stored.sets.pinned.is_some())
+        let prepared = stored.sets.pinned.is_some() || stored.sets.norm.is_frozen();
+        check_arm_features(&self.setup, stored.arm_features.as_ref(), prepared)
     }
 }
 
@@ -151,6 +154,18 @@ impl HeadRouter for BanditHeads {
         Ok(GroupDecisions { kept, contexts, set_contexts, head_sets })
     }
 
+    fn sets_keeping(
+        &self,
+        view: &GroupView<'_>,
+        kept: &[usize],
+        mode: Mode,
+        rng: &mut dyn Rng,
+    ) -> Result<Vec<HeadSetGroup>> {
+        let Self { setup, learned } = self;
+        let [contexts] = pooled(view.hidden, [&setup.head_sets_pool])?;
+        learned.sets.draw(setup, learned.arm_features.as_ref(), view.group, kept, &contexts, mode, rng)
+    }
+
     fn reads_signals(&self) -> bool {
         self.learned.counts.is_some() && self.setup.settings.context.has_signals()
     }
@@ -161,6 +176,10 @@ impl HeadRouter for BanditHeads {
 
     fn pinned(&self) -> Option<HeadSet> {
         self.learned.sets.pinned
+    }
+
+    fn pin(&mut self, pinned: HeadSet) -> Result<()> {
+        self.learned.sets.pin(&self.setup, Some(pinned))
     }
 
     fn prepare(&mut self, preparation: &Preparation) -> Result<()> {
@@ -196,6 +215,12 @@ impl HeadRouter for BanditHeads {
         let Self { setup, learned } = self;
         let features = learned.arm_features.as_ref();
         learned.sets.learn_by_gradients(setup, features, trace.group, &trace.decisions.head_sets, importance)
+    }
+
+    fn take_learning_flops(&mut self) -> u64 {
+        let Learned { counts, sets, .. } = &mut self.learned;
+        let counts = counts.as_mut().map_or(0, |counts| counts.linear.take_learning_flops());
+        counts + sets.take_learning_flops()
     }
 
     fn is_warm(&self) -> bool {

@@ -23,6 +23,9 @@ pub(crate) struct LinearBandit {
     norm: Normalizer,
     /// The id of each arm in `policy`.
     arms: Vec<ArmId>,
+    /// FLOPs of learning that are not taken yet; a checkpoint is never written in between.
+    #[serde(skip)]
+    learning_flops: u64,
 }
 
 /// A loss of a sample from which an arm learns.
@@ -43,6 +46,7 @@ impl LinearBandit {
             policy: LinUcb::new(raw + feature + added, arms, setup.ridge()?, exploration)?,
             norm: Normalizer::new(raw, NormalizerOptions { clip: Some(CLIP), ..NormalizerOptions::default() })?,
             arms: (0..arms as u64).map(ArmId::new).collect(),
+            learning_flops: 0,
         })
     }
 
@@ -134,6 +138,7 @@ impl LinearBandit {
         reward: f64,
     ) -> Result<()> {
         let context = self.context(setup, raw, feature, added)?;
+        self.learning_flops += self.update_flops(setup);
         Ok(self.policy.update(self.arms[arm], &context, reward, 1.0)?)
     }
 
@@ -169,6 +174,18 @@ impl LinearBandit {
     pub(crate) fn flops(&self) -> u64 {
         let dimension = self.dimension();
         2 * (self.arms.len() * (dimension * dimension + dimension)) as u64
+    }
+
+    /// The FLOPs of learning from one reward: 2·(d² + d) to project the context and as many to update the covariance by
+    /// rank one; all of it twice with forgetting, which restores a part of the prior.
+    pub(crate) fn update_flops(&self, setup: &Setup) -> u64 {
+        let dimension = self.dimension();
+        let passes = if setup.settings.forgetting_decay < 1.0 { 2 } else { 1 };
+        4 * (passes * (dimension * dimension + dimension)) as u64
+    }
+
+    pub(crate) fn take_learning_flops(&mut self) -> u64 {
+        std::mem::take(&mut self.learning_flops)
     }
 
     /// Replaces the arms; each new one starts as a copy of an old one, or from the prior.

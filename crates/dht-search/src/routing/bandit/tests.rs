@@ -4,6 +4,7 @@ use dht_transformer::{
     HeadSet,
     flops::{BlockShape, ClassifierShape},
 };
+use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -59,7 +60,8 @@ fn greedy(router: &DepthRouter, context: &[f64], rng: &mut dyn Rng) -> usize {
     router.learned.bandit.choose(&router.setup, None, context, 16, Mode::Exploit, rng).unwrap()
 }
 
-fn trained(nested: bool, rng: &mut ChaCha8Rng) -> DepthRouter {
+/// A router that has learned; with `shuffled` contexts from those of other texts.
+fn trained(nested: bool, shuffled: bool, rng: &mut ChaCha8Rng) -> DepthRouter {
     let settings = SearchSettings {
         context: ContextDesign::Signals,
         nested_feedback: nested,
@@ -69,7 +71,10 @@ fn trained(nested: bool, rng: &mut ChaCha8Rng) -> DepthRouter {
     };
     let mut router = router(&settings);
     for _ in 0..34 {
-        let (contexts, losses) = planted(32, rng);
+        let (mut contexts, losses) = planted(32, rng);
+        if shuffled {
+            contexts.shuffle(rng);
+        }
         let exits = if router.is_warm() && rng.random_bool(0.5) {
             contexts.iter().map(|context| greedy(&router, context, rng)).collect()
         } else {
@@ -84,7 +89,7 @@ fn trained(nested: bool, rng: &mut ChaCha8Rng) -> DepthRouter {
 fn after_a_thousand_samples_the_greedy_choice_agrees_with_the_planted_truth() {
     for nested in [false, true] {
         let mut rng = ChaCha8Rng::seed_from_u64(11);
-        let router = trained(nested, &mut rng);
+        let [router, control] = [false, true].map(|shuffled| trained(nested, shuffled, &mut rng));
         let (contexts, _) = planted(500, &mut rng);
         let lambda = 0.1;
         let costs = router.setup.exit_costs(16).unwrap();
@@ -92,8 +97,12 @@ fn after_a_thousand_samples_the_greedy_choice_agrees_with_the_planted_truth() {
             let worth = |exit: usize| exit as f64 / 3.0 * (context[0] - THRESHOLD) * 3.0 - lambda * costs[exit];
             (0..4).max_by(|a, b| worth(*a).total_cmp(&worth(*b))).unwrap()
         };
-        let agree = contexts.iter().filter(|context| greedy(&router, context, &mut rng) == truth(context)).count();
+        let mut agreement = |router: &DepthRouter| {
+            contexts.iter().filter(|context| greedy(router, context, &mut rng) == truth(context)).count()
+        };
+        let (agree, of_control) = (agreement(&router), agreement(&control));
         assert!(agree >= 450, "nested {nested}: {agree} of 500");
+        assert!(of_control < 350, "nested {nested}, from contexts of other texts: {of_control} of 500");
         let deep = contexts.iter().filter(|context| truth(context) == 3).count();
         assert!((100..400).contains(&deep), "both answers must be common: {deep} of 500 are deep");
     }
@@ -102,7 +111,7 @@ fn after_a_thousand_samples_the_greedy_choice_agrees_with_the_planted_truth() {
 #[test]
 fn with_a_large_lambda_all_samples_leave_at_the_base_and_nothing_learned_changes() {
     let mut rng = ChaCha8Rng::seed_from_u64(12);
-    let mut router = trained(true, &mut rng);
+    let mut router = trained(true, false, &mut rng);
     let before = router.state().unwrap();
     let (contexts, _) = planted(200, &mut rng);
     router.set_speed(100.0).unwrap();
@@ -112,6 +121,30 @@ fn with_a_large_lambda_all_samples_leave_at_the_base_and_nothing_learned_changes
         assert!(matches!(router.set_speed(wrong), Err(Error::Setting { field: "reward_shape.lambda", .. })));
     }
     assert_eq!(router.setup.settings.reward_shape, RewardShape::Gain { lambda: 100.0 });
+}
+
+#[test]
+fn learning_is_counted_once_by_reward() {
+    let mut rng = ChaCha8Rng::seed_from_u64(13);
+    for (decay, passes) in [(1.0, 1), (0.9, 2)] {
+        let settings = SearchSettings {
+            context: ContextDesign::Signals,
+            nested_feedback: false,
+            warm_up_contexts: 10,
+            forgetting_decay: decay,
+            ..SearchSettings::default()
+        };
+        let mut router = router(&settings);
+        let mut learn = |router: &mut DepthRouter| {
+            let (contexts, losses) = planted(10, &mut rng);
+            router.learn(&Decisions { exits: vec![1; 10], contexts, ..Decisions::default() }, &losses).unwrap();
+            router.take_learning_flops()
+        };
+        assert_eq!(learn(&mut router), 0, "during the warm-up nothing is learned");
+        // Three signals and a constant: 4·(4² + 4) a reward.
+        assert_eq!(learn(&mut router), passes * 10 * 4 * (16 + 4), "decay {decay}");
+        assert_eq!(router.take_learning_flops(), 0);
+    }
 }
 
 #[test]
@@ -144,7 +177,7 @@ fn a_state_of_other_bandits_is_refused_and_changes_nothing() {
     let before = own.state().unwrap();
     let mut with_features = heads();
     let pinned = HeadSet::from_indices([0, 1], 12).unwrap();
-    with_features.prepare(&Preparation { pinned, arm_features: Some(nothing) }).unwrap();
+    with_features.prepare(&Preparation { pinned: Some(pinned), arm_features: Some(nothing) }).unwrap();
     assert!(own.restore(with_features.state().unwrap()).is_err());
     let mut too_high = heads();
     too_high.sets_mut().pinned = Some(HeadSet::from_indices([12], 13).unwrap());

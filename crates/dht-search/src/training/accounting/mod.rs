@@ -30,8 +30,9 @@ pub struct CostAccounting {
     pub teacher_flops: u64,
     /// Of these, the passes of texts that are held out.
     pub held_out_flops: u64,
-    /// FLOPs of the bandits, by formula: 2·(d² + d) an arm and decision of a linear bandit of d dimensions, 4·d a head of
-    /// the head bandit; updates and pooling are not counted. Not contained in `flops`.
+    /// FLOPs of the bandits, by formula: 2·(d² + d) an arm and decision of a linear bandit of d dimensions, 4·(d² + d) a
+    /// reward that it learns from (twice with forgetting), 4·d a head and decision of the head-set bandit, 10·d a head and
+    /// reward. Pooling and normalisation are not counted. Not contained in `flops`.
     pub bandit_flops: u64,
     /// Wall clock of the bandits: pooling, deciding, learning.
     pub bandit_seconds: f64,

@@ -1,6 +1,7 @@
 //! Writes the results of a record into a Markdown file, between two marker lines.
 
-use crate::error::{Error, Result};
+use super::marked;
+use crate::error::Result;
 use crate::record::RunRecord;
 use crate::tables::markdown_table;
 
@@ -12,32 +13,9 @@ pub const README_END: &str = "<!-- /numbers -->";
 /// The text with the part between the two marker lines replaced by the record's results; `command` is the run's command.
 ///
 /// # Errors
-/// [`Error::Markers`] unless each of the two lines is there once, in this order.
+/// [`Error::Markers`](crate::Error::Markers) unless each of the two lines is there once, in this order.
 pub fn with_numbers(readme: &str, record: &RunRecord, command: &str) -> Result<String> {
-    let problem = || Error::Markers { start: README_START, end: README_END };
-    let once = |marker: &str| readme.lines().filter(|line| line.trim() == marker).count() == 1;
-    if !(once(README_START) && once(README_END)) {
-        return Err(problem());
-    }
-    let mut text = String::new();
-    let mut inside = false;
-    for line in readme.lines() {
-        match line.trim() {
-            README_START => inside = true,
-            README_END if !inside => return Err(problem()),
-            README_END => {
-                text.push_str(&format!("{README_START}\n{}{README_END}\n", block(record, command)));
-                inside = false;
-            }
-            _ if !inside => {
-                text.push_str(line);
-                text.push('\n');
-            }
-            _ => {}
-        }
-    }
-    // Both are there, but the end came first.
-    if inside { Err(problem()) } else { Ok(text) }
+    marked::replaced(readme, (README_START, README_END), &block(record, command))
 }
 
 fn block(record: &RunRecord, command: &str) -> String {

@@ -1,5 +1,6 @@
 //! The table of a run's results, as text and as Markdown.
 
+use super::grid::{self, Side};
 use crate::record::{ModelResult, RunRecord};
 
 /// The row of one model; values that a model lacks are `None`.
@@ -31,6 +32,12 @@ const HEADINGS: [&str; 10] = [
     "infer s",
     "optimiser s",
 ];
+
+const SIDES: [Side; 10] = {
+    let mut sides = [Side::Right; 10];
+    sides[0] = Side::Left;
+    sides
+};
 
 /// The full model, its truncations (deepest first), the dynamic model and random routing.
 pub fn rows(record: &RunRecord) -> Vec<Row> {
@@ -70,18 +77,8 @@ pub fn rows(record: &RunRecord) -> Vec<Row> {
 
 /// The data, the table as text, and the notes: the paper's cost estimate, the bandits' time, the regret, the difficulties.
 pub fn text_table(record: &RunRecord) -> String {
-    let lines: Vec<Vec<String>> = std::iter::once(HEADINGS.map(String::from).to_vec()).chain(cells(record)).collect();
-    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or_default();
-    let widths: Vec<usize> = (0..HEADINGS.len()).map(width).collect();
     let mut text = data_line(record).map_or(String::new(), |line| line + "\n\n");
-    for line in &lines {
-        let padded = line.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| match column {
-            0 => format!("{cell:<width$}"),
-            _ => format!("{cell:>width$}"),
-        });
-        text.push_str(padded.collect::<Vec<_>>().join("  ").trim_end());
-        text.push('\n');
-    }
+    text.push_str(&grid::text(&lines(record), &SIDES));
     for note in notes(record) {
         text.push_str(&note);
         text.push('\n');
@@ -91,14 +88,7 @@ pub fn text_table(record: &RunRecord) -> String {
 
 /// The table in Markdown, with the same notes.
 pub fn markdown_table(record: &RunRecord) -> String {
-    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-    let mut text = line(&HEADINGS.map(String::from));
-    text.push_str("|---|");
-    text.push_str(&"---:|".repeat(HEADINGS.len() - 1));
-    text.push('\n');
-    for cells in cells(record) {
-        text.push_str(&line(&cells));
-    }
+    let mut text = grid::markdown(&lines(record), &SIDES);
     for note in data_line(record).into_iter().chain(notes(record)) {
         text.push('\n');
         text.push_str(&note);
@@ -110,6 +100,11 @@ pub fn markdown_table(record: &RunRecord) -> String {
 /// The rows, classes and columns of the data; `None` for records of earlier releases, which lack them.
 fn data_line(record: &RunRecord) -> Option<String> {
     (!record.data.classes.is_empty()).then(|| format!("Data: {}.", record.data.summary()))
+}
+
+/// The headings and the rows.
+fn lines(record: &RunRecord) -> Vec<Vec<String>> {
+    std::iter::once(HEADINGS.map(String::from).to_vec()).chain(cells(record)).collect()
 }
 
 fn cells(record: &RunRecord) -> impl Iterator<Item = Vec<String>> {

@@ -1,5 +1,5 @@
 use crate::fixture;
-use crate::tables::*;
+use crate::tables::run::*;
 
 #[test]
 fn rows_are_full_truncated_dynamic_and_random() {

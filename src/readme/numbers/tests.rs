@@ -1,5 +1,6 @@
+use crate::error::Error;
 use crate::fixture;
-use crate::readme::*;
+use crate::readme::numbers::*;
 
 const README: &str = "# Title\n\n<!-- numbers -->\nold\n<!-- /numbers -->\n\nend\n";
 

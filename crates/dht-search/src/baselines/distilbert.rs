@@ -1,0 +1,69 @@
+//! DistilBERT (Sanh et al. 2019): a student with fewer layers that begins as some of its teacher's.
+//!
+//! The loss is [`Distillation`]'s: soft labels, the cosine of the last hidden states, labels. Differences from the source:
+//!
+//! - It is distilled in **pre-training**, on the teacher's corpus with masked-language modelling as third loss, and fine-tuned
+//!   afterwards. Here the teacher is a trained classifier, and the student is distilled on the task's texts alone, with the
+//!   cross-entropy of their labels in that place. Weights and temperature are the source's by default.
+//! - The source has no token types and no pooler. Here the student keeps all that the teacher has beside its layers: token
+//!   types, pooler and classifier.
+//! - Its cosine is a mean over the tokens of a batch, here over texts of the mean over their tokens.
+
+use dht_transformer::{
+    TextClassifier,
+    pruning::PrunePlan,
+    tasks::{Distillation, DistillationSettings},
+};
+
+use crate::error::{Error, Result};
+
+/// The distillation of a student of `layers` layers, which starts as the teacher's [`teacher_layers`] with the teacher's
+/// embeddings, pooler and classifier. The student has weights of its own; the teacher stays as it is.
+///
+/// # Errors
+/// As [`teacher_layers`]; as [`Distillation::new`] for settings out of range and a teacher of another task.
+pub fn distilbert(teacher: &TextClassifier, layers: usize, settings: DistillationSettings) -> Result<Distillation> {
+    let encoder = teacher.encoder();
+    let plan = PrunePlan::whole_layers(encoder, &teacher_layers(encoder.layers(), layers)?)?;
+    Ok(Distillation::new(teacher.prune(&plan)?, teacher, settings)?)
+}
+
+/// The layers of a teacher that a student of `student` layers starts from, counted from 0: evenly spaced from the first to the
+/// last, layer i is i·(L − 1)/(k − 1), rounded. Of one layer, it is the first.
+///
+/// For 6 of 12 layers that is 0, 2, 4, 7, 9, 11, the choice of DistilBERT's own script. The source's text says one of two.
+///
+/// # Errors
+/// [`Error::Setting`] for no layers, or more than the teacher has.
+pub fn teacher_layers(teacher: usize, student: usize) -> Result<Vec<usize>> {
+    if !(1..=teacher).contains(&student) {
+        return Err(Error::setting("layers", format!("1 to {teacher}, the teacher's"), student));
+    }
+    let gaps = (student - 1).max(1);
+    // Halves are rounded up.
+    Ok((0..student).map(|layer| (2 * layer * (teacher - 1) + gaps) / (2 * gaps)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_students_layers_are_spread_evenly_over_the_teachers() {
+        assert_eq!(teacher_layers(12, 6).unwrap(), [0, 2, 4, 7, 9, 11]);
+        assert_eq!(teacher_layers(12, 3).unwrap(), [0, 6, 11]);
+        assert_eq!(teacher_layers(6, 3).unwrap(), [0, 3, 5]);
+        for layers in 1..30 {
+            assert_eq!(teacher_layers(layers, 1).unwrap(), [0]);
+            assert_eq!(teacher_layers(layers, layers).unwrap(), (0..layers).collect::<Vec<_>>());
+            for student in 2..=layers {
+                let chosen = teacher_layers(layers, student).unwrap();
+                assert!(chosen.is_sorted_by(|a, b| a < b) && chosen.len() == student);
+                assert_eq!((chosen[0], chosen[student - 1]), (0, layers - 1));
+            }
+            for wrong in [0, layers + 1] {
+                assert!(matches!(teacher_layers(layers, wrong), Err(Error::Setting { field: "layers", .. })));
+            }
+        }
+    }
+}

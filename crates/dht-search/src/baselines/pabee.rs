@@ -1,0 +1,75 @@
+//! PABEE (Zhou et al. 2020): patience-based early exit. A classifier after every layer, all of them trained jointly with the
+//! encoder; a text leaves when enough classifiers in a row agree.
+//!
+//! ```text
+//! training    L = Σⱼ j·Lⱼ / Σⱼ j     over the exits after j = 1 … n layers, each with the cross-entropy Lⱼ of all samples
+//! inference   cnt ← cnt + 1 where an exit and the one before predict one class, otherwise 0; leave where cnt = patience
+//! ```
+//!
+//! The training is a [`SearchObjective`] like any other, with [`ExitLosses::Weighted`] of weight 1 and power 1 and
+//! [`RouterKind::Patience`], which sends every text to the last exit in training. Differences from the source: exits after
+//! some layers only, side exits and other poolings are possible; a regression's patience (agreement up to a tolerance) is not
+//! there. The source's classifiers are linear after BERT's pooler; the default here is linear on the mean of the states.
+
+use dht_transformer::{Encoder, Pooling};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::model::DynamicModel;
+use crate::settings::{ClassifierSharing, ExitKind, ExitLosses, RouterKind, SearchSettings};
+use crate::space::{SearchSpace, SpaceConfig};
+use crate::training::SearchObjective;
+
+/// The options of PABEE.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PabeeSettings {
+    /// How many exits have to agree with the one before them: at least 1. It changes nothing in the training, and
+    /// [`DynamicModel::set_speed`] sets it later, as 1 / speed.
+    pub patience: u32,
+    /// The depths of the exits, ascending, the last of them the encoder's; `None` for every layer, as in the source.
+    pub exits: Option<Vec<usize>>,
+    /// What reads a sample at an exit.
+    pub exit_kind: ExitKind,
+    /// How an exit pools the states of a text.
+    pub pooling: Pooling,
+}
+
+impl Default for PabeeSettings {
+    /// A patience of 6, half of twelve layers, and linear exits on the mean of the states after every layer.
+    fn default() -> Self {
+        Self { patience: 6, exits: None, exit_kind: ExitKind::Linear, pooling: Pooling::Mean }
+    }
+}
+
+impl PabeeSettings {
+    /// The settings of the search that trains it.
+    pub fn search(&self) -> SearchSettings {
+        SearchSettings {
+            router: RouterKind::Patience { patience: self.patience },
+            exit_losses: ExitLosses::Weighted { weight: 1.0, power: 1.0 },
+            exit_kind: self.exit_kind,
+            classifier_sharing: ClassifierSharing::PerExit,
+            pooling: self.pooling,
+            ..SearchSettings::default()
+        }
+    }
+}
+
+/// The training of an encoder with an exit after every layer.
+///
+/// # Errors
+/// [`Error::Setting`](crate::Error::Setting) for a patience of 0, exits or a side exit out of range, an encoder of one layer,
+/// and fewer than two classes; [`Error::Exit`](crate::Error::Exit) for exits that do not ascend to the encoder's last layer.
+pub fn pabee<R: Rng + ?Sized>(
+    encoder: Encoder,
+    classes: usize,
+    settings: &PabeeSettings,
+    rng: &mut R,
+) -> Result<SearchObjective> {
+    let (layers, heads) = (encoder.layers(), encoder.block_shape().heads);
+    let exits = settings.exits.clone().unwrap_or_else(|| (1..=layers).collect());
+    let space = SearchSpace::new(SpaceConfig::of_full_heads(layers, heads, exits))?;
+    SearchObjective::new(DynamicModel::new(encoder, space, settings.search(), classes, rng)?)
+}

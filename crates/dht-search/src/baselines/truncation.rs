@@ -1,0 +1,44 @@
+//! The first layers of an encoder with a classifier of their own: the simplest smaller model.
+
+use dht_transformer::{
+    Encoder, Pooling, TextClassifier,
+    tasks::{Distillation, DistillationSettings, FineTuning},
+};
+use rand::Rng;
+
+use crate::error::Result;
+
+/// The fine-tuning of the first `layers` layers on labels. The student has weights of its own; `encoder` stays as it is.
+///
+/// # Errors
+/// [`Error::Transformer`](crate::Error::Transformer) when `layers` is 0 or more than the encoder has, and for fewer than two
+/// classes.
+pub fn fine_tuned<R: Rng + ?Sized>(
+    encoder: &Encoder,
+    layers: usize,
+    classes: usize,
+    pooling: Pooling,
+    rng: &mut R,
+) -> Result<FineTuning> {
+    Ok(FineTuning::new(TextClassifier::new(encoder.truncated(layers)?, classes, pooling, rng)?))
+}
+
+/// The same student, distilled from a trained full model: it starts from the first `layers` layers of `encoder`, has the
+/// teacher's classes and pooling, and learns from labels and soft labels, as `settings` weigh them.
+///
+/// With the encoder that the teacher was fine-tuned from, and one generator, it starts as [`fine_tuned`] starts, so that the
+/// two differ in what they learn from alone. [`DistillationSettings::soft_labels`] compares no hidden states.
+///
+/// # Errors
+/// As [`fine_tuned`], and as [`Distillation::new`] for settings out of range and a teacher that does not fit.
+pub fn distilled<R: Rng + ?Sized>(
+    encoder: &Encoder,
+    layers: usize,
+    teacher: &TextClassifier,
+    settings: DistillationSettings,
+    rng: &mut R,
+) -> Result<Distillation> {
+    let (classes, pooling) = (teacher.classifier().classes(), teacher.classifier().pooling());
+    let student = TextClassifier::new(encoder.truncated(layers)?, classes, pooling, rng)?;
+    Ok(Distillation::new(student, teacher, settings)?)
+}

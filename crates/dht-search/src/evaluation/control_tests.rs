@@ -1,0 +1,175 @@
+//! The controls run with the model's own heads, and costs are those of what ran.
+
+use dht_transformer::HeadSet;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::tests::{AnyHeads, CLASSES, LAYERS, model, model_of, texts};
+use crate::error::{Error, Result};
+use crate::evaluation::controls::{evaluate_on, evaluate_shuffled};
+use crate::evaluation::on_routes::evaluate_choices;
+use crate::evaluation::{Evaluation, FixedArms, Regret, evaluate};
+use crate::routing::{Decisions, GroupDecisions, GroupView, HeadRouter, HeadSetGroup, Mode, Router, StageView};
+use crate::settings::SearchSettings;
+use crate::space::{Preset, SearchSpace};
+
+/// Exits and heads by the id of a text.
+#[derive(Debug, Clone)]
+struct ById;
+
+impl ById {
+    /// So many neighbouring heads, from one that the id names.
+    fn heads(id: u64, count: usize) -> Result<HeadSet> {
+        Ok(HeadSet::from_indices((0..count).map(|head| (head + id as usize) % 12), 12)?)
+    }
+}
+
+impl Router for ById {
+    fn reads(&self, exit: usize, _: usize) -> bool {
+        exit == 1
+    }
+
+    fn start(&self, view: &StageView<'_>, last: usize, _: Mode, _: &mut dyn Rng) -> Result<Decisions> {
+        let ids = view.hidden.packing().sample_ids().iter();
+        Ok(Decisions::leaving_at(ids.map(|id| *id as usize % (last + 1)).collect()))
+    }
+
+    fn flops(&self, exit: usize) -> u64 {
+        10 + exit as u64
+    }
+
+    fn box_clone(&self) -> Box<dyn Router> {
+        Box::new(self.clone())
+    }
+}
+
+impl HeadRouter for ById {
+    fn decide(&self, view: &GroupView<'_>, _: Mode, _: &mut dyn Rng) -> Result<GroupDecisions> {
+        let ids = view.hidden.packing().sample_ids().iter().enumerate();
+        let set = |(index, id): (usize, &u64)| {
+            let count = [8, 10][(*id as usize + view.group) % 2];
+            Ok(HeadSetGroup::new(vec![index], ById::heads(*id, count)?))
+        };
+        Ok(GroupDecisions::new(ids.map(set).collect::<Result<_>>()?))
+    }
+
+    fn flops(&self) -> u64 {
+        3
+    }
+
+    fn box_clone(&self) -> Box<dyn HeadRouter> {
+        Box::new(self.clone())
+    }
+}
+
+/// The routes with their head sets, as often as they come.
+fn multiset(evaluation: &Evaluation) -> Vec<(String, Vec<HeadSet>)> {
+    let routes = evaluation.routes.iter().map(ToString::to_string);
+    let mut pairs: Vec<_> = routes.zip(evaluation.head_sets.iter().cloned()).collect();
+    pairs.sort();
+    pairs
+}
+
+#[test]
+fn the_shuffled_control_deals_the_routes_that_were_chosen_each_with_its_own_heads() {
+    let model = model(SearchSettings::default()).with_router(Box::new(ById)).with_head_router(Box::new(ById));
+    // Of one length, so that a route costs every text the same.
+    let mut data = texts(40);
+    for sample in &mut data.samples {
+        (sample.encoding.ids.resize(6, 7), sample.encoding.type_ids.resize(6, 0));
+    }
+    let chosen = evaluate(&model, &data, 7).unwrap();
+    for (row, head_sets) in chosen.head_sets.iter().enumerate() {
+        let counts = chosen.routes[row].dynamic_groups().map(|group| group.heads);
+        let expected: Vec<HeadSet> = counts.map(|count| ById::heads(row as u64, count).unwrap()).collect();
+        assert_eq!(*head_sets, expected, "row {row}");
+    }
+    let far =
+        |a: &Evaluation, b: &Evaluation| a.losses.iter().zip(&b.losses).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    // Dealt back to their own rows they give the same predictions; other heads on the same routes do not.
+    let again = evaluate_choices(&model, &data, chosen.choices(), 7).unwrap();
+    assert!(far(&again, &chosen) < 1e-5);
+    let others = model.clone().with_head_router(Box::new(AnyHeads));
+    assert!(far(&evaluate_on(&others, &data, &chosen.routes, 7).unwrap(), &chosen) > 0.01, "heads must matter");
+
+    let shuffled = evaluate_shuffled(&model, &data, &chosen, 7, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
+    assert_eq!(multiset(&shuffled), multiset(&chosen));
+    assert_ne!((shuffled.routes, shuffled.head_sets), (chosen.routes.clone(), chosen.head_sets.clone()));
+    assert_eq!((shuffled.flops, shuffled.bandit_flops), (chosen.flops, chosen.bandit_flops));
+    assert_eq!(chosen.row_flops.iter().sum::<u64>(), chosen.flops + chosen.bandit_flops);
+    // A head router that chooses sizes itself has no sets of others.
+    let narrow = model.space().routes().into_iter().find(|(_, route)| route.to_string() == "2L12H").unwrap().1;
+    let refused = evaluate_on(&model, &data, &vec![narrow; 40], 7);
+    assert!(matches!(refused, Err(Error::Setting { field: "heads kept", .. })), "{refused:?}");
+}
+
+/// Sends every text to the first arm, which keeps the first heads.
+#[derive(Debug, Clone)]
+struct FirstArm(SearchSpace);
+
+impl Router for FirstArm {
+    fn reads(&self, _: usize, _: usize) -> bool {
+        false
+    }
+
+    fn start(&self, view: &StageView<'_>, _: usize, _: Mode, _: &mut dyn Rng) -> Result<Decisions> {
+        Decisions::taking_arms(&self.0, vec![0; view.members.len()])
+    }
+
+    fn flops(&self, _: usize) -> u64 {
+        1_000
+    }
+
+    fn box_clone(&self) -> Box<dyn Router> {
+        Box::new(self.clone())
+    }
+}
+
+impl HeadRouter for FirstArm {
+    fn decide(&self, view: &GroupView<'_>, mode: Mode, rng: &mut dyn Rng) -> Result<GroupDecisions> {
+        let heads = self.0.integrated_arms()[0].uniform_heads().unwrap_or(12);
+        let kept = vec![heads; view.members.len()];
+        Ok(GroupDecisions::new(self.sets_keeping(view, &kept, mode, rng)?))
+    }
+
+    fn sets_keeping(&self, _: &GroupView<'_>, kept: &[usize], _: Mode, _: &mut dyn Rng) -> Result<Vec<HeadSetGroup>> {
+        let one = |(index, count): (usize, &usize)| Ok(HeadSetGroup::new(vec![index], HeadSet::full(*count)?));
+        kept.iter().enumerate().map(one).collect()
+    }
+
+    fn box_clone(&self) -> Box<dyn HeadRouter> {
+        Box::new(self.clone())
+    }
+}
+
+#[test]
+fn the_regret_of_a_chosen_arm_against_itself_fixed_is_the_price_of_the_pre_pass_and_the_router() {
+    let model = model_of(Preset::PDht, SearchSettings::for_preset(Preset::PDht));
+    let first = FirstArm(model.space().clone());
+    let model = model.with_router(Box::new(first.clone())).with_head_router(Box::new(first));
+    let mut data = texts(10);
+    let tokens = 5;
+    for sample in &mut data.samples {
+        (sample.encoding.ids.resize(tokens, 7), sample.encoding.type_ids.resize(tokens, 0));
+    }
+    let (evaluation, fixed) = (evaluate(&model, &data, 4).unwrap(), FixedArms::new(&model, &data, 4).unwrap());
+    let regret = Regret::new(&model, &data, &evaluation, &fixed).unwrap();
+    // By hand: four projections to or from heads of 2 columns, scores and values, and a feed-forward of 96.
+    let layer = |heads: usize| {
+        let kept = 2 * heads;
+        2 * tokens * (4 * 24 * kept + 2 * 24 * 96) + 2 * 2 * tokens * tokens * kept
+    };
+    let classifier = 2 * 24 * CLASSES;
+    let (base, full) = (model.space().base_layers() * layer(12), LAYERS * layer(12) + classifier);
+    assert!(base > 0, "P-DHT has a pre-pass");
+    let arm = &model.space().integrated_arms()[0];
+    let route: usize = arm.layers().map(|(_, heads)| layer(heads)).sum::<usize>() + classifier;
+    assert_eq!(evaluation.row_flops, vec![(base + route + 1_000) as u64; 10]);
+    assert_eq!(fixed.arms()[0].1.row_flops, vec![route as u64; 10]);
+    let loss = evaluation.losses.iter().sum::<f64>() / 10.0;
+    let price = |flops: usize| loss + model.lambda().unwrap() * flops as f64 / full as f64;
+    let close = |a: f64, b: f64| (a - b).abs() < 1e-6;
+    assert!(close(regret.chosen, price(base + route + 1_000)), "{regret:?}");
+    assert!(close(regret.fixed[&arm.to_string()], price(route)), "{regret:?}");
+    assert!(close(Regret::new(&model, &data, &fixed.arms()[0].1, &fixed).unwrap().chosen, price(route)));
+}

@@ -1,0 +1,41 @@
+//! The answers of all exits to all texts, in one pass.
+
+use dht_transformer::{EncodedDataset, ForwardContext, HeadPlan, data::longest_first, tensors::log_softmax};
+
+use crate::error::Result;
+use crate::model::ExitModel;
+
+/// ln softmax of the logits of every exit on the full route, by exit, then by row, then by class: what every threshold and
+/// every patience decides from, so that their curves are arithmetic on it.
+///
+/// Each row runs all layers once, with all heads, and after every exit a tail if the space has one. The values are those of a
+/// [fixed route](super::controls::evaluate_fixed) of all heads to that exit.
+///
+/// # Errors
+/// What the encoder reports; [`Error::Setting`](crate::Error::Setting) for a batch size of 0.
+pub fn exit_log_probabilities(
+    model: &ExitModel,
+    data: &EncodedDataset,
+    batch_size: usize,
+) -> Result<Vec<Vec<Vec<f32>>>> {
+    let ExitModel { encoder, exits, space, .. } = model;
+    let mut all = vec![vec![Vec::new(); data.len()]; space.exits().len()];
+    let ctx = ForwardContext::inference();
+    for rows in longest_first(&data.lengths(), batch_size)? {
+        let mut hidden = encoder.embed(&data.batch(&rows)?, &ctx)?;
+        let mut depth = 0;
+        for (exit, (&end, of_exit)) in space.exits().iter().zip(&mut all).enumerate() {
+            hidden = encoder.run(depth..end, &hidden, &HeadPlan::Full, &ctx)?;
+            depth = end;
+            let last = match space.tail() {
+                Some(tail) => encoder.run(tail.layers(), &hidden, &HeadPlan::Full, &ctx)?,
+                None => hidden.clone(),
+            };
+            let answers: Vec<Vec<f32>> = log_softmax(&exits.at(exit).logits(&last, &ctx)?)?.to_vec2()?;
+            for (row, answer) in rows.iter().zip(answers) {
+                of_exit[*row] = answer;
+            }
+        }
+    }
+    Ok(all)
+}

@@ -1,0 +1,33 @@
+//! All heads of every group: where the space leaves no choice of heads.
+
+use dht_transformer::HeadSet;
+use rand::Rng;
+
+use super::{GroupDecisions, GroupView, HeadRouter, HeadSetGroup, Mode};
+use crate::error::Result;
+use crate::space::SearchSpace;
+
+/// Keeps all heads. It pools no state and learns nothing, so that models without a choice of heads pay for none.
+#[derive(Debug, Clone)]
+pub(super) struct FullHeads {
+    heads: HeadSet,
+}
+
+impl FullHeads {
+    /// The head router of a tree space in which every group keeps all heads; `None` for other spaces.
+    pub(super) fn of_space(space: &SearchSpace) -> Result<Option<Self>> {
+        let heads = space.model_shape().heads;
+        let full = space.is_tree() && (0..space.groups().len()).all(|group| space.head_options(group) == [heads]);
+        Ok(if full { Some(Self { heads: HeadSet::full(heads)? }) } else { None })
+    }
+}
+
+impl HeadRouter for FullHeads {
+    fn decide(&self, view: &GroupView<'_>, _: Mode, _: &mut dyn Rng) -> Result<GroupDecisions> {
+        Ok(GroupDecisions::new(vec![HeadSetGroup::new((0..view.members.len()).collect(), self.heads)]))
+    }
+
+    fn box_clone(&self) -> Box<dyn HeadRouter> {
+        Box::new(self.clone())
+    }
+}

@@ -1,0 +1,118 @@
+//! The FLOPs of every baseline's training equal the count of the one function through which every product runs.
+//!
+//! The count belongs to the process, so this file holds one test.
+
+use candle_core::Device;
+use dht_search::baselines::distilbert::distilbert;
+use dht_search::baselines::fastbert::{FastBert, FastBertSettings};
+use dht_search::baselines::pabee::{PabeeSettings, pabee};
+use dht_search::baselines::{Baseline, truncation};
+use dht_search::settings::ExitKind;
+use dht_search::transformer::{
+    BertConfig, EncodedDataset, Encoder, Encoding, HeadSet, Pooling, Sample, TextClassifier, TrainSettings, Trainer,
+    flops::product_flops,
+    pruning::PrunePlan,
+    tasks::{Distillation, DistillationSettings, FineTuning},
+};
+use dht_search::{Error, Result, evaluate};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const LAYERS: usize = 4;
+const CLASSES: usize = 3;
+
+fn rng() -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(1)
+}
+
+/// Texts of one to eight tokens.
+fn texts(rows: u64) -> EncodedDataset {
+    let mut rng = rng();
+    let samples = (0..rows).map(|id| {
+        let tokens = rng.random_range(1..9);
+        let ids = (0..tokens).map(|_| rng.random_range(0..50)).collect();
+        let encoding = Encoding { ids, type_ids: vec![0; tokens], truncated: false, rest: Default::default() };
+        Sample { id, label: rng.random_range(0..CLASSES as u32), targets: Vec::new(), encoding }
+    });
+    EncodedDataset { samples: samples.collect(), labels: ["a", "b", "c"].map(String::from).into(), truncated_rows: 0 }
+}
+
+fn encoder() -> Result<Encoder> {
+    Ok(Encoder::random(&BertConfig::small(LAYERS, 4, 24, 50)?, &Device::Cpu, &mut rng())?)
+}
+
+fn full_model(pooling: Pooling) -> Result<TextClassifier> {
+    Ok(TextClassifier::new(encoder()?, CLASSES, pooling, &mut rng())?)
+}
+
+/// Trains and evaluates, and compares both with what ran.
+fn check<B: Baseline>(name: &str, mut baseline: B) -> Result<()> {
+    let train = TrainSettings { epochs: 2, batch_size: 8, ..TrainSettings::default() };
+    let start = product_flops();
+    Trainer::new(train).fit(&mut baseline, &texts(37), &texts(0), &mut ()).map_err(Into::<Error>::into)?;
+    let ran = product_flops() - start;
+    assert!(ran > 0 && baseline.flops() == ran, "training, {name}: {} of {ran}", baseline.flops());
+    let (model, start) = (baseline.into_model(), product_flops());
+    assert_eq!(evaluate(&model, &texts(20), 6)?.flops, product_flops() - start, "evaluation, {name}");
+    Ok(())
+}
+
+/// Trainings in which some layers are frozen.
+fn check_frozen() -> Result<()> {
+    for frozen in [vec![], vec![1], vec![0, 1], vec![2, 3], vec![0, 1, 2, 3]] {
+        for embeddings in [false, true] {
+            for pooling in [Pooling::Pooler, Pooling::Mean] {
+                let model = full_model(pooling)?;
+                model.encoder().freeze_embeddings(embeddings);
+                frozen.iter().for_each(|layer| model.encoder().freeze_layer(*layer, true));
+                let name = format!("frozen {frozen:?}, embeddings {embeddings}, {pooling:?}");
+                let distillation =
+                    Distillation::new(model.clone(), &full_model(pooling)?, DistillationSettings::default())?;
+                check(&name, FineTuning::new(model))?;
+                check(&format!("distillation, {name}"), distillation)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_flops_of_every_training_are_those_of_the_products_that_ran() -> Result<()> {
+    check_frozen()?;
+    for pooling in [Pooling::Cls, Pooling::Pooler] {
+        let (full, soft) = (full_model(pooling)?, DistillationSettings::soft_labels());
+        check("truncation", truncation::fine_tuned(full.encoder(), 2, CLASSES, pooling, &mut rng())?)?;
+        check("distilled truncation", truncation::distilled(full.encoder(), 3, &full, soft, &mut rng())?)?;
+        for layers in [1, 2, LAYERS] {
+            check("DistilBERT", distilbert(&full, layers, DistillationSettings::default())?)?;
+        }
+        // A pruned teacher runs what is left of it.
+        let mut plan = PrunePlan::first_layers(full.encoder(), LAYERS)?;
+        plan.heads[1] = HeadSet::from_indices([0, 2], 4)?;
+        plan.neurons[2].truncate(5);
+        check("DistilBERT of a pruned teacher", distilbert(&full.prune(&plan)?, 2, DistillationSettings::default())?)?;
+
+        for (exit_kind, of_exits) in [
+            (ExitKind::Linear, Pooling::Mean),
+            (ExitKind::Linear, Pooling::Pooler),
+            (ExitKind::Side { width: 7 }, Pooling::Cls),
+        ] {
+            for exits in [None, Some(vec![1, 3, LAYERS])] {
+                let name = format!("{exit_kind:?}, {of_exits:?}, {exits:?}");
+                for speed in [0.0, 0.99] {
+                    let settings = FastBertSettings {
+                        speed,
+                        exit_kind,
+                        pooling: of_exits,
+                        exits: exits.clone(),
+                        ..Default::default()
+                    };
+                    check(&format!("FastBERT, {name}"), FastBert::new(&full, settings, &mut rng())?)?;
+                }
+                let settings = PabeeSettings { patience: 1, exits, exit_kind, pooling: of_exits };
+                check(&format!("PABEE, {name}"), pabee(encoder()?, CLASSES, &settings, &mut rng())?)?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,233 @@
+//! FastBERT: at speed 0 it is its backbone, its exits learn from it alone, and every speed follows from the exits' answers.
+
+use candle_core::Device;
+use dht_search::baselines::fastbert::{FastBert, FastBertSettings};
+use dht_search::evaluation::controls::evaluate_fixed;
+use dht_search::evaluation::{Predictor, calibrate, exit_log_probabilities};
+use dht_search::settings::{ClassifierSharing, ExitKind};
+use dht_search::space::ModelShape;
+use dht_search::transformer::{
+    EncodedDataset, ForwardContext, HeadSet, Objective, Pooling, Task, TextClassifier, Trainer, data::longest_first,
+    pruning::PrunePlan,
+};
+use dht_search::{DynamicModel, Error, Prediction, Result, Route, SearchSettings, SpeedCurve, evaluate};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::toy::{
+    CLASSES, HEADS, LAYERS, assert_resumes, bits, encoder, full_model, nothing, refused, task, train_settings,
+};
+
+fn fastbert(pooling: Pooling, settings: FastBertSettings, seed: u64) -> Result<FastBert> {
+    FastBert::new(full_model(pooling), settings, &mut ChaCha8Rng::seed_from_u64(seed))
+}
+
+/// Exits of all kinds that the source or this crate has, small.
+fn kinds() -> [FastBertSettings; 3] {
+    let side = FastBertSettings { exit_kind: ExitKind::Side { width: 6 }, ..FastBertSettings::default() };
+    let linear = FastBertSettings { exit_kind: ExitKind::Linear, pooling: Pooling::Pooler, ..side.clone() };
+    [FastBertSettings { exits: Some(vec![1, 3, LAYERS]), pooling: Pooling::Cls, ..side.clone() }, linear, side]
+}
+
+fn trained(mut training: FastBert, epochs: usize, data: &EncodedDataset) -> Result<FastBert> {
+    Trainer::new(train_settings(epochs)).fit(&mut training, data, &nothing(), &mut ())?;
+    Ok(training)
+}
+
+fn predictions(model: &dyn Predictor, data: &EncodedDataset) -> Result<Vec<Prediction>> {
+    let ctx = ForwardContext::inference();
+    let mut found = vec![None; data.len()];
+    for rows in longest_first(&data.lengths(), 16)? {
+        for (row, prediction) in rows.iter().zip(model.predict(&data.batch(&rows)?, &ctx)?.predictions) {
+            found[*row] = Some(prediction);
+        }
+    }
+    Ok(found.into_iter().flatten().collect())
+}
+
+#[test]
+fn at_speed_0_every_prediction_is_the_backbones_to_the_bit() -> Result<()> {
+    let test = task(60, 2);
+    for pooling in [Pooling::Cls, Pooling::Mean, Pooling::Pooler] {
+        for settings in kinds() {
+            let backbone = predictions(full_model(pooling), &test)?;
+            let model = trained(fastbert(pooling, settings.clone(), 1)?, 1, &task(40, 1))?.into_model();
+            assert_eq!(model.speed(), Some(settings.speed));
+            let slowest = predictions(&model.with_speed(0.0)?, &test)?;
+            for (own, expected) in slowest.iter().zip(&backbone) {
+                let probabilities = |prediction: &Prediction| -> Vec<u32> {
+                    prediction.probabilities.iter().map(|value| value.to_bits()).collect()
+                };
+                assert_eq!(probabilities(own), probabilities(expected), "{pooling:?}, {settings:?}");
+                assert_eq!(own.label, expected.label);
+                assert!(own.route.layers().eq(expected.route.layers()), "all layers, all heads");
+                assert!(own.flops > expected.flops, "the exits on the way cost");
+                assert_eq!(own.routing_flops, 0);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn only_the_exits_before_the_last_learn_and_labels_change_nothing() -> Result<()> {
+    let data = task(40, 1);
+    let mut other = data.clone();
+    other.samples.iter_mut().for_each(|sample| sample.label = 0);
+    for settings in kinds() {
+        let before = bits(fastbert(Pooling::Pooler, settings.clone(), 1)?.parameters())?;
+        let after = trained(fastbert(Pooling::Pooler, settings.clone(), 1)?, 1, &data)?;
+        let last = format!("exit.{LAYERS}.");
+        for ((name, old), (_, new)) in before.iter().zip(bits(after.parameters())?) {
+            let learns = name.starts_with("exit.") && !name.starts_with(&last);
+            assert_eq!(*old != new, learns, "{name}");
+        }
+        let without_labels = trained(fastbert(Pooling::Pooler, settings, 1)?, 1, &other)?;
+        assert!(bits(without_labels.parameters())? == bits(after.parameters())?);
+    }
+    Ok(())
+}
+
+#[test]
+fn the_first_loss_is_the_sum_of_the_exits_divergences_from_the_last() -> Result<()> {
+    let data = task(8, 1);
+    for temperature in [1.0, 2.0] {
+        let settings = FastBertSettings { temperature, ..kinds()[2].clone() };
+        let mut training = fastbert(Pooling::Mean, settings, 1)?;
+        let by_exit = exit_log_probabilities(training.model().model(), &data, 8)?;
+        // Tempered probabilities are powers of the probabilities, rescaled.
+        let tempered = |row: &[f32]| -> Vec<f64> {
+            let powers: Vec<f64> = row.iter().map(|log| (f64::from(*log) / temperature).exp()).collect();
+            powers.iter().map(|power| power / powers.iter().sum::<f64>()).collect()
+        };
+        let mut expected = 0.0;
+        for row in 0..8 {
+            let teacher = tempered(&by_exit[LAYERS - 1][row]);
+            for student in &by_exit[..LAYERS - 1] {
+                let student = tempered(&student[row]);
+                let divergence: f64 = teacher.iter().zip(&student).map(|(t, s)| t * (t / s).ln()).sum();
+                expected += temperature * temperature * divergence / 8.0;
+            }
+        }
+        let history = Trainer::new(train_settings(1)).fit(&mut training, &data, &nothing(), &mut ())?;
+        let loss = history.losses[0].1;
+        assert!(expected > 0.1 && (loss - expected).abs() < 1e-5, "{loss} and {expected}");
+    }
+    Ok(())
+}
+
+/// A FastBERT whose exits have learned.
+fn learned() -> Result<DynamicModel> {
+    Ok(trained(fastbert(Pooling::Mean, kinds()[2].clone(), 1)?, 6, &task(300, 1))?.into_model())
+}
+
+#[test]
+fn the_exits_learn_what_the_backbone_says_of_texts_they_have_not_seen() -> Result<()> {
+    let test = task(100, 4);
+    let fresh = fastbert(Pooling::Mean, kinds()[2].clone(), 1)?;
+    let before = fresh.score(&test, 16)?;
+    let after = trained(fresh, 6, &task(300, 1))?.score(&test, 16)?;
+    let backbone = evaluate(full_model(Pooling::Mean), &test, 16)?.confusion.macro_f1();
+    assert!(before < 0.5 && after > before + 0.15 && after <= backbone + 0.05, "{before}, {after}, {backbone}");
+    Ok(())
+}
+
+#[test]
+fn every_exits_answers_in_one_pass_are_those_of_fixed_routes_and_give_every_speed() -> Result<()> {
+    let (model, test) = (learned()?, task(80, 4));
+    let by_exit = exit_log_probabilities(model.model(), &test, 16)?;
+    let shape = ModelShape { layers: LAYERS, heads: HEADS };
+    for (exit, rows) in by_exit.iter().enumerate() {
+        let fixed = evaluate_fixed(&model, &test, &Route::truncated(shape, exit + 1)?, 16)?;
+        for (row, loss) in fixed.losses.iter().enumerate() {
+            let own = -f64::from(rows[row][test.samples[row].label as usize]);
+            assert!((own - loss).abs() < 1e-6, "exit {exit}, row {row}: {own} and {loss}");
+        }
+    }
+    let entropy = |row: &[f32]| -> f64 {
+        row.iter().map(|log| -f64::from(*log).exp() * f64::from(*log)).sum::<f64>() / (CLASSES as f64).ln()
+    };
+    let mut depths = Vec::new();
+    for speed in [0.0, 0.2, 0.4, 0.6, 0.8, 2.0] {
+        let found = evaluate(&model.with_speed(speed)?, &test, 16)?;
+        for (row, route) in found.routes.iter().enumerate() {
+            let leaves = (0..LAYERS - 1).find(|exit| entropy(&by_exit[*exit][row]) < speed);
+            assert_eq!(route.depth(), leaves.unwrap_or(LAYERS - 1) + 1, "speed {speed}, row {row}");
+        }
+        depths.push(found.routes.iter().map(Route::depth).sum::<usize>());
+    }
+    assert!(depths.is_sorted_by(|slow, fast| slow >= fast), "{depths:?}");
+    assert!(
+        depths[1..5].iter().any(|depth| (81..80 * LAYERS).contains(depth)),
+        "no speed splits the texts: {depths:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_budget_of_flops_finds_a_speed() -> Result<()> {
+    let (model, test) = (learned()?, task(120, 4));
+    let (least, most) = SpeedCurve::new(&model, &test, 16)?.range();
+    assert!(most > 1.0 && least < 0.5, "the exits on the way cost more than the backbone alone: {least} to {most}");
+    let budget = (least + most) / 2.0;
+    let speed = calibrate(&model, &test, budget, 16)?;
+    assert!(speed.flops_ratio <= budget + 0.005 && speed.flops_ratio > budget - 0.2, "{speed:?} for {budget}");
+    Ok(())
+}
+
+#[test]
+fn it_is_saved_and_loaded_with_its_last_exit() -> Result<()> {
+    let (test, labels) = (task(40, 2), ["0", "1", "2"].map(String::from));
+    for settings in kinds() {
+        let model = trained(fastbert(Pooling::Pooler, settings, 1)?, 1, &task(40, 1))?.into_model().with_speed(0.9)?;
+        let folder = tempfile::tempdir().expect("a folder");
+        model.save(folder.path().join("fastbert"), None, &labels)?;
+        let (loaded, ..) = DynamicModel::load(folder.path().join("fastbert"), &Device::Cpu)?;
+        assert_eq!(predictions(&loaded, &test)?, predictions(&model, &test)?);
+        assert_eq!(predictions(&loaded.with_speed(0.0)?, &test)?, predictions(&model.with_speed(0.0)?, &test)?);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_training_stopped_and_resumed_ends_with_the_same_bits() -> Result<()> {
+    kinds()
+        .into_iter()
+        .try_for_each(|settings| assert_resumes(|seed| fastbert(Pooling::Pooler, settings.clone(), seed)))
+}
+
+#[test]
+fn backbones_and_settings_that_make_no_sense_are_refused_by_name() -> Result<()> {
+    let defaults = FastBertSettings::default;
+    let wrong = |settings| refused(fastbert(Pooling::Mean, settings, 1));
+    for temperature in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        assert_eq!(wrong(FastBertSettings { temperature, ..defaults() }), "temperature");
+    }
+    for exits in [vec![1, 2], vec![], vec![1, LAYERS + 1]] {
+        assert_eq!(wrong(FastBertSettings { exits: Some(exits), ..defaults() }), "exits");
+    }
+    let twice = FastBertSettings { exits: Some(vec![2, 2, LAYERS]), ..defaults() };
+    assert!(matches!(fastbert(Pooling::Mean, twice, 1), Err(Error::Exit { index: 1, .. })));
+    assert_eq!(wrong(FastBertSettings { speed: -0.1, ..defaults() }), "router.entropy_threshold.threshold");
+    let exit_kind = ExitKind::Side { width: 0 };
+    assert_eq!(wrong(FastBertSettings { exit_kind, ..defaults() }), "exit_kind.side.width");
+
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let shallow = TextClassifier::new(encoder(1, 1)?, CLASSES, Pooling::Mean, &mut rng)?;
+    assert_eq!(refused(FastBert::new(&shallow, defaults(), &mut rng)), "router");
+    let labels = TextClassifier::for_task(Task::Labels, encoder(2, 1)?, CLASSES, Pooling::Mean, &mut rng)?;
+    assert_eq!(refused(FastBert::new(&labels, defaults(), &mut rng)), "backbone");
+    let whole = full_model(Pooling::Mean);
+    let mut plan = PrunePlan::first_layers(whole.encoder(), LAYERS)?;
+    plan.heads[1] = HeadSet::from_indices([0], HEADS)?;
+    assert_eq!(refused(FastBert::new(&whole.prune(&plan)?, defaults(), &mut rng)), "backbone");
+
+    let mut data = task(8, 1);
+    data.labels.pop();
+    let mut training = fastbert(Pooling::Mean, defaults(), 1)?;
+    assert_eq!(refused(Trainer::new(train_settings(1)).fit(&mut training, &data, &nothing(), &mut ())), "labels");
+    let classifier_sharing = ClassifierSharing::Shared;
+    let shared = SearchSettings { classifier_sharing, last_exit_pooling: Some(Pooling::Cls), ..Default::default() };
+    assert_eq!(refused(shared.check()), "last_exit_pooling");
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! PABEE: all exits are trained on all texts, and texts leave where enough exits agree.
+
+use dht_search::baselines::Baseline;
+use dht_search::baselines::pabee::{PabeeSettings, pabee};
+use dht_search::evaluation::controls::evaluate_fixed;
+use dht_search::evaluation::exit_log_probabilities;
+use dht_search::settings::{Dispatch, ExitKind, RouterKind};
+use dht_search::space::ModelShape;
+use dht_search::transformer::{BertConfig, Encoder, Pooling, Trainer};
+use dht_search::{DynamicModel, Error, Result, Route, SearchObjective, SearchSettings, SpeedCurve, evaluate};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::toy::{CLASSES, HEADS, LAYERS, assert_resumes, encoder, nothing, refused, task, train_settings};
+
+fn training(settings: &PabeeSettings, seed: u64) -> Result<SearchObjective> {
+    pabee(encoder(LAYERS, seed)?, CLASSES, settings, &mut ChaCha8Rng::seed_from_u64(seed))
+}
+
+fn full_route() -> Result<Route> {
+    Route::truncated(ModelShape { layers: LAYERS, heads: HEADS }, LAYERS)
+}
+
+/// A model that has begun to learn the task, so that its exits disagree on some texts.
+fn trained() -> Result<SearchObjective> {
+    let mut search = training(&PabeeSettings { patience: 1, ..PabeeSettings::default() }, 1)?;
+    Trainer::new(train_settings(1)).fit(&mut search, &task(150, 1), &nothing(), &mut ())?;
+    Ok(search)
+}
+
+#[test]
+fn in_training_every_text_runs_to_the_last_exit_and_trains_every_exit_by_its_depth() -> Result<()> {
+    let search = trained()?;
+    let routes: Vec<_> = search.accounting().routes.iter().collect();
+    assert_eq!(routes, [(&full_route()?.to_string(), &150)]);
+    assert_eq!(Baseline::flops(&search), search.accounting().flops);
+
+    // Without dropout the first loss is Σ j·CEⱼ / Σ j of the fresh model.
+    let mut config = BertConfig::small(LAYERS, HEADS, 16, 20)?;
+    (config.hidden_dropout_prob, config.attention_probs_dropout_prob, config.initializer_range) = (0.0, 0.0, 0.5);
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let encoder = Encoder::random(&config, &candle_core::Device::Cpu, &mut rng)?;
+    let mut search = pabee(encoder, CLASSES, &PabeeSettings::default(), &mut rng)?;
+    let data = task(8, 1);
+    let by_exit = exit_log_probabilities(search.model().model(), &data, 8)?;
+    let mut expected = 0.0;
+    for (exit, rows) in by_exit.iter().enumerate() {
+        for (row, sample) in rows.iter().zip(&data.samples) {
+            expected -= (exit + 1) as f64 * f64::from(row[sample.label as usize]) / 8.0 / (1 + 2 + 3 + 4) as f64;
+        }
+    }
+    let history = Trainer::new(train_settings(1)).fit(&mut search, &data, &nothing(), &mut ())?;
+    assert!((history.losses[0].1 - expected).abs() < 1e-5, "{} and {expected}", history.losses[0].1);
+    Ok(())
+}
+
+#[test]
+fn with_a_patience_of_the_depth_or_more_it_is_the_full_model_to_the_bit() -> Result<()> {
+    let (model, test) = (trained()?.into_model(), task(60, 2));
+    let full = evaluate_fixed(&model, &test, &full_route()?, 16)?;
+    for speed in [0.0, 1e-6, 0.01, 1.0 / LAYERS as f64] {
+        let own = evaluate(&model.with_speed(speed)?, &test, 16)?;
+        assert_eq!((own.labels, own.losses, &own.routes), (full.labels.clone(), full.losses.clone(), &full.routes));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_text_leaves_where_the_counter_of_agreeing_exits_reaches_the_patience() -> Result<()> {
+    let (model, test) = (trained()?.into_model(), task(120, 2));
+    let by_exit = exit_log_probabilities(model.model(), &test, 16)?;
+    let class = |row: &[f32]| (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).expect("a class");
+    let mut sums = Vec::new();
+    for patience in 1..=LAYERS {
+        let found = evaluate(&model.with_speed(1.0 / patience as f64)?, &test, 16)?;
+        for (row, route) in found.routes.iter().enumerate() {
+            let classes: Vec<usize> = by_exit.iter().map(|rows| class(&rows[row])).collect();
+            // The first exit that agrees with each of the `patience` exits before it.
+            let agrees = |exit: &usize| classes[exit - patience..=*exit].iter().all(|own| *own == classes[*exit]);
+            let exit = (patience..LAYERS - 1).find(agrees).unwrap_or(LAYERS - 1);
+            assert_eq!(route.depth(), exit + 1, "patience {patience}: {classes:?}");
+            assert_eq!(found.labels[row] as usize, classes[exit]);
+        }
+        sums.push(found.routes.iter().map(Route::depth).sum::<usize>());
+    }
+    assert!(sums.is_sorted() && sums[0] > 2 * 120 && sums[0] < sums[1] && sums[3] == LAYERS * 120, "{sums:?}");
+    Ok(())
+}
+
+#[test]
+fn a_speed_is_the_reciprocal_of_the_patience_and_a_budget_finds_it() -> Result<()> {
+    let (model, test) = (trained()?.into_model(), task(60, 2));
+    assert_eq!(model.speed(), Some(1.0));
+    let at = |speed: f64| -> Result<(Option<f64>, RouterKind)> {
+        let model: DynamicModel = model.with_speed(speed)?;
+        Ok((model.speed(), model.settings().router))
+    };
+    assert_eq!(at(0.0)?, (Some(0.0), RouterKind::Patience { patience: u32::MAX }));
+    assert_eq!(at(0.3)?, (Some(0.25), RouterKind::Patience { patience: 4 }));
+    assert_eq!(at(1e4)?, (Some(1.0), RouterKind::Patience { patience: 1 }));
+    for wrong in [-1.0, f64::NAN, f64::INFINITY] {
+        assert_eq!(refused(model.with_speed(wrong)), "speed");
+    }
+    let mut curve = SpeedCurve::new(&model, &test, 16)?;
+    let (least, most) = curve.range();
+    assert!(least < most, "{least} and {most}");
+    for budget in [least, (least + most) / 2.0, most] {
+        let speed = curve.calibrate(budget)?;
+        assert!(speed.flops_ratio <= budget + 0.005, "{speed:?} for {budget}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_training_stopped_and_resumed_ends_with_the_same_bits() -> Result<()> {
+    let side =
+        PabeeSettings { exit_kind: ExitKind::Side { width: 5 }, exits: Some(vec![2, LAYERS]), ..Default::default() };
+    for settings in [PabeeSettings::default(), side] {
+        assert_resumes(|seed| training(&settings, seed))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn settings_that_make_no_sense_are_refused_by_name() -> Result<()> {
+    let defaults = PabeeSettings::default;
+    let wrong = |settings: PabeeSettings| refused(training(&settings, 1));
+    assert_eq!(wrong(PabeeSettings { patience: 0, ..defaults() }), "router.patience.patience");
+    assert_eq!(wrong(PabeeSettings { exit_kind: ExitKind::Side { width: 0 }, ..defaults() }), "exit_kind.side.width");
+    let pooler = PabeeSettings { exit_kind: ExitKind::Side { width: 4 }, pooling: Pooling::Pooler, ..defaults() };
+    assert_eq!(wrong(pooler), "pooling");
+    assert_eq!(wrong(PabeeSettings { exits: Some(vec![LAYERS]), ..defaults() }), "router");
+    let backwards = PabeeSettings { exits: Some(vec![3, 1, LAYERS]), ..defaults() };
+    assert!(matches!(training(&backwards, 1), Err(Error::Exit { index: 1, .. })));
+    let queue = SearchSettings { dispatch: Dispatch::Queue { size: 4 }, ..defaults().search() };
+    let model = training(&defaults(), 1)?;
+    assert_eq!(refused(queue.check_with(model.model().space())), "router");
+    Ok(())
+}

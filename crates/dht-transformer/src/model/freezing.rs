@@ -1,0 +1,41 @@
+//! Which layers are trained, and which gradients a backward computes because of that.
+
+use super::encoder::Encoder;
+use crate::flops::BackwardNeeds;
+use crate::tensors::Parameter;
+
+impl Encoder {
+    fn embedding_parameters(&self) -> impl Iterator<Item = &Parameter> {
+        let e = &self.embeddings;
+        [&e.word, &e.position, &e.scale, &e.shift].into_iter().chain(&e.token_type)
+    }
+
+    /// Freezes or thaws the embeddings.
+    pub fn freeze_embeddings(&self, frozen: bool) {
+        self.embedding_parameters().for_each(|parameter| self.parameters().set_frozen(parameter.id(), frozen));
+    }
+
+    /// Freezes or thaws the weights of a layer: a frozen layer costs no weight products, but activation gradients still
+    /// pass through it.
+    ///
+    /// # Panics
+    /// When there is no such layer.
+    pub fn freeze_layer(&self, layer: usize, frozen: bool) {
+        for parameter in self.blocks()[layer].parameters() {
+            self.parameters().set_frozen(parameter.id(), frozen);
+        }
+    }
+
+    /// The gradients that a backward through all layers computes in each layer, and whether it computes that of the last
+    /// hidden rows. The embeddings, or a layer, are trained unless all of their parameters are frozen.
+    pub(crate) fn backward_needs(&self) -> (Vec<BackwardNeeds>, bool) {
+        let mut trained_below = self.embedding_parameters().any(|parameter| !parameter.is_frozen());
+        let needs = self.blocks().iter().map(|block| {
+            let weight_gradients = block.parameters().iter().any(|parameter| !parameter.is_frozen());
+            let needs = BackwardNeeds { weight_gradients, input_gradient: trained_below };
+            trained_below |= weight_gradients;
+            needs
+        });
+        (needs.collect(), trained_below)
+    }
+}

@@ -1,0 +1,254 @@
+//! Knowledge distillation: a classifier that learns from another one.
+
+use candle_core::Tensor;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::fine_tuning::stored_flops;
+use super::task::Task;
+use super::text_classifier::TextClassifier;
+use crate::backend::ForwardContext;
+use crate::data::{EncodedDataset, PackedBatch};
+use crate::error::{Error, Result, SettingMismatch};
+use crate::flops::Load;
+use crate::tensors::{Hidden, Parameters, cosine_distance, cross_entropy, soft_cross_entropy};
+use crate::train::{Objective, Progress, StepLoss};
+
+/// The terms of a distillation's loss, and their weights.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DistillationSettings {
+    /// The temperature τ of the soft labels, above 0; a higher one gives more weight to classes of low probability.
+    pub temperature: f64,
+    /// The weight of the teacher's soft labels, above 0.
+    pub soft_label_weight: f64,
+    /// The weight of the cosine distance between the last hidden states, at least 0.
+    pub cosine_weight: f64,
+    /// The weight of the cross-entropy of the labels, at least 0.
+    pub label_weight: f64,
+}
+
+impl Default for DistillationSettings {
+    /// DistilBERT's temperature and weights: τ = 2; soft labels 5, hidden states 1, and 2 for the labels, which take the
+    /// place of its masked-language modelling (Sanh et al. 2019, and the commands of their repository).
+    fn default() -> Self {
+        Self { temperature: 2.0, soft_label_weight: 5.0, cosine_weight: 1.0, label_weight: 2.0 }
+    }
+}
+
+impl DistillationSettings {
+    /// Soft labels and labels with equal weights at τ = 2, and no hidden states (Hinton et al. 2015; the numbers are ours).
+    pub fn soft_labels() -> Self {
+        Self { temperature: 2.0, soft_label_weight: 0.5, cosine_weight: 0.0, label_weight: 0.5 }
+    }
+
+    /// Whether all values are in their range.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] names the first that is not.
+    pub fn check(&self) -> Result<()> {
+        let positive = |value: f64| value > 0.0 && value.is_finite();
+        let not_negative = |value: f64| value >= 0.0 && value.is_finite();
+        for (field, value, right) in [
+            ("temperature", self.temperature, positive as fn(f64) -> bool),
+            ("soft_label_weight", self.soft_label_weight, positive),
+            ("cosine_weight", self.cosine_weight, not_negative),
+            ("label_weight", self.label_weight, not_negative),
+        ] {
+            if !right(value) {
+                let least = if right(0.0) { "at least 0" } else { "above 0" };
+                return Err(Error::setting(field, format!("a finite number, {least}"), value.to_string()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Trains a student to answer as a teacher does. The loss is the weighted mean over the terms, each a mean over samples, of
+///
+/// ```text
+/// soft labels   τ²·KL(softmax(t/τ) ‖ softmax(z/τ))                  logits t of the teacher, z of the student (Hinton et al. 2015)
+/// hidden states mean over the text's tokens of 1 − cos(hᵗ, hˢ)      rows after the last layer (Sanh et al. 2019)
+/// labels        −log softmax(z)ₗ
+/// ```
+///
+/// The weights are divided by their sum, so that gradients keep the scale of one loss and are clipped as those. DistilBERT
+/// averages the cosine over all tokens of a batch; here each text counts as much as any other, as in the other terms.
+///
+/// The teacher runs without gradient and without dropout. It is neither changed nor kept in checkpoints: a resumed training
+/// needs the same teacher again, of which only the configuration is compared.
+#[derive(Debug)]
+pub struct Distillation {
+    student: TextClassifier,
+    teacher: TextClassifier,
+    settings: DistillationSettings,
+    pending: Option<PackedBatch>,
+    /// Keeps the teacher's packed weights from batch to batch.
+    teacher_ctx: ForwardContext,
+    flops: u64,
+    teacher_flops: u64,
+}
+
+impl Distillation {
+    /// The training of a student from a trained teacher, of which a handle is kept.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for settings out of range; when one of the two is no classifier of classes; when the teacher has
+    /// other classes, another vocabulary, fewer positions or fewer layers than the student, or, with a cosine, another hidden size.
+    pub fn new(student: TextClassifier, teacher: &TextClassifier, settings: DistillationSettings) -> Result<Self> {
+        settings.check()?;
+        check_teacher(&student, teacher, settings)?;
+        Ok(Self {
+            student,
+            teacher: teacher.clone(),
+            settings,
+            pending: None,
+            teacher_ctx: ForwardContext::inference(),
+            flops: 0,
+            teacher_flops: 0,
+        })
+    }
+
+    /// The student as it stands.
+    pub fn model(&self) -> &TextClassifier {
+        &self.student
+    }
+
+    /// The trained student.
+    pub fn into_model(self) -> TextClassifier {
+        self.student
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> DistillationSettings {
+        self.settings
+    }
+
+    /// FLOPs of all matrix products of the training so far, without validation: the teacher's forward, the student's
+    /// forward and backward. The teacher's own training is not contained.
+    pub fn flops(&self) -> u64 {
+        self.flops
+    }
+
+    /// Of these, the teacher's.
+    pub fn teacher_flops(&self) -> u64 {
+        self.teacher_flops
+    }
+
+    /// The loss of a batch: one number.
+    ///
+    /// # Errors
+    /// As [`Encoder::embed`](crate::Encoder::embed); [`Error::Setting`] for a label that is no class.
+    pub fn loss(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor> {
+        let hidden = self.student.hidden(batch, ctx)?;
+        let logits = self.student.classifier().forward(&hidden, ctx)?;
+        let teacher_hidden = self.teacher.hidden(batch, &self.teacher_ctx)?;
+        let teacher_logits = self.teacher.classifier().forward(&teacher_hidden, &self.teacher_ctx)?;
+
+        let DistillationSettings { temperature, soft_label_weight, cosine_weight, label_weight } = self.settings;
+        let mut losses = (soft_cross_entropy(&logits, &teacher_logits, temperature)? * soft_label_weight)?;
+        if cosine_weight > 0.0 {
+            losses = (losses + (hidden_distance(&hidden, &teacher_hidden)? * cosine_weight)?)?;
+        }
+        if label_weight > 0.0 {
+            losses = (losses + (cross_entropy(&logits, &batch.labels)? * label_weight)?)?;
+        }
+        Ok((losses.mean_all()? / (soft_label_weight + cosine_weight + label_weight))?)
+    }
+}
+
+/// For each sample the mean over its tokens of the cosine distance between two states of it. (samples)
+fn hidden_distance(hidden: &Hidden, target: &Hidden) -> Result<Tensor> {
+    let of_tokens = cosine_distance(hidden.tensor(), target.tensor())?.unsqueeze(1)?;
+    Ok(Hidden::new(of_tokens, hidden.packing().clone())?.mean_rows()?.squeeze(1)?)
+}
+
+/// Refuses a teacher from which this student cannot learn.
+fn check_teacher(student: &TextClassifier, teacher: &TextClassifier, settings: DistillationSettings) -> Result<()> {
+    for (field, model) in [("student", student), ("teacher", teacher)] {
+        if model.task() != Task::Class {
+            return Err(Error::setting(field, "a classifier of classes", format!("one for {:?}", model.task())));
+        }
+    }
+    let sizes = |model: &TextClassifier| {
+        let (encoder, config) = (model.encoder(), model.encoder().config());
+        [model.classifier().classes(), config.vocab_size, config.longest_text(), encoder.layers(), config.hidden_size]
+    };
+    let ([classes, vocabulary, positions, layers, hidden], found) = (sizes(student), sizes(teacher));
+    let cases = [
+        (found[0] == classes, format!("one of {classes} classes, as the student"), found[0]),
+        (found[1] == vocabulary, format!("one over {vocabulary} tokens, as the student"), found[1]),
+        (found[2] >= positions, format!("one with {positions} positions or more, as the student"), found[2]),
+        (found[3] >= layers, format!("one of {layers} layers or more, as the student"), found[3]),
+        (
+            found[4] == hidden || settings.cosine_weight == 0.0,
+            format!("one of hidden size {hidden}, as the student, where hidden states are compared"),
+            found[4],
+        ),
+    ];
+    match cases.into_iter().find(|(right, ..)| !right) {
+        Some((_, expected, got)) => Err(Error::setting("teacher", expected, got.to_string())),
+        None => Ok(()),
+    }
+}
+
+impl Objective for Distillation {
+    type Error = Error;
+
+    fn parameters(&self) -> &Parameters {
+        self.student.parameters()
+    }
+
+    fn prepare(&mut self, training: &EncodedDataset, _: Progress) -> Result<()> {
+        self.pending = None;
+        training.check_classes(self.student.classifier().classes())
+    }
+
+    fn offer(&mut self, batch: PackedBatch, _: Progress) -> Result<()> {
+        self.pending = Some(batch);
+        Ok(())
+    }
+
+    fn next_loss(&mut self, progress: Progress, _drain: bool) -> Result<Option<StepLoss>> {
+        let Some(batch) = self.pending.take() else { return Ok(None) };
+        let ctx = ForwardContext::training(self.parameters(), progress.seed, progress.step as u32);
+        let loss = self.loss(&batch, &ctx)?;
+        let load = Load::from(&batch.spans);
+        let teacher = self.teacher.forward_flops(load).0;
+        self.teacher_flops += teacher;
+        self.flops += teacher + (self.student.forward_flops(load) + self.student.backward_flops(load)).0;
+        Ok(Some(StepLoss { loss, ctx, samples: batch.len(), terms: batch.len() }))
+    }
+
+    fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
+        self.student.score(data, batch_size)
+    }
+
+    fn state(&self) -> Result<Value> {
+        let (student, teacher) = (self.student.state()?, self.teacher.state()?);
+        let settings = serde_json::to_value(self.settings)
+            .map_err(|source| Error::Json { what: "distillation settings".into(), source })?;
+        let (flops, teacher_flops) = (self.flops, self.teacher_flops);
+        Ok(json!({
+            "student": student, "teacher": teacher, "distillation": settings,
+            "flops": flops, "teacher_flops": teacher_flops,
+        }))
+    }
+
+    fn differences(&self, state: &Value) -> Result<Vec<SettingMismatch>> {
+        let own = self.state()?;
+        let settings = |state: &Value| {
+            let parts = ["student", "teacher", "distillation"].map(|part| (part.to_owned(), state[part].clone()));
+            Value::from_iter(parts)
+        };
+        Ok(SettingMismatch::between(&settings(state), &settings(&own)))
+    }
+
+    fn restore(&mut self, state: Value, training: &EncodedDataset) -> Result<()> {
+        let flops = [stored_flops(&state, "flops")?, stored_flops(&state, "teacher_flops")?];
+        training.check_classes(self.student.classifier().classes())?;
+        [self.flops, self.teacher_flops] = flops;
+        self.pending = None;
+        Ok(())
+    }
+}

@@ -1,0 +1,91 @@
+//! A classifier trained on labels, with a count of the FLOPs.
+
+use serde_json::{Value, json};
+
+use super::text_classifier::TextClassifier;
+use crate::data::{EncodedDataset, PackedBatch};
+use crate::error::{Error, Result, SettingMismatch};
+use crate::flops::Load;
+use crate::tensors::Parameters;
+use crate::train::{Objective, Progress, StepLoss};
+
+/// Trains a [`TextClassifier`] as the classifier trains by itself, to the bit, and counts the FLOPs of its steps.
+#[derive(Debug)]
+pub struct FineTuning {
+    model: TextClassifier,
+    /// Of the last offered batch.
+    load: Load,
+    flops: u64,
+}
+
+impl FineTuning {
+    /// The training of a classifier.
+    pub fn new(model: TextClassifier) -> Self {
+        Self { model, load: Load::default(), flops: 0 }
+    }
+
+    /// The classifier as it stands.
+    pub fn model(&self) -> &TextClassifier {
+        &self.model
+    }
+
+    /// The trained classifier.
+    pub fn into_model(self) -> TextClassifier {
+        self.model
+    }
+
+    /// FLOPs of all matrix products of the training so far, forward and backward, without validation.
+    pub fn flops(&self) -> u64 {
+        self.flops
+    }
+}
+
+/// The FLOPs in a stored state.
+pub(super) fn stored_flops(state: &Value, field: &'static str) -> Result<u64> {
+    let found = &state[field];
+    found.as_u64().ok_or_else(|| Error::setting(field, "a number of FLOPs in the training state", found.to_string()))
+}
+
+impl Objective for FineTuning {
+    type Error = Error;
+
+    fn parameters(&self) -> &Parameters {
+        self.model.parameters()
+    }
+
+    fn prepare(&mut self, training: &EncodedDataset, progress: Progress) -> Result<()> {
+        self.model.prepare(training, progress)
+    }
+
+    fn offer(&mut self, batch: PackedBatch, progress: Progress) -> Result<()> {
+        self.load = (&batch.spans).into();
+        self.model.offer(batch, progress)
+    }
+
+    fn next_loss(&mut self, progress: Progress, drain: bool) -> Result<Option<StepLoss>> {
+        let step = self.model.next_loss(progress, drain)?;
+        if step.is_some() {
+            self.flops += (self.model.forward_flops(self.load) + self.model.backward_flops(self.load)).0;
+        }
+        Ok(step)
+    }
+
+    fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
+        self.model.score(data, batch_size)
+    }
+
+    fn state(&self) -> Result<Value> {
+        Ok(json!({ "model": self.model.state()?, "flops": self.flops }))
+    }
+
+    fn differences(&self, state: &Value) -> Result<Vec<SettingMismatch>> {
+        self.model.differences(&state["model"])
+    }
+
+    fn restore(&mut self, state: Value, training: &EncodedDataset) -> Result<()> {
+        let flops = stored_flops(&state, "flops")?;
+        self.model.restore(state["model"].clone(), training)?;
+        self.flops = flops;
+        Ok(())
+    }
+}

@@ -1,0 +1,64 @@
+//! Writes the results of reproductions into `docs/reproduction.md`, and their figures into `docs/figures/reproduction/`.
+//!
+//! `cargo run --release --example reproduction_page`
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+use dht_lab::record::ReproductionRecord;
+use dht_lab::{
+    Error, REPRODUCTION_END, REPRODUCTION_START, Result, exit_code, with_reproduction, write_reproduction_figures,
+};
+use dht_transformer::storage::write_atomically;
+
+/// Write the results of reproductions into a page, and their figures beside it.
+#[derive(Parser)]
+struct Arguments {
+    /// Directory of the records: its files that end in .json, in the order of their names.
+    #[arg(long, default_value = "docs/records")]
+    records: PathBuf,
+    /// File with the marker lines; made where it is missing.
+    #[arg(long, default_value = "docs/reproduction.md")]
+    page: PathBuf,
+    /// Directory of the figures; the page names it as figures/reproduction.
+    #[arg(long, default_value = "docs/figures/reproduction")]
+    figures: PathBuf,
+}
+
+fn main() -> ExitCode {
+    exit_code(run(&Arguments::parse()))
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let folder = &arguments.records;
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed(folder))? {
+        let path = entry.map_err(failed(folder))?.path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    if paths.is_empty() {
+        return Err(Error::TooLittle { data: folder.display().to_string(), what: "records", least: 1, got: 0 });
+    }
+    let records = paths.iter().map(ReproductionRecord::load).collect::<Result<Vec<_>>>()?;
+    let page = match std::fs::read_to_string(&arguments.page) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            format!("# The paper's experiments, repeated\n\n{REPRODUCTION_START}\n{REPRODUCTION_END}\n")
+        }
+        page => page.map_err(failed(&arguments.page))?,
+    };
+    let page = with_reproduction(&page, &records)?;
+    for path in write_reproduction_figures(&records, &arguments.figures)? {
+        println!("{}", path.display());
+    }
+    write_atomically(&arguments.page, |file| file.write_all(page.as_bytes()))?;
+    println!("{}", arguments.page.display());
+    Ok(())
+}
+
+fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> Error + '_ {
+    |source| Error::Io { path: path.into(), source }
+}

@@ -1,0 +1,256 @@
+//! Macro F1 of every row against its costs.
+
+use plotters::prelude::*;
+use plotters::style::text_anchor::HPos;
+
+use super::{Figure, labels, markers, panel};
+use crate::error::Result;
+use crate::figures::style::{self, Area, Drawn, LEFT, PALE_INK, WIDTH};
+use crate::figures::tradeoff::score_range;
+use crate::published::{Counterpart, Stage};
+use crate::record::{ReproductionRecord, RowGroup, RowRecord};
+
+const HEIGHT: u32 = 560;
+/// The height of a line of the legend.
+const LEGEND: i32 = 21;
+/// Rows are far below the others when their score is so many times the spread of the middle half below it.
+const FAR: f64 = 2.5;
+
+/// A series of more rows than this has names at its ends and in its middle only.
+const NAMED: usize = 4;
+
+/// A cost of a row.
+type Cost = fn(&RowRecord) -> f64;
+
+/// What a figure shows.
+struct Axis {
+    file: &'static str,
+    title: &'static str,
+    name: &'static str,
+    caption: &'static str,
+    cost: Cost,
+    /// Whether the paper's points are on the same scale.
+    published: bool,
+}
+
+const AXES: [Axis; 4] = [
+    Axis {
+        file: "flops.svg",
+        title: "Score against exact FLOPs of inference",
+        name: "inference FLOPs, as a share of the full model's",
+        caption: "Further left is cheaper, further up is better. Settings of one method are joined by a line.",
+        cost: |row| row.inference_flops_ratio,
+        published: false,
+    },
+    Axis {
+        file: "clock.svg",
+        title: "Score against wall clock of inference",
+        name: "time of inference, as a share of the full model's",
+        caption: "The same scores against measured time: both models warm, in turns, the median of several passes.",
+        cost: |row| row.inference_wall_ratio,
+        published: false,
+    },
+    Axis {
+        file: "training.svg",
+        title: "Score against exact FLOPs of training",
+        name: "training FLOPs, as a share of the full model's of the same epochs",
+        caption: "With all that a method needs before: teacher, passes for arm features, calibration, bandits.",
+        cost: |row| row.train_flops_ratio,
+        published: false,
+    },
+    Axis {
+        file: "layers_heads.svg",
+        title: "Score against the paper's estimate of inference cost",
+        name: "layers × heads, as a share of the full model's",
+        caption: "The estimate counts neither feed-forward, nor embeddings, nor second passes: compare it with the exact FLOPs.",
+        cost: |row| row.inference_layer_head_ratio,
+        published: true,
+    },
+];
+
+pub(crate) fn figures(record: &ReproductionRecord) -> Result<Vec<Figure>> {
+    AXES.iter()
+        .map(|axis| {
+            let counterpart = Counterpart::of(&record.data.name).filter(|of| axis.published && !of.stands_in);
+            let printed = counterpart.map_or(Vec::new(), |of| of.data.cells(Stage::Inference).collect());
+            let marks = marks(record, axis.cost);
+            let mut caption = axis.caption.to_owned();
+            if marks.iter().any(|mark| mark.sd > 0.0) {
+                caption += " Bars are ± one standard deviation over seeds.";
+            }
+            if !unnamed(&marks).is_empty() {
+                caption += " Of long series the ends and the middle are named.";
+            }
+            if !printed.is_empty() {
+                caption +=
+                    " Small crosses without a name are the figures of the paper's table 2, of a model with 12 layers.";
+            }
+            let printed: Vec<(f64, f64)> = printed.into_iter().map(|cell| (cell.cost, cell.f1)).collect();
+            let svg = style::svg(HEIGHT, |area| draw(area, axis, &marks, &printed));
+            let alt = format!("{} of {} rows; table 2 has the numbers.", axis.title, marks.len());
+            let panels = vec![panel(axis.file, alt, svg)?];
+            Ok(Figure { number: None, title: axis.title.into(), caption, panels })
+        })
+        .collect()
+}
+
+/// A row in a figure.
+struct Mark {
+    cost: f64,
+    score: f64,
+    sd: f64,
+    label: String,
+    group: RowGroup,
+    /// Rows of one series are joined.
+    series: (String, usize),
+}
+
+fn marks(record: &ReproductionRecord, cost: Cost) -> Vec<Mark> {
+    let finished = || record.rows.iter().filter(|row| !row.seeds.is_empty());
+    finished()
+        .filter(|row| cost(row).is_finite() && row.macro_f1.mean.is_finite() && row.macro_f1.sd.is_finite())
+        .map(|row| {
+            let mut label = label(record, row);
+            let same = |other: &&RowRecord| {
+                (&other.method, &other.setting, other.group) == (&row.method, &row.setting, row.group)
+            };
+            if finished().filter(same).any(|other| other.epochs != row.epochs) {
+                let plural = if row.epochs == 1 { "" } else { "s" };
+                label += &format!(", {} epoch{plural}", row.epochs);
+            }
+            Mark {
+                cost: cost(row),
+                score: row.macro_f1.mean,
+                sd: row.macro_f1.sd,
+                label,
+                group: row.group,
+                series: (row.method.clone(), row.epochs),
+            }
+        })
+        .collect()
+}
+
+/// The method of a full model or a DHT model, the setting of others. Where a kind has several methods, all but the first
+/// are named too, without what they share with the first.
+fn label(record: &ReproductionRecord, row: &RowRecord) -> String {
+    if matches!(row.group, RowGroup::AsPublished | RowGroup::Ours | RowGroup::Full) || row.setting.is_empty() {
+        return row.method.clone();
+    }
+    let first = record.rows.iter().find(|other| other.group == row.group).map_or("", |other| &other.method);
+    let own = row.method.strip_prefix(first).unwrap_or(&row.method).trim_start_matches([',', ' ']);
+    if own.is_empty() { row.setting.clone() } else { format!("{own}, {}", row.setting) }
+}
+
+/// The rows inside long series, except those in the middle.
+fn unnamed(marks: &[Mark]) -> Vec<&Mark> {
+    let long = series(marks).into_iter().filter(|line| line.len() > NAMED);
+    long.flat_map(|line| {
+        let kept = [0, line.len() / 2, line.len() - 1];
+        line.into_iter().enumerate().filter(move |(index, _)| !kept.contains(index)).map(|(_, mark)| mark)
+    })
+    .collect()
+}
+
+fn draw(area: &Area, axis: &Axis, marks: &[Mark], printed: &[(f64, f64)]) -> Drawn {
+    area.draw_text(axis.title, &style::anchored(style::bold(16.0), HPos::Left), (LEFT, 26))?;
+    let bottom = legend(area, marks)?;
+    let body = area.split_vertically(bottom).1;
+    if marks.is_empty() {
+        return style::nothing(&body, "No row of this record finished.");
+    }
+    let lowest = lowest(marks);
+    let shown = || marks.iter().filter(|mark| mark.score >= lowest);
+    let ends = shown().flat_map(|mark| [mark.score - mark.sd, mark.score + mark.sd]);
+    let (range, digits) = score_range(ends.chain(printed.iter().map(|(_, score)| *score)));
+    let right = marks.iter().map(|mark| mark.cost).chain(printed.iter().map(|(cost, _)| *cost)).fold(1.0, f64::max);
+    let bottom = range.start;
+    let format = |score: &f64| format!("{score:.digits$}");
+    let names = (axis.name, "macro F1 on the test set");
+    let chart = style::chart(&body, 0.0..1.08 * right, range, names, (&style::percent, &format))?;
+
+    // From here on in pixels of the plotting area.
+    let (left, top) = chart.plotting_area().get_base_pixel();
+    let plot = chart.plotting_area().strip_coord_spec();
+    let pixel = |cost: f64, score: f64| {
+        let (x, y) = chart.backend_coord(&(cost, score.max(bottom)));
+        (x - left, y - top)
+    };
+    for &(cost, score) in printed {
+        plot.draw(&Cross::new(pixel(cost, score), 3, PALE_INK.mix(0.6)))?;
+    }
+    for line in series(marks) {
+        let points: Vec<_> = line.iter().map(|mark| pixel(mark.cost, mark.score)).collect();
+        plot.draw(&PathElement::new(points, markers::color(line[0].group).mix(0.4).stroke_width(2)))?;
+    }
+    for mark in marks.iter().filter(|mark| mark.sd > 0.0 && mark.score >= lowest) {
+        let ends = [pixel(mark.cost, mark.score - mark.sd), pixel(mark.cost, mark.score + mark.sd)];
+        plot.draw(&PathElement::new(ends, markers::color(mark.group).mix(0.6)))?;
+    }
+    let unnamed = unnamed(marks);
+    let mut points = Vec::new();
+    for mark in marks {
+        let (x, mut y) = pixel(mark.cost, mark.score);
+        let mut label = mark.label.clone();
+        if mark.score < lowest {
+            y -= 10;
+            label += &format!(" (at {:.3}, below)", mark.score);
+        } else if unnamed.iter().any(|other| std::ptr::eq(*other, mark)) {
+            label.clear();
+        }
+        points.push(((x, y), label, mark.group));
+    }
+    let size = plot.dim_in_pixel();
+    let named: Vec<_> = points.iter().map(|(point, label, _)| (*point, label.as_str())).collect();
+    let places = labels::places(&named, (size.0 as i32, size.1 as i32));
+    for (place, (point, _, _)) in places.iter().zip(&points) {
+        if let Some(end) = place.and_then(|place| place.leader) {
+            plot.draw(&PathElement::new([*point, end], PALE_INK.mix(0.6)))?;
+        }
+    }
+    for (place, (point, label, group)) in places.iter().zip(&points) {
+        markers::draw(&plot, *point, *group)?;
+        if let Some(place) = place.filter(|_| !label.is_empty()) {
+            let letters = style::anchored(style::font(labels::PIXELS, style::INK), HPos::Left);
+            plot.draw_text(label, &letters, place.at)?;
+        }
+    }
+    Ok(())
+}
+
+/// The markers of the kinds of rows that are there, in as many lines as they need; the height that they end at.
+fn legend(area: &Area, marks: &[Mark]) -> Result<i32, style::DrawError> {
+    let (mut x, mut y) = (LEFT, 54);
+    for group in markers::GROUPS.into_iter().filter(|group| marks.iter().any(|mark| mark.group == *group)) {
+        let name = markers::name(group);
+        let width = 22 + style::text_width(name, 13.0) + 14;
+        if x + width > WIDTH as i32 && x > LEFT {
+            (x, y) = (LEFT, y + LEGEND);
+        }
+        markers::draw(area, (x + 7, y), group)?;
+        area.draw_text(name, &style::anchored(style::font(13.0, style::INK), HPos::Left), (x + 20, y))?;
+        x += width;
+    }
+    Ok(y + LEGEND)
+}
+
+/// The lowest score that the axis has to reach: rows far below all others stand at its lower edge, with their score.
+fn lowest(marks: &[Mark]) -> f64 {
+    let mut scores: Vec<f64> = marks.iter().map(|mark| mark.score).collect();
+    scores.sort_by(f64::total_cmp);
+    let (low, high) = (scores[scores.len() / 4], scores[scores.len() * 3 / 4]);
+    low - FAR * (high - low).max(0.01)
+}
+
+/// Rows of one method and one number of epochs, cheapest first, where there are several.
+fn series(marks: &[Mark]) -> Vec<Vec<&Mark>> {
+    let mut all: Vec<Vec<&Mark>> = Vec::new();
+    for mark in marks.iter().filter(|mark| !matches!(mark.group, RowGroup::Full)) {
+        match all.iter_mut().find(|line| (line[0].group, &line[0].series) == (mark.group, &mark.series)) {
+            Some(line) => line.push(mark),
+            None => all.push(vec![mark]),
+        }
+    }
+    all.retain(|line| line.len() > 1);
+    all.iter_mut().for_each(|line| line.sort_by(|a, b| a.cost.total_cmp(&b.cost)));
+    all
+}

@@ -1,0 +1,153 @@
+//! The figures that the paper prints: its tables 1 and 2.
+
+use crate::record::{RowGroup, RowRecord};
+
+/// The paper's four data sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PublishedData {
+    AgNews,
+    DbPedia,
+    YelpPolarity,
+    YelpFull,
+}
+
+/// What the paper prints beside a data set of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Counterpart {
+    pub(crate) data: PublishedData,
+    /// Whether it is only the nearest kind of text, and not the same data.
+    pub(crate) stands_in: bool,
+}
+
+/// A cell of the paper's tables.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Published {
+    /// The paper's name of the method: `6-DisBERT`.
+    pub(crate) method: &'static str,
+    /// "F1", presumably macro.
+    pub(crate) f1: f64,
+    /// FLOPs over the full model's, estimated as layers × heads.
+    pub(crate) cost: f64,
+}
+
+/// The table of a cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Table 1: cost of training.
+    Training,
+    /// Table 2: cost of inference.
+    Inference,
+}
+
+/// A printed line: F1 and cost on the four data sets, in the order of [`PublishedData::ALL`].
+type Line = (&'static str, [(f64, f64); 4]);
+
+/// The name of the full model in the paper's tables.
+pub(crate) const FULL_MODEL: &str = "12-VaBERT";
+
+const TRAINING: [Line; 5] = [
+    (FULL_MODEL, [(0.944, 1.00), (0.993, 1.00), (0.960, 1.00), (0.659, 1.00)]),
+    ("T-DHT", [(0.945, 0.42), (0.992, 0.43), (0.958, 0.47), (0.635, 0.45)]),
+    ("P-DHT", [(0.935, 0.59), (0.993, 0.41), (0.955, 0.44), (0.634, 0.58)]),
+    ("S-DHT", [(0.941, 0.38), (0.994, 0.39), (0.956, 0.26), (0.632, 0.29)]),
+    ("F-DHT", [(0.943, 0.59), (0.993, 0.58), (0.957, 0.29), (0.639, 0.43)]),
+];
+
+const INFERENCE: [Line; 11] = [
+    (FULL_MODEL, [(0.944, 1.00), (0.993, 1.00), (0.960, 1.00), (0.659, 1.00)]),
+    ("6-DisBERT", [(0.946, 0.50), (0.991, 0.50), (0.953, 0.50), (0.642, 0.50)]),
+    ("3-DisBERT", [(0.939, 0.25), (0.990, 0.25), (0.932, 0.25), (0.635, 0.25)]),
+    ("1-DisBERT", [(0.928, 0.08), (0.989, 0.08), (0.916, 0.08), (0.585, 0.08)]),
+    ("6-FastBERT", [(0.943, 0.28), (0.992, 0.10), (0.959, 0.31), (0.659, 0.95)]),
+    ("3-FastBERT", [(0.931, 0.10), (0.990, 0.09), (0.960, 0.16), (0.659, 0.95)]),
+    ("1-FastBERT", [(0.925, 0.08), (0.990, 0.09), (0.960, 0.08), (0.647, 0.46)]),
+    ("T-DHT", [(0.945, 0.81), (0.992, 0.76), (0.958, 0.83), (0.635, 0.87)]),
+    ("P-DHT", [(0.935, 0.39), (0.993, 0.41), (0.955, 0.28), (0.634, 0.35)]),
+    ("S-DHT", [(0.941, 0.37), (0.994, 0.44), (0.956, 0.26), (0.632, 0.26)]),
+    ("F-DHT", [(0.943, 0.35), (0.993, 0.29), (0.957, 0.31), (0.639, 0.29)]),
+];
+
+impl PublishedData {
+    /// All, in the order of the paper's columns.
+    pub(crate) const ALL: [Self; 4] = [Self::AgNews, Self::DbPedia, Self::YelpPolarity, Self::YelpFull];
+
+    /// The paper's name of it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::AgNews => "AG News",
+            Self::DbPedia => "DBpedia",
+            Self::YelpPolarity => "Yelp P.",
+            Self::YelpFull => "Yelp F.",
+        }
+    }
+
+    /// All cells of a table for this data set, in the order of print.
+    pub(crate) fn cells(self, stage: Stage) -> impl Iterator<Item = Published> {
+        let lines: &[Line] = match stage {
+            Stage::Training => &TRAINING,
+            Stage::Inference => &INFERENCE,
+        };
+        lines.iter().map(move |&(method, figures)| {
+            let (f1, cost) = figures[self as usize];
+            Published { method, f1, cost }
+        })
+    }
+
+    /// The cell of a method, by the paper's name of it.
+    pub(crate) fn cell(self, stage: Stage, method: &str) -> Option<Published> {
+        self.cells(stage).find(|cell| cell.method == method)
+    }
+}
+
+impl Counterpart {
+    /// By the name of a data set, whatever its spelling: `ag_news`, `AG News`. IMDB has Yelp P. beside it, since both are
+    /// reviews with two classes.
+    pub(crate) fn of(name: &str) -> Option<Self> {
+        let name = name.rsplit('/').next().unwrap_or_default();
+        let plain: String = name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+        let (data, stands_in) = match plain.as_str() {
+            "agnews" => (PublishedData::AgNews, false),
+            "dbpedia" | "dbpedia14" => (PublishedData::DbPedia, false),
+            "yelpp" | "yelppolarity" | "yelpreviewpolarity" => (PublishedData::YelpPolarity, false),
+            "yelpf" | "yelpfull" | "yelpreviewfull" => (PublishedData::YelpFull, false),
+            "imdb" => (PublishedData::YelpPolarity, true),
+            _ => return None,
+        };
+        Some(Self { data, stands_in })
+    }
+
+    /// What the paper prints of a row's method; `layers` is the depth of the row's full model.
+    pub(crate) fn cell(self, stage: Stage, row: &RowRecord, layers: usize) -> Option<Published> {
+        self.data.cell(stage, &published_name(row, layers)?)
+    }
+}
+
+/// The paper's name of a row's method. `DistilBERT` of k layers has the paper's student of the same share of its full model's
+/// layers beside it; a speed of `FastBERT` has the name that the paper gives to it, in order of cost.
+fn published_name(row: &RowRecord, layers: usize) -> Option<String> {
+    match row.group {
+        RowGroup::Full => Some(FULL_MODEL.into()),
+        RowGroup::AsPublished | RowGroup::Ours => Some(row.method.clone()),
+        RowGroup::DistilBert => {
+            let kept = 12.0 * first_number(&row.setting)? / layers.max(1) as f64;
+            Some(format!("{kept}-DisBERT"))
+        }
+        RowGroup::FastBert => {
+            let speeds = [(0.1, "6-FastBERT"), (0.5, "3-FastBERT"), (0.8, "1-FastBERT")];
+            let speed = first_number(&row.setting)?;
+            let (_, name) = speeds.into_iter().find(|(printed, _)| (printed - speed).abs() < 1e-9)?;
+            Some(name.into())
+        }
+        RowGroup::Truncation | RowGroup::Pabee | RowGroup::Ngram => None,
+    }
+}
+
+/// The first number in a text.
+fn first_number(text: &str) -> Option<f64> {
+    let from = text.find(|c: char| c.is_ascii_digit() || c == '.')?;
+    let number = text[from..].split(|c: char| !(c.is_ascii_digit() || c == '.')).next()?;
+    number.trim_end_matches('.').parse().ok()
+}
+
+#[cfg(test)]
+mod tests;

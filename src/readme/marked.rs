@@ -1,0 +1,34 @@
+//! The part of a text between two marker lines.
+
+use crate::error::{Error, Result};
+
+/// The text with everything between the two marker lines replaced by `block`, which ends its last line.
+///
+/// # Errors
+/// [`Error::Markers`] unless each of the two lines is there once, in this order.
+pub(crate) fn replaced(text: &str, (start, end): (&'static str, &'static str), block: &str) -> Result<String> {
+    let problem = || Error::Markers { start, end };
+    let once = |marker: &str| text.lines().filter(|line| line.trim() == marker).count() == 1;
+    if !(once(start) && once(end)) {
+        return Err(problem());
+    }
+    let mut replaced = String::new();
+    let mut inside = false;
+    for line in text.lines() {
+        let line_is = |marker: &str| line.trim() == marker;
+        if line_is(start) {
+            inside = true;
+        } else if line_is(end) {
+            if !inside {
+                return Err(problem());
+            }
+            replaced.push_str(&format!("{start}\n{block}{end}\n"));
+            inside = false;
+        } else if !inside {
+            replaced.push_str(line);
+            replaced.push('\n');
+        }
+    }
+    // Both are there, but the end came first.
+    if inside { Err(problem()) } else { Ok(replaced) }
+}

@@ -1,0 +1,148 @@
+//! The page of all reproductions, `docs/reproduction.md`.
+
+use std::path::{Path, PathBuf};
+
+use dht_transformer::storage::write_atomically;
+
+use super::findings::{WITHDRAWN, findings, paper_notes, row_name};
+use crate::error::{Error, Result};
+use crate::figures::{Figure, reproduction_figures};
+use crate::readme;
+use crate::record::ReproductionRecord;
+use crate::tables::{markdown_text, reproduction_markdown};
+
+/// The line before the generated part of the page.
+pub const REPRODUCTION_START: &str = "<!-- reproduction -->";
+/// The line after it.
+pub const REPRODUCTION_END: &str = "<!-- /reproduction -->";
+
+/// The figures' directory, as the page names it.
+const FIGURES: &str = "figures/reproduction";
+
+/// The page with its part between the two marker lines replaced by [`reproduction_page`].
+///
+/// # Errors
+/// [`Error::Markers`] unless each of the two lines is there once, in this order; [`Error::Figure`] when a figure cannot be
+/// drawn.
+pub fn with_reproduction(page: &str, records: &[ReproductionRecord]) -> Result<String> {
+    readme::replaced(page, (REPRODUCTION_START, REPRODUCTION_END), &reproduction_page(records)?)
+}
+
+/// For each record what was found, both tables with their notes, figures and differences, in Markdown; at the end what has
+/// to be known of the paper. Every number comes from a record or from the paper's tables.
+///
+/// # Errors
+/// [`Error::Figure`] when a figure cannot be drawn.
+pub fn reproduction_page(records: &[ReproductionRecord]) -> Result<String> {
+    let mut text = String::from("\n");
+    for (record, folder) in records.iter().zip(folders(records)) {
+        text.push_str(&format!("## {}\n\n{}\n\n", markdown_text(&record.data.name), run_line(record)));
+        text.push_str("### What we found\n\n");
+        text.push_str(&list(&findings(record)));
+        text.push_str("### Tables\n\n");
+        text.push_str(&reproduction_markdown(record));
+        text.push_str("### Figures\n\n");
+        for figure in reproduction_figures(record)? {
+            text.push_str(&figure_links(&figure, &folder));
+        }
+        text.push_str("### What differs from the paper\n\n");
+        text.push_str(&differences(record));
+    }
+    text.push_str("## About the paper\n\n");
+    text.push_str(&format!("{}\n\nWhat its own tables do not bear out:\n\n", markdown_text(WITHDRAWN)));
+    text.push_str(&list(&paper_notes()));
+    Ok(text)
+}
+
+/// Draws the figures that the page of these records names into a directory, which is made where it is missing.
+///
+/// # Errors
+/// [`Error::Figure`] when a figure cannot be drawn, [`Error::Io`] and [`Error::Transformer`] when a file cannot be written.
+pub fn write_reproduction_figures(records: &[ReproductionRecord], folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut written = Vec::new();
+    for (record, name) in records.iter().zip(folders(records)) {
+        let folder = folder.join(name);
+        std::fs::create_dir_all(&folder).map_err(|source| Error::Io { path: folder.clone(), source })?;
+        for panel in reproduction_figures(record)?.into_iter().flat_map(|figure| figure.panels) {
+            let path = folder.join(&panel.file);
+            write_atomically(&path, |file| file.write_all(panel.svg.as_bytes()))?;
+            written.push(path);
+        }
+    }
+    Ok(written)
+}
+
+/// A folder's name for each record: that of its data set, with a number where it is there already.
+fn folders(records: &[ReproductionRecord]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for record in records {
+        let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c.to_ascii_lowercase() } else { '_' };
+        let name: String = record.data.name.chars().map(plain).collect();
+        let numbered = (2..).map(|number| format!("{name}_{number}"));
+        names.extend(std::iter::once(name.clone()).chain(numbered).find(|name| !names.contains(name)));
+    }
+    names
+}
+
+/// The command, the data, the model and the machine.
+fn run_line(record: &ReproductionRecord) -> String {
+    let (model, machine) = (&record.model, &record.machine);
+    let versions: Vec<String> = machine.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
+    let text = format!(
+        "From {}. {}. {} layers of {} heads, width {}, {} parameters. {}, {} threads, {}, {}; {}.",
+        record.command.join(" "),
+        record.data.summary(),
+        model.layers,
+        model.heads,
+        model.hidden,
+        model.parameters,
+        machine.cpu,
+        machine.cores,
+        machine.device,
+        machine.system,
+        versions.join(", ")
+    );
+    markdown_text(&text)
+}
+
+/// Figures of costs are shown, the paper's are linked.
+fn figure_links(figure: &Figure, folder: &str) -> String {
+    let mut text = String::new();
+    let path = |file: &str| format!("{FIGURES}/{folder}/{file}");
+    let heading = markdown_text(&figure.heading());
+    let shown = figure.number.is_none();
+    if shown {
+        for panel in &figure.panels {
+            text.push_str(&format!("![{}]({})\n\n", markdown_text(&panel.alt), path(&panel.file)));
+        }
+    }
+    let caption = markdown_text(&figure.caption);
+    text.push_str(&format!("{}**{heading}.** {caption}", if shown { "" } else { " - " }));
+    if !shown {
+        let links =
+            figure.panels.iter().map(|panel| format!("[{}]({})", panel.file.replace('_', "\\_"), path(&panel.file)));
+        let links: Vec<String> = links.collect();
+        text.push_str(&format!(" {}", links.join(", ")));
+    }
+    text.truncate(text.trim_end().len());
+    text.push_str("\n\n");
+    text
+}
+
+fn differences(record: &ReproductionRecord) -> String {
+    let with = record.rows.iter().filter(|row| !row.deviations.is_empty());
+    let items: Vec<String> = with.map(|row| format!("{}: {}", row_name(row), row.deviations.join("; "))).collect();
+    if items.is_empty() { "No row names a difference.\n\n".into() } else { list(&items) }
+}
+
+/// A list of sentences and an empty line; nothing where there are none.
+fn list(items: &[String]) -> String {
+    if items.is_empty() {
+        return String::new();
+    }
+    let items: String = items.iter().map(|item| format!(" - {}\n", markdown_text(item))).collect();
+    items + "\n"
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,55 @@
+use super::*;
+use crate::fixture;
+
+fn records() -> [ReproductionRecord; 3] {
+    let named = |name: &str| {
+        let mut record = fixture::reproduction();
+        record.data.name = name.into();
+        record
+    };
+    [named("ag_news"), named("IMDB"), named("ag_news")]
+}
+
+#[test]
+fn prose_around_the_marker_lines_stays_and_writing_again_changes_nothing() {
+    let page = format!("# Reproduction\n\nprose\n\n{REPRODUCTION_START}\nold\n{REPRODUCTION_END}\n\nmore prose\n");
+    let once = with_reproduction(&page, &records()).unwrap();
+    assert!(once.starts_with("# Reproduction\n\nprose\n\n") && once.ends_with("\n\nmore prose\n"));
+    assert!(!once.contains("\nold\n"));
+    assert_eq!(with_reproduction(&once, &records()).unwrap(), once);
+    assert!(matches!(with_reproduction("no markers", &records()), Err(Error::Markers { .. })));
+}
+
+#[test]
+fn the_page_has_all_rows_findings_and_notes_of_every_record() {
+    let page = reproduction_page(&records()).unwrap();
+    assert_eq!(page.matches("\n## ").count(), 4);
+    for (index, record) in records().iter().enumerate() {
+        for finding in findings(record) {
+            assert!(page.contains(&markdown_text(&finding)), "{index}: {finding}");
+        }
+        for row in &record.rows {
+            let cells = format!("| {} | {} |", markdown_text(&row.method), markdown_text(&row.setting));
+            assert!(page.matches(&cells).count() >= 6, "{cells}");
+        }
+    }
+    for text in ["withdrawn by an author in January 2024", "Made-up CPU &lt;1&gt;, 2 threads", "backbone of 12 layers"]
+    {
+        assert!(page.contains(text), "{text}");
+    }
+    assert!(!page.contains("<script"));
+}
+
+#[test]
+fn every_figure_that_the_page_names_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = write_reproduction_figures(&records(), folder.path()).unwrap();
+    let page = reproduction_page(&records()).unwrap();
+    let named: Vec<&str> =
+        page.split(&format!("]({FIGURES}/")).skip(1).map(|part| part.split(')').next().unwrap()).collect();
+    assert_eq!(named.len(), written.len());
+    for name in named {
+        assert!(written.contains(&folder.path().join(name)), "{name}");
+    }
+    assert_eq!(folders(&records()), ["ag_news", "imdb", "ag_news_2"]);
+}

@@ -1,0 +1,7 @@
+//! Sentences about a reproduction and about the paper, with numbers from rows and from the paper's tables.
+
+mod paper;
+mod rows;
+
+pub(crate) use paper::{WITHDRAWN, paper_notes};
+pub(crate) use rows::{findings, row_name};

@@ -1,0 +1,144 @@
+//! What the paper's own tables do not bear out.
+
+use crate::published::{FULL_MODEL, Published, PublishedData, Stage};
+
+/// What has to be known of the source.
+pub(crate) const WITHDRAWN: &str = "The paper is \"Sample-based Dynamic Hierarchical Transformer with Layer and Head \
+    Flexibility via Contextual Bandit\" (December 2023). Its arXiv version was withdrawn by an author in January 2024, \
+    without a reason in the listing. Its figures are quoted here for comparison only.";
+
+/// Sentences about statements of the paper that its tables do not bear out, with the numbers of its tables.
+pub(crate) fn paper_notes() -> Vec<String> {
+    let mut notes = dominated();
+    notes.push(savings());
+    notes.push(costs_of_t_dht());
+    notes.push(accuracy_lost());
+    notes
+}
+
+fn is_dht(cell: &Published) -> bool {
+    cell.method.ends_with("-DHT")
+}
+
+fn shown(cell: &Published) -> String {
+    format!("{} ({:.3} @ {:.2})", cell.method, cell.f1, cell.cost)
+}
+
+/// Whether a cell has no lower score at no higher cost, and is better in one of them.
+fn dominates(a: &Published, b: &Published) -> bool {
+    a.f1 >= b.f1 && a.cost <= b.cost && (a.f1 > b.f1 || a.cost < b.cost)
+}
+
+/// What the text says of its baselines, and for each data set the DHT models that a baseline of table 2 matches or beats.
+fn dominated() -> Vec<String> {
+    let mut notes = vec![
+        "The text says that DHT outperforms distillation in both complexity and accuracy, and loses less accuracy than FastBERT."
+            .to_owned(),
+    ];
+    for data in PublishedData::ALL {
+        let cells: Vec<Published> = data.cells(Stage::Inference).collect();
+        let baselines = || cells.iter().filter(|cell| !is_dht(cell) && cell.method != FULL_MODEL);
+        let beaten = cells.iter().filter(|cell| is_dht(cell)).filter_map(|dht| {
+            let by: Vec<String> = baselines().filter(|cell| dominates(cell, dht)).map(shown).collect();
+            (!by.is_empty()).then(|| format!("{} by {}", shown(dht), by.join(", ")))
+        });
+        let beaten: Vec<String> = beaten.collect();
+        if !beaten.is_empty() {
+            notes.push(format!(
+                "In table 2 for {}, baselines have at least the F1 of a DHT model at no higher cost: {}.",
+                data.name(),
+                beaten.join("; ")
+            ));
+        }
+    }
+    notes
+}
+
+/// The share saved in training and in inference, by the larger cost of the two.
+fn savings() -> String {
+    let mut saved: Vec<(f64, &str, PublishedData)> = Vec::new();
+    for data in PublishedData::ALL {
+        for trained in data.cells(Stage::Training).filter(is_dht) {
+            let predicted = data.cell(Stage::Inference, trained.method).map_or(1.0, |cell| cell.cost);
+            saved.push((1.0 - trained.cost.max(predicted), trained.method, data));
+        }
+    }
+    saved.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let percent = |share: f64| format!("{:.0} %", 100.0 * share);
+    let (most, second, last) = (saved[0], saved[1], saved[saved.len() - 1]);
+    format!(
+        "\"Up to {} computational savings for both training and inference\" is {} on {} alone. Taking the higher of both \
+         costs, the next is {} ({} on {}), the median {}, and the last {} ({} on {}); by the estimate, that is.",
+        percent(most.0),
+        most.1,
+        most.2.name(),
+        percent(second.0),
+        second.1,
+        second.2.name(),
+        percent(saved[saved.len() / 2].0),
+        percent(last.0),
+        last.1,
+        last.2.name(),
+    )
+}
+
+fn costs_of_t_dht() -> String {
+    let range = |stage| {
+        let costs = PublishedData::ALL.map(|data| data.cell(stage, "T-DHT").map_or(1.0, |cell| cell.cost));
+        format!("{:.2} to {:.2}", costs.iter().copied().fold(1.0, f64::min), costs.iter().copied().fold(0.0, f64::max))
+    };
+    format!(
+        "T-DHT predicts at {} of the full model's cost, more than it trains at ({}): its bandit ends up choosing the full \
+         depth (the paper's 7.4).",
+        range(Stage::Inference),
+        range(Stage::Training)
+    )
+}
+
+fn accuracy_lost() -> String {
+    let data = PublishedData::YelpPolarity;
+    let f1 = |method| data.cell(Stage::Inference, method).map_or(0.0, |cell| cell.f1);
+    let (full, dht) = (f1(FULL_MODEL), f1("S-DHT"));
+    format!(
+        "The text says that S-DHT loses 0.6 % on {}; its table has {full:.3} and {dht:.3}, which is {:.1} %.",
+        data.name(),
+        100.0 * (full - dht) / full
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Read off the printed tables by hand.
+    #[test]
+    fn known_statements_are_found_in_the_tables() {
+        let notes = paper_notes();
+        let of = |data: &str| {
+            notes.iter().find(|note| note.contains(&format!("table 2 for {data},"))).cloned().unwrap_or_default()
+        };
+        let yelp_p = of("Yelp P.");
+        for method in ["T-DHT", "P-DHT", "S-DHT", "F-DHT"] {
+            assert!(yelp_p.contains(method), "{yelp_p}");
+        }
+        assert!(yelp_p.contains("1-FastBERT (0.960 @ 0.08)"), "{yelp_p}");
+        let yelp_f = of("Yelp F.");
+        for method in ["T-DHT", "P-DHT", "S-DHT"] {
+            assert!(yelp_f.contains(method), "{yelp_f}");
+        }
+        assert!(!yelp_f.contains("F-DHT") && yelp_f.contains("3-DisBERT (0.635 @ 0.25)"), "{yelp_f}");
+        assert!(of("AG News").contains("T-DHT (0.945 @ 0.81) by 6-DisBERT (0.946 @ 0.50)"), "{}", of("AG News"));
+        let has = |text: &str| notes.iter().any(|note| note.contains(text));
+        assert!(has("\"Up to 74 %") && has("is S-DHT on Yelp P. alone"), "{notes:#?}");
+        assert!(has("0.76 to 0.87") && has("0.42 to 0.47"), "{notes:#?}");
+        assert!(has("0.960 and 0.956, which is 0.4 %"), "{notes:#?}");
+    }
+
+    #[test]
+    fn equal_cells_do_not_dominate_each_other() {
+        let cell = |f1, cost| Published { method: "", f1, cost };
+        assert!(!dominates(&cell(0.9, 0.5), &cell(0.9, 0.5)));
+        assert!(dominates(&cell(0.9, 0.4), &cell(0.9, 0.5)) && dominates(&cell(0.91, 0.5), &cell(0.9, 0.5)));
+        assert!(!dominates(&cell(0.91, 0.6), &cell(0.9, 0.5)));
+    }
+}

@@ -1,0 +1,232 @@
+//! What a reproduction found, as sentences with the numbers of its rows.
+
+use crate::published::{Counterpart, Stage};
+use crate::record::{ReproductionRecord, RowGroup, RowRecord, Summary};
+
+/// A row is called as good as the full model when the upper 95 % bound of its deficit is at most this.
+const MARGIN: f64 = 0.01;
+
+/// What the rows of a record say, in the order in which a reader asks.
+pub(crate) fn findings(record: &ReproductionRecord) -> Vec<String> {
+    let finished: Vec<&RowRecord> = record.rows.iter().filter(|row| !row.seeds.is_empty()).collect();
+    let mut found = Vec::new();
+    for row in finished.iter().filter(|row| row.group == RowGroup::Full) {
+        found.push(format!(
+            "The full model scores {} macro F1 ({}).",
+            score(row.macro_f1, row.seeds.len()),
+            [counted(row.seeds.len(), "seed"), counted(row.epochs, "epoch")].join(", ")
+        ));
+    }
+    let published = || finished.iter().copied().filter(|row| row.group == RowGroup::AsPublished);
+    found.extend(published().map(|row| against_paper(record, row)));
+    found.extend(savings(published()));
+    let dynamic = || finished.iter().copied().filter(|row| is_dynamic(row));
+    found.extend(dynamic().map(|row| opponents(row, &finished)));
+    found.extend(worth_of_choosing(dynamic()));
+    found.extend(gap_of_the_estimate(&finished));
+    found.extend(cheapest(&finished, "inference", |row| row.inference_flops_ratio));
+    found.extend(cheapest(&finished, "training", |row| row.train_flops_ratio));
+    let (failed, seeds): (Vec<_>, Vec<_>) =
+        record.rows.iter().filter(|row| !row.failed.is_empty()).map(|row| (row_name(row), row.failed.len())).unzip();
+    if !failed.is_empty() {
+        let count = seeds.iter().sum();
+        let which = failed.join(", ");
+        found.push(format!("{} failed, in {which}; the tables say why.", counted(count, "training")));
+    }
+    found
+}
+
+/// The method with its setting: `T-DHT (as published)`.
+pub(crate) fn row_name(row: &RowRecord) -> String {
+    if row.setting.is_empty() { row.method.clone() } else { format!("{} ({})", row.method, row.setting) }
+}
+
+fn is_dynamic(row: &RowRecord) -> bool {
+    matches!(row.group, RowGroup::AsPublished | RowGroup::Ours)
+}
+
+fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
+fn score(summary: Summary, seeds: usize) -> String {
+    if seeds > 1 { format!("{:.3} ± {:.3}", summary.mean, summary.sd) } else { format!("{:.3}", summary.mean) }
+}
+
+/// A row with the paper's settings, and what the paper prints of it.
+fn against_paper(record: &ReproductionRecord, row: &RowRecord) -> String {
+    let side = if row.deficit < 0.0 { "above" } else { "below" };
+    let mut text = format!(
+        "{} with the paper's settings scores {}, {:.3} {side} the full model (upper 95 % bound of the deficit {:.3}). It \
+         predicts at {:.2} of the full model's FLOPs ({:.2} by layers × heads) and {:.2} of its time, and trains at {:.2} of \
+         its FLOPs ({:.2}) and {:.2} of its time.",
+        row.method,
+        score(row.macro_f1, row.seeds.len()),
+        row.deficit.abs(),
+        row.deficit_upper95,
+        row.inference_flops_ratio,
+        row.inference_layer_head_ratio,
+        row.inference_wall_ratio,
+        row.train_flops_ratio,
+        row.train_layer_head_ratio,
+        row.train_wall_ratio,
+    );
+    let Some(counterpart) = Counterpart::of(&record.data.name) else { return text };
+    let cell = |stage| counterpart.cell(stage, row, record.model.layers);
+    if let (Some(trained), Some(predicted)) = (cell(Stage::Training), cell(Stage::Inference)) {
+        text += &format!(
+            " The paper prints {:.3} for {}, at {:.2} in inference and {:.2} in training by layers × heads.",
+            predicted.f1,
+            counterpart.data.name(),
+            predicted.cost,
+            trained.cost
+        );
+    }
+    text
+}
+
+/// The largest share saved in training and inference at once, against the paper's 74 %.
+fn savings<'a>(published: impl Iterator<Item = &'a RowRecord>) -> Option<String> {
+    let saved = |row: &RowRecord| 1.0 - row.train_flops_ratio.max(row.inference_flops_ratio);
+    let best = published.max_by(|a, b| saved(a).total_cmp(&saved(b)))?;
+    let (share, estimate) = (saved(best), 1.0 - best.train_layer_head_ratio.max(best.inference_layer_head_ratio));
+    let what = if share > 0.0 {
+        format!("the most that one of the paper's settings saves in both is {:.0} % of the exact FLOPs", 100.0 * share)
+    } else {
+        format!(
+            "none of the paper's settings saves exact FLOPs in both; the nearest needs {:.0} % more than the full model in one",
+            -100.0 * share
+        )
+    };
+    Some(format!(
+        "The paper's headline is \"up to 74 % computational savings for both training and inference\". Here {what} ({}; {:.0} \
+         % by layers × heads), with a deficit of {:.3}.",
+        best.method,
+        100.0 * estimate,
+        best.deficit
+    ))
+}
+
+/// The baselines with at least the same score at no more FLOPs of inference.
+fn opponents(row: &RowRecord, finished: &[&RowRecord]) -> String {
+    let mut better: Vec<&RowRecord> = finished
+        .iter()
+        .copied()
+        .filter(|other| !is_dynamic(other) && other.group != RowGroup::Full && other.epochs <= row.epochs)
+        .filter(|other| {
+            other.macro_f1.mean >= row.macro_f1.mean && other.inference_flops_ratio <= row.inference_flops_ratio
+        })
+        .collect();
+    better.sort_by(|a, b| b.macro_f1.mean.total_cmp(&a.macro_f1.mean));
+    let name = row_name(row);
+    let at = |row: &RowRecord| format!("{:.3} @ {:.3}", row.macro_f1.mean, row.inference_flops_ratio);
+    match better.first() {
+        None => format!("{name}, {}: no baseline here scores as much at no more FLOPs of inference.", at(row)),
+        Some(best) => format!(
+            "{name}, {}: {} at least as much at no more FLOPs of inference, the best of them {} with {}.",
+            at(row),
+            if better.len() == 1 { "1 baseline scores".into() } else { format!("{} baselines score", better.len()) },
+            row_name(best),
+            at(best)
+        ),
+    }
+}
+
+/// What the choice for each text is worth, over the same routes shuffled among the texts.
+fn worth_of_choosing<'a>(dynamic: impl Iterator<Item = &'a RowRecord>) -> Option<String> {
+    let worth: Vec<String> = dynamic
+        .filter_map(|row| {
+            let shuffled = row.random_macro_f1?;
+            Some(format!("{:+.3} for {}", row.macro_f1.mean - shuffled.mean, row_name(row)))
+        })
+        .collect();
+    (!worth.is_empty()).then(|| {
+        let all = worth.join(", ");
+        format!(
+            "Choosing routes text by text is worth, in macro F1 over the same routes shuffled among the texts: {all}."
+        )
+    })
+}
+
+/// The row whose estimate is furthest below its exact FLOPs.
+fn gap_of_the_estimate(finished: &[&RowRecord]) -> Option<String> {
+    let gaps = finished.iter().flat_map(|row| {
+        [
+            ("training", row, row.train_layer_head_ratio, row.train_flops_ratio),
+            ("inference", row, row.inference_layer_head_ratio, row.inference_flops_ratio),
+        ]
+    });
+    let dynamic = gaps.filter(|(_, row, estimate, exact)| is_dynamic(row) && *estimate > 0.0 && exact > estimate);
+    let (what, row, estimate, exact) = dynamic.max_by(|a, b| (a.3 - a.2).total_cmp(&(b.3 - b.2)))?;
+    Some(format!(
+        "Layers × heads flatters: it gives {estimate:.2} for the {what} of {}, which is {exact:.2} of the full model's FLOPs \
+         when everything that runs is counted.",
+        row_name(row)
+    ))
+}
+
+/// The cheapest row that is, with 95 % confidence, hardly worse than the full model.
+fn cheapest(finished: &[&RowRecord], what: &str, cost: fn(&RowRecord) -> f64) -> Option<String> {
+    let good = finished.iter().filter(|row| row.group != RowGroup::Full && row.deficit_upper95 <= MARGIN);
+    let row = good.min_by(|a, b| cost(a).total_cmp(&cost(b)))?;
+    Some(format!(
+        "The cheapest {what} of all rows that lose at most {MARGIN} macro F1 (95 % confidence): {}, {:.3} at {:.3} of the full \
+         model's FLOPs.",
+        row_name(row),
+        row.macro_f1.mean,
+        cost(row)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    fn found(record: &ReproductionRecord) -> String {
+        findings(record).join("\n")
+    }
+
+    #[test]
+    fn findings_have_the_numbers_of_their_rows() {
+        let text = found(&fixture::reproduction());
+        for part in [
+            "The full model scores 0.921 ± 0.002 macro F1 (3 seeds, 3 epochs).",
+            "T-DHT with the paper's settings scores 0.914, 0.007 below the full model (upper 95 % bound of the deficit 0.010).",
+            "The paper prints 0.945 for AG News, at 0.81 in inference and 0.42 in training by layers × heads.",
+            "saves in both is 20 % of the exact FLOPs (P-DHT; 56 % by layers × heads), with a deficit of 0.509",
+            "T-DHT (as published), 0.914 @ 0.840: 4 baselines score at least as much at no more FLOPs of inference, the best of \
+             them FastBERT (speed 0.1) with 0.921 @ 0.600.",
+            "F-DHT (ours, λ = 0.3), 0.920 @ 0.290: no baseline here scores as much",
+            "shuffled among the texts: +0.006 for T-DHT (as published), +0.006 for S-DHT",
+            "it gives 0.55 for the training of T-DHT (as published), which is 1.21",
+            "The cheapest inference of all rows that lose at most 0.01 macro F1 (95 % confidence): F-DHT (ours, λ = 0.3), 0.920 \
+             at 0.290",
+            "4 trainings failed, in P-DHT (as published), P-DHT (ours)",
+        ] {
+            assert!(text.contains(part), "{part}\n\n{text}");
+        }
+    }
+
+    #[test]
+    fn other_numbers_give_other_sentences() {
+        let mut record = fixture::reproduction();
+        for row in &mut record.rows {
+            (row.deficit, row.train_flops_ratio, row.random_macro_f1) = (-0.004, 1.5, None);
+            row.failed.clear();
+        }
+        record.data.name = "sst2".into();
+        let text = found(&record);
+        for part in [
+            "0.004 above the full model",
+            "none of the paper's settings saves exact FLOPs in both; the nearest needs 50 %",
+        ] {
+            assert!(text.contains(part), "{part}\n\n{text}");
+        }
+        for part in ["The paper prints", "Choosing routes", "failed"] {
+            assert!(!text.contains(part), "{part}\n\n{text}");
+        }
+        assert!(findings(&ReproductionRecord::default()).is_empty());
+    }
+}

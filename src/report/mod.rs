@@ -1,0 +1,16 @@
+//! What a reader sees of reproductions: one HTML page of each, all its tables and figures as files, and one page in the docs.
+
+mod docs_page;
+mod findings;
+mod html;
+mod output;
+mod page;
+
+pub use docs_page::{
+    REPRODUCTION_END, REPRODUCTION_START, reproduction_page, with_reproduction, write_reproduction_figures,
+};
+pub use output::write_reproduction;
+pub use page::reproduction_report;
+
+#[cfg(test)]
+mod tests;

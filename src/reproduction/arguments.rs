@@ -1,0 +1,151 @@
+//! The flags of a reproduction, and the plan that they give once they are checked.
+
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use dht_transformer::data::Column;
+
+use super::units::{Selection, Unit};
+use crate::device::DeviceChoice;
+use crate::error::{Error, Result};
+use crate::experiment::{Arguments, Model, RunPlan};
+
+/// The largest number of seeds.
+const MOST_SEEDS: u64 = 100;
+
+/// Reproduce the paper's tables and figures beside baselines, all trained on the same texts by the same loop.
+///
+/// Without --data it generates its own texts and needs neither files nor a network.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    after_help = "Writes record.json, rows.csv, figures (SVG) and report.html into --out. A stopped or failed run continues \
+                  where it stopped: rows that finished with the same settings are kept."
+)]
+pub struct ReproductionArguments {
+    /// Directory with train.* and test.* or dev.* (csv, tsv, jsonl; also .gz) [default: generated texts]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Hugging Face directory of a BERT, or LAYERSxHEADSxHIDDEN of a model trained from scratch
+    #[arg(long, value_name = "DIR|LxHxD", default_value = "6x12x96")]
+    pub model: Model,
+    /// Column of the text, by name or by number from 0; may be given several times [default: detected]
+    #[arg(long, value_name = "COLUMN")]
+    pub text_column: Vec<Column>,
+    /// Column of the label, by name or by number from 0 [default: detected]
+    #[arg(long, value_name = "COLUMN")]
+    pub label_column: Option<Column>,
+    /// The two text columns are a pair of sentences, not parts of one text
+    #[arg(long)]
+    pub pair: bool,
+    /// Maximum length of a text in tokens [default: 128]
+    #[arg(long, value_name = "N")]
+    pub max_length: Option<usize>,
+    /// Use the first N training rows, a tenth of them for validation [default: all, or 3000 generated]
+    #[arg(long, value_name = "N")]
+    pub train_rows: Option<usize>,
+    /// Use the first N test rows [default: all, or 1000 generated]
+    #[arg(long, value_name = "N")]
+    pub test_rows: Option<usize>,
+    /// Add the N training rows after --train-rows to the test rows
+    #[arg(long, value_name = "N", requires = "train_rows")]
+    pub extra_test_rows: Option<usize>,
+    /// Passes over the training rows; as published twice as many, beside a full model of as many [default: 2]
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub epochs: usize,
+    /// Samples in a batch
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    pub batch: usize,
+    /// Peak learning rate [default: 1e-3 from scratch, 5e-5 for a pre-trained model]
+    #[arg(long, value_name = "X")]
+    pub lr: Option<f64>,
+    /// Run the seeds 0 to N − 1
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seeds: u64,
+    /// Names of rows, separated by commas; a name selects all rows that begin with it and a hyphen [default: all]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub rows: Vec<String>,
+    /// Device of the tensors
+    #[arg(long, value_enum, default_value_t)]
+    pub device: DeviceChoice,
+    /// Directory for everything that is written
+    #[arg(long, value_name = "DIR", default_value = "target/dht/reproduce")]
+    pub out: PathBuf,
+    /// Show no progress, only the tables
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// Checked [`ReproductionArguments`].
+#[derive(Debug, Clone)]
+pub(super) struct ReproductionPlan {
+    /// The plan of one training: of seed 0.
+    pub(super) run: RunPlan,
+    pub(super) seeds: u64,
+    pub(super) units: Selection,
+    pub(super) out: PathBuf,
+    pub(super) quiet: bool,
+    /// The flags that results depend on, for the record.
+    pub(super) flags: Vec<String>,
+}
+
+impl ReproductionPlan {
+    /// Checks the flags, before any data are read.
+    pub(super) fn new(arguments: &ReproductionArguments) -> Result<Self> {
+        let ReproductionArguments { seeds, out, quiet, .. } = arguments;
+        if !(1..=MOST_SEEDS).contains(seeds) {
+            let expected = format!("1 to {MOST_SEEDS}");
+            return Err(Error::Argument { flag: "seeds", expected, got: seeds.to_string() });
+        }
+        let plain = arguments.of_run();
+        let run = RunPlan::try_from(plain.clone())?;
+        let layers = run.layers()?;
+        let units = Selection::new(&arguments.rows, layers, arguments.epochs)?;
+        let mut flags = plain.flags();
+        if *seeds != 1 {
+            flags.extend(["--seeds".into(), seeds.to_string()]);
+        }
+        if !arguments.rows.is_empty() {
+            flags.extend(["--rows".into(), arguments.rows.join(",")]);
+        }
+        Ok(Self { run, seeds: *seeds, units, out: out.clone(), quiet: *quiet, flags })
+    }
+
+    /// The plan of one training.
+    pub(super) fn training(&self, unit: Unit, seed: u64) -> RunPlan {
+        RunPlan { seed, epochs: unit.epochs(self.run.epochs), ..self.run.clone() }
+    }
+
+    /// The directory of a unit's files.
+    pub(super) fn place(&self, unit: Unit, seed: u64) -> PathBuf {
+        self.out.join("units").join(format!("{unit}.seed-{seed}"))
+    }
+
+    /// The output directory.
+    pub(super) fn out(&self) -> &Path {
+        &self.out
+    }
+}
+
+impl ReproductionArguments {
+    /// The flags of a single run that these amount to.
+    fn of_run(&self) -> Arguments {
+        let generated = self.data.is_none();
+        let rows = |given: Option<usize>, default| given.or(generated.then_some(default));
+        Arguments {
+            data: self.data.clone(),
+            model: self.model.clone(),
+            text_column: self.text_column.clone(),
+            label_column: self.label_column.clone(),
+            pair: self.pair,
+            max_length: self.max_length,
+            train_rows: rows(self.train_rows, 3_000),
+            test_rows: rows(self.test_rows, 1_000),
+            extra_test_rows: self.extra_test_rows,
+            epochs: Some(self.epochs),
+            batch: self.batch,
+            lr: self.lr,
+            device: self.device,
+            ..Arguments::parse_from(["reproduce"])
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The units of the baselines that have a training of their own: distilled truncations, `DistilBERT`, `FastBERT`, PABEE.
+
+use std::collections::BTreeMap;
+
+use dht_search::{
+    DynamicModel,
+    baselines::{Baseline, distilbert, fastbert, pabee, truncation},
+    evaluation::exit_log_probabilities,
+};
+use dht_transformer::{TrainSettings, Trainer, tasks::DistillationSettings, train::History};
+
+use super::files::{SeedRow, UnitResult, save_log_probabilities};
+use super::units::Unit;
+use super::worker::Worker;
+use crate::error::Result;
+use crate::experiment::{CLASSIFIERS, pooling, rng, train_settings};
+use crate::progress::TrainingProgress;
+use crate::record::{RouteCounts, RowGroup};
+
+/// `FastBERT`'s speeds: the paper's rows 6-, 3- and 1-FastBERT, whose order it prints reversed.
+const SPEEDS: [f64; 3] = [0.1, 0.5, 0.8];
+/// PABEE's patiences.
+const PATIENCES: [u32; 3] = [3, 2, 1];
+/// The learning rate of `FastBERT`'s exits: they are new, and nothing else learns. Chosen on validation rows.
+const EXIT_RATE: f64 = 1e-3;
+
+impl Worker<'_> {
+    /// The first layers, distilled from the full model.
+    pub(super) fn distilled(&self, depth: usize) -> Result<UnitResult> {
+        let teacher = self.model_of(Unit::Full)?;
+        let settings = DistillationSettings::soft_labels();
+        let mut rng = rng(&self.run, CLASSIFIERS);
+        self.student(truncation::distilled(&self.encoder, depth, &teacher, settings, &mut rng)?, RowGroup::Truncation)
+    }
+
+    /// A student of some of the full model's layers.
+    pub(super) fn distilbert(&self, depth: usize) -> Result<UnitResult> {
+        let teacher = self.model_of(Unit::Full)?;
+        let student = distilbert::distilbert(&teacher, depth, DistillationSettings::default())?;
+        let mut result = self.student(student, RowGroup::DistilBert)?;
+        let deviations = [
+            "distilled on the training rows with their labels; the source distils on a corpus in pre-training",
+            "starts as layers of the fine-tuned teacher; the source's as layers of the pre-trained one",
+        ];
+        result.rows[0].deviations = deviations.map(String::from).into();
+        Ok(result)
+    }
+
+    fn student<B>(&self, mut student: B, group: RowGroup) -> Result<UnitResult>
+    where
+        B: Baseline<Model = dht_transformer::TextClassifier>,
+        crate::error::Error: From<B::Error>,
+    {
+        let history = self.fit(&mut student)?;
+        let own = (student.flops(), seconds(&history));
+        let teacher = self.result_of(Unit::Full)?;
+        let all = (own.0 + teacher.train_flops, own.1 + teacher.train_seconds);
+        let row = self.row_of_classifier(&student.into_model(), group, own, all)?;
+        Ok(UnitResult { hash: String::new(), train_flops: own.0, train_seconds: own.1, rows: vec![row] })
+    }
+
+    /// Exits of the frozen full model at each speed.
+    pub(super) fn fastbert(&self) -> Result<UnitResult> {
+        let backbone = self.model_of(Unit::Full)?;
+        let settings = fastbert::FastBertSettings::default();
+        let mut exits = fastbert::FastBert::new(&backbone, settings, &mut rng(&self.run, CLASSIFIERS))?;
+        let history = self.fit_at(&mut exits, EXIT_RATE)?;
+        let own = (Baseline::flops(&exits), seconds(&history));
+        let full = self.result_of(Unit::Full)?;
+        let model = exits.into_model();
+        let mut rows = Vec::new();
+        for speed in SPEEDS {
+            let mut row = self.row_at(&model, speed, RowGroup::FastBert)?;
+            (row.method, row.setting) = ("FastBERT".into(), format!("speed {speed}"));
+            (row.train_flops, row.train_seconds) = (own.0 + full.train_flops, own.1 + full.train_seconds);
+            // The layers that learn exits run forward alone; layers × heads counts the fine-tuning.
+            row.train_layer_head_ratio = 1.0;
+            row.deviations = vec!["exits of one hidden layer of 128 neurons; the source's have self-attention".into()];
+            rows.push(row);
+        }
+        self.exits(&model)?;
+        Ok(UnitResult { hash: String::new(), train_flops: own.0, train_seconds: own.1, rows })
+    }
+
+    /// Exits that are trained jointly, at each patience.
+    pub(super) fn pabee(&self) -> Result<UnitResult> {
+        let settings = pabee::PabeeSettings { pooling: pooling(&self.run), ..pabee::PabeeSettings::default() };
+        let copy = self.encoder.truncated(self.encoder.layers())?;
+        let mut search = pabee::pabee(copy, self.classes(), &settings, &mut rng(&self.run, CLASSIFIERS))?;
+        let history = self.fit(&mut search)?;
+        let own = (Baseline::flops(&search), seconds(&history));
+        let model = Baseline::into_model(search);
+        let mut rows = Vec::new();
+        for patience in PATIENCES {
+            let mut row = self.row_at(&model, 1.0 / f64::from(patience), RowGroup::Pabee)?;
+            (row.method, row.setting) = ("PABEE".into(), format!("patience {patience}"));
+            (row.train_flops, row.train_seconds) = own;
+            row.train_layer_head_ratio = 1.0;
+            rows.push(row);
+        }
+        self.exits(&model)?;
+        Ok(UnitResult { hash: String::new(), train_flops: own.0, train_seconds: own.1, rows })
+    }
+
+    /// The row of a model at a speed; the cost of training is still 0.
+    fn row_at(&self, model: &DynamicModel, speed: f64, group: RowGroup) -> Result<SeedRow> {
+        let at_speed = model.with_speed(speed)?;
+        let tested = self.test(&at_speed)?;
+        let mut row = self.row(&tested, group, self.wall_ratio(&at_speed)?);
+        let mut test = BTreeMap::new();
+        tested.predictions.iter().for_each(|text| *test.entry(text.route.to_string()).or_default() += 1);
+        row.routes = Some(RouteCounts { test, ..RouteCounts::default() });
+        Ok(row)
+    }
+
+    /// Writes the log-probabilities of every exit.
+    fn exits(&self, model: &DynamicModel) -> Result<()> {
+        let mut tables = BTreeMap::new();
+        let data = &self.data;
+        for (part, rows) in [("train", &data.train), ("validation", &data.validation), ("test", &data.test)] {
+            let exits = exit_log_probabilities(model.model(), rows, self.batch())?;
+            for (depth, rows) in model.space().exits().iter().zip(exits) {
+                tables.insert(format!("{part}.{depth}"), rows);
+            }
+        }
+        save_log_probabilities(&self.place(), &tables)
+    }
+
+    /// As [`fit`](Self::fit), at another learning rate.
+    fn fit_at(&self, exits: &mut fastbert::FastBert, rate: f64) -> Result<History> {
+        let mut settings: TrainSettings = train_settings(&self.run);
+        settings.optimizer.learning_rate = rate;
+        let mut progress = TrainingProgress::new(format!("{} seed {}", self.unit, self.seed), self.plan.quiet);
+        Ok(Trainer::new(settings).fit(exits, &self.data.train, &self.data.validation, &mut progress)?)
+    }
+}
+
+fn seconds(history: &History) -> f64 {
+    history.train_seconds - history.optimizer_seconds
+}

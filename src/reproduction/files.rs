@@ -1,0 +1,112 @@
+//! The files of one unit and seed: a manifest with the rows, log-probabilities, and the trained model.
+//!
+//! ```text
+//! units/truncation-3.seed-0/
+//!   result.json                 the hash of the settings, the cost of the training, the rows; written last
+//!   log_probabilities.safetensors   one cache of predictions: `train.3`, `validation.3`, `test.3` (rows, classes)
+//!   model/                      a Hugging Face directory, of models that other units read
+//! ```
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use dht_search::training::Curves;
+use dht_transformer::storage::write_atomically;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, RecordProblem, Result};
+use crate::record::{RouteCounts, RowGroup};
+
+const RESULT: &str = "result.json";
+const PROBABILITIES: &str = "log_probabilities.safetensors";
+
+/// What a unit of one seed found.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UnitResult {
+    /// Of the settings, the texts and this layout: see [`super::plan`].
+    pub(super) hash: String,
+    /// FLOPs of the training alone, without what came before.
+    pub(super) train_flops: u64,
+    /// Wall clock of the training alone, without the optimiser.
+    pub(super) train_seconds: f64,
+    /// The rows.
+    pub(super) rows: Vec<SeedRow>,
+}
+
+/// A row of one seed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SeedRow {
+    pub(super) method: String,
+    pub(super) setting: String,
+    pub(super) group: RowGroup,
+    pub(super) epochs: usize,
+    /// The predicted class of each test row.
+    pub(super) labels: Vec<u32>,
+    pub(super) macro_f1: f64,
+    pub(super) accuracy: f64,
+    /// With all that the method needs before.
+    pub(super) train_flops: u64,
+    pub(super) train_seconds: f64,
+    pub(super) inference_flops: u64,
+    /// Wall clock over the full model's: both warm, in turns, medians.
+    pub(super) inference_wall_ratio: f64,
+    pub(super) train_layer_head_ratio: f64,
+    pub(super) inference_layer_head_ratio: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) random_macro_f1: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) routes: Option<RouteCounts>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) curves: Option<Curves>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) deviations: Vec<String>,
+}
+
+impl UnitResult {
+    /// The result in a unit's directory, if it has one with this hash. Results of other settings, other texts or
+    /// another layout are never used.
+    pub(super) fn load(place: &Path, hash: &str) -> Option<Self> {
+        let bytes = std::fs::read(place.join(RESULT)).ok()?;
+        let result: Self = serde_json::from_slice(&bytes).ok()?;
+        (result.hash == hash).then_some(result)
+    }
+
+    /// Writes the result, after everything else of the unit.
+    pub(super) fn save(&self, place: &Path) -> Result<()> {
+        let path = place.join(RESULT);
+        let json = serde_json::to_string(self).map_err(|error| Error::Record {
+            path: path.clone(),
+            problem: RecordProblem::Content { message: error.to_string() },
+        })?;
+        Ok(write_atomically(&path, |file| writeln!(file, "{json}"))?)
+    }
+}
+
+/// Log-probabilities of some rows: one list for each row.
+pub(super) type LogProbabilities = Vec<Vec<f32>>;
+
+/// Writes log-probabilities by part and depth, `test.3`.
+pub(super) fn save_log_probabilities(place: &Path, tables: &BTreeMap<String, LogProbabilities>) -> Result<()> {
+    let mut tensors = HashMap::new();
+    for (name, rows) in tables.iter().filter(|(_, rows)| !rows.is_empty()) {
+        let values: Vec<f32> = rows.iter().flatten().copied().collect();
+        let tensor = Tensor::from_vec(values, (rows.len(), rows[0].len()), &Device::Cpu);
+        tensors.insert(name.clone(), tensor.map_err(dht_transformer::Error::from)?);
+    }
+    // The result is written after it, so that half a file is never read.
+    candle_core::safetensors::save(&tensors, place.join(PROBABILITIES)).map_err(dht_transformer::Error::from)?;
+    Ok(())
+}
+
+/// Reads what [`save_log_probabilities`] wrote.
+pub(super) fn load_log_probabilities(place: &Path) -> Result<BTreeMap<String, LogProbabilities>> {
+    let tensors = candle_core::safetensors::load(place.join(PROBABILITIES), &Device::Cpu);
+    let mut tables = BTreeMap::new();
+    for (name, tensor) in tensors.map_err(dht_transformer::Error::from)? {
+        tables.insert(name, tensor.to_vec2::<f32>().map_err(dht_transformer::Error::from)?);
+    }
+    Ok(tables)
+}

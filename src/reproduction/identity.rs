@@ -1,0 +1,41 @@
+//! What a unit's files are found again by.
+
+use std::collections::BTreeMap;
+
+use dht_transformer::EncodedDataset;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::arguments::ReproductionPlan;
+use super::units::Unit;
+use crate::experiment::{RunData, model_name};
+
+/// The layout of a unit's files. Files of another layout are not used.
+const LAYOUT: u32 = 1;
+/// Test rows that the clock takes, the first ones, and its passes.
+pub(super) const TIMED_ROWS: usize = 1_000;
+pub(super) const TIMED_PASSES: usize = 5;
+
+/// The settings of a unit, by name.
+pub(super) fn settings(plan: &ReproductionPlan, unit: Unit) -> BTreeMap<String, Value> {
+    let run = plan.training(unit, 0);
+    BTreeMap::from([
+        ("model".into(), model_name(&run).into()),
+        ("epochs".into(), run.epochs.into()),
+        ("batch".into(), run.batch.into()),
+        ("learning_rate".into(), run.learning_rate.into()),
+        ("max_length".into(), run.max_length.into()),
+        ("timed_rows".into(), TIMED_ROWS.into()),
+        ("timed_passes".into(), TIMED_PASSES.into()),
+    ])
+}
+
+/// What a unit's files are found again by: SHA-256 of everything that its results depend on.
+pub(super) fn hash(plan: &ReproductionPlan, unit: Unit, seed: u64, data: &RunData) -> String {
+    let texts = [&data.train, &data.validation, &data.test].map(EncodedDataset::sha256);
+    let text = json!({
+        "layout": LAYOUT, "version": env!("CARGO_PKG_VERSION"), "unit": unit.to_string(), "seed": seed,
+        "settings": settings(plan, unit), "texts": texts,
+    });
+    Sha256::digest(text.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,176 @@
+//! A reproduction: its units one after another, and the record of their rows.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use dht_transformer::EncodedDataset;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::arguments::{ReproductionArguments, ReproductionPlan};
+use super::files::UnitResult;
+use super::identity::{hash, settings};
+use super::summary::{Pair, summary};
+use super::units::Unit;
+use super::worker::Worker;
+use crate::error::{Error, Result};
+use crate::experiment::{RunData, encoder, model_record};
+use crate::progress::report;
+use crate::record::{ReproductionRecord, RowRecord, this_machine};
+use crate::report::write_reproduction;
+
+/// The last line of a process's standard error that starts so is the reason of its failure.
+const ERROR: &str = "error: ";
+
+/// The unit that a process of its own runs: `truncation-3 0`, its name and its seed.
+const UNIT: &str = "DHT_REPRODUCE_UNIT";
+
+/// Runs what these flags ask for. The program starts itself again for each unit.
+///
+/// # Errors
+/// [`Error::Argument`] for flags out of range and unknown names of rows; all errors of the data and the output directory;
+/// [`Error::FailedRows`] at the end, when everything else has been run and written, for units that failed.
+pub fn reproduce(arguments: &ReproductionArguments) -> Result<()> {
+    let plan = ReproductionPlan::new(arguments)?;
+    let Ok(own) = std::env::var(UNIT) else { return run(&plan) };
+    let bad = || Error::Argument { flag: "unit", expected: "a name and a seed".into(), got: own.clone() };
+    let (name, seed) = own.split_once(' ').ok_or_else(bad)?;
+    let (unit, seed) = (plan.units.named(name)?, seed.parse().map_err(|_| bad())?);
+    let worker = Worker::new(&plan, unit, seed)?;
+    worker.run(hash(&plan, unit, seed, &worker.data))
+}
+
+/// Runs all units that are not finished, and writes the record with its tables, figures and report after each.
+fn run(plan: &ReproductionPlan) -> Result<()> {
+    std::fs::create_dir_all(plan.out()).map_err(|source| Error::Io { path: plan.out().into(), source })?;
+    let data = (0..plan.seeds)
+        .map(|seed| RunData::load(&plan.training(Unit::Full, seed)))
+        .collect::<Result<Vec<RunData>>>()?;
+    if !plan.quiet {
+        report(&data[0].record.summary());
+    }
+    let (mut found, mut rows) = (Found::default(), Vec::new());
+    for unit in &plan.units.units {
+        for seed in 0..plan.seeds {
+            let (place, hash) = (plan.place(*unit, seed), hash(plan, *unit, seed, &data[seed as usize]));
+            let outcome = match UnitResult::load(&place, &hash) {
+                Some(result) => Ok(result),
+                None => match found.missing(*unit, seed, plan.run.layers()?) {
+                    Some(needed) => Err(format!("{needed} failed")),
+                    None => child(plan, *unit, seed)
+                        .and_then(|()| UnitResult::load(&place, &hash).ok_or_else(|| "it left no result".into())),
+                },
+            };
+            if let Err(reason) = &outcome {
+                report(&format!("{unit}, seed {seed}: failed: {reason}"));
+            }
+            found.add(*unit, seed, outcome);
+        }
+        rows.extend(rows_of(*unit, plan, &data[0].test, &found)?);
+        write_reproduction(&record(plan, &data[0], rows.clone())?, plan.out())?;
+    }
+    match found.failures() {
+        0 => Ok(()),
+        count => Err(Error::FailedRows { count }),
+    }
+}
+
+/// Runs a unit in a process of its own.
+fn child(plan: &ReproductionPlan, unit: Unit, seed: u64) -> Result<(), String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let mut command = Command::new(program);
+    command.args(std::env::args_os().skip(1)).env(UNIT, format!("{unit} {seed}"));
+    let place = plan.place(unit, seed);
+    std::fs::create_dir_all(&place).map_err(|error| error.to_string())?;
+    let log = place.join("log");
+    let file = std::fs::File::create(&log).map_err(|error| error.to_string())?;
+    if !plan.quiet {
+        report(&format!("{unit}, seed {seed}"));
+    }
+    let status = command.stderr(file).status().map_err(|error| error.to_string())?;
+    if status.success() {
+        return Ok(());
+    }
+    let text = std::fs::read_to_string(&log).unwrap_or_default();
+    let error = text.lines().rev().find_map(|line| line.strip_prefix(ERROR));
+    Err(error.map_or_else(|| status.to_string(), str::to_owned))
+}
+
+/// The results of all units so far.
+#[derive(Default)]
+struct Found {
+    results: Vec<(Unit, u64, Result<UnitResult, String>)>,
+}
+
+impl Found {
+    fn add(&mut self, unit: Unit, seed: u64, outcome: Result<UnitResult, String>) {
+        self.results.push((unit, seed, outcome));
+    }
+
+    fn of(&self, unit: Unit, seed: u64) -> Option<&UnitResult> {
+        let found = self.results.iter().find(|(own, of, _)| (*own, *of) == (unit, seed));
+        found.and_then(|(_, _, outcome)| outcome.as_ref().ok())
+    }
+
+    /// How many units failed.
+    fn failures(&self) -> usize {
+        self.results.iter().filter(|(_, _, outcome)| outcome.is_err()).count()
+    }
+
+    /// A unit that this one needs and that failed.
+    fn missing(&self, unit: Unit, seed: u64, layers: usize) -> Option<Unit> {
+        unit.needs(layers).into_iter().find(|needed| self.of(*needed, seed).is_none())
+    }
+}
+
+/// The record of the rows so far.
+fn record(plan: &ReproductionPlan, data: &RunData, rows: Vec<RowRecord>) -> Result<ReproductionRecord> {
+    let device = plan.run.device.open()?;
+    let encoder = encoder(&plan.run, data, &device)?;
+    Ok(ReproductionRecord {
+        schema: ReproductionRecord::SCHEMA,
+        command: std::iter::once("reproduce".into()).chain(plan.flags.iter().cloned()).collect(),
+        data: data.record.clone(),
+        model: model_record(&encoder, data.train.labels.len()),
+        settings: settings(plan, Unit::Full),
+        rows,
+        machine: this_machine(&device),
+    })
+}
+
+/// The rows of a unit, each over all seeds.
+fn rows_of(unit: Unit, plan: &ReproductionPlan, test: &EncodedDataset, found: &Found) -> Result<Vec<RowRecord>> {
+    let outcomes = found.results.iter().filter(|(own, _, _)| *own == unit);
+    let mut failed = BTreeMap::new();
+    let mut results = Vec::new();
+    for (_, seed, outcome) in outcomes {
+        match (outcome, found.of(unit.reference(), *seed)) {
+            (Ok(result), Some(full)) => results.push((*seed, result, full)),
+            (Ok(_), None) => drop(failed.insert(*seed, format!("{} failed", unit.reference()))),
+            (Err(reason), _) => drop(failed.insert(*seed, reason.clone())),
+        }
+    }
+    let truth: Vec<u32> = test.samples.iter().map(|sample| sample.label).collect();
+    let classes = test.labels.len();
+    let Some((_, first, _)) = results.first() else {
+        let row = RowRecord {
+            method: unit.to_string(),
+            group: unit.group(),
+            epochs: unit.epochs(plan.run.epochs),
+            failed,
+            ..RowRecord::default()
+        };
+        return Ok(if row.failed.is_empty() { Vec::new() } else { vec![row] });
+    };
+    let mut rows = Vec::new();
+    for at in 0..first.rows.len() {
+        let pairs: Vec<Pair<'_>> = results
+            .iter()
+            .filter_map(|(seed, result, full)| {
+                Some(Pair { seed: *seed, row: result.rows.get(at)?, full: full.rows.first()? })
+            })
+            .collect();
+        rows.push(summary(&pairs, &truth, classes, failed.clone(), &mut ChaCha8Rng::seed_from_u64(0))?);
+    }
+    Ok(rows)
+}

@@ -1,0 +1,66 @@
+//! The units of T-, S-, F- and P-DHT.
+
+use dht_search::{Preset, evaluate, evaluation::controls::evaluate_shuffled, training::LossCurve};
+
+use super::files::{SeedRow, UnitResult};
+use super::units::Unit;
+use super::worker::Worker;
+use crate::error::Result;
+use crate::experiment::{CLASSIFIERS, CONTROL, PlannedSearch, pooling, rng};
+use crate::record::{RouteCounts, RowGroup};
+
+/// The number of shuffles of the random control.
+const SHUFFLES: u64 = 3;
+/// The number of head sets of each group that are kept.
+const HEAD_SETS: usize = 12;
+/// Bins of the loss curves.
+const LOSS_BINS: usize = 100;
+
+impl Worker<'_> {
+    /// Trains a preset.
+    pub(super) fn search(&self, preset: Preset) -> Result<UnitResult> {
+        let published = matches!(self.unit, Unit::AsPublished(_));
+        let planned = PlannedSearch::new(preset, &self.run, &self.encoder, pooling(&self.run))?;
+        let copy = self.encoder.truncated(self.encoder.layers())?;
+        let mut search = planned.objective(copy, self.classes(), &mut rng(&self.run, CLASSIFIERS))?;
+        let history = self.fit(&mut search)?;
+        let model = search.model();
+        let evaluation = evaluate(model, &self.data.test, self.batch())?;
+
+        let mut row = SeedRow {
+            group: if published { RowGroup::AsPublished } else { RowGroup::Ours },
+            epochs: self.run.epochs,
+            labels: evaluation.labels.clone(),
+            macro_f1: evaluation.confusion.macro_f1(),
+            accuracy: evaluation.confusion.accuracy(),
+            inference_flops: evaluation.flops + evaluation.bandit_flops,
+            inference_layer_head_ratio: evaluation.layer_head_ratio,
+            inference_wall_ratio: self.wall_ratio(model)?,
+            ..SeedRow::default()
+        };
+        let accounting = search.accounting();
+        row.method = preset.name().into();
+        row.setting = if published { "as published" } else { "ours" }.into();
+        row.train_flops = accounting.flops + accounting.bandit_flops;
+        row.train_seconds = history.train_seconds - history.optimizer_seconds;
+        row.train_layer_head_ratio = accounting.layer_head_sum / accounting.samples.max(1) as f64;
+
+        let mut rng = rng(&self.run, CONTROL);
+        let mut random = 0.0;
+        for _ in 0..SHUFFLES {
+            let shuffled = evaluate_shuffled(model, &self.data.test, &evaluation, self.batch(), &mut rng)?;
+            random += shuffled.confusion.macro_f1() / SHUFFLES as f64;
+        }
+        row.random_macro_f1 = Some(random);
+        row.routes = Some(RouteCounts { train: accounting.routes.clone(), test: evaluation.route_counts() });
+        let mut curves = accounting.curves.curves(HEAD_SETS);
+        curves.loss.insert("training".into(), LossCurve::binned(&history.losses, LOSS_BINS)?);
+        row.curves = Some(curves);
+        Ok(UnitResult {
+            hash: String::new(),
+            train_flops: row.train_flops,
+            train_seconds: row.train_seconds,
+            rows: vec![row],
+        })
+    }
+}

@@ -1,0 +1,205 @@
+//! What is trained: one unit is one training and the rows that come from it.
+
+use std::fmt;
+
+use dht_search::Preset;
+
+use crate::error::{Error, Result};
+use crate::record::RowGroup;
+
+/// The depths of `DistilBERT`'s students as shares of the layers: 6, 3 and 1 of 12.
+const STUDENTS: [(usize, usize); 3] = [(1, 2), (1, 4), (1, 12)];
+
+/// One training of one seed, in a process of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unit {
+    /// The full model.
+    Full,
+    /// The full model of as many epochs as the rows as published.
+    FullAsPublished,
+    /// The first layers, fine-tuned alone.
+    Truncation(usize),
+    /// The first layers, distilled from the full model.
+    Distilled(usize),
+    /// `DistilBERT`'s student of this depth.
+    DistilBert(usize),
+    /// `FastBERT`, all speeds.
+    FastBert,
+    /// PABEE, all patiences.
+    Pabee,
+    /// The linear n-gram model.
+    Ngram,
+    /// The n-gram model stacked on the first layers.
+    Stacked(usize),
+    /// The cascade from the n-gram model to the first layers.
+    Cascade(usize),
+    /// A preset with the paper's settings.
+    AsPublished(Preset),
+    /// A preset with this project's settings.
+    Ours(Preset),
+}
+
+impl Unit {
+    /// All units of a model, in the order of the tables; a unit comes after those that it needs.
+    pub(super) fn all(layers: usize) -> Vec<Self> {
+        let depths = || (1..layers).rev();
+        let mut students: Vec<usize> =
+            STUDENTS.iter().map(|(part, whole)| (layers * part).div_ceil(*whole)).filter(|k| *k < layers).collect();
+        students.dedup();
+        let mut units = vec![Self::Full, Self::FullAsPublished, Self::Ngram];
+        units.extend(depths().map(Self::Truncation));
+        units.extend(depths().map(Self::Distilled));
+        units.extend(students.into_iter().map(Self::DistilBert));
+        units.extend([Self::FastBert, Self::Pabee]);
+        units.extend((1..=layers).rev().map(Self::Stacked));
+        units.extend((1..=layers).rev().map(Self::Cascade));
+        units.extend(Preset::ALL.map(Self::AsPublished));
+        units.extend(Preset::ALL.map(Self::Ours));
+        units
+    }
+
+    /// The units whose models this one reads.
+    pub(super) fn needs(self, layers: usize) -> Vec<Self> {
+        let encoder = |depth| if depth == layers { Self::Full } else { Self::Truncation(depth) };
+        match self {
+            Self::Full | Self::FullAsPublished | Self::Ngram => Vec::new(),
+            Self::Truncation(_) | Self::Pabee | Self::Ours(_) => vec![Self::Full],
+            Self::Distilled(_) | Self::DistilBert(_) | Self::FastBert => vec![Self::Full],
+            Self::Stacked(depth) | Self::Cascade(depth) => {
+                let mut needed = vec![Self::Full, Self::Ngram];
+                needed.extend((depth < layers).then(|| encoder(depth)));
+                needed
+            }
+            Self::AsPublished(_) => vec![Self::FullAsPublished],
+        }
+    }
+
+    /// The full model that this unit is compared with.
+    pub(super) fn reference(self) -> Self {
+        match self {
+            Self::FullAsPublished | Self::AsPublished(_) => Self::FullAsPublished,
+            _ => Self::Full,
+        }
+    }
+
+    /// The kind of its rows.
+    pub(super) fn group(self) -> RowGroup {
+        match self {
+            Self::Full | Self::FullAsPublished => RowGroup::Full,
+            Self::Truncation(_) | Self::Distilled(_) => RowGroup::Truncation,
+            Self::DistilBert(_) => RowGroup::DistilBert,
+            Self::FastBert => RowGroup::FastBert,
+            Self::Pabee => RowGroup::Pabee,
+            Self::Ngram | Self::Stacked(_) | Self::Cascade(_) => RowGroup::Ngram,
+            Self::AsPublished(_) => RowGroup::AsPublished,
+            Self::Ours(_) => RowGroup::Ours,
+        }
+    }
+
+    /// Epochs of its training, where the other rows have `epochs`: as published P-DHT has two phases, so that these rows
+    /// and their full model have twice as many.
+    pub(super) fn epochs(self, epochs: usize) -> usize {
+        if self.reference() == Self::FullAsPublished { 2 * epochs } else { epochs }
+    }
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full => f.write_str("full"),
+            Self::FullAsPublished => f.write_str("long-full"),
+            Self::Truncation(depth) => write!(f, "truncation-{depth}"),
+            Self::Distilled(depth) => write!(f, "distilled-{depth}"),
+            Self::DistilBert(depth) => write!(f, "distilbert-{depth}"),
+            Self::FastBert => f.write_str("fastbert"),
+            Self::Pabee => f.write_str("pabee"),
+            Self::Ngram => f.write_str("ngram"),
+            Self::Stacked(depth) => write!(f, "stacked-{depth}"),
+            Self::Cascade(depth) => write!(f, "cascade-{depth}"),
+            Self::AsPublished(preset) => write!(f, "published-{}", preset.name().to_lowercase()),
+            Self::Ours(preset) => write!(f, "ours-{}", preset.name().to_lowercase()),
+        }
+    }
+}
+
+/// The units of a run, each after those that it needs.
+#[derive(Debug, Clone)]
+pub(super) struct Selection {
+    pub(super) units: Vec<Unit>,
+}
+
+impl Selection {
+    /// The units that these names select, and those that they need; without names, all.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] with the known names for an unknown one.
+    pub(super) fn new(names: &[String], layers: usize, epochs: usize) -> Result<Self> {
+        let all = Unit::all(layers);
+        // P-DHT freezes its last layers after half of the epochs.
+        let possible = |unit: &Unit| !matches!(unit, Unit::Ours(Preset::PDht)) || epochs >= 3;
+        let mut chosen: Vec<Unit> = Vec::new();
+        for name in names {
+            let named = |unit: &&Unit| {
+                let own = unit.to_string();
+                own == *name || own.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('-'))
+            };
+            let found: Vec<Unit> = all.iter().filter(named).copied().collect();
+            if found.is_empty() {
+                let known = all.iter().map(Unit::to_string).collect::<Vec<_>>().join(", ");
+                return Err(Error::Argument { flag: "rows", expected: format!("some of {known}"), got: name.clone() });
+            }
+            chosen.extend(found);
+        }
+        if names.is_empty() {
+            chosen.extend(all.iter().filter(|unit| possible(unit)));
+        }
+        let wanted = |unit: &Unit| chosen.contains(unit) || chosen.iter().any(|own| own.needs(layers).contains(unit));
+        Ok(Self { units: all.into_iter().filter(wanted).collect() })
+    }
+
+    /// The unit of this name.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a name that is not selected.
+    pub(super) fn named(&self, name: &str) -> Result<Unit> {
+        let found = self.units.iter().find(|unit| unit.to_string() == name).copied();
+        found.ok_or_else(|| Error::Argument { flag: "unit", expected: "a selected unit".into(), got: name.into() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(rows: &[&str]) -> Vec<String> {
+        let rows: Vec<String> = rows.iter().map(|row| (*row).to_owned()).collect();
+        Selection::new(&rows, 6, 2).unwrap().units.iter().map(Unit::to_string).collect()
+    }
+
+    #[test]
+    fn a_name_selects_its_units_and_what_they_need() {
+        assert_eq!(names(&["distilbert-3"]), ["full", "distilbert-3"]);
+        assert_eq!(names(&["cascade-2"]), ["full", "ngram", "truncation-2", "cascade-2"]);
+        assert_eq!(names(&["published-t-dht"]), ["long-full", "published-t-dht"]);
+        assert_eq!(names(&["distilbert"]), ["full", "distilbert-3", "distilbert-2", "distilbert-1"]);
+    }
+
+    #[test]
+    fn every_unit_comes_after_those_that_it_needs() {
+        let all = Unit::all(12);
+        for (at, unit) in all.iter().enumerate() {
+            for needed in unit.needs(12) {
+                assert!(all[..at].contains(&needed), "{unit} needs {needed}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_lists_the_known_ones() {
+        let error = Selection::new(&["fastbret".into()], 6, 2).unwrap_err().to_string();
+        assert!(
+            error.contains("fastbret") && error.contains("fastbert") && error.contains("published-t-dht"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,229 @@
+//! One unit of one seed: trains, predicts and times it, and writes its files.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use candle_core::Device;
+use dht_search::{Prediction, Predictor, evaluation::time_in_turns};
+use dht_transformer::{
+    EncodedDataset, Encoder, ForwardContext, Objective, TextClassifier, Trainer,
+    data::longest_first,
+    train::{History, metrics::score},
+};
+
+use super::arguments::ReproductionPlan;
+use super::files::{LogProbabilities, SeedRow, UnitResult, save_log_probabilities};
+use super::identity::{TIMED_PASSES, TIMED_ROWS, hash};
+use super::units::Unit;
+use crate::error::{Error, Result};
+use crate::experiment::{CLASSIFIERS, RunData, RunPlan, encoder, flops, pooling, rng, train_settings};
+use crate::progress::TrainingProgress;
+use crate::record::RowGroup;
+
+/// What a unit works with.
+pub(super) struct Worker<'a> {
+    pub(super) plan: &'a ReproductionPlan,
+    pub(super) unit: Unit,
+    pub(super) seed: u64,
+    pub(super) run: RunPlan,
+    pub(super) data: RunData,
+    pub(super) device: Device,
+    pub(super) encoder: Encoder,
+}
+
+/// The predictions of the test rows by one model.
+pub(super) struct Tested {
+    pub(super) predictions: Vec<Prediction>,
+    pub(super) labels: Vec<u32>,
+    pub(super) macro_f1: f64,
+    pub(super) accuracy: f64,
+    /// Of the model and its routers.
+    pub(super) flops: u64,
+    pub(super) layer_head_ratio: f64,
+}
+
+impl<'a> Worker<'a> {
+    /// Loads texts and encoder.
+    pub(super) fn new(plan: &'a ReproductionPlan, unit: Unit, seed: u64) -> Result<Self> {
+        let run = plan.training(unit, seed);
+        let data = RunData::load(&run)?;
+        let device = run.device.open()?;
+        let encoder = encoder(&run, &data, &device)?;
+        Ok(Self { plan, unit, seed, run, data, device, encoder })
+    }
+
+    /// Runs the unit and writes its files.
+    pub(super) fn run(&self, hash: String) -> Result<()> {
+        let place = self.place();
+        std::fs::create_dir_all(&place).map_err(|source| Error::Io { path: place.clone(), source })?;
+        let mut result = match self.unit {
+            Unit::Full | Unit::FullAsPublished => self.fine_tuned(self.encoder.layers(), RowGroup::Full)?,
+            Unit::Truncation(depth) => self.fine_tuned(depth, RowGroup::Truncation)?,
+            Unit::AsPublished(preset) | Unit::Ours(preset) => self.search(preset)?,
+            Unit::Distilled(depth) => self.distilled(depth)?,
+            Unit::DistilBert(depth) => self.distilbert(depth)?,
+            Unit::FastBert => self.fastbert()?,
+            Unit::Pabee => self.pabee()?,
+            other => return Err(Error::Argument { flag: "unit", expected: "a unit".into(), got: other.to_string() }),
+        };
+        result.hash = hash;
+        result.save(&place)
+    }
+
+    pub(super) fn place(&self) -> PathBuf {
+        self.plan.place(self.unit, self.seed)
+    }
+
+    pub(super) fn batch(&self) -> usize {
+        2 * self.run.batch
+    }
+
+    pub(super) fn classes(&self) -> usize {
+        self.data.train.labels.len()
+    }
+
+    /// Trains an objective on the training rows.
+    pub(super) fn fit<O: Objective>(&self, objective: &mut O) -> Result<History>
+    where
+        Error: From<O::Error>,
+    {
+        let mut progress = TrainingProgress::new(format!("{} seed {}", self.unit, self.seed), self.plan.quiet);
+        let trainer = Trainer::new(train_settings(&self.run));
+        Ok(trainer.fit(objective, &self.data.train, &self.data.validation, &mut progress)?)
+    }
+
+    /// The first layers, with a fresh classifier.
+    pub(super) fn classifier(&self, depth: usize) -> Result<TextClassifier> {
+        let mut rng = rng(&self.run, CLASSIFIERS);
+        Ok(TextClassifier::new(self.encoder.truncated(depth)?, self.classes(), pooling(&self.run), &mut rng)?)
+    }
+
+    /// A unit that fine-tunes the first layers on the labels.
+    fn fine_tuned(&self, depth: usize, group: RowGroup) -> Result<UnitResult> {
+        let mut model = self.classifier(depth)?;
+        let history = self.fit(&mut model)?;
+        let (forward, backward) = flops(&model, &self.data.train)?;
+        let cost = (self.run.epochs as u64 * (forward + backward), history.train_seconds - history.optimizer_seconds);
+        let row = self.row_of_classifier(&model, group, cost, cost)?;
+        Ok(UnitResult { hash: String::new(), train_flops: cost.0, train_seconds: cost.1, rows: vec![row] })
+    }
+
+    /// The row of a classifier, whose model and log-probabilities are written. `own` is the cost of its training, `all`
+    /// the same with all that came before.
+    pub(super) fn row_of_classifier(
+        &self,
+        model: &TextClassifier,
+        group: RowGroup,
+        own: (u64, f64),
+        all: (u64, f64),
+    ) -> Result<SeedRow> {
+        let depth = model.encoder().layers();
+        model.save(self.place().join("model"), Some(&self.data.tokenizer), &self.data.train.labels)?;
+        let tested = self.test(model)?;
+        let mut tables = BTreeMap::from([(format!("test.{depth}"), logarithms(&tested.predictions))]);
+        for (part, rows) in [("train", &self.data.train), ("validation", &self.data.validation)] {
+            let found = predict(model, rows, self.batch())?;
+            tables.insert(format!("{part}.{depth}"), logarithms(&found));
+        }
+        save_log_probabilities(&self.place(), &tables)?;
+        // As a share of the full model's layers: it has no other heads than all.
+        let share = depth as f64 / self.encoder.layers() as f64;
+        let mut row = self.row(&tested, group, self.wall_ratio(model)?);
+        row.method = match group {
+            RowGroup::Full => "full".into(),
+            RowGroup::DistilBert => "DistilBERT".into(),
+            _ if own == all => "truncation".into(),
+            _ => "truncation, distilled".into(),
+        };
+        row.setting = layers(depth);
+        (row.train_flops, row.train_seconds) = all;
+        (row.train_layer_head_ratio, row.inference_layer_head_ratio) = (share, share);
+        Ok(row)
+    }
+
+    /// A row of what was tested; the cost of training is still 0.
+    pub(super) fn row(&self, tested: &Tested, group: RowGroup, inference_wall_ratio: f64) -> SeedRow {
+        SeedRow {
+            group,
+            epochs: self.run.epochs,
+            labels: tested.labels.clone(),
+            macro_f1: tested.macro_f1,
+            accuracy: tested.accuracy,
+            inference_flops: tested.flops,
+            inference_layer_head_ratio: tested.layer_head_ratio,
+            inference_wall_ratio,
+            ..SeedRow::default()
+        }
+    }
+
+    /// Predicts the test rows.
+    pub(super) fn test(&self, model: &dyn Predictor) -> Result<Tested> {
+        self.tested(predict(model, &self.data.test, self.batch())?)
+    }
+
+    /// The scores and costs of predictions of the test rows.
+    pub(super) fn tested(&self, predictions: Vec<Prediction>) -> Result<Tested> {
+        let labels: Vec<u32> = predictions.iter().map(|prediction| prediction.label).collect();
+        let confusion = score(&self.data.test, &labels)?;
+        let count = dht_search::cost::LayerHeadCount::default();
+        let layer_head: f64 = predictions.iter().map(|prediction| count.share(&prediction.route)).sum();
+        Ok(Tested {
+            labels,
+            macro_f1: confusion.macro_f1(),
+            accuracy: confusion.accuracy(),
+            flops: predictions.iter().map(|prediction| prediction.flops + prediction.routing_flops).sum(),
+            layer_head_ratio: layer_head / predictions.len().max(1) as f64,
+            predictions,
+        })
+    }
+
+    /// The trained model of another unit of this seed.
+    pub(super) fn model_of(&self, unit: Unit) -> Result<TextClassifier> {
+        Ok(TextClassifier::load(self.plan.place(unit, self.seed).join("model"), &self.device)?)
+    }
+
+    /// The result of another unit of this seed.
+    pub(super) fn result_of(&self, unit: Unit) -> Result<UnitResult> {
+        let place = self.plan.place(unit, self.seed);
+        let missing = || Error::Argument { flag: "rows", expected: format!("{unit} before"), got: "none".into() };
+        UnitResult::load(&place, &hash(self.plan, unit, self.seed, &self.data)).ok_or_else(missing)
+    }
+
+    /// Wall clock of predicting the first test rows over that of the full model: both warm, in turns, medians.
+    pub(super) fn wall_ratio(&self, model: &dyn Predictor) -> Result<f64> {
+        if matches!(self.unit, Unit::Full | Unit::FullAsPublished) {
+            return Ok(1.0);
+        }
+        let full = self.model_of(self.unit.reference())?;
+        let samples = self.data.test.samples.iter().take(TIMED_ROWS).cloned().collect();
+        let texts = EncodedDataset { samples, ..self.data.test.clone() };
+        let times = time_in_turns(&[&full, model], &texts, self.batch(), TIMED_PASSES)?;
+        Ok(times[1].median() / times[0].median())
+    }
+}
+
+/// `1 layer`, `3 layers`.
+pub(super) fn layers(depth: usize) -> String {
+    if depth == 1 { "1 layer".into() } else { format!("{depth} layers") }
+}
+
+/// Predicts every row, in the order of the rows.
+pub(super) fn predict(model: &dyn Predictor, data: &EncodedDataset, batch: usize) -> Result<Vec<Prediction>> {
+    model.check(data)?;
+    let ctx = ForwardContext::inference();
+    let mut found: Vec<Option<Prediction>> = vec![None; data.len()];
+    for rows in longest_first(&data.lengths(), batch)? {
+        let predictions = model.predict(&data.batch(&rows)?, &ctx)?.predictions;
+        for (row, prediction) in rows.iter().zip(predictions) {
+            found[*row] = Some(prediction);
+        }
+    }
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// The logarithms of the probabilities of each row, at least that of the smallest f32.
+pub(super) fn logarithms(predictions: &[Prediction]) -> LogProbabilities {
+    let row =
+        |prediction: &Prediction| prediction.probabilities.iter().map(|p| p.max(f32::MIN_POSITIVE).ln()).collect();
+    predictions.iter().map(row).collect()
+}

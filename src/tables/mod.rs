@@ -1,0 +1,12 @@
+//! Tables of a run and of a reproduction, as text, Markdown and CSV.
+
+mod csv;
+mod grid;
+mod reproduction;
+mod run;
+
+pub use csv::reproduction_csv;
+pub(crate) use grid::{Side, markdown_text};
+pub(crate) use reproduction::{Table, published_note, tables};
+pub use reproduction::{reproduction_markdown, reproduction_text};
+pub use run::{Row, markdown_table, rows, text_table};
