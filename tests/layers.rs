@@ -48,7 +48,7 @@ const CRATES: [Layers; 4] = [
         "crates/dht-search/src",
         &[
             &["error"],
-            &["space"],
+            &["space", "linear_model"],
             &["cost"],
             &["reward"],
             &["settings"],

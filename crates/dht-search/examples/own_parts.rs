@@ -58,8 +58,7 @@ impl Frequencies {
 
 impl Predictor for Frequencies {
     fn predict(&self, batch: &PackedBatch, _: &ForwardContext) -> Result<BatchPredictions> {
-        // A route has at least one layer; its FLOPs are what counts, and they are none.
-        let route = Route::truncated(self.shape, 1)?;
+        let route = Route::without_layers(self.shape)?;
         Ok(BatchPredictions::of_fixed_route(
             vec![self.probabilities.clone(); batch.len()],
             &route,
@@ -84,7 +83,7 @@ fn texts(count: u64, rng: &mut ChaCha8Rng) -> EncodedDataset {
         let index = rng.random_range(0..ids.len());
         ids[index] = 1 + label;
         ids.insert(0, 0);
-        let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false };
+        let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false, rest: Default::default() };
         Sample { id, label, targets: Vec::new(), encoding }
     });
     let samples = samples.collect();

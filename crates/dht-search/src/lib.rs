@@ -74,6 +74,7 @@
 //! | train | [`SearchObjective`], [`SearchObjective::with_next_phase`] for P-DHT |
 //! | predict and score | [`DynamicModel::predict_batch`], [`evaluate`], [`Evaluation`], [`Predictor`] for a baseline of your own |
 //! | run the paper's own search | [`SearchSettings::paper`], [`settings::deviations`] for where it differs from the print, [`evaluation::evaluate_queued`] |
+//! | put a model of n-grams in front of an encoder or on top of it | [`baselines::NgramClassifier`], [`baselines::Cascade`], [`baselines::Stacked`] |
 //! | train a baseline: truncations, DistilBERT, FastBERT, PABEE | [`baselines`] |
 //! | read every exit's answers in one pass | [`evaluation::exit_log_probabilities`] |
 //! | compare with controls | [`evaluation::controls`]: fixed, random, shuffled and oracle routes; [`Regret`]; [`evaluation::time_in_turns`] for the clock |
@@ -107,6 +108,7 @@ pub mod cost;
 pub mod error;
 pub mod evaluation;
 pub mod features;
+mod linear_model;
 pub mod model;
 pub mod reward;
 pub mod routing;

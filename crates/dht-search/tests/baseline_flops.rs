@@ -31,7 +31,7 @@ fn texts(rows: u64) -> EncodedDataset {
     let samples = (0..rows).map(|id| {
         let tokens = rng.random_range(1..9);
         let ids = (0..tokens).map(|_| rng.random_range(0..50)).collect();
-        let encoding = Encoding { ids, type_ids: vec![0; tokens], truncated: false };
+        let encoding = Encoding { ids, type_ids: vec![0; tokens], truncated: false, rest: Default::default() };
         Sample { id, label: rng.random_range(0..CLASSES as u32), targets: Vec::new(), encoding }
     });
     EncodedDataset { samples: samples.collect(), labels: ["a", "b", "c"].map(String::from).into(), truncated_rows: 0 }

@@ -29,7 +29,7 @@ fn texts(rows: u64, length: Option<usize>) -> EncodedDataset {
     let samples = (0..rows).map(|id| {
         let tokens = length.unwrap_or_else(|| rng.random_range(2..9));
         let ids = (0..tokens).map(|_| rng.random_range(0..50)).collect();
-        let encoding = Encoding { ids, type_ids: vec![0; tokens], truncated: false };
+        let encoding = Encoding { ids, type_ids: vec![0; tokens], truncated: false, rest: Default::default() };
         Sample { id, label: rng.random_range(0..3), targets: Vec::new(), encoding }
     });
     EncodedDataset { samples: samples.collect(), labels: ["a", "b", "c"].map(String::from).into(), truncated_rows: 0 }

@@ -27,7 +27,7 @@ fn data() -> EncodedDataset {
     let mut rng = ChaCha8Rng::seed_from_u64(6);
     let samples = (0..6).map(|id| {
         let ids: Vec<u32> = (0..3 + id as usize).map(|_| rng.random_range(0..50)).collect();
-        let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false };
+        let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false, rest: Default::default() };
         Sample { id, label: id as u32 % 3, targets: Vec::new(), encoding }
     });
     EncodedDataset { samples: samples.collect(), labels: vec![String::new(); 3], truncated_rows: 0 }

@@ -44,7 +44,15 @@ fn batch() -> Result<PackedBatch> {
     let ids = TEXTS.concat();
     let spans = Spans::from_lengths(TEXTS.map(<[u32]>::len))?;
     let (type_ids, samples) = (vec![0; ids.len()], TEXTS.len());
-    Ok(PackedBatch { ids, type_ids, spans, labels: vec![0; samples], targets: Vec::new(), sample_ids: vec![0, 1, 2] })
+    Ok(PackedBatch {
+        ids,
+        type_ids,
+        spans,
+        labels: vec![0; samples],
+        targets: Vec::new(),
+        sample_ids: vec![0, 1, 2],
+        rest: Vec::new(),
+    })
 }
 
 /// What `transformers` shall find, beside the directory.

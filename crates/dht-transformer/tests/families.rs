@@ -44,6 +44,7 @@ impl Expected {
             labels: self.labels.clone(),
             targets: Vec::new(),
             sample_ids: (0..self.texts.len() as u64).collect(),
+            rest: Vec::new(),
         })
     }
 }
@@ -168,6 +169,7 @@ fn a_text_may_be_as_long_as_its_family_has_positions_for() -> Outcome {
             labels: vec![0],
             targets: Vec::new(),
             sample_ids: vec![0],
+            rest: Vec::new(),
         };
         assert!(model.logits(&text(longest), &ForwardContext::inference()).is_ok(), "{name}");
         let refused = model.logits(&text(longest + 1), &ForwardContext::inference());

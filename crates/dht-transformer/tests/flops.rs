@@ -25,6 +25,7 @@ fn predicted_flops_equal_the_products_that_ran_forward_and_backward() {
         labels: vec![0, 1, 2, 1],
         targets: Vec::new(),
         sample_ids: vec![0, 1, 2, 3],
+        rest: Vec::new(),
     };
     let set = |heads: &[usize]| HeadSet::from_indices(heads.iter().copied(), 4).unwrap();
     let per_sample = HeadPlan::PerSample(vec![set(&[0]), set(&[1, 2]), set(&[0]), set(&[0, 1, 2, 3])]);

@@ -93,7 +93,7 @@ fn texts(count: u64) -> EncodedDataset {
     let sample = |id: u64| {
         let ids: Vec<u32> = (0..2 + id % 5).map(|place| (id * 7 + place * 3) as u32 % 20).collect();
         let type_ids = vec![0; ids.len()];
-        let encoding = Encoding { ids, type_ids, truncated: false };
+        let encoding = Encoding { ids, type_ids, truncated: false, rest: Default::default() };
         Sample { id, label: (id % 2) as u32, targets: Vec::new(), encoding }
     };
     let labels = ["even", "odd"].map(String::from).to_vec();

@@ -125,6 +125,7 @@ mod of_our_own {
                 labels: description.labels.clone(),
                 targets: Vec::new(),
                 sample_ids: (0..description.labels.len() as u64).collect(),
+                rest: Vec::new(),
             };
             Ok(Self { description, tensors, batch })
         }
@@ -281,6 +282,7 @@ mod of_a_real_model {
                 labels: integers("labels")?,
                 targets: Vec::new(),
                 sample_ids: (1..offsets.len() as u64).collect(),
+                rest: Vec::new(),
             };
             let weights = read_hugging_face(&model)?;
             let encoder = Encoder::from_tensors(&weights.config, &weights.tensors, &Device::Cpu)?;

@@ -23,6 +23,7 @@ fn batch() -> Result<PackedBatch> {
         labels: vec![0, 2, 1, 2],
         targets: Vec::new(),
         sample_ids: vec![3, 1, 4, 15],
+        rest: Vec::new(),
     })
 }
 

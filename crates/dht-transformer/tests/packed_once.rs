@@ -50,7 +50,7 @@ fn weights_are_packed_once_for_all_batches_of_an_evaluation() -> Result<(), Box<
     let tokenizer = TextTokenizer::from_vocabulary(&["a", "b", "c"].map(String::from))?;
     let samples = (0..24).map(|id| {
         let ids: Vec<u32> = (0..3 + id as u32 % 7).map(|place| 5 + (place + id as u32) % 3).collect();
-        let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false };
+        let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false, rest: Default::default() };
         Sample { id, label: id as u32 % 2, targets: Vec::new(), encoding }
     });
     let data = EncodedDataset { samples: samples.collect(), labels: vec!["0".into(), "1".into()], truncated_rows: 0 };

@@ -30,6 +30,7 @@ fn batch() -> Result<PackedBatch, Error> {
         labels: vec![0, 2],
         targets: Vec::new(),
         sample_ids: vec![0, 1],
+        rest: Vec::new(),
     })
 }
 
@@ -166,7 +167,8 @@ fn a_pre_trained_encoder_comes_with_its_pooler_and_a_fresh_classifier() -> Resul
 #[test]
 fn a_score_on_a_class_that_the_model_lacks_is_refused_with_its_row() -> Result<(), Error> {
     let sample = |id, label| {
-        let encoding = Encoding { ids: vec![2, 5, 3], type_ids: vec![0; 3], truncated: false };
+        let encoding =
+            Encoding { ids: vec![2, 5, 3], type_ids: vec![0; 3], truncated: false, rest: Default::default() };
         Sample { id, label, targets: Vec::new(), encoding }
     };
     let labels: Vec<String> = (0..5).map(|label| label.to_string()).collect();

@@ -41,7 +41,12 @@ fn train(path: Option<&Path>, die_at: &str) -> Result<StoredTensors, Box<dyn Err
     let samples = (0..120).map(|id| {
         let ids: Vec<u32> = (0..rng.random_range(2..9)).map(|_| rng.random_range(0..30)).collect();
         let (type_ids, label) = (vec![0; ids.len()], ids[0] % 2);
-        Sample { id, label, targets: Vec::new(), encoding: Encoding { ids, type_ids, truncated: false } }
+        Sample {
+            id,
+            label,
+            targets: Vec::new(),
+            encoding: Encoding { ids, type_ids, truncated: false, rest: Default::default() },
+        }
     });
     let (samples, labels) = (samples.collect(), vec!["even".into(), "odd".into()]);
     let data = EncodedDataset { samples, labels, truncated_rows: 0 };

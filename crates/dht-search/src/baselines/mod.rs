@@ -7,10 +7,14 @@
 //! | [`distilbert`] | a student that begins as some of its teacher's layers (Sanh et al. 2019) | [`Distillation`] |
 //! | [`fastbert`] | exits distilled from a frozen classifier, an entropy threshold (Liu et al. 2020) | [`FastBert`](fastbert::FastBert) |
 //! | [`pabee`] | exits trained jointly, patience (Zhou et al. 2020) | [`SearchObjective`] |
+//! | [`NgramClassifier`] | logistic regression on tf-idf of n-grams; alone, [before classifiers](Cascade), or [with one](Stacked) | none: a convex fit |
 
+mod cascade;
 pub mod distilbert;
 pub mod fastbert;
+mod ngram;
 pub mod pabee;
+mod stacking;
 pub mod truncation;
 
 use dht_transformer::{
@@ -22,6 +26,10 @@ use crate::error::Error;
 use crate::evaluation::Predictor;
 use crate::model::DynamicModel;
 use crate::training::SearchObjective;
+
+pub use crate::model::{FullModel, LogProbabilities, NgramClassifier, NgramFit, NgramSettings};
+pub use cascade::{Cascade, Cascaded, cascade};
+pub use stacking::{Stacked, Stacker};
 
 /// The training of a baseline: what it has cost, and what it makes.
 pub trait Baseline: Objective<Error: Into<Error>> {

@@ -94,7 +94,7 @@ impl MeasuredCost {
             let sample = |id: u64| {
                 // Which tokens they are does not matter.
                 let ids = (0..tokens as u32).map(|index| (index * 7919 + id as u32 * 104_729) % vocabulary).collect();
-                let encoding = Encoding { ids, type_ids: vec![0; tokens], truncated: false };
+                let encoding = Encoding { ids, type_ids: vec![0; tokens], truncated: false, rest: Default::default() };
                 Sample { id, label: 0, targets: Vec::new(), encoding }
             };
             PackedBatch::from_samples(&(0..TEXTS as u64).map(sample).collect::<Vec<_>>())

@@ -26,7 +26,7 @@ pub(super) fn texts(rows: u64) -> EncodedDataset {
             id,
             label: 0,
             targets: Vec::new(),
-            encoding: Encoding { type_ids: vec![0; ids.len()], ids, truncated: false },
+            encoding: Encoding { type_ids: vec![0; ids.len()], ids, truncated: false, rest: Default::default() },
         }
     });
     let labels = (0..CLASSES).map(|class| class.to_string()).collect();

@@ -101,7 +101,8 @@ mod tests {
 
     fn texts() -> EncodedDataset {
         let sample = |id: u64| {
-            let encoding = Encoding { ids: vec![1; 2], type_ids: vec![0; 2], truncated: false };
+            let encoding =
+                Encoding { ids: vec![1; 2], type_ids: vec![0; 2], truncated: false, rest: Default::default() };
             Sample { id, label: 0, targets: Vec::new(), encoding }
         };
         EncodedDataset { samples: (0..5).map(sample).collect(), labels: vec!["0".into()], truncated_rows: 0 }

@@ -43,15 +43,25 @@ pub struct BatchPredictions {
 impl BatchPredictions {
     /// Predictions of texts that all ran the same fixed route.
     pub fn of_fixed_route(probabilities: Vec<Vec<f32>>, route: &Route, flops: impl IntoIterator<Item = u64>) -> Self {
-        let prediction = |(probabilities, flops): (Vec<f32>, u64)| Prediction {
+        Self::of_routes(probabilities, std::iter::repeat(route.clone()), flops)
+    }
+
+    /// Predictions of texts on routes that were not decided by a router.
+    pub(crate) fn of_routes(
+        probabilities: Vec<Vec<f32>>,
+        routes: impl IntoIterator<Item = Route>,
+        flops: impl IntoIterator<Item = u64>,
+    ) -> Self {
+        let prediction = |((probabilities, route), flops): ((Vec<f32>, Route), u64)| Prediction {
             label: most_probable(&probabilities),
             probabilities,
-            route: route.clone(),
+            route,
             head_sets: Vec::new(),
             flops,
             routing_flops: 0,
         };
-        Self { predictions: probabilities.into_iter().zip(flops).map(prediction).collect(), deciding: Duration::ZERO }
+        let predictions = probabilities.into_iter().zip(routes).zip(flops).map(prediction).collect();
+        Self { predictions, deciding: Duration::ZERO }
     }
 }
 

@@ -16,6 +16,9 @@ pub struct Segment {
     pub heads: usize,
 }
 
+/// The notation of a route without layers.
+const NO_LAYERS: &str = "0L";
+
 /// The notation of a route, as in the paper.
 ///
 /// One segment, `12L8H`, gives the total depth and the heads of every dynamic group; base layers keep all their
@@ -23,7 +26,7 @@ pub struct Segment {
 /// does not say which layers these are: [`SearchSpace::resolve`](crate::SearchSpace::resolve) gives the route.
 ///
 /// Only canonical text is accepted (no spaces, signs or leading zeros, numbers from 1 to 65,535), so that parsing and
-/// formatting are inverses.
+/// formatting are inverses. `0L` is the route of a text that no layer reads.
 ///
 /// ```
 /// # fn main() -> dht_search::Result<()> {
@@ -64,12 +67,17 @@ impl RouteSpec {
         Ok(Self { segments })
     }
 
+    /// `0L`, no segment.
+    pub fn without_layers() -> Self {
+        Self { segments: Vec::new() }
+    }
+
     /// The notation of a legal route, whose layers and heads are always in range.
     pub(crate) fn from_route(segments: Vec<Segment>) -> Self {
         Self { segments }
     }
 
-    /// The segments, in the order in which they run; at least one.
+    /// The segments, in the order in which they run; none of `0L`.
     pub fn segments(&self) -> &[Segment] {
         &self.segments
     }
@@ -82,6 +90,9 @@ impl RouteSpec {
 
 impl fmt::Display for RouteSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.segments.is_empty() {
+            return f.write_str(NO_LAYERS);
+        }
         for (index, Segment { layers, heads }) in self.segments.iter().enumerate() {
             let plus = if index == 0 { "" } else { "+" };
             write!(f, "{plus}{layers}L{heads}H")?;
@@ -94,6 +105,9 @@ impl FromStr for RouteSpec {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
+        if text == NO_LAYERS {
+            return Ok(Self::without_layers());
+        }
         let mut parser = Parser { text, at: 0 };
         let mut segments = Vec::new();
         loop {
@@ -195,6 +209,14 @@ mod tests {
         let spec: RouteSpec = "7L9H+2L12H".parse().unwrap();
         assert_eq!(spec.segments(), [Segment { layers: 7, heads: 9 }, Segment { layers: 2, heads: 12 }]);
         assert_eq!(spec.depth(), 9);
+    }
+
+    #[test]
+    fn a_route_without_layers_is_written_with_a_zero() {
+        let spec: RouteSpec = "0L".parse().unwrap();
+        assert_eq!((spec.clone(), spec.depth(), spec.to_string()), (RouteSpec::without_layers(), 0, "0L".into()));
+        assert_eq!(serde_json::from_str::<RouteSpec>("\"0L\"").unwrap(), spec);
+        assert!("0L+3L12H".parse::<RouteSpec>().is_err() && "0L12H".parse::<RouteSpec>().is_err());
     }
 
     #[test]

@@ -117,7 +117,7 @@ pub struct RouteGroup {
 /// constructed.
 ///
 /// A route starts at layer 0 and skips no layer, except between its last dynamic group and its tail, if it has one. Base
-/// and tail keep all heads.
+/// and tail keep all heads. The route of a text that no layer reads has no group ([`without_layers`](Self::without_layers)).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "RouteData", into = "RouteData")]
 pub struct Route {
@@ -154,6 +154,18 @@ impl Route {
     pub fn truncated(shape: ModelShape, depth: usize) -> Result<Self> {
         let layers = LayerGroup::new(0..depth)?;
         Self::new(shape, vec![RouteGroup { role: GroupRole::Base, layers, heads: shape.heads }])
+    }
+
+    /// The route of a text that is answered before the first layer, as by a model of its n-grams. No [`SearchSpace`] has it.
+    /// Formats as `0L`.
+    ///
+    /// [`SearchSpace`]: crate::SearchSpace
+    ///
+    /// # Errors
+    /// As [`ModelShape::check`].
+    pub fn without_layers(shape: ModelShape) -> Result<Self> {
+        shape.check()?;
+        Ok(Self { shape, groups: Vec::new() })
     }
 
     /// The size of the model.
@@ -210,7 +222,8 @@ impl Route {
     /// The route in the paper's notation; see [`RouteSpec`].
     pub fn spec(&self) -> RouteSpec {
         let segment = |group: &RouteGroup| Segment { layers: group.layers.len(), heads: group.heads };
-        let starts_with_base = self.groups[0].role == GroupRole::Base;
+        let Some(first) = self.groups.first() else { return RouteSpec::without_layers() };
+        let starts_with_base = first.role == GroupRole::Base;
         let segments = match (self.uniform_heads(), self.tail()) {
             (Some(heads), None) => vec![Segment { layers: self.depth(), heads }],
             (Some(heads), Some(tail)) if !starts_with_base && self.groups.len() > 1 => {
@@ -274,7 +287,8 @@ impl TryFrom<RouteData> for Route {
     type Error = Error;
 
     fn try_from(data: RouteData) -> Result<Self> {
-        Self::new(ModelShape { layers: data.layers, heads: data.heads }, data.groups)
+        let shape = ModelShape { layers: data.layers, heads: data.heads };
+        if data.groups.is_empty() { Self::without_layers(shape) } else { Self::new(shape, data.groups) }
     }
 }
 
@@ -367,8 +381,16 @@ mod tests {
     }
 
     #[test]
+    fn a_route_without_layers_has_no_depth() {
+        let route = Route::without_layers(SHAPE).unwrap();
+        assert_eq!((route.to_string(), route.depth(), route.exit(), route.layers().count()), ("0L".into(), 0, 0, 0));
+        assert_eq!((route.tail(), route.uniform_heads()), (None, Some(12)));
+        assert!(Route::without_layers(ModelShape { layers: 0, heads: 12 }).is_err());
+    }
+
+    #[test]
     fn a_stored_route_is_checked_when_it_is_read() {
-        for route in [tree_route(), frozen_route(8)] {
+        for route in [tree_route(), frozen_route(8), Route::without_layers(SHAPE).unwrap()] {
             let json = serde_json::to_string(&route).unwrap();
             assert_eq!(serde_json::from_str::<Route>(&json).unwrap(), route);
             assert!(serde_json::from_str::<Route>(&json.replacen("\"layers\":12", "\"layers\":5", 1)).is_err());

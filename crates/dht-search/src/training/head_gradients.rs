@@ -9,11 +9,10 @@ use dht_transformer::{ForwardContext, HeadSet, PackedBatch};
 
 use super::head_importance::HeadImportance;
 use super::objective::{PendingHeadFeedback, SearchObjective};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::reward::HeadFeedback;
 use crate::routing::{ForwardTrace, Losses};
 use crate::settings::PinnedHeads;
-use crate::space::ModelShape;
 
 /// A lower bound for the gradient of a loss by the label's log-odds, against a division by 0 at probability 1.
 const SMALLEST_GRADIENT: f64 = 1e-6;
@@ -121,9 +120,10 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
+    use crate::error::Error;
     use crate::model::DynamicModel;
     use crate::settings::{FullModelSteps, SearchSettings};
-    use crate::space::{Preset, SearchSpace, SpaceConfig};
+    use crate::space::{ModelShape, Preset, SearchSpace, SpaceConfig};
 
     const ROWS: usize = 24;
 
@@ -131,7 +131,7 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(7);
         let samples = (0..ROWS as u64).map(|id| {
             let ids: Vec<u32> = (0..rng.random_range(2..9)).map(|_| rng.random_range(0..50)).collect();
-            let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false };
+            let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false, rest: Default::default() };
             Sample { id, label: rng.random_range(0..3), targets: Vec::new(), encoding }
         });
         let labels = (0..3).map(|class| class.to_string()).collect();

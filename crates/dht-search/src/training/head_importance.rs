@@ -27,7 +27,7 @@ impl HeadImportance {
     }
 
     /// How many samples it is of: as many as the head that most of them kept has.
-    fn samples(&self) -> u64 {
+    pub(super) fn samples(&self) -> u64 {
         self.counts.iter().flatten().copied().max().unwrap_or_default()
     }
 

@@ -140,7 +140,7 @@ fn texts(rng: &mut ChaCha8Rng) -> (PackedBatch, Vec<usize>) {
             kinds.push(kind);
             let ids = vec![token(kind, label) as u32; rng.random_range(2..6)];
             let wrong = usize::from(rng.random_bool(NOISE));
-            let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false };
+            let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false, rest: Default::default() };
             Sample { id, label: (label ^ wrong) as u32, targets: Vec::new(), encoding }
         })
         .collect();

@@ -140,6 +140,7 @@ fn samples_of(batch: &PackedBatch) -> impl Iterator<Item = Sample> + '_ {
                 ids: batch.ids[rows.clone()].to_vec(),
                 type_ids: batch.type_ids[rows].to_vec(),
                 truncated: false,
+                rest: batch.rest.get(sample).cloned().unwrap_or_default(),
             },
         }
     })

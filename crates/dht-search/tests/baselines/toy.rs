@@ -26,7 +26,7 @@ pub fn task(rows: u64, seed: u64) -> EncodedDataset {
         let index = rng.random_range(0..ids.len());
         ids[index] = 1 + label;
         ids.insert(0, 0);
-        let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false };
+        let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false, rest: Default::default() };
         Sample { id, label, targets: Vec::new(), encoding }
     });
     let labels = (0..CLASSES).map(|class| class.to_string()).collect();

@@ -30,7 +30,7 @@ pub fn task(rows: u64, seed: u64) -> EncodedDataset {
             id,
             label,
             targets: Vec::new(),
-            encoding: Encoding { type_ids: vec![0; ids.len()], ids, truncated: false },
+            encoding: Encoding { type_ids: vec![0; ids.len()], ids, truncated: false, rest: Default::default() },
         }
     });
     let labels = (0..CLASSES).map(|class| class.to_string()).collect();

@@ -56,6 +56,7 @@ fn packed(texts: &[Vec<u32>]) -> Outcome<PackedBatch> {
         spans: Spans::from_lengths(texts.iter().map(Vec::len))?,
         labels: (0..texts.len()).map(|text| (text % CLASSES) as u32).collect(),
         sample_ids: (0..texts.len() as u64).collect(),
+        rest: Vec::new(),
     })
 }
 

@@ -32,6 +32,7 @@ pub fn setting(size: &str, dropout: f64, texts: usize, tokens: usize) -> Result<
         labels: (0..texts).map(|text| (text % CLASSES) as u32).collect(),
         targets: Vec::new(),
         sample_ids: (0..texts as u64).collect(),
+        rest: Vec::new(),
     };
     Ok((encoder, classifier, batch))
 }

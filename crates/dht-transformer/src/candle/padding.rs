@@ -35,6 +35,7 @@ pub fn unpad(ids: &Tensor, token_types: Option<&Tensor>, mask: Option<&Tensor>) 
         labels: vec![0; samples],
         targets: Vec::new(),
         sample_ids: (0..samples as u64).collect(),
+        rest: Vec::new(),
     })
 }
 

@@ -1,14 +1,15 @@
 use rand::Rng;
 use rand::seq::SliceRandom;
 
-use super::encoded::{EncodedDataset, Sample};
+use super::encoded::{CutTokens, EncodedDataset, Sample};
 use crate::error::{Error, Result};
 use crate::tensors::Spans;
 
 /// The tokens of some samples one after another, without padding.
 ///
 /// # Shapes
-/// `ids`, `type_ids`: (tokens); `labels`, `sample_ids`: (samples); `targets`: (samples, outputs), or none.
+/// `ids`, `type_ids`: (tokens); `labels`, `sample_ids`: (samples); `targets`: (samples, outputs), or none; `rest`:
+/// (samples), or none.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PackedBatch {
     /// The token ids.
@@ -23,6 +24,8 @@ pub struct PackedBatch {
     pub targets: Vec<f32>,
     /// The samples' rows in their data set.
     pub sample_ids: Vec<u64>,
+    /// The tokens of each sample that were [cut off and kept](super::Encoding::rest); empty where no sample has any.
+    pub rest: Vec<CutTokens>,
 }
 
 impl PackedBatch {
@@ -34,7 +37,7 @@ impl PackedBatch {
     pub fn from_samples<'a>(samples: impl IntoIterator<Item = &'a Sample>) -> Result<Self> {
         let (mut ids, mut type_ids, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
         let (mut labels, mut sample_ids) = (Vec::new(), Vec::new());
-        let mut all_targets = Vec::new();
+        let (mut all_targets, mut rest) = (Vec::new(), Vec::new());
         for Sample { id, label, targets, encoding } in samples {
             if encoding.type_ids.len() != encoding.ids.len() {
                 return Err(Error::Shape {
@@ -49,13 +52,18 @@ impl PackedBatch {
             labels.push(*label);
             all_targets.extend_from_slice(targets);
             sample_ids.push(*id);
+            // Samples without any take no memory before the first one that has some.
+            if !rest.is_empty() || !encoding.rest.is_empty() {
+                rest.resize(labels.len() - 1, CutTokens::default());
+                rest.push(encoding.rest.clone());
+            }
         }
         if !all_targets.is_empty() && !all_targets.len().is_multiple_of(labels.len()) {
             let (expected, got) = (vec![labels.len()], vec![all_targets.len()]);
             return Err(Error::Shape { what: "targets".into(), expected, got });
         }
         let spans = Spans::from_lengths(lengths)?;
-        Ok(Self { ids, type_ids, spans, labels, targets: all_targets, sample_ids })
+        Ok(Self { ids, type_ids, spans, labels, targets: all_targets, sample_ids, rest })
     }
 
     /// How many samples there are.
@@ -98,6 +106,11 @@ impl PackedBatch {
                 .copied()
                 .collect(),
             sample_ids: samples.iter().map(|&sample| self.sample_ids[sample]).collect(),
+            rest: if self.rest.is_empty() {
+                Vec::new()
+            } else {
+                samples.iter().map(|&sample| self.rest[sample].clone()).collect()
+            },
         }
     }
 }

@@ -12,6 +12,25 @@ pub struct Encoding {
     pub type_ids: Vec<u32>,
     /// Whether tokens were cut off.
     pub truncated: bool,
+    /// The tokens that were cut off, where the tokenizer [keeps them](super::TextTokenizer::with_rest); else none.
+    pub rest: CutTokens,
+}
+
+/// The ids that an [`Encoding`] leaves out, for models that read more of a text than an encoder does: those that follow the
+/// encoding's own, without special tokens.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CutTokens {
+    /// Of a text, or of the first of a pair.
+    pub first: Vec<u32>,
+    /// Of the second of a pair.
+    pub second: Vec<u32>,
+}
+
+impl CutTokens {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.first.is_empty() && self.second.is_empty()
+    }
 }
 
 /// An encoded example.
@@ -83,6 +102,13 @@ impl EncodedDataset {
             ] {
                 sum.update((length as u64).to_le_bytes());
                 sum.update(bytes);
+            }
+            // Tokens that are not kept leave the sum as it was before any were.
+            if !encoding.rest.is_empty() {
+                for ids in [&encoding.rest.first, &encoding.rest.second] {
+                    sum.update((ids.len() as u64).to_le_bytes());
+                    ids.iter().for_each(|id| sum.update(id.to_le_bytes()));
+                }
             }
         }
         hexadecimal(sum)

@@ -10,7 +10,7 @@ mod tokenizer;
 
 pub use batch::{PackedBatch, epoch_order, longest_first, sequential};
 pub use dataset::{Dataset, Example};
-pub use encoded::{EncodedDataset, Encoding, Sample};
+pub use encoded::{CutTokens, EncodedDataset, Encoding, Sample};
 pub use masking::{MaskSettings, MaskedBatch, Masking};
 pub use reader::{Column, Columns, DatasetReader, Header, LabelKind, LabelSource, Split, Telling};
 pub use tokenizer::TextTokenizer;

@@ -53,7 +53,12 @@ impl EncodedDataset {
             .zip(0..)
             .map(|(ids, id)| {
                 let type_ids = vec![0; ids.len()];
-                Sample { id, label: 0, targets: Vec::new(), encoding: Encoding { ids, type_ids, truncated: false } }
+                Sample {
+                    id,
+                    label: 0,
+                    targets: Vec::new(),
+                    encoding: Encoding { ids, type_ids, truncated: false, rest: Default::default() },
+                }
             })
             .collect();
         if samples.is_empty() {

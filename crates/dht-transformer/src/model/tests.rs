@@ -27,7 +27,15 @@ fn batch() -> PackedBatch {
     let ids: Vec<u32> = (0..18).map(|i| (i * 7 + 3) % 50).collect();
     let type_ids = (0..18).map(|i| u32::from(i % 5 == 4)).collect();
     let spans = Spans::from_lengths(lengths).unwrap();
-    PackedBatch { ids, type_ids, spans, labels: vec![0, 2, 1, 2], targets: Vec::new(), sample_ids: vec![3, 1, 4, 15] }
+    PackedBatch {
+        ids,
+        type_ids,
+        spans,
+        labels: vec![0, 2, 1, 2],
+        targets: Vec::new(),
+        sample_ids: vec![3, 1, 4, 15],
+        rest: Vec::new(),
+    }
 }
 
 fn set(heads: &[usize]) -> HeadSet {
@@ -291,6 +299,7 @@ fn a_text_in_a_batch_equals_the_text_alone() {
             labels: vec![batch.labels[sample]],
             targets: Vec::new(),
             sample_ids: vec![batch.sample_ids[sample]],
+            rest: Vec::new(),
         };
         let plans = plans().map(|plan| plan.set(sample).map_or(HeadPlan::Full, HeadPlan::Same));
         let alone = fused(&encoder, &alone, &plans, None, &ForwardContext::inference()).unwrap();
@@ -344,6 +353,7 @@ fn a_text_that_is_alone_has_the_same_bits_on_any_number_of_threads() {
         labels: vec![0],
         targets: Vec::new(),
         sample_ids: vec![9],
+        rest: Vec::new(),
     };
     let plans = [HeadPlan::Full, HeadPlan::Same(set(&[1, 3])), HeadPlan::Full];
     for ctx in [ForwardContext::inference(), ForwardContext::training(encoder.parameters(), 3, 4)] {
@@ -436,6 +446,7 @@ fn moved(encoder: &Encoder, place: usize, head: usize) -> Vec<f32> {
             labels: vec![0],
             targets: Vec::new(),
             sample_ids: vec![0],
+            rest: Vec::new(),
         };
         let plan = HeadPlan::Same(set(&[head]));
         numbers(fused(encoder, &batch, &[plan], None, &ForwardContext::inference()).unwrap().tensor())

@@ -1,6 +1,6 @@
 use dht_transformer::{
     EncodedDataset, Encoding, PackedBatch, Sample,
-    data::{epoch_order, longest_first, sequential},
+    data::{CutTokens, epoch_order, longest_first, sequential},
 };
 use proptest::prelude::*;
 use rand::SeedableRng;
@@ -15,7 +15,7 @@ fn samples(lengths: &[usize]) -> Vec<Sample> {
             id: id as u64,
             label: id as u32 % 3,
             targets: Vec::new(),
-            encoding: Encoding { ids, type_ids, truncated: false },
+            encoding: Encoding { ids, type_ids, truncated: false, rest: Default::default() },
         }
     };
     lengths.iter().enumerate().map(sample).collect()
@@ -29,6 +29,39 @@ fn a_batch_is_its_samples_one_after_another() {
     assert_eq!(batch.positions(), [0, 1, 0, 0, 1, 2]);
     assert_eq!(batch.type_ids, [0, 0, 0, 0, 0, 1]);
     assert_eq!((batch.labels, batch.sample_ids), (vec![0, 1, 2], vec![0, 1, 2]));
+}
+
+#[test]
+fn cut_tokens_stay_with_their_samples() {
+    let mut samples = samples(&[2, 1, 3, 1]);
+    assert!(PackedBatch::from_samples(&samples).unwrap().rest.is_empty());
+    samples[1].encoding.rest.first = vec![7, 8];
+    samples[2].encoding.rest.second = vec![9];
+    let batch = PackedBatch::from_samples(&samples).unwrap();
+    let rest: Vec<_> = samples.iter().map(|sample| sample.encoding.rest.clone()).collect();
+    assert_eq!(batch.rest, rest);
+    assert_eq!(
+        batch.select(&[2, 0]),
+        PackedBatch::from_samples([&samples[2], &samples[0]])
+            .map(|mut expected| {
+                // A selection of a batch with cut tokens keeps an entry for each sample.
+                expected.rest.resize(2, CutTokens::default());
+                expected
+            })
+            .unwrap()
+    );
+}
+
+#[test]
+fn cut_tokens_change_the_sum_of_a_data_set_and_none_do_not() {
+    let data = |samples| EncodedDataset { samples, labels: vec!["one".into()], truncated_rows: 0 };
+    let mut samples = samples(&[2, 1]);
+    let without = data(samples.clone()).sha256();
+    samples[1].encoding.rest.first = vec![7];
+    let first = data(samples.clone()).sha256();
+    samples[1].encoding.rest = CutTokens { first: Vec::new(), second: vec![7] };
+    let second = data(samples).sha256();
+    assert!(without != first && first != second && without != second);
 }
 
 #[test]

@@ -235,6 +235,40 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn cut_tokens_go_on_where_the_kept_ones_end(
+        first in text(120), second in text(120), max_length in 8_usize..60, most in 0_usize..200
+    ) {
+        for peers in &*EVERY {
+            let keeping = peers.ours.clone().with_rest(most);
+            let ids = |text: &str| peers.theirs.encode_fast(text, false).expect("right texts").get_ids().to_vec();
+            let (first_ids, second_ids) = (ids(&first), ids(&second));
+            let after = |ids: &[u32], kept: usize| ids.iter().skip(kept).take(most).copied().collect::<Vec<u32>>();
+
+            let alone = keeping.encode(&first, None, max_length).unwrap();
+            let tokens = (alone.ids, alone.type_ids, alone.truncated);
+            prop_assert_eq!(tokens, peers.by_parts(&first, None, max_length), "{}", peers.name);
+            // All tokenizers here put two special tokens around a text.
+            prop_assert_eq!(&alone.rest.first, &after(&first_ids, max_length - 2), "{}", peers.name);
+            prop_assert!(alone.rest.second.is_empty());
+
+            let both = keeping.encode(&first, Some(&second), max_length).unwrap();
+            let kept = both.ids.len();
+            let tokens = (both.ids, both.type_ids, both.truncated);
+            prop_assert_eq!(tokens, peers.by_parts(&first, Some(&second), max_length), "{}", peers.name);
+            let special = peers.theirs.encode_fast(("", ""), true).expect("right texts").len();
+            let splits = (0..=kept - special).filter(|kept_of_first| {
+                both.rest.first == after(&first_ids, *kept_of_first)
+                    && both.rest.second == after(&second_ids, kept - special - kept_of_first)
+            });
+            prop_assert!(splits.count() > 0, "{}", peers.name);
+        }
+    }
+}
+
 #[test]
 fn of_two_long_texts_the_longer_one_keeps_one_token_more_also_where_neither_is_read_to_its_end() {
     let peers = &EVERY[0];

@@ -36,7 +36,12 @@ fn a_word_that_could_never_be_found_is_refused() {
 #[test]
 fn a_pair_has_two_types_and_three_special_tokens() {
     let encoding = words(&["a", "b"]).encode("a", Some("b b"), 9).unwrap();
-    let expected = Encoding { ids: vec![2, 5, 3, 6, 6, 3], type_ids: vec![0, 0, 0, 1, 1, 1], truncated: false };
+    let expected = Encoding {
+        ids: vec![2, 5, 3, 6, 6, 3],
+        type_ids: vec![0, 0, 0, 1, 1, 1],
+        truncated: false,
+        rest: Default::default(),
+    };
     assert_eq!(encoding, expected);
 }
 

@@ -23,7 +23,7 @@ fn texts(count: u64) -> EncodedDataset {
             id,
             label: 0,
             targets: Vec::new(),
-            encoding: Encoding { type_ids: vec![0; length], ids, truncated: false },
+            encoding: Encoding { type_ids: vec![0; length], ids, truncated: false, rest: Default::default() },
         }
     });
     EncodedDataset { samples: samples.collect(), labels: Vec::new(), truncated_rows: 0 }

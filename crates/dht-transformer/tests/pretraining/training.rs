@@ -31,7 +31,7 @@ fn texts(count: u64, seed: u64) -> EncodedDataset {
             id,
             label: 0,
             targets: Vec::new(),
-            encoding: Encoding { type_ids: vec![0; ids.len()], ids, truncated: false },
+            encoding: Encoding { type_ids: vec![0; ids.len()], ids, truncated: false, rest: Default::default() },
         }
     });
     EncodedDataset { samples: samples.collect(), labels: Vec::new(), truncated_rows: 0 }

@@ -22,7 +22,12 @@ pub fn task(rows: u64, seed: u64) -> EncodedDataset {
         ids[place] = 1 + label;
         ids.insert(0, CLS);
         let type_ids = vec![0; ids.len()];
-        Sample { id, label, targets: Vec::new(), encoding: Encoding { ids, type_ids, truncated: false } }
+        Sample {
+            id,
+            label,
+            targets: Vec::new(),
+            encoding: Encoding { ids, type_ids, truncated: false, rest: Default::default() },
+        }
     });
     let labels = (0..CLASSES).map(|class| class.to_string()).collect();
     EncodedDataset { samples: samples.collect(), labels, truncated_rows: 0 }

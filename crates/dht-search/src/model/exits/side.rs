@@ -96,7 +96,12 @@ mod tests {
             encoder.parameters().set_values(values).unwrap();
 
             let text = |id, ids: &[u32]| {
-                let encoding = Encoding { ids: ids.to_vec(), type_ids: vec![0; ids.len()], truncated: false };
+                let encoding = Encoding {
+                    ids: ids.to_vec(),
+                    type_ids: vec![0; ids.len()],
+                    truncated: false,
+                    rest: Default::default(),
+                };
                 Sample { id, label: 0, targets: Vec::new(), encoding }
             };
             let batch = PackedBatch::from_samples(&[text(0, &[4, 9, 20]), text(1, &[7, 30])]).unwrap();

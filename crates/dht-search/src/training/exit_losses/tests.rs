@@ -29,7 +29,7 @@ fn texts() -> EncodedDataset {
     let samples = (0..40)
         .map(|id| {
             let ids: Vec<u32> = (0..rng.random_range(2..9)).map(|_| rng.random_range(0..50)).collect();
-            let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false };
+            let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false, rest: Default::default() };
             Sample { id, label: rng.random_range(0..3), targets: Vec::new(), encoding }
         })
         .collect();

@@ -4,6 +4,7 @@ use tokenizers::utils::truncation::TruncationDirection;
 use tokenizers::{Encoding, Result, Tokenizer};
 
 use super::parts::Parts;
+use crate::data::encoded::CutTokens;
 
 /// Bytes of text a token, generously: parts of a text are this long, so that usually one is enough.
 const BYTES_A_TOKEN: usize = 8;
@@ -56,32 +57,47 @@ impl<'a> Growing<'a> {
         Ok(())
     }
 
-    /// The first `length` tokens.
-    fn cut(mut self, length: usize) -> Encoding {
+    /// The first `length` tokens, and up to `rest` ids that follow them.
+    fn cut(mut self, length: usize, rest: usize) -> (Encoding, Vec<u32>) {
+        let after: Vec<u32> = self.encoding.get_ids().iter().skip(length).take(rest).copied().collect();
         if self.encoding.len() > length {
             self.encoding.truncate(length, 0, TruncationDirection::Right);
             // The rest would go through the post-processor for nothing.
             self.encoding.take_overflowing();
         }
-        self.encoding
+        (self.encoding, after)
     }
 }
 
-/// The first tokens of a text, or of a pair, without special ones: at most `capacity` in all. And whether that is not all.
+/// The first tokens of a text, or of a pair.
+pub(crate) struct FirstTokens {
+    pub(crate) first: Encoding,
+    pub(crate) second: Option<Encoding>,
+    /// Whether that is not all.
+    pub(crate) truncated: bool,
+    pub(crate) rest: CutTokens,
+}
+
+/// The first tokens of a text, or of a pair, without special ones: at most `capacity` in all, and up to `rest` ids of each
+/// that follow them.
 pub(crate) fn first_tokens(
     tokenizer: &Tokenizer,
     parts: &Parts,
     (text, pair): (&str, Option<&str>),
     capacity: usize,
-) -> Result<(Encoding, Option<Encoding>, bool)> {
-    let grow = |text| Growing::new(tokenizer, parts, text, capacity);
+    rest: usize,
+) -> Result<FirstTokens> {
+    let grow = |text| Growing::new(tokenizer, parts, text, capacity.saturating_add(rest));
     let (mut first, mut second) = (grow(text)?, pair.map(grow).transpose()?);
     if let Some(second) = &mut second {
         grow_until_compared(&mut first, second, capacity)?;
     }
     let lengths = (first.tokens, second.as_ref().map_or(0, |second| second.tokens));
     let kept = longest_first(lengths, capacity);
-    Ok((first.cut(kept.0), second.map(|second| second.cut(kept.1)), kept != lengths))
+    let (first, after_first) = first.cut(kept.0, rest);
+    let (second, after_second) = second.map(|second| second.cut(kept.1, rest)).unzip();
+    let rest = CutTokens { first: after_first, second: after_second.unwrap_or_default() };
+    Ok(FirstTokens { first, second, truncated: kept != lengths, rest })
 }
 
 /// Of an odd number of tokens for two texts that fill it both, the longer one gets one more.

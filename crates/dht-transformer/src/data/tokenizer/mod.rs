@@ -1,4 +1,5 @@
 mod cut;
+mod description;
 mod parts;
 mod word_piece;
 
@@ -6,11 +7,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use rayon::prelude::*;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokenizers::processors::bert::BertProcessing;
 use tokenizers::{PostProcessor, Tokenizer};
 
-use self::cut::first_tokens;
+use self::cut::{FirstTokens, first_tokens};
+use self::description::{Cleaning, SPECIAL, description, special_tokens};
 use self::parts::{Parts, words};
 use self::word_piece::{MOST_LETTERS_OF_A_WORD, is_split, train_word_piece};
 use super::dataset::Dataset;
@@ -19,9 +21,6 @@ use crate::config::BertConfig;
 use crate::data::reader::LONGEST_ROW;
 use crate::error::{Error, Result};
 use crate::storage::{GIT_LFS, model_directory, write_atomically};
-
-/// The special tokens of a vocabulary made here, in the order of their numbers.
-const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 
 /// Texts to token ids, as BERT does it: `[CLS] text [SEP]` or `[CLS] text [SEP] pair [SEP]`.
 ///
@@ -41,19 +40,8 @@ pub struct TextTokenizer {
     parts: Parts,
     vocabulary_size: usize,
     max_bytes: usize,
-}
-
-/// How BERT's tokenizer cleans a text before it splits it.
-struct Cleaning {
-    lowercase: bool,
-    strip_accents: Option<bool>,
-    chinese: bool,
-}
-
-impl Default for Cleaning {
-    fn default() -> Self {
-        Self { lowercase: true, strip_accents: None, chinese: true }
-    }
+    /// So many tokens of each text are kept beyond those that fit.
+    rest: usize,
 }
 
 impl TextTokenizer {
@@ -209,6 +197,18 @@ impl TextTokenizer {
         marked.chain(known.filter_map(|token| self.token_id(token))).collect()
     }
 
+    /// The numbers of the special tokens that [`encode`](Self::encode) puts around texts: `[CLS]` and `[SEP]`, or what the
+    /// tokenizer's file has in their place.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] when it cannot encode an empty text.
+    pub fn tokens_around(&self) -> Result<BTreeSet<u32>> {
+        let failed = |source| Error::Tokenizer { what: "encoding".into(), source };
+        let text = self.tokenizer.encode_fast("", true).map_err(failed)?;
+        let pair = self.tokenizer.encode_fast(("", ""), true).map_err(failed)?;
+        Ok(text.get_ids().iter().chain(pair.get_ids()).copied().collect())
+    }
+
     /// The token of a number.
     pub fn token(&self, id: u32) -> Option<String> {
         self.tokenizer.id_to_token(id)
@@ -232,6 +232,14 @@ impl TextTokenizer {
     #[must_use]
     pub fn with_max_bytes(self, bytes: usize) -> Self {
         Self { max_bytes: bytes, ..self }
+    }
+
+    /// Keeps up to so many ids of each text beyond `max_length` as the [rest](Encoding::rest) of its encoding; none if not
+    /// set. An encoder does not read them; a model of words does, and 4,096 are all of nearly any text. It costs the time of
+    /// tokenising them.
+    #[must_use]
+    pub fn with_rest(self, tokens: usize) -> Self {
+        Self { rest: tokens, ..self }
     }
 
     /// The tokens of a text or a pair, at most `max_length` with the special ones. Of a pair, tokens are taken from
@@ -260,10 +268,10 @@ impl TextTokenizer {
         if let Some(text) = [Some(text), pair].into_iter().flatten().find(|text| text.len() > self.max_bytes) {
             return Err(Error::TextTooLong { row: None, bytes: text.len(), most: self.max_bytes });
         }
-        let (first, second, truncated) =
-            first_tokens(&self.tokenizer, &self.parts, texts, max_length - special).map_err(failed)?;
+        let FirstTokens { first, second, truncated, rest } =
+            first_tokens(&self.tokenizer, &self.parts, texts, max_length - special, self.rest).map_err(failed)?;
         let encoding = self.tokenizer.post_process(first, second, true).map_err(failed)?;
-        Ok(Encoding { ids: encoding.get_ids().to_vec(), type_ids: encoding.get_type_ids().to_vec(), truncated })
+        Ok(Encoding { ids: encoding.get_ids().to_vec(), type_ids: encoding.get_type_ids().to_vec(), truncated, rest })
     }
 
     /// Encodes all examples on all cores; the rows keep their order.
@@ -336,56 +344,8 @@ impl TextTokenizer {
             Some(id) => Err(failed(format!("adds the token {id}, which is not in its vocabulary").into())),
             None => {
                 let parts = Parts::of(&tokenizer).map_err(failed)?;
-                Ok(Self { tokenizer, parts, vocabulary_size: greatest as usize + 1, max_bytes: LONGEST_ROW })
+                Ok(Self { tokenizer, parts, vocabulary_size: greatest as usize + 1, max_bytes: LONGEST_ROW, rest: 0 })
             }
         }
     }
-}
-
-fn special_tokens() -> Vec<String> {
-    SPECIAL.map(String::from).to_vec()
-}
-
-/// A tokenizer in Hugging Face's `tokenizer.json` form. `special`: padding, unknown, class, separator, mask.
-fn description(
-    model: &str,
-    subwords: &[String],
-    special: &[&str; 5],
-    cleaning: &Cleaning,
-    what: &str,
-) -> Result<Value> {
-    let vocabulary: serde_json::Map<String, Value> =
-        subwords.iter().enumerate().map(|(id, subword)| (subword.clone(), id.into())).collect();
-    let [_, unknown, class, separator, _] = special;
-    for needed in [unknown, class, separator] {
-        if !vocabulary.contains_key(*needed) {
-            let source = format!("the vocabulary lacks {needed}").into();
-            return Err(Error::Tokenizer { what: what.into(), source });
-        }
-    }
-    let id = |token: &str| vocabulary[token].clone();
-    let added: Vec<Value> = special
-        .iter()
-        .filter(|token| vocabulary.contains_key(**token))
-        .map(|token| {
-            json!({"id": id(token), "content": token, "special": true, "normalized": false,
-                   "single_word": false, "lstrip": false, "rstrip": false})
-        })
-        .collect();
-    Ok(json!({
-        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added,
-        "normalizer": {
-            "type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": cleaning.chinese,
-            "strip_accents": cleaning.strip_accents, "lowercase": cleaning.lowercase,
-        },
-        "pre_tokenizer": {"type": "BertPreTokenizer"},
-        "post_processor": {"type": "BertProcessing", "sep": [separator, id(separator)], "cls": [class, id(class)]},
-        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": true},
-        "model": if model == "WordPiece" {
-            json!({"type": model, "unk_token": unknown, "continuing_subword_prefix": "##",
-                   "max_input_chars_per_word": MOST_LETTERS_OF_A_WORD, "vocab": vocabulary})
-        } else {
-            json!({"type": model, "unk_token": unknown, "vocab": vocabulary})
-        },
-    }))
 }

@@ -1,0 +1,107 @@
+//! L-BFGS, by the crate `argmin`.
+
+use std::cell::RefCell;
+
+use argmin::core::{CostFunction, Error as ArgminError, Executor, Gradient, State};
+use argmin::solver::linesearch::MoreThuenteLineSearch;
+use argmin::solver::quasinewton::LBFGS;
+
+use crate::error::{Error, Result};
+
+/// How many pairs of differences L-BFGS remembers. Ten, as is usual elsewhere, takes fewer steps, but with hundreds of
+/// thousands of weights the time of a step is that of the pairs.
+const REMEMBERED: usize = 5;
+
+/// A differentiable function of a vector.
+pub(crate) trait Function {
+    /// Its value at a point, and its gradient.
+    fn value_and_gradient(&self, at: &[f64]) -> (f64, Vec<f64>);
+}
+
+/// Where a minimisation ended.
+#[derive(Debug, Clone)]
+pub(crate) struct Minimum {
+    pub(crate) at: Vec<f64>,
+    /// ‖∇f‖₂ there.
+    pub(crate) gradient_norm: f64,
+}
+
+/// A point with the value and the gradient there.
+type Evaluated = (Vec<f64>, f64, Vec<f64>);
+
+/// Value and gradient of a point are computed together; the solver asks for one after the other.
+struct Remembering<'a, F> {
+    function: &'a F,
+    last: RefCell<Option<Evaluated>>,
+}
+
+impl<F: Function> Remembering<'_, F> {
+    fn at<T>(&self, at: &[f64], read: impl Fn(&Evaluated) -> T) -> T {
+        let mut last = self.last.borrow_mut();
+        match &*last {
+            Some(known) if known.0 == at => read(known),
+            _ => {
+                let (value, gradient) = self.function.value_and_gradient(at);
+                read(last.insert((at.to_vec(), value, gradient)))
+            }
+        }
+    }
+}
+
+impl<F: Function> CostFunction for Remembering<'_, F> {
+    type Param = Vec<f64>;
+    type Output = f64;
+
+    fn cost(&self, at: &Vec<f64>) -> Result<f64, ArgminError> {
+        Ok(self.at(at, |known| known.1))
+    }
+}
+
+impl<F: Function> Gradient for Remembering<'_, F> {
+    type Param = Vec<f64>;
+    type Gradient = Vec<f64>;
+
+    fn gradient(&self, at: &Vec<f64>) -> Result<Vec<f64>, ArgminError> {
+        Ok(self.at(at, |known| known.2.clone()))
+    }
+}
+
+/// Minimises a convex function from a start, until ‖∇f‖₂ < `tolerance`, no step lowers the value in f64 any more, or
+/// `most_steps` are done.
+///
+/// # Errors
+/// [`Error::Setting`] when the function or its gradient is not finite at the start or where it ends.
+pub(crate) fn minimize<F: Function>(function: &F, start: Vec<f64>, tolerance: f64, most_steps: u64) -> Result<Minimum> {
+    let failed = |got: String| Error::setting("objective", "a function that L-BFGS can minimise", got);
+    let (value, gradient) = function.value_and_gradient(&start);
+    let norm = norm(&gradient);
+    if !value.is_finite() || !norm.is_finite() {
+        return Err(failed(format!("{value}, with a gradient of norm {norm}")));
+    }
+    if norm < tolerance {
+        return Ok(Minimum { at: start, gradient_norm: norm });
+    }
+    let solver = LBFGS::new(MoreThuenteLineSearch::new(), REMEMBERED)
+        .with_tolerance_grad(tolerance)
+        // The value of a nearly flat function changes less than any useful tolerance long before the end.
+        .and_then(|solver| solver.with_tolerance_cost(0.0))
+        .map_err(|error| failed(error.to_string()))?;
+    let remembering = Remembering { function, last: RefCell::new(None) };
+    let result = Executor::new(remembering, solver)
+        .configure(|state| state.param(start).cost(value).gradient(gradient).max_iters(most_steps))
+        .timer(false)
+        .run()
+        .map_err(|error| failed(error.to_string()))?;
+    let steps = result.state().get_iter();
+    let at = result.state().get_best_param().cloned().ok_or_else(|| failed("without a result".into()))?;
+    let (value, gradient) = function.value_and_gradient(&at);
+    let gradient_norm = self::norm(&gradient);
+    if !value.is_finite() || !gradient_norm.is_finite() {
+        return Err(failed(format!("{value}, with a gradient of norm {gradient_norm}, after {steps} steps")));
+    }
+    Ok(Minimum { at, gradient_norm })
+}
+
+fn norm(gradient: &[f64]) -> f64 {
+    gradient.iter().map(|part| part * part).sum::<f64>().sqrt()
+}

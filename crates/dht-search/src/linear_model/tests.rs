@@ -1,0 +1,173 @@
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::*;
+
+const TIGHT: FitSettings = FitSettings { c: 2.0, tolerance: 1e-9 };
+const CLASSES: usize = 3;
+
+/// Rows of 7 features, most of them 0, whose classes depend on them by lot.
+fn problem(rows: usize, seed: u64) -> (Vec<f32>, Vec<u32>) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let (mut values, mut labels) = (Vec::new(), Vec::new());
+    for _ in 0..rows {
+        let row: Vec<f32> =
+            (0..7).map(|_| if rng.random_bool(0.4) { rng.random_range(-1.0..1.5_f32) } else { 0.0 }).collect();
+        let class = row[0] + 2.0 * row[1] - row[2] + rng.random_range(-0.5..1.0_f32);
+        labels.push(if class > 0.7 { 2 } else { u32::from(class > 0.0) });
+        values.extend(row);
+    }
+    (values, labels)
+}
+
+fn sparse(values: &[f32]) -> FeatureMatrix {
+    let rows: Vec<Vec<(u32, f32)>> = values
+        .chunks(7)
+        .map(|row| (0..).zip(row.iter().copied()).filter(|(_, value)| *value != 0.0).collect())
+        .collect();
+    FeatureMatrix::sparse(7, rows.iter().map(Vec::as_slice))
+}
+
+fn naive_product(left: &[f64], right: &[f64], inner: usize, columns: usize) -> Vec<f64> {
+    let rows = left.len() / inner;
+    let cell = |row: usize, column: usize| {
+        (0..inner).map(|at| left[row * inner + at] * right[at * columns + column]).sum::<f64>()
+    };
+    (0..rows).flat_map(|row| (0..columns).map(move |column| cell(row, column))).collect()
+}
+
+#[test]
+fn dense_and_sparse_products_are_those_of_three_loops() {
+    let (values, _) = problem(23, 1);
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    let mut numbers = |count: usize| (0..count).map(|_| rng.random_range(-1.0..1.0)).collect::<Vec<f64>>();
+    let wide: Vec<f64> = values.iter().copied().map(f64::from).collect();
+    let transposed: Vec<f64> = (0..7).flat_map(|column| wide.chunks(7).map(move |row| row[column])).collect();
+    for classes in 1..=6 {
+        let (weights, residuals) = (numbers(7 * classes), numbers(23 * classes));
+        for matrix in [FeatureMatrix::dense(7, values.clone()), sparse(&values)] {
+            assert_eq!((matrix.rows(), matrix.columns()), (23, 7));
+            assert_close(&matrix.times(&weights, classes), &naive_product(&wide, &weights, 7, classes), 1e-12);
+            let expected = naive_product(&transposed, &residuals, 23, classes);
+            assert_close(&matrix.transposed_times(&residuals, classes), &expected, 1e-12);
+            let squares: Vec<f64> = transposed.chunks(23).map(|column| column.iter().map(|x| x * x).sum()).collect();
+            assert_close(&matrix.squares(), &squares, 1e-12);
+        }
+    }
+}
+
+fn assert_close(got: &[f64], expected: &[f64], tolerance: f64) {
+    assert_eq!(got.len(), expected.len());
+    for (got, expected) in got.iter().zip(expected) {
+        assert!((got - expected).abs() < tolerance, "{got} instead of {expected}");
+    }
+}
+
+#[test]
+fn the_gradient_is_that_of_finite_differences() {
+    let (values, labels) = problem(40, 3);
+    let features = sparse(&values);
+    let loss = PenalisedLoss::new(&features, &labels, CLASSES, 0.7);
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    let mut at: Vec<f64> = (0..8 * CLASSES).map(|_| rng.random_range(-1.0..1.0)).collect();
+    let gradient = loss.value_and_gradient(&at).1;
+    for index in 0..at.len() {
+        let (here, step) = (at[index], 1e-5);
+        let mut value = |shift: f64| {
+            at[index] = here + shift;
+            loss.value_and_gradient(&at).0
+        };
+        let difference = (value(step) - value(-step)) / (2.0 * step);
+        value(0.0);
+        assert!((gradient[index] - difference).abs() < 1e-9, "{} instead of {difference}", gradient[index]);
+    }
+}
+
+#[test]
+fn without_features_the_probabilities_are_the_frequencies_of_the_classes() {
+    let labels = [0, 0, 0, 1, 1, 2];
+    let features = FeatureMatrix::sparse(0, labels.iter().map(|_| &[][..]));
+    let (model, _) = LogisticRegression::fit(&features, &labels, CLASSES, TIGHT, None).unwrap();
+    let logs = model.log_probabilities(&[]);
+    assert_close(&logs, &[0.5_f64.ln(), (1.0_f64 / 3.0).ln(), (1.0_f64 / 6.0).ln()], 1e-6);
+}
+
+#[test]
+fn two_opposite_rows_give_the_weight_of_the_scalar_equation() {
+    // With W = (−t, t) and b = 0 the objective is 2C·ln(1 + e^(−2t)) + t², whose derivative is 0 at t = 2C/(1 + e^(2t)).
+    let features = FeatureMatrix::dense(1, vec![-1.0, 1.0]);
+    for c in [0.1, 1.0, 30.0] {
+        let (mut low, mut high) = (0.0, 100.0);
+        for _ in 0..200 {
+            let t: f64 = (low + high) / 2.0;
+            if t < 2.0 * c / (1.0 + (2.0 * t).exp()) { low = t } else { high = t }
+        }
+        let (model, minimum) =
+            LogisticRegression::fit(&features, &[0, 1], 2, FitSettings { c, ..TIGHT }, None).unwrap();
+        assert_close(&minimum.at, &[-low, low, 0.0, 0.0], 1e-7);
+        let expected = [-low, low].map(|score| score - ((-low).exp() + low.exp()).ln());
+        assert_close(&model.log_probabilities(&[(0, 1.0)]), &expected, 1e-6);
+    }
+}
+
+#[test]
+fn the_fit_is_where_plain_gradient_descent_ends_up() {
+    for (seed, c) in [(5, 0.3), (6, 2.0), (7, 20.0)] {
+        let (values, labels) = problem(60, seed);
+        let features = FeatureMatrix::dense(7, values.clone());
+        let settings = FitSettings { c, ..TIGHT };
+        let (_, minimum) = LogisticRegression::fit(&features, &labels, CLASSES, settings, None).unwrap();
+        assert!(minimum.gradient_norm < 1e-8, "{}", minimum.gradient_norm);
+        let loss = PenalisedLoss { scales: vec![1.0; 8], ..PenalisedLoss::new(&features, &labels, CLASSES, c) };
+        let mut at = vec![0.0; 8 * CLASSES];
+        for _ in 0..200_000 {
+            let (_, gradient) = loss.value_and_gradient(&at);
+            at.iter_mut().zip(&gradient).for_each(|(at, gradient)| *at -= 0.5 * gradient);
+            if gradient.iter().map(|part| part * part).sum::<f64>() < 1e-22 {
+                break;
+            }
+        }
+        assert_close(&minimum.at, &at, 1e-5);
+        let objectives = [&minimum.at, &at].map(|at| loss.value_and_gradient(at).0);
+        assert!((objectives[0] - objectives[1]).abs() < 1e-12, "{objectives:?}");
+        let (_, of_sparse) = LogisticRegression::fit(&sparse(&values), &labels, CLASSES, settings, None).unwrap();
+        assert_close(&of_sparse.at, &at, 1e-5);
+    }
+}
+
+#[test]
+fn a_fit_that_starts_at_the_minimum_stays_there() {
+    let (values, labels) = problem(60, 8);
+    let features = sparse(&values);
+    let (model, minimum) = LogisticRegression::fit(&features, &labels, CLASSES, TIGHT, None).unwrap();
+    let looser = FitSettings { tolerance: 1e-8, ..TIGHT };
+    let (again, second) = LogisticRegression::fit(&features, &labels, CLASSES, looser, Some(minimum.clone())).unwrap();
+    assert_eq!((again, second.at), (model, minimum.at));
+}
+
+#[test]
+fn bits_do_not_depend_on_the_number_of_threads() {
+    let (values, labels) = problem(500, 9);
+    let features = sparse(&values);
+    let fit = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| LogisticRegression::fit(&features, &labels, CLASSES, TIGHT, None).unwrap().1.at)
+    };
+    assert_eq!(fit(1), fit(4));
+}
+
+#[test]
+fn bad_input_is_refused_with_what_would_be_right() {
+    let features = FeatureMatrix::dense(1, vec![1.0, 2.0]);
+    let fit = |features: &FeatureMatrix, labels: &[u32], classes, c| {
+        LogisticRegression::fit(features, labels, classes, FitSettings { c, ..TIGHT }, None).unwrap_err().to_string()
+    };
+    assert_eq!(fit(&features, &[0, 0], 1, 1.0), "classes is 1, expected at least 2");
+    assert_eq!(fit(&features, &[0], 2, 1.0), "labels is 1, expected 2, one a row, at least 1");
+    assert_eq!(fit(&features, &[0, 2], 2, 1.0), "label is 2, expected below 2");
+    for c in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        assert_eq!(fit(&features, &[0, 1], 2, c), format!("C is {c}, expected a positive number"));
+    }
+    let bad = FeatureMatrix::dense(1, vec![1.0, f32::NAN]);
+    assert_eq!(fit(&bad, &[0, 1], 2, 1.0), "features is NaN or infinity, expected finite numbers");
+}

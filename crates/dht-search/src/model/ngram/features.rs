@@ -1,0 +1,175 @@
+//! Tf-idf of uni- and bigrams of token ids.
+
+use std::collections::{BTreeSet, HashMap};
+
+use dht_transformer::data::CutTokens;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// A token, or two neighbours, and on which side of a pair of texts they stand (0 or 1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(super) struct Ngram(u8, u32, Option<u32>);
+
+/// A text as a batch or a data set has it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tokens<'a> {
+    pub(super) ids: &'a [u32],
+    pub(super) type_ids: &'a [u32],
+    pub(super) rest: Option<&'a CutTokens>,
+}
+
+impl Tokens<'_> {
+    /// The n-grams of the whole text with their counts, in ascending order. Tokens that are `left_out` do not count, and their
+    /// neighbours become neighbours.
+    pub(super) fn ngrams(&self, left_out: &BTreeSet<u32>) -> Vec<(Ngram, u32)> {
+        let mut all = Vec::with_capacity(2 * self.ids.len());
+        for side in [0, 1] {
+            let kept = self.ids.iter().zip(self.type_ids).filter(|(_, kind)| u8::from(**kind != 0) == side);
+            let rest = self.rest.map_or(&[][..], |rest| if side == 0 { &rest.first } else { &rest.second });
+            let mut before = None;
+            for id in kept.map(|(id, _)| id).chain(rest).copied().filter(|id| !left_out.contains(id)) {
+                all.push(Ngram(side, id, None));
+                all.extend(before.map(|before| Ngram(side, before, Some(id))));
+                before = Some(id);
+            }
+        }
+        all.sort_unstable();
+        let runs = all.chunk_by(|left, right| left == right);
+        runs.map(|run| (run[0], run.len() as u32)).collect()
+    }
+}
+
+/// The counted n-grams of many texts, each n-gram by a number.
+#[derive(Debug)]
+pub(super) struct Corpus {
+    /// By number, in the order of their first texts.
+    ngrams: Vec<Ngram>,
+    /// Of each text the numbers of its n-grams with their counts.
+    rows: Vec<Vec<(u32, u32)>>,
+}
+
+impl Corpus {
+    pub(super) fn new(texts: &[Tokens<'_>], left_out: &BTreeSet<u32>) -> Self {
+        let counted: Vec<Vec<(Ngram, u32)>> = texts.par_iter().map(|text| text.ngrams(left_out)).collect();
+        let (mut numbers, mut ngrams) = (HashMap::new(), Vec::new());
+        let mut number_of = |ngram: Ngram| {
+            *numbers.entry(ngram).or_insert_with(|| {
+                ngrams.push(ngram);
+                ngrams.len() as u32 - 1
+            })
+        };
+        let numbered =
+            |row: Vec<(Ngram, u32)>| row.into_iter().map(|(ngram, count)| (number_of(ngram), count)).collect();
+        let rows = counted.into_iter().map(numbered).collect();
+        Self { ngrams, rows }
+    }
+
+    /// The columns of the n-grams that at least `min_rows` of some rows have, and how they are weighed there.
+    pub(super) fn columns(&self, rows: &[usize], min_rows: usize) -> Columns {
+        let mut found_in = vec![0_u32; self.ngrams.len()];
+        for row in rows {
+            self.rows[*row].iter().for_each(|(number, _)| found_in[*number as usize] += 1);
+        }
+        let mut idf = Vec::new();
+        let column = |in_rows: &u32| {
+            (*in_rows as usize >= min_rows.max(1)).then(|| {
+                // As if one more text had every n-gram once: "smooth".
+                let ratio = (1.0 + rows.len() as f64) / (1.0 + f64::from(*in_rows));
+                idf.push((ratio.ln() + 1.0) as f32);
+                idf.len() as u32 - 1
+            })
+        };
+        let of_number = found_in.iter().map(column).collect();
+        Columns { of_number, idf }
+    }
+
+    /// A row's features.
+    pub(super) fn features(&self, row: usize, columns: &Columns) -> Vec<(u32, f32)> {
+        let known = |(number, count): &(u32, u32)| Some((columns.of_number[*number as usize]?, *count));
+        weigh(self.rows[row].iter().filter_map(known), &columns.idf)
+    }
+
+    /// The vocabulary of these columns.
+    pub(super) fn vocabulary(&self, columns: Columns) -> Vocabulary {
+        let known = self.ngrams.iter().zip(&columns.of_number).filter(|(_, column)| column.is_some());
+        Vocabulary::new(known.map(|(ngram, _)| *ngram).collect(), columns.idf)
+    }
+}
+
+/// Which n-grams of a [`Corpus`] are features.
+#[derive(Debug)]
+pub(super) struct Columns {
+    /// By the number of an n-gram; ascending.
+    of_number: Vec<Option<u32>>,
+    idf: Vec<f32>,
+}
+
+impl Columns {
+    pub(super) fn len(&self) -> usize {
+        self.idf.len()
+    }
+}
+
+/// The n-grams that a fitted model knows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "StoredVocabulary", into = "StoredVocabulary")]
+pub(super) struct Vocabulary {
+    ngrams: Vec<Ngram>,
+    idf: Vec<f32>,
+    column_of: HashMap<Ngram, u32>,
+}
+
+/// Without what follows from the rest.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredVocabulary {
+    ngrams: Vec<Ngram>,
+    idf: Vec<f32>,
+}
+
+impl From<StoredVocabulary> for Vocabulary {
+    fn from(stored: StoredVocabulary) -> Self {
+        Self::new(stored.ngrams, stored.idf)
+    }
+}
+
+impl From<Vocabulary> for StoredVocabulary {
+    fn from(vocabulary: Vocabulary) -> Self {
+        Self { ngrams: vocabulary.ngrams, idf: vocabulary.idf }
+    }
+}
+
+impl Vocabulary {
+    fn new(ngrams: Vec<Ngram>, idf: Vec<f32>) -> Self {
+        let column_of = ngrams.iter().copied().zip(0..).collect();
+        Self { ngrams, idf, column_of }
+    }
+
+    /// How many n-grams there are.
+    pub(super) fn len(&self) -> usize {
+        self.ngrams.len()
+    }
+
+    /// Whether each n-gram is there once and has a weight. A stored vocabulary may be anything.
+    pub(super) fn is_sound(&self) -> bool {
+        let known = self.column_of.len() == self.ngrams.len() && self.idf.len() == self.ngrams.len();
+        known && self.idf.iter().all(|idf| idf.is_finite())
+    }
+
+    /// A text's features: its known n-grams.
+    pub(super) fn features(&self, text: Tokens<'_>, left_out: &BTreeSet<u32>) -> Vec<(u32, f32)> {
+        let counted = text.ngrams(left_out);
+        weigh(counted.iter().filter_map(|(ngram, count)| Some((*self.column_of.get(ngram)?, *count))), &self.idf)
+    }
+}
+
+/// (1 + ln count) · idf of each column, divided by the length of the vector; by ascending column.
+fn weigh(counts: impl Iterator<Item = (u32, u32)>, idf: &[f32]) -> Vec<(u32, f32)> {
+    let weight =
+        |(column, count): (u32, u32)| (column, (1.0 + f64::from(count).ln()) * f64::from(idf[column as usize]));
+    let mut weights: Vec<(u32, f64)> = counts.map(weight).collect();
+    // The order of the sum below, and with it its bits, must not depend on where the columns come from.
+    weights.sort_unstable_by_key(|(column, _)| *column);
+    let length = weights.iter().map(|(_, weight)| weight * weight).sum::<f64>().sqrt();
+    weights.into_iter().map(|(column, weight)| (column, (weight / length) as f32)).collect()
+}

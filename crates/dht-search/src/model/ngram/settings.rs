@@ -1,0 +1,47 @@
+//! How an n-gram classifier is fitted.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// How an [`NgramClassifier`](super::NgramClassifier) is fitted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NgramSettings {
+    /// N-grams of fewer training texts are left out; at least 1. 2 by default.
+    pub min_rows: usize,
+    /// The folds of the cross-validation, at least 2. 5 by default.
+    pub folds: usize,
+    /// The values of C to choose from, ascending. 1, 3, 10, 30 and 100 by default.
+    pub c: Vec<f64>,
+    /// Tokens that are no part of a text: [`[CLS]` and `[SEP]`](dht_transformer::TextTokenizer::tokens_around). None by
+    /// default; they would be features like all others, and end a text where it was cut.
+    pub left_out: BTreeSet<u32>,
+}
+
+impl Default for NgramSettings {
+    fn default() -> Self {
+        Self { min_rows: 2, folds: 5, c: vec![1.0, 3.0, 10.0, 30.0, 100.0], left_out: BTreeSet::new() }
+    }
+}
+
+impl NgramSettings {
+    /// Checks all ranges.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] names the field that is out of range.
+    pub fn check(&self) -> Result<()> {
+        for (field, least, got) in [("min_rows", 1, self.min_rows), ("folds", 2, self.folds)] {
+            if got < least {
+                return Err(Error::setting(field, format!("at least {least}"), got));
+            }
+        }
+        let positive = self.c.iter().all(|c| c.is_finite() && *c > 0.0);
+        if self.c.is_empty() || !positive || !self.c.is_sorted() {
+            return Err(Error::setting("c", "positive numbers, ascending, at least one", format!("{:?}", self.c)));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,180 @@
+//! The n-gram classifier before, beside and on top of classifiers, as predictors.
+
+use std::collections::BTreeSet;
+
+use candle_core::Device;
+use dht_search::baselines::{
+    Cascade, FullModel, LogProbabilities, NgramClassifier, NgramFit, NgramSettings, Stacked, Stacker, cascade,
+};
+use dht_search::transformer::{BertConfig, EncodedDataset, Encoder, Encoding, Pooling, Sample, TextClassifier};
+use dht_search::{Evaluation, Predictor, Result, evaluate};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const CLASSES: usize = 3;
+
+/// Texts of which most have the token of their class, 10, 11 or 12.
+fn texts(rows: u64, seed: u64) -> EncodedDataset {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let text = |id| {
+        let label = rng.random_range(0..CLASSES as u32);
+        let mut ids: Vec<u32> = (0..rng.random_range(2..8)).map(|_| rng.random_range(13..50)).collect();
+        if rng.random_bool(0.8) {
+            ids[0] = 10 + label;
+        }
+        let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false, rest: Default::default() };
+        Sample { id, label, targets: Vec::new(), encoding }
+    };
+    let samples = (0..rows).map(text).collect();
+    EncodedDataset { samples, labels: ["a", "b", "c"].map(String::from).into(), truncated_rows: 0 }
+}
+
+/// A classifier that was not trained; large initial weights make its answers differ from text to text.
+fn classifier(layers: usize, classes: usize, seed: u64) -> Result<TextClassifier> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut config = BertConfig::small(layers, 6, 24, 50)?;
+    config.initializer_range = 0.5;
+    let encoder = Encoder::random(&config, &Device::Cpu, &mut rng)?;
+    Ok(TextClassifier::new(encoder, classes, Pooling::Mean, &mut rng)?)
+}
+
+fn fitted(training: &EncodedDataset) -> Result<NgramFit> {
+    let settings = NgramSettings { left_out: BTreeSet::from([0, 1]), ..NgramSettings::default() };
+    let full = FullModel::of(&classifier(4, CLASSES, 2)?);
+    NgramClassifier::fit(training, &settings, full, &mut ChaCha8Rng::seed_from_u64(1))
+}
+
+fn assert_same_answers(got: &Evaluation, expected: &Evaluation) {
+    assert_eq!((&got.labels, &got.routes), (&expected.labels, &expected.routes));
+    for (got, expected) in got.losses.iter().zip(&expected.losses) {
+        assert!((got - expected).abs() < 1e-5, "{got} instead of {expected}");
+    }
+}
+
+fn depths(evaluation: &Evaluation) -> Vec<usize> {
+    evaluation.routes.iter().map(|route| route.depth()).collect()
+}
+
+#[test]
+fn the_ngram_classifier_is_scored_like_every_model_and_runs_no_layer() {
+    let (training, test) = (texts(300, 1), texts(100, 2));
+    let ngram = fitted(&training).unwrap().classifier;
+    let found = evaluate(&ngram, &test, 16).unwrap();
+    assert!(found.confusion.accuracy() > 0.8, "{}", found.confusion.accuracy());
+    assert_eq!(found.labels, ngram.log_probabilities_of_all(&test).unwrap().labels());
+    assert_eq!(found.route_counts().into_iter().collect::<Vec<_>>(), [("0L".to_owned(), 100)]);
+    assert_eq!(found.layer_head_ratio, 0.0);
+    // Two FLOPs for each of three classes and at most 2·7 − 1 n-grams a text.
+    assert!(found.flops > 0 && found.flops <= 100 * 13 * 6 && found.flops.is_multiple_of(6), "{}", found.flops);
+    let full = classifier(4, CLASSES, 2).unwrap();
+    assert!((1..9).all(|tokens| ngram.full_flops(tokens) == full.full_flops(tokens)));
+    let mut other = test.clone();
+    other.samples[0].label = 3;
+    assert!(evaluate(&ngram, &other, 16).is_err());
+}
+
+#[test]
+fn a_cascade_at_a_threshold_of_one_is_its_last_stage_and_at_zero_its_first() {
+    let (training, test) = (texts(300, 3), texts(60, 4));
+    let ngram = fitted(&training).unwrap().classifier;
+    let stages = || Ok(vec![classifier(1, CLASSES, 5)?, classifier(4, CLASSES, 6)?]) as Result<Vec<_>>;
+    let last = evaluate(&classifier(4, CLASSES, 6).unwrap(), &test, 8).unwrap();
+    let first = evaluate(&ngram, &test, 8).unwrap();
+    let shallow = evaluate(&classifier(1, CLASSES, 5).unwrap(), &test, 8).unwrap();
+    let mut model = Cascade::new(ngram.clone(), stages().unwrap(), None, 1.0).unwrap();
+    for threshold in [1.0, 7.0] {
+        model.set_threshold(threshold).unwrap();
+        let found = evaluate(&model, &test, 8).unwrap();
+        assert_same_answers(&found, &last);
+        assert_eq!(found.flops, first.flops + shallow.flops + last.flops);
+    }
+    model.set_threshold(0.0).unwrap();
+    let found = evaluate(&model, &test, 8).unwrap();
+    assert_same_answers(&found, &first);
+    assert_eq!(found.flops, first.flops);
+}
+
+#[test]
+fn the_cascade_that_runs_is_the_one_of_the_tables() {
+    let (training, test) = (texts(300, 7), texts(120, 8));
+    let ngram = fitted(&training).unwrap().classifier;
+    let stages = || Ok(vec![classifier(1, CLASSES, 9)?, classifier(4, CLASSES, 10)?]) as Result<Vec<_>>;
+    let stackers = vec![Stacker { ngram: 0.7, exit: 0.4 }, Stacker { ngram: 0.3, exit: 0.9 }];
+    let first = ngram.log_probabilities_of_all(&test).unwrap();
+    let stacked = |(stacker, stage): (&Stacker, &TextClassifier)| {
+        stacker.stack(&first, &LogProbabilities::of_classifier(stage, &test, 8)?)
+    };
+    let later = stackers.iter().zip(&stages().unwrap()).map(stacked).collect::<Result<Vec<_>>>().unwrap();
+    let tables: Vec<LogProbabilities> = std::iter::once(first.clone()).chain(later).collect();
+    let mut model = Cascade::new(ngram, stages().unwrap(), Some(stackers), 0.5).unwrap();
+    for threshold in [0.4, 0.6, 0.9] {
+        model.set_threshold(threshold).unwrap();
+        let (found, expected) = (evaluate(&model, &test, 8).unwrap(), cascade(&tables, threshold).unwrap());
+        assert_eq!(found.labels, expected.labels);
+        assert_eq!(depths(&found), expected.stages.iter().map(|stage| [0, 1, 4][*stage]).collect::<Vec<_>>());
+        // Every stage is the last one of some text, or the test says nothing.
+        assert!(threshold < 0.9 || (0..3).all(|stage| expected.stages.contains(&stage)), "{:?}", expected.stages);
+    }
+}
+
+#[test]
+fn a_stacked_classifier_adds_the_log_probabilities_of_both() {
+    let (training, held_out, test) = (texts(300, 11), texts(80, 12), texts(60, 13));
+    let ngram = fitted(&training).unwrap().classifier;
+    let full = || classifier(4, CLASSES, 14);
+    let labels: Vec<u32> = held_out.samples.iter().map(|sample| sample.label).collect();
+    let exit = LogProbabilities::of_classifier(&full().unwrap(), &held_out, 8).unwrap();
+    let stacker = Stacker::fit(&ngram.log_probabilities_of_all(&held_out).unwrap(), &exit, &labels).unwrap();
+    // The classifier was never trained: the n-grams are worth more.
+    assert!(stacker.ngram > stacker.exit.abs(), "{stacker:?}");
+    let found = evaluate(&Stacked::new(ngram.clone(), full().unwrap(), stacker).unwrap(), &test, 8).unwrap();
+    let exit = LogProbabilities::of_classifier(&full().unwrap(), &test, 8).unwrap();
+    let expected = stacker.stack(&ngram.log_probabilities_of_all(&test).unwrap(), &exit).unwrap();
+    assert_eq!(found.labels, expected.labels());
+    let [alone, beside] = [evaluate(&ngram, &test, 8).unwrap(), evaluate(&full().unwrap(), &test, 8).unwrap()];
+    assert_eq!(found.flops, alone.flops + beside.flops + 60 * 4 * CLASSES as u64);
+    assert!(depths(&found).iter().all(|depth| *depth == 4));
+}
+
+#[test]
+fn rows_of_a_cascade_leave_where_they_are_sure() {
+    let table = |rows: &[[f64; 2]]| {
+        LogProbabilities::new(2, rows.iter().flatten().map(|probability: &f64| probability.ln()).collect()).unwrap()
+    };
+    let stages = [
+        table(&[[0.9, 0.1], [0.6, 0.4], [0.55, 0.45], [1.0 - 1e-17, 1e-17]]),
+        table(&[[0.2, 0.8], [0.1, 0.9], [0.5, 0.5], [0.5, 0.5]]),
+        table(&[[0.3, 0.7], [0.7, 0.3], [0.4, 0.6], [0.1, 0.9]]),
+    ];
+    let found = |threshold| {
+        let found = cascade(&stages, threshold).unwrap();
+        (found.labels, found.stages)
+    };
+    assert_eq!(found(0.8), (vec![0, 1, 1, 0], vec![0, 1, 2, 0]));
+    assert_eq!(found(0.6), (vec![0, 0, 1, 0], vec![0, 0, 2, 0]));
+    assert_eq!(found(0.0), (vec![0; 4], vec![0; 4]));
+    // The last row is sure in f64, and goes on all the same.
+    assert_eq!(found(1.0), (vec![1, 0, 1, 1], vec![2; 4]));
+    assert_eq!(cascade(&stages[..1], 1.0).unwrap().stages, [0; 4]);
+    assert!(cascade(&[], 0.5).is_err());
+    for threshold in [-0.1, f64::NAN] {
+        assert!(cascade(&stages, threshold).unwrap_err().to_string().contains("expected at least 0"));
+    }
+    let two = table(&[[0.5, 0.5]]);
+    assert!(cascade(&[stages[0].clone(), two], 0.5).is_err());
+}
+
+#[test]
+fn parts_that_do_not_fit_are_refused() {
+    let ngram = fitted(&texts(60, 15)).unwrap().classifier;
+    let refused = |stages: Vec<TextClassifier>, stackers, threshold| {
+        Cascade::new(ngram.clone(), stages, stackers, threshold).unwrap_err().to_string()
+    };
+    let stage = |layers, classes| classifier(layers, classes, 1).unwrap();
+    assert!(refused(vec![], None, 0.5).contains("expected at least 1"));
+    assert!(refused(vec![stage(2, 2)], None, 0.5).contains("classes of a stage is 2, expected 3"));
+    assert!(refused(vec![stage(4, 3), stage(2, 3)], None, 0.5).contains("at most 2 layers of 6 heads"));
+    assert!(refused(vec![stage(2, 3)], Some(vec![]), 0.5).contains("expected 1, one a classifier"));
+    assert!(refused(vec![stage(2, 3)], None, f64::NAN).contains("threshold"));
+    assert!(Stacked::new(ngram, stage(2, 2), Stacker::halves()).is_err());
+}
