@@ -211,10 +211,14 @@ impl<'a> Worker<'a> {
             return Ok(1.0);
         }
         let full = self.model_of(self.unit.reference())?;
-        let samples = self.data.test.samples.iter().take(TIMED_ROWS).cloned().collect();
-        let texts = EncodedDataset { samples, ..self.data.test.clone() };
-        let times = time_in_turns(&[&full, model], &texts, self.batch(), TIMED_PASSES)?;
+        let times = time_in_turns(&[&full, model], &self.timed_texts(), self.batch(), TIMED_PASSES)?;
         Ok(times[1].median() / times[0].median())
+    }
+
+    /// The test rows that the clock takes.
+    pub(super) fn timed_texts(&self) -> EncodedDataset {
+        let samples = self.data.test.samples.iter().take(TIMED_ROWS).cloned().collect();
+        EncodedDataset { samples, ..self.data.test.clone() }
     }
 }
 
