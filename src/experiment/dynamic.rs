@@ -7,14 +7,12 @@ use dht_search::evaluation::{FixedArms, PassTimes, time_in_turns};
 use dht_search::{DynamicModel, Evaluation, Predictor, Regret, SpeedCurve, evaluate};
 use dht_transformer::train::metrics::Confusion;
 
-use super::job::{CONTROL, Job, rng};
+use super::job::{CONTROL, Job, TIMED_PASSES, rng};
 use super::plain::Plain;
 use crate::corpus::Difficulty;
 use crate::error::Result;
 use crate::record::{DifficultyResult, OperatingPoint, OracleResult, RunRecord};
 
-/// The passes over the test set of which the median counts, after one to warm up.
-pub(super) const TIMED_PASSES: usize = 5;
 /// The number of shuffles in the random control.
 const SHUFFLES: u64 = 3;
 /// The number of speeds λ that are tested besides the model's own.

@@ -20,7 +20,6 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::data::RunData;
-use super::dynamic::TIMED_PASSES;
 use super::plan::{Model, RunPlan, SettingsChoice, example_of};
 use super::search_plan::PlannedSearch;
 use crate::error::{Error, Result};
@@ -37,6 +36,8 @@ const HEAD_SETS: usize = 12;
 /// Names of models, curves and checkpoints.
 const FULL: &str = "full";
 const DYNAMIC: &str = "dynamic";
+/// The passes over the test set of which the median counts, after one to warm up.
+pub(super) const TIMED_PASSES: usize = 5;
 /// Random streams of a run: the encoder's weights, each model's classifiers, the random control.
 const WEIGHTS: u64 = 1;
 pub(crate) const CLASSIFIERS: u64 = 2;

@@ -12,7 +12,6 @@ use crate::error::{Error, Result};
 use crate::model::{BatchPredictions, DynamicModel, PassedExits, Prediction};
 use crate::routing::{Decisions, Mode, Queues};
 use crate::settings::Dispatch;
-use crate::space::BaseState;
 
 /// Predicts every row as the paper's Algorithm 3 does, and scores the predictions. Rows arrive in their order, `batch_size`
 /// at a time. Each runs the base layers, is routed, and waits in the queue of its depth. A queue that holds as many rows
@@ -75,11 +74,7 @@ impl QueuedRun<'_> {
         let read = self.model.router.reads(0, last) || self.model.heads.reads_signals();
         let exit = if read && space.base().is_some() { model.exits.at(0).flops().forward.0 } else { 0 };
         for (row, tokens) in rows.iter().zip(batch.spans.lengths()) {
-            // A pre-pass that is no part of the route runs once; a prediction counts it.
-            let base = match space.config().base_state {
-                BaseState::OnRoute => model.layer_flops().base(space, tokens).0,
-                BaseState::PrePass { .. } | BaseState::Embedding => 0,
-            };
+            let base = model.layer_flops().base(space, tokens).0;
             self.before[*row] = base + exit;
         }
         let rows: Vec<u64> = rows.iter().map(|row| *row as u64).collect();
