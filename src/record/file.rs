@@ -129,7 +129,8 @@ impl RunRecord {
     /// Writes the record atomically.
     ///
     /// # Errors
-    /// [`Error::Record`] when a number is not finite, [`Error::Transformer`] when the file cannot be written.
+    /// [`Error::Record`](crate::Error::Record) when a number is not finite,
+    /// [`Error::Transformer`](crate::Error::Transformer) when the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         json::save(self, path.as_ref())
     }
@@ -137,7 +138,8 @@ impl RunRecord {
     /// Reads a record.
     ///
     /// # Errors
-    /// [`Error::Transformer`] when the file cannot be read, [`Error::Record`] when it is no record or of a later release.
+    /// [`Error::Transformer`](crate::Error::Transformer) when the file cannot be read,
+    /// [`Error::Record`](crate::Error::Record) when it is no record or of a later release.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         json::load(path.as_ref(), |found| {
             let supported = Self::SCHEMA;

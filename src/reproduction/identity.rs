@@ -13,7 +13,7 @@ use crate::experiment::{RunData, model_name};
 /// The layout of a unit's files. Files of another layout are not used.
 const LAYOUT: u32 = 1;
 /// Test rows that the clock takes, the first ones, and its passes.
-pub(super) const TIMED_ROWS: usize = 500;
+pub(super) const TIMED_ROWS: usize = 250;
 pub(super) const TIMED_PASSES: usize = 5;
 
 /// The settings of a unit, by name.

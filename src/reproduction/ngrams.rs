@@ -18,7 +18,7 @@ use crate::record::RowGroup;
 /// The file of the model in its unit's directory.
 const MODEL: &str = "ngram.json";
 /// The costs of inference that thresholds are chosen for, on validation rows, as shares of the full model's FLOPs.
-const COSTS: [f64; 4] = [0.1, 0.2, 0.35, 0.5];
+const COSTS: [f64; 3] = [0.1, 0.2, 0.35];
 /// The parts of the data whose log-probabilities are kept.
 const VALIDATION: &str = "validation";
 const TEST: &str = "test";

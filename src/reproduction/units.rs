@@ -53,7 +53,9 @@ impl Unit {
         units.extend(students.into_iter().map(Self::DistilBert));
         units.extend([Self::FastBert, Self::Pabee]);
         units.extend((1..=layers).rev().map(Self::Stacked));
-        units.extend((1..=layers).rev().map(Self::Cascade));
+        let mut cascades = vec![layers, layers.div_ceil(2), 1];
+        cascades.dedup();
+        units.extend(cascades.into_iter().map(Self::Cascade));
         units.extend(Preset::ALL.map(Self::AsPublished));
         units.extend(Preset::ALL.map(Self::Ours));
         units
@@ -188,7 +190,7 @@ mod tests {
     #[test]
     fn a_name_selects_its_units_and_what_they_need() {
         assert_eq!(names(&["distilbert-3"]), ["full", "distilbert-3"]);
-        assert_eq!(names(&["cascade-2"]), ["full", "ngram", "truncation-2", "cascade-2"]);
+        assert_eq!(names(&["cascade-3"]), ["full", "ngram", "truncation-3", "cascade-3"]);
         assert_eq!(names(&["published-t-dht"]), ["long-full", "published-t-dht"]);
         assert_eq!(names(&["distilbert"]), ["full", "distilbert-3", "distilbert-2", "distilbert-1"]);
     }

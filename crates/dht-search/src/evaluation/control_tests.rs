@@ -76,7 +76,8 @@ fn the_shuffled_control_deals_the_routes_that_were_chosen_each_with_its_own_head
     // Of one length, so that a route costs every text the same.
     let mut data = texts(40);
     for sample in &mut data.samples {
-        (sample.encoding.ids.resize(6, 7), sample.encoding.type_ids.resize(6, 0));
+        sample.encoding.ids.resize(6, 7);
+        sample.encoding.type_ids.resize(6, 0);
     }
     let chosen = evaluate(&model, &data, 7).unwrap();
     for (row, head_sets) in chosen.head_sets.iter().enumerate() {
@@ -150,7 +151,8 @@ fn the_regret_of_a_chosen_arm_against_itself_fixed_is_the_price_of_the_pre_pass_
     let mut data = texts(10);
     let tokens = 5;
     for sample in &mut data.samples {
-        (sample.encoding.ids.resize(tokens, 7), sample.encoding.type_ids.resize(tokens, 0));
+        sample.encoding.ids.resize(tokens, 7);
+        sample.encoding.type_ids.resize(tokens, 0);
     }
     let (evaluation, fixed) = (evaluate(&model, &data, 4).unwrap(), FixedArms::new(&model, &data, 4).unwrap());
     let regret = Regret::new(&model, &data, &evaluation, &fixed).unwrap();
