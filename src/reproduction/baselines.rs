@@ -22,7 +22,7 @@ const SPEEDS: [f64; 3] = [0.1, 0.5, 0.8];
 /// PABEE's patiences.
 const PATIENCES: [u32; 3] = [3, 2, 1];
 /// The learning rate of `FastBERT`'s exits: they are new, and nothing else learns. Chosen on validation rows.
-const EXIT_RATE: f64 = 1e-3;
+const EXIT_RATE: f64 = 3e-3;
 
 impl Worker<'_> {
     /// The first layers, distilled from the full model.
