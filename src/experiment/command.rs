@@ -5,7 +5,8 @@ use std::path::{Component, Path};
 use clap::{Parser, ValueEnum};
 use dht_transformer::data::Column;
 
-use super::plan::{Arguments, Model};
+use super::choices::Model;
+use super::plan::Arguments;
 use crate::error::{Error, Result};
 use crate::record::RunRecord;
 

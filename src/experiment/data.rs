@@ -10,7 +10,8 @@ use dht_transformer::{
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::plan::{DataSource, Model, RunPlan};
+use super::choices::{DataSource, Model};
+use super::plan::RunPlan;
 use crate::corpus;
 use crate::corpus::Difficulty;
 use crate::error::{Error, Result};

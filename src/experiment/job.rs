@@ -19,8 +19,9 @@ use dht_transformer::{
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use super::choices::{Model, SettingsChoice};
 use super::data::RunData;
-use super::plan::{Model, RunPlan, SettingsChoice, example_of};
+use super::plan::{RunPlan, example_of};
 use super::search_plan::PlannedSearch;
 use crate::error::{Error, Result};
 use crate::figures::draw_figures;

@@ -1,5 +1,6 @@
 //! An experiment: flags, plan, data, trainings, record.
 
+mod choices;
 mod command;
 mod data;
 mod dynamic;
@@ -8,10 +9,11 @@ mod plain;
 mod plan;
 mod search_plan;
 
+pub use choices::{DataSource, Decision, DispatchChoice, Model, SettingsChoice};
 pub use command::command_of;
 pub use data::RunData;
 pub use job::run;
 pub(crate) use job::{CLASSIFIERS, CONTROL, encoder, model_name, model_record, pooling, rng, train_settings};
 pub(crate) use plain::flops;
-pub use plan::{Arguments, DataSource, Decision, DispatchChoice, Model, RunPlan, SettingsChoice};
+pub use plan::{Arguments, RunPlan};
 pub(crate) use search_plan::PlannedSearch;

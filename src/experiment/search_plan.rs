@@ -9,7 +9,8 @@ use dht_search::{
 use dht_transformer::{Encoder, Pooling};
 use rand_chacha::ChaCha8Rng;
 
-use super::plan::{Decision, DispatchChoice, RunPlan, SettingsChoice};
+use super::choices::{Decision, DispatchChoice, SettingsChoice};
+use super::plan::RunPlan;
 use crate::error::{Error, Result};
 
 /// The search of a preset under a plan.

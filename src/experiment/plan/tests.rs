@@ -1,5 +1,7 @@
 use std::path::Path;
 
+use dht_transformer::config::ModelSize;
+
 use crate::experiment::plan::*;
 
 fn plan(line: &str) -> Result<RunPlan> {
