@@ -66,8 +66,14 @@ fn rows_are_means_over_seeds_and_finished_ones_are_kept() {
     let kept = std::fs::metadata(result("full.seed-0")).unwrap().modified().unwrap();
     std::fs::remove_file(result("truncation-2.seed-1")).unwrap();
     let old = std::fs::read_to_string(result("truncation-2.seed-0")).unwrap();
-    std::fs::write(result("truncation-2.seed-0"), old.replacen("\"hash\":\"", "\"hash\":\"0", 1)).unwrap();
-    assert!(reproduced(&flags, folder.path()).status.success());
+    std::fs::write(result("truncation-2.seed-0"), old.replacen("\"hash\": \"", "\"hash\": \"0", 1)).unwrap();
+    let output = reproduced(&flags, folder.path());
+    assert!(output.status.success());
+    let (said, shown) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+    for seed in [0, 1] {
+        assert!(said.contains(&format!("truncation-2, seed {seed}\n")), "trained again: {said}");
+    }
+    assert!(!said.contains("full, seed 0") && shown.contains("Table 1") && shown.contains("Table 2"), "{said}{shown}");
     assert_eq!(std::fs::metadata(result("full.seed-0")).unwrap().modified().unwrap(), kept);
     let timeless = |record: &ReproductionRecord| {
         let mut record = record.clone();

@@ -40,7 +40,7 @@ pub enum SettingsChoice {
     #[default]
     Ours,
     /// What the paper prints ([`SearchSettings::paper`](dht_search::SearchSettings::paper)), with queues of the size of a
-    /// batch. The output and the record list where the run differs from the print.
+    /// batch. The output and the record list where the run differs from the paper.
     Paper,
 }
 

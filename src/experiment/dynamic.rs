@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use dht_search::evaluation::controls::{evaluate_on, evaluate_shuffled};
-use dht_search::evaluation::{FixedArms, PassTimes, time_in_turns};
+use dht_search::evaluation::{FixedArms, PassTimes, Queued, time_in_turns};
+use dht_search::settings::Dispatch;
 use dht_search::{DynamicModel, Evaluation, Predictor, Regret, SpeedCurve, evaluate};
 use dht_transformer::train::metrics::Confusion;
 
+use super::choices::SettingsChoice;
 use super::job::{CONTROL, Job, TIMED_PASSES, rng};
 use super::plain::Plain;
 use crate::corpus::Difficulty;
@@ -28,7 +30,10 @@ impl Job<'_> {
         dynamic: &DynamicModel,
     ) -> Result<f64> {
         let plain = std::iter::once(&*full).chain(truncated.values()).map(|plain| &plain.model as &dyn Predictor);
-        let models: Vec<&dyn Predictor> = plain.chain([dynamic as &dyn Predictor]).collect();
+        let queued = Queued(dynamic);
+        let queues = self.plan.settings == SettingsChoice::Paper && dynamic.settings().dispatch != Dispatch::InFlight;
+        let own: &dyn Predictor = if queues { &queued } else { dynamic };
+        let models: Vec<&dyn Predictor> = plain.chain([own]).collect();
         let times = time_in_turns(&models, &self.data.test, self.test_batch(), TIMED_PASSES)?;
         let mut medians = times.iter().map(PassTimes::median);
         for plain in std::iter::once(full).chain(truncated.values_mut()) {

@@ -75,7 +75,7 @@ pub fn run(preset: Preset, plan: &RunPlan) -> Result<RunRecord> {
 }
 
 /// Writes to standard output. A closed pipe is no error, since the record is already written.
-fn print(mut output: impl Write, text: &str) -> Result<()> {
+pub(crate) fn print(mut output: impl Write, text: &str) -> Result<()> {
     match writeln!(output, "{text}") {
         Err(source) if source.kind() != ErrorKind::BrokenPipe => {
             Err(Error::Io { path: "standard output".into(), source })

@@ -247,7 +247,7 @@ fn create(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.into(), source })
 }
 
-fn lock(out: &Path) -> Result<File> {
+pub(crate) fn lock(out: &Path) -> Result<File> {
     let path = out.join(LOCK);
     let failed = |source| Error::Io { path: path.clone(), source };
     // A lock file is an empty regular file; anything else is foreign, and links are not followed.

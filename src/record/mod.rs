@@ -1,7 +1,7 @@
 //! The results of a run as one JSON file.
 
 mod file;
-mod json;
+pub(crate) mod json;
 mod machine;
 mod operating_points;
 mod reproduction;

@@ -24,7 +24,8 @@ pub struct ReproductionRecord {
     pub data: DataRecord,
     /// The size of the full model.
     pub model: ModelRecord,
-    /// Settings by name, the same for all rows.
+    /// Settings of the full model by name. Rows as published have twice the epochs and the paper's settings; `FastBERT`'s
+    /// exits have a learning rate of their own.
     pub settings: BTreeMap<String, Value>,
     /// The rows, in the order of the tables.
     pub rows: Vec<RowRecord>,

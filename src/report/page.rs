@@ -186,7 +186,7 @@ fn settings(record: &ReproductionRecord) -> String {
         return paragraph("The record names no settings.");
     }
     let values: Vec<_> = record.settings.iter().map(|(name, value)| (name.clone(), value_text(value))).collect();
-    pairs("Settings, the same for all rows", ("setting", "value"), &values)
+    pairs("Settings of the full model", ("setting", "value"), &values)
 }
 
 /// Texts without quotes, other values as JSON.

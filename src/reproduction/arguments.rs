@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
-use dht_transformer::data::Column;
+use dht_transformer::{data::Column, storage::file_sha256};
 
 use super::units::{Selection, Unit};
 use crate::device::DeviceChoice;
@@ -61,7 +61,7 @@ pub struct ReproductionArguments {
     /// Run the seeds 0 to N − 1
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seeds: u64,
-    /// Names of rows, separated by commas; a name selects all rows that begin with it and a hyphen [default: all]
+    /// Names of rows, separated by commas; t-dht selects published-t-dht and ours-t-dht, truncation those of all depths [default: all]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub rows: Vec<String>,
     /// Device of the tensors
@@ -84,6 +84,8 @@ pub(super) struct ReproductionPlan {
     pub(super) units: Selection,
     pub(super) out: PathBuf,
     pub(super) quiet: bool,
+    /// The checksum of the pre-trained weights; empty for a model from scratch.
+    pub(super) weights: String,
     /// The flags that results depend on, for the record.
     pub(super) flags: Vec<String>,
 }
@@ -108,7 +110,11 @@ impl ReproductionPlan {
         if !arguments.rows.is_empty() {
             flags.extend(["--rows".into(), arguments.rows.join(",")]);
         }
-        Ok(Self { run, seeds: *seeds, units, out: out.clone(), quiet: *quiet, flags })
+        let weights = match &run.model {
+            Model::Directory(folder) => file_sha256(folder.join("model.safetensors")).unwrap_or_default(),
+            Model::Size(_) => String::new(),
+        };
+        Ok(Self { weights, run, seeds: *seeds, units, out: out.clone(), quiet: *quiet, flags })
     }
 
     /// The plan of one training.

@@ -10,19 +10,13 @@ use dht_search::{
 use dht_transformer::{TrainSettings, Trainer, tasks::DistillationSettings, train::History};
 
 use super::files::{SeedRow, UnitResult, save_log_probabilities};
+use super::options::{EXIT_RATE, PATIENCES, SPEEDS};
 use super::units::Unit;
 use super::worker::Worker;
 use crate::error::Result;
 use crate::experiment::{CLASSIFIERS, pooling, rng, train_settings};
 use crate::progress::TrainingProgress;
 use crate::record::{RouteCounts, RowGroup};
-
-/// `FastBERT`'s speeds: the paper's rows 6-, 3- and 1-FastBERT, whose order it prints reversed.
-const SPEEDS: [f64; 3] = [0.1, 0.5, 0.8];
-/// PABEE's patiences.
-const PATIENCES: [u32; 3] = [3, 2, 1];
-/// The learning rate of `FastBERT`'s exits: they are new, and nothing else learns. Chosen on validation rows.
-const EXIT_RATE: f64 = 3e-3;
 
 impl Worker<'_> {
     /// The first layers, distilled from the full model.
@@ -55,7 +49,9 @@ impl Worker<'_> {
         let own = (student.flops(), seconds(&history));
         let teacher = self.result_of(Unit::Full)?;
         let all = (own.0 + teacher.train_flops, own.1 + teacher.train_seconds);
-        let row = self.row_of_classifier(&student.into_model(), group, own, all)?;
+        let mut row = self.row_of_classifier(&student.into_model(), group, own, all)?;
+        // The teacher was trained whole.
+        row.train_layer_head_ratio += 1.0;
         Ok(UnitResult { hash: String::new(), train_flops: own.0, train_seconds: own.1, rows: vec![row] })
     }
 
@@ -114,7 +110,7 @@ impl Worker<'_> {
     }
 
     /// Writes the log-probabilities of every exit.
-    fn exits(&self, model: &DynamicModel) -> Result<()> {
+    pub(super) fn exits(&self, model: &DynamicModel) -> Result<()> {
         let mut tables = BTreeMap::new();
         let data = &self.data;
         for (part, rows) in [("train", &data.train), ("validation", &data.validation), ("test", &data.test)] {

@@ -8,15 +8,15 @@
 //! ```
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use dht_search::training::Curves;
-use dht_transformer::storage::write_atomically;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, RecordProblem, Result};
-use crate::record::{RouteCounts, RowGroup};
+use crate::error::{Error, Result};
+use crate::record::{RouteCounts, RowGroup, json};
 
 const RESULT: &str = "result.json";
 const PROBABILITIES: &str = "log_probabilities.safetensors";
@@ -75,13 +75,20 @@ impl UnitResult {
     }
 
     /// Writes the result, after everything else of the unit.
+    ///
+    /// # Errors
+    /// [`crate::Error::Record`] when a number is not finite.
     pub(super) fn save(&self, place: &Path) -> Result<()> {
-        let path = place.join(RESULT);
-        let json = serde_json::to_string(self).map_err(|error| Error::Record {
-            path: path.clone(),
-            problem: RecordProblem::Content { message: error.to_string() },
-        })?;
-        Ok(write_atomically(&path, |file| writeln!(file, "{json}"))?)
+        json::save(self, &place.join(RESULT))
+    }
+}
+
+/// Removes the result of an earlier run, before its other files are overwritten.
+pub(super) fn remove_result(place: &Path) -> Result<()> {
+    let path = place.join(RESULT);
+    match std::fs::remove_file(&path) {
+        Err(source) if source.kind() != ErrorKind::NotFound => Err(Error::Io { path, source }),
+        _ => Ok(()),
     }
 }
 

@@ -7,14 +7,12 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::arguments::ReproductionPlan;
+use super::options::{TIMED_PASSES, TIMED_ROWS, options};
 use super::units::Unit;
 use crate::experiment::{RunData, model_name};
 
 /// The layout of a unit's files. Files of another layout are not used.
-const LAYOUT: u32 = 1;
-/// Test rows that the clock takes, the first ones, and its passes.
-pub(super) const TIMED_ROWS: usize = 250;
-pub(super) const TIMED_PASSES: usize = 5;
+const LAYOUT: u32 = 2;
 
 /// The settings of a unit, by name.
 pub(super) fn settings(plan: &ReproductionPlan, unit: Unit) -> BTreeMap<String, Value> {
@@ -36,7 +34,8 @@ pub(super) fn hash(plan: &ReproductionPlan, unit: Unit, seed: u64, data: &RunDat
     let texts = [&data.train, &data.validation, &data.test].map(EncodedDataset::sha256);
     let text = json!({
         "layout": LAYOUT, "version": env!("CARGO_PKG_VERSION"), "unit": unit.to_string(), "seed": seed,
-        "settings": settings(plan, unit), "texts": texts,
+        "settings": settings(plan, unit), "options": options(unit), "texts": texts, "weights": plan.weights,
+        "device": format!("{:?}", plan.run.device),
     });
     Sha256::digest(text.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
 }

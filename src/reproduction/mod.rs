@@ -13,6 +13,7 @@ mod baselines;
 mod files;
 mod identity;
 mod ngrams;
+mod options;
 mod run;
 mod search;
 mod summary;

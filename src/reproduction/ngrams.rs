@@ -9,6 +9,7 @@ use dht_search::baselines::{
 use dht_transformer::{EncodedDataset, TextClassifier};
 
 use super::files::{SeedRow, UnitResult, load_log_probabilities, save_log_probabilities};
+use super::options::COSTS;
 use super::units::Unit;
 use super::worker::{Tested, Worker, layers};
 use crate::error::Result;
@@ -17,8 +18,6 @@ use crate::record::RowGroup;
 
 /// The file of the model in its unit's directory.
 const MODEL: &str = "ngram.json";
-/// The costs of inference that thresholds are chosen for, on validation rows, as shares of the full model's FLOPs.
-const COSTS: [f64; 3] = [0.1, 0.2, 0.35];
 /// The parts of the data whose log-probabilities are kept.
 const VALIDATION: &str = "validation";
 const TEST: &str = "test";
@@ -44,7 +43,6 @@ impl Worker<'_> {
         let mut row = self.ngram_row(&tested, self.wall_ratio(&model)?);
         row.method = "n-gram".into();
         row.train_seconds = seconds;
-        row.deviations.push("FLOPs of its fit are left out; its seconds count".into());
         Ok(UnitResult { hash: String::new(), train_flops: 0, train_seconds: seconds, rows: vec![row] })
     }
 
@@ -81,7 +79,8 @@ impl Worker<'_> {
     }
 
     fn ngram_row(&self, tested: &Tested, wall_ratio: f64) -> SeedRow {
-        SeedRow { inference_layer_head_ratio: 0.0, ..self.row(tested, RowGroup::Ngram, wall_ratio) }
+        let deviations = vec!["FLOPs of the n-gram model's fit are left out; its seconds count".into()];
+        SeedRow { inference_layer_head_ratio: 0.0, deviations, ..self.row(tested, RowGroup::Ngram, wall_ratio) }
     }
 
     /// The cost of the first layers in layers × heads.
@@ -103,6 +102,8 @@ struct Both {
 impl Both {
     fn new(worker: &Worker<'_>, depth: usize) -> Result<Self> {
         let unit = if depth == worker.encoder.layers() { Unit::Full } else { Unit::Truncation(depth) };
+        worker.result_of(Unit::Ngram)?;
+        worker.result_of(unit)?;
         let place = worker.plan.place(Unit::Ngram, worker.seed);
         let of_ngram = table(&mut load_log_probabilities(&place)?, 0)?;
         let of_encoder = table(&mut load_log_probabilities(&worker.plan.place(unit, worker.seed))?, depth)?;
@@ -117,7 +118,8 @@ impl Both {
         worker.model_of(self.unit)
     }
 
-    /// FLOPs and seconds of both trainings, and of predicting the validation rows, on which weights and thresholds are fitted.
+    /// FLOPs and seconds of both trainings, and FLOPs of predicting the validation rows, on which weights and thresholds are
+    /// fitted; the seconds of that are left out.
     fn cost(&self, worker: &Worker<'_>) -> Result<(u64, f64)> {
         let (ngram, encoder) = (worker.result_of(Unit::Ngram)?, worker.result_of(self.unit)?);
         let lengths = worker.data.validation.lengths();

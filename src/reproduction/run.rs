@@ -14,13 +14,17 @@ use super::summary::{Pair, summary};
 use super::units::Unit;
 use super::worker::Worker;
 use crate::error::{Error, Result};
-use crate::experiment::{RunData, encoder, model_record};
+use crate::experiment::{RunData, encoder, model_record, print};
+use crate::output_dir::lock;
 use crate::progress::report;
 use crate::record::{ReproductionRecord, RowRecord, this_machine};
 use crate::report::write_reproduction;
+use crate::tables::reproduction_text;
 
 /// The last line of a process's standard error that starts so is the reason of its failure.
 const ERROR: &str = "error: ";
+/// The record in the output directory.
+const RECORD: &str = "record.json";
 
 /// The unit that a process of its own runs: `truncation-3 0`, its name and its seed.
 const UNIT: &str = "DHT_REPRODUCE_UNIT";
@@ -43,6 +47,11 @@ pub fn reproduce(arguments: &ReproductionArguments) -> Result<()> {
 /// Runs all units that are not finished, and writes the record with its tables, figures and report after each.
 fn run(plan: &ReproductionPlan) -> Result<()> {
     std::fs::create_dir_all(plan.out()).map_err(|source| Error::Io { path: plan.out().into(), source })?;
+    let _lock = lock(plan.out())?;
+    let earlier = plan.out().join(RECORD);
+    if earlier.exists() && ReproductionRecord::load(&earlier).is_err() {
+        return Err(Error::ForeignFile { path: earlier });
+    }
     let data = (0..plan.seeds)
         .map(|seed| RunData::load(&plan.training(Unit::Full, seed)))
         .collect::<Result<Vec<RunData>>>()?;
@@ -69,6 +78,12 @@ fn run(plan: &ReproductionPlan) -> Result<()> {
         rows.extend(rows_of(*unit, plan, &data[0].test, &found)?);
         write_reproduction(&record(plan, &data[0], rows.clone())?, plan.out())?;
     }
+    let text = format!(
+        "{}\nrecord, figures and report: {}",
+        reproduction_text(&record(plan, &data[0], rows)?),
+        plan.out().display()
+    );
+    print(std::io::stdout(), &text)?;
     match found.failures() {
         0 => Ok(()),
         count => Err(Error::FailedRows { count }),
@@ -93,7 +108,9 @@ fn child(plan: &ReproductionPlan, unit: Unit, seed: u64) -> Result<(), String> {
     }
     let text = std::fs::read_to_string(&log).unwrap_or_default();
     let error = text.lines().rev().find_map(|line| line.strip_prefix(ERROR));
-    Err(error.map_or_else(|| status.to_string(), str::to_owned))
+    // A panic or an abort has no such line; the last one is the nearest to a reason.
+    let last = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no message");
+    Err(error.map_or_else(|| format!("{status}: {last}"), str::to_owned))
 }
 
 /// The results of all units so far.

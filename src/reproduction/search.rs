@@ -1,14 +1,12 @@
 //! The units of T-, S-, F- and P-DHT.
 
 use dht_search::{
-    DynamicModel, Preset, evaluate,
-    evaluation::{controls::evaluate_shuffled, evaluate_queued, time_in_turns},
+    Preset, evaluate,
+    evaluation::{Queued, controls::evaluate_shuffled, evaluate_queued},
     settings::deviations,
-    training::LossCurve,
 };
 
 use super::files::{SeedRow, UnitResult};
-use super::identity::TIMED_PASSES;
 use super::units::Unit;
 use super::worker::Worker;
 use crate::error::Result;
@@ -19,8 +17,6 @@ use crate::record::{RouteCounts, RowGroup};
 const SHUFFLES: u64 = 3;
 /// The number of head sets of each group that are kept.
 const HEAD_SETS: usize = 12;
-/// Bins of the loss curves.
-const LOSS_BINS: usize = 100;
 
 impl Worker<'_> {
     /// Trains a preset.
@@ -45,7 +41,7 @@ impl Worker<'_> {
             accuracy: evaluation.confusion.accuracy(),
             inference_flops: evaluation.flops + evaluation.bandit_flops,
             inference_layer_head_ratio: evaluation.layer_head_ratio,
-            inference_wall_ratio: if published { self.queued_wall_ratio(model)? } else { self.wall_ratio(model)? },
+            inference_wall_ratio: if published { self.wall_ratio(&Queued(model))? } else { self.wall_ratio(model)? },
             ..SeedRow::default()
         };
         if published {
@@ -66,34 +62,14 @@ impl Worker<'_> {
         }
         row.random_macro_f1 = Some(random);
         row.routes = Some(RouteCounts { train: accounting.routes.clone(), test: evaluation.route_counts() });
-        let mut curves = accounting.curves.curves(HEAD_SETS);
-        curves.loss.insert("training".into(), LossCurve::binned(&history.losses, LOSS_BINS)?);
+        let curves = accounting.curves.curves(HEAD_SETS);
         row.curves = Some(curves);
+        self.exits(model)?;
         Ok(UnitResult {
             hash: String::new(),
             train_flops: row.train_flops,
             train_seconds: row.train_seconds,
             rows: vec![row],
         })
-    }
-
-    /// As [`wall_ratio`](Self::wall_ratio), with queues: their samples come from more than one batch.
-    fn queued_wall_ratio(&self, model: &DynamicModel) -> Result<f64> {
-        let (full, texts) = (self.model_of(self.unit.reference())?, self.timed_texts());
-        let mut seconds = [Vec::new(), Vec::new()];
-        for pass in 0..=TIMED_PASSES {
-            let of_full = time_in_turns(&[&full], &texts, self.batch(), 1)?[0].median();
-            let of_model = evaluate_queued(model, &texts, self.batch())?.seconds;
-            // The first pass warms up.
-            if pass > 0 {
-                seconds[0].push(of_full);
-                seconds[1].push(of_model);
-            }
-        }
-        let [full, model] = seconds.map(|mut seconds| {
-            seconds.sort_by(f64::total_cmp);
-            seconds[seconds.len() / 2]
-        });
-        Ok(model / full)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use dht_search::Preset;
+use dht_search::{Preset, space::FULL_EPOCHS_BEFORE_FREEZING};
 
 use crate::error::{Error, Result};
 use crate::experiment::SettingsChoice;
@@ -65,8 +65,8 @@ impl Unit {
     pub(super) fn needs(self, layers: usize) -> Vec<Self> {
         let encoder = |depth| if depth == layers { Self::Full } else { Self::Truncation(depth) };
         match self {
-            Self::Full | Self::FullAsPublished | Self::Ngram => Vec::new(),
-            Self::Truncation(_) | Self::Pabee | Self::Ours(_) => vec![Self::Full],
+            Self::Full | Self::FullAsPublished => Vec::new(),
+            Self::Ngram | Self::Truncation(_) | Self::Pabee | Self::Ours(_) => vec![Self::Full],
             Self::Distilled(_) | Self::DistilBert(_) | Self::FastBert => vec![Self::Full],
             Self::Stacked(depth) | Self::Cascade(depth) => {
                 let mut needed = vec![Self::Full, Self::Ngram];
@@ -146,13 +146,21 @@ impl Selection {
     /// [`Error::Argument`] with the known names for an unknown one.
     pub(super) fn new(names: &[String], layers: usize, epochs: usize) -> Result<Self> {
         let all = Unit::all(layers);
-        // P-DHT freezes its last layers after half of the epochs.
-        let possible = |unit: &Unit| !matches!(unit, Unit::Ours(Preset::PDht)) || epochs >= 3;
+        // P-DHT freezes its last layers after its first epochs; a unit that is not named itself is left out where none follow.
+        let possible = |unit: &Unit| match unit {
+            Unit::Ours(Preset::PDht) | Unit::AsPublished(Preset::PDht) => {
+                unit.epochs(epochs) > FULL_EPOCHS_BEFORE_FREEZING
+            }
+            _ => true,
+        };
         let mut chosen: Vec<Unit> = Vec::new();
         for name in names {
             let named = |unit: &&Unit| {
                 let own = unit.to_string();
-                own == *name || own.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('-'))
+                let part = |rest: Option<&str>, edge: fn(&str) -> bool| rest.is_some_and(edge) && possible(unit);
+                own == *name
+                    || part(own.strip_prefix(name.as_str()), |rest| rest.starts_with('-'))
+                    || part(own.strip_suffix(name.as_str()), |rest| rest.ends_with('-'))
             };
             let found: Vec<Unit> = all.iter().filter(named).copied().collect();
             if found.is_empty() {
@@ -192,6 +200,12 @@ mod tests {
         assert_eq!(names(&["distilbert-3"]), ["full", "distilbert-3"]);
         assert_eq!(names(&["cascade-3"]), ["full", "ngram", "truncation-3", "cascade-3"]);
         assert_eq!(names(&["published-t-dht"]), ["long-full", "published-t-dht"]);
+        assert_eq!(
+            names(&["t-dht", "p-dht"]),
+            ["full", "long-full", "published-t-dht", "published-p-dht", "ours-t-dht"]
+        );
+        assert_eq!(names(&["ours-p-dht"]), ["full", "ours-p-dht"]);
+        assert_eq!(names(&["ngram"]), ["full", "ngram"]);
         assert_eq!(names(&["distilbert"]), ["full", "distilbert-3", "distilbert-2", "distilbert-1"]);
     }
 

@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use candle_core::Device;
-use dht_search::{Prediction, Predictor, evaluation::time_in_turns};
+use dht_search::{
+    Prediction, Predictor,
+    evaluation::time_in_turns,
+    training::{Curves, LossCurve},
+};
 use dht_transformer::{
     EncodedDataset, Encoder, ForwardContext, Objective, Pooling, TextClassifier, Trainer,
     data::longest_first,
@@ -13,13 +17,17 @@ use dht_transformer::{
 };
 
 use super::arguments::ReproductionPlan;
-use super::files::{LogProbabilities, SeedRow, UnitResult, save_log_probabilities};
-use super::identity::{TIMED_PASSES, TIMED_ROWS, hash};
+use super::files::{LogProbabilities, SeedRow, UnitResult, remove_result, save_log_probabilities};
+use super::identity::hash;
+use super::options::{TIMED_PASSES, TIMED_ROWS};
 use super::units::Unit;
 use crate::error::{Error, Result};
 use crate::experiment::{CLASSIFIERS, RunData, RunPlan, encoder, flops, pooling, rng, train_settings};
 use crate::progress::TrainingProgress;
 use crate::record::RowGroup;
+
+/// Bins of the full model's loss curve.
+const LOSS_BINS: usize = 100;
 
 /// What a unit works with.
 pub(super) struct Worker<'a> {
@@ -57,6 +65,8 @@ impl<'a> Worker<'a> {
     pub(super) fn run(&self, hash: String) -> Result<()> {
         let place = self.place();
         std::fs::create_dir_all(&place).map_err(|source| Error::Io { path: place.clone(), source })?;
+        // Without it nothing of the unit is used, so that files of two trainings are never mixed.
+        remove_result(&place)?;
         let mut result = match self.unit {
             Unit::Full | Unit::FullAsPublished => self.fine_tuned(self.encoder.layers(), RowGroup::Full)?,
             Unit::Truncation(depth) => self.fine_tuned(depth, RowGroup::Truncation)?,
@@ -107,7 +117,11 @@ impl<'a> Worker<'a> {
         let history = self.fit(&mut model)?;
         let (forward, backward) = flops(&model, &self.data.train)?;
         let cost = (self.run.epochs as u64 * (forward + backward), history.train_seconds - history.optimizer_seconds);
-        let row = self.row_of_classifier(&model, group, cost, cost)?;
+        let mut row = self.row_of_classifier(&model, group, cost, cost)?;
+        if group == RowGroup::Full {
+            let loss = BTreeMap::from([("full".into(), LossCurve::binned(&history.losses, LOSS_BINS)?)]);
+            row.curves = Some(Curves { loss, ..Curves::default() });
+        }
         Ok(UnitResult { hash: String::new(), train_flops: cost.0, train_seconds: cost.1, rows: vec![row] })
     }
 
@@ -195,6 +209,7 @@ impl<'a> Worker<'a> {
 
     /// The trained model of another unit of this seed.
     pub(super) fn model_of(&self, unit: Unit) -> Result<TextClassifier> {
+        self.result_of(unit)?;
         Ok(TextClassifier::load(self.plan.place(unit, self.seed).join("model"), &self.device)?)
     }
 

@@ -50,8 +50,8 @@ fn table(record: &ReproductionRecord, stage: Stage) -> Table {
     };
     let mut notes = vec![
         "Costs are shares of the full model's of the same epochs. \"layers × heads\" is the paper's estimate: layers times \
-         heads that run, over those of the full model. \"FLOPs\" counts every multiplication and addition that runs, with \
-         all that the method needs before (teacher, passes for arm features, calibration) and the bandits. \"clock\" is \
+         heads that run, over those of the full model. \"FLOPs\" are those of all matrix products, with all \
+         that the method needs before (teacher, passes for arm features, calibration), and of the bandits. \"clock\" is \
          measured, of training without the optimiser."
             .to_owned(),
         "The deficit is the full model's macro F1 less the row's; in brackets its one-sided upper 95 % bound (paired \

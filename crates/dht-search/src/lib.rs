@@ -73,7 +73,7 @@
 //! | choose how exits are trained | [`settings::ExitLosses`], [`settings::FullModelSteps`], [`settings::SoftLabels`] with [`SearchObjective::with_teacher`] |
 //! | train | [`SearchObjective`], [`SearchObjective::with_next_phase`] for P-DHT |
 //! | predict and score | [`DynamicModel::predict_batch`], [`evaluate`], [`Evaluation`], [`Predictor`] for a baseline of your own |
-//! | run the paper's own search | [`SearchSettings::paper`], [`settings::deviations`] for where it differs from the print, [`evaluation::evaluate_queued`] |
+//! | run the paper's own search | [`SearchSettings::paper`], [`settings::deviations`] for where it differs from the paper, [`evaluation::evaluate_queued`] |
 //! | put a model of n-grams in front of an encoder or on top of it | [`baselines::NgramClassifier`], [`baselines::Cascade`], [`baselines::Stacked`] |
 //! | train a baseline: truncations, DistilBERT, FastBERT, PABEE | [`baselines`] |
 //! | read every exit's answers in one pass | [`evaluation::exit_log_probabilities`] |

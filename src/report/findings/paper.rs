@@ -65,6 +65,8 @@ fn savings() -> String {
     }
     saved.sort_by(|a, b| b.0.total_cmp(&a.0));
     let percent = |share: f64| format!("{:.0} %", 100.0 * share);
+    let middle = saved.len() / 2;
+    let median = if saved.len() % 2 == 1 { saved[middle].0 } else { (saved[middle - 1].0 + saved[middle].0) / 2.0 };
     let (most, second, last) = (saved[0], saved[1], saved[saved.len() - 1]);
     format!(
         "\"Up to {} computational savings for both training and inference\" is {} on {} alone. Taking the higher of both \
@@ -75,7 +77,7 @@ fn savings() -> String {
         percent(second.0),
         second.1,
         second.2.name(),
-        percent(saved[saved.len() / 2].0),
+        percent(median),
         percent(last.0),
         last.1,
         last.2.name(),

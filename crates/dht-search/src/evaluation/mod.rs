@@ -25,7 +25,7 @@ use crate::routing::RouteChoice;
 use crate::space::{ModelShape, Route};
 
 pub use exit_probabilities::exit_log_probabilities;
-pub use queued::evaluate_queued;
+pub use queued::{Queued, evaluate_queued};
 pub use regret::{FixedArms, Regret};
 pub use speed::{CALIBRATION_TOLERANCE, Speed, SpeedCurve, calibrate};
 pub use timing::{PassTimes, time_in_turns};
@@ -37,6 +37,14 @@ pub trait Predictor {
     /// # Errors
     /// What the model reports.
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<BatchPredictions>;
+
+    /// Predicts all texts, as [`time_in_turns`] measures it: by default batch by batch.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    fn run_all(&self, _: &EncodedDataset, batches: &[PackedBatch], ctx: &ForwardContext) -> Result<()> {
+        batches.iter().try_for_each(|batch| self.predict(batch, ctx).map(drop))
+    }
 
     /// Refuses texts that this model cannot be scored on.
     ///

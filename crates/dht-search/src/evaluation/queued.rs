@@ -1,4 +1,4 @@
-//! Evaluation with the paper's queues (Algorithm 3), which the print has at inference too.
+//! Evaluation with the paper's queues (Algorithm 3), which the paper has at inference too.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use crate::settings::Dispatch;
 /// Predicts every row as the paper's Algorithm 3 does, and scores the predictions. Rows arrive in their order, `batch_size`
 /// at a time. Each runs the base layers, is routed, and waits in the queue of its depth. A queue that holds as many rows
 /// as the settings' [`Dispatch::Queue`] says runs as one batch, the base layers for a second time. At the end the queues are
-/// drained, the shallowest first, where the print leaves their rows without a prediction.
+/// drained, the shallowest first, where the paper leaves their rows without a prediction.
 ///
 /// The predictions are those of [`evaluate`], but for texts that share a drawn head set with the others of their batch
 /// ([`HeadDraws::PerGroup`](crate::settings::HeadDraws::PerGroup)). [`Evaluation::flops`] contains the second pass.
@@ -28,31 +28,45 @@ pub fn evaluate_queued(model: &DynamicModel, data: &EncodedDataset, batch_size: 
         return Err(Error::setting("dispatch", "queue, for an evaluation with queues", "in_flight"));
     };
     model.check(data)?;
-    let start = Instant::now();
-    let mut run = QueuedRun {
-        model,
-        data,
-        ctx: ForwardContext::inference(),
-        queues: Queues::new(size, model.space().exits().len()),
-        before: vec![0; data.len()],
-        found: BTreeMap::new(),
-        deciding: Duration::ZERO,
-    };
-    for rows in sequential(data.len(), batch_size)? {
-        run.arrive(&rows)?;
-        run.leave(false)?;
-    }
-    run.leave(true)?;
+    let (start, ctx) = (Instant::now(), ForwardContext::inference());
+    let run = QueuedRun::new(model, data, size, &ctx).run_all(batch_size)?;
     let (seconds, deciding) = (start.elapsed().as_secs_f64(), run.deciding);
     let finished = Finished { model, found: run.found };
     Ok(Evaluation { seconds, bandit_seconds: deciding.as_secs_f64(), ..evaluate(&finished, data, batch_size)? })
+}
+
+/// A dynamic model that the [clock](super::time_in_turns) measures with its queues. Rows arrive in batches of the size of
+/// the largest prepared one.
+#[derive(Debug, Clone, Copy)]
+pub struct Queued<'a>(pub &'a DynamicModel);
+
+impl Predictor for Queued<'_> {
+    fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<BatchPredictions> {
+        self.0.predict(batch, ctx)
+    }
+
+    fn run_all(&self, data: &EncodedDataset, batches: &[PackedBatch], ctx: &ForwardContext) -> Result<()> {
+        let Dispatch::Queue { size } = self.0.settings().dispatch else {
+            return Err(Error::setting("dispatch", "queue, for a clock with queues", "in_flight"));
+        };
+        let batch_size = batches.iter().map(PackedBatch::len).max().unwrap_or(1);
+        QueuedRun::new(self.0, data, size, ctx).run_all(batch_size).map(drop)
+    }
+
+    fn check(&self, texts: &EncodedDataset) -> Result<()> {
+        self.0.check(texts)
+    }
+
+    fn full_flops(&self, tokens: usize) -> u64 {
+        self.0.full_flops(tokens)
+    }
 }
 
 /// An evaluation with queues.
 struct QueuedRun<'a> {
     model: &'a DynamicModel,
     data: &'a EncodedDataset,
-    ctx: ForwardContext,
+    ctx: &'a ForwardContext,
     /// Of rows.
     queues: Queues,
     /// By row: FLOPs until it joined its queue, of the base layers and of an exit that the router read.
@@ -62,11 +76,33 @@ struct QueuedRun<'a> {
     deciding: Duration,
 }
 
-impl QueuedRun<'_> {
+impl<'a> QueuedRun<'a> {
+    fn new(model: &'a DynamicModel, data: &'a EncodedDataset, size: usize, ctx: &'a ForwardContext) -> Self {
+        Self {
+            model,
+            data,
+            ctx,
+            queues: Queues::new(size, model.space().exits().len()),
+            before: vec![0; data.len()],
+            found: BTreeMap::new(),
+            deciding: Duration::ZERO,
+        }
+    }
+
+    /// All rows, from their arrival until the queues are empty.
+    fn run_all(mut self, batch_size: usize) -> Result<Self> {
+        for rows in sequential(self.data.len(), batch_size)? {
+            self.arrive(&rows)?;
+            self.leave(false)?;
+        }
+        self.leave(true)?;
+        Ok(self)
+    }
+
     /// Routes rows, and lets them join their queues.
     fn arrive(&mut self, rows: &[usize]) -> Result<()> {
         let batch = self.data.batch(rows)?;
-        let executor = self.model.executor(&self.ctx, Mode::Exploit, PassedExits::Skip);
+        let executor = self.model.executor(self.ctx, Mode::Exploit, PassedExits::Skip);
         let (decisions, deciding) = executor.decide(&batch, &mut generator(&batch))?;
         self.deciding += deciding;
         let (model, space) = (self.model.model(), self.model.space());
@@ -100,7 +136,7 @@ impl QueuedRun<'_> {
 
     /// Runs a batch that was routed before.
     fn run(&self, batch: &PackedBatch, decisions: Decisions) -> Result<BatchPredictions> {
-        let executor = self.model.executor(&self.ctx, Mode::Exploit, PassedExits::Skip);
+        let executor = self.model.executor(self.ctx, Mode::Exploit, PassedExits::Skip);
         let trace = executor.run_decided(batch, decisions, &mut generator(batch))?;
         executor.predictions(batch, &trace)
     }

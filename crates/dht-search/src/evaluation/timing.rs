@@ -49,9 +49,7 @@ pub fn time_in_turns(
     let contexts: Vec<ForwardContext> = models.iter().map(|_| ForwardContext::inference()).collect();
     let pass = |model: usize| -> Result<f64> {
         let start = Instant::now();
-        for batch in &batches {
-            models[model].predict(batch, &contexts[model])?;
-        }
+        models[model].run_all(data, &batches, &contexts[model])?;
         Ok(start.elapsed().as_secs_f64())
     };
     for model in 0..models.len() {

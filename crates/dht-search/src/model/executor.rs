@@ -122,8 +122,10 @@ impl Executor<'_> {
                 Ok(Start { state: hidden.detach(), hidden, pre_pass: false })
             }
             BaseState::PrePass { .. } | BaseState::Embedding => {
-                let ctx = ForwardContext::inference();
-                let state = encoder.run(base, &encoder.embed(batch, &ctx)?, &HeadPlan::Full, &ctx)?;
+                // Inference keeps its packed weights; in training no gradient runs through the pre-pass.
+                let own = ForwardContext::inference();
+                let ctx = if self.ctx.is_training() { &own } else { self.ctx };
+                let state = encoder.run(base, &encoder.embed(batch, ctx)?, &HeadPlan::Full, ctx)?;
                 Ok(Start { state: state.detach(), hidden: encoder.embed(batch, self.ctx)?, pre_pass: true })
             }
         }

@@ -1,4 +1,4 @@
-//! Where a search differs from the paper's print.
+//! Where a search differs from the paper.
 
 use serde_json::Value;
 
@@ -10,28 +10,28 @@ use crate::space::{BaseState, ModelShape, Preset, SearchSpace, SevenLayerHeads};
 /// Layers, heads and width of the encoder in the paper's experiments (6.1).
 const PAPERS_ENCODER: (usize, usize, usize) = (12, 12, 768);
 
-/// Slips of the print, and the reading that is used. Each other reading that can be computed is an option.
+/// Slips of the paper, and the reading that is used. Each other reading that can be computed is an option.
 const READINGS: [&str; 8] = [
     "the binary reward of the heads is 1 when the ratio exceeds 1; the printed formula says 0, against its text \
      (HeadFeedback::AsPublished)",
     "the prior term of the head-set bandit's objective has a minus sign; with the printed plus sign there is no maximum",
     "the head-set bandit's rewards 0 and 1 enter its loss as -1 and +1; with the printed 0 a failure would teach nothing",
-    "the embedding is pooled to 4 + 8 + 16 = 28 values; the print says 26 and 36, and only 28 gives its 168 dimensions",
+    "the embedding is pooled to 4 + 8 + 16 = 28 values; the paper says 26 and 36, and only 28 gives its 168 dimensions",
     "an axis is split into powers of two; the printed 1, 2, 4, 6, 8 contradicts the printed example of seven parts",
     "the numbers of layers 3, 6, 9 and 12 are total depths, as in the experiments; Algorithm 2 adds the base layers to them",
     "of the 12 heads 4 are always kept; 70, 28 and 1 head sets for 8, 10 and 12 heads are possible in no other way, but the \
      print does not say so",
-    "in Algorithm 1 the matrix A has as many dimensions as w = [x ; z]; the print gives it those of x alone",
+    "in Algorithm 1 the matrix A has as many dimensions as w = [x ; z]; the paper gives it those of x alone",
 ];
 
-/// What the print leaves open or cannot be run as printed, and what is done.
+/// What the paper leaves open or cannot be run as published, and what is done.
 const ADDITIONS: [&str; 10] = [
     "ratios are computed with losses of at least 1e-7, and the first batch is compared with its own mean, since there is no \
      previous one",
     "the previous batch is the last one of the whole training; for the head-count and head-set bandits it is the last one that \
      ran the group of layers",
     "scaled contexts are kept within 5 standard deviations; a dimension that does not vary is 0; the reference for the \
-     rolling statistics is missing in the print",
+     rolling statistics is missing in the paper",
     "a batch is scaled by rolling statistics that include it, without forgetting; inference keeps the last ones",
     "arms' features are scaled like contexts; the head-set bandit's single feature is not",
     "arms' features are computed once, at the start of the training",
@@ -41,7 +41,7 @@ const ADDITIONS: [&str; 10] = [
     "the optimiser, its learning rate and the number of epochs are the training's own",
 ];
 
-/// Each place where a search with these settings in this space differs from the paper's print: slips of the print with the
+/// Each place where a search with these settings in this space differs from the paper: slips of the paper with the
 /// reading that is used, values and rules that it leaves open, settings other than
 /// [`SearchSettings::paper`]'s, and another size of the encoder. `hidden` is the width of its states.
 ///
@@ -63,7 +63,7 @@ pub fn deviations(settings: &SearchSettings, space: &SearchSpace, hidden: usize)
     found.extend(unpublished_values(settings));
     if let Dispatch::Queue { .. } = settings.dispatch {
         found.push(
-            "queues are drained at the end of an epoch, in smaller batches; as printed, samples of a queue that never \
+            "queues are drained at the end of an epoch, in smaller batches; as published, samples of a queue that never \
              fills are not trained on"
                 .into(),
         );
@@ -125,24 +125,24 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// The values that the print does not give.
+/// The values that the paper does not give.
 fn unpublished_values(settings: &SearchSettings) -> Vec<String> {
     let SearchSettings { exploration, kappa, .. } = settings;
     let [alpha, kappa] =
         [exploration, kappa].map(|value| format!("{}, {} and {}", value.depth, value.heads, value.arms));
     let mut found = vec![
-        format!("exploration of the depth, head-count and joint bandits is {alpha}; the print gives no value"),
-        format!("the factors of their rewards are {kappa}; the print gives no value"),
-        format!("their prior precision is {}; the print gives no value", settings.prior_precision),
+        format!("exploration of the depth, head-count and joint bandits is {alpha}; the paper gives no value"),
+        format!("the factors of their rewards are {kappa}; the paper gives no value"),
+        format!("their prior precision is {}; the paper gives no value", settings.prior_precision),
         format!(
-            "the head-set bandit's prior precision is {}; the printed 0 is an infinite variance",
+            "the head-set bandit's prior precision is {}; the published 0 is an infinite variance",
             settings.head_set_prior_precision
         ),
     ];
     let pinned = serde_json::to_value(&settings.pinned_heads).unwrap_or_default();
-    found.push(format!("the heads that are always kept are chosen by {}; the print does not say how", plain(&pinned)));
+    found.push(format!("the heads that are always kept are chosen by {}; the paper does not say how", plain(&pinned)));
     if let Dispatch::Queue { size } = settings.dispatch {
-        found.push(format!("a queue holds {size} samples; the print gives no value"));
+        found.push(format!("a queue holds {size} samples; the paper gives no value"));
     }
     found
 }

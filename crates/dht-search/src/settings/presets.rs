@@ -16,10 +16,10 @@ use crate::space::Preset;
 pub const PUBLISHED_PRIOR_FLOOR: f64 = 1e-3;
 
 impl SearchSettings {
-    /// The paper's settings, as printed, and where the print contradicts itself or cannot be computed, in the reading that
+    /// The paper's settings as published, and where the paper contradicts itself or cannot be computed, in the reading that
     /// [`deviations`](super::deviations) lists. One setting for all four presets; for comparison, not for use.
     ///
-    /// | the print | here |
+    /// | the paper | here |
     /// |---|---|
     /// | Algorithm 3: a queue for each depth, the base layers twice | [`Dispatch::Queue`] |
     /// | contexts \[x ; z\] of 168, 87 and 13 dimensions (7.1, 7.3) | [`ContextDesign::Paper`] |

@@ -28,7 +28,7 @@ pub struct History {
     pub skipped_steps: u64,
     /// Samples trained on.
     pub samples: u64,
-    /// Wall clock of all steps: batches, forward, backward, optimiser.
+    /// Wall clock of the [preparation](super::Objective::prepare) and of all steps: batches, forward, backward, optimiser.
     pub train_seconds: f64,
     /// Of those, the optimiser.
     pub optimizer_seconds: f64,

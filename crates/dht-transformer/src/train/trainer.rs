@@ -58,7 +58,9 @@ impl Trainer {
         let optimizer = AdamW::new(self.settings.optimizer.clone(), &groups, objective.parameters())?;
         let mut session = Session::new(&self.settings, self.checkpoint.as_ref(), optimizer, training);
         if !session.resume(objective, training)? {
+            let start = Instant::now();
             objective.prepare(training, session.progress())?;
+            session.history.train_seconds += start.elapsed().as_secs_f64();
         }
         observer.observe(Event::Started { samples: session.samples, total: session.total });
 

@@ -1,0 +1,31 @@
+//! The options of the units, which their files are found again by.
+
+use dht_search::SearchSettings;
+use serde_json::{Value, json};
+
+use super::units::Unit;
+
+/// Test rows that the clock takes, the first ones, and its passes.
+pub(super) const TIMED_ROWS: usize = 1_000;
+pub(super) const TIMED_PASSES: usize = 5;
+/// `FastBERT`'s speeds: the paper's rows 6-, 3- and 1-FastBERT, in whose order the paper has a slip.
+pub(super) const SPEEDS: [f64; 3] = [0.1, 0.5, 0.8];
+/// PABEE's patiences.
+pub(super) const PATIENCES: [u32; 3] = [3, 2, 1];
+/// The learning rate of `FastBERT`'s exits: they are new, and nothing else learns. Chosen on validation rows.
+pub(super) const EXIT_RATE: f64 = 3e-3;
+/// The costs of inference that thresholds of cascades are chosen for, on validation rows, as shares of the full model's
+/// FLOPs.
+pub(super) const COSTS: [f64; 3] = [0.1, 0.2, 0.35];
+
+/// The options of a unit.
+pub(super) fn options(unit: Unit) -> Value {
+    match unit {
+        Unit::FastBert => json!({ "speeds": SPEEDS, "rate": EXIT_RATE }),
+        Unit::Pabee => json!({ "patiences": PATIENCES }),
+        Unit::Cascade(_) => json!({ "costs": COSTS }),
+        Unit::AsPublished(_) => json!({ "search": SearchSettings::paper() }),
+        Unit::Ours(preset) => json!({ "search": SearchSettings::for_preset(preset) }),
+        _ => Value::Null,
+    }
+}
