@@ -14,7 +14,7 @@
 //!   token. Ours are [side exits](ExitKind::Side) of 128 neurons on the mean of the states, or linear ones: no attention, and
 //!   less than a hundredth of its classifiers' FLOPs at 128 tokens.
 //! - The backbone's own classifier, too, is of that kind in the source; here it is whatever the [`TextClassifier`] has.
-//! - The print has KL(p_s ‖ p_t), its released code KL(p_t ‖ p_s), as here. Both have τ = 1, the default.
+//! - The paper has KL(p_s ‖ p_t), its released code KL(p_t ‖ p_s), as here. Both have τ = 1, the default.
 //! - Its code leaves dropout on in the frozen backbone; here the exits learn the states and answers that inference has.
 
 use candle_core::Tensor;
