@@ -138,7 +138,7 @@ fn published_name(row: &RowRecord, layers: usize) -> Option<String> {
             let (_, name) = speeds.into_iter().find(|(printed, _)| (printed - speed).abs() < 1e-9)?;
             Some(name.into())
         }
-        RowGroup::Truncation | RowGroup::Pabee | RowGroup::Ngram => None,
+        RowGroup::Truncation | RowGroup::Pabee | RowGroup::Ngram | RowGroup::Accelerated => None,
     }
 }
 

@@ -95,6 +95,8 @@ pub enum RowGroup {
     Pabee,
     /// The linear n-gram model, alone, stacked and in cascades.
     Ngram,
+    /// The full model with exits that were fitted afterwards, and the n-gram model in front.
+    Accelerated,
     /// T-, S-, F- and P-DHT with the paper's settings.
     AsPublished,
     /// The same with this project's settings.

@@ -99,7 +99,7 @@ impl Worker<'_> {
     }
 
     /// The row of a model at a speed; the cost of training is still 0.
-    fn row_at(&self, model: &DynamicModel, speed: f64, group: RowGroup) -> Result<SeedRow> {
+    pub(super) fn row_at(&self, model: &DynamicModel, speed: f64, group: RowGroup) -> Result<SeedRow> {
         let at_speed = model.with_speed(speed)?;
         let tested = self.test(&at_speed)?;
         let mut row = self.row(&tested, group, self.wall_ratio(&at_speed)?);

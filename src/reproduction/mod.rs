@@ -8,6 +8,7 @@
 //! diverges, runs out of memory or is killed is a failed row, and the others go on. Its files are found again by a hash of
 //! its settings and texts.
 
+mod accelerated;
 mod arguments;
 mod baselines;
 mod files;

@@ -156,6 +156,6 @@ fn table(tables: &mut BTreeMap<String, Vec<Vec<f32>>>, depth: usize) -> Result<L
     Ok(LogProbabilities::new(classes, rows.into_iter().flatten().map(f64::from).collect())?)
 }
 
-fn f32_rows(rows: &LogProbabilities) -> Vec<Vec<f32>> {
+pub(super) fn f32_rows(rows: &LogProbabilities) -> Vec<Vec<f32>> {
     rows.rows().map(|row| row.iter().map(|value| *value as f32).collect()).collect()
 }

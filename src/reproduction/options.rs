@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::units::Unit;
 
 /// Test rows that the clock takes, the first ones, and its passes.
-pub(super) const TIMED_ROWS: usize = 1_000;
+pub(super) const TIMED_ROWS: usize = 256;
 pub(super) const TIMED_PASSES: usize = 5;
 /// `FastBERT`'s speeds: the paper's rows 6-, 3- and 1-FastBERT, in whose order the paper has a slip.
 pub(super) const SPEEDS: [f64; 3] = [0.1, 0.5, 0.8];
@@ -18,12 +18,16 @@ pub(super) const EXIT_RATE: f64 = 3e-3;
 /// FLOPs.
 pub(super) const COSTS: [f64; 3] = [0.1, 0.2, 0.35];
 
+/// The costs of inference that speeds of the accelerated model are chosen for, likewise.
+pub(super) const SPEED_COSTS: [f64; 7] = [0.05, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5];
+
 /// The options of a unit.
 pub(super) fn options(unit: Unit) -> Value {
     match unit {
         Unit::FastBert => json!({ "speeds": SPEEDS, "rate": EXIT_RATE }),
         Unit::Pabee => json!({ "patiences": PATIENCES }),
         Unit::Cascade(_) => json!({ "costs": COSTS }),
+        Unit::Accelerated => json!({ "costs": SPEED_COSTS }),
         Unit::AsPublished(_) => json!({ "search": SearchSettings::paper() }),
         Unit::Ours(preset) => json!({ "search": SearchSettings::for_preset(preset) }),
         _ => Value::Null,

@@ -34,6 +34,8 @@ pub(super) enum Unit {
     Stacked(usize),
     /// The cascade from the n-gram model to the first layers.
     Cascade(usize),
+    /// The full model, accelerated: exits fitted on it as it is, with the n-gram model in front.
+    Accelerated,
     /// A preset with the paper's settings.
     AsPublished(Preset),
     /// A preset with this project's settings.
@@ -56,6 +58,7 @@ impl Unit {
         let mut cascades = vec![layers, layers.div_ceil(2), 1];
         cascades.dedup();
         units.extend(cascades.into_iter().map(Self::Cascade));
+        units.push(Self::Accelerated);
         units.extend(Preset::ALL.map(Self::AsPublished));
         units.extend(Preset::ALL.map(Self::Ours));
         units
@@ -67,7 +70,7 @@ impl Unit {
         match self {
             Self::Full | Self::FullAsPublished => Vec::new(),
             Self::Ngram | Self::Truncation(_) | Self::Pabee | Self::Ours(_) => vec![Self::Full],
-            Self::Distilled(_) | Self::DistilBert(_) | Self::FastBert => vec![Self::Full],
+            Self::Distilled(_) | Self::DistilBert(_) | Self::FastBert | Self::Accelerated => vec![Self::Full],
             Self::Stacked(depth) | Self::Cascade(depth) => {
                 let mut needed = vec![Self::Full, Self::Ngram];
                 needed.extend((depth < layers).then(|| encoder(depth)));
@@ -94,6 +97,7 @@ impl Unit {
             Self::FastBert => RowGroup::FastBert,
             Self::Pabee => RowGroup::Pabee,
             Self::Ngram | Self::Stacked(_) | Self::Cascade(_) => RowGroup::Ngram,
+            Self::Accelerated => RowGroup::Accelerated,
             Self::AsPublished(_) => RowGroup::AsPublished,
             Self::Ours(_) => RowGroup::Ours,
         }
@@ -127,6 +131,7 @@ impl fmt::Display for Unit {
             Self::Ngram => f.write_str("ngram"),
             Self::Stacked(depth) => write!(f, "stacked-{depth}"),
             Self::Cascade(depth) => write!(f, "cascade-{depth}"),
+            Self::Accelerated => f.write_str("accelerated"),
             Self::AsPublished(preset) => write!(f, "published-{}", preset.name().to_lowercase()),
             Self::Ours(preset) => write!(f, "ours-{}", preset.name().to_lowercase()),
         }

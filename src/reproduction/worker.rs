@@ -78,6 +78,7 @@ impl<'a> Worker<'a> {
             Unit::Ngram => self.ngram()?,
             Unit::Stacked(depth) => self.stacked(depth)?,
             Unit::Cascade(depth) => self.cascade(depth)?,
+            Unit::Accelerated => self.accelerated()?,
         };
         result.hash = hash;
         result.save(&place)

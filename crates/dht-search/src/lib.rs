@@ -103,6 +103,7 @@
 //! the full model. Where every text needs the same depth a fixed exit costs less than choosing one; the [`Regret`] shows
 //! it. The paper's own settings ([`SearchSettings::paper`]) are for comparison, not for use.
 
+pub mod accelerate;
 pub mod baselines;
 pub mod cost;
 pub mod error;

@@ -6,13 +6,14 @@ use crate::figures::style::{Area, DYNAMIC, Drawn, FULL, ORACLE, RANDOM, TRUNCATE
 use crate::record::RowGroup;
 
 /// All kinds, in the order of the legend.
-pub(crate) const GROUPS: [RowGroup; 8] = [
+pub(crate) const GROUPS: [RowGroup; 9] = [
     RowGroup::Full,
     RowGroup::Truncation,
     RowGroup::DistilBert,
     RowGroup::FastBert,
     RowGroup::Pabee,
     RowGroup::Ngram,
+    RowGroup::Accelerated,
     RowGroup::AsPublished,
     RowGroup::Ours,
 ];
@@ -26,6 +27,7 @@ pub(crate) fn name(group: RowGroup) -> &'static str {
         RowGroup::FastBert => "FastBERT",
         RowGroup::Pabee => "PABEE",
         RowGroup::Ngram => "n-gram",
+        RowGroup::Accelerated => "accelerated",
         RowGroup::AsPublished => "DHT as published",
         RowGroup::Ours => "DHT, our settings",
     }
@@ -39,6 +41,7 @@ pub(crate) fn color(group: RowGroup) -> RGBColor {
         RowGroup::FastBert => RANDOM,
         RowGroup::Pabee => RGBColor(86, 180, 233),
         RowGroup::Ngram => ORACLE,
+        RowGroup::Accelerated => RGBColor(160, 0, 90),
         RowGroup::AsPublished => DYNAMIC,
         RowGroup::Ours => RGBColor(8, 42, 95),
     }
@@ -58,6 +61,7 @@ pub(crate) fn draw(area: &Area, (x, y): (i32, i32), group: RowGroup) -> Drawn {
         RowGroup::FastBert => polygon(&[(0, 7), (6, -5), (-6, -5)]),
         RowGroup::Pabee => polygon(&[(0, -7), (7, 0), (0, 7), (-7, 0)]),
         RowGroup::Ngram => area.draw(&Cross::new((x, y), 5, color.stroke_width(3))),
+        RowGroup::Accelerated => polygon(&[(-3, -7), (3, -7), (7, -3), (7, 3), (3, 7), (-3, 7), (-7, 3), (-7, -3)]),
         RowGroup::AsPublished => {
             area.draw(&Circle::new((x, y), 7, color.filled()))?;
             area.draw(&Circle::new((x, y), 3, WHITE.filled()))

@@ -2,10 +2,10 @@
 
 use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, TextClassifier};
 
-use super::stacking::{Stacker, check_classes, log_probabilities_of, shape_of};
+use super::stacking::{check_classes, log_probabilities_of, shape_of};
 use crate::error::{Error, Result};
 use crate::evaluation::Predictor;
-use crate::model::{BatchPredictions, LogProbabilities, NgramClassifier, best_class};
+use crate::model::{BatchPredictions, LogProbabilities, NgramClassifier, Stacker, best_class};
 use crate::space::{ModelShape, Route};
 
 /// Where the rows of a [`cascade`] left, and with which class.

@@ -19,7 +19,7 @@
 
 use candle_core::Tensor;
 use dht_transformer::{
-    EncodedDataset, ForwardContext, HeadPlan, Objective, PackedBatch, Pooling, Progress, StepLoss, Task,
+    EncodedDataset, ForwardContext, HeadPlan, Objective, PackedBatch, Pooling, Progress, StepLoss,
     TextClassifier,
     error::SettingMismatch,
     tensors::{Parameters, soft_cross_entropy},
@@ -32,10 +32,9 @@ use serde_json::{Value, json};
 use super::Baseline;
 use crate::error::{Error, Result};
 use crate::evaluation::exit_log_probabilities;
-use crate::model::{DynamicModel, Exits, most_probable};
+use crate::model::{DynamicModel, most_probable};
 use crate::routing::ExitReads;
-use crate::settings::{ClassifierSharing, ExitKind, RouterKind, SearchSettings};
-use crate::space::{SearchSpace, SpaceConfig};
+use crate::settings::{ExitKind, RouterKind, SearchSettings};
 
 /// The options of FastBERT. How long the exits are distilled, and with which learning rate, are the
 /// [trainer's](dht_transformer::TrainSettings).
@@ -77,56 +76,19 @@ impl FastBert {
     /// backbone's.
     ///
     /// # Errors
-    /// [`Error::Setting`] for settings out of range, a backbone of one layer, of another task than classes, or with pruned
-    /// heads or neurons; [`Error::Exit`] for exits that do not ascend to its last layer.
+    /// [`Error::Setting`] for a temperature that is not above 0; as [`DynamicModel::of_classifier`].
     pub fn new<R: Rng + ?Sized>(backbone: &TextClassifier, settings: FastBertSettings, rng: &mut R) -> Result<Self> {
-        if backbone.task() != Task::Class {
-            let got = format!("one for {:?}", backbone.task());
-            return Err(Error::setting("backbone", "a classifier of classes", got));
-        }
         if !(settings.temperature > 0.0 && settings.temperature.is_finite()) {
             return Err(Error::setting("temperature", "a finite number above 0", settings.temperature));
         }
-        let (encoder, classifier) = (backbone.encoder(), backbone.classifier());
-        let (layers, block) = (encoder.layers(), encoder.block_shape());
-        if let Some(layer) = (0..layers).find(|layer| encoder.width(*layer) != block.full()) {
-            return Err(Error::setting("backbone", "one with all heads and neurons", format!("layer {layer} pruned")));
-        }
-        let exits = settings.exits.clone().unwrap_or_else(|| (1..=layers).collect());
-        if exits.last() != Some(&layers) {
-            let expected = format!("depths up to {layers}, where the backbone's own classifier is");
-            return Err(Error::setting("exits", expected, format!("{exits:?}")));
-        }
-        let space = SearchSpace::new(SpaceConfig::of_full_heads(layers, block.heads, exits))?;
         let search = SearchSettings {
             router: RouterKind::EntropyThreshold { threshold: settings.speed },
             exit_kind: settings.exit_kind,
-            last_exit_pooling: Some(classifier.pooling()),
-            classifier_sharing: ClassifierSharing::PerExit,
             pooling: settings.pooling,
             ..SearchSettings::default()
         };
-        let model = DynamicModel::new(encoder.truncated(layers)?, space, search, classifier.classes(), rng)?;
-        let fastbert = Self { model, settings, pending: None, flops: 0 };
-        fastbert.take_classifier(backbone)?;
-        Ok(fastbert)
-    }
-
-    /// Gives the last exit the values of the backbone's classifier.
-    fn take_classifier(&self, backbone: &TextClassifier) -> Result<()> {
-        let parameters = self.model.encoder().parameters();
-        let names = Exits::names(self.model.space(), self.model.settings());
-        let last = names.last().map_or("", String::as_str);
-        let mut values = parameters.values()?;
-        for (name, tensor) in backbone.classifier().to_tensors()? {
-            let name = match name.strip_prefix("pooler.dense.") {
-                Some(part) => format!("{last}.pooler.{part}"),
-                None => format!("{last}.{}", name.trim_start_matches("classifier.")),
-            };
-            let unknown = || Error::setting("backbone's classifier", "the parameters of a last exit", &name);
-            values.get_mut(&name).ok_or_else(unknown)?.values = tensor.flatten_all()?.to_vec1()?;
-        }
-        Ok(parameters.set_values(values)?)
+        let model = DynamicModel::of_classifier(backbone, settings.exits.as_deref(), search, rng)?;
+        Ok(Self { model, settings, pending: None, flops: 0 })
     }
 
     /// The model as it stands.

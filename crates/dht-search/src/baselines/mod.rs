@@ -27,9 +27,9 @@ use crate::evaluation::Predictor;
 use crate::model::DynamicModel;
 use crate::training::SearchObjective;
 
-pub use crate::model::{FullModel, LogProbabilities, NgramClassifier, NgramFit, NgramSettings};
+pub use crate::model::{FullModel, LogProbabilities, NgramClassifier, NgramFit, NgramSettings, Stacker};
 pub use cascade::{Cascade, Cascaded, cascade};
-pub use stacking::{Stacked, Stacker};
+pub use stacking::Stacked;
 
 /// The training of a baseline: what it has cost, and what it makes.
 pub trait Baseline: Objective<Error: Into<Error>> {

@@ -12,7 +12,7 @@ use super::on_routes::evaluate_choices;
 use super::{Evaluation, FixedArms};
 use crate::error::Result;
 use crate::model::DynamicModel;
-use crate::space::{Route, RouteArms, SearchSpace};
+use crate::space::{Route, RouteArms};
 
 pub use super::on_routes::{evaluate_fixed, evaluate_on};
 
@@ -36,7 +36,7 @@ pub fn evaluate_shuffled<R: Rng + ?Sized>(
 }
 
 /// The control *random*: routes drawn uniformly. Each arm of an integrated search is drawn equally often; in
-/// a tree search each exit, and then each head count of the groups before it. See [`evaluate_shuffled`] for random
+/// a tree search each exit (a front exit too), and then each head count of the groups before it. See [`evaluate_shuffled`] for random
 /// routes in the mix that was chosen.
 ///
 /// # Errors
@@ -47,7 +47,7 @@ pub fn evaluate_random<R: Rng + ?Sized>(
     batch_size: usize,
     rng: &mut R,
 ) -> Result<Evaluation> {
-    let routes = (0..data.len()).map(|_| random_route(model.space(), rng)).collect::<Result<Vec<_>>>()?;
+    let routes = (0..data.len()).map(|_| random_route(model, rng)).collect::<Result<Vec<_>>>()?;
     evaluate_on(model, data, &routes, batch_size)
 }
 
@@ -65,7 +65,12 @@ pub fn evaluate_oracle(
     evaluate_on(model, data, &routes, batch_size)
 }
 
-fn random_route<R: Rng + ?Sized>(space: &SearchSpace, rng: &mut R) -> Result<Route> {
+fn random_route<R: Rng + ?Sized>(model: &DynamicModel, rng: &mut R) -> Result<Route> {
+    let space = model.space();
+    // The front exit is one more exit.
+    if model.front().is_some() && rng.random_range(0..=space.exits().len()) == 0 {
+        return Route::without_layers(space.model_shape());
+    }
     if !space.is_tree() {
         return space.route(&RouteArms::Integrated { arm: rng.random_range(0..space.integrated_arms().len()) });
     }

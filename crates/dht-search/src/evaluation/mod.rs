@@ -6,6 +6,7 @@ mod on_routes;
 mod queued;
 mod regret;
 mod speed;
+mod stages;
 mod timing;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,8 @@ pub use exit_probabilities::exit_log_probabilities;
 pub use queued::{Queued, evaluate_queued};
 pub use regret::{FixedArms, Regret};
 pub use speed::{CALIBRATION_TOLERANCE, Speed, SpeedCurve, calibrate};
+pub(crate) use stages::stage_flops;
+pub use stages::{Staged, Stages, stage_log_probabilities};
 pub use timing::{PassTimes, time_in_turns};
 
 /// Predicts batches: a dynamic model, a full classifier, a baseline.

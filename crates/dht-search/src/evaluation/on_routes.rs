@@ -16,8 +16,8 @@ struct OnRoutes<'a> {
 
 impl Predictor for OnRoutes<'_> {
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<BatchPredictions> {
-        let (model, mode, passed) = (self.model.model(), Mode::Exploit, PassedExits::Skip);
-        Executor { model, router: &self.routes, heads: &self.routes, ctx, mode, passed }.predict(batch)
+        let executor = self.model.executor(ctx, Mode::Exploit, PassedExits::Skip);
+        Executor { router: &self.routes, heads: &self.routes, ..executor }.predict(batch)
     }
 
     fn check(&self, texts: &EncodedDataset) -> Result<()> {
@@ -43,7 +43,11 @@ pub fn evaluate_on(
     batch_size: usize,
 ) -> Result<Evaluation> {
     check_rows("routes", data, routes.len())?;
-    routes.iter().try_for_each(|route| model.space().arms_running(route).map(|_| ()))?;
+    for route in routes {
+        if model.front().is_none() || route.exit() > 0 {
+            model.space().arms_running(route)?;
+        }
+    }
     let mut heads = model.heads.clone();
     if heads.pinned().is_none() {
         // A model that was never trained has not pinned its heads yet.

@@ -92,7 +92,7 @@ fn executor<'a>(
     ctx: &'a ForwardContext,
     passed: PassedExits,
 ) -> Executor<'a> {
-    Executor { model: model.model(), router: routes, heads: routes, ctx, mode: Mode::Exploit, passed }
+    Executor { router: routes, heads: routes, ..model.executor(ctx, Mode::Exploit, passed) }
 }
 
 #[test]

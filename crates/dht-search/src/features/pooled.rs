@@ -1,6 +1,6 @@
 //! Pooled states and exit signals. This is the only place where f32 tensors become f64 contexts.
 
-use candle_core::{D, Tensor};
+use candle_core::{D, DType, Tensor};
 use dht_bandits::PyramidPool;
 use dht_transformer::{Hidden, tensors::log_softmax};
 use rayon::prelude::*;
@@ -52,11 +52,11 @@ pub(crate) const SIGNALS: usize = 3;
 /// The signals of each sample at an exit: the entropy of the probabilities divided by its maximum ln C (FastBERT's
 /// uncertainty), the margin between the two most probable classes, and ln tokens / ln 512.
 pub(crate) fn signals(logits: &Tensor, lengths: impl Iterator<Item = usize>) -> Result<Rows> {
-    let logarithms: Vec<Vec<f32>> = log_softmax(&logits.detach())?.to_vec2()?;
+    let logarithms: Vec<Vec<f64>> = log_softmax(&logits.detach())?.to_dtype(DType::F64)?.to_vec2()?;
     let classes = logits.dim(D::Minus1)? as f64;
     let signals = logarithms.iter().zip(lengths).map(|(row, length)| {
-        let probabilities = || row.iter().map(|log| f64::from(*log).exp());
-        let entropy: f64 = row.iter().zip(probabilities()).map(|(log, p)| -p * f64::from(*log)).sum();
+        let probabilities = || row.iter().map(|log| log.exp());
+        let entropy: f64 = row.iter().zip(probabilities()).map(|(log, p)| -p * log).sum();
         let (mut first, mut second) = (0.0, 0.0);
         for p in probabilities() {
             if p > first {

@@ -90,7 +90,6 @@ fn add_scaled(sums: &mut [f64], scale: f64, right: &[f64]) {
 
 impl FeatureMatrix {
     /// Rows one after another. `values` has a multiple of `columns` values.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for exits on pooled states; n-grams are sparse"))]
     pub(crate) fn dense(columns: usize, values: Vec<f32>) -> Self {
         let rows = values.len() / columns.max(1);
         let transposed = (0..columns).flat_map(|column| (0..rows).map(move |row| (row, column)));

@@ -1,6 +1,6 @@
 //! L-BFGS, by the crate `argmin`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use argmin::core::{CostFunction, Error as ArgminError, Executor, Gradient, State};
 use argmin::solver::linesearch::MoreThuenteLineSearch;
@@ -11,6 +11,10 @@ use crate::error::{Error, Result};
 /// How many pairs of differences L-BFGS remembers. Ten, as is usual elsewhere, takes fewer steps, but with hundreds of
 /// thousands of weights the time of a step is that of the pairs.
 const REMEMBERED: usize = 5;
+
+/// The most evaluations for each step. The line search has no limit of its own, and on a function that falls for ever it does
+/// not end.
+const EVALUATIONS: u64 = 20;
 
 /// A differentiable function of a vector.
 pub(crate) trait Function {
@@ -33,16 +37,20 @@ type Evaluated = (Vec<f64>, f64, Vec<f64>);
 struct Remembering<'a, F> {
     function: &'a F,
     last: RefCell<Option<Evaluated>>,
+    /// How often it may still be evaluated.
+    left: Cell<u64>,
 }
 
 impl<F: Function> Remembering<'_, F> {
-    fn at<T>(&self, at: &[f64], read: impl Fn(&Evaluated) -> T) -> T {
+    fn at<T>(&self, at: &[f64], read: impl Fn(&Evaluated) -> T) -> Result<T, ArgminError> {
         let mut last = self.last.borrow_mut();
         match &*last {
-            Some(known) if known.0 == at => read(known),
+            Some(known) if known.0 == at => Ok(read(known)),
             _ => {
+                let left = self.left.get().checked_sub(1);
+                self.left.set(left.ok_or_else(|| ArgminError::msg("a line search that does not end"))?);
                 let (value, gradient) = self.function.value_and_gradient(at);
-                read(last.insert((at.to_vec(), value, gradient)))
+                Ok(read(last.insert((at.to_vec(), value, gradient))))
             }
         }
     }
@@ -53,7 +61,7 @@ impl<F: Function> CostFunction for Remembering<'_, F> {
     type Output = f64;
 
     fn cost(&self, at: &Vec<f64>) -> Result<f64, ArgminError> {
-        Ok(self.at(at, |known| known.1))
+        self.at(at, |known| known.1)
     }
 }
 
@@ -62,7 +70,7 @@ impl<F: Function> Gradient for Remembering<'_, F> {
     type Gradient = Vec<f64>;
 
     fn gradient(&self, at: &Vec<f64>) -> Result<Vec<f64>, ArgminError> {
-        Ok(self.at(at, |known| known.2.clone()))
+        self.at(at, |known| known.2.clone())
     }
 }
 
@@ -86,7 +94,7 @@ pub(crate) fn minimize<F: Function>(function: &F, start: Vec<f64>, tolerance: f6
         // The value of a nearly flat function changes less than any useful tolerance long before the end.
         .and_then(|solver| solver.with_tolerance_cost(0.0))
         .map_err(|error| failed(error.to_string()))?;
-    let remembering = Remembering { function, last: RefCell::new(None) };
+    let remembering = Remembering { function, last: RefCell::new(None), left: Cell::new(EVALUATIONS * most_steps) };
     let result = Executor::new(remembering, solver)
         .configure(|state| state.param(start).cost(value).gradient(gradient).max_iters(most_steps))
         .timer(false)

@@ -1,14 +1,17 @@
 //! The dynamic model, which predicts, changes its speed, is saved and loaded.
 
+use std::sync::Arc;
+
 use dht_transformer::{EncodedDataset, Encoder, HeadSet};
 use rand::Rng;
 
 use super::executor::{Executor, PassedExits};
 use super::exit_model::ExitModel;
-use crate::error::Result;
+use super::front::FrontExit;
+use crate::error::{Error, Result};
 use crate::reward::RewardShape;
 use crate::routing::{ForwardTrace, HeadRouter, Losses, Mode, Router, build};
-use crate::settings::{PinnedHeads, SearchSettings};
+use crate::settings::{Dispatch, PinnedHeads, SearchSettings};
 use crate::space::SearchSpace;
 
 /// An encoder with exits and two routers: for each text a [`Router`] decides the depth and a [`HeadRouter`] the heads.
@@ -21,6 +24,7 @@ pub struct DynamicModel {
     pub(crate) router: Box<dyn Router>,
     pub(crate) heads: Box<dyn HeadRouter>,
     pub(crate) settings: SearchSettings,
+    front: Option<Arc<FrontExit>>,
     /// Whether the router is not the settings', so that its speed is not in them.
     own_router: bool,
 }
@@ -44,7 +48,7 @@ impl DynamicModel {
     /// As [`new`](Self::new), of an encoder that has its exits.
     pub(crate) fn of_model(model: ExitModel, settings: SearchSettings) -> Result<Self> {
         let (router, heads) = build(&model.space, &settings, model.encoder.block_shape(), model.exits.shape())?;
-        Ok(Self { model, router, heads, settings, own_router: false })
+        Ok(Self { model, router, heads, settings, front: None, own_router: false })
     }
 
     /// The same model with another router, for example one of a user's own. In an integrated space it has to
@@ -59,6 +63,24 @@ impl DynamicModel {
     #[must_use]
     pub fn with_head_router(self, heads: Box<dyn HeadRouter>) -> Self {
         Self { heads, ..self }
+    }
+
+    /// The same model with an exit before its first layer, where texts may leave and which is stacked on every other exit.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting) for a front exit of other classes, without weights for each exit, or with
+    /// weights that are not finite, and for settings with queues.
+    pub fn with_front(self, front: FrontExit) -> Result<Self> {
+        front.check(self.space().exits().len(), self.model.classes())?;
+        if self.settings.dispatch != Dispatch::InFlight {
+            return Err(Error::setting("dispatch", "in_flight, with a front exit", "queue"));
+        }
+        Ok(Self { front: Some(Arc::new(front)), ..self })
+    }
+
+    /// The exit before the first layer, if there is one.
+    pub fn front(&self) -> Option<&FrontExit> {
+        self.front.as_deref()
     }
 
     /// The encoder and its exits.
@@ -150,7 +172,8 @@ impl DynamicModel {
         mode: Mode,
         passed: PassedExits,
     ) -> Executor<'a> {
-        Executor { model: &self.model, router: &*self.router, heads: &*self.heads, ctx, mode, passed }
+        let (model, router, heads) = (&self.model, &*self.router, &*self.heads);
+        Executor { model, router, heads, ctx, mode, passed, front: self.front(), stacking: None }
     }
 
     /// Whether the warm-up of both routers is over.

@@ -8,6 +8,7 @@ use dht_transformer::{ForwardContext, HeadPlan, Hidden, PackedBatch, SampleGroup
 use rand::Rng;
 
 use super::exit_model::ExitModel;
+use super::front::{FrontExit, Stacking};
 use crate::error::{Error, Result};
 use crate::features::signals;
 use crate::routing::{
@@ -29,6 +30,7 @@ pub(crate) enum PassedExits {
 }
 
 /// Options of one forward pass: model, routers, context, mode, evaluation of passed exits.
+#[derive(Clone, Copy)]
 pub(crate) struct Executor<'a> {
     pub(crate) model: &'a ExitModel,
     pub(crate) router: &'a dyn Router,
@@ -36,6 +38,10 @@ pub(crate) struct Executor<'a> {
     pub(crate) ctx: &'a ForwardContext,
     pub(crate) mode: Mode,
     pub(crate) passed: PassedExits,
+    /// The exit before the first layer, where there is one and texts may leave there.
+    pub(crate) front: Option<&'a FrontExit>,
+    /// What the front exit adds to the exits' logits.
+    pub(crate) stacking: Option<&'a Stacking<'a>>,
 }
 
 /// A batch before its routes are known.
@@ -233,8 +239,12 @@ impl Executor<'_> {
                 reads.attached += 1;
             }
         }
-        let exit = self.model.exits.at(exit);
-        if detached { exit.logits(&hidden.detach(), self.ctx) } else { exit.logits(hidden, self.ctx) }
+        let own = self.model.exits.at(exit);
+        let logits = if detached { own.logits(&hidden.detach(), self.ctx)? } else { own.logits(hidden, self.ctx)? };
+        match self.stacking {
+            Some(stacking) => stacking.stack(exit, &logits, members),
+            None => Ok(logits),
+        }
     }
 
     /// Runs a batch from the point where routes begin to differ. `logits` are those of the first exit where they have been

@@ -99,6 +99,27 @@ impl LogProbabilities {
         right as f64 / self.len().max(1) as f64
     }
 
+    /// The expected calibration error (Guo et al. 2017): Σ over `bins` equal bins of the largest probability of
+    /// (rows in the bin / rows)·|accuracy − mean largest probability|. 0 without rows.
+    ///
+    /// # Panics
+    /// Without bins.
+    pub fn calibration_error(&self, labels: &[u32], bins: usize) -> f64 {
+        let mut sums = vec![0.0; bins];
+        for (row, label) in self.rows().zip(labels) {
+            let (class, log) = best_class(row);
+            let probability = log.exp();
+            let bin = ((probability * bins as f64) as usize).min(bins - 1);
+            sums[bin] += if class == *label { 1.0 } else { 0.0 } - probability;
+        }
+        sums.into_iter().map(f64::abs).sum::<f64>() / self.len().max(1) as f64
+    }
+
+    /// The values, row after row.
+    pub(crate) fn values(&self) -> &[f64] {
+        &self.values
+    }
+
     /// The probabilities of each row.
     pub(crate) fn probabilities(&self) -> Vec<Vec<f32>> {
         self.rows().map(|row| row.iter().map(|log| log.exp() as f32).collect()).collect()
@@ -114,4 +135,22 @@ pub(crate) fn best_class(row: &[f64]) -> (u32, f64) {
         }
     }
     best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_calibration_error_of_known_rows() {
+        let table = |rows: &[f64]| {
+            LogProbabilities::new(2, rows.iter().flat_map(|p| [p.ln(), (1.0 - p).ln()]).collect()).unwrap()
+        };
+        // Half of the rows of .9 and all of .6 are right: ½·|.5 − .9| + ½·|1 − .6|.
+        let error = table(&[0.9, 0.9, 0.6, 0.6]).calibration_error(&[0, 1, 0, 0], 10);
+        assert!((error - 0.4).abs() < 1e-12, "{error}");
+        // Nine of ten rows of .9 are right.
+        let error = table(&[0.9; 10]).calibration_error(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 1], 10);
+        assert!(error.abs() < 1e-12, "{error}");
+    }
 }

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use candle_core::DType;
 use dht_transformer::{ForwardContext, HeadSet, PackedBatch, tensors::log_softmax};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::dynamic::DynamicModel;
 use super::executor::{Executor, PassedExits};
+use super::front::Stacking;
 use crate::error::Result;
 use crate::routing::{ForwardTrace, Mode};
 use crate::space::Route;
@@ -24,7 +26,8 @@ pub struct Prediction {
     pub route: Route,
     /// The heads that it kept in each dynamic group of its route; empty for models that choose none.
     pub head_sets: Vec<HeadSet>,
-    /// FLOPs of all products, two for each multiply-add: of the route, of every exit that read the text, and of a pre-pass.
+    /// FLOPs of all products, two for each multiply-add: of the route, of every exit that read the text (the front exit and
+    /// its stacking too), and of a pre-pass.
     pub flops: u64,
     /// FLOPs of the routers, by formula; not contained in `flops`.
     pub routing_flops: u64,
@@ -93,6 +96,9 @@ impl DynamicModel {
 impl Executor<'_> {
     /// Predicts a batch.
     pub(crate) fn predict(&self, batch: &PackedBatch) -> Result<BatchPredictions> {
+        if let Some(front) = self.front {
+            return front.predict(*self, batch);
+        }
         // Ties are broken by a generator that depends on the batch alone.
         let mut rng = ChaCha8Rng::seed_from_u64(batch.sample_ids.first().copied().unwrap_or_default());
         let trace = self.run(batch, &mut rng)?;
@@ -103,23 +109,25 @@ impl Executor<'_> {
     pub(crate) fn predictions(&self, batch: &PackedBatch, trace: &ForwardTrace) -> Result<BatchPredictions> {
         let mut probabilities = vec![Vec::new(); batch.len()];
         for output in &trace.outputs {
-            let rows: Vec<Vec<f32>> = log_softmax(&output.logits)?.exp()?.to_vec2()?;
+            let rows: Vec<Vec<f32>> = log_softmax(&output.logits)?.exp()?.to_dtype(DType::F32)?.to_vec2()?;
             for (sample, row) in output.samples.iter().zip(rows) {
                 probabilities[*sample] = row;
             }
         }
         let routes = trace.routes(&self.model.space)?;
         let flops = self.model.trace_flops(batch, trace, &routes);
+        let stacking = self.stacking.map_or(0, Stacking::flops);
         let mut head_sets = trace.head_sets();
         let mut predictions = Vec::with_capacity(batch.len());
         for (sample, (route, flops)) in routes.into_iter().zip(flops).enumerate() {
             let groups = route.dynamic_groups().count() as u64;
+            let reads: u64 = trace.exit_reads.iter().map(|by_sample| by_sample[sample].total()).sum();
             predictions.push(Prediction {
                 label: most_probable(&probabilities[sample]),
                 probabilities: std::mem::take(&mut probabilities[sample]),
                 route,
                 head_sets: std::mem::take(&mut head_sets[sample]),
-                flops,
+                flops: flops + reads * stacking,
                 routing_flops: self.router.flops(trace.decisions.exits()[sample]) + groups * self.heads.flops(),
             });
         }

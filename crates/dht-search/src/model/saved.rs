@@ -4,6 +4,7 @@
 //! encoder/              an ordinary Hugging Face directory: config.json, model.safetensors, tokenizer.json
 //! dynamic.checkpoint    the exits' classifiers, and as JSON: space, settings, class names, routers, and
 //!                       the SHA-256 checksums of the encoder's files
+//! ngram.json            the n-gram classifier of a front exit, where the model has one
 //! ```
 //!
 //! The checksums tie the two together: the exits and routers of one model mean nothing on the encoder of another.
@@ -15,7 +16,7 @@ use candle_core::Device;
 use dht_transformer::{
     Encoder, TextTokenizer,
     pretrained::write_hugging_face,
-    storage::{StoredTensors, file_sha256, write_directory_atomically},
+    storage::{StoredTensors, file_sha256, write_atomically, write_directory_atomically},
     tensors::Parameters,
     train::checkpoint::Checkpoint,
 };
@@ -27,6 +28,9 @@ use serde_json::Value;
 use super::dynamic::DynamicModel;
 use super::exit_model::ExitModel;
 use super::exits::Exits;
+use super::front::FrontExit;
+use super::ngram::NgramClassifier;
+use super::stacker::Stacker;
 use crate::error::{Error, Result};
 use crate::settings::SearchSettings;
 use crate::space::SearchSpace;
@@ -35,6 +39,7 @@ const FORMAT: &str = "dynamic model";
 const VERSION: u64 = 3;
 const ENCODER: &str = "encoder";
 const DYNAMIC: &str = "dynamic.checkpoint";
+const NGRAM: &str = "ngram.json";
 /// The files of an encoder's directory that are read with a model. The tokenizer is optional.
 const FILES: [&str; 3] = ["config.json", "model.safetensors", TOKENIZER];
 const TOKENIZER: &str = "tokenizer.json";
@@ -52,6 +57,17 @@ struct Stored {
     encoder: BTreeMap<String, String>,
     router: Value,
     heads: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    front: Option<StoredFront>,
+}
+
+/// A front exit, but for its n-gram classifier, which has a file of its own.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredFront {
+    stackers: Vec<Stacker>,
+    /// The SHA-256 checksum of the n-gram classifier's file.
+    ngram: String,
 }
 
 impl DynamicModel {
@@ -72,8 +88,17 @@ impl DynamicModel {
         let tensors = exit_tensors(self.model.encoder.parameters(), self.space(), self.settings())?;
         let encoder = self.model.encoder.to_tensors()?;
         let (router, heads) = (self.router.state()?, self.heads.state()?);
-        Ok(write_directory_atomically(folder, &[ENCODER, DYNAMIC], |fresh| {
+        let ngram = self.front().map(|front| front.ngram().to_json()).transpose()?;
+        Ok(write_directory_atomically(folder, &[ENCODER, DYNAMIC, NGRAM], |fresh| {
             write_hugging_face(fresh.join(ENCODER), self.model.encoder.config(), &encoder, tokenizer)?;
+            let front = match (self.front(), &ngram) {
+                (Some(front), Some(ngram)) => {
+                    let path = fresh.join(NGRAM);
+                    write_atomically(&path, |file| file.write_all(ngram))?;
+                    Some(StoredFront { stackers: front.stackers().to_vec(), ngram: file_sha256(path)? })
+                }
+                _ => None,
+            };
             let stored = Stored {
                 format: FORMAT.into(),
                 version: VERSION,
@@ -83,6 +108,7 @@ impl DynamicModel {
                 encoder: checksums(&fresh.join(ENCODER))?,
                 router,
                 heads,
+                front,
             };
             let failed = |source| dht_transformer::Error::Json { what: DYNAMIC.into(), source };
             let state = serde_json::to_value(stored).map_err(failed)?;
@@ -146,6 +172,15 @@ impl DynamicModel {
         };
         model.router.restore(stored.router).map_err(|error| refused("router", error))?;
         model.heads.restore(stored.heads).map_err(|error| refused("heads", error))?;
+
+        if let Some(StoredFront { stackers, ngram }) = stored.front {
+            let file = folder.join(NGRAM);
+            let found = if file.exists() { Some(file_sha256(&file)?) } else { None };
+            if found.as_ref() != Some(&ngram) {
+                return Err(Error::ModelFile { path: file, checkpoint: path, expected: Some(ngram), got: found });
+            }
+            model = model.with_front(FrontExit::new(NgramClassifier::load(file)?, stackers))?;
+        }
 
         let tokenizer = folder.join(ENCODER).join(TOKENIZER);
         let tokenizer = if tokenizer.exists() { Some(TextTokenizer::from_file(tokenizer)?) } else { None };

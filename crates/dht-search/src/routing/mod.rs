@@ -28,6 +28,7 @@ use crate::space::SearchSpace;
 
 pub(crate) use fixed::{FixedRoutes, RouteChoice, random_heads};
 pub(crate) use queues::Queues;
+use threshold::{Threshold, Uncertainty};
 pub use trace::{Decisions, ExitOutput, ExitReads, ForwardTrace, GroupDecisions, GroupTrace, HeadSetGroup, Losses};
 pub(crate) use trace::{ExitContexts, QueuedDecision};
 
@@ -40,6 +41,18 @@ pub enum Mode {
     Explore,
     /// By the learned scores, without exploration.
     Exploit,
+}
+
+/// The input of a router before any layer runs: what the front exit says of the texts of a batch.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct FrontView<'a> {
+    /// By sample.
+    pub sample_ids: &'a [u64],
+    /// ln p of each class, by sample.
+    pub log_probabilities: Vec<&'a [f64]>,
+    /// Tokens, by sample.
+    pub lengths: Vec<usize>,
 }
 
 /// The input of a router: the samples at an exit.
@@ -90,6 +103,15 @@ pub trait Router: Debug + Send + Sync {
     /// [pre-pass](crate::space::BaseState::PrePass), a router that does not look at it spares it.
     fn needs_state(&self) -> bool {
         true
+    }
+
+    /// Decides in inference which samples leave at the [front exit](crate::model::FrontExit), before any layer runs. By default
+    /// none.
+    ///
+    /// # Errors
+    /// What the router reports.
+    fn leaves_in_front(&self, view: &FrontView<'_>, _: Mode) -> Result<Vec<bool>> {
+        Ok(vec![false; view.sample_ids.len()])
     }
 
     /// Decides what can be decided before the first group of layers. `view` holds the state that routes are decided from,
@@ -348,7 +370,12 @@ pub(crate) fn build(
     let router: Box<dyn Router> = match settings.router {
         RouterKind::Bandit => Box::new(bandit::DepthRouter::new(setup)?),
         RouterKind::SequentialBandit => Box::new(bandit::GainRouter::new(setup)?),
-        RouterKind::EntropyThreshold { threshold } => Box::new(threshold::EntropyThreshold::new(setup, threshold)),
+        RouterKind::EntropyThreshold { threshold } => {
+            Box::new(Threshold::new(setup, Uncertainty::Entropy, threshold))
+        }
+        RouterKind::ConfidenceThreshold { threshold } => {
+            Box::new(Threshold::new(setup, Uncertainty::LeastConfidence, threshold))
+        }
         RouterKind::Patience { patience } => Box::new(patience::Patience::new(setup.settings, patience)),
     };
     Ok((router, heads))

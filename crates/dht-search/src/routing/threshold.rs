@@ -1,32 +1,62 @@
-//! A threshold on the entropy at every exit, as in FastBERT (Liu et al. 2020). It learns nothing.
+//! A threshold on the uncertainty at every exit. It learns nothing.
 
+use candle_core::DType;
+use dht_transformer::tensors::log_softmax;
 use rand::Rng;
 
 use super::bandit::Setup;
-use super::{Decisions, Mode, Router, StageView};
+use super::{Decisions, FrontView, Mode, Router, StageView};
 use crate::error::{Error, Result};
 use crate::features::signals;
 
-/// A sample leaves at the first exit where −Σ p·ln p / ln C of the exit's C probabilities is below the threshold.
-///
-/// The entropy lies between 0 and 1: with a threshold of 0 every sample goes to the last exit, with one above 1 every
-/// sample leaves at the first. While routes are random, exits are drawn in proportion to a power of their depth.
-/// [`Router::flops`] stays 0, since an entropy needs no products; the exits' own FLOPs are counted where they run.
-#[derive(Debug, Clone)]
-pub(super) struct EntropyThreshold {
-    setup: Setup,
-    threshold: f64,
+/// What is compared with the threshold: 0 for one sure class, more where the classes are alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Uncertainty {
+    /// −Σ p·ln p / ln C of the C probabilities, as in FastBERT (Liu et al. 2020): 0 to 1.
+    Entropy,
+    /// 1 − max p, the "least confidence" of Lewis and Gale (1994): 0 to 1 − 1/C.
+    LeastConfidence,
 }
 
-impl EntropyThreshold {
-    pub(super) fn new(setup: Setup, threshold: f64) -> Self {
-        Self { setup, threshold }
+impl Uncertainty {
+    /// Of the log-probabilities of the classes.
+    fn of(self, logs: impl ExactSizeIterator<Item = f64>) -> f64 {
+        match self {
+            Self::Entropy => {
+                let classes = logs.len() as f64;
+                logs.map(|log| -log.exp() * log).sum::<f64>() / classes.ln()
+            }
+            Self::LeastConfidence => 1.0 - logs.fold(f64::NEG_INFINITY, f64::max).exp(),
+        }
     }
 }
 
-impl Router for EntropyThreshold {
+/// A sample leaves at the first exit, the front exit included, where the uncertainty is below the threshold.
+///
+/// With a threshold of 0 every sample goes to the last exit, with one above 1 every sample leaves at the first. While routes
+/// are random, exits are drawn in proportion to a power of their depth. [`Router::flops`] stays 0, since neither measure needs
+/// products; the exits' own FLOPs are counted where they run.
+#[derive(Debug, Clone)]
+pub(super) struct Threshold {
+    setup: Setup,
+    measure: Uncertainty,
+    threshold: f64,
+}
+
+impl Threshold {
+    pub(super) fn new(setup: Setup, measure: Uncertainty, threshold: f64) -> Self {
+        Self { setup, measure, threshold }
+    }
+}
+
+impl Router for Threshold {
     fn reads(&self, exit: usize, last: usize) -> bool {
         exit < last
+    }
+
+    fn leaves_in_front(&self, view: &FrontView<'_>, mode: Mode) -> Result<Vec<bool>> {
+        let leaves = |logs: &&[f64]| mode != Mode::Random && self.measure.of(logs.iter().copied()) < self.threshold;
+        Ok(view.log_probabilities.iter().map(leaves).collect())
     }
 
     fn start(&self, view: &StageView<'_>, last: usize, mode: Mode, rng: &mut dyn Rng) -> Result<Decisions> {
@@ -37,13 +67,18 @@ impl Router for EntropyThreshold {
 
     fn at_exit(&self, view: &StageView<'_>, decisions: &mut Decisions, mode: Mode, _: &mut dyn Rng) -> Result<()> {
         let missing = || Error::setting("logits", "those of the exit", "none");
-        let signals = signals(view.logits.ok_or_else(missing)?, view.hidden.spans().lengths())?;
-        decisions.signals.resize(decisions.exits.len(), Vec::new());
-        for (&member, signals) in view.members.iter().zip(signals) {
-            if mode != Mode::Random && signals[0] < self.threshold {
+        let logits = view.logits.ok_or_else(missing)?;
+        // In f64 also where they were computed in f32: near 0 the uncertainties of sure texts lie close together.
+        let rows: Vec<Vec<f64>> = log_softmax(&logits.detach())?.to_dtype(DType::F64)?.to_vec2()?;
+        for (&member, logs) in view.members.iter().zip(&rows) {
+            let uncertainty = self.measure.of(logs.iter().copied());
+            if mode != Mode::Random && uncertainty < self.threshold {
                 decisions.leave(member, view.exit)?;
             }
-            // The head bandits look at them too.
+        }
+        // The head bandits look at them too.
+        decisions.signals.resize(decisions.exits.len(), Vec::new());
+        for (&member, signals) in view.members.iter().zip(signals(logits, view.hidden.spans().lengths())?) {
             decisions.signals[member] = signals;
         }
         Ok(())
@@ -57,5 +92,22 @@ impl Router for EntropyThreshold {
 
     fn box_clone(&self) -> Box<dyn Router> {
         Box::new(self.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_measures_of_known_probabilities() {
+        let logs = [0.5_f64, 0.25, 0.25].map(f64::ln);
+        let entropy = Uncertainty::Entropy.of(logs.into_iter());
+        assert!((entropy - 1.5 * 2_f64.ln() / 3_f64.ln()).abs() < 1e-12, "{entropy}");
+        assert!((Uncertainty::LeastConfidence.of(logs.into_iter()) - 0.5).abs() < 1e-12);
+        for measure in [Uncertainty::Entropy, Uncertainty::LeastConfidence] {
+            let sure = measure.of([0.0, -1e3].into_iter());
+            assert!((0.0..1e-12).contains(&sure), "nothing is below a threshold of 0: {sure}");
+        }
     }
 }

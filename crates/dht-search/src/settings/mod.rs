@@ -174,7 +174,9 @@ impl SearchSettings {
     pub(crate) fn at_speed(&self, speed: f64) -> Result<Self> {
         let mut settings = self.clone();
         match (&mut settings.router, &mut settings.reward_shape) {
-            (RouterKind::EntropyThreshold { threshold }, _) => *threshold = speed,
+            (RouterKind::EntropyThreshold { threshold } | RouterKind::ConfidenceThreshold { threshold }, _) => {
+                *threshold = speed;
+            }
             (RouterKind::Patience { patience }, _) => {
                 ranges::check_number("speed", speed, 0.0)?;
                 *patience = RouterKind::patience_at(speed);
@@ -192,7 +194,9 @@ impl SearchSettings {
     /// The router's speed; `None` for a router of one speed.
     pub(crate) fn speed(&self) -> Option<f64> {
         match (self.router, self.reward_shape) {
-            (RouterKind::EntropyThreshold { threshold }, _) => Some(threshold),
+            (RouterKind::EntropyThreshold { threshold } | RouterKind::ConfidenceThreshold { threshold }, _) => {
+                Some(threshold)
+            }
             (RouterKind::Patience { patience: u32::MAX }, _) => Some(0.0),
             (RouterKind::Patience { patience }, _) => Some(1.0 / f64::from(patience)),
             (_, RewardShape::Utility { lambda } | RewardShape::Gain { lambda }) => Some(lambda),

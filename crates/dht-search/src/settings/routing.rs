@@ -87,6 +87,14 @@ pub enum RouterKind {
         /// leaves early, above 1 everything leaves at the first exit.
         threshold: f64,
     },
+    /// At every exit, the [front exit](crate::model::FrontExit) included, a threshold on 1 − max p of the exit's probabilities;
+    /// it learns nothing. For tree spaces, in flight. Bandits choose the heads, at the λ of the rewards, whatever the
+    /// threshold.
+    ConfidenceThreshold {
+        /// A sample leaves where 1 − max p is below it: a finite number, at least 0. It is the speed: at 0 nothing leaves
+        /// early, from 1 on everything leaves at the first exit.
+        threshold: f64,
+    },
     /// At every exit the number of exits in a row that predict the same class, as in PABEE (Zhou et al. 2020); it learns
     /// nothing. In training every text runs to the last exit, since PABEE trains all exits on all texts. For tree spaces, in
     /// flight. Bandits choose the heads, at the λ of the rewards, whatever the patience.
@@ -116,6 +124,9 @@ impl RouterKind {
             Self::Patience { patience: 0 } => Err(Error::setting("router.patience.patience", "at least 1", 0)),
             Self::Patience { .. } => Ok(()),
             Self::EntropyThreshold { threshold } => check_number("router.entropy_threshold.threshold", threshold, 0.0),
+            Self::ConfidenceThreshold { threshold } => {
+                check_number("router.confidence_threshold.threshold", threshold, 0.0)
+            }
         }
     }
 }

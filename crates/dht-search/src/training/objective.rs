@@ -99,6 +99,10 @@ impl SearchObjective {
     /// # Errors
     /// None that a model of this crate can meet.
     pub fn new(model: DynamicModel) -> Result<Self> {
+        if model.front().is_some() {
+            let expected = "none: training changes what its weights were fitted to";
+            return Err(Error::setting("front exit", expected, "one"));
+        }
         let queues = match model.settings.dispatch {
             Dispatch::InFlight => None,
             Dispatch::Queue { size } => Some(Queues::new(size, model.space().exits().len())),

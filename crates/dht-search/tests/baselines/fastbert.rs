@@ -216,11 +216,11 @@ fn backbones_and_settings_that_make_no_sense_are_refused_by_name() -> Result<()>
     let shallow = TextClassifier::new(encoder(1, 1)?, CLASSES, Pooling::Mean, &mut rng)?;
     assert_eq!(refused(FastBert::new(&shallow, defaults(), &mut rng)), "router");
     let labels = TextClassifier::for_task(Task::Labels, encoder(2, 1)?, CLASSES, Pooling::Mean, &mut rng)?;
-    assert_eq!(refused(FastBert::new(&labels, defaults(), &mut rng)), "backbone");
+    assert_eq!(refused(FastBert::new(&labels, defaults(), &mut rng)), "classifier");
     let whole = full_model(Pooling::Mean);
     let mut plan = PrunePlan::first_layers(whole.encoder(), LAYERS)?;
     plan.heads[1] = HeadSet::from_indices([0], HEADS)?;
-    assert_eq!(refused(FastBert::new(&whole.prune(&plan)?, defaults(), &mut rng)), "backbone");
+    assert_eq!(refused(FastBert::new(&whole.prune(&plan)?, defaults(), &mut rng)), "classifier");
 
     let mut data = task(8, 1);
     data.labels.pop();

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::features::{Columns, Corpus};
 use super::settings::NgramSettings;
 use crate::error::{Error, Result};
-use crate::linear_model::{FeatureMatrix, FitSettings, LogisticRegression};
+use crate::linear_model::{FeatureMatrix, FitSettings, LogisticRegression, Targets};
 use crate::model::log_probabilities::LogProbabilities;
 
 /// Objectives within 5·10⁻⁵ nats of their minima tell values of C apart.
@@ -66,7 +66,7 @@ impl ClassScores {
         let (mut fitted, mut start) = (Vec::with_capacity(c.len()), None);
         for c in c {
             let settings = FitSettings { c: *c, tolerance };
-            let (regression, minimum) = LogisticRegression::fit(&features, &labels, present.len(), settings, start)?;
+            let (regression, minimum) = LogisticRegression::fit(&features, Targets::Classes(&labels), present.len(), settings, start)?;
             fitted.push(scores(Some(regression)));
             start = Some(minimum);
         }

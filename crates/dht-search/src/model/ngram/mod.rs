@@ -108,6 +108,18 @@ impl NgramClassifier {
         Ok(self.read(&texts)?.0)
     }
 
+    /// FLOPs of every row of a data set.
+    pub(crate) fn flops_of_all(&self, data: &EncodedDataset) -> Vec<u64> {
+        let texts: Vec<Tokens<'_>> = tokens_of(data).collect();
+        let of = |text: &Tokens<'_>| self.flops(&self.vocabulary.features(*text, &self.settings.left_out));
+        texts.par_iter().with_min_len(16).map(of).collect()
+    }
+
+    /// FLOPs of a text of these features.
+    fn flops(&self, features: &[(u32, f32)]) -> u64 {
+        2 * (features.len() * self.classes()) as u64
+    }
+
     /// The log-probabilities of a batch, and what each text cost.
     pub(crate) fn log_probabilities_and_flops(&self, batch: &PackedBatch) -> Result<(LogProbabilities, Vec<u64>)> {
         let text = |sample: usize| {
@@ -122,7 +134,7 @@ impl NgramClassifier {
         let classes = self.classes();
         let read = |text: &Tokens<'_>| {
             let features = self.vocabulary.features(*text, &self.settings.left_out);
-            (self.scores.log_probabilities(&features), 2 * (features.len() * classes) as u64)
+            (self.scores.log_probabilities(&features), self.flops(&features))
         };
         let (rows, flops): (Vec<Vec<f64>>, Vec<u64>) = texts.par_iter().with_min_len(16).map(read).unzip();
         Ok((LogProbabilities::new(classes, rows.concat())?, flops))
@@ -153,9 +165,13 @@ impl NgramClassifier {
     /// # Errors
     /// [`Error::Transformer`] when writing fails.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let json =
-            serde_json::to_vec(self).map_err(|source| Error::State { what: "n-gram classifier".into(), source })?;
+        let json = self.to_json()?;
         Ok(write_atomically(path, |file| file.write_all(&json))?)
+    }
+
+    /// The bytes of its file.
+    pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
+        serde_json::to_vec(self).map_err(|source| Error::State { what: "n-gram classifier".into(), source })
     }
 
     /// Reads what [`save`](Self::save) wrote.

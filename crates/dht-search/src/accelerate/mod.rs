@@ -1,0 +1,225 @@
+//! Makes a dynamic model of a fine-tuned classifier without touching its weights.
+//!
+//! ```text
+//!             ┌─ n-gram classifier ──────────┬──────────────┬─────────── … ──┐
+//!   text ─────┤        │ sure?               ▼              ▼                ▼
+//!             └────────┴─ layer 1 ─▶ exit ─(+)─ sure? ─▶ exit ─(+)─ … ─▶ classifier ─(+)─▶ class
+//!                         frozen                    a·ln p(n-gram) + b·ln p(exit)
+//! ```
+//!
+//! 1. The encoder runs once over the texts; the pooled states at each exit are kept.
+//! 2. Each exit is a multinomial logistic regression on standardised states, fitted to convergence; C is the one of the
+//!    least loss on held-out texts. Folded into a linear classifier it costs nothing more. Exits that are trained together
+//!    with the encoder stay far from that optimum, and cost the encoder accuracy.
+//! 3. The [n-gram classifier](crate::model::NgramClassifier) is fitted on the same texts. It reads each text before the encoder does
+//!    and is wrong on other texts than the encoder.
+//! 4. At each exit two weights [stack](crate::model::Stacker) both, fitted on held-out texts.
+//! 5. A text goes on while 1 − max p of the stacked probabilities is not below a threshold, the model's
+//!    [speed](DynamicModel::set_speed). The [`Report`] has the curve of accuracy against FLOPs on the held-out texts; the
+//!    model begins with the cheapest threshold at which they lose nothing against the classifier.
+//!
+//! The classifier's own logits at the last exit are its own to the bit, whatever is stacked on them.
+
+mod exits;
+mod report;
+mod settings;
+mod states;
+
+use std::time::Instant;
+
+use dht_transformer::{EncodedDataset, TextClassifier};
+use rand::Rng;
+use rand::seq::SliceRandom;
+
+use crate::error::{Error, Result};
+use crate::evaluation::{Stages, stage_flops};
+use crate::linear_model;
+use crate::model::{DynamicModel, FrontExit, FullModel, LogProbabilities, NgramClassifier, Stacker};
+use crate::settings::{RouterKind, SearchSettings};
+use exits::{FittedExit, Judge, fit_exit};
+use states::{States, states};
+
+pub use report::{Report, SpeedPoint, StackedOn, StageReport};
+pub use settings::{AccelerateSettings, Targets};
+
+/// A dynamic model and how it was made.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Accelerated {
+    /// The model, at the cheapest speed at which the judged texts lose nothing.
+    pub model: DynamicModel,
+    /// What was fitted, and what the speeds cost.
+    pub report: Report,
+}
+
+/// Fewer texts than this are refused: nothing can be fitted and judged on them.
+const LEAST_TEXTS: usize = 20;
+
+/// Makes a dynamic model of a fine-tuned classifier of classes: exits, front exit, stacking and speeds. The classifier stays as
+/// it is.
+///
+/// `texts` are what exits and n-gram model are fitted on, best the texts that the classifier was fine-tuned on; `held_out`
+/// are texts that it has *not* seen, on which C, the stacking and the speeds are chosen. Without them a
+/// [share](AccelerateSettings::held_out_share) of `texts` is held out, or all is cross-fitted where there are few: then the
+/// classifier should not have seen them either, since it is surer of texts that it has.
+///
+/// # Errors
+/// [`Error::Setting`] for settings out of range, fewer than 20 texts, texts of several labels or other classes than the
+/// classifier's, states that are not finite; as [`DynamicModel::of_classifier`] and [`NgramClassifier::fit`]; what the encoder reports.
+pub fn accelerate<R: Rng + ?Sized>(
+    classifier: &TextClassifier,
+    texts: &EncodedDataset,
+    held_out: Option<&EncodedDataset>,
+    settings: &AccelerateSettings,
+    rng: &mut R,
+) -> Result<Accelerated> {
+    settings.check()?;
+    if texts.len() < LEAST_TEXTS {
+        return Err(Error::setting("texts", format!("at least {LEAST_TEXTS}"), texts.len()));
+    }
+    let search = SearchSettings {
+        router: RouterKind::ConfidenceThreshold { threshold: 0.0 },
+        pooling: settings.pooling,
+        ..SearchSettings::default()
+    };
+    let model = DynamicModel::of_classifier(classifier, settings.exits.as_deref(), search, rng)?;
+    for data in [Some(texts), held_out].into_iter().flatten() {
+        model.model().check_texts(data)?;
+    }
+    let start = Instant::now();
+    let parts = Parts::new(texts, held_out, settings, rng);
+    let of = |data: &EncodedDataset| states(model.model(), settings.pooling, data, settings.batch_size);
+    let (training, other) = (of(&parts.training)?, parts.held_out.as_ref().map(of).transpose()?);
+    let mut report = Report { seconds_of_states: start.elapsed().as_secs_f64(), ..Report::new(&parts) };
+    report.flops = parts.all().map(|data| model.full_inference_flops(data)).sum::<Result<u64>>()?;
+
+    let parts = parts.with_targets(settings.targets, &training, other.as_ref());
+    let fitted = fit_exits(&model, &parts, (&training, other.as_ref()), settings)?;
+    model.set_linear_exits(fitted.iter().map(|exit| (&*exit.weights, &*exit.bias)))?;
+    let judged_own = other.as_ref().map_or(&training.own, |other| &other.own);
+    let c: Vec<Option<f64>> = fitted.iter().map(|exit| Some(exit.c)).chain([None]).collect();
+    let exits: Vec<LogProbabilities> =
+        fitted.into_iter().map(|exit| exit.judged).chain([judged_own.clone()]).collect();
+    report.seconds_of_exits = start.elapsed().as_secs_f64() - report.seconds_of_states;
+
+    let labels = parts.judged_labels();
+    let (model, mut tables) = match &settings.ngram {
+        None => (model, Vec::new()),
+        Some(ngram) => {
+            let fit = NgramClassifier::fit(&parts.training, ngram, FullModel::of(classifier), rng)?;
+            let front = match &parts.held_out {
+                Some(held_out) => fit.classifier.log_probabilities_of_all(held_out)?,
+                None => fit.out_of_fold,
+            };
+            let stackers = exits.iter().map(|exit| Stacker::fit(&front, exit, &labels)).collect::<Result<Vec<_>>>()?;
+            report.front(fit.c, &front, &labels);
+            let model = model.with_front(FrontExit::new(fit.classifier, stackers))?;
+            (model, vec![front])
+        }
+    };
+    for (at, exit) in exits.iter().enumerate() {
+        let stacker = model.front().map(|front| front.stackers()[at]);
+        let stacked = match (stacker, tables.first()) {
+            (Some(stacker), Some(front)) => stacker.stack(front, exit)?,
+            _ => exit.clone(),
+        };
+        report.exit(model.space().exits()[at], c[at], exit, stacker, &stacked, &labels);
+        tables.push(stacked);
+    }
+    let judged = parts.held_out.as_ref().unwrap_or(&parts.training);
+    let stages = Stages::new(&tables, stage_flops(&model, judged)?)?;
+    report.curve(&stages, &labels, judged_own, model.full_inference_flops(judged)?);
+    report.seconds = start.elapsed().as_secs_f64();
+    let speed = report.speed;
+    Ok(Accelerated { model: model.with_speed(speed)?, report })
+}
+
+/// The exits before the last.
+fn fit_exits(
+    model: &DynamicModel,
+    parts: &Parts,
+    (training, other): (&States, Option<&States>),
+    settings: &AccelerateSettings,
+) -> Result<Vec<FittedExit>> {
+    let (width, classes) = (model.encoder().block_shape().hidden, model.model().classes());
+    let labels = parts.labels();
+    let targets = match settings.targets {
+        Targets::Labels | Targets::Predictions => linear_model::Targets::Classes(&labels),
+        Targets::SoftLabels => linear_model::Targets::Soft(training.own.values()),
+    };
+    let judged = parts.judged_labels();
+    let fit = |(exit, pooled): (usize, &Vec<f32>)| {
+        let judge = match (other, &parts.fold_of) {
+            (Some(other), _) => Judge::HeldOut { states: &other.pooled[exit], labels: &judged },
+            (None, fold_of) => Judge::CrossFit { fold_of, labels: &judged },
+        };
+        fit_exit(pooled, width, targets, classes, &settings.c, &judge)
+    };
+    training.pooled.iter().enumerate().map(fit).collect()
+}
+
+/// The texts by what they are for.
+struct Parts {
+    training: EncodedDataset,
+    held_out: Option<EncodedDataset>,
+    /// Where nothing is held out: the fold of each training row.
+    fold_of: Vec<usize>,
+}
+
+impl Parts {
+    fn new<R: Rng + ?Sized>(
+        texts: &EncodedDataset,
+        held_out: Option<&EncodedDataset>,
+        settings: &AccelerateSettings,
+        rng: &mut R,
+    ) -> Self {
+        if let Some(held_out) = held_out.filter(|held_out| !held_out.is_empty()) {
+            return Self { training: texts.clone(), held_out: Some(held_out.clone()), fold_of: Vec::new() };
+        }
+        let mut rows: Vec<usize> = (0..texts.len()).collect();
+        rows.shuffle(rng);
+        let wanted = (settings.held_out_share * texts.len() as f64) as usize;
+        if wanted >= settings.least_held_out {
+            let pick = |rows: &[usize]| {
+                let samples = rows.iter().map(|row| texts.samples[*row].clone()).collect();
+                EncodedDataset { samples, ..texts.clone() }
+            };
+            let (held_out, training) = rows.split_at(wanted);
+            return Self { training: pick(training), held_out: Some(pick(held_out)), fold_of: Vec::new() };
+        }
+        let mut fold_of = vec![0; texts.len()];
+        rows.iter().enumerate().for_each(|(at, row)| fold_of[*row] = at % settings.folds);
+        Self { training: texts.clone(), held_out: None, fold_of }
+    }
+
+    /// The same, with the classifier's own predictions for labels where they are the targets.
+    fn with_targets(mut self, targets: Targets, training: &States, held_out: Option<&States>) -> Self {
+        if targets == Targets::Predictions {
+            let relabel = |data: &mut EncodedDataset, states: &States| {
+                data.samples.iter_mut().zip(states.own.labels()).for_each(|(sample, label)| sample.label = label);
+            };
+            relabel(&mut self.training, training);
+            if let (Some(data), Some(states)) = (&mut self.held_out, held_out) {
+                relabel(data, states);
+            }
+        }
+        self
+    }
+
+    fn all(&self) -> impl Iterator<Item = &EncodedDataset> {
+        [Some(&self.training), self.held_out.as_ref()].into_iter().flatten()
+    }
+
+    fn labels(&self) -> Vec<u32> {
+        labels(&self.training)
+    }
+
+    /// The labels of the rows that C, stacking and speeds are chosen on.
+    fn judged_labels(&self) -> Vec<u32> {
+        labels(self.held_out.as_ref().unwrap_or(&self.training))
+    }
+}
+
+fn labels(data: &EncodedDataset) -> Vec<u32> {
+    data.samples.iter().map(|sample| sample.label).collect()
+}

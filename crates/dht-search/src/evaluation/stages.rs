@@ -1,0 +1,217 @@
+//! Stages that a text passes until one of them is sure: every threshold is arithmetic on their answers.
+
+use dht_transformer::EncodedDataset;
+
+use super::exit_log_probabilities;
+use crate::error::{Error, Result};
+use crate::model::{DynamicModel, LogProbabilities, Stacker, best_class};
+use crate::space::Route;
+
+/// The answers of some stages to the same rows, and what a row costs that leaves at each of them.
+///
+/// A row leaves at the first stage where 1 − max p is below the threshold, and else at the last, as with
+/// [`RouterKind::ConfidenceThreshold`](crate::settings::RouterKind::ConfidenceThreshold). So a whole curve of accuracy
+/// against cost takes no further pass through a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stages {
+    /// The class of each row, by stage.
+    labels: Vec<Vec<u32>>,
+    /// 1 − max p of each row, by stage.
+    uncertainties: Vec<Vec<f64>>,
+    /// What a row costs that leaves there, by stage.
+    flops: Vec<Vec<u64>>,
+}
+
+/// Where rows leave at a threshold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Staged {
+    /// The class of each row, of the stage where it left.
+    pub labels: Vec<u32>,
+    /// The stage where each row left.
+    pub stages: Vec<usize>,
+    /// What all rows cost.
+    pub flops: u64,
+}
+
+impl Stages {
+    /// Stages by their log-probabilities, with the FLOPs of each row that leaves there, those of the stages before it
+    /// included.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for no stage, and for stages of different numbers of rows or classes.
+    pub fn new(stages: &[LogProbabilities], flops: Vec<Vec<u64>>) -> Result<Self> {
+        let Some(first) = stages.first() else { return Err(Error::setting("stages", "at least 1", 0)) };
+        let shape = |rows: usize, classes: usize| format!("{rows} rows of {classes} classes");
+        if let Some(other) = stages.iter().find(|stage| (stage.len(), stage.classes()) != (first.len(), first.classes())) {
+            let expected = shape(first.len(), first.classes());
+            return Err(Error::setting("a stage", expected, shape(other.len(), other.classes())));
+        }
+        if flops.len() != stages.len() || flops.iter().any(|flops| flops.len() != first.len()) {
+            let expected = format!("{} lists of {}, one a stage", stages.len(), first.len());
+            let got = flops.iter().map(|flops| flops.len().to_string()).collect::<Vec<_>>().join(", ");
+            return Err(Error::setting("FLOPs of stages", expected, format!("lists of {got}")));
+        }
+        let uncertainty = |row: &[f64]| 1.0 - best_class(row).1.exp();
+        let uncertainties = stages.iter().map(|stage| stage.rows().map(uncertainty).collect()).collect();
+        Ok(Self { labels: stages.iter().map(LogProbabilities::labels).collect(), uncertainties, flops })
+    }
+
+    /// The stages of a model, as [`stage_log_probabilities`] reads them.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn of_model(model: &DynamicModel, data: &EncodedDataset, batch_size: usize) -> Result<Self> {
+        Self::new(&stage_log_probabilities(model, data, batch_size)?, stage_flops(model, data)?)
+    }
+
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.labels[0].len()
+    }
+
+    /// Where the rows leave at a threshold: at 0 all of them at the last stage, from 1 on at the first.
+    pub fn at(&self, threshold: f64) -> Staged {
+        let last = self.labels.len() - 1;
+        let sure = |row: usize| (0..last).find(|stage| self.uncertainties[*stage][row] < threshold);
+        self.leaving_at((0..self.rows()).map(|row| sure(row).unwrap_or(last)).collect())
+    }
+
+    /// The rows at given stages: for routes that something else has chosen, or chance.
+    ///
+    /// # Panics
+    /// For another number of rows, or a stage that is not there.
+    pub fn leaving_at(&self, stages: Vec<usize>) -> Staged {
+        assert_eq!(stages.len(), self.rows(), "a stage for each row");
+        let rows = || stages.iter().enumerate();
+        Staged {
+            labels: rows().map(|(row, stage)| self.labels[*stage][row]).collect(),
+            flops: rows().map(|(row, stage)| self.flops[*stage][row]).sum(),
+            stages,
+        }
+    }
+
+    /// Thresholds that tell rows apart, ascending, from 0 (all rows at the last stage) to 1: at most `count` and those two.
+    /// They lie between the rows' values, so that no rounding decides.
+    pub fn thresholds(&self, count: usize) -> Vec<f64> {
+        let before_last = &self.uncertainties[..self.uncertainties.len() - 1];
+        let mut known: Vec<f64> = before_last.iter().flatten().copied().collect();
+        known.sort_by(f64::total_cmp);
+        known.dedup();
+        let between: Vec<f64> = known.windows(2).map(|pair| f64::midpoint(pair[0], pair[1])).collect();
+        let steps = between.len().min(count);
+        let mut thresholds: Vec<f64> = (0..steps).map(|step| between[step * between.len() / steps.max(1)]).collect();
+        thresholds.extend([0.0, 1.0]);
+        thresholds.sort_by(f64::total_cmp);
+        thresholds.dedup();
+        thresholds
+    }
+
+    /// The least of `thresholds`, ascending, at which the rows cost no more than `flops`; `None` where all cost more.
+    pub fn within(&self, flops: f64, thresholds: &[f64]) -> Option<f64> {
+        // A higher threshold never costs more.
+        let first = thresholds.partition_point(|threshold| self.at(*threshold).flops as f64 > flops);
+        thresholds.get(first).copied()
+    }
+}
+
+/// What each stage of a model says of every row, in one pass through all layers: the front exit, where there is one, and then
+/// each exit with it stacked on.
+///
+/// # Errors
+/// As [`exit_log_probabilities`].
+pub fn stage_log_probabilities(
+    model: &DynamicModel,
+    data: &EncodedDataset,
+    batch_size: usize,
+) -> Result<Vec<LogProbabilities>> {
+    let exits = exit_log_probabilities(model.model(), data, batch_size)?;
+    let table = |rows: Vec<Vec<f32>>| {
+        let values = rows.into_iter().flatten().map(f64::from).collect();
+        LogProbabilities::new(model.model().classes(), values)
+    };
+    let exits = exits.into_iter().map(table).collect::<Result<Vec<_>>>()?;
+    let Some(front) = model.front() else { return Ok(exits) };
+    let ngram = front.ngram().log_probabilities_of_all(data)?;
+    let stacked = front.stackers().iter().zip(&exits).map(|(stacker, exit)| stacker.stack(&ngram, exit));
+    let stacked = stacked.collect::<Result<Vec<_>>>()?;
+    Ok(std::iter::once(ngram).chain(stacked).collect())
+}
+
+/// FLOPs of a text that leaves at each stage of a model, by stage and row, those of the stages before included.
+pub(crate) fn stage_flops(model: &DynamicModel, data: &EncodedDataset) -> Result<Vec<Vec<u64>>> {
+    let parts = model.model();
+    let exits = parts.space().exits();
+    let mut stages = Vec::new();
+    let mut front = vec![0; data.len()];
+    let mut stacking = 0;
+    if let Some(exit) = model.front() {
+        front = exit.ngram().flops_of_all(data);
+        stacking = Stacker::flops(parts.classes());
+        stages.push(front.clone());
+    }
+    for (at, depth) in exits.iter().enumerate() {
+        let route = Route::truncated(parts.space().model_shape(), *depth)?;
+        let of_row = |(tokens, front): (usize, &u64)| {
+            let mut reads = parts.full_reads();
+            reads.iter_mut().enumerate().for_each(|(exit, reads)| reads.attached = u64::from(exit <= at));
+            front + parts.forward_flops(&route, tokens, &reads) + (at as u64 + 1) * stacking
+        };
+        stages.push(data.lengths().into_iter().zip(&front).map(of_row).collect());
+    }
+    Ok(stages)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(rows: &[f64]) -> LogProbabilities {
+        LogProbabilities::new(2, rows.iter().flat_map(|p| [p.ln(), (1.0 - p).ln()]).collect()).unwrap()
+    }
+
+    fn stages() -> Stages {
+        let tables = [table(&[0.9, 0.6, 0.2]), table(&[0.1, 0.3, 0.45]), table(&[0.8, 0.9, 0.99])];
+        Stages::new(&tables, vec![vec![1; 3], vec![10, 20, 30], vec![100; 3]]).unwrap()
+    }
+
+    #[test]
+    fn rows_leave_at_the_first_stage_that_is_sure() {
+        let stages = stages();
+        let at = |threshold| stages.at(threshold);
+        assert_eq!(at(0.0), Staged { labels: vec![0, 0, 0], stages: vec![2; 3], flops: 300 });
+        assert_eq!(at(1.0), Staged { labels: vec![0, 0, 1], stages: vec![0; 3], flops: 3 });
+        // .1, .4 and .2 in front, then .1, .3 and .45.
+        assert_eq!(at(0.35), Staged { labels: vec![0, 1, 1], stages: vec![0, 1, 0], flops: 22 });
+        assert_eq!(stages.leaving_at(vec![2, 1, 0]).flops, 121);
+    }
+
+    #[test]
+    fn the_costliest_threshold_within_a_budget_is_found() {
+        let stages = stages();
+        let thresholds = stages.thresholds(100);
+        assert_eq!((thresholds[0], thresholds[thresholds.len() - 1]), (0.0, 1.0));
+        let mut costs: Vec<u64> = thresholds.iter().map(|threshold| stages.at(*threshold).flops).collect();
+        assert!(costs.is_sorted_by(|before, after| before >= after));
+        costs.dedup();
+        assert_eq!(costs.len(), 5, "{costs:?}");
+        for cost in costs {
+            let found = stages.within(cost as f64, &thresholds).unwrap();
+            assert_eq!(stages.at(found).flops, cost);
+        }
+        assert_eq!(stages.within(2.0, &thresholds), None);
+        assert!(stages.thresholds(2).len() <= 4);
+    }
+
+    #[test]
+    fn stages_that_do_not_belong_together_are_refused() {
+        let error = |stages: &[LogProbabilities], flops| Stages::new(stages, flops).unwrap_err().to_string();
+        assert_eq!(error(&[], vec![]), "stages is 0, expected at least 1");
+        let two = [table(&[0.5]), table(&[0.5, 0.5])];
+        assert_eq!(
+            error(&two, vec![vec![1], vec![1]]),
+            "a stage is 2 rows of 2 classes, expected 1 rows of 2 classes"
+        );
+        assert!(error(&two[..1], vec![vec![1, 2]]).starts_with("FLOPs of stages is lists of 2"));
+    }
+}

@@ -1,0 +1,193 @@
+//! An accelerated classifier: the classifier stays what it is, and every speed follows from the answers of the stages.
+
+use dht_search::accelerate::{AccelerateSettings, Accelerated, StackedOn, Targets, accelerate};
+use dht_search::evaluation::{Stages, controls, exit_log_probabilities, stage_log_probabilities};
+use dht_search::transformer::{ForwardContext, Pooling, Task, TextClassifier, tensors::log_softmax};
+use dht_search::{DynamicModel, Error, Predictor, Result, Route, SearchObjective, evaluate};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::toy::{CLASSES, LAYERS, bits, encoder, full_model, task};
+
+fn generator() -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(5)
+}
+
+/// The toy's classifier, accelerated on 300 texts and 120 others.
+fn accelerated(settings: &AccelerateSettings) -> Result<Accelerated> {
+    accelerate(full_model(Pooling::Mean), &task(300, 1), Some(&task(120, 7)), settings, &mut generator())
+}
+
+fn without_front() -> AccelerateSettings {
+    AccelerateSettings { ngram: None, ..AccelerateSettings::default() }
+}
+
+#[test]
+fn the_classifier_keeps_its_weights_and_its_answers_to_the_bit() -> Result<()> {
+    for pooling in [Pooling::Cls, Pooling::Mean, Pooling::Pooler] {
+        let (classifier, test) = (full_model(pooling), task(60, 9));
+        let before = bits(classifier.encoder().parameters())?;
+        let made = accelerate(classifier, &task(300, 1), None, &AccelerateSettings::default(), &mut generator())?;
+        assert_eq!(bits(classifier.encoder().parameters())?, before);
+        let own = log_softmax(&classifier.logits(&test.batch(&(0..60).collect::<Vec<_>>())?, &ForwardContext::inference())?)?;
+        let own: Vec<Vec<f32>> = own.to_vec2()?;
+        let last = exit_log_probabilities(made.model.model(), &test, 60)?.pop().expect("an exit");
+        // One batch of texts in another order: the same bits for each text.
+        assert_eq!(last.len(), own.len());
+        for (last, own) in last.iter().zip(&own) {
+            let bits = |row: &[f32]| row.iter().map(|log| log.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(last), bits(own));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn without_a_front_exit_speed_0_is_the_classifier() -> Result<()> {
+    let (made, test) = (accelerated(&without_front())?, task(60, 9));
+    let slowest = evaluate(&made.model.with_speed(0.0)?, &test, 16)?;
+    let own = evaluate(full_model(Pooling::Mean), &test, 16)?;
+    assert_eq!((slowest.labels, slowest.losses), (own.labels, own.losses));
+    assert!(made.model.front().is_none());
+    Ok(())
+}
+
+#[test]
+fn every_speed_is_arithmetic_on_the_answers_of_the_stages() -> Result<()> {
+    let test = task(90, 9);
+    for settings in [AccelerateSettings::default(), without_front()] {
+        let model = accelerated(&settings)?.model;
+        let stages = Stages::of_model(&model, &test, 16)?;
+        let mut seen = std::collections::BTreeSet::new();
+        for speed in stages.thresholds(12) {
+            let (expected, found) = (stages.at(speed), evaluate(&model.with_speed(speed)?, &test, 16)?);
+            assert_eq!(found.labels, expected.labels, "at {speed}");
+            assert_eq!(found.flops, expected.flops, "at {speed}");
+            let depths: Vec<usize> = found.routes.iter().map(Route::exit).collect();
+            let front = usize::from(model.front().is_some());
+            let expected: Vec<usize> = expected.stages.iter().map(|stage| stage + 1 - front).collect();
+            assert_eq!(depths, expected, "at {speed}");
+            seen.extend(depths);
+        }
+        assert!(seen.len() > 3, "texts leave at several depths: {seen:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn exits_and_stacking_are_better_than_chance_and_the_report_says_what_they_do() -> Result<()> {
+    let Accelerated { model, report, .. } = accelerated(&AccelerateSettings::default())?;
+    assert_eq!((report.rows, report.judged_on), (300, StackedOn::HeldOut(120)));
+    assert_eq!(report.stages.iter().map(|stage| stage.depth).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+    let front = &report.stages[0];
+    assert!(front.accuracy > 0.9, "the words alone say it: {}", front.accuracy);
+    for stage in &report.stages[1..] {
+        assert!(stage.accuracy > 0.5 && stage.stacked_accuracy >= stage.accuracy - 0.02, "{stage:?}");
+        assert!(stage.stacker.is_some() && (0.0..0.5).contains(&stage.calibration_error), "{stage:?}");
+    }
+    assert_eq!(model.speed(), Some(report.speed));
+    let at_speed = report.curve.iter().find(|point| point.speed == report.speed).expect("a point");
+    assert!(at_speed.accuracy >= report.own_accuracy && at_speed.flops_ratio < 0.5, "{at_speed:?}");
+    let within = report.within(0.3).expect("a point");
+    assert!(within.flops_ratio <= 0.3);
+    assert!(report.flops > 0 && report.seconds >= report.seconds_of_states);
+    Ok(())
+}
+
+#[test]
+fn few_texts_are_cross_fitted_and_texts_without_labels_take_the_classifiers() -> Result<()> {
+    let classifier = full_model(Pooling::Mean);
+    let settings = AccelerateSettings { targets: Targets::Predictions, ..AccelerateSettings::default() };
+    let mut unlabelled = task(150, 3);
+    let own = evaluate(classifier, &unlabelled, 16)?.labels;
+    unlabelled.samples.iter_mut().for_each(|sample| sample.label = 0);
+    let made = accelerate(classifier, &unlabelled, None, &settings, &mut generator())?;
+    assert_eq!(made.report.judged_on, StackedOn::CrossFit(150));
+    assert_eq!(made.report.own_accuracy, 1.0, "agreement with itself");
+    let found = evaluate(&made.model, &unlabelled, 16)?.labels;
+    let same = found.iter().zip(&own).filter(|(found, own)| found == own).count();
+    assert!(same > 130, "{same} of 150 as the classifier says");
+
+    let soft = AccelerateSettings { targets: Targets::SoftLabels, ..AccelerateSettings::default() };
+    let made = accelerated(&soft)?;
+    assert!(made.report.stages[2].accuracy > 0.5);
+    // A share of many texts is held out.
+    let many = AccelerateSettings { least_held_out: 40, ..AccelerateSettings::default() };
+    let made = accelerate(classifier, &task(300, 1), None, &many, &mut generator())?;
+    assert_eq!((made.report.rows, made.report.judged_on), (255, StackedOn::HeldOut(45)));
+    Ok(())
+}
+
+#[test]
+fn a_saved_model_answers_as_before_and_another_n_gram_file_is_refused() -> Result<()> {
+    let (made, test) = (accelerated(&AccelerateSettings::default())?, task(60, 9));
+    let folder = tempfile::tempdir().expect("a folder");
+    let place = folder.path().join("model");
+    made.model.save(&place, None, &task(1, 1).labels)?;
+    let (model, ..) = DynamicModel::load(&place, &candle_core::Device::Cpu)?;
+    let (before, after) = (evaluate(&made.model, &test, 16)?, evaluate(&model, &test, 16)?);
+    assert_eq!((&before.labels, &before.losses, before.flops), (&after.labels, &after.losses, after.flops));
+    assert_eq!(model.front(), made.model.front());
+
+    let other = accelerate(full_model(Pooling::Mean), &task(200, 4), None, &AccelerateSettings::default(), &mut generator())?;
+    let file = place.join("ngram.json");
+    other.model.front().expect("a front exit").ngram().save(&file)?;
+    assert!(matches!(DynamicModel::load(&place, &candle_core::Device::Cpu), Err(Error::ModelFile { .. })));
+    std::fs::remove_file(&file).expect("a file");
+    assert!(matches!(DynamicModel::load(&place, &candle_core::Device::Cpu), Err(Error::ModelFile { got: None, .. })));
+    Ok(())
+}
+
+#[test]
+fn controls_know_the_front_exit() -> Result<()> {
+    let (made, test) = (accelerated(&AccelerateSettings::default())?, task(60, 9));
+    let (model, mut rng) = (made.model.with_speed(0.2)?, generator());
+    let chosen = evaluate(&model, &test, 16)?;
+    let shuffled = controls::evaluate_shuffled(&model, &test, &chosen, 16, &mut rng)?;
+    assert_eq!(shuffled.route_counts(), chosen.route_counts());
+    let space = model.space().model_shape();
+    let front = controls::evaluate_fixed(&model, &test, &Route::without_layers(space)?, 16)?;
+    let ngram = stage_log_probabilities(&model, &test, 16)?.remove(0);
+    assert_eq!(front.labels, ngram.labels());
+    let random = controls::evaluate_random(&model, &test, 16, &mut rng)?;
+    assert_eq!(random.route_counts().len(), LAYERS + 1);
+    // Each route costs what the stages say, but for exits that no router reads.
+    assert!(random.flops < model.full_inference_flops(&test)?);
+    Ok(())
+}
+
+#[test]
+fn bad_texts_settings_and_classifiers_are_refused_by_name() -> Result<()> {
+    let field = |made: Result<Accelerated>| match made {
+        Err(Error::Setting { field, .. }) => field,
+        other => panic!("{other:?}"),
+    };
+    let classifier = full_model(Pooling::Mean);
+    let with = |settings: AccelerateSettings| field(accelerated(&settings));
+    let defaults = AccelerateSettings::default;
+    assert_eq!(with(AccelerateSettings { pooling: Pooling::Pooler, ..defaults() }), "pooling");
+    assert_eq!(with(AccelerateSettings { c: vec![], ..defaults() }), "c");
+    assert_eq!(with(AccelerateSettings { c: vec![1.0, -1.0], ..defaults() }), "c");
+    assert_eq!(with(AccelerateSettings { held_out_share: 1.0, ..defaults() }), "held_out_share");
+    assert_eq!(with(AccelerateSettings { folds: 1, ..defaults() }), "folds");
+    assert_eq!(with(AccelerateSettings { batch_size: 0, ..defaults() }), "batch_size");
+    assert_eq!(with(AccelerateSettings { exits: Some(vec![1, 2]), ..defaults() }), "exits");
+
+    let few = accelerate(classifier, &task(19, 1), None, &defaults(), &mut generator());
+    assert_eq!(field(few), "texts");
+    let mut other = task(60, 1);
+    other.labels.push("another".into());
+    assert_eq!(field(accelerate(classifier, &other, None, &defaults(), &mut generator())), "labels");
+    let labels = TextClassifier::for_task(Task::Labels, encoder(2, 1)?, CLASSES, Pooling::Mean, &mut generator())?;
+    assert_eq!(field(accelerate(&labels, &task(60, 1), None, &defaults(), &mut generator())), "classifier");
+    // A class that only the held-out texts have, and one that they do not have, are no errors.
+    let (mut texts, mut held_out) = (task(200, 1), task(80, 7));
+    texts.samples.retain(|sample| sample.label != 0);
+    held_out.samples.retain(|sample| sample.label != 1);
+    let made = accelerate(classifier, &texts, Some(&held_out), &defaults(), &mut generator())?;
+    made.model.check(&texts)?;
+
+    let made = accelerated(&defaults())?;
+    assert!(matches!(SearchObjective::new(made.model), Err(Error::Setting { field: "front exit", .. })));
+    Ok(())
+}
