@@ -56,7 +56,7 @@ const CRATES: [Layers; 4] = [
             &["routing"],
             &["model"],
             &["training", "evaluation"],
-            &["baselines", "serving"],
+            &["accelerate", "baselines", "serving"],
         ],
     ),
     (

@@ -74,9 +74,10 @@
 //! | train | [`SearchObjective`], [`SearchObjective::with_next_phase`] for P-DHT |
 //! | predict and score | [`DynamicModel::predict_batch`], [`evaluate`], [`Evaluation`], [`Predictor`] for a baseline of your own |
 //! | run the paper's own search | [`SearchSettings::paper`], [`settings::deviations`] for where it differs from the paper, [`evaluation::evaluate_queued`] |
-//! | put a model of n-grams in front of an encoder or on top of it | [`baselines::NgramClassifier`], [`baselines::Cascade`], [`baselines::Stacked`] |
+//! | make a fine-tuned classifier cheaper without touching its weights | [`accelerate()`](accelerate::accelerate) |
+//! | put a model of n-grams in front of an encoder or on top of it | [`DynamicModel::with_front`]; [`baselines::NgramClassifier`], [`baselines::Cascade`], [`baselines::Stacked`] |
 //! | train a baseline: truncations, DistilBERT, FastBERT, PABEE | [`baselines`] |
-//! | read every exit's answers in one pass | [`evaluation::exit_log_probabilities`] |
+//! | read every exit's answers in one pass | [`evaluation::exit_log_probabilities`], [`evaluation::Stages`] |
 //! | compare with controls | [`evaluation::controls`]: fixed, random, shuffled and oracle routes; [`Regret`]; [`evaluation::time_in_turns`] for the clock |
 //! | trade quality for speed at run time | [`DynamicModel::with_speed`], [`SpeedCurve`], [`evaluation::calibrate`] for a budget of FLOPs |
 //! | answer from many threads | [`Engine`], [`Query`], [`Answer`] |

@@ -135,7 +135,8 @@ pub(super) fn fit_exit(
                     }
                 }
             }
-            let tables = tables.into_iter().map(|table| LogProbabilities::new(classes, table)).collect::<Result<Vec<_>>>()?;
+            let tables =
+                tables.into_iter().map(|table| LogProbabilities::new(classes, table)).collect::<Result<Vec<_>>>()?;
             let losses: Vec<f64> = tables.iter().map(|table| table.mean_loss(labels)).collect();
             let chosen = (1..losses.len()).fold(0, |best, at| if losses[at] < losses[best] { at } else { best });
             let (regression, _) = fit(&FeatureMatrix::dense(width, scaled), all, c[chosen], None)?;

@@ -98,8 +98,7 @@ pub fn accelerate<R: Rng + ?Sized>(
     model.set_linear_exits(fitted.iter().map(|exit| (&*exit.weights, &*exit.bias)))?;
     let judged_own = other.as_ref().map_or(&training.own, |other| &other.own);
     let c: Vec<Option<f64>> = fitted.iter().map(|exit| Some(exit.c)).chain([None]).collect();
-    let exits: Vec<LogProbabilities> =
-        fitted.into_iter().map(|exit| exit.judged).chain([judged_own.clone()]).collect();
+    let exits: Vec<LogProbabilities> = fitted.into_iter().map(|exit| exit.judged).chain([judged_own.clone()]).collect();
     report.seconds_of_exits = start.elapsed().as_secs_f64() - report.seconds_of_states;
 
     let labels = parts.judged_labels();

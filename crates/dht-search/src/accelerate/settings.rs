@@ -77,7 +77,8 @@ impl AccelerateSettings {
         if !(self.held_out_share > 0.0 && self.held_out_share < 1.0) {
             return Err(Error::setting("held_out_share", "above 0 and below 1", self.held_out_share));
         }
-        let counts = [("folds", 2, self.folds), ("least_held_out", 1, self.least_held_out), ("batch_size", 1, self.batch_size)];
+        let counts =
+            [("folds", 2, self.folds), ("least_held_out", 1, self.least_held_out), ("batch_size", 1, self.batch_size)];
         for (field, least, got) in counts {
             if got < least {
                 return Err(Error::setting(field, format!("at least {least}"), got));

@@ -19,8 +19,7 @@
 
 use candle_core::Tensor;
 use dht_transformer::{
-    EncodedDataset, ForwardContext, HeadPlan, Objective, PackedBatch, Pooling, Progress, StepLoss,
-    TextClassifier,
+    EncodedDataset, ForwardContext, HeadPlan, Objective, PackedBatch, Pooling, Progress, StepLoss, TextClassifier,
     error::SettingMismatch,
     tensors::{Parameters, soft_cross_entropy},
     train::metrics::score,

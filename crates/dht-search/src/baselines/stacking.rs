@@ -69,4 +69,3 @@ impl Predictor for Stacked {
         self.classifier.full_flops(tokens)
     }
 }
-

@@ -43,7 +43,9 @@ impl Stages {
     pub fn new(stages: &[LogProbabilities], flops: Vec<Vec<u64>>) -> Result<Self> {
         let Some(first) = stages.first() else { return Err(Error::setting("stages", "at least 1", 0)) };
         let shape = |rows: usize, classes: usize| format!("{rows} rows of {classes} classes");
-        if let Some(other) = stages.iter().find(|stage| (stage.len(), stage.classes()) != (first.len(), first.classes())) {
+        if let Some(other) =
+            stages.iter().find(|stage| (stage.len(), stage.classes()) != (first.len(), first.classes()))
+        {
             let expected = shape(first.len(), first.classes());
             return Err(Error::setting("a stage", expected, shape(other.len(), other.classes())));
         }
@@ -208,10 +210,7 @@ mod tests {
         let error = |stages: &[LogProbabilities], flops| Stages::new(stages, flops).unwrap_err().to_string();
         assert_eq!(error(&[], vec![]), "stages is 0, expected at least 1");
         let two = [table(&[0.5]), table(&[0.5, 0.5])];
-        assert_eq!(
-            error(&two, vec![vec![1], vec![1]]),
-            "a stage is 2 rows of 2 classes, expected 1 rows of 2 classes"
-        );
+        assert_eq!(error(&two, vec![vec![1], vec![1]]), "a stage is 2 rows of 2 classes, expected 1 rows of 2 classes");
         assert!(error(&two[..1], vec![vec![1, 2]]).starts_with("FLOPs of stages is lists of 2"));
     }
 }

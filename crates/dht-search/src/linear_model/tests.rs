@@ -116,9 +116,13 @@ fn the_fit_is_where_plain_gradient_descent_ends_up() {
         let (values, labels) = problem(60, seed);
         let features = FeatureMatrix::dense(7, values.clone());
         let settings = FitSettings { c, ..TIGHT };
-        let (_, minimum) = LogisticRegression::fit(&features, Targets::Classes(&labels), CLASSES, settings, None).unwrap();
+        let (_, minimum) =
+            LogisticRegression::fit(&features, Targets::Classes(&labels), CLASSES, settings, None).unwrap();
         assert!(minimum.gradient_norm < 1e-8, "{}", minimum.gradient_norm);
-        let loss = PenalisedLoss { scales: vec![1.0; 8], ..PenalisedLoss::new(&features, Targets::Classes(&labels), CLASSES, c) };
+        let loss = PenalisedLoss {
+            scales: vec![1.0; 8],
+            ..PenalisedLoss::new(&features, Targets::Classes(&labels), CLASSES, c)
+        };
         let mut at = vec![0.0; 8 * CLASSES];
         for _ in 0..200_000 {
             let (_, gradient) = loss.value_and_gradient(&at);
@@ -130,7 +134,8 @@ fn the_fit_is_where_plain_gradient_descent_ends_up() {
         assert_close(&minimum.at, &at, 1e-5);
         let objectives = [&minimum.at, &at].map(|at| loss.value_and_gradient(at).0);
         assert!((objectives[0] - objectives[1]).abs() < 1e-12, "{objectives:?}");
-        let (_, of_sparse) = LogisticRegression::fit(&sparse(&values), Targets::Classes(&labels), CLASSES, settings, None).unwrap();
+        let (_, of_sparse) =
+            LogisticRegression::fit(&sparse(&values), Targets::Classes(&labels), CLASSES, settings, None).unwrap();
         assert_close(&of_sparse.at, &at, 1e-5);
     }
 }
@@ -141,7 +146,8 @@ fn a_fit_that_starts_at_the_minimum_stays_there() {
     let features = sparse(&values);
     let (model, minimum) = LogisticRegression::fit(&features, Targets::Classes(&labels), CLASSES, TIGHT, None).unwrap();
     let looser = FitSettings { tolerance: 1e-8, ..TIGHT };
-    let (again, second) = LogisticRegression::fit(&features, Targets::Classes(&labels), CLASSES, looser, Some(minimum.clone())).unwrap();
+    let (again, second) =
+        LogisticRegression::fit(&features, Targets::Classes(&labels), CLASSES, looser, Some(minimum.clone())).unwrap();
     assert_eq!((again, second.at), (model, minimum.at));
 }
 
@@ -151,7 +157,9 @@ fn bits_do_not_depend_on_the_number_of_threads() {
     let features = sparse(&values);
     let fit = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| LogisticRegression::fit(&features, Targets::Classes(&labels), CLASSES, TIGHT, None).unwrap().1.at)
+        pool.install(|| {
+            LogisticRegression::fit(&features, Targets::Classes(&labels), CLASSES, TIGHT, None).unwrap().1.at
+        })
     };
     assert_eq!(fit(1), fit(4));
 }
@@ -160,7 +168,9 @@ fn bits_do_not_depend_on_the_number_of_threads() {
 fn bad_input_is_refused_with_what_would_be_right() {
     let features = FeatureMatrix::dense(1, vec![1.0, 2.0]);
     let fit = |features: &FeatureMatrix, labels: &[u32], classes, c| {
-        LogisticRegression::fit(features, Targets::Classes(labels), classes, FitSettings { c, ..TIGHT }, None).unwrap_err().to_string()
+        LogisticRegression::fit(features, Targets::Classes(labels), classes, FitSettings { c, ..TIGHT }, None)
+            .unwrap_err()
+            .to_string()
     };
     assert_eq!(fit(&features, &[0, 0], 1, 1.0), "classes is 1, expected at least 2");
     assert_eq!(fit(&features, &[0], 2, 1.0), "labels is 1, expected 2, one a row, at least 1");

@@ -370,9 +370,7 @@ pub(crate) fn build(
     let router: Box<dyn Router> = match settings.router {
         RouterKind::Bandit => Box::new(bandit::DepthRouter::new(setup)?),
         RouterKind::SequentialBandit => Box::new(bandit::GainRouter::new(setup)?),
-        RouterKind::EntropyThreshold { threshold } => {
-            Box::new(Threshold::new(setup, Uncertainty::Entropy, threshold))
-        }
+        RouterKind::EntropyThreshold { threshold } => Box::new(Threshold::new(setup, Uncertainty::Entropy, threshold)),
         RouterKind::ConfidenceThreshold { threshold } => {
             Box::new(Threshold::new(setup, Uncertainty::LeastConfidence, threshold))
         }

@@ -29,7 +29,8 @@ fn the_classifier_keeps_its_weights_and_its_answers_to_the_bit() -> Result<()> {
         let before = bits(classifier.encoder().parameters())?;
         let made = accelerate(classifier, &task(300, 1), None, &AccelerateSettings::default(), &mut generator())?;
         assert_eq!(bits(classifier.encoder().parameters())?, before);
-        let own = log_softmax(&classifier.logits(&test.batch(&(0..60).collect::<Vec<_>>())?, &ForwardContext::inference())?)?;
+        let own =
+            log_softmax(&classifier.logits(&test.batch(&(0..60).collect::<Vec<_>>())?, &ForwardContext::inference())?)?;
         let own: Vec<Vec<f32>> = own.to_vec2()?;
         let last = exit_log_probabilities(made.model.model(), &test, 60)?.pop().expect("an exit");
         // One batch of texts in another order: the same bits for each text.
@@ -129,7 +130,8 @@ fn a_saved_model_answers_as_before_and_another_n_gram_file_is_refused() -> Resul
     assert_eq!((&before.labels, &before.losses, before.flops), (&after.labels, &after.losses, after.flops));
     assert_eq!(model.front(), made.model.front());
 
-    let other = accelerate(full_model(Pooling::Mean), &task(200, 4), None, &AccelerateSettings::default(), &mut generator())?;
+    let other =
+        accelerate(full_model(Pooling::Mean), &task(200, 4), None, &AccelerateSettings::default(), &mut generator())?;
     let file = place.join("ngram.json");
     other.model.front().expect("a front exit").ngram().save(&file)?;
     assert!(matches!(DynamicModel::load(&place, &candle_core::Device::Cpu), Err(Error::ModelFile { .. })));

@@ -66,7 +66,8 @@ impl ClassScores {
         let (mut fitted, mut start) = (Vec::with_capacity(c.len()), None);
         for c in c {
             let settings = FitSettings { c: *c, tolerance };
-            let (regression, minimum) = LogisticRegression::fit(&features, Targets::Classes(&labels), present.len(), settings, start)?;
+            let (regression, minimum) =
+                LogisticRegression::fit(&features, Targets::Classes(&labels), present.len(), settings, start)?;
             fitted.push(scores(Some(regression)));
             start = Some(minimum);
         }
