@@ -1,6 +1,6 @@
 //! Exits of a frozen encoder: logistic regressions on standardised pooled states.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::linear_model::{FeatureMatrix, FitSettings, LogisticRegression, Minimum, Targets};
 use crate::model::LogProbabilities;
 
@@ -109,7 +109,7 @@ pub(super) fn fit_exit(
                 }
             }
             let Some((_, c, regression, judged)) = best else {
-                return Err(crate::Error::setting("c", "at least one", 0));
+                return Err(Error::setting("c", "at least one", 0));
             };
             let (weights, bias) = scaling.fold(&regression);
             Ok(FittedExit { weights, bias, c, judged })
@@ -142,7 +142,7 @@ pub(super) fn fit_exit(
             let (regression, _) = fit(&FeatureMatrix::dense(width, scaled), all, c[chosen], None)?;
             let (weights, bias) = scaling.fold(&regression);
             let judged = tables.into_iter().nth(chosen);
-            let judged = judged.ok_or_else(|| crate::Error::setting("c", "at least one", 0))?;
+            let judged = judged.ok_or_else(|| Error::setting("c", "at least one", 0))?;
             Ok(FittedExit { weights, bias, c: c[chosen], judged })
         }
     }

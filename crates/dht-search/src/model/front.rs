@@ -1,16 +1,12 @@
 //! The front exit: an n-gram classifier before the first layer, whose log-probabilities are added to those of every exit.
 
 use candle_core::Tensor;
-use dht_transformer::{PackedBatch, tensors::log_softmax};
+use dht_transformer::tensors::log_softmax;
 
-use super::executor::Executor;
 use super::log_probabilities::LogProbabilities;
 use super::ngram::NgramClassifier;
-use super::predict::BatchPredictions;
 use super::stacker::Stacker;
 use crate::error::{Error, Result};
-use crate::routing::FrontView;
-use crate::space::Route;
 
 /// Exit 0, of route `0L`: an n-gram classifier that reads every text before the encoder does. Texts of which it is sure
 /// leave there. At the exits behind it the score of a class is a·ln p(n-gram) + b·ln p(exit), with weights of each exit's own: see
@@ -53,35 +49,9 @@ impl FrontExit {
         }
     }
 
-    /// Predicts a batch: the texts that leave in front, and the others with the executor.
-    pub(super) fn predict(&self, executor: Executor<'_>, batch: &PackedBatch) -> Result<BatchPredictions> {
-        let (logs, flops) = self.ngram.log_probabilities_and_flops(batch)?;
-        let view = FrontView {
-            sample_ids: &batch.sample_ids,
-            log_probabilities: logs.rows().collect(),
-            lengths: batch.spans.lengths().collect(),
-        };
-        let leaves = executor.router.leaves_in_front(&view, executor.mode)?;
-        if leaves.len() != batch.len() {
-            let expected = format!("a decision for each of {} samples", batch.len());
-            return Err(Error::setting("router's decisions in front", expected, leaves.len()));
-        }
-        let left: Vec<usize> = (0..batch.len()).filter(|sample| !leaves[*sample]).collect();
-        let route = Route::without_layers(executor.model.space.model_shape())?;
-        let mut all = BatchPredictions::of_fixed_route(logs.probabilities(), &route, flops);
-        if left.is_empty() {
-            return Ok(all);
-        }
-        let stacking = Stacking { stackers: &self.stackers, ngram: logs.select(&left) };
-        let behind = Executor { front: None, stacking: Some(&stacking), ..executor };
-        let part = if left.len() == batch.len() { None } else { Some(batch.select(&left)) };
-        let found = behind.predict(part.as_ref().unwrap_or(batch))?;
-        all.deciding = found.deciding;
-        for (sample, mut prediction) in left.into_iter().zip(found.predictions) {
-            prediction.flops += all.predictions[sample].flops;
-            all.predictions[sample] = prediction;
-        }
-        Ok(all)
+    /// What is stacked on the exits' logits for samples of these n-gram log-probabilities.
+    pub(super) fn stacking(&self, ngram: LogProbabilities) -> Stacking<'_> {
+        Stacking { stackers: &self.stackers, ngram }
     }
 }
 

@@ -9,9 +9,9 @@ use rand_chacha::ChaCha8Rng;
 
 use super::dynamic::DynamicModel;
 use super::executor::{Executor, PassedExits};
-use super::front::Stacking;
-use crate::error::Result;
-use crate::routing::{ForwardTrace, Mode};
+use super::front::{FrontExit, Stacking};
+use crate::error::{Error, Result};
+use crate::routing::{ForwardTrace, FrontView, Mode};
 use crate::space::Route;
 
 /// The prediction for a text.
@@ -97,12 +97,43 @@ impl Executor<'_> {
     /// Predicts a batch.
     pub(crate) fn predict(&self, batch: &PackedBatch) -> Result<BatchPredictions> {
         if let Some(front) = self.front {
-            return front.predict(*self, batch);
+            return self.predict_with_front(front, batch);
         }
         // Ties are broken by a generator that depends on the batch alone.
         let mut rng = ChaCha8Rng::seed_from_u64(batch.sample_ids.first().copied().unwrap_or_default());
         let trace = self.run(batch, &mut rng)?;
         self.predictions(batch, &trace)
+    }
+
+    /// Predicts a batch: the texts that leave at the front exit, and the others behind it.
+    fn predict_with_front(&self, front: &FrontExit, batch: &PackedBatch) -> Result<BatchPredictions> {
+        let (logs, flops) = front.ngram().log_probabilities_and_flops(batch)?;
+        let view = FrontView {
+            sample_ids: &batch.sample_ids,
+            log_probabilities: logs.rows().collect(),
+            lengths: batch.spans.lengths().collect(),
+        };
+        let leaves = self.router.leaves_in_front(&view, self.mode)?;
+        if leaves.len() != batch.len() {
+            let expected = format!("a decision for each of {} samples", batch.len());
+            return Err(Error::setting("router's decisions in front", expected, leaves.len()));
+        }
+        let left: Vec<usize> = (0..batch.len()).filter(|sample| !leaves[*sample]).collect();
+        let route = Route::without_layers(self.model.space.model_shape())?;
+        let mut all = BatchPredictions::of_fixed_route(logs.probabilities(), &route, flops);
+        if left.is_empty() {
+            return Ok(all);
+        }
+        let stacking = front.stacking(logs.select(&left));
+        let behind = Executor { front: None, stacking: Some(&stacking), ..*self };
+        let part = if left.len() == batch.len() { None } else { Some(batch.select(&left)) };
+        let found = behind.predict(part.as_ref().unwrap_or(batch))?;
+        all.deciding = found.deciding;
+        for (sample, mut prediction) in left.into_iter().zip(found.predictions) {
+            prediction.flops += all.predictions[sample].flops;
+            all.predictions[sample] = prediction;
+        }
+        Ok(all)
     }
 
     /// The predictions of a batch that has run.
