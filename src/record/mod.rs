@@ -1,15 +1,19 @@
 //! The results of a run as one JSON file.
 
+mod at_costs;
 mod file;
 pub(crate) mod json;
 mod machine;
 mod operating_points;
 mod reproduction;
 mod results;
+mod summary;
 mod truncations;
 
+pub use at_costs::{AtCosts, CellAtCost, Comparison, Difference, Encoders, Interval, KindAtCosts};
 pub use file::{DataRecord, ModelRecord, RunRecord};
 pub use machine::{Machine, this_machine};
 pub use operating_points::{OperatingPoint, OracleResult};
-pub use reproduction::{ReproductionRecord, RowGroup, RowRecord, Summary};
+pub use reproduction::{ReproductionRecord, RowGroup, RowRecord};
 pub use results::{DifficultyResult, DynamicResult, ModelResult, RouteCounts};
+pub use summary::Summary;

@@ -7,10 +7,12 @@ use dht_search::training::Curves;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::at_costs::AtCosts;
 use super::file::{DataRecord, ModelRecord};
 use super::json;
 use super::machine::Machine;
 use super::results::RouteCounts;
+use super::summary::Summary;
 use crate::error::{RecordProblem, Result};
 
 /// All rows of a reproduction on one data set, `record.json`.
@@ -29,6 +31,9 @@ pub struct ReproductionRecord {
     pub settings: BTreeMap<String, Value>,
     /// The rows, in the order of the tables.
     pub rows: Vec<RowRecord>,
+    /// What each kind of model scores at given costs, where the accelerated model has been run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_costs: Option<AtCosts>,
     /// The machine of the run.
     pub machine: Machine,
 }
@@ -56,25 +61,6 @@ impl ReproductionRecord {
             let expected = Self::SCHEMA;
             if found == u64::from(expected) { Ok(()) } else { Err(RecordProblem::OtherVersion { found, expected }) }
         })
-    }
-}
-
-/// Mean and sample standard deviation over seeds; the deviation of one seed is 0.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Summary {
-    /// The mean.
-    pub mean: f64,
-    /// The sample standard deviation.
-    pub sd: f64,
-}
-
-impl Summary {
-    /// Of some values, at least one.
-    pub fn of(values: &[f64]) -> Self {
-        let count = values.len().max(1) as f64;
-        let mean = values.iter().sum::<f64>() / count;
-        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-        Self { mean, sd: if values.len() > 1 { (squares / (count - 1.0)).sqrt() } else { 0.0 } }
     }
 }
 

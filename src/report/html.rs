@@ -2,7 +2,7 @@
 
 use crate::figures::Panel;
 use crate::record::RowGroup;
-use crate::tables::{Side, Table};
+use crate::tables::{PlainTable, Side, Table};
 
 /// Text that HTML shows as it is, in an element or in a quoted attribute.
 pub(crate) fn escaped(text: &str) -> String {
@@ -94,6 +94,31 @@ pub(crate) fn results(table: &Table, name: impl Fn(RowGroup) -> &'static str) ->
         escaped(&caption)
     );
     scrolling(&caption, &html)
+}
+
+/// A table of cells.
+pub(crate) fn plain(table: &PlainTable) -> String {
+    let side = |column: usize| if table.sides[column] == Side::Left { "" } else { " class=\"number\"" };
+    let mut lines = table.lines.iter();
+    let headings: String = lines
+        .next()
+        .into_iter()
+        .flat_map(|line| line.iter().enumerate())
+        .map(|(column, heading)| format!("<th scope=\"col\"{}>{}</th>", side(column), escaped(heading)))
+        .collect();
+    let row = |line: &Vec<String>| {
+        let cells = line.iter().enumerate().map(|(column, cell)| match column {
+            0 => format!("<th scope=\"row\">{}</th>", escaped(cell)),
+            _ => format!("<td{}>{}</td>", side(column), escaped(cell)),
+        });
+        format!("<tr>{}</tr>\n", cells.collect::<String>())
+    };
+    let html = format!(
+        "<table class=\"results\">\n<caption>{}</caption>\n<thead><tr>{headings}</tr></thead>\n<tbody>\n{}</tbody>\n</table>\n",
+        escaped(&table.caption),
+        lines.map(row).collect::<String>()
+    );
+    scrolling(&table.caption, &html)
 }
 
 /// An SVG in the page, as one image with a text for readers who do not see it.

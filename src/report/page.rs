@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::findings::{WITHDRAWN, findings, paper_notes, row_name};
-use super::html::{escaped, image, list, pairs, paragraph, results, section};
+use super::html::{escaped, image, list, pairs, paragraph, plain, results, section};
 use crate::error::Result;
 use crate::figures::{Figure, group_name, reproduction_figures};
 use crate::published::Counterpart;
 use crate::record::{ReproductionRecord, RouteCounts, RowRecord};
-use crate::tables::{published_note, tables};
+use crate::tables::{published_note, tables, tables_at_costs};
 
 const STYLE: &str = include_str!("style.css");
 /// The routes named in a row's table; the others are added up.
@@ -17,7 +17,7 @@ const ROUTES: usize = 8;
 /// The sections after the tables: id and heading.
 const CONTENTS: [(&str, &str); 9] = [
     ("found", "What we found"),
-    ("tables", "Tables 1 and 2"),
+    ("tables", "Tables"),
     ("costs", "Scores against costs"),
     ("figures", "The paper's figures, repeated"),
     ("routes", "Routes"),
@@ -90,6 +90,10 @@ fn result_tables(record: &ReproductionRecord) -> String {
     let mut html: String = tables.iter().map(|table| results(table, group_name)).collect();
     // Table 2 has all notes of table 1, and more.
     html.push_str(&list(&tables[1].notes));
+    for table in tables_at_costs(record) {
+        html.push_str(&plain(&table));
+        html.push_str(&list(&table.notes));
+    }
     html
 }
 

@@ -64,6 +64,9 @@ pub struct ReproductionArguments {
     /// Names of rows, separated by commas; t-dht selects published-t-dht and ours-t-dht, truncation those of all depths [default: all]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub rows: Vec<String>,
+    /// Names of rows that run with seed 0 only
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub once: Vec<String>,
     /// Device of the tensors
     #[arg(long, value_enum, default_value_t)]
     pub device: DeviceChoice,
@@ -102,13 +105,16 @@ impl ReproductionPlan {
         // The n-gram model reads whole texts.
         let run = RunPlan { whole_texts: true, ..RunPlan::try_from(plain.clone())? };
         let layers = run.layers()?;
-        let units = Selection::new(&arguments.rows, layers, arguments.epochs)?;
+        let units = Selection::new(&arguments.rows, &arguments.once, layers, arguments.epochs)?;
         let mut flags = plain.flags();
         if *seeds != 1 {
             flags.extend(["--seeds".into(), seeds.to_string()]);
         }
         if !arguments.rows.is_empty() {
             flags.extend(["--rows".into(), arguments.rows.join(",")]);
+        }
+        if !arguments.once.is_empty() {
+            flags.extend(["--once".into(), arguments.once.join(",")]);
         }
         let weights = match &run.model {
             Model::Directory(folder) => file_sha256(folder.join("model.safetensors")).unwrap_or_default(),

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use dht_search::{
-    DynamicModel,
+    DynamicModel, Predictor,
     baselines::{Baseline, distilbert, fastbert, pabee, truncation},
-    evaluation::exit_log_probabilities,
+    evaluation::{stage_flops, stage_log_probabilities},
+    training::FrozenExits,
 };
 use dht_transformer::{TrainSettings, Trainer, tasks::DistillationSettings, train::History};
 
-use super::files::{SeedRow, UnitResult, save_log_probabilities};
+use super::files::{Part, SeedRow, UnitResult, f32_rows, save_log_probabilities};
 use super::options::{EXIT_RATE, PATIENCES, SPEEDS};
 use super::units::Unit;
 use super::worker::Worker;
@@ -59,22 +60,20 @@ impl Worker<'_> {
     pub(super) fn fastbert(&self) -> Result<UnitResult> {
         let backbone = self.model_of(Unit::Full)?;
         let settings = fastbert::FastBertSettings::default();
-        let mut exits = fastbert::FastBert::new(&backbone, settings, &mut rng(&self.run, CLASSIFIERS))?;
+        let mut exits = fastbert::fastbert(&backbone, &settings, &mut rng(&self.run, CLASSIFIERS))?;
         let history = self.fit_at(&mut exits, EXIT_RATE)?;
         let own = (Baseline::flops(&exits), seconds(&history));
         let full = self.result_of(Unit::Full)?;
         let model = exits.into_model();
-        let mut rows = Vec::new();
-        for speed in SPEEDS {
-            let mut row = self.row_at(&model, speed, RowGroup::FastBert)?;
+        let mut rows = self.rows_at(&model, &SPEEDS, RowGroup::FastBert)?;
+        for (row, speed) in rows.iter_mut().zip(SPEEDS) {
             (row.method, row.setting) = ("FastBERT".into(), format!("speed {speed}"));
             (row.train_flops, row.train_seconds) = (own.0 + full.train_flops, own.1 + full.train_seconds);
             // The layers that learn exits run forward alone; layers × heads counts the fine-tuning.
             row.train_layer_head_ratio = 1.0;
-            row.deviations = vec!["exits of one hidden layer of 128 neurons; the source's have self-attention".into()];
-            rows.push(row);
+            row.deviations = vec!["exits of a layer of 128 columns beside a linear classifier of the mean".into()];
         }
-        self.exits(&model)?;
+        self.save_stages(&model)?;
         Ok(UnitResult { hash: String::new(), train_flops: own.0, train_seconds: own.1, rows })
     }
 
@@ -86,44 +85,47 @@ impl Worker<'_> {
         let history = self.fit(&mut search)?;
         let own = (Baseline::flops(&search), seconds(&history));
         let model = Baseline::into_model(search);
-        let mut rows = Vec::new();
-        for patience in PATIENCES {
-            let mut row = self.row_at(&model, 1.0 / f64::from(patience), RowGroup::Pabee)?;
+        let mut rows = self.rows_at(&model, &PATIENCES.map(|patience| 1.0 / f64::from(patience)), RowGroup::Pabee)?;
+        for (row, patience) in rows.iter_mut().zip(PATIENCES) {
             (row.method, row.setting) = ("PABEE".into(), format!("patience {patience}"));
             (row.train_flops, row.train_seconds) = own;
             row.train_layer_head_ratio = 1.0;
-            rows.push(row);
         }
-        self.exits(&model)?;
+        self.save_stages(&model)?;
         Ok(UnitResult { hash: String::new(), train_flops: own.0, train_seconds: own.1, rows })
     }
 
-    /// The row of a model at a speed; the cost of training is still 0.
-    pub(super) fn row_at(&self, model: &DynamicModel, speed: f64, group: RowGroup) -> Result<SeedRow> {
-        let at_speed = model.with_speed(speed)?;
-        let tested = self.test(&at_speed)?;
-        let mut row = self.row(&tested, group, self.wall_ratio(&at_speed)?);
-        let mut test = BTreeMap::new();
-        tested.predictions.iter().for_each(|text| *test.entry(text.route.to_string()).or_default() += 1);
-        row.routes = Some(RouteCounts { test, ..RouteCounts::default() });
-        Ok(row)
+    /// The rows of a model at some speeds; the cost of training is still 0.
+    pub(super) fn rows_at(&self, model: &DynamicModel, speeds: &[f64], group: RowGroup) -> Result<Vec<SeedRow>> {
+        let models = speeds.iter().map(|speed| Ok(model.with_speed(*speed)?)).collect::<Result<Vec<_>>>()?;
+        let timed: Vec<&dyn Predictor> = models.iter().map(|model| model as &dyn Predictor).collect();
+        let row = |(at_speed, wall_ratio): (&DynamicModel, f64)| {
+            let tested = self.test(at_speed)?;
+            let mut test = BTreeMap::new();
+            tested.predictions.iter().for_each(|text| *test.entry(text.route.to_string()).or_default() += 1);
+            let routes = Some(RouteCounts { test, ..RouteCounts::default() });
+            Ok(SeedRow { routes, ..self.row(&tested, group, wall_ratio) })
+        };
+        models.iter().zip(self.wall_ratios(&timed)?).map(row).collect()
     }
 
-    /// Writes the log-probabilities of every exit.
-    pub(super) fn exits(&self, model: &DynamicModel) -> Result<()> {
+    /// Writes what each stage of a model says of every row, and what leaving there costs.
+    pub(super) fn save_stages(&self, model: &DynamicModel) -> Result<()> {
         let mut tables = BTreeMap::new();
-        let data = &self.data;
-        for (part, rows) in [("train", &data.train), ("validation", &data.validation), ("test", &data.test)] {
-            let exits = exit_log_probabilities(model.model(), rows, self.batch())?;
-            for (depth, rows) in model.space().exits().iter().zip(exits) {
-                tables.insert(format!("{part}.{depth}"), rows);
+        for part in [Part::Validation, Part::Test] {
+            let rows = self.rows(part);
+            for (stage, table) in stage_log_probabilities(model, rows, self.batch())?.iter().enumerate() {
+                tables.insert(part.of_stage(stage), f32_rows(table));
             }
+            let flops = stage_flops(model, rows)?;
+            let of_row = |row: usize| flops.iter().map(|stage| stage[row] as f32).collect();
+            tables.insert(part.flops(), (0..rows.len()).map(of_row).collect());
         }
         save_log_probabilities(&self.place(), &tables)
     }
 
     /// As [`fit`](Self::fit), at another learning rate.
-    fn fit_at(&self, exits: &mut fastbert::FastBert, rate: f64) -> Result<History> {
+    fn fit_at(&self, exits: &mut FrozenExits, rate: f64) -> Result<History> {
         let mut settings: TrainSettings = train_settings(&self.run);
         settings.optimizer.learning_rate = rate;
         let mut progress = TrainingProgress::new(format!("{} seed {}", self.unit, self.seed), self.plan.quiet);

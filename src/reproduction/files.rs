@@ -3,7 +3,8 @@
 //! ```text
 //! units/truncation-3.seed-0/
 //!   result.json                 the hash of the settings, the cost of the training, the rows; written last
-//!   log_probabilities.safetensors   one cache of predictions: `train.3`, `validation.3`, `test.3` (rows, classes)
+//!   log_probabilities.safetensors   one cache of predictions: `train.3`, `validation.3`, `test.3` by depth, or by stage
+//!                               `test.stage.0` (rows, classes), with `test.flops` (rows, stages)
 //!   model/                      a Hugging Face directory, of models that other units read
 //! ```
 
@@ -20,6 +21,8 @@ use crate::record::{RouteCounts, RowGroup, json};
 
 const RESULT: &str = "result.json";
 const PROBABILITIES: &str = "log_probabilities.safetensors";
+/// The n-gram model in its unit's directory.
+pub(super) const NGRAM: &str = "ngram.json";
 
 /// What a unit of one seed found.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -92,8 +95,46 @@ pub(super) fn remove_result(place: &Path) -> Result<()> {
     }
 }
 
+/// A part of the data, as names of cached predictions begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Train,
+    Validation,
+    Test,
+}
+
+impl Part {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+
+    /// Predictions after so many layers; 0 for those of the n-gram model.
+    pub(super) fn of_depth(self, depth: usize) -> String {
+        format!("{}.{depth}", self.name())
+    }
+
+    /// Predictions of a stage.
+    pub(super) fn of_stage(self, stage: usize) -> String {
+        format!("{}.stage.{stage}", self.name())
+    }
+
+    /// FLOPs of a text that leaves at each stage.
+    pub(super) fn flops(self) -> String {
+        format!("{}.flops", self.name())
+    }
+}
+
 /// Log-probabilities of some rows: one list for each row.
 pub(super) type LogProbabilities = Vec<Vec<f32>>;
+
+/// The rows of a table, as they are kept.
+pub(super) fn f32_rows(rows: &dht_search::baselines::LogProbabilities) -> LogProbabilities {
+    rows.rows().map(|row| row.iter().map(|value| *value as f32).collect()).collect()
+}
 
 /// Writes log-probabilities by part and depth, `test.3`.
 pub(super) fn save_log_probabilities(place: &Path, tables: &BTreeMap<String, LogProbabilities>) -> Result<()> {

@@ -10,7 +10,9 @@
 
 mod accelerated;
 mod arguments;
+mod at_costs;
 mod baselines;
+mod candidates;
 mod files;
 mod identity;
 mod ngrams;

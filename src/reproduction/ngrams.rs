@@ -3,24 +3,19 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use dht_search::baselines::{
-    Cascade, FullModel, LogProbabilities, NgramClassifier, NgramSettings, Stacked, Stacker, cascade,
-};
-use dht_transformer::{EncodedDataset, TextClassifier};
+use dht_search::baselines::{Cascade, FullModel, NgramClassifier, NgramSettings, Stacked};
+use dht_search::{Prediction, Predictor};
+use dht_transformer::EncodedDataset;
 
-use super::files::{SeedRow, UnitResult, load_log_probabilities, save_log_probabilities};
-use super::options::COSTS;
+use super::at_costs::SeedCandidates;
+use super::candidates::{Candidate, Kind, candidates};
+use super::files::{NGRAM, Part, SeedRow, UnitResult, f32_rows, save_log_probabilities};
+use super::options::{COSTS, SPEED_COSTS};
 use super::units::Unit;
-use super::worker::{Tested, Worker, layers};
-use crate::error::Result;
+use super::worker::{Tested, Worker};
+use crate::error::{Error, Result};
 use crate::experiment::{CLASSIFIERS, rng};
 use crate::record::RowGroup;
-
-/// The file of the model in its unit's directory.
-const MODEL: &str = "ngram.json";
-/// The parts of the data whose log-probabilities are kept.
-const VALIDATION: &str = "validation";
-const TEST: &str = "test";
 
 impl Worker<'_> {
     /// Fits the n-gram model.
@@ -31,12 +26,12 @@ impl Worker<'_> {
         let fit = NgramClassifier::fit(&self.data.train, &settings, full, &mut rng(&self.run, CLASSIFIERS))?;
         let seconds = start.elapsed().as_secs_f64();
         let model = fit.classifier;
-        model.save(self.place().join(MODEL))?;
+        model.save(self.place().join(NGRAM))?;
         let of = |data: &EncodedDataset| Ok::<_, dht_search::Error>(f32_rows(&model.log_probabilities_of_all(data)?));
         let tables = BTreeMap::from([
-            ("train.0".into(), f32_rows(&fit.out_of_fold)),
-            (format!("{VALIDATION}.0"), of(&self.data.validation)?),
-            (format!("{TEST}.0"), of(&self.data.test)?),
+            (Part::Train.of_depth(0), f32_rows(&fit.out_of_fold)),
+            (Part::Validation.of_depth(0), of(&self.data.validation)?),
+            (Part::Test.of_depth(0), of(&self.data.test)?),
         ]);
         save_log_probabilities(&self.place(), &tables)?;
         let tested = self.test(&model)?;
@@ -48,34 +43,110 @@ impl Worker<'_> {
 
     /// The n-gram model stacked on the first layers, or on the full model.
     pub(super) fn stacked(&self, depth: usize) -> Result<UnitResult> {
-        let both = Both::new(self, depth)?;
-        let model = Stacked::new(both.ngram.clone(), both.encoder(self)?, both.stacker)?;
+        let candidate = self.candidate(Kind::Stacked, &[depth])?;
+        let (ngram, [(unit, stacker)]) = (self.fitted_ngram()?, &candidate.encoders[..]) else {
+            return Err(none(depth));
+        };
+        let model = Stacked::new(ngram, self.model_of(*unit)?, *stacker)?;
         let tested = self.test(&model)?;
         let mut row = self.ngram_row(&tested, self.wall_ratio(&model)?);
-        (row.method, row.setting) = ("n-gram stacked".into(), format!("on {}", layers(depth)));
-        (row.train_flops, row.train_seconds) = both.cost(self)?;
-        (row.train_layer_head_ratio, row.inference_layer_head_ratio) = (self.share(depth), self.share(depth));
-        Ok(UnitResult { hash: String::new(), train_flops: 0, train_seconds: 0.0, rows: vec![row] })
+        (row.method, row.setting) = (candidate.kind.name().into(), candidate.setting.clone());
+        self.add_costs(&mut row, &candidate)?;
+        row.inference_layer_head_ratio = self.share(depth);
+        Ok(UnitResult { rows: vec![row], ..UnitResult::default() })
     }
 
     /// The n-gram model, and the first layers with it stacked on them for the texts of which it is not sure.
     pub(super) fn cascade(&self, depth: usize) -> Result<UnitResult> {
-        let both = Both::new(self, depth)?;
-        let mut rows = Vec::new();
-        for cost in COSTS.into_iter().filter(|cost| *cost < self.share(depth)) {
-            let threshold = both.threshold(self, cost)?;
-            let stages = vec![both.encoder(self)?];
-            let model = Cascade::new(both.ngram.clone(), stages, Some(vec![both.stacker]), threshold)?;
-            let tested = self.test(&model)?;
-            let runs = tested.predictions.iter().filter(|text| text.route.layers().next().is_some()).count();
-            let mut row = self.ngram_row(&tested, self.wall_ratio(&model)?);
-            (row.method, row.setting) = ("n-gram cascade".into(), format!("to {} at {cost}", layers(depth)));
-            (row.train_flops, row.train_seconds) = both.cost(self)?;
-            row.train_layer_head_ratio = self.share(depth);
-            row.inference_layer_head_ratio = self.share(depth) * runs as f64 / tested.labels.len().max(1) as f64;
-            rows.push(row);
+        let candidate = self.candidate(Kind::Cascade, &[depth])?;
+        let costs = COSTS.into_iter().filter(|cost| *cost < self.share(depth));
+        let rows = self.cascade_rows(&costs.map(|cost| (&candidate, cost)).collect::<Vec<_>>())?;
+        Ok(UnitResult { rows, ..UnitResult::default() })
+    }
+
+    /// The n-gram model and then two encoders: at each cost the pair of depths that is best on validation rows.
+    pub(super) fn two_encoders(&self) -> Result<UnitResult> {
+        let seed = SeedCandidates::new(self)?;
+        let needed = self.unit.needs(self.encoder.layers());
+        let of_these = |candidate: &&Candidate| {
+            candidate.kind == Kind::TwoEncoders && candidate.encoders.iter().all(|(unit, _)| needed.contains(unit))
+        };
+        let mut chosen = Vec::new();
+        for cost in SPEED_COSTS {
+            let pairs = seed.candidates.iter().filter(of_these);
+            let within = pairs.filter_map(|pair| Some((pair, seed.at(pair, cost)?.validation_accuracy)));
+            let best = within.reduce(|best, pair| if pair.1 > best.1 { pair } else { best });
+            chosen.extend(best.map(|(pair, _)| (pair, cost)));
         }
-        Ok(UnitResult { hash: String::new(), train_flops: 0, train_seconds: 0.0, rows })
+        let rows = self.cascade_rows(&chosen)?;
+        Ok(UnitResult { rows, ..UnitResult::default() })
+    }
+
+    /// Cascades, each at the threshold that costs most within a share of the full model's FLOPs on validation rows.
+    fn cascade_rows(&self, chosen: &[(&Candidate, f64)]) -> Result<Vec<SeedRow>> {
+        let (ngram, full) = (self.fitted_ngram()?, self.full_flops(Part::Validation));
+        let cascade = |(candidate, cost): &(&Candidate, f64)| {
+            let stages = &candidate.validation;
+            let threshold = stages.within(cost * full as f64, &stages.thresholds(usize::MAX)).unwrap_or(1.0);
+            let encoders =
+                candidate.encoders.iter().map(|(unit, _)| self.model_of(*unit)).collect::<Result<Vec<_>>>()?;
+            let stackers = candidate.encoders.iter().map(|(_, stacker)| *stacker).collect();
+            Ok(Cascade::new(ngram.clone(), encoders, Some(stackers), 1.0 - threshold)?)
+        };
+        let models = chosen.iter().map(cascade).collect::<Result<Vec<_>>>()?;
+        let timed: Vec<&dyn Predictor> = models.iter().map(|model| model as &dyn Predictor).collect();
+        let row = |((model, wall_ratio), (candidate, cost)): ((&Cascade, f64), &(&Candidate, f64))| {
+            let tested = self.test(model)?;
+            let mut row = self.ngram_row(&tested, wall_ratio);
+            row.method = candidate.kind.name().into();
+            row.setting = format!("{} at {cost}", candidate.setting);
+            self.add_costs(&mut row, candidate)?;
+            // Every encoder that a text passed has run from its first layer on.
+            let depths = candidate.encoders.iter().filter_map(|(unit, _)| unit.depth(self.encoder.layers()));
+            let passed = |text: &Prediction| -> f64 {
+                let deepest = text.route.layers().count();
+                depths.clone().filter(|depth| *depth <= deepest).map(|depth| self.share(depth)).sum()
+            };
+            let all: f64 = tested.predictions.iter().map(passed).sum();
+            row.inference_layer_head_ratio = all / tested.labels.len().max(1) as f64;
+            Ok(row)
+        };
+        models.iter().zip(self.wall_ratios(&timed)?).zip(chosen).map(row).collect()
+    }
+
+    /// The candidate of this kind whose encoders are plain truncations of these depths.
+    fn candidate(&self, kind: Kind, depths: &[usize]) -> Result<Candidate> {
+        let whole = self.encoder.layers();
+        let unit = |depth: &usize| if *depth == whole { Unit::Full } else { Unit::Truncation(*depth) };
+        let units: Vec<Unit> = depths.iter().map(unit).collect();
+        for unit in units.iter().chain([&Unit::Ngram]) {
+            self.result_of(*unit)?;
+        }
+        let same = |candidate: &Candidate| {
+            candidate.kind == kind && candidate.encoders.iter().map(|(unit, _)| *unit).eq(units.iter().copied())
+        };
+        let found = candidates(self)?.into_iter().find(same);
+        found.ok_or_else(|| none(depths.first().copied().unwrap_or_default()))
+    }
+
+    fn fitted_ngram(&self) -> Result<NgramClassifier> {
+        Ok(NgramClassifier::load(self.plan.place(Unit::Ngram, self.seed).join(NGRAM))?)
+    }
+
+    /// FLOPs and seconds of all trainings, FLOPs of predicting the validation rows, on which weights and thresholds are
+    /// fitted (the seconds of that are left out), and layers × heads of the trainings.
+    fn add_costs(&self, row: &mut SeedRow, candidate: &Candidate) -> Result<()> {
+        let ngram = self.result_of(Unit::Ngram)?;
+        (row.train_flops, row.train_seconds) = (ngram.train_flops, ngram.train_seconds);
+        for (unit, _) in &candidate.encoders {
+            let (result, depth) = (self.result_of(*unit)?, unit.depth(self.encoder.layers()).unwrap_or_default());
+            let lengths = self.data.validation.lengths();
+            let validation: u64 = lengths.into_iter().map(|tokens| self.text_flops(depth, tokens)).sum();
+            row.train_flops += result.train_flops + validation;
+            row.train_seconds += result.train_seconds;
+            row.train_layer_head_ratio += self.share(depth);
+        }
+        Ok(())
     }
 
     fn ngram_row(&self, tested: &Tested, wall_ratio: f64) -> SeedRow {
@@ -89,73 +160,7 @@ impl Worker<'_> {
     }
 }
 
-/// The n-gram model and the classifier of a depth, with their log-probabilities and the weights that stack them.
-struct Both {
-    ngram: NgramClassifier,
-    unit: Unit,
-    stacker: Stacker,
-    /// Of the validation rows: of the n-gram model, and of both.
-    stages: [LogProbabilities; 2],
-    depth: usize,
-}
-
-impl Both {
-    fn new(worker: &Worker<'_>, depth: usize) -> Result<Self> {
-        let unit = if depth == worker.encoder.layers() { Unit::Full } else { Unit::Truncation(depth) };
-        worker.result_of(Unit::Ngram)?;
-        worker.result_of(unit)?;
-        let place = worker.plan.place(Unit::Ngram, worker.seed);
-        let of_ngram = table(&mut load_log_probabilities(&place)?, 0)?;
-        let of_encoder = table(&mut load_log_probabilities(&worker.plan.place(unit, worker.seed))?, depth)?;
-        let labels: Vec<u32> = worker.data.validation.samples.iter().map(|sample| sample.label).collect();
-        let stacker = Stacker::fit(&of_ngram, &of_encoder, &labels)?;
-        let both = stacker.stack(&of_ngram, &of_encoder)?;
-        let ngram = NgramClassifier::load(place.join(MODEL))?;
-        Ok(Self { ngram, unit, stacker, stages: [of_ngram, both], depth })
-    }
-
-    fn encoder(&self, worker: &Worker<'_>) -> Result<TextClassifier> {
-        worker.model_of(self.unit)
-    }
-
-    /// FLOPs and seconds of both trainings, and FLOPs of predicting the validation rows, on which weights and thresholds are
-    /// fitted; the seconds of that are left out.
-    fn cost(&self, worker: &Worker<'_>) -> Result<(u64, f64)> {
-        let (ngram, encoder) = (worker.result_of(Unit::Ngram)?, worker.result_of(self.unit)?);
-        let lengths = worker.data.validation.lengths();
-        let flops: u64 = lengths.into_iter().map(|tokens| worker.text_flops(self.depth, tokens)).sum();
-        Ok((ngram.train_flops + encoder.train_flops + flops, ngram.train_seconds + encoder.train_seconds))
-    }
-
-    /// The threshold whose cascade of the validation rows is the costliest within a share of the full model's FLOPs.
-    fn threshold(&self, worker: &Worker<'_>, cost: f64) -> Result<f64> {
-        let mut confidences: Vec<f64> =
-            self.stages[0].rows().map(|row| row.iter().copied().fold(f64::NEG_INFINITY, f64::max).exp()).collect();
-        confidences.sort_by(f64::total_cmp);
-        confidences.dedup();
-        let lengths = worker.data.validation.lengths();
-        let full: u64 = lengths.iter().map(|tokens| worker.text_flops(worker.encoder.layers(), *tokens)).sum();
-        let mut best = 0.0;
-        for threshold in confidences {
-            let stages = cascade(&self.stages, threshold)?.stages;
-            let runs = stages.iter().zip(&lengths).filter(|(stage, _)| **stage > 0);
-            let flops: u64 = runs.map(|(_, tokens)| worker.text_flops(self.depth, *tokens)).sum();
-            if flops as f64 > cost * full as f64 {
-                break;
-            }
-            best = threshold;
-        }
-        Ok(best)
-    }
-}
-
-/// The validation rows of a depth.
-fn table(tables: &mut BTreeMap<String, Vec<Vec<f32>>>, depth: usize) -> Result<LogProbabilities> {
-    let rows = tables.remove(&format!("{VALIDATION}.{depth}")).unwrap_or_default();
-    let classes = rows.first().map_or(0, Vec::len);
-    Ok(LogProbabilities::new(classes, rows.into_iter().flatten().map(f64::from).collect())?)
-}
-
-pub(super) fn f32_rows(rows: &LogProbabilities) -> Vec<Vec<f32>> {
-    rows.rows().map(|row| row.iter().map(|value| *value as f32).collect()).collect()
+/// No finished unit of this depth.
+fn none(depth: usize) -> Error {
+    Error::Argument { flag: "rows", expected: format!("the classifier of {depth} layers before"), got: "none".into() }
 }

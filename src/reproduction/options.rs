@@ -1,6 +1,6 @@
 //! The options of the units, which their files are found again by.
 
-use dht_search::SearchSettings;
+use dht_search::{SearchSettings, accelerate::AccelerateSettings};
 use serde_json::{Value, json};
 
 use super::units::Unit;
@@ -27,7 +27,10 @@ pub(super) fn options(unit: Unit) -> Value {
         Unit::FastBert => json!({ "speeds": SPEEDS, "rate": EXIT_RATE }),
         Unit::Pabee => json!({ "patiences": PATIENCES }),
         Unit::Cascade(_) => json!({ "costs": COSTS }),
-        Unit::Accelerated => json!({ "costs": SPEED_COSTS }),
+        Unit::TwoEncoders => json!({ "costs": SPEED_COSTS }),
+        Unit::Accelerated => {
+            json!({ "costs": SPEED_COSTS, "settings": format!("{:?}", AccelerateSettings::default()) })
+        }
         Unit::AsPublished(_) => json!({ "search": SearchSettings::paper() }),
         Unit::Ours(preset) => json!({ "search": SearchSettings::for_preset(preset) }),
         _ => Value::Null,

@@ -8,6 +8,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::arguments::{ReproductionArguments, ReproductionPlan};
+use super::at_costs::{self, SeedCandidates};
 use super::files::UnitResult;
 use super::identity::{hash, settings};
 use super::summary::{Pair, summary};
@@ -17,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::experiment::{RunData, encoder, model_record, print};
 use crate::output_dir::lock;
 use crate::progress::report;
-use crate::record::{ReproductionRecord, RowRecord, this_machine};
+use crate::record::{AtCosts, ReproductionRecord, RowRecord, this_machine};
 use crate::report::write_reproduction;
 use crate::tables::reproduction_text;
 
@@ -60,7 +61,7 @@ fn run(plan: &ReproductionPlan) -> Result<()> {
     }
     let (mut found, mut rows) = (Found::default(), Vec::new());
     for unit in &plan.units.units {
-        for seed in 0..plan.seeds {
+        for seed in 0..plan.units.seeds(*unit, plan.seeds) {
             let (place, hash) = (plan.place(*unit, seed), hash(plan, *unit, seed, &data[seed as usize]));
             let outcome = match UnitResult::load(&place, &hash) {
                 Some(result) => Ok(result),
@@ -78,16 +79,25 @@ fn run(plan: &ReproductionPlan) -> Result<()> {
         rows.extend(rows_of(*unit, plan, &data[0].test, &found)?);
         write_reproduction(&record(plan, &data[0], rows.clone())?, plan.out())?;
     }
-    let text = format!(
-        "{}\nrecord, figures and report: {}",
-        reproduction_text(&record(plan, &data[0], rows)?),
-        plan.out().display()
-    );
+    let mut record = record(plan, &data[0], rows)?;
+    record.at_costs = at_costs(plan, data)?;
+    write_reproduction(&record, plan.out())?;
+    let text = format!("{}\nrecord, figures and report: {}", reproduction_text(&record), plan.out().display());
     print(std::io::stdout(), &text)?;
     match found.failures() {
         0 => Ok(()),
         count => Err(Error::FailedRows { count }),
     }
+}
+
+/// What each kind of model scores at given costs.
+fn at_costs(plan: &ReproductionPlan, data: Vec<RunData>) -> Result<Option<AtCosts>> {
+    if !plan.units.units.contains(&Unit::Accelerated) {
+        return Ok(None);
+    }
+    let of_seed = |(seed, data)| SeedCandidates::new(&Worker::with_data(plan, Unit::Full, seed, data)?);
+    let seeds = (0..).zip(data).map(of_seed).collect::<Result<Vec<_>>>()?;
+    at_costs::at_costs(&seeds, &mut ChaCha8Rng::seed_from_u64(0))
 }
 
 /// Runs a unit in a process of its own.
@@ -151,6 +161,7 @@ fn record(plan: &ReproductionPlan, data: &RunData, rows: Vec<RowRecord>) -> Resu
         model: model_record(&encoder, data.train.labels.len()),
         settings: settings(plan, Unit::Full),
         rows,
+        at_costs: None,
         machine: this_machine(&device),
     })
 }

@@ -64,7 +64,7 @@ impl Worker<'_> {
         row.routes = Some(RouteCounts { train: accounting.routes.clone(), test: evaluation.route_counts() });
         let curves = accounting.curves.curves(HEAD_SETS);
         row.curves = Some(curves);
-        self.exits(model)?;
+        self.save_stages(model)?;
         Ok(UnitResult {
             hash: String::new(),
             train_flops: row.train_flops,

@@ -34,6 +34,8 @@ pub(super) enum Unit {
     Stacked(usize),
     /// The cascade from the n-gram model to the first layers.
     Cascade(usize),
+    /// The cascade from the n-gram model to two encoders in a row: truncations up to half of the layers, and the full model.
+    TwoEncoders,
     /// The full model, accelerated: exits fitted on it as it is, with the n-gram model in front.
     Accelerated,
     /// A preset with the paper's settings.
@@ -58,7 +60,7 @@ impl Unit {
         let mut cascades = vec![layers, layers.div_ceil(2), 1];
         cascades.dedup();
         units.extend(cascades.into_iter().map(Self::Cascade));
-        units.push(Self::Accelerated);
+        units.extend([Self::TwoEncoders, Self::Accelerated]);
         units.extend(Preset::ALL.map(Self::AsPublished));
         units.extend(Preset::ALL.map(Self::Ours));
         units
@@ -76,7 +78,19 @@ impl Unit {
                 needed.extend((depth < layers).then(|| encoder(depth)));
                 needed
             }
+            Self::TwoEncoders => {
+                [Self::Full, Self::Ngram].into_iter().chain((1..=layers / 2).map(Self::Truncation)).collect()
+            }
             Self::AsPublished(_) => vec![Self::FullAsPublished],
+        }
+    }
+
+    /// The layers of its model, where it is a classifier alone.
+    pub(super) fn depth(self, layers: usize) -> Option<usize> {
+        match self {
+            Self::Full => Some(layers),
+            Self::Truncation(depth) | Self::Distilled(depth) | Self::DistilBert(depth) => Some(depth),
+            _ => None,
         }
     }
 
@@ -96,7 +110,7 @@ impl Unit {
             Self::DistilBert(_) => RowGroup::DistilBert,
             Self::FastBert => RowGroup::FastBert,
             Self::Pabee => RowGroup::Pabee,
-            Self::Ngram | Self::Stacked(_) | Self::Cascade(_) => RowGroup::Ngram,
+            Self::Ngram | Self::Stacked(_) | Self::Cascade(_) | Self::TwoEncoders => RowGroup::Ngram,
             Self::Accelerated => RowGroup::Accelerated,
             Self::AsPublished(_) => RowGroup::AsPublished,
             Self::Ours(_) => RowGroup::Ours,
@@ -131,6 +145,7 @@ impl fmt::Display for Unit {
             Self::Ngram => f.write_str("ngram"),
             Self::Stacked(depth) => write!(f, "stacked-{depth}"),
             Self::Cascade(depth) => write!(f, "cascade-{depth}"),
+            Self::TwoEncoders => f.write_str("two-encoders"),
             Self::Accelerated => f.write_str("accelerated"),
             Self::AsPublished(preset) => write!(f, "published-{}", preset.name().to_lowercase()),
             Self::Ours(preset) => write!(f, "ours-{}", preset.name().to_lowercase()),
@@ -142,15 +157,42 @@ impl fmt::Display for Unit {
 #[derive(Debug, Clone)]
 pub(super) struct Selection {
     pub(super) units: Vec<Unit>,
+    /// Those that run with the first seed only.
+    once: Vec<Unit>,
 }
 
 impl Selection {
-    /// The units that these names select, and those that they need; without names, all.
+    /// The units that these names select, and those that they need; without names, all. Those that `once` selects are added; they
+    /// run with the first seed only, and so do those that nothing else needs.
     ///
     /// # Errors
     /// [`Error::Argument`] with the known names for an unknown one.
-    pub(super) fn new(names: &[String], layers: usize, epochs: usize) -> Result<Self> {
+    pub(super) fn new(names: &[String], once: &[String], layers: usize, epochs: usize) -> Result<Self> {
         let all = Unit::all(layers);
+        let one_seed = if once.is_empty() { Vec::new() } else { Self::named_units("once", once, &all, epochs)? };
+        let mut chosen = Self::named_units("rows", names, &all, epochs)?;
+        if names.is_empty() {
+            chosen.retain(|unit| !one_seed.contains(unit));
+        }
+        let with_needed = |chosen: &[Unit]| -> Vec<Unit> {
+            let wanted =
+                |unit: &&Unit| chosen.contains(unit) || chosen.iter().any(|own| own.needs(layers).contains(unit));
+            all.iter().filter(wanted).copied().collect()
+        };
+        let many = with_needed(&chosen);
+        chosen.extend(one_seed);
+        let units = with_needed(&chosen);
+        let once = units.iter().filter(|unit| !many.contains(unit)).copied().collect();
+        Ok(Self { units, once })
+    }
+
+    /// How many of all seeds a unit runs with.
+    pub(super) fn seeds(&self, unit: Unit, all: u64) -> u64 {
+        if self.once.contains(&unit) { 1 } else { all }
+    }
+
+    /// The units that names select; without names, all.
+    fn named_units(flag: &'static str, names: &[String], all: &[Unit], epochs: usize) -> Result<Vec<Unit>> {
         // P-DHT freezes its last layers after its first epochs; a unit that is not named itself is left out where none follow.
         let possible = |unit: &Unit| match unit {
             Unit::Ours(Preset::PDht) | Unit::AsPublished(Preset::PDht) => {
@@ -170,15 +212,14 @@ impl Selection {
             let found: Vec<Unit> = all.iter().filter(named).copied().collect();
             if found.is_empty() {
                 let known = all.iter().map(Unit::to_string).collect::<Vec<_>>().join(", ");
-                return Err(Error::Argument { flag: "rows", expected: format!("some of {known}"), got: name.clone() });
+                return Err(Error::Argument { flag, expected: format!("some of {known}"), got: name.clone() });
             }
             chosen.extend(found);
         }
         if names.is_empty() {
             chosen.extend(all.iter().filter(|unit| possible(unit)));
         }
-        let wanted = |unit: &Unit| chosen.contains(unit) || chosen.iter().any(|own| own.needs(layers).contains(unit));
-        Ok(Self { units: all.into_iter().filter(wanted).collect() })
+        Ok(chosen)
     }
 
     /// The unit of this name.
@@ -197,7 +238,7 @@ mod tests {
 
     fn names(rows: &[&str]) -> Vec<String> {
         let rows: Vec<String> = rows.iter().map(|row| (*row).to_owned()).collect();
-        Selection::new(&rows, 6, 2).unwrap().units.iter().map(Unit::to_string).collect()
+        Selection::new(&rows, &[], 6, 2).unwrap().units.iter().map(Unit::to_string).collect()
     }
 
     #[test]
@@ -215,6 +256,19 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_one_seed_do_not_cut_those_that_others_need() {
+        let rows = |names: &[&str]| -> Vec<String> { names.iter().map(|name| (*name).to_owned()).collect() };
+        let found =
+            Selection::new(&rows(&["cascade-3"]), &rows(&["stacked-3", "stacked-2", "distilled-3"]), 6, 2).unwrap();
+        let seeds = |name: &str| found.seeds(found.named(name).unwrap(), 3);
+        assert_eq!(["full", "ngram", "truncation-3", "cascade-3"].map(seeds), [3; 4]);
+        assert_eq!(["stacked-3", "stacked-2", "truncation-2", "distilled-3"].map(seeds), [1; 4]);
+        let all = Selection::new(&[], &rows(&["pabee"]), 6, 2).unwrap();
+        assert_eq!(all.units.len(), Unit::all(6).len() - 1, "P-DHT needs more epochs");
+        assert_eq!(all.units.iter().filter(|unit| all.seeds(**unit, 3) == 1).count(), 1);
+    }
+
+    #[test]
     fn every_unit_comes_after_those_that_it_needs() {
         let all = Unit::all(12);
         for (at, unit) in all.iter().enumerate() {
@@ -226,7 +280,7 @@ mod tests {
 
     #[test]
     fn an_unknown_name_lists_the_known_ones() {
-        let error = Selection::new(&["fastbret".into()], 6, 2).unwrap_err().to_string();
+        let error = Selection::new(&["fastbret".into()], &[], 6, 2).unwrap_err().to_string();
         assert!(
             error.contains("fastbret") && error.contains("fastbert") && error.contains("published-t-dht"),
             "{error}"

@@ -17,7 +17,7 @@ use dht_transformer::{
 };
 
 use super::arguments::ReproductionPlan;
-use super::files::{LogProbabilities, SeedRow, UnitResult, remove_result, save_log_probabilities};
+use super::files::{LogProbabilities, Part, SeedRow, UnitResult, remove_result, save_log_probabilities};
 use super::identity::hash;
 use super::options::{TIMED_PASSES, TIMED_ROWS};
 use super::units::Unit;
@@ -56,6 +56,12 @@ impl<'a> Worker<'a> {
     pub(super) fn new(plan: &'a ReproductionPlan, unit: Unit, seed: u64) -> Result<Self> {
         let run = plan.training(unit, seed);
         let data = RunData::load(&run)?;
+        Self::with_data(plan, unit, seed, data)
+    }
+
+    /// As [`new`](Self::new), with texts that are loaded.
+    pub(super) fn with_data(plan: &'a ReproductionPlan, unit: Unit, seed: u64, data: RunData) -> Result<Self> {
+        let run = plan.training(unit, seed);
         let device = run.device.open()?;
         let encoder = encoder(&run, &data, &device)?;
         Ok(Self { plan, unit, seed, run, data, device, encoder })
@@ -78,6 +84,7 @@ impl<'a> Worker<'a> {
             Unit::Ngram => self.ngram()?,
             Unit::Stacked(depth) => self.stacked(depth)?,
             Unit::Cascade(depth) => self.cascade(depth)?,
+            Unit::TwoEncoders => self.two_encoders()?,
             Unit::Accelerated => self.accelerated()?,
         };
         result.hash = hash;
@@ -86,6 +93,15 @@ impl<'a> Worker<'a> {
 
     pub(super) fn place(&self) -> PathBuf {
         self.plan.place(self.unit, self.seed)
+    }
+
+    /// The rows of a part.
+    pub(super) fn rows(&self, part: Part) -> &EncodedDataset {
+        match part {
+            Part::Train => &self.data.train,
+            Part::Validation => &self.data.validation,
+            Part::Test => &self.data.test,
+        }
     }
 
     pub(super) fn batch(&self) -> usize {
@@ -138,10 +154,10 @@ impl<'a> Worker<'a> {
         let depth = model.encoder().layers();
         model.save(self.place().join("model"), Some(&self.data.tokenizer), &self.data.train.labels)?;
         let tested = self.test(model)?;
-        let mut tables = BTreeMap::from([(format!("test.{depth}"), logarithms(&tested.predictions))]);
-        for (part, rows) in [("train", &self.data.train), ("validation", &self.data.validation)] {
-            let found = predict(model, rows, self.batch())?;
-            tables.insert(format!("{part}.{depth}"), logarithms(&found));
+        let mut tables = BTreeMap::from([(Part::Test.of_depth(depth), logarithms(&tested.predictions))]);
+        for part in [Part::Train, Part::Validation] {
+            let found = predict(model, self.rows(part), self.batch())?;
+            tables.insert(part.of_depth(depth), logarithms(&found));
         }
         save_log_probabilities(&self.place(), &tables)?;
         // As a share of the full model's layers: it has no other heads than all.
@@ -208,6 +224,12 @@ impl<'a> Worker<'a> {
         (layers + classifier.forward(1)).total().0
     }
 
+    /// FLOPs of the full model for all rows of a part.
+    pub(super) fn full_flops(&self, part: Part) -> u64 {
+        let lengths = self.rows(part).lengths();
+        lengths.into_iter().map(|tokens| self.text_flops(self.encoder.layers(), tokens)).sum()
+    }
+
     /// The trained model of another unit of this seed.
     pub(super) fn model_of(&self, unit: Unit) -> Result<TextClassifier> {
         self.result_of(unit)?;
@@ -223,12 +245,18 @@ impl<'a> Worker<'a> {
 
     /// Wall clock of predicting the first test rows over that of the full model: both warm, in turns, medians.
     pub(super) fn wall_ratio(&self, model: &dyn Predictor) -> Result<f64> {
+        Ok(self.wall_ratios(&[model])?[0])
+    }
+
+    /// The same of several models, all in turns.
+    pub(super) fn wall_ratios(&self, models: &[&dyn Predictor]) -> Result<Vec<f64>> {
         if matches!(self.unit, Unit::Full | Unit::FullAsPublished) {
-            return Ok(1.0);
+            return Ok(vec![1.0; models.len()]);
         }
         let full = self.model_of(self.unit.reference())?;
-        let times = time_in_turns(&[&full, model], &self.timed_texts(), self.batch(), TIMED_PASSES)?;
-        Ok(times[1].median() / times[0].median())
+        let all: Vec<&dyn Predictor> = std::iter::once(&full as &dyn Predictor).chain(models.iter().copied()).collect();
+        let times = time_in_turns(&all, &self.timed_texts(), self.batch(), TIMED_PASSES)?;
+        Ok(times[1..].iter().map(|times_of_one| times_of_one.median() / times[0].median()).collect())
     }
 
     /// The test rows that the clock takes.

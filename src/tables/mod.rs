@@ -1,10 +1,12 @@
 //! Tables of a run and of a reproduction, as text, Markdown and CSV.
 
+mod at_costs;
 mod csv;
 mod grid;
 mod reproduction;
 mod run;
 
+pub(crate) use at_costs::{PlainTable, tables_at_costs};
 pub use csv::reproduction_csv;
 pub(crate) use grid::{Side, markdown_text};
 pub(crate) use reproduction::{Table, published_note, tables};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::at_costs::tables_at_costs;
 use super::grid::{self, Side, markdown_text};
 use crate::published::{Counterpart, Published, Stage};
 use crate::record::{ReproductionRecord, RowGroup, RowRecord, Summary};
@@ -212,6 +213,12 @@ pub fn reproduction_text(record: &ReproductionRecord) -> String {
             table.notes.iter().for_each(|note| text.push_str(&format!("{note}\n")));
         }
     }
+    for table in tables_at_costs(record) {
+        let lines: Vec<Vec<String>> =
+            table.lines.iter().map(|line| line.iter().map(|cell| one_line(cell)).collect()).collect();
+        text.push_str(&format!("\n{}\n\n{}\n", table.caption, grid::text(&lines, &table.sides)));
+        table.notes.iter().for_each(|note| text.push_str(&format!("{note}\n")));
+    }
     text
 }
 
@@ -225,6 +232,11 @@ pub fn reproduction_markdown(record: &ReproductionRecord) -> String {
         if table.number == 2 {
             table.notes.iter().for_each(|note| text.push_str(&format!("{}\n\n", markdown_text(note))));
         }
+    }
+    for table in tables_at_costs(record) {
+        text.push_str(&format!("{}:\n\n", markdown_text(&table.caption)));
+        text.push_str(&format!("{}\n", grid::markdown(&table.lines, &table.sides)));
+        table.notes.iter().for_each(|note| text.push_str(&format!("{}\n\n", markdown_text(note))));
     }
     text
 }

@@ -4,7 +4,7 @@
 
 use candle_core::Device;
 use dht_search::baselines::distilbert::distilbert;
-use dht_search::baselines::fastbert::{FastBert, FastBertSettings};
+use dht_search::baselines::fastbert::{self, FastBertSettings};
 use dht_search::baselines::pabee::{PabeeSettings, pabee};
 use dht_search::baselines::{Baseline, truncation};
 use dht_search::settings::ExitKind;
@@ -96,6 +96,7 @@ fn the_flops_of_every_training_are_those_of_the_products_that_ran() -> Result<()
             (ExitKind::Linear, Pooling::Mean),
             (ExitKind::Linear, Pooling::Pooler),
             (ExitKind::Side { width: 7 }, Pooling::Cls),
+            (ExitKind::SideLayer { width: 8 }, Pooling::Mean),
         ] {
             for exits in [None, Some(vec![1, 3, LAYERS])] {
                 let name = format!("{exit_kind:?}, {of_exits:?}, {exits:?}");
@@ -107,7 +108,7 @@ fn the_flops_of_every_training_are_those_of_the_products_that_ran() -> Result<()
                         exits: exits.clone(),
                         ..Default::default()
                     };
-                    check(&format!("FastBERT, {name}"), FastBert::new(&full, settings, &mut rng())?)?;
+                    check(&format!("FastBERT, {name}"), fastbert::fastbert(&full, &settings, &mut rng())?)?;
                 }
                 let settings = PabeeSettings { patience: 1, exits, exit_kind, pooling: of_exits };
                 check(&format!("PABEE, {name}"), pabee(encoder()?, CLASSES, &settings, &mut rng())?)?;

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use candle_core::Device;
 use dht_search::baselines::{
-    Cascade, FullModel, LogProbabilities, NgramClassifier, NgramFit, NgramSettings, Stacked, Stacker, cascade,
+    Cascade, FullModel, LogProbabilities, NgramClassifier, NgramFit, NgramSettings, Stacked, Stacker,
 };
+use dht_search::evaluation::{LeavingRule, Stages};
 use dht_search::transformer::{BertConfig, EncodedDataset, Encoder, Encoding, Pooling, Sample, TextClassifier};
 use dht_search::{Evaluation, Predictor, Result, evaluate};
 use rand::{RngExt, SeedableRng};
@@ -94,6 +95,12 @@ fn a_cascade_at_a_threshold_of_one_is_its_last_stage_and_at_zero_its_first() {
     assert_eq!(found.flops, first.flops);
 }
 
+/// The arithmetic of a cascade; its costs do not matter here.
+fn stages_of(tables: &[LogProbabilities]) -> Stages {
+    Stages::new(tables, vec![vec![0; tables[0].len()]; tables.len()], LeavingRule::Confidence)
+        .expect("stages of one shape")
+}
+
 #[test]
 fn the_cascade_that_runs_is_the_one_of_the_tables() {
     let (training, test) = (texts(300, 7), texts(120, 8));
@@ -109,7 +116,7 @@ fn the_cascade_that_runs_is_the_one_of_the_tables() {
     let mut model = Cascade::new(ngram, stages().unwrap(), Some(stackers), 0.5).unwrap();
     for threshold in [0.4, 0.6, 0.9] {
         model.set_threshold(threshold).unwrap();
-        let (found, expected) = (evaluate(&model, &test, 8).unwrap(), cascade(&tables, threshold).unwrap());
+        let (found, expected) = (evaluate(&model, &test, 8).unwrap(), stages_of(&tables).at(1.0 - threshold));
         assert_eq!(found.labels, expected.labels);
         assert_eq!(depths(&found), expected.stages.iter().map(|stage| [0, 1, 4][*stage]).collect::<Vec<_>>());
         // Every stage is the last one of some text, or the test says nothing.
@@ -134,34 +141,6 @@ fn a_stacked_classifier_adds_the_log_probabilities_of_both() {
     let [alone, beside] = [evaluate(&ngram, &test, 8).unwrap(), evaluate(&full().unwrap(), &test, 8).unwrap()];
     assert_eq!(found.flops, alone.flops + beside.flops + 60 * 4 * CLASSES as u64);
     assert!(depths(&found).iter().all(|depth| *depth == 4));
-}
-
-#[test]
-fn rows_of_a_cascade_leave_where_they_are_sure() {
-    let table = |rows: &[[f64; 2]]| {
-        LogProbabilities::new(2, rows.iter().flatten().map(|probability: &f64| probability.ln()).collect()).unwrap()
-    };
-    let stages = [
-        table(&[[0.9, 0.1], [0.6, 0.4], [0.55, 0.45], [1.0 - 1e-17, 1e-17]]),
-        table(&[[0.2, 0.8], [0.1, 0.9], [0.5, 0.5], [0.5, 0.5]]),
-        table(&[[0.3, 0.7], [0.7, 0.3], [0.4, 0.6], [0.1, 0.9]]),
-    ];
-    let found = |threshold| {
-        let found = cascade(&stages, threshold).unwrap();
-        (found.labels, found.stages)
-    };
-    assert_eq!(found(0.8), (vec![0, 1, 1, 0], vec![0, 1, 2, 0]));
-    assert_eq!(found(0.6), (vec![0, 0, 1, 0], vec![0, 0, 2, 0]));
-    assert_eq!(found(0.0), (vec![0; 4], vec![0; 4]));
-    // The last row is sure in f64, and goes on all the same.
-    assert_eq!(found(1.0), (vec![1, 0, 1, 1], vec![2; 4]));
-    assert_eq!(cascade(&stages[..1], 1.0).unwrap().stages, [0; 4]);
-    assert!(cascade(&[], 0.5).is_err());
-    for threshold in [-0.1, f64::NAN] {
-        assert!(cascade(&stages, threshold).unwrap_err().to_string().contains("expected at least 0"));
-    }
-    let two = table(&[[0.5, 0.5]]);
-    assert!(cascade(&[stages[0].clone(), two], 0.5).is_err());
 }
 
 #[test]

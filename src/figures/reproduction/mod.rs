@@ -1,5 +1,6 @@
 //! The figures of a reproduction: scores against costs, and the paper's figures 1 to 7.
 
+mod at_costs;
 mod costs;
 mod diagram;
 mod dynamics;
@@ -45,7 +46,8 @@ impl Figure {
 /// # Errors
 /// [`Error::Figure`] when a figure cannot be drawn.
 pub(crate) fn reproduction_figures(record: &ReproductionRecord) -> Result<Vec<Figure>> {
-    let mut figures = costs::figures(record)?;
+    let mut figures: Vec<Figure> = at_costs::figure(record)?.into_iter().collect();
+    figures.extend(costs::figures(record)?);
     figures.push(diagram::figure());
     figures.extend(dynamics::figures(record)?);
     Ok(figures)

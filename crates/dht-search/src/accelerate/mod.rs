@@ -11,10 +11,12 @@
 //! 2. Each exit is a multinomial logistic regression on standardised states, fitted to convergence; C is the one of the
 //!    least loss on held-out texts. Folded into a linear classifier it costs nothing more. Exits that are trained together
 //!    with the encoder stay far from that optimum, and cost the encoder accuracy.
-//! 3. The [n-gram classifier](crate::model::NgramClassifier) is fitted on the same texts. It reads each text before the encoder does
+//! 3. From there each exit and a [narrow layer](crate::settings::ExitKind::SideLayer) beside it learn together for some passes, on the
+//!    frozen encoder still: first layers know too little that is linear.
+//! 4. The [n-gram classifier](crate::model::NgramClassifier) is fitted on the same texts. It reads each text before the encoder does
 //!    and is wrong on other texts than the encoder.
-//! 4. At each exit two weights [stack](crate::model::Stacker) both, fitted on held-out texts.
-//! 5. A text goes on while 1 − max p of the stacked probabilities is not below a threshold, the model's
+//! 5. At each exit two weights [stack](crate::model::Stacker) both, fitted on held-out texts.
+//! 6. A text goes on while 1 − max p of the stacked probabilities is not below a threshold, the model's
 //!    [speed](DynamicModel::set_speed). The [`Report`] has the curve of accuracy against FLOPs on the held-out texts; the
 //!    model begins with the cheapest threshold at which they lose nothing against the classifier.
 //!
@@ -23,6 +25,7 @@
 mod exits;
 mod report;
 mod settings;
+mod side;
 mod states;
 
 use std::time::Instant;
@@ -32,15 +35,15 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 
 use crate::error::{Error, Result};
-use crate::evaluation::{Stages, stage_flops};
+use crate::evaluation::{LeavingRule, Stages, stage_flops, stage_log_probabilities};
 use crate::linear_model;
-use crate::model::{DynamicModel, FrontExit, FullModel, LogProbabilities, NgramClassifier, Stacker};
-use crate::settings::{RouterKind, SearchSettings};
+use crate::model::{DynamicModel, FrontExit, FullModel, NgramClassifier, Stacker};
+use crate::settings::{ExitKind, RouterKind, SearchSettings};
 use exits::{FittedExit, Judge, fit_exit};
 use states::{States, states};
 
 pub use report::{Report, SpeedPoint, StackedOn, StageReport};
-pub use settings::{AccelerateSettings, Targets};
+pub use settings::{AccelerateSettings, SideSettings, Targets};
 
 /// A dynamic model and how it was made.
 #[derive(Debug)]
@@ -77,8 +80,13 @@ pub fn accelerate<R: Rng + ?Sized>(
     if texts.len() < LEAST_TEXTS {
         return Err(Error::setting("texts", format!("at least {LEAST_TEXTS}"), texts.len()));
     }
+    let start = Instant::now();
+    let parts = Parts::new(texts, held_out, settings, rng);
+    let hidden = classifier.encoder().block_shape().hidden;
+    let side = settings.side.as_ref().filter(|_| parts.held_out.is_some());
     let search = SearchSettings {
         router: RouterKind::ConfidenceThreshold { threshold: 0.0 },
+        exit_kind: side.map_or(ExitKind::Linear, |side| ExitKind::SideLayer { width: side.width(hidden) }),
         pooling: settings.pooling,
         ..SearchSettings::default()
     };
@@ -86,8 +94,6 @@ pub fn accelerate<R: Rng + ?Sized>(
     for data in [Some(texts), held_out].into_iter().flatten() {
         model.model().check_texts(data)?;
     }
-    let start = Instant::now();
-    let parts = Parts::new(texts, held_out, settings, rng);
     let of = |data: &EncodedDataset| states(model.model(), settings.pooling, data, settings.batch_size);
     let (training, other) = (of(&parts.training)?, parts.held_out.as_ref().map(of).transpose()?);
     let mut report = Report { seconds_of_states: start.elapsed().as_secs_f64(), ..Report::new(&parts) };
@@ -98,8 +104,18 @@ pub fn accelerate<R: Rng + ?Sized>(
     model.set_linear_exits(fitted.iter().map(|exit| (&*exit.weights, &*exit.bias)))?;
     let judged_own = other.as_ref().map_or(&training.own, |other| &other.own);
     let c: Vec<Option<f64>> = fitted.iter().map(|exit| Some(exit.c)).chain([None]).collect();
-    let exits: Vec<LogProbabilities> = fitted.into_iter().map(|exit| exit.judged).chain([judged_own.clone()]).collect();
     report.seconds_of_exits = start.elapsed().as_secs_f64() - report.seconds_of_states;
+    let (model, exits) = match (side, &parts.held_out) {
+        (Some(side), Some(held_out)) => {
+            let (model, flops) = side::train(model, &parts.training, settings.targets, side, rng)?;
+            report.side = Some(side.width(hidden));
+            report.flops += flops;
+            let exits = stage_log_probabilities(&model, held_out, settings.batch_size)?;
+            (model, exits)
+        }
+        _ => (model, fitted.into_iter().map(|exit| exit.judged).chain([judged_own.clone()]).collect()),
+    };
+    report.seconds_of_side = start.elapsed().as_secs_f64() - report.seconds_of_states - report.seconds_of_exits;
 
     let labels = parts.judged_labels();
     let (model, mut tables) = match &settings.ngram {
@@ -126,7 +142,7 @@ pub fn accelerate<R: Rng + ?Sized>(
         tables.push(stacked);
     }
     let judged = parts.held_out.as_ref().unwrap_or(&parts.training);
-    let stages = Stages::new(&tables, stage_flops(&model, judged)?)?;
+    let stages = Stages::new(&tables, stage_flops(&model, judged)?, LeavingRule::Confidence)?;
     report.curve(&stages, &labels, judged_own, model.full_inference_flops(judged)?);
     report.seconds = start.elapsed().as_secs_f64();
     let speed = report.speed;

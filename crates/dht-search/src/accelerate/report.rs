@@ -27,7 +27,9 @@ pub struct Report {
     pub curve: Vec<SpeedPoint>,
     /// The speed of the cheapest point that is as accurate as the classifier alone, or 0 without one.
     pub speed: f64,
-    /// FLOPs of the encoder's pass over the texts. The fits are counted in seconds only.
+    /// The columns of the exits' side layers; `None` for linear exits.
+    pub side: Option<usize>,
+    /// FLOPs of the encoder's pass over the texts, and of the training of the side layers. The fits are counted in seconds only.
     pub flops: u64,
     /// Wall clock of everything.
     pub seconds: f64,
@@ -35,6 +37,8 @@ pub struct Report {
     pub seconds_of_states: f64,
     /// Of those, of the exits' fits.
     pub seconds_of_exits: f64,
+    /// Of those, of the side layers' training.
+    pub seconds_of_side: f64,
 }
 
 /// The rows that C, stacking and speeds were chosen on.
@@ -57,7 +61,7 @@ pub enum StackedOn {
 pub struct StageReport {
     /// Its depth; 0 for the front exit.
     pub depth: usize,
-    /// The C that was chosen; `None` for the classifier itself.
+    /// The C that was chosen for its linear part; `None` for the classifier itself.
     pub c: Option<f64>,
     /// Its accuracy alone.
     pub accuracy: f64,

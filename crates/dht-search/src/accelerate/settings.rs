@@ -28,6 +28,9 @@ pub struct AccelerateSettings {
     pub pooling: Pooling,
     /// What the exits are fitted to.
     pub targets: Targets,
+    /// Layers of their own for the exits; `None` for linear ones. They need held-out texts: where everything is cross-fitted,
+    /// exits are linear, and [`Report::side`](super::Report::side) says so.
+    pub side: Option<SideSettings>,
     /// The values of C to choose from for the exits, ascending: the weight of the loss beside the penalty ½‖W‖² on
     /// standardised states.
     pub c: Vec<f64>,
@@ -45,12 +48,57 @@ pub struct AccelerateSettings {
     pub batch_size: usize,
 }
 
+/// The side layers of exits and how they learn: by AdamW, beside linear exits that are fitted before, on the frozen encoder.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SideSettings {
+    /// The columns of each [side layer](crate::settings::ExitKind::SideLayer); `None` for a sixth of the encoder's, rounded down to a
+    /// multiple of 32 where that is above 32.
+    pub width: Option<usize>,
+    /// Passes over the texts.
+    pub epochs: usize,
+    /// The peak learning rate; it rises over the first steps and falls to 0.
+    pub learning_rate: f64,
+    /// Texts in a step.
+    pub batch_size: usize,
+}
+
+impl Default for SideSettings {
+    fn default() -> Self {
+        Self { width: None, epochs: 3, learning_rate: 1e-3, batch_size: 32 }
+    }
+}
+
+impl SideSettings {
+    /// The columns beside an encoder of this width.
+    pub(super) fn width(&self, hidden: usize) -> usize {
+        let sixth = (hidden / 6).max(1);
+        self.width.unwrap_or(if sixth > 32 { sixth - sixth % 32 } else { sixth })
+    }
+
+    /// Checks all ranges.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] names the field that is out of range.
+    pub fn check(&self) -> Result<()> {
+        for (field, got) in [("side.epochs", self.epochs), ("side.batch_size", self.batch_size)] {
+            if got == 0 {
+                return Err(Error::setting(field, "at least 1", got));
+            }
+        }
+        if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
+            return Err(Error::setting("side.learning_rate", "a finite number above 0", self.learning_rate));
+        }
+        Ok(())
+    }
+}
+
 impl Default for AccelerateSettings {
     fn default() -> Self {
         Self {
             exits: None,
             pooling: Pooling::Mean,
             targets: Targets::default(),
+            side: Some(SideSettings::default()),
             c: vec![1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0],
             ngram: Some(NgramSettings::default()),
             held_out_share: 0.15,
@@ -84,6 +132,7 @@ impl AccelerateSettings {
                 return Err(Error::setting(field, format!("at least {least}"), got));
             }
         }
+        self.side.as_ref().map_or(Ok(()), SideSettings::check)?;
         self.ngram.as_ref().map_or(Ok(()), NgramSettings::check)
     }
 }

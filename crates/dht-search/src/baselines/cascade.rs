@@ -8,15 +8,6 @@ use crate::evaluation::Predictor;
 use crate::model::{BatchPredictions, LogProbabilities, NgramClassifier, Stacker, best_class};
 use crate::space::{ModelShape, Route};
 
-/// Where the rows of a [`cascade`] left, and with which class.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cascaded {
-    /// The class of each row, of the stage where it left.
-    pub labels: Vec<u32>,
-    /// The index of the stage where each row left.
-    pub stages: Vec<usize>,
-}
-
 /// Whether a row goes on to the next stage: while its largest probability is below the threshold. At a threshold of 1 or
 /// above every row does, also where a probability is rounded to 1.
 fn goes_on(row: &[f64], threshold: f64) -> bool {
@@ -28,32 +19,10 @@ fn check_threshold(threshold: f64) -> Result<()> {
     if threshold >= 0.0 { Ok(()) } else { Err(Error::setting("threshold", "at least 0", threshold)) }
 }
 
-/// The cascade of some models by their log-probabilities of the same rows: a row leaves at the first stage where its largest
-/// probability reaches the threshold, and else at the last. With 0 every row leaves at the first stage, with 1 or more at
-/// the last.
-///
-/// # Errors
-/// [`Error::Setting`] for no stage, stages of different shapes, and a threshold that is negative or no number.
-pub fn cascade(stages: &[LogProbabilities], threshold: f64) -> Result<Cascaded> {
-    check_threshold(threshold)?;
-    let Some(first) = stages.first() else { return Err(Error::setting("stages", "at least 1", 0)) };
-    let shape = |stage: &LogProbabilities| format!("{} rows of {} classes", stage.len(), stage.classes());
-    if let Some(other) = stages.iter().find(|stage| shape(stage) != shape(first)) {
-        return Err(Error::setting("a stage", shape(first), shape(other)));
-    }
-    let mut cascaded = Cascaded { labels: first.labels(), stages: vec![0; first.len()] };
-    for (stage, (before, logs)) in stages.iter().zip(&stages[1..]).enumerate() {
-        for (row, (before, logs)) in before.rows().zip(logs.rows()).enumerate() {
-            if cascaded.stages[row] == stage && goes_on(before, threshold) {
-                (cascaded.labels[row], cascaded.stages[row]) = (best_class(logs).0, stage + 1);
-            }
-        }
-    }
-    Ok(cascaded)
-}
-
 /// An n-gram classifier and then classifiers, each of which runs for the texts that go on. Its FLOPs are those of all stages
-/// that a text ran. The route of a text is that of its last stage, among the layers of the last classifier.
+/// that a text ran. The route of a text is that of its last stage, among the layers of the last classifier. A text leaves at the
+/// first stage where its largest probability reaches the threshold, and else at the last: with 0 at the first, with 1 or more
+/// at the last. [`Stages`](crate::evaluation::Stages) is its arithmetic: a threshold of t there is one of 1 − t here.
 #[derive(Debug)]
 pub struct Cascade {
     ngram: NgramClassifier,

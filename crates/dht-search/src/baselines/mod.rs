@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | [`truncation`] | the first layers of an encoder, fine-tuned or distilled | [`FineTuning`], [`Distillation`] |
 //! | [`distilbert`] | a student that begins as some of its teacher's layers (Sanh et al. 2019) | [`Distillation`] |
-//! | [`fastbert`] | exits distilled from a frozen classifier, an entropy threshold (Liu et al. 2020) | [`FastBert`](fastbert::FastBert) |
+//! | [`fastbert`] | exits distilled from a frozen classifier, an entropy threshold (Liu et al. 2020) | [`FrozenExits`] |
 //! | [`pabee`] | exits trained jointly, patience (Zhou et al. 2020) | [`SearchObjective`] |
 //! | [`NgramClassifier`] | logistic regression on tf-idf of n-grams; alone, [before classifiers](Cascade), or [with one](Stacked) | none: a convex fit |
 
@@ -25,10 +25,10 @@ use dht_transformer::{
 use crate::error::Error;
 use crate::evaluation::Predictor;
 use crate::model::DynamicModel;
-use crate::training::SearchObjective;
+use crate::training::{FrozenExits, SearchObjective};
 
 pub use crate::model::{FullModel, LogProbabilities, NgramClassifier, NgramFit, NgramSettings, Stacker};
-pub use cascade::{Cascade, Cascaded, cascade};
+pub use cascade::Cascade;
 pub use stacking::Stacked;
 
 /// The training of a baseline: what it has cost, and what it makes.
@@ -64,6 +64,18 @@ impl Baseline for Distillation {
     }
 
     fn into_model(self) -> TextClassifier {
+        self.into_model()
+    }
+}
+
+impl Baseline for FrozenExits {
+    type Model = DynamicModel;
+
+    fn flops(&self) -> u64 {
+        self.flops()
+    }
+
+    fn into_model(self) -> DynamicModel {
         self.into_model()
     }
 }

@@ -1,7 +1,6 @@
 //! Evaluation: one function scores every [`Predictor`] and measures its time in the same way.
 
 pub mod controls;
-mod exit_probabilities;
 mod on_routes;
 mod queued;
 mod regret;
@@ -25,12 +24,11 @@ use crate::model::{BatchPredictions, DynamicModel, Prediction};
 use crate::routing::RouteChoice;
 use crate::space::{ModelShape, Route};
 
-pub use exit_probabilities::exit_log_probabilities;
+pub use crate::model::exit_log_probabilities;
 pub use queued::{Queued, evaluate_queued};
 pub use regret::{FixedArms, Regret};
 pub use speed::{CALIBRATION_TOLERANCE, Speed, SpeedCurve, calibrate};
-pub(crate) use stages::stage_flops;
-pub use stages::{Staged, Stages, stage_log_probabilities};
+pub use stages::{LeavingRule, Staged, Stages, stage_flops, stage_log_probabilities};
 pub use timing::{PassTimes, time_in_turns};
 
 /// Predicts batches: a dynamic model, a full classifier, a baseline.

@@ -108,9 +108,10 @@ impl<'a> QueuedRun<'a> {
         let (model, space) = (self.model.model(), self.model.space());
         let last = space.exits().len() - 1;
         let read = self.model.router.reads(0, last) || self.model.heads.reads_signals();
-        let exit = if read && space.base().is_some() { model.exits.at(0).flops().forward.0 } else { 0 };
+        let read = read && space.base().is_some();
         for (row, tokens) in rows.iter().zip(batch.spans.lengths()) {
             let base = model.layer_flops().base(space, tokens).0;
+            let exit = if read { model.exits.at(0).flops(tokens).forward.0 } else { 0 };
             self.before[*row] = base + exit;
         }
         let rows: Vec<u64> = rows.iter().map(|row| *row as u64).collect();

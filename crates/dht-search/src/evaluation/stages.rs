@@ -2,24 +2,56 @@
 
 use dht_transformer::EncodedDataset;
 
-use super::exit_log_probabilities;
 use crate::error::{Error, Result};
-use crate::model::{DynamicModel, LogProbabilities, Stacker, best_class};
+use crate::model::{DynamicModel, LogProbabilities, Stacker, best_class, exit_log_probabilities};
 use crate::space::Route;
 
 /// The answers of some stages to the same rows, and what a row costs that leaves at each of them.
 ///
-/// A row leaves at the first stage where 1 − max p is below the threshold, and else at the last, as with
-/// [`RouterKind::ConfidenceThreshold`](crate::settings::RouterKind::ConfidenceThreshold). So a whole curve of accuracy
-/// against cost takes no further pass through a model.
+/// A row leaves at the first stage where its uncertainty is below the threshold, and else at the last. So a whole curve of
+/// accuracy against cost takes no further pass through a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stages {
     /// The class of each row, by stage.
     labels: Vec<Vec<u32>>,
-    /// 1 − max p of each row, by stage.
+    /// By stage and row.
     uncertainties: Vec<Vec<f64>>,
     /// What a row costs that leaves there, by stage.
     flops: Vec<Vec<u64>>,
+}
+
+/// What is compared with the threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum LeavingRule {
+    /// 1 − max p, as with [`RouterKind::ConfidenceThreshold`](crate::settings::RouterKind::ConfidenceThreshold).
+    #[default]
+    Confidence,
+    /// −Σ p·ln p / ln C of the C probabilities, as with
+    /// [`RouterKind::EntropyThreshold`](crate::settings::RouterKind::EntropyThreshold).
+    Entropy,
+    /// 1/(1 + a), where a is how many stages before, without a break, say the same class, as with
+    /// [`RouterKind::Patience`](crate::settings::RouterKind::Patience): a patience of p is any threshold above
+    /// 1/(1 + p) and not above 1/p.
+    Patience,
+}
+
+impl LeavingRule {
+    /// The uncertainty of each row, by stage.
+    fn uncertainties(self, stages: &[LogProbabilities]) -> Vec<Vec<f64>> {
+        let mut before: Vec<(Option<u32>, u32)> = vec![(None, 0); stages[0].len()];
+        let mut of_row = |(row, logs): (usize, &[f64])| match self {
+            Self::Confidence => 1.0 - best_class(logs).1.exp(),
+            Self::Entropy => logs.iter().map(|log| -log.exp() * log).sum::<f64>() / (logs.len() as f64).ln(),
+            Self::Patience => {
+                let (class, agreeing) = before[row];
+                let own = best_class(logs).0;
+                before[row] = (Some(own), if class == Some(own) { agreeing + 1 } else { 0 });
+                1.0 / f64::from(1 + before[row].1)
+            }
+        };
+        stages.iter().map(|stage| stage.rows().enumerate().map(&mut of_row).collect()).collect()
+    }
 }
 
 /// Where rows leave at a threshold.
@@ -40,7 +72,7 @@ impl Stages {
     ///
     /// # Errors
     /// [`Error::Setting`] for no stage, and for stages of different numbers of rows or classes.
-    pub fn new(stages: &[LogProbabilities], flops: Vec<Vec<u64>>) -> Result<Self> {
+    pub fn new(stages: &[LogProbabilities], flops: Vec<Vec<u64>>, rule: LeavingRule) -> Result<Self> {
         let Some(first) = stages.first() else { return Err(Error::setting("stages", "at least 1", 0)) };
         let shape = |rows: usize, classes: usize| format!("{rows} rows of {classes} classes");
         if let Some(other) =
@@ -54,17 +86,25 @@ impl Stages {
             let got = flops.iter().map(|flops| flops.len().to_string()).collect::<Vec<_>>().join(", ");
             return Err(Error::setting("FLOPs of stages", expected, format!("lists of {got}")));
         }
-        let uncertainty = |row: &[f64]| 1.0 - best_class(row).1.exp();
-        let uncertainties = stages.iter().map(|stage| stage.rows().map(uncertainty).collect()).collect();
-        Ok(Self { labels: stages.iter().map(LogProbabilities::labels).collect(), uncertainties, flops })
+        let labels = stages.iter().map(LogProbabilities::labels).collect();
+        Ok(Self { labels, uncertainties: rule.uncertainties(stages), flops })
     }
 
-    /// The stages of a model, as [`stage_log_probabilities`] reads them.
+    /// The stages of a model, as [`stage_log_probabilities`] reads them, left where a model is sure.
     ///
     /// # Errors
     /// As there.
     pub fn of_model(model: &DynamicModel, data: &EncodedDataset, batch_size: usize) -> Result<Self> {
-        Self::new(&stage_log_probabilities(model, data, batch_size)?, stage_flops(model, data)?)
+        Self::new(
+            &stage_log_probabilities(model, data, batch_size)?,
+            stage_flops(model, data)?,
+            LeavingRule::Confidence,
+        )
+    }
+
+    /// The number of stages.
+    pub fn count(&self) -> usize {
+        self.labels.len()
     }
 
     /// The number of rows.
@@ -140,8 +180,12 @@ pub fn stage_log_probabilities(
     Ok(std::iter::once(ngram).chain(stacked).collect())
 }
 
-/// FLOPs of a text that leaves at each stage of a model, by stage and row, those of the stages before included.
-pub(crate) fn stage_flops(model: &DynamicModel, data: &EncodedDataset) -> Result<Vec<Vec<u64>>> {
+/// FLOPs of a text that leaves at each stage of a model, by stage and row, those of the stages before included and those of
+/// routers left out: [`Stages`] has none.
+///
+/// # Errors
+/// None for texts that the model can predict.
+pub fn stage_flops(model: &DynamicModel, data: &EncodedDataset) -> Result<Vec<Vec<u64>>> {
     let parts = model.model();
     let exits = parts.space().exits();
     let mut stages = Vec::new();
@@ -174,7 +218,7 @@ mod tests {
 
     fn stages() -> Stages {
         let tables = [table(&[0.9, 0.6, 0.2]), table(&[0.1, 0.3, 0.45]), table(&[0.8, 0.9, 0.99])];
-        Stages::new(&tables, vec![vec![1; 3], vec![10, 20, 30], vec![100; 3]]).unwrap()
+        Stages::new(&tables, vec![vec![1; 3], vec![10, 20, 30], vec![100; 3]], LeavingRule::Confidence).unwrap()
     }
 
     #[test]
@@ -206,8 +250,25 @@ mod tests {
     }
 
     #[test]
+    fn entropy_and_patience_leave_where_their_sources_do() {
+        let tables = [table(&[0.9, 0.6, 0.2]), table(&[0.1, 0.8, 0.3]), table(&[0.05, 0.9, 0.99])];
+        let of = |rule| Stages::new(&tables, vec![vec![1; 3], vec![2; 3], vec![3; 3]], rule).unwrap();
+        // Entropies over ln 2: .47, .97, .72, then .47, .72, .88.
+        let entropy = of(LeavingRule::Entropy);
+        assert_eq!(entropy.at(0.5).stages, [0, 2, 2]);
+        assert_eq!(entropy.at(0.73).stages, [0, 1, 0]);
+        // The first row changes its class once, the second never, the third at the end.
+        let patience = of(LeavingRule::Patience);
+        assert_eq!(patience.at(1.0).stages, [2, 1, 1], "a patience of 1");
+        assert_eq!(patience.at(0.5).stages, [2, 2, 2], "a patience of 2");
+        assert_eq!(patience.at(1.0).labels, [1, 0, 1]);
+    }
+
+    #[test]
     fn stages_that_do_not_belong_together_are_refused() {
-        let error = |stages: &[LogProbabilities], flops| Stages::new(stages, flops).unwrap_err().to_string();
+        let error = |stages: &[LogProbabilities], flops| {
+            Stages::new(stages, flops, LeavingRule::Confidence).unwrap_err().to_string()
+        };
         assert_eq!(error(&[], vec![]), "stages is 0, expected at least 1");
         let two = [table(&[0.5]), table(&[0.5, 0.5])];
         assert_eq!(error(&two, vec![vec![1], vec![1]]), "a stage is 2 rows of 2 classes, expected 1 rows of 2 classes");

@@ -145,14 +145,18 @@ impl ExitModel {
 
     /// Forward FLOPs of a sample on a route, given how often each exit read it.
     pub(crate) fn forward_flops(&self, route: &Route, tokens: usize, reads: &[ExitReads]) -> u64 {
-        let exits = reads.iter().enumerate().map(|(exit, reads)| reads.total() * self.exits.at(exit).flops().forward.0);
+        let of_exit = |(exit, reads): (usize, &ExitReads)| match reads.total() {
+            0 => 0,
+            total => total * self.exits.at(exit).flops(tokens).forward.0,
+        };
+        let exits = reads.iter().enumerate().map(of_exit);
         self.layer_flops().forward(route, tokens).0 + exits.sum::<u64>()
     }
 
     /// Backward FLOPs of a sample on a route, given how often each exit read it.
     pub(crate) fn backward_flops(&self, route: &Route, tokens: usize, reads: &[ExitReads]) -> u64 {
         let of_exit = |(exit, reads): (usize, &ExitReads)| {
-            let flops = self.exits.at(exit).flops();
+            let flops = self.exits.at(exit).flops(tokens);
             reads.attached * flops.backward.0 + reads.detached * flops.backward_weights.0
         };
         self.layer_flops().backward(route, tokens).0 + reads.iter().enumerate().map(of_exit).sum::<u64>()

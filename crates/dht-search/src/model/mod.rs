@@ -3,6 +3,7 @@
 mod dynamic;
 mod executor;
 mod exit_model;
+mod exit_probabilities;
 mod exits;
 mod front;
 mod full_model;
@@ -16,6 +17,7 @@ mod stacker;
 pub use dynamic::DynamicModel;
 pub(crate) use executor::{Executor, PassedExits};
 pub use exit_model::ExitModel;
+pub use exit_probabilities::exit_log_probabilities;
 pub(crate) use exits::Exits;
 pub use exits::{Exit, ExitFlops};
 pub use front::FrontExit;

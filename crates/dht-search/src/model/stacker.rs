@@ -98,7 +98,7 @@ impl Stacker {
     }
 
     /// FLOPs of the products for one text: two multiply-adds a class.
-    pub(crate) fn flops(classes: usize) -> u64 {
+    pub fn flops(classes: usize) -> u64 {
         4 * classes as u64
     }
 }

@@ -4,6 +4,7 @@
 mod accounting;
 mod arm_features;
 mod exit_losses;
+mod frozen_exits;
 mod full_model_steps;
 mod head_gradients;
 mod head_importance;
@@ -16,6 +17,7 @@ mod steps;
 mod teacher;
 
 pub use accounting::{CostAccounting, CurveRecorder, Curves, GroupHeads, LossCurve, SetCount};
+pub use frozen_exits::{ExitTargets, FrozenExits};
 pub use objective::SearchObjective;
 
 #[cfg(test)]

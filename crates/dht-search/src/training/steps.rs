@@ -102,10 +102,13 @@ impl SearchObjective {
         let (decisions, deciding) = self.executor(&ctx, progress, PassedExits::Skip).decide(batch, &mut rng)?;
         self.accounting.bandit_seconds += deciding.as_secs_f64();
         let (model, last) = (self.exit_model(), self.exit_model().space.exits().len() - 1);
-        let base: u64 = batch.spans.lengths().map(|tokens| model.layer_flops().base(&model.space, tokens).0).sum();
         let read = self.dynamic.router.reads(0, last) || self.dynamic.heads.reads_signals();
-        let reads = if read { batch.len() as u64 } else { 0 };
-        self.accounting.flops += base + reads * model.exits.at(0).flops().forward.0;
+        let of_text = |tokens| {
+            let exit = if read { model.exits.at(0).flops(tokens).forward.0 } else { 0 };
+            model.layer_flops().base(&model.space, tokens).0 + exit
+        };
+        let flops: u64 = batch.spans.lengths().map(of_text).sum();
+        self.accounting.flops += flops;
         for sample in samples_of(batch) {
             self.queued.insert(sample.id as usize, sample);
         }

@@ -92,6 +92,9 @@ fn exits_and_stacking_are_better_than_chance_and_the_report_says_what_they_do() 
     let within = report.within(0.3).expect("a point");
     assert!(within.flops_ratio <= 0.3);
     assert!(report.flops > 0 && report.seconds >= report.seconds_of_states);
+    let linear = accelerated(&AccelerateSettings { side: None, ..AccelerateSettings::default() })?.report;
+    assert_eq!((report.side, linear.side), (Some(encoder(2, 1)?.block_shape().hidden / 6), None));
+    assert!(linear.flops < report.flops);
     Ok(())
 }
 
@@ -103,7 +106,7 @@ fn few_texts_are_cross_fitted_and_texts_without_labels_take_the_classifiers() ->
     let own = evaluate(classifier, &unlabelled, 16)?.labels;
     unlabelled.samples.iter_mut().for_each(|sample| sample.label = 0);
     let made = accelerate(classifier, &unlabelled, None, &settings, &mut generator())?;
-    assert_eq!(made.report.judged_on, StackedOn::CrossFit(150));
+    assert_eq!((made.report.judged_on, made.report.side), (StackedOn::CrossFit(150), None));
     assert_eq!(made.report.own_accuracy, 1.0, "agreement with itself");
     let found = evaluate(&made.model, &unlabelled, 16)?.labels;
     let same = found.iter().zip(&own).filter(|(found, own)| found == own).count();

@@ -1,11 +1,12 @@
 //! FastBERT: at speed 0 it is its backbone, its exits learn from it alone, and every speed follows from the exits' answers.
 
 use candle_core::Device;
-use dht_search::baselines::fastbert::{FastBert, FastBertSettings};
+use dht_search::baselines::fastbert::{self, FastBertSettings};
 use dht_search::evaluation::controls::evaluate_fixed;
 use dht_search::evaluation::{Predictor, calibrate, exit_log_probabilities};
 use dht_search::settings::{ClassifierSharing, ExitKind};
 use dht_search::space::ModelShape;
+use dht_search::training::FrozenExits;
 use dht_search::transformer::{
     EncodedDataset, ForwardContext, HeadSet, Objective, Pooling, Task, TextClassifier, Trainer, data::longest_first,
     pruning::PrunePlan,
@@ -18,18 +19,19 @@ use crate::toy::{
     CLASSES, HEADS, LAYERS, assert_resumes, bits, encoder, full_model, nothing, refused, task, train_settings,
 };
 
-fn fastbert(pooling: Pooling, settings: FastBertSettings, seed: u64) -> Result<FastBert> {
-    FastBert::new(full_model(pooling), settings, &mut ChaCha8Rng::seed_from_u64(seed))
+fn fastbert(pooling: Pooling, settings: FastBertSettings, seed: u64) -> Result<FrozenExits> {
+    fastbert::fastbert(full_model(pooling), &settings, &mut ChaCha8Rng::seed_from_u64(seed))
 }
 
 /// Exits of all kinds that the source or this crate has, small.
-fn kinds() -> [FastBertSettings; 3] {
+fn kinds() -> [FastBertSettings; 4] {
     let side = FastBertSettings { exit_kind: ExitKind::Side { width: 6 }, ..FastBertSettings::default() };
     let linear = FastBertSettings { exit_kind: ExitKind::Linear, pooling: Pooling::Pooler, ..side.clone() };
-    [FastBertSettings { exits: Some(vec![1, 3, LAYERS]), pooling: Pooling::Cls, ..side.clone() }, linear, side]
+    let layer = FastBertSettings { exit_kind: ExitKind::SideLayer { width: 8 }, ..side.clone() };
+    [FastBertSettings { exits: Some(vec![1, 3, LAYERS]), pooling: Pooling::Cls, ..side.clone() }, linear, layer, side]
 }
 
-fn trained(mut training: FastBert, epochs: usize, data: &EncodedDataset) -> Result<FastBert> {
+fn trained(mut training: FrozenExits, epochs: usize, data: &EncodedDataset) -> Result<FrozenExits> {
     Trainer::new(train_settings(epochs)).fit(&mut training, data, &nothing(), &mut ())?;
     Ok(training)
 }
@@ -92,7 +94,7 @@ fn only_the_exits_before_the_last_learn_and_labels_change_nothing() -> Result<()
 fn the_first_loss_is_the_sum_of_the_exits_divergences_from_the_last() -> Result<()> {
     let data = task(8, 1);
     for temperature in [1.0, 2.0] {
-        let settings = FastBertSettings { temperature, ..kinds()[2].clone() };
+        let settings = FastBertSettings { temperature, ..kinds()[3].clone() };
         let mut training = fastbert(Pooling::Mean, settings, 1)?;
         let by_exit = exit_log_probabilities(training.model().model(), &data, 8)?;
         // Tempered probabilities are powers of the probabilities, rescaled.
@@ -118,13 +120,13 @@ fn the_first_loss_is_the_sum_of_the_exits_divergences_from_the_last() -> Result<
 
 /// A FastBERT whose exits have learned.
 fn learned() -> Result<DynamicModel> {
-    Ok(trained(fastbert(Pooling::Mean, kinds()[2].clone(), 1)?, 6, &task(300, 1))?.into_model())
+    Ok(trained(fastbert(Pooling::Mean, kinds()[3].clone(), 1)?, 6, &task(300, 1))?.into_model())
 }
 
 #[test]
 fn the_exits_learn_what_the_backbone_says_of_texts_they_have_not_seen() -> Result<()> {
     let test = task(100, 4);
-    let fresh = fastbert(Pooling::Mean, kinds()[2].clone(), 1)?;
+    let fresh = fastbert(Pooling::Mean, kinds()[3].clone(), 1)?;
     let before = fresh.score(&test, 16)?;
     let after = trained(fresh, 6, &task(300, 1))?.score(&test, 16)?;
     let backbone = evaluate(full_model(Pooling::Mean), &test, 16)?.confusion.macro_f1();
@@ -214,13 +216,13 @@ fn backbones_and_settings_that_make_no_sense_are_refused_by_name() -> Result<()>
 
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let shallow = TextClassifier::new(encoder(1, 1)?, CLASSES, Pooling::Mean, &mut rng)?;
-    assert_eq!(refused(FastBert::new(&shallow, defaults(), &mut rng)), "router");
+    assert_eq!(refused(fastbert::fastbert(&shallow, &defaults(), &mut rng)), "router");
     let labels = TextClassifier::for_task(Task::Labels, encoder(2, 1)?, CLASSES, Pooling::Mean, &mut rng)?;
-    assert_eq!(refused(FastBert::new(&labels, defaults(), &mut rng)), "classifier");
+    assert_eq!(refused(fastbert::fastbert(&labels, &defaults(), &mut rng)), "classifier");
     let whole = full_model(Pooling::Mean);
     let mut plan = PrunePlan::first_layers(whole.encoder(), LAYERS)?;
     plan.heads[1] = HeadSet::from_indices([0], HEADS)?;
-    assert_eq!(refused(FastBert::new(&whole.prune(&plan)?, defaults(), &mut rng)), "classifier");
+    assert_eq!(refused(fastbert::fastbert(&whole.prune(&plan)?, &defaults(), &mut rng)), "classifier");
 
     let mut data = task(8, 1);
     data.labels.pop();

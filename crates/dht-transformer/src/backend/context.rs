@@ -152,6 +152,11 @@ impl ForwardContext {
         Ok(Some(var))
     }
 
+    /// The same step without head gates, for layers whose heads are not the encoder's.
+    pub(crate) fn without_head_gates(&self) -> Self {
+        Self { gates: None, ..self.clone() }
+    }
+
     /// Reads the gradients of the gates that candle's graph held.
     fn read_gates(&self, store: &GradStore) -> Result<()> {
         let vars = self.lock_gates().map(|mut gates| std::mem::take(&mut gates.vars)).unwrap_or_default();

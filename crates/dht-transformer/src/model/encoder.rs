@@ -248,6 +248,11 @@ impl Encoder {
         Ok(Linear::new(tensors.insert(&mut self.parameters, name)?))
     }
 
+    /// Adds a parameter of any kind.
+    pub(super) fn add_parameter(&mut self, name: String, value: &Tensor) -> Result<Parameter> {
+        self.parameters.insert(name, value)
+    }
+
     /// Adds a head over the vocabulary whose parameters are trained and saved with the encoder's.
     ///
     /// # Errors

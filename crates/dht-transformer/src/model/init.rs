@@ -33,21 +33,26 @@ pub(crate) fn deviation(config: &BertConfig, name: &str) -> f64 {
     }
 }
 
+/// The deviation of a matrix whose outputs have the size of its inputs, for a layer that learns in few steps: 1/√inputs.
+pub(crate) fn of_inputs(config: &BertConfig, name: &str) -> f64 {
+    let inputs = names::shape(config, name).last().copied().unwrap_or(1);
+    (inputs as f64).sqrt().recip()
+}
+
 /// All tensors of an encoder, in the order of [`names::all`]: matrices random, norms one and zero, biases zero.
 pub(crate) fn tensors<R: Rng + ?Sized>(config: &BertConfig, rng: &mut R) -> Result<BTreeMap<String, Tensor>> {
-    names::all(config)
-        .into_iter()
-        .map(|name| {
-            let shape = names::shape(config, &name);
-            let deviation = deviation(config, &name);
-            let tensor = if name.ends_with("LayerNorm.weight") {
-                Tensor::from_vec(vec![1f32; shape[0]], shape, &Device::Cpu)?
-            } else if name.ends_with(".bias") {
-                Tensor::from_vec(vec![0f32; shape[0]], shape, &Device::Cpu)?
-            } else {
-                normal(&shape, deviation, rng)?
-            };
-            Ok((name, tensor))
-        })
-        .collect()
+    let named = |name: String| Ok((name.clone(), tensor(config, &name, deviation(config, &name), rng)?));
+    names::all(config).into_iter().map(named).collect()
+}
+
+/// One tensor: a matrix random, a norm one and zero, a bias zero.
+pub(crate) fn tensor<R: Rng + ?Sized>(config: &BertConfig, name: &str, deviation: f64, rng: &mut R) -> Result<Tensor> {
+    let shape = names::shape(config, name);
+    Ok(if name.ends_with("LayerNorm.weight") {
+        Tensor::from_vec(vec![1f32; shape[0]], shape, &Device::Cpu)?
+    } else if name.ends_with(".bias") {
+        Tensor::from_vec(vec![0f32; shape[0]], shape, &Device::Cpu)?
+    } else {
+        normal(&shape, deviation, rng)?
+    })
 }

@@ -10,6 +10,7 @@ mod linear;
 mod local_attention;
 pub(crate) mod names;
 mod pruned;
+mod side_layer;
 mod var_source;
 
 pub use classifier::Classifier;
@@ -19,6 +20,7 @@ pub(crate) use language_head::LanguageHeadTensors;
 pub use linear::Linear;
 pub(crate) use linear::LinearTensors;
 pub(crate) use pruned::{KEPT_HEADS, KEPT_NEURONS};
+pub use side_layer::SideLayer;
 pub(crate) use var_source::VarSource;
 
 #[cfg(test)]

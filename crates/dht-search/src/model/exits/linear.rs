@@ -28,7 +28,7 @@ impl Exit for LinearExit {
         Ok(self.0.forward(hidden, ctx)?)
     }
 
-    fn flops(&self) -> ExitFlops {
+    fn flops(&self, _: usize) -> ExitFlops {
         let shape = self.0.shape();
         ExitFlops {
             forward: shape.forward(1).total(),

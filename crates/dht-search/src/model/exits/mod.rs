@@ -2,6 +2,7 @@
 
 mod linear;
 mod side;
+mod side_layer;
 
 use std::fmt::Debug;
 
@@ -18,8 +19,9 @@ use crate::space::SearchSpace;
 
 use linear::LinearExit;
 use side::SideExit;
+use side_layer::SideLayerExit;
 
-/// FLOPs of one exit for one sample, two for each multiply-add.
+/// FLOPs of one exit for one text, two for each multiply-add.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExitFlops {
     /// Of its logits.
@@ -40,8 +42,8 @@ pub trait Exit: Debug + Send + Sync {
     /// What candle reports.
     fn logits(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<Tensor>;
 
-    /// FLOPs of [`logits`](Self::logits) and its backward for one sample.
-    fn flops(&self) -> ExitFlops;
+    /// FLOPs of [`logits`](Self::logits) and its backward for a text of so many tokens.
+    fn flops(&self, tokens: usize) -> ExitFlops;
 
     /// Another handle on the same parameters.
     fn box_clone(&self) -> Box<dyn Exit>;
@@ -53,10 +55,11 @@ impl Clone for Box<dyn Exit> {
     }
 }
 
-/// One exit with new parameters, whose names start with `name` and a dot: of the kind of the `last` exit, or of those before.
+/// One exit at a depth with new parameters, whose names start with `name` and a dot: of the kind of the `last` exit, or of those
+/// before.
 fn build<R: Rng + ?Sized>(
     encoder: &mut Encoder,
-    name: &str,
+    (name, depth): (&str, usize),
     classes: usize,
     (settings, last): (&SearchSettings, bool),
     rng: &mut R,
@@ -67,6 +70,9 @@ fn build<R: Rng + ?Sized>(
     Ok(match settings.exit_kind {
         ExitKind::Linear => Box::new(LinearExit::new(encoder, name, classes, settings.pooling, rng)?),
         ExitKind::Side { width } => Box::new(SideExit::new(encoder, name, classes, (settings.pooling, width), rng)?),
+        ExitKind::SideLayer { width } => {
+            Box::new(SideLayerExit::new(encoder, (name, depth), classes, (settings.pooling, width), rng)?)
+        }
     })
 }
 
@@ -90,7 +96,8 @@ impl Exits {
         let names = Self::names(space, settings);
         let exits = names.iter().enumerate().map(|(exit, name)| {
             let of_kind = (settings, exit + 1 == names.len());
-            Ok((space.depth(exit), build(encoder, name, classes, of_kind, rng)?))
+            let depth = space.depth(exit);
+            Ok((depth, build(encoder, (name, depth), classes, of_kind, rng)?))
         });
         let exits = exits.collect::<Result<_>>()?;
         let pooler = settings.pooling == dht_transformer::Pooling::Pooler;
@@ -114,7 +121,7 @@ impl Exits {
             let own = self.exits.iter().find(|(own, _)| shared || *own == depth);
             let exit = match own {
                 Some((_, own)) => own.clone(),
-                None => build(encoder, name, self.classes, (settings, exit_index + 1 == names.len()), rng)?,
+                None => build(encoder, (name, depth), self.classes, (settings, exit_index + 1 == names.len()), rng)?,
             };
             exits.push((depth, exit));
         }

@@ -44,7 +44,7 @@ impl Exit for SideExit {
         Ok(self.output.forward(&self.hidden.forward(&pooled, ctx)?.gelu_erf()?, ctx)?)
     }
 
-    fn flops(&self) -> ExitFlops {
+    fn flops(&self, _: usize) -> ExitFlops {
         let (hidden, output) = (self.hidden.shape(), self.output.shape());
         // The gradient of the hidden layer's weights needs that of the output layer's input.
         let backward = |needs| (hidden.backward(1, needs) + output.backward(1, BackwardNeeds::ALL)).total();
@@ -120,9 +120,9 @@ mod tests {
             for (expected, got) in expected.into_iter().flatten().zip(got.into_iter().flatten()) {
                 approx::assert_relative_eq!(expected, got, epsilon = 1e-5);
             }
-            assert_eq!(exit.flops().forward.0, 2 * (8 * 5 + 5 * 3));
-            assert_eq!(exit.flops().backward.0, 2 * exit.flops().forward.0);
-            assert_eq!(exit.flops().backward_weights.0, 2 * (8 * 5 + 2 * 5 * 3));
+            assert_eq!(exit.flops(3).forward.0, 2 * (8 * 5 + 5 * 3));
+            assert_eq!(exit.flops(3).backward.0, 2 * exit.flops(3).forward.0);
+            assert_eq!(exit.flops(3).backward_weights.0, 2 * (8 * 5 + 2 * 5 * 3));
         }
     }
 }

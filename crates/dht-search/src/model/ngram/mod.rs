@@ -109,7 +109,7 @@ impl NgramClassifier {
     }
 
     /// FLOPs of every row of a data set.
-    pub(crate) fn flops_of_all(&self, data: &EncodedDataset) -> Vec<u64> {
+    pub fn flops_of_all(&self, data: &EncodedDataset) -> Vec<u64> {
         let texts: Vec<Tokens<'_>> = tokens_of(data).collect();
         let of = |text: &Tokens<'_>| self.flops(&self.vocabulary.features(*text, &self.settings.left_out));
         texts.par_iter().with_min_len(16).map(of).collect()

@@ -2,14 +2,14 @@
 
 use dht_transformer::{EncodedDataset, ForwardContext, HeadPlan, data::longest_first, tensors::log_softmax};
 
+use super::exit_model::ExitModel;
 use crate::error::Result;
-use crate::model::ExitModel;
 
 /// ln softmax of the logits of every exit on the full route, by exit, then by row, then by class: what every threshold and
 /// every patience decides from, so that their curves are arithmetic on it.
 ///
 /// Each row runs all layers once, with all heads, and after every exit a tail if the space has one. The values are those of a
-/// [fixed route](super::controls::evaluate_fixed) of all heads to that exit.
+/// [fixed route](crate::evaluation::controls::evaluate_fixed) of all heads to that exit.
 ///
 /// # Errors
 /// What the encoder reports; [`Error::Setting`](crate::Error::Setting) for a batch size of 0.

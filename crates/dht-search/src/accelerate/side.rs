@@ -1,0 +1,31 @@
+//! The side layers of exits learn on the frozen encoder.
+
+use dht_transformer::{AdamWSettings, EncodedDataset, TrainSettings, Trainer};
+use rand::{Rng, RngExt};
+
+use super::settings::{SideSettings, Targets};
+use crate::error::Result;
+use crate::model::DynamicModel;
+use crate::training::{ExitTargets, FrozenExits};
+
+/// Trains all exits before the last; the model, and the FLOPs of that.
+pub(super) fn train<R: Rng + ?Sized>(
+    model: DynamicModel,
+    texts: &EncodedDataset,
+    targets: Targets,
+    settings: &SideSettings,
+    rng: &mut R,
+) -> Result<(DynamicModel, u64)> {
+    let targets = match targets {
+        Targets::Labels | Targets::Predictions => ExitTargets::Labels,
+        Targets::SoftLabels => ExitTargets::SoftLabels { temperature: 1.0 },
+    };
+    let mut exits = FrozenExits::new(model, targets)?;
+    let optimizer = AdamWSettings { learning_rate: settings.learning_rate, ..AdamWSettings::default() };
+    let (epochs, batch_size, seed) = (settings.epochs, settings.batch_size, rng.random());
+    let trainer = Trainer::new(TrainSettings { epochs, batch_size, seed, optimizer, ..TrainSettings::default() });
+    let nothing = EncodedDataset { samples: Vec::new(), ..texts.clone() };
+    trainer.fit(&mut exits, texts, &nothing, &mut ())?;
+    let flops = exits.flops();
+    Ok((exits.into_model(), flops))
+}

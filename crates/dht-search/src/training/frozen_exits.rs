@@ -1,0 +1,206 @@
+//! Exits that learn on a frozen model.
+
+use candle_core::Tensor;
+use dht_transformer::{
+    EncodedDataset, ForwardContext, HeadPlan, Objective, PackedBatch, Progress, StepLoss,
+    error::SettingMismatch,
+    tensors::{Parameters, cross_entropy, soft_cross_entropy},
+    train::metrics::score,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::error::{Error, Result};
+use crate::model::{DynamicModel, exit_log_probabilities, most_probable};
+use crate::routing::ExitReads;
+use crate::space::Route;
+
+/// What exits learn from.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ExitTargets {
+    /// The texts' own labels, by cross-entropy.
+    Labels,
+    /// What the last exit says, by τ²·KL(softmax(t/τ) ‖ softmax(z/τ)) (Hinton et al. 2015).
+    SoftLabels {
+        /// The temperature τ, above 0.
+        temperature: f64,
+    },
+}
+
+impl ExitTargets {
+    fn check(self) -> Result<()> {
+        match self {
+            Self::SoftLabels { temperature } if !(temperature > 0.0 && temperature.is_finite()) => {
+                Err(Error::setting("temperature", "a finite number above 0", temperature))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Trains the exits before the last of a model whose layers and last exit stay as they are, to the bit. The loss is the sum over those
+/// exits of each one's mean loss; nothing of one exit reaches another. The [score](Objective::score) is their mean macro F1.
+#[derive(Debug)]
+pub struct FrozenExits {
+    model: DynamicModel,
+    targets: ExitTargets,
+    pending: Option<PackedBatch>,
+    flops: u64,
+}
+
+impl FrozenExits {
+    /// The training of a model's exits before the last.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a temperature that is not above 0, and for a model without an exit before the last or with a front exit.
+    pub fn new(model: DynamicModel, targets: ExitTargets) -> Result<Self> {
+        targets.check()?;
+        if model.space().exits().len() < 2 {
+            return Err(Error::setting("exits", "at least two", model.space().exits().len()));
+        }
+        if model.front().is_some() {
+            return Err(Error::setting(
+                "model",
+                "one without a front exit, which was stacked on other exits",
+                "one with it",
+            ));
+        }
+        Ok(Self { model, targets, pending: None, flops: 0 })
+    }
+
+    /// The model as it stands.
+    pub fn model(&self) -> &DynamicModel {
+        &self.model
+    }
+
+    /// FLOPs of all matrix products of this training so far, without validation: the frozen layers' forward, and the exits'
+    /// forward and backward. What came before is not contained.
+    pub fn flops(&self) -> u64 {
+        self.flops
+    }
+
+    /// The model with its exits.
+    pub fn into_model(self) -> DynamicModel {
+        self.model
+    }
+
+    /// The exits that learn, and the layers that run for them.
+    fn students(&self) -> (usize, usize) {
+        let exits = self.model.space().exits();
+        let students = exits.len() - 1;
+        match self.targets {
+            ExitTargets::Labels => (students, exits[students - 1]),
+            ExitTargets::SoftLabels { .. } => (students, exits[students]),
+        }
+    }
+
+    /// FLOPs of a step: the forward of the layers that run, and of the last exit where it is read; all other exits forward and
+    /// backward, without gradients of the states.
+    fn step_flops(&self, batch: &PackedBatch) -> Result<u64> {
+        let model = self.model.model();
+        let (students, depth) = self.students();
+        let (route, mut reads) = (Route::truncated(model.space.model_shape(), depth)?, model.full_reads());
+        reads[..students].iter_mut().for_each(|reads| *reads = ExitReads { attached: 0, detached: 1 });
+        if self.targets == ExitTargets::Labels {
+            reads[students] = ExitReads::default();
+        }
+        let of_text = |tokens| {
+            let backward: u64 = (0..students).map(|exit| model.exits.at(exit).flops(tokens).backward_weights.0).sum();
+            model.forward_flops(&route, tokens, &reads) + backward
+        };
+        Ok(batch.spans.lengths().map(of_text).sum())
+    }
+
+    /// The sum over the exits before the last of their mean loss.
+    fn loss(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor> {
+        let (model, frozen) = (self.model.model(), ForwardContext::inference());
+        let (mut hidden, mut depth) = (model.encoder.embed(batch, &frozen)?, 0);
+        let (students, deepest) = self.students();
+        let mut logits = Vec::new();
+        for (exit, &end) in model.space.exits().iter().enumerate().filter(|(_, end)| **end <= deepest) {
+            hidden = model.encoder.run(depth..end, &hidden, &HeadPlan::Full, &frozen)?.detach();
+            depth = end;
+            if exit < students {
+                logits.push(model.exits.at(exit).logits(&hidden, ctx)?);
+            }
+        }
+        let losses = match self.targets {
+            ExitTargets::Labels => {
+                let of_exit = |logits: &Tensor| Ok(cross_entropy(logits, &batch.labels)?);
+                logits.iter().map(of_exit).collect::<Result<Vec<_>>>()?
+            }
+            ExitTargets::SoftLabels { temperature } => {
+                let teacher = model.exits.at(students).logits(&hidden, &frozen)?;
+                let of_exit = |logits: &Tensor| Ok(soft_cross_entropy(logits, &teacher, temperature)?);
+                logits.iter().map(of_exit).collect::<Result<Vec<_>>>()?
+            }
+        };
+        Ok(Tensor::stack(&losses, 0)?.sum(0)?.mean_all()?)
+    }
+
+    fn comparable(&self) -> Result<Value> {
+        let of_state = |source| Error::State { what: "training state".into(), source };
+        let settings = serde_json::to_value(self.model.settings()).map_err(of_state)?;
+        let targets = serde_json::to_value(self.targets).map_err(of_state)?;
+        Ok(json!({ "search": settings, "targets": targets, "encoder": self.model.encoder().config() }))
+    }
+}
+
+impl Objective for FrozenExits {
+    type Error = Error;
+
+    fn parameters(&self) -> &Parameters {
+        self.model.encoder().parameters()
+    }
+
+    fn prepare(&mut self, training: &EncodedDataset, _: Progress) -> Result<()> {
+        self.pending = None;
+        self.model.model().check_texts(training)
+    }
+
+    fn offer(&mut self, batch: PackedBatch, _: Progress) -> Result<()> {
+        self.pending = Some(batch);
+        Ok(())
+    }
+
+    fn next_loss(&mut self, progress: Progress, _drain: bool) -> Result<Option<StepLoss>> {
+        let Some(batch) = self.pending.take() else { return Ok(None) };
+        let ctx = ForwardContext::training(self.parameters(), progress.seed, progress.step as u32);
+        let loss = self.loss(&batch, &ctx)?;
+        self.flops += self.step_flops(&batch)?;
+        Ok(Some(StepLoss { loss, ctx, samples: batch.len(), terms: batch.len() }))
+    }
+
+    fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
+        self.model.model().check_texts(data)?;
+        let by_exit = exit_log_probabilities(self.model.model(), data, batch_size)?;
+        let students = &by_exit[..by_exit.len() - 1];
+        let macro_f1 = |rows: &Vec<Vec<f32>>| -> Result<f64> {
+            let labels: Vec<u32> = rows.iter().map(|row| most_probable(row)).collect();
+            Ok(score(data, &labels)?.macro_f1())
+        };
+        Ok(students.iter().map(macro_f1).sum::<Result<f64>>()? / students.len() as f64)
+    }
+
+    fn state(&self) -> Result<Value> {
+        let mut state = self.comparable()?;
+        state["flops"] = self.flops.into();
+        Ok(state)
+    }
+
+    fn differences(&self, state: &Value) -> Result<Vec<SettingMismatch>> {
+        let stored = json!({ "search": state["search"], "targets": state["targets"], "encoder": state["encoder"] });
+        Ok(SettingMismatch::between(&stored, &self.comparable()?))
+    }
+
+    fn restore(&mut self, state: Value, training: &EncodedDataset) -> Result<()> {
+        self.model.model().check_texts(training)?;
+        let flops = state["flops"].as_u64();
+        let missing = || Error::setting("flops", "a number of FLOPs in the training state", &state["flops"]);
+        self.flops = flops.ok_or_else(missing)?;
+        self.pending = None;
+        Ok(())
+    }
+}

@@ -1,0 +1,163 @@
+//! A narrow layer beside an encoder's own, for exits.
+
+use rand::Rng;
+
+use super::block::Block;
+use super::encoder::Encoder;
+use super::linear::Linear;
+use super::{init, names};
+use crate::backend::{ForwardContext, LayersOp};
+use crate::config::BertConfig;
+use crate::error::{Error, Result};
+use crate::flops::{BackwardNeeds, BlockShape, FlopCount, Load};
+use crate::tensors::{HeadPlan, HeadSet, Hidden};
+
+/// The width of a head, where the layer is as wide or wider.
+const HEAD: usize = 32;
+/// Neurons of the feed-forward for each column.
+const NEURONS: usize = 2;
+
+/// A transformer layer of its own width over an encoder's rows: layer(h·Wᵀ + b), (tokens, hidden) → (tokens, width). Made by
+/// [`Encoder::add_side_layer`].
+#[derive(Debug, Clone)]
+pub struct SideLayer {
+    narrow: Linear,
+    block: Block,
+    shape: BlockShape,
+}
+
+impl Encoder {
+    /// Adds a layer beside the encoder's own, whose parameters, `{name}.…`, are trained and saved with the encoder's. It
+    /// reads the rows after `depth` layers, has heads of 32 columns (one of all, where `width` is less) and 2·`width` neurons, and
+    /// the encoder's dropouts and activation. Its block's matrices start from N(0, 1/inputs).
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a width of 0, or above 32 and no multiple of it; [`Error::Parameter`] when a name is taken.
+    pub fn add_side_layer<R: Rng + ?Sized>(
+        &mut self,
+        name: &str,
+        depth: usize,
+        width: usize,
+        rng: &mut R,
+    ) -> Result<SideLayer> {
+        if width == 0 || width > HEAD && !width.is_multiple_of(HEAD) {
+            return Err(Error::setting(
+                "width of a side layer",
+                format!("1 to {HEAD}, or a multiple of it"),
+                width.to_string(),
+            ));
+        }
+        let heads = (width / HEAD).max(1);
+        let config = BertConfig {
+            hidden_size: width,
+            num_attention_heads: heads,
+            intermediate_size: NEURONS * width,
+            num_hidden_layers: 1,
+            ..self.config().clone()
+        };
+        let narrow = self.add_linear(&format!("{name}.narrow"), self.config().hidden_size, width, rng)?;
+        // Behind the encoder's layers, so that it has dropouts of its own.
+        let layer = self.layers() + depth;
+        let mut insert = |tensor: String| {
+            let tensor = names::in_layer(&tensor).map_or("", |(_, tensor)| tensor);
+            let of_first = names::of_layer(0, tensor);
+            let value = init::tensor(&config, &of_first, init::of_inputs(&config, &of_first), rng)?;
+            self.add_parameter(format!("{name}.{tensor}"), &value)
+        };
+        let block = Block::build(&config, layer, (HeadSet::full(heads)?, config.intermediate_size), &mut insert)?;
+        let shape = BlockShape { hidden: width, heads, head_dim: width / heads, ffn: config.intermediate_size };
+        Ok(SideLayer { narrow, block, shape })
+    }
+}
+
+impl SideLayer {
+    /// (tokens, hidden) → (tokens, width).
+    ///
+    /// # Errors
+    /// What candle reports.
+    pub fn forward(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<Hidden> {
+        // Its heads are none of the encoder's.
+        let ctx = &ctx.without_head_gates();
+        let narrow = Hidden::new(self.narrow.forward(hidden.tensor(), ctx)?, hidden.packing().clone())?;
+        let groups = self.block.groups(&HeadPlan::Full, None, narrow.samples())?;
+        match ctx.fuses(narrow.tensor().device()) {
+            true => {
+                let sublayers = self.block.sublayers(&groups, ctx).into();
+                Hidden::new(LayersOp::run(narrow.tensor(), narrow.packing(), sublayers, ctx)?, narrow.packing().clone())
+            }
+            false => self.block.composed(&narrow, &groups, ctx),
+        }
+    }
+
+    /// Its width.
+    pub fn width(&self) -> usize {
+        self.shape.hidden
+    }
+
+    /// FLOPs of a text's forward.
+    pub fn forward_flops(&self, tokens: usize) -> FlopCount {
+        let narrow = self.narrow.shape().forward(tokens as u64).total();
+        narrow + self.shape.forward(Load::of_text(tokens), self.shape.full()).total()
+    }
+
+    /// FLOPs of a text's backward, with the gradient of the encoder's rows or without.
+    pub fn backward_flops(&self, tokens: usize, needs: BackwardNeeds) -> FlopCount {
+        let narrow = self.narrow.shape().backward(tokens as u64, needs).total();
+        narrow + self.shape.backward(Load::of_text(tokens), self.shape.full(), BackwardNeeds::ALL).total()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::data::{Encoding, PackedBatch, Sample};
+
+    fn encoder() -> Encoder {
+        let config = BertConfig::small(2, 3, 24, 50).unwrap();
+        Encoder::random(&config, &Device::Cpu, &mut ChaCha8Rng::seed_from_u64(1)).unwrap()
+    }
+
+    fn hidden(encoder: &Encoder) -> Hidden {
+        let text = |id: u64, tokens: u32| {
+            let ids: Vec<u32> = (0..tokens).map(|token| 5 + (7 * token + id as u32) % 40).collect();
+            let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false, rest: Default::default() };
+            Sample { id, label: 0, targets: Vec::new(), encoding }
+        };
+        let batch = PackedBatch::from_samples(&[text(0, 5), text(1, 3)]).unwrap();
+        encoder.embed(&batch, &ForwardContext::inference()).unwrap()
+    }
+
+    #[test]
+    fn the_fused_layer_is_the_composed_one_on_narrowed_rows() {
+        for width in [8, 32, 64] {
+            let mut encoder = encoder();
+            let side = encoder.add_side_layer("side", 1, width, &mut ChaCha8Rng::seed_from_u64(2)).unwrap();
+            let (hidden, ctx) = (hidden(&encoder), ForwardContext::inference());
+            let found = side.forward(&hidden, &ctx).unwrap();
+            assert_eq!((found.tensor().dims(), side.width()), (&[8, width][..], width));
+            let narrow = side.narrow.forward(hidden.tensor(), &ctx).unwrap();
+            let narrow = Hidden::new(narrow, hidden.packing().clone()).unwrap();
+            let groups = side.block.groups(&HeadPlan::Full, None, 2).unwrap();
+            let expected = side.block.composed(&narrow, &groups, &ctx).unwrap();
+            let values = |hidden: &Hidden| -> Vec<f32> { hidden.tensor().flatten_all().unwrap().to_vec1().unwrap() };
+            for (found, expected) in values(&found).iter().zip(values(&expected)) {
+                approx::assert_relative_eq!(*found, expected, epsilon = 1e-4);
+            }
+        }
+    }
+
+    #[test]
+    fn names_that_are_taken_and_widths_that_make_no_heads_are_refused() {
+        let mut encoder = encoder();
+        let mut add = |name, width| encoder.add_side_layer(name, 1, width, &mut ChaCha8Rng::seed_from_u64(2));
+        add("side", 8).unwrap();
+        assert!(add("side", 8).unwrap_err().to_string().contains("registered twice"));
+        for width in [0, 33] {
+            assert!(add("other", width).unwrap_err().to_string().contains("multiple"), "{width}");
+        }
+    }
+}

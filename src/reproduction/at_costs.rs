@@ -1,0 +1,425 @@
+//! Accuracy at given costs: each kind of model at the threshold that costs most within them on validation rows.
+
+use dht_search::evaluation::{Staged, Stages};
+use dht_transformer::train::metrics::Confusion;
+use rand::{Rng, RngExt};
+
+use super::candidates::{Candidate, Kind, candidates, labels};
+use super::files::Part;
+use super::options::SPEED_COSTS;
+use super::units::Unit;
+use super::worker::Worker;
+use crate::error::Result;
+use crate::record::{AtCosts, CellAtCost, Comparison, Difference, Encoders, Interval, KindAtCosts, Summary};
+
+/// The costs over which a comparison takes its mean.
+const MEAN_OF: std::ops::RangeInclusive<f64> = 0.1..=0.35;
+/// Resamples of the bootstrap, and the share of them that an interval contains.
+const RESAMPLES: usize = 2_000;
+const CONFIDENCE: f64 = 0.95;
+
+/// The models of one seed.
+pub(super) struct SeedCandidates {
+    seed: u64,
+    pub(super) candidates: Vec<Candidate>,
+    validation_labels: Vec<u32>,
+    test_labels: Vec<u32>,
+    classes: usize,
+    /// FLOPs of the full model on validation and test rows.
+    full_flops: [u64; 2],
+    /// Whether the full model is right, by test row.
+    full: Vec<f64>,
+}
+
+/// A model at a cost.
+pub(super) struct AtCost {
+    pub(super) validation_accuracy: f64,
+    threshold: f64,
+}
+
+impl SeedCandidates {
+    pub(super) fn new(worker: &Worker<'_>) -> Result<Self> {
+        let test_labels = labels(&worker.data.test);
+        let full = worker.result_of(Unit::Full).unwrap_or_default();
+        let full = full.rows.first().map_or(Vec::new(), |row| right(&row.labels, &test_labels));
+        Ok(Self {
+            seed: worker.seed,
+            candidates: candidates(worker)?,
+            validation_labels: labels(&worker.data.validation),
+            test_labels,
+            classes: worker.classes(),
+            full_flops: [Part::Validation, Part::Test].map(|part| worker.full_flops(part)),
+            full,
+        })
+    }
+
+    /// A model at the threshold that costs most within a share of the full model's FLOPs on validation rows; `None` where all
+    /// cost more.
+    pub(super) fn at(&self, candidate: &Candidate, cost: f64) -> Option<AtCost> {
+        let stages = &candidate.validation;
+        let threshold = stages.within(cost * self.full_flops[0] as f64, &stages.thresholds(usize::MAX))?;
+        let right = right(&stages.at(threshold).labels, &self.validation_labels);
+        Some(AtCost { validation_accuracy: mean(&right), threshold })
+    }
+
+    fn named(&self, kind: Kind, setting: &str) -> Option<&Candidate> {
+        self.candidates.iter().find(|own| own.kind == kind && own.setting == setting)
+    }
+}
+
+fn right(found: &[u32], labels: &[u32]) -> Vec<f64> {
+    found.iter().zip(labels).map(|(found, label)| f64::from(u8::from(found == label))).collect()
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+/// A model of several seeds at a cost.
+struct Chosen {
+    kind: Kind,
+    setting: String,
+    /// Means over its seeds.
+    validation_accuracy: f64,
+    test_accuracy: f64,
+    seeds: Vec<u64>,
+    /// By seed.
+    test: Vec<Staged>,
+    /// By seed, whether each test row is right.
+    right: Vec<Vec<f64>>,
+}
+
+impl Chosen {
+    fn new(seeds: &[SeedCandidates], kind: Kind, setting: &str, cost: f64) -> Option<Self> {
+        let (mut validation, mut own, mut test, mut rights) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for seed in seeds {
+            let Some(candidate) = seed.named(kind, setting) else { continue };
+            let at = seed.at(candidate, cost)?;
+            let staged = candidate.test.at(at.threshold);
+            validation.push(at.validation_accuracy);
+            own.push(seed.seed);
+            rights.push(right(&staged.labels, &seed.test_labels));
+            test.push(staged);
+        }
+        (!own.is_empty()).then(|| Self {
+            kind,
+            setting: setting.into(),
+            validation_accuracy: mean(&validation),
+            test_accuracy: mean(&rights.iter().map(|right| mean(right)).collect::<Vec<_>>()),
+            seeds: own,
+            test,
+            right: rights,
+        })
+    }
+
+    fn name(&self) -> String {
+        if self.setting.is_empty() { self.kind.name().into() } else { format!("{} {}", self.kind.name(), self.setting) }
+    }
+}
+
+/// Every model that can be had at a cost.
+fn all_at(seeds: &[SeedCandidates], cost: f64) -> Vec<Chosen> {
+    let mut names: Vec<(Kind, &str)> = Vec::new();
+    for candidate in seeds.iter().flat_map(|seed| &seed.candidates) {
+        let name = (candidate.kind, candidate.setting.as_str());
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.into_iter().filter_map(|(kind, setting)| Chosen::new(seeds, kind, setting, cost)).collect()
+}
+
+/// The model of the highest value, the first of equals.
+fn best<'a>(models: impl Iterator<Item = &'a Chosen>, value: fn(&Chosen) -> f64) -> Option<&'a Chosen> {
+    models.reduce(|best, model| if value(model) > value(best) { model } else { best })
+}
+
+/// The table of all kinds of models whose units have finished; `None` without an accelerated model.
+pub(super) fn at_costs<R: Rng + ?Sized>(seeds: &[SeedCandidates], rng: &mut R) -> Result<Option<AtCosts>> {
+    let by_cost: Vec<Vec<Chosen>> = SPEED_COSTS.into_iter().map(|cost| all_at(seeds, cost)).collect();
+    let mut rows = Vec::new();
+    for kind in Kind::ALL {
+        // Settings that have been run with fewer seeds than others of their kind are left out.
+        let of_kind =
+            |all: &'_ [Chosen]| all.iter().filter(|model| model.kind == kind).map(|model| model.seeds.len()).max();
+        let Some(most) = by_cost.iter().filter_map(|all| of_kind(all)).max() else { continue };
+        let mut cells = Vec::new();
+        let mut own = Vec::new();
+        for (cost, all) in SPEED_COSTS.into_iter().zip(&by_cost) {
+            let models = all.iter().filter(|model| model.kind == kind && model.seeds.len() == most);
+            let chosen = best(models, |model| model.validation_accuracy);
+            own = chosen.map_or(own, |chosen| chosen.seeds.clone());
+            cells.extend(chosen.map(|chosen| cell(seeds, chosen, cost)).transpose()?);
+        }
+        rows.push(KindAtCosts { kind: kind.name().into(), encoders: kind.encoders(), seeds: own, cells });
+    }
+    let ours = |all: &'_ [Chosen]| all.iter().position(|model| model.kind == Kind::Accelerated);
+    let against = |pair: &dyn Fn(&Chosen, &[Chosen]) -> Option<Pair>| -> Vec<Option<Pair>> {
+        by_cost.iter().map(|all| pair(&all[ours(all)?], all)).collect()
+    };
+    let comparisons: Vec<Comparison> = [
+        (
+            "the best with one encoder",
+            against(&|ours, all| Pair::with_best(ours, all, &[Encoders::None, Encoders::One])),
+        ),
+        ("the best with two encoders", against(&|ours, all| Pair::with_best(ours, all, &[Encoders::Two]))),
+        ("the full model", against(&|ours, _| Some(Pair::with_full(ours, seeds)))),
+        ("its own depths dealt at random", against(&|ours, _| Some(Pair::with_random(ours, seeds)))),
+    ]
+    .into_iter()
+    .filter_map(|(name, pairs)| comparison(name, &pairs, rng))
+    .collect();
+    Ok((!comparisons.is_empty()).then(|| AtCosts { costs: SPEED_COSTS.into(), rows, comparisons }))
+}
+
+fn cell(seeds: &[SeedCandidates], chosen: &Chosen, cost: f64) -> Result<CellAtCost> {
+    let (mut macro_f1, mut ratios) = (Vec::new(), Vec::new());
+    for (own, staged) in chosen.seeds.iter().zip(&chosen.test) {
+        let Some(seed) = seeds.iter().find(|seed| seed.seed == *own) else { continue };
+        let of = |labels: &[u32]| -> Vec<usize> { labels.iter().map(|label| *label as usize).collect() };
+        let confusion = Confusion::from_labels(seed.classes, &of(&seed.test_labels), &of(&staged.labels))?;
+        macro_f1.push(confusion.macro_f1());
+        ratios.push(staged.flops as f64 / seed.full_flops[1] as f64);
+    }
+    let accuracies: Vec<f64> = chosen.right.iter().map(|right| mean(right)).collect();
+    Ok(CellAtCost {
+        cost,
+        setting: chosen.setting.clone(),
+        accuracy: Summary::of(&accuracies),
+        macro_f1: Summary::of(&macro_f1),
+        flops_ratio: mean(&ratios),
+    })
+}
+
+/// This project's model beside another at one cost.
+struct Pair {
+    rival: String,
+    /// By seed and test row: 1 where this project's alone is right, −1 where the other alone is.
+    differences: Vec<Vec<f64>>,
+    best_on_test: f64,
+}
+
+impl Pair {
+    /// With the best of some others that have been run with the same seeds.
+    fn with_best(ours: &Chosen, all: &[Chosen], kinds: &[Encoders]) -> Option<Self> {
+        let rivals = || {
+            let same = |model: &&Chosen| ours.seeds.iter().all(|seed| model.seeds.contains(seed));
+            all.iter().filter(|model| kinds.contains(&model.kind.encoders())).filter(same)
+        };
+        let chosen = best(rivals(), |model| model.validation_accuracy)?;
+        let on_test = best(rivals(), |model| model.test_accuracy)?;
+        let rows = |model: &Chosen, seed: u64| {
+            let at = model.seeds.iter().position(|own| *own == seed);
+            at.map_or(Vec::new(), |at| model.right[at].clone())
+        };
+        let new = |model: &Chosen| Self::new(ours, model.name(), |seed| rows(model, seed));
+        Some(Self { best_on_test: new(on_test).mean(), ..new(chosen) })
+    }
+
+    fn with_full(ours: &Chosen, seeds: &[SeedCandidates]) -> Self {
+        let full = |seed| seeds.iter().find(|own| own.seed == seed).map_or(Vec::new(), |own| own.full.clone());
+        Self::new(ours, "full".into(), full)
+    }
+
+    /// With the mean over all ways to deal the rows to the same stages, as many to each.
+    fn with_random(ours: &Chosen, seeds: &[SeedCandidates]) -> Self {
+        let random = |seed| {
+            let own = seeds.iter().find(|own| own.seed == seed);
+            let stages = own.and_then(|own| Some((own, own.named(ours.kind, &ours.setting)?)));
+            let staged = ours.seeds.iter().position(|own| *own == seed).map(|at| &ours.test[at]);
+            match (stages, staged) {
+                (Some((own, model)), Some(staged)) => expected(&model.test, staged, &own.test_labels),
+                _ => Vec::new(),
+            }
+        };
+        Self::new(ours, "random".into(), random)
+    }
+
+    fn new(ours: &Chosen, rival: String, other: impl Fn(u64) -> Vec<f64>) -> Self {
+        let of_seed = |(seed, right): (&u64, &Vec<f64>)| {
+            right.iter().zip(other(*seed)).map(|(own, other)| own - other).collect::<Vec<f64>>()
+        };
+        let pair =
+            Self { rival, differences: ours.seeds.iter().zip(&ours.right).map(of_seed).collect(), best_on_test: 0.0 };
+        Self { best_on_test: pair.mean(), ..pair }
+    }
+
+    fn mean(&self) -> f64 {
+        mean(&self.differences.iter().map(|rows| mean(rows)).collect::<Vec<_>>())
+    }
+}
+
+/// The probability that each row is right at a stage drawn with the shares of `staged`.
+fn expected(stages: &Stages, staged: &Staged, labels: &[u32]) -> Vec<f64> {
+    let mut rows = vec![0.0; labels.len()];
+    for stage in 0..stages.count() {
+        let share = staged.stages.iter().filter(|own| **own == stage).count() as f64 / labels.len().max(1) as f64;
+        let at = stages.leaving_at(vec![stage; labels.len()]);
+        rows.iter_mut().zip(right(&at.labels, labels)).for_each(|(row, right)| *row += share * right);
+    }
+    rows
+}
+
+/// The intervals of some pairs, by cost; `None` without a pair.
+fn comparison<R: Rng + ?Sized>(against: &str, pairs: &[Option<Pair>], rng: &mut R) -> Option<Comparison> {
+    pairs.iter().flatten().next()?;
+    let mut difference = |cost: f64, pair: &Pair| Difference {
+        cost,
+        rival: pair.rival.clone(),
+        interval: interval(&pair.differences, rng),
+        best_on_test: pair.best_on_test,
+    };
+    let of_cost = |(cost, pair): (f64, &Option<Pair>)| Some(difference(cost, pair.as_ref()?));
+    let differences = SPEED_COSTS.into_iter().zip(pairs).filter_map(of_cost).collect();
+    let within: Vec<&Pair> = SPEED_COSTS
+        .iter()
+        .zip(pairs)
+        .filter(|(cost, _)| MEAN_OF.contains(*cost))
+        .filter_map(|(_, pair)| pair.as_ref())
+        .collect();
+    let mean = (!within.is_empty()).then(|| {
+        let seeds = 0..within.iter().map(|pair| pair.differences.len()).min().unwrap_or_default();
+        let of_seed = |seed: usize| {
+            let texts = 0..within[0].differences[seed].len();
+            let of_text = |text: usize| within.iter().map(|pair| pair.differences[seed][text]).sum::<f64>();
+            texts.map(|text| of_text(text) / within.len() as f64).collect()
+        };
+        interval(&seeds.map(of_seed).collect::<Vec<Vec<f64>>>(), rng)
+    });
+    Some(Comparison { against: against.into(), differences, mean })
+}
+
+/// The mean of differences by seed and text, and its interval. A resample draws seeds with replacement, and one sample of texts
+/// with replacement for all of them (paired bootstrap: Efron and Tibshirani 1993, percentile interval).
+fn interval<R: Rng + ?Sized>(differences: &[Vec<f64>], rng: &mut R) -> Interval {
+    let (seeds, texts) = (differences.len(), differences.iter().map(Vec::len).min().unwrap_or_default());
+    let observed = mean(&differences.iter().map(|rows| mean(rows)).collect::<Vec<_>>());
+    let mut drawn: Vec<f64> = (0..RESAMPLES)
+        .map(|_| {
+            let mut weights = vec![0.0; seeds];
+            (0..seeds).for_each(|_| weights[rng.random_range(0..seeds)] += 1.0 / seeds as f64);
+            let sum: f64 = (0..texts)
+                .map(|_| {
+                    let text = rng.random_range(0..texts);
+                    weights.iter().zip(differences).map(|(weight, rows)| weight * rows[text]).sum::<f64>()
+                })
+                .sum();
+            sum / texts.max(1) as f64
+        })
+        .collect();
+    drawn.sort_unstable_by(f64::total_cmp);
+    let outside = ((1.0 - CONFIDENCE) / 2.0 * RESAMPLES as f64) as usize;
+    Interval { mean: observed, lower: drawn[outside], upper: drawn[RESAMPLES - 1 - outside] }
+}
+
+#[cfg(test)]
+mod tests {
+    use dht_search::baselines::LogProbabilities;
+    use dht_search::evaluation::LeavingRule;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    /// A model of two stages for rows of two classes: the first knows `sure` rows and says so, the second knows `known` of all.
+    fn candidate(kind: Kind, setting: &str, rows: usize, (sure, known): (usize, usize), costs: [u64; 2]) -> Candidate {
+        let stages = || {
+            let table = |right: usize, confident: &dyn Fn(usize) -> f64| {
+                let row = |row: usize| {
+                    let (p, label) = (confident(row), row % 2);
+                    let answer = if row < right { label } else { 1 - label };
+                    if answer == 0 { [p.ln(), (1.0 - p).ln()] } else { [(1.0 - p).ln(), p.ln()] }
+                };
+                LogProbabilities::new(2, (0..rows).flat_map(row).collect()).unwrap()
+            };
+            let tables = [table(sure, &|row| if row < sure { 0.99 } else { 0.6 }), table(known, &|_| 0.9)];
+            let flops = costs.map(|cost| vec![cost; rows]).into();
+            Stages::new(&tables, flops, LeavingRule::Confidence).unwrap()
+        };
+        Candidate { kind, setting: setting.into(), validation: stages(), test: stages(), encoders: Vec::new() }
+    }
+
+    fn seed(seed: u64, candidates: Vec<Candidate>) -> SeedCandidates {
+        let rows = 1_000;
+        let labels: Vec<u32> = (0..rows).map(|row| row % 2).collect();
+        SeedCandidates {
+            seed,
+            candidates,
+            validation_labels: labels.clone(),
+            test_labels: labels,
+            classes: 2,
+            full_flops: [100 * u64::from(rows); 2],
+            full: (0..rows).map(|row| f64::from(u8::from(row < 900))).collect(),
+        }
+    }
+
+    fn table(seeds: &[SeedCandidates]) -> AtCosts {
+        at_costs(seeds, &mut ChaCha8Rng::seed_from_u64(1)).unwrap().unwrap()
+    }
+
+    #[test]
+    fn every_kind_is_at_the_threshold_that_costs_most_within_each_cost() {
+        let of = |own| {
+            seed(
+                own,
+                vec![
+                    candidate(Kind::Accelerated, "", 1_000, (900, 950), [1, 100]),
+                    candidate(Kind::Cascade, "to 1 layer", 1_000, (800, 850), [1, 20]),
+                    candidate(Kind::Cascade, "to 2 layers", 1_000, (800, 950), [1, 40]),
+                    candidate(Kind::Truncation, "3 layers", 1_000, (0, 990), [50, 50]),
+                ],
+            )
+        };
+        let table = table(&[of(0), of(1)]);
+        let row = |kind: &str| table.rows.iter().find(|row| row.kind == kind).unwrap();
+        let accuracy = |kind, cost: f64| {
+            let cell = row(kind).cells.iter().find(|cell| cell.cost == cost)?;
+            Some((cell.setting.clone(), cell.accuracy.mean, cell.flops_ratio))
+        };
+        // All sure rows leave first; the rest, a tenth, go on at a cost of .109, which .1 does not allow.
+        assert_eq!(accuracy("accelerated", 0.1).unwrap().1, 0.9);
+        let (_, found, cost) = accuracy("accelerated", 0.15).unwrap();
+        assert!((found - 0.95).abs() < 1e-12 && (cost - 0.109).abs() < 1e-12, "{found} {cost}");
+        assert_eq!(accuracy("n-gram cascade", 0.1).unwrap().0, "to 2 layers");
+        assert_eq!(accuracy("truncation", 0.35), None);
+        assert_eq!(accuracy("truncation", 0.5).unwrap().1, 0.99);
+        assert_eq!(row("accelerated").seeds, [0, 1]);
+    }
+
+    #[test]
+    fn a_rival_is_picked_on_validation_rows_and_compared_on_test_rows() {
+        let of = |own| {
+            let mut rival = candidate(Kind::Cascade, "to 1 layer", 1_000, (700, 900), [1, 20]);
+            // On the test this one is better than the one that validation rows choose.
+            rival.validation = candidate(Kind::Cascade, "", 1_000, (500, 500), [1, 20]).validation;
+            seed(
+                own,
+                vec![
+                    candidate(Kind::Accelerated, "", 1_000, (900, 950), [1, 100]),
+                    rival,
+                    candidate(Kind::Stacked, "on 1 layer", 1_000, (0, 800), [10, 10]),
+                    candidate(Kind::TwoEncoders, "to 1 layer, then 2", 1_000, (900, 930), [1, 100]),
+                ],
+            )
+        };
+        let table = table(&[of(0), of(1)]);
+        let of = |against: &str| table.comparisons.iter().find(|own| own.against.contains(against)).unwrap();
+        let at = |against, cost: f64| of(against).differences.iter().find(|own| own.cost == cost).cloned().unwrap();
+        let one = at("one encoder", 0.2);
+        assert_eq!(one.rival, "n-gram stacked on 1 layer");
+        assert!((one.interval.mean - 0.15).abs() < 1e-9 && (one.best_on_test - 0.05).abs() < 1e-9, "{one:?}");
+        assert!(one.interval.lower > 0.1 && one.interval.upper < 0.2, "{one:?}");
+        assert!((at("two encoders", 0.2).interval.mean - 0.02).abs() < 1e-9);
+        assert!((at("full model", 0.2).interval.mean - 0.05).abs() < 1e-9);
+        // Random: a row of the first 900 is right with either, the next 50 with the second alone, which a tenth has.
+        let random = at("at random", 0.2).interval.mean;
+        assert!((random - (0.95 - 0.9 - 0.05 * 0.1)).abs() < 1e-9, "{random}");
+        assert!(of("one encoder").mean.unwrap().lower > 0.0);
+    }
+
+    #[test]
+    fn without_the_accelerated_model_there_is_no_table() {
+        let seeds = [seed(0, vec![candidate(Kind::Ngram, "", 1_000, (900, 900), [1, 1])])];
+        assert_eq!(at_costs(&seeds, &mut ChaCha8Rng::seed_from_u64(1)).unwrap(), None);
+    }
+}

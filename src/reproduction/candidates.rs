@@ -1,0 +1,234 @@
+//! What the accelerated model and its opponents say at each of their stages, read from the units' files: every threshold, and
+//! so every cost, is arithmetic on it.
+
+use std::collections::BTreeMap;
+
+use dht_search::baselines::{LogProbabilities, NgramClassifier, Stacker};
+use dht_search::evaluation::{LeavingRule, Stages};
+use dht_transformer::EncodedDataset;
+
+use super::files::{NGRAM, Part, load_log_probabilities};
+use super::units::Unit;
+use super::worker::{Worker, layers};
+use crate::error::Result;
+use crate::record::Encoders;
+
+/// The kinds of models, in the order of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Truncation,
+    DistilBert,
+    FastBert,
+    Pabee,
+    Ngram,
+    Stacked,
+    Cascade,
+    TwoEncoders,
+    Accelerated,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 9] = [
+        Self::Truncation,
+        Self::DistilBert,
+        Self::FastBert,
+        Self::Pabee,
+        Self::Ngram,
+        Self::Stacked,
+        Self::Cascade,
+        Self::TwoEncoders,
+        Self::Accelerated,
+    ];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Truncation => "truncation",
+            Self::DistilBert => "DistilBERT",
+            Self::FastBert => "FastBERT",
+            Self::Pabee => "PABEE",
+            Self::Ngram => "n-gram",
+            Self::Stacked => "n-gram stacked",
+            Self::Cascade => "n-gram cascade",
+            Self::TwoEncoders => "n-gram, two encoders",
+            Self::Accelerated => "accelerated",
+        }
+    }
+
+    pub(super) fn encoders(self) -> Encoders {
+        match self {
+            Self::Ngram => Encoders::None,
+            Self::TwoEncoders => Encoders::Two,
+            Self::Accelerated => Encoders::Accelerated,
+            _ => Encoders::One,
+        }
+    }
+}
+
+/// A model, by its stages on the rows of one seed.
+pub(super) struct Candidate {
+    pub(super) kind: Kind,
+    /// What tells it from others of its kind.
+    pub(super) setting: String,
+    pub(super) validation: Stages,
+    pub(super) test: Stages,
+    /// The units of the encoders that run one after another, with the weights that stack the n-gram model on each.
+    pub(super) encoders: Vec<(Unit, Stacker)>,
+}
+
+/// The models of one seed whose units have finished.
+pub(super) fn candidates(worker: &Worker<'_>) -> Result<Vec<Candidate>> {
+    let (mut found, whole) = (Vec::new(), worker.encoder.layers());
+    let encoders = Unit::all(whole).into_iter().filter_map(|unit| Some((unit, unit.depth(whole)?)));
+    let mut finished = Vec::new();
+    for (unit, depth) in encoders.filter(|(unit, _)| worker.result_of(*unit).is_ok()) {
+        finished.push(Encoder::load(worker, unit, depth)?);
+    }
+    for encoder in finished.iter().filter(|encoder| encoder.unit != Unit::Full) {
+        let kind = if matches!(encoder.unit, Unit::DistilBert(_)) { Kind::DistilBert } else { Kind::Truncation };
+        found.push(Candidate {
+            kind,
+            setting: encoder.name(),
+            validation: confident(&[&encoder.validation], vec![encoder.flops(worker, Part::Validation)])?,
+            test: confident(&[&encoder.test], vec![encoder.flops(worker, Part::Test)])?,
+            encoders: Vec::new(),
+        });
+    }
+    for (unit, kind, rule) in [
+        (Unit::FastBert, Kind::FastBert, LeavingRule::Entropy),
+        (Unit::Pabee, Kind::Pabee, LeavingRule::Patience),
+        (Unit::Accelerated, Kind::Accelerated, LeavingRule::Confidence),
+    ] {
+        if worker.result_of(unit).is_ok() {
+            let tables = load_log_probabilities(&worker.plan.place(unit, worker.seed))?;
+            let [validation, test] = [Part::Validation, Part::Test].map(|part| stages(&tables, part, rule));
+            let (validation, test) = (validation?, test?);
+            found.push(Candidate { kind, setting: String::new(), validation, test, encoders: Vec::new() });
+        }
+    }
+    if worker.result_of(Unit::Ngram).is_ok() {
+        // DistilBERT's students keep other layers, but cost what truncations cost.
+        found.extend(WithNgrams::load(worker)?.candidates(&finished)?);
+    }
+    Ok(found)
+}
+
+/// A fine-tuned encoder.
+struct Encoder {
+    unit: Unit,
+    depth: usize,
+    validation: LogProbabilities,
+    test: LogProbabilities,
+}
+
+impl Encoder {
+    fn load(worker: &Worker<'_>, unit: Unit, depth: usize) -> Result<Self> {
+        let tables = load_log_probabilities(&worker.plan.place(unit, worker.seed))?;
+        let of = |part: Part| table(&tables, &part.of_depth(depth));
+        Ok(Self { unit, depth, validation: of(Part::Validation)?, test: of(Part::Test)? })
+    }
+
+    fn name(&self) -> String {
+        match self.unit {
+            Unit::Distilled(depth) => format!("{}, distilled", layers(depth)),
+            _ => layers(self.depth),
+        }
+    }
+
+    fn of(&self, part: Part) -> &LogProbabilities {
+        match part {
+            Part::Validation => &self.validation,
+            _ => &self.test,
+        }
+    }
+
+    fn flops(&self, worker: &Worker<'_>, part: Part) -> Vec<u64> {
+        let lengths = worker.rows(part).lengths();
+        lengths.into_iter().map(|tokens| worker.text_flops(self.depth, tokens)).collect()
+    }
+}
+
+/// The n-gram model, alone and with encoders behind it.
+struct WithNgrams<'a> {
+    worker: &'a Worker<'a>,
+    model: NgramClassifier,
+    validation: LogProbabilities,
+    test: LogProbabilities,
+    labels: Vec<u32>,
+}
+
+impl<'a> WithNgrams<'a> {
+    fn load(worker: &'a Worker<'a>) -> Result<Self> {
+        let place = worker.plan.place(Unit::Ngram, worker.seed);
+        let tables = load_log_probabilities(&place)?;
+        Ok(Self {
+            worker,
+            model: NgramClassifier::load(place.join(NGRAM))?,
+            validation: table(&tables, &Part::Validation.of_depth(0))?,
+            test: table(&tables, &Part::Test.of_depth(0))?,
+            labels: labels(&worker.data.validation),
+        })
+    }
+
+    fn candidates(&self, encoders: &[Encoder]) -> Result<Vec<Candidate>> {
+        let mut found = vec![self.candidate(Kind::Ngram, String::new(), &[], false)?];
+        for encoder in encoders {
+            found.push(self.candidate(Kind::Stacked, format!("on {}", encoder.name()), &[encoder], true)?);
+            found.push(self.candidate(Kind::Cascade, format!("to {}", encoder.name()), &[encoder], false)?);
+            for deeper in encoders.iter().filter(|deeper| deeper.depth > encoder.depth) {
+                let setting = format!("to {}, then {}", encoder.name(), deeper.name());
+                found.push(self.candidate(Kind::TwoEncoders, setting, &[encoder, deeper], false)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The n-gram model and these encoders, each with it stacked on it. `always` leaves nothing to the n-gram model alone.
+    fn candidate(&self, kind: Kind, setting: String, encoders: &[&Encoder], always: bool) -> Result<Candidate> {
+        let mut stackers = Vec::new();
+        for encoder in encoders {
+            stackers.push((encoder.unit, Stacker::fit(&self.validation, &encoder.validation, &self.labels)?));
+        }
+        let of = |part: Part| {
+            let ngram = if part == Part::Validation { &self.validation } else { &self.test };
+            let mut cost = self.model.flops_of_all(self.worker.rows(part));
+            let (mut tables, mut flops) = (vec![ngram.clone()], vec![cost.clone()]);
+            for (encoder, (_, stacker)) in encoders.iter().zip(&stackers) {
+                let stacking = Stacker::flops(ngram.classes());
+                cost.iter_mut().zip(encoder.flops(self.worker, part)).for_each(|(all, own)| *all += own + stacking);
+                tables.push(stacker.stack(ngram, encoder.of(part))?);
+                flops.push(cost.clone());
+            }
+            let first = usize::from(always);
+            confident(&tables[first..].iter().collect::<Vec<_>>(), flops.split_off(first))
+        };
+        let (validation, test) = (of(Part::Validation)?, of(Part::Test)?);
+        Ok(Candidate { kind, setting, validation, test, encoders: stackers })
+    }
+}
+
+pub(super) fn labels(data: &EncodedDataset) -> Vec<u32> {
+    data.samples.iter().map(|sample| sample.label).collect()
+}
+
+fn confident(tables: &[&LogProbabilities], flops: Vec<Vec<u64>>) -> Result<Stages> {
+    let tables: Vec<LogProbabilities> = tables.iter().map(|table| (*table).clone()).collect();
+    Ok(Stages::new(&tables, flops, LeavingRule::Confidence)?)
+}
+
+type Tables = BTreeMap<String, Vec<Vec<f32>>>;
+
+/// One table of a unit.
+fn table(tables: &Tables, name: &str) -> Result<LogProbabilities> {
+    let rows = tables.get(name).map(Vec::as_slice).unwrap_or_default();
+    let classes = rows.first().map_or(0, Vec::len);
+    Ok(LogProbabilities::new(classes, rows.iter().flatten().copied().map(f64::from).collect())?)
+}
+
+/// The stages of a unit that has some.
+fn stages(tables: &Tables, part: Part, rule: LeavingRule) -> Result<Stages> {
+    let names = (0..).map(|stage| part.of_stage(stage)).take_while(|name| tables.contains_key(name));
+    let stages = names.map(|name| table(tables, &name)).collect::<Result<Vec<_>>>()?;
+    let flops = tables.get(&part.flops()).map(Vec::as_slice).unwrap_or_default();
+    let of_stage = |stage: usize| flops.iter().map(|row| row[stage] as u64).collect();
+    Ok(Stages::new(&stages, (0..stages.len()).map(of_stage).collect(), rule)?)
+}
