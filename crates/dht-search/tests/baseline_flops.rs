@@ -8,6 +8,7 @@ use dht_search::baselines::fastbert::{self, FastBertSettings};
 use dht_search::baselines::pabee::{PabeeSettings, pabee};
 use dht_search::baselines::{Baseline, truncation};
 use dht_search::settings::ExitKind;
+use dht_search::training::{ExitTargets, FrozenExits};
 use dht_search::transformer::{
     BertConfig, EncodedDataset, Encoder, Encoding, HeadSet, Pooling, Sample, TextClassifier, TrainSettings, Trainer,
     flops::product_flops,
@@ -109,6 +110,12 @@ fn the_flops_of_every_training_are_those_of_the_products_that_ran() -> Result<()
                         ..Default::default()
                     };
                     check(&format!("FastBERT, {name}"), fastbert::fastbert(&full, &settings, &mut rng())?)?;
+                }
+                for targets in [ExitTargets::Labels, ExitTargets::Both { temperature: 2.0 }] {
+                    let settings =
+                        FastBertSettings { exit_kind, pooling: of_exits, exits: exits.clone(), ..Default::default() };
+                    let model = fastbert::fastbert(&full, &settings, &mut rng())?.into_model();
+                    check(&format!("{targets:?}, {name}"), FrozenExits::new(model, targets)?)?;
                 }
                 let settings = PabeeSettings { patience: 1, exits, exit_kind, pooling: of_exits };
                 check(&format!("PABEE, {name}"), pabee(encoder()?, CLASSES, &settings, &mut rng())?)?;

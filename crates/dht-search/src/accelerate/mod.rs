@@ -12,7 +12,7 @@
 //!    least loss on held-out texts. Folded into a linear classifier it costs nothing more. Exits that are trained together
 //!    with the encoder stay far from that optimum, and cost the encoder accuracy.
 //! 3. From there each exit and a [narrow layer](crate::settings::ExitKind::SideLayer) beside it learn together for some passes, on the
-//!    frozen encoder still: first layers know too little that is linear.
+//!    frozen encoder still, from labels and from what the classifier says: first layers know too little that is linear.
 //! 4. The [n-gram classifier](crate::model::NgramClassifier) is fitted on the same texts. It reads each text before the encoder does
 //!    and is wrong on other texts than the encoder.
 //! 5. At each exit two weights [stack](crate::model::Stacker) both, fitted on held-out texts.

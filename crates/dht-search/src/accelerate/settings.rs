@@ -5,7 +5,8 @@ use dht_transformer::Pooling;
 use crate::error::{Error, Result};
 use crate::model::NgramSettings;
 
-/// What the exits are fitted to.
+/// What the exits are fitted to. [Side layers](SideSettings) learn from the classifier's probabilities too, and where there are labels
+/// from both, half and half.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Targets {

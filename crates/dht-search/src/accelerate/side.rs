@@ -17,8 +17,8 @@ pub(super) fn train<R: Rng + ?Sized>(
     rng: &mut R,
 ) -> Result<(DynamicModel, u64)> {
     let targets = match targets {
-        Targets::Labels | Targets::Predictions => ExitTargets::Labels,
-        Targets::SoftLabels => ExitTargets::SoftLabels { temperature: 1.0 },
+        Targets::Labels => ExitTargets::Both { temperature: 1.0 },
+        Targets::Predictions | Targets::SoftLabels => ExitTargets::SoftLabels { temperature: 1.0 },
     };
     let mut exits = FrozenExits::new(model, targets)?;
     let optimizer = AdamWSettings { learning_rate: settings.learning_rate, ..AdamWSettings::default() };

@@ -27,12 +27,19 @@ pub enum ExitTargets {
         /// The temperature τ, above 0.
         temperature: f64,
     },
+    /// The mean of both losses.
+    Both {
+        /// The temperature τ, above 0.
+        temperature: f64,
+    },
 }
 
 impl ExitTargets {
     fn check(self) -> Result<()> {
         match self {
-            Self::SoftLabels { temperature } if !(temperature > 0.0 && temperature.is_finite()) => {
+            Self::SoftLabels { temperature } | Self::Both { temperature }
+                if !(temperature > 0.0 && temperature.is_finite()) =>
+            {
                 Err(Error::setting("temperature", "a finite number above 0", temperature))
             }
             _ => Ok(()),
@@ -92,7 +99,7 @@ impl FrozenExits {
         let students = exits.len() - 1;
         match self.targets {
             ExitTargets::Labels => (students, exits[students - 1]),
-            ExitTargets::SoftLabels { .. } => (students, exits[students]),
+            ExitTargets::SoftLabels { .. } | ExitTargets::Both { .. } => (students, exits[students]),
         }
     }
 
@@ -126,17 +133,23 @@ impl FrozenExits {
                 logits.push(model.exits.at(exit).logits(&hidden, ctx)?);
             }
         }
-        let losses = match self.targets {
-            ExitTargets::Labels => {
-                let of_exit = |logits: &Tensor| Ok(cross_entropy(logits, &batch.labels)?);
-                logits.iter().map(of_exit).collect::<Result<Vec<_>>>()?
-            }
-            ExitTargets::SoftLabels { temperature } => {
-                let teacher = model.exits.at(students).logits(&hidden, &frozen)?;
-                let of_exit = |logits: &Tensor| Ok(soft_cross_entropy(logits, &teacher, temperature)?);
-                logits.iter().map(of_exit).collect::<Result<Vec<_>>>()?
-            }
+        let teacher = match self.targets {
+            ExitTargets::Labels => None,
+            _ => Some(model.exits.at(students).logits(&hidden, &frozen)?),
         };
+        let of_exit = |logits: &Tensor| -> Result<Tensor> {
+            let labels = || cross_entropy(logits, &batch.labels);
+            Ok(match (self.targets, &teacher) {
+                (ExitTargets::SoftLabels { temperature }, Some(teacher)) => {
+                    soft_cross_entropy(logits, teacher, temperature)?
+                }
+                (ExitTargets::Both { temperature }, Some(teacher)) => {
+                    ((labels()? + soft_cross_entropy(logits, teacher, temperature)?)? * 0.5)?
+                }
+                _ => labels()?,
+            })
+        };
+        let losses = logits.iter().map(of_exit).collect::<Result<Vec<_>>>()?;
         Ok(Tensor::stack(&losses, 0)?.sum(0)?.mean_all()?)
     }
 

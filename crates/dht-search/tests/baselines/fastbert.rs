@@ -6,7 +6,7 @@ use dht_search::evaluation::controls::evaluate_fixed;
 use dht_search::evaluation::{Predictor, calibrate, exit_log_probabilities};
 use dht_search::settings::{ClassifierSharing, ExitKind};
 use dht_search::space::ModelShape;
-use dht_search::training::FrozenExits;
+use dht_search::training::{ExitTargets, FrozenExits};
 use dht_search::transformer::{
     EncodedDataset, ForwardContext, HeadSet, Objective, Pooling, Task, TextClassifier, Trainer, data::longest_first,
     pruning::PrunePlan,
@@ -115,6 +115,30 @@ fn the_first_loss_is_the_sum_of_the_exits_divergences_from_the_last() -> Result<
         let loss = history.losses[0].1;
         assert!(expected > 0.1 && (loss - expected).abs() < 1e-5, "{loss} and {expected}");
     }
+    Ok(())
+}
+
+#[test]
+fn labels_alone_are_a_cross_entropy_and_both_are_half_of_each() -> Result<()> {
+    let data = task(8, 1);
+    let first_loss = |targets| -> Result<f64> {
+        let model = fastbert(Pooling::Mean, kinds()[3].clone(), 1)?.into_model();
+        let mut training = FrozenExits::new(model, targets)?;
+        Ok(Trainer::new(train_settings(1)).fit(&mut training, &data, &nothing(), &mut ())?.losses[0].1)
+    };
+    let by_exit = exit_log_probabilities(fastbert(Pooling::Mean, kinds()[3].clone(), 1)?.model().model(), &data, 8)?;
+    let of_exit = |rows: &Vec<Vec<f32>>| -> f64 {
+        rows.iter().zip(&data.samples).map(|(row, text)| -f64::from(row[text.label as usize]) / 8.0).sum()
+    };
+    let expected: f64 = by_exit[..LAYERS - 1].iter().map(of_exit).sum();
+    let labels = first_loss(ExitTargets::Labels)?;
+    assert!((labels - expected).abs() < 1e-5, "{labels} and {expected}");
+    let (soft, both) = (
+        first_loss(ExitTargets::SoftLabels { temperature: 1.0 })?,
+        first_loss(ExitTargets::Both { temperature: 1.0 })?,
+    );
+    assert!((both - f64::midpoint(labels, soft)).abs() < 1e-5, "{both} of {labels} and {soft}");
+    assert_eq!(refused(first_loss(ExitTargets::Both { temperature: 0.0 })), "temperature");
     Ok(())
 }
 
