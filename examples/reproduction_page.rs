@@ -1,4 +1,5 @@
-//! Writes the results of reproductions into `docs/reproduction.md`, and their figures into `docs/figures/reproduction/`.
+//! Writes the results of reproductions into `docs/reproduction.md` and the README, and their figures into
+//! `docs/figures/reproduction/`.
 //!
 //! `cargo run --release --example reproduction_page`
 
@@ -8,7 +9,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use dht_lab::record::ReproductionRecord;
 use dht_lab::{
-    Error, REPRODUCTION_END, REPRODUCTION_START, Result, exit_code, with_reproduction, write_reproduction_figures,
+    Error, REPRODUCTION_END, REPRODUCTION_START, Result, exit_code, with_real_texts, with_reproduction,
+    write_reproduction_figures,
 };
 use dht_transformer::storage::write_atomically;
 
@@ -21,6 +23,9 @@ struct Arguments {
     /// File with the marker lines; made where it is missing.
     #[arg(long, default_value = "docs/reproduction.md")]
     page: PathBuf,
+    /// File whose part about real texts is replaced.
+    #[arg(long, default_value = "README.md")]
+    readme: PathBuf,
     /// Directory of the figures; the page names it as figures/reproduction.
     #[arg(long, default_value = "docs/figures/reproduction")]
     figures: PathBuf,
@@ -51,11 +56,15 @@ fn run(arguments: &Arguments) -> Result<()> {
         page => page.map_err(failed(&arguments.page))?,
     };
     let page = with_reproduction(&page, &records)?;
+    let readme = std::fs::read_to_string(&arguments.readme).map_err(failed(&arguments.readme))?;
+    let readme = with_real_texts(&readme, &records)?;
     for path in write_reproduction_figures(&records, &arguments.figures)? {
         println!("{}", path.display());
     }
     write_atomically(&arguments.page, |file| file.write_all(page.as_bytes()))?;
     println!("{}", arguments.page.display());
+    write_atomically(&arguments.readme, |file| file.write_all(readme.as_bytes()))?;
+    println!("{}", arguments.readme.display());
     Ok(())
 }
 

@@ -33,8 +33,8 @@ pub use output_dir::Start;
 pub use progress::{RouteTally, TrainingProgress, report};
 pub use readme::{README_END, README_START, with_numbers};
 pub use report::{
-    REPRODUCTION_END, REPRODUCTION_START, reproduction_page, reproduction_report, with_reproduction,
-    write_reproduction, write_reproduction_figures,
+    REAL_TEXTS_END, REAL_TEXTS_START, REPRODUCTION_END, REPRODUCTION_START, reproduction_page, reproduction_report,
+    with_real_texts, with_reproduction, write_reproduction, write_reproduction_figures,
 };
 pub use reproduction::{ReproductionArguments, reproduce};
 pub use tables::{Row, markdown_table, reproduction_csv, reproduction_markdown, reproduction_text, rows, text_table};

@@ -17,7 +17,7 @@ pub const REPRODUCTION_START: &str = "<!-- reproduction -->";
 pub const REPRODUCTION_END: &str = "<!-- /reproduction -->";
 
 /// The figures' directory, as the page names it.
-const FIGURES: &str = "figures/reproduction";
+pub(super) const FIGURES: &str = "figures/reproduction";
 
 /// The page with its part between the two marker lines replaced by [`reproduction_page`].
 ///
@@ -73,7 +73,7 @@ pub fn write_reproduction_figures(records: &[ReproductionRecord], folder: &Path)
 }
 
 /// A folder's name for each record: that of its data set, with a number where it is there already.
-fn folders(records: &[ReproductionRecord]) -> Vec<String> {
+pub(super) fn folders(records: &[ReproductionRecord]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for record in records {
         let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c.to_ascii_lowercase() } else { '_' };
@@ -85,7 +85,7 @@ fn folders(records: &[ReproductionRecord]) -> Vec<String> {
 }
 
 /// The command, the data, the model and the machine.
-fn run_line(record: &ReproductionRecord) -> String {
+pub(super) fn run_line(record: &ReproductionRecord) -> String {
     let (model, machine) = (&record.model, &record.machine);
     let versions: Vec<String> = machine.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
     let text = format!(

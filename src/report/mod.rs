@@ -5,12 +5,14 @@ mod findings;
 mod html;
 mod output;
 mod page;
+mod real_texts;
 
 pub use docs_page::{
     REPRODUCTION_END, REPRODUCTION_START, reproduction_page, with_reproduction, write_reproduction_figures,
 };
 pub use output::write_reproduction;
 pub use page::reproduction_report;
+pub use real_texts::{REAL_TEXTS_END, REAL_TEXTS_START, with_real_texts};
 
 #[cfg(test)]
 mod tests;

@@ -5,9 +5,11 @@ use serde_json::{Value, json};
 
 use super::units::Unit;
 
-/// Test rows that the clock takes, the first ones, and its passes.
+/// Test rows that the clock takes, evenly spaced, and its passes.
 pub(super) const TIMED_ROWS: usize = 256;
 pub(super) const TIMED_PASSES: usize = 5;
+/// Which of the test rows those are, where the cost depends on the text.
+const TIMED: &str = "evenly spaced";
 /// `FastBERT`'s speeds: the paper's rows 6-, 3- and 1-FastBERT, in whose order the paper has a slip.
 pub(super) const SPEEDS: [f64; 3] = [0.1, 0.5, 0.8];
 /// PABEE's patiences.
@@ -24,12 +26,12 @@ pub(super) const SPEED_COSTS: [f64; 7] = [0.05, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5]
 /// The options of a unit.
 pub(super) fn options(unit: Unit) -> Value {
     match unit {
-        Unit::FastBert => json!({ "speeds": SPEEDS, "rate": EXIT_RATE }),
-        Unit::Pabee => json!({ "patiences": PATIENCES }),
-        Unit::Cascade(_) => json!({ "costs": COSTS }),
-        Unit::TwoEncoders => json!({ "costs": SPEED_COSTS }),
+        Unit::FastBert => json!({ "timed": TIMED, "speeds": SPEEDS, "rate": EXIT_RATE }),
+        Unit::Pabee => json!({ "timed": TIMED, "patiences": PATIENCES }),
+        Unit::Cascade(_) => json!({ "timed": TIMED, "costs": COSTS }),
+        Unit::TwoEncoders => json!({ "timed": TIMED, "costs": SPEED_COSTS }),
         Unit::Accelerated => {
-            json!({ "costs": SPEED_COSTS, "settings": format!("{:?}", AccelerateSettings::default()) })
+            json!({ "timed": TIMED, "costs": SPEED_COSTS, "settings": format!("{:?}", AccelerateSettings::default()) })
         }
         Unit::AsPublished(_) => json!({ "search": SearchSettings::paper() }),
         Unit::Ours(preset) => json!({ "search": SearchSettings::for_preset(preset) }),

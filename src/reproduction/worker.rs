@@ -243,7 +243,7 @@ impl<'a> Worker<'a> {
         UnitResult::load(&place, &hash(self.plan, unit, self.seed, &self.data)).ok_or_else(missing)
     }
 
-    /// Wall clock of predicting the first test rows over that of the full model: both warm, in turns, medians.
+    /// Wall clock of predicting the timed test rows over that of the full model: both warm, in turns, medians.
     pub(super) fn wall_ratio(&self, model: &dyn Predictor) -> Result<f64> {
         Ok(self.wall_ratios(&[model])?[0])
     }
@@ -259,10 +259,12 @@ impl<'a> Worker<'a> {
         Ok(times[1..].iter().map(|times_of_one| times_of_one.median() / times[0].median()).collect())
     }
 
-    /// The test rows that the clock takes.
+    /// The test rows that the clock takes: evenly spaced, since the first ones may be of another kind than the others.
     pub(super) fn timed_texts(&self) -> EncodedDataset {
-        let samples = self.data.test.samples.iter().take(TIMED_ROWS).cloned().collect();
-        EncodedDataset { samples, ..self.data.test.clone() }
+        let samples = &self.data.test.samples;
+        let count = samples.len().min(TIMED_ROWS);
+        let timed = (0..count).map(|at| samples[at * samples.len() / count].clone()).collect();
+        EncodedDataset { samples: timed, ..self.data.test.clone() }
     }
 }
 

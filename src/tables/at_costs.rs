@@ -43,6 +43,19 @@ fn scores(table: &AtCosts, name: &str) -> PlainTable {
     }
 }
 
+/// Table 3 without depths and test costs: lines of cells, the first with the headings, and the sides of the columns.
+pub(crate) fn brief_scores(table: &AtCosts) -> (Vec<Vec<String>>, Vec<Side>) {
+    let mut lines = vec![std::iter::once("kind".to_owned()).chain(costs(table)).collect::<Vec<_>>()];
+    for row in &table.rows {
+        let cells = table.costs.iter().map(|cost| {
+            let cell = row.cells.iter().find(|cell| cell.cost == *cost);
+            cell.map_or(NONE.into(), |cell| accuracy(cell, row.seeds.len()))
+        });
+        lines.push(std::iter::once(row.kind.clone()).chain(cells).collect());
+    }
+    (lines, sides(table, 1))
+}
+
 fn comparisons(table: &AtCosts, name: &str) -> PlainTable {
     let headings = ["accelerated against", "mean of 0.1 to 0.35"].map(String::from).into_iter();
     let mut lines = vec![headings.chain(costs(table)).collect::<Vec<_>>()];
@@ -85,9 +98,13 @@ fn sides(table: &AtCosts, names: usize) -> Vec<Side> {
 
 /// `.907 ± .002 (to 1 layer)`.
 fn score(cell: &CellAtCost, seeds: usize) -> String {
-    let spread = if seeds > 1 { format!(" ± {:.3}", cell.accuracy.sd) } else { String::new() };
     let setting = if cell.setting.is_empty() { String::new() } else { format!("{}, ", cell.setting) };
-    format!("{:.3}{spread} ({setting}{:.2})", cell.accuracy.mean, cell.flops_ratio)
+    format!("{} ({setting}{:.2})", accuracy(cell, seeds), cell.flops_ratio)
+}
+
+fn accuracy(cell: &CellAtCost, seeds: usize) -> String {
+    let spread = if seeds > 1 { format!(" ± {:.3}", cell.accuracy.sd) } else { String::new() };
+    format!("{:.3}{spread}", cell.accuracy.mean)
 }
 
 fn difference(difference: &Difference) -> String {
@@ -96,7 +113,8 @@ fn difference(difference: &Difference) -> String {
     if favoured == difference.interval.mean { own } else { format!("{own} {}", points(favoured)) }
 }
 
-fn interval(interval: Interval) -> String {
+/// `+0.80 [+0.30, +1.30]`, in points.
+pub(crate) fn interval(interval: Interval) -> String {
     format!("{} [{}, {}]", points(interval.mean), points(interval.lower), points(interval.upper))
 }
 

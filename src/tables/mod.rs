@@ -6,9 +6,9 @@ mod grid;
 mod reproduction;
 mod run;
 
-pub(crate) use at_costs::{PlainTable, tables_at_costs};
+pub(crate) use at_costs::{PlainTable, brief_scores, interval, tables_at_costs};
 pub use csv::reproduction_csv;
-pub(crate) use grid::{Side, markdown_text};
+pub(crate) use grid::{Side, markdown as grid_markdown, markdown_text};
 pub(crate) use reproduction::{Table, published_note, tables};
 pub use reproduction::{reproduction_markdown, reproduction_text};
 pub(crate) use run::DEVIATIONS;
