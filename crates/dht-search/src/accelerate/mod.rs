@@ -23,6 +23,7 @@
 //! The classifier's own logits at the last exit are its own to the bit, whatever is stacked on them.
 
 mod exits;
+mod parts;
 mod report;
 mod settings;
 mod side;
@@ -32,7 +33,6 @@ use std::time::Instant;
 
 use dht_transformer::{EncodedDataset, TextClassifier};
 use rand::Rng;
-use rand::seq::SliceRandom;
 
 use crate::error::{Error, Result};
 use crate::evaluation::{LeavingRule, Stages, stage_flops, stage_log_probabilities};
@@ -40,6 +40,7 @@ use crate::linear_model;
 use crate::model::{DynamicModel, FrontExit, FullModel, NgramClassifier, Stacker};
 use crate::settings::{ExitKind, RouterKind, SearchSettings};
 use exits::{FittedExit, Judge, fit_exit};
+use parts::Parts;
 use states::{States, states};
 
 pub use report::{Report, SpeedPoint, StackedOn, StageReport};
@@ -171,70 +172,4 @@ fn fit_exits(
         fit_exit(pooled, width, targets, classes, &settings.c, &judge)
     };
     training.pooled.iter().enumerate().map(fit).collect()
-}
-
-/// The texts by what they are for.
-struct Parts {
-    training: EncodedDataset,
-    held_out: Option<EncodedDataset>,
-    /// Where nothing is held out: the fold of each training row.
-    fold_of: Vec<usize>,
-}
-
-impl Parts {
-    fn new<R: Rng + ?Sized>(
-        texts: &EncodedDataset,
-        held_out: Option<&EncodedDataset>,
-        settings: &AccelerateSettings,
-        rng: &mut R,
-    ) -> Self {
-        if let Some(held_out) = held_out.filter(|held_out| !held_out.is_empty()) {
-            return Self { training: texts.clone(), held_out: Some(held_out.clone()), fold_of: Vec::new() };
-        }
-        let mut rows: Vec<usize> = (0..texts.len()).collect();
-        rows.shuffle(rng);
-        let wanted = (settings.held_out_share * texts.len() as f64) as usize;
-        if wanted >= settings.least_held_out {
-            let pick = |rows: &[usize]| {
-                let samples = rows.iter().map(|row| texts.samples[*row].clone()).collect();
-                EncodedDataset { samples, ..texts.clone() }
-            };
-            let (held_out, training) = rows.split_at(wanted);
-            return Self { training: pick(training), held_out: Some(pick(held_out)), fold_of: Vec::new() };
-        }
-        let mut fold_of = vec![0; texts.len()];
-        rows.iter().enumerate().for_each(|(at, row)| fold_of[*row] = at % settings.folds);
-        Self { training: texts.clone(), held_out: None, fold_of }
-    }
-
-    /// The same, with the classifier's own predictions for labels where they are the targets.
-    fn with_targets(mut self, targets: Targets, training: &States, held_out: Option<&States>) -> Self {
-        if targets == Targets::Predictions {
-            let relabel = |data: &mut EncodedDataset, states: &States| {
-                data.samples.iter_mut().zip(states.own.labels()).for_each(|(sample, label)| sample.label = label);
-            };
-            relabel(&mut self.training, training);
-            if let (Some(data), Some(states)) = (&mut self.held_out, held_out) {
-                relabel(data, states);
-            }
-        }
-        self
-    }
-
-    fn all(&self) -> impl Iterator<Item = &EncodedDataset> {
-        [Some(&self.training), self.held_out.as_ref()].into_iter().flatten()
-    }
-
-    fn labels(&self) -> Vec<u32> {
-        labels(&self.training)
-    }
-
-    /// The labels of the rows that C, stacking and speeds are chosen on.
-    fn judged_labels(&self) -> Vec<u32> {
-        labels(self.held_out.as_ref().unwrap_or(&self.training))
-    }
-}
-
-fn labels(data: &EncodedDataset) -> Vec<u32> {
-    data.samples.iter().map(|sample| sample.label).collect()
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Parts;
+use super::parts::Parts;
 use crate::evaluation::Stages;
 use crate::model::{LogProbabilities, Stacker};
 

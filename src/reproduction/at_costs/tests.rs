@@ -1,0 +1,108 @@
+use dht_search::baselines::LogProbabilities;
+use dht_search::evaluation::LeavingRule;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::*;
+
+/// A model of two stages for rows of two classes: the first knows `sure` rows and says so, the second knows `known` of all.
+fn candidate(kind: Kind, setting: &str, rows: usize, (sure, known): (usize, usize), costs: [u64; 2]) -> Candidate {
+    let stages = || {
+        let table = |right: usize, confident: &dyn Fn(usize) -> f64| {
+            let row = |row: usize| {
+                let (p, label) = (confident(row), row % 2);
+                let answer = if row < right { label } else { 1 - label };
+                if answer == 0 { [p.ln(), (1.0 - p).ln()] } else { [(1.0 - p).ln(), p.ln()] }
+            };
+            LogProbabilities::new(2, (0..rows).flat_map(row).collect()).unwrap()
+        };
+        let tables = [table(sure, &|row| if row < sure { 0.99 } else { 0.6 }), table(known, &|_| 0.9)];
+        let flops = costs.map(|cost| vec![cost; rows]).into();
+        Stages::new(&tables, flops, LeavingRule::Confidence).unwrap()
+    };
+    Candidate { kind, setting: setting.into(), validation: stages(), test: stages(), encoders: Vec::new() }
+}
+
+fn seed(seed: u64, candidates: Vec<Candidate>) -> SeedCandidates {
+    let rows = 1_000;
+    let labels: Vec<u32> = (0..rows).map(|row| row % 2).collect();
+    SeedCandidates {
+        seed,
+        candidates,
+        validation_labels: labels.clone(),
+        test_labels: labels,
+        classes: 2,
+        full_flops: [100 * u64::from(rows); 2],
+        full: (0..rows).map(|row| f64::from(u8::from(row < 900))).collect(),
+    }
+}
+
+fn table(seeds: &[SeedCandidates]) -> AtCosts {
+    at_costs(seeds, &mut ChaCha8Rng::seed_from_u64(1)).unwrap().unwrap()
+}
+
+#[test]
+fn every_kind_is_at_the_threshold_that_costs_most_within_each_cost() {
+    let of = |own| {
+        seed(
+            own,
+            vec![
+                candidate(Kind::Accelerated, "", 1_000, (900, 950), [1, 100]),
+                candidate(Kind::Cascade, "to 1 layer", 1_000, (800, 850), [1, 20]),
+                candidate(Kind::Cascade, "to 2 layers", 1_000, (800, 950), [1, 40]),
+                candidate(Kind::Truncation, "3 layers", 1_000, (0, 990), [50, 50]),
+            ],
+        )
+    };
+    let table = table(&[of(0), of(1)]);
+    let row = |kind: &str| table.rows.iter().find(|row| row.kind == kind).unwrap();
+    let accuracy = |kind, cost: f64| {
+        let cell = row(kind).cells.iter().find(|cell| cell.cost == cost)?;
+        Some((cell.setting.clone(), cell.accuracy.mean, cell.flops_ratio))
+    };
+    // All sure rows leave first; the rest, a tenth, go on at a cost of .109, which .1 does not allow.
+    assert_eq!(accuracy("accelerated", 0.1).unwrap().1, 0.9);
+    let (_, found, cost) = accuracy("accelerated", 0.15).unwrap();
+    assert!((found - 0.95).abs() < 1e-12 && (cost - 0.109).abs() < 1e-12, "{found} {cost}");
+    assert_eq!(accuracy("n-gram cascade", 0.1).unwrap().0, "to 2 layers");
+    assert_eq!(accuracy("truncation", 0.35), None);
+    assert_eq!(accuracy("truncation", 0.5).unwrap().1, 0.99);
+    assert_eq!(row("accelerated").seeds, [0, 1]);
+}
+
+#[test]
+fn a_rival_is_picked_on_validation_rows_and_compared_on_test_rows() {
+    let of = |own| {
+        let mut rival = candidate(Kind::Cascade, "to 1 layer", 1_000, (700, 900), [1, 20]);
+        // On the test this one is better than the one that validation rows choose.
+        rival.validation = candidate(Kind::Cascade, "", 1_000, (500, 500), [1, 20]).validation;
+        seed(
+            own,
+            vec![
+                candidate(Kind::Accelerated, "", 1_000, (900, 950), [1, 100]),
+                rival,
+                candidate(Kind::Stacked, "on 1 layer", 1_000, (0, 800), [10, 10]),
+                candidate(Kind::TwoEncoders, "to 1 layer, then 2", 1_000, (900, 930), [1, 100]),
+            ],
+        )
+    };
+    let table = table(&[of(0), of(1)]);
+    let of = |against: &str| table.comparisons.iter().find(|own| own.against.contains(against)).unwrap();
+    let at = |against, cost: f64| of(against).differences.iter().find(|own| own.cost == cost).cloned().unwrap();
+    let one = at("one encoder", 0.2);
+    assert_eq!(one.rival, "n-gram stacked on 1 layer");
+    assert!((one.interval.mean - 0.15).abs() < 1e-9 && (one.best_on_test - 0.05).abs() < 1e-9, "{one:?}");
+    assert!(one.interval.lower > 0.1 && one.interval.upper < 0.2, "{one:?}");
+    assert!((at("two encoders", 0.2).interval.mean - 0.02).abs() < 1e-9);
+    assert!((at("full model", 0.2).interval.mean - 0.05).abs() < 1e-9);
+    // Random: a row of the first 900 is right with either, the next 50 with the second alone, which a tenth has.
+    let random = at("at random", 0.2).interval.mean;
+    assert!((random - (0.95 - 0.9 - 0.05 * 0.1)).abs() < 1e-9, "{random}");
+    assert!(of("one encoder").mean.unwrap().lower > 0.0);
+}
+
+#[test]
+fn without_the_accelerated_model_there_is_no_table() {
+    let seeds = [seed(0, vec![candidate(Kind::Ngram, "", 1_000, (900, 900), [1, 1])])];
+    assert_eq!(at_costs(&seeds, &mut ChaCha8Rng::seed_from_u64(1)).unwrap(), None);
+}
