@@ -60,7 +60,10 @@ fn a_record_is_consistent_and_equal_to_that_of_another_run_with_its_seed() {
                 assert_eq!(point.truncated_macro_f1, record.truncated_macro_f1_at(point.inference_flops_ratio));
             }
         }
-        assert!(record.operating_points[0].inference_flops_ratio < 0.01, "at the highest speed only the n-gram model answers");
+        assert!(
+            record.operating_points[0].inference_flops_ratio < 0.01,
+            "at the highest speed only the n-gram model answers"
+        );
         assert_eq!(record.search.regret.fixed.len(), 4);
         for (depth, result) in &record.truncated {
             let share = result.inference_flops as f64 / full;

@@ -1,6 +1,6 @@
 //! The full model, accelerated: the dynamic model of a run.
 
-use dht_search::accelerate::{AccelerateSettings, Accelerated, accelerate};
+use dht_search::accelerate::{AccelerateSettings, Accelerated, Texts, accelerate};
 use dht_search::{Evaluation, baselines::NgramSettings};
 
 use super::data::RunData;
@@ -20,7 +20,12 @@ impl Job<'_> {
     pub(super) fn accelerated(&self, full: &Plain) -> Result<Accelerated> {
         let settings = accelerate_settings(self.data, self.test_batch())?;
         let (train, validation) = (&self.data.train, &self.data.validation);
-        Ok(accelerate(&full.model, train, Some(validation), &settings, &mut rng(self.plan, ACCELERATED))?)
+        Ok(accelerate(
+            &full.model,
+            Texts::new(train).with_held_out(validation),
+            &settings,
+            &mut rng(self.plan, ACCELERATED),
+        )?)
     }
 
     /// Scores and costs, those of the full model's training included.

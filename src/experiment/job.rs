@@ -150,8 +150,7 @@ impl Job<'_> {
             ..DynamicResult::beside(&full.result, result)
         };
         let bandit_seconds = accounting.bandit_seconds;
-        let searched =
-            SearchResult { dynamic: searched, bandit_seconds, regret, oracle, operating_points: Vec::new() };
+        let searched = SearchResult { dynamic: searched, bandit_seconds, regret, oracle, operating_points: Vec::new() };
         let routes = RouteCounts { train: accounting.routes.clone(), test: evaluation.route_counts() };
         let mut curves = accounting.curves.curves(HEAD_SETS);
         curves.loss.insert(FULL.into(), LossCurve::binned(&full.history.losses, LOSS_BINS)?);

@@ -11,6 +11,7 @@ use super::at_costs::AtCosts;
 use super::file::{DataRecord, ModelRecord};
 use super::json;
 use super::machine::Machine;
+use super::promises::PromiseTrial;
 use super::results::RouteCounts;
 use super::summary::Summary;
 use crate::error::Result;
@@ -34,6 +35,9 @@ pub struct ReproductionRecord {
     /// What each kind of model scores at given costs, where the accelerated model has been run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_costs: Option<AtCosts>,
+    /// Promises about the accelerated model's risk.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub promises: Vec<PromiseTrial>,
     /// The machine of the run.
     pub machine: Machine,
 }

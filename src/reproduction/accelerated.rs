@@ -1,6 +1,6 @@
 //! The unit of the accelerated full model.
 
-use dht_search::accelerate::accelerate;
+use dht_search::accelerate::{Texts, accelerate};
 
 use super::files::UnitResult;
 use super::options::SPEED_COSTS;
@@ -16,7 +16,12 @@ impl Worker<'_> {
         let (classifier, full) = (self.model_of(Unit::Full)?, self.result_of(Unit::Full)?);
         let settings = accelerate_settings(&self.data, self.batch())?;
         let (train, validation) = (&self.data.train, &self.data.validation);
-        let made = accelerate(&classifier, train, Some(validation), &settings, &mut rng(&self.run, CLASSIFIERS))?;
+        let made = accelerate(
+            &classifier,
+            Texts::new(train).with_held_out(validation),
+            &settings,
+            &mut rng(&self.run, CLASSIFIERS),
+        )?;
         let (model, report) = (made.model, made.report);
         self.save_stages(&model)?;
         model.save(self.place().join("model"), Some(&self.data.tokenizer), &self.data.train.labels)?;
