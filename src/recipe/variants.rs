@@ -5,10 +5,13 @@ use dht_search::evaluation::LeavingRule;
 use dht_search::settings::RouterKind;
 use dht_transformer::Pooling;
 
+/// Changes the defaults in one point.
+type Change = fn(&mut AccelerateSettings);
+
 /// A setting that differs from the defaults in one point.
 pub(super) struct Variant {
     pub(super) name: &'static str,
-    pub(super) change: fn(&mut AccelerateSettings),
+    pub(super) change: Change,
     pub(super) rule: LeavingRule,
     /// Whether further texts without labels are fitted on.
     pub(super) unlabelled: bool,
@@ -24,7 +27,7 @@ fn side(settings: &mut AccelerateSettings, change: impl FnOnce(&mut SideSettings
 /// All of them, the defaults first.
 pub(super) fn variants() -> Vec<Variant> {
     let variant = |name, change| Variant { name, change, rule: LeavingRule::Confidence, unlabelled: false };
-    let changes: [(&'static str, fn(&mut AccelerateSettings)); 14] = [
+    let changes: [(&'static str, Change); 14] = [
         (DEFAULT, |_| {}),
         ("linear exits", |settings| settings.side = None),
         ("the first token in the place of the mean", |settings| settings.pooling = Pooling::Cls),
