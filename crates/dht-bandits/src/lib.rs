@@ -60,7 +60,8 @@
 //! | [`posterior`] | beliefs about the weights of each arm: ridge regression, full and diagonal Laplace; priors and forgetting |
 //! | [`exploration`] | rules that map mean and width to the value compared: [`Ucb`], [`Thompson`], [`Greedy`](exploration::Greedy) |
 //! | [`features`] | contexts from raw values: [`Normalizer`], [`PyramidPool`], [`columns`](features::columns) |
-//! | [`evaluation`] | what a policy would have earned, from the log of another |
+//! | [`log`] | rows of decisions, propensities and rewards |
+//! | [`evaluation`] | what a policy would have earned, from the log of another: estimators, intervals, tables, replay |
 //! | [`simulation`] | environments with a known optimum, regret curves, comparisons of policies |
 //! | [`snapshot`] | one thread learns, many choose |
 //!
@@ -92,6 +93,7 @@ pub mod exploration;
 pub mod features;
 mod forgetting;
 mod gaussian;
+pub mod log;
 pub mod policy;
 pub mod posterior;
 mod saved_state;
