@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 /// Γ† of one context: the weights of the pseudo-inverse estimator (Swaminathan et al. 2017, "Off-policy evaluation for
 /// slate recommendation").
 ///
-/// With 1_s the indicator of which arm stands at which position of slate s, Γ = E_μ[1_s 1_sᵀ] under the logging policy μ
-/// and q = E_π[1_s] under the evaluated one, the weight of the shown slate is qᵀΓ†1_s. Unbiased for the reward of whole
+/// With 1_s the indicator of which arm stands at which position of slate s, Γ = E_μ(1_s 1_sᵀ) under the logging policy μ
+/// and q = E_π(1_s) under the evaluated one, the weight of the shown slate is qᵀΓ†1_s. Unbiased for the reward of whole
 /// slates if that is a sum of unknown effects of arm and position; its variance grows with positions × arms, and not
 /// with the number of slates, as that of importance weights does. Weights may be negative.
 ///

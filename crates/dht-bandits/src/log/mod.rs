@@ -1,11 +1,47 @@
 //! Logs of decisions: what was chosen, with which probability, and what it earned.
 //!
-//! [`LoggedDecision`] is one row, as [`evaluation`](crate::evaluation) reads it.
+//! [`LoggedDecision`] is one row, as [`evaluation`](crate::evaluation) reads it. With the feature `log`:
+//!
+//! * `DecisionLog` writes decisions and rewards as JSON lines, one write a line, so that a killed process loses at most the
+//!   line it was writing; `LogReader` reads them back and joins rewards that came late or never.
+//! * `CsvRows` and `CsvWriter`: rows as csv, columns `arm`, `propensity`, `reward`, then the context.
+//! * `DsjsonRows` and `write_dsjson`: Vowpal Wabbit's dsjson.
+//!
+//! All readers stream: memory does not grow with the log. All are iterators of results that go on after an error, which
+//! names file and line: stop at the first one with `?`, or count it and use the rest.
+
+#[cfg(feature = "log")]
+mod csv_rows;
+#[cfg(feature = "log")]
+mod decision_log;
+#[cfg(feature = "log")]
+mod dsjson;
+#[cfg(feature = "log")]
+mod error;
+#[cfg(feature = "log")]
+mod lines;
+#[cfg(feature = "log")]
+mod reader;
+#[cfg(feature = "log")]
+mod record;
+#[cfg(feature = "log")]
+mod segments;
 
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::validate::{check_bounded, check_context};
 use serde::{Deserialize, Serialize};
+
+#[cfg(feature = "log")]
+pub use csv_rows::{CsvRows, CsvWriter};
+#[cfg(feature = "log")]
+pub use decision_log::{DecisionLog, LogSettings};
+#[cfg(feature = "log")]
+pub use dsjson::{DsjsonColumns, DsjsonRows, write_dsjson};
+#[cfg(feature = "log")]
+pub use error::{LineProblem, LogError, RewardProblem};
+#[cfg(feature = "log")]
+pub use reader::{JoinedDecision, LogCounts, LogReader, ReadSettings};
 
 /// One row of a log: a decision, its propensity, and the reward that came of it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
