@@ -23,7 +23,7 @@ const CRATES: [Layers; 4] = [
             &["gaussian", "features"],
             &["posterior", "exploration"],
             &["policy"],
-            &["log"],
+            &["drift", "log"],
             &["evaluation", "simulation"],
         ],
     ),
