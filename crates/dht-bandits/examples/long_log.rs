@@ -30,12 +30,12 @@ fn judged(row: &LoggedDecision) -> LoggedRound {
 
 fn report(what: &str, rows: usize, start: Instant) {
     let seconds = start.elapsed().as_secs_f64();
-    println!("{what:>28}: {seconds:>6.1} s, {:>9.0} rows/s, peak {:.0} MiB", rows as f64 / seconds, peak());
+    println!("| {what} | {rows} | {seconds:.1} | {:.0} | {:.0} |", rows as f64 / seconds, peak());
 }
 
 fn print(estimates: &RunningEstimates) -> Result<(), Box<dyn Error>> {
     let (value, sequence) = (estimates.self_normalised()?, estimates.sequence());
-    println!("{:>28}  SNIPS {:.4} ± {:.4}, sequence {sequence:?}", "", value.value, 1.96 * value.standard_error);
+    eprintln!("SNIPS {:.4} ± {:.4}, sequence {sequence:?}", value.value, 1.96 * value.standard_error);
     Ok(())
 }
 
@@ -46,6 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     std::fs::create_dir_all(&folder)?;
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let policy = Uniform::new(4, 4)?;
+    println!("| log | rows | seconds | rows a second | peak memory, MiB |\n|---|---|---|---|---|");
 
     let (path, start) = (folder.join("long.csv"), Instant::now());
     let mut writer = CsvWriter::new(BufWriter::new(File::create(&path)?), 4)?;
@@ -94,7 +95,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     report("decision log, judged", rows, start);
     print(&estimates)?;
-    println!("{:>28}  {:?}", "", reader.counts());
+    eprintln!("{:?}", reader.counts());
     std::fs::remove_dir_all(&folder)?;
     Ok(())
 }

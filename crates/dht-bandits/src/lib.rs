@@ -45,7 +45,7 @@
 //! | many short-lived items, described by features | [`SharedLinUcb`](policy::SharedLinUcb), [`SharedLinTs`](policy::SharedLinTs) | what is learned from one item serves all |
 //! | both: shared features, and arms with weights of their own | [`HybridLinUcb`] | new arms start warm |
 //! | K of N at once, with feedback on those observed | [`TopKThompson`] | semi-bandit feedback, cascades, pinned arms |
-//! | a log that will be evaluated off-policy | [`EpsilonGreedy`], or [`propensities`](Disjoint::propensities) of the others | every arm keeps a known chance |
+//! | a log that will be evaluated off-policy ([`log`], with the feature `log`) | [`EpsilonGreedy`], or [`propensities`](Disjoint::propensities) of the others | every arm keeps a known chance |
 //! | an environment that drifts all the time | [`DiscountedRidge`](posterior::DiscountedRidge) in the place of a ridge, [`SlidingWindow`](drift::SlidingWindow) | old evidence fades in all arms, the prior stays |
 //! | one that changes at once, and seldom | [`ResetOnChange`](drift::ResetOnChange) | nothing is forgotten without a reason |
 //! | a doubt whether any of it helps | [`Uniform`](policy::Uniform), [`Fixed`](policy::Fixed) | a learner that does not beat them has learned nothing |

@@ -218,7 +218,8 @@ pub fn rounds(log: &[LoggedDecision], targets: &[Vec<(ArmId, f64)>]) -> Result<V
             None => chosen.contains(&arm),
         };
         let of_arm = target.iter().find(|(arm, _)| *arm == row.arm).map_or(0.0, |entry| entry.1);
-        let unsupported: f64 = target.iter().filter(|(arm, _)| !supported(*arm)).map(|entry| entry.1).sum();
+        let outside = target.iter().filter(|(arm, _)| !supported(*arm));
+        let unsupported = outside.fold(0.0, |sum, (_, probability)| sum + probability);
         rounds.push(LoggedRound {
             unsupported: unsupported.min(1.0),
             ..LoggedRound::new(row.reward, row.propensity, of_arm.min(1.0))
