@@ -54,8 +54,9 @@ pub struct ConfidenceSequence {
 #[derive(Debug, Clone)]
 struct Bets {
     threshold: f64,
-    bound: f64,
-    /// The capital of the bets against (g + 1)/GRID.
+    /// The values that are bet against, (g + 1)/GRID, the largest bet against each, and the capital.
+    values: Vec<f64>,
+    largest: Vec<f64>,
     capital: Vec<f64>,
     /// How many of the grid's values are ruled out.
     excluded: usize,
@@ -66,17 +67,28 @@ struct Bets {
 
 impl Bets {
     fn new(alpha: f64, bound: f64) -> Self {
-        let capital = vec![1.0; GRID];
-        Self { threshold: 2.0 / alpha, bound, capital, excluded: 0, sum: 0.5, squares: 0.25, count: 1.0 }
+        let values: Vec<f64> = (1..=GRID).map(|position| position as f64 / GRID as f64).collect();
+        let largest = values.iter().map(|value| LARGEST_BET / (bound + value)).collect();
+        let (threshold, capital) = (2.0 / alpha, vec![1.0; GRID]);
+        Self { threshold, values, largest, capital, excluded: 0, sum: 0.5, squares: 0.25, count: 1.0 }
     }
 
     fn push(&mut self, term: f64) {
         let variance = self.squares / self.count;
         let plug_in = (2.0 * self.threshold.ln() / (variance * self.count * self.count.ln_1p())).sqrt();
-        for (position, capital) in self.capital.iter_mut().enumerate().skip(self.excluded) {
-            let value = (position + 1) as f64 / GRID as f64;
-            let bet = plug_in.min(LARGEST_BET / (self.bound + value));
-            *capital = (*capital * (1.0 + bet * (term - value))).min(1e300);
+        let from = self.excluded;
+        let bets = self.values[from..].iter().zip(&self.largest[from..]);
+        for (capital, (value, largest)) in self.capital[from..].iter_mut().zip(bets) {
+            let bet = if plug_in < *largest { plug_in } else { *largest };
+            let after = *capital * (1.0 + bet * (term - value));
+            // Capital that is lost stays lost: sums near the smallest number would be slow.
+            *capital = if after < 1e-300 {
+                0.0
+            } else if after < 1e300 {
+                after
+            } else {
+                1e300
+            };
         }
         // The capital falls with the value, so that what is ruled out is an interval.
         while self.capital.get(self.excluded).is_some_and(|capital| *capital >= self.threshold) {
