@@ -45,14 +45,15 @@ pub struct DiscountedRidgeOptions {
 ///
 /// Only the arm that is updated is written to, in O(d²). An idle arm's width is that of its last update over γ^(n/2) after
 /// n steps, but at most the prior's, |x|/√λ, and its mean is that of its last update; the prior fades with the rest,
-/// by half at most, until an update restores it whole in O(d³), which allocates: once in ln 2/−ln γ steps for each arm
-/// that is still chosen. [`Disjoint::forget`](crate::Disjoint::forget) with [`Forgetting::NONE`] restores it in all arms.
+/// by half at most, until an update restores it whole in O(d³): once in ln 2/−ln γ steps for each arm
+/// that is still chosen, which allocates. [`Disjoint::forget`](crate::Disjoint::forget) with [`Forgetting::NONE`] restores it in all arms.
 #[derive(Debug, Clone)]
 pub struct DiscountedRidge {
     options: DiscountedRidgeOptions,
     factors: Factors,
     arms: Vec<Times>,
     now: f64,
+    unit: Vec<f64>,
 }
 
 /// Where an arm stands.
@@ -87,6 +88,12 @@ pub struct DiscountedArmState {
 
 /// The share of the prior that is always left.
 const LEAST_PRIOR: f64 = 0.5;
+
+/// Of evidence below this share nothing is left.
+const LEAST_LEFT: f64 = 1e-100;
+
+/// The largest share of the prior's variance that a weight can have: that of half a prior, and some rounding.
+const LARGEST_VARIANCE: f64 = 2.01;
 
 /// The clock ends here: beyond, single steps would be lost to rounding.
 const LATEST: f64 = 4_503_599_627_370_496.0;
@@ -143,6 +150,29 @@ impl DiscountedRidge {
         Ok(now)
     }
 
+    /// Discounts an arm to a step and makes its prior whole: one rank-one update a coordinate, which loses no digits
+    /// however badly conditioned A is.
+    fn restore_prior(&mut self, slot: usize, step: f64) {
+        let (times, prior_precision) = (self.arms[slot], self.options.prior_precision);
+        let decay = self.decay_over(step - times.updated);
+        if decay < LEAST_LEFT {
+            let last = self.factors.len();
+            self.factors.push(1.0 / prior_precision);
+            self.factors.copy(last, slot);
+            self.factors.swap_remove(last);
+            return;
+        }
+        self.factors.scale_projected(slot, 1.0 / decay);
+        let missing = (1.0 - self.decay_over(step - times.restored)) * prior_precision;
+        for coordinate in 0..self.unit.len() {
+            self.unit[coordinate] = 1.0;
+            let projected = self.factors.project(slot, &self.unit);
+            let change = -missing * projected.mean / (1.0 + missing * projected.variance);
+            self.factors.rank_one_update(slot, missing, change);
+            self.unit[coordinate] = 0.0;
+        }
+    }
+
     /// Discounts an arm to a step and learns an observation.
     fn learn(&mut self, slot: usize, step: f64, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         let decay = self.decay_over(step - self.arms[slot].updated);
@@ -175,7 +205,8 @@ impl Posterior for DiscountedRidge {
     fn empty(dimension: usize, options: &DiscountedRidgeOptions) -> Result<Self> {
         check_dimension(dimension)?;
         check_precision("prior_precision", options.prior_precision)?;
-        Ok(Self { options: *options, factors: Factors::new(dimension), arms: Vec::new(), now: 0.0 })
+        let (factors, unit) = (Factors::new(dimension), vec![0.0; dimension]);
+        Ok(Self { options: *options, factors, arms: Vec::new(), now: 0.0, unit })
     }
 
     fn options(&self) -> &DiscountedRidgeOptions {
@@ -237,10 +268,7 @@ impl Posterior for DiscountedRidge {
             self.arms[slot] = Times { updated: now, updates, ..times };
         } else {
             let before = self.factors.parts(slot);
-            let whole = self.information_at(slot, now);
-            let parts = parts_of(&whole.precision, &whole.moment)?;
-            check_factor(0, &parts.mean, &parts.diagonal, &parts.upper)?;
-            self.factors.set(slot, &parts.mean, &parts.diagonal, &parts.upper);
+            self.restore_prior(slot, now);
             self.arms[slot] = Times { updated: now, restored: now, updates };
             if let Err(error) = self.learn(slot, now, context, reward, weight) {
                 self.factors.set(slot, &before.mean, &before.diagonal, &before.upper);
@@ -309,9 +337,17 @@ impl Posterior for DiscountedRidge {
             let problem = format!("less than half of its prior is left at its last update, {updated} after {restored}");
             return Err(Error::InvalidState { what: "clock of arm", index, problem });
         }
+        let (before, slot) = (self.now, self.arms.len());
         self.now = now;
         self.push_prior();
-        self.replace(self.arms.len() - 1, state);
+        self.replace(slot, state);
+        let variance = self.factors.largest_variance(slot) * self.options.prior_precision;
+        if variance > LARGEST_VARIANCE {
+            self.swap_remove(slot);
+            self.now = before;
+            let problem = format!("a weight's variance is {variance} times the prior's, expected at most 2");
+            return Err(Error::InvalidState { what: "covariance of arm", index, problem });
+        }
         Ok(())
     }
 }
