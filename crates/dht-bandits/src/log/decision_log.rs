@@ -10,7 +10,7 @@ use crate::validate::check_parameter;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{BufReader, Write};
+use std::io::{BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -249,6 +249,7 @@ impl DecisionLog {
         if let Err(source) = outcome {
             // If this fails, too, the next opening cuts it off.
             let _ = self.file.set_len(self.length);
+            let _ = self.file.seek(SeekFrom::Start(self.length));
             return Err(LogError::io(&path_of(&self.folder, self.segment), source));
         }
         self.length += length;
@@ -271,7 +272,7 @@ fn lock_folder(lock: &File, folder: &Path) -> Result<(), LogError> {
 
 fn open_segment(folder: &Path, number: u64) -> Result<File, LogError> {
     let path = path_of(folder, number);
-    let file = OpenOptions::new().create(true).append(true).read(true).open(&path);
+    let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
     file.map_err(|source| LogError::io(&path, source))
 }
 

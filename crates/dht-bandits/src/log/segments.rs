@@ -23,7 +23,7 @@ pub(super) fn segments(folder: &Path) -> Result<Vec<u64>, LogError> {
     Ok(numbers)
 }
 
-/// Cuts a file behind its last newline; returns its length then, and how many bytes went.
+/// Cuts a file behind its last newline, and goes there; returns its length then, and how many bytes went.
 pub(super) fn cut_torn_line(file: &mut fs::File) -> std::io::Result<(u64, u64)> {
     let length = file.metadata()?.len();
     let mut end = length;
@@ -42,5 +42,6 @@ pub(super) fn cut_torn_line(file: &mut fs::File) -> std::io::Result<(u64, u64)> 
     if end < length {
         file.set_len(end)?;
     }
+    file.seek(SeekFrom::Start(end))?;
     Ok((end, length - end))
 }
