@@ -3,7 +3,9 @@
 //!
 //! cargo run --release -p dht-bandits --example estimator_table
 
-use dht_bandits::evaluation::{ConfidenceSequence, CrossFit, Estimate, Estimator, Interval, OffPolicy, OutcomeModel};
+use dht_bandits::evaluation::{
+    ConfidenceSequence, CrossFit, Estimate, Estimator, Interval, LoggedRound, OffPolicy, OutcomeModel,
+};
 use dht_bandits::{ArmId, Result, log::LoggedDecision};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -166,6 +168,34 @@ fn run(logging: f64, target: f64, bound: f64, out: &mut String) -> Result<()> {
     Ok(())
 }
 
+/// What `scripts/golden_off_policy.py` wrote: a log, and the Open Bandit Pipeline's estimates from it.
+#[derive(serde::Deserialize)]
+struct Golden {
+    obp: String,
+    values: BTreeMap<String, f64>,
+    rounds: Vec<LoggedRound>,
+}
+
+/// Our estimates beside the Open Bandit Pipeline's, from the same log.
+fn beside_obp(out: &mut String) -> std::result::Result<(), Box<dyn std::error::Error>> {
+    let golden: Golden = serde_json::from_str(include_str!("../tests/judging/obp.json"))?;
+    let judge = OffPolicy::new(&golden.rounds)?;
+    let _ = writeln!(out, "| one log of {} rounds | ours | obp {} |\n|---|---|---|", golden.rounds.len(), golden.obp);
+    for estimator in [
+        Estimator::Direct,
+        Estimator::InversePropensity,
+        Estimator::SelfNormalised,
+        Estimator::DoublyRobust,
+        Estimator::SelfNormalisedDoublyRobust,
+        Estimator::SwitchDoublyRobust { threshold: 1.0 },
+        Estimator::OptimisticDoublyRobust { shrinkage: 2.0 },
+    ] {
+        let theirs = golden.values.get(&estimator.to_string()).copied().unwrap_or(f64::NAN);
+        let _ = writeln!(out, "| {estimator} | {:.12} | {theirs:.12} |", judge.estimate(estimator)?.value);
+    }
+    Ok(())
+}
+
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/estimators.md");
     let mut table = String::new();
@@ -173,6 +203,8 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     run(1.0, 6.0, 8.0, &mut table)?;
     let _ = writeln!(table, "### Heavy weights\n\nThe logging policy avoids what the evaluated one prefers.");
     run(-6.0, 6.0, 1e5, &mut table)?;
+    let _ = writeln!(table, "### Beside the Open Bandit Pipeline\n");
+    beside_obp(&mut table)?;
     let page = std::fs::read_to_string(&path)?;
     let (start, end) =
         ("<!-- table: cargo run --release -p dht-bandits --example estimator_table -->", "<!-- end of table -->");
