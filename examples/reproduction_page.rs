@@ -1,5 +1,5 @@
-//! Writes the results of reproductions into `docs/reproduction.md` and the README, and their figures into
-//! `docs/figures/reproduction/`.
+//! Writes the results of reproductions into `docs/reproduction.md` and the README, their figures into
+//! `docs/figures/reproduction/`, and what was tried for the recipe into `docs/recipe.md`.
 //!
 //! `cargo run --release --example reproduction_page`
 
@@ -7,12 +7,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use dht_lab::record::ReproductionRecord;
+use dht_lab::record::{RecipeRecord, ReproductionRecord};
 use dht_lab::{
-    Error, REPRODUCTION_END, REPRODUCTION_START, Result, exit_code, with_real_texts, with_reproduction,
+    Error, REPRODUCTION_END, REPRODUCTION_START, Result, exit_code, with_real_texts, with_reproduction, with_tried,
     write_reproduction_figures,
 };
 use dht_transformer::storage::write_atomically;
+
+/// The record of what was tried for the recipe, among the others.
+const RECIPE: &str = "recipe.json";
 
 /// Write the results of reproductions into a page, and their figures beside it.
 #[derive(Parser)]
@@ -26,6 +29,9 @@ struct Arguments {
     /// File whose part about real texts is replaced.
     #[arg(long, default_value = "README.md")]
     readme: PathBuf,
+    /// File whose part about what was tried is replaced, where the records have recipe.json.
+    #[arg(long, default_value = "docs/recipe.md")]
+    recipe: PathBuf,
     /// Directory of the figures; the page names it as figures/reproduction.
     #[arg(long, default_value = "docs/figures/reproduction")]
     figures: PathBuf,
@@ -40,7 +46,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed(folder))? {
         let path = entry.map_err(failed(folder))?.path();
-        if path.extension().is_some_and(|extension| extension == "json") {
+        if path.extension().is_some_and(|extension| extension == "json") && !path.ends_with(RECIPE) {
             paths.push(path);
         }
     }
@@ -58,6 +64,13 @@ fn run(arguments: &Arguments) -> Result<()> {
     let page = with_reproduction(&page, &records)?;
     let readme = std::fs::read_to_string(&arguments.readme).map_err(failed(&arguments.readme))?;
     let readme = with_real_texts(&readme, &records)?;
+    let recipe = match folder.join(RECIPE) {
+        path if path.exists() => {
+            let page = std::fs::read_to_string(&arguments.recipe).map_err(failed(&arguments.recipe))?;
+            Some(with_tried(&page, &RecipeRecord::load(path)?)?)
+        }
+        _ => None,
+    };
     for path in write_reproduction_figures(&records, &arguments.figures)? {
         println!("{}", path.display());
     }
@@ -65,6 +78,10 @@ fn run(arguments: &Arguments) -> Result<()> {
     println!("{}", arguments.page.display());
     write_atomically(&arguments.readme, |file| file.write_all(readme.as_bytes()))?;
     println!("{}", arguments.readme.display());
+    if let Some(page) = recipe {
+        write_atomically(&arguments.recipe, |file| file.write_all(page.as_bytes()))?;
+        println!("{}", arguments.recipe.display());
+    }
     Ok(())
 }
 

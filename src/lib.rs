@@ -16,6 +16,7 @@ mod output_dir;
 mod progress;
 mod published;
 mod readme;
+mod recipe;
 pub mod record;
 mod report;
 mod reproduction;
@@ -32,9 +33,11 @@ pub use figures::{FIGURES, draw_figures};
 pub use output_dir::Start;
 pub use progress::{RouteTally, TrainingProgress, report};
 pub use readme::{README_END, README_START, with_numbers};
+pub use recipe::{RecipeArguments, recipe};
 pub use report::{
-    REAL_TEXTS_END, REAL_TEXTS_START, REPRODUCTION_END, REPRODUCTION_START, reproduction_page, reproduction_report,
-    with_real_texts, with_reproduction, write_reproduction, write_reproduction_figures,
+    REAL_TEXTS_END, REAL_TEXTS_START, REPRODUCTION_END, REPRODUCTION_START, TRIED_END, TRIED_START, reproduction_page,
+    reproduction_report, with_real_texts, with_reproduction, with_tried, write_reproduction,
+    write_reproduction_figures,
 };
 pub use reproduction::{ReproductionArguments, reproduce};
 pub use tables::{Row, markdown_table, reproduction_csv, reproduction_markdown, reproduction_text, rows, text_table};

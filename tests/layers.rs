@@ -71,7 +71,7 @@ const CRATES: [Layers; 4] = [
             &["readme", "output_dir"],
             &["report"],
             &["experiment"],
-            &["exit_code", "reproduction"],
+            &["exit_code", "recipe", "reproduction"],
         ],
     ),
 ];

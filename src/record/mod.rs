@@ -5,6 +5,8 @@ mod file;
 pub(crate) mod json;
 mod machine;
 mod operating_points;
+mod promises;
+mod recipe;
 mod reproduction;
 mod results;
 mod summary;
@@ -14,6 +16,8 @@ pub use at_costs::{AtCosts, CellAtCost, Comparison, Difference, Encoders, Interv
 pub use file::{DataRecord, ModelRecord, RunRecord};
 pub use machine::{Machine, this_machine};
 pub use operating_points::{OperatingPoint, OracleResult};
+pub use promises::PromiseTrial;
+pub use recipe::{RecipeRecord, Trial};
 pub use reproduction::{ReproductionRecord, RowGroup, RowRecord};
-pub use results::{DifficultyResult, DynamicResult, ModelResult, RouteCounts};
+pub use results::{DifficultyResult, DynamicResult, ModelResult, RouteCounts, SearchResult};
 pub use summary::Summary;

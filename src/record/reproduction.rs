@@ -11,9 +11,10 @@ use super::at_costs::AtCosts;
 use super::file::{DataRecord, ModelRecord};
 use super::json;
 use super::machine::Machine;
+use super::promises::PromiseTrial;
 use super::results::RouteCounts;
 use super::summary::Summary;
-use crate::error::{RecordProblem, Result};
+use crate::error::Result;
 
 /// All rows of a reproduction on one data set, `record.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -34,6 +35,9 @@ pub struct ReproductionRecord {
     /// What each kind of model scores at given costs, where the accelerated model has been run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_costs: Option<AtCosts>,
+    /// Promises about the accelerated model's risk.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub promises: Vec<PromiseTrial>,
     /// The machine of the run.
     pub machine: Machine,
 }
@@ -57,10 +61,7 @@ impl ReproductionRecord {
     /// [`Error::Transformer`](crate::Error::Transformer) when the file cannot be read,
     /// [`Error::Record`](crate::Error::Record) when it is no such record or of another version.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        json::load(path.as_ref(), |found| {
-            let expected = Self::SCHEMA;
-            if found == u64::from(expected) { Ok(()) } else { Err(RecordProblem::OtherVersion { found, expected }) }
-        })
+        json::load(path.as_ref(), Self::SCHEMA)
     }
 }
 

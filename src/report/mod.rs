@@ -1,4 +1,4 @@
-//! What a reader sees of reproductions: one HTML page of each, all its tables and figures as files, and one page in the docs.
+//! What a reader sees of reproductions: one HTML page of each, all its tables and figures as files, and pages in the docs.
 
 mod docs_page;
 mod findings;
@@ -6,6 +6,7 @@ mod html;
 mod output;
 mod page;
 mod real_texts;
+mod tried;
 
 pub use docs_page::{
     REPRODUCTION_END, REPRODUCTION_START, reproduction_page, with_reproduction, write_reproduction_figures,
@@ -13,6 +14,7 @@ pub use docs_page::{
 pub use output::write_reproduction;
 pub use page::reproduction_report;
 pub use real_texts::{REAL_TEXTS_END, REAL_TEXTS_START, with_real_texts};
+pub use tried::{TRIED_END, TRIED_START, with_tried};
 
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::figures::{Figure, group_name, reproduction_figures};
 use crate::published::Counterpart;
 use crate::record::{ReproductionRecord, RouteCounts, RowRecord};
-use crate::tables::{published_note, tables, tables_at_costs};
+use crate::tables::{further_tables, published_note, tables};
 
 const STYLE: &str = include_str!("style.css");
 /// The routes named in a row's table; the others are added up.
@@ -90,7 +90,7 @@ fn result_tables(record: &ReproductionRecord) -> String {
     let mut html: String = tables.iter().map(|table| results(table, group_name)).collect();
     // Table 2 has all notes of table 1, and more.
     html.push_str(&list(&tables[1].notes));
-    for table in tables_at_costs(record) {
+    for table in further_tables(record) {
         html.push_str(&plain(&table));
         html.push_str(&list(&table.notes));
     }

@@ -23,11 +23,12 @@ pub(super) struct SeedCandidates {
     seed: u64,
     pub(super) candidates: Vec<Candidate>,
     validation_labels: Vec<u32>,
-    test_labels: Vec<u32>,
+    pub(super) test_labels: Vec<u32>,
     classes: usize,
     /// FLOPs of the full model on validation and test rows.
-    full_flops: [u64; 2],
-    /// Whether the full model is right, by test row.
+    pub(super) full_flops: [u64; 2],
+    /// The class that the full model predicts, by test row, and whether it is right.
+    pub(super) full_labels: Vec<u32>,
     full: Vec<f64>,
 }
 
@@ -41,15 +42,16 @@ impl SeedCandidates {
     pub(super) fn new(worker: &Worker<'_>) -> Result<Self> {
         let test_labels = labels(&worker.data.test);
         let full = worker.result_of(Unit::Full).unwrap_or_default();
-        let full = full.rows.first().map_or(Vec::new(), |row| right(&row.labels, &test_labels));
+        let full_labels = full.rows.into_iter().next().map_or(Vec::new(), |row| row.labels);
         Ok(Self {
             seed: worker.seed,
             candidates: candidates(worker)?,
             validation_labels: labels(&worker.data.validation),
-            test_labels,
             classes: worker.classes(),
             full_flops: [Part::Validation, Part::Test].map(|part| worker.full_flops(part)),
-            full,
+            full: right(&full_labels, &test_labels),
+            full_labels,
+            test_labels,
         })
     }
 

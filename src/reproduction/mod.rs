@@ -17,6 +17,7 @@ mod files;
 mod identity;
 mod ngrams;
 mod options;
+mod promises;
 mod run;
 mod search;
 mod summary;

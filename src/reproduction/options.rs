@@ -31,7 +31,11 @@ pub(super) fn options(unit: Unit) -> Value {
         Unit::Cascade(_) => json!({ "timed": TIMED, "costs": COSTS }),
         Unit::TwoEncoders => json!({ "timed": TIMED, "costs": SPEED_COSTS }),
         Unit::Accelerated => {
-            json!({ "timed": TIMED, "costs": SPEED_COSTS, "settings": format!("{:?}", AccelerateSettings::default()) })
+            // The router came later: where it is the default it is left out, so that earlier files are found again.
+            let settings = AccelerateSettings::default();
+            let router = format!(" router: {:?},", settings.router);
+            let settings = format!("{settings:?}").replace(&router, "");
+            json!({ "timed": TIMED, "costs": SPEED_COSTS, "settings": settings })
         }
         Unit::AsPublished(_) => json!({ "search": SearchSettings::paper() }),
         Unit::Ours(preset) => json!({ "search": SearchSettings::for_preset(preset) }),

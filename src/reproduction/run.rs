@@ -8,9 +8,10 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::arguments::{ReproductionArguments, ReproductionPlan};
-use super::at_costs::{self, SeedCandidates};
+use super::at_costs::{SeedCandidates, at_costs};
 use super::files::UnitResult;
 use super::identity::{hash, settings};
+use super::promises::promises;
 use super::summary::{Pair, summary};
 use super::units::Unit;
 use super::worker::Worker;
@@ -18,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::experiment::{RunData, encoder, model_record, print};
 use crate::output_dir::lock;
 use crate::progress::report;
-use crate::record::{AtCosts, ReproductionRecord, RowRecord, this_machine};
+use crate::record::{ReproductionRecord, RowRecord, this_machine};
 use crate::report::write_reproduction;
 use crate::tables::reproduction_text;
 
@@ -80,7 +81,12 @@ fn run(plan: &ReproductionPlan) -> Result<()> {
         write_reproduction(&record(plan, &data[0], rows.clone())?, plan.out())?;
     }
     let mut record = record(plan, &data[0], rows)?;
-    record.at_costs = at_costs(plan, data)?;
+    if plan.units.units.contains(&Unit::Accelerated) {
+        let of_seed = |(seed, data)| SeedCandidates::new(&Worker::with_data(plan, Unit::Full, seed, data)?);
+        let seeds = (0..).zip(data).map(of_seed).collect::<Result<Vec<_>>>()?;
+        record.at_costs = at_costs(&seeds, &mut ChaCha8Rng::seed_from_u64(0))?;
+        record.promises = promises(&seeds, &mut ChaCha8Rng::seed_from_u64(1))?;
+    }
     write_reproduction(&record, plan.out())?;
     let text = format!("{}\nrecord, figures and report: {}", reproduction_text(&record), plan.out().display());
     print(std::io::stdout(), &text)?;
@@ -88,16 +94,6 @@ fn run(plan: &ReproductionPlan) -> Result<()> {
         0 => Ok(()),
         count => Err(Error::FailedRows { count }),
     }
-}
-
-/// What each kind of model scores at given costs.
-fn at_costs(plan: &ReproductionPlan, data: Vec<RunData>) -> Result<Option<AtCosts>> {
-    if !plan.units.units.contains(&Unit::Accelerated) {
-        return Ok(None);
-    }
-    let of_seed = |(seed, data)| SeedCandidates::new(&Worker::with_data(plan, Unit::Full, seed, data)?);
-    let seeds = (0..).zip(data).map(of_seed).collect::<Result<Vec<_>>>()?;
-    at_costs::at_costs(&seeds, &mut ChaCha8Rng::seed_from_u64(0))
 }
 
 /// Runs a unit in a process of its own.
@@ -162,6 +158,7 @@ fn record(plan: &ReproductionPlan, data: &RunData, rows: Vec<RowRecord>) -> Resu
         settings: settings(plan, Unit::Full),
         rows,
         at_costs: None,
+        promises: Vec::new(),
         machine: this_machine(&device),
     })
 }

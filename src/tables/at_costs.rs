@@ -15,7 +15,7 @@ pub(crate) struct PlainTable {
 const NONE: &str = "–";
 
 /// Tables 3 and 4; none without the accelerated model.
-pub(crate) fn tables_at_costs(record: &ReproductionRecord) -> Vec<PlainTable> {
+pub(super) fn tables_at_costs(record: &ReproductionRecord) -> Vec<PlainTable> {
     let name = &record.data.name;
     record.at_costs.as_ref().map_or(Vec::new(), |table| vec![scores(table, name), comparisons(table, name)])
 }

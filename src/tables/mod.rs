@@ -2,12 +2,15 @@
 
 mod at_costs;
 mod csv;
+mod further;
 mod grid;
+mod promises;
 mod reproduction;
 mod run;
 
-pub(crate) use at_costs::{PlainTable, brief_scores, interval, tables_at_costs};
+pub(crate) use at_costs::{PlainTable, brief_scores, interval};
 pub use csv::reproduction_csv;
+pub(crate) use further::further_tables;
 pub(crate) use grid::{Side, markdown as grid_markdown, markdown_text};
 pub(crate) use reproduction::{Table, published_note, tables};
 pub use reproduction::{reproduction_markdown, reproduction_text};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::at_costs::tables_at_costs;
+use super::further::further_tables;
 use super::grid::{self, Side, markdown_text};
 use crate::published::{Counterpart, Published, Stage};
 use crate::record::{ReproductionRecord, RowGroup, RowRecord, Summary};
@@ -213,7 +213,7 @@ pub fn reproduction_text(record: &ReproductionRecord) -> String {
             table.notes.iter().for_each(|note| text.push_str(&format!("{note}\n")));
         }
     }
-    for table in tables_at_costs(record) {
+    for table in further_tables(record) {
         let lines: Vec<Vec<String>> =
             table.lines.iter().map(|line| line.iter().map(|cell| one_line(cell)).collect()).collect();
         text.push_str(&format!("\n{}\n\n{}\n", table.caption, grid::text(&lines, &table.sides)));
@@ -233,7 +233,7 @@ pub fn reproduction_markdown(record: &ReproductionRecord) -> String {
             table.notes.iter().for_each(|note| text.push_str(&format!("{}\n\n", markdown_text(note))));
         }
     }
-    for table in tables_at_costs(record) {
+    for table in further_tables(record) {
         text.push_str(&format!("{}:\n\n", markdown_text(&table.caption)));
         text.push_str(&format!("{}\n", grid::markdown(&table.lines, &table.sides)));
         table.notes.iter().for_each(|note| text.push_str(&format!("{}\n\n", markdown_text(note))));

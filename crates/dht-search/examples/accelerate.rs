@@ -3,21 +3,21 @@
 //! `cargo run --release -p dht-search --example accelerate -- CLASSIFIER DATA [TRAIN_ROWS] [OUT]`, where CLASSIFIER is a Hugging Face
 //! directory of a fine-tuned sequence classifier (from `transformers`, too), and DATA has `train.csv` and `test.csv` (or
 //! `dev.tsv`, …) with its labels. The first TRAIN_ROWS rows should be those that it was fine-tuned on; the tenth of them after these
-//! are held out. The accelerated model is written to OUT.
+//! are held out. The accelerated model is written to OUT. The clock takes some test rows, evenly spaced, in batches and one by one.
 
 use std::path::PathBuf;
 use std::time::Instant;
 
 use candle_core::Device;
-use dht_search::accelerate::{AccelerateSettings, accelerate};
+use dht_search::accelerate::{AccelerateSettings, Texts, accelerate};
 use dht_search::baselines::NgramSettings;
-use dht_search::evaluation::exit_log_probabilities;
+use dht_search::evaluation::{exit_log_probabilities, time_in_turns};
 use dht_search::transformer::{
     DatasetReader, EncodedDataset, ForwardContext, TextClassifier, TextTokenizer,
     data::{Split, longest_first},
     tensors::log_softmax,
 };
-use dht_search::{Error, evaluate};
+use dht_search::{DynamicModel, Error, Evaluation, Predictor, evaluate};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -28,6 +28,10 @@ const MAX_LENGTH: usize = 64;
 /// The n-gram model reads so many more tokens.
 const REST: usize = 4096;
 const BATCH: usize = 64;
+/// Test rows that the clock takes, in batches of these sizes, and its passes.
+const TIMED: usize = 256;
+const TIMED_BATCHES: [usize; 2] = [32, 1];
+const PASSES: usize = 3;
 /// Shares of the classifier's FLOPs.
 const COSTS: [f64; 6] = [0.05, 0.1, 0.15, 0.25, 0.35, 0.5];
 
@@ -55,7 +59,12 @@ fn main() -> Result<(), Error> {
     let ngram = NgramSettings { left_out: tokenizer.tokens_around()?, ..NgramSettings::default() };
     let settings = AccelerateSettings { ngram: Some(ngram), batch_size: BATCH, ..AccelerateSettings::default() };
     let start = Instant::now();
-    let made = accelerate(&classifier, &texts, Some(&held_out), &settings, &mut ChaCha8Rng::seed_from_u64(1))?;
+    let made = accelerate(
+        &classifier,
+        Texts::new(&texts).with_held_out(&held_out),
+        &settings,
+        &mut ChaCha8Rng::seed_from_u64(1),
+    )?;
     let (model, report) = (made.model, made.report);
     println!(
         "accelerated in {:.0} s: states {:.0} s, exits {:.0} s, side layers {:.0} s",
@@ -74,22 +83,52 @@ fn main() -> Result<(), Error> {
     let same =
         same_bits(&classifier, &exit_log_probabilities(model.model(), &test, BATCH)?.pop().unwrap_or_default(), &test)?;
     println!("\nThe last exit gives the classifier's bits on every test text: {same}");
-    println!("\nat most  FLOPs  accuracy  macro F1  of the test texts");
-    let row = |name: &str, ratio: f64, accuracy: f64, macro_f1: f64| {
-        println!("{name:<8} {ratio:.3}     {accuracy:.3}     {macro_f1:.3}");
-    };
-    row("full", 1.0, own.confusion.accuracy(), own.confusion.macro_f1());
+    let points: Vec<(f64, DynamicModel)> = COSTS
+        .into_iter()
+        .filter_map(|cost| Some((cost, report.within(cost)?.speed)))
+        .map(|(cost, speed)| Ok((cost, model.with_speed(speed)?)))
+        .collect::<Result<_, Error>>()?;
+    let models: Vec<&dyn Predictor> = std::iter::once(&classifier as &dyn Predictor)
+        .chain(points.iter().map(|(_, model)| model as &dyn Predictor))
+        .collect();
+    let timed = evenly_spaced(&test, TIMED);
+    let mut clocks = Vec::new();
+    for batch in TIMED_BATCHES {
+        let times = time_in_turns(&models, &timed, batch, PASSES)?;
+        clocks.push(times.iter().map(|time| time.median() / times[0].median()).collect::<Vec<f64>>());
+    }
+    println!("\n         FLOPs  FLOPs of     clock of these in   accuracy  macro F1");
+    println!("at most         timed rows  batches  one by one  of all {} test texts", test.len());
     let full = model.full_inference_flops(&test)? as f64;
-    for cost in COSTS {
-        let Some(point) = report.within(cost) else { continue };
-        let found = evaluate(&model.with_speed(point.speed)?, &test, BATCH)?;
-        row(&cost.to_string(), found.flops as f64 / full, found.confusion.accuracy(), found.confusion.macro_f1());
+    let full_timed = model.full_inference_flops(&timed)? as f64;
+    let row = |name: &str, found: &Evaluation, timed: u64, at: usize| {
+        println!(
+            "{name:<8} {:.3}  {:.3}       {:.3}    {:.3}       {:.4}    {:.4}",
+            found.flops as f64 / full,
+            timed as f64 / full_timed,
+            clocks[0][at],
+            clocks[1][at],
+            found.confusion.accuracy(),
+            found.confusion.macro_f1()
+        );
+    };
+    row("full", &own, evaluate(&classifier, &timed, BATCH)?.flops, 0);
+    for (at, (cost, model)) in points.iter().enumerate() {
+        let of_timed = evaluate(model, &timed, BATCH)?.flops;
+        row(&cost.to_string(), &evaluate(model, &test, BATCH)?, of_timed, at + 1);
     }
     if let Some(out) = arguments.get(3) {
         model.save(out, Some(&tokenizer), &texts.labels)?;
         println!("\nwritten to {out}");
     }
     Ok(())
+}
+
+/// So many rows from all over some texts.
+fn evenly_spaced(data: &EncodedDataset, count: usize) -> EncodedDataset {
+    let count = count.min(data.len());
+    let samples = (0..count).map(|at| data.samples[at * data.len() / count].clone()).collect();
+    EncodedDataset { samples, ..data.clone() }
 }
 
 /// Whether these are the classifier's log-probabilities, to the bit.

@@ -31,6 +31,18 @@ pub enum Error {
         /// Its value.
         got: String,
     },
+    /// A promise about risk that calibration texts cannot show to be kept.
+    #[error("at most {most} cannot be shown from {rows} texts: expected {}", reach(*needed, *least))]
+    Promise {
+        /// The limit.
+        most: f64,
+        /// The calibration texts.
+        rows: usize,
+        /// How many texts with the same losses would show it; `None` where they lose as much as that.
+        needed: Option<usize>,
+        /// The least limit that these texts show.
+        least: f64,
+    },
     /// A text is not a route such as `12L8H` or `7L9H+2L12H`.
     #[error("route {text:?}, byte {at}: expected {expected}")]
     Notation {
@@ -206,6 +218,12 @@ fn checksum(checksum: Option<&str>) -> &str {
 
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What would be in reach of a promise.
+fn reach(needed: Option<usize>, least: f64) -> String {
+    let texts = needed.map_or(String::new(), |needed| format!("some {needed} texts, or "));
+    format!("{texts}a limit of at least {least:.4}")
+}
 
 impl Error {
     /// A setting or argument that is out of range.

@@ -80,6 +80,7 @@
 //! | read every exit's answers in one pass | [`evaluation::exit_log_probabilities`], [`evaluation::Stages`] |
 //! | compare with controls | [`evaluation::controls`]: fixed, random, shuffled and oracle routes; [`Regret`]; [`evaluation::time_in_turns`] for the clock |
 //! | trade quality for speed at run time | [`DynamicModel::with_speed`], [`SpeedCurve`], [`evaluation::calibrate`] for a budget of FLOPs |
+//! | promise how much accuracy a speed loses at most | [`evaluation::control_risk`] |
 //! | answer from many threads | [`Engine`], [`Query`], [`Answer`] |
 //! | save a model | [`DynamicModel::save`] and [`load`](DynamicModel::load) |
 //! | make rewards of losses | [`reward`] |

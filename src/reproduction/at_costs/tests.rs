@@ -4,6 +4,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
+use crate::reproduction::promises::promises;
 
 /// A model of two stages for rows of two classes: the first knows `sure` rows and says so, the second knows `known` of all.
 fn candidate(kind: Kind, setting: &str, rows: usize, (sure, known): (usize, usize), costs: [u64; 2]) -> Candidate {
@@ -33,6 +34,7 @@ fn seed(seed: u64, candidates: Vec<Candidate>) -> SeedCandidates {
         test_labels: labels,
         classes: 2,
         full_flops: [100 * u64::from(rows); 2],
+        full_labels: (0..rows).map(|row| if row < 900 { row % 2 } else { 1 - row % 2 }).collect(),
         full: (0..rows).map(|row| f64::from(u8::from(row < 900))).collect(),
     }
 }
@@ -105,4 +107,25 @@ fn a_rival_is_picked_on_validation_rows_and_compared_on_test_rows() {
 fn without_the_accelerated_model_there_is_no_table() {
     let seeds = [seed(0, vec![candidate(Kind::Ngram, "", 1_000, (900, 900), [1, 1])])];
     assert_eq!(at_costs(&seeds, &mut ChaCha8Rng::seed_from_u64(1)).unwrap(), None);
+}
+
+#[test]
+fn promises_take_the_cheapest_threshold_that_the_calibration_texts_can_show() {
+    let of = |own| seed(own, vec![candidate(Kind::Accelerated, "", 1_000, (900, 950), [1, 100])]);
+    let trials = promises(&[of(0), of(1)], &mut ChaCha8Rng::seed_from_u64(2)).unwrap();
+    let found = |risk: &str, most: f64, rows: usize| {
+        let trial = trials.iter().find(|own| own.risk == risk && own.most == most && own.rows == rows).unwrap();
+        assert_eq!((trial.made, trial.kept, trial.draws), (1.0, 1.0, 200), "{trial:?}");
+        (trial.flops_ratio, trial.lost)
+    };
+    // Where all leave first, nothing is lost, which 600 texts cannot show within half a point and 2,000 can. Where the unsure ones go
+    // on, a tenth at a cost of .109, five points are gained.
+    let near = |(cost, lost): (f64, f64), expected: (f64, f64)| {
+        (cost - expected.0).abs() < 1e-9 && (lost - expected.1).abs() < 1e-9
+    };
+    assert!(near(found("accuracy lost", 0.005, 600), (0.109, -0.05)), "{:?}", found("accuracy lost", 0.005, 600));
+    assert!(near(found("accuracy lost", 0.005, 2_000), (0.01, 0.0)));
+    // The last exit speaks alone, so that no answer differs anywhere: .995⁶⁰⁰ is below .05.
+    assert!(near(found("answers that differ", 0.005, 600), (0.01, 0.0)));
+    assert!(promises(&[seed(0, Vec::new())], &mut ChaCha8Rng::seed_from_u64(2)).unwrap().is_empty());
 }

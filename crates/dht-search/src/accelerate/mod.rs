@@ -17,7 +17,7 @@
 //!    and is wrong on other texts than the encoder.
 //! 5. At each exit two weights [stack](crate::model::Stacker) both, fitted on held-out texts.
 //! 6. A text goes on while 1 − max p of the stacked probabilities is not below a threshold, the model's
-//!    [speed](DynamicModel::set_speed). The [`Report`] has the curve of accuracy against FLOPs on the held-out texts; the
+//!    [speed](DynamicModel::set_speed); [other routers](AccelerateSettings::router) are options. The [`Report`] has the curve of accuracy against FLOPs on the held-out texts; the
 //!    model begins with the cheapest threshold at which they lose nothing against the classifier.
 //!
 //! The classifier's own logits at the last exit are its own to the bit, whatever is stacked on them.
@@ -25,6 +25,7 @@
 mod exits;
 mod parts;
 mod report;
+mod routers;
 mod settings;
 mod side;
 mod states;
@@ -35,14 +36,16 @@ use dht_transformer::{EncodedDataset, TextClassifier};
 use rand::Rng;
 
 use crate::error::{Error, Result};
-use crate::evaluation::{LeavingRule, Stages, stage_flops, stage_log_probabilities};
+use crate::evaluation::{Stages, stage_flops, stage_log_probabilities};
 use crate::linear_model;
 use crate::model::{DynamicModel, FrontExit, FullModel, NgramClassifier, Stacker};
-use crate::settings::{ExitKind, RouterKind, SearchSettings};
+use crate::settings::{ExitKind, SearchSettings};
+use crate::training::fit_router;
 use exits::{FittedExit, Judge, fit_exit};
 use parts::Parts;
 use states::{States, states};
 
+pub use parts::Texts;
 pub use report::{Report, SpeedPoint, StackedOn, StageReport};
 pub use settings::{AccelerateSettings, SideSettings, Targets};
 
@@ -62,37 +65,30 @@ const LEAST_TEXTS: usize = 20;
 /// Makes a dynamic model of a fine-tuned classifier of classes: exits, front exit, stacking and speeds. The classifier stays as
 /// it is.
 ///
-/// `texts` are what exits and n-gram model are fitted on, best the texts that the classifier was fine-tuned on; `held_out`
-/// are texts that it has *not* seen, on which C, the stacking and the speeds are chosen. Without them a
-/// [share](AccelerateSettings::held_out_share) of `texts` is held out, or all is cross-fitted where there are few: then the
-/// classifier should not have seen them either, since it is surer of texts that it has.
-///
 /// # Errors
 /// [`Error::Setting`] for settings out of range, fewer than 20 texts, texts of several labels or other classes than the
-/// classifier's, states that are not finite; as [`DynamicModel::of_classifier`] and [`NgramClassifier::fit`]; what the encoder reports.
+/// classifier's, unlabelled texts where nothing is held out, states that are not finite; as [`DynamicModel::of_classifier`] and [`NgramClassifier::fit`]; what the encoder reports.
 pub fn accelerate<R: Rng + ?Sized>(
     classifier: &TextClassifier,
-    texts: &EncodedDataset,
-    held_out: Option<&EncodedDataset>,
+    texts: Texts<'_>,
     settings: &AccelerateSettings,
     rng: &mut R,
 ) -> Result<Accelerated> {
     settings.check()?;
-    if texts.len() < LEAST_TEXTS {
-        return Err(Error::setting("texts", format!("at least {LEAST_TEXTS}"), texts.len()));
+    if texts.training.len() < LEAST_TEXTS {
+        return Err(Error::setting("texts", format!("at least {LEAST_TEXTS}"), texts.training.len()));
     }
     let start = Instant::now();
-    let parts = Parts::new(texts, held_out, settings, rng);
+    let parts = Parts::new(texts, settings, rng)?;
     let hidden = classifier.encoder().block_shape().hidden;
     let side = settings.side.as_ref().filter(|_| parts.held_out.is_some());
     let search = SearchSettings {
-        router: RouterKind::ConfidenceThreshold { threshold: 0.0 },
         exit_kind: side.map_or(ExitKind::Linear, |side| ExitKind::SideLayer { width: side.width(hidden) }),
         pooling: settings.pooling,
-        ..SearchSettings::default()
+        ..routers::search_settings(settings.router)
     };
     let model = DynamicModel::of_classifier(classifier, settings.exits.as_deref(), search, rng)?;
-    for data in [Some(texts), held_out].into_iter().flatten() {
+    for data in texts.all() {
         model.model().check_texts(data)?;
     }
     let of = |data: &EncodedDataset| states(model.model(), settings.pooling, data, settings.batch_size);
@@ -119,7 +115,7 @@ pub fn accelerate<R: Rng + ?Sized>(
     report.seconds_of_side = start.elapsed().as_secs_f64() - report.seconds_of_states - report.seconds_of_exits;
 
     let labels = parts.judged_labels();
-    let (model, mut tables) = match &settings.ngram {
+    let (mut model, mut tables) = match &settings.ngram {
         None => (model, Vec::new()),
         Some(ngram) => {
             let fit = NgramClassifier::fit(&parts.training, ngram, FullModel::of(classifier), rng)?;
@@ -143,8 +139,22 @@ pub fn accelerate<R: Rng + ?Sized>(
         tables.push(stacked);
     }
     let judged = parts.held_out.as_ref().unwrap_or(&parts.training);
-    let stages = Stages::new(&tables, stage_flops(&model, judged)?, LeavingRule::Confidence)?;
-    report.curve(&stages, &labels, judged_own, model.full_inference_flops(judged)?);
+    let full_flops = model.full_inference_flops(judged)?;
+    report.own_accuracy = judged_own.accuracy(&labels);
+    report.curve = match routers::rule(settings.router) {
+        Some(rule) => {
+            let stages = Stages::new(&tables, stage_flops(&model, judged)?, rule)?;
+            report::curve_of(&stages, &labels, full_flops)
+        }
+        None => {
+            let Some(held_out) = &parts.held_out else {
+                return Err(Error::setting("router", "a threshold, where nothing is held out", "a bandit"));
+            };
+            report.flops += fit_router(&mut model, held_out, settings.batch_size)?;
+            routers::curve(&model, held_out, full_flops, settings.batch_size)?
+        }
+    };
+    report.choose_speed();
     report.seconds = start.elapsed().as_secs_f64();
     let speed = report.speed;
     Ok(Accelerated { model: model.with_speed(speed)?, report })

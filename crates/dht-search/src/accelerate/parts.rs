@@ -1,29 +1,89 @@
 //! The texts of an acceleration, by what they are for.
 
-use dht_transformer::EncodedDataset;
+use dht_transformer::{EncodedDataset, Sample};
 use rand::Rng;
 use rand::seq::SliceRandom;
 
 use super::settings::{AccelerateSettings, Targets};
 use super::states::States;
+use crate::error::{Error, Result};
+
+/// The texts of an acceleration.
+#[derive(Debug, Clone, Copy)]
+pub struct Texts<'a> {
+    /// What exits and n-gram model are fitted on, best the texts that the classifier was fine-tuned on.
+    pub training: &'a EncodedDataset,
+    /// Texts that the classifier has *not* seen, on which C, the stacking and the speeds are chosen. Without them a
+    /// [share](AccelerateSettings::held_out_share) of `training` is held out, or all of it is cross-fitted where there are few: then
+    /// the classifier should not have seen them either, since it is surer of texts that it has.
+    pub held_out: Option<&'a EncodedDataset>,
+    /// Further texts to fit on, whose labels are not looked at: the classes that the classifier predicts stand in their
+    /// place.
+    pub unlabelled: Option<&'a EncodedDataset>,
+}
+
+impl<'a> Texts<'a> {
+    /// Texts to fit on, and no others.
+    pub fn new(training: &'a EncodedDataset) -> Self {
+        Self { training, held_out: None, unlabelled: None }
+    }
+
+    /// The same with held-out texts.
+    pub fn with_held_out(self, held_out: &'a EncodedDataset) -> Self {
+        Self { held_out: Some(held_out), ..self }
+    }
+
+    /// The same with unlabelled texts.
+    pub fn with_unlabelled(self, unlabelled: &'a EncodedDataset) -> Self {
+        Self { unlabelled: Some(unlabelled), ..self }
+    }
+
+    pub(super) fn all(self) -> impl Iterator<Item = &'a EncodedDataset> {
+        [Some(self.training), self.held_out, self.unlabelled].into_iter().flatten()
+    }
+}
 
 /// The texts by what they are for.
 pub(super) struct Parts {
+    /// The labelled texts, and then the others.
     pub(super) training: EncodedDataset,
+    /// How many of them have labels.
+    pub(super) labelled: usize,
     pub(super) held_out: Option<EncodedDataset>,
     /// Where nothing is held out: the fold of each training row.
     pub(super) fold_of: Vec<usize>,
 }
 
 impl Parts {
-    pub(super) fn new<R: Rng + ?Sized>(
+    /// # Errors
+    /// [`Error::Setting`] for unlabelled texts where nothing is held out: the cross-fit would judge by them.
+    pub(super) fn new<R: Rng + ?Sized>(texts: Texts<'_>, settings: &AccelerateSettings, rng: &mut R) -> Result<Self> {
+        let mut parts = Self::of_labelled(texts.training, texts.held_out, settings, rng);
+        let Some(unlabelled) = texts.unlabelled.filter(|unlabelled| !unlabelled.is_empty()) else { return Ok(parts) };
+        if parts.held_out.is_none() {
+            return Err(Error::setting("unlabelled texts", "none without held-out texts", unlabelled.len()));
+        }
+        let free = 1 + parts.training.samples.iter().map(|sample| sample.id).max().unwrap_or_default();
+        let others =
+            unlabelled.samples.iter().cloned().zip(free..).map(|(sample, id)| Sample { id, label: 0, ..sample });
+        parts.training.samples.extend(others);
+        Ok(parts)
+    }
+
+    fn of_labelled<R: Rng + ?Sized>(
         texts: &EncodedDataset,
         held_out: Option<&EncodedDataset>,
         settings: &AccelerateSettings,
         rng: &mut R,
     ) -> Self {
+        let parts = |training: EncodedDataset, held_out, fold_of| Self {
+            labelled: training.len(),
+            training,
+            held_out,
+            fold_of,
+        };
         if let Some(held_out) = held_out.filter(|held_out| !held_out.is_empty()) {
-            return Self { training: texts.clone(), held_out: Some(held_out.clone()), fold_of: Vec::new() };
+            return parts(texts.clone(), Some(held_out.clone()), Vec::new());
         }
         let mut rows: Vec<usize> = (0..texts.len()).collect();
         rows.shuffle(rng);
@@ -34,23 +94,22 @@ impl Parts {
                 EncodedDataset { samples, ..texts.clone() }
             };
             let (held_out, training) = rows.split_at(wanted);
-            return Self { training: pick(training), held_out: Some(pick(held_out)), fold_of: Vec::new() };
+            return parts(pick(training), Some(pick(held_out)), Vec::new());
         }
         let mut fold_of = vec![0; texts.len()];
         rows.iter().enumerate().for_each(|(at, row)| fold_of[*row] = at % settings.folds);
-        Self { training: texts.clone(), held_out: None, fold_of }
+        parts(texts.clone(), None, fold_of)
     }
 
-    /// The same, with the classifier's own predictions for labels where they are the targets.
+    /// The same, with the classifier's own predictions for labels where they are the targets, and where texts have none.
     pub(super) fn with_targets(mut self, targets: Targets, training: &States, held_out: Option<&States>) -> Self {
-        if targets == Targets::Predictions {
-            let relabel = |data: &mut EncodedDataset, states: &States| {
-                data.samples.iter_mut().zip(states.own.labels()).for_each(|(sample, label)| sample.label = label);
-            };
-            relabel(&mut self.training, training);
-            if let (Some(data), Some(states)) = (&mut self.held_out, held_out) {
-                relabel(data, states);
-            }
+        let relabel = |samples: &mut [Sample], labels: &[u32]| {
+            samples.iter_mut().zip(labels).for_each(|(sample, label)| sample.label = *label);
+        };
+        let first = if targets == Targets::Predictions { 0 } else { self.labelled };
+        relabel(&mut self.training.samples[first..], &training.own.labels()[first..]);
+        if let (Targets::Predictions, Some(data), Some(states)) = (targets, &mut self.held_out, held_out) {
+            relabel(&mut data.samples, &states.own.labels());
         }
         self
     }

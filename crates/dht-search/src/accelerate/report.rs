@@ -15,8 +15,10 @@ const POINTS: usize = 200;
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[non_exhaustive]
 pub struct Report {
-    /// Rows that exits and n-gram model were fitted on.
+    /// Rows with labels that exits and n-gram model were fitted on.
     pub rows: usize,
+    /// Further rows that they were fitted on, with the classes that the classifier predicts.
+    pub unlabelled_rows: usize,
     /// What the choices were made on.
     pub judged_on: StackedOn,
     /// The accuracy of the classifier alone.
@@ -91,7 +93,8 @@ impl Report {
             Some(held_out) => StackedOn::HeldOut(held_out.len()),
             None => StackedOn::CrossFit(parts.training.len()),
         };
-        Self { rows: parts.training.len(), judged_on, ..Self::default() }
+        let unlabelled_rows = parts.training.len() - parts.labelled;
+        Self { rows: parts.labelled, unlabelled_rows, judged_on, ..Self::default() }
     }
 
     pub(super) fn front(&mut self, c: f64, answers: &LogProbabilities, labels: &[u32]) {
@@ -117,15 +120,8 @@ impl Report {
         });
     }
 
-    pub(super) fn curve(&mut self, stages: &Stages, labels: &[u32], own: &LogProbabilities, full_flops: u64) {
-        self.own_accuracy = own.accuracy(labels);
-        let point = |speed: f64| {
-            let at = stages.at(speed);
-            let right = at.labels.iter().zip(labels).filter(|(found, label)| found == label).count();
-            let accuracy = right as f64 / labels.len().max(1) as f64;
-            SpeedPoint { speed, flops_ratio: at.flops as f64 / full_flops.max(1) as f64, accuracy }
-        };
-        self.curve = stages.thresholds(POINTS).into_iter().map(point).collect();
+    /// Chooses the cheapest speed that is as accurate as the classifier alone.
+    pub(super) fn choose_speed(&mut self) {
         let lossless = self.curve.iter().rev().find(|point| point.accuracy >= self.own_accuracy);
         self.speed = lossless.map_or(0.0, |point| point.speed);
     }
@@ -134,4 +130,15 @@ impl Report {
     pub fn within(&self, flops_ratio: f64) -> Option<SpeedPoint> {
         self.curve.iter().find(|point| point.flops_ratio <= flops_ratio).copied()
     }
+}
+
+/// The curve of thresholds.
+pub(super) fn curve_of(stages: &Stages, labels: &[u32], full_flops: u64) -> Vec<SpeedPoint> {
+    let point = |speed: f64| {
+        let at = stages.at(speed);
+        let right = at.labels.iter().zip(labels).filter(|(found, label)| found == label).count();
+        let accuracy = right as f64 / labels.len().max(1) as f64;
+        SpeedPoint { speed, flops_ratio: at.flops as f64 / full_flops.max(1) as f64, accuracy }
+    };
+    stages.thresholds(POINTS).into_iter().map(point).collect()
 }

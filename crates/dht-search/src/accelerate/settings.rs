@@ -4,6 +4,7 @@ use dht_transformer::Pooling;
 
 use crate::error::{Error, Result};
 use crate::model::NgramSettings;
+use crate::settings::RouterKind;
 
 /// What the exits are fitted to. [Side layers](SideSettings) learn from the classifier's probabilities too, and where there are labels
 /// from both, half and half.
@@ -35,6 +36,11 @@ pub struct AccelerateSettings {
     /// The values of C to choose from for the exits, ascending: the weight of the loss beside the penalty ½‖W‖² on
     /// standardised states.
     pub c: Vec<f64>,
+    /// What decides at each stage whether a text goes on. A threshold on the confidence or on the entropy of the stacked
+    /// answers, whose value is the model's speed; or a bandit, which learns from the held-out texts what going on gains, and goes on
+    /// where that is worth its cost at the speed λ: [once](RouterKind::Bandit), after the first layer, or [at every
+    /// exit](RouterKind::SequentialBandit), in both cases from the signals of the stacked answers, and at the front exit too.
+    pub router: RouterKind,
     /// The n-gram classifier of the front exit; `None` for no front exit. The tokens around a text are
     /// [left out](NgramSettings::left_out) only where they are named.
     pub ngram: Option<NgramSettings>,
@@ -101,6 +107,7 @@ impl Default for AccelerateSettings {
             targets: Targets::default(),
             side: Some(SideSettings::default()),
             c: vec![1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0],
+            router: RouterKind::ConfidenceThreshold { threshold: 0.0 },
             ngram: Some(NgramSettings::default()),
             held_out_share: 0.15,
             least_held_out: 200,
@@ -132,6 +139,13 @@ impl AccelerateSettings {
             if got < least {
                 return Err(Error::setting(field, format!("at least {least}"), got));
             }
+        }
+        if let RouterKind::Patience { .. } = self.router {
+            return Err(Error::setting(
+                "router",
+                "a threshold or a bandit",
+                "patience, which does not count the front exit",
+            ));
         }
         self.side.as_ref().map_or(Ok(()), SideSettings::check)?;
         self.ngram.as_ref().map_or(Ok(()), NgramSettings::check)

@@ -112,6 +112,32 @@ impl Stages {
         self.labels[0].len()
     }
 
+    /// The same stages of some of the rows, in this order; a row may come several times.
+    ///
+    /// # Panics
+    /// For a row that is not there.
+    #[must_use]
+    pub fn select(&self, rows: &[usize]) -> Self {
+        fn pick<T: Copy>(table: &[Vec<T>], rows: &[usize]) -> Vec<Vec<T>> {
+            table.iter().map(|values| rows.iter().map(|row| values[*row]).collect()).collect()
+        }
+        let (labels, uncertainties) = (pick(&self.labels, rows), pick(&self.uncertainties, rows));
+        Self { labels, uncertainties, flops: pick(&self.flops, rows) }
+    }
+
+    /// The same stages with other answers at the last: those of the full model alone, where nothing is stacked on it.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for another number of rows.
+    pub fn with_last_answers(mut self, labels: Vec<u32>) -> Result<Self> {
+        let rows = self.rows();
+        match self.labels.last_mut() {
+            Some(last) if labels.len() == rows => *last = labels,
+            _ => return Err(Error::setting("answers", format!("{rows}, one a row"), labels.len())),
+        }
+        Ok(self)
+    }
+
     /// Where the rows leave at a threshold: at 0 all of them at the last stage, from 1 on at the first.
     pub fn at(&self, threshold: f64) -> Staged {
         let last = self.labels.len() - 1;
@@ -230,6 +256,16 @@ mod tests {
         // .1, .4 and .2 in front, then .1, .3 and .45.
         assert_eq!(at(0.35), Staged { labels: vec![0, 1, 1], stages: vec![0, 1, 0], flops: 22 });
         assert_eq!(stages.leaving_at(vec![2, 1, 0]).flops, 121);
+    }
+
+    #[test]
+    fn rows_are_selected_and_the_last_stage_takes_other_answers() {
+        let stages = stages();
+        let twice = stages.select(&[2, 2, 0]);
+        assert_eq!(twice.at(0.35), Staged { labels: vec![1, 1, 0], stages: vec![0; 3], flops: 3 });
+        let own = stages.clone().with_last_answers(vec![1, 1, 0]).unwrap();
+        assert_eq!((own.at(0.0).labels, own.at(1.0).labels), (vec![1, 1, 0], stages.at(1.0).labels));
+        assert!(stages.with_last_answers(vec![0]).is_err());
     }
 
     #[test]

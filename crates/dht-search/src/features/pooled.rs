@@ -1,6 +1,6 @@
 //! Pooled states and exit signals. This is the only place where f32 tensors become f64 contexts.
 
-use candle_core::{D, DType, Tensor};
+use candle_core::{DType, Tensor};
 use dht_bandits::PyramidPool;
 use dht_transformer::{Hidden, tensors::log_softmax};
 use rayon::prelude::*;
@@ -49,25 +49,26 @@ const LONG_TEXT: f64 = 512.0;
 /// The number of [`signals`] of a sample.
 pub(crate) const SIGNALS: usize = 3;
 
-/// The signals of each sample at an exit: the entropy of the probabilities divided by its maximum ln C (FastBERT's
-/// uncertainty), the margin between the two most probable classes, and ln tokens / ln 512.
+/// The [signals](signals_of) of each sample at an exit.
 pub(crate) fn signals(logits: &Tensor, lengths: impl Iterator<Item = usize>) -> Result<Rows> {
     let logarithms: Vec<Vec<f64>> = log_softmax(&logits.detach())?.to_dtype(DType::F64)?.to_vec2()?;
-    let classes = logits.dim(D::Minus1)? as f64;
-    let signals = logarithms.iter().zip(lengths).map(|(row, length)| {
-        let probabilities = || row.iter().map(|log| log.exp());
-        let entropy: f64 = row.iter().zip(probabilities()).map(|(log, p)| -p * log).sum();
-        let (mut first, mut second) = (0.0, 0.0);
-        for p in probabilities() {
-            if p > first {
-                (first, second) = (p, first);
-            } else if p > second {
-                second = p;
-            }
+    Ok(logarithms.iter().zip(lengths).map(|(row, length)| signals_of(row, length)).collect())
+}
+
+/// The signals of a sample from the ln p of its C classes: the entropy of the probabilities divided by its maximum ln C
+/// (FastBERT's uncertainty), the margin between the two most probable classes, and ln tokens / ln 512.
+pub(crate) fn signals_of(logs: &[f64], tokens: usize) -> Vec<f64> {
+    let probabilities = || logs.iter().map(|log| log.exp());
+    let entropy: f64 = logs.iter().zip(probabilities()).map(|(log, p)| -p * log).sum();
+    let (mut first, mut second) = (0.0, 0.0);
+    for p in probabilities() {
+        if p > first {
+            (first, second) = (p, first);
+        } else if p > second {
+            second = p;
         }
-        vec![entropy / classes.ln(), first - second, (length as f64).ln() / LONG_TEXT.ln()]
-    });
-    Ok(signals.collect())
+    }
+    vec![entropy / (logs.len() as f64).ln(), first - second, (tokens as f64).ln() / LONG_TEXT.ln()]
 }
 
 #[cfg(test)]

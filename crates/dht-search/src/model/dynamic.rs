@@ -69,12 +69,13 @@ impl DynamicModel {
     ///
     /// # Errors
     /// [`Error::Setting`](crate::Error::Setting) for a front exit of other classes, without weights for each exit, or with
-    /// weights that are not finite, and for settings with queues.
-    pub fn with_front(self, front: FrontExit) -> Result<Self> {
+    /// weights that are not finite, and for settings with queues; what the router reports.
+    pub fn with_front(mut self, front: FrontExit) -> Result<Self> {
         front.check(self.space().exits().len(), self.model.classes())?;
         if self.settings.dispatch != Dispatch::InFlight {
             return Err(Error::setting("dispatch", "in_flight, with a front exit", "queue"));
         }
+        self.router.prepare_front()?;
         Ok(Self { front: Some(Arc::new(front)), ..self })
     }
 

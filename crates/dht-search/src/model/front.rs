@@ -50,7 +50,7 @@ impl FrontExit {
     }
 
     /// What is stacked on the exits' logits for samples of these n-gram log-probabilities.
-    pub(super) fn stacking(&self, ngram: LogProbabilities) -> Stacking<'_> {
+    pub(crate) fn stacking(&self, ngram: LogProbabilities) -> Stacking<'_> {
         Stacking { stackers: &self.stackers, ngram }
     }
 }
@@ -65,7 +65,7 @@ pub(crate) struct Stacking<'a> {
 impl Stacking<'_> {
     /// The stacked log-probabilities of these samples at an exit in f64, from the exit's logits. Shape of both: (samples,
     /// classes).
-    pub(super) fn stack(&self, exit: usize, logits: &Tensor, members: &[usize]) -> Result<Tensor> {
+    pub(crate) fn stack(&self, exit: usize, logits: &Tensor, members: &[usize]) -> Result<Tensor> {
         let rows: Vec<Vec<f32>> = log_softmax(logits)?.to_vec2()?;
         let exits = LogProbabilities::new(self.ngram.classes(), rows.concat().into_iter().map(f64::from).collect())?;
         let stacked = self.stackers[exit].stack(&self.ngram.select(members), &exits)?;

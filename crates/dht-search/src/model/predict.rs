@@ -118,9 +118,11 @@ impl Executor<'_> {
             let expected = format!("a decision for each of {} samples", batch.len());
             return Err(Error::setting("router's decisions in front", expected, leaves.len()));
         }
+        let deciding = self.router.front_flops();
         let left: Vec<usize> = (0..batch.len()).filter(|sample| !leaves[*sample]).collect();
         let route = Route::without_layers(self.model.space.model_shape())?;
         let mut all = BatchPredictions::of_fixed_route(logs.probabilities(), &route, flops);
+        all.predictions.iter_mut().for_each(|prediction| prediction.routing_flops = deciding);
         if left.is_empty() {
             return Ok(all);
         }
@@ -131,6 +133,7 @@ impl Executor<'_> {
         all.deciding = found.deciding;
         for (sample, mut prediction) in left.into_iter().zip(found.predictions) {
             prediction.flops += all.predictions[sample].flops;
+            prediction.routing_flops += deciding;
             all.predictions[sample] = prediction;
         }
         Ok(all)

@@ -114,6 +114,20 @@ pub trait Router: Debug + Send + Sync {
         Ok(vec![false; view.sample_ids.len()])
     }
 
+    /// Prepares for a [front exit](crate::model::FrontExit): from now on [`leaves_in_front`](Self::leaves_in_front) is asked. By default
+    /// nothing.
+    ///
+    /// # Errors
+    /// What the router reports.
+    fn prepare_front(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// FLOPs of deciding whether a sample leaves at the front exit, two for each multiply-add.
+    fn front_flops(&self) -> u64 {
+        0
+    }
+
     /// Decides what can be decided before the first group of layers. `view` holds the state that routes are decided from,
     /// as exit 0. By default all samples go to the last exit.
     ///

@@ -17,6 +17,8 @@ pub struct Decisions {
     pub(crate) exits: Vec<usize>,
     /// The arm of the joint bandit, by sample; empty in a tree search.
     pub(crate) arms: Vec<usize>,
+    /// The signals of what the front exit says; empty without one.
+    pub(crate) front: Rows,
     /// The router's contexts at the start, before scaling; empty for a router without contexts.
     pub(crate) contexts: Rows,
     /// The signals of the exit that read a sample last; empty where the contexts have no signals.
@@ -248,9 +250,16 @@ impl ForwardTrace {
 pub struct Losses {
     /// By exit, then by sample; NaN where an exit did not read a sample.
     pub(crate) by_exit: Vec<Vec<f64>>,
+    /// At the front exit, by sample; empty without one.
+    pub(crate) front: Vec<f64>,
 }
 
 impl Losses {
+    /// Losses by exit, then by sample, without a front exit.
+    pub(crate) fn new(by_exit: Vec<Vec<f64>>) -> Self {
+        Self { by_exit, front: Vec::new() }
+    }
+
     /// The loss of a sample at an exit in nats; `None` where the exit did not read it.
     pub fn at(&self, exit: usize, sample: usize) -> Option<f64> {
         self.by_exit.get(exit)?.get(sample).copied().filter(|loss| !loss.is_nan())

@@ -67,7 +67,7 @@ impl SearchObjective {
             }
             by_output.push(losses);
         }
-        Ok((by_output, Losses { by_exit }))
+        Ok((by_output, Losses::new(by_exit)))
     }
 
     /// The weight of an exit's loss for a sample whose own exit is `own`. The weights of a sample add up to 1, detached exit

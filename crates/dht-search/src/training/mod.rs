@@ -12,6 +12,7 @@ mod held_out;
 mod objective;
 mod phases;
 mod recording;
+mod router_fit;
 mod state;
 mod steps;
 mod teacher;
@@ -19,6 +20,7 @@ mod teacher;
 pub use accounting::{CostAccounting, CurveRecorder, Curves, GroupHeads, LossCurve, SetCount};
 pub use frozen_exits::{ExitTargets, FrozenExits};
 pub use objective::SearchObjective;
+pub use router_fit::fit_router;
 
 #[cfg(test)]
 mod regret_tests;

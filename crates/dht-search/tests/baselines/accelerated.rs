@@ -1,8 +1,11 @@
 //! An accelerated classifier: the classifier stays what it is, and every speed follows from the answers of the stages.
 
-use dht_search::accelerate::{AccelerateSettings, Accelerated, StackedOn, Targets, accelerate};
-use dht_search::evaluation::{Stages, controls, exit_log_probabilities, stage_log_probabilities};
-use dht_search::transformer::{ForwardContext, Pooling, Task, TextClassifier, tensors::log_softmax};
+use dht_search::accelerate::{AccelerateSettings, Accelerated, StackedOn, Targets, Texts, accelerate};
+use dht_search::evaluation::{
+    LeavingRule, Stages, controls, exit_log_probabilities, stage_flops, stage_log_probabilities,
+};
+use dht_search::settings::RouterKind;
+use dht_search::transformer::{EncodedDataset, ForwardContext, Pooling, Task, TextClassifier, tensors::log_softmax};
 use dht_search::{DynamicModel, Error, Predictor, Result, Route, SearchObjective, evaluate};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -15,7 +18,12 @@ fn generator() -> ChaCha8Rng {
 
 /// The toy's classifier, accelerated on 300 texts and 120 others.
 fn accelerated(settings: &AccelerateSettings) -> Result<Accelerated> {
-    accelerate(full_model(Pooling::Mean), &task(300, 1), Some(&task(120, 7)), settings, &mut generator())
+    accelerate(
+        full_model(Pooling::Mean),
+        Texts::new(&task(300, 1)).with_held_out(&task(120, 7)),
+        settings,
+        &mut generator(),
+    )
 }
 
 fn without_front() -> AccelerateSettings {
@@ -27,7 +35,7 @@ fn the_classifier_keeps_its_weights_and_its_answers_to_the_bit() -> Result<()> {
     for pooling in [Pooling::Cls, Pooling::Mean, Pooling::Pooler] {
         let (classifier, test) = (full_model(pooling), task(60, 9));
         let before = bits(classifier.encoder().parameters())?;
-        let made = accelerate(classifier, &task(300, 1), None, &AccelerateSettings::default(), &mut generator())?;
+        let made = accelerate(classifier, Texts::new(&task(300, 1)), &AccelerateSettings::default(), &mut generator())?;
         assert_eq!(bits(classifier.encoder().parameters())?, before);
         let own =
             log_softmax(&classifier.logits(&test.batch(&(0..60).collect::<Vec<_>>())?, &ForwardContext::inference())?)?;
@@ -105,7 +113,7 @@ fn few_texts_are_cross_fitted_and_texts_without_labels_take_the_classifiers() ->
     let mut unlabelled = task(150, 3);
     let own = evaluate(classifier, &unlabelled, 16)?.labels;
     unlabelled.samples.iter_mut().for_each(|sample| sample.label = 0);
-    let made = accelerate(classifier, &unlabelled, None, &settings, &mut generator())?;
+    let made = accelerate(classifier, Texts::new(&unlabelled), &settings, &mut generator())?;
     assert_eq!((made.report.judged_on, made.report.side), (StackedOn::CrossFit(150), None));
     assert_eq!(made.report.own_accuracy, 1.0, "agreement with itself");
     let found = evaluate(&made.model, &unlabelled, 16)?.labels;
@@ -117,7 +125,7 @@ fn few_texts_are_cross_fitted_and_texts_without_labels_take_the_classifiers() ->
     assert!(made.report.stages[2].accuracy > 0.5);
     // A share of many texts is held out.
     let many = AccelerateSettings { least_held_out: 40, ..AccelerateSettings::default() };
-    let made = accelerate(classifier, &task(300, 1), None, &many, &mut generator())?;
+    let made = accelerate(classifier, Texts::new(&task(300, 1)), &many, &mut generator())?;
     assert_eq!((made.report.rows, made.report.judged_on), (255, StackedOn::HeldOut(45)));
     Ok(())
 }
@@ -133,8 +141,12 @@ fn a_saved_model_answers_as_before_and_another_n_gram_file_is_refused() -> Resul
     assert_eq!((&before.labels, &before.losses, before.flops), (&after.labels, &after.losses, after.flops));
     assert_eq!(model.front(), made.model.front());
 
-    let other =
-        accelerate(full_model(Pooling::Mean), &task(200, 4), None, &AccelerateSettings::default(), &mut generator())?;
+    let other = accelerate(
+        full_model(Pooling::Mean),
+        Texts::new(&task(200, 4)),
+        &AccelerateSettings::default(),
+        &mut generator(),
+    )?;
     let file = place.join("ngram.json");
     other.model.front().expect("a front exit").ngram().save(&file)?;
     assert!(matches!(DynamicModel::load(&place, &candle_core::Device::Cpu), Err(Error::ModelFile { .. })));
@@ -178,21 +190,102 @@ fn bad_texts_settings_and_classifiers_are_refused_by_name() -> Result<()> {
     assert_eq!(with(AccelerateSettings { batch_size: 0, ..defaults() }), "batch_size");
     assert_eq!(with(AccelerateSettings { exits: Some(vec![1, 2]), ..defaults() }), "exits");
 
-    let few = accelerate(classifier, &task(19, 1), None, &defaults(), &mut generator());
+    let few = accelerate(classifier, Texts::new(&task(19, 1)), &defaults(), &mut generator());
     assert_eq!(field(few), "texts");
     let mut other = task(60, 1);
     other.labels.push("another".into());
-    assert_eq!(field(accelerate(classifier, &other, None, &defaults(), &mut generator())), "labels");
+    assert_eq!(field(accelerate(classifier, Texts::new(&other), &defaults(), &mut generator())), "labels");
     let labels = TextClassifier::for_task(Task::Labels, encoder(2, 1)?, CLASSES, Pooling::Mean, &mut generator())?;
-    assert_eq!(field(accelerate(&labels, &task(60, 1), None, &defaults(), &mut generator())), "classifier");
+    assert_eq!(field(accelerate(&labels, Texts::new(&task(60, 1)), &defaults(), &mut generator())), "classifier");
     // A class that only the held-out texts have, and one that they do not have, are no errors.
     let (mut texts, mut held_out) = (task(200, 1), task(80, 7));
     texts.samples.retain(|sample| sample.label != 0);
     held_out.samples.retain(|sample| sample.label != 1);
-    let made = accelerate(classifier, &texts, Some(&held_out), &defaults(), &mut generator())?;
+    let made = accelerate(classifier, Texts::new(&texts).with_held_out(&held_out), &defaults(), &mut generator())?;
     made.model.check(&texts)?;
 
     let made = accelerated(&defaults())?;
     assert!(matches!(SearchObjective::new(made.model), Err(Error::Setting { field: "front exit", .. })));
+    Ok(())
+}
+
+#[test]
+fn unlabelled_texts_are_fitted_on_with_the_classifiers_answers_and_their_labels_are_not_looked_at() -> Result<()> {
+    let (classifier, texts, held_out) = (full_model(Pooling::Mean), task(24, 1), task(120, 7));
+    let labelled = Texts::new(&texts).with_held_out(&held_out);
+    let (mut unlabelled, settings) = (task(400, 11), AccelerateSettings::default());
+    let with =
+        |unlabelled: &_| accelerate(classifier, labelled.with_unlabelled(unlabelled), &settings, &mut generator());
+    let (few, many) = (accelerate(classifier, labelled, &settings, &mut generator())?, with(&unlabelled)?);
+    assert_eq!((few.report.rows, few.report.unlabelled_rows), (24, 0));
+    assert_eq!((many.report.rows, many.report.unlabelled_rows), (24, 400));
+    assert!(many.report.flops > few.report.flops);
+    let front = |made: &Accelerated| made.report.stages[0].accuracy;
+    assert!(front(&many) > front(&few), "{} and {}", front(&many), front(&few));
+    unlabelled.samples.iter_mut().for_each(|sample| sample.label = 0);
+    assert_eq!(with(&unlabelled)?.report.stages, many.report.stages, "labels were looked at");
+    // A cross-fit would judge by them.
+    let alone = accelerate(classifier, Texts::new(&texts).with_unlabelled(&unlabelled), &settings, &mut generator());
+    let Err(Error::Setting { field: "unlabelled texts", .. }) = alone else { panic!("accepted") };
+    Ok(())
+}
+
+#[test]
+fn a_bandit_learns_from_held_out_texts_which_go_on_and_is_saved_with_the_model() -> Result<()> {
+    let test = task(200, 9);
+    for router in [RouterKind::Bandit, RouterKind::SequentialBandit] {
+        let settings = AccelerateSettings { router, ..AccelerateSettings::default() };
+        let Accelerated { model, report, .. } = accelerated(&settings)?;
+        // λ prices cost: at 0 nothing that gains is too dear, at 10 nothing pays.
+        let (dearest, cheapest) = (&report.curve[0], &report.curve[report.curve.len() - 1]);
+        assert!(dearest.flops_ratio > cheapest.flops_ratio, "{router:?}: {dearest:?} {cheapest:?}");
+        let front_alone = evaluate(&model.with_speed(10.0)?, &test, 16)?;
+        assert!(front_alone.routes.iter().all(|route| route.exit() == 0), "{router:?}");
+        assert!(front_alone.bandit_flops > 0, "the decision in front is counted");
+        // Where some texts go on, they are the right ones: shuffled, the same routes are worse.
+        let between =
+            report.curve.iter().find(|point| (0.05..0.35).contains(&point.flops_ratio)).expect("a speed between");
+        let chosen = evaluate(&model.with_speed(between.speed)?, &test, 16)?;
+        let mut shuffled = 0.0;
+        for seed in 0..5 {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let control = controls::evaluate_shuffled(&model, &test, &chosen, 16, &mut rng)?;
+            shuffled += control.losses.iter().sum::<f64>() / 5.0;
+        }
+        let own: f64 = chosen.losses.iter().sum();
+        assert!(own < shuffled, "{router:?}: {own} and {shuffled} shuffled");
+
+        let folder = tempfile::tempdir().expect("a folder");
+        model.save(folder.path(), None, &test.labels)?;
+        let (loaded, _, _) = DynamicModel::load(folder.path(), &candle_core::Device::Cpu)?;
+        let again = evaluate(&loaded.with_speed(between.speed)?, &test, 16)?;
+        assert_eq!((again.labels, again.flops), (chosen.labels, chosen.flops), "{router:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn thresholds_on_entropy_are_arithmetic_too_and_routers_that_cannot_be_fitted_are_refused() -> Result<()> {
+    let test = task(90, 9);
+    let with = |router| AccelerateSettings { router, ..AccelerateSettings::default() };
+    let model = accelerated(&with(RouterKind::EntropyThreshold { threshold: 0.0 }))?.model;
+    let tables = stage_log_probabilities(&model, &test, 16)?;
+    let stages = Stages::new(&tables, stage_flops(&model, &test)?, LeavingRule::Entropy)?;
+    for speed in stages.thresholds(8) {
+        let (expected, found) = (stages.at(speed), evaluate(&model.with_speed(speed)?, &test, 16)?);
+        assert_eq!((found.labels, found.flops), (expected.labels, expected.flops), "at {speed}");
+    }
+    let refused = |router, texts: &EncodedDataset| match accelerate(
+        full_model(Pooling::Mean),
+        Texts::new(texts),
+        &with(router),
+        &mut generator(),
+    ) {
+        Err(Error::Setting { field, .. }) => field,
+        other => panic!("{other:?}"),
+    };
+    let few = task(60, 1);
+    assert_eq!(refused(RouterKind::Patience { patience: 2 }, &few), "router");
+    assert_eq!(refused(RouterKind::SequentialBandit, &few), "router", "nothing is held out");
     Ok(())
 }

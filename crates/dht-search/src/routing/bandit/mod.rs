@@ -11,6 +11,7 @@
 //! no warm-up: each observes a batch and learns from it.
 
 mod depth;
+mod front;
 mod gain;
 mod head_counts;
 mod head_rewards;

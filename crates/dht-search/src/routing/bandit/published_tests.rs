@@ -37,7 +37,7 @@ fn losses(exits: &[usize], values: &[f64]) -> Losses {
     for (sample, (exit, loss)) in exits.iter().zip(values).enumerate() {
         by_exit[*exit][sample] = *loss;
     }
-    Losses { by_exit }
+    Losses::new(by_exit)
 }
 
 fn close(found: f64, expected: f64, what: &str) {

@@ -52,7 +52,7 @@ fn planted(texts: usize, rng: &mut dyn Rng) -> (Vec<Vec<f64>>, Losses) {
     let by_exit = (0..4)
         .map(|exit| contexts.iter().map(|context| loss(exit, context) + 0.2 * rng.random::<f64>()).collect())
         .collect();
-    (contexts, Losses { by_exit })
+    (contexts, Losses::new(by_exit))
 }
 
 /// The exit that the router chooses without exploration.

@@ -1,0 +1,162 @@
+//! p-values of the hypothesis that a risk is not below a limit.
+
+use super::Risk;
+
+/// Halvings of the interval of a bound.
+const STEPS: usize = 30;
+/// The largest bet, as a share of the one at which a single loss ruins.
+const LARGEST: f64 = 0.75;
+/// The variance that one loss is given in advance.
+const PRIOR_VARIANCE: f64 = 0.25;
+
+/// Losses of 1, 0 and −1, in the order of the texts; more rows than values repeat them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Losses<'a> {
+    values: &'a [i8],
+    rows: usize,
+}
+
+impl<'a> Losses<'a> {
+    pub(super) fn new(values: &'a [i8]) -> Self {
+        Self { values, rows: values.len() }
+    }
+
+    /// The same losses again and again, up to a number of texts.
+    pub(super) fn repeated(self, rows: usize) -> Self {
+        Self { rows, ..self }
+    }
+
+    pub(super) fn rows(self) -> usize {
+        self.rows
+    }
+
+    fn iter(self) -> impl Iterator<Item = f64> {
+        self.values.iter().cycle().take(self.rows).map(|loss| f64::from(*loss))
+    }
+
+    fn sum(self) -> f64 {
+        let (whole, rest) = (self.rows / self.values.len().max(1), self.rows % self.values.len().max(1));
+        let sum = |values: &[i8]| values.iter().map(|loss| f64::from(*loss)).sum::<f64>();
+        whole as f64 * sum(self.values) + sum(&self.values[..rest])
+    }
+
+    pub(super) fn mean(self) -> f64 {
+        self.sum() / self.rows.max(1) as f64
+    }
+
+    /// (n·R̂ + 1)/(n + 1).
+    pub(super) fn conformal(self) -> f64 {
+        (self.sum() + 1.0) / (self.rows as f64 + 1.0)
+    }
+
+    /// The probability, or a bound of it, that a risk of `most` or more would show losses as few as these. `delta` is the level of the test
+    /// that it is for.
+    ///
+    /// Disagreement is a share: the binomial tail P(Bin(n, most) ≤ lost), which is exact. Accuracy lost is −1, 0 or 1 a text: the
+    /// reciprocal of the most that a gambler has ever had who bets on each text, with what he knows from those before, that the mean is
+    /// below `most`: his wealth is Π (1 + bᵢ·(most − lossᵢ)), a supermartingale where the risk is `most` or more (Waudby-Smith and
+    /// Ramdas 2024, the predictable plug-in bᵢ = √(2·ln(1/δ)/(n·σ̂²ᵢ₋₁))).
+    pub(super) fn p_value(self, risk: Risk, most: f64, delta: f64) -> f64 {
+        match risk {
+            Risk::Disagreement => self.binomial_tail(most),
+            Risk::AccuracyLoss => self.largest_wealth(most, delta).recip().min(1.0),
+        }
+    }
+
+    fn binomial_tail(self, share: f64) -> f64 {
+        let rows = self.rows as f64;
+        let odds = (share / (1.0 - share)).ln();
+        // ln of the probability of k losses, from k = 0 on.
+        let mut log = rows * (1.0 - share).ln();
+        let mut tail = log.exp();
+        for k in 0..self.sum() as u64 {
+            let k = k as f64;
+            log += ((rows - k) / (k + 1.0)).ln() + odds;
+            tail += log.exp();
+        }
+        tail.min(1.0)
+    }
+
+    fn largest_wealth(self, most: f64, delta: f64) -> f64 {
+        let (ruin, aim) = (1.0 / (1.0 - most), 2.0 * (1.0 / delta).ln() / self.rows.max(1) as f64);
+        let (mut wealth, mut largest) = (1.0_f64, 1.0_f64);
+        let (mut seen, mut sum, mut squares) = (1.0, 0.0, PRIOR_VARIANCE);
+        for loss in self.iter() {
+            let bet = (aim * seen / squares).sqrt().min(LARGEST * ruin);
+            wealth *= 1.0 + bet * (most - loss);
+            largest = largest.max(wealth);
+            // More than that is as good as certain.
+            if wealth > 1e300 {
+                break;
+            }
+            sum += loss;
+            seen += 1.0;
+            squares += (loss - sum / seen).powi(2);
+        }
+        largest
+    }
+
+    /// The least limit whose p-value is at most `delta`: an upper confidence bound of the risk.
+    pub(super) fn upper_bound(self, risk: Risk, delta: f64) -> f64 {
+        let (mut low, mut high) = (self.mean().max(0.0), 1.0);
+        for _ in 0..STEPS {
+            let middle = f64::midpoint(low, high);
+            if self.p_value(risk, middle, delta) <= delta { high = middle } else { low = middle }
+        }
+        high
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    #[test]
+    fn p_values_are_those_computed_by_hand() {
+        let differing = |lost: usize, rows: usize| -> Vec<i8> { (0..rows).map(|row| i8::from(row < lost)).collect() };
+        let of = |lost, rows, share| Losses::new(&differing(lost, rows)).p_value(Risk::Disagreement, share, 0.05);
+        assert!((of(0, 10, 0.3) - 0.7f64.powi(10)).abs() < 1e-12);
+        // .7¹⁰ + 10·.3·.7⁹ + 45·.09·.7⁸
+        let two = 0.7f64.powi(10) + 3.0 * 0.7f64.powi(9) + 4.05 * 0.7f64.powi(8);
+        assert!((of(2, 10, 0.3) - two).abs() < 1e-12);
+        // The rule of three: 0 of n losses bound the share by about 3/n.
+        let bound = Losses::new(&[0; 1000]).upper_bound(Risk::Disagreement, 0.05);
+        assert!((bound - 0.00299).abs() < 1e-4, "{bound}");
+        // Two texts at a limit of ½: both bets are the largest, .75/.5 = 1.5. A gain makes 1 + 1.5·1.5 of 1, a loss then a quarter of it.
+        let wealth = |losses: &[i8]| Losses::new(losses).largest_wealth(0.5, 0.05);
+        assert!((wealth(&[-1]) - 3.25).abs() < 1e-12 && (wealth(&[-1, 1]) - 3.25).abs() < 1e-12);
+        assert!((wealth(&[1, -1]) - 1.0).abs() < 1e-12);
+        let repeated = Losses::new(&[1, 0, -1]).repeated(8);
+        assert_eq!((repeated.iter().count(), repeated.sum()), (8, 1.0));
+    }
+
+    #[test]
+    fn a_risk_at_the_limit_is_rejected_as_rarely_as_promised_and_a_lower_one_often() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut rejected = |[lost, gained]: [f64; 2], risk, most| {
+            let mut rejected = 0;
+            for _ in 0..2_000 {
+                let mut draw = || {
+                    let drawn: f64 = rng.random();
+                    i8::from(drawn < lost) - i8::from((lost..lost + gained).contains(&drawn))
+                };
+                let losses: Vec<i8> = (0..1_000).map(|_| draw()).collect();
+                rejected += u32::from(Losses::new(&losses).p_value(risk, most, 0.05) <= 0.05);
+            }
+            f64::from(rejected) / 2_000.0
+        };
+        // Four standard errors of a rate of .05 are .02.
+        let bounded = rejected([0.03, 0.02], Risk::AccuracyLoss, 0.01);
+        assert!((0.005..0.055).contains(&bounded), "{bounded}");
+        let exact = rejected([0.02, 0.0], Risk::Disagreement, 0.02);
+        assert!((0.02..0.07).contains(&exact), "{exact}");
+        // 3.6 and 4 standard errors below the limit.
+        let power = rejected([0.01, 0.012], Risk::AccuracyLoss, 0.015);
+        assert!(power > 0.8, "{power}");
+        let power = rejected([0.006, 0.0], Risk::Disagreement, 0.02);
+        assert!(power > 0.95, "{power}");
+    }
+}

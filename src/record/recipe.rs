@@ -1,0 +1,130 @@
+//! What each part of an acceleration is worth: settings that were tried, on texts that nothing else has seen.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::json;
+use crate::error::Result;
+
+/// Settings of an acceleration that were tried, written as `recipe.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecipeRecord {
+    /// The version of this layout: [`RecipeRecord::SCHEMA`].
+    pub schema: u32,
+    /// The trials, by data set, in the order in which they were made.
+    pub tried: Vec<Trial>,
+}
+
+/// One setting on one data set. No test text is in it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Trial {
+    /// What was set: `as by default`, or what differs from it.
+    pub setting: String,
+    /// The name of the data set.
+    pub data: String,
+    /// Training texts with labels and without, and the texts that scores are of.
+    pub rows: [usize; 3],
+    /// The seeds.
+    pub seeds: Vec<u64>,
+    /// The mean accuracy at the [costs](Self::COSTS) from .1 to .35.
+    pub score: f64,
+    /// The accuracy at each of the [costs](Self::COSTS); the threshold for a cost is found on the validation texts.
+    pub at_costs: Vec<f64>,
+    /// The full model's accuracy.
+    pub full_accuracy: f64,
+    /// The accuracy at the cheapest threshold at which the validation texts lose nothing.
+    pub accuracy: f64,
+    /// FLOPs there over the full model's.
+    pub inference_flops_ratio: f64,
+    /// The one-sided upper 95 % bound of the full model's macro F1 less that there, a paired bootstrap over texts.
+    pub deficit_upper95: f64,
+    /// FLOPs of fine-tuning and of everything that is fitted and trained afterwards, over those of fine-tuning.
+    pub train_flops_ratio: f64,
+    /// Whether the default settings have it.
+    pub kept: bool,
+}
+
+impl Trial {
+    /// The costs of inference, as shares of the full model's FLOPs.
+    pub const COSTS: [f64; 7] = [0.05, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5];
+
+    /// The mean of the accuracies at the costs from .1 to .35.
+    pub fn score_of(at_costs: &[f64]) -> f64 {
+        let counted = || Self::COSTS.iter().zip(at_costs).filter(|(cost, _)| (0.1..=0.35).contains(*cost));
+        counted().map(|(_, accuracy)| accuracy).sum::<f64>() / counted().count() as f64
+    }
+}
+
+impl Default for RecipeRecord {
+    fn default() -> Self {
+        Self { schema: Self::SCHEMA, tried: Vec::new() }
+    }
+}
+
+impl RecipeRecord {
+    /// The version of the layout that this release reads and writes.
+    pub const SCHEMA: u32 = 1;
+
+    /// Adds a trial, in the place of an earlier one of the same setting on the same data.
+    pub fn add(&mut self, trial: Trial) {
+        let alike = |other: &Trial| other.setting == trial.setting && other.data == trial.data;
+        match self.tried.iter().position(alike) {
+            Some(at) => self.tried[at] = trial,
+            None => {
+                let after = self.tried.iter().rposition(|other| other.data == trial.data);
+                self.tried.insert(after.map_or(self.tried.len(), |at| at + 1), trial);
+            }
+        }
+    }
+
+    /// Writes the record atomically.
+    ///
+    /// # Errors
+    /// [`Error::Record`](crate::Error::Record) when a number is not finite,
+    /// [`Error::Transformer`](crate::Error::Transformer) when the file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        json::save(self, path.as_ref())
+    }
+
+    /// Reads a record of this version.
+    ///
+    /// # Errors
+    /// [`Error::Transformer`](crate::Error::Transformer) when the file cannot be read,
+    /// [`Error::Record`](crate::Error::Record) when it is no such record or of another version.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        json::load(path.as_ref(), Self::SCHEMA)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_takes_the_place_of_an_earlier_one_and_stands_beside_those_of_its_data() {
+        let trial = |setting: &str, data: &str, score| Trial {
+            setting: setting.into(),
+            data: data.into(),
+            score,
+            ..Trial::default()
+        };
+        let mut record = RecipeRecord::default();
+        for (setting, data, score) in [("a", "one", 0.1), ("a", "two", 0.2), ("b", "one", 0.3), ("a", "one", 0.4)] {
+            record.add(trial(setting, data, score));
+        }
+        let found: Vec<(&str, &str, f64)> =
+            record.tried.iter().map(|trial| (&*trial.setting, &*trial.data, trial.score)).collect();
+        assert_eq!(found, [("a", "one", 0.4), ("b", "one", 0.3), ("a", "two", 0.2)]);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("recipe.json");
+        record.save(&path).unwrap();
+        assert_eq!(RecipeRecord::load(&path).unwrap(), record);
+    }
+
+    #[test]
+    fn the_score_is_the_mean_from_a_tenth_to_a_third() {
+        let score = Trial::score_of(&[0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.0]);
+        assert!((score - 0.7).abs() < 1e-12);
+    }
+}

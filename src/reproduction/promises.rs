@@ -1,0 +1,124 @@
+//! How often promises about the accelerated model are kept: calibration texts are drawn from the test texts, again and again.
+
+use dht_search::Error as SearchError;
+use dht_search::evaluation::{Calibration, Guarantee, Promise, Risk, Stages, control_risk};
+use rand::{Rng, RngExt};
+
+use super::at_costs::SeedCandidates;
+use super::candidates::{Candidate, Kind};
+use crate::error::Result;
+use crate::record::PromiseTrial;
+
+const LIMITS: [f64; 3] = [0.005, 0.01, 0.02];
+const ROWS: [usize; 3] = [600, 2_000, 8_000];
+const CONFIDENCE: f64 = 0.95;
+const DRAWS: usize = 200;
+/// The most thresholds, of the validation rows.
+const THRESHOLDS: usize = 100;
+
+/// The accelerated model of one seed, on the test rows as if they were all texts.
+struct World<'a> {
+    stages: Stages,
+    full: &'a [u32],
+    labels: &'a [u32],
+    full_flops: f64,
+    thresholds: Vec<f64>,
+}
+
+impl<'a> World<'a> {
+    /// Where answers may not differ, the last exit speaks alone.
+    fn new(seed: &'a SeedCandidates, candidate: &Candidate, risk: Risk) -> Result<Self> {
+        let stages = candidate.test.clone();
+        let stages = match risk {
+            Risk::Disagreement => stages.with_last_answers(seed.full_labels.clone())?,
+            Risk::AccuracyLoss => stages,
+        };
+        Ok(Self {
+            stages,
+            full: &seed.full_labels,
+            labels: &seed.test_labels,
+            full_flops: seed.full_flops[1] as f64,
+            thresholds: candidate.validation.thresholds(THRESHOLDS),
+        })
+    }
+
+    /// The true risk of a threshold, and its cost.
+    fn truth(&self, risk: Risk, threshold: f64) -> (f64, f64) {
+        let at = self.stages.at(threshold);
+        let share = |found: &[u32], wanted: &[u32]| {
+            found.iter().zip(wanted).filter(|(found, wanted)| found == wanted).count() as f64 / found.len() as f64
+        };
+        let lost = match risk {
+            Risk::AccuracyLoss => share(self.full, self.labels) - share(&at.labels, self.labels),
+            Risk::Disagreement => 1.0 - share(&at.labels, self.full),
+        };
+        (lost, at.flops as f64 / self.full_flops)
+    }
+}
+
+/// All promises, on draws from each seed in turn; none without an accelerated model.
+pub(super) fn promises<R: Rng + ?Sized>(seeds: &[SeedCandidates], rng: &mut R) -> Result<Vec<PromiseTrial>> {
+    let mut trials = Vec::new();
+    for (risk, name) in [(Risk::AccuracyLoss, "accuracy lost"), (Risk::Disagreement, "answers that differ")] {
+        let mut worlds = Vec::new();
+        for seed in seeds {
+            if let Some(candidate) = seed.candidates.iter().find(|own| own.kind == Kind::Accelerated) {
+                worlds.push(World::new(seed, candidate, risk)?);
+            }
+        }
+        if worlds.is_empty() {
+            return Ok(Vec::new());
+        }
+        for most in LIMITS {
+            for rows in ROWS {
+                let promise = Promise { risk, most, guarantee: Guarantee::Confidence(CONFIDENCE) };
+                trials.push(trial(promise, name, rows, &worlds, rng)?);
+            }
+        }
+    }
+    Ok(trials)
+}
+
+fn trial<R: Rng + ?Sized>(
+    promise: Promise,
+    name: &str,
+    rows: usize,
+    worlds: &[World<'_>],
+    rng: &mut R,
+) -> Result<PromiseTrial> {
+    let (mut made, mut kept, mut cost, mut lost) = (0, 0, 0.0, 0.0);
+    for draw in 0..DRAWS {
+        let world = &worlds[draw % worlds.len()];
+        let all = world.labels.len();
+        let drawn: Vec<usize> = (0..rows).map(|_| rng.random_range(0..all)).collect();
+        let pick = |labels: &[u32]| -> Vec<u32> { drawn.iter().map(|row| labels[*row]).collect() };
+        let (stages, full, labels) = (world.stages.select(&drawn), pick(world.full), pick(world.labels));
+        let calibration = Calibration { stages: &stages, full: &full, labels: Some(&labels) };
+        match control_risk(promise, calibration, &world.thresholds) {
+            Ok(found) => {
+                let (risk, flops_ratio) = world.truth(promise.risk, found.threshold);
+                made += 1;
+                kept += usize::from(risk <= promise.most);
+                cost += flops_ratio;
+                lost += risk;
+            }
+            Err(SearchError::Promise { .. }) => {
+                kept += 1;
+                cost += 1.0;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let mean = |sum: f64| sum / DRAWS as f64;
+    Ok(PromiseTrial {
+        risk: name.into(),
+        most: promise.most,
+        confidence: CONFIDENCE,
+        rows,
+        draws: DRAWS,
+        made: mean(made as f64),
+        kept: mean(kept as f64),
+        flops_ratio: mean(cost),
+        lost: mean(lost),
+    })
+}
