@@ -23,6 +23,7 @@ const CRATES: [Layers; 4] = [
             &["gaussian", "features"],
             &["posterior", "exploration"],
             &["policy"],
+            &["drift", "log"],
             &["evaluation", "simulation"],
         ],
     ),

@@ -6,7 +6,7 @@ use std::fmt;
 /// The id of an arm: given once, never reused, not changed by adding or removing other arms. Its number is below 2⁶³.
 ///
 /// A removed arm stays removed: when saved and loaded, and in every policy that is merged with one that removed it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ArmId(u64);
 

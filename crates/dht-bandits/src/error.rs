@@ -235,6 +235,30 @@ pub enum Error {
         /// The sum of the importance weights.
         weights: f64,
     },
+    /// An estimator that needs a model's predictions met a logged round without one.
+    #[error("{estimator} needs a model's prediction in every logged round: round {round} has none")]
+    NoModel {
+        /// The estimator.
+        estimator: &'static str,
+        /// The first round without a prediction.
+        round: usize,
+    },
+    /// What was given as the probabilities of arms is not a distribution.
+    #[error("the probabilities of {what} are not a distribution: {problem}")]
+    NotADistribution {
+        /// Whose probabilities.
+        what: &'static str,
+        /// What is wrong with them.
+        problem: String,
+    },
+    /// An error in one round of a log.
+    #[error("logged round {round}: {source}")]
+    InRound {
+        /// The round of the log.
+        round: usize,
+        /// What is wrong with it.
+        source: Box<Error>,
+    },
     /// There is nothing to estimate from.
     #[error("{what} needs at least {needed} observations, got {got}")]
     TooFewObservations {

@@ -24,6 +24,9 @@ pub struct Forgetting {
     decay: f64,
 }
 
+/// The smallest decay.
+const LEAST: f64 = 1e-100;
+
 impl Forgetting {
     /// Nothing is forgotten: a decay of 1.
     pub const NONE: Self = Self { decay: 1.0 };
@@ -31,13 +34,14 @@ impl Forgetting {
     /// Forgetting with this decay.
     ///
     /// # Errors
-    /// A decay outside (0, 1].
+    /// A decay outside [1e-100, 1]: below, nothing is left in 64 bits of what was learned, and its inverse overflows
+    /// sums. To forget everything, [`reset`](crate::Disjoint::reset).
     pub fn new(decay: f64) -> Result<Self> {
-        check_parameter("decay", decay, decay > 0.0 && decay <= 1.0, "in (0, 1]")?;
+        check_parameter("decay", decay, (LEAST..=1.0).contains(&decay), "from 1e-100 to 1")?;
         Ok(Self { decay })
     }
 
-    /// The factor on what was learned before, in (0, 1].
+    /// The factor on what was learned before, in [1e-100, 1].
     pub const fn decay(self) -> f64 {
         self.decay
     }

@@ -45,8 +45,9 @@
 //! | many short-lived items, described by features | [`SharedLinUcb`](policy::SharedLinUcb), [`SharedLinTs`](policy::SharedLinTs) | what is learned from one item serves all |
 //! | both: shared features, and arms with weights of their own | [`HybridLinUcb`] | new arms start warm |
 //! | K of N at once, with feedback on those observed | [`TopKThompson`] | semi-bandit feedback, cascades, pinned arms |
-//! | a log that will be evaluated off-policy | [`EpsilonGreedy`], or [`propensities`](Disjoint::propensities) of the others | every arm keeps a known chance |
-//! | an environment that drifts | [`RidgeOptions::forgetting`], [`Disjoint::forget`], [`Disjoint::unlearn`] | old evidence fades, the prior stays |
+//! | a log that will be evaluated off-policy ([`log`], with the feature `log`) | [`EpsilonGreedy`], or [`propensities`](Disjoint::propensities) of the others | every arm keeps a known chance |
+//! | an environment that drifts all the time | [`DiscountedRidge`](posterior::DiscountedRidge) in the place of a ridge, [`SlidingWindow`](drift::SlidingWindow) | old evidence fades in all arms, the prior stays |
+//! | one that changes at once, and seldom | [`ResetOnChange`](drift::ResetOnChange) | nothing is forgotten without a reason |
 //! | a doubt whether any of it helps | [`Uniform`](policy::Uniform), [`Fixed`](policy::Fixed) | a learner that does not beat them has learned nothing |
 //!
 //! None of these where the reward is far from linear in the context: make features first. And none where a choice
@@ -60,7 +61,9 @@
 //! | [`posterior`] | beliefs about the weights of each arm: ridge regression, full and diagonal Laplace; priors and forgetting |
 //! | [`exploration`] | rules that map mean and width to the value compared: [`Ucb`], [`Thompson`], [`Greedy`](exploration::Greedy) |
 //! | [`features`] | contexts from raw values: [`Normalizer`], [`PyramidPool`], [`columns`](features::columns) |
-//! | [`evaluation`] | what a policy would have earned, from the log of another |
+//! | [`drift`] | worlds that move: sliding windows, change tests |
+//! | [`log`] | rows of decisions, propensities and rewards |
+//! | [`evaluation`] | what a policy would have earned, from the log of another: estimators, intervals, tables, replay |
 //! | [`simulation`] | environments with a known optimum, regret curves, comparisons of policies |
 //! | [`snapshot`] | one thread learns, many choose |
 //!
@@ -86,12 +89,14 @@
 mod arm;
 mod arm_set;
 mod clock;
+pub mod drift;
 mod error;
 pub mod evaluation;
 pub mod exploration;
 pub mod features;
 mod forgetting;
 mod gaussian;
+pub mod log;
 pub mod policy;
 pub mod posterior;
 mod saved_state;

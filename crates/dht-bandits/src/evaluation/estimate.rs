@@ -1,10 +1,19 @@
-//! Estimates with confidence intervals, and the logged rounds that they are computed from.
+//! Estimates with confidence intervals and support, and the logged rounds that they are computed from.
 
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::policy::Propensity;
 use crate::validate::{check_parameter, check_scalar};
 use serde::{Deserialize, Serialize};
+
+/// What a reward model predicts in one logged round.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Prediction {
+    /// q̂(x, a) of the logged arm a.
+    pub logged: f64,
+    /// The model's value of the evaluated policy here, Σ_a π(a|x) q̂(x, a).
+    pub expected: f64,
+}
 
 /// One logged round, with what the evaluated policy would have done.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -15,16 +24,19 @@ pub struct LoggedRound {
     pub propensity: f64,
     /// The probability with which the evaluated policy would choose it, in [0, 1].
     pub target: f64,
-    /// A model's prediction q̂(x, a) for the logged arm; 0 without a model.
-    pub predicted: f64,
-    /// The model's value of the evaluated policy here, Σ_a π(a|x) q̂(x, a); 0 without a model.
-    pub expected: f64,
+    /// What a reward model predicts, where there is one.
+    #[serde(default)]
+    pub prediction: Option<Prediction>,
+    /// The probability that the evaluated policy gives to arms that the logging policy never chooses here, as far as
+    /// that is known; 0 where it is not.
+    #[serde(default)]
+    pub unsupported: f64,
 }
 
 impl LoggedRound {
     /// A round without a reward model: enough for inverse propensities, not for the direct method.
     pub fn new(reward: f64, propensity: f64, target: f64) -> Self {
-        Self { reward, propensity, target, predicted: 0.0, expected: 0.0 }
+        Self { reward, propensity, target, prediction: None, unsupported: 0.0 }
     }
 
     /// A round with the evaluated policy's probabilities of all arms, and a reward model.
@@ -37,7 +49,8 @@ impl LoggedRound {
     ) -> Self {
         let of_arm = target.iter().find(|entry| entry.arm == arm).map_or(0.0, |entry| entry.probability);
         let expected = target.iter().map(|entry| entry.probability * model(entry.arm)).sum();
-        Self { reward, propensity, target: of_arm, predicted: model(arm), expected }
+        let prediction = Some(Prediction { logged: model(arm), expected });
+        Self { prediction, ..Self::new(reward, propensity, of_arm) }
     }
 
     /// π(a|x)/p, the importance weight.
@@ -55,6 +68,10 @@ pub struct Estimate {
     /// Its standard error (for self-normalised estimates by the delta method).
     pub standard_error: f64,
     /// The lower end of the 95 % confidence interval, value − 1.96 standard errors.
+    ///
+    /// Asymptotic: where few rounds carry most of the weight it is too short. Look at
+    /// [`effective_samples`](Self::effective_samples), and below some 50 of them use a
+    /// [`ConfidenceSequence`](super::ConfidenceSequence).
     pub low: f64,
     /// Its upper end.
     pub high: f64,
@@ -63,10 +80,17 @@ pub struct Estimate {
     pub effective_samples: f64,
     /// The number of logged rounds.
     pub rounds: usize,
+    /// The largest weight that the estimator uses.
+    pub largest_weight: f64,
+    /// The mean importance weight. Its expectation is 1 less the share of the evaluated policy's choices that the
+    /// logging policy never makes: a mean far below 1 means missing support.
+    pub mean_weight: f64,
+    /// The mean over rounds of [`LoggedRound::unsupported`].
+    pub unsupported: f64,
 }
 
 /// The 97.5 % quantile of the normal distribution.
-const NORMAL_975: f64 = 1.959_963_984_540_054;
+pub(super) const NORMAL_975: f64 = 1.959_963_984_540_054;
 
 /// Rewards, predictions and importance weights of a log are at most this, so that squares of their products do not
 /// overflow.
@@ -75,24 +99,66 @@ const LARGEST_LOGGED: f64 = 1e50;
 /// The smallest sum of importance weights: below it there is no overlap.
 const LEAST_WEIGHTS: f64 = 1e-100;
 
-/// Mean and interval of terms that are independent of each other.
+/// How far a log supports an estimate.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Support {
+    pub(super) effective_samples: f64,
+    pub(super) largest_weight: f64,
+    pub(super) mean_weight: f64,
+    pub(super) unsupported: f64,
+}
+
+impl Support {
+    /// Of weights that are used as they are.
+    pub(super) fn of(weights: impl Iterator<Item = f64> + Clone) -> Self {
+        let (mut sum, mut squares, mut largest, mut count) = (0.0, 0.0, 0.0f64, 0.0);
+        for weight in weights {
+            sum += weight;
+            squares += weight * weight;
+            largest = largest.max(weight);
+            count += 1.0;
+        }
+        let effective_samples = if squares > 0.0 { sum * sum / squares } else { 0.0 };
+        Self { effective_samples, largest_weight: largest, mean_weight: sum / f64::max(count, 1.0), unsupported: 0.0 }
+    }
+}
+
+/// Value and interval of terms that are independent of each other.
+///
+/// # Errors
+/// A value or a standard error that is not finite.
 pub(super) fn estimate(
     value: f64,
     deviations: impl Iterator<Item = f64>,
     rounds: usize,
-    effective_samples: f64,
-) -> Estimate {
+    support: Support,
+) -> Result<Estimate> {
     let count = rounds as f64;
     let squares: f64 = deviations.map(|deviation| deviation * deviation).sum();
-    let standard_error = (squares / (count * (count - 1.0))).sqrt();
-    let half = NORMAL_975 * standard_error;
-    Estimate { value, standard_error, low: value - half, high: value + half, effective_samples, rounds }
+    of_moments(value, (squares / (count * (count - 1.0))).sqrt(), rounds, support)
 }
 
-/// Σw and (Σw)²/Σw².
-pub(super) fn weigh(weights: impl Iterator<Item = f64>) -> (f64, f64) {
-    let (sum, squares) = weights.fold((0.0, 0.0), |(sum, squares), weight| (sum + weight, squares + weight * weight));
-    (sum, if squares > 0.0 { sum * sum / squares } else { 0.0 })
+/// An estimate with its normal interval.
+///
+/// # Errors
+/// A value or a standard error that is not finite.
+pub(super) fn of_moments(value: f64, standard_error: f64, rounds: usize, support: Support) -> Result<Estimate> {
+    check_scalar("estimate", value)?;
+    check_scalar("standard error", standard_error)?;
+    let half = NORMAL_975 * standard_error;
+    let Support { effective_samples, largest_weight, mean_weight, unsupported } = support;
+    let (low, high) = (value - half, value + half);
+    Ok(Estimate {
+        value,
+        standard_error,
+        low,
+        high,
+        effective_samples,
+        rounds,
+        largest_weight,
+        mean_weight,
+        unsupported,
+    })
 }
 
 pub(super) fn check_overlap(position: usize, weights: f64) -> Result<()> {
@@ -112,9 +178,13 @@ pub(super) fn check_round(round: usize, entry: &LoggedRound) -> Result<()> {
         return Err(Error::Propensity { round, propensity });
     }
     check_parameter("target", entry.target, (0.0..=1.0).contains(&entry.target), "in [0, 1]")?;
+    let unsupported = entry.unsupported;
+    check_parameter("unsupported", unsupported, (0.0..=1.0 + 1e-6).contains(&unsupported), "in [0, 1]")?;
     check_logged(round, "reward", entry.reward)?;
-    check_logged(round, "predicted", entry.predicted)?;
-    check_logged(round, "expected", entry.expected)?;
+    if let Some(prediction) = entry.prediction {
+        check_logged(round, "predicted", prediction.logged)?;
+        check_logged(round, "expected", prediction.expected)?;
+    }
     if entry.weight() <= LARGEST_LOGGED {
         return Ok(());
     }

@@ -1,45 +1,93 @@
-//! Replay: a learning policy run through a log of uniformly drawn arms.
+//! Replay: a learning policy run through the log of another, by rejection.
 
-use super::estimate::{Estimate, check_logged, estimate};
-use crate::arm::{ArmId, Available};
+use super::estimate::{Estimate, Support, check_logged, estimate};
+use crate::arm::Available;
 use crate::error::{Error, Result};
+use crate::log::LoggedDecision;
 use crate::policy::Policy;
-use rand::Rng;
+use crate::validate::check_parameter;
+use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-/// A round of a log whose arms were drawn uniformly: context, arm, reward.
+/// What a learning policy would have earned, round by round.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ReplayRound {
-    /// The context.
-    pub context: Vec<f64>,
-    /// The arm that was drawn.
-    pub arm: ArmId,
-    /// The reward of that arm.
-    pub reward: f64,
+pub struct Replay {
+    /// The mean reward of the accepted rounds.
+    pub estimate: Estimate,
+    /// The counterfactual learning curve: Σ rewards up to each accepted round.
+    pub rewards: Vec<f64>,
+    /// The share of logged rounds that were accepted, about (number of arms)⁻¹ for uniform logs: a log of n rounds tells
+    /// how the policy learns in its first n × acceptance rounds.
+    pub acceptance: f64,
 }
 
-/// Replay (Li et al. 2011): runs a learning policy through a log whose arms were drawn uniformly, keeps the rounds in
-/// which it would have chosen the logged arm, and lets it learn from those. Unbiased for a policy that learns.
+impl Replay {
+    /// The mean reward of each of so many equal parts of the learning curve.
+    pub fn learning_curve(&self, parts: usize) -> Vec<f64> {
+        let accepted = self.rewards.len();
+        let until = |part: usize| part * accepted / parts.max(1);
+        let sum = |end: usize| if end == 0 { 0.0 } else { self.rewards[end - 1] };
+        (0..parts)
+            .filter(|&part| until(part + 1) > until(part))
+            .map(|part| {
+                let (from, to) = (until(part), until(part + 1));
+                (sum(to) - sum(from)) / (to - from) as f64
+            })
+            .collect()
+    }
+}
+
+/// Runs a learning policy through a log: it chooses in each logged context, a round counts where it chose what was
+/// logged, and then with probability p_min/p, p the logged propensity; from those rounds it learns.
+///
+/// Accepted rounds are distributed as if the policy had run by itself, so that the curve is unbiased at each accepted
+/// round for contexts that are independent of each other (Li et al. 2011 for uniform logs, where p_min/p = 1; Mandel,
+/// Liu, Brunskill & Popović 2016). p_min is `least_propensity`, a bound below which the logging policy never goes, or
+/// the smallest propensity in the log, which is slightly optimistic.
 ///
 /// # Errors
-/// A reward that is not finite or beyond ±1e50, before the policy learns anything; what the policy refuses, after it
-/// has learned from the rounds before; fewer than two rounds kept.
-pub fn replay(policy: &mut dyn Policy, log: &[ReplayRound], rng: &mut dyn Rng) -> Result<Estimate> {
+/// What [`LoggedDecision::check`] refuses, a reward beyond ±1e50, a propensity below `least_propensity`: before the
+/// policy learns anything. What the policy refuses, after it has learned from the rounds before. Fewer than two rounds
+/// accepted.
+pub fn replay(
+    policy: &mut dyn Policy,
+    log: &[LoggedDecision],
+    least_propensity: Option<f64>,
+    rng: &mut dyn Rng,
+) -> Result<Replay> {
+    let mut least = 1.0f64;
     for (round, entry) in log.iter().enumerate() {
+        entry.check(round)?;
         check_logged(round, "reward", entry.reward)?;
+        least = least.min(entry.propensity);
     }
-    let mut kept = Vec::new();
-    for round in log {
-        let choice = policy.select(&round.context, Available::All, rng)?;
-        if choice.arm == round.arm {
-            policy.update(round.arm, &round.context, round.reward, 1.0)?;
-            kept.push(round.reward);
+    if let Some(given) = least_propensity {
+        let fits = given > 0.0 && given <= least * (1.0 + 1e-9);
+        check_parameter("least propensity", given, fits, "positive, and no more than any propensity of the log")?;
+        least = given;
+    }
+    let (mut rewards, mut kept, mut sum) = (Vec::new(), Vec::new(), 0.0);
+    for entry in log {
+        let available = entry.available.as_deref().map_or(Available::All, Available::Only);
+        let decision = policy.decide(&entry.context, available, rng)?;
+        if decision.arm() != entry.arm {
+            continue;
         }
+        let acceptance = least / entry.propensity;
+        if acceptance < 1.0 && rng.random::<f64>() >= acceptance {
+            continue;
+        }
+        policy.learn(&decision, entry.reward)?;
+        sum += entry.reward;
+        kept.push(entry.reward);
+        rewards.push(sum);
     }
     let count = kept.len();
     if count < 2 {
         return Err(Error::TooFewObservations { what: "replay", needed: 2, got: count });
     }
-    let value = kept.iter().sum::<f64>() / count as f64;
-    Ok(estimate(value, kept.iter().map(|reward| reward - value), count, count as f64))
+    let value = sum / count as f64;
+    let support = Support::of(kept.iter().map(|_| 1.0));
+    let estimate = estimate(value, kept.iter().map(|reward| reward - value), count, support)?;
+    Ok(Replay { estimate, rewards, acceptance: count as f64 / log.len() as f64 })
 }

@@ -1,6 +1,7 @@
 //! Off-policy estimators for slates.
 
-use super::estimate::{Estimate, LoggedRound, check_overlap, check_round, estimate, weigh};
+use super::estimate::{Estimate, LoggedRound, Support, check_overlap, check_round, estimate};
+use super::pseudo_inverse::pseudo_inverse_estimate;
 use crate::error::{Error, Result};
 
 /// Logged slates: each holds one entry for each position, with the propensity, target and reward of that position.
@@ -28,14 +29,33 @@ impl<'a> SlateOffPolicy<'a> {
         Ok(Self { slates })
     }
 
-    /// (Σw)²/Σw² over all positions.
+    /// The support over all positions.
     ///
     /// # Errors
     /// No overlap at any position.
-    fn effective(&self) -> Result<f64> {
-        let (sum, effective_samples) = weigh(self.slates.iter().flatten().map(LoggedRound::weight));
-        check_overlap(0, sum)?;
-        Ok(effective_samples)
+    fn support(&self) -> Result<Support> {
+        let entries = || self.slates.iter().flatten();
+        check_overlap(0, entries().map(LoggedRound::weight).sum())?;
+        let count = entries().count() as f64;
+        let unsupported = entries().map(|entry| entry.unsupported).sum::<f64>() / count;
+        Ok(Support { unsupported, ..Support::of(entries().map(LoggedRound::weight)) })
+    }
+
+    /// The pseudo-inverse estimate (Swaminathan et al. 2017) of the slates' whole reward, Σ over positions, where the
+    /// logging policy chooses positions independently: then the weight of a slate is 1 + Σ_positions (w − 1). Unlike
+    /// [`independent`](Self::independent) it does not ask which position earned the reward. Where positions depend on
+    /// each other, as in rankings without repetition, use [`PseudoInverse`](super::PseudoInverse).
+    ///
+    /// # Errors
+    /// [`Error::NoOverlap`]: all weights are zero; values that overflow.
+    pub fn pseudo_inverse(&self) -> Result<Estimate> {
+        let unsupported = self.support()?.unsupported;
+        let of_slate = |slate: &Vec<LoggedRound>| {
+            let (weight, reward) = (slate.iter().map(LoggedRound::weight), slate.iter().map(|entry| entry.reward));
+            (1.0 + weight.map(|weight| weight - 1.0).sum::<f64>(), reward.sum::<f64>())
+        };
+        let rounds: Vec<_> = self.slates.iter().map(of_slate).collect();
+        Ok(Estimate { unsupported, ..pseudo_inverse_estimate(&rounds, false)? })
     }
 
     /// The mean over slates of Σ_positions w·r.
@@ -44,9 +64,9 @@ impl<'a> SlateOffPolicy<'a> {
     /// [`Error::NoOverlap`]: all weights are zero.
     pub fn independent(&self) -> Result<Estimate> {
         let total = |slate: &Vec<LoggedRound>| slate.iter().map(|entry| entry.weight() * entry.reward).sum::<f64>();
-        let (count, effective_samples) = (self.slates.len(), self.effective()?);
+        let (count, support) = (self.slates.len(), self.support()?);
         let value = self.slates.iter().map(total).sum::<f64>() / count as f64;
-        Ok(estimate(value, self.slates.iter().map(|slate| total(slate) - value), count, effective_samples))
+        estimate(value, self.slates.iter().map(|slate| total(slate) - value), count, support)
     }
 
     /// The sum over positions of Σwr/Σw at that position. Shorter slates count only at the positions they have.
@@ -55,7 +75,7 @@ impl<'a> SlateOffPolicy<'a> {
     /// [`Error::NoOverlap`]: all weights of a position are zero.
     pub fn independent_self_normalised(&self) -> Result<Estimate> {
         let positions = self.slates.iter().map(Vec::len).max().unwrap_or(0);
-        let (count, effective_samples) = (self.slates.len(), self.effective()?);
+        let (count, support) = (self.slates.len(), self.support()?);
         let mut value = 0.0;
         let mut deviations = vec![0.0; count];
         for position in 0..positions {
@@ -72,6 +92,6 @@ impl<'a> SlateOffPolicy<'a> {
                 *deviation += entry.map_or(0.0, |entry| entry.weight() * (entry.reward - ratio) * scale);
             }
         }
-        Ok(estimate(value, deviations.into_iter(), count, effective_samples))
+        estimate(value, deviations.into_iter(), count, support)
     }
 }

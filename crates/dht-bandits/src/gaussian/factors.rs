@@ -225,6 +225,18 @@ impl Factors {
         self.scratch.v.iter_mut().flat_map(|row| &mut row.0).for_each(|value| *value *= factor);
     }
 
+    /// The largest variance of a weight, max_i Σ_j U_ij² D_j. O(d²).
+    pub(crate) fn largest_variance(&self, slot: usize) -> f64 {
+        let dimension = self.dimension();
+        let of = |row: usize| {
+            let above = (row + 1..dimension)
+                .map(|column| self.upper(slot, row, column).powi(2) * self.diagonal(slot, column))
+                .sum::<f64>();
+            self.diagonal(slot, row) + above
+        };
+        (0..dimension).map(of).fold(0.0, f64::max)
+    }
+
     /// θ + U·√D·z·scale of one arm, into `out`; a draw from the posterior if `normal` draws standard normals.
     pub(crate) fn draw(&self, slot: usize, scale: f64, mut normal: impl FnMut() -> f64, out: &mut [f64]) {
         for (coordinate, value) in out.iter_mut().enumerate() {

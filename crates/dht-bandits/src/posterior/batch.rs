@@ -52,7 +52,7 @@ impl UpdateBatch {
         let Self { order, contexts, rewards, weights, sorted } = self;
         let groups = || order.chunk_by(|left, right| left.0 == right.0);
         groups().for_each(|group| posterior.push_copy(group[0].0));
-        let dimension = posterior.dimension();
+        let (dimension, before) = (posterior.dimension(), posterior.now());
         let mut outcome = Ok(());
         for group in groups() {
             // Contexts, then rewards, then weights of this arm.
@@ -68,6 +68,9 @@ impl UpdateBatch {
             if outcome.is_err() {
                 break;
             }
+        }
+        if outcome.is_err() {
+            posterior.set_now(before);
         }
         for (position, group) in groups().enumerate() {
             if outcome.is_err() {

@@ -3,12 +3,14 @@
 //! | posterior | score of an arm | update | source |
 //! |---|---|---|---|
 //! | [`Ridge`] | O(d²) | O(d²) | θ = A⁻¹b, A = λI + Σwxx', Li et al. (2010); factored after Bierman (1977) |
+//! | [`DiscountedRidge`] | O(d²) | O(d²), now and then O(d³) | the same, with evidence that fades by one clock for all arms, Russac et al. (2019) |
 //! | [`FullLaplace`] | O(d²) | O(d²) | mode and curvature of a logistic regression |
 //! | [`DiagonalLaplace`] | O(d) | O(d) | Chapelle & Li (2011), Algorithm 3 |
 
 mod batch;
 mod diagonal_kernel;
 mod diagonal_laplace;
+mod discounted_ridge;
 mod full_laplace;
 mod logistic;
 mod newton;
@@ -25,6 +27,7 @@ pub use crate::forgetting::Forgetting;
 pub use crate::gaussian::Score;
 pub(crate) use batch::{Sample, UpdateBatch};
 pub use diagonal_laplace::{DiagonalArmState, DiagonalLaplace, DiagonalLaplaceOptions};
+pub use discounted_ridge::{DecayClock, DiscountedArmState, DiscountedRidge, DiscountedRidgeOptions};
 pub use full_laplace::{FullArmState, FullLaplace, FullLaplaceOptions};
 #[doc(hidden)]
 pub use logistic::sigmoid;
@@ -100,6 +103,15 @@ pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed {
         }
         Ok(())
     }
+
+    /// The time of a clock that all arms share, to be set back after a batch that failed.
+    #[doc(hidden)]
+    fn now(&self) -> f64 {
+        0.0
+    }
+
+    #[doc(hidden)]
+    fn set_now(&mut self, _now: f64) {}
 
     /// θ̃ ~ N(θ, scale²·P) of one slot.
     #[doc(hidden)]

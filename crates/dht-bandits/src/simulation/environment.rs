@@ -51,6 +51,8 @@ pub struct GlmEnvironment {
     weights: Vec<f64>,
     link: Link,
     period: Option<u64>,
+    /// The share of each weight that stays in a round.
+    retention: f64,
     round: u64,
     context: Vec<f64>,
 }
@@ -62,7 +64,8 @@ impl GlmEnvironment {
         check_length("arms", arms)?;
         check_length("dimension × arms", dimension * arms)?;
         let weights = vec![0.0; dimension * arms];
-        let mut environment = Self { dimension, weights, link, period: None, round: 0, context: vec![0.0; dimension] };
+        let mut environment =
+            Self { dimension, weights, link, period: None, retention: 1.0, round: 0, context: vec![0.0; dimension] };
         environment.redraw(rng);
         Ok(environment)
     }
@@ -94,11 +97,28 @@ impl GlmEnvironment {
         Ok(self)
     }
 
+    /// Lets each weight wander: w ← ρw + √(1 − ρ²)·z in each round, ρ the retention and z a draw as the first was.
+    /// Spread and size of the weights stay what they are; 1/(1 − ρ) rounds make another world.
+    ///
+    /// # Errors
+    /// A retention outside (0, 1].
+    pub fn wandering(mut self, retention: f64) -> Result<Self> {
+        check_parameter("retention", retention, retention > 0.0 && retention <= 1.0, "in (0, 1]")?;
+        self.retention = retention;
+        Ok(self)
+    }
+
     fn redraw(&mut self, rng: &mut dyn Rng) {
+        self.draw_weights(0.0, rng);
+    }
+
+    /// w ← retention·w + √(1 − retention²)·z.
+    fn draw_weights(&mut self, retention: f64, rng: &mut dyn Rng) {
         let scale = (self.dimension as f64).sqrt().recip() * if self.link == Link::Bernoulli { 3.0 } else { 1.0 };
+        let fresh = (1.0 - retention * retention).sqrt() * scale;
         for weight in &mut self.weights {
             let normal: f64 = StandardNormal.sample(rng);
-            *weight = scale * normal;
+            *weight = if retention == 0.0 { fresh * normal } else { retention * *weight + fresh * normal };
         }
     }
 
@@ -120,6 +140,9 @@ impl Environment for GlmEnvironment {
     fn advance(&mut self, rng: &mut dyn Rng) {
         if self.period.is_some_and(|period| self.round > 0 && self.round.is_multiple_of(period)) {
             self.redraw(rng);
+        }
+        if self.retention < 1.0 {
+            self.draw_weights(self.retention, rng);
         }
         self.round += 1;
         let (last, rest) = self.context.split_last_mut().unwrap_or_else(|| unreachable!("two dimensions at least"));

@@ -55,10 +55,10 @@ pub fn simulate(
     let mut curve = Curve { regret: Vec::new(), reward: Vec::new() };
     for _ in 0..rounds {
         environment.advance(rng);
-        let choice = policy.select(environment.context(), Available::All, rng)?;
-        let reward = environment.reward(choice.arm, rng);
-        policy.update(choice.arm, environment.context(), reward, 1.0)?;
-        curve.push(environment.best() - environment.expected(choice.arm), reward)?;
+        let decision = policy.decide(environment.context(), Available::All, rng)?;
+        let reward = environment.reward(decision.arm(), rng);
+        policy.learn(&decision, reward)?;
+        curve.push(environment.best() - environment.expected(decision.arm()), reward)?;
     }
     Ok(curve)
 }

@@ -3,8 +3,9 @@
 use crate::support::rng;
 use dht_bandits::{
     ArmId, Available, Candidates, Decision, EpsilonGreedy, Error, Hybrid, LinUcb, RidgeOptions, TopK, Ucb,
-    evaluation::{Estimate, LoggedRound, OffPolicy, ReplayRound, SlateOffPolicy, replay},
+    evaluation::{Estimate, Estimator, LoggedRound, OffPolicy, Prediction, SlateOffPolicy, replay},
     exploration::Greedy,
+    log::LoggedDecision,
     policy::{HybridOptions, Uniform},
     posterior::Ridge,
     simulation::{Comparison, Curve, EntryRuns, Environment, simulate},
@@ -21,12 +22,16 @@ fn is_finite(estimate: &Estimate) -> bool {
 
 fn all(log: &OffPolicy<'_>) -> Vec<Result<Estimate, Error>> {
     vec![
-        Ok(log.direct()),
+        log.direct(),
         log.inverse_propensity(),
         log.clipped(10.0),
         log.self_normalised(),
         log.doubly_robust(),
         log.self_normalised_doubly_robust(),
+        log.switch_doubly_robust(3.0),
+        log.optimistic_doubly_robust(1e-200),
+        log.optimistic_doubly_robust(1e300),
+        log.estimate(Estimator::PessimisticDoublyRobust { largest: 2.0 }),
     ]
 }
 
@@ -44,14 +49,16 @@ fn logged_values_whose_estimates_would_overflow_are_refused() {
         assert_eq!(refused, Error::LoggedRound { round: 1, what: "reward", value: reward, limit: 1e50 });
     }
     assert!(matches!(refuse(LoggedRound { propensity: 1e-320, ..good }), Error::LoggedRound { what: "weight", .. }));
-    assert!(matches!(refuse(LoggedRound { predicted: 1e60, ..good }), Error::LoggedRound { what: "predicted", .. }));
-    assert!(matches!(refuse(LoggedRound { expected: 1e60, ..good }), Error::LoggedRound { what: "expected", .. }));
+    let with = |logged, expected| LoggedRound { prediction: Some(Prediction { logged, expected }), ..good };
+    assert!(matches!(refuse(with(1e60, 0.0)), Error::LoggedRound { what: "predicted", .. }));
+    assert!(matches!(refuse(with(0.0, 1e60)), Error::LoggedRound { what: "expected", .. }));
 }
 
 #[test]
 fn without_overlap_there_is_no_estimate() {
     for target in [0.0, 5e-324] {
-        let rounds = [LoggedRound::new(1.0, 0.5, target), LoggedRound::new(0.0, 0.5, target)];
+        let prediction = Some(Prediction { logged: 0.5, expected: 0.5 });
+        let rounds = [1.0, 0.0].map(|reward| LoggedRound { prediction, ..LoggedRound::new(reward, 0.5, target) });
         let log = OffPolicy::new(&rounds).unwrap();
         for estimate in all(&log).into_iter().skip(1) {
             assert!(matches!(estimate, Err(Error::NoOverlap { position: 0, .. })), "{estimate:?}");
@@ -78,8 +85,8 @@ fn round() -> impl Strategy<Value = LoggedRound> {
             reward,
             propensity: propensity.abs(),
             target: target.abs(),
-            predicted,
-            expected,
+            prediction: Some(Prediction { logged: predicted, expected }),
+            unsupported: 0.0,
         },
     )
 }
@@ -106,13 +113,14 @@ proptest! {
 
 #[test]
 fn replay_refuses_a_log_before_the_policy_learns_from_it() {
-    let row = |reward| ReplayRound { context: vec![1.0], arm: ArmId::new(0), reward };
+    let row = |reward| LoggedDecision::new(vec![1.0], ArmId::new(0), 1.0, reward);
     let mut policy = Uniform::new(1, 1).unwrap();
     let before = policy.clone();
-    let refused = replay(&mut policy, &[row(1.0), row(1e308), row(1e308)], &mut rng(1)).unwrap_err();
-    assert_eq!(refused, Error::LoggedRound { round: 1, what: "reward", value: 1e308, limit: 1e50 });
+    let refused = replay(&mut policy, &[row(1.0), row(1e60), row(1e60)], None, &mut rng(1)).unwrap_err();
+    assert_eq!(refused, Error::LoggedRound { round: 1, what: "reward", value: 1e60, limit: 1e50 });
+    assert!(matches!(replay(&mut policy, &[row(f64::NAN)], None, &mut rng(1)), Err(Error::InRound { round: 0, .. })));
     assert_eq!(policy, before);
-    assert!(is_finite(&replay(&mut policy, &[row(1.0), row(3.0)], &mut rng(1)).unwrap()));
+    assert!(is_finite(&replay(&mut policy, &[row(1.0), row(3.0)], None, &mut rng(1)).unwrap().estimate));
 }
 
 /// An environment in which every arm has the same reward.

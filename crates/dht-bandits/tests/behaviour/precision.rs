@@ -1,7 +1,8 @@
 //! What rounding does to the factor, over many and badly conditioned updates.
 
 use crate::support::{normals, rng};
-use dht_bandits::{ArmId, LinUcb, RidgeOptions, Ucb};
+use dht_bandits::posterior::{DiagonalLaplaceOptions, Forgetting, TsPrior};
+use dht_bandits::{ArmId, Available, DiagonalLogisticTs, Error, LinUcb, Observation, RidgeOptions, Thompson, Ucb};
 
 /// A value held as the sum of two, some 32 digits.
 #[derive(Debug, Clone, Copy)]
@@ -131,4 +132,53 @@ fn a_variance_is_never_negative() {
         // Rounding of a condition of 10²² may show in the tenth digit, never in the sign.
         assert!(width > 0.0 && width < 1.000_001, "{round}: {width}");
     }
+}
+
+#[test]
+fn the_mode_of_a_batch_is_found_however_wide_the_prior() {
+    // Two equal clicks under N(0, q): the mode solves z = 2q·σ(−z), ln z + ln(1 + e^z) = ln 2q.
+    for exponent in [3, 15, 30, 90] {
+        let precision = 10f64.powi(-exponent);
+        let prior = TsPrior::Gaussian { prior_precision: precision };
+        let options = DiagonalLaplaceOptions { prior, forgetting: Forgetting::NONE };
+        let mut policy = DiagonalLogisticTs::new(1, 1, options, Thompson { alpha: 0.0 }).unwrap();
+        let decision = policy.decide(&[1.0], Available::All, &mut rng(1)).unwrap();
+        let clicks = [Observation::new(decision.clone(), 1.0), Observation::new(decision, 1.0)];
+        policy.learn_batch(&clicks).unwrap();
+        let (mut low, mut high) = (0.0f64, 1e3);
+        for _ in 0..200 {
+            let z = 0.5 * (low + high);
+            if z.ln() + z + (-z).exp().ln_1p() > (2.0 / precision).ln() {
+                high = z;
+            } else {
+                low = z;
+            }
+        }
+        let mean = policy.score(ArmId::new(0), &[1.0]).unwrap().mean;
+        assert!((mean - low).abs() < 1e-9 * low, "1e-{exponent}: {mean} instead of {low}");
+    }
+}
+
+#[test]
+fn a_decay_whose_inverse_overflows_is_refused_where_it_is_made() {
+    for decay in [1e-200, 1e-101, 0.0, 5e-324] {
+        assert!(matches!(Forgetting::new(decay), Err(Error::Parameter { name: "decay", .. })), "{decay}");
+        assert!(serde_json::from_str::<Forgetting>(&decay.to_string()).is_err());
+    }
+    // The smallest one forgets, and nothing overflows.
+    let smallest = Forgetting::new(1e-100).unwrap();
+    let prior = TsPrior::Gaussian { prior_precision: 1.0 };
+    let options = DiagonalLaplaceOptions { prior, forgetting: smallest };
+    let mut fading = DiagonalLogisticTs::new(1, 1, options, Thompson { alpha: 0.0 }).unwrap();
+    let mut once = fading.clone();
+    for _ in 0..5 {
+        fading.update(ArmId::new(0), &[1.0], 1.0, 1.0).unwrap();
+    }
+    once.update(ArmId::new(0), &[1.0], 1.0, 1.0).unwrap();
+    assert_eq!(fading.score(ArmId::new(0), &[1.0]), once.score(ArmId::new(0), &[1.0]));
+    let mut ridge = LinUcb::new(1, 1, RidgeOptions::default(), Ucb { alpha: 1.0 }).unwrap();
+    ridge.update(ArmId::new(0), &[1.0], 1.0, 1.0).unwrap();
+    ridge.forget(smallest).unwrap();
+    let score = ridge.score(ArmId::new(0), &[1.0]).unwrap();
+    assert!(score.mean.abs() < 1e-90 && score.width == 1.0, "{score:?}");
 }

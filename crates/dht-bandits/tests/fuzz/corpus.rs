@@ -7,7 +7,8 @@ use dht_bandits::{
     features::NormalizerOptions,
     policy::{Feedback, Fixed, HybridOptions, SharedLinUcb, Slate, Uniform},
     posterior::{
-        DiagonalLaplace, DiagonalLaplaceOptions, Forgetting, FullLaplace, FullLaplaceOptions, Posterior, Ridge,
+        DecayClock, DiagonalLaplace, DiagonalLaplaceOptions, DiscountedRidge, DiscountedRidgeOptions, Forgetting,
+        FullLaplace, FullLaplaceOptions, Posterior, Ridge,
     },
 };
 use rand_chacha::ChaCha8Rng;
@@ -35,6 +36,8 @@ fn trained<P: Posterior, E: Exploration>(mut policy: Disjoint<P, E>) -> Disjoint
     policy.add_arm().unwrap();
     policy
 }
+
+pub type DiscountedLinUcb = Disjoint<DiscountedRidge, Ucb>;
 
 /// A posterior of dimension 3 that learned something, and the same before.
 pub trait Healthy: Posterior {
@@ -126,6 +129,12 @@ pub fn texts() -> Vec<String> {
         text(&Fixed::new(2, 3, ArmId::new(1)).unwrap()),
         text(&lin_ucb.state().header),
     ];
+    let clocked = DiscountedRidgeOptions {
+        prior_precision: 0.5,
+        forgetting: Forgetting::new(0.6).unwrap(),
+        clock: DecayClock::Updates,
+    };
+    texts.push(text(&trained(DiscountedLinUcb::new(3, 3, clocked, Ucb { alpha: 0.5 }).unwrap())));
     texts.extend(disjoint::<Ridge>());
     texts.extend(disjoint::<FullLaplace>());
     texts.extend(disjoint::<DiagonalLaplace>());

@@ -1,6 +1,6 @@
 //! What is done with whatever could be read of a damaged file.
 
-use crate::corpus::{Healthy, context, hybrid, per_arm, rng, shared, text};
+use crate::corpus::{DiscountedLinUcb, Healthy, context, hybrid, per_arm, rng, shared, text};
 use dht_bandits::{
     ArmId, Available, Candidates, Decision, Disjoint, EpsilonGreedy, HybridLinUcb, LinTs, LinUcb, Normalizer,
     Observation, Policy, PyramidPool, Result, Thompson, TopK, TopKThompson,
@@ -16,6 +16,7 @@ pub fn works(file: &[u8]) -> bool {
     single::<LinUcb>(file)
         && single::<LinTs>(file)
         && single::<EpsilonGreedy>(file)
+        && single::<DiscountedLinUcb>(file)
         && single::<Uniform>(file)
         && single::<Fixed>(file)
         && disjoint::<Ridge>(file)

@@ -1,5 +1,6 @@
 //! Disjoint policies, with one posterior per arm: LinUCB, linear and logistic Thompson sampling, ε-greedy.
 
+mod drift;
 mod merge;
 mod select_batch;
 mod state;

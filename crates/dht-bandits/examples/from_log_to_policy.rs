@@ -1,0 +1,125 @@
+//! The whole circle. An old system showed one of four offers and logged what it did (examples/data/offers.csv). Which new
+//! policy would have earned more? Take the best one into service, log what it does, through a crash, and judge it from that
+//! log: did it keep its promise?
+//!
+//! cargo run --release -p dht-bandits --features log --example from_log_to_policy
+
+use dht_bandits::evaluation::{CrossFit, EvaluationSettings, OutcomeModel, Target, evaluate, replay};
+use dht_bandits::log::{CsvRows, CsvWriter, DecisionLog, LogReader, LogSettings, LoggedDecision, ReadSettings};
+use dht_bandits::simulation::{Environment, GlmEnvironment};
+use dht_bandits::{ArmId, Available, EpsilonGreedy, LinUcb, Result, RidgeOptions, Ucb, exploration::Greedy};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::{fs::File, path::Path};
+
+const RANGE: (f64, f64) = (0.0, 1.0);
+
+/// What the policy would do: its best arm, but for a share ε of rounds in which it draws any.
+fn probabilities(policy: &EpsilonGreedy, context: &[f64], available: Available<'_>) -> Result<Vec<(ArmId, f64)>> {
+    let mut scores = Vec::new();
+    policy.scores(context, available, &mut scores)?;
+    let (epsilon, count) = (policy.exploration().epsilon, scores.len() as f64);
+    let best = scores.iter().max_by(|left, right| left.1.mean.total_cmp(&right.1.mean)).map(|entry| entry.0);
+    let of = |arm| epsilon / count + if Some(arm) == best { 1.0 - epsilon } else { 0.0 };
+    Ok(scores.iter().map(|(arm, _)| (*arm, of(*arm))).collect())
+}
+
+/// The world the log is from; nobody in this story looks into it.
+fn world() -> Result<GlmEnvironment> {
+    GlmEnvironment::logistic(3, 4, &mut ChaCha8Rng::seed_from_u64(5))
+}
+
+/// How the log was made: two offers are shown more often than the others.
+fn record(path: &Path) -> std::result::Result<(), Box<dyn std::error::Error>> {
+    let (mut rng, mut world) = (ChaCha8Rng::seed_from_u64(1), world()?);
+    let mut log = CsvWriter::new(File::create(path)?, 3)?;
+    for _ in 0..1200 {
+        world.advance(&mut rng);
+        let draw = rng.random_range(0..10);
+        let (arm, propensity) = if draw < 8 { (draw % 2, 0.4) } else { (draw - 6, 0.1) };
+        let (arm, context) = (ArmId::new(arm), world.context().iter().map(|value| (value * 1e3).round() / 1e3));
+        log.write(&LoggedDecision::new(context.collect(), arm, propensity, world.reward(arm, &mut rng)))?;
+    }
+    Ok(log.flush()?)
+}
+
+fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data/offers.csv");
+    if std::env::args().any(|argument| argument == "record") {
+        return record(&path);
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(11);
+    // 1. Read the log; a bad row would stop here, with its line.
+    let rows: Vec<LoggedDecision> = CsvRows::new(File::open(&path)?, &path)?.collect::<std::result::Result<_, _>>()?;
+    let (train, test) = rows.split_at(rows.len() / 2);
+    // 2. Learn candidates from one half, and judge them by the other.
+    let mut candidates = Vec::new();
+    for prior_precision in [1.0, 1000.0] {
+        let options = RidgeOptions::with_prior_precision(prior_precision);
+        let mut policy = EpsilonGreedy::new(3, 4, options, Greedy { epsilon: 0.1 })?;
+        train.iter().try_for_each(|row| policy.update(row.arm, &row.context, row.reward, 1.0))?;
+        candidates.push(policy);
+    }
+    let of = |policy: &EpsilonGreedy| {
+        let (name, policy) = (format!("ridge, λ = {}", policy.options().prior_precision), policy.clone());
+        Target::new(name, move |context, available| probabilities(&policy, context, available))
+    };
+    let targets: Vec<Target> = candidates.iter().map(of).chain([Target::always(ArmId::new(3))]).collect();
+    let model = CrossFit { model: OutcomeModel::Logistic { prior_precision: 1.0 }, ..CrossFit::default() };
+    let settings = EvaluationSettings { model: Some(model), resamples: 1000, reward_range: Some(RANGE) };
+    let table = evaluate(test, &targets, &settings, &mut rng)?;
+    println!("{}", table.to_markdown());
+    // 3. How would one learn that starts from nothing? Replay tells the first rounds.
+    let mut beginner = LinUcb::new(3, 4, RidgeOptions::default(), Ucb { alpha: 0.5 })?;
+    let replayed = replay(&mut beginner, &rows, Some(0.1), &mut rng)?;
+    let (curve, share) = (replayed.learning_curve(3), replayed.acceptance);
+    println!("from nothing, by thirds of {:.0} % of the log: {curve:.2?}", 100.0 * share);
+    // 4. The best lower bound goes into service; it stays as it is, so that it can be judged.
+    let lower = |policy: &EpsilonGreedy| {
+        let name = format!("ridge, λ = {}", policy.options().prior_precision);
+        table.row(&name, "SNDR").map_or(f64::NEG_INFINITY, |row| row.estimate.low)
+    };
+    let Some(policy) = candidates.into_iter().max_by(|left, right| lower(left).total_cmp(&lower(right))) else {
+        return Ok(());
+    };
+    println!("\nλ = {} goes into service: at least {:.3} a round", policy.options().prior_precision, lower(&policy));
+    // 5. Rewards arrive up to fifty rounds late, a third never: no click. Halfway the process dies.
+    let (folder, mut world, mut pending) = (std::env::temp_dir().join("offers"), world()?, Vec::new());
+    let settings = LogSettings { horizon: Some(100.0), ..LogSettings::default() };
+    let mut log = DecisionLog::open(&folder, settings)?;
+    for round in 0..2000 {
+        if round == 1000 {
+            drop(log);
+            log = DecisionLog::open(&folder, settings)?;
+        }
+        world.advance(&mut rng);
+        let decision = policy.decide(world.context(), Available::All, &mut rng)?;
+        let all = probabilities(&policy, world.context(), Available::All)?;
+        let id = log.append(&decision, Some(&all), f64::from(round))?;
+        if world.reward(decision.arm(), &mut rng) == 1.0 {
+            pending.push((round + rng.random_range(0..50), id));
+        }
+        for (_, id) in pending.extract_if(.., |(due, _)| *due <= round) {
+            log.reward(id, 1.0, f64::from(round))?;
+        }
+    }
+    // 6. Its own log: what was promised, by what came; and is it worth learning from the first half of it?
+    let mut reader = LogReader::open(&folder, ReadSettings { horizon: Some(100.0), default_reward: Some(0.0) })?;
+    let (mut served, mut learner) = (Vec::new(), policy.clone());
+    for joined in &mut reader {
+        let joined = joined?;
+        if joined.id < 1000 {
+            learner.learn(&joined.decision, joined.reward)?;
+        }
+        served.push(joined.into_row());
+    }
+    let counts = reader.counts();
+    let earned = served.iter().map(|row| row.reward).sum::<f64>() / served.len() as f64;
+    println!("in service: {earned:.3} a round, {} rewarded, {} by default\n", counts.rewarded, counts.defaulted);
+    let learned =
+        Target::new("the same, 1,000 rounds later", |context, available| probabilities(&learner, context, available));
+    let settings = EvaluationSettings { model: None, resamples: 0, reward_range: Some(RANGE) };
+    println!("{}", evaluate(&served[1000..], &[of(&policy), learned], &settings, &mut rng)?.to_markdown());
+    std::fs::remove_dir_all(&folder)?;
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! The adaptive window.
+
+use super::{Change, ChangeDetector};
+use crate::error::Result;
+use crate::validate::{check_parameter, check_scalar, check_within};
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// ADWIN (Bifet & Gavaldà 2007, "Learning from time-changing data with adaptive windowing"): keeps a window that grows
+/// while its mean stays the same, and drops its older part when the means of two parts, of n₀ and n₁ values, differ by
+/// more than ε = √(2σ² ln(2/δ′)/m) + 2R ln(2/δ′)/(3m) with 1/m = 1/n₀ + 1/n₁, δ′ = δ/ln n and R the range of the values.
+///
+/// The window is kept as O(log n) buckets of 1, 2, 4 … values, five of each size at most, which are its possible cuts;
+/// they are tested at every 8th value. O(log n) memory and time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Adwin {
+    delta: f64,
+    range: f64,
+    /// From the oldest, and so the largest.
+    buckets: VecDeque<Bucket>,
+    since_test: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Bucket {
+    count: f64,
+    sum: f64,
+    /// The sum of squared deviations from the bucket's mean.
+    squares: f64,
+}
+
+impl Bucket {
+    const EMPTY: Self = Self { count: 0.0, sum: 0.0, squares: 0.0 };
+
+    fn mean(self) -> f64 {
+        self.sum / self.count
+    }
+
+    /// Both together (Chan, Golub & LeVeque 1979).
+    fn and(self, other: Self) -> Self {
+        if self.count == 0.0 || other.count == 0.0 {
+            return if self.count == 0.0 { other } else { self };
+        }
+        let (count, gap) = (self.count + other.count, self.mean() - other.mean());
+        let between = gap * gap * self.count * other.count / count;
+        Self { count, sum: self.sum + other.sum, squares: self.squares + other.squares + between }
+    }
+}
+
+/// The largest number of buckets of one size.
+const BUCKETS: usize = 5;
+/// How many values lie between two tests.
+const STRIDE: u32 = 8;
+/// The smallest part of the window that is compared.
+const LEAST_PART: f64 = 8.0;
+
+impl Adwin {
+    /// δ, about the chance of a false alarm, for values whose largest and smallest differ by `range` at most.
+    ///
+    /// # Errors
+    /// A δ outside (0, 1), a range that is not positive or beyond 1e50.
+    pub fn new(delta: f64, range: f64) -> Result<Self> {
+        check_parameter("delta", delta, delta > 0.0 && delta < 1.0, "in (0, 1)")?;
+        check_parameter("range", range, range > 0.0 && range <= 1e50, "positive, at most 1e50")?;
+        Ok(Self { delta, range, buckets: VecDeque::new(), since_test: 0 })
+    }
+
+    fn total(&self) -> Bucket {
+        self.buckets.iter().fold(Bucket::EMPTY, |all, bucket| all.and(*bucket))
+    }
+
+    /// How many values the window holds.
+    pub fn window(&self) -> usize {
+        self.total().count as usize
+    }
+
+    /// The mean of the window; 0 if it is empty.
+    pub fn mean(&self) -> f64 {
+        let total = self.total();
+        if total.count > 0.0 { total.mean() } else { 0.0 }
+    }
+
+    /// Merges the two oldest of each size that has too many buckets.
+    fn compress(&mut self) {
+        let mut end = self.buckets.len();
+        while end > 0 {
+            let size = self.buckets[end - 1].count;
+            let start = self.buckets.iter().take(end).position(|bucket| bucket.count == size).unwrap_or(end);
+            if end - start <= BUCKETS {
+                return;
+            }
+            let merged = self.buckets[start].and(self.buckets[start + 1]);
+            self.buckets[start] = merged;
+            self.buckets.remove(start + 1);
+            end = start + 1;
+        }
+    }
+
+    /// The direction in which the window's newer part differs from its older one, if they differ.
+    fn cut(&self) -> Option<Change> {
+        let total = self.total();
+        let spread = total.squares / total.count;
+        let logarithm = (2.0 * total.count.ln().max(1.0) / self.delta).ln();
+        let mut old = Bucket::EMPTY;
+        for bucket in self.buckets.iter().take(self.buckets.len().saturating_sub(1)) {
+            old = old.and(*bucket);
+            let (count, sum) = (total.count - old.count, total.sum - old.sum);
+            if old.count < LEAST_PART || count < LEAST_PART {
+                continue;
+            }
+            let inverse = 1.0 / old.count + 1.0 / count;
+            let allowed = (2.0 * spread * logarithm * inverse).sqrt() + 2.0 / 3.0 * self.range * logarithm * inverse;
+            let gap = sum / count - old.mean();
+            if gap.abs() > allowed {
+                return Some(if gap > 0.0 { Change::Increase } else { Change::Decrease });
+            }
+        }
+        None
+    }
+}
+
+impl ChangeDetector for Adwin {
+    /// Values may exceed the range, up to ±1e60, but then false alarms are more frequent than δ says.
+    fn push(&mut self, value: f64) -> Result<Change> {
+        check_scalar("value", value)?;
+        check_within("value", value, 1e60)?;
+        self.buckets.push_back(Bucket { count: 1.0, sum: value, squares: 0.0 });
+        self.compress();
+        self.since_test += 1;
+        let mut change = Change::None;
+        if self.since_test >= STRIDE {
+            self.since_test = 0;
+            while let Some(direction) = self.cut() {
+                if change == Change::None {
+                    change = direction;
+                }
+                self.buckets.pop_front();
+            }
+        }
+        Ok(change)
+    }
+
+    fn reset(&mut self) {
+        self.buckets.clear();
+        self.since_test = 0;
+    }
+}

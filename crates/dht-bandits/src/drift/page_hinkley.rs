@@ -1,0 +1,51 @@
+//! The test of Page and Hinkley.
+
+use super::{Change, ChangeDetector};
+use crate::error::Result;
+use crate::validate::{check_bounded, check_parameter};
+use serde::{Deserialize, Serialize};
+
+/// Page–Hinkley (Page 1954, "Continuous inspection schemes"; Hinkley 1971): with x̄_t the mean so far and
+/// m_t = Σ_{i≤t} (x_i − x̄_i − δ), the mean has grown when m_t − min_i m_i > λ. It never says that it has fallen. O(1).
+///
+/// δ is the change that is too small to matter, λ what a false alarm is worth: both in units of the values.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct PageHinkley {
+    tolerance: f64,
+    threshold: f64,
+    count: f64,
+    mean: f64,
+    sum: f64,
+    least: f64,
+}
+
+impl PageHinkley {
+    /// δ = `tolerance`, λ = `threshold`.
+    ///
+    /// # Errors
+    /// A tolerance that is negative, a threshold that is not positive.
+    pub fn new(tolerance: f64, threshold: f64) -> Result<Self> {
+        check_parameter("tolerance", tolerance, tolerance >= 0.0, "at least 0")?;
+        check_parameter("threshold", threshold, threshold > 0.0, "positive")?;
+        Ok(Self { tolerance, threshold, count: 0.0, mean: 0.0, sum: 0.0, least: 0.0 })
+    }
+}
+
+impl ChangeDetector for PageHinkley {
+    fn push(&mut self, value: f64) -> Result<Change> {
+        check_bounded("value", value)?;
+        self.count += 1.0;
+        self.mean += (value - self.mean) / self.count;
+        self.sum += value - self.mean - self.tolerance;
+        self.least = self.least.min(self.sum);
+        if self.sum - self.least > self.threshold {
+            self.reset();
+            return Ok(Change::Increase);
+        }
+        Ok(Change::None)
+    }
+
+    fn reset(&mut self) {
+        (self.count, self.mean, self.sum, self.least) = (0.0, 0.0, 0.0, 0.0);
+    }
+}

@@ -1,0 +1,90 @@
+//! A policy that begins anew when its predictions grow worse.
+
+use super::{Change, ChangeDetector};
+use crate::arm::{ArmId, Available};
+use crate::clock::check_epoch;
+use crate::error::Result;
+use crate::exploration::Exploration;
+use crate::policy::{ArmSet, Choice, Decision, Disjoint, Policy};
+use crate::posterior::Posterior;
+use rand::Rng;
+
+/// A policy beside a change test of |reward − mean|, the error of what it predicted for the decision: when that grows,
+/// the policy is [reset](Disjoint::reset) and learns anew. That errors shrink, as they do while it learns, is no reason.
+///
+/// The error is known where a reward is learned with its decision ([`learn`](Policy::learn)); bare updates are not
+/// tested. For posteriors whose mean is on the scale of the rewards, such as ridges.
+#[derive(Debug, Clone)]
+pub struct ResetOnChange<P: Posterior, E: Exploration, D> {
+    policy: Disjoint<P, E>,
+    detector: D,
+    resets: u64,
+}
+
+impl<P: Posterior, E: Exploration, D: ChangeDetector> ResetOnChange<P, E, D> {
+    /// A policy and its test.
+    pub fn new(policy: Disjoint<P, E>, detector: D) -> Self {
+        Self { policy, detector, resets: 0 }
+    }
+
+    /// How often it was reset.
+    pub fn resets(&self) -> u64 {
+        self.resets
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> &Disjoint<P, E> {
+        &self.policy
+    }
+
+    /// The policy, to add and remove arms.
+    pub fn policy_mut(&mut self) -> &mut Disjoint<P, E> {
+        &mut self.policy
+    }
+
+    /// The test.
+    pub fn detector(&self) -> &D {
+        &self.detector
+    }
+}
+
+impl<P: Posterior, E: Exploration, D: ChangeDetector> Policy for ResetOnChange<P, E, D> {
+    fn dimension(&self) -> usize {
+        self.policy.dimension()
+    }
+
+    fn arms(&self) -> &ArmSet {
+        self.policy.arms()
+    }
+
+    fn version(&self) -> u64 {
+        self.policy.version()
+    }
+
+    fn epoch(&self) -> u64 {
+        self.policy.epoch()
+    }
+
+    fn select(&self, context: &[f64], available: Available<'_>, rng: &mut dyn Rng) -> Result<Choice> {
+        self.policy.select(context, available, rng)
+    }
+
+    fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+        self.policy.update(arm, context, reward, weight)
+    }
+
+    /// Learns the reward of a decision, after a reset if predictions have grown worse with it.
+    fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
+        check_epoch(decision.choice.epoch, self.epoch())?;
+        self.policy.update(decision.arm(), &decision.context, reward, 1.0)?;
+        // An error too large to be tested is no less learned from.
+        let change = self.detector.push((reward - decision.choice.mean).abs()).unwrap_or(Change::None);
+        if change == Change::Increase {
+            self.policy.reset();
+            self.detector.reset();
+            self.resets += 1;
+            self.policy.update(decision.arm(), &decision.context, reward, 1.0)?;
+        }
+        Ok(())
+    }
+}

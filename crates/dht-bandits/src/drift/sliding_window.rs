@@ -1,0 +1,120 @@
+//! A policy that remembers the last observations alone.
+
+use crate::arm::{ArmId, Available};
+use crate::error::Result;
+use crate::exploration::Exploration;
+use crate::policy::{ArmSet, Choice, Disjoint, Policy};
+use crate::posterior::Ridge;
+use crate::validate::check_length;
+use rand::Rng;
+use std::collections::VecDeque;
+
+/// Ridge regressions over a sliding window (SW-LinUCB; Cheung, Simchi-Levi & Zhu 2019): the last n observations, of all
+/// arms together, count fully, those before not at all. An arm that nobody chooses falls back on the prior.
+///
+/// Each update learns an observation and unlearns the oldest, O(d²); every n updates the window is learned anew, and
+/// wherever unlearning would lose digits, so that rounding does not pile up. Keeps n contexts in memory; allocates until
+/// the window is full.
+#[derive(Debug, Clone)]
+pub struct SlidingWindow<E: Exploration> {
+    policy: Disjoint<Ridge, E>,
+    length: usize,
+    window: VecDeque<Seen>,
+    since_relearned: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Seen {
+    arm: ArmId,
+    context: Vec<f64>,
+    reward: f64,
+    weight: f64,
+}
+
+impl<E: Exploration> SlidingWindow<E> {
+    /// A window of this length over a policy. What the policy has learned before is forgotten when the window is first
+    /// full.
+    ///
+    /// # Errors
+    /// A length of zero or beyond 16,777,216; a policy that forgets by itself.
+    pub fn new(policy: Disjoint<Ridge, E>, length: usize) -> Result<Self> {
+        check_length("window", length)?;
+        let decay = policy.options().forgetting.decay();
+        crate::validate::check_parameter("decay", decay, decay == 1.0, "1 under a sliding window")?;
+        Ok(Self { policy, length, window: VecDeque::new(), since_relearned: 0 })
+    }
+
+    /// The policy, with what it has learned from the window.
+    pub fn policy(&self) -> &Disjoint<Ridge, E> {
+        &self.policy
+    }
+
+    /// The policy, to add and remove arms. What is taught to it directly is forgotten when the window is learned anew.
+    pub fn policy_mut(&mut self) -> &mut Disjoint<Ridge, E> {
+        &mut self.policy
+    }
+
+    /// How many observations the window holds.
+    pub fn len(&self) -> usize {
+        self.window.len()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.window.is_empty()
+    }
+
+    fn slide(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+        let full = self.window.len() == self.length;
+        let mut next = if full { self.window.pop_front() } else { None };
+        self.since_relearned += 1;
+        let forgotten = match &next {
+            Some(oldest) if self.policy.arms().contains(oldest.arm) => {
+                self.policy.unlearn(oldest.arm, &oldest.context, oldest.reward, oldest.weight).is_ok()
+            }
+            _ => true,
+        };
+        let seen = match next.take() {
+            Some(mut reused) => {
+                reused.context.clear();
+                reused.context.extend_from_slice(context);
+                Seen { arm, reward, weight, ..reused }
+            }
+            None => Seen { arm, context: context.to_vec(), reward, weight },
+        };
+        self.window.push_back(seen);
+        if !forgotten || self.since_relearned >= self.length && full {
+            let all = self.window.iter().map(|seen| (seen.arm, seen.context.as_slice(), seen.reward, seen.weight));
+            self.policy.relearn(all)?;
+            self.since_relearned = 0;
+        }
+        Ok(())
+    }
+}
+
+impl<E: Exploration> Policy for SlidingWindow<E> {
+    fn dimension(&self) -> usize {
+        self.policy.dimension()
+    }
+
+    fn arms(&self) -> &ArmSet {
+        self.policy.arms()
+    }
+
+    fn version(&self) -> u64 {
+        self.policy.version()
+    }
+
+    fn epoch(&self) -> u64 {
+        self.policy.epoch()
+    }
+
+    fn select(&self, context: &[f64], available: Available<'_>, rng: &mut dyn Rng) -> Result<Choice> {
+        self.policy.select(context, available, rng)
+    }
+
+    fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+        self.policy.update(arm, context, reward, weight)?;
+        self.slide(arm, context, reward, weight)
+    }
+}

@@ -1,0 +1,180 @@
+//! Confidence sequences: intervals that hold at all times at once.
+
+use super::bootstrap::Interval;
+use super::estimate::LoggedRound;
+use crate::error::{Error, Result};
+use crate::validate::{check_parameter, check_scalar};
+
+/// How much of its capital a bet may lose.
+const LARGEST_BET: f64 = 0.5;
+
+/// The number of values that are tested between the ends of the range.
+const GRID: usize = 1000;
+
+/// An anytime-valid interval for the value of a policy from the log of another: with probability 1 − α it covers the
+/// value after every round at once, however the log ends, at any number of rounds and for any weights (Waudby-Smith, Wu,
+/// Ramdas, Karampatziakis & Mineiro 2022, "Anytime-valid off-policy inference for contextual bandits", theorem 1).
+///
+/// For each value ν on a grid of the rewards' range, scaled to [0, 1], it bets against ν: the capital
+/// ∏_t (1 + λ_t(ν)(φ_t − ν)) with φ_t = V̂_t + w_t(r_t − q̂_t) ≥ −k is a supermartingale if the value is ν or less, and
+/// ν is ruled out once it reaches 2/α (Ville). λ_t(ν) = min(√(2 ln(2/α)/(σ̂²_{t−1} t ln(1 + t))), ½/(k + ν)) depends on
+/// earlier rounds alone. The same with 1 − r gives the upper end.
+///
+/// Without a bound on the weights the model is not used and k = 0: plain importance weighting, whose terms cannot be
+/// negative. With a bound, which must be known beforehand (such as K/ε for ε-greedy logs), k is that bound, and a good
+/// model shortens the interval where the bound is small. Predictions must come from earlier rounds or from elsewhere: a
+/// model that was [cross-fitted](super::CrossFit) on the log knows of later rounds.
+///
+/// The logging policy may learn: all it needs are the propensities. The evaluated policy must not. Memory and time a
+/// round are constant, the grid's 1,000 values.
+///
+/// ```
+/// use dht_bandits::evaluation::{ConfidenceSequence, LoggedRound};
+///
+/// let mut sequence = ConfidenceSequence::new((0.0, 1.0), 0.05)?;
+/// for round in 0..2000 {
+///     // Two arms at one half each; the evaluated policy plays arm 1, which always pays.
+///     let one = round % 2 == 0;
+///     sequence.push(&LoggedRound::new(if one { 1.0 } else { 0.2 }, 0.5, if one { 1.0 } else { 0.0 }))?;
+/// }
+/// let interval = sequence.interval();
+/// assert!(interval.low > 0.8 && interval.high == 1.0);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct ConfidenceSequence {
+    range: (f64, f64),
+    largest_weight: Option<f64>,
+    lower: Bets,
+    upper: Bets,
+    rounds: u64,
+}
+
+/// The bets against all values up to one that is ruled out.
+#[derive(Debug, Clone)]
+struct Bets {
+    threshold: f64,
+    /// The values that are bet against, (g + 1)/GRID, the largest bet against each, and the capital.
+    values: Vec<f64>,
+    largest: Vec<f64>,
+    capital: Vec<f64>,
+    /// How many of the grid's values are ruled out.
+    excluded: usize,
+    sum: f64,
+    squares: f64,
+    count: f64,
+}
+
+impl Bets {
+    fn new(alpha: f64, bound: f64) -> Self {
+        let values: Vec<f64> = (1..=GRID).map(|position| position as f64 / GRID as f64).collect();
+        let largest = values.iter().map(|value| LARGEST_BET / (bound + value)).collect();
+        let (threshold, capital) = (2.0 / alpha, vec![1.0; GRID]);
+        Self { threshold, values, largest, capital, excluded: 0, sum: 0.5, squares: 0.25, count: 1.0 }
+    }
+
+    fn push(&mut self, term: f64) {
+        let variance = self.squares / self.count;
+        let plug_in = (2.0 * self.threshold.ln() / (variance * self.count * self.count.ln_1p())).sqrt();
+        let from = self.excluded;
+        let bets = self.values[from..].iter().zip(&self.largest[from..]);
+        for (capital, (value, largest)) in self.capital[from..].iter_mut().zip(bets) {
+            let bet = if plug_in < *largest { plug_in } else { *largest };
+            let after = *capital * (1.0 + bet * (term - value));
+            // Capital that is lost stays lost: sums near the smallest number would be slow.
+            *capital = if after < 1e-300 {
+                0.0
+            } else if after < 1e300 {
+                after
+            } else {
+                1e300
+            };
+        }
+        // The capital falls with the value, so that what is ruled out is an interval.
+        while self.capital.get(self.excluded).is_some_and(|capital| *capital >= self.threshold) {
+            self.excluded += 1;
+        }
+        self.sum += term;
+        self.count += 1.0;
+        let deviation = term - self.sum / self.count;
+        self.squares += deviation * deviation;
+    }
+
+    fn low(&self) -> f64 {
+        self.excluded as f64 / GRID as f64
+    }
+}
+
+impl ConfidenceSequence {
+    /// A sequence for rewards from `range.0` to `range.1`, wrong with probability α at most, by importance weighting.
+    ///
+    /// # Errors
+    /// A range that is empty or not finite; an α outside (0, 1).
+    pub fn new(range: (f64, f64), alpha: f64) -> Result<Self> {
+        Self::make(range, alpha, None)
+    }
+
+    /// A sequence that uses a model, for weights that are known never to exceed a bound.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); a bound that is not from 1 to 1e6.
+    pub fn doubly_robust(range: (f64, f64), alpha: f64, largest_weight: f64) -> Result<Self> {
+        let fits = (1.0..=1e6).contains(&largest_weight);
+        check_parameter("largest weight", largest_weight, fits, "from 1 to 1e6")?;
+        Self::make(range, alpha, Some(largest_weight))
+    }
+
+    fn make(range: (f64, f64), alpha: f64, largest_weight: Option<f64>) -> Result<Self> {
+        check_scalar("lowest reward", range.0)?;
+        check_parameter("highest reward", range.1, range.1 > range.0, "above the lowest")?;
+        check_scalar("range of rewards", range.1 - range.0)?;
+        check_parameter("alpha", alpha, alpha > 0.0 && alpha < 1.0, "in (0, 1)")?;
+        let bets = Bets::new(alpha, largest_weight.unwrap_or(0.0));
+        Ok(Self { range, largest_weight, lower: bets.clone(), upper: bets, rounds: 0 })
+    }
+
+    /// Learns a round and returns the interval after it.
+    ///
+    /// # Errors
+    /// A reward or a prediction outside of the range; a propensity outside (0, 1] or a target outside [0, 1]; with a
+    /// bound, a weight above it or a round without prediction. The sequence is unchanged then.
+    pub fn push(&mut self, round: &LoggedRound) -> Result<Interval> {
+        let position = usize::try_from(self.rounds).unwrap_or(usize::MAX);
+        super::estimate::check_round(position, round)?;
+        let (low, high) = self.range;
+        let scaled = |value: f64| -> Result<f64> {
+            if (low..=high).contains(&value) {
+                Ok((value - low) / (high - low))
+            } else {
+                Err(Error::Reward { reward: value, low, high })
+            }
+        };
+        let (weight, reward) = (round.weight(), scaled(round.reward)?);
+        let (below, above) = match (self.largest_weight, round.prediction) {
+            (None, _) => (weight * reward, weight * (1.0 - reward)),
+            (Some(_), None) => return Err(Error::NoModel { estimator: "a doubly robust sequence", round: position }),
+            (Some(largest), Some(prediction)) => {
+                check_parameter("weight", weight, weight <= largest * (1.0 + 1e-9), "at most the bound on weights")?;
+                let (logged, expected) = (scaled(prediction.logged)?, scaled(prediction.expected)?);
+                let term = expected + weight * (reward - logged);
+                (term, 1.0 - term)
+            }
+        };
+        self.lower.push(below);
+        self.upper.push(above);
+        self.rounds += 1;
+        Ok(self.interval())
+    }
+
+    /// The interval now: of all intervals so far, what they have in common.
+    pub fn interval(&self) -> Interval {
+        let (low, high) = self.range;
+        let width = high - low;
+        Interval { low: low + width * self.lower.low(), high: high - width * self.upper.low() }
+    }
+
+    /// How many rounds it has learned.
+    pub fn rounds(&self) -> u64 {
+        self.rounds
+    }
+}

@@ -1,0 +1,178 @@
+//! The estimators by name, and the terms that each of them averages.
+
+use super::estimate::LoggedRound;
+use crate::error::{Error, Result};
+use crate::validate::check_parameter;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// An off-policy estimator. w is the importance weight π(a|x)/p, r the reward, q̂ the model's prediction for the logged
+/// arm, and V̂ = Σ_a π(a|x) q̂(x, a) the model's value of the evaluated policy.
+///
+/// | | formula | bias | variance | source |
+/// |---|---|---|---|---|
+/// | `Direct` | mean V̂ | the model's | least | |
+/// | `InversePropensity` | mean wr | none | large where policies differ | Horvitz & Thompson 1952 |
+/// | `Clipped` | mean min(w, M) r | of what is clipped | less | Ionides 2008; Bottou et al. 2013 |
+/// | `SelfNormalised` | Σwr/Σw | O(1/n) | less | Swaminathan & Joachims 2015 |
+/// | `DoublyRobust` | mean V̂ + w(r − q̂) | none, if either is right | less, with a good model | Dudík, Langford & Li 2011 |
+/// | `SelfNormalisedDoublyRobust` | mean V̂ + Σw(r − q̂)/Σw | O(1/n) | less | Thomas & Brunskill 2016 |
+/// | `SwitchDoublyRobust` | mean V̂ + w·1[w ≤ τ](r − q̂) | the model's, where w > τ | less | Wang, Agarwal & Dudík 2017 |
+/// | `PessimisticDoublyRobust` | mean V̂ + min(w, M)(r − q̂) | of what is clipped | less | Su et al. 2020 |
+/// | `OptimisticDoublyRobust` | mean V̂ + λw/(w² + λ)·(r − q̂) | of what is shrunk | less | Su et al. 2020 (DRos) |
+///
+/// Those with a parameter go from the direct method (0) to the unbiased one (∞, or `f64::MAX`):
+/// [`OffPolicy::slope`](super::OffPolicy::slope) chooses it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Estimator {
+    /// The direct method: the model alone.
+    Direct,
+    /// Inverse propensity scoring.
+    InversePropensity,
+    /// Inverse propensity scoring with clipped weights.
+    Clipped {
+        /// M, the largest weight.
+        largest: f64,
+    },
+    /// Self-normalised inverse propensity scoring.
+    SelfNormalised,
+    /// Doubly robust.
+    DoublyRobust,
+    /// Doubly robust with self-normalised weights.
+    SelfNormalisedDoublyRobust,
+    /// Doubly robust where the weight is at most a threshold, and the model alone elsewhere.
+    SwitchDoublyRobust {
+        /// τ, the largest weight that is used.
+        threshold: f64,
+    },
+    /// Doubly robust with clipped weights.
+    PessimisticDoublyRobust {
+        /// M, the largest weight.
+        largest: f64,
+    },
+    /// Doubly robust with optimistic shrinkage of the weights.
+    OptimisticDoublyRobust {
+        /// λ: the weights stay below √λ/2.
+        shrinkage: f64,
+    },
+}
+
+/// What one round contributes: the estimate is the mean offset + the mean numerator, or Σ numerator/Σ weight in its
+/// place.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Term {
+    pub(super) offset: f64,
+    pub(super) numerator: f64,
+    /// The weight as it is used.
+    pub(super) weight: f64,
+}
+
+impl Estimator {
+    /// Whether weights are divided by their sum.
+    pub(super) fn is_ratio(self) -> bool {
+        matches!(self, Self::SelfNormalised | Self::SelfNormalisedDoublyRobust)
+    }
+
+    /// Whether it needs a reward model.
+    pub fn needs_model(self) -> bool {
+        !matches!(self, Self::InversePropensity | Self::Clipped { .. } | Self::SelfNormalised)
+    }
+
+    /// Whether it needs rounds in which the evaluated policy does what was logged.
+    pub(super) fn needs_overlap(self) -> bool {
+        self != Self::Direct
+    }
+
+    /// The name without the parameter.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "DM",
+            Self::InversePropensity => "IPS",
+            Self::Clipped { .. } => "clipped IPS",
+            Self::SelfNormalised => "SNIPS",
+            Self::DoublyRobust => "DR",
+            Self::SelfNormalisedDoublyRobust => "SNDR",
+            Self::SwitchDoublyRobust { .. } => "switch-DR",
+            Self::PessimisticDoublyRobust { .. } => "DRps",
+            Self::OptimisticDoublyRobust { .. } => "DRos",
+        }
+    }
+
+    fn parameter(self) -> Option<f64> {
+        match self {
+            Self::Clipped { largest } | Self::PessimisticDoublyRobust { largest } => Some(largest),
+            Self::SwitchDoublyRobust { threshold } => Some(threshold),
+            Self::OptimisticDoublyRobust { shrinkage } => Some(shrinkage),
+            _ => None,
+        }
+    }
+
+    /// Refuses a parameter out of its range.
+    pub(super) fn check(self) -> Result<()> {
+        match self {
+            Self::Clipped { largest } => check_parameter("largest weight", largest, largest > 0.0, "positive"),
+            Self::PessimisticDoublyRobust { largest } => {
+                check_parameter("largest weight", largest, largest >= 0.0, "at least 0")
+            }
+            Self::SwitchDoublyRobust { threshold } => {
+                check_parameter("threshold", threshold, threshold >= 0.0, "at least 0")
+            }
+            Self::OptimisticDoublyRobust { shrinkage } => {
+                check_parameter("shrinkage", shrinkage, shrinkage >= 0.0, "at least 0")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The weight as this estimator uses it.
+    fn weight(self, weight: f64) -> f64 {
+        match self {
+            Self::Direct => 0.0,
+            Self::Clipped { largest } | Self::PessimisticDoublyRobust { largest } => weight.min(largest),
+            Self::SwitchDoublyRobust { threshold } => {
+                if weight <= threshold {
+                    weight
+                } else {
+                    0.0
+                }
+            }
+            // λw/(w² + λ), divided by w so that neither end overflows: λ = 0 gives 0, also where w = 0.
+            Self::OptimisticDoublyRobust { shrinkage } => {
+                if weight > 0.0 && shrinkage > 0.0 {
+                    1.0 / (weight / shrinkage + 1.0 / weight)
+                } else {
+                    0.0
+                }
+            }
+            _ => weight,
+        }
+    }
+
+    /// The term of a round.
+    ///
+    /// # Errors
+    /// [`Error::NoModel`].
+    pub(super) fn term(self, position: usize, round: &LoggedRound) -> Result<Term> {
+        let weight = self.weight(round.weight());
+        if !self.needs_model() {
+            return Ok(Term { offset: 0.0, numerator: weight * round.reward, weight });
+        }
+        let Some(prediction) = round.prediction else {
+            return Err(Error::NoModel { estimator: self.name(), round: position });
+        };
+        Ok(Term { offset: prediction.expected, numerator: weight * (round.reward - prediction.logged), weight })
+    }
+}
+
+impl fmt::Display for Estimator {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.parameter() {
+            Some(parameter) if (1e-3..1e6).contains(&parameter) => {
+                write!(formatter, "{}({})", self.name(), (parameter * 1e3).round() / 1e3)
+            }
+            Some(parameter) => write!(formatter, "{}({parameter:e})", self.name()),
+            None => formatter.write_str(self.name()),
+        }
+    }
+}

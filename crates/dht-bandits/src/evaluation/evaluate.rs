@@ -1,0 +1,212 @@
+//! Several policies judged from one log, by all estimators, in one table.
+
+use super::bootstrap::Interval;
+use super::confidence_sequence::ConfidenceSequence;
+use super::estimate::Estimate;
+use super::estimator::Estimator;
+use super::off_policy::OffPolicy;
+use super::outcome_model::{CrossFit, rounds};
+use crate::arm::{ArmId, Available};
+use crate::error::{Error, Result};
+use crate::log::LoggedDecision;
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+use std::fmt::Write;
+
+type Probabilities<'a> = dyn Fn(&[f64], Available<'_>) -> Result<Vec<(ArmId, f64)>> + 'a;
+
+/// A policy to be judged: its name, and its probability of each arm in a context. It must not have learned from the log
+/// that judges it.
+pub struct Target<'a> {
+    name: String,
+    probabilities: Box<Probabilities<'a>>,
+}
+
+impl<'a> Target<'a> {
+    /// A policy given by its probabilities; arms that are left out have none.
+    pub fn new(
+        name: impl Into<String>,
+        probabilities: impl Fn(&[f64], Available<'_>) -> Result<Vec<(ArmId, f64)>> + 'a,
+    ) -> Self {
+        Self { name: name.into(), probabilities: Box::new(probabilities) }
+    }
+
+    /// The policy that always plays one arm.
+    pub fn always(arm: ArmId) -> Self {
+        Self::new(format!("always {arm}"), move |_, _| Ok(vec![(arm, 1.0)]))
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its probabilities in each row of a log.
+    ///
+    /// # Errors
+    /// What the policy refuses, with the round.
+    pub fn probabilities(&self, log: &[LoggedDecision]) -> Result<Vec<Vec<(ArmId, f64)>>> {
+        let of_row = |(round, row): (usize, &LoggedDecision)| {
+            let available = row.available.as_deref().map_or(Available::All, Available::Only);
+            (self.probabilities)(&row.context, available)
+                .map_err(|source| Error::InRound { round, source: Box::new(source) })
+        };
+        log.iter().enumerate().map(of_row).collect()
+    }
+}
+
+impl std::fmt::Debug for Target<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Target").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// What [`evaluate`] computes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvaluationSettings {
+    /// The reward model of the doubly robust estimators; `None` leaves them out.
+    pub model: Option<CrossFit>,
+    /// The number of bootstrap resamples, at least 40; 0 for no bootstrap intervals.
+    pub resamples: usize,
+    /// The smallest and the largest reward there can be, for confidence sequences; `None` leaves those out.
+    pub reward_range: Option<(f64, f64)>,
+}
+
+impl Default for EvaluationSettings {
+    fn default() -> Self {
+        Self { model: Some(CrossFit::default()), resamples: 0, reward_range: None }
+    }
+}
+
+/// One estimate of one policy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EvaluationRow {
+    /// The policy.
+    pub policy: String,
+    /// The estimator, as it is written in tables: `SNIPS`, `switch-DR(4.2)`, `MRDR`; `mean` for the logging policy.
+    pub estimator: String,
+    /// The estimate with its asymptotic interval and its support.
+    pub estimate: Estimate,
+    /// The bootstrap interval.
+    pub bootstrap: Option<Interval>,
+    /// The anytime-valid interval, by importance weighting.
+    pub sequence: Option<Interval>,
+}
+
+/// All estimates of several policies from one log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// The rows, policy by policy; the first is the logging policy's own mean reward.
+    pub rows: Vec<EvaluationRow>,
+}
+
+/// Judges policies from a log: IPS, SNIPS and clipped IPS; with a model DM, DR, SNDR, switch-DR, DRos and MRDR. The
+/// parameters of clipped IPS, switch-DR and DRos are chosen by [SLOPE](OffPolicy::slope); MRDR is DR with a model that is
+/// [fitted for it](CrossFit::more_robust).
+///
+/// # Errors
+/// Fewer than two rows, or than folds; rows that are refused; what a policy refuses, with the round; a policy that never
+/// does what was logged ([`Error::NoOverlap`]); a reward outside of the given range.
+pub fn evaluate<R: Rng + ?Sized>(
+    log: &[LoggedDecision],
+    targets: &[Target<'_>],
+    settings: &EvaluationSettings,
+    rng: &mut R,
+) -> Result<Evaluation> {
+    let own: Vec<_> = log.iter().map(|row| super::LoggedRound::new(row.reward, 1.0, 1.0)).collect();
+    for (position, row) in log.iter().enumerate() {
+        row.check(position)?;
+    }
+    let mut table = Table { settings, rows: Vec::new() };
+    table.add("(the log)", "mean", Estimator::InversePropensity, &OffPolicy::new(&own)?, rng)?;
+    for target in targets {
+        let probabilities = target.probabilities(log)?;
+        let judged = match &settings.model {
+            Some(model) => model.rounds(log, &probabilities)?,
+            None => rounds(log, &probabilities)?,
+        };
+        let judge = OffPolicy::new(&judged)?;
+        let plain = [Estimator::InversePropensity, Estimator::SelfNormalised];
+        let robust = [Estimator::Direct, Estimator::DoublyRobust, Estimator::SelfNormalisedDoublyRobust];
+        let clipped = judge.candidates(|largest| Estimator::Clipped { largest });
+        let (clipped, _) = judge.slope(&clipped)?;
+        for estimator in plain.into_iter().chain([clipped]) {
+            table.add(target.name(), &estimator.to_string(), estimator, &judge, rng)?;
+        }
+        let Some(model) = settings.model else { continue };
+        let switch = judge.candidates(|threshold| Estimator::SwitchDoublyRobust { threshold });
+        let shrunk = judge.candidates(|weight| Estimator::OptimisticDoublyRobust { shrinkage: weight * weight });
+        let tuned = [judge.slope(&switch)?.0, judge.slope(&shrunk)?.0];
+        for estimator in robust.into_iter().chain(tuned) {
+            table.add(target.name(), &estimator.to_string(), estimator, &judge, rng)?;
+        }
+        let more_robust = CrossFit { more_robust: true, ..model }.rounds(log, &probabilities)?;
+        table.add(target.name(), "MRDR", Estimator::DoublyRobust, &OffPolicy::new(&more_robust)?, rng)?;
+    }
+    Ok(Evaluation { rows: table.rows })
+}
+
+struct Table<'a> {
+    settings: &'a EvaluationSettings,
+    rows: Vec<EvaluationRow>,
+}
+
+impl Table<'_> {
+    fn add<R: Rng + ?Sized>(
+        &mut self,
+        policy: &str,
+        name: &str,
+        estimator: Estimator,
+        judge: &OffPolicy<'_>,
+        rng: &mut R,
+    ) -> Result<()> {
+        let estimate = judge.estimate(estimator)?;
+        let bootstrap = match self.settings.resamples {
+            0 => None,
+            resamples => Some(judge.bootstrap(estimator, resamples, rng)?),
+        };
+        let sequence = match self.settings.reward_range {
+            Some(range) if estimator == Estimator::InversePropensity => {
+                let mut sequence = ConfidenceSequence::new(range, 0.05)?;
+                judge.rounds().iter().try_for_each(|round| sequence.push(round).map(drop))?;
+                Some(sequence.interval())
+            }
+            _ => None,
+        };
+        let (policy, estimator) = (policy.to_owned(), name.to_owned());
+        self.rows.push(EvaluationRow { policy, estimator, estimate, bootstrap, sequence });
+        Ok(())
+    }
+}
+
+impl Evaluation {
+    /// The row of a policy and an estimator, by the beginning of its name.
+    pub fn row(&self, policy: &str, estimator: &str) -> Option<&EvaluationRow> {
+        self.rows.iter().find(|row| row.policy == policy && row.estimator.starts_with(estimator))
+    }
+
+    /// The table in Markdown.
+    pub fn to_markdown(&self) -> String {
+        let mut table =
+            "| policy | estimator | value | 95 % | bootstrap | anytime | effective samples | largest weight \
+                         | mean weight | unsupported |\n|---|---|---|---|---|---|---|---|---|---|\n"
+                .to_owned();
+        let interval = |interval: Option<Interval>| {
+            interval.map_or("–".to_owned(), |Interval { low, high }| format!("{low:.3} to {high:.3}"))
+        };
+        for EvaluationRow { policy, estimator, estimate, bootstrap, sequence } in &self.rows {
+            let Estimate { value, low, high, effective_samples, largest_weight, mean_weight, unsupported, .. } =
+                estimate;
+            let (bootstrap, sequence) = (interval(*bootstrap), interval(*sequence));
+            let policy = policy.replace(['|', '\n'], " ");
+            // Writing to a string cannot fail.
+            let _ = writeln!(
+                table,
+                "| {policy} | {estimator} | {value:.3} | {low:.3} to {high:.3} | {bootstrap} | {sequence} | \
+                 {effective_samples:.0} | {largest_weight:.1} | {mean_weight:.2} | {unsupported:.2} |"
+            );
+        }
+        table
+    }
+}

@@ -1,0 +1,147 @@
+//! The pseudo-inverse estimator: slates whose reward is a sum over positions that nobody sees.
+
+use super::estimate::{Estimate, Support, check_logged, check_overlap, estimate};
+use crate::arm::ArmId;
+use crate::error::{Error, Result};
+use crate::log::check_distribution;
+use nalgebra::{DMatrix, DVector};
+use std::collections::BTreeMap;
+
+/// Γ† of one context: the weights of the pseudo-inverse estimator (Swaminathan et al. 2017, "Off-policy evaluation for
+/// slate recommendation").
+///
+/// With 1_s the indicator of which arm stands at which position of slate s, Γ = E_μ(1_s 1_sᵀ) under the logging policy μ
+/// and q = E_π(1_s) under the evaluated one, the weight of the shown slate is qᵀΓ†1_s. Unbiased for the reward of whole
+/// slates if that is a sum of unknown effects of arm and position; its variance grows with positions × arms, and not
+/// with the number of slates, as that of importance weights does. Weights may be negative.
+///
+/// O((positions × arms)³) to make; keep one for all rounds with the same logging policy. Where positions are chosen
+/// independently, [`SlateOffPolicy::pseudo_inverse`](super::SlateOffPolicy::pseudo_inverse) needs no matrix.
+///
+/// ```
+/// use dht_bandits::{ArmId, evaluation::PseudoInverse};
+///
+/// // All ordered pairs of three arms, at random.
+/// let arms = [0, 1, 2].map(ArmId::new);
+/// let mut logging = Vec::new();
+/// for &first in &arms {
+///     logging.extend(arms.iter().filter(|arm| **arm != first).map(|&second| (vec![first, second], 1.0 / 6.0)));
+/// }
+/// let target = [(vec![arms[2], arms[0]], 1.0)]; // always arm 2, then arm 0
+/// let pseudo_inverse = PseudoInverse::new(&logging)?;
+/// assert!(pseudo_inverse.weight(&target, &[arms[2], arms[0]])? > 2.0);
+/// assert!(pseudo_inverse.weight(&target, &[arms[2], arms[1]])? > 0.0); // half of it is as the target has it
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct PseudoInverse {
+    positions: usize,
+    /// The coordinate of each arm at each position that the logging policy shows.
+    coordinates: BTreeMap<(usize, ArmId), usize>,
+    gamma: DMatrix<f64>,
+    inverse: DMatrix<f64>,
+}
+
+/// Singular values below this are zero: rounding of probabilities that are.
+const LEAST_SINGULAR_VALUE: f64 = 1e-10;
+
+/// How far q may lie outside of what the logging policy shows.
+const LARGEST_OUTSIDE: f64 = 1e-6;
+
+impl PseudoInverse {
+    /// Γ† of a logging policy, given as its slates with their probabilities.
+    ///
+    /// # Errors
+    /// Slates that are empty, of different lengths or that hold no distribution; a decomposition that fails.
+    pub fn new(logging: &[(Vec<ArmId>, f64)]) -> Result<Self> {
+        let positions = logging.first().map_or(0, |(slate, _)| slate.len());
+        check_slates("the logging policy", logging, positions)?;
+        let mut coordinates = BTreeMap::new();
+        for (slate, _) in logging.iter().filter(|(_, probability)| *probability > 0.0) {
+            for (position, &arm) in slate.iter().enumerate() {
+                let next = coordinates.len();
+                coordinates.entry((position, arm)).or_insert(next);
+            }
+        }
+        let mut gamma = DMatrix::zeros(coordinates.len(), coordinates.len());
+        for (slate, probability) in logging.iter().filter(|(_, probability)| *probability > 0.0) {
+            let entries: Vec<_> = slate.iter().enumerate().map(|(at, &arm)| coordinates[&(at, arm)]).collect();
+            for &row in &entries {
+                for &column in &entries {
+                    gamma[(row, column)] += probability;
+                }
+            }
+        }
+        let inverse = gamma.clone().pseudo_inverse(LEAST_SINGULAR_VALUE);
+        let problem =
+            |problem: &str| Error::NotADistribution { what: "the logging policy", problem: problem.to_owned() };
+        let inverse = inverse.map_err(problem)?;
+        Ok(Self { positions, coordinates, gamma, inverse })
+    }
+
+    /// qᵀΓ†1_s of the shown slate, for an evaluated policy given as its slates with their probabilities.
+    ///
+    /// # Errors
+    /// [`Error::NoOverlap`]: the evaluated policy shows what the logging policy never shows at that position, or
+    /// combinations that it gives no evidence of; a shown slate that the logging policy never shows.
+    pub fn weight(&self, target: &[(Vec<ArmId>, f64)], shown: &[ArmId]) -> Result<f64> {
+        check_slates("the evaluated policy", target, self.positions)?;
+        let mut expected = DVector::zeros(self.coordinates.len());
+        for (slate, probability) in target.iter().filter(|(_, probability)| *probability > 0.0) {
+            for (position, &arm) in slate.iter().enumerate() {
+                match self.coordinates.get(&(position, arm)) {
+                    Some(&coordinate) => expected[coordinate] += probability,
+                    None => return Err(Error::NoOverlap { position, weights: 0.0 }),
+                }
+            }
+        }
+        if shown.len() != self.positions {
+            return Err(Error::Dimension { what: "slate", expected: self.positions, got: shown.len() });
+        }
+        let solved = &self.inverse * &expected;
+        if (&self.gamma * &solved - &expected).amax() > LARGEST_OUTSIDE {
+            return Err(Error::NoOverlap { position: 0, weights: 0.0 });
+        }
+        let coordinate = |(position, &arm): (usize, &ArmId)| {
+            self.coordinates.get(&(position, arm)).copied().ok_or(Error::UnknownArm { arm })
+        };
+        shown.iter().enumerate().map(|entry| Ok(solved[coordinate(entry)?])).sum()
+    }
+}
+
+fn check_slates(what: &'static str, slates: &[(Vec<ArmId>, f64)], positions: usize) -> Result<()> {
+    for (slate, _) in slates {
+        if slate.len() != positions || slate.is_empty() {
+            return Err(Error::Dimension { what: "slate", expected: positions.max(1), got: slate.len() });
+        }
+    }
+    // Slates as arms: the check of probabilities is the same.
+    let probabilities: Vec<_> =
+        slates.iter().enumerate().map(|(index, entry)| (ArmId::new(index as u64), entry.1)).collect();
+    check_distribution(what, &probabilities)
+}
+
+/// The mean of w·r over slates of this weight and reward, or Σwr/Σw if it is self-normalised, which is biased by O(1/n)
+/// and of less variance.
+///
+/// # Errors
+/// Fewer than two rounds; values that are not finite or beyond ±1e50; self-normalised, weights whose sum is not
+/// positive.
+pub fn pseudo_inverse_estimate(rounds: &[(f64, f64)], self_normalised: bool) -> Result<Estimate> {
+    if rounds.len() < 2 {
+        return Err(Error::TooFewObservations { what: "an estimate", needed: 2, got: rounds.len() });
+    }
+    for (position, &(weight, reward)) in rounds.iter().enumerate() {
+        check_logged(position, "weight", weight)?;
+        check_logged(position, "reward", reward)?;
+    }
+    let count = rounds.len() as f64;
+    let support = Support::of(rounds.iter().map(|entry| entry.0));
+    let mean = rounds.iter().map(|(weight, reward)| weight * reward).sum::<f64>() / count;
+    if !self_normalised {
+        return estimate(mean, rounds.iter().map(|(w, r)| w * r - mean), rounds.len(), support);
+    }
+    check_overlap(0, support.mean_weight * count)?;
+    let value = mean / support.mean_weight;
+    estimate(value, rounds.iter().map(|(w, r)| w * (r - value) / support.mean_weight), rounds.len(), support)
+}

@@ -1,0 +1,147 @@
+//! Estimates over a log that is read once, in constant memory.
+
+use super::bootstrap::Interval;
+use super::confidence_sequence::ConfidenceSequence;
+use super::estimate::{Estimate, LoggedRound, Support, check_overlap, check_round, of_moments};
+use crate::error::{Error, Result};
+
+/// Inverse propensities, self-normalised or not, doubly robust where rounds have predictions, and a confidence sequence,
+/// updated round by round. Values agree with [`OffPolicy`](super::OffPolicy) over the same rounds to rounding.
+#[derive(Debug, Clone)]
+pub struct RunningEstimates {
+    rounds: usize,
+    weights: f64,
+    squared_weights: f64,
+    largest_weight: f64,
+    unsupported: f64,
+    weighted: Moments,
+    /// Σw²r and Σw²r²: what the delta method needs beyond Σw².
+    cross: f64,
+    squares: f64,
+    robust: Moments,
+    /// The first round without a prediction.
+    without_model: Option<usize>,
+    sequence: Option<ConfidenceSequence>,
+}
+
+/// Mean and sum of squared deviations (Welford 1962).
+#[derive(Debug, Clone, Copy, Default)]
+struct Moments {
+    count: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl Moments {
+    fn push(&mut self, value: f64) {
+        self.count += 1.0;
+        let before = value - self.mean;
+        self.mean += before / self.count;
+        self.squares += before * (value - self.mean);
+    }
+
+    fn error(&self) -> f64 {
+        (self.squares / (self.count * (self.count - 1.0))).sqrt()
+    }
+}
+
+impl RunningEstimates {
+    /// No rounds so far; with a sequence, rewards must keep to its range.
+    pub fn new(sequence: Option<ConfidenceSequence>) -> Self {
+        Self {
+            rounds: 0,
+            weights: 0.0,
+            squared_weights: 0.0,
+            largest_weight: 0.0,
+            unsupported: 0.0,
+            weighted: Moments::default(),
+            cross: 0.0,
+            squares: 0.0,
+            robust: Moments::default(),
+            without_model: None,
+            sequence,
+        }
+    }
+
+    /// Adds a round.
+    ///
+    /// # Errors
+    /// As [`OffPolicy::new`](super::OffPolicy::new) and [`ConfidenceSequence::push`]. Nothing changes then.
+    pub fn push(&mut self, round: &LoggedRound) -> Result<()> {
+        check_round(self.rounds, round)?;
+        if let Some(sequence) = &mut self.sequence {
+            sequence.push(round)?;
+        }
+        let (weight, reward) = (round.weight(), round.reward);
+        self.weights += weight;
+        self.squared_weights += weight * weight;
+        self.largest_weight = self.largest_weight.max(weight);
+        self.unsupported += round.unsupported;
+        self.weighted.push(weight * reward);
+        self.cross += weight * weight * reward;
+        self.squares += weight * weight * reward * reward;
+        match round.prediction {
+            Some(prediction) => self.robust.push(prediction.expected + weight * (reward - prediction.logged)),
+            None => self.without_model = self.without_model.or(Some(self.rounds)),
+        }
+        self.rounds += 1;
+        Ok(())
+    }
+
+    fn support(&self) -> Result<Support> {
+        if self.rounds < 2 {
+            return Err(Error::TooFewObservations { what: "an estimate", needed: 2, got: self.rounds });
+        }
+        check_overlap(0, self.weights)?;
+        let count = self.rounds as f64;
+        Ok(Support {
+            effective_samples: self.weights * self.weights / self.squared_weights,
+            largest_weight: self.largest_weight,
+            mean_weight: self.weights / count,
+            unsupported: self.unsupported / count,
+        })
+    }
+
+    /// How many rounds were added.
+    pub fn rounds(&self) -> usize {
+        self.rounds
+    }
+
+    /// [`Estimator::InversePropensity`](super::Estimator::InversePropensity).
+    ///
+    /// # Errors
+    /// Fewer than two rounds; [`Error::NoOverlap`]; values that overflow.
+    pub fn inverse_propensity(&self) -> Result<Estimate> {
+        of_moments(self.weighted.mean, self.weighted.error(), self.rounds, self.support()?)
+    }
+
+    /// [`Estimator::SelfNormalised`](super::Estimator::SelfNormalised).
+    ///
+    /// # Errors
+    /// As [`inverse_propensity`](Self::inverse_propensity).
+    pub fn self_normalised(&self) -> Result<Estimate> {
+        let support = self.support()?;
+        let count = self.rounds as f64;
+        let value = self.weighted.mean / support.mean_weight;
+        let squares = self.squares - 2.0 * value * self.cross + value * value * self.squared_weights;
+        let error = (squares.max(0.0) / (count * (count - 1.0))).sqrt() / support.mean_weight;
+        of_moments(value, error, self.rounds, support)
+    }
+
+    /// [`Estimator::DoublyRobust`](super::Estimator::DoublyRobust).
+    ///
+    /// # Errors
+    /// As [`inverse_propensity`](Self::inverse_propensity); [`Error::NoModel`].
+    pub fn doubly_robust(&self) -> Result<Estimate> {
+        let support = self.support()?;
+        match self.without_model {
+            Some(round) => Err(Error::NoModel { estimator: "DR", round }),
+            None => of_moments(self.robust.mean, self.robust.error(), self.rounds, support),
+        }
+    }
+
+    /// The confidence sequence's interval, if there is one.
+    pub fn sequence(&self) -> Option<Interval> {
+        self.sequence.as_ref().map(ConfidenceSequence::interval)
+    }
+}

@@ -1,0 +1,65 @@
+//! The parameter of an estimator, chosen by the log itself.
+
+use super::estimate::{Estimate, NORMAL_975};
+use super::estimator::Estimator;
+use super::off_policy::OffPolicy;
+use crate::error::{Error, Result};
+
+/// √6 − 1: what keeps the chosen estimator's error within a factor of the best one's (Tucker & Lee 2021, SLOPE++).
+const COMPARISON: f64 = 1.449_489_742_783_178;
+
+/// So many times the largest weight changes no weight any more: with λ = w² the shrinkage is 1e-12.
+const UNBIASED: f64 = 1e6;
+
+impl OffPolicy<'_> {
+    /// SLOPE: the candidate of the smallest interval that still agrees with all of wider intervals (Su, Srinath &
+    /// Krishnamurthy 2020, "Adaptive estimator selection for off-policy evaluation"; Tucker & Lee 2021).
+    ///
+    /// In descending order of their half widths c, candidate i is accepted while |θ_i − θ_j| ≤ c_i + (√6 − 1)·c_j for
+    /// all j before it; the last accepted one is returned. Where we differ: estimates from one log err together, so that
+    /// their difference is known far better than either; it must also stay within 1.96 of its own
+    /// standard errors. Without that SLOPE accepts a bias of more than a whole interval.
+    ///
+    /// Candidates should be one family of falling variance and rising bias, such as switch-DR of falling thresholds:
+    /// [`candidates`](Self::candidates) makes one. The interval of the chosen estimate does not know of its bias.
+    ///
+    /// # Errors
+    /// No candidate; as [`estimate`](Self::estimate).
+    pub fn slope(&self, candidates: &[Estimator]) -> Result<(Estimator, Estimate)> {
+        let mut found = Vec::with_capacity(candidates.len());
+        for &candidate in candidates {
+            found.push((candidate, self.estimate(candidate)?, self.influences(candidate)?));
+        }
+        found.sort_by(|left, right| right.1.standard_error.total_cmp(&left.1.standard_error));
+        let half = |estimate: &Estimate| 0.5 * (estimate.high - estimate.low);
+        let agrees = |position: usize| {
+            let (_, ours, influences) = &found[position];
+            let with = |(_, other, others): &(Estimator, Estimate, Vec<f64>)| {
+                let gap = (ours.value - other.value).abs();
+                gap <= half(ours) + COMPARISON * half(other)
+                    && gap <= NORMAL_975 * error_of_difference(influences, others)
+            };
+            found[..position].iter().all(with)
+        };
+        let accepted = (0..found.len()).take_while(|&position| agrees(position)).last();
+        match accepted {
+            Some(position) => Ok((found[position].0, found[position].1)),
+            None => Err(Error::TooFewObservations { what: "a choice of estimators", needed: 1, got: 0 }),
+        }
+    }
+
+    /// Ten members of one family for [`slope`](Self::slope): `make` gets weights, first one so large that its square,
+    /// too, leaves the estimate unbiased, then from the largest of the log down to 1, evenly spaced by their logarithms.
+    pub fn candidates(&self, make: impl Fn(f64) -> Estimator) -> Vec<Estimator> {
+        let largest = self.rounds().iter().map(|round| round.weight()).fold(1.0, f64::max);
+        let grid = (0..9).map(|step| largest.powf(1.0 - f64::from(step) / 8.0));
+        std::iter::once(UNBIASED * largest).chain(grid).map(make).collect()
+    }
+}
+
+/// The standard error of the difference of two estimates with these deviations by round.
+fn error_of_difference(left: &[f64], right: &[f64]) -> f64 {
+    let count = left.len() as f64;
+    let squares: f64 = left.iter().zip(right).map(|(left, right)| (left - right) * (left - right)).sum();
+    (squares / (count * (count - 1.0))).sqrt()
+}

@@ -1,0 +1,194 @@
+//! Rows as csv: `arm,propensity,reward` and a column for each feature.
+
+use super::LoggedDecision;
+use super::error::{LineProblem, LogError, check_propensity, check_value};
+use crate::arm::ArmId;
+use csv::{Reader, StringRecord, Writer};
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Reads rows from csv with a header. The columns `arm`, `propensity` and `reward` may stand anywhere; every other column
+/// is a feature, in the order of the file.
+///
+/// ```
+/// use dht_bandits::log::CsvRows;
+///
+/// let text = "arm,propensity,reward,age,income\n2,0.5,1,0.3,-1\n0,1.5,0,0.1,2\n1,0.25,0,0.9,1\n";
+/// let rows: Vec<_> = CsvRows::new(text.as_bytes(), "log.csv")?.collect();
+/// assert_eq!(rows[0].as_ref().map(|row| row.context.clone()).ok(), Some(vec![0.3, -1.0]));
+/// assert_eq!(rows[1].as_ref().map_err(ToString::to_string).err().as_deref(),
+///            Some("log.csv, line 3: propensity 1.5 is outside (0, 1]"));
+/// assert!(rows[2].is_ok());
+/// # Ok::<(), dht_bandits::log::LogError>(())
+/// ```
+#[derive(Debug)]
+pub struct CsvRows<R> {
+    reader: Reader<R>,
+    path: PathBuf,
+    columns: [usize; 3],
+    features: Vec<(usize, String)>,
+    known: Option<BTreeSet<ArmId>>,
+    record: StringRecord,
+}
+
+const COLUMNS: [&str; 3] = ["arm", "propensity", "reward"];
+
+impl<R: Read> CsvRows<R> {
+    /// Reads the header. The name is for errors.
+    ///
+    /// # Errors
+    /// A header that cannot be read, lacks a column or names one twice.
+    pub fn new(reader: R, name: impl AsRef<Path>) -> Result<Self, LogError> {
+        let path = name.as_ref().to_owned();
+        let mut reader =
+            csv::ReaderBuilder::new().trim(csv::Trim::Headers).buffer_capacity(1 << 16).from_reader(reader);
+        let header = reader.headers().map_err(|error| refuse(&path, &error))?.clone();
+        let mut columns = [0; 3];
+        for (column, name) in columns.iter_mut().zip(COLUMNS) {
+            let mut found = header.iter().enumerate().filter(|(_, title)| *title == name).map(|(index, _)| index);
+            *column =
+                found.next().ok_or_else(|| LogError::line(&path, 1, LineProblem::Missing(format!("column {name}"))))?;
+            if found.next().is_some() {
+                let problem = LineProblem::Malformed(format!("there are two columns {name}"));
+                return Err(LogError::line(&path, 1, problem));
+            }
+        }
+        let features = header.iter().enumerate().filter(|(index, _)| !columns.contains(index));
+        let features = features.map(|(index, title)| (index, title.to_owned())).collect();
+        Ok(Self { reader, path, columns, features, known: None, record: StringRecord::new() })
+    }
+
+    /// Refuses rows of other arms than these.
+    #[must_use]
+    pub fn with_arms(self, arms: impl IntoIterator<Item = ArmId>) -> Self {
+        Self { known: Some(arms.into_iter().collect()), ..self }
+    }
+
+    /// The names of the features.
+    pub fn features(&self) -> impl Iterator<Item = &str> {
+        self.features.iter().map(|(_, name)| name.as_str())
+    }
+
+    /// Reads the next row into the memory of the last; false at the end. After an error the row is worth nothing, and the
+    /// next call goes on with the next line.
+    ///
+    /// # Errors
+    /// A row that cannot be used, with its line.
+    pub fn read(&mut self, row: &mut LoggedDecision) -> Result<bool, LogError> {
+        if !self.reader.read_record(&mut self.record).map_err(|error| refuse(&self.path, &error))? {
+            return Ok(false);
+        }
+        match self.parse(row) {
+            Ok(()) => Ok(true),
+            Err(problem) => {
+                let line = self.record.position().map_or(0, csv::Position::line);
+                Err(LogError::line(&self.path, line, problem))
+            }
+        }
+    }
+
+    fn parse(&self, row: &mut LoggedDecision) -> Result<(), LineProblem> {
+        let field = |index: usize| self.record.get(index).unwrap_or_default().trim();
+        let number = |index: usize, name: &str| -> Result<f64, LineProblem> {
+            let text = field(index);
+            if text.is_empty() {
+                return Err(LineProblem::Missing(name.to_owned()));
+            }
+            text.parse().map_err(|_| LineProblem::Malformed(format!("{name} is {text:?}, expected a number")))
+        };
+        let [arm, propensity, reward] = self.columns;
+        let text = field(arm);
+        let known = |arm: &ArmId| self.known.as_ref().is_none_or(|known| known.contains(arm));
+        row.arm = text.parse().ok().map(ArmId::new).filter(known).ok_or_else(|| {
+            if text.is_empty() {
+                LineProblem::Missing("arm".to_owned())
+            } else {
+                LineProblem::UnknownAction(text.to_owned())
+            }
+        })?;
+        row.propensity = number(propensity, "propensity")?;
+        check_propensity(row.propensity)?;
+        row.reward = number(reward, "reward")?;
+        check_value("reward", row.reward)?;
+        row.context.clear();
+        for (index, name) in &self.features {
+            let value = number(*index, name)?;
+            check_value(name, value)?;
+            row.context.push(value);
+        }
+        (row.available, row.probabilities) = (None, None);
+        Ok(())
+    }
+}
+
+impl<R: Read> Iterator for CsvRows<R> {
+    type Item = Result<LoggedDecision, LogError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut row = LoggedDecision::default();
+        match self.read(&mut row) {
+            Ok(true) => Some(Ok(row)),
+            Ok(false) => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+}
+
+fn refuse(path: &Path, error: &csv::Error) -> LogError {
+    if let csv::ErrorKind::Io(source) = error.kind() {
+        return LogError::io(path, std::io::Error::new(source.kind(), source.to_string()));
+    }
+    let line = error.position().map_or(0, csv::Position::line);
+    LogError::line(path, line, LineProblem::Malformed(error.to_string()))
+}
+
+/// Writes rows as csv, with features named x0, x1 and so on.
+#[derive(Debug)]
+pub struct CsvWriter<W: Write> {
+    writer: Writer<W>,
+    dimension: usize,
+    record: Vec<String>,
+}
+
+impl<W: Write> CsvWriter<W> {
+    /// Writes the header.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn new(writer: W, dimension: usize) -> Result<Self, LogError> {
+        let mut writer = Writer::from_writer(writer);
+        let features = (0..dimension).map(|index| format!("x{index}"));
+        let header = COLUMNS.map(str::to_owned).into_iter().chain(features);
+        writer.write_record(header).map_err(|error| refuse(Path::new("csv"), &error))?;
+        Ok(Self { writer, dimension, record: Vec::new() })
+    }
+
+    /// Writes a row; every digit of each number is kept.
+    ///
+    /// # Errors
+    /// A row that could not be read again; the system's.
+    pub fn write(&mut self, row: &LoggedDecision) -> Result<(), LogError> {
+        let checked = check_propensity(row.propensity)
+            .and_then(|()| check_value("reward", row.reward))
+            .and_then(|()| row.context.iter().try_for_each(|&value| check_value("context", value)));
+        checked.map_err(|problem| LogError::Value { problem })?;
+        if row.context.len() != self.dimension {
+            let (expected, got) = (self.dimension, row.context.len());
+            return Err(crate::error::Error::Dimension { what: "context", expected, got }.into());
+        }
+        self.record.clear();
+        self.record.push(row.arm.number().to_string());
+        let numbers = [row.propensity, row.reward].into_iter().chain(row.context.iter().copied());
+        self.record.extend(numbers.map(|value| value.to_string()));
+        self.writer.write_record(&self.record).map_err(|error| refuse(Path::new("csv"), &error))
+    }
+
+    /// Writes what is buffered.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn flush(&mut self) -> Result<(), LogError> {
+        self.writer.flush().map_err(|source| LogError::io(Path::new("csv"), source))
+    }
+}

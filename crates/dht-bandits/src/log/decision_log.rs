@@ -1,0 +1,304 @@
+//! The writer of decisions and rewards.
+
+use super::error::{LogError, RewardProblem};
+use super::lines::Lines;
+use super::record::{DecisionRecord, Record, RewardRecord};
+use super::segments::{cut_torn_line, path_of, segments};
+use crate::arm::ArmId;
+use crate::policy::Decision;
+use crate::validate::check_parameter;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{BufReader, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The settings of a [`DecisionLog`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSettings {
+    /// How long after its decision a reward is accepted, in the caller's unit of time; `None` for ever. Decisions younger
+    /// than this are kept in memory, some 50 bytes each.
+    pub horizon: Option<f64>,
+    /// A file of more bytes than this is followed by the next one.
+    pub rotate_bytes: u64,
+    /// Waits for the disk after each line, so that it also survives a power failure: slow. Without it a line survives the
+    /// process, but not the machine.
+    pub sync: bool,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { horizon: None, rotate_bytes: 1 << 28, sync: false }
+    }
+}
+
+/// Writes decisions, and their rewards when they come, as JSON lines into numbered files of a folder.
+///
+/// Each line is one write: a process that is killed loses at most the line it was writing, and what there is of that is
+/// cut off when the log is opened again ([`torn_bytes`](Self::torn_bytes)). One writer a folder: it is locked. Rewards
+/// refer to decisions by the id that [`append`](Self::append) returns, also after the log was closed and opened again.
+///
+/// ```
+/// use dht_bandits::{Available, LinUcb, RidgeOptions, Ucb};
+/// use dht_bandits::log::{DecisionLog, LogReader, LogSettings, ReadSettings};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+/// # let folder = std::env::temp_dir().join(format!("decision-log-{}", std::process::id()));
+///
+/// let mut rng = ChaCha8Rng::seed_from_u64(7);
+/// let mut policy = LinUcb::new(2, 3, RidgeOptions::default(), Ucb { alpha: 0.5 })?;
+/// let mut log = DecisionLog::open(&folder, LogSettings { horizon: Some(60.0), ..LogSettings::default() })?;
+/// let decision = policy.decide(&[1.0, 0.2], Available::All, &mut rng)?;
+/// let id = log.append(&decision, None, 0.0)?;
+/// // … twenty seconds later the click arrives
+/// log.reward(id, 1.0, 20.0)?;
+/// for joined in LogReader::open(&folder, ReadSettings { horizon: Some(60.0), default_reward: Some(0.0) })? {
+///     let joined = joined?;
+///     policy.learn(&joined.decision, joined.reward)?;
+/// }
+/// # std::fs::remove_dir_all(&folder)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct DecisionLog {
+    folder: PathBuf,
+    settings: LogSettings,
+    file: File,
+    segment: u64,
+    length: u64,
+    next_id: u64,
+    now: f64,
+    /// Time of the decisions within the horizon, and whether their rewards came.
+    open: BTreeMap<u64, (f64, bool)>,
+    torn_bytes: u64,
+    line: Vec<u8>,
+    _lock: File,
+}
+
+impl DecisionLog {
+    /// Opens a log, or begins one: makes the folder, cuts off a torn last line, and reads which decisions still wait.
+    ///
+    /// Reads the files as far back as the horizon; all of them without one.
+    ///
+    /// # Errors
+    /// A folder that cannot be used or is in use; lines that are no records: a damaged log is not written to. A horizon
+    /// that is not positive.
+    pub fn open(folder: impl AsRef<Path>, settings: LogSettings) -> Result<Self, LogError> {
+        let folder = folder.as_ref();
+        if let Some(horizon) = settings.horizon {
+            check_parameter("horizon", horizon, horizon > 0.0, "positive")?;
+        }
+        let io = |source| LogError::io(folder, source);
+        fs::create_dir_all(folder).map_err(io)?;
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(folder.join("lock")).map_err(io)?;
+        lock_folder(&lock, folder)?;
+        let numbers = segments(folder)?;
+        let segment = numbers.last().copied().unwrap_or(0);
+        let mut file = open_segment(folder, segment)?;
+        let (length, torn_bytes) = cut_torn_line(&mut file).map_err(io)?;
+        let (folder, line) = (folder.to_owned(), Vec::new());
+        let (next_id, now, open) = (0, f64::NEG_INFINITY, BTreeMap::new());
+        let mut log =
+            Self { folder, settings, file, segment, length, next_id, now, open, torn_bytes, line, _lock: lock };
+        log.recover(&numbers)?;
+        Ok(log)
+    }
+
+    /// Reads which decisions wait for rewards.
+    fn recover(&mut self, numbers: &[u64]) -> Result<(), LogError> {
+        // The newest record's time tells how far back decisions may still wait.
+        let newest = numbers.iter().rev().find_map(|&number| times(&self.folder, number, true).transpose());
+        let oldest = match (newest.transpose()?, self.settings.horizon) {
+            (Some(newest), Some(horizon)) => newest - horizon,
+            _ => f64::NEG_INFINITY,
+        };
+        let mut from = 0;
+        for (position, &number) in numbers.iter().enumerate().skip(1).rev() {
+            if times(&self.folder, number, false)?.is_some_and(|first| first < oldest) {
+                from = position;
+                break;
+            }
+        }
+        for &number in &numbers[from..] {
+            let mut lines = read_segment(&self.folder, number)?;
+            while lines.advance()? {
+                match parse(lines.line()) {
+                    Ok(Record::Decision(record)) => {
+                        self.next_id = self.next_id.max(record.id + 1);
+                        self.open.insert(record.id, (record.time, false));
+                        self.pass(record.time);
+                    }
+                    Ok(Record::Reward(record)) => {
+                        if let Some((_, rewarded)) = self.open.get_mut(&record.id) {
+                            *rewarded = true;
+                        }
+                        self.pass(record.time);
+                    }
+                    Err(problem) => return Err(lines.refuse(problem)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the clock, and forgets decisions whose horizon has passed.
+    fn pass(&mut self, time: f64) {
+        self.now = self.now.max(time);
+        let Some(horizon) = self.settings.horizon else { return };
+        while let Some(first) = self.open.first_entry() {
+            if self.now - first.get().0 <= horizon {
+                break;
+            }
+            first.remove();
+        }
+    }
+
+    /// How many bytes of a torn line were cut off when the log was opened; 0 after an orderly end.
+    pub fn torn_bytes(&self) -> u64 {
+        self.torn_bytes
+    }
+
+    /// How many decisions wait for a reward.
+    pub fn waiting(&self) -> usize {
+        self.open.values().filter(|(_, rewarded)| !rewarded).count()
+    }
+
+    /// The id of the next decision.
+    pub fn next_id(&self) -> u64 {
+        self.next_id
+    }
+
+    /// Writes a decision, with the policy's probability of each arm where they are known, and returns its id. The
+    /// propensity is the decision's own, or else that of the probabilities.
+    ///
+    /// # Errors
+    /// A decision without a propensity, or with one outside (0, 1]; probabilities that are no distribution; values that
+    /// are not finite; a line that cannot be written. The log is unchanged then.
+    pub fn append(
+        &mut self,
+        decision: &Decision,
+        probabilities: Option<&[(ArmId, f64)]>,
+        time: f64,
+    ) -> Result<u64, LogError> {
+        let id = self.next_id;
+        let arm = decision.arm();
+        let found = || probabilities.and_then(|all| all.iter().find(|(other, _)| *other == arm)).map(|entry| entry.1);
+        let propensity = decision.choice.propensity.or_else(found);
+        let probabilities = probabilities.map(<[_]>::to_vec);
+        let record = DecisionRecord { id, time, propensity, decision: decision.clone(), probabilities };
+        record.check().map_err(|problem| LogError::Value { problem })?;
+        self.write(&Record::Decision(record))?;
+        self.next_id += 1;
+        self.open.insert(id, (time, false));
+        self.pass(time);
+        Ok(id)
+    }
+
+    /// Writes the reward of a decision.
+    ///
+    /// # Errors
+    /// [`LogError::Reward`]: the log does not hold the decision, or it has its reward already, or the horizon has
+    /// passed; values that are not finite; a line that cannot be written. The log is unchanged then.
+    pub fn reward(&mut self, id: u64, reward: f64, time: f64) -> Result<(), LogError> {
+        let refuse = |problem| Err(LogError::Reward { id, problem });
+        match self.open.get(&id) {
+            None if id >= self.next_id => return refuse(RewardProblem::Unknown),
+            None => return refuse(RewardProblem::Late),
+            Some((_, true)) => return refuse(RewardProblem::Twice),
+            Some((made, false)) if self.settings.horizon.is_some_and(|horizon| time - made > horizon) => {
+                return refuse(RewardProblem::Late);
+            }
+            Some(_) => {}
+        }
+        let record = RewardRecord { id, time, reward };
+        record.check().map_err(|problem| LogError::Value { problem })?;
+        self.write(&Record::Reward(record))?;
+        self.open.entry(id).and_modify(|entry| entry.1 = true);
+        self.pass(time);
+        Ok(())
+    }
+
+    /// Waits until all lines are on the disk.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn sync(&mut self) -> Result<(), LogError> {
+        self.file.sync_data().map_err(|source| LogError::io(&path_of(&self.folder, self.segment), source))
+    }
+
+    /// Writes a line whole, or cuts off what was written of it.
+    fn write(&mut self, record: &Record) -> Result<(), LogError> {
+        let path = path_of(&self.folder, self.segment);
+        self.line.clear();
+        serde_json::to_writer(&mut self.line, record).map_err(|error| LogError::io(&path, error.into()))?;
+        self.line.push(b'\n');
+        let length = self.line.len() as u64;
+        if self.length > 0 && self.length + length > self.settings.rotate_bytes {
+            if self.settings.sync {
+                self.sync()?;
+            }
+            self.file = open_segment(&self.folder, self.segment + 1)?;
+            self.segment += 1;
+            self.length = 0;
+        }
+        let outcome = self
+            .file
+            .write_all(&self.line)
+            .and_then(|()| if self.settings.sync { self.file.sync_data() } else { Ok(()) });
+        if let Err(source) = outcome {
+            // If this fails, too, the next opening cuts it off.
+            let _ = self.file.set_len(self.length);
+            let _ = self.file.seek(SeekFrom::Start(self.length));
+            return Err(LogError::io(&path_of(&self.folder, self.segment), source));
+        }
+        self.length += length;
+        Ok(())
+    }
+}
+
+/// Locks a folder. A process that is just being spawned elsewhere in this program holds its files, and their locks, for a
+/// moment: they are waited for.
+fn lock_folder(lock: &File, folder: &Path) -> Result<(), LogError> {
+    for _ in 0..20 {
+        match lock.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(5)),
+            Err(TryLockError::Error(source)) => return Err(LogError::io(folder, source)),
+        }
+    }
+    Err(LogError::InUse { path: folder.to_owned() })
+}
+
+fn open_segment(folder: &Path, number: u64) -> Result<File, LogError> {
+    let path = path_of(folder, number);
+    let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
+    file.map_err(|source| LogError::io(&path, source))
+}
+
+pub(super) fn read_segment(folder: &Path, number: u64) -> Result<Lines<BufReader<File>>, LogError> {
+    let path = path_of(folder, number);
+    let file = File::open(&path).map_err(|source| LogError::io(&path, source))?;
+    Ok(Lines::new(BufReader::with_capacity(1 << 16, file), &path))
+}
+
+pub(super) fn parse(line: &[u8]) -> Result<Record, super::error::LineProblem> {
+    serde_json::from_slice(line).map_err(|error| super::error::LineProblem::Malformed(error.to_string()))
+}
+
+/// The time of the first record of a segment, or of the newest.
+fn times(folder: &Path, number: u64, newest: bool) -> Result<Option<f64>, LogError> {
+    let mut lines = read_segment(folder, number)?;
+    let mut found: Option<f64> = None;
+    while lines.advance()? {
+        let time = match parse(lines.line()).map_err(|problem| lines.refuse(problem))? {
+            Record::Decision(record) => record.time,
+            Record::Reward(record) => record.time,
+        };
+        if !newest {
+            return Ok(Some(time));
+        }
+        found = Some(found.map_or(time, |before| before.max(time)));
+    }
+    Ok(found)
+}

@@ -1,0 +1,217 @@
+//! Vowpal Wabbit's decision-service JSON (`--dsjson`), one event a line.
+
+use super::LoggedDecision;
+use super::error::{LineProblem, LogError, check_propensity, check_value};
+use super::lines::Lines;
+use crate::arm::ArmId;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::io::{BufRead, Write};
+use std::path::Path;
+
+/// Which features of an event make up the context, and how its actions are named.
+///
+/// A column is a JSON pointer into the event's context `c`, such as `/User/age`. A number counts as it is, true as 1 and
+/// false as 0; a list contributes all of its numbers; `/User/country=DE` is 1 where that text stands, else 0. A scalar
+/// that is missing is 0, as Wabbit has it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DsjsonColumns {
+    /// The columns of the context.
+    pub context: Vec<String>,
+    /// Where an action (an entry of `_multi`) holds the number of its arm; without it the first is arm 0.
+    pub arm: Option<String>,
+}
+
+/// An event as Wabbit writes it; other fields are ignored.
+#[derive(Debug, Deserialize)]
+struct Event {
+    #[serde(rename = "_label_cost")]
+    cost: Option<f64>,
+    #[serde(rename = "_label_probability")]
+    probability: Option<f64>,
+    #[serde(rename = "_label_Action")]
+    action: Option<usize>,
+    #[serde(rename = "_labelIndex")]
+    index: Option<usize>,
+    #[serde(default, rename = "a")]
+    actions: Vec<usize>,
+    #[serde(default, rename = "p")]
+    probabilities: Vec<f64>,
+    #[serde(rename = "c")]
+    context: Option<Value>,
+    #[serde(rename = "RewardValue")]
+    dangling: Option<Value>,
+}
+
+/// Reads rows from dsjson: reward −`_label_cost`, propensity `_label_probability`, or the first of `p`; arms from the
+/// entries of `_multi`; the probabilities of all arms where `p` holds them.
+///
+/// Features of single actions are not read. Rewards without an event (`RewardValue`) are
+/// [counted](Self::dangling_rewards) and left out, a torn last line likewise.
+#[derive(Debug)]
+pub struct DsjsonRows<R> {
+    lines: Lines<R>,
+    columns: DsjsonColumns,
+    dimension: Option<usize>,
+    dangling: u64,
+}
+
+impl<R: BufRead> DsjsonRows<R> {
+    /// A reader. The name is for errors.
+    pub fn new(reader: R, name: impl AsRef<Path>, columns: DsjsonColumns) -> Self {
+        Self { lines: Lines::new(reader, name.as_ref()), columns, dimension: None, dangling: 0 }
+    }
+
+    /// How many lines held a reward without an event.
+    pub fn dangling_rewards(&self) -> u64 {
+        self.dangling
+    }
+
+    /// How many last lines were cut off: 0 or 1.
+    pub fn torn(&self) -> u64 {
+        self.lines.torn()
+    }
+
+    fn row(&self, event: Event) -> Result<LoggedDecision, LineProblem> {
+        let missing = |what: &str| LineProblem::Missing(what.to_owned());
+        let context = event.context.ok_or_else(|| missing("context c"))?;
+        let actions = context.get("_multi").and_then(Value::as_array).ok_or_else(|| missing("_multi in c"))?;
+        let arms = actions.iter().enumerate().map(|(index, action)| self.arm(index, action));
+        let arms = arms.collect::<Result<Vec<_>, _>>()?;
+        let arm = |number: usize| -> Result<ArmId, LineProblem> {
+            let position = number.checked_sub(1).and_then(|position| arms.get(position));
+            position.copied().ok_or_else(|| LineProblem::UnknownAction(format!("{number} of {}", arms.len())))
+        };
+        let from_index = event.index.and_then(|index| index.checked_add(1));
+        let chosen = event.action.or(from_index).or(event.actions.first().copied()).ok_or_else(|| missing("action"))?;
+        let all = &event.probabilities;
+        if !all.is_empty() && all.len() != event.actions.len() {
+            let (a, p) = (event.actions.len(), all.len());
+            return Err(LineProblem::Malformed(format!("a has {a} actions, p {p} probabilities")));
+        }
+        let of_chosen = event.actions.iter().position(|number| *number == chosen).and_then(|at| all.get(at)).copied();
+        let propensity = event.probability.or(of_chosen).ok_or_else(|| missing("propensity"))?;
+        check_propensity(propensity)?;
+        let reward = 0.0 - event.cost.ok_or_else(|| missing("_label_cost"))?;
+        check_value("_label_cost", reward)?;
+        let probabilities = if all.len() == arms.len() {
+            let of = |(number, probability): (&usize, &f64)| Ok((arm(*number)?, *probability));
+            let entries = event.actions.iter().zip(all).map(of).collect::<Result<Vec<_>, _>>()?;
+            super::check_distribution("the logging policy", &entries)
+                .map_err(|error| LineProblem::Malformed(error.to_string()))?;
+            Some(entries)
+        } else {
+            None
+        };
+        let mut features = Vec::with_capacity(self.dimension.unwrap_or(0));
+        self.columns.context.iter().try_for_each(|column| feature(&context, column, &mut features))?;
+        Ok(LoggedDecision {
+            context: features,
+            arm: arm(chosen)?,
+            propensity,
+            reward,
+            available: Some(arms),
+            probabilities,
+        })
+    }
+
+    fn arm(&self, index: usize, action: &Value) -> Result<ArmId, LineProblem> {
+        let Some(pointer) = &self.columns.arm else { return Ok(ArmId::new(index as u64)) };
+        let value = action.pointer(pointer).ok_or_else(|| LineProblem::Missing(format!("{pointer} in _multi")))?;
+        let number = value.as_u64().or_else(|| value.as_str().and_then(|text| text.parse().ok()));
+        number.map(ArmId::new).ok_or_else(|| LineProblem::UnknownAction(value.to_string()))
+    }
+}
+
+/// Appends the values of a column.
+fn feature(context: &Value, column: &str, out: &mut Vec<f64>) -> Result<(), LineProblem> {
+    let mut add = |value: f64| -> Result<(), LineProblem> {
+        check_value(column, value)?;
+        out.push(value);
+        Ok(())
+    };
+    let refuse = |value: &Value| LineProblem::Malformed(format!("{column} is {value}, expected numbers"));
+    if let Some((pointer, text)) = column.split_once('=') {
+        return add(f64::from(u8::from(context.pointer(pointer).and_then(Value::as_str) == Some(text))));
+    }
+    match context.pointer(column) {
+        None => add(0.0),
+        Some(Value::Bool(flag)) => add(f64::from(u8::from(*flag))),
+        Some(Value::Array(values)) => {
+            values.iter().try_for_each(|value| add(value.as_f64().ok_or_else(|| refuse(value))?))
+        }
+        Some(value) => add(value.as_f64().ok_or_else(|| refuse(value))?),
+    }
+}
+
+impl<R: BufRead> Iterator for DsjsonRows<R> {
+    type Item = Result<LoggedDecision, LogError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.lines.advance() {
+                Ok(true) => {}
+                Ok(false) => return None,
+                Err(error) => return Some(Err(error)),
+            }
+            let event: Result<Event, _> = serde_json::from_slice(self.lines.line());
+            let row = match event {
+                Ok(event) if event.dangling.is_some() && event.context.is_none() => {
+                    self.dangling += 1;
+                    continue;
+                }
+                Ok(event) => self.row(event),
+                Err(error) => Err(LineProblem::Malformed(error.to_string())),
+            };
+            let row = row.and_then(|row| match self.dimension {
+                Some(expected) if expected != row.context.len() => {
+                    let got = row.context.len();
+                    Err(LineProblem::Malformed(format!("the context has {got} values, those before {expected}")))
+                }
+                _ => Ok(row),
+            });
+            if let Ok(row) = &row {
+                self.dimension = Some(row.context.len());
+            }
+            return Some(row.map_err(|problem| self.lines.refuse(problem)));
+        }
+    }
+}
+
+/// Writes a row as one line of dsjson that [`DsjsonRows`] reads back with the columns `/x` and the arms at `/i/id`: the
+/// context is the list `x` of the shared features, each arm has its number as a feature.
+///
+/// # Errors
+/// A row that could not be read again: without available arms, with the chosen one not among them, with a propensity
+/// outside (0, 1] or values that are not finite; the system's.
+pub fn write_dsjson(out: &mut impl Write, event_id: &str, row: &LoggedDecision) -> Result<(), LogError> {
+    let refuse = |problem| Err(LogError::Value { problem });
+    if let Err(error) = row.check(0) {
+        return refuse(LineProblem::Malformed(error.to_string()));
+    }
+    let Some(arms) = &row.available else { return refuse(LineProblem::Missing("available arms".to_owned())) };
+    let number = |arm: ArmId| arms.iter().position(|other| *other == arm).map(|position| position + 1);
+    let Some(chosen) = number(row.arm) else { return refuse(LineProblem::UnknownAction(row.arm.to_string())) };
+    let mut all: Vec<(usize, f64)> = vec![(chosen, row.propensity)];
+    for (arm, probability) in row.probabilities.iter().flatten().filter(|(arm, _)| *arm != row.arm) {
+        match number(*arm) {
+            Some(number) => all.push((number, *probability)),
+            None => return refuse(LineProblem::UnknownAction(arm.to_string())),
+        }
+    }
+    let event = serde_json::json!({
+        "_label_cost": 0.0 - row.reward,
+        "_label_probability": row.propensity,
+        "_label_Action": chosen,
+        "_labelIndex": chosen - 1,
+        "EventId": event_id,
+        "a": all.iter().map(|entry| entry.0).collect::<Vec<_>>(),
+        "p": all.iter().map(|entry| entry.1).collect::<Vec<_>>(),
+        "c": {
+            "x": row.context,
+            "_multi": arms.iter().map(|arm| serde_json::json!({"i": {"id": arm.number().to_string()}})).collect::<Vec<_>>(),
+        },
+    });
+    writeln!(out, "{event}").map_err(|source| LogError::io(Path::new("dsjson"), source))
+}

@@ -1,0 +1,129 @@
+//! What can be wrong with a log, and where.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A refused line, reward or file. A writer or a reader that returned it is as it was before the call, or, for a reader,
+/// at the next line.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogError {
+    /// A file cannot be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Another process, or another `DecisionLog`, writes to this folder.
+    #[error("{path} is in use by another writer")]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A line that cannot be used.
+    #[error("{path}, line {line}: {problem}")]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The number of the line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        problem: LineProblem,
+    },
+    /// A reward that cannot be written.
+    #[error("reward of decision {id}: {problem}")]
+    Reward {
+        /// The decision it was meant for.
+        id: u64,
+        /// What is wrong with it.
+        problem: RewardProblem,
+    },
+    /// A value that cannot be written.
+    #[error("cannot be logged: {problem}")]
+    Value {
+        /// What is wrong with it.
+        problem: LineProblem,
+    },
+    /// A setting out of its range.
+    #[error(transparent)]
+    Setting(#[from] crate::error::Error),
+}
+
+/// What is wrong with a line of a log.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LineProblem {
+    /// The line is not what it should be: cut off, not JSON, of another shape.
+    #[error("malformed: {0}")]
+    Malformed(String),
+    /// A column or field is not there.
+    #[error("there is no {0}")]
+    Missing(String),
+    /// A propensity is not in (0, 1].
+    #[error("propensity {0} is outside (0, 1]")]
+    Propensity(f64),
+    /// A value is NaN, infinite or beyond ±1e100.
+    #[error("{what} is {value}, expected a number within ±1e100")]
+    NotFinite {
+        /// Which value.
+        what: String,
+        /// The value.
+        value: f64,
+    },
+    /// An action that the policy, or the line itself, does not have.
+    #[error("unknown action {0}")]
+    UnknownAction(String),
+    /// A reward that belongs to no decision.
+    #[error("reward of decision {id}: {problem}")]
+    Reward {
+        /// The decision that it names.
+        id: u64,
+        /// What is wrong with it.
+        problem: RewardProblem,
+    },
+    /// The ids of decisions do not ascend.
+    #[error("decision {id} comes after decision {last}")]
+    Order {
+        /// The id of this line.
+        id: u64,
+        /// The largest id before.
+        last: u64,
+    },
+}
+
+/// Why a reward belongs to no decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RewardProblem {
+    /// The log holds no such decision.
+    #[error("the log does not hold this decision")]
+    Unknown,
+    /// The decision has its reward already.
+    #[error("this decision has its reward already")]
+    Twice,
+    /// The horizon has passed: the decision went on with the default, or it has its reward already.
+    #[error("the horizon has passed")]
+    Late,
+}
+
+impl LogError {
+    pub(super) fn io(path: &Path, source: io::Error) -> Self {
+        Self::Io { path: path.to_owned(), source }
+    }
+
+    pub(super) fn line(path: &Path, line: u64, problem: LineProblem) -> Self {
+        Self::Line { path: path.to_owned(), line, problem }
+    }
+}
+
+/// Refuses a value beyond ±1e100.
+pub(super) fn check_value(what: &str, value: f64) -> Result<(), LineProblem> {
+    if value.abs() <= 1e100 { Ok(()) } else { Err(LineProblem::NotFinite { what: what.to_owned(), value }) }
+}
+
+/// Refuses a propensity outside (0, 1].
+pub(super) fn check_propensity(propensity: f64) -> Result<(), LineProblem> {
+    if propensity > 0.0 && propensity <= 1.0 { Ok(()) } else { Err(LineProblem::Propensity(propensity)) }
+}

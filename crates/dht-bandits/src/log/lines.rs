@@ -1,0 +1,82 @@
+//! Lines of a file, one buffer for all, with their numbers; the end of a file that was cut off is not a line.
+
+use super::error::{LineProblem, LogError};
+use std::io::{BufRead, Read};
+use std::path::{Path, PathBuf};
+
+/// Longer lines are no lines of a log.
+const LONGEST_LINE: u64 = 1 << 26;
+
+/// A reader of lines.
+#[derive(Debug)]
+pub(super) struct Lines<R> {
+    reader: R,
+    path: PathBuf,
+    buffer: Vec<u8>,
+    number: u64,
+    torn: u64,
+}
+
+impl<R: BufRead> Lines<R> {
+    pub(super) fn new(reader: R, path: &Path) -> Self {
+        Self { reader, path: path.to_owned(), buffer: Vec::new(), number: 0, torn: 0 }
+    }
+
+    /// Reads the next line that is not blank; false at the end.
+    pub(super) fn advance(&mut self) -> Result<bool, LogError> {
+        loop {
+            self.buffer.clear();
+            let read = (&mut self.reader).take(LONGEST_LINE).read_until(b'\n', &mut self.buffer);
+            let length = read.map_err(|source| LogError::io(&self.path, source))?;
+            if length == 0 {
+                return Ok(false);
+            }
+            self.number += 1;
+            if self.buffer.pop() != Some(b'\n') {
+                if length as u64 == LONGEST_LINE {
+                    self.skip_line()?;
+                    return Err(self.refuse(LineProblem::Malformed("longer than 64 MiB".to_owned())));
+                }
+                self.torn += 1;
+                return Ok(false);
+            }
+            if !self.buffer.iter().all(u8::is_ascii_whitespace) {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Leaves the rest of a line that is too long.
+    fn skip_line(&mut self) -> Result<(), LogError> {
+        loop {
+            let available = self.reader.fill_buf().map_err(|source| LogError::io(&self.path, source))?;
+            if available.is_empty() {
+                return Ok(());
+            }
+            match available.iter().position(|byte| *byte == b'\n') {
+                Some(end) => {
+                    self.reader.consume(end + 1);
+                    return Ok(());
+                }
+                None => {
+                    let length = available.len();
+                    self.reader.consume(length);
+                }
+            }
+        }
+    }
+
+    pub(super) fn line(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// How many ends without a newline were met: 0 or 1.
+    pub(super) fn torn(&self) -> u64 {
+        self.torn
+    }
+
+    /// A refusal of the current line.
+    pub(super) fn refuse(&self, problem: LineProblem) -> LogError {
+        LogError::line(&self.path, self.number, problem)
+    }
+}

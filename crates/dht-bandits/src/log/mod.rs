@@ -1,0 +1,113 @@
+//! Logs of decisions: what was chosen, with which probability, and what it earned.
+//!
+//! [`LoggedDecision`] is one row, as [`evaluation`](crate::evaluation) reads it. With the feature `log`:
+//!
+//! * `DecisionLog` writes decisions and rewards as JSON lines, one write a line, so that a killed process loses at most the
+//!   line it was writing; `LogReader` reads them back and joins rewards that came late or never.
+//! * `CsvRows` and `CsvWriter`: rows as csv, columns `arm`, `propensity`, `reward`, then the context.
+//! * `DsjsonRows` and `write_dsjson`: Vowpal Wabbit's dsjson.
+//!
+//! All readers stream: memory does not grow with the log. All are iterators of results that go on after an error, which
+//! names file and line: stop at the first one with `?`, or count it and use the rest.
+
+#[cfg(feature = "log")]
+mod csv_rows;
+#[cfg(feature = "log")]
+mod decision_log;
+#[cfg(feature = "log")]
+mod dsjson;
+#[cfg(feature = "log")]
+mod error;
+#[cfg(feature = "log")]
+mod lines;
+#[cfg(feature = "log")]
+mod reader;
+#[cfg(feature = "log")]
+mod record;
+#[cfg(feature = "log")]
+mod segments;
+
+use crate::arm::ArmId;
+use crate::error::{Error, Result};
+use crate::validate::{check_bounded, check_context};
+use serde::{Deserialize, Serialize};
+
+#[cfg(feature = "log")]
+pub use csv_rows::{CsvRows, CsvWriter};
+#[cfg(feature = "log")]
+pub use decision_log::{DecisionLog, LogSettings};
+#[cfg(feature = "log")]
+pub use dsjson::{DsjsonColumns, DsjsonRows, write_dsjson};
+#[cfg(feature = "log")]
+pub use error::{LineProblem, LogError, RewardProblem};
+#[cfg(feature = "log")]
+pub use reader::{JoinedDecision, LogCounts, LogReader, ReadSettings};
+
+/// One row of a log: a decision, its propensity, and the reward that came of it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoggedDecision {
+    /// The context.
+    pub context: Vec<f64>,
+    /// The arm that was chosen.
+    pub arm: ArmId,
+    /// The probability with which the logging policy chose it, in (0, 1].
+    pub propensity: f64,
+    /// The reward.
+    pub reward: f64,
+    /// The arms that could be chosen; `None` for every arm of the evaluated policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available: Option<Vec<ArmId>>,
+    /// The logging policy's probability of each arm, where the log holds them all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probabilities: Option<Vec<(ArmId, f64)>>,
+}
+
+impl LoggedDecision {
+    /// A row of which only the chosen arm's propensity is known.
+    pub fn new(context: Vec<f64>, arm: ArmId, propensity: f64, reward: f64) -> Self {
+        Self { context, arm, propensity, reward, available: None, probabilities: None }
+    }
+
+    /// Refuses what no estimate can be computed from.
+    ///
+    /// # Errors
+    /// A propensity outside (0, 1], a reward or context that is not finite or beyond ±1e100; probabilities that are
+    /// negative, do not sum to 1 within 1e-6, or contradict the propensity or the available arms.
+    pub fn check(&self, round: usize) -> Result<()> {
+        let propensity = self.propensity;
+        if !(propensity > 0.0 && propensity <= 1.0) {
+            return Err(Error::Propensity { round, propensity });
+        }
+        let inside = |source| Error::InRound { round, source: Box::new(source) };
+        check_bounded("reward", self.reward).map_err(inside)?;
+        check_context(&self.context).map_err(inside)?;
+        if self.available.as_ref().is_some_and(|arms| !arms.contains(&self.arm)) {
+            return Err(inside(Error::UnknownArm { arm: self.arm }));
+        }
+        if let Some(probabilities) = &self.probabilities {
+            check_distribution("the logging policy", probabilities).map_err(inside)?;
+            let logged = probabilities.iter().find(|(arm, _)| *arm == self.arm).map_or(0.0, |entry| entry.1);
+            if (logged - propensity).abs() > 1e-6 {
+                let problem = format!("{} has {logged}, but its propensity is {propensity}", self.arm);
+                return Err(inside(Error::NotADistribution { what: "the logging policy", problem }));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Refuses probabilities that are negative, do not sum to 1 within 1e-6, or hold an arm twice.
+pub(crate) fn check_distribution(what: &'static str, probabilities: &[(ArmId, f64)]) -> Result<()> {
+    let refuse = |problem| Err(Error::NotADistribution { what, problem });
+    for (position, (arm, probability)) in probabilities.iter().enumerate() {
+        if !(0.0..=1.0 + 1e-9).contains(probability) {
+            return refuse(format!("{arm} has {probability}"));
+        }
+        if probabilities[..position].iter().any(|(other, _)| other == arm) {
+            return Err(Error::DuplicateArm { arm: *arm });
+        }
+    }
+    let sum: f64 = probabilities.iter().map(|(_, probability)| probability).sum();
+    if (sum - 1.0).abs() <= 1e-6 { Ok(()) } else { refuse(format!("they sum to {sum}")) }
+}

@@ -1,0 +1,47 @@
+//! The files of a decision log: numbered segments of JSON lines in one folder.
+
+use super::error::LogError;
+use std::fs;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+/// The file of a segment.
+pub(super) fn path_of(folder: &Path, number: u64) -> PathBuf {
+    folder.join(format!("{number:08}.jsonl"))
+}
+
+/// The segments of a folder, in ascending order.
+pub(super) fn segments(folder: &Path) -> Result<Vec<u64>, LogError> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(folder).map_err(|source| LogError::io(folder, source))? {
+        let name = entry.map_err(|source| LogError::io(folder, source))?.file_name();
+        let number: Option<u64> =
+            name.to_str().and_then(|name| name.strip_suffix(".jsonl")).and_then(|stem| stem.parse().ok());
+        numbers.extend(number);
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// Cuts a file behind its last newline, and goes there; returns its length then, and how many bytes went.
+pub(super) fn cut_torn_line(file: &mut fs::File) -> std::io::Result<(u64, u64)> {
+    let length = file.metadata()?.len();
+    let mut end = length;
+    let mut block = [0u8; 4096];
+    while end > 0 {
+        let size = end.min(block.len() as u64);
+        file.seek(SeekFrom::Start(end - size))?;
+        let bytes = &mut block[..size as usize];
+        file.read_exact(bytes)?;
+        if let Some(newline) = bytes.iter().rposition(|byte| *byte == b'\n') {
+            end = end - size + newline as u64 + 1;
+            break;
+        }
+        end -= size;
+    }
+    if end < length {
+        file.set_len(end)?;
+    }
+    file.seek(SeekFrom::Start(end))?;
+    Ok((end, length - end))
+}

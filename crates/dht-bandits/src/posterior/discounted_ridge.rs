@@ -1,0 +1,353 @@
+//! Ridge regressions that forget by one clock: an arm that nobody chooses grows uncertain, too.
+
+use super::Posterior;
+use crate::arm_set::Slots;
+use crate::clock::{add_counts, check_saved_count};
+use crate::error::{Error, Result};
+use crate::forgetting::Forgetting;
+use crate::gaussian::{Factors, NaturalParameters, Score, check_dimension, information_of, parts_of};
+use crate::posterior::sealed::Sealed;
+use crate::validate::{check_bounded, check_context, check_factor, check_parameter, check_precision, check_scalar};
+use serde::{Deserialize, Serialize};
+
+/// What moves the clock of a [`DiscountedRidge`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DecayClock {
+    /// Each update of any arm is one step.
+    #[default]
+    Updates,
+    /// [`Disjoint::elapse`](crate::Disjoint::elapse) says how much time has passed, in any unit; updates take none.
+    Time,
+}
+
+/// The settings of a [`DiscountedRidge`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiscountedRidgeOptions {
+    /// The prior precision λ > 0.
+    pub prior_precision: f64,
+    /// The decay γ of all evidence in one step of the clock, that of arms that are not chosen included.
+    #[serde(rename = "decay")]
+    pub forgetting: Forgetting,
+    /// What a step is.
+    #[serde(default)]
+    pub clock: DecayClock,
+}
+
+/// Ridge regressions whose evidence fades with one clock for all arms (D-LinUCB; Russac, Vernade & Cappé 2019, "Weighted
+/// linear bandits for non-stationary environments"): an observation that is n steps old counts γⁿ,
+///
+/// A = λI + Σ_i w_i γ^(t − t_i) x_i x_i', b = Σ_i w_i γ^(t − t_i) r_i x_i, θ = A⁻¹b, width² = x'A⁻¹x.
+///
+/// With [`RidgeOptions::forgetting`](crate::RidgeOptions::forgetting), by contrast, only updates of an arm let its own
+/// evidence fade, so that an arm given up long ago stays given up.
+///
+/// Only the arm that is updated is written to, in O(d²). An idle arm's width is that of its last update over γ^(n/2) after
+/// n steps, but at most the prior's, |x|/√λ, and its mean is that of its last update; the prior fades with the rest,
+/// by half at most, until an update restores it whole in O(d³): once in ln 2/−ln γ steps for each arm
+/// that is still chosen, which allocates. [`Disjoint::forget`](crate::Disjoint::forget) with [`Forgetting::NONE`] restores it in all arms.
+#[derive(Debug, Clone)]
+pub struct DiscountedRidge {
+    options: DiscountedRidgeOptions,
+    factors: Factors,
+    arms: Vec<Times>,
+    now: f64,
+    unit: Vec<f64>,
+}
+
+/// Where an arm stands.
+#[derive(Debug, Clone, Copy, Default)]
+struct Times {
+    /// The step to which its factor is discounted.
+    updated: f64,
+    /// The step at which its prior was whole.
+    restored: f64,
+    updates: u64,
+}
+
+/// The learned state of one arm of [`DiscountedRidge`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiscountedArmState {
+    /// θ.
+    pub mean: Vec<f64>,
+    /// D.
+    pub diagonal: Vec<f64>,
+    /// U above its unit diagonal, column by column.
+    pub upper: Vec<f64>,
+    /// The clock, which is the same in all arms.
+    pub now: f64,
+    /// What it was at the arm's last update.
+    pub updated: f64,
+    /// What it was when the arm's prior was last whole.
+    pub restored: f64,
+    /// The number of updates.
+    pub updates: u64,
+}
+
+/// The share of the prior that is always left.
+const LEAST_PRIOR: f64 = 0.5;
+
+/// Of evidence below this share nothing is left.
+const LEAST_LEFT: f64 = 1e-100;
+
+/// The largest share of the prior's variance that a weight can have: that of half a prior, and some rounding.
+const LARGEST_VARIANCE: f64 = 2.01;
+
+/// The clock ends here: beyond, single steps would be lost to rounding.
+const LATEST: f64 = 4_503_599_627_370_496.0;
+
+impl DiscountedRidge {
+    /// The factor on evidence after so many steps.
+    fn decay_over(&self, steps: f64) -> f64 {
+        self.options.forgetting.decay().powf(steps)
+    }
+
+    /// The score now, of one computed from the factor as it is kept. `prior` is |x|/√λ.
+    #[inline]
+    fn faded(&self, slot: usize, score: Score, prior: f64) -> Score {
+        let steps = self.now - self.arms[slot].updated;
+        if steps == 0.0 {
+            return score;
+        }
+        Score { width: (score.width / self.decay_over(0.5 * steps)).min(prior.max(score.width)), ..score }
+    }
+
+    /// |x|/√λ.
+    fn prior_width(&self, context: &[f64]) -> f64 {
+        (context.iter().map(|value| value * value).sum::<f64>() / self.options.prior_precision).sqrt()
+    }
+
+    /// A and b at a step of the clock, with the prior whole.
+    fn information_at(&self, slot: usize, step: f64) -> NaturalParameters {
+        let times = self.arms[slot];
+        let mut parameters = information_of(&self.factors.parts(slot)).natural_parameters(times.updates);
+        let decay = self.decay_over(step - times.updated);
+        let missing = (1.0 - self.decay_over(step - times.restored)) * self.options.prior_precision;
+        parameters.precision.iter_mut().chain(&mut parameters.moment).for_each(|value| *value *= decay);
+        for coordinate in 0..self.factors.dimension() {
+            parameters.precision[coordinate * (coordinate + 3) / 2] += missing;
+        }
+        parameters
+    }
+
+    /// Lets time pass.
+    ///
+    /// # Errors
+    /// A time that is negative or not finite; a clock beyond 2⁵².
+    pub(crate) fn elapse(&mut self, time: f64) -> Result<()> {
+        check_parameter("elapsed time", time, time >= 0.0, "at least 0")?;
+        let by_time = self.options.clock == DecayClock::Time;
+        check_parameter("elapsed time", time, by_time, "given to ridges whose clock is the time only")?;
+        self.now = self.after(time)?;
+        Ok(())
+    }
+
+    fn after(&self, steps: f64) -> Result<f64> {
+        let now = self.now + steps;
+        check_parameter("clock", now, now <= LATEST, "at most 2⁵²")?;
+        Ok(now)
+    }
+
+    /// Discounts an arm to a step and makes its prior whole: one rank-one update a coordinate, which loses no digits
+    /// however badly conditioned A is.
+    fn restore_prior(&mut self, slot: usize, step: f64) {
+        let (times, prior_precision) = (self.arms[slot], self.options.prior_precision);
+        let decay = self.decay_over(step - times.updated);
+        if decay < LEAST_LEFT {
+            let last = self.factors.len();
+            self.factors.push(1.0 / prior_precision);
+            self.factors.copy(last, slot);
+            self.factors.swap_remove(last);
+            return;
+        }
+        self.factors.scale_projected(slot, 1.0 / decay);
+        let missing = (1.0 - self.decay_over(step - times.restored)) * prior_precision;
+        for coordinate in 0..self.unit.len() {
+            self.unit[coordinate] = 1.0;
+            let projected = self.factors.project(slot, &self.unit);
+            let change = -missing * projected.mean / (1.0 + missing * projected.variance);
+            self.factors.rank_one_update(slot, missing, change);
+            self.unit[coordinate] = 0.0;
+        }
+    }
+
+    /// Discounts an arm to a step and learns an observation.
+    fn learn(&mut self, slot: usize, step: f64, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+        let decay = self.decay_over(step - self.arms[slot].updated);
+        let projected = self.factors.project(slot, context);
+        let variance = projected.variance / decay;
+        let (gain, largest) = (1.0 + weight * variance, self.factors.largest_projected());
+        let change = weight * (reward - projected.mean) / gain;
+        check_bounded("mean", projected.mean)?;
+        check_bounded("variance", variance)?;
+        check_bounded("weight times variance", weight * variance)?;
+        check_bounded("factor times context", largest)?;
+        check_bounded("weight times factor times context", weight * largest)?;
+        check_bounded("step", change)?;
+        if decay < 1.0 {
+            self.factors.scale_projected(slot, 1.0 / decay);
+        }
+        self.factors.rank_one_update(slot, weight, change);
+        Ok(())
+    }
+}
+
+impl Sealed for DiscountedRidge {}
+
+impl Posterior for DiscountedRidge {
+    type Options = DiscountedRidgeOptions;
+    type ArmState = DiscountedArmState;
+
+    const NAME: &'static str = "discounted-ridge";
+
+    fn empty(dimension: usize, options: &DiscountedRidgeOptions) -> Result<Self> {
+        check_dimension(dimension)?;
+        check_precision("prior_precision", options.prior_precision)?;
+        let (factors, unit) = (Factors::new(dimension), vec![0.0; dimension]);
+        Ok(Self { options: *options, factors, arms: Vec::new(), now: 0.0, unit })
+    }
+
+    fn options(&self) -> &DiscountedRidgeOptions {
+        &self.options
+    }
+
+    fn dimension(&self) -> usize {
+        self.factors.dimension()
+    }
+
+    fn push_prior(&mut self) {
+        self.factors.push(1.0 / self.options.prior_precision);
+        self.arms.push(Times { updated: self.now, restored: self.now, updates: 0 });
+    }
+
+    fn push_copy(&mut self, slot: usize) {
+        self.factors.push_copy(slot);
+        self.arms.push(self.arms[slot]);
+    }
+
+    fn copy(&mut self, from: usize, to: usize) {
+        self.factors.copy(from, to);
+        self.arms[to] = self.arms[from];
+    }
+
+    fn swap_remove(&mut self, slot: usize) {
+        self.factors.swap_remove(slot);
+        self.arms.swap_remove(slot);
+    }
+
+    fn now(&self) -> f64 {
+        self.now
+    }
+
+    fn set_now(&mut self, now: f64) {
+        self.now = now;
+    }
+
+    fn score(&self, slot: usize, context: &[f64]) -> Score {
+        self.faded(slot, self.factors.score(slot, context), self.prior_width(context))
+    }
+
+    fn fold<T>(&self, slots: Slots<'_>, context: &[f64], first: T, mut gather: impl FnMut(T, usize, Score) -> T) -> T {
+        let prior = self.prior_width(context);
+        self.factors.fold(slots, context, first, |all, slot, score| gather(all, slot, self.faded(slot, score, prior)))
+    }
+
+    fn check_reward(&self, reward: f64) -> Result<()> {
+        check_scalar("reward", reward)
+    }
+
+    fn update(&mut self, slot: usize, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+        check_context(context)?;
+        let steps = if self.options.clock == DecayClock::Updates { 1.0 } else { 0.0 };
+        let (now, times) = (self.after(steps)?, self.arms[slot]);
+        let updates = add_counts("updates of the arm", times.updates, 1)?;
+        if self.decay_over(now - times.restored) >= LEAST_PRIOR {
+            self.learn(slot, now, context, reward, weight)?;
+            self.arms[slot] = Times { updated: now, updates, ..times };
+        } else {
+            let before = self.factors.parts(slot);
+            self.restore_prior(slot, now);
+            self.arms[slot] = Times { updated: now, restored: now, updates };
+            if let Err(error) = self.learn(slot, now, context, reward, weight) {
+                self.factors.set(slot, &before.mean, &before.diagonal, &before.upper);
+                self.arms[slot] = times;
+                return Err(error);
+            }
+        }
+        self.now = now;
+        Ok(())
+    }
+
+    fn draw(&self, slot: usize, scale: f64, normal: &mut dyn FnMut() -> f64, out: &mut [f64]) {
+        let steps = self.now - self.arms[slot].updated;
+        let mut grown = scale;
+        if steps > 0.0 {
+            // No weight may vary more than under the prior.
+            let most = self.factors.largest_variance(slot) * self.options.prior_precision;
+            grown *= (1.0 / self.decay_over(0.5 * steps)).min(most.sqrt().recip().max(1.0));
+        }
+        self.factors.draw(slot, grown, normal, out);
+    }
+
+    fn arm_state(&self, slot: usize) -> DiscountedArmState {
+        let (parts, Times { updated, restored, updates }) = (self.factors.parts(slot), self.arms[slot]);
+        let (mean, diagonal, upper) = (parts.mean, parts.diagonal, parts.upper);
+        DiscountedArmState { mean, diagonal, upper, now: self.now, updated, restored, updates }
+    }
+
+    fn check_sums(&self) -> Result<()> {
+        let decay = self.options.forgetting.decay();
+        check_parameter("decay", decay, false, "that of a ridge without a clock where evidence is added or unlearned")
+    }
+
+    fn natural_parameters(&self, slot: usize) -> NaturalParameters {
+        self.information_at(slot, self.now)
+    }
+
+    fn prior_parameters(&self) -> NaturalParameters {
+        let dimension = self.dimension();
+        crate::gaussian::Information::prior(dimension, self.options.prior_precision).natural_parameters(0)
+    }
+
+    fn state_with(&self, parameters: &NaturalParameters) -> Result<DiscountedArmState> {
+        let parts = parts_of(&parameters.precision, &parameters.moment)?;
+        check_factor(0, &parts.mean, &parts.diagonal, &parts.upper)?;
+        let (now, updates) = (self.now, parameters.updates);
+        let (mean, diagonal, upper) = (parts.mean, parts.diagonal, parts.upper);
+        Ok(DiscountedArmState { mean, diagonal, upper, now, updated: now, restored: now, updates })
+    }
+
+    fn replace(&mut self, slot: usize, state: &DiscountedArmState) {
+        self.factors.set(slot, &state.mean, &state.diagonal, &state.upper);
+        self.arms[slot] = Times { updated: state.updated, restored: state.restored, updates: state.updates };
+    }
+
+    fn push_state(&mut self, index: usize, state: &DiscountedArmState) -> Result<()> {
+        crate::gaussian::check(self.dimension(), index, &state.mean, &state.diagonal, &state.upper)?;
+        check_saved_count("updates of arm", index, state.updates)?;
+        let DiscountedArmState { now, updated, restored, .. } = *state;
+        let ordered = 0.0 <= restored && restored <= updated && updated <= now && now <= LATEST;
+        if !ordered || (!self.arms.is_empty() && now != self.now) {
+            let problem = format!("now {now}, updated {updated}, restored {restored} are out of order, or now differs");
+            return Err(Error::InvalidState { what: "clock of arm", index, problem });
+        }
+        if self.decay_over(updated - restored) < LEAST_PRIOR {
+            let problem = format!("less than half of its prior is left at its last update, {updated} after {restored}");
+            return Err(Error::InvalidState { what: "clock of arm", index, problem });
+        }
+        let (before, slot) = (self.now, self.arms.len());
+        self.now = now;
+        self.push_prior();
+        self.replace(slot, state);
+        let variance = self.factors.largest_variance(slot) * self.options.prior_precision;
+        if variance > LARGEST_VARIANCE {
+            self.swap_remove(slot);
+            self.now = before;
+            let problem = format!("a weight's variance is {variance} times the prior's, expected at most 2");
+            return Err(Error::InvalidState { what: "covariance of arm", index, problem });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,116 @@
+//! Change tests: by hand, false alarms, delays.
+
+use dht_bandits::drift::{Adwin, Change, ChangeDetector, PageHinkley, ResetOnChange};
+use dht_bandits::{Available, LinUcb, Policy, RidgeOptions, Ucb};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+#[test]
+fn page_hinkley_is_what_it_is_by_hand() {
+    // Values 0, 0, 1, 1: means 0, 0, ⅓, ½; m = −.1, −.2, ⅔ − .3, ⅔ + ½ − .4; above the least, −.2, by .5667 and .9667.
+    let mut test = PageHinkley::new(0.1, 0.9).unwrap();
+    let found: Vec<_> = [0.0, 0.0, 1.0, 1.0].iter().map(|&value| test.push(value).unwrap()).collect();
+    assert_eq!(found, [Change::None, Change::None, Change::None, Change::Increase]);
+    let mut test = PageHinkley::new(0.1, 0.97).unwrap();
+    assert!([0.0, 0.0, 1.0, 1.0].iter().all(|&value| test.push(value).unwrap() == Change::None));
+}
+
+/// The rounds at which a test finds a change, in values that are uniform in [0, 1] and after `at` in [shift, 1 + shift].
+fn alarms(test: &mut dyn ChangeDetector, rounds: usize, at: usize, shift: f64, seed: u64) -> Vec<(usize, Change)> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut found = Vec::new();
+    for round in 0..rounds {
+        let value = rng.random::<f64>() + if round >= at { shift } else { 0.0 };
+        match test.push(value) {
+            Ok(Change::None) => {}
+            Ok(change) => found.push((round, change)),
+            Err(error) => unreachable!("{error}"),
+        }
+    }
+    found
+}
+
+#[test]
+fn changes_are_found_soon_and_seldom_imagined() {
+    let (mut false_alarms, mut delays) = ([0, 0], [Vec::new(), Vec::new()]);
+    for seed in 0..100 {
+        let mut tests: [Box<dyn ChangeDetector>; 2] =
+            [Box::new(PageHinkley::new(0.05, 20.0).unwrap()), Box::new(Adwin::new(0.002, 1.0).unwrap())];
+        for (position, test) in tests.iter_mut().enumerate() {
+            let found = alarms(test.as_mut(), 4000, 3000, 0.5, seed);
+            false_alarms[position] += i32::from(found.iter().any(|(round, _)| *round < 3000));
+            let after = found.iter().find(|(round, _)| *round >= 3000).unwrap();
+            assert_eq!(after.1, Change::Increase);
+            delays[position].push(after.0 - 3000);
+        }
+    }
+    // Binomial(100, .05) exceeds 12 once in a thousand.
+    assert!(false_alarms.iter().all(|count| *count <= 12), "{false_alarms:?}");
+    for delays in &delays {
+        let mean = delays.iter().sum::<usize>() as f64 / 100.0;
+        assert!(mean < 80.0, "{mean}");
+    }
+}
+
+#[test]
+fn the_adaptive_window_drops_what_was_before_the_change_and_tells_its_direction() {
+    let mut test = Adwin::new(0.002, 1.0).unwrap();
+    assert!(alarms(&mut test, 2000, 2000, 0.0, 1).is_empty());
+    assert_eq!(test.window(), 2000);
+    assert!((test.mean() - 0.5).abs() < 0.03);
+    let found = alarms(&mut test, 1000, 0, -0.4, 2);
+    assert_eq!(found[0].1, Change::Decrease);
+    assert!(test.window() <= 1100 && (test.mean() - 0.1).abs() < 0.05, "{} {}", test.window(), test.mean());
+    test.reset();
+    assert_eq!((test.window(), test.mean()), (0, 0.0));
+}
+
+#[test]
+fn sums_of_the_adaptive_window_are_those_of_its_values() {
+    // No change is possible with a range so wide: the window is all values, whatever buckets they are in.
+    let mut test = Adwin::new(0.5, 1e9).unwrap();
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let mut sum = 0.0;
+    for round in 1..=5000usize {
+        let value = rng.random::<f64>();
+        sum += value;
+        assert_eq!(test.push(value).unwrap(), Change::None);
+        assert_eq!(test.window(), round);
+        assert!((test.mean() - sum / round as f64).abs() < 1e-12);
+    }
+    let state = serde_json::to_value(&test).unwrap();
+    // Five of each of log₂(5000/5) ≈ 10 sizes, and one more.
+    assert!(state["buckets"].as_array().unwrap().len() <= 5 * 12, "{state}");
+}
+
+#[test]
+fn values_that_are_not_finite_are_refused_and_settings_checked() {
+    let mut tests: [Box<dyn ChangeDetector>; 2] =
+        [Box::new(PageHinkley::new(0.05, 20.0).unwrap()), Box::new(Adwin::new(0.002, 1.0).unwrap())];
+    for test in &mut tests {
+        for value in [f64::NAN, f64::INFINITY, 1e300] {
+            assert!(test.push(value).is_err());
+        }
+    }
+    assert!(PageHinkley::new(-1.0, 1.0).is_err() && PageHinkley::new(0.0, 0.0).is_err());
+    assert!(Adwin::new(0.0, 1.0).is_err() && Adwin::new(0.1, 0.0).is_err() && Adwin::new(1.0, 1.0).is_err());
+}
+
+#[test]
+fn a_policy_is_reset_when_its_predictions_grow_worse_and_not_while_it_learns() {
+    let policy = LinUcb::new(2, 2, RidgeOptions::default(), Ucb { alpha: 0.3 }).unwrap();
+    let mut policy = ResetOnChange::new(policy, PageHinkley::new(0.1, 5.0).unwrap());
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    for round in 0..2000 {
+        let context = [1.0, rng.random::<f64>() - 0.5];
+        let decision = policy.decide(&context, Available::All, &mut rng).unwrap();
+        let sign = if round < 1000 { 1.0 } else { -1.0 };
+        let reward = sign * (context[1] + decision.arm().number() as f64) + 0.1 * rng.random::<f64>();
+        policy.learn(&decision, reward).unwrap();
+        if round == 999 {
+            assert_eq!(policy.resets(), 0);
+        }
+    }
+    assert_eq!((policy.resets(), policy.version()), (1, 2001));
+}

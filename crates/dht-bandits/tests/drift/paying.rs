@@ -1,0 +1,160 @@
+//! Environments that move, in which following pays by more than three standard errors.
+
+use dht_bandits::drift::{Adwin, PageHinkley, ResetOnChange, SlidingWindow};
+use dht_bandits::posterior::{DecayClock, DiscountedRidge, DiscountedRidgeOptions, Forgetting};
+use dht_bandits::simulation::{Comparison, Entry, Environment, GlmEnvironment, compare};
+use dht_bandits::{Available, Disjoint, LinUcb, Policy, Result, RidgeOptions, Ucb};
+use rand::{Rng, RngExt};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+const UCB: Ucb = Ucb { alpha: 0.3 };
+
+fn ridge(decay: f64) -> Result<LinUcb> {
+    LinUcb::new(4, 5, RidgeOptions { forgetting: Forgetting::new(decay)?, ..RidgeOptions::default() }, UCB)
+}
+
+fn discounted(decay: f64, clock: DecayClock) -> Result<Disjoint<DiscountedRidge, Ucb>> {
+    let options = DiscountedRidgeOptions { prior_precision: 1.0, forgetting: Forgetting::new(decay)?, clock };
+    Disjoint::new(4, 5, options, UCB)
+}
+
+fn entries() -> Vec<Entry<'static>> {
+    vec![
+        Entry::new("stationary", || ridge(1.0)),
+        Entry::new("clock", || discounted(0.98, DecayClock::Updates)),
+        Entry::new("window", || SlidingWindow::new(ridge(1.0)?, 150)),
+        Entry::new("Page–Hinkley", || Ok(ResetOnChange::new(ridge(1.0)?, PageHinkley::new(0.1, 5.0)?))),
+        Entry::new("ADWIN", || Ok(ResetOnChange::new(ridge(1.0)?, Adwin::new(0.01, 2.0)?))),
+        Entry::new("by arm", || ridge(0.95)),
+    ]
+}
+
+/// By how many standard errors an entry's regret is below another's, over the same seeds.
+fn gain(comparison: &Comparison, entry: &str, other: &str) -> f64 {
+    let regrets = |name: &str| -> Vec<f64> {
+        let found = comparison.entries.iter().find(|runs| runs.name == name);
+        found.map(|runs| runs.curves.iter().map(|curve| curve.total_regret()).collect()).unwrap_or_default()
+    };
+    let gains: Vec<_> = regrets(other).iter().zip(regrets(entry)).map(|(left, right)| left - right).collect();
+    let count = gains.len() as f64;
+    let mean = gains.iter().sum::<f64>() / count;
+    let error = (gains.iter().map(|gain| (gain - mean).powi(2)).sum::<f64>() / (count * (count - 1.0))).sqrt();
+    mean / error
+}
+
+fn table(comparison: &Comparison) -> String {
+    let line = |runs: &dht_bandits::simulation::EntryRuns| {
+        let (mean, error) = runs.total_regret();
+        format!("{}: {mean:.0} ± {error:.0}", runs.name)
+    };
+    comparison.entries.iter().map(line).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn in_a_world_that_changes_at_once_clock_window_and_tests_beat_the_stationary_policy() {
+    let environment = |rng: &mut ChaCha8Rng| GlmEnvironment::linear(4, 5, 0.1, rng)?.drifting(500);
+    let seeds: Vec<_> = (0..30).collect();
+    let comparison = compare(&entries(), environment, 3000, &seeds).unwrap();
+    for entry in ["clock", "window", "Page–Hinkley", "ADWIN"] {
+        let gain = gain(&comparison, entry, "stationary");
+        assert!(gain > 3.0, "{entry}: {gain} standard errors; {}", table(&comparison));
+    }
+    println!("{}", table(&comparison));
+}
+
+#[test]
+fn in_a_world_that_wanders_clock_and_window_beat_the_stationary_policy() {
+    let environment = |rng: &mut ChaCha8Rng| GlmEnvironment::linear(4, 5, 0.1, rng)?.wandering(0.9995);
+    let seeds: Vec<_> = (100..130).collect();
+    let comparison = compare(&entries(), environment, 3000, &seeds).unwrap();
+    for entry in ["clock", "window"] {
+        let gain = gain(&comparison, entry, "stationary");
+        assert!(gain > 3.0, "{entry}: {gain} standard errors; {}", table(&comparison));
+    }
+    println!("{}", table(&comparison));
+}
+
+#[test]
+fn in_a_world_that_stands_still_tests_cost_nothing() {
+    let environment = |rng: &mut ChaCha8Rng| GlmEnvironment::linear(4, 5, 0.1, rng);
+    let comparison = compare(&entries(), environment, 3000, &(200..215).collect::<Vec<_>>()).unwrap();
+    let regret = |position: usize| comparison.entries[position].total_regret().0;
+    for tested in [3, 4] {
+        assert!(regret(tested) < 1.05 * regret(0), "{}", table(&comparison));
+    }
+}
+
+/// An arm was bad for long, then it is the best: only who grows uncertain of it finds out.
+#[derive(Debug)]
+struct LateBloomer(u64);
+
+impl Environment for LateBloomer {
+    fn dimension(&self) -> usize {
+        4
+    }
+
+    fn arms(&self) -> usize {
+        5
+    }
+
+    fn advance(&mut self, _rng: &mut dyn Rng) {
+        self.0 += 1;
+    }
+
+    fn context(&self) -> &[f64] {
+        &[1.0, 0.0, 0.0, 0.0]
+    }
+
+    fn expected(&self, arm: dht_bandits::ArmId) -> f64 {
+        match arm.number() {
+            0 => 0.2,
+            1 if self.0 > 1000 => 1.0,
+            _ => 0.0,
+        }
+    }
+
+    fn reward(&self, arm: dht_bandits::ArmId, rng: &mut dyn Rng) -> f64 {
+        self.expected(arm) + 0.2 * (rng.random::<f64>() - 0.5)
+    }
+}
+
+#[test]
+fn one_clock_for_all_arms_finds_an_arm_that_a_clock_for_each_has_given_up() {
+    let comparison = compare(&entries(), |_: &mut ChaCha8Rng| Ok(LateBloomer(0)), 2500, &(0..20).collect::<Vec<_>>());
+    let comparison = comparison.unwrap();
+    for other in ["by arm", "stationary"] {
+        assert!(gain(&comparison, "clock", other) > 3.0, "{}", table(&comparison));
+        assert!(gain(&comparison, "window", other) > 3.0, "{}", table(&comparison));
+    }
+}
+
+#[test]
+fn forgetting_by_time_beats_the_stationary_policy_where_the_world_moves_by_time() {
+    // Rounds come in bursts, with long pauses; the world changes with time, not with rounds.
+    let run = |seed: u64, follow: bool| -> f64 {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut world = GlmEnvironment::linear(4, 5, 0.1, &mut rng).unwrap();
+        let mut policy = discounted(if follow { 0.98 } else { 1.0 }, DecayClock::Time).unwrap();
+        let (mut regret, mut clock) = (0.0, 0.0);
+        for round in 0..2000 {
+            let passed = if round % 200 == 0 { 100.0 * rng.random::<f64>() } else { 0.2 * rng.random::<f64>() };
+            let before = clock;
+            clock += passed;
+            policy.elapse(passed).unwrap();
+            if (before / 100.0f64).floor() < (clock / 100.0).floor() {
+                world = GlmEnvironment::linear(4, 5, 0.1, &mut rng).unwrap();
+            }
+            world.advance(&mut rng);
+            let decision = policy.decide(world.context(), Available::All, &mut rng).unwrap();
+            let reward = world.reward(decision.arm(), &mut rng);
+            Policy::learn(&mut policy, &decision, reward).unwrap();
+            regret += world.best() - world.expected(decision.arm());
+        }
+        regret
+    };
+    let gains: Vec<_> = (0..30).map(|seed| run(seed, false) - run(seed, true)).collect();
+    let mean = gains.iter().sum::<f64>() / 30.0;
+    let error = (gains.iter().map(|gain| (gain - mean).powi(2)).sum::<f64>() / (30.0 * 29.0)).sqrt();
+    assert!(mean > 3.0 * error, "{mean} ± {error}");
+}

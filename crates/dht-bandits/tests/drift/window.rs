@@ -1,0 +1,73 @@
+//! A sliding window is the policy that learned the window alone.
+
+use dht_bandits::drift::SlidingWindow;
+use dht_bandits::posterior::Forgetting;
+use dht_bandits::{ArmId, Available, LinUcb, Policy, RidgeOptions, Ucb};
+use rand::{Rng, RngExt};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+fn ridge() -> LinUcb {
+    LinUcb::new(3, 3, RidgeOptions::default(), Ucb { alpha: 1.0 }).unwrap_or_else(|error| unreachable!("{error}"))
+}
+
+fn observation<R: Rng + ?Sized>(rng: &mut R) -> (ArmId, Vec<f64>, f64) {
+    // One in thirty outweighs all else by far, so that it cannot be unlearned with digits left.
+    let scale = if rng.random::<f64>() < 0.03 { 1e5 } else { 1.0 };
+    let context = (0..3).map(|_| scale * (rng.random::<f64>() - 0.5)).collect();
+    (ArmId::new(rng.random_range(0..3)), context, rng.random())
+}
+
+#[test]
+fn it_has_learned_the_last_observations_and_no_other() {
+    for length in [1, 7, 40] {
+        let mut rng = ChaCha8Rng::seed_from_u64(length as u64);
+        let mut window = SlidingWindow::new(ridge(), length).unwrap();
+        let mut seen = Vec::new();
+        for round in 0..500 {
+            let (arm, context, reward) = observation(&mut rng);
+            window.update(arm, &context, reward, 1.0).unwrap();
+            seen.push((arm, context, reward));
+            if round % 23 != 0 {
+                continue;
+            }
+            let mut plain = ridge();
+            for (arm, context, reward) in &seen[seen.len().saturating_sub(length)..] {
+                plain.update(*arm, context, *reward, 1.0).unwrap();
+            }
+            let x = [0.3, -0.2, 0.9];
+            for arm in (0..3).map(ArmId::new) {
+                let (left, right) = (window.policy().score(arm, &x).unwrap(), plain.score(arm, &x).unwrap());
+                assert!((left.mean - right.mean).abs() < 1e-5, "{length} {round}: {left:?} {right:?}");
+                assert!((left.width - right.width).abs() < 1e-5 * right.width, "{length} {round}: {left:?} {right:?}");
+            }
+        }
+        assert_eq!((window.len(), window.version()), (length, 500));
+    }
+}
+
+#[test]
+fn removed_arms_are_left_out_and_bad_input_changes_nothing() {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut window = SlidingWindow::new(ridge(), 5).unwrap();
+    for _ in 0..12 {
+        let (arm, context, reward) = observation(&mut rng);
+        window.update(arm, &context, reward, 1.0).unwrap();
+    }
+    window.policy_mut().remove_arm(ArmId::new(1)).unwrap();
+    let before = window.policy().state();
+    assert!(window.update(ArmId::new(1), &[1.0, 1.0, 1.0], 1.0, 1.0).is_err());
+    assert!(window.update(ArmId::new(0), &[1.0, f64::NAN, 1.0], 1.0, 1.0).is_err());
+    assert_eq!((window.policy().state(), window.len()), (before, 5));
+    for _ in 0..20 {
+        let (arm, context, reward) = observation(&mut rng);
+        if arm != ArmId::new(1) {
+            window.update(arm, &context, reward, 1.0).unwrap();
+        }
+    }
+    assert_eq!(window.arms().len(), 2);
+    assert!(window.select(&[1.0, 0.0, 0.0], Available::All, &mut rng).is_ok());
+    assert!(SlidingWindow::new(ridge(), 0).is_err());
+    let fading = RidgeOptions { forgetting: Forgetting::new(0.9).unwrap(), ..RidgeOptions::default() };
+    assert!(SlidingWindow::new(LinUcb::new(3, 3, fading, Ucb { alpha: 1.0 }).unwrap(), 5).is_err());
+}

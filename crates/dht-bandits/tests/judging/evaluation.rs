@@ -1,0 +1,163 @@
+//! The table of all estimates, support, and replay.
+
+use crate::world::{VALUE, arm, log, moments, rng, target};
+use dht_bandits::evaluation::{CrossFit, EvaluationSettings, OutcomeModel, Target, evaluate, replay};
+use dht_bandits::log::LoggedDecision;
+use dht_bandits::policy::Uniform;
+use dht_bandits::simulation::{Environment, GlmEnvironment, simulate};
+use dht_bandits::{Error, LinUcb, RidgeOptions, Ucb};
+use rand::RngExt;
+
+#[test]
+fn one_table_has_every_estimate_of_every_policy() {
+    let mut rng = rng(1);
+    let log = log(&mut rng, 4000);
+    let targets = [Target::new("better", |context, _| Ok(target(context))), Target::always(arm(0))];
+    let settings = EvaluationSettings {
+        model: Some(CrossFit { model: OutcomeModel::Logistic { prior_precision: 1.0 }, ..CrossFit::default() }),
+        resamples: 100,
+        reward_range: Some((0.0, 1.0)),
+    };
+    let table = evaluate(&log, &targets, &settings, &mut rng).unwrap();
+    // ½·.2 + ½·.6 for arm 0.
+    for (policy, value) in [("better", VALUE), ("always arm 0", 0.4)] {
+        for estimator in ["IPS", "SNIPS", "clipped IPS", "DM", "DR", "SNDR", "switch-DR", "DRos", "MRDR"] {
+            let row = table.row(policy, estimator).unwrap();
+            assert!((row.estimate.value - value).abs() < 0.06, "{policy} {estimator}: {:?}", row.estimate);
+            let bootstrap = row.bootstrap.unwrap();
+            assert!(bootstrap.low < row.estimate.value && row.estimate.value < bootstrap.high);
+            assert_eq!(row.sequence.is_some(), estimator == "IPS");
+            assert_eq!(row.estimate.unsupported, 0.0);
+        }
+        assert!(table.row(policy, "IPS").unwrap().sequence.unwrap().contains(value));
+    }
+    let own = table.row("(the log)", "mean").unwrap();
+    let mean = log.iter().map(|row| row.reward).sum::<f64>() / 4000.0;
+    assert!((own.estimate.value - mean).abs() < 1e-12);
+    let text = table.to_markdown();
+    assert_eq!(text.lines().count(), 2 + 1 + 2 * 9);
+    let bare = EvaluationSettings { model: None, ..EvaluationSettings::default() };
+    assert_eq!(evaluate(&log, &targets, &bare, &mut rng).unwrap().rows.len(), 1 + 2 * 3);
+}
+
+#[test]
+fn choices_that_the_log_never_makes_are_counted_as_unsupported() {
+    let mut rng = rng(2);
+    let mut log = log(&mut rng, 500);
+    let half = |_: &[f64], _: dht_bandits::Available<'_>| Ok(vec![(arm(0), 0.25), (arm(9), 0.75)]);
+    let targets = [Target::new("bold", half)];
+    let table = evaluate(&log, &targets, &EvaluationSettings::default(), &mut rng).unwrap();
+    let estimate = table.row("bold", "IPS").unwrap().estimate;
+    assert_eq!(estimate.unsupported, 0.75);
+    assert!((estimate.mean_weight - 0.25).abs() < 0.05);
+    // With all probabilities logged, support is known row by row.
+    for (position, row) in log.iter_mut().enumerate() {
+        let other = if position % 2 == 0 { 9 } else { 8 };
+        row.probabilities = Some(vec![(row.arm, row.propensity), (arm(other), 1.0 - row.propensity)]);
+    }
+    let table = evaluate(&log, &targets, &EvaluationSettings { model: None, ..Default::default() }, &mut rng).unwrap();
+    let unsupported = table.row("bold", "SNIPS").unwrap().estimate.unsupported;
+    let expected: f64 = log
+        .iter()
+        .enumerate()
+        .map(|(position, row)| {
+            (if position % 2 == 0 { 0.0 } else { 0.75 }) + if row.arm == arm(0) { 0.0 } else { 0.25 }
+        })
+        .sum::<f64>()
+        / 500.0;
+    assert!((unsupported - expected).abs() < 1e-12, "{unsupported} {expected}");
+}
+
+#[test]
+fn a_refusal_of_a_policy_names_the_round() {
+    let mut rng = rng(3);
+    let log = log(&mut rng, 50);
+    let policy = LinUcb::new(2, 2, RidgeOptions::default(), Ucb { alpha: 0.0 }).unwrap();
+    let of_policy = |context: &[f64], _: dht_bandits::Available<'_>| {
+        policy.score(arm(0), context)?;
+        Ok(vec![(arm(0), 1.0)])
+    };
+    let refused = evaluate(&log, &[Target::new("other", of_policy)], &EvaluationSettings::default(), &mut rng);
+    assert!(matches!(refused, Err(Error::InRound { round: 0, .. })), "{refused:?}");
+}
+
+/// A log of a linear world, drawn with propensities that depend on the context, or uniformly.
+fn linear_log(
+    rows: usize,
+    uniform: bool,
+    rng: &mut rand_chacha::ChaCha8Rng,
+    world: &mut GlmEnvironment,
+) -> Vec<LoggedDecision> {
+    (0..rows)
+        .map(|_| {
+            world.advance(rng);
+            let context = world.context().to_vec();
+            let first = if uniform { 0.5 } else { 0.3 + 0.4 * f64::from(u8::from(context[0] > 0.0)) };
+            let number = usize::from(rng.random::<f64>() >= first);
+            let reward = world.reward(arm(number), rng);
+            LoggedDecision::new(context, arm(number), if number == 0 { first } else { 1.0 - first }, reward)
+        })
+        .collect()
+}
+
+#[test]
+fn replay_of_a_policy_that_does_not_learn_estimates_its_value() {
+    for uniform in [true, false] {
+        let mut rng = rng(4);
+        let (mut values, mut acceptance) = (Vec::new(), Vec::new());
+        for _ in 0..300 {
+            let log = log(&mut rng, 400);
+            let log: Vec<_> = log.into_iter().filter(|_| true).collect();
+            let mut policy = Uniform::new(1, 2).unwrap();
+            let least = if uniform { None } else { Some(0.3) };
+            let outcome = replay(&mut policy, &log, least, &mut rng).unwrap();
+            values.push(outcome.estimate.value);
+            acceptance.push(outcome.acceptance);
+            assert_eq!(outcome.rewards.len(), outcome.estimate.rounds);
+        }
+        // Uniform: ½(.2 + .8)/2 + ½(.6 + .4)/2 = ½; accepted with p_min = .3 in both arms.
+        let (mean, spread) = moments(&values);
+        assert!((mean - 0.5).abs() < 5.0 * spread / 300f64.sqrt(), "{mean}");
+        assert!((moments(&acceptance).0 - 0.3).abs() < 0.01);
+    }
+}
+
+#[test]
+fn a_replayed_learning_curve_is_the_curve_of_a_policy_that_ran() {
+    let policy = || LinUcb::new(3, 2, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+    let (mut ran, mut replayed) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+    for seed in 0..300 {
+        let mut rng = rng(1000 + seed);
+        let mut world = GlmEnvironment::linear(3, 2, 0.5, &mut self::rng(7)).unwrap();
+        let log = linear_log(400, seed % 2 == 0, &mut rng, &mut world);
+        let least = if seed % 2 == 0 { 0.5 } else { 0.3 };
+        let outcome = replay(&mut policy(), &log, Some(least), &mut rng).unwrap();
+        assert!((outcome.acceptance - least).abs() < 0.15, "{}", outcome.acceptance);
+        assert_eq!(outcome.learning_curve(4).len(), 4);
+        let curve = simulate(&mut policy(), &mut world, 60, &mut rng).unwrap();
+        for (part, (from, to)) in [(0usize, 20usize), (20, 60)].into_iter().enumerate() {
+            let mean = |sums: &[f64]| (sums[to - 1] - if from > 0 { sums[from - 1] } else { 0.0 }) / (to - from) as f64;
+            ran[part].push(mean(&curve.reward));
+            replayed[part].push(mean(&outcome.rewards));
+        }
+    }
+    for (ran, replayed) in ran.iter().zip(&replayed) {
+        let ((mean, spread), (other, other_spread)) = (moments(ran), moments(replayed));
+        let error = (spread * spread + other_spread * other_spread).sqrt() / 300f64.sqrt();
+        assert!((mean - other).abs() < 4.0 * error, "{mean} {other} ± {error}");
+    }
+    // It learns: the second part is better than the first.
+    assert!(moments(&replayed[1]).0 > moments(&replayed[0]).0 + 0.05);
+}
+
+#[test]
+fn replay_refuses_a_bound_that_the_log_breaks() {
+    let mut rng = rng(5);
+    let log = log(&mut rng, 100);
+    let mut policy = Uniform::new(1, 2).unwrap();
+    for least in [0.5, 0.0, -1.0, f64::NAN] {
+        let refused = replay(&mut policy, &log, Some(least), &mut rng);
+        assert!(matches!(refused, Err(Error::Parameter { name: "least propensity", .. })), "{refused:?}");
+    }
+    assert!(matches!(replay(&mut policy, &[], None, &mut rng), Err(Error::TooFewObservations { .. })));
+}

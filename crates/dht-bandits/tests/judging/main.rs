@@ -1,0 +1,11 @@
+//! Off-policy evaluation against hand-computed numbers and known truths.
+#![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
+
+mod coverage;
+mod estimators;
+mod evaluation;
+mod outcome_models;
+mod peer;
+mod sequences;
+mod slates;
+mod world;

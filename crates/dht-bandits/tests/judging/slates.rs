@@ -1,0 +1,123 @@
+//! The pseudo-inverse estimator, by enumeration.
+
+use crate::world::{arm, moments, rng};
+use dht_bandits::{
+    ArmId, Error,
+    evaluation::{LoggedRound, PseudoInverse, SlateOffPolicy, pseudo_inverse_estimate},
+};
+use rand::RngExt;
+
+type Slates = Vec<(Vec<ArmId>, f64)>;
+
+/// All rankings of two of four arms, with uneven probabilities.
+fn rankings(tilt: f64) -> Slates {
+    let mut all = Vec::new();
+    for first in 0..4usize {
+        for second in (0..4usize).filter(|second| *second != first) {
+            all.push((vec![arm(first), arm(second)], 1.0 + tilt * (first * 2 + second) as f64));
+        }
+    }
+    let sum: f64 = all.iter().map(|entry| entry.1).sum();
+    all.into_iter().map(|(slate, share)| (slate, share / sum)).collect()
+}
+
+/// A reward that is a sum of effects of arm and position.
+fn reward(slate: &[ArmId]) -> f64 {
+    let effect = |(position, arm): (usize, &ArmId)| {
+        [[0.3, 1.0, -0.5, 0.2], [0.1, 0.4, 0.9, -0.7]][position][arm.number() as usize]
+    };
+    slate.iter().enumerate().map(effect).sum()
+}
+
+#[test]
+fn it_is_unbiased_for_rewards_that_are_sums_over_positions() {
+    let (logging, target) = (rankings(0.2), vec![(vec![arm(3), arm(1)], 0.7), (vec![arm(1), arm(2)], 0.3)]);
+    let pseudo_inverse = PseudoInverse::new(&logging).unwrap();
+    let value: f64 = target.iter().map(|(slate, share)| share * reward(slate)).sum();
+    let weights: Vec<_> = logging.iter().map(|(slate, _)| pseudo_inverse.weight(&target, slate).unwrap()).collect();
+    let expected: f64 =
+        logging.iter().zip(&weights).map(|((slate, share), weight)| share * weight * reward(slate)).sum();
+    assert!((expected - value).abs() < 1e-10, "{expected} {value}");
+    let mean: f64 = logging.iter().zip(&weights).map(|((_, share), weight)| share * weight).sum();
+    assert!((mean - 1.0).abs() < 1e-10, "{mean}");
+    // Judged on itself, every slate weighs 1.
+    for (slate, _) in &logging {
+        assert!((pseudo_inverse.weight(&logging, slate).unwrap() - 1.0).abs() < 1e-10);
+    }
+}
+
+#[test]
+fn with_independent_positions_the_matrix_gives_the_closed_form() {
+    let (logging_shares, target_shares) = ([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3]], [[0.2, 0.2, 0.6], [0.8, 0.1, 0.1]]);
+    let product = |shares: [[f64; 3]; 2]| -> Slates {
+        (0..9).map(|pair| (vec![arm(pair / 3), arm(pair % 3)], shares[0][pair / 3] * shares[1][pair % 3])).collect()
+    };
+    let (logging, target) = (product(logging_shares), product(target_shares));
+    let pseudo_inverse = PseudoInverse::new(&logging).unwrap();
+    let mut slates = Vec::new();
+    let mut rounds = Vec::new();
+    for (slate, _) in &logging {
+        let entries = [0, 1].map(|position| {
+            let number = slate[position].number() as usize;
+            let (propensity, target) = (logging_shares[position][number], target_shares[position][number]);
+            LoggedRound::new(0.5 * reward(slate), propensity, target)
+        });
+        let closed = 1.0 + entries.iter().map(|entry| entry.weight() - 1.0).sum::<f64>();
+        let weight = pseudo_inverse.weight(&target, slate).unwrap();
+        assert!((weight - closed).abs() < 1e-10, "{weight} {closed}");
+        slates.push(entries.to_vec());
+        rounds.push((weight, reward(slate)));
+    }
+    let (left, right) = (
+        SlateOffPolicy::new(&slates).unwrap().pseudo_inverse().unwrap(),
+        pseudo_inverse_estimate(&rounds, false).unwrap(),
+    );
+    assert!((left.value - right.value).abs() < 1e-10 && (left.standard_error - right.standard_error).abs() < 1e-10);
+}
+
+#[test]
+fn its_variance_is_far_below_that_of_slates_as_arms() {
+    let (logging, target) = (rankings(0.0), vec![(vec![arm(1), arm(2)], 1.0)]);
+    let pseudo_inverse = PseudoInverse::new(&logging).unwrap();
+    let value = reward(&target[0].0);
+    let mut rng = rng(1);
+    let mut values = [Vec::new(), Vec::new(), Vec::new()];
+    for _ in 0..500 {
+        let (mut by_position, mut whole) = (Vec::new(), Vec::new());
+        for _ in 0..200 {
+            let (slate, share) = &logging[rng.random_range(0..logging.len())];
+            let reward = reward(slate) + rng.random::<f64>() - 0.5;
+            by_position.push((pseudo_inverse.weight(&target, slate).unwrap(), reward));
+            whole.push((if slate == &target[0].0 { 1.0 / share } else { 0.0 }, reward));
+        }
+        values[0].push(pseudo_inverse_estimate(&by_position, false).unwrap().value);
+        values[1].push(pseudo_inverse_estimate(&by_position, true).unwrap().value);
+        values[2].push(pseudo_inverse_estimate(&whole, false).unwrap().value);
+    }
+    let spreads = values.each_ref().map(|values| {
+        let (mean, spread) = moments(values);
+        assert!((mean - value).abs() < 5.0 * spread / 500f64.sqrt() + 0.01, "{mean} {value}");
+        spread
+    });
+    assert!(spreads[0] < 0.75 * spreads[2] && spreads[1] < spreads[0], "{spreads:?}");
+}
+
+#[test]
+fn what_the_logging_policy_says_nothing_of_is_refused() {
+    let logging = rankings(0.1);
+    let pseudo_inverse = PseudoInverse::new(&logging).unwrap();
+    let unseen = [(vec![arm(1), arm(9)], 1.0)];
+    let refused = pseudo_inverse.weight(&unseen, &logging[0].0).unwrap_err();
+    assert_eq!(refused, Error::NoOverlap { position: 1, weights: 0.0 });
+    // Two slates only: nothing is known of their mixtures.
+    let two: Slates = vec![(vec![arm(0), arm(1)], 0.5), (vec![arm(2), arm(3)], 0.5)];
+    let pseudo_inverse = PseudoInverse::new(&two).unwrap();
+    let mixed = [(vec![arm(0), arm(3)], 1.0)];
+    assert_eq!(pseudo_inverse.weight(&mixed, &two[0].0).unwrap_err(), Error::NoOverlap { position: 0, weights: 0.0 });
+    assert!((pseudo_inverse.weight(&[(two[0].0.clone(), 1.0)], &two[0].0).unwrap() - 2.0).abs() < 1e-10);
+    assert!(PseudoInverse::new(&[(vec![arm(0)], 0.5)]).is_err());
+    assert!(PseudoInverse::new(&[(vec![], 1.0)]).is_err());
+    assert!(PseudoInverse::new(&[(vec![arm(0)], 0.5), (vec![arm(0), arm(1)], 0.5)]).is_err());
+    assert!(pseudo_inverse_estimate(&[(1.0, 1.0), (f64::NAN, 1.0)], false).is_err());
+    assert!(pseudo_inverse_estimate(&[(1.0, 1.0), (-1.0, 1.0)], true).is_err());
+}

@@ -1,0 +1,256 @@
+//! Joining, horizons, rotation, crashes, refusals.
+
+use crate::support::{decision, read, rng};
+use dht_bandits::log::{DecisionLog, LineProblem, LogError, LogReader, LogSettings, ReadSettings, RewardProblem};
+use dht_bandits::{ArmId, Available, LinTs, Policy, RidgeOptions, Thompson};
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+
+const CLICKS: ReadSettings = ReadSettings { horizon: Some(10.0), default_reward: Some(0.0) };
+
+fn open(folder: &Path, horizon: Option<f64>) -> DecisionLog {
+    DecisionLog::open(folder, LogSettings { horizon, ..LogSettings::default() })
+        .unwrap_or_else(|error| unreachable!("{error}"))
+}
+
+fn add_line(folder: &Path, text: &str) {
+    let file = OpenOptions::new().append(true).open(folder.join("00000000.jsonl"));
+    file.and_then(|mut file| file.write_all(text.as_bytes())).unwrap_or_else(|error| unreachable!("{error}"));
+}
+
+#[test]
+fn rewards_that_come_late_or_never_are_joined() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(folder.path(), Some(10.0));
+    for number in 0..4 {
+        assert_eq!(log.append(&decision(number), None, number as f64).unwrap(), number);
+    }
+    assert_eq!(log.waiting(), 4);
+    log.reward(2, 0.5, 4.0).unwrap();
+    log.reward(0, 1.0, 9.5).unwrap();
+    log.append(&decision(4), None, 12.5).unwrap();
+    // Decision 1 waited 11.5 and gets the default; 3 waits since 9.5 and may still be rewarded.
+    let (joined, errors, reader) = read(folder.path(), CLICKS);
+    assert!(errors.is_empty());
+    let found: Vec<_> = joined.iter().map(|entry| (entry.id, entry.reward, entry.defaulted)).collect();
+    assert_eq!(found, [(0, 1.0, false), (1, 0.0, true), (2, 0.5, false)]);
+    assert_eq!(joined[2].decision, decision(2));
+    let counts = reader.counts();
+    assert_eq!((counts.rewarded, counts.defaulted, counts.waiting, counts.torn), (2, 1, 2, 0));
+    // Without a default they are left out; without a horizon they wait for the end.
+    let (joined, _, reader) = read(folder.path(), ReadSettings { default_reward: None, ..CLICKS });
+    assert_eq!((joined.len(), reader.counts().unrewarded), (2, 1));
+    let (joined, ..) = read(folder.path(), ReadSettings { horizon: None, default_reward: Some(-1.0) });
+    assert_eq!(joined.iter().map(|entry| entry.reward).collect::<Vec<_>>(), [1.0, -1.0, 0.5, -1.0, -1.0]);
+    let row = joined[0].clone().into_row();
+    assert_eq!((row.arm, row.propensity, row.reward), (decision(0).arm(), 1.0 / 3.0, 1.0));
+    assert_eq!(row.context, decision(0).context);
+}
+
+#[test]
+fn a_reward_without_its_decision_is_refused_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(folder.path(), Some(10.0));
+    let refused = |log: &mut DecisionLog, id, reward, time| match log.reward(id, reward, time) {
+        Err(LogError::Reward { id: named, problem }) => {
+            assert_eq!(named, id);
+            Some(problem)
+        }
+        Err(LogError::Value { .. }) | Ok(()) => None,
+        Err(other) => unreachable!("{other}"),
+    };
+    log.append(&decision(0), None, 0.0).unwrap();
+    log.append(&decision(1), None, 1.0).unwrap();
+    log.reward(0, 1.0, 2.0).unwrap();
+    let before = fs::read(folder.path().join("00000000.jsonl")).unwrap();
+    assert_eq!(refused(&mut log, 0, 1.0, 2.0), Some(RewardProblem::Twice));
+    assert_eq!(refused(&mut log, 2, 1.0, 2.0), Some(RewardProblem::Unknown));
+    assert_eq!(refused(&mut log, 1, 1.0, 11.5), Some(RewardProblem::Late));
+    assert_eq!(refused(&mut log, 1, f64::NAN, 2.0), None);
+    assert!(matches!(log.reward(1, f64::NAN, 2.0), Err(LogError::Value { .. })));
+    assert_eq!(fs::read(folder.path().join("00000000.jsonl")).unwrap(), before);
+    // The same after the log was closed and opened again.
+    drop(log);
+    let mut log = open(folder.path(), Some(10.0));
+    assert_eq!((log.next_id(), log.waiting(), log.torn_bytes()), (2, 1, 0));
+    assert_eq!(refused(&mut log, 0, 1.0, 3.0), Some(RewardProblem::Twice));
+    log.reward(1, 1.0, 3.0).unwrap();
+    log.append(&decision(2), None, 30.0).unwrap();
+    assert_eq!(refused(&mut log, 1, 1.0, 30.0), Some(RewardProblem::Late));
+}
+
+#[test]
+fn decisions_that_no_estimate_could_use_are_refused_and_change_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(folder.path(), None);
+    let good = decision(0);
+    let refused = |log: &mut DecisionLog, change: &dyn Fn(&mut dht_bandits::Decision)| {
+        let mut bad = good.clone();
+        change(&mut bad);
+        match log.append(&bad, None, 0.0) {
+            Err(LogError::Value { problem }) => problem,
+            other => unreachable!("{other:?}"),
+        }
+    };
+    assert_eq!(refused(&mut log, &|bad| bad.choice.propensity = None), LineProblem::Missing("propensity".to_owned()));
+    for propensity in [0.0, 1.5, -1.0] {
+        let problem = refused(&mut log, &|bad| bad.choice.propensity = Some(propensity));
+        assert_eq!(problem, LineProblem::Propensity(propensity));
+    }
+    assert!(matches!(refused(&mut log, &|bad| bad.choice.propensity = Some(f64::NAN)), LineProblem::Propensity(_)));
+    assert!(matches!(refused(&mut log, &|bad| bad.context[1] = f64::INFINITY), LineProblem::NotFinite { .. }));
+    let half = [(ArmId::new(0), 0.5)];
+    assert!(matches!(log.append(&good, Some(&half), 0.0), Err(LogError::Value { .. })));
+    assert_eq!((log.next_id(), log.waiting()), (0, 0));
+    assert_eq!(fs::metadata(folder.path().join("00000000.jsonl")).unwrap().len(), 0);
+    // A decision whose own propensity is not known takes it from the probabilities.
+    let mut unknown = good.clone();
+    unknown.choice.propensity = None;
+    let all: Vec<_> = [0.2, 0.3, 0.5].iter().zip(0..).map(|(share, arm)| (ArmId::new(arm), *share)).collect();
+    log.append(&unknown, Some(&all), 0.0).unwrap();
+    log.reward(0, 1.0, 1.0).unwrap();
+    let (joined, ..) = read(folder.path(), CLICKS);
+    let row = joined[0].clone().into_row();
+    assert_eq!(row.propensity, all[unknown.arm().number() as usize].1);
+    assert_eq!(row.probabilities.unwrap(), all);
+}
+
+#[test]
+fn files_are_rotated_by_size_and_read_as_one_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = LogSettings { rotate_bytes: 1000, ..LogSettings::default() };
+    let mut log = DecisionLog::open(folder.path(), settings).unwrap();
+    for number in 0..50 {
+        let id = log.append(&decision(number), None, number as f64).unwrap();
+        if number >= 20 {
+            log.reward(id - 20, 1.0, number as f64).unwrap();
+        }
+        if number == 25 {
+            drop(log);
+            log = DecisionLog::open(folder.path(), settings).unwrap();
+        }
+    }
+    let files: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap()).collect();
+    assert!(files.len() > 10, "{}", files.len());
+    assert!(files.iter().all(|file| file.metadata().unwrap().len() <= 1000));
+    let (joined, errors, _) = read(folder.path(), ReadSettings::default());
+    assert!(errors.is_empty());
+    assert_eq!(joined.iter().map(|entry| entry.id).collect::<Vec<_>>(), (0..30).collect::<Vec<_>>());
+    // With a horizon only the last files need to be read to go on.
+    drop(log);
+    fs::write(folder.path().join("00000000.jsonl"), "not a record\n").unwrap();
+    assert!(DecisionLog::open(folder.path(), settings).is_err());
+    let recent = LogSettings { horizon: Some(5.0), ..settings };
+    let log = DecisionLog::open(folder.path(), recent).unwrap();
+    assert_eq!(log.next_id(), 50);
+}
+
+#[test]
+fn a_torn_last_line_is_skipped_counted_and_cut_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(folder.path(), None);
+    for number in 0..3 {
+        log.append(&decision(number), None, 0.0).unwrap();
+        log.reward(number, 1.0, 1.0).unwrap();
+    }
+    drop(log);
+    let whole = fs::read(folder.path().join("00000000.jsonl")).unwrap();
+    let lines = whole.iter().filter(|byte| **byte == b'\n').count();
+    assert_eq!(lines, 6);
+    // Cut anywhere, all lines that are whole are read.
+    for length in 0..=whole.len() {
+        fs::write(folder.path().join("00000000.jsonl"), &whole[..length]).unwrap();
+        let whole_lines = whole[..length].iter().filter(|byte| **byte == b'\n').count();
+        let (joined, errors, reader) = read(folder.path(), ReadSettings::default());
+        assert!(errors.is_empty());
+        assert_eq!(joined.len(), whole_lines / 2);
+        assert_eq!(reader.counts().torn, u64::from(length > 0 && whole[length - 1] != b'\n'));
+        let log = open(folder.path(), None);
+        assert_eq!(log.torn_bytes() > 0, length > 0 && whole[length - 1] != b'\n');
+        assert_eq!(log.next_id() as usize, whole_lines.div_ceil(2));
+    }
+}
+
+#[test]
+fn damaged_lines_are_named_and_the_rest_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(folder.path(), None);
+    log.append(&decision(0), None, 0.0).unwrap();
+    drop(log);
+    let text = fs::read_to_string(folder.path().join("00000000.jsonl")).unwrap();
+    let second = text.replace("\"id\":0", "\"id\":1");
+    add_line(folder.path(), &text); // line 2: again
+    add_line(folder.path(), &second.replace("\"propensity\":0.3333333333333333", "\"propensity\":0.0")); // 3
+    add_line(folder.path(), &second.replacen("\"propensity\":0.3333333333333333", "\"propensity\":null", 1)); // 4
+    add_line(folder.path(), &format!("{}\n", &second[..second.len() / 2])); // 5: cut in the middle
+    add_line(folder.path(), "\n"); // 6: blank
+    add_line(folder.path(), &second); // 7
+    add_line(folder.path(), "{\"reward\":{\"id\":9,\"time\":1.0,\"reward\":1.0}}\n"); // 8: no such decision
+    add_line(folder.path(), "{\"reward\":{\"id\":1,\"time\":1.0,\"reward\":null}}\n"); // 9
+    add_line(folder.path(), "{\"reward\":{\"id\":1,\"time\":1.0,\"reward\":2.0}}\n"); // 10
+    add_line(folder.path(), "{\"reward\":{\"id\":1,\"time\":1.0,\"reward\":2.0}}\n"); // 11: twice
+    add_line(folder.path(), "{\"reward\":{\"id\":0,\"time\":1.0,\"reward\":3.0,\"extra\":1}}\n"); // 12
+    add_line(folder.path(), "{\"reward\":{\"id\":0,\"time\":1.0,\"reward\":3.0}}\n"); // 13
+    let (joined, errors, reader) = read(folder.path(), ReadSettings::default());
+    assert_eq!(joined.iter().map(|entry| (entry.id, entry.reward)).collect::<Vec<_>>(), [(0, 3.0), (1, 2.0)]);
+    let places: Vec<_> = errors
+        .iter()
+        .map(|error| match error {
+            LogError::Line { line, path, .. } => (path.ends_with("00000000.jsonl"), *line),
+            other => unreachable!("{other}"),
+        })
+        .collect();
+    assert_eq!(places, [2, 3, 4, 5, 8, 9, 11, 12].map(|line| (true, line)));
+    let problem = |position: usize| match &errors[position] {
+        LogError::Line { problem, .. } => problem.clone(),
+        other => unreachable!("{other}"),
+    };
+    assert_eq!(problem(0), LineProblem::Order { id: 0, last: 0 });
+    assert!(matches!(problem(1), LineProblem::Propensity(0.0)));
+    assert_eq!(problem(2), LineProblem::Missing("propensity".to_owned()));
+    assert!(matches!(problem(3), LineProblem::Malformed(_)));
+    assert_eq!(problem(4), LineProblem::Reward { id: 9, problem: RewardProblem::Unknown });
+    assert_eq!(problem(6), LineProblem::Reward { id: 1, problem: RewardProblem::Twice });
+    assert_eq!(reader.counts().refused, 8);
+    // A reader that stops at the first error is one question mark.
+    let strict: Result<Vec<_>, _> = LogReader::open(folder.path(), ReadSettings::default()).unwrap().collect();
+    assert!(strict.is_err());
+    // A log with damaged lines is not written to.
+    assert!(matches!(DecisionLog::open(folder.path(), LogSettings::default()), Err(LogError::Line { line: 5, .. })));
+}
+
+#[test]
+fn one_writer_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = open(folder.path(), None);
+    assert!(matches!(DecisionLog::open(folder.path(), LogSettings::default()), Err(LogError::InUse { .. })));
+    drop(first);
+    assert!(DecisionLog::open(folder.path(), LogSettings::default()).is_ok());
+    let bad = LogSettings { horizon: Some(0.0), ..LogSettings::default() };
+    assert!(matches!(DecisionLog::open(folder.path(), bad), Err(LogError::Setting(_))));
+    assert!(matches!(LogReader::open(folder.path().join("none"), ReadSettings::default()), Err(LogError::Io { .. })));
+}
+
+#[test]
+fn a_policy_learns_from_its_log_what_it_learned_in_service() {
+    let folder = tempfile::tempdir().unwrap();
+    let new = || LinTs::new(2, 3, RidgeOptions::default(), Thompson { alpha: 0.5 }).unwrap();
+    let (mut served, mut log) = (new(), open(folder.path(), None));
+    let mut rng = rng(1);
+    for number in 0..200 {
+        let context = [1.0, f64::from(number % 7) - 3.0];
+        let mut decision = served.decide(&context, Available::All, &mut rng).unwrap();
+        decision.choice.propensity.get_or_insert(0.5);
+        let id = log.append(&decision, None, f64::from(number)).unwrap();
+        let reward = context[1] * 0.1 * decision.arm().number() as f64;
+        log.reward(id, reward, f64::from(number)).unwrap();
+        Policy::learn(&mut served, &decision, reward).unwrap();
+    }
+    let mut learned = new();
+    for joined in LogReader::open(folder.path(), ReadSettings::default()).unwrap() {
+        let joined = joined.unwrap();
+        learned.learn(&joined.decision, joined.reward).unwrap();
+    }
+    assert_eq!(learned.state(), served.state());
+}

@@ -1,0 +1,168 @@
+//! Csv and dsjson, whole and damaged.
+
+use dht_bandits::ArmId;
+use dht_bandits::log::{
+    CsvRows, CsvWriter, DsjsonColumns, DsjsonRows, LineProblem, LogError, LoggedDecision, write_dsjson,
+};
+
+fn rows() -> Vec<LoggedDecision> {
+    let all: Vec<_> = [0.1, 0.2, 0.7].iter().zip(3..).map(|(share, arm)| (ArmId::new(arm), *share)).collect();
+    (0..20)
+        .map(|number| {
+            let (arm, propensity) = all[number % 3];
+            let context = vec![number as f64 / 3.0, -1e-17 * number as f64, 1e40];
+            let (available, probabilities) = (Some(all.iter().map(|entry| entry.0).collect()), Some(all.clone()));
+            LoggedDecision { context, arm, propensity, reward: (number as f64).sin(), available, probabilities }
+        })
+        .collect()
+}
+
+fn line_of<T: std::fmt::Debug>(outcome: &Result<T, LogError>) -> (u64, LineProblem) {
+    match outcome {
+        Err(LogError::Line { line, problem, .. }) => (*line, problem.clone()),
+        other => unreachable!("{other:?}"),
+    }
+}
+
+#[test]
+fn csv_keeps_every_bit() {
+    let mut text = Vec::new();
+    let mut writer = CsvWriter::new(&mut text, 3).unwrap();
+    rows().iter().for_each(|row| writer.write(row).unwrap());
+    writer.flush().unwrap();
+    drop(writer);
+    let read: Vec<_> = CsvRows::new(&text[..], "log.csv").unwrap().map(Result::unwrap).collect();
+    let expected: Vec<_> =
+        rows().into_iter().map(|row| LoggedDecision { available: None, probabilities: None, ..row }).collect();
+    assert_eq!(read, expected);
+    let mut writer = CsvWriter::new(Vec::new(), 2).unwrap();
+    assert!(writer.write(&rows()[0]).is_err());
+    let bad = LoggedDecision { propensity: 0.0, ..LoggedDecision::new(vec![1.0, 2.0], ArmId::new(0), 0.5, 1.0) };
+    assert!(matches!(writer.write(&bad), Err(LogError::Value { problem: LineProblem::Propensity(_) })));
+}
+
+#[test]
+fn rows_of_csv_that_cannot_be_used_are_named_and_the_rest_is_read() {
+    let text = "x,reward,arm,propensity,y\n\
+                1,1,0,0.5,2\n\
+                1,1,0,0,2\n\
+                1,1,0,1.01,2\n\
+                1,1,0,,2\n\
+                1,1,0,NaN,2\n\
+                1,1,7,0.5,2\n\
+                1,inf,0,0.5,2\n\
+                1,1,0,0.5\n\
+                one,1,0,0.5,2\n\
+                1,1,-1,0.5,2\n\
+                1,1,,0.5,2\n\
+                3,1,1,0.5,4\n";
+    let known = [0, 1].map(ArmId::new);
+    let read: Vec<_> = CsvRows::new(text.as_bytes(), "log.csv").unwrap().with_arms(known).collect();
+    assert_eq!(read.len(), 12);
+    assert_eq!(read[0].as_ref().unwrap().context, [1.0, 2.0]);
+    assert_eq!(read[11].as_ref().unwrap(), &LoggedDecision::new(vec![3.0, 4.0], ArmId::new(1), 0.5, 1.0));
+    let problems: Vec<_> = read[1..11].iter().map(line_of).collect();
+    assert_eq!(problems.iter().map(|entry| entry.0).collect::<Vec<_>>(), (3..13).collect::<Vec<_>>());
+    assert_eq!(problems[0].1, LineProblem::Propensity(0.0));
+    assert_eq!(problems[1].1, LineProblem::Propensity(1.01));
+    assert_eq!(problems[2].1, LineProblem::Missing("propensity".to_owned()));
+    assert!(matches!(problems[3].1, LineProblem::Propensity(_)));
+    assert_eq!(problems[4].1, LineProblem::UnknownAction("7".to_owned()));
+    assert!(matches!(problems[5].1, LineProblem::NotFinite { .. }));
+    assert!(matches!(problems[6].1, LineProblem::Malformed(_)));
+    assert!(matches!(problems[7].1, LineProblem::Malformed(_)));
+    assert_eq!(problems[8].1, LineProblem::UnknownAction("-1".to_owned()));
+    assert_eq!(problems[9].1, LineProblem::Missing("arm".to_owned()));
+    for header in ["arm,reward\n", "arm,arm,propensity,reward\n", ""] {
+        assert!(CsvRows::new(header.as_bytes(), "log.csv").is_err(), "{header:?}");
+    }
+    let rows = CsvRows::new("arm,propensity,reward,age\n".as_bytes(), "log.csv").unwrap();
+    assert_eq!(rows.features().collect::<Vec<_>>(), ["age"]);
+}
+
+fn x_columns() -> DsjsonColumns {
+    DsjsonColumns { context: vec!["/x".to_owned()], arm: Some("/i/id".to_owned()) }
+}
+
+#[test]
+fn dsjson_comes_back_as_it_was_written() {
+    let mut text = Vec::new();
+    for (number, row) in rows().iter().enumerate() {
+        write_dsjson(&mut text, &number.to_string(), row).unwrap();
+    }
+    let read: Vec<_> = DsjsonRows::new(&text[..], "log.dsjson", x_columns()).map(Result::unwrap).collect();
+    for (read, row) in read.iter().zip(rows()) {
+        assert_eq!((&read.context, read.arm, read.reward), (&row.context, row.arm, row.reward));
+        assert_eq!((read.propensity, &read.available), (row.propensity, &row.available));
+        let mut probabilities = read.probabilities.clone().unwrap();
+        probabilities.sort_by_key(|entry| entry.0);
+        assert_eq!(probabilities, row.probabilities.unwrap());
+    }
+    assert_eq!(read.len(), 20);
+    let bare = LoggedDecision::new(vec![1.0], ArmId::new(0), 0.5, 1.0);
+    assert!(write_dsjson(&mut text, "1", &bare).is_err());
+}
+
+/// An event as Wabbit's documentation has it.
+const EVENT: &str = r#"{"_label_cost":-1,"_label_probability":0.8,"_label_Action":2,"_labelIndex":1,"o":[{"v":1.0,"EventId":"13118d9b"}],"Timestamp":"2021-02-04T16:31:29.2460000Z","Version":"1","EventId":"13118d9b","a":[2,1,3],"c":{"User":{"age":30,"member":true,"country":"DE"},"_multi":[{"Article":{"topic":"a","id":"17"}},{"Article":{"topic":"b","id":"4"}},{"Article":{"topic":"c","id":5}}]},"p":[0.8,0.1,0.1],"VWState":{"m":"ff0744c1"}}"#;
+
+fn user_columns(arm: Option<&str>) -> DsjsonColumns {
+    let context = ["/User/age", "/User/member", "/User/country=DE", "/User/country=FR", "/User/income"];
+    DsjsonColumns { context: context.map(str::to_owned).to_vec(), arm: arm.map(str::to_owned) }
+}
+
+#[test]
+fn an_event_of_wabbits_documentation_is_read() {
+    let text = format!("{EVENT}\n");
+    let of = |arm| DsjsonRows::new(text.as_bytes(), "log", user_columns(arm)).next().unwrap().unwrap();
+    let row = of(None);
+    assert_eq!(row.context, [30.0, 1.0, 1.0, 0.0, 0.0]);
+    assert_eq!((row.arm, row.propensity, row.reward), (ArmId::new(1), 0.8, 1.0));
+    assert_eq!(row.probabilities.unwrap(), [(1, 0.8), (0, 0.1), (2, 0.1)].map(|(arm, p)| (ArmId::new(arm), p)));
+    let row = of(Some("/Article/id"));
+    assert_eq!((row.arm, row.available.unwrap()), (ArmId::new(4), [17, 4, 5].map(ArmId::new).to_vec()));
+}
+
+#[test]
+fn lines_of_dsjson_that_cannot_be_used_are_named_and_the_rest_is_read() {
+    let lines = [
+        EVENT.to_owned(),
+        EVENT[..EVENT.len() / 2].to_owned(),                                     // 2
+        EVENT.replace("\"_label_probability\":0.8", "\"_label_probability\":0"), // 3
+        EVENT.replace("\"_label_probability\":0.8", "\"_label_probability\":1.5"), // 4
+        EVENT.replace("\"_label_probability\":0.8,", "").replace(",\"p\":[0.8,0.1,0.1]", ""), // 5
+        EVENT.replace("\"_label_Action\":2", "\"_label_Action\":4"),             // 6
+        EVENT.replace("\"a\":[2,1,3]", "\"a\":[2,1]"),                           // 7
+        EVENT.replace("\"_label_cost\":-1,", ""),                                // 8
+        EVENT.replace("\"age\":30", "\"age\":\"old\""),                          // 9
+        EVENT.replace("[0.8,0.1,0.1]", "[0.8,0.3,0.1]"),                         // 10
+        EVENT.replace("\"_multi\"", "\"multi\""),                                // 11
+        EVENT.replace("\"_label_cost\":-1", "\"_label_cost\":1e200"),            // 12
+        r#"{"RewardValue":1,"EventId":"13118d9b"}"#.to_owned(),                  // 13: no event
+        "[]".to_owned(),                                                         // 14
+        EVENT.replace("\"_label_Action\":2", "\"_label_Action\":0"),             // 15
+        EVENT.to_owned(),
+    ];
+    let text = lines.join("\n") + "\n" + &EVENT[..40];
+    let mut rows = DsjsonRows::new(text.as_bytes(), "log.dsjson", user_columns(None));
+    let read: Vec<_> = (&mut rows).collect();
+    assert_eq!((rows.dangling_rewards(), rows.torn()), (1, 1));
+    assert_eq!(read.len(), 15);
+    assert!(read[0].is_ok() && read[14].is_ok());
+    let problems: Vec<_> = read[1..14].iter().map(line_of).collect();
+    assert_eq!(problems.iter().map(|entry| entry.0).collect::<Vec<_>>(), [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 15]);
+    assert!(matches!(problems[0].1, LineProblem::Malformed(_)));
+    assert_eq!(problems[1].1, LineProblem::Propensity(0.0));
+    assert_eq!(problems[2].1, LineProblem::Propensity(1.5));
+    assert_eq!(problems[3].1, LineProblem::Missing("propensity".to_owned()));
+    assert!(matches!(problems[4].1, LineProblem::UnknownAction(_)));
+    assert_eq!(problems[6].1, LineProblem::Missing("_label_cost".to_owned()));
+    assert!(matches!(problems[10].1, LineProblem::NotFinite { .. }));
+    assert!(matches!(problems[12].1, LineProblem::UnknownAction(_)));
+    // A list of another length than before is no context of the same policy.
+    let lists = r#"{"_label_cost":0,"_label_probability":1,"_label_Action":1,"a":[1],"p":[1],"c":{"x":[1,2],"_multi":[{"i":{"id":"0"}}]}}"#;
+    let text = format!("{lists}\n{}\n{lists}\n", lists.replace("[1,2]", "[1,2,3]"));
+    let read: Vec<_> = DsjsonRows::new(text.as_bytes(), "log", x_columns()).collect();
+    assert!(read[0].is_ok() && read[2].is_ok());
+    assert!(matches!(line_of(&read[1]), (2, LineProblem::Malformed(_))));
+}

@@ -1,0 +1,6 @@
+//! Logs of decisions: written, killed, damaged, read back, judged.
+
+mod decision_log;
+mod formats;
+mod kill;
+mod support;

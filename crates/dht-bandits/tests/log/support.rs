@@ -1,0 +1,31 @@
+//! Decisions and folders.
+
+use dht_bandits::log::{JoinedDecision, LogError, LogReader, ReadSettings};
+use dht_bandits::policy::{Decision, Uniform};
+use dht_bandits::{Available, Policy};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use std::path::Path;
+
+pub fn rng(seed: u64) -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(seed)
+}
+
+/// A decision among three arms in a context that tells it from others.
+pub fn decision(number: u64) -> Decision {
+    let policy = Uniform::new(2, 3).unwrap_or_else(|error| unreachable!("{error}"));
+    let context = [number as f64, 0.1 + number as f64 / 3.0];
+    policy.decide(&context, Available::All, &mut rng(number)).unwrap_or_else(|error| unreachable!("{error}"))
+}
+
+pub fn read(folder: &Path, settings: ReadSettings) -> (Vec<JoinedDecision>, Vec<LogError>, LogReader) {
+    let mut reader = LogReader::open(folder, settings).unwrap_or_else(|error| unreachable!("{error}"));
+    let (mut joined, mut errors) = (Vec::new(), Vec::new());
+    for outcome in &mut reader {
+        match outcome {
+            Ok(decision) => joined.push(decision),
+            Err(error) => errors.push(error),
+        }
+    }
+    (joined, errors, reader)
+}
