@@ -4,7 +4,7 @@
 //! cargo run --release -p dht-bandits --example warm_start_from_logs
 
 use dht_bandits::{
-    ArmId, Available, EpsilonGreedy, LinTs, LinUcb, Policy, Result, RidgeOptions, Thompson, Ucb,
+    ArmId, EpsilonGreedy, LinTs, LinUcb, Policy, Request, Result, RidgeOptions, Thompson, Ucb,
     evaluation::{Estimate, LoggedRound, OffPolicy},
     exploration::Greedy,
     simulation::{Environment, GlmEnvironment, simulate},
@@ -16,7 +16,7 @@ use rand_chacha::ChaCha8Rng;
 type Row = (Vec<f64>, ArmId, f64, f64);
 
 /// The value of a policy that has learned from `train`, estimated on `test`, of whose rounds it has learned nothing.
-fn evaluate(train: &[Row], test: &[Row], alpha: f64, rng: &mut ChaCha8Rng) -> Result<(LinTs, Estimate, Estimate)> {
+fn evaluate(train: &[Row], test: &[Row], alpha: f64) -> Result<(LinTs, Estimate, Estimate)> {
     let mut policy = LinTs::new(4, 5, RidgeOptions::default(), Thompson { alpha })?;
     // The reward model for the doubly robust estimate is a greedy ridge of its own.
     let mut model = LinUcb::new(4, 5, RidgeOptions::default(), Ucb { alpha: 0.0 })?;
@@ -26,8 +26,8 @@ fn evaluate(train: &[Row], test: &[Row], alpha: f64, rng: &mut ChaCha8Rng) -> Re
     }
     let mut rounds = Vec::with_capacity(test.len());
     for (context, arm, reward, propensity) in test {
-        // Thompson sampling has no closed propensity: 400 draws estimate it.
-        let target = policy.propensities(context, Available::All, 400, rng)?;
+        // Exact: an integral for Thompson sampling.
+        let target = policy.propensities(&Request::new(context))?;
         let predict = |arm| model.score(arm, context).map_or(0.0, |score| score.mean);
         rounds.push(LoggedRound::with_model(*arm, *reward, *propensity, &target, predict));
     }
@@ -43,7 +43,7 @@ fn main() -> Result<()> {
     let mut log: Vec<Row> = Vec::new();
     for _ in 0..4000 {
         environment.advance(&mut rng);
-        let decision = old.decide(environment.context(), Available::All, &mut rng)?;
+        let decision = old.decide(&Request::new(environment.context()), &mut rng)?;
         let reward = environment.reward(decision.arm(), &mut rng);
         let propensity = decision.choice.propensity.unwrap_or(1.0);
         old.learn(&decision, reward)?;
@@ -54,7 +54,7 @@ fn main() -> Result<()> {
     println!("the old system earned {logged:.3} a round on the second half of its log");
     let mut best: Option<(f64, LinTs)> = None;
     for alpha in [0.1, 1.0, 10.0] {
-        let (policy, snips, robust) = evaluate(train, test, alpha, &mut rng)?;
+        let (policy, snips, robust) = evaluate(train, test, alpha)?;
         for (name, estimate) in [("SNIPS", snips), ("DR", robust)] {
             let Estimate { value, low, high, effective_samples, .. } = estimate;
             println!("α = {alpha:>4} {name:>5}: {value:.3} [{low:.3}, {high:.3}], worth {effective_samples:.0} rounds");

@@ -78,6 +78,12 @@ pub enum Error {
         /// How many arms exist.
         arms: usize,
     },
+    /// The policy knows arms by their features, and the request has none.
+    #[error("the actions have no features: this policy needs {width} of each arm (`Actions::Featured`)")]
+    NeedsFeatures {
+        /// How many features an arm must have.
+        width: usize,
+    },
     /// A slate is larger than what is available.
     #[error("cannot choose {wanted} arms: only {available} are available")]
     TooFewArms {

@@ -9,7 +9,7 @@ use dht_bandits::policy::{SharedLinUcb, Slate};
 use dht_bandits::posterior::{DiagonalLaplaceOptions, Forgetting, FullLaplace, FullLaplaceOptions, Posterior, TsPrior};
 use dht_bandits::simulation::{CascadeEnvironment, ClickEnvironment, SlateEnvironment, simulate_slates};
 use dht_bandits::{
-    ArmId, Available, DiagonalLogisticTs, Disjoint, LinTs, LinUcb, LogisticTs, Normalizer, RidgeOptions, Thompson,
+    ArmId, Request, DiagonalLogisticTs, Disjoint, LinTs, LinUcb, LogisticTs, Normalizer, RidgeOptions, Thompson,
     TopK, TopKThompson, Ucb,
 };
 use rand::Rng;
@@ -176,7 +176,7 @@ fn bandit<P: Posterior, E: Exploration>(
             let scale = 4.0 / (context.len() as f64).sqrt();
             context.iter_mut().for_each(|value| *value *= scale);
         }
-        let decision = policy.decide(&context, Available::All, &mut rng).unwrap();
+        let decision = policy.decide(&Request::new(&context), &mut rng).unwrap();
         let reward = f64::from(u8::from(decision.arm() == ArmId::new(*label)));
         policy.learn(&decision, reward).unwrap();
         total += reward;
@@ -201,10 +201,10 @@ fn slates<P: Posterior, E: Exploration>(mut policy: TopK<P, E>, spread: f64, nor
                 norm.normalise_in_place(&mut row[..16]).unwrap();
             }
         }
-        policy.select_into(5, environment.candidates(), &mut rng, &mut slate).unwrap();
+        policy.select_slate_into(5, &environment.request().unwrap(), &mut rng, &mut slate).unwrap();
         regret += environment.regret(&slate);
         environment.feedback(&slate, &mut rng, &mut seen);
-        policy.learn(&slate, &seen).unwrap();
+        policy.learn_slate(&slate, &seen).unwrap();
     }
     regret
 }

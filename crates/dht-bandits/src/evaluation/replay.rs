@@ -1,9 +1,9 @@
 //! Replay: a learning policy run through a log of uniformly drawn arms.
 
 use super::estimate::{Estimate, check_logged, estimate};
-use crate::arm::{ArmId, Available};
+use crate::arm::ArmId;
 use crate::error::{Error, Result};
-use crate::policy::Policy;
+use crate::policy::{Policy, Request};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +30,7 @@ pub fn replay(policy: &mut dyn Policy, log: &[ReplayRound], rng: &mut dyn Rng) -
     }
     let mut kept = Vec::new();
     for round in log {
-        let choice = policy.select(&round.context, Available::All, rng)?;
+        let choice = policy.select(&Request::new(&round.context), rng)?;
         if choice.arm == round.arm {
             policy.update(round.arm, &round.context, round.reward, 1.0)?;
             kept.push(round.reward);

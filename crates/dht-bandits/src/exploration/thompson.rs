@@ -1,6 +1,6 @@
 //! Thompson sampling of scores.
 
-use super::Exploration;
+use super::{Exploration, Selection};
 use crate::error::Result;
 use crate::gaussian::Score;
 use crate::validate::check_parameter;
@@ -21,7 +21,6 @@ pub struct Thompson {
 
 impl Exploration for Thompson {
     const NAME: &'static str = "thompson";
-    const DRAWS: bool = true;
 
     #[inline]
     fn value<R: Rng + ?Sized>(&self, score: Score, rng: &mut R) -> f64 {
@@ -29,8 +28,9 @@ impl Exploration for Thompson {
         score.mean + self.alpha * score.width * normal
     }
 
-    fn posterior_scale(&self) -> Option<f64> {
-        Some(self.alpha)
+    #[inline]
+    fn selection(&self, _: u64) -> Selection {
+        Selection::Sampled { scale: self.alpha }
     }
 
     fn check(&self) -> Result<()> {

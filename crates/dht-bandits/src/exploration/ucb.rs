@@ -18,7 +18,6 @@ pub struct Ucb {
 
 impl Exploration for Ucb {
     const NAME: &'static str = "ucb";
-    const DRAWS: bool = false;
 
     #[inline]
     fn value<R: Rng + ?Sized>(&self, score: Score, _: &mut R) -> f64 {

@@ -277,6 +277,14 @@ impl Posterior for DiagonalLaplace {
         }
     }
 
+    fn deviations(&self, slot: usize, scale: f64, context: &[f64], out: &mut [f64]) {
+        let block = self.block(slot);
+        for (coordinate, (value, x)) in out.iter_mut().zip(context).enumerate() {
+            let (panel, lane) = self.layout.locate(coordinate);
+            *value = scale * block[2 * self.layout.panels + panel].0[lane].sqrt() * x;
+        }
+    }
+
     fn arm_state(&self, slot: usize) -> DiagonalArmState {
         let (mean, precision) = self.mean_and_precision(slot);
         DiagonalArmState { mean, precision }

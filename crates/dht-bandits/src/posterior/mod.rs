@@ -105,6 +105,11 @@ pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed {
     #[doc(hidden)]
     fn draw(&self, slot: usize, scale: f64, normal: &mut dyn FnMut() -> f64, out: &mut [f64]);
 
+    /// How a draw of one slot moves the score in a context: g with score = mean + g'z, z ~ N(0, I), where
+    /// [`draw`](Self::draw) draws with this scale.
+    #[doc(hidden)]
+    fn deviations(&self, slot: usize, scale: f64, context: &[f64], out: &mut [f64]);
+
     #[doc(hidden)]
     fn arm_state(&self, slot: usize) -> Self::ArmState;
 
@@ -155,6 +160,10 @@ macro_rules! scored_by_factors {
 
         fn draw(&self, slot: usize, scale: f64, normal: &mut dyn FnMut() -> f64, out: &mut [f64]) {
             self.factors.draw(slot, scale, normal, out);
+        }
+
+        fn deviations(&self, slot: usize, scale: f64, context: &[f64], out: &mut [f64]) {
+            self.factors.deviations(slot, scale, context, out);
         }
     };
 }

@@ -15,6 +15,7 @@ mod off_policy;
 mod old_names;
 mod precision;
 mod removed_arms;
+mod requests;
 mod ridge;
 mod semi_bandit;
 mod stability;

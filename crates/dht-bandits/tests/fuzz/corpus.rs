@@ -1,11 +1,11 @@
 //! Each kind of thing that is saved or sent, in full health.
 
 use dht_bandits::{
-    ArmId, Available, Candidates, Disjoint, EpsilonGreedy, HybridLinUcb, LinTs, LinUcb, Normalizer, Observation,
-    PyramidPool, RidgeOptions, Thompson, TopKThompson, Ucb,
+    ArmId, Disjoint, EpsilonGreedy, HybridLinUcb, LinTs, LinUcb, Normalizer, Observation, PyramidPool, Request,
+    RidgeOptions, Thompson, TopKThompson, Ucb,
     exploration::{Exploration, Greedy},
     features::NormalizerOptions,
-    policy::{Feedback, Fixed, HybridOptions, SharedLinUcb, Slate, Uniform},
+    policy::{Featured, Feedback, Fixed, HybridOptions, SharedLinUcb, Slate, Uniform},
     posterior::{
         DiagonalLaplace, DiagonalLaplaceOptions, Forgetting, FullLaplace, FullLaplaceOptions, Posterior, Ridge,
     },
@@ -13,6 +13,11 @@ use dht_bandits::{
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::Serialize;
+
+/// Arms with a row of features each.
+pub fn featured<'a>(context: &'a [f64], arms: &'a [ArmId], features: &'a [f64]) -> Request<'a> {
+    Request::new(context).featured(Featured::new(arms, features, features.len() / arms.len()).unwrap())
+}
 
 pub fn rng() -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(1)
@@ -70,7 +75,7 @@ impl Healthy for DiagonalLaplace {
 /// The policy, what it learned, and what it decides.
 fn disjoint<P: Healthy>() -> [String; 4] {
     let policy = P::policy();
-    let decision = policy.decide(&context(3), Available::All, &mut rng()).unwrap();
+    let decision = policy.decide(&Request::new(&context(3)), &mut rng()).unwrap();
     let delta = policy.diff(&P::blank()).unwrap();
     [text(&policy), text(&delta), text(&decision), text(&Observation::new(decision, 1.0))]
 }
@@ -82,8 +87,8 @@ pub fn per_arm() -> TopKThompson {
 
 pub fn shared() -> SharedLinUcb {
     let mut shared = SharedLinUcb::shared(2, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
-    let slate = shared.select(2, Candidates::new(&[5, 6].map(ArmId::new), &context(4)), &mut rng()).unwrap();
-    shared.learn(&slate, &[Feedback::from(true), Feedback::Unobserved]).unwrap();
+    let slate = shared.select_slate(2, &featured(&[], &[5, 6].map(ArmId::new), &context(4)), &mut rng()).unwrap();
+    shared.learn_slate(&slate, &[Feedback::from(true), Feedback::Unobserved]).unwrap();
     shared
 }
 
@@ -96,14 +101,14 @@ pub fn hybrid() -> HybridLinUcb {
 /// What the semi-bandits and the hybrid choose.
 fn choices() -> [String; 3] {
     let (mut rng, arms) = (rng(), [0, 1, 3].map(ArmId::new));
-    let mut slate = |select: &dyn Fn(Candidates<'_>, &mut ChaCha8Rng) -> Slate| {
-        text(&select(Candidates::new(&arms, &context(6)), &mut rng))
+    let mut slate = |select: &dyn Fn(&Request<'_>, &mut ChaCha8Rng) -> Slate| {
+        text(&select(&featured(&[], &arms, &context(6)), &mut rng))
     };
     let slates = [
-        slate(&|candidates, rng| per_arm().select(2, candidates, rng).unwrap()),
-        slate(&|candidates, rng| shared().select(2, candidates, rng).unwrap()),
+        slate(&|candidates, rng| per_arm().select_slate(2, candidates, rng).unwrap()),
+        slate(&|candidates, rng| shared().select_slate(2, candidates, rng).unwrap()),
     ];
-    let decision = hybrid().decide(&context(2), Candidates::new(&arms[..2], &context(6)), &mut rng).unwrap();
+    let decision = hybrid().decide(&featured(&context(2), &arms[..2], &context(6)), &mut rng).unwrap();
     let [first, second] = slates;
     [first, second, text(&decision)]
 }
