@@ -38,6 +38,12 @@ pub enum Error {
         /// The largest magnitude that is accepted.
         limit: f64,
     },
+    /// Settings, or a file of a policy, that cannot be read or do not fit together.
+    #[error("settings: {problem}")]
+    Settings {
+        /// What is wrong, with the key or the place.
+        problem: String,
+    },
     /// A setting is out of its range.
     #[error("{name} = {value} is not allowed: it must be {requirement}")]
     Parameter {

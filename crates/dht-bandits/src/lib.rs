@@ -40,12 +40,15 @@
 //! |---|---|---|
 //! | a few lasting arms, real-valued rewards | [`LinUcb`], α from .1 to 1 | strong, random only in ties, propensities known |
 //! | the same, with rewards that come late or in batches | [`LinTs`] | a batch of equal contexts is spread over arms |
+//! | rewards whose scale and noise are unknown | [`NoisyLinTs`](policy::NoisyLinTs) | learns the variance of the noise |
 //! | clicks: rewards 0 or 1, rare or near-certain | [`LogisticTs`], [`LogisticUcb`](policy::LogisticUcb) | the right noise model; needs normalised contexts |
 //! | the same with many features, or little time | [`DiagonalLogisticTs`] | O(d), but ignores correlations: normalise first |
 //! | many short-lived items, described by features | [`SharedLinUcb`](policy::SharedLinUcb), [`SharedLinTs`](policy::SharedLinTs) | what is learned from one item serves all |
 //! | both: shared features, and arms with weights of their own | [`HybridLinUcb`] | new arms start warm |
 //! | K of N at once, with feedback on those observed | [`TopKThompson`] | semi-bandit feedback, cascades, pinned arms |
 //! | a log that will be evaluated off-policy | [`EpsilonGreedy`], [`SquareCb`](exploration::SquareCb), [`Softmax`](exploration::Softmax) | every arm keeps a chance; every `decide` gives its exact propensity |
+//! | no contexts | [`ContextFree`](policy::ContextFree): UCB1, Beta-Thompson sampling | O(1) an arm |
+//! | a policy that a settings file names | [`AnyPolicy`](policy::AnyPolicy) | one file of settings and of what was learned |
 //! | an environment that drifts | [`RidgeOptions::forgetting`], [`Disjoint::forget`], [`Disjoint::unlearn`] | old evidence fades, the prior stays |
 //! | a doubt whether any of it helps | [`Uniform`](policy::Uniform), [`Fixed`](policy::Fixed) | a learner that does not beat them has learned nothing |
 //!
@@ -57,7 +60,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`policy`] | the [`Policy`] trait and its [`Request`]; [`Disjoint`], [`Hybrid`] and [`TopK`] policies under their names; baselines; slates; merging; propensities |
-//! | [`posterior`] | beliefs about the weights of each arm: ridge regression, full and diagonal Laplace; priors and forgetting |
+//! | [`posterior`] | beliefs about the weights of each arm: ridge regression, with learned noise, full and diagonal Laplace; priors and forgetting |
 //! | [`exploration`] | rules that map means and widths to a choice: [`Ucb`], [`Thompson`], ε-greedy, explore-first, softmax, SquareCB |
 //! | [`features`] | contexts from raw values: [`Normalizer`], [`PyramidPool`], [`columns`](features::columns) |
 //! | [`evaluation`] | what a policy would have earned, from the log of another |

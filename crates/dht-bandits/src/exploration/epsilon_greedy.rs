@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// With ridge regressions it is the policy [`EpsilonGreedy`](crate::EpsilonGreedy); ε = 0 never explores.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Greedy {
     /// The share ε in [0, 1] of rounds that draw uniformly.
     pub epsilon: f64,

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 /// with mean θ'x and variance α²x'Px, and the arms' draws are independent. So no vector is drawn (Agrawal & Goyal 2013,
 /// Algorithm 1, whose v is α).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Thompson {
     /// The scale α ≥ 0 of the posterior's standard deviation; 1 is Bayes for unit noise.
     pub alpha: f64,

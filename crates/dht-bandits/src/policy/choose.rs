@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::exploration::{Best, Exploration, InverseGap, Selection};
 use crate::gaussian::Score;
+use crate::posterior::Posterior;
 use crate::validate::check_scalar;
 use rand::{Rng, RngExt};
 
@@ -15,8 +16,29 @@ pub(crate) trait ScoredArms {
     /// registers.
     fn fold<T>(&self, first: T, gather: impl FnMut(T, usize, Score) -> T) -> T;
 
+    /// The value of an arm under a rule that has learned so many rewards.
+    #[inline(always)]
+    fn value<E: Exploration, R: Rng + ?Sized>(&self, rule: &E, _: u64, _: usize, score: Score, rng: &mut R) -> f64 {
+        rule.value(score, rng)
+    }
+
     /// The index and the score of the arm at a position of that order.
     fn at(&self, position: usize) -> (usize, Score);
+}
+
+/// The value of an arm of a posterior, whose noise is drawn where it is learned and the rule draws.
+#[inline(always)]
+pub(crate) fn drawn_value<P: Posterior, E: Exploration, R: Rng + ?Sized>(
+    posterior: &P,
+    rule: &E,
+    learned: u64,
+    slot: usize,
+    score: Score,
+    rng: &mut R,
+) -> f64 {
+    let draws = P::LEARNS_NOISE && matches!(rule.selection(learned), Selection::Sampled { .. });
+    let score = if draws { posterior.drawn(slot, score, rng) } else { score };
+    rule.value(score, rng)
 }
 
 /// The arm that was chosen.
@@ -43,7 +65,9 @@ pub(crate) fn choose<A: ScoredArms, E: Exploration, R: Rng + ?Sized>(
 ) -> Result<Chosen> {
     let (count, share) = (arms.count(), rule.uniform_share(learned));
     let explored = (share > 0.0 && rng.random::<f64>() < share).then(|| rng.random_range(0..count));
-    let best = arms.fold(Best::new(), |best, index, score| best.or(index, rule.value(score, rng), score, rng));
+    let best = arms.fold(Best::new(), |best, index, score| {
+        best.or(index, arms.value(rule, learned, index, score, rng), score, rng)
+    });
     check_scalar("score", best.value)?;
     if let Selection::InverseGap { gamma } = rule.selection(learned) {
         return choose_by_gap(arms, gamma, best, (share, explored), rng);
@@ -51,7 +75,7 @@ pub(crate) fn choose<A: ScoredArms, E: Exploration, R: Rng + ?Sized>(
     let (index, value, score) = match explored {
         Some(position) => {
             let (index, score) = arms.at(position);
-            (index, rule.value(score, rng), score.checked()?)
+            (index, arms.value(rule, learned, index, score, rng), score.checked()?)
         }
         None => (best.slot, best.value, best.score),
     };

@@ -24,6 +24,10 @@ macro_rules! forward {
                 (**self).epoch()
             }
 
+            fn keeps_features(&self) -> bool {
+                (**self).keeps_features()
+            }
+
             fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
                 (**self).select(request, rng)
             }

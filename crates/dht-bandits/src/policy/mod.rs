@@ -6,15 +6,20 @@
 //! * [`Disjoint`]: arms with weights of their own. [`Hybrid`]: shared weights beside them. [`TopK`]: slates of K arms.
 //! * [`LinUcb`], [`LinTs`], [`LogisticTs`] and so on: pairs of a posterior and a rule under the names of the
 //!   literature.
+//! * [`ContextFree`]: UCB1 and Beta-Thompson sampling, which ignore contexts.
+//! * [`AnyPolicy`]: one of these by settings; [`Normalised`]: a policy with the scaling of its contexts.
 //! * [`Uniform`] and [`Fixed`]: baselines that do not learn.
 //! * [`Delta`]: what a policy has learned, to be merged elsewhere. [`Propensity`]: how likely a choice was.
 
+mod any;
 mod baselines;
 mod choose;
+mod context_free;
 mod disjoint;
 mod forward;
 mod hybrid;
 mod named;
+mod normalised;
 mod propensity;
 mod request;
 mod top_k;
@@ -28,13 +33,16 @@ pub use crate::arm::ArmId;
 pub use crate::arm_set::ArmSet;
 #[doc(hidden)]
 pub use crate::saved_state::StateHeader;
+pub use any::{AnyPolicy, AnyRule, NormaliserSettings, PolicyKind, PolicySettings};
 pub use baselines::{BaselineState, Fixed, Uniform};
+pub use context_free::{ArmStatistics, BetaThompson, ContextFree, ContextFreeRule, ContextFreeState, Ucb1};
 pub use disjoint::{ChoiceBatch, Delta, Disjoint, DisjointState};
 pub use hybrid::{Hybrid, HybridOptions, HybridState};
 pub use named::{
-    DiagonalLogisticTs, EpsilonGreedy, HybridLinUcb, LinTs, LinUcb, LogisticTs, LogisticUcb, SharedLinTs, SharedLinUcb,
-    TopKThompson,
+    DiagonalLogisticTs, EpsilonGreedy, HybridLinUcb, LinTs, LinUcb, LogisticTs, LogisticUcb, NoisyLinTs, SharedLinTs,
+    SharedLinUcb, TopKThompson,
 };
+pub use normalised::Normalised;
 pub use propensity::{Propensity, QUADRATURE_ERROR};
 pub use request::{Actions, Featured, Request};
 pub use top_k::{ArmFeedback, Draw, Feedback, Sharing, Slate, SlatePolicy, TopK, TopKState};
@@ -125,6 +133,11 @@ pub trait Policy {
     /// How often this policy has expired decisions; it learns from those of its own epoch.
     fn epoch(&self) -> u64 {
         0
+    }
+
+    /// Whether a decision keeps the features of the chosen arm, after the context.
+    fn keeps_features(&self) -> bool {
+        false
     }
 
     /// Chooses one of the arms of a request, without keeping the context; does not allocate. The choice may lack its

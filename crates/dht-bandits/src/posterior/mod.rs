@@ -3,6 +3,7 @@
 //! | posterior | score of an arm | update | source |
 //! |---|---|---|---|
 //! | [`Ridge`] | O(d²) | O(d²) | θ = A⁻¹b, A = λI + Σwxx', Li et al. (2010); factored after Bierman (1977) |
+//! | [`NormalInverseGamma`] | O(d²) | O(d²) | the same with the variance of the noise learned, Bishop (2006), section 2.3.6 |
 //! | [`FullLaplace`] | O(d²) | O(d²) | mode and curvature of a logistic regression |
 //! | [`DiagonalLaplace`] | O(d) | O(d) | Chapelle & Li (2011), Algorithm 3 |
 
@@ -12,12 +13,14 @@ mod diagonal_laplace;
 mod full_laplace;
 mod logistic;
 mod newton;
+mod normal_inverse_gamma;
 mod prior;
 mod ridge;
 
 use crate::arm_set::Slots;
 use crate::error::Result;
 use crate::gaussian::NaturalParameters;
+use rand::Rng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -28,6 +31,7 @@ pub use diagonal_laplace::{DiagonalArmState, DiagonalLaplace, DiagonalLaplaceOpt
 pub use full_laplace::{FullArmState, FullLaplace, FullLaplaceOptions};
 #[doc(hidden)]
 pub use logistic::sigmoid;
+pub use normal_inverse_gamma::{NormalInverseGamma, NormalInverseGammaArmState, NormalInverseGammaOptions};
 pub use prior::TsPrior;
 pub use ridge::{Ridge, RidgeArmState, RidgeOptions};
 
@@ -44,6 +48,10 @@ pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed {
 
     /// The name in saved states.
     const NAME: &'static str;
+
+    /// Whether the variance of the noise is learned, so that draws are Student's t.
+    #[doc(hidden)]
+    const LEARNS_NOISE: bool = false;
 
     #[doc(hidden)]
     fn empty(dimension: usize, options: &Self::Options) -> Result<Self>;
@@ -83,6 +91,19 @@ pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed {
                 position + 1
             });
         }
+    }
+
+    /// The score with the width that a drawn noise gives it, where the noise is learned.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn drawn<R: Rng + ?Sized>(&self, _slot: usize, score: Score, _rng: &mut R) -> Score {
+        score
+    }
+
+    /// The degrees of freedom of a drawn score: infinite for a Gaussian.
+    #[doc(hidden)]
+    fn freedom(&self, _slot: usize) -> f64 {
+        f64::INFINITY
     }
 
     #[doc(hidden)]

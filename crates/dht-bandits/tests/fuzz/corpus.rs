@@ -1,11 +1,15 @@
 //! Each kind of thing that is saved or sent, in full health.
 
+use dht_bandits::Policy;
 use dht_bandits::{
     ArmId, Disjoint, EpsilonGreedy, HybridLinUcb, LinTs, LinUcb, Normalizer, Observation, PyramidPool, Request,
     RidgeOptions, Thompson, TopKThompson, Ucb,
     exploration::{Exploration, Greedy},
     features::NormalizerOptions,
-    policy::{Featured, Feedback, Fixed, HybridOptions, SharedLinUcb, Slate, Uniform},
+    policy::{
+        AnyPolicy, AnyRule, BetaThompson, ContextFree, ContextFreeRule, Featured, Feedback, Fixed, HybridOptions,
+        NoisyLinTs, NormaliserSettings, PolicyKind, PolicySettings, SharedLinUcb, Slate, Ucb1, Uniform,
+    },
     posterior::{
         DiagonalLaplace, DiagonalLaplaceOptions, Forgetting, FullLaplace, FullLaplaceOptions, Posterior, Ridge,
     },
@@ -80,6 +84,24 @@ fn disjoint<P: Healthy>() -> [String; 4] {
     [text(&policy), text(&delta), text(&decision), text(&Observation::new(decision, 1.0))]
 }
 
+fn context_free<R: ContextFreeRule>(rule: R) -> ContextFree<R> {
+    let mut policy = ContextFree::new(3, rule).unwrap();
+    policy.update(ArmId::new(1), &[], 1.0, 2.0).unwrap();
+    policy
+}
+
+/// With a scaling, in its warm-up before so many rewards.
+fn chosen_by_settings(warm_up: u64) -> AnyPolicy {
+    let rule = AnyRule::Thompson(Thompson { alpha: 0.5 });
+    let normaliser = Some(NormaliserSettings { warm_up, bias: true, floor: 1e-9, clip: None });
+    let settings = PolicySettings { normaliser, ..PolicySettings::new(PolicyKind::Linear, 2, 3, Some(rule)) };
+    let mut policy = AnyPolicy::new(settings).unwrap();
+    for round in 0..5 {
+        policy.update(ArmId::new(round % 3), &[1.0, round as f64], 1.0, 1.0).unwrap();
+    }
+    policy
+}
+
 pub fn per_arm() -> TopKThompson {
     let policy = TopKThompson::per_arm(2, 4, DiagonalLaplaceOptions::default(), Thompson { alpha: 0.5 }).unwrap();
     policy.with_pinned(&[ArmId::new(2)]).unwrap()
@@ -127,6 +149,11 @@ pub fn texts() -> Vec<String> {
         text(&hybrid()),
         text(&norm),
         text(&PyramidPool::grid(0..=1, 1..=2).unwrap()),
+        text(&trained(NoisyLinTs::new(3, 3, Default::default(), Thompson { alpha: 0.5 }).unwrap())),
+        text(&context_free(Ucb1::default())),
+        text(&context_free(BetaThompson::default())),
+        text(&chosen_by_settings(3)),
+        text(&chosen_by_settings(9)),
         text(&Uniform::new(2, 3).unwrap()),
         text(&Fixed::new(2, 3, ArmId::new(1)).unwrap()),
         text(&lin_ucb.state().header),

@@ -5,7 +5,10 @@ use dht_bandits::{
     ArmId, Decision, Disjoint, EpsilonGreedy, HybridLinUcb, LinTs, LinUcb, Normalizer, Observation, Policy,
     PyramidPool, Request, Result, Thompson, TopK, TopKThompson,
     exploration::Exploration,
-    policy::{Delta, Featured, Feedback, Fixed, SharedLinUcb, Slate, StateHeader, Uniform},
+    policy::{
+        AnyPolicy, BetaThompson, ContextFree, Delta, Featured, Feedback, Fixed, NoisyLinTs, SharedLinUcb, Slate,
+        StateHeader, Ucb1, Uniform,
+    },
     posterior::{DiagonalLaplace, Forgetting, FullLaplace, Posterior, Ridge},
 };
 use serde::Serialize;
@@ -18,6 +21,10 @@ pub fn works(file: &[u8]) -> bool {
         && single::<EpsilonGreedy>(file)
         && single::<Uniform>(file)
         && single::<Fixed>(file)
+        && single::<NoisyLinTs>(file)
+        && single::<ContextFree<Ucb1>>(file)
+        && single::<ContextFree<BetaThompson>>(file)
+        && single::<AnyPolicy>(file)
         && disjoint::<Ridge>(file)
         && disjoint::<FullLaplace>(file)
         && disjoint::<DiagonalLaplace>(file)

@@ -51,7 +51,10 @@ fn assert_drawn(name: &str, propensities: &[Propensity], counts: &[u32], total: 
         assert!(rare.1 < 8.0, "{name}: {rare:?}");
     }
     if cells > 1.0 {
-        assert!(statistic < quantile(cells - 1.0), "{name}: χ² {statistic} of {cells} cells {propensities:?} {counts:?}");
+        assert!(
+            statistic < quantile(cells - 1.0),
+            "{name}: χ² {statistic} of {cells} cells {propensities:?} {counts:?}"
+        );
     }
 }
 
@@ -151,7 +154,8 @@ fn check_slates(name: &str, policy: &dyn SlatePolicy, shown: usize, request: &Re
     // Each item alone is binomial: five deviations, and those of the stated error.
     let draws = f64::from(draws());
     for (entry, count) in propensities.iter().zip(counts) {
-        let deviation = (entry.probability * (1.0 - entry.probability).max(0.0) / draws + entry.standard_error.powi(2)).sqrt();
+        let deviation =
+            (entry.probability * (1.0 - entry.probability).max(0.0) / draws + entry.standard_error.powi(2)).sqrt();
         let gap = (f64::from(count) / draws - entry.probability).abs();
         assert!(gap <= 5.0 * deviation + 1.0 / draws, "{name}: {entry:?} {count} of {draws}");
     }

@@ -5,7 +5,7 @@ mod propensities;
 mod select_batch;
 mod state;
 
-use super::choose::{Chosen, ScoredArms, choose};
+use super::choose::{Chosen, ScoredArms, choose, drawn_value};
 use super::{Actions, Choice, Decision, Observation, Policy, Propensity, Request};
 use crate::arm::ArmId;
 use crate::arm_set::{ArmSet, SlotSpace, Slots};
@@ -303,6 +303,18 @@ impl<P: Posterior> ScoredArms for SlotScores<'_, P> {
     #[inline(always)]
     fn fold<T>(&self, first: T, gather: impl FnMut(T, usize, Score) -> T) -> T {
         self.posterior.fold(self.slots, self.context, first, gather)
+    }
+
+    #[inline(always)]
+    fn value<E: Exploration, R: Rng + ?Sized>(
+        &self,
+        rule: &E,
+        learned: u64,
+        slot: usize,
+        score: Score,
+        rng: &mut R,
+    ) -> f64 {
+        drawn_value(self.posterior, rule, learned, slot, score, rng)
     }
 
     fn at(&self, position: usize) -> (usize, Score) {

@@ -32,9 +32,12 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         one_of_independent(self.exploration(), self.version(), &scores, position)
     }
 
-    fn arms_and_scores(&self, request: &Request<'_>) -> Result<(Vec<ArmId>, Vec<Score>)> {
+    /// The available arms, with their scores and degrees of freedom.
+    fn arms_and_scores(&self, request: &Request<'_>) -> Result<(Vec<ArmId>, Vec<(Score, f64)>)> {
         let mut scores = Vec::new();
         self.scores(request, &mut scores)?;
+        let with_freedom = |(arm, score)| Ok((arm, (score, self.posterior.freedom(self.arms.slot(arm)?))));
+        let scores = scores.into_iter().map(with_freedom).collect::<Result<Vec<_>>>()?;
         Ok(scores.into_iter().unzip())
     }
 }

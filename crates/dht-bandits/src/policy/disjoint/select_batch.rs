@@ -5,7 +5,7 @@ use crate::arm_set::{SlotSpace, Slots};
 use crate::error::Result;
 use crate::exploration::Exploration;
 use crate::gaussian::Score;
-use crate::policy::choose::{ScoredArms, choose};
+use crate::policy::choose::{ScoredArms, choose, drawn_value};
 use crate::policy::{Actions, Choice};
 use crate::posterior::Posterior;
 use crate::validate::check_finite;
@@ -68,7 +68,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
             batch.scores.resize(contexts.len() / dimension * width, Score { mean: 0.0, width: 0.0 });
             self.posterior.score_batch(slots, contexts, &mut batch.scores);
             for scores in batch.scores.chunks_exact(width) {
-                let arms = ComputedScores { slots, scores };
+                let arms = ComputedScores { posterior: &self.posterior, slots, scores };
                 match choose(&arms, self.exploration(), self.version(), rng).map(|chosen| self.choice(chosen)) {
                     Ok(choice) => batch.choices.push(choice),
                     Err(error) => {
@@ -83,18 +83,31 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
 }
 
 /// Scores that were computed before, one for each slot.
-struct ComputedScores<'a> {
+struct ComputedScores<'a, P> {
+    posterior: &'a P,
     slots: Slots<'a>,
     scores: &'a [Score],
 }
 
-impl ScoredArms for ComputedScores<'_> {
+impl<P: Posterior> ScoredArms for ComputedScores<'_, P> {
     fn count(&self) -> usize {
         self.scores.len()
     }
 
     fn fold<T>(&self, first: T, mut gather: impl FnMut(T, usize, Score) -> T) -> T {
         self.slots.iter().zip(self.scores).fold(first, |folded, (slot, &score)| gather(folded, slot, score))
+    }
+
+    #[inline(always)]
+    fn value<E: Exploration, R: Rng + ?Sized>(
+        &self,
+        rule: &E,
+        learned: u64,
+        slot: usize,
+        score: Score,
+        rng: &mut R,
+    ) -> f64 {
+        drawn_value(self.posterior, rule, learned, slot, score, rng)
     }
 
     fn at(&self, position: usize) -> (usize, Score) {

@@ -1,10 +1,11 @@
 //! LinUCB with hybrid arms: weights that all arms share beside weights of each arm's own.
 
+mod policy;
 mod state;
 
-use super::choose::{Chosen, ScoredArms, choose};
+use super::choose::{Chosen, choose};
 use super::propensity::{Propensity, of_independent, one_of_independent};
-use super::{Choice, Decision, Featured, Policy, Request};
+use super::{Choice, Decision, Request};
 use crate::arm::ArmId;
 use crate::arm_set::ArmSet;
 use crate::clock::{Clock, check_epoch};
@@ -15,6 +16,7 @@ use crate::validate::{check_bounded, check_context, check_finite, check_precisio
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+use policy::Candidates;
 pub use state::HybridState;
 
 /// The settings of a [`Hybrid`] policy.
@@ -113,6 +115,16 @@ impl<E: Exploration> Hybrid<E> {
     /// How often decisions have been expired.
     pub fn epoch(&self) -> u64 {
         self.clock.epoch
+    }
+
+    /// The settings.
+    pub fn options(&self) -> &HybridOptions {
+        &self.options
+    }
+
+    /// The exploration rule.
+    pub fn exploration(&self) -> &E {
+        &self.exploration
     }
 
     /// Adds an arm: the prior for its own weights, and the shared posterior of β.
@@ -312,73 +324,5 @@ impl<E: Exploration> Hybrid<E> {
         }
         self.clock = clock;
         Ok(())
-    }
-}
-
-/// Arms with features, scored in a context. The arms are known to exist.
-struct Candidates<'a, E: Exploration> {
-    policy: &'a Hybrid<E>,
-    context: &'a [f64],
-    featured: Featured<'a>,
-}
-
-impl<E: Exploration> Candidates<'_, E> {
-    fn scores(&self) -> Vec<Score> {
-        (0..self.count()).map(|position| self.at(position).1).collect()
-    }
-}
-
-impl<E: Exploration> ScoredArms for Candidates<'_, E> {
-    fn count(&self) -> usize {
-        self.featured.ids().len()
-    }
-
-    fn fold<T>(&self, first: T, mut gather: impl FnMut(T, usize, Score) -> T) -> T {
-        (0..self.count()).fold(first, |folded, position| gather(folded, position, self.at(position).1))
-    }
-
-    fn at(&self, position: usize) -> (usize, Score) {
-        let slot = self.policy.arms.slot(self.featured.ids()[position]).unwrap_or_default();
-        (position, self.policy.score_slot(slot, self.context, self.featured.at(position)))
-    }
-}
-
-/// A decision keeps the context and, after it, the features of the chosen arm: `update` takes both in one.
-impl<E: Exploration> Policy for Hybrid<E> {
-    fn dimension(&self) -> usize {
-        self.dimension()
-    }
-
-    fn arms(&self) -> &ArmSet {
-        &self.arms
-    }
-
-    fn version(&self) -> u64 {
-        self.clock.version
-    }
-
-    fn epoch(&self) -> u64 {
-        self.clock.epoch
-    }
-
-    fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
-        self.select(request, rng)
-    }
-
-    fn decide(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Decision> {
-        self.decide(request, rng)
-    }
-
-    fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
-        let (expected, got) = (self.dimension() + self.shared_dimension(), context.len());
-        if got != expected {
-            return Err(Error::Dimension { what: "context and features", expected, got });
-        }
-        let (context, features) = context.split_at(self.dimension());
-        self.update(arm, context, features, reward, weight)
-    }
-
-    fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
-        self.propensities(request)
     }
 }

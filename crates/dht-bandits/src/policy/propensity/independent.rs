@@ -110,7 +110,9 @@ fn breaks(law: Law, relevant: &[Law], low: f64, high: f64) -> Vec<f64> {
         breaks.extend(inside);
     };
     around(&law, &[-5.0, -2.5, 0.0, 2.5, 5.0, 12.0, 25.0]);
-    for other in relevant.iter().filter(|other| other.scale() < 0.5 * law.scale()) {
+    // Heavy tails are integrated whole: there the steps of all others are features.
+    let heavy = matches!(law, Law::Student { .. });
+    for other in relevant.iter().filter(|other| heavy || other.scale() < 0.5 * law.scale()) {
         around(other, &[-8.8, -4.0, -2.0, 0.0, 2.0, 4.0, 8.8]);
     }
     breaks.sort_unstable_by(f64::total_cmp);
@@ -118,8 +120,23 @@ fn breaks(law: Law, relevant: &[Law], low: f64, high: f64) -> Vec<f64> {
     breaks
 }
 
-/// Over one panel. Beta densities, which may be infinite at 0 and 1, are integrated over t with v = sin²(πt/2).
+/// Over one panel. Beta densities, which may be infinite at 0 and 1, are integrated over t with v = sin²(πt/2), Student's
+/// over u in (−1, 1) with v = location + scale·√ν·u/√(1 − u²), which makes it (1 − u²)^(ν/2 − 1).
 fn integrate(law: Law, low: f64, high: f64, integrand: &mut impl FnMut(f64) -> f64) -> f64 {
+    if let Law::Student { location, scale, freedom, .. } = law {
+        let width = scale * freedom.sqrt();
+        let turned = |v: f64| {
+            let t = (v - location) / width;
+            if t.is_infinite() { t.signum() } else { t / t.hypot(1.0) }
+        };
+        let mut turned_integrand = |u: f64| {
+            let left = (1.0 - u) * (1.0 + u);
+            let value = integrand(location + width * u / left.sqrt()) * width / (left * left.sqrt());
+            // At the very ends the density is 0 and the rest infinite.
+            if value.is_finite() { value } else { 0.0 }
+        };
+        return adaptive(turned(low), turned(high), DEEPEST, &mut turned_integrand);
+    }
     if !matches!(law, Law::Beta { .. }) {
         return adaptive(low, high, DEEPEST, integrand);
     }
@@ -249,6 +266,23 @@ mod tests {
                 .map(|other| weights[other] / sum * weights[arm] / (sum - weights[other]))
                 .sum();
             assert!((two[arm] - first - second).abs() < 1e-10, "{two:?}");
+        }
+    }
+
+    #[test]
+    fn students_with_few_and_many_degrees_sum_to_one() {
+        // Two equal ones share; one of ν = 2 against a point has its closed form.
+        let pair = [Law::student(0.3, 2.0, 2.0), Law::student(0.3, 2.0, 2.0)];
+        assert!(inclusion(&pair, &[1.0]).iter().all(|probability| (probability - 0.5).abs() < 1e-10));
+        let laws = [Law::student(0.0, 1.0, 2.0), Law::Point(1.5)];
+        let got = inclusion(&laws, &[1.0]);
+        assert!((got[0] - (0.5 - 0.75 / 4.25f64.sqrt())).abs() < 1e-10 && (got[0] + got[1] - 1.0).abs() < 1e-10);
+        let degrees = [2.0, 3.0, 7.5, 2000.0];
+        let mixed: Vec<_> =
+            (0..4).map(|arm| Law::student(0.2 * arm as f64, 10f64.powi(arm - 2), degrees[arm as usize])).collect();
+        for shown in 1..4 {
+            let sum: f64 = inclusion(&mixed, &rank_weights(4, shown, 0.0)).iter().sum();
+            assert!((sum - shown as f64).abs() < 1e-9, "{sum}");
         }
     }
 

@@ -4,13 +4,15 @@ use std::f64::consts::{PI, SQRT_2};
 
 /// How the value of an arm is distributed.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Law {
+pub enum Law {
     /// It is this number.
     Point(f64),
     /// N(mean, deviation²).
     Normal { mean: f64, deviation: f64 },
     /// location + scale·G, P(G ≤ g) = exp(−exp(−g)).
     Gumbel { location: f64, scale: f64 },
+    /// location + scale·T, T Student's t with at least two degrees of freedom; the norm is ln B(freedom/2, ½).
+    Student { location: f64, scale: f64, freedom: f64, norm: f64 },
     /// Beta(successes, failures), both at least ½; the norm is ln B.
     Beta { successes: f64, failures: f64, norm: f64 },
 }
@@ -27,12 +29,27 @@ impl Law {
         Self::Beta { successes, failures, norm }
     }
 
+    /// Student's t, moved and scaled; a normal where that is within 1e-9 of it.
+    pub(crate) fn student(location: f64, scale: f64, freedom: f64) -> Self {
+        if freedom > 1e9 {
+            return Self::Normal { mean: location, deviation: scale };
+        }
+        // ln Γ(x + ½) − ln Γ(x), x = freedom/2; the difference of large logarithms would lose digits.
+        let x = 0.5 * freedom;
+        let ratio = if x > 100.0 {
+            0.5 * x.ln() - 1.0 / (8.0 * x) + 1.0 / (192.0 * x.powi(3)) - 1.0 / (640.0 * x.powi(5))
+        } else {
+            libm::lgamma(x + 0.5) - libm::lgamma(x)
+        };
+        Self::Student { location, scale, freedom, norm: 0.5 * PI.ln() - ratio }
+    }
+
     /// Where it is centred.
     pub(crate) fn location(&self) -> f64 {
         match *self {
             Self::Point(value) => value,
             Self::Normal { mean, .. } => mean,
-            Self::Gumbel { location, .. } => location,
+            Self::Gumbel { location, .. } | Self::Student { location, .. } => location,
             Self::Beta { successes, failures, .. } => successes / (successes + failures),
         }
     }
@@ -42,7 +59,7 @@ impl Law {
         match *self {
             Self::Point(_) => 0.0,
             Self::Normal { deviation, .. } => deviation,
-            Self::Gumbel { scale, .. } => scale,
+            Self::Gumbel { scale, .. } | Self::Student { scale, .. } => scale,
             Self::Beta { successes, failures, .. } => {
                 let total = successes + failures;
                 (successes * failures / (total + 1.0)).sqrt() / total
@@ -60,6 +77,7 @@ impl Law {
             Self::Gumbel { location, scale } => {
                 (location - 3.75 * scale, location + 42.0 * scale, location + 700.0 * scale)
             }
+            Self::Student { .. } => (f64::NEG_INFINITY, f64::INFINITY, f64::INFINITY),
             Self::Beta { .. } => (0.0, 1.0, 1.0),
         }
     }
@@ -70,6 +88,17 @@ impl Law {
             Self::Point(value) => f64::from(u8::from(value <= v)),
             Self::Normal { mean, deviation } => normal_distribution((v - mean) / deviation),
             Self::Gumbel { location, scale } => (-(-(v - location) / scale).exp()).exp(),
+            Self::Student { location, scale, freedom, norm } => {
+                let t = (v - location) / scale;
+                let square = t * t / freedom;
+                if square < 1.0 {
+                    // From the middle, where 1 − t²/ν would lose digits.
+                    let middle = incomplete_beta(0.5, 0.5 * freedom, norm, square / (1.0 + square));
+                    return 0.5 + 0.5 * middle.copysign(t);
+                }
+                let tail = 0.5 * incomplete_beta(0.5 * freedom, 0.5, norm, 1.0 / (1.0 + square));
+                if t > 0.0 { 1.0 - tail } else { tail }
+            }
             Self::Beta { successes, failures, norm } => incomplete_beta(successes, failures, norm, v),
         }
     }
@@ -85,6 +114,10 @@ impl Law {
             Self::Gumbel { location, scale } => {
                 let z = (v - location) / scale;
                 (-z - (-z).exp()).exp() / scale
+            }
+            Self::Student { location, scale, freedom, norm } => {
+                let t = (v - location) / scale;
+                (-0.5 * (freedom + 1.0) * (t * t / freedom).ln_1p() - norm - 0.5 * freedom.ln()).exp() / scale
             }
             Self::Beta { successes, failures, norm } => {
                 ((successes - 1.0) * v.ln() + (failures - 1.0) * (-v).ln_1p() - norm).exp()
@@ -114,7 +147,7 @@ fn fraction(a: f64, b: f64, x: f64) -> f64 {
     let mut c = 1.0;
     let mut d = 1.0 / away_from_zero(1.0 - (a + b) * x / (a + 1.0));
     let mut value = d;
-    for m in 1..10_000 {
+    for m in 1..100_000 {
         let m = f64::from(m);
         let even = m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m));
         d = 1.0 / away_from_zero(1.0 + even * d);
@@ -155,11 +188,26 @@ mod tests {
     }
 
     #[test]
+    fn students_t_has_its_known_values() {
+        // With 2 degrees P(T ≤ t) = ½ + t/(2√(2 + t²)); the .975 quantiles of 5 and 30 from every table; Φ in the limit.
+        let two = Law::student(0.0, 1.0, 2.0);
+        for t in [-1e4f64, -3.0, -0.2, 0.0, 0.7, 40.0] {
+            let expected = 0.5 + 0.5 * t / (2.0 + t * t).sqrt();
+            assert!((two.distribution(t) - expected).abs() < 1e-14, "{t}");
+        }
+        assert!((Law::student(1.0, 2.0, 5.0).distribution(1.0 + 2.0 * 2.570_581_835_636_314) - 0.975).abs() < 1e-12);
+        assert!((Law::student(0.0, 1.0, 30.0).distribution(2.042_272_456_301_238) - 0.975).abs() < 1e-12);
+        assert!((Law::student(0.0, 1.0, 1e9).distribution(-1.3) - normal_distribution(-1.3)).abs() < 1e-9);
+    }
+
+    #[test]
     fn a_density_is_the_slope_of_its_distribution() {
         let laws = [
             Law::Normal { mean: -0.3, deviation: 0.7 },
             Law::Gumbel { location: 0.2, scale: 0.4 },
             Law::beta(7.5, 30.0),
+            Law::student(0.1, 0.3, 2.0),
+            Law::student(0.1, 0.3, 301.0),
         ];
         for law in laws {
             for v in [0.1, 0.25, 0.4] {

@@ -46,12 +46,16 @@ impl Propensity {
     }
 }
 
-/// How the value of each arm is distributed, where arms are drawn independently or not at all.
-pub(crate) fn laws<E: Exploration>(rule: &E, learned: u64, scores: &[Score]) -> Result<Vec<Law>> {
+/// How the value of each arm is distributed, where arms are drawn independently or not at all; scores with their degrees
+/// of freedom.
+pub(crate) fn laws<E: Exploration>(rule: &E, learned: u64, scores: &[(Score, f64)]) -> Result<Vec<Law>> {
     let selection = rule.selection(learned);
-    let law = |score: &Score| {
+    let law = |(score, freedom): &(Score, f64)| {
         let Score { mean, width } = score.checked()?;
         Ok(match selection {
+            Selection::Sampled { scale } if scale * width > 0.0 && freedom.is_finite() => {
+                Law::student(mean, scale * width, *freedom)
+            }
             Selection::Sampled { scale } if scale * width > 0.0 => Law::Normal { mean, deviation: scale * width },
             Selection::Sampled { .. } => Law::Point(mean),
             Selection::Softmax { temperature } => Law::Gumbel { location: mean, scale: temperature },
@@ -70,10 +74,11 @@ pub(crate) fn of_independent<E: Exploration>(
     rule: &E,
     learned: u64,
     arms: &[ArmId],
-    scores: &[Score],
+    scores: &[(Score, f64)],
 ) -> Result<Vec<Propensity>> {
     let laws = laws(rule, learned, scores)?;
-    let error = if laws.iter().any(|law| matches!(law, Law::Normal { .. })) { QUADRATURE_ERROR } else { 0.0 };
+    let integrals = laws.iter().any(|law| matches!(law, Law::Normal { .. } | Law::Student { .. }));
+    let error = if integrals { QUADRATURE_ERROR } else { 0.0 };
     let probabilities = single(rule, learned, &laws, None);
     let entry = |(&arm, probability)| Propensity { arm, probability, standard_error: error };
     Ok(arms.iter().zip(probabilities).map(entry).collect())
@@ -86,7 +91,7 @@ pub(crate) fn of_independent<E: Exploration>(
 pub(crate) fn one_of_independent<E: Exploration>(
     rule: &E,
     learned: u64,
-    scores: &[Score],
+    scores: &[(Score, f64)],
     position: usize,
 ) -> Result<f64> {
     let laws = laws(rule, learned, scores)?;

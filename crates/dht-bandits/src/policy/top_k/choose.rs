@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::exploration::{Exploration, Selection};
 use crate::gaussian::Score;
-use crate::policy::choose::{ScoredArms, choose};
+use crate::policy::choose::{ScoredArms, choose, drawn_value};
 use crate::policy::{Actions, Choice, Request};
 use crate::posterior::Posterior;
 use crate::validate::{check_finite, check_parameter, check_scalar};
@@ -163,7 +163,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
             }
             let value = match scale {
                 Some(_) => slate.weights.iter().zip(context).map(|(weight, value)| weight * value).sum(),
-                None => self.exploration.value(score, rng),
+                None => drawn_value(&self.posterior, &self.exploration, version, self.slot(arm)?, score, rng),
             };
             check_scalar("score", value)?;
             let Score { mean, width } = score.checked()?;

@@ -73,6 +73,10 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
 
     fn make(dimension: usize, arms: usize, options: P::Options, exploration: E, sharing: Sharing) -> Result<Self> {
         exploration.check()?;
+        if P::LEARNS_NOISE && sharing == Sharing::Shared {
+            let problem = "learned noise: expected weights per arm, not shared ones".to_owned();
+            return Err(Error::Settings { problem });
+        }
         let mut posterior = P::empty(dimension, &options)?;
         let set = ArmSet::new(arms)?;
         let slots = if sharing == Sharing::Shared { 1 } else { arms };
@@ -138,6 +142,11 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// Whether arms have weights of their own.
     pub fn sharing(&self) -> Sharing {
         self.sharing
+    }
+
+    /// The settings of the posterior.
+    pub fn options(&self) -> &P::Options {
+        self.posterior.options()
     }
 
     /// The exploration rule.

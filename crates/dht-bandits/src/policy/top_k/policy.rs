@@ -76,6 +76,10 @@ impl<P: Posterior, E: Exploration> Policy for TopK<P, E> {
         self.clock.epoch
     }
 
+    fn keeps_features(&self) -> bool {
+        true
+    }
+
     fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
         only(self.select_slate(1, request, rng)?.choices)
     }

@@ -55,9 +55,10 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         let learned = self.clock.version;
         let weights = rank_weights(free.len(), k, self.exploration.uniform_share(learned));
         let score = |&position: &usize| {
-            self.posterior.score(self.slot(candidates.arms[position])?, candidates.context(position)).checked()
+            let slot = self.slot(candidates.arms[position])?;
+            Ok((self.posterior.score(slot, candidates.context(position)).checked()?, self.posterior.freedom(slot)))
         };
-        let scores = free.iter().map(score).collect::<Result<Vec<Score>>>()?;
+        let scores = free.iter().map(score).collect::<Result<Vec<(Score, f64)>>>()?;
         if let Some(scale) = self.slate_draw() {
             let entries = inclusion_of_shared(&self.shared_draw(&candidates, &free, &scores, scale), &weights);
             let entry = |(arm, (probability, standard_error))| Propensity { arm, probability, standard_error };
@@ -73,11 +74,17 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     }
 
     /// Means of the candidates' values, and how a draw of the shared weights moves them.
-    fn shared_draw(&self, candidates: &Candidates<'_>, free: &[usize], scores: &[Score], scale: f64) -> SharedDraw {
+    fn shared_draw(
+        &self,
+        candidates: &Candidates<'_>,
+        free: &[usize],
+        scores: &[(Score, f64)],
+        scale: f64,
+    ) -> SharedDraw {
         let mut rows = vec![0.0; free.len() * self.dimension()];
         for (row, &position) in rows.chunks_exact_mut(self.dimension()).zip(free) {
             self.posterior.deviations(0, scale, candidates.context(position), row);
         }
-        SharedDraw { means: scores.iter().map(|score| score.mean).collect(), rows }
+        SharedDraw { means: scores.iter().map(|(score, _)| score.mean).collect(), rows }
     }
 }
