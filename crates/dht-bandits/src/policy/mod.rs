@@ -37,7 +37,7 @@ pub use any::{AnyPolicy, AnyRule, NormaliserSettings, PolicyKind, PolicySettings
 pub use baselines::{BaselineState, Fixed, Uniform};
 pub use context_free::{ArmStatistics, BetaThompson, ContextFree, ContextFreeRule, ContextFreeState, Ucb1};
 pub use disjoint::{ChoiceBatch, Delta, Disjoint, DisjointState};
-pub use hybrid::{Hybrid, HybridOptions, HybridState};
+pub use hybrid::{Hybrid, HybridDelta, HybridOptions, HybridState};
 pub use named::{
     DiagonalLogisticTs, EpsilonGreedy, HybridLinUcb, LinTs, LinUcb, LogisticTs, LogisticUcb, NoisyLinTs, SharedLinTs,
     SharedLinUcb, TopKThompson,

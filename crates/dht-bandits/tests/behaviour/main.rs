@@ -12,6 +12,8 @@ mod in_flight;
 mod learned_noise;
 mod limits;
 mod merge;
+mod merge_hybrids;
+mod merge_slates;
 mod models;
 mod off_policy;
 mod old_names;

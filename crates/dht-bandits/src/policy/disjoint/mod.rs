@@ -61,6 +61,16 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         Ok(Self { arms: set, posterior, exploration, clock: Clock::default(), update_batch })
     }
 
+    /// A policy of these arms and of what they have learned.
+    pub(crate) fn of_parts(arms: ArmSet, posterior: P, exploration: E, clock: Clock) -> Self {
+        Self { arms, posterior, exploration, clock, update_batch: UpdateBatch::default() }
+    }
+
+    /// Arms, what they have learned, and the clock.
+    pub(crate) fn into_parts(self) -> (ArmSet, P, Clock) {
+        (self.arms, self.posterior, self.clock)
+    }
+
     /// The length of a context.
     pub fn dimension(&self) -> usize {
         self.posterior.dimension()

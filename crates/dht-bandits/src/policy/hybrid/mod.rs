@@ -1,5 +1,6 @@
 //! LinUCB with hybrid arms: weights that all arms share beside weights of each arm's own.
 
+mod merge;
 mod policy;
 mod state;
 
@@ -16,6 +17,7 @@ use crate::validate::{check_bounded, check_context, check_finite, check_precisio
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+pub use merge::HybridDelta;
 use policy::Candidates;
 pub use state::HybridState;
 

@@ -1,6 +1,7 @@
 //! Top-K semi-bandits: a slate of K arms, with feedback on those that were observed.
 
 mod choose;
+mod merge;
 mod policy;
 mod propensities;
 mod slate;
@@ -99,11 +100,21 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         self
     }
 
-    /// Pins arms: they are in every slate they are candidates of, beside the K chosen ones, and take no feedback.
+    /// Pins arms: they are in every slate they are candidates of, beside the K chosen ones, and take no feedback. A policy
+    /// that must not be lost with an error takes [`set_pinned`](Self::set_pinned).
     ///
     /// # Errors
     /// With weights per arm, an unknown or removed arm; an arm listed twice.
     pub fn with_pinned(mut self, pinned: &[ArmId]) -> Result<Self> {
+        self.set_pinned(pinned)?;
+        Ok(self)
+    }
+
+    /// As [`with_pinned`](Self::with_pinned), for a policy that is kept where the arms are refused.
+    ///
+    /// # Errors
+    /// As [`with_pinned`](Self::with_pinned). The policy is unchanged then.
+    pub fn set_pinned(&mut self, pinned: &[ArmId]) -> Result<()> {
         for (position, &arm) in pinned.iter().enumerate() {
             self.slot(arm)?;
             if pinned[..position].contains(&arm) {
@@ -111,7 +122,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
             }
         }
         self.pinned = pinned.to_vec();
-        Ok(self)
+        Ok(())
     }
 
     /// The length of a candidate's context.

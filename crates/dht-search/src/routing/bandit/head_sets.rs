@@ -77,7 +77,7 @@ impl HeadSets {
     }
 
     pub(crate) fn pin(&mut self, setup: &Setup, pinned: Option<HeadSet>) -> Result<()> {
-        self.heads = self.heads.clone().with_pinned(&pins(setup, pinned))?;
+        self.heads.set_pinned(&pins(setup, pinned))?;
         self.pinned = pinned;
         Ok(())
     }
