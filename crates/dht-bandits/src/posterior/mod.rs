@@ -10,6 +10,7 @@
 mod batch;
 mod diagonal_kernel;
 mod diagonal_laplace;
+mod dual_newton;
 mod full_laplace;
 mod logistic;
 mod newton;
