@@ -192,16 +192,8 @@ pub enum RecordProblem {
         /// The parser's message.
         message: String,
     },
-    /// It was written by a later release.
-    #[error("has schema {found}, expected at most {supported}")]
-    Newer {
-        /// The schema of the file.
-        found: u64,
-        /// The latest schema that this release reads.
-        supported: u32,
-    },
-    /// It was written by another release, and its rows are not comparable.
-    #[error("has schema {found}, expected {expected}: run the reproduction again with this release")]
+    /// It was written by another release, and its numbers are not comparable.
+    #[error("has schema {found}, expected {expected}: repeat the run with this release")]
     OtherVersion {
         /// The schema of the file.
         found: u64,

@@ -21,9 +21,11 @@ fn timeless(record: &RunRecord) -> RunRecord {
     };
     without_seconds(&mut record.full);
     record.truncated.values_mut().for_each(without_seconds);
-    without_seconds(&mut record.dynamic.result);
-    (record.dynamic.train_wall_ratio, record.dynamic.inference_wall_ratio) = (0.0, 0.0);
-    record.dynamic.bandit_seconds = 0.0;
+    for dynamic in [&mut record.dynamic, &mut record.search.dynamic] {
+        without_seconds(&mut dynamic.result);
+        (dynamic.train_wall_ratio, dynamic.inference_wall_ratio) = (0.0, 0.0);
+    }
+    record.search.bandit_seconds = 0.0;
     record.settings.remove("tokenizing_seconds");
     record
 }
@@ -48,12 +50,18 @@ fn a_record_is_consistent_and_equal_to_that_of_another_run_with_its_seed() {
         assert_eq!(record.routes.test.values().sum::<u64>(), 60);
         assert_eq!(record.truncated.keys().copied().collect::<Vec<_>>(), [1, 2, 4]);
         let full = record.full.inference_flops as f64;
-        assert_eq!(record.dynamic.inference_flops_ratio, record.dynamic.result.inference_flops as f64 / full);
-        assert!(record.operating_points.len() >= 6);
-        for point in &record.operating_points {
-            assert_eq!(point.truncated_macro_f1, record.truncated_macro_f1_at(point.inference_flops_ratio));
+        for dynamic in [&record.dynamic, &record.search.dynamic] {
+            assert_eq!(dynamic.inference_flops_ratio, dynamic.result.inference_flops as f64 / full);
         }
-        assert_eq!(record.dynamic.regret.fixed.len(), 4);
+        assert!(record.dynamic.train_flops_ratio > 1.0, "the full model, and what was fitted on it");
+        for points in [&record.operating_points, &record.search.operating_points] {
+            assert!(points.len() >= 6);
+            for point in points {
+                assert_eq!(point.truncated_macro_f1, record.truncated_macro_f1_at(point.inference_flops_ratio));
+            }
+        }
+        assert!(record.operating_points[0].inference_flops_ratio < 0.01, "at the highest speed only the n-gram model answers");
+        assert_eq!(record.search.regret.fixed.len(), 4);
         for (depth, result) in &record.truncated {
             let share = result.inference_flops as f64 / full;
             assert!((share - *depth as f64 / 6.0).abs() < 0.01, "{depth} layers cost {share}");
@@ -94,7 +102,7 @@ fn every_preset_runs_and_its_record_agrees_with_a_count_by_hand() {
         };
         let sum: f64 = record.routes.test.iter().map(|(route, count)| of(route) * *count as f64).sum();
         let by_hand = sum / (72.0 * record.data.test_rows as f64);
-        let recorded = record.dynamic.inference_layer_head_ratio;
+        let recorded = record.search.dynamic.inference_layer_head_ratio;
         assert!((recorded - by_hand).abs() < 1e-9, "{preset}: {recorded}, {by_hand} by hand");
         let all: Vec<String> = match preset {
             Preset::PDht => {
@@ -160,7 +168,7 @@ fn p_dht_needs_an_epoch_after_those_before_its_layers_are_frozen() {
 /// The files of a run that was stopped before its first checkpoint.
 fn write_started(out: &Path, texts: &str, command: &[String]) {
     std::fs::create_dir(out.join("checkpoints")).expect("a fresh directory");
-    let models = serde_json::json!(["full", "truncated.1", "truncated.2", "truncated.4", "dynamic"]);
+    let models = serde_json::json!(["full", "truncated.1", "truncated.2", "truncated.4", "search"]);
     let started = serde_json::json!({ "format": "run", "command": command, "texts": texts, "models": models });
     std::fs::write(out.join("checkpoints/run.json"), started.to_string()).expect("a file can be written");
 }
@@ -205,7 +213,7 @@ fn a_training_that_diverges_leaves_its_manifest_and_a_foreign_checkpoint_is_refu
     let folder = tempfile::tempdir().unwrap();
     let checkpoints = folder.path().join("checkpoints");
     std::fs::create_dir(&checkpoints).unwrap();
-    let stale = checkpoints.join("dynamic.checkpoint");
+    let stale = checkpoints.join("search.checkpoint");
     std::fs::write(&stale, "stale").unwrap();
     let wild = ["--train-rows", "200", "--test-rows", "20", "--lr", "1e30"];
     let refused = job(&wild, folder.path()).unwrap_err();

@@ -80,4 +80,5 @@ fn ctrl_c_says_how_to_resume_and_a_resumed_run_ends_like_an_uninterrupted_one() 
     let [stopped, whole] = [out, whole].map(|out| RunRecord::load(out.join("record.json")).unwrap());
     assert_eq!((stopped.full.macro_f1, stopped.routes), (whole.full.macro_f1, whole.routes));
     assert_eq!(stopped.dynamic.result.train_flops, whole.dynamic.result.train_flops);
+    assert_eq!(stopped.search.dynamic.result.train_flops, whole.search.dynamic.result.train_flops);
 }

@@ -89,8 +89,8 @@ impl RunData {
         let mut rng = ChaCha8Rng::seed_from_u64(plan.seed);
         rng.set_stream(VALIDATION_STREAM);
         let (train, validation) = train.split_validation(VALIDATION_SHARE, &mut rng)?;
-        let tokenizer = tokenizer_of(&plan.model, &train, words)?;
-        let tokenizer = if plan.whole_texts { tokenizer.with_rest(MOST_REST) } else { tokenizer };
+        // The n-gram model reads whole texts.
+        let tokenizer = tokenizer_of(&plan.model, &train, words)?.with_rest(MOST_REST);
         let start = Instant::now();
         let encode = |data: &Dataset| tokenizer.encode_all(data, plan.max_length);
         let [train, validation, test] = [encode(&train)?, encode(&validation)?, encode(&test)?];

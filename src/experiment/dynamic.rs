@@ -1,4 +1,4 @@
-//! Evaluations of a trained dynamic model: shuffled routes, other speeds, regret and oracle, results by difficulty.
+//! Evaluations of dynamic models: shuffled routes, other speeds, regret and oracle, results by difficulty.
 
 use std::collections::BTreeMap;
 
@@ -21,25 +21,26 @@ const SHUFFLES: u64 = 3;
 const SPEEDS: usize = 7;
 
 impl Job<'_> {
-    /// Measures all models in turns on the test set: sets the seconds of the models of fixed depth, and returns the dynamic
-    /// model's.
+    /// Measures all models in turns on the test set: sets the seconds of the models of fixed depth, and returns those of the
+    /// accelerated model and of the search.
     pub(super) fn time_inference(
         &self,
         full: &mut Plain,
         truncated: &mut BTreeMap<usize, Plain>,
-        dynamic: &DynamicModel,
-    ) -> Result<f64> {
+        accelerated: &DynamicModel,
+        search: &DynamicModel,
+    ) -> Result<[f64; 2]> {
         let plain = std::iter::once(&*full).chain(truncated.values()).map(|plain| &plain.model as &dyn Predictor);
-        let queued = Queued(dynamic);
-        let queues = self.plan.settings == SettingsChoice::Paper && dynamic.settings().dispatch != Dispatch::InFlight;
-        let own: &dyn Predictor = if queues { &queued } else { dynamic };
-        let models: Vec<&dyn Predictor> = plain.chain([own]).collect();
+        let queued = Queued(search);
+        let queues = self.plan.settings == SettingsChoice::Paper && search.settings().dispatch != Dispatch::InFlight;
+        let search: &dyn Predictor = if queues { &queued } else { search };
+        let models: Vec<&dyn Predictor> = plain.chain([accelerated as &dyn Predictor, search]).collect();
         let times = time_in_turns(&models, &self.data.test, self.test_batch(), TIMED_PASSES)?;
         let mut medians = times.iter().map(PassTimes::median);
         for plain in std::iter::once(full).chain(truncated.values_mut()) {
             plain.result.inference_seconds = medians.next().unwrap_or_default();
         }
-        Ok(medians.next().unwrap_or_default())
+        Ok([(); 2].map(|()| medians.next().unwrap_or_default()))
     }
 
     /// Macro F1 with the chosen routes shuffled among the texts, the mean of [`SHUFFLES`] shuffles.
@@ -53,9 +54,9 @@ impl Job<'_> {
         Ok(sum / SHUFFLES as f64)
     }
 
-    /// The trained model at several speeds, cheapest first: λ from the validation rows, everything else from the test rows.
+    /// A model at several speeds, cheapest first: the speed from the validation rows, everything else from the test rows.
     pub(super) fn operating_points(&self, model: &DynamicModel, record: &RunRecord) -> Result<Vec<OperatingPoint>> {
-        if model.lambda().is_none() {
+        if model.speed().is_none() {
             return Ok(Vec::new());
         }
         let mut curve = SpeedCurve::new(model, &self.data.validation, self.test_batch())?;

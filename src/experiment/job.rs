@@ -1,4 +1,4 @@
-//! A run: a full model, truncations of it and a dynamic model, trained and tested on the same texts.
+//! A run: a full model, truncations of it, the full model accelerated and a search, on the same texts.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::figures::draw_figures;
 use crate::output_dir::{OutputDir, RunManifest, Start};
 use crate::progress::{TrainingProgress, report};
-use crate::record::{DynamicResult, ModelRecord, ModelResult, RouteCounts, RunRecord, this_machine};
+use crate::record::{DynamicResult, ModelRecord, ModelResult, RouteCounts, RunRecord, SearchResult, this_machine};
 use crate::tables::{DEVIATIONS, text_table};
 
 /// Bins of the loss curves of the full and truncated models.
@@ -36,13 +36,14 @@ const LOSS_BINS: usize = 100;
 const HEAD_SETS: usize = 12;
 /// Names of models, curves and checkpoints.
 const FULL: &str = "full";
-const DYNAMIC: &str = "dynamic";
+const SEARCH: &str = "search";
 /// The passes over the test set of which the median counts, after one to warm up.
 pub(super) const TIMED_PASSES: usize = 5;
-/// Random streams of a run: the encoder's weights, each model's classifiers, the random control.
+/// Random streams of a run: the encoder's weights, each model's classifiers, the random control, the acceleration.
 const WEIGHTS: u64 = 1;
 pub(crate) const CLASSIFIERS: u64 = 2;
 pub(crate) const CONTROL: u64 = 3;
+pub(super) const ACCELERATED: u64 = 4;
 
 /// Trains and tests all models of a plan, prints the table, and writes `record.json` and the figures.
 ///
@@ -63,7 +64,7 @@ pub fn run(preset: Preset, plan: &RunPlan) -> Result<RunRecord> {
     // Invalid plans have been refused; from here on files are written.
     let texts = format!("{} up to {} tokens", data.record.sha256, plan.max_length);
     let depths = truncated_depths(&search, &encoder).map(truncated);
-    let models = std::iter::once(FULL.into()).chain(depths).chain([DYNAMIC.into()]).collect();
+    let models = std::iter::once(FULL.into()).chain(depths).chain([SEARCH.into()]).collect();
     let manifest = RunManifest::new(command(preset, plan), texts, models);
     let job = Job { plan, data: &data, device, dir: OutputDir::open(&out, plan.start, manifest)? };
     let record = job.record(preset, &encoder, search)?;
@@ -111,6 +112,7 @@ impl Job<'_> {
     fn record(&self, preset: Preset, encoder: &Encoder, search: PlannedSearch) -> Result<RunRecord> {
         let name = search.name.clone();
         let mut full = self.plain(FULL, encoder, encoder.layers())?;
+        let accelerated = self.accelerated(&full)?;
         let mut truncations = BTreeMap::new();
         for depth in truncated_depths(&search, encoder) {
             truncations.insert(depth, self.plain(&truncated(depth), encoder, depth)?);
@@ -118,16 +120,19 @@ impl Job<'_> {
         let classes = self.data.train.labels.len();
         let copy = encoder.truncated(encoder.layers())?;
         let mut search = search.objective(copy, classes, &mut rng(self.plan, CLASSIFIERS))?;
-        let mut progress = TrainingProgress::new(DYNAMIC, self.plan.quiet);
+        let mut progress = TrainingProgress::new(SEARCH, self.plan.quiet);
         let tally = progress.routes();
         search.on_route(move |depth| tally.add(depth));
-        let history = self.trainer(DYNAMIC).fit(&mut search, &self.data.train, &self.data.validation, &mut progress)?;
+        let history = self.trainer(SEARCH).fit(&mut search, &self.data.train, &self.data.validation, &mut progress)?;
         drop(progress);
         let model = search.model();
         let evaluation = self.evaluation(model)?;
+        let dynamic_evaluation = evaluate(&accelerated.model, &self.data.test, self.test_batch())?;
 
         let accounting = search.accounting();
-        let inference_seconds = self.time_inference(&mut full, &mut truncations, model)?;
+        let [dynamic_seconds, inference_seconds] =
+            self.time_inference(&mut full, &mut truncations, &accelerated.model, model)?;
+        let dynamic = self.accelerated_result(&full.result, &accelerated, &dynamic_evaluation, dynamic_seconds)?;
         let result = ModelResult {
             macro_f1: evaluation.confusion.macro_f1(),
             accuracy: evaluation.confusion.accuracy(),
@@ -138,15 +143,15 @@ impl Job<'_> {
             inference_flops: evaluation.flops + evaluation.bandit_flops,
         };
         let (regret, oracle) = self.hindsight(model, &evaluation, full.result.inference_flops)?;
-        let dynamic = DynamicResult {
+        let searched = DynamicResult {
             train_layer_head_ratio: accounting.layer_head_sum / accounting.samples.max(1) as f64,
             inference_layer_head_ratio: evaluation.layer_head_ratio,
-            bandit_seconds: accounting.bandit_seconds,
             random_macro_f1: self.random_macro_f1(model, &evaluation)?,
-            regret,
-            oracle,
             ..DynamicResult::beside(&full.result, result)
         };
+        let bandit_seconds = accounting.bandit_seconds;
+        let searched =
+            SearchResult { dynamic: searched, bandit_seconds, regret, oracle, operating_points: Vec::new() };
         let routes = RouteCounts { train: accounting.routes.clone(), test: evaluation.route_counts() };
         let mut curves = accounting.curves.curves(HEAD_SETS);
         curves.loss.insert(FULL.into(), LossCurve::binned(&full.history.losses, LOSS_BINS)?);
@@ -154,7 +159,7 @@ impl Job<'_> {
             curves.loss.insert(truncated(*depth), LossCurve::binned(&plain.history.losses, LOSS_BINS)?);
         }
         let settings = self.settings(&search, &history)?;
-        let difficulties = self.difficulties(&full, &truncations, &evaluation)?;
+        let difficulties = self.difficulties(&full, &truncations, &dynamic_evaluation)?;
         let mut record = RunRecord {
             schema: RunRecord::SCHEMA,
             preset: name,
@@ -166,13 +171,15 @@ impl Job<'_> {
             truncated: truncations.iter().map(|(depth, plain)| (*depth, plain.result)).collect(),
             dynamic,
             operating_points: Vec::new(),
+            search: searched,
             routes,
             curves,
             difficulties,
             settings,
             machine: this_machine(&self.device),
         };
-        record.operating_points = self.operating_points(model, &record)?;
+        record.operating_points = self.operating_points(&accelerated.model, &record)?;
+        record.search.operating_points = self.operating_points(model, &record)?;
         Ok(record)
     }
 
@@ -212,7 +219,7 @@ impl Job<'_> {
             ("search".into(), settings),
             ("space".into(), serde_json::to_value(model.space()).unwrap_or_default()),
             ("layer_head_count".into(), serde_json::to_value(LayerHeadCount::default()).unwrap_or_default()),
-            ("dynamic_steps".into(), history.steps.into()),
+            ("search_steps".into(), history.steps.into()),
             ("mean_wait_steps".into(), search.mean_wait().into()),
             ("tokenizing_seconds".into(), self.data.tokenizing_seconds.into()),
             ("timed_passes".into(), TIMED_PASSES.into()),

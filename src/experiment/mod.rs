@@ -1,5 +1,6 @@
 //! An experiment: flags, plan, data, trainings, record.
 
+mod accelerated;
 mod choices;
 mod command;
 mod data;
@@ -9,6 +10,7 @@ mod plain;
 mod plan;
 mod search_plan;
 
+pub(crate) use accelerated::accelerate_settings;
 pub use choices::{DataSource, Decision, DispatchChoice, Model, SettingsChoice};
 pub use command::command_of;
 pub use data::RunData;

@@ -112,8 +112,6 @@ pub struct RunPlan {
     pub test_rows: Option<usize>,
     /// How many of the training rows after `train_rows` are test rows too.
     pub extra_test_rows: usize,
-    /// Whether texts keep the tokens after `max_length`, for models that read whole texts.
-    pub whole_texts: bool,
     /// Passes over the training rows, at least one.
     pub epochs: usize,
     /// Samples in a batch, at least one.
@@ -222,7 +220,6 @@ impl TryFrom<Arguments> for RunPlan {
             train_rows: arguments.train_rows,
             test_rows: arguments.test_rows,
             extra_test_rows: arguments.extra_test_rows.unwrap_or_default(),
-            whole_texts: false,
             data,
             model: arguments.model,
             max_length,

@@ -4,7 +4,7 @@ use dht_search::training::LossCurve;
 use plotters::prelude::*;
 
 use super::style;
-use super::style::{Area, DYNAMIC, Drawn, FULL, PROGRESS, TRUNCATED};
+use super::style::{Area, Drawn, FULL, PROGRESS, SEARCH, TRUNCATED};
 use crate::record::RunRecord;
 
 pub(crate) const TITLE: &str = "Training loss";
@@ -62,7 +62,7 @@ fn in_order(record: &RunRecord) -> Vec<Line<'_>> {
         only.color = TRUNCATED;
     }
     for (name, shown, color, width) in
-        [("full", "full model".to_owned(), FULL, 2), ("dynamic", format!("dynamic ({})", record.preset), DYNAMIC, 3)]
+        [("full", "full model".to_owned(), FULL, 2), ("search", record.preset.clone(), SEARCH, 3)]
     {
         lines.extend(losses.get(name).map(|curve| Line { name: shown, curve, color, width }));
     }

@@ -33,6 +33,7 @@ pub(crate) const DYNAMIC: RGBColor = RGBColor(0, 114, 178);
 pub(crate) const TRUNCATED: RGBColor = RGBColor(213, 94, 0);
 pub(crate) const RANDOM: RGBColor = RGBColor(204, 121, 167);
 pub(crate) const ORACLE: RGBColor = RGBColor(0, 158, 115);
+pub(crate) const SEARCH: RGBColor = RGBColor(86, 180, 233);
 
 /// Ordered quantities, from light for small to dark for large values: distinct in lightness alone.
 pub(crate) const BLUES: [RGBColor; 4] =

@@ -40,7 +40,8 @@ fn a_record_gives_the_same_figures_each_time() {
 #[test]
 fn the_trade_off_names_every_model() {
     let svg = svg(&fixture::record(), "tradeoff.svg");
-    for name in ["full, 6 layers", "1 layer", "2 layers", "4 layers", "T-DHT", "random routes, same mix", "oracle"] {
+    let others = ["accelerated", "T-DHT", "routes at random, same mix", "oracle"];
+    for name in ["full, 6 layers", "1 layer", "2 layers", "4 layers"].into_iter().chain(others) {
         assert!(texts(&svg).contains(&name), "{name}");
     }
 }
@@ -93,8 +94,11 @@ fn models_of_any_size_and_equal_scores_are_drawn() {
     }
     let score = record.full.macro_f1;
     record.truncated.values_mut().for_each(|result| result.macro_f1 = score);
-    (record.dynamic.result.macro_f1, record.dynamic.random_macro_f1) = (score, score);
+    for dynamic in [&mut record.dynamic, &mut record.search.dynamic] {
+        (dynamic.result.macro_f1, dynamic.random_macro_f1) = (score, score);
+    }
     record.operating_points.clear();
+    record.search.operating_points.clear();
     for (name, _) in FIGURES {
         assert!(svg(&record, name).contains("</svg>"), "{name}");
     }

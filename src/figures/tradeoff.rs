@@ -1,21 +1,76 @@
-//! Macro F1 against inference FLOPs, of the dynamic model and its baselines.
+//! Macro F1 against inference FLOPs, of the dynamic models and their baselines.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
 use super::style;
-use super::style::{Area, Chart, DYNAMIC, Drawn, FULL, ORACLE, RANDOM, TRUNCATED};
-use crate::record::{OperatingPoint, RunRecord};
+use super::style::{Area, Chart, DYNAMIC, Drawn, FULL, ORACLE, RANDOM, SEARCH, TRUNCATED};
+use crate::record::{DynamicResult, OperatingPoint, RunRecord};
 
 /// A point: share of the full model's FLOPs, macro F1.
 type Point = (f64, f64);
+
+/// A dynamic model: its own speed, other speeds, and the same with its routes at random.
+struct Series<'a> {
+    name: &'a str,
+    color: RGBColor,
+    own: Point,
+    own_random: Point,
+    at_speeds: Vec<Point>,
+    random_at_speeds: Vec<Point>,
+    /// Where the name stands beside its own point.
+    shift: (i32, i32),
+}
+
+impl<'a> Series<'a> {
+    fn new(
+        name: &'a str,
+        color: RGBColor,
+        dynamic: &DynamicResult,
+        points: &[OperatingPoint],
+        shift: (i32, i32),
+    ) -> Self {
+        let at_speeds = |score: fn(&OperatingPoint) -> f64| {
+            points.iter().map(|point| (point.inference_flops_ratio, score(point))).collect()
+        };
+        Self {
+            name,
+            color,
+            own: (dynamic.inference_flops_ratio, dynamic.result.macro_f1),
+            own_random: (dynamic.inference_flops_ratio, dynamic.random_macro_f1),
+            at_speeds: at_speeds(|point| point.macro_f1),
+            random_at_speeds: at_speeds(|point| point.random_macro_f1),
+            shift,
+        }
+    }
+
+    fn points(&self) -> impl Iterator<Item = Point> + Clone {
+        self.at_speeds.iter().chain(&self.random_at_speeds).copied().chain([self.own, self.own_random])
+    }
+
+    fn draw_lines(&self, chart: &mut Chart) -> Drawn {
+        let random = &self.random_at_speeds;
+        chart.draw_series(LineSeries::new(random.clone(), RANDOM.mix(0.6).stroke_width(2)))?;
+        chart.draw_series(random.iter().map(|&point| TriangleMarker::new(point, 5, RANDOM.filled())))?;
+        chart.draw_series(LineSeries::new(self.at_speeds.clone(), self.color.mix(0.6).stroke_width(2)))?;
+        chart.draw_series(self.at_speeds.iter().map(|&point| Circle::new(point, 4, self.color.filled())))?;
+        Ok(())
+    }
+
+    fn draw_own(&self, chart: &mut Chart) -> Drawn {
+        chart.draw_series([TriangleMarker::new(self.own_random, 9, RANDOM.filled())])?;
+        chart.draw_series([Circle::new(self.own, 8, self.color.filled()), Circle::new(self.own, 3, WHITE.filled())])?;
+        label(chart, self.own, self.name, self.color, self.shift, HPos::Center)
+    }
+}
 
 pub(crate) fn draw(record: &RunRecord, area: &Area) -> Drawn {
     let legend = [
         ("full model".into(), FULL),
         ("only its first layers".into(), TRUNCATED),
-        (format!("dynamic ({})", record.preset), DYNAMIC),
-        ("random routes, same mix".into(), RANDOM),
+        ("accelerated".into(), DYNAMIC),
+        (record.preset.clone(), SEARCH),
+        ("routes at random, same mix".into(), RANDOM),
     ];
     let body = style::header(area, "Score against cost of inference", &legend)?;
     let flops = |part: u64| part as f64 / record.full.inference_flops.max(1) as f64;
@@ -25,18 +80,15 @@ pub(crate) fn draw(record: &RunRecord, area: &Area) -> Drawn {
         .iter()
         .map(|(&layers, result)| (layers, (flops(result.inference_flops), result.macro_f1)))
         .collect();
-    let dynamic = (record.dynamic.inference_flops_ratio, record.dynamic.result.macro_f1);
-    let random = (dynamic.0, record.dynamic.random_macro_f1);
-    let at_speeds = |score: fn(&OperatingPoint) -> f64| -> Vec<Point> {
-        record.operating_points.iter().map(|point| (point.inference_flops_ratio, score(point))).collect()
-    };
-    let (chosen, shuffled) = (at_speeds(|point| point.macro_f1), at_speeds(|point| point.random_macro_f1));
-    let oracle = &record.dynamic.oracle;
-    // Records of earlier releases have none.
-    let oracle = (oracle.inference_flops_ratio > 0.0).then_some((oracle.inference_flops_ratio, oracle.macro_f1));
+    let search = &record.search;
+    let series = [
+        Series::new(&record.preset, SEARCH, &search.dynamic, &search.operating_points, (0, 20)),
+        Series::new("accelerated", DYNAMIC, &record.dynamic, &record.operating_points, (0, -20)),
+    ];
+    let oracle = (search.oracle.inference_flops_ratio, search.oracle.macro_f1);
 
-    let points = truncated.iter().map(|(_, point)| *point).chain(chosen.iter().chain(&shuffled).copied());
-    let points = points.chain([full, dynamic, random]).chain(oracle);
+    let points = truncated.iter().map(|(_, point)| *point).chain([full, oracle]);
+    let points = points.chain(series.iter().flat_map(Series::points));
     let (range, digits) = score_range(points.clone().map(|(_, score)| score));
     let right = points.map(|(cost, _)| cost).fold(1.0, f64::max);
     let axes = ("inference FLOPs, as a share of the full model's", "macro F1 on the test set");
@@ -45,26 +97,19 @@ pub(crate) fn draw(record: &RunRecord, area: &Area) -> Drawn {
 
     let chain = truncated.iter().map(|(_, point)| *point).chain([full]);
     chart.draw_series(LineSeries::new(chain, TRUNCATED.mix(0.5).stroke_width(2)))?;
-    chart.draw_series(LineSeries::new(shuffled.clone(), RANDOM.mix(0.6).stroke_width(2)))?;
-    chart.draw_series(shuffled.iter().map(|&point| TriangleMarker::new(point, 5, RANDOM.filled())))?;
-    chart.draw_series(LineSeries::new(chosen.clone(), DYNAMIC.mix(0.6).stroke_width(2)))?;
-    chart.draw_series(chosen.iter().map(|&point| Circle::new(point, 4, DYNAMIC.filled())))?;
+    series.iter().try_for_each(|series| series.draw_lines(&mut chart))?;
     for (layers, point) in &truncated {
         chart.draw_series([Circle::new(*point, 6, TRUNCATED.filled())])?;
         let plural = if *layers == 1 { "" } else { "s" };
         label(&chart, *point, &format!("{layers} layer{plural}"), TRUNCATED, (10, 13), HPos::Left)?;
     }
     // Markers differ in shape as well as in colour, for readers who see no colours.
-    chart.draw_series([TriangleMarker::new(random, 9, RANDOM.filled())])?;
-    if let Some(point) = oracle {
-        chart.draw_series([Cross::new(point, 6, ORACLE.stroke_width(3))])?;
-        label(&chart, point, "oracle", ORACLE, (-12, 0), HPos::Right)?;
-    }
+    chart.draw_series([Cross::new(oracle, 6, ORACLE.stroke_width(3))])?;
+    label(&chart, oracle, "oracle", ORACLE, (-12, 0), HPos::Right)?;
     let square = EmptyElement::at(full) + Rectangle::new([(-6, -6), (6, 6)], FULL.filled());
     chart.draw_series([square])?;
     label(&chart, full, &format!("full, {} layers", record.model.layers), FULL, (0, -16), HPos::Center)?;
-    chart.draw_series([Circle::new(dynamic, 8, DYNAMIC.filled()), Circle::new(dynamic, 3, WHITE.filled())])?;
-    label(&chart, dynamic, &record.preset, DYNAMIC, (0, 20), HPos::Center)
+    series.iter().try_for_each(|series| series.draw_own(&mut chart))
 }
 
 fn label(chart: &Chart, point: Point, text: &str, color: RGBColor, shift: (i32, i32), side: HPos) -> Drawn {

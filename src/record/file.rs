@@ -11,13 +11,13 @@ use serde_json::Value;
 use super::json;
 use super::machine::Machine;
 use super::operating_points::OperatingPoint;
-use super::results::{DifficultyResult, DynamicResult, ModelResult, RouteCounts};
-use crate::error::{RecordProblem, Result};
+use super::results::{DifficultyResult, DynamicResult, ModelResult, RouteCounts, SearchResult};
+use crate::error::Result;
 
 /// The number of classes that a summary names.
 const CLASSES_IN_SUMMARY: usize = 20;
 
-/// All results of one run: the full model, truncations of it and the dynamic model on the same data.
+/// All results of one run on the same data: the full model, truncations of it, the full model accelerated, and a search.
 ///
 /// Written as `record.json`. The order of its keys is fixed, and it contains no date and no path of the machine, so that two
 /// runs with one seed differ only in seconds and in values derived from them.
@@ -41,15 +41,16 @@ pub struct RunRecord {
     pub full: ModelResult,
     /// Models of the first k layers, trained in the same way, by k.
     pub truncated: BTreeMap<usize, ModelResult>,
-    /// The dynamic model.
+    /// The dynamic model: the full model, [accelerated](dht_search::accelerate).
     pub dynamic: DynamicResult,
-    /// The dynamic model at several speeds λ, spread evenly over its range of FLOPs, cheapest first; `knob` in the file.
-    /// Empty for rewards without λ (ratio, log and clipped), where the cost is learned with the reward.
-    #[serde(default, rename = "knob")]
+    /// The dynamic model at several thresholds, spread evenly over its range of FLOPs, cheapest first; `knob` in the file.
+    #[serde(rename = "knob")]
     pub operating_points: Vec<OperatingPoint>,
-    /// The number of samples on each route.
+    /// The search that `preset` names.
+    pub search: SearchResult,
+    /// The number of samples on each route of the search.
     pub routes: RouteCounts,
-    /// Curves of the dynamic model's training.
+    /// Curves of the search, and the losses of the other trainings.
     pub curves: Curves,
     /// Results on the easier and harder parts of generated texts, easiest first; empty for other data.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -124,7 +125,7 @@ pub struct ModelRecord {
 
 impl RunRecord {
     /// The version of the layout that this release writes.
-    pub const SCHEMA: u32 = 1;
+    pub const SCHEMA: u32 = 2;
 
     /// Writes the record atomically.
     ///
@@ -139,12 +140,9 @@ impl RunRecord {
     ///
     /// # Errors
     /// [`Error::Transformer`](crate::Error::Transformer) when the file cannot be read,
-    /// [`Error::Record`](crate::Error::Record) when it is no record or of a later release.
+    /// [`Error::Record`](crate::Error::Record) when it is no record or of another release.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        json::load(path.as_ref(), |found| {
-            let supported = Self::SCHEMA;
-            if found <= u64::from(supported) { Ok(()) } else { Err(RecordProblem::Newer { found, supported }) }
-        })
+        json::load(path.as_ref(), Self::SCHEMA)
     }
 }
 

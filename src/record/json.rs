@@ -24,18 +24,20 @@ pub(crate) fn save(record: &impl Serialize, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Reads a record whose version `accepts` does not refuse.
+/// Reads a record of a version of its layout.
 ///
 /// # Errors
-/// [`Error::Transformer`] when the file cannot be read, [`Error::Record`] when it is no record or its version is refused.
-pub(crate) fn load<T: DeserializeOwned>(path: &Path, accepts: fn(u64) -> Result<(), RecordProblem>) -> Result<T> {
+/// [`Error::Transformer`] when the file cannot be read, [`Error::Record`] when it is no record or of another version.
+pub(crate) fn load<T: DeserializeOwned>(path: &Path, expected: u32) -> Result<T> {
     let io = |source| Error::Transformer(dht_transformer::Error::Io { path: path.into(), source });
     let refused = |problem| Error::Record { path: path.into(), problem };
     let content = |error: serde_json::Error| refused(RecordProblem::Content { message: error.to_string() });
     let bytes = std::fs::read(path).map_err(io)?;
     // Another layout may lack fields of this one, so the version is checked first.
-    let Version { schema } = serde_json::from_slice(&bytes).map_err(content)?;
-    accepts(schema).map_err(refused)?;
+    let Version { schema: found } = serde_json::from_slice(&bytes).map_err(content)?;
+    if found != u64::from(expected) {
+        return Err(refused(RecordProblem::OtherVersion { found, expected }));
+    }
     serde_json::from_slice(&bytes).map_err(content)
 }
 

@@ -15,5 +15,5 @@ pub use file::{DataRecord, ModelRecord, RunRecord};
 pub use machine::{Machine, this_machine};
 pub use operating_points::{OperatingPoint, OracleResult};
 pub use reproduction::{ReproductionRecord, RowGroup, RowRecord};
-pub use results::{DifficultyResult, DynamicResult, ModelResult, RouteCounts};
+pub use results::{DifficultyResult, DynamicResult, ModelResult, RouteCounts, SearchResult};
 pub use summary::Summary;

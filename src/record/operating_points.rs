@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A trained model at one speed λ, which is calibrated on the validation rows. Everything else is measured on the test set.
+/// A trained model at one speed, which is calibrated on the validation rows. Everything else is measured on the test set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct OperatingPoint {
-    /// λ, the loss in nats that the cost of the full model is worth.
+    /// The speed: λ, the loss in nats that the cost of the full model is worth, or the threshold of an accelerated model.
     pub lambda: f64,
     /// FLOPs of predicting the test set, including the bandits', over the full model's.
     pub inference_flops_ratio: f64,

@@ -13,7 +13,7 @@ use super::json;
 use super::machine::Machine;
 use super::results::RouteCounts;
 use super::summary::Summary;
-use crate::error::{RecordProblem, Result};
+use crate::error::Result;
 
 /// All rows of a reproduction on one data set, `record.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -57,10 +57,7 @@ impl ReproductionRecord {
     /// [`Error::Transformer`](crate::Error::Transformer) when the file cannot be read,
     /// [`Error::Record`](crate::Error::Record) when it is no such record or of another version.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        json::load(path.as_ref(), |found| {
-            let expected = Self::SCHEMA;
-            if found == u64::from(expected) { Ok(()) } else { Err(RecordProblem::OtherVersion { found, expected }) }
-        })
+        json::load(path.as_ref(), Self::SCHEMA)
     }
 }
 

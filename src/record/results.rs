@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dht_search::Regret;
 use serde::{Deserialize, Serialize};
 
-use super::operating_points::OracleResult;
+use super::operating_points::{OperatingPoint, OracleResult};
 
 /// Scores and costs of a model. No field contains the time of tokenising.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -29,7 +29,7 @@ pub struct ModelResult {
     pub inference_flops: u64,
 }
 
-/// The results of the dynamic model, and their ratios to the full model's.
+/// The results of a dynamic model, and their ratios to the full model's.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DynamicResult {
     /// As for any model.
@@ -39,7 +39,8 @@ pub struct DynamicResult {
     pub train_flops_ratio: f64,
     /// `inference_flops` over the full model's.
     pub inference_flops_ratio: f64,
-    /// The paper's cost estimate of training (layers × heads), as a share of the full model's.
+    /// The paper's cost estimate of training (layers × heads), as a share of the full model's. Of an accelerated model 1, for
+    /// the training of the full model; its exits are not in it.
     pub train_layer_head_ratio: f64,
     /// The paper's cost estimate of inference, likewise.
     pub inference_layer_head_ratio: f64,
@@ -47,16 +48,26 @@ pub struct DynamicResult {
     pub train_wall_ratio: f64,
     /// `inference_seconds` over the full model's.
     pub inference_wall_ratio: f64,
-    /// Wall clock of the bandits in training: pooling, selecting, updating.
-    pub bandit_seconds: f64,
     /// Macro F1 of the same trained model when the chosen routes are shuffled among the texts.
     pub random_macro_f1: f64,
+}
+
+/// The results of a search, where bandits choose in training too.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SearchResult {
+    /// As for any dynamic model.
+    #[serde(flatten)]
+    pub dynamic: DynamicResult,
+    /// Wall clock of the bandits in training: pooling, selecting, updating.
+    pub bandit_seconds: f64,
     /// The chosen routes against the best fixed route in hindsight, on the test set.
-    #[serde(default)]
     pub regret: Regret,
     /// The same trained model on the best exit of each text, chosen with the label known.
-    #[serde(default)]
     pub oracle: OracleResult,
+    /// The model at several speeds λ, spread evenly over its range of FLOPs, cheapest first; `knob` in the file. Empty for
+    /// rewards without λ (ratio, log and clipped), where the cost is learned with the reward.
+    #[serde(rename = "knob")]
+    pub operating_points: Vec<OperatingPoint>,
 }
 
 impl DynamicResult {
@@ -73,7 +84,7 @@ impl DynamicResult {
     }
 }
 
-/// The number of samples on each route, by the route's notation: `12L8H`.
+/// The number of samples on each route of the search, by the route's notation: `12L8H`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteCounts {
     /// In training, each epoch counted.

@@ -27,7 +27,7 @@ mod tests {
     use dht_search::training::Curves;
 
     use super::*;
-    use crate::record::{DataRecord, DynamicResult, Machine, ModelRecord, ModelResult, RouteCounts};
+    use crate::record::{DataRecord, DynamicResult, Machine, ModelRecord, ModelResult, RouteCounts, SearchResult};
 
     #[test]
     fn fixed_depths_are_interpolated_linearly_and_constant_beyond_the_ends() {
@@ -43,6 +43,7 @@ mod tests {
             truncated: BTreeMap::from([(1, result(0.5, 100)), (3, result(0.7, 500))]),
             dynamic: DynamicResult::default(),
             operating_points: Vec::new(),
+            search: SearchResult::default(),
             routes: RouteCounts::default(),
             curves: Curves::default(),
             difficulties: Vec::new(),

@@ -1,23 +1,20 @@
 //! The unit of the accelerated full model.
 
-use dht_search::accelerate::{AccelerateSettings, accelerate};
-use dht_search::baselines::NgramSettings;
+use dht_search::accelerate::accelerate;
 
 use super::files::UnitResult;
 use super::options::SPEED_COSTS;
 use super::units::Unit;
 use super::worker::Worker;
 use crate::error::Result;
-use crate::experiment::{CLASSIFIERS, rng};
+use crate::experiment::{CLASSIFIERS, accelerate_settings, rng};
 use crate::record::RowGroup;
 
 impl Worker<'_> {
     /// Fits exits and stacking on the full model, and predicts at speeds that the validation rows give for each cost.
     pub(super) fn accelerated(&self) -> Result<UnitResult> {
         let (classifier, full) = (self.model_of(Unit::Full)?, self.result_of(Unit::Full)?);
-        let ngram = NgramSettings { left_out: self.data.tokenizer.tokens_around()?, ..NgramSettings::default() };
-        let settings =
-            AccelerateSettings { ngram: Some(ngram), batch_size: self.batch(), ..AccelerateSettings::default() };
+        let settings = accelerate_settings(&self.data, self.batch())?;
         let (train, validation) = (&self.data.train, &self.data.validation);
         let made = accelerate(&classifier, train, Some(validation), &settings, &mut rng(&self.run, CLASSIFIERS))?;
         let (model, report) = (made.model, made.report);

@@ -102,8 +102,7 @@ impl ReproductionPlan {
             return Err(Error::Argument { flag: "seeds", expected, got: seeds.to_string() });
         }
         let plain = arguments.of_run();
-        // The n-gram model reads whole texts.
-        let run = RunPlan { whole_texts: true, ..RunPlan::try_from(plain.clone())? };
+        let run = RunPlan::try_from(plain.clone())?;
         let layers = run.layers()?;
         let units = Selection::new(&arguments.rows, &arguments.once, layers, arguments.epochs)?;
         let mut flags = plain.flags();

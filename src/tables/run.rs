@@ -42,7 +42,8 @@ const SIDES: [Side; 10] = {
     sides
 };
 
-/// The full model, its truncations (deepest first), the dynamic model and random routing.
+/// The full model, its truncations (deepest first), the full model accelerated, and the search; of these two also their own
+/// routes at random.
 pub fn rows(record: &RunRecord) -> Vec<Row> {
     let row = |name: String, result: &ModelResult| {
         let (full, flops) = (&record.full, |part: u64, whole: u64| part as f64 / whole as f64);
@@ -66,15 +67,17 @@ pub fn rows(record: &RunRecord) -> Vec<Row> {
         let plural = if *layers == 1 { "" } else { "s" };
         rows.push(row(format!("truncated, {layers} layer{plural}"), result));
     }
-    rows.push(row(format!("dynamic, {}", record.preset), &record.dynamic.result));
-    rows.push(Row {
-        name: "random routes, same mix".into(),
-        macro_f1: record.dynamic.random_macro_f1,
-        accuracy: None,
-        flops_ratios: None,
-        wall_ratios: None,
-        seconds: None,
-    });
+    for (name, dynamic) in [("accelerated", &record.dynamic), (&*record.preset, &record.search.dynamic)] {
+        rows.push(row(format!("dynamic, {name}"), &dynamic.result));
+        rows.push(Row {
+            name: format!("{name}, its routes at random"),
+            macro_f1: dynamic.random_macro_f1,
+            accuracy: None,
+            flops_ratios: None,
+            wall_ratios: None,
+            seconds: None,
+        });
+    }
     rows
 }
 
@@ -132,20 +135,20 @@ fn cells(record: &RunRecord) -> impl Iterator<Item = Vec<String>> {
 
 /// Results that are not columns.
 fn notes(record: &RunRecord) -> Vec<String> {
-    let dynamic = &record.dynamic;
+    let (search, name) = (&record.search, &record.preset);
     let mut notes = vec![
         "FLOPs and clock are shares of the full model's; clock and seconds are without tokenising and optimiser."
             .into(),
         format!(
-            "The paper's estimate (layers x heads) of the dynamic model: {:.3} in training, {:.3} in inference. The \
-             bandits took {:.2} s of training.",
-            dynamic.train_layer_head_ratio, dynamic.inference_layer_head_ratio, dynamic.bandit_seconds
+            "The paper's estimate (layers x heads) of {name}: {:.3} in training, {:.3} in inference. The bandits took {:.2} s \
+             of training.",
+            search.dynamic.train_layer_head_ratio, search.dynamic.inference_layer_head_ratio, search.bandit_seconds
         ),
     ];
-    let regret = &dynamic.regret;
+    let regret = &search.regret;
     if !regret.fixed.is_empty() {
         notes.push(format!(
-            "Mean loss + λ·cost at λ = {}: {:.3} nats on the chosen routes, {:.3} on the best fixed one in hindsight \
+            "{name}'s mean loss + λ·cost at λ = {}: {:.3} nats on the chosen routes, {:.3} on the best fixed one in hindsight \
              ({}), so a regret of {:+.3}; {:.3} if the best exit of each text were known.",
             regret.lambda,
             regret.chosen,
@@ -166,7 +169,7 @@ fn notes(record: &RunRecord) -> Vec<String> {
     }
     for part in &record.difficulties {
         notes.push(format!(
-            "{} texts ({}): {:.2} layers on average, macro F1 {:.3} (full model {:.3}).",
+            "{} texts ({}), accelerated: {:.2} layers on average, macro F1 {:.3} (full model {:.3}).",
             part.name, part.rows, part.mean_depth, part.dynamic_macro_f1, part.full_macro_f1
         ));
     }

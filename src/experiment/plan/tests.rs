@@ -51,7 +51,6 @@ fn every_flag_is_in_the_plan() {
         train_rows: Some(20),
         test_rows: Some(10),
         extra_test_rows: 0,
-        whole_texts: false,
         epochs: 2,
         batch: 8,
         learning_rate: 2e-4,

@@ -95,9 +95,9 @@ fn losses(record: &ReproductionRecord, number: usize, presets: &[&str]) -> Resul
     let full = full.chain(rows.iter().filter_map(|(_, curves)| curves.loss.get("full"))).next();
     let mut lines: Vec<Line> =
         full.map(|curve| Line { name: "full model".into(), curve, color: FULL, width: 2 }).into_iter().collect();
-    let dynamic = |curves: &'_ Curves| -> Option<LossCurve> { curves.loss.get("dynamic").cloned() };
+    let searched = |curves: &'_ Curves| -> Option<LossCurve> { curves.loss.get("search").cloned() };
     let curves: Vec<(&str, LossCurve)> =
-        rows.iter().filter_map(|(preset, curves)| Some((*preset, dynamic(curves)?))).collect();
+        rows.iter().filter_map(|(preset, curves)| Some((*preset, searched(curves)?))).collect();
     for (preset, curve) in &curves {
         lines.push(Line { name: (*preset).to_owned(), curve, color: color(preset), width: 3 });
     }

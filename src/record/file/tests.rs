@@ -1,5 +1,5 @@
 use super::*;
-use crate::error::Error;
+use crate::error::{Error, RecordProblem};
 
 fn record() -> RunRecord {
     let full = ModelResult { macro_f1: 0.9, train_flops: 1000, inference_flops: 100, ..seconds(8.0, 4.0) };
@@ -14,6 +14,7 @@ fn record() -> RunRecord {
         full,
         truncated: BTreeMap::from([(3, full), (12, full)]),
         dynamic: DynamicResult { random_macro_f1: 0.8, ..DynamicResult::beside(&full, result) },
+        search: SearchResult { dynamic: DynamicResult::beside(&full, result), ..SearchResult::default() },
         operating_points: vec![OperatingPoint { lambda: 0.25, macro_f1: 0.89, ..OperatingPoint::default() }],
         routes: RouteCounts { train: BTreeMap::from([("12L8H".into(), 10)]), ..RouteCounts::default() },
         curves: Curves::default(),
@@ -55,8 +56,10 @@ fn the_fields_have_their_documented_paths() {
         "/truncated/3/macro_f1",
         "/dynamic/macro_f1",
         "/dynamic/optimizer_seconds",
-        "/dynamic/regret/regret",
-        "/dynamic/oracle/macro_f1",
+        "/search/macro_f1",
+        "/search/optimizer_seconds",
+        "/search/regret/regret",
+        "/search/oracle/macro_f1",
         "/full/train_flops",
     ];
     for path in points.iter().map(String::as_str).chain(others) {
@@ -86,7 +89,7 @@ fn a_number_that_json_cannot_represent_is_refused_with_its_path_and_the_old_file
 }
 
 #[test]
-fn foreign_torn_and_later_files_are_refused_with_their_reason() {
+fn foreign_and_torn_files_and_those_of_other_releases_are_refused_with_their_reason() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("record.json");
     let load = |text: &str| {
@@ -94,10 +97,15 @@ fn foreign_torn_and_later_files_are_refused_with_their_reason() {
         problem(RunRecord::load(&path))
     };
     let json = serde_json::to_string(&record()).unwrap();
-    for text in ["", "[]", "{}", "{\"schema\": 1}", &json[..json.len() / 2]] {
+    let expected = RunRecord::SCHEMA;
+    let alone = format!("{{\"schema\": {expected}}}");
+    for text in ["", "[]", "{}", &alone, &json[..json.len() / 2]] {
         assert!(matches!(load(text), RecordProblem::Content { .. }), "{text}");
     }
-    assert_eq!(load("{\"schema\": 7}"), RecordProblem::Newer { found: 7, supported: 1 });
+    for found in [1, 7] {
+        let problem = load(&format!("{{\"schema\": {found}}}"));
+        assert_eq!(problem, RecordProblem::OtherVersion { found, expected });
+    }
     let missing = RunRecord::load(folder.path().join("none.json"));
     assert!(matches!(missing, Err(Error::Transformer(dht_transformer::Error::Io { .. }))));
 }

@@ -1,6 +1,5 @@
 use super::*;
-use crate::error::Error;
-use crate::record::RunRecord;
+use crate::error::{Error, RecordProblem};
 
 fn record() -> ReproductionRecord {
     let scores = |macro_f1: &[f64]| RowRecord {
@@ -63,7 +62,7 @@ fn earlier_later_and_foreign_records_are_refused_with_their_reason() {
         assert_eq!(problem, RecordProblem::OtherVersion { found, expected });
         assert!(problem.to_string().contains(&format!("schema {found}, expected {expected}")));
     }
-    let run = format!("{{\"schema\": {}, \"preset\": \"T-DHT\"}}", RunRecord::SCHEMA);
+    let run = format!("{{\"schema\": {expected}, \"preset\": \"T-DHT\"}}");
     for text in ["", "{}", "{\"schema\": 1}", &run] {
         assert!(matches!(load(text), RecordProblem::Content { .. }), "{text}");
     }

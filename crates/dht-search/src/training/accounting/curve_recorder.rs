@@ -118,7 +118,7 @@ impl CurveRecorder {
             samples: filled.iter().map(|bin| bin.samples).collect(),
             depth_share: shares(&filled, |bin| &bin.depths),
             head_count_share: shares(&filled, |bin| &bin.head_counts),
-            loss: BTreeMap::from([("dynamic".into(), LossCurve::from_sums(&sums))]),
+            loss: BTreeMap::from([("search".into(), LossCurve::from_sums(&sums))]),
             heads: self.groups.iter().map(|group| self.group_heads(group, most_sets)).collect(),
         }
     }
@@ -180,7 +180,7 @@ mod tests {
         // 6L8H has three dynamic groups, 4L10H two.
         assert_eq!(curves.head_count_share[&8], [1.0, 0.0]);
         assert_eq!(curves.head_count_share[&10], [0.0, 1.0]);
-        assert_eq!(curves.loss["dynamic"].loss[0], 1.5);
+        assert_eq!(curves.loss["search"].loss[0], 1.5);
     }
 
     #[test]
