@@ -1,7 +1,5 @@
 //! Settings in TOML and JSON, and policies in files: the feature `settings`.
 
-#![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
-
 use dht_bandits::policy::{AnyPolicy, PolicySettings};
 use dht_bandits::{Error, Policy, Request};
 use rand_chacha::ChaCha8Rng;

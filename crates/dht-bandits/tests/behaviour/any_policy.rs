@@ -82,7 +82,8 @@ fn settings_that_do_nothing_are_refused_by_name() {
         change(&mut settings);
         AnyPolicy::new(settings).unwrap_err().to_string()
     };
-    let changes: [(&str, &dyn Fn(&mut PolicySettings)); 11] = [
+    type Change<'a> = (&'a str, &'a dyn Fn(&mut PolicySettings));
+    let changes: [Change<'_>; 11] = [
         ("features", &|settings| settings.features = 2),
         ("features", &|settings| settings.kind = PolicyKind::Hybrid),
         ("shared_prior_precision", &|settings| settings.shared_prior_precision = 2.0),

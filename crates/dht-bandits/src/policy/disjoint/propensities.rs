@@ -4,9 +4,8 @@ use super::Disjoint;
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
-use crate::gaussian::Score;
 use crate::policy::Request;
-use crate::policy::propensity::{Propensity, of_independent, one_of_independent};
+use crate::policy::propensity::{FreeScore, Propensity, of_independent, one_of_independent};
 use crate::posterior::Posterior;
 
 impl<P: Posterior, E: Exploration> Disjoint<P, E> {
@@ -33,7 +32,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     }
 
     /// The available arms, with their scores and degrees of freedom.
-    fn arms_and_scores(&self, request: &Request<'_>) -> Result<(Vec<ArmId>, Vec<(Score, f64)>)> {
+    fn arms_and_scores(&self, request: &Request<'_>) -> Result<(Vec<ArmId>, Vec<FreeScore>)> {
         let mut scores = Vec::new();
         self.scores(request, &mut scores)?;
         let with_freedom = |(arm, score)| Ok((arm, (score, self.posterior.freedom(self.arms.slot(arm)?))));

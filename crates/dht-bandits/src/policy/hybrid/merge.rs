@@ -130,7 +130,7 @@ impl HybridDelta {
             before = Some(*arm);
             check_part("precision of delta", index, &evidence.own.precision, triangle(d), false)?;
             check_part("moment of delta", index, &evidence.own.moment, d, false)?;
-            check_part("cross terms of delta", index, &evidence.cross, d.checked_mul(k).unwrap_or(usize::MAX), false)?;
+            check_part("cross terms of delta", index, &evidence.cross, d.saturating_mul(k), false)?;
             check_saved_count("updates of arm of delta", index, evidence.own.updates)?;
         }
         check_part("shared precision of delta", 0, &self.shared.precision, triangle(k), false)?;

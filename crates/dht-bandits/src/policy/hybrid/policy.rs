@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::gaussian::Score;
 use crate::policy::choose::ScoredArms;
+use crate::policy::propensity::FreeScore;
 use crate::policy::{Choice, Decision, Featured, Policy, Propensity, Request};
 use rand::Rng;
 
@@ -19,7 +20,7 @@ pub(super) struct Candidates<'a, E: Exploration> {
 
 impl<E: Exploration> Candidates<'_, E> {
     /// Scores and degrees of freedom.
-    pub(super) fn scores(&self) -> Vec<(Score, f64)> {
+    pub(super) fn scores(&self) -> Vec<FreeScore> {
         (0..self.count()).map(|position| (self.at(position).1, f64::INFINITY)).collect()
     }
 }

@@ -46,11 +46,14 @@ impl Propensity {
     }
 }
 
+/// The score of an arm and the degrees of freedom of a draw around it: infinite for a Gaussian.
+pub(crate) type FreeScore = (Score, f64);
+
 /// How the value of each arm is distributed, where arms are drawn independently or not at all; scores with their degrees
 /// of freedom.
-pub(crate) fn laws<E: Exploration>(rule: &E, learned: u64, scores: &[(Score, f64)]) -> Result<Vec<Law>> {
+pub(crate) fn laws<E: Exploration>(rule: &E, learned: u64, scores: &[FreeScore]) -> Result<Vec<Law>> {
     let selection = rule.selection(learned);
-    let law = |(score, freedom): &(Score, f64)| {
+    let law = |(score, freedom): &FreeScore| {
         let Score { mean, width } = score.checked()?;
         Ok(match selection {
             Selection::Sampled { scale } if scale * width > 0.0 && freedom.is_finite() => {
@@ -74,7 +77,7 @@ pub(crate) fn of_independent<E: Exploration>(
     rule: &E,
     learned: u64,
     arms: &[ArmId],
-    scores: &[(Score, f64)],
+    scores: &[FreeScore],
 ) -> Result<Vec<Propensity>> {
     let laws = laws(rule, learned, scores)?;
     let integrals = laws.iter().any(|law| matches!(law, Law::Normal { .. } | Law::Student { .. }));
@@ -91,7 +94,7 @@ pub(crate) fn of_independent<E: Exploration>(
 pub(crate) fn one_of_independent<E: Exploration>(
     rule: &E,
     learned: u64,
-    scores: &[(Score, f64)],
+    scores: &[FreeScore],
     position: usize,
 ) -> Result<f64> {
     let laws = laws(rule, learned, scores)?;

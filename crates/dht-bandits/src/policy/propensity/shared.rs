@@ -41,9 +41,9 @@ pub(crate) fn inclusion_of_shared(draw: &SharedDraw, weights: &[f64]) -> Vec<(f6
     let directions: Vec<Direction> = (0..count).map(|arm| lines.direction(arm)).collect();
     let (shifts, points) = if lines.rank == 1 { (1, 1) } else { (SHIFTS, POINTS) };
     let mut lattice = Lattice::new(lines.rank);
-    let mut means = vec![vec![0.0; shifts]; count];
+    let mut means = vec![vec![0.0; count]; shifts];
     let (mut z, mut values, mut events) = (vec![0.0; lines.rank], vec![0.0; count], Vec::new());
-    for shift in 0..shifts {
+    for means in &mut means {
         lattice.shift();
         for point in 0..points {
             if lines.rank > 1 {
@@ -54,7 +54,7 @@ pub(crate) fn inclusion_of_shared(draw: &SharedDraw, weights: &[f64]) -> Vec<(f6
             }
             for (arm, direction) in directions.iter().enumerate() {
                 let shown = direction.along(arm, &values, dot(&direction.u, &z), weights, &mut events);
-                means[arm][shift] += shown / points as f64;
+                means[arm] += shown / points as f64;
             }
         }
     }
@@ -62,15 +62,15 @@ pub(crate) fn inclusion_of_shared(draw: &SharedDraw, weights: &[f64]) -> Vec<(f6
     normalise(&means, positions)
 }
 
-/// Means and standard errors over shifts, so scaled that the probabilities sum to the number of positions.
+/// Means and standard errors over shifts, (shifts, arms), so scaled that the probabilities sum to the number of positions.
 fn normalise(means: &[Vec<f64>], positions: f64) -> Vec<(f64, f64)> {
-    let entry = |shifts: &Vec<f64>| {
-        let count = shifts.len() as f64;
-        let mean = shifts.iter().sum::<f64>() / count;
-        let squares: f64 = shifts.iter().map(|value| (value - mean) * (value - mean)).sum();
+    let count = means.len() as f64;
+    let entry = |arm: usize| {
+        let mean = means.iter().map(|shift| shift[arm]).sum::<f64>() / count;
+        let squares: f64 = means.iter().map(|shift| (shift[arm] - mean) * (shift[arm] - mean)).sum();
         (mean.max(LEAST), (squares / (count * (count - 1.0).max(1.0))).sqrt())
     };
-    let entries: Vec<_> = means.iter().map(entry).collect();
+    let entries: Vec<_> = (0..means.first().map_or(0, Vec::len)).map(entry).collect();
     let factor = positions / entries.iter().map(|(mean, _)| mean).sum::<f64>();
     entries.into_iter().map(|(mean, error)| (mean * factor, error * factor)).collect()
 }

@@ -6,10 +6,10 @@ use super::{Slate, TopK};
 use crate::arm::ArmId;
 use crate::error::Result;
 use crate::exploration::{Exploration, Selection};
-use crate::gaussian::Score;
 use crate::policy::Request;
 use crate::policy::propensity::{
-    Law, Propensity, QUADRATURE_ERROR, SharedDraw, inclusion, inclusion_of_shared, laws, of_independent, rank_weights,
+    FreeScore, Law, Propensity, QUADRATURE_ERROR, SharedDraw, inclusion, inclusion_of_shared, laws, of_independent,
+    rank_weights,
 };
 use crate::posterior::Posterior;
 use rand::Rng;
@@ -58,7 +58,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
             let slot = self.slot(candidates.arms[position])?;
             Ok((self.posterior.score(slot, candidates.context(position)).checked()?, self.posterior.freedom(slot)))
         };
-        let scores = free.iter().map(score).collect::<Result<Vec<(Score, f64)>>>()?;
+        let scores = free.iter().map(score).collect::<Result<Vec<FreeScore>>>()?;
         if let Some(scale) = self.slate_draw() {
             let entries = inclusion_of_shared(&self.shared_draw(&candidates, &free, &scores, scale), &weights);
             let entry = |(arm, (probability, standard_error))| Propensity { arm, probability, standard_error };
@@ -74,13 +74,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     }
 
     /// Means of the candidates' values, and how a draw of the shared weights moves them.
-    fn shared_draw(
-        &self,
-        candidates: &Candidates<'_>,
-        free: &[usize],
-        scores: &[(Score, f64)],
-        scale: f64,
-    ) -> SharedDraw {
+    fn shared_draw(&self, candidates: &Candidates<'_>, free: &[usize], scores: &[FreeScore], scale: f64) -> SharedDraw {
         let mut rows = vec![0.0; free.len() * self.dimension()];
         for (row, &position) in rows.chunks_exact_mut(self.dimension()).zip(free) {
             self.posterior.deviations(0, scale, candidates.context(position), row);
