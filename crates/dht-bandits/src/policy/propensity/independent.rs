@@ -11,8 +11,8 @@ use super::ranks::{point_inclusion, points, tied};
 /// What the two rules may differ by on a panel. The error of the finer one is far less.
 const TOLERANCE: f64 = 2e-11;
 
-/// Panels are halved this often at most.
-const DEEPEST: u32 = 40;
+/// Panels of one integral at most: some fifty are usual, and what is left unresolved after so many is rounding.
+const PANELS: u32 = 3000;
 
 /// The probability that each arm is shown.
 pub(crate) fn inclusion(laws: &[Law], weights: &[f64]) -> Vec<f64> {
@@ -50,7 +50,8 @@ pub(crate) fn inclusion_of(laws: &[Law], arm: usize, weights: &[f64]) -> f64 {
         density * ranks.expected(weights, 0)
     };
     let breaks = breaks(law, &relevant, low, high);
-    let sum: f64 = breaks.windows(2).map(|ends| integrate(law, ends[0], ends[1], &mut integrand)).sum();
+    let mut left = PANELS;
+    let sum: f64 = breaks.windows(2).map(|ends| integrate(law, ends[0], ends[1], &mut left, &mut integrand)).sum();
     // Every arm with a density can be drawn.
     sum.clamp(f64::MIN_POSITIVE, 1.0)
 }
@@ -122,7 +123,7 @@ fn breaks(law: Law, relevant: &[Law], low: f64, high: f64) -> Vec<f64> {
 
 /// Over one panel. Beta densities, which may be infinite at 0 and 1, are integrated over t with v = sin²(πt/2), Student's
 /// over u in (−1, 1) with v = location + scale·√ν·u/√(1 − u²), which makes it (1 − u²)^(ν/2 − 1).
-fn integrate(law: Law, low: f64, high: f64, integrand: &mut impl FnMut(f64) -> f64) -> f64 {
+fn integrate(law: Law, low: f64, high: f64, left: &mut u32, integrand: &mut impl FnMut(f64) -> f64) -> f64 {
     if let Law::Student { location, scale, freedom, .. } = law {
         let width = scale * freedom.sqrt();
         let turned = |v: f64| {
@@ -130,15 +131,15 @@ fn integrate(law: Law, low: f64, high: f64, integrand: &mut impl FnMut(f64) -> f
             if t.is_infinite() { t.signum() } else { t / t.hypot(1.0) }
         };
         let mut turned_integrand = |u: f64| {
-            let left = (1.0 - u) * (1.0 + u);
-            let value = integrand(location + width * u / left.sqrt()) * width / (left * left.sqrt());
+            let rest = (1.0 - u) * (1.0 + u);
+            let value = integrand(location + width * u / rest.sqrt()) * width / (rest * rest.sqrt());
             // At the very ends the density is 0 and the rest infinite.
             if value.is_finite() { value } else { 0.0 }
         };
-        return adaptive(turned(low), turned(high), DEEPEST, &mut turned_integrand);
+        return adaptive(turned(low), turned(high), left, &mut turned_integrand);
     }
     if !matches!(law, Law::Beta { .. }) {
-        return adaptive(low, high, DEEPEST, integrand);
+        return adaptive(low, high, left, integrand);
     }
     use std::f64::consts::{FRAC_PI_2, PI};
     let turned = |v: f64| v.sqrt().asin() / FRAC_PI_2;
@@ -146,10 +147,11 @@ fn integrate(law: Law, low: f64, high: f64, integrand: &mut impl FnMut(f64) -> f
         let (sine, cosine) = (FRAC_PI_2 * t).sin_cos();
         integrand(sine * sine) * PI * sine * cosine
     };
-    adaptive(turned(low), turned(high), DEEPEST, &mut turned_integrand)
+    adaptive(turned(low), turned(high), left, &mut turned_integrand)
 }
 
-fn adaptive(low: f64, high: f64, depth: u32, integrand: &mut impl FnMut(f64) -> f64) -> f64 {
+fn adaptive(low: f64, high: f64, left: &mut u32, integrand: &mut impl FnMut(f64) -> f64) -> f64 {
+    *left = left.saturating_sub(1);
     let (middle, half) = (0.5 * (low + high), 0.5 * (high - low));
     let centre = integrand(middle);
     let (mut kronrod, mut gauss) = (KRONROD[7] * centre, GAUSS[3] * centre);
@@ -161,10 +163,10 @@ fn adaptive(low: f64, high: f64, depth: u32, integrand: &mut impl FnMut(f64) -> 
         }
     }
     let too_narrow = middle <= low || middle >= high;
-    if depth == 0 || too_narrow || half * (kronrod - gauss).abs() <= TOLERANCE {
+    if *left == 0 || too_narrow || half * (kronrod - gauss).abs() <= TOLERANCE {
         return half * kronrod;
     }
-    adaptive(low, middle, depth - 1, integrand) + adaptive(middle, high, depth - 1, integrand)
+    adaptive(low, middle, left, integrand) + adaptive(middle, high, left, integrand)
 }
 
 /// The positive nodes of Kronrod's rule of 15 points; every second is one of Gauss's 7.
@@ -283,6 +285,25 @@ mod tests {
         for shown in 1..4 {
             let sum: f64 = inclusion(&mixed, &rank_weights(4, shown, 0.0)).iter().sum();
             assert!((sum - shown as f64).abs() < 1e-9, "{sum}");
+        }
+    }
+
+    #[test]
+    fn laws_of_any_magnitude_take_a_bounded_number_of_panels() {
+        let laws = [
+            Law::beta(1e100, 0.5),
+            Law::beta(1e100, 1e100),
+            Law::beta(0.5, 1e18),
+            Law::beta(3e15, 7.0),
+            Law::student(1e90, 1e-90, 2.0),
+            Law::student(0.5, 1e80, 1e6),
+            Law::Normal { mean: -1e120, deviation: 1e130 },
+            Law::Gumbel { location: 1e100, scale: 1e-100 },
+        ];
+        for pair in laws.iter().flat_map(|one| laws.iter().map(|other| [*one, *other, Law::beta(2.0, 3.0)])) {
+            for probability in inclusion(&pair, &[1.0]) {
+                assert!((0.0..=1.0).contains(&probability), "{pair:?}: {probability}");
+            }
         }
     }
 

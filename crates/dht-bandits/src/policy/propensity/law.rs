@@ -23,15 +23,20 @@ pub(crate) fn normal_distribution(x: f64) -> f64 {
 }
 
 impl Law {
-    /// Beta(successes, failures).
+    /// Beta(successes, failures); a normal where the digits of ln Γ are gone.
     pub(crate) fn beta(successes: f64, failures: f64) -> Self {
+        if successes.min(failures) > 1e7 {
+            let total = successes + failures;
+            let (mean, other) = (successes / total, failures / total);
+            return Self::Normal { mean, deviation: (mean * other / (total + 1.0)).sqrt() };
+        }
         let norm = libm::lgamma(successes) + libm::lgamma(failures) - libm::lgamma(successes + failures);
         Self::Beta { successes, failures, norm }
     }
 
-    /// Student's t, moved and scaled; a normal where that is within 1e-9 of it.
+    /// Student's t, moved and scaled; a normal where that is within 1e-8 of it.
     pub(crate) fn student(location: f64, scale: f64, freedom: f64) -> Self {
-        if freedom > 1e9 {
+        if freedom > 2e7 {
             return Self::Normal { mean: location, deviation: scale };
         }
         // ln Γ(x + ½) − ln Γ(x), x = freedom/2; the difference of large logarithms would lose digits.
@@ -147,7 +152,7 @@ fn fraction(a: f64, b: f64, x: f64) -> f64 {
     let mut c = 1.0;
     let mut d = 1.0 / away_from_zero(1.0 - (a + b) * x / (a + 1.0));
     let mut value = d;
-    for m in 1..100_000 {
+    for m in 1..5_000 {
         let m = f64::from(m);
         let even = m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m));
         d = 1.0 / away_from_zero(1.0 + even * d);
