@@ -2,11 +2,11 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use dht_bandits::{
-    ArmId, Available, Candidates, Disjoint, HybridLinUcb, LinTs, LinUcb, LogisticTs, Normalizer, PyramidPool, Result,
+    Actions, ArmId, Disjoint, HybridLinUcb, LinTs, LinUcb, LogisticTs, Normalizer, PyramidPool, Request, Result,
     RidgeOptions, Thompson, TopKThompson, Ucb,
     exploration::Exploration,
     features::NormalizerOptions,
-    policy::{ChoiceBatch, HybridOptions, Slate},
+    policy::{ChoiceBatch, Featured, HybridOptions, Slate},
     posterior::{DiagonalLaplaceOptions, FullLaplaceOptions, Posterior},
 };
 use rand_chacha::ChaCha8Rng;
@@ -37,19 +37,19 @@ fn time<P: Posterior, E: Exploration>(criterion: &mut Criterion, name: &str, mut
     criterion.bench_function(&format!("{name}/select/{d}x{k}"), |bencher| {
         bencher.iter(|| {
             turn += 1;
-            black_box(policy.select(row(turn), Available::All, &mut rng))
+            black_box(policy.select(&Request::new(row(turn)), &mut rng))
         });
     });
     // A matrix product an arm, beside the same contexts one by one.
     let mut batch = ChoiceBatch::default();
     for count in [32, 128] {
         criterion.bench_function(&format!("{name}/select batch of {count}/{d}x{k}"), |bencher| {
-            bencher.iter(|| policy.select_batch(&rows[..count * d], Available::All, &mut rng, &mut batch));
+            bencher.iter(|| policy.select_batch(&rows[..count * d], Actions::All, &mut rng, &mut batch));
         });
         criterion.bench_function(&format!("{name}/select {count} times/{d}x{k}"), |bencher| {
             bencher.iter(|| {
                 for row in rows[..count * d].chunks_exact(d) {
-                    black_box(policy.select(row, Available::All, &mut rng).is_ok());
+                    black_box(policy.select(&Request::new(row), &mut rng).is_ok());
                 }
             });
         });
@@ -79,14 +79,15 @@ fn others(criterion: &mut Criterion) -> Result<()> {
     let arms: Vec<_> = (0..12).map(ArmId::new).collect();
     let rows = contexts(12, 13);
     let slates = TopKThompson::per_arm(13, 12, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 })?;
+    let features = Featured::new(&arms, &rows, 13)?;
     let mut slate = Slate::default();
     criterion.bench_function("TopKThompson/select 4 of 12x13", |bencher| {
-        bencher.iter(|| slates.select_into(4, Candidates::new(&arms, &rows), &mut rng, &mut slate));
+        bencher.iter(|| slates.select_slate_into(4, &Request::new(&[]).featured(features), &mut rng, &mut slate));
     });
     let hybrid = HybridLinUcb::new(16, 13, 12, HybridOptions::default(), Ucb { alpha: 1.0 })?;
     let context = contexts(1, 16);
     criterion.bench_function("HybridLinUcb/select 16+13x12", |bencher| {
-        bencher.iter(|| black_box(hybrid.select(&context, Candidates::new(&arms, &rows), &mut rng)));
+        bencher.iter(|| black_box(hybrid.select(&Request::new(&context).featured(features), &mut rng)));
     });
     let pool = PyramidPool::grid(0..=1, 2..=4)?;
     let tokens = vec![0.5f32; 64 * 384];

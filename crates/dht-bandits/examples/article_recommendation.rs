@@ -4,7 +4,7 @@
 //! cargo run --release -p dht-bandits --example article_recommendation
 
 use dht_bandits::{
-    ArmId, Available, Decision, LinUcb, Normalizer, Observation, RidgeOptions, Ucb,
+    Actions, ArmId, Decision, LinUcb, Normalizer, Observation, Request, RidgeOptions, Ucb,
     features::{NormalizerOptions, columns},
 };
 use rand::{Rng, RngExt, SeedableRng};
@@ -43,8 +43,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let context = columns::with_bias(&normalizer.normalise(&person)?);
         // Article 3 may not be shown before noon.
         let closed = [ArmId::new(3)];
-        let available = if round % 2 == 0 { Available::Except(&closed) } else { Available::All };
-        let decision = policy.decide(&context, available, &mut rng)?;
+        let actions = if round % 2 == 0 { Actions::Except(&closed) } else { Actions::All };
+        let decision = policy.decide(&Request { context: &context, actions }, &mut rng)?;
         let clicked = clicks(decision.arm(), person, &mut rng);
         earned[round / 2000] += u32::from(clicked);
         waiting.push((decision, clicked));
@@ -74,7 +74,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     for age in [20.0, 60.0] {
         let context = columns::with_bias(&normalizer.normalise(&[age, 1.0])?);
-        let choice = policy.select(&context, Available::All, &mut rng)?;
+        let choice = policy.select(&Request::new(&context), &mut rng)?;
         println!("a reader of {age} gets {}: mean {:.2}, width {:.2}", choice.arm, choice.mean, choice.width);
     }
     Ok(())

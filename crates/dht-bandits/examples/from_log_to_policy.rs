@@ -7,21 +7,16 @@
 use dht_bandits::evaluation::{CrossFit, EvaluationSettings, OutcomeModel, Target, evaluate, replay};
 use dht_bandits::log::{CsvRows, CsvWriter, DecisionLog, LogReader, LogSettings, LoggedDecision, ReadSettings};
 use dht_bandits::simulation::{Environment, GlmEnvironment};
-use dht_bandits::{ArmId, Available, EpsilonGreedy, LinUcb, Result, RidgeOptions, Ucb, exploration::Greedy};
+use dht_bandits::{ArmId, EpsilonGreedy, LinUcb, Request, Result, RidgeOptions, Ucb, exploration::Greedy};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::{fs::File, path::Path};
 
 const RANGE: (f64, f64) = (0.0, 1.0);
 
-/// What the policy would do: its best arm, but for a share ε of rounds in which it draws any.
-fn probabilities(policy: &EpsilonGreedy, context: &[f64], available: Available<'_>) -> Result<Vec<(ArmId, f64)>> {
-    let mut scores = Vec::new();
-    policy.scores(context, available, &mut scores)?;
-    let (epsilon, count) = (policy.exploration().epsilon, scores.len() as f64);
-    let best = scores.iter().max_by(|left, right| left.1.mean.total_cmp(&right.1.mean)).map(|entry| entry.0);
-    let of = |arm| epsilon / count + if Some(arm) == best { 1.0 - epsilon } else { 0.0 };
-    Ok(scores.iter().map(|(arm, _)| (*arm, of(*arm))).collect())
+/// What the policy would do: the exact probability of each arm.
+fn probabilities(policy: &EpsilonGreedy, request: &Request<'_>) -> Result<Vec<(ArmId, f64)>> {
+    Ok(policy.propensities(request)?.into_iter().map(|entry| (entry.arm, entry.probability)).collect())
 }
 
 /// The world the log is from; nobody in this story looks into it.
@@ -62,7 +57,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     }
     let of = |policy: &EpsilonGreedy| {
         let (name, policy) = (format!("ridge, λ = {}", policy.options().prior_precision), policy.clone());
-        Target::new(name, move |context, available| probabilities(&policy, context, available))
+        Target::new(name, move |request| probabilities(&policy, request))
     };
     let targets: Vec<Target> = candidates.iter().map(of).chain([Target::always(ArmId::new(3))]).collect();
     let model = CrossFit { model: OutcomeModel::Logistic { prior_precision: 1.0 }, ..CrossFit::default() };
@@ -93,8 +88,8 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
             log = DecisionLog::open(&folder, settings)?;
         }
         world.advance(&mut rng);
-        let decision = policy.decide(world.context(), Available::All, &mut rng)?;
-        let all = probabilities(&policy, world.context(), Available::All)?;
+        let decision = policy.decide(&Request::new(world.context()), &mut rng)?;
+        let all = probabilities(&policy, &Request::new(world.context()))?;
         let id = log.append(&decision, Some(&all), f64::from(round))?;
         if world.reward(decision.arm(), &mut rng) == 1.0 {
             pending.push((round + rng.random_range(0..50), id));
@@ -116,8 +111,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let counts = reader.counts();
     let earned = served.iter().map(|row| row.reward).sum::<f64>() / served.len() as f64;
     println!("in service: {earned:.3} a round, {} rewarded, {} by default\n", counts.rewarded, counts.defaulted);
-    let learned =
-        Target::new("the same, 1,000 rounds later", |context, available| probabilities(&learner, context, available));
+    let learned = Target::new("the same, 1,000 rounds later", |request| probabilities(&learner, request));
     let settings = EvaluationSettings { model: None, resamples: 0, reward_range: Some(RANGE) };
     println!("{}", evaluate(&served[1000..], &[of(&policy), learned], &settings, &mut rng)?.to_markdown());
     std::fs::remove_dir_all(&folder)?;

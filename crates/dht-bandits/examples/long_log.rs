@@ -5,7 +5,7 @@
 
 use dht_bandits::evaluation::{ConfidenceSequence, LoggedRound, RunningEstimates};
 use dht_bandits::log::{CsvRows, CsvWriter, DecisionLog, LogReader, LogSettings, LoggedDecision, ReadSettings};
-use dht_bandits::{ArmId, Policy, policy::Uniform};
+use dht_bandits::{ArmId, Policy, Request, policy::Uniform};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::error::Error;
@@ -77,7 +77,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut log = DecisionLog::open(&folder_of_log, settings)?;
     for round in 0..rows {
         let context: Vec<f64> = (0..4).map(|_| rng.random()).collect();
-        let decision = policy.decide(&context, dht_bandits::Available::All, &mut rng)?;
+        let decision = policy.decide(&Request::new(&context), &mut rng)?;
         let id = log.append(&decision, None, round as f64)?;
         // Half of the rewards come, and those a hundred rounds late.
         if id >= 100 && id % 2 == 0 {

@@ -4,7 +4,7 @@
 //! cargo run --release -p dht-bandits --example merging_workers
 
 use dht_bandits::{
-    ArmId, Available, LinUcb, Normalizer, Result, RidgeOptions, Ucb,
+    ArmId, LinUcb, Normalizer, Request, Result, RidgeOptions, Ucb,
     features::NormalizerOptions,
     policy::Delta,
     simulation::{Environment, GlmEnvironment},
@@ -25,7 +25,7 @@ fn serve(
     for _ in 0..rounds {
         environment.advance(rng);
         let context = normalizer.normalise(environment.context())?;
-        let decision = worker.decide(&context, Available::All, rng)?;
+        let decision = worker.decide(&Request::new(&context), rng)?;
         let reward = environment.reward(decision.arm(), rng);
         regret += environment.best() - environment.expected(decision.arm());
         worker.learn(&decision, reward)?;

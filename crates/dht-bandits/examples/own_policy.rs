@@ -3,10 +3,10 @@
 //! `cargo run --release -p dht-bandits --example own_policy`
 
 use dht_bandits::exploration::Exploration;
-use dht_bandits::policy::ArmSet;
+use dht_bandits::policy::{ArmSet, Propensity};
 use dht_bandits::posterior::Ridge;
 use dht_bandits::simulation::{Entry, GlmEnvironment, compare};
-use dht_bandits::{ArmId, Available, Choice, Disjoint, Error, LinUcb, Policy, Result, RidgeOptions, Score, Ucb};
+use dht_bandits::{ArmId, Choice, Disjoint, Error, LinUcb, Policy, Request, Result, RidgeOptions, Score, Ucb};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -20,8 +20,6 @@ struct LowerBound {
 
 impl Exploration for LowerBound {
     const NAME: &'static str = "lower-bound";
-    const DRAWS: bool = false;
-
     fn value<R: Rng + ?Sized>(&self, score: Score, _: &mut R) -> f64 {
         score.mean - self.alpha * score.width
     }
@@ -58,11 +56,18 @@ impl<P: Policy> Policy for After<P> {
         self.inner.epoch()
     }
 
-    fn select(&self, context: &[f64], available: Available<'_>, rng: &mut dyn Rng) -> Result<Choice> {
+    fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
         match self.version() < self.rewards {
             // The inner policy checks context and arms; among one arm it has no choice.
-            true => self.inner.select(context, Available::Only(&[self.first]), rng),
-            false => self.inner.select(context, available, rng),
+            true => self.inner.select(&request.only(&[self.first]), rng),
+            false => self.inner.select(request, rng),
+        }
+    }
+
+    fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
+        match self.version() < self.rewards {
+            true => self.inner.propensities(&request.only(&[self.first])),
+            false => self.inner.propensities(request),
         }
     }
 

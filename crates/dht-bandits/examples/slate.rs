@@ -4,8 +4,8 @@
 //! cargo run --release -p dht-bandits --example slate
 
 use dht_bandits::{
-    ArmId, Candidates, Result, Thompson, TopKThompson,
-    policy::{Feedback, Slate},
+    ArmId, Request, Result, Thompson, TopKThompson,
+    policy::{Featured, Feedback, Slate},
     posterior::DiagonalLaplaceOptions,
 };
 use rand::{RngExt, SeedableRng};
@@ -37,13 +37,18 @@ fn main() -> Result<()> {
         let rows: Vec<f64> = (0..names.len() * FEATURES)
             .map(|position| if position % FEATURES == FEATURES - 1 { 1.0 } else { StandardNormal.sample(&mut rng) })
             .collect();
-        policy.select_into(4, Candidates::new(&names, &rows), &mut rng, &mut slate)?;
+        policy.select_slate_into(
+            4,
+            &Request::new(&[]).featured(Featured::new(&names, &rows, FEATURES)?),
+            &mut rng,
+            &mut slate,
+        )?;
         let chances: Vec<f64> = (slate.choices().iter())
             .map(|choice| pleases(&rows[(1 + (choice.arm.number() - round * ITEMS) as usize) * FEATURES..][..FEATURES]))
             .collect();
         let clicked = chances.iter().position(|chance| rng.random::<f64>() < *chance);
         let feedback: Vec<_> = Feedback::cascade(4, clicked).collect();
-        policy.learn(&slate, &feedback)?;
+        policy.learn_slate(&slate, &feedback)?;
         let mut possible: Vec<f64> = rows.chunks(FEATURES).skip(1).map(pleases).collect();
         possible.sort_by(|left, right| right.total_cmp(left));
         let any = |chances: &[f64]| 1.0 - chances.iter().map(|chance| 1.0 - chance).product::<f64>();

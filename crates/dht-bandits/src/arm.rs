@@ -30,29 +30,11 @@ impl fmt::Display for ArmId {
 
 /// Which arms may be chosen in a call. A set: order and repetition do not matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Available<'a> {
+pub(crate) enum Available<'a> {
     /// Every arm.
     All,
     /// These arms and no other.
     Only(&'a [ArmId]),
     /// Every arm but these.
     Except(&'a [ArmId]),
-}
-
-impl<'a> From<&'a [ArmId]> for Available<'a> {
-    fn from(arms: &'a [ArmId]) -> Self {
-        Self::Only(arms)
-    }
-}
-
-impl<'a> From<&'a Vec<ArmId>> for Available<'a> {
-    fn from(arms: &'a Vec<ArmId>) -> Self {
-        Self::Only(arms)
-    }
-}
-
-impl<'a, const N: usize> From<&'a [ArmId; N]> for Available<'a> {
-    fn from(arms: &'a [ArmId; N]) -> Self {
-        Self::Only(arms)
-    }
 }

@@ -38,6 +38,12 @@ pub enum Error {
         /// The largest magnitude that is accepted.
         limit: f64,
     },
+    /// Settings, or a file of a policy, that cannot be read or do not fit together.
+    #[error("settings: {problem}")]
+    Settings {
+        /// What is wrong, with the key or the place.
+        problem: String,
+    },
     /// A setting is out of its range.
     #[error("{name} = {value} is not allowed: it must be {requirement}")]
     Parameter {
@@ -77,6 +83,12 @@ pub enum Error {
     NoArms {
         /// How many arms exist.
         arms: usize,
+    },
+    /// The policy knows arms by their features, and the request has none.
+    #[error("the actions have no features: this policy needs {width} of each arm (`Actions::Featured`)")]
+    NeedsFeatures {
+        /// How many features an arm must have.
+        width: usize,
     },
     /// A slate is larger than what is available.
     #[error("cannot choose {wanted} arms: only {available} are available")]

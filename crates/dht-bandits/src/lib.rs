@@ -6,7 +6,7 @@
 //! ```text
 //!   raw values ──▶ Normalizer, PyramidPool, columns ──▶ context
 //!                                                          │
-//!          arms that may be chosen now (Available) ──▶  select ──▶ Choice ──▶ Decision ─┐
+//!           what may be chosen (Actions) ──▶  Request ──▶  decide ──▶  Decision ─────────┐
 //!                                                          ▲                            │ kept until the
 //!         posterior × exploration rule × arms ─────────────┘                            │ reward arrives
 //!                          ▲                                                            │
@@ -16,7 +16,7 @@
 //! # A complete program
 //!
 //! ```
-//! use dht_bandits::{Available, LinUcb, RidgeOptions, Ucb};
+//! use dht_bandits::{LinUcb, Request, RidgeOptions, Ucb};
 //! use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 //!
 //! let mut rng = ChaCha8Rng::seed_from_u64(7);
@@ -24,13 +24,13 @@
 //! let mut policy = LinUcb::new(2, 3, RidgeOptions::with_prior_precision(1.0), Ucb { alpha: 0.5 })?;
 //! for round in 0..300 {
 //!     let context = [1.0, f64::from(round % 2)];
-//!     let decision = policy.decide(&context, Available::All, &mut rng)?;
+//!     let decision = policy.decide(&Request::new(&context), &mut rng)?;
 //!     // The truth: arm 2 is good where the second feature is 1, arm 0 otherwise.
 //!     let good = if round % 2 == 1 { 2 } else { 0 };
 //!     let reward = if decision.arm().number() == good { 1.0 } else { 0.0 };
 //!     policy.learn(&decision, reward)?;
 //! }
-//! assert_eq!(policy.select(&[1.0, 1.0], Available::All, &mut rng)?.arm.number(), 2);
+//! assert_eq!(policy.select(&Request::new(&[1.0, 1.0]), &mut rng)?.arm.number(), 2);
 //! # Ok::<(), dht_bandits::Error>(())
 //! ```
 //!
@@ -40,12 +40,15 @@
 //! |---|---|---|
 //! | a few lasting arms, real-valued rewards | [`LinUcb`], α from .1 to 1 | strong, random only in ties, propensities known |
 //! | the same, with rewards that come late or in batches | [`LinTs`] | a batch of equal contexts is spread over arms |
+//! | rewards whose scale and noise are unknown | [`NoisyLinTs`](policy::NoisyLinTs) | learns the variance of the noise |
 //! | clicks: rewards 0 or 1, rare or near-certain | [`LogisticTs`], [`LogisticUcb`](policy::LogisticUcb) | the right noise model; needs normalised contexts |
 //! | the same with many features, or little time | [`DiagonalLogisticTs`] | O(d), but ignores correlations: normalise first |
 //! | many short-lived items, described by features | [`SharedLinUcb`](policy::SharedLinUcb), [`SharedLinTs`](policy::SharedLinTs) | what is learned from one item serves all |
 //! | both: shared features, and arms with weights of their own | [`HybridLinUcb`] | new arms start warm |
 //! | K of N at once, with feedback on those observed | [`TopKThompson`] | semi-bandit feedback, cascades, pinned arms |
-//! | a log that will be evaluated off-policy ([`log`], with the feature `log`) | [`EpsilonGreedy`], or [`propensities`](Disjoint::propensities) of the others | every arm keeps a known chance |
+//! | a log that will be evaluated off-policy ([`log`], with the feature `log`) | [`EpsilonGreedy`], [`SquareCb`](exploration::SquareCb), [`Softmax`](exploration::Softmax) | every arm keeps a chance; every `decide` gives its exact propensity |
+//! | no contexts | [`ContextFree`](policy::ContextFree): UCB1, Beta-Thompson sampling | O(1) an arm |
+//! | a policy that a settings file names | [`AnyPolicy`](policy::AnyPolicy) | one file of settings and of what was learned |
 //! | an environment that drifts all the time | [`DiscountedRidge`](posterior::DiscountedRidge) in the place of a ridge, [`SlidingWindow`](drift::SlidingWindow) | old evidence fades in all arms, the prior stays |
 //! | one that changes at once, and seldom | [`ResetOnChange`](drift::ResetOnChange) | nothing is forgotten without a reason |
 //! | a doubt whether any of it helps | [`Uniform`](policy::Uniform), [`Fixed`](policy::Fixed) | a learner that does not beat them has learned nothing |
@@ -57,9 +60,9 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`policy`] | the [`Policy`] trait; [`Disjoint`], [`Hybrid`] and [`TopK`] policies under their names; baselines; slates; merging; propensities |
-//! | [`posterior`] | beliefs about the weights of each arm: ridge regression, full and diagonal Laplace; priors and forgetting |
-//! | [`exploration`] | rules that map mean and width to the value compared: [`Ucb`], [`Thompson`], [`Greedy`](exploration::Greedy) |
+//! | [`policy`] | the [`Policy`] trait and its [`Request`]; [`Disjoint`], [`Hybrid`] and [`TopK`] policies under their names; baselines; slates; merging; propensities |
+//! | [`posterior`] | beliefs about the weights of each arm: ridge regression, with learned noise, full and diagonal Laplace; priors and forgetting |
+//! | [`exploration`] | rules that map means and widths to a choice: [`Ucb`], [`Thompson`], ε-greedy, explore-first, softmax, SquareCB |
 //! | [`features`] | contexts from raw values: [`Normalizer`], [`PyramidPool`], [`columns`](features::columns) |
 //! | [`drift`] | worlds that move: sliding windows, change tests |
 //! | [`log`] | rows of decisions, propensities and rewards |
@@ -83,7 +86,7 @@
 //! * **States are checked when loaded** and independent of the memory layout. Use a format that keeps every bit of an
 //!   `f64` (for serde_json: its feature `float_roundtrip`).
 //! * **No allocation** in `select`, `update` and `learn`; methods that return owned values have a variant that reuses
-//!   the caller's memory ([`TopK::select_into`], [`Disjoint::select_batch`]).
+//!   the caller's memory ([`TopK::select_slate_into`], [`Disjoint::select_batch`]).
 #![forbid(unsafe_code)]
 
 mod arm;
@@ -108,8 +111,8 @@ pub use error::{Error, Result};
 pub use exploration::{Thompson, Ucb};
 pub use features::{Normalizer, PyramidPool};
 pub use policy::{
-    ArmId, Available, Candidates, Choice, Decision, DiagonalLogisticTs, Disjoint, EpsilonGreedy, Hybrid, HybridLinUcb,
-    LinTs, LinUcb, LogisticTs, Observation, Policy, TopK, TopKThompson,
+    Actions, ArmId, Choice, Decision, DiagonalLogisticTs, Disjoint, EpsilonGreedy, Hybrid, HybridLinUcb, LinTs, LinUcb,
+    LogisticTs, Observation, Policy, Request, TopK, TopKThompson,
 };
 pub use posterior::{RidgeOptions, Score};
 

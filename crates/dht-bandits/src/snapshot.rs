@@ -13,7 +13,7 @@ struct Published<T> {
 /// The writer's end: owns the learner and publishes clones of it.
 ///
 /// ```
-/// use dht_bandits::{Available, LinUcb, RidgeOptions, Ucb, snapshot::Publisher};
+/// use dht_bandits::{Request, LinUcb, RidgeOptions, Ucb, snapshot::Publisher};
 /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 ///
 /// let policy = LinUcb::new(2, 3, RidgeOptions::default(), Ucb { alpha: 0.5 })?;
@@ -21,7 +21,7 @@ struct Published<T> {
 /// let mut reader = writer.reader(); // one for each thread
 /// std::thread::spawn(move || {
 ///     let mut rng = ChaCha8Rng::seed_from_u64(1);
-///     reader.latest().decide(&[1.0, 0.0], Available::All, &mut rng)
+///     reader.latest().decide(&Request::new(&[1.0, 0.0]), &mut rng)
 /// });
 /// writer.change(|policy| policy.update(dht_bandits::ArmId::new(0), &[1.0, 0.0], 1.0, 1.0))?;
 /// writer.publish();

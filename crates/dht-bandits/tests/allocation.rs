@@ -3,11 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 use dht_bandits::{
-    ArmId, Available, Candidates, DiagonalLogisticTs, Disjoint, EpsilonGreedy, HybridLinUcb, LinTs, LinUcb, LogisticTs,
-    Normalizer, Observation, Policy, RidgeOptions, Thompson, TopK, TopKThompson, Ucb,
+    Actions, ArmId, DiagonalLogisticTs, Disjoint, EpsilonGreedy, HybridLinUcb, LinTs, LinUcb, LogisticTs, Normalizer,
+    Observation, Policy, Request, RidgeOptions, Thompson, TopK, TopKThompson, Ucb,
     exploration::{Exploration, Greedy},
     features::NormalizerOptions,
-    policy::{ArmFeedback, ChoiceBatch, Feedback, Fixed, HybridOptions, Slate, Uniform},
+    policy::{ArmFeedback, ChoiceBatch, Featured, Feedback, Fixed, HybridOptions, Slate, Uniform},
     posterior::{DiagonalLaplaceOptions, Forgetting, FullLaplace, FullLaplaceOptions, Posterior, Ridge, TsPrior},
 };
 use rand_chacha::ChaCha8Rng;
@@ -24,6 +24,11 @@ fn allocations(work: impl FnOnce()) -> usize {
     work();
     let change = region.change();
     change.allocations + change.reallocations
+}
+
+/// Arms with a row of features each.
+fn featured<'a>(context: &'a [f64], arms: &'a [ArmId], features: &'a [f64]) -> Request<'a> {
+    Request::new(context).featured(Featured::new(arms, features, features.len() / arms.len()).unwrap())
 }
 
 fn rng() -> ChaCha8Rng {
@@ -63,10 +68,10 @@ fn single_choices() {
         let context = vec![0.3; dimension];
         let some = [3, 4, 9].map(ArmId::new);
         for mut policy in policies {
-            let decision = policy.decide(&context, Available::All, &mut rng).unwrap();
+            let decision = policy.decide(&Request::new(&context), &mut rng).unwrap();
             let count = allocations(|| {
-                for available in [Available::All, Available::Only(&some), Available::Except(&some)] {
-                    let choice = policy.select(&context, available, &mut rng).unwrap();
+                for actions in [Actions::All, Actions::Only(&some), Actions::Except(&some)] {
+                    let choice = policy.select(&Request { context: &context, actions }, &mut rng).unwrap();
                     policy.update(choice.arm, &context, 1.0, 0.5).unwrap();
                 }
                 policy.learn(&decision, 0.0).unwrap();
@@ -82,10 +87,10 @@ fn batches<P: Posterior, E: Exploration>(mut policy: Disjoint<P, E>) {
     let contexts: Vec<_> = (0..40 * policy.dimension()).map(|position| (position as f64).sin()).collect();
     let mut batch = ChoiceBatch::default();
     let observations: Vec<_> = (contexts.chunks(policy.dimension()))
-        .map(|row| Observation::new(policy.decide(row, Available::All, &mut rng).unwrap(), 1.0))
+        .map(|row| Observation::new(policy.decide(&Request::new(row), &mut rng).unwrap(), 1.0))
         .collect();
     let mut round = || {
-        policy.select_batch(&contexts, Available::All, &mut rng, &mut batch).unwrap();
+        policy.select_batch(&contexts, Actions::All, &mut rng, &mut batch).unwrap();
         policy.learn_batch(&observations).unwrap();
     };
     round();
@@ -100,9 +105,9 @@ fn slates<P: Posterior, E: Exploration>(mut policy: TopK<P, E>, arms: &[ArmId]) 
     let row = &contexts[..policy.dimension()];
     let batch: Vec<_> = arms.iter().map(|&arm| ArmFeedback::new(arm, row, Feedback::from(true))).collect();
     let mut round = || {
-        policy.select_into(4, Candidates::new(arms, &contexts), &mut rng, &mut slate).unwrap();
-        policy.learn(&slate, &seen).unwrap();
-        policy.update(&batch).unwrap();
+        policy.select_slate_into(4, &featured(&[], arms, &contexts), &mut rng, &mut slate).unwrap();
+        policy.learn_slate(&slate, &seen).unwrap();
+        policy.update_batch(&batch).unwrap();
     };
     round();
     assert_eq!(allocations(round), 0);
@@ -113,9 +118,9 @@ fn hybrid() {
     let mut policy = HybridLinUcb::new(6, 5, 4, HybridOptions::default(), UCB).unwrap();
     let arms = [0, 1, 3].map(ArmId::new);
     let (context, features) = ([0.2; 6], [0.4; 15]);
-    let decision = policy.decide(&context, Candidates::new(&arms, &features), &mut rng).unwrap();
+    let decision = policy.decide(&featured(&context, &arms, &features), &mut rng).unwrap();
     let count = allocations(|| {
-        let choice = policy.select(&context, Candidates::new(&arms, &features), &mut rng).unwrap();
+        let choice = policy.select(&featured(&context, &arms, &features), &mut rng).unwrap();
         policy.update(choice.arm, &context, &features[..5], 1.0, 1.0).unwrap();
         policy.learn(&decision, 0.5).unwrap();
     });

@@ -3,29 +3,37 @@
 //! Settings are chosen on streams and seeds of their own, and reported on others: those of the evaluation
 //! are not used before.
 
-use dht_bandits::exploration::Exploration;
+use dht_bandits::exploration::{DecayingGreedy, Exploration, Softmax, SquareCb};
 use dht_bandits::features::NormalizerOptions;
-use dht_bandits::policy::{SharedLinUcb, Slate};
-use dht_bandits::posterior::{DiagonalLaplaceOptions, Forgetting, FullLaplace, FullLaplaceOptions, Posterior, TsPrior};
+use dht_bandits::policy::{NoisyLinTs, SharedLinUcb, Slate};
+use dht_bandits::posterior::{
+    DiagonalLaplaceOptions, Forgetting, FullLaplace, FullLaplaceOptions, NormalInverseGammaOptions, Posterior, Ridge,
+    TsPrior,
+};
 use dht_bandits::simulation::{CascadeEnvironment, ClickEnvironment, SlateEnvironment, simulate_slates};
 use dht_bandits::{
-    ArmId, Available, DiagonalLogisticTs, Disjoint, LinTs, LinUcb, LogisticTs, Normalizer, RidgeOptions, Thompson,
-    TopK, TopKThompson, Ucb,
+    ArmId, DiagonalLogisticTs, Disjoint, LinTs, LinUcb, LogisticTs, Normalizer, Request, RidgeOptions, Thompson, TopK,
+    TopKThompson, Ucb,
 };
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::ops::Range;
 
-/// What can be set: the exploration factor, and the prior's precision.
+/// What can be set: the exploration factor under the rule's symbol, and the prior's precision.
 #[derive(Debug, Clone, Copy)]
 struct Setting {
+    symbol: &'static str,
     alpha: f64,
     lambda: f64,
 }
 
 fn grid(alphas: &[f64], lambdas: &[f64]) -> Vec<Setting> {
-    lambdas.iter().flat_map(|&lambda| alphas.iter().map(move |&alpha| Setting { alpha, lambda })).collect()
+    grid_of("α", alphas, lambdas)
+}
+
+fn grid_of(symbol: &'static str, alphas: &[f64], lambdas: &[f64]) -> Vec<Setting> {
+    lambdas.iter().flat_map(|&lambda| alphas.iter().map(move |&alpha| Setting { symbol, alpha, lambda })).collect()
 }
 
 /// A task: higher or lower is better, and which runs choose, which count.
@@ -52,7 +60,7 @@ impl Task<'_> {
         let best = tried.iter().max_by(|left, right| rank(left).total_cmp(&rank(right))).unwrap().0;
         let name = if settings.len() == 1 { format!("{policy}, given") } else { policy.to_owned() };
         let shown: Vec<_> = tried.iter().map(|(setting, value)| [setting.alpha, setting.lambda, *value]).collect();
-        let setting = format!("α={} λ={}", best.alpha, best.lambda);
+        let setting = format!("{}={} λ={}", best.symbol, best.alpha, best.lambda);
         println!("{}", serde_json::json!({"task": self.name, "policy": name, "setting": setting, "tried": shown}));
         for seed in self.counting.clone() {
             let (task, what, value) = (self.name, self.what, run(best, seed));
@@ -87,10 +95,25 @@ fn digits(directory: &str) {
     let alphas = [0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.25, 0.4, 0.6];
     let lin_ucb =
         |s: Setting, run| bandit(on(run), false, LinUcb::new(d, 10, ridge(s.lambda), Ucb { alpha: s.alpha }).unwrap());
-    task.report("LinUcb", &[Setting { alpha: 0.25, lambda: 1.0 }], lin_ucb);
+    task.report("LinUcb", &grid(&[0.25], &[1.0]), lin_ucb);
     task.report("LinUcb", &grid(&alphas, &[0.3, 1.0, 3.0]), lin_ucb);
     task.report("LinTs", &grid(&alphas, &[0.3, 1.0, 3.0]), |s, run| {
         bandit(on(run), false, LinTs::new(d, 10, ridge(s.lambda), Thompson { alpha: s.alpha }).unwrap())
+    });
+    task.report("SquareCb", &grid_of("γ", &[3.0, 10.0, 30.0, 100.0, 300.0], &[0.3, 1.0, 3.0]), |s, run| {
+        bandit(on(run), false, Disjoint::<Ridge, _>::new(d, 10, ridge(s.lambda), SquareCb::new(s.alpha)).unwrap())
+    });
+    task.report("Softmax", &grid_of("τ", &[0.01, 0.02, 0.03, 0.05, 0.1], &[0.3, 1.0, 3.0]), |s, run| {
+        let rule = Softmax { temperature: s.alpha };
+        bandit(on(run), false, Disjoint::<Ridge, _>::new(d, 10, ridge(s.lambda), rule).unwrap())
+    });
+    task.report("ε-greedy, decaying", &grid_of("ε", &[1.0, 3.0, 10.0, 30.0, 100.0], &[0.3, 1.0, 3.0]), |s, run| {
+        let rule = DecayingGreedy { epsilon: s.alpha, power: 1.0 };
+        bandit(on(run), false, Disjoint::<Ridge, _>::new(d, 10, ridge(s.lambda), rule).unwrap())
+    });
+    task.report("NoisyLinTs", &grid(&alphas, &[0.3, 1.0, 3.0]), |s, run| {
+        let options = NormalInverseGammaOptions { prior_precision: s.lambda, ..NormalInverseGammaOptions::default() };
+        bandit(on(run), false, NoisyLinTs::new(d, 10, options, Thompson { alpha: s.alpha }).unwrap())
     });
     for (suffix, normalised) in [("raw", false), ("normalised", true)] {
         let diagonal = |s: Setting, run| {
@@ -98,7 +121,7 @@ fn digits(directory: &str) {
             bandit(on(run), normalised, DiagonalLogisticTs::new(d, 10, laplace(s.lambda), thompson).unwrap())
         };
         let name = format!("DiagonalLogisticTs, {suffix}");
-        task.report(&name, &[Setting { alpha: 0.1, lambda: 1.0 }], diagonal);
+        task.report(&name, &grid(&[0.1], &[1.0]), diagonal);
         task.report(&name, &grid(&alphas, &[0.3, 1.0, 4.0]), diagonal);
         task.report(&format!("LogisticTs, {suffix}"), &grid(&alphas, &[1.0, 4.0, 10.0]), |s, run| {
             bandit(on(run), normalised, LogisticTs::new(d, 10, full(s.lambda), Thompson { alpha: s.alpha }).unwrap())
@@ -176,9 +199,10 @@ fn bandit<P: Posterior, E: Exploration>(
             let scale = 4.0 / (context.len() as f64).sqrt();
             context.iter_mut().for_each(|value| *value *= scale);
         }
-        let decision = policy.decide(&context, Available::All, &mut rng).unwrap();
-        let reward = f64::from(u8::from(decision.arm() == ArmId::new(*label)));
-        policy.learn(&decision, reward).unwrap();
+        // Without the propensity, which nobody reads here.
+        let choice = policy.select(&Request::new(&context), &mut rng).unwrap();
+        let reward = f64::from(u8::from(choice.arm == ArmId::new(*label)));
+        policy.update(choice.arm, &context, reward, 1.0).unwrap();
         total += reward;
     }
     total / stream.len() as f64
@@ -201,10 +225,10 @@ fn slates<P: Posterior, E: Exploration>(mut policy: TopK<P, E>, spread: f64, nor
                 norm.normalise_in_place(&mut row[..16]).unwrap();
             }
         }
-        policy.select_into(5, environment.candidates(), &mut rng, &mut slate).unwrap();
+        policy.select_slate_into(5, &environment.request().unwrap(), &mut rng, &mut slate).unwrap();
         regret += environment.regret(&slate);
         environment.feedback(&slate, &mut rng, &mut seen);
-        policy.learn(&slate, &seen).unwrap();
+        policy.learn_slate(&slate, &seen).unwrap();
     }
     regret
 }

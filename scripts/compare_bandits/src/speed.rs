@@ -1,7 +1,7 @@
 //! Microseconds per select and update, for each size; a streaming read of the packed triangles is the floor.
 
 use cpu_time::ThreadTime;
-use dht_bandits::{ArmId, Available, LinTs, LinUcb, RidgeOptions, Thompson, Ucb};
+use dht_bandits::{ArmId, Request, LinTs, LinUcb, RidgeOptions, Thompson, Ucb};
 use irithyll::bandits::ContextualBandit;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -79,12 +79,12 @@ fn measure(d: usize, k: usize, contexts: &[Vec<f64>]) {
         (
             "dht-bandits LinUcb",
             "select",
-            Box::new(|i| drop(black_box(ucb_select.select(context(i), Available::All, &mut rng)))),
+            Box::new(|i| drop(black_box(ucb_select.select(&Request::new(context(i)), &mut rng)))),
         ),
         (
             "dht-bandits LinTs",
             "select",
-            Box::new(|i| drop(black_box(ts_select.select(context(i), Available::All, &mut rng_ts)))),
+            Box::new(|i| drop(black_box(ts_select.select(&Request::new(context(i)), &mut rng_ts)))),
         ),
         ("trashpanda LinUcb", "select", Box::new(|i| drop(black_box(panda_select.predict(context(i), &mut rng_09))))),
         (
@@ -110,7 +110,7 @@ fn measure(d: usize, k: usize, contexts: &[Vec<f64>]) {
             "dht-bandits LinUcb",
             "round",
             Box::new(|i| {
-                let choice = ucb_round.select(context(i), Available::All, &mut rng_round).unwrap();
+                let choice = ucb_round.select(&Request::new(context(i)), &mut rng_round).unwrap();
                 ucb_round.update(choice.arm, context(i), 1.0, 1.0).unwrap();
             }),
         ),

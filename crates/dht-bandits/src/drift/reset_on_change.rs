@@ -1,11 +1,11 @@
 //! A policy that begins anew when its predictions grow worse.
 
 use super::{Change, ChangeDetector};
-use crate::arm::{ArmId, Available};
+use crate::arm::ArmId;
 use crate::clock::check_epoch;
 use crate::error::Result;
 use crate::exploration::Exploration;
-use crate::policy::{ArmSet, Choice, Decision, Disjoint, Policy};
+use crate::policy::{ArmSet, Choice, Decision, Disjoint, Policy, Propensity, Request};
 use crate::posterior::Posterior;
 use rand::Rng;
 
@@ -65,8 +65,12 @@ impl<P: Posterior, E: Exploration, D: ChangeDetector> Policy for ResetOnChange<P
         self.policy.epoch()
     }
 
-    fn select(&self, context: &[f64], available: Available<'_>, rng: &mut dyn Rng) -> Result<Choice> {
-        self.policy.select(context, available, rng)
+    fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
+        self.policy.select(request, rng)
+    }
+
+    fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
+        self.policy.propensities(request)
     }
 
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {

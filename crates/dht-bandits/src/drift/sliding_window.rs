@@ -1,9 +1,9 @@
 //! A policy that remembers the last observations alone.
 
-use crate::arm::{ArmId, Available};
+use crate::arm::ArmId;
 use crate::error::Result;
 use crate::exploration::Exploration;
-use crate::policy::{ArmSet, Choice, Disjoint, Policy};
+use crate::policy::{ArmSet, Choice, Disjoint, Policy, Propensity, Request};
 use crate::posterior::Ridge;
 use crate::validate::check_length;
 use rand::Rng;
@@ -109,8 +109,12 @@ impl<E: Exploration> Policy for SlidingWindow<E> {
         self.policy.epoch()
     }
 
-    fn select(&self, context: &[f64], available: Available<'_>, rng: &mut dyn Rng) -> Result<Choice> {
-        self.policy.select(context, available, rng)
+    fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
+        self.policy.select(request, rng)
+    }
+
+    fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
+        self.policy.propensities(request)
     }
 
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {

@@ -6,14 +6,15 @@ use super::estimate::Estimate;
 use super::estimator::Estimator;
 use super::off_policy::OffPolicy;
 use super::outcome_model::{CrossFit, rounds};
-use crate::arm::{ArmId, Available};
+use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::log::LoggedDecision;
+use crate::policy::{Actions, Policy, Request};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 
-type Probabilities<'a> = dyn Fn(&[f64], Available<'_>) -> Result<Vec<(ArmId, f64)>> + 'a;
+type Probabilities<'a> = dyn Fn(&Request<'_>) -> Result<Vec<(ArmId, f64)>> + 'a;
 
 /// A policy to be judged: its name, and its probability of each arm in a context. It must not have learned from the log
 /// that judges it.
@@ -26,14 +27,22 @@ impl<'a> Target<'a> {
     /// A policy given by its probabilities; arms that are left out have none.
     pub fn new(
         name: impl Into<String>,
-        probabilities: impl Fn(&[f64], Available<'_>) -> Result<Vec<(ArmId, f64)>> + 'a,
+        probabilities: impl Fn(&Request<'_>) -> Result<Vec<(ArmId, f64)>> + 'a,
     ) -> Self {
         Self { name: name.into(), probabilities: Box::new(probabilities) }
     }
 
+    /// A policy by its [propensities](Policy::propensities), without learning.
+    pub fn of_policy(name: impl Into<String>, policy: &'a dyn Policy) -> Self {
+        Self::new(name, |request| {
+            let all = policy.propensities(request)?;
+            Ok(all.into_iter().map(|entry| (entry.arm, entry.probability)).collect())
+        })
+    }
+
     /// The policy that always plays one arm.
     pub fn always(arm: ArmId) -> Self {
-        Self::new(format!("always {arm}"), move |_, _| Ok(vec![(arm, 1.0)]))
+        Self::new(format!("always {arm}"), move |_| Ok(vec![(arm, 1.0)]))
     }
 
     /// Its name.
@@ -47,8 +56,8 @@ impl<'a> Target<'a> {
     /// What the policy refuses, with the round.
     pub fn probabilities(&self, log: &[LoggedDecision]) -> Result<Vec<Vec<(ArmId, f64)>>> {
         let of_row = |(round, row): (usize, &LoggedDecision)| {
-            let available = row.available.as_deref().map_or(Available::All, Available::Only);
-            (self.probabilities)(&row.context, available)
+            let actions = row.available.as_deref().map_or(Actions::All, Actions::Only);
+            (self.probabilities)(&Request { context: &row.context, actions })
                 .map_err(|source| Error::InRound { round, source: Box::new(source) })
         };
         log.iter().enumerate().map(of_row).collect()

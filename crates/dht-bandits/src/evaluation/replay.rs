@@ -1,10 +1,9 @@
 //! Replay: a learning policy run through the log of another, by rejection.
 
 use super::estimate::{Estimate, Support, check_logged, estimate};
-use crate::arm::Available;
 use crate::error::{Error, Result};
 use crate::log::LoggedDecision;
-use crate::policy::Policy;
+use crate::policy::{Actions, Policy, Request};
 use crate::validate::check_parameter;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
@@ -68,8 +67,9 @@ pub fn replay(
     }
     let (mut rewards, mut kept, mut sum) = (Vec::new(), Vec::new(), 0.0);
     for entry in log {
-        let available = entry.available.as_deref().map_or(Available::All, Available::Only);
-        let decision = policy.decide(&entry.context, available, rng)?;
+        let actions = entry.available.as_deref().map_or(Actions::All, Actions::Only);
+        let choice = policy.select(&Request { context: &entry.context, actions }, rng)?;
+        let decision = choice.with_context(&entry.context);
         if decision.arm() != entry.arm {
             continue;
         }

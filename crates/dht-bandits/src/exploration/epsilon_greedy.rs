@@ -1,16 +1,18 @@
 //! ε-greedy exploration.
 
-use super::Exploration;
+use super::{Exploration, mean_if_finite};
 use crate::error::Result;
 use crate::gaussian::Score;
 use crate::validate::check_parameter;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-/// ε-greedy: the highest mean, and with probability ε an arm drawn uniformly. Its propensities are known exactly.
+/// ε-greedy: the highest mean, and with probability ε an arm drawn uniformly. An arm is chosen with probability
+/// ε/K + (1 − ε)·\[best\], where ties share.
 ///
 /// With ridge regressions it is the policy [`EpsilonGreedy`](crate::EpsilonGreedy); ε = 0 never explores.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Greedy {
     /// The share ε in [0, 1] of rounds that draw uniformly.
     pub epsilon: f64,
@@ -18,15 +20,14 @@ pub struct Greedy {
 
 impl Exploration for Greedy {
     const NAME: &'static str = "epsilon-greedy";
-    const DRAWS: bool = false;
 
     #[inline]
     fn value<R: Rng + ?Sized>(&self, score: Score, _: &mut R) -> f64 {
-        // NaN where the width is infinite.
-        score.mean + 0.0 * score.width
+        mean_if_finite(score)
     }
 
-    fn uniform_share(&self) -> f64 {
+    #[inline]
+    fn uniform_share(&self, _: u64) -> f64 {
         self.epsilon
     }
 

@@ -1,13 +1,23 @@
-//! Exploration rules: how the mean and the width of an arm become the value by which arms are compared.
+//! Exploration rules: how the means and widths of arms become a choice.
 //!
-//! | rule | value | source |
+//! | rule | chooses | source |
 //! |---|---|---|
-//! | [`Ucb`] | mean + α·width | Li et al. (2010), Algorithm 1 |
-//! | [`Thompson`] | mean + α·width·z, z ~ N(0, 1) | Agrawal & Goyal (2013) |
-//! | [`Greedy`] | mean; with probability ε, an arm drawn uniformly | |
+//! | [`Ucb`] | the highest mean + α·width | Li et al. (2010), Algorithm 1 |
+//! | [`Thompson`] | the highest mean + α·width·z, z ~ N(0, 1) | Agrawal & Goyal (2013) |
+//! | [`Greedy`] | the highest mean; with probability ε, an arm drawn uniformly | Sutton & Barto (2018), section 2.2 |
+//! | [`DecayingGreedy`] | the same with ε falling in the rewards learned | Auer, Cesa-Bianchi & Fischer (2002), Figure 3 |
+//! | [`ExploreFirst`] | uniformly at first, then the highest mean | Langford & Zhang (2007) |
+//! | [`Softmax`] | with probability ∝ exp(mean/τ) | Sutton & Barto (2018), section 2.8 |
+//! | [`SquareCb`] | with probability 1/(K + γ·gap), the rest to the best | Foster & Rakhlin (2020) |
+//!
+//! Each goes with every [`Posterior`](crate::posterior::Posterior); the last three and the greedy ones ignore widths.
 
 mod argmax;
+mod decaying_greedy;
 mod epsilon_greedy;
+mod explore_first;
+mod softmax;
+mod square_cb;
 mod thompson;
 mod ucb;
 
@@ -18,31 +28,56 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use argmax::Best;
+pub use decaying_greedy::DecayingGreedy;
 pub use epsilon_greedy::Greedy;
+pub use explore_first::ExploreFirst;
+pub use softmax::Softmax;
+pub use square_cb::SquareCb;
+pub(crate) use square_cb::{InverseGap, inverse_gap};
 pub use thompson::Thompson;
 pub use ucb::Ucb;
 
-/// An exploration rule: maps the score of an arm under the posterior to the value that is compared.
+/// How a rule chooses among arms, given their scores: what their propensities are computed from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum Selection {
+    /// The highest value, which is a function of the score; ties are broken uniformly.
+    Index,
+    /// The highest value, drawn from N(mean, (scale·width)²), independently for each arm. With shared weights the
+    /// weights are drawn, with `scale` times their deviation.
+    Sampled {
+        /// The factor on the posterior's deviation.
+        scale: f64,
+    },
+    /// An arm drawn with probability ∝ exp(mean/temperature).
+    Softmax {
+        /// The temperature, positive.
+        temperature: f64,
+    },
+    /// An arm drawn with probability 1/(K + γ·(highest mean − mean)); the arm of the highest mean has the rest.
+    InverseGap {
+        /// γ, at least 0.
+        gamma: f64,
+    },
+}
+
+/// An exploration rule: maps the scores of arms under the posterior to a choice.
 pub trait Exploration: Clone + std::fmt::Debug + PartialEq + Send + Sync + Serialize + DeserializeOwned {
     /// The name in saved states.
     const NAME: &'static str;
 
-    /// Whether `value` depends on the generator, so that a propensity is an integral.
-    const DRAWS: bool;
-
-    /// The value to compare; not finite where mean or width is not, so that a choice among scores that overflow is
-    /// refused.
+    /// The value by which arms are compared; not finite where mean or width is not, so that a choice among scores that
+    /// overflow is refused. Depends on the generator only where [`selection`](Self::selection) says how it is drawn.
     fn value<R: Rng + ?Sized>(&self, score: Score, rng: &mut R) -> f64;
 
-    /// The probability with which an arm is drawn uniformly instead.
-    fn uniform_share(&self) -> f64 {
-        0.0
+    /// How the rule chooses once so many rewards have been learned.
+    fn selection(&self, _learned: u64) -> Selection {
+        Selection::Index
     }
 
-    /// The factor on the posterior's deviation with which weights are drawn, where the value is a draw from the
-    /// posterior.
-    fn posterior_scale(&self) -> Option<f64> {
-        None
+    /// The probability with which an arm is drawn uniformly instead, once so many rewards have been learned.
+    fn uniform_share(&self, _learned: u64) -> f64 {
+        0.0
     }
 
     /// Refuses settings out of their range.
@@ -50,4 +85,10 @@ pub trait Exploration: Clone + std::fmt::Debug + PartialEq + Send + Sync + Seria
     /// # Errors
     /// [`Error::Parameter`](crate::Error::Parameter).
     fn check(&self) -> Result<()>;
+}
+
+/// The mean, or NaN where the width is infinite: the value of rules that ignore widths.
+#[inline(always)]
+fn mean_if_finite(score: Score) -> f64 {
+    score.mean + 0.0 * score.width
 }

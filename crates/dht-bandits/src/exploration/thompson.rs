@@ -1,6 +1,6 @@
 //! Thompson sampling of scores.
 
-use super::Exploration;
+use super::{Exploration, Selection};
 use crate::error::Result;
 use crate::gaussian::Score;
 use crate::validate::check_parameter;
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 /// with mean θ'x and variance α²x'Px, and the arms' draws are independent. So no vector is drawn (Agrawal & Goyal 2013,
 /// Algorithm 1, whose v is α).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Thompson {
     /// The scale α ≥ 0 of the posterior's standard deviation; 1 is Bayes for unit noise.
     pub alpha: f64,
@@ -21,7 +22,6 @@ pub struct Thompson {
 
 impl Exploration for Thompson {
     const NAME: &'static str = "thompson";
-    const DRAWS: bool = true;
 
     #[inline]
     fn value<R: Rng + ?Sized>(&self, score: Score, rng: &mut R) -> f64 {
@@ -29,8 +29,9 @@ impl Exploration for Thompson {
         score.mean + self.alpha * score.width * normal
     }
 
-    fn posterior_scale(&self) -> Option<f64> {
-        Some(self.alpha)
+    #[inline]
+    fn selection(&self, _: u64) -> Selection {
+        Selection::Sampled { scale: self.alpha }
     }
 
     fn check(&self) -> Result<()> {

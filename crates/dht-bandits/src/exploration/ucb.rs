@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// α = 0 is greedy. The proof's α is 1 + √(ln(2/δ)/2); in practice 0.1 to 1 with rewards of unit scale.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Ucb {
     /// The exploration factor α ≥ 0.
     pub alpha: f64,
@@ -18,7 +19,6 @@ pub struct Ucb {
 
 impl Exploration for Ucb {
     const NAME: &'static str = "ucb";
-    const DRAWS: bool = false;
 
     #[inline]
     fn value<R: Rng + ?Sized>(&self, score: Score, _: &mut R) -> f64 {

@@ -93,9 +93,14 @@ impl Normalizer {
         &self.mean
     }
 
-    /// The running standard deviation of a dimension, 0 where it does not exceed the floor.
-    pub fn deviation(&self, dimension: usize) -> f64 {
-        let deviation = if self.weight > 0.0 { (self.squares[dimension] / self.weight).sqrt() } else { 0.0 };
+    /// The running standard deviation of a dimension, 0 where it does not exceed the floor; `None` beyond the last
+    /// dimension.
+    pub fn deviation(&self, dimension: usize) -> Option<f64> {
+        self.squares.get(dimension).map(|squares| self.deviation_of(*squares))
+    }
+
+    fn deviation_of(&self, squares: f64) -> f64 {
+        let deviation = if self.weight > 0.0 { (squares / self.weight).sqrt() } else { 0.0 };
         if deviation > self.options.floor { deviation } else { 0.0 }
     }
 
@@ -197,7 +202,7 @@ impl Normalizer {
         check_finite("context", context, self.dimension())?;
         let clip = self.options.clip.unwrap_or(f64::MAX);
         for (index, value) in context.iter_mut().enumerate() {
-            let deviation = self.deviation(index);
+            let deviation = self.deviation_of(self.squares[index]);
             let centred = *value - self.mean[index];
             *value = if deviation > 0.0 { (centred / deviation).clamp(-clip, clip) } else { 0.0 };
         }

@@ -250,4 +250,12 @@ impl Factors {
             out[column] += y;
         }
     }
+
+    /// scale·√D·Uᵀx of one arm: how [`draw`](Self::draw)'s normals move the score in a context.
+    pub(crate) fn deviations(&self, slot: usize, scale: f64, context: &[f64], out: &mut [f64]) {
+        for (column, value) in out.iter_mut().enumerate() {
+            let above = context[..column].iter().enumerate().map(|(row, x)| self.upper(slot, row, column) * x);
+            *value = scale * self.diagonal(slot, column).sqrt() * (context[column] + above.sum::<f64>());
+        }
+    }
 }

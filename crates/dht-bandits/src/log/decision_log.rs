@@ -41,7 +41,7 @@ impl Default for LogSettings {
 /// refer to decisions by the id that [`append`](Self::append) returns, also after the log was closed and opened again.
 ///
 /// ```
-/// use dht_bandits::{Available, LinUcb, RidgeOptions, Ucb};
+/// use dht_bandits::{Request, LinUcb, RidgeOptions, Ucb};
 /// use dht_bandits::log::{DecisionLog, LogReader, LogSettings, ReadSettings};
 /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 /// # let folder = std::env::temp_dir().join(format!("decision-log-{}", std::process::id()));
@@ -49,7 +49,7 @@ impl Default for LogSettings {
 /// let mut rng = ChaCha8Rng::seed_from_u64(7);
 /// let mut policy = LinUcb::new(2, 3, RidgeOptions::default(), Ucb { alpha: 0.5 })?;
 /// let mut log = DecisionLog::open(&folder, LogSettings { horizon: Some(60.0), ..LogSettings::default() })?;
-/// let decision = policy.decide(&[1.0, 0.2], Available::All, &mut rng)?;
+/// let decision = policy.decide(&Request::new(&[1.0, 0.2]), &mut rng)?;
 /// let id = log.append(&decision, None, 0.0)?;
 /// // … twenty seconds later the click arrives
 /// log.reward(id, 1.0, 20.0)?;

@@ -1,7 +1,7 @@
 //! Baselines: policies that do not learn. A learner that does not beat them has learned nothing.
 
-use super::{Choice, Policy};
-use crate::arm::{ArmId, Available};
+use super::{Choice, Policy, Propensity, Request};
+use crate::arm::ArmId;
 use crate::arm_set::{ArmSet, ArmSetState, SlotSpace};
 use crate::clock::Clock;
 use crate::error::Result;
@@ -70,14 +70,22 @@ impl Policy for Uniform {
         self.clock.version
     }
 
-    fn select(&self, context: &[f64], available: Available<'_>, rng: &mut dyn Rng) -> Result<Choice> {
-        check_finite("context", context, self.dimension)?;
+    fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
+        check_finite("context", request.context, self.dimension)?;
         let mut space = SlotSpace::default();
-        let slots = self.arms.resolve(available, &mut space)?;
+        let slots = self.arms.resolve(request.actions.available(), &mut space)?;
         let count = slots.count();
         let position = rng.random_range(0..count);
         let slot = slots.iter().nth(position).unwrap_or_default();
         Ok(self.choice(slot, 1.0 / count as f64))
+    }
+
+    fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
+        check_finite("context", request.context, self.dimension)?;
+        let mut space = SlotSpace::default();
+        let slots = self.arms.resolve(request.actions.available(), &mut space)?;
+        let probability = 1.0 / slots.count() as f64;
+        Ok(slots.iter().map(|slot| Propensity::exact(self.arms.id(slot), probability)).collect())
     }
 
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
@@ -120,14 +128,23 @@ impl Policy for Fixed {
         self.inner.clock.version
     }
 
-    fn select(&self, context: &[f64], available: Available<'_>, rng: &mut dyn Rng) -> Result<Choice> {
-        check_finite("context", context, self.inner.dimension)?;
+    fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
+        check_finite("context", request.context, self.inner.dimension)?;
         let mut space = SlotSpace::default();
-        let slots = self.inner.arms.resolve(available, &mut space)?;
+        let slots = self.inner.arms.resolve(request.actions.available(), &mut space)?;
         match self.inner.arms.slot(self.arm) {
             Ok(slot) if slots.contains(slot) => Ok(self.inner.choice(slot, 1.0)),
-            _ => self.inner.select(context, available, rng),
+            _ => self.inner.select(request, rng),
         }
+    }
+
+    fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
+        let mut propensities = self.inner.propensities(request)?;
+        if propensities.iter().any(|entry| entry.arm == self.arm) {
+            let of = |arm| if arm == self.arm { 1.0 } else { 0.0 };
+            propensities.iter_mut().for_each(|entry| entry.probability = of(entry.arm));
+        }
+        Ok(propensities)
     }
 
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {

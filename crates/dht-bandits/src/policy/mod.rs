@@ -1,18 +1,27 @@
 //! Policies: a posterior and an exploration rule over arms that are added and removed.
 //!
+//! * [`Request`] and [`Actions`]: a context, and what may be chosen in it.
 //! * [`Policy`], the trait, with [`Choice`], [`Decision`] and [`Observation`]: a choice now, its reward later.
+//!   [`SlatePolicy`]: several items at once.
 //! * [`Disjoint`]: arms with weights of their own. [`Hybrid`]: shared weights beside them. [`TopK`]: slates of K arms.
 //! * [`LinUcb`], [`LinTs`], [`LogisticTs`] and so on: pairs of a posterior and a rule under the names of the
 //!   literature.
+//! * [`ContextFree`]: UCB1 and Beta-Thompson sampling, which ignore contexts.
+//! * [`AnyPolicy`]: one of these by settings; [`Normalised`]: a policy with the scaling of its contexts.
 //! * [`Uniform`] and [`Fixed`]: baselines that do not learn.
 //! * [`Delta`]: what a policy has learned, to be merged elsewhere. [`Propensity`]: how likely a choice was.
 
+mod any;
 mod baselines;
-mod candidates;
+mod choose;
+mod context_free;
 mod disjoint;
+mod forward;
 mod hybrid;
 mod named;
+mod normalised;
 mod propensity;
+mod request;
 mod top_k;
 
 use crate::clock::check_epoch;
@@ -20,20 +29,23 @@ use crate::error::Result;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-pub use crate::arm::{ArmId, Available};
+pub use crate::arm::ArmId;
 pub use crate::arm_set::ArmSet;
 #[doc(hidden)]
 pub use crate::saved_state::StateHeader;
+pub use any::{AnyPolicy, AnyRule, NormaliserSettings, PolicyKind, PolicySettings};
 pub use baselines::{BaselineState, Fixed, Uniform};
-pub use candidates::Candidates;
+pub use context_free::{ArmStatistics, BetaThompson, ContextFree, ContextFreeRule, ContextFreeState, Ucb1};
 pub use disjoint::{ChoiceBatch, Delta, Disjoint, DisjointState};
-pub use hybrid::{Hybrid, HybridOptions, HybridState};
+pub use hybrid::{Hybrid, HybridDelta, HybridOptions, HybridState};
 pub use named::{
-    DiagonalLogisticTs, EpsilonGreedy, HybridLinUcb, LinTs, LinUcb, LogisticTs, LogisticUcb, SharedLinTs, SharedLinUcb,
-    TopKThompson,
+    DiagonalLogisticTs, EpsilonGreedy, HybridLinUcb, LinTs, LinUcb, LogisticTs, LogisticUcb, NoisyLinTs, SharedLinTs,
+    SharedLinUcb, TopKThompson,
 };
-pub use propensity::Propensity;
-pub use top_k::{ArmFeedback, Draw, Feedback, Sharing, Slate, TopK, TopKState};
+pub use normalised::Normalised;
+pub use propensity::{Propensity, QUADRATURE_ERROR};
+pub use request::{Actions, Featured, Request};
+pub use top_k::{ArmFeedback, Draw, Feedback, Sharing, Slate, SlatePolicy, TopK, TopKState};
 
 /// An arm that a policy chose, with its scores and propensity.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -50,8 +62,9 @@ pub struct Choice {
     pub mean: f64,
     /// The posterior width of the arm.
     pub width: f64,
-    /// The probability of this choice, where it is known exactly. `None` for Thompson sampling, whose propensity is an
-    /// integral: estimate it with [`propensities`](crate::Disjoint::propensities) when a log needs it.
+    /// The probability of this choice; in a slate, of showing this arm. `decide` always gives it, to rounding, to 1e-9
+    /// where it is an integral, and with a stated standard error where one draw of shared weights scores all arms
+    /// ([`Propensity`]). `select` gives it where it costs nothing, and `None` where it would be an integral.
     pub propensity: Option<f64>,
     /// How often the policy had expired decisions: it learns from those of its own epoch.
     #[serde(default)]
@@ -88,8 +101,25 @@ impl Decision {
 
 /// A contextual bandit: chooses one of its arms in a context, and learns from the reward.
 ///
-/// `select` takes `&self`: many readers may choose from one policy at once. Nothing learned depends on the generator;
-/// the same state, context and generator give the same choice, to the bit.
+/// Choosing takes `&self`: many readers may choose from one policy at once. Nothing learned depends on the generator;
+/// the same state, request and generator give the same choice, to the bit. `Box<dyn Policy>` and `&mut P` are policies.
+///
+/// ```
+/// use dht_bandits::{LinUcb, Policy, Request, RidgeOptions, Ucb, policy::Uniform};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let mut rng = ChaCha8Rng::seed_from_u64(7);
+/// let mut policies: Vec<Box<dyn Policy>> = vec![
+///     Box::new(LinUcb::new(2, 3, RidgeOptions::default(), Ucb { alpha: 0.5 })?),
+///     Box::new(Uniform::new(2, 3)?),
+/// ];
+/// for policy in &mut policies {
+///     let decision = policy.decide(&Request::new(&[1.0, 0.2]), &mut rng)?;
+///     assert_eq!(decision.choice.propensity, Some(1.0 / 3.0)); // the ties of a new LinUCB
+///     policy.learn(&decision, 1.0)?;
+/// }
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
 pub trait Policy {
     /// The length of a context.
     fn dimension(&self) -> usize;
@@ -105,25 +135,45 @@ pub trait Policy {
         0
     }
 
-    /// Chooses one of the available arms.
+    /// Whether a decision keeps the features of the chosen arm, after the context.
+    fn keeps_features(&self) -> bool {
+        false
+    }
+
+    /// Chooses one of the arms of a request, without keeping the context; does not allocate. The choice may lack its
+    /// propensity where that is an integral.
     ///
     /// # Errors
-    /// A context of the wrong length or not finite, an unknown or removed arm, nothing available.
-    fn select(&self, context: &[f64], available: Available<'_>, rng: &mut dyn Rng) -> Result<Choice>;
+    /// A context of the wrong length or not finite, an unknown or removed arm, nothing available, missing features.
+    fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice>;
 
-    /// Learns that `arm` gave `reward` in `context`; a weight of 2 counts the observation twice.
+    /// Chooses, and keeps with the choice what is learned from later: the context, for policies whose arms have
+    /// features followed by those of the chosen arm. The choice carries its exact propensity.
+    ///
+    /// # Errors
+    /// As [`select`](Self::select).
+    fn decide(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Decision> {
+        let mut choice = self.select(request, rng)?;
+        if choice.propensity.is_none() {
+            let propensities = self.propensities(request)?;
+            choice.propensity =
+                propensities.iter().find(|entry| entry.arm == choice.arm).map(|entry| entry.probability);
+        }
+        Ok(choice.with_context(request.context))
+    }
+
+    /// The probability with which each available arm is chosen; their sum is 1. Depends on no generator.
+    ///
+    /// # Errors
+    /// As [`select`](Self::select).
+    fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>>;
+
+    /// Learns that `arm` gave `reward` in `context`, as [`decide`](Self::decide) keeps it; a weight of 2 counts the
+    /// observation twice.
     ///
     /// # Errors
     /// As `select`; a reward out of the model's range, a weight that is not positive. The policy is unchanged then.
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()>;
-
-    /// Chooses, and keeps the context with the choice.
-    ///
-    /// # Errors
-    /// As [`select`](Self::select).
-    fn decide(&self, context: &[f64], available: Available<'_>, rng: &mut dyn Rng) -> Result<Decision> {
-        Ok(self.select(context, available, rng)?.with_context(context))
-    }
 
     /// Learns the reward of a decision, made now or long ago.
     ///

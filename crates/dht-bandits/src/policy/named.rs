@@ -2,12 +2,14 @@
 
 use super::{Disjoint, Hybrid, TopK};
 use crate::exploration::{Greedy, Thompson, Ucb};
-use crate::posterior::{DiagonalLaplace, FullLaplace, Ridge};
+use crate::posterior::{DiagonalLaplace, FullLaplace, NormalInverseGamma, Ridge};
 
 /// LinUCB with disjoint arms (Li et al. 2010, Algorithm 1).
 pub type LinUcb = Disjoint<Ridge, Ucb>;
 /// Linear Thompson sampling with disjoint arms (Agrawal & Goyal 2013).
 pub type LinTs = Disjoint<Ridge, Thompson>;
+/// Linear Thompson sampling that learns the variance of its noise (Riquelme, Tucker & Snoek 2018).
+pub type NoisyLinTs = Disjoint<NormalInverseGamma, Thompson>;
 /// LinUCB with hybrid arms (Li et al. 2010, Algorithm 2).
 pub type HybridLinUcb = Hybrid<Ucb>;
 /// LinUCB with one vector of weights for all candidates, which differ by their features ([`TopK::shared`]; slates of

@@ -2,6 +2,7 @@
 
 use super::Posterior;
 use super::diagonal_kernel::{ManyScores, OneScore};
+use super::dual_newton::{DualProblem, DualWorkspace, is_worth_it};
 use super::logistic::{check_unit_reward, curvature, mode_step};
 use super::newton::{Problem, Workspace};
 use super::prior::TsPrior;
@@ -62,6 +63,8 @@ struct BatchWorkspace {
     precisions: Vec<f64>,
     scaled_precisions: Vec<f64>,
     newton: Workspace,
+    dual: DualWorkspace,
+    mode: Vec<f64>,
 }
 
 /// The learned state of one arm of [`DiagonalLaplace`].
@@ -109,7 +112,7 @@ impl DiagonalLaplace {
         workspace: &mut BatchWorkspace,
     ) -> Result<()> {
         check_context(contexts)?;
-        let BatchWorkspace { means, precisions, scaled_precisions, newton } = workspace;
+        let BatchWorkspace { means, precisions, scaled_precisions, newton, dual, mode } = workspace;
         [&mut *means, precisions, scaled_precisions].into_iter().for_each(Vec::clear);
         for (mean, precision) in self.part(slot, 0).zip(self.part(slot, 1)) {
             let (mean, precision) = self.decayed(mean, precision);
@@ -117,11 +120,17 @@ impl DiagonalLaplace {
             precisions.push(precision);
             scaled_precisions.push(precision * self.prior_factor());
         }
-        Problem { mean: means, precision: scaled_precisions, contexts, rewards, weights }.solve(newton)?;
-        let mode = &newton.point;
         let dimension = self.layout.dimension;
+        let (mean, precision) = (&means[..], &scaled_precisions[..]);
+        if is_worth_it(rewards.len(), dimension) {
+            DualProblem { mean, precision, contexts, rewards, weights }.solve(dual, mode)?;
+        } else {
+            Problem { mean, precision, contexts, rewards, weights }.solve(newton)?;
+            mode.clear();
+            mode.extend_from_slice(&newton.point);
+        }
         for (context, &weight) in contexts.chunks_exact(dimension).zip(weights) {
-            let log_odds: f64 = context.iter().zip(mode).map(|(value, weight)| value * weight).sum();
+            let log_odds: f64 = context.iter().zip(&*mode).map(|(value, weight)| value * weight).sum();
             let added = weight * curvature(log_odds);
             for (precision, value) in precisions.iter_mut().zip(context) {
                 *precision += added * value * value;
@@ -274,6 +283,14 @@ impl Posterior for DiagonalLaplace {
             let (panel, lane) = self.layout.locate(coordinate);
             let deviation = block[2 * self.layout.panels + panel].0[lane].sqrt();
             *value = block[panel].0[lane] + scale * deviation * normal();
+        }
+    }
+
+    fn deviations(&self, slot: usize, scale: f64, context: &[f64], out: &mut [f64]) {
+        let block = self.block(slot);
+        for (coordinate, (value, x)) in out.iter_mut().zip(context).enumerate() {
+            let (panel, lane) = self.layout.locate(coordinate);
+            *value = scale * block[2 * self.layout.panels + panel].0[lane].sqrt() * x;
         }
     }
 

@@ -173,6 +173,17 @@ impl DiscountedRidge {
         }
     }
 
+    /// By how much the deviations of an arm's weights have grown since it last learned.
+    fn growth(&self, slot: usize) -> f64 {
+        let steps = self.now - self.arms[slot].updated;
+        if steps <= 0.0 {
+            return 1.0;
+        }
+        // No weight may vary more than under the prior.
+        let most = self.factors.largest_variance(slot) * self.options.prior_precision;
+        (1.0 / self.decay_over(0.5 * steps)).min(most.sqrt().recip().max(1.0))
+    }
+
     /// Discounts an arm to a step and learns an observation.
     fn learn(&mut self, slot: usize, step: f64, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         let decay = self.decay_over(step - self.arms[slot].updated);
@@ -281,14 +292,11 @@ impl Posterior for DiscountedRidge {
     }
 
     fn draw(&self, slot: usize, scale: f64, normal: &mut dyn FnMut() -> f64, out: &mut [f64]) {
-        let steps = self.now - self.arms[slot].updated;
-        let mut grown = scale;
-        if steps > 0.0 {
-            // No weight may vary more than under the prior.
-            let most = self.factors.largest_variance(slot) * self.options.prior_precision;
-            grown *= (1.0 / self.decay_over(0.5 * steps)).min(most.sqrt().recip().max(1.0));
-        }
-        self.factors.draw(slot, grown, normal, out);
+        self.factors.draw(slot, scale * self.growth(slot), normal, out);
+    }
+
+    fn deviations(&self, slot: usize, scale: f64, context: &[f64], out: &mut [f64]) {
+        self.factors.deviations(slot, scale * self.growth(slot), context, out);
     }
 
     fn arm_state(&self, slot: usize) -> DiscountedArmState {

@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | [`Ridge`] | O(d²) | O(d²) | θ = A⁻¹b, A = λI + Σwxx', Li et al. (2010); factored after Bierman (1977) |
 //! | [`DiscountedRidge`] | O(d²) | O(d²), now and then O(d³) | the same, with evidence that fades by one clock for all arms, Russac et al. (2019) |
+//! | [`NormalInverseGamma`] | O(d²) | O(d²) | the same with the variance of the noise learned, Bishop (2006), section 2.3.6 |
 //! | [`FullLaplace`] | O(d²) | O(d²) | mode and curvature of a logistic regression |
 //! | [`DiagonalLaplace`] | O(d) | O(d) | Chapelle & Li (2011), Algorithm 3 |
 
@@ -11,15 +12,18 @@ mod batch;
 mod diagonal_kernel;
 mod diagonal_laplace;
 mod discounted_ridge;
+mod dual_newton;
 mod full_laplace;
 mod logistic;
 mod newton;
+mod normal_inverse_gamma;
 mod prior;
 mod ridge;
 
 use crate::arm_set::Slots;
 use crate::error::Result;
 use crate::gaussian::NaturalParameters;
+use rand::Rng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -31,6 +35,7 @@ pub use discounted_ridge::{DecayClock, DiscountedArmState, DiscountedRidge, Disc
 pub use full_laplace::{FullArmState, FullLaplace, FullLaplaceOptions};
 #[doc(hidden)]
 pub use logistic::sigmoid;
+pub use normal_inverse_gamma::{NormalInverseGamma, NormalInverseGammaArmState, NormalInverseGammaOptions};
 pub use prior::TsPrior;
 pub use ridge::{Ridge, RidgeArmState, RidgeOptions};
 
@@ -47,6 +52,10 @@ pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed {
 
     /// The name in saved states.
     const NAME: &'static str;
+
+    /// Whether the variance of the noise is learned, so that draws are Student's t.
+    #[doc(hidden)]
+    const LEARNS_NOISE: bool = false;
 
     #[doc(hidden)]
     fn empty(dimension: usize, options: &Self::Options) -> Result<Self>;
@@ -88,6 +97,19 @@ pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed {
         }
     }
 
+    /// The score with the width that a drawn noise gives it, where the noise is learned.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn drawn<R: Rng + ?Sized>(&self, _slot: usize, score: Score, _rng: &mut R) -> Score {
+        score
+    }
+
+    /// The degrees of freedom of a drawn score: infinite for a Gaussian.
+    #[doc(hidden)]
+    fn freedom(&self, _slot: usize) -> f64 {
+        f64::INFINITY
+    }
+
     #[doc(hidden)]
     fn check_reward(&self, reward: f64) -> Result<()>;
 
@@ -116,6 +138,11 @@ pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed {
     /// θ̃ ~ N(θ, scale²·P) of one slot.
     #[doc(hidden)]
     fn draw(&self, slot: usize, scale: f64, normal: &mut dyn FnMut() -> f64, out: &mut [f64]);
+
+    /// How a draw of one slot moves the score in a context: g with score = mean + g'z, z ~ N(0, I), where
+    /// [`draw`](Self::draw) draws with this scale.
+    #[doc(hidden)]
+    fn deviations(&self, slot: usize, scale: f64, context: &[f64], out: &mut [f64]);
 
     #[doc(hidden)]
     fn arm_state(&self, slot: usize) -> Self::ArmState;
@@ -167,6 +194,10 @@ macro_rules! scored_by_factors {
 
         fn draw(&self, slot: usize, scale: f64, normal: &mut dyn FnMut() -> f64, out: &mut [f64]) {
             self.factors.draw(slot, scale, normal, out);
+        }
+
+        fn deviations(&self, slot: usize, scale: f64, context: &[f64], out: &mut [f64]) {
+            self.factors.deviations(slot, scale, context, out);
         }
     };
 }

@@ -2,11 +2,8 @@
 
 use super::environment::Environment;
 use super::slate_environment::SlateEnvironment;
-use crate::arm::Available;
 use crate::error::{Error, Result};
-use crate::exploration::Exploration;
-use crate::policy::{Feedback, Policy, Slate, TopK};
-use crate::posterior::Posterior;
+use crate::policy::{Feedback, Policy, Request, Slate, SlatePolicy};
 use crate::validate::check_bounded;
 use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
@@ -55,7 +52,7 @@ pub fn simulate(
     let mut curve = Curve { regret: Vec::new(), reward: Vec::new() };
     for _ in 0..rounds {
         environment.advance(rng);
-        let decision = policy.decide(environment.context(), Available::All, rng)?;
+        let decision = policy.decide(&Request::new(environment.context()), rng)?;
         let reward = environment.reward(decision.arm(), rng);
         policy.learn(&decision, reward)?;
         curve.push(environment.best() - environment.expected(decision.arm()), reward)?;
@@ -67,8 +64,8 @@ pub fn simulate(
 ///
 /// # Errors
 /// Errors of the policy; regrets or rewards that are not finite, or whose sum is beyond ±1e100.
-pub fn simulate_slates<P: Posterior, E: Exploration>(
-    policy: &mut TopK<P, E>,
+pub fn simulate_slates(
+    policy: &mut dyn SlatePolicy,
     environment: &mut dyn SlateEnvironment,
     rounds: usize,
     rng: &mut dyn Rng,
@@ -77,9 +74,9 @@ pub fn simulate_slates<P: Posterior, E: Exploration>(
     let (mut slate, mut seen) = (Slate::default(), Vec::new());
     for _ in 0..rounds {
         environment.advance(rng);
-        policy.select_into(environment.positions(), environment.candidates(), rng, &mut slate)?;
+        policy.select_slate(environment.positions(), &environment.request()?, rng, &mut slate)?;
         environment.feedback(&slate, rng, &mut seen);
-        policy.learn(&slate, &seen)?;
+        policy.learn_slate(&slate, &seen)?;
         let earned = seen.iter().map(|feedback| if let Feedback::Observed(reward) = feedback { *reward } else { 0.0 });
         curve.push(environment.regret(&slate), earned.sum())?;
     }

@@ -2,7 +2,7 @@
 
 use crate::arm::ArmId;
 use crate::error::Result;
-use crate::policy::{Candidates, Feedback, Slate};
+use crate::policy::{Featured, Feedback, Request, Slate};
 use crate::posterior::sigmoid;
 use crate::validate::{check_length, check_parameter};
 use rand::{Rng, RngExt};
@@ -19,8 +19,11 @@ pub trait SlateEnvironment {
     /// Advances to the next round.
     fn advance(&mut self, rng: &mut dyn Rng);
 
-    /// The candidates of this round.
-    fn candidates(&self) -> Candidates<'_>;
+    /// The candidates of this round: what a policy is asked.
+    ///
+    /// # Errors
+    /// Features that are not finite.
+    fn request(&self) -> Result<Request<'_>>;
 
     /// How much less than the best slate this one is worth, in expectation.
     fn regret(&self, slate: &Slate) -> f64;
@@ -74,8 +77,8 @@ impl SlateEnvironment for CascadeEnvironment {
 
     fn advance(&mut self, _: &mut dyn Rng) {}
 
-    fn candidates(&self) -> Candidates<'_> {
-        Candidates::in_context(&self.items, &[1.0])
+    fn request(&self) -> Result<Request<'_>> {
+        Ok(Request::new(&[1.0]).only(&self.items))
     }
 
     fn regret(&self, slate: &Slate) -> f64 {
@@ -169,8 +172,8 @@ impl SlateEnvironment for ClickEnvironment {
         self.best = sorted[..self.positions].iter().sum();
     }
 
-    fn candidates(&self) -> Candidates<'_> {
-        Candidates::new(&self.items, &self.features)
+    fn request(&self) -> Result<Request<'_>> {
+        Ok(Request::new(&[]).featured(Featured::new(&self.items, &self.features, self.theta.len() + 1)?))
     }
 
     fn regret(&self, slate: &Slate) -> f64 {

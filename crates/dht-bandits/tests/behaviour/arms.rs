@@ -2,8 +2,8 @@
 
 use crate::support::{normals, rng};
 use dht_bandits::{
-    ArmId, Available, DiagonalLogisticTs, Disjoint, EpsilonGreedy, Error, LinTs, LinUcb, LogisticTs, Observation,
-    Policy, RidgeOptions, Thompson, Ucb,
+    Actions, ArmId, DiagonalLogisticTs, Disjoint, EpsilonGreedy, Error, LinTs, LinUcb, LogisticTs, Observation, Policy,
+    Request, RidgeOptions, Thompson, Ucb,
     exploration::{Exploration, Greedy},
     policy::{ChoiceBatch, Fixed, Uniform},
     posterior::{DiagonalLaplaceOptions, FullLaplaceOptions, Posterior},
@@ -29,13 +29,13 @@ fn an_unavailable_arm_is_never_chosen() {
         let mut seen = [0; 5];
         for _ in 0..200 {
             let context = normals(&mut rng, 2);
-            let choice = policy.select(&context, Available::Except(&closed), &mut rng).unwrap();
+            let choice = policy.select(&Request::new(&context).except(&closed), &mut rng).unwrap();
             seen[choice.arm.number() as usize] += 1;
             policy.update(choice.arm, &context, 0.5, 1.0).unwrap();
         }
         assert_eq!((seen[0], seen[3]), (0, 0));
         assert!(seen.iter().filter(|count| **count > 0).count() >= 2, "{seen:?}");
-        let none = policy.select(&[0.0, 0.0], Available::Only(&[]), &mut rng).unwrap_err();
+        let none = policy.select(&Request::new(&[0.0, 0.0]).only(&[]), &mut rng).unwrap_err();
         assert_eq!(none, Error::NoArms { arms: 5 });
     }
 }
@@ -46,8 +46,8 @@ fn the_order_in_which_arms_are_offered_does_not_matter() {
     let offered: Vec<_> = [7, 2, 5, 0].map(ArmId::new).to_vec();
     let reversed: Vec<_> = offered.iter().rev().copied().collect();
     for seed in 0..50 {
-        let left = policy.select(&[1.0, 0.3], Available::from(&offered), &mut rng(seed)).unwrap();
-        let right = policy.select(&[1.0, 0.3], Available::from(&reversed), &mut rng(seed)).unwrap();
+        let left = policy.select(&Request::new(&[1.0, 0.3]).only(&offered), &mut rng(seed)).unwrap();
+        let right = policy.select(&Request::new(&[1.0, 0.3]).only(&reversed), &mut rng(seed)).unwrap();
         assert_eq!(left, right);
     }
 }
@@ -58,7 +58,7 @@ fn ties_are_broken_evenly_by_the_generator() {
     let mut rng = rng(5);
     let mut counts = [0u32; 4];
     for _ in 0..4000 {
-        let choice = policy.select(&[1.0, 1.0], Available::All, &mut rng).unwrap();
+        let choice = policy.select(&Request::new(&[1.0, 1.0]), &mut rng).unwrap();
         assert_eq!(choice.propensity, Some(0.25));
         counts[choice.arm.number() as usize] += 1;
     }
@@ -70,9 +70,8 @@ fn ties_are_broken_evenly_by_the_generator() {
 fn equal_arms_draw_unequal_noise() {
     let policy = LinTs::new(2, 2, RidgeOptions::default(), Thompson { alpha: 1.0 }).unwrap();
     let mut rng = rng(6);
-    let first = (0..2000)
-        .filter(|_| policy.select(&[1.0, 1.0], Available::All, &mut rng).unwrap().arm == ArmId::new(0))
-        .count();
+    let first =
+        (0..2000).filter(|_| policy.select(&Request::new(&[1.0, 1.0]), &mut rng).unwrap().arm == ArmId::new(0)).count();
     // One generator copied into both arms would tie always, or choose one arm always. Deviation 22.
     assert!(first.abs_diff(1000) < 112, "{first}");
 }
@@ -116,7 +115,7 @@ fn a_late_decision_is_learned_alike() {
     let (mut late, mut direct) = (learner(3), learner(3));
     let mut rng = rng(8);
     let context = [0.7, -0.1];
-    let decision = late.decide(&context, Available::All, &mut rng).unwrap();
+    let decision = late.decide(&Request::new(&context), &mut rng).unwrap();
     let parked = serde_json::to_string(&decision).unwrap();
     late.update(ArmId::new(0), &[1.0, 1.0], 0.2, 1.0).unwrap();
     direct.update(ArmId::new(0), &[1.0, 1.0], 0.2, 1.0).unwrap();
@@ -129,15 +128,15 @@ fn a_late_decision_is_learned_alike() {
 fn stale_foreign_and_orphaned_decisions_are_refused() {
     let mut policy = learner(3);
     let mut rng = rng(9);
-    let old = policy.decide(&[1.0, 0.0], Available::All, &mut rng).unwrap();
+    let old = policy.decide(&Request::new(&[1.0, 0.0]), &mut rng).unwrap();
     let mut other = learner(3);
     other.expire_decisions();
-    let foreign = other.decide(&[1.0, 0.0], Available::All, &mut rng).unwrap();
+    let foreign = other.decide(&Request::new(&[1.0, 0.0]), &mut rng).unwrap();
     let refused = policy.learn(&foreign, 1.0).unwrap_err();
     assert_eq!(refused, Error::ForeignDecision { made_in: 1, epoch: 0 });
     policy.expire_decisions();
     assert_eq!(policy.learn(&old, 1.0), Err(Error::StaleDecision { made_in: 0, epoch: 1 }));
-    let orphan = policy.decide(&[1.0, 0.0], Available::All, &mut rng).unwrap();
+    let orphan = policy.decide(&Request::new(&[1.0, 0.0]), &mut rng).unwrap();
     policy.remove_arm(orphan.arm()).unwrap();
     assert_eq!(policy.learn(&orphan, 1.0), Err(Error::RemovedArm { arm: orphan.arm() }));
 }
@@ -149,7 +148,7 @@ fn a_batch_is_learned_whole_or_not_at_all() {
     let mut batch: Vec<_> = (0..9)
         .map(|round| {
             let context = normals(&mut rng, 2);
-            Observation::new(policy.decide(&context, Available::All, &mut rng).unwrap(), f64::from(round) / 9.0)
+            Observation::new(policy.decide(&Request::new(&context), &mut rng).unwrap(), f64::from(round) / 9.0)
         })
         .collect();
     let mut one_by_one = policy.clone();
@@ -172,7 +171,7 @@ fn a_batch_is_learned_whole_or_not_at_all() {
 fn one_removed_arm_refuses_a_whole_batch() {
     let (mut policy, mut rng) = (learner(3), rng(14));
     let batch: Vec<_> = [0, 1, 2]
-        .map(|arm| policy.decide(&[1.0, 0.5], Available::Only(&[ArmId::new(arm)]), &mut rng).unwrap())
+        .map(|arm| policy.decide(&Request::new(&[1.0, 0.5]).only(&[ArmId::new(arm)]), &mut rng).unwrap())
         .map(|decision| Observation::new(decision, 1.0))
         .to_vec();
     let removed = ArmId::new(1);
@@ -196,16 +195,16 @@ fn assert_batch_is_alone<P: Posterior, E: Exploration>(mut policy: Disjoint<P, E
     let mut batch = ChoiceBatch::default();
     for count in [1, 5, 31, 100] {
         let rows = normals(&mut contexts, count * dimension);
-        for available in [Available::All, Available::Only(&some), Available::Except(&some)] {
+        for actions in [Actions::All, Actions::Only(&some), Actions::Except(&some)] {
             let (mut together, mut alone) = (rng(12), rng(12));
-            policy.select_batch(&rows, available, &mut together, &mut batch).unwrap();
+            policy.select_batch(&rows, actions, &mut together, &mut batch).unwrap();
             assert_eq!(batch.choices().len(), count);
             for (context, choice) in rows.chunks(dimension).zip(batch.choices()) {
-                assert_eq!(policy.select(context, available, &mut alone).unwrap(), *choice);
+                assert_eq!(policy.select(&Request { context, actions }, &mut alone).unwrap(), *choice);
             }
         }
     }
-    let uneven = policy.select_batch(&vec![0.5; dimension + 1], Available::All, &mut rng(0), &mut batch).unwrap_err();
+    let uneven = policy.select_batch(&vec![0.5; dimension + 1], Actions::All, &mut rng(0), &mut batch).unwrap_err();
     assert_eq!(uneven, Error::Dimension { what: "contexts", expected: dimension, got: dimension + 1 });
     assert!(batch.choices().is_empty());
 }
@@ -231,7 +230,7 @@ fn epsilon_greedy_knows_its_propensities() {
     let mut rng = rng(13);
     let mut counts = [0u32; 4];
     for _ in 0..10_000 {
-        let choice = policy.select(&[1.0, 0.0], Available::All, &mut rng).unwrap();
+        let choice = policy.select(&Request::new(&[1.0, 0.0]), &mut rng).unwrap();
         let expected = if choice.arm == ArmId::new(2) { 0.85 } else { 0.05 };
         assert!((choice.propensity.unwrap() - expected).abs() < 1e-12);
         counts[choice.arm.number() as usize] += 1;
@@ -244,7 +243,7 @@ fn another_rule_explores_with_the_same_posterior_and_a_wrong_one_changes_nothing
     let mut policy = learner(2);
     policy.update(ArmId::new(0), &[1.0, 0.0], 1.0, 1.0).unwrap();
     (0..50).for_each(|_| policy.update(ArmId::new(1), &[1.0, 0.0], 0.6, 1.0).unwrap());
-    let chosen = |policy: &LinUcb| policy.select(&[1.0, 0.0], Available::All, &mut rng(1)).unwrap().arm;
+    let chosen = |policy: &LinUcb| policy.select(&Request::new(&[1.0, 0.0]), &mut rng(1)).unwrap().arm;
     // One reward of 1 is shrunk to .5 and hardly known; the other arm is known to be worth .6.
     assert_eq!(chosen(&policy), ArmId::new(0));
     policy.set_exploration(Ucb { alpha: 0.0 }).unwrap();

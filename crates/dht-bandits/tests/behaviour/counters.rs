@@ -1,8 +1,8 @@
 //! Counts at their limits: a typed error, never an overflow, and whatever is accepted loads again.
 
+use crate::support::featured;
 use dht_bandits::{
-    ArmId, Candidates, DiagonalLogisticTs, Error, HybridLinUcb, LinUcb, Policy, RidgeOptions, Thompson, TopKThompson,
-    Ucb,
+    ArmId, DiagonalLogisticTs, Error, HybridLinUcb, LinUcb, Policy, Request, RidgeOptions, Thompson, TopKThompson, Ucb,
     policy::{ArmFeedback, Feedback, HybridOptions, Uniform},
     posterior::{DiagonalLaplaceOptions, Forgetting},
 };
@@ -38,7 +38,7 @@ fn a_policy_that_can_count_no_more_refuses_to_learn_and_is_unchanged() {
     single.update(ArmId::new(0), &context, 1.0, 1.0).unwrap();
     let before = single.state();
     assert!(is_limit(&single.update(ArmId::new(0), &context, 1.0, 1.0).unwrap_err()));
-    let decision = single.decide(&context, dht_bandits::Available::All, &mut crate::support::rng(1)).unwrap();
+    let decision = single.decide(&Request::new(&context), &mut crate::support::rng(1)).unwrap();
     assert!(is_limit(&single.learn_batch(&[dht_bandits::Observation::new(decision, 1.0)]).unwrap_err()));
     assert_eq!(again(&single).state(), before);
 
@@ -46,7 +46,7 @@ fn a_policy_that_can_count_no_more_refuses_to_learn_and_is_unchanged() {
     let mut slates = aged(&TopKThompson::per_arm(2, 2, options, Thompson { alpha: 1.0 }).unwrap(), MOST);
     let before = slates.state();
     let feedback = [ArmFeedback::new(ArmId::new(1), &context, Feedback::from(true))];
-    assert!(is_limit(&slates.update(&feedback).unwrap_err()));
+    assert!(is_limit(&slates.update_batch(&feedback).unwrap_err()));
     assert_eq!(again(&slates).state(), before);
 
     let mut hybrid = aged(&HybridLinUcb::new(2, 1, 2, HybridOptions::default(), Ucb { alpha: 1.0 }).unwrap(), MOST);
@@ -180,5 +180,5 @@ fn a_shared_model_runs_out_of_ids_like_any_other() {
     let mut policy: TopKThompson = serde_json::from_value(value).unwrap();
     assert!(policy.add_arm().is_err());
     let arms = [ArmId::new(5)];
-    assert!(policy.select(1, Candidates::new(&arms, &[1.0, 2.0]), &mut crate::support::rng(1)).is_ok());
+    assert!(policy.select_slate(1, &featured(&[], &arms, &[1.0, 2.0]), &mut crate::support::rng(1)).is_ok());
 }

@@ -21,7 +21,7 @@ fn mean_and_deviation_are_those_of_two_passes_even_far_from_zero() {
     let mean = values.iter().map(|value| value - 1e9).sum::<f64>() / 500.0;
     let variance = values.iter().map(|value| (value - 1e9 - mean).powi(2)).sum::<f64>() / 500.0;
     assert!((running.mean()[0] - 1e9 - mean).abs() < 1e-5);
-    assert_close(running.deviation(0), variance.sqrt(), 1e-7, "deviation");
+    assert_close(running.deviation(0).unwrap(), variance.sqrt(), 1e-7, "deviation");
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn merged_halves_are_the_whole_in_either_order() {
         assert_eq!(first.weight(), 101.0);
         for axis in 0..3 {
             assert!((first.mean()[axis] - whole.mean()[axis]).abs() < 1e-13);
-            assert_close(first.deviation(axis), whole.deviation(axis), 1e-12, "deviation");
+            assert_close(first.deviation(axis).unwrap(), whole.deviation(axis).unwrap(), 1e-12, "deviation");
         }
     }
 }
@@ -92,7 +92,7 @@ fn forgetting_follows_a_stream_that_drifts() {
         normals(&mut rng, 500).iter().for_each(|value| running.observe(&[mean + value]).unwrap());
     }
     assert!((running.mean()[0] - 100.0).abs() < 1.0);
-    assert!((running.deviation(0) - 1.0).abs() < 0.5);
+    assert!((running.deviation(0).unwrap() - 1.0).abs() < 0.5);
     assert!((running.weight() - 20.0).abs() < 1e-6);
 }
 
@@ -285,8 +285,23 @@ proptest! {
                 prop_assert_eq!(&norm, &before);
             }
             prop_assert_eq!(again(&norm), Some(norm.clone()));
-            prop_assert!(norm.deviation(0).is_finite());
+            prop_assert!(norm.deviation(0).unwrap().is_finite());
             prop_assert!(norm.normalise(&[probe]).unwrap()[0].is_finite());
         }
     }
+}
+
+#[test]
+fn a_deviation_beyond_the_last_dimension_is_none() {
+    let mut norm = Normalizer::new(2, NormalizerOptions::default()).unwrap();
+    norm.observe(&[1.0, 5.0]).unwrap();
+    norm.observe(&[3.0, 5.0]).unwrap();
+    assert_eq!([0, 1, 2, usize::MAX].map(|dimension| norm.deviation(dimension)), [Some(1.0), Some(0.0), None, None]);
+}
+
+#[test]
+fn a_pool_of_a_range_that_was_used_up_is_refused() {
+    let mut range = 0..=0;
+    assert_eq!(range.next(), Some(0));
+    assert!(matches!(PyramidPool::new(&[range]), Err(Error::Parameter { name: "dimension", .. })));
 }

@@ -1,8 +1,8 @@
 //! Estimates, scores and curves are finite, or there is a typed error.
 
-use crate::support::rng;
+use crate::support::{featured, rng};
 use dht_bandits::{
-    ArmId, Available, Candidates, Decision, EpsilonGreedy, Error, Hybrid, LinUcb, RidgeOptions, TopK, Ucb,
+    ArmId, Decision, EpsilonGreedy, Error, Hybrid, LinUcb, Request, RidgeOptions, TopK, Ucb,
     evaluation::{Estimate, Estimator, LoggedRound, OffPolicy, Prediction, SlateOffPolicy, replay},
     exploration::Greedy,
     log::LoggedDecision,
@@ -179,19 +179,19 @@ fn scores_that_overflow_are_refused_by_every_policy() {
     let policy = LinUcb::new(2, 2, RidgeOptions::default(), Ucb { alpha: 0.0 }).unwrap();
     assert_refused(policy.score(arm, &huge).unwrap_err());
     let mut scores = vec![(arm, policy.score(arm, &[1.0, 0.0]).unwrap())];
-    assert_refused(policy.scores(&huge, Available::All, &mut scores).unwrap_err());
+    assert_refused(policy.scores(&Request::new(&huge), &mut scores).unwrap_err());
     assert_eq!(scores.len(), 1);
-    assert_refused(policy.select(&huge, Available::All, &mut rng(3)).unwrap_err());
+    assert_refused(policy.select(&Request::new(&huge), &mut rng(3)).unwrap_err());
     // The mean is finite where the width is not.
     let greedy = EpsilonGreedy::new(2, 2, RidgeOptions::default(), Greedy { epsilon: 0.0 }).unwrap();
-    assert_refused(greedy.select(&huge, Available::All, &mut rng(3)).unwrap_err());
+    assert_refused(greedy.select(&Request::new(&huge), &mut rng(3)).unwrap_err());
     let epsilon = Greedy { epsilon: 0.0 };
     let shared = TopK::<Ridge, Greedy>::shared(2, RidgeOptions::default(), epsilon).unwrap();
     assert_refused(shared.score(arm, &huge).unwrap_err());
-    assert_refused(shared.select(1, Candidates::in_context(&[arm], &huge), &mut rng(3)).unwrap_err());
+    assert_refused(shared.select_slate(1, &featured(&[], &[arm], &huge), &mut rng(3)).unwrap_err());
     let hybrid = Hybrid::new(2, 1, 2, HybridOptions::default(), epsilon).unwrap();
     assert_refused(hybrid.score(arm, &huge, &[1.0]).unwrap_err());
-    assert_refused(hybrid.select(&huge, Candidates::in_context(&[arm], &[1.0]), &mut rng(3)).unwrap_err());
+    assert_refused(hybrid.select(&featured(&huge, &[arm], &[1.0]), &mut rng(3)).unwrap_err());
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn an_explored_arm_has_finite_scores_too() {
     let mut rng = rng(4);
     for context in [[1.0], [1e154], [1.7e308]] {
         for _ in 0..20 {
-            if let Ok(decision) = policy.decide(&context, Available::All, &mut rng) {
+            if let Ok(decision) = policy.decide(&Request::new(&context), &mut rng) {
                 let text = serde_json::to_string(&decision).unwrap();
                 assert_eq!(serde_json::from_str::<Decision>(&text).unwrap(), decision);
             }

@@ -1,9 +1,8 @@
 //! Decisions whose rewards arrive after the process has ended.
 
-use crate::support::{normals, rng};
+use crate::support::{featured, normals, rng};
 use dht_bandits::{
-    ArmId, Available, Candidates, Decision, Error, HybridLinUcb, LinUcb, Observation, RidgeOptions, Thompson,
-    TopKThompson, Ucb,
+    ArmId, Decision, Error, HybridLinUcb, LinUcb, Observation, Request, RidgeOptions, Thompson, TopKThompson, Ucb,
     policy::{Feedback, HybridOptions, Slate},
     posterior::DiagonalLaplaceOptions,
 };
@@ -28,7 +27,7 @@ fn decisions_in_flight_survive_a_restore_from_the_last_save() {
             saved = again(&policy);
         }
         let context = normals(&mut rng, 2);
-        let decision = policy.decide(&context, Available::All, &mut rng).unwrap();
+        let decision = policy.decide(&Request::new(&context), &mut rng).unwrap();
         policy.update(decision.arm(), &context, 0.5, 1.0).unwrap();
         if round >= 40 {
             parked.push(again(&decision));
@@ -55,15 +54,15 @@ fn slates_and_hybrid_decisions_in_flight_survive_a_restore() {
     let rows = normals(&mut rng, 6);
     let mut slates = TopKThompson::per_arm(2, 3, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap();
     let mut saved = slates.clone();
-    let first = slates.select(2, Candidates::new(&arms, &rows), &mut rng).unwrap();
-    slates.learn(&first, &[Feedback::from(true); 2]).unwrap();
-    let later: Slate = again(&slates.select(2, Candidates::new(&arms, &rows), &mut rng).unwrap());
-    saved.learn(&later, &[Feedback::from(true); 2]).unwrap();
+    let first = slates.select_slate(2, &featured(&[], &arms, &rows), &mut rng).unwrap();
+    slates.learn_slate(&first, &[Feedback::from(true); 2]).unwrap();
+    let later: Slate = again(&slates.select_slate(2, &featured(&[], &arms, &rows), &mut rng).unwrap());
+    saved.learn_slate(&later, &[Feedback::from(true); 2]).unwrap();
 
     let mut hybrid = HybridLinUcb::new(1, 2, 3, HybridOptions::default(), Ucb { alpha: 1.0 }).unwrap();
     let mut saved = hybrid.clone();
     hybrid.update(arms[0], &[1.0], &[0.5, 0.5], 1.0, 1.0).unwrap();
-    let later = hybrid.decide(&[1.0], Candidates::new(&arms, &rows), &mut rng).unwrap();
+    let later = hybrid.decide(&featured(&[1.0], &arms, &rows), &mut rng).unwrap();
     saved.learn(&again(&later), 1.0).unwrap();
 }
 
@@ -74,7 +73,7 @@ fn decisions_from_before_an_expiry_stay_expired_after_a_restore() {
     for _ in 0..5 {
         policy.update(ArmId::new(0), &[1.0, 0.0], 1.0, 1.0).unwrap();
     }
-    let old = policy.decide(&[1.0, 0.0], Available::All, &mut rng).unwrap();
+    let old = policy.decide(&Request::new(&[1.0, 0.0]), &mut rng).unwrap();
     // Restored to version 0, and expired there: a decision of version 5 was made before that all the same.
     let mut restored = saved;
     restored.expire_decisions();
@@ -89,7 +88,7 @@ fn decisions_in_a_scaling_that_the_policy_has_not_seen_are_foreign() {
     let (mut policy, mut rng) = (learner(3), rng(4));
     let mut saved: LinUcb = again(&policy);
     policy.expire_decisions();
-    let decision = policy.decide(&[1.0, 0.0], Available::All, &mut rng).unwrap();
+    let decision = policy.decide(&Request::new(&[1.0, 0.0]), &mut rng).unwrap();
     assert_eq!(saved.learn(&decision, 1.0), Err(Error::ForeignDecision { made_in: 1, epoch: 0 }));
     again(&policy).learn(&decision, 1.0).unwrap();
 }
@@ -98,18 +97,18 @@ fn decisions_in_a_scaling_that_the_policy_has_not_seen_are_foreign() {
 fn decisions_of_another_policy_are_refused_where_their_arm_or_length_shows_it() {
     let (mut policy, mut rng) = (learner(2), rng(5));
     let other = LinUcb::new(3, 2, RidgeOptions::default(), Ucb { alpha: 1.0 }).unwrap();
-    let longer = other.decide(&[1.0, 0.0, 0.5], Available::All, &mut rng).unwrap();
+    let longer = other.decide(&Request::new(&[1.0, 0.0, 0.5]), &mut rng).unwrap();
     let refused = policy.learn(&longer, 1.0).unwrap_err();
     assert_eq!(refused, Error::Dimension { what: "context", expected: 2, got: 3 });
     let last = [ArmId::new(8)];
-    let unknown = learner(9).decide(&[1.0, 0.0], Available::Only(&last), &mut rng).unwrap();
+    let unknown = learner(9).decide(&Request::new(&[1.0, 0.0]).only(&last), &mut rng).unwrap();
     assert_eq!(policy.learn(&unknown, 1.0), Err(Error::UnknownArm { arm: last[0] }));
 }
 
 #[test]
 fn what_was_saved_before_epochs_were_counted_is_read() {
     let policy = learner(2);
-    let decision = policy.decide(&[1.0, 0.0], Available::All, &mut rng(6)).unwrap();
+    let decision = policy.decide(&Request::new(&[1.0, 0.0]), &mut rng(6)).unwrap();
     let mut old = serde_json::to_value(&decision).unwrap();
     old["choice"].as_object_mut().unwrap().remove("epoch").unwrap();
     let old: Decision = serde_json::from_value(old).unwrap();

@@ -1,9 +1,8 @@
 //! Hybrid and shared models, full Laplace posteriors, propensities, snapshots.
 
-use crate::support::{Dense, assert_close, normals, rng};
+use crate::support::{Dense, assert_close, featured, normals, rng};
 use dht_bandits::{
-    ArmId, Available, Candidates, Error, Hybrid, HybridLinUcb, LinTs, LogisticTs, RidgeOptions, Thompson, TopKThompson,
-    Ucb,
+    ArmId, Error, Hybrid, HybridLinUcb, LinTs, LogisticTs, Request, RidgeOptions, Thompson, TopKThompson, Ucb,
     exploration::Greedy,
     policy::{Feedback, HybridOptions, SharedLinUcb},
     posterior::{DiagonalLaplaceOptions, FullLaplaceOptions, sigmoid},
@@ -57,7 +56,7 @@ fn a_new_arm_of_a_hybrid_starts_from_the_shared_weights() {
     assert!((score.mean - 2.0).abs() < 0.1);
     hybrid.remove_arm(ArmId::new(0)).unwrap();
     let arms = [new, ArmId::new(1)];
-    let choice = hybrid.select(&[1.0], Candidates::new(&arms, &[1.0, 0.0, -1.0, 0.0]), &mut rng).unwrap();
+    let choice = hybrid.select(&featured(&[1.0], &arms, &[1.0, 0.0, -1.0, 0.0]), &mut rng).unwrap();
     assert_eq!(choice.arm, new);
 }
 
@@ -68,7 +67,7 @@ fn a_late_decision_of_a_hybrid_is_learned_alike() {
     let mut direct = late.clone();
     let mut rng = rng(7);
     let (context, features) = (normals(&mut rng, 2), normals(&mut rng, 9));
-    let decision = late.decide(&context, Candidates::new(&arms, &features), &mut rng).unwrap();
+    let decision = late.decide(&featured(&context, &arms, &features), &mut rng).unwrap();
     late.learn(&serde_json::from_str(&serde_json::to_string(&decision).unwrap()).unwrap(), 1.0).unwrap();
     let row = &features[3 * decision.arm().number() as usize..][..3];
     direct.update(decision.arm(), &context, row, 1.0, 1.0).unwrap();
@@ -78,7 +77,7 @@ fn a_late_decision_of_a_hybrid_is_learned_alike() {
     late.expire_decisions();
     let before = late.state();
     assert_eq!(late.learn(&decision, 1.0), Err(Error::StaleDecision { made_in: 0, epoch: 1 }));
-    let mut short = late.decide(&context, Candidates::new(&arms, &features), &mut rng).unwrap();
+    let mut short = late.decide(&featured(&context, &arms, &features), &mut rng).unwrap();
     short.context.pop();
     let refused = Error::Dimension { what: "context and features", expected: 5, got: 4 };
     assert_eq!(late.learn(&short, 1.0), Err(refused));
@@ -93,7 +92,7 @@ fn an_epsilon_greedy_hybrid_explores_as_often_as_it_says() {
     let mut rng = rng(8);
     let mut greedy = 0u32;
     for _ in 0..10_000 {
-        let choice = policy.select(&[1.0], Candidates::in_context(&arms, &[0.0]), &mut rng).unwrap();
+        let choice = policy.select(&featured(&[1.0], &arms, &[0.0].repeat(arms.len())), &mut rng).unwrap();
         let best = choice.arm == ArmId::new(2);
         assert!((choice.propensity.unwrap() - if best { 0.85 } else { 0.05 }).abs() < 1e-12);
         greedy += u32::from(best);
@@ -110,22 +109,22 @@ fn a_shared_ridge_takes_real_valued_rewards() {
     let arms = [4, 5].map(ArmId::new);
     for round in 0..20 {
         let contexts = normals(&mut rng, 4);
-        let slate = policy.select(2, Candidates::new(&arms, &contexts), &mut rng).unwrap();
+        let slate = policy.select_slate(2, &featured(&[], &arms, &contexts), &mut rng).unwrap();
         let rewards = [f64::from(round) - 3.0, 0.25 * f64::from(round)];
         for (choice, reward) in slate.choices().iter().zip(rewards) {
             let row = (choice.arm.number() - 4) as usize;
             dense.learn(&contexts[2 * row..][..2], reward, 1.0);
         }
-        policy.learn(&slate, &rewards.map(Feedback::Observed)).unwrap();
+        policy.learn_slate(&slate, &rewards.map(Feedback::Observed)).unwrap();
     }
     let score = policy.score(ArmId::new(9), &[0.3, -0.7]).unwrap();
     let (mean, width) = dense.mean_and_width(&[0.3, -0.7]);
     assert_close(score.mean, mean, 1e-10, "mean");
     assert_close(score.width, width, 1e-10, "width");
     let mut logistic = TopKThompson::shared(2, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap();
-    let slate = logistic.select(2, Candidates::new(&arms, &[0.1, 0.2, 0.3, 0.4]), &mut rng).unwrap();
+    let slate = logistic.select_slate(2, &featured(&[], &arms, &[0.1, 0.2, 0.3, 0.4]), &mut rng).unwrap();
     let before = logistic.state();
-    let refused = logistic.learn(&slate, &[Feedback::from(true), Feedback::Observed(1.5)]).unwrap_err();
+    let refused = logistic.learn_slate(&slate, &[Feedback::from(true), Feedback::Observed(1.5)]).unwrap_err();
     assert_eq!(refused, Error::Reward { reward: 1.5, low: 0.0, high: 1.0 });
     assert_eq!(logistic.state(), before);
 }
@@ -137,9 +136,9 @@ fn a_shared_ridge_learns_from_every_candidate_alike() {
     let arms = [10, 20, 30].map(ArmId::new);
     for _ in 0..100 {
         let contexts = normals(&mut rng, 9);
-        let slate = policy.select(1, Candidates::new(&arms, &contexts), &mut rng).unwrap();
+        let slate = policy.select_slate(1, &featured(&[], &arms, &contexts), &mut rng).unwrap();
         let position = arms.iter().position(|arm| *arm == slate.choices()[0].arm).unwrap();
-        policy.learn(&slate, &[Feedback::from(contexts[3 * position] > 0.0)]).unwrap();
+        policy.learn_slate(&slate, &[Feedback::from(contexts[3 * position] > 0.0)]).unwrap();
     }
     let slope = policy.score(ArmId::new(77), &[1.0, 0.0, 0.0]).unwrap().mean;
     let other = policy.score(ArmId::new(77), &[0.0, 1.0, 0.0]).unwrap().mean;
@@ -190,8 +189,7 @@ fn propensities_sum_to_one_and_two_arms_agree_with_the_closed_form() {
     let mut policy = LinTs::new(2, 2, RidgeOptions::default(), Thompson { alpha: 0.7 }).unwrap();
     policy.update(ArmId::new(0), &[1.0, 0.5], 1.0, 1.0).unwrap();
     let context = [0.8, 0.3];
-    let draws = 40_000;
-    let found = policy.propensities(&context, Available::All, draws, &mut rng(5)).unwrap();
+    let found = policy.propensities(&Request::new(&context)).unwrap();
     assert!((found.iter().map(|arm| arm.probability).sum::<f64>() - 1.0).abs() < 1e-12);
     // P(s₀ > s₁) = Φ((m₀ − m₁)/√(v₀ + v₁)); Φ by Simpson's rule.
     let scores = [0, 1].map(|arm| policy.score(ArmId::new(arm), &context).unwrap());
@@ -205,8 +203,11 @@ fn propensities_sum_to_one_and_two_arms_agree_with_the_closed_form() {
             h / 6.0 * (density(t) + 4.0 * density(t + 0.5 * h) + density(t + h))
         })
         .sum();
-    assert!((found[0].probability - 0.5 - simpson).abs() < 5.0 * found[0].standard_error);
-    assert!(policy.propensities(&context, Available::All, 0, &mut rng(5)).is_err());
+    assert!((found[0].probability - 0.5 - simpson).abs() < 1e-10);
+    // The decision carries the same number.
+    let decision = policy.decide(&Request::new(&context), &mut rng(5)).unwrap();
+    let chosen = found.iter().find(|entry| entry.arm == decision.arm()).unwrap();
+    assert_eq!(decision.choice.propensity, Some(chosen.probability));
 }
 
 #[test]
@@ -227,7 +228,7 @@ fn readers_see_what_was_published_and_nothing_in_between() {
             let mut reader = writer.reader();
             std::thread::spawn(move || {
                 let mut generator = rng(seed);
-                (0..200).all(|_| reader.latest().select(&[1.0, 1.0], Available::All, &mut generator).is_ok())
+                (0..200).all(|_| reader.latest().select(&Request::new(&[1.0, 1.0]), &mut generator).is_ok())
             })
         })
         .collect();

@@ -2,7 +2,7 @@
 
 use crate::support::{normals, rng};
 use dht_bandits::posterior::{DiagonalLaplaceOptions, Forgetting, TsPrior};
-use dht_bandits::{ArmId, Available, DiagonalLogisticTs, Error, LinUcb, Observation, RidgeOptions, Thompson, Ucb};
+use dht_bandits::{ArmId, DiagonalLogisticTs, Error, LinUcb, Observation, Request, RidgeOptions, Thompson, Ucb};
 
 /// A value held as the sum of two, some 32 digits.
 #[derive(Debug, Clone, Copy)]
@@ -142,7 +142,7 @@ fn the_mode_of_a_batch_is_found_however_wide_the_prior() {
         let prior = TsPrior::Gaussian { prior_precision: precision };
         let options = DiagonalLaplaceOptions { prior, forgetting: Forgetting::NONE };
         let mut policy = DiagonalLogisticTs::new(1, 1, options, Thompson { alpha: 0.0 }).unwrap();
-        let decision = policy.decide(&[1.0], Available::All, &mut rng(1)).unwrap();
+        let decision = policy.decide(&Request::new(&[1.0]), &mut rng(1)).unwrap();
         let clicks = [Observation::new(decision.clone(), 1.0), Observation::new(decision, 1.0)];
         policy.learn_batch(&clicks).unwrap();
         let (mut low, mut high) = (0.0f64, 1e3);

@@ -1,7 +1,7 @@
 //! LinUCB against ridge regression by dense inversion.
 
 use crate::support::{Dense, assert_close, normals, rng};
-use dht_bandits::{ArmId, Available, Error, LinUcb, RidgeOptions, Ucb, posterior::Forgetting};
+use dht_bandits::{ArmId, Error, LinUcb, Request, RidgeOptions, Ucb, posterior::Forgetting};
 
 fn learner(dimension: usize, arms: usize, lambda: f64) -> LinUcb {
     LinUcb::new(dimension, arms, RidgeOptions::with_prior_precision(lambda), Ucb { alpha: 1.0 }).unwrap()
@@ -137,7 +137,7 @@ fn a_refused_update_leaves_every_bit_as_it_was() {
     assert_eq!(seen[4], Error::Weight { weight: 0.0 });
     assert_eq!(seen[8], Error::RemovedArm { arm: ArmId::new(1) });
     assert_eq!(seen[9], Error::UnknownArm { arm: ArmId::new(7) });
-    let error = policy.select(&[1.0, f64::NAN, 0.0], Available::All, &mut rng(0)).unwrap_err();
+    let error = policy.select(&Request::new(&[1.0, f64::NAN, 0.0]), &mut rng(0)).unwrap_err();
     assert!(matches!(error, Error::NotFinite { .. }));
 }
 

@@ -1,9 +1,9 @@
 //! Slates of K arms: choosing, pinning, partial feedback.
 
-use crate::support::{normals, rng};
+use crate::support::{featured, normals, rng};
 use dht_bandits::{
-    ArmId, Candidates, Error, HybridLinUcb, Thompson, TopKThompson, Ucb,
-    policy::{ArmFeedback, Draw, Feedback, HybridOptions, Slate},
+    ArmId, Error, HybridLinUcb, Request, Thompson, TopKThompson, Ucb,
+    policy::{ArmFeedback, Draw, Featured, Feedback, HybridOptions, Slate},
     posterior::{DiagonalLaplaceOptions, Forgetting, TsPrior, sigmoid},
 };
 use rand::RngExt;
@@ -24,19 +24,19 @@ fn pinned_arms_are_in_every_slate_and_take_no_feedback() {
     let mut rng = rng(1);
     for _ in 0..50 {
         let context = normals(&mut rng, 3);
-        let slate = policy.select(4, Candidates::in_context(&arms, &context), &mut rng).unwrap();
+        let slate = policy.select_slate(4, &Request::new(&context).only(&arms), &mut rng).unwrap();
         assert_eq!(slate.pinned(), pinned);
         let mut all: Vec<_> = slate.arms().collect();
         assert_eq!(all.len(), 6);
         all.sort();
         all.dedup();
         assert_eq!(all.len(), 6);
-        policy.learn(&slate, &[Feedback::from(true); 4]).unwrap();
+        policy.learn_slate(&slate, &[Feedback::from(true); 4]).unwrap();
     }
     let context = [1.0, 0.0, 0.0];
     let feedback = [ArmFeedback::new(pinned[0], &context, Feedback::from(true))];
-    assert_eq!(policy.update(&feedback), Err(Error::PinnedArm { arm: pinned[0] }));
-    let too_many = policy.select(7, Candidates::in_context(&arms, &context), &mut rng).unwrap_err();
+    assert_eq!(policy.update_batch(&feedback), Err(Error::PinnedArm { arm: pinned[0] }));
+    let too_many = policy.select_slate(7, &Request::new(&context).only(&arms), &mut rng).unwrap_err();
     assert_eq!(too_many, Error::TooFewArms { wanted: 7, available: 6 });
 }
 
@@ -45,12 +45,12 @@ fn unobserved_feedback_changes_nothing() {
     let mut policy = per_arm(3);
     let mut rng = rng(2);
     let (arms, context) = (ids(0..3), [0.5, 1.0, -0.5]);
-    let slate = policy.select(3, Candidates::in_context(&arms, &context), &mut rng).unwrap();
+    let slate = policy.select_slate(3, &Request::new(&context).only(&arms), &mut rng).unwrap();
     let before = policy.state();
-    policy.learn(&slate, &[Feedback::Unobserved; 3]).unwrap();
+    policy.learn_slate(&slate, &[Feedback::Unobserved; 3]).unwrap();
     assert_eq!(policy.state(), before);
     let seen: Vec<_> = Feedback::cascade(3, Some(0)).collect();
-    policy.learn(&slate, &seen).unwrap();
+    policy.learn_slate(&slate, &seen).unwrap();
     let prior = per_arm(3);
     for (position, choice) in slate.choices().iter().enumerate() {
         let (now, then) = (policy.score(choice.arm, &context).unwrap(), prior.score(choice.arm, &context).unwrap());
@@ -69,7 +69,7 @@ fn a_batch_finds_the_mode_that_gradient_descent_finds() {
     let batch: Vec<_> = (rows.iter().zip(&clicks))
         .map(|(row, &click)| ArmFeedback::new(ArmId::new(0), row, Feedback::from(click)))
         .collect();
-    policy.update(&batch).unwrap();
+    policy.update_batch(&batch).unwrap();
     // The oracle: plain gradient descent, 20,000 steps, on the objective as it is written.
     let mut point = [0.0; 3];
     for _ in 0..20_000 {
@@ -111,7 +111,7 @@ fn a_batch_of_one_equals_a_single_update() {
         let context = normals(&mut rng, 5);
         let good = round % 3 == 0;
         single.update(ArmId::new(0), &context, f64::from(u8::from(good)), 1.0).unwrap();
-        batch.update(&[ArmFeedback::new(ArmId::new(0), &context, Feedback::from(good))]).unwrap();
+        batch.update_batch(&[ArmFeedback::new(ArmId::new(0), &context, Feedback::from(good))]).unwrap();
         let (left, right) = (single.score(ArmId::new(0), &context), batch.score(ArmId::new(0), &context));
         let (left, right) = (left.unwrap(), right.unwrap());
         assert!((left.mean - right.mean).abs() < 1e-9 && (left.width - right.width).abs() < 1e-9);
@@ -136,7 +136,7 @@ fn a_decay_below_one_forgets_toward_the_prior() {
     };
     let mut policy = TopKThompson::per_arm(2, 1, options, Thompson { alpha: 1.0 }).unwrap();
     let update = |policy: &mut TopKThompson, context: [f64; 2]| {
-        policy.update(&[ArmFeedback::new(ArmId::new(0), &context, Feedback::from(true))]).unwrap();
+        policy.update_batch(&[ArmFeedback::new(ArmId::new(0), &context, Feedback::from(true))]).unwrap();
     };
     for _ in 0..30 {
         update(&mut policy, [1.0, 0.0]);
@@ -159,7 +159,7 @@ fn a_shared_model_takes_candidates_it_has_never_seen() {
     for round in 0..600u64 {
         let arms = ids(10 * round..10 * round + 10);
         let contexts = normals(&mut rng, 20);
-        policy.select_into(3, Candidates::new(&arms, &contexts), &mut rng, &mut slate).unwrap();
+        policy.select_slate_into(3, &featured(&[], &arms, &contexts), &mut rng, &mut slate).unwrap();
         let clicks: Vec<_> = (slate.choices().iter())
             .map(|choice| {
                 let row = (choice.arm.number() - 10 * round) as usize;
@@ -168,7 +168,7 @@ fn a_shared_model_takes_candidates_it_has_never_seen() {
                 Feedback::from(good)
             })
             .collect();
-        policy.learn(&slate, &clicks).unwrap();
+        policy.learn_slate(&slate, &clicks).unwrap();
     }
     // The best three of ten are clicked at about .9, three at random at .35.
     assert!(early > 600 && late > 700, "{early} {late}");
@@ -182,60 +182,74 @@ fn bad_candidates_are_refused_one_by_one() {
     let mut rng = rng(6);
     let mut refuse = |arms: &[u64], contexts: &[f64]| {
         let arms: Vec<_> = arms.iter().copied().map(ArmId::new).collect();
-        policy.select(1, Candidates::new(&arms, contexts), &mut rng).unwrap_err()
+        policy.select_slate(1, &featured(&[], &arms, contexts), &mut rng).unwrap_err()
     };
-    assert_eq!(refuse(&[], &rows), Error::NoArms { arms: 0 });
     assert_eq!(refuse(&[0, 0], &rows), Error::DuplicateArm { arm: ArmId::new(0) });
     assert_eq!(refuse(&[0, 1], &rows), Error::RemovedArm { arm: ArmId::new(1) });
     assert_eq!(refuse(&[0, 9], &rows), Error::UnknownArm { arm: ArmId::new(9) });
-    assert_eq!(refuse(&[0, 2], &[1.0; 5]), Error::Dimension { what: "contexts", expected: 6, got: 5 });
-    assert!(matches!(refuse(&[0, 2], &[f64::NAN; 6]), Error::NotFinite { .. }));
     let slate = Slate::default();
     assert_eq!(
-        policy.learn(&slate, &[Feedback::Unobserved]),
+        policy.learn_slate(&slate, &[Feedback::Unobserved]),
         Err(Error::Dimension { what: "feedback", expected: 0, got: 1 })
     );
 }
 
 #[test]
-fn a_missing_row_is_not_a_shared_context() {
+fn the_shape_of_features_is_never_guessed() {
     let policy = TopKThompson::per_arm(2, 2, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap();
     let hybrid = HybridLinUcb::new(1, 2, 2, HybridOptions::default(), Ucb { alpha: 1.0 }).unwrap();
     let (arms, mut rng) = (ids(0..2), rng(7));
     let (row, rows) = ([0.5, 1.0], [0.5, 1.0, 0.5, 1.0]);
-    let missing = Candidates::new(&arms, &row);
-    let refused = Error::Dimension { what: "contexts", expected: 4, got: 2 };
-    assert_eq!(policy.select(1, missing, &mut rng).unwrap_err(), refused);
-    assert_eq!(hybrid.select(&[1.0], missing, &mut rng).unwrap_err(), refused);
-    let too_many = Candidates::in_context(&arms, &rows);
-    let refused = Error::Dimension { what: "shared context", expected: 2, got: 4 };
-    assert_eq!(policy.select(1, too_many, &mut rng).unwrap_err(), refused);
-    assert_eq!(hybrid.select(&[1.0], too_many, &mut rng).unwrap_err(), refused);
-    // Said rightly, both mean the same.
-    let select = |candidates| policy.select(1, candidates, &mut crate::support::rng(8)).unwrap();
-    assert_eq!(select(Candidates::new(&arms, &rows)), select(Candidates::in_context(&arms, &row)));
+    // A row that is missing, or too much, is refused where the features are made.
+    for (features, got) in [(&row[..], 2), (&[0.5; 5][..], 5)] {
+        let refused = Error::Dimension { what: "features", expected: 4, got };
+        assert_eq!(Featured::new(&arms, features, 2).unwrap_err(), refused);
+    }
+    assert_eq!(Featured::new(&[], &[], 2).unwrap_err(), Error::NoArms { arms: 0 });
+    assert!(matches!(Featured::new(&arms, &[0.5, f64::NAN], 1), Err(Error::NotFinite { index: 1, .. })));
+    assert!(matches!(Featured::new(&arms, &[], 0), Err(Error::Parameter { .. })));
+    // Features of another width are refused by the policy; so is a context of another length.
+    let narrow = featured(&[1.0], &arms, &row);
+    let refused = Error::Dimension { what: "features of an arm", expected: 2, got: 1 };
+    assert_eq!(hybrid.select(&narrow, &mut rng).unwrap_err(), refused);
+    assert_eq!(policy.select_slate(1, &featured(&[], &arms, &row), &mut rng).unwrap_err(), refused);
+    let refused = Error::Dimension { what: "context and features", expected: 2, got: 3 };
+    assert_eq!(policy.select_slate(1, &featured(&[1.0], &arms, &rows), &mut rng).unwrap_err(), refused);
+    let refused = Error::Dimension { what: "context", expected: 2, got: 4 };
+    assert_eq!(policy.select_slate(1, &Request::new(&rows).only(&arms), &mut rng).unwrap_err(), refused);
+    // Who needs features says so.
+    let refused = Error::NeedsFeatures { width: 2 };
+    assert_eq!(hybrid.select(&Request::new(&[1.0]), &mut rng).unwrap_err(), refused);
+    let shared = TopKThompson::shared(3, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap();
+    assert_eq!(shared.select_slate(1, &Request::new(&[1.0]).only(&arms), &mut rng).unwrap_err(), refused);
+    // Said in three ways, a request is the same.
+    let select = |request: &Request<'_>| policy.select_slate(1, request, &mut crate::support::rng(8)).unwrap();
+    let whole = select(&featured(&[], &arms, &rows));
+    assert_eq!(whole, select(&Request::new(&row).only(&arms)));
+    assert_eq!(whole, select(&featured(&[0.5], &arms, &[1.0, 1.0])));
+    assert_eq!(whole, select(&Request::new(&row)));
 }
 
 #[test]
 fn a_slate_without_its_contexts_is_refused() {
     let mut policy = per_arm(3);
     let (arms, contexts) = (ids(0..3), [0.5; 9]);
-    let slate = policy.select(2, Candidates::new(&arms, &contexts), &mut rng(9)).unwrap();
+    let slate = policy.select_slate(2, &featured(&[], &arms, &contexts), &mut rng(9)).unwrap();
     let before = policy.state();
     let seen = [Feedback::from(true); 2];
     for left in [0, 2, 3, 5] {
         let mut value = serde_json::to_value(&slate).unwrap();
         value["contexts"].as_array_mut().unwrap().truncate(left);
         let emptied: Slate = serde_json::from_value(value).unwrap();
-        let refused = policy.learn(&emptied, &seen).unwrap_err();
+        let refused = policy.learn_slate(&emptied, &seen).unwrap_err();
         assert_eq!(refused, Error::Dimension { what: "contexts of the slate", expected: 6, got: left });
         let by_hand: Vec<_> = emptied.feedback(&seen).collect();
         assert_eq!(by_hand.len(), 2);
-        assert!(matches!(policy.update(&by_hand), Err(Error::Dimension { what: "context", expected: 3, .. })));
+        assert!(matches!(policy.update_batch(&by_hand), Err(Error::Dimension { what: "context", expected: 3, .. })));
     }
     assert_eq!(policy.state(), before);
     let by_hand: Vec<_> = slate.feedback(&seen).collect();
-    policy.update(&by_hand).unwrap();
+    policy.update_batch(&by_hand).unwrap();
 }
 
 #[test]
@@ -243,7 +257,7 @@ fn one_draw_for_a_slate_scores_equal_candidates_alike_and_a_draw_for_each_does_n
     let policy = TopKThompson::shared(2, DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 }).unwrap();
     let (arms, contexts) = (ids(0..4), [0.5, -1.0].repeat(4));
     let scores = |policy: &TopKThompson| -> Vec<f64> {
-        let slate = policy.select(4, Candidates::new(&arms, &contexts), &mut rng(9)).unwrap();
+        let slate = policy.select_slate(4, &featured(&[], &arms, &contexts), &mut rng(9)).unwrap();
         slate.choices().iter().map(|choice| choice.score).collect()
     };
     let together = scores(&policy);

@@ -2,10 +2,10 @@
 //!
 //! A change of these values breaks replays and belongs in the changelog as such.
 
-use crate::support::{normals, rng};
+use crate::support::{featured, normals, rng};
 use dht_bandits::{
-    ArmId, Available, Candidates, DiagonalLogisticTs, EpsilonGreedy, HybridLinUcb, LinTs, LinUcb, LogisticTs, Policy,
-    RidgeOptions, Thompson, TopKThompson, Ucb,
+    ArmId, DiagonalLogisticTs, EpsilonGreedy, HybridLinUcb, LinTs, LinUcb, LogisticTs, Policy, Request, RidgeOptions,
+    Thompson, TopKThompson, Ucb,
     exploration::Greedy,
     policy::{Feedback, HybridOptions, LogisticUcb, SharedLinTs, SharedLinUcb, Uniform},
     posterior::{DiagonalLaplaceOptions, Forgetting, FullLaplaceOptions},
@@ -21,7 +21,7 @@ macro_rules! golden {
             let mut arms = String::new();
             for _ in 0..24 {
                 let context = normals(&mut contexts, 3);
-                let choice = policy.select(&context, Available::All, &mut draws).unwrap();
+                let choice = policy.select(&Request::new(&context), &mut draws).unwrap();
                 let good = context[choice.arm.number() as usize % 3] > 0.0;
                 policy.update(choice.arm, &context, f64::from(u8::from(good)), 1.0).unwrap();
                 arms.push_str(&choice.arm.number().to_string());
@@ -51,7 +51,7 @@ fn uniform_replays() {
     let mut draws = rng(12);
     let policy = Uniform::new(3, 4).unwrap();
     let arms: String = (0..24)
-        .map(|_| policy.select(&[0.0; 3], Available::All, &mut draws).unwrap().arm.number().to_string())
+        .map(|_| policy.select(&Request::new(&[0.0; 3]), &mut draws).unwrap().arm.number().to_string())
         .collect();
     assert_eq!(arms, "003322313203121130002012");
 }
@@ -66,11 +66,11 @@ macro_rules! golden_slates {
             let mut arms = String::new();
             for _ in 0..10 {
                 let rows = normals(&mut contexts, 15);
-                let slate = policy.select(2, Candidates::new(&items, &rows), &mut draws).unwrap();
+                let slate = policy.select_slate(2, &featured(&[], &items, &rows), &mut draws).unwrap();
                 let seen: Vec<_> = (slate.choices().iter())
                     .map(|choice| Feedback::from(rows[3 * choice.arm.number() as usize] > 0.0))
                     .collect();
-                policy.learn(&slate, &seen).unwrap();
+                policy.learn_slate(&slate, &seen).unwrap();
                 slate.arms().for_each(|arm| arms.push_str(&arm.number().to_string()));
             }
             assert_eq!(arms, $arms);
@@ -95,7 +95,7 @@ fn hybrid_lin_ucb_replays() {
     let mut arms = String::new();
     for _ in 0..24 {
         let (context, rows) = (normals(&mut contexts, 3), normals(&mut contexts, 15));
-        let arm = policy.select(&context, Candidates::new(&items, &rows), &mut draws).unwrap().arm;
+        let arm = policy.select(&featured(&context, &items, &rows), &mut draws).unwrap().arm;
         let row = &rows[3 * arm.number() as usize..][..3];
         policy.update(arm, &context, row, f64::from(u8::from(row[0] > 0.0)), 1.0).unwrap();
         arms.push_str(&arm.number().to_string());

@@ -2,7 +2,7 @@
 
 use crate::support::{normals, rng};
 use dht_bandits::{
-    ArmId, Available, DiagonalLogisticTs, Error, LinTs, LinUcb, Normalizer, PyramidPool, RidgeOptions, Thompson,
+    ArmId, DiagonalLogisticTs, Error, LinTs, LinUcb, Normalizer, PyramidPool, Request, RidgeOptions, Thompson,
     TopKThompson, Ucb,
     features::NormalizerOptions,
     policy::{Fixed, Uniform},
@@ -38,8 +38,8 @@ fn a_policy_that_was_saved_goes_on_to_the_bit() {
     let mut contexts = rng(3);
     for _ in 0..50 {
         let context = normals(&mut contexts, 11);
-        let choice = policy.select(&context, Available::All, &mut left).unwrap();
-        assert_eq!(loaded.select(&context, Available::All, &mut right).unwrap(), choice);
+        let choice = policy.select(&Request::new(&context), &mut left).unwrap();
+        assert_eq!(loaded.select(&Request::new(&context), &mut right).unwrap(), choice);
         policy.update(choice.arm, &context, context[1], 1.0).unwrap();
         loaded.update(choice.arm, &context, context[1], 1.0).unwrap();
     }

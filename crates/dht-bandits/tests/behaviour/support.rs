@@ -1,5 +1,7 @@
 //! What several test files need: a generator, contexts, and ridge regression by dense inversion.
 
+use dht_bandits::policy::Featured;
+use dht_bandits::{ArmId, Request};
 use nalgebra::{DMatrix, DVector};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -37,6 +39,11 @@ impl Dense {
         let solved = self.a.clone().lu().solve(&x).unwrap();
         (solved.dot(&self.b), solved.dot(&x).sqrt())
     }
+}
+
+/// Arms with a row of features each.
+pub fn featured<'a>(context: &'a [f64], arms: &'a [ArmId], features: &'a [f64]) -> Request<'a> {
+    Request::new(context).featured(Featured::new(arms, features, features.len() / arms.len()).unwrap())
 }
 
 pub fn assert_close(got: f64, expected: f64, relative: f64, what: &str) {

@@ -1,7 +1,7 @@
 //! Change tests: by hand, false alarms, delays.
 
 use dht_bandits::drift::{Adwin, Change, ChangeDetector, PageHinkley, ResetOnChange};
-use dht_bandits::{Available, LinUcb, Policy, RidgeOptions, Ucb};
+use dht_bandits::{LinUcb, Policy, Request, RidgeOptions, Ucb};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -104,7 +104,7 @@ fn a_policy_is_reset_when_its_predictions_grow_worse_and_not_while_it_learns() {
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     for round in 0..2000 {
         let context = [1.0, rng.random::<f64>() - 0.5];
-        let decision = policy.decide(&context, Available::All, &mut rng).unwrap();
+        let decision = policy.decide(&Request::new(&context), &mut rng).unwrap();
         let sign = if round < 1000 { 1.0 } else { -1.0 };
         let reward = sign * (context[1] + decision.arm().number() as f64) + 0.1 * rng.random::<f64>();
         policy.learn(&decision, reward).unwrap();

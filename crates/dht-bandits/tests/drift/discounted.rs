@@ -1,7 +1,7 @@
 //! Ridges with one clock, against a dense ridge with discounted sums.
 
 use dht_bandits::posterior::{DecayClock, DiscountedRidge, DiscountedRidgeOptions, Forgetting, Score};
-use dht_bandits::{ArmId, Available, Disjoint, Error, Observation, Thompson, Ucb};
+use dht_bandits::{ArmId, Disjoint, Error, Observation, Request, Thompson, Ucb};
 use nalgebra::{DMatrix, DVector};
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
@@ -123,7 +123,7 @@ fn an_arm_that_nobody_chooses_grows_uncertain_up_to_the_prior() {
     }
     assert!((before.width - prior).abs() < 1e-12);
     // The score of a batch and of a choice are the same.
-    let choice = policy.select(&x, Available::Only(&[ArmId::new(0)]), &mut rng).unwrap();
+    let choice = policy.select(&Request::new(&x).only(&[ArmId::new(0)]), &mut rng).unwrap();
     assert_eq!((choice.mean, choice.width), (before.mean, before.width));
 }
 
@@ -172,7 +172,7 @@ fn a_saved_policy_goes_on_to_the_bit_and_a_damaged_clock_is_refused() {
                 if clock == DecayClock::Time {
                     policy.elapse(rng.random::<f64>()).unwrap();
                 }
-                let choice = policy.select(&x, Available::All, rng).unwrap();
+                let choice = policy.select(&Request::new(&x), rng).unwrap();
                 policy.update(choice.arm, &x, x[1], 1.0).unwrap();
             }
         };
@@ -199,7 +199,7 @@ fn a_batch_that_is_refused_leaves_arms_and_clock_as_they_were() {
     let mut observations = Vec::new();
     for _ in 0..20 {
         let x = context(&mut rng);
-        observations.push(Observation::new(policy.decide(&x, Available::All, &mut rng).unwrap(), 0.2));
+        observations.push(Observation::new(policy.decide(&Request::new(&x), &mut rng).unwrap(), 0.2));
     }
     policy.learn_batch(&observations).unwrap();
     let before = policy.state();
@@ -234,7 +234,7 @@ fn idle_arms_draw_no_wilder_than_the_prior() {
     let x = [1.0, 0.0, 0.0];
     // N(0, 1/λ): deviation 1.41; the mean of |draws| is 1.13.
     let mean = (0..4000)
-        .map(|_| policy.select(&x, Available::Only(&[ArmId::new(0)]), &mut rng).unwrap().score.abs())
+        .map(|_| policy.select(&Request::new(&x).only(&[ArmId::new(0)]), &mut rng).unwrap().score.abs())
         .sum::<f64>()
         / 4000.0;
     assert!((mean - 1.128).abs() < 0.07, "{mean}");
@@ -243,8 +243,9 @@ fn idle_arms_draw_no_wilder_than_the_prior() {
 #[test]
 fn a_reset_policy_is_new_but_for_its_arms_and_clock() {
     let mut policy = policy(0.9, DecayClock::Updates);
-    let only = Available::Only(&[ArmId::new(0)]);
-    let decision = policy.decide(&[1.0, 0.0, 0.0], only, &mut ChaCha8Rng::seed_from_u64(8)).unwrap();
+    let only = [ArmId::new(0)];
+    let decision =
+        policy.decide(&Request::new(&[1.0, 0.0, 0.0]).only(&only), &mut ChaCha8Rng::seed_from_u64(8)).unwrap();
     policy.update(ArmId::new(1), &[1.0, 0.5, 0.0], 1.0, 1.0).unwrap();
     policy.remove_arm(ArmId::new(3)).unwrap();
     policy.reset();

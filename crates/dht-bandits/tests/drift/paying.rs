@@ -3,7 +3,7 @@
 use dht_bandits::drift::{Adwin, PageHinkley, ResetOnChange, SlidingWindow};
 use dht_bandits::posterior::{DecayClock, DiscountedRidge, DiscountedRidgeOptions, Forgetting};
 use dht_bandits::simulation::{Comparison, Entry, Environment, GlmEnvironment, compare};
-use dht_bandits::{Available, Disjoint, LinUcb, Policy, Result, RidgeOptions, Ucb};
+use dht_bandits::{Disjoint, LinUcb, Policy, Request, Result, RidgeOptions, Ucb};
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -146,7 +146,7 @@ fn forgetting_by_time_beats_the_stationary_policy_where_the_world_moves_by_time(
                 world = GlmEnvironment::linear(4, 5, 0.1, &mut rng).unwrap();
             }
             world.advance(&mut rng);
-            let decision = policy.decide(world.context(), Available::All, &mut rng).unwrap();
+            let decision = policy.decide(&Request::new(world.context()), &mut rng).unwrap();
             let reward = world.reward(decision.arm(), &mut rng);
             Policy::learn(&mut policy, &decision, reward).unwrap();
             regret += world.best() - world.expected(decision.arm());

@@ -2,7 +2,7 @@
 
 use dht_bandits::drift::SlidingWindow;
 use dht_bandits::posterior::Forgetting;
-use dht_bandits::{ArmId, Available, LinUcb, Policy, RidgeOptions, Ucb};
+use dht_bandits::{ArmId, LinUcb, Policy, Request, RidgeOptions, Ucb};
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -66,7 +66,7 @@ fn removed_arms_are_left_out_and_bad_input_changes_nothing() {
         }
     }
     assert_eq!(window.arms().len(), 2);
-    assert!(window.select(&[1.0, 0.0, 0.0], Available::All, &mut rng).is_ok());
+    assert!(window.select(&Request::new(&[1.0, 0.0, 0.0]), &mut rng).is_ok());
     assert!(SlidingWindow::new(ridge(), 0).is_err());
     let fading = RidgeOptions { forgetting: Forgetting::new(0.9).unwrap(), ..RidgeOptions::default() };
     assert!(SlidingWindow::new(LinUcb::new(3, 3, fading, Ucb { alpha: 1.0 }).unwrap(), 5).is_err());

@@ -1,11 +1,15 @@
 //! Each kind of thing that is saved or sent, in full health.
 
+use dht_bandits::Policy;
 use dht_bandits::{
-    ArmId, Available, Candidates, Disjoint, EpsilonGreedy, HybridLinUcb, LinTs, LinUcb, Normalizer, Observation,
-    PyramidPool, RidgeOptions, Thompson, TopKThompson, Ucb,
+    ArmId, Disjoint, EpsilonGreedy, HybridLinUcb, LinTs, LinUcb, Normalizer, Observation, PyramidPool, Request,
+    RidgeOptions, Thompson, TopKThompson, Ucb,
     exploration::{Exploration, Greedy},
     features::NormalizerOptions,
-    policy::{Feedback, Fixed, HybridOptions, SharedLinUcb, Slate, Uniform},
+    policy::{
+        AnyPolicy, AnyRule, BetaThompson, ContextFree, ContextFreeRule, Featured, Feedback, Fixed, HybridOptions,
+        NoisyLinTs, NormaliserSettings, PolicyKind, PolicySettings, SharedLinUcb, Slate, Ucb1, Uniform,
+    },
     posterior::{
         DecayClock, DiagonalLaplace, DiagonalLaplaceOptions, DiscountedRidge, DiscountedRidgeOptions, Forgetting,
         FullLaplace, FullLaplaceOptions, Posterior, Ridge,
@@ -14,6 +18,11 @@ use dht_bandits::{
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::Serialize;
+
+/// Arms with a row of features each.
+pub fn featured<'a>(context: &'a [f64], arms: &'a [ArmId], features: &'a [f64]) -> Request<'a> {
+    Request::new(context).featured(Featured::new(arms, features, features.len() / arms.len()).unwrap())
+}
 
 pub fn rng() -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(1)
@@ -73,9 +82,27 @@ impl Healthy for DiagonalLaplace {
 /// The policy, what it learned, and what it decides.
 fn disjoint<P: Healthy>() -> [String; 4] {
     let policy = P::policy();
-    let decision = policy.decide(&context(3), Available::All, &mut rng()).unwrap();
+    let decision = policy.decide(&Request::new(&context(3)), &mut rng()).unwrap();
     let delta = policy.diff(&P::blank()).unwrap();
     [text(&policy), text(&delta), text(&decision), text(&Observation::new(decision, 1.0))]
+}
+
+fn context_free<R: ContextFreeRule>(rule: R) -> ContextFree<R> {
+    let mut policy = ContextFree::new(3, rule).unwrap();
+    policy.update(ArmId::new(1), &[], 1.0, 2.0).unwrap();
+    policy
+}
+
+/// With a scaling, in its warm-up before so many rewards.
+fn chosen_by_settings(warm_up: u64) -> AnyPolicy {
+    let rule = AnyRule::Thompson(Thompson { alpha: 0.5 });
+    let normaliser = Some(NormaliserSettings { warm_up, bias: true, floor: 1e-9, clip: None });
+    let settings = PolicySettings { normaliser, ..PolicySettings::new(PolicyKind::Linear, 2, 3, Some(rule)) };
+    let mut policy = AnyPolicy::new(settings).unwrap();
+    for round in 0..5 {
+        policy.update(ArmId::new(round % 3), &[1.0, round as f64], 1.0, 1.0).unwrap();
+    }
+    policy
 }
 
 pub fn per_arm() -> TopKThompson {
@@ -85,8 +112,8 @@ pub fn per_arm() -> TopKThompson {
 
 pub fn shared() -> SharedLinUcb {
     let mut shared = SharedLinUcb::shared(2, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
-    let slate = shared.select(2, Candidates::new(&[5, 6].map(ArmId::new), &context(4)), &mut rng()).unwrap();
-    shared.learn(&slate, &[Feedback::from(true), Feedback::Unobserved]).unwrap();
+    let slate = shared.select_slate(2, &featured(&[], &[5, 6].map(ArmId::new), &context(4)), &mut rng()).unwrap();
+    shared.learn_slate(&slate, &[Feedback::from(true), Feedback::Unobserved]).unwrap();
     shared
 }
 
@@ -99,14 +126,14 @@ pub fn hybrid() -> HybridLinUcb {
 /// What the semi-bandits and the hybrid choose.
 fn choices() -> [String; 3] {
     let (mut rng, arms) = (rng(), [0, 1, 3].map(ArmId::new));
-    let mut slate = |select: &dyn Fn(Candidates<'_>, &mut ChaCha8Rng) -> Slate| {
-        text(&select(Candidates::new(&arms, &context(6)), &mut rng))
+    let mut slate = |select: &dyn Fn(&Request<'_>, &mut ChaCha8Rng) -> Slate| {
+        text(&select(&featured(&[], &arms, &context(6)), &mut rng))
     };
     let slates = [
-        slate(&|candidates, rng| per_arm().select(2, candidates, rng).unwrap()),
-        slate(&|candidates, rng| shared().select(2, candidates, rng).unwrap()),
+        slate(&|candidates, rng| per_arm().select_slate(2, candidates, rng).unwrap()),
+        slate(&|candidates, rng| shared().select_slate(2, candidates, rng).unwrap()),
     ];
-    let decision = hybrid().decide(&context(2), Candidates::new(&arms[..2], &context(6)), &mut rng).unwrap();
+    let decision = hybrid().decide(&featured(&context(2), &arms[..2], &context(6)), &mut rng).unwrap();
     let [first, second] = slates;
     [first, second, text(&decision)]
 }
@@ -125,6 +152,11 @@ pub fn texts() -> Vec<String> {
         text(&hybrid()),
         text(&norm),
         text(&PyramidPool::grid(0..=1, 1..=2).unwrap()),
+        text(&trained(NoisyLinTs::new(3, 3, Default::default(), Thompson { alpha: 0.5 }).unwrap())),
+        text(&context_free(Ucb1::default())),
+        text(&context_free(BetaThompson::default())),
+        text(&chosen_by_settings(3)),
+        text(&chosen_by_settings(9)),
         text(&Uniform::new(2, 3).unwrap()),
         text(&Fixed::new(2, 3, ArmId::new(1)).unwrap()),
         text(&lin_ucb.state().header),

@@ -2,10 +2,13 @@
 
 use crate::corpus::{DiscountedLinUcb, Healthy, context, hybrid, per_arm, rng, shared, text};
 use dht_bandits::{
-    ArmId, Available, Candidates, Decision, Disjoint, EpsilonGreedy, HybridLinUcb, LinTs, LinUcb, Normalizer,
-    Observation, Policy, PyramidPool, Result, Thompson, TopK, TopKThompson,
+    ArmId, Decision, Disjoint, EpsilonGreedy, HybridLinUcb, LinTs, LinUcb, Normalizer, Observation, Policy,
+    PyramidPool, Request, Result, Thompson, TopK, TopKThompson,
     exploration::Exploration,
-    policy::{Delta, Feedback, Fixed, SharedLinUcb, Slate, StateHeader, Uniform},
+    policy::{
+        AnyPolicy, BetaThompson, ContextFree, Delta, Featured, Feedback, Fixed, NoisyLinTs, SharedLinUcb, Slate,
+        StateHeader, Ucb1, Uniform,
+    },
     posterior::{DiagonalLaplace, Forgetting, FullLaplace, Posterior, Ridge},
 };
 use serde::Serialize;
@@ -19,6 +22,10 @@ pub fn works(file: &[u8]) -> bool {
         && single::<DiscountedLinUcb>(file)
         && single::<Uniform>(file)
         && single::<Fixed>(file)
+        && single::<NoisyLinTs>(file)
+        && single::<ContextFree<Ucb1>>(file)
+        && single::<ContextFree<BetaThompson>>(file)
+        && single::<AnyPolicy>(file)
         && disjoint::<Ridge>(file)
         && disjoint::<FullLaplace>(file)
         && disjoint::<DiagonalLaplace>(file)
@@ -49,7 +56,7 @@ fn single<T: Policy + Serialize + DeserializeOwned>(file: &[u8]) -> bool {
 
 fn chooses_and_learns<T: Policy + Serialize + DeserializeOwned>(policy: &mut T) -> bool {
     let context = context(policy.dimension().min(1 << 12));
-    let Ok(decision) = policy.decide(&context, Available::All, &mut rng()) else { return again(policy) };
+    let Ok(decision) = policy.decide(&Request::new(&context), &mut rng()) else { return again(policy) };
     let width = decision.choice.width;
     decision.choice.mean.is_finite()
         && width.is_finite()
@@ -81,7 +88,7 @@ fn disjoint<P: Healthy>(file: &[u8]) -> bool {
     let decision = read::<Decision>(file);
     let observation = read::<Observation>(file).or_else(|| Some(Observation::new(decision?, 1.0)));
     if let Some(observation) = observation {
-        let sound = healthy.decide(&context(3), Available::All, &mut rng()).unwrap();
+        let sound = healthy.decide(&Request::new(&context(3)), &mut rng()).unwrap();
         let batch = [Observation::new(sound, 1.0), observation];
         let [_, Observation { decision, reward, .. }] = &batch;
         fits &= whole(&mut healthy, |policy| policy.learn(decision, *reward))
@@ -117,17 +124,18 @@ impl<P: Posterior, E: Exploration> Slates for TopK<P, E> {
     fn try_out(&mut self) -> bool {
         let arms: Vec<_> = self.arms().iter().chain([ArmId::new(99)]).take(3).collect();
         let context = context(self.dimension().min(1 << 12));
-        let slate = self.select(1, Candidates::in_context(&arms, &context), &mut rng());
+        let slate = Featured::new(&arms, &context.repeat(arms.len()), context.len())
+            .and_then(|features| self.select_slate(1, &Request::new(&[]).featured(features), &mut rng()));
         let Ok(slate) = slate else { return again(self) };
-        again(&slate) && whole(self, |policy| policy.learn(&slate, &[Feedback::from(true)]))
+        again(&slate) && whole(self, |policy| policy.learn_slate(&slate, &[Feedback::from(true)]))
     }
 
     fn learn_slate(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
-        self.learn(slate, feedback)
+        self.learn_slate(slate, feedback)
     }
 
     fn learn_all(&mut self, feedback: &[dht_bandits::policy::ArmFeedback<'_>]) -> Result<()> {
-        self.update(feedback)
+        self.update_batch(feedback)
     }
 }
 
@@ -136,7 +144,8 @@ fn mixed(file: &[u8]) -> bool {
     let damaged = read::<HybridLinUcb>(file).is_none_or(|mut policy| {
         let arms: Vec<_> = policy.arms().iter().take(2).collect();
         let (x, z) = (context(policy.dimension()), context(policy.shared_dimension()));
-        let decision = policy.decide(&x, Candidates::in_context(&arms, &z), &mut rng());
+        let decision = Featured::new(&arms, &z.repeat(arms.len()), z.len())
+            .and_then(|features| policy.decide(&Request::new(&x).featured(features), &mut rng()));
         let Ok(decision) = decision else { return again(&policy) };
         again(&decision) && whole(&mut policy, |policy| policy.learn(&decision, 1.0))
     });

@@ -12,7 +12,7 @@ use rand::RngExt;
 fn one_table_has_every_estimate_of_every_policy() {
     let mut rng = rng(1);
     let log = log(&mut rng, 4000);
-    let targets = [Target::new("better", |context, _| Ok(target(context))), Target::always(arm(0))];
+    let targets = [Target::new("better", |request| Ok(target(request.context))), Target::always(arm(0))];
     let settings = EvaluationSettings {
         model: Some(CrossFit { model: OutcomeModel::Logistic { prior_precision: 1.0 }, ..CrossFit::default() }),
         resamples: 100,
@@ -44,7 +44,7 @@ fn one_table_has_every_estimate_of_every_policy() {
 fn choices_that_the_log_never_makes_are_counted_as_unsupported() {
     let mut rng = rng(2);
     let mut log = log(&mut rng, 500);
-    let half = |_: &[f64], _: dht_bandits::Available<'_>| Ok(vec![(arm(0), 0.25), (arm(9), 0.75)]);
+    let half = |_: &dht_bandits::Request<'_>| Ok(vec![(arm(0), 0.25), (arm(9), 0.75)]);
     let targets = [Target::new("bold", half)];
     let table = evaluate(&log, &targets, &EvaluationSettings::default(), &mut rng).unwrap();
     let estimate = table.row("bold", "IPS").unwrap().estimate;
@@ -73,8 +73,8 @@ fn a_refusal_of_a_policy_names_the_round() {
     let mut rng = rng(3);
     let log = log(&mut rng, 50);
     let policy = LinUcb::new(2, 2, RidgeOptions::default(), Ucb { alpha: 0.0 }).unwrap();
-    let of_policy = |context: &[f64], _: dht_bandits::Available<'_>| {
-        policy.score(arm(0), context)?;
+    let of_policy = |request: &dht_bandits::Request<'_>| {
+        policy.score(arm(0), request.context)?;
         Ok(vec![(arm(0), 1.0)])
     };
     let refused = evaluate(&log, &[Target::new("other", of_policy)], &EvaluationSettings::default(), &mut rng);

@@ -2,7 +2,7 @@
 
 use crate::support::{decision, read, rng};
 use dht_bandits::log::{DecisionLog, LineProblem, LogError, LogReader, LogSettings, ReadSettings, RewardProblem};
-use dht_bandits::{ArmId, Available, LinTs, Policy, RidgeOptions, Thompson};
+use dht_bandits::{ArmId, LinTs, Policy, Request, RidgeOptions, Thompson};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
@@ -240,7 +240,7 @@ fn a_policy_learns_from_its_log_what_it_learned_in_service() {
     let mut rng = rng(1);
     for number in 0..200 {
         let context = [1.0, f64::from(number % 7) - 3.0];
-        let mut decision = served.decide(&context, Available::All, &mut rng).unwrap();
+        let mut decision = served.decide(&Request::new(&context), &mut rng).unwrap();
         decision.choice.propensity.get_or_insert(0.5);
         let id = log.append(&decision, None, f64::from(number)).unwrap();
         let reward = context[1] * 0.1 * decision.arm().number() as f64;

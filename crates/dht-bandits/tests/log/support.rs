@@ -2,7 +2,7 @@
 
 use dht_bandits::log::{JoinedDecision, LogError, LogReader, ReadSettings};
 use dht_bandits::policy::{Decision, Uniform};
-use dht_bandits::{Available, Policy};
+use dht_bandits::{Policy, Request};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use std::path::Path;
@@ -15,7 +15,7 @@ pub fn rng(seed: u64) -> ChaCha8Rng {
 pub fn decision(number: u64) -> Decision {
     let policy = Uniform::new(2, 3).unwrap_or_else(|error| unreachable!("{error}"));
     let context = [number as f64, 0.1 + number as f64 / 3.0];
-    policy.decide(&context, Available::All, &mut rng(number)).unwrap_or_else(|error| unreachable!("{error}"))
+    policy.decide(&Request::new(&context), &mut rng(number)).unwrap_or_else(|error| unreachable!("{error}"))
 }
 
 pub fn read(folder: &Path, settings: ReadSettings) -> (Vec<JoinedDecision>, Vec<LogError>, LogReader) {

@@ -1,8 +1,8 @@
 //! Whether policies find the planted best arm, over seeds.
 
 use dht_bandits::{
-    ArmId, Available, DiagonalLogisticTs, EpsilonGreedy, LinTs, LinUcb, LogisticTs, RidgeOptions, Thompson,
-    TopKThompson, Ucb,
+    ArmId, DiagonalLogisticTs, EpsilonGreedy, LinTs, LinUcb, LogisticTs, Request, RidgeOptions, Thompson, TopKThompson,
+    Ucb,
     exploration::Greedy,
     features::columns,
     policy::{LogisticUcb, SharedLinUcb, Uniform},
@@ -109,7 +109,7 @@ fn ten_classes_as_arms_reach_their_reference_reward() {
             };
             let features: Vec<f64> = prototypes[class].iter().map(&mut noisy).collect();
             let context = columns::with_bias(&features);
-            let decision = policy.decide(&context, Available::All, &mut rng).unwrap();
+            let decision = policy.decide(&Request::new(&context), &mut rng).unwrap();
             let reward = f64::from(u8::from(decision.arm() == ArmId::new(class as u64)));
             policy.learn(&decision, reward).unwrap();
             earned += reward / 2000.0;

@@ -2,4 +2,5 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 mod learning;
+mod propensities;
 mod sampling;

@@ -1,6 +1,9 @@
 //! Whether draws come from the posterior they should come from.
 
-use dht_bandits::{ArmId, Available, Candidates, LinTs, RidgeOptions, Thompson, policy::SharedLinTs};
+use dht_bandits::{
+    ArmId, LinTs, Request, RidgeOptions, Thompson,
+    policy::{Featured, SharedLinTs},
+};
 use nalgebra::{DMatrix, DVector};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -45,6 +48,11 @@ fn assert_same_frequency(left: u32, right: u32, draws: u32) {
     assert!(gap.abs() <= 5.0 * deviation.max(1.0), "{left} and {right} of {draws}");
 }
 
+/// Arms with a row of features each.
+fn featured<'a>(context: &'a [f64], arms: &'a [ArmId], features: &'a [f64]) -> Request<'a> {
+    Request::new(context).featured(Featured::new(arms, features, features.len() / arms.len()).unwrap())
+}
+
 #[test]
 fn scalar_draws_choose_arms_as_often_as_draws_of_whole_weight_vectors() {
     let (dimension, arms, draws) = (5, 4, 20_000);
@@ -62,14 +70,14 @@ fn scalar_draws_choose_arms_as_often_as_draws_of_whole_weight_vectors() {
     let samplers: Vec<_> = oracles.iter().map(|oracle| oracle.sampler(0.6)).collect();
     let (mut ours, mut theirs) = (vec![0u32; arms], vec![0u32; arms]);
     for _ in 0..draws {
-        let choice = policy.select(&context, Available::All, &mut rng).unwrap();
+        let choice = policy.select(&Request::new(&context), &mut rng).unwrap();
         ours[choice.arm.number() as usize] += 1;
         let scores: Vec<_> = samplers.iter().map(|sample| sample(&mut rng).dot(&x)).collect();
         let best = (0..arms).max_by(|&a, &b| scores[a].total_cmp(&scores[b])).unwrap();
         theirs[best] += 1;
     }
     ours.iter().zip(&theirs).for_each(|(&left, &right)| assert_same_frequency(left, right, draws));
-    let logged = policy.propensities(&context, Available::All, draws, &mut rng).unwrap();
+    let logged = policy.propensities(&Request::new(&context)).unwrap();
     for (entry, &right) in logged.iter().zip(&theirs) {
         assert_same_frequency((entry.probability * f64::from(draws)).round() as u32, right, draws);
     }
@@ -86,9 +94,9 @@ fn one_draw_of_shared_weights_scores_all_candidates_together() {
         let items = [0, 1, 2].map(ArmId::new);
         for round in 0..30 {
             let rows = normals(&mut rng, 3 * dimension);
-            let slate = policy.select(1, Candidates::new(&items, &rows), &mut rng).unwrap();
+            let slate = policy.select_slate(1, &featured(&[], &items, &rows), &mut rng).unwrap();
             let position = slate.choices()[0].arm.number() as usize;
-            policy.learn(&slate, &[dht_bandits::policy::Feedback::from(round % 3 == 0)]).unwrap();
+            policy.learn_slate(&slate, &[dht_bandits::policy::Feedback::from(round % 3 == 0)]).unwrap();
             oracle.learn(&rows[position * dimension..][..dimension], f64::from(u8::from(round % 3 == 0)));
         }
         // Two candidates nearly alike, and one apart.
@@ -99,7 +107,7 @@ fn one_draw_of_shared_weights_scores_all_candidates_together() {
         let sample = oracle.sampler(1.0);
         let (mut ours, mut theirs) = ([0u32; 3], [0u32; 3]);
         for _ in 0..draws {
-            let slate = policy.select(1, Candidates::new(&items, &rows), &mut rng).unwrap();
+            let slate = policy.select_slate(1, &featured(&[], &items, &rows), &mut rng).unwrap();
             ours[slate.choices()[0].arm.number() as usize] += 1;
             let theta = sample(&mut rng);
             let score =
@@ -117,7 +125,7 @@ fn the_noise_of_equal_arms_is_uncorrelated() {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let draws = 30_000;
     let wins: Vec<_> = (0..draws)
-        .map(|_| policy.select(&[1.0, -1.0], Available::All, &mut rng).unwrap().arm.number() as usize)
+        .map(|_| policy.select(&Request::new(&[1.0, -1.0]), &mut rng).unwrap().arm.number() as usize)
         .collect();
     let mut pairs = [[0i64; 3]; 3];
     wins.windows(2).for_each(|pair| pairs[pair[0]][pair[1]] += 1);

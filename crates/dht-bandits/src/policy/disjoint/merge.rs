@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 
 header_reader!("delta/");
 
+/// What the kind of a delta has before the posterior's name where all arms share their weights.
+const SHARED: &str = "shared/";
+
 /// The difference between a policy and an earlier snapshot of it: what each arm has learned, without the prior, and
 /// which arms were removed. To be sent to another machine.
 ///
@@ -82,7 +85,8 @@ impl Delta {
     /// The length of an arm's precision.
     fn precision_length(&self) -> Result<usize> {
         let d = self.dimension;
-        match self.header.kind.strip_prefix("delta/") {
+        let posterior = self.header.kind.strip_prefix("delta/");
+        match posterior.map(|posterior| posterior.strip_prefix(SHARED).unwrap_or(posterior)) {
             Some(<Ridge as Posterior>::NAME | <FullLaplace as Posterior>::NAME) => {
                 // The triangle of no dimension that fits into memory overflows.
                 Ok(d.checked_add(1).and_then(|above| d.checked_mul(above)).map_or(usize::MAX, |square| square / 2))
@@ -113,6 +117,24 @@ impl Delta {
             check_saved_count("updates of arm of delta", index, evidence.updates)?;
         }
         Ok(())
+    }
+}
+
+impl Delta {
+    /// The same, of weights that all arms share.
+    pub(crate) fn into_shared(mut self) -> Self {
+        let posterior = self.header.kind.strip_prefix("delta/").unwrap_or_default();
+        self.header = StateHeader::of(format!("delta/{SHARED}{posterior}"));
+        self
+    }
+
+    /// The delta of a policy with one arm, of one of weights that all arms share.
+    ///
+    /// # Errors
+    /// A delta of a policy whose arms have weights of their own.
+    pub(crate) fn of_shared(&self, posterior: &str) -> Result<Self> {
+        check_header(&self.header, &format!("delta/{SHARED}{posterior}"))?;
+        Ok(Self { header: StateHeader::of(format!("delta/{posterior}")), ..self.clone() })
     }
 }
 

@@ -2,19 +2,21 @@
 
 mod drift;
 mod merge;
+mod propensities;
 mod select_batch;
 mod state;
 
-use super::{Choice, Decision, Observation, Policy};
-use crate::arm::{ArmId, Available};
+use super::choose::{Chosen, ScoredArms, choose, drawn_value};
+use super::{Actions, Choice, Decision, Observation, Policy, Propensity, Request};
+use crate::arm::ArmId;
 use crate::arm_set::{ArmSet, SlotSpace, Slots};
 use crate::clock::{Clock, check_epoch};
 use crate::error::Result;
-use crate::exploration::{Best, Exploration};
+use crate::exploration::Exploration;
 use crate::gaussian::Score;
 use crate::posterior::{Posterior, Sample, UpdateBatch};
-use crate::validate::{check_finite, check_scalar, check_weight};
-use rand::{Rng, RngExt};
+use crate::validate::{check_finite, check_weight};
+use rand::Rng;
 
 pub use merge::Delta;
 pub use select_batch::ChoiceBatch;
@@ -23,16 +25,16 @@ pub use state::DisjointState;
 /// A policy whose arms share nothing: a [`Posterior`] of each arm's weights, and an [`Exploration`] rule.
 ///
 /// `select` costs one O(d²) (or, with a diagonal, O(d)) score per available arm and does not allocate (up to 1,024 arms,
-/// or with [`Available::All`]); `update` costs O(d²) (O(d)) for one arm and does not allocate.
+/// or with [`Actions::All`]); `update` costs O(d²) (O(d)) for one arm and does not allocate.
 ///
 /// ```
-/// use dht_bandits::{Available, LinUcb, RidgeOptions, Ucb};
+/// use dht_bandits::{LinUcb, Request, RidgeOptions, Ucb};
 /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 ///
 /// let mut rng = ChaCha8Rng::seed_from_u64(7);
 /// let mut policy = LinUcb::new(2, 3, RidgeOptions::with_prior_precision(1.0), Ucb { alpha: 0.5 })?;
 /// let context = [1.0, 0.2];
-/// let decision = policy.decide(&context, Available::All, &mut rng)?; // keep it while the reward is on its way
+/// let decision = policy.decide(&Request::new(&context), &mut rng)?; // keep it while the reward is on its way
 /// policy.learn(&decision, 1.0)?;
 /// assert!(policy.score(decision.arm(), &context)?.mean > 0.0);
 /// # Ok::<(), dht_bandits::Error>(())
@@ -58,6 +60,16 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         let (set, update_batch) = (ArmSet::new(arms)?, UpdateBatch::default());
         (0..arms).for_each(|_| posterior.push_prior());
         Ok(Self { arms: set, posterior, exploration, clock: Clock::default(), update_batch })
+    }
+
+    /// A policy of these arms and of what they have learned.
+    pub(crate) fn of_parts(arms: ArmSet, posterior: P, exploration: E, clock: Clock) -> Self {
+        Self { arms, posterior, exploration, clock, update_batch: UpdateBatch::default() }
+    }
+
+    /// Arms, what they have learned, and the clock.
+    pub(crate) fn into_parts(self) -> (ArmSet, P, Clock) {
+        (self.arms, self.posterior, self.clock)
     }
 
     /// The length of a context.
@@ -173,10 +185,11 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     ///
     /// # Errors
     /// As [`select`](Self::select).
-    pub fn scores(&self, context: &[f64], available: Available<'_>, out: &mut Vec<(ArmId, Score)>) -> Result<()> {
+    pub fn scores(&self, request: &Request<'_>, out: &mut Vec<(ArmId, Score)>) -> Result<()> {
+        let context = request.context;
         check_finite("context", context, self.dimension())?;
         let mut space = SlotSpace::default();
-        let slots = self.arms.resolve(available, &mut space)?;
+        let slots = self.arms.resolve(request.actions.available(), &mut space)?;
         let before = out.len();
         self.posterior.fold(slots, context, (), |(), slot, score| out.push((self.arms.id(slot), score)));
         let outcome = out[before..].iter().try_for_each(|(_, score)| score.checked().map(drop));
@@ -186,64 +199,50 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         outcome
     }
 
-    /// Chooses the arm of the highest value; ties are broken by the generator, uniformly.
+    /// Chooses one of the arms of a request; ties are broken by the generator, uniformly. Features of actions are
+    /// ignored.
+    ///
+    /// The [`propensity`](Choice::propensity) is there where it costs nothing; [`decide`](Self::decide) always
+    /// computes it.
     ///
     /// # Errors
     /// A context of the wrong length or not finite, an unknown or removed arm, nothing available, scores that overflow.
-    pub fn select<R: Rng + ?Sized>(&self, context: &[f64], available: Available<'_>, rng: &mut R) -> Result<Choice> {
-        check_finite("context", context, self.dimension())?;
-        match self.arms.every_slot() {
+    pub fn select<R: Rng + ?Sized>(&self, request: &Request<'_>, rng: &mut R) -> Result<Choice> {
+        check_finite("context", request.context, self.dimension())?;
+        match (request.actions, self.arms.every_slot()) {
             // The common case, without the memory of a set of slots.
-            Some(slots) if available == Available::All => self.choose(context, slots, rng),
-            _ => self.choose(context, self.arms.resolve(available, &mut SlotSpace::default())?, rng),
+            (Actions::All, Some(slots)) => self.choose(request.context, slots, rng),
+            (actions, _) => {
+                let mut space = SlotSpace::default();
+                self.choose(request.context, self.arms.resolve(actions.available(), &mut space)?, rng)
+            }
         }
     }
 
+    #[inline(always)]
     fn choose<R: Rng + ?Sized>(&self, context: &[f64], slots: Slots<'_>, rng: &mut R) -> Result<Choice> {
-        let count = slots.count();
-        let explored = self.explored(count, rng);
-        let best = self.posterior.fold(slots, context, Best::new(), |best, slot, score| {
-            best.or(slot, self.exploration.value(score, rng), score, rng)
-        });
-        let explored = explored.and_then(|position| slots.iter().nth(position));
-        self.finish_choice(best, explored.map(|slot| (slot, self.posterior.score(slot, context))), count, rng)
+        let arms = SlotScores { posterior: &self.posterior, slots, context };
+        Ok(self.choice(choose(&arms, &self.exploration, self.clock.version, rng)?))
     }
 
-    /// The position among `count` arms that is drawn uniformly, in a round that explores so.
     #[inline(always)]
-    pub(crate) fn explored<R: Rng + ?Sized>(&self, count: usize, rng: &mut R) -> Option<usize> {
-        let share = self.exploration.uniform_share();
-        (share > 0.0 && rng.random::<f64>() < share).then(|| rng.random_range(0..count))
-    }
-
-    /// The choice between the best of `count` arms and the one that was drawn instead, if one was.
-    #[inline(always)]
-    fn finish_choice<R: Rng + ?Sized>(
-        &self,
-        best: Best,
-        explored: Option<(usize, Score)>,
-        count: usize,
-        rng: &mut R,
-    ) -> Result<Choice> {
-        check_scalar("score", best.value)?;
-        let share = self.exploration.uniform_share();
-        let greedy = (1.0 - share) / f64::from(best.ties);
-        let (slot, value, score) = match explored {
-            Some((slot, score)) => (slot, self.exploration.value(score, rng), score.checked()?),
-            None => (best.slot, best.value, best.score),
-        };
-        let propensity = (!E::DRAWS).then(|| share / count as f64 + if value == best.value { greedy } else { 0.0 });
-        let Score { mean, width } = score;
+    fn choice(&self, chosen: Chosen) -> Choice {
+        let Chosen { index, value, score: Score { mean, width }, propensity } = chosen;
         let Clock { version, epoch } = self.clock;
-        Ok(Choice { arm: self.arms.id(slot), version, score: value, mean, width, propensity, epoch })
+        Choice { arm: self.arms.id(index), version, score: value, mean, width, propensity, epoch }
     }
 
-    /// Chooses, and keeps the context with the choice for feedback that comes later.
+    /// Chooses, and keeps the context with the choice for feedback that comes later. The choice carries its exact
+    /// propensity, for which Thompson sampling integrates: see [`propensities`](Self::propensities).
     ///
     /// # Errors
     /// As [`select`](Self::select).
-    pub fn decide<R: Rng + ?Sized>(&self, context: &[f64], available: Available<'_>, rng: &mut R) -> Result<Decision> {
-        Ok(self.select(context, available, rng)?.with_context(context))
+    pub fn decide<R: Rng + ?Sized>(&self, request: &Request<'_>, rng: &mut R) -> Result<Decision> {
+        let mut choice = self.select(request, rng)?;
+        if choice.propensity.is_none() {
+            choice.propensity = Some(self.propensity_of(request, choice.arm)?);
+        }
+        Ok(choice.with_context(request.context))
     }
 
     /// Learns the reward of a decision. Decisions are not tracked: one that is given twice counts
@@ -299,6 +298,42 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     }
 }
 
+/// The arms in a set of slots, scored in a context.
+struct SlotScores<'a, P> {
+    posterior: &'a P,
+    slots: Slots<'a>,
+    context: &'a [f64],
+}
+
+impl<P: Posterior> ScoredArms for SlotScores<'_, P> {
+    #[inline(always)]
+    fn count(&self) -> usize {
+        self.slots.count()
+    }
+
+    #[inline(always)]
+    fn fold<T>(&self, first: T, gather: impl FnMut(T, usize, Score) -> T) -> T {
+        self.posterior.fold(self.slots, self.context, first, gather)
+    }
+
+    #[inline(always)]
+    fn value<E: Exploration, R: Rng + ?Sized>(
+        &self,
+        rule: &E,
+        learned: u64,
+        slot: usize,
+        score: Score,
+        rng: &mut R,
+    ) -> f64 {
+        drawn_value(self.posterior, rule, learned, slot, score, rng)
+    }
+
+    fn at(&self, position: usize) -> (usize, Score) {
+        let slot = self.slots.iter().nth(position).unwrap_or_default();
+        (slot, self.posterior.score(slot, self.context))
+    }
+}
+
 impl<P: Posterior, E: Exploration> Policy for Disjoint<P, E> {
     fn dimension(&self) -> usize {
         self.dimension()
@@ -316,8 +351,16 @@ impl<P: Posterior, E: Exploration> Policy for Disjoint<P, E> {
         self.clock.epoch
     }
 
-    fn select(&self, context: &[f64], available: Available<'_>, rng: &mut dyn Rng) -> Result<Choice> {
-        self.select(context, available, rng)
+    fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
+        self.select(request, rng)
+    }
+
+    fn decide(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Decision> {
+        self.decide(request, rng)
+    }
+
+    fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
+        self.propensities(request)
     }
 
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {

@@ -1,12 +1,12 @@
 //! Choices for a batch of contexts.
 
 use super::Disjoint;
-use crate::arm::Available;
-use crate::arm_set::SlotSpace;
+use crate::arm_set::{SlotSpace, Slots};
 use crate::error::Result;
-use crate::exploration::{Best, Exploration};
+use crate::exploration::Exploration;
 use crate::gaussian::Score;
-use crate::policy::Choice;
+use crate::policy::choose::{ScoredArms, choose, drawn_value};
+use crate::policy::{Actions, Choice};
 use crate::posterior::Posterior;
 use crate::validate::check_finite;
 use rand::Rng;
@@ -41,20 +41,20 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     ///
     /// # Examples
     /// ```
-    /// use dht_bandits::{Available, LinUcb, RidgeOptions, Ucb, policy::ChoiceBatch};
+    /// use dht_bandits::{Actions, LinUcb, RidgeOptions, Ucb, policy::ChoiceBatch};
     /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
     ///
     /// let policy = LinUcb::new(2, 3, RidgeOptions::default(), Ucb { alpha: 0.5 })?;
     /// let contexts = [1.0, 0.2, 1.0, 0.7, 1.0, -0.4];
     /// let mut batch = ChoiceBatch::default();
-    /// policy.select_batch(&contexts, Available::All, &mut ChaCha8Rng::seed_from_u64(7), &mut batch)?;
+    /// policy.select_batch(&contexts, Actions::All, &mut ChaCha8Rng::seed_from_u64(7), &mut batch)?;
     /// assert_eq!(batch.choices().len(), 3);
     /// # Ok::<(), dht_bandits::Error>(())
     /// ```
     pub fn select_batch<R: Rng + ?Sized>(
         &self,
         contexts: &[f64],
-        available: Available<'_>,
+        actions: Actions<'_>,
         rng: &mut R,
         batch: &mut ChoiceBatch,
     ) -> Result<()> {
@@ -62,18 +62,14 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         let dimension = self.dimension();
         check_finite("contexts", contexts, contexts.len() / dimension * dimension)?;
         let mut space = SlotSpace::default();
-        let slots = self.arms.resolve(available, &mut space)?;
+        let slots = self.arms.resolve(actions.available(), &mut space)?;
         let width = slots.count();
         for contexts in contexts.chunks(CONTEXTS * dimension) {
             batch.scores.resize(contexts.len() / dimension * width, Score { mean: 0.0, width: 0.0 });
             self.posterior.score_batch(slots, contexts, &mut batch.scores);
             for scores in batch.scores.chunks_exact(width) {
-                let explored = self.explored(width, rng);
-                let best = slots.iter().zip(scores).fold(Best::new(), |best, (slot, &score)| {
-                    best.or(slot, self.exploration.value(score, rng), score, rng)
-                });
-                let explored = explored.and_then(|position| Some((slots.iter().nth(position)?, scores[position])));
-                match self.finish_choice(best, explored, width, rng) {
+                let arms = ComputedScores { posterior: &self.posterior, slots, scores };
+                match choose(&arms, self.exploration(), self.version(), rng).map(|chosen| self.choice(chosen)) {
                     Ok(choice) => batch.choices.push(choice),
                     Err(error) => {
                         batch.choices.clear();
@@ -83,5 +79,38 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
             }
         }
         Ok(())
+    }
+}
+
+/// Scores that were computed before, one for each slot.
+struct ComputedScores<'a, P> {
+    posterior: &'a P,
+    slots: Slots<'a>,
+    scores: &'a [Score],
+}
+
+impl<P: Posterior> ScoredArms for ComputedScores<'_, P> {
+    fn count(&self) -> usize {
+        self.scores.len()
+    }
+
+    fn fold<T>(&self, first: T, mut gather: impl FnMut(T, usize, Score) -> T) -> T {
+        self.slots.iter().zip(self.scores).fold(first, |folded, (slot, &score)| gather(folded, slot, score))
+    }
+
+    #[inline(always)]
+    fn value<E: Exploration, R: Rng + ?Sized>(
+        &self,
+        rule: &E,
+        learned: u64,
+        slot: usize,
+        score: Score,
+        rng: &mut R,
+    ) -> f64 {
+        drawn_value(self.posterior, rule, learned, slot, score, rng)
+    }
+
+    fn at(&self, position: usize) -> (usize, Score) {
+        (self.slots.iter().nth(position).unwrap_or_default(), self.scores[position])
     }
 }

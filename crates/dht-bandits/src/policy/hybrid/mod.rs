@@ -1,19 +1,24 @@
 //! LinUCB with hybrid arms: weights that all arms share beside weights of each arm's own.
 
+mod merge;
+mod policy;
 mod state;
 
-use super::{Choice, Decision};
+use super::choose::{Chosen, choose};
+use super::propensity::{Propensity, of_independent, one_of_independent};
+use super::{Choice, Decision, Request};
 use crate::arm::ArmId;
 use crate::arm_set::ArmSet;
 use crate::clock::{Clock, check_epoch};
 use crate::error::{Error, Result};
-use crate::exploration::{Best, Exploration};
+use crate::exploration::Exploration;
 use crate::gaussian::{Factors, Score, check_dimension};
-use crate::policy::candidates::Candidates;
 use crate::validate::{check_bounded, check_context, check_finite, check_precision, check_scalar, check_weight};
-use rand::{Rng, RngExt};
+use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+pub use merge::HybridDelta;
+use policy::Candidates;
 pub use state::HybridState;
 
 /// The settings of a [`Hybrid`] policy.
@@ -114,6 +119,16 @@ impl<E: Exploration> Hybrid<E> {
         self.clock.epoch
     }
 
+    /// The settings.
+    pub fn options(&self) -> &HybridOptions {
+        &self.options
+    }
+
+    /// The exploration rule.
+    pub fn exploration(&self) -> &E {
+        &self.exploration
+    }
+
     /// Adds an arm: the prior for its own weights, and the shared posterior of β.
     ///
     /// # Errors
@@ -193,69 +208,58 @@ impl<E: Exploration> Hybrid<E> {
         self.score_slot(self.arms.slot(arm)?, context, features).checked()
     }
 
-    /// Chooses the candidate of the highest value; a candidate's row holds its features z. Does not allocate up to 128
-    /// features.
+    /// Chooses one of the arms of a request, which must have features z ([`Actions::Featured`](super::Actions)). Does
+    /// not allocate up to 128 features. The propensity is there where it costs nothing; [`decide`](Self::decide) always
+    /// computes it.
     ///
     /// # Errors
-    /// A context or features of the wrong length or not finite, an unknown or removed arm, no candidate, scores that
-    /// overflow.
-    pub fn select<R: Rng + ?Sized>(&self, context: &[f64], candidates: Candidates<'_>, rng: &mut R) -> Result<Choice> {
-        Ok(self.choose(context, candidates, rng)?.1)
+    /// A context of the wrong length or not finite, features of another width or none, an unknown or removed arm,
+    /// scores that overflow.
+    pub fn select<R: Rng + ?Sized>(&self, request: &Request<'_>, rng: &mut R) -> Result<Choice> {
+        Ok(self.choose(request, rng)?.1)
     }
 
-    /// The position among the candidates, and the choice.
-    fn choose<R: Rng + ?Sized>(
-        &self,
-        context: &[f64],
-        candidates: Candidates<'_>,
-        rng: &mut R,
-    ) -> Result<(usize, Choice)> {
-        check_finite("context", context, self.dimension())?;
-        let width = self.shared_dimension();
-        candidates.check(width)?;
-        for &arm in candidates.arms {
-            self.arms.slot(arm)?;
-        }
-        let (count, share) = (candidates.arms.len(), self.exploration.uniform_share());
-        let explored = (share > 0.0 && rng.random::<f64>() < share).then(|| rng.random_range(0..count));
-        let score_of = |position: usize| -> Result<Score> {
-            let slot = self.arms.slot(candidates.arms[position])?;
-            Ok(self.score_slot(slot, context, candidates.context(position, width)))
-        };
-        let mut best = Best::new();
-        for position in 0..count {
-            let score = score_of(position)?;
-            best = best.or(position, self.exploration.value(score, rng), score, rng);
-        }
-        check_scalar("score", best.value)?;
-        let (position, value, score) = match explored {
-            Some(position) => {
-                let score = score_of(position)?;
-                (position, self.exploration.value(score, rng), score)
-            }
-            None => (best.slot, best.value, best.score),
-        };
-        let greedy = if value == best.value { (1.0 - share) / f64::from(best.ties) } else { 0.0 };
-        let propensity = (!E::DRAWS).then(|| share / count as f64 + greedy);
-        let (arm, Score { mean, width }) = (candidates.arms[position], score.checked()?);
-        let Clock { version, epoch } = self.clock;
-        Ok((position, Choice { arm, version, score: value, mean, width, propensity, epoch }))
+    /// The arms of a request, checked.
+    fn candidates<'a>(&'a self, request: &Request<'a>) -> Result<Candidates<'a, E>> {
+        check_finite("context", request.context, self.dimension())?;
+        let featured = request.actions.features(self.shared_dimension())?;
+        featured.ids().iter().try_for_each(|&arm| self.arms.slot(arm).map(drop))?;
+        Ok(Candidates { policy: self, context: request.context, featured })
+    }
+
+    /// The position among the arms, and the choice.
+    fn choose<R: Rng + ?Sized>(&self, request: &Request<'_>, rng: &mut R) -> Result<(usize, Choice)> {
+        let candidates = self.candidates(request)?;
+        let chosen = choose(&candidates, &self.exploration, self.clock.version, rng)?;
+        let Chosen { index, value, score: Score { mean, width }, propensity } = chosen;
+        let (arm, Clock { version, epoch }) = (candidates.featured.ids()[index], self.clock);
+        Ok((index, Choice { arm, version, score: value, mean, width, propensity, epoch }))
     }
 
     /// Chooses, and keeps context and features with the choice, the features after the context, for feedback that comes
-    /// later.
+    /// later. The choice carries its exact propensity.
     ///
     /// # Errors
     /// As [`select`](Self::select).
-    pub fn decide<R: Rng + ?Sized>(
-        &self,
-        context: &[f64],
-        candidates: Candidates<'_>,
-        rng: &mut R,
-    ) -> Result<Decision> {
-        let (position, choice) = self.choose(context, candidates, rng)?;
-        let features = candidates.context(position, self.shared_dimension());
-        Ok(Decision { choice, context: [context, features].concat() })
+    pub fn decide<R: Rng + ?Sized>(&self, request: &Request<'_>, rng: &mut R) -> Result<Decision> {
+        let (position, mut choice) = self.choose(request, rng)?;
+        let featured = request.actions.features(self.shared_dimension())?;
+        if choice.propensity.is_none() {
+            let scores = self.candidates(request)?.scores();
+            choice.propensity = Some(one_of_independent(&self.exploration, self.clock.version, &scores, position)?);
+        }
+        Ok(Decision { choice, context: [request.context, featured.at(position)].concat() })
+    }
+
+    /// The probability of choosing each of the arms of a request, in their order: exact, with the error of the
+    /// quadrature that [`Propensity`] states. An arm that is listed twice has an entry for each.
+    ///
+    /// # Errors
+    /// As [`select`](Self::select).
+    pub fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
+        let candidates = self.candidates(request)?;
+        let scores = candidates.scores();
+        of_independent(&self.exploration, self.clock.version, candidates.featured.ids(), &scores)
     }
 
     /// Learns the reward of a decision.

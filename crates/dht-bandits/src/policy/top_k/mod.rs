@@ -1,10 +1,12 @@
 //! Top-K semi-bandits: a slate of K arms, with feedback on those that were observed.
 
+mod choose;
+mod merge;
+mod policy;
+mod propensities;
 mod slate;
 mod state;
 
-use super::Choice;
-use super::candidates::Candidates;
 use crate::arm::ArmId;
 use crate::arm_set::ArmSet;
 use crate::clock::{Clock, check_epoch};
@@ -12,11 +14,10 @@ use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::gaussian::Score;
 use crate::posterior::{Posterior, Sample, UpdateBatch};
-use crate::validate::{check_finite, check_scalar, check_weight};
-use rand::{Rng, RngExt};
-use rand_distr::{Distribution, StandardNormal};
+use crate::validate::{check_finite, check_weight};
 use serde::{Deserialize, Serialize};
 
+pub use policy::SlatePolicy;
 pub use slate::{ArmFeedback, Feedback, Slate};
 pub use state::TopKState;
 
@@ -73,6 +74,10 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
 
     fn make(dimension: usize, arms: usize, options: P::Options, exploration: E, sharing: Sharing) -> Result<Self> {
         exploration.check()?;
+        if P::LEARNS_NOISE && sharing == Sharing::Shared {
+            let problem = "learned noise: expected weights per arm, not shared ones".to_owned();
+            return Err(Error::Settings { problem });
+        }
         let mut posterior = P::empty(dimension, &options)?;
         let set = ArmSet::new(arms)?;
         let slots = if sharing == Sharing::Shared { 1 } else { arms };
@@ -95,11 +100,21 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         self
     }
 
-    /// Pins arms: they are in every slate they are candidates of, beside the K chosen ones, and take no feedback.
+    /// Pins arms: they are in every slate they are candidates of, beside the K chosen ones, and take no feedback. A policy
+    /// that must not be lost with an error takes [`set_pinned`](Self::set_pinned).
     ///
     /// # Errors
     /// With weights per arm, an unknown or removed arm; an arm listed twice.
     pub fn with_pinned(mut self, pinned: &[ArmId]) -> Result<Self> {
+        self.set_pinned(pinned)?;
+        Ok(self)
+    }
+
+    /// As [`with_pinned`](Self::with_pinned), for a policy that is kept where the arms are refused.
+    ///
+    /// # Errors
+    /// As [`with_pinned`](Self::with_pinned). The policy is unchanged then.
+    pub fn set_pinned(&mut self, pinned: &[ArmId]) -> Result<()> {
         for (position, &arm) in pinned.iter().enumerate() {
             self.slot(arm)?;
             if pinned[..position].contains(&arm) {
@@ -107,7 +122,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
             }
         }
         self.pinned = pinned.to_vec();
-        Ok(self)
+        Ok(())
     }
 
     /// The length of a candidate's context.
@@ -138,6 +153,11 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// Whether arms have weights of their own.
     pub fn sharing(&self) -> Sharing {
         self.sharing
+    }
+
+    /// The settings of the posterior.
+    pub fn options(&self) -> &P::Options {
+        self.posterior.options()
     }
 
     /// The exploration rule.
@@ -206,116 +226,12 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         self.posterior.score(self.slot(arm)?, context).checked()
     }
 
-    /// Chooses the `k` candidates of the highest value, best first, beside those that are pinned.
-    ///
-    /// # Errors
-    /// A context of the wrong length or not finite, an unknown, removed or repeated arm, `k` larger than the number of
-    /// candidates that are not pinned, scores that overflow.
-    pub fn select<R: Rng + ?Sized>(&self, k: usize, candidates: Candidates<'_>, rng: &mut R) -> Result<Slate> {
-        let mut slate = Slate::default();
-        self.select_into(k, candidates, rng, &mut slate)?;
-        Ok(slate)
-    }
-
-    /// As [`select`](Self::select), into a slate whose memory is reused. After an error the slate is empty.
-    ///
-    /// # Errors
-    /// As [`select`](Self::select).
-    pub fn select_into<R: Rng + ?Sized>(
-        &self,
-        k: usize,
-        candidates: Candidates<'_>,
-        rng: &mut R,
-        slate: &mut Slate,
-    ) -> Result<()> {
-        slate.clear();
-        let outcome = self.select_slate(k, candidates, rng, slate);
-        if outcome.is_err() {
-            slate.clear();
-        }
-        outcome
-    }
-
-    fn select_slate<R: Rng + ?Sized>(
-        &self,
-        k: usize,
-        candidates: Candidates<'_>,
-        rng: &mut R,
-        slate: &mut Slate,
-    ) -> Result<()> {
-        let dimension = self.dimension();
-        candidates.check(dimension)?;
-        slate.sorted.extend_from_slice(candidates.arms);
-        slate.sorted.sort_unstable();
-        if let Some(pair) = slate.sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(Error::DuplicateArm { arm: pair[0] });
-        }
-        for &arm in candidates.arms {
-            self.slot(arm)?;
-        }
-        let free = candidates.arms.iter().filter(|arm| !self.pinned.contains(arm)).count();
-        if k > free {
-            return Err(Error::TooFewArms { wanted: k, available: free });
-        }
-        let scale = self
-            .exploration
-            .posterior_scale()
-            .filter(|_| self.sharing == Sharing::Shared && self.draw == Draw::PerSlate);
-        if let Some(scale) = scale {
-            slate.weights.resize(dimension, 0.0);
-            self.posterior.draw(0, scale, &mut || StandardNormal.sample(rng), &mut slate.weights);
-        }
-        let explores = self.exploration.uniform_share();
-        let Clock { version, epoch } = self.clock;
-        for (position, &arm) in candidates.arms.iter().enumerate() {
-            let context = candidates.context(position, dimension);
-            let score = self.posterior.score(self.slot(arm)?, context);
-            if self.pinned.contains(&arm) {
-                slate.pinned.push(arm);
-                continue;
-            }
-            let value = match scale {
-                Some(_) => slate.weights.iter().zip(context).map(|(weight, value)| weight * value).sum(),
-                None => self.exploration.value(score, rng),
-            };
-            check_scalar("score", value)?;
-            let Score { mean, width } = score.checked()?;
-            let choice = Choice { arm, version, score: value, mean, width, propensity: None, epoch };
-            // Equal scores are ordered at random.
-            slate.ranked.push((choice, position, rng.next_u32()));
-        }
-        if explores > 0.0 {
-            // ε-greedy at each position: with probability ε it goes to a candidate drawn from those left.
-            self.explore_positions(k, explores, rng, slate);
-        } else {
-            slate.rank(k);
-        }
-        for position in 0..k {
-            let (choice, row, _) = slate.ranked[position];
-            slate.choices.push(choice);
-            slate.contexts.extend_from_slice(candidates.context(row, dimension));
-        }
-        (slate.version, slate.epoch) = (version, epoch);
-        Ok(())
-    }
-
-    fn explore_positions<R: Rng + ?Sized>(&self, k: usize, epsilon: f64, rng: &mut R, slate: &mut Slate) {
-        let count = slate.ranked.len();
-        slate.rank(count);
-        for position in 0..k {
-            if rng.random::<f64>() < epsilon {
-                let drawn = rng.random_range(position..count);
-                slate.ranked[position..=drawn].rotate_right(1);
-            }
-        }
-    }
-
     /// Learns the feedback on a slate: one for each of its chosen arms, in order.
     ///
     /// # Errors
     /// A slate of another epoch, or whose contexts are missing or of another length; a number of feedbacks other than
-    /// that of chosen arms; and as [`update`](Self::update).
-    pub fn learn(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
+    /// that of chosen arms; and as [`update_batch`](Self::update_batch).
+    pub fn learn_slate(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
         check_epoch(slate.epoch, self.clock.epoch)?;
         let chosen = slate.choices.len();
         for (what, expected, got) in [
@@ -337,7 +253,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// # Errors
     /// A context of the wrong length or not finite, an unknown, removed or pinned arm, a reward that is not finite or
     /// out of the model's range, a weight that is not positive, values that overflow, more than 2⁶³ − 1 updates.
-    pub fn update(&mut self, batch: &[ArmFeedback<'_>]) -> Result<()> {
+    pub fn update_batch(&mut self, batch: &[ArmFeedback<'_>]) -> Result<()> {
         self.update_observed(batch.iter().copied())
     }
 

@@ -74,6 +74,15 @@ pub struct Slate {
     pub(super) sorted: Vec<ArmId>,
     #[serde(skip)]
     pub(super) weights: Vec<f64>,
+    #[serde(skip)]
+    pub(super) gathered: Gathered,
+}
+
+/// Memory for what a request leaves to be gathered: the ids of a set of arms, and contexts joined with features.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Gathered {
+    pub(super) ids: Vec<ArmId>,
+    pub(super) rows: Vec<f64>,
 }
 
 impl PartialEq for Slate {

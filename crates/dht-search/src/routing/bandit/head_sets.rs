@@ -4,9 +4,9 @@
 use std::borrow::Cow;
 
 use dht_bandits::{
-    ArmId, Candidates, Normalizer, Thompson, TopK,
+    ArmId, Normalizer, Request, Thompson, TopK,
     features::NormalizerOptions,
-    policy::{ArmFeedback, Feedback},
+    policy::{ArmFeedback, Featured, Feedback},
     posterior::{DiagonalLaplace, DiagonalLaplaceOptions, Forgetting},
 };
 use dht_transformer::HeadSet;
@@ -77,7 +77,7 @@ impl HeadSets {
     }
 
     pub(crate) fn pin(&mut self, setup: &Setup, pinned: Option<HeadSet>) -> Result<()> {
-        self.heads = self.heads.clone().with_pinned(&pins(setup, pinned))?;
+        self.heads.set_pinned(&pins(setup, pinned))?;
         self.pinned = pinned;
         Ok(())
     }
@@ -161,7 +161,8 @@ impl HeadSets {
         let arms: Vec<ArmId> = (0..heads).map(|head| arm(setup, group, head)).collect();
         let wanted = count.saturating_sub(pinned.map_or(0, HeadSet::len));
         let chosen: Vec<usize> = if mode == Mode::Explore {
-            let slate = self.heads.select(wanted, Candidates::new(&arms, &contexts), rng)?;
+            let features = Featured::new(&arms, &contexts, self.heads.dimension())?;
+            let slate = self.heads.select_slate(wanted, &Request::new(&[]).featured(features), rng)?;
             let head = |chosen: ArmId| arms.iter().position(|arm| *arm == chosen);
             slate.choices().iter().filter_map(|choice| head(choice.arm)).collect()
         } else {
@@ -221,7 +222,7 @@ impl HeadSets {
                 }
             }
             self.learning_flops += UPDATE_FLOPS * (feedback.len() * size) as u64;
-            self.heads.update(&feedback)?;
+            self.heads.update_batch(&feedback)?;
         }
         Ok(())
     }

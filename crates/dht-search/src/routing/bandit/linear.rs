@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use dht_bandits::{ArmId, Available, LinUcb, Normalizer, Score, features::NormalizerOptions};
+use dht_bandits::{ArmId, LinUcb, Normalizer, Request, Score, features::NormalizerOptions};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -82,7 +82,7 @@ impl LinearBandit {
         let Some(features) = features else {
             let context = self.context(setup, raw, None, added)?;
             let mut scores = Vec::with_capacity(self.arms.len());
-            self.policy.scores(&context, Available::All, &mut scores)?;
+            self.policy.scores(&Request::new(&context), &mut scores)?;
             let of = |arm: &ArmId| scores.iter().find(|(other, _)| other == arm).map(|(_, score)| *score);
             return Ok(self.arms.iter().filter_map(of).collect());
         };

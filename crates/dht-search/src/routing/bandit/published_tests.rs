@@ -220,7 +220,7 @@ fn the_head_bandits_learn_from_the_last_batch_that_ran_the_group() {
                 }
             }
             let feedback = chosen.iter().map(|(arm, w, good)| ArmFeedback::new(*arm, w, Feedback::from(*good)));
-            sets_by_hand.update(&feedback.collect::<Vec<_>>()).unwrap();
+            sets_by_hand.update_batch(&feedback.collect::<Vec<_>>()).unwrap();
         }
     }
     assert!(outcomes.iter().all(|count| *count > 0), "both feedbacks occur: {outcomes:?}");

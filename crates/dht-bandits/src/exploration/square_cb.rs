@@ -1,0 +1,130 @@
+//! SquareCB: inverse-gap weighting.
+
+use super::{Exploration, Selection, mean_if_finite};
+use crate::error::Result;
+use crate::gaussian::Score;
+use crate::validate::check_parameter;
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+/// SquareCB (Foster & Rakhlin 2020, Algorithm 1): of K arms, each is chosen with probability
+///
+/// p_a = 1/(K + γ_t·(m* − m_a)), and the arm of the highest mean m* with what is left, 1 − Σ p_a.
+///
+/// γ_t = γ·(1 + t)^p after t learned rewards; p = ½ is the schedule of the paper and of Vowpal Wabbit (`--gamma_scale`,
+/// `--gamma_exponent`). Widths are ignored: the gaps alone decide, so that it goes with any regression. Scores each arm
+/// twice. Arms that tie for the highest mean share what is left. Chooses one arm: slates of more are refused.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SquareCb {
+    /// γ ≥ 0 before the first reward, in arms per unit of reward; 0 is uniform.
+    pub gamma: f64,
+    /// p in [0, 1]: how fast it grows.
+    #[serde(default = "half")]
+    pub power: f64,
+}
+
+fn half() -> f64 {
+    0.5
+}
+
+impl SquareCb {
+    /// γ_t = γ·√(1 + t).
+    pub fn new(gamma: f64) -> Self {
+        Self { gamma, power: 0.5 }
+    }
+}
+
+impl Exploration for SquareCb {
+    const NAME: &'static str = "square-cb";
+
+    #[inline]
+    fn value<R: Rng + ?Sized>(&self, score: Score, _: &mut R) -> f64 {
+        mean_if_finite(score)
+    }
+
+    fn selection(&self, learned: u64) -> Selection {
+        Selection::InverseGap { gamma: self.gamma * (1.0 + learned as f64).powf(self.power) }
+    }
+
+    fn check(&self) -> Result<()> {
+        check_parameter("gamma", self.gamma, (0.0..=1e100).contains(&self.gamma), "from 0 to 1e100")?;
+        check_parameter("power", self.power, (0.0..=1.0).contains(&self.power), "in [0, 1]")
+    }
+}
+
+/// 1/(K + γ·gap), the probability of an arm that is not the best.
+pub(crate) fn inverse_gap(arms: usize, gamma: f64, gap: f64) -> f64 {
+    1.0 / (arms as f64 + gamma * gap)
+}
+
+/// A draw by inverse gaps, arm by arm: the first arm at which the sum of probabilities exceeds `point`, a number drawn
+/// from [0, 1); none is the best.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct InverseGap {
+    pub(crate) gamma: f64,
+    pub(crate) arms: usize,
+    /// The index and the mean of the best arm.
+    pub(crate) best: (usize, f64),
+    pub(crate) point: f64,
+    /// The sum of the probabilities of all arms so far but the best.
+    pub(crate) sum: f64,
+    /// The same without the arms that tie with the best.
+    pub(crate) below: f64,
+    pub(crate) chosen: Option<(usize, Score, f64)>,
+}
+
+impl InverseGap {
+    pub(crate) fn new(gamma: f64, arms: usize, best: (usize, f64), point: f64) -> Self {
+        Self { gamma, arms, best, point, sum: 0.0, below: 0.0, chosen: None }
+    }
+
+    /// After one more arm.
+    pub(crate) fn or(mut self, index: usize, score: Score) -> Self {
+        if index == self.best.0 {
+            return self;
+        }
+        let gap = self.best.1 - score.mean;
+        let probability = inverse_gap(self.arms, self.gamma, gap);
+        self.sum += probability;
+        if gap > 0.0 {
+            self.below += probability;
+        }
+        if self.chosen.is_none() && self.sum > self.point {
+            self.chosen = Some((index, score, probability));
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probabilities_and_the_schedule_are_those_of_the_formula() {
+        assert_eq!(inverse_gap(4, 10.0, 0.6), 0.1);
+        let gamma = |rule: SquareCb, learned| match rule.selection(learned) {
+            Selection::InverseGap { gamma } => gamma,
+            _ => f64::NAN,
+        };
+        assert_eq!(gamma(SquareCb::new(10.0), 0), 10.0);
+        assert_eq!(gamma(SquareCb::new(10.0), 99), 100.0);
+        assert_eq!(gamma(SquareCb { gamma: 10.0, power: 0.0 }, 99), 10.0);
+        assert!(SquareCb::new(-1.0).check().is_err());
+    }
+
+    #[test]
+    fn a_draw_takes_each_arm_where_the_sum_passes_it() {
+        // Means .9, .3, .9, .5, the third is the best: γ = 10 gives 1/4, 1/10, the rest, 1/8.
+        let scores = [0.9, 0.3, 0.9, 0.5].map(|mean| Score { mean, width: 1.0 });
+        let draw = |point: f64| {
+            let first = InverseGap::new(10.0, 4, (2, 0.9), point);
+            scores.iter().enumerate().fold(first, |draw, (index, &score)| draw.or(index, score))
+        };
+        for (point, expected) in [(0.0, Some(0)), (0.24, Some(0)), (0.26, Some(1)), (0.36, Some(3)), (0.48, None)] {
+            assert_eq!(draw(point).chosen.map(|(index, ..)| index), expected, "{point}");
+        }
+        assert!((draw(0.0).sum - 0.475).abs() < 1e-15 && (draw(0.0).below - 0.225).abs() < 1e-15);
+    }
+}

@@ -1,0 +1,170 @@
+//! The policies that settings can name.
+
+use super::{AnyRule, PolicyKind, PolicySettings};
+use crate::arm::ArmId;
+use crate::error::{Error, Result};
+use crate::policy::{
+    ArmSet, BetaThompson, Choice, ContextFree, Decision, Disjoint, Hybrid, HybridOptions, Policy, Propensity, Request,
+    TopK, Ucb1, Uniform,
+};
+use crate::posterior::{
+    DiagonalLaplace, DiagonalLaplaceOptions, FullLaplace, FullLaplaceOptions, NormalInverseGamma,
+    NormalInverseGammaOptions, Ridge, RidgeOptions, TsPrior,
+};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+/// One of them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Kind {
+    Linear(Disjoint<Ridge, AnyRule>),
+    LinearNoise(Disjoint<NormalInverseGamma, AnyRule>),
+    Logistic(Disjoint<FullLaplace, AnyRule>),
+    DiagonalLogistic(Disjoint<DiagonalLaplace, AnyRule>),
+    Hybrid(Hybrid<AnyRule>),
+    SharedLinear(TopK<Ridge, AnyRule>),
+    SharedLogistic(TopK<FullLaplace, AnyRule>),
+    SharedDiagonalLogistic(TopK<DiagonalLaplace, AnyRule>),
+    Ucb1(ContextFree<Ucb1>),
+    BetaThompson(ContextFree<BetaThompson>),
+    Uniform(Uniform),
+}
+
+/// The same for each of them.
+macro_rules! each {
+    ($self:expr, $policy:ident => $then:expr) => {
+        match $self {
+            Kind::Linear($policy) => $then,
+            Kind::LinearNoise($policy) => $then,
+            Kind::Logistic($policy) => $then,
+            Kind::DiagonalLogistic($policy) => $then,
+            Kind::Hybrid($policy) => $then,
+            Kind::SharedLinear($policy) => $then,
+            Kind::SharedLogistic($policy) => $then,
+            Kind::SharedDiagonalLogistic($policy) => $then,
+            Kind::Ucb1($policy) => $then,
+            Kind::BetaThompson($policy) => $then,
+            Kind::Uniform($policy) => $then,
+        }
+    };
+}
+
+impl Kind {
+    pub(super) fn new(settings: &PolicySettings) -> Result<Self> {
+        let PolicySettings { kind, arms, prior_precision, decay, .. } = *settings;
+        let (d, features) = (settings.scaled_dimension(), settings.features);
+        let rule = || {
+            let missing = || Error::Settings { problem: "exploration: missing".to_owned() };
+            settings.exploration.ok_or_else(missing)
+        };
+        let ridge = RidgeOptions { prior_precision, forgetting: decay, keep_information: false };
+        let noise = NormalInverseGammaOptions { prior_precision, ..NormalInverseGammaOptions::default() };
+        let full = FullLaplaceOptions { prior_precision };
+        let diagonal = DiagonalLaplaceOptions { prior: TsPrior::Gaussian { prior_precision }, forgetting: decay };
+        let hybrid = HybridOptions { prior_precision, shared_prior_precision: settings.shared_prior_precision };
+        Ok(match kind {
+            PolicyKind::Linear => Self::Linear(Disjoint::new(d, arms, ridge, rule()?)?),
+            PolicyKind::LinearNoise => Self::LinearNoise(Disjoint::new(d, arms, noise, rule()?)?),
+            PolicyKind::Logistic => Self::Logistic(Disjoint::new(d, arms, full, rule()?)?),
+            PolicyKind::DiagonalLogistic => Self::DiagonalLogistic(Disjoint::new(d, arms, diagonal, rule()?)?),
+            PolicyKind::Hybrid => Self::Hybrid(Hybrid::new(d, features, arms, hybrid, rule()?)?),
+            PolicyKind::SharedLinear => Self::SharedLinear(TopK::shared(d + features, ridge, rule()?)?),
+            PolicyKind::SharedLogistic => Self::SharedLogistic(TopK::shared(d + features, full, rule()?)?),
+            PolicyKind::SharedDiagonalLogistic => {
+                Self::SharedDiagonalLogistic(TopK::shared(d + features, diagonal, rule()?)?)
+            }
+            PolicyKind::ContextFree => match rule()? {
+                AnyRule::Ucb1(rule) => Self::Ucb1(ContextFree::new(arms, rule)?),
+                AnyRule::BetaThompson(rule) => Self::BetaThompson(ContextFree::new(arms, rule)?),
+                _ => {
+                    let problem = "exploration: expected ucb1 or beta-thompson with kind = \"context-free\"".to_owned();
+                    return Err(Error::Settings { problem });
+                }
+            },
+            PolicyKind::Uniform => Self::Uniform(Uniform::new(d, arms)?),
+        })
+    }
+
+    /// Whether what one set of weights is multiplied with holds the features too.
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self, Self::SharedLinear(_) | Self::SharedLogistic(_) | Self::SharedDiagonalLogistic(_))
+    }
+
+    /// Whether this is a policy of these settings, whatever it has learned and whichever arms it has by now.
+    pub(super) fn fits(&self, settings: &PolicySettings) -> bool {
+        let Ok(blank) = Self::new(&PolicySettings { arms: 0, ..settings.clone() }) else { return false };
+        let like = |rule: Option<&AnyRule>| rule == settings.exploration.as_ref();
+        let same = match (self, &blank) {
+            (Self::Linear(ours), Self::Linear(blank)) => {
+                like(Some(ours.exploration())) && ours.options() == blank.options()
+            }
+            (Self::LinearNoise(ours), Self::LinearNoise(blank)) => {
+                like(Some(ours.exploration())) && ours.options() == blank.options()
+            }
+            (Self::Logistic(ours), Self::Logistic(blank)) => {
+                like(Some(ours.exploration())) && ours.options() == blank.options()
+            }
+            (Self::DiagonalLogistic(ours), Self::DiagonalLogistic(blank)) => {
+                like(Some(ours.exploration())) && ours.options() == blank.options()
+            }
+            (Self::Hybrid(ours), Self::Hybrid(blank)) => {
+                like(Some(ours.exploration()))
+                    && ours.options() == blank.options()
+                    && ours.shared_dimension() == blank.shared_dimension()
+            }
+            (Self::SharedLinear(ours), Self::SharedLinear(blank)) => {
+                like(Some(ours.exploration())) && ours.options() == blank.options()
+            }
+            (Self::SharedLogistic(ours), Self::SharedLogistic(blank)) => {
+                like(Some(ours.exploration())) && ours.options() == blank.options()
+            }
+            (Self::SharedDiagonalLogistic(ours), Self::SharedDiagonalLogistic(blank)) => {
+                like(Some(ours.exploration())) && ours.options() == blank.options()
+            }
+            (Self::Ucb1(ours), Self::Ucb1(blank)) => ours.rule() == blank.rule(),
+            (Self::BetaThompson(ours), Self::BetaThompson(blank)) => ours.rule() == blank.rule(),
+            (Self::Uniform(_), Self::Uniform(_)) => true,
+            _ => false,
+        };
+        same && self.dimension() == blank.dimension()
+    }
+}
+
+impl Policy for Kind {
+    fn dimension(&self) -> usize {
+        each!(self, policy => Policy::dimension(policy))
+    }
+
+    fn arms(&self) -> &ArmSet {
+        each!(self, policy => Policy::arms(policy))
+    }
+
+    fn version(&self) -> u64 {
+        each!(self, policy => Policy::version(policy))
+    }
+
+    fn epoch(&self) -> u64 {
+        each!(self, policy => Policy::epoch(policy))
+    }
+
+    fn keeps_features(&self) -> bool {
+        each!(self, policy => Policy::keeps_features(policy))
+    }
+
+    fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
+        each!(self, policy => Policy::select(policy, request, rng))
+    }
+
+    fn decide(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Decision> {
+        each!(self, policy => Policy::decide(policy, request, rng))
+    }
+
+    fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
+        each!(self, policy => Policy::propensities(policy, request))
+    }
+
+    fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+        each!(self, policy => Policy::update(policy, arm, context, reward, weight))
+    }
+}

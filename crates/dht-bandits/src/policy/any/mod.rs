@@ -1,0 +1,224 @@
+//! Policies that are chosen at run time, by settings.
+
+mod kind;
+mod rule;
+mod settings;
+
+use super::{ArmSet, Choice, Decision, Normalised, Policy, Propensity, Request};
+use crate::arm::ArmId;
+use crate::error::{Error, Result};
+use crate::features::NormalizerOptions;
+use crate::forgetting::Forgetting;
+use crate::saved_state::{StateHeader, check_header, header_reader};
+use rand::Rng;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use kind::Kind;
+pub use rule::AnyRule;
+pub use settings::{NormaliserSettings, PolicyKind, PolicySettings};
+
+/// A policy whose kind, exploration and scaling come from [`PolicySettings`].
+///
+/// Serialised, it is one file: a header with the format's version, the settings, and what was learned. With the feature
+/// `settings` it is read and written as JSON, and settings are read from TOML and JSON.
+///
+/// ```
+/// use dht_bandits::policy::{AnyPolicy, AnyRule, PolicyKind, PolicySettings};
+/// use dht_bandits::{Policy, Request, Thompson};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let rule = AnyRule::Thompson(Thompson { alpha: 0.3 });
+/// let settings = PolicySettings::new(PolicyKind::Linear, 2, 3, Some(rule));
+/// let mut rng = ChaCha8Rng::seed_from_u64(settings.seed);
+/// let mut policy = AnyPolicy::new(settings)?;
+/// let decision = policy.decide(&Request::new(&[1.0, 0.2]), &mut rng)?;
+/// policy.learn(&decision, 1.0)?;
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct AnyPolicy {
+    settings: PolicySettings,
+    policy: Wrapped,
+}
+
+/// With and without a scaling.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Wrapped {
+    Plain(Kind),
+    Normalised(Normalised<Kind>),
+}
+
+/// The same for both.
+macro_rules! either {
+    ($self:expr, $policy:ident => $then:expr) => {
+        match $self {
+            Wrapped::Plain($policy) => $then,
+            Wrapped::Normalised($policy) => $then,
+        }
+    };
+}
+
+impl AnyPolicy {
+    /// A policy that has learned nothing.
+    ///
+    /// # Errors
+    /// [`Error::Settings`]: settings that the kind lacks or has no use for; a value out of its range.
+    pub fn new(settings: PolicySettings) -> Result<Self> {
+        settings.check()?;
+        let kind = Kind::new(&settings)?;
+        let policy = match settings.normaliser {
+            None => Wrapped::Plain(kind),
+            Some(NormaliserSettings { warm_up, bias, floor, clip }) => {
+                let features = if kind.is_shared() { settings.features } else { 0 };
+                let options = NormalizerOptions { floor, clip, forgetting: Forgetting::NONE };
+                Wrapped::Normalised(Normalised::with_features(
+                    kind,
+                    settings.dimension,
+                    features,
+                    options,
+                    warm_up,
+                    bias,
+                )?)
+            }
+        };
+        Ok(Self { settings, policy })
+    }
+
+    /// The settings it was made with.
+    pub fn settings(&self) -> &PolicySettings {
+        &self.settings
+    }
+
+    /// The policy as a text of JSON.
+    ///
+    /// # Errors
+    /// [`Error::Settings`]: what JSON cannot hold.
+    #[cfg(feature = "settings")]
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(|error| Error::Settings { problem: error.to_string() })
+    }
+
+    /// The policy in a text of JSON, checked.
+    ///
+    /// # Errors
+    /// [`Error::Settings`]: what is not a policy, is of a newer version or contradicts itself.
+    #[cfg(feature = "settings")]
+    pub fn from_json(text: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|error| Error::Settings { problem: error.to_string() })
+    }
+
+    /// Writes the policy to a file: whole, or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Settings`]: the file, or one of its name with `.partial` appended, cannot be written.
+    #[cfg(feature = "settings")]
+    pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
+        use std::io::Write;
+        let path = path.as_ref();
+        let text = self.to_json()?;
+        let mut partial = path.as_os_str().to_owned();
+        partial.push(".partial");
+        let write = || {
+            let mut file = std::fs::File::create(&partial)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            std::fs::rename(&partial, path)
+        };
+        write().map_err(|error| Error::Settings { problem: format!("{}: {error}", path.display()) })
+    }
+
+    /// Reads a policy from a file.
+    ///
+    /// # Errors
+    /// [`Error::Settings`], with the file's name: it cannot be read; as [`from_json`](Self::from_json).
+    #[cfg(feature = "settings")]
+    pub fn load(path: impl AsRef<std::path::Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let named = |problem: String| Error::Settings { problem: format!("{}: {problem}", path.display()) };
+        let text = std::fs::read_to_string(path).map_err(|error| named(error.to_string()))?;
+        serde_json::from_str(&text).map_err(|error| named(error.to_string()))
+    }
+}
+
+impl Policy for AnyPolicy {
+    fn dimension(&self) -> usize {
+        self.settings.dimension
+    }
+
+    fn arms(&self) -> &ArmSet {
+        either!(&self.policy, policy => policy.arms())
+    }
+
+    fn version(&self) -> u64 {
+        either!(&self.policy, policy => policy.version())
+    }
+
+    fn epoch(&self) -> u64 {
+        either!(&self.policy, policy => policy.epoch())
+    }
+
+    fn keeps_features(&self) -> bool {
+        either!(&self.policy, policy => policy.keeps_features())
+    }
+
+    fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
+        either!(&self.policy, policy => policy.select(request, rng))
+    }
+
+    fn decide(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Decision> {
+        either!(&self.policy, policy => policy.decide(request, rng))
+    }
+
+    fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
+        either!(&self.policy, policy => policy.propensities(request))
+    }
+
+    fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+        either!(&mut self.policy, policy => policy.update(arm, context, reward, weight))
+    }
+}
+
+header_reader!("any-policy");
+
+#[derive(Serialize)]
+struct Saved<'a> {
+    header: StateHeader,
+    settings: &'a PolicySettings,
+    policy: &'a Wrapped,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Loaded {
+    #[serde(deserialize_with = "read_header")]
+    header: StateHeader,
+    settings: PolicySettings,
+    policy: Wrapped,
+}
+
+impl Serialize for AnyPolicy {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { settings, policy } = self;
+        Saved { header: StateHeader::of("any-policy"), settings, policy }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for AnyPolicy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Loaded { header, settings, policy } = Loaded::deserialize(deserializer)?;
+        check_header(&header, "any-policy").map_err(D::Error::custom)?;
+        settings.check().map_err(D::Error::custom)?;
+        let kind = match &policy {
+            Wrapped::Plain(kind) => kind,
+            Wrapped::Normalised(policy) => policy.inner(),
+        };
+        let scaled = matches!(policy, Wrapped::Normalised(_));
+        if kind.fits(&settings) && scaled == settings.normaliser.is_some() {
+            return Ok(Self { settings, policy });
+        }
+        let problem = "settings and policy disagree in kind, lengths, exploration or scaling".to_owned();
+        Err(D::Error::custom(Error::InvalidState { what: "policy", index: 0, problem }))
+    }
+}

@@ -1,0 +1,77 @@
+//! Exploration rules that are named in settings.
+
+use crate::error::{Error, Result};
+use crate::exploration::{
+    DecayingGreedy, Exploration, ExploreFirst, Greedy, Selection, Softmax, SquareCb, Thompson, Ucb,
+};
+use crate::gaussian::Score;
+use crate::policy::{BetaThompson, Ucb1};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+/// An exploration rule as settings name it: `{ rule = "ucb", alpha = 0.5 }`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "rule", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum AnyRule {
+    /// Upper confidence bounds.
+    Ucb(Ucb),
+    /// Thompson sampling.
+    Thompson(Thompson),
+    /// ε-greedy.
+    EpsilonGreedy(Greedy),
+    /// ε-greedy whose ε falls.
+    DecayingGreedy(DecayingGreedy),
+    /// Uniform at first.
+    ExploreFirst(ExploreFirst),
+    /// Softmax.
+    Softmax(Softmax),
+    /// Inverse-gap weighting.
+    SquareCb(SquareCb),
+    /// UCB1, without contexts.
+    Ucb1(Ucb1),
+    /// Beta-Thompson sampling, without contexts.
+    BetaThompson(BetaThompson),
+}
+
+/// The same for every rule with contexts; the others are refused where a policy is made.
+macro_rules! each {
+    ($self:expr, $rule:ident => $then:expr, $otherwise:expr) => {
+        match $self {
+            AnyRule::Ucb($rule) => $then,
+            AnyRule::Thompson($rule) => $then,
+            AnyRule::EpsilonGreedy($rule) => $then,
+            AnyRule::DecayingGreedy($rule) => $then,
+            AnyRule::ExploreFirst($rule) => $then,
+            AnyRule::Softmax($rule) => $then,
+            AnyRule::SquareCb($rule) => $then,
+            AnyRule::Ucb1(_) | AnyRule::BetaThompson(_) => $otherwise,
+        }
+    };
+}
+
+impl Exploration for AnyRule {
+    const NAME: &'static str = "any";
+
+    #[inline]
+    fn value<R: Rng + ?Sized>(&self, score: Score, rng: &mut R) -> f64 {
+        each!(self, rule => rule.value(score, rng), score.mean)
+    }
+
+    #[inline]
+    fn selection(&self, learned: u64) -> Selection {
+        each!(self, rule => rule.selection(learned), Selection::Index)
+    }
+
+    #[inline]
+    fn uniform_share(&self, learned: u64) -> f64 {
+        each!(self, rule => rule.uniform_share(learned), 0.0)
+    }
+
+    fn check(&self) -> Result<()> {
+        let refused = || Error::Settings {
+            problem: "exploration: rules without contexts go with kind = \"context-free\" alone".to_owned(),
+        };
+        each!(self, rule => rule.check(), Err(refused()))
+    }
+}

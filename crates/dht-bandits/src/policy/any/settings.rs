@@ -1,0 +1,181 @@
+//! The settings of a policy that is chosen at run time.
+
+use super::AnyRule;
+use crate::error::{Error, Result};
+use crate::features::NormalizerOptions;
+use crate::forgetting::Forgetting;
+use serde::{Deserialize, Serialize};
+
+/// What is learned of arms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum PolicyKind {
+    /// A ridge regression for each arm ([`Disjoint`](crate::Disjoint) of [`Ridge`](crate::posterior::Ridge)).
+    Linear,
+    /// A ridge regression for each arm that learns its noise ([`NormalInverseGamma`](crate::posterior::NormalInverseGamma)).
+    LinearNoise,
+    /// A logistic regression for each arm, with a full covariance.
+    Logistic,
+    /// A logistic regression for each arm, with a diagonal precision.
+    DiagonalLogistic,
+    /// Ridge regressions with weights of the arm's own and shared ones ([`Hybrid`](crate::Hybrid)).
+    Hybrid,
+    /// One ridge regression for all arms, over context and features.
+    SharedLinear,
+    /// One logistic regression for all arms, with a full covariance.
+    SharedLogistic,
+    /// One logistic regression for all arms, with a diagonal precision.
+    SharedDiagonalLogistic,
+    /// The mean reward of each arm ([`ContextFree`](crate::policy::ContextFree)).
+    ContextFree,
+    /// Nothing: arms are drawn uniformly.
+    Uniform,
+}
+
+/// The settings of an [`AnyPolicy`](super::AnyPolicy): of a file in TOML, JSON or another format of serde. Unknown keys are
+/// refused.
+///
+/// ```toml
+/// kind = "linear"
+/// dimension = 8
+/// arms = 4
+/// prior_precision = 1.0
+/// exploration = { rule = "square-cb", gamma = 20.0 }
+/// normaliser = { warm_up = 200, bias = true }
+/// seed = 7
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicySettings {
+    /// What is learned of arms.
+    pub kind: PolicyKind,
+    /// The length of a context as it is given in requests; 0 without contexts, and for shared kinds whose arms are known by
+    /// features alone.
+    #[serde(default)]
+    pub dimension: usize,
+    /// The arms 0 to `arms` − 1 exist at first; shared kinds need none.
+    #[serde(default)]
+    pub arms: usize,
+    /// How many features each arm has in a request: hybrid and shared kinds.
+    #[serde(default)]
+    pub features: usize,
+    /// The prior precision λ of each weight.
+    #[serde(default = "one")]
+    pub prior_precision: f64,
+    /// The prior precision of the shared weights of a hybrid policy.
+    #[serde(default = "one")]
+    pub shared_prior_precision: f64,
+    /// How arms are explored; `None` for uniform draws alone.
+    #[serde(default)]
+    pub exploration: Option<AnyRule>,
+    /// What an arm has learned counts so much at each of its updates; 1 forgets nothing.
+    #[serde(default, alias = "discount")]
+    pub decay: Forgetting,
+    /// The scaling of contexts; `None` takes them as they are.
+    #[serde(default)]
+    pub normaliser: Option<NormaliserSettings>,
+    /// For the generator, which the caller makes: `ChaCha8Rng::seed_from_u64(settings.seed)`.
+    #[serde(default)]
+    pub seed: u64,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+/// The settings of a [`Normalised`](crate::policy::Normalised) policy.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NormaliserSettings {
+    /// So many rewards arrive before the scaling is frozen.
+    pub warm_up: u64,
+    /// Append a constant 1 to the normalised context.
+    #[serde(default)]
+    pub bias: bool,
+    /// A standard deviation at or below this counts as zero.
+    #[serde(default = "floor")]
+    pub floor: f64,
+    /// Normalised values are kept in [−clip, clip].
+    #[serde(default)]
+    pub clip: Option<f64>,
+}
+
+fn floor() -> f64 {
+    NormalizerOptions::default().floor
+}
+
+impl PolicySettings {
+    /// The defaults for a kind: no forgetting, no scaling, prior precisions of 1, seed 0.
+    pub fn new(kind: PolicyKind, dimension: usize, arms: usize, exploration: Option<AnyRule>) -> Self {
+        Self {
+            kind,
+            dimension,
+            arms,
+            features: 0,
+            prior_precision: 1.0,
+            shared_prior_precision: 1.0,
+            exploration,
+            decay: Forgetting::NONE,
+            normaliser: None,
+            seed: 0,
+        }
+    }
+
+    /// The settings in a text of TOML.
+    ///
+    /// # Errors
+    /// [`Error::Settings`]: what is not TOML, keys that are unknown or missing, values of another type; with the line.
+    #[cfg(feature = "settings")]
+    pub fn from_toml(text: &str) -> Result<Self> {
+        toml::from_str(text).map_err(|error| Error::Settings { problem: error.to_string().trim_end().to_owned() })
+    }
+
+    /// The settings in a text of JSON.
+    ///
+    /// # Errors
+    /// As [`from_toml`](Self::from_toml).
+    #[cfg(feature = "settings")]
+    pub fn from_json(text: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|error| Error::Settings { problem: error.to_string() })
+    }
+
+    /// The length of the context that the posterior sees, without features.
+    pub(super) fn scaled_dimension(&self) -> usize {
+        self.dimension + usize::from(self.normaliser.is_some_and(|normaliser| normaliser.bias))
+    }
+
+    /// Refuses settings that the kind has no use for, so that nobody believes they do something.
+    pub(super) fn check(&self) -> Result<()> {
+        use PolicyKind::{
+            ContextFree, DiagonalLogistic, Hybrid, Linear, SharedDiagonalLogistic, SharedLinear, Uniform,
+        };
+        let refuse = |fits: bool, problem: String| if fits { Ok(()) } else { Err(Error::Settings { problem }) };
+        let kind = self.kind;
+        let shared = matches!(kind, SharedLinear | SharedDiagonalLogistic | PolicyKind::SharedLogistic);
+        let free = matches!(kind, ContextFree | Uniform);
+        refuse(
+            self.features == 0 || shared || kind == Hybrid,
+            format!("features: {} given, but arms of this kind have no features", self.features),
+        )?;
+        refuse(
+            !(shared || kind == Hybrid) || self.features > 0,
+            "features: expected at least 1 with this kind".to_owned(),
+        )?;
+        refuse(
+            self.shared_prior_precision == 1.0 || kind == Hybrid,
+            "shared_prior_precision: hybrid alone has it".into(),
+        )?;
+        refuse(self.prior_precision == 1.0 || !free, "prior_precision: this kind has no prior precision".into())?;
+        let forgets = matches!(kind, Linear | DiagonalLogistic | SharedLinear | SharedDiagonalLogistic);
+        refuse(
+            self.decay.is_none() || forgets,
+            format!("decay: {} given, but this kind does not forget", self.decay.decay()),
+        )?;
+        refuse(
+            self.exploration.is_some() == (kind != Uniform),
+            "exploration: expected with every kind but uniform".to_owned(),
+        )?;
+        refuse(self.normaliser.is_none() || (!free && self.dimension > 0), "normaliser: there is no context".to_owned())
+    }
+}

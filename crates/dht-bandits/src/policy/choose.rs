@@ -1,0 +1,112 @@
+//! One choice among scored arms: the same for every policy.
+
+use crate::error::Result;
+use crate::exploration::{Best, Exploration, InverseGap, Selection};
+use crate::gaussian::Score;
+use crate::posterior::Posterior;
+use crate::validate::check_scalar;
+use rand::{Rng, RngExt};
+
+/// The arms of a request, scored one after the other.
+pub(crate) trait ScoredArms {
+    /// How many there are; at least one.
+    fn count(&self) -> usize;
+
+    /// Folds over index and score of each arm, in a fixed order. The accumulator is passed by value, so that it stays in
+    /// registers.
+    fn fold<T>(&self, first: T, gather: impl FnMut(T, usize, Score) -> T) -> T;
+
+    /// The value of an arm under a rule that has learned so many rewards.
+    #[inline(always)]
+    fn value<E: Exploration, R: Rng + ?Sized>(&self, rule: &E, _: u64, _: usize, score: Score, rng: &mut R) -> f64 {
+        rule.value(score, rng)
+    }
+
+    /// The index and the score of the arm at a position of that order.
+    fn at(&self, position: usize) -> (usize, Score);
+}
+
+/// The value of an arm of a posterior, whose noise is drawn where it is learned and the rule draws.
+#[inline(always)]
+pub(crate) fn drawn_value<P: Posterior, E: Exploration, R: Rng + ?Sized>(
+    posterior: &P,
+    rule: &E,
+    learned: u64,
+    slot: usize,
+    score: Score,
+    rng: &mut R,
+) -> f64 {
+    let draws = P::LEARNS_NOISE && matches!(rule.selection(learned), Selection::Sampled { .. });
+    let score = if draws { posterior.drawn(slot, score, rng) } else { score };
+    rule.value(score, rng)
+}
+
+/// The arm that was chosen.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Chosen {
+    /// Its index, as [`ScoredArms::fold`] names it.
+    pub(crate) index: usize,
+    pub(crate) value: f64,
+    pub(crate) score: Score,
+    /// Its propensity, where that follows from what was computed to choose.
+    pub(crate) propensity: Option<f64>,
+}
+
+/// Chooses by a rule that has learned so many rewards; ties are broken by the generator, uniformly.
+///
+/// # Errors
+/// Scores that overflow.
+#[inline(always)]
+pub(crate) fn choose<A: ScoredArms, E: Exploration, R: Rng + ?Sized>(
+    arms: &A,
+    rule: &E,
+    learned: u64,
+    rng: &mut R,
+) -> Result<Chosen> {
+    let (count, share) = (arms.count(), rule.uniform_share(learned));
+    let explored = (share > 0.0 && rng.random::<f64>() < share).then(|| rng.random_range(0..count));
+    let best = arms.fold(Best::new(), |best, index, score| {
+        best.or(index, arms.value(rule, learned, index, score, rng), score, rng)
+    });
+    check_scalar("score", best.value)?;
+    if let Selection::InverseGap { gamma } = rule.selection(learned) {
+        return choose_by_gap(arms, gamma, best, (share, explored), rng);
+    }
+    let (index, value, score) = match explored {
+        Some(position) => {
+            let (index, score) = arms.at(position);
+            (index, arms.value(rule, learned, index, score, rng), score.checked()?)
+        }
+        None => (best.slot, best.value, best.score),
+    };
+    let greedy = || if value == best.value { (1.0 - share) / f64::from(best.ties) } else { 0.0 };
+    let propensity = matches!(rule.selection(learned), Selection::Index).then(|| share / count as f64 + greedy());
+    Ok(Chosen { index, value, score: score.checked()?, propensity })
+}
+
+/// Chooses by inverse gaps: a second pass, since every probability depends on the best mean.
+fn choose_by_gap<A: ScoredArms, R: Rng + ?Sized>(
+    arms: &A,
+    gamma: f64,
+    best: Best,
+    (share, explored): (f64, Option<usize>),
+    rng: &mut R,
+) -> Result<Chosen> {
+    let count = arms.count();
+    let first = InverseGap::new(gamma, count, (best.slot, best.value), rng.random());
+    let draw = arms.fold(first, InverseGap::or);
+    // The arms that tie with the best share what is left, whichever of them is taken for the best.
+    let of_best = (1.0 - draw.below) / f64::from(best.ties);
+    let of = |score: Score| {
+        let gap = best.value - score.mean;
+        if gap > 0.0 { crate::exploration::inverse_gap(count, gamma, gap) } else { of_best }
+    };
+    let (index, score) = match (explored, draw.chosen) {
+        (Some(position), _) => arms.at(position),
+        (None, Some((index, score, _))) => (index, score),
+        (None, None) => (best.slot, best.score),
+    };
+    let score = score.checked()?;
+    let propensity = Some(share / count as f64 + (1.0 - share) * of(score));
+    Ok(Chosen { index, value: score.mean, score, propensity })
+}

@@ -1,0 +1,221 @@
+//! Policies without contexts: the classical multi-armed bandits, to which the mean reward of an arm is all there is.
+
+mod beta_thompson;
+mod state;
+mod ucb1;
+
+use super::propensity::{Law, Propensity, QUADRATURE_ERROR, inclusion, inclusion_of};
+use super::{Choice, Decision, Policy, Request};
+use crate::arm::ArmId;
+use crate::arm_set::{ArmSet, SlotSpace, Slots};
+use crate::clock::Clock;
+use crate::error::Result;
+use crate::validate::{check_scalar, check_sum, check_weight};
+use rand::Rng;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+pub use beta_thompson::BetaThompson;
+pub use state::ContextFreeState;
+pub use ucb1::Ucb1;
+
+/// What an arm without contexts has learned.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArmStatistics {
+    /// Σ w: the rewards, counted by weight.
+    pub weight: f64,
+    /// Σ w·r.
+    pub sum: f64,
+}
+
+impl ArmStatistics {
+    /// The mean reward, 0 before the first.
+    pub fn mean(&self) -> f64 {
+        if self.weight > 0.0 { self.sum / self.weight } else { 0.0 }
+    }
+}
+
+/// A rule of a [`ContextFree`] policy: [`Ucb1`] or [`BetaThompson`].
+pub trait ContextFreeRule:
+    Clone + std::fmt::Debug + PartialEq + Send + Sync + Serialize + DeserializeOwned + sealed::Rule
+{
+    /// The name in saved states.
+    const NAME: &'static str;
+}
+
+mod sealed {
+    use super::{ArmStatistics, Law};
+    use crate::error::Result;
+    use rand::Rng;
+
+    /// What the rules of this crate do; `total` is the weight of all arms' rewards.
+    pub trait Rule {
+        fn check(&self) -> Result<()>;
+        fn check_reward(&self, reward: f64) -> Result<()>;
+        /// Mean and width.
+        fn moments(&self, arm: &ArmStatistics, total: f64) -> (f64, f64);
+        fn value(&self, arm: &ArmStatistics, total: f64, rng: &mut dyn Rng) -> f64;
+        fn law(&self, arm: &ArmStatistics, total: f64) -> Law;
+    }
+}
+
+/// A policy that ignores contexts and features: of each arm it knows the rewards alone. O(1) an arm, without allocation.
+///
+/// Decisions keep an empty context. Where contexts say anything of rewards, a contextual policy that does not beat this one
+/// is not worth its cost.
+///
+/// ```
+/// use dht_bandits::policy::{BetaThompson, ContextFree};
+/// use dht_bandits::{Policy, Request};
+/// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+///
+/// let mut rng = ChaCha8Rng::seed_from_u64(7);
+/// let mut policy = ContextFree::new(3, BetaThompson::default())?;
+/// let decision = policy.decide(&Request::new(&[]), &mut rng)?;
+/// policy.learn(&decision, 1.0)?;
+/// let propensities = policy.propensities(&Request::new(&[]))?;
+/// // Beta(2, 1) against two of Beta(1, 1): 2∫v³dv.
+/// assert!((propensities[decision.arm().number() as usize].probability - 0.5).abs() < 1e-9);
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct ContextFree<R: ContextFreeRule> {
+    rule: R,
+    arms: ArmSet,
+    // By slot.
+    learned: Vec<ArmStatistics>,
+    // The weight of all rewards, those of removed arms too.
+    total: f64,
+    clock: Clock,
+}
+
+impl<R: ContextFreeRule> ContextFree<R> {
+    /// A policy with the arms 0 to `arms` − 1.
+    ///
+    /// # Errors
+    /// More than 16,777,216 arms, a setting out of its range.
+    pub fn new(arms: usize, rule: R) -> Result<Self> {
+        rule.check()?;
+        let set = ArmSet::new(arms)?;
+        Ok(Self { rule, arms: set, learned: vec![ArmStatistics::default(); arms], total: 0.0, clock: Clock::default() })
+    }
+
+    /// The rule.
+    pub fn rule(&self) -> &R {
+        &self.rule
+    }
+
+    /// What an arm has learned.
+    ///
+    /// # Errors
+    /// The arm is unknown or removed.
+    pub fn statistics(&self, arm: ArmId) -> Result<ArmStatistics> {
+        Ok(self.learned[self.arms.slot(arm)?])
+    }
+
+    /// Adds an arm of which nothing is known.
+    ///
+    /// # Errors
+    /// The arm of number 2⁶³ − 1 exists or existed.
+    pub fn add_arm(&mut self) -> Result<ArmId> {
+        let arm = self.arms.add()?;
+        self.learned.push(ArmStatistics::default());
+        Ok(arm)
+    }
+
+    /// Removes an arm for good: its id is never reused.
+    ///
+    /// # Errors
+    /// The arm is unknown or removed already.
+    pub fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.learned.swap_remove(self.arms.remove(arm)?);
+        Ok(())
+    }
+
+    /// Begins the next epoch: decisions made before are refused from now on.
+    pub fn expire_decisions(&mut self) {
+        self.clock.expire();
+    }
+
+    /// The value of every slot that may be chosen.
+    fn laws(&self, slots: Slots<'_>) -> Vec<Law> {
+        slots.iter().map(|slot| self.rule.law(&self.learned[slot], self.total)).collect()
+    }
+}
+
+impl<R: ContextFreeRule> Policy for ContextFree<R> {
+    fn dimension(&self) -> usize {
+        0
+    }
+
+    fn arms(&self) -> &ArmSet {
+        &self.arms
+    }
+
+    fn version(&self) -> u64 {
+        self.clock.version
+    }
+
+    fn epoch(&self) -> u64 {
+        self.clock.epoch
+    }
+
+    fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
+        let mut space = SlotSpace::default();
+        let slots = self.arms.resolve(request.actions.available(), &mut space)?;
+        let mut best = crate::exploration::Best::new();
+        for slot in slots.iter() {
+            let arm = &self.learned[slot];
+            let (mean, width) = self.rule.moments(arm, self.total);
+            let value = self.rule.value(arm, self.total, rng);
+            best = best.or(slot, value, crate::gaussian::Score { mean, width }, rng);
+        }
+        check_scalar("score", best.value)?;
+        let certain = matches!(self.rule.law(&self.learned[best.slot], self.total), Law::Point(_));
+        let Clock { version, epoch } = self.clock;
+        Ok(Choice {
+            arm: self.arms.id(best.slot),
+            version,
+            score: best.value,
+            mean: best.score.mean,
+            width: best.score.width,
+            propensity: certain.then(|| 1.0 / f64::from(best.ties)),
+            epoch,
+        })
+    }
+
+    fn decide(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Decision> {
+        let mut choice = self.select(request, rng)?;
+        if choice.propensity.is_none() {
+            let mut space = SlotSpace::default();
+            let slots = self.arms.resolve(request.actions.available(), &mut space)?;
+            let position = slots.iter().position(|slot| self.arms.id(slot) == choice.arm).unwrap_or_default();
+            choice.propensity = Some(inclusion_of(&self.laws(slots), position, &[1.0]));
+        }
+        Ok(choice.with_context(&[]))
+    }
+
+    fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
+        let mut space = SlotSpace::default();
+        let slots = self.arms.resolve(request.actions.available(), &mut space)?;
+        let laws = self.laws(slots);
+        let standard_error = if laws.iter().all(|law| matches!(law, Law::Point(_))) { 0.0 } else { QUADRATURE_ERROR };
+        let entry = |(slot, probability)| Propensity { arm: self.arms.id(slot), probability, standard_error };
+        Ok(slots.iter().zip(inclusion(&laws, &[1.0])).map(entry).collect())
+    }
+
+    fn update(&mut self, arm: ArmId, _: &[f64], reward: f64, weight: f64) -> Result<()> {
+        self.rule.check_reward(reward)?;
+        check_weight(weight)?;
+        let slot = self.arms.slot(arm)?;
+        let before = self.learned[slot];
+        let after = ArmStatistics { weight: before.weight + weight, sum: before.sum + weight * reward };
+        check_sum("sum of rewards", after.sum)?;
+        let total = self.total + weight;
+        check_sum("weight of all rewards", total)?;
+        self.clock = self.clock.after(1)?;
+        (self.learned[slot], self.total) = (after, total);
+        Ok(())
+    }
+}

@@ -1,0 +1,71 @@
+//! Policies without contexts saved and loaded.
+
+use super::{ArmStatistics, ContextFree, ContextFreeRule};
+use crate::arm_set::{ArmSet, ArmSetState};
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::saved_state::{StateHeader, check_count, check_header, header_reader, serde_by_state};
+use crate::validate::LARGEST_SUM;
+use serde::{Deserialize, Serialize};
+
+header_reader!("context-free/");
+
+/// A saved [`ContextFree`] policy, checked when it is loaded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ContextFreeState<R> {
+    /// The kind and format of the state.
+    #[serde(deserialize_with = "read_header")]
+    pub header: StateHeader,
+    rule: R,
+    arms: ArmSetState,
+    version: u64,
+    epoch: u64,
+    total: f64,
+    learned: Vec<ArmStatistics>,
+}
+
+impl<R: ContextFreeRule> ContextFree<R> {
+    fn kind() -> String {
+        format!("context-free/{}", R::NAME)
+    }
+
+    /// The state of this policy, to be saved. Loading it gives the same policy, to the bit.
+    pub fn state(&self) -> ContextFreeState<R> {
+        ContextFreeState {
+            header: StateHeader::of(Self::kind()),
+            rule: self.rule.clone(),
+            arms: self.arms.state(),
+            version: self.clock.version,
+            epoch: self.clock.epoch,
+            total: self.total,
+            learned: self.learned.clone(),
+        }
+    }
+
+    /// The policy of a saved state.
+    ///
+    /// # Errors
+    /// A state of another kind or a newer version, or one that contradicts itself.
+    pub fn from_state(state: &ContextFreeState<R>) -> Result<Self> {
+        check_header(&state.header, &Self::kind())?;
+        let blank = Self::new(0, state.rule.clone())?;
+        let arms = ArmSet::from_state(&state.arms)?;
+        check_count("learned arms", state.learned.len(), arms.len())?;
+        let fits = |weight: f64| (0.0..=LARGEST_SUM).contains(&weight);
+        for (index, arm) in state.learned.iter().enumerate() {
+            let mean = blank.rule.check_reward(arm.mean());
+            if !fits(arm.weight) || !fits(arm.sum.abs()) || (arm.weight == 0.0 && arm.sum != 0.0) || mean.is_err() {
+                let problem = format!("weight {} and sum {} of rewards do not fit", arm.weight, arm.sum);
+                return Err(Error::InvalidState { what: "arm", index, problem });
+            }
+        }
+        if !fits(state.total) {
+            let problem = format!("is {}, expected from 0 to {LARGEST_SUM:e}", state.total);
+            return Err(Error::InvalidState { what: "weight of all rewards", index: 0, problem });
+        }
+        let clock = Clock::load(state.version, state.epoch)?;
+        Ok(Self { arms, learned: state.learned.clone(), total: state.total, clock, ..blank })
+    }
+}
+
+serde_by_state!([R: ContextFreeRule] ContextFree<R> as ContextFreeState);

@@ -1,0 +1,59 @@
+//! UCB1.
+
+use super::sealed::Rule;
+use super::{ArmStatistics, ContextFreeRule, Law};
+use crate::error::Result;
+use crate::validate::{check_parameter, check_scalar};
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+/// UCB1 (Auer, Cesa-Bianchi & Fischer 2002, Figure 1): the highest mean + α·√(2 ln n/n_a), n rewards in all and n_a of
+/// the arm; arms without a reward come first. Ties are broken uniformly.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ucb1 {
+    /// α ≥ 0: the range of rewards, 1 for rewards in [0, 1].
+    pub alpha: f64,
+}
+
+impl Default for Ucb1 {
+    fn default() -> Self {
+        Self { alpha: 1.0 }
+    }
+}
+
+/// Of an arm without a reward: higher than every other, and finite, so that a choice can be saved.
+const UNTRIED: f64 = f64::MAX;
+
+impl ContextFreeRule for Ucb1 {
+    const NAME: &'static str = "ucb1";
+}
+
+impl Rule for Ucb1 {
+    fn check(&self) -> Result<()> {
+        check_parameter("alpha", self.alpha, (0.0..=1e100).contains(&self.alpha), "from 0 to 1e100")
+    }
+
+    fn check_reward(&self, reward: f64) -> Result<()> {
+        check_scalar("reward", reward)
+    }
+
+    fn moments(&self, arm: &ArmStatistics, total: f64) -> (f64, f64) {
+        let width = if arm.weight > 0.0 { (2.0 * total.ln().max(0.0) / arm.weight).sqrt() } else { UNTRIED };
+        (arm.mean(), width)
+    }
+
+    fn value(&self, arm: &ArmStatistics, total: f64, _: &mut dyn Rng) -> f64 {
+        match self.moments(arm, total) {
+            (_, width) if width == UNTRIED => UNTRIED,
+            (mean, width) => mean + self.alpha * width,
+        }
+    }
+
+    fn law(&self, arm: &ArmStatistics, total: f64) -> Law {
+        match self.moments(arm, total) {
+            (_, width) if width == UNTRIED => Law::Point(UNTRIED),
+            (mean, width) => Law::Point(mean + self.alpha * width),
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! Hybrid policies that learned independently, merged; forgetting.
+//!
+//! With A_a, b_a and B_a = A_aC_a of each arm, and A₀, b₀ of the shared weights, all of Li et al. (2010), Algorithm 2, what is
+//! learned is a sum: A_a − λI, b_a and B_a of each arm, and, of the shared weights, R = A₀ − λ₀I + Σ_a B_a'A_a⁻¹B_a and
+//! q = b₀ + Σ_a B_a'A_a⁻¹b_a over the arms that exist. Of an arm that was removed A₀ and b₀ keep what was learned from it with
+//! its own weights integrated out; R and q then contain just that.
+
+use super::Hybrid;
+use crate::arm::ArmId;
+use crate::arm_set::{ArmRanges, ArmSet, check_number, check_removed};
+use crate::clock::{add_counts, check_saved_count};
+use crate::error::{Error, Result};
+use crate::exploration::Exploration;
+use crate::forgetting::Forgetting;
+use crate::gaussian::{Factors, NaturalParameters, Parts, information_of, parts_of};
+use crate::saved_state::{StateHeader, check_header, header_reader};
+use crate::validate::{check_factor, check_part};
+use serde::{Deserialize, Serialize};
+
+header_reader!("hybrid-delta");
+
+/// The evidence of one arm: A_a − λI and b_a, and B_a, row-major.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OwnEvidence {
+    own: NaturalParameters,
+    cross: Vec<f64>,
+}
+
+impl OwnEvidence {
+    fn zero(d: usize, k: usize) -> Self {
+        Self { own: zero(d), cross: vec![0.0; d * k] }
+    }
+
+    fn plus(&self, factor: f64, other: &Self) -> Result<Self> {
+        let cross = self.cross.iter().zip(&other.cross).map(|(a, b)| a + factor * b).collect();
+        Ok(Self { own: self.own.plus(factor, &other.own)?, cross })
+    }
+}
+
+/// No evidence.
+fn zero(dimension: usize) -> NaturalParameters {
+    let precision = vec![0.0; dimension * (dimension + 1) / 2];
+    NaturalParameters { precision, moment: vec![0.0; dimension], updates: 0 }
+}
+
+/// The difference between a [`Hybrid`] policy and an earlier snapshot of it: what it has learned, without the prior, and
+/// which arms were removed. To be sent to another machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HybridDelta {
+    /// The kind and format of the delta.
+    #[serde(deserialize_with = "read_header")]
+    pub header: StateHeader,
+    dimension: usize,
+    shared_dimension: usize,
+    prior: (f64, f64),
+    // Each arm once, in ascending order.
+    arms: Vec<(ArmId, OwnEvidence)>,
+    shared: NaturalParameters,
+    updates: u64,
+    removed: ArmRanges,
+}
+
+impl HybridDelta {
+    /// The arms that it says something of.
+    pub fn arms(&self) -> impl Iterator<Item = ArmId> + '_ {
+        self.arms.iter().map(|(arm, _)| *arm)
+    }
+
+    /// The number of updates it sums up.
+    pub fn updates(&self) -> u64 {
+        self.updates
+    }
+
+    /// Adds what another worker has learned, and removes what it has removed.
+    ///
+    /// # Errors
+    /// A delta of other lengths or priors; contents that cannot come from [`diff`](Hybrid::diff); sums that overflow;
+    /// an arm that one has removed and the other has learned of ([`Error::RemovedArm`]): apply the one that learned
+    /// first. This one is unchanged then.
+    pub fn combine(&mut self, other: &Self) -> Result<()> {
+        self.check_compatible(other)?;
+        self.check()?;
+        other.check()?;
+        let mut sum = self.clone();
+        for (arm, theirs) in &other.arms {
+            match sum.arms.binary_search_by_key(arm, |(id, _)| *id) {
+                Ok(position) => sum.arms[position].1 = sum.arms[position].1.plus(1.0, theirs)?,
+                Err(position) => sum.arms.insert(position, (*arm, theirs.clone())),
+            }
+        }
+        sum.removed.unite(&other.removed);
+        if let Some(arm) = sum.arms().find(|arm| sum.removed.contains(*arm)) {
+            return Err(Error::RemovedArm { arm });
+        }
+        sum.shared = sum.shared.plus(1.0, &other.shared)?;
+        sum.updates = add_counts("updates of delta", self.updates, other.updates)?;
+        *self = sum;
+        Ok(())
+    }
+
+    fn check_compatible(&self, other: &Self) -> Result<()> {
+        check_header(&other.header, &self.header.kind)?;
+        for (what, ours, theirs) in [
+            ("dimension", self.dimension as f64, other.dimension as f64),
+            ("shared dimension", self.shared_dimension as f64, other.shared_dimension as f64),
+            ("prior precision", self.prior.0, other.prior.0),
+            ("shared prior precision", self.prior.1, other.prior.1),
+        ] {
+            if ours != theirs {
+                return Err(Error::Unlike { what, ours, theirs });
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses contents that cannot come from [`diff`](Hybrid::diff).
+    fn check(&self) -> Result<()> {
+        let triangle = |d: usize| d.checked_add(1).and_then(|above| d.checked_mul(above)).map_or(usize::MAX, |s| s / 2);
+        let (d, k) = (self.dimension, self.shared_dimension);
+        check_removed(&self.removed)?;
+        check_saved_count("updates of delta", 0, self.updates)?;
+        let mut before = None;
+        for (index, (arm, evidence)) in self.arms.iter().enumerate() {
+            check_number(*arm)?;
+            if before >= Some(*arm) || self.removed.contains(*arm) {
+                let problem = format!("{arm} is removed, or not in ascending order");
+                return Err(Error::InvalidState { what: "arm of delta", index, problem });
+            }
+            before = Some(*arm);
+            check_part("precision of delta", index, &evidence.own.precision, triangle(d), false)?;
+            check_part("moment of delta", index, &evidence.own.moment, d, false)?;
+            check_part("cross terms of delta", index, &evidence.cross, d.saturating_mul(k), false)?;
+            check_saved_count("updates of arm of delta", index, evidence.own.updates)?;
+        }
+        check_part("shared precision of delta", 0, &self.shared.precision, triangle(k), false)?;
+        check_part("shared moment of delta", 0, &self.shared.moment, k, false)?;
+        check_saved_count("updates of the shared weights of delta", 0, self.shared.updates)
+    }
+}
+
+/// What a hybrid policy has learned as sums: of each arm by slot, and of the shared weights.
+struct Evidence {
+    arms: Vec<OwnEvidence>,
+    shared: NaturalParameters,
+}
+
+impl<E: Exploration> Hybrid<E> {
+    fn lengths(&self) -> (usize, usize) {
+        (self.dimension(), self.shared_dimension())
+    }
+
+    /// What has been learned, without the priors.
+    fn evidence(&self) -> Evidence {
+        let (d, k) = self.lengths();
+        let natural = |factors: &Factors, slot| information_of(&factors.parts(slot)).natural_parameters(0);
+        let mut shared = natural(&self.shared, 0);
+        add_prior(&mut shared, k, -self.options.shared_prior_precision);
+        let arm = |slot: usize| {
+            let mut own = natural(&self.own, slot);
+            let weights = &self.cross[slot * d * k..][..d * k];
+            // B = AC; R gains C'B, and q C'b.
+            let mut cross = vec![0.0; d * k];
+            for row in 0..d {
+                for column in 0..d {
+                    let entry = own.precision[packed(row, column)];
+                    let from = &weights[column * k..][..k];
+                    cross[row * k..][..k].iter_mut().zip(from).for_each(|(sum, value)| *sum += entry * value);
+                }
+            }
+            add_product(&mut shared, weights, &cross, &own.moment, 1.0);
+            add_prior(&mut own, d, -self.options.prior_precision);
+            OwnEvidence { own, cross }
+        };
+        let arms = (0..self.arms.len()).map(arm).collect();
+        Evidence { arms, shared }
+    }
+
+    /// The policy of these arms that has learned this.
+    ///
+    /// # Errors
+    /// Precisions that are not positive definite, or too large to be loaded.
+    fn with_evidence(&self, arms: ArmSet, evidence: &Evidence) -> Result<Self> {
+        let (d, k) = self.lengths();
+        let mut policy = Self::new(d, k, 0, self.options, self.exploration.clone())?;
+        let mut shared = evidence.shared.clone();
+        add_prior(&mut shared, k, self.options.shared_prior_precision);
+        for (slot, OwnEvidence { own, cross }) in evidence.arms.iter().enumerate() {
+            let mut own = own.clone();
+            add_prior(&mut own, d, self.options.prior_precision);
+            let parts = parts_of(&own.precision, &own.moment)?;
+            check_factor(slot, &parts.mean, &parts.diagonal, &parts.upper)?;
+            let weights = times_covariance(&parts, cross, k);
+            check_part("cross terms", slot, &weights, d * k, false)?;
+            add_product(&mut shared, &weights, cross, &own.moment, -1.0);
+            policy.own.push(1.0);
+            policy.own.set(slot, &parts.mean, &parts.diagonal, &parts.upper);
+            policy.cross.extend_from_slice(&weights);
+        }
+        let parts = parts_of(&shared.precision, &shared.moment)?;
+        check_factor(0, &parts.mean, &parts.diagonal, &parts.upper)?;
+        policy.shared.set(0, &parts.mean, &parts.diagonal, &parts.upper);
+        (policy.arms, policy.clock) = (arms, self.clock);
+        Ok(policy)
+    }
+
+    /// This policy without the arms that were removed elsewhere.
+    fn without(&self, removed: &ArmRanges) -> Result<Self> {
+        let mut policy = self.clone();
+        let here: Vec<_> = policy.arms.iter().filter(|arm| removed.contains(*arm)).collect();
+        here.into_iter().try_for_each(|arm| policy.remove_arm(arm))?;
+        policy.arms.remove_all(removed)?;
+        Ok(policy)
+    }
+
+    /// What this policy has learned since `earlier`, a snapshot (clone) of it; exact. Arms added since count from the
+    /// prior. Of removed arms what the shared weights learned from them stays. O(K·d²·(d + k)).
+    ///
+    /// # Errors
+    /// Policies of other lengths or priors; an arm that exists here and was removed in `earlier`; precisions that
+    /// overflow.
+    pub fn diff(&self, earlier: &Self) -> Result<HybridDelta> {
+        let empty = self.empty_delta();
+        empty.check_compatible(&earlier.empty_delta())?;
+        if let Some(arm) = self.arms.iter().find(|arm| earlier.arms.removed().contains(*arm)) {
+            return Err(Error::RemovedArm { arm });
+        }
+        let then = earlier.without(self.arms.removed())?;
+        let (now, before) = (self.evidence(), then.evidence());
+        let (d, k) = self.lengths();
+        let nothing = OwnEvidence::zero(d, k);
+        let mut arms = Vec::with_capacity(self.arms.len());
+        for (arm, ours) in self.arms.iter().zip(&now.arms) {
+            let theirs = then.arms.slot(arm).map_or(&nothing, |slot| &before.arms[slot]);
+            arms.push((arm, ours.plus(-1.0, theirs)?));
+        }
+        arms.sort_by_key(|(arm, _)| *arm);
+        let shared = now.shared.plus(-1.0, &before.shared)?;
+        let updates = self.version().saturating_sub(earlier.version());
+        Ok(HybridDelta { arms, shared, updates, removed: self.arms.removed().clone(), ..empty })
+    }
+
+    fn empty_delta(&self) -> HybridDelta {
+        let (d, k) = self.lengths();
+        HybridDelta {
+            header: StateHeader::of("hybrid-delta"),
+            dimension: d,
+            shared_dimension: k,
+            prior: (self.options.prior_precision, self.options.shared_prior_precision),
+            arms: Vec::new(),
+            shared: zero(k),
+            updates: 0,
+            removed: ArmRanges::default(),
+        }
+    }
+
+    /// Adds what another worker has learned. Arms that do not exist here are added; arms that were removed there are
+    /// removed.
+    ///
+    /// # Errors
+    /// A delta of other lengths or priors, or with contents that cannot come from [`diff`](Self::diff); one that has
+    /// learned of an arm that was removed here ([`Error::RemovedArm`]), since what the shared weights learned from it
+    /// cannot be told apart; a precision that is not positive definite afterwards. The policy is unchanged then.
+    pub fn apply(&mut self, delta: &HybridDelta) -> Result<()> {
+        self.empty_delta().check_compatible(delta)?;
+        delta.check()?;
+        let base = self.without(&delta.removed)?;
+        let mut evidence = base.evidence();
+        let mut arms = base.arms.clone();
+        let (d, k) = self.lengths();
+        for (arm, theirs) in &delta.arms {
+            if arms.slot(*arm).is_err() {
+                arms.insert(*arm)?;
+                evidence.arms.push(OwnEvidence::zero(d, k));
+            }
+            let slot = arms.slot(*arm)?;
+            evidence.arms[slot] = evidence.arms[slot].plus(1.0, theirs)?;
+        }
+        evidence.shared = evidence.shared.plus(1.0, &delta.shared)?;
+        let mut merged = base.with_evidence(arms, &evidence)?;
+        merged.clock = self.clock.after(delta.updates)?;
+        *self = merged;
+        Ok(())
+    }
+
+    /// Learns all that `other` has learned, as if this policy had seen it: the priors are counted once. Exact where both
+    /// started from the prior. An arm that either has removed is removed.
+    ///
+    /// # Errors
+    /// Policies of other lengths or priors; sums that overflow. The policy is unchanged then.
+    pub fn merge(&mut self, other: &Self) -> Result<()> {
+        let other = other.without(self.arms.removed())?;
+        let (d, k) = other.lengths();
+        let blank = Self::new(d, k, 0, other.options, other.exploration.clone())?;
+        self.apply(&other.diff(&blank)?)
+    }
+
+    /// Forgets once: what has been learned, of each arm and of the shared weights, counts γ times as much from now on, γ the
+    /// decay; the priors count as before.
+    ///
+    /// # Errors
+    /// Precisions that overflow. The policy is unchanged then.
+    pub fn forget(&mut self, forgetting: Forgetting) -> Result<()> {
+        let decay = forgetting.decay();
+        let mut evidence = self.evidence();
+        let (d, k) = self.lengths();
+        evidence.shared = evidence.shared.decayed(decay, &zero(k));
+        for arm in &mut evidence.arms {
+            arm.own = arm.own.decayed(decay, &zero(d));
+            arm.cross.iter_mut().for_each(|value| *value *= decay);
+        }
+        *self = self.with_evidence(self.arms.clone(), &evidence)?;
+        Ok(())
+    }
+}
+
+/// The index of an entry of a symmetric matrix in its packed upper triangle, column by column.
+fn packed(row: usize, column: usize) -> usize {
+    let (row, column) = if row < column { (row, column) } else { (column, row) };
+    column * (column + 1) / 2 + row
+}
+
+fn add_prior(parameters: &mut NaturalParameters, dimension: usize, precision: f64) {
+    (0..dimension).for_each(|coordinate| parameters.precision[packed(coordinate, coordinate)] += precision);
+}
+
+/// R += sign·C'B, q += sign·C'b.
+fn add_product(shared: &mut NaturalParameters, weights: &[f64], cross: &[f64], moment: &[f64], sign: f64) {
+    let k = shared.moment.len();
+    for ((left, right), moment) in weights.chunks_exact(k).zip(cross.chunks_exact(k)).zip(moment) {
+        for column in 0..k {
+            for row in 0..=column {
+                // Symmetric but for rounding: both halves go in.
+                let product = 0.5 * (left[row] * right[column] + left[column] * right[row]);
+                shared.precision[packed(row, column)] += sign * product;
+            }
+            shared.moment[column] += sign * left[column] * moment;
+        }
+    }
+}
+
+/// U·D·Uᵀ·B.
+fn times_covariance(parts: &Parts, cross: &[f64], k: usize) -> Vec<f64> {
+    let d = parts.mean.len();
+    let upper = |row: usize, column: usize| parts.upper[column * (column - 1) / 2 + row];
+    let mut projected = vec![0.0; d * k];
+    for column in 0..d {
+        for feature in 0..k {
+            let above: f64 = (0..column).map(|row| upper(row, column) * cross[row * k + feature]).sum();
+            projected[column * k + feature] = parts.diagonal[column] * (cross[column * k + feature] + above);
+        }
+    }
+    let mut weights = projected.clone();
+    for column in 1..d {
+        for row in 0..column {
+            for feature in 0..k {
+                weights[row * k + feature] += upper(row, column) * projected[column * k + feature];
+            }
+        }
+    }
+    weights
+}

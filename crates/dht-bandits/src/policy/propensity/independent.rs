@@ -1,0 +1,339 @@
+//! Arms whose values are drawn independently: quadrature in one dimension.
+//!
+//! P(arm a is shown) = ∫ f_a(v) Σ_r P(r others are above v) g(r) dv, where g(r) is the probability that the arm of rank r is
+//! shown; for one choice Σ is Π_b F_b(v). The number of others above v is a sum of independent indicators, whose law takes
+//! O(K·R), R the last rank that is shown. Adaptive Gauss–Kronrod (7, 15) over panels that begin and end where the laws do
+//! (Piessens et al. 1983).
+
+use super::law::Law;
+use super::ranks::{point_inclusion, points, tied};
+
+/// What the two rules may differ by on a panel. The error of the finer one is far less.
+const TOLERANCE: f64 = 2e-11;
+
+/// Panels of one integral at most: some fifty are usual, and what is left unresolved after so many is rounding.
+const PANELS: u32 = 3000;
+
+/// The probability that each arm is shown.
+pub(crate) fn inclusion(laws: &[Law], weights: &[f64]) -> Vec<f64> {
+    match points(laws) {
+        Some(values) => point_inclusion(&values, weights),
+        None => (0..laws.len()).map(|arm| inclusion_of(laws, arm, weights)).collect(),
+    }
+}
+
+/// The probability that one arm is shown; `weights` by rank.
+pub(crate) fn inclusion_of(laws: &[Law], arm: usize, weights: &[f64]) -> f64 {
+    let law = laws[arm];
+    let others = || laws.iter().enumerate().filter(|(other, _)| *other != arm).map(|(_, law)| law);
+    let mut ranks = Ranks::new(weights);
+    if let Law::Point(value) = law {
+        let mut ties = 0;
+        for other in others() {
+            match other {
+                Law::Point(other) if *other == value => ties += 1,
+                other => ranks.add(other.distribution(value)),
+            }
+        }
+        return ranks.expected(weights, ties);
+    }
+    let (low, high) = domain(law, others(), weights);
+    // The others that lie above the domain's lower end with any probability; all else is below for certain.
+    let relevant: Vec<Law> = others().filter(|other| other.range().1 > low).copied().collect();
+    let mut integrand = |v: f64| {
+        let density = law.density(v);
+        if density == 0.0 {
+            return 0.0;
+        }
+        ranks.clear();
+        relevant.iter().for_each(|other| ranks.add(other.distribution(v)));
+        density * ranks.expected(weights, 0)
+    };
+    let breaks = breaks(law, &relevant, low, high);
+    let mut left = PANELS;
+    let sum: f64 = breaks.windows(2).map(|ends| integrate(law, ends[0], ends[1], &mut left, &mut integrand)).sum();
+    // Every arm with a density can be drawn.
+    sum.clamp(f64::MIN_POSITIVE, 1.0)
+}
+
+/// The law of the number of arms above, as far as it matters.
+struct Ranks {
+    probabilities: Vec<f64>,
+}
+
+impl Ranks {
+    fn new(weights: &[f64]) -> Self {
+        let mut ranks = Self { probabilities: vec![0.0; weights.len()] };
+        ranks.clear();
+        ranks
+    }
+
+    /// None is above.
+    fn clear(&mut self) {
+        self.probabilities.fill(0.0);
+        self.probabilities[0] = 1.0;
+    }
+
+    /// One more arm, which is below with this probability.
+    fn add(&mut self, below: f64) {
+        for rank in (1..self.probabilities.len()).rev() {
+            self.probabilities[rank] = self.probabilities[rank] * below + self.probabilities[rank - 1] * (1.0 - below);
+        }
+        self.probabilities[0] *= below;
+    }
+
+    fn expected(&self, weights: &[f64], ties: usize) -> f64 {
+        let terms = self.probabilities.iter().enumerate();
+        terms.map(|(rank, probability)| probability * tied(weights, rank, ties)).sum()
+    }
+}
+
+/// Where the integrand is not negligible.
+fn domain<'a>(law: Law, others: impl Iterator<Item = &'a Law>, weights: &[f64]) -> (f64, f64) {
+    let (low, high, far) = law.range();
+    // Below the lower ends of as many others as there are weights, so many are above for certain.
+    let mut lows: Vec<f64> = others.map(|other| other.range().0).collect();
+    let shown = weights.len();
+    if lows.len() < shown {
+        return (low, high);
+    }
+    lows.select_nth_unstable_by(shown - 1, |left, right| right.total_cmp(left));
+    let from = lows[shown - 1];
+    // An arm far below all others: what is left of its tail.
+    if from >= high { (low, far) } else { (low.max(from), high) }
+}
+
+/// The ends of panels, in ascending order: where this law is, and where narrower ones are.
+fn breaks(law: Law, relevant: &[Law], low: f64, high: f64) -> Vec<f64> {
+    let mut breaks = vec![low, high];
+    let mut around = |law: &Law, steps: &[f64]| {
+        let inside = steps.iter().map(|step| law.location() + step * law.scale()).filter(|v| *v > low && *v < high);
+        breaks.extend(inside);
+    };
+    around(&law, &[-5.0, -2.5, 0.0, 2.5, 5.0, 12.0, 25.0]);
+    // Heavy tails are integrated whole: there the steps of all others are features.
+    let heavy = matches!(law, Law::Student { .. });
+    for other in relevant.iter().filter(|other| heavy || other.scale() < 0.5 * law.scale()) {
+        around(other, &[-8.8, -4.0, -2.0, 0.0, 2.0, 4.0, 8.8]);
+    }
+    breaks.sort_unstable_by(f64::total_cmp);
+    breaks.dedup();
+    breaks
+}
+
+/// Over one panel. Beta densities, which may be infinite at 0 and 1, are integrated over t with v = sin²(πt/2), Student's
+/// over u in (−1, 1) with v = location + scale·√ν·u/√(1 − u²), which makes it (1 − u²)^(ν/2 − 1).
+fn integrate(law: Law, low: f64, high: f64, left: &mut u32, integrand: &mut impl FnMut(f64) -> f64) -> f64 {
+    if let Law::Student { location, scale, freedom, .. } = law {
+        let width = scale * freedom.sqrt();
+        let turned = |v: f64| {
+            let t = (v - location) / width;
+            if t.is_infinite() { t.signum() } else { t / t.hypot(1.0) }
+        };
+        let mut turned_integrand = |u: f64| {
+            let rest = (1.0 - u) * (1.0 + u);
+            let value = integrand(location + width * u / rest.sqrt()) * width / (rest * rest.sqrt());
+            // At the very ends the density is 0 and the rest infinite.
+            if value.is_finite() { value } else { 0.0 }
+        };
+        return adaptive(turned(low), turned(high), left, &mut turned_integrand);
+    }
+    if !matches!(law, Law::Beta { .. }) {
+        return adaptive(low, high, left, integrand);
+    }
+    use std::f64::consts::{FRAC_PI_2, PI};
+    let turned = |v: f64| v.sqrt().asin() / FRAC_PI_2;
+    let mut turned_integrand = |t: f64| {
+        let (sine, cosine) = (FRAC_PI_2 * t).sin_cos();
+        integrand(sine * sine) * PI * sine * cosine
+    };
+    adaptive(turned(low), turned(high), left, &mut turned_integrand)
+}
+
+fn adaptive(low: f64, high: f64, left: &mut u32, integrand: &mut impl FnMut(f64) -> f64) -> f64 {
+    *left = left.saturating_sub(1);
+    let (middle, half) = (0.5 * (low + high), 0.5 * (high - low));
+    let centre = integrand(middle);
+    let (mut kronrod, mut gauss) = (KRONROD[7] * centre, GAUSS[3] * centre);
+    for (index, (node, weight)) in NODES.iter().zip(KRONROD).enumerate() {
+        let sum = integrand(middle - half * node) + integrand(middle + half * node);
+        kronrod += weight * sum;
+        if index % 2 == 1 {
+            gauss += GAUSS[index / 2] * sum;
+        }
+    }
+    let too_narrow = middle <= low || middle >= high;
+    if *left == 0 || too_narrow || half * (kronrod - gauss).abs() <= TOLERANCE {
+        return half * kronrod;
+    }
+    adaptive(low, middle, left, integrand) + adaptive(middle, high, left, integrand)
+}
+
+/// The positive nodes of Kronrod's rule of 15 points; every second is one of Gauss's 7.
+const NODES: [f64; 7] = [
+    0.991_455_371_120_812_6,
+    0.949_107_912_342_758_5,
+    0.864_864_423_359_769_1,
+    0.741_531_185_599_394_4,
+    0.586_087_235_467_691_1,
+    0.405_845_151_377_397_2,
+    0.207_784_955_007_898_47,
+];
+/// Their weights; the last is of the centre.
+const KRONROD: [f64; 8] = [
+    0.022_935_322_010_529_224,
+    0.063_092_092_629_978_55,
+    0.104_790_010_322_250_18,
+    0.140_653_259_715_525_92,
+    0.169_004_726_639_267_9,
+    0.190_350_578_064_785_4,
+    0.204_432_940_075_298_9,
+    0.209_482_141_084_727_83,
+];
+/// The weights of Gauss's rule; the last is of the centre.
+const GAUSS: [f64; 4] =
+    [0.129_484_966_168_869_7, 0.279_705_391_489_276_67, 0.381_830_050_505_118_9, 0.417_959_183_673_469_4];
+
+#[cfg(test)]
+mod tests {
+    use super::super::law::normal_distribution;
+    use super::super::ranks::rank_weights;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn normals(arms: &[(f64, f64)]) -> Vec<Law> {
+        arms.iter().map(|&(mean, deviation)| Law::Normal { mean, deviation }).collect()
+    }
+
+    #[test]
+    fn two_normals_have_their_closed_form_at_every_ratio_of_widths() {
+        for gap in [0.0, 0.3, -1.0, 4.0] {
+            for width in [1e-9, 1e-3, 0.1, 1.0, 30.0, 1e6] {
+                let laws = normals(&[(gap, 1.0), (0.0, width)]);
+                let expected = normal_distribution(gap / (1.0 + width * width).sqrt());
+                let got = inclusion(&laws, &[1.0]);
+                assert!((got[0] - expected).abs() < 1e-10, "{gap} {width}: {got:?} {expected}");
+                assert!((got[0] + got[1] - 1.0).abs() < 1e-10, "{gap} {width}: {got:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn three_normals_have_the_value_of_the_orthant() {
+        // Equal means, deviations 1, 1, 2: P(first is best) = ¼ + arcsin ρ/2π, ρ the correlation of the differences.
+        let got = inclusion(&normals(&[(0.0, 1.0), (0.0, 1.0), (0.0, 2.0)]), &[1.0]);
+        let orthant = |correlation: f64| 0.25 + correlation.asin() / (2.0 * std::f64::consts::PI);
+        assert!((got[0] - orthant(1.0 / 10f64.sqrt())).abs() < 1e-11);
+        assert!((got[2] - orthant(4.0 / 5.0)).abs() < 1e-11);
+    }
+
+    #[test]
+    fn betas_have_the_sums_of_binomials() {
+        // P(X > Y), X ~ Beta(a, b), Y ~ Beta(c, d) with whole numbers: Σ_i B(a + i, ...) (Evan Miller's formula).
+        let log_beta = |a: f64, b: f64| libm::lgamma(a) + libm::lgamma(b) - libm::lgamma(a + b);
+        for (a, b, c, d) in [(1.0, 1.0, 1.0, 1.0), (3.0, 2.0, 5.0, 9.0), (40.0, 60.0, 2.0, 2.0), (1.0, 9.0, 7.0, 1.0)] {
+            // P(Beta(c, d) > Beta(a, b)) = Σ_{i<c}: with the roles of the two turned round.
+            let of = |(a, b): (f64, f64), (c, d): (f64, f64)| -> f64 {
+                let terms = 0..c as u32;
+                terms
+                    .map(|i| {
+                        let i = f64::from(i);
+                        (log_beta(a + i, b + d) - (d + i).ln() - log_beta(1.0 + i, d) - log_beta(a, b)).exp()
+                    })
+                    .sum()
+            };
+            let expected = of((a, b), (c, d));
+            let got = inclusion(&[Law::beta(a, b), Law::beta(c, d)], &[1.0]);
+            assert!((got[1] - expected).abs() < 1e-10, "{a} {b} {c} {d}: {got:?} {expected}");
+            assert!((got[0] + got[1] - 1.0).abs() < 1e-10);
+        }
+        // Jeffreys's prior: a density that is infinite at both ends.
+        let got = inclusion(&[Law::beta(0.5, 0.5), Law::beta(0.5, 0.5), Law::beta(0.5, 0.5)], &[1.0]);
+        assert!(got.iter().all(|probability| (probability - 1.0 / 3.0).abs() < 1e-10), "{got:?}");
+    }
+
+    #[test]
+    fn gumbels_have_the_softmax_and_plackett_and_luces_model() {
+        let locations = [0.3, -1.0, 1.1, 0.0];
+        let laws = locations.map(|location| Law::Gumbel { location, scale: 0.5 });
+        let weights = locations.map(|location| (location / 0.5).exp());
+        let sum: f64 = weights.iter().sum();
+        let one = inclusion(&laws, &[1.0]);
+        let two = inclusion(&laws, &[1.0, 1.0]);
+        for arm in 0..4 {
+            let first = weights[arm] / sum;
+            assert!((one[arm] - first).abs() < 1e-10);
+            let second: f64 = (0..4)
+                .filter(|other| *other != arm)
+                .map(|other| weights[other] / sum * weights[arm] / (sum - weights[other]))
+                .sum();
+            assert!((two[arm] - first - second).abs() < 1e-10, "{two:?}");
+        }
+    }
+
+    #[test]
+    fn students_with_few_and_many_degrees_sum_to_one() {
+        // Two equal ones share; one of ν = 2 against a point has its closed form.
+        let pair = [Law::student(0.3, 2.0, 2.0), Law::student(0.3, 2.0, 2.0)];
+        assert!(inclusion(&pair, &[1.0]).iter().all(|probability| (probability - 0.5).abs() < 1e-10));
+        let laws = [Law::student(0.0, 1.0, 2.0), Law::Point(1.5)];
+        let got = inclusion(&laws, &[1.0]);
+        assert!((got[0] - (0.5 - 0.75 / 4.25f64.sqrt())).abs() < 1e-10 && (got[0] + got[1] - 1.0).abs() < 1e-10);
+        let degrees = [2.0, 3.0, 7.5, 2000.0];
+        let mixed: Vec<_> =
+            (0..4).map(|arm| Law::student(0.2 * arm as f64, 10f64.powi(arm - 2), degrees[arm as usize])).collect();
+        for shown in 1..4 {
+            let sum: f64 = inclusion(&mixed, &rank_weights(4, shown, 0.0)).iter().sum();
+            assert!((sum - shown as f64).abs() < 1e-9, "{sum}");
+        }
+    }
+
+    #[test]
+    fn laws_of_any_magnitude_take_a_bounded_number_of_panels() {
+        let laws = [
+            Law::beta(1e100, 0.5),
+            Law::beta(1e100, 1e100),
+            Law::beta(0.5, 1e18),
+            Law::beta(3e15, 7.0),
+            Law::student(1e90, 1e-90, 2.0),
+            Law::student(0.5, 1e80, 1e6),
+            Law::Normal { mean: -1e120, deviation: 1e130 },
+            Law::Gumbel { location: 1e100, scale: 1e-100 },
+        ];
+        for pair in laws.iter().flat_map(|one| laws.iter().map(|other| [*one, *other, Law::beta(2.0, 3.0)])) {
+            for probability in inclusion(&pair, &[1.0]) {
+                assert!((0.0..=1.0).contains(&probability), "{pair:?}: {probability}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_arm_far_below_is_rare_but_never_impossible() {
+        let got = inclusion(&normals(&[(0.0, 1.0), (-20.0, 1.0), (-200.0, 1.0)]), &[1.0]);
+        let expected = normal_distribution(-20.0 / 2f64.sqrt());
+        assert!(got[1] > 0.0 && (got[1] / expected - 1.0).abs() < 1e-3, "{got:?} {expected}");
+        assert!(got[2] > 0.0 && got[2] < 1e-300);
+        // A point is compared with a normal; two equal points share.
+        let laws = [Law::Point(0.5), Law::Normal { mean: 0.0, deviation: 1.0 }, Law::Point(0.5), Law::Point(-1.0)];
+        let got = inclusion(&laws, &[1.0]);
+        let below = normal_distribution(0.5);
+        assert!((got[0] - below / 2.0).abs() < 1e-15 && got[0] == got[2] && got[3] == 0.0);
+        assert!((got[1] - (1.0 - below)).abs() < 1e-10);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn probabilities_sum_to_the_positions(
+            arms in prop::collection::vec((-3.0f64..3.0, -7.0f64..2.0), 2..9),
+            shown in 1usize..4,
+            share in prop_oneof![Just(0.0), 0.0f64..1.0],
+        ) {
+            let laws = normals(&arms.iter().map(|(mean, log)| (*mean, 10f64.powf(*log))).collect::<Vec<_>>());
+            let shown = shown.min(arms.len());
+            let sum: f64 = inclusion(&laws, &rank_weights(arms.len(), shown, share)).iter().sum();
+            prop_assert!((sum - shown as f64).abs() < 1e-9, "{sum}");
+        }
+    }
+}

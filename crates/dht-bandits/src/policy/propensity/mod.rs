@@ -1,0 +1,152 @@
+//! Propensities: the probability with which a policy chooses each arm.
+//!
+//! | values of arms | method | error |
+//! |---|---|---|
+//! | functions of the scores (UCB, ε-greedy, SquareCB) | counting, ties shared | rounding |
+//! | softmax, one arm | closed form | rounding |
+//! | independent draws (Thompson sampling, softmax in slates) | quadrature in one dimension | [`QUADRATURE_ERROR`] |
+//! | one draw of shared weights | exact along lines, averaged over lines | a standard error for each arm |
+
+mod independent;
+mod law;
+mod ranks;
+mod shared;
+
+use crate::arm::ArmId;
+use crate::error::{Error, Result};
+use crate::exploration::{Exploration, Selection, inverse_gap};
+use crate::gaussian::Score;
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use independent::{inclusion, inclusion_of};
+pub(crate) use law::Law;
+pub(crate) use ranks::rank_weights;
+pub(crate) use shared::{SharedDraw, inclusion_of_shared};
+
+/// The largest absolute error of a propensity that is computed by quadrature.
+pub const QUADRATURE_ERROR: f64 = 1e-9;
+
+/// The probability that a policy chooses an arm.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Propensity {
+    /// The arm.
+    pub arm: ArmId,
+    /// The probability with which it is chosen; in a slate, with which it is shown.
+    pub probability: f64,
+    /// The error of that probability: 0 where it is exact but for rounding, a bound of 1e-9 where it comes from
+    /// quadrature, and a standard error where one draw of shared weights scores all arms.
+    pub standard_error: f64,
+}
+
+impl Propensity {
+    /// A probability that is exact.
+    pub fn exact(arm: ArmId, probability: f64) -> Self {
+        Self { arm, probability, standard_error: 0.0 }
+    }
+}
+
+/// The score of an arm and the degrees of freedom of a draw around it: infinite for a Gaussian.
+pub(crate) type FreeScore = (Score, f64);
+
+/// How the value of each arm is distributed, where arms are drawn independently or not at all; scores with their degrees
+/// of freedom.
+pub(crate) fn laws<E: Exploration>(rule: &E, learned: u64, scores: &[FreeScore]) -> Result<Vec<Law>> {
+    let selection = rule.selection(learned);
+    let law = |(score, freedom): &FreeScore| {
+        let Score { mean, width } = score.checked()?;
+        Ok(match selection {
+            Selection::Sampled { scale } if scale * width > 0.0 && freedom.is_finite() => {
+                Law::student(mean, scale * width, *freedom)
+            }
+            Selection::Sampled { scale } if scale * width > 0.0 => Law::Normal { mean, deviation: scale * width },
+            Selection::Sampled { .. } => Law::Point(mean),
+            Selection::Softmax { temperature } => Law::Gumbel { location: mean, scale: temperature },
+            // The value is a function of the score: the generator is not asked.
+            Selection::Index | Selection::InverseGap { .. } => Law::Point(rule.value(*score, &mut NoDraws)),
+        })
+    };
+    scores.iter().map(law).collect()
+}
+
+/// The probability of each of some independently scored arms.
+///
+/// # Errors
+/// Scores that are not finite.
+pub(crate) fn of_independent<E: Exploration>(
+    rule: &E,
+    learned: u64,
+    arms: &[ArmId],
+    scores: &[FreeScore],
+) -> Result<Vec<Propensity>> {
+    let laws = laws(rule, learned, scores)?;
+    let integrals = laws.iter().any(|law| matches!(law, Law::Normal { .. } | Law::Student { .. }));
+    let error = if integrals { QUADRATURE_ERROR } else { 0.0 };
+    let probabilities = single(rule, learned, &laws, None);
+    let entry = |(&arm, probability)| Propensity { arm, probability, standard_error: error };
+    Ok(arms.iter().zip(probabilities).map(entry).collect())
+}
+
+/// The probability of the arm at a position among independently scored arms.
+///
+/// # Errors
+/// Scores that are not finite.
+pub(crate) fn one_of_independent<E: Exploration>(
+    rule: &E,
+    learned: u64,
+    scores: &[FreeScore],
+    position: usize,
+) -> Result<f64> {
+    let laws = laws(rule, learned, scores)?;
+    single(rule, learned, &laws, Some(position)).pop().ok_or(Error::NoArms { arms: 0 })
+}
+
+/// The probabilities of all arms, or of one, where one is chosen.
+fn single<E: Exploration>(rule: &E, learned: u64, laws: &[Law], position: Option<usize>) -> Vec<f64> {
+    let (count, share) = (laws.len(), rule.uniform_share(learned));
+    let positions = position.map_or(0..count, |position| position..position + 1);
+    let explored = |greedy: f64| share / count as f64 + (1.0 - share) * greedy;
+    match rule.selection(learned) {
+        Selection::Softmax { temperature } => {
+            let best = laws.iter().map(Law::location).fold(f64::NEG_INFINITY, f64::max);
+            let weight = |law: &Law| ((law.location() - best) / temperature).exp();
+            let sum: f64 = laws.iter().map(weight).sum();
+            // An arm that can be drawn is never given 0.
+            positions.map(|index| explored((weight(&laws[index]) / sum).max(f64::MIN_POSITIVE))).collect()
+        }
+        Selection::InverseGap { gamma } => {
+            let best = laws.iter().map(Law::location).fold(f64::NEG_INFINITY, f64::max);
+            let of = |law: &Law| inverse_gap(count, gamma, best - law.location());
+            let below: f64 = laws.iter().filter(|law| law.location() < best).map(of).sum();
+            let ties = laws.iter().filter(|law| law.location() == best).count() as f64;
+            let greedy = |law: &Law| if law.location() < best { of(law) } else { (1.0 - below) / ties };
+            positions.map(|index| explored(greedy(&laws[index]))).collect()
+        }
+        _ => {
+            let weights = [1.0];
+            positions.map(|index| explored(inclusion_of(laws, index, &weights))).collect()
+        }
+    }
+}
+
+/// A generator for rules that draw nothing.
+struct NoDraws;
+
+impl rand::rand_core::TryRng for NoDraws {
+    type Error = std::convert::Infallible;
+
+    fn try_next_u32(&mut self) -> std::result::Result<u32, Self::Error> {
+        Ok(0)
+    }
+
+    fn try_next_u64(&mut self) -> std::result::Result<u64, Self::Error> {
+        Ok(0)
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> std::result::Result<(), Self::Error> {
+        bytes.fill(0);
+        Ok(())
+    }
+}
+
+const _: fn(&mut NoDraws) -> &mut dyn Rng = |rng| rng;

@@ -1,0 +1,82 @@
+//! From ranks to slates: with which probability the arm of each rank is shown.
+
+use super::law::Law;
+
+/// The probability that the arm of each rank (0 is the best) is among the first `shown` of `count`, where each position
+/// goes to an arm drawn uniformly from those left with probability `share`, else to the best of those left. Ranks after
+/// the last entry are never shown.
+pub(crate) fn rank_weights(count: usize, shown: usize, share: f64) -> Vec<f64> {
+    if share <= 0.0 {
+        return vec![1.0; shown];
+    }
+    // From the last position to the first: `weights[r]` is the probability of the arm of rank r among those left.
+    let mut weights = vec![0.0; count];
+    for position in (0..shown).rev() {
+        let left = (count - position) as f64;
+        // In place from the last rank on: what is written depends on this rank and the one before.
+        for rank in (0..count - position).rev() {
+            let better = if rank > 0 { weights[rank - 1] } else { 0.0 };
+            let drawn = (1.0 + rank as f64 * better + (left - 1.0 - rank as f64) * weights[rank]) / left;
+            let best = if rank == 0 { 1.0 } else { better };
+            weights[rank] = share * drawn + (1.0 - share) * best;
+        }
+    }
+    weights
+}
+
+/// The weight of a rank that is drawn uniformly among `ties` + 1 ranks from `rank` on.
+pub(super) fn tied(weights: &[f64], rank: usize, ties: usize) -> f64 {
+    let end = (rank + ties + 1).min(weights.len());
+    weights.get(rank..end).map_or(0.0, |weights| weights.iter().sum::<f64>() / (ties + 1) as f64)
+}
+
+/// The probability that each arm is shown, where values are no draws; equal values are ordered uniformly.
+pub(crate) fn point_inclusion(values: &[f64], weights: &[f64]) -> Vec<f64> {
+    let of = |value: &f64| {
+        let above = values.iter().filter(|other| *other > value).count();
+        let ties = values.iter().filter(|other| *other == value).count() - 1;
+        tied(weights, above, ties)
+    };
+    values.iter().map(of).collect()
+}
+
+/// The values of laws that are points, if all are.
+pub(super) fn points(laws: &[Law]) -> Option<Vec<f64>> {
+    laws.iter().map(|law| if let Law::Point(value) = law { Some(*value) } else { None }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ties_share_the_positions_that_are_left() {
+        // Two of four are shown: the best, and one of three equals.
+        let shown = point_inclusion(&[0.1, 0.9, 0.1, 0.1], &rank_weights(4, 2, 0.0));
+        assert_eq!(shown, [1.0 / 3.0, 1.0, 1.0 / 3.0, 1.0 / 3.0]);
+        assert_eq!(point_inclusion(&[0.5, 0.5], &[1.0]), [0.5, 0.5]);
+    }
+
+    #[test]
+    fn weights_of_ranks_are_what_enumeration_gives() {
+        // Every sequence of coin flips and draws for two of four arms, by hand: share e.
+        fn enumerate(left: &[usize], shown: usize, share: f64, probability: f64, out: &mut [f64]) {
+            if shown == 0 {
+                return;
+            }
+            for (index, &arm) in left.iter().enumerate() {
+                let greedy = if index == 0 { 1.0 - share } else { 0.0 };
+                let probability = probability * (greedy + share / left.len() as f64);
+                out[arm] += probability;
+                let rest: Vec<_> = left.iter().copied().filter(|other| *other != arm).collect();
+                enumerate(&rest, shown - 1, share, probability, out);
+            }
+        }
+        for (count, shown, share) in [(4, 2, 0.3), (5, 3, 0.9), (3, 3, 0.5), (6, 1, 0.2), (5, 4, 1.0)] {
+            let mut expected = vec![0.0; count];
+            enumerate(&(0..count).collect::<Vec<_>>(), shown, share, 1.0, &mut expected);
+            let weights = rank_weights(count, shown, share);
+            assert!(weights.iter().zip(&expected).all(|(got, expected)| (got - expected).abs() < 1e-14), "{weights:?}");
+        }
+    }
+}

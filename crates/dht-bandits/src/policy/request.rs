@@ -1,0 +1,158 @@
+//! Requests: a context, and the actions that may be chosen in it.
+
+use crate::arm::{ArmId, Available};
+use crate::error::{Error, Result};
+use crate::validate::{check_finite, check_length};
+
+/// What a policy is asked: a context, and the actions that may be chosen in it.
+///
+/// ```
+/// use dht_bandits::{Actions, ArmId, Request, policy::Featured};
+///
+/// let context = [1.0, 0.2];
+/// let ids = [0, 3].map(ArmId::new);
+/// assert_eq!(Request::new(&context).actions, Actions::All);
+/// assert_eq!(Request::new(&context).only(&ids).actions, Actions::Only(&ids));
+/// // Two arms with three features each, row by row.
+/// let features = Featured::new(&ids, &[0.1, 0.2, 0.3, 0.4, 0.5, 0.6], 3)?;
+/// assert_eq!(Request::new(&context).featured(features).actions, Actions::Featured(features));
+/// # Ok::<(), dht_bandits::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Request<'a> {
+    /// What is known of this round, whatever is chosen.
+    pub context: &'a [f64],
+    /// What may be chosen.
+    pub actions: Actions<'a>,
+}
+
+/// Which arms may be chosen, and their features if they have any.
+///
+/// Without features it is a set: order and repetition do not matter (slates refuse repetition).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Actions<'a> {
+    /// Every arm.
+    All,
+    /// These arms and no other.
+    Only(&'a [ArmId]),
+    /// Every arm but these.
+    Except(&'a [ArmId]),
+    /// These arms, each with features of its own. [`Disjoint`](crate::Disjoint) policies ignore the features,
+    /// [`Hybrid`](crate::Hybrid) policies and those with shared weights need them.
+    Featured(Featured<'a>),
+}
+
+/// Arms with features, a row of the same length for each: checked once, where it is made.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Featured<'a> {
+    ids: &'a [ArmId],
+    // (arms, width), row-major.
+    features: &'a [f64],
+    width: usize,
+}
+
+impl<'a> Featured<'a> {
+    /// Arms and their features: `features` is row-major, (arms, `width`).
+    ///
+    /// # Errors
+    /// No arm; a width of zero; a number of features other than arms × width; a feature that is not finite.
+    pub fn new(ids: &'a [ArmId], features: &'a [f64], width: usize) -> Result<Self> {
+        check_length("width of the features", width)?;
+        if ids.is_empty() {
+            return Err(Error::NoArms { arms: 0 });
+        }
+        check_finite("features", features, ids.len().saturating_mul(width))?;
+        Ok(Self { ids, features, width })
+    }
+
+    /// The arms.
+    pub fn ids(&self) -> &'a [ArmId] {
+        self.ids
+    }
+
+    /// How many features an arm has.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// The features of the arm at this position.
+    pub fn row(&self, position: usize) -> Option<&'a [f64]> {
+        self.features.chunks_exact(self.width).nth(position)
+    }
+
+    /// All features, (arms, width), row-major.
+    pub(crate) fn rows(&self) -> &'a [f64] {
+        self.features
+    }
+
+    /// The features of the arm at a position below the number of arms.
+    pub(crate) fn at(&self, position: usize) -> &'a [f64] {
+        &self.features[position * self.width..][..self.width]
+    }
+}
+
+impl<'a> Request<'a> {
+    /// Every arm may be chosen in this context.
+    pub const fn new(context: &'a [f64]) -> Self {
+        Self { context, actions: Actions::All }
+    }
+
+    /// These arms alone may be chosen.
+    pub const fn only(self, ids: &'a [ArmId]) -> Self {
+        Self { actions: Actions::Only(ids), ..self }
+    }
+
+    /// Every arm but these may be chosen.
+    pub const fn except(self, ids: &'a [ArmId]) -> Self {
+        Self { actions: Actions::Except(ids), ..self }
+    }
+
+    /// Arms with features may be chosen.
+    pub const fn featured(self, features: Featured<'a>) -> Self {
+        Self { actions: Actions::Featured(features), ..self }
+    }
+}
+
+impl<'a> From<&'a [f64]> for Request<'a> {
+    fn from(context: &'a [f64]) -> Self {
+        Self::new(context)
+    }
+}
+
+impl<'a> From<&'a Vec<f64>> for Request<'a> {
+    fn from(context: &'a Vec<f64>) -> Self {
+        Self::new(context)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [f64; N]> for Request<'a> {
+    fn from(context: &'a [f64; N]) -> Self {
+        Self::new(context)
+    }
+}
+
+impl<'a> Actions<'a> {
+    /// The set of arms, without features.
+    pub(crate) fn available(&self) -> Available<'a> {
+        match self {
+            Self::All => Available::All,
+            Self::Only(ids) => Available::Only(ids),
+            Self::Except(ids) => Available::Except(ids),
+            Self::Featured(featured) => Available::Only(featured.ids),
+        }
+    }
+
+    /// The features, of this width.
+    ///
+    /// # Errors
+    /// There are none, or they have another width.
+    pub(crate) fn features(&self, width: usize) -> Result<Featured<'a>> {
+        match self {
+            Self::Featured(featured) if featured.width == width => Ok(*featured),
+            Self::Featured(featured) => {
+                Err(Error::Dimension { what: "features of an arm", expected: width, got: featured.width })
+            }
+            _ => Err(Error::NeedsFeatures { width }),
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Slates chosen.
+
+use super::slate::Gathered;
+use super::{Draw, Sharing, Slate, TopK};
+use crate::arm::ArmId;
+use crate::arm_set::SlotSpace;
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::exploration::{Exploration, Selection};
+use crate::gaussian::Score;
+use crate::policy::choose::{ScoredArms, choose, drawn_value};
+use crate::policy::{Actions, Choice, Request};
+use crate::posterior::Posterior;
+use crate::validate::{check_finite, check_parameter, check_scalar};
+use rand::{Rng, RngExt};
+use rand_distr::{Distribution, StandardNormal};
+
+/// The arms of a request, each with the vector x that its weights are multiplied with: the context, followed by the
+/// arm's features if it has any.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Candidates<'a> {
+    pub(super) arms: &'a [ArmId],
+    contexts: &'a [f64],
+    /// From one arm's row to the next; 0 where all share one.
+    stride: usize,
+    dimension: usize,
+}
+
+impl<'a> Candidates<'a> {
+    pub(super) fn context(&self, position: usize) -> &'a [f64] {
+        &self.contexts[position * self.stride..][..self.dimension]
+    }
+}
+
+impl<P: Posterior, E: Exploration> TopK<P, E> {
+    /// The arms of a request and their contexts, checked.
+    pub(super) fn candidates<'a>(&self, request: &Request<'a>, space: &'a mut Gathered) -> Result<Candidates<'a>> {
+        let (context, dimension) = (request.context, self.dimension());
+        let Gathered { ids, rows } = space;
+        ids.clear();
+        let (arms, contexts, stride): (&'a [ArmId], &'a [f64], usize) = match request.actions {
+            Actions::Featured(_) if context.is_empty() => {
+                let featured = request.actions.features(dimension)?;
+                (featured.ids(), featured.rows(), dimension)
+            }
+            Actions::Featured(featured) => {
+                let got = context.len() + featured.width();
+                if got != dimension {
+                    return Err(Error::Dimension { what: "context and features", expected: dimension, got });
+                }
+                check_finite("context", context, context.len())?;
+                rows.clear();
+                for position in 0..featured.ids().len() {
+                    rows.extend_from_slice(context);
+                    rows.extend_from_slice(featured.at(position));
+                }
+                (featured.ids(), rows, dimension)
+            }
+            _ if self.sharing == Sharing::Shared => {
+                return Err(Error::NeedsFeatures { width: dimension.saturating_sub(context.len()) });
+            }
+            Actions::Only(arms) => (arms, context, 0),
+            actions => {
+                let mut space = SlotSpace::default();
+                ids.extend(self.arms.resolve(actions.available(), &mut space)?.iter().map(|slot| self.arms.id(slot)));
+                (ids, context, 0)
+            }
+        };
+        if stride == 0 {
+            check_finite("context", context, dimension)?;
+        }
+        if arms.is_empty() {
+            return Err(Error::NoArms { arms: self.arms.len() });
+        }
+        arms.iter().try_for_each(|&arm| self.slot(arm).map(drop))?;
+        Ok(Candidates { arms, contexts, stride, dimension })
+    }
+
+    /// The factor on the deviation with which weights are drawn once for all candidates, if they are.
+    pub(super) fn slate_draw(&self) -> Option<f64> {
+        match self.exploration.selection(self.clock.version) {
+            Selection::Sampled { scale } if self.sharing == Sharing::Shared && self.draw == Draw::PerSlate => {
+                Some(scale)
+            }
+            _ => None,
+        }
+    }
+
+    /// Refuses more arms than are free, and more than one where the rule chooses one.
+    pub(super) fn check_positions(&self, k: usize, arms: &[ArmId]) -> Result<()> {
+        let free = arms.iter().filter(|arm| !self.pinned.contains(arm)).count();
+        if k > free {
+            return Err(Error::TooFewArms { wanted: k, available: free });
+        }
+        let one = matches!(self.exploration.selection(self.clock.version), Selection::InverseGap { .. });
+        check_parameter("positions", k as f64, !one || k <= 1, "1 with a rule that chooses one arm")
+    }
+
+    /// Chooses `k` of the arms of a request, best first, beside those that are pinned.
+    ///
+    /// What an arm's weights are multiplied with is the context of the request, followed by the arm's features if it has
+    /// any; together they are as long as [`dimension`](Self::dimension). Shared weights need features; the context may
+    /// be empty.
+    ///
+    /// # Errors
+    /// A context, or a context and features, of the wrong length or not finite, missing features, an unknown, removed or
+    /// repeated arm, `k` larger than the number of arms that are not pinned (or than one with
+    /// [`SquareCb`](crate::exploration::SquareCb)), scores that overflow.
+    pub fn select_slate<R: Rng + ?Sized>(&self, k: usize, request: &Request<'_>, rng: &mut R) -> Result<Slate> {
+        let mut slate = Slate::default();
+        self.select_slate_into(k, request, rng, &mut slate)?;
+        Ok(slate)
+    }
+
+    /// As [`select_slate`](Self::select_slate), into a slate whose memory is reused. After an error the slate is empty.
+    ///
+    /// # Errors
+    /// As [`select_slate`](Self::select_slate).
+    pub fn select_slate_into<R: Rng + ?Sized>(
+        &self,
+        k: usize,
+        request: &Request<'_>,
+        rng: &mut R,
+        slate: &mut Slate,
+    ) -> Result<()> {
+        slate.clear();
+        // Taken out of the slate, so that it can be written to while they are read.
+        let mut gathered = std::mem::take(&mut slate.gathered);
+        let outcome =
+            self.candidates(request, &mut gathered).and_then(|candidates| self.fill(k, candidates, rng, slate));
+        slate.gathered = gathered;
+        if outcome.is_err() {
+            slate.clear();
+        }
+        outcome
+    }
+
+    fn fill<R: Rng + ?Sized>(
+        &self,
+        k: usize,
+        candidates: Candidates<'_>,
+        rng: &mut R,
+        slate: &mut Slate,
+    ) -> Result<()> {
+        slate.sorted.extend_from_slice(candidates.arms);
+        slate.sorted.sort_unstable();
+        if let Some(pair) = slate.sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Error::DuplicateArm { arm: pair[0] });
+        }
+        self.check_positions(k, candidates.arms)?;
+        let scale = self.slate_draw();
+        if let Some(scale) = scale {
+            slate.weights.resize(self.dimension(), 0.0);
+            self.posterior.draw(0, scale, &mut || StandardNormal.sample(rng), &mut slate.weights);
+        }
+        let Clock { version, epoch } = self.clock;
+        for (position, &arm) in candidates.arms.iter().enumerate() {
+            let context = candidates.context(position);
+            let score = self.posterior.score(self.slot(arm)?, context);
+            if self.pinned.contains(&arm) {
+                slate.pinned.push(arm);
+                continue;
+            }
+            let value = match scale {
+                Some(_) => slate.weights.iter().zip(context).map(|(weight, value)| weight * value).sum(),
+                None => drawn_value(&self.posterior, &self.exploration, version, self.slot(arm)?, score, rng),
+            };
+            check_scalar("score", value)?;
+            let Score { mean, width } = score.checked()?;
+            let choice = Choice { arm, version, score: value, mean, width, propensity: None, epoch };
+            // Equal scores are ordered at random.
+            slate.ranked.push((choice, position, rng.next_u32()));
+        }
+        let explores = self.exploration.uniform_share(version);
+        if matches!(self.exploration.selection(version), Selection::InverseGap { .. }) {
+            if k == 1 {
+                let chosen = choose(&Ranked(&slate.ranked), &self.exploration, version, rng)?;
+                slate.ranked.swap(0, chosen.index);
+            }
+        } else if explores > 0.0 {
+            // ε-greedy at each position: with probability ε it goes to a candidate drawn from those left.
+            explore_positions(k, explores, rng, slate);
+        } else {
+            slate.rank(k);
+        }
+        for position in 0..k {
+            let (choice, row, _) = slate.ranked[position];
+            slate.choices.push(choice);
+            slate.contexts.extend_from_slice(candidates.context(row));
+        }
+        (slate.version, slate.epoch) = (version, epoch);
+        Ok(())
+    }
+}
+
+fn explore_positions<R: Rng + ?Sized>(k: usize, epsilon: f64, rng: &mut R, slate: &mut Slate) {
+    let count = slate.ranked.len();
+    slate.rank(count);
+    for position in 0..k {
+        if rng.random::<f64>() < epsilon {
+            let drawn = rng.random_range(position..count);
+            slate.ranked[position..=drawn].rotate_right(1);
+        }
+    }
+}
+
+/// Candidates that were scored before.
+struct Ranked<'a>(&'a [(Choice, usize, u32)]);
+
+impl ScoredArms for Ranked<'_> {
+    fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn fold<T>(&self, first: T, mut gather: impl FnMut(T, usize, Score) -> T) -> T {
+        (0..self.0.len()).fold(first, |folded, position| gather(folded, position, self.at(position).1))
+    }
+
+    fn at(&self, position: usize) -> (usize, Score) {
+        let Choice { mean, width, .. } = self.0[position].0;
+        (position, Score { mean, width })
+    }
+}

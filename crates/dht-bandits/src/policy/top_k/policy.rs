@@ -1,0 +1,99 @@
+//! Semi-bandits as policies: of slates, and of slates of one.
+
+use super::{ArmFeedback, Feedback, Slate, TopK};
+use crate::arm::ArmId;
+use crate::arm_set::ArmSet;
+use crate::error::{Error, Result};
+use crate::exploration::Exploration;
+use crate::policy::{Choice, Decision, Policy, Propensity, Request};
+use crate::posterior::Posterior;
+use rand::Rng;
+
+/// A policy that chooses several arms at once: as [`Policy`], with a [`Slate`] in the place of a decision.
+pub trait SlatePolicy {
+    /// Chooses `k` arms into a slate whose memory is reused; their propensities are left out.
+    ///
+    /// # Errors
+    /// What the request lacks or gets wrong; fewer than `k` arms. The slate is empty then.
+    fn select_slate(&self, k: usize, request: &Request<'_>, rng: &mut dyn Rng, slate: &mut Slate) -> Result<()>;
+
+    /// Chooses `k` arms, each with the probability with which it is shown.
+    ///
+    /// # Errors
+    /// As [`select_slate`](Self::select_slate).
+    fn decide_slate(&self, k: usize, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Slate>;
+
+    /// The probability with which each available arm is in a slate of `k`; their sum is `k`.
+    ///
+    /// # Errors
+    /// As [`select_slate`](Self::select_slate).
+    fn slate_propensities(&self, k: usize, request: &Request<'_>) -> Result<Vec<Propensity>>;
+
+    /// Learns the feedback on a slate, one for each of its chosen arms.
+    ///
+    /// # Errors
+    /// A slate of another epoch; feedback that does not fit it. The policy is unchanged then.
+    fn learn_slate(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()>;
+}
+
+impl<P: Posterior, E: Exploration> SlatePolicy for TopK<P, E> {
+    fn select_slate(&self, k: usize, request: &Request<'_>, rng: &mut dyn Rng, slate: &mut Slate) -> Result<()> {
+        self.select_slate_into(k, request, rng, slate)
+    }
+
+    fn decide_slate(&self, k: usize, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Slate> {
+        self.decide_slate(k, request, rng)
+    }
+
+    fn slate_propensities(&self, k: usize, request: &Request<'_>) -> Result<Vec<Propensity>> {
+        self.slate_propensities(k, request)
+    }
+
+    fn learn_slate(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
+        self.learn_slate(slate, feedback)
+    }
+}
+
+fn only<T>(mut slate: Vec<T>) -> Result<T> {
+    slate.pop().ok_or(Error::NoArms { arms: 0 })
+}
+
+/// A slate of one. Choosing allocates: in a hot loop, reuse a slate with [`TopK::select_slate_into`].
+impl<P: Posterior, E: Exploration> Policy for TopK<P, E> {
+    fn dimension(&self) -> usize {
+        self.dimension()
+    }
+
+    fn arms(&self) -> &ArmSet {
+        &self.arms
+    }
+
+    fn version(&self) -> u64 {
+        self.clock.version
+    }
+
+    fn epoch(&self) -> u64 {
+        self.clock.epoch
+    }
+
+    fn keeps_features(&self) -> bool {
+        true
+    }
+
+    fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
+        only(self.select_slate(1, request, rng)?.choices)
+    }
+
+    fn decide(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Decision> {
+        let slate = self.decide_slate(1, request, rng)?;
+        Ok(Decision { choice: only(slate.choices)?, context: slate.contexts })
+    }
+
+    fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
+        self.slate_propensities(1, request)
+    }
+
+    fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+        self.update_batch(&[ArmFeedback { arm, context, feedback: Feedback::Observed(reward), weight }])
+    }
+}

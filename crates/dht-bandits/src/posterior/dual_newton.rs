@@ -1,0 +1,263 @@
+//! The mode of a logistic regression under a Gaussian prior with a diagonal precision, for a batch of fewer observations
+//! than weights: Newton's method in as many dimensions as there are observations.
+//!
+//! With X the contexts, (n, d), the mode is g + S⁻¹X'a, a ∈ ℝⁿ, since the gradient of the loss lies in the span of the
+//! contexts. With K = XS⁻¹X' and f = Xg + Ka, a Newton step solves for
+//!
+//! B = I + W^½KW^½,  b = W(f − Xg) + w(r − σ(f)),  a ← b − W^½B⁻¹W^½Kb,
+//!
+//! W = diag(wσ(1 − σ)) (Rasmussen & Williams 2006, Algorithm 3.1, with a prior mean). B's eigenvalues are at least 1: its
+//! Cholesky factor cannot fail. O(n²d + n³) where the Hessian over all weights takes O(nd² + d³).
+
+use super::logistic::{curvature, loss, residual};
+use crate::error::{Error, Result};
+
+/// Batches of at most half as many observations as weights go this way, from so many weights on.
+const LEAST_DIMENSION: usize = 32;
+// In the tail of the logistic function a step adds about 1 to the log-odds: 230 for a prior variance of 1e100.
+const STEPS: usize = 500;
+
+/// Whether the mode is looked for here.
+pub(super) fn is_worth_it(observations: usize, dimension: usize) -> bool {
+    dimension >= LEAST_DIMENSION && 2 * observations <= dimension
+}
+
+/// A batch under its prior: g, the diagonal of S, (n, d) contexts row-major, rewards and weights.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DualProblem<'a> {
+    pub(super) mean: &'a [f64],
+    pub(super) precision: &'a [f64],
+    pub(super) contexts: &'a [f64],
+    pub(super) rewards: &'a [f64],
+    pub(super) weights: &'a [f64],
+}
+
+/// The memory in which it is solved; reused, so that only the largest batch allocates.
+#[derive(Debug, Clone, Default)]
+pub(super) struct DualWorkspace {
+    /// K, (n, n).
+    kernel: Vec<f64>,
+    /// The lower triangle of B, row by row, and then its Cholesky factor.
+    factor: Vec<f64>,
+    /// Xg.
+    prior: Vec<f64>,
+    /// f of the best point so far, and of the one that is tried.
+    log_odds: Vec<f64>,
+    tried: Vec<f64>,
+    a: Vec<f64>,
+    next: Vec<f64>,
+    /// W^½.
+    roots: Vec<f64>,
+    right: Vec<f64>,
+}
+
+impl DualProblem<'_> {
+    /// Writes the mode into `point`.
+    ///
+    /// # Errors
+    /// Values so large that the objective overflows; steps that do not end.
+    pub(super) fn solve(&self, space: &mut DualWorkspace, point: &mut Vec<f64>) -> Result<()> {
+        self.prepare(space);
+        let count = self.rewards.len();
+        let mut value = self.value(&space.a, &space.log_odds, &space.prior);
+        let finite = |value: f64| {
+            let what = "objective of Newton's method";
+            if value.is_finite() { Ok(value) } else { Err(Error::NotFinite { what, index: 0, value }) }
+        };
+        finite(value)?;
+        for _ in 0..STEPS {
+            self.newton_point(space);
+            // Near the mode rounding hides the descent: what it may hide is forgiven, so that the full step is taken. All terms
+            // of the value are positive and keep their digits, so that this holds however small it is.
+            let highest = value * (1.0 + 1e-12);
+            let mut length = 1.0;
+            loop {
+                // a + length·(next − a), and f there.
+                for index in 0..count {
+                    space.right[index] = space.a[index] + length * (space.next[index] - space.a[index]);
+                }
+                for index in 0..count {
+                    let row = &space.kernel[index * count..][..count];
+                    space.tried[index] = space.prior[index] + dot(row, &space.right);
+                }
+                value = self.value(&space.right, &space.tried, &space.prior);
+                if value <= highest || length < 1e-10 {
+                    break;
+                }
+                length *= 0.5;
+            }
+            finite(value)?;
+            let moved = space.log_odds.iter().zip(&space.tried).map(|(old, new)| (new - old).abs()).fold(0.0, f64::max);
+            let size = space.tried.iter().map(|value| value.abs()).fold(1.0, f64::max);
+            std::mem::swap(&mut space.a, &mut space.right);
+            std::mem::swap(&mut space.log_odds, &mut space.tried);
+            // Steps are quadratic at the end: after one of 1e-9 the next would be lost in rounding.
+            if moved <= 1e-9 * size {
+                self.weights_at(space, point);
+                return Ok(());
+            }
+        }
+        Err(Error::NoConvergence { what: "Newton's method", iterations: STEPS })
+    }
+
+    /// K and Xg; the first point is the prior mean, a = 0.
+    fn prepare(&self, space: &mut DualWorkspace) {
+        let (count, dimension) = (self.rewards.len(), self.mean.len());
+        let row = |index: usize| &self.contexts[index * dimension..][..dimension];
+        for vector in [&mut space.a, &mut space.next, &mut space.roots, &mut space.right, &mut space.tried] {
+            vector.clear();
+            vector.resize(count, 0.0);
+        }
+        space.kernel.clear();
+        space.kernel.resize(count * count, 0.0);
+        space.prior.clear();
+        for left in 0..count {
+            space.prior.push(dot(row(left), self.mean));
+            for right in 0..=left {
+                let products = row(left).iter().zip(row(right)).zip(self.precision);
+                let entry = products.map(|((a, b), precision)| a / precision * b).sum();
+                space.kernel[left * count + right] = entry;
+                space.kernel[right * count + left] = entry;
+            }
+        }
+        space.log_odds.clear();
+        space.log_odds.extend_from_slice(&space.prior);
+    }
+
+    /// ½a'Ka + Σ w(ln(1 + e^f) − rf), with Ka = f − Xg.
+    fn value(&self, a: &[f64], log_odds: &[f64], prior: &[f64]) -> f64 {
+        let observations = self.rewards.iter().zip(self.weights).zip(log_odds);
+        let loss: f64 = observations.map(|((reward, weight), f)| weight * loss(*f, *reward)).sum();
+        let moved = log_odds.iter().zip(prior).map(|(f, prior)| f - prior);
+        loss + 0.5 * a.iter().zip(moved).map(|(a, moved)| a * moved).sum::<f64>()
+    }
+
+    /// The point of a full Newton step, into `next`.
+    fn newton_point(&self, space: &mut DualWorkspace) {
+        let count = self.rewards.len();
+        let DualWorkspace { kernel, factor, prior, log_odds, next, roots, right, .. } = space;
+        for index in 0..count {
+            let (f, weight) = (log_odds[index], self.weights[index]);
+            let curvature = weight * curvature(f);
+            roots[index] = curvature.sqrt();
+            next[index] = curvature * (f - prior[index]) + weight * residual(f, self.rewards[index]);
+        }
+        factor.clear();
+        for left in 0..count {
+            for other in 0..=left {
+                let identity = if left == other { 1.0 } else { 0.0 };
+                factor.push(identity + roots[left] * kernel[left * count + other] * roots[other]);
+            }
+            right[left] = roots[left] * dot(&kernel[left * count..][..count], next);
+        }
+        cholesky(factor, count);
+        solve(factor, right);
+        for index in 0..count {
+            next[index] -= roots[index] * right[index];
+        }
+    }
+
+    /// g + S⁻¹X'a.
+    fn weights_at(&self, space: &DualWorkspace, point: &mut Vec<f64>) {
+        point.clear();
+        point.resize(self.mean.len(), 0.0);
+        for (row, a) in self.contexts.chunks_exact(self.mean.len()).zip(&space.a) {
+            point.iter_mut().zip(row).for_each(|(sum, value)| *sum += a * value);
+        }
+        for ((sum, mean), precision) in point.iter_mut().zip(self.mean).zip(self.precision) {
+            *sum = mean + *sum / precision;
+        }
+    }
+}
+
+/// The index at which a row of a packed lower triangle begins.
+fn packed(row: usize) -> usize {
+    row * (row + 1) / 2
+}
+
+/// B = LLᵀ in place, row by row. Eigenvalues of at least 1 leave pivots of at least 1, but for rounding.
+fn cholesky(lower: &mut [f64], dimension: usize) {
+    for row in 0..dimension {
+        let (before, current) = lower.split_at_mut(packed(row));
+        for column in 0..row {
+            let other = &before[packed(column)..=packed(column) + column];
+            current[column] = (current[column] - dot(&current[..column], other)) / other[column];
+        }
+        current[row] = (current[row] - dot(&current[..row], &current[..row])).max(1.0).sqrt();
+    }
+}
+
+/// Solves LLᵀx = b in place.
+fn solve(lower: &[f64], solution: &mut [f64]) {
+    for row in 0..solution.len() {
+        let entries = &lower[packed(row)..=packed(row) + row];
+        solution[row] = (solution[row] - dot(&entries[..row], solution)) / entries[row];
+    }
+    for row in (0..solution.len()).rev() {
+        let entries = &lower[packed(row)..=packed(row) + row];
+        solution[row] /= entries[row];
+        let value = solution[row];
+        solution[..row].iter_mut().zip(entries).for_each(|(left, entry)| *left -= entry * value);
+    }
+}
+
+/// The sum of products, as long as the shorter one.
+fn dot(left: &[f64], right: &[f64]) -> f64 {
+    left.iter().zip(right).map(|(a, b)| a * b).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::newton::{Problem, Workspace};
+    use super::*;
+    use crate::posterior::sigmoid;
+
+    fn wave(count: usize, step: f64) -> Vec<f64> {
+        (0..count).map(|index| (index as f64 * step + 0.3).sin()).collect()
+    }
+
+    #[test]
+    fn the_mode_is_that_of_the_hessian_over_all_weights() {
+        for (count, dimension) in [(1, 32), (5, 40), (20, 64), (30, 200)] {
+            let (mean, contexts) = (wave(dimension, 0.7), wave(count * dimension, 1.3));
+            let precision: Vec<_> = wave(dimension, 2.1).iter().map(|value| 1.1 + value).collect();
+            let rewards: Vec<_> = (0..count).map(|index| (index % 3) as f64 / 2.0).collect();
+            let weights: Vec<_> = (0..count).map(|index| 0.5 + index as f64).collect();
+            let (mut space, mut point) = (DualWorkspace::default(), Vec::new());
+            let [mean, precision, contexts, rewards, weights] =
+                [&mean[..], &precision[..], &contexts[..], &rewards[..], &weights[..]];
+            let dual = DualProblem { mean, precision, contexts, rewards, weights };
+            dual.solve(&mut space, &mut point).unwrap();
+            let mut dense = Workspace::default();
+            Problem { mean, precision, contexts, rewards, weights }.solve(&mut dense).unwrap();
+            let gap = point.iter().zip(&dense.point).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(gap < 1e-9, "{count} {dimension}: {gap}");
+            // The gradient of the objective over all weights is zero there.
+            for column in 0..dimension {
+                let mut slope = precision[column] * (point[column] - mean[column]);
+                for index in 0..count {
+                    let row = &contexts[index * dimension..][..dimension];
+                    slope += weights[index] * (sigmoid(dot(row, &point)) - rewards[index]) * row[column];
+                }
+                assert!(slope.abs() < 1e-9, "{count} {dimension}: {slope}");
+            }
+        }
+    }
+
+    #[test]
+    fn separable_rewards_under_a_wide_prior_have_a_mode_too() {
+        let (count, dimension) = (4, 32);
+        let contexts = wave(count * dimension, 1.3);
+        let (mean, precision) = (vec![0.0; dimension], vec![1e-8; dimension]);
+        let (rewards, weights) = ([1.0, 0.0, 1.0, 0.0], [1.0; 4]);
+        let [mean, precision, contexts] = [&mean[..], &precision[..], &contexts[..]];
+        let (mut space, mut point) = (DualWorkspace::default(), Vec::new());
+        let dual = DualProblem { mean, precision, contexts, rewards: &rewards, weights: &weights };
+        dual.solve(&mut space, &mut point).unwrap();
+        for (index, row) in contexts.chunks(dimension).enumerate() {
+            let f = dot(row, &point);
+            // a = w(r − σ(f)) at the mode.
+            assert!((space.a[index] - (rewards[index] - sigmoid(f))).abs() < 1e-9 * space.a[index].abs().max(1e-3));
+        }
+    }
+}

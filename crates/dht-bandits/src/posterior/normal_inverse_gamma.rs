@@ -1,0 +1,204 @@
+//! Ridge regression whose noise is learned: a normal-inverse-gamma posterior, one per arm.
+
+use super::{Posterior, Ridge, RidgeArmState, RidgeOptions};
+use crate::arm_set::Slots;
+use crate::error::{Error, Result};
+use crate::forgetting::Forgetting;
+use crate::gaussian::{NaturalParameters, Score};
+use crate::posterior::sealed::Sealed;
+use crate::validate::{LARGEST_SUM, check_bounded, check_parameter, check_sum};
+use rand::Rng;
+use rand_distr::{Distribution, Gamma};
+use serde::{Deserialize, Serialize};
+
+/// The settings of a [`NormalInverseGamma`] posterior.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NormalInverseGammaOptions {
+    /// The prior precision λ > 0 of the weights, in units of the noise's: θ ~ N(0, σ²/λ).
+    pub prior_precision: f64,
+    /// The shape a₀ ≥ 1 of the noise's prior: σ² ~ IG(a₀, b₀), worth 2a₀ observations.
+    pub shape: f64,
+    /// The rate b₀ > 0; b₀/a₀ is the variance that is expected at first.
+    pub rate: f64,
+}
+
+impl Default for NormalInverseGammaOptions {
+    fn default() -> Self {
+        Self { prior_precision: 1.0, shape: 1.0, rate: 1.0 }
+    }
+}
+
+/// Ridge regressions that learn the variance σ² of their noise: θ | σ² ~ N(A⁻¹b, σ²A⁻¹), σ² ~ IG(a, b), one per arm.
+///
+/// An observation updates the [`Ridge`], and a ← a + w/2, b ← b + ½w(r − θ'x)²/(1 + w·x'A⁻¹x) with θ and A as they
+/// were before it, which is exact (Bishop 2006, section 2.3.6; Riquelme, Tucker & Snoek 2018, section 3.1, "linear
+/// methods"). The width is √(b/a · x'A⁻¹x): no α needs to be matched to the scale of rewards. Under
+/// [`Thompson`](crate::Thompson) each arm draws σ² first, so that its value is Student's t with 2a degrees of freedom.
+/// O(d²). Shared weights are refused, and so are merging and forgetting, for which the sum of squares is missing.
+#[derive(Debug, Clone)]
+pub struct NormalInverseGamma {
+    options: NormalInverseGammaOptions,
+    ridge: Ridge,
+    // By slot: a and b.
+    noise: Vec<(f64, f64)>,
+}
+
+/// The learned state of one arm of [`NormalInverseGamma`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NormalInverseGammaArmState {
+    /// The regression.
+    pub ridge: RidgeArmState,
+    /// a.
+    pub shape: f64,
+    /// b.
+    pub rate: f64,
+}
+
+impl NormalInverseGamma {
+    /// √(b/a), the deviation of the noise.
+    fn scaled(&self, slot: usize, score: Score) -> Score {
+        let (shape, rate) = self.noise[slot];
+        Score { mean: score.mean, width: score.width * (rate / shape).sqrt() }
+    }
+
+    fn refused() -> Error {
+        Error::Settings {
+            problem: "learned noise neither merges nor forgets: the sum of squares is missing".to_owned(),
+        }
+    }
+}
+
+impl Sealed for NormalInverseGamma {}
+
+impl Posterior for NormalInverseGamma {
+    type Options = NormalInverseGammaOptions;
+    type ArmState = NormalInverseGammaArmState;
+
+    const NAME: &'static str = "normal-inverse-gamma";
+    const LEARNS_NOISE: bool = true;
+
+    fn empty(dimension: usize, options: &NormalInverseGammaOptions) -> Result<Self> {
+        check_parameter("shape", options.shape, (1.0..=1e100).contains(&options.shape), "from 1 to 1e100")?;
+        check_parameter("rate", options.rate, (1e-100..=1e100).contains(&options.rate), "from 1e-100 to 1e100")?;
+        let prior_precision = options.prior_precision;
+        let ridge = RidgeOptions { prior_precision, forgetting: Forgetting::NONE, keep_information: false };
+        Ok(Self { options: *options, ridge: Ridge::empty(dimension, &ridge)?, noise: Vec::new() })
+    }
+
+    fn options(&self) -> &NormalInverseGammaOptions {
+        &self.options
+    }
+
+    fn dimension(&self) -> usize {
+        self.ridge.dimension()
+    }
+
+    fn push_prior(&mut self) {
+        self.ridge.push_prior();
+        self.noise.push((self.options.shape, self.options.rate));
+    }
+
+    fn push_copy(&mut self, slot: usize) {
+        self.ridge.push_copy(slot);
+        self.noise.push(self.noise[slot]);
+    }
+
+    fn copy(&mut self, from: usize, to: usize) {
+        self.ridge.copy(from, to);
+        self.noise[to] = self.noise[from];
+    }
+
+    fn swap_remove(&mut self, slot: usize) {
+        self.ridge.swap_remove(slot);
+        self.noise.swap_remove(slot);
+    }
+
+    fn score(&self, slot: usize, context: &[f64]) -> Score {
+        self.scaled(slot, self.ridge.score(slot, context))
+    }
+
+    fn fold<T>(&self, slots: Slots<'_>, context: &[f64], first: T, mut gather: impl FnMut(T, usize, Score) -> T) -> T {
+        self.ridge.fold(slots, context, first, |folded, slot, score| gather(folded, slot, self.scaled(slot, score)))
+    }
+
+    fn drawn<R: Rng + ?Sized>(&self, slot: usize, score: Score, rng: &mut R) -> Score {
+        // σ² = b/G with G ~ Gamma(a, 1), against the b/a in the width.
+        let shape = self.noise[slot].0;
+        let gamma = Gamma::new(shape, 1.0).map_or(f64::NAN, |gamma| gamma.sample(rng));
+        Score { mean: score.mean, width: score.width * (shape / gamma).sqrt() }
+    }
+
+    fn freedom(&self, slot: usize) -> f64 {
+        2.0 * self.noise[slot].0
+    }
+
+    fn check_reward(&self, reward: f64) -> Result<()> {
+        self.ridge.check_reward(reward)
+    }
+
+    fn update(&mut self, slot: usize, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+        let score = self.ridge.score(slot, context).checked()?;
+        let residual = reward - score.mean;
+        check_bounded("residual", residual)?;
+        let (shape, rate) = self.noise[slot];
+        let after = (
+            shape + 0.5 * weight,
+            rate + 0.5 * weight * (residual * (residual / (1.0 + weight * score.width * score.width))),
+        );
+        check_sum("shape of the noise", after.0)?;
+        check_sum("rate of the noise", after.1)?;
+        self.ridge.update(slot, context, reward, weight)?;
+        self.noise[slot] = after;
+        Ok(())
+    }
+
+    fn draw(&self, slot: usize, scale: f64, normal: &mut dyn FnMut() -> f64, out: &mut [f64]) {
+        let (shape, rate) = self.noise[slot];
+        self.ridge.draw(slot, scale * (rate / shape).sqrt(), normal, out);
+    }
+
+    fn deviations(&self, slot: usize, scale: f64, context: &[f64], out: &mut [f64]) {
+        let (shape, rate) = self.noise[slot];
+        self.ridge.deviations(slot, scale * (rate / shape).sqrt(), context, out);
+    }
+
+    fn arm_state(&self, slot: usize) -> NormalInverseGammaArmState {
+        let (shape, rate) = self.noise[slot];
+        NormalInverseGammaArmState { ridge: self.ridge.arm_state(slot), shape, rate }
+    }
+
+    fn check_sums(&self) -> Result<()> {
+        Err(Self::refused())
+    }
+
+    fn natural_parameters(&self, slot: usize) -> NaturalParameters {
+        self.ridge.natural_parameters(slot)
+    }
+
+    fn prior_parameters(&self) -> NaturalParameters {
+        self.ridge.prior_parameters()
+    }
+
+    fn state_with(&self, _: &NaturalParameters) -> Result<NormalInverseGammaArmState> {
+        Err(Self::refused())
+    }
+
+    fn replace(&mut self, slot: usize, state: &NormalInverseGammaArmState) {
+        self.ridge.replace(slot, &state.ridge);
+        self.noise[slot] = (state.shape, state.rate);
+    }
+
+    fn push_state(&mut self, index: usize, state: &NormalInverseGammaArmState) -> Result<()> {
+        for (what, value, least) in [("shape", state.shape, 1.0), ("rate", state.rate, 1e-100)] {
+            if !(least..=LARGEST_SUM).contains(&value) {
+                let problem = format!("{what} is {value}, expected from {least:e} to {LARGEST_SUM:e}");
+                return Err(Error::InvalidState { what: "noise of arm", index, problem });
+            }
+        }
+        self.ridge.push_state(index, &state.ridge)?;
+        self.noise.push((state.shape, state.rate));
+        Ok(())
+    }
+}

@@ -1,0 +1,233 @@
+//! Policies from settings, saved and loaded; scalings kept with their policy; policies without contexts.
+
+use crate::support::{featured, normals, rng};
+use dht_bandits::{
+    Actions, ArmId, Error, LinUcb, Normalizer, Policy, Request, RidgeOptions, Ucb,
+    exploration::{Greedy, Softmax, SquareCb},
+    features::NormalizerOptions,
+    policy::{
+        AnyPolicy, AnyRule, BetaThompson, ContextFree, Normalised, NormaliserSettings, PolicyKind, PolicySettings, Ucb1,
+    },
+    posterior::Forgetting,
+};
+use rand_chacha::ChaCha8Rng;
+
+/// Settings of every kind, with contexts of length 3 and 2 features.
+fn every_kind() -> Vec<PolicySettings> {
+    use PolicyKind::{
+        ContextFree, DiagonalLogistic, Hybrid, Linear, LinearNoise, Logistic, SharedDiagonalLogistic, SharedLinear,
+        SharedLogistic, Uniform,
+    };
+    let normaliser = Some(NormaliserSettings { warm_up: 5, bias: true, floor: 1e-9, clip: Some(4.0) });
+    let of = |kind, exploration| PolicySettings::new(kind, 3, 4, Some(exploration));
+    let with_features = |kind, exploration| PolicySettings { features: 2, ..of(kind, exploration) };
+    let thompson = AnyRule::Thompson(dht_bandits::Thompson { alpha: 0.5 });
+    let ucb = AnyRule::Ucb(Ucb { alpha: 0.5 });
+    let softmax = AnyRule::Softmax(Softmax { temperature: 0.4 });
+    vec![
+        of(Linear, ucb),
+        PolicySettings { decay: Forgetting::new(0.9).unwrap(), seed: 9, ..of(Linear, thompson) },
+        PolicySettings { normaliser, ..of(Linear, AnyRule::SquareCb(SquareCb::new(5.0))) },
+        PolicySettings { prior_precision: 2.0, ..of(LinearNoise, thompson) },
+        PolicySettings { prior_precision: 2.0, ..of(Logistic, softmax) },
+        of(DiagonalLogistic, AnyRule::EpsilonGreedy(Greedy { epsilon: 0.3 })),
+        PolicySettings { shared_prior_precision: 3.0, normaliser, ..with_features(Hybrid, thompson) },
+        with_features(SharedLinear, thompson),
+        PolicySettings { normaliser, ..with_features(SharedLogistic, ucb) },
+        with_features(SharedDiagonalLogistic, softmax),
+        of(ContextFree, AnyRule::Ucb1(Ucb1::default())),
+        of(ContextFree, AnyRule::BetaThompson(BetaThompson { successes: 0.5, failures: 2.0 })),
+        PolicySettings::new(Uniform, 3, 4, None),
+    ]
+}
+
+fn round(policy: &mut AnyPolicy, number: u64, rng: &mut ChaCha8Rng) -> (ArmId, Option<f64>) {
+    let arms = [0, 1, 2, 3].map(ArmId::new);
+    let (context, features) = (normals(rng, 3), normals(rng, 8));
+    let request = featured(&context, &arms, &features);
+    let decision = policy.decide(&request, rng).unwrap();
+    if policy.settings().kind != PolicyKind::ContextFree {
+        assert_eq!(decision.context[..3], context, "the raw context is kept");
+    }
+    policy.learn(&decision, (number % 2) as f64).unwrap();
+    (decision.arm(), decision.choice.propensity)
+}
+
+#[test]
+fn every_kind_of_policy_is_made_from_settings_and_goes_on_after_a_load_as_if_nothing_had_been() {
+    for settings in every_kind() {
+        let text = serde_json::to_string(&settings).unwrap();
+        let again: PolicySettings = serde_json::from_str(&text).unwrap();
+        assert_eq!(again, settings);
+        let mut policy = AnyPolicy::new(again).unwrap();
+        let mut draws = rng(settings.seed);
+        for number in 0..14 {
+            let saved = serde_json::to_string(&policy).unwrap();
+            let mut loaded: AnyPolicy = serde_json::from_str(&saved).unwrap();
+            assert_eq!(serde_json::to_string(&loaded).unwrap(), saved);
+            assert_eq!(loaded.settings(), &settings);
+            let mut same = draws.clone();
+            let decided = round(&mut policy, number, &mut draws);
+            assert_eq!(round(&mut loaded, number, &mut same), decided, "{settings:?}");
+            assert!(decided.1.unwrap() > 0.0);
+        }
+        assert_eq!(policy.version(), 14);
+    }
+}
+
+#[test]
+fn settings_that_do_nothing_are_refused_by_name() {
+    let refused = |change: &dyn Fn(&mut PolicySettings)| {
+        let mut settings = PolicySettings::new(PolicyKind::Linear, 3, 4, Some(AnyRule::Ucb(Ucb { alpha: 0.5 })));
+        change(&mut settings);
+        AnyPolicy::new(settings).unwrap_err().to_string()
+    };
+    type Change<'a> = (&'a str, &'a dyn Fn(&mut PolicySettings));
+    let changes: [Change<'_>; 11] = [
+        ("features", &|settings| settings.features = 2),
+        ("features", &|settings| settings.kind = PolicyKind::Hybrid),
+        ("shared_prior_precision", &|settings| settings.shared_prior_precision = 2.0),
+        ("exploration", &|settings| settings.exploration = None),
+        ("exploration", &|settings| settings.exploration = Some(AnyRule::Ucb1(Ucb1::default()))),
+        ("exploration", &|settings| settings.kind = PolicyKind::ContextFree),
+        ("decay", &|settings| {
+            (settings.kind, settings.decay) = (PolicyKind::Logistic, Forgetting::new(0.5).unwrap());
+        }),
+        ("alpha", &|settings| settings.exploration = Some(AnyRule::Ucb(Ucb { alpha: -1.0 }))),
+        ("prior_precision", &|settings| settings.prior_precision = -1.0),
+        ("dimension", &|settings| settings.dimension = 0),
+        ("warm-up", &|settings| {
+            settings.normaliser = Some(NormaliserSettings { warm_up: 0, bias: false, floor: 0.0, clip: None });
+        }),
+    ];
+    for (name, change) in changes {
+        let error = refused(change);
+        assert!(error.contains(name), "{name}: {error}");
+    }
+}
+
+#[test]
+fn unknown_keys_are_refused_with_their_name() {
+    let good = r#"{"kind":"linear","dimension":2,"arms":3,"exploration":{"rule":"ucb","alpha":0.5}}"#;
+    let settings: PolicySettings = serde_json::from_str(good).unwrap();
+    assert_eq!(settings, PolicySettings::new(PolicyKind::Linear, 2, 3, Some(AnyRule::Ucb(Ucb { alpha: 0.5 }))));
+    for (from, to, name) in [
+        ("\"arms\"", "\"armz\"", "armz"),
+        ("\"alpha\"", "\"alhpa\"", "alhpa"),
+        ("\"linear\"", "\"linaer\"", "linaer"),
+        ("\"ucb\"", "\"ubc\"", "ubc"),
+        ("\"arms\":3", "\"normaliser\":{\"warm_up\":9,\"biass\":true}", "biass"),
+    ] {
+        let error = serde_json::from_str::<PolicySettings>(&good.replace(from, to)).unwrap_err().to_string();
+        assert!(error.contains(name), "{error}");
+    }
+}
+
+#[test]
+fn a_file_whose_settings_and_policy_disagree_is_refused() {
+    let policy = AnyPolicy::new(every_kind().swap_remove(0)).unwrap();
+    let saved = serde_json::to_value(&policy).unwrap();
+    type Change = fn(&mut serde_json::Value);
+    let changes: [(Change, &str); 6] = [
+        (|file| file["settings"]["dimension"] = 2.into(), "disagree"),
+        (|file| file["settings"]["kind"] = "logistic".into(), "disagree"),
+        (|file| file["settings"]["exploration"]["alpha"] = 0.25.into(), "disagree"),
+        (|file| file["header"]["format"] = 99.into(), "format version 99"),
+        (|file| file["header"]["kind"] = "disjoint/ridge/ucb".into(), "any-policy"),
+        (|file| file["more"] = 1.into(), "more"),
+    ];
+    for (change, what) in changes {
+        let mut file = saved.clone();
+        change(&mut file);
+        let error = serde_json::from_value::<AnyPolicy>(file).unwrap_err().to_string();
+        assert!(error.contains(what), "{error}");
+    }
+}
+
+#[test]
+fn a_normalised_policy_learns_what_a_policy_in_a_frozen_scaling_learns() {
+    let lin_ucb = || LinUcb::new(4, 2, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+    let mut policy = Normalised::new(lin_ucb(), 3, NormalizerOptions::default(), 8, true).unwrap();
+    let (mut by_hand, mut normalizer) = (lin_ucb(), Normalizer::new(3, NormalizerOptions::default()).unwrap());
+    let mut draws = rng(3);
+    let mut seen = Vec::new();
+    for number in 0..20u64 {
+        let raw: Vec<_> = normals(&mut draws, 3).iter().map(|value| 1e4 + 100.0 * value).collect();
+        let decision = policy.decide(&Request::new(&raw), &mut draws).unwrap();
+        assert_eq!(decision.context, raw);
+        if number < 8 {
+            assert_eq!(decision.choice.propensity, Some(0.5));
+            assert!(!policy.normalizer().is_frozen());
+            assert_eq!(policy.inner().version(), 0);
+        }
+        let reward = (number % 3) as f64;
+        policy.learn(&decision, reward).unwrap();
+        seen.push((decision.arm(), raw, reward));
+        assert_eq!(policy.version(), number + 1);
+    }
+    seen.iter().take(8).for_each(|(_, raw, _)| normalizer.observe(raw).unwrap());
+    for (arm, raw, reward) in &seen {
+        let mut context = normalizer.normalise(raw).unwrap();
+        context.push(1.0);
+        by_hand.update(*arm, &context, *reward, 1.0).unwrap();
+    }
+    assert_eq!(policy.inner().state(), by_hand.state());
+    let short = policy.update(ArmId::new(0), &[1.0], 1.0, 1.0).unwrap_err();
+    assert_eq!(short, Error::Dimension { what: "context", expected: 3, got: 1 });
+    let wrong = Normalised::new(lin_ucb(), 3, NormalizerOptions::default(), 8, false).unwrap_err();
+    assert_eq!(wrong, Error::Dimension { what: "context of the policy inside", expected: 3, got: 4 });
+}
+
+#[test]
+fn ucb1_tries_every_arm_and_then_takes_the_highest_bound() {
+    let mut policy = ContextFree::new(3, Ucb1::default()).unwrap();
+    let (mut draws, request) = (rng(5), Request::new(&[]));
+    let propensities = |policy: &ContextFree<Ucb1>| -> Vec<f64> {
+        policy.propensities(&request).unwrap().iter().map(|entry| entry.probability).collect()
+    };
+    assert_eq!(propensities(&policy), [1.0 / 3.0; 3]);
+    policy.update(ArmId::new(1), &[], 0.0, 1.0).unwrap();
+    assert_eq!(propensities(&policy), [0.5, 0.0, 0.5]);
+    for (arm, reward) in [(0, 1.0), (2, 0.5), (0, 0.0), (2, 0.5)] {
+        policy.update(ArmId::new(arm), &[], reward, 1.0).unwrap();
+    }
+    // n = 5: means .5, 0, .5 over 2, 1, 2 rewards; bounds .5 + √ln 5 (twice) and √(2 ln 5) = 1.794 against 1.769.
+    assert_eq!(propensities(&policy), [0.0, 1.0, 0.0]);
+    let choice = policy.select(&request, &mut draws).unwrap();
+    assert_eq!(choice.arm, ArmId::new(1));
+    assert!((choice.score - (2.0 * 5f64.ln()).sqrt()).abs() < 1e-15);
+    policy.update(ArmId::new(1), &[], 0.0, 1.0).unwrap();
+    assert_eq!(propensities(&policy), [0.5, 0.0, 0.5]);
+    // Contexts are ignored, actions are not.
+    let two = [1, 2].map(ArmId::new);
+    let request = Request { context: &[4.0; 7], actions: Actions::Only(&two) };
+    assert_eq!(policy.decide(&request, &mut draws).unwrap().arm(), two[1]);
+    policy.remove_arm(two[1]).unwrap();
+    assert_eq!(policy.update(two[1], &[], 0.0, 1.0), Err(Error::RemovedArm { arm: two[1] }));
+}
+
+#[test]
+fn beta_thompson_sampling_has_its_propensities_and_refuses_rewards_outside_of_its_model() {
+    let mut policy = ContextFree::new(2, BetaThompson::default()).unwrap();
+    let request = Request::new(&[]);
+    for reward in [1.0, 1.0, 0.0] {
+        policy.update(ArmId::new(0), &[], reward, 1.0).unwrap();
+    }
+    // Beta(3, 2) against Beta(1, 1): the mean, 3/5.
+    let found = policy.propensities(&request).unwrap();
+    assert!((found[0].probability - 0.6).abs() < 1e-9 && (found[1].probability - 0.4).abs() < 1e-9, "{found:?}");
+    let mut draws = rng(6);
+    let wins = (0..20_000).filter(|_| policy.select(&request, &mut draws).unwrap().arm.number() == 0).count();
+    // Deviation 69: five of them.
+    assert!(wins.abs_diff(12_000) < 346, "{wins}");
+    let refused = policy.update(ArmId::new(0), &[], 1.5, 1.0);
+    assert_eq!(refused, Err(Error::Reward { reward: 1.5, low: 0.0, high: 1.0 }));
+    assert!(ContextFree::new(2, BetaThompson { successes: 0.1, failures: 1.0 }).is_err());
+    let text = serde_json::to_string(&policy).unwrap();
+    let again: ContextFree<BetaThompson> = serde_json::from_str(&text).unwrap();
+    assert_eq!(again, policy);
+    for damaged in [text.replace("\"sum\":2.0", "\"sum\":7.0"), text.replace("\"weight\":3.0", "\"weight\":-3.0")] {
+        assert_ne!(damaged, text);
+        assert!(serde_json::from_str::<ContextFree<BetaThompson>>(&damaged).is_err());
+    }
+}

@@ -1,0 +1,141 @@
+//! One way to choose: every policy takes the same request, behind a box or a reference too.
+
+use crate::support::{featured, normals, rng};
+use dht_bandits::{
+    Actions, ArmId, Disjoint, EpsilonGreedy, Error, HybridLinUcb, LinTs, LinUcb, LogisticTs, Policy, Request, Result,
+    RidgeOptions, Thompson, TopKThompson, Ucb,
+    exploration::{DecayingGreedy, Exploration, ExploreFirst, Greedy, Softmax, SquareCb},
+    policy::{Featured, Fixed, HybridOptions, SharedLinTs, SharedLinUcb, Uniform},
+    posterior::{DiagonalLaplaceOptions, FullLaplace, FullLaplaceOptions, Ridge},
+};
+use rand_chacha::ChaCha8Rng;
+
+const RIDGE: RidgeOptions = RidgeOptions {
+    prior_precision: 1.0,
+    forgetting: dht_bandits::posterior::Forgetting::NONE,
+    keep_information: false,
+};
+
+/// Every kind of policy, over 4 arms, contexts of length 2 and features of length 3; those without a context first take
+/// context and features as one.
+fn policies() -> Vec<Box<dyn Policy>> {
+    let laplace = DiagonalLaplaceOptions::default();
+    vec![
+        Box::new(LinUcb::new(2, 4, RIDGE, Ucb { alpha: 0.5 }).unwrap()),
+        Box::new(LinTs::new(2, 4, RIDGE, Thompson { alpha: 0.5 }).unwrap()),
+        Box::new(LogisticTs::new(2, 4, FullLaplaceOptions::default(), Thompson { alpha: 0.5 }).unwrap()),
+        Box::new(EpsilonGreedy::new(2, 4, RIDGE, Greedy { epsilon: 0.2 }).unwrap()),
+        Box::new(Disjoint::<Ridge, _>::new(2, 4, RIDGE, DecayingGreedy { epsilon: 1.0, power: 0.5 }).unwrap()),
+        Box::new(Disjoint::<Ridge, _>::new(2, 4, RIDGE, ExploreFirst { rewards: 6 }).unwrap()),
+        Box::new(Disjoint::<Ridge, _>::new(2, 4, RIDGE, Softmax { temperature: 0.3 }).unwrap()),
+        Box::new(Disjoint::<FullLaplace, _>::new(2, 4, FullLaplaceOptions::default(), SquareCb::new(3.0)).unwrap()),
+        Box::new(HybridLinUcb::new(2, 3, 4, HybridOptions::default(), Ucb { alpha: 0.5 }).unwrap()),
+        Box::new(dht_bandits::Hybrid::new(2, 3, 4, HybridOptions::default(), Thompson { alpha: 0.5 }).unwrap()),
+        Box::new(dht_bandits::Hybrid::new(2, 3, 4, HybridOptions::default(), SquareCb::new(3.0)).unwrap()),
+        Box::new(SharedLinUcb::shared(5, RIDGE, Ucb { alpha: 0.5 }).unwrap()),
+        Box::new(SharedLinTs::shared(5, RIDGE, Thompson { alpha: 0.5 }).unwrap()),
+        Box::new(TopKThompson::per_arm(5, 4, laplace, Thompson { alpha: 0.5 }).unwrap()),
+        Box::new(Uniform::new(2, 4).unwrap()),
+        Box::new(Fixed::new(2, 4, ArmId::new(2)).unwrap()),
+    ]
+}
+
+/// Rounds in which a policy learns; the choices.
+fn play<P: Policy>(mut policy: P, rounds: usize, rng: &mut ChaCha8Rng) -> Result<Vec<(ArmId, f64)>> {
+    let arms = [0, 1, 2, 3].map(ArmId::new);
+    let mut chosen = Vec::new();
+    for round in 0..rounds {
+        let (context, features) = (normals(rng, 2), normals(rng, 12));
+        let request = featured(&context, &arms, &features);
+        let propensities = policy.propensities(&request)?;
+        let sum: f64 = propensities.iter().map(|entry| entry.probability).sum();
+        assert!((sum - 1.0).abs() < 1e-9, "{sum}");
+        let decision = policy.decide(&request, rng)?;
+        let propensity = decision.choice.propensity.unwrap();
+        let entry = propensities.iter().find(|entry| entry.arm == decision.arm()).unwrap();
+        assert!((propensity - entry.probability).abs() < 1e-12 && propensity > 0.0, "{propensity} {entry:?}");
+        policy.learn(&decision, (round % 2) as f64)?;
+        assert_eq!(policy.version(), round as u64 + 1);
+        chosen.push((decision.arm(), propensity));
+    }
+    Ok(chosen)
+}
+
+#[test]
+fn every_policy_decides_with_its_propensity_and_learns_from_what_it_decided() {
+    for (direct, boxed) in policies().into_iter().zip(policies()) {
+        let mut policy = direct;
+        // Behind a reference to a box it is the same policy.
+        let left = play(&mut policy, 12, &mut rng(4)).unwrap();
+        assert_eq!(left, play(boxed, 12, &mut rng(4)).unwrap());
+    }
+}
+
+#[test]
+fn policies_whose_arms_have_no_features_ignore_them() {
+    let arms = [3, 1].map(ArmId::new);
+    let policy = LinTs::new(2, 4, RIDGE, Thompson { alpha: 0.5 }).unwrap();
+    let (context, features) = ([0.4, -1.0], [f64::MAX; 2]);
+    let with = policy.select(&featured(&context, &arms, &features), &mut rng(1)).unwrap();
+    assert_eq!(with, policy.select(&Request::new(&context).only(&arms), &mut rng(1)).unwrap());
+    let unknown = [ArmId::new(7)];
+    let refused = policy.select(&featured(&context, &unknown, &[1.0]), &mut rng(1)).unwrap_err();
+    assert_eq!(refused, Error::UnknownArm { arm: unknown[0] });
+}
+
+fn probabilities<E: Exploration>(rule: E, rewards: &[f64], actions: Actions<'_>) -> Vec<f64> {
+    let mut policy = Disjoint::<Ridge, E>::new(1, rewards.len(), RIDGE, rule).unwrap();
+    for (arm, reward) in (0..).map(ArmId::new).zip(rewards) {
+        // Prior precision 1 and one observation: the mean is half the reward.
+        policy.update(arm, &[1.0], 2.0 * reward, 1.0).unwrap();
+    }
+    let request = Request { context: &[1.0], actions };
+    policy.propensities(&request).unwrap().iter().map(|entry| entry.probability).collect()
+}
+
+fn assert_all_close(got: &[f64], expected: &[f64]) {
+    assert_eq!(got.len(), expected.len());
+    assert!(got.iter().zip(expected).all(|(got, expected)| (got - expected).abs() < 1e-14), "{got:?} {expected:?}");
+}
+
+#[test]
+fn propensities_of_rules_are_those_computed_by_hand() {
+    let means = [0.2, 0.8, 0.8, 0.5];
+    let all = Actions::All;
+    assert_all_close(&probabilities(Ucb { alpha: 1.0 }, &means, all), &[0.0, 0.5, 0.5, 0.0]);
+    assert_all_close(&probabilities(Greedy { epsilon: 0.2 }, &means, all), &[0.05, 0.45, 0.45, 0.05]);
+    // Four rewards learned: ε = .5/√5.
+    let epsilon = 0.5 / 5f64.sqrt();
+    let expected = [epsilon / 4.0, epsilon / 4.0 + (1.0 - epsilon) / 2.0];
+    let expected = [expected[0], expected[1], expected[1], expected[0]];
+    assert_all_close(&probabilities(DecayingGreedy { epsilon: 0.5, power: 0.5 }, &means, all), &expected);
+    assert_all_close(&probabilities(ExploreFirst { rewards: 5 }, &means, all), &[0.25; 4]);
+    assert_all_close(&probabilities(ExploreFirst { rewards: 4 }, &means, all), &[0.0, 0.5, 0.5, 0.0]);
+    let weights = means.map(|mean: f64| (mean / 0.3).exp());
+    let sum: f64 = weights.iter().sum();
+    assert_all_close(&probabilities(Softmax { temperature: 0.3 }, &means, all), &weights.map(|weight| weight / sum));
+    // γ = 10·√5: gaps .6 and .3; the two best share the rest.
+    let gamma = 10.0 * 5f64.sqrt();
+    let (far, near) = (1.0 / (4.0 + 0.6 * gamma), 1.0 / (4.0 + 0.3 * gamma));
+    let best = (1.0 - far - near) / 2.0;
+    assert_all_close(&probabilities(SquareCb::new(10.0), &means, all), &[far, best, best, near]);
+    // Among two of them, K is 2.
+    let two = [0, 3].map(ArmId::new);
+    let far = 1.0 / (2.0 + 0.3 * gamma);
+    assert_all_close(&probabilities(SquareCb::new(10.0), &means, Actions::Only(&two)), &[far, 1.0 - far]);
+    assert_all_close(&probabilities(SquareCb { gamma: 0.0, power: 0.5 }, &means, all), &[0.25; 4]);
+    // Thompson sampling between two equal widths: Φ(gap/(√2·α·width)), width² = ½; Φ(.6) is in every table.
+    let thompson = Thompson { alpha: 0.5 };
+    let found = probabilities(thompson, &[0.8, 0.5], all);
+    assert!((found[0] - 0.725_746_882_249_927).abs() < 1e-9, "{found:?}");
+}
+
+#[test]
+fn square_cb_chooses_one_arm_and_refuses_slates_of_two() {
+    let policy = dht_bandits::TopK::<Ridge, _>::shared(2, RIDGE, SquareCb::new(3.0)).unwrap();
+    let arms = [4, 5].map(ArmId::new);
+    let features = Featured::new(&arms, &[0.1, 1.0, 0.4, 1.0], 2).unwrap();
+    let request = Request::new(&[]).featured(features);
+    assert_eq!(policy.decide_slate(1, &request, &mut rng(1)).unwrap().choices()[0].propensity, Some(0.5));
+    assert!(matches!(policy.select_slate(2, &request, &mut rng(1)), Err(Error::Parameter { name: "positions", .. })));
+}

@@ -1,0 +1,63 @@
+//! Settings in TOML and JSON, and policies in files: the feature `settings`.
+
+use dht_bandits::policy::{AnyPolicy, PolicySettings};
+use dht_bandits::{Error, Policy, Request};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+const TOML: &str = r#"
+kind = "linear"
+dimension = 2
+arms = 3
+exploration = { rule = "thompson", alpha = 0.5 }
+decay = 0.999
+normaliser = { warm_up = 4, bias = true }
+seed = 7
+"#;
+
+fn problem(outcome: Result<impl std::fmt::Debug, Error>) -> String {
+    match outcome {
+        Err(Error::Settings { problem }) => problem,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn toml_and_json_say_the_same_and_errors_name_key_and_line() {
+    let settings = PolicySettings::from_toml(TOML).unwrap();
+    let json = r#"{"kind":"linear","dimension":2,"arms":3,"exploration":{"rule":"thompson","alpha":0.5},
+        "decay":0.999,"normaliser":{"warm_up":4,"bias":true},"seed":7}"#;
+    assert_eq!(PolicySettings::from_json(json).unwrap(), settings);
+    let text = problem(PolicySettings::from_toml(&TOML.replace("seed", "sede")));
+    assert!(text.contains("sede") && text.contains("line 8"), "{text}");
+    let text = problem(PolicySettings::from_toml(&TOML.replace("0.999", "1.5")));
+    assert!(text.contains("decay") && text.contains("from 1e-100 to 1"), "{text}");
+    let text = problem(PolicySettings::from_json(&json.replace("arms", "amrs")));
+    assert!(text.contains("amrs"), "{text}");
+}
+
+#[test]
+fn a_policy_goes_through_a_file() {
+    let folder = std::env::temp_dir().join(format!("dht-bandits-settings-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("policy.json");
+    let mut policy = AnyPolicy::new(PolicySettings::from_toml(TOML).unwrap()).unwrap();
+    let mut rng = ChaCha8Rng::seed_from_u64(policy.settings().seed);
+    for round in 0..9 {
+        let decision = policy.decide(&Request::new(&[f64::from(round), 1.0]), &mut rng).unwrap();
+        policy.learn(&decision, f64::from(round % 2)).unwrap();
+    }
+    policy.save(&path).unwrap();
+    let loaded = AnyPolicy::load(&path).unwrap();
+    assert_eq!(loaded.to_json().unwrap(), policy.to_json().unwrap());
+    // Nothing but the file is left.
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+    std::fs::write(&path, &policy.to_json().unwrap()[..100]).unwrap();
+    let text = problem(AnyPolicy::load(&path));
+    assert!(text.contains("policy.json"), "{text}");
+    let text = problem(AnyPolicy::load(folder.join("nothing.json")));
+    assert!(text.contains("nothing.json"), "{text}");
+    let text = problem(policy.save(folder.join("no/such/folder.json")));
+    assert!(text.contains("folder.json"), "{text}");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
