@@ -10,6 +10,7 @@
 //! Cholesky factor cannot fail. O(n²d + n³) where the Hessian over all weights takes O(nd² + d³).
 
 use super::logistic::{curvature, loss, residual};
+use super::newton::{self, dot};
 use crate::error::{Error, Result};
 
 /// Batches of at most half as many observations as weights go this way, from so many weights on.
@@ -66,7 +67,7 @@ impl DualProblem<'_> {
         };
         finite(value)?;
         for _ in 0..STEPS {
-            self.newton_point(space);
+            self.newton_point(space)?;
             // Near the mode rounding hides the descent: what it may hide is forgiven, so that the full step is taken. All terms
             // of the value are positive and keep their digits, so that this holds however small it is.
             let highest = value * (1.0 + 1e-12);
@@ -133,7 +134,7 @@ impl DualProblem<'_> {
     }
 
     /// The point of a full Newton step, into `next`.
-    fn newton_point(&self, space: &mut DualWorkspace) {
+    fn newton_point(&self, space: &mut DualWorkspace) -> Result<()> {
         let count = self.rewards.len();
         let DualWorkspace { kernel, factor, prior, log_odds, next, roots, right, .. } = space;
         for index in 0..count {
@@ -150,11 +151,12 @@ impl DualProblem<'_> {
             }
             right[left] = roots[left] * dot(&kernel[left * count..][..count], next);
         }
-        cholesky(factor, count);
-        solve(factor, right);
+        newton::factor(factor, count)?;
+        newton::solve_factored(factor, right);
         for index in 0..count {
             next[index] -= roots[index] * right[index];
         }
+        Ok(())
     }
 
     /// g + S⁻¹X'a.
@@ -168,42 +170,6 @@ impl DualProblem<'_> {
             *sum = mean + *sum / precision;
         }
     }
-}
-
-/// The index at which a row of a packed lower triangle begins.
-fn packed(row: usize) -> usize {
-    row * (row + 1) / 2
-}
-
-/// B = LLᵀ in place, row by row. Eigenvalues of at least 1 leave pivots of at least 1, but for rounding.
-fn cholesky(lower: &mut [f64], dimension: usize) {
-    for row in 0..dimension {
-        let (before, current) = lower.split_at_mut(packed(row));
-        for column in 0..row {
-            let other = &before[packed(column)..=packed(column) + column];
-            current[column] = (current[column] - dot(&current[..column], other)) / other[column];
-        }
-        current[row] = (current[row] - dot(&current[..row], &current[..row])).max(1.0).sqrt();
-    }
-}
-
-/// Solves LLᵀx = b in place.
-fn solve(lower: &[f64], solution: &mut [f64]) {
-    for row in 0..solution.len() {
-        let entries = &lower[packed(row)..=packed(row) + row];
-        solution[row] = (solution[row] - dot(&entries[..row], solution)) / entries[row];
-    }
-    for row in (0..solution.len()).rev() {
-        let entries = &lower[packed(row)..=packed(row) + row];
-        solution[row] /= entries[row];
-        let value = solution[row];
-        solution[..row].iter_mut().zip(entries).for_each(|(left, entry)| *left -= entry * value);
-    }
-}
-
-/// The sum of products, as long as the shorter one.
-fn dot(left: &[f64], right: &[f64]) -> f64 {
-    left.iter().zip(right).map(|(a, b)| a * b).sum()
 }
 
 #[cfg(test)]

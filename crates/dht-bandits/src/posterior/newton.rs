@@ -119,7 +119,7 @@ fn packed(row: usize) -> usize {
 }
 
 /// Cholesky's A = LLᵀ in place, row by row.
-fn factor(lower: &mut [f64], dimension: usize) -> Result<()> {
+pub(super) fn factor(lower: &mut [f64], dimension: usize) -> Result<()> {
     for row in 0..dimension {
         let (before, current) = lower.split_at_mut(packed(row));
         for column in 0..row {
@@ -136,7 +136,7 @@ fn factor(lower: &mut [f64], dimension: usize) -> Result<()> {
 }
 
 /// Solves LLᵀx = b in place.
-fn solve_factored(lower: &[f64], solution: &mut [f64]) {
+pub(super) fn solve_factored(lower: &[f64], solution: &mut [f64]) {
     for row in 0..solution.len() {
         let entries = &lower[packed(row)..=packed(row) + row];
         solution[row] = (solution[row] - dot(&entries[..row], solution)) / entries[row];
@@ -150,7 +150,7 @@ fn solve_factored(lower: &[f64], solution: &mut [f64]) {
 }
 
 /// The sum of products, as long as the shorter one.
-fn dot(left: &[f64], right: &[f64]) -> f64 {
+pub(super) fn dot(left: &[f64], right: &[f64]) -> f64 {
     left.iter().zip(right).map(|(a, b)| a * b).sum()
 }
 
