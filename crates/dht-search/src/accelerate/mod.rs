@@ -37,9 +37,9 @@ use dht_transformer::{EncodedDataset, TextClassifier};
 use rand::Rng;
 
 use crate::error::{Error, Result};
-use crate::evaluation::{Stages, stage_flops, stage_log_probabilities};
+use crate::evaluation::{LeavingRule, Stages, stage_flops, stage_log_probabilities};
 use crate::linear_model;
-use crate::model::{DynamicModel, FrontExit, FullModel, NgramClassifier, Stacker};
+use crate::model::{DynamicModel, FrontExit, FullModel, NgramClassifier, SeenTexts, Stacker};
 use crate::settings::{ExitKind, SearchSettings};
 use crate::training::{FrozenStates, fit_router};
 use exits::{FittedExit, Judge, fit_exit};
@@ -88,7 +88,8 @@ pub fn accelerate<R: Rng + ?Sized>(
         pooling: settings.pooling,
         ..routers::search_settings(settings.router)
     };
-    let model = DynamicModel::of_classifier(classifier, settings.exits.as_deref(), search, rng)?;
+    let model = DynamicModel::of_classifier(classifier, settings.exits.as_deref(), search, rng)?
+        .with_seen_texts(SeenTexts::of(texts.all()));
     for data in texts.all() {
         model.model().check_texts(data)?;
     }
@@ -146,7 +147,7 @@ pub fn accelerate<R: Rng + ?Sized>(
     let judged = parts.held_out.as_ref().unwrap_or(&parts.training);
     let full_flops = model.full_inference_flops(judged)?;
     report.own_accuracy = judged_own.accuracy(&labels);
-    report.curve = match routers::rule(settings.router) {
+    report.curve = match LeavingRule::of(settings.router) {
         Some(rule) => {
             let stages = Stages::new(&tables, stage_flops(&model, judged)?, rule)?;
             report::curve_of(&stages, &labels, full_flops)
