@@ -1,5 +1,5 @@
 //! Writes the results of reproductions into `docs/reproduction.md` and the README, their figures into
-//! `docs/figures/reproduction/`, and what was tried for the recipe into `docs/recipe.md`.
+//! `docs/figures/reproduction/`; and what was tried for the recipe, and how it fares while texts drift, into `docs/recipe.md`.
 //!
 //! `cargo run --release --example reproduction_page`
 
@@ -7,15 +7,19 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use dht_lab::record::{RecipeRecord, ReproductionRecord};
+use dht_lab::record::{DriftRecord, RecipeRecord, ReproductionRecord};
 use dht_lab::{
-    Error, REPRODUCTION_END, REPRODUCTION_START, Result, exit_code, with_real_texts, with_reproduction, with_tried,
-    write_reproduction_figures,
+    Error, REPRODUCTION_END, REPRODUCTION_START, Result, drift_figure, exit_code, with_drift, with_real_texts,
+    with_reproduction, with_tried, write_reproduction_figures,
 };
 use dht_transformer::storage::write_atomically;
 
 /// The record of what was tried for the recipe, among the others.
 const RECIPE: &str = "recipe.json";
+/// The record of a stream that drifts, likewise.
+const DRIFT: &str = "drift.json";
+/// Its figure, beside those of the reproductions.
+const DRIFT_FIGURE: &str = "drift.svg";
 
 /// Write the results of reproductions into a page, and their figures beside it.
 #[derive(Parser)]
@@ -29,7 +33,7 @@ struct Arguments {
     /// File whose part about real texts is replaced.
     #[arg(long, default_value = "README.md")]
     readme: PathBuf,
-    /// File whose part about what was tried is replaced, where the records have recipe.json.
+    /// File whose parts about what was tried and about drift are replaced, where the records have recipe.json and drift.json.
     #[arg(long, default_value = "docs/recipe.md")]
     recipe: PathBuf,
     /// Directory of the figures; the page names it as figures/reproduction.
@@ -46,7 +50,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed(folder))? {
         let path = entry.map_err(failed(folder))?.path();
-        if path.extension().is_some_and(|extension| extension == "json") && !path.ends_with(RECIPE) {
+        let other = [RECIPE, DRIFT].iter().any(|name| path.ends_with(name));
+        if path.extension().is_some_and(|extension| extension == "json") && !other {
             paths.push(path);
         }
     }
@@ -64,13 +69,21 @@ fn run(arguments: &Arguments) -> Result<()> {
     let page = with_reproduction(&page, &records)?;
     let readme = std::fs::read_to_string(&arguments.readme).map_err(failed(&arguments.readme))?;
     let readme = with_real_texts(&readme, &records)?;
-    let recipe = match folder.join(RECIPE) {
-        path if path.exists() => {
-            let page = std::fs::read_to_string(&arguments.recipe).map_err(failed(&arguments.recipe))?;
-            Some(with_tried(&page, &RecipeRecord::load(path)?)?)
-        }
-        _ => None,
-    };
+    let mut recipe = std::fs::read_to_string(&arguments.recipe).map_err(failed(&arguments.recipe))?;
+    if let path = folder.join(RECIPE)
+        && path.exists()
+    {
+        recipe = with_tried(&recipe, &RecipeRecord::load(path)?)?;
+    }
+    if let path = folder.join(DRIFT)
+        && path.exists()
+    {
+        let record = DriftRecord::load(path)?;
+        recipe = with_drift(&recipe, &record)?;
+        let (svg, path) = (drift_figure(&record)?, arguments.figures.join(DRIFT_FIGURE));
+        write_atomically(&path, |file| file.write_all(svg.as_bytes()))?;
+        println!("{}", path.display());
+    }
     for path in write_reproduction_figures(&records, &arguments.figures)? {
         println!("{}", path.display());
     }
@@ -78,10 +91,8 @@ fn run(arguments: &Arguments) -> Result<()> {
     println!("{}", arguments.page.display());
     write_atomically(&arguments.readme, |file| file.write_all(readme.as_bytes()))?;
     println!("{}", arguments.readme.display());
-    if let Some(page) = recipe {
-        write_atomically(&arguments.recipe, |file| file.write_all(page.as_bytes()))?;
-        println!("{}", arguments.recipe.display());
-    }
+    write_atomically(&arguments.recipe, |file| file.write_all(recipe.as_bytes()))?;
+    println!("{}", arguments.recipe.display());
     Ok(())
 }
 

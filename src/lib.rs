@@ -29,15 +29,15 @@ pub use exit_code::{exit_code, run_example};
 pub use experiment::{
     Arguments, DataSource, Decision, DispatchChoice, Model, RunData, RunPlan, SettingsChoice, command_of, run,
 };
-pub use figures::{FIGURES, draw_figures};
+pub use figures::{FIGURES, draw_figures, drift_figure};
 pub use output_dir::Start;
 pub use progress::{RouteTally, TrainingProgress, report};
 pub use readme::{README_END, README_START, with_numbers};
-pub use recipe::{RecipeArguments, recipe};
+pub use recipe::{DriftArguments, RecipeArguments, drift, recipe};
 pub use report::{
-    REAL_TEXTS_END, REAL_TEXTS_START, REPRODUCTION_END, REPRODUCTION_START, TRIED_END, TRIED_START, reproduction_page,
-    reproduction_report, with_real_texts, with_reproduction, with_tried, write_reproduction,
-    write_reproduction_figures,
+    DRIFT_END, DRIFT_START, REAL_TEXTS_END, REAL_TEXTS_START, REPRODUCTION_END, REPRODUCTION_START, TRIED_END,
+    TRIED_START, reproduction_page, reproduction_report, with_drift, with_real_texts, with_reproduction, with_tried,
+    write_reproduction, write_reproduction_figures,
 };
 pub use reproduction::{ReproductionArguments, reproduce};
 pub use tables::{Row, markdown_table, reproduction_csv, reproduction_markdown, reproduction_text, rows, text_table};

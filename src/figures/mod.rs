@@ -1,5 +1,6 @@
 //! The figures of a run, as SVG; drawing them needs no installed fonts.
 
+mod drift;
 mod head_sets;
 mod heads;
 mod loss;
@@ -15,6 +16,7 @@ use dht_transformer::storage::write_atomically;
 use crate::error::{Error, Result};
 use crate::record::RunRecord;
 
+pub use self::drift::drift_figure;
 pub(crate) use self::reproduction::{Figure, Panel, group_name, reproduction_figures};
 
 /// The figures of a run: file name and caption.

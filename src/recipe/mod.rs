@@ -1,6 +1,7 @@
 //! What each part of an acceleration is worth: one classifier, accelerated with several settings, on texts that neither it nor
 //! any choice has seen. Test texts are not read.
 
+mod drift;
 mod variants;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +18,8 @@ use crate::experiment::{Arguments, Model, RunData, RunPlan, accelerate_settings,
 use crate::progress::report;
 use crate::record::{RecipeRecord, Trial};
 use variants::{DEFAULT, Variant, variants};
+
+pub use drift::{DriftArguments, drift};
 
 /// Texts in a batch.
 const BATCH: usize = 64;

@@ -1,5 +1,6 @@
 //! Scores at given costs of inference: of this project's model beside every kind of opponent.
 
+use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 use super::summary::Summary;
@@ -92,4 +93,34 @@ pub struct Interval {
     pub lower: f64,
     /// The upper end.
     pub upper: f64,
+}
+
+/// Resamples of a bootstrap, and the share of them that an interval contains.
+const RESAMPLES: usize = 2_000;
+const CONFIDENCE: f64 = 0.95;
+
+impl Interval {
+    /// The mean of differences by seed and text, and its interval. A resample draws seeds with replacement, and one sample of texts
+    /// with replacement for all of them (paired bootstrap: Efron and Tibshirani 1993, percentile interval).
+    pub(crate) fn of_paired<R: Rng + ?Sized>(differences: &[Vec<f64>], rng: &mut R) -> Self {
+        let (seeds, texts) = (differences.len(), differences.iter().map(Vec::len).min().unwrap_or_default());
+        let mean = |rows: &[f64]| rows.iter().sum::<f64>() / rows.len().max(1) as f64;
+        let observed = mean(&differences.iter().map(|rows| mean(rows)).collect::<Vec<_>>());
+        let mut drawn: Vec<f64> = (0..RESAMPLES)
+            .map(|_| {
+                let mut weights = vec![0.0; seeds];
+                (0..seeds).for_each(|_| weights[rng.random_range(0..seeds)] += 1.0 / seeds as f64);
+                let sum: f64 = (0..texts)
+                    .map(|_| {
+                        let text = rng.random_range(0..texts);
+                        weights.iter().zip(differences).map(|(weight, rows)| weight * rows[text]).sum::<f64>()
+                    })
+                    .sum();
+                sum / texts.max(1) as f64
+            })
+            .collect();
+        drawn.sort_unstable_by(f64::total_cmp);
+        let outside = ((1.0 - CONFIDENCE) / 2.0 * RESAMPLES as f64) as usize;
+        Self { mean: observed, lower: drawn[outside], upper: drawn[RESAMPLES - 1 - outside] }
+    }
 }

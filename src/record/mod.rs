@@ -1,6 +1,7 @@
 //! The results of a run as one JSON file.
 
 mod at_costs;
+mod drift;
 mod file;
 pub(crate) mod json;
 mod machine;
@@ -13,6 +14,7 @@ mod summary;
 mod truncations;
 
 pub use at_costs::{AtCosts, CellAtCost, Comparison, Difference, Encoders, Interval, KindAtCosts};
+pub use drift::{DriftComparison, DriftRecord, DriftWay};
 pub use file::{DataRecord, ModelRecord, RunRecord};
 pub use machine::{Machine, this_machine};
 pub use operating_points::{OperatingPoint, OracleResult};

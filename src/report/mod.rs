@@ -1,6 +1,7 @@
 //! What a reader sees of reproductions: one HTML page of each, all its tables and figures as files, and pages in the docs.
 
 mod docs_page;
+mod drifted;
 mod findings;
 mod html;
 mod output;
@@ -11,6 +12,7 @@ mod tried;
 pub use docs_page::{
     REPRODUCTION_END, REPRODUCTION_START, reproduction_page, with_reproduction, write_reproduction_figures,
 };
+pub use drifted::{DRIFT_END, DRIFT_START, with_drift};
 pub use output::write_reproduction;
 pub use page::reproduction_report;
 pub use real_texts::{REAL_TEXTS_END, REAL_TEXTS_START, with_real_texts};

@@ -2,7 +2,7 @@
 
 use dht_search::evaluation::{Staged, Stages};
 use dht_transformer::train::metrics::Confusion;
-use rand::{Rng, RngExt};
+use rand::Rng;
 
 use super::candidates::{Candidate, Kind, candidates, labels};
 use super::files::Part;
@@ -14,9 +14,6 @@ use crate::record::{AtCosts, CellAtCost, Comparison, Difference, Encoders, Inter
 
 /// The costs over which a comparison takes its mean.
 const MEAN_OF: std::ops::RangeInclusive<f64> = 0.1..=0.35;
-/// Resamples of the bootstrap, and the share of them that an interval contains.
-const RESAMPLES: usize = 2_000;
-const CONFIDENCE: f64 = 0.95;
 
 /// The models of one seed.
 pub(super) struct SeedCandidates {
@@ -268,7 +265,7 @@ fn comparison<R: Rng + ?Sized>(against: &str, pairs: &[Option<Pair>], rng: &mut 
     let mut difference = |cost: f64, pair: &Pair| Difference {
         cost,
         rival: pair.rival.clone(),
-        interval: interval(&pair.differences, rng),
+        interval: Interval::of_paired(&pair.differences, rng),
         best_on_test: pair.best_on_test,
     };
     let of_cost = |(cost, pair): (f64, &Option<Pair>)| Some(difference(cost, pair.as_ref()?));
@@ -286,32 +283,9 @@ fn comparison<R: Rng + ?Sized>(against: &str, pairs: &[Option<Pair>], rng: &mut 
             let of_text = |text: usize| within.iter().map(|pair| pair.differences[seed][text]).sum::<f64>();
             texts.map(|text| of_text(text) / within.len() as f64).collect()
         };
-        interval(&seeds.map(of_seed).collect::<Vec<Vec<f64>>>(), rng)
+        Interval::of_paired(&seeds.map(of_seed).collect::<Vec<Vec<f64>>>(), rng)
     });
     Some(Comparison { against: against.into(), differences, mean })
-}
-
-/// The mean of differences by seed and text, and its interval. A resample draws seeds with replacement, and one sample of texts
-/// with replacement for all of them (paired bootstrap: Efron and Tibshirani 1993, percentile interval).
-fn interval<R: Rng + ?Sized>(differences: &[Vec<f64>], rng: &mut R) -> Interval {
-    let (seeds, texts) = (differences.len(), differences.iter().map(Vec::len).min().unwrap_or_default());
-    let observed = mean(&differences.iter().map(|rows| mean(rows)).collect::<Vec<_>>());
-    let mut drawn: Vec<f64> = (0..RESAMPLES)
-        .map(|_| {
-            let mut weights = vec![0.0; seeds];
-            (0..seeds).for_each(|_| weights[rng.random_range(0..seeds)] += 1.0 / seeds as f64);
-            let sum: f64 = (0..texts)
-                .map(|_| {
-                    let text = rng.random_range(0..texts);
-                    weights.iter().zip(differences).map(|(weight, rows)| weight * rows[text]).sum::<f64>()
-                })
-                .sum();
-            sum / texts.max(1) as f64
-        })
-        .collect();
-    drawn.sort_unstable_by(f64::total_cmp);
-    let outside = ((1.0 - CONFIDENCE) / 2.0 * RESAMPLES as f64) as usize;
-    Interval { mean: observed, lower: drawn[outside], upper: drawn[RESAMPLES - 1 - outside] }
 }
 
 #[cfg(test)]

@@ -204,11 +204,41 @@ pub enum Error {
         /// The model's share at λ = 0.
         most: f64,
     },
+    /// A label that nothing can be learned from.
+    #[error("label of text {id}: {problem}")]
+    Label {
+        /// The number of the text.
+        id: u64,
+        /// The reason.
+        problem: LabelProblem,
+    },
     /// A loss from which no reward can be computed.
     #[error("loss is {loss}, expected a finite number, at least 0")]
     Loss {
         /// The loss.
         loss: f64,
+    },
+}
+
+/// Why nothing can be learned from a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LabelProblem {
+    /// No decision waits for it.
+    #[error("expected a text that was decided and waits for its label")]
+    Unknown,
+    /// The text has its label.
+    #[error("expected one label, got a second")]
+    Twice,
+    /// The class is none of the model's.
+    #[error(
+        "class is {class}, expected one of the {classes} that the model was fitted on; a new class takes a new model"
+    )]
+    Class {
+        /// The class.
+        class: u32,
+        /// How many classes the model has.
+        classes: usize,
     },
 }
 

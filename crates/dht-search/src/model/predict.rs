@@ -31,6 +31,9 @@ pub struct Prediction {
     pub flops: u64,
     /// FLOPs of the routers, by formula; not contained in `flops`.
     pub routing_flops: u64,
+    /// ln p by class of every stage that it passed, the front exit first and the one that answered last. Empty unless it was
+    /// [asked for](DynamicModel::predict_with_stages).
+    pub stages: Vec<Vec<f64>>,
 }
 
 /// The predictions for a batch.
@@ -62,6 +65,7 @@ impl BatchPredictions {
             head_sets: Vec::new(),
             flops,
             routing_flops: 0,
+            stages: Vec::new(),
         };
         let predictions = probabilities.into_iter().zip(routes).zip(flops).map(prediction).collect();
         Self { predictions, deciding: Duration::ZERO }
@@ -85,6 +89,15 @@ impl DynamicModel {
     /// What the encoder reports.
     pub fn predict_batch(&self, batch: &PackedBatch) -> Result<Vec<Prediction>> {
         Ok(self.predict_in(&ForwardContext::inference(), batch)?.predictions)
+    }
+
+    /// As [`predict_batch`](Self::predict_batch), with what every stage that a text passed said. All exits that a text passes read it,
+    /// whatever the router reads.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn predict_with_stages(&self, ctx: &ForwardContext, batch: &PackedBatch) -> Result<Vec<Prediction>> {
+        Ok(self.executor(ctx, Mode::Exploit, PassedExits::Attached).predict(batch)?.predictions)
     }
 
     /// As [`predict_batch`](Self::predict_batch), in a context that the caller keeps, and with it the packed weights.
@@ -122,7 +135,12 @@ impl Executor<'_> {
         let left: Vec<usize> = (0..batch.len()).filter(|sample| !leaves[*sample]).collect();
         let route = Route::without_layers(self.model.space.model_shape())?;
         let mut all = BatchPredictions::of_fixed_route(logs.probabilities(), &route, flops);
-        all.predictions.iter_mut().for_each(|prediction| prediction.routing_flops = deciding);
+        for (prediction, logs) in all.predictions.iter_mut().zip(logs.rows()) {
+            prediction.routing_flops = deciding;
+            if self.passed != PassedExits::Skip {
+                prediction.stages.push(logs.to_vec());
+            }
+        }
         if left.is_empty() {
             return Ok(all);
         }
@@ -134,7 +152,9 @@ impl Executor<'_> {
         for (sample, mut prediction) in left.into_iter().zip(found.predictions) {
             prediction.flops += all.predictions[sample].flops;
             prediction.routing_flops += deciding;
-            all.predictions[sample] = prediction;
+            let mut stages = std::mem::take(&mut all.predictions[sample].stages);
+            stages.append(&mut prediction.stages);
+            all.predictions[sample] = Prediction { stages, ..prediction };
         }
         Ok(all)
     }
@@ -142,10 +162,16 @@ impl Executor<'_> {
     /// The predictions of a batch that has run.
     pub(crate) fn predictions(&self, batch: &PackedBatch, trace: &ForwardTrace) -> Result<BatchPredictions> {
         let mut probabilities = vec![Vec::new(); batch.len()];
+        let mut stages = vec![Vec::new(); batch.len()];
         for output in &trace.outputs {
-            let rows: Vec<Vec<f32>> = log_softmax(&output.logits)?.exp()?.to_dtype(DType::F32)?.to_vec2()?;
+            let logs = log_softmax(&output.logits)?;
+            let rows: Vec<Vec<f32>> = logs.exp()?.to_dtype(DType::F32)?.to_vec2()?;
             for (sample, row) in output.samples.iter().zip(rows) {
                 probabilities[*sample] = row;
+            }
+            if self.passed != PassedExits::Skip {
+                let rows: Vec<Vec<f64>> = logs.to_dtype(DType::F64)?.to_vec2()?;
+                output.samples.iter().zip(rows).for_each(|(sample, row)| stages[*sample].push(row));
             }
         }
         let routes = trace.routes(&self.model.space)?;
@@ -163,6 +189,7 @@ impl Executor<'_> {
                 head_sets: std::mem::take(&mut head_sets[sample]),
                 flops: flops + reads * stacking,
                 routing_flops: self.router.flops(trace.decisions.exits()[sample]) + groups * self.heads.flops(),
+                stages: std::mem::take(&mut stages[sample]),
             });
         }
         Ok(BatchPredictions { predictions, deciding: trace.deciding })

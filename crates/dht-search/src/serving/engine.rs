@@ -1,4 +1,4 @@
-//! A trained model as a service: texts in, answers out, from any number of threads.
+//! Texts in, answers out.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use dht_transformer::{Encoding, ForwardContext, PackedBatch, Sample, TextTokeniz
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::model::DynamicModel;
+use crate::model::{DynamicModel, Prediction};
 use crate::space::Route;
 
 /// Tokens of a text beyond which it is truncated, unless [`Engine::with_max_length`] says otherwise or the model has fewer
@@ -84,7 +84,7 @@ pub struct Answer {
 pub struct Engine {
     model: Arc<DynamicModel>,
     /// Holds the packed weights, for all calls and all speeds.
-    ctx: ForwardContext,
+    pub(super) ctx: ForwardContext,
     tokenizer: Arc<TextTokenizer>,
     labels: Arc<[Arc<str>]>,
     max_length: usize,
@@ -190,27 +190,46 @@ impl Engine {
     /// [maximal length](Self::with_max_length), or a text has [too many bytes](Self::with_max_bytes); what the encoder
     /// reports.
     pub fn predict<'a>(&self, queries: &[impl Into<Query<'a>> + Copy + Sync]) -> Result<Vec<Answer>> {
+        let samples = self.samples(queries, 0)?;
+        let predictions = self.run(&samples, |batch| Ok(self.model.predict_in(&self.ctx, batch)?.predictions))?;
+        let answer = |(prediction, sample): (Prediction, &Sample)| Answer {
+            label: self.labels[prediction.label as usize].clone(),
+            class: prediction.label as usize,
+            probabilities: prediction.probabilities,
+            route: prediction.route,
+            flops: prediction.flops,
+            truncated: sample.encoding.truncated,
+        };
+        Ok(predictions.into_iter().zip(&samples).map(answer).collect())
+    }
+
+    /// The queries' tokens, with numbers from `first` on.
+    pub(super) fn samples<'a>(
+        &self,
+        queries: &[impl Into<Query<'a>> + Copy + Sync],
+        first: u64,
+    ) -> Result<Vec<Sample>> {
         let encode = |query: Query<'_>| self.tokenizer.encode(query.text, query.pair, self.max_length);
         let encodings: Vec<Encoding> =
             queries.par_iter().map(|query| encode((*query).into())).collect::<dht_transformer::Result<_>>()?;
-        let lengths: Vec<usize> = encodings.iter().map(|encoding| encoding.ids.len()).collect();
-        let sample = |(id, encoding)| Sample { id: id as u64, label: 0, targets: Vec::new(), encoding };
-        let samples: Vec<Sample> = encodings.into_iter().enumerate().map(sample).collect();
-        let mut answers: Vec<Option<Answer>> = vec![None; samples.len()];
+        let sample = |(id, encoding)| Sample { id, label: 0, targets: Vec::new(), encoding };
+        Ok((first..).zip(encodings).map(sample).collect())
+    }
+
+    /// Predicts samples in batches of like lengths; the predictions in the order of the samples.
+    pub(super) fn run(
+        &self,
+        samples: &[Sample],
+        predict: impl Fn(&PackedBatch) -> Result<Vec<Prediction>>,
+    ) -> Result<Vec<Prediction>> {
+        let lengths: Vec<usize> = samples.iter().map(|sample| sample.encoding.ids.len()).collect();
+        let mut predictions: Vec<Option<Prediction>> = vec![None; samples.len()];
         for rows in longest_first(&lengths, self.batch_size)? {
             let batch = PackedBatch::from_samples(rows.iter().map(|row| &samples[*row]))?;
-            for (row, prediction) in rows.iter().zip(self.model.predict_in(&self.ctx, &batch)?.predictions) {
-                let class = prediction.label as usize;
-                answers[*row] = Some(Answer {
-                    label: self.labels[class].clone(),
-                    class,
-                    probabilities: prediction.probabilities,
-                    route: prediction.route,
-                    flops: prediction.flops,
-                    truncated: samples[*row].encoding.truncated,
-                });
+            for (row, prediction) in rows.iter().zip(predict(&batch)?) {
+                predictions[*row] = Some(prediction);
             }
         }
-        Ok(answers.into_iter().flatten().collect())
+        Ok(predictions.into_iter().flatten().collect())
     }
 }
