@@ -107,6 +107,11 @@ impl<P: Policy + Clone> Normalised<P> {
         &self.inner
     }
 
+    /// The policy inside, to add and remove arms. What it is taught directly must be normalised.
+    pub fn inner_mut(&mut self) -> &mut P {
+        &mut self.inner
+    }
+
     /// What the policy inside learns from: the normalised context, and what follows it in a decision.
     fn scaled(&self, context: &[f64]) -> Result<Vec<f64>> {
         let raw = self.normalizer.dimension();

@@ -91,6 +91,39 @@ impl AnyPolicy {
         &self.settings
     }
 
+    /// Adds an arm that has learned nothing.
+    ///
+    /// # Errors
+    /// [`Error::Settings`]: a shared kind, whose arms come and go with the features of a request. The arm of number 2⁶³ − 1
+    /// exists or existed.
+    pub fn add_arm(&mut self) -> Result<ArmId> {
+        self.kind_mut().add_arm()
+    }
+
+    /// Removes an arm for good: its id is never reused.
+    ///
+    /// # Errors
+    /// [`Error::Settings`]: a shared kind. The arm is unknown or removed already.
+    pub fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.kind_mut().remove_arm(arm)
+    }
+
+    /// Lets time pass for all arms where `clock = "time"`: evidence counts γ^`time` times as much. O(1). Rewards that wait
+    /// for a scaling are new when it is frozen.
+    ///
+    /// # Errors
+    /// [`Error::Settings`]: other settings. A time that is negative or not finite; a clock beyond 2⁵².
+    pub fn elapse(&mut self, time: f64) -> Result<()> {
+        self.kind_mut().elapse(time)
+    }
+
+    fn kind_mut(&mut self) -> &mut Kind {
+        match &mut self.policy {
+            Wrapped::Plain(kind) => kind,
+            Wrapped::Normalised(policy) => policy.inner_mut(),
+        }
+    }
+
     /// The policy as a text of JSON.
     ///
     /// # Errors
