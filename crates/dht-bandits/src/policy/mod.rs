@@ -22,6 +22,7 @@ mod named;
 mod normalised;
 mod propensity;
 mod request;
+pub mod snapshot;
 mod top_k;
 
 use crate::clock::check_epoch;

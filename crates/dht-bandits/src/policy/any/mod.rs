@@ -6,9 +6,9 @@ mod settings;
 
 use super::{ArmSet, Choice, Decision, Normalised, Policy, Propensity, Request};
 use crate::arm::ArmId;
+use crate::clock::Forgetting;
 use crate::error::{Error, Result};
 use crate::features::NormalizerOptions;
-use crate::forgetting::Forgetting;
 use crate::saved_state::{StateHeader, check_header, header_reader};
 use rand::Rng;
 use serde::de::Error as _;

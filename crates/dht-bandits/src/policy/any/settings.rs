@@ -1,9 +1,9 @@
 //! The settings of a policy that is chosen at run time.
 
 use super::AnyRule;
+use crate::clock::Forgetting;
 use crate::error::{Error, Result};
 use crate::features::NormalizerOptions;
-use crate::forgetting::Forgetting;
 use crate::posterior::DecayClock;
 use serde::{Deserialize, Serialize};
 
