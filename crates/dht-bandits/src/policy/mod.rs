@@ -16,7 +16,7 @@ mod baselines;
 mod choose;
 mod context_free;
 mod disjoint;
-mod forward;
+pub(crate) mod forward;
 mod hybrid;
 mod named;
 mod normalised;

@@ -3,15 +3,12 @@
 use super::{AnyRule, PolicyKind, PolicySettings};
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
-use crate::policy::{
-    ArmSet, BetaThompson, Choice, ContextFree, Decision, Disjoint, Hybrid, HybridOptions, Policy, Propensity, Request,
-    TopK, Ucb1, Uniform,
-};
+use crate::policy::forward::chooses_as;
+use crate::policy::{BetaThompson, ContextFree, Disjoint, Hybrid, HybridOptions, Policy, TopK, Ucb1, Uniform};
 use crate::posterior::{
     DecayClock, DiagonalLaplace, DiagonalLaplaceOptions, DiscountedRidge, DiscountedRidgeOptions, FullLaplace,
     FullLaplaceOptions, NormalInverseGamma, NormalInverseGammaOptions, Ridge, RidgeOptions, TsPrior,
 };
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 /// One of them.
@@ -104,6 +101,10 @@ impl Kind {
         matches!(self, Self::SharedLinear(_) | Self::SharedLogistic(_) | Self::SharedDiagonalLogistic(_))
     }
 
+    fn inside(&self) -> &dyn Policy {
+        each!(self, policy => policy)
+    }
+
     /// Adds an arm that has learned nothing.
     pub(super) fn add_arm(&mut self) -> Result<ArmId> {
         match self {
@@ -192,33 +193,7 @@ impl Policy for Kind {
         each!(self, policy => Policy::dimension(policy))
     }
 
-    fn arms(&self) -> &ArmSet {
-        each!(self, policy => Policy::arms(policy))
-    }
-
-    fn version(&self) -> u64 {
-        each!(self, policy => Policy::version(policy))
-    }
-
-    fn epoch(&self) -> u64 {
-        each!(self, policy => Policy::epoch(policy))
-    }
-
-    fn keeps_features(&self) -> bool {
-        each!(self, policy => Policy::keeps_features(policy))
-    }
-
-    fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
-        each!(self, policy => Policy::select(policy, request, rng))
-    }
-
-    fn decide(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Decision> {
-        each!(self, policy => Policy::decide(policy, request, rng))
-    }
-
-    fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
-        each!(self, policy => Policy::propensities(policy, request))
-    }
+    chooses_as!(self => self.inside());
 
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         each!(self, policy => Policy::update(policy, arm, context, reward, weight))
