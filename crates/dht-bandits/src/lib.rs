@@ -108,6 +108,7 @@ mod validate;
 pub use error::{Error, Result};
 pub use exploration::{Thompson, Ucb};
 pub use features::{Normalizer, PyramidPool};
+#[doc(inline)]
 pub use policy::snapshot;
 pub use policy::{
     Actions, ArmId, Choice, Decision, DiagonalLogisticTs, Disjoint, EpsilonGreedy, Hybrid, HybridLinUcb, LinTs, LinUcb,

@@ -28,7 +28,7 @@ mod record;
 mod segments;
 
 use crate::arm::ArmId;
-use crate::error::{Error, Result};
+use crate::error::{Error, Number, Result};
 use crate::policy::{Featured, Request};
 use crate::validate::{check_bounded, check_context};
 use serde::{Deserialize, Serialize};
@@ -118,6 +118,7 @@ impl LoggedDecision {
             check_distribution("the logging policy", probabilities).map_err(inside)?;
             let logged = probabilities.iter().find(|(arm, _)| *arm == self.arm).map_or(0.0, |entry| entry.1);
             if (logged - propensity).abs() > 1e-6 {
+                let (logged, propensity) = (Number(logged), Number(propensity));
                 let problem = format!("{} has {logged}, but its propensity is {propensity}", self.arm);
                 return Err(inside(Error::NotADistribution { what: "the logging policy", problem }));
             }
@@ -131,12 +132,12 @@ pub(crate) fn check_distribution(what: &'static str, probabilities: &[(ArmId, f6
     let refuse = |problem| Err(Error::NotADistribution { what, problem });
     for (position, (arm, probability)) in probabilities.iter().enumerate() {
         if !(0.0..=1.0 + 1e-9).contains(probability) {
-            return refuse(format!("{arm} has {probability}"));
+            return refuse(format!("{arm} has {}", Number(*probability)));
         }
         if probabilities[..position].iter().any(|(other, _)| other == arm) {
             return Err(Error::DuplicateArm { arm: *arm });
         }
     }
     let sum: f64 = probabilities.iter().map(|(_, probability)| probability).sum();
-    if (sum - 1.0).abs() <= 1e-6 { Ok(()) } else { refuse(format!("they sum to {sum}")) }
+    if (sum - 1.0).abs() <= 1e-6 { Ok(()) } else { refuse(format!("they sum to {}", Number(sum))) }
 }

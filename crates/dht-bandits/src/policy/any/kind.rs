@@ -58,6 +58,7 @@ impl Kind {
     pub(super) fn new(settings: &PolicySettings) -> Result<Self> {
         let PolicySettings { kind, arms, prior_precision, decay, .. } = *settings;
         let (d, features) = (settings.scaled_dimension(), settings.features);
+        let both = d.saturating_add(features);
         let rule = || {
             let missing = || Error::Settings { problem: "exploration: missing".to_owned() };
             settings.exploration.ok_or_else(missing)
@@ -79,11 +80,9 @@ impl Kind {
             PolicyKind::Logistic => Self::Logistic(Disjoint::new(d, arms, full, rule()?)?),
             PolicyKind::DiagonalLogistic => Self::DiagonalLogistic(Disjoint::new(d, arms, diagonal, rule()?)?),
             PolicyKind::Hybrid => Self::Hybrid(Hybrid::new(d, features, arms, hybrid, rule()?)?),
-            PolicyKind::SharedLinear => Self::SharedLinear(TopK::shared(d + features, ridge, rule()?)?),
-            PolicyKind::SharedLogistic => Self::SharedLogistic(TopK::shared(d + features, full, rule()?)?),
-            PolicyKind::SharedDiagonalLogistic => {
-                Self::SharedDiagonalLogistic(TopK::shared(d + features, diagonal, rule()?)?)
-            }
+            PolicyKind::SharedLinear => Self::SharedLinear(TopK::shared(both, ridge, rule()?)?),
+            PolicyKind::SharedLogistic => Self::SharedLogistic(TopK::shared(both, full, rule()?)?),
+            PolicyKind::SharedDiagonalLogistic => Self::SharedDiagonalLogistic(TopK::shared(both, diagonal, rule()?)?),
             PolicyKind::ContextFree => match rule()? {
                 AnyRule::Ucb1(rule) => Self::Ucb1(ContextFree::new(arms, rule)?),
                 AnyRule::BetaThompson(rule) => Self::BetaThompson(ContextFree::new(arms, rule)?),

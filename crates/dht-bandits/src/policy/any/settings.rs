@@ -149,7 +149,7 @@ impl PolicySettings {
 
     /// The length of the context that the posterior sees, without features.
     pub(super) fn scaled_dimension(&self) -> usize {
-        self.dimension + usize::from(self.normaliser.is_some_and(|normaliser| normaliser.bias))
+        self.dimension.saturating_add(usize::from(self.normaliser.is_some_and(|normaliser| normaliser.bias)))
     }
 
     /// Refuses settings that the kind has no use for, so that nobody believes they do something.

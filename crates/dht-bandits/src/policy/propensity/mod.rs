@@ -59,7 +59,7 @@ pub(crate) fn laws<E: Exploration>(rule: &E, learned: u64, scores: &[FreeScore])
             Selection::Sampled { scale } if scale * width > 0.0 && freedom.is_finite() => {
                 Law::student(mean, scale * width, *freedom)
             }
-            Selection::Sampled { scale } if scale * width > 0.0 => Law::Normal { mean, deviation: scale * width },
+            Selection::Sampled { scale } if scale * width > 0.0 => Law::normal(mean, scale * width),
             Selection::Sampled { .. } => Law::Point(mean),
             Selection::Softmax { temperature } => Law::Gumbel { location: mean, scale: temperature },
             // The value is a function of the score: the generator is not asked.
