@@ -4,6 +4,7 @@ use super::LoggedDecision;
 use super::error::{LineProblem, LogError, check_propensity, check_value};
 use super::lines::Lines;
 use crate::arm::ArmId;
+use crate::error::Error;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::io::{BufRead, Write};
@@ -109,7 +110,7 @@ impl<R: BufRead> DsjsonRows<R> {
         };
         let mut features = Vec::with_capacity(self.dimension.unwrap_or(0));
         self.columns.context.iter().try_for_each(|column| feature(&context, column, &mut features))?;
-        Ok(LoggedDecision {
+        let row = LoggedDecision {
             context: features,
             arm: arm(chosen)?,
             propensity,
@@ -117,7 +118,14 @@ impl<R: BufRead> DsjsonRows<R> {
             features: self.features(actions)?,
             available: Some(arms),
             probabilities,
-        })
+        };
+        // What no estimate could use, such as probabilities that contradict the propensity, is refused with its line.
+        row.check(0).map_err(|error| {
+            let problem =
+                if let Error::InRound { source, .. } = &error { source.to_string() } else { error.to_string() };
+            LineProblem::Malformed(problem)
+        })?;
+        Ok(row)
     }
 
     /// The features of all actions, row by row.

@@ -146,16 +146,20 @@ fn lines_of_dsjson_that_cannot_be_used_are_named_and_the_rest_is_read() {
         r#"{"RewardValue":1,"EventId":"13118d9b"}"#.to_owned(),                  // 13: no event
         "[]".to_owned(),                                                         // 14
         EVENT.replace("\"_label_Action\":2", "\"_label_Action\":0"),             // 15
+        EVENT.replace("[0.8,0.1,0.1]", "[0.6,0.3,0.1]"),                         // 16: not the label's
         EVENT.to_owned(),
     ];
     let text = lines.join("\n") + "\n" + &EVENT[..40];
     let mut rows = DsjsonRows::new(text.as_bytes(), "log.dsjson", user_columns(None));
     let read: Vec<_> = (&mut rows).collect();
     assert_eq!((rows.dangling_rewards(), rows.torn()), (1, 1));
-    assert_eq!(read.len(), 15);
-    assert!(read[0].is_ok() && read[14].is_ok());
-    let problems: Vec<_> = read[1..14].iter().map(line_of).collect();
-    assert_eq!(problems.iter().map(|entry| entry.0).collect::<Vec<_>>(), [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 15]);
+    assert_eq!(read.len(), 16);
+    assert!(read[0].is_ok() && read[15].is_ok());
+    let problems: Vec<_> = read[1..15].iter().map(line_of).collect();
+    assert_eq!(
+        problems.iter().map(|entry| entry.0).collect::<Vec<_>>(),
+        [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 15, 16]
+    );
     assert!(matches!(problems[0].1, LineProblem::Malformed(_)));
     assert_eq!(problems[1].1, LineProblem::Propensity(0.0));
     assert_eq!(problems[2].1, LineProblem::Propensity(1.5));
@@ -164,6 +168,7 @@ fn lines_of_dsjson_that_cannot_be_used_are_named_and_the_rest_is_read() {
     assert_eq!(problems[6].1, LineProblem::Missing("_label_cost".to_owned()));
     assert!(matches!(problems[10].1, LineProblem::NotFinite { .. }));
     assert!(matches!(problems[12].1, LineProblem::UnknownAction(_)));
+    assert!(matches!(&problems[13].1, LineProblem::Malformed(problem) if problem.contains("its propensity is 0.8")));
     // A list of another length than before is no context of the same policy.
     let lists = r#"{"_label_cost":0,"_label_probability":1,"_label_Action":1,"a":[1],"p":[1],"c":{"x":[1,2],"_multi":[{"i":{"id":"0"}}]}}"#;
     let text = format!("{lists}\n{}\n{lists}\n", lists.replace("[1,2]", "[1,2,3]"));
