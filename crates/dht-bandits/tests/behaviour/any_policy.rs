@@ -303,3 +303,27 @@ fn beta_thompson_sampling_has_its_propensities_and_refuses_rewards_outside_of_it
         assert!(serde_json::from_str::<ContextFree<BetaThompson>>(&damaged).is_err());
     }
 }
+
+#[test]
+fn before_its_scaling_is_frozen_a_policy_draws_uniformly_what_it_may_choose_and_refuses_what_it_will_refuse() {
+    let normaliser = Some(NormaliserSettings { warm_up: 9, bias: false, floor: 1e-9, clip: None });
+    for settings in every_kind() {
+        if matches!(settings.kind, PolicyKind::ContextFree | PolicyKind::Uniform) {
+            continue;
+        }
+        let policy = AnyPolicy::new(PolicySettings { normaliser, ..settings.clone() }).unwrap();
+        let (ids, mut draws) = ([3, 1].map(ArmId::new), rng(3));
+        let (context, features) = (normals(&mut draws, 3), normals(&mut draws, 4));
+        let request = featured(&context, &ids, &features);
+        let drawn = policy.propensities(&request).unwrap();
+        let mut arms: Vec<_> = drawn.iter().map(|entry| entry.arm.number()).collect();
+        arms.sort_unstable();
+        assert_eq!(arms, [1, 3], "{settings:?}");
+        assert!(drawn.iter().all(|entry| entry.probability == 0.5 && entry.standard_error == 0.0));
+        let needs_features = settings.features > 0;
+        assert_eq!(policy.decide(&Request::new(&context), &mut draws).is_err(), needs_features, "{settings:?}");
+        assert_eq!(policy.decide(&featured(&context, &ids, &features[..2]), &mut draws).is_err(), needs_features);
+        assert!(policy.decide(&Request::new(&context[..2]), &mut draws).is_err());
+        assert!(policy.decide(&Request::new(&context).only(&[]), &mut draws).is_err());
+    }
+}
