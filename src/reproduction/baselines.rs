@@ -11,7 +11,7 @@ use dht_search::{
 use dht_transformer::{TrainSettings, Trainer, tasks::DistillationSettings, train::History};
 
 use super::files::{Part, SeedRow, UnitResult, f32_rows, save_log_probabilities};
-use super::options::{EXIT_RATE, PATIENCES, SPEEDS};
+use super::options::{CACHE_BYTES, EXIT_RATE, PATIENCES, SPEEDS};
 use super::units::Unit;
 use super::worker::Worker;
 use crate::error::Result;
@@ -60,7 +60,8 @@ impl Worker<'_> {
     pub(super) fn fastbert(&self) -> Result<UnitResult> {
         let backbone = self.model_of(Unit::Full)?;
         let settings = fastbert::FastBertSettings::default();
-        let mut exits = fastbert::fastbert(&backbone, &settings, &mut rng(&self.run, CLASSIFIERS))?;
+        let exits = fastbert::fastbert(&backbone, &settings, &mut rng(&self.run, CLASSIFIERS))?;
+        let mut exits = exits.with_cache(CACHE_BYTES);
         let history = self.fit_at(&mut exits, EXIT_RATE)?;
         let own = (Baseline::flops(&exits), seconds(&history));
         let full = self.result_of(Unit::Full)?;

@@ -16,6 +16,8 @@ pub(super) const SPEEDS: [f64; 3] = [0.1, 0.5, 0.8];
 pub(super) const PATIENCES: [u32; 3] = [3, 2, 1];
 /// The learning rate of `FastBERT`'s exits: they are new, and nothing else learns. Chosen on validation rows.
 pub(super) const EXIT_RATE: f64 = 3e-3;
+/// Memory for the states of texts while they learn, as much as the accelerated model's exits have by default.
+pub(super) const CACHE_BYTES: usize = 2 << 30;
 /// The costs of inference that thresholds of cascades are chosen for, on validation rows, as shares of the full model's
 /// FLOPs.
 pub(super) const COSTS: [f64; 3] = [0.1, 0.2, 0.35];
@@ -26,7 +28,7 @@ pub(super) const SPEED_COSTS: [f64; 7] = [0.05, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5]
 /// The options of a unit.
 pub(super) fn options(unit: Unit) -> Value {
     match unit {
-        Unit::FastBert => json!({ "timed": TIMED, "speeds": SPEEDS, "rate": EXIT_RATE }),
+        Unit::FastBert => json!({ "timed": TIMED, "speeds": SPEEDS, "rate": EXIT_RATE, "cache": CACHE_BYTES }),
         Unit::Pabee => json!({ "timed": TIMED, "patiences": PATIENCES }),
         Unit::Cascade(_) => json!({ "timed": TIMED, "costs": COSTS }),
         Unit::TwoEncoders => json!({ "timed": TIMED, "costs": SPEED_COSTS }),

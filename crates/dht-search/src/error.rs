@@ -43,6 +43,21 @@ pub enum Error {
         /// The least limit that these texts show.
         least: f64,
     },
+    /// Texts that a model was fitted on, where texts are wanted that it has not seen.
+    #[error(
+        "{rows} of {of} {what}, the first in row {first}, are texts that the model was fitted on: expected texts that neither it nor a \
+         choice has seen"
+    )]
+    SeenTexts {
+        /// What the texts are for.
+        what: &'static str,
+        /// How many of them it has seen.
+        rows: usize,
+        /// The first of them.
+        first: usize,
+        /// How many there are.
+        of: usize,
+    },
     /// A text is not a route such as `12L8H` or `7L9H+2L12H`.
     #[error("route {text:?}, byte {at}: expected {expected}")]
     Notation {

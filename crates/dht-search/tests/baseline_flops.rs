@@ -115,7 +115,12 @@ fn the_flops_of_every_training_are_those_of_the_products_that_ran() -> Result<()
                     let settings =
                         FastBertSettings { exit_kind, pooling: of_exits, exits: exits.clone(), ..Default::default() };
                     let model = fastbert::fastbert(&full, &settings, &mut rng())?.into_model();
-                    check(&format!("{targets:?}, {name}"), FrozenExits::new(model, targets)?)?;
+                    check(&format!("{targets:?}, {name}"), FrozenExits::new(model.clone(), targets)?)?;
+                    // Room for some of the texts, and for all.
+                    for bytes in [3_000, 1 << 20] {
+                        let training = FrozenExits::new(model.clone(), targets)?.with_cache(bytes);
+                        check(&format!("{bytes} bytes, {targets:?}, {name}"), training)?;
+                    }
                 }
                 let settings = PabeeSettings { patience: 1, exits, exit_kind, pooling: of_exits };
                 check(&format!("PABEE, {name}"), pabee(encoder()?, CLASSES, &settings, &mut rng())?)?;

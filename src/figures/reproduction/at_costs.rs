@@ -1,5 +1,6 @@
 //! Accuracy of each kind of model at each cost.
 
+use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
@@ -39,6 +40,15 @@ fn group(kind: &str) -> RowGroup {
     }
 }
 
+/// Dashes and gaps that tell kinds of one colour apart.
+fn dashes(kind: &str) -> Option<(i32, i32)> {
+    match kind {
+        "n-gram stacked" => Some((2, 3)),
+        "n-gram, two encoders" => Some((8, 4)),
+        _ => None,
+    }
+}
+
 fn draw(area: &Area, table: &AtCosts, full: Option<f64>) -> Drawn {
     area.draw_text(TITLE, &style::anchored(style::bold(16.0), HPos::Left), (LEFT, 26))?;
     let body = area.split_vertically(40).1;
@@ -75,12 +85,21 @@ fn draw(area: &Area, table: &AtCosts, full: Option<f64>) -> Drawn {
         for x in (from.0..to.0).step_by(12) {
             plot.draw(&PathElement::new([(x, from.1), (x + 6, from.1)], PALE_INK.stroke_width(1)))?;
         }
+        plot.draw_text(
+            "full model",
+            &style::anchored(style::font(labels::PIXELS, PALE_INK), HPos::Right),
+            (to.0, from.1 - 6),
+        )?;
     }
     let mut named = Vec::new();
     for (kind, points) in &lines {
         let pixels: Vec<(i32, i32)> = points.iter().map(pixel).collect();
         let strength = if group(kind) == RowGroup::Accelerated { 3 } else { 2 };
-        plot.draw(&PathElement::new(pixels.clone(), markers::color(group(kind)).mix(0.6).stroke_width(strength)))?;
+        let line = markers::color(group(kind)).mix(0.6).stroke_width(strength);
+        match dashes(kind) {
+            Some((on, off)) => plot.draw(&DashedPathElement::new(pixels.iter().copied(), on, off, line))?,
+            None => plot.draw(&PathElement::new(pixels.clone(), line))?,
+        }
         let last = pixels.len() - 1;
         named.extend(
             pixels.into_iter().enumerate().map(|(at, pixel)| (pixel, if at == last { *kind } else { "" }, group(kind))),

@@ -124,10 +124,18 @@ fn marks(record: &ReproductionRecord, cost: Cost) -> Vec<Mark> {
                 sd: row.macro_f1.sd,
                 label,
                 group: row.group,
-                series: (row.method.clone(), row.epochs),
+                series: (model(row), row.epochs),
             }
         })
         .collect()
+}
+
+/// Rows of one method are joined; where a setting ends in a cost, those of one model at several costs.
+fn model(row: &RowRecord) -> String {
+    match row.setting.rsplit_once(" at ") {
+        Some((model, _)) => format!("{} {model}", row.method),
+        None => row.method.clone(),
+    }
 }
 
 /// The method of a full model or a DHT model, the setting of others. Where a kind has several methods, all but the first
@@ -241,7 +249,7 @@ fn lowest(marks: &[Mark]) -> f64 {
     low - FAR * (high - low).max(0.01)
 }
 
-/// Rows of one method and one number of epochs, cheapest first, where there are several.
+/// Rows of one [model] and one number of epochs, cheapest first, where there are several.
 fn series(marks: &[Mark]) -> Vec<Vec<&Mark>> {
     let mut all: Vec<Vec<&Mark>> = Vec::new();
     for mark in marks.iter().filter(|mark| !matches!(mark.group, RowGroup::Full)) {

@@ -7,12 +7,13 @@
 //!                         frozen                    a·ln p(n-gram) + b·ln p(exit)
 //! ```
 //!
-//! 1. The encoder runs once over the texts; the pooled states at each exit are kept.
+//! 1. The encoder runs once over the texts. The pooled states at each exit are kept, and of as many texts as there is
+//!    [room](AccelerateSettings::cache_bytes) for, all states.
 //! 2. Each exit is a multinomial logistic regression on standardised states, fitted to convergence; C is the one of the
 //!    least loss on held-out texts. Folded into a linear classifier it costs nothing more. Exits that are trained together
 //!    with the encoder stay far from that optimum, and cost the encoder accuracy.
-//! 3. From there each exit and a [narrow layer](crate::settings::ExitKind::SideLayer) beside it learn together for some passes, on the
-//!    frozen encoder still, from labels and from what the classifier says: first layers know too little that is linear.
+//! 3. From there each exit and a [narrow layer](crate::settings::ExitKind::SideLayer) beside it learn together for some passes over
+//!    the states, from labels and from what the classifier says: first layers know too little that is linear.
 //! 4. The [n-gram classifier](crate::model::NgramClassifier) is fitted on the same texts. It reads each text before the encoder does
 //!    and is wrong on other texts than the encoder.
 //! 5. At each exit two weights [stack](crate::model::Stacker) both, fitted on held-out texts.
@@ -36,11 +37,11 @@ use dht_transformer::{EncodedDataset, TextClassifier};
 use rand::Rng;
 
 use crate::error::{Error, Result};
-use crate::evaluation::{Stages, stage_flops, stage_log_probabilities};
+use crate::evaluation::{LeavingRule, Stages, stage_flops, stage_log_probabilities};
 use crate::linear_model;
-use crate::model::{DynamicModel, FrontExit, FullModel, NgramClassifier, Stacker};
+use crate::model::{DynamicModel, FrontExit, FullModel, NgramClassifier, SeenTexts, Stacker};
 use crate::settings::{ExitKind, SearchSettings};
-use crate::training::fit_router;
+use crate::training::{FrozenStates, fit_router};
 use exits::{FittedExit, Judge, fit_exit};
 use parts::Parts;
 use states::{States, states};
@@ -87,12 +88,17 @@ pub fn accelerate<R: Rng + ?Sized>(
         pooling: settings.pooling,
         ..routers::search_settings(settings.router)
     };
-    let model = DynamicModel::of_classifier(classifier, settings.exits.as_deref(), search, rng)?;
+    let model = DynamicModel::of_classifier(classifier, settings.exits.as_deref(), search, rng)?
+        .with_seen_texts(SeenTexts::of(texts.all()));
     for data in texts.all() {
         model.model().check_texts(data)?;
     }
-    let of = |data: &EncodedDataset| states(model.model(), settings.pooling, data, settings.batch_size);
-    let (training, other) = (of(&parts.training)?, parts.held_out.as_ref().map(of).transpose()?);
+    let mut kept = FrozenStates::new(if side.is_some() { settings.cache_bytes } else { 0 });
+    let of = |data: &EncodedDataset, kept: &mut FrozenStates| {
+        states(model.model(), settings.pooling, data, settings.batch_size, kept)
+    };
+    let training = of(&parts.training, &mut kept)?;
+    let other = parts.held_out.as_ref().map(|data| of(data, &mut FrozenStates::default())).transpose()?;
     let mut report = Report { seconds_of_states: start.elapsed().as_secs_f64(), ..Report::new(&parts) };
     report.flops = parts.all().map(|data| model.full_inference_flops(data)).sum::<Result<u64>>()?;
 
@@ -104,7 +110,7 @@ pub fn accelerate<R: Rng + ?Sized>(
     report.seconds_of_exits = start.elapsed().as_secs_f64() - report.seconds_of_states;
     let (model, exits) = match (side, &parts.held_out) {
         (Some(side), Some(held_out)) => {
-            let (model, flops) = side::train(model, &parts.training, settings.targets, side, rng)?;
+            let (model, flops) = side::train(model, &parts.training, settings.targets, side, kept, rng)?;
             report.side = Some(side.width(hidden));
             report.flops += flops;
             let exits = stage_log_probabilities(&model, held_out, settings.batch_size)?;
@@ -141,7 +147,7 @@ pub fn accelerate<R: Rng + ?Sized>(
     let judged = parts.held_out.as_ref().unwrap_or(&parts.training);
     let full_flops = model.full_inference_flops(judged)?;
     report.own_accuracy = judged_own.accuracy(&labels);
-    report.curve = match routers::rule(settings.router) {
+    report.curve = match LeavingRule::of(settings.router) {
         Some(rule) => {
             let stages = Stages::new(&tables, stage_flops(&model, judged)?, rule)?;
             report::curve_of(&stages, &labels, full_flops)

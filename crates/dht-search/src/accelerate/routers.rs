@@ -4,7 +4,7 @@ use dht_transformer::EncodedDataset;
 
 use super::report::SpeedPoint;
 use crate::error::Result;
-use crate::evaluation::{LeavingRule, evaluate};
+use crate::evaluation::evaluate;
 use crate::model::DynamicModel;
 use crate::reward::RewardShape;
 use crate::settings::{ContextDesign, RouterKind, SearchSettings};
@@ -25,16 +25,6 @@ pub(super) fn search_settings(router: RouterKind) -> SearchSettings {
         forgetting_decay: 1.0,
         warm_up_contexts: WARM_UP,
         ..SearchSettings::default()
-    }
-}
-
-/// The rule of a threshold; `None` for bandits.
-pub(super) fn rule(router: RouterKind) -> Option<LeavingRule> {
-    match router {
-        RouterKind::ConfidenceThreshold { .. } => Some(LeavingRule::Confidence),
-        RouterKind::EntropyThreshold { .. } => Some(LeavingRule::Entropy),
-        RouterKind::Patience { .. } => Some(LeavingRule::Patience),
-        RouterKind::Bandit | RouterKind::SequentialBandit => None,
     }
 }
 

@@ -53,6 +53,9 @@ pub struct AccelerateSettings {
     pub folds: usize,
     /// Texts in a batch of the passes through the encoder.
     pub batch_size: usize,
+    /// Memory for the states of texts while side layers learn: two bytes for each token, exit and hidden unit. The encoder
+    /// runs once for texts that fit into it, and once more in each pass for the others. 2 GiB by default.
+    pub cache_bytes: usize,
 }
 
 /// The side layers of exits and how they learn: by AdamW, beside linear exits that are fitted before, on the frozen encoder.
@@ -113,6 +116,7 @@ impl Default for AccelerateSettings {
             least_held_out: 200,
             folds: 5,
             batch_size: 64,
+            cache_bytes: 2 << 30,
         }
     }
 }

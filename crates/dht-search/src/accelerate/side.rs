@@ -6,21 +6,22 @@ use rand::{Rng, RngExt};
 use super::settings::{SideSettings, Targets};
 use crate::error::Result;
 use crate::model::DynamicModel;
-use crate::training::{ExitTargets, FrozenExits};
+use crate::training::{ExitTargets, FrozenExits, FrozenStates};
 
-/// Trains all exits before the last; the model, and the FLOPs of that.
+/// Trains all exits before the last from states that were kept of their texts; the model, and the FLOPs of that.
 pub(super) fn train<R: Rng + ?Sized>(
     model: DynamicModel,
     texts: &EncodedDataset,
     targets: Targets,
     settings: &SideSettings,
+    states: FrozenStates,
     rng: &mut R,
 ) -> Result<(DynamicModel, u64)> {
     let targets = match targets {
         Targets::Labels => ExitTargets::Both { temperature: 1.0 },
         Targets::Predictions | Targets::SoftLabels => ExitTargets::SoftLabels { temperature: 1.0 },
     };
-    let mut exits = FrozenExits::new(model, targets)?;
+    let mut exits = FrozenExits::new(model, targets)?.with_states(states);
     let optimizer = AdamWSettings { learning_rate: settings.learning_rate, ..AdamWSettings::default() };
     let (epochs, batch_size, seed) = (settings.epochs, settings.batch_size, rng.random());
     let trainer = Trainer::new(TrainSettings { epochs, batch_size, seed, optimizer, ..TrainSettings::default() });

@@ -4,6 +4,7 @@ use dht_transformer::EncodedDataset;
 
 use crate::error::{Error, Result};
 use crate::model::{DynamicModel, LogProbabilities, Stacker, best_class, exit_log_probabilities};
+use crate::settings::RouterKind;
 use crate::space::Route;
 
 /// The answers of some stages to the same rows, and what a row costs that leaves at each of them.
@@ -24,7 +25,7 @@ pub struct Stages {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum LeavingRule {
-    /// 1 − max p, as with [`RouterKind::ConfidenceThreshold`](crate::settings::RouterKind::ConfidenceThreshold).
+    /// 1 − max p, as with [`RouterKind::ConfidenceThreshold`].
     #[default]
     Confidence,
     /// −Σ p·ln p / ln C of the C probabilities, as with
@@ -37,6 +38,16 @@ pub enum LeavingRule {
 }
 
 impl LeavingRule {
+    /// The rule of a threshold router; `None` for bandits.
+    pub fn of(router: RouterKind) -> Option<Self> {
+        match router {
+            RouterKind::ConfidenceThreshold { .. } => Some(Self::Confidence),
+            RouterKind::EntropyThreshold { .. } => Some(Self::Entropy),
+            RouterKind::Patience { .. } => Some(Self::Patience),
+            RouterKind::Bandit | RouterKind::SequentialBandit => None,
+        }
+    }
+
     /// The uncertainty of each row, by stage.
     fn uncertainties(self, stages: &[LogProbabilities]) -> Vec<Vec<f64>> {
         let mut before: Vec<(Option<u32>, u32)> = vec![(None, 0); stages[0].len()];
@@ -193,12 +204,28 @@ pub fn stage_log_probabilities(
     data: &EncodedDataset,
     batch_size: usize,
 ) -> Result<Vec<LogProbabilities>> {
-    let exits = exit_log_probabilities(model.model(), data, batch_size)?;
+    stack_exits(model, data, exit_tables(model, data, batch_size)?)
+}
+
+/// What each exit says of every row, before anything is stacked on it.
+pub(super) fn exit_tables(
+    model: &DynamicModel,
+    data: &EncodedDataset,
+    batch_size: usize,
+) -> Result<Vec<LogProbabilities>> {
     let table = |rows: Vec<Vec<f32>>| {
         let values = rows.into_iter().flatten().map(f64::from).collect();
         LogProbabilities::new(model.model().classes(), values)
     };
-    let exits = exits.into_iter().map(table).collect::<Result<Vec<_>>>()?;
+    exit_log_probabilities(model.model(), data, batch_size)?.into_iter().map(table).collect()
+}
+
+/// The front exit, where there is one, and these exits with it stacked on.
+pub(super) fn stack_exits(
+    model: &DynamicModel,
+    data: &EncodedDataset,
+    exits: Vec<LogProbabilities>,
+) -> Result<Vec<LogProbabilities>> {
     let Some(front) = model.front() else { return Ok(exits) };
     let ngram = front.ngram().log_probabilities_of_all(data)?;
     let stacked = front.stackers().iter().zip(&exits).map(|(stacker, exit)| stacker.stack(&ngram, exit));

@@ -8,6 +8,7 @@ use rand::Rng;
 use super::executor::{Executor, PassedExits};
 use super::exit_model::ExitModel;
 use super::front::FrontExit;
+use super::seen_texts::SeenTexts;
 use crate::error::{Error, Result};
 use crate::reward::RewardShape;
 use crate::routing::{ForwardTrace, HeadRouter, Losses, Mode, Router, build};
@@ -25,6 +26,7 @@ pub struct DynamicModel {
     pub(crate) heads: Box<dyn HeadRouter>,
     pub(crate) settings: SearchSettings,
     front: Option<Arc<FrontExit>>,
+    seen: Arc<SeenTexts>,
     /// Whether the router is not the settings', so that its speed is not in them.
     own_router: bool,
 }
@@ -48,7 +50,7 @@ impl DynamicModel {
     /// As [`new`](Self::new), of an encoder that has its exits.
     pub(crate) fn of_model(model: ExitModel, settings: SearchSettings) -> Result<Self> {
         let (router, heads) = build(&model.space, &settings, model.encoder.block_shape(), model.exits.shape())?;
-        Ok(Self { model, router, heads, settings, front: None, own_router: false })
+        Ok(Self { model, router, heads, settings, front: None, seen: Arc::default(), own_router: false })
     }
 
     /// The same model with another router, for example one of a user's own. In an integrated space it has to
@@ -82,6 +84,17 @@ impl DynamicModel {
     /// The exit before the first layer, if there is one.
     pub fn front(&self) -> Option<&FrontExit> {
         self.front.as_deref()
+    }
+
+    /// The same model, which says what texts it was fitted on; they are saved with it.
+    #[must_use]
+    pub fn with_seen_texts(self, seen: SeenTexts) -> Self {
+        Self { seen: Arc::new(seen), ..self }
+    }
+
+    /// The texts that it was fitted on, as far as it was told; [`accelerate`](crate::accelerate::accelerate) tells it.
+    pub fn seen_texts(&self) -> &SeenTexts {
+        &self.seen
     }
 
     /// The encoder and its exits.

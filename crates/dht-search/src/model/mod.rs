@@ -12,6 +12,7 @@ mod ngram;
 mod of_classifier;
 mod predict;
 mod saved;
+mod seen_texts;
 mod stacker;
 
 pub use dynamic::DynamicModel;
@@ -27,4 +28,5 @@ pub(crate) use log_probabilities::best_class;
 pub use ngram::{NgramClassifier, NgramFit, NgramSettings};
 pub(crate) use predict::most_probable;
 pub use predict::{BatchPredictions, Prediction};
+pub use seen_texts::SeenTexts;
 pub use stacker::Stacker;

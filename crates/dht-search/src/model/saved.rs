@@ -5,6 +5,7 @@
 //! dynamic.checkpoint    the exits' classifiers, and as JSON: space, settings, class names, routers, and
 //!                       the SHA-256 checksums of the encoder's files
 //! ngram.json            the n-gram classifier of a front exit, where the model has one
+//! seen_texts.bin        digests of the texts that it was fitted on, where it knows them
 //! ```
 //!
 //! The checksums tie the two together: the exits and routers of one model mean nothing on the encoder of another.
@@ -30,6 +31,7 @@ use super::exit_model::ExitModel;
 use super::exits::Exits;
 use super::front::FrontExit;
 use super::ngram::NgramClassifier;
+use super::seen_texts::SeenTexts;
 use super::stacker::Stacker;
 use crate::error::{Error, Result};
 use crate::settings::SearchSettings;
@@ -40,6 +42,7 @@ const VERSION: u64 = 3;
 const ENCODER: &str = "encoder";
 const DYNAMIC: &str = "dynamic.checkpoint";
 const NGRAM: &str = "ngram.json";
+const SEEN: &str = "seen_texts.bin";
 /// The files of an encoder's directory that are read with a model. The tokenizer is optional.
 const FILES: [&str; 3] = ["config.json", "model.safetensors", TOKENIZER];
 const TOKENIZER: &str = "tokenizer.json";
@@ -59,6 +62,9 @@ struct Stored {
     heads: Value,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     front: Option<StoredFront>,
+    /// The SHA-256 checksum of the digests of texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seen_texts: Option<String>,
 }
 
 /// A front exit, but for its n-gram classifier, which has a file of its own.
@@ -89,7 +95,7 @@ impl DynamicModel {
         let encoder = self.model.encoder.to_tensors()?;
         let (router, heads) = (self.router.state()?, self.heads.state()?);
         let ngram = self.front().map(|front| front.ngram().to_json()).transpose()?;
-        Ok(write_directory_atomically(folder, &[ENCODER, DYNAMIC, NGRAM], |fresh| {
+        Ok(write_directory_atomically(folder, &[ENCODER, DYNAMIC, NGRAM, SEEN], |fresh| {
             write_hugging_face(fresh.join(ENCODER), self.model.encoder.config(), &encoder, tokenizer)?;
             let front = match (self.front(), &ngram) {
                 (Some(front), Some(ngram)) => {
@@ -98,6 +104,13 @@ impl DynamicModel {
                     Some(StoredFront { stackers: front.stackers().to_vec(), ngram: file_sha256(path)? })
                 }
                 _ => None,
+            };
+            let path = fresh.join(SEEN);
+            let seen_texts = if self.seen_texts().is_empty() {
+                None
+            } else {
+                write_atomically(&path, |file| file.write_all(&self.seen_texts().to_bytes()))?;
+                Some(file_sha256(path)?)
             };
             let stored = Stored {
                 format: FORMAT.into(),
@@ -109,6 +122,7 @@ impl DynamicModel {
                 router,
                 heads,
                 front,
+                seen_texts,
             };
             let failed = |source| dht_transformer::Error::Json { what: DYNAMIC.into(), source };
             let state = serde_json::to_value(stored).map_err(failed)?;
@@ -175,11 +189,22 @@ impl DynamicModel {
 
         if let Some(StoredFront { stackers, ngram }) = stored.front {
             let file = folder.join(NGRAM);
-            let found = if file.exists() { Some(file_sha256(&file)?) } else { None };
-            if found.as_ref() != Some(&ngram) {
-                return Err(Error::ModelFile { path: file, checkpoint: path, expected: Some(ngram), got: found });
-            }
+            check_file(&file, &path, ngram)?;
             model = model.with_front(FrontExit::new(NgramClassifier::load(file)?, stackers))?;
+        }
+        if let Some(checksum) = stored.seen_texts {
+            let file = folder.join(SEEN);
+            check_file(&file, &path, checksum)?;
+            let bytes =
+                std::fs::read(&file).map_err(|source| dht_transformer::Error::Io { path: file.clone(), source })?;
+            let expected = || "8 bytes for each text".into();
+            let other = || Error::Model {
+                path: file.clone(),
+                field: "length",
+                expected: expected(),
+                got: bytes.len().to_string(),
+            };
+            model = model.with_seen_texts(SeenTexts::from_bytes(&bytes).ok_or_else(other)?);
         }
 
         let tokenizer = folder.join(ENCODER).join(TOKENIZER);
@@ -192,6 +217,15 @@ impl DynamicModel {
 fn checksums(encoder: &Path) -> dht_transformer::Result<BTreeMap<String, String>> {
     let there = FILES.into_iter().filter(|name| encoder.join(name).exists());
     there.map(|name| Ok((name.to_owned(), file_sha256(encoder.join(name))?))).collect()
+}
+
+/// Refuses a file that is not the one of this checksum.
+fn check_file(file: &Path, checkpoint: &Path, expected: String) -> Result<()> {
+    let got = if file.exists() { Some(file_sha256(file)?) } else { None };
+    if got.as_ref() == Some(&expected) {
+        return Ok(());
+    }
+    Err(Error::ModelFile { path: file.into(), checkpoint: checkpoint.into(), expected: Some(expected), got })
 }
 
 /// Refuses files of an encoder whose checksums are not the expected ones.

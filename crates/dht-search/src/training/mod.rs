@@ -18,6 +18,7 @@ mod steps;
 mod teacher;
 
 pub use accounting::{CostAccounting, CurveRecorder, Curves, GroupHeads, LossCurve, SetCount};
+pub(crate) use frozen_exits::FrozenStates;
 pub use frozen_exits::{ExitTargets, FrozenExits};
 pub use objective::SearchObjective;
 pub use router_fit::fit_router;

@@ -2,7 +2,8 @@
 
 use dht_search::accelerate::{AccelerateSettings, Accelerated, StackedOn, Targets, Texts, accelerate};
 use dht_search::evaluation::{
-    LeavingRule, Stages, controls, exit_log_probabilities, stage_flops, stage_log_probabilities,
+    Guarantee, LeavingRule, Promise, Risk, Stages, controls, exit_log_probabilities, stage_flops,
+    stage_log_probabilities, with_promise,
 };
 use dht_search::settings::RouterKind;
 use dht_search::transformer::{EncodedDataset, ForwardContext, Pooling, Task, TextClassifier, tensors::log_softmax};
@@ -287,5 +288,55 @@ fn thresholds_on_entropy_are_arithmetic_too_and_routers_that_cannot_be_fitted_ar
     let few = task(60, 1);
     assert_eq!(refused(RouterKind::Patience { patience: 2 }, &few), "router");
     assert_eq!(refused(RouterKind::SequentialBandit, &few), "router", "nothing is held out");
+    Ok(())
+}
+
+#[test]
+fn a_promise_is_shown_on_texts_that_the_model_has_not_seen() -> Result<()> {
+    let made = accelerated(&AccelerateSettings::default())?;
+    let (model, speeds) = (&made.model, made.report.curve.iter().map(|point| point.speed).collect::<Vec<_>>());
+    let promise = Promise { risk: Risk::Disagreement, most: 0.2, guarantee: Guarantee::Confidence(0.9) };
+    let promised = |texts: &EncodedDataset| with_promise(model, promise, texts, &speeds, 16);
+    let (training, held_out, mut fresh) = (task(300, 1), task(120, 7), task(400, 11));
+    let seen = model.seen_texts();
+    assert!(seen.len() <= 420 && seen.rows_of(&training).len() == 300 && seen.rows_of(&held_out).len() == 120);
+    for texts in [training.clone(), held_out] {
+        let refused = promised(&texts);
+        assert!(matches!(&refused, Err(Error::SeenTexts { first: 0, rows, of, .. }) if rows == of), "{refused:?}");
+    }
+    let known = seen.rows_of(&fresh);
+    let mut rows = 0..;
+    fresh.samples.retain(|_| rows.next().is_some_and(|row| !known.contains(&row)));
+
+    let (kept, found) = promised(&fresh)?;
+    assert_eq!((kept.speed(), found.rows), (Some(found.threshold), fresh.len()));
+    assert!(found.threshold > 0.0 && found.observed <= found.bound && found.bound <= 0.2, "{found:?}");
+    let own = evaluate(full_model(Pooling::Mean), &fresh, 16)?;
+    let ours = evaluate(&kept, &fresh, 16)?;
+    assert_eq!(ours.flops, found.flops);
+    let others = ours.labels.iter().zip(&own.labels).filter(|(ours, own)| ours != own).count();
+    assert!((others as f64 / fresh.len() as f64 - found.observed).abs() < 1e-12);
+
+    // One of the model's own texts among the others.
+    fresh.samples.insert(3, training.samples[9].clone());
+    let refused = promised(&fresh).expect_err("a seen text").to_string();
+    assert!(refused.contains("1 of") && refused.contains("row 3"), "{refused}");
+    Ok(())
+}
+
+#[test]
+fn a_model_remembers_its_texts_in_its_files() -> Result<()> {
+    let (made, folder) = (accelerated(&AccelerateSettings::default())?, tempfile::tempdir().expect("a folder"));
+    let labels: Vec<String> = (0..CLASSES).map(|class| class.to_string()).collect();
+    let path = folder.path().join("model");
+    made.model.save(&path, None, &labels)?;
+    let load = || DynamicModel::load(&path, &candle_core::Device::Cpu);
+    assert_eq!(load()?.0.seen_texts(), made.model.seen_texts());
+    let file = path.join("seen_texts.bin");
+    let mut bytes = std::fs::read(&file).expect("digests");
+    assert_eq!(bytes.len(), 8 * made.model.seen_texts().len());
+    bytes.pop();
+    std::fs::write(&file, bytes).expect("written");
+    assert!(matches!(load(), Err(Error::ModelFile { path, .. }) if path == file));
     Ok(())
 }

@@ -142,6 +142,32 @@ fn labels_alone_are_a_cross_entropy_and_both_are_half_of_each() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn kept_states_teach_what_the_layers_would_and_the_layers_run_once() -> Result<()> {
+    let data = task(60, 1);
+    let fit = |targets, bytes| -> Result<(Vec<f64>, u64)> {
+        let model = fastbert(Pooling::Mean, kinds()[2].clone(), 1)?.into_model();
+        let mut training = FrozenExits::new(model, targets)?.with_cache(bytes);
+        let history = Trainer::new(train_settings(3)).fit(&mut training, &data, &nothing(), &mut ())?;
+        Ok((history.losses.into_iter().map(|(_, loss)| loss).collect(), training.flops()))
+    };
+    for targets in [ExitTargets::Labels, ExitTargets::Both { temperature: 1.0 }] {
+        let (losses, flops) = fit(targets, 0)?;
+        let mut before = flops;
+        for bytes in [8_000, 1 << 24] {
+            let (kept, flops) = fit(targets, bytes)?;
+            for (step, (kept, loss)) in kept.iter().zip(&losses).enumerate() {
+                assert!((kept - loss).abs() < 2e-3, "step {step}: {kept} and {loss}");
+            }
+            // In half precision.
+            assert!(kept != losses && flops < before, "{flops} of {before}");
+            before = flops;
+        }
+        assert_eq!(fit(targets, 7)?, (losses, flops), "there is no room for any text");
+    }
+    Ok(())
+}
+
 /// A FastBERT whose exits have learned.
 fn learned() -> Result<DynamicModel> {
     Ok(trained(fastbert(Pooling::Mean, kinds()[3].clone(), 1)?, 6, &task(300, 1))?.into_model())

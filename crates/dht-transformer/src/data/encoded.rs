@@ -16,6 +16,21 @@ pub struct Encoding {
     pub rest: CutTokens,
 }
 
+impl Encoding {
+    /// The first eight bytes of the SHA-256 sum of the tokens, their types and the tokens that were cut off and kept: what tells
+    /// one text from another that was encoded alike.
+    pub fn digest(&self) -> u64 {
+        let mut sum = Sha256::new();
+        for ids in [&self.ids, &self.type_ids, &self.rest.first, &self.rest.second] {
+            sum.update((ids.len() as u64).to_le_bytes());
+            ids.iter().for_each(|id| sum.update(id.to_le_bytes()));
+        }
+        let mut first = [0; 8];
+        first.copy_from_slice(&sum.finalize()[..8]);
+        u64::from_le_bytes(first)
+    }
+}
+
 /// The ids that an [`Encoding`] leaves out, for models that read more of a text than an encoder does: those that follow the
 /// encoding's own, without special tokens.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -5,11 +5,14 @@
 //! fixed-sequence testing): the risk is above the limit with a probability of at most 1 − confidence. *In expectation* it is the
 //! cheapest at which (n·R̂ + 1)/(n + 1) is not above the limit (conformal risk control, Angelopoulos et al. 2022).
 
+mod of_model;
 mod p_value;
 
 use super::stages::Stages;
 use crate::error::{Error, Result};
 use p_value::Losses;
+
+pub use of_model::with_promise;
 
 /// What is promised to stay below a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

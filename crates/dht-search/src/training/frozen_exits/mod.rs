@@ -1,8 +1,10 @@
 //! Exits that learn on a frozen model.
 
+mod states;
+
 use candle_core::Tensor;
 use dht_transformer::{
-    EncodedDataset, ForwardContext, HeadPlan, Objective, PackedBatch, Progress, StepLoss,
+    EncodedDataset, ForwardContext, Objective, PackedBatch, Progress, StepLoss,
     error::SettingMismatch,
     tensors::{Parameters, cross_entropy, soft_cross_entropy},
     train::metrics::score,
@@ -14,6 +16,9 @@ use crate::error::{Error, Result};
 use crate::model::{DynamicModel, exit_log_probabilities, most_probable};
 use crate::routing::ExitReads;
 use crate::space::Route;
+use states::BatchStates;
+
+pub(crate) use states::FrozenStates;
 
 /// What exits learn from.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -53,6 +58,7 @@ impl ExitTargets {
 pub struct FrozenExits {
     model: DynamicModel,
     targets: ExitTargets,
+    states: FrozenStates,
     pending: Option<PackedBatch>,
     flops: u64,
 }
@@ -74,7 +80,20 @@ impl FrozenExits {
                 "one with it",
             ));
         }
-        Ok(Self { model, targets, pending: None, flops: 0 })
+        Ok(Self { model, targets, states: FrozenStates::default(), pending: None, flops: 0 })
+    }
+
+    /// The same, which keeps the states of its texts in half precision, up to so many bytes: two for each token, exit and
+    /// hidden unit. The frozen layers run once for a text that is kept, and not in each pass. A training that is resumed from a
+    /// checkpoint begins with nothing kept, and then does not end with the same bits.
+    #[must_use]
+    pub fn with_cache(self, bytes: usize) -> Self {
+        self.with_states(FrozenStates::new(bytes))
+    }
+
+    /// The same, with the states of a model of the same layers and last exit.
+    pub(crate) fn with_states(self, states: FrozenStates) -> Self {
+        Self { states, ..self }
     }
 
     /// The model as it stands.
@@ -103,40 +122,31 @@ impl FrozenExits {
         }
     }
 
-    /// FLOPs of a step: the forward of the layers that run, and of the last exit where it is read; all other exits forward and
-    /// backward, without gradients of the states.
-    fn step_flops(&self, batch: &PackedBatch) -> Result<u64> {
+    /// FLOPs of a step: of the samples that ran, the forward of the layers, and of the last exit where it is read; of all
+    /// samples, the other exits forward and backward, without gradients of the states.
+    fn step_flops(&self, batch: &PackedBatch, ran: &[usize]) -> Result<u64> {
         let model = self.model.model();
         let (students, depth) = self.students();
-        let (route, mut reads) = (Route::truncated(model.space.model_shape(), depth)?, model.full_reads());
-        reads[..students].iter_mut().for_each(|reads| *reads = ExitReads { attached: 0, detached: 1 });
-        if self.targets == ExitTargets::Labels {
-            reads[students] = ExitReads::default();
+        let route = Route::truncated(model.space.model_shape(), depth)?;
+        let mut reads = vec![ExitReads::default(); students + 1];
+        if self.reads_teacher() {
+            reads[students] = model.full_reads()[students];
         }
-        let of_text = |tokens| {
-            let backward: u64 = (0..students).map(|exit| model.exits.at(exit).flops(tokens).backward_weights.0).sum();
-            model.forward_flops(&route, tokens, &reads) + backward
+        let of_exits = |tokens| -> u64 {
+            let flops = (0..students).map(|exit| model.exits.at(exit).flops(tokens));
+            flops.map(|flops| flops.forward.0 + flops.backward_weights.0).sum()
         };
-        Ok(batch.spans.lengths().map(of_text).sum())
+        let frozen: u64 =
+            ran.iter().map(|sample| model.forward_flops(&route, batch.spans.range(*sample).len(), &reads)).sum();
+        Ok(frozen + batch.spans.lengths().map(of_exits).sum::<u64>())
     }
 
-    /// The sum over the exits before the last of their mean loss.
-    fn loss(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor> {
-        let (model, frozen) = (self.model.model(), ForwardContext::inference());
-        let (mut hidden, mut depth) = (model.encoder.embed(batch, &frozen)?, 0);
-        let (students, deepest) = self.students();
-        let mut logits = Vec::new();
-        for (exit, &end) in model.space.exits().iter().enumerate().filter(|(_, end)| **end <= deepest) {
-            hidden = model.encoder.run(depth..end, &hidden, &HeadPlan::Full, &frozen)?.detach();
-            depth = end;
-            if exit < students {
-                logits.push(model.exits.at(exit).logits(&hidden, ctx)?);
-            }
-        }
-        let teacher = match self.targets {
-            ExitTargets::Labels => None,
-            _ => Some(model.exits.at(students).logits(&hidden, &frozen)?),
-        };
+    /// The sum over the exits before the last of their mean loss, and the samples that the frozen layers ran for.
+    fn loss(&mut self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<(Tensor, Vec<usize>)> {
+        let (model, reads_teacher) = (self.model.model(), self.reads_teacher());
+        let BatchStates { exits, own: teacher, ran } = self.states.of(model, batch, reads_teacher)?;
+        let logits = |(exit, hidden)| Ok(model.exits.at(exit).logits(hidden, ctx)?);
+        let logits = exits.iter().enumerate().map(logits).collect::<Result<Vec<Tensor>>>()?;
         let of_exit = |logits: &Tensor| -> Result<Tensor> {
             let labels = || cross_entropy(logits, &batch.labels);
             Ok(match (self.targets, &teacher) {
@@ -150,7 +160,11 @@ impl FrozenExits {
             })
         };
         let losses = logits.iter().map(of_exit).collect::<Result<Vec<_>>>()?;
-        Ok(Tensor::stack(&losses, 0)?.sum(0)?.mean_all()?)
+        Ok((Tensor::stack(&losses, 0)?.sum(0)?.mean_all()?, ran))
+    }
+
+    fn reads_teacher(&self) -> bool {
+        self.targets != ExitTargets::Labels
     }
 
     fn comparable(&self) -> Result<Value> {
@@ -181,8 +195,8 @@ impl Objective for FrozenExits {
     fn next_loss(&mut self, progress: Progress, _drain: bool) -> Result<Option<StepLoss>> {
         let Some(batch) = self.pending.take() else { return Ok(None) };
         let ctx = ForwardContext::training(self.parameters(), progress.seed, progress.step as u32);
-        let loss = self.loss(&batch, &ctx)?;
-        self.flops += self.step_flops(&batch)?;
+        let (loss, ran) = self.loss(&batch, &ctx)?;
+        self.flops += self.step_flops(&batch, &ran)?;
         Ok(Some(StepLoss { loss, ctx, samples: batch.len(), terms: batch.len() }))
     }
 
