@@ -16,10 +16,10 @@ const CRATES: [Layers; 4] = [
         &[
             &["arm"],
             &["error"],
-            &["clock", "validate"],
-            &["forgetting"],
+            &["validate"],
+            &["clock"],
             &["arm_set"],
-            &["saved_state", "snapshot"],
+            &["saved_state"],
             &["gaussian", "features"],
             &["posterior", "exploration"],
             &["policy"],

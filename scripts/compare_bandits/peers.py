@@ -165,6 +165,14 @@ def earn(policy, update, x, y):
     return total / len(y)
 
 
+def moving_run(alpha, seed, generator):
+    """numpy's LinUCB, which stands still, where labels move on by three after each third of two passes."""
+    x, y = stream(seed)
+    x, y = np.vstack([x, x]), np.concatenate([y, y])
+    model = Ridge(x.shape[1], 10, alpha, generator)
+    return earn(model.select, model.update, x, (y + 3 * (3 * np.arange(len(y)) // len(y))) % 10)
+
+
 def mabwiser_run(alpha, seed, generator):
     x, y = stream(seed)
     model = mabwiser(x.shape[1], 10, alpha, generator)
@@ -194,6 +202,10 @@ def quality():
         for seed in EVALUATION:
             for generator in range(generators):
                 say("digits", name, seed, "mean reward", run(best, seed, generator))
+    print(json.dumps({"task": "digits, moving", "policy": "numpy LinUCB", "setting": "α=0.25 λ=1"}), flush=True)
+    for seed in EVALUATION:
+        for generator in range(8):
+            say("digits, moving", "numpy LinUCB", seed, "mean reward", moving_run(0.25, seed, generator))
     # Kveton et al. 2015, B_LB, L = 16, K = 2: Beta Thompson sampling, 20 runs at once.
     rng, runs = np.random.default_rng(0), 20
     attraction = np.full(16, 0.05)

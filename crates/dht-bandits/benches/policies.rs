@@ -6,7 +6,7 @@ use dht_bandits::{
     RidgeOptions, Thompson, TopKThompson, Ucb,
     exploration::Exploration,
     features::NormalizerOptions,
-    policy::{ChoiceBatch, Featured, HybridOptions, Slate},
+    policy::{ChoiceBatch, Featured, HybridOptions, SharedLinTs, Slate},
     posterior::{DiagonalLaplaceOptions, FullLaplaceOptions, Posterior},
 };
 use rand_chacha::ChaCha8Rng;
@@ -88,6 +88,13 @@ fn others(criterion: &mut Criterion) -> Result<()> {
     let context = contexts(1, 16);
     criterion.bench_function("HybridLinUcb/select 16+13x12", |bencher| {
         bencher.iter(|| black_box(hybrid.select(&Request::new(&context).featured(features), &mut rng)));
+    });
+    let arms: Vec<_> = (0..50).map(ArmId::new).collect();
+    let rows = contexts(50, 16);
+    let shared = SharedLinTs::shared(16, RidgeOptions::default(), Thompson { alpha: 1.0 })?;
+    let request = Request::new(&[]).featured(Featured::new(&arms, &rows, 16)?);
+    criterion.bench_function("SharedLinTs/propensities of 50x16", |bencher| {
+        bencher.iter(|| black_box(shared.slate_propensities(1, &request)));
     });
     let pool = PyramidPool::grid(0..=1, 2..=4)?;
     let tokens = vec![0.5f32; 64 * 384];

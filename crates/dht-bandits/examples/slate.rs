@@ -37,12 +37,9 @@ fn main() -> Result<()> {
         let rows: Vec<f64> = (0..names.len() * FEATURES)
             .map(|position| if position % FEATURES == FEATURES - 1 { 1.0 } else { StandardNormal.sample(&mut rng) })
             .collect();
-        policy.select_slate_into(
-            4,
-            &Request::new(&[]).featured(Featured::new(&names, &rows, FEATURES)?),
-            &mut rng,
-            &mut slate,
-        )?;
+        let request = Request::new(&[]).featured(Featured::new(&names, &rows, FEATURES)?);
+        policy.select_slate_into(4, &request, &mut rng, &mut slate)?;
+        assert!(slate.arms().any(|arm| arm == advertisement), "it is on every page");
         let chances: Vec<f64> = (slate.choices().iter())
             .map(|choice| pleases(&rows[(1 + (choice.arm.number() - round * ITEMS) as usize) * FEATURES..][..FEATURES]))
             .collect();
@@ -52,16 +49,19 @@ fn main() -> Result<()> {
         let mut possible: Vec<f64> = rows.chunks(FEATURES).skip(1).map(pleases).collect();
         possible.sort_by(|left, right| right.total_cmp(left));
         let any = |chances: &[f64]| 1.0 - chances.iter().map(|chance| 1.0 - chance).product::<f64>();
-        found += any(&chances);
-        best_found += any(&possible[..4]);
+        (found, best_found) = (found + any(&chances), best_found + any(&possible[..4]));
         if round.is_power_of_two() || round == 4000 {
-            println!(
-                "round {round:>4}: {:.3} of readers find something; the best pages: {:.3}",
-                found / round as f64,
-                best_found / round as f64
-            );
+            let (found, best) = (found / round as f64, best_found / round as f64);
+            println!("round {round:>4}: {found:.3} of readers find something; on the best pages {best:.3}");
+        }
+        if round == 4000 {
+            println!("page: {:?}", slate.arms().map(ArmId::number).collect::<Vec<_>>());
+            // For a log: the probability with which each item is shown.
+            let shown = policy.slate_propensities(4, &request)?;
+            let sum: f64 = shown.iter().map(|item| item.probability).sum();
+            assert!((sum - 4.0).abs() < 1e-9, "four places");
         }
     }
-    println!("page: {:?}", slate.arms().map(ArmId::number).collect::<Vec<_>>());
+    assert!(found > 0.95 * best_found, "close to the best pages, though every item is new");
     Ok(())
 }

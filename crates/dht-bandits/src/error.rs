@@ -19,7 +19,7 @@ pub enum Error {
         got: usize,
     },
     /// A value is NaN or infinite.
-    #[error("{what}[{index}] is {value}, expected a finite number")]
+    #[error("{what}[{index}] is {}, expected a finite number", Number(*value))]
     NotFinite {
         /// Which input or quantity.
         what: &'static str,
@@ -45,7 +45,7 @@ pub enum Error {
         problem: String,
     },
     /// A setting is out of its range.
-    #[error("{name} = {value} is not allowed: it must be {requirement}")]
+    #[error("{name} = {} is not allowed: it must be {requirement}", Number(*value))]
     Parameter {
         /// The setting's name.
         name: &'static str,
@@ -99,13 +99,13 @@ pub enum Error {
         available: usize,
     },
     /// The weight of an observation is not positive and finite, or beyond 1e±100.
-    #[error("weight {weight} is not allowed: it must be positive, from 1e-100 to 1e100")]
+    #[error("weight {} is not allowed: it must be positive, from 1e-100 to 1e100", Number(*weight))]
     Weight {
         /// The weight given.
         weight: f64,
     },
     /// The reward is outside the range of the policy's model.
-    #[error("reward {reward} is outside [{low}, {high}]")]
+    #[error("reward {} is outside [{}, {}]", Number(*reward), Number(*low), Number(*high))]
     Reward {
         /// The reward given.
         reward: f64,
@@ -186,7 +186,7 @@ pub enum Error {
         theirs: f64,
     },
     /// A matrix that must be positive definite is not.
-    #[error("{what} is not positive definite: pivot {pivot} is {value}")]
+    #[error("{what} is not positive definite: pivot {pivot} is {}", Number(*value))]
     NotPositiveDefinite {
         /// Which matrix.
         what: &'static str,
@@ -218,7 +218,7 @@ pub enum Error {
         iterations: usize,
     },
     /// A logged propensity is not in (0, 1].
-    #[error("logged propensity {propensity} of round {round} is outside (0, 1]")]
+    #[error("logged propensity {} of round {round} is outside (0, 1]", Number(*propensity))]
     Propensity {
         /// The round of the log.
         round: usize,
@@ -239,7 +239,8 @@ pub enum Error {
     },
     /// The evaluated policy never does what was logged, so that the log says nothing of it.
     #[error(
-        "no overlap at position {position}: importance weights sum up to {weights:e}, the log says nothing of this policy"
+        "no overlap at position {position}: importance weights sum up to {}, the log says nothing of this policy",
+        Number(*weights)
     )]
     NoOverlap {
         /// The position in the slate; 0 for single choices and for whole slates.
@@ -285,3 +286,14 @@ pub enum Error {
 
 /// The result of a call that may be refused.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A number as messages show it: with an exponent where it would have many zeros.
+pub(crate) struct Number(pub(crate) f64);
+
+impl std::fmt::Display for Number {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let size = self.0.abs();
+        let plain = size == 0.0 || (1e-5..1e16).contains(&size) || !size.is_finite();
+        if plain { write!(formatter, "{}", self.0) } else { write!(formatter, "{:e}", self.0) }
+    }
+}

@@ -97,19 +97,19 @@ mod error;
 pub mod evaluation;
 pub mod exploration;
 pub mod features;
-mod forgetting;
 mod gaussian;
 pub mod log;
 pub mod policy;
 pub mod posterior;
 mod saved_state;
 pub mod simulation;
-pub mod snapshot;
 mod validate;
 
 pub use error::{Error, Result};
 pub use exploration::{Thompson, Ucb};
 pub use features::{Normalizer, PyramidPool};
+#[doc(inline)]
+pub use policy::snapshot;
 pub use policy::{
     Actions, ArmId, Choice, Decision, DiagonalLogisticTs, Disjoint, EpsilonGreedy, Hybrid, HybridLinUcb, LinTs, LinUcb,
     LogisticTs, Observation, Policy, Request, TopK, TopKThompson,

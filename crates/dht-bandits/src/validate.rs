@@ -6,7 +6,7 @@
 //! |b_i| ≤ √(P_ii·x'Px) ≤ 1e125, U changes by at most w·|f|·|b| ≤ 1e225, and the mean by |step|·|b|: far from the largest
 //! f64, 1.8e308, and so is all that they are computed from.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Number, Result};
 
 pub(crate) const LARGEST: f64 = 1e100;
 const LARGEST_MEAN: f64 = 1e250;
@@ -93,7 +93,7 @@ pub(crate) fn check_precision(name: &'static str, value: f64) -> Result<()> {
 }
 
 fn invalid(what: &'static str, index: usize, name: &str, position: usize, value: f64, largest: f64) -> Error {
-    let problem = format!("{name} {position} is {value}, expected at most {largest:e}");
+    let problem = format!("{name} {position} is {}, expected at most {largest:e}", Number(value));
     Error::InvalidState { what, index, problem }
 }
 
@@ -154,7 +154,7 @@ pub(crate) fn check_part(
         format!("has length {}, expected {expected}", values.len())
     } else if let Some(position) = values.iter().position(|value| !value.is_finite() || (positive && *value <= 0.0)) {
         let wanted = if positive { "positive and finite" } else { "finite" };
-        format!("entry {position} is {}, expected {wanted}", values[position])
+        format!("entry {position} is {}, expected {wanted}", Number(values[position]))
     } else {
         return Ok(());
     };

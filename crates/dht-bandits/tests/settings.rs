@@ -61,3 +61,35 @@ fn a_policy_goes_through_a_file() {
     assert!(text.contains("folder.json"), "{text}");
     std::fs::remove_dir_all(&folder).unwrap();
 }
+
+#[test]
+fn sizes_beyond_all_memory_are_refused_by_name() {
+    let most = usize::MAX;
+    for (kind, more) in [("linear", ""), ("shared-linear", r#","features":1"#), ("hybrid", r#","features":1"#)] {
+        for bias in ["false", "true"] {
+            let json = format!(
+                r#"{{"kind":"{kind}","dimension":{most}{more},"exploration":{{"rule":"ucb","alpha":0.5}},
+                "normaliser":{{"warm_up":4,"bias":{bias}}}}}"#
+            );
+            let text = AnyPolicy::new(PolicySettings::from_json(&json).unwrap()).unwrap_err().to_string();
+            assert!(text.contains("dimension = 1.8446744073709552e19 is not allowed"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn thompson_sampling_whose_draws_hardly_differ_has_propensities_that_sum_to_one() {
+    for alpha in ["1e-300", "1e-100", "1e-17", "1e-15", "1e-13", "1e-9", "1e-5", "1e300"] {
+        let toml = TOML.replace("alpha = 0.5", &format!("alpha = {alpha}")).replace("normaliser", "# normaliser");
+        let mut policy = AnyPolicy::new(PolicySettings::from_toml(&toml).unwrap()).unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(7);
+        for round in 0..20 {
+            let context = [1.0, 0.1 * f64::from(round % 4)];
+            let propensities = policy.propensities(&Request::new(&context)).unwrap();
+            let sum: f64 = propensities.iter().map(|entry| entry.probability).sum();
+            assert!((sum - 1.0).abs() < 1e-9, "{alpha}, round {round}: {propensities:?}");
+            let decision = policy.decide(&Request::new(&context), &mut rng).unwrap();
+            policy.learn(&decision, f64::from(round % 3)).unwrap();
+        }
+    }
+}

@@ -3,17 +3,18 @@
 //! Settings are chosen on streams and seeds of their own, and reported on others: those of the evaluation
 //! are not used before.
 
+use dht_bandits::drift::{Adwin, PageHinkley, ResetOnChange, SlidingWindow};
 use dht_bandits::exploration::{DecayingGreedy, Exploration, Softmax, SquareCb};
 use dht_bandits::features::NormalizerOptions;
 use dht_bandits::policy::{NoisyLinTs, SharedLinUcb, Slate};
 use dht_bandits::posterior::{
-    DiagonalLaplaceOptions, Forgetting, FullLaplace, FullLaplaceOptions, NormalInverseGammaOptions, Posterior, Ridge,
-    TsPrior,
+    DecayClock, DiagonalLaplaceOptions, DiscountedRidge, DiscountedRidgeOptions, Forgetting, FullLaplace,
+    FullLaplaceOptions, NormalInverseGammaOptions, Posterior, Ridge, TsPrior,
 };
 use dht_bandits::simulation::{CascadeEnvironment, ClickEnvironment, SlateEnvironment, simulate_slates};
 use dht_bandits::{
-    ArmId, DiagonalLogisticTs, Disjoint, LinTs, LinUcb, LogisticTs, Normalizer, Request, RidgeOptions, Thompson, TopK,
-    TopKThompson, Ucb,
+    ArmId, DiagonalLogisticTs, Disjoint, LinTs, LinUcb, LogisticTs, Normalizer, Policy, Request, RidgeOptions,
+    Thompson, TopK, TopKThompson, Ucb,
 };
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -79,13 +80,14 @@ fn laplace(precision: f64) -> DiagonalLaplaceOptions {
 /// `directory` holds digits-N.csv for streams 0 to 2, and for 100 to 102, on which settings are chosen: the label, then
 /// the features, in the order of the stream.
 pub fn run(directory: &str) {
-    digits(directory);
+    let streams: Vec<_> = [0, 1, 2, 100, 101, 102].map(|seed| read(&format!("{directory}/digits-{seed}.csv"))).into();
+    digits(&streams);
+    moving_digits(&streams);
     clicks();
     cascade();
 }
 
-fn digits(directory: &str) {
-    let streams: Vec<_> = [0, 1, 2, 100, 101, 102].map(|seed| read(&format!("{directory}/digits-{seed}.csv"))).into();
+fn digits(streams: &[Stream]) {
     let d = streams[0][0].1.len();
     // Early ties are broken at random, and that matters: eight generators a stream.
     let task = Task { name: "digits", what: "mean reward", higher: true, choosing: 24..48, counting: 0..24 };
@@ -127,6 +129,41 @@ fn digits(directory: &str) {
             bandit(on(run), normalised, LogisticTs::new(d, 10, full(s.lambda), Thompson { alpha: s.alpha }).unwrap())
         });
     }
+}
+
+/// The digits again, with labels that move on by three after each third of the stream: what was learned is wrong then.
+/// Two passes, so that there is time to learn what moves. All with α = .25 and λ = 1, which the digits that stand still
+/// choose for LinUCB; what is chosen here is how a policy forgets.
+fn moving_digits(streams: &[Stream]) {
+    const RULE: Ucb = Ucb { alpha: 0.25 };
+    let d = streams[0][0].1.len();
+    let task = Task { name: "digits, moving", what: "mean reward", higher: true, choosing: 24..48, counting: 0..24 };
+    let run = |policy: &mut dyn Policy, run: u64| moving(&streams[(run / 8) as usize], run, policy);
+    let lin_ucb = |forgetting| {
+        LinUcb::new(d, 10, RidgeOptions { forgetting, ..RidgeOptions::with_prior_precision(1.0) }, RULE).unwrap()
+    };
+    let grid = |symbol, values: &[f64]| grid_of(symbol, values, &[1.0]);
+    let decays = [0.99, 0.995, 0.998, 0.999, 0.9995];
+    task.report("LinUcb", &grid("α", &[RULE.alpha]), |_, seed| run(&mut lin_ucb(Forgetting::NONE), seed));
+    task.report("LinUcb, each arm forgets", &grid("γ", &[0.95, 0.98, 0.99, 0.995, 0.998]), |s, seed| {
+        run(&mut lin_ucb(Forgetting::new(s.alpha).unwrap()), seed)
+    });
+    task.report("DiscountedRidge", &grid("γ", &decays), |s, seed| {
+        let forgetting = Forgetting::new(s.alpha).unwrap();
+        let options = DiscountedRidgeOptions { prior_precision: 1.0, forgetting, clock: DecayClock::Updates };
+        run(&mut Disjoint::<DiscountedRidge, _>::new(d, 10, options, RULE).unwrap(), seed)
+    });
+    task.report("SlidingWindow", &grid("n", &[200.0, 400.0, 600.0, 800.0, 1200.0]), |s, seed| {
+        run(&mut SlidingWindow::new(lin_ucb(Forgetting::NONE), s.alpha as usize).unwrap(), seed)
+    });
+    task.report("reset by Page–Hinkley", &grid("threshold", &[3.0, 6.0, 12.0, 25.0, 50.0]), |s, seed| {
+        let test = PageHinkley::new(0.05, s.alpha).unwrap();
+        run(&mut ResetOnChange::new(lin_ucb(Forgetting::NONE), test), seed)
+    });
+    task.report("reset by ADWIN", &grid("δ", &[1e-4, 1e-3, 0.01, 0.1]), |s, seed| {
+        let test = Adwin::new(s.alpha, 1.0).unwrap();
+        run(&mut ResetOnChange::new(lin_ucb(Forgetting::NONE), test), seed)
+    });
 }
 
 fn clicks() {
@@ -206,6 +243,21 @@ fn bandit<P: Posterior, E: Exploration>(
         total += reward;
     }
     total / stream.len() as f64
+}
+
+/// The mean reward over two passes, where the rewarded arm is the label plus three for each third of it that is over.
+fn moving(stream: &[(u64, Vec<f64>)], seed: u64, policy: &mut dyn Policy) -> f64 {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let rounds = 2 * stream.len();
+    let mut total = 0.0;
+    for (round, (label, context)) in stream.iter().chain(stream).enumerate() {
+        let good = (label + 3 * (3 * round / rounds) as u64) % 10;
+        let decision = policy.decide(&Request::new(context), &mut rng).unwrap();
+        let reward = f64::from(u8::from(decision.arm() == ArmId::new(good)));
+        policy.learn(&decision, reward).unwrap();
+        total += reward;
+    }
+    total / rounds as f64
 }
 
 /// The regret after 3,000 slates of 5 of 50 items.

@@ -5,9 +5,9 @@ use crate::arm::ArmId;
 use crate::clock::check_epoch;
 use crate::error::Result;
 use crate::exploration::Exploration;
-use crate::policy::{ArmSet, Choice, Decision, Disjoint, Policy, Propensity, Request};
+use crate::policy::forward::chooses_as;
+use crate::policy::{Decision, Disjoint, Policy};
 use crate::posterior::Posterior;
-use rand::Rng;
 
 /// A policy beside a change test of |reward − mean|, the error of what it predicted for the decision: when that grows,
 /// the policy is [reset](Disjoint::reset) and learns anew. That errors shrink, as they do while it learns, is no reason.
@@ -53,25 +53,7 @@ impl<P: Posterior, E: Exploration, D: ChangeDetector> Policy for ResetOnChange<P
         self.policy.dimension()
     }
 
-    fn arms(&self) -> &ArmSet {
-        self.policy.arms()
-    }
-
-    fn version(&self) -> u64 {
-        self.policy.version()
-    }
-
-    fn epoch(&self) -> u64 {
-        self.policy.epoch()
-    }
-
-    fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
-        self.policy.select(request, rng)
-    }
-
-    fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
-        self.policy.propensities(request)
-    }
+    chooses_as!(self => &self.policy);
 
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         self.policy.update(arm, context, reward, weight)

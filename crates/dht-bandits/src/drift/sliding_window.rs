@@ -3,10 +3,10 @@
 use crate::arm::ArmId;
 use crate::error::Result;
 use crate::exploration::Exploration;
-use crate::policy::{ArmSet, Choice, Disjoint, Policy, Propensity, Request};
+use crate::policy::forward::chooses_as;
+use crate::policy::{Disjoint, Policy};
 use crate::posterior::Ridge;
 use crate::validate::check_length;
-use rand::Rng;
 use std::collections::VecDeque;
 
 /// Ridge regressions over a sliding window (SW-LinUCB; Cheung, Simchi-Levi & Zhu 2019): the last n observations, of all
@@ -97,25 +97,7 @@ impl<E: Exploration> Policy for SlidingWindow<E> {
         self.policy.dimension()
     }
 
-    fn arms(&self) -> &ArmSet {
-        self.policy.arms()
-    }
-
-    fn version(&self) -> u64 {
-        self.policy.version()
-    }
-
-    fn epoch(&self) -> u64 {
-        self.policy.epoch()
-    }
-
-    fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
-        self.policy.select(request, rng)
-    }
-
-    fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
-        self.policy.propensities(request)
-    }
+    chooses_as!(self => &self.policy);
 
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         self.policy.update(arm, context, reward, weight)?;

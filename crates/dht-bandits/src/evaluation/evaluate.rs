@@ -9,7 +9,7 @@ use super::outcome_model::{CrossFit, rounds};
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::log::LoggedDecision;
-use crate::policy::{Actions, Policy, Request};
+use crate::policy::{Policy, Request};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
@@ -56,8 +56,7 @@ impl<'a> Target<'a> {
     /// What the policy refuses, with the round.
     pub fn probabilities(&self, log: &[LoggedDecision]) -> Result<Vec<Vec<(ArmId, f64)>>> {
         let of_row = |(round, row): (usize, &LoggedDecision)| {
-            let actions = row.available.as_deref().map_or(Actions::All, Actions::Only);
-            (self.probabilities)(&Request { context: &row.context, actions })
+            (row.request().and_then(|request| (self.probabilities)(&request)))
                 .map_err(|source| Error::InRound { round, source: Box::new(source) })
         };
         log.iter().enumerate().map(of_row).collect()

@@ -3,7 +3,7 @@
 use super::estimate::{Estimate, Support, check_logged, estimate};
 use crate::error::{Error, Result};
 use crate::log::LoggedDecision;
-use crate::policy::{Actions, Policy, Request};
+use crate::policy::{Actions, Policy};
 use crate::validate::check_parameter;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
@@ -67,9 +67,12 @@ pub fn replay(
     }
     let (mut rewards, mut kept, mut sum) = (Vec::new(), Vec::new(), 0.0);
     for entry in log {
-        let actions = entry.available.as_deref().map_or(Actions::All, Actions::Only);
-        let choice = policy.select(&Request { context: &entry.context, actions }, rng)?;
-        let decision = choice.with_context(&entry.context);
+        let request = entry.request()?;
+        // Features of the chosen arm belong to what is learned; without them the propensity need not be computed.
+        let decision = match request.actions {
+            Actions::Featured(_) => policy.decide(&request, rng)?,
+            _ => policy.select(&request, rng)?.with_context(&entry.context),
+        };
         if decision.arm() != entry.arm {
             continue;
         }

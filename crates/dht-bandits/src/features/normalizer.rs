@@ -1,7 +1,7 @@
 //! Running mean and variance of contexts, and the affine map that they give.
 
+use crate::clock::Forgetting;
 use crate::error::{Error, Result};
-use crate::forgetting::Forgetting;
 use crate::saved_state::{StateHeader, check_header, header_reader, serde_by_state};
 use crate::validate::{
     LARGEST, LARGEST_SUM, check_bounded, check_context, check_finite, check_length, check_parameter, check_part,

@@ -117,7 +117,7 @@ impl<R: Read> CsvRows<R> {
             check_value(name, value)?;
             row.context.push(value);
         }
-        (row.available, row.probabilities) = (None, None);
+        (row.available, row.probabilities, row.features) = (None, None, None);
         Ok(())
     }
 }

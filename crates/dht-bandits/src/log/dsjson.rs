@@ -4,6 +4,7 @@ use super::LoggedDecision;
 use super::error::{LineProblem, LogError, check_propensity, check_value};
 use super::lines::Lines;
 use crate::arm::ArmId;
+use crate::error::Error;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::io::{BufRead, Write};
@@ -11,7 +12,7 @@ use std::path::Path;
 
 /// Which features of an event make up the context, and how its actions are named.
 ///
-/// A column is a JSON pointer into the event's context `c`, such as `/User/age`. A number counts as it is, true as 1 and
+/// A column is a JSON pointer into the event's context `c`, or into an action, such as `/User/age`. A number counts as it is, true as 1 and
 /// false as 0; a list contributes all of its numbers; `/User/country=DE` is 1 where that text stands, else 0. A scalar
 /// that is missing is 0, as Wabbit has it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -19,6 +20,8 @@ use std::path::Path;
 pub struct DsjsonColumns {
     /// The columns of the context.
     pub context: Vec<String>,
+    /// The columns of the features of each action (an entry of `_multi`); none for actions without features.
+    pub actions: Vec<String>,
     /// Where an action (an entry of `_multi`) holds the number of its arm; without it the first is arm 0.
     pub arm: Option<String>,
 }
@@ -45,22 +48,23 @@ struct Event {
 }
 
 /// Reads rows from dsjson: reward −`_label_cost`, propensity `_label_probability`, or the first of `p`; arms from the
-/// entries of `_multi`; the probabilities of all arms where `p` holds them.
+/// entries of `_multi`, with their features; the probabilities of all arms where `p` holds them.
 ///
-/// Features of single actions are not read. Rewards without an event (`RewardValue`) are
+/// Rewards without an event (`RewardValue`) are
 /// [counted](Self::dangling_rewards) and left out, a torn last line likewise.
 #[derive(Debug)]
 pub struct DsjsonRows<R> {
     lines: Lines<R>,
     columns: DsjsonColumns,
     dimension: Option<usize>,
+    width: Option<usize>,
     dangling: u64,
 }
 
 impl<R: BufRead> DsjsonRows<R> {
     /// A reader. The name is for errors.
     pub fn new(reader: R, name: impl AsRef<Path>, columns: DsjsonColumns) -> Self {
-        Self { lines: Lines::new(reader, name.as_ref()), columns, dimension: None, dangling: 0 }
+        Self { lines: Lines::new(reader, name.as_ref()), columns, dimension: None, width: None, dangling: 0 }
     }
 
     /// How many lines held a reward without an event.
@@ -106,14 +110,41 @@ impl<R: BufRead> DsjsonRows<R> {
         };
         let mut features = Vec::with_capacity(self.dimension.unwrap_or(0));
         self.columns.context.iter().try_for_each(|column| feature(&context, column, &mut features))?;
-        Ok(LoggedDecision {
+        let row = LoggedDecision {
             context: features,
             arm: arm(chosen)?,
             propensity,
             reward,
+            features: self.features(actions)?,
             available: Some(arms),
             probabilities,
-        })
+        };
+        // What no estimate could use, such as probabilities that contradict the propensity, is refused with its line.
+        row.check(0).map_err(|error| {
+            let problem =
+                if let Error::InRound { source, .. } = &error { source.to_string() } else { error.to_string() };
+            LineProblem::Malformed(problem)
+        })?;
+        Ok(row)
+    }
+
+    /// The features of all actions, row by row.
+    fn features(&self, actions: &[Value]) -> Result<Option<Vec<f64>>, LineProblem> {
+        if self.columns.actions.is_empty() {
+            return Ok(None);
+        }
+        let (mut rows, mut width) = (Vec::new(), self.width);
+        for (index, action) in actions.iter().enumerate() {
+            let before = rows.len();
+            self.columns.actions.iter().try_for_each(|column| feature(action, column, &mut rows))?;
+            let got = rows.len() - before;
+            let expected = *width.get_or_insert(got);
+            if got != expected || got == 0 {
+                let problem = format!("action {} has {got} features, those before {expected}", index + 1);
+                return Err(LineProblem::Malformed(problem));
+            }
+        }
+        Ok(Some(rows))
     }
 
     fn arm(&self, index: usize, action: &Value) -> Result<ArmId, LineProblem> {
@@ -173,14 +204,17 @@ impl<R: BufRead> Iterator for DsjsonRows<R> {
             });
             if let Ok(row) = &row {
                 self.dimension = Some(row.context.len());
+                let arms = row.available.as_ref().map_or(0, Vec::len);
+                self.width = row.features.as_ref().and_then(|features| features.len().checked_div(arms));
             }
             return Some(row.map_err(|problem| self.lines.refuse(problem)));
         }
     }
 }
 
-/// Writes a row as one line of dsjson that [`DsjsonRows`] reads back with the columns `/x` and the arms at `/i/id`: the
-/// context is the list `x` of the shared features, each arm has its number as a feature.
+/// Writes a row as one line of dsjson that [`DsjsonRows`] reads back with the columns `/x`, those of actions `/f` and the
+/// arms at `/i/id`: the context is the list `x` of the shared features, each arm has its number as a feature and the list
+/// `f` of its features, where it has some.
 ///
 /// # Errors
 /// A row that could not be read again: without available arms, with the chosen one not among them, with a propensity
@@ -200,6 +234,14 @@ pub fn write_dsjson(out: &mut impl Write, event_id: &str, row: &LoggedDecision) 
             None => return refuse(LineProblem::UnknownAction(arm.to_string())),
         }
     }
+    let width = row.features.as_ref().map_or(0, |features| features.len() / arms.len().max(1));
+    let action = |(index, arm): (usize, &ArmId)| {
+        let mut action = serde_json::json!({"i": {"id": arm.number().to_string()}});
+        if let Some(features) = &row.features {
+            action["f"] = features[index * width..][..width].into();
+        }
+        action
+    };
     let event = serde_json::json!({
         "_label_cost": 0.0 - row.reward,
         "_label_probability": row.propensity,
@@ -210,7 +252,7 @@ pub fn write_dsjson(out: &mut impl Write, event_id: &str, row: &LoggedDecision) 
         "p": all.iter().map(|entry| entry.1).collect::<Vec<_>>(),
         "c": {
             "x": row.context,
-            "_multi": arms.iter().map(|arm| serde_json::json!({"i": {"id": arm.number().to_string()}})).collect::<Vec<_>>(),
+            "_multi": arms.iter().enumerate().map(action).collect::<Vec<_>>(),
         },
     });
     writeln!(out, "{event}").map_err(|source| LogError::io(Path::new("dsjson"), source))

@@ -1,5 +1,6 @@
 //! What can be wrong with a log, and where.
 
+use crate::error::Number;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -62,10 +63,10 @@ pub enum LineProblem {
     #[error("there is no {0}")]
     Missing(String),
     /// A propensity is not in (0, 1].
-    #[error("propensity {0} is outside (0, 1]")]
+    #[error("propensity {} is outside (0, 1]", Number(*.0))]
     Propensity(f64),
     /// A value is NaN, infinite or beyond ±1e100.
-    #[error("{what} is {value}, expected a number within ±1e100")]
+    #[error("{what} is {}, expected a number within ±1e100", Number(*value))]
     NotFinite {
         /// Which value.
         what: String,

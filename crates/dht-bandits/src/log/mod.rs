@@ -28,7 +28,8 @@ mod record;
 mod segments;
 
 use crate::arm::ArmId;
-use crate::error::{Error, Result};
+use crate::error::{Error, Number, Result};
+use crate::policy::{Featured, Request};
 use crate::validate::{check_bounded, check_context};
 use serde::{Deserialize, Serialize};
 
@@ -61,19 +62,43 @@ pub struct LoggedDecision {
     /// The logging policy's probability of each arm, where the log holds them all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probabilities: Option<Vec<(ArmId, f64)>>,
+    /// The features of the available arms, a row of the same length for each, in their order; `None` where arms have
+    /// none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<Vec<f64>>,
 }
 
 impl LoggedDecision {
     /// A row of which only the chosen arm's propensity is known.
     pub fn new(context: Vec<f64>, arm: ArmId, propensity: f64, reward: f64) -> Self {
-        Self { context, arm, propensity, reward, available: None, probabilities: None }
+        Self { context, arm, propensity, reward, available: None, probabilities: None, features: None }
+    }
+
+    /// What a policy was asked in this row: the context, and the available arms with their features.
+    ///
+    /// # Errors
+    /// Features without available arms, or of a number that is not the same for each; one that is not finite.
+    pub fn request(&self) -> Result<Request<'_>> {
+        let request = Request::new(&self.context);
+        match (&self.available, &self.features) {
+            (None, None) => Ok(request),
+            (Some(arms), None) => Ok(request.only(arms)),
+            (Some(arms), Some(features)) => {
+                let width = features.len() / arms.len().max(1);
+                Ok(request.featured(Featured::new(arms, features, width)?))
+            }
+            (None, Some(features)) => {
+                Err(Error::Dimension { what: "features without available arms", expected: 0, got: features.len() })
+            }
+        }
     }
 
     /// Refuses what no estimate can be computed from.
     ///
     /// # Errors
     /// A propensity outside (0, 1], a reward or context that is not finite or beyond ±1e100; probabilities that are
-    /// negative, do not sum to 1 within 1e-6, or contradict the propensity or the available arms.
+    /// negative, do not sum to 1 within 1e-6, or contradict the propensity or the available arms; features that
+    /// [`request`](Self::request) refuses, or beyond ±1e100.
     pub fn check(&self, round: usize) -> Result<()> {
         let propensity = self.propensity;
         if !(propensity > 0.0 && propensity <= 1.0) {
@@ -85,10 +110,15 @@ impl LoggedDecision {
         if self.available.as_ref().is_some_and(|arms| !arms.contains(&self.arm)) {
             return Err(inside(Error::UnknownArm { arm: self.arm }));
         }
+        if let Some(features) = &self.features {
+            self.request().map_err(inside)?;
+            check_context(features).map_err(inside)?;
+        }
         if let Some(probabilities) = &self.probabilities {
             check_distribution("the logging policy", probabilities).map_err(inside)?;
             let logged = probabilities.iter().find(|(arm, _)| *arm == self.arm).map_or(0.0, |entry| entry.1);
             if (logged - propensity).abs() > 1e-6 {
+                let (logged, propensity) = (Number(logged), Number(propensity));
                 let problem = format!("{} has {logged}, but its propensity is {propensity}", self.arm);
                 return Err(inside(Error::NotADistribution { what: "the logging policy", problem }));
             }
@@ -102,12 +132,12 @@ pub(crate) fn check_distribution(what: &'static str, probabilities: &[(ArmId, f6
     let refuse = |problem| Err(Error::NotADistribution { what, problem });
     for (position, (arm, probability)) in probabilities.iter().enumerate() {
         if !(0.0..=1.0 + 1e-9).contains(probability) {
-            return refuse(format!("{arm} has {probability}"));
+            return refuse(format!("{arm} has {}", Number(*probability)));
         }
         if probabilities[..position].iter().any(|(other, _)| other == arm) {
             return Err(Error::DuplicateArm { arm: *arm });
         }
     }
     let sum: f64 = probabilities.iter().map(|(_, probability)| probability).sum();
-    if (sum - 1.0).abs() <= 1e-6 { Ok(()) } else { refuse(format!("they sum to {sum}")) }
+    if (sum - 1.0).abs() <= 1e-6 { Ok(()) } else { refuse(format!("they sum to {}", Number(sum))) }
 }

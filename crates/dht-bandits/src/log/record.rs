@@ -60,6 +60,7 @@ impl DecisionRecord {
             reward,
             available: self.probabilities.as_ref().map(|all| all.iter().map(|(arm, _)| *arm).collect()),
             probabilities: self.probabilities.clone(),
+            features: None,
         }
     }
 }

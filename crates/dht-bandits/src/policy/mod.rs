@@ -16,12 +16,13 @@ mod baselines;
 mod choose;
 mod context_free;
 mod disjoint;
-mod forward;
+pub(crate) mod forward;
 mod hybrid;
 mod named;
 mod normalised;
 mod propensity;
 mod request;
+pub mod snapshot;
 mod top_k;
 
 use crate::clock::check_epoch;

@@ -1,7 +1,9 @@
 //! A policy with the scaling of its contexts.
 
+use super::propensity::UnreadDraws;
 use super::{Actions, ArmSet, Choice, Decision, Policy, Propensity, Request};
 use crate::arm::ArmId;
+use crate::arm_set::SlotSpace;
 use crate::clock::add_counts;
 use crate::error::{Error, Result};
 use crate::features::{Normalizer, NormalizerOptions};
@@ -107,6 +109,11 @@ impl<P: Policy + Clone> Normalised<P> {
         &self.inner
     }
 
+    /// The policy inside, to add and remove arms. What it is taught directly must be normalised.
+    pub fn inner_mut(&mut self) -> &mut P {
+        &mut self.inner
+    }
+
     /// What the policy inside learns from: the normalised context, and what follows it in a decision.
     fn scaled(&self, context: &[f64]) -> Result<Vec<f64>> {
         let raw = self.normalizer.dimension();
@@ -142,9 +149,27 @@ impl<P: Policy + Clone> Normalised<P> {
         Ok(())
     }
 
+    /// The arms of a request, all with the same probability, as long as there is no scaling.
+    fn uniform(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
+        // What the policy inside would refuse is refused now. Its own propensities, integrals perhaps, are not needed.
+        let scaled = self.scaled(request.context)?;
+        self.inner.select(&Request { context: &scaled, ..*request }, &mut UnreadDraws::default())?;
+        let all = |arms: &mut dyn ExactSizeIterator<Item = ArmId>| {
+            let probability = 1.0 / arms.len() as f64;
+            arms.map(|arm| Propensity::exact(arm, probability)).collect()
+        };
+        if let (Actions::Featured(featured), true) = (request.actions, self.inner.keeps_features()) {
+            return Ok(all(&mut featured.ids().iter().copied()));
+        }
+        let mut space = SlotSpace::default();
+        let arms = self.inner.arms();
+        let slots: Vec<usize> = arms.resolve(request.actions.available(), &mut space)?.iter().collect();
+        Ok(all(&mut slots.iter().map(|&slot| arms.id(slot))))
+    }
+
     /// Draws one of the arms uniformly, as long as there is no scaling.
     fn draw(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Decision> {
-        let propensities = self.propensities(request)?;
+        let propensities = self.uniform(request)?;
         let position = rng.random_range(0..propensities.len());
         let Propensity { arm, probability, .. } = propensities[position];
         let (version, epoch) = (self.version(), self.epoch());
@@ -206,13 +231,11 @@ impl<P: Policy + Clone> Policy for Normalised<P> {
 
     fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
         check_finite("context", request.context, self.dimension())?;
-        let scaled = self.scaled(request.context)?;
-        let mut propensities = self.inner.propensities(&Request { context: &scaled, ..*request })?;
         if !self.is_warm() {
-            let probability = 1.0 / propensities.len() as f64;
-            propensities.iter_mut().for_each(|entry| *entry = Propensity::exact(entry.arm, probability));
+            return self.uniform(request);
         }
-        Ok(propensities)
+        let scaled = self.scaled(request.context)?;
+        self.inner.propensities(&Request { context: &scaled, ..*request })
     }
 
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {

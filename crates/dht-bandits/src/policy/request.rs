@@ -3,8 +3,10 @@
 use crate::arm::{ArmId, Available};
 use crate::error::{Error, Result};
 use crate::validate::{check_finite, check_length};
+use nalgebra::{Dim, IsContiguous, Storage, Vector};
 
-/// What a policy is asked: a context, and the actions that may be chosen in it.
+/// What a policy is asked: a context, and the actions that may be chosen in it. Slices, vectors, arrays and nalgebra's
+/// vectors become requests by `into`.
 ///
 /// ```
 /// use dht_bandits::{Actions, ArmId, Request, policy::Featured};
@@ -128,6 +130,13 @@ impl<'a> From<&'a Vec<f64>> for Request<'a> {
 impl<'a, const N: usize> From<&'a [f64; N]> for Request<'a> {
     fn from(context: &'a [f64; N]) -> Self {
         Self::new(context)
+    }
+}
+
+/// Vectors of nalgebra whose values lie side by side: of any length, fixed or not, owned or columns of a matrix.
+impl<'a, D: Dim, S: Storage<f64, D> + IsContiguous> From<&'a Vector<f64, D, S>> for Request<'a> {
+    fn from(context: &'a Vector<f64, D, S>) -> Self {
+        Self::new(context.as_slice())
     }
 }
 

@@ -7,8 +7,8 @@ use super::logistic::{check_unit_reward, curvature, mode_step};
 use super::newton::{Problem, Workspace};
 use super::prior::TsPrior;
 use crate::arm_set::Slots;
+use crate::clock::Forgetting;
 use crate::error::{Error, Result};
-use crate::forgetting::Forgetting;
 use crate::gaussian::{LANES, Lanes, NaturalParameters, PanelLayout, Score};
 use crate::posterior::sealed::Sealed;
 use crate::validate::{

@@ -2,9 +2,9 @@
 
 use super::Posterior;
 use crate::arm_set::Slots;
+use crate::clock::Forgetting;
 use crate::clock::{add_counts, check_saved_count};
 use crate::error::{Error, Result};
-use crate::forgetting::Forgetting;
 use crate::gaussian::{Factors, NaturalParameters, Score, check_dimension, information_of, parts_of};
 use crate::posterior::sealed::Sealed;
 use crate::validate::{check_bounded, check_context, check_factor, check_parameter, check_precision, check_scalar};

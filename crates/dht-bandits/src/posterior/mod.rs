@@ -27,7 +27,7 @@ use rand::Rng;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use crate::forgetting::Forgetting;
+pub use crate::clock::Forgetting;
 pub use crate::gaussian::Score;
 pub(crate) use batch::{Sample, UpdateBatch};
 pub use diagonal_laplace::{DiagonalArmState, DiagonalLaplace, DiagonalLaplaceOptions};

@@ -16,9 +16,11 @@ pub(super) struct Problem<'a> {
 /// The memory in which it is solved; reused, so that only the first batch allocates.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Workspace {
-    /// The mode, after [`Problem::solve`].
+    /// The mode, after [`Problem::solve`]; until then its distance from the prior mean.
     pub(super) point: Vec<f64>,
     next: Vec<f64>,
+    /// The log-odds of each row at the prior mean.
+    odds: Vec<f64>,
     gradient: Vec<f64>,
     direction: Vec<f64>,
     /// The lower triangle of the Hessian, row by row, and then its Cholesky factor.
@@ -29,30 +31,30 @@ pub(super) struct Workspace {
 const STEPS: usize = 500;
 
 impl Problem<'_> {
-    fn rows(&self) -> impl Iterator<Item = (&[f64], f64, f64)> {
-        let rows = self.contexts.chunks_exact(self.mean.len());
-        rows.zip(self.rewards).zip(self.weights).map(|((row, &reward), &weight)| (row, reward, weight))
+    /// Each row with its log-odds at a distance from the prior mean, where they are `odds`, its reward and its weight.
+    fn rows<'a>(&'a self, odds: &'a [f64], distance: &'a [f64]) -> impl Iterator<Item = (&'a [f64], f64, f64, f64)> {
+        let rows = self.contexts.chunks_exact(self.mean.len()).zip(odds);
+        rows.zip(self.rewards)
+            .zip(self.weights)
+            .map(move |(((row, odds), &reward), &weight)| (row, odds + dot(row, distance), reward, weight))
     }
 
-    fn value(&self, point: &[f64]) -> f64 {
-        let prior: f64 = (self.mean.iter().zip(self.precision).zip(point))
-            .map(|((mean, precision), value)| 0.5 * precision * (value - mean) * (value - mean))
-            .sum();
-        let of_row = |(row, reward, weight): (&[f64], f64, f64)| weight * loss(dot(row, point), reward);
-        prior + self.rows().map(of_row).sum::<f64>()
+    fn value(&self, odds: &[f64], distance: &[f64]) -> f64 {
+        let squares = self.precision.iter().zip(distance).map(|(precision, value)| 0.5 * precision * value * value);
+        let losses = self.rows(odds, distance).map(|(_, log_odds, reward, weight)| weight * loss(log_odds, reward));
+        squares.sum::<f64>() + losses.sum::<f64>()
     }
 
     /// Gradient and Hessian at the point.
     fn differentiate(&self, space: &mut Workspace) {
-        let Workspace { point, gradient, hessian, .. } = space;
+        let Workspace { point, odds, gradient, hessian, .. } = space;
         gradient.clear();
-        gradient.extend((0..point.len()).map(|j| self.precision[j] * (point[j] - self.mean[j])));
+        gradient.extend(self.precision.iter().zip(&*point).map(|(precision, value)| precision * value));
         hessian.fill(0.0);
         for (j, precision) in self.precision.iter().enumerate() {
             hessian[packed(j) + j] = *precision;
         }
-        for (row, reward, weight) in self.rows() {
-            let log_odds = dot(row, point);
+        for (row, log_odds, reward, weight) in self.rows(odds, point) {
             let (slope, curvature) = (-weight * residual(log_odds, reward), weight * curvature(log_odds));
             gradient.iter_mut().zip(row).for_each(|(entry, value)| *entry += slope * value);
             for (j, value) in row.iter().enumerate() {
@@ -63,7 +65,8 @@ impl Problem<'_> {
         }
     }
 
-    /// Damped Newton from the prior mean: the objective is strictly convex, so each step halves until it descends.
+    /// Damped Newton from the prior mean: the objective is strictly convex, so each step halves until it descends. What is
+    /// moved is the distance from the mean, which keeps its digits where the mean is large and its precision high.
     ///
     /// # Errors
     /// Values so large that the objective overflows.
@@ -71,14 +74,16 @@ impl Problem<'_> {
         let dimension = self.mean.len();
         for vector in [&mut space.point, &mut space.next, &mut space.direction] {
             vector.clear();
-            vector.extend_from_slice(self.mean);
+            vector.resize(dimension, 0.0);
         }
+        space.odds.clear();
+        space.odds.extend(self.contexts.chunks_exact(dimension).map(|row| dot(row, self.mean)));
         space.hessian.resize(packed(dimension), 0.0);
-        let mut value = self.value(&space.point);
+        let mut value = self.value(&space.odds, &space.point);
         for _ in 0..STEPS {
             self.differentiate(space);
             factor(&mut space.hessian, dimension)?;
-            let Workspace { point, next, gradient, direction, hessian } = space;
+            let Workspace { point, next, odds, gradient, direction, hessian } = space;
             direction.copy_from_slice(gradient);
             solve_factored(hessian, direction);
             let decrement = dot(direction, gradient);
@@ -90,14 +95,14 @@ impl Problem<'_> {
             // Near the mode rounding hides the descent: the full step is taken, and is the last. All terms of the value
             // are positive and keep their digits, so that this holds however small it is.
             if decrement <= 1e-14 * value {
-                std::mem::swap(point, next);
+                point.iter_mut().zip(&*next).zip(self.mean).for_each(|((point, next), mean)| *point = mean + next);
                 return Ok(());
             }
-            let mut next_value = self.value(next);
+            let mut next_value = self.value(odds, next);
             while next_value > value - 0.25 * length * decrement && length > 1e-10 {
                 length *= 0.5;
                 step_along(point, direction, length, next);
-                next_value = self.value(next);
+                next_value = self.value(odds, next);
             }
             std::mem::swap(point, next);
             value = next_value;
@@ -173,5 +178,49 @@ mod tests {
         }
         let refused = factor(&mut [1.0, 2.0, 1.0], 2).unwrap_err();
         assert_eq!(refused, Error::NotPositiveDefinite { what: "Hessian", pivot: 1, value: -3.0 });
+    }
+
+    /// Linear congruential: numbers in (−1, 1).
+    fn numbers(state: &mut u64) -> f64 {
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (*state >> 11) as f64 * 2f64.powi(-52) - 1.0
+    }
+
+    #[test]
+    fn the_mode_is_found_where_the_mean_is_large_and_known_to_many_digits() {
+        let state = &mut 7;
+        for case in 0..300 {
+            let (dimension, count) = (17, 5);
+            // Scales of features over three decades, weights of the inverse scale, and all but certain rewards.
+            let scales: Vec<f64> = (0..dimension).map(|_| 10f64.powf(1.5 * numbers(state))).collect();
+            let mean: Vec<f64> = scales.iter().map(|scale| 30.0 * numbers(state) / scale).collect();
+            let precision: Vec<f64> =
+                scales.iter().map(|scale| scale * scale * 10f64.powf(5.0 + 5.0 * numbers(state))).collect();
+            let contexts: Vec<f64> =
+                (0..count).flat_map(|_| scales.clone()).map(|scale| scale * numbers(state)).collect();
+            let odds = |row: &[f64]| dot(row, &mean);
+            let rewards: Vec<f64> =
+                contexts.chunks(dimension).map(|row| if odds(row) > 0.0 { 1.0 } else { 0.0 }).collect();
+            let weights = vec![1.0; count];
+            let problem = Problem {
+                mean: &mean,
+                precision: &precision,
+                contexts: &contexts,
+                rewards: &rewards,
+                weights: &weights,
+            };
+            let mut space = Workspace::default();
+            let solved = problem.solve(&mut space);
+            assert_eq!(solved, Ok(()), "case {case}");
+            for (column, scale) in scales.iter().enumerate() {
+                let prior = precision[column] * (space.point[column] - mean[column]);
+                let rows = contexts.chunks(dimension).zip(&rewards);
+                let slope: f64 =
+                    rows.map(|(row, reward)| -residual(dot(row, &space.point), *reward) * row[column]).sum();
+                // What the mean's own digits allow.
+                let rounding = 1e-15 * precision[column] * mean[column].abs();
+                assert!((prior + slope).abs() <= 1e-9 * scale + rounding, "case {case}: {prior} {slope}");
+            }
+        }
     }
 }

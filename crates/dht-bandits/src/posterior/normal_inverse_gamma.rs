@@ -2,8 +2,8 @@
 
 use super::{Posterior, Ridge, RidgeArmState, RidgeOptions};
 use crate::arm_set::Slots;
+use crate::clock::Forgetting;
 use crate::error::{Error, Result};
-use crate::forgetting::Forgetting;
 use crate::gaussian::{NaturalParameters, Score};
 use crate::posterior::sealed::Sealed;
 use crate::validate::{LARGEST_SUM, check_bounded, check_parameter, check_sum};

@@ -2,9 +2,9 @@
 
 use super::{Posterior, scored_by_factors};
 use crate::arm_set::Slots;
+use crate::clock::Forgetting;
 use crate::clock::{add_counts, check_saved_count};
 use crate::error::{Error, Result};
-use crate::forgetting::Forgetting;
 use crate::gaussian::{
     Factors, Information, InformationState, NaturalParameters, Parts, Score, check_dimension, information_of, parts_of,
 };

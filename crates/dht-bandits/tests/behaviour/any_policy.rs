@@ -2,13 +2,13 @@
 
 use crate::support::{featured, normals, rng};
 use dht_bandits::{
-    Actions, ArmId, Error, LinUcb, Normalizer, Policy, Request, RidgeOptions, Ucb,
+    Actions, ArmId, Disjoint, Error, LinUcb, Normalizer, Policy, Request, RidgeOptions, Ucb,
     exploration::{Greedy, Softmax, SquareCb},
     features::NormalizerOptions,
     policy::{
         AnyPolicy, AnyRule, BetaThompson, ContextFree, Normalised, NormaliserSettings, PolicyKind, PolicySettings, Ucb1,
     },
-    posterior::Forgetting,
+    posterior::{DecayClock, DiscountedRidge, DiscountedRidgeOptions, Forgetting},
 };
 use rand_chacha::ChaCha8Rng;
 
@@ -27,6 +27,11 @@ fn every_kind() -> Vec<PolicySettings> {
     vec![
         of(Linear, ucb),
         PolicySettings { decay: Forgetting::new(0.9).unwrap(), seed: 9, ..of(Linear, thompson) },
+        PolicySettings {
+            decay: Forgetting::new(0.8).unwrap(),
+            clock: Some(DecayClock::Updates),
+            ..of(Linear, thompson)
+        },
         PolicySettings { normaliser, ..of(Linear, AnyRule::SquareCb(SquareCb::new(5.0))) },
         PolicySettings { prior_precision: 2.0, ..of(LinearNoise, thompson) },
         PolicySettings { prior_precision: 2.0, ..of(Logistic, softmax) },
@@ -83,7 +88,7 @@ fn settings_that_do_nothing_are_refused_by_name() {
         AnyPolicy::new(settings).unwrap_err().to_string()
     };
     type Change<'a> = (&'a str, &'a dyn Fn(&mut PolicySettings));
-    let changes: [Change<'_>; 11] = [
+    let changes: [Change<'_>; 13] = [
         ("features", &|settings| settings.features = 2),
         ("features", &|settings| settings.kind = PolicyKind::Hybrid),
         ("shared_prior_precision", &|settings| settings.shared_prior_precision = 2.0),
@@ -92,6 +97,11 @@ fn settings_that_do_nothing_are_refused_by_name() {
         ("exploration", &|settings| settings.kind = PolicyKind::ContextFree),
         ("decay", &|settings| {
             (settings.kind, settings.decay) = (PolicyKind::Logistic, Forgetting::new(0.5).unwrap());
+        }),
+        ("clock", &|settings| settings.clock = Some(DecayClock::Updates)),
+        ("clock", &|settings| {
+            (settings.kind, settings.clock) = (PolicyKind::DiagonalLogistic, Some(DecayClock::Time));
+            settings.decay = Forgetting::new(0.5).unwrap();
         }),
         ("alpha", &|settings| settings.exploration = Some(AnyRule::Ucb(Ucb { alpha: -1.0 }))),
         ("prior_precision", &|settings| settings.prior_precision = -1.0),
@@ -103,6 +113,68 @@ fn settings_that_do_nothing_are_refused_by_name() {
     for (name, change) in changes {
         let error = refused(change);
         assert!(error.contains(name), "{name}: {error}");
+    }
+}
+
+#[test]
+fn a_clock_in_the_settings_is_that_of_a_discounted_ridge() {
+    let forgetting = Forgetting::new(0.9).unwrap();
+    let rule = AnyRule::Ucb(Ucb { alpha: 0.5 });
+    for clock in [DecayClock::Updates, DecayClock::Time] {
+        let settings = PolicySettings {
+            prior_precision: 2.0,
+            decay: forgetting,
+            clock: Some(clock),
+            ..PolicySettings::new(PolicyKind::Linear, 2, 3, Some(rule))
+        };
+        let mut policy = AnyPolicy::new(settings).unwrap();
+        let options = DiscountedRidgeOptions { prior_precision: 2.0, forgetting, clock };
+        let mut same = Disjoint::<DiscountedRidge, _>::new(2, 3, options, rule).unwrap();
+        for round in 0..40u32 {
+            let context = [1.0, f64::from(round % 5)];
+            let (arm, reward) = (ArmId::new(u64::from(round % 2)), f64::from(round % 3));
+            policy.update(arm, &context, reward, 1.0).unwrap();
+            same.update(arm, &context, reward, 1.0).unwrap();
+            if clock == DecayClock::Time {
+                policy.elapse(0.5).unwrap();
+                same.elapse(0.5).unwrap();
+            }
+            // Saved and loaded, the clock goes on.
+            policy = serde_json::from_str(&serde_json::to_string(&policy).unwrap()).unwrap();
+        }
+        let request = Request::new(&[0.3, 1.0]);
+        let choice = policy.select(&request, &mut rng(1)).unwrap();
+        let expected = same.select(&request, &mut rng(1)).unwrap();
+        assert_eq!((choice.arm, choice.mean, choice.width), (expected.arm, expected.mean, expected.width));
+        assert!(policy.elapse(f64::NAN).is_err());
+        assert_eq!(policy.elapse(1.0).is_ok(), clock == DecayClock::Time);
+    }
+}
+
+#[test]
+fn arms_of_a_policy_from_settings_come_and_go() {
+    for settings in every_kind() {
+        let mut policy = AnyPolicy::new(settings.clone()).unwrap();
+        if settings.features > 0 && settings.kind != PolicyKind::Hybrid {
+            assert!(matches!(policy.add_arm(), Err(Error::Settings { .. })));
+            assert!(matches!(policy.remove_arm(ArmId::new(0)), Err(Error::Settings { .. })));
+            continue;
+        }
+        let (gone, new) = (ArmId::new(2), policy.add_arm().unwrap());
+        assert_eq!(new, ArmId::new(4));
+        policy.remove_arm(gone).unwrap();
+        assert_eq!(policy.remove_arm(gone), Err(Error::RemovedArm { arm: gone }));
+        let (arms, mut draws) = ([0, 1, 3, 4].map(ArmId::new), rng(3));
+        let (context, features) = (normals(&mut draws, 3), normals(&mut draws, 8));
+        let request = featured(&context, &arms, &features);
+        for number in 0..9 {
+            let decision = policy.decide(&request, &mut draws).unwrap();
+            assert_ne!(decision.arm(), gone);
+            policy.learn(&decision, f64::from(number % 2)).unwrap();
+        }
+        let saved = serde_json::to_string(&policy).unwrap();
+        let mut loaded: AnyPolicy = serde_json::from_str(&saved).unwrap();
+        assert_eq!(loaded.remove_arm(gone), Err(Error::RemovedArm { arm: gone }), "{settings:?}");
     }
 }
 
@@ -229,5 +301,29 @@ fn beta_thompson_sampling_has_its_propensities_and_refuses_rewards_outside_of_it
     for damaged in [text.replace("\"sum\":2.0", "\"sum\":7.0"), text.replace("\"weight\":3.0", "\"weight\":-3.0")] {
         assert_ne!(damaged, text);
         assert!(serde_json::from_str::<ContextFree<BetaThompson>>(&damaged).is_err());
+    }
+}
+
+#[test]
+fn before_its_scaling_is_frozen_a_policy_draws_uniformly_what_it_may_choose_and_refuses_what_it_will_refuse() {
+    let normaliser = Some(NormaliserSettings { warm_up: 9, bias: false, floor: 1e-9, clip: None });
+    for settings in every_kind() {
+        if matches!(settings.kind, PolicyKind::ContextFree | PolicyKind::Uniform) {
+            continue;
+        }
+        let policy = AnyPolicy::new(PolicySettings { normaliser, ..settings.clone() }).unwrap();
+        let (ids, mut draws) = ([3, 1].map(ArmId::new), rng(3));
+        let (context, features) = (normals(&mut draws, 3), normals(&mut draws, 4));
+        let request = featured(&context, &ids, &features);
+        let drawn = policy.propensities(&request).unwrap();
+        let mut arms: Vec<_> = drawn.iter().map(|entry| entry.arm.number()).collect();
+        arms.sort_unstable();
+        assert_eq!(arms, [1, 3], "{settings:?}");
+        assert!(drawn.iter().all(|entry| entry.probability == 0.5 && entry.standard_error == 0.0));
+        let needs_features = settings.features > 0;
+        assert_eq!(policy.decide(&Request::new(&context), &mut draws).is_err(), needs_features, "{settings:?}");
+        assert_eq!(policy.decide(&featured(&context, &ids, &features[..2]), &mut draws).is_err(), needs_features);
+        assert!(policy.decide(&Request::new(&context[..2]), &mut draws).is_err());
+        assert!(policy.decide(&Request::new(&context).only(&[]), &mut draws).is_err());
     }
 }

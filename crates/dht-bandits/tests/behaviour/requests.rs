@@ -139,3 +139,20 @@ fn square_cb_chooses_one_arm_and_refuses_slates_of_two() {
     assert_eq!(policy.decide_slate(1, &request, &mut rng(1)).unwrap().choices()[0].propensity, Some(0.5));
     assert!(matches!(policy.select_slate(2, &request, &mut rng(1)), Err(Error::Parameter { name: "positions", .. })));
 }
+
+#[test]
+fn vectors_of_nalgebra_are_contexts() {
+    use nalgebra::{DMatrix, DVector, SVector};
+    let mut policy = LinUcb::new(3, 2, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+    policy.update(ArmId::new(1), &[1.0, 0.2, -0.5], 1.0, 1.0).unwrap();
+    let values = [0.3, -1.0, 2.0];
+    let expected = policy.select(&Request::new(&values), &mut rng(1)).unwrap();
+    let dynamic = DVector::from_row_slice(&values);
+    let fixed = SVector::<f64, 3>::from(values);
+    let matrix = DMatrix::from_columns(&[DVector::zeros(3), dynamic.clone()]);
+    let column = matrix.column(1);
+    for request in [Request::from(&dynamic), Request::from(&fixed), Request::from(&column)] {
+        assert_eq!(policy.select(&request, &mut rng(1)), Ok(expected));
+    }
+    assert!(policy.decide(&(&DVector::from_element(2, 1.0)).into(), &mut rng(1)).is_err());
+}

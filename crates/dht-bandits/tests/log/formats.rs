@@ -12,7 +12,11 @@ fn rows() -> Vec<LoggedDecision> {
             let (arm, propensity) = all[number % 3];
             let context = vec![number as f64 / 3.0, -1e-17 * number as f64, 1e40];
             let (available, probabilities) = (Some(all.iter().map(|entry| entry.0).collect()), Some(all.clone()));
-            LoggedDecision { context, arm, propensity, reward: (number as f64).sin(), available, probabilities }
+            LoggedDecision {
+                available,
+                probabilities,
+                ..LoggedDecision::new(context, arm, propensity, (number as f64).sin())
+            }
         })
         .collect()
 }
@@ -81,7 +85,7 @@ fn rows_of_csv_that_cannot_be_used_are_named_and_the_rest_is_read() {
 }
 
 fn x_columns() -> DsjsonColumns {
-    DsjsonColumns { context: vec!["/x".to_owned()], arm: Some("/i/id".to_owned()) }
+    DsjsonColumns { context: vec!["/x".to_owned()], arm: Some("/i/id".to_owned()), ..DsjsonColumns::default() }
 }
 
 #[test]
@@ -108,7 +112,8 @@ const EVENT: &str = r#"{"_label_cost":-1,"_label_probability":0.8,"_label_Action
 
 fn user_columns(arm: Option<&str>) -> DsjsonColumns {
     let context = ["/User/age", "/User/member", "/User/country=DE", "/User/country=FR", "/User/income"];
-    DsjsonColumns { context: context.map(str::to_owned).to_vec(), arm: arm.map(str::to_owned) }
+    let context = context.map(str::to_owned).to_vec();
+    DsjsonColumns { context, arm: arm.map(str::to_owned), ..DsjsonColumns::default() }
 }
 
 #[test]
@@ -141,16 +146,20 @@ fn lines_of_dsjson_that_cannot_be_used_are_named_and_the_rest_is_read() {
         r#"{"RewardValue":1,"EventId":"13118d9b"}"#.to_owned(),                  // 13: no event
         "[]".to_owned(),                                                         // 14
         EVENT.replace("\"_label_Action\":2", "\"_label_Action\":0"),             // 15
+        EVENT.replace("[0.8,0.1,0.1]", "[0.6,0.3,0.1]"),                         // 16: not the label's
         EVENT.to_owned(),
     ];
     let text = lines.join("\n") + "\n" + &EVENT[..40];
     let mut rows = DsjsonRows::new(text.as_bytes(), "log.dsjson", user_columns(None));
     let read: Vec<_> = (&mut rows).collect();
     assert_eq!((rows.dangling_rewards(), rows.torn()), (1, 1));
-    assert_eq!(read.len(), 15);
-    assert!(read[0].is_ok() && read[14].is_ok());
-    let problems: Vec<_> = read[1..14].iter().map(line_of).collect();
-    assert_eq!(problems.iter().map(|entry| entry.0).collect::<Vec<_>>(), [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 15]);
+    assert_eq!(read.len(), 16);
+    assert!(read[0].is_ok() && read[15].is_ok());
+    let problems: Vec<_> = read[1..15].iter().map(line_of).collect();
+    assert_eq!(
+        problems.iter().map(|entry| entry.0).collect::<Vec<_>>(),
+        [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 15, 16]
+    );
     assert!(matches!(problems[0].1, LineProblem::Malformed(_)));
     assert_eq!(problems[1].1, LineProblem::Propensity(0.0));
     assert_eq!(problems[2].1, LineProblem::Propensity(1.5));
@@ -159,10 +168,98 @@ fn lines_of_dsjson_that_cannot_be_used_are_named_and_the_rest_is_read() {
     assert_eq!(problems[6].1, LineProblem::Missing("_label_cost".to_owned()));
     assert!(matches!(problems[10].1, LineProblem::NotFinite { .. }));
     assert!(matches!(problems[12].1, LineProblem::UnknownAction(_)));
+    assert!(matches!(&problems[13].1, LineProblem::Malformed(problem) if problem.contains("its propensity is 0.8")));
     // A list of another length than before is no context of the same policy.
     let lists = r#"{"_label_cost":0,"_label_probability":1,"_label_Action":1,"a":[1],"p":[1],"c":{"x":[1,2],"_multi":[{"i":{"id":"0"}}]}}"#;
     let text = format!("{lists}\n{}\n{lists}\n", lists.replace("[1,2]", "[1,2,3]"));
     let read: Vec<_> = DsjsonRows::new(text.as_bytes(), "log", x_columns()).collect();
     assert!(read[0].is_ok() && read[2].is_ok());
     assert!(matches!(line_of(&read[1]), (2, LineProblem::Malformed(_))));
+}
+
+/// The columns of the topics of articles.
+fn topic_columns() -> DsjsonColumns {
+    let actions = ["/Article/topic=a", "/Article/topic=b", "/Article/age"].map(str::to_owned).to_vec();
+    DsjsonColumns { actions, ..user_columns(Some("/Article/id")) }
+}
+
+#[test]
+fn features_of_actions_are_read_and_written() {
+    let event = EVENT.replace("\"topic\":\"b\"", "\"topic\":\"b\",\"age\":2.5");
+    let row = DsjsonRows::new(format!("{event}\n").as_bytes(), "log", topic_columns()).next().unwrap().unwrap();
+    assert_eq!(row.features.as_deref().unwrap(), [1.0, 0.0, 0.0, 0.0, 1.0, 2.5, 0.0, 0.0, 0.0]);
+    assert_eq!(row.context, [30.0, 1.0, 1.0, 0.0, 0.0]);
+    row.check(0).unwrap();
+    let mut text = Vec::new();
+    write_dsjson(&mut text, "1", &row).unwrap();
+    let columns = DsjsonColumns { actions: vec!["/f".to_owned()], ..x_columns() };
+    assert_eq!(DsjsonRows::new(&text[..], "log", columns).next().unwrap().unwrap(), row);
+    // Without columns for them they are left out, as before.
+    assert_eq!(DsjsonRows::new(&text[..], "log", x_columns()).next().unwrap().unwrap().features, None);
+}
+
+#[test]
+fn features_of_actions_that_cannot_be_used_are_named_with_their_line() {
+    let with = |first: &str, second: &str| {
+        format!(
+            r#"{{"_label_cost":0,"_label_probability":0.5,"_label_Action":1,"a":[1,2],"p":[0.5,0.5],"c":{{"x":[1],"_multi":[{{"i":{{"id":"0"}},"f":{first}}},{{"i":{{"id":"1"}},"f":{second}}}]}}}}"#
+        )
+    };
+    let lines = [
+        with("[1,2]", "[3,4]"),
+        with("[1,2]", "[3]"),          // 2: another length in the same event
+        with("[1,2,3]", "[3,4,5]"),    // 3: than in those before
+        with("[1,2]", "[3,\"four\"]"), // 4
+        with("[1,2]", "[3,1e200]"),    // 5
+        with("[]", "[]"),              // 6
+        with("[1,2]", "[5,6]"),
+        with("[1,2]", "[7,8]")[..90].to_owned(), // 8
+    ];
+    let text = lines.join("\n") + "\n";
+    let columns = DsjsonColumns { actions: vec!["/f".to_owned()], ..x_columns() };
+    let read: Vec<_> = DsjsonRows::new(text.as_bytes(), "log.dsjson", columns).collect();
+    assert_eq!(read.len(), 8);
+    assert_eq!(read[0].as_ref().unwrap().features.as_deref().unwrap(), [1.0, 2.0, 3.0, 4.0]);
+    assert_eq!(read[6].as_ref().unwrap().features.as_deref().unwrap(), [1.0, 2.0, 5.0, 6.0]);
+    let problems: Vec<_> = [1, 2, 3, 4, 5, 7].map(|index| line_of(&read[index])).into();
+    assert_eq!(problems.iter().map(|entry| entry.0).collect::<Vec<_>>(), [2, 3, 4, 5, 6, 8]);
+    for index in [0, 1, 2, 4, 5] {
+        assert!(matches!(problems[index].1, LineProblem::Malformed(_)), "{problems:?}");
+    }
+    assert!(matches!(problems[3].1, LineProblem::NotFinite { .. }), "{problems:?}");
+}
+
+#[test]
+fn rows_with_features_are_judged_and_replayed_by_policies_that_need_them() {
+    use dht_bandits::evaluation::{EvaluationSettings, Target, evaluate, replay};
+    use dht_bandits::{Error, RidgeOptions, Thompson, policy::SharedLinTs};
+    use rand::{RngExt, SeedableRng};
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(3);
+    // Three arms with new names in each round; what pays is their first feature.
+    let log: Vec<_> = (0..600)
+        .map(|round| {
+            let arms: Vec<_> = (0..3).map(|arm| ArmId::new(3 * round + arm)).collect();
+            let features: Vec<f64> = (0..6).map(|_| rng.random_range(-1.0..1.0)).collect();
+            let chosen = rng.random_range(0..3);
+            let mut row = LoggedDecision::new(Vec::new(), arms[chosen], 1.0 / 3.0, features[2 * chosen]);
+            row.probabilities = Some(arms.iter().map(|&arm| (arm, 1.0 / 3.0)).collect());
+            (row.available, row.features) = (Some(arms), Some(features));
+            row
+        })
+        .collect();
+    let (train, judge) = log.split_at(300);
+    let mut policy = SharedLinTs::shared(2, RidgeOptions::default(), Thompson { alpha: 0.1 }).unwrap();
+    let curve = replay(&mut policy, train, None, &mut rng).unwrap();
+    assert!((0.2..0.5).contains(&curve.acceptance) && policy.version() == curve.rewards.len() as u64);
+    let settings = EvaluationSettings { model: None, ..EvaluationSettings::default() };
+    let targets = [Target::of_policy("shared", &policy)];
+    let table = evaluate(&judge[..50], &targets, &settings, &mut rng).unwrap();
+    let (own, value) = (table.row("(the log)", "mean").unwrap(), table.row("shared", "SNIPS").unwrap());
+    // The best of three numbers from −1 to 1 is ½ on average.
+    assert!(value.estimate.value > own.estimate.value + 0.25, "{value:?}");
+    let mut broken = judge[0].clone();
+    broken.features.as_mut().unwrap().pop();
+    assert!(matches!(broken.check(4), Err(Error::InRound { round: 4, .. })));
+    broken.available = None;
+    assert!(broken.request().is_err() && broken.check(0).is_err());
 }

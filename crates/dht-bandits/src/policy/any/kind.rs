@@ -3,15 +3,12 @@
 use super::{AnyRule, PolicyKind, PolicySettings};
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
-use crate::policy::{
-    ArmSet, BetaThompson, Choice, ContextFree, Decision, Disjoint, Hybrid, HybridOptions, Policy, Propensity, Request,
-    TopK, Ucb1, Uniform,
-};
+use crate::policy::forward::chooses_as;
+use crate::policy::{BetaThompson, ContextFree, Disjoint, Hybrid, HybridOptions, Policy, TopK, Ucb1, Uniform};
 use crate::posterior::{
-    DiagonalLaplace, DiagonalLaplaceOptions, FullLaplace, FullLaplaceOptions, NormalInverseGamma,
-    NormalInverseGammaOptions, Ridge, RidgeOptions, TsPrior,
+    DecayClock, DiagonalLaplace, DiagonalLaplaceOptions, DiscountedRidge, DiscountedRidgeOptions, FullLaplace,
+    FullLaplaceOptions, NormalInverseGamma, NormalInverseGammaOptions, Ridge, RidgeOptions, TsPrior,
 };
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 /// One of them.
@@ -19,6 +16,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Kind {
     Linear(Disjoint<Ridge, AnyRule>),
+    LinearClock(Disjoint<DiscountedRidge, AnyRule>),
     LinearNoise(Disjoint<NormalInverseGamma, AnyRule>),
     Logistic(Disjoint<FullLaplace, AnyRule>),
     DiagonalLogistic(Disjoint<DiagonalLaplace, AnyRule>),
@@ -31,11 +29,17 @@ pub(super) enum Kind {
     Uniform(Uniform),
 }
 
+fn no_arms() -> Error {
+    let problem = "kind: arms of shared kinds come and go with the features of a request".to_owned();
+    Error::Settings { problem }
+}
+
 /// The same for each of them.
 macro_rules! each {
     ($self:expr, $policy:ident => $then:expr) => {
         match $self {
             Kind::Linear($policy) => $then,
+            Kind::LinearClock($policy) => $then,
             Kind::LinearNoise($policy) => $then,
             Kind::Logistic($policy) => $then,
             Kind::DiagonalLogistic($policy) => $then,
@@ -54,6 +58,7 @@ impl Kind {
     pub(super) fn new(settings: &PolicySettings) -> Result<Self> {
         let PolicySettings { kind, arms, prior_precision, decay, .. } = *settings;
         let (d, features) = (settings.scaled_dimension(), settings.features);
+        let both = d.saturating_add(features);
         let rule = || {
             let missing = || Error::Settings { problem: "exploration: missing".to_owned() };
             settings.exploration.ok_or_else(missing)
@@ -64,16 +69,20 @@ impl Kind {
         let diagonal = DiagonalLaplaceOptions { prior: TsPrior::Gaussian { prior_precision }, forgetting: decay };
         let hybrid = HybridOptions { prior_precision, shared_prior_precision: settings.shared_prior_precision };
         Ok(match kind {
-            PolicyKind::Linear => Self::Linear(Disjoint::new(d, arms, ridge, rule()?)?),
+            PolicyKind::Linear => match settings.clock {
+                None => Self::Linear(Disjoint::new(d, arms, ridge, rule()?)?),
+                Some(clock) => {
+                    let options = DiscountedRidgeOptions { prior_precision, forgetting: decay, clock };
+                    Self::LinearClock(Disjoint::new(d, arms, options, rule()?)?)
+                }
+            },
             PolicyKind::LinearNoise => Self::LinearNoise(Disjoint::new(d, arms, noise, rule()?)?),
             PolicyKind::Logistic => Self::Logistic(Disjoint::new(d, arms, full, rule()?)?),
             PolicyKind::DiagonalLogistic => Self::DiagonalLogistic(Disjoint::new(d, arms, diagonal, rule()?)?),
             PolicyKind::Hybrid => Self::Hybrid(Hybrid::new(d, features, arms, hybrid, rule()?)?),
-            PolicyKind::SharedLinear => Self::SharedLinear(TopK::shared(d + features, ridge, rule()?)?),
-            PolicyKind::SharedLogistic => Self::SharedLogistic(TopK::shared(d + features, full, rule()?)?),
-            PolicyKind::SharedDiagonalLogistic => {
-                Self::SharedDiagonalLogistic(TopK::shared(d + features, diagonal, rule()?)?)
-            }
+            PolicyKind::SharedLinear => Self::SharedLinear(TopK::shared(both, ridge, rule()?)?),
+            PolicyKind::SharedLogistic => Self::SharedLogistic(TopK::shared(both, full, rule()?)?),
+            PolicyKind::SharedDiagonalLogistic => Self::SharedDiagonalLogistic(TopK::shared(both, diagonal, rule()?)?),
             PolicyKind::ContextFree => match rule()? {
                 AnyRule::Ucb1(rule) => Self::Ucb1(ContextFree::new(arms, rule)?),
                 AnyRule::BetaThompson(rule) => Self::BetaThompson(ContextFree::new(arms, rule)?),
@@ -91,12 +100,59 @@ impl Kind {
         matches!(self, Self::SharedLinear(_) | Self::SharedLogistic(_) | Self::SharedDiagonalLogistic(_))
     }
 
+    fn inside(&self) -> &dyn Policy {
+        each!(self, policy => policy)
+    }
+
+    /// Adds an arm that has learned nothing.
+    pub(super) fn add_arm(&mut self) -> Result<ArmId> {
+        match self {
+            Self::Linear(policy) => policy.add_arm(),
+            Self::LinearClock(policy) => policy.add_arm(),
+            Self::LinearNoise(policy) => policy.add_arm(),
+            Self::Logistic(policy) => policy.add_arm(),
+            Self::DiagonalLogistic(policy) => policy.add_arm(),
+            Self::Hybrid(policy) => policy.add_arm(),
+            Self::Ucb1(policy) => policy.add_arm(),
+            Self::BetaThompson(policy) => policy.add_arm(),
+            Self::Uniform(policy) => policy.add_arm(),
+            Self::SharedLinear(_) | Self::SharedLogistic(_) | Self::SharedDiagonalLogistic(_) => Err(no_arms()),
+        }
+    }
+
+    /// Removes an arm for good.
+    pub(super) fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
+        match self {
+            Self::Linear(policy) => policy.remove_arm(arm),
+            Self::LinearClock(policy) => policy.remove_arm(arm),
+            Self::LinearNoise(policy) => policy.remove_arm(arm),
+            Self::Logistic(policy) => policy.remove_arm(arm),
+            Self::DiagonalLogistic(policy) => policy.remove_arm(arm),
+            Self::Hybrid(policy) => policy.remove_arm(arm),
+            Self::Ucb1(policy) => policy.remove_arm(arm),
+            Self::BetaThompson(policy) => policy.remove_arm(arm),
+            Self::Uniform(policy) => policy.remove_arm(arm),
+            Self::SharedLinear(_) | Self::SharedLogistic(_) | Self::SharedDiagonalLogistic(_) => Err(no_arms()),
+        }
+    }
+
+    /// Lets time pass where it lets evidence fade.
+    pub(super) fn elapse(&mut self, time: f64) -> Result<()> {
+        match self {
+            Self::LinearClock(policy) if policy.options().clock == DecayClock::Time => policy.elapse(time),
+            _ => Err(Error::Settings { problem: "clock: expected \"time\", for time to pass".to_owned() }),
+        }
+    }
+
     /// Whether this is a policy of these settings, whatever it has learned and whichever arms it has by now.
     pub(super) fn fits(&self, settings: &PolicySettings) -> bool {
         let Ok(blank) = Self::new(&PolicySettings { arms: 0, ..settings.clone() }) else { return false };
         let like = |rule: Option<&AnyRule>| rule == settings.exploration.as_ref();
         let same = match (self, &blank) {
             (Self::Linear(ours), Self::Linear(blank)) => {
+                like(Some(ours.exploration())) && ours.options() == blank.options()
+            }
+            (Self::LinearClock(ours), Self::LinearClock(blank)) => {
                 like(Some(ours.exploration())) && ours.options() == blank.options()
             }
             (Self::LinearNoise(ours), Self::LinearNoise(blank)) => {
@@ -136,33 +192,7 @@ impl Policy for Kind {
         each!(self, policy => Policy::dimension(policy))
     }
 
-    fn arms(&self) -> &ArmSet {
-        each!(self, policy => Policy::arms(policy))
-    }
-
-    fn version(&self) -> u64 {
-        each!(self, policy => Policy::version(policy))
-    }
-
-    fn epoch(&self) -> u64 {
-        each!(self, policy => Policy::epoch(policy))
-    }
-
-    fn keeps_features(&self) -> bool {
-        each!(self, policy => Policy::keeps_features(policy))
-    }
-
-    fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
-        each!(self, policy => Policy::select(policy, request, rng))
-    }
-
-    fn decide(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Decision> {
-        each!(self, policy => Policy::decide(policy, request, rng))
-    }
-
-    fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
-        each!(self, policy => Policy::propensities(policy, request))
-    }
+    chooses_as!(self => self.inside());
 
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         each!(self, policy => Policy::update(policy, arm, context, reward, weight))

@@ -4,13 +4,13 @@ mod kind;
 mod rule;
 mod settings;
 
-use super::{ArmSet, Choice, Decision, Normalised, Policy, Propensity, Request};
+use super::forward::chooses_as;
+use super::{Normalised, Policy};
 use crate::arm::ArmId;
+use crate::clock::Forgetting;
 use crate::error::{Error, Result};
 use crate::features::NormalizerOptions;
-use crate::forgetting::Forgetting;
 use crate::saved_state::{StateHeader, check_header, header_reader};
-use rand::Rng;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -50,16 +50,6 @@ enum Wrapped {
     Normalised(Normalised<Kind>),
 }
 
-/// The same for both.
-macro_rules! either {
-    ($self:expr, $policy:ident => $then:expr) => {
-        match $self {
-            Wrapped::Plain($policy) => $then,
-            Wrapped::Normalised($policy) => $then,
-        }
-    };
-}
-
 impl AnyPolicy {
     /// A policy that has learned nothing.
     ///
@@ -89,6 +79,46 @@ impl AnyPolicy {
     /// The settings it was made with.
     pub fn settings(&self) -> &PolicySettings {
         &self.settings
+    }
+
+    /// Adds an arm that has learned nothing.
+    ///
+    /// # Errors
+    /// [`Error::Settings`]: a shared kind, whose arms come and go with the features of a request. The arm of number 2⁶³ − 1
+    /// exists or existed.
+    pub fn add_arm(&mut self) -> Result<ArmId> {
+        self.kind_mut().add_arm()
+    }
+
+    /// Removes an arm for good: its id is never reused.
+    ///
+    /// # Errors
+    /// [`Error::Settings`]: a shared kind. The arm is unknown or removed already.
+    pub fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.kind_mut().remove_arm(arm)
+    }
+
+    /// Lets time pass for all arms where `clock = "time"`: evidence counts γ^`time` times as much. O(1). Rewards that wait
+    /// for a scaling are new when it is frozen.
+    ///
+    /// # Errors
+    /// [`Error::Settings`]: other settings. A time that is negative or not finite; a clock beyond 2⁵².
+    pub fn elapse(&mut self, time: f64) -> Result<()> {
+        self.kind_mut().elapse(time)
+    }
+
+    fn inside(&self) -> &dyn Policy {
+        match &self.policy {
+            Wrapped::Plain(policy) => policy,
+            Wrapped::Normalised(policy) => policy,
+        }
+    }
+
+    fn kind_mut(&mut self) -> &mut Kind {
+        match &mut self.policy {
+            Wrapped::Plain(kind) => kind,
+            Wrapped::Normalised(policy) => policy.inner_mut(),
+        }
     }
 
     /// The policy as a text of JSON.
@@ -147,36 +177,13 @@ impl Policy for AnyPolicy {
         self.settings.dimension
     }
 
-    fn arms(&self) -> &ArmSet {
-        either!(&self.policy, policy => policy.arms())
-    }
-
-    fn version(&self) -> u64 {
-        either!(&self.policy, policy => policy.version())
-    }
-
-    fn epoch(&self) -> u64 {
-        either!(&self.policy, policy => policy.epoch())
-    }
-
-    fn keeps_features(&self) -> bool {
-        either!(&self.policy, policy => policy.keeps_features())
-    }
-
-    fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
-        either!(&self.policy, policy => policy.select(request, rng))
-    }
-
-    fn decide(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Decision> {
-        either!(&self.policy, policy => policy.decide(request, rng))
-    }
-
-    fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
-        either!(&self.policy, policy => policy.propensities(request))
-    }
+    chooses_as!(self => self.inside());
 
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
-        either!(&mut self.policy, policy => policy.update(arm, context, reward, weight))
+        match &mut self.policy {
+            Wrapped::Plain(policy) => policy.update(arm, context, reward, weight),
+            Wrapped::Normalised(policy) => policy.update(arm, context, reward, weight),
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! The settings of a policy that is chosen at run time.
 
 use super::AnyRule;
+use crate::clock::Forgetting;
 use crate::error::{Error, Result};
 use crate::features::NormalizerOptions;
-use crate::forgetting::Forgetting;
+use crate::posterior::DecayClock;
 use serde::{Deserialize, Serialize};
 
 /// What is learned of arms.
@@ -72,6 +73,11 @@ pub struct PolicySettings {
     /// What an arm has learned counts so much at each of its updates; 1 forgets nothing.
     #[serde(default, alias = "discount")]
     pub decay: Forgetting,
+    /// With it all arms forget by one clock, those that are not chosen too ([`DiscountedRidge`](crate::posterior::DiscountedRidge)):
+    /// `"updates"`, of any arm, or `"time"`, which [`AnyPolicy::elapse`](super::AnyPolicy::elapse) lets pass. For `linear`
+    /// with a decay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<DecayClock>,
     /// The scaling of contexts; `None` takes them as they are.
     #[serde(default)]
     pub normaliser: Option<NormaliserSettings>,
@@ -117,6 +123,7 @@ impl PolicySettings {
             shared_prior_precision: 1.0,
             exploration,
             decay: Forgetting::NONE,
+            clock: None,
             normaliser: None,
             seed: 0,
         }
@@ -142,7 +149,7 @@ impl PolicySettings {
 
     /// The length of the context that the posterior sees, without features.
     pub(super) fn scaled_dimension(&self) -> usize {
-        self.dimension + usize::from(self.normaliser.is_some_and(|normaliser| normaliser.bias))
+        self.dimension.saturating_add(usize::from(self.normaliser.is_some_and(|normaliser| normaliser.bias)))
     }
 
     /// Refuses settings that the kind has no use for, so that nobody believes they do something.
@@ -171,6 +178,10 @@ impl PolicySettings {
         refuse(
             self.decay.is_none() || forgets,
             format!("decay: {} given, but this kind does not forget", self.decay.decay()),
+        )?;
+        refuse(
+            self.clock.is_none() || (kind == Linear && !self.decay.is_none()),
+            "clock: expected with kind = \"linear\" and a decay below 1 alone".to_owned(),
         )?;
         refuse(
             self.exploration.is_some() == (kind != Uniform),

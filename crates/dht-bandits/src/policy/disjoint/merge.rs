@@ -3,10 +3,10 @@
 use super::Disjoint;
 use crate::arm::ArmId;
 use crate::arm_set::{ArmRanges, check_number, check_removed};
+use crate::clock::Forgetting;
 use crate::clock::{add_counts, check_saved_count};
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
-use crate::forgetting::Forgetting;
 use crate::gaussian::NaturalParameters;
 use crate::posterior::{DiagonalLaplace, FullLaplace, Posterior, Ridge};
 use crate::saved_state::{StateHeader, check_header, header_reader};

@@ -8,10 +8,10 @@
 use super::Hybrid;
 use crate::arm::ArmId;
 use crate::arm_set::{ArmRanges, ArmSet, check_number, check_removed};
+use crate::clock::Forgetting;
 use crate::clock::{add_counts, check_saved_count};
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
-use crate::forgetting::Forgetting;
 use crate::gaussian::{Factors, NaturalParameters, Parts, information_of, parts_of};
 use crate::saved_state::{StateHeader, check_header, header_reader};
 use crate::validate::{check_factor, check_part};

@@ -37,9 +37,13 @@ pub(crate) fn inclusion_of(laws: &[Law], arm: usize, weights: &[f64]) -> f64 {
         }
         return ranks.expected(weights, ties);
     }
-    let (low, high) = domain(law, others(), weights);
+    // From where the law is centred, so that a narrow one far from 0 keeps its digits.
+    let centre = law.location();
+    let others: Vec<Law> = others().map(|other| other.less(centre)).collect();
+    let law = law.less(centre);
+    let (low, high) = domain(law, others.iter(), weights);
     // The others that lie above the domain's lower end with any probability; all else is below for certain.
-    let relevant: Vec<Law> = others().filter(|other| other.range().1 > low).copied().collect();
+    let relevant: Vec<Law> = others.into_iter().filter(|other| other.range().1 > low).collect();
     let mut integrand = |v: f64| {
         let density = law.density(v);
         if density == 0.0 {
@@ -203,6 +207,23 @@ mod tests {
 
     fn normals(arms: &[(f64, f64)]) -> Vec<Law> {
         arms.iter().map(|&(mean, deviation)| Law::Normal { mean, deviation }).collect()
+    }
+
+    #[test]
+    fn narrow_laws_far_from_zero_keep_their_digits() {
+        for (mean, width) in [(1.0, 1e-9), (1.0, 1e-13), (-1e6, 1e-6), (1e100, 1e88), (1e-3, 1e-14), (0.0, 1e-300)] {
+            // Gaps that are there to the bit.
+            let other = mean + 2.0 * width;
+            let gap = (other - mean) / width;
+            let laws = [Law::normal(mean, width), Law::normal(other, width)];
+            let got = inclusion(&laws, &[1.0]);
+            let expected = normal_distribution(-gap / std::f64::consts::SQRT_2);
+            assert!((got[0] - expected).abs() < 1e-10, "{mean} {width}: {got:?} {expected}");
+            assert!((got[0] + got[1] - 1.0).abs() < 1e-10, "{mean} {width}: {got:?}");
+        }
+        // Where no draw differs from the mean, what has the higher mean is chosen, and the same means share.
+        let laws = [Law::normal(0.5, 1e-300), Law::normal(0.0, 1e-300), Law::normal(0.5, 1e-200)];
+        assert_eq!(inclusion(&laws, &[1.0]), [0.5, f64::MIN_POSITIVE, 0.5]);
     }
 
     #[test]

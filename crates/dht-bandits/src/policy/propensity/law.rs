@@ -49,6 +49,25 @@ impl Law {
         Self::Student { location, scale, freedom, norm: 0.5 * PI.ln() - ratio }
     }
 
+    /// N(mean, deviation²); the mean where no draw would differ from it.
+    pub(crate) fn normal(mean: f64, deviation: f64) -> Self {
+        let reach = 8.8 * deviation;
+        if mean + reach == mean && mean - reach == mean { Self::Point(mean) } else { Self::Normal { mean, deviation } }
+    }
+
+    /// The law of the value less a number; a beta variate stays.
+    pub(super) fn less(self, number: f64) -> Self {
+        match self {
+            Self::Point(value) => Self::Point(value - number),
+            Self::Normal { mean, deviation } => Self::Normal { mean: mean - number, deviation },
+            Self::Gumbel { location, scale } => Self::Gumbel { location: location - number, scale },
+            Self::Student { location, scale, freedom, norm } => {
+                Self::Student { location: location - number, scale, freedom, norm }
+            }
+            Self::Beta { .. } => self,
+        }
+    }
+
     /// Where it is centred.
     pub(crate) fn location(&self) -> f64 {
         match *self {

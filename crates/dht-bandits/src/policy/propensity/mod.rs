@@ -16,7 +16,6 @@ use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::exploration::{Exploration, Selection, inverse_gap};
 use crate::gaussian::Score;
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use independent::{inclusion, inclusion_of};
@@ -59,11 +58,13 @@ pub(crate) fn laws<E: Exploration>(rule: &E, learned: u64, scores: &[FreeScore])
             Selection::Sampled { scale } if scale * width > 0.0 && freedom.is_finite() => {
                 Law::student(mean, scale * width, *freedom)
             }
-            Selection::Sampled { scale } if scale * width > 0.0 => Law::Normal { mean, deviation: scale * width },
+            Selection::Sampled { scale } if scale * width > 0.0 => Law::normal(mean, scale * width),
             Selection::Sampled { .. } => Law::Point(mean),
             Selection::Softmax { temperature } => Law::Gumbel { location: mean, scale: temperature },
             // The value is a function of the score: the generator is not asked.
-            Selection::Index | Selection::InverseGap { .. } => Law::Point(rule.value(*score, &mut NoDraws)),
+            Selection::Index | Selection::InverseGap { .. } => {
+                Law::Point(rule.value(*score, &mut UnreadDraws::default()))
+            }
         })
     };
     scores.iter().map(law).collect()
@@ -129,24 +130,30 @@ fn single<E: Exploration>(rule: &E, learned: u64, laws: &[Law], position: Option
     }
 }
 
-/// A generator for rules that draw nothing.
-struct NoDraws;
+/// A generator for calls whose draws nobody reads: SplitMix64, always the same.
+#[derive(Default)]
+pub(crate) struct UnreadDraws(u64);
 
-impl rand::rand_core::TryRng for NoDraws {
+impl rand::rand_core::TryRng for UnreadDraws {
     type Error = std::convert::Infallible;
 
     fn try_next_u32(&mut self) -> std::result::Result<u32, Self::Error> {
-        Ok(0)
+        self.try_next_u64().map(|value| (value >> 32) as u32)
     }
 
     fn try_next_u64(&mut self) -> std::result::Result<u64, Self::Error> {
-        Ok(0)
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        Ok(mixed ^ (mixed >> 31))
     }
 
     fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> std::result::Result<(), Self::Error> {
-        bytes.fill(0);
+        for chunk in bytes.chunks_mut(8) {
+            let value = self.try_next_u64()?;
+            chunk.iter_mut().zip(value.to_le_bytes()).for_each(|(byte, drawn)| *byte = drawn);
+        }
         Ok(())
     }
 }
-
-const _: fn(&mut NoDraws) -> &mut dyn Rng = |rng| rng;

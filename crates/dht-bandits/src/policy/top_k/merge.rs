@@ -3,9 +3,9 @@
 use super::{Sharing, TopK};
 use crate::arm::ArmId;
 use crate::arm_set::ArmSet;
+use crate::clock::Forgetting;
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
-use crate::forgetting::Forgetting;
 use crate::policy::{Delta, Disjoint};
 use crate::posterior::Posterior;
 

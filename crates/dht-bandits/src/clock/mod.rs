@@ -1,6 +1,11 @@
-//! Counts that cannot overflow, and the logical clock of a policy: how much it has learned, and in which scaling.
+//! Time: counts that cannot overflow, the logical clock of a policy (how much it has learned, and in which scaling), and how
+//! fast old evidence fades.
+
+mod forgetting;
 
 use crate::error::{Error, Result};
+
+pub use forgetting::Forgetting;
 
 /// The largest count of updates, 2⁶³ − 1.
 const LARGEST_COUNT: u64 = u64::MAX / 2;

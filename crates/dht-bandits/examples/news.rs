@@ -1,7 +1,7 @@
 //! A front page shows one of five articles to each reader. Clicks arrive minutes later, in bursts, in any order; an
 //! article is withdrawn and a new one comes; the policy survives a restart.
 //!
-//! cargo run --release -p dht-bandits --example article_recommendation
+//! cargo run --release -p dht-bandits --example news
 
 use dht_bandits::{
     Actions, ArmId, Decision, LinUcb, Normalizer, Observation, Request, RidgeOptions, Ucb,
@@ -37,45 +37,48 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     normalizer.freeze();
     let mut policy = LinUcb::new(3, 5, RidgeOptions::default(), Ucb { alpha: 0.5 })?;
     let mut waiting: Vec<(Decision, bool)> = Vec::new();
+    let (embargoed, withdrawn) = (ArmId::new(3), ArmId::new(4));
     let mut earned = [0u32; 4];
     for round in 0..8000 {
         let person = reader(&mut rng);
         let context = columns::with_bias(&normalizer.normalise(&person)?);
         // Article 3 may not be shown before noon.
-        let closed = [ArmId::new(3)];
+        let closed = [embargoed];
         let actions = if round % 2 == 0 { Actions::Except(&closed) } else { Actions::All };
         let decision = policy.decide(&Request { context: &context, actions }, &mut rng)?;
+        assert!(round % 2 == 1 || decision.arm() != embargoed, "shown before noon");
+        assert!(round <= 4000 || decision.arm() != withdrawn, "shown after it was withdrawn");
         let clicked = clicks(decision.arm(), person, &mut rng);
         earned[round / 2000] += u32::from(clicked);
         waiting.push((decision, clicked));
         if waiting.len() == 50 {
             let swap = rng.random_range(0..50);
             waiting.swap(0, swap);
+            // A click on what has been withdrawn in the meantime teaches nothing.
             let arrived = waiting.drain(..).filter(|(decision, _)| policy.arms().contains(decision.arm()));
             let batch: Vec<_> =
                 arrived.map(|(decision, clicked)| Observation::new(decision, f64::from(u8::from(clicked)))).collect();
             policy.learn_batch(&batch)?;
         }
         if round == 4000 {
-            policy.remove_arm(ArmId::new(4))?;
-            println!("article 4 is withdrawn, {} is new", policy.add_arm()?);
+            policy.remove_arm(withdrawn)?;
+            let new = policy.add_arm()?;
             let saved = serde_json::to_string(&policy)?;
             policy = serde_json::from_str(&saved)?;
-            println!("restarted from {} bytes at version {}", saved.len(), policy.version());
+            assert_eq!(serde_json::to_string(&policy)?, saved, "the same bits after a restart");
+            println!("{withdrawn} is withdrawn, {new} is new; restarted from {} bytes", saved.len());
         }
     }
     for (quarter, clicks) in earned.iter().enumerate() {
-        println!(
-            "rounds {:>4} to {:>4}: {:.3} clicks a view",
-            quarter * 2000,
-            quarter * 2000 + 1999,
-            f64::from(*clicks) / 2000.0
-        );
+        let (first, last) = (quarter * 2000, quarter * 2000 + 1999);
+        println!("rounds {first:>4} to {last:>4}: {:.3} clicks a view", f64::from(*clicks) / 2000.0);
     }
-    for age in [20.0, 60.0] {
+    assert!(earned[3] > earned[0], "what came of it: more clicks at the end than at first");
+    for (age, favourite) in [(20.0, 0), (45.0, 5), (69.0, 1)] {
         let context = columns::with_bias(&normalizer.normalise(&[age, 1.0])?);
         let choice = policy.select(&Request::new(&context), &mut rng)?;
         println!("a reader of {age} gets {}: mean {:.2}, width {:.2}", choice.arm, choice.mean, choice.width);
+        assert_eq!(choice.arm.number(), favourite);
     }
     Ok(())
 }

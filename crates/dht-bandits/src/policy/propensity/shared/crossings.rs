@@ -1,0 +1,206 @@
+//! Where values cross along a line, and with which probability an arm is the best, or shown, on it.
+
+use crate::policy::propensity::law::normal_distribution;
+use crate::policy::propensity::ranks::tied;
+
+/// Values are handled so many at a time.
+pub(super) const LANES: usize = 8;
+
+/// Rows of vectors as one row a coordinate, padded with zeros.
+pub(super) fn by_coordinate(rows: &[f64], rank: usize) -> Vec<f64> {
+    let count = (rows.len() / rank).next_multiple_of(LANES);
+    let mut columns = vec![0.0; count * rank];
+    for (index, row) in rows.chunks_exact(rank).enumerate() {
+        row.iter().enumerate().for_each(|(coordinate, value)| columns[coordinate * count + index] = *value);
+    }
+    columns
+}
+
+/// Adds the product of each vector with z.
+pub(super) fn add_products(columns: &[f64], z: &[f64], out: &mut [f64]) {
+    for (column, factor) in columns.chunks_exact(out.len()).zip(z) {
+        out.iter_mut().zip(column).for_each(|(value, part)| *value += factor * part);
+    }
+}
+
+/// The direction of the lines for one arm, and the slope of each value along them.
+pub(super) struct Direction {
+    pub(super) u: Vec<f64>,
+    slopes: Vec<f64>,
+    /// The arms whose values rise less, and those whose values rise more.
+    below: Crossings,
+    above: Option<Crossings>,
+    /// Others whose values rise as much.
+    level: Vec<usize>,
+}
+
+/// Where values cross that of an arm, relative to the point: (v − mine)·inverse, for some of them.
+struct Crossings {
+    inverse: Vec<f64>,
+    /// 0, or `NOWHERE` for those that are left out.
+    offset: Vec<f64>,
+}
+
+/// Below all crossings.
+const NOWHERE: f64 = -1e300;
+
+impl Crossings {
+    /// Those of positive slopes; the others are left out.
+    fn of(slopes: impl ExactSizeIterator<Item = f64>) -> Self {
+        let padded = slopes.len().next_multiple_of(LANES);
+        let (mut inverse, mut offset) = (vec![0.0; padded], vec![NOWHERE; padded]);
+        for (index, slope) in slopes.enumerate().filter(|(_, slope)| *slope > 0.0) {
+            (inverse[index], offset[index]) = (slope.recip().min(-NOWHERE), 0.0);
+        }
+        Self { inverse, offset }
+    }
+
+    fn largest(&self, values: &[f64], mine: f64) -> f64 {
+        let mut largest = [NOWHERE; LANES];
+        let parts = values.chunks_exact(LANES).zip(self.inverse.chunks_exact(LANES));
+        for ((values, inverse), offset) in parts.zip(self.offset.chunks_exact(LANES)) {
+            for lane in 0..LANES {
+                let crossing = (values[lane] - mine) * inverse[lane] + offset[lane];
+                largest[lane] = if crossing > largest[lane] { crossing } else { largest[lane] };
+            }
+        }
+        largest.into_iter().fold(NOWHERE, f64::max)
+    }
+}
+
+impl Direction {
+    pub(super) fn new(arm: usize, slopes: Vec<f64>, u: Vec<f64>) -> Self {
+        let (mine, is_above) = (slopes[arm], slopes.iter().any(|slope| *slope > slopes[arm]));
+        let below = Crossings::of(slopes.iter().map(|slope| mine - slope));
+        let above = is_above.then(|| Crossings::of(slopes.iter().map(|slope| slope - mine)));
+        let level = (0..slopes.len()).filter(|other| *other != arm && slopes[*other] == mine).collect();
+        Self { u, slopes, below, above, level }
+    }
+
+    /// The probability that the arm is the best along the line through a point, where the values are these; `along` is the
+    /// coordinate of that point on the line. The arm is the best between two crossings, or nowhere.
+    pub(super) fn best_along(&self, values: &[f64], arm: usize, along: f64) -> f64 {
+        let mine = values[arm];
+        if self.level.iter().any(|&other| values[other] > mine) {
+            return 0.0;
+        }
+        let ties = self.level.iter().filter(|&&other| values[other] == mine).count();
+        let low = along + self.below.largest(values, mine);
+        let high = self.above.as_ref().map_or(f64::INFINITY, |above| along - above.largest(values, mine));
+        if low < high { between(low, high) / (ties + 1) as f64 } else { 0.0 }
+    }
+
+    /// The probability that the arm is shown along such a line, by weights of ranks.
+    pub(super) fn shown_along(
+        &self,
+        values: &[f64],
+        arm: usize,
+        along: f64,
+        weights: &[f64],
+        events: &mut Vec<(f64, bool)>,
+    ) -> f64 {
+        events.clear();
+        // How many are above at the lower end of the line, and how many are equal everywhere.
+        let (mut above, mut ties) = (0, 0);
+        for (other, value) in values.iter().enumerate() {
+            if other == arm {
+                continue;
+            }
+            let slope = self.slopes[arm] - self.slopes[other];
+            let gap = values[arm] - value;
+            // The values cross at c = along − gap/slope.
+            if slope > 0.0 {
+                above += 1;
+                events.push((along - gap / slope, true));
+            } else if slope < 0.0 {
+                events.push((along - gap / slope, false));
+            } else if gap < 0.0 {
+                above += 1;
+            } else if gap == 0.0 {
+                ties += 1;
+            }
+        }
+        let rises = events.iter().all(|(_, falls)| *falls);
+        if rises && ties == 0 && weights.iter().all(|weight| *weight == 1.0) {
+            let always = above - events.len();
+            return shown_in_the_end(events, always, weights.len());
+        }
+        events.sort_unstable_by(|left, right| left.0.total_cmp(&right.0));
+        let (mut low, mut sum) = (f64::NEG_INFINITY, 0.0);
+        for &(crossing, falls) in events.iter() {
+            let weight = tied(weights, above, ties);
+            if weight > 0.0 {
+                sum += weight * between(low, crossing);
+            }
+            low = crossing;
+            if falls { above -= 1 } else { above += 1 }
+        }
+        sum + tied(weights, above, ties) * between(low, f64::INFINITY)
+    }
+}
+
+/// The probability that fewer than `shown` others are above, where `always` are so everywhere and the others fall below at
+/// their crossings, one after the other: the common case, without sorting.
+fn shown_in_the_end(crossings: &mut [(f64, bool)], always: usize, shown: usize) -> f64 {
+    if always >= shown {
+        return 0.0;
+    }
+    // The arm is shown once so many others at most are left above.
+    let left = shown - always - 1;
+    if crossings.len() <= left {
+        return 1.0;
+    }
+    let from = if left == 0 {
+        crossings.iter().map(|(crossing, _)| *crossing).fold(f64::NEG_INFINITY, f64::max)
+    } else {
+        crossings.select_nth_unstable_by(left, |one, other| other.0.total_cmp(&one.0)).1.0
+    };
+    normal_distribution(-from)
+}
+
+/// Φ(high) − Φ(low), from the nearer tail.
+fn between(low: f64, high: f64) -> f64 {
+    if low > 0.0 {
+        normal_distribution(-low) - normal_distribution(-high)
+    } else {
+        normal_distribution(high) - normal_distribution(low)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_without_sorting_gives_what_the_sweep_gives() {
+        let direction = Direction::new(0, vec![5.0, 1.0, -2.0, 0.5, 4.0, 2.0], vec![1.0]);
+        let values: Vec<f64> = (0..6).map(|index| (index as f64 * 2.3).sin()).collect();
+        for shown in 1..7 {
+            let weights = vec![1.0; shown];
+            let fast = direction.shown_along(&values, 0, 0.3, &weights, &mut Vec::new());
+            // A last weight a little off goes through the sweep.
+            let mut other = weights.clone();
+            other.push(1e-300);
+            let sweep = direction.shown_along(&values, 0, 0.3, &other, &mut Vec::new());
+            assert!((fast - sweep).abs() < 1e-14, "{shown}: {fast} {sweep}");
+        }
+    }
+
+    #[test]
+    fn the_best_between_two_crossings_is_what_the_sweep_finds() {
+        // Arms that rise more, less and as much, with equal values among the last.
+        let slopes = [1.0, 5.0, -2.0, 1.0, 0.5, 1.0, 3.0, -1.0, 0.0, 1.5];
+        for arm in 0..slopes.len() {
+            let direction = Direction::new(arm, slopes.to_vec(), vec![1.0]);
+            for case in 0..50 {
+                let mut values: Vec<f64> =
+                    (0..slopes.len()).map(|index| (index as f64 * 2.3 + f64::from(case)).sin()).collect();
+                values[3] = values[0];
+                let sweep = direction.shown_along(&values, arm, 0.3, &[1.0, 1e-300], &mut Vec::new());
+                values.resize(slopes.len().next_multiple_of(LANES), 0.0);
+                let best = direction.best_along(&values, arm, 0.3);
+                assert!((best - sweep).abs() < 1e-14, "arm {arm}, case {case}: {best} {sweep}");
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The arms of a shared model in as few coordinates as decide, and the direction of the lines for each.
+
+use super::crossings::Direction;
+use super::{SharedDraw, dot};
+
+/// Steps in which a direction is looked for.
+const STEPS: usize = 400;
+
+/// The rows in as few coordinates as they have: their differences span at most arms − 1 dimensions.
+pub(super) struct Lines {
+    pub(super) means: Vec<f64>,
+    pub(super) rows: Vec<f64>,
+    pub(super) rank: usize,
+}
+
+impl Lines {
+    /// Gram–Schmidt with pivoting on the centred rows: what all values share does not decide.
+    pub(super) fn new(draw: &SharedDraw) -> Self {
+        let count = draw.means.len();
+        let dimension = draw.rows.len() / count.max(1);
+        let mut centred = draw.rows.clone();
+        for column in 0..dimension {
+            let mean = (0..count).map(|arm| draw.rows[arm * dimension + column]).sum::<f64>() / count as f64;
+            (0..count).for_each(|arm| centred[arm * dimension + column] -= mean);
+        }
+        let mut basis: Vec<Vec<f64>> = Vec::new();
+        let mut left = centred.clone();
+        let mut largest = 0.0f64;
+        while basis.len() < dimension.min(count.saturating_sub(1)) {
+            let norms = left.chunks_exact(dimension).map(|row| dot(row, row).sqrt());
+            let Some((pivot, norm)) = norms.enumerate().max_by(|left, right| left.1.total_cmp(&right.1)) else { break };
+            largest = largest.max(norm);
+            if norm <= 1e-13 * largest || norm == 0.0 {
+                break;
+            }
+            let unit: Vec<f64> = left[pivot * dimension..][..dimension].iter().map(|value| value / norm).collect();
+            for row in left.chunks_exact_mut(dimension) {
+                let along = dot(row, &unit);
+                row.iter_mut().zip(&unit).for_each(|(value, unit)| *value -= along * unit);
+            }
+            basis.push(unit);
+        }
+        // Equal rows get equal coordinates, to the bit.
+        let rows = centred.chunks_exact(dimension.max(1)).flat_map(|row| basis.iter().map(move |unit| dot(row, unit)));
+        Self { means: draw.means.clone(), rows: rows.collect(), rank: basis.len() }
+    }
+
+    fn row(&self, arm: usize) -> &[f64] {
+        &self.rows[arm * self.rank..][..self.rank]
+    }
+
+    /// A direction along which the value of this arm rises against all others, if there is one, at the largest angle:
+    /// the point of least norm in the convex hull of the unit differences (Gilbert 1966).
+    pub(super) fn direction(&self, arm: usize) -> Direction {
+        let count = self.means.len();
+        let differences: Vec<Vec<f64>> = (0..count)
+            .filter(|other| self.row(*other) != self.row(arm))
+            .map(|other| {
+                let difference: Vec<f64> = self.row(arm).iter().zip(self.row(other)).map(|(a, b)| a - b).collect();
+                let norm = dot(&difference, &difference).sqrt();
+                difference.iter().map(|value| value / norm).collect()
+            })
+            .collect();
+        let mut point = vec![0.0; self.rank];
+        for difference in &differences {
+            point.iter_mut().zip(difference).for_each(|(value, part)| *value += part / differences.len() as f64);
+        }
+        // The point moves towards few of the differences: their products with all others are kept, so that a step takes
+        // one number a difference.
+        let mut gram: Vec<Option<Vec<f64>>> = vec![None; differences.len()];
+        let mut products: Vec<f64> = differences.iter().map(|difference| dot(&point, difference)).collect();
+        let mut square = dot(&point, &point);
+        for _ in 0..STEPS {
+            let lowest = products.iter().copied().enumerate().min_by(|left, right| left.1.total_cmp(&right.1));
+            let Some((vertex, least)) = lowest else { break };
+            if least >= 0.95 * square || square < 1e-24 {
+                break;
+            }
+            let away = square - 2.0 * least + 1.0;
+            let step = ((square - least) / away).clamp(0.0, 1.0);
+            point.iter_mut().zip(&differences[vertex]).for_each(|(value, part)| *value += step * (part - *value));
+            let row = gram[vertex]
+                .get_or_insert_with(|| differences.iter().map(|other| dot(other, &differences[vertex])).collect());
+            products.iter_mut().zip(row).for_each(|(product, new)| *product += step * (*new - *product));
+            square = dot(&point, &point);
+        }
+        let norm = dot(&point, &point).sqrt();
+        let mut u = vec![0.0; self.rank];
+        if norm > 1e-12 {
+            u.iter_mut().zip(&point).for_each(|(u, value)| *u = value / norm);
+        } else {
+            u[0] = 1.0;
+        }
+        Direction::new(arm, (0..count).map(|other| dot(self.row(other), &u)).collect(), u)
+    }
+}

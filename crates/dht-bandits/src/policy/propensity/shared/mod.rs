@@ -1,0 +1,156 @@
+//! Arms scored by one draw of shared weights: correlated Gaussian values.
+//!
+//! The values are m_a + g_a'z with z ~ N(0, I) and one row g_a an arm. No closed form exists for more than two arms: the
+//! probability of the best is that of an orthant. Along a line z = w + c·u, c ~ N(0, 1) and w ⟂ u, though, the values are
+//! straight lines in c, which cross where c is known, and the probability is exact. What is left, the mean over w, is taken
+//! over a lattice with random shifts (Genz & Bretz 2009, chapter 4), whose spread gives the standard error.
+//!
+//! u is chosen for each arm so that its value rises against all others, as far as such a u exists: it does for every
+//! arm that one draw can make the best, since the best arm of a linear model is a vertex of the convex hull of the
+//! arms' features. The arm is then best from some c on along every line, and its probability is positive on each.
+
+mod crossings;
+mod lattice;
+mod lines;
+
+use super::ranks::point_inclusion;
+use crossings::{Direction, LANES, add_products, by_coordinate};
+use lattice::Lattice;
+use lines::Lines;
+
+/// Random shifts of the lattice.
+const SHIFTS: usize = 8;
+/// Points of a lattice; lines, then, are `SHIFTS` times as many.
+const POINTS: usize = 256;
+/// The least probability that is given to an arm.
+const LEAST: f64 = 1e-12;
+
+/// The arms of a shared model.
+#[derive(Debug, Clone)]
+pub(crate) struct SharedDraw {
+    /// m, one an arm.
+    pub(crate) means: Vec<f64>,
+    /// g, (arms, d), row-major: a draw's deviation from m is g·z.
+    pub(crate) rows: Vec<f64>,
+}
+
+/// The probability that each arm is shown, and its standard error; `weights` by rank.
+pub(crate) fn inclusion_of_shared(draw: &SharedDraw, weights: &[f64]) -> Vec<(f64, f64)> {
+    let count = draw.means.len();
+    let lines = Lines::new(draw);
+    if lines.rank == 0 {
+        // Every draw moves all values alike.
+        return point_inclusion(&draw.means, weights).into_iter().map(|probability| (probability, 0.0)).collect();
+    }
+    let directions: Vec<Direction> = (0..count).map(|arm| lines.direction(arm)).collect();
+    let along_by_arm =
+        by_coordinate(&directions.iter().flat_map(|direction| direction.u.clone()).collect::<Vec<_>>(), lines.rank);
+    let rows = by_coordinate(&lines.rows, lines.rank);
+    let (shifts, points) = if lines.rank == 1 { (1, 1) } else { (SHIFTS, POINTS) };
+    let mut lattice = Lattice::new(lines.rank);
+    let mut means = vec![vec![0.0; count]; shifts];
+    let padded = count.next_multiple_of(LANES);
+    let (mut z, mut events) = (vec![0.0; lines.rank], Vec::new());
+    let (mut values, mut along) = (vec![0.0; padded], vec![0.0; padded]);
+    for means in &mut means {
+        lattice.shift();
+        for point in 0..points {
+            if lines.rank > 1 {
+                lattice.normals(point, &mut z);
+            }
+            values[..count].copy_from_slice(&lines.means);
+            along.fill(0.0);
+            add_products(&rows, &z, &mut values);
+            add_products(&along_by_arm, &z, &mut along);
+            for (arm, direction) in directions.iter().enumerate() {
+                let shown = if let [1.0] = weights {
+                    direction.best_along(&values, arm, along[arm])
+                } else {
+                    direction.shown_along(&values[..count], arm, along[arm], weights, &mut events)
+                };
+                means[arm] += shown / points as f64;
+            }
+        }
+    }
+    let positions: f64 = weights.iter().take(count).sum();
+    normalise(&means, positions)
+}
+
+/// Means and standard errors over shifts, (shifts, arms), so scaled that the probabilities sum to the number of positions.
+fn normalise(means: &[Vec<f64>], positions: f64) -> Vec<(f64, f64)> {
+    let count = means.len() as f64;
+    let entry = |arm: usize| {
+        let mean = means.iter().map(|shift| shift[arm]).sum::<f64>() / count;
+        let squares: f64 = means.iter().map(|shift| (shift[arm] - mean) * (shift[arm] - mean)).sum();
+        (mean.max(LEAST), (squares / (count * (count - 1.0).max(1.0))).sqrt())
+    };
+    let entries: Vec<_> = (0..means.first().map_or(0, Vec::len)).map(entry).collect();
+    let factor = positions / entries.iter().map(|(mean, _)| mean).sum::<f64>();
+    entries.into_iter().map(|(mean, error)| (mean * factor, error * factor)).collect()
+}
+
+fn dot(left: &[f64], right: &[f64]) -> f64 {
+    left.iter().zip(right).map(|(a, b)| a * b).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::law::normal_distribution;
+    use super::*;
+
+    /// Scores are linear: m = θ'x and g = x with unit covariance.
+    fn linear(theta: &[f64], rows: &[f64]) -> SharedDraw {
+        let means = rows.chunks_exact(theta.len()).map(|row| dot(row, theta)).collect();
+        SharedDraw { means, rows: rows.to_vec() }
+    }
+
+    #[test]
+    fn two_arms_have_their_closed_form() {
+        let draw = linear(&[0.4, -0.2, 1.0], &[1.0, 2.0, 0.5, -1.0, 0.5, 0.25]);
+        let gap = draw.means[0] - draw.means[1];
+        let expected = normal_distribution(gap / (4.0f64 + 2.25 + 0.0625).sqrt());
+        let got = inclusion_of_shared(&draw, &[1.0]);
+        assert!((got[0].0 - expected).abs() < 1e-14 && (got[0].0 + got[1].0 - 1.0).abs() < 1e-14, "{got:?}");
+    }
+
+    #[test]
+    fn three_arms_in_the_plane_have_the_angles_of_their_cones() {
+        // With θ = 0 the probability of a vertex is the angle of its normal cone over 2π: for a triangle π less the
+        // angle at the vertex.
+        let rows: [f64; 6] = [0.0, 0.0, 4.0, 0.0, 0.0, 3.0];
+        let got = inclusion_of_shared(&linear(&[0.0, 0.0], &rows), &[1.0]);
+        let angles = [std::f64::consts::FRAC_PI_2, 3f64.atan2(4.0), 4f64.atan2(3.0)];
+        for ((probability, error), angle) in got.iter().zip(angles) {
+            let expected = 0.5 - angle / std::f64::consts::TAU;
+            let gap = (probability - expected).abs();
+            assert!(gap < 5.0 * error + 1e-9 && *error < 2e-3, "{probability} ± {error}, {expected}");
+        }
+    }
+
+    #[test]
+    fn an_arm_inside_the_hull_is_never_best_and_equal_arms_share() {
+        let rows = [1.0, 0.0, -1.0, 0.0, 0.0, 1.0, 0.0, -1.0, 0.1, 0.1, 1.0, 0.0];
+        let got = inclusion_of_shared(&linear(&[0.3, 0.1], &rows), &[1.0]);
+        assert!(got[4].0 < 2e-12, "{got:?}");
+        assert_eq!(got[0].0, got[5].0);
+        assert!((got.iter().map(|(probability, _)| probability).sum::<f64>() - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_vertex_far_from_the_mean_is_rare_but_never_impossible() {
+        let rows = [1.0, 0.0, 0.0, 1.0, -1.0, -1.0];
+        let got = inclusion_of_shared(&linear(&[6.0, 0.0], &rows), &[1.0]);
+        // Arm 2 needs z₀ < −6 − z₁ − … : θ̃ in the cone of −1, −1.
+        assert!(got[2].0 > 1e-12 && got[2].0 < 1e-4, "{got:?}");
+    }
+
+    #[test]
+    fn all_of_two_slots_sum_to_two_and_a_slate_of_all_shows_all() {
+        let rows: Vec<f64> = (0..18).map(|index| (index as f64 * 1.7).sin()).collect();
+        let draw = linear(&[0.5, -0.5, 0.2], &rows);
+        let two = inclusion_of_shared(&draw, &[1.0, 1.0]);
+        assert!((two.iter().map(|(probability, _)| probability).sum::<f64>() - 2.0).abs() < 1e-12);
+        let all = inclusion_of_shared(&draw, &[1.0; 6]);
+        assert!(all.iter().all(|(probability, _)| (probability - 1.0).abs() < 1e-12), "{all:?}");
+    }
+}

@@ -1,0 +1,156 @@
+//! The propensities of the policies that wrap, forget, ignore contexts or come from settings, against what is drawn.
+
+use crate::support::{check, normals};
+use dht_bandits::{
+    ArmId, DiagonalLogisticTs, Disjoint, EpsilonGreedy, Hybrid, LinTs, Policy, Request, RidgeOptions, Thompson, TopK,
+    Ucb,
+    drift::{PageHinkley, ResetOnChange, SlidingWindow},
+    exploration::{Exploration, Greedy, Softmax, SquareCb},
+    features::NormalizerOptions,
+    policy::{
+        AnyPolicy, AnyRule, BetaThompson, ContextFree, Featured, Fixed, HybridOptions, LogisticUcb, NoisyLinTs,
+        Normalised, PolicyKind, PolicySettings, SharedLinUcb, Ucb1, Uniform,
+    },
+    posterior::{
+        DecayClock, DiagonalLaplaceOptions, DiscountedRidge, DiscountedRidgeOptions, Forgetting, FullLaplace,
+        FullLaplaceOptions, NormalInverseGammaOptions, Posterior, Ridge,
+    },
+};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+const ARMS: usize = 6;
+const THOMPSON: Thompson = Thompson { alpha: 0.8 };
+
+/// Rewards of 0 or 1 for all arms but two, so that means and widths differ.
+fn teach(policy: &mut dyn Policy, length: usize, rng: &mut ChaCha8Rng) {
+    for round in 0..30 {
+        let context = normals(rng, length);
+        let reward = f64::from(u8::from(round % 3 == 0));
+        policy.update(ArmId::new(round % ARMS as u64 * (round % 2)), &context, reward, 1.0).unwrap();
+    }
+}
+
+/// All arms, and some in an order of their own.
+fn check_both(name: &str, policy: &dyn Policy, context: &[f64], rng: &mut ChaCha8Rng) {
+    let some = [5, 1, 0, 2].map(ArmId::new);
+    check(name, policy, &Request::new(context), rng);
+    check(name, policy, &Request::new(context).only(&some), rng);
+}
+
+#[test]
+fn every_posterior_draws_as_its_propensities_say() {
+    fn disjoint<P: Posterior>(name: &str, options: P::Options, seed: u64) {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let context = normals(&mut rng, 3);
+        let mut policy = Disjoint::<P, _>::new(3, ARMS, options, THOMPSON).unwrap();
+        teach(&mut policy, 3, &mut rng);
+        check_both(name, &policy, &context, &mut rng);
+    }
+    let fading = RidgeOptions { forgetting: Forgetting::new(0.9).unwrap(), ..RidgeOptions::default() };
+    disjoint::<Ridge>("a ridge that forgets", fading, 31);
+    let forgetting = Forgetting::new(0.9).unwrap();
+    let one_clock = DiscountedRidgeOptions { prior_precision: 1.0, forgetting, clock: DecayClock::Updates };
+    disjoint::<DiscountedRidge>("one clock", one_clock, 32);
+    disjoint::<FullLaplace>("logistic", FullLaplaceOptions::default(), 33);
+    let mut rng = ChaCha8Rng::seed_from_u64(34);
+    let context = normals(&mut rng, 3);
+    let mut diagonal = DiagonalLogisticTs::new(3, ARMS, DiagonalLaplaceOptions::default(), THOMPSON).unwrap();
+    teach(&mut diagonal, 3, &mut rng);
+    check_both("diagonal logistic", &diagonal, &context, &mut rng);
+    let mut noisy = NoisyLinTs::new(3, ARMS, NormalInverseGammaOptions::default(), THOMPSON).unwrap();
+    teach(&mut noisy, 3, &mut rng);
+    check_both("learned noise", &noisy, &context, &mut rng);
+    let mut bound = LogisticUcb::new(3, ARMS, FullLaplaceOptions::default(), Ucb { alpha: 1.0 }).unwrap();
+    check_both("logistic UCB without rewards", &bound, &context, &mut rng);
+    teach(&mut bound, 3, &mut rng);
+    check_both("logistic UCB", &bound, &context, &mut rng);
+    let mut greedy = EpsilonGreedy::new(3, ARMS, RidgeOptions::default(), Greedy { epsilon: 0.2 }).unwrap();
+    teach(&mut greedy, 3, &mut rng);
+    check_both("ε-greedy", &greedy, &context, &mut rng);
+}
+
+#[test]
+fn policies_without_contexts_draw_as_their_propensities_say() {
+    let mut rng = ChaCha8Rng::seed_from_u64(41);
+    let mut beta = ContextFree::new(ARMS, BetaThompson::default()).unwrap();
+    check_both("Beta-Thompson without rewards", &beta, &[], &mut rng);
+    teach(&mut beta, 0, &mut rng);
+    check_both("Beta-Thompson", &beta, &[], &mut rng);
+    let mut ucb1 = ContextFree::new(ARMS, Ucb1::default()).unwrap();
+    check_both("UCB1 without rewards", &ucb1, &[], &mut rng);
+    teach(&mut ucb1, 0, &mut rng);
+    check_both("UCB1", &ucb1, &[], &mut rng);
+    check_both("uniform", &Uniform::new(2, ARMS).unwrap(), &[1.0, 2.0], &mut rng);
+    check_both("fixed", &Fixed::new(2, ARMS, ArmId::new(1)).unwrap(), &[1.0, 2.0], &mut rng);
+    let gone = Fixed::new(2, ARMS, ArmId::new(4)).unwrap();
+    check_both("fixed to an arm that may not be chosen", &gone, &[1.0, 2.0], &mut rng);
+}
+
+#[test]
+fn policies_around_policies_draw_as_their_propensities_say() {
+    let mut rng = ChaCha8Rng::seed_from_u64(51);
+    let context = normals(&mut rng, 3);
+    let linear = || LinTs::new(3, ARMS, RidgeOptions::default(), THOMPSON).unwrap();
+    let mut window = SlidingWindow::new(linear(), 12).unwrap();
+    teach(&mut window, 3, &mut rng);
+    check_both("a window", &window, &context, &mut rng);
+    let mut reset = ResetOnChange::new(linear(), PageHinkley::new(0.05, 50.0).unwrap());
+    teach(&mut reset, 3, &mut rng);
+    check_both("a change test", &reset, &context, &mut rng);
+    for warm_up in [10, 1000] {
+        let mut scaled = Normalised::new(linear(), 2, NormalizerOptions::default(), warm_up, true).unwrap();
+        teach(&mut scaled, 2, &mut rng);
+        check_both(&format!("a scaling after {warm_up}"), &scaled, &context[..2], &mut rng);
+    }
+    let mut boxed: Box<dyn Policy> = Box::new(linear());
+    teach(&mut boxed, 3, &mut rng);
+    check_both("a box", &boxed, &context, &mut rng);
+}
+
+/// Rules with something to draw, for policies whose arms have features.
+fn check_featured<E: Exploration>(name: &str, rule: E, rng: &mut ChaCha8Rng) {
+    let arms: Vec<_> = (0..ARMS as u64).map(ArmId::new).collect();
+    let (context, rows) = (normals(rng, 2), normals(rng, 3 * ARMS));
+    let request = Request::new(&context).featured(Featured::new(&arms, &rows, 3).unwrap());
+    let mut hybrid = Hybrid::new(2, 3, ARMS, HybridOptions::default(), rule.clone()).unwrap();
+    hybrid.update(ArmId::new(2), &context, &rows[..3], 1.0, 3.0).unwrap();
+    check(&format!("hybrid {name}"), &hybrid, &request, rng);
+    let mut shared = TopK::<Ridge, _>::shared(5, RidgeOptions::default(), rule.clone()).unwrap();
+    teach(&mut shared, 5, rng);
+    check(&format!("shared {name}"), &shared, &request, rng);
+    let mut logistic = TopK::<FullLaplace, _>::shared(5, FullLaplaceOptions::default(), rule).unwrap();
+    teach(&mut logistic, 5, rng);
+    check(&format!("shared logistic {name}"), &logistic, &request, rng);
+}
+
+#[test]
+fn every_rule_draws_as_its_propensities_say_where_arms_have_features() {
+    let mut rng = ChaCha8Rng::seed_from_u64(61);
+    check_featured("Thompson", THOMPSON, &mut rng);
+    check_featured("UCB", Ucb { alpha: 0.5 }, &mut rng);
+    check_featured("SquareCB", SquareCb::new(5.0), &mut rng);
+    check_featured("softmax", Softmax { temperature: 0.3 }, &mut rng);
+    check_featured("ε-greedy", Greedy { epsilon: 0.3 }, &mut rng);
+    // Nothing learned: all values are equal but for their widths.
+    let arms: Vec<_> = (0..ARMS as u64).map(ArmId::new).collect();
+    let rows: Vec<f64> = (0..ARMS).flat_map(|arm| [1.0, (arm / 2) as f64]).collect();
+    let request = Request::new(&[]).featured(Featured::new(&arms, &rows, 2).unwrap());
+    let new = SharedLinUcb::shared(2, RidgeOptions::default(), Ucb { alpha: 1.0 }).unwrap();
+    check("ties of shared arms", &new, &request, &mut rng);
+}
+
+#[test]
+fn policies_from_settings_draw_as_their_propensities_say() {
+    let mut rng = ChaCha8Rng::seed_from_u64(71);
+    let context = normals(&mut rng, 3);
+    use PolicyKind::{DiagonalLogistic, Linear, LinearNoise, Logistic};
+    for kind in [Linear, LinearNoise, Logistic, DiagonalLogistic] {
+        for rule in [AnyRule::Thompson(THOMPSON), AnyRule::SquareCb(SquareCb::new(5.0))] {
+            let settings = PolicySettings::new(kind, 3, ARMS, Some(rule));
+            let mut policy = AnyPolicy::new(settings).unwrap();
+            teach(&mut policy, 3, &mut rng);
+            check_both(&format!("{kind:?} {rule:?}"), &policy, &context, &mut rng);
+        }
+    }
+}
