@@ -119,7 +119,8 @@ fn through_a_drift(settings: LearnerSettings, share: f64, bias: f64) -> Result<(
             cost += COSTS[stage];
         }
         late.push_back((id, label));
-        if let Some((id, label)) = late.pop_front_if(|_| at >= 50)
+        if late.len() > 50
+            && let Some((id, label)) = late.pop_front()
             && rng.random_bool(share)
         {
             learner.label(id, label)?;

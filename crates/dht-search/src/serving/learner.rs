@@ -1,17 +1,4 @@
-//! A contextual bandit in service: it goes on deciding where texts leave, and learns from labels that come late.
-//!
-//! ```text
-//!  text ─▶ stage 0 ─▶ stage 1 ─▶ … ─▶ last      at each stage: ln p ─▶ scaling of the stage ─▶ 1 − max p < threshold? leave
-//!                                   │
-//!                        Decision { stage, propensity }          label, any time later
-//!                                   └────────────▶ waiting ──────────┴─▶ window ─▶ scalings, every so many labels
-//! ```
-//!
-//! The arms are the stages, the context is what the stages say, the reward is whether the answer is right, less the price of its
-//! cost. The class that a stage would have answered is known for every stage that a text has passed, so that a label tells about all of them, and
-//! only going on explores: a share of the texts runs all stages, which costs no accuracy, and no more FLOPs than that share.
-//! Since a label is weighed by nothing but its own likelihood, what it teaches does not depend on how its text was chosen where the
-//! scaling fits; importance weights made it worse on real texts.
+//! A contextual bandit in service.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -188,7 +175,20 @@ struct Answers {
     stages: Vec<Vec<f64>>,
 }
 
-/// Decides and learns; see the [module](self).
+/// A contextual bandit in service: it goes on deciding where texts leave, and learns from labels that come late.
+///
+/// ```text
+///  text ─▶ stage 0 ─▶ stage 1 ─▶ … ─▶ last      at each stage: ln p ─▶ scaling of the stage ─▶ 1 − max p < threshold? leave
+///                                   │
+///                        Decision { stage, propensity }          label, any time later
+///                                   └────────────▶ waiting ──────────┴─▶ window ─▶ scalings, every so many labels
+/// ```
+///
+/// The arms are the stages, the context is what the stages say, the reward is whether the answer is right, less the price of its
+/// cost. The class that a stage would have answered is known for every stage that a text has passed, so that a label tells about all of them, and
+/// only going on explores: a share of the texts runs all stages, which costs no accuracy, and no more FLOPs than that share.
+/// Since a label is weighed by nothing but its own likelihood, what it teaches does not depend on how its text was chosen where the
+/// scaling fits; importance weights made it worse on real texts.
 ///
 /// It is one value without threads: a service keeps it behind a lock, takes a [`policy`](Self::policy) for a batch and
 /// [records](Self::record) what the batch did. It is saved and loaded with serde, decisions that wait for labels included.

@@ -145,7 +145,7 @@ impl FrozenExits {
     fn loss(&mut self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<(Tensor, Vec<usize>)> {
         let (model, reads_teacher) = (self.model.model(), self.reads_teacher());
         let BatchStates { exits, own: teacher, ran } = self.states.of(model, batch, reads_teacher)?;
-        let logits = |(exit, hidden)| Ok(model.exits.at(exit).logits(hidden, ctx)?);
+        let logits = |(exit, hidden)| model.exits.at(exit).logits(hidden, ctx);
         let logits = exits.iter().enumerate().map(logits).collect::<Result<Vec<Tensor>>>()?;
         let of_exit = |logits: &Tensor| -> Result<Tensor> {
             let labels = || cross_entropy(logits, &batch.labels);
