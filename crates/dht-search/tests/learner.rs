@@ -291,6 +291,19 @@ fn an_engine_answers_as_before_until_it_learns_and_goes_on_where_it_was() -> Res
     assert_eq!(expected, found);
     assert!(resumed.label(after[0].decision.id, "good").is_ok(), "it waited");
     assert!(matches!(resumed.label(found[1].decision.id, "sports"), Err(Error::Setting { field: "label", .. })));
+    // A file that was changed is refused and does not panic later.
+    for (path, value) in [
+        ("/policy/scalings", serde_json::json!([])),
+        ("/policy/scalings/1/biases", serde_json::json!([0.0])),
+        ("/policy/exploration", serde_json::json!(2.0)),
+        ("/settings/window", serde_json::json!(0)),
+    ] {
+        let mut changed: serde_json::Value = serde_json::from_str(&stored).expect("json");
+        *changed.pointer_mut(path).expect("a field") = value;
+        let changed = serde_json::from_value(changed).expect("a learner");
+        let refused = LearningEngine::resumed(engine.clone(), changed);
+        assert!(matches!(refused, Err(Error::Setting { .. })), "{path}");
+    }
     let other = Learner::new(2, 2, LearnerSettings::default())?;
     assert!(LearningEngine::resumed(engine, other).is_err());
     Ok(())

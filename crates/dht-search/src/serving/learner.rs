@@ -238,6 +238,29 @@ impl Learner {
         })
     }
 
+    /// Refuses what was loaded and does not fit together.
+    pub(super) fn check(&self, stages: usize, classes: usize) -> Result<()> {
+        self.settings.check()?;
+        let Policy { threshold, exploration, scalings, .. } = &self.policy;
+        if scalings.len() != stages {
+            return Err(Error::setting("stages of the learner", stages.to_string(), scalings.len()));
+        }
+        let of_classes = |scaling: &&ClassScaling| scaling.biases.len() != classes;
+        if let Some(got) = scalings.iter().find(of_classes).map(|scaling| scaling.biases.len()) {
+            return Err(Error::setting("classes of the learner", classes.to_string(), got));
+        }
+        for (field, got) in [("threshold", threshold), ("exploration", exploration)] {
+            if !(0.0..=1.0).contains(got) {
+                return Err(Error::setting(field, "0 to 1", got));
+            }
+        }
+        let mut numbers = scalings.iter().flat_map(|scaling| scaling.biases.iter().chain([&scaling.scale]));
+        match numbers.find(|number| !number.is_finite()) {
+            Some(got) => Err(Error::setting("scaling", "finite numbers", got)),
+            None => Ok(()),
+        }
+    }
+
     /// What decides now.
     pub fn policy(&self) -> &Policy {
         &self.policy

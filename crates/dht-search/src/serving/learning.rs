@@ -64,19 +64,14 @@ impl LearningEngine {
     /// A service that goes on with a learner that was saved.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a learner of other stages or classes, and a model whose router is no threshold on the confidence.
+    /// [`Error::Setting`] for a learner of other stages or classes or with numbers out of range, and a model whose router is no threshold on the confidence.
     pub fn resumed(engine: Engine, learner: Learner) -> Result<Self> {
         let model = engine.model();
         if LeavingRule::of(model.settings().router) != Some(LeavingRule::Confidence) {
             return Err(Error::setting("router", "a threshold on the confidence", "another"));
         }
         let stages = model.space().exits().len() + usize::from(model.front().is_some());
-        let of = |stages: usize, classes: usize| format!("{stages} stages of {classes} classes");
-        let scalings = learner.policy().scalings();
-        let (expected, got) = (of(stages, model.model().classes()), of(scalings.len(), scalings[0].biases.len()));
-        if expected != got {
-            return Err(Error::setting("learner", expected, got));
-        }
+        learner.check(stages, model.model().classes())?;
         Ok(Self { engine, learner: Mutex::new(learner) })
     }
 
