@@ -44,12 +44,12 @@ fn block(record: &DriftRecord) -> String {
     let mut sides = [Side::Right; 7];
     sides[0] = Side::Left;
     format!(
-        "{} texts of {before}, then {} of {after}; labels come {} texts late; models of {} seeds, wanted cost {}. The first {} and {} texts of \
+        "{} texts of {before}, then {} of {after}; labels come {} texts late; seeds of the models {}, wanted cost {}. The first {} and {} texts of \
          a stretch are not scored. Intervals: 95 %, paired over texts and seeds.\n\n{}\n",
         record.texts[0],
         record.texts[1],
         record.late,
-        record.seeds.len(),
+        record.seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", "),
         record.cost,
         record.left_out[0],
         record.left_out[1],
