@@ -57,20 +57,9 @@ pub enum Error {
         /// The file's checksum.
         found: String,
     },
-    /// A device that this build does not support.
-    #[error("--device {device}: this build has no {device} support; build with `--features {device}`")]
-    DeviceNotBuilt {
-        /// The device, and the feature that supports it.
-        device: &'static str,
-    },
-    /// A device that cannot be opened.
-    #[error("--device {device}: {source}")]
-    Device {
-        /// The device.
-        device: &'static str,
-        /// candle's error.
-        source: candle_core::Error,
-    },
+    /// An error of what the examples share with the command `dht`: devices.
+    #[error(transparent)]
+    Command(#[from] dht_cli::Error),
     /// A file or directory could not be read or written.
     #[error("{path}: {source}", path = path.display())]
     Io {

@@ -5,33 +5,28 @@
 //! ```
 
 mod corpus;
-mod device;
 mod error;
-mod exit_code;
 mod experiment;
 mod figures;
 #[cfg(test)]
 mod fixture;
 mod output_dir;
-mod progress;
 mod published;
 mod readme;
 mod recipe;
 pub mod record;
 mod report;
 mod reproduction;
+mod run_example;
 mod tables;
 
 pub use corpus::{Difficulty, GeneratedText, LABELS, generate, generate_noisy, vocabulary, write_csv};
-pub use device::DeviceChoice;
 pub use error::{Error, RecordProblem, Result};
-pub use exit_code::{exit_code, run_example};
 pub use experiment::{
     Arguments, DataSource, Decision, DispatchChoice, Model, RunData, RunPlan, SettingsChoice, command_of, run,
 };
 pub use figures::{FIGURES, draw_figures, drift_figure};
 pub use output_dir::Start;
-pub use progress::{RouteTally, TrainingProgress, report};
 pub use readme::{README_END, README_START, with_numbers};
 pub use recipe::{DriftArguments, RecipeArguments, drift, recipe};
 pub use report::{
@@ -40,8 +35,5 @@ pub use report::{
     write_reproduction, write_reproduction_figures,
 };
 pub use reproduction::{ReproductionArguments, reproduce};
+pub use run_example::run_example;
 pub use tables::{Row, markdown_table, reproduction_csv, reproduction_markdown, reproduction_text, rows, text_table};
-
-/// Training steps free and allocate tensors of the same sizes all the time; mimalloc keeps their pages.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -26,9 +26,9 @@ use super::search_plan::PlannedSearch;
 use crate::error::{Error, Result};
 use crate::figures::draw_figures;
 use crate::output_dir::{OutputDir, RunManifest, Start};
-use crate::progress::{TrainingProgress, report};
 use crate::record::{DynamicResult, ModelRecord, ModelResult, RouteCounts, RunRecord, SearchResult, this_machine};
 use crate::tables::{DEVIATIONS, text_table};
+use dht_cli::{TrainingProgress, report};
 
 /// Bins of the loss curves of the full and truncated models.
 const LOSS_BINS: usize = 100;

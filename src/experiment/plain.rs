@@ -12,8 +12,8 @@ use dht_transformer::{
 
 use super::job::{CLASSIFIERS, Job, pooling, rng};
 use crate::error::Result;
-use crate::progress::TrainingProgress;
 use crate::record::ModelResult;
+use dht_cli::TrainingProgress;
 
 /// A trained and tested model of fixed depth. The time of its predictions is measured later, beside the other models'.
 pub(super) struct Plain {

@@ -7,9 +7,9 @@ use dht_search::{Preset, SpaceConfig, space::FULL_EPOCHS_BEFORE_FREEZING};
 use dht_transformer::{BertConfig, data::Column};
 
 use super::choices::{DataSource, Decision, DispatchChoice, Model, SettingsChoice};
-use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::output_dir::Start;
+use dht_cli::DeviceChoice;
 
 /// The default maximum length in tokens; less where the model has fewer positions.
 const MAX_LENGTH: usize = 128;

@@ -16,8 +16,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use crate::error::{Error, Result};
-use crate::progress::report;
 use crate::record::{DriftComparison, DriftRecord, DriftWay, Interval};
+use dht_cli::report;
 
 /// Texts in a batch.
 const BATCH: usize = 64;

@@ -15,8 +15,8 @@ use dht_transformer::{EncodedDataset, TextClassifier, train::metrics::paired_boo
 
 use crate::error::{Error, Result};
 use crate::experiment::{Arguments, Model, RunData, RunPlan, accelerate_settings, flops, rng};
-use crate::progress::report;
 use crate::record::{RecipeRecord, Trial};
+use dht_cli::report;
 use variants::{DEFAULT, Variant, variants};
 
 pub use drift::{DriftArguments, drift};

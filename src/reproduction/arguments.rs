@@ -6,9 +6,9 @@ use clap::Parser;
 use dht_transformer::{data::Column, storage::file_sha256};
 
 use super::units::{Selection, Unit};
-use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::experiment::{Arguments, Model, RunPlan};
+use dht_cli::DeviceChoice;
 
 /// The largest number of seeds.
 const MOST_SEEDS: u64 = 100;

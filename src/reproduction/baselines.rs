@@ -16,8 +16,8 @@ use super::units::Unit;
 use super::worker::Worker;
 use crate::error::Result;
 use crate::experiment::{CLASSIFIERS, pooling, rng, train_settings};
-use crate::progress::TrainingProgress;
 use crate::record::{RouteCounts, RowGroup};
+use dht_cli::TrainingProgress;
 
 impl Worker<'_> {
     /// The first layers, distilled from the full model.

@@ -18,10 +18,10 @@ use super::worker::Worker;
 use crate::error::{Error, Result};
 use crate::experiment::{RunData, encoder, model_record, print};
 use crate::output_dir::lock;
-use crate::progress::report;
 use crate::record::{ReproductionRecord, RowRecord, this_machine};
 use crate::report::write_reproduction;
 use crate::tables::reproduction_text;
+use dht_cli::report;
 
 /// The last line of a process's standard error that starts so is the reason of its failure.
 const ERROR: &str = "error: ";

@@ -23,8 +23,8 @@ use super::options::{TIMED_PASSES, TIMED_ROWS};
 use super::units::Unit;
 use crate::error::{Error, Result};
 use crate::experiment::{CLASSIFIERS, RunData, RunPlan, encoder, flops, pooling, rng, train_settings};
-use crate::progress::TrainingProgress;
 use crate::record::RowGroup;
+use dht_cli::TrainingProgress;
 
 /// Bins of the full model's loss curve.
 const LOSS_BINS: usize = 100;

@@ -1,29 +1,9 @@
-//! The main function of the examples: arguments in, exit code out.
+//! The exit code of a program.
 
 use std::error::Error;
 use std::process::ExitCode;
 
-use dht_search::Preset;
-
-use crate::experiment::{Arguments, RunPlan, run};
-use crate::output_dir::message_if_stopped;
 use crate::progress::report;
-
-/// The exit code of an interrupted program.
-const INTERRUPTED: i32 = 130;
-
-/// Runs an example: a preset with these arguments. Ctrl-C ends it with exit code 130 and a line that says how to resume.
-pub fn run_example(preset: Preset, arguments: Arguments) -> ExitCode {
-    exit_code(RunPlan::of_preset(preset, arguments).and_then(|plan| {
-        let out = plan.out_of(preset);
-        // Without a handler Ctrl-C still ends the program, only without the line.
-        let _ = ctrlc::set_handler(move || {
-            report(&format!("\n{}", message_if_stopped(&out)));
-            std::process::exit(INTERRUPTED);
-        });
-        run(preset, &plan).map(|_| ())
-    }))
-}
 
 /// The exit code of a program: 0, or 1 after `error: …` with its causes on standard error.
 ///
@@ -32,10 +12,10 @@ pub fn run_example(preset: Preset, arguments: Arguments) -> ExitCode {
 /// use std::process::ExitCode;
 ///
 /// fn main() -> ExitCode {
-///     dht_lab::exit_code(run())
+///     dht_cli::exit_code(run())
 /// }
 ///
-/// fn run() -> dht_lab::Result<()> {
+/// fn run() -> dht_cli::Result<()> {
 ///     Ok(())
 /// }
 /// ```

@@ -1,0 +1,59 @@
+//! What can go wrong in a command.
+
+use std::path::PathBuf;
+
+/// The errors of a command. Messages name what is wrong and what was expected.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An error of the data, the model or the training.
+    #[error(transparent)]
+    Transformer(#[from] dht_search::transformer::Error),
+    /// An error of the search.
+    #[error(transparent)]
+    Search(Box<dht_search::Error>),
+    /// A flag has a value that is not allowed.
+    #[error("--{flag} is {got}, expected {expected}")]
+    Argument {
+        /// The flag, without its dashes.
+        flag: &'static str,
+        /// The allowed values.
+        expected: String,
+        /// Its value.
+        got: String,
+    },
+    /// A device that this build does not support.
+    #[error("--device {device}: this build has no {device} support; build with `--features {device}`")]
+    DeviceNotBuilt {
+        /// The device, and the feature that supports it.
+        device: &'static str,
+    },
+    /// A device that cannot be opened.
+    #[error("--device {device}: {source}")]
+    Device {
+        /// The device.
+        device: &'static str,
+        /// candle's error.
+        source: candle_core::Error,
+    },
+    /// A file or directory could not be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// The error of the operating system.
+        source: std::io::Error,
+    },
+}
+
+/// The crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl From<dht_search::Error> for Error {
+    fn from(error: dht_search::Error) -> Self {
+        match error {
+            dht_search::Error::Transformer(error) => Self::Transformer(error),
+            other => Self::Search(Box::new(other)),
+        }
+    }
+}

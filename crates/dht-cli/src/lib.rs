@@ -1,0 +1,28 @@
+//! What the command `dht` is made of. For this workspace only: nothing here is promised to stay.
+
+mod commands;
+mod device;
+mod error;
+mod exit_code;
+mod progress;
+#[cfg(feature = "server")]
+mod server;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+pub use commands::Arguments;
+pub use device::DeviceChoice;
+pub use error::{Error, Result};
+pub use exit_code::exit_code;
+pub use progress::{RouteTally, TrainingProgress, report};
+
+/// Tensors of the same sizes are allocated and freed all the time; mimalloc keeps their pages.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The command: arguments in, exit code out.
+pub fn main() -> ExitCode {
+    exit_code(Arguments::parse().run())
+}

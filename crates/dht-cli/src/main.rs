@@ -1,0 +1,5 @@
+//! The command `dht`.
+
+fn main() -> std::process::ExitCode {
+    dht_cli::main()
+}
