@@ -1,12 +1,14 @@
-//! A trained model as a service: texts in, answers out, from any number of threads; and one that learns on from labels that come
-//! late.
+//! A trained model as a service: texts in, answers out, from any number of threads, in common batches over a bounded queue; and
+//! one that learns on from labels that come late.
 
 mod engine;
 mod learner;
 mod learning;
 mod scaling;
+mod service;
 
 pub use engine::{Answer, Engine, Query};
 pub use learner::{Decision, Learner, LearnerSettings, Policy};
 pub use learning::{LearnedAnswer, LearningEngine};
 pub use scaling::ClassScaling;
+pub use service::{Histogram, Request, Served, Service, ServiceMetrics, ServiceSettings, Ticket};
