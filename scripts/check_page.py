@@ -36,7 +36,7 @@ def check(browser, profile, address, text):
                                      {"Content-Type": "application/json"})
     answer = json.load(urllib.request.urlopen(request))["answers"][0]
     summary, labels = part(page, "summary"), part(page, "bars")
-    assert summary.startswith(answer["label"] + ", "), summary
+    assert summary.startswith(answer["label"] + ": "), summary
     assert all(label in labels for label in answer["probabilities"]), labels
     assert f"({answer['route']})" in part(page, "route"), part(page, "route")
     assert part(page, "layers").count("heads") == len(answer["layers"])

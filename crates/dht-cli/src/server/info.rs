@@ -17,8 +17,8 @@ pub(super) const OPENAPI: &str = include_str!("openapi.json");
 
 /// Only the page's own style and script, by their SHA-256; requests to this server alone. A test computes both.
 const PAGE_POLICY: &str = "default-src 'none'; \
-    style-src 'sha256-ciUGuuByCF7tXknJr18XLdTyK76pVdO21MhHJ40zx4Y='; \
-    script-src 'sha256-5yUinhISTETy5zgv6FvuivFsjFqelG5JorEWKBsLMRc='; \
+    style-src 'sha256-CbKMNlCA5zH8nP/NRLTHq2rxAxSh3xIILbjOLhEmwpo='; \
+    script-src 'sha256-0EKW3RWYqmqaqin+RPA0mWj47YNgFc7uZk2fVLOfli4='; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// `GET /`: the page.
