@@ -7,8 +7,11 @@ use candle_core::Device;
 use dht_transformer::{Encoding, ForwardContext, PackedBatch, Sample, TextTokenizer, data::longest_first};
 use rayon::prelude::*;
 
+use super::served::ServedModel;
+use super::text_model::TextModel;
 use crate::error::{Error, Result};
-use crate::model::{DynamicModel, Prediction};
+use crate::evaluation::Predictor;
+use crate::model::Prediction;
 use crate::space::Route;
 
 /// Tokens of a text beyond which it is truncated, unless [`Engine::with_max_length`] says otherwise or the model has fewer
@@ -41,21 +44,23 @@ impl<'a> From<(&'a str, &'a str)> for Query<'a> {
 /// The answer to a query, with its cost.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    /// The name of the most probable class.
+    /// The name of the most probable class or label; of a model of values, the name of what it measures.
     pub label: Arc<str>,
-    /// The index of that class.
+    /// Its index.
     pub class: usize,
-    /// The probability of each class, by index.
+    /// The probability of each class or label, by index; of a model of values, the one value.
     pub probabilities: Vec<f32>,
     /// The layers that the text ran, and how many heads in each.
     pub route: Route,
     /// FLOPs of its products, as in [`Prediction`](crate::Prediction).
     pub flops: u64,
+    /// The tokens that the encoder reads of it, special ones included.
+    pub tokens: usize,
     /// Whether the text was longer than the engine reads.
     pub truncated: bool,
 }
 
-/// A model, its tokenizer and the names of its classes, for any number of threads: `Send`, `Sync`, and a clone is
+/// A model of any kind, its tokenizer and the names of its classes, for any number of threads: `Send`, `Sync`, and a clone is
 /// another handle on the same weights. It holds them twice: as stored, and packed for matrix products.
 ///
 /// Each call packs its texts, tokens without padding, into batches of like lengths; within a batch texts of one
@@ -82,7 +87,7 @@ pub struct Answer {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Engine {
-    model: Arc<DynamicModel>,
+    model: Arc<ServedModel>,
     /// Holds the packed weights, for all calls and all speeds.
     pub(super) ctx: ForwardContext,
     tokenizer: Arc<TextTokenizer>,
@@ -92,44 +97,37 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine of a trained model; `labels` are the names of its classes, by index.
+    /// An engine of a trained model; `labels` are the names of its classes, by index. A [`TextModel`] also says how texts are
+    /// to be read: see [`of`](Self::of).
     ///
     /// # Errors
     /// [`Error::Setting`] when there are not as many labels as classes, [`Error::Transformer`] when the tokenizer has
     /// more tokens than the model.
-    pub fn new(model: DynamicModel, tokenizer: TextTokenizer, labels: &[String]) -> Result<Self> {
-        let (classes, config) = (model.model().classes(), model.encoder().config());
-        if labels.len() != classes {
-            return Err(Error::setting("labels", format!("the names of {classes} classes"), labels.len()));
-        }
-        tokenizer.check_fits(config)?;
-        let max_length = MAX_LENGTH.min(config.longest_text());
-        let labels = labels.iter().map(|label| Arc::from(label.as_str())).collect();
-        Ok(Self {
-            model: Arc::new(model),
-            ctx: ForwardContext::inference(),
-            tokenizer: Arc::new(tokenizer),
-            labels,
-            max_length,
-            batch_size: BATCH_SIZE,
-        })
+    pub fn new(model: impl Into<ServedModel>, tokenizer: TextTokenizer, labels: &[String]) -> Result<Self> {
+        let model = model.into();
+        let max_length = MAX_LENGTH.min(model.config().longest_text());
+        Ok(Self::of(TextModel::new(model, tokenizer, labels, max_length)?))
     }
 
-    /// The engine of a directory that [`DynamicModel::save`] wrote with a tokenizer, on the CPU. For another device load
-    /// the [model](DynamicModel::load) and take [`new`](Self::new).
+    /// An engine that reads texts as the training of its model did.
+    pub fn of(model: TextModel) -> Self {
+        Self {
+            model: Arc::new(model.model),
+            ctx: ForwardContext::inference(),
+            tokenizer: Arc::new(model.tokenizer),
+            labels: model.labels.iter().map(|label| Arc::from(label.as_str())).collect(),
+            max_length: model.max_length,
+            batch_size: BATCH_SIZE,
+        }
+    }
+
+    /// The engine of a directory that [`TextModel::save`] wrote, on the CPU. For another device load the
+    /// [model](TextModel::load) and take [`of`](Self::of).
     ///
     /// # Errors
-    /// As [`DynamicModel::load`], and [`Error::Model`] when no tokenizer was saved.
+    /// As [`TextModel::load`].
     pub fn load(folder: impl AsRef<Path>) -> Result<Self> {
-        let folder = folder.as_ref();
-        let (model, labels, tokenizer) = DynamicModel::load(folder, &Device::Cpu)?;
-        let missing = || Error::Model {
-            path: folder.into(),
-            field: "tokenizer",
-            expected: "one that was saved with the model".into(),
-            got: "none".into(),
-        };
-        Self::new(model, tokenizer.ok_or_else(missing)?, &labels)
+        Ok(Self::of(TextModel::load(folder, &Device::Cpu)?))
     }
 
     /// The same engine at another speed; see [`DynamicModel::with_speed`]. The weights are shared, and this engine keeps
@@ -146,7 +144,7 @@ impl Engine {
     /// # Errors
     /// [`Error::Setting`] beyond the model's positions; [`Error::Transformer`] for too few to hold a text.
     pub fn with_max_length(self, tokens: usize) -> Result<Self> {
-        let most = self.model.encoder().config().longest_text();
+        let most = self.model.config().longest_text();
         if tokens > most {
             return Err(Error::setting("max_length", format!("at most the model's {most} positions"), tokens));
         }
@@ -173,7 +171,7 @@ impl Engine {
     }
 
     /// The model.
-    pub fn model(&self) -> &DynamicModel {
+    pub fn model(&self) -> &ServedModel {
         &self.model
     }
 
@@ -191,13 +189,14 @@ impl Engine {
     /// reports.
     pub fn predict<'a>(&self, queries: &[impl Into<Query<'a>> + Copy + Sync]) -> Result<Vec<Answer>> {
         let samples = self.samples(queries, 0)?;
-        let predictions = self.run(&samples, |batch| Ok(self.model.predict_in(&self.ctx, batch)?.predictions))?;
+        let predictions = self.run(&samples, |batch| Ok(self.model.predict(batch, &self.ctx)?.predictions))?;
         let answer = |(prediction, sample): (Prediction, &Sample)| Answer {
             label: self.labels[prediction.label as usize].clone(),
             class: prediction.label as usize,
             probabilities: prediction.probabilities,
             route: prediction.route,
             flops: prediction.flops,
+            tokens: sample.encoding.ids.len(),
             truncated: sample.encoding.truncated,
         };
         Ok(predictions.into_iter().zip(&samples).map(answer).collect())
