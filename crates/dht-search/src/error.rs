@@ -204,6 +204,34 @@ pub enum Error {
         /// The model's share at λ = 0.
         most: f64,
     },
+    /// A queue without room for a request.
+    #[error("{waiting} wait already, of at most {of}: try again later")]
+    Busy {
+        /// What waits.
+        waiting: String,
+        /// The limit.
+        of: usize,
+    },
+    /// A request that was not answered before its deadline.
+    #[error("the deadline passed before the answer")]
+    Deadline,
+    /// A request to a service that stops.
+    #[error("the service stops and takes no more requests")]
+    Stopping,
+    /// A text that would be truncated, where that is not wanted.
+    #[error("text {text} has more than the {most} tokens that the model reads: shorten it, or let it be truncated")]
+    TooLong {
+        /// Its index in its request.
+        text: usize,
+        /// The most tokens, special ones included.
+        most: usize,
+    },
+    /// A computation that panicked; the service goes on.
+    #[error("the computation panicked: {message}")]
+    Panic {
+        /// The panic's message.
+        message: String,
+    },
     /// A label that nothing can be learned from.
     #[error("label of text {id}: {problem}")]
     Label {

@@ -1,22 +1,147 @@
 //! `dht serve`.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
+use dht_search::Engine;
+use dht_search::serving::ServiceSettings;
 
-use crate::error::Result;
-use crate::server;
+use crate::error::{Error, Result};
+use crate::progress::report;
+use crate::server::{Limits, Server, ServerSettings};
+
+/// The variable with the token, where no file is named.
+const TOKEN: &str = "DHT_TOKEN";
+
+const EXAMPLES: &str = "Examples:
+  dht serve models/reviews
+  dht serve models/reviews --port 9000 --token-file token.txt --cors https://example.org
+  curl localhost:8080/predict -H 'Content-Type: application/json' -d '{\"inputs\": \"The food was fine.\"}'
+
+The page at http://localhost:8080/ answers what is typed. SIGTERM and Ctrl-C stop when what was taken is answered;
+SIGHUP loads the model anew.";
 
 /// The arguments of `dht serve`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub struct ServeArguments {
     /// Directory of the model
     pub model: PathBuf,
-    /// The port; 0 for any that is free
+    /// The port; 0 for any that is free, which is printed
     #[arg(long, default_value_t = 8080)]
     pub port: u16,
+    /// The address to listen at; 0.0.0.0 for all of this machine
+    #[arg(long, default_value = "127.0.0.1")]
+    pub host: IpAddr,
+    /// Speed of requests that name none; the model's own if not set
+    #[arg(long, allow_negative_numbers = true)]
+    pub speed: Option<f64>,
+    /// File with the token that requests have to bring; else the variable DHT_TOKEN, else nobody has to
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Origin whose pages may read answers; may be given several times
+    #[arg(long, value_name = "ORIGIN")]
+    pub cors: Vec<String>,
+    /// Truncate long texts in /predict where the request does not say
+    #[arg(long)]
+    pub auto_truncate: bool,
+    /// Tokens of a batch
+    #[arg(long, default_value_t = ServiceSettings::default().batch_tokens)]
+    pub batch_tokens: usize,
+    /// Milliseconds that a text waits for others, at most
+    #[arg(long, default_value_t = 1)]
+    pub batch_wait_ms: u64,
+    /// Texts that wait, at most; beyond them requests are refused with 429
+    #[arg(long, default_value_t = ServiceSettings::default().queue_texts)]
+    pub queue_texts: usize,
+    /// Texts of a request, at most
+    #[arg(long, default_value_t = Limits::default().texts)]
+    pub max_texts: usize,
+    /// Bytes of a request's body, at most
+    #[arg(long, default_value_t = Limits::default().body_bytes)]
+    pub max_body_bytes: usize,
+    /// Requests that are worked on at once, at most
+    #[arg(long, default_value_t = Limits::default().requests)]
+    pub max_requests: usize,
+    /// Connections at once, at most
+    #[arg(long, default_value_t = Limits::default().connections)]
+    pub max_connections: usize,
+    /// Milliseconds until a request is answered with 504
+    #[arg(long, default_value_t = 10_000)]
+    pub deadline_ms: u64,
+    /// Write no log
+    #[arg(long, short)]
+    pub quiet: bool,
 }
 
+/// Serves until a signal ends it.
 pub fn serve(arguments: &ServeArguments) -> Result<()> {
-    server::run(&arguments.model, arguments.port)
+    let (model, speed) = (arguments.model.clone(), arguments.speed);
+    let load = move || {
+        let engine = Engine::load(&model)?;
+        match speed {
+            Some(speed) => engine.with_speed(speed),
+            None => Ok(engine),
+        }
+    };
+    let mut server = Server::start_with(load, arguments.settings()?, true)?;
+    report(&format!("http://{} answers", server.address()));
+    server.wait();
+    Ok(())
+}
+
+impl ServeArguments {
+    fn settings(&self) -> Result<ServerSettings> {
+        let limits = Limits {
+            body_bytes: self.max_body_bytes,
+            texts: self.max_texts,
+            requests: self.max_requests,
+            connections: self.max_connections,
+            deadline: Duration::from_millis(self.deadline_ms),
+            ..Limits::default()
+        };
+        let counts =
+            [("max-texts", limits.texts), ("max-requests", limits.requests), ("max-connections", limits.connections)];
+        if let Some((flag, got)) = counts.into_iter().find(|(_, count)| !(1..=1 << 20).contains(count)) {
+            return Err(Error::Argument { flag, expected: "1 to 1048576".into(), got: got.to_string() });
+        }
+        let service = ServiceSettings {
+            batch_tokens: self.batch_tokens,
+            max_wait: Duration::from_millis(self.batch_wait_ms),
+            queue_texts: self.queue_texts,
+            ..ServiceSettings::default()
+        };
+        let name = self.model.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
+        Ok(ServerSettings {
+            address: SocketAddr::new(self.host, self.port),
+            name,
+            token: self.token()?,
+            cors: self.cors.clone(),
+            auto_truncate: self.auto_truncate,
+            log: !self.quiet,
+            limits,
+            service,
+        })
+    }
+
+    fn token(&self) -> Result<Option<String>> {
+        let (token, from) = match &self.token_file {
+            Some(path) => {
+                let token = std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.clone(), source })?;
+                (token, path.display().to_string())
+            }
+            None => match std::env::var(TOKEN) {
+                Ok(token) => (token, TOKEN.to_owned()),
+                Err(_) => return Ok(None),
+            },
+        };
+        let token = token.trim().to_owned();
+        if token.is_empty() {
+            let expected = format!("a token in {from}");
+            return Err(Error::Argument { flag: "token-file", expected, got: "nothing".into() });
+        }
+        Ok(Some(token))
+    }
 }

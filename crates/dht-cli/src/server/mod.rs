@@ -1,9 +1,179 @@
 //! Texts over HTTP.
+//!
+//! ```text
+//!  connections ─▶ routes: token, log ─▶ body (bounded) ─▶ request of texts ─▶ Service: queue, batches ─▶ JSON
+//! ```
+//!
+//! Every refusal is JSON with a reason. A client that goes away gives its request up.
 
-use std::path::Path;
+mod app;
+mod body;
+mod classify;
+mod connections;
+mod info;
+mod lines;
+mod log;
+mod metrics;
+mod predict;
+mod refusal;
+mod reload;
+mod routes;
+mod settings;
 
-use crate::error::Result;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
 
-pub fn run(_model: &Path, _port: u16) -> Result<()> {
-    Ok(())
+use dht_search::serving::{Engine, Service};
+use serde_json::json;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::watch;
+
+pub use settings::{Limits, ServerSettings};
+
+use crate::error::{Error, Result};
+use app::App;
+
+/// Connections that the system holds for a server until they are accepted.
+const BACKLOG: u32 = 1024;
+
+/// A server that runs. Dropped, it stops as by [`stop`](Self::stop).
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    service: Arc<Service>,
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Loads a model, binds the address and answers on threads of its own. `load` is called for each reload, too.
+    ///
+    /// # Errors
+    /// What loading reports, [`Error::Argument`] for an origin that no header can hold and for limits as
+    /// [`Service::start`]; [`Error::Io`] for an address that cannot be bound.
+    pub fn start(
+        load: impl Fn() -> dht_search::Result<Engine> + Send + Sync + 'static,
+        settings: ServerSettings,
+    ) -> Result<Self> {
+        Self::start_with(load, settings, false)
+    }
+
+    /// As [`start`](Self::start); with `signals` SIGTERM and SIGINT stop the server, and SIGHUP loads the model anew.
+    pub(crate) fn start_with(
+        load: impl Fn() -> dht_search::Result<Engine> + Send + Sync + 'static,
+        settings: ServerSettings,
+        signals: bool,
+    ) -> Result<Self> {
+        let service = Arc::new(Service::start(load()?, settings.service.clone())?);
+        let (stop, stopping) = watch::channel(false);
+        let wanted = settings.address;
+        let at_address = |source| Error::Io { path: wanted.to_string().into(), source };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(cores.clamp(1, 4))
+            .max_blocking_threads(cores.max(2))
+            .thread_name("http")
+            .enable_all()
+            .build()
+            .map_err(at_address)?;
+        let app = Arc::new(App::new(service.clone(), Box::new(load), settings, stopping));
+        let router = routes::router(app.clone()).map_err(|got| Error::Argument {
+            flag: "cors",
+            expected: "origins such as https://example.org".into(),
+            got,
+        })?;
+        let listener = runtime.block_on(async { bind(wanted) }).map_err(at_address)?;
+        let address = listener.local_addr().map_err(at_address)?;
+        app.log.event("listening", json!({ "address": address.to_string() }));
+        let (own, ended, on_signal) = (service.clone(), app.clone(), stop.clone());
+        let run = move || {
+            runtime.block_on(async {
+                if signals {
+                    tokio::spawn(obey(app.clone(), on_signal));
+                }
+                connections::serve(app.clone(), router, listener).await;
+            });
+            runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+            let done = own.metrics();
+            ended.log.event("stopped", json!({ "accepted": done.accepted, "answered": done.answered }));
+            ended.log.close();
+        };
+        let thread = std::thread::Builder::new().name("server".into()).spawn(run).map_err(at_address)?;
+        Ok(Self { address, service, stop, thread: Some(thread) })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What answers the texts.
+    pub fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// Accepts no more connections, and returns when the requests that were taken are answered, or the time for that is over.
+    pub fn stop(self) {
+        drop(self.stop_and_keep());
+    }
+
+    /// As [`stop`](Self::stop); what it did can be asked afterwards.
+    pub fn stop_and_keep(mut self) -> Arc<Service> {
+        let _ = self.stop.send(true);
+        self.wait();
+        self.service.clone()
+    }
+
+    /// Waits until the server stops.
+    pub(crate) fn wait(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.stop.send(true);
+        self.wait();
+    }
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    #[cfg(not(windows))]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Stops on SIGTERM and SIGINT, reloads on SIGHUP.
+#[cfg(unix)]
+async fn obey(app: Arc<App>, stop: watch::Sender<bool>) {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+    let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = kinds else {
+        app.log.event("no_signals", json!({}));
+        return;
+    };
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => drop(reload::load(app.clone()).await),
+        }
+    }
+    app.log.event("stopping", json!({}));
+    let _ = stop.send(true);
+}
+
+/// Stops on Ctrl-C.
+#[cfg(not(unix))]
+async fn obey(app: Arc<App>, stop: watch::Sender<bool>) {
+    if tokio::signal::ctrl_c().await.is_ok() {
+        app.log.event("stopping", json!({}));
+        let _ = stop.send(true);
+    }
 }

@@ -12,7 +12,7 @@ use super::seen_texts::SeenTexts;
 use crate::error::{Error, Result};
 use crate::reward::RewardShape;
 use crate::routing::{ForwardTrace, HeadRouter, Losses, Mode, Router, build};
-use crate::settings::{Dispatch, PinnedHeads, SearchSettings};
+use crate::settings::{Dispatch, HeadDraws, PinnedHeads, SearchSettings};
 use crate::space::SearchSpace;
 
 /// An encoder with exits and two routers: for each text a [`Router`] decides the depth and a [`HeadRouter`] the heads.
@@ -65,6 +65,16 @@ impl DynamicModel {
     #[must_use]
     pub fn with_head_router(self, heads: Box<dyn HeadRouter>) -> Self {
         Self { heads, ..self }
+    }
+
+    /// The same model, whose head sets are drawn for each text
+    /// ([`HeadDraws::PerSample`](crate::settings::HeadDraws::PerSample)), so that a prediction does not depend on the other texts of
+    /// its batch. Another head router than the bandits' stays as it is.
+    #[must_use]
+    pub fn with_own_head_sets(mut self) -> Self {
+        self.heads.draw_for_each_sample();
+        self.settings.head_draws = HeadDraws::PerSample;
+        self
     }
 
     /// The same model with an exit before its first layer, where texts may leave and which is stacked on every other exit.

@@ -313,6 +313,9 @@ pub trait HeadRouter: Debug + Send + Sync {
         true
     }
 
+    /// From now on draws a head set for each sample, by its own context alone. By default a router does so anyway.
+    fn draw_for_each_sample(&mut self) {}
+
     /// As [`Router::set_speed`]; by default the heads do not depend on it.
     ///
     /// # Errors

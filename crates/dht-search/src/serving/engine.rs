@@ -12,7 +12,7 @@ use super::text_model::TextModel;
 use crate::error::{Error, Result};
 use crate::evaluation::Predictor;
 use crate::model::Prediction;
-use crate::space::Route;
+use crate::space::{ModelShape, Route};
 
 /// Tokens of a text beyond which it is truncated, unless [`Engine::with_max_length`] says otherwise or the model has fewer
 /// positions.
@@ -130,11 +130,11 @@ impl Engine {
         Ok(Self::of(TextModel::load(folder, &Device::Cpu)?))
     }
 
-    /// The same engine at another speed; see [`DynamicModel::with_speed`]. The weights are shared, and this engine keeps
+    /// The same engine at another speed; see [`ServedModel::with_speed`]. The weights are shared, and this engine keeps
     /// its speed.
     ///
     /// # Errors
-    /// As [`DynamicModel::set_speed`].
+    /// As [`ServedModel::with_speed`].
     pub fn with_speed(&self, lambda: f64) -> Result<Self> {
         Ok(Self { model: Arc::new(self.model.with_speed(lambda)?), ..self.clone() })
     }
@@ -190,7 +190,11 @@ impl Engine {
     pub fn predict<'a>(&self, queries: &[impl Into<Query<'a>> + Copy + Sync]) -> Result<Vec<Answer>> {
         let samples = self.samples(queries, 0)?;
         let predictions = self.run(&samples, |batch| Ok(self.model.predict(batch, &self.ctx)?.predictions))?;
-        let answer = |(prediction, sample): (Prediction, &Sample)| Answer {
+        Ok(predictions.into_iter().zip(&samples).map(|(prediction, sample)| self.answer(prediction, sample)).collect())
+    }
+
+    fn answer(&self, prediction: Prediction, sample: &Sample) -> Answer {
+        Answer {
             label: self.labels[prediction.label as usize].clone(),
             class: prediction.label as usize,
             probabilities: prediction.probabilities,
@@ -198,8 +202,7 @@ impl Engine {
             flops: prediction.flops,
             tokens: sample.encoding.ids.len(),
             truncated: sample.encoding.truncated,
-        };
-        Ok(predictions.into_iter().zip(&samples).map(answer).collect())
+        }
     }
 
     /// The queries' tokens, with numbers from `first` on.
@@ -230,5 +233,58 @@ impl Engine {
             }
         }
         Ok(predictions.into_iter().flatten().collect())
+    }
+
+    /// The same engine, whose answers do not depend on the other texts of a batch: head sets are drawn for each text, as by a model
+    /// with [`HeadDraws::PerSample`](crate::settings::HeadDraws::PerSample).
+    #[must_use]
+    pub fn with_own_head_sets(self) -> Self {
+        let model = Arc::new(ServedModel::clone(&self.model).with_own_head_sets());
+        Self { model, ..self }
+    }
+
+    /// The maximal number of tokens of a text; see [`with_max_length`](Self::with_max_length).
+    pub fn max_length(&self) -> usize {
+        self.max_length
+    }
+
+    /// The speed; `None` for a model of one speed.
+    pub fn speed(&self) -> Option<f64> {
+        self.model.speed()
+    }
+
+    /// The size of the model.
+    pub fn model_shape(&self) -> ModelShape {
+        self.model.shape()
+    }
+
+    /// FLOPs of the full model for a text of so many tokens.
+    pub fn full_flops(&self, tokens: usize) -> u64 {
+        self.model.full_flops(tokens)
+    }
+
+    /// The tokens of a text, encoded on this thread.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    pub fn encode(&self, query: Query<'_>) -> Result<Sample> {
+        let encoding = self.tokenizer.encode(query.text, query.pair, self.max_length)?;
+        // Ties break by the number of a batch's first text: equal numbers, equal answers.
+        Ok(Sample { id: 0, label: 0, targets: Vec::new(), encoding })
+    }
+
+    /// The names of the classes, by index, to be kept.
+    pub(super) fn shared_labels(&self) -> Arc<[Arc<str>]> {
+        self.labels.clone()
+    }
+
+    /// The answers to [encoded](Self::encode) texts, as one batch.
+    ///
+    /// # Errors
+    /// What the encoder reports.
+    pub(super) fn predict_samples(&self, samples: &[&Sample]) -> Result<Vec<Answer>> {
+        let batch = PackedBatch::from_samples(samples.iter().copied())?;
+        let predictions = self.model.predict(&batch, &self.ctx)?.predictions;
+        Ok(predictions.into_iter().zip(samples).map(|(prediction, sample)| self.answer(prediction, sample)).collect())
     }
 }

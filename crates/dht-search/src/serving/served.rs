@@ -83,6 +83,15 @@ impl ServedModel {
         }
     }
 
+    /// The same model, whose head sets are drawn for each text; see [`DynamicModel::with_own_head_sets`].
+    #[must_use]
+    pub fn with_own_head_sets(self) -> Self {
+        match self {
+            Self::Dynamic(model) => (*model).with_own_head_sets().into(),
+            Self::Classifier(_) => self,
+        }
+    }
+
     /// Its speed; `None` for a model of one speed.
     pub fn speed(&self) -> Option<f64> {
         self.dynamic().ok()?.speed()

@@ -66,7 +66,7 @@ pub(super) fn choose(
     for (kept, cost) in here.iter().zip(costs) {
         values.push(setup.value(scores[option(&options, *kept)?], alpha, cost, mode));
     }
-    Ok(here[best(values, rng)])
+    Ok(here[best(values, mode, rng)])
 }
 
 fn one_hot(setup: &Setup, group: usize) -> Vec<f64> {

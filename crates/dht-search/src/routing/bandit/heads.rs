@@ -17,6 +17,7 @@ use crate::reward::RewardReference;
 use crate::routing::{
     Decisions, GroupDecisions, GroupTrace, GroupView, HeadRouter, HeadSetGroup, Losses, Mode, Preparation,
 };
+use crate::settings::HeadDraws;
 use crate::space::SearchSpace;
 
 /// What a state of this router is called in errors.
@@ -247,6 +248,10 @@ impl HeadRouter for BanditHeads {
 
     fn is_warm(&self) -> bool {
         self.learned.sets.is_warm(&self.setup)
+    }
+
+    fn draw_for_each_sample(&mut self) {
+        self.setup.settings.head_draws = HeadDraws::PerSample;
     }
 
     fn set_speed(&mut self, lambda: f64) -> Result<()> {

@@ -94,7 +94,7 @@ impl LinearBandit {
         self.arms.iter().zip(features).map(of_arm).collect()
     }
 
-    /// The arm of the highest score at the arms' costs. Ties break at random.
+    /// The arm of the highest score at the arms' costs. Ties go to the first in inference, and else break at random.
     #[expect(clippy::too_many_arguments, reason = "context, costs and mode of one decision")]
     pub(crate) fn choose(
         &self,
@@ -108,7 +108,7 @@ impl LinearBandit {
     ) -> Result<usize> {
         let scores = self.scores(setup, raw, features, setup.constant())?;
         let values = scores.into_iter().zip(costs).map(|(score, cost)| setup.value(score, alpha, *cost, mode));
-        Ok(best(values, rng))
+        Ok(best(values, mode, rng))
     }
 
     /// Learns from the reward samples of a batch; the rule turns their losses into rewards.

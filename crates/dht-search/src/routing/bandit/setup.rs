@@ -162,13 +162,14 @@ impl Setup {
     }
 }
 
-/// The index of the highest value. Ties break at random.
-pub(crate) fn best(values: impl IntoIterator<Item = f64>, rng: &mut dyn Rng) -> usize {
+/// The index of the highest value. Ties go to the first in inference, so that it is a function of the text, and else break at
+/// random.
+pub(crate) fn best(values: impl IntoIterator<Item = f64>, mode: Mode, rng: &mut dyn Rng) -> usize {
     let (mut index, mut highest, mut ties) = (0, f64::NEG_INFINITY, 0);
     for (candidate, value) in values.into_iter().enumerate() {
         if value > highest {
             (index, highest, ties) = (candidate, value, 1);
-        } else if value == highest {
+        } else if value == highest && mode != Mode::Exploit {
             ties += 1;
             if rng.random_range(0..ties) == 0 {
                 index = candidate;

@@ -205,9 +205,10 @@ fn random_exits_come_in_proportion_to_a_power_of_their_depth() {
 }
 
 #[test]
-fn equal_values_are_chosen_between_at_random() {
+fn equal_values_are_chosen_between_at_random_and_in_inference_the_first() {
     let mut rng = ChaCha8Rng::seed_from_u64(2);
     let mut counts = [0; 3];
-    (0..3000).for_each(|_| counts[best([1.0, 0.0, 1.0], &mut rng)] += 1);
+    (0..3000).for_each(|_| counts[best([1.0, 0.0, 1.0], Mode::Explore, &mut rng)] += 1);
     assert!(counts[1] == 0 && counts[0] > 1300 && counts[2] > 1300, "{counts:?}");
+    (0..20).for_each(|_| assert_eq!(best([0.0, 1.0, 1.0], Mode::Exploit, &mut rng), 1));
 }

@@ -1,0 +1,122 @@
+//! What all requests share.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use dht_search::serving::{Engine, Request, Served, Service, Ticket};
+use sha2::{Digest, Sha256};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use super::log::Log;
+use super::refusal::Refusal;
+use super::settings::ServerSettings;
+
+/// Loads the model, at the start and for each reload.
+pub(super) type Loader = Box<dyn Fn() -> dht_search::Result<Engine> + Send + Sync>;
+
+/// What all requests share.
+pub(super) struct App {
+    pub(super) service: Arc<Service>,
+    pub(super) settings: ServerSettings,
+    pub(super) load: Loader,
+    pub(super) log: Log,
+    pub(super) started: Instant,
+    /// Whether the server was told to stop.
+    pub(super) stopping: watch::Receiver<bool>,
+    /// Requests that may still be worked on.
+    requests: Arc<Semaphore>,
+    /// Bytes of bodies that may still be read.
+    pub(super) body_bytes: Arc<Semaphore>,
+    /// Held while a model is loaded.
+    pub(super) reloading: tokio::sync::Mutex<()>,
+    token: Option<[u8; 32]>,
+    responses: Mutex<BTreeMap<(String, u16), u64>>,
+}
+
+impl App {
+    pub(super) fn new(
+        service: Arc<Service>,
+        load: Loader,
+        settings: ServerSettings,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
+        let token = settings.token.as_ref().map(|token| Sha256::digest(token.as_bytes()).into());
+        Self {
+            service,
+            load,
+            log: Log::start(settings.log),
+            started: Instant::now(),
+            stopping,
+            requests: Arc::new(Semaphore::new(settings.limits.requests)),
+            body_bytes: Arc::new(Semaphore::new(settings.limits.all_body_bytes)),
+            reloading: tokio::sync::Mutex::new(()),
+            token,
+            responses: Mutex::default(),
+            settings,
+        }
+    }
+
+    /// Whether this is the token. Digests are compared, and all their bytes, so that the time says nothing of the token.
+    pub(super) fn is_token(&self, given: &str) -> bool {
+        let Some(own) = self.token else { return false };
+        let given: [u8; 32] = Sha256::digest(given.as_bytes()).into();
+        std::hint::black_box(own.iter().zip(given).fold(0, |differences, (own, given)| differences | (own ^ given)))
+            == 0
+    }
+
+    /// Room for a request, as long as what is returned lives.
+    pub(super) fn admit(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let most = self.settings.limits.requests;
+        let busy = |_| Refusal::overloaded(format!("{most} requests are worked on already: try again later"));
+        self.requests.clone().try_acquire_owned().map_err(busy)
+    }
+
+    /// When a request of now is late.
+    pub(super) fn deadline(&self, wanted: Option<Duration>) -> Instant {
+        let most = self.settings.limits.deadline;
+        Instant::now() + wanted.map_or(most, |wanted| wanted.min(most))
+    }
+
+    /// Takes a request; on a thread that may be occupied for a while.
+    pub(super) fn submit(&self, request: &Request<'_>) -> Result<Ticket, Refusal> {
+        let texts = request.queries.len();
+        if texts > self.settings.limits.texts {
+            let most = self.settings.limits.texts;
+            return Err(Refusal::too_large(format!("{texts} texts in one request, at most {most}: send several")));
+        }
+        if let Some(speed) = request.speed.filter(|speed| !(speed.is_finite() && *speed >= 0.0)) {
+            return Err(Refusal::unprocessable(format!("speed is {speed}, expected a number of at least 0")));
+        }
+        self.service.submit(request).map_err(|error| Refusal::of(&error))
+    }
+
+    /// Counts a response by the route and its status.
+    pub(super) fn count(&self, route: &str, status: u16) {
+        let mut responses = self.responses.lock().unwrap_or_else(PoisonError::into_inner);
+        *responses.entry((route.to_owned(), status)).or_default() += 1;
+    }
+
+    /// The responses by route and status.
+    pub(super) fn responses(&self) -> BTreeMap<(String, u16), u64> {
+        self.responses.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Waits for the answers until the deadline.
+pub(super) async fn answers(ticket: Ticket, deadline: Instant) -> Result<Vec<Served>, Refusal> {
+    match tokio::time::timeout_at(deadline.into(), ticket).await {
+        Ok(answers) => answers.map_err(|error| Refusal::of_answer(&error)),
+        Err(_) => Err(Refusal::late()),
+    }
+}
+
+/// Runs what may take a while away from the threads that serve connections.
+pub(super) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(found) => found,
+        Err(error) => Err(Refusal::of_answer(&dht_search::Error::Panic { message: error.to_string() })),
+    }
+}

@@ -1,0 +1,110 @@
+//! The body of a request, within limits of bytes and time.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, StatusCode, header};
+use http_body_util::BodyExt;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::app::App;
+use super::refusal::{ErrorType, Refusal};
+
+/// Bytes of a refused body that are read all the same, in bodies of the largest size.
+const DRAINED: usize = 8;
+/// How long that may take.
+const DRAINING: Duration = Duration::from_secs(1);
+
+/// A body that was read, with the room that it takes.
+pub(super) struct Content {
+    pub(super) bytes: Vec<u8>,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+/// The kind of a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ContentType {
+    Json,
+    /// A JSON object a line.
+    Lines,
+}
+
+/// The kind of the body by its header.
+pub(super) fn content_type(headers: &HeaderMap) -> Result<ContentType, Refusal> {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("none");
+    let kind = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match &*kind {
+        "application/json" => Ok(ContentType::Json),
+        "application/x-ndjson" | "application/jsonl" | "application/x-jsonlines" => Ok(ContentType::Lines),
+        _ => Err(Refusal::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ErrorType::Validation,
+            format!("Content-Type is {value}, expected application/json"),
+        )),
+    }
+}
+
+/// Reads a body whole.
+pub(super) async fn read(app: &App, headers: &HeaderMap, mut body: Body) -> Result<Content, Refusal> {
+    let limits = &app.settings.limits;
+    let most = limits.body_bytes;
+    let too_large = || Refusal::too_large(format!("the body has more than {most} bytes: send several requests"));
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|length| length > most as u64) {
+        drain(&mut body, most).await;
+        return Err(too_large());
+    }
+    let mut content = Content { bytes: Vec::new(), _room: None };
+    let read = async {
+        while let Some(frame) = body.frame().await {
+            let broken = |_| Refusal::new(StatusCode::BAD_REQUEST, ErrorType::Validation, "the body ended too early");
+            let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+            if content.bytes.len() + data.len() > most {
+                return Err(too_large());
+            }
+            content.take_room(app, data.len())?;
+            content.bytes.extend_from_slice(&data);
+        }
+        Ok(())
+    };
+    match tokio::time::timeout(limits.reading, read).await {
+        Ok(Ok(())) => Ok(content),
+        Ok(Err(refusal)) => {
+            drain(&mut body, most).await;
+            Err(refusal)
+        }
+        Err(_) => Err(Refusal::new(
+            StatusCode::REQUEST_TIMEOUT,
+            ErrorType::Validation,
+            format!("the body took longer than {:?}", limits.reading),
+        )),
+    }
+}
+
+/// Reads and drops what is left of a body that is refused, within limits: a client that is still sending when its connection closes
+/// may lose the refusal.
+async fn drain(body: &mut Body, most: usize) {
+    let read = async {
+        let mut left = DRAINED.saturating_mul(most);
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, |data| data.len()));
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DRAINING, read).await;
+}
+
+impl Content {
+    fn take_room(&mut self, app: &App, bytes: usize) -> Result<(), Refusal> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let busy = |_| Refusal::overloaded("too many large requests at once: try again later");
+        let room = app.body_bytes.clone().try_acquire_many_owned(bytes).map_err(busy)?;
+        match &mut self._room {
+            Some(own) => own.merge(room),
+            None => self._room = Some(room),
+        }
+        Ok(())
+    }
+}

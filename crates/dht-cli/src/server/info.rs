@@ -1,0 +1,120 @@
+//! What a server says of itself: page, health, model, description of its routes.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{Html, IntoResponse, Response};
+use serde_json::{Map, Value, json};
+
+use super::app::App;
+use super::refusal::Refusal;
+
+const PAGE: &str = include_str!("page.html");
+/// The hand-written description of all routes.
+pub(super) const OPENAPI: &str = include_str!("openapi.json");
+
+/// Only the page's own style and script, by their SHA-256; requests to this server alone. A test computes both.
+const PAGE_POLICY: &str = "default-src 'none'; \
+    style-src 'sha256-ciUGuuByCF7tXknJr18XLdTyK76pVdO21MhHJ40zx4Y='; \
+    script-src 'sha256-5yUinhISTETy5zgv6FvuivFsjFqelG5JorEWKBsLMRc='; \
+    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// `GET /`: the page.
+pub(super) async fn page() -> Response {
+    let mut response = Html(PAGE).into_response();
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY));
+    response
+}
+
+/// `GET /openapi.json`
+pub(super) async fn openapi() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
+}
+
+/// `GET /health`: whether requests are taken.
+pub(super) async fn health(State(app): State<Arc<App>>) -> Result<Json<Value>, Refusal> {
+    if *app.stopping.borrow() {
+        return Err(Refusal::stopping());
+    }
+    Ok(Json(json!({ "status": "ok" })))
+}
+
+/// `GET /info`: the model and the limits; the first fields are those of text-embeddings-inference.
+pub(super) async fn info(State(app): State<Arc<App>>) -> Json<Value> {
+    let (engine, settings) = (app.service.engine(), &app.settings);
+    let (limits, shape) = (&settings.limits, engine.model_shape());
+    let labels: Vec<&str> = engine.labels().iter().map(|label| &**label).collect();
+    let names = labels.iter().enumerate();
+    let id2label: Map<String, Value> = names.clone().map(|(id, label)| (id.to_string(), json!(label))).collect();
+    let label2id: Map<String, Value> = names.map(|(id, label)| (label.to_string(), json!(id))).collect();
+    Json(json!({
+        "model_id": settings.name,
+        "model_sha": null,
+        "model_dtype": "float32",
+        "model_type": { "classifier": { "id2label": id2label, "label2id": label2id } },
+        "max_concurrent_requests": limits.requests,
+        "max_input_length": engine.max_length(),
+        "max_batch_tokens": settings.service.batch_tokens,
+        "max_batch_requests": null,
+        "max_client_batch_size": limits.texts,
+        "auto_truncate": settings.auto_truncate,
+        "tokenization_workers": std::thread::available_parallelism().map_or(1, usize::from),
+        "version": env!("CARGO_PKG_VERSION"),
+        "sha": null,
+        "docker_label": null,
+        "labels": labels,
+        "layers": shape.layers,
+        "heads": shape.heads,
+        "speed": engine.speed(),
+        "max_body_bytes": limits.body_bytes,
+        "max_deadline_ms": limits.deadline.as_millis() as u64,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+
+    /// Base64 of 32 bytes.
+    fn base64(digest: &[u8]) -> String {
+        const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let mut text = String::new();
+        for part in digest.chunks(3) {
+            let bits = part.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - part.len()));
+            for letter in 0..4 {
+                let index = (bits >> (18 - 6 * letter)) as usize & 63;
+                text.push(if letter <= part.len() { LETTERS[index] as char } else { '=' });
+            }
+        }
+        text
+    }
+
+    fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
+        let from = text.split_once(start).expect("a start").1;
+        from.split_once(end).expect("an end").0
+    }
+
+    #[test]
+    fn the_policy_allows_the_pages_own_style_and_script_and_nothing_else() {
+        assert_eq!(base64(&Sha256::digest("")), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+        for (start, end) in [("<style>", "</style>"), ("<script>", "</script>")] {
+            assert_eq!(PAGE.matches(start).count(), 1);
+            let hash = format!("'sha256-{}'", base64(&Sha256::digest(between(PAGE, start, end))));
+            assert!(PAGE_POLICY.contains(&hash), "the policy needs {hash} for {start}");
+        }
+    }
+
+    #[test]
+    fn the_page_loads_nothing_and_makes_no_markup_of_what_is_typed() {
+        for part in
+            ["http:", "https:", "src=", "@import", "url(", "innerHTML", "insertAdjacentHTML", "document.write", "eval("]
+        {
+            assert!(!PAGE.contains(part), "{part}");
+        }
+        assert!(!PAGE.contains(" style=\"") && !PAGE.contains(" onclick="), "the policy would refuse them");
+    }
+}

@@ -1,0 +1,271 @@
+//! Lines of JSON as they come: one in, one out, in their order, with a bounded number on the way.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use dht_search::Query;
+use dht_search::serving::{Request, Ticket};
+use futures_util::stream;
+use http_body_util::BodyExt;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+
+use super::app::{App, answers, aside};
+use super::classify::AnswerBody;
+use super::refusal::{ErrorType, Refusal, RefusalBody};
+
+/// Lines of one stream whose answers are waited for.
+const ON_THE_WAY: usize = 64;
+/// Lines that are read at once.
+const AT_ONCE: usize = 16;
+/// How long a full queue is waited for before it is asked again.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// A line.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    text: String,
+    pair: Option<String>,
+    speed: Option<f64>,
+    /// Comes back with the answer.
+    id: Option<Value>,
+}
+
+#[derive(Debug, Serialize)]
+struct LineAnswer {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<Value>,
+    #[serde(flatten)]
+    outcome: Outcome,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Outcome {
+    Answer(Box<AnswerBody>),
+    Refusal {
+        /// The number of the line, from 1.
+        line: u64,
+        #[serde(flatten)]
+        refusal: RefusalBody,
+    },
+}
+
+/// A line that was read.
+struct Pending {
+    line: u64,
+    id: Option<Value>,
+    taken: Result<(Ticket, Instant), Refusal>,
+}
+
+/// Answers lines until they end. The response begins at once.
+pub(super) fn answer(app: Arc<App>, body: Body) -> Result<Response, Refusal> {
+    let permit = app.admit()?;
+    let (sender, receiver) = mpsc::channel(ON_THE_WAY);
+    tokio::spawn(read(app.clone(), body, sender));
+    let state = (app, receiver, permit, 0_u64, Instant::now());
+    let answers = stream::unfold(state, |(app, mut receiver, permit, count, started): Answering| async move {
+        let Some(pending) = receiver.recv().await else {
+            let milliseconds = started.elapsed().as_millis() as u64;
+            app.log.event("lines", json!({ "lines": count, "milliseconds": milliseconds }));
+            return None;
+        };
+        let line = pending.answer().await;
+        Some((Ok::<Bytes, std::convert::Infallible>(line), (app, receiver, permit, count + 1, started)))
+    });
+    let mut response = Body::from_stream(answers).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    Ok(response)
+}
+
+type Answering = (Arc<App>, mpsc::Receiver<Pending>, OwnedSemaphorePermit, u64, Instant);
+
+impl Pending {
+    async fn answer(self) -> Bytes {
+        let Self { line, id, taken } = self;
+        let found = match taken {
+            Ok((ticket, deadline)) => answers(ticket, deadline).await,
+            Err(refusal) => Err(refusal),
+        };
+        let outcome = match found.map(|served| served.into_iter().next()) {
+            Ok(Some(served)) => Outcome::Answer(Box::new(served.into())),
+            Ok(None) => Outcome::Refusal { line, refusal: Refusal::late().body() },
+            Err(refusal) => Outcome::Refusal { line, refusal: refusal.body() },
+        };
+        let mut bytes = serde_json::to_vec(&LineAnswer { id, outcome })
+            .unwrap_or_else(|error| json!({ "line": line, "error": error.to_string() }).to_string().into_bytes());
+        bytes.push(b'\n');
+        bytes.into()
+    }
+}
+
+/// Cuts what comes into lines.
+struct Cutter {
+    rest: Vec<u8>,
+    most: usize,
+    /// Whether the line that is being read is too long and is dropped to its end.
+    dropping: bool,
+    line: u64,
+}
+
+impl Cutter {
+    /// The lines that end in these bytes.
+    fn cut(&mut self, data: &[u8]) -> Vec<(u64, Result<Vec<u8>, Refusal>)> {
+        let mut lines = Vec::new();
+        let mut parts = data.split(|byte| *byte == b'\n');
+        let last = parts.next_back().unwrap_or_default();
+        for part in parts {
+            self.add(part);
+            lines.extend(self.end());
+        }
+        self.add(last);
+        lines
+    }
+
+    fn add(&mut self, part: &[u8]) {
+        if self.dropping || self.rest.len() + part.len() > self.most {
+            self.dropping = true;
+            self.rest = Vec::new();
+        } else {
+            self.rest.extend_from_slice(part);
+        }
+    }
+
+    /// The line that ends here, unless it is blank.
+    fn end(&mut self) -> Option<(u64, Result<Vec<u8>, Refusal>)> {
+        self.line += 1;
+        if std::mem::take(&mut self.dropping) {
+            let reason = format!("the line has more than {} bytes", self.most);
+            return Some((self.line, Err(Refusal::too_large(reason))));
+        }
+        let line = std::mem::take(&mut self.rest);
+        (!line.trim_ascii().is_empty()).then_some((self.line, Ok(line)))
+    }
+}
+
+/// Reads lines and submits them, as far as their answers are taken.
+async fn read(app: Arc<App>, mut body: Body, sender: mpsc::Sender<Pending>) {
+    let limits = &app.settings.limits;
+    let mut cutter = Cutter { rest: Vec::new(), most: limits.body_bytes, dropping: false, line: 0 };
+    let mut stopping = app.stopping.clone();
+    loop {
+        let frame = tokio::select! {
+            frame = tokio::time::timeout(limits.reading, body.frame()) => Some(frame),
+            () = stopped(&mut stopping) => None,
+        };
+        let Some(frame) = frame else {
+            let taken = Err(Refusal::stopping());
+            let _ = sender.send(Pending { line: cutter.line + 1, id: None, taken }).await;
+            return;
+        };
+        let lines = match frame {
+            Ok(Some(Ok(frame))) => frame.into_data().map_or_else(|_| Vec::new(), |data| cutter.cut(&data)),
+            Ok(Some(Err(_))) => return,
+            Ok(None) => {
+                let last = if cutter.rest.is_empty() && !cutter.dropping { None } else { cutter.end() };
+                let _ = submit(&app, last.into_iter().collect(), &sender).await;
+                return;
+            }
+            Err(_) => {
+                let reason = format!("no line came for {:?}", limits.reading);
+                let refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, ErrorType::Validation, reason);
+                let _ = sender.send(Pending { line: cutter.line + 1, id: None, taken: Err(refusal) }).await;
+                return;
+            }
+        };
+        if submit(&app, lines, &sender).await.is_none() {
+            return;
+        }
+    }
+}
+
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stopping| *stopping).await;
+}
+
+/// Submits lines; waits where the queue is full. `None` when nobody takes the answers any more.
+async fn submit(
+    app: &Arc<App>,
+    lines: Vec<(u64, Result<Vec<u8>, Refusal>)>,
+    sender: &mpsc::Sender<Pending>,
+) -> Option<()> {
+    let mut lines = lines.into_iter().peekable();
+    while lines.peek().is_some() {
+        let part: Vec<_> = lines.by_ref().take(AT_ONCE).collect();
+        // The places come first, so that there are never more tickets than places.
+        let places = sender.reserve_many(part.len()).await.ok()?;
+        let own = app.clone();
+        let parse = move || Ok(part.into_iter().map(|(line, bytes)| parse(line, bytes)).collect::<Vec<_>>());
+        let parsed = aside(parse).await.ok()?;
+        for (place, (line, parsed)) in places.zip(parsed) {
+            let (id, taken) = match parsed {
+                Ok(parsed) => {
+                    let id = parsed.id.clone();
+                    (id, take(&own, parsed).await)
+                }
+                Err(refusal) => (None, Err(refusal)),
+            };
+            place.send(Pending { line, id, taken });
+        }
+    }
+    Some(())
+}
+
+fn parse(line: u64, bytes: Result<Vec<u8>, Refusal>) -> (u64, Result<Line, Refusal>) {
+    let parsed = bytes.and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| Refusal::json(&error)));
+    (line, parsed)
+}
+
+/// Takes a line as soon as the queue has room.
+async fn take(app: &Arc<App>, line: Line) -> Result<(Ticket, Instant), Refusal> {
+    let line = Arc::new(line);
+    let until = app.deadline(None);
+    loop {
+        let (own, line) = (app.clone(), line.clone());
+        let taken = aside(move || {
+            let deadline = own.deadline(None);
+            let query = Query { text: &line.text, pair: line.pair.as_deref() };
+            let request = Request { speed: line.speed, deadline: Some(deadline), ..Request::new([query]) };
+            Ok((own.submit(&request)?, deadline))
+        });
+        match taken.await {
+            Err(refusal) if refusal.error_type == ErrorType::Overloaded && Instant::now() < until => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            taken => return taken,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cut(pieces: &[&str], most: usize) -> Vec<(u64, Option<String>)> {
+        let mut cutter = Cutter { rest: Vec::new(), most, dropping: false, line: 0 };
+        let mut lines: Vec<_> = pieces.iter().flat_map(|piece| cutter.cut(piece.as_bytes())).collect();
+        lines.extend(cutter.end());
+        lines.into_iter().map(|(line, found)| (line, found.ok().map(|l| String::from_utf8(l).unwrap()))).collect()
+    }
+
+    #[test]
+    fn lines_are_cut_wherever_the_pieces_end() {
+        let text = "ab\n\ncd\r\nefg";
+        let expected: Vec<_> = [(1, "ab"), (3, "cd\r"), (4, "efg")].map(|(n, l)| (n, Some(l.to_owned()))).into();
+        for at in 0..text.len() {
+            assert_eq!(cut(&[&text[..at], &text[at..]], 9), expected, "{at}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_dropped_alone() {
+        for pieces in [&["a\nbcdef\ng"][..], &["a\nbc", "de", "f\ng"]] {
+            assert_eq!(cut(pieces, 3), [(1, Some("a".into())), (2, None), (3, Some("g".into()))]);
+        }
+    }
+}

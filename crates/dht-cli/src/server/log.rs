@@ -1,0 +1,65 @@
+//! Logs: one JSON object a line on standard error, never a text.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use crate::progress::report;
+
+/// Lines that wait to be written; beyond them lines are dropped, since a reader that is too slow must not hold requests up.
+const WAITING: usize = 1024;
+
+/// How long the last lines may take.
+const CLOSING: Duration = Duration::from_secs(2);
+
+/// Writes lines on a thread of its own.
+#[derive(Debug)]
+pub(super) struct Log {
+    /// Lines, and `None` as the last.
+    lines: Option<SyncSender<Option<String>>>,
+    dropped: AtomicU64,
+    /// Ends when the last line is written.
+    written: Mutex<Receiver<()>>,
+}
+
+impl Log {
+    /// A log; a silent one writes nothing.
+    pub(super) fn start(wanted: bool) -> Self {
+        let (sender, lines) = sync_channel::<Option<String>>(WAITING);
+        let (end, written) = sync_channel(1);
+        let write = move || {
+            lines.into_iter().map_while(|line| line).for_each(|line| report(&line));
+            drop(end);
+        };
+        let started = wanted && std::thread::Builder::new().name("log".into()).spawn(write).is_ok();
+        Self { lines: started.then_some(sender), dropped: AtomicU64::new(0), written: Mutex::new(written) }
+    }
+
+    /// Writes an event with its fields.
+    pub(super) fn event(&self, event: &str, fields: Value) {
+        let Some(lines) = &self.lines else { return };
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+        let mut line = json!({ "time": (seconds * 1e3).round() / 1e3, "event": event });
+        if let (Value::Object(line), Value::Object(fields)) = (&mut line, fields) {
+            line.extend(fields);
+            let dropped = self.dropped.swap(0, Ordering::Relaxed);
+            if dropped > 0 {
+                line.insert("lines_dropped_before".into(), dropped.into());
+            }
+        }
+        if lines.try_send(Some(line.to_string())).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until all lines are written, unless nobody reads them. Later events are dropped.
+    pub(super) fn close(&self) {
+        if self.lines.as_ref().is_some_and(|lines| lines.try_send(None).is_ok()) {
+            let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = written.recv_timeout(CLOSING);
+        }
+    }
+}

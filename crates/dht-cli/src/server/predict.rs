@@ -1,0 +1,249 @@
+//! `POST /predict`, as text-embeddings-inference has it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use dht_search::Query;
+use dht_search::serving::{Request, Served};
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::app::{App, answers, aside};
+use super::body::{self, ContentType, content_type};
+use super::classify::text;
+use super::refusal::{ErrorType, Refusal};
+
+#[derive(Debug, Deserialize)]
+struct PredictRequest {
+    inputs: Inputs,
+    truncate: Option<bool>,
+    #[serde(default)]
+    raw_scores: bool,
+    #[serde(default)]
+    truncation_direction: Direction,
+}
+
+/// Which end of a long text is kept. Texts are cut at their ends.
+#[derive(Debug, Default, Deserialize)]
+enum Direction {
+    #[default]
+    #[serde(alias = "right")]
+    Right,
+}
+
+/// A text, a pair, or a batch of both.
+#[derive(Debug)]
+enum Inputs {
+    One(Text),
+    Batch(Vec<Text>),
+}
+
+type Text = (String, Option<String>);
+
+/// A string, or a list of one or two.
+#[derive(Debug)]
+enum Item {
+    String(String),
+    List(Text),
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Score {
+    score: f32,
+    #[serde(serialize_with = "text")]
+    label: Arc<str>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Predictions {
+    One(Vec<Score>),
+    Batch(Vec<Vec<Score>>),
+}
+
+/// Answers with the score of each label, the highest first.
+pub(super) async fn predict(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Predictions>, Refusal> {
+    if content_type(&headers)? != ContentType::Json {
+        return Err(Refusal::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ErrorType::Validation,
+            "expected application/json; POST /v1/classify takes lines",
+        ));
+    }
+    let content = body::read(&app, &headers, body).await?;
+    let _permit = app.admit()?;
+    let deadline = app.deadline(None);
+    let own = app.clone();
+    let taken = aside(move || {
+        let asked: PredictRequest = serde_json::from_slice(&content.bytes).map_err(|error| Refusal::json(&error))?;
+        let (texts, single) = match &asked.inputs {
+            Inputs::One(text) => (std::slice::from_ref(text), true),
+            Inputs::Batch(texts) => (&**texts, false),
+        };
+        let queries = texts.iter().map(|(text, pair)| Query { text, pair: pair.as_deref() }).collect();
+        let whole = !asked.truncate.unwrap_or(own.settings.auto_truncate);
+        let Direction::Right = asked.truncation_direction;
+        let ticket = own.submit(&Request { queries, speed: None, deadline: Some(deadline), whole })?;
+        Ok((ticket, single, asked.raw_scores))
+    });
+    let (ticket, single, raw) = taken.await?;
+    let served = answers(ticket, deadline).await.map_err(dependency)?;
+    let mut scores = served.into_iter().map(|served| scores(served, raw)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Json(match scores.pop() {
+        Some(last) if single => Predictions::One(last),
+        last => {
+            scores.extend(last);
+            Predictions::Batch(scores)
+        }
+    }))
+}
+
+/// A failure of the model has the status 424 there.
+fn dependency(refusal: Refusal) -> Refusal {
+    match refusal.error_type {
+        ErrorType::Backend => Refusal { status: StatusCode::FAILED_DEPENDENCY, ..refusal },
+        _ => refusal,
+    }
+}
+
+/// The labels by score. Raw scores are ln p: logits up to a constant, whose softmax are the probabilities.
+fn scores(served: Served, raw: bool) -> Result<Vec<Score>, Refusal> {
+    let probabilities = &served.answer.probabilities;
+    if probabilities.iter().any(|p| p.is_nan()) {
+        return Err(Refusal::new(StatusCode::FAILED_DEPENDENCY, ErrorType::Backend, "a score is not a number"));
+    }
+    // ln 0 is no JSON number.
+    let score = |p: f32| if raw { p.max(f32::MIN_POSITIVE).ln() } else { p };
+    let mut scores: Vec<Score> = served
+        .labels
+        .iter()
+        .zip(probabilities)
+        .map(|(label, p)| Score { score: score(*p), label: label.clone() })
+        .collect();
+    scores.sort_by(|a, b| b.score.total_cmp(&a.score));
+    Ok(scores)
+}
+
+impl<'de> Deserialize<'de> for Inputs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(InputsVisitor)
+    }
+}
+
+struct InputsVisitor;
+
+impl<'de> Visitor<'de> for InputsVisitor {
+    type Value = Inputs;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string, a pair [string, string], or a batch [[string], [string, string], …]")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Inputs, E> {
+        Ok(Inputs::One((text.to_owned(), None)))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Inputs, A::Error> {
+        match list.next_element::<Item>()? {
+            None => Err(A::Error::invalid_length(0, &self)),
+            Some(Item::String(text)) => {
+                let pair = list.next_element::<String>()?;
+                if list.next_element::<String>()?.is_some() {
+                    return Err(A::Error::custom(
+                        "three strings are neither a text nor a pair: a batch is [[string], [string], …]",
+                    ));
+                }
+                Ok(Inputs::One((text, pair)))
+            }
+            Some(Item::List(first)) => {
+                let mut texts = vec![first];
+                while let Some(item) = list.next_element::<Item>()? {
+                    texts.push(match item {
+                        Item::List(text) => text,
+                        Item::String(text) => (text, None),
+                    });
+                }
+                Ok(Inputs::Batch(texts))
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Item {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ItemVisitor)
+    }
+}
+
+struct ItemVisitor;
+
+impl<'de> Visitor<'de> for ItemVisitor {
+    type Value = Item;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string, or a list of one or two")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Item, E> {
+        Ok(Item::String(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Item, A::Error> {
+        let text = list.next_element::<String>()?.ok_or_else(|| A::Error::invalid_length(0, &self))?;
+        let pair = list.next_element::<String>()?;
+        if list.next_element::<String>()?.is_some() {
+            return Err(A::Error::invalid_length(3, &self));
+        }
+        Ok(Item::List((text, pair)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> Result<Vec<Text>, String> {
+        let request: PredictRequest = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        Ok(match request.inputs {
+            Inputs::One(text) => vec![text],
+            Inputs::Batch(texts) => texts,
+        })
+    }
+
+    #[test]
+    fn inputs_are_a_text_a_pair_or_a_batch() {
+        let text = |text: &str| (text.to_owned(), None);
+        let pair = ("a".to_owned(), Some("b".to_owned()));
+        assert_eq!(parse(r#"{"inputs": "a"}"#).unwrap(), [text("a")]);
+        assert_eq!(parse(r#"{"inputs": ["a"], "other": 1}"#).unwrap(), [text("a")]);
+        assert_eq!(parse(r#"{"inputs": ["a", "b"]}"#).unwrap(), [pair.clone()]);
+        assert_eq!(parse(r#"{"inputs": [["a", "b"], ["c"], "d"]}"#).unwrap(), [pair, text("c"), text("d")]);
+    }
+
+    #[test]
+    fn other_inputs_are_refused_with_what_was_expected() {
+        for (inputs, expected) in [
+            ("[]", "invalid length 0, expected a string, a pair"),
+            ("7", "expected a string, a pair"),
+            ("null", "expected a string, a pair"),
+            (r#"["a", "b", "c"]"#, "a batch is [[string], [string], …]"),
+            (r#"[[]]"#, "invalid length 0, expected a string, or a list of one or two"),
+            (r#"[["a", "b", "c"]]"#, "invalid length 3"),
+            (r#"[[["a"]]]"#, "expected a string"),
+            (r#"["a", ["b"]]"#, "expected a string"),
+        ] {
+            let error = parse(&format!(r#"{{"inputs": {inputs}}}"#)).unwrap_err();
+            assert!(error.contains(expected), "{inputs}: {error}");
+        }
+        assert!(parse(r#"{"inputs": "a", "truncation_direction": "left"}"#).unwrap_err().contains("Right"));
+        assert!(parse("{}").unwrap_err().contains("inputs"));
+    }
+}

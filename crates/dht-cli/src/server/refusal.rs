@@ -1,0 +1,122 @@
+//! What a client is told instead of an answer.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use dht_search::Error;
+use dht_search::transformer::Error as TransformerError;
+use serde::Serialize;
+
+/// The most letters of a reason.
+const LETTERS: usize = 400;
+
+/// A status with its reason, in the form of text-embeddings-inference: `{"error": …, "error_type": …}`.
+#[derive(Debug, Clone)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    pub(super) error_type: ErrorType,
+    pub(super) reason: String,
+}
+
+/// The kind of a refusal. The first five are those of text-embeddings-inference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(super) enum ErrorType {
+    Unhealthy,
+    Backend,
+    Overloaded,
+    Validation,
+    Tokenizer,
+    Deadline,
+    Unauthorized,
+    NotFound,
+}
+
+/// A refusal as JSON.
+#[derive(Debug, Serialize)]
+pub(super) struct RefusalBody {
+    error: String,
+    error_type: ErrorType,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, error_type: ErrorType, reason: impl Into<String>) -> Self {
+        Self { status, error_type, reason: reason.into() }
+    }
+
+    /// A request that is well-formed and asks for what is not possible.
+    pub(super) fn unprocessable(reason: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorType::Validation, reason)
+    }
+
+    pub(super) fn too_large(reason: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorType::Validation, reason)
+    }
+
+    pub(super) fn overloaded(reason: impl Into<String>) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorType::Overloaded, reason)
+    }
+
+    pub(super) fn stopping() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorType::Unhealthy, "the server stops and takes no more requests")
+    }
+
+    pub(super) fn late() -> Self {
+        Self::new(StatusCode::GATEWAY_TIMEOUT, ErrorType::Deadline, "the deadline passed before the answer")
+    }
+
+    /// A body that is not the JSON that was expected: 400 where it is no JSON, 422 where it is other JSON.
+    pub(super) fn json(error: &serde_json::Error) -> Self {
+        let status = if error.is_data() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
+        Self::new(status, ErrorType::Validation, format!("the body is not what was expected: {error}"))
+    }
+
+    /// Why a request was not taken, or not answered.
+    pub(super) fn of(error: &Error) -> Self {
+        match error {
+            Error::Busy { .. } => Self::overloaded(error.to_string()),
+            Error::Stopping => Self::stopping(),
+            Error::Deadline => Self::late(),
+            Error::TooLong { .. } => Self::too_large(error.to_string()),
+            Error::Setting { field: "texts" | "tokens", .. } => Self::too_large(error.to_string()),
+            Error::Setting { .. } => Self::unprocessable(error.to_string()),
+            Error::Transformer(TransformerError::TextTooLong { .. }) => Self::too_large(error.to_string()),
+            Error::Transformer(_) => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorType::Tokenizer, error.to_string())
+            }
+            _ => Self::backend(error),
+        }
+    }
+
+    /// Why a request that was taken has no answer.
+    pub(super) fn of_answer(error: &Error) -> Self {
+        if matches!(error, Error::Deadline) { Self::late() } else { Self::backend(error) }
+    }
+
+    fn backend(error: &Error) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorType::Backend, error.to_string())
+    }
+
+    /// As JSON. What was sent may stand in a reason; it is cut there.
+    pub(super) fn body(&self) -> RefusalBody {
+        let mut error = self.reason.clone();
+        if let Some((end, _)) = error.char_indices().nth(LETTERS) {
+            error.truncate(end);
+            error.push('…');
+        }
+        RefusalBody { error, error_type: self.error_type }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.body())).into_response();
+        let headers = response.headers_mut();
+        if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

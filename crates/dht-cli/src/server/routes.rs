@@ -1,0 +1,145 @@
+//! The routes, and what holds for all of them: token, log, headers.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use serde_json::json;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::CorsLayer;
+
+use super::app::App;
+use super::refusal::{ErrorType, Refusal};
+use super::{classify, info, metrics, predict, reload};
+
+/// Paths that need no token.
+const OPEN: [&str; 3] = ["/", "/health", "/openapi.json"];
+
+/// Each path with what answers it.
+fn paths() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
+    vec![
+        // A client of text-embeddings-inference may post to the root, too.
+        ("/", get(info::page).post(predict::predict)),
+        ("/predict", post(predict::predict)),
+        ("/v1/classify", post(classify::classify)),
+        ("/v1/reload", post(reload::reload)),
+        ("/health", get(info::health)),
+        ("/info", get(info::info)),
+        ("/metrics", get(metrics::metrics)),
+        ("/openapi.json", get(info::openapi)),
+    ]
+}
+
+/// The routes.
+///
+/// # Errors
+/// An origin that no header can hold.
+pub(super) fn router(app: Arc<App>) -> Result<Router, String> {
+    let origins = app
+        .settings
+        .cors
+        .iter()
+        .map(|origin| origin.parse::<HeaderValue>().map_err(|_| format!("{origin:?}, which no header can hold")));
+    let origins: Vec<HeaderValue> = origins.collect::<Result<_, _>>()?;
+    let mut router = Router::new();
+    for (path, answers) in paths() {
+        router = router.route(path, answers);
+    }
+    router = router
+        .fallback(|| async {
+            Refusal::new(StatusCode::NOT_FOUND, ErrorType::NotFound, "no such path: see /openapi.json")
+        })
+        .method_not_allowed_fallback(|| async {
+            let reason = "this path takes another method: see /openapi.json";
+            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, ErrorType::NotFound, reason)
+        })
+        .layer(from_fn_with_state(app.clone(), with_token));
+    if !origins.is_empty() {
+        let cors = CorsLayer::new().allow_origin(origins).allow_methods([Method::GET, Method::POST]);
+        router = router.layer(cors.allow_headers([header::CONTENT_TYPE, header::AUTHORIZATION]));
+    }
+    router = router.layer(CatchPanicLayer::custom(panicked)).layer(from_fn_with_state(app.clone(), logged));
+    Ok(router.with_state(app))
+}
+
+/// A panic is an answer, too.
+fn panicked(_: Box<dyn Any + Send + 'static>) -> Response {
+    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorType::Backend, "the server failed on this request")
+        .into_response()
+}
+
+/// Refuses requests without the token, where one is wanted.
+async fn with_token(State(app): State<Arc<App>>, request: Request, next: Next) -> Result<Response, Refusal> {
+    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let given = given.and_then(|value| value.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
+    let open = OPEN.contains(&request.uri().path()) && request.method() == Method::GET;
+    if app.settings.token.is_none() || open || given.is_some_and(|(_, token)| app.is_token(token.trim())) {
+        return Ok(next.run(request).await);
+    }
+    let reason = "expected the header `Authorization: Bearer …` with this server's token";
+    Err(Refusal::new(StatusCode::UNAUTHORIZED, ErrorType::Unauthorized, reason))
+}
+
+/// Counts and logs a response, without anything that was sent.
+async fn logged(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().map_or("unknown", |path| path.as_str()).to_owned();
+    let method = request.method().as_str().to_owned();
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    let status = response.status().as_u16();
+    app.count(&route, status);
+    let milliseconds = (started.elapsed().as_secs_f64() * 1e4).round() / 10.0;
+    app.log
+        .event("request", json!({ "method": method, "route": route, "status": status, "milliseconds": milliseconds }));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn the_description_has_every_route_and_no_other() {
+        let description: Value = serde_json::from_str(info::OPENAPI).unwrap();
+        let described: Vec<&String> = description["paths"].as_object().unwrap().keys().collect();
+        let mut paths: Vec<&str> = paths().iter().map(|(path, _)| *path).collect();
+        paths.sort_unstable();
+        let mut described: Vec<&str> = described.into_iter().map(String::as_str).collect();
+        described.sort_unstable();
+        assert_eq!(described, paths);
+    }
+
+    #[test]
+    fn every_reference_of_the_description_is_in_it() {
+        fn references<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+            match value {
+                Value::Object(fields) => {
+                    found.extend(fields.get("$ref").and_then(Value::as_str));
+                    fields.values().for_each(|value| references(value, found));
+                }
+                Value::Array(items) => items.iter().for_each(|value| references(value, found)),
+                _ => {}
+            }
+        }
+        let description: Value = serde_json::from_str(info::OPENAPI).unwrap();
+        let mut found = Vec::new();
+        references(&description, &mut found);
+        assert!(found.len() > 10);
+        for reference in found {
+            let pointer = reference.strip_prefix('#').unwrap();
+            assert!(description.pointer(pointer).is_some(), "{reference}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Where a server listens, whom it answers and how much it takes.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use dht_search::serving::ServiceSettings;
+
+/// The settings of a [`Server`](super::Server).
+#[derive(Debug, Clone)]
+pub struct ServerSettings {
+    /// Where it listens; port 0 for any that is free.
+    pub address: SocketAddr,
+    /// What the model is called in `/info`.
+    pub name: String,
+    /// The token that requests have to bring; without one anybody may ask, and nobody may reload.
+    pub token: Option<String>,
+    /// The origins whose pages may read answers.
+    pub cors: Vec<String>,
+    /// Whether `/predict` truncates long texts where the request does not say.
+    pub auto_truncate: bool,
+    /// Whether requests are logged.
+    pub log: bool,
+    /// The limits.
+    pub limits: Limits,
+    /// The limits of queue and batches.
+    pub service: ServiceSettings,
+}
+
+/// How much a server takes.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// The most bytes of a request's body, and of a line of a stream.
+    pub body_bytes: usize,
+    /// The most bytes of all bodies that are being read.
+    pub all_body_bytes: usize,
+    /// The most texts of a request.
+    pub texts: usize,
+    /// The most requests that are worked on at once.
+    pub requests: usize,
+    /// The most connections; further ones wait to be accepted.
+    pub connections: usize,
+    /// How long a request may take from its last byte to its answer, unless it says less.
+    pub deadline: Duration,
+    /// How long a client may take for the head of a request, and for its body.
+    pub reading: Duration,
+    /// How long requests that were taken may go on after the server was told to stop.
+    pub grace: Duration,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
+            name: "model".into(),
+            token: None,
+            cors: Vec::new(),
+            auto_truncate: false,
+            log: true,
+            limits: Limits::default(),
+            service: ServiceSettings::default(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 2_000_000,
+            all_body_bytes: 256 << 20,
+            texts: 256,
+            requests: 512,
+            connections: 1024,
+            deadline: Duration::from_secs(10),
+            reading: Duration::from_secs(10),
+            grace: Duration::from_secs(30),
+        }
+    }
+}

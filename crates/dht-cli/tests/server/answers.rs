@@ -1,0 +1,167 @@
+//! What is answered.
+
+use dht_search::Answer;
+use serde_json::{Value, json};
+
+use super::client::{Response, ask, get, post};
+use super::model::{engine, labels, server, settings, texts};
+
+fn expected(texts: &[String]) -> Vec<Answer> {
+    let queries: Vec<&str> = texts.iter().map(String::as_str).collect();
+    engine().and_then(|engine| engine.with_own_head_sets().predict(&queries)).expect("answers")
+}
+
+#[test]
+fn classify_gives_the_engines_labels_probabilities_routes_and_costs() {
+    let server = server();
+    let texts = texts(40, 3);
+    let response = post(server.address(), "/v1/classify", json!({ "texts": texts }));
+    assert_eq!(response.status, 200, "{response:?}");
+    let found = response.json();
+    let found = found["answers"].as_array().unwrap();
+    assert_eq!(found.len(), texts.len());
+    let mut depths = std::collections::BTreeSet::new();
+    for (found, answer) in found.iter().zip(expected(&texts)) {
+        assert_eq!(found["label"], *answer.label);
+        assert_eq!(found["route"], answer.route.to_string());
+        assert_eq!(found["flops"], answer.flops);
+        for (label, p) in labels().iter().zip(&answer.probabilities) {
+            let found = found["probabilities"][label].as_f64().unwrap();
+            assert!((found - f64::from(*p)).abs() < 1e-6, "{label}: {found} for {p}");
+        }
+        let layers: Vec<usize> = answer.route.layers().map(|(_, heads)| heads).collect();
+        assert_eq!(found["layers"], json!(layers));
+        let share = found["share"].as_f64().unwrap();
+        assert!((0.0..=1.1).contains(&share), "{share}");
+        depths.insert(layers.len());
+    }
+    assert!(depths.len() > 1, "{depths:?}");
+}
+
+#[test]
+fn a_speed_a_pair_and_an_empty_text_are_answered() {
+    let server = server();
+    let ask = |request: Value| {
+        let response = post(server.address(), "/v1/classify", request);
+        assert_eq!(response.status, 200, "{response:?}");
+        response.json()["answers"].as_array().unwrap().clone()
+    };
+    let texts = texts(30, 4);
+    let depth = |answers: &[Value]| answers.iter().map(|a| a["layers"].as_array().unwrap().len()).sum::<usize>();
+    let slow = ask(json!({ "texts": texts, "speed": 0.0, "deadline_ms": 60_000 }));
+    let fast = ask(json!({ "texts": texts, "speed": 0.9 }));
+    assert!(depth(&fast) < depth(&slow), "{} layers, and {}", depth(&fast), depth(&slow));
+    let mixed = ask(json!({ "texts": ["fine", { "text": "fine", "pair": "food" }, { "text": "" }] }));
+    let tokens: Vec<_> = mixed.iter().map(|answer| answer["tokens"].as_u64().unwrap()).collect();
+    assert_eq!(tokens, [3, 5, 2]);
+    assert!(ask(json!({ "texts": [] })).is_empty());
+    let long = ask(json!({ "texts": ["fine ".repeat(300)] }));
+    assert_eq!(long[0]["truncated"], true);
+}
+
+/// The scores of a text by label, and whether the highest comes first.
+fn scores(list: &Value) -> Vec<(String, f64)> {
+    let of = |score: &Value| {
+        assert_eq!(score.as_object().unwrap().len(), 2);
+        (score["label"].as_str().unwrap().to_owned(), score["score"].as_f64().unwrap())
+    };
+    let list: Vec<_> = list.as_array().unwrap().iter().map(of).collect();
+    assert!(list.windows(2).all(|two| two[0].1 >= two[1].1), "{list:?}");
+    list
+}
+
+#[test]
+fn predict_answers_as_text_embeddings_inference() {
+    let server = server();
+    let texts = texts(5, 5);
+    let answers = expected(&texts);
+    let ask = |path: &str, request: Value| {
+        let response = post(server.address(), path, request);
+        assert_eq!(response.status, 200, "{response:?}");
+        assert!(response.head.contains("content-type: application/json"));
+        response.json()
+    };
+    for path in ["/predict", "/"] {
+        let one = ask(path, json!({ "inputs": texts[0] }));
+        let scores = scores(&one);
+        assert_eq!(scores.len(), 2);
+        assert_eq!(scores[0].0, *answers[0].label);
+        let p = f64::from(answers[0].probabilities[answers[0].class]);
+        assert!((scores[0].1 - p).abs() < 1e-6);
+        assert_eq!(ask(path, json!({ "inputs": [texts[0]], "truncate": null })), one);
+    }
+    let batch: Vec<[&String; 1]> = texts.iter().map(|text| [text]).collect();
+    let batch = ask("/predict", json!({ "inputs": batch, "truncate": true, "raw_scores": false }));
+    for (list, answer) in batch.as_array().unwrap().iter().zip(&answers) {
+        assert_eq!(scores(list)[0].0, *answer.label);
+    }
+    // A pair is one input; a batch of one is a list of lists.
+    assert_eq!(scores(&ask("/predict", json!({ "inputs": ["fine", "food"] }))).len(), 2);
+    assert_eq!(ask("/predict", json!({ "inputs": [["fine", "food"]] })).as_array().unwrap().len(), 1);
+    let raw = scores(&ask("/predict", json!({ "inputs": texts[0], "raw_scores": true })));
+    let sum: f64 = raw.iter().map(|(_, score)| score.exp()).sum();
+    assert!((sum - 1.0).abs() < 1e-5 && raw[0].1 <= 0.0, "{raw:?}");
+}
+
+#[test]
+fn health_info_description_metrics_and_page_answer() {
+    let server = server();
+    let address = server.address();
+    assert_eq!(get(address, "/health").json(), json!({ "status": "ok" }));
+    let info = get(address, "/info").json();
+    assert_eq!(info["model_id"], "reviews");
+    assert_eq!(info["labels"], json!(labels()));
+    assert_eq!(info["model_type"]["classifier"]["id2label"], json!({ "0": "other", "1": "good" }));
+    assert_eq!((&info["layers"], &info["heads"], &info["max_input_length"]), (&json!(4), &json!(6), &json!(128)));
+    assert_eq!(get(address, "/openapi.json").json()["openapi"], "3.0.3");
+    let page = get(address, "/");
+    assert!(page.status == 200 && page.head.contains("content-security-policy: default-src 'none'"), "{}", page.head);
+    assert!(page.head.contains("x-content-type-options: nosniff"));
+    let texts = texts(20, 6);
+    assert_eq!(post(address, "/v1/classify", json!({ "texts": texts })).status, 200);
+    assert_eq!(post(address, "/v1/classify", "{").status, 400);
+    let metrics = String::from_utf8(get(address, "/metrics").body).unwrap();
+    let value = |name: &str| -> f64 {
+        let line = metrics.lines().find(|line| line.split(' ').next() == Some(name));
+        line.unwrap_or_else(|| panic!("{name} in {metrics}")).rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    assert_eq!(value("dht_requests_total{end=\"answered\"}"), 1.0);
+    assert_eq!(value("dht_accepted_total"), 1.0);
+    assert_eq!(value("dht_batch_texts_sum"), 20.0);
+    assert_eq!(value("dht_depth_layers_count"), 20.0);
+    assert_eq!(value("dht_depth_layers_bucket{le=\"4\"}"), 20.0);
+    assert_eq!(value("dht_latency_seconds_count"), 1.0);
+    assert_eq!(value("dht_queue_texts"), 0.0);
+    assert_eq!(value("dht_responses_total{route=\"/v1/classify\",status=\"400\"}"), 1.0);
+    assert!(value("dht_flops_saved_total") > 0.0 && value("dht_tokens_total") > 40.0);
+}
+
+#[test]
+fn a_token_and_origins_are_asked_for_where_the_server_wants_them() {
+    let cors = vec!["https://example.org".to_owned()];
+    let settings = dht_cli::ServerSettings { token: Some("a secret".into()), cors, ..settings() };
+    let server = dht_cli::Server::start(engine, settings).unwrap();
+    let address = server.address();
+    let body = br#"{"inputs": "fine"}"#;
+    let json = ("Content-Type", "application/json");
+    let with = |value: &str| ask(address, "POST", "/predict", &[json, ("Authorization", value)], body);
+    assert_eq!(with("Bearer a secret").status, 200);
+    assert_eq!(with("bearer a secret").status, 200);
+    for wrong in ["Bearer a secre", "Bearer a secret2", "Bearer", "Basic a secret", "a secret", ""] {
+        let refused = with(wrong);
+        assert_eq!(refused.status, 401, "{wrong}");
+        assert_eq!(refused.refusal().1, "Unauthorized");
+        assert!(refused.head.contains("www-authenticate: bearer"));
+    }
+    for (path, status) in [("/", 200), ("/health", 200), ("/openapi.json", 200), ("/info", 401), ("/metrics", 401)] {
+        assert_eq!(get(address, path).status, status, "{path}");
+    }
+    assert_eq!(post(address, "/", r#"{"inputs": "fine"}"#).status, 401);
+    let from = |origin: &str| -> Response {
+        let headers = [("Origin", origin), ("Access-Control-Request-Method", "POST")];
+        ask(address, "OPTIONS", "/predict", &headers, b"")
+    };
+    let allowed = from("https://example.org");
+    assert!(allowed.head.contains("access-control-allow-origin: https://example.org"), "{}", allowed.head);
+    assert!(!from("https://example.com").head.contains("access-control-allow-origin"));
+}

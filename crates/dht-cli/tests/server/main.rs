@@ -1,0 +1,12 @@
+//! The server, asked over sockets on the loopback address: answers, refusals with reasons, hostile clients, and its end.
+
+#![cfg(feature = "server")]
+
+mod answers;
+mod client;
+mod hostile;
+mod lines;
+mod load;
+mod model;
+mod process;
+mod refusals;

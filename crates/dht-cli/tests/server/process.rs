@@ -1,0 +1,148 @@
+//! `dht serve` as a process: a model directory, signals, logs without texts.
+
+#![cfg(unix)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use super::client::{get, post};
+use super::model::{labels, parts, texts};
+
+fn save(folder: &Path) {
+    let (model, tokenizer) = parts();
+    model.save(folder, Some(tokenizer), &labels()).expect("a saved model");
+}
+
+/// A process that listens, and the rest of what it writes.
+fn start(arguments: &[&str]) -> (Child, SocketAddr, BufReader<std::process::ChildStderr>) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_dht"))
+        .arg("serve")
+        .args(arguments)
+        .args(["--port", "0"])
+        .env_remove("DHT_TOKEN")
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("a process");
+    let mut lines = BufReader::new(child.stderr.take().expect("a pipe"));
+    let mut line = String::new();
+    loop {
+        line.clear();
+        assert!(lines.read_line(&mut line).expect("a line") > 0, "it ended");
+        if let Some(address) = line.strip_prefix("http://").and_then(|rest| rest.strip_suffix(" answers\n")) {
+            return (child, address.parse().expect("an address"), lines);
+        }
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().expect("kill");
+    assert!(sent.success());
+}
+
+#[test]
+fn a_model_directory_is_served_reloaded_and_stopped_by_signals_and_no_text_is_logged() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("reviews");
+    save(&model);
+    let (mut child, address, mut lines) = start(&[model.to_str().unwrap()]);
+    assert_eq!(get(address, "/info").json()["model_id"], "reviews");
+    let secret = "xylophone";
+    let answer = post(address, "/predict", json!({ "inputs": format!("{secret} {}", texts(1, 3)[0]) }));
+    assert_eq!(answer.status, 200);
+    assert_eq!(post(address, "/predict", json!({ secret: secret })).status, 422);
+    signal(&child, "HUP");
+    let mut logged = Vec::new();
+    let mut next = |event: &str| loop {
+        let mut line = String::new();
+        assert!(lines.read_line(&mut line).expect("a line") > 0, "no {event} in {logged:?}");
+        let object: Value = serde_json::from_str(&line).expect("a line of JSON");
+        logged.push(line);
+        if object["event"] == event {
+            return object;
+        }
+    };
+    next("reloaded");
+    signal(&child, "TERM");
+    next("stopping");
+    let stopped = next("stopped");
+    assert_eq!((&stopped["accepted"], &stopped["answered"]), (&json!(1), &json!(1)));
+    assert!(child.wait().unwrap().success());
+    assert!(logged.iter().all(|line| !line.contains(secret)), "{logged:?}");
+    let statuses: Vec<u64> =
+        logged.iter().filter_map(|l| serde_json::from_str::<Value>(l).ok()?["status"].as_u64()).collect();
+    assert_eq!(statuses, [200, 200, 422]);
+}
+
+#[test]
+fn sigterm_under_load_loses_no_request_that_was_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    save(folder.path());
+    let (mut child, address, mut lines) = start(&[folder.path().to_str().unwrap()]);
+    let body = json!({ "texts": texts(5, 11) }).to_string();
+    let answered = std::sync::atomic::AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while let Ok(mut stream) = std::net::TcpStream::connect(address) {
+                    let headers = [("Content-Type", "application/json")];
+                    let sent = super::client::head("POST", "/v1/classify", &headers, Some(body.len())) + &body;
+                    let _ = stream.write_all(sent.as_bytes());
+                    match super::client::receive(&mut stream) {
+                        Some(response) if response.status == 200 => {
+                            answered.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+                        }
+                        _ => break,
+                    };
+                }
+            });
+        }
+        // The pipe is read, so that the log never waits.
+        let reader = scope.spawn(|| {
+            let mut last = String::new();
+            for line in lines.by_ref().lines().map_while(Result::ok) {
+                last = line;
+            }
+            last
+        });
+        while answered.load(std::sync::atomic::Ordering::Relaxed) < 50 {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        signal(&child, "TERM");
+        assert!(child.wait().unwrap().success());
+        let last: Value = serde_json::from_str(&reader.join().unwrap()).unwrap();
+        assert_eq!((&last["event"], &last["accepted"]), (&json!("stopped"), &last["answered"]), "{last}");
+        while std::net::TcpStream::connect(address).is_ok() {}
+        let answered = answered.load(std::sync::atomic::Ordering::Relaxed);
+        assert!(last["answered"].as_u64().unwrap() >= answered, "{last}, {answered}");
+    });
+}
+
+#[test]
+fn what_cannot_be_served_ends_with_a_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    save(folder.path());
+    let model = folder.path().to_str().unwrap();
+    let empty = folder.path().join("empty");
+    std::fs::write(&empty, "\n").unwrap();
+    let nowhere = folder.path().join("nowhere");
+    for (arguments, reason) in [
+        (vec![nowhere.to_str().unwrap()], "nowhere"),
+        (vec![model, "--token-file", empty.to_str().unwrap()], "expected a token"),
+        (vec![model, "--max-texts", "0"], "--max-texts is 0"),
+        (vec![model, "--speed", "-1"], "-1"),
+        (vec![model, "--host", "192.0.2.1"], "192.0.2.1"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_dht"))
+            .arg("serve")
+            .args(&arguments)
+            .args(["--port", "0"])
+            .output()
+            .expect("a process");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(reason), "{arguments:?}: {said}");
+    }
+}

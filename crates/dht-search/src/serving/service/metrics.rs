@@ -1,0 +1,138 @@
+//! What a service counts.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::ticket::Served;
+
+/// Upper bounds of the latencies' buckets, in seconds.
+const LATENCIES: [f64; 14] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
+/// Upper bounds of the batches' buckets, in texts.
+const BATCHES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
+/// Counts by bucket.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Histogram {
+    /// The upper bounds of the buckets, ascending; a last bucket without a bound follows.
+    pub bounds: Vec<f64>,
+    /// How many values each bucket has, those of lower buckets not included; one more than bounds.
+    pub counts: Vec<u64>,
+    /// The sum of all values.
+    pub sum: f64,
+}
+
+impl Histogram {
+    fn new(bounds: &[f64]) -> Self {
+        Self { bounds: bounds.to_vec(), counts: vec![0; bounds.len() + 1], sum: 0.0 }
+    }
+
+    fn add(&mut self, value: f64) {
+        let bucket = self.bounds.iter().position(|bound| value <= *bound).unwrap_or(self.bounds.len());
+        self.counts[bucket] += 1;
+        self.sum += value;
+    }
+}
+
+/// What a service did since it started.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ServiceMetrics {
+    /// Texts that wait now.
+    pub queued_texts: usize,
+    /// Their tokens.
+    pub queued_tokens: usize,
+    /// Requests that were taken. Each of them is answered, failed, late or cancelled in the end, and only one of these.
+    pub accepted: u64,
+    /// Requests that were answered.
+    pub answered: u64,
+    /// Requests that were answered with an error of the model.
+    pub failed: u64,
+    /// Requests whose deadline passed after they were taken and before they were answered.
+    pub late: u64,
+    /// Requests that their callers gave up.
+    pub cancelled: u64,
+    /// Requests that found the queue full.
+    pub refused: u64,
+    /// Texts that were computed.
+    pub texts: u64,
+    /// Tokens of those texts.
+    pub tokens: u64,
+    /// FLOPs of their routes, as in [`Answer::flops`](crate::Answer::flops).
+    pub flops: u64,
+    /// FLOPs of the full model for them.
+    pub full_flops: u64,
+    /// Texts by the number of layers that they ran.
+    pub depths: Vec<u64>,
+    /// From taking a request to its answer, in seconds.
+    pub latency: Histogram,
+    /// Texts in a batch.
+    pub batches: Histogram,
+    /// Models that were put in the place of the first.
+    pub reloads: u64,
+}
+
+/// The counters of a service, for many threads.
+#[derive(Debug)]
+pub(super) struct Counters(Mutex<ServiceMetrics>);
+
+impl Counters {
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(ServiceMetrics {
+            queued_texts: 0,
+            queued_tokens: 0,
+            accepted: 0,
+            answered: 0,
+            failed: 0,
+            late: 0,
+            cancelled: 0,
+            refused: 0,
+            texts: 0,
+            tokens: 0,
+            flops: 0,
+            full_flops: 0,
+            depths: Vec::new(),
+            latency: Histogram::new(&LATENCIES),
+            batches: Histogram::new(&BATCHES),
+            reloads: 0,
+        }))
+    }
+
+    pub(super) fn get(&self) -> MutexGuard<'_, ServiceMetrics> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ServiceMetrics {
+    pub(super) fn answer(&mut self, latency: Duration) {
+        self.answered += 1;
+        self.latency.add(latency.as_secs_f64());
+    }
+
+    pub(super) fn batch(&mut self, batch: &[Served]) {
+        self.batches.add(batch.len() as f64);
+        for served in batch {
+            let depth = served.answer.route.depth();
+            if self.depths.len() <= depth {
+                self.depths.resize(depth + 1, 0);
+            }
+            self.depths[depth] += 1;
+            self.texts += 1;
+            self.tokens += served.tokens as u64;
+            self.flops = self.flops.saturating_add(served.answer.flops);
+            self.full_flops = self.full_flops.saturating_add(served.full_flops);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_on_a_bound_is_in_the_bucket_below_it() {
+        let mut histogram = Histogram::new(&[1.0, 2.0]);
+        [0.5, 1.0, 1.5, 2.0, 7.0].into_iter().for_each(|value| histogram.add(value));
+        assert_eq!((histogram.counts, histogram.sum), (vec![2, 2, 1], 12.0));
+    }
+}

@@ -1,0 +1,128 @@
+//! The texts that wait, and how batches are made of them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use dht_transformer::Sample;
+
+use super::settings::ServiceSettings;
+use super::ticket::Job;
+use crate::error::{Error, Result};
+use crate::serving::engine::Engine;
+
+/// A text that waits.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) sample: Sample,
+    /// Its index in its request.
+    pub(super) index: usize,
+    pub(super) job: Arc<Job>,
+    /// The model, at the speed, that it was encoded for; texts of one engine run together.
+    pub(super) engine: Arc<Engine>,
+}
+
+impl Waiting {
+    fn tokens(&self) -> usize {
+        self.sample.encoding.ids.len()
+    }
+}
+
+/// When the next batch runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Nothing waits.
+    Nothing,
+    /// At this moment, unless more texts come.
+    At(Instant),
+    Now,
+}
+
+/// The texts that wait, in the order in which they came.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    waiting: VecDeque<Waiting>,
+    tokens: usize,
+    pub(super) stopping: bool,
+}
+
+impl Queue {
+    /// How many texts wait.
+    pub(super) fn texts(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// How many tokens they have.
+    pub(super) fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// Refuses texts that find no room.
+    pub(super) fn check_room(&self, texts: usize, tokens: usize, settings: &ServiceSettings) -> Result<()> {
+        if self.stopping {
+            return Err(Error::Stopping);
+        }
+        let (all_texts, all_tokens) = (self.texts() + texts, self.tokens + tokens);
+        if all_texts > settings.queue_texts || all_tokens > settings.queue_tokens {
+            let (waiting, of) = if all_texts > settings.queue_texts {
+                (format!("{} texts", self.texts()), settings.queue_texts)
+            } else {
+                (format!("{} tokens", self.tokens), settings.queue_tokens)
+            };
+            return Err(Error::Busy { waiting, of });
+        }
+        Ok(())
+    }
+
+    /// Takes all texts of a request, or none.
+    pub(super) fn push(&mut self, texts: Vec<Waiting>, settings: &ServiceSettings) -> Result<()> {
+        let tokens = texts.iter().map(Waiting::tokens).sum();
+        self.check_room(texts.len(), tokens, settings)?;
+        self.tokens += tokens;
+        self.waiting.extend(texts);
+        Ok(())
+    }
+
+    /// When the next batch runs.
+    pub(super) fn next(&self, settings: &ServiceSettings) -> Next {
+        match self.waiting.front() {
+            None => Next::Nothing,
+            Some(_) if self.stopping || self.tokens >= settings.batch_tokens => Next::Now,
+            Some(first) => Next::At(first.job.arrived + settings.max_wait),
+        }
+    }
+
+    /// The next batch: the oldest text, and those after it of the same engine while the batch has room.
+    pub(super) fn take(&mut self, batch_tokens: usize) -> Vec<Waiting> {
+        let Some(engine) = self.waiting.front().map(|first| first.engine.clone()) else { return Vec::new() };
+        let mut batch: Vec<Waiting> = Vec::new();
+        let mut tokens = 0;
+        let mut left = VecDeque::with_capacity(self.waiting.len());
+        let mut full = false;
+        for text in self.waiting.drain(..) {
+            if full || !Arc::ptr_eq(&text.engine, &engine) {
+                left.push_back(text);
+            } else if batch.is_empty() || tokens + text.tokens() <= batch_tokens {
+                tokens += text.tokens();
+                batch.push(text);
+            } else {
+                full = true;
+                left.push_back(text);
+            }
+        }
+        self.waiting = left;
+        self.tokens -= tokens;
+        batch
+    }
+
+    /// Drops the texts of a request.
+    pub(super) fn remove(&mut self, job: &Arc<Job>) {
+        let mut tokens = 0;
+        self.waiting.retain(|text| {
+            let keep = !Arc::ptr_eq(&text.job, job);
+            tokens += if keep { 0 } else { text.tokens() };
+            keep
+        });
+        self.tokens -= tokens;
+    }
+}

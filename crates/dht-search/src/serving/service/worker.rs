@@ -1,0 +1,104 @@
+//! The threads that run batches.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::PoisonError;
+use std::time::Instant;
+
+use dht_transformer::Sample;
+
+use super::Shared;
+use super::queue::{Next, Waiting};
+use super::ticket::Served;
+use crate::error::{Error, Result};
+use crate::serving::engine::Engine;
+
+/// Runs batches until the service stops and nothing waits.
+pub(super) fn work(shared: &Shared) {
+    while let Some(batch) = next_batch(shared) {
+        run(shared, batch);
+    }
+}
+
+/// Waits for the next batch; `None` when the service stops and nothing waits.
+fn next_batch(shared: &Shared) -> Option<Vec<Waiting>> {
+    let mut queue = shared.queue();
+    loop {
+        let now = Instant::now();
+        queue = match queue.next(&shared.settings) {
+            Next::Nothing if queue.stopping => return None,
+            Next::Nothing => shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner),
+            Next::At(moment) if moment > now => {
+                let wait = shared.changed.wait_timeout(queue, moment - now);
+                wait.unwrap_or_else(PoisonError::into_inner).0
+            }
+            Next::At(_) | Next::Now => {
+                let batch = queue.take(shared.settings.batch_tokens);
+                if queue.texts() > 0 {
+                    // Another worker may take what is left.
+                    shared.changed.notify_one();
+                }
+                return Some(batch);
+            }
+        };
+    }
+}
+
+/// Computes a batch and hands the answers out. Where the batch fails, its texts run one by one, so that a text fails alone.
+fn run(shared: &Shared, batch: Vec<Waiting>) {
+    let now = Instant::now();
+    let mut live = Vec::with_capacity(batch.len());
+    for text in batch {
+        if text.job.is_over() {
+            continue;
+        }
+        match text.job.deadline {
+            Some(deadline) if deadline <= now => {
+                if text.job.deliver(text.index, Err(Error::Deadline)) {
+                    shared.counters.get().late += 1;
+                }
+            }
+            _ => live.push(text),
+        }
+    }
+    let Some(engine) = live.first().map(|text| text.engine.clone()) else { return };
+    let samples: Vec<&Sample> = live.iter().map(|text| &text.sample).collect();
+    match answers(&engine, &samples) {
+        Ok(served) => {
+            shared.counters.get().batch(&served);
+            live.iter().zip(served).for_each(|(text, served)| deliver(shared, text, Ok(served)));
+        }
+        Err(error) if live.len() == 1 => deliver(shared, &live[0], Err(error)),
+        Err(_) => live.into_iter().for_each(|text| run(shared, vec![text])),
+    }
+}
+
+fn deliver(shared: &Shared, text: &Waiting, served: Result<Served>) {
+    let failed = served.is_err();
+    // Counted before the caller can see the answer, so that whoever has it finds it counted.
+    let mut counters = shared.counters.get();
+    if text.job.deliver(text.index, served) {
+        if failed {
+            counters.failed += 1;
+        } else {
+            counters.answer(text.job.arrived.elapsed());
+        }
+    }
+}
+
+/// The answers to a batch; a panic is an error of this batch alone.
+fn answers(engine: &Engine, samples: &[&Sample]) -> Result<Vec<Served>> {
+    let found = catch_unwind(AssertUnwindSafe(|| engine.predict_samples(samples)));
+    let found = found.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("of an unknown kind");
+        Err(Error::Panic { message: text.to_owned() })
+    })?;
+    if found.len() != samples.len() {
+        return Err(Error::setting("answers", format!("{} of the batch", samples.len()), found.len()));
+    }
+    let served = |(answer, sample): (_, &&Sample)| {
+        let tokens = sample.encoding.ids.len();
+        Served { answer, labels: engine.shared_labels(), tokens, full_flops: engine.full_flops(tokens) }
+    };
+    Ok(found.into_iter().zip(samples).map(served).collect())
+}
