@@ -6,7 +6,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use dht_lab::{DriftArguments, drift, exit_code};
+use dht_cli::exit_code;
+use dht_lab::{DriftArguments, drift};
 
 fn main() -> ExitCode {
     exit_code(drift(&DriftArguments::parse()).map(|_| ()))

@@ -17,8 +17,9 @@ use std::time::Instant;
 
 use candle_core::Device;
 use clap::Parser;
+use dht_cli::report;
 use dht_lab::record::this_machine;
-use dht_lab::{README_END, README_START, report};
+use dht_lab::{README_END, README_START};
 use dht_transformer::{
     AdamWSettings, BertConfig, DatasetReader, EncodedDataset, Encoder, Pooling, TextClassifier, TextTokenizer,
     TrainSettings, Trainer,

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
+use dht_cli::exit_code;
 use dht_lab::record::RunRecord;
-use dht_lab::{Error, Result, command_of, draw_figures, exit_code, with_numbers};
+use dht_lab::{Error, Result, command_of, draw_figures, with_numbers};
 use dht_transformer::storage::write_atomically;
 
 /// Write the results of a run into the README, and its figures into a directory.

@@ -6,7 +6,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use dht_lab::{RecipeArguments, exit_code, recipe};
+use dht_cli::exit_code;
+use dht_lab::{RecipeArguments, recipe};
 
 fn main() -> ExitCode {
     exit_code(recipe(&RecipeArguments::parse()).map(|_| ()))

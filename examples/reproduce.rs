@@ -5,7 +5,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use dht_lab::{ReproductionArguments, exit_code, reproduce};
+use dht_cli::exit_code;
+use dht_lab::{ReproductionArguments, reproduce};
 
 fn main() -> ExitCode {
     exit_code(reproduce(&ReproductionArguments::parse()))

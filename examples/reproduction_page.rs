@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
+use dht_cli::exit_code;
 use dht_lab::record::{DriftRecord, RecipeRecord, ReproductionRecord};
 use dht_lab::{
-    Error, REPRODUCTION_END, REPRODUCTION_START, Result, drift_figure, exit_code, with_drift, with_real_texts,
-    with_reproduction, with_tried, write_reproduction_figures,
+    Error, REPRODUCTION_END, REPRODUCTION_START, Result, drift_figure, with_drift, with_real_texts, with_reproduction,
+    with_tried, write_reproduction_figures,
 };
 use dht_transformer::storage::write_atomically;
 

@@ -60,7 +60,17 @@ const CRATES: [Layers; 5] = [
             &["accelerate", "baselines", "serving"],
         ],
     ),
-    ("crates/dht-cli/src", &[&["error"], &["device", "progress"], &["exit_code"], &["server"], &["commands"]]),
+    (
+        "crates/dht-cli/src",
+        &[
+            &["error"],
+            &["device", "progress", "table", "texts", "training_dir"],
+            &["exit_code", "model_choice", "acceleration"],
+            &["results"],
+            &["card", "server"],
+            &["commands"],
+        ],
+    ),
     (
         "src",
         &[

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Output, Stdio};
 
 use clap::Parser;
+use dht_cli::exit_code;
 use dht_lab::record::ReproductionRecord;
-use dht_lab::{ReproductionArguments, exit_code, reproduce};
+use dht_lab::{ReproductionArguments, reproduce};
 
 /// The flags of a reproduction in a process of its own.
 const FLAGS: &str = "DHT_TEST_REPRODUCTION_FLAGS";

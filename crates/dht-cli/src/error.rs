@@ -36,6 +36,42 @@ pub enum Error {
         /// candle's error.
         source: candle_core::Error,
     },
+    /// Too little data to train on.
+    #[error("{data} has {got} {what}, expected at least {least}")]
+    TooLittle {
+        /// The data set.
+        data: String,
+        /// The kind of the missing items.
+        what: &'static str,
+        /// The minimum.
+        least: usize,
+        /// The number found.
+        got: usize,
+    },
+    /// A stopped training of another kind where this one keeps its own.
+    #[error(
+        "{path} is of a stopped training of other texts or settings ({differs}): run its command again, or this one with --restart, \
+         which deletes it",
+        path = path.display(),
+    )]
+    OtherTraining {
+        /// The directory of its checkpoints.
+        path: PathBuf,
+        /// The setting that differs, with both values.
+        differs: String,
+    },
+    /// Another process trains there.
+    #[error("another training uses {path}; wait until it has finished, or choose another --out", path = path.display())]
+    InUse {
+        /// The directory of its checkpoints.
+        path: PathBuf,
+    },
+    /// Something else at a path that would be written.
+    #[error("{path} was not written by this command; move it away, or choose another --out", path = path.display())]
+    Foreign {
+        /// The path.
+        path: PathBuf,
+    },
     /// A file or directory could not be read or written.
     #[error("{path}: {source}", path = path.display())]
     Io {
@@ -55,5 +91,12 @@ impl From<dht_search::Error> for Error {
             dht_search::Error::Transformer(error) => Self::Transformer(error),
             other => Self::Search(Box::new(other)),
         }
+    }
+}
+
+impl Error {
+    /// A flag with a value that is not allowed.
+    pub(crate) fn argument(flag: &'static str, expected: impl Into<String>, got: impl ToString) -> Self {
+        Self::Argument { flag, expected: expected.into(), got: got.to_string() }
     }
 }

@@ -1,12 +1,19 @@
 //! What the command `dht` is made of. For this workspace only: nothing here is promised to stay.
 
+mod acceleration;
+mod card;
 mod commands;
 mod device;
 mod error;
 mod exit_code;
+mod model_choice;
 mod progress;
+mod results;
 #[cfg(feature = "server")]
 mod server;
+mod table;
+mod texts;
+mod training_dir;
 
 use std::process::ExitCode;
 

@@ -4,6 +4,7 @@
 //! `cargo run --release -p dht-search --example serve`
 
 use candle_core::Device;
+use dht_search::serving::TextModel;
 use dht_search::transformer::{
     AdamWSettings, BertConfig, Dataset, Encoder, Example, TextTokenizer, TrainSettings, Trainer,
 };
@@ -53,12 +54,14 @@ fn main() -> Result<(), Error> {
         &mut (),
     )?;
     let folder = std::env::temp_dir().join(format!("dht-serve-{}", std::process::id()));
-    search.model().save(&folder, Some(&tokenizer), &labels)?;
+    let model = TextModel::new(search.into_model(), tokenizer.clone(), &labels, 64)?;
+    model.save(&folder, "# Reviews of meals")?;
 
     // Serve: the budget is halfway between the lowest and the highest cost that λ can set.
     let engine = Engine::load(&folder)?;
-    let (least, most) = dht_search::SpeedCurve::new(engine.model(), &held_out, 64)?.range();
-    let speed = calibrate(engine.model(), &held_out, (least + most) / 2.0, 64)?;
+    let model = engine.model().dynamic()?;
+    let (least, most) = dht_search::SpeedCurve::new(model, &held_out, 64)?.range();
+    let speed = calibrate(model, &held_out, (least + most) / 2.0, 64)?;
     println!(
         "FLOPs from {least:.3} to {most:.3} of the full model; λ = {:.3} costs {:.3}",
         speed.lambda, speed.flops_ratio

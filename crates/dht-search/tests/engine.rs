@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use candle_core::Device;
+use dht_search::serving::{ServedModel, TextModel};
 use dht_search::transformer::{
-    AdamWSettings, BertConfig, Dataset, Encoder, Example, TextTokenizer, TrainSettings, Trainer,
+    AdamWSettings, BertConfig, Dataset, Encoder, Example, PackedBatch, Pooling, Sample, Task, TextClassifier,
+    TextTokenizer, TrainSettings, Trainer,
 };
 use dht_search::{Answer, DynamicModel, Engine, Error, Preset, Query, Result, SearchObjective, SearchSettings};
 use rand::{RngExt, SeedableRng};
@@ -98,7 +100,7 @@ fn answers_come_in_the_order_of_the_texts_and_are_those_of_the_model() -> Result
     for (answer, other) in answers.iter().zip(engine.predict(&backwards)?.iter().rev()) {
         assert_eq!((answer.class, answer.route.exit()), (other.class, other.route.exit()));
     }
-    let full = engine.model().space().model_shape().layers;
+    let full = engine.model().shape().layers;
     for Answer { label, class, probabilities, route, flops, .. } in &answers {
         assert_eq!(**label, labels()[*class]);
         let sum: f32 = probabilities.iter().sum();
@@ -155,18 +157,86 @@ fn what_does_not_fit_together_is_refused() -> Result<()> {
     Ok(())
 }
 
+/// A classifier in full, of these texts' vocabulary.
+fn classifier(task: Task, outputs: usize) -> Result<(TextClassifier, TextTokenizer)> {
+    let tokenizer = TextTokenizer::from_vocabulary(&WORDS.map(String::from))?;
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let encoder = Encoder::random(&BertConfig::small(2, 2, 12, tokenizer.vocabulary_size())?, &Device::Cpu, &mut rng)?;
+    Ok((TextClassifier::for_task(task, encoder, outputs, Pooling::Mean, &mut rng)?, tokenizer))
+}
+
 #[test]
 fn a_loaded_engine_answers_as_the_saved_one() -> Result<()> {
-    let (model, tokenizer) = parts()?;
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let (with, without) = (folder.path().join("with"), folder.path().join("without"));
-    model.save(&with, Some(&tokenizer), &labels())?;
-    model.save(&without, None, &labels())?;
     let texts = texts(40, 4);
     let queries: Vec<&str> = texts.iter().map(|(text, _)| text.as_str()).collect();
-    let saved = Engine::new(model, tokenizer, &labels())?;
-    assert_eq!(Engine::load(&with)?.predict(&queries)?, saved.predict(&queries)?);
-    assert!(matches!(Engine::load(&without), Err(Error::Model { field: "tokenizer", .. })));
-    assert!(matches!(Engine::load(folder.path().join("nowhere")), Err(Error::Transformer(_))));
+    let (dynamic, tokenizer) = parts()?;
+    let (full, _) = classifier(Task::Class, 2)?;
+    let models: [(&str, ServedModel); 2] = [("dynamic", dynamic.into()), ("full", full.into())];
+    for (name, model) in models {
+        let saved = TextModel { rest: 9, ..TextModel::new(model, tokenizer.clone(), &labels(), 7)? };
+        let place = folder.path().join(name);
+        saved.save(&place, "# A card")?;
+        assert_eq!(std::fs::read_to_string(place.join("README.md")).expect("a card"), "# A card");
+        let loaded = TextModel::load(&place, &Device::Cpu)?;
+        assert_eq!((loaded.max_length, loaded.rest, &loaded.labels), (7, 9, &labels()), "{name}");
+        let (loaded, saved) = (Engine::load(&place)?.predict(&queries)?, Engine::of(saved).predict(&queries)?);
+        assert_eq!(loaded, saved, "{name}");
+        assert!(saved.iter().any(|answer| answer.truncated), "{name}: texts are cut at 7 tokens");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_directory_that_is_no_model_says_what_to_do_with_it() -> Result<()> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let place = |name: &str| folder.path().join(name);
+    let refused = |name: &str| match TextModel::load(place(name), &Device::Cpu) {
+        Err(error) => error.to_string().replace(&*folder.path().to_string_lossy(), ""),
+        Ok(_) => panic!("{name} is taken"),
+    };
+    assert!(refused("nowhere").starts_with("/nowhere/dht.json: "), "{}", refused("nowhere"));
+    let (dynamic, tokenizer) = parts()?;
+    dynamic.save(place("library"), Some(&tokenizer), &labels())?;
+    assert!(refused("library").contains("which DynamicModel::load reads"), "{}", refused("library"));
+    let (full, _) = classifier(Task::Class, 2)?;
+    full.save(place("hugging_face"), Some(&tokenizer), &labels())?;
+    assert!(refused("hugging_face").contains("dht accelerate"), "{}", refused("hugging_face"));
+
+    let model = TextModel::new(full, tokenizer, &labels(), 16)?;
+    model.save(place("good"), "")?;
+    let description = std::fs::read_to_string(place("good").join("dht.json")).expect("a description");
+    for (from, to, named) in [
+        ("\"version\": 1", "\"version\": 9", "its version is 9, expected 1"),
+        ("\"max_length\": 16", "\"max_length\": 600", "max_length is 600, expected at most the model's 512 positions"),
+        ("\"max_length\": 16", "\"length\": 16", "unknown field `length`"),
+        ("\"good\"", "\"better\"", "its labels is other, better, expected those of the model, other, good"),
+    ] {
+        assert!(description.contains(from), "{from}");
+        model.save(place("bad"), "")?;
+        std::fs::write(place("bad").join("dht.json"), description.replace(from, to)).expect("a description");
+        assert!(refused("bad").contains(named), "{}", refused("bad"));
+    }
+    model.save(place("torn"), "")?;
+    std::fs::write(place("torn").join("model/model.safetensors"), b"other").expect("a file");
+    assert!(refused("torn").contains("is not the file that"), "{}", refused("torn"));
+    Ok(())
+}
+
+#[test]
+fn labels_and_values_are_served_too() -> Result<()> {
+    let (model, tokenizer) = classifier(Task::Labels, 2)?;
+    let answers = Engine::new(model.clone(), tokenizer.clone(), &labels())?.predict(&["fine food", "bad"])?;
+    let batch = tokenizer.encode("fine food", None, 16)?;
+    let sample = Sample { id: 0, label: 0, targets: Vec::new(), encoding: batch };
+    let own = model.probabilities(&PackedBatch::from_samples([&sample])?)?;
+    for (served, own) in answers[0].probabilities.iter().zip(&own[0]) {
+        assert!((served - own).abs() < 1e-6, "{served} {own}");
+    }
+    let (model, tokenizer) = classifier(Task::Number, 1)?;
+    let engine = Engine::new(model, tokenizer, &["stars".into()])?;
+    let answer = &engine.predict(&["fine food"])?[0];
+    assert_eq!((&*answer.label, answer.probabilities.len()), ("stars", 1));
+    assert!(matches!(engine.with_speed(1.0), Err(Error::Setting { field: "model", .. })));
     Ok(())
 }

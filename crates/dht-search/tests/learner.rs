@@ -252,7 +252,8 @@ fn engine() -> Result<Engine> {
 #[test]
 fn an_engine_answers_as_before_until_it_learns_and_goes_on_where_it_was() -> Result<()> {
     let engine = engine()?.with_speed(0.2)?;
-    let settings = LearnerSettings { exploration: 0.0, refit_every: 40, ..LearnerSettings::of(engine.model()) };
+    let settings =
+        LearnerSettings { exploration: 0.0, refit_every: 40, ..LearnerSettings::of(engine.model().dynamic()?) };
     assert_eq!(settings.threshold, 0.2);
     let service = LearningEngine::new(engine.clone(), settings)?;
     let texts = texts(120, 9);

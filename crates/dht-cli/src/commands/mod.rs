@@ -1,13 +1,24 @@
 //! The commands: arguments, and what each does with the libraries.
 
+mod accelerate;
+mod evaluate;
+mod export;
+mod inspect;
+mod made;
+mod output;
+mod predict;
 #[cfg(feature = "server")]
 mod serve;
+mod train;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::error::Result;
 
 /// Text classifiers that run as many layers as a text needs.
+///
+/// Exit codes: 0 for success, 1 for an error, 2 for arguments that cannot be read, 130 after Ctrl-C.
 #[derive(Debug, Parser)]
 #[command(name = "dht", version, arg_required_else_help = true)]
 pub struct Arguments {
@@ -17,9 +28,26 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Train a classifier on labelled texts
+    Train(Box<train::TrainArguments>),
+    /// Make a fine-tuned classifier cheaper without touching its weights
+    Accelerate(Box<accelerate::AccelerateArguments>),
+    /// Score a model on labelled texts
+    Evaluate(evaluate::EvaluateArguments),
+    /// Answer texts from files or standard input
+    Predict(predict::PredictArguments),
     /// Answer texts over HTTP
     #[cfg(feature = "server")]
     Serve(serve::ServeArguments),
+    /// Say what is in a model's directory
+    Inspect(inspect::InspectArguments),
+    /// Write a model as a Hugging Face directory
+    Export(export::ExportArguments),
+    /// Print a script that completes commands and flags in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
 }
 
 impl Arguments {
@@ -29,8 +57,29 @@ impl Arguments {
     /// What the command reports.
     pub fn run(self) -> Result<()> {
         match self.command {
+            Command::Train(arguments) => train::train(&arguments),
+            Command::Accelerate(arguments) => accelerate::accelerate(&arguments),
+            Command::Evaluate(arguments) => evaluate::evaluate(&arguments),
+            Command::Predict(arguments) => predict::predict(&arguments),
             #[cfg(feature = "server")]
             Command::Serve(arguments) => serve::serve(&arguments),
+            Command::Inspect(arguments) => inspect::inspect(&arguments),
+            Command::Export(arguments) => export::export(&arguments),
+            Command::Completions { shell } => {
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Self::command(), "dht", &mut script);
+                output::print(&String::from_utf8_lossy(&script))
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_of_all_commands_fit_together() {
+        Arguments::command().debug_assert();
     }
 }

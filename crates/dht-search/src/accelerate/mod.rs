@@ -46,8 +46,9 @@ use exits::{FittedExit, Judge, fit_exit};
 use parts::Parts;
 use states::{States, states};
 
+pub use crate::evaluation::SpeedPoint;
 pub use parts::Texts;
-pub use report::{Report, SpeedPoint, StackedOn, StageReport};
+pub use report::{Report, StackedOn, StageReport};
 pub use settings::{AccelerateSettings, SideSettings, Targets};
 
 /// A dynamic model and how it was made.

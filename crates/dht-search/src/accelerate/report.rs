@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::parts::Parts;
-use crate::evaluation::Stages;
+use crate::evaluation::{SpeedPoint, Stages};
 use crate::model::{LogProbabilities, Stacker};
 
 /// Bins of the expected calibration error.
@@ -73,18 +73,6 @@ pub struct StageReport {
     pub stacked_accuracy: f64,
     /// The expected calibration error of those probabilities.
     pub calibration_error: f64,
-}
-
-/// A speed.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct SpeedPoint {
-    /// For [`DynamicModel::set_speed`](crate::DynamicModel::set_speed).
-    pub speed: f64,
-    /// FLOPs over the full model's.
-    pub flops_ratio: f64,
-    /// The accuracy.
-    pub accuracy: f64,
 }
 
 impl Report {

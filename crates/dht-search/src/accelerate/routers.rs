@@ -2,9 +2,8 @@
 
 use dht_transformer::EncodedDataset;
 
-use super::report::SpeedPoint;
 use crate::error::Result;
-use crate::evaluation::evaluate;
+use crate::evaluation::{SpeedPoint, evaluate};
 use crate::model::DynamicModel;
 use crate::reward::RewardShape;
 use crate::settings::{ContextDesign, RouterKind, SearchSettings};

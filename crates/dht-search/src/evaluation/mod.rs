@@ -29,7 +29,7 @@ pub use crate::model::exit_log_probabilities;
 pub use queued::{Queued, evaluate_queued};
 pub use regret::{FixedArms, Regret};
 pub use risk_control::{Calibration, Guarantee, Promise, Promised, Risk, control_risk, with_promise};
-pub use speed::{CALIBRATION_TOLERANCE, Speed, SpeedCurve, calibrate};
+pub use speed::{CALIBRATION_TOLERANCE, Speed, SpeedCurve, SpeedPoint, calibrate};
 pub use stages::{LeavingRule, Staged, Stages, stage_flops, stage_log_probabilities};
 pub use timing::{PassTimes, time_in_turns};
 

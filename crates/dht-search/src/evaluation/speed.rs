@@ -1,6 +1,7 @@
 //! Calibration of the speed: from a budget of FLOPs to λ.
 
 use dht_transformer::EncodedDataset;
+use serde::{Deserialize, Serialize};
 
 use super::evaluate;
 use crate::error::{Error, Result};
@@ -27,6 +28,18 @@ pub struct Speed {
     pub lambda: f64,
     /// FLOPs of encoder, classifiers and bandits over the full model's, on the texts that λ was found on.
     pub flops_ratio: f64,
+}
+
+/// What a speed costs and gets on some texts.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpeedPoint {
+    /// For [`DynamicModel::set_speed`].
+    pub speed: f64,
+    /// FLOPs over the full model's.
+    pub flops_ratio: f64,
+    /// The accuracy.
+    pub accuracy: f64,
 }
 
 /// The cost of a model on some texts by speed. It measures a speed when it is needed and keeps the result, so that several

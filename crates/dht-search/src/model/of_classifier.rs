@@ -1,12 +1,13 @@
 //! A dynamic model of a classifier that was fine-tuned without exits.
 
 use dht_transformer::{Task, TextClassifier};
-use rand::Rng;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 use super::dynamic::DynamicModel;
 use super::exits::Exits;
 use crate::error::{Error, Result};
-use crate::settings::{ClassifierSharing, SearchSettings};
+use crate::settings::{ClassifierSharing, ExitKind, SearchSettings};
 use crate::space::{SearchSpace, SpaceConfig};
 
 impl DynamicModel {
@@ -49,6 +50,44 @@ impl DynamicModel {
         let model = Self::new(encoder.truncated(layers)?, space, settings, last.classes(), rng)?;
         model.take_classifier(classifier)?;
         Ok(model)
+    }
+
+    /// The first `depth` layers with all their heads and the exit after them, as a classifier with weights of its own. What is
+    /// stacked on the exit is not in it. Of a model [of a classifier](Self::of_classifier) the last exit is that classifier.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a depth without an exit, and for an exit with a layer of its own, which no ordinary classifier has.
+    pub fn classifier_at(&self, depth: usize) -> Result<TextClassifier> {
+        let (space, settings) = (self.space(), self.settings());
+        let Some(exit) = (0..space.exits().len()).find(|exit| space.depth(*exit) == depth) else {
+            let expected = format!("a depth with an exit: {:?}", space.exits());
+            return Err(Error::setting("layers", expected, depth));
+        };
+        let is_last = exit + 1 == space.exits().len();
+        let pooling = match (settings.last_exit_pooling.filter(|_| is_last), settings.exit_kind) {
+            (Some(pooling), _) => pooling,
+            (None, ExitKind::Linear) => settings.pooling,
+            (None, _) => {
+                let expected = "one with a linear exit; this model's exits before the last have layers of their own";
+                return Err(Error::setting("layers", expected, depth));
+            }
+        };
+        // Every value that is drawn here is replaced below.
+        let mut nothing = ChaCha8Rng::seed_from_u64(0);
+        let encoder = self.encoder().truncated(depth)?;
+        let classifier = TextClassifier::new(encoder, self.model.classes(), pooling, &mut nothing)?;
+        let names = Exits::names(space, settings);
+        let prefix = names.get(exit).or(names.first()).map_or("", String::as_str);
+        let own = self.encoder().parameters().values()?;
+        let mut values = classifier.encoder().parameters().values()?;
+        for (name, value) in &mut values {
+            if let Some(part) = name.strip_prefix("classifier.") {
+                let missing = || Error::setting("exit", "a linear one", format!("{prefix}.{part}"));
+                *value = own.get(&format!("{prefix}.{part}")).ok_or_else(missing)?.clone();
+            }
+        }
+        classifier.encoder().parameters().set_values(values)?;
+        Ok(classifier)
     }
 
     /// Gives the last exit the values of a classifier.

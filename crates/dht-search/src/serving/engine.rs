@@ -7,9 +7,11 @@ use candle_core::Device;
 use dht_transformer::{Encoding, ForwardContext, PackedBatch, Sample, TextTokenizer, data::longest_first};
 use rayon::prelude::*;
 
+use super::served::ServedModel;
+use super::text_model::TextModel;
 use crate::error::{Error, Result};
 use crate::evaluation::Predictor;
-use crate::model::{DynamicModel, Prediction};
+use crate::model::Prediction;
 use crate::space::{ModelShape, Route};
 
 /// Tokens of a text beyond which it is truncated, unless [`Engine::with_max_length`] says otherwise or the model has fewer
@@ -42,21 +44,23 @@ impl<'a> From<(&'a str, &'a str)> for Query<'a> {
 /// The answer to a query, with its cost.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    /// The name of the most probable class.
+    /// The name of the most probable class or label; of a model of values, the name of what it measures.
     pub label: Arc<str>,
-    /// The index of that class.
+    /// Its index.
     pub class: usize,
-    /// The probability of each class, by index.
+    /// The probability of each class or label, by index; of a model of values, the one value.
     pub probabilities: Vec<f32>,
     /// The layers that the text ran, and how many heads in each.
     pub route: Route,
     /// FLOPs of its products, as in [`Prediction`](crate::Prediction).
     pub flops: u64,
+    /// The tokens that the encoder reads of it, special ones included.
+    pub tokens: usize,
     /// Whether the text was longer than the engine reads.
     pub truncated: bool,
 }
 
-/// A model, its tokenizer and the names of its classes, for any number of threads: `Send`, `Sync`, and a clone is
+/// A model of any kind, its tokenizer and the names of its classes, for any number of threads: `Send`, `Sync`, and a clone is
 /// another handle on the same weights. It holds them twice: as stored, and packed for matrix products.
 ///
 /// Each call packs its texts, tokens without padding, into batches of like lengths; within a batch texts of one
@@ -83,7 +87,7 @@ pub struct Answer {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Engine {
-    model: Arc<DynamicModel>,
+    model: Arc<ServedModel>,
     /// Holds the packed weights, for all calls and all speeds.
     pub(super) ctx: ForwardContext,
     tokenizer: Arc<TextTokenizer>,
@@ -93,51 +97,44 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An engine of a trained model; `labels` are the names of its classes, by index.
+    /// An engine of a trained model; `labels` are the names of its classes, by index. A [`TextModel`] also says how texts are
+    /// to be read: see [`of`](Self::of).
     ///
     /// # Errors
     /// [`Error::Setting`] when there are not as many labels as classes, [`Error::Transformer`] when the tokenizer has
     /// more tokens than the model.
-    pub fn new(model: DynamicModel, tokenizer: TextTokenizer, labels: &[String]) -> Result<Self> {
-        let (classes, config) = (model.model().classes(), model.encoder().config());
-        if labels.len() != classes {
-            return Err(Error::setting("labels", format!("the names of {classes} classes"), labels.len()));
-        }
-        tokenizer.check_fits(config)?;
-        let max_length = MAX_LENGTH.min(config.longest_text());
-        let labels = labels.iter().map(|label| Arc::from(label.as_str())).collect();
-        Ok(Self {
-            model: Arc::new(model),
-            ctx: ForwardContext::inference(),
-            tokenizer: Arc::new(tokenizer),
-            labels,
-            max_length,
-            batch_size: BATCH_SIZE,
-        })
+    pub fn new(model: impl Into<ServedModel>, tokenizer: TextTokenizer, labels: &[String]) -> Result<Self> {
+        let model = model.into();
+        let max_length = MAX_LENGTH.min(model.config().longest_text());
+        Ok(Self::of(TextModel::new(model, tokenizer, labels, max_length)?))
     }
 
-    /// The engine of a directory that [`DynamicModel::save`] wrote with a tokenizer, on the CPU. For another device load
-    /// the [model](DynamicModel::load) and take [`new`](Self::new).
+    /// An engine that reads texts as the training of its model did.
+    pub fn of(model: TextModel) -> Self {
+        Self {
+            model: Arc::new(model.model),
+            ctx: ForwardContext::inference(),
+            tokenizer: Arc::new(model.tokenizer),
+            labels: model.labels.iter().map(|label| Arc::from(label.as_str())).collect(),
+            max_length: model.max_length,
+            batch_size: BATCH_SIZE,
+        }
+    }
+
+    /// The engine of a directory that [`TextModel::save`] wrote, on the CPU. For another device load the
+    /// [model](TextModel::load) and take [`of`](Self::of).
     ///
     /// # Errors
-    /// As [`DynamicModel::load`], and [`Error::Model`] when no tokenizer was saved.
+    /// As [`TextModel::load`].
     pub fn load(folder: impl AsRef<Path>) -> Result<Self> {
-        let folder = folder.as_ref();
-        let (model, labels, tokenizer) = DynamicModel::load(folder, &Device::Cpu)?;
-        let missing = || Error::Model {
-            path: folder.into(),
-            field: "tokenizer",
-            expected: "one that was saved with the model".into(),
-            got: "none".into(),
-        };
-        Self::new(model, tokenizer.ok_or_else(missing)?, &labels)
+        Ok(Self::of(TextModel::load(folder, &Device::Cpu)?))
     }
 
-    /// The same engine at another speed; see [`DynamicModel::with_speed`]. The weights are shared, and this engine keeps
+    /// The same engine at another speed; see [`ServedModel::with_speed`]. The weights are shared, and this engine keeps
     /// its speed.
     ///
     /// # Errors
-    /// As [`DynamicModel::set_speed`].
+    /// As [`ServedModel::with_speed`].
     pub fn with_speed(&self, lambda: f64) -> Result<Self> {
         Ok(Self { model: Arc::new(self.model.with_speed(lambda)?), ..self.clone() })
     }
@@ -147,7 +144,7 @@ impl Engine {
     /// # Errors
     /// [`Error::Setting`] beyond the model's positions; [`Error::Transformer`] for too few to hold a text.
     pub fn with_max_length(self, tokens: usize) -> Result<Self> {
-        let most = self.model.encoder().config().longest_text();
+        let most = self.model.config().longest_text();
         if tokens > most {
             return Err(Error::setting("max_length", format!("at most the model's {most} positions"), tokens));
         }
@@ -174,7 +171,7 @@ impl Engine {
     }
 
     /// The model.
-    pub fn model(&self) -> &DynamicModel {
+    pub fn model(&self) -> &ServedModel {
         &self.model
     }
 
@@ -192,16 +189,20 @@ impl Engine {
     /// reports.
     pub fn predict<'a>(&self, queries: &[impl Into<Query<'a>> + Copy + Sync]) -> Result<Vec<Answer>> {
         let samples = self.samples(queries, 0)?;
-        let predictions = self.run(&samples, |batch| Ok(self.model.predict_in(&self.ctx, batch)?.predictions))?;
-        let answer = |(prediction, sample): (Prediction, &Sample)| Answer {
+        let predictions = self.run(&samples, |batch| Ok(self.model.predict(batch, &self.ctx)?.predictions))?;
+        Ok(predictions.into_iter().zip(&samples).map(|(prediction, sample)| self.answer(prediction, sample)).collect())
+    }
+
+    fn answer(&self, prediction: Prediction, sample: &Sample) -> Answer {
+        Answer {
             label: self.labels[prediction.label as usize].clone(),
             class: prediction.label as usize,
             probabilities: prediction.probabilities,
             route: prediction.route,
             flops: prediction.flops,
+            tokens: sample.encoding.ids.len(),
             truncated: sample.encoding.truncated,
-        };
-        Ok(predictions.into_iter().zip(&samples).map(answer).collect())
+        }
     }
 
     /// The queries' tokens, with numbers from `first` on.
@@ -238,7 +239,7 @@ impl Engine {
     /// with [`HeadDraws::PerSample`](crate::settings::HeadDraws::PerSample).
     #[must_use]
     pub fn with_own_head_sets(self) -> Self {
-        let model = Arc::new(DynamicModel::clone(&self.model).with_own_head_sets());
+        let model = Arc::new(ServedModel::clone(&self.model).with_own_head_sets());
         Self { model, ..self }
     }
 
@@ -254,7 +255,7 @@ impl Engine {
 
     /// The size of the model.
     pub fn model_shape(&self) -> ModelShape {
-        self.model.space().model_shape()
+        self.model.shape()
     }
 
     /// FLOPs of the full model for a text of so many tokens.
@@ -283,15 +284,7 @@ impl Engine {
     /// What the encoder reports.
     pub(super) fn predict_samples(&self, samples: &[&Sample]) -> Result<Vec<Answer>> {
         let batch = PackedBatch::from_samples(samples.iter().copied())?;
-        let predictions = self.model.predict_in(&self.ctx, &batch)?.predictions;
-        let answer = |(prediction, sample): (Prediction, &&Sample)| Answer {
-            label: self.labels[prediction.label as usize].clone(),
-            class: prediction.label as usize,
-            probabilities: prediction.probabilities,
-            route: prediction.route,
-            flops: prediction.flops,
-            truncated: sample.encoding.truncated,
-        };
-        Ok(predictions.into_iter().zip(samples).map(answer).collect())
+        let predictions = self.model.predict(&batch, &self.ctx)?.predictions;
+        Ok(predictions.into_iter().zip(samples).map(|(prediction, sample)| self.answer(prediction, sample)).collect())
     }
 }

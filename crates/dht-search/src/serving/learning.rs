@@ -34,7 +34,7 @@ pub struct LearnedAnswer {
 ///
 /// # fn main() -> dht_search::Result<()> {
 /// let engine = Engine::load("models/reviews")?;
-/// let settings = LearnerSettings { cost: Some(0.25), ..LearnerSettings::of(engine.model()) };
+/// let settings = LearnerSettings { cost: Some(0.25), ..LearnerSettings::of(engine.model().dynamic()?) };
 /// let service = LearningEngine::new(engine, settings)?;
 /// let answers = service.predict(&["The food was fine.", "Never again!"])?;
 /// println!("{} at stage {}", answers[0].answer.label, answers[0].decision.stage);
@@ -53,9 +53,10 @@ impl LearningEngine {
     /// A service that begins with what the model says.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a model whose router is no threshold on the confidence; as [`Learner::new`].
+    /// [`Error::Setting`] for a model that is not dynamic, or whose router is no threshold on the confidence; as
+    /// [`Learner::new`].
     pub fn new(engine: Engine, settings: LearnerSettings) -> Result<Self> {
-        let model = engine.model();
+        let model = engine.model().dynamic()?;
         let stages = model.space().exits().len() + usize::from(model.front().is_some());
         let learner = Learner::new(stages, model.model().classes(), settings)?;
         Self::resumed(engine, learner)
@@ -66,7 +67,7 @@ impl LearningEngine {
     /// # Errors
     /// [`Error::Setting`] for a learner of other stages or classes or with numbers out of range, and a model whose router is no threshold on the confidence.
     pub fn resumed(engine: Engine, learner: Learner) -> Result<Self> {
-        let model = engine.model();
+        let model = engine.model().dynamic()?;
         if LeavingRule::of(model.settings().router) != Some(LeavingRule::Confidence) {
             return Err(Error::setting("router", "a threshold on the confidence", "another"));
         }
@@ -95,7 +96,7 @@ impl LearningEngine {
             (learner.take_ids(queries.len()), learner.policy().clone())
         };
         let samples = self.engine.samples(queries, first)?;
-        let model = self.engine.model();
+        let model = self.engine.model().dynamic()?;
         let front = usize::from(model.front().is_some());
         let router = PolicyRouter { policy: policy.clone(), front };
         let model = model.clone().with_router(Box::new(router));
@@ -124,6 +125,7 @@ impl LearningEngine {
             probabilities: logs.iter().map(|log| log.exp() as f32).collect(),
             route: prediction.route,
             flops: prediction.flops,
+            tokens: sample.encoding.ids.len(),
             truncated: sample.encoding.truncated,
         }
     }

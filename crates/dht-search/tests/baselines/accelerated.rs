@@ -340,3 +340,24 @@ fn a_model_remembers_its_texts_in_its_files() -> Result<()> {
     assert!(matches!(load(), Err(Error::ModelFile { path, .. }) if path == file));
     Ok(())
 }
+
+#[test]
+fn an_exit_is_a_classifier_of_its_own_with_the_same_bits() -> Result<()> {
+    let test = task(60, 9);
+    for pooling in [Pooling::Cls, Pooling::Mean, Pooling::Pooler] {
+        let settings = AccelerateSettings { side: None, ..AccelerateSettings::default() };
+        let made = accelerate(full_model(pooling), Texts::new(&task(300, 1)), &settings, &mut generator())?;
+        let exits = exit_log_probabilities(made.model.model(), &test, 60)?;
+        for (depth, exit) in (1..=LAYERS).zip(exits) {
+            let classifier = made.model.classifier_at(depth)?;
+            let logits = classifier.logits(&test.batch(&(0..60).collect::<Vec<_>>())?, &ForwardContext::inference())?;
+            assert_eq!(exit, log_softmax(&logits)?.to_vec2::<f32>()?, "depth {depth}, {pooling:?}");
+        }
+    }
+    let model = accelerated(&AccelerateSettings::default())?.model;
+    let refused = |depth| model.classifier_at(depth).expect_err("an error").to_string();
+    assert!(refused(1).contains("layers is 1, expected one with a linear exit"), "{}", refused(1));
+    assert!(refused(LAYERS + 1).contains("expected a depth with an exit"), "{}", refused(LAYERS + 1));
+    assert!(model.classifier_at(LAYERS).is_ok());
+    Ok(())
+}

@@ -12,5 +12,8 @@ pub use batch::{PackedBatch, epoch_order, longest_first, sequential};
 pub use dataset::{Dataset, Example};
 pub use encoded::{CutTokens, EncodedDataset, Encoding, Sample};
 pub use masking::{MaskSettings, MaskedBatch, Masking};
-pub use reader::{Column, Columns, DatasetReader, Header, LabelKind, LabelSource, Split, Telling};
+pub use reader::{
+    Column, Columns, DatasetReader, Header, LabelKind, LabelSource, Split, Telling, TextColumns, TextFormat, TextRow,
+    TextStream,
+};
 pub use tokenizer::TextTokenizer;

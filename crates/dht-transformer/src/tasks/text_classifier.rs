@@ -1,6 +1,7 @@
 //! An encoder with a classifier, or another linear layer on top: the baseline of dynamic models.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use candle_core::{D, Device, Tensor};
 use candle_nn::VarBuilder;
@@ -15,7 +16,7 @@ use crate::flops::{BackwardNeeds, Breakdown, FlopCount, Load};
 use crate::model::{Classifier, Encoder, LinearTensors, VarSource};
 use crate::pretrained::{PretrainedWeights, read_hugging_face, write_hugging_face};
 use crate::pruning::PrunePlan;
-use crate::tensors::{HeadPlan, Hidden, Parameters};
+use crate::tensors::{HeadPlan, Hidden, Parameters, cross_entropy};
 use crate::train::metrics::{LabelCounts, macro_f1, pearson};
 use crate::train::{Objective, Predict, Progress, StepLoss};
 
@@ -47,6 +48,7 @@ pub struct TextClassifier {
     encoder: Encoder,
     classifier: Classifier,
     task: Task,
+    class_weights: Option<Arc<[f32]>>,
     pending: Option<PackedBatch>,
 }
 
@@ -72,7 +74,7 @@ impl TextClassifier {
     ) -> Result<Self> {
         task.check(outputs)?;
         let classifier = encoder.add_outputs(NAME, outputs, pooling, rng)?;
-        Ok(Self { encoder, classifier, task, pending: None })
+        Ok(Self { encoder, classifier, task, class_weights: None, pending: None })
     }
 
     /// The pre-trained encoder of a Hugging Face directory with a fresh classifier, to be fine-tuned. For
@@ -220,7 +222,26 @@ impl TextClassifier {
         pooler: Option<LinearTensors>,
     ) -> Result<Self> {
         let classifier = encoder.add_given_classifier(NAME, classes, pooling, pooler)?;
-        Ok(Self { encoder, classifier, task, pending: None })
+        Ok(Self { encoder, classifier, task, class_weights: None, pending: None })
+    }
+
+    /// The same classifier, whose training weighs the loss of each sample by the weight of its class:
+    /// Σ w(class)·loss / Σ w(class) over a batch, as PyTorch's `CrossEntropyLoss(weight=…)`. Weights are a matter of training and
+    /// not saved.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for another task than classes, another number of weights, and weights that are not finite or not
+    /// above 0.
+    pub fn with_class_weights(self, weights: &[f32]) -> Result<Self> {
+        let classes = self.classifier.classes();
+        if self.task != Task::Class || weights.len() != classes {
+            let expected = format!("one for each of {classes} classes");
+            return Err(Error::setting("class_weights", &expected, format!("{} for {:?}", weights.len(), self.task)));
+        }
+        if let Some(weight) = weights.iter().find(|weight| !(weight.is_finite() && **weight > 0.0)) {
+            return Err(Error::setting("class_weights", "finite numbers above 0", weight.to_string()));
+        }
+        Ok(Self { class_weights: Some(weights.into()), ..self })
     }
 
     /// What its outputs mean.
@@ -245,7 +266,13 @@ impl TextClassifier {
     /// # Errors
     /// As [`Encoder::embed`]; [`Error::Shape`] when the batch's targets do not fit the [`Task`].
     pub fn loss(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor> {
-        self.task.loss(&self.logits(batch, ctx)?, batch)
+        let logits = self.logits(batch, ctx)?;
+        let Some(weights) = &self.class_weights else { return self.task.loss(&logits, batch) };
+        let losses = cross_entropy(&logits, &batch.labels)?;
+        let weights: Vec<f32> = batch.labels.iter().map(|label| weights[*label as usize]).collect();
+        let sum: f32 = weights.iter().sum();
+        let weights = Tensor::from_vec(weights, batch.len(), logits.device())?;
+        Ok(((losses.to_dtype(weights.dtype())? * weights)?.sum_all()? / f64::from(sum))?)
     }
 
     /// The encoder.

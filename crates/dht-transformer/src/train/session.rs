@@ -114,6 +114,14 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Whether the last epochs were in vain. It depends on the history alone, which a resumed training has too.
+    pub(crate) fn is_out_of_patience(&self) -> bool {
+        let scores: Vec<f64> = self.history.epochs.iter().filter_map(|epoch| epoch.validation_score).collect();
+        let better = |best: usize, epoch: usize| if scores[epoch] > scores[best] { epoch } else { best };
+        let best = (1..scores.len()).fold(0, better);
+        self.settings.patience.is_some_and(|patience| scores.len() > best + patience)
+    }
+
     /// Steps for every loss that the objective has ready.
     pub(crate) fn step_while_ready<O: Objective>(
         &mut self,

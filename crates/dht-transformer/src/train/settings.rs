@@ -28,6 +28,10 @@ pub struct TrainSettings {
     pub schedule: Schedule,
     /// Whether the parameters that did best on the validation samples come back at the end.
     pub keep_best: bool,
+    /// Early stopping: the training ends after so many epochs in a row whose validation score was not better than the best
+    /// before; `None` for never. The schedule of the learning rate is that of all epochs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
 }
 
 impl Default for TrainSettings {
@@ -41,6 +45,7 @@ impl Default for TrainSettings {
             optimizer: AdamWSettings::default(),
             schedule: Schedule::default(),
             keep_best: true,
+            patience: None,
         }
     }
 }
@@ -67,6 +72,7 @@ impl TrainSettings {
             ("batch_size", self.batch_size),
             ("accumulate", self.accumulate),
             ("length_window", self.length_window),
+            ("patience", self.patience.unwrap_or(1)),
         ];
         if let Some((field, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
             return Err(Error::setting(field, "at least 1", "0"));

@@ -65,7 +65,7 @@ impl Trainer {
         observer.observe(Event::Started { samples: session.samples, total: session.total });
 
         let lengths = training.lengths();
-        while session.epoch < self.settings.epochs {
+        while session.epoch < self.settings.epochs && !session.is_out_of_patience() {
             for rows in self.order(&lengths, session.epoch)?.iter().skip(session.batch) {
                 let start = Instant::now();
                 objective.offer(training.batch(rows)?, session.progress())?;

@@ -5,5 +5,6 @@ mod distilling;
 mod failures;
 mod learning;
 mod resuming;
+mod stopping;
 mod toy;
 mod wrapped;

@@ -1,5 +1,6 @@
 mod columns;
 mod lines;
+mod stream;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,6 +16,7 @@ use crate::storage::Hashing;
 
 pub use columns::{Column, Columns, Header, LabelKind, LabelSource, Telling};
 pub(crate) use lines::{LONGEST_ROW, Lines};
+pub use stream::{TextColumns, TextFormat, TextRow, TextStream};
 
 /// The most decompressed bytes a reader takes by default.
 const MOST_BYTES: u64 = 4 << 30;
@@ -306,10 +308,15 @@ impl DatasetReader {
         Ok(if self.pair {
             Example { text: texts[0].into(), pair: Some(texts[1].into()), label, targets }
         } else {
-            let filled: Vec<&str> = texts.into_iter().filter(|text| !text.is_empty()).collect();
-            Example { text: filled.join(" "), pair: None, label, targets }
+            Example { text: joined(&texts), pair: None, label, targets }
         })
     }
+}
+
+/// The parts of one text; empty ones leave no space.
+fn joined(cells: &[&str]) -> String {
+    let filled: Vec<&str> = cells.iter().copied().filter(|text| !text.is_empty()).collect();
+    filled.join(" ")
 }
 
 /// The labels of a cell.

@@ -32,6 +32,11 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// An empty row that begins on this line.
+    pub(super) fn at(line: u64) -> Self {
+        Self { line, cells: Vec::new() }
+    }
+
     /// A cell, trimmed; empty when the row lacks it.
     pub(crate) fn cell(&self, column: usize) -> &str {
         self.cells.iter().find(|(index, _)| *index == column).map_or("", |(_, text)| text.as_str())
@@ -74,7 +79,7 @@ impl Table {
         parse: fn(&mut Lines<'_>, String, &mut Row) -> Result<usize>,
     ) -> Result<()> {
         while let Some(line) = next_filled_line(lines)? {
-            let mut row = Row { line: lines.number(), cells: Vec::new() };
+            let mut row = Row::at(lines.number());
             let width = parse(lines, line, &mut row)?;
             if self.rows.is_empty() {
                 self.width = width;
@@ -93,7 +98,7 @@ impl Table {
             let number = lines.number();
             let object = parse_object(&line)
                 .map_err(|error| lines.error_at(number, DataProblem::NotJson { message: error.to_string() }))?;
-            let mut row = Row { line: number, cells: Vec::new() };
+            let mut row = Row::at(number);
             for (key, value) in object {
                 let column = match places.get(&key) {
                     Some(&column) => column,
@@ -124,7 +129,7 @@ impl Table {
 }
 
 /// The next line that is not blank.
-fn next_filled_line(lines: &mut Lines<'_>) -> Result<Option<String>> {
+pub(super) fn next_filled_line(lines: &mut Lines<'_>) -> Result<Option<String>> {
     while let Some(line) = lines.next_line()? {
         if !line.trim_end_matches('\r').is_empty() {
             return Ok(Some(line));
@@ -134,7 +139,7 @@ fn next_filled_line(lines: &mut Lines<'_>) -> Result<Option<String>> {
 }
 
 /// Splits at tabs; the number of columns.
-fn tsv_row(lines: &mut Lines<'_>, line: String, row: &mut Row) -> Result<usize> {
+pub(super) fn tsv_row(lines: &mut Lines<'_>, line: String, row: &mut Row) -> Result<usize> {
     let mut width = 0;
     for cell in line.split('\t') {
         row.push(width, cell);
@@ -144,7 +149,7 @@ fn tsv_row(lines: &mut Lines<'_>, line: String, row: &mut Row) -> Result<usize> 
 }
 
 /// Splits at commas outside of quotes, reading on while a quote is open; the number of columns.
-fn csv_row(lines: &mut Lines<'_>, first: String, row: &mut Row) -> Result<usize> {
+pub(super) fn csv_row(lines: &mut Lines<'_>, first: String, row: &mut Row) -> Result<usize> {
     let mut line = first;
     let mut start = 0;
     let mut width = 0;
@@ -204,7 +209,7 @@ fn next_column(lines: &Lines<'_>, column: usize) -> Result<usize> {
 }
 
 /// The members of a JSON object in their order; a key that comes twice is an error.
-fn parse_object(line: &str) -> serde_json::Result<Vec<(String, serde_json::Value)>> {
+pub(super) fn parse_object(line: &str) -> serde_json::Result<Vec<(String, serde_json::Value)>> {
     struct Members;
 
     impl<'de> Visitor<'de> for Members {

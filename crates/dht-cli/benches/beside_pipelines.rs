@@ -1,0 +1,66 @@
+//! Our side of `scripts/compare-serving`: texts in, labels out, one JSON request a line in and one JSON answer out.
+//!
+//! `{"work": "full", "model": DIR}` loads a Hugging Face directory of a classifier, `{"work": "dynamic", "model": DIR, "speed": X}` a model of
+//! `dht`; `{"work": "texts", "file": F, "batch": N}` answers the texts of a JSON file in one call, `{"work": "single", "file": F}` one by one.
+//! Without requests it ends: `cargo bench` has nothing to measure here.
+
+use std::io::{BufRead, Write};
+use std::time::Instant;
+
+use dht_search::serving::{Engine, TextModel};
+use dht_search::transformer::{TextClassifier, TextTokenizer};
+use serde_json::{Value, json};
+
+type Failure = Box<dyn std::error::Error>;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The maximal length of all sides.
+const MAX_LENGTH: usize = 64;
+
+fn main() -> Result<(), Failure> {
+    let mut engine = None;
+    for line in std::io::stdin().lock().lines() {
+        let request: Value = serde_json::from_str(&line?)?;
+        let word = |name: &str| request[name].as_str().map(String::from).ok_or(format!("no {name}"));
+        let answer = match &*word("work")? {
+            "full" => {
+                let folder = word("model")?;
+                let tokenizer = TextTokenizer::from_dir(&folder)?;
+                let model = TextClassifier::load(&folder, &candle_core::Device::Cpu)?;
+                let labels = model.encoder().config().labels().unwrap_or_default();
+                engine = Some(Engine::of(TextModel::new(model, tokenizer, &labels, MAX_LENGTH)?));
+                json!({})
+            }
+            "dynamic" => {
+                let loaded = Engine::load(word("model")?)?;
+                engine = Some(match request["speed"].as_f64() {
+                    Some(speed) => loaded.with_speed(speed)?,
+                    None => loaded,
+                });
+                json!({})
+            }
+            work => {
+                let texts: Vec<String> = serde_json::from_reader(std::fs::File::open(word("file")?)?)?;
+                let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+                let engine = engine.clone().ok_or("no model")?;
+                let batch = request["batch"].as_u64().unwrap_or(64) as usize;
+                answer(&engine.with_batch_size(batch)?, &texts, work == "single")?
+            }
+        };
+        println!("{answer}");
+        std::io::stdout().flush()?;
+    }
+    Ok(())
+}
+
+fn answer(engine: &Engine, texts: &[&str], single: bool) -> Result<Value, Failure> {
+    let (start, mut labels, mut seconds) = (Instant::now(), Vec::new(), Vec::new());
+    for part in texts.chunks(if single { 1 } else { texts.len().max(1) }) {
+        let one = Instant::now();
+        labels.extend(engine.predict(part)?.into_iter().map(|answer| answer.label.to_string()));
+        seconds.push(one.elapsed().as_secs_f64());
+    }
+    Ok(json!({ "seconds": start.elapsed().as_secs_f64(), "labels": labels, "each": seconds }))
+}

@@ -1,0 +1,155 @@
+//! A classifier becomes a dynamic model: exits, a budget or a promise, and what it costs and gets.
+
+use clap::Args;
+use dht_search::accelerate::{AccelerateSettings, Report, Targets, Texts, accelerate};
+use dht_search::baselines::NgramSettings;
+use dht_search::evaluation::{Guarantee, Promise, Risk, with_promise};
+use dht_search::serving::KeptPromise;
+use dht_search::transformer::{EncodedDataset, TextClassifier, TextTokenizer};
+use dht_search::{DynamicModel, Error as SearchError};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::error::{Error, Result};
+
+/// Tokens after the maximal length that the n-gram classifier reads.
+pub const REST: usize = 4096;
+/// Texts in a batch.
+pub const BATCH: usize = 64;
+/// The random stream of the acceleration.
+const STREAM: u64 = 0x4163_6365_6c65_7261;
+/// The share of the rows that a promise is shown on, and the most, unless flags say otherwise.
+const CALIBRATION_SHARE: f64 = 0.1;
+const MOST_CALIBRATION_ROWS: usize = 2_000;
+
+/// How fast the model is to be.
+#[derive(Debug, Clone, Args)]
+pub struct SpeedArguments {
+    /// Cost at most this share of the full model's FLOPs
+    #[arg(long, value_name = "SHARE", conflicts_with = "points")]
+    pub budget: Option<f64>,
+    /// Promise to lose at most so many points of accuracy (of answers, without labels) against the full model
+    #[arg(long, value_name = "POINTS")]
+    pub points: Option<f64>,
+    /// The probability with which the promise holds
+    #[arg(long, value_name = "SHARE", default_value_t = 0.95, requires = "points")]
+    pub confidence: f64,
+    /// Rows that are kept for the promise alone [default: a tenth of the rows, at most 2000]
+    #[arg(long, value_name = "N", requires = "points")]
+    pub calibration_rows: Option<usize>,
+}
+
+impl SpeedArguments {
+    /// Refuses numbers out of range.
+    ///
+    /// # Errors
+    /// [`Error::Argument`].
+    pub fn check(&self) -> Result<()> {
+        let inside = |value: f64| value > 0.0 && value <= 1.0;
+        if let Some(budget) = self.budget.filter(|budget| !inside(*budget)) {
+            return Err(Error::argument("budget", "a share of the full model's FLOPs above 0 and up to 1", budget));
+        }
+        if let Some(points) = self.points.filter(|points| !(*points > 0.0 && *points < 100.0)) {
+            return Err(Error::argument("points", "points of a hundred, above 0 and below 100", points));
+        }
+        if !(self.confidence > 0.0 && self.confidence < 1.0) {
+            return Err(Error::argument("confidence", "above 0 and below 1", self.confidence));
+        }
+        Ok(())
+    }
+
+    /// The rows to keep for the promise, of so many.
+    pub fn rows_to_keep(&self, rows: usize) -> usize {
+        let usual = ((rows as f64 * CALIBRATION_SHARE) as usize).min(MOST_CALIBRATION_ROWS);
+        if self.points.is_some() { self.calibration_rows.unwrap_or(usual) } else { 0 }
+    }
+}
+
+/// The texts of an acceleration.
+#[derive(Debug, Clone, Copy)]
+pub struct AccelerationTexts<'a> {
+    /// What exits are fitted on.
+    pub training: &'a EncodedDataset,
+    /// What choices are made on; `None` to hold out a share of the training texts.
+    pub held_out: Option<&'a EncodedDataset>,
+    /// What a promise is shown on.
+    pub calibration: Option<&'a EncodedDataset>,
+    /// Whether they have labels; else the classifier's own answers stand in their place.
+    pub labelled: bool,
+}
+
+/// A dynamic model and how it came to be.
+#[derive(Debug)]
+pub struct MadeDynamic {
+    /// The model, at its speed.
+    pub model: DynamicModel,
+    /// How it was made.
+    pub report: Report,
+    /// What it promises.
+    pub promise: Option<KeptPromise>,
+    /// What was asked for and is not so, in a sentence each.
+    pub misses: Vec<String>,
+}
+
+/// Fits exits and front exit on the classifier as it is and sets the speed that was asked for: that within a budget, that with a
+/// promise, or else the cheapest at which the held-out texts lose nothing.
+///
+/// # Errors
+/// What fitting reports. A promise that cannot be shown to hold is no error: the model has its usual speed then, and `misses` says so.
+pub fn make_dynamic(
+    classifier: &TextClassifier,
+    tokenizer: &TextTokenizer,
+    texts: AccelerationTexts<'_>,
+    speed: &SpeedArguments,
+    seed: u64,
+) -> Result<MadeDynamic> {
+    let ngram = NgramSettings { left_out: tokenizer.tokens_around()?, ..NgramSettings::default() };
+    let targets = if texts.labelled { Targets::Labels } else { Targets::Predictions };
+    let settings =
+        AccelerateSettings { ngram: Some(ngram), targets, batch_size: BATCH, ..AccelerateSettings::default() };
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(STREAM);
+    let given = match texts.held_out {
+        Some(held_out) => Texts::new(texts.training).with_held_out(held_out),
+        None => Texts::new(texts.training),
+    };
+    let made = accelerate(classifier, given, &settings, &mut rng)?;
+    let (mut model, report) = (made.model, made.report);
+    let (mut promise, mut misses) = (None, Vec::new());
+    if let Some(budget) = speed.budget {
+        match report.within(budget) {
+            Some(point) => model = model.with_speed(point.speed)?,
+            None => {
+                let least = report.curve.last().map_or(f64::NAN, |point| point.flops_ratio);
+                misses.push(format!(
+                    "--budget {budget}: the least that this model can cost is {least:.3} of the full model's FLOPs; it is set to that"
+                ));
+                if let Some(point) = report.curve.last() {
+                    model = model.with_speed(point.speed)?;
+                }
+            }
+        }
+    }
+    if let (Some(points), Some(calibration)) = (speed.points, texts.calibration) {
+        let risk = if texts.labelled { Risk::AccuracyLoss } else { Risk::Disagreement };
+        let asked = Promise { risk, most: points / 100.0, guarantee: Guarantee::Confidence(speed.confidence) };
+        let mut speeds: Vec<f64> = report.curve.iter().map(|point| point.speed).collect();
+        speeds.dedup();
+        match with_promise(&model, asked, calibration, &speeds, BATCH) {
+            Ok((kept, promised)) => {
+                model = kept;
+                promise = Some(KeptPromise {
+                    disagreement: risk == Risk::Disagreement,
+                    most: asked.most,
+                    confidence: speed.confidence,
+                    rows: promised.rows,
+                    observed: promised.observed,
+                    speed: promised.threshold,
+                });
+            }
+            Err(error @ SearchError::Promise { .. }) => misses.push(format!("--points {points}: {error}")),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(MadeDynamic { model, report, promise, misses })
+}

@@ -1,0 +1,80 @@
+//! The model card: what a model is, what it was trained on, and what its run measured.
+
+use dht_search::serving::{KeptPromise, ServedModel, TextModel};
+
+use crate::results::{ResultRow, table};
+
+/// What a card says beside the model's own facts.
+#[derive(Debug, Clone, Copy)]
+pub struct CardFacts<'a> {
+    /// The last part of the model's directory.
+    pub name: &'a str,
+    /// How it was made, in a sentence.
+    pub made: &'a str,
+    /// What it was scored on, in a few words.
+    pub scored_on: &'a str,
+    /// The scores.
+    pub rows: &'a [ResultRow],
+}
+
+/// The card, in Markdown.
+pub fn card(model: &TextModel, facts: CardFacts<'_>) -> String {
+    let CardFacts { name, made, scored_on, rows } = facts;
+    let shape = model.model.shape();
+    let kind = match &model.model {
+        ServedModel::Dynamic(_) => "a text classifier that runs as many layers as a text needs",
+        _ => "a text classifier",
+    };
+    let mut lines = vec![format!("# {name}"), String::new(), format!("{}. {made}", capital(kind))];
+    lines.push(String::new());
+    lines.push(format!(
+        "{} layers of {} heads, width {}; texts of up to {} tokens; {}: {}.",
+        shape.layers,
+        shape.heads,
+        model.model.config().hidden_size,
+        model.max_length,
+        if model.labels.len() == 1 { "value" } else { "classes" },
+        model.labels.join(", ")
+    ));
+    if let Some(origin) = &model.origin {
+        let columns = origin.columns.as_ref().map_or_else(String::new, |columns| format!("; {columns}"));
+        lines.push(String::new());
+        lines.push(format!(
+            "Trained on {} rows of {}{columns}. SHA-256 of the file: `{}`.",
+            origin.rows, origin.data, origin.sha256
+        ));
+    }
+    lines.push(String::new());
+    lines.push(format!(
+        "Scores on {scored_on}; FLOPs are shares of the full model's; texts/s are of tokenised texts in batches of 64."
+    ));
+    lines.push(String::new());
+    lines.push(table(rows, model.model.task()).markdown());
+    lines.extend(model.promise.iter().map(promise));
+    lines.push(String::new());
+    lines.push("```sh".into());
+    lines.push(format!("dht predict {name} texts.csv      # or: dht serve {name}"));
+    lines.push("```".into());
+    lines.join("\n") + "\n"
+}
+
+/// A promise in a sentence.
+pub fn promise(promise: &KeptPromise) -> String {
+    let of = if promise.disagreement {
+        "answers that differ from the full model's"
+    } else {
+        "accuracy lost against the full model"
+    };
+    format!(
+        "Promise: at most {:.2} points of {of}, with a probability of {}; on the {} texts that show it: {:.2} points.",
+        100.0 * promise.most,
+        promise.confidence,
+        promise.rows,
+        100.0 * promise.observed
+    )
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}

@@ -1,0 +1,205 @@
+//! `dht accelerate`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use dht_search::serving::{Origin, TextModel};
+use dht_search::transformer::data::{TextColumns, TextFormat, TextStream};
+use dht_search::transformer::{Dataset, EncodedDataset, Example, TextClassifier, TextTokenizer};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::made::{Made, finish};
+use crate::acceleration::{AccelerationTexts, REST, SpeedArguments, make_dynamic};
+use crate::device::DeviceChoice;
+use crate::error::{Error, Result};
+use crate::model_choice::ModelChoice;
+use crate::progress::report;
+use crate::texts::{TextArguments, TextSplits};
+
+/// The default maximal length in tokens; less where the model has fewer positions.
+const MAX_LENGTH: usize = 128;
+/// The most texts without labels that are read.
+const MOST_UNLABELLED: usize = 200_000;
+/// The share of unlabelled texts that choices are made on.
+const HELD_OUT_SHARE: f64 = 0.1;
+
+/// The arguments of `dht accelerate`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  dht accelerate my-classifier --data reviews.csv --out fast
+  dht accelerate my-classifier --data reviews.txt --unlabelled --out fast --points 1
+
+The classifier's weights stay as they are. Best are the texts that it was fine-tuned on; without --unlabelled a tenth of
+them, which it should not have seen, is held out for choices.")]
+pub struct AccelerateArguments {
+    /// Hugging Face directory of a fine-tuned classifier, or hf:NAME
+    classifier: ModelChoice,
+    #[command(flatten)]
+    texts: TextArguments,
+    /// The texts have no labels: the classifier's own answers stand in their place
+    #[arg(long, conflicts_with = "label_column")]
+    unlabelled: bool,
+    /// Directory that the model is written to
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    #[command(flatten)]
+    speed: SpeedArguments,
+    /// Maximal length of a text in tokens; it is saved with the model [default: 128]
+    #[arg(long, value_name = "N")]
+    max_length: Option<usize>,
+    /// Use the first N rows
+    #[arg(long, value_name = "N")]
+    train_rows: Option<usize>,
+    /// Seed of every random choice
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Device of the tensors
+    #[arg(long, value_enum, default_value_t)]
+    device: DeviceChoice,
+    /// Show no progress
+    #[arg(long)]
+    quiet: bool,
+    /// Print the results as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Makes a fine-tuned classifier dynamic, scores and saves it.
+pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
+    arguments.speed.check()?;
+    let Some(folder) = arguments.classifier.directory()? else {
+        let expected = "a directory of a fine-tuned classifier";
+        return Err(Error::argument("classifier", expected, &arguments.classifier));
+    };
+    let device = arguments.device.open()?;
+    let classifier = TextClassifier::load(&folder, &device)?;
+    let tokenizer = TextTokenizer::from_dir(&folder)?.with_rest(REST);
+    let most = classifier.encoder().config().longest_text();
+    let max_length = arguments.max_length.unwrap_or(MAX_LENGTH.min(most));
+    if !(3..=most).contains(&max_length) {
+        return Err(Error::argument("max-length", format!("3 to {most}, the model's positions"), max_length));
+    }
+    let classes = classifier.classifier().classes();
+    let labels = classifier.encoder().config().labels();
+    let labels = labels.unwrap_or_else(|| (0..classes).map(|class| format!("LABEL_{class}")).collect());
+    let texts = if arguments.unlabelled { arguments.unlabelled_splits(&labels)? } else { arguments.splits(&labels)? };
+    let encode = |data: &Dataset| tokenizer.encode_all(data, max_length);
+    let (train, held_out) = (encode(&texts.train)?, encode(&texts.validation)?);
+    let calibration = texts.calibration.as_ref().map(encode).transpose()?;
+    let test = texts.test.as_ref().map(encode).transpose()?;
+    if !arguments.quiet {
+        report(&format!("{}: {} texts, {} held out", texts.train.name, train.len(), held_out.len()));
+        texts.train.columns.iter().for_each(|columns| report(&format!("  {columns}")));
+    }
+    let given = AccelerationTexts {
+        training: &train,
+        held_out: Some(&held_out),
+        calibration: calibration.as_ref(),
+        labelled: !arguments.unlabelled,
+    };
+    let made = make_dynamic(&classifier, &tokenizer, given, &arguments.speed, arguments.seed)?;
+    let origin = Origin {
+        data: texts.train.name.clone(),
+        rows: train.len(),
+        sha256: texts.train.sha256.clone(),
+        columns: texts.train.columns.clone(),
+        pair: arguments.texts.pair,
+    };
+    let how = format!(
+        "It is {} with exits fitted in {:.0} seconds; its weights are as they were.",
+        folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+        made.report.seconds
+    );
+    let model = TextModel::new(made.model, tokenizer, &labels, max_length)?;
+    let model =
+        TextModel { rest: REST, curve: made.report.curve, promise: made.promise, origin: Some(origin), ..model };
+    let (scored, scored_on) = match &test {
+        Some(test) if !arguments.unlabelled => (test.clone(), format!("the {} test rows", test.len())),
+        _ if arguments.unlabelled => {
+            let own = own_labels(&classifier, &held_out)?;
+            (own, format!("{} held-out texts, against the classifier's own answers", held_out.len()))
+        }
+        _ => (held_out.clone(), format!("the {} held-out rows, on which all choices were made", held_out.len())),
+    };
+    let made_of = Made { out: &arguments.out, how, scored: &scored, scored_on, json: arguments.json };
+    finish(&model, made_of, &made.misses)
+}
+
+impl AccelerateArguments {
+    /// Labelled texts. Their labels are the classifier's, or as many others in the order of their names.
+    fn splits(&self, labels: &[String]) -> Result<TextSplits> {
+        let found = self.texts.read_training(None)?;
+        let rows = self.train_rows.unwrap_or(usize::MAX).min(found.len());
+        let keep = self.speed.rows_to_keep(rows);
+        let known = found.labels.iter().all(|label| labels.contains(label));
+        if known {
+            return self.texts.read_splits(Some(labels), self.train_rows, keep, self.seed);
+        }
+        if found.labels.len() != labels.len() {
+            let expected = format!("the classifier's {} classes, {}", labels.len(), labels.join(", "));
+            return Err(Error::argument(
+                "data",
+                expected,
+                format!("one of {} labels, {}", found.labels.len(), found.labels.join(", ")),
+            ));
+        }
+        if !self.quiet {
+            let pairs: Vec<String> =
+                found.labels.iter().zip(labels).map(|(own, class)| format!("{own} is {class}")).collect();
+            report(&format!("the labels are taken in their order: {}", pairs.join(", ")));
+        }
+        self.texts.read_splits(None, self.train_rows, keep, self.seed)
+    }
+
+    /// Texts without labels, one tenth held out.
+    fn unlabelled_splits(&self, labels: &[String]) -> Result<TextSplits> {
+        let path = &self.texts.data;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let (format, compressed) = TextFormat::of_name(&name);
+        let failed = |source| Error::Io { path: path.clone(), source };
+        let file = std::fs::File::open(path).map_err(failed)?;
+        let columns =
+            TextColumns { text: self.texts.text_column.clone(), pair: self.texts.pair, ..TextColumns::default() };
+        let mut rows = TextStream::new(path, file, format, compressed, columns)?;
+        let (mut examples, most) = (Vec::new(), self.train_rows.unwrap_or(MOST_UNLABELLED));
+        while let Some(row) = rows.next_row()? {
+            if examples.len() == most {
+                break;
+            }
+            let filled = |text: &str| !text.trim().is_empty();
+            if filled(&row.text) || row.pair.as_deref().is_some_and(filled) {
+                examples.push(Example { text: row.text, pair: row.pair, label: 0, targets: Vec::new() });
+            }
+        }
+        let all = Dataset::from_examples(name, labels.to_vec(), examples)?;
+        let keep = self.speed.rows_to_keep(all.len());
+        if all.len() < 4 + keep {
+            let (data, got) = (all.name.clone(), all.len());
+            return Err(Error::TooLittle { data, what: "texts", least: 4 + keep, got });
+        }
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        let share = keep as f64 / all.len() as f64;
+        let (rest, calibration) = match keep {
+            0 => (all, None),
+            _ => {
+                let (rest, calibration) = all.split_validation(share, &mut rng)?;
+                (rest, Some(calibration))
+            }
+        };
+        let (train, validation) = rest.split_validation(HELD_OUT_SHARE, &mut rng)?;
+        Ok(TextSplits { train, validation, calibration, test: None })
+    }
+}
+
+/// The same texts with the classes that a classifier gives them.
+fn own_labels(classifier: &TextClassifier, texts: &EncodedDataset) -> Result<EncodedDataset> {
+    let answers = classifier.probabilities_of_all(texts, crate::acceleration::BATCH)?;
+    let mut texts = texts.clone();
+    for (sample, answer) in texts.samples.iter_mut().zip(answers) {
+        let best = |best: usize, class: usize| if answer[class] > answer[best] { class } else { best };
+        sample.label = (1..answer.len()).fold(0, best) as u32;
+    }
+    Ok(texts)
+}

@@ -1,0 +1,46 @@
+//! `dht evaluate`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use dht_search::serving::TextModel;
+use serde_json::json;
+
+use super::output::print;
+use crate::device::DeviceChoice;
+use crate::error::Result;
+use crate::results::{results, table};
+use crate::texts::TextArguments;
+
+/// The arguments of `dht evaluate`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  dht evaluate news --data ag_news
+  dht evaluate news --data asked.csv --label-column topic --json")]
+pub struct EvaluateArguments {
+    /// Directory of the model
+    model: PathBuf,
+    #[command(flatten)]
+    texts: TextArguments,
+    /// Device of the tensors
+    #[arg(long, value_enum, default_value_t)]
+    device: DeviceChoice,
+    /// Print the results as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Scores a model on labelled texts, at its speed, in full and at several costs.
+pub fn evaluate(arguments: &EvaluateArguments) -> Result<()> {
+    let model = TextModel::load(&arguments.model, &arguments.device.open()?)?;
+    let texts = arguments.texts.read_scored(&model.labels, model.origin.as_ref())?;
+    let encoded = model.tokenizer.encode_all(&texts, model.max_length)?;
+    let rows = results(&model, &encoded)?;
+    if arguments.json {
+        let value = json!({ "data": texts.name, "rows": texts.len(), "sha256": texts.sha256, "results": rows });
+        return print(&format!("{value:#}\n"));
+    }
+    let columns = texts.columns.as_ref().map_or_else(String::new, |columns| format!("; {columns}"));
+    print(&format!("{}: {} rows{columns}\n\n{}", texts.name, texts.len(), table(&rows, model.model.task()).text()))
+}

@@ -1,0 +1,45 @@
+//! `dht export`.
+
+use std::path::PathBuf;
+
+use candle_core::Device;
+use clap::Args;
+use dht_search::serving::{ServedModel, TextModel};
+
+use super::output::print;
+use crate::error::Result;
+
+/// The arguments of `dht export`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  dht export news --out news-hf
+  dht export news --layers 3 --out news-3
+
+With mean or [CLS] pooling, transformers loads the directory with trust_remote_code=True; with a pooler, as any other.")]
+pub struct ExportArguments {
+    /// Directory of the model
+    model: PathBuf,
+    /// Directory that is written
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// The exit after so many layers [default: all layers]
+    #[arg(long, value_name = "N")]
+    layers: Option<usize>,
+}
+
+/// Writes one route of a model as a Hugging Face directory.
+pub fn export(arguments: &ExportArguments) -> Result<()> {
+    let model = TextModel::load(&arguments.model, &Device::Cpu)?;
+    let layers = arguments.layers.unwrap_or(model.model.shape().layers);
+    let classifier = match &model.model {
+        ServedModel::Dynamic(dynamic) => dynamic.classifier_at(layers)?,
+        ServedModel::Classifier(classifier) if classifier.encoder().layers() == layers => (**classifier).clone(),
+        other => {
+            let expected = format!("{}, all layers of a model without exits", other.shape().layers);
+            return Err(crate::error::Error::argument("layers", expected, layers));
+        }
+    };
+    classifier.save(&arguments.out, Some(&model.tokenizer), &model.labels)?;
+    print(&format!("written to {}\n", arguments.out.display()))
+}

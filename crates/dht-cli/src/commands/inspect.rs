@@ -1,0 +1,93 @@
+//! `dht inspect`.
+
+use std::path::PathBuf;
+
+use candle_core::Device;
+use clap::Args;
+use dht_search::serving::{ServedModel, TextModel};
+use serde_json::json;
+
+use super::output::print;
+use crate::card::promise;
+use crate::error::Result;
+use crate::table::Table;
+
+/// The arguments of `dht inspect`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "Example:\n  dht inspect news")]
+pub struct InspectArguments {
+    /// Directory of the model
+    model: PathBuf,
+    /// Print everything as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Says what is in a model's directory.
+pub fn inspect(arguments: &InspectArguments) -> Result<()> {
+    let model = TextModel::load(&arguments.model, &Device::Cpu)?;
+    let (shape, config) = (model.model.shape(), model.model.config());
+    let (kind, parameters, exits) = match &model.model {
+        ServedModel::Dynamic(dynamic) => {
+            let front = dynamic.front().is_some().then_some(0);
+            let exits = front.into_iter().chain(dynamic.space().exits().iter().copied());
+            ("dynamic", dynamic.encoder().parameters().elements(), exits.collect::<Vec<usize>>())
+        }
+        ServedModel::Classifier(classifier) => {
+            ("full", classifier.encoder().parameters().elements(), vec![shape.layers])
+        }
+        _ => ("other", 0, Vec::new()),
+    };
+    if arguments.json {
+        let value = json!({
+            "kind": kind,
+            "layers": shape.layers,
+            "heads": shape.heads,
+            "hidden": config.hidden_size,
+            "vocabulary": config.vocab_size,
+            "parameters": parameters,
+            "exits": exits,
+            "labels": model.labels,
+            "max_length": model.max_length,
+            "speed": model.model.speed(),
+            "curve": model.curve,
+            "origin": model.origin,
+            "promise": model.promise,
+        });
+        return print(&format!("{value:#}\n"));
+    }
+    let mut lines = vec![
+        format!("kind        {kind}"),
+        format!(
+            "encoder     {} layers of {} heads, width {}, {parameters} parameters",
+            shape.layers, shape.heads, config.hidden_size
+        ),
+        format!("texts       up to {} tokens of {}", model.max_length, config.vocab_size),
+        format!("labels      {}", model.labels.join(", ")),
+        format!("exits       after {} layers", exits.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")),
+    ];
+    if let Some(origin) = &model.origin {
+        let columns = origin.columns.as_ref().map_or_else(String::new, |columns| format!("; {columns}"));
+        lines.push(format!("trained on  {} rows of {}{columns}", origin.rows, origin.data));
+    }
+    lines.extend(model.promise.iter().map(promise));
+    let mut text = lines.join("\n") + "\n";
+    if let Some(speed) = model.model.speed() {
+        text += &format!("speed       {speed}\n\n");
+        let mut curve = Table::new(["cost up to", "speed", "FLOPs", "accuracy"]);
+        for tenths in 1..=10 {
+            let cost = f64::from(tenths) / 10.0;
+            if let Some(point) = model.speed_within(cost) {
+                curve.push([
+                    cost.to_string(),
+                    format!("{:.4}", point.speed),
+                    format!("{:.3}", point.flops_ratio),
+                    format!("{:.4}", point.accuracy),
+                ]);
+            }
+        }
+        text += &curve.text();
+        text += "on held-out texts, which the speeds were chosen on\n";
+    }
+    print(&text)
+}

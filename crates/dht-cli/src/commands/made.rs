@@ -1,0 +1,53 @@
+//! The end of a command that makes a model: scores, card, files, table.
+
+use std::path::Path;
+
+use dht_search::serving::TextModel;
+use dht_search::transformer::EncodedDataset;
+use serde_json::json;
+
+use super::output::print;
+use crate::card::{CardFacts, card, promise};
+use crate::error::Result;
+use crate::progress::report;
+use crate::results::{results, table};
+
+/// What is said of a model that was made.
+#[derive(Debug)]
+pub struct Made<'a> {
+    /// Where it is written.
+    pub out: &'a Path,
+    /// How it was made, in a sentence.
+    pub how: String,
+    /// What it is scored on.
+    pub scored: &'a EncodedDataset,
+    /// The same in a few words.
+    pub scored_on: String,
+    /// Whether results are printed as JSON.
+    pub json: bool,
+}
+
+/// Scores the model, saves it with its card, and prints the results.
+///
+/// # Errors
+/// What the model, the files or standard output report.
+pub fn finish(model: &TextModel, made: Made<'_>, misses: &[String]) -> Result<()> {
+    let rows = results(model, made.scored)?;
+    let name = made.out.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
+    let facts = CardFacts { name: &name, made: &made.how, scored_on: &made.scored_on, rows: &rows };
+    model.save(made.out, &card(model, facts))?;
+    misses.iter().for_each(|miss| report(&format!("not kept: {miss}")));
+    if made.json {
+        let value = json!({
+            "model": made.out.display().to_string(),
+            "scored_on": made.scored_on,
+            "rows": rows,
+            "promise": model.promise,
+            "not_kept": misses,
+        });
+        return print(&format!("{value:#}\n"));
+    }
+    let promises = model.promise.as_ref().map_or_else(String::new, |kept| promise(kept) + "\n");
+    let table = table(&rows, model.model.task()).text();
+    print(&format!("On {}:\n\n{table}\n{promises}written to {}\n", made.scored_on, made.out.display()))
+}

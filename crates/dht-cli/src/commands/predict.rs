@@ -1,0 +1,207 @@
+//! `dht predict`: a stream of texts in, a stream of answers out, in bounded memory and in order.
+
+mod rows;
+mod written;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+use dht_search::serving::{Answer, Engine, Query, TextModel};
+use dht_search::transformer::data::{Column, Header, TextColumns, TextFormat, TextRow};
+use dht_search::{Predictor, serving::Origin};
+
+use crate::device::DeviceChoice;
+use crate::error::{Error, Result};
+use crate::progress::report;
+use rows::{RowReader, Source};
+use written::{Answered, Written};
+
+/// Texts that are predicted together, and their bytes.
+const ROWS: usize = 2048;
+const BYTES: usize = 8 << 20;
+/// How long texts wait for others.
+const WAIT: Duration = Duration::from_millis(2);
+
+/// The arguments of `dht predict`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  dht predict news asked.csv > answers.csv
+  zcat asked.jsonl.gz | dht predict news --input jsonl | jq .predicted.label
+  echo 'Shares fell sharply' | dht predict news
+
+Rows come out in their order: those of csv and tsv files with the columns predicted, probability, route and cost, all
+others as JSON lines with the member predicted. The cost is a share of the full model's FLOPs.")]
+pub struct PredictArguments {
+    /// Directory of the model
+    model: PathBuf,
+    /// Files of texts (csv, tsv, jsonl, or one text a line; also .gz); - or none for standard input
+    files: Vec<PathBuf>,
+    /// How the texts are written [default: as the file's name says; standard input: lines]
+    #[arg(long, value_enum)]
+    input: Option<Format>,
+    /// How answers are written [default: as the texts; jsonl for lines]
+    #[arg(long, value_enum)]
+    output: Option<OutputFormat>,
+    /// Column of the text, by name or by number from 0; several are joined [default: those of the training, or the only one]
+    #[arg(long, value_name = "COLUMN")]
+    text_column: Vec<Column>,
+    /// The two text columns are a pair of sentences, not parts of one text
+    #[arg(long)]
+    pair: bool,
+    /// The first row of csv or tsv files names the columns
+    #[arg(long, conflicts_with = "no_header")]
+    header: bool,
+    /// It does not
+    #[arg(long)]
+    no_header: bool,
+    /// Cost at most this share of the full model's FLOPs, by what the model knows of its speeds
+    #[arg(long, value_name = "SHARE", conflicts_with = "speed")]
+    budget: Option<f64>,
+    /// The speed itself; 0 runs all layers
+    #[arg(long, value_name = "X")]
+    speed: Option<f64>,
+    /// Device of the tensors
+    #[arg(long, value_enum, default_value_t)]
+    device: DeviceChoice,
+    /// Say at the end on standard error what it took
+    #[arg(long)]
+    summary: bool,
+}
+
+/// How texts are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// One text a line
+    Lines,
+    /// Comma-separated
+    Csv,
+    /// Tab-separated
+    Tsv,
+    /// One JSON object a line
+    Jsonl,
+}
+
+impl From<Format> for TextFormat {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Lines => Self::Lines,
+            Format::Csv => Self::Csv,
+            Format::Tsv => Self::Tsv,
+            Format::Jsonl => Self::JsonLines,
+        }
+    }
+}
+
+/// How answers are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// Comma-separated
+    Csv,
+    /// Tab-separated
+    Tsv,
+    /// One JSON object a line
+    Jsonl,
+}
+
+/// What was answered, and what it took.
+#[derive(Debug, Default)]
+struct Totals {
+    rows: u64,
+    flops: u128,
+    full_flops: u128,
+}
+
+/// Answers all texts.
+pub fn predict(arguments: &PredictArguments) -> Result<()> {
+    let model = TextModel::load(&arguments.model, &arguments.device.open()?)?;
+    let speed = arguments.speed_of(&model)?;
+    let origin = model.origin.clone();
+    let engine = Engine::of(model);
+    let engine = match speed {
+        Some(speed) => engine.with_speed(speed)?,
+        None => engine,
+    };
+    let (start, mut totals) = (Instant::now(), Totals::default());
+    let mut out = Written::new(std::io::BufWriter::new(std::io::stdout().lock()), arguments.output);
+    let inputs = if arguments.files.is_empty() { vec![PathBuf::from("-")] } else { arguments.files.clone() };
+    for path in &inputs {
+        let source = Source::open(path, arguments.input.map(TextFormat::from))?;
+        let columns = arguments.columns(source.format(), origin.as_ref());
+        let reader = RowReader::start(source, columns)?;
+        out.begin(reader.format(), reader.names())?;
+        // What was read before an error is answered.
+        let failed = loop {
+            let (rows, end) = reader.rows(ROWS, BYTES, WAIT);
+            answer(&engine, &rows, &mut out, &mut totals)?;
+            out.flush()?;
+            if let Some(end) = end {
+                break end;
+            }
+        };
+        failed?;
+    }
+    if arguments.summary {
+        let seconds = start.elapsed().as_secs_f64();
+        report(&format!(
+            "{} texts in {seconds:.1} s, {:.0} a second; {:.3} of the full model's FLOPs",
+            totals.rows,
+            totals.rows as f64 / seconds.max(1e-9),
+            totals.flops as f64 / totals.full_flops.max(1) as f64
+        ));
+    }
+    Ok(())
+}
+
+fn answer(
+    engine: &Engine,
+    rows: &[TextRow],
+    out: &mut Written<impl std::io::Write>,
+    totals: &mut Totals,
+) -> Result<()> {
+    let queries: Vec<Query<'_>> = rows.iter().map(|row| Query { text: &row.text, pair: row.pair.as_deref() }).collect();
+    let answers: Vec<Answer> = engine.predict(&queries)?;
+    for (row, answer) in rows.iter().zip(&answers) {
+        let full_flops = engine.model().full_flops(answer.tokens);
+        totals.rows += 1;
+        totals.flops += u128::from(answer.flops);
+        totals.full_flops += u128::from(full_flops);
+        let cost = answer.flops as f64 / full_flops.max(1) as f64;
+        out.row(row, &Answered { answer, cost, labels: engine.labels(), task: engine.model().task() })?;
+    }
+    Ok(())
+}
+
+impl PredictArguments {
+    fn speed_of(&self, model: &TextModel) -> Result<Option<f64>> {
+        if let Some(budget) = self.budget {
+            let least = model.curve.last().map_or(1.0, |point| point.flops_ratio);
+            let Some(point) = model.speed_within(budget) else {
+                let expected = format!("a share of at least {least:.3}, the least that this model costs");
+                return Err(Error::argument("budget", expected, budget));
+            };
+            return Ok(Some(point.speed));
+        }
+        Ok(self.speed)
+    }
+
+    /// The columns that were asked for, or else those of the training.
+    fn columns(&self, format: TextFormat, origin: Option<&Origin>) -> TextColumns {
+        let header = match (self.header, self.no_header) {
+            (true, _) => Header::Yes,
+            (_, true) => Header::No,
+            _ => Header::Auto,
+        };
+        if !self.text_column.is_empty() || format == TextFormat::Lines {
+            return TextColumns { text: self.text_column.clone(), pair: self.pair, header };
+        }
+        let trained = origin.and_then(|origin| Some((origin.columns.as_ref()?, origin.pair)));
+        let Some((columns, pair)) = trained else {
+            return TextColumns { pair: self.pair, header, ..TextColumns::default() };
+        };
+        let of_training = if columns.header { Header::Yes } else { Header::No };
+        let header = if header == Header::Auto { of_training } else { header };
+        TextColumns { text: columns.text.clone(), pair: pair || self.pair, header }
+    }
+}

@@ -1,0 +1,125 @@
+//! Rows of texts, read by a thread of their own.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
+
+use dht_search::transformer::data::{TextColumns, TextFormat, TextRow, TextStream};
+
+use crate::error::{Error, Result};
+
+/// Rows that wait at most.
+const WAITING: usize = 256;
+
+/// An input that is open.
+pub struct Source {
+    path: PathBuf,
+    input: Box<dyn Read + Send>,
+    format: TextFormat,
+    compressed: bool,
+}
+
+impl Source {
+    /// Opens a file, or standard input for `-`.
+    pub fn open(path: &Path, format: Option<TextFormat>) -> Result<Self> {
+        if path == Path::new("-") {
+            let format = format.unwrap_or(TextFormat::Lines);
+            let input = Box::new(std::io::stdin());
+            return Ok(Self { path: "standard input".into(), input, format, compressed: false });
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let (found, compressed) = TextFormat::of_name(&name);
+        let file = File::open(path).map_err(|source| Error::Io { path: path.into(), source })?;
+        Ok(Self { path: path.into(), input: Box::new(file), format: format.unwrap_or(found), compressed })
+    }
+
+    /// How its texts are written.
+    pub fn format(&self) -> TextFormat {
+        self.format
+    }
+}
+
+/// Receives the rows of an input.
+pub struct RowReader {
+    format: TextFormat,
+    names: Vec<String>,
+    rows: Receiver<Result<TextRow>>,
+}
+
+impl RowReader {
+    /// Starts to read.
+    ///
+    /// # Errors
+    /// What the first row's columns report.
+    pub fn start(source: Source, columns: TextColumns) -> Result<Self> {
+        let format = source.format;
+        let (send, rows) = sync_channel(WAITING);
+        let (send_names, names) = sync_channel(1);
+        std::thread::spawn(move || read(source, columns, &send_names, &send));
+        let names = names.recv().unwrap_or_else(|_| Ok(Vec::new()))?;
+        Ok(Self { format, names, rows })
+    }
+
+    /// How its texts are written.
+    pub fn format(&self) -> TextFormat {
+        self.format
+    }
+
+    /// The names of its columns, where it has a header.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The next rows, at least one: as many as come without a pause, up to these limits. At the end of the input or at an error also how
+    /// it ended.
+    pub fn rows(&self, most: usize, most_bytes: usize, wait: Duration) -> (Vec<TextRow>, Option<Result<()>>) {
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        while rows.len() < most && bytes < most_bytes {
+            let next = match rows.is_empty() {
+                true => self.rows.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                false => self.rows.recv_timeout(wait),
+            };
+            match next {
+                Ok(Ok(row)) => {
+                    bytes += row.text.len();
+                    rows.push(row);
+                }
+                Ok(Err(error)) => return (rows, Some(Err(error))),
+                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) => return (rows, Some(Ok(()))),
+            }
+        }
+        (rows, None)
+    }
+}
+
+/// Reads until the input ends, is wrong, or nobody wants more.
+fn read(
+    source: Source,
+    columns: TextColumns,
+    names: &SyncSender<Result<Vec<String>>>,
+    rows: &SyncSender<Result<TextRow>>,
+) {
+    let Source { path, input, format, compressed } = source;
+    let mut stream = match TextStream::new(path, input, format, compressed, columns) {
+        Ok(stream) => stream,
+        Err(error) => {
+            let _ = names.send(Err(error.into()));
+            return;
+        }
+    };
+    let _ = names.send(Ok(stream.names().to_vec()));
+    loop {
+        let next = match stream.next_row() {
+            Ok(Some(row)) => Ok(row),
+            Ok(None) => return,
+            Err(error) => Err(error.into()),
+        };
+        let last = next.is_err();
+        if rows.send(next).is_err() || last {
+            return;
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! `dht train`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use dht_search::serving::{Origin, TextModel};
+use dht_search::transformer::train::History;
+use dht_search::transformer::{
+    AdamWSettings, CheckpointSettings, EncodedDataset, TextClassifier, TextTokenizer, TrainSettings, Trainer,
+};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Map, json};
+
+use super::made::{Made, finish};
+use crate::acceleration::{AccelerationTexts, REST, SpeedArguments, make_dynamic};
+use crate::device::DeviceChoice;
+use crate::error::{Error, Result};
+use crate::model_choice::{ModelChoice, Start};
+use crate::progress::{TrainingProgress, report};
+use crate::texts::{TextArguments, TextSplits, report_texts};
+use crate::training_dir::TrainingDir;
+
+/// The default maximal length in tokens; less where the model has fewer positions.
+const MAX_LENGTH: usize = 128;
+/// Steps between two checkpoints.
+const CHECKPOINT_STEPS: u64 = 200;
+/// The random streams of weights and classifier.
+const WEIGHTS: u64 = 0x5765_6967_6874_7300;
+const CLASSIFIER: u64 = 0x436c_6173_7369_6679;
+
+/// The arguments of `dht train`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  dht train --data ag_news --model models/minilm-l6 --out news
+  dht train --data reviews.csv --model 6x12x192 --out reviews --budget 0.25
+  dht train --data reviews.csv --model hf:bert-base-uncased --out reviews --points 1
+
+A training that was stopped in any way goes on with the same command.")]
+pub struct TrainArguments {
+    #[command(flatten)]
+    texts: TextArguments,
+    /// Encoder to start from: a Hugging Face directory, a name on the hub, or the size of one from scratch
+    #[arg(long, value_name = "DIR|hf:NAME|LxHxD")]
+    model: ModelChoice,
+    /// Directory that the model is written to
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// What becomes of the trained classifier
+    #[arg(long, value_enum, default_value_t)]
+    kind: Kind,
+    #[command(flatten)]
+    speed: SpeedArguments,
+    /// Use the first N layers of the encoder
+    #[arg(long, value_name = "N")]
+    layers: Option<usize>,
+    /// Maximal length of a text in tokens; it is saved with the model [default: 128]
+    #[arg(long, value_name = "N")]
+    max_length: Option<usize>,
+    /// Use the first N rows
+    #[arg(long, value_name = "N")]
+    train_rows: Option<usize>,
+    /// Most passes over the training rows
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    epochs: usize,
+    /// Stop after N passes without a better validation score [default: never]
+    #[arg(long, value_name = "N")]
+    patience: Option<usize>,
+    /// Texts in a step
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    batch: usize,
+    /// Peak learning rate [default: 1e-3 from scratch, 5e-5 for a pre-trained encoder]
+    #[arg(long, value_name = "X")]
+    lr: Option<f64>,
+    /// Weigh each class by the reciprocal of its rows
+    #[arg(long)]
+    balanced: bool,
+    /// Seed of every random choice
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Device of the tensors
+    #[arg(long, value_enum, default_value_t)]
+    device: DeviceChoice,
+    /// Delete the state of a stopped training, and begin again
+    #[arg(long)]
+    restart: bool,
+    /// Show no progress
+    #[arg(long)]
+    quiet: bool,
+    /// Print the results as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What becomes of the trained classifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Kind {
+    /// A dynamic model: each text runs as many layers as it needs
+    #[default]
+    Dynamic,
+    /// It stays as it is: each text runs all layers
+    Full,
+}
+
+/// Trains a classifier, makes it dynamic, scores and saves it.
+pub fn train(arguments: &TrainArguments) -> Result<()> {
+    let start = Start::of(&arguments.model)?;
+    let max_length = arguments.check(&start)?;
+    let say = |line: &str| {
+        if !arguments.quiet {
+            report(line);
+        }
+    };
+    let device = arguments.device.open()?;
+    let texts = arguments.read_texts()?;
+    // The n-gram classifier reads whole texts.
+    let tokenizer = start.tokenizer(&texts.train)?.with_rest(REST);
+    let encode = |data| tokenizer.encode_all(data, max_length);
+    let (train, validation) = (encode(&texts.train)?, encode(&texts.validation)?);
+    let calibration = texts.calibration.as_ref().map(encode).transpose()?;
+    let test = texts.test.as_ref().map(encode).transpose()?;
+    report_texts(&texts, &train, max_length).iter().for_each(|line| say(line));
+
+    let dir = TrainingDir::open(&arguments.out, &arguments.settings(&train, max_length)?, arguments.restart)?;
+    if dir.is_resumed() {
+        say("going on with the training that was stopped");
+    }
+    let encoder = start.encoder(tokenizer.vocabulary_size(), &device, &mut generator(arguments.seed, WEIGHTS))?;
+    let encoder = match arguments.layers {
+        Some(layers) => encoder.truncated(layers)?,
+        None => encoder,
+    };
+    let mut rng = generator(arguments.seed, CLASSIFIER);
+    let classifier = TextClassifier::new(encoder, texts.train.labels.len(), start.pooling(), &mut rng)?;
+    let mut classifier =
+        if arguments.balanced { classifier.with_class_weights(&balanced(&train))? } else { classifier };
+    let history = arguments.fit(&start, &dir, &mut classifier, (&train, &validation))?;
+
+    let scored_on = match &test {
+        Some(test) => format!("the {} test rows", test.len()),
+        None => format!("the {} validation rows, on which all choices were made", validation.len()),
+    };
+    let made = Made {
+        out: &arguments.out,
+        how: arguments.how(&start, &history),
+        scored: test.as_ref().unwrap_or(&validation),
+        scored_on,
+        json: arguments.json,
+    };
+    let (model, misses) = arguments.text_model(
+        classifier,
+        tokenizer,
+        (&texts, max_length),
+        (&train, &validation, calibration.as_ref()),
+    )?;
+    finish(&model, made, &misses)?;
+    dir.finish()
+}
+
+impl TrainArguments {
+    /// Checks the flags; the maximal length.
+    fn check(&self, start: &Start) -> Result<usize> {
+        self.speed.check()?;
+        for (flag, count) in [("epochs", Some(self.epochs)), ("batch", Some(self.batch)), ("patience", self.patience)] {
+            if count == Some(0) {
+                return Err(Error::argument(flag, "at least 1", 0));
+            }
+        }
+        if let Some(lr) = self.lr.filter(|lr| !(lr.is_finite() && *lr > 0.0)) {
+            return Err(Error::argument("lr", "a finite number above 0", lr));
+        }
+        let config = start.config()?;
+        let layers = self.layers.unwrap_or(config.num_hidden_layers);
+        if !(1..=config.num_hidden_layers).contains(&layers) {
+            return Err(Error::argument("layers", format!("1 to {}", config.num_hidden_layers), layers));
+        }
+        if self.kind == Kind::Dynamic && layers < 2 {
+            return Err(Error::argument(
+                "layers",
+                "at least 2, or --kind full: one layer leaves nothing to choose",
+                layers,
+            ));
+        }
+        let set = self.speed.budget.is_some() || self.speed.points.is_some();
+        if self.kind == Kind::Full && set {
+            return Err(Error::argument("kind", "dynamic, with --budget or --points", "full"));
+        }
+        let (least, most) = (if self.texts.pair { 5 } else { 3 }, config.longest_text());
+        let max_length = self.max_length.unwrap_or(MAX_LENGTH.min(most));
+        if !(least..=most).contains(&max_length) {
+            return Err(Error::argument("max-length", format!("{least} to {most}, the model's positions"), max_length));
+        }
+        Ok(max_length)
+    }
+
+    fn read_texts(&self) -> Result<TextSplits> {
+        let rows = self.train_rows.unwrap_or(usize::MAX);
+        let calibration = match self.speed.points {
+            // The number of rows is known when they are read; a count that was asked for is known before.
+            Some(_) if self.speed.calibration_rows.is_none() => {
+                self.speed.rows_to_keep(self.texts.read_training(None)?.len().min(rows))
+            }
+            _ => self.speed.rows_to_keep(0),
+        };
+        self.texts.read_splits(None, self.train_rows, calibration, self.seed)
+    }
+
+    /// What the training depends on, so that no other is gone on with.
+    fn settings(&self, train: &EncodedDataset, max_length: usize) -> Result<Map<String, serde_json::Value>> {
+        let settings = json!({
+            "model": self.model.to_string(),
+            "layers": self.layers,
+            "max_length": max_length,
+            "epochs": self.epochs,
+            "patience": self.patience,
+            "batch": self.batch,
+            "lr": self.lr,
+            "balanced": self.balanced,
+            "seed": self.seed,
+            "texts": train.sha256(),
+        });
+        Ok(settings.as_object().cloned().unwrap_or_default())
+    }
+
+    fn fit(
+        &self,
+        start: &Start,
+        dir: &TrainingDir,
+        classifier: &mut TextClassifier,
+        (train, validation): (&EncodedDataset, &EncodedDataset),
+    ) -> Result<History> {
+        let learning_rate = self.lr.unwrap_or(start.learning_rate());
+        let optimizer = AdamWSettings { learning_rate, ..AdamWSettings::default() };
+        let optimizer = match start {
+            // From scratch and within some hundred steps, a smaller β₂ learns faster.
+            Start::Scratch(_) => AdamWSettings { beta2: 0.98, ..optimizer },
+            Start::Pretrained(_) => optimizer,
+        };
+        let settings = TrainSettings {
+            epochs: self.epochs,
+            patience: self.patience,
+            batch_size: self.batch,
+            seed: self.seed,
+            optimizer,
+            ..TrainSettings::default()
+        };
+        let checkpoint = CheckpointSettings { path: dir.checkpoint(), every_steps: CHECKPOINT_STEPS, resume: true };
+        let trainer = Trainer { checkpoint: Some(checkpoint), ..Trainer::new(settings) };
+        let mut progress = TrainingProgress::new("training", self.quiet);
+        Ok(trainer.fit(classifier, train, validation, &mut progress)?)
+    }
+
+    /// The model that is saved, and what was asked for and is not so.
+    fn text_model(
+        &self,
+        classifier: TextClassifier,
+        tokenizer: TextTokenizer,
+        (texts, max_length): (&TextSplits, usize),
+        (train, validation, calibration): (&EncodedDataset, &EncodedDataset, Option<&EncodedDataset>),
+    ) -> Result<(TextModel, Vec<String>)> {
+        let origin = Origin {
+            data: texts.train.name.clone(),
+            rows: train.len(),
+            sha256: texts.train.sha256.clone(),
+            columns: texts.train.columns.clone(),
+            pair: self.texts.pair,
+        };
+        let labels = &texts.train.labels;
+        if self.kind == Kind::Full {
+            let model = TextModel::new(classifier, tokenizer, labels, max_length)?;
+            return Ok((TextModel { origin: Some(origin), ..model }, Vec::new()));
+        }
+        let texts = AccelerationTexts { training: train, held_out: Some(validation), calibration, labelled: true };
+        let made = make_dynamic(&classifier, &tokenizer, texts, &self.speed, self.seed)?;
+        let model = TextModel::new(made.model, tokenizer, labels, max_length)?;
+        let (curve, promise) = (made.report.curve, made.promise);
+        Ok((TextModel { rest: REST, curve, promise, origin: Some(origin), ..model }, made.misses))
+    }
+
+    fn how(&self, start: &Start, history: &History) -> String {
+        let from = match start {
+            Start::Pretrained(folder) => {
+                let name = folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+                format!("fine-tuned from {name}")
+            }
+            Start::Scratch(size) => format!("trained from scratch, {size}"),
+        };
+        let best =
+            history.best_epoch.map_or_else(String::new, |epoch| format!(", of which number {} was best", epoch + 1));
+        let lr = self.lr.unwrap_or(start.learning_rate());
+        format!(
+            "It was {from} in {} passes{best}, at a peak learning rate of {lr}, batches of {} and seed {}.",
+            history.epochs.len(),
+            self.batch,
+            self.seed
+        )
+    }
+}
+
+/// The reciprocal of each class's share of the rows, over the number of classes.
+fn balanced(train: &EncodedDataset) -> Vec<f32> {
+    let mut counts = vec![0_usize; train.labels.len()];
+    train.samples.iter().for_each(|sample| counts[sample.label as usize] += 1);
+    let (rows, classes) = (train.len() as f32, counts.len() as f32);
+    counts.iter().map(|count| rows / (classes * (*count).max(1) as f32)).collect()
+}
+
+fn generator(seed: u64, stream: u64) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(stream);
+    rng
+}

@@ -1,0 +1,163 @@
+//! The encoder to start from.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use dht_search::transformer::config::ModelSize;
+use dht_search::transformer::data::Dataset;
+use dht_search::transformer::storage::model_directory;
+use dht_search::transformer::{BertConfig, Encoder, Pooling, TextTokenizer};
+use rand_chacha::ChaCha8Rng;
+
+use candle_core::Device;
+
+use crate::error::{Error, Result};
+use crate::texts::all_texts;
+
+/// The size of a vocabulary that is trained on the training texts.
+const TRAINED_VOCABULARY: usize = 8_000;
+/// The peak learning rates of a model from scratch and of a pre-trained one.
+const SCRATCH_RATE: f64 = 1e-3;
+const FINE_TUNING_RATE: f64 = 5e-5;
+
+/// The value of `--model`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelChoice {
+    /// A Hugging Face directory.
+    Directory(PathBuf),
+    /// A name on the Hugging Face hub.
+    Hub(String),
+    /// A fresh encoder of this size.
+    Size(ModelSize),
+}
+
+impl FromStr for ModelChoice {
+    type Err = Infallible;
+
+    /// `hf:NAME` is a name, `6x12x96` a size, all else the path of a directory.
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match text.strip_prefix("hf:") {
+            Some(name) => Self::Hub(name.into()),
+            None => text.parse().map_or_else(|_| Self::Directory(text.into()), Self::Size),
+        })
+    }
+}
+
+impl fmt::Display for ModelChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(folder) => folder.display().fmt(f),
+            Self::Hub(name) => write!(f, "hf:{name}"),
+            Self::Size(size) => size.fmt(f),
+        }
+    }
+}
+
+impl ModelChoice {
+    /// The directory on this disk; `None` for a size.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] for a path that is no directory; what fetching reports.
+    pub fn directory(&self) -> Result<Option<PathBuf>> {
+        match self {
+            Self::Size(_) => Ok(None),
+            Self::Hub(name) => Ok(Some(model_directory(name)?)),
+            Self::Directory(folder) if folder.is_dir() => Ok(Some(folder.clone())),
+            Self::Directory(folder) => {
+                let expected = "a directory with a config.json, hf:NAME, or LAYERSxHEADSxHIDDEN such as 6x12x96";
+                Err(Error::argument("model", expected, folder.display()))
+            }
+        }
+    }
+}
+
+/// An encoder to start from, on this disk.
+#[derive(Debug, Clone)]
+pub enum Start {
+    /// Pre-trained weights.
+    Pretrained(PathBuf),
+    /// Random ones.
+    Scratch(ModelSize),
+}
+
+impl Start {
+    /// What a choice stands for.
+    ///
+    /// # Errors
+    /// As [`ModelChoice::directory`].
+    pub fn of(choice: &ModelChoice) -> Result<Self> {
+        Ok(match (choice.directory()?, choice) {
+            (Some(folder), _) => Self::Pretrained(folder),
+            (None, ModelChoice::Size(size)) => Self::Scratch(*size),
+            (None, other) => return Err(Error::argument("model", "a directory or a size", other)),
+        })
+    }
+
+    /// Its configuration; of one from scratch, without its vocabulary, which is not known yet.
+    ///
+    /// # Errors
+    /// What the configuration reports.
+    pub fn config(&self) -> Result<BertConfig> {
+        Ok(match self {
+            Self::Pretrained(folder) => BertConfig::from_file(folder.join("config.json"))?,
+            Self::Scratch(size) => size.config(TRAINED_VOCABULARY)?,
+        })
+    }
+
+    /// Its tokenizer, or one trained on the training texts.
+    ///
+    /// # Errors
+    /// What the tokenizer reports.
+    pub fn tokenizer(&self, train: &Dataset) -> Result<TextTokenizer> {
+        Ok(match self {
+            Self::Pretrained(folder) => TextTokenizer::from_dir(folder)?,
+            Self::Scratch(_) => TextTokenizer::train(all_texts(train), TRAINED_VOCABULARY)?,
+        })
+    }
+
+    /// The encoder.
+    ///
+    /// # Errors
+    /// What its files report.
+    pub fn encoder(&self, vocabulary: usize, device: &Device, rng: &mut ChaCha8Rng) -> Result<Encoder> {
+        Ok(match self {
+            Self::Pretrained(folder) => Encoder::from_pretrained(folder, device)?,
+            Self::Scratch(size) => {
+                let mut config = size.config(vocabulary)?;
+                // Dropout would only slow down small models that train for few steps.
+                (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.0, 0.0);
+                Encoder::random(&config, device, rng)?
+            }
+        })
+    }
+
+    /// The peak learning rate unless another is given.
+    pub fn learning_rate(&self) -> f64 {
+        if matches!(self, Self::Pretrained(_)) { FINE_TUNING_RATE } else { SCRATCH_RATE }
+    }
+
+    /// From scratch \[CLS\] learns to collect what the class depends on; a pre-trained encoder's rows are all informative.
+    pub fn pooling(&self) -> Pooling {
+        if matches!(self, Self::Pretrained(_)) { Pooling::Mean } else { Pooling::Cls }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_sizes_and_paths_are_told_apart() {
+        let parse = |text: &str| text.parse::<ModelChoice>().expect("a choice");
+        assert_eq!(parse("hf:bert-base-uncased"), ModelChoice::Hub("bert-base-uncased".into()));
+        assert!(matches!(parse("6x12x96"), ModelChoice::Size(size) if size.layers == 6));
+        assert_eq!(parse("models/x"), ModelChoice::Directory("models/x".into()));
+        for text in ["hf:a/b", "6x12x96", "models/x"] {
+            assert_eq!(parse(text).to_string(), text);
+        }
+        let refused = parse("nowhere/at/all").directory().expect_err("no directory").to_string();
+        assert!(refused.starts_with("--model is nowhere/at/all, expected a directory with a config.json"), "{refused}");
+    }
+}

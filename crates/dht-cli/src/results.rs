@@ -1,0 +1,113 @@
+//! What a model gets and costs on labelled texts.
+
+use dht_search::evaluation::time_in_turns;
+use dht_search::serving::{ServedModel, TextModel};
+use dht_search::transformer::{EncodedDataset, Objective, Task};
+use dht_search::{Predictor, evaluate};
+use serde::Serialize;
+
+use crate::acceleration::BATCH;
+use crate::error::Result;
+use crate::table::Table;
+
+/// Texts that the clock takes, and its passes.
+const TIMED: usize = 256;
+const PASSES: usize = 3;
+/// Shares of the full model's FLOPs that stand in a table.
+const COSTS: [f64; 5] = [0.05, 0.1, 0.2, 0.35, 0.5];
+
+/// A row of a table of results.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ResultRow {
+    /// The model and its speed.
+    pub name: String,
+    /// Of classes.
+    pub accuracy: Option<f64>,
+    /// Macro F1 of classes or labels, or the correlation of values.
+    pub score: f64,
+    /// FLOPs over the full model's.
+    pub flops_ratio: f64,
+    /// The mean depth.
+    pub mean_layers: f64,
+    /// Texts a second, tokenised, in batches of 64.
+    pub texts_per_second: f64,
+}
+
+/// The model at its own speed, in full, and at several costs.
+///
+/// # Errors
+/// What the model reports.
+pub fn results(model: &TextModel, texts: &EncodedDataset) -> Result<Vec<ResultRow>> {
+    let mut models: Vec<(String, ServedModel)> = Vec::new();
+    match (&model.model, model.model.speed()) {
+        (ServedModel::Dynamic(_), Some(_)) => {
+            models.push(("all layers".into(), model.model.with_speed(0.0)?));
+            models.push(("at its speed".into(), model.model.clone()));
+            for cost in COSTS {
+                if let Some(point) = model.speed_within(cost) {
+                    models.push((format!("cost up to {cost}"), model.model.with_speed(point.speed)?));
+                }
+            }
+        }
+        _ => models.push(("all layers".into(), model.model.clone())),
+    }
+    let timed = evenly_spaced(texts, TIMED);
+    let predictors: Vec<&dyn Predictor> = models.iter().map(|(_, model)| model as &dyn Predictor).collect();
+    let times = time_in_turns(&predictors, &timed, BATCH, PASSES)?;
+    models
+        .iter()
+        .zip(times)
+        .map(|((name, model), times)| row(name, model, texts, timed.len() as f64 / times.median().max(1e-9)))
+        .collect()
+}
+
+fn row(name: &str, model: &ServedModel, texts: &EncodedDataset, texts_per_second: f64) -> Result<ResultRow> {
+    let name = name.to_owned();
+    match model {
+        ServedModel::Classifier(classifier) if classifier.task() != Task::Class => Ok(ResultRow {
+            name,
+            accuracy: None,
+            score: classifier.score(texts, BATCH)?,
+            flops_ratio: 1.0,
+            mean_layers: model.shape().layers as f64,
+            texts_per_second,
+        }),
+        _ => {
+            let found = evaluate(model, texts, BATCH)?;
+            let full: u64 = texts.lengths().into_iter().map(|tokens| model.full_flops(tokens)).sum();
+            let layers: usize = found.routes.iter().map(dht_search::Route::depth).sum();
+            Ok(ResultRow {
+                name,
+                accuracy: Some(found.confusion.accuracy()),
+                score: found.confusion.macro_f1(),
+                flops_ratio: (found.flops + found.bandit_flops) as f64 / full.max(1) as f64,
+                mean_layers: layers as f64 / texts.len().max(1) as f64,
+                texts_per_second,
+            })
+        }
+    }
+}
+
+/// So many rows from all over some texts.
+fn evenly_spaced(data: &EncodedDataset, count: usize) -> EncodedDataset {
+    let count = count.min(data.len());
+    let samples = (0..count).map(|at| data.samples[at * data.len() / count].clone()).collect();
+    EncodedDataset { samples, ..data.clone() }
+}
+
+/// The rows as a table.
+pub fn table(rows: &[ResultRow], task: Task) -> Table {
+    let score = if task == Task::Number { "correlation" } else { "macro F1" };
+    let mut table = Table::new(["", "accuracy", score, "FLOPs", "layers", "texts/s"]);
+    for row in rows {
+        table.push([
+            row.name.clone(),
+            row.accuracy.map_or_else(|| "–".into(), |accuracy| format!("{accuracy:.4}")),
+            format!("{:.4}", row.score),
+            format!("{:.3}", row.flops_ratio),
+            format!("{:.2}", row.mean_layers),
+            format!("{:.0}", row.texts_per_second),
+        ]);
+    }
+    table
+}

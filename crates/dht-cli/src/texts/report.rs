@@ -1,0 +1,61 @@
+//! What the texts are like, before anything is trained on them.
+
+use std::collections::BTreeMap;
+
+use dht_search::transformer::{Dataset, EncodedDataset};
+
+use super::{TextSplits, shared_rows};
+
+/// Classes that are listed one by one.
+const LISTED: usize = 20;
+
+/// Rows, columns, classes, lengths, doubles, and texts in both training and test, as lines. `encoded` are the training texts.
+pub fn report_texts(texts: &TextSplits, encoded: &EncodedDataset, max_length: usize) -> Vec<String> {
+    let TextSplits { train, validation, calibration, test } = texts;
+    let mut parts = vec![format!("{} training", train.len()), format!("{} validation", validation.len())];
+    parts.extend(calibration.as_ref().map(|data| format!("{} calibration", data.len())));
+    parts.push(match test {
+        Some(data) => format!("{} test", data.len()),
+        None => "no test".into(),
+    });
+    let mut lines = vec![format!("{}: {} rows", train.name, parts.join(", "))];
+    lines.extend(train.columns.as_ref().map(|columns| format!("  {columns}")));
+    lines.push(format!("  {}", classes(train)));
+    let mut lengths = encoded.lengths();
+    lengths.sort_unstable();
+    let at = |share: f64| lengths[((lengths.len() - 1) as f64 * share) as usize];
+    lines.push(format!(
+        "  tokens of a text: median {}, 95 of 100 up to {}; {} of {} texts are longer than {max_length} and cut",
+        at(0.5),
+        at(0.95),
+        encoded.truncated_rows,
+        lengths.len()
+    ));
+    let doubles = train.len() - distinct(train);
+    if doubles > 0 {
+        lines.push(format!("  {doubles} training rows repeat the text of another"));
+    }
+    for (name, other) in
+        [("validation", Some(validation)), ("calibration", calibration.as_ref()), ("test", test.as_ref())]
+    {
+        let shared = other.map_or(0, |other| shared_rows(train, other));
+        if shared > 0 {
+            lines.push(format!("  {shared} {name} rows have the text of a training row: their score is too good"));
+        }
+    }
+    lines
+}
+
+fn distinct(data: &Dataset) -> usize {
+    let texts: std::collections::BTreeSet<_> = data.examples.iter().map(|row| (&row.text, &row.pair)).collect();
+    texts.len()
+}
+
+fn classes(data: &Dataset) -> String {
+    let mut counts: BTreeMap<usize, usize> = (0..data.labels.len()).map(|class| (class, 0)).collect();
+    data.examples.iter().for_each(|row| *counts.entry(row.label).or_default() += 1);
+    let listed: Vec<String> =
+        counts.iter().take(LISTED).map(|(class, count)| format!("{} ({count})", data.labels[*class])).collect();
+    let more = if counts.len() > LISTED { ", …" } else { "" };
+    format!("{} classes: {}{more}", counts.len(), listed.join(", "))
+}

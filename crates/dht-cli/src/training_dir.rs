@@ -1,0 +1,195 @@
+//! Where a training keeps what it needs to go on after any interruption, beside the model that it will write.
+//!
+//! ```text
+//! OUT.training/.lock             locked while a training runs
+//! OUT.training/training.json     what the training is of: model, settings, texts
+//! OUT.training/full.checkpoint   the state of the training
+//! ```
+//!
+//! All of it goes when the model is written, and nothing else is ever deleted.
+
+use std::ffi::OsString;
+use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use dht_search::transformer::storage::write_atomically;
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+
+const LOCK: &str = ".lock";
+const DESCRIPTION: &str = "training.json";
+const CHECKPOINT: &str = "full.checkpoint";
+/// What a checkpoint is called while it is written.
+const PARTIAL: &str = ".full.checkpoint.partial";
+const FORMAT: &str = "dht training";
+
+/// A locked directory of a training. The lock ends when this is dropped or the process ends, in whatever way.
+#[derive(Debug)]
+pub struct TrainingDir {
+    folder: PathBuf,
+    resumed: bool,
+    _lock: File,
+}
+
+impl TrainingDir {
+    /// The directory beside a model.
+    pub fn beside(out: &Path) -> PathBuf {
+        let mut name: OsString = out.file_name().unwrap_or_default().into();
+        name.push(".training");
+        out.with_file_name(name)
+    }
+
+    /// Locks the directory of a training of these settings; makes it if it is not there, and with `restart` deletes the state that is there.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] while another process trains there, [`Error::OtherTraining`] when the state there is of other settings,
+    /// [`Error::Foreign`] for files that no training wrote.
+    pub fn open(out: &Path, settings: &Map<String, Value>, restart: bool) -> Result<Self> {
+        let folder = Self::beside(out);
+        if folder.symlink_metadata().is_ok_and(|found| !found.is_dir()) {
+            return Err(Error::Foreign { path: folder });
+        }
+        let failed = |source| Error::Io { path: folder.clone(), source };
+        for entry in std::fs::read_dir(&folder).into_iter().flatten() {
+            let entry = entry.map_err(failed)?;
+            let own = [LOCK, DESCRIPTION, CHECKPOINT, PARTIAL].iter().any(|name| entry.file_name() == **name);
+            if !own || !entry.file_type().map_err(failed)?.is_file() {
+                return Err(Error::Foreign { path: entry.path() });
+            }
+        }
+        std::fs::create_dir_all(&folder).map_err(failed)?;
+        let lock = lock(&folder)?;
+        let mut own = Self { folder, resumed: false, _lock: lock };
+        if restart {
+            own.delete(&[CHECKPOINT, PARTIAL, DESCRIPTION])?;
+        }
+        match own.stored()? {
+            Some(stored) => {
+                if let Some(differs) = difference(&stored, settings) {
+                    return Err(Error::OtherTraining { path: own.folder.clone(), differs });
+                }
+                own.resumed = own.checkpoint().exists();
+            }
+            None => {
+                // A checkpoint without a description is nobody's to go on with.
+                own.delete(&[CHECKPOINT])?;
+                let mut description = settings.clone();
+                description.insert("format".into(), FORMAT.into());
+                let json = serde_json::to_string_pretty(&description).unwrap_or_default();
+                write_atomically(own.folder.join(DESCRIPTION), |file| writeln!(file, "{json}"))?;
+            }
+        }
+        Ok(own)
+    }
+
+    /// Where the training's state is.
+    pub fn checkpoint(&self) -> PathBuf {
+        self.folder.join(CHECKPOINT)
+    }
+
+    /// Whether a state was there.
+    pub fn is_resumed(&self) -> bool {
+        self.resumed
+    }
+
+    /// Deletes the training's own files, and the directory if nothing else is in it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when a file cannot be deleted.
+    pub fn finish(self) -> Result<()> {
+        self.delete(&[CHECKPOINT, PARTIAL, DESCRIPTION, LOCK])?;
+        // Somebody's files keep it.
+        let _ = std::fs::remove_dir(&self.folder);
+        Ok(())
+    }
+
+    fn stored(&self) -> Result<Option<Map<String, Value>>> {
+        let path = self.folder.join(DESCRIPTION);
+        match std::fs::read(&path) {
+            Ok(bytes) => match serde_json::from_slice::<Map<String, Value>>(&bytes) {
+                Ok(stored) if stored.get("format").is_some_and(|format| format == FORMAT) => Ok(Some(stored)),
+                _ => Err(Error::Foreign { path }),
+            },
+            Err(source) if source.kind() == ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::Io { path, source }),
+        }
+    }
+
+    fn delete(&self, names: &[&str]) -> Result<()> {
+        for name in names {
+            let path = self.folder.join(name);
+            match std::fs::remove_file(&path) {
+                Err(source) if source.kind() != ErrorKind::NotFound => return Err(Error::Io { path, source }),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The first setting that differs, with both values.
+fn difference(stored: &Map<String, Value>, asked: &Map<String, Value>) -> Option<String> {
+    let value = |of: &Map<String, Value>, name: &String| of.get(name).cloned().unwrap_or(Value::Null);
+    let mut names: Vec<&String> = stored.keys().filter(|name| *name != "format").chain(asked.keys()).collect();
+    names.sort();
+    names.dedup();
+    let differs = names.into_iter().find(|name| value(stored, name) != value(asked, name))?;
+    Some(format!("{differs} is {} there and {} here", value(stored, differs), value(asked, differs)))
+}
+
+fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join(LOCK);
+    let failed = |source| Error::Io { path: path.clone(), source };
+    let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(Error::InUse { path: folder.into() }),
+        // On a file system without locks the training goes on unlocked.
+        Err(TryLockError::Error(source)) if source.kind() != ErrorKind::Unsupported => Err(failed(source)),
+        _ => Ok(file),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(rate: f64) -> Map<String, Value> {
+        Map::from_iter([("lr".into(), rate.into()), ("model".into(), "6x12x96".into())])
+    }
+
+    #[test]
+    fn a_stopped_training_goes_on_with_the_same_settings_alone() {
+        let place = tempfile::tempdir().expect("a folder");
+        let out = place.path().join("model");
+        let first = TrainingDir::open(&out, &settings(1.0), false).expect("new");
+        assert!(!first.is_resumed());
+        assert!(matches!(TrainingDir::open(&out, &settings(1.0), false), Err(Error::InUse { .. })));
+        std::fs::write(first.checkpoint(), b"state").expect("a state");
+        drop(first);
+        assert!(TrainingDir::open(&out, &settings(1.0), false).expect("again").is_resumed());
+        let other = TrainingDir::open(&out, &settings(2.0), false).expect_err("another").to_string();
+        assert!(other.contains("(lr is 1.0 there and 2.0 here)"), "{other}");
+        let fresh = TrainingDir::open(&out, &settings(2.0), true).expect("restarted");
+        assert!(!fresh.is_resumed() && !fresh.checkpoint().exists());
+        fresh.finish().expect("an end");
+        assert!(!TrainingDir::beside(&out).exists());
+    }
+
+    #[test]
+    fn files_of_others_are_never_touched() {
+        let place = tempfile::tempdir().expect("a folder");
+        let out = place.path().join("model");
+        let folder = TrainingDir::beside(&out);
+        std::fs::create_dir(&folder).expect("a folder");
+        std::fs::write(folder.join("notes.checkpoint"), b"mine").expect("a file");
+        for restart in [false, true] {
+            let refused = TrainingDir::open(&out, &settings(1.0), restart);
+            assert!(matches!(refused, Err(Error::Foreign { path }) if path.ends_with("notes.checkpoint")));
+        }
+        std::fs::remove_file(folder.join("notes.checkpoint")).expect("removed");
+        std::fs::write(folder.join(DESCRIPTION), b"{}").expect("a file");
+        assert!(matches!(TrainingDir::open(&out, &settings(1.0), true), Ok(_)));
+    }
+}

@@ -1,0 +1,306 @@
+//! The command as a user runs it: from a file of labelled texts to a model, its answers, and what is refused.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const GOOD: [&str; 4] = ["lovely", "fresh", "friendly", "quick"];
+const BAD: [&str; 4] = ["stale", "rude", "cold", "slow"];
+const THINGS: [&str; 5] = ["soup", "waiter", "bread", "table", "wine"];
+
+/// Rows of reviews, `label,text`: praised or panned by one to three judgements of one kind.
+fn reviews(count: usize, from: usize) -> Vec<(String, String)> {
+    (from..from + count)
+        .map(|row| {
+            let (label, words) = if row % 2 == 0 { ("praised", GOOD) } else { ("panned", BAD) };
+            let judgement = |at: usize| format!("the {} was {}", THINGS[(row / 3 + at) % 5], words[(row / 7 + at) % 4]);
+            let text = (0..1 + row % 3).map(judgement).collect::<Vec<_>>().join(" and ");
+            (label.to_owned(), format!("{text}, said guest {}", row % 97))
+        })
+        .collect()
+}
+
+fn csv(rows: &[(String, String)]) -> String {
+    let rows: String = rows.iter().map(|(label, text)| format!("{label},\"{text}\"\n")).collect();
+    format!("label,text\n{rows}")
+}
+
+/// A folder with `data/train.csv`, `data/test.csv`.
+fn place() -> TempDir {
+    let place = tempfile::tempdir().expect("a folder");
+    let data = place.path().join("data");
+    std::fs::create_dir(&data).expect("a folder");
+    std::fs::write(data.join("train.csv"), csv(&reviews(400, 0))).expect("a file");
+    std::fs::write(data.join("test.csv"), csv(&reviews(60, 1000))).expect("a file");
+    place
+}
+
+fn dht(place: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_dht"))
+        .current_dir(place)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .expect("dht runs")
+}
+
+/// What it prints, when it succeeds.
+fn printed(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// What it says when it fails.
+fn refused(output: &Output, code: i32) -> String {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+    said
+}
+
+const TRAIN: [&str; 13] = [
+    "train",
+    "--data",
+    "data",
+    "--model",
+    "3x2x16",
+    "--epochs",
+    "4",
+    "--batch",
+    "8",
+    "--max-length",
+    "24",
+    "--out",
+    "model",
+];
+
+fn trained() -> TempDir {
+    let place = place();
+    printed(&dht(place.path(), &TRAIN));
+    place
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[test]
+fn a_model_is_trained_scored_inspected_and_exported() {
+    let place = place();
+    let output = dht(place.path(), &[&TRAIN[..], &["--json"]].concat());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let made = json(&printed(&output));
+    assert!(said.contains("360 training, 40 validation, 60 test"), "{said}");
+    assert!(said.contains("2 classes: panned"), "{said}");
+    assert!(made["rows"][0]["accuracy"].as_f64().expect("a number") > 0.9, "{made}");
+    assert!(!place.path().join("model.training").exists());
+    let card = std::fs::read_to_string(place.path().join("model/README.md")).expect("a card");
+    assert!(card.contains("at its speed") && card.contains("dht predict model"), "{card}");
+
+    let scored = json(&printed(&dht(place.path(), &["evaluate", "model", "--data", "data", "--json"])));
+    assert_eq!(scored["rows"], 60);
+    assert_eq!(scored["results"][0]["accuracy"], made["rows"][0]["accuracy"]);
+    let facts = json(&printed(&dht(place.path(), &["inspect", "model", "--json"])));
+    assert_eq!((&facts["kind"], &facts["max_length"]), (&"dynamic".into(), &24.into()));
+    assert_eq!(facts["labels"], serde_json::json!(["panned", "praised"]));
+    assert!(printed(&dht(place.path(), &["inspect", "model"])).contains("exits       after 0, 1, 2, 3 layers"));
+
+    printed(&dht(place.path(), &["export", "model", "--out", "plain"]));
+    assert!(place.path().join("plain/model.safetensors").exists());
+    // What is exported is a fine-tuned classifier like any other.
+    let again =
+        ["accelerate", "plain", "--data", "data", "--max-length", "24", "--out", "again", "--budget", "0.5", "--json"];
+    let again = json(&printed(&dht(place.path(), &again)));
+    let at = |made: &Value, row: usize| made["rows"][row]["accuracy"].as_f64().expect("a number");
+    assert_eq!(at(&again, 0), at(&made, 0), "all layers answer alike");
+    assert!(again["rows"][1]["flops_ratio"].as_f64().expect("a number") < 0.6, "{again}");
+    let side = refused(&dht(place.path(), &["export", "model", "--out", "cut", "--layers", "1"]), 1);
+    assert!(side.contains("layers is 1, expected one with a linear exit"), "{side}");
+}
+
+#[test]
+fn files_and_pipes_get_the_same_answers_in_order() {
+    let place = trained();
+    let asked = reviews(300, 5000);
+    let write = |name: &str, text: String| std::fs::write(place.path().join(name), text).expect("a file");
+    write("asked.csv", csv(&asked));
+    write("asked.txt", asked.iter().map(|(_, text)| format!("{text}\n")).collect());
+    let object =
+        |(n, (_, text)): (usize, &(String, String))| format!("{}\n", serde_json::json!({ "n": n, "text": text }));
+    write("asked.jsonl", asked.iter().enumerate().map(object).collect());
+
+    let table = printed(&dht(place.path(), &["predict", "model", "asked.csv"]));
+    let mut rows = table.lines();
+    assert_eq!(rows.next(), Some("label,text,predicted,probability,route,cost"));
+    let rows: Vec<Vec<&str>> = rows.map(|row| row.rsplitn(5, ',').collect()).collect();
+    assert_eq!(rows.len(), 300);
+    for (row, (_, text)) in rows.iter().zip(&asked) {
+        assert!(row[4].contains(text.as_str()), "{row:?} is of {text}");
+    }
+    let objects = |text: &str| text.lines().map(json).collect::<Vec<Value>>();
+    let lines = objects(&printed(&dht(place.path(), &["predict", "model", "asked.txt"])));
+    let members = objects(&printed(&dht(place.path(), &["predict", "model", "asked.jsonl", "--text-column", "text"])));
+    let mut piped = Command::new(env!("CARGO_BIN_EXE_dht"))
+        .current_dir(place.path())
+        .args(["predict", "model", "--input", "csv", "--output", "jsonl"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("dht runs");
+    piped.stdin.take().expect("a pipe").write_all(csv(&asked).as_bytes()).expect("written");
+    let piped = objects(&printed(&piped.wait_with_output().expect("an end")));
+    for (at, row) in rows.iter().enumerate() {
+        assert_eq!(members[at]["n"], at);
+        for other in [&lines[at], &members[at], &piped[at]] {
+            let predicted = &other["predicted"];
+            assert_eq!((predicted["label"].as_str(), predicted["route"].as_str()), (Some(row[3]), Some(row[1])));
+            let own: f64 = row[2].parse().expect("a probability");
+            let probability = predicted["probabilities"][row[3]].as_f64().expect("a probability");
+            assert!((own - probability).abs() < 1e-6, "{own} {probability}");
+        }
+    }
+    let right = rows.iter().zip(&asked).filter(|(row, (label, _))| row[3] == label).count();
+    assert!(right > 280, "{right} of 300 right");
+    let cost = |arguments: &[&str]| {
+        let table = printed(&dht(place.path(), &[&["predict", "model", "asked.csv"], arguments].concat()));
+        let costs =
+            table.lines().skip(1).map(|row| row.rsplit(',').next().expect("a cost").parse::<f64>().expect("a number"));
+        costs.sum::<f64>() / 300.0
+    };
+    assert!((cost(&["--speed", "0"]) - 1.0).abs() < 0.1);
+    assert!(cost(&["--budget", "0.4"]) < 0.6);
+}
+
+#[test]
+fn a_training_that_was_killed_goes_on_to_the_same_bits() {
+    let place = place();
+    let out = |name: &'static str| [&TRAIN[..12], &[name, "--quiet"]].concat();
+    printed(&dht(place.path(), &out("whole")));
+    let weights = |name: &str| {
+        let model = place.path().join(name).join("model");
+        ["encoder/model.safetensors", "dynamic.checkpoint", "ngram.json"]
+            .map(|file| std::fs::read(model.join(file)).expect("a file"))
+    };
+    let mut kills = 0;
+    for wait in [40, 90, 150, 240, 400, 700, 1200] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_dht"))
+            .current_dir(place.path())
+            .args(out("killed"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("dht runs");
+        std::thread::sleep(std::time::Duration::from_millis(wait));
+        kills += usize::from(child.try_wait().expect("a state").is_none());
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    assert!(kills > 0, "at least one was still running");
+    printed(&dht(place.path(), &out("killed")));
+    assert_eq!(weights("killed"), weights("whole"));
+
+    // Another training does not go on with the state of this one.
+    let state = place.path().join("other.training");
+    std::fs::create_dir(&state).expect("a folder");
+    std::fs::write(state.join("training.json"), "{\"format\": \"dht training\", \"lr\": 1}").expect("a file");
+    let said = refused(&dht(place.path(), &out("other")), 1);
+    assert!(said.contains("other.training is of a stopped training of other texts or settings"), "{said}");
+    printed(&dht(place.path(), &[&out("other")[..], &["--restart"]].concat()));
+}
+
+#[test]
+fn a_promise_is_kept_or_said_to_be_out_of_reach() {
+    let place = place();
+    let promised = |points: &str, out: &'static str| {
+        let arguments = [&TRAIN[..12], &[out, "--points", points, "--calibration-rows", "80", "--json"]].concat();
+        json(&printed(&dht(place.path(), &arguments)))
+    };
+    let kept = promised("20", "kept");
+    assert_eq!(kept["not_kept"], serde_json::json!([]));
+    assert_eq!((&kept["promise"]["rows"], &kept["promise"]["most"]), (&80.into(), &0.2.into()));
+    let card = std::fs::read_to_string(place.path().join("kept/README.md")).expect("a card");
+    assert!(card.contains("Promise: at most 20.00 points of accuracy lost"), "{card}");
+    let out_of_reach = promised("0.1", "not");
+    assert_eq!(out_of_reach["promise"], Value::Null);
+    assert!(out_of_reach["not_kept"][0].as_str().expect("a sentence").contains("cannot be shown from 80 texts"));
+}
+
+#[test]
+fn what_cannot_be_meant_is_refused_before_anything_is_written() {
+    let place = place();
+    let train = |more: &[&str]| refused(&dht(place.path(), &[&TRAIN[..], more].concat()), 1);
+    for (flags, said) in [
+        (&["--budget", "0"][..], "--budget is 0, expected a share"),
+        (&["--points", "0"], "--points is 0, expected points of a hundred"),
+        (&["--layers", "4"], "--layers is 4, expected 1 to 3"),
+        (&["--layers", "1"], "--layers is 1, expected at least 2, or --kind full"),
+        (&["--kind", "full", "--budget", "0.5"], "--kind is full, expected dynamic"),
+        (&["--lr", "0"], "--lr is 0, expected a finite number above 0"),
+        (&["--patience", "0"], "--patience is 0, expected at least 1"),
+        (&["--text-column", "label", "--label-column", "label"], "--text-column is \"label\", expected another column"),
+        (&["--text-column", "words"], "no column \"words\"; there are \"label\", \"text\""),
+        (&["--train-rows", "3"], "has 3 rows, expected at least 4"),
+    ] {
+        let flags: Vec<&str> = flags.to_vec();
+        let got = train(&flags);
+        assert!(got.contains(said), "{flags:?}: {got}");
+    }
+    assert!(!place.path().join("model").exists() && !place.path().join("model.training").exists());
+    let nowhere = refused(&dht(place.path(), &["train", "--data", "data", "--model", "nowhere", "--out", "m"]), 1);
+    assert!(nowhere.contains("--model is nowhere, expected a directory with a config.json"), "{nowhere}");
+    refused(&dht(place.path(), &["train", "--data", "data", "--out", "m"]), 2);
+    let none = refused(&dht(place.path(), &["predict", "data", "data/test.csv"]), 1);
+    assert!(none.contains("its dht.json is none"), "{none}");
+    assert!(printed(&dht(place.path(), &["completions", "bash"])).contains("accelerate"));
+}
+
+#[test]
+fn a_row_that_cannot_be_read_is_named_after_the_answers_to_those_before() {
+    let place = trained();
+    let file: PathBuf = place.path().join("asked.csv");
+    std::fs::write(&file, "label,text\na,the soup was cold\nb,the wine was fresh\nbroken\n").expect("a file");
+    let output = dht(place.path(), &["predict", "model", "asked.csv"]);
+    let said = refused(&output, 1);
+    assert!(said.contains("asked.csv:4: 1 columns, expected 2"), "{said}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 3);
+    // A reader that goes away ends it quietly.
+    std::fs::write(&file, csv(&reviews(20_000, 0))).expect("a file");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_dht"))
+        .current_dir(place.path())
+        .args(["predict", "model", "asked.csv", "--budget", "0.4"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("dht runs");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("an end");
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
+#[test]
+fn texts_without_labels_are_enough_to_accelerate() {
+    let place = trained();
+    printed(&dht(place.path(), &["export", "model", "--out", "plain"]));
+    let texts: String = reviews(300, 9000).iter().map(|(_, text)| format!("{text}\n")).collect();
+    std::fs::write(place.path().join("texts.txt"), texts).expect("a file");
+    let arguments = [
+        "accelerate",
+        "plain",
+        "--data",
+        "texts.txt",
+        "--unlabelled",
+        "--max-length",
+        "24",
+        "--out",
+        "fast",
+        "--points",
+        "20",
+        "--json",
+    ];
+    let made = json(&printed(&dht(place.path(), &arguments)));
+    assert_eq!(made["rows"][0]["accuracy"], 1.0, "all layers agree with themselves: {made}");
+    assert_eq!(made["promise"]["disagreement"], true);
+}
