@@ -65,7 +65,7 @@ const CRATES: [Layers; 5] = [
         &[
             &["error"],
             &["device", "progress", "table", "texts", "training_dir"],
-            &["exit_code", "model_choice", "acceleration"],
+            &["exit_code", "model_choice", "acceleration", "learning_rate"],
             &["results"],
             &["card", "server"],
             &["commands"],

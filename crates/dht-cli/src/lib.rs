@@ -6,6 +6,7 @@ mod commands;
 mod device;
 mod error;
 mod exit_code;
+mod learning_rate;
 mod model_choice;
 mod progress;
 mod results;

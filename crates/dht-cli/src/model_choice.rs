@@ -138,6 +138,11 @@ impl Start {
         if matches!(self, Self::Pretrained(_)) { FINE_TUNING_RATE } else { SCRATCH_RATE }
     }
 
+    /// The peak learning rates to choose from.
+    pub fn learning_rates(&self) -> &'static [f64] {
+        if matches!(self, Self::Pretrained(_)) { &[2e-5, 5e-5, 1e-4, 2e-4] } else { &[3e-4, 1e-3, 3e-3] }
+    }
+
     /// From scratch \[CLS\] learns to collect what the class depends on; a pre-trained encoder's rows are all informative.
     pub fn pooling(&self) -> Pooling {
         if matches!(self, Self::Pretrained(_)) { Pooling::Mean } else { Pooling::Cls }

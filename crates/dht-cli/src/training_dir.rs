@@ -4,6 +4,7 @@
 //! OUT.training/.lock             locked while a training runs
 //! OUT.training/training.json     what the training is of: model, settings, texts
 //! OUT.training/full.checkpoint   the state of the training
+//! OUT.training/learning_rate.json  the learning rate, where it was to be found
 //! ```
 //!
 //! All of it goes when the model is written, and nothing else is ever deleted.
@@ -23,6 +24,8 @@ const DESCRIPTION: &str = "training.json";
 const CHECKPOINT: &str = "full.checkpoint";
 /// What a checkpoint is called while it is written.
 const PARTIAL: &str = ".full.checkpoint.partial";
+/// The learning rate that was found.
+const RATE: &str = "learning_rate.json";
 const FORMAT: &str = "dht training";
 
 /// A locked directory of a training. The lock ends when this is dropped or the process ends, in whatever way.
@@ -54,7 +57,7 @@ impl TrainingDir {
         let failed = |source| Error::Io { path: folder.clone(), source };
         for entry in std::fs::read_dir(&folder).into_iter().flatten() {
             let entry = entry.map_err(failed)?;
-            let own = [LOCK, DESCRIPTION, CHECKPOINT, PARTIAL].iter().any(|name| entry.file_name() == **name);
+            let own = [LOCK, DESCRIPTION, CHECKPOINT, PARTIAL, RATE].iter().any(|name| entry.file_name() == **name);
             if !own || !entry.file_type().map_err(failed)?.is_file() {
                 return Err(Error::Foreign { path: entry.path() });
             }
@@ -63,7 +66,7 @@ impl TrainingDir {
         let lock = lock(&folder)?;
         let mut own = Self { folder, resumed: false, _lock: lock };
         if restart {
-            own.delete(&[CHECKPOINT, PARTIAL, DESCRIPTION])?;
+            own.delete(&[CHECKPOINT, PARTIAL, RATE, DESCRIPTION])?;
         }
         match own.stored()? {
             Some(stored) => {
@@ -74,7 +77,7 @@ impl TrainingDir {
             }
             None => {
                 // A checkpoint without a description is nobody's to go on with.
-                own.delete(&[CHECKPOINT])?;
+                own.delete(&[CHECKPOINT, RATE])?;
                 let mut description = settings.clone();
                 description.insert("format".into(), FORMAT.into());
                 let json = serde_json::to_string_pretty(&description).unwrap_or_default();
@@ -94,12 +97,32 @@ impl TrainingDir {
         self.resumed
     }
 
+    /// The learning rate that was found before, or what `find` finds now.
+    ///
+    /// # Errors
+    /// [`Error::Foreign`] for a file that this does not write; what `find` reports.
+    pub fn learning_rate(&self, find: impl FnOnce() -> Result<f64>) -> Result<f64> {
+        let path = self.folder.join(RATE);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => {
+                let rate = text.trim().parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
+                rate.ok_or(Error::Foreign { path })
+            }
+            Err(source) if source.kind() == ErrorKind::NotFound => {
+                let rate = find()?;
+                write_atomically(&path, |file| writeln!(file, "{rate}"))?;
+                Ok(rate)
+            }
+            Err(source) => Err(Error::Io { path, source }),
+        }
+    }
+
     /// Deletes the training's own files, and the directory if nothing else is in it.
     ///
     /// # Errors
     /// [`Error::Io`] when a file cannot be deleted.
     pub fn finish(self) -> Result<()> {
-        self.delete(&[CHECKPOINT, PARTIAL, DESCRIPTION, LOCK])?;
+        self.delete(&[CHECKPOINT, PARTIAL, RATE, DESCRIPTION, LOCK])?;
         // Somebody's files keep it.
         let _ = std::fs::remove_dir(&self.folder);
         Ok(())
@@ -175,6 +198,19 @@ mod tests {
         assert!(!fresh.is_resumed() && !fresh.checkpoint().exists());
         fresh.finish().expect("an end");
         assert!(!TrainingDir::beside(&out).exists());
+    }
+
+    #[test]
+    fn a_learning_rate_is_looked_for_once() {
+        let place = tempfile::tempdir().expect("a folder");
+        let out = place.path().join("model");
+        let first = TrainingDir::open(&out, &settings(1.0), false).expect("new");
+        assert_eq!(first.learning_rate(|| Ok(3e-4)).expect("a rate"), 3e-4);
+        drop(first);
+        let again = TrainingDir::open(&out, &settings(1.0), false).expect("again");
+        assert_eq!(again.learning_rate(|| Ok(1.0)).expect("a rate"), 3e-4);
+        std::fs::write(TrainingDir::beside(&out).join(RATE), "fast").expect("a file");
+        assert!(matches!(again.learning_rate(|| Ok(1.0)), Err(Error::Foreign { .. })));
     }
 
     #[test]

@@ -212,6 +212,20 @@ fn a_training_that_was_killed_goes_on_to_the_same_bits() {
 }
 
 #[test]
+fn a_learning_rate_is_found_and_a_full_model_stays_one() {
+    let place = place();
+    let arguments =
+        [&TRAIN[..12], &["found", "--lr", "find", "--balanced", "--patience", "1", "--kind", "full"]].concat();
+    let output = dht(place.path(), &arguments);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    printed(&output);
+    assert_eq!(said.matches("validation loss").count(), 3, "{said}");
+    let card = std::fs::read_to_string(place.path().join("found/README.md")).expect("a card");
+    assert!(card.contains("at a peak learning rate of 0.003"), "{card}");
+    assert_eq!(printed(&dht(place.path(), &["inspect", "found"])).lines().next(), Some("kind        full"));
+}
+
+#[test]
 fn a_promise_is_kept_or_said_to_be_out_of_reach() {
     let place = place();
     let promised = |points: &str, out: &'static str| {
@@ -238,7 +252,8 @@ fn what_cannot_be_meant_is_refused_before_anything_is_written() {
         (&["--layers", "4"], "--layers is 4, expected 1 to 3"),
         (&["--layers", "1"], "--layers is 1, expected at least 2, or --kind full"),
         (&["--kind", "full", "--budget", "0.5"], "--kind is full, expected dynamic"),
-        (&["--lr", "0"], "--lr is 0, expected a finite number above 0"),
+        (&["--lr", "0"], "--lr is 0, expected a finite number above 0, or find"),
+        (&["--lr", "fast"], "--lr is fast, expected a finite number above 0, or find"),
         (&["--patience", "0"], "--patience is 0, expected at least 1"),
         (&["--text-column", "label", "--label-column", "label"], "--text-column is \"label\", expected another column"),
         (&["--text-column", "words"], "no column \"words\"; there are \"label\", \"text\""),

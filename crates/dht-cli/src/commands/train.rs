@@ -16,6 +16,7 @@ use super::made::{Made, finish};
 use crate::acceleration::{AccelerationTexts, REST, SpeedArguments, make_dynamic};
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
+use crate::learning_rate::{LearningRate, find_learning_rate};
 use crate::model_choice::{ModelChoice, Start};
 use crate::progress::{TrainingProgress, report};
 use crate::texts::{TextArguments, TextSplits, report_texts};
@@ -70,9 +71,9 @@ pub struct TrainArguments {
     /// Texts in a step
     #[arg(long, value_name = "N", default_value_t = 32)]
     batch: usize,
-    /// Peak learning rate [default: 1e-3 from scratch, 5e-5 for a pre-trained encoder]
-    #[arg(long, value_name = "X")]
-    lr: Option<f64>,
+    /// Peak learning rate, or find: the best of a few after short trainings [default: 1e-3 from scratch, 5e-5 for a pre-trained encoder]
+    #[arg(long, value_name = "X|find")]
+    lr: Option<LearningRate>,
     /// Weigh each class by the reciprocal of its rows
     #[arg(long)]
     balanced: bool,
@@ -126,16 +127,27 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     if dir.is_resumed() {
         say("going on with the training that was stopped");
     }
-    let encoder = start.encoder(tokenizer.vocabulary_size(), &device, &mut generator(arguments.seed, WEIGHTS))?;
-    let encoder = match arguments.layers {
-        Some(layers) => encoder.truncated(layers)?,
-        None => encoder,
+    let weights = arguments.balanced.then(|| balanced(&train));
+    let fresh = || {
+        let encoder = start.encoder(tokenizer.vocabulary_size(), &device, &mut generator(arguments.seed, WEIGHTS))?;
+        let encoder = match arguments.layers {
+            Some(layers) => encoder.truncated(layers)?,
+            None => encoder,
+        };
+        let mut rng = generator(arguments.seed, CLASSIFIER);
+        let classifier = TextClassifier::new(encoder, texts.train.labels.len(), start.pooling(), &mut rng)?;
+        Ok(match &weights {
+            Some(weights) => classifier.with_class_weights(weights)?,
+            None => classifier,
+        })
     };
-    let mut rng = generator(arguments.seed, CLASSIFIER);
-    let classifier = TextClassifier::new(encoder, texts.train.labels.len(), start.pooling(), &mut rng)?;
-    let mut classifier =
-        if arguments.balanced { classifier.with_class_weights(&balanced(&train))? } else { classifier };
-    let history = arguments.fit(&start, &dir, &mut classifier, (&train, &validation))?;
+    let mut settings = arguments.train_settings(&start);
+    if arguments.lr == Some(LearningRate::Find) {
+        let find = || find_learning_rate(start.learning_rates(), &settings, (&train, &validation), &fresh, say);
+        settings.optimizer.learning_rate = dir.learning_rate(find)?;
+    }
+    let mut classifier = fresh()?;
+    let history = arguments.fit(&settings, &dir, &mut classifier, (&train, &validation))?;
 
     let scored_on = match &test {
         Some(test) => format!("the {} test rows", test.len()),
@@ -143,7 +155,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     };
     let made = Made {
         out: &arguments.out,
-        how: arguments.how(&start, &history),
+        how: arguments.how(&start, &settings, &history),
         scored: test.as_ref().unwrap_or(&validation),
         scored_on,
         json: arguments.json,
@@ -167,9 +179,7 @@ impl TrainArguments {
                 return Err(Error::argument(flag, "at least 1", 0));
             }
         }
-        if let Some(lr) = self.lr.filter(|lr| !(lr.is_finite() && *lr > 0.0)) {
-            return Err(Error::argument("lr", "a finite number above 0", lr));
-        }
+        self.lr.iter().try_for_each(LearningRate::check)?;
         let config = start.config()?;
         let layers = self.layers.unwrap_or(config.num_hidden_layers);
         if !(1..=config.num_hidden_layers).contains(&layers) {
@@ -215,7 +225,7 @@ impl TrainArguments {
             "epochs": self.epochs,
             "patience": self.patience,
             "batch": self.batch,
-            "lr": self.lr,
+            "lr": self.lr.as_ref().map(LearningRate::to_string),
             "balanced": self.balanced,
             "seed": self.seed,
             "texts": train.sha256(),
@@ -223,30 +233,36 @@ impl TrainArguments {
         Ok(settings.as_object().cloned().unwrap_or_default())
     }
 
-    fn fit(
-        &self,
-        start: &Start,
-        dir: &TrainingDir,
-        classifier: &mut TextClassifier,
-        (train, validation): (&EncodedDataset, &EncodedDataset),
-    ) -> Result<History> {
-        let learning_rate = self.lr.unwrap_or(start.learning_rate());
+    fn train_settings(&self, start: &Start) -> TrainSettings {
+        let learning_rate = match self.lr {
+            Some(LearningRate::Given(rate)) => rate,
+            _ => start.learning_rate(),
+        };
         let optimizer = AdamWSettings { learning_rate, ..AdamWSettings::default() };
         let optimizer = match start {
             // From scratch and within some hundred steps, a smaller β₂ learns faster.
             Start::Scratch(_) => AdamWSettings { beta2: 0.98, ..optimizer },
             Start::Pretrained(_) => optimizer,
         };
-        let settings = TrainSettings {
+        TrainSettings {
             epochs: self.epochs,
             patience: self.patience,
             batch_size: self.batch,
             seed: self.seed,
             optimizer,
             ..TrainSettings::default()
-        };
+        }
+    }
+
+    fn fit(
+        &self,
+        settings: &TrainSettings,
+        dir: &TrainingDir,
+        classifier: &mut TextClassifier,
+        (train, validation): (&EncodedDataset, &EncodedDataset),
+    ) -> Result<History> {
         let checkpoint = CheckpointSettings { path: dir.checkpoint(), every_steps: CHECKPOINT_STEPS, resume: true };
-        let trainer = Trainer { checkpoint: Some(checkpoint), ..Trainer::new(settings) };
+        let trainer = Trainer { checkpoint: Some(checkpoint), ..Trainer::new(settings.clone()) };
         let mut progress = TrainingProgress::new("training", self.quiet);
         Ok(trainer.fit(classifier, train, validation, &mut progress)?)
     }
@@ -278,7 +294,7 @@ impl TrainArguments {
         Ok((TextModel { rest: REST, curve, promise, origin: Some(origin), ..model }, made.misses))
     }
 
-    fn how(&self, start: &Start, history: &History) -> String {
+    fn how(&self, start: &Start, settings: &TrainSettings, history: &History) -> String {
         let from = match start {
             Start::Pretrained(folder) => {
                 let name = folder.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
@@ -288,7 +304,7 @@ impl TrainArguments {
         };
         let best =
             history.best_epoch.map_or_else(String::new, |epoch| format!(", of which number {} was best", epoch + 1));
-        let lr = self.lr.unwrap_or(start.learning_rate());
+        let lr = settings.optimizer.learning_rate;
         format!(
             "It was {from} in {} passes{best}, at a peak learning rate of {lr}, batches of {} and seed {}.",
             history.epochs.len(),

@@ -1,0 +1,97 @@
+//! The peak learning rate: given, or found by short trainings.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::str::FromStr;
+
+use dht_search::transformer::{AdamWSettings, EncodedDataset, TextClassifier, TrainSettings, Trainer};
+use dht_search::{Evaluation, evaluate};
+
+use crate::error::{Error, Result};
+
+/// Rows of a trial.
+const TRIAL_ROWS: usize = 2_000;
+
+/// The value of `--lr`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LearningRate {
+    /// This one.
+    Given(f64),
+    /// The best of a few.
+    Find,
+    /// A text that is neither.
+    Other(String),
+}
+
+impl FromStr for LearningRate {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(match (text, text.parse()) {
+            ("find", _) => Self::Find,
+            (_, Ok(rate)) => Self::Given(rate),
+            (_, Err(_)) => Self::Other(text.into()),
+        })
+    }
+}
+
+impl fmt::Display for LearningRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Given(rate) => rate.fmt(f),
+            Self::Find => f.write_str("find"),
+            Self::Other(text) => f.write_str(text),
+        }
+    }
+}
+
+impl LearningRate {
+    /// Refuses what is no rate.
+    ///
+    /// # Errors
+    /// [`Error::Argument`].
+    pub fn check(&self) -> Result<()> {
+        match self {
+            Self::Find => Ok(()),
+            Self::Given(rate) if rate.is_finite() && *rate > 0.0 => Ok(()),
+            other => Err(Error::argument("lr", "a finite number above 0, or find", other)),
+        }
+    }
+}
+
+/// The rate of least validation loss after one pass over the first training rows; `fresh` gives the untrained classifier.
+///
+/// # Errors
+/// What the trainings report; a training that diverges is only worse than the others.
+pub fn find_learning_rate(
+    rates: &[f64],
+    settings: &TrainSettings,
+    (train, validation): (&EncodedDataset, &EncodedDataset),
+    fresh: impl Fn() -> Result<TextClassifier>,
+    mut say: impl FnMut(&str),
+) -> Result<f64> {
+    let rows = train.samples.iter().take(TRIAL_ROWS).cloned().collect();
+    let part = EncodedDataset { samples: rows, ..train.clone() };
+    let none = EncodedDataset { samples: Vec::new(), ..train.clone() };
+    let mut best: Option<(f64, f64)> = None;
+    for &rate in rates {
+        let optimizer = AdamWSettings { learning_rate: rate, ..settings.optimizer.clone() };
+        let trial = TrainSettings { epochs: 1, patience: None, optimizer, ..settings.clone() };
+        let mut model = fresh()?;
+        let trained = Trainer::new(trial).fit(&mut model, &part, &none, &mut ());
+        let loss = match trained {
+            Ok(_) => mean_loss(&evaluate(&model, validation, 2 * settings.batch_size)?),
+            Err(dht_search::transformer::Error::Diverged { .. }) => f64::INFINITY,
+            Err(error) => return Err(error.into()),
+        };
+        say(&format!("learning rate {rate}: validation loss {loss:.4} after {} rows", part.len()));
+        if best.is_none_or(|(_, least)| loss < least) {
+            best = Some((rate, loss));
+        }
+    }
+    best.map(|(rate, _)| rate).ok_or_else(|| Error::argument("lr", "rates to choose from", "none"))
+}
+
+fn mean_loss(evaluation: &Evaluation) -> f64 {
+    evaluation.losses.iter().sum::<f64>() / evaluation.losses.len().max(1) as f64
+}
