@@ -173,17 +173,17 @@ fn answer(
     Ok(())
 }
 
+/// The speed that costs most within a budget.
+pub(super) fn speed_within(model: &TextModel, budget: f64) -> Result<f64> {
+    let least = model.curve.last().map_or(1.0, |point| point.flops_ratio);
+    let expected = || format!("a share of at least {least:.3}, the least that this model costs");
+    let point = model.speed_within(budget).ok_or_else(|| Error::argument("budget", expected(), budget))?;
+    Ok(point.speed)
+}
+
 impl PredictArguments {
     fn speed_of(&self, model: &TextModel) -> Result<Option<f64>> {
-        if let Some(budget) = self.budget {
-            let least = model.curve.last().map_or(1.0, |point| point.flops_ratio);
-            let Some(point) = model.speed_within(budget) else {
-                let expected = format!("a share of at least {least:.3}, the least that this model costs");
-                return Err(Error::argument("budget", expected, budget));
-            };
-            return Ok(Some(point.speed));
-        }
-        Ok(self.speed)
+        self.budget.map_or(Ok(self.speed), |budget| speed_within(model, budget).map(Some))
     }
 
     /// The columns that were asked for, or else those of the training.

@@ -4,10 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use candle_core::Device;
 use clap::Args;
-use dht_search::Engine;
-use dht_search::serving::ServiceSettings;
+use dht_search::serving::{Engine, ServiceSettings, TextModel};
 
+use super::predict::speed_within;
 use crate::error::{Error, Result};
 use crate::progress::report;
 use crate::server::{Limits, Server, ServerSettings};
@@ -38,6 +39,9 @@ pub struct ServeArguments {
     /// Speed of requests that name none; the model's own if not set
     #[arg(long, allow_negative_numbers = true)]
     pub speed: Option<f64>,
+    /// Cost at most this share of the full model's FLOPs, by what the model knows of its speeds
+    #[arg(long, value_name = "SHARE", conflicts_with = "speed")]
+    pub budget: Option<f64>,
     /// File with the token that requests have to bring; else the variable DHT_TOKEN, else nobody has to
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
@@ -78,13 +82,15 @@ pub struct ServeArguments {
 
 /// Serves until a signal ends it.
 pub fn serve(arguments: &ServeArguments) -> Result<()> {
-    let (model, speed) = (arguments.model.clone(), arguments.speed);
+    let (path, speed, budget) = (arguments.model.clone(), arguments.speed, arguments.budget);
     let load = move || {
-        let engine = Engine::load(&model)?;
-        match speed {
-            Some(speed) => engine.with_speed(speed),
-            None => Ok(engine),
-        }
+        let model = TextModel::load(&path, &Device::Cpu)?;
+        let speed = budget.map_or(Ok(speed), |budget| speed_within(&model, budget).map(Some))?;
+        let engine = Engine::of(model);
+        Ok::<_, Error>(match speed {
+            Some(speed) => engine.with_speed(speed)?,
+            None => engine,
+        })
     };
     let mut server = Server::start_with(load, arguments.settings()?, true)?;
     report(&format!("http://{} answers", server.address()));

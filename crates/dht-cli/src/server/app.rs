@@ -11,9 +11,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use super::log::Log;
 use super::refusal::Refusal;
 use super::settings::ServerSettings;
+use crate::error::Error;
 
 /// Loads the model, at the start and for each reload.
-pub(super) type Loader = Box<dyn Fn() -> dht_search::Result<Engine> + Send + Sync>;
+pub(super) type Loader = Box<dyn Fn() -> Result<Engine, Error> + Send + Sync>;
 
 /// What all requests share.
 pub(super) struct App {

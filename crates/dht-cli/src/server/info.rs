@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
+use dht_search::transformer::Task;
 use serde_json::{Map, Value, json};
 
 use super::app::App;
@@ -18,7 +19,7 @@ pub(super) const OPENAPI: &str = include_str!("openapi.json");
 /// Only the page's own style and script, by their SHA-256; requests to this server alone. A test computes both.
 const PAGE_POLICY: &str = "default-src 'none'; \
     style-src 'sha256-CbKMNlCA5zH8nP/NRLTHq2rxAxSh3xIILbjOLhEmwpo='; \
-    script-src 'sha256-0EKW3RWYqmqaqin+RPA0mWj47YNgFc7uZk2fVLOfli4='; \
+    script-src 'sha256-kTFsQCXlPTHZMO4zUBUZd+uDRPk3KmuUB0RWwdy910k='; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// `GET /`: the page.
@@ -47,6 +48,11 @@ pub(super) async fn info(State(app): State<Arc<App>>) -> Json<Value> {
     let (limits, shape) = (&settings.limits, engine.model_shape());
     let labels: Vec<&str> = engine.labels().iter().map(|label| &**label).collect();
     let names = labels.iter().enumerate();
+    let task = match engine.model().task() {
+        Task::Class => "class",
+        Task::Labels => "labels",
+        Task::Number => "number",
+    };
     let id2label: Map<String, Value> = names.clone().map(|(id, label)| (id.to_string(), json!(label))).collect();
     let label2id: Map<String, Value> = names.map(|(id, label)| (label.to_string(), json!(id))).collect();
     Json(json!({
@@ -64,6 +70,7 @@ pub(super) async fn info(State(app): State<Arc<App>>) -> Json<Value> {
         "version": env!("CARGO_PKG_VERSION"),
         "sha": null,
         "docker_label": null,
+        "task": task,
         "labels": labels,
         "layers": shape.layers,
         "heads": shape.heads,

@@ -52,19 +52,20 @@ impl Server {
     /// # Errors
     /// What loading reports, [`Error::Argument`] for an origin that no header can hold and for limits as
     /// [`Service::start`]; [`Error::Io`] for an address that cannot be bound.
-    pub fn start(
-        load: impl Fn() -> dht_search::Result<Engine> + Send + Sync + 'static,
+    pub fn start<E: Into<Error> + 'static>(
+        load: impl Fn() -> Result<Engine, E> + Send + Sync + 'static,
         settings: ServerSettings,
     ) -> Result<Self> {
         Self::start_with(load, settings, false)
     }
 
     /// As [`start`](Self::start); with `signals` SIGTERM and SIGINT stop the server, and SIGHUP loads the model anew.
-    pub(crate) fn start_with(
-        load: impl Fn() -> dht_search::Result<Engine> + Send + Sync + 'static,
+    pub(crate) fn start_with<E: Into<Error> + 'static>(
+        load: impl Fn() -> Result<Engine, E> + Send + Sync + 'static,
         settings: ServerSettings,
         signals: bool,
     ) -> Result<Self> {
+        let load = move || load().map_err(Into::into);
         let service = Arc::new(Service::start(load()?, settings.service.clone())?);
         let (stop, stopping) = watch::channel(false);
         let wanted = settings.address;

@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use dht_search::Query;
 use dht_search::serving::{Request, Served};
+use dht_search::transformer::Task;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -114,14 +115,19 @@ fn dependency(refusal: Refusal) -> Refusal {
     }
 }
 
-/// The labels by score. Raw scores are ln p: logits up to a constant, whose softmax are the probabilities.
+/// The labels by score. Raw scores are logits: of classes ln p, which is the logits up to a constant; a value is what it is.
 fn scores(served: Served, raw: bool) -> Result<Vec<Score>, Refusal> {
     let probabilities = &served.answer.probabilities;
-    if probabilities.iter().any(|p| p.is_nan()) {
+    if probabilities.iter().any(|p| !p.is_finite()) {
         return Err(Refusal::new(StatusCode::FAILED_DEPENDENCY, ErrorType::Backend, "a score is not a number"));
     }
     // ln 0 is no JSON number.
-    let score = |p: f32| if raw { p.max(f32::MIN_POSITIVE).ln() } else { p };
+    let ln = |p: f32| p.max(f32::MIN_POSITIVE).ln();
+    let score = |p: f32| match served.task {
+        Task::Class if raw => ln(p),
+        Task::Labels if raw => ln(p) - ln(1.0 - p),
+        Task::Class | Task::Labels | Task::Number => p,
+    };
     let mut scores: Vec<Score> = served
         .labels
         .iter()

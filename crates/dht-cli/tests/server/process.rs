@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use dht_search::evaluation::SpeedPoint;
+use dht_search::serving::TextModel;
 use serde_json::{Value, json};
 
 use super::client::{get, post};
@@ -14,7 +16,12 @@ use super::model::{labels, parts, texts};
 
 fn save(folder: &Path) {
     let (model, tokenizer) = parts();
-    model.save(folder, Some(tokenizer), &labels()).expect("a saved model");
+    let mut model = TextModel::new(model.clone(), tokenizer.clone(), &labels(), 64).expect("a model");
+    model.curve = vec![
+        SpeedPoint { speed: 0.1, flops_ratio: 0.6, accuracy: 0.9 },
+        SpeedPoint { speed: 0.3, flops_ratio: 0.2, accuracy: 0.8 },
+    ];
+    model.save(folder, "A card.").expect("a saved model");
 }
 
 /// A process that listens, and the rest of what it writes.
@@ -48,8 +55,10 @@ fn a_model_directory_is_served_reloaded_and_stopped_by_signals_and_no_text_is_lo
     let folder = tempfile::tempdir().unwrap();
     let model = folder.path().join("reviews");
     save(&model);
-    let (mut child, address, mut lines) = start(&[model.to_str().unwrap()]);
-    assert_eq!(get(address, "/info").json()["model_id"], "reviews");
+    let (mut child, address, mut lines) = start(&[model.to_str().unwrap(), "--budget", ".3"]);
+    let info = get(address, "/info").json();
+    assert_eq!((&info["model_id"], &info["max_input_length"]), (&json!("reviews"), &json!(64)));
+    assert_eq!(info["speed"], 0.3, "the first that costs less than the budget");
     let secret = "xylophone";
     let answer = post(address, "/predict", json!({ "inputs": format!("{secret} {}", texts(1, 3)[0]) }));
     assert_eq!(answer.status, 200);
@@ -134,6 +143,7 @@ fn what_cannot_be_served_ends_with_a_reason() {
         (vec![model, "--token-file", empty.to_str().unwrap()], "expected a token"),
         (vec![model, "--max-texts", "0"], "--max-texts is 0"),
         (vec![model, "--speed", "-1"], "-1"),
+        (vec![model, "--budget", ".1"], "--budget is 0.1"),
         (vec![model, "--host", "192.0.2.1"], "192.0.2.1"),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_dht"))

@@ -6,6 +6,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use dht_transformer::Task;
+
 use super::Shared;
 use crate::error::{Error, Result};
 use crate::serving::engine::Answer;
@@ -16,6 +18,8 @@ use crate::serving::engine::Answer;
 pub struct Served {
     /// The answer.
     pub answer: Answer,
+    /// What the probabilities are: of classes, of labels, or a value.
+    pub task: Task,
     /// The names of the classes of the model that answered, by index.
     pub labels: Arc<[Arc<str>]>,
     /// The tokens of the text that were read, special tokens included.

@@ -98,7 +98,8 @@ fn answers(engine: &Engine, samples: &[&Sample]) -> Result<Vec<Served>> {
     }
     let served = |(answer, sample): (_, &&Sample)| {
         let tokens = sample.encoding.ids.len();
-        Served { answer, labels: engine.shared_labels(), tokens, full_flops: engine.full_flops(tokens) }
+        let (task, labels) = (engine.model().task(), engine.shared_labels());
+        Served { answer, task, labels, tokens, full_flops: engine.full_flops(tokens) }
     };
     Ok(found.into_iter().zip(samples).map(served).collect())
 }
