@@ -1,12 +1,17 @@
 """Opens the page of `dht serve` in a headless Chromium: check_page.py BROWSER DHT MODEL [PICTURES]."""
 
+import base64
 import html
 import json
+import os
 import pathlib
 import re
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.parse
 import urllib.request
 
@@ -46,15 +51,113 @@ def check(browser, profile, address, text):
     return summary
 
 
+class Tab:
+    """A tab of a browser, driven as a keyboard drives it (Chrome DevTools protocol over a WebSocket)."""
+
+    KEYS = {"Tab": 9, "Enter": 13, "ArrowRight": 39, "End": 35, "Home": 36}
+
+    def __init__(self, browser, profile, url):
+        self.process = subprocess.Popen([browser, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0",
+                                         f"--user-data-dir={profile}", url], stderr=subprocess.DEVNULL)
+        file = pathlib.Path(profile) / "DevToolsActivePort"
+        port = wait(lambda: file.exists() and file.read_text().split("\n")[0])
+        tabs = wait(lambda: [tab for tab in json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/json"))
+                             if tab["type"] == "page"])
+        target = urllib.parse.urlparse(tabs[0]["webSocketDebuggerUrl"])
+        self.socket = socket.create_connection((target.hostname, target.port), 60)
+        key = base64.b64encode(os.urandom(16)).decode()
+        self.socket.sendall(f"GET {target.path} HTTP/1.1\r\nHost: {target.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode())
+        self.file = self.socket.makefile("rb")
+        while self.file.readline() != b"\r\n":
+            pass
+        self.number, self.problems = 0, []
+        self.send("Log.enable")
+        self.send("Runtime.enable")
+
+    def send(self, method, **params):
+        self.number += 1
+        data = json.dumps({"id": self.number, "method": method, "params": params}).encode()
+        self.socket.sendall(struct.pack("!BBHI", 0x81, 0xFE, len(data), 0) + data)
+        while True:
+            kind, length = struct.unpack("!BB", self.file.read(2))
+            length = struct.unpack("!H", self.file.read(2))[0] if length == 126 else length
+            length = struct.unpack("!Q", self.file.read(8))[0] if length == 127 else length
+            found = json.loads(self.file.read(length))
+            if found.get("id") == self.number:
+                return found["result"]
+            if found.get("method") in ("Log.entryAdded", "Runtime.exceptionThrown"):
+                self.problems.append(json.dumps(found["params"]))
+
+    def value(self, expression):
+        return self.send("Runtime.evaluate", expression=expression)["result"].get("value")
+
+    def press(self, key, modifiers=0):
+        text = {"text": "\r"} if key == "Enter" else {}
+        for kind in ("keyDown", "keyUp"):
+            self.send("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=self.KEYS[key],
+                      modifiers=modifiers, **(text if kind == "keyDown" else {}))
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait(60)
+
+
+def wait(found, seconds=60):
+    """What `found` returns once it returns something."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if value := found():
+            return value
+        time.sleep(0.05)
+    raise AssertionError("nothing came")
+
+
+def check_keyboard(browser, profile, address):
+    """A text is typed, classified and made faster without a mouse; the browser has nothing to complain of."""
+    tab = Tab(browser, profile, f"{address}/")
+    try:
+        wait(lambda: "classes" in (tab.value("document.getElementById('model')?.textContent") or ""))
+        order = []
+        for _ in range(4):
+            tab.press("Tab")
+            order.append(tab.value("document.activeElement.id || document.activeElement.textContent.trim()"))
+        assert order == ["text", "Second text, for models of pairs", "speed", "Classify"], order
+        tab.value("document.getElementById('text').focus()")
+        tab.send("Input.insertText", text="The food was fine.")
+        tab.press("Enter", modifiers=2)
+        summary = "document.getElementById('summary').textContent"
+        wait(lambda: tab.value("!document.getElementById('answer').hidden") and tab.value(summary))
+        asked = "performance.getEntriesByType('resource').filter((entry) => entry.name.endsWith('/v1/classify')).length"
+        before = tab.value(asked)
+        tab.press("Tab")
+        tab.press("Tab")
+        assert tab.value("document.activeElement.id") == "speed"
+        tab.press("Home")
+        wait(lambda: tab.value(asked) > before)
+        slowest = wait(lambda: "layers" in tab.value(summary) and tab.value(summary))
+        spoken = tab.value("document.activeElement.getAttribute('aria-valuetext')")
+        assert float(spoken) == 0.0, spoken
+        assert tab.value("getComputedStyle(document.activeElement).outlineStyle") == "solid", "the focus is visible"
+        problems = [problem for problem in tab.problems if "favicon" not in problem]
+        assert not problems, problems
+        return slowest
+    finally:
+        tab.close()
+
+
 def main(browser, dht, model, pictures=None):
     server = subprocess.Popen([dht, "serve", model, "--port", "0", "--quiet"], stderr=subprocess.PIPE, text=True)
     try:
         line = server.stderr.readline()
         assert line.endswith(" answers\n"), line
         address = line.split()[0]
-        with tempfile.TemporaryDirectory() as profile:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
             for text in TEXTS:
                 print(check(browser, profile, address, text))
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+            print(check_keyboard(browser, profile, address))
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
             for name, (width, height) in SIZES.items() if pictures else ():
                 for theme in ("light", "dark"):
                     file = pathlib.Path(pictures).absolute() / f"page-{name}-{theme}.png"
