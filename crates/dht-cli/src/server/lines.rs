@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
+use super::answer_body::AnswerBody;
 use super::app::{App, answers, aside};
-use super::classify::AnswerBody;
 use super::refusal::{ErrorType, Refusal, RefusalBody};
 
 /// Lines of one stream whose answers are waited for.

@@ -6,6 +6,7 @@
 //!
 //! Every refusal is JSON with a reason. A client that goes away gives its request up.
 
+mod answer_body;
 mod app;
 mod body;
 mod classify;

@@ -13,9 +13,9 @@ use dht_search::transformer::Task;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::answer_body::text;
 use super::app::{App, answers, aside};
 use super::body::{self, ContentType, content_type};
-use super::classify::text;
 use super::refusal::{ErrorType, Refusal};
 
 #[derive(Debug, Deserialize)]
