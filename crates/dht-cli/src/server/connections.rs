@@ -16,6 +16,9 @@ use super::app::App;
 
 /// How long connections are still accepted after the server was told to stop: who connected before is answered.
 const LINGER: Duration = Duration::from_millis(200);
+/// How long connections without a request stay open after that: what they ask meanwhile is refused with a reason, where a connection
+/// that is closed gives none.
+const REFUSING: Duration = Duration::from_millis(300);
 /// How long accepting pauses when the system has no file for another connection.
 const PAUSE: Duration = Duration::from_millis(50);
 /// The most bytes of the head of a request.
@@ -77,10 +80,14 @@ async fn connection(app: Arc<App>, router: Router, stream: TcpStream, mut closin
     builder.timer(TokioTimer::new()).header_read_timeout(app.settings.limits.reading).max_buf_size(HEAD_BYTES);
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
+    let closed = async {
+        let _ = closing.wait_for(|closing| *closing).await;
+        tokio::time::sleep(REFUSING).await;
+    };
     // A client that vanishes or stalls is no error of ours.
     let ended = tokio::select! {
         _ = connection.as_mut() => true,
-        _ = closing.wait_for(|closing| *closing) => false,
+        () = closed => false,
     };
     if !ended {
         connection.as_mut().graceful_shutdown();

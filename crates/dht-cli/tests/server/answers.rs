@@ -62,10 +62,10 @@ fn a_speed_a_pair_and_an_empty_text_are_answered() {
 /// The scores of a text by label, and whether the highest comes first.
 fn scores(list: &Value) -> Vec<(String, f64)> {
     let of = |score: &Value| {
-        assert_eq!(score.as_object().unwrap().len(), 2);
-        (score["label"].as_str().unwrap().to_owned(), score["score"].as_f64().unwrap())
+        assert_eq!(score.as_object().expect("an object").len(), 2);
+        (score["label"].as_str().expect("a label").to_owned(), score["score"].as_f64().expect("a number"))
     };
-    let list: Vec<_> = list.as_array().unwrap().iter().map(of).collect();
+    let list: Vec<_> = list.as_array().expect("a list").iter().map(of).collect();
     assert!(list.windows(2).all(|two| two[0].1 >= two[1].1), "{list:?}");
     list
 }

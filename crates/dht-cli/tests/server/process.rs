@@ -36,13 +36,14 @@ fn start(arguments: &[&str]) -> (Child, SocketAddr, BufReader<std::process::Chil
         .expect("a process");
     let mut lines = BufReader::new(child.stderr.take().expect("a pipe"));
     let mut line = String::new();
-    loop {
+    let address = loop {
         line.clear();
         assert!(lines.read_line(&mut line).expect("a line") > 0, "it ended");
         if let Some(address) = line.strip_prefix("http://").and_then(|rest| rest.strip_suffix(" answers\n")) {
-            return (child, address.parse().expect("an address"), lines);
+            break address.parse().expect("an address");
         }
-    }
+    };
+    (child, address, lines)
 }
 
 fn signal(child: &Child, name: &str) {
