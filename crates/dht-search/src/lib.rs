@@ -81,9 +81,9 @@
 //! | compare with controls | [`evaluation::controls`]: fixed, random, shuffled and oracle routes; [`Regret`]; [`evaluation::time_in_turns`] for the clock |
 //! | trade quality for speed at run time | [`DynamicModel::with_speed`], [`SpeedCurve`], [`evaluation::calibrate`] for a budget of FLOPs |
 //! | promise how much accuracy a speed loses at most | [`evaluation::with_promise`], [`evaluation::control_risk`] |
-//! | answer from many threads | [`Engine`], [`Query`], [`Answer`] |
+//! | answer from many threads | [`Engine`], [`Query`], [`Answer`]; [`serving::Service`] for common batches over a bounded queue |
 //! | learn in service from labels that come late, and follow texts that drift | [`serving::LearningEngine`], [`serving::Learner`] |
-//! | save a model | [`DynamicModel::save`] and [`load`](DynamicModel::load) |
+//! | save a model | [`DynamicModel::save`] and [`load`](DynamicModel::load); with all that serving needs, [`serving::TextModel`] |
 //! | make rewards of losses | [`reward`] |
 //! | count or measure what a route costs | [`CostModel`] and [`cost`] |
 //! | read the cost and the decisions of a training | [`CostAccounting`], [`training`] |
