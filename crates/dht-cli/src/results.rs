@@ -33,14 +33,16 @@ pub struct ResultRow {
     pub texts_per_second: f64,
 }
 
-/// The model at its own speed, in full, and at several costs.
+/// The encoder with its last exit alone, all layers with what is stacked on them, the model at its own speed, and at several costs.
 ///
 /// # Errors
 /// What the model reports.
 pub fn results(model: &TextModel, texts: &EncodedDataset) -> Result<Vec<ResultRow>> {
     let mut models: Vec<(String, ServedModel)> = Vec::new();
     match (&model.model, model.model.speed()) {
-        (ServedModel::Dynamic(_), Some(_)) => {
+        (ServedModel::Dynamic(dynamic), Some(_)) => {
+            let layers = model.model.shape().layers;
+            models.extend(dynamic.classifier_at(layers).ok().map(|alone| ("the encoder alone".into(), alone.into())));
             models.push(("all layers".into(), model.model.with_speed(0.0)?));
             models.push(("at its speed".into(), model.model.clone()));
             for cost in COSTS {
