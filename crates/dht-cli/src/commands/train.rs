@@ -143,7 +143,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
     };
     let mut settings = arguments.train_settings(&start);
     if arguments.lr == Some(LearningRate::Find) {
-        let find = || find_learning_rate(start.learning_rates(), &settings, (&train, &validation), &fresh, say);
+        let find = || find_learning_rate(start.learning_rates(), &settings, (&train, &validation), fresh, say);
         settings.optimizer.learning_rate = dir.learning_rate(find)?;
     }
     let mut classifier = fresh()?;
