@@ -103,14 +103,15 @@ impl Gate {
     }
 }
 
-/// The attention sublayer through gates: (tokens, hidden) → (tokens, hidden).
+/// The attention sublayer through gates: (tokens, hidden) → (tokens, hidden), and its scores before the softmax, (samples,
+/// heads, longest, longest).
 pub(crate) fn attention_sublayer(
     x: &Tensor,
     packing: &Packing,
     parameters: &AttentionParameters,
     (probability_dropout, output_dropout): (Option<Dropout>, Option<Dropout>),
     gates: &LayerGates,
-) -> Result<Tensor> {
+) -> Result<(Tensor, Tensor)> {
     let (heads, dim) = (parameters.heads, parameters.head_dim);
     let (tokens, hidden) = x.dims2()?;
     let (qkv, bias) = (weight_like(&parameters.qkv, x)?, weight_like(&parameters.qkv_bias, x)?);
@@ -131,7 +132,7 @@ pub(crate) fn attention_sublayer(
     let context = context.reshape((tokens, hidden))?;
     let h = linear(&context, &weight_like(&parameters.output, x)?, &weight_like(&parameters.output_bias, x)?)?;
     let z = (x + drop_rows(&h, packing, output_dropout)?)?;
-    layer_norm(&z, &parameters.scale, &parameters.shift, parameters.epsilon)
+    Ok((layer_norm(&z, &parameters.scale, &parameters.shift, parameters.epsilon)?, scores))
 }
 
 /// The feed-forward sublayer with a gate after its activation: (tokens, hidden) → (tokens, hidden).

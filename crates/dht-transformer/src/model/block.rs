@@ -15,11 +15,24 @@ use crate::error::{Error, Result};
 use crate::flops::{BlockShape, LayerSizes, Width};
 use crate::tensors::{HeadPlan, HeadSet, Hidden, Parameter, Parameters, SampleGroup};
 
+/// What a layer computed.
+#[derive(Debug, Clone)]
+pub struct LayerRecord {
+    /// The rows after it.
+    pub hidden: Hidden,
+    /// Its attention scores before the softmax, (samples, heads, longest, longest); of no meaning in places where a sample has no
+    /// token.
+    pub scores: Tensor,
+    /// The numbers of these heads: those that were not pruned.
+    pub heads: Vec<usize>,
+}
+
 /// An attention sublayer, whole or with dimensions taken out.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "one a layer, read in every forward")]
 pub(crate) enum Attention {
     Whole(AttentionParameters),
-    Ragged(RaggedAttention),
+    Ragged(Box<RaggedAttention>),
 }
 
 impl Attention {
@@ -124,7 +137,7 @@ impl Block {
         };
         Ok(Self {
             layer,
-            attention: Attention::Ragged(attention),
+            attention: Attention::Ragged(Box::new(attention)),
             feed_forward,
             hidden_dropout: config.hidden_dropout_prob,
             probability_dropout: config.attention_probs_dropout_prob,
@@ -266,9 +279,26 @@ impl Block {
         };
         gates.check(feed_forward.hidden, whole.heads, feed_forward.neurons)?;
         let (packing, (probabilities, output, last)) = (hidden.packing(), self.dropouts(ctx));
-        let x = gated::attention_sublayer(hidden.tensor(), packing, whole, (probabilities, output), gates)?;
+        let (x, _) = gated::attention_sublayer(hidden.tensor(), packing, whole, (probabilities, output), gates)?;
         let y = gated::feed_forward_sublayer(&x, packing, feed_forward, last, gates.neurons.as_ref())?;
         Hidden::new(y, packing.clone())
+    }
+
+    /// The layer composed of candle's operations, and the scores of its kept heads before the softmax.
+    pub(super) fn recorded(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<LayerRecord> {
+        let (x, packing, heads) = (hidden.tensor(), hidden.packing(), self.kept.iter().collect::<Vec<_>>());
+        let (probabilities, output, feed_forward) = self.dropouts(ctx);
+        let dropouts = (probabilities, output);
+        let (x, scores) = match &self.attention {
+            Attention::Ragged(ragged) => ragged.recorded(hidden, dropouts, ctx)?,
+            Attention::Whole(whole) => {
+                let (x, scores) = gated::attention_sublayer(x, packing, whole, dropouts, &LayerGates::default())?;
+                let kept = Tensor::from_iter(heads.iter().map(|head| *head as u32), x.device())?;
+                (x, if heads.len() == whole.heads { scores } else { scores.index_select(&kept, 1)? })
+            }
+        };
+        let y = composed::feed_forward_sublayer(&x, packing, &self.feed_forward, self.width, feed_forward)?;
+        Ok(LayerRecord { hidden: Hidden::new(y, packing.clone())?, scores, heads })
     }
 
     /// Of attention probabilities, of the attention sublayer's output, of the feed-forward sublayer's.

@@ -5,11 +5,12 @@ use std::ops::Range;
 
 use candle_core::Tensor;
 
-use super::block::Attention;
+use super::block::{Attention, LayerRecord};
 use super::encoder::Encoder;
 use super::names;
 use crate::backend::{ForwardContext, LayerGates};
 use crate::config::KeptDimensions;
+use crate::data::PackedBatch;
 use crate::error::{Error, Result};
 use crate::flops::LayerSizes;
 use crate::tensors::Hidden;
@@ -37,6 +38,22 @@ impl Encoder {
             return Err(Error::Shape { what: "gates".into(), expected, got });
         }
         blocks.iter().zip(gates).try_fold(hidden.clone(), |hidden, (block, gates)| block.gated(&hidden, gates, ctx))
+    }
+
+    /// All layers of a batch, with what each computed, and the embeddings' rows before them; composed of candle's operations on
+    /// every device.
+    ///
+    /// # Errors
+    /// As [`embed`](Self::embed).
+    pub fn run_recorded(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<(Hidden, Vec<LayerRecord>)> {
+        let embedded = self.embed(batch, ctx)?;
+        let (mut hidden, mut records) = (embedded.clone(), Vec::new());
+        for block in self.blocks() {
+            let record = block.recorded(&hidden, ctx)?;
+            hidden = record.hidden.clone();
+            records.push(record);
+        }
+        Ok((embedded, records))
     }
 
     /// The sizes of a layer as it runs, with what was taken out of it.

@@ -16,6 +16,7 @@ mod side_layer;
 mod var_source;
 
 pub use crate::backend::{Gate, LayerGates};
+pub use block::LayerRecord;
 pub use classifier::Classifier;
 pub use encoder::Encoder;
 pub use language_head::LanguageHead;

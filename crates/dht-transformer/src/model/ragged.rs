@@ -136,9 +136,19 @@ impl RaggedAttention {
     pub(super) fn forward(
         &self,
         hidden: &Hidden,
-        (probability_dropout, output_dropout): (Option<Dropout>, Option<Dropout>),
+        dropouts: (Option<Dropout>, Option<Dropout>),
         ctx: &ForwardContext,
     ) -> Result<Tensor> {
+        Ok(self.recorded(hidden, dropouts, ctx)?.0)
+    }
+
+    /// The same, and the scores before the softmax: (samples, kept heads, longest, longest).
+    pub(super) fn recorded(
+        &self,
+        hidden: &Hidden,
+        (probability_dropout, output_dropout): (Option<Dropout>, Option<Dropout>),
+        ctx: &ForwardContext,
+    ) -> Result<(Tensor, Tensor)> {
         let (x, packing) = (hidden.tensor(), hidden.packing());
         let project = |part: usize| -> Result<Tensor> {
             let x = self.inputs[part].as_ref().map_or(Ok(x.clone()), |columns| x.index_select(columns, 1))?;
@@ -146,7 +156,7 @@ impl RaggedAttention {
         };
         let (q, k, v) = (project(0)?, project(1)?, project(2)?);
         let rectangles = Rectangles::new(packing, x.device())?;
-        let (mut contexts, mut compared, mut values) = (Vec::new(), 0, 0);
+        let (mut contexts, mut all_scores, mut compared, mut values) = (Vec::new(), Vec::new(), 0, 0);
         for head in &self.heads {
             let of_head = |rows: &Tensor, first, width| rows.narrow(1, first, width)?.unsqueeze(1);
             let (q, k) = (of_head(&q, compared, head.query_key)?, of_head(&k, compared, head.query_key)?);
@@ -154,11 +164,13 @@ impl RaggedAttention {
             let dropout = probability_dropout.as_ref().map(|dropout| (*dropout, std::slice::from_ref(&head.number)));
             let context = rectangles.context(&scores, &of_head(&v, values, head.value)?, dropout, None)?;
             contexts.push(context.squeeze(1)?);
+            all_scores.push(scores);
             (compared, values) = (compared + head.query_key, values + head.value);
         }
         let h = linear(&Tensor::cat(&contexts, 1)?, &self.output, ctx)?;
         let z = (x + composed::drop_rows(&h, packing, output_dropout)?)?;
-        composed::layer_norm(&z, &self.scale, &self.shift, self.epsilon)
+        let y = composed::layer_norm(&z, &self.scale, &self.shift, self.epsilon)?;
+        Ok((y, Tensor::cat(&all_scores, 1)?))
     }
 
     /// The whole layer's tensor of this name, zero where nothing was kept; `None` for one that is the same in both.

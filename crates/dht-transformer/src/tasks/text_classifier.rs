@@ -273,6 +273,11 @@ impl TextClassifier {
         &self.encoder
     }
 
+    /// The encoder, for parameters beside it.
+    pub(super) fn encoder_mut(&mut self) -> &mut Encoder {
+        &mut self.encoder
+    }
+
     /// The classifier.
     pub fn classifier(&self) -> &Classifier {
         &self.classifier
