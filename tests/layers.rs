@@ -49,7 +49,7 @@ const CRATES: [Layers; 5] = [
         "crates/dht-search/src",
         &[
             &["error"],
-            &["space", "linear_model"],
+            &["space", "linear_model", "nas"],
             &["cost"],
             &["reward"],
             &["settings"],

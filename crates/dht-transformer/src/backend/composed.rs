@@ -3,6 +3,7 @@
 
 use candle_core::{D, DType, Device, Tensor, Var};
 
+use crate::backend::attend::Rectangles;
 use crate::backend::cpu::{AttentionParameters, Dropout, EmbeddingParameters, FeedForwardParameters, TokenIds};
 use crate::config::Activation;
 use crate::error::Result;
@@ -14,6 +15,11 @@ fn weight(parameter: &Parameter) -> Tensor {
     if parameter.is_frozen() { var.as_detached_tensor() } else { var.as_tensor().clone() }
 }
 
+/// The same in the numbers of `x`: f32 in use, f64 where a test compares with finite differences.
+pub(super) fn weight_like(parameter: &Parameter, x: &Tensor) -> Result<Tensor> {
+    Ok(weight(parameter).to_dtype(x.dtype())?)
+}
+
 fn indices(indices: Vec<u32>, device: &Device) -> Result<Tensor> {
     let count = indices.len();
     Ok(Tensor::from_vec(indices, count, device)?)
@@ -23,16 +29,16 @@ pub(crate) fn layer_norm(x: &Tensor, scale: &Parameter, shift: &Parameter, epsil
     let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
     let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
     let unit = centred.broadcast_div(&(variance + epsilon)?.sqrt()?)?;
-    Ok(unit.broadcast_mul(&weight(scale))?.broadcast_add(&weight(shift))?)
+    Ok(unit.broadcast_mul(&weight_like(scale, x)?)?.broadcast_add(&weight_like(shift, x)?)?)
 }
 
 /// x·Wᵀ + b.
-fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     Ok(x.matmul(&weight.t()?)?.broadcast_add(bias)?)
 }
 
 /// The rows times their dropout mask, which is drawn on the CPU: the same on every device.
-fn drop_rows(x: &Tensor, packing: &Packing, dropout: Option<Dropout>) -> Result<Tensor> {
+pub(crate) fn drop_rows(x: &Tensor, packing: &Packing, dropout: Option<Dropout>) -> Result<Tensor> {
     let Some(dropout) = dropout else { return Ok(x.clone()) };
     let (rows, width) = x.dims2()?;
     let mut mask = vec![1f32; rows * width];
@@ -40,7 +46,7 @@ fn drop_rows(x: &Tensor, packing: &Packing, dropout: Option<Dropout>) -> Result<
     for (row, (sample, token)) in mask.chunks_exact_mut(width).zip(keys) {
         dropout.apply(*sample, *token as usize, 0, row);
     }
-    Ok((x * Tensor::from_vec(mask, (rows, width), x.device())?)?)
+    Ok((x * Tensor::from_vec(mask, (rows, width), x.device())?.to_dtype(x.dtype())?)?)
 }
 
 pub(crate) fn embedding(
@@ -80,49 +86,14 @@ pub(crate) fn attention_sublayer(
         bias = bias.index_select(&rows, 0)?;
         output = output.index_select(&indices(as_u32(parameters.columns(&heads)), device)?, 1)?;
     }
-    let qkv = linear(x, &qkv, &bias)?; // (tokens, 3·inner)
-
-    // Attention wants rectangles: pad, attend under a mask, and take the real rows back out.
-    let spans = packing.spans();
-    let (samples, longest) = (spans.samples(), spans.lengths().max().unwrap_or(0));
-    let (mut padded, mut real, mut mask) = (Vec::new(), Vec::new(), Vec::new());
-    for sample in 0..samples {
-        let range = spans.range(sample);
-        for position in 0..longest {
-            let inside = position < range.len();
-            if inside {
-                real.push(padded.len() as u32);
-            }
-            padded.push(if inside { range.start + position } else { range.start } as u32);
-            mask.push(if inside { 0f32 } else { f32::NEG_INFINITY });
-        }
-    }
-    let mask = Tensor::from_vec(mask, (samples, 1, 1, longest), device)?;
     let dim = parameters.head_dim;
-    let qkv = qkv.index_select(&indices(padded, device)?, 0)?.reshape((samples, longest, 3, heads.len(), dim))?;
-    let part = |index: usize| -> Result<Tensor> {
-        Ok(qkv.narrow(2, index, 1)?.squeeze(2)?.transpose(1, 2)?.contiguous()?) // (samples, heads, longest, dim)
-    };
-    let scores = (part(0)?.matmul(&part(1)?.t()?)? * (1.0 / (dim as f64).sqrt()))?.broadcast_add(&mask)?;
-    let scores = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?.detach())?.exp()?;
-    let mut probabilities = scores.broadcast_div(&scores.sum_keepdim(D::Minus1)?)?;
-    if let Some(dropout) = probability_dropout {
-        let mut keep = vec![1f32; samples * heads.len() * longest * longest];
-        for (index, row) in keep.chunks_exact_mut(longest).enumerate() {
-            let (sample, head, query) = (index / longest / heads.len(), index / longest % heads.len(), index % longest);
-            let length = spans.range(sample).len();
-            dropout.apply(packing.sample_ids()[sample], query, heads[head], &mut row[..length]);
-        }
-        let keep = Tensor::from_vec(keep, (samples, heads.len(), longest, longest), device)?;
-        probabilities = (probabilities * keep)?;
-    }
-    let context = probabilities.matmul(&part(2)?)?; // (samples, heads, longest, dim)
-    let context = match gates {
-        Some(gates) => context.broadcast_mul(&gates.reshape((samples, heads.len(), 1, 1))?)?,
-        None => context,
-    };
-    let context = context.transpose(1, 2)?.contiguous()?;
-    let context = context.reshape((samples * longest, heads.len() * dim))?.index_select(&indices(real, device)?, 0)?;
+    let qkv = linear(x, &qkv, &bias)?.reshape((x.dims()[0], 3, heads.len(), dim))?;
+    let part = |index: usize| -> Result<Tensor> { Ok(qkv.narrow(1, index, 1)?.squeeze(1)?) }; // (tokens, heads, dim)
+    let rectangles = Rectangles::new(packing, device)?;
+    let scores = rectangles.scores(&part(0)?, &part(1)?, 1.0 / (dim as f64).sqrt())?;
+    let dropout = probability_dropout.map(|dropout| (dropout, &heads[..]));
+    let context = rectangles.context(&scores, &part(2)?, dropout, gates.map(|gates| gates.as_tensor()))?;
+    let context = context.reshape((x.dims()[0], heads.len() * dim))?;
 
     let h = linear(&context, &output, &weight(&parameters.output_bias))?;
     let z = (x + drop_rows(&h, packing, output_dropout)?)?;

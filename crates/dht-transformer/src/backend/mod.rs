@@ -1,11 +1,14 @@
 //! The arithmetic of layers on one kind of device. It knows no file and no model.
 
+pub(crate) mod attend;
 pub(crate) mod composed;
 mod context;
 mod cpu;
+pub(crate) mod gated;
 
 pub use context::{ForwardContext, HeadGateGradient};
 pub(crate) use cpu::{
     AttentionParameters, Dropout, DropoutSite, EmbeddingOp, EmbeddingParameters, FeedForwardParameters, LayersOp,
     LinearOp, LinearParameters, Sublayer, TokenIds, VocabularyLossOp,
 };
+pub use gated::{Gate, LayerGates};

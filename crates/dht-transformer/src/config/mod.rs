@@ -2,6 +2,7 @@
 
 mod activation;
 mod family;
+mod kept;
 mod pooling;
 mod size;
 
@@ -15,6 +16,7 @@ use crate::storage::{GIT_LFS, write_atomically};
 
 pub use activation::Activation;
 pub use family::Family;
+pub use kept::KeptDimensions;
 pub use pooling::Pooling;
 pub use size::ModelSize;
 

@@ -9,6 +9,7 @@ mod breakdown;
 mod classifier;
 mod count;
 pub(crate) mod executed;
+mod layer;
 mod load;
 mod needs;
 
@@ -17,5 +18,6 @@ pub use breakdown::Breakdown;
 pub use classifier::ClassifierShape;
 pub use count::FlopCount;
 pub use executed::product_flops;
+pub use layer::LayerSizes;
 pub use load::Load;
 pub use needs::BackwardNeeds;

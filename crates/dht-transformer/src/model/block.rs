@@ -2,19 +2,62 @@
 
 use std::collections::BTreeMap;
 
+use candle_core::Tensor;
+
 use super::names;
+use super::ragged::RaggedAttention;
 use crate::backend::{
-    AttentionParameters, Dropout, DropoutSite, FeedForwardParameters, ForwardContext, Sublayer, composed,
+    AttentionParameters, Dropout, DropoutSite, FeedForwardParameters, ForwardContext, LayerGates, LayersOp, Sublayer,
+    composed, gated,
 };
-use crate::config::BertConfig;
-use crate::error::Result;
-use crate::tensors::{HeadPlan, HeadSet, Hidden, Parameter, SampleGroup};
+use crate::config::{BertConfig, KeptDimensions};
+use crate::error::{Error, Result};
+use crate::flops::{BlockShape, LayerSizes, Width};
+use crate::tensors::{HeadPlan, HeadSet, Hidden, Parameter, Parameters, SampleGroup};
+
+/// What a layer computed.
+#[derive(Debug, Clone)]
+pub struct LayerRecord {
+    /// The rows after it.
+    pub hidden: Hidden,
+    /// Its attention scores before the softmax, (samples, heads, longest, longest); of no meaning in places where a sample has no
+    /// token.
+    pub scores: Tensor,
+    /// The numbers of these heads: those that were not pruned.
+    pub heads: Vec<usize>,
+}
+
+/// An attention sublayer, whole or with dimensions taken out.
+#[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "one a layer, read in every forward")]
+pub(crate) enum Attention {
+    Whole(AttentionParameters),
+    Ragged(Box<RaggedAttention>),
+}
+
+impl Attention {
+    /// The projection from the heads' contexts: (hidden, inner).
+    pub(crate) fn output(&self) -> &Parameter {
+        match self {
+            Self::Whole(whole) => &whole.output,
+            Self::Ragged(ragged) => &ragged.output.weight,
+        }
+    }
+
+    /// The head of each column of the output projection.
+    pub(crate) fn column_heads(&self) -> Vec<usize> {
+        match self {
+            Self::Whole(whole) => (0..whole.heads * whole.head_dim).map(|column| column / whole.head_dim).collect(),
+            Self::Ragged(ragged) => ragged.column_heads(),
+        }
+    }
+}
 
 /// Attention sublayer, feed-forward sublayer, and the layer's index.
 #[derive(Debug, Clone)]
 pub(crate) struct Block {
-    layer: usize,
-    pub(crate) attention: AttentionParameters,
+    pub(super) layer: usize,
+    pub(crate) attention: Attention,
     pub(crate) feed_forward: FeedForwardParameters,
     hidden_dropout: f64,
     probability_dropout: f64,
@@ -57,7 +100,7 @@ impl Block {
         };
         Ok(Self {
             layer,
-            attention,
+            attention: Attention::Whole(attention),
             feed_forward,
             hidden_dropout: config.hidden_dropout_prob,
             probability_dropout: config.attention_probs_dropout_prob,
@@ -66,27 +109,69 @@ impl Block {
         })
     }
 
-    pub(crate) fn parameters(&self) -> [&Parameter; 12] {
-        let (a, f) = (&self.attention, &self.feed_forward);
-        [
-            &a.qkv,
-            &a.qkv_bias,
-            &a.output,
-            &a.output_bias,
-            &a.scale,
-            &a.shift,
-            &f.up,
-            &f.up_bias,
-            &f.down,
-            &f.down_bias,
-            &f.scale,
-            &f.shift,
-        ]
+    /// A layer with dimensions taken out of the whole one, whose tensors `fetch` has.
+    pub(super) fn ragged(
+        config: &BertConfig,
+        layer: usize,
+        (kept, neurons): (&KeptDimensions, usize),
+        fetch: &dyn Fn(&str) -> Result<Tensor>,
+        parameters: &mut Parameters,
+    ) -> Result<Self> {
+        let attention = RaggedAttention::build(config, layer, kept, fetch, parameters)?;
+        let mut first = |tensor: &str, axis: Option<usize>| {
+            let (name, whole) = (names::of_layer(layer, tensor), fetch(&names::of_layer(layer, tensor))?);
+            let part = axis.map_or(Ok(whole.clone()), |axis| whole.narrow(axis, 0, neurons))?;
+            parameters.insert(name, &part)
+        };
+        let feed_forward = FeedForwardParameters {
+            up: first(names::UP, Some(0))?,
+            up_bias: first(names::UP_BIAS, Some(0))?,
+            down: first(names::DOWN, Some(1))?,
+            down_bias: first(names::DOWN_BIAS, None)?,
+            scale: first(names::FEED_FORWARD_SCALE, None)?,
+            shift: first(names::FEED_FORWARD_SHIFT, None)?,
+            epsilon: config.layer_norm_eps,
+            hidden: config.hidden_size,
+            neurons,
+            activation: config.hidden_act,
+        };
+        Ok(Self {
+            layer,
+            attention: Attention::Ragged(Box::new(attention)),
+            feed_forward,
+            hidden_dropout: config.hidden_dropout_prob,
+            probability_dropout: config.attention_probs_dropout_prob,
+            kept: HeadSet::from_indices(kept.heads(), config.num_attention_heads)?,
+            width: neurons,
+        })
+    }
+
+    pub(crate) fn parameters(&self) -> Vec<&Parameter> {
+        let f = &self.feed_forward;
+        let attention = match &self.attention {
+            Attention::Whole(a) => vec![&a.qkv, &a.qkv_bias, &a.output, &a.output_bias, &a.scale, &a.shift],
+            Attention::Ragged(ragged) => ragged.parameters(),
+        };
+        let feed_forward = [&f.up, &f.up_bias, &f.down, &f.down_bias, &f.scale, &f.shift];
+        attention.into_iter().chain(feed_forward).collect()
+    }
+
+    /// The sizes that its FLOPs depend on.
+    pub(crate) fn sizes(&self, block: BlockShape) -> LayerSizes {
+        let whole = LayerSizes::of_block(block, Width { heads: self.kept.len(), ffn: self.width });
+        match &self.attention {
+            Attention::Whole(_) => whole,
+            Attention::Ragged(ragged) => ragged.sizes(whole),
+        }
     }
 
     /// What each sample runs under a plan, with the first `width` neurons (`None`: all that were not pruned).
     pub(crate) fn groups(&self, plan: &HeadPlan, width: Option<usize>, samples: usize) -> Result<Vec<SampleGroup>> {
-        let (heads, neurons) = (self.attention.heads, width.unwrap_or(self.width));
+        let neurons = width.unwrap_or(self.width);
+        let heads = match &self.attention {
+            Attention::Whole(whole) => whole.heads,
+            Attention::Ragged(ragged) => ragged.all_heads,
+        };
         plan.check(heads, samples)?;
         let group = |samples, heads| SampleGroup { samples, heads, neurons };
         let groups = match plan {
@@ -98,15 +183,59 @@ impl Block {
         Ok(groups)
     }
 
-    /// Both sublayers of samples in groups, for a run of fused layers.
-    pub(crate) fn sublayers(&self, groups: &[SampleGroup], ctx: &ForwardContext) -> [Sublayer; 2] {
+    /// Both sublayers on the CPU, fused: neighbours in a run of whole layers are one operation.
+    pub(super) fn run_fused(
+        blocks: &[Self],
+        variants: &[Vec<SampleGroup>],
+        hidden: &Hidden,
+        ctx: &ForwardContext,
+    ) -> Result<Hidden> {
+        let packing = hidden.packing();
+        let run = |hidden: Hidden, sublayers: Vec<Sublayer>| {
+            Hidden::new(LayersOp::run(hidden.tensor(), packing, sublayers, ctx)?, packing.clone())
+        };
+        let (mut hidden, mut pending) = (hidden.clone(), Vec::new());
+        for (block, groups) in blocks.iter().zip(variants) {
+            let (attention, feed_forward) = block.sublayers(groups, ctx);
+            pending.extend(attention);
+            if let Attention::Ragged(ragged) = &block.attention {
+                block.check_whole(groups)?;
+                hidden = run(hidden, std::mem::take(&mut pending))?;
+                let (probabilities, output, _) = block.dropouts(ctx);
+                hidden = Hidden::new(ragged.forward(&hidden, (probabilities, output), ctx)?, packing.clone())?;
+            }
+            pending.push(feed_forward);
+        }
+        run(hidden, pending)
+    }
+
+    /// Refuses a layer with dimensions taken out that is to run narrower still.
+    fn check_whole(&self, groups: &[SampleGroup]) -> Result<()> {
+        match groups.iter().find(|group| group.heads != self.kept || group.neurons != self.width) {
+            None => Ok(()),
+            Some(group) => Err(Error::setting(
+                "heads and neurons",
+                format!(
+                    "all {} and {} of layer {}, which has dimensions taken out",
+                    self.kept.len(),
+                    self.width,
+                    self.layer
+                ),
+                format!("{} and {}", group.heads.len(), group.neurons),
+            )),
+        }
+    }
+
+    /// Both sublayers of samples in groups, for a run of fused layers; no first one where dimensions are taken out of it.
+    fn sublayers(&self, groups: &[SampleGroup], ctx: &ForwardContext) -> (Option<Sublayer>, Sublayer) {
         let (probabilities, output, feed_forward) = self.dropouts(ctx);
         let sets = groups.iter().map(|group| (group.samples, group.heads));
         let widths = groups.iter().map(|group| (group.samples, group.neurons));
-        [
-            Sublayer::attention(self.layer, &self.attention, sets, (probabilities, output)),
-            Sublayer::feed_forward(&self.feed_forward, widths, feed_forward),
-        ]
+        let attention = match &self.attention {
+            Attention::Whole(whole) => Some(Sublayer::attention(self.layer, whole, sets, (probabilities, output))),
+            Attention::Ragged(_) => None,
+        };
+        (attention, Sublayer::feed_forward(&self.feed_forward, widths, feed_forward))
     }
 
     /// The layer composed of candle's operations: samples that run the same together, then all in their
@@ -121,9 +250,17 @@ impl Block {
         let run = |((heads, neurons), samples): (&(HeadSet, usize), &Vec<usize>)| {
             let part = hidden.select(samples)?;
             let (x, packing) = (part.tensor(), part.packing());
-            let gates = ctx.gates(self.layer, packing, *heads, x.device())?;
             let dropouts = (probabilities, output);
-            let x = composed::attention_sublayer(x, packing, &self.attention, *heads, dropouts, gates.as_ref())?;
+            let x = match &self.attention {
+                Attention::Whole(whole) => {
+                    let gates = ctx.gates(self.layer, packing, *heads, x.device())?;
+                    composed::attention_sublayer(x, packing, whole, *heads, dropouts, gates.as_ref())?
+                }
+                Attention::Ragged(ragged) => {
+                    self.check_whole(groups)?;
+                    ragged.forward(&part, dropouts, ctx)?
+                }
+            };
             let y = composed::feed_forward_sublayer(&x, packing, &self.feed_forward, *neurons, feed_forward)?;
             Hidden::new(y, packing.clone())
         };
@@ -133,6 +270,35 @@ impl Block {
             position[*sample] = at;
         }
         Hidden::concat(&parts)?.select(&position)
+    }
+
+    /// The layer through gates, composed of candle's operations on any device.
+    pub(super) fn gated(&self, hidden: &Hidden, gates: &LayerGates, ctx: &ForwardContext) -> Result<Hidden> {
+        let (Attention::Whole(whole), feed_forward) = (&self.attention, &self.feed_forward) else {
+            return Err(Error::setting("layer", "a layer without dimensions taken out", self.layer.to_string()));
+        };
+        gates.check(feed_forward.hidden, whole.heads, feed_forward.neurons)?;
+        let (packing, (probabilities, output, last)) = (hidden.packing(), self.dropouts(ctx));
+        let (x, _) = gated::attention_sublayer(hidden.tensor(), packing, whole, (probabilities, output), gates)?;
+        let y = gated::feed_forward_sublayer(&x, packing, feed_forward, last, gates.neurons.as_ref())?;
+        Hidden::new(y, packing.clone())
+    }
+
+    /// The layer composed of candle's operations, and the scores of its kept heads before the softmax.
+    pub(super) fn recorded(&self, hidden: &Hidden, ctx: &ForwardContext) -> Result<LayerRecord> {
+        let (x, packing, heads) = (hidden.tensor(), hidden.packing(), self.kept.iter().collect::<Vec<_>>());
+        let (probabilities, output, feed_forward) = self.dropouts(ctx);
+        let dropouts = (probabilities, output);
+        let (x, scores) = match &self.attention {
+            Attention::Ragged(ragged) => ragged.recorded(hidden, dropouts, ctx)?,
+            Attention::Whole(whole) => {
+                let (x, scores) = gated::attention_sublayer(x, packing, whole, dropouts, &LayerGates::default())?;
+                let kept = Tensor::from_iter(heads.iter().map(|head| *head as u32), x.device())?;
+                (x, if heads.len() == whole.heads { scores } else { scores.index_select(&kept, 1)? })
+            }
+        };
+        let y = composed::feed_forward_sublayer(&x, packing, &self.feed_forward, self.width, feed_forward)?;
+        Ok(LayerRecord { hidden: Hidden::new(y, packing.clone())?, scores, heads })
     }
 
     /// Of attention probabilities, of the attention sublayer's output, of the feed-forward sublayer's.

@@ -15,7 +15,7 @@ use super::language_head::{LanguageHead, LanguageHeadTensors};
 use super::linear::{Linear, LinearTensors};
 use super::var_source::VarSource;
 use super::{init, local_attention, names, pruned};
-use crate::backend::{DropoutSite, EmbeddingOp, EmbeddingParameters, ForwardContext, LayersOp, TokenIds, composed};
+use crate::backend::{DropoutSite, EmbeddingOp, EmbeddingParameters, ForwardContext, TokenIds, composed};
 use crate::config::{BertConfig, Pooling};
 use crate::data::PackedBatch;
 use crate::error::{Error, Result};
@@ -114,32 +114,40 @@ impl Encoder {
     /// The encoder of a model whose tensors a `VarBuilder` has.
     pub(crate) fn from_var_source(config: &BertConfig, source: &VarSource) -> Result<Self> {
         config.check()?;
-        Self::build_by(config, source.device(), |parameters, name| {
-            let tensor = source.encoder_tensor(config, &name)?;
-            parameters.share_or_insert(name, &tensor)
-        })
+        Self::build_by(
+            config,
+            source.device(),
+            &|name| source.encoder_tensor(config, name),
+            Parameters::share_or_insert,
+        )
     }
 
     pub(crate) fn build(config: &BertConfig, tensors: BTreeMap<String, Tensor>, device: &Device) -> Result<Self> {
-        Self::build_by(config, device, |parameters, name| {
-            let missing = || Error::Parameter { name: name.clone(), problem: "is missing" };
-            let tensor = tensors.get(&name).ok_or_else(missing)?;
-            let expected = names::shape(config, &name);
+        let fetch = |name: &str| {
+            let missing = || Error::Parameter { name: name.into(), problem: "is missing" };
+            let tensor = tensors.get(name).ok_or_else(missing)?;
+            let expected = names::shape(config, name);
             if tensor.dims() != expected {
-                return Err(Error::Shape { what: name, expected, got: tensor.dims().to_vec() });
+                return Err(Error::Shape { what: name.into(), expected, got: tensor.dims().to_vec() });
             }
-            parameters.insert(name, tensor)
-        })
+            Ok(tensor.clone())
+        };
+        Self::build_by(config, device, &fetch, Parameters::insert)
     }
 
-    /// An encoder whose parameters `register` registers, each under its name.
+    /// An encoder of the whole tensors that `fetch` has, each registered by `register`; of layers with dimensions taken out,
+    /// what is left is copied.
     fn build_by(
         config: &BertConfig,
         device: &Device,
-        register: impl Fn(&mut Parameters, String) -> Result<Parameter>,
+        fetch: &dyn Fn(&str) -> Result<Tensor>,
+        register: impl Fn(&mut Parameters, String, &Tensor) -> Result<Parameter>,
     ) -> Result<Self> {
         let mut parameters = Parameters::new(device);
-        let mut insert = |name: String| register(&mut parameters, name);
+        let mut insert = |name: String| {
+            let tensor = fetch(&name)?;
+            register(&mut parameters, name, &tensor)
+        };
         let embeddings = EmbeddingParameters {
             word: insert(names::WORD.into())?,
             position: insert(names::POSITION.into())?,
@@ -149,11 +157,16 @@ impl Encoder {
             epsilon: config.layer_norm_eps,
             hidden: config.hidden_size,
         };
-        let blocks = pruned::left(config)?
-            .into_iter()
-            .enumerate()
-            .map(|(layer, left)| Block::build(config, layer, left, &mut insert))
-            .collect::<Result<_>>()?;
+        let left = pruned::left(config)?.into_iter().enumerate();
+        let blocks = match pruned::dimensions(config)? {
+            None => left.map(|(layer, left)| Block::build(config, layer, left, &mut insert)).collect::<Result<_>>()?,
+            Some(kept) => left
+                .zip(&kept)
+                .map(|((layer, (_, neurons)), kept)| {
+                    Block::ragged(config, layer, (kept, neurons), fetch, &mut parameters)
+                })
+                .collect::<Result<_>>()?,
+        };
         Ok(Self { config: config.clone(), parameters, embeddings, blocks })
     }
 
@@ -162,7 +175,7 @@ impl Encoder {
     /// # Errors
     /// What candle reports.
     pub fn to_tensors(&self) -> Result<BTreeMap<String, Tensor>> {
-        names::unpack(&self.config, &self.parameters)
+        names::unpack(&self.config, self.whole_tensors()?)
     }
 
     /// The configuration.
@@ -248,8 +261,12 @@ impl Encoder {
         Ok(Linear::new(tensors.insert(&mut self.parameters, name)?))
     }
 
-    /// Adds a parameter of any kind.
-    pub(super) fn add_parameter(&mut self, name: String, value: &Tensor) -> Result<Parameter> {
+    /// Adds a parameter of any kind, which is trained and kept in checkpoints with the encoder's. Hugging Face directories
+    /// do not have it.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] when the name is taken.
+    pub fn add_parameter(&mut self, name: impl Into<String>, value: &Tensor) -> Result<Parameter> {
         self.parameters.insert(name, value)
     }
 
@@ -367,13 +384,10 @@ impl Encoder {
             Error::setting("layers", format!("ascending, up to {}", self.blocks.len()), format!("{layers:?}"))
         })?;
         let variants = blocks.iter().map(groups).collect::<Result<Vec<_>>>()?;
-        let mut blocks = blocks.iter().zip(&variants);
-        match ctx.fuses(hidden.tensor().device()) {
-            true => {
-                let sublayers = blocks.flat_map(|(block, groups)| block.sublayers(groups, ctx)).collect();
-                Hidden::new(LayersOp::run(hidden.tensor(), hidden.packing(), sublayers, ctx)?, hidden.packing().clone())
-            }
-            false => blocks.try_fold(hidden.clone(), |hidden, (block, groups)| block.composed(&hidden, groups, ctx)),
+        if ctx.fuses(hidden.tensor().device()) {
+            return Block::run_fused(blocks, &variants, hidden, ctx);
         }
+        let mut blocks = blocks.iter().zip(&variants);
+        blocks.try_fold(hidden.clone(), |hidden, (block, groups)| block.composed(&hidden, groups, ctx))
     }
 }

@@ -2,6 +2,7 @@
 
 mod block;
 mod classifier;
+mod dimensions;
 mod encoder;
 mod freezing;
 mod init;
@@ -10,16 +11,19 @@ mod linear;
 mod local_attention;
 pub(crate) mod names;
 mod pruned;
+mod ragged;
 mod side_layer;
 mod var_source;
 
+pub use crate::backend::{Gate, LayerGates};
+pub use block::LayerRecord;
 pub use classifier::Classifier;
 pub use encoder::Encoder;
 pub use language_head::LanguageHead;
 pub(crate) use language_head::LanguageHeadTensors;
 pub use linear::Linear;
 pub(crate) use linear::LinearTensors;
-pub(crate) use pruned::{KEPT_HEADS, KEPT_NEURONS};
+pub(crate) use pruned::{KEPT_DIMENSIONS, KEPT_HEADS, KEPT_NEURONS};
 pub use side_layer::SideLayer;
 pub(crate) use var_source::VarSource;
 

@@ -6,7 +6,6 @@ use candle_core::Tensor;
 
 use crate::config::BertConfig;
 use crate::error::{Error, Result};
-use crate::tensors::Parameters;
 
 pub(crate) const WORD: &str = "embeddings.word_embeddings.weight";
 pub(crate) const POSITION: &str = "embeddings.position_embeddings.weight";
@@ -106,10 +105,9 @@ pub(crate) fn pack(config: &BertConfig, tensors: &BTreeMap<String, Tensor>) -> R
 }
 
 /// Hugging Face's tensors from ours, copied.
-pub(crate) fn unpack(config: &BertConfig, parameters: &Parameters) -> Result<BTreeMap<String, Tensor>> {
+pub(crate) fn unpack(config: &BertConfig, packed: BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>> {
     let mut tensors = BTreeMap::new();
-    for name in all(config) {
-        let tensor = parameters.var(parameters.id(&name)?).as_detached_tensor();
+    for (name, tensor) in packed {
         match parts(&name) {
             Some(names) => {
                 for (part, name) in names.into_iter().enumerate() {

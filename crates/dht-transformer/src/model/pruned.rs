@@ -2,21 +2,44 @@
 
 use serde_json::Value;
 
-use crate::config::BertConfig;
+use crate::config::{BertConfig, KeptDimensions};
 use crate::error::{Error, Result};
 use crate::tensors::HeadSet;
 
 /// Our own fields of `config.json`; see [`Encoder::prune`](crate::Encoder::prune).
 pub(crate) const KEPT_HEADS: &str = "kept_heads";
 pub(crate) const KEPT_NEURONS: &str = "kept_neurons";
+/// As [`Encoder::prune_dimensions`](crate::Encoder::prune_dimensions) writes it.
+pub(crate) const KEPT_DIMENSIONS: &str = "kept_dimensions";
+
+/// For each layer the dimensions of its attention that a configuration says are left; `None` where it speaks of heads alone.
+pub(crate) fn dimensions(config: &BertConfig) -> Result<Option<Vec<KeptDimensions>>> {
+    let Some(value) = config.other.get(KEPT_DIMENSIONS) else { return Ok(None) };
+    let refuse = |expected: String, got: String| Error::setting(KEPT_DIMENSIONS, expected, got);
+    if config.other.contains_key(KEPT_HEADS) {
+        return Err(refuse(format!("a configuration without {KEPT_HEADS}"), "one with it".into()));
+    }
+    let layers = config.num_hidden_layers;
+    let list: Vec<KeptDimensions> = serde_json::from_value(value.clone())
+        .map_err(|error| refuse(format!("a list of {layers} layers' dimensions"), error.to_string()))?;
+    if list.len() != layers {
+        return Err(refuse(format!("{layers} layers"), list.len().to_string()));
+    }
+    for (layer, kept) in list.iter().enumerate() {
+        kept.check(config)
+            .map_err(|error| refuse("dimensions of the model".into(), format!("for layer {layer}: {error}")))?;
+    }
+    Ok(Some(list))
+}
 
 /// For each layer the heads and the number of neurons that a configuration says are left.
 pub(crate) fn left(config: &BertConfig) -> Result<Vec<(HeadSet, usize)>> {
     let (layers, all) = (config.num_hidden_layers, config.num_attention_heads);
     let refuse = |field, expected: String, value: &Value| Error::setting(field, expected, value.to_string());
-    let heads = match config.other.get(KEPT_HEADS) {
-        None => vec![HeadSet::full(all)?; layers],
-        Some(value) => {
+    let heads = match (dimensions(config)?, config.other.get(KEPT_HEADS)) {
+        (Some(kept), _) => kept.iter().map(|kept| HeadSet::from_indices(kept.heads(), all)).collect::<Result<_>>()?,
+        (None, None) => vec![HeadSet::full(all)?; layers],
+        (None, Some(value)) => {
             let expected = format!("{layers} lists of different heads below {all}");
             let error = || refuse(KEPT_HEADS, expected.clone(), value);
             let lists: Vec<Vec<usize>> = serde_json::from_value(value.clone()).map_err(|_| error())?;

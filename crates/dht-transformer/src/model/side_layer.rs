@@ -6,7 +6,7 @@ use super::block::Block;
 use super::encoder::Encoder;
 use super::linear::Linear;
 use super::{init, names};
-use crate::backend::{ForwardContext, LayersOp};
+use crate::backend::ForwardContext;
 use crate::config::BertConfig;
 use crate::error::{Error, Result};
 use crate::flops::{BackwardNeeds, BlockShape, FlopCount, Load};
@@ -81,10 +81,7 @@ impl SideLayer {
         let narrow = Hidden::new(self.narrow.forward(hidden.tensor(), ctx)?, hidden.packing().clone())?;
         let groups = self.block.groups(&HeadPlan::Full, None, narrow.samples())?;
         match ctx.fuses(narrow.tensor().device()) {
-            true => {
-                let sublayers = self.block.sublayers(&groups, ctx).into();
-                Hidden::new(LayersOp::run(narrow.tensor(), narrow.packing(), sublayers, ctx)?, narrow.packing().clone())
-            }
+            true => Block::run_fused(std::slice::from_ref(&self.block), &[groups], &narrow, ctx),
             false => self.block.composed(&narrow, &groups, ctx),
         }
     }

@@ -4,6 +4,7 @@ use candle_core::{Device, Tensor};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use super::block::Attention;
 use super::classifier::Classifier;
 use super::encoder::Encoder;
 use crate::backend::{DropoutSite, ForwardContext, TokenIds, composed};
@@ -103,7 +104,8 @@ fn composed(
             let kept = plan.set(sample).unwrap_or(HeadSet::full(4)?);
             let (x, packing) = (part.tensor(), part.packing());
             let gates = ctx.gates(layer, packing, kept, x.device())?;
-            let y = composed::attention_sublayer(x, packing, &block.attention, kept, dropouts, gates.as_ref())?;
+            let Attention::Whole(attention) = &block.attention else { unreachable!() };
+            let y = composed::attention_sublayer(x, packing, attention, kept, dropouts, gates.as_ref())?;
             parts.push(Hidden::new(y, part.packing().clone())?);
         }
         let attended = Hidden::concat(&parts)?;
@@ -183,7 +185,7 @@ fn slopes_along_gates_add_up_to_what_the_weights_gradients_say() {
     let gradients = ctx.backward(&loss.mean_all().unwrap(), encoder.parameters()).unwrap();
     let slopes = known.head_gate_gradients();
     for (layer, block) in encoder.blocks().iter().enumerate() {
-        let output = &block.attention.output;
+        let output = block.attention.output();
         let gradient = dense(&gradients, &encoder, output.id().index()).unwrap();
         let mut expected = [0.0; 4];
         for (place, (weight, gradient)) in numbers(output.var()).iter().zip(gradient).enumerate() {

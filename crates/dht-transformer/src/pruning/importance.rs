@@ -5,7 +5,7 @@ use candle_core::Tensor;
 use crate::backend::ForwardContext;
 use crate::data::{EncodedDataset, PackedBatch};
 use crate::error::{Error, Result};
-use crate::model::Encoder;
+use crate::model::{Encoder, names};
 use crate::tensors::{Gradient, Gradients, Parameter};
 
 /// How much each head and each feed-forward neuron matters: the more the higher. Comparable within a layer;
@@ -53,10 +53,11 @@ impl Importance {
             let loss = loss(&data.batch(&[*row])?, &ctx)?;
             let gradients = ctx.backward(&loss, encoder.parameters())?;
             for (layer, block) in encoder.blocks().iter().enumerate() {
-                let size = block.attention.head_dim;
-                let gates = column_sums(&block.attention.output, &gradients)?;
-                for (sum, gates) in sums.heads[layer].iter_mut().zip(gates.chunks_exact(size)) {
-                    *sum += gates.iter().sum::<f64>().abs() / rows.len() as f64;
+                let mut gates = vec![0.0; heads];
+                let columns = column_sums(block.attention.output(), &gradients)?;
+                block.attention.column_heads().into_iter().zip(columns).for_each(|(head, sum)| gates[head] += sum);
+                for (sum, gate) in sums.heads[layer].iter_mut().zip(gates) {
+                    *sum += gate.abs() / rows.len() as f64;
                 }
                 let gates = column_sums(&block.feed_forward.down, &gradients)?;
                 for (sum, gate) in sums.neurons[layer].iter_mut().zip(gates) {
@@ -77,7 +78,9 @@ impl Importance {
         let neurons = encoder.blocks().iter().map(|block| {
             let up = row_norms(block.feed_forward.up.var().as_tensor(), 1)?;
             let down = row_norms(&block.feed_forward.down.var().t()?, 1)?;
-            Ok(up.into_iter().zip(down).map(|(up, down)| up * down).collect())
+            let mut norms: Vec<f64> = up.into_iter().zip(down).map(|(up, down)| up * down).collect();
+            norms.resize(encoder.config().intermediate_size, 0.0);
+            Ok(norms)
         });
         Ok(Self { heads, neurons: neurons.collect::<Result<_>>()? })
     }
@@ -157,15 +160,18 @@ impl Encoder {
     /// # Errors
     /// [`Error::Setting`] when there is no such layer; what candle reports.
     pub fn head_magnitudes(&self, layer: usize) -> Result<Vec<f64>> {
-        let block = self
-            .blocks()
-            .get(layer)
-            .ok_or_else(|| Error::setting("layer", format!("below {}", self.blocks().len()), layer.to_string()))?;
-        let attention = &block.attention;
-        let (hidden, size) = (self.config().hidden_size, attention.head_dim);
+        if layer >= self.layers() {
+            return Err(Error::setting("layer", format!("below {}", self.layers()), layer.to_string()));
+        }
+        let (hidden, size) = (self.config().hidden_size, self.config().head_size());
+        let tensors = self.whole_tensors()?;
+        let tensor = |tensor: &str| {
+            let name = names::of_layer(layer, tensor);
+            tensors.get(&name).ok_or(Error::Parameter { name, problem: "is missing" })
+        };
         // V comes after Q and K. (hidden, hidden), both with a head's numbers in `size` rows.
-        let value = row_norms(&attention.qkv.var().narrow(0, 2 * hidden, hidden)?, size)?;
-        let output = row_norms(&attention.output.var().t()?, size)?;
+        let value = row_norms(&tensor(names::QKV)?.narrow(0, 2 * hidden, hidden)?, size)?;
+        let output = row_norms(&tensor(names::OUTPUT)?.t()?, size)?;
         Ok(value.into_iter().zip(output).map(|(value, output)| value * output).collect())
     }
 }

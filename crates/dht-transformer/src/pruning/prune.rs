@@ -4,9 +4,10 @@ use candle_core::Tensor;
 use serde_json::json;
 
 use super::importance::Importance;
+use crate::config::KeptDimensions;
 use crate::error::{Error, Result};
 use crate::flops::Width;
-use crate::model::{Encoder, KEPT_HEADS, KEPT_NEURONS, names};
+use crate::model::{Encoder, KEPT_DIMENSIONS, KEPT_HEADS, KEPT_NEURONS, names};
 use crate::tensors::HeadSet;
 
 /// What stays of an encoder: some layers, and of each some heads and some neurons.
@@ -111,17 +112,29 @@ impl Encoder {
         let heads: Vec<Vec<usize>> = plan.heads.iter().map(|set| set.iter().collect()).collect();
         let widths: Vec<usize> = plan.neurons.iter().map(Vec::len).collect();
         let all = config.num_attention_heads;
+        let dimensions: Vec<KeptDimensions> = plan
+            .layers
+            .iter()
+            .zip(&plan.heads)
+            .filter_map(|(layer, set)| {
+                self.kept_dimensions(*layer).map(|kept| kept.clone().without_heads(|head| set.contains(head)))
+            })
+            .collect();
+        let ragged = !dimensions.is_empty();
         for (field, value, whole) in [
-            (KEPT_HEADS, json!(heads), plan.heads.iter().all(|set| set.is_full(all))),
+            (KEPT_HEADS, json!(heads), ragged || plan.heads.iter().all(|set| set.is_full(all))),
             (KEPT_NEURONS, json!(widths), widths.iter().all(|own| *own == width)),
+            (KEPT_DIMENSIONS, json!(dimensions), !ragged),
         ] {
             match whole {
                 true => config.other.remove(field),
                 false => config.other.insert(field.into(), value),
             };
         }
+        let whole_tensors = self.whole_tensors()?;
         let tensor = |name: &str| -> Result<Tensor> {
-            Ok(self.parameters().var(self.parameters().id(name)?).as_detached_tensor())
+            let missing = || Error::Parameter { name: name.into(), problem: "is missing" };
+            Ok(whole_tensors.get(name).ok_or_else(missing)?.clone())
         };
         let device = self.parameters().device();
         let rows = |matrix: &Tensor, rows: &[usize]| -> Result<Tensor> {

@@ -16,7 +16,7 @@ use crate::flops::{BackwardNeeds, Breakdown, FlopCount, Load};
 use crate::model::{Classifier, Encoder, LinearTensors, VarSource};
 use crate::pretrained::{PretrainedWeights, read_hugging_face, write_hugging_face};
 use crate::pruning::PrunePlan;
-use crate::tensors::{HeadPlan, Hidden, Parameters, cross_entropy};
+use crate::tensors::{HeadPlan, Hidden, Parameter, Parameters, cross_entropy};
 use crate::train::metrics::{LabelCounts, macro_f1, pearson};
 use crate::train::{Objective, Predict, Progress, StepLoss};
 
@@ -254,11 +254,31 @@ impl TextClassifier {
     /// # Errors
     /// As [`Encoder::prune`].
     pub fn prune(&self, plan: &PrunePlan) -> Result<Self> {
+        self.with_encoder(self.encoder.prune(plan)?)
+    }
+
+    /// The same classifier, copied, on another encoder of the same hidden size.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for an encoder of another hidden size; [`Error::Parameter`] for one that has a classifier.
+    pub fn with_encoder(&self, encoder: Encoder) -> Result<Self> {
+        let (hidden, got) = (self.encoder.config().hidden_size, encoder.config().hidden_size);
+        if got != hidden {
+            return Err(Error::setting("hidden_size", hidden.to_string(), got.to_string()));
+        }
         let tensors = self.classifier.to_tensors()?;
         let missing = || Error::Parameter { name: NAME.into(), problem: "is missing" };
         let outputs = LinearTensors::find(&tensors, "classifier").ok_or_else(missing)?;
         let pooler = LinearTensors::find(&tensors, "pooler.dense");
-        Self::assemble(self.task, self.encoder.prune(plan)?, outputs, self.classifier.pooling(), pooler)
+        Self::assemble(self.task, encoder, outputs, self.classifier.pooling(), pooler)
+    }
+
+    /// Adds a parameter to the encoder's; see [`Encoder::add_parameter`].
+    ///
+    /// # Errors
+    /// As [`Encoder::add_parameter`].
+    pub fn add_parameter(&mut self, name: impl Into<String>, value: &Tensor) -> Result<Parameter> {
+        self.encoder.add_parameter(name, value)
     }
 
     /// The mean loss of a batch: one number.
@@ -280,6 +300,11 @@ impl TextClassifier {
         &self.encoder
     }
 
+    /// The encoder, for parameters beside it.
+    pub(super) fn encoder_mut(&mut self) -> &mut Encoder {
+        &mut self.encoder
+    }
+
     /// The classifier.
     pub fn classifier(&self) -> &Classifier {
         &self.classifier
@@ -287,17 +312,16 @@ impl TextClassifier {
 
     /// FLOPs of the [`logits`](Self::logits) of these texts.
     pub fn forward_flops(&self, load: Load) -> FlopCount {
-        let block = self.encoder.block_shape();
-        let layers = (0..self.encoder.layers()).map(|layer| block.forward(load, self.encoder.width(layer)));
+        let layers = (0..self.encoder.layers()).map(|layer| self.encoder.layer_sizes(layer).forward(load));
         (layers.sum::<Breakdown>() + self.classifier.shape().forward(load.samples)).total()
     }
 
     /// FLOPs of the backward of a loss of these texts' [`logits`](Self::logits), with what is frozen now: frozen weights
     /// cost no weight products, and below the lowest trained ones nothing runs.
     pub fn backward_flops(&self, load: Load) -> FlopCount {
-        let (block, (layers, input_gradient)) = (self.encoder.block_shape(), self.encoder.backward_needs());
+        let (layers, input_gradient) = self.encoder.backward_needs();
         let layers = layers.into_iter().enumerate();
-        let layers = layers.map(|(layer, needs)| block.backward(load, self.encoder.width(layer), needs));
+        let layers = layers.map(|(layer, needs)| self.encoder.layer_sizes(layer).backward(load, needs));
         let needs = BackwardNeeds { weight_gradients: self.classifier.trains(), input_gradient };
         (layers.sum::<Breakdown>() + self.classifier.shape().backward(load.samples, needs)).total()
     }

@@ -1,0 +1,180 @@
+//! Which units stay, by their scores and a target.
+
+use super::cost::{NasCost, hard};
+use super::space::Group;
+use crate::error::{Error, Result};
+
+/// Refuses a target outside (0, 1].
+pub(super) fn check_target(target: f64) -> Result<()> {
+    match target > 0.0 && target <= 1.0 {
+        true => Ok(()),
+        false => Err(Error::setting("target", "above 0 and at most 1", target)),
+    }
+}
+
+/// The units that stay at least: of each block the ones of highest score, of equal ones the first.
+fn least(groups: &[Group], scores: &[Vec<f64>]) -> Vec<Vec<bool>> {
+    let of_group = |(group, scores): (&Group, &Vec<f64>)| {
+        let mut kept = vec![false; group.units()];
+        for (kept, scores) in kept.chunks_mut(group.width).zip(scores.chunks(group.width)) {
+            let mut order: Vec<usize> = (0..scores.len()).collect();
+            order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
+            order.into_iter().take(group.minimum).for_each(|unit| kept[unit] = true);
+        }
+        kept
+    };
+    groups.iter().zip(scores).map(of_group).collect()
+}
+
+/// Adds what has to stay at least.
+pub(super) fn with_minimum(groups: &[Group], scores: &[Vec<f64>], mut kept: Vec<Vec<bool>>) -> Vec<Vec<bool>> {
+    for (group, (kept, scores)) in groups.iter().zip(kept.iter_mut().zip(scores)) {
+        let blocks = kept.chunks_mut(group.width).zip(scores.chunks(group.width));
+        for (kept, scores) in blocks {
+            let mut order: Vec<usize> = (0..scores.len()).collect();
+            order.sort_by(|a, b| kept[*b].cmp(&kept[*a]).then(scores[*b].total_cmp(&scores[*a])));
+            order.into_iter().take(group.minimum).for_each(|unit| kept[unit] = true);
+        }
+    }
+    kept
+}
+
+/// The units whose scores lie above one threshold for all groups, found by bisection so that their cost is as close to the
+/// target as any threshold comes; with the minimum of each block in any case. Units of equal score are taken from all groups
+/// evenly.
+///
+/// # Errors
+/// [`Error::Setting`] for a target outside (0, 1]; [`Error::ArchitectureTarget`] for one below what the minimum sizes cost.
+pub fn choose(cost: &NasCost, scores: &[Vec<f64>], target: f64) -> Result<Vec<Vec<bool>>> {
+    check_target(target)?;
+    let groups = cost.groups();
+    let base = least(groups, scores);
+    let share = |kept: &[Vec<bool>]| cost.share(&hard(kept)).0;
+    let bottom = share(&base);
+    if target < bottom {
+        return Err(Error::ArchitectureTarget { target, least: bottom, most: 1.0 });
+    }
+    let mut order: Vec<(usize, usize)> = Vec::new();
+    for (group, kept) in base.iter().enumerate() {
+        order.extend((0..kept.len()).filter(|unit| !kept[*unit]).map(|unit| (group, unit)));
+    }
+    let place = |(group, unit): &(usize, usize)| *unit as f64 / groups[*group].units() as f64;
+    order.sort_by(|a, b| {
+        let scores = scores[b.0][b.1].total_cmp(&scores[a.0][a.1]);
+        scores.then(place(a).total_cmp(&place(b)))
+    });
+    let first = |count: usize| {
+        let mut kept = base.clone();
+        order[..count].iter().for_each(|(group, unit)| kept[*group][*unit] = true);
+        kept
+    };
+    // The greatest count whose cost is at most the target.
+    let (mut low, mut high) = (0, order.len() + 1);
+    while high - low > 1 {
+        let middle = usize::midpoint(low, high);
+        if share(&first(middle)) <= target { low = middle } else { high = middle }
+    }
+    let (below, above) = (first(low), (low < order.len()).then(|| first(low + 1)));
+    Ok(match above {
+        Some(above) if share(&above) - target < target - share(&below) => above,
+        _ => below,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use dht_transformer::flops::BlockShape;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::nas::cost::CostMeasure;
+    use crate::nas::space::{Minimum, NasSpace};
+
+    const SHAPE: BlockShape = BlockShape { hidden: 48, heads: 4, head_dim: 12, ffn: 96 };
+
+    fn cost(measure: CostMeasure, space: NasSpace) -> NasCost {
+        NasCost::new(measure, SHAPE, 3, space.groups(SHAPE, 3).unwrap(), 0.0).unwrap()
+    }
+
+    fn scores(cost: &NasCost, seed: u64) -> Vec<Vec<f64>> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        cost.groups().iter().map(|group| (0..group.units()).map(|_| rng.random_range(-1.0..1.0)).collect()).collect()
+    }
+
+    #[test]
+    fn every_target_of_every_space_is_reached() {
+        for (space, most) in [
+            (NasSpace::inputs(), 0.005),
+            (NasSpace::outputs(), 0.005),
+            (NasSpace::neurons(), 0.005),
+            (NasSpace::heads(), 0.03),
+        ] {
+            for target in [0.25, 0.5, 0.75, 1.0] {
+                let cost = cost(CostMeasure::Dimensions, space);
+                for scores in [scores(&cost, 1), cost.groups().iter().map(|group| vec![5.0; group.units()]).collect()] {
+                    let reached = cost.share(&hard(&choose(&cost, &scores, target).unwrap())).0;
+                    assert!((reached - target).abs() <= most, "{space:?}: {reached} for {target}");
+                }
+            }
+        }
+        for target in [0.3, 0.5, 0.75] {
+            let cost = cost(CostMeasure::Flops { tokens: 64 }, NasSpace::default());
+            let reached = cost.share(&hard(&choose(&cost, &scores(&cost, 2), target).unwrap())).0;
+            assert!((reached - target).abs() < 0.01, "{reached} for {target}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_scores_above_what_is_not_but_for_the_minimum() {
+        let space = NasSpace { minimum: Minimum { neurons: 7, ..Minimum::default() }, ..NasSpace::neurons() };
+        let cost = cost(CostMeasure::Dimensions, space);
+        let mut scores = scores(&cost, 3);
+        scores[0].iter_mut().for_each(|score| *score -= 10.0);
+        let kept = choose(&cost, &scores, 0.4).unwrap();
+        assert_eq!(kept[0].iter().filter(|kept| **kept).count(), 7);
+        let of = |wanted: bool| {
+            let units = kept.iter().zip(&scores).skip(1);
+            units.flat_map(move |(kept, scores)| {
+                kept.iter().zip(scores).filter(move |(kept, _)| **kept == wanted).map(|(_, score)| *score)
+            })
+        };
+        let (lowest, highest) = (of(true).fold(f64::MAX, f64::min), of(false).fold(f64::MIN, f64::max));
+        assert!(lowest > highest, "{lowest} is kept and {highest} is not");
+    }
+
+    #[test]
+    fn units_of_equal_score_are_taken_from_all_layers_evenly() {
+        let cost = cost(CostMeasure::Dimensions, NasSpace::neurons());
+        let equal: Vec<Vec<f64>> = cost.groups().iter().map(|group| vec![5.0; group.units()]).collect();
+        for kept in choose(&cost, &equal, 0.5).unwrap() {
+            assert_eq!(kept.iter().filter(|kept| **kept).count(), 48);
+        }
+    }
+
+    #[test]
+    fn targets_that_cannot_be_are_refused_with_the_range() {
+        let space = NasSpace { minimum: Minimum { heads: 2, ..Minimum::default() }, ..NasSpace::heads() };
+        let cost = cost(CostMeasure::Dimensions, space);
+        let scores = scores(&cost, 4);
+        for target in [0.0, -0.5, 1.1, f64::NAN] {
+            assert!(matches!(choose(&cost, &scores, target), Err(Error::Setting { field: "target", .. })), "{target}");
+        }
+        let error = choose(&cost, &scores, 0.4).unwrap_err();
+        assert!(matches!(error, Error::ArchitectureTarget { least, most: 1.0, .. } if least == 0.5), "{error}");
+        assert_eq!(
+            error.to_string(),
+            "a target of 0.4 cannot be reached: with the minimum sizes, costs are 0.5000 to 1.0000 of the whole"
+        );
+    }
+
+    #[test]
+    fn the_minimum_is_added_to_a_threshold_s_choice() {
+        let space = NasSpace { minimum: Minimum { heads: 2, ..Minimum::default() }, ..NasSpace::heads() };
+        let cost = cost(CostMeasure::Dimensions, space);
+        let scores = vec![vec![0.1, 0.9, 0.5, 0.2]; 3];
+        let one = vec![false, false, false, true];
+        let kept = with_minimum(cost.groups(), &scores, vec![one, vec![false; 4], vec![true; 4]]);
+        assert_eq!(kept, [vec![false, true, false, true], vec![false, true, true, false], vec![true; 4]]);
+    }
+}

@@ -1,0 +1,185 @@
+//! The cost term of the objective: what drives the cost to its target.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// How the cost E of the gates, a share of the whole, is brought to a target R.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Control {
+    /// No cost term: the task decides, and the target when units are chosen.
+    Free,
+    /// λ·ln E where F > (1 + t)·R, −λ·ln E where F < (1 − t)·R, and 0 between, for the cost F of the architecture that the
+    /// thresholds give now (TAS, equations 7 and 8; report, equations 3 and 4).
+    Tas {
+        /// λ, at least 0.
+        weight: f64,
+        /// t, in [0, 1).
+        tolerance: f64,
+    },
+    /// μ·(E − R) + ρ/2·(E − R)², with μ ← μ + η·(E − R) after each step: an augmented Lagrangian of the constraint E = R, as
+    /// Wang, Wohlwend and Lei (2020) prune with. The multiplier grows until the target holds, where a fixed weight runs to
+    /// all units or none.
+    Lagrangian {
+        /// η, at least 0.
+        rate: f64,
+        /// ρ, at least 0.
+        penalty: f64,
+        /// The share of the training over which R falls from 1 to the target, in [0, 1].
+        warm_up: f64,
+    },
+}
+
+impl Control {
+    /// The report's. λ and t are ours: it prints neither.
+    pub fn tas() -> Self {
+        Self::Tas { weight: 1.0, tolerance: 0.05 }
+    }
+
+    /// Ours: with it, E is within some thousandths of the target at the end.
+    pub fn lagrangian() -> Self {
+        Self::Lagrangian { rate: 0.1, penalty: 2.0, warm_up: 0.5 }
+    }
+
+    /// Whether the settings are in their range.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for the first that is not.
+    pub fn check(&self) -> Result<()> {
+        let not_negative = |field, value: f64| match value >= 0.0 && value.is_finite() {
+            true => Ok(()),
+            false => Err(Error::setting(field, "a finite number, at least 0", value)),
+        };
+        match *self {
+            Self::Free => Ok(()),
+            Self::Tas { weight, tolerance } => {
+                not_negative("tas.weight", weight)?;
+                match (0.0..1.0).contains(&tolerance) {
+                    true => Ok(()),
+                    false => Err(Error::setting("tas.tolerance", "at least 0 and below 1", tolerance)),
+                }
+            }
+            Self::Lagrangian { rate, penalty, warm_up } => {
+                not_negative("lagrangian.rate", rate)?;
+                not_negative("lagrangian.penalty", penalty)?;
+                match (0.0..=1.0).contains(&warm_up) {
+                    true => Ok(()),
+                    false => Err(Error::setting("lagrangian.warm_up", "0 to 1", warm_up)),
+                }
+            }
+        }
+    }
+
+    /// The target when a share of the training is done.
+    pub fn target(&self, target: f64, share: f64) -> f64 {
+        match *self {
+            Self::Lagrangian { warm_up, .. } if share < warm_up => 1.0 - (1.0 - target) * share / warm_up,
+            _ => target,
+        }
+    }
+
+    /// The term and its derivative with respect to E, for expected cost E, cost F of the chosen architecture, target R, and
+    /// multiplier μ.
+    pub fn term(&self, expected: f64, chosen: f64, target: f64, multiplier: f64) -> (f64, f64) {
+        match *self {
+            Self::Free => (0.0, 0.0),
+            Self::Tas { weight, tolerance } => {
+                let expected = expected.max(f64::MIN_POSITIVE);
+                if chosen > (1.0 + tolerance) * target {
+                    (weight * expected.ln(), weight / expected)
+                } else if chosen < (1.0 - tolerance) * target {
+                    (-weight * expected.ln(), -weight / expected)
+                } else {
+                    (0.0, 0.0)
+                }
+            }
+            Self::Lagrangian { penalty, .. } => {
+                let over = expected - target;
+                (multiplier * over + penalty / 2.0 * over * over, multiplier + penalty * over)
+            }
+        }
+    }
+
+    /// The multiplier after a step.
+    pub fn adapted(&self, expected: f64, target: f64, multiplier: f64) -> f64 {
+        match *self {
+            Self::Lagrangian { rate, .. } => multiplier + rate * (expected - target),
+            _ => multiplier,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use approx::assert_relative_eq;
+
+    use super::*;
+
+    #[test]
+    fn the_cost_term_of_tas_is_its_three_cases() {
+        let tas = Control::Tas { weight: 2.0, tolerance: 0.1 };
+        // 0.5·1.1 = .55, 0.5·.9 = .45.
+        assert_eq!(tas.term(0.8, 0.56, 0.5, 0.0), (2.0 * 0.8_f64.ln(), 2.5));
+        assert_eq!(tas.term(0.8, 0.54, 0.5, 0.0), (0.0, 0.0));
+        assert_eq!(tas.term(0.8, 0.46, 0.5, 0.0), (0.0, 0.0));
+        assert_eq!(tas.term(0.8, 0.44, 0.5, 0.0), (-2.0 * 0.8_f64.ln(), -2.5));
+    }
+
+    #[test]
+    fn slopes_are_those_of_the_terms() {
+        let lagrangian = Control::Lagrangian { rate: 0.1, penalty: 3.0, warm_up: 0.0 };
+        for control in [Control::tas(), lagrangian, Control::Free] {
+            for expected in [0.3, 0.9] {
+                let at = |e: f64| control.term(e, 0.9, 0.5, 0.7).0;
+                let slope = (at(expected + 1e-6) - at(expected - 1e-6)) / 2e-6;
+                assert_relative_eq!(
+                    control.term(expected, 0.9, 0.5, 0.7).1,
+                    slope,
+                    epsilon = 1e-8,
+                    max_relative = 1e-7
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_target_falls_from_one_and_stays() {
+        let control = Control::Lagrangian { rate: 0.1, penalty: 3.0, warm_up: 0.5 };
+        assert_eq!([0.0, 0.25, 0.5, 1.0].map(|share| control.target(0.4, share)), [1.0, 0.7, 0.4, 0.4]);
+        assert_eq!(Control::tas().target(0.4, 0.0), 0.4);
+    }
+
+    #[test]
+    fn a_multiplier_finds_the_weight_at_which_the_target_holds() {
+        // min Σ wᵢ(1 − zᵢ)²/2 + term: at E = mean z = R the price of a unit is w_i(1 − z_i) for each, so that for
+        // w = (1, 2, 4) and R = .5 the price is 1.5/(1 + 1/2 + 1/4) = 6/7, for the mean three times that.
+        let (weights, control, target) =
+            ([1.0, 2.0, 4.0], Control::Lagrangian { rate: 0.2, penalty: 1.0, warm_up: 0.0 }, 0.5);
+        let (mut z, mut multiplier) = ([1.0_f64; 3], 0.0);
+        for _ in 0..4000 {
+            let expected = z.iter().sum::<f64>() / 3.0;
+            let (_, slope) = control.term(expected, expected, target, multiplier);
+            for (z, weight) in z.iter_mut().zip(weights) {
+                *z -= 0.05 * (-weight * (1.0 - *z) + slope / 3.0);
+            }
+            multiplier = control.adapted(expected, target, multiplier);
+        }
+        assert_relative_eq!(z.iter().sum::<f64>() / 3.0, target, epsilon = 1e-6);
+        assert_relative_eq!(multiplier, 3.0 * 6.0 / 7.0, epsilon = 1e-5);
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused() {
+        for (control, field) in [
+            (Control::Tas { weight: -1.0, tolerance: 0.1 }, "tas.weight"),
+            (Control::Tas { weight: 1.0, tolerance: 1.0 }, "tas.tolerance"),
+            (Control::Lagrangian { rate: f64::NAN, penalty: 1.0, warm_up: 0.1 }, "lagrangian.rate"),
+            (Control::Lagrangian { rate: 1.0, penalty: -1.0, warm_up: 0.1 }, "lagrangian.penalty"),
+            (Control::Lagrangian { rate: 1.0, penalty: 1.0, warm_up: 1.1 }, "lagrangian.warm_up"),
+        ] {
+            let error = control.check().unwrap_err();
+            assert!(matches!(&error, Error::Setting { field: found, .. } if *found == field), "{error}");
+        }
+    }
+}

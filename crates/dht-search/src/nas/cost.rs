@@ -1,0 +1,278 @@
+//! What an architecture costs, exactly, and what gates cost in expectation.
+
+use dht_transformer::flops::{BlockShape, Load};
+use serde::{Deserialize, Serialize};
+
+use super::space::{Group, Part};
+use crate::error::{Error, Result};
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CostMeasure {
+    /// The units of the searched parts: the report's tables.
+    Dimensions,
+    /// FLOPs of the whole model for a text of so many tokens.
+    Flops {
+        /// Its length.
+        tokens: usize,
+    },
+    /// Parameters of all layers.
+    Parameters,
+}
+
+/// The cost of an encoder whose units are gated, as a share of the whole encoder's.
+///
+/// For gates p in [0, 1], with e = Σ p over the inputs, a_h = Σ p over the dimensions of head h and g_h the gate on it, a layer
+/// costs
+///
+/// ```text
+/// C = x·((e_q + e_k)·A + e_v·B) + α·A + β·B + φ·f + κ      A = Σ g_h·a_h,  B = Σ g_h·b_h,  f = Σ p over the neurons
+/// FLOPs:      x = 2T   α = 2Σℓ²   β = 2Σℓ² + 2T·d   φ = 4T·d      κ = 0
+/// parameters: x = 1    α = 2      β = 1 + d         φ = 2d + 1    κ = 6d
+/// ```
+///
+/// At gates of 0 and 1 that is [`LayerSizes`](dht_transformer::flops::LayerSizes) to the last operation. C is linear in each
+/// gate, so that C(p) is the expected cost E_cost of units that are kept independently with probabilities p.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NasCost {
+    measure: CostMeasure,
+    shape: BlockShape,
+    layers: usize,
+    groups: Vec<Group>,
+    /// What all architectures cost beside their layers.
+    fixed: f64,
+}
+
+/// The gates of a layer, 1 where nothing is searched.
+struct LayerGates {
+    gates: [Vec<f64>; 7],
+}
+
+struct Coefficients {
+    product: f64,
+    compared: f64,
+    value: f64,
+    neuron: f64,
+    constant: f64,
+}
+
+fn at(part: Part) -> usize {
+    Part::ALL.iter().position(|other| *other == part).unwrap_or(0)
+}
+
+impl NasCost {
+    /// The cost of the groups' encoder. `fixed`: what comes beside the layers, in the measure's unit; a classifier's FLOPs.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for texts without tokens.
+    pub fn new(measure: CostMeasure, shape: BlockShape, layers: usize, groups: Vec<Group>, fixed: f64) -> Result<Self> {
+        if measure == (CostMeasure::Flops { tokens: 0 }) {
+            return Err(Error::setting("measure.tokens", "at least 1", 0));
+        }
+        Ok(Self { measure, shape, layers, groups, fixed })
+    }
+
+    /// The groups of units.
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
+    }
+
+    pub(super) fn shape(&self) -> BlockShape {
+        self.shape
+    }
+
+    pub(super) fn layers(&self) -> usize {
+        self.layers
+    }
+
+    fn coefficients(&self) -> Coefficients {
+        let d = self.shape.hidden as f64;
+        match self.measure {
+            CostMeasure::Flops { tokens } => {
+                let Load { tokens, pairs, .. } = Load::of_text(tokens);
+                let (rows, pairs) = (2.0 * tokens as f64, 2.0 * pairs as f64);
+                Coefficients {
+                    product: rows,
+                    compared: pairs,
+                    value: pairs + rows * d,
+                    neuron: 2.0 * rows * d,
+                    constant: 0.0,
+                }
+            }
+            _ => Coefficients { product: 1.0, compared: 2.0, value: 1.0 + d, neuron: 2.0 * d + 1.0, constant: 6.0 * d },
+        }
+    }
+
+    /// The share of the whole encoder's cost at these gates, one list for each group, and its derivative with respect to each.
+    pub fn share(&self, gates: &[Vec<f64>]) -> (f64, Vec<Vec<f64>>) {
+        if self.measure == CostMeasure::Dimensions {
+            let units: usize = self.groups.iter().map(|group| group.units() * group.layers.len()).sum();
+            let weight = |group: &Group| group.layers.len() as f64 / units as f64;
+            let sum = self.groups.iter().zip(gates).map(|(group, p)| weight(group) * p.iter().sum::<f64>()).sum();
+            return (sum, self.groups.iter().map(|group| vec![weight(group); group.units()]).collect());
+        }
+        let ones: Vec<Vec<f64>> = self.groups.iter().map(|group| vec![1.0; group.units()]).collect();
+        let whole = self.cost(&ones).0;
+        let (cost, mut slopes) = self.cost(gates);
+        slopes.iter_mut().flatten().for_each(|slope| *slope /= whole);
+        (cost / whole, slopes)
+    }
+
+    fn cost(&self, gates: &[Vec<f64>]) -> (f64, Vec<Vec<f64>>) {
+        let (with, dim) = (self.coefficients(), self.shape.head_dim.max(1));
+        let mut slopes: Vec<Vec<f64>> = self.groups.iter().map(|group| vec![0.0; group.units()]).collect();
+        let mut total = self.fixed;
+        for layer in 0..self.layers {
+            let layer_gates = self.of_layer(layer, gates);
+            let part = |part: Part| &layer_gates.gates[at(part)];
+            let sum = |of: Part| part(of).iter().sum::<f64>();
+            let by_head = |of: Part| part(of).chunks(dim).map(|head| head.iter().sum()).collect::<Vec<f64>>();
+            let (queries, keys, values) = (sum(Part::QueryInputs), sum(Part::KeyInputs), sum(Part::ValueInputs));
+            let (compared, valued) = (by_head(Part::QueryKeyOutputs), by_head(Part::ValueOutputs));
+            let heads = part(Part::Heads);
+            let weighed = |widths: &[f64]| heads.iter().zip(widths).map(|(gate, width)| gate * width).sum::<f64>();
+            let (a, b) = (weighed(&compared), weighed(&valued));
+            let neurons = sum(Part::Neurons);
+            total += with.product * ((queries + keys) * a + values * b);
+            total += with.compared * a + with.value * b + with.neuron * neurons + with.constant;
+            let of_a = with.product * (queries + keys) + with.compared;
+            let of_b = with.product * values + with.value;
+            for (group, slopes) in
+                self.groups.iter().zip(&mut slopes).filter(|(group, _)| group.layers.contains(&layer))
+            {
+                for (unit, slope) in slopes.iter_mut().enumerate() {
+                    *slope += match group.part {
+                        Part::QueryInputs | Part::KeyInputs => with.product * a,
+                        Part::ValueInputs => with.product * b,
+                        Part::QueryKeyOutputs => heads[unit / dim] * of_a,
+                        Part::ValueOutputs => heads[unit / dim] * of_b,
+                        Part::Heads => compared[unit] * of_a + valued[unit] * of_b,
+                        Part::Neurons => with.neuron,
+                    };
+                }
+            }
+        }
+        (total, slopes)
+    }
+
+    fn of_layer(&self, layer: usize, gates: &[Vec<f64>]) -> LayerGates {
+        let whole = |part: Part| {
+            let (blocks, width) = part.size(self.shape);
+            vec![1.0; blocks * width]
+        };
+        let mut of_layer = LayerGates { gates: Part::ALL.map(whole) };
+        for (group, gates) in self.groups.iter().zip(gates).filter(|(group, _)| group.layers.contains(&layer)) {
+            of_layer.gates[at(group.part)].clone_from(gates);
+        }
+        of_layer
+    }
+}
+
+/// Gates of 0 and 1.
+pub(super) fn hard(kept: &[Vec<bool>]) -> Vec<Vec<f64>> {
+    kept.iter().map(|group| group.iter().map(|kept| f64::from(u8::from(*kept))).collect()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use approx::assert_relative_eq;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::nas::architecture::Architecture;
+    use crate::nas::space::NasSpace;
+
+    const SHAPE: BlockShape = BlockShape { hidden: 4, heads: 2, head_dim: 2, ffn: 3 };
+    const MEASURES: [CostMeasure; 3] =
+        [CostMeasure::Dimensions, CostMeasure::Flops { tokens: 5 }, CostMeasure::Parameters];
+
+    fn cost(measure: CostMeasure, space: NasSpace) -> NasCost {
+        NasCost::new(measure, SHAPE, 2, space.groups(SHAPE, 2).unwrap(), 17.0).unwrap()
+    }
+
+    fn draw(cost: &NasCost, rng: &mut ChaCha8Rng, mut number: impl FnMut(&mut ChaCha8Rng) -> f64) -> Vec<Vec<f64>> {
+        cost.groups().iter().map(|group| (0..group.units()).map(|_| number(rng)).collect()).collect()
+    }
+
+    #[test]
+    fn hard_gates_cost_what_the_architecture_costs() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        for tied in [false, true] {
+            for measure in MEASURES {
+                let cost = cost(measure, NasSpace { tied, ..NasSpace::default() });
+                let kept: Vec<Vec<bool>> = cost
+                    .groups()
+                    .iter()
+                    .map(|group| (0..group.units()).map(|_| rng.random_bool(0.6)).collect())
+                    .collect();
+                let architecture = Architecture::of_groups(SHAPE, 2, cost.groups(), &kept);
+                let of = |architecture: &Architecture| match measure {
+                    CostMeasure::Dimensions => Part::ALL
+                        .iter()
+                        .flat_map(|part| (0..2).map(|layer| architecture.kept(layer, *part).len()))
+                        .sum::<usize>() as f64,
+                    CostMeasure::Flops { tokens } => {
+                        let layer = |layer| architecture.sizes(layer).forward(Load::of_text(tokens)).total().as_f64();
+                        17.0 + (0..2).map(layer).sum::<f64>()
+                    }
+                    CostMeasure::Parameters => {
+                        17.0 + (0..2).map(|layer| architecture.sizes(layer).parameters() as f64).sum::<f64>()
+                    }
+                };
+                let expected = of(&architecture) / of(&Architecture::whole(SHAPE, 2));
+                assert_relative_eq!(cost.share(&hard(&kept)).0, expected, max_relative = 1e-14);
+                assert!(expected < 0.9);
+            }
+        }
+    }
+
+    #[test]
+    fn derivatives_equal_differences() {
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        for measure in MEASURES {
+            let cost = cost(measure, NasSpace::default());
+            let gates = draw(&cost, &mut rng, |rng| rng.random_range(0.1..1.0));
+            let (_, slopes) = cost.share(&gates);
+            for (group, units) in gates.iter().enumerate() {
+                for unit in 0..units.len() {
+                    // Linear in each gate: a difference over any distance is the derivative.
+                    let at = |value: f64| {
+                        let mut gates = gates.clone();
+                        gates[group][unit] = value;
+                        cost.share(&gates).0
+                    };
+                    assert_relative_eq!(slopes[group][unit], at(1.0) - at(0.0), epsilon = 1e-13, max_relative = 1e-9);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_cost_at_probabilities_is_the_mean_over_all_architectures() {
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        for measure in MEASURES {
+            // 2 · (2 heads + 2 · 4 outputs of one layer) are too many; one layer with heads and outputs has 2¹⁰ architectures.
+            let space = NasSpace { outputs: true, heads: true, ..NasSpace::NONE };
+            let cost = NasCost::new(measure, SHAPE, 1, space.groups(SHAPE, 1).unwrap(), 17.0).unwrap();
+            let p = draw(&cost, &mut rng, |rng| rng.random_range(0.0..1.0));
+            let flat: Vec<f64> = p.iter().flatten().copied().collect();
+            let mut mean = 0.0;
+            for bits in 0..1_u32 << flat.len() {
+                let on = |unit: usize| bits >> unit & 1 == 1;
+                let weight: f64 =
+                    flat.iter().enumerate().map(|(unit, p)| if on(unit) { *p } else { 1.0 - p }).product();
+                let mut unit = 0..;
+                let gates: Vec<Vec<f64>> = p
+                    .iter()
+                    .map(|group| {
+                        group.iter().zip(unit.by_ref()).map(|(_, unit)| f64::from(u8::from(on(unit)))).collect()
+                    })
+                    .collect();
+                mean += weight * cost.share(&gates).0;
+            }
+            assert_relative_eq!(cost.share(&p).0, mean, max_relative = 1e-12);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Gumbel-softmax over two classes, kept and dropped.
+
+use candle_core::Tensor;
+use dht_transformer::model::Gate;
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use super::{Relaxation, annealed, finite, logistic, positive, shaped, sigmoid_of, sigmoid_tensor};
+use crate::error::Result;
+use crate::nas::space::Group;
+
+/// y = exp((ln π₁ + g₁)/τ) / Σᵢ exp((ln πᵢ + gᵢ)/τ) with π₁ = σ(α), π₀ = 1 − σ(α) and gᵢ ~ Gumbel(0, 1) (Jang et al. 2017,
+/// equation 2), which is σ((α + g₁ − g₀)/τ). The unit is kept where y > ½; the gradient is y's: z = y + (1[y > ½] − y).detach().
+/// τ falls by one factor over the training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GumbelSoftmax {
+    /// α at the beginning.
+    pub start: f64,
+    /// τ at the beginning; above 0.
+    pub first_temperature: f64,
+    /// τ at the end; above 0.
+    pub last_temperature: f64,
+}
+
+impl Default for GumbelSoftmax {
+    /// Kept with probability .88 at first; τ from 1 to .2. The numbers are ours.
+    fn default() -> Self {
+        Self { start: 2.0, first_temperature: 1.0, last_temperature: 0.2 }
+    }
+}
+
+impl GumbelSoftmax {
+    pub(super) fn check(&self) -> Result<()> {
+        finite("gumbel_softmax.start", self.start)?;
+        positive("gumbel_softmax.first_temperature", self.first_temperature)?;
+        positive("gumbel_softmax.last_temperature", self.last_temperature)
+    }
+}
+
+impl Relaxation for GumbelSoftmax {
+    fn start(&self, group: &Group, _: &mut dyn Rng) -> Vec<f32> {
+        vec![self.start as f32; group.units()]
+    }
+
+    fn sample(&self, alpha: &Tensor, group: &Group, share: f64, rng: &mut dyn Rng) -> Result<Gate> {
+        let temperature = annealed(self.first_temperature, self.last_temperature, share);
+        let soft = sigmoid_tensor(&((alpha + logistic(alpha, rng)?)? / temperature)?)?;
+        let hard = soft.gt(0.5)?.to_dtype(soft.dtype())?;
+        shaped(&(&soft + (hard - &soft)?.detach())?, group)
+    }
+
+    fn open(&self, alpha: &Tensor, _: &Group) -> Result<Tensor> {
+        sigmoid_tensor(alpha)
+    }
+
+    fn score(&self, alpha: &[f32], _: &Group) -> Vec<f64> {
+        alpha.iter().map(|alpha| f64::from(*alpha)).collect()
+    }
+
+    /// Those that are more likely kept than not.
+    fn kept(&self, alpha: &[f32], _: &Group) -> Vec<bool> {
+        alpha.iter().map(|alpha| sigmoid_of(f64::from(*alpha)) > 0.5).collect()
+    }
+
+    fn value(&self, alpha: &[f32], _: &Group) -> Vec<f64> {
+        vec![1.0; alpha.len()]
+    }
+}

@@ -1,0 +1,83 @@
+//! Hard-concrete gates: 0 or 1 with positive probability, and differentiable between.
+
+use candle_core::Tensor;
+use dht_transformer::model::Gate;
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use super::{Relaxation, finite, logistic, positive, shaped, sigmoid_of, sigmoid_tensor};
+use crate::error::{Error, Result};
+use crate::nas::space::Group;
+
+/// s = σ((ln u − ln(1 − u) + α)/β), z = min(1, max(0, s·(ζ − γ) + γ)) for u uniform in (0, 1) (Louizos, Welling and Kingma
+/// 2018, equations 10 and 11). P(z > 0) = σ(α − β·ln(−γ/ζ)) is what the cost counts (equation 12); without noise the gate is
+/// min(1, max(0, σ(α)·(ζ − γ) + γ)) (equation 13).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HardConcrete {
+    /// α at the beginning.
+    pub start: f64,
+    /// β, above 0.
+    pub temperature: f64,
+    /// γ, below 0.
+    pub low: f64,
+    /// ζ, above 1.
+    pub high: f64,
+}
+
+impl Default for HardConcrete {
+    /// The paper's β = 2/3, γ = −.1, ζ = 1.1; the start is ours: P(z > 0) = .97.
+    fn default() -> Self {
+        Self { start: 2.0, temperature: 2.0 / 3.0, low: -0.1, high: 1.1 }
+    }
+}
+
+impl HardConcrete {
+    pub(super) fn check(&self) -> Result<()> {
+        finite("hard_concrete.start", self.start)?;
+        positive("hard_concrete.temperature", self.temperature)?;
+        if !(self.low < 0.0 && self.low.is_finite()) {
+            return Err(Error::setting("hard_concrete.low", "below 0", self.low));
+        }
+        if !(self.high > 1.0 && self.high.is_finite()) {
+            return Err(Error::setting("hard_concrete.high", "above 1", self.high));
+        }
+        Ok(())
+    }
+
+    /// β·ln(−γ/ζ).
+    fn shift(&self) -> f64 {
+        self.temperature * (-self.low / self.high).ln()
+    }
+}
+
+impl Relaxation for HardConcrete {
+    fn start(&self, group: &Group, _: &mut dyn Rng) -> Vec<f32> {
+        vec![self.start as f32; group.units()]
+    }
+
+    fn sample(&self, alpha: &Tensor, group: &Group, _: f64, rng: &mut dyn Rng) -> Result<Gate> {
+        let s = sigmoid_tensor(&((alpha + logistic(alpha, rng)?)? / self.temperature)?)?;
+        let stretched = ((s * (self.high - self.low))? + self.low)?;
+        // min(1, x) = 1 − max(0, 1 − x).
+        shaped(&(1.0 - (1.0 - stretched.relu()?)?.relu()?)?, group)
+    }
+
+    fn open(&self, alpha: &Tensor, _: &Group) -> Result<Tensor> {
+        sigmoid_tensor(&(alpha - self.shift())?)
+    }
+
+    fn score(&self, alpha: &[f32], _: &Group) -> Vec<f64> {
+        alpha.iter().map(|alpha| f64::from(*alpha)).collect()
+    }
+
+    /// Those whose gate without noise is above 0.
+    fn kept(&self, alpha: &[f32], group: &Group) -> Vec<bool> {
+        self.value(alpha, group).into_iter().map(|value| value > 0.0).collect()
+    }
+
+    fn value(&self, alpha: &[f32], _: &Group) -> Vec<f64> {
+        let gate = |alpha: &f32| (sigmoid_of(f64::from(*alpha)) * (self.high - self.low) + self.low).clamp(0.0, 1.0);
+        alpha.iter().map(gate).collect()
+    }
+}

@@ -1,0 +1,261 @@
+//! The state of a search, and what it has found.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use candle_core::Tensor;
+use dht_transformer::flops::Load;
+use dht_transformer::model::LayerGates;
+use dht_transformer::tensors::{Hidden, Parameter, ParameterId};
+use dht_transformer::train::optim::{Multipliers, ParameterGroups};
+use dht_transformer::{ForwardContext, PackedBatch, Task, TextClassifier};
+use rand::Rng;
+
+use super::architecture::Architecture;
+use super::choose::{choose, with_minimum};
+use super::cost::{CostMeasure, NasCost, hard};
+use super::extract::{extract_folded, layer_gates};
+use super::loss::{LabelLoss, TaskLoss};
+use super::relaxation::Relaxation;
+use super::settings::{NasSettings, Selection};
+use super::space::Part;
+use crate::error::{Error, Result};
+
+/// What a step trains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trained {
+    Both,
+    Weights,
+    Gates,
+}
+
+/// Trains a classifier through gates, and the gates with it:
+///
+/// ```text
+/// L(w, α) = task(w, z(α)) + cost term of E(α)          E: the expected share of the whole cost, at the gates' degrees
+/// ```
+///
+/// α are parameters of the classifier's encoder, `nas.…`, so that the one training loop trains, saves and resumes them; give it
+/// [`parameter_groups`](Self::parameter_groups), by which α have a learning rate of their own. The score is the macro F1 of the
+/// architecture that would be chosen now, and no epoch counts as the best before the target has stopped falling.
+///
+/// With [`Update::Alternating`], a batch makes two steps: one on its texts of the first half, weights alone, and one on those
+/// of the second, gates alone. Gradients cannot be accumulated then.
+#[derive(Debug)]
+pub struct ArchitectureSearch {
+    pub(super) model: TextClassifier,
+    pub(super) settings: NasSettings,
+    pub(super) cost: NasCost,
+    pub(super) relaxations: Vec<Box<dyn Relaxation>>,
+    pub(super) alphas: Vec<Parameter>,
+    pub(super) loss: Box<dyn TaskLoss>,
+    /// μ.
+    pub(super) multiplier: f64,
+    /// Whether the target is what it will be at the end.
+    pub(super) settled: bool,
+    /// The rows that train gates, where halves are trained in turns.
+    pub(super) second_half: BTreeSet<u64>,
+    pub(super) pending: VecDeque<(PackedBatch, Trained)>,
+    /// What was frozen for a step on gates.
+    pub(super) frozen: Vec<ParameterId>,
+    pub(super) last_step: Option<u64>,
+}
+
+/// What a search found.
+#[derive(Debug)]
+pub struct Found {
+    /// What stays.
+    pub architecture: Architecture,
+    /// Its share of the whole cost, by the search's measure.
+    pub reached: f64,
+    /// The gates of kept units, 0 for the others.
+    pub gates: Vec<LayerGates>,
+}
+
+impl ArchitectureSearch {
+    /// The search of an architecture for a classifier's task, on its labels.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for settings out of range, or a model that is no classifier of classes;
+    /// [`Error::ArchitectureTarget`] for a target that the minimum sizes do not reach; as
+    /// [`Encoder::add_parameter`](dht_transformer::Encoder::add_parameter) for an encoder that is being searched.
+    pub fn new<R: Rng>(model: TextClassifier, settings: NasSettings, rng: &mut R) -> Result<Self> {
+        Self::with_loss(model, settings, Box::new(LabelLoss), rng)
+    }
+
+    /// As [`new`](Self::new), by another loss.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_loss<R: Rng>(
+        mut model: TextClassifier,
+        settings: NasSettings,
+        loss: Box<dyn TaskLoss>,
+        rng: &mut R,
+    ) -> Result<Self> {
+        settings.check()?;
+        if model.task() != Task::Class {
+            return Err(Error::setting("model", "a classifier of classes", format!("one for {:?}", model.task())));
+        }
+        let (shape, layers) = (model.encoder().block_shape(), model.encoder().layers());
+        if let Some(layer) = (0..layers).find(|layer| model.encoder().width(*layer) != shape.full()) {
+            return Err(Error::setting(
+                "model",
+                "whole layers",
+                format!("layer {layer}, of which parts are taken out"),
+            ));
+        }
+        let fixed = match settings.measure {
+            CostMeasure::Flops { .. } => model.classifier().shape().forward(Load::of_text(1).samples).total().as_f64(),
+            _ => 0.0,
+        };
+        let groups = settings.space.groups(shape, layers)?;
+        let cost = NasCost::new(settings.measure, shape, layers, groups, fixed)?;
+        let equal: Vec<Vec<f64>> = cost.groups().iter().map(|group| vec![0.0; group.units()]).collect();
+        choose(&cost, &equal, settings.target)?;
+        let relaxation = |part: Part| match part {
+            Part::Heads => settings.head_relaxation.build(),
+            _ => settings.relaxation.build(),
+        };
+        let relaxations: Vec<_> = cost.groups().iter().map(|group| relaxation(group.part)).collect::<Result<_>>()?;
+        let mut alphas = Vec::new();
+        for (group, relaxation) in cost.groups().iter().zip(&relaxations) {
+            let start = relaxation.start(group, rng);
+            let start = Tensor::new(&start[..], model.encoder().parameters().device())?;
+            alphas.push(model.add_parameter(group.name(), &start)?);
+        }
+        Ok(Self {
+            model,
+            settings,
+            cost,
+            relaxations,
+            alphas,
+            loss,
+            multiplier: 0.0,
+            settled: false,
+            second_half: BTreeSet::new(),
+            pending: VecDeque::new(),
+            frozen: Vec::new(),
+            last_step: None,
+        })
+    }
+
+    /// The classifier whose weights are trained.
+    pub fn model(&self) -> &TextClassifier {
+        &self.model
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &NasSettings {
+        &self.settings
+    }
+
+    /// How costs are counted.
+    pub fn cost(&self) -> &NasCost {
+        &self.cost
+    }
+
+    /// The multiplier μ of [`Control::Lagrangian`](super::Control::Lagrangian).
+    pub fn multiplier(&self) -> f64 {
+        self.multiplier
+    }
+
+    /// The groups for a training whose peak learning rate this is: the standard ones, and α without decay at the
+    /// [`gate_rate`](NasSettings::gate_rate).
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a rate that is not above 0.
+    pub fn parameter_groups(&self, learning_rate: f64) -> Result<ParameterGroups> {
+        if !(learning_rate > 0.0 && learning_rate.is_finite()) {
+            return Err(Error::setting("learning_rate", "a finite number above 0", learning_rate));
+        }
+        let standard = ParameterGroups::standard(self.model.encoder().parameters());
+        let rate = self.settings.gate_rate / learning_rate;
+        Ok(ParameterGroups::by_name(self.model.encoder().parameters(), |name| {
+            match self.model.encoder().parameters().id(name) {
+                Ok(_) if name.starts_with("nas.") => Multipliers { decay: 0.0, rate },
+                Ok(id) => standard.get(id),
+                Err(_) => Multipliers::ONE,
+            }
+        }))
+    }
+
+    pub(super) fn alphas(&self) -> Result<Vec<Vec<f32>>> {
+        Ok(self.alphas.iter().map(|alpha| alpha.var().to_vec1()).collect::<candle_core::Result<_>>()?)
+    }
+
+    /// A number for each unit of each group.
+    fn of_groups<T>(&self, alphas: &[Vec<f32>], of: impl Fn(&dyn Relaxation, &[f32], usize) -> T) -> Vec<T> {
+        let groups = self.relaxations.iter().zip(alphas).enumerate();
+        groups.map(|(group, (relaxation, alpha))| of(&**relaxation, alpha, group)).collect()
+    }
+
+    /// What each unit is ranked by, in the order of the cost's groups.
+    ///
+    /// # Errors
+    /// What candle reports.
+    pub fn scores(&self) -> Result<Vec<Vec<f64>>> {
+        let groups = self.cost.groups();
+        Ok(self.of_groups(&self.alphas()?, |relaxation, alpha, group| relaxation.score(alpha, &groups[group])))
+    }
+
+    pub(super) fn thresholded(&self, alphas: &[Vec<f32>]) -> Vec<Vec<bool>> {
+        let groups = self.cost.groups();
+        let scores = self.of_groups(alphas, |relaxation, alpha, group| relaxation.score(alpha, &groups[group]));
+        let kept = self.of_groups(alphas, |relaxation, alpha, group| relaxation.kept(alpha, &groups[group]));
+        with_minimum(groups, &scores, kept)
+    }
+
+    /// The architecture that the gates give now.
+    ///
+    /// # Errors
+    /// What candle reports.
+    pub fn found(&self) -> Result<Found> {
+        let (alphas, groups) = (self.alphas()?, self.cost.groups());
+        let kept = match self.settings.selection {
+            Selection::Threshold => self.thresholded(&alphas),
+            Selection::Target => choose(&self.cost, &self.scores()?, self.settings.target)?,
+        };
+        let mut values = self.of_groups(&alphas, |relaxation, alpha, group| relaxation.value(alpha, &groups[group]));
+        for (value, kept) in values.iter_mut().flatten().zip(kept.iter().flatten()) {
+            if !kept {
+                *value = 0.0;
+            }
+        }
+        let (shape, layers) = (self.cost.shape(), self.cost.layers());
+        Ok(Found {
+            architecture: Architecture::of_groups(shape, layers, groups, &kept),
+            reached: self.cost.share(&hard(&kept)).0,
+            gates: layer_gates(groups, layers, &values, self.model.encoder().parameters().device())?,
+        })
+    }
+
+    /// The found architecture as a model of its own, with the searched weights and the gates multiplied into them.
+    ///
+    /// # Errors
+    /// As [`extract_folded`].
+    pub fn extracted(&self) -> Result<TextClassifier> {
+        let found = self.found()?;
+        extract_folded(&self.model, &found.architecture, &found.gates)
+    }
+
+    /// (samples, classes) through gates.
+    pub(super) fn outputs(
+        &self,
+        batch: &PackedBatch,
+        gates: &[LayerGates],
+        ctx: &ForwardContext,
+    ) -> Result<(Hidden, Tensor)> {
+        let encoder = self.model.encoder();
+        let hidden = encoder.run_gated(0..encoder.layers(), &encoder.embed(batch, ctx)?, gates, ctx)?;
+        let logits = self.model.classifier().forward(&hidden, ctx)?;
+        Ok((hidden, logits))
+    }
+
+    /// The logits of the architecture that the gates give now, by gates of 0 and the kept units' values.
+    ///
+    /// # Errors
+    /// As [`Encoder::embed`](dht_transformer::Encoder::embed).
+    pub fn masked_logits(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor> {
+        Ok(self.outputs(batch, &self.found()?.gates, ctx)?.1)
+    }
+}

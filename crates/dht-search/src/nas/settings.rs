@@ -1,0 +1,121 @@
+//! The settings of a search.
+
+use serde::{Deserialize, Serialize};
+
+use super::choose::check_target;
+use super::control::Control;
+use super::cost::CostMeasure;
+use super::relaxation::{HardConcrete, RelaxationKind, Sigmoid, WeightedSoftmax};
+use super::space::NasSpace;
+use crate::error::{Error, Result};
+
+/// What is trained on which texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Update {
+    /// Weights and gates together on all texts: the report's algorithms.
+    #[default]
+    Joint,
+    /// Weights on one half of the texts, gates on the other, in turns: DARTS of first order (Liu, Simonyan and Yang 2019), and
+    /// TAS's split.
+    Alternating,
+}
+
+/// Which gates the cost is computed at. The gradient flows through the relaxation's own degrees in both cases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Count {
+    /// At the degrees, which are probabilities: the expected cost.
+    #[default]
+    Expected,
+    /// At 0 and 1, as the relaxation's threshold cuts now (straight-through): what is counted is what is taken out.
+    Thresholded,
+}
+
+/// How units are chosen at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Selection {
+    /// By the threshold at which the architecture's cost is closest to the target.
+    #[default]
+    Target,
+    /// By the relaxation's own threshold: the report's .01.
+    Threshold,
+}
+
+/// How an architecture is searched.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NasSettings {
+    /// What is searched.
+    pub space: NasSpace,
+    /// R, the share of the whole that the architecture is to cost, in (0, 1].
+    pub target: f64,
+    /// What cost is.
+    pub measure: CostMeasure,
+    /// The relaxation of dimensions and neurons.
+    pub relaxation: RelaxationKind,
+    /// That of heads.
+    pub head_relaxation: RelaxationKind,
+    /// What drives the cost to the target.
+    pub control: Control,
+    /// Which gates the cost is computed at.
+    pub count: Count,
+    /// What is trained on which texts.
+    pub update: Update,
+    /// How units are chosen at the end.
+    pub selection: Selection,
+    /// The learning rate of α at the top of the schedule: about how far Adam moves it in a step. Above 0.
+    pub gate_rate: f64,
+}
+
+impl Default for NasSettings {
+    /// All four spaces at half of their dimensions by hard-concrete gates under a Lagrangian.
+    fn default() -> Self {
+        Self {
+            space: NasSpace::default(),
+            target: 0.5,
+            measure: CostMeasure::Dimensions,
+            relaxation: RelaxationKind::HardConcrete(HardConcrete::default()),
+            head_relaxation: RelaxationKind::HardConcrete(HardConcrete::default()),
+            control: Control::lagrangian(),
+            count: Count::Expected,
+            update: Update::Joint,
+            selection: Selection::Target,
+            gate_rate: 0.05,
+        }
+    }
+}
+
+impl NasSettings {
+    /// The report's: σ(α) masks, cut at .01, softmax-weighted heads, and the cost term of TAS with a fixed weight. λ, t and the
+    /// rate are ours: it prints none of them.
+    pub fn report(space: NasSpace, target: f64) -> Self {
+        Self {
+            space,
+            target,
+            relaxation: RelaxationKind::Sigmoid(Sigmoid::default()),
+            head_relaxation: RelaxationKind::WeightedSoftmax(WeightedSoftmax::default()),
+            control: Control::tas(),
+            count: Count::Thresholded,
+            selection: Selection::Threshold,
+            gate_rate: 0.5,
+            ..Self::default()
+        }
+    }
+
+    /// Whether the settings are in their range.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for the first that is not.
+    pub fn check(&self) -> Result<()> {
+        check_target(self.target)?;
+        self.control.check()?;
+        self.relaxation.build()?;
+        self.head_relaxation.build()?;
+        match self.gate_rate > 0.0 && self.gate_rate.is_finite() {
+            true => Ok(()),
+            false => Err(Error::setting("gate_rate", "a finite number above 0", self.gate_rate)),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! The search as an objective of the one training loop.
+
+use std::collections::BTreeSet;
+
+use candle_core::{D, Tensor};
+use dht_transformer::data::EncodedDataset;
+use dht_transformer::error::SettingMismatch;
+use dht_transformer::model::Gate;
+use dht_transformer::tensors::{Parameter, ParameterId, Parameters};
+use dht_transformer::train::metrics::macro_f1;
+use dht_transformer::train::{Objective, Predict, Progress, StepLoss};
+use dht_transformer::{ForwardContext, PackedBatch};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
+
+use super::cost::hard;
+use super::extract::assigned;
+use super::search::{ArchitectureSearch, Trained};
+use super::settings::{Count, Update};
+use crate::error::{Error, Result};
+
+/// Streams of random numbers: of gates, by step, and of halves.
+const GATES: u64 = 0x6e61_7301_0000_0000;
+const HALVES: u64 = 0x6e61_7302_0000_0000;
+
+impl ArchitectureSearch {
+    fn thaw(&mut self) {
+        for id in std::mem::take(&mut self.frozen) {
+            self.model.encoder().parameters().set_frozen(id, false);
+        }
+    }
+
+    fn freeze_weights(&mut self) {
+        let gates: BTreeSet<ParameterId> = self.alphas.iter().map(Parameter::id).collect();
+        let parameters = self.model.encoder().parameters();
+        let weights = parameters.iter().map(|(id, ..)| id);
+        self.frozen = weights.filter(|id| !gates.contains(id) && !parameters.is_frozen(*id)).collect();
+        self.frozen.iter().for_each(|id| parameters.set_frozen(*id, true));
+    }
+
+    /// The cost term as a tensor whose gradient reaches α, and the expected cost.
+    fn cost_term(&self, target: f64) -> Result<(Tensor, f64)> {
+        let (alphas, groups) = (self.alphas()?, self.cost.groups());
+        let open = self.relaxations.iter().zip(&self.alphas).zip(groups);
+        let open: Vec<Tensor> = open
+            .map(|((relaxation, alpha), group)| relaxation.open(alpha.var().as_tensor(), group))
+            .collect::<Result<_>>()?;
+        let thresholded = hard(&self.thresholded(&alphas));
+        let degrees = || -> Result<Vec<Vec<f64>>> {
+            let numbers = |open: &Tensor| Ok(open.to_vec1::<f32>()?.into_iter().map(f64::from).collect());
+            open.iter().map(numbers).collect()
+        };
+        let (expected, slopes) = match self.settings.count {
+            Count::Expected => self.cost.share(&degrees()?),
+            Count::Thresholded => self.cost.share(&thresholded),
+        };
+        let chosen = self.cost.share(&thresholded).0;
+        let (value, slope) = self.settings.control.term(expected, chosen, target, self.multiplier);
+        // A sum that is linear in the degrees, with the term's gradient and its value.
+        let mut sum: Option<Tensor> = None;
+        for (open, slopes) in open.iter().zip(slopes) {
+            let slopes: Vec<f32> = slopes.into_iter().map(|each| (each * slope) as f32).collect();
+            let part = (open * Tensor::from_vec(slopes, open.dims(), open.device())?)?.sum_all()?;
+            sum = Some(match sum {
+                None => part,
+                Some(sum) => (sum + part)?,
+            });
+        }
+        let sum = sum.ok_or_else(|| Error::setting("space", "at least one group", "none"))?;
+        Ok((((&sum - sum.detach())? + value)?, expected))
+    }
+
+    fn step(&mut self, batch: &PackedBatch, trained: Trained, progress: Progress) -> Result<StepLoss> {
+        if trained == Trained::Gates {
+            self.freeze_weights();
+        }
+        let ctx = ForwardContext::training(self.parameters(), progress.seed, progress.step as u32);
+        let mut rng = ChaCha8Rng::seed_from_u64(progress.seed);
+        rng.set_stream(GATES + progress.step);
+        let groups = self.cost.groups();
+        let gates = self.relaxations.iter().zip(&self.alphas).zip(groups).map(|((relaxation, alpha), group)| {
+            let alpha = match trained {
+                Trained::Weights => alpha.var().as_detached_tensor(),
+                _ => alpha.var().as_tensor().clone(),
+            };
+            relaxation.sample(&alpha, group, progress.share, &mut rng)
+        });
+        let gates: Vec<Gate> = gates.collect::<Result<_>>()?;
+        let gates = assigned(groups, self.cost.layers(), gates);
+        let (hidden, logits) = self.outputs(batch, &gates, &ctx)?;
+        let mut loss = self.loss.loss(&hidden, &logits, batch)?;
+        let target = self.settings.control.target(self.settings.target, progress.share);
+        self.settled = target <= self.settings.target;
+        if trained != Trained::Weights {
+            let (term, expected) = self.cost_term(target)?;
+            loss = (loss + term)?;
+            self.multiplier = self.settings.control.adapted(expected, target, self.multiplier);
+        }
+        Ok(StepLoss { loss, ctx, samples: batch.len(), terms: batch.len() })
+    }
+
+    /// Draws the half of the rows that trains gates.
+    fn halve(&mut self, training: &EncodedDataset, seed: u64) -> Result<()> {
+        if self.settings.update == Update::Joint {
+            return Ok(());
+        }
+        if training.len() < 2 {
+            return Err(Error::TooFewRows { rows: training.len(), least: 2 });
+        }
+        let mut ids: Vec<u64> = training.samples.iter().map(|sample| sample.id).collect();
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(HALVES);
+        ids.shuffle(&mut rng);
+        self.second_half = ids[..training.len() / 2].iter().copied().collect();
+        Ok(())
+    }
+}
+
+impl Objective for ArchitectureSearch {
+    type Error = Error;
+
+    fn parameters(&self) -> &Parameters {
+        self.model.encoder().parameters()
+    }
+
+    fn prepare(&mut self, training: &EncodedDataset, progress: Progress) -> Result<()> {
+        training.check_classes(self.model.classifier().classes())?;
+        self.halve(training, progress.seed)
+    }
+
+    fn offer(&mut self, batch: PackedBatch, _: Progress) -> Result<()> {
+        if self.settings.update == Update::Joint {
+            self.pending.push_back((batch, Trained::Both));
+            return Ok(());
+        }
+        for trained in [Trained::Weights, Trained::Gates] {
+            let belongs =
+                |sample: &usize| self.second_half.contains(&batch.sample_ids[*sample]) == (trained == Trained::Gates);
+            let samples: Vec<usize> = (0..batch.len()).filter(belongs).collect();
+            if !samples.is_empty() {
+                self.pending.push_back((batch.select(&samples), trained));
+            }
+        }
+        Ok(())
+    }
+
+    fn next_loss(&mut self, progress: Progress, _drain: bool) -> Result<Option<StepLoss>> {
+        self.thaw();
+        let Some((batch, trained)) = self.pending.pop_front() else { return Ok(None) };
+        if trained != Trained::Both && self.last_step.replace(progress.step) == Some(progress.step) {
+            return Err(Error::setting("accumulate", "1 where weights and gates are trained in turns", "more"));
+        }
+        self.step(&batch, trained, progress).map(Some)
+    }
+
+    fn score(&self, data: &EncodedDataset, batch_size: usize) -> Result<f64> {
+        macro_f1(self, data, batch_size)
+    }
+
+    fn may_be_best(&self) -> bool {
+        self.settled
+    }
+
+    fn state(&self) -> Result<Value> {
+        let settings = serde_json::to_value(&self.settings)
+            .map_err(|source| Error::State { what: "settings of the search".into(), source })?;
+        Ok(json!({
+            "search": settings, "model": self.model.state()?, "multiplier": self.multiplier, "settled": self.settled,
+            "second_half": self.second_half,
+        }))
+    }
+
+    fn differences(&self, state: &Value) -> Result<Vec<SettingMismatch>> {
+        let settings = |state: &Value| json!({ "search": state["search"], "model": state["model"] });
+        Ok(SettingMismatch::between(&settings(state), &settings(&self.state()?)))
+    }
+
+    fn restore(&mut self, state: Value, training: &EncodedDataset) -> Result<()> {
+        training.check_classes(self.model.classifier().classes())?;
+        let failed = |source| Error::State { what: "state of the search".into(), source };
+        let multiplier: f64 = serde_json::from_value(state["multiplier"].clone()).map_err(failed)?;
+        let settled: bool = serde_json::from_value(state["settled"].clone()).map_err(failed)?;
+        let second_half = serde_json::from_value(state["second_half"].clone()).map_err(failed)?;
+        (self.multiplier, self.settled, self.second_half) = (multiplier, settled, second_half);
+        self.pending.clear();
+        self.last_step = None;
+        self.thaw();
+        Ok(())
+    }
+}
+
+impl Predict for ArchitectureSearch {
+    fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Vec<u32>> {
+        Ok(self.masked_logits(batch, ctx)?.argmax(D::Minus1)?.to_vec1()?)
+    }
+}

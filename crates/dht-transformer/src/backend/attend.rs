@@ -1,0 +1,104 @@
+//! Attention of packed rows composed of candle's operations: it wants rectangles, so that samples are padded.
+
+use candle_core::{D, Device, Tensor};
+
+use crate::backend::cpu::Dropout;
+use crate::error::Result;
+use crate::tensors::Packing;
+
+/// How packed rows become rectangles, one a sample, and back.
+pub(crate) struct Rectangles<'a> {
+    packing: &'a Packing,
+    longest: usize,
+    /// The row of each place; (samples·longest).
+    rows: Tensor,
+    /// The place of each row; (tokens).
+    places: Tensor,
+    /// 0 where there is a key, −∞ where there is none; (samples, 1, 1, longest).
+    mask: Tensor,
+}
+
+/// The dropout of attention probabilities, and the numbers of the heads, which key it.
+pub(crate) type HeadDropout<'a> = Option<(Dropout, &'a [usize])>;
+
+impl<'a> Rectangles<'a> {
+    pub(crate) fn new(packing: &'a Packing, device: &Device) -> Result<Self> {
+        let spans = packing.spans();
+        let (samples, longest) = (spans.samples(), spans.lengths().max().unwrap_or(0));
+        let (mut rows, mut places, mut mask) = (Vec::new(), Vec::new(), Vec::new());
+        for sample in 0..samples {
+            let range = spans.range(sample);
+            for position in 0..longest {
+                let inside = position < range.len();
+                if inside {
+                    places.push(rows.len() as u32);
+                }
+                rows.push(if inside { range.start + position } else { range.start } as u32);
+                mask.push(if inside { 0f32 } else { f32::NEG_INFINITY });
+            }
+        }
+        let (padded, tokens) = (rows.len(), places.len());
+        Ok(Self {
+            packing,
+            longest,
+            rows: Tensor::from_vec(rows, padded, device)?,
+            places: Tensor::from_vec(places, tokens, device)?,
+            mask: Tensor::from_vec(mask, (samples, 1, 1, longest), device)?,
+        })
+    }
+
+    fn samples(&self) -> usize {
+        self.packing.spans().samples()
+    }
+
+    /// (tokens, heads, width) → (samples, heads, longest, width).
+    fn padded(&self, x: &Tensor) -> Result<Tensor> {
+        let (_, heads, width) = x.dims3()?;
+        let x = x.contiguous()?.index_select(&self.rows, 0)?.reshape((self.samples(), self.longest, heads, width))?;
+        Ok(x.transpose(1, 2)?.contiguous()?)
+    }
+
+    /// scale·Q·Kᵀ, of no meaning in places where a sample has no token: (tokens, heads, width) → (samples, heads, longest,
+    /// longest).
+    pub(crate) fn scores(&self, q: &Tensor, k: &Tensor, scale: f64) -> Result<Tensor> {
+        Ok((self.padded(q)?.matmul(&self.padded(k)?.t()?)? * scale)?)
+    }
+
+    /// gates ∘ dropout(softmax(scores))·V: values (tokens, heads, width) → (tokens, heads, width). Gates are (samples, heads).
+    pub(crate) fn context(
+        &self,
+        scores: &Tensor,
+        v: &Tensor,
+        dropout: HeadDropout<'_>,
+        gates: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        let (_, heads, width) = v.dims3()?;
+        let (samples, longest) = (self.samples(), self.longest);
+        let scores = scores.broadcast_add(&self.mask.to_dtype(scores.dtype())?)?;
+        let scores = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?.detach())?.exp()?;
+        let mut probabilities = scores.broadcast_div(&scores.sum_keepdim(D::Minus1)?)?;
+        if let Some((dropout, numbers)) = dropout {
+            let keep = self.kept_probabilities(dropout, numbers);
+            let keep = Tensor::from_vec(keep, (samples, heads, longest, longest), v.device())?;
+            probabilities = (probabilities * keep.to_dtype(v.dtype())?)?;
+        }
+        let context = probabilities.matmul(&self.padded(v)?)?; // (samples, heads, longest, width)
+        let context = match gates {
+            Some(gates) => context.broadcast_mul(&gates.reshape((samples, heads, 1, 1))?)?,
+            None => context,
+        };
+        let context = context.transpose(1, 2)?.contiguous()?.reshape((samples * longest, heads, width))?;
+        Ok(context.index_select(&self.places, 0)?)
+    }
+
+    fn kept_probabilities(&self, dropout: Dropout, heads: &[usize]) -> Vec<f32> {
+        let (longest, spans) = (self.longest, self.packing.spans());
+        let mut keep = vec![1f32; self.samples() * heads.len() * longest * longest];
+        for (index, row) in keep.chunks_exact_mut(longest).enumerate() {
+            let (sample, head, query) = (index / longest / heads.len(), index / longest % heads.len(), index % longest);
+            let length = spans.range(sample).len();
+            dropout.apply(self.packing.sample_ids()[sample], query, heads[head], &mut row[..length]);
+        }
+        keep
+    }
+}

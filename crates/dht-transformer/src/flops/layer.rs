@@ -1,0 +1,119 @@
+//! A layer with dimensions taken out.
+
+use serde::{Deserialize, Serialize};
+
+use super::block::{BlockShape, Width};
+use super::breakdown::Breakdown;
+use super::count::FlopCount;
+use super::load::Load;
+use super::needs::BackwardNeeds;
+
+/// The sizes of one layer as it runs, whole or with dimensions taken out. All that its cost depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct LayerSizes {
+    /// Hidden size d.
+    pub hidden: usize,
+    /// Inputs of Q, e_q.
+    pub query_inputs: usize,
+    /// Inputs of K, e_k.
+    pub key_inputs: usize,
+    /// Inputs of V, e_v.
+    pub value_inputs: usize,
+    /// Dimensions of Q, and of K, over all kept heads: A = Σ h_q.
+    pub query_key: usize,
+    /// Dimensions of V over all kept heads: B = Σ h_v.
+    pub value: usize,
+    /// Neurons of the feed-forward, f.
+    pub ffn: usize,
+}
+
+impl LayerSizes {
+    /// Those of a layer from which nothing is taken out but whole heads and neurons.
+    pub fn of_block(block: BlockShape, width: Width) -> Self {
+        let (hidden, inner) = (block.hidden, width.heads * block.head_dim);
+        Self {
+            hidden,
+            query_inputs: hidden,
+            key_inputs: hidden,
+            value_inputs: hidden,
+            query_key: inner,
+            value: inner,
+            ffn: width.ffn,
+        }
+    }
+
+    /// FLOPs of the forward pass: projections 2·T·((e_q + e_k)·A + e_v·B), attention 2·Σℓ²·(A + B), output 2·T·B·d,
+    /// feed-forward 2·(2·T·d·f).
+    pub fn forward(&self, load: Load) -> Breakdown {
+        let row = FlopCount(2) * load.tokens;
+        let product = |inputs: usize, outputs: usize| row * (inputs as u64).saturating_mul(outputs as u64);
+        Breakdown {
+            projections: product(self.query_inputs, self.query_key)
+                + product(self.key_inputs, self.query_key)
+                + product(self.value_inputs, self.value),
+            attention: FlopCount(2) * load.pairs * (self.query_key + self.value) as u64,
+            output: product(self.value, self.hidden),
+            feed_forward: product(self.hidden, self.ffn) * 2,
+            head: FlopCount::ZERO,
+        }
+    }
+
+    /// FLOPs of the backward pass as it runs: as [`BlockShape::backward`], where of the five products of attention three
+    /// have Q's and K's width (the scores again, and the gradients of Q and K) and two V's.
+    pub fn backward(&self, load: Load, needs: BackwardNeeds) -> Breakdown {
+        let forward = self.forward(load);
+        let inside = needs.products(needs.any());
+        let pairs = FlopCount(2) * load.pairs * u64::from(needs.any());
+        Breakdown {
+            projections: forward.projections * needs.products(needs.input_gradient),
+            attention: pairs * (3 * self.query_key + 2 * self.value) as u64,
+            output: forward.output * inside,
+            feed_forward: forward.feed_forward * inside,
+            head: FlopCount::ZERO,
+        }
+    }
+
+    /// How many numbers its matrices, biases and norms hold:
+    /// (e_q + e_k + 2)·A + (e_v + 1)·B + (B + 1)·d + (2·d + 1)·f + d + 4·d.
+    pub fn parameters(&self) -> u64 {
+        let [d, a, b, f] = [self.hidden, self.query_key, self.value, self.ffn].map(|size| size as u64);
+        let [q, k, v] = [self.query_inputs, self.key_inputs, self.value_inputs].map(|size| size as u64);
+        (q + k + 2) * a + (v + 1) * b + (b + 1) * d + (2 * d + 1) * f + d + 4 * d
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BLOCK: BlockShape = BlockShape { hidden: 6, heads: 3, head_dim: 2, ffn: 10 };
+
+    #[test]
+    fn a_layer_with_heads_alone_taken_out_costs_what_its_block_costs() {
+        let load = Load::of_texts([5, 3]);
+        for width in [BLOCK.full(), Width { heads: 2, ffn: 7 }] {
+            let sizes = LayerSizes::of_block(BLOCK, width);
+            assert_eq!(sizes.forward(load), BLOCK.forward(load, width));
+            let none = BackwardNeeds { weight_gradients: false, input_gradient: false };
+            for needs in [BackwardNeeds::ALL, BackwardNeeds::WEIGHTS_ONLY, BackwardNeeds::INPUT_ONLY, none] {
+                assert_eq!(sizes.backward(load, needs), BLOCK.backward(load, width, needs), "{needs:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn ragged_projections_cost_what_hand_arithmetic_says() {
+        let sizes =
+            LayerSizes { hidden: 6, query_inputs: 2, key_inputs: 3, value_inputs: 5, query_key: 4, value: 3, ffn: 7 };
+        // Texts of 2 tokens and 1: 3 tokens, 5 pairs.
+        let forward = sizes.forward(Load::of_texts([2, 1]));
+        assert_eq!(forward.projections, FlopCount(2 * 3 * (2 * 4 + 3 * 4 + 5 * 3)));
+        assert_eq!(forward.attention, FlopCount(2 * 5 * (4 + 3)));
+        assert_eq!(forward.output, FlopCount(2 * 3 * 3 * 6));
+        assert_eq!(forward.feed_forward, FlopCount(2 * 2 * 3 * 6 * 7));
+        assert_eq!(sizes.backward(Load::of_texts([2, 1]), BackwardNeeds::ALL).attention, FlopCount(2 * 5 * (12 + 6)));
+        let matrices = 2 * 4 + 3 * 4 + 5 * 3 + 3 * 6 + 2 * 6 * 7;
+        let biases_and_norms = 4 + 4 + 3 + 6 + 7 + 6 + 4 * 6;
+        assert_eq!(sizes.parameters(), matrices + biases_and_norms);
+    }
+}

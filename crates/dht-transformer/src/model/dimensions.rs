@@ -1,0 +1,101 @@
+//! The encoder by its dimensions: through gates that have gradients, and with some taken out.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use candle_core::Tensor;
+
+use super::block::{Attention, LayerRecord};
+use super::encoder::Encoder;
+use super::names;
+use crate::backend::{ForwardContext, LayerGates};
+use crate::config::KeptDimensions;
+use crate::data::PackedBatch;
+use crate::error::{Error, Result};
+use crate::flops::LayerSizes;
+use crate::tensors::Hidden;
+
+impl Encoder {
+    /// Some layers one after another, each through its own gates; composed of candle's operations on every device, so that
+    /// gates made of variables get their gradients from [`ForwardContext::grad_store`] or, where they are
+    /// [parameters](Self::add_parameter), from [`ForwardContext::backward`]. Rows in f64 are worked on in f64.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when the layers are not there, or one has dimensions taken out; [`Error::Shape`] for a gate of
+    /// another shape than the layer, or another number of gates than layers.
+    pub fn run_gated(
+        &self,
+        layers: Range<usize>,
+        hidden: &Hidden,
+        gates: &[LayerGates],
+        ctx: &ForwardContext,
+    ) -> Result<Hidden> {
+        let blocks = self.blocks().get(layers.clone()).ok_or_else(|| {
+            Error::setting("layers", format!("ascending, up to {}", self.layers()), format!("{layers:?}"))
+        })?;
+        if gates.len() != blocks.len() {
+            let (expected, got) = (vec![blocks.len()], vec![gates.len()]);
+            return Err(Error::Shape { what: "gates".into(), expected, got });
+        }
+        blocks.iter().zip(gates).try_fold(hidden.clone(), |hidden, (block, gates)| block.gated(&hidden, gates, ctx))
+    }
+
+    /// All layers of a batch, with what each computed, and the embeddings' rows before them; composed of candle's operations on
+    /// every device.
+    ///
+    /// # Errors
+    /// As [`embed`](Self::embed).
+    pub fn run_recorded(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<(Hidden, Vec<LayerRecord>)> {
+        let embedded = self.embed(batch, ctx)?;
+        let (mut hidden, mut records) = (embedded.clone(), Vec::new());
+        for block in self.blocks() {
+            let record = block.recorded(&hidden, ctx)?;
+            hidden = record.hidden.clone();
+            records.push(record);
+        }
+        Ok((embedded, records))
+    }
+
+    /// The sizes of a layer as it runs, with what was taken out of it.
+    ///
+    /// # Panics
+    /// When there is no such layer.
+    pub fn layer_sizes(&self, layer: usize) -> LayerSizes {
+        self.blocks()[layer].sizes(self.block_shape())
+    }
+
+    /// The dimensions of a layer that [`prune_dimensions`](Self::prune_dimensions) left, here or before it was saved;
+    /// `None` where it took none out.
+    ///
+    /// # Panics
+    /// When there is no such layer.
+    pub fn kept_dimensions(&self, layer: usize) -> Option<&KeptDimensions> {
+        match &self.blocks()[layer].attention {
+            Attention::Whole(_) => None,
+            Attention::Ragged(ragged) => Some(ragged.kept()),
+        }
+    }
+
+    /// All tensors under our names, of the shapes of [`names::shape`]: where dimensions were taken out of a layer, zeros.
+    pub(crate) fn whole_tensors(&self) -> Result<BTreeMap<String, Tensor>> {
+        let whole = |name: String| {
+            let ragged = names::in_layer(&name).and_then(|(layer, tensor)| match &self.blocks()[layer].attention {
+                Attention::Ragged(ragged) => Some((ragged, tensor)),
+                Attention::Whole(_) => None,
+            });
+            let expanded = ragged.map(|(ragged, tensor)| ragged.whole_tensor(self.config(), tensor)).transpose()?;
+            if let Some(tensor) = expanded.flatten() {
+                return Ok((name, tensor));
+            }
+            let mut tensor = self.parameters().var(self.parameters().id(&name)?).as_detached_tensor();
+            // Of neurons, layers with dimensions taken out have their own number.
+            for (axis, size) in names::shape(self.config(), &name).into_iter().enumerate() {
+                if tensor.dims()[axis] < size {
+                    tensor = tensor.pad_with_zeros(axis, 0, size - tensor.dims()[axis])?;
+                }
+            }
+            Ok((name, tensor))
+        };
+        names::all(self.config()).into_iter().map(whole).collect()
+    }
+}

@@ -1,0 +1,214 @@
+//! An attention sublayer with dimensions taken out: matrices of their own sizes.
+
+use candle_core::Tensor;
+
+use super::linear::linear;
+use super::names;
+use crate::backend::attend::Rectangles;
+use crate::backend::{Dropout, ForwardContext, LinearParameters, composed};
+use crate::config::{BertConfig, KeptDimensions};
+use crate::error::Result;
+use crate::flops::LayerSizes;
+use crate::tensors::{Hidden, Parameter, Parameters};
+
+/// Q, K and V from inputs of their own to heads of their own widths, and back to the hidden size:
+///
+/// ```text
+/// q = x[:, e_q]·W_qᵀ + b_q          (tokens, A)      k likewise;  v: (tokens, B)
+/// c_h = softmax(q_h·k_hᵀ/√a)·v_h    (tokens, h_v)    a: the width of a whole head
+/// y = LayerNorm(x + c·W_oᵀ + b_o)   (tokens, hidden)
+/// ```
+#[derive(Debug, Clone)]
+pub(crate) struct RaggedAttention {
+    projections: [LinearParameters; 3],
+    pub(crate) output: LinearParameters,
+    scale: Parameter,
+    shift: Parameter,
+    epsilon: f64,
+    /// The columns that each projection reads; `None`: all.
+    inputs: [Option<Tensor>; 3],
+    heads: Vec<RaggedHead>,
+    pub(crate) all_heads: usize,
+    head_dim: usize,
+    kept: KeptDimensions,
+}
+
+/// A head that stays.
+#[derive(Debug, Clone, Copy)]
+struct RaggedHead {
+    number: usize,
+    query_key: usize,
+    value: usize,
+}
+
+impl RaggedAttention {
+    /// The parts of the whole layer's tensors, which `fetch` has, as parameters under Hugging Face's names.
+    pub(super) fn build(
+        config: &BertConfig,
+        layer: usize,
+        kept: &KeptDimensions,
+        fetch: &dyn Fn(&str) -> Result<Tensor>,
+        parameters: &mut Parameters,
+    ) -> Result<Self> {
+        let (hidden, device) = (config.hidden_size, parameters.device().clone());
+        let whole =
+            |tensor: &str| Ok::<_, crate::error::Error>(fetch(&names::of_layer(layer, tensor))?.to_device(&device)?);
+        let index = |list: &[usize]| -> Result<Tensor> {
+            Ok(Tensor::from_iter(list.iter().map(|place| *place as u32), &device)?)
+        };
+        let (qkv, bias) = (whole(names::QKV)?, whole(names::QKV_BIAS)?);
+        let (compared, values) = (kept.query_key_rows(config), kept.value_rows(config));
+        let names = names::parts(&names::of_layer(layer, "attention.self.qkv.")).unwrap_or_default();
+        let mut project = |part: usize, inputs: &[usize], rows: &[usize]| -> Result<LinearParameters> {
+            let at = index(rows)?;
+            let matrix = qkv.narrow(0, part * hidden, hidden)?.contiguous()?.index_select(&at, 0)?;
+            let bias = bias.narrow(0, part * hidden, hidden)?.index_select(&at, 0)?;
+            Ok(LinearParameters {
+                weight: parameters
+                    .insert(format!("{}weight", names[part]), &matrix.index_select(&index(inputs)?, 1)?)?,
+                bias: parameters.insert(format!("{}bias", names[part]), &bias)?,
+                inputs: inputs.len(),
+                outputs: rows.len(),
+            })
+        };
+        let projections = [
+            project(0, &kept.query_inputs, &compared)?,
+            project(1, &kept.key_inputs, &compared)?,
+            project(2, &kept.value_inputs, &values)?,
+        ];
+        let output = whole(names::OUTPUT)?.contiguous()?.index_select(&index(&values)?, 1)?;
+        let mut insert = |tensor: &str, value: &Tensor| parameters.insert(names::of_layer(layer, tensor), value);
+        let output = LinearParameters {
+            weight: insert(names::OUTPUT, &output)?,
+            bias: insert(names::OUTPUT_BIAS, &whole(names::OUTPUT_BIAS)?)?,
+            inputs: values.len(),
+            outputs: hidden,
+        };
+        let inputs = |list: &Vec<usize>| (list.len() < hidden).then(|| index(list)).transpose();
+        let head = |number: usize| RaggedHead {
+            number,
+            query_key: kept.query_key_outputs[number].len(),
+            value: kept.value_outputs[number].len(),
+        };
+        Ok(Self {
+            projections,
+            output,
+            scale: insert(names::ATTENTION_SCALE, &whole(names::ATTENTION_SCALE)?)?,
+            shift: insert(names::ATTENTION_SHIFT, &whole(names::ATTENTION_SHIFT)?)?,
+            epsilon: config.layer_norm_eps,
+            inputs: [inputs(&kept.query_inputs)?, inputs(&kept.key_inputs)?, inputs(&kept.value_inputs)?],
+            heads: kept.heads().into_iter().map(head).collect(),
+            all_heads: config.num_attention_heads,
+            head_dim: config.head_size(),
+            kept: kept.clone(),
+        })
+    }
+
+    pub(super) fn parameters(&self) -> Vec<&Parameter> {
+        let linear = self.projections.iter().chain([&self.output]).flat_map(|linear| [&linear.weight, &linear.bias]);
+        linear.chain([&self.scale, &self.shift]).collect()
+    }
+
+    /// The head of each column of the output projection.
+    pub(crate) fn column_heads(&self) -> Vec<usize> {
+        self.heads.iter().flat_map(|head| std::iter::repeat_n(head.number, head.value)).collect()
+    }
+
+    /// A whole layer's sizes with its own in their place.
+    pub(super) fn sizes(&self, whole: LayerSizes) -> LayerSizes {
+        let [query, key, value] = &self.projections;
+        LayerSizes {
+            query_inputs: query.inputs,
+            key_inputs: key.inputs,
+            value_inputs: value.inputs,
+            query_key: query.outputs,
+            value: value.outputs,
+            ..whole
+        }
+    }
+
+    /// What it keeps of the whole layer.
+    pub(crate) fn kept(&self) -> &KeptDimensions {
+        &self.kept
+    }
+
+    /// (tokens, hidden) → (tokens, hidden).
+    pub(super) fn forward(
+        &self,
+        hidden: &Hidden,
+        dropouts: (Option<Dropout>, Option<Dropout>),
+        ctx: &ForwardContext,
+    ) -> Result<Tensor> {
+        Ok(self.recorded(hidden, dropouts, ctx)?.0)
+    }
+
+    /// The same, and the scores before the softmax: (samples, kept heads, longest, longest).
+    pub(super) fn recorded(
+        &self,
+        hidden: &Hidden,
+        (probability_dropout, output_dropout): (Option<Dropout>, Option<Dropout>),
+        ctx: &ForwardContext,
+    ) -> Result<(Tensor, Tensor)> {
+        let (x, packing) = (hidden.tensor(), hidden.packing());
+        let project = |part: usize| -> Result<Tensor> {
+            let x = self.inputs[part].as_ref().map_or(Ok(x.clone()), |columns| x.index_select(columns, 1))?;
+            linear(&x, &self.projections[part], ctx)
+        };
+        let (q, k, v) = (project(0)?, project(1)?, project(2)?);
+        let rectangles = Rectangles::new(packing, x.device())?;
+        let (mut contexts, mut all_scores, mut compared, mut values) = (Vec::new(), Vec::new(), 0, 0);
+        for head in &self.heads {
+            let of_head = |rows: &Tensor, first, width| rows.narrow(1, first, width)?.unsqueeze(1);
+            let (q, k) = (of_head(&q, compared, head.query_key)?, of_head(&k, compared, head.query_key)?);
+            let scores = rectangles.scores(&q, &k, 1.0 / (self.head_dim as f64).sqrt())?;
+            let dropout = probability_dropout.as_ref().map(|dropout| (*dropout, std::slice::from_ref(&head.number)));
+            let context = rectangles.context(&scores, &of_head(&v, values, head.value)?, dropout, None)?;
+            contexts.push(context.squeeze(1)?);
+            all_scores.push(scores);
+            (compared, values) = (compared + head.query_key, values + head.value);
+        }
+        let h = linear(&Tensor::cat(&contexts, 1)?, &self.output, ctx)?;
+        let z = (x + composed::drop_rows(&h, packing, output_dropout)?)?;
+        let y = composed::layer_norm(&z, &self.scale, &self.shift, self.epsilon)?;
+        Ok((y, Tensor::cat(&all_scores, 1)?))
+    }
+
+    /// The whole layer's tensor of this name, zero where nothing was kept; `None` for one that is the same in both.
+    pub(super) fn whole_tensor(&self, config: &BertConfig, tensor: &str) -> Result<Option<Tensor>> {
+        let (hidden, kept) = (config.hidden_size, &self.kept);
+        let (compared, values) = (kept.query_key_rows(config), kept.value_rows(config));
+        let parts = [(&compared, &kept.query_inputs), (&compared, &kept.key_inputs), (&values, &kept.value_inputs)];
+        let numbers = |parameter: &Parameter| parameter.var().flatten_all()?.to_vec1::<f32>();
+        let (shape, whole): (Vec<usize>, Vec<f32>) = match tensor {
+            names::QKV => {
+                let mut whole = vec![0f32; 3 * hidden * hidden];
+                for (part, ((rows, inputs), linear)) in parts.into_iter().zip(&self.projections).enumerate() {
+                    let from = numbers(&linear.weight)?;
+                    for (row, from) in rows.iter().zip(from.chunks_exact(inputs.len())) {
+                        let to = &mut whole[(part * hidden + row) * hidden..][..hidden];
+                        inputs.iter().zip(from).for_each(|(input, number)| to[*input] = *number);
+                    }
+                }
+                (vec![3 * hidden, hidden], whole)
+            }
+            names::QKV_BIAS => {
+                let mut whole = vec![0f32; 3 * hidden];
+                for (part, ((rows, _), linear)) in parts.into_iter().zip(&self.projections).enumerate() {
+                    let from = numbers(&linear.bias)?;
+                    rows.iter().zip(from).for_each(|(row, number)| whole[part * hidden + row] = number);
+                }
+                (vec![3 * hidden], whole)
+            }
+            names::OUTPUT => {
+                let mut whole = vec![0f32; hidden * hidden];
+                let from = numbers(&self.output.weight)?;
+                for (to, from) in whole.chunks_exact_mut(hidden).zip(from.chunks_exact(values.len())) {
+                    values.iter().zip(from).for_each(|(column, number)| to[*column] = *number);
+                }
+                (vec![hidden, hidden], whole)
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(Tensor::from_vec(whole, shape, self.output.weight.var().device())?))
+    }
+}

@@ -1,0 +1,172 @@
+//! Dimensions taken out of each layer for good, and gates put into the weights.
+
+use std::collections::BTreeMap;
+
+use candle_core::Tensor;
+use serde_json::json;
+
+use super::prune::PrunePlan;
+use crate::config::KeptDimensions;
+use crate::error::{Error, Result};
+use crate::model::{Encoder, Gate, KEPT_DIMENSIONS, LayerGates, names};
+use crate::tensors::HeadSet;
+
+/// What stays of a layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerPlan {
+    /// Of its attention.
+    pub dimensions: KeptDimensions,
+    /// The neurons of its feed-forward, in the order that they will have.
+    pub neurons: Vec<usize>,
+}
+
+impl Encoder {
+    /// An encoder of the kept dimensions, with smaller matrices of its own, each layer of its own sizes; it gives what this one
+    /// gives with zeros in place of the rest.
+    ///
+    /// # Files
+    /// Where nothing but heads and neurons is gone, as [`prune`](Self::prune). Else the field `"kept_dimensions"` of
+    /// `config.json` has one [`KeptDimensions`] a layer, and `"kept_neurons"` as there. The tensors in the file have the
+    /// whole size, with zeros in what is gone: `transformers` loads the directory unchanged, and it gives the same there.
+    /// Loaded here, the matrices are the small ones.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for another number of layers than there are; [`Error::Setting`] for dimensions or neurons that are not
+    /// there, or of an encoder with dimensions taken out already; what candle reports.
+    pub fn prune_dimensions(&self, layers: &[LayerPlan]) -> Result<Self> {
+        if layers.len() != self.layers() {
+            let (expected, got) = (vec![self.layers()], vec![layers.len()]);
+            return Err(Error::Shape { what: "plans of layers".into(), expected, got });
+        }
+        for (layer, plan) in layers.iter().enumerate() {
+            plan.dimensions.check(self.config())?;
+            if self.kept_dimensions(layer).is_some() {
+                let got = format!("layer {layer}, which has dimensions taken out");
+                return Err(Error::setting("layer", "a whole layer", got));
+            }
+        }
+        let all = self.config().num_attention_heads;
+        let mut neurons = PrunePlan {
+            layers: (0..layers.len()).collect(),
+            heads: vec![HeadSet::full(all)?; layers.len()],
+            neurons: layers.iter().map(|plan| plan.neurons.clone()).collect(),
+        };
+        let kept = || layers.iter().map(|plan| &plan.dimensions);
+        if kept().all(|kept| kept.is_heads_alone(self.config())) {
+            let sets = kept().map(|kept| HeadSet::from_indices(kept.heads(), all));
+            neurons.heads = sets.collect::<Result<_>>()?;
+            return self.prune(&neurons);
+        }
+        let narrow = self.prune(&neurons)?;
+        let mut config = narrow.config().clone();
+        config.other.insert(KEPT_DIMENSIONS.into(), json!(kept().collect::<Vec<_>>()));
+        Self::build(&config, narrow.whole_tensors()?, self.parameters().device())
+    }
+
+    /// An encoder whose weights contain these gates: it gives without them what this one gives with them.
+    ///
+    /// Gates on inputs go into the columns of Q, K and V, those on queries and keys into Q's rows (interpolation into K's
+    /// too), those on values and heads into the output projection's columns, and those on neurons into the second matrix of
+    /// the feed-forward.
+    ///
+    /// # Errors
+    /// As [`run_gated`](Self::run_gated).
+    pub fn fold_gates(&self, gates: &[LayerGates]) -> Result<Self> {
+        let config = self.config();
+        let (hidden, heads) = (config.hidden_size, config.num_attention_heads);
+        if gates.len() != self.layers() || (0..self.layers()).any(|layer| self.kept_dimensions(layer).is_some()) {
+            let (expected, got) = (vec![self.layers()], vec![gates.len()]);
+            return Err(Error::Shape { what: "gates of whole layers".into(), expected, got });
+        }
+        let mut tensors = self.whole_tensors()?;
+        for (layer, gates) in gates.iter().enumerate() {
+            gates.check(hidden, heads, config.intermediate_size)?;
+            let compared = gates.query_key_outputs.as_ref();
+            let interpolated = compared.filter(|gate| matches!(gate, Gate::Mix(_)));
+            change(&mut tensors, layer, names::QKV, |qkv| {
+                let part = |part: usize, inputs: &Option<Gate>, outputs: Option<&Gate>| -> Result<Tensor> {
+                    rows(&columns(&qkv.narrow(0, part * hidden, hidden)?, inputs.as_ref())?, outputs, heads)
+                };
+                let parts = [
+                    part(0, &gates.query_inputs, compared)?,
+                    part(1, &gates.key_inputs, interpolated)?,
+                    part(2, &gates.value_inputs, None)?,
+                ];
+                Ok(Tensor::cat(&parts, 0)?)
+            })?;
+            change(&mut tensors, layer, names::QKV_BIAS, |bias| {
+                let part = |part: usize, outputs: Option<&Gate>| -> Result<Tensor> {
+                    rows(&bias.narrow(0, part * hidden, hidden)?.unsqueeze(1)?, outputs, heads)
+                };
+                Ok(Tensor::cat(&[part(0, compared)?, part(1, interpolated)?, part(2, None)?], 0)?.squeeze(1)?)
+            })?;
+            change(&mut tensors, layer, names::OUTPUT, |output| {
+                // o·(G_heads ∘ G_values): columns are rows of the transposed matrix.
+                let by_head = of_heads(&output.t()?, gates.heads.as_ref(), heads)?;
+                Ok(transposed_rows(&by_head, gates.value_outputs.as_ref(), heads)?.t()?.contiguous()?)
+            })?;
+            change(&mut tensors, layer, names::DOWN, |down| columns(down, gates.neurons.as_ref()))?;
+        }
+        Self::build(config, tensors, self.parameters().device())
+    }
+}
+
+fn change(
+    tensors: &mut BTreeMap<String, Tensor>,
+    layer: usize,
+    tensor: &str,
+    by: impl Fn(&Tensor) -> Result<Tensor>,
+) -> Result<()> {
+    let name = names::of_layer(layer, tensor);
+    let missing = || Error::Parameter { name: name.clone(), problem: "is missing" };
+    let changed = by(tensors.get(&name).ok_or_else(missing)?)?;
+    tensors.insert(name, changed);
+    Ok(())
+}
+
+/// W·G for a gate on the inputs of W.
+fn columns(matrix: &Tensor, gate: Option<&Gate>) -> Result<Tensor> {
+    Ok(match gate {
+        None => matrix.clone(),
+        Some(Gate::Scale(numbers)) => matrix.broadcast_mul(&numbers.unsqueeze(0)?)?,
+        Some(Gate::Mix(mix)) => matrix.contiguous()?.matmul(mix)?,
+    })
+}
+
+/// G·W for a gate on each head's outputs of W: (heads·dim, n).
+fn rows(matrix: &Tensor, gate: Option<&Gate>, heads: usize) -> Result<Tensor> {
+    match gate {
+        Some(Gate::Mix(mix)) => by_head(matrix, heads, |matrix| Ok(mix.broadcast_matmul(matrix)?)),
+        scale => transposed_rows(matrix, scale, heads),
+    }
+}
+
+/// Gᵀ·W for a gate on the values, whose columns of the output projection are rows here.
+fn transposed_rows(matrix: &Tensor, gate: Option<&Gate>, heads: usize) -> Result<Tensor> {
+    Ok(match gate {
+        None => matrix.clone(),
+        Some(Gate::Scale(numbers)) => matrix.broadcast_mul(&numbers.flatten_all()?.unsqueeze(1)?)?,
+        Some(Gate::Mix(mix)) => {
+            let mix = mix.t()?.contiguous()?;
+            by_head(matrix, heads, |matrix| Ok(mix.broadcast_matmul(matrix)?))?
+        }
+    })
+}
+
+/// The transposed gate on heads, of rows (heads·dim, n).
+fn of_heads(matrix: &Tensor, gate: Option<&Gate>, heads: usize) -> Result<Tensor> {
+    let (rows, width) = matrix.dims2()?;
+    let flat = matrix.contiguous()?.reshape((heads, rows / heads * width))?;
+    let flat = match gate {
+        None => return Ok(matrix.clone()),
+        Some(Gate::Scale(numbers)) => flat.broadcast_mul(&numbers.unsqueeze(1)?)?,
+        Some(Gate::Mix(mix)) => mix.t()?.contiguous()?.matmul(&flat)?,
+    };
+    Ok(flat.reshape((rows, width))?)
+}
+
+fn by_head(matrix: &Tensor, heads: usize, change: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
+    let (rows, width) = matrix.dims2()?;
+    let parts = matrix.contiguous()?.reshape((heads, rows / heads, width))?;
+    Ok(change(&parts)?.reshape((rows, width))?)
+}
