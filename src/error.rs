@@ -59,7 +59,7 @@ pub enum Error {
     },
     /// An error of what the examples share with the command `dht`: devices.
     #[error(transparent)]
-    Command(#[from] dht_cli::Error),
+    Command(Box<dht_cli::Error>),
     /// A file or directory could not be read or written.
     #[error("{path}: {source}", path = path.display())]
     Io {
@@ -199,6 +199,12 @@ pub enum RecordProblem {
 
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl From<dht_cli::Error> for Error {
+    fn from(error: dht_cli::Error) -> Self {
+        Self::Command(Box::new(error))
+    }
+}
 
 impl From<dht_search::Error> for Error {
     fn from(error: dht_search::Error) -> Self {

@@ -226,6 +226,6 @@ mod tests {
         }
         std::fs::remove_file(folder.join("notes.checkpoint")).expect("removed");
         std::fs::write(folder.join(DESCRIPTION), b"{}").expect("a file");
-        assert!(matches!(TrainingDir::open(&out, &settings(1.0), true), Ok(_)));
+        assert!(TrainingDir::open(&out, &settings(1.0), true).is_ok());
     }
 }

@@ -12,9 +12,9 @@ use serde_json::{Map, Value, json};
 use super::app::App;
 use super::refusal::Refusal;
 
-const PAGE: &str = include_str!("page.html");
+const PAGE: &str = include_str!("assets/page.html");
 /// The hand-written description of all routes.
-pub(super) const OPENAPI: &str = include_str!("openapi.json");
+pub(super) const OPENAPI: &str = include_str!("assets/openapi.json");
 
 /// Only the page's own style and script, by their SHA-256; requests to this server alone. A test computes both.
 const PAGE_POLICY: &str = "default-src 'none'; \

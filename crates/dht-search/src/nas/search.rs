@@ -38,7 +38,7 @@ pub(super) enum Trained {
 /// [`parameter_groups`](Self::parameter_groups), by which α have a learning rate of their own. The score is the macro F1 of the
 /// architecture that would be chosen now, and no epoch counts as the best before the target has stopped falling.
 ///
-/// With [`Update::Alternating`], a batch makes two steps: one on its texts of the first half, weights alone, and one on those
+/// With [`Update::Alternating`](super::Update::Alternating), a batch makes two steps: one on its texts of the first half, weights alone, and one on those
 /// of the second, gates alone. Gradients cannot be accumulated then.
 #[derive(Debug)]
 pub struct ArchitectureSearch {
