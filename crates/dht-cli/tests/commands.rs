@@ -264,6 +264,10 @@ fn what_cannot_be_meant_is_refused_before_anything_is_written() {
         assert!(got.contains(said), "{flags:?}: {got}");
     }
     assert!(!place.path().join("model").exists() && !place.path().join("model.training").exists());
+    std::fs::create_dir(place.path().join("model")).expect("a folder");
+    std::fs::write(place.path().join("model/notes.txt"), "mine").expect("a file");
+    assert!(train(&[]).contains("model/notes.txt was not written by this command"));
+    assert!(!place.path().join("model.training").exists(), "nothing was trained for a target that is taken");
     let nowhere = refused(&dht(place.path(), &["train", "--data", "data", "--model", "nowhere", "--out", "m"]), 1);
     assert!(nowhere.contains("--model is nowhere, expected a directory with a config.json"), "{nowhere}");
     refused(&dht(place.path(), &["train", "--data", "data", "--out", "m"]), 2);

@@ -9,7 +9,7 @@ use dht_search::transformer::{Dataset, EncodedDataset, Example, TextClassifier, 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::made::{Made, finish};
+use super::made::{Made, check_target, finish};
 use crate::acceleration::{AccelerationTexts, REST, SpeedArguments, make_dynamic};
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
@@ -69,6 +69,7 @@ pub struct AccelerateArguments {
 /// Makes a fine-tuned classifier dynamic, scores and saves it.
 pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
     arguments.speed.check()?;
+    check_target(&arguments.out)?;
     let Some(folder) = arguments.classifier.directory()? else {
         let expected = "a directory of a fine-tuned classifier";
         return Err(Error::argument("classifier", expected, &arguments.classifier));

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::output::print;
 use crate::card::{CardFacts, card, promise};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::progress::report;
 use crate::results::{results, table};
 
@@ -25,6 +25,23 @@ pub struct Made<'a> {
     pub scored_on: String,
     /// Whether results are printed as JSON.
     pub json: bool,
+}
+
+/// Refuses a target that could not be written at the end, before anything is trained: a file, or a directory that holds something
+/// else than a model.
+///
+/// # Errors
+/// [`Error::Foreign`] with the path that is in the way.
+pub fn check_target(out: &Path) -> Result<()> {
+    if out.is_file() {
+        return Err(Error::Foreign { path: out.into() });
+    }
+    for entry in std::fs::read_dir(out).into_iter().flatten().flatten() {
+        if !["README.md", "dht.json", "model"].iter().any(|own| entry.file_name() == **own) {
+            return Err(Error::Foreign { path: entry.path() });
+        }
+    }
+    Ok(())
 }
 
 /// Scores the model, saves it with its card, and prints the results.

@@ -12,7 +12,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, json};
 
-use super::made::{Made, finish};
+use super::made::{Made, check_target, finish};
 use crate::acceleration::{AccelerationTexts, REST, SpeedArguments, make_dynamic};
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
@@ -108,6 +108,7 @@ enum Kind {
 pub fn train(arguments: &TrainArguments) -> Result<()> {
     let start = Start::of(&arguments.model)?;
     let max_length = arguments.check(&start)?;
+    check_target(&arguments.out)?;
     let say = |line: &str| {
         if !arguments.quiet {
             report(line);
