@@ -1,6 +1,6 @@
 //! Models one after another: a text goes on while the one before is not sure.
 
-use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, TextClassifier};
+use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Sample, TextClassifier, data::longest_first};
 
 use super::stacking::{check_classes, log_probabilities_of, shape_of};
 use crate::error::{Error, Result};
@@ -81,6 +81,52 @@ impl Cascade {
         Ok(())
     }
 
+    /// All rows through all stages, each stage in batches of these rows that did not leave before, in this order.
+    fn run(
+        &self,
+        rows: &[usize],
+        batch_size: usize,
+        pack: impl Fn(&[usize]) -> Result<PackedBatch>,
+        ctx: &ForwardContext,
+    ) -> Result<BatchPredictions> {
+        let mut probabilities = vec![Vec::new(); rows.len()];
+        let mut flops = vec![0; rows.len()];
+        let mut routes = vec![Route::without_layers(self.shape)?; rows.len()];
+        // Those that go on, with what the n-gram classifier said of them.
+        let mut left: Vec<(usize, Vec<f64>)> = Vec::new();
+        for rows in rows.chunks(batch_size) {
+            let (ngram, own) = self.ngram.log_probabilities_and_flops(&pack(rows)?)?;
+            for (((row, logs), said), own) in rows.iter().zip(ngram.rows()).zip(ngram.probabilities()).zip(own) {
+                (probabilities[*row], flops[*row]) = (said, own);
+                if goes_on(logs, self.threshold) {
+                    left.push((*row, logs.to_vec()));
+                }
+            }
+        }
+        for (stage, classifier) in self.stages.iter().enumerate() {
+            let route = Route::truncated(self.shape, classifier.encoder().layers())?;
+            let stacking = if self.stackers.is_some() { Stacker::flops(self.ngram.classes()) } else { 0 };
+            let mut further = Vec::new();
+            for left in left.chunks(batch_size) {
+                let rows: Vec<usize> = left.iter().map(|(row, _)| *row).collect();
+                let batch = pack(&rows)?;
+                let ngram = left.iter().flat_map(|(_, logs)| logs.iter().copied()).collect();
+                let ngram = LogProbabilities::new(self.ngram.classes(), ngram)?;
+                let logs = self.stage(stage, &ngram, &batch, ctx)?;
+                let said = left.iter().zip(logs.rows()).zip(logs.probabilities()).zip(batch.spans.lengths());
+                for (((text, logs), said), tokens) in said {
+                    (probabilities[text.0], routes[text.0]) = (said, route.clone());
+                    flops[text.0] += classifier.full_flops(tokens) + stacking;
+                    if goes_on(logs, self.threshold) {
+                        further.push(text.clone());
+                    }
+                }
+            }
+            left = further;
+        }
+        Ok(BatchPredictions::of_routes(probabilities, routes, flops))
+    }
+
     /// The log-probabilities of a stage for texts of these n-gram log-probabilities.
     fn stage(
         &self,
@@ -99,29 +145,16 @@ impl Cascade {
 
 impl Predictor for Cascade {
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<BatchPredictions> {
-        let (ngram, mut flops) = self.ngram.log_probabilities_and_flops(batch)?;
-        let mut probabilities = ngram.probabilities();
-        let mut routes = vec![Route::without_layers(self.shape)?; batch.len()];
-        let keep = |left: &[usize], logs: &LogProbabilities| -> Vec<usize> {
-            let rows = left.iter().zip(logs.rows()).filter(|(_, row)| goes_on(row, self.threshold));
-            rows.map(|(sample, _)| *sample).collect()
-        };
-        let mut left = keep(&(0..batch.len()).collect::<Vec<_>>(), &ngram);
-        for (stage, classifier) in self.stages.iter().enumerate() {
-            if left.is_empty() {
-                break;
-            }
-            let part = batch.select(&left);
-            let logs = self.stage(stage, &ngram.select(&left), &part, ctx)?;
-            let route = Route::truncated(self.shape, classifier.encoder().layers())?;
-            let stacking = if self.stackers.is_some() { Stacker::flops(ngram.classes()) } else { 0 };
-            for ((sample, row), tokens) in left.iter().zip(logs.probabilities()).zip(part.spans.lengths()) {
-                (probabilities[*sample], routes[*sample]) = (row, route.clone());
-                flops[*sample] += classifier.full_flops(tokens) + stacking;
-            }
-            left = keep(&left, &logs);
-        }
-        Ok(BatchPredictions::of_routes(probabilities, routes, flops))
+        let rows: Vec<usize> = (0..batch.len()).collect();
+        self.run(&rows, batch.len().max(1), |rows| Ok(batch.select(rows)), ctx)
+    }
+
+    /// Each stage forms its batches of the texts that come so far.
+    fn predict_all(&self, samples: &[Sample], batch_size: usize, ctx: &ForwardContext) -> Result<BatchPredictions> {
+        let lengths: Vec<usize> = samples.iter().map(|sample| sample.encoding.ids.len()).collect();
+        let rows = longest_first(&lengths, batch_size)?.concat();
+        let pack = |rows: &[usize]| Ok(PackedBatch::from_samples(rows.iter().map(|row| &samples[*row]))?);
+        self.run(&rows, batch_size, pack, ctx)
     }
 
     fn check(&self, texts: &EncodedDataset) -> Result<()> {

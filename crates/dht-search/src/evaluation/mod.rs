@@ -10,11 +10,10 @@ mod stages;
 mod timing;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use dht_transformer::{
     EncodedDataset, ForwardContext, HeadSet, PackedBatch, Sample, TextClassifier,
-    data::longest_first,
     tensors::log_softmax,
     train::metrics::{Confusion, score},
 };
@@ -41,12 +40,14 @@ pub trait Predictor {
     /// What the model reports.
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<BatchPredictions>;
 
-    /// Predicts all texts, as [`time_in_turns`] measures it: by default batch by batch.
+    /// Predicts samples, at most `batch_size` of them together, in their order: by default in batches of like lengths. This
+    /// is what [`evaluate`], [`time_in_turns`] and the [`Engine`](crate::Engine) call; a model whose texts leave before it
+    /// runs at all forms its batches of those that stay.
     ///
     /// # Errors
-    /// As [`predict`](Self::predict).
-    fn run_all(&self, _: &EncodedDataset, batches: &[PackedBatch], ctx: &ForwardContext) -> Result<()> {
-        batches.iter().try_for_each(|batch| self.predict(batch, ctx).map(drop))
+    /// As [`predict`](Self::predict); [`Error::Transformer`](crate::Error::Transformer) for a batch size of 0.
+    fn predict_all(&self, samples: &[Sample], batch_size: usize, ctx: &ForwardContext) -> Result<BatchPredictions> {
+        BatchPredictions::in_batches(samples, batch_size, |batch| self.predict(batch, ctx))
     }
 
     /// Refuses texts that this model cannot be scored on.
@@ -63,6 +64,10 @@ pub trait Predictor {
 impl Predictor for DynamicModel {
     fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<BatchPredictions> {
         self.predict_in(ctx, batch)
+    }
+
+    fn predict_all(&self, samples: &[Sample], batch_size: usize, ctx: &ForwardContext) -> Result<BatchPredictions> {
+        self.predict_all_in(ctx, samples, batch_size)
     }
 
     fn check(&self, texts: &EncodedDataset) -> Result<()> {
@@ -147,18 +152,9 @@ impl Evaluation {
 pub fn evaluate(model: &dyn Predictor, data: &EncodedDataset, batch_size: usize) -> Result<Evaluation> {
     model.check(data)?;
     let start = Instant::now();
-    let mut found: Vec<Option<Prediction>> = vec![None; data.len()];
-    let mut deciding = Duration::ZERO;
-    let ctx = ForwardContext::inference();
-    for rows in longest_first(&data.lengths(), batch_size)? {
-        let batch = model.predict(&data.batch(&rows)?, &ctx)?;
-        deciding += batch.deciding;
-        for (row, prediction) in rows.iter().zip(batch.predictions) {
-            found[*row] = Some(prediction);
-        }
-    }
+    let found = model.predict_all(&data.samples, batch_size, &ForwardContext::inference())?;
     let seconds = start.elapsed().as_secs_f64();
-    let predictions: Vec<Prediction> = found.into_iter().flatten().collect();
+    let BatchPredictions { predictions, deciding } = found;
     let labels: Vec<u32> = predictions.iter().map(|prediction| prediction.label).collect();
     let confusion = score(data, &labels)?;
     // `check` has verified that every label is one of the model's classes.

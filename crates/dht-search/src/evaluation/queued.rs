@@ -1,9 +1,8 @@
 //! Evaluation with the paper's queues (Algorithm 3), which the paper has at inference too.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, data::sequential};
+use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, Sample, data::sequential};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -22,21 +21,12 @@ use crate::settings::Dispatch;
 /// ([`HeadDraws::PerGroup`](crate::settings::HeadDraws::PerGroup)). [`Evaluation::flops`] contains the second pass.
 ///
 /// # Errors
-/// As [`evaluate`]; [`Error::Setting`] for a model whose settings have no queues, and for rows that share an id.
+/// As [`evaluate`]; [`Error::Setting`] for a model whose settings have no queues.
 pub fn evaluate_queued(model: &DynamicModel, data: &EncodedDataset, batch_size: usize) -> Result<Evaluation> {
-    let Dispatch::Queue { size } = model.settings().dispatch else {
-        return Err(Error::setting("dispatch", "queue, for an evaluation with queues", "in_flight"));
-    };
-    model.check(data)?;
-    let (start, ctx) = (Instant::now(), ForwardContext::inference());
-    let run = QueuedRun::new(model, data, size, &ctx).run_all(batch_size)?;
-    let (seconds, deciding) = (start.elapsed().as_secs_f64(), run.deciding);
-    let finished = Finished { model, found: run.found };
-    Ok(Evaluation { seconds, bandit_seconds: deciding.as_secs_f64(), ..evaluate(&finished, data, batch_size)? })
+    evaluate(&Queued(model), data, batch_size)
 }
 
-/// A dynamic model that the [clock](super::time_in_turns) measures with its queues. Rows arrive in batches of the size of
-/// the largest prepared one.
+/// A dynamic model that predicts with its queues.
 #[derive(Debug, Clone, Copy)]
 pub struct Queued<'a>(pub &'a DynamicModel);
 
@@ -45,12 +35,9 @@ impl Predictor for Queued<'_> {
         self.0.predict(batch, ctx)
     }
 
-    fn run_all(&self, data: &EncodedDataset, batches: &[PackedBatch], ctx: &ForwardContext) -> Result<()> {
-        let Dispatch::Queue { size } = self.0.settings().dispatch else {
-            return Err(Error::setting("dispatch", "queue, for a clock with queues", "in_flight"));
-        };
-        let batch_size = batches.iter().map(PackedBatch::len).max().unwrap_or(1);
-        QueuedRun::new(self.0, data, size, ctx).run_all(batch_size).map(drop)
+    /// Samples arrive in their order.
+    fn predict_all(&self, samples: &[Sample], batch_size: usize, ctx: &ForwardContext) -> Result<BatchPredictions> {
+        QueuedRun::new(self.0, samples, ctx)?.run_all(batch_size)
     }
 
     fn check(&self, texts: &EncodedDataset) -> Result<()> {
@@ -62,46 +49,54 @@ impl Predictor for Queued<'_> {
     }
 }
 
-/// An evaluation with queues.
+/// A prediction with queues.
 struct QueuedRun<'a> {
     model: &'a DynamicModel,
-    data: &'a EncodedDataset,
+    samples: &'a [Sample],
     ctx: &'a ForwardContext,
     /// Of rows.
     queues: Queues,
     /// By row: FLOPs until it joined its queue, of the base layers and of an exit that the router read.
     before: Vec<u64>,
-    /// By sample id.
-    found: BTreeMap<u64, Prediction>,
+    /// By row.
+    found: Vec<Option<Prediction>>,
     deciding: Duration,
 }
 
 impl<'a> QueuedRun<'a> {
-    fn new(model: &'a DynamicModel, data: &'a EncodedDataset, size: usize, ctx: &'a ForwardContext) -> Self {
-        Self {
+    fn new(model: &'a DynamicModel, samples: &'a [Sample], ctx: &'a ForwardContext) -> Result<Self> {
+        let Dispatch::Queue { size } = model.settings().dispatch else {
+            return Err(Error::setting("dispatch", "queue, for predictions with queues", "in_flight"));
+        };
+        Ok(Self {
             model,
-            data,
+            samples,
             ctx,
             queues: Queues::new(size, model.space().exits().len()),
-            before: vec![0; data.len()],
-            found: BTreeMap::new(),
+            before: vec![0; samples.len()],
+            found: vec![None; samples.len()],
             deciding: Duration::ZERO,
-        }
+        })
     }
 
     /// All rows, from their arrival until the queues are empty.
-    fn run_all(mut self, batch_size: usize) -> Result<Self> {
-        for rows in sequential(self.data.len(), batch_size)? {
+    fn run_all(mut self, batch_size: usize) -> Result<BatchPredictions> {
+        for rows in sequential(self.samples.len(), batch_size)? {
             self.arrive(&rows)?;
             self.leave(false)?;
         }
         self.leave(true)?;
-        Ok(self)
+        Ok(BatchPredictions { predictions: self.found.into_iter().flatten().collect(), deciding: self.deciding })
+    }
+
+    /// These rows as a batch.
+    fn batch(&self, rows: &[usize]) -> Result<PackedBatch> {
+        Ok(PackedBatch::from_samples(rows.iter().map(|row| &self.samples[*row]))?)
     }
 
     /// Routes rows, and lets them join their queues.
     fn arrive(&mut self, rows: &[usize]) -> Result<()> {
-        let batch = self.data.batch(rows)?;
+        let batch = self.batch(rows)?;
         let executor = self.model.executor(self.ctx, Mode::Exploit, PassedExits::Skip);
         let (decisions, deciding) = executor.decide(&batch, &mut generator(&batch))?;
         self.deciding += deciding;
@@ -122,14 +117,12 @@ impl<'a> QueuedRun<'a> {
     /// Runs full queues, or with `drain` all that are not empty.
     fn leave(&mut self, drain: bool) -> Result<()> {
         while let Some((rows, decisions)) = self.queues.leave(drain, 0) {
-            let batch = self.data.batch(&rows)?;
+            let batch = self.batch(&rows)?;
             let predictions = self.run(&batch, decisions)?;
             self.deciding += predictions.deciding;
-            for ((row, id), prediction) in rows.iter().zip(&batch.sample_ids).zip(predictions.predictions) {
-                let flops = prediction.flops + self.before[*row];
-                if self.found.insert(*id, Prediction { flops, ..prediction }).is_some() {
-                    return Err(Error::setting("sample ids", "each once", format!("{id} twice")));
-                }
+            for (row, prediction) in rows.into_iter().zip(predictions.predictions) {
+                let flops = prediction.flops + self.before[row];
+                self.found[row] = Some(Prediction { flops, ..prediction });
             }
         }
         Ok(())
@@ -146,27 +139,4 @@ impl<'a> QueuedRun<'a> {
 /// Ties are broken by a generator that depends on the batch alone.
 fn generator(batch: &PackedBatch) -> ChaCha8Rng {
     ChaCha8Rng::seed_from_u64(batch.sample_ids.first().copied().unwrap_or_default())
-}
-
-/// Predictions that were made before, by sample id.
-struct Finished<'a> {
-    model: &'a DynamicModel,
-    found: BTreeMap<u64, Prediction>,
-}
-
-impl Predictor for Finished<'_> {
-    fn predict(&self, batch: &PackedBatch, _: &ForwardContext) -> Result<BatchPredictions> {
-        let missing = |id| Error::setting("sample ids", "those of the rows that were predicted", id);
-        let of = |id: &u64| self.found.get(id).cloned().ok_or_else(|| missing(*id));
-        let predictions = batch.sample_ids.iter().map(of).collect::<Result<_>>()?;
-        Ok(BatchPredictions { predictions, deciding: Duration::ZERO })
-    }
-
-    fn check(&self, texts: &EncodedDataset) -> Result<()> {
-        self.model.check(texts)
-    }
-
-    fn full_flops(&self, tokens: usize) -> u64 {
-        self.model.full_flops(tokens)
-    }
 }

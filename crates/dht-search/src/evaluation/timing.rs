@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use dht_transformer::{EncodedDataset, ForwardContext, PackedBatch, data::longest_first};
+use dht_transformer::{EncodedDataset, ForwardContext};
 
 use super::Predictor;
 use crate::error::{Error, Result};
@@ -29,11 +29,11 @@ impl PassTimes {
 ///
 /// All models are treated alike. Each has a context of its own for all its passes, so that it packs its weights once, in a
 /// pass that is not measured. Then come `passes` rounds in which the models take turns; the first of a round is the second
-/// of the next, so that none always runs after the same one. Batches (texts of like length, longest first) are made before
-/// the clock and shared; tokenising and scoring are not measured.
+/// of the next, so that none always runs after the same one. A pass is [`Predictor::predict_all`]: forming batches is
+/// measured, tokenising and scoring are not.
 ///
 /// # Errors
-/// [`Error::Setting`] for no passes and for a batch size of 0; what a model reports.
+/// [`Error::Setting`] for no passes; what a model reports, for a batch size of 0, too.
 pub fn time_in_turns(
     models: &[&dyn Predictor],
     data: &EncodedDataset,
@@ -44,12 +44,10 @@ pub fn time_in_turns(
         return Err(Error::setting("passes", "at least 1", 0));
     }
     models.iter().try_for_each(|model| model.check(data))?;
-    let batches = longest_first(&data.lengths(), batch_size)?;
-    let batches = batches.iter().map(|rows| Ok(data.batch(rows)?)).collect::<Result<Vec<PackedBatch>>>()?;
     let contexts: Vec<ForwardContext> = models.iter().map(|_| ForwardContext::inference()).collect();
     let pass = |model: usize| -> Result<f64> {
         let start = Instant::now();
-        models[model].run_all(data, &batches, &contexts[model])?;
+        models[model].predict_all(&data.samples, batch_size, &contexts[model])?;
         Ok(start.elapsed().as_secs_f64())
     };
     for model in 0..models.len() {
@@ -70,7 +68,7 @@ mod tests {
     use std::cell::RefCell;
     use std::time::Duration;
 
-    use dht_transformer::{Encoding, Sample};
+    use dht_transformer::{Encoding, PackedBatch, Sample};
 
     use super::*;
     use crate::model::BatchPredictions;

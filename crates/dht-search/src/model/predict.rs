@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use candle_core::DType;
-use dht_transformer::{ForwardContext, HeadSet, PackedBatch, tensors::log_softmax};
+use dht_transformer::{ForwardContext, HeadSet, PackedBatch, Sample, data::longest_first, tensors::log_softmax};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::dynamic::DynamicModel;
 use super::executor::{Executor, PassedExits};
 use super::front::{FrontExit, Stacking};
+use super::log_probabilities::LogProbabilities;
 use crate::error::{Error, Result};
 use crate::routing::{ForwardTrace, FrontView, Mode};
 use crate::space::Route;
@@ -70,6 +71,64 @@ impl BatchPredictions {
         let predictions = probabilities.into_iter().zip(routes).zip(flops).map(prediction).collect();
         Self { predictions, deciding: Duration::ZERO }
     }
+
+    /// Predicts samples in batches of like lengths, the longest first; the predictions in the order of the samples.
+    ///
+    /// # Errors
+    /// What `predict` reports; [`Error::Transformer`] for a batch size of 0.
+    pub fn in_batches(
+        samples: &[Sample],
+        batch_size: usize,
+        mut predict: impl FnMut(&PackedBatch) -> Result<Self>,
+    ) -> Result<Self> {
+        let mut found = Found::new(samples.len());
+        for rows in longest_first(&lengths_of(samples), batch_size)? {
+            found.add(&rows, predict(&pack(samples, &rows)?)?);
+        }
+        Ok(found.in_order())
+    }
+}
+
+/// Predictions of samples, as they come.
+struct Found {
+    predictions: Vec<Option<Prediction>>,
+    deciding: Duration,
+}
+
+impl Found {
+    fn new(samples: usize) -> Self {
+        Self { predictions: vec![None; samples], deciding: Duration::ZERO }
+    }
+
+    /// The predictions of these samples.
+    fn add(&mut self, rows: &[usize], batch: BatchPredictions) {
+        self.deciding += batch.deciding;
+        for (row, prediction) in rows.iter().zip(batch.predictions) {
+            self.predictions[*row] = Some(prediction);
+        }
+    }
+
+    fn in_order(self) -> BatchPredictions {
+        BatchPredictions { predictions: self.predictions.into_iter().flatten().collect(), deciding: self.deciding }
+    }
+}
+
+fn lengths_of(samples: &[Sample]) -> Vec<usize> {
+    samples.iter().map(|sample| sample.encoding.ids.len()).collect()
+}
+
+/// These rows as a batch.
+fn pack(samples: &[Sample], rows: &[usize]) -> Result<PackedBatch> {
+    Ok(PackedBatch::from_samples(rows.iter().map(|row| &samples[*row]))?)
+}
+
+/// What the front exit says of a text.
+struct ReadInFront {
+    /// Its prediction, should the text leave there.
+    prediction: Prediction,
+    /// By class.
+    log_probabilities: Vec<f64>,
+    leaves: bool,
 }
 
 /// The first class of the highest probability.
@@ -104,6 +163,35 @@ impl DynamicModel {
     pub(crate) fn predict_in(&self, ctx: &ForwardContext, batch: &PackedBatch) -> Result<BatchPredictions> {
         self.executor(ctx, Mode::Exploit, PassedExits::Skip).predict(batch)
     }
+
+    /// The prediction of a sample that leaves at the front exit; `None` for one that needs the encoder.
+    pub(crate) fn predict_in_front(&self, ctx: &ForwardContext, sample: &Sample) -> Result<Option<Prediction>> {
+        let executor = self.executor(ctx, Mode::Exploit, PassedExits::Skip);
+        let Some(front) = executor.front else { return Ok(None) };
+        let read = executor.read_in_front(front, &PackedBatch::from_samples([sample])?)?;
+        Ok(read.into_iter().find(|read| read.leaves).map(|read| read.prediction))
+    }
+
+    /// As [`predict_with_stages`](Self::predict_with_stages), of samples in batches.
+    pub(crate) fn predict_all_with_stages(
+        &self,
+        ctx: &ForwardContext,
+        samples: &[Sample],
+        batch_size: usize,
+    ) -> Result<Vec<Prediction>> {
+        let executor = self.executor(ctx, Mode::Exploit, PassedExits::Attached);
+        Ok(executor.predict_all(samples, batch_size)?.predictions)
+    }
+
+    /// Predicts samples, at most `batch_size` together behind the front exit.
+    pub(crate) fn predict_all_in(
+        &self,
+        ctx: &ForwardContext,
+        samples: &[Sample],
+        batch_size: usize,
+    ) -> Result<BatchPredictions> {
+        self.executor(ctx, Mode::Exploit, PassedExits::Skip).predict_all(samples, batch_size)
+    }
 }
 
 impl Executor<'_> {
@@ -118,8 +206,58 @@ impl Executor<'_> {
         self.predictions(batch, &trace)
     }
 
+    /// Predicts samples, those behind the front exit in batches of `batch_size` of their own: all of them are read in front
+    /// first, so that a batch of the encoder is full however many leave before it.
+    pub(crate) fn predict_all(&self, samples: &[Sample], batch_size: usize) -> Result<BatchPredictions> {
+        let Some(front) = self.front else {
+            return BatchPredictions::in_batches(samples, batch_size, |batch| self.predict(batch));
+        };
+        let mut found = Found::new(samples.len());
+        let mut waiting: Vec<(usize, ReadInFront)> = Vec::new();
+        let run = |waiting: Vec<(usize, ReadInFront)>, found: &mut Found| -> Result<()> {
+            let (rows, read): (Vec<usize>, Vec<ReadInFront>) = waiting.into_iter().unzip();
+            found.add(&rows, self.predict_behind(front, &pack(samples, &rows)?, read)?);
+            Ok(())
+        };
+        for rows in longest_first(&lengths_of(samples), batch_size)? {
+            for (row, read) in rows.iter().zip(self.read_in_front(front, &pack(samples, &rows)?)?) {
+                match read.leaves {
+                    true => found.predictions[*row] = Some(read.prediction),
+                    false => waiting.push((*row, read)),
+                }
+            }
+            if waiting.len() >= batch_size {
+                let more = waiting.split_off(batch_size);
+                run(std::mem::replace(&mut waiting, more), &mut found)?;
+            }
+        }
+        if !waiting.is_empty() {
+            run(waiting, &mut found)?;
+        }
+        Ok(found.in_order())
+    }
+
     /// Predicts a batch: the texts that leave at the front exit, and the others behind it.
     fn predict_with_front(&self, front: &FrontExit, batch: &PackedBatch) -> Result<BatchPredictions> {
+        let mut found = Found::new(batch.len());
+        let (mut left, mut waiting) = (Vec::new(), Vec::new());
+        for (sample, read) in self.read_in_front(front, batch)?.into_iter().enumerate() {
+            if read.leaves {
+                found.predictions[sample] = Some(read.prediction);
+            } else {
+                left.push(sample);
+                waiting.push(read);
+            }
+        }
+        if !left.is_empty() {
+            let part = if left.len() == batch.len() { None } else { Some(batch.select(&left)) };
+            found.add(&left, self.predict_behind(front, part.as_ref().unwrap_or(batch), waiting)?);
+        }
+        Ok(found.in_order())
+    }
+
+    /// What the front exit says of each text.
+    fn read_in_front(&self, front: &FrontExit, batch: &PackedBatch) -> Result<Vec<ReadInFront>> {
         let (logs, flops) = front.ngram().log_probabilities_and_flops(batch)?;
         let view = FrontView {
             sample_ids: &batch.sample_ids,
@@ -132,31 +270,35 @@ impl Executor<'_> {
             return Err(Error::setting("router's decisions in front", expected, leaves.len()));
         }
         let deciding = self.router.front_flops();
-        let left: Vec<usize> = (0..batch.len()).filter(|sample| !leaves[*sample]).collect();
         let route = Route::without_layers(self.model.space.model_shape())?;
-        let mut all = BatchPredictions::of_fixed_route(logs.probabilities(), &route, flops);
-        for (prediction, logs) in all.predictions.iter_mut().zip(logs.rows()) {
+        let all = BatchPredictions::of_fixed_route(logs.probabilities(), &route, flops).predictions;
+        let read = |((mut prediction, logs), leaves): ((Prediction, &[f64]), bool)| {
             prediction.routing_flops = deciding;
             if self.passed != PassedExits::Skip {
                 prediction.stages.push(logs.to_vec());
             }
-        }
-        if left.is_empty() {
-            return Ok(all);
-        }
-        let stacking = front.stacking(logs.select(&left));
+            ReadInFront { prediction, log_probabilities: logs.to_vec(), leaves }
+        };
+        Ok(all.into_iter().zip(logs.rows()).zip(leaves).map(read).collect())
+    }
+
+    /// Predicts a batch of texts that did not leave in front.
+    fn predict_behind(
+        &self,
+        front: &FrontExit,
+        batch: &PackedBatch,
+        read: Vec<ReadInFront>,
+    ) -> Result<BatchPredictions> {
+        let logs = read.iter().flat_map(|read| read.log_probabilities.iter().copied()).collect();
+        let stacking = front.stacking(LogProbabilities::new(front.ngram().classes(), logs)?);
         let behind = Executor { front: None, stacking: Some(&stacking), ..*self };
-        let part = if left.len() == batch.len() { None } else { Some(batch.select(&left)) };
-        let found = behind.predict(part.as_ref().unwrap_or(batch))?;
-        all.deciding = found.deciding;
-        for (sample, mut prediction) in left.into_iter().zip(found.predictions) {
-            prediction.flops += all.predictions[sample].flops;
-            prediction.routing_flops += deciding;
-            let mut stages = std::mem::take(&mut all.predictions[sample].stages);
-            stages.append(&mut prediction.stages);
-            all.predictions[sample] = Prediction { stages, ..prediction };
+        let mut found = behind.predict(batch)?;
+        for (prediction, ReadInFront { prediction: before, .. }) in found.predictions.iter_mut().zip(read) {
+            prediction.flops += before.flops;
+            prediction.routing_flops += before.routing_flops;
+            prediction.stages.splice(0..0, before.stages);
         }
-        Ok(all)
+        Ok(found)
     }
 
     /// The predictions of a batch that has run.

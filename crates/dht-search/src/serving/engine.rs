@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::Device;
-use dht_transformer::{Encoding, ForwardContext, PackedBatch, Sample, TextTokenizer, data::longest_first};
+use dht_transformer::{Encoding, ForwardContext, PackedBatch, Sample, TextTokenizer};
 use rayon::prelude::*;
 
 use super::served::ServedModel;
@@ -93,7 +93,7 @@ pub struct Engine {
     tokenizer: Arc<TextTokenizer>,
     labels: Arc<[Arc<str>]>,
     max_length: usize,
-    batch_size: usize,
+    pub(super) batch_size: usize,
 }
 
 impl Engine {
@@ -189,7 +189,7 @@ impl Engine {
     /// reports.
     pub fn predict<'a>(&self, queries: &[impl Into<Query<'a>> + Copy + Sync]) -> Result<Vec<Answer>> {
         let samples = self.samples(queries, 0)?;
-        let predictions = self.run(&samples, |batch| Ok(self.model.predict(batch, &self.ctx)?.predictions))?;
+        let predictions = self.model.predict_all(&samples, self.batch_size, &self.ctx)?.predictions;
         Ok(predictions.into_iter().zip(&samples).map(|(prediction, sample)| self.answer(prediction, sample)).collect())
     }
 
@@ -216,23 +216,6 @@ impl Engine {
             queries.par_iter().map(|query| encode((*query).into())).collect::<dht_transformer::Result<_>>()?;
         let sample = |(id, encoding)| Sample { id, label: 0, targets: Vec::new(), encoding };
         Ok((first..).zip(encodings).map(sample).collect())
-    }
-
-    /// Predicts samples in batches of like lengths; the predictions in the order of the samples.
-    pub(super) fn run(
-        &self,
-        samples: &[Sample],
-        predict: impl Fn(&PackedBatch) -> Result<Vec<Prediction>>,
-    ) -> Result<Vec<Prediction>> {
-        let lengths: Vec<usize> = samples.iter().map(|sample| sample.encoding.ids.len()).collect();
-        let mut predictions: Vec<Option<Prediction>> = vec![None; samples.len()];
-        for rows in longest_first(&lengths, self.batch_size)? {
-            let batch = PackedBatch::from_samples(rows.iter().map(|row| &samples[*row]))?;
-            for (row, prediction) in rows.iter().zip(predict(&batch)?) {
-                predictions[*row] = Some(prediction);
-            }
-        }
-        Ok(predictions.into_iter().flatten().collect())
     }
 
     /// The same engine, whose answers do not depend on the other texts of a batch: head sets are drawn for each text, as by a model
@@ -276,6 +259,15 @@ impl Engine {
     /// The names of the classes, by index, to be kept.
     pub(super) fn shared_labels(&self) -> Arc<[Arc<str>]> {
         self.labels.clone()
+    }
+
+    /// The answer to an [encoded](Self::encode) text that no layer need run for; `None` for all others.
+    ///
+    /// # Errors
+    /// What the front exit reports.
+    pub(super) fn answer_in_front(&self, sample: &Sample) -> Result<Option<Answer>> {
+        let ServedModel::Dynamic(model) = &*self.model else { return Ok(None) };
+        Ok(model.predict_in_front(&self.ctx, sample)?.map(|prediction| self.answer(prediction, sample)))
     }
 
     /// The answers to [encoded](Self::encode) texts, as one batch.

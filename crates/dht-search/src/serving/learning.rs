@@ -100,7 +100,7 @@ impl LearningEngine {
         let front = usize::from(model.front().is_some());
         let router = PolicyRouter { policy: policy.clone(), front };
         let model = model.clone().with_router(Box::new(router));
-        let found = self.engine.run(&samples, |batch| model.predict_with_stages(&self.engine.ctx, batch))?;
+        let found = model.predict_all_with_stages(&self.engine.ctx, &samples, self.engine.batch_size)?;
         let mut answers = Vec::with_capacity(samples.len());
         let mut records = Vec::with_capacity(samples.len());
         for (sample, prediction) in samples.iter().zip(found) {

@@ -1,7 +1,7 @@
 //! What an engine runs: a classifier in full, or a dynamic model.
 
 use dht_transformer::tensors::log_softmax;
-use dht_transformer::{BertConfig, EncodedDataset, ForwardContext, PackedBatch, Task, TextClassifier};
+use dht_transformer::{BertConfig, EncodedDataset, ForwardContext, PackedBatch, Sample, Task, TextClassifier};
 
 use crate::error::{Error, Result};
 use crate::evaluation::Predictor;
@@ -123,6 +123,13 @@ impl Predictor for ServedModel {
         let route = Route::truncated(shape, shape.layers)?;
         let flops = batch.spans.lengths().map(|tokens| model.full_flops(tokens));
         Ok(BatchPredictions::of_fixed_route(answers.to_vec2()?, &route, flops))
+    }
+
+    fn predict_all(&self, samples: &[Sample], batch_size: usize, ctx: &ForwardContext) -> Result<BatchPredictions> {
+        match self {
+            Self::Dynamic(model) => model.predict_all(samples, batch_size, ctx),
+            Self::Classifier(_) => BatchPredictions::in_batches(samples, batch_size, |batch| self.predict(batch, ctx)),
+        }
     }
 
     fn check(&self, texts: &EncodedDataset) -> Result<()> {

@@ -85,6 +85,25 @@ fn every_speed_is_arithmetic_on_the_answers_of_the_stages() -> Result<()> {
 }
 
 #[test]
+fn texts_that_leave_in_front_make_room_for_others_and_change_no_answer() -> Result<()> {
+    let (made, test) = (accelerated(&AccelerateSettings::default())?, task(90, 9));
+    let whole = test.batch(&(0..90).collect::<Vec<_>>())?;
+    let mut in_front = 0;
+    for speed in Stages::of_model(&made.model, &test, 16)?.thresholds(4) {
+        let model = made.model.with_speed(speed)?;
+        let expected = model.predict_batch(&whole)?;
+        in_front = in_front.max(expected.iter().filter(|found| found.route.exit() == 0).count());
+        for size in [1, 7, 64] {
+            let found = model.predict_all(&test.samples, size, &ForwardContext::inference())?;
+            assert_eq!(found.predictions, expected, "at {speed}, {size} together");
+        }
+    }
+    assert!((10..=90).contains(&in_front), "{in_front} of 90 leave in front");
+    assert!(made.model.predict_all(&test.samples, 0, &ForwardContext::inference()).is_err());
+    Ok(())
+}
+
+#[test]
 fn exits_and_stacking_are_better_than_chance_and_the_report_says_what_they_do() -> Result<()> {
     let Accelerated { model, report, .. } = accelerated(&AccelerateSettings::default())?;
     assert_eq!((report.rows, report.judged_on), (300, StackedOn::HeldOut(120)));

@@ -259,7 +259,7 @@ fn with_queues_at_inference_predictions_stay_the_same_and_the_base_layers_are_pa
 }
 
 #[test]
-fn an_evaluation_with_queues_needs_them_in_the_settings_and_rows_of_their_own_ids() -> Result<()> {
+fn an_evaluation_with_queues_needs_them_in_the_settings() -> Result<()> {
     let field = |refused: Result<_>| match refused.err() {
         Some(Error::Setting { field, .. }) => field,
         other => panic!("{other:?}"),
@@ -267,9 +267,6 @@ fn an_evaluation_with_queues_needs_them_in_the_settings_and_rows_of_their_own_id
     let in_flight = objective(Preset::TDht, SearchSettings { dispatch: Dispatch::InFlight, ..paper() })?.into_model();
     assert_eq!(field(evaluate_queued(&in_flight, &task(9, 4), 4)), "dispatch");
     let model = objective(Preset::TDht, SearchSettings { head_draws: HeadDraws::PerGroup, ..paper() })?.into_model();
-    let mut twice = task(9, 4);
-    twice.samples[8].id = 3;
-    assert_eq!(field(evaluate_queued(&model, &twice, 4)), "sample ids");
     assert!(evaluate_queued(&model, &task(9, 4), 0).is_err());
     assert_eq!(evaluate_queued(&model, &task(9, 4), 4)?.labels.len(), 9);
     Ok(())

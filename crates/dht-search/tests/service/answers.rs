@@ -1,10 +1,10 @@
 //! What is answered.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dht_search::serving::{Engine, Request, Served, Service, ServiceSettings};
-use dht_search::{Query, Result};
+use dht_search::{Error, Query, Result};
 
 use super::toy::{accelerated, by_bandits, service, texts};
 
@@ -81,7 +81,7 @@ fn many_threads_get_the_answers_of_their_own_texts_at_their_own_speeds() -> Resu
 
 #[test]
 fn a_batch_holds_texts_of_several_requests_within_its_tokens() -> Result<()> {
-    let service = service(accelerated(), 64, Duration::from_secs(3))?;
+    let service = service(by_bandits(), 64, Duration::from_secs(3))?;
     let text = "the food was fine".to_owned();
     let tickets: Vec<_> =
         (0..20).map(|_| service.submit(&Request::new([text.as_str()]))).collect::<Result<Vec<_>>>()?;
@@ -94,6 +94,23 @@ fn a_batch_holds_texts_of_several_requests_within_its_tokens() -> Result<()> {
     assert_eq!(metrics.batches.counts.iter().sum::<u64>(), 2);
     assert_eq!(metrics.depths.iter().sum::<u64>(), 20);
     assert!(metrics.flops > 0 && metrics.flops < metrics.full_flops);
+    Ok(())
+}
+
+#[test]
+fn a_text_that_leaves_in_front_waits_for_no_batch() -> Result<()> {
+    // A batch would wait for a minute.
+    let service = service(accelerated(), 1 << 16, Duration::from_secs(60))?;
+    let fast = Request { speed: Some(1.0), ..Request::new(["fine", "bad", ""]) };
+    let start = Instant::now();
+    let found = service.predict(&fast)?;
+    assert!(start.elapsed() < Duration::from_secs(30));
+    assert!(found.iter().all(|served| served.answer.route.to_string() == "0L"), "{found:?}");
+    let metrics = service.metrics();
+    assert_eq!((metrics.texts, metrics.answered, metrics.depths.as_slice()), (3, 1, [3].as_slice()));
+    assert_eq!((metrics.queued_texts, metrics.batches.counts.iter().sum::<u64>()), (0, 0));
+    service.stop();
+    assert!(matches!(service.predict(&fast), Err(Error::Stopping)));
     Ok(())
 }
 

@@ -27,7 +27,7 @@ fn a_full_queue_refuses_all_of_a_request_and_keeps_nothing_of_it() -> Result<()>
             max_wait: minute,
             ..ServiceSettings::default()
         };
-        let service = Service::start(accelerated(), settings)?;
+        let service = Service::start(by_bandits(), settings)?;
         // Three tokens each with the special ones.
         let first = service.submit(&Request::new(["fine"; 4]))?;
         let refused = service.submit(&Request::new(["fine food was good the"; 2]));
@@ -88,7 +88,7 @@ fn limits_of_nothing_are_refused() {
 
 #[test]
 fn late_requests_and_dropped_tickets_are_not_computed() -> Result<()> {
-    let service = service(accelerated(), 1 << 16, Duration::from_millis(200))?;
+    let service = service(by_bandits(), 1 << 16, Duration::from_millis(200))?;
     let soon = || Some(Instant::now() + Duration::from_millis(20));
     let late = Request { deadline: soon(), ..Request::new(["fine"; 3]) };
     assert!(matches!(service.predict(&late), Err(Error::Deadline)));

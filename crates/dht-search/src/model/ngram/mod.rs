@@ -136,7 +136,11 @@ impl NgramClassifier {
             let features = self.vocabulary.features(*text, &self.settings.left_out);
             (self.scores.log_probabilities(&features), self.flops(&features))
         };
-        let (rows, flops): (Vec<Vec<f64>>, Vec<u64>) = texts.par_iter().with_min_len(16).map(read).unzip();
+        // A few texts take less than waking a thread.
+        let (rows, flops): (Vec<Vec<f64>>, Vec<u64>) = match texts.len() {
+            0..=READ_TOGETHER => texts.iter().map(read).unzip(),
+            _ => texts.par_iter().with_min_len(READ_TOGETHER).map(read).unzip(),
+        };
         Ok((LogProbabilities::new(classes, rows.concat())?, flops))
     }
 
@@ -195,6 +199,8 @@ impl NgramClassifier {
     }
 }
 
+/// Texts that one thread reads.
+const READ_TOGETHER: usize = 16;
 /// The objective is then within 10⁻⁶ nats of its minimum.
 const FINAL_TOLERANCE: f64 = 1e-3;
 

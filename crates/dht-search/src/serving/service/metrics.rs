@@ -66,7 +66,7 @@ pub struct ServiceMetrics {
     pub depths: Vec<u64>,
     /// From taking a request to its answer, in seconds.
     pub latency: Histogram,
-    /// Texts in a batch.
+    /// Texts in a batch; those that leave at the front exit are in none.
     pub batches: Histogram,
     /// Models that were put in the place of the first.
     pub reloads: u64,
@@ -111,7 +111,11 @@ impl ServiceMetrics {
 
     pub(super) fn batch(&mut self, batch: &[Served]) {
         self.batches.add(batch.len() as f64);
-        for served in batch {
+        self.computed(batch);
+    }
+
+    pub(super) fn computed(&mut self, texts: &[Served]) {
+        for served in texts {
             let depth = served.answer.route.depth();
             if self.depths.len() <= depth {
                 self.depths.resize(depth + 1, 0);

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  submit: encode on the caller's thread ─▶ queue (bounded) ─▶ worker: batches of one speed ─▶ Ticket
-//!          refused: Busy, TooLong, …                             dropped tickets and late requests are not computed
+//!          refused: Busy, TooLong, …        │                    dropped tickets and late requests are not computed
+//!                                           └─ left at the front exit ──────────────────────────▶
 //! ```
 
 mod metrics;
@@ -52,6 +53,8 @@ impl<'a> Request<'a> {
 ///
 /// [`submit`](Self::submit) encodes the texts on the caller's thread, puts them into a queue and returns a [`Ticket`]. Workers
 /// take batches of texts of equal speed from the queue: as soon as the batch is full or the oldest text has waited long enough.
+/// A text that leaves at the [front exit](crate::model::FrontExit) is answered on the caller's thread; it waits for no batch and takes
+/// no room in one.
 ///
 /// - The queue is bounded: a request that finds no room is refused at once with [`Error::Busy`], and nothing of it is kept.
 /// - An answer does not depend on the other texts of its batch, to the bit: head sets are drawn for each text
@@ -198,6 +201,7 @@ impl Service {
         let engine = self.model().at(request.speed)?;
         let job = Job::new(texts, arrived, request.deadline);
         let mut waiting = Vec::with_capacity(texts);
+        let mut answered = Vec::new();
         for (index, query) in request.queries.iter().enumerate() {
             if late() {
                 return Err(Error::Deadline);
@@ -206,7 +210,10 @@ impl Service {
             if request.whole && sample.encoding.truncated {
                 return Err(Error::TooLong { text: index, most: engine.max_length() });
             }
-            waiting.push(Waiting { sample, index, job: job.clone(), engine: engine.clone() });
+            match engine.answer_in_front(&sample)? {
+                Some(answer) => answered.push((index, Served::new(&engine, answer, &sample))),
+                None => waiting.push(Waiting { sample, index, job: job.clone(), engine: engine.clone() }),
+            }
         }
         let tokens: usize = waiting.iter().map(|text| text.sample.encoding.ids.len()).sum();
         if tokens > settings.queue_tokens {
@@ -225,6 +232,10 @@ impl Service {
             }
         }
         shared.changed.notify_one();
+        for (index, served) in answered {
+            shared.counters.get().computed(std::slice::from_ref(&served));
+            worker::deliver(shared, &job, index, Ok(served));
+        }
         Ok(Ticket { job, shared: shared.clone() })
     }
 

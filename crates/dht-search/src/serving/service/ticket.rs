@@ -6,11 +6,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use dht_transformer::Task;
+use dht_transformer::{Sample, Task};
 
 use super::Shared;
 use crate::error::{Error, Result};
-use crate::serving::engine::Answer;
+use crate::serving::engine::{Answer, Engine};
 
 /// The answer to a text, with what it is compared with.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +26,15 @@ pub struct Served {
     pub tokens: usize,
     /// FLOPs of the full model for as many tokens.
     pub full_flops: u64,
+}
+
+impl Served {
+    /// An engine's answer to a text.
+    pub(super) fn new(engine: &Engine, answer: Answer, sample: &Sample) -> Self {
+        let tokens = sample.encoding.ids.len();
+        let (task, labels) = (engine.model().task(), engine.shared_labels());
+        Self { answer, task, labels, tokens, full_flops: engine.full_flops(tokens) }
+    }
 }
 
 /// A request that was taken: what is known of its answers.

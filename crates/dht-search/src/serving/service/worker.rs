@@ -8,7 +8,7 @@ use dht_transformer::Sample;
 
 use super::Shared;
 use super::queue::{Next, Waiting};
-use super::ticket::Served;
+use super::ticket::{Job, Served};
 use crate::error::{Error, Result};
 use crate::serving::engine::Engine;
 
@@ -65,22 +65,23 @@ fn run(shared: &Shared, batch: Vec<Waiting>) {
     match answers(&engine, &samples) {
         Ok(served) => {
             shared.counters.get().batch(&served);
-            live.iter().zip(served).for_each(|(text, served)| deliver(shared, text, Ok(served)));
+            live.iter().zip(served).for_each(|(text, served)| deliver(shared, &text.job, text.index, Ok(served)));
         }
-        Err(error) if live.len() == 1 => deliver(shared, &live[0], Err(error)),
+        Err(error) if live.len() == 1 => deliver(shared, &live[0].job, live[0].index, Err(error)),
         Err(_) => live.into_iter().for_each(|text| run(shared, vec![text])),
     }
 }
 
-fn deliver(shared: &Shared, text: &Waiting, served: Result<Served>) {
+/// Hands an answer out.
+pub(super) fn deliver(shared: &Shared, job: &Job, index: usize, served: Result<Served>) {
     let failed = served.is_err();
     // Counted before the caller can see the answer, so that whoever has it finds it counted.
     let mut counters = shared.counters.get();
-    if text.job.deliver(text.index, served) {
+    if job.deliver(index, served) {
         if failed {
             counters.failed += 1;
         } else {
-            counters.answer(text.job.arrived.elapsed());
+            counters.answer(job.arrived.elapsed());
         }
     }
 }
@@ -96,10 +97,5 @@ fn answers(engine: &Engine, samples: &[&Sample]) -> Result<Vec<Served>> {
     if found.len() != samples.len() {
         return Err(Error::setting("answers", format!("{} of the batch", samples.len()), found.len()));
     }
-    let served = |(answer, sample): (_, &&Sample)| {
-        let tokens = sample.encoding.ids.len();
-        let (task, labels) = (engine.model().task(), engine.shared_labels());
-        Served { answer, task, labels, tokens, full_flops: engine.full_flops(tokens) }
-    };
-    Ok(found.into_iter().zip(samples).map(served).collect())
+    Ok(found.into_iter().zip(samples).map(|(answer, sample)| Served::new(engine, answer, sample)).collect())
 }
