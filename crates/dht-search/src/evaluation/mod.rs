@@ -33,7 +33,7 @@ pub use stages::{LeavingRule, Staged, Stages, stage_flops, stage_log_probabiliti
 pub use timing::{PassTimes, time_in_turns};
 
 /// Predicts batches: a dynamic model, a full classifier, a baseline.
-pub trait Predictor {
+pub trait Predictor: Sync {
     /// Predicts a batch, in its order. The context keeps packed weights for the next batch.
     ///
     /// # Errors
@@ -98,6 +98,12 @@ impl Predictor for TextClassifier {
     }
 }
 
+/// Runs a prediction in the thread pool: from outside, a model that stops after every layer to decide would be put to sleep and
+/// woken each time.
+pub(crate) fn in_pool<R: Send>(predict: impl FnOnce() -> R + Send) -> R {
+    rayon::scope(|_| predict())
+}
+
 /// Predictions on a data set, scored.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -152,7 +158,8 @@ impl Evaluation {
 pub fn evaluate(model: &dyn Predictor, data: &EncodedDataset, batch_size: usize) -> Result<Evaluation> {
     model.check(data)?;
     let start = Instant::now();
-    let found = model.predict_all(&data.samples, batch_size, &ForwardContext::inference())?;
+    let ctx = ForwardContext::inference();
+    let found = in_pool(|| model.predict_all(&data.samples, batch_size, &ctx))?;
     let seconds = start.elapsed().as_secs_f64();
     let BatchPredictions { predictions, deciding } = found;
     let labels: Vec<u32> = predictions.iter().map(|prediction| prediction.label).collect();

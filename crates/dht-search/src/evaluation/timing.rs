@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use dht_transformer::{EncodedDataset, ForwardContext};
 
-use super::Predictor;
+use super::{Predictor, in_pool};
 use crate::error::{Error, Result};
 
 /// The wall clock of a model's passes over a data set.
@@ -47,7 +47,7 @@ pub fn time_in_turns(
     let contexts: Vec<ForwardContext> = models.iter().map(|_| ForwardContext::inference()).collect();
     let pass = |model: usize| -> Result<f64> {
         let start = Instant::now();
-        models[model].predict_all(&data.samples, batch_size, &contexts[model])?;
+        in_pool(|| models[model].predict_all(&data.samples, batch_size, &contexts[model]))?;
         Ok(start.elapsed().as_secs_f64())
     };
     for model in 0..models.len() {
@@ -65,7 +65,7 @@ pub fn time_in_turns(
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
+    use std::sync::Mutex;
     use std::time::Duration;
 
     use dht_transformer::{Encoding, PackedBatch, Sample};
@@ -76,13 +76,13 @@ mod tests {
     /// Notes who predicts, and the address of the context.
     struct Noting<'a> {
         name: usize,
-        seen: &'a RefCell<Vec<(usize, usize, usize)>>,
+        seen: &'a Mutex<Vec<(usize, usize, usize)>>,
     }
 
     impl Predictor for Noting<'_> {
         fn predict(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<BatchPredictions> {
             let ctx = std::ptr::from_ref(ctx) as usize;
-            self.seen.borrow_mut().push((self.name, batch.len(), ctx));
+            self.seen.lock().unwrap().push((self.name, batch.len(), ctx));
             Ok(BatchPredictions { predictions: Vec::new(), deciding: Duration::ZERO })
         }
 
@@ -106,12 +106,12 @@ mod tests {
 
     #[test]
     fn after_a_warm_up_the_models_take_turns_each_in_its_own_context_on_the_same_batches() {
-        let seen = RefCell::new(Vec::new());
+        let seen = Mutex::new(Vec::new());
         let models: Vec<Noting<'_>> = (0..3).map(|name| Noting { name, seen: &seen }).collect();
         let models: Vec<&dyn Predictor> = models.iter().map(|model| model as &dyn Predictor).collect();
         let times = time_in_turns(&models, &texts(), 3, 4).unwrap();
         assert!(times.iter().all(|times| times.passes.len() == 4 && times.passes.iter().all(|pass| *pass >= 0.0)));
-        let seen = seen.borrow().clone();
+        let seen = seen.lock().unwrap().clone();
         let order: Vec<usize> = seen.iter().step_by(2).map(|(name, ..)| *name).collect();
         assert_eq!(order, [0, 1, 2, /* in turns: */ 0, 1, 2, 1, 2, 0, 2, 0, 1, 0, 1, 2]);
         assert!(seen.iter().enumerate().all(|(at, (_, samples, _))| *samples == [3, 2][at % 2]));

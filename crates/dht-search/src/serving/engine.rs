@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::served::ServedModel;
 use super::text_model::TextModel;
 use crate::error::{Error, Result};
-use crate::evaluation::Predictor;
+use crate::evaluation::{Predictor, in_pool};
 use crate::model::Prediction;
 use crate::space::{ModelShape, Route};
 
@@ -189,7 +189,7 @@ impl Engine {
     /// reports.
     pub fn predict<'a>(&self, queries: &[impl Into<Query<'a>> + Copy + Sync]) -> Result<Vec<Answer>> {
         let samples = self.samples(queries, 0)?;
-        let predictions = self.model.predict_all(&samples, self.batch_size, &self.ctx)?.predictions;
+        let predictions = in_pool(|| self.model.predict_all(&samples, self.batch_size, &self.ctx))?.predictions;
         Ok(predictions.into_iter().zip(&samples).map(|(prediction, sample)| self.answer(prediction, sample)).collect())
     }
 
@@ -276,7 +276,7 @@ impl Engine {
     /// What the encoder reports.
     pub(super) fn predict_samples(&self, samples: &[&Sample]) -> Result<Vec<Answer>> {
         let batch = PackedBatch::from_samples(samples.iter().copied())?;
-        let predictions = self.model.predict(&batch, &self.ctx)?.predictions;
+        let predictions = in_pool(|| self.model.predict(&batch, &self.ctx))?.predictions;
         Ok(predictions.into_iter().zip(samples).map(|(prediction, sample)| self.answer(prediction, sample)).collect())
     }
 }

@@ -3,6 +3,7 @@
 //! Candle adds up what flows back into each node of its graph, starting from zeros. One node for a run of layers, and
 //! residual branches added inside it, leave next to nothing of that.
 
+use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
@@ -17,6 +18,13 @@ use crate::tensors::{Packing, RowBlock};
 
 /// Up to this many tokens, weights are packed once for the whole context.
 const SMALL_RUN: usize = 512;
+/// Up to this many multiply-adds, a second thread takes longer to wake than it saves.
+const ONE_THREAD: usize = 1 << 21;
+
+thread_local! {
+    /// Of the last block that this thread ran: runs of single layers, one after another, would fault new pages in each time.
+    static SCRATCH: RefCell<Scratch<f32>> = RefCell::default();
+}
 
 /// The saved activations of one block: for each sublayer, in order, its input and what its backward needs.
 type BlockActivations = Vec<(Vec<f32>, SavedActivations<f32>)>;
@@ -62,7 +70,8 @@ impl LayersOp {
         chunk_rows: usize,
     ) -> (Vec<f32>, BlockActivations) {
         let x = tracing::trace_span!("concatenating rows").in_scope(|| first.to_vec());
-        let (mut x, mut activations, mut scratch) = (x, Vec::new(), Scratch::default());
+        // A thread that waits inside may begin another block: that one finds nothing and starts anew.
+        let (mut x, mut activations, mut scratch) = (x, Vec::new(), SCRATCH.take());
         let keep = self.ctx.is_training();
         for (sublayer, packed) in self.sublayers.iter().zip(packed_weights) {
             let (y, saved) = sublayer.forward(packed, &x, (&self.packing, block), (keep, chunk_rows), &mut scratch);
@@ -72,7 +81,24 @@ impl LayersOp {
                 None => scratch.y = input,
             }
         }
+        SCRATCH.set(scratch);
         (x, activations)
+    }
+
+    /// All sublayers for all blocks: the rows of each, and what the backward needs of it.
+    fn forward_all(&self, x: &[f32], width: usize, one_thread: bool) -> Result<Vec<(Vec<f32>, BlockActivations)>> {
+        // Work that is never split runs on the thread that asks for it.
+        let least = if one_thread { usize::MAX } else { 1 };
+        let packed_weights: Vec<_> = self.with_packed_weights(|packed_weights| {
+            let sublayers = self.sublayers.par_iter().with_min_len(least).with_max_len(least);
+            sublayers
+                .map(|sublayer| sublayer.packed(Direction::Forward, &self.packing, packed_weights))
+                .collect::<Result<_>>()
+        })?;
+        let blocks = self.packing.blocks();
+        let chunk_rows = if one_thread { usize::MAX } else { self.chunk_rows(blocks.len()) };
+        let work = blocks.par_iter().with_min_len(least).with_max_len(least);
+        Ok(work.map(|block| self.forward(block.of(x, width), block, &packed_weights, chunk_rows)).collect())
     }
 
     /// Rows of a chunk: all of a block, unless there are fewer blocks than threads.
@@ -142,16 +168,13 @@ impl CustomOp2 for LayersOp {
 
     fn cpu_fwd(&self, x: &CpuStorage, x_layout: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
         let (x, width) = (slice(x, x_layout)?, x_layout.dims()[1]);
-        let packed_weights: Vec<_> = self.with_packed_weights(|packed_weights| {
-            let sublayers = self.sublayers.par_iter().with_max_len(1);
-            sublayers
-                .map(|sublayer| sublayer.packed(Direction::Forward, &self.packing, packed_weights))
-                .collect::<Result<_>>()
-        })?;
-        let blocks = self.packing.blocks();
-        let (work, chunk_rows) = (blocks.par_iter().with_max_len(1), self.chunk_rows(blocks.len()));
-        let (parts, activations): (Vec<_>, Vec<_>) =
-            work.map(|block| self.forward(block.of(x, width), block, &packed_weights, chunk_rows)).unzip();
+        let work: usize = self.sublayers.iter().map(Sublayer::multiply_adds_of_a_row).sum();
+        let all = match work * self.packing.spans().tokens() {
+            0..=ONE_THREAD => self.forward_all(x, width, true),
+            // Inside the pool once: a thread from outside would be put to sleep and woken at every step.
+            _ => rayon::scope(|_| self.forward_all(x, width, false)),
+        };
+        let (parts, activations): (Vec<_>, Vec<_>) = all?.into_iter().unzip();
         if let (true, Ok(mut place)) = (self.ctx.is_training(), self.activations.lock()) {
             *place = Some(activations);
         }

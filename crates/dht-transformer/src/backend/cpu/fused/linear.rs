@@ -1,11 +1,15 @@
 //! x·Wᵀ + b as an operation: poolers and classifiers.
 
+use std::sync::Arc;
+
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::slices::{rows, slice, with_slices};
 use crate::backend::context::ForwardContext;
-use crate::backend::cpu::kernels::{Destination, Matrix, Packed, add_assign, column_sums, product};
+use crate::backend::cpu::kernels::{Concatenated, Destination, Matrix, Packed, add_assign, column_sums, product};
+use crate::backend::cpu::packed_weights::{Direction, Extent};
+use crate::backend::cpu::variants::Choice;
 use crate::tensors::{Gradient, Parameter};
 
 /// Weight (outputs, inputs) and bias (outputs).
@@ -62,7 +66,15 @@ impl CustomOp2 for LinearOp {
         let p = &self.parameters;
         let x = slice(x, x_layout)?;
         let y = with_slices(&[p.weight.var(), p.bias.var()], |slices| {
-            let weight = Packed::new(Matrix::new(slices[0], p.outputs, p.inputs).transposed());
+            let matrix = Matrix::new(slices[0], p.outputs, p.inputs).transposed();
+            let weight = match self.ctx.is_training() {
+                true => Arc::new(Packed::new(matrix)),
+                false => {
+                    let extent = Extent { choice: Choice::Neurons(p.outputs), by_head: false };
+                    let parts = || (vec![vec![matrix]], Concatenated::Columns);
+                    self.ctx.packed_weights().of(&p.weight, Direction::Forward, extent, parts)
+                }
+            };
             Ok(rows_times(x, &weight, Some(slices[1]), p.inputs, p.outputs))
         })?;
         Ok(rows(y, p.outputs))

@@ -103,6 +103,11 @@ impl Sublayer {
         !self.parameters.iter().all(Parameter::is_frozen)
     }
 
+    /// Multiply-adds of a row in both products, with all heads and neurons.
+    pub(crate) fn multiply_adds_of_a_row(&self) -> usize {
+        self.selection.hidden * (self.selection.chunks.wide + self.selection.chunks.inner)
+    }
+
     /// The weights for a direction.
     pub(crate) fn packed(
         &self,
