@@ -23,7 +23,7 @@ const CRATES: [Layers; 5] = [
             &["gaussian", "features"],
             &["posterior", "exploration"],
             &["policy"],
-            &["drift", "log"],
+            &["log"],
             &["evaluation", "simulation"],
         ],
     ),

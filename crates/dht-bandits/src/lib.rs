@@ -92,7 +92,6 @@
 mod arm;
 mod arm_set;
 mod clock;
-pub mod drift;
 mod error;
 pub mod evaluation;
 pub mod exploration;
@@ -108,12 +107,12 @@ mod validate;
 pub use error::{Error, Result};
 pub use exploration::{Thompson, Ucb};
 pub use features::{Normalizer, PyramidPool};
-#[doc(inline)]
-pub use policy::snapshot;
 pub use policy::{
     Actions, ArmId, Choice, Decision, DiagonalLogisticTs, Disjoint, EpsilonGreedy, Hybrid, HybridLinUcb, LinTs, LinUcb,
     LogisticTs, Observation, Policy, Request, TopK, TopKThompson,
 };
+#[doc(inline)]
+pub use policy::{drift, snapshot};
 pub use posterior::{RidgeOptions, Score};
 
 #[doc = include_str!("../README.md")]

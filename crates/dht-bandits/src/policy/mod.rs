@@ -7,7 +7,7 @@
 //! * [`LinUcb`], [`LinTs`], [`LogisticTs`] and so on: pairs of a posterior and a rule under the names of the
 //!   literature.
 //! * [`ContextFree`]: UCB1 and Beta-Thompson sampling, which ignore contexts.
-//! * [`AnyPolicy`]: one of these by settings; [`Normalised`]: a policy with the scaling of its contexts.
+//! * [`drift`]: policies for worlds that move. [`AnyPolicy`]: one of these by settings; [`Normalised`]: a policy with the scaling of its contexts.
 //! * [`Uniform`] and [`Fixed`]: baselines that do not learn.
 //! * [`Delta`]: what a policy has learned, to be merged elsewhere. [`Propensity`]: how likely a choice was.
 
@@ -16,6 +16,7 @@ mod baselines;
 mod choose;
 mod context_free;
 mod disjoint;
+pub mod drift;
 pub(crate) mod forward;
 mod hybrid;
 mod named;

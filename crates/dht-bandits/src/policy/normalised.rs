@@ -4,7 +4,7 @@ use super::propensity::UnreadDraws;
 use super::{Actions, ArmSet, Choice, Decision, Policy, Propensity, Request};
 use crate::arm::ArmId;
 use crate::arm_set::SlotSpace;
-use crate::clock::add_counts;
+use crate::clock::{add_counts, check_epoch};
 use crate::error::{Error, Result};
 use crate::features::{Normalizer, NormalizerOptions};
 use crate::validate::{check_context, check_finite, check_parameter, check_scalar, check_weight};
@@ -258,6 +258,16 @@ impl<P: Policy + Clone> Policy for Normalised<P> {
             return Ok(());
         }
         self.freeze(normalizer, last)
+    }
+
+    fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
+        if !self.is_warm() {
+            check_epoch(decision.choice.epoch, self.epoch())?;
+            return self.update(decision.arm(), &decision.context, reward, 1.0);
+        }
+        // The policy inside may learn more from a decision than from a bare update.
+        let context = self.scaled(&decision.context)?;
+        self.inner.learn(&Decision { choice: decision.choice, context }, reward)
     }
 }
 

@@ -89,5 +89,6 @@ pub fn patient(change: impl FnOnce(&mut ServerSettings)) -> Server {
         ServiceSettings { batch_tokens: 1 << 17, max_wait: Duration::from_secs(60), ..ServiceSettings::default() };
     let mut settings = ServerSettings { service, ..settings() };
     change(&mut settings);
-    Server::start(engine, settings).expect("a server")
+    // At speed 0 no text leaves in front, where it would not wait.
+    Server::start(|| engine()?.with_speed(0.0), settings).expect("a server")
 }

@@ -5,12 +5,13 @@ mod rule;
 mod settings;
 
 use super::forward::chooses_as;
-use super::{Normalised, Policy};
+use super::{Decision, Feedback, Normalised, Policy, Propensity, Request, Slate, SlatePolicy};
 use crate::arm::ArmId;
 use crate::clock::Forgetting;
 use crate::error::{Error, Result};
 use crate::features::NormalizerOptions;
 use crate::saved_state::{StateHeader, check_header, header_reader};
+use rand::Rng;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -61,7 +62,7 @@ impl AnyPolicy {
         let policy = match settings.normaliser {
             None => Wrapped::Plain(kind),
             Some(NormaliserSettings { warm_up, bias, floor, clip }) => {
-                let features = if kind.is_shared() { settings.features } else { 0 };
+                let features = if kind.joins_features() { settings.features } else { 0 };
                 let options = NormalizerOptions { floor, clip, forgetting: Forgetting::NONE };
                 Wrapped::Normalised(Normalised::with_features(
                     kind,
@@ -111,6 +112,13 @@ impl AnyPolicy {
         match &self.policy {
             Wrapped::Plain(policy) => policy,
             Wrapped::Normalised(policy) => policy,
+        }
+    }
+
+    fn slates(&self) -> Result<&dyn SlatePolicy> {
+        match &self.policy {
+            Wrapped::Plain(kind) => kind.slates(),
+            Wrapped::Normalised(_) => Err(scaled_slates()),
         }
     }
 
@@ -185,6 +193,40 @@ impl Policy for AnyPolicy {
             Wrapped::Normalised(policy) => policy.update(arm, context, reward, weight),
         }
     }
+
+    fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
+        match &mut self.policy {
+            Wrapped::Plain(policy) => policy.learn(decision, reward),
+            Wrapped::Normalised(policy) => policy.learn(decision, reward),
+        }
+    }
+}
+
+/// Of shared and top-k kinds, without a scaling; every method of the others is an [`Error::Settings`].
+impl SlatePolicy for AnyPolicy {
+    fn select_slate(&self, k: usize, request: &Request<'_>, rng: &mut dyn Rng, slate: &mut Slate) -> Result<()> {
+        slate.clear();
+        self.slates()?.select_slate(k, request, rng, slate)
+    }
+
+    fn decide_slate(&self, k: usize, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Slate> {
+        self.slates()?.decide_slate(k, request, rng)
+    }
+
+    fn slate_propensities(&self, k: usize, request: &Request<'_>) -> Result<Vec<Propensity>> {
+        self.slates()?.slate_propensities(k, request)
+    }
+
+    fn learn_slate(&mut self, slate: &Slate, feedback: &[Feedback]) -> Result<()> {
+        match &mut self.policy {
+            Wrapped::Plain(kind) => kind.slates_mut()?.learn_slate(slate, feedback),
+            Wrapped::Normalised(_) => Err(scaled_slates()),
+        }
+    }
+}
+
+fn scaled_slates() -> Error {
+    Error::Settings { problem: "normaliser: slates take contexts as they are".to_owned() }
 }
 
 header_reader!("any-policy");

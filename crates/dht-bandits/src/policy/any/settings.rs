@@ -4,6 +4,7 @@ use super::AnyRule;
 use crate::clock::Forgetting;
 use crate::error::{Error, Result};
 use crate::features::NormalizerOptions;
+use crate::policy::drift::ChangeTest;
 use crate::posterior::DecayClock;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,10 @@ pub enum PolicyKind {
     DiagonalLogistic,
     /// Ridge regressions with weights of the arm's own and shared ones ([`Hybrid`](crate::Hybrid)).
     Hybrid,
+    /// A ridge regression for each arm, for slates ([`TopK::per_arm`](crate::TopK::per_arm)).
+    TopKLinear,
+    /// A logistic regression for each arm with a diagonal precision, for slates.
+    TopKDiagonalLogistic,
     /// One ridge regression for all arms, over context and features.
     SharedLinear,
     /// One logistic regression for all arms, with a full covariance.
@@ -78,6 +83,15 @@ pub struct PolicySettings {
     /// with a decay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<DecayClock>,
+    /// So many last rewards are learned from, those before them not at all ([`SlidingWindow`](crate::drift::SlidingWindow)).
+    /// For `linear` without a decay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<usize>,
+    /// The policy begins anew when this test says that its predictions have grown worse
+    /// ([`ResetOnChange`](crate::drift::ResetOnChange)). For `linear` without clock and window; rewards count for the test
+    /// where they are learned with their decisions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reset: Option<ChangeTest>,
     /// The scaling of contexts; `None` takes them as they are.
     #[serde(default)]
     pub normaliser: Option<NormaliserSettings>,
@@ -124,6 +138,8 @@ impl PolicySettings {
             exploration,
             decay: Forgetting::NONE,
             clock: None,
+            window: None,
+            reset: None,
             normaliser: None,
             seed: 0,
         }
@@ -155,14 +171,15 @@ impl PolicySettings {
     /// Refuses settings that the kind has no use for, so that nobody believes they do something.
     pub(super) fn check(&self) -> Result<()> {
         use PolicyKind::{
-            ContextFree, DiagonalLogistic, Hybrid, Linear, SharedDiagonalLogistic, SharedLinear, Uniform,
+            ContextFree, DiagonalLogistic, Hybrid, Linear, SharedDiagonalLogistic, SharedLinear, TopKDiagonalLogistic,
+            TopKLinear, Uniform,
         };
         let refuse = |fits: bool, problem: String| if fits { Ok(()) } else { Err(Error::Settings { problem }) };
         let kind = self.kind;
         let shared = matches!(kind, SharedLinear | SharedDiagonalLogistic | PolicyKind::SharedLogistic);
         let free = matches!(kind, ContextFree | Uniform);
         refuse(
-            self.features == 0 || shared || kind == Hybrid,
+            self.features == 0 || shared || matches!(kind, Hybrid | TopKLinear | TopKDiagonalLogistic),
             format!("features: {} given, but arms of this kind have no features", self.features),
         )?;
         refuse(
@@ -174,7 +191,10 @@ impl PolicySettings {
             "shared_prior_precision: hybrid alone has it".into(),
         )?;
         refuse(self.prior_precision == 1.0 || !free, "prior_precision: this kind has no prior precision".into())?;
-        let forgets = matches!(kind, Linear | DiagonalLogistic | SharedLinear | SharedDiagonalLogistic);
+        let forgets = matches!(
+            kind,
+            Linear | DiagonalLogistic | TopKLinear | TopKDiagonalLogistic | SharedLinear | SharedDiagonalLogistic
+        );
         refuse(
             self.decay.is_none() || forgets,
             format!("decay: {} given, but this kind does not forget", self.decay.decay()),
@@ -182,6 +202,14 @@ impl PolicySettings {
         refuse(
             self.clock.is_none() || (kind == Linear && !self.decay.is_none()),
             "clock: expected with kind = \"linear\" and a decay below 1 alone".to_owned(),
+        )?;
+        refuse(
+            self.window.is_none() || (kind == Linear && self.decay.is_none()),
+            "window: expected with kind = \"linear\" and without a decay alone".to_owned(),
+        )?;
+        refuse(
+            self.reset.is_none() || (kind == Linear && self.clock.is_none() && self.window.is_none()),
+            "reset: expected with kind = \"linear\", and without clock and window, alone".to_owned(),
         )?;
         refuse(
             self.exploration.is_some() == (kind != Uniform),

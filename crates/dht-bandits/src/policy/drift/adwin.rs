@@ -1,7 +1,7 @@
 //! The adaptive window.
 
 use super::{Change, ChangeDetector};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::validate::{check_parameter, check_scalar, check_within};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -13,12 +13,41 @@ use std::collections::VecDeque;
 /// The window is kept as O(log n) buckets of 1, 2, 4 … values, five of each size at most, which are its possible cuts;
 /// they are tested at every 8th value. O(log n) memory and time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Saved")]
 pub struct Adwin {
     delta: f64,
     range: f64,
     /// From the oldest, and so the largest.
     buckets: VecDeque<Bucket>,
     since_test: u32,
+}
+
+/// As it is saved, unchecked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Saved {
+    delta: f64,
+    range: f64,
+    buckets: VecDeque<Bucket>,
+    since_test: u32,
+}
+
+impl TryFrom<Saved> for Adwin {
+    type Error = Error;
+
+    fn try_from(saved: Saved) -> Result<Self> {
+        let Saved { delta, range, buckets, since_test } = saved;
+        let sound = |bucket: &Bucket| {
+            let Bucket { count, sum, squares } = *bucket;
+            (1.0..=MOST_VALUES).contains(&count) && sum.abs() <= MOST && (0.0..=MOST).contains(&squares)
+        };
+        let falling = buckets.iter().zip(buckets.iter().skip(1)).all(|(old, new)| old.count >= new.count);
+        if !falling || buckets.len() > MOST_BUCKETS || since_test >= STRIDE || !buckets.iter().all(sound) {
+            let problem = "buckets that no stream of values has".to_owned();
+            return Err(Error::InvalidState { what: "change test", index: 0, problem });
+        }
+        Ok(Self { buckets, since_test, ..Self::new(delta, range)? })
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -51,6 +80,11 @@ impl Bucket {
 const BUCKETS: usize = 5;
 /// How many values lie between two tests.
 const STRIDE: u32 = 8;
+/// Beyond what sums of values within ±1e60 reach.
+const MOST: f64 = 1e140;
+/// The most values of a bucket, and buckets, that are loaded.
+const MOST_VALUES: f64 = 9_007_199_254_740_992.0;
+const MOST_BUCKETS: usize = 64 * (BUCKETS + 1);
 /// The smallest part of the window that is compared.
 const LEAST_PART: f64 = 8.0;
 

@@ -8,6 +8,7 @@
 //! test where the world stands still for long and then changes at once.
 
 mod adwin;
+mod any;
 mod page_hinkley;
 mod reset_on_change;
 mod sliding_window;
@@ -16,6 +17,8 @@ use crate::error::Result;
 use serde::{Deserialize, Serialize};
 
 pub use adwin::Adwin;
+pub(crate) use any::AnyDetector;
+pub use any::ChangeTest;
 pub use page_hinkley::PageHinkley;
 pub use reset_on_change::ResetOnChange;
 pub use sliding_window::SlidingWindow;

@@ -3,10 +3,12 @@
 use crate::support::{featured, normals, rng};
 use dht_bandits::{
     Actions, ArmId, Disjoint, Error, LinUcb, Normalizer, Policy, Request, RidgeOptions, Ucb,
+    drift::{ChangeTest, PageHinkley, ResetOnChange, SlidingWindow},
     exploration::{Greedy, Softmax, SquareCb},
     features::NormalizerOptions,
     policy::{
-        AnyPolicy, AnyRule, BetaThompson, ContextFree, Normalised, NormaliserSettings, PolicyKind, PolicySettings, Ucb1,
+        AnyPolicy, AnyRule, BetaThompson, ContextFree, Feedback, Normalised, NormaliserSettings, PolicyKind,
+        PolicySettings, Slate, SlatePolicy, Ucb1,
     },
     posterior::{DecayClock, DiscountedRidge, DiscountedRidgeOptions, Forgetting},
 };
@@ -16,7 +18,7 @@ use rand_chacha::ChaCha8Rng;
 fn every_kind() -> Vec<PolicySettings> {
     use PolicyKind::{
         ContextFree, DiagonalLogistic, Hybrid, Linear, LinearNoise, Logistic, SharedDiagonalLogistic, SharedLinear,
-        SharedLogistic, Uniform,
+        SharedLogistic, TopKDiagonalLogistic, TopKLinear, Uniform,
     };
     let normaliser = Some(NormaliserSettings { warm_up: 5, bias: true, floor: 1e-9, clip: Some(4.0) });
     let of = |kind, exploration| PolicySettings::new(kind, 3, 4, Some(exploration));
@@ -33,6 +35,16 @@ fn every_kind() -> Vec<PolicySettings> {
             ..of(Linear, thompson)
         },
         PolicySettings { normaliser, ..of(Linear, AnyRule::SquareCb(SquareCb::new(5.0))) },
+        PolicySettings { window: Some(4), ..of(Linear, ucb) },
+        PolicySettings { window: Some(100), normaliser, ..of(Linear, thompson) },
+        PolicySettings { reset: Some(ChangeTest::Adwin { delta: 0.01, range: 1.0 }), ..of(Linear, ucb) },
+        PolicySettings {
+            reset: Some(ChangeTest::PageHinkley { tolerance: 0.01, threshold: 0.4 }),
+            normaliser,
+            ..of(Linear, thompson)
+        },
+        with_features(TopKLinear, ucb),
+        PolicySettings { normaliser, ..with_features(TopKDiagonalLogistic, thompson) },
         PolicySettings { prior_precision: 2.0, ..of(LinearNoise, thompson) },
         PolicySettings { prior_precision: 2.0, ..of(Logistic, softmax) },
         of(DiagonalLogistic, AnyRule::EpsilonGreedy(Greedy { epsilon: 0.3 })),
@@ -88,7 +100,7 @@ fn settings_that_do_nothing_are_refused_by_name() {
         AnyPolicy::new(settings).unwrap_err().to_string()
     };
     type Change<'a> = (&'a str, &'a dyn Fn(&mut PolicySettings));
-    let changes: [Change<'_>; 13] = [
+    let changes: [Change<'_>; 20] = [
         ("features", &|settings| settings.features = 2),
         ("features", &|settings| settings.kind = PolicyKind::Hybrid),
         ("shared_prior_precision", &|settings| settings.shared_prior_precision = 2.0),
@@ -103,6 +115,15 @@ fn settings_that_do_nothing_are_refused_by_name() {
             (settings.kind, settings.clock) = (PolicyKind::DiagonalLogistic, Some(DecayClock::Time));
             settings.decay = Forgetting::new(0.5).unwrap();
         }),
+        ("window", &|settings| settings.window = Some(0)),
+        ("window", &|settings| (settings.kind, settings.window) = (PolicyKind::Logistic, Some(9))),
+        ("window", &|settings| (settings.decay, settings.window) = (Forgetting::new(0.5).unwrap(), Some(9))),
+        ("reset", &|settings| (settings.window, settings.reset) = (Some(9), Some(ADWIN))),
+        ("reset", &|settings| (settings.kind, settings.reset) = (PolicyKind::LinearNoise, Some(ADWIN))),
+        ("delta", &|settings| settings.reset = Some(ChangeTest::Adwin { delta: 1.5, range: 1.0 })),
+        ("threshold", &|settings| {
+            settings.reset = Some(ChangeTest::PageHinkley { tolerance: 0.1, threshold: 0.0 });
+        }),
         ("alpha", &|settings| settings.exploration = Some(AnyRule::Ucb(Ucb { alpha: -1.0 }))),
         ("prior_precision", &|settings| settings.prior_precision = -1.0),
         ("dimension", &|settings| settings.dimension = 0),
@@ -113,6 +134,101 @@ fn settings_that_do_nothing_are_refused_by_name() {
     for (name, change) in changes {
         let error = refused(change);
         assert!(error.contains(name), "{name}: {error}");
+    }
+}
+
+const ADWIN: ChangeTest = ChangeTest::Adwin { delta: 0.01, range: 1.0 };
+
+fn linear() -> PolicySettings {
+    PolicySettings::new(PolicyKind::Linear, 3, 4, Some(AnyRule::Ucb(Ucb { alpha: 0.5 })))
+}
+
+#[test]
+fn a_window_and_a_change_test_in_the_settings_are_those_of_the_types() {
+    let test = PageHinkley::new(0.0, 2.0).unwrap();
+    let reset = Some(ChangeTest::PageHinkley { tolerance: 0.0, threshold: 2.0 });
+    let ridge = || LinUcb::new(3, 4, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+    let mut windowed = AnyPolicy::new(PolicySettings { window: Some(7), ..linear() }).unwrap();
+    let mut window = SlidingWindow::new(ridge(), 7).unwrap();
+    let mut tested = AnyPolicy::new(PolicySettings { reset, ..linear() }).unwrap();
+    let mut resetting = ResetOnChange::new(ridge(), test);
+    let mut draws = rng(4);
+    for number in 0..120 {
+        let context = normals(&mut draws, 3);
+        let request = Request::new(&context);
+        // The world changes in the middle.
+        let reward = |arm: ArmId| if number < 60 { arm.number() as f64 } else { 3.0 - arm.number() as f64 };
+        let pairs: [(&mut dyn Policy, &mut dyn Policy); 2] =
+            [(&mut windowed, &mut window), (&mut tested, &mut resetting)];
+        for (ours, other) in pairs {
+            let mut alike = draws.clone();
+            let decision = ours.decide(&request, &mut draws).unwrap();
+            let same = other.decide(&request, &mut alike).unwrap();
+            assert_eq!(decision, same);
+            ours.learn(&decision, reward(decision.arm())).unwrap();
+            other.learn(&same, reward(same.arm())).unwrap();
+        }
+    }
+    assert!(resetting.resets() > 0, "the test is asked where policies come from settings, too");
+}
+
+#[test]
+fn damaged_windows_and_tests_are_refused() {
+    let reset = Some(ChangeTest::PageHinkley { tolerance: 0.0, threshold: 2.0 });
+    let damages = [
+        (PolicySettings { window: Some(3), ..linear() }, "\"length\":3", "\"length\":4", "disagree"),
+        (PolicySettings { window: Some(3), ..linear() }, "\"since_relearned\":", "\"since_relearned\":9", "window"),
+        (PolicySettings { window: Some(3), ..linear() }, "\"weight\":1.0", "\"weight\":-1.0", "weight"),
+        (
+            PolicySettings { reset, ..linear() },
+            "\"tolerance\":0.0,\"threshold\":2.0,\"count\":",
+            "\"tolerance\":0.0,\"threshold\":2.0,\"count\":-",
+            "change test",
+        ),
+        (PolicySettings { reset: Some(ADWIN), ..linear() }, "\"count\":1.0", "\"count\":0.0", "change test"),
+        (
+            PolicySettings { reset: Some(ADWIN), ..linear() },
+            "\"delta\":0.01,\"range\":1.0,\"buckets\"",
+            "\"delta\":0.02,\"range\":1.0,\"buckets\"",
+            "disagree",
+        ),
+    ];
+    for (settings, from, to, expected) in damages {
+        let mut policy = AnyPolicy::new(settings).unwrap();
+        let mut draws = rng(3);
+        for number in 0..5 {
+            round(&mut policy, number, &mut draws);
+        }
+        let saved = serde_json::to_string(&policy).unwrap();
+        assert!(saved.contains(from), "{from} in {saved}");
+        let error = serde_json::from_str::<AnyPolicy>(&saved.replacen(from, to, 1)).unwrap_err().to_string();
+        assert!(error.contains(expected), "{from} to {to}: {error}");
+    }
+}
+
+#[test]
+fn policies_of_slates_choose_slates_and_the_others_say_that_they_do_not() {
+    let arms = [0, 1, 2, 3].map(ArmId::new);
+    for settings in every_kind() {
+        let slates = settings.features > 0 && settings.kind != PolicyKind::Hybrid && settings.normaliser.is_none();
+        let mut policy = AnyPolicy::new(settings.clone()).unwrap();
+        let mut draws = rng(5);
+        let (context, features) = (normals(&mut draws, 3), normals(&mut draws, 8));
+        let request = featured(&context, &arms, &features);
+        if !slates {
+            let error = policy.decide_slate(2, &request, &mut draws).unwrap_err().to_string();
+            assert!(error.contains("slates"), "{settings:?}: {error}");
+            assert!(policy.slate_propensities(2, &request).is_err());
+            assert!(policy.learn_slate(&Slate::default(), &[]).is_err());
+            continue;
+        }
+        let slate = policy.decide_slate(2, &request, &mut draws).unwrap();
+        let shown: f64 = policy.slate_propensities(2, &request).unwrap().iter().map(|entry| entry.probability).sum();
+        assert!((shown - 2.0).abs() < 0.05, "{settings:?}: {shown}");
+        policy.learn_slate(&slate, &[Feedback::from(true), Feedback::Unobserved]).unwrap();
+        let mut memory = Slate::default();
+        policy.select_slate(3, &request, &mut draws, &mut memory).unwrap();
+        assert_eq!((slate.choices().len(), memory.choices().len(), policy.version()), (2, 3, 1));
     }
 }
 
@@ -155,7 +271,8 @@ fn a_clock_in_the_settings_is_that_of_a_discounted_ridge() {
 fn arms_of_a_policy_from_settings_come_and_go() {
     for settings in every_kind() {
         let mut policy = AnyPolicy::new(settings.clone()).unwrap();
-        if settings.features > 0 && settings.kind != PolicyKind::Hybrid {
+        use PolicyKind::{SharedDiagonalLogistic, SharedLinear, SharedLogistic};
+        if matches!(settings.kind, SharedLinear | SharedLogistic | SharedDiagonalLogistic) {
             assert!(matches!(policy.add_arm(), Err(Error::Settings { .. })));
             assert!(matches!(policy.remove_arm(ArmId::new(0)), Err(Error::Settings { .. })));
             continue;

@@ -1,12 +1,14 @@
 //! A policy that remembers the last observations alone.
 
 use crate::arm::ArmId;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::policy::forward::chooses_as;
 use crate::policy::{Disjoint, Policy};
 use crate::posterior::Ridge;
-use crate::validate::check_length;
+use crate::validate::{check_finite, check_length, check_scalar, check_weight};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::VecDeque;
 
 /// Ridge regressions over a sliding window (SW-LinUCB; Cheung, Simchi-Levi & Zhu 2019): the last n observations, of all
@@ -15,7 +17,10 @@ use std::collections::VecDeque;
 /// Each update learns an observation and unlearns the oldest, O(d²); every n updates the window is learned anew, and
 /// wherever unlearning would lose digits, so that rounding does not pile up. Keeps n contexts in memory; allocates until
 /// the window is full.
-#[derive(Debug, Clone)]
+///
+/// Serialised, it is the policy and its window.
+#[derive(Debug, Clone, Serialize)]
+#[serde(bound(serialize = ""))]
 pub struct SlidingWindow<E: Exploration> {
     policy: Disjoint<Ridge, E>,
     length: usize,
@@ -23,7 +28,27 @@ pub struct SlidingWindow<E: Exploration> {
     since_relearned: usize,
 }
 
-#[derive(Debug, Clone)]
+/// As it is saved, unchecked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, bound(deserialize = ""))]
+struct Saved<E: Exploration> {
+    policy: Disjoint<Ridge, E>,
+    length: usize,
+    window: VecDeque<Seen>,
+    since_relearned: usize,
+}
+
+impl<'de, E: Exploration> Deserialize<'de> for SlidingWindow<E> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Saved { policy, length, window, since_relearned } = Saved::deserialize(deserializer)?;
+        let sliding = Self { window, since_relearned, ..Self::new(policy, length).map_err(D::Error::custom)? };
+        sliding.check().map_err(D::Error::custom)?;
+        Ok(sliding)
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Seen {
     arm: ArmId,
     context: Vec<f64>,
@@ -42,6 +67,27 @@ impl<E: Exploration> SlidingWindow<E> {
         let decay = policy.options().forgetting.decay();
         crate::validate::check_parameter("decay", decay, decay == 1.0, "1 under a sliding window")?;
         Ok(Self { policy, length, window: VecDeque::new(), since_relearned: 0 })
+    }
+
+    /// Refuses a window that no stream of observations has left.
+    fn check(&self) -> Result<()> {
+        let what = "observations of the window";
+        if self.window.len() > self.length || self.since_relearned > self.length {
+            let problem = format!("there are {}, expected at most {}", self.window.len(), self.length);
+            return Err(Error::InvalidState { what, index: self.length, problem });
+        }
+        for (index, Seen { context, reward, weight, .. }) in self.window.iter().enumerate() {
+            let checked = check_finite("context", context, self.policy.dimension())
+                .and_then(|()| check_scalar("reward", *reward))
+                .and_then(|()| check_weight(*weight));
+            checked.map_err(|error| Error::InvalidState { what, index, problem: error.to_string() })?;
+        }
+        Ok(())
+    }
+
+    /// How many observations the window holds when it is full.
+    pub fn length(&self) -> usize {
+        self.length
     }
 
     /// The policy, with what it has learned from the window.

@@ -8,13 +8,15 @@ use crate::exploration::Exploration;
 use crate::policy::forward::chooses_as;
 use crate::policy::{Decision, Disjoint, Policy};
 use crate::posterior::Posterior;
+use serde::{Deserialize, Serialize};
 
 /// A policy beside a change test of |reward − mean|, the error of what it predicted for the decision: when that grows,
 /// the policy is [reset](Disjoint::reset) and learns anew. That errors shrink, as they do while it learns, is no reason.
 ///
 /// The error is known where a reward is learned with its decision ([`learn`](Policy::learn)); bare updates are not
 /// tested. For posteriors whose mean is on the scale of the rewards, such as ridges.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, bound(serialize = "D: Serialize", deserialize = "D: Deserialize<'de>"))]
 pub struct ResetOnChange<P: Posterior, E: Exploration, D> {
     policy: Disjoint<P, E>,
     detector: D,
@@ -66,10 +68,10 @@ impl<P: Posterior, E: Exploration, D: ChangeDetector> Policy for ResetOnChange<P
         // An error too large to be tested is no less learned from.
         let change = self.detector.push((reward - decision.choice.mean).abs()).unwrap_or(Change::None);
         if change == Change::Increase {
-            self.policy.reset();
             self.detector.reset();
             self.resets += 1;
-            self.policy.update(decision.arm(), &decision.context, reward, 1.0)?;
+            // One reward is one update, whatever is forgotten with it.
+            self.policy.relearn(std::iter::once((decision.arm(), decision.context.as_slice(), reward, 1.0)))?;
         }
         Ok(())
     }

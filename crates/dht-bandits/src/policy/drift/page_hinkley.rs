@@ -1,7 +1,7 @@
 //! The test of Page and Hinkley.
 
 use super::{Change, ChangeDetector};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::validate::{check_bounded, check_parameter};
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// δ is the change that is too small to matter, λ what a false alarm is worth: both in units of the values.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Saved")]
 pub struct PageHinkley {
     tolerance: f64,
     threshold: f64,
@@ -17,6 +18,32 @@ pub struct PageHinkley {
     mean: f64,
     sum: f64,
     least: f64,
+}
+
+/// As it is saved, unchecked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Saved {
+    tolerance: f64,
+    threshold: f64,
+    count: f64,
+    mean: f64,
+    sum: f64,
+    least: f64,
+}
+
+impl TryFrom<Saved> for PageHinkley {
+    type Error = Error;
+
+    fn try_from(saved: Saved) -> Result<Self> {
+        let Saved { tolerance, threshold, count, mean, sum, least } = saved;
+        let sound = count >= 0.0 && least <= sum && [count, mean, sum, least].iter().all(|value| value.is_finite());
+        if !sound {
+            let problem = "sums that no stream of values has".to_owned();
+            return Err(Error::InvalidState { what: "change test", index: 0, problem });
+        }
+        Ok(Self { count, mean, sum, least, ..Self::new(tolerance, threshold)? })
+    }
 }
 
 impl PageHinkley {

@@ -1,0 +1,68 @@
+//! Change tests that settings name.
+
+use super::{Adwin, Change, ChangeDetector, PageHinkley};
+use crate::error::Result;
+use serde::{Deserialize, Serialize};
+
+/// A change test as settings name it: `{ test = "adwin", delta = 0.002, range = 1.0 }`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "test", rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum ChangeTest {
+    /// [`PageHinkley::new`].
+    PageHinkley {
+        /// δ, in units of the reward.
+        tolerance: f64,
+        /// λ, in units of the reward.
+        threshold: f64,
+    },
+    /// [`Adwin::new`].
+    Adwin {
+        /// About the chance of a false alarm.
+        delta: f64,
+        /// The largest difference of two errors.
+        range: f64,
+    },
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum AnyDetector {
+    PageHinkley(PageHinkley),
+    Adwin(Adwin),
+}
+
+impl AnyDetector {
+    pub(crate) fn new(test: ChangeTest) -> Result<Self> {
+        Ok(match test {
+            ChangeTest::PageHinkley { tolerance, threshold } => {
+                Self::PageHinkley(PageHinkley::new(tolerance, threshold)?)
+            }
+            ChangeTest::Adwin { delta, range } => Self::Adwin(Adwin::new(delta, range)?),
+        })
+    }
+
+    /// Whether it was made by this setting, whatever it has seen.
+    pub(crate) fn is_of(&self, test: ChangeTest) -> bool {
+        let mut blank = self.clone();
+        blank.reset();
+        Self::new(test).is_ok_and(|new| new == blank)
+    }
+}
+
+impl ChangeDetector for AnyDetector {
+    fn push(&mut self, value: f64) -> Result<Change> {
+        match self {
+            Self::PageHinkley(test) => test.push(value),
+            Self::Adwin(test) => test.push(value),
+        }
+    }
+
+    fn reset(&mut self) {
+        match self {
+            Self::PageHinkley(test) => test.reset(),
+            Self::Adwin(test) => test.reset(),
+        }
+    }
+}

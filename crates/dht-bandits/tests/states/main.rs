@@ -1,0 +1,16 @@
+//! What policies keep: saved and loaded, merged, unlearned, made from settings, with arms that come and go.
+#![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
+
+mod any_policy;
+mod counters;
+mod deltas;
+mod in_flight;
+mod merge;
+mod merge_hybrids;
+mod merge_slates;
+mod old_names;
+mod removed_arms;
+mod state;
+#[path = "../behaviour/support.rs"]
+mod support;
+mod unlearning;
