@@ -223,8 +223,8 @@ fn policies_of_slates_choose_slates_and_the_others_say_that_they_do_not() {
             continue;
         }
         let slate = policy.decide_slate(2, &request, &mut draws).unwrap();
-        let shown: f64 = policy.slate_propensities(2, &request).unwrap().iter().map(|entry| entry.probability).sum();
-        assert!((shown - 2.0).abs() < 0.05, "{settings:?}: {shown}");
+        let total: f64 = policy.slate_propensities(2, &request).unwrap().iter().map(|entry| entry.probability).sum();
+        assert!((total - 2.0).abs() < 0.05, "{settings:?}: {total}");
         policy.learn_slate(&slate, &[Feedback::from(true), Feedback::Unobserved]).unwrap();
         let mut memory = Slate::default();
         policy.select_slate(3, &request, &mut draws, &mut memory).unwrap();
