@@ -15,11 +15,13 @@ pub struct CardFacts<'a> {
     pub scored_on: &'a str,
     /// The scores.
     pub rows: &'a [ResultRow],
+    /// The file of the picture of them, beside the card.
+    pub curve: Option<&'a str>,
 }
 
 /// The card, in Markdown.
 pub fn card(model: &TextModel, facts: CardFacts<'_>) -> String {
-    let CardFacts { name, made, scored_on, rows } = facts;
+    let CardFacts { name, made, scored_on, rows, curve } = facts;
     let shape = model.model.shape();
     let kind = match &model.model {
         ServedModel::Dynamic(_) => "a text classifier that runs as many layers as a text needs",
@@ -50,6 +52,10 @@ pub fn card(model: &TextModel, facts: CardFacts<'_>) -> String {
     ));
     lines.push(String::new());
     lines.push(table(rows, model.model.task()).markdown());
+    if let Some(curve) = curve {
+        lines.push(format!("![Score against FLOPs of inference]({curve})"));
+        lines.push(String::new());
+    }
     lines.extend(model.promise.iter().map(promise));
     lines.push(String::new());
     lines.push("```sh".into());

@@ -22,6 +22,12 @@ pub enum Error {
         /// Its value.
         got: String,
     },
+    /// The picture of a model's scores cannot be drawn.
+    #[error("drawing the curve: {message}")]
+    Curve {
+        /// What went wrong.
+        message: String,
+    },
     /// A device that this build does not support.
     #[error("--device {device}: this build has no {device} support; build with `--features {device}`")]
     DeviceNotBuilt {

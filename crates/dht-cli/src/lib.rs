@@ -3,6 +3,7 @@
 mod acceleration;
 mod card;
 mod commands;
+mod curve;
 mod device;
 mod error;
 mod exit_code;

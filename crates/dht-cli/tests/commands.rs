@@ -98,6 +98,8 @@ fn a_model_is_trained_scored_inspected_and_exported() {
     assert!(made["rows"][0]["accuracy"].as_f64().expect("a number") > 0.9, "{made}");
     assert!(!place.path().join("model.training").exists());
     let card = std::fs::read_to_string(place.path().join("model/README.md")).expect("a card");
+    let curve = std::fs::read_to_string(place.path().join("model/curve.svg")).expect("a picture");
+    assert!(card.contains("(curve.svg)") && curve.starts_with("<svg"), "{curve}");
     assert!(card.contains("at its speed") && card.contains("dht predict model"), "{card}");
 
     let scored = json(&printed(&dht(place.path(), &["evaluate", "model", "--data", "data", "--json"])));

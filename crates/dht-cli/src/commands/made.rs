@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use dht_search::serving::TextModel;
+use dht_search::serving::{ModelCard, TextModel};
 use dht_search::transformer::EncodedDataset;
 use serde_json::json;
 
 use super::output::print;
 use crate::card::{CardFacts, card, promise};
+use crate::curve::curve;
 use crate::error::{Error, Result};
 use crate::progress::report;
 use crate::results::{results, table};
@@ -37,7 +38,7 @@ pub fn check_target(out: &Path) -> Result<()> {
         return Err(Error::Foreign { path: out.into() });
     }
     for entry in std::fs::read_dir(out).into_iter().flatten().flatten() {
-        if !["README.md", "dht.json", "model"].iter().any(|own| entry.file_name() == **own) {
+        if !["README.md", "curve.svg", "dht.json", "model"].iter().any(|own| entry.file_name() == **own) {
             return Err(Error::Foreign { path: entry.path() });
         }
     }
@@ -51,8 +52,15 @@ pub fn check_target(out: &Path) -> Result<()> {
 pub fn finish(model: &TextModel, made: Made<'_>, misses: &[String]) -> Result<()> {
     let rows = results(model, made.scored)?;
     let name = made.out.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
-    let facts = CardFacts { name: &name, made: &made.how, scored_on: &made.scored_on, rows: &rows };
-    model.save(made.out, &card(model, facts))?;
+    let curve = curve(&rows)?;
+    let facts = CardFacts {
+        name: &name,
+        made: &made.how,
+        scored_on: &made.scored_on,
+        rows: &rows,
+        curve: curve.is_some().then_some("curve.svg"),
+    };
+    model.save(made.out, ModelCard { text: &card(model, facts), curve: curve.as_deref() })?;
     misses.iter().for_each(|miss| report(&format!("not kept: {miss}")));
     if made.json {
         let value = json!({

@@ -13,6 +13,7 @@ mod text_model;
 pub use engine::{Answer, Engine, Query};
 pub use learner::{Decision, Learner, LearnerSettings, Policy};
 pub use learning::{LearnedAnswer, LearningEngine};
+pub use saved::ModelCard;
 pub use scaling::ClassScaling;
 pub use served::ServedModel;
 pub use service::{Histogram, Request, Served, Service, ServiceMetrics, ServiceSettings, Ticket};

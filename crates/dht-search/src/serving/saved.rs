@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! README.md             the model card
+//! curve.svg             its picture, where there is one
 //! dht.json              format, labels, maximal length, speeds, what it was trained on, promise, checksums
 //! model/                of a classifier: a Hugging Face directory
 //!                       of a dynamic model: what DynamicModel::save writes
@@ -24,6 +25,7 @@ use crate::model::DynamicModel;
 const FORMAT: &str = "dht model";
 const VERSION: u64 = 1;
 const CARD: &str = "README.md";
+const CURVE: &str = "curve.svg";
 const DESCRIPTION: &str = "dht.json";
 const MODEL: &str = "model";
 /// The files of a classifier's directory that are read with it.
@@ -74,17 +76,33 @@ struct Description {
     files: BTreeMap<String, String>,
 }
 
+/// What a model's directory tells a reader.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ModelCard<'a> {
+    /// The README, in Markdown.
+    pub text: &'a str,
+    /// Scores against costs, an SVG that the README may show as `curve.svg`.
+    pub curve: Option<&'a str>,
+}
+
+impl<'a> From<&'a str> for ModelCard<'a> {
+    fn from(text: &'a str) -> Self {
+        Self { text, curve: None }
+    }
+}
+
 impl TextModel {
     /// Writes the directory atomically, with `card` as its README. An earlier save there is replaced.
     ///
     /// # Errors
     /// [`Error::Setting`] for parts that do not fit together; [`Error::Transformer`] when the directory holds something else,
     /// writing fails, or a weight is not finite.
-    pub fn save(&self, folder: impl AsRef<Path>, card: &str) -> Result<()> {
+    pub fn save<'a>(&self, folder: impl AsRef<Path>, card: impl Into<ModelCard<'a>>) -> Result<()> {
         self.check()?;
+        let card = card.into();
         let kind = Kind::of(&self.model);
         let mut failed = None;
-        let written = write_directory_atomically(folder, &[CARD, DESCRIPTION, MODEL], |fresh| {
+        let written = write_directory_atomically(folder, &[CARD, CURVE, DESCRIPTION, MODEL], |fresh| {
             let model = fresh.join(MODEL);
             match &self.model {
                 ServedModel::Classifier(classifier) => classifier.save(&model, Some(&self.tokenizer), &self.labels)?,
@@ -113,7 +131,10 @@ impl TextModel {
             let json = serde_json::to_string_pretty(&description)
                 .map_err(|source| dht_transformer::Error::Json { what: DESCRIPTION.into(), source })?;
             write_atomically(fresh.join(DESCRIPTION), |file| writeln!(file, "{json}"))?;
-            write_atomically(fresh.join(CARD), |file| file.write_all(card.as_bytes()))
+            if let Some(curve) = card.curve {
+                write_atomically(fresh.join(CURVE), |file| file.write_all(curve.as_bytes()))?;
+            }
+            write_atomically(fresh.join(CARD), |file| file.write_all(card.text.as_bytes()))
         });
         match (written, failed) {
             (Err(_), Some(error)) => Err(error),

@@ -1,0 +1,93 @@
+//! The picture of a model card: scores against costs.
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::results::ResultRow;
+
+type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Drawn = std::result::Result<(), DrawingAreaErrorKind<std::io::Error>>;
+
+const SIZE: (u32, u32) = (640, 360);
+const INK: RGBColor = RGBColor(34, 40, 49);
+const PALE: RGBColor = RGBColor(226, 230, 235);
+/// Okabe and Ito's blue (2008), which colour-blind readers can tell from the ink.
+const BLUE: RGBColor = RGBColor(0, 114, 178);
+
+/// The first row's score as a line, and those of the others at their shares of the full model's FLOPs, as SVG. `None` for a model
+/// that has no speeds.
+///
+/// # Errors
+/// [`Error::Curve`].
+pub fn curve(rows: &[ResultRow]) -> Result<Option<String>> {
+    let [full, others @ ..] = rows else { return Ok(None) };
+    if others.len() < 2 {
+        return Ok(None);
+    }
+    let mut points: Vec<(f64, f64)> = others.iter().map(|row| (row.flops_ratio, value(row))).collect();
+    points.sort_by(|left, right| left.0.total_cmp(&right.0));
+    let mut svg = String::new();
+    draw(&SVGBackend::with_string(&mut svg, SIZE).into_drawing_area(), (&full.name, value(full)), &points)
+        .map_err(|error| Error::Curve { message: error.to_string() })?;
+    Ok(Some(svg))
+}
+
+fn value(row: &ResultRow) -> f64 {
+    row.accuracy.unwrap_or(row.score)
+}
+
+fn draw(canvas: &Canvas<'_>, (name, full): (&str, f64), points: &[(f64, f64)]) -> Drawn {
+    canvas.fill(&WHITE)?;
+    let scores = || points.iter().map(|point| point.1).chain([full]);
+    let (low, high) = (scores().fold(f64::MAX, f64::min), scores().fold(f64::MIN, f64::max));
+    let margin = (0.2 * (high - low)).max(0.01);
+    let right = points.iter().map(|point| point.0).fold(1.0, f64::max);
+    // The SVG backend divides sizes by 1.24.
+    let text = |pixels: f64| ("sans-serif", 1.24 * pixels).into_font().color(&INK);
+    let mut chart = ChartBuilder::on(canvas)
+        .margin(14)
+        .x_label_area_size(44)
+        .y_label_area_size(62)
+        .build_cartesian_2d(0.0..1.04 * right, low - margin..high + margin)?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .bold_line_style(PALE)
+        .light_line_style(TRANSPARENT)
+        .axis_style(INK)
+        .y_labels(6)
+        .x_label_formatter(&|share| format!("{:.0} %", 100.0 * share))
+        .y_label_formatter(&|score| format!("{score:.3}"))
+        .label_style(text(12.0))
+        .x_desc("FLOPs of inference, as a share of the full model's")
+        .y_desc("accuracy")
+        .axis_desc_style(text(13.0))
+        .draw()?;
+    chart.draw_series(DashedLineSeries::new([(0.0, full), (1.04 * right, full)], 6, 4, INK.stroke_width(1)))?;
+    chart.draw_series(LineSeries::new(points.iter().copied(), BLUE.stroke_width(2)))?;
+    chart.draw_series(points.iter().map(|&point| Circle::new(point, 4, BLUE.filled())))?;
+    let label = EmptyElement::at((0.0, full)) + Text::new(name.to_owned(), (8, -16), text(12.0));
+    chart.draw_series([label])?;
+    canvas.present()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(flops_ratio: f64, accuracy: f64) -> ResultRow {
+        let name = String::from("a row");
+        ResultRow { name, accuracy: Some(accuracy), score: 0.0, flops_ratio, mean_layers: 1.0, texts_per_second: 1.0 }
+    }
+
+    #[test]
+    fn every_row_but_the_first_is_a_point() {
+        let rows = [row(1.0, 0.9), row(1.001, 0.91), row(0.1, 0.88), row(0.3, 0.9)];
+        let svg = curve(&rows).unwrap().unwrap();
+        assert_eq!(svg.matches("<circle").count(), 3);
+        assert!(svg.contains("a row") && svg.contains("100 %"), "{svg}");
+        assert!(!svg.contains("NaN"));
+        assert_eq!(curve(&rows[..1]).unwrap(), None);
+    }
+}
