@@ -1,6 +1,6 @@
 //! A sliding window is the policy that learned the window alone.
 
-use dht_bandits::drift::SlidingWindow;
+use dht_bandits::policy::drift::SlidingWindow;
 use dht_bandits::posterior::Forgetting;
 use dht_bandits::{ArmId, LinUcb, Policy, Request, RidgeOptions, Ucb};
 use rand::{Rng, RngExt};

@@ -2,13 +2,13 @@
 
 use crate::support::{featured, normals, rng};
 use dht_bandits::{
-    Actions, ArmId, Disjoint, Error, LinUcb, Normalizer, Policy, Request, RidgeOptions, Ucb,
-    drift::{ChangeTest, PageHinkley, ResetOnChange, SlidingWindow},
+    Actions, ArmId, Error, LinUcb, Normalizer, Policy, Request, RidgeOptions, Ucb,
     exploration::{Greedy, Softmax, SquareCb},
     features::NormalizerOptions,
     policy::{
-        AnyPolicy, AnyRule, BetaThompson, ContextFree, Feedback, Normalised, NormaliserSettings, PolicyKind,
+        AnyPolicy, AnyRule, BetaThompson, ContextFree, Disjoint, Feedback, Normalised, NormaliserSettings, PolicyKind,
         PolicySettings, Slate, SlatePolicy, Ucb1,
+        drift::{ChangeTest, PageHinkley, ResetOnChange, SlidingWindow},
     },
     posterior::{DecayClock, DiscountedRidge, DiscountedRidgeOptions, Forgetting},
 };
