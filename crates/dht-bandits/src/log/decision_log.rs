@@ -2,10 +2,10 @@
 
 use super::error::{LogError, RewardProblem};
 use super::lines::Lines;
-use super::record::{DecisionRecord, Record, RewardRecord};
+use super::record::{DecisionRecord, LoggedRequest, Record, RewardRecord};
 use super::segments::{cut_torn_line, path_of, segments};
 use crate::arm::ArmId;
-use crate::policy::Decision;
+use crate::policy::{Decision, Request};
 use crate::validate::check_parameter;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -181,12 +181,40 @@ impl DecisionLog {
         probabilities: Option<&[(ArmId, f64)]>,
         time: f64,
     ) -> Result<u64, LogError> {
+        self.append_record(decision, probabilities, None, time)
+    }
+
+    /// Writes a decision as [`append`](Self::append) does, and what was asked: the context, the arms that could be chosen and
+    /// their features. Without them the log of a policy with features of arms teaches, but judges no other policy.
+    ///
+    /// # Errors
+    /// As `append`; a chosen arm that is not among those of the request; all arms but some
+    /// ([`Actions::Except`](crate::Actions::Except)) without probabilities, since the log does not know all.
+    pub fn append_request(
+        &mut self,
+        request: &Request<'_>,
+        decision: &Decision,
+        probabilities: Option<&[(ArmId, f64)]>,
+        time: f64,
+    ) -> Result<u64, LogError> {
+        let request =
+            LoggedRequest::new(request, decision, probabilities).map_err(|problem| LogError::Value { problem })?;
+        self.append_record(decision, probabilities, Some(request), time)
+    }
+
+    fn append_record(
+        &mut self,
+        decision: &Decision,
+        probabilities: Option<&[(ArmId, f64)]>,
+        request: Option<LoggedRequest>,
+        time: f64,
+    ) -> Result<u64, LogError> {
         let id = self.next_id;
         let arm = decision.arm();
         let found = || probabilities.and_then(|all| all.iter().find(|(other, _)| *other == arm)).map(|entry| entry.1);
         let propensity = decision.choice.propensity.or_else(found);
         let probabilities = probabilities.map(<[_]>::to_vec);
-        let record = DecisionRecord { id, time, propensity, decision: decision.clone(), probabilities };
+        let record = DecisionRecord { id, time, propensity, decision: decision.clone(), probabilities, request };
         record.check().map_err(|problem| LogError::Value { problem })?;
         self.write(&Record::Decision(record))?;
         self.next_id += 1;

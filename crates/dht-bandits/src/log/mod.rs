@@ -43,6 +43,8 @@ pub use dsjson::{DsjsonColumns, DsjsonRows, write_dsjson};
 pub use error::{LineProblem, LogError, RewardProblem};
 #[cfg(feature = "log")]
 pub use reader::{JoinedDecision, LogCounts, LogReader, ReadSettings};
+#[cfg(feature = "log")]
+pub use record::LoggedRequest;
 
 /// One row of a log: a decision, its propensity, and the reward that came of it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -91,6 +93,13 @@ impl LoggedDecision {
                 Err(Error::Dimension { what: "features without available arms", expected: 0, got: features.len() })
             }
         }
+    }
+
+    /// The features of an arm; `None` where arms have none, or this one could not be chosen.
+    pub fn features_of(&self, arm: ArmId) -> Option<&[f64]> {
+        let (arms, features) = (self.available.as_ref()?, self.features.as_ref()?);
+        let position = arms.iter().position(|other| *other == arm)?;
+        features.chunks_exact((features.len() / arms.len()).max(1)).nth(position)
     }
 
     /// Refuses what no estimate can be computed from.

@@ -3,7 +3,7 @@
 use super::LoggedDecision;
 use super::error::{LineProblem, check_propensity, check_value};
 use crate::arm::ArmId;
-use crate::policy::Decision;
+use crate::policy::{Actions, Decision, Request};
 use serde::{Deserialize, Serialize};
 
 /// One line.
@@ -24,6 +24,45 @@ pub(super) struct DecisionRecord {
     pub(super) decision: Decision,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) probabilities: Option<Vec<(ArmId, f64)>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) request: Option<LoggedRequest>,
+}
+
+/// What a policy was asked when it decided, as [`DecisionLog::append_request`](super::DecisionLog::append_request) writes it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoggedRequest {
+    /// The context, where it is another than the decision's: policies with features of arms learn from the context with
+    /// those of the chosen arm behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<Vec<f64>>,
+    /// The arms that could be chosen; `None` for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available: Option<Vec<ArmId>>,
+    /// Their features, a row of the same length for each, in their order; `None` where arms have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<Vec<f64>>,
+}
+
+impl LoggedRequest {
+    pub(super) fn new(
+        request: &Request<'_>,
+        decision: &Decision,
+        probabilities: Option<&[(ArmId, f64)]>,
+    ) -> Result<Self, LineProblem> {
+        let (available, features) = match request.actions {
+            Actions::All => (None, None),
+            Actions::Only(arms) => (Some(arms.to_vec()), None),
+            Actions::Featured(featured) => (Some(featured.ids().to_vec()), Some(featured.rows().to_vec())),
+            // All but some: which those are the policy's probabilities tell.
+            Actions::Except(_) => match probabilities {
+                Some(all) => (Some(all.iter().map(|(arm, _)| *arm).collect()), None),
+                None => return Err(LineProblem::Missing("the arms that could be chosen, or probabilities".to_owned())),
+            },
+        };
+        let context = (request.context != decision.context).then(|| request.context.to_vec());
+        Ok(Self { context, available, features })
+    }
 }
 
 /// The reward of a decision that was written before.
@@ -48,19 +87,25 @@ impl DecisionRecord {
             super::check_distribution("the logging policy", probabilities)
                 .map_err(|error| LineProblem::Malformed(error.to_string()))?;
         }
+        if self.request.is_some() {
+            self.clone().row(0.0).check(0).map_err(|error| LineProblem::Malformed(error.to_string()))?;
+        }
         Ok(())
     }
 
     /// The row with this reward.
-    pub(super) fn row(&self, reward: f64) -> LoggedDecision {
+    pub(super) fn row(self, reward: f64) -> LoggedDecision {
+        let arm = self.decision.arm();
+        let of_policy = self.probabilities.as_ref().map(|all| all.iter().map(|(arm, _)| *arm).collect());
+        let LoggedRequest { context, available, features } = self.request.unwrap_or_default();
         LoggedDecision {
-            context: self.decision.context.clone(),
-            arm: self.decision.arm(),
+            context: context.unwrap_or(self.decision.context),
+            arm,
             propensity: self.propensity.unwrap_or(f64::NAN),
             reward,
-            available: self.probabilities.as_ref().map(|all| all.iter().map(|(arm, _)| *arm).collect()),
-            probabilities: self.probabilities.clone(),
-            features: None,
+            available: available.or(of_policy),
+            probabilities: self.probabilities,
+            features,
         }
     }
 }
