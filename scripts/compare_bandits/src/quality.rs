@@ -135,7 +135,7 @@ fn digits(streams: &[Stream]) {
         let name = format!("DiagonalLogisticTs, {suffix}");
         task.report(&name, &grid(&[0.1], &[1.0]), diagonal);
         task.report(&name, &grid(&wide, &[0.03, 0.1, 0.3, 1.0, 4.0, 10.0]), diagonal);
-        task.report(&format!("LogisticTs, {suffix}"), &grid(&alphas, &[0.3, 1.0, 4.0, 10.0]), |s, run| {
+        task.report(&format!("LogisticTs, {suffix}"), &grid(&alphas, &[0.03, 0.1, 0.3, 1.0, 4.0, 10.0]), |s, run| {
             bandit(on(run), normalised, LogisticTs::new(d, 10, full(s.lambda), Thompson { alpha: s.alpha }).unwrap())
         });
     }
@@ -186,7 +186,7 @@ fn clicks() {
         ("clicks, badly scaled, normalised", 1000.0, true),
     ] {
         let task = Task { name, what: "regret", higher: false, choosing: 1000..1010, counting: 0..10 };
-        task.report("TopKThompson", &grid(&alphas, &[0.3, 1.0, 3.0, 10.0, 30.0]), |s, seed| {
+        task.report("TopKThompson", &grid(&alphas, &[0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0]), |s, seed| {
             let policy = TopKThompson::shared(17, laplace(s.lambda), Thompson { alpha: s.alpha }).unwrap();
             slates(policy, spread, normalise, seed)
         });

@@ -270,8 +270,8 @@ impl CrossFit {
 }
 
 /// The rounds of a log without predictions, for a policy whose probabilities in row i are `targets[i]`. An arm counts as
-/// unsupported where the row says that the logging policy gives it no probability or, where the row does not say, if the
-/// log never chose it.
+/// unsupported where the row says that the logging policy gives it no probability, or that it could not be chosen; where the
+/// row does not say, if the log never chose it.
 ///
 /// # Errors
 /// Not as many targets as rows; rows that [`LoggedDecision::check`] refuses; targets that are no distributions.
@@ -280,17 +280,24 @@ pub fn rounds(log: &[LoggedDecision], targets: &[Vec<(ArmId, f64)>]) -> Result<V
         return Err(Error::Dimension { what: "targets", expected: log.len(), got: targets.len() });
     }
     let chosen: std::collections::BTreeSet<ArmId> = log.iter().map(|row| row.arm).collect();
-    let mut rounds = Vec::with_capacity(log.len());
+    let (mut rounds, mut supported) = (Vec::with_capacity(log.len()), Vec::new());
     for (position, (row, target)) in log.iter().zip(targets).enumerate() {
         row.check(position)?;
         check_distribution("the evaluated policy", target)
             .map_err(|source| Error::InRound { round: position, source: Box::new(source) })?;
-        let supported = |arm: ArmId| match &row.probabilities {
-            Some(all) => all.iter().any(|(other, probability)| *other == arm && *probability > 0.0),
-            None => chosen.contains(&arm),
+        supported.clear();
+        match (&row.probabilities, &row.available) {
+            (Some(all), _) => supported.extend(all.iter().filter(|entry| entry.1 > 0.0).map(|entry| entry.0)),
+            (None, Some(arms)) => supported.extend(arms.iter().filter(|arm| chosen.contains(arm))),
+            (None, None) => {}
+        }
+        supported.sort_unstable();
+        let everything = row.probabilities.is_none() && row.available.is_none();
+        let supported = |arm: &ArmId| {
+            if everything { chosen.contains(arm) } else { supported.binary_search(arm).is_ok() }
         };
         let of_arm = target.iter().find(|(arm, _)| *arm == row.arm).map_or(0.0, |entry| entry.1);
-        let outside = target.iter().filter(|(arm, _)| !supported(*arm));
+        let outside = target.iter().filter(|(arm, _)| !supported(arm));
         let unsupported = outside.fold(0.0, |sum, (_, probability)| sum + probability);
         rounds.push(LoggedRound {
             unsupported: unsupported.min(1.0),

@@ -151,6 +151,7 @@ impl LogReader {
         let Some(lines) = &self.lines else { return Ok(false) };
         let record = parse(lines.line()).map_err(|problem| lines.refuse(problem))?;
         match record {
+            Record::Segment(_) => {}
             Record::Decision(record) => {
                 record.check().map_err(|problem| lines.refuse(problem))?;
                 if let Some(last) = self.last.filter(|last| record.id <= *last) {

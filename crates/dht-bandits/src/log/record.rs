@@ -3,7 +3,8 @@
 use super::LoggedDecision;
 use super::error::{LineProblem, check_propensity, check_value};
 use crate::arm::ArmId;
-use crate::policy::{Actions, Decision, Request};
+use crate::error::Error;
+use crate::policy::{Actions, Choice, Decision, Request};
 use serde::{Deserialize, Serialize};
 
 /// One line.
@@ -12,6 +13,15 @@ use serde::{Deserialize, Serialize};
 pub(super) enum Record {
     Decision(DecisionRecord),
     Reward(RewardRecord),
+    Segment(SegmentRecord),
+}
+
+/// The first line of every file but the first: what is told by files that may be gone.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SegmentRecord {
+    /// The id of the first decision in this file, or in the next that has one.
+    pub(super) next_id: u64,
 }
 
 /// A decision, as it is written.
@@ -54,10 +64,17 @@ impl LoggedRequest {
             Actions::All => (None, None),
             Actions::Only(arms) => (Some(arms.to_vec()), None),
             Actions::Featured(featured) => (Some(featured.ids().to_vec()), Some(featured.rows().to_vec())),
+            Actions::Except([]) => (None, None),
             // All but some: which those are the policy's probabilities tell.
-            Actions::Except(_) => match probabilities {
-                Some(all) => (Some(all.iter().map(|(arm, _)| *arm).collect()), None),
-                None => return Err(LineProblem::Missing("the arms that could be chosen, or probabilities".to_owned())),
+            Actions::Except(without) => match probabilities {
+                Some(all) => {
+                    let arms = all.iter().map(|(arm, _)| *arm).filter(|arm| !without.contains(arm));
+                    (Some(arms.collect()), None)
+                }
+                None => {
+                    let what = "list of the arms that could be chosen: name them (Actions::Only), or log probabilities";
+                    return Err(LineProblem::Missing(what.to_owned()));
+                }
             },
         };
         let context = (request.context != decision.context).then(|| request.context.to_vec());
@@ -77,7 +94,12 @@ pub(super) struct RewardRecord {
 impl DecisionRecord {
     /// Refuses what could not be used later.
     pub(super) fn check(&self) -> Result<(), LineProblem> {
+        check_id(self.id)?;
         check_value("time", self.time)?;
+        let Choice { score, mean, width, .. } = self.decision.choice;
+        for (what, value) in [("score", score), ("mean", mean), ("width", width)] {
+            check_value(what, value)?;
+        }
         match self.propensity {
             Some(propensity) => check_propensity(propensity)?,
             None => return Err(LineProblem::Missing("propensity".to_owned())),
@@ -87,8 +109,13 @@ impl DecisionRecord {
             super::check_distribution("the logging policy", probabilities)
                 .map_err(|error| LineProblem::Malformed(error.to_string()))?;
         }
-        if self.request.is_some() {
-            self.clone().row(0.0).check(0).map_err(|error| LineProblem::Malformed(error.to_string()))?;
+        // What no estimate could be computed from.
+        if self.request.is_some() || self.probabilities.is_some() {
+            self.clone().row(0.0).check(0).map_err(|error| {
+                let inner =
+                    if let Error::InRound { source, .. } = &error { source.to_string() } else { error.to_string() };
+                LineProblem::Malformed(inner)
+            })?;
         }
         Ok(())
     }
@@ -112,7 +139,13 @@ impl DecisionRecord {
 
 impl RewardRecord {
     pub(super) fn check(&self) -> Result<(), LineProblem> {
+        check_id(self.id)?;
         check_value("time", self.time)?;
         check_value("reward", self.reward)
     }
+}
+
+/// The largest number is no id: there would be none after it.
+fn check_id(id: u64) -> Result<(), LineProblem> {
+    if id < u64::MAX { Ok(()) } else { Err(LineProblem::Malformed(format!("{id} is no id"))) }
 }

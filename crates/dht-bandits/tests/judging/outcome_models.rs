@@ -223,3 +223,24 @@ fn logs_that_cannot_be_judged_are_refused_with_the_round() {
     log[4].reward = 2.0;
     assert!(matches!(outside.rounds(&log, &targets), Err(Error::Reward { .. })));
 }
+
+#[test]
+fn arms_that_could_not_be_chosen_are_unsupported() {
+    let mut rng = rng(13);
+    let mut rows = short_lived(30, &mut rng);
+    // One arm is everywhere in the log, but not in each row.
+    for (number, row) in rows.iter_mut().enumerate() {
+        row.features = None;
+        row.arm = arm(number % 3);
+        row.available = Some(if number % 3 == 0 { vec![arm(0), arm(1)] } else { vec![arm(1), arm(2)] });
+    }
+    let targets: Targets = vec![vec![(arm(0), 0.25), (arm(1), 0.75)]; 30];
+    let judged = rounds(&rows, &targets).unwrap();
+    for (number, round) in judged.iter().enumerate() {
+        assert_eq!(round.unsupported, if number % 3 == 0 { 0.0 } else { 0.25 }, "{number}");
+    }
+    // A policy that all but never does what was logged has no estimate.
+    let never: Targets = vec![vec![(arm(0), 1e-60), (arm(1), 1e-60), (arm(2), 1e-60), (arm(9), 1.0)]; 30];
+    let refused = OffPolicy::new(&rounds(&rows, &never).unwrap()).unwrap().estimate(Estimator::SelfNormalised);
+    assert!(matches!(refused, Err(Error::NoOverlap { .. })), "{refused:?}");
+}

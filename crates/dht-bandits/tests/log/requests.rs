@@ -80,7 +80,8 @@ fn arms_are_logged_where_the_request_names_them() {
 
     let both = [first, second];
     let probability = made.choice.propensity.unwrap();
-    let all = [(first, probability), (second, 1.0 - probability)];
+    let third = ArmId::new(78);
+    let all = [(first, probability), (third, 1.0 - probability)];
     log.append_request(&Request::new(&context).only(&both), &made, None, 0.0).unwrap();
     log.append_request(&except, &made, Some(&all), 1.0).unwrap();
     log.append_request(&Request::new(&context), &made, None, 2.0).unwrap();
@@ -88,5 +89,51 @@ fn arms_are_logged_where_the_request_names_them() {
     let (joined, errors, _) = read(folder.path(), CLICKS);
     assert!(errors.is_empty(), "{errors:?}");
     let available: Vec<_> = joined.into_iter().map(|entry| entry.into_row().available).collect();
-    assert_eq!(available, [Some(both.to_vec()), Some(both.to_vec()), None]);
+    assert_eq!(available, [Some(both.to_vec()), Some(vec![first, third]), None]);
+}
+
+#[test]
+fn what_could_not_be_read_or_judged_again_is_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = DecisionLog::open(folder.path(), LogSettings::default()).unwrap();
+    let good = decision(0);
+    // A value that JSON has no number for.
+    for change in [
+        (|bad| bad.choice.width = f64::INFINITY) as fn(&mut dht_bandits::Decision),
+        |bad| bad.choice.score = f64::NAN,
+        |bad| bad.choice.mean = f64::NEG_INFINITY,
+    ] {
+        let mut bad = good.clone();
+        change(&mut bad);
+        let refused = log.append(&bad, None, 0.0);
+        assert!(matches!(refused, Err(LogError::Value { problem: LineProblem::NotFinite { .. } })), "{refused:?}");
+    }
+    // Probabilities that contradict the propensity.
+    let others = [(ArmId::new(0), 0.0), (ArmId::new(1), 0.0), (ArmId::new(2), 0.0), (ArmId::new(7), 1.0)];
+    assert!(matches!(log.append(&good, Some(&others), 0.0), Err(LogError::Value { .. })));
+    // An arm that is there twice.
+    let arms = [good.arm(), ArmId::new(50), ArmId::new(50)];
+    let request = Request::new(&good.context).featured(Featured::new(&arms, &[0.0; 3], 1).unwrap());
+    assert!(matches!(log.append_request(&request, &good, None, 0.0), Err(LogError::Value { .. })));
+    assert_eq!((log.next_id(), log.waiting()), (0, 0));
+    drop(log);
+    assert_eq!(DecisionLog::open(folder.path(), LogSettings::default()).unwrap().next_id(), 0);
+}
+
+#[test]
+fn excluded_arms_were_not_available() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = DecisionLog::open(folder.path(), LogSettings::default()).unwrap();
+    let made = decision(0);
+    let without = [ArmId::new(77)];
+    let probability = made.choice.propensity.unwrap();
+    let all = [(made.arm(), probability), (ArmId::new(78), 1.0 - probability), (ArmId::new(77), 0.0)];
+    log.append_request(&Request::new(&made.context).except(&without), &made, Some(&all), 0.0).unwrap();
+    // Nothing is excluded.
+    log.append_request(&Request::new(&made.context).except(&[]), &made, None, 1.0).unwrap();
+    (0..2).for_each(|id| log.reward(id, 1.0, 2.0).unwrap());
+    let (joined, errors, _) = read(folder.path(), CLICKS);
+    assert!(errors.is_empty(), "{errors:?}");
+    let available: Vec<_> = joined.into_iter().map(|entry| entry.into_row().available).collect();
+    assert_eq!(available, [Some(vec![made.arm(), ArmId::new(78)]), None]);
 }

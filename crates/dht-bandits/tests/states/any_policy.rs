@@ -444,3 +444,21 @@ fn before_its_scaling_is_frozen_a_policy_draws_uniformly_what_it_may_choose_and_
         assert!(policy.decide(&Request::new(&context).only(&[]), &mut draws).is_err());
     }
 }
+
+#[test]
+fn shared_kinds_take_context_and_features_of_their_own_lengths_alone() {
+    let settings = PolicySettings {
+        features: 3,
+        ..PolicySettings::new(PolicyKind::SharedLinear, 2, 0, Some(AnyRule::Ucb(Ucb { alpha: 0.5 })))
+    };
+    let policy = AnyPolicy::new(settings).unwrap();
+    let arms = [ArmId::new(4), ArmId::new(9)];
+    for (context, width, right) in [(2, 3, true), (1, 4, false), (0, 5, false), (4, 1, false)] {
+        let (context, features) = (vec![0.5; context], vec![0.25; 2 * width]);
+        let features = dht_bandits::policy::Featured::new(&arms, &features, width).unwrap();
+        let request = Request::new(&context).featured(features);
+        assert_eq!(policy.propensities(&request).is_ok(), right, "{width}");
+        assert_eq!(policy.decide(&request, &mut rng(1)).is_ok(), right, "{width}");
+        assert_eq!(policy.slate_propensities(1, &request).is_ok(), right, "{width}");
+    }
+}
