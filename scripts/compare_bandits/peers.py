@@ -17,7 +17,7 @@ import numpy as np
 warnings.filterwarnings("ignore")
 # Streams that figures are of, and streams that settings are chosen on.
 EVALUATION, CHOICE = [0, 1, 2], [100, 101, 102]
-ALPHAS = [0.05, 0.1, 0.15, 0.25, 0.4, 0.6, 1.0, 2.0]
+ALPHAS = [0.05, 0.1, 0.15, 0.25, 0.4, 0.6, 1.0, 2.0, 4.0, 8.0, 16.0]
 SIZES = [(16, 10), (16, 100), (64, 10), (64, 100), (256, 10), (256, 100)]
 
 

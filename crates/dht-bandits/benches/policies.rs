@@ -2,11 +2,10 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use dht_bandits::{
-    Actions, ArmId, Disjoint, HybridLinUcb, LinTs, LinUcb, LogisticTs, Normalizer, PyramidPool, Request, Result,
-    RidgeOptions, Thompson, TopKThompson, Ucb,
+    Actions, ArmId, LinTs, LinUcb, LogisticTs, Normalizer, Request, Result, RidgeOptions, Thompson, TopKThompson, Ucb,
     exploration::Exploration,
-    features::NormalizerOptions,
-    policy::{ChoiceBatch, Featured, HybridOptions, SharedLinTs, Slate},
+    features::{NormalizerOptions, PyramidPool},
+    policy::{ChoiceBatch, Disjoint, Featured, HybridLinUcb, HybridOptions, SharedLinTs, Slate},
     posterior::{DiagonalLaplaceOptions, FullLaplaceOptions, Posterior},
 };
 use rand_chacha::ChaCha8Rng;

@@ -7,7 +7,7 @@
 use dht_bandits::evaluation::{CrossFit, EvaluationSettings, OutcomeModel, Target, evaluate, replay};
 use dht_bandits::log::{CsvRows, CsvWriter, DecisionLog, LogReader, LogSettings, LoggedDecision, ReadSettings};
 use dht_bandits::simulation::{Environment, GlmEnvironment};
-use dht_bandits::{ArmId, EpsilonGreedy, LinUcb, Request, Result, RidgeOptions, Ucb, exploration::Greedy};
+use dht_bandits::{ArmId, LinUcb, Request, Result, RidgeOptions, Ucb, exploration::Greedy, policy::EpsilonGreedy};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::{fs::File, path::Path};

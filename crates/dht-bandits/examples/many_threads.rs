@@ -6,9 +6,11 @@
 
 use dht_bandits::{
     ArmId, LinUcb, Observation, Request, Result, RidgeOptions, Ucb,
-    policy::Delta,
+    policy::{
+        Delta,
+        snapshot::{Publisher, SnapshotReader},
+    },
     simulation::{Environment, GlmEnvironment},
-    snapshot::{Publisher, SnapshotReader},
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;

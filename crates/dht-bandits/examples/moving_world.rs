@@ -3,10 +3,10 @@
 //!
 //! cargo run --release -p dht-bandits --example moving_world
 
-use dht_bandits::drift::{Adwin, PageHinkley, ResetOnChange, SlidingWindow};
+use dht_bandits::policy::drift::{Adwin, PageHinkley, ResetOnChange, SlidingWindow};
 use dht_bandits::posterior::{DecayClock, DiscountedRidge, DiscountedRidgeOptions, Forgetting};
 use dht_bandits::simulation::{Entry, GlmEnvironment, compare};
-use dht_bandits::{Disjoint, LinUcb, Result, RidgeOptions, Ucb};
+use dht_bandits::{LinUcb, Result, RidgeOptions, Ucb, policy::Disjoint};
 use rand_chacha::ChaCha8Rng;
 
 const UCB: Ucb = Ucb { alpha: 0.3 };

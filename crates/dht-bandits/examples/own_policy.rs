@@ -6,7 +6,9 @@ use dht_bandits::exploration::Exploration;
 use dht_bandits::policy::{ArmSet, Propensity};
 use dht_bandits::posterior::Ridge;
 use dht_bandits::simulation::{Entry, GlmEnvironment, compare};
-use dht_bandits::{ArmId, Choice, Disjoint, Error, LinUcb, Policy, Request, Result, RidgeOptions, Score, Ucb};
+use dht_bandits::{
+    ArmId, Choice, Error, LinUcb, Policy, Request, Result, RidgeOptions, Ucb, policy::Disjoint, posterior::Score,
+};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};

@@ -44,13 +44,13 @@
 //! | clicks: rewards 0 or 1, rare or near-certain | [`LogisticTs`], [`LogisticUcb`](policy::LogisticUcb) | the right noise model; needs normalised contexts |
 //! | the same with many features, or little time | [`DiagonalLogisticTs`] | O(d), but ignores correlations: normalise first |
 //! | many short-lived items, described by features | [`SharedLinUcb`](policy::SharedLinUcb), [`SharedLinTs`](policy::SharedLinTs) | what is learned from one item serves all |
-//! | both: shared features, and arms with weights of their own | [`HybridLinUcb`] | new arms start warm |
+//! | both: shared features, and arms with weights of their own | [`HybridLinUcb`](policy::HybridLinUcb) | new arms start warm |
 //! | K of N at once, with feedback on those observed | [`TopKThompson`] | semi-bandit feedback, cascades, pinned arms |
-//! | a log that will be evaluated off-policy ([`log`], with the feature `log`) | [`EpsilonGreedy`], [`SquareCb`](exploration::SquareCb), [`Softmax`](exploration::Softmax) | every arm keeps a chance; every `decide` gives its exact propensity |
+//! | a log that will be evaluated off-policy ([`log`], with the feature `log`) | [`EpsilonGreedy`](policy::EpsilonGreedy), [`SquareCb`](exploration::SquareCb), [`Softmax`](exploration::Softmax) | every arm keeps a chance; every `decide` gives its exact propensity |
 //! | no contexts | [`ContextFree`](policy::ContextFree): UCB1, Beta-Thompson sampling | O(1) an arm |
 //! | a policy that a settings file names | [`AnyPolicy`](policy::AnyPolicy) | one file of settings and of what was learned |
-//! | an environment that drifts all the time | [`DiscountedRidge`](posterior::DiscountedRidge) in the place of a ridge, [`SlidingWindow`](drift::SlidingWindow) | old evidence fades in all arms, the prior stays |
-//! | one that changes at once, and seldom | [`ResetOnChange`](drift::ResetOnChange) | nothing is forgotten without a reason |
+//! | an environment that drifts all the time | [`DiscountedRidge`](posterior::DiscountedRidge) in the place of a ridge, [`SlidingWindow`](policy::drift::SlidingWindow) | old evidence fades in all arms, the prior stays |
+//! | one that changes at once, and seldom | [`ResetOnChange`](policy::drift::ResetOnChange) | nothing is forgotten without a reason |
 //! | a doubt whether any of it helps | [`Uniform`](policy::Uniform), [`Fixed`](policy::Fixed) | a learner that does not beat them has learned nothing |
 //!
 //! None of these where the reward is far from linear in the context: make features first. And none where a choice
@@ -60,18 +60,18 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`policy`] | the [`Policy`] trait and its [`Request`]; [`Disjoint`], [`Hybrid`] and [`TopK`] policies under their names; baselines; slates; merging; propensities |
+//! | [`policy`] | the [`Policy`] trait and its [`Request`]; [`Disjoint`](policy::Disjoint), [`Hybrid`](policy::Hybrid) and [`TopK`](policy::TopK) policies under their names; baselines; slates; merging; propensities |
 //! | [`posterior`] | beliefs about the weights of each arm: ridge regression, with learned noise, full and diagonal Laplace; priors and forgetting |
 //! | [`exploration`] | rules that map means and widths to a choice: [`Ucb`], [`Thompson`], ε-greedy, explore-first, softmax, SquareCB |
-//! | [`features`] | contexts from raw values: [`Normalizer`], [`PyramidPool`], [`columns`](features::columns) |
-//! | [`drift`] | worlds that move: sliding windows, change tests |
+//! | [`features`] | contexts from raw values: [`Normalizer`], [`PyramidPool`](features::PyramidPool), [`columns`](features::columns) |
+//! | [`policy::drift`] | worlds that move: sliding windows, change tests |
 //! | [`log`] | rows of decisions, propensities and rewards |
 //! | [`evaluation`] | what a policy would have earned, from the log of another: estimators, intervals, tables, replay |
 //! | [`simulation`] | environments with a known optimum, regret curves, comparisons of policies |
-//! | [`snapshot`] | one thread learns, many choose |
+//! | [`policy::snapshot`] | one thread learns, many choose |
 //!
-//! A [`Disjoint`] policy is any [`Posterior`](posterior::Posterior) with any [`Exploration`](exploration::Exploration):
-//! [`LinUcb`] is `Disjoint<Ridge, Ucb>`. [`TopK`] takes the same two, [`Hybrid`] an exploration rule.
+//! A [`Disjoint`](policy::Disjoint) policy is any [`Posterior`](posterior::Posterior) with any [`Exploration`](exploration::Exploration):
+//! [`LinUcb`] is `Disjoint<Ridge, Ucb>`. [`TopK`](policy::TopK) takes the same two, [`Hybrid`](policy::Hybrid) an exploration rule.
 //!
 //! # What holds everywhere
 //!
@@ -86,7 +86,7 @@
 //! * **States are checked when loaded** and independent of the memory layout. Use a format that keeps every bit of an
 //!   `f64` (for serde_json: its feature `float_roundtrip`).
 //! * **No allocation** in `select`, `update` and `learn`; methods that return owned values have a variant that reuses
-//!   the caller's memory ([`TopK::select_slate_into`], [`Disjoint::select_batch`]).
+//!   the caller's memory ([`TopK::select_slate_into`](policy::TopK::select_slate_into), [`Disjoint::select_batch`](policy::Disjoint::select_batch)).
 #![forbid(unsafe_code)]
 
 mod arm;
@@ -106,14 +106,12 @@ mod validate;
 
 pub use error::{Error, Result};
 pub use exploration::{Thompson, Ucb};
-pub use features::{Normalizer, PyramidPool};
+pub use features::Normalizer;
 pub use policy::{
-    Actions, ArmId, Choice, Decision, DiagonalLogisticTs, Disjoint, EpsilonGreedy, Hybrid, HybridLinUcb, LinTs, LinUcb,
-    LogisticTs, Observation, Policy, Request, TopK, TopKThompson,
+    Actions, ArmId, Choice, Decision, DiagonalLogisticTs, LinTs, LinUcb, LogisticTs, Observation, Policy, Request,
+    TopKThompson,
 };
-#[doc(inline)]
-pub use policy::{drift, snapshot};
-pub use posterior::{RidgeOptions, Score};
+pub use posterior::RidgeOptions;
 
 #[doc = include_str!("../README.md")]
 #[cfg(doctest)]

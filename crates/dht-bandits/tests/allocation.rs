@@ -3,11 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 use dht_bandits::{
-    Actions, ArmId, DiagonalLogisticTs, Disjoint, EpsilonGreedy, HybridLinUcb, LinTs, LinUcb, LogisticTs, Normalizer,
-    Observation, Policy, Request, RidgeOptions, Thompson, TopK, TopKThompson, Ucb,
+    Actions, ArmId, DiagonalLogisticTs, LinTs, LinUcb, LogisticTs, Normalizer, Observation, Policy, Request,
+    RidgeOptions, Thompson, TopKThompson, Ucb,
     exploration::{Exploration, Greedy},
     features::NormalizerOptions,
-    policy::{ArmFeedback, ChoiceBatch, Featured, Feedback, Fixed, HybridOptions, Slate, Uniform},
+    policy::{
+        ArmFeedback, ChoiceBatch, Disjoint, EpsilonGreedy, Featured, Feedback, Fixed, HybridLinUcb, HybridOptions,
+        Slate, TopK, Uniform,
+    },
     posterior::{DiagonalLaplaceOptions, Forgetting, FullLaplace, FullLaplaceOptions, Posterior, Ridge, TsPrior},
 };
 use rand_chacha::ChaCha8Rng;

@@ -3,9 +3,9 @@
 //! Settings are chosen on streams and seeds of their own, and reported on others: those of the evaluation
 //! are not used before.
 
-use dht_bandits::drift::{Adwin, PageHinkley, ResetOnChange, SlidingWindow};
 use dht_bandits::exploration::{DecayingGreedy, Exploration, Softmax, SquareCb};
 use dht_bandits::features::NormalizerOptions;
+use dht_bandits::policy::drift::{Adwin, PageHinkley, ResetOnChange, SlidingWindow};
 use dht_bandits::policy::{NoisyLinTs, SharedLinUcb, Slate};
 use dht_bandits::posterior::{
     DecayClock, DiagonalLaplaceOptions, DiscountedRidge, DiscountedRidgeOptions, Forgetting, FullLaplace,
@@ -13,8 +13,9 @@ use dht_bandits::posterior::{
 };
 use dht_bandits::simulation::{CascadeEnvironment, ClickEnvironment, SlateEnvironment, simulate_slates};
 use dht_bandits::{
-    ArmId, DiagonalLogisticTs, Disjoint, LinTs, LinUcb, LogisticTs, Normalizer, Policy, Request, RidgeOptions,
-    Thompson, TopK, TopKThompson, Ucb,
+    ArmId, DiagonalLogisticTs, LinTs, LinUcb, LogisticTs, Normalizer, Policy, Request, RidgeOptions, Thompson,
+    TopKThompson, Ucb,
+    policy::{Disjoint, TopK},
 };
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -95,6 +96,7 @@ fn digits(streams: &[Stream]) {
     let (ridge, full) =
         (RidgeOptions::with_prior_precision, |precision| FullLaplaceOptions { prior_precision: precision });
     let alphas = [0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.25, 0.4, 0.6];
+    let wide = [0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.25, 0.4, 0.6];
     let lin_ucb =
         |s: Setting, run| bandit(on(run), false, LinUcb::new(d, 10, ridge(s.lambda), Ucb { alpha: s.alpha }).unwrap());
     task.report("LinUcb", &grid(&[0.25], &[1.0]), lin_ucb);
@@ -102,17 +104,25 @@ fn digits(streams: &[Stream]) {
     task.report("LinTs", &grid(&alphas, &[0.3, 1.0, 3.0]), |s, run| {
         bandit(on(run), false, LinTs::new(d, 10, ridge(s.lambda), Thompson { alpha: s.alpha }).unwrap())
     });
-    task.report("SquareCb", &grid_of("γ", &[3.0, 10.0, 30.0, 100.0, 300.0], &[0.3, 1.0, 3.0]), |s, run| {
+    task.report("SquareCb", &grid_of("γ", &[3.0, 10.0, 30.0, 100.0, 300.0], &[0.03, 0.1, 0.3, 1.0, 3.0]), |s, run| {
         bandit(on(run), false, Disjoint::<Ridge, _>::new(d, 10, ridge(s.lambda), SquareCb::new(s.alpha)).unwrap())
     });
-    task.report("Softmax", &grid_of("τ", &[0.01, 0.02, 0.03, 0.05, 0.1], &[0.3, 1.0, 3.0]), |s, run| {
-        let rule = Softmax { temperature: s.alpha };
-        bandit(on(run), false, Disjoint::<Ridge, _>::new(d, 10, ridge(s.lambda), rule).unwrap())
-    });
-    task.report("ε-greedy, decaying", &grid_of("ε", &[1.0, 3.0, 10.0, 30.0, 100.0], &[0.3, 1.0, 3.0]), |s, run| {
-        let rule = DecayingGreedy { epsilon: s.alpha, power: 1.0 };
-        bandit(on(run), false, Disjoint::<Ridge, _>::new(d, 10, ridge(s.lambda), rule).unwrap())
-    });
+    task.report(
+        "Softmax",
+        &grid_of("τ", &[0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.4], &[0.03, 0.1, 0.3, 1.0, 3.0]),
+        |s, run| {
+            let rule = Softmax { temperature: s.alpha };
+            bandit(on(run), false, Disjoint::<Ridge, _>::new(d, 10, ridge(s.lambda), rule).unwrap())
+        },
+    );
+    task.report(
+        "ε-greedy, decaying",
+        &grid_of("ε", &[0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0], &[0.03, 0.1, 0.3, 1.0, 3.0]),
+        |s, run| {
+            let rule = DecayingGreedy { epsilon: s.alpha, power: 1.0 };
+            bandit(on(run), false, Disjoint::<Ridge, _>::new(d, 10, ridge(s.lambda), rule).unwrap())
+        },
+    );
     task.report("NoisyLinTs", &grid(&alphas, &[0.3, 1.0, 3.0]), |s, run| {
         let options = NormalInverseGammaOptions { prior_precision: s.lambda, ..NormalInverseGammaOptions::default() };
         bandit(on(run), false, NoisyLinTs::new(d, 10, options, Thompson { alpha: s.alpha }).unwrap())
@@ -124,8 +134,8 @@ fn digits(streams: &[Stream]) {
         };
         let name = format!("DiagonalLogisticTs, {suffix}");
         task.report(&name, &grid(&[0.1], &[1.0]), diagonal);
-        task.report(&name, &grid(&alphas, &[0.3, 1.0, 4.0]), diagonal);
-        task.report(&format!("LogisticTs, {suffix}"), &grid(&alphas, &[1.0, 4.0, 10.0]), |s, run| {
+        task.report(&name, &grid(&wide, &[0.03, 0.1, 0.3, 1.0, 4.0, 10.0]), diagonal);
+        task.report(&format!("LogisticTs, {suffix}"), &grid(&alphas, &[0.03, 0.1, 0.3, 1.0, 4.0, 10.0]), |s, run| {
             bandit(on(run), normalised, LogisticTs::new(d, 10, full(s.lambda), Thompson { alpha: s.alpha }).unwrap())
         });
     }
@@ -145,9 +155,11 @@ fn moving_digits(streams: &[Stream]) {
     let grid = |symbol, values: &[f64]| grid_of(symbol, values, &[1.0]);
     let decays = [0.99, 0.995, 0.998, 0.999, 0.9995];
     task.report("LinUcb", &grid("α", &[RULE.alpha]), |_, seed| run(&mut lin_ucb(Forgetting::NONE), seed));
-    task.report("LinUcb, each arm forgets", &grid("γ", &[0.95, 0.98, 0.99, 0.995, 0.998]), |s, seed| {
-        run(&mut lin_ucb(Forgetting::new(s.alpha).unwrap()), seed)
-    });
+    task.report(
+        "LinUcb, each arm forgets",
+        &grid("γ", &[0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998]),
+        |s, seed| run(&mut lin_ucb(Forgetting::new(s.alpha).unwrap()), seed),
+    );
     task.report("DiscountedRidge", &grid("γ", &decays), |s, seed| {
         let forgetting = Forgetting::new(s.alpha).unwrap();
         let options = DiscountedRidgeOptions { prior_precision: 1.0, forgetting, clock: DecayClock::Updates };
@@ -167,14 +179,14 @@ fn moving_digits(streams: &[Stream]) {
 }
 
 fn clicks() {
-    let alphas = [0.05, 0.07, 0.1, 0.15, 0.25, 0.4];
+    let alphas = [0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.25, 0.4];
     for (name, spread, normalise) in [
         ("clicks, clean", 1.0, false),
         ("clicks, badly scaled", 1000.0, false),
         ("clicks, badly scaled, normalised", 1000.0, true),
     ] {
         let task = Task { name, what: "regret", higher: false, choosing: 1000..1010, counting: 0..10 };
-        task.report("TopKThompson", &grid(&alphas, &[0.3, 1.0, 3.0]), |s, seed| {
+        task.report("TopKThompson", &grid(&alphas, &[0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0]), |s, seed| {
             let policy = TopKThompson::shared(17, laplace(s.lambda), Thompson { alpha: s.alpha }).unwrap();
             slates(policy, spread, normalise, seed)
         });
@@ -196,7 +208,7 @@ fn clicks() {
 
 fn cascade() {
     let task = Task { name: "cascade", what: "regret", higher: false, choosing: 1000..1010, counting: 0..20 };
-    task.report("TopKThompson", &grid(&[0.3, 0.4, 0.5, 0.6, 0.8, 1.0], &[0.1, 1.0]), |s, seed| {
+    task.report("TopKThompson", &grid(&[0.3, 0.4, 0.5, 0.6, 0.8, 1.0], &[0.03, 0.1, 0.3, 1.0]), |s, seed| {
         let mut policy = TopKThompson::per_arm(1, 16, laplace(s.lambda), Thompson { alpha: s.alpha }).unwrap();
         let mut environment = CascadeEnvironment::new(16, 2, 0.2, 0.15).unwrap();
         simulate_slates(&mut policy, &mut environment, 100_000, &mut ChaCha8Rng::seed_from_u64(seed))

@@ -35,7 +35,7 @@ impl Forgetting {
     ///
     /// # Errors
     /// A decay outside [1e-100, 1]: below, nothing is left in 64 bits of what was learned, and its inverse overflows
-    /// sums. To forget everything, [`reset`](crate::Disjoint::reset).
+    /// sums. To forget everything, [`reset`](crate::policy::Disjoint::reset).
     pub fn new(decay: f64) -> Result<Self> {
         check_parameter("decay", decay, (LEAST..=1.0).contains(&decay), "from 1e-100 to 1")?;
         Ok(Self { decay })

@@ -97,7 +97,7 @@ pub(super) const NORMAL_975: f64 = 1.959_963_984_540_054;
 const LARGEST_LOGGED: f64 = 1e50;
 
 /// The smallest sum of importance weights: below it there is no overlap.
-const LEAST_WEIGHTS: f64 = 1e-100;
+const LEAST_WEIGHTS: f64 = 1e-6;
 
 /// How far a log supports an estimate.
 #[derive(Debug, Clone, Copy, Default)]

@@ -9,19 +9,31 @@ use crate::validate::{check_finite, check_parameter};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A model of the reward given context and arm: one regression an arm, with an intercept.
+/// A model of the reward given context and arm, with an intercept. Ridge regression is of reward less mean reward; logistic
+/// regression, for rewards in [0, 1], takes one pass, each reward learned exactly under a Gaussian approximation of what was
+/// learned before ([`FullLaplace`]). λ > 0 is the prior precision.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OutcomeModel {
-    /// Ridge regression of reward less mean reward.
+    /// A ridge regression on the context for each arm.
     Ridge {
-        /// The prior precision λ > 0.
+        /// λ.
         prior_precision: f64,
     },
-    /// Logistic regression, for rewards in [0, 1]; one pass, each reward learned exactly under a Gaussian approximation
-    /// of what was learned before ([`FullLaplace`]).
+    /// A logistic regression on the context for each arm.
     Logistic {
-        /// The prior precision λ > 0.
+        /// λ.
+        prior_precision: f64,
+    },
+    /// One ridge regression for all arms, on the context with the arm's features behind it: for arms that come and go, with
+    /// few rows each. Products of both, where they matter, belong into the features.
+    SharedRidge {
+        /// λ.
+        prior_precision: f64,
+    },
+    /// One logistic regression for all arms, on the context with the arm's features behind it.
+    SharedLogistic {
+        /// λ.
         prior_precision: f64,
     },
 }
@@ -32,103 +44,159 @@ enum Regressions {
     Logistic(FullLaplace),
 }
 
+/// The regression of a context and an arm.
+#[derive(Debug, Clone)]
+enum Slots {
+    PerArm(BTreeMap<ArmId, usize>),
+    Shared,
+}
+
 /// A fitted [`OutcomeModel`].
 #[derive(Debug, Clone)]
 pub struct FittedOutcome {
-    slots: BTreeMap<ArmId, usize>,
+    slots: Slots,
     regressions: Regressions,
     mean: f64,
-    dimension: usize,
+    /// The lengths of a context and of an arm's features; 0 features for a regression an arm.
+    lengths: (usize, usize),
 }
 
 impl OutcomeModel {
+    fn is_shared(&self) -> bool {
+        matches!(self, Self::SharedRidge { .. } | Self::SharedLogistic { .. })
+    }
+
     /// Fits the model to weighted rows. Weights are divided by their mean first, so that the prior keeps its strength;
     /// rows of weight 0 are left out.
     ///
     /// # Errors
-    /// No row of positive weight; contexts of different lengths; values that the regression refuses, such as rewards
-    /// outside [0, 1] for a logistic one.
+    /// No row of positive weight; contexts or features of different lengths; rows without features for a shared model; values
+    /// that the regression refuses, such as rewards outside [0, 1] for a logistic one.
     pub fn fit<'a>(&self, rows: impl Iterator<Item = (&'a LoggedDecision, f64)> + Clone) -> Result<FittedOutcome> {
-        let (mut total, mut weighted, mut count, mut dimension) = (0.0, 0.0, 0.0, None);
+        let (mut total, mut weighted, mut count, mut lengths) = (0.0, 0.0, 0.0, None);
         for (row, weight) in rows.clone().filter(|(_, weight)| *weight > 0.0) {
             total += weight;
             weighted += weight * row.reward;
             count += 1.0;
-            dimension = dimension.or(Some(row.context.len()));
+            if lengths.is_none() {
+                let width = if self.is_shared() { features(row, row.arm)?.len() } else { 0 };
+                lengths = Some((row.context.len(), width));
+            }
         }
-        let Some(dimension) = dimension else {
+        let Some(lengths) = lengths else {
             return Err(Error::TooFewObservations { what: "an outcome model", needed: 1, got: 0 });
         };
-        let length = dimension + 1;
-        let regressions = match *self {
-            Self::Ridge { prior_precision } => {
+        let length = lengths.0 + lengths.1 + 1;
+        let mut regressions = match *self {
+            Self::Ridge { prior_precision } | Self::SharedRidge { prior_precision } => {
                 Regressions::Ridge(Ridge::empty(length, &RidgeOptions::with_prior_precision(prior_precision))?)
             }
-            Self::Logistic { prior_precision } => {
+            Self::Logistic { prior_precision } | Self::SharedLogistic { prior_precision } => {
                 Regressions::Logistic(FullLaplace::empty(length, &FullLaplaceOptions { prior_precision })?)
             }
         };
-        let mut fitted = FittedOutcome { slots: BTreeMap::new(), regressions, mean: weighted / total, dimension };
-        let mut extended = Vec::with_capacity(length);
+        let slots = if self.is_shared() {
+            regressions.push_prior();
+            Slots::Shared
+        } else {
+            Slots::PerArm(BTreeMap::new())
+        };
+        let mut fitted = FittedOutcome { slots, regressions, mean: weighted / total, lengths };
+        let mut input = Vec::with_capacity(length);
         for (row, weight) in rows {
             let weight = weight * count / total;
             // A weight so small leaves no trace beside the others.
             if weight > 1e-90 {
-                extend(&row.context, dimension, &mut extended)?;
-                fitted.learn(row.arm, &extended, row.reward, weight)?;
+                fitted.input(&row.context, fitted.features(row, row.arm)?, &mut input)?;
+                fitted.learn(row.arm, &input, row.reward, weight)?;
             }
         }
         Ok(fitted)
     }
 }
 
-/// The context with a 1 appended.
-fn extend(context: &[f64], dimension: usize, out: &mut Vec<f64>) -> Result<()> {
-    check_finite("context", context, dimension)?;
-    out.clear();
-    out.extend_from_slice(context);
-    out.push(1.0);
-    Ok(())
+/// The features of an arm that a row must have.
+fn features(row: &LoggedDecision, arm: ArmId) -> Result<&[f64]> {
+    let missing = if row.features.is_none() { Error::NeedsFeatures { width: 1 } } else { Error::UnknownArm { arm } };
+    row.features_of(arm).ok_or(missing)
+}
+
+impl Regressions {
+    fn push_prior(&mut self) {
+        match self {
+            Self::Ridge(ridge) => ridge.push_prior(),
+            Self::Logistic(logistic) => logistic.push_prior(),
+        }
+    }
 }
 
 impl FittedOutcome {
-    fn learn(&mut self, arm: ArmId, extended: &[f64], reward: f64, weight: f64) -> Result<()> {
-        let next = self.slots.len();
-        let slot = *self.slots.entry(arm).or_insert(next);
+    /// The features that the model reads of an arm: none where each arm has a regression.
+    fn features<'a>(&self, row: &'a LoggedDecision, arm: ArmId) -> Result<&'a [f64]> {
+        match self.slots {
+            Slots::PerArm(_) => Ok(&[]),
+            Slots::Shared => features(row, arm),
+        }
+    }
+
+    /// Context, features and a 1.
+    fn input(&self, context: &[f64], features: &[f64], out: &mut Vec<f64>) -> Result<()> {
+        check_finite("context", context, self.lengths.0)?;
+        check_finite("features of an arm", features, self.lengths.1)?;
+        out.clear();
+        out.extend_from_slice(context);
+        out.extend_from_slice(features);
+        out.push(1.0);
+        Ok(())
+    }
+
+    fn learn(&mut self, arm: ArmId, input: &[f64], reward: f64, weight: f64) -> Result<()> {
+        let slot = match &mut self.slots {
+            Slots::Shared => 0,
+            Slots::PerArm(slots) => {
+                let next = slots.len();
+                *slots.entry(arm).or_insert_with(|| {
+                    self.regressions.push_prior();
+                    next
+                })
+            }
+        };
         match &mut self.regressions {
             Regressions::Ridge(ridge) => {
-                if slot == next {
-                    ridge.push_prior();
-                }
                 ridge.check_reward(reward)?;
-                ridge.update(slot, extended, reward - self.mean, weight)
+                ridge.update(slot, input, reward - self.mean, weight)
             }
             Regressions::Logistic(logistic) => {
-                if slot == next {
-                    logistic.push_prior();
-                }
                 logistic.check_reward(reward)?;
-                logistic.update(slot, extended, reward, weight)
+                logistic.update(slot, input, reward, weight)
             }
         }
     }
 
-    fn predict_extended(&self, arm: ArmId, extended: &[f64]) -> f64 {
-        match (self.slots.get(&arm), &self.regressions) {
+    fn predict_input(&self, arm: ArmId, input: &[f64]) -> f64 {
+        let slot = match &self.slots {
+            Slots::Shared => Some(0),
+            Slots::PerArm(slots) => slots.get(&arm).copied(),
+        };
+        match (slot, &self.regressions) {
             (None, _) => self.mean,
-            (Some(&slot), Regressions::Ridge(ridge)) => self.mean + ridge.score(slot, extended).mean,
-            (Some(&slot), Regressions::Logistic(logistic)) => sigmoid(logistic.score(slot, extended).mean),
+            (Some(slot), Regressions::Ridge(ridge)) => self.mean + ridge.score(slot, input).mean,
+            (Some(slot), Regressions::Logistic(logistic)) => sigmoid(logistic.score(slot, input).mean),
         }
     }
 
-    /// The predicted reward of an arm; of one without data, the mean reward.
+    /// The predicted reward of an arm that could be chosen in a row; of one without data, the mean reward.
     ///
     /// # Errors
-    /// A context of the wrong length or not finite.
-    pub fn predict(&self, context: &[f64], arm: ArmId) -> Result<f64> {
-        let mut extended = Vec::with_capacity(self.dimension + 1);
-        extend(context, self.dimension, &mut extended)?;
-        Ok(self.predict_extended(arm, &extended))
+    /// A context of the wrong length or not finite; for a shared model, no features of this arm.
+    pub fn predict(&self, row: &LoggedDecision, arm: ArmId) -> Result<f64> {
+        let mut input = Vec::with_capacity(self.lengths.0 + self.lengths.1 + 1);
+        self.predict_with(row, arm, &mut input)
+    }
+
+    fn predict_with(&self, row: &LoggedDecision, arm: ArmId, input: &mut Vec<f64>) -> Result<f64> {
+        self.input(&row.context, self.features(row, arm)?, input)?;
+        Ok(self.predict_input(arm, input))
     }
 }
 
@@ -172,7 +240,7 @@ impl CrossFit {
             (target / propensity) * (target / propensity) * (1.0 - propensity)
         };
         let weights: Vec<f64> = (0..log.len()).map(weight).collect();
-        let mut extended = Vec::new();
+        let mut input = Vec::new();
         for fold in 0..folds {
             let train = (0..log.len()).filter(|position| position % folds != fold);
             let fitted = self.model.fit(train.map(|position| (&log[position], weights[position])));
@@ -184,13 +252,17 @@ impl CrossFit {
                 other => other?,
             };
             for position in (fold..log.len()).step_by(folds) {
-                extend(&log[position].context, fitted.dimension, &mut extended)
-                    .map_err(|source| Error::InRound { round: position, source: Box::new(source) })?;
-                let expected = (targets[position].iter())
-                    .map(|(arm, probability)| probability * fitted.predict_extended(*arm, &extended))
-                    .sum();
-                let logged = fitted.predict_extended(log[position].arm, &extended);
-                rounds[position].prediction = Some(Prediction { logged, expected });
+                let mut predict = |arm| fitted.predict_with(&log[position], arm, &mut input);
+                let mut prediction = || -> Result<Prediction> {
+                    let mut expected = 0.0;
+                    for (arm, probability) in targets[position].iter().filter(|(_, probability)| *probability > 0.0) {
+                        expected += probability * predict(*arm)?;
+                    }
+                    Ok(Prediction { logged: predict(log[position].arm)?, expected })
+                };
+                let prediction =
+                    prediction().map_err(|source| Error::InRound { round: position, source: Box::new(source) })?;
+                rounds[position].prediction = Some(prediction);
             }
         }
         Ok(rounds)
@@ -198,8 +270,8 @@ impl CrossFit {
 }
 
 /// The rounds of a log without predictions, for a policy whose probabilities in row i are `targets[i]`. An arm counts as
-/// unsupported where the row says that the logging policy gives it no probability or, where the row does not say, if the
-/// log never chose it.
+/// unsupported where the row says that the logging policy gives it no probability, or that it could not be chosen; where the
+/// row does not say, if the log never chose it.
 ///
 /// # Errors
 /// Not as many targets as rows; rows that [`LoggedDecision::check`] refuses; targets that are no distributions.
@@ -208,17 +280,24 @@ pub fn rounds(log: &[LoggedDecision], targets: &[Vec<(ArmId, f64)>]) -> Result<V
         return Err(Error::Dimension { what: "targets", expected: log.len(), got: targets.len() });
     }
     let chosen: std::collections::BTreeSet<ArmId> = log.iter().map(|row| row.arm).collect();
-    let mut rounds = Vec::with_capacity(log.len());
+    let (mut rounds, mut supported) = (Vec::with_capacity(log.len()), Vec::new());
     for (position, (row, target)) in log.iter().zip(targets).enumerate() {
         row.check(position)?;
         check_distribution("the evaluated policy", target)
             .map_err(|source| Error::InRound { round: position, source: Box::new(source) })?;
-        let supported = |arm: ArmId| match &row.probabilities {
-            Some(all) => all.iter().any(|(other, probability)| *other == arm && *probability > 0.0),
-            None => chosen.contains(&arm),
+        supported.clear();
+        match (&row.probabilities, &row.available) {
+            (Some(all), _) => supported.extend(all.iter().filter(|entry| entry.1 > 0.0).map(|entry| entry.0)),
+            (None, Some(arms)) => supported.extend(arms.iter().filter(|arm| chosen.contains(arm))),
+            (None, None) => {}
+        }
+        supported.sort_unstable();
+        let everything = row.probabilities.is_none() && row.available.is_none();
+        let supported = |arm: &ArmId| {
+            if everything { chosen.contains(arm) } else { supported.binary_search(arm).is_ok() }
         };
         let of_arm = target.iter().find(|(arm, _)| *arm == row.arm).map_or(0.0, |entry| entry.1);
-        let outside = target.iter().filter(|(arm, _)| !supported(*arm));
+        let outside = target.iter().filter(|(arm, _)| !supported(arm));
         let unsupported = outside.fold(0.0, |sum, (_, probability)| sum + probability);
         rounds.push(LoggedRound {
             unsupported: unsupported.min(1.0),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// ε-greedy: the highest mean, and with probability ε an arm drawn uniformly. An arm is chosen with probability
 /// ε/K + (1 − ε)·\[best\], where ties share.
 ///
-/// With ridge regressions it is the policy [`EpsilonGreedy`](crate::EpsilonGreedy); ε = 0 never explores.
+/// With ridge regressions it is the policy [`EpsilonGreedy`](crate::policy::EpsilonGreedy); ε = 0 never explores.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Greedy {

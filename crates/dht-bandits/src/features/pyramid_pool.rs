@@ -13,7 +13,7 @@ use std::ops::RangeInclusive;
 /// P repeats its nearest position, ⌊(2i+1)n/2P⌋.
 ///
 /// ```
-/// use dht_bandits::PyramidPool;
+/// use dht_bandits::features::PyramidPool;
 ///
 /// let pool = PyramidPool::grid(0..=1, 2..=4)?;
 /// assert_eq!(pool.dimension(), 84);

@@ -2,10 +2,10 @@
 
 use super::error::{LogError, RewardProblem};
 use super::lines::Lines;
-use super::record::{DecisionRecord, Record, RewardRecord};
+use super::record::{DecisionRecord, LoggedRequest, Record, RewardRecord, SegmentRecord};
 use super::segments::{cut_torn_line, path_of, segments};
 use crate::arm::ArmId;
-use crate::policy::Decision;
+use crate::policy::{Decision, Request};
 use crate::validate::check_parameter;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -124,12 +124,14 @@ impl DecisionLog {
             let mut lines = read_segment(&self.folder, number)?;
             while lines.advance()? {
                 match parse(lines.line()) {
+                    Ok(Record::Segment(record)) => self.next_id = self.next_id.max(record.next_id),
                     Ok(Record::Decision(record)) => {
-                        self.next_id = self.next_id.max(record.id + 1);
+                        self.next_id = self.next_id.max(record.id.saturating_add(1));
                         self.open.insert(record.id, (record.time, false));
                         self.pass(record.time);
                     }
                     Ok(Record::Reward(record)) => {
+                        self.next_id = self.next_id.max(record.id.saturating_add(1));
                         if let Some((_, rewarded)) = self.open.get_mut(&record.id) {
                             *rewarded = true;
                         }
@@ -181,12 +183,40 @@ impl DecisionLog {
         probabilities: Option<&[(ArmId, f64)]>,
         time: f64,
     ) -> Result<u64, LogError> {
+        self.append_record(decision, probabilities, None, time)
+    }
+
+    /// Writes a decision as [`append`](Self::append) does, and what was asked: the context, the arms that could be chosen and
+    /// their features. Without them the log of a policy with features of arms teaches, but judges no other policy.
+    ///
+    /// # Errors
+    /// As `append`; a chosen arm that is not among those of the request; all arms but some
+    /// ([`Actions::Except`](crate::Actions::Except)) without probabilities, since the log does not know all.
+    pub fn append_request(
+        &mut self,
+        request: &Request<'_>,
+        decision: &Decision,
+        probabilities: Option<&[(ArmId, f64)]>,
+        time: f64,
+    ) -> Result<u64, LogError> {
+        let request =
+            LoggedRequest::new(request, decision, probabilities).map_err(|problem| LogError::Value { problem })?;
+        self.append_record(decision, probabilities, Some(request), time)
+    }
+
+    fn append_record(
+        &mut self,
+        decision: &Decision,
+        probabilities: Option<&[(ArmId, f64)]>,
+        request: Option<LoggedRequest>,
+        time: f64,
+    ) -> Result<u64, LogError> {
         let id = self.next_id;
         let arm = decision.arm();
         let found = || probabilities.and_then(|all| all.iter().find(|(other, _)| *other == arm)).map(|entry| entry.1);
         let propensity = decision.choice.propensity.or_else(found);
         let probabilities = probabilities.map(<[_]>::to_vec);
-        let record = DecisionRecord { id, time, propensity, decision: decision.clone(), probabilities };
+        let record = DecisionRecord { id, time, propensity, decision: decision.clone(), probabilities, request };
         record.check().map_err(|problem| LogError::Value { problem })?;
         self.write(&Record::Decision(record))?;
         self.next_id += 1;
@@ -231,17 +261,22 @@ impl DecisionLog {
     fn write(&mut self, record: &Record) -> Result<(), LogError> {
         let path = path_of(&self.folder, self.segment);
         self.line.clear();
-        serde_json::to_writer(&mut self.line, record).map_err(|error| LogError::io(&path, error.into()))?;
-        self.line.push(b'\n');
-        let length = self.line.len() as u64;
-        if self.length > 0 && self.length + length > self.settings.rotate_bytes {
+        add_line(&mut self.line, record).map_err(|source| LogError::io(&path, source))?;
+        if self.length > 0 && self.length + self.line.len() as u64 > self.settings.rotate_bytes {
             if self.settings.sync {
                 self.sync()?;
             }
+            // Files before may be deleted: this one knows where ids go on.
+            self.line.clear();
+            let first = Record::Segment(SegmentRecord { next_id: self.next_id });
+            add_line(&mut self.line, &first)
+                .and_then(|()| add_line(&mut self.line, record))
+                .map_err(|source| LogError::io(&path, source))?;
             self.file = open_segment(&self.folder, self.segment + 1)?;
             self.segment += 1;
             self.length = 0;
         }
+        let length = self.line.len() as u64;
         let outcome = self
             .file
             .write_all(&self.line)
@@ -255,6 +290,13 @@ impl DecisionLog {
         self.length += length;
         Ok(())
     }
+}
+
+/// Adds a record as a line.
+fn add_line(lines: &mut Vec<u8>, record: &Record) -> std::io::Result<()> {
+    serde_json::to_writer(&mut *lines, record)?;
+    lines.push(b'\n');
+    Ok(())
 }
 
 /// Locks a folder. A process that is just being spawned elsewhere in this program holds its files, and their locks, for a
@@ -294,6 +336,7 @@ fn times(folder: &Path, number: u64, newest: bool) -> Result<Option<f64>, LogErr
         let time = match parse(lines.line()).map_err(|problem| lines.refuse(problem))? {
             Record::Decision(record) => record.time,
             Record::Reward(record) => record.time,
+            Record::Segment(_) => continue,
         };
         if !newest {
             return Ok(Some(time));

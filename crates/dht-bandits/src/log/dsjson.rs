@@ -13,7 +13,7 @@ use std::path::Path;
 /// Which features of an event make up the context, and how its actions are named.
 ///
 /// A column is a JSON pointer into the event's context `c`, or into an action, such as `/User/age`. A number counts as it is, true as 1 and
-/// false as 0; a list contributes all of its numbers; `/User/country=DE` is 1 where that text stands, else 0. A scalar
+/// false as 0; a list contributes all of its numbers; `/User/country=DE` is 1 where that text or number stands, else 0. A scalar
 /// that is missing is 0, as Wabbit has it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -59,12 +59,15 @@ pub struct DsjsonRows<R> {
     dimension: Option<usize>,
     width: Option<usize>,
     dangling: u64,
+    // Whether a column was ever there: those of the context, then those of actions.
+    met: Vec<bool>,
 }
 
 impl<R: BufRead> DsjsonRows<R> {
     /// A reader. The name is for errors.
     pub fn new(reader: R, name: impl AsRef<Path>, columns: DsjsonColumns) -> Self {
-        Self { lines: Lines::new(reader, name.as_ref()), columns, dimension: None, width: None, dangling: 0 }
+        let met = vec![false; columns.context.len() + columns.actions.len()];
+        Self { lines: Lines::new(reader, name.as_ref()), columns, dimension: None, width: None, dangling: 0, met }
     }
 
     /// How many lines held a reward without an event.
@@ -72,12 +75,18 @@ impl<R: BufRead> DsjsonRows<R> {
         self.dangling
     }
 
+    /// Columns that no event has had so far: all their values are 0. A misspelt column is among them.
+    pub fn never_met(&self) -> impl Iterator<Item = &str> {
+        let columns = self.columns.context.iter().chain(&self.columns.actions);
+        columns.zip(&self.met).filter(|(_, met)| !**met).map(|(column, _)| column.as_str())
+    }
+
     /// How many last lines were cut off: 0 or 1.
     pub fn torn(&self) -> u64 {
         self.lines.torn()
     }
 
-    fn row(&self, event: Event) -> Result<LoggedDecision, LineProblem> {
+    fn row(&mut self, event: Event) -> Result<LoggedDecision, LineProblem> {
         let missing = |what: &str| LineProblem::Missing(what.to_owned());
         let context = event.context.ok_or_else(|| missing("context c"))?;
         let actions = context.get("_multi").and_then(Value::as_array).ok_or_else(|| missing("_multi in c"))?;
@@ -109,7 +118,9 @@ impl<R: BufRead> DsjsonRows<R> {
             None
         };
         let mut features = Vec::with_capacity(self.dimension.unwrap_or(0));
-        self.columns.context.iter().try_for_each(|column| feature(&context, column, &mut features))?;
+        for (column, met) in self.columns.context.iter().zip(&mut self.met) {
+            *met |= feature(&context, column, &mut features)?;
+        }
         let row = LoggedDecision {
             context: features,
             arm: arm(chosen)?,
@@ -129,14 +140,16 @@ impl<R: BufRead> DsjsonRows<R> {
     }
 
     /// The features of all actions, row by row.
-    fn features(&self, actions: &[Value]) -> Result<Option<Vec<f64>>, LineProblem> {
+    fn features(&mut self, actions: &[Value]) -> Result<Option<Vec<f64>>, LineProblem> {
         if self.columns.actions.is_empty() {
             return Ok(None);
         }
         let (mut rows, mut width) = (Vec::new(), self.width);
         for (index, action) in actions.iter().enumerate() {
             let before = rows.len();
-            self.columns.actions.iter().try_for_each(|column| feature(action, column, &mut rows))?;
+            for (column, met) in self.columns.actions.iter().zip(&mut self.met[self.columns.context.len()..]) {
+                *met |= feature(action, column, &mut rows)?;
+            }
             let got = rows.len() - before;
             let expected = *width.get_or_insert(got);
             if got != expected || got == 0 {
@@ -155,8 +168,11 @@ impl<R: BufRead> DsjsonRows<R> {
     }
 }
 
-/// Appends the values of a column.
-fn feature(context: &Value, column: &str, out: &mut Vec<f64>) -> Result<(), LineProblem> {
+/// Appends the values of a column; whether it is there.
+fn feature(context: &Value, column: &str, out: &mut Vec<f64>) -> Result<bool, LineProblem> {
+    if !column.starts_with('/') {
+        return Err(LineProblem::Malformed(format!("the column {column:?} is no JSON pointer: those begin with /")));
+    }
     let mut add = |value: f64| -> Result<(), LineProblem> {
         check_value(column, value)?;
         out.push(value);
@@ -164,16 +180,26 @@ fn feature(context: &Value, column: &str, out: &mut Vec<f64>) -> Result<(), Line
     };
     let refuse = |value: &Value| LineProblem::Malformed(format!("{column} is {value}, expected numbers"));
     if let Some((pointer, text)) = column.split_once('=') {
-        return add(f64::from(u8::from(context.pointer(pointer).and_then(Value::as_str) == Some(text))));
+        let found = context.pointer(pointer);
+        // A number or a truth value is compared as it is written.
+        let same = match found {
+            Some(Value::String(found)) => found == text,
+            Some(value @ (Value::Number(_) | Value::Bool(_))) => value.to_string() == text,
+            _ => false,
+        };
+        add(f64::from(u8::from(same)))?;
+        return Ok(found.is_some());
     }
-    match context.pointer(column) {
-        None => add(0.0),
-        Some(Value::Bool(flag)) => add(f64::from(u8::from(*flag))),
+    let found = context.pointer(column);
+    match found {
+        None => add(0.0)?,
+        Some(Value::Bool(flag)) => add(f64::from(u8::from(*flag)))?,
         Some(Value::Array(values)) => {
-            values.iter().try_for_each(|value| add(value.as_f64().ok_or_else(|| refuse(value))?))
+            values.iter().try_for_each(|value| add(value.as_f64().ok_or_else(|| refuse(value))?))?;
         }
-        Some(value) => add(value.as_f64().ok_or_else(|| refuse(value))?),
+        Some(value) => add(value.as_f64().ok_or_else(|| refuse(value))?)?,
     }
+    Ok(found.is_some())
 }
 
 impl<R: BufRead> Iterator for DsjsonRows<R> {

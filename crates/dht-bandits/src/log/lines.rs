@@ -5,7 +5,12 @@ use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 
 /// Longer lines are no lines of a log.
-const LONGEST_LINE: u64 = 1 << 26;
+pub(super) const LONGEST_LINE: u64 = 1 << 26;
+
+/// Whether the end of a file without a newline is a whole line: one value of JSON, to its closing brace.
+pub(super) fn is_whole(line: &[u8]) -> bool {
+    line.ends_with(b"}") && serde_json::from_slice::<serde::de::IgnoredAny>(line).is_ok()
+}
 
 /// A reader of lines.
 #[derive(Debug)]
@@ -15,24 +20,30 @@ pub(super) struct Lines<R> {
     buffer: Vec<u8>,
     number: u64,
     torn: u64,
+    failed: bool,
 }
 
 impl<R: BufRead> Lines<R> {
     pub(super) fn new(reader: R, path: &Path) -> Self {
-        Self { reader, path: path.to_owned(), buffer: Vec::new(), number: 0, torn: 0 }
+        Self { reader, path: path.to_owned(), buffer: Vec::new(), number: 0, torn: 0, failed: false }
     }
 
-    /// Reads the next line that is not blank; false at the end.
+    /// Reads the next line that is not blank; false at the end, and after a failure to read.
     pub(super) fn advance(&mut self) -> Result<bool, LogError> {
-        loop {
+        while !self.failed {
             self.buffer.clear();
             let read = (&mut self.reader).take(LONGEST_LINE).read_until(b'\n', &mut self.buffer);
-            let length = read.map_err(|source| LogError::io(&self.path, source))?;
+            let length = read.map_err(|source| {
+                self.failed = true;
+                LogError::io(&self.path, source)
+            })?;
             if length == 0 {
                 return Ok(false);
             }
             self.number += 1;
-            if self.buffer.pop() != Some(b'\n') {
+            if self.buffer.last() == Some(&b'\n') {
+                self.buffer.pop();
+            } else if !is_whole(&self.buffer) {
                 if length as u64 == LONGEST_LINE {
                     self.skip_line()?;
                     return Err(self.refuse(LineProblem::Malformed("longer than 64 MiB".to_owned())));
@@ -44,6 +55,7 @@ impl<R: BufRead> Lines<R> {
                 return Ok(true);
             }
         }
+        Ok(false)
     }
 
     /// Leaves the rest of a line that is too long.

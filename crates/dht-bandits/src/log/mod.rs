@@ -43,6 +43,8 @@ pub use dsjson::{DsjsonColumns, DsjsonRows, write_dsjson};
 pub use error::{LineProblem, LogError, RewardProblem};
 #[cfg(feature = "log")]
 pub use reader::{JoinedDecision, LogCounts, LogReader, ReadSettings};
+#[cfg(feature = "log")]
+pub use record::LoggedRequest;
 
 /// One row of a log: a decision, its propensity, and the reward that came of it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -93,6 +95,13 @@ impl LoggedDecision {
         }
     }
 
+    /// The features of an arm; `None` where arms have none, or this one could not be chosen.
+    pub fn features_of(&self, arm: ArmId) -> Option<&[f64]> {
+        let (arms, features) = (self.available.as_ref()?, self.features.as_ref()?);
+        let position = arms.iter().position(|other| *other == arm)?;
+        features.chunks_exact((features.len() / arms.len()).max(1)).nth(position)
+    }
+
     /// Refuses what no estimate can be computed from.
     ///
     /// # Errors
@@ -113,6 +122,9 @@ impl LoggedDecision {
         if let Some(features) = &self.features {
             self.request().map_err(inside)?;
             check_context(features).map_err(inside)?;
+            if let Some(arm) = first_double(self.available.as_deref().unwrap_or_default(), |arm| *arm) {
+                return Err(inside(Error::DuplicateArm { arm }));
+            }
         }
         if let Some(probabilities) = &self.probabilities {
             check_distribution("the logging policy", probabilities).map_err(inside)?;
@@ -127,16 +139,25 @@ impl LoggedDecision {
     }
 }
 
+/// An arm that is there twice; without memory for a few.
+fn first_double<T>(items: &[T], arm: impl Fn(&T) -> ArmId) -> Option<ArmId> {
+    if items.len() <= 32 {
+        let twice = |(position, item): &(usize, &T)| items[..*position].iter().any(|other| arm(other) == arm(item));
+        return items.iter().enumerate().find(twice).map(|(_, item)| arm(item));
+    }
+    let mut arms: Vec<ArmId> = items.iter().map(arm).collect();
+    arms.sort_unstable();
+    arms.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+}
+
 /// Refuses probabilities that are negative, do not sum to 1 within 1e-6, or hold an arm twice.
 pub(crate) fn check_distribution(what: &'static str, probabilities: &[(ArmId, f64)]) -> Result<()> {
     let refuse = |problem| Err(Error::NotADistribution { what, problem });
-    for (position, (arm, probability)) in probabilities.iter().enumerate() {
-        if !(0.0..=1.0 + 1e-9).contains(probability) {
-            return refuse(format!("{arm} has {}", Number(*probability)));
-        }
-        if probabilities[..position].iter().any(|(other, _)| other == arm) {
-            return Err(Error::DuplicateArm { arm: *arm });
-        }
+    if let Some((arm, probability)) = probabilities.iter().find(|(_, p)| !(0.0..=1.0 + 1e-9).contains(p)) {
+        return refuse(format!("{arm} has {}", Number(*probability)));
+    }
+    if let Some(arm) = first_double(probabilities, |(arm, _)| *arm) {
+        return Err(Error::DuplicateArm { arm });
     }
     let sum: f64 = probabilities.iter().map(|(_, probability)| probability).sum();
     if (sum - 1.0).abs() <= 1e-6 { Ok(()) } else { refuse(format!("they sum to {}", Number(sum))) }

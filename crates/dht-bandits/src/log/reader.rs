@@ -4,7 +4,7 @@ use super::LoggedDecision;
 use super::decision_log::{parse, read_segment};
 use super::error::{LineProblem, LogError, RewardProblem};
 use super::lines::Lines;
-use super::record::{DecisionRecord, Record, RewardRecord};
+use super::record::{DecisionRecord, LoggedRequest, Record, RewardRecord};
 use super::segments::segments;
 use crate::arm::ArmId;
 use crate::policy::Decision;
@@ -38,6 +38,8 @@ pub struct JoinedDecision {
     pub propensity: f64,
     /// The policy's probability of each arm, where it was logged.
     pub probabilities: Option<Vec<(ArmId, f64)>>,
+    /// What the policy was asked, where it was logged.
+    pub request: Option<LoggedRequest>,
     /// The reward.
     pub reward: f64,
     /// Whether that is the default.
@@ -53,6 +55,7 @@ impl JoinedDecision {
             propensity: Some(self.propensity),
             decision: self.decision,
             probabilities: self.probabilities,
+            request: self.request,
         };
         record.row(self.reward)
     }
@@ -148,6 +151,7 @@ impl LogReader {
         let Some(lines) = &self.lines else { return Ok(false) };
         let record = parse(lines.line()).map_err(|problem| lines.refuse(problem))?;
         match record {
+            Record::Segment(_) => {}
             Record::Decision(record) => {
                 record.check().map_err(|problem| lines.refuse(problem))?;
                 if let Some(last) = self.last.filter(|last| record.id <= *last) {
@@ -213,9 +217,9 @@ impl LogReader {
             } else {
                 self.counts.rewarded += 1;
             }
-            let DecisionRecord { id, time, propensity, decision, probabilities } = record;
+            let DecisionRecord { id, time, propensity, decision, probabilities, request } = record;
             let propensity = propensity.unwrap_or(f64::NAN);
-            return Some(JoinedDecision { id, time, decision, propensity, probabilities, reward, defaulted });
+            return Some(JoinedDecision { id, time, decision, propensity, probabilities, request, reward, defaulted });
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The files of a decision log: numbered segments of JSON lines in one folder.
 
 use super::error::LogError;
+use super::lines::{LONGEST_LINE, is_whole};
 use std::fs;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 /// The file of a segment.
@@ -17,13 +18,15 @@ pub(super) fn segments(folder: &Path) -> Result<Vec<u64>, LogError> {
         let name = entry.map_err(|source| LogError::io(folder, source))?.file_name();
         let number: Option<u64> =
             name.to_str().and_then(|name| name.strip_suffix(".jsonl")).and_then(|stem| stem.parse().ok());
-        numbers.extend(number);
+        // Files of other names are somebody else's.
+        numbers.extend(number.filter(|number| path_of(folder, *number).file_name() == Some(&name)));
     }
     numbers.sort_unstable();
     Ok(numbers)
 }
 
-/// Cuts a file behind its last newline, and goes there; returns its length then, and how many bytes went.
+/// Cuts a file behind its last newline, or ends its last line where that is whole, and goes there; returns its length then, and
+/// how many bytes went.
 pub(super) fn cut_torn_line(file: &mut fs::File) -> std::io::Result<(u64, u64)> {
     let length = file.metadata()?.len();
     let mut end = length;
@@ -38,6 +41,15 @@ pub(super) fn cut_torn_line(file: &mut fs::File) -> std::io::Result<(u64, u64)> 
             break;
         }
         end -= size;
+    }
+    if end < length && length - end <= LONGEST_LINE {
+        let mut line = Vec::new();
+        file.seek(SeekFrom::Start(end))?;
+        file.read_to_end(&mut line)?;
+        if is_whole(&line) {
+            file.write_all(b"\n")?;
+            return Ok((length + 1, 0));
+        }
     }
     if end < length {
         file.set_len(end)?;

@@ -39,8 +39,8 @@ pub enum Actions<'a> {
     Only(&'a [ArmId]),
     /// Every arm but these.
     Except(&'a [ArmId]),
-    /// These arms, each with features of its own. [`Disjoint`](crate::Disjoint) policies ignore the features,
-    /// [`Hybrid`](crate::Hybrid) policies and those with shared weights need them.
+    /// These arms, each with features of its own. [`Disjoint`](crate::policy::Disjoint) policies ignore the features,
+    /// [`Hybrid`](crate::policy::Hybrid) policies and those with shared weights need them.
     Featured(Featured<'a>),
 }
 

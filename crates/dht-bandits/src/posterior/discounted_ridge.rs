@@ -17,7 +17,7 @@ pub enum DecayClock {
     /// Each update of any arm is one step.
     #[default]
     Updates,
-    /// [`Disjoint::elapse`](crate::Disjoint::elapse) says how much time has passed, in any unit; updates take none.
+    /// [`Disjoint::elapse`](crate::policy::Disjoint::elapse) says how much time has passed, in any unit; updates take none.
     Time,
 }
 
@@ -46,7 +46,7 @@ pub struct DiscountedRidgeOptions {
 /// Only the arm that is updated is written to, in O(d²). An idle arm's width is that of its last update over γ^(n/2) after
 /// n steps, but at most the prior's, |x|/√λ, and its mean is that of its last update; the prior fades with the rest,
 /// by half at most, until an update restores it whole in O(d³): once in ln 2/−ln γ steps for each arm
-/// that is still chosen, which allocates. [`Disjoint::forget`](crate::Disjoint::forget) with [`Forgetting::NONE`] restores it in all arms.
+/// that is still chosen, which allocates. [`Disjoint::forget`](crate::policy::Disjoint::forget) with [`Forgetting::NONE`] restores it in all arms.
 #[derive(Debug, Clone)]
 pub struct DiscountedRidge {
     options: DiscountedRidgeOptions,

@@ -41,7 +41,7 @@ pub use ridge::{Ridge, RidgeArmState, RidgeOptions};
 
 /// Beliefs about the weights of many arms: scored in a context, sharpened by rewards.
 ///
-/// Arms are slots here; [`Disjoint`](crate::Disjoint) and [`TopK`](crate::TopK) map their ids to slots. Sealed: the
+/// Arms are slots here; [`Disjoint`](crate::policy::Disjoint) and [`TopK`](crate::policy::TopK) map their ids to slots. Sealed: the
 /// methods trust that slots exist and contexts are of the right length and finite.
 pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed {
     /// The settings.

@@ -29,7 +29,7 @@ pub struct RidgeOptions {
     #[serde(rename = "decay", alias = "discount", alias = "forgetting")]
     pub forgetting: Forgetting,
     /// Keep A and b beside the factor, d(d+1)/2 + d more values an arm, so that merging, comparing and
-    /// [`forget`](crate::Disjoint::forget) lose no digits to re-deriving them. Costs memory traffic in each update.
+    /// [`forget`](crate::policy::Disjoint::forget) lose no digits to re-deriving them. Costs memory traffic in each update.
     pub keep_information: bool,
 }
 

@@ -2,10 +2,10 @@
 
 use crate::support::{normals, rng};
 use dht_bandits::{
-    Actions, ArmId, DiagonalLogisticTs, Disjoint, EpsilonGreedy, Error, LinTs, LinUcb, LogisticTs, Observation, Policy,
-    Request, RidgeOptions, Thompson, Ucb,
+    Actions, ArmId, DiagonalLogisticTs, Error, LinTs, LinUcb, LogisticTs, Observation, Policy, Request, RidgeOptions,
+    Thompson, Ucb,
     exploration::{Exploration, Greedy},
-    policy::{ChoiceBatch, Fixed, Uniform},
+    policy::{ChoiceBatch, Disjoint, EpsilonGreedy, Fixed, Uniform},
     posterior::{DiagonalLaplaceOptions, FullLaplaceOptions, Posterior},
 };
 

@@ -2,8 +2,8 @@
 
 use crate::support::{assert_close, normals, rng};
 use dht_bandits::{
-    Error, Normalizer, PyramidPool,
-    features::{NormalizerOptions, columns},
+    Error, Normalizer,
+    features::{NormalizerOptions, PyramidPool, columns},
     posterior::Forgetting,
 };
 use proptest::prelude::*;

@@ -2,11 +2,11 @@
 
 use crate::support::{featured, rng};
 use dht_bandits::{
-    ArmId, Decision, EpsilonGreedy, Error, Hybrid, LinUcb, Request, RidgeOptions, TopK, Ucb,
+    ArmId, Decision, Error, LinUcb, Request, RidgeOptions, Ucb,
     evaluation::{Estimate, Estimator, LoggedRound, OffPolicy, Prediction, SlateOffPolicy, replay},
     exploration::Greedy,
     log::LoggedDecision,
-    policy::{HybridOptions, Uniform},
+    policy::{EpsilonGreedy, Hybrid, HybridOptions, TopK, Uniform},
     posterior::Ridge,
     simulation::{Comparison, Curve, EntryRuns, Environment, simulate},
 };

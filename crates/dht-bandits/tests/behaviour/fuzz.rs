@@ -1,6 +1,9 @@
 //! Whatever is passed in: an error, or learned whole; never a panic. Damaged files have a binary of their own.
 
-use dht_bandits::{ArmId, LinUcb, Normalizer, PyramidPool, RidgeOptions, Thompson, Ucb, features::NormalizerOptions};
+use dht_bandits::{
+    ArmId, LinUcb, Normalizer, RidgeOptions, Thompson, Ucb,
+    features::{NormalizerOptions, PyramidPool},
+};
 use proptest::prelude::*;
 
 proptest! {

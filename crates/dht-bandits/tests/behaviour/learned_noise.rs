@@ -2,8 +2,8 @@
 
 use crate::support::{Dense, assert_close, normals, rng};
 use dht_bandits::{
-    ArmId, Disjoint, Error, Policy, Request, Thompson, TopK, Ucb,
-    policy::NoisyLinTs,
+    ArmId, Error, Policy, Request, Thompson, Ucb,
+    policy::{Disjoint, NoisyLinTs, TopK},
     posterior::{NormalInverseGamma, NormalInverseGammaOptions},
 };
 

@@ -2,10 +2,9 @@
 
 use crate::support::rng;
 use dht_bandits::{
-    ArmId, DiagonalLogisticTs, Error, HybridLinUcb, LinUcb, Normalizer, PyramidPool, Result, RidgeOptions, Thompson,
-    TopKThompson, Ucb,
-    features::{NormalizerOptions, columns},
-    policy::{Fixed, HybridOptions, LogisticUcb, Uniform},
+    ArmId, DiagonalLogisticTs, Error, LinUcb, Normalizer, Result, RidgeOptions, Thompson, TopKThompson, Ucb,
+    features::{NormalizerOptions, PyramidPool, columns},
+    policy::{Fixed, HybridLinUcb, HybridOptions, LogisticUcb, Uniform},
     posterior::{DiagonalLaplaceOptions, FullLaplaceOptions},
     simulation::{CascadeEnvironment, ClickEnvironment, GlmEnvironment},
 };

@@ -2,11 +2,10 @@
 
 use crate::support::{Dense, assert_close, featured, normals, rng};
 use dht_bandits::{
-    ArmId, Error, Hybrid, HybridLinUcb, LinTs, LogisticTs, Request, RidgeOptions, Thompson, TopKThompson, Ucb,
+    ArmId, Error, LinTs, LogisticTs, Request, RidgeOptions, Thompson, TopKThompson, Ucb,
     exploration::Greedy,
-    policy::{Feedback, HybridOptions, SharedLinUcb},
+    policy::{Feedback, Hybrid, HybridLinUcb, HybridOptions, SharedLinUcb, snapshot::Publisher},
     posterior::{DiagonalLaplaceOptions, FullLaplaceOptions, sigmoid},
-    snapshot::Publisher,
 };
 
 #[test]

@@ -2,10 +2,12 @@
 
 use crate::support::{featured, normals, rng};
 use dht_bandits::{
-    Actions, ArmId, Disjoint, EpsilonGreedy, Error, HybridLinUcb, LinTs, LinUcb, LogisticTs, Policy, Request, Result,
-    RidgeOptions, Thompson, TopKThompson, Ucb,
+    Actions, ArmId, Error, LinTs, LinUcb, LogisticTs, Policy, Request, Result, RidgeOptions, Thompson, TopKThompson,
+    Ucb,
     exploration::{DecayingGreedy, Exploration, ExploreFirst, Greedy, Softmax, SquareCb},
-    policy::{Featured, Fixed, HybridOptions, SharedLinTs, SharedLinUcb, Uniform},
+    policy::{
+        Disjoint, EpsilonGreedy, Featured, Fixed, HybridLinUcb, HybridOptions, SharedLinTs, SharedLinUcb, Uniform,
+    },
     posterior::{DiagonalLaplaceOptions, FullLaplace, FullLaplaceOptions, Ridge},
 };
 use rand_chacha::ChaCha8Rng;
@@ -30,8 +32,8 @@ fn policies() -> Vec<Box<dyn Policy>> {
         Box::new(Disjoint::<Ridge, _>::new(2, 4, RIDGE, Softmax { temperature: 0.3 }).unwrap()),
         Box::new(Disjoint::<FullLaplace, _>::new(2, 4, FullLaplaceOptions::default(), SquareCb::new(3.0)).unwrap()),
         Box::new(HybridLinUcb::new(2, 3, 4, HybridOptions::default(), Ucb { alpha: 0.5 }).unwrap()),
-        Box::new(dht_bandits::Hybrid::new(2, 3, 4, HybridOptions::default(), Thompson { alpha: 0.5 }).unwrap()),
-        Box::new(dht_bandits::Hybrid::new(2, 3, 4, HybridOptions::default(), SquareCb::new(3.0)).unwrap()),
+        Box::new(dht_bandits::policy::Hybrid::new(2, 3, 4, HybridOptions::default(), Thompson { alpha: 0.5 }).unwrap()),
+        Box::new(dht_bandits::policy::Hybrid::new(2, 3, 4, HybridOptions::default(), SquareCb::new(3.0)).unwrap()),
         Box::new(SharedLinUcb::shared(5, RIDGE, Ucb { alpha: 0.5 }).unwrap()),
         Box::new(SharedLinTs::shared(5, RIDGE, Thompson { alpha: 0.5 }).unwrap()),
         Box::new(TopKThompson::per_arm(5, 4, laplace, Thompson { alpha: 0.5 }).unwrap()),
@@ -132,7 +134,7 @@ fn propensities_of_rules_are_those_computed_by_hand() {
 
 #[test]
 fn square_cb_chooses_one_arm_and_refuses_slates_of_two() {
-    let policy = dht_bandits::TopK::<Ridge, _>::shared(2, RIDGE, SquareCb::new(3.0)).unwrap();
+    let policy = dht_bandits::policy::TopK::<Ridge, _>::shared(2, RIDGE, SquareCb::new(3.0)).unwrap();
     let arms = [4, 5].map(ArmId::new);
     let features = Featured::new(&arms, &[0.1, 1.0, 0.4, 1.0], 2).unwrap();
     let request = Request::new(&[]).featured(features);

@@ -2,8 +2,8 @@
 
 use crate::support::{featured, normals, rng};
 use dht_bandits::{
-    ArmId, Error, HybridLinUcb, Request, Thompson, TopKThompson, Ucb,
-    policy::{ArmFeedback, Draw, Featured, Feedback, HybridOptions, Slate},
+    ArmId, Error, Request, Thompson, TopKThompson, Ucb,
+    policy::{ArmFeedback, Draw, Featured, Feedback, HybridLinUcb, HybridOptions, Slate},
     posterior::{DiagonalLaplaceOptions, Forgetting, TsPrior, sigmoid},
 };
 use rand::RngExt;

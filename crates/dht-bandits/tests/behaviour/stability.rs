@@ -4,10 +4,9 @@
 
 use crate::support::{featured, normals, rng};
 use dht_bandits::{
-    ArmId, DiagonalLogisticTs, EpsilonGreedy, HybridLinUcb, LinTs, LinUcb, LogisticTs, Policy, Request, RidgeOptions,
-    Thompson, TopKThompson, Ucb,
+    ArmId, DiagonalLogisticTs, LinTs, LinUcb, LogisticTs, Policy, Request, RidgeOptions, Thompson, TopKThompson, Ucb,
     exploration::Greedy,
-    policy::{Feedback, HybridOptions, LogisticUcb, SharedLinTs, SharedLinUcb, Uniform},
+    policy::{EpsilonGreedy, Feedback, HybridLinUcb, HybridOptions, LogisticUcb, SharedLinTs, SharedLinUcb, Uniform},
     posterior::{DiagonalLaplaceOptions, Forgetting, FullLaplaceOptions},
 };
 

@@ -1,6 +1,6 @@
 //! Change tests: by hand, false alarms, delays.
 
-use dht_bandits::drift::{Adwin, Change, ChangeDetector, PageHinkley, ResetOnChange};
+use dht_bandits::policy::drift::{Adwin, Change, ChangeDetector, PageHinkley, ResetOnChange};
 use dht_bandits::{LinUcb, Policy, Request, RidgeOptions, Ucb};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;

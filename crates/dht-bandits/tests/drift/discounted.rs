@@ -1,7 +1,7 @@
 //! Ridges with one clock, against a dense ridge with discounted sums.
 
 use dht_bandits::posterior::{DecayClock, DiscountedRidge, DiscountedRidgeOptions, Forgetting, Score};
-use dht_bandits::{ArmId, Disjoint, Error, Observation, Request, Thompson, Ucb};
+use dht_bandits::{ArmId, Error, Observation, Request, Thompson, Ucb, policy::Disjoint};
 use nalgebra::{DMatrix, DVector};
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;

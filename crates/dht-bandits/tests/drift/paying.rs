@@ -1,9 +1,9 @@
 //! Environments that move, in which following pays by more than three standard errors.
 
-use dht_bandits::drift::{Adwin, PageHinkley, ResetOnChange, SlidingWindow};
+use dht_bandits::policy::drift::{Adwin, PageHinkley, ResetOnChange, SlidingWindow};
 use dht_bandits::posterior::{DecayClock, DiscountedRidge, DiscountedRidgeOptions, Forgetting};
 use dht_bandits::simulation::{Comparison, Entry, Environment, GlmEnvironment, compare};
-use dht_bandits::{Disjoint, LinUcb, Policy, Request, Result, RidgeOptions, Ucb};
+use dht_bandits::{LinUcb, Policy, Request, Result, RidgeOptions, Ucb, policy::Disjoint};
 use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;

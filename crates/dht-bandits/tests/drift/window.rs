@@ -1,6 +1,6 @@
 //! A sliding window is the policy that learned the window alone.
 
-use dht_bandits::drift::SlidingWindow;
+use dht_bandits::policy::drift::SlidingWindow;
 use dht_bandits::posterior::Forgetting;
 use dht_bandits::{ArmId, LinUcb, Policy, Request, RidgeOptions, Ucb};
 use rand::{Rng, RngExt};
@@ -70,4 +70,46 @@ fn removed_arms_are_left_out_and_bad_input_changes_nothing() {
     assert!(SlidingWindow::new(ridge(), 0).is_err());
     let fading = RidgeOptions { forgetting: Forgetting::new(0.9).unwrap(), ..RidgeOptions::default() };
     assert!(SlidingWindow::new(LinUcb::new(3, 3, fading, Ucb { alpha: 1.0 }).unwrap(), 5).is_err());
+}
+
+#[test]
+fn observations_beyond_all_bounds_are_refused_before_anything_changes() {
+    let linear = || LinUcb::new(1, 1, RidgeOptions::default(), Ucb { alpha: 1.0 }).unwrap();
+    let mut window = SlidingWindow::new(linear(), 2).unwrap();
+    let first = ArmId::new(0);
+    // x² is 1e98: within the range even where nothing came before.
+    window.update(first, &[1e49], 1.0, 1.0).unwrap();
+    let before = serde_json::to_string(&window).unwrap();
+    for (x, weight) in [(1e60, 1.0), (1e49, 1e10)] {
+        assert!(window.update(first, &[x], 1.0, weight).is_err());
+        assert_eq!(serde_json::to_string(&window).unwrap(), before);
+    }
+    for round in 0..200 {
+        let x = 10f64.powi(round % 49) * if round % 2 == 0 { 1.0 } else { -1.0 };
+        let before = serde_json::to_string(&window).unwrap();
+        if window.update(first, &[x], f64::from(round % 3), 1.0).is_err() {
+            assert_eq!(serde_json::to_string(&window).unwrap(), before, "{round}");
+        }
+        let saved = serde_json::to_string(&window).unwrap();
+        let loaded: SlidingWindow<Ucb> = serde_json::from_str(&saved).unwrap();
+        assert_eq!(loaded.version(), window.version());
+    }
+}
+
+#[test]
+fn a_reset_with_a_reward_that_the_prior_cannot_learn_forgets_it_too() {
+    use dht_bandits::policy::drift::{PageHinkley, ResetOnChange};
+    let linear = LinUcb::new(1, 1, RidgeOptions::default(), Ucb { alpha: 1.0 }).unwrap();
+    let mut policy = ResetOnChange::new(linear, PageHinkley::new(0.0, 1.0).unwrap());
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    let mut learn = |policy: &mut ResetOnChange<_, Ucb, PageHinkley>, x: f64, reward: f64| {
+        let decision = policy.decide(&Request::new(&[x]), &mut rng).unwrap();
+        policy.learn(&decision, reward).unwrap();
+    };
+    learn(&mut policy, 1e49, 0.0);
+    learn(&mut policy, 1e49, 0.0);
+    learn(&mut policy, 1e60, 1e3);
+    assert_eq!((policy.resets(), policy.version()), (1, 3));
+    let score = policy.policy().score(ArmId::new(0), &[1.0]).unwrap();
+    assert_eq!((score.mean, score.width), (0.0, 1.0));
 }

@@ -2,13 +2,13 @@
 
 use dht_bandits::Policy;
 use dht_bandits::{
-    ArmId, Disjoint, EpsilonGreedy, HybridLinUcb, LinTs, LinUcb, Normalizer, Observation, PyramidPool, Request,
-    RidgeOptions, Thompson, TopKThompson, Ucb,
+    ArmId, LinTs, LinUcb, Normalizer, Observation, Request, RidgeOptions, Thompson, TopKThompson, Ucb,
     exploration::{Exploration, Greedy},
-    features::NormalizerOptions,
+    features::{NormalizerOptions, PyramidPool},
     policy::{
-        AnyPolicy, AnyRule, BetaThompson, ContextFree, ContextFreeRule, Featured, Feedback, Fixed, HybridOptions,
-        NoisyLinTs, NormaliserSettings, PolicyKind, PolicySettings, SharedLinUcb, Slate, Ucb1, Uniform,
+        AnyPolicy, AnyRule, BetaThompson, ContextFree, ContextFreeRule, Disjoint, EpsilonGreedy, Featured, Feedback,
+        Fixed, HybridLinUcb, HybridOptions, NoisyLinTs, NormaliserSettings, PolicyKind, PolicySettings, SharedLinUcb,
+        Slate, Ucb1, Uniform,
     },
     posterior::{
         DecayClock, DiagonalLaplace, DiagonalLaplaceOptions, DiscountedRidge, DiscountedRidgeOptions, Forgetting,

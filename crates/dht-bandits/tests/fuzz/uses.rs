@@ -2,12 +2,12 @@
 
 use crate::corpus::{DiscountedLinUcb, Healthy, context, hybrid, per_arm, rng, shared, text};
 use dht_bandits::{
-    ArmId, Decision, Disjoint, EpsilonGreedy, HybridLinUcb, LinTs, LinUcb, Normalizer, Observation, Policy,
-    PyramidPool, Request, Result, Thompson, TopK, TopKThompson,
+    ArmId, Decision, LinTs, LinUcb, Normalizer, Observation, Policy, Request, Result, Thompson, TopKThompson,
     exploration::Exploration,
+    features::PyramidPool,
     policy::{
-        AnyPolicy, BetaThompson, ContextFree, Delta, Featured, Feedback, Fixed, NoisyLinTs, SharedLinUcb, Slate,
-        StateHeader, Ucb1, Uniform,
+        AnyPolicy, BetaThompson, ContextFree, Delta, Disjoint, EpsilonGreedy, Featured, Feedback, Fixed, HybridLinUcb,
+        NoisyLinTs, SharedLinUcb, Slate, StateHeader, TopK, Ucb1, Uniform,
     },
     posterior::{DiagonalLaplace, Forgetting, FullLaplace, Posterior, Ridge},
 };

@@ -1,10 +1,11 @@
 //! Cross-fitted models: never fitted on what they predict; right where the truth is linear; MRDR.
 
 use crate::world::{VALUE, arm, log, moments, rng, targets};
-use dht_bandits::Error;
-use dht_bandits::evaluation::{CrossFit, OffPolicy, OutcomeModel, rounds};
+use dht_bandits::evaluation::{CrossFit, Estimator, OffPolicy, OutcomeModel, rounds};
 use dht_bandits::log::LoggedDecision;
-use nalgebra::{Matrix2, Vector2};
+use dht_bandits::{ArmId, Error};
+use nalgebra::{Matrix2, Matrix3, Vector2, Vector3};
+use rand::{Rng, RngExt};
 
 type Targets = Vec<Vec<(dht_bandits::ArmId, f64)>>;
 
@@ -24,13 +25,88 @@ fn a_weighted_fit_is_weighted_least_squares() {
         b += x * (row.reward * weight);
     }
     let solved = a.lu().solve(&b).unwrap();
+    let asked = |context: &[f64]| LoggedDecision::new(context.to_vec(), arm(0), 0.5, 0.0);
     for x in [-1.0, 0.5, 3.0] {
         let expected = solved.dot(&Vector2::new(x, 1.0));
-        assert!((fitted.predict(&[x], arm(0)).unwrap() - expected).abs() < 1e-4, "{expected}");
+        assert!((fitted.predict(&asked(&[x]), arm(0)).unwrap() - expected).abs() < 1e-4, "{expected}");
     }
     // (1 + 6 + 0 + 3)/3.5: the weighted mean, for an arm without data.
-    assert!((fitted.predict(&[1.0], arm(7)).unwrap() - 10.0 / 3.5).abs() < 1e-12);
-    assert!(fitted.predict(&[1.0, 2.0], arm(0)).is_err());
+    assert!((fitted.predict(&asked(&[1.0]), arm(7)).unwrap() - 10.0 / 3.5).abs() < 1e-12);
+    assert!(fitted.predict(&asked(&[1.0, 2.0]), arm(0)).is_err());
+}
+
+/// Rows in which two arms that were never there before could be chosen, the first with features `z`; the reward is
+/// 1 + 2·x − z of the chosen arm, and noise.
+fn short_lived(rows: usize, rng: &mut impl Rng) -> Vec<LoggedDecision> {
+    (0..rows)
+        .map(|row| {
+            let arms: [ArmId; 2] = [0, 1].map(|position| arm(2 * row + position));
+            let (x, features) = (rng.random::<f64>(), [rng.random::<f64>(), rng.random::<f64>()]);
+            let chosen = usize::from(rng.random::<f64>() < 0.5);
+            let reward = 1.0 + 2.0 * x - features[chosen] + 0.1 * (rng.random::<f64>() - 0.5);
+            LoggedDecision {
+                available: Some(arms.to_vec()),
+                features: Some(features.to_vec()),
+                ..LoggedDecision::new(vec![x], arms[chosen], 0.5, reward)
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn a_shared_model_knows_arms_by_their_features() {
+    let rows = short_lived(400, &mut rng(11));
+    // The policy that takes the arm with the smaller feature: its value is 1 + 2·½ − ⅓.
+    let targets: Targets = rows
+        .iter()
+        .map(|row| {
+            let [first, second] = row.available.as_ref().unwrap()[..] else { panic!("two arms") };
+            let best = if row.features_of(first).unwrap() < row.features_of(second).unwrap() { first } else { second };
+            vec![(best, 1.0)]
+        })
+        .collect();
+    let value = 1.0 + 1.0 - 1.0 / 3.0;
+    let direct = |model| {
+        let rounds = CrossFit { model, ..CrossFit::default() }.rounds(&rows, &targets).unwrap();
+        OffPolicy::new(&rounds).unwrap().estimate(Estimator::Direct).unwrap().value
+    };
+    let shared = direct(OutcomeModel::SharedRidge { prior_precision: 1e-6 });
+    assert!((shared - value).abs() < 0.06, "{shared} for {value}");
+    // A model of each arm has never met the arms of another fold: it knows the mean reward alone.
+    let (per_arm, mean) = (direct(RIDGE), rows.iter().map(|row| row.reward).sum::<f64>() / rows.len() as f64);
+    assert!((per_arm - mean).abs() < 1e-9 && value - per_arm > 0.1, "{per_arm} for {mean}");
+
+    // Weighted least squares on context, feature and intercept.
+    let fitted = OutcomeModel::SharedRidge { prior_precision: 1e-6 }.fit(rows.iter().map(|row| (row, 1.0))).unwrap();
+    let (mut a, mut b) = (Matrix3::zeros(), Vector3::zeros());
+    let input = |row: &LoggedDecision, arm| Vector3::new(row.context[0], row.features_of(arm).unwrap()[0], 1.0);
+    for row in &rows {
+        let x = input(row, row.arm);
+        a += x * x.transpose();
+        b += x * row.reward;
+    }
+    let solved = a.lu().solve(&b).unwrap();
+    for (row, target) in rows.iter().zip(&targets) {
+        let expected = solved.dot(&input(row, target[0].0));
+        assert!((fitted.predict(row, target[0].0).unwrap() - expected).abs() < 1e-6, "{expected}");
+    }
+}
+
+#[test]
+fn a_shared_model_refuses_rows_without_features_and_arms_that_are_not_there() {
+    let mut rows = short_lived(20, &mut rng(12));
+    let shared = CrossFit { model: OutcomeModel::SharedLogistic { prior_precision: 1.0 }, ..CrossFit::default() };
+    rows.iter_mut().for_each(|row| row.reward = f64::from(u8::from(row.reward > 1.5)));
+    let targets: Targets = rows.iter().map(|row| vec![(row.arm, 1.0)]).collect();
+    assert!(shared.rounds(&rows, &targets).is_ok());
+    let mut other = targets.clone();
+    other[7] = vec![(arm(1000), 1.0)];
+    let refused = shared.rounds(&rows, &other).unwrap_err().to_string();
+    assert!(refused.contains('7') && refused.contains("1000"), "{refused}");
+    rows[3].features = None;
+    assert!(shared.rounds(&rows, &targets).unwrap_err().to_string().contains("no features"));
+    rows[3].features = Some(vec![1.0, 2.0, 3.0, 4.0]);
+    assert!(matches!(shared.rounds(&rows, &targets), Err(Error::Dimension { .. } | Error::InRound { .. })));
 }
 
 #[test]
@@ -146,4 +222,25 @@ fn logs_that_cannot_be_judged_are_refused_with_the_round() {
     let mut log = good.clone();
     log[4].reward = 2.0;
     assert!(matches!(outside.rounds(&log, &targets), Err(Error::Reward { .. })));
+}
+
+#[test]
+fn arms_that_could_not_be_chosen_are_unsupported() {
+    let mut rng = rng(13);
+    let mut rows = short_lived(30, &mut rng);
+    // One arm is everywhere in the log, but not in each row.
+    for (number, row) in rows.iter_mut().enumerate() {
+        row.features = None;
+        row.arm = arm(number % 3);
+        row.available = Some(if number % 3 == 0 { vec![arm(0), arm(1)] } else { vec![arm(1), arm(2)] });
+    }
+    let targets: Targets = vec![vec![(arm(0), 0.25), (arm(1), 0.75)]; 30];
+    let judged = rounds(&rows, &targets).unwrap();
+    for (number, round) in judged.iter().enumerate() {
+        assert_eq!(round.unsupported, if number % 3 == 0 { 0.0 } else { 0.25 }, "{number}");
+    }
+    // A policy that all but never does what was logged has no estimate.
+    let never: Targets = vec![vec![(arm(0), 1e-60), (arm(1), 1e-60), (arm(2), 1e-60), (arm(9), 1.0)]; 30];
+    let refused = OffPolicy::new(&rounds(&rows, &never).unwrap()).unwrap().estimate(Estimator::SelfNormalised);
+    assert!(matches!(refused, Err(Error::NoOverlap { .. })), "{refused:?}");
 }

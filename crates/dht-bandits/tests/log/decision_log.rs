@@ -161,13 +161,17 @@ fn a_torn_last_line_is_skipped_counted_and_cut_off() {
     // Cut anywhere, all lines that are whole are read.
     for length in 0..=whole.len() {
         fs::write(folder.path().join("00000000.jsonl"), &whole[..length]).unwrap();
-        let whole_lines = whole[..length].iter().filter(|byte| **byte == b'\n').count();
+        let lines = whole[..length].iter().filter(|byte| **byte == b'\n').count();
+        // A line to its last brace is whole.
+        let braced = whole.get(length) == Some(&b'\n');
+        let torn = length > 0 && whole[length - 1] != b'\n' && !braced;
+        let whole_lines = lines + usize::from(braced);
         let (joined, errors, reader) = read(folder.path(), ReadSettings::default());
         assert!(errors.is_empty());
         assert_eq!(joined.len(), whole_lines / 2);
-        assert_eq!(reader.counts().torn, u64::from(length > 0 && whole[length - 1] != b'\n'));
+        assert_eq!(reader.counts().torn, u64::from(torn));
         let log = open(folder.path(), None);
-        assert_eq!(log.torn_bytes() > 0, length > 0 && whole[length - 1] != b'\n');
+        assert_eq!(log.torn_bytes() > 0, torn);
         assert_eq!(log.next_id() as usize, whole_lines.div_ceil(2));
     }
 }
@@ -253,4 +257,57 @@ fn a_policy_learns_from_its_log_what_it_learned_in_service() {
         learned.learn(&joined.decision, joined.reward).unwrap();
     }
     assert_eq!(learned.state(), served.state());
+}
+
+#[test]
+fn ids_go_on_where_files_hold_rewards_alone_or_are_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = LogSettings { rotate_bytes: 200, horizon: Some(1000.0), ..LogSettings::default() };
+    let mut log = DecisionLog::open(folder.path(), settings).unwrap();
+    for number in 0..5 {
+        log.append(&decision(number), None, number as f64).unwrap();
+    }
+    for (id, time) in [(0, 100.0), (1, 150.0), (2, 200.0), (3, 250.0)] {
+        log.reward(id, 1.0, time).unwrap();
+    }
+    drop(log);
+    // The files that a horizon of 20 reaches hold rewards alone.
+    let late = LogSettings { horizon: Some(20.0), ..settings };
+    let log = DecisionLog::open(folder.path(), late).unwrap();
+    assert_eq!(log.next_id(), 5);
+    drop(log);
+    // Old files are deleted, all but the last.
+    let mut files: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|end| end == "jsonl"));
+    files.sort_unstable();
+    files[..files.len() - 1].iter().for_each(|path| fs::remove_file(path).unwrap());
+    let mut log = DecisionLog::open(folder.path(), settings).unwrap();
+    assert_eq!(log.append(&decision(9), None, 300.0).unwrap(), 5);
+    assert!(matches!(log.reward(4, 1.0, 301.0), Err(LogError::Reward { id: 4, .. })));
+    let (_, errors, _) = read(folder.path(), CLICKS);
+    // The reward whose decision is gone is named, nothing else.
+    assert!(errors.iter().all(|error| matches!(error, LogError::Line { problem: LineProblem::Reward { .. }, .. })));
+}
+
+#[test]
+fn a_whole_last_line_without_a_newline_is_kept_and_the_largest_number_is_no_id() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(folder.path(), None);
+    log.append(&decision(0), None, 0.0).unwrap();
+    drop(log);
+    add_line(folder.path(), r#"{"reward":{"id":0,"time":1.0,"reward":0.5}}"#);
+    let (joined, errors, reader) = read(folder.path(), ReadSettings::default());
+    assert!(errors.is_empty() && joined[0].reward == 0.5 && reader.counts().torn == 0, "{errors:?}");
+    let mut log = open(folder.path(), None);
+    assert_eq!((log.torn_bytes(), log.waiting()), (0, 0));
+    log.append(&decision(1), None, 2.0).unwrap();
+    drop(log);
+    let (joined, errors, _) = read(folder.path(), ReadSettings { horizon: None, default_reward: Some(0.0) });
+    assert!(errors.is_empty() && joined.len() == 2, "{errors:?}");
+    add_line(folder.path(), "{\"reward\":{\"id\":18446744073709551615,\"time\":1.0,\"reward\":0.5}}\n");
+    let (_, errors, _) = read(folder.path(), ReadSettings::default());
+    assert_eq!(errors.len(), 1);
+    // Files of other names are somebody else's.
+    fs::write(folder.path().join("7.jsonl"), "notes").unwrap();
+    assert_eq!(read(folder.path(), ReadSettings::default()).1.len(), 1);
 }

@@ -263,3 +263,40 @@ fn rows_with_features_are_judged_and_replayed_by_policies_that_need_them() {
     broken.available = None;
     assert!(broken.request().is_err() && broken.check(0).is_err());
 }
+
+#[test]
+fn a_file_that_cannot_be_read_ends_the_rows() {
+    struct Broken;
+    impl std::io::Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            Err(std::io::Error::other("gone"))
+        }
+    }
+    let rows = DsjsonRows::new(std::io::BufReader::new(Broken), "events.json", x_columns());
+    let outcomes: Vec<_> = rows.take(10).collect();
+    assert!(matches!(outcomes[..], [Err(LogError::Io { .. })]), "{outcomes:?}");
+}
+
+#[test]
+fn columns_that_are_nowhere_are_named() {
+    let mut text = Vec::new();
+    rows().iter().for_each(|row| write_dsjson(&mut text, "id", row).unwrap());
+    // The last line has no newline, and is whole.
+    text.pop();
+    let columns = DsjsonColumns { context: vec!["/x".to_owned(), "/y".to_owned(), "/z=3".to_owned()], ..x_columns() };
+    let mut reader = DsjsonRows::new(&text[..], "events.json", columns);
+    let read: Vec<_> = reader.by_ref().map(Result::unwrap).collect();
+    assert_eq!((read.len(), reader.torn()), (rows().len(), 0));
+    assert_eq!(reader.never_met().collect::<Vec<_>>(), ["/y", "/z=3"]);
+    // What begins without a slash points nowhere.
+    let columns = DsjsonColumns { context: vec!["User/age".to_owned()], ..x_columns() };
+    let (line, problem) = line_of(&DsjsonRows::new(&text[..], "events.json", columns).next().unwrap());
+    assert!(line == 1 && problem.to_string().contains("User/age"), "{problem}");
+    // A number is compared as it is written.
+    let event = r#"{"_label_cost":-1.0,"_label_probability":0.5,"_label_Action":1,"_labelIndex":0,"a":[1,2],"p":[0.5,0.5],"c":{"age":3,"_multi":[{},{}]}}"#;
+    let columns = |text: &str| DsjsonColumns { context: vec![text.to_owned()], ..DsjsonColumns::default() };
+    for (column, expected) in [("/age=3", 1.0), ("/age=4", 0.0), ("/age", 3.0)] {
+        let row = DsjsonRows::new(event.as_bytes(), "events.json", columns(column)).next().unwrap().unwrap();
+        assert_eq!(row.context, [expected], "{column}");
+    }
+}

@@ -3,4 +3,5 @@
 mod decision_log;
 mod formats;
 mod kill;
+mod requests;
 mod support;

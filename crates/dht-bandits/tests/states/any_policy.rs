@@ -2,13 +2,13 @@
 
 use crate::support::{featured, normals, rng};
 use dht_bandits::{
-    Actions, ArmId, Disjoint, Error, LinUcb, Normalizer, Policy, Request, RidgeOptions, Ucb,
-    drift::{ChangeTest, PageHinkley, ResetOnChange, SlidingWindow},
+    Actions, ArmId, Error, LinUcb, Normalizer, Policy, Request, RidgeOptions, Ucb,
     exploration::{Greedy, Softmax, SquareCb},
     features::NormalizerOptions,
     policy::{
-        AnyPolicy, AnyRule, BetaThompson, ContextFree, Feedback, Normalised, NormaliserSettings, PolicyKind,
+        AnyPolicy, AnyRule, BetaThompson, ContextFree, Disjoint, Feedback, Normalised, NormaliserSettings, PolicyKind,
         PolicySettings, Slate, SlatePolicy, Ucb1,
+        drift::{ChangeTest, PageHinkley, ResetOnChange, SlidingWindow},
     },
     posterior::{DecayClock, DiscountedRidge, DiscountedRidgeOptions, Forgetting},
 };
@@ -442,5 +442,23 @@ fn before_its_scaling_is_frozen_a_policy_draws_uniformly_what_it_may_choose_and_
         assert_eq!(policy.decide(&featured(&context, &ids, &features[..2]), &mut draws).is_err(), needs_features);
         assert!(policy.decide(&Request::new(&context[..2]), &mut draws).is_err());
         assert!(policy.decide(&Request::new(&context).only(&[]), &mut draws).is_err());
+    }
+}
+
+#[test]
+fn shared_kinds_take_context_and_features_of_their_own_lengths_alone() {
+    let settings = PolicySettings {
+        features: 3,
+        ..PolicySettings::new(PolicyKind::SharedLinear, 2, 0, Some(AnyRule::Ucb(Ucb { alpha: 0.5 })))
+    };
+    let policy = AnyPolicy::new(settings).unwrap();
+    let arms = [ArmId::new(4), ArmId::new(9)];
+    for (context, width, right) in [(2, 3, true), (1, 4, false), (0, 5, false), (4, 1, false)] {
+        let (context, features) = (vec![0.5; context], vec![0.25; 2 * width]);
+        let features = dht_bandits::policy::Featured::new(&arms, &features, width).unwrap();
+        let request = Request::new(&context).featured(features);
+        assert_eq!(policy.propensities(&request).is_ok(), right, "{width}");
+        assert_eq!(policy.decide(&request, &mut rng(1)).is_ok(), right, "{width}");
+        assert_eq!(policy.slate_propensities(1, &request).is_ok(), right, "{width}");
     }
 }

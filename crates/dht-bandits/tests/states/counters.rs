@@ -2,8 +2,8 @@
 
 use crate::support::featured;
 use dht_bandits::{
-    ArmId, DiagonalLogisticTs, Error, HybridLinUcb, LinUcb, Policy, Request, RidgeOptions, Thompson, TopKThompson, Ucb,
-    policy::{ArmFeedback, Feedback, HybridOptions, Uniform},
+    ArmId, DiagonalLogisticTs, Error, LinUcb, Policy, Request, RidgeOptions, Thompson, TopKThompson, Ucb,
+    policy::{ArmFeedback, Feedback, HybridLinUcb, HybridOptions, Uniform},
     posterior::{DiagonalLaplaceOptions, Forgetting},
 };
 use serde::Serialize;

@@ -2,8 +2,8 @@
 
 use crate::support::{featured, normals, rng};
 use dht_bandits::{
-    ArmId, Decision, Error, HybridLinUcb, LinUcb, Observation, Request, RidgeOptions, Thompson, TopKThompson, Ucb,
-    policy::{Feedback, HybridOptions, Slate},
+    ArmId, Decision, Error, LinUcb, Observation, Request, RidgeOptions, Thompson, TopKThompson, Ucb,
+    policy::{Feedback, HybridLinUcb, HybridOptions, Slate},
     posterior::DiagonalLaplaceOptions,
 };
 use serde::Serialize;

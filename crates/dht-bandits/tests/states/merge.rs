@@ -206,7 +206,7 @@ fn laplace_posteriors_merge_to_something_near_the_whole() {
     for axis in 0..3 {
         let mut unit = [0.0; 3];
         unit[axis] = 1.0;
-        let near = |left: dht_bandits::Score, right: dht_bandits::Score| {
+        let near = |left: dht_bandits::posterior::Score, right: dht_bandits::posterior::Score| {
             assert!((left.mean - right.mean).abs() < 0.5 && (left.width / right.width - 1.0).abs() < 0.3);
         };
         near(diagonal[0].score(ArmId::new(0), &unit).unwrap(), whole.score(ArmId::new(0), &unit).unwrap());

@@ -2,8 +2,8 @@
 
 use crate::support::{assert_close, normals, rng};
 use dht_bandits::{
-    ArmId, Error, HybridLinUcb, Ucb,
-    policy::{HybridDelta, HybridOptions},
+    ArmId, Error, Ucb,
+    policy::{HybridDelta, HybridLinUcb, HybridOptions},
     posterior::Forgetting,
 };
 

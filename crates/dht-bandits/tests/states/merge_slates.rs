@@ -2,8 +2,8 @@
 
 use crate::support::{assert_close, featured, normals, rng};
 use dht_bandits::{
-    ArmId, Error, Policy, RidgeOptions, Thompson, TopK, TopKThompson, Ucb,
-    policy::{Delta, Feedback, SharedLinUcb},
+    ArmId, Error, Policy, RidgeOptions, Thompson, TopKThompson, Ucb,
+    policy::{Delta, Feedback, SharedLinUcb, TopK},
     posterior::{DiagonalLaplaceOptions, Forgetting, Ridge},
 };
 

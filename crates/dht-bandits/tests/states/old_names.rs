@@ -1,6 +1,9 @@
 //! States that were saved under former names of fields load, and are saved under the names of today.
 
-use dht_bandits::{DiagonalLogisticTs, EpsilonGreedy, HybridLinUcb, LinUcb, LogisticTs, Normalizer, TopKThompson};
+use dht_bandits::{
+    DiagonalLogisticTs, LinUcb, LogisticTs, Normalizer, TopKThompson,
+    policy::{EpsilonGreedy, HybridLinUcb},
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 

@@ -1,8 +1,8 @@
 //! Removed arms stay removed: in the policy, in what is saved of it, and in what it is merged with.
 
 use dht_bandits::{
-    ArmId, Error, HybridLinUcb, LinUcb, RidgeOptions, Ucb,
-    policy::{Delta, HybridOptions, Uniform},
+    ArmId, Error, LinUcb, RidgeOptions, Ucb,
+    policy::{Delta, HybridLinUcb, HybridOptions, Uniform},
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -2,9 +2,8 @@
 
 use crate::support::{normals, rng};
 use dht_bandits::{
-    ArmId, DiagonalLogisticTs, Error, LinTs, LinUcb, Normalizer, PyramidPool, Request, RidgeOptions, Thompson,
-    TopKThompson, Ucb,
-    features::NormalizerOptions,
+    ArmId, DiagonalLogisticTs, Error, LinTs, LinUcb, Normalizer, Request, RidgeOptions, Thompson, TopKThompson, Ucb,
+    features::{NormalizerOptions, PyramidPool},
     policy::{Fixed, Uniform},
     posterior::{DiagonalLaplaceOptions, Forgetting},
 };

@@ -2,14 +2,13 @@
 
 use crate::support::{check, normals};
 use dht_bandits::{
-    ArmId, DiagonalLogisticTs, Disjoint, EpsilonGreedy, Hybrid, LinTs, Policy, Request, RidgeOptions, Thompson, TopK,
-    Ucb,
-    drift::{PageHinkley, ResetOnChange, SlidingWindow},
+    ArmId, DiagonalLogisticTs, LinTs, Policy, Request, RidgeOptions, Thompson, Ucb,
     exploration::{Exploration, Greedy, Softmax, SquareCb},
     features::NormalizerOptions,
     policy::{
-        AnyPolicy, AnyRule, BetaThompson, ContextFree, Featured, Fixed, HybridOptions, LogisticUcb, NoisyLinTs,
-        Normalised, PolicyKind, PolicySettings, SharedLinUcb, Ucb1, Uniform,
+        AnyPolicy, AnyRule, BetaThompson, ContextFree, Disjoint, EpsilonGreedy, Featured, Fixed, Hybrid, HybridOptions,
+        LogisticUcb, NoisyLinTs, Normalised, PolicyKind, PolicySettings, SharedLinUcb, TopK, Ucb1, Uniform,
+        drift::{PageHinkley, ResetOnChange, SlidingWindow},
     },
     posterior::{
         DecayClock, DiagonalLaplaceOptions, DiscountedRidge, DiscountedRidgeOptions, Forgetting, FullLaplace,

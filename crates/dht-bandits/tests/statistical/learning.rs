@@ -1,11 +1,10 @@
 //! Whether policies find the planted best arm, over seeds.
 
 use dht_bandits::{
-    ArmId, DiagonalLogisticTs, EpsilonGreedy, LinTs, LinUcb, LogisticTs, Request, RidgeOptions, Thompson, TopKThompson,
-    Ucb,
+    ArmId, DiagonalLogisticTs, LinTs, LinUcb, LogisticTs, Request, RidgeOptions, Thompson, TopKThompson, Ucb,
     exploration::Greedy,
     features::columns,
-    policy::{LogisticUcb, SharedLinUcb, Uniform},
+    policy::{EpsilonGreedy, LogisticUcb, SharedLinUcb, Uniform},
     posterior::{DiagonalLaplaceOptions, Forgetting, FullLaplaceOptions, TsPrior},
     simulation::{CascadeEnvironment, ClickEnvironment, Entry, EntryRuns, GlmEnvironment, compare, simulate_slates},
 };

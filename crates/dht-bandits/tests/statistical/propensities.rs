@@ -4,9 +4,9 @@
 
 use crate::support::{check, draws, normals};
 use dht_bandits::{
-    ArmId, Disjoint, Hybrid, LinTs, LogisticTs, Policy, Request, RidgeOptions, Thompson, TopK, Ucb,
+    ArmId, LinTs, LogisticTs, Policy, Request, RidgeOptions, Thompson, Ucb,
     exploration::{DecayingGreedy, Exploration, ExploreFirst, Greedy, Softmax, SquareCb},
-    policy::{Draw, Featured, HybridOptions, SharedLinTs, SlatePolicy},
+    policy::{Disjoint, Draw, Featured, Hybrid, HybridOptions, SharedLinTs, SlatePolicy, TopK},
     posterior::{DiagonalLaplace, DiagonalLaplaceOptions, FullLaplaceOptions, Ridge},
 };
 use rand_chacha::ChaCha8Rng;

@@ -1,7 +1,7 @@
 //! Pooled states and exit signals. This is the only place where f32 tensors become f64 contexts.
 
 use candle_core::{DType, Tensor};
-use dht_bandits::PyramidPool;
+use dht_bandits::features::PyramidPool;
 use dht_transformer::{Hidden, tensors::log_softmax};
 use rayon::prelude::*;
 

@@ -73,7 +73,7 @@ impl Passes<'_> {
     }
 
     /// Adds each sample's pooled state to `mean`, and the mean of each head's columns to `parts`.
-    fn add(&mut self, mean: &mut Mean, hidden: &Hidden, pool: &dht_bandits::PyramidPool) -> Result<()> {
+    fn add(&mut self, mean: &mut Mean, hidden: &Hidden, pool: &dht_bandits::features::PyramidPool) -> Result<()> {
         let [rows] = pooled(hidden, [pool])?;
         rows.iter().for_each(|row| mean.add(row));
         let heads = self.model.space.model_shape().heads;

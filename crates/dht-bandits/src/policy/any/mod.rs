@@ -4,8 +4,7 @@ mod kind;
 mod rule;
 mod settings;
 
-use super::forward::chooses_as;
-use super::{Decision, Feedback, Normalised, Policy, Propensity, Request, Slate, SlatePolicy};
+use super::{Actions, ArmSet, Choice, Decision, Feedback, Normalised, Policy, Propensity, Request, Slate, SlatePolicy};
 use crate::arm::ArmId;
 use crate::clock::Forgetting;
 use crate::error::{Error, Result};
@@ -108,6 +107,23 @@ impl AnyPolicy {
         self.kind_mut().elapse(time)
     }
 
+    /// Shared weights would multiply a feature as if it were of the context, and the reverse.
+    fn check_lengths(&self, request: &Request<'_>) -> Result<()> {
+        let PolicySettings { dimension, features, .. } = self.settings;
+        match request.actions {
+            Actions::Featured(_) if features > 0 => {
+                request.actions.features(features)?;
+                let got = request.context.len();
+                if got == dimension {
+                    Ok(())
+                } else {
+                    Err(Error::Dimension { what: "context", expected: dimension, got })
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn inside(&self) -> &dyn Policy {
         match &self.policy {
             Wrapped::Plain(policy) => policy,
@@ -185,7 +201,36 @@ impl Policy for AnyPolicy {
         self.settings.dimension
     }
 
-    chooses_as!(self => self.inside());
+    fn arms(&self) -> &ArmSet {
+        self.inside().arms()
+    }
+
+    fn version(&self) -> u64 {
+        self.inside().version()
+    }
+
+    fn epoch(&self) -> u64 {
+        self.inside().epoch()
+    }
+
+    fn keeps_features(&self) -> bool {
+        self.inside().keeps_features()
+    }
+
+    fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
+        self.check_lengths(request)?;
+        self.inside().select(request, rng)
+    }
+
+    fn decide(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Decision> {
+        self.check_lengths(request)?;
+        self.inside().decide(request, rng)
+    }
+
+    fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
+        self.check_lengths(request)?;
+        self.inside().propensities(request)
+    }
 
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         match &mut self.policy {
@@ -206,14 +251,17 @@ impl Policy for AnyPolicy {
 impl SlatePolicy for AnyPolicy {
     fn select_slate(&self, k: usize, request: &Request<'_>, rng: &mut dyn Rng, slate: &mut Slate) -> Result<()> {
         slate.clear();
+        self.check_lengths(request)?;
         self.slates()?.select_slate(k, request, rng, slate)
     }
 
     fn decide_slate(&self, k: usize, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Slate> {
+        self.check_lengths(request)?;
         self.slates()?.decide_slate(k, request, rng)
     }
 
     fn slate_propensities(&self, k: usize, request: &Request<'_>) -> Result<Vec<Propensity>> {
+        self.check_lengths(request)?;
         self.slates()?.slate_propensities(k, request)
     }
 

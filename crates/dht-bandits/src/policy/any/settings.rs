@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum PolicyKind {
-    /// A ridge regression for each arm ([`Disjoint`](crate::Disjoint) of [`Ridge`](crate::posterior::Ridge)).
+    /// A ridge regression for each arm ([`Disjoint`](crate::policy::Disjoint) of [`Ridge`](crate::posterior::Ridge)).
     Linear,
     /// A ridge regression for each arm that learns its noise ([`NormalInverseGamma`](crate::posterior::NormalInverseGamma)).
     LinearNoise,
@@ -21,9 +21,9 @@ pub enum PolicyKind {
     Logistic,
     /// A logistic regression for each arm, with a diagonal precision.
     DiagonalLogistic,
-    /// Ridge regressions with weights of the arm's own and shared ones ([`Hybrid`](crate::Hybrid)).
+    /// Ridge regressions with weights of the arm's own and shared ones ([`Hybrid`](crate::policy::Hybrid)).
     Hybrid,
-    /// A ridge regression for each arm, for slates ([`TopK::per_arm`](crate::TopK::per_arm)).
+    /// A ridge regression for each arm, for slates ([`TopK::per_arm`](crate::policy::TopK::per_arm)).
     TopKLinear,
     /// A logistic regression for each arm with a diagonal precision, for slates.
     TopKDiagonalLogistic,
@@ -83,12 +83,12 @@ pub struct PolicySettings {
     /// with a decay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<DecayClock>,
-    /// So many last rewards are learned from, those before them not at all ([`SlidingWindow`](crate::drift::SlidingWindow)).
+    /// So many last rewards are learned from, those before them not at all ([`SlidingWindow`](crate::policy::drift::SlidingWindow)).
     /// For `linear` without a decay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<usize>,
     /// The policy begins anew when this test says that its predictions have grown worse
-    /// ([`ResetOnChange`](crate::drift::ResetOnChange)). For `linear` without clock and window; rewards count for the test
+    /// ([`ResetOnChange`](crate::policy::drift::ResetOnChange)). For `linear` without clock and window; rewards count for the test
     /// where they are learned with their decisions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reset: Option<ChangeTest>,

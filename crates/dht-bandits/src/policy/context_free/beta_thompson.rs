@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// Beta(a + Σ w·r, b + Σ w·(1 − r)).
 ///
 /// Rewards in [0, 1] count in part as a success and in part as a failure. Propensities are integrals of Beta densities and
-/// incomplete Beta functions; their error of 1e-9 holds up to 10⁵ rewards an arm, beyond which ln Γ loses digits.
+/// incomplete Beta functions; from 10¹⁵ rewards on an arm is its mean.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BetaThompson {
@@ -60,7 +60,10 @@ impl Rule for BetaThompson {
 
     fn value(&self, arm: &ArmStatistics, _: f64, rng: &mut dyn Rng) -> f64 {
         let (a, b) = self.posterior(arm);
-        Beta::new(a, b).map_or(f64::NAN, |beta| beta.sample(rng))
+        match Law::beta(a, b) {
+            Law::Point(value) => value,
+            _ => Beta::new(a, b).map_or(f64::NAN, |beta| beta.sample(rng)),
+        }
     }
 
     fn law(&self, arm: &ArmStatistics, _: f64) -> Law {

@@ -18,22 +18,15 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         }
     }
 
-    /// Learns observations in the place of everything learned so far, which does not count as updates. Those of removed
-    /// arms are left out.
+    /// Learns an observation again, which does not count as an update; nothing where its arm has been removed.
     ///
     /// # Errors
-    /// What the posterior refuses; the policy has learned those before it then.
-    pub(crate) fn relearn<'a>(
-        &mut self,
-        observations: impl Iterator<Item = (ArmId, &'a [f64], f64, f64)>,
-    ) -> Result<()> {
-        self.reset();
-        for (arm, context, reward, weight) in observations {
-            if let Ok(slot) = self.arms.slot(arm) {
-                self.posterior.update(slot, context, reward, weight)?;
-            }
+    /// What the posterior refuses; nothing is learned then.
+    pub(crate) fn relearn(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+        match self.arms.slot(arm) {
+            Ok(slot) => self.posterior.update(slot, context, reward, weight),
+            Err(_) => Ok(()),
         }
-        Ok(())
     }
 }
 

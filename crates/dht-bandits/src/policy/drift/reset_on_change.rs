@@ -70,8 +70,9 @@ impl<P: Posterior, E: Exploration, D: ChangeDetector> Policy for ResetOnChange<P
         if change == Change::Increase {
             self.detector.reset();
             self.resets += 1;
-            // One reward is one update, whatever is forgotten with it.
-            self.policy.relearn(std::iter::once((decision.arm(), decision.context.as_slice(), reward, 1.0)))?;
+            self.policy.reset();
+            // One reward is one update, whatever is forgotten with it. What the prior alone cannot learn is forgotten too.
+            let _ = self.policy.relearn(decision.arm(), &decision.context, reward, 1.0);
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use crate::exploration::Exploration;
 use crate::policy::forward::chooses_as;
 use crate::policy::{Disjoint, Policy};
 use crate::posterior::Ridge;
-use crate::validate::{check_finite, check_length, check_scalar, check_weight};
+use crate::validate::{check_bounded, check_finite, check_length, check_scalar, check_weight};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::VecDeque;
@@ -15,7 +15,8 @@ use std::collections::VecDeque;
 /// arms together, count fully, those before not at all. An arm that nobody chooses falls back on the prior.
 ///
 /// Each update learns an observation and unlearns the oldest, O(d²); every n updates the window is learned anew, and
-/// wherever unlearning would lose digits, so that rounding does not pile up. Keeps n contexts in memory; allocates until
+/// wherever unlearning would lose digits, so that rounding does not pile up. An observation whose variance under the prior
+/// is beyond the range of the numbers is refused. Keeps n contexts in memory; allocates until
 /// the window is full.
 ///
 /// Serialised, it is the policy and its window.
@@ -110,7 +111,16 @@ impl<E: Exploration> SlidingWindow<E> {
         self.window.is_empty()
     }
 
-    fn slide(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+    /// Refuses an observation that could not be learned first: the window is learned anew in its order, and where others come
+    /// before, variances are smaller.
+    fn check_first(&self, context: &[f64], weight: f64) -> Result<()> {
+        let square: f64 = context.iter().map(|value| value * value).sum();
+        let variance = square / self.policy.options().prior_precision;
+        check_bounded("variance under the prior", variance)?;
+        check_bounded("weight times variance", weight * variance)
+    }
+
+    fn slide(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) {
         let full = self.window.len() == self.length;
         let mut next = if full { self.window.pop_front() } else { None };
         self.since_relearned += 1;
@@ -130,11 +140,12 @@ impl<E: Exploration> SlidingWindow<E> {
         };
         self.window.push_back(seen);
         if !forgotten || self.since_relearned >= self.length && full {
-            let all = self.window.iter().map(|seen| (seen.arm, seen.context.as_slice(), seen.reward, seen.weight));
-            self.policy.relearn(all)?;
+            self.policy.reset();
+            let policy = &mut self.policy;
+            // One that is beyond all bounds without what came before it goes as that did.
+            self.window.retain(|seen| policy.relearn(seen.arm, &seen.context, seen.reward, seen.weight).is_ok());
             self.since_relearned = 0;
         }
-        Ok(())
     }
 }
 
@@ -146,7 +157,9 @@ impl<E: Exploration> Policy for SlidingWindow<E> {
     chooses_as!(self => &self.policy);
 
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
+        self.check_first(context, weight)?;
         self.policy.update(arm, context, reward, weight)?;
-        self.slide(arm, context, reward, weight)
+        self.slide(arm, context, reward, weight);
+        Ok(())
     }
 }

@@ -37,20 +37,22 @@ pub(crate) fn inclusion_of(laws: &[Law], arm: usize, weights: &[f64]) -> f64 {
         }
         return ranks.expected(weights, ties);
     }
-    // From where the law is centred, so that a narrow one far from 0 keeps its digits.
-    let centre = law.location();
+    // From where the law is centred, so that a narrow one far from 0 keeps its digits. Beta variates stay where they are, and so
+    // does what is beside them.
+    let moves = !laws.iter().any(|law| matches!(law, Law::Beta { .. }));
+    let centre = if moves { law.location() } else { 0.0 };
     let others: Vec<Law> = others().map(|other| other.less(centre)).collect();
     let law = law.less(centre);
     let (low, high) = domain(law, others.iter(), weights);
     // The others that lie above the domain's lower end with any probability; all else is below for certain.
     let relevant: Vec<Law> = others.into_iter().filter(|other| other.range().1 > low).collect();
-    let mut integrand = |v: f64| {
-        let density = law.density(v);
+    let mut integrand = |v: f64, rest: f64| {
+        let density = law.density_at(v, rest);
         if density == 0.0 {
             return 0.0;
         }
         ranks.clear();
-        relevant.iter().for_each(|other| ranks.add(other.distribution(v)));
+        relevant.iter().for_each(|other| ranks.add(other.distribution_at(v, rest)));
         density * ranks.expected(weights, 0)
     };
     let breaks = breaks(law, &relevant, low, high);
@@ -115,6 +117,10 @@ fn breaks(law: Law, relevant: &[Law], low: f64, high: f64) -> Vec<f64> {
         breaks.extend(inside);
     };
     around(&law, &[-5.0, -2.5, 0.0, 2.5, 5.0, 12.0, 25.0]);
+    if matches!(law, Law::Beta { .. }) {
+        // Close to 0 or 1 it is a gamma variate, with a tail that a panel from one end to the other would not see.
+        around(&law, &[-80.0, -50.0, -25.0, -12.0, 50.0, 80.0]);
+    }
     // Heavy tails are integrated whole: there the steps of all others are features.
     let heavy = matches!(law, Law::Student { .. });
     for other in relevant.iter().filter(|other| heavy || other.scale() < 0.5 * law.scale()) {
@@ -125,9 +131,9 @@ fn breaks(law: Law, relevant: &[Law], low: f64, high: f64) -> Vec<f64> {
     breaks
 }
 
-/// Over one panel. Beta densities, which may be infinite at 0 and 1, are integrated over t with v = sin²(πt/2), Student's
+/// Over one panel, of a function of v and 1 − v. Beta densities, which may be infinite at 0 and 1, are integrated over t with v = sin²(πt/2), Student's
 /// over u in (−1, 1) with v = location + scale·√ν·u/√(1 − u²), which makes it (1 − u²)^(ν/2 − 1).
-fn integrate(law: Law, low: f64, high: f64, left: &mut u32, integrand: &mut impl FnMut(f64) -> f64) -> f64 {
+fn integrate(law: Law, low: f64, high: f64, left: &mut u32, integrand: &mut impl FnMut(f64, f64) -> f64) -> f64 {
     if let Law::Student { location, scale, freedom, .. } = law {
         let width = scale * freedom.sqrt();
         let turned = |v: f64| {
@@ -136,20 +142,21 @@ fn integrate(law: Law, low: f64, high: f64, left: &mut u32, integrand: &mut impl
         };
         let mut turned_integrand = |u: f64| {
             let rest = (1.0 - u) * (1.0 + u);
-            let value = integrand(location + width * u / rest.sqrt()) * width / (rest * rest.sqrt());
+            let v = location + width * u / rest.sqrt();
+            let value = integrand(v, 1.0 - v) * width / (rest * rest.sqrt());
             // At the very ends the density is 0 and the rest infinite.
             if value.is_finite() { value } else { 0.0 }
         };
         return adaptive(turned(low), turned(high), left, &mut turned_integrand);
     }
     if !matches!(law, Law::Beta { .. }) {
-        return adaptive(low, high, left, integrand);
+        return adaptive(low, high, left, &mut |v| integrand(v, 1.0 - v));
     }
     use std::f64::consts::{FRAC_PI_2, PI};
     let turned = |v: f64| v.sqrt().asin() / FRAC_PI_2;
     let mut turned_integrand = |t: f64| {
         let (sine, cosine) = (FRAC_PI_2 * t).sin_cos();
-        integrand(sine * sine) * PI * sine * cosine
+        integrand(sine * sine, cosine * cosine) * PI * sine * cosine
     };
     adaptive(turned(low), turned(high), left, &mut turned_integrand)
 }
@@ -267,6 +274,18 @@ mod tests {
             let got = inclusion(&[Law::beta(a, b), Law::beta(c, d)], &[1.0]);
             assert!((got[1] - expected).abs() < 1e-10, "{a} {b} {c} {d}: {got:?} {expected}");
             assert!((got[0] + got[1] - 1.0).abs() < 1e-10);
+        }
+        // Of a uniform arm and one of Beta(a, 1) the first is best with probability 1/(a + 1).
+        for a in [1e4, 1e6 + 1.0, 1e9, 1e12] {
+            let got = inclusion(&[Law::beta(a, 1.0), Law::beta(1.0, 1.0)], &[1.0]);
+            assert!((got[1] - 1.0 / (a + 1.0)).abs() < 1e-10 && (got[0] + got[1] - 1.0).abs() < 1e-9, "{a}: {got:?}");
+        }
+        // A narrow one is best where both uniform ones are below its mean.
+        for a in [1e5, 1e8, 5e14, 1e30] {
+            let got = inclusion(&[Law::beta(a, a), Law::beta(1.0, 1.0), Law::beta(1.0, 1.0)], &[1.0]);
+            let expected = 0.25 + 0.25 / (2.0 * a + 1.0);
+            assert!((got[0] - expected).abs() < 1e-9, "{a}: {got:?}");
+            assert!((got.iter().sum::<f64>() - 1.0).abs() < 1e-9 && (got[1] - got[2]).abs() < 1e-12, "{a}: {got:?}");
         }
         // Jeffreys's prior: a density that is infinite at both ends.
         let got = inclusion(&[Law::beta(0.5, 0.5), Law::beta(0.5, 0.5), Law::beta(0.5, 0.5)], &[1.0]);

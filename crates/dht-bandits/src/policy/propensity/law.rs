@@ -1,6 +1,10 @@
 //! The laws of values: distribution, density, and where they lie.
 
+use super::beta;
 use std::f64::consts::{PI, SQRT_2};
+
+/// From so many successes and failures on a draw is their share.
+const CERTAIN: f64 = 1e15;
 
 /// How the value of an arm is distributed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -13,8 +17,8 @@ pub enum Law {
     Gumbel { location: f64, scale: f64 },
     /// location + scale·T, T Student's t with at least two degrees of freedom; the norm is ln B(freedom/2, ½).
     Student { location: f64, scale: f64, freedom: f64, norm: f64 },
-    /// Beta(successes, failures), both at least ½; the norm is ln B.
-    Beta { successes: f64, failures: f64, norm: f64 },
+    /// Beta(successes, failures), both at least ½.
+    Beta { successes: f64, failures: f64 },
 }
 
 /// Φ(x), to the last digits in both tails.
@@ -23,15 +27,10 @@ pub(crate) fn normal_distribution(x: f64) -> f64 {
 }
 
 impl Law {
-    /// Beta(successes, failures); a normal where the digits of ln Γ are gone.
+    /// Beta(successes, failures); its mean where no draw would differ from it by more than rounding.
     pub(crate) fn beta(successes: f64, failures: f64) -> Self {
-        if successes.min(failures) > 1e7 {
-            let total = successes + failures;
-            let (mean, other) = (successes / total, failures / total);
-            return Self::Normal { mean, deviation: (mean * other / (total + 1.0)).sqrt() };
-        }
-        let norm = libm::lgamma(successes) + libm::lgamma(failures) - libm::lgamma(successes + failures);
-        Self::Beta { successes, failures, norm }
+        let total = successes + failures;
+        if total > CERTAIN { Self::Point(successes / total) } else { Self::Beta { successes, failures } }
     }
 
     /// Student's t, moved and scaled; a normal where that is within 1e-8 of it.
@@ -108,27 +107,32 @@ impl Law {
 
     /// P(value ≤ v).
     pub(super) fn distribution(&self, v: f64) -> f64 {
+        self.distribution_at(v, 1.0 - v)
+    }
+
+    /// P(value ≤ v), where 1 − v is known to more digits than v has.
+    pub(super) fn distribution_at(&self, v: f64, rest: f64) -> f64 {
         match *self {
             Self::Point(value) => f64::from(u8::from(value <= v)),
             Self::Normal { mean, deviation } => normal_distribution((v - mean) / deviation),
             Self::Gumbel { location, scale } => (-(-(v - location) / scale).exp()).exp(),
-            Self::Student { location, scale, freedom, norm } => {
+            Self::Student { location, scale, freedom, .. } => {
                 let t = (v - location) / scale;
                 let square = t * t / freedom;
                 if square < 1.0 {
                     // From the middle, where 1 − t²/ν would lose digits.
-                    let middle = incomplete_beta(0.5, 0.5 * freedom, norm, square / (1.0 + square));
+                    let middle = beta::distribution(0.5, 0.5 * freedom, square / (1.0 + square), 1.0 / (1.0 + square));
                     return 0.5 + 0.5 * middle.copysign(t);
                 }
-                let tail = 0.5 * incomplete_beta(0.5 * freedom, 0.5, norm, 1.0 / (1.0 + square));
+                let tail = 0.5 * beta::distribution(0.5 * freedom, 0.5, 1.0 / (1.0 + square), square / (1.0 + square));
                 if t > 0.0 { 1.0 - tail } else { tail }
             }
-            Self::Beta { successes, failures, norm } => incomplete_beta(successes, failures, norm, v),
+            Self::Beta { successes, failures } => beta::distribution(successes, failures, v, rest),
         }
     }
 
-    /// The density at v.
-    pub(super) fn density(&self, v: f64) -> f64 {
+    /// The density at v, where 1 − v is known too.
+    pub(super) fn density_at(&self, v: f64, rest: f64) -> f64 {
         match *self {
             Self::Point(_) => 0.0,
             Self::Normal { mean, deviation } => {
@@ -143,49 +147,9 @@ impl Law {
                 let t = (v - location) / scale;
                 (-0.5 * (freedom + 1.0) * (t * t / freedom).ln_1p() - norm - 0.5 * freedom.ln()).exp() / scale
             }
-            Self::Beta { successes, failures, norm } => {
-                ((successes - 1.0) * v.ln() + (failures - 1.0) * (-v).ln_1p() - norm).exp()
-            }
+            Self::Beta { successes, failures } => beta::density(successes, failures, v, rest),
         }
     }
-}
-
-/// I_x(a, b), the regularised incomplete beta function: Lentz's continued fraction (Press et al. 2007, section 6.4).
-fn incomplete_beta(a: f64, b: f64, norm: f64, x: f64) -> f64 {
-    if x <= 0.0 {
-        return 0.0;
-    }
-    if x >= 1.0 {
-        return 1.0;
-    }
-    let front = (a * x.ln() + b * (-x).ln_1p() - norm).exp();
-    if x < (a + 1.0) / (a + b + 2.0) {
-        front * fraction(a, b, x) / a
-    } else {
-        1.0 - front * fraction(b, a, 1.0 - x) / b
-    }
-}
-
-fn fraction(a: f64, b: f64, x: f64) -> f64 {
-    let away_from_zero = |value: f64| if value.abs() < 1e-300 { 1e-300 } else { value };
-    let mut c = 1.0;
-    let mut d = 1.0 / away_from_zero(1.0 - (a + b) * x / (a + 1.0));
-    let mut value = d;
-    for m in 1..5_000 {
-        let m = f64::from(m);
-        let even = m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m));
-        d = 1.0 / away_from_zero(1.0 + even * d);
-        c = away_from_zero(1.0 + even / c);
-        value *= d * c;
-        let odd = -(a + m) * (a + b + m) * x / ((a + 2.0 * m) * (a + 2.0 * m + 1.0));
-        d = 1.0 / away_from_zero(1.0 + odd * d);
-        c = away_from_zero(1.0 + odd / c);
-        value *= d * c;
-        if (d * c - 1.0).abs() < 1e-15 {
-            break;
-        }
-    }
-    value
 }
 
 #[cfg(test)]
@@ -207,7 +171,7 @@ mod tests {
             assert!((of(1.0, 40.0) - (1.0 - (1.0 - x).powf(40.0))).abs() < 1e-13);
             assert!((of(2.0, 3.0) - (6.0 * x * x - 8.0 * x.powi(3) + 3.0 * x.powi(4))).abs() < 1e-14);
             assert!((of(0.5, 0.5) - 2.0 / PI * x.sqrt().asin()).abs() < 1e-13);
-            assert!((Law::beta(2.0, 3.0).density(x) - 12.0 * x * (1.0 - x).powi(2)).abs() < 1e-13);
+            assert!((Law::beta(2.0, 3.0).density_at(x, 1.0 - x) - 12.0 * x * (1.0 - x).powi(2)).abs() < 1e-13);
         }
     }
 
@@ -236,7 +200,10 @@ mod tests {
         for law in laws {
             for v in [0.1, 0.25, 0.4] {
                 let slope = (law.distribution(v + 1e-5) - law.distribution(v - 1e-5)) / 2e-5;
-                assert!((slope - law.density(v)).abs() < 1e-7 * (1.0 + law.density(v)), "{law:?} {v}");
+                assert!(
+                    (slope - law.density_at(v, 1.0 - v)).abs() < 1e-7 * (1.0 + law.density_at(v, 1.0 - v)),
+                    "{law:?} {v}"
+                );
             }
         }
     }

@@ -7,6 +7,7 @@
 //! | independent draws (Thompson sampling, softmax in slates) | quadrature in one dimension | [`QUADRATURE_ERROR`] |
 //! | one draw of shared weights | exact along lines, averaged over lines | a standard error for each arm |
 
+mod beta;
 mod independent;
 mod law;
 mod ranks;

@@ -4,9 +4,9 @@
 use std::borrow::Cow;
 
 use dht_bandits::{
-    ArmId, Normalizer, Request, Thompson, TopK,
+    ArmId, Normalizer, Request, Thompson,
     features::NormalizerOptions,
-    policy::{ArmFeedback, Featured, Feedback},
+    policy::{ArmFeedback, Featured, Feedback, TopK},
     posterior::{DiagonalLaplace, DiagonalLaplaceOptions, Forgetting},
 };
 use dht_transformer::HeadSet;

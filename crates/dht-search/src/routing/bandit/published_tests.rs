@@ -1,8 +1,8 @@
 //! The paper's settings: rewards, contexts and updates of each bandit, computed by hand from the losses of two batches.
 
 use dht_bandits::{
-    ArmId, LinUcb, RidgeOptions, Thompson, TopK, Ucb,
-    policy::{ArmFeedback, Feedback},
+    ArmId, LinUcb, RidgeOptions, Thompson, Ucb,
+    policy::{ArmFeedback, Feedback, TopK},
     posterior::{DiagonalLaplace, DiagonalLaplaceOptions, Forgetting, TsPrior},
 };
 use dht_transformer::HeadSet;

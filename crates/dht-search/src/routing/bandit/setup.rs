@@ -1,7 +1,7 @@
 //! The fixed part of a search's bandits, shared by all of them: space, settings, costs, pools.
 
 use dht_bandits::posterior::Forgetting;
-use dht_bandits::{PyramidPool, RidgeOptions};
+use dht_bandits::{RidgeOptions, features::PyramidPool};
 use dht_transformer::flops::{BlockShape, ClassifierShape};
 use rand::{Rng, RngExt};
 
@@ -137,7 +137,7 @@ impl Setup {
     }
 
     /// The score by which arms are ranked.
-    pub(crate) fn value(&self, score: dht_bandits::Score, alpha: f64, cost: f64, mode: Mode) -> f64 {
+    pub(crate) fn value(&self, score: dht_bandits::posterior::Score, alpha: f64, cost: f64, mode: Mode) -> f64 {
         let bonus = if mode == Mode::Explore { alpha * score.width } else { 0.0 };
         self.settings.reward_shape.score(score.mean + bonus, cost)
     }
