@@ -41,7 +41,9 @@ impl Table {
     }
 
     fn add_file(&mut self, file: File, most: u64) -> Result<(), Problem> {
+        let bytes = file.metadata().map_or(0, |facts| facts.len());
         let reader = SerializedFileReader::new(file).map_err(bad)?;
+        check_places(reader.metadata(), bytes).map_err(|problem| (None, problem))?;
         let columns = self.add_columns(reader.metadata())?;
         let (mut left, mut number) = (most, 0);
         for group in 0..reader.num_row_groups() {
@@ -112,6 +114,19 @@ impl Table {
         }
         Ok(readable)
     }
+}
+
+/// Refuses columns that lie outside of the file, which the decoder takes for granted.
+fn check_places(metadata: &ParquetMetaData, bytes: u64) -> Result<(), DataProblem> {
+    for column in metadata.row_groups().iter().flat_map(|group| group.columns()) {
+        let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
+        let end = start.checked_add(column.compressed_size()).and_then(|end| u64::try_from(end).ok());
+        if start < 0 || column.compressed_size() < 0 || end.is_none_or(|end| end > bytes) {
+            let message = format!("column {} lies outside of the {bytes} bytes", column.column_path().string());
+            return Err(DataProblem::BadParquet { message });
+        }
+    }
+    Ok(())
 }
 
 /// What a column is, where it is neither a text nor a number nor a truth value.
