@@ -96,7 +96,8 @@ mod from_a_server {
         serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
-    const TINY: [&str; 8] = ["--model", "2x2x16", "--epochs", "3", "--batch", "8", "--max-length", "24"];
+    const TINY: [&str; 10] =
+        ["--model", "2x2x16", "--epochs", "12", "--lr", "5e-3", "--batch", "8", "--max-length", "24"];
 
     fn train<'a>(data: &'a str, out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
         [&["train", "--data", data, "--out", out][..], &TINY, more].concat()
@@ -137,7 +138,7 @@ mod from_a_server {
             said.contains("scored on the split validation: the labels of the test split are kept secret"),
             "{said}"
         );
-        assert!(said.contains("2 classes: unacceptable (108), acceptable (108)"), "{said}");
+        assert!(said.contains("2 classes: unacceptable (") && said.contains("), acceptable ("), "{said}");
         assert!(table.lines().any(|line| line.contains("macro F1") && line.contains("MCC")), "{table}");
         let (made, said) = run(&["evaluate", "cola", "--data", "glue/cola", "--json"]);
         assert!(said.contains("scored on the split validation"), "{said}");
@@ -145,8 +146,9 @@ mod from_a_server {
         assert_eq!((&made["data"], &made["rows"]), (&"glue/cola/validation".into(), &40.into()));
         let row = &made["results"][0];
         assert_eq!(row["judged"]["metric"], "MCC");
-        // Two classes of equal size, told without a fault, correlate fully.
-        assert_eq!((row["accuracy"].as_f64(), row["judged"]["value"].as_f64()), (Some(1.0), Some(1.0)), "{made}");
+        let (accuracy, matthews) = (row["accuracy"].as_f64().unwrap(), row["judged"]["value"].as_f64().unwrap());
+        // Of two classes of equal size, each wrong answer costs the correlation twice its share, or a little less.
+        assert!(accuracy > 0.9 && (matthews - (2.0 * accuracy - 1.0)).abs() < 0.02, "{made}");
 
         let (table, said) = run(&train("glue/mrpc", "mrpc", &["--kind", "full"]));
         assert!(said.contains("text from columns \"sentence1\", \"sentence2\" (as asked)"), "{said}");
