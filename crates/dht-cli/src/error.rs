@@ -28,6 +28,17 @@ pub enum Error {
         /// What went wrong.
         message: String,
     },
+    /// Texts that are neither on this disk nor known by name.
+    #[error(
+        "--data is {name}: there is no such file or directory, and no data set is known by this name; known are {known}; \
+         hf:OWNER/NAME or hf:OWNER/NAME/CONFIG is any data set on the Hugging Face hub"
+    )]
+    UnknownData {
+        /// The value of the flag.
+        name: String,
+        /// The known names.
+        known: String,
+    },
     /// A device that this build does not support.
     #[error("--device {device}: this build has no {device} support; build with `--features {device}`")]
     DeviceNotBuilt {

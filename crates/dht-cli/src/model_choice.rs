@@ -2,12 +2,12 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use dht_search::transformer::config::ModelSize;
 use dht_search::transformer::data::Dataset;
-use dht_search::transformer::storage::model_directory;
+use dht_search::transformer::storage::{model_directory, whole_directory};
 use dht_search::transformer::{BertConfig, Encoder, Pooling, TextTokenizer};
 use rand_chacha::ChaCha8Rng;
 
@@ -63,6 +63,7 @@ impl ModelChoice {
     pub fn directory(&self) -> Result<Option<PathBuf>> {
         match self {
             Self::Size(_) => Ok(None),
+            Self::Hub(_) if Path::new(&self.to_string()).is_dir() => Ok(Some(self.to_string().into())),
             Self::Hub(name) => Ok(Some(model_directory(name)?)),
             Self::Directory(folder) if folder.is_dir() => Ok(Some(folder.clone())),
             Self::Directory(folder) => {
@@ -70,6 +71,18 @@ impl ModelChoice {
                 Err(Error::argument("model", expected, folder.display()))
             }
         }
+    }
+}
+
+/// The directory of a model that `dht` has written: the path, or `hf:NAME` of a repository on the hub that holds such a directory. What
+/// exists is a path.
+///
+/// # Errors
+/// What fetching reports.
+pub fn saved_directory(model: &Path) -> Result<PathBuf> {
+    match model.to_str().and_then(|text| text.strip_prefix("hf:")).filter(|_| !model.exists()) {
+        Some(name) => Ok(whole_directory(name)?),
+        None => Ok(model.into()),
     }
 }
 

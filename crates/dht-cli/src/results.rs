@@ -2,7 +2,9 @@
 
 use dht_search::evaluation::time_in_turns;
 use dht_search::serving::{ServedModel, TextModel};
-use dht_search::transformer::{EncodedDataset, Objective, Task};
+use dht_search::transformer::data::Metric;
+use dht_search::transformer::train::metrics::{Confusion, spearman};
+use dht_search::transformer::{EncodedDataset, Objective, Task, TextClassifier};
 use dht_search::{Predictor, evaluate};
 use serde::Serialize;
 
@@ -25,6 +27,9 @@ pub struct ResultRow {
     pub accuracy: Option<f64>,
     /// Macro F1 of classes or labels, or the correlation of values.
     pub score: f64,
+    /// The score that the data set is judged by, where it is another than these two.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub judged: Option<JudgedBy>,
     /// FLOPs over the full model's.
     pub flops_ratio: f64,
     /// The mean depth.
@@ -33,11 +38,48 @@ pub struct ResultRow {
     pub texts_per_second: f64,
 }
 
+/// A score by its name.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct JudgedBy {
+    /// The score.
+    pub metric: String,
+    /// Its value.
+    pub value: f64,
+}
+
+impl JudgedBy {
+    /// The score of predicted classes; `None` where it is one that every table has, or none of classes.
+    fn of_classes(metric: Option<Metric>, confusion: &Confusion, labels: &[String]) -> Option<Self> {
+        match metric? {
+            Metric::Matthews => Some(Self { metric: "MCC".into(), value: confusion.matthews() }),
+            // By the name of the class, or its number on the hub.
+            Metric::F1 { class } => {
+                let found = labels.iter().position(|label| label == class).or((labels.len() == 2).then_some(1))?;
+                Some(Self { metric: format!("F1 of {}", labels[found]), value: confusion.f1(found).unwrap_or(0.0) })
+            }
+            _ => None,
+        }
+    }
+
+    /// The second score of predicted values, whose first is Pearson's correlation.
+    fn of_values(metric: Option<Metric>, classifier: &TextClassifier, texts: &EncodedDataset) -> Result<Option<Self>> {
+        if metric != Some(Metric::Correlations) || classifier.task() != Task::Number {
+            return Ok(None);
+        }
+        let numbers =
+            |rows: Vec<&[f32]>| rows.iter().filter_map(|row| row.first()).copied().map(f64::from).collect::<Vec<_>>();
+        let answers = classifier.probabilities_of_all(texts, BATCH)?;
+        let predicted = numbers(answers.iter().map(Vec::as_slice).collect());
+        let truth = numbers(texts.samples.iter().map(|sample| sample.targets.as_slice()).collect());
+        Ok(Some(Self { metric: "Spearman".into(), value: spearman(&truth, &predicted)? }))
+    }
+}
+
 /// The encoder with its last exit alone, all layers with what is stacked on them, the model at its own speed, and at several costs.
 ///
 /// # Errors
 /// What the model reports.
-pub fn results(model: &TextModel, texts: &EncodedDataset) -> Result<Vec<ResultRow>> {
+pub fn results(model: &TextModel, texts: &EncodedDataset, metric: Option<Metric>) -> Result<Vec<ResultRow>> {
     let mut models: Vec<(String, ServedModel)> = Vec::new();
     match (&model.model, model.model.speed()) {
         (ServedModel::Dynamic(dynamic), Some(_)) => {
@@ -59,17 +101,24 @@ pub fn results(model: &TextModel, texts: &EncodedDataset) -> Result<Vec<ResultRo
     models
         .iter()
         .zip(times)
-        .map(|((name, model), times)| row(name, model, texts, timed.len() as f64 / times.median().max(1e-9)))
+        .map(|((name, model), times)| row(name, model, texts, metric, timed.len() as f64 / times.median().max(1e-9)))
         .collect()
 }
 
-fn row(name: &str, model: &ServedModel, texts: &EncodedDataset, texts_per_second: f64) -> Result<ResultRow> {
+fn row(
+    name: &str,
+    model: &ServedModel,
+    texts: &EncodedDataset,
+    metric: Option<Metric>,
+    texts_per_second: f64,
+) -> Result<ResultRow> {
     let name = name.to_owned();
     match model {
         ServedModel::Classifier(classifier) if classifier.task() != Task::Class => Ok(ResultRow {
             name,
             accuracy: None,
             score: classifier.score(texts, BATCH)?,
+            judged: JudgedBy::of_values(metric, classifier, texts)?,
             flops_ratio: 1.0,
             mean_layers: model.shape().layers as f64,
             texts_per_second,
@@ -82,6 +131,7 @@ fn row(name: &str, model: &ServedModel, texts: &EncodedDataset, texts_per_second
                 name,
                 accuracy: Some(found.confusion.accuracy()),
                 score: found.confusion.macro_f1(),
+                judged: JudgedBy::of_classes(metric, &found.confusion, &texts.labels),
                 flops_ratio: (found.flops + found.bandit_flops) as f64 / full.max(1) as f64,
                 mean_layers: layers as f64 / texts.len().max(1) as f64,
                 texts_per_second,
@@ -99,17 +149,25 @@ fn evenly_spaced(data: &EncodedDataset, count: usize) -> EncodedDataset {
 
 /// The rows as a table.
 pub fn table(rows: &[ResultRow], task: Task) -> Table {
-    let score = if task == Task::Number { "correlation" } else { "macro F1" };
-    let mut table = Table::new(["", "accuracy", score, "FLOPs", "layers", "texts/s"]);
+    let score = if task == Task::Number { "Pearson" } else { "macro F1" };
+    let judged = rows.iter().find_map(|row| row.judged.as_ref());
+    let mut titles = vec!["", "accuracy", score];
+    titles.extend(judged.map(|judged| judged.metric.as_str()));
+    titles.extend(["FLOPs", "layers", "texts/s"]);
+    let mut table = Table::new(titles);
     for row in rows {
-        table.push([
+        let mut cells = vec![
             row.name.clone(),
             row.accuracy.map_or_else(|| "–".into(), |accuracy| format!("{accuracy:.4}")),
             format!("{:.4}", row.score),
+        ];
+        cells.extend(judged.map(|_| row.judged.as_ref().map_or_else(|| "–".into(), |own| format!("{:.4}", own.value))));
+        cells.extend([
             format!("{:.3}", row.flops_ratio),
             format!("{:.2}", row.mean_layers),
             format!("{:.0}", row.texts_per_second),
         ]);
+        table.push(cells);
     }
     table
 }

@@ -9,13 +9,13 @@ pub struct Table {
 
 impl Table {
     /// A table without rows.
-    pub fn new<const N: usize>(titles: [&str; N]) -> Self {
-        Self { titles: titles.map(String::from).to_vec(), rows: Vec::new() }
+    pub fn new<'a>(titles: impl IntoIterator<Item = &'a str>) -> Self {
+        Self { titles: titles.into_iter().map(str::to_owned).collect(), rows: Vec::new() }
     }
 
     /// Adds a row.
-    pub fn push<const N: usize>(&mut self, row: [String; N]) {
-        self.rows.push(row.to_vec());
+    pub fn push(&mut self, row: impl Into<Vec<String>>) {
+        self.rows.push(row.into());
     }
 
     /// In columns of equal width.

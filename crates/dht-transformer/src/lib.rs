@@ -57,7 +57,7 @@
 //!
 //! | module | what is there |
 //! |---|---|
-//! | [`data`] | csv, tsv, jsonl and plain files to [`Dataset`]s, [`TextTokenizer`], [`PackedBatch`], the order of batches, masks for pre-training |
+//! | [`data`] | csv, tsv, jsonl, parquet (feature `hub`) and plain files to [`Dataset`]s, [`TextTokenizer`], [`PackedBatch`], the order of batches, masks for pre-training |
 //! | [`config`] | [`BertConfig`], [`Family`](config::Family), [`ModelSize`](config::ModelSize), [`Activation`](config::Activation), [`Pooling`] |
 //! | [`model`] | [`Encoder`]: all or some layers, heads and samples; [`Classifier`], [`LanguageHead`](model::LanguageHead) |
 //! | [`tensors`] | [`Hidden`], [`HeadSet`], [`HeadPlan`], [`SampleGroup`], [`Parameters`](tensors::Parameters), [`Gradients`](tensors::Gradients), losses |
@@ -67,7 +67,7 @@
 //! | [`candle`] | the same in programs on `candle_nn`: [`Encoder::from_var_builder`], `VarMap`s, modules, an optimiser |
 //! | [`pruning`] | importance of heads and neurons, [`Encoder::prune`] and [`TextClassifier::prune`] |
 //! | [`flops`] | FLOPs of matrix products, before and after a run |
-//! | [`storage`] | files that are written whole, and names on the hub (feature `hub`) |
+//! | [`storage`] | files that are written whole; names of models and data sets on the hub (feature `hub`) |
 //! | [`error`] | what can go wrong, in detail |
 //!
 //! # What holds throughout

@@ -74,6 +74,14 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
         let expected = "a directory of a fine-tuned classifier";
         return Err(Error::argument("classifier", expected, &arguments.classifier));
     };
+    if arguments.texts.has_numbers() {
+        let got = arguments.texts.data.display();
+        return Err(Error::argument("data", "texts of classes: numbers leave no exit to choose", got));
+    }
+    let notes = arguments.texts.notes()?;
+    if !arguments.quiet {
+        notes.iter().for_each(|note| report(note));
+    }
     let device = arguments.device.open()?;
     let classifier = TextClassifier::load(&folder, &device)?;
     let tokenizer = TextTokenizer::from_dir(&folder)?.with_rest(REST);
@@ -92,6 +100,7 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
     let test = texts.test.as_ref().map(encode).transpose()?;
     if !arguments.quiet {
         report(&format!("{}: {} texts, {} held out", texts.train.name, train.len(), held_out.len()));
+        texts.notes.iter().for_each(|note| report(note));
         texts.train.columns.iter().for_each(|columns| report(&format!("  {columns}")));
     }
     let given = AccelerationTexts {
@@ -106,7 +115,7 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
         rows: train.len(),
         sha256: texts.train.sha256.clone(),
         columns: texts.train.columns.clone(),
-        pair: arguments.texts.pair,
+        pair: arguments.texts.is_pair(),
     };
     let how = format!(
         "It is {} with exits fitted in {:.0} seconds; its weights are as they were.",
@@ -124,7 +133,8 @@ pub fn accelerate(arguments: &AccelerateArguments) -> Result<()> {
         }
         _ => (held_out.clone(), format!("the {} held-out rows, on which all choices were made", held_out.len())),
     };
-    let made_of = Made { out: &arguments.out, how, scored: &scored, scored_on, json: arguments.json };
+    let metric = arguments.texts.metric().filter(|_| !arguments.unlabelled);
+    let made_of = Made { out: &arguments.out, how, scored: &scored, scored_on, metric, json: arguments.json };
     finish(&model, made_of, &made.misses)
 }
 
@@ -156,25 +166,15 @@ impl AccelerateArguments {
 
     /// Texts without labels, one tenth held out.
     fn unlabelled_splits(&self, labels: &[String]) -> Result<TextSplits> {
-        let path = &self.texts.data;
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let (format, compressed) = TextFormat::of_name(&name);
-        let failed = |source| Error::Io { path: path.clone(), source };
-        let file = std::fs::File::open(path).map_err(failed)?;
-        let columns =
-            TextColumns { text: self.texts.text_column.clone(), pair: self.texts.pair, ..TextColumns::default() };
-        let mut rows = TextStream::new(path, file, format, compressed, columns)?;
-        let (mut examples, most) = (Vec::new(), self.train_rows.unwrap_or(MOST_UNLABELLED));
-        while let Some(row) = rows.next_row()? {
-            if examples.len() == most {
-                break;
-            }
-            let filled = |text: &str| !text.trim().is_empty();
-            if filled(&row.text) || row.pair.as_deref().is_some_and(filled) {
-                examples.push(Example { text: row.text, pair: row.pair, label: 0, targets: Vec::new() });
-            }
-        }
-        let all = Dataset::from_examples(name, labels.to_vec(), examples)?;
+        let most = self.train_rows.unwrap_or(MOST_UNLABELLED);
+        // A data set of splits has labels, which are left aside.
+        let all = if self.texts.has_splits()? || self.texts.data.extension().is_some_and(|name| name == "parquet") {
+            let found = self.texts.read_training(None)?.take(most);
+            let examples = found.examples.into_iter().map(|row| Example { label: 0, targets: Vec::new(), ..row });
+            Dataset::from_examples(found.name, labels.to_vec(), examples.collect())?
+        } else {
+            self.unlabelled_file(labels, most)?
+        };
         let keep = self.speed.rows_to_keep(all.len());
         if all.len() < 4 + keep {
             let (data, got) = (all.name.clone(), all.len());
@@ -190,7 +190,30 @@ impl AccelerateArguments {
             }
         };
         let (train, validation) = rest.split_validation(HELD_OUT_SHARE, &mut rng)?;
-        Ok(TextSplits { train, validation, calibration, test: None })
+        Ok(TextSplits { train, validation, calibration, test: None, notes: Vec::new() })
+    }
+
+    /// Texts of a file, row by row.
+    fn unlabelled_file(&self, labels: &[String], most: usize) -> Result<Dataset> {
+        let path = &self.texts.data;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let (format, compressed) = TextFormat::of_name(&name);
+        let failed = |source| Error::Io { path: path.clone(), source };
+        let file = std::fs::File::open(path).map_err(failed)?;
+        let columns =
+            TextColumns { text: self.texts.text_column.clone(), pair: self.texts.pair, ..TextColumns::default() };
+        let mut rows = TextStream::new(path, file, format, compressed, columns)?;
+        let mut examples = Vec::new();
+        while let Some(row) = rows.next_row()? {
+            if examples.len() == most {
+                break;
+            }
+            let filled = |text: &str| !text.trim().is_empty();
+            if filled(&row.text) || row.pair.as_deref().is_some_and(filled) {
+                examples.push(Example { text: row.text, pair: row.pair, label: 0, targets: Vec::new() });
+            }
+        }
+        Ok(Dataset::from_examples(name, labels.to_vec(), examples)?)
     }
 }
 

@@ -9,6 +9,8 @@ use serde_json::json;
 use super::output::print;
 use crate::device::DeviceChoice;
 use crate::error::Result;
+use crate::model_choice::saved_directory;
+use crate::progress::report;
 use crate::results::{results, table};
 use crate::texts::TextArguments;
 
@@ -17,9 +19,11 @@ use crate::texts::TextArguments;
 #[command(after_help = "\
 Examples:
   dht evaluate news --data ag_news
-  dht evaluate news --data asked.csv --label-column topic --json")]
+  dht evaluate news --data asked.csv --label-column topic --json
+  dht evaluate linguist --data glue/cola")]
 pub struct EvaluateArguments {
-    /// Directory of the model
+    /// Directory of the model, or hf:NAME of one on the hub
+    #[arg(value_name = "DIR|hf:NAME")]
     model: PathBuf,
     #[command(flatten)]
     texts: TextArguments,
@@ -33,10 +37,11 @@ pub struct EvaluateArguments {
 
 /// Scores a model on labelled texts, at its speed, in full and at several costs.
 pub fn evaluate(arguments: &EvaluateArguments) -> Result<()> {
-    let model = TextModel::load(&arguments.model, &arguments.device.open()?)?;
-    let texts = arguments.texts.read_scored(&model.labels, model.origin.as_ref())?;
+    let model = TextModel::load(saved_directory(&arguments.model)?, &arguments.device.open()?)?;
+    let (texts, notes) = arguments.texts.read_scored(&model.labels, model.origin.as_ref())?;
+    notes.iter().for_each(|note| report(note));
     let encoded = model.tokenizer.encode_all(&texts, model.max_length)?;
-    let rows = results(&model, &encoded)?;
+    let rows = results(&model, &encoded, arguments.texts.metric())?;
     if arguments.json {
         let value = json!({ "data": texts.name, "rows": texts.len(), "sha256": texts.sha256, "results": rows });
         return print(&format!("{value:#}\n"));

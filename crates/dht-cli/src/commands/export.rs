@@ -8,6 +8,7 @@ use dht_search::serving::{ServedModel, TextModel};
 
 use super::output::print;
 use crate::error::Result;
+use crate::model_choice::saved_directory;
 
 /// The arguments of `dht export`.
 #[derive(Debug, Clone, Args)]
@@ -18,7 +19,8 @@ Examples:
 
 With mean or [CLS] pooling, transformers loads the directory with trust_remote_code=True; with a pooler, as any other.")]
 pub struct ExportArguments {
-    /// Directory of the model
+    /// Directory of the model, or hf:NAME of one on the hub
+    #[arg(value_name = "DIR|hf:NAME")]
     model: PathBuf,
     /// Directory that is written
     #[arg(long, value_name = "DIR")]
@@ -30,7 +32,7 @@ pub struct ExportArguments {
 
 /// Writes one route of a model as a Hugging Face directory.
 pub fn export(arguments: &ExportArguments) -> Result<()> {
-    let model = TextModel::load(&arguments.model, &Device::Cpu)?;
+    let model = TextModel::load(saved_directory(&arguments.model)?, &Device::Cpu)?;
     let layers = arguments.layers.unwrap_or(model.model.shape().layers);
     let classifier = match &model.model {
         ServedModel::Dynamic(dynamic) => dynamic.classifier_at(layers)?,

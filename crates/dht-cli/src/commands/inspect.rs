@@ -10,13 +10,15 @@ use serde_json::json;
 use super::output::print;
 use crate::card::promise;
 use crate::error::Result;
+use crate::model_choice::saved_directory;
 use crate::table::Table;
 
 /// The arguments of `dht inspect`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Example:\n  dht inspect news")]
 pub struct InspectArguments {
-    /// Directory of the model
+    /// Directory of the model, or hf:NAME of one on the hub
+    #[arg(value_name = "DIR|hf:NAME")]
     model: PathBuf,
     /// Print everything as JSON
     #[arg(long)]
@@ -25,7 +27,7 @@ pub struct InspectArguments {
 
 /// Says what is in a model's directory.
 pub fn inspect(arguments: &InspectArguments) -> Result<()> {
-    let model = TextModel::load(&arguments.model, &Device::Cpu)?;
+    let model = TextModel::load(saved_directory(&arguments.model)?, &Device::Cpu)?;
     let (shape, config) = (model.model.shape(), model.model.config());
     let (kind, parameters, exits) = match &model.model {
         ServedModel::Dynamic(dynamic) => {

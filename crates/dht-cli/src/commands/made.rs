@@ -4,6 +4,7 @@ use std::path::Path;
 
 use dht_search::serving::{ModelCard, TextModel};
 use dht_search::transformer::EncodedDataset;
+use dht_search::transformer::data::Metric;
 use serde_json::json;
 
 use super::output::print;
@@ -24,6 +25,8 @@ pub struct Made<'a> {
     pub scored: &'a EncodedDataset,
     /// The same in a few words.
     pub scored_on: String,
+    /// The score that the data set is judged by, where that is known.
+    pub metric: Option<Metric>,
     /// Whether results are printed as JSON.
     pub json: bool,
 }
@@ -50,7 +53,7 @@ pub fn check_target(out: &Path) -> Result<()> {
 /// # Errors
 /// What the model, the files or standard output report.
 pub fn finish(model: &TextModel, made: Made<'_>, misses: &[String]) -> Result<()> {
-    let rows = results(model, made.scored)?;
+    let rows = results(model, made.scored, made.metric)?;
     let name = made.out.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
     let curve = curve(&rows)?;
     let facts = CardFacts {

@@ -13,6 +13,7 @@ use dht_search::{Predictor, serving::Origin};
 
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
+use crate::model_choice::saved_directory;
 use crate::progress::report;
 use rows::{RowReader, Source};
 use written::{Answered, Written};
@@ -34,7 +35,8 @@ Examples:
 Rows come out in their order: those of csv and tsv files with the columns predicted, probability, route and cost, all
 others as JSON lines with the member predicted. The cost is a share of the full model's FLOPs.")]
 pub struct PredictArguments {
-    /// Directory of the model
+    /// Directory of the model, or hf:NAME of one on the hub
+    #[arg(value_name = "DIR|hf:NAME")]
     model: PathBuf,
     /// Files of texts (csv, tsv, jsonl, or one text a line; also .gz); - or none for standard input
     files: Vec<PathBuf>,
@@ -115,7 +117,7 @@ struct Totals {
 
 /// Answers all texts.
 pub fn predict(arguments: &PredictArguments) -> Result<()> {
-    let model = TextModel::load(&arguments.model, &arguments.device.open()?)?;
+    let model = TextModel::load(saved_directory(&arguments.model)?, &arguments.device.open()?)?;
     let speed = arguments.speed_of(&model)?;
     let origin = model.origin.clone();
     let engine = Engine::of(model);

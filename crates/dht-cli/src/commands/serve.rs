@@ -10,6 +10,7 @@ use dht_search::serving::{Engine, ServiceSettings, TextModel};
 
 use super::predict::speed_within;
 use crate::error::{Error, Result};
+use crate::model_choice::saved_directory;
 use crate::progress::report;
 use crate::server::{Limits, Server, ServerSettings};
 
@@ -28,7 +29,8 @@ SIGHUP loads the model anew.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ServeArguments {
-    /// Directory of the model
+    /// Directory of the model, or hf:NAME of one on the hub
+    #[arg(value_name = "DIR|hf:NAME")]
     pub model: PathBuf,
     /// The port; 0 for any that is free, which is printed
     #[arg(long, default_value_t = 8080)]
@@ -82,7 +84,7 @@ pub struct ServeArguments {
 
 /// Serves until a signal ends it.
 pub fn serve(arguments: &ServeArguments) -> Result<()> {
-    let (path, speed, budget) = (arguments.model.clone(), arguments.speed, arguments.budget);
+    let (path, speed, budget) = (saved_directory(&arguments.model)?, arguments.speed, arguments.budget);
     let load = move || {
         let model = TextModel::load(&path, &Device::Cpu)?;
         let speed = budget.map_or(Ok(speed), |budget| speed_within(&model, budget).map(Some))?;

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use dht_search::serving::{Origin, TextModel};
 use dht_search::transformer::train::History;
 use dht_search::transformer::{
-    AdamWSettings, CheckpointSettings, EncodedDataset, TextClassifier, TextTokenizer, TrainSettings, Trainer,
+    AdamWSettings, CheckpointSettings, EncodedDataset, Task, TextClassifier, TextTokenizer, TrainSettings, Trainer,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -37,6 +37,9 @@ Examples:
   dht train --data ag_news --model models/minilm-l6 --out news
   dht train --data reviews.csv --model 6x12x192 --out reviews --budget 0.25
   dht train --data reviews.csv --model hf:bert-base-uncased --out reviews --points 1
+  dht train --data glue/mrpc --model hf:bert-base-uncased --out paraphrases
+  dht train --data glue/stsb --model hf:bert-base-uncased --out similarity --kind full
+  dht train --data hf:OWNER/NAME/CONFIG --model hf:bert-base-uncased --out other
 
 A training that was stopped in any way goes on with the same command.")]
 pub struct TrainArguments {
@@ -115,6 +118,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
         }
     };
     let device = arguments.device.open()?;
+    arguments.texts.notes()?.iter().for_each(|note| say(note));
     let texts = arguments.read_texts()?;
     // The n-gram classifier reads whole texts.
     let tokenizer = start.tokenizer(&texts.train)?.with_rest(REST);
@@ -136,7 +140,8 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
             None => encoder,
         };
         let mut rng = generator(arguments.seed, CLASSIFIER);
-        let classifier = TextClassifier::new(encoder, texts.train.labels.len(), start.pooling(), &mut rng)?;
+        let (task, outputs) = (arguments.task(), texts.train.labels.len());
+        let classifier = TextClassifier::for_task(task, encoder, outputs, start.pooling(), &mut rng)?;
         Ok(match &weights {
             Some(weights) => classifier.with_class_weights(weights)?,
             None => classifier,
@@ -159,6 +164,7 @@ pub fn train(arguments: &TrainArguments) -> Result<()> {
         how: arguments.how(&start, &settings, &history),
         scored: test.as_ref().unwrap_or(&validation),
         scored_on,
+        metric: arguments.texts.metric(),
         json: arguments.json,
     };
     let (model, misses) = arguments.text_model(
@@ -197,12 +203,29 @@ impl TrainArguments {
         if self.kind == Kind::Full && set {
             return Err(Error::argument("kind", "dynamic, with --budget or --points", "full"));
         }
-        let (least, most) = (if self.texts.pair { 5 } else { 3 }, config.longest_text());
+        if self.task() == Task::Number {
+            let data = self.texts.data.display();
+            if self.kind == Kind::Dynamic {
+                return Err(Error::argument("kind", format!("full: the labels of {data} are numbers"), "dynamic"));
+            }
+            if self.balanced {
+                return Err(Error::argument(
+                    "balanced",
+                    format!("not there: the labels of {data} are numbers"),
+                    "there",
+                ));
+            }
+        }
+        let (least, most) = (if self.texts.is_pair() { 5 } else { 3 }, config.longest_text());
         let max_length = self.max_length.unwrap_or(MAX_LENGTH.min(most));
         if !(least..=most).contains(&max_length) {
             return Err(Error::argument("max-length", format!("{least} to {most}, the model's positions"), max_length));
         }
         Ok(max_length)
+    }
+
+    fn task(&self) -> Task {
+        if self.texts.has_numbers() { Task::Number } else { Task::Class }
     }
 
     fn read_texts(&self) -> Result<TextSplits> {
@@ -281,7 +304,7 @@ impl TrainArguments {
             rows: train.len(),
             sha256: texts.train.sha256.clone(),
             columns: texts.train.columns.clone(),
-            pair: self.texts.pair,
+            pair: self.texts.is_pair(),
         };
         let labels = &texts.train.labels;
         if self.kind == Kind::Full {

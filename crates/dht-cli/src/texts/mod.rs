@@ -1,19 +1,21 @@
 //! Labelled texts for training, accelerating and evaluating.
 
 mod report;
+mod source;
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use dht_search::serving::Origin;
-use dht_search::transformer::data::{Column, Columns, Header, Split};
-use dht_search::transformer::error::DataProblem;
+use dht_search::transformer::data::{Column, Columns, Header, Metric};
 use dht_search::transformer::{Dataset, DatasetReader};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, Result};
+use source::{Source, is_hidden};
 
 pub use report::report_texts;
 
@@ -26,8 +28,10 @@ const CALIBRATION_STREAM: u64 = 0x4361_6c69_6272_6174;
 /// Where labelled texts are, and which columns they are in.
 #[derive(Debug, Clone, Args)]
 pub struct TextArguments {
-    /// Labelled texts: a directory with train.* (and test.* or dev.*), or one file (csv, tsv, jsonl; also .gz)
-    #[arg(long, value_name = "DIR|FILE")]
+    /// Labelled texts: a directory with train.* (and test.* or dev.*), or one file (csv, tsv, jsonl, also .gz; parquet); or, unless there
+    /// is such a path, a name: ag_news, dbpedia_14, yelp_polarity, yelp_review_full, imdb, glue/TASK, or hf:OWNER/NAME[/CONFIG] for any
+    /// data set on the Hugging Face hub
+    #[arg(long, value_name = "DIR|FILE|NAME")]
     pub data: PathBuf,
     /// Column of the text, by name or by number from 0; several are joined [default: found]
     #[arg(long, value_name = "COLUMN")]
@@ -38,6 +42,9 @@ pub struct TextArguments {
     /// The two text columns are a pair of sentences, not parts of one text
     #[arg(long)]
     pub pair: bool,
+    /// What `data` stands for, once it was looked for.
+    #[arg(skip)]
+    opened: OnceCell<Source>,
 }
 
 /// Texts by what they are for.
@@ -51,6 +58,8 @@ pub struct TextSplits {
     pub calibration: Option<Dataset>,
     /// What is only scored; `None` where there is no such file.
     pub test: Option<Dataset>,
+    /// What there is to say of the choice of these rows.
+    pub notes: Vec<String>,
 }
 
 impl TextArguments {
@@ -88,35 +97,90 @@ impl TextArguments {
         }
     }
 
+    /// What `data` stands for.
+    fn source(&self) -> Result<&Source> {
+        self.check()?;
+        let opened = match self.opened.get() {
+            Some(opened) => opened.clone(),
+            None => Source::open(&self.data)?,
+        };
+        Ok(self.opened.get_or_init(|| opened))
+    }
+
+    /// What a data set on the hub takes to fetch, and what of it is scored; no line of files on this disk.
+    ///
+    /// # Errors
+    /// [`Error::UnknownData`] for what is neither a path nor a name; what asking the hub reports.
+    pub fn notes(&self) -> Result<Vec<String>> {
+        Ok(self.source()?.notes())
+    }
+
+    /// Whether the data set is more than one file.
+    ///
+    /// # Errors
+    /// As [`notes`](Self::notes).
+    pub fn has_splits(&self) -> Result<bool> {
+        Ok(self.source()?.has_splits())
+    }
+
+    /// Whether texts are pairs: as asked for, or as it is known of the data set.
+    pub fn is_pair(&self) -> bool {
+        self.pair || self.text_column.is_empty() && source::known(&self.data).is_some_and(|known| known.pair)
+    }
+
+    /// The score that a known data set is judged by.
+    pub fn metric(&self) -> Option<Metric> {
+        source::known(&self.data).map(|known| known.metric)
+    }
+
+    /// Whether the labels are known to be numbers, not classes.
+    pub fn has_numbers(&self) -> bool {
+        source::known(&self.data).is_some_and(|known| known.has_numbers())
+    }
+
+    /// A reader of the columns that are known of the data set, unless others are asked for.
+    fn reader(&self, source: &Source) -> DatasetReader {
+        let reader = source.reader();
+        if self.text_column.is_empty() { reader } else { reader.pair(false) }
+    }
+
     /// Reads the training file, or the only file.
     ///
     /// # Errors
-    /// What the reader reports, with file and line.
+    /// As [`notes`](Self::notes); what the reader reports, with file and line.
     pub fn read_training(&self, labels: Option<&[String]>) -> Result<Dataset> {
-        self.check()?;
-        let file = if self.data.is_dir() { DatasetReader::find(&self.data, Split::Train)? } else { self.data.clone() };
-        let reader = self.asked(DatasetReader::new());
+        let source = self.source()?;
+        let reader = self.asked(self.reader(source));
         let reader = match labels {
             Some(labels) => reader.labels(labels.iter().cloned()),
             None => reader,
         };
-        Ok(reader.read(file)?)
+        source.training()?.read(&reader)
     }
 
-    /// Reads texts to score: the test file of a directory, or its `dev.*` file, or the only file; in the columns that were asked for, or
-    /// else those of the model's training.
+    /// Reads texts to score: the test rows of a directory or a data set, else its `dev.*` or `validation.*`, or the only file; in the columns
+    /// that were asked for or are known, or else those of the model's training. With a line where other rows than the test rows are read.
     ///
     /// # Errors
     /// As [`read_training`](Self::read_training); a label that the model does not have.
-    pub fn read_scored(&self, labels: &[String], origin: Option<&Origin>) -> Result<Dataset> {
-        self.check()?;
-        let file = if self.data.is_dir() { test_file(&self.data)? } else { self.data.clone() };
-        let reader = DatasetReader::new().labels(labels.iter().cloned());
-        let reader = match origin {
-            Some(Origin { columns: Some(columns), pair, .. }) => of_columns(reader, columns).pair(*pair),
-            _ => reader,
-        };
-        Ok(self.asked(reader).read(file)?)
+    pub fn read_scored(&self, labels: &[String], origin: Option<&Origin>) -> Result<(Dataset, Vec<String>)> {
+        let source = self.source()?;
+        let mut notes = source.notes();
+        let known = source::known(&self.data).is_some();
+        let found = scored(source, &mut notes, |files| {
+            let reader = self.reader(source).labels(labels.iter().cloned());
+            let reader = match origin {
+                // Columns by number are those of a file without names.
+                Some(Origin { columns: Some(columns), pair, .. })
+                    if !known && (columns.header || !files.is_parquet()) =>
+                {
+                    of_columns(reader, columns).pair(*pair)
+                }
+                _ => reader,
+            };
+            files.read(&self.asked(reader))
+        })?;
+        Ok((found.ok_or_else(|| source.nothing_scored())?, notes))
     }
 
     /// Reads and splits the texts: a tenth of the training rows for choices, so many for a promise, and the test file of a directory.
@@ -131,8 +195,14 @@ impl TextArguments {
         seed: u64,
     ) -> Result<TextSplits> {
         let all = self.read_training(labels)?.take(rows.unwrap_or(usize::MAX));
-        let test = if self.data.is_dir() { self.read_test(&all)? } else { None };
-        for (what, least, got) in [("rows", 4 + calibration_rows, all.len()), ("classes", 2, all.labels.len())] {
+        let source = self.source()?;
+        let mut notes = Vec::new();
+        let test = match source.has_splits() {
+            true => scored(source, &mut notes, |files| files.read(&DatasetReader::new().like(&all)))?,
+            false => None,
+        };
+        let classes = if self.has_numbers() { 1 } else { 2 };
+        for (what, least, got) in [("rows", 4 + calibration_rows, all.len()), ("classes", classes, all.labels.len())] {
             if got < least {
                 return Err(Error::TooLittle { data: all.name, what, least, got });
             }
@@ -151,16 +221,34 @@ impl TextArguments {
             }
         };
         let (train, validation) = rest.split_validation(VALIDATION_SHARE, &mut generator(VALIDATION_STREAM))?;
-        Ok(TextSplits { train, validation, calibration, test })
+        Ok(TextSplits { train, validation, calibration, test, notes })
     }
+}
 
-    fn read_test(&self, train: &Dataset) -> Result<Option<Dataset>> {
-        match test_file(&self.data) {
-            Ok(file) => Ok(Some(DatasetReader::new().like(train).read(file)?)),
-            Err(error) if is_missing(&error) => Ok(None),
-            Err(error) => Err(error),
+/// The first rows that may be scored and whose labels are not kept secret, and a line where these are others than the first; `None` where
+/// there are none.
+fn scored(
+    source: &Source,
+    notes: &mut Vec<String>,
+    read: impl Fn(&source::SplitFiles) -> Result<Dataset>,
+) -> Result<Option<Dataset>> {
+    let mut hidden: Option<(&str, Error)> = None;
+    for (name, rows) in source.scored() {
+        let Some(files) = rows.files()? else { continue };
+        match read(&files) {
+            Err(error) if is_hidden(&error) => hidden = hidden.or(Some((name, error))),
+            Err(error) => return Err(error),
+            Ok(data) => {
+                if let Some((secret, _)) = hidden {
+                    notes.push(format!(
+                        "  scored on the split {name}: the labels of the {secret} split are kept secret"
+                    ));
+                }
+                return Ok(Some(data));
+            }
         }
     }
+    hidden.map_or(Ok(None), |(_, error)| Err(error))
 }
 
 /// A reader of the columns of another file.
@@ -170,28 +258,6 @@ fn of_columns(reader: DatasetReader, columns: &Columns) -> DatasetReader {
         .label_column(columns.label.clone())
         .label_kind(columns.kind)
         .text_columns(columns.text.iter().cloned())
-}
-
-fn is_missing(error: &Error) -> bool {
-    let missing = |error: &dht_search::transformer::Error| {
-        matches!(error, dht_search::transformer::Error::Data { problem: DataProblem::NoSuchSplit { .. }, .. })
-    };
-    matches!(error, Error::Transformer(error) if missing(error))
-}
-
-/// `test.*`, or `dev.*` if there is none.
-fn test_file(folder: &Path) -> Result<PathBuf> {
-    match DatasetReader::find(folder, Split::Test).map_err(Error::from) {
-        Err(error) if is_missing(&error) => match DatasetReader::find(folder, Split::Dev).map_err(Error::from) {
-            Err(error) if is_missing(&error) => {
-                let wanted = "test.csv, test.tsv, test.jsonl, dev.csv, dev.tsv, dev.jsonl (or with .gz)".into();
-                let problem = DataProblem::NoSuchSplit { wanted };
-                Err(dht_search::transformer::Error::Data { path: folder.into(), line: None, problem }.into())
-            }
-            found => found,
-        },
-        found => found,
-    }
 }
 
 /// The texts of a data set, both of a pair.

@@ -11,7 +11,7 @@ const LISTED: usize = 20;
 
 /// Rows, columns, classes, lengths, doubles, and texts in both training and test, as lines. `encoded` are the training texts.
 pub fn report_texts(texts: &TextSplits, encoded: &EncodedDataset, max_length: usize) -> Vec<String> {
-    let TextSplits { train, validation, calibration, test } = texts;
+    let TextSplits { train, validation, calibration, test, notes } = texts;
     let mut parts = vec![format!("{} training", train.len()), format!("{} validation", validation.len())];
     parts.extend(calibration.as_ref().map(|data| format!("{} calibration", data.len())));
     parts.push(match test {
@@ -19,6 +19,7 @@ pub fn report_texts(texts: &TextSplits, encoded: &EncodedDataset, max_length: us
         None => "no test".into(),
     });
     let mut lines = vec![format!("{}: {} rows", train.name, parts.join(", "))];
+    lines.extend(notes.iter().cloned());
     lines.extend(train.columns.as_ref().map(|columns| format!("  {columns}")));
     lines.push(format!("  {}", classes(train)));
     let mut lengths = encoded.lengths();
@@ -52,6 +53,11 @@ fn distinct(data: &Dataset) -> usize {
 }
 
 fn classes(data: &Dataset) -> String {
+    let mut numbers = data.examples.iter().filter_map(|row| row.targets.first()).copied();
+    if let Some(first) = numbers.next() {
+        let (least, most) = numbers.fold((first, first), |(least, most), number| (least.min(number), most.max(number)));
+        return format!("numbers from {least} to {most}");
+    }
     let mut counts: BTreeMap<usize, usize> = (0..data.labels.len()).map(|class| (class, 0)).collect();
     data.examples.iter().for_each(|row| *counts.entry(row.label).or_default() += 1);
     let listed: Vec<String> =

@@ -4,6 +4,7 @@ mod batch;
 mod dataset;
 mod encoded;
 mod masking;
+mod named;
 mod reader;
 mod text_blocks;
 mod tokenizer;
@@ -12,6 +13,7 @@ pub use batch::{PackedBatch, epoch_order, longest_first, sequential};
 pub use dataset::{Dataset, Example};
 pub use encoded::{CutTokens, EncodedDataset, Encoding, Sample};
 pub use masking::{MaskSettings, MaskedBatch, Masking};
+pub use named::{Metric, NamedDataset};
 pub use reader::{
     Column, Columns, DatasetReader, Header, LabelKind, LabelSource, Split, Telling, TextColumns, TextFormat, TextRow,
     TextStream,

@@ -3,7 +3,7 @@
 #[non_exhaustive]
 pub enum DataProblem {
     /// The file's name does not end in a known extension.
-    #[error("is none of csv, tsv, jsonl, csv.gz, tsv.gz, jsonl.gz by its name")]
+    #[error("is none of csv, tsv, jsonl, csv.gz, tsv.gz, jsonl.gz, parquet by its name")]
     UnknownFormat,
     /// A directory holds no file of the wanted split.
     #[error("holds none of the files {wanted}")]
@@ -18,6 +18,39 @@ pub enum DataProblem {
         first: String,
         /// Another.
         second: String,
+    },
+    /// The parts of a split in a directory are not all there, or do not belong together.
+    #[error("the parts of the split do not fit together: {problem}")]
+    Parts {
+        /// What is wrong.
+        problem: String,
+    },
+    /// Parquet files are not read by this build.
+    #[error(
+        "is a parquet file, which is read with the feature `hub`: build with it, or convert the file to csv or jsonl"
+    )]
+    ParquetNotBuilt,
+    /// A file is no parquet file, or a damaged one.
+    #[error("cannot be read as parquet: {message}")]
+    BadParquet {
+        /// What the decoder said.
+        message: String,
+    },
+    /// A part of a data set has other columns than the first part.
+    #[error("its columns are {got}, expected those of the first part, {expected}")]
+    OtherColumns {
+        /// The first part's.
+        expected: String,
+        /// This part's.
+        got: String,
+    },
+    /// The label or a text of a parquet file is neither text nor a number.
+    #[error("column {column:?} is of type {got}, expected a string or a number")]
+    ColumnType {
+        /// The column.
+        column: String,
+        /// Its type.
+        got: String,
     },
     /// There are no bytes.
     #[error("is empty")]
@@ -134,6 +167,11 @@ pub enum DataProblem {
     /// A row without a label.
     #[error("the label is empty")]
     EmptyLabel,
+    /// The label is -1, by which data sets say that it is kept secret (in a test set) or not known.
+    #[error(
+        "the label is -1, which stands for one that is kept secret or not known: leave such rows out, or score validation rows"
+    )]
+    HiddenLabel,
     /// A label that should be a number is none.
     #[error("the label is {label:?}, expected a finite number")]
     NotANumber {

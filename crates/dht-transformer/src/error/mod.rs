@@ -2,12 +2,14 @@
 
 mod checkpoint;
 mod data;
+mod hub;
 mod weights;
 
 use std::path::PathBuf;
 
 pub use checkpoint::{CheckpointProblem, SettingMismatch};
 pub use data::DataProblem;
+pub use hub::HubProblem;
 pub use weights::WeightsProblem;
 
 /// What can go wrong in this crate: what, where, and what would be right.
@@ -130,7 +132,8 @@ pub enum Error {
     Data {
         /// The file.
         path: PathBuf,
-        /// The physical line of the (decompressed) file, counted from 1; `None` when it is about the whole file.
+        /// The physical line of the (decompressed) file, or the row of a parquet file, counted from 1; `None` when it is about
+        /// the whole file.
         line: Option<u64>,
         /// What is wrong there.
         problem: DataProblem,
@@ -181,11 +184,16 @@ pub enum Error {
         /// What the hub's client said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// There is no such directory, and names on the hub are not looked for.
-    #[error(
-        "there is no directory {name}; to take it for the name of a model on the hub, dht-transformer must be built with \
-         its feature `hub`"
-    )]
+    /// A data set, or a whole directory of a model, could not be had from the hub.
+    #[error("{name} on the hub: {problem}")]
+    HubFiles {
+        /// The repository.
+        name: String,
+        /// What is wrong.
+        problem: HubProblem,
+    },
+    /// There is no such file or directory, and names on the hub are not looked for.
+    #[error("there is no {name} on this disk; to take it for a name on the hub, build with the feature `hub`")]
     NoHub {
         /// The name.
         name: String,

@@ -4,10 +4,12 @@ mod atomic;
 mod digest;
 mod hub;
 mod named_tensors;
+mod parts;
 
 pub(crate) use atomic::{GIT_LFS, folder_of, refuse_foreign, synchronise_folder};
 pub use atomic::{write_atomically, write_directory_atomically};
 pub use digest::file_sha256;
 pub(crate) use digest::{Hashing, hexadecimal};
-pub use hub::model_directory;
+pub use hub::{HubDataset, HubFile, model_directory, whole_directory};
 pub use named_tensors::{StoredTensor, StoredTensors};
+pub(crate) use parts::missing_part;

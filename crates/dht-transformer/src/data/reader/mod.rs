@@ -1,53 +1,38 @@
 mod columns;
+mod files;
+mod labels;
 mod lines;
+#[cfg(feature = "hub")]
+mod parquet;
 mod stream;
 mod table;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::io::{self, Read};
+use std::path::Path;
 
 use self::columns::{Places, Wanted, find_columns};
+use self::files::{format_of, name_of};
+use self::labels::{Classes, several, sorted_labels};
 use self::table::{Format, Row, Table};
 use super::dataset::{Dataset, Example};
 use crate::error::{DataProblem, Error, Result};
 use crate::storage::Hashing;
 
 pub use columns::{Column, Columns, Header, LabelKind, LabelSource, Telling};
+pub use files::Split;
 pub(crate) use lines::{LONGEST_ROW, Lines};
 pub use stream::{TextColumns, TextFormat, TextRow, TextStream};
 
 /// The most decompressed bytes a reader takes by default.
 const MOST_BYTES: u64 = 4 << 30;
-/// How many known labels an error lists.
-const LABELS_IN_ERRORS: usize = 20;
 
-/// The parts a data set comes in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Split {
-    /// `train.*`
-    Train,
-    /// `dev.*`
-    Dev,
-    /// `test.*`
-    Test,
-}
-
-impl Split {
-    fn stem(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Dev => "dev",
-            Self::Test => "test",
-        }
-    }
-}
-
-/// Reads labelled texts from csv, tsv and jsonl files, each also compressed (`.gz`).
+/// Reads labelled texts from csv, tsv and jsonl files, each also compressed (`.gz`), and (with the feature `hub`) from parquet files.
 ///
 /// csv is quoted as RFC 4180 says, tsv is not quoted at all (as in GLUE), jsonl holds one object a line. Blank lines
-/// are passed over; cells are trimmed; a byte-order mark at the start is dropped.
+/// are passed over; cells are trimmed; a byte-order mark at the start is dropped. Of a parquet file columns of texts, numbers
+/// and truth values are read. If it says the names of the classes that a column numbers, as those on the Hugging Face hub do,
+/// they are the labels, in its order; -1 is no class then.
 ///
 /// What is not asked for is found out:
 ///
@@ -172,54 +157,67 @@ impl DatasetReader {
         self
     }
 
-    /// The file of a split in a directory: `train.csv`, `dev.tsv.gz`, …
-    ///
-    /// # Errors
-    /// [`Error::Data`] when there is none, or more than one; [`Error::Io`] when the directory cannot be listed.
-    pub fn find(folder: impl AsRef<Path>, split: Split) -> Result<PathBuf> {
-        let folder = folder.as_ref();
-        let failed = |source| Error::io(folder, source);
-        let mut names = BTreeSet::new();
-        for entry in std::fs::read_dir(folder).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
-            if name.split_once('.').is_some_and(|(stem, _)| stem == split.stem()) && format_of(&name).is_some() {
-                names.insert(name);
-            }
-        }
-        let mut names = names.into_iter();
-        let problem = match (names.next(), names.next()) {
-            (Some(name), None) => return Ok(folder.join(name)),
-            (Some(first), Some(second)) => DataProblem::AmbiguousSplit { first, second },
-            (None, _) => DataProblem::NoSuchSplit {
-                wanted: format!("{stem}.csv, {stem}.tsv, {stem}.jsonl (or with .gz)", stem = split.stem()),
-            },
-        };
-        Err(Error::Data { path: folder.into(), line: None, problem })
-    }
-
     /// Reads a file; its name says its format. The data set is named after the directory and the file.
     ///
     /// # Errors
     /// [`Error::Io`] when the file is missing or unreadable, else [`Error::Data`] with the line: an unknown
-    /// extension, an empty file, NUL bytes, bytes that are not UTF-8, damaged or cut off gzip data, bad quotes, a
+    /// extension, an empty file, NUL bytes, bytes that are not UTF-8, damaged or cut off gzip or parquet data, bad quotes, a
     /// wrong number of columns, bad JSON, unknown columns or labels, a row without label or text, no rows.
     pub fn read(&self, path: impl AsRef<Path>) -> Result<Dataset> {
         let path = path.as_ref();
-        let file = File::open(path).map_err(|source| Error::io(path, source))?;
-        self.read_from(path, file)
+        match format_of(&file_name(path)) {
+            Some((Format::Parquet, _)) => self.read_parts(&[path]),
+            _ => self.read_from(path, File::open(path).map_err(|source| Error::io(path, source))?),
+        }
     }
 
-    /// Reads from anything; `path` gives the format and the name, and stands in errors.
+    /// Reads the parts of a parquet file one after another, or any one file. Errors name the part.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); [`Error::Data`] for a part with other columns than the first, [`Error::Setting`] for no file,
+    /// or several of other formats.
+    pub fn read_parts(&self, parts: &[impl AsRef<Path>]) -> Result<Dataset> {
+        let parquet = |path: &Path| matches!(format_of(&file_name(path)), Some((Format::Parquet, _)));
+        match parts {
+            [] => return Err(Error::setting("parts", "one or more files", "none")),
+            [only] if !parquet(only.as_ref()) => return self.read(only),
+            parts => {
+                if let Some(other) = parts.iter().find(|part| !parquet(part.as_ref())) {
+                    let got = other.as_ref().display().to_string();
+                    return Err(Error::setting("parts", "one file, or parquet files", got));
+                }
+            }
+        }
+        let (mut table, mut bytes) = (Table::default(), Box::new(io::empty()) as Box<dyn Read>);
+        for part in parts {
+            let path = part.as_ref();
+            let open = || File::open(path).map_err(|source| Error::io(path, source));
+            self.add_part(&mut table, path, open()?)?;
+            bytes = Box::new(bytes.chain(open()?));
+        }
+        let path = parts[0].as_ref();
+        let sha256 = Hashing::new(bytes).finish().map_err(|source| Error::io(path, source))?;
+        self.finish(&table, path, sha256)
+    }
+
+    /// Reads from anything; `path` gives the format and the name, and stands in errors. Parquet data go to a temporary file first.
     ///
     /// # Errors
     /// As [`read`](Self::read).
     pub fn read_from(&self, path: impl AsRef<Path>, input: impl Read) -> Result<Dataset> {
         let path = path.as_ref();
         let at = |line: Option<u64>, problem| Error::Data { path: path.into(), line, problem };
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let (format, compressed) = format_of(&name).ok_or_else(|| at(None, DataProblem::UnknownFormat))?;
+        let (format, compressed) = format_of(&file_name(path)).ok_or_else(|| at(None, DataProblem::UnknownFormat))?;
 
         let mut raw = Hashing::new(input);
+        if format == Format::Parquet {
+            let failed = |source| Error::io(path, source);
+            let mut file = tempfile::tempfile().map_err(failed)?;
+            io::copy(&mut raw, &mut file).map_err(failed)?;
+            let mut table = Table::default();
+            self.add_part(&mut table, path, file)?;
+            return self.finish(&table, path, raw.finish().map_err(failed)?);
+        }
         let read = Table::read(&mut Lines::new(path, &mut raw, compressed, self.most_bytes), format);
         let empty = raw.is_unread();
         let table = match read {
@@ -229,28 +227,48 @@ impl DatasetReader {
             Ok(_) => return Err(at(None, DataProblem::NoRows)),
             Err(error) => return Err(error),
         };
-        let sha256 = raw.finish().map_err(|source| Error::io(path, source))?;
+        self.finish(&table, path, raw.finish().map_err(|source| Error::io(path, source))?)
+    }
 
+    #[cfg(feature = "hub")]
+    fn add_part(&self, table: &mut Table, path: &Path, file: File) -> Result<()> {
+        table.read_parquet(path, file, self.most_bytes)
+    }
+
+    #[cfg(not(feature = "hub"))]
+    fn add_part(&self, _: &mut Table, path: &Path, _: File) -> Result<()> {
+        Err(Error::Data { path: path.into(), line: None, problem: DataProblem::ParquetNotBuilt })
+    }
+
+    /// Finds columns and labels in a table of one or more rows, and makes its rows examples.
+    fn finish(&self, table: &Table, path: &Path, sha256: String) -> Result<Dataset> {
+        let at = |line: Option<u64>, problem| Error::Data { path: path.into(), line, problem };
         let wanted = Wanted {
             header: self.header,
             label: self.label.as_ref(),
             text: self.text.as_deref(),
             labels: self.labels.as_deref(),
         };
-        let places = find_columns(&table, &wanted).map_err(|(line, problem)| at(line, problem))?;
+        let places = find_columns(table, &wanted).map_err(|(line, problem)| at(line, problem))?;
         if self.pair && places.text.len() != 2 {
             return Err(at(None, DataProblem::PairColumns { got: places.text.len() }));
         }
         for &place in places.text.iter().chain([&places.label]) {
             if let Some(&line) = table.nested.get(&place) {
                 let column = table.keys.as_ref().map(|keys| keys[place].clone()).unwrap_or_default();
-                return Err(at(Some(line), DataProblem::NestedValue { column }));
+                return Err(match table.types.get(&place) {
+                    Some(got) => at(None, DataProblem::ColumnType { column, got: got.clone() }),
+                    None => at(Some(line), DataProblem::NestedValue { column }),
+                });
             }
         }
-        let rows = &table.rows[usize::from(places.header_row)..];
-        let labels = match &self.labels {
-            Some(labels) => labels.clone(),
-            None => match self.kind {
+        let first = usize::from(places.header_row);
+        let rows = &table.rows[first..];
+        let names = self.class_names(table, places.label);
+        let labels = match (&self.labels, names) {
+            (Some(labels), _) => labels.clone(),
+            (None, Some(names)) => names.to_vec(),
+            (None, None) => match self.kind {
                 LabelKind::Class => sorted_labels(rows.iter().map(|row| row.cell(places.label))),
                 LabelKind::Several { separator } => {
                     sorted_labels(rows.iter().flat_map(|row| several(row.cell(places.label), separator)))
@@ -259,43 +277,48 @@ impl DatasetReader {
                 LabelKind::Number => vec![places.names.as_ref().map_or("number", |names| &names[places.label]).into()],
             },
         };
-        let classes: BTreeMap<&str, usize> = labels.iter().map(String::as_str).zip(0..).collect();
-        let examples = rows
-            .iter()
-            .map(|row| self.example(row, &places, &classes).map_err(|problem| at(Some(row.line), problem)))
-            .collect::<Result<_>>()?;
+        let classes = Classes::new(&labels, names);
+        let example = |(at, row): (usize, &Row)| {
+            self.example(row, &places, &classes).map_err(|problem| Error::Data {
+                path: table.part_of(at).unwrap_or(path).into(),
+                line: Some(row.line),
+                problem,
+            })
+        };
+        let examples = (first..).zip(rows).map(example).collect::<Result<Vec<_>>>()?;
         if labels.is_empty() {
             return Err(at(None, DataProblem::EmptyLabel));
+        }
+        // A number is kept secret as a class is, but -1 may be a number like any other.
+        if self.kind == LabelKind::Number && examples.len() > 1 && examples.iter().all(|row| row.targets == [-1.0]) {
+            return Err(at(Some(rows[0].line), DataProblem::HiddenLabel));
         }
         Ok(Dataset { name: name_of(path), labels, examples, sha256, columns: Some(places.columns(self.kind)) })
     }
 
-    fn example(
-        &self,
-        row: &Row,
-        places: &Places,
-        classes: &BTreeMap<&str, usize>,
-    ) -> std::result::Result<Example, DataProblem> {
+    /// The names of the classes that a label column numbers, where the file has them, unless the training set's labels are the
+    /// numbers.
+    fn class_names<'a>(&self, table: &'a Table, label: usize) -> Option<&'a [String]> {
+        let names = table.classes.get(&label).filter(|_| self.kind == LabelKind::Class)?;
+        let numbers = self.labels.as_ref().is_some_and(|labels| {
+            let known = |name: &String| labels.contains(name);
+            !names.iter().all(known) && (0..names.len()).all(|class| known(&class.to_string()))
+        });
+        (!numbers).then_some(names)
+    }
+
+    fn example(&self, row: &Row, places: &Places, classes: &Classes<'_>) -> std::result::Result<Example, DataProblem> {
         let cell = row.cell(places.label);
-        let class = |label: &str| {
-            classes.get(label).copied().ok_or_else(|| {
-                let mut known: Vec<&str> = classes.keys().copied().take(LABELS_IN_ERRORS).collect();
-                if classes.len() > LABELS_IN_ERRORS {
-                    known.push("…");
-                }
-                DataProblem::UnknownLabel { label: label.into(), known: known.join(", ") }
-            })
-        };
         let (mut label, mut targets) = (0, Vec::new());
         match self.kind {
             LabelKind::Several { separator } => {
-                targets = vec![0.0; classes.len()];
+                targets = vec![0.0; classes.count()];
                 for label in several(cell, separator) {
-                    targets[class(label)?] = 1.0;
+                    targets[classes.of(label)?] = 1.0;
                 }
             }
             _ if cell.is_empty() => return Err(DataProblem::EmptyLabel),
-            LabelKind::Class => label = class(cell)?,
+            LabelKind::Class => label = classes.of(cell)?,
             LabelKind::Number => {
                 let number = cell.parse().ok().filter(|number: &f32| number.is_finite());
                 targets.push(number.ok_or_else(|| DataProblem::NotANumber { label: cell.into() })?);
@@ -313,50 +336,12 @@ impl DatasetReader {
     }
 }
 
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
 /// The parts of one text; empty ones leave no space.
 fn joined(cells: &[&str]) -> String {
     let filled: Vec<&str> = cells.iter().copied().filter(|text| !text.is_empty()).collect();
     filled.join(" ")
-}
-
-/// The labels of a cell.
-fn several(cell: &str, separator: char) -> impl Iterator<Item = &str> {
-    cell.split(separator).map(str::trim).filter(|label| !label.is_empty())
-}
-
-/// The format a file's name tells, and whether it is compressed.
-fn format_of(name: &str) -> Option<(Format, bool)> {
-    let name = name.to_ascii_lowercase();
-    let (name, compressed) = name.strip_suffix(".gz").map_or((name.as_str(), false), |name| (name, true));
-    let format = match name.rsplit_once('.')?.1 {
-        "csv" => Format::Csv,
-        "tsv" => Format::Tsv,
-        "jsonl" => Format::JsonLines,
-        _ => return None,
-    };
-    Some((format, compressed))
-}
-
-/// `FOLDER/STEM`, or `STEM` without a folder.
-fn name_of(path: &Path) -> String {
-    let file = path.file_name().unwrap_or_default().to_string_lossy();
-    let stem = file.split('.').next().unwrap_or_default();
-    match path.parent().and_then(Path::file_name) {
-        Some(folder) => format!("{}/{stem}", folder.to_string_lossy()),
-        None => stem.to_owned(),
-    }
-}
-
-/// The different labels, by value when all are (finite) numbers, else by their letters.
-fn sorted_labels<'a>(labels: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let labels: BTreeSet<&str> = labels.filter(|label| !label.is_empty()).collect();
-    let number = |label: &str| label.parse().ok().filter(|value: &f64| value.is_finite());
-    let numbers: Option<Vec<f64>> = labels.iter().map(|label| number(label)).collect();
-    let mut sorted: Vec<String> = labels.into_iter().map(str::to_owned).collect();
-    if let Some(numbers) = numbers {
-        let mut order: Vec<(f64, String)> = numbers.into_iter().zip(sorted).collect();
-        order.sort_by(|(left, _), (right, _)| left.total_cmp(right));
-        sorted = order.into_iter().map(|(_, label)| label).collect();
-    }
-    sorted
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::columns::{Column, Header};
-use super::format_of;
+use super::files::format_of;
 use super::lines::Lines;
 use super::table::{Format, Row, csv_row, next_filled_line, parse_object, tsv_row};
 use crate::error::{DataProblem, Error, Result};
@@ -32,6 +32,8 @@ impl TextFormat {
             Some((Format::Csv, compressed)) => (Self::Csv, compressed),
             Some((Format::Tsv, compressed)) => (Self::Tsv, compressed),
             Some((Format::JsonLines, compressed)) => (Self::JsonLines, compressed),
+            // Its bytes are refused: they are no text.
+            Some((Format::Parquet, _)) => (Self::Lines, false),
             None => (Self::Lines, name.to_ascii_lowercase().ends_with(".gz")),
         }
     }

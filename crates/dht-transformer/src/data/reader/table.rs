@@ -1,7 +1,8 @@
-//! csv, tsv and jsonl read into rows of cells.
+//! Rows of cells, and how csv, tsv and jsonl are read into them.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use serde::de::{self, Deserializer as _, MapAccess, Visitor};
 
@@ -9,7 +10,7 @@ use super::lines::{LONGEST_ROW, Lines};
 use crate::error::{DataProblem, Result};
 
 /// The most columns a table may have.
-const MOST_COLUMNS: usize = 1024;
+pub(super) const MOST_COLUMNS: usize = 1024;
 
 /// How a data set's rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum Format {
     Tsv,
     /// One JSON object a line.
     JsonLines,
+    /// Columns in compressed pages.
+    Parquet,
 }
 
 /// One row. Empty cells are left out, so that a row costs no more memory than its text.
@@ -42,7 +45,7 @@ impl Row {
         self.cells.iter().find(|(index, _)| *index == column).map_or("", |(_, text)| text.as_str())
     }
 
-    fn push(&mut self, column: usize, text: &str) {
+    pub(super) fn push(&mut self, column: usize, text: &str) {
         let text = text.trim();
         if !text.is_empty() {
             self.cells.push((column, text.to_owned()));
@@ -56,10 +59,16 @@ pub(crate) struct Table {
     pub(crate) rows: Vec<Row>,
     /// How many columns there are.
     pub(crate) width: usize,
-    /// The keys of a jsonl file, in the order of their first appearance.
+    /// The keys of a jsonl file, in the order of their first appearance; the columns of a parquet file.
     pub(crate) keys: Option<Vec<String>>,
     /// Columns of a jsonl file that hold an array or an object, and the first line where they do.
     pub(crate) nested: BTreeMap<usize, u64>,
+    /// Columns of a parquet file that are neither texts nor numbers (all of them are in `nested`), and what they are.
+    pub(crate) types: BTreeMap<usize, String>,
+    /// Columns of a parquet file that number classes, and the names of those.
+    pub(crate) classes: BTreeMap<usize, Vec<String>>,
+    /// The files of a table in parts, and the index of the first row of each.
+    pub(crate) parts: Vec<(usize, PathBuf)>,
 }
 
 impl Table {
@@ -69,8 +78,15 @@ impl Table {
             Format::Csv => table.read_separated(lines, csv_row)?,
             Format::Tsv => table.read_separated(lines, tsv_row)?,
             Format::JsonLines => table.read_json_lines(lines)?,
+            // Not made of lines; it is read in parts.
+            Format::Parquet => return Err(lines.error_at(1, DataProblem::Binary)),
         }
         Ok(table)
+    }
+
+    /// The file that a row comes from, in a table of parts.
+    pub(crate) fn part_of(&self, row: usize) -> Option<&Path> {
+        self.parts.iter().rev().find(|(first, _)| *first <= row).map(|(_, path)| path.as_path())
     }
 
     fn read_separated(

@@ -1,15 +1,21 @@
-//! A model's directory: on the disk, or fetched from the Hugging Face hub by its name.
+//! Names on the Hugging Face hub: of models, which become directories on the disk, and of data sets.
+
+mod dataset;
+#[cfg(feature = "hub")]
+mod repository;
 
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+
+pub use dataset::{HubDataset, HubFile};
 
 /// The directory that a path or a name stands for. One that exists is itself. Else, what can be a name on the hub (`bert-base-uncased`,
 /// `sentence-transformers/all-MiniLM-L6-v2`) is fetched into the cache that Python's `huggingface_hub` uses too, unless
 /// it is there already: `config.json`, `model.safetensors`, and of a tokenizer what there is. All loaders of directories
 /// call it.
 ///
-/// Needs the feature `hub`. The variables `HF_ENDPOINT`, `HF_HOME` and `HF_TOKEN` have their usual meaning.
+/// Needs the feature `hub`. The variables `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE` and `HF_TOKEN` have their usual meaning.
 ///
 /// # Errors
 /// Without the feature [`Error::NoHub`]; with it [`Error::Hub`] when one of the two files that a model must have cannot
@@ -40,8 +46,7 @@ fn fetch(name: &str) -> Result<PathBuf> {
 fn fetch(name: &str) -> Result<PathBuf> {
     let failed =
         |file, source: hf_hub::api::sync::ApiError| Error::Hub { name: name.into(), file, source: source.into() };
-    let api = hf_hub::api::sync::ApiBuilder::from_env().with_progress(false).build();
-    let repository = api.map_err(|source| failed("config.json", source))?.model(name.into());
+    let repository = repository::api().map_err(|source| failed("config.json", source))?.model(name.into());
     let config = repository.get("config.json").map_err(|source| failed("config.json", source))?;
     repository.get("model.safetensors").map_err(|source| failed("model.safetensors", source))?;
     // A model need not have a tokenizer, and if it has one, not each of these.
@@ -52,6 +57,43 @@ fn fetch(name: &str) -> Result<PathBuf> {
     }
     // All files of one revision lie in one directory.
     Ok(config.parent().map_or_else(|| config.clone(), Path::to_path_buf))
+}
+
+/// The directory of a model that lies in a repository on the hub with all its files, `dht.json` among them. Each file is compared with the
+/// size that the hub lists, and the large ones with their SHA-256. A repository without `dht.json` is taken for a model in the
+/// sense of [`model_directory`].
+///
+/// # Errors
+/// Without the feature `hub` [`Error::NoHub`]; with it [`Error::HubFiles`], or as [`model_directory`].
+pub fn whole_directory(name: &str) -> Result<PathBuf> {
+    if !is_name(name) {
+        return Err(Error::setting("name", "OWNER/NAME of a repository on the hub", name));
+    }
+    whole(name)
+}
+
+#[cfg(not(feature = "hub"))]
+fn whole(name: &str) -> Result<PathBuf> {
+    fetch(name)
+}
+
+#[cfg(feature = "hub")]
+fn whole(name: &str) -> Result<PathBuf> {
+    const DESCRIPTION: &str = "dht.json";
+    let failed = |problem| Error::HubFiles { name: name.into(), problem };
+    let repository = repository::Repository::open(name, hf_hub::RepoType::Model)?;
+    let listing = repository.list(repository::MAIN).map_err(failed)?;
+    if !listing.files.iter().any(|file| file.path == DESCRIPTION) {
+        return fetch(name);
+    }
+    let mut folder = PathBuf::new();
+    for file in &listing.files {
+        let path = repository.fetch(&listing, file).map_err(failed)?;
+        if file.path == DESCRIPTION {
+            folder = path.parent().map_or_else(|| path.clone(), Path::to_path_buf);
+        }
+    }
+    Ok(folder)
 }
 
 #[cfg(test)]

@@ -1,0 +1,219 @@
+//! Where labelled texts come from: a file, a directory, or a data set on the hub.
+
+use std::path::{Path, PathBuf};
+
+use dht_search::transformer::Dataset;
+use dht_search::transformer::DatasetReader;
+use dht_search::transformer::data::{NamedDataset, Split, TextFormat};
+use dht_search::transformer::error::{DataProblem, HubProblem};
+use dht_search::transformer::storage::HubDataset;
+
+use crate::error::{Error, Result};
+
+/// How a name on the hub begins.
+const ON_THE_HUB: &str = "hf:";
+/// The splits of a data set without a short name that are scored, the first that is there and has labels.
+const SCORED: [&str; 4] = ["test", "validation", "dev", "valid"];
+
+/// Files of texts, found by a path or a name.
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    /// One file.
+    File(PathBuf),
+    /// A directory of files called after splits.
+    Folder(PathBuf),
+    /// A data set on the hub.
+    Hub {
+        /// As it was asked for.
+        name: String,
+        /// Its files.
+        files: HubDataset,
+        /// What is known of it.
+        known: Option<&'static NamedDataset>,
+    },
+}
+
+/// The files of a split.
+#[derive(Debug, Clone)]
+pub(super) struct SplitFiles {
+    /// What its data set is called; `None`: after the file.
+    name: Option<String>,
+    paths: Vec<PathBuf>,
+}
+
+impl SplitFiles {
+    /// Reads them.
+    pub(super) fn read(&self, reader: &DatasetReader) -> Result<Dataset> {
+        let data = reader.read_parts(&self.paths)?;
+        Ok(match &self.name {
+            Some(name) => Dataset { name: name.clone(), ..data },
+            None => data,
+        })
+    }
+
+    /// Whether their columns have names in any case.
+    pub(super) fn is_parquet(&self) -> bool {
+        self.paths.iter().all(|path| path.extension().is_some_and(|extension| extension == "parquet"))
+    }
+}
+
+/// What is known by a short name, unless it is the path of something.
+pub(super) fn known(data: &Path) -> Option<&'static NamedDataset> {
+    data.to_str().filter(|_| !data.exists()).and_then(NamedDataset::find)
+}
+
+impl Source {
+    /// What a path or a name stands for. What exists is a path.
+    ///
+    /// # Errors
+    /// [`Error::UnknownData`] for what is neither a path nor a name; what asking the hub reports.
+    pub(super) fn open(data: &Path) -> Result<Self> {
+        if data.is_dir() {
+            return Ok(Self::Folder(data.into()));
+        }
+        let name = data.to_string_lossy().into_owned();
+        let known = known(data);
+        let on_the_hub = known.map(|known| known.hub).or(name.strip_prefix(ON_THE_HUB));
+        match on_the_hub {
+            Some(place) if !data.exists() => Ok(Self::Hub { files: HubDataset::open(place)?, name, known }),
+            // Reading it tells that a file is not there.
+            _ if data.exists() || is_file_name(&name) => Ok(Self::File(data.into())),
+            _ => {
+                let known = NamedDataset::ALL.iter().map(|known| known.name).collect::<Vec<_>>().join(", ");
+                Err(Error::UnknownData { name, known })
+            }
+        }
+    }
+
+    /// The columns of a known data set; else they are to be found.
+    pub(super) fn reader(&self) -> DatasetReader {
+        match self {
+            Self::Hub { known: Some(known), .. } => known.reader(),
+            _ => DatasetReader::new(),
+        }
+    }
+
+    /// Whether it is more than one file.
+    pub(super) fn has_splits(&self) -> bool {
+        !matches!(self, Self::File(_))
+    }
+
+    /// The training rows, or all.
+    pub(super) fn training(&self) -> Result<SplitFiles> {
+        match self {
+            Self::File(path) => Ok(SplitFiles { name: None, paths: vec![path.clone()] }),
+            Self::Folder(folder) => {
+                Ok(SplitFiles { name: None, paths: DatasetReader::find_parts(folder, Split::Train)? })
+            }
+            Self::Hub { .. } => self.fetch("train"),
+        }
+    }
+
+    /// What may be scored, the best first: the test rows, and those that stand in for them where their labels are kept secret. Each with
+    /// its name.
+    pub(super) fn scored(&self) -> Vec<(&str, Scored<'_>)> {
+        match self {
+            Self::File(path) => vec![("file", Scored::File(path))],
+            Self::Folder(folder) => {
+                vec![("test", Scored::Folder(folder, Split::Test)), ("dev", Scored::Folder(folder, Split::Dev))]
+            }
+            Self::Hub { files, known, .. } => {
+                let wanted: &[&str] = match known {
+                    Some(known) => std::slice::from_ref(&known.scored),
+                    None => &SCORED,
+                };
+                let there = |split: &&&str| known.is_some() || !files.files(split).is_empty();
+                wanted.iter().filter(there).map(|split| (*split, Scored::Hub(self, split))).collect()
+            }
+        }
+    }
+
+    /// What is missing where nothing may be scored.
+    pub(super) fn nothing_scored(&self) -> Error {
+        use dht_search::transformer::Error as Inner;
+
+        let wanted =
+            "test.csv, test.tsv, test.jsonl, test.parquet, dev.csv, dev.tsv, dev.jsonl, dev.parquet (or with .gz)";
+        Error::Transformer(match self {
+            Self::File(path) | Self::Folder(path) => {
+                let problem = DataProblem::NoSuchSplit { wanted: wanted.into() };
+                Inner::Data { path: path.clone(), line: None, problem }
+            }
+            Self::Hub { name, files, .. } => {
+                let known = files.splits().collect::<Vec<_>>().join(", ");
+                let problem = HubProblem::Split { wanted: SCORED.join(" or "), known };
+                Inner::HubFiles { name: name.clone(), problem }
+            }
+        })
+    }
+
+    fn fetch(&self, split: &str) -> Result<SplitFiles> {
+        match self {
+            Self::Hub { name, files, .. } => {
+                let name = format!("{}/{split}", name.trim_start_matches(ON_THE_HUB));
+                Ok(SplitFiles { name: Some(name), paths: files.fetch(split)? })
+            }
+            Self::File(path) | Self::Folder(path) => Ok(SplitFiles { name: None, paths: vec![path.clone()] }),
+        }
+    }
+
+    /// What fetching it takes, and which rows are scored, in lines; none of files on this disk.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let Self::Hub { name, files, known } = self else { return Vec::new() };
+        let bytes = |split: &str| files.files(split).iter().filter_map(|file| file.size).sum::<u64>() as f64 / 1e6;
+        let sizes: Vec<String> = files.splits().map(|split| format!("{split} {:.1} MB", bytes(split))).collect();
+        let mut notes = vec![format!("{name} on the hub: {}", sizes.join(", "))];
+        if let Some(known) = known.filter(|known| known.scored != "test") {
+            notes.push(format!("  scored on the split {}: the labels of the test split are kept secret", known.scored));
+        }
+        notes
+    }
+}
+
+/// Files that may be scored.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Scored<'a> {
+    File(&'a Path),
+    Folder(&'a Path, Split),
+    Hub(&'a Source, &'a str),
+}
+
+impl Scored<'_> {
+    /// The files; `None` where there are none.
+    pub(super) fn files(self) -> Result<Option<SplitFiles>> {
+        match self {
+            Self::File(path) => Ok(Some(SplitFiles { name: None, paths: vec![path.into()] })),
+            Self::Folder(folder, split) => match DatasetReader::find_parts(folder, split).map_err(Error::from) {
+                Err(error) if is_missing(&error) => Ok(None),
+                found => found.map(|paths| Some(SplitFiles { name: None, paths })),
+            },
+            Self::Hub(source, split) => source.fetch(split).map(Some),
+        }
+    }
+}
+
+fn is_missing(error: &Error) -> bool {
+    let missing = |error: &dht_search::transformer::Error| {
+        matches!(error, dht_search::transformer::Error::Data { problem: DataProblem::NoSuchSplit { .. }, .. })
+    };
+    matches!(error, Error::Transformer(error) if missing(error))
+}
+
+/// Whether the rows' labels are kept secret.
+pub(super) fn is_hidden(error: &Error) -> bool {
+    let hidden = |error: &dht_search::transformer::Error| {
+        matches!(error, dht_search::transformer::Error::Data { problem: DataProblem::HiddenLabel, .. })
+    };
+    matches!(error, Error::Transformer(error) if hidden(error))
+}
+
+/// Whether a name can only be one of a file: it has the extension of one, or begins as a path does.
+fn is_file_name(name: &str) -> bool {
+    let (format, compressed) = TextFormat::of_name(name);
+    let lower = name.to_ascii_lowercase();
+    format != TextFormat::Lines
+        || compressed
+        || lower.ends_with(".parquet")
+        || lower.ends_with(".txt")
+        || name.starts_with(['.', '/', '~'])
+}

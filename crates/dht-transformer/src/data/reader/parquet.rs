@@ -1,0 +1,234 @@
+//! Parquet files read into rows of cells: one batch of rows of each column at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use parquet::basic::{ConvertedType, LogicalType, Type};
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::data_type::{ByteArray, DataType};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaData;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::schema::types::ColumnDescriptor;
+use serde::Deserialize;
+
+use super::lines::LONGEST_ROW;
+use super::table::{MOST_COLUMNS, Row, Table};
+use crate::error::{DataProblem, Error, Result};
+
+/// Rows that are decoded together.
+const BATCH: usize = 1024;
+
+/// What is wrong, and the row where.
+type Problem = (Option<u64>, DataProblem);
+
+impl Table {
+    /// Adds the rows of a file, at most `most` bytes of cells. `path` is for errors.
+    pub(super) fn read_parquet(&mut self, path: &Path, file: File, most: u64) -> Result<()> {
+        let at = |(line, problem)| Error::Data { path: path.into(), line, problem };
+        if file.metadata().map_err(|source| Error::io(path, source))?.len() == 0 {
+            return Err(at((None, DataProblem::Empty)));
+        }
+        self.parts.push((self.rows.len(), path.into()));
+        // The decoder asserts what a damaged page may break.
+        let read = catch_unwind(AssertUnwindSafe(|| self.add_file(file, most)));
+        match read {
+            Ok(read) => read.map_err(at),
+            Err(_) => Err(at((None, DataProblem::BadParquet { message: "damaged pages".into() }))),
+        }
+    }
+
+    fn add_file(&mut self, file: File, most: u64) -> Result<(), Problem> {
+        let bytes = file.metadata().map_or(0, |facts| facts.len());
+        let reader = SerializedFileReader::new(file).map_err(bad)?;
+        check_places(reader.metadata(), bytes).map_err(|problem| (None, problem))?;
+        let columns = self.add_columns(reader.metadata())?;
+        let (mut left, mut number) = (most, 0);
+        for group in 0..reader.num_row_groups() {
+            let group = reader.get_row_group(group).map_err(bad)?;
+            let mut readers = Vec::with_capacity(columns.len());
+            for &column in &columns {
+                readers.push(group.get_column_reader(column).map_err(bad)?);
+            }
+            let rows = group.metadata().num_rows();
+            let mut rows = usize::try_from(rows)
+                .map_err(|_| (None, DataProblem::BadParquet { message: format!("a group of {rows} rows") }))?;
+            while rows > 0 {
+                let wanted = rows.min(BATCH);
+                let first = self.rows.len();
+                self.rows.extend((0..wanted as u64).map(|row| Row::at(number + row + 1)));
+                for (&column, reader) in columns.iter().zip(&mut readers) {
+                    let cells = cells(reader, group.metadata().column(column).column_descr(), wanted)
+                        .map_err(|problem| (Some(number + 1), problem))?;
+                    for (row, cell) in self.rows[first..].iter_mut().zip(cells) {
+                        let Some(cell) = cell else { continue };
+                        if cell.len() > LONGEST_ROW {
+                            return Err((Some(row.line), DataProblem::RowTooLong { most: LONGEST_ROW }));
+                        }
+                        left = left
+                            .checked_sub(cell.len() as u64)
+                            .ok_or((Some(row.line), DataProblem::TooLarge { most }))?;
+                        row.push(column, &cell);
+                    }
+                }
+                number += wanted as u64;
+                rows -= wanted;
+            }
+        }
+        if number == 0 { Err((None, DataProblem::NoRows)) } else { Ok(()) }
+    }
+
+    /// Takes over names, types and classes of the columns, or compares them with those of the first part; the indexes of those that can
+    /// be read.
+    fn add_columns(&mut self, metadata: &ParquetMetaData) -> Result<Vec<usize>, Problem> {
+        let facts = metadata.file_metadata();
+        let schema = facts.schema_descr();
+        if schema.num_columns() > MOST_COLUMNS {
+            return Err((None, DataProblem::TooManyColumns { most: MOST_COLUMNS }));
+        }
+        // A column of lists or records has several leaves, each a column here that cannot be read.
+        let names: Vec<String> = schema.columns().iter().map(|column| column.path().string()).collect();
+        let mut seen = BTreeSet::new();
+        if let Some(name) = names.iter().find(|name| !seen.insert(*name)) {
+            return Err((None, DataProblem::DuplicateColumn { column: name.clone() }));
+        }
+        let types: BTreeMap<usize, String> =
+            (0..).zip(schema.columns()).filter_map(|(place, column)| Some((place, unreadable(column)?))).collect();
+        let readable: Vec<usize> = (0..names.len()).filter(|place| !types.contains_key(place)).collect();
+        if readable.is_empty() {
+            return Err((None, DataProblem::NoTextColumn));
+        }
+        match &self.keys {
+            Some(keys) if *keys != names || self.types != types => {
+                let (expected, got) = (keys.join(", "), names.join(", "));
+                return Err((None, DataProblem::OtherColumns { expected, got }));
+            }
+            Some(_) => {}
+            None => {
+                self.classes = class_names(metadata, &names);
+                self.nested = types.keys().map(|&place| (place, 1)).collect();
+                (self.width, self.keys, self.types) = (names.len(), Some(names), types);
+            }
+        }
+        Ok(readable)
+    }
+}
+
+/// Refuses columns that lie outside of the file, which the decoder takes for granted.
+fn check_places(metadata: &ParquetMetaData, bytes: u64) -> Result<(), DataProblem> {
+    for column in metadata.row_groups().iter().flat_map(|group| group.columns()) {
+        let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
+        let end = start.checked_add(column.compressed_size()).and_then(|end| u64::try_from(end).ok());
+        if start < 0 || column.compressed_size() < 0 || end.is_none_or(|end| end > bytes) {
+            let message = format!("column {} lies outside of the {bytes} bytes", column.column_path().string());
+            return Err(DataProblem::BadParquet { message });
+        }
+    }
+    Ok(())
+}
+
+/// What a column is, where it is neither a text nor a number nor a truth value.
+fn unreadable(column: &ColumnDescriptor) -> Option<String> {
+    if column.path().parts().len() > 1 || column.max_rep_level() > 0 {
+        return Some("list or record".into());
+    }
+    let (logical, converted) = (column.logical_type_ref(), column.converted_type());
+    let decimal = matches!(logical, Some(LogicalType::Decimal { .. })) || converted == ConvertedType::DECIMAL;
+    let text = matches!(logical, Some(LogicalType::String | LogicalType::Enum | LogicalType::Json))
+        || matches!(converted, ConvertedType::UTF8 | ConvertedType::ENUM | ConvertedType::JSON);
+    match column.physical_type() {
+        Type::BOOLEAN | Type::FLOAT | Type::DOUBLE => None,
+        Type::INT32 | Type::INT64 if !decimal => None,
+        Type::BYTE_ARRAY if text => None,
+        _ if decimal => Some("decimal".into()),
+        Type::BYTE_ARRAY => Some("bytes".into()),
+        other => Some(other.to_string().to_lowercase()),
+    }
+}
+
+/// The next cells of a column, `None` for a null.
+fn cells(
+    reader: &mut ColumnReader,
+    column: &ColumnDescriptor,
+    rows: usize,
+) -> Result<Vec<Option<String>>, DataProblem> {
+    let nulls = column.max_def_level();
+    match reader {
+        ColumnReader::BoolColumnReader(reader) => decoded(reader, nulls, rows, shown),
+        ColumnReader::Int32ColumnReader(reader) => decoded(reader, nulls, rows, shown),
+        ColumnReader::Int64ColumnReader(reader) => decoded(reader, nulls, rows, shown),
+        ColumnReader::FloatColumnReader(reader) => decoded(reader, nulls, rows, shown),
+        ColumnReader::DoubleColumnReader(reader) => decoded(reader, nulls, rows, shown),
+        ColumnReader::ByteArrayColumnReader(reader) => decoded(reader, nulls, rows, |bytes: &ByteArray| {
+            let text = std::str::from_utf8(bytes.data());
+            text.map(str::to_owned).map_err(|error| DataProblem::NotUtf8 { byte: error.valid_up_to() })
+        }),
+        // Not among the columns that can be read.
+        _ => Ok(vec![None; rows]),
+    }
+}
+
+fn decoded<T: DataType>(
+    reader: &mut ColumnReaderImpl<T>,
+    nulls: i16,
+    rows: usize,
+    text: impl Fn(&T::T) -> Result<String, DataProblem>,
+) -> Result<Vec<Option<String>>, DataProblem> {
+    let (mut values, mut levels) = (Vec::new(), Vec::new());
+    let (read, ..) =
+        reader.read_records(rows, (nulls > 0).then_some(&mut levels), None, &mut values).map_err(damaged)?;
+    if nulls == 0 {
+        levels = vec![0; values.len()];
+    }
+    let filled = levels.iter().filter(|level| **level == nulls).count();
+    if read != rows || levels.len() != rows || filled != values.len() {
+        return Err(DataProblem::BadParquet { message: format!("a column ends after {read} of {rows} rows") });
+    }
+    let mut values = values.iter();
+    let cell = |level: i16| if level == nulls { values.next().map(&text).transpose() } else { Ok(None) };
+    levels.into_iter().map(cell).collect()
+}
+
+fn shown<T: ToString>(value: &T) -> Result<String, DataProblem> {
+    Ok(value.to_string())
+}
+
+/// The names of classes by column, as the library `datasets` writes them into a file's metadata:
+/// `{"info": {"features": {"label": {"_type": "ClassLabel", "names": ["bad", "good"]}}}}`. What is written otherwise has none.
+fn class_names(metadata: &ParquetMetaData, columns: &[String]) -> BTreeMap<usize, Vec<String>> {
+    #[derive(Deserialize)]
+    struct Written {
+        info: Info,
+    }
+    #[derive(Deserialize)]
+    struct Info {
+        features: BTreeMap<String, serde_json::Value>,
+    }
+
+    let pairs = metadata.file_metadata().key_value_metadata();
+    let text = pairs.and_then(|pairs| pairs.iter().find(|pair| pair.key == "huggingface")?.value.as_deref());
+    let Some(Written { info }) = text.and_then(|text| serde_json::from_str(text).ok()) else { return BTreeMap::new() };
+    let names = |column: &String| -> Option<Vec<String>> {
+        let feature = info.features.get(column)?;
+        let names: Vec<String> = serde_json::from_value(feature.get("names")?.clone()).ok()?;
+        let trimmed = |name: &String| !name.is_empty() && name.trim().len() == name.len();
+        let different = names.iter().collect::<BTreeSet<_>>().len() == names.len();
+        let class = feature.get("_type").and_then(|kind| kind.as_str()) == Some("ClassLabel");
+        (class && different && !names.is_empty() && names.iter().all(trimmed)).then_some(names)
+    };
+    columns.iter().enumerate().filter_map(|(place, column)| Some((place, names(column)?))).collect()
+}
+
+fn damaged(error: ParquetError) -> DataProblem {
+    let message = match error {
+        ParquetError::General(message) | ParquetError::EOF(message) | ParquetError::NYI(message) => message,
+        other => other.to_string(),
+    };
+    DataProblem::BadParquet { message }
+}
+
+fn bad(error: ParquetError) -> Problem {
+    (None, damaged(error))
+}

@@ -1,0 +1,204 @@
+//! Data sets on the hub: the parquet files of their splits.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::is_name;
+use crate::error::{Error, HubProblem, Result};
+
+/// A file as the hub lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HubFile {
+    /// Its path in the repository.
+    pub path: String,
+    /// Its bytes.
+    pub size: Option<u64>,
+    /// Its SHA-256 sum in hexadecimal, which the hub knows of large files.
+    pub sha256: Option<String>,
+}
+
+/// One configuration of a data set on the Hugging Face hub: which parquet files its splits consist of.
+///
+/// The files are those that the hub itself lists, on the branch `main` (`data/train-00000-of-00001.parquet`,
+/// `CONFIG/train-00000-of-00001.parquet`) or else on `refs/convert/parquet` (`CONFIG/train/0000.parquet`), where the hub keeps data sets
+/// that are written otherwise. They are fetched into the cache that Python's `huggingface_hub` uses too, and used only with the size and
+/// the SHA-256 that the hub lists.
+///
+/// Needs the feature `hub`. The variables `HF_ENDPOINT`, `HF_HOME`, `HF_HUB_CACHE` and `HF_TOKEN` have their usual meaning.
+#[derive(Debug, Clone)]
+pub struct HubDataset {
+    pub(super) name: String,
+    #[cfg_attr(not(feature = "hub"), expect(dead_code, reason = "only fetched files need it"))]
+    pub(super) branch: &'static str,
+    #[cfg_attr(not(feature = "hub"), expect(dead_code, reason = "only fetched files need it"))]
+    pub(super) commit: String,
+    pub(super) splits: BTreeMap<String, Vec<HubFile>>,
+}
+
+impl HubDataset {
+    /// Asks the hub for the files of a data set, `OWNER/NAME` or `OWNER/NAME/CONFIG`. Without a configuration it is the only one, or the
+    /// one called `default`.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for what cannot be such a name; without the feature [`Error::NoHub`]; [`Error::HubFiles`] when the hub cannot be
+    /// reached, does not have the data set or the configuration, or lists no parquet files of splits.
+    pub fn open(name: &str) -> Result<Self> {
+        let mut parts = name.splitn(3, '/');
+        let repository: Vec<&str> = parts.by_ref().take(2).collect();
+        let (repository, configuration) = (repository.join("/"), parts.next());
+        if !is_name(&repository) || configuration.is_some_and(|name| name.contains('/') || !is_name(name)) {
+            return Err(Error::setting("data set", "OWNER/NAME or OWNER/NAME/CONFIG", name));
+        }
+        open(&repository, configuration)
+    }
+
+    /// The names of the splits, sorted.
+    pub fn splits(&self) -> impl Iterator<Item = &str> {
+        self.splits.keys().map(String::as_str)
+    }
+
+    /// The files of a split in their order; none of a split that is not there.
+    pub fn files(&self, split: &str) -> &[HubFile] {
+        self.splits.get(split).map_or(&[], Vec::as_slice)
+    }
+
+    /// The files of a split on this disk, fetched unless they are there.
+    ///
+    /// # Errors
+    /// [`Error::HubFiles`] for a split that is not there or not whole, when a file cannot be fetched or checked, and when it is not the
+    /// one that the hub lists: then it is deleted.
+    pub fn fetch(&self, split: &str) -> Result<Vec<PathBuf>> {
+        let failed = |problem| Error::HubFiles { name: self.name.clone(), problem };
+        let files = self.files(split);
+        if files.is_empty() {
+            let known = self.splits().collect::<Vec<_>>().join(", ");
+            return Err(failed(HubProblem::Split { wanted: split.into(), known }));
+        }
+        let names: Vec<String> = files.iter().map(|file| file.path.clone()).collect();
+        if let Some(problem) = crate::storage::missing_part(&names) {
+            return Err(failed(HubProblem::Parts { split: split.into(), problem }));
+        }
+        fetch(self, files)
+    }
+}
+
+#[cfg(not(feature = "hub"))]
+fn open(repository: &str, _: Option<&str>) -> Result<HubDataset> {
+    Err(Error::NoHub { name: repository.into() })
+}
+
+#[cfg(not(feature = "hub"))]
+fn fetch(dataset: &HubDataset, _: &[HubFile]) -> Result<Vec<PathBuf>> {
+    Err(Error::NoHub { name: dataset.name.clone() })
+}
+
+#[cfg(feature = "hub")]
+use on_the_hub::{fetch, open};
+
+#[cfg(feature = "hub")]
+mod on_the_hub {
+    use hf_hub::RepoType;
+
+    use super::*;
+    use crate::storage::hub::repository::{CONVERTED, Listing, MAIN, Repository};
+
+    type Splits = BTreeMap<String, Vec<HubFile>>;
+
+    pub(super) fn open(name: &str, configuration: Option<&str>) -> Result<HubDataset> {
+        let failed = |problem| Error::HubFiles { name: name.into(), problem };
+        let repository = Repository::open(name, RepoType::Dataset)?;
+        let listing = repository.list(MAIN).map_err(failed)?;
+        let chosen = match choose(configurations(&listing.files), configuration) {
+            Ok(splits) => Ok((listing, splits)),
+            Err(problem) => match repository.list(CONVERTED) {
+                Ok(listing) => match choose(configurations(&listing.files), configuration) {
+                    Ok(splits) => Ok((listing, splits)),
+                    // The names of the converted branch are those that users know.
+                    Err(HubProblem::NoSplits) => Err(problem),
+                    Err(problem) => Err(problem),
+                },
+                Err(HubProblem::Status { .. }) => Err(problem),
+                Err(problem) => Err(problem),
+            },
+        };
+        let (Listing { branch, commit, .. }, splits) = chosen.map_err(failed)?;
+        Ok(HubDataset { name: name.into(), branch, commit, splits })
+    }
+
+    pub(super) fn fetch(dataset: &HubDataset, files: &[HubFile]) -> Result<Vec<PathBuf>> {
+        let failed = |problem| Error::HubFiles { name: dataset.name.clone(), problem };
+        let repository = Repository::open(&dataset.name, RepoType::Dataset)?;
+        let listing = Listing { branch: dataset.branch, commit: dataset.commit.clone(), files: Vec::new() };
+        let fetched = |file: &HubFile| match (&file.size, &file.sha256) {
+            (Some(_), Some(_)) => repository.fetch(&listing, file),
+            _ => Err(HubProblem::NoDigest { file: file.path.clone() }),
+        };
+        files.iter().map(|file| fetched(file).map_err(failed)).collect()
+    }
+
+    /// Parquet files by configuration and split.
+    pub(super) fn configurations(files: &[HubFile]) -> BTreeMap<String, Splits> {
+        let mut found: BTreeMap<String, Splits> = BTreeMap::new();
+        for file in files {
+            if let Some((configuration, split)) = place_of(&file.path) {
+                let splits = found.entry(configuration.into()).or_default();
+                splits.entry(split.into()).or_default().push(file.clone());
+            }
+        }
+        let splits = found.values_mut().flat_map(BTreeMap::values_mut);
+        splits.for_each(|files| files.sort_by(|a, b| a.path.cmp(&b.path)));
+        found
+    }
+
+    /// The configuration and the split that a path tells. Of data sets that are too large the hub converts a part (`partial-train`), which
+    /// is no split.
+    pub(super) fn place_of(path: &str) -> Option<(&str, &str)> {
+        let mut folders: Vec<&str> = path.split('/').collect();
+        let stem = folders.pop()?.strip_suffix(".parquet")?;
+        let numbered = !stem.is_empty() && stem.bytes().all(|byte| byte.is_ascii_digit());
+        let split = if numbered { folders.pop()? } else { stem.split(['-', '.']).next()? };
+        let configuration = match *folders {
+            [] | ["data"] => "default",
+            [name] | ["data", name] => name,
+            _ => return None,
+        };
+        let word = |sign: char| sign.is_ascii_alphanumeric() || sign == '_';
+        (!split.is_empty() && split.chars().all(word)).then_some((configuration, split))
+    }
+
+    fn choose(mut found: BTreeMap<String, Splits>, asked: Option<&str>) -> Result<Splits, HubProblem> {
+        let only = found.keys().next().filter(|_| found.len() == 1).cloned();
+        let asked = asked.map(str::to_owned).or(only).unwrap_or_else(|| "default".into());
+        if found.is_empty() {
+            return Err(HubProblem::NoSplits);
+        }
+        let known = || found.keys().cloned().collect::<Vec<_>>().join(", ");
+        let problem = HubProblem::Configuration { asked: asked.clone(), known: known() };
+        found.remove(&asked).ok_or(problem)
+    }
+}
+
+#[cfg(all(test, feature = "hub"))]
+mod tests {
+    use super::on_the_hub::place_of;
+
+    #[test]
+    fn paths_tell_configuration_and_split() {
+        for (path, place) in [
+            ("data/train-00000-of-00002.parquet", Some(("default", "train"))),
+            ("train.parquet", Some(("default", "train"))),
+            ("sst2/validation-00000-of-00001.parquet", Some(("sst2", "validation"))),
+            ("mnli/validation_matched-00000-of-00001.parquet", Some(("mnli", "validation_matched"))),
+            ("data/en/test-00000-of-00001-0123456789abcdef.parquet", Some(("en", "test"))),
+            ("default/train/0000.parquet", Some(("default", "train"))),
+            ("plain_text/unsupervised/0001.parquet", Some(("plain_text", "unsupervised"))),
+            ("default/partial-train/0000.parquet", None),
+            ("0000.parquet", None),
+            ("a/b/c/train.parquet", None),
+            ("data/train.csv", None),
+            ("-.parquet", None),
+        ] {
+            assert_eq!(place_of(path), place, "{path}");
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! A repository on the hub: its list of files, and files that are what it lists.
+
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+use hf_hub::api::sync::{Api, ApiBuilder, ApiError};
+use hf_hub::{Cache, Repo, RepoType};
+use serde::Deserialize;
+
+use super::dataset::HubFile;
+use crate::error::{Error, HubProblem, Result};
+use crate::storage::file_sha256;
+
+/// The branch that people write to.
+pub(super) const MAIN: &str = "main";
+/// The branch that the hub writes data sets of other formats to.
+pub(super) const CONVERTED: &str = "refs/convert/parquet";
+/// The most bytes of a list of files.
+const MOST_BYTES: u64 = 64 << 20;
+/// The longest time that the hub may take for a list of files.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// What failed when the list did.
+const LIST: &str = "the list of files";
+
+/// The hub's client, as the variables of the environment say.
+pub(super) fn api() -> Result<Api, ApiError> {
+    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let mut builder = ApiBuilder::from_cache(cache()).with_progress(false);
+    if let Some(endpoint) = set("HF_ENDPOINT") {
+        builder = builder.with_endpoint(endpoint.trim_end_matches('/').into());
+    }
+    if let Some(token) = set("HF_TOKEN") {
+        builder = builder.with_token(Some(token));
+    }
+    builder.build()
+}
+
+fn cache() -> Cache {
+    match std::env::var_os("HF_HUB_CACHE").filter(|path| !path.is_empty()) {
+        Some(path) => Cache::new(path.into()),
+        None => Cache::from_env(),
+    }
+}
+
+/// The files of one commit.
+#[derive(Debug)]
+pub(super) struct Listing {
+    pub(super) branch: &'static str,
+    pub(super) commit: String,
+    pub(super) files: Vec<HubFile>,
+}
+
+/// The hub's answer.
+#[derive(Deserialize)]
+struct Answer {
+    sha: String,
+    siblings: Vec<Sibling>,
+}
+
+#[derive(Deserialize)]
+struct Sibling {
+    rfilename: String,
+    size: Option<u64>,
+    lfs: Option<LargeFile>,
+}
+
+#[derive(Deserialize)]
+struct LargeFile {
+    #[serde(alias = "oid")]
+    sha256: String,
+    size: u64,
+}
+
+/// A repository, and where its files are kept.
+pub(super) struct Repository {
+    name: String,
+    kind: RepoType,
+    api: Api,
+}
+
+impl Repository {
+    pub(super) fn open(name: &str, kind: RepoType) -> Result<Self> {
+        let failed = |source| Error::HubFiles { name: name.into(), problem: problem_of(LIST, source) };
+        Ok(Self { name: name.into(), kind, api: api().map_err(failed)? })
+    }
+
+    fn revision(&self, revision: &str) -> Repo {
+        Repo::with_revision(self.name.clone(), self.kind, revision.into())
+    }
+
+    /// Asks for the files of a branch, with their sizes and sums.
+    pub(super) fn list(&self, branch: &'static str) -> Result<Listing, HubProblem> {
+        let request = self.api.repo(self.revision(branch)).info_request().query("blobs", "true");
+        let request = request.config().timeout_global(Some(LONGEST_WAIT)).build();
+        let failed = |error| problem_of(LIST, ApiError::from(Box::new(error)));
+        let mut response = request.call().map_err(failed)?;
+        let text = response.body_mut().with_config().limit(MOST_BYTES).read_to_string().map_err(failed)?;
+        let answer: Answer =
+            serde_json::from_str(&text).map_err(|error| HubProblem::Answer { message: error.to_string() })?;
+        let refuse = |what: &str, got: &str| Err(HubProblem::Answer { message: format!("{what} {got:?}") });
+        if answer.sha.is_empty() || !answer.sha.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            return refuse("the commit is", &answer.sha);
+        }
+        let mut files = Vec::with_capacity(answer.siblings.len());
+        for Sibling { rfilename: path, size, lfs } in answer.siblings {
+            // A path becomes one in the cache.
+            let plain = Path::new(&path).components().all(|part| matches!(part, Component::Normal(_)));
+            if path.is_empty() || !plain || path.contains('\\') {
+                return refuse("it has the path", &path);
+            }
+            if let Some(LargeFile { sha256, .. }) = &lfs
+                && (sha256.len() != 64 || !sha256.bytes().all(|byte| byte.is_ascii_hexdigit()))
+            {
+                return refuse("it has the SHA-256", sha256);
+            }
+            let size = lfs.as_ref().map(|file| file.size).or(size);
+            files.push(HubFile { path, size, sha256: lfs.map(|file| file.sha256.to_lowercase()) });
+        }
+        Ok(Listing { branch, commit: answer.sha, files })
+    }
+
+    /// The path of a file in the cache, fetched unless it is there. It has the size and the sum of the list; one that has not is deleted.
+    pub(super) fn fetch(&self, listing: &Listing, file: &HubFile) -> Result<PathBuf, HubProblem> {
+        let cached = cache().repo(self.revision(listing.branch));
+        let pointer = cached.pointer_path(&listing.commit).join(&file.path);
+        let request = |source: std::io::Error| HubProblem::Request { what: file.path.clone(), source: source.into() };
+        if pointer.exists() && check(&pointer, file).is_ok() {
+            return Ok(pointer);
+        }
+        forget(&pointer);
+        // The rest of a file is asked for where a part of it is there; of one that is there as a whole nothing could be.
+        if let (Some(sum), Some(size)) = (&file.sha256, file.size) {
+            let part = cached.blob_path(sum).with_extension("part");
+            if fs::metadata(&part).is_ok_and(|found| found.len() >= size) {
+                fs::remove_file(&part).map_err(request)?;
+            }
+        }
+        tracing::info!(repository = %self.name, file = %file.path, bytes = file.size, "fetching");
+        // By its commit, so that the file is of the list even when the branch moves on meanwhile.
+        let repository = self.api.repo(self.revision(&listing.commit));
+        let fetched = repository.download(&file.path).map_err(|source| problem_of(&file.path, source))?;
+        if let Err(problem) = check(&fetched, file) {
+            forget(&fetched);
+            return Err(problem);
+        }
+        cached.create_ref(&listing.commit).map_err(request)?;
+        Ok(fetched)
+    }
+}
+
+/// Compares a file with what the hub lists of it.
+fn check(path: &Path, file: &HubFile) -> Result<(), HubProblem> {
+    let name = || file.path.clone();
+    let failed = |source: Box<dyn std::error::Error + Send + Sync>| HubProblem::Request { what: name(), source };
+    let got = fs::metadata(path).map_err(|source| failed(source.into()))?.len();
+    if let Some(expected) = file.size.filter(|size| *size != got) {
+        return Err(HubProblem::Size { file: name(), expected, got });
+    }
+    if let Some(expected) = &file.sha256 {
+        let got = file_sha256(path).map_err(|source| failed(source.into()))?;
+        if got != *expected {
+            return Err(HubProblem::Digest { file: name(), expected: expected.clone(), got });
+        }
+    }
+    Ok(())
+}
+
+/// Takes a file out of the cache: the link, and what it leads to if that lies there too.
+fn forget(pointer: &Path) {
+    let target = fs::canonicalize(pointer).ok();
+    // What cannot be deleted is found to be wrong again.
+    let _ = fs::remove_file(pointer);
+    let blob = target.filter(|target| target.parent().is_some_and(|folder| folder.ends_with("blobs")));
+    blob.map(fs::remove_file);
+}
+
+fn problem_of(what: &str, source: ApiError) -> HubProblem {
+    let what = what.to_owned();
+    if let ApiError::RequestError(error) = &source
+        && let ureq::Error::StatusCode(status) = **error
+    {
+        let meaning = match status {
+            401 | 403 => "it is not there, or needs a login (set HF_TOKEN)",
+            404 => "there is no such repository, branch or file",
+            429 => "too many requests, try again later",
+            500.. => "the hub has failed, try again later",
+            _ => "not what was expected",
+        };
+        return HubProblem::Status { what, status, meaning };
+    }
+    HubProblem::Request { what, source: source.into() }
+}

@@ -1,0 +1,189 @@
+//! Data sets by their names on the hub: found, fetched once, checked; and what a hub may do wrong.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use dht_transformer::DatasetReader;
+use dht_transformer::storage::{HubDataset, whole_directory};
+use tempfile::TempDir;
+
+use super::parquet_writer::reviews;
+use super::server::{COMMIT, Fault, Hub};
+
+/// Runs the hidden test below with these variables; what it prints of the split of a data set.
+fn child(name: &str, split: &str, cache: &Path, hub: &str) -> String {
+    let output = Command::new(std::env::current_exe().expect("a path"))
+        .args(["--ignored", "--exact", "--nocapture", "data_sets::a_child_reads_a_split"])
+        .env("HF_ENDPOINT", hub)
+        .env("HF_HOME", cache)
+        .env("DHT_TEST_DATA", name)
+        .env("DHT_TEST_SPLIT", split)
+        .env_remove("HF_HUB_CACHE")
+        .env_remove("HTTP_PROXY")
+        .env_remove("http_proxy")
+        .output()
+        .expect("a process");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    said
+}
+
+#[test]
+#[ignore = "runs in a process of its own, with variables that say where the hub is"]
+fn a_child_reads_a_split() {
+    let variable = |name| std::env::var(name).unwrap_or_default();
+    let (name, split) = (variable("DHT_TEST_DATA"), variable("DHT_TEST_SPLIT"));
+    if split == "model" {
+        match whole_directory(&name) {
+            Ok(folder) => println!("a directory of {}", files(&folder).len()),
+            Err(error) => println!("refused: {error}"),
+        }
+        return;
+    }
+    let read = || {
+        let data = HubDataset::open(&name)?;
+        println!("splits {}", data.splits().collect::<Vec<_>>().join(" "));
+        DatasetReader::new().read_parts(&data.fetch(&split)?)
+    };
+    match read() {
+        Ok(data) => println!("read {} rows of {}", data.len(), data.labels.join(" ")),
+        Err(error) => println!("refused: {error}"),
+    }
+}
+
+/// All files and links below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found
+}
+
+/// A hub with a data set of two splits, the first in two parts, and an empty cache.
+fn place() -> (Hub, TempDir) {
+    let hub = Hub::start();
+    let put = |path: &str, bytes| hub.put("datasets/some/reviews", "main", path, bytes);
+    put("README.md", b"a card".to_vec());
+    put("data/train-00000-of-00002.parquet", reviews(20, 0));
+    put("data/train-00001-of-00002.parquet", reviews(12, 20));
+    put("data/test-00000-of-00001.parquet", reviews(6, 40));
+    (hub, tempfile::tempdir().expect("a folder"))
+}
+
+#[test]
+fn a_split_is_fetched_once_into_the_cache_of_the_python_library() {
+    let (hub, cache) = place();
+    let said = child("some/reviews", "train", cache.path(), &hub.address);
+    assert!(said.contains("splits test train\n") && said.contains("read 32 rows of bad good"), "{said}");
+    let asked = hub.asked();
+    assert_eq!(asked[0], "/api/datasets/some/reviews/revision/main?blobs=true");
+    assert!(!asked.iter().any(|path| path.contains("test")), "only what is read: {asked:?}");
+    let folder = cache.path().join("hub/datasets--some--reviews");
+    let snapshot = folder.join("snapshots").join(COMMIT);
+    assert!(snapshot.join("data/train-00001-of-00002.parquet").exists());
+    assert_eq!(std::fs::read_to_string(folder.join("refs/main")).unwrap(), COMMIT);
+
+    let said = child("some/reviews", "train", cache.path(), &hub.address);
+    assert!(said.contains("read 32 rows"), "{said}");
+    assert_eq!(hub.asked().len(), 1, "the list alone");
+
+    // A file that was damaged since is fetched again.
+    let file = std::fs::canonicalize(snapshot.join("data/train-00001-of-00002.parquet")).unwrap();
+    std::fs::write(&file, b"PAR1").unwrap();
+    assert!(child("some/reviews", "train", cache.path(), &hub.address).contains("read 32 rows"));
+    assert!(hub.asked().iter().all(|path| !path.contains("00000-of-00002")));
+}
+
+#[test]
+fn a_configuration_is_the_only_one_or_named() {
+    let (hub, cache) = place();
+    for (path, rows) in [("a/train-00000-of-00001.parquet", 4), ("b/train-00000-of-00001.parquet", 5)] {
+        hub.put("datasets/some/both", "main", path, reviews(rows, 0));
+    }
+    hub.put("datasets/some/converted", "main", "rows.csv", b"label,text\n".to_vec());
+    hub.put("datasets/some/converted", "refs/convert/parquet", "default/train/0000.parquet", reviews(6, 0));
+    hub.put("datasets/some/converted", "refs/convert/parquet", "default/train/0001.parquet", reviews(3, 0));
+    hub.put("datasets/some/csv", "main", "rows.csv", b"label,text\n".to_vec());
+    hub.put("datasets/some/half", "main", "train-00001-of-00002.parquet", reviews(6, 0));
+    for (name, split, expected) in [
+        ("some/both/b", "train", "read 5 rows"),
+        (
+            "some/both",
+            "train",
+            "refused: some/both on the hub: has no configuration \"default\"; there are a, b: name one",
+        ),
+        ("some/both/c", "train", "has no configuration \"c\"; there are a, b"),
+        ("some/converted", "train", "read 9 rows"),
+        ("some/csv", "train", "has no parquet files of splits, neither on its branch main nor on refs/convert/parquet"),
+        ("some/half", "train", "the parts of the split train do not fit together: 00000-of-00002 is missing"),
+        ("some/reviews", "dev", "has no split dev; there are test, train"),
+        ("some/none", "train", "the hub answers 404 for the list of files: there is no such repository"),
+        ("a/b/c/d", "train", "refused: data set is a/b/c/d, expected OWNER/NAME or OWNER/NAME/CONFIG"),
+        ("../x", "train", "refused: data set is ../x, expected"),
+    ] {
+        let said = child(name, split, cache.path(), &hub.address);
+        assert!(said.contains(expected), "{name}: {said}");
+    }
+}
+
+#[test]
+fn what_a_hub_does_wrong_is_told_and_leaves_no_file() {
+    for (fault, expected) in [
+        (Fault::Status(403), "the hub answers 403 for the list of files: it is not there, or needs a login"),
+        (Fault::Status(503), "the hub answers 503 for the list of files: the hub has failed"),
+        (Fault::CutOff, "data/test-00000-of-00001.parquet could not be fetched"),
+        (Fault::OtherByte, "data/test-00000-of-00001.parquet has the SHA-256"),
+        (Fault::Shorter, "it is deleted, try again"),
+        (Fault::NoSums, "is listed without size and SHA-256, so that it cannot be checked"),
+        (Fault::NoJson, "its list of files cannot be read"),
+        (Fault::PathOutside, "its list of files cannot be read: it has the path \"../../../"),
+    ] {
+        let (hub, cache) = place();
+        hub.break_with(fault);
+        let said = child("some/reviews", "test", cache.path(), &hub.address);
+        assert!(said.contains("refused: some/reviews on the hub: ") && said.contains(expected), "{fault:?}: {said}");
+        let left = files(cache.path());
+        assert!(!left.iter().any(|path| path.ends_with("test-00000-of-00001.parquet")), "{fault:?}: {left:?}");
+        // A part that was fetched is gone on with; nothing that went wrong stays in the way.
+        hub.break_with(Fault::None);
+        let said = child("some/reviews", "test", cache.path(), &hub.address);
+        assert!(said.contains("read 6 rows"), "after {fault:?}: {said}");
+    }
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    let said = child("some/reviews", "test", cache.path(), &format!("http://{closed}"));
+    assert!(said.contains("refused: some/reviews on the hub: the list of files could not be fetched"), "{said}");
+}
+
+#[test]
+fn a_whole_part_that_was_not_renamed_is_no_obstacle() {
+    let (hub, cache) = place();
+    let blobs = cache.path().join("hub/datasets--some--reviews/blobs");
+    std::fs::create_dir_all(&blobs).unwrap();
+    let file = reviews(6, 40);
+    let sum = {
+        use sha2::Digest;
+        sha2::Sha256::digest(&file).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    for part in [&file[..], &file[..file.len() / 3], &[&file[..], b"more"].concat()] {
+        std::fs::write(blobs.join(format!("{sum}.part")), part).unwrap();
+        let said = child("some/reviews", "test", cache.path(), &hub.address);
+        assert!(said.contains("read 6 rows"), "{said}");
+        std::fs::remove_dir_all(cache.path().join("hub/datasets--some--reviews/snapshots")).unwrap();
+    }
+}
+
+#[test]
+fn a_repository_of_a_saved_model_is_fetched_with_all_its_files() {
+    let (hub, cache) = place();
+    for path in ["dht.json", "README.md", "model/config.json", "model/deep/file.bin"] {
+        hub.put("models/my/model", "main", path, path.into());
+    }
+    let said = child("my/model", "model", cache.path(), &hub.address);
+    assert!(said.contains("a directory of 4"), "{said}");
+    hub.put("models/my/bare", "main", "config.json", b"{}".to_vec());
+    let said = child("my/bare", "model", cache.path(), &hub.address);
+    assert!(said.contains("refused: my/bare is no directory, and its model.safetensors could not"), "{said}");
+}

@@ -1,0 +1,12 @@
+//! Names on the hub, of models and of data sets, from a server of our own; and parquet files.
+
+mod models;
+
+#[cfg(feature = "hub")]
+mod data_sets;
+#[cfg(feature = "hub")]
+mod parquet_files;
+#[cfg(feature = "hub")]
+mod parquet_writer;
+#[cfg(feature = "hub")]
+mod server;

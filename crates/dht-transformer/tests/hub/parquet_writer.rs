@@ -1,0 +1,87 @@
+//! Writes small parquet files.
+
+use std::sync::Arc;
+
+use parquet::basic::Compression;
+use parquet::data_type::{ByteArray, ByteArrayType, DoubleType, Int64Type};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
+
+/// The cells of a column.
+pub enum Cells {
+    Texts(Vec<Option<String>>),
+    Integers(Vec<i64>),
+    Numbers(Vec<f64>),
+}
+
+/// Texts without a null.
+pub fn texts<T: ToString>(cells: impl IntoIterator<Item = T>) -> Cells {
+    Cells::Texts(cells.into_iter().map(|cell| Some(cell.to_string())).collect())
+}
+
+/// What the library `datasets` writes of a column of classes.
+pub fn class_label(column: &str, names: &[&str]) -> String {
+    serde_json::json!({ "info": { "features": {
+        "text": { "dtype": "string", "_type": "Value" },
+        column: { "names": names, "_type": "ClassLabel" },
+    } } })
+    .to_string()
+}
+
+/// A file of these columns, in groups of so many rows.
+pub fn parquet(columns: &[(&str, Cells)], group: usize, compression: Compression, features: Option<String>) -> Vec<u8> {
+    let field = |(name, cells): &(&str, Cells)| match cells {
+        Cells::Texts(_) => format!("optional binary {name} (STRING);"),
+        Cells::Integers(_) => format!("optional int64 {name};"),
+        Cells::Numbers(_) => format!("required double {name};"),
+    };
+    let fields: String = columns.iter().map(field).collect();
+    let schema = Arc::new(parse_message_type(&format!("message rows {{ {fields} }}")).expect("a schema"));
+    let pairs = features.map(|value| vec![KeyValue::new("huggingface".into(), value)]);
+    let properties = WriterProperties::builder().set_compression(compression).set_key_value_metadata(pairs).build();
+    let mut bytes = Vec::new();
+    let mut writer = SerializedFileWriter::new(&mut bytes, schema, Arc::new(properties)).expect("a writer");
+    let rows = match &columns[0].1 {
+        Cells::Texts(cells) => cells.len(),
+        Cells::Integers(cells) => cells.len(),
+        Cells::Numbers(cells) => cells.len(),
+    };
+    for first in (0..rows).step_by(group) {
+        let last = (first + group).min(rows);
+        let mut group = writer.next_row_group().expect("a group");
+        for (_, cells) in columns {
+            let mut column = group.next_column().expect("a column").expect("one more");
+            match cells {
+                Cells::Texts(cells) => {
+                    let levels: Vec<i16> = cells[first..last].iter().map(|cell| i16::from(cell.is_some())).collect();
+                    let filled: Vec<ByteArray> =
+                        cells[first..last].iter().flatten().map(|cell| cell.as_str().into()).collect();
+                    column.typed::<ByteArrayType>().write_batch(&filled, Some(&levels), None).expect("cells");
+                }
+                Cells::Integers(cells) => {
+                    let levels = vec![1; last - first];
+                    column.typed::<Int64Type>().write_batch(&cells[first..last], Some(&levels), None).expect("cells");
+                }
+                Cells::Numbers(cells) => {
+                    column.typed::<DoubleType>().write_batch(&cells[first..last], None, None).expect("cells");
+                }
+            }
+            column.close().expect("a column");
+        }
+        group.close().expect("a group");
+    }
+    writer.close().expect("a file");
+    bytes
+}
+
+/// Reviews: classes 0 and 1 by the names `bad` and `good`.
+pub fn reviews(rows: usize, from: usize) -> Vec<u8> {
+    let text = |row: usize| format!("the {} was {}", ["soup", "wine"][row / 2 % 2], ["stale", "fresh"][row % 2]);
+    let columns = [
+        ("text", texts((from..from + rows).map(|row| format!("{}, said guest {row}", text(row))))),
+        ("label", Cells::Integers((from..from + rows).map(|row| row as i64 % 2).collect())),
+    ];
+    parquet(&columns, 64, Compression::SNAPPY, Some(class_label("label", &["bad", "good"])))
+}
