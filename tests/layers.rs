@@ -64,7 +64,8 @@ const CRATES: [Layers; 5] = [
         "crates/dht-cli/src",
         &[
             &["error"],
-            &["device", "progress", "table", "texts", "training_dir"],
+            &["progress", "table", "texts", "training_dir"],
+            &["device"],
             &["exit_code", "model_choice", "acceleration", "learning_rate"],
             &["results"],
             &["card", "server"],

@@ -69,7 +69,7 @@ impl Arguments {
         flags.add("batch", number(&Some(*batch).filter(|batch| *batch != default.batch)));
         flags.add("lr", lr.map(|lr| lr.to_string()));
         flags.add("seed", Some(*seed).filter(|seed| *seed != default.seed).map(|seed| seed.to_string()));
-        flags.add("device", Some(device).filter(|device| **device != default.device).and_then(of_choice));
+        flags.add("device", Some(device).filter(|device| **device != default.device).map(ToString::to_string));
         flags.add("settings", Some(settings).filter(|settings| **settings != default.settings).and_then(of_choice));
         let usual = settings.dispatch();
         flags.add("dispatch", dispatch.as_ref().filter(|dispatch| **dispatch != usual).and_then(of_choice));

@@ -68,8 +68,8 @@ pub struct Arguments {
     /// Seed of every random choice
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// Device of the tensors
-    #[arg(long, value_enum, default_value_t)]
+    /// Device of the tensors: auto, cpu, cuda, cuda:N or metal
+    #[arg(long, value_name = "DEVICE", default_value_t)]
     pub device: DeviceChoice,
     /// Settings of the search: ours, or those that the paper prints
     #[arg(long, value_enum, default_value_t)]

@@ -67,8 +67,8 @@ pub struct ReproductionArguments {
     /// Names of rows that run with seed 0 only
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub once: Vec<String>,
-    /// Device of the tensors
-    #[arg(long, value_enum, default_value_t)]
+    /// Device of the tensors: auto, cpu, cuda, cuda:N or metal
+    #[arg(long, value_name = "DEVICE", default_value_t)]
     pub device: DeviceChoice,
     /// Directory for everything that is written
     #[arg(long, value_name = "DIR", default_value = "target/dht/reproduce")]

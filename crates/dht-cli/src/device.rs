@@ -1,58 +1,89 @@
 //! The device of the tensors.
 
 use std::fmt;
+use std::str::FromStr;
 
 use candle_core::Device;
 
 use crate::error::{Error, Result};
+use crate::progress::report;
 
-/// The value of `--device`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+/// The value of `--device`: `auto`, `cpu`, `cuda`, `cuda:N` or `metal`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
-    /// An accelerator that this build supports and that is present, else the processor.
+    /// The first accelerator that this build supports and that can be opened. Without one the processor, and where the build
+    /// supports one, a line on standard error says why.
     #[default]
     Auto,
     /// The processor.
     Cpu,
-    /// The first NVIDIA card; needs the feature `cuda`.
-    Cuda,
+    /// The NVIDIA card of this number, from 0; needs the feature `cuda`.
+    Cuda(usize),
     /// Apple's graphics processor; needs the feature `metal`.
     Metal,
 }
 
 impl DeviceChoice {
-    /// The device.
+    /// The device. A device that is named is opened or refused, never replaced.
     ///
     /// # Errors
     /// [`Error::DeviceNotBuilt`] without the feature, [`Error::Device`] when candle cannot open the device.
     pub fn open(self) -> Result<Device> {
-        let (cuda, metal) = (candle_core::utils::cuda_is_available(), candle_core::utils::metal_is_available());
         match self {
-            Self::Auto if cuda => open("cuda", Device::new_cuda),
-            Self::Auto if metal => open("metal", Device::new_metal),
-            Self::Auto | Self::Cpu => Ok(Device::Cpu),
-            Self::Cuda if cfg!(feature = "cuda") => open("cuda", Device::new_cuda),
-            Self::Metal if cfg!(feature = "metal") => open("metal", Device::new_metal),
-            Self::Cuda => Err(Error::DeviceNotBuilt { device: "cuda" }),
-            Self::Metal => Err(Error::DeviceNotBuilt { device: "metal" }),
+            Self::Auto => Ok(Self::first_that_opens()),
+            Self::Cpu => Ok(Device::Cpu),
+            Self::Cuda(card) if cfg!(feature = "cuda") => self.opened(Device::new_cuda(card)),
+            Self::Metal if cfg!(feature = "metal") => self.opened(Device::new_metal(0)),
+            Self::Cuda(_) => Err(Error::DeviceNotBuilt { device: self.to_string(), feature: "cuda" }),
+            Self::Metal => Err(Error::DeviceNotBuilt { device: self.to_string(), feature: "metal" }),
         }
+    }
+
+    fn first_that_opens() -> Device {
+        let built = [(cfg!(feature = "cuda"), Self::Cuda(0)), (cfg!(feature = "metal"), Self::Metal)];
+        for (_, choice) in built.into_iter().filter(|(built, _)| *built) {
+            match choice.open() {
+                Ok(device) => return device,
+                Err(error) => report(&format!("{error}; running on the processor")),
+            }
+        }
+        Device::Cpu
+    }
+
+    fn opened(self, device: candle_core::Result<Device>) -> Result<Device> {
+        device.map_err(|source| Error::Device { device: self.to_string(), source })
     }
 }
 
 /// Formats as the flag's value.
 impl fmt::Display for DeviceChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "auto",
-            Self::Cpu => "cpu",
-            Self::Cuda => "cuda",
-            Self::Metal => "metal",
-        })
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(0) => f.write_str("cuda"),
+            Self::Cuda(card) => write!(f, "cuda:{card}"),
+            Self::Metal => f.write_str("metal"),
+        }
     }
 }
 
-fn open(device: &'static str, new: impl Fn(usize) -> candle_core::Result<Device>) -> Result<Device> {
-    new(0).map_err(|source| Error::Device { device, source })
+impl FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            "metal" => Ok(Self::Metal),
+            _ => text
+                .strip_prefix("cuda:")
+                .and_then(|card| card.parse().ok())
+                .map(Self::Cuda)
+                .ok_or_else(|| "expected auto, cpu, cuda, cuda:N with the number of a card, or metal".into()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -64,12 +95,26 @@ mod tests {
         assert!(DeviceChoice::Cpu.open().unwrap().is_cpu());
     }
 
+    #[test]
+    fn a_value_is_read_as_it_is_written() {
+        for text in ["auto", "cpu", "cuda", "cuda:1", "cuda:12", "metal"] {
+            assert_eq!(text.parse::<DeviceChoice>().unwrap().to_string(), text);
+        }
+        assert_eq!("cuda:0".parse(), Ok(DeviceChoice::Cuda(0)));
+        for text in ["", "gpu", "CUDA", "cuda:", "cuda:x", "cuda:-1", "cuda:1.5", "cuda1", "metal:0", "cpu:0"] {
+            assert!(text.parse::<DeviceChoice>().unwrap_err().contains("cuda:N"), "{text}");
+        }
+    }
+
     #[cfg(not(any(feature = "cuda", feature = "metal")))]
     #[test]
     fn a_device_without_support_in_this_build_is_refused_by_its_name() {
-        for (choice, name) in [(DeviceChoice::Cuda, "cuda"), (DeviceChoice::Metal, "metal")] {
-            assert!(matches!(choice.open(), Err(Error::DeviceNotBuilt { device }) if device == name));
-            assert_eq!(choice.to_string(), name);
+        for (text, name) in [("cuda", "cuda"), ("cuda:3", "cuda"), ("metal", "metal")] {
+            let error = text.parse::<DeviceChoice>().unwrap().open().unwrap_err();
+            assert!(matches!(error, Error::DeviceNotBuilt { feature, .. } if feature == name));
+            let message = error.to_string();
+            assert!(message.contains(&format!("--device {text}:")), "{message}");
+            assert!(message.contains(&format!("--features {name}")), "{message}");
         }
         assert!(DeviceChoice::Auto.open().unwrap().is_cpu());
     }

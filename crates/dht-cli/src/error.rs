@@ -40,16 +40,18 @@ pub enum Error {
         known: String,
     },
     /// A device that this build does not support.
-    #[error("--device {device}: this build has no {device} support; build with `--features {device}`")]
+    #[error("--device {device}: this build has no {feature} support; build with `--features {feature}`")]
     DeviceNotBuilt {
-        /// The device, and the feature that supports it.
-        device: &'static str,
+        /// The device.
+        device: String,
+        /// The feature that supports it.
+        feature: &'static str,
     },
     /// A device that cannot be opened.
-    #[error("--device {device}: {source}")]
+    #[error("--device {device} cannot be opened: {source}")]
     Device {
         /// The device.
-        device: &'static str,
+        device: String,
         /// candle's error.
         source: candle_core::Error,
     },

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::validate::{check_length, check_parameter};
 use serde::{Deserialize, Serialize};
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 /// Mean pooling over pyramids of grids.
 ///
@@ -64,6 +64,19 @@ impl PyramidPool {
     /// The length of a pooled context.
     pub fn dimension(&self) -> usize {
         self.axes.iter().map(parts).product()
+    }
+
+    /// The parts of one axis, over `length` positions: all levels, coarse before fine. A program that pools where the numbers
+    /// lie (on a graphics card) averages over each combination of them.
+    ///
+    /// # Errors
+    /// An axis that the pool does not have; no position.
+    pub fn parts(&self, axis: usize, length: usize) -> Result<Vec<Range<usize>>> {
+        let levels =
+            self.axes.get(axis).ok_or(Error::Dimension { what: "axis", expected: self.axes.len(), got: axis })?;
+        check_parameter("axis length", length as f64, length > 0, "at least 1")?;
+        let level = |exponent: u32| (0..1usize << exponent).map(move |part| span(part, 1 << exponent, length));
+        Ok(levels.clone().flat_map(level).map(|(from, to)| from..to).collect())
     }
 
     /// The pooled context of a tensor given as a slice in row-major order.

@@ -55,8 +55,8 @@ pub struct AccelerateArguments {
     /// Seed of every random choice
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Device of the tensors
-    #[arg(long, value_enum, default_value_t)]
+    /// Device of the tensors: auto, cpu, cuda, cuda:N or metal
+    #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceChoice,
     /// Show no progress
     #[arg(long)]

@@ -27,8 +27,8 @@ pub struct EvaluateArguments {
     model: PathBuf,
     #[command(flatten)]
     texts: TextArguments,
-    /// Device of the tensors
-    #[arg(long, value_enum, default_value_t)]
+    /// Device of the tensors: auto, cpu, cuda, cuda:N or metal
+    #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceChoice,
     /// Print the results as JSON
     #[arg(long)]

@@ -64,8 +64,8 @@ pub struct PredictArguments {
     /// The speed itself; 0 runs all layers
     #[arg(long, value_name = "X")]
     speed: Option<f64>,
-    /// Device of the tensors
-    #[arg(long, value_enum, default_value_t)]
+    /// Device of the tensors: auto, cpu, cuda, cuda:N or metal
+    #[arg(long, value_name = "DEVICE", default_value_t)]
     device: DeviceChoice,
     /// Say at the end on standard error what it took
     #[arg(long)]

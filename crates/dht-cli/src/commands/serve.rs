@@ -4,11 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use candle_core::Device;
 use clap::Args;
 use dht_search::serving::{Engine, ServiceSettings, TextModel};
 
 use super::predict::speed_within;
+use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::model_choice::saved_directory;
 use crate::progress::report;
@@ -44,6 +44,9 @@ pub struct ServeArguments {
     /// Cost at most this share of the full model's FLOPs, by what the model knows of its speeds
     #[arg(long, value_name = "SHARE", conflicts_with = "speed")]
     pub budget: Option<f64>,
+    /// Device of the tensors: auto, cpu, cuda, cuda:N or metal
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    pub device: DeviceChoice,
     /// File with the token that requests have to bring; else the variable DHT_TOKEN, else nobody has to
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
@@ -85,8 +88,9 @@ pub struct ServeArguments {
 /// Serves until a signal ends it.
 pub fn serve(arguments: &ServeArguments) -> Result<()> {
     let (path, speed, budget) = (saved_directory(&arguments.model)?, arguments.speed, arguments.budget);
+    let device = arguments.device.open()?;
     let load = move || {
-        let model = TextModel::load(&path, &Device::Cpu)?;
+        let model = TextModel::load(&path, &device)?;
         let speed = budget.map_or(Ok(speed), |budget| speed_within(&model, budget).map(Some))?;
         let engine = Engine::of(model);
         Ok::<_, Error>(match speed {

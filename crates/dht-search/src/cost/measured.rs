@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use candle_core::Device;
 use dht_transformer::{Encoder, Encoding, ForwardContext, HeadSet, PackedBatch, Sample, SampleGroup};
 use serde::{Deserialize, Serialize};
 
@@ -99,17 +100,17 @@ impl MeasuredCost {
             };
             PackedBatch::from_samples(&(0..TEXTS as u64).map(sample).collect::<Vec<_>>())
         };
-        let ctx = ForwardContext::inference();
+        let (ctx, device) = (ForwardContext::inference(), encoder.parameters().device());
         let (mut rows, mut exit_seconds) = (Vec::new(), 0.0_f64);
         for &tokens in tokens {
             let batch = batch(tokens)?;
             let hidden = encoder.embed(&batch, &ctx)?;
-            let outside = minimum_seconds(|| Ok(encoder.embed(&batch, &ctx)?.mean_rows()?))?;
+            let outside = minimum_seconds(device, || Ok(encoder.embed(&batch, &ctx)?.mean_rows()?))?;
             exit_seconds = exit_seconds.max(outside / TEXTS as f64);
             for &heads in heads {
                 let kept = HeadSet::from_indices(0..heads, block.heads)?;
                 let group = [SampleGroup { samples: TEXTS, heads: kept, neurons: coupling.width(&block, heads).ffn }];
-                let all = minimum_seconds(|| Ok(encoder.run_groups(0..layers, &hidden, &group, &ctx)?))?;
+                let all = minimum_seconds(device, || Ok(encoder.run_groups(0..layers, &hidden, &group, &ctx)?))?;
                 // A clock too coarse to measure a layer gives 0, which the table refuses.
                 let seconds = (all / (TEXTS * layers) as f64).max(1e-9);
                 rows.push(LayerSeconds { heads, tokens, seconds });
@@ -161,12 +162,14 @@ impl MeasuredCost {
     }
 }
 
-/// The minimum of five runs.
-fn minimum_seconds<T>(mut work: impl FnMut() -> Result<T>) -> Result<f64> {
+/// The minimum of five runs, each until the device has done what was asked of it.
+fn minimum_seconds<T>(device: &Device, mut work: impl FnMut() -> Result<T>) -> Result<f64> {
     let mut least = f64::INFINITY;
+    device.synchronize()?;
     for _ in 0..5 {
         let start = Instant::now();
         work()?;
+        device.synchronize()?;
         least = least.min(start.elapsed().as_secs_f64());
     }
     Ok(least)

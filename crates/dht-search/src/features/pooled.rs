@@ -1,6 +1,8 @@
 //! Pooled states and exit signals. This is the only place where f32 tensors become f64 contexts.
 
-use candle_core::{DType, Tensor};
+use std::ops::Range;
+
+use candle_core::{DType, Device, Tensor};
 use dht_bandits::features::PyramidPool;
 use dht_transformer::{Hidden, tensors::log_softmax};
 use rayon::prelude::*;
@@ -22,8 +24,19 @@ impl PoolingPyramid {
     }
 }
 
-/// The pooled states of each sample by N pools, (N, samples, context); reads the rows once.
+/// The pooled states of each sample by N pools, (N, samples, context); reads the rows once. On another device than the CPU the
+/// rows stay where they are, and only contexts are copied.
 pub(crate) fn pooled<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -> Result<[Rows; N]> {
+    if !hidden.tensor().device().is_cpu()
+        && let Some(contexts) = pooled_on_device(hidden, pools)?
+    {
+        return Ok(contexts);
+    }
+    pooled_on_host(hidden, pools)
+}
+
+/// On the CPU, in f64.
+fn pooled_on_host<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -> Result<[Rows; N]> {
     let width = hidden.tensor().dims()[1];
     let rows: Vec<f32> = hidden.tensor().flatten_all()?.to_vec1()?;
     let of_sample = |sample: usize| -> Result<[Vec<f64>; N]> {
@@ -43,6 +56,54 @@ pub(crate) fn pooled<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) 
     Ok(out)
 }
 
+/// As two products in f32 for each pool, parts of rows · rows · parts of columns, and one copy to the CPU for all pools. `None`
+/// where a context is not finite, for the CPU to say which number is the reason.
+fn pooled_on_device<const N: usize>(hidden: &Hidden, pools: [&PyramidPool; N]) -> Result<Option<[Rows; N]>> {
+    let (spans, rows) = (hidden.spans(), hidden.tensor().detach());
+    let (device, width) = (rows.device(), rows.dims()[1]);
+    let (mut contexts, mut sizes) = (Vec::new(), Vec::new());
+    for pool in pools {
+        let columns = pool.parts(1, width)?;
+        let mut of_rows = Vec::new();
+        for sample in 0..spans.samples() {
+            let range = spans.range(sample);
+            let parts = pool.parts(0, range.len())?;
+            of_rows.extend(parts.into_iter().map(|part| range.start + part.start..range.start + part.end));
+        }
+        let means = averages(&of_rows, spans.tokens(), device)?.matmul(&rows)?; // (samples · parts, hidden)
+        let means = means.matmul(&averages(&columns, width, device)?.t()?)?; // (samples · parts, parts of columns)
+        sizes.push(of_rows.len() / spans.samples().max(1) * columns.len());
+        contexts.push(means.flatten_all()?);
+    }
+    let numbers: Vec<f32> = Tensor::cat(&contexts, 0)?.to_vec1()?;
+    if !numbers.iter().all(|number| number.is_finite()) {
+        return Ok(None);
+    }
+    let (mut out, mut numbers) = ([(); N].map(|()| Vec::new()), numbers.into_iter().map(f64::from));
+    for (out, size) in out.iter_mut().zip(sizes) {
+        *out = (0..spans.samples()).map(|_| numbers.by_ref().take(size).collect()).collect();
+    }
+    Ok(Some(out))
+}
+
+/// The matrix whose product with a column of `length` numbers averages over each of these ranges: (ranges, length). Only the
+/// ranges' ends are copied to the device.
+fn averages(ranges: &[Range<usize>], length: usize, device: &Device) -> Result<Tensor> {
+    let column = |number: &dyn Fn(&Range<usize>) -> f32| {
+        Tensor::from_vec(ranges.iter().map(number).collect::<Vec<_>>(), (ranges.len(), 1), device)
+    };
+    // Whole numbers up to 2²⁴ are exact in f32, which every device compares.
+    let places = Tensor::arange(0u32, length as u32, device)?.to_dtype(DType::F32)?.unsqueeze(0)?;
+    let after = places.broadcast_ge(&column(&|range| range.start as f32)?)?.to_dtype(DType::F32)?;
+    let before = places.broadcast_lt(&column(&|range| range.end as f32)?)?.to_dtype(DType::F32)?;
+    Ok((after * before)?.broadcast_mul(&column(&|range| 1.0 / range.len() as f32)?)?)
+}
+
+/// ln softmax of each row in f64, computed in the logits' type where they lie. Not every device has f64.
+pub(crate) fn log_probabilities(logits: &Tensor) -> Result<Rows> {
+    Ok(log_softmax(&logits.detach())?.to_device(&Device::Cpu)?.to_dtype(DType::F64)?.to_vec2()?)
+}
+
 /// The number of tokens at which the length signal is 1.
 const LONG_TEXT: f64 = 512.0;
 
@@ -51,8 +112,7 @@ pub(crate) const SIGNALS: usize = 3;
 
 /// The [signals](signals_of) of each sample at an exit.
 pub(crate) fn signals(logits: &Tensor, lengths: impl Iterator<Item = usize>) -> Result<Rows> {
-    let logarithms: Vec<Vec<f64>> = log_softmax(&logits.detach())?.to_dtype(DType::F64)?.to_vec2()?;
-    Ok(logarithms.iter().zip(lengths).map(|(row, length)| signals_of(row, length)).collect())
+    Ok(log_probabilities(logits)?.iter().zip(lengths).map(|(row, length)| signals_of(row, length)).collect())
 }
 
 /// The signals of a sample from the ln p of its C classes: the entropy of the probabilities divided by its maximum ln C
@@ -73,7 +133,9 @@ pub(crate) fn signals_of(logs: &[f64], tokens: usize) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
+    use std::sync::Arc;
+
+    use dht_transformer::tensors::{Packing, Spans};
 
     use super::*;
     use crate::features::pyramids::{DEPTH_PYRAMID, HEAD_SET_PYRAMID, HEADS_PYRAMID};
@@ -84,6 +146,32 @@ mod tests {
             let values = vec![0f32; 5 * 32];
             assert_eq!(pyramid.pool().unwrap().pool(&values, &[5, 32]).unwrap().len(), pyramid.context_size());
         }
+    }
+
+    #[test]
+    fn pooling_as_products_gives_the_contexts_of_the_cpu() {
+        // Texts shorter than their parts, and columns that parts do not divide.
+        let (lengths, width) = ([5, 1, 2, 9], 20);
+        let spans = Spans::from_lengths(lengths).unwrap();
+        let numbers: Vec<f32> = (0..spans.tokens() * width).map(|i| (i as f32 * 0.37).sin() * 3.0).collect();
+        let packing = Arc::new(Packing::new(spans, vec![0, 1, 2, 3]).unwrap());
+        let rows = |numbers: &[f32]| {
+            let rows = Tensor::from_slice(numbers, (numbers.len() / width, width), &Device::Cpu).unwrap();
+            Hidden::new(rows, packing.clone()).unwrap()
+        };
+        let pools = [DEPTH_PYRAMID, HEAD_SET_PYRAMID].map(|pyramid| pyramid.pool().unwrap());
+        let pools = [&pools[0], &pools[1]];
+        let found = pooled_on_device(&rows(&numbers), pools).unwrap().unwrap();
+        let expected = pooled_on_host(&rows(&numbers), pools).unwrap();
+        for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
+            assert_eq!(found.len(), expected.len());
+            for (found, expected) in found.iter().zip(expected) {
+                approx::assert_relative_eq!(found, expected, epsilon = 1e-6);
+            }
+        }
+        let mut broken = numbers;
+        broken[3] = f32::NAN;
+        assert!(pooled_on_device(&rows(&broken), pools).unwrap().is_none());
     }
 
     #[test]

@@ -144,7 +144,7 @@ impl Executor<'_> {
             Some(_) => self.read(0, state, &members, true, trace)?,
             None => None,
         };
-        let start = Instant::now();
+        let start = when_done(state, logits.is_some() || self.router.needs_state())?;
         let view = StageView { exit: 0, hidden: state, members: &members, logits: logits.as_ref() };
         trace.decisions = self.router.start(&view, self.last(), self.mode, rng)?;
         self.check(&trace.decisions, members.len())?;
@@ -266,7 +266,7 @@ impl Executor<'_> {
                 None => self.read(exit, &stage.hidden, &stage.members, routed, &mut stage.trace)?,
             };
             if exit < self.last() {
-                let start = Instant::now();
+                let start = when_done(&stage.hidden, read.is_some() || self.router.needs_state())?;
                 let view = StageView { exit, hidden: &stage.hidden, members: &stage.members, logits: read.as_ref() };
                 let before = stage.trace.decisions.exits.clone();
                 self.router.at_exit(&view, &mut stage.trace.decisions, self.mode, rng)?;
@@ -290,7 +290,7 @@ impl Executor<'_> {
     /// Runs the next group of layers, each sample with its heads and its share of the neurons.
     fn run_group(&self, stage: &mut Stage, rng: &mut dyn Rng) -> Result<()> {
         let group = stage.trace.groups.len();
-        let start = Instant::now();
+        let start = when_done(&stage.hidden, true)?;
         let view =
             GroupView { group, hidden: &stage.hidden, members: &stage.members, decisions: &stage.trace.decisions };
         let mut decisions = self.heads.decide(&view, self.mode, rng)?;
@@ -381,6 +381,15 @@ impl Executor<'_> {
         }
         Ok(())
     }
+}
+
+/// The time, once the rows are there if a decision reads them: a device computes after it was asked, and deciding must not be
+/// charged for the layers.
+fn when_done(hidden: &Hidden, read: bool) -> Result<Instant> {
+    if read {
+        hidden.tensor().device().synchronize()?;
+    }
+    Ok(Instant::now())
 }
 
 /// The rows of these indices, in this order.

@@ -12,6 +12,7 @@ use super::executor::{Executor, PassedExits};
 use super::front::{FrontExit, Stacking};
 use super::log_probabilities::LogProbabilities;
 use crate::error::{Error, Result};
+use crate::features::log_probabilities;
 use crate::routing::{ForwardTrace, FrontView, Mode};
 use crate::space::Route;
 
@@ -312,7 +313,7 @@ impl Executor<'_> {
                 probabilities[*sample] = row;
             }
             if self.passed != PassedExits::Skip {
-                let rows: Vec<Vec<f64>> = logs.to_dtype(DType::F64)?.to_vec2()?;
+                let rows = log_probabilities(&output.logits)?;
                 output.samples.iter().zip(rows).for_each(|(sample, row)| stages[*sample].push(row));
             }
         }

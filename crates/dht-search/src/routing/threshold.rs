@@ -1,13 +1,11 @@
 //! A threshold on the uncertainty at every exit. It learns nothing.
 
-use candle_core::DType;
-use dht_transformer::tensors::log_softmax;
 use rand::Rng;
 
 use super::bandit::Setup;
 use super::{Decisions, FrontView, Mode, Router, StageView};
 use crate::error::{Error, Result};
-use crate::features::signals;
+use crate::features::{log_probabilities, signals};
 
 /// What is compared with the threshold: 0 for one sure class, more where the classes are alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +67,7 @@ impl Router for Threshold {
         let missing = || Error::setting("logits", "those of the exit", "none");
         let logits = view.logits.ok_or_else(missing)?;
         // In f64 also where they were computed in f32: near 0 the uncertainties of sure texts lie close together.
-        let rows: Vec<Vec<f64>> = log_softmax(&logits.detach())?.to_dtype(DType::F64)?.to_vec2()?;
+        let rows = log_probabilities(logits)?;
         for (&member, logs) in view.members.iter().zip(&rows) {
             let uncertainty = self.measure.of(logs.iter().copied());
             if mode != Mode::Random && uncertainty < self.threshold {

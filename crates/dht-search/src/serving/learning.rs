@@ -2,14 +2,14 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use candle_core::DType;
-use dht_transformer::{Sample, tensors::log_softmax};
+use dht_transformer::Sample;
 use rand::Rng;
 
 use super::engine::{Answer, Engine, Query};
 use super::learner::{Decision, Learner, LearnerSettings, Policy};
 use crate::error::{Error, Result};
 use crate::evaluation::{LeavingRule, Predictor};
+use crate::features::log_probabilities;
 use crate::model::{Prediction, best_class};
 use crate::routing::{Decisions, FrontView, Mode, Router, StageView};
 
@@ -169,7 +169,7 @@ impl Router for PolicyRouter {
 
     fn at_exit(&self, view: &StageView<'_>, decisions: &mut Decisions, _: Mode, _: &mut dyn Rng) -> Result<()> {
         let logits = view.logits.ok_or_else(|| Error::setting("logits", "those of the exit", "none"))?;
-        let rows: Vec<Vec<f64>> = log_softmax(logits)?.to_dtype(DType::F64)?.to_vec2()?;
+        let rows = log_probabilities(logits)?;
         for ((member, id), logs) in view.members.iter().zip(view.hidden.packing().sample_ids()).zip(&rows) {
             if self.leaves(*id, self.front + view.exit, logs) {
                 decisions.leave(*member, view.exit)?;

@@ -1,14 +1,12 @@
 //! A router that learns from texts on a frozen model, all of whose exits read each of them.
 
-use candle_core::{DType, Tensor};
-use dht_transformer::{
-    EncodedDataset, ForwardContext, HeadPlan, PackedBatch, data::longest_first, tensors::log_softmax,
-};
+use candle_core::Tensor;
+use dht_transformer::{EncodedDataset, ForwardContext, HeadPlan, PackedBatch, data::longest_first};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::error::{Error, Result};
-use crate::features::signals_of;
+use crate::features::{log_probabilities, signals_of};
 use crate::model::DynamicModel;
 use crate::routing::{Decisions, Losses, Mode, Router, StageView};
 
@@ -79,7 +77,7 @@ fn observe(
             Some(stacking) => stacking.stack(exit, &logits, &members)?,
             None => logits,
         };
-        let rows: Vec<Vec<f64>> = log_softmax(&logits)?.to_dtype(DType::F64)?.to_vec2()?;
+        let rows = log_probabilities(&logits)?;
         losses.by_exit.push(rows.iter().zip(&batch.labels).map(|(logs, label)| of_label(logs, label)).collect());
         let read: Option<&Tensor> = router.reads(exit, last).then_some(&logits);
         let view = StageView { exit, hidden: &hidden, members: &members, logits: read };

@@ -1,10 +1,12 @@
-//! The same sublayers composed of candle's differentiable operations: what runs on CUDA and Metal, and the oracle of the
-//! fused ones in tests.
+//! The same sublayers composed of candle's differentiable operations: what runs on Metal and, with the project's own kernels in
+//! place of some, on CUDA; and the oracle of the fused ones in tests.
 
 use candle_core::{D, DType, Device, Tensor, Var};
 
 use crate::backend::attend::Rectangles;
 use crate::backend::cpu::{AttentionParameters, Dropout, EmbeddingParameters, FeedForwardParameters, TokenIds};
+#[cfg(feature = "cuda")]
+use crate::backend::cuda;
 use crate::config::Activation;
 use crate::error::Result;
 use crate::tensors::{HeadSet, Packing, Parameter};
@@ -26,6 +28,10 @@ fn indices(indices: Vec<u32>, device: &Device) -> Result<Tensor> {
 }
 
 pub(crate) fn layer_norm(x: &Tensor, scale: &Parameter, shift: &Parameter, epsilon: f64) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if cuda::norms(x) {
+        return cuda::layer_norm(x, &weight(scale), &weight(shift), epsilon);
+    }
     let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
     let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
     let unit = centred.broadcast_div(&(variance + epsilon)?.sqrt()?)?;
@@ -34,12 +40,29 @@ pub(crate) fn layer_norm(x: &Tensor, scale: &Parameter, shift: &Parameter, epsil
 
 /// x·Wᵀ + b.
 pub(super) fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    Ok(x.matmul(&weight.t()?)?.broadcast_add(bias)?)
+    Ok(product(x, weight)?.broadcast_add(bias)?)
 }
 
-/// The rows times their dropout mask, which is drawn on the CPU: the same on every device.
+/// x·Wᵀ.
+pub(super) fn product(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    let (x, transposed) = operands(x, weight)?;
+    Ok(x.matmul(&transposed)?)
+}
+
+/// x and Wᵀ in the layouts that candle's product takes on CUDA: rows, or their transpose, one after another without gaps. The
+/// first columns of a wider matrix are copied.
+fn operands(x: &Tensor, weight: &Tensor) -> Result<(Tensor, Tensor)> {
+    Ok((x.contiguous()?, weight.contiguous()?.t()?))
+}
+
+/// The rows times their dropout mask, the same on every device: a kernel computes it on CUDA; elsewhere it is drawn on the CPU, and
+/// copied.
 pub(crate) fn drop_rows(x: &Tensor, packing: &Packing, dropout: Option<Dropout>) -> Result<Tensor> {
     let Some(dropout) = dropout else { return Ok(x.clone()) };
+    #[cfg(feature = "cuda")]
+    if cuda::takes(x) {
+        return cuda::drop_rows(x, packing, dropout);
+    }
     let (rows, width) = x.dims2()?;
     let mut mask = vec![1f32; rows * width];
     let keys = packing.row_samples().iter().zip(packing.row_tokens());
@@ -86,18 +109,64 @@ pub(crate) fn attention_sublayer(
         bias = bias.index_select(&rows, 0)?;
         output = output.index_select(&indices(as_u32(parameters.columns(&heads)), device)?, 1)?;
     }
-    let dim = parameters.head_dim;
-    let qkv = linear(x, &qkv, &bias)?.reshape((x.dims()[0], 3, heads.len(), dim))?;
-    let part = |index: usize| -> Result<Tensor> { Ok(qkv.narrow(1, index, 1)?.squeeze(1)?) }; // (tokens, heads, dim)
-    let rectangles = Rectangles::new(packing, device)?;
-    let scores = rectangles.scores(&part(0)?, &part(1)?, 1.0 / (dim as f64).sqrt())?;
-    let dropout = probability_dropout.map(|dropout| (dropout, &heads[..]));
-    let context = rectangles.context(&scores, &part(2)?, dropout, gates.map(|gates| gates.as_tensor()))?;
-    let context = context.reshape((x.dims()[0], heads.len() * dim))?;
+    let qkv = linear(x, &qkv, &bias)?; // (tokens, 3·heads·dim)
+    let gates = gates.map(|gates| gates.as_tensor());
+    let context = contexts(&qkv, packing, (&heads, parameters.head_dim), probability_dropout, gates)?;
+    let norm = OutputNorm {
+        bias: &parameters.output_bias,
+        scale: &parameters.scale,
+        shift: &parameters.shift,
+        epsilon: parameters.epsilon,
+    };
+    norm.apply(x, &product(&context, &output)?, packing, output_dropout)
+}
 
-    let h = linear(&context, &output, &weight(&parameters.output_bias))?;
-    let z = (x + drop_rows(&h, packing, output_dropout)?)?;
-    layer_norm(&z, &parameters.scale, &parameters.shift, parameters.epsilon)
+/// gates ∘ dropout(softmax(Q·Kᵀ/√dim))·V of these heads: (tokens, 3·heads·dim) → (tokens, heads·dim). Gates are (samples, heads).
+fn contexts(
+    qkv: &Tensor,
+    packing: &Packing,
+    (heads, dim): (&[usize], usize),
+    dropout: Option<Dropout>,
+    gates: Option<&Tensor>,
+) -> Result<Tensor> {
+    let (tokens, inner) = (qkv.dims()[0], heads.len() * dim);
+    #[cfg(feature = "cuda")]
+    if cuda::takes(qkv) && cuda::attends(dim) {
+        let context = cuda::attention(qkv, packing, heads, dim, dropout)?;
+        let Some(gates) = gates else { return Ok(context) };
+        let samples = packing.spans().lengths().enumerate();
+        let owners = samples.flat_map(|(sample, length)| std::iter::repeat_n(sample as u32, length)).collect();
+        let gates = gates.index_select(&indices(owners, qkv.device())?, 0)?.unsqueeze(2)?; // (tokens, heads, 1)
+        return Ok(context.reshape((tokens, heads.len(), dim))?.broadcast_mul(&gates)?.reshape((tokens, inner))?);
+    }
+    let qkv = qkv.reshape((tokens, 3, heads.len(), dim))?;
+    let part = |index: usize| -> Result<Tensor> { Ok(qkv.narrow(1, index, 1)?.squeeze(1)?) }; // (tokens, heads, dim)
+    let rectangles = Rectangles::new(packing, qkv.device())?;
+    let scores = rectangles.scores(&part(0)?, &part(1)?, 1.0 / (dim as f64).sqrt())?;
+    let context = rectangles.context(&scores, &part(2)?, dropout.map(|dropout| (dropout, heads)), gates)?;
+    Ok(context.reshape((tokens, inner))?)
+}
+
+/// The end of a sublayer: the bias of its last product, and the norm.
+struct OutputNorm<'a> {
+    bias: &'a Parameter,
+    scale: &'a Parameter,
+    shift: &'a Parameter,
+    epsilon: f64,
+}
+
+impl OutputNorm<'_> {
+    /// LayerNorm(x + dropout(h + bias)).
+    fn apply(&self, x: &Tensor, h: &Tensor, packing: &Packing, dropout: Option<Dropout>) -> Result<Tensor> {
+        #[cfg(feature = "cuda")]
+        if cuda::norms(h) {
+            let weights = [self.bias, self.scale, self.shift].map(weight);
+            return cuda::residual_norm(x, h, weights.each_ref(), self.epsilon, (packing, dropout));
+        }
+        let h = h.broadcast_add(&weight(self.bias))?;
+        let z = (x + drop_rows(&h, packing, dropout)?)?;
+        layer_norm(&z, self.scale, self.shift, self.epsilon)
+    }
 }
 
 pub(crate) fn feed_forward_sublayer(
@@ -110,10 +179,23 @@ pub(crate) fn feed_forward_sublayer(
     let up = weight(&parameters.up).narrow(0, 0, width)?;
     let up_bias = weight(&parameters.up_bias).narrow(0, 0, width)?;
     let down = weight(&parameters.down).narrow(1, 0, width)?;
-    let a = activate(&linear(x, &up, &up_bias)?, parameters.activation)?;
-    let h = linear(&a, &down, &weight(&parameters.down_bias))?;
-    let z = (x + drop_rows(&h, packing, dropout)?)?;
-    layer_norm(&z, &parameters.scale, &parameters.shift, parameters.epsilon)
+    let a = bias_activation(&product(x, &up)?, &up_bias, parameters.activation)?;
+    let norm = OutputNorm {
+        bias: &parameters.down_bias,
+        scale: &parameters.scale,
+        shift: &parameters.shift,
+        epsilon: parameters.epsilon,
+    };
+    norm.apply(x, &product(&a, &down)?, packing, dropout)
+}
+
+/// f(u + bias), element by element.
+fn bias_activation(u: &Tensor, bias: &Tensor, activation: Activation) -> Result<Tensor> {
+    #[cfg(feature = "cuda")]
+    if cuda::takes(u) {
+        return cuda::bias_activation(u, bias, activation);
+    }
+    activate(&u.broadcast_add(bias)?, activation)
 }
 
 /// The activation, element by element.
@@ -128,4 +210,22 @@ pub(crate) fn activate(x: &Tensor, activation: Activation) -> Result<Tensor> {
 /// x·Wᵀ + b of a pooler or classifier.
 pub(crate) fn dense(x: &Tensor, weights: &Parameter, bias: &Parameter) -> Result<Tensor> {
     linear(&x.to_dtype(DType::F32)?, &weight(weights), &weight(bias))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_narrower_weight_comes_to_the_product_without_gaps_between_its_rows() {
+        let whole = Tensor::arange(0f32, 24.0, &Device::Cpu).unwrap().reshape((4, 6)).unwrap();
+        let (x, weight) = (whole.narrow(1, 1, 3).unwrap(), whole.narrow(1, 0, 3).unwrap());
+        let (rows, transposed) = operands(&x, &weight).unwrap();
+        // candle's rule: the last stride is 1 and the one before it the width, or the other way round.
+        assert_eq!((rows.stride(), transposed.stride()), (&[3, 1][..], &[1, 3][..]));
+        assert_eq!(transposed.dims(), [3, 4]);
+        let found: Vec<Vec<f32>> = product(&x, &weight).unwrap().to_vec2().unwrap();
+        let expected: Vec<Vec<f32>> = x.matmul(&weight.t().unwrap()).unwrap().to_vec2().unwrap();
+        assert_eq!(found, expected);
+    }
 }

@@ -18,6 +18,8 @@ use crate::tensors::{Gradient, Gradients, HeadSet, Packing, ParameterId, Paramet
 #[derive(Debug, Clone)]
 pub struct ForwardContext {
     training: Option<Arc<Training>>,
+    /// Whether everything is to be composed of candle's operations.
+    in_graph: bool,
     gates: Option<Arc<Mutex<Gates>>>,
     packed_weights: Arc<PackedWeights>,
 }
@@ -27,8 +29,6 @@ struct Training {
     seed: u64,
     step: u32,
     dropout: bool,
-    /// Whether everything is to be composed of candle's operations.
-    in_graph: bool,
     /// Whether a backward of this context runs, which will hand over the gradients.
     in_backward: AtomicBool,
     gradients: Mutex<Gradients>,
@@ -69,7 +69,13 @@ impl ForwardContext {
     /// batches of an evaluation. After a variable was changed by something other than [`AdamW`](crate::train::optim::AdamW) or
     /// [`Parameters::set_values`], begin another.
     pub fn inference() -> Self {
-        Self { training: None, gates: None, packed_weights: Arc::default() }
+        Self { training: None, in_graph: false, gates: None, packed_weights: Arc::default() }
+    }
+
+    /// The same, composed of candle's operations on the CPU too: what [`inference`](Self::inference) runs on other devices, up
+    /// to their kernels. For comparisons.
+    pub fn inference_in_candle_graph() -> Self {
+        Self { in_graph: true, ..Self::inference() }
     }
 
     /// A training step over `parameters`: `seed` and `step` key the dropout masks.
@@ -93,8 +99,8 @@ impl ForwardContext {
 
     fn with(parameters: &Parameters, (seed, step): (u64, u32), dropout: bool, in_graph: bool) -> Self {
         let gradients = Mutex::new(Gradients::empty(parameters.len()));
-        let training = Training { seed, step, dropout, in_graph, in_backward: AtomicBool::new(false), gradients };
-        Self { training: Some(Arc::new(training)), gates: None, packed_weights: Arc::default() }
+        let training = Training { seed, step, dropout, in_backward: AtomicBool::new(false), gradients };
+        Self { training: Some(Arc::new(training)), in_graph, gates: None, packed_weights: Arc::default() }
     }
 
     /// The same context, whose backward also computes the [gradients](Self::head_gate_gradients) of gates on heads. They
@@ -177,7 +183,7 @@ impl ForwardContext {
 
     /// Whether operations on this device are the fused ones.
     pub(crate) fn fuses(&self, device: &Device) -> bool {
-        device.is_cpu() && !self.training.as_ref().is_some_and(|training| training.in_graph)
+        device.is_cpu() && !self.in_graph
     }
 
     /// Refuses a backward of candle's that would lose the weights' gradients.
@@ -208,10 +214,10 @@ impl ForwardContext {
         self.training.as_ref().map(|training| lock(&training.gradients))
     }
 
-    /// Adds a gradient to a parameter's.
+    /// Adds a gradient to a parameter's; both lie on the CPU.
     pub(crate) fn accumulate(&self, id: ParameterId, gradient: Gradient) {
         if let Some(mut gradients) = self.gradients() {
-            gradients.add(id, gradient);
+            gradients.add_on_host(id, gradient);
         }
     }
 
@@ -259,7 +265,7 @@ impl ForwardContext {
             if parameters.is_frozen(id) {
                 *gradients.slot(id) = None;
             } else if let Some(gradient) = store.get(var) {
-                gradients.add(id, Gradient::of_tensor(gradient)?);
+                gradients.add(id, Gradient::of_tensor(gradient)?)?;
             }
         }
         Ok((store, gradients))

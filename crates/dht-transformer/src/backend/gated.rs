@@ -4,7 +4,7 @@
 use candle_core::Tensor;
 
 use super::attend::Rectangles;
-use super::composed::{activate, drop_rows, layer_norm, linear, weight_like};
+use super::composed::{activate, drop_rows, layer_norm, linear, product, weight_like};
 use crate::backend::cpu::{AttentionParameters, Dropout, FeedForwardParameters};
 use crate::error::{Error, Result};
 use crate::tensors::Packing;
@@ -88,7 +88,7 @@ impl Gate {
                 let shape = x.dims().to_vec();
                 let width = shape.last().copied().unwrap_or(1);
                 let rows = x.contiguous()?.reshape((x.elem_count() / width.max(1), width))?;
-                Ok(rows.matmul(&matrix.to_dtype(x.dtype())?.t()?)?.reshape(shape)?)
+                Ok(product(&rows, &matrix.to_dtype(x.dtype())?)?.reshape(shape)?)
             }
         }
     }

@@ -4,6 +4,8 @@ pub(crate) mod attend;
 pub(crate) mod composed;
 mod context;
 mod cpu;
+#[cfg(feature = "cuda")]
+mod cuda;
 pub(crate) mod gated;
 
 pub use context::{ForwardContext, HeadGateGradient};
@@ -11,4 +13,6 @@ pub(crate) use cpu::{
     AttentionParameters, Dropout, DropoutSite, EmbeddingOp, EmbeddingParameters, FeedForwardParameters, LayersOp,
     LinearOp, LinearParameters, Sublayer, TokenIds, VocabularyLossOp,
 };
+#[cfg(feature = "cuda")]
+pub(crate) use cuda::adamw_step;
 pub use gated::{Gate, LayerGates};

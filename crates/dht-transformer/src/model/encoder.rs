@@ -32,7 +32,7 @@ use crate::tensors::{HeadPlan, Hidden, Packing, Parameter, Parameters, SampleGro
 /// ```
 ///
 /// Devlin et al. 2019; post-norm, as Hugging Face's `BertModel` without its pooler, or that of another [`Family`](crate::config::Family). On the CPU both sublayers of a layer are
-/// one fused operation each; on other devices they are composed of candle's.
+/// one fused operation each; on other devices they are composed of candle's, with own kernels in place of some on CUDA.
 #[derive(Debug, Clone)]
 pub struct Encoder {
     config: BertConfig,

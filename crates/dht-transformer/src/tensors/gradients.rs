@@ -116,7 +116,22 @@ impl Gradients {
     }
 
     /// Adds to a parameter's gradient; both must be on one device.
-    pub(crate) fn add(&mut self, id: ParameterId, gradient: Gradient) {
+    ///
+    /// # Errors
+    /// What another device than the CPU reports; the gradient is then lost.
+    pub(crate) fn add(&mut self, id: ParameterId, gradient: Gradient) -> Result<()> {
+        let slot = self.slot(id);
+        if let (Some(Gradient::Device(sum)), Gradient::Device(more)) = (&*slot, &gradient) {
+            let sum = (sum + more)?;
+            *slot = Some(Gradient::Device(sum));
+        } else {
+            self.add_on_host(id, gradient);
+        }
+        Ok(())
+    }
+
+    /// Adds to a parameter's gradient that is not there yet, or lies on the CPU as this one does.
+    pub(crate) fn add_on_host(&mut self, id: ParameterId, gradient: Gradient) {
         let slot = self.slot(id);
         *slot = Some(match (slot.take(), gradient) {
             (None, gradient) => gradient,
@@ -126,11 +141,6 @@ impl Gradients {
             }
             (Some(Gradient::Rows { rows, values }), Gradient::Rows { rows: more_rows, values: more }) => {
                 merge_rows((rows, values), (more_rows, more))
-            }
-            (Some(Gradient::Device(sum)), Gradient::Device(more)) => {
-                // Same parameter, same shape and device: nothing that can fail but the device itself, and then the
-                // backward that runs this has failed already.
-                Gradient::Device((&sum + &more).unwrap_or(sum))
             }
             (Some(Gradient::Rows { rows, values }), Gradient::Dense(mut sum))
             | (Some(Gradient::Dense(mut sum)), Gradient::Rows { rows, values }) => {
@@ -148,12 +158,13 @@ impl Gradients {
     }
 
     /// Adds the gradients of another backward over the same parameters.
-    pub(crate) fn add_all(&mut self, other: Self) {
+    pub(crate) fn add_all(&mut self, other: Self) -> Result<()> {
         for (id, gradient) in other.slots.into_iter().enumerate() {
             if let Some(gradient) = gradient {
-                self.add(ParameterId(id), gradient);
+                self.add(ParameterId(id), gradient)?;
             }
         }
+        Ok(())
     }
 
     /// Multiplies all gradients by a number.

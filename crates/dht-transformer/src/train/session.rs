@@ -154,7 +154,7 @@ impl<'a> Session<'a> {
         let gradients = step.ctx.backward(weighed.as_ref().unwrap_or(&step.loss), parameters)?;
         let pending = &mut self.pending;
         match &mut pending.gradients {
-            Some(sum) => sum.add_all(gradients),
+            Some(sum) => sum.add_all(gradients)?,
             none => *none = Some(gradients),
         }
         pending.losses += 1;

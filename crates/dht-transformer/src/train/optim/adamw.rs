@@ -29,7 +29,7 @@ pub struct StepReport {
 /// moments and values move as in dense AdamW, to the bit.
 ///
 /// On the CPU each parameter takes one pass over its memory, on all cores, with the same bits for any number of threads;
-/// on other devices a step is made of tensor operations. Moments take twice the memory of the parameters that ever had a
+/// on CUDA it takes one kernel, on other devices tensor operations. Moments take twice the memory of the parameters that ever had a
 /// gradient.
 #[derive(Debug, Clone)]
 pub struct AdamW {
@@ -165,10 +165,7 @@ impl Slot {
                 var.inplace_op1(&FusedStep::new(moments, gradient, with))?;
             }
             Moments::Device(moments) => {
-                let gradient = gradient.to_tensor(var)?;
-                let (value, moved) = step::composed(var, moments, &gradient, with)?;
-                var.set(&value)?;
-                *moments = moved;
+                step::on_device(var, moments, &gradient.to_tensor(var)?, with)?;
             }
         }
         self.steps += 1;

@@ -11,7 +11,7 @@
 
 use std::cell::RefCell;
 
-use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor};
+use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor, Var};
 use rayon::prelude::*;
 
 use crate::error::Result;
@@ -280,6 +280,24 @@ fn without_subnormal(value: f32) -> f32 {
 pub(crate) struct DeviceMoments {
     pub(crate) first: Tensor,
     pub(crate) second: Tensor,
+}
+
+/// The step on another device than the CPU: a kernel in place on CUDA, else tensor operations.
+pub(crate) fn on_device(var: &Var, moments: &mut DeviceMoments, gradient: &Tensor, with: Coefficients) -> Result<()> {
+    #[cfg(feature = "cuda")]
+    if var.device().is_cuda() && var.dtype() == candle_core::DType::F32 {
+        let Single { shrink, scale, first_weight, second_decay, second_weight, root_correction, epsilon, rate } =
+            with.into();
+        let constants = [shrink, scale, first_weight, second_decay, second_weight, root_correction, epsilon, rate];
+        let old = [&moments.first, &moments.second];
+        let [first, second] = crate::backend::adamw_step(var, old, gradient, constants)?;
+        *moments = DeviceMoments { first, second };
+        return Ok(());
+    }
+    let (value, moved) = composed(var, moments, gradient, with)?;
+    var.set(&value)?;
+    *moments = moved;
+    Ok(())
 }
 
 /// The step from tensor operations, for devices without a kernel: the new parameter and the new moments.

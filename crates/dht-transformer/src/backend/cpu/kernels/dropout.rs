@@ -42,11 +42,25 @@ impl Dropout {
         (probability > 0.0).then(|| Self { probability, seed, step, site: site.code() })
     }
 
+    /// What other devices compute the same masks from: the generator's key (two words), site, step and threshold, and the scale of
+    /// what is kept.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn words(self) -> ([u32; 5], f32) {
+        let (threshold, scale) = (self.threshold(), 1.0 / (1.0 - self.probability));
+        ([self.seed as u32, (self.seed >> 32) as u32, self.site, self.step, threshold], scale as f32)
+    }
+
+    /// Words below it drop their value.
+    #[inline(always)]
+    fn threshold(self) -> u32 {
+        (self.probability * 4_294_967_296.0) as u32
+    }
+
     /// Multiplies `row` by the mask of (sample, token). `lane` tells apart several rows of one token (heads).
     #[inline(always)]
     pub(crate) fn apply<T: Real>(&self, sample: u64, token: usize, lane: usize, row: &mut [T]) {
         let scale = T::from_f64(1.0 / (1.0 - self.probability));
-        let threshold = (self.probability * 4_294_967_296.0) as u32;
+        let threshold = self.threshold();
         let key = [self.seed as u32, (self.seed >> 32) as u32];
         let position = (token as u32) | (self.site << 16);
         let first = (lane as u32) << 16;
@@ -104,6 +118,20 @@ mod tests {
         let pi = philox(0x243f_6a88, [0x85a3_08d3, 0x1319_8a2e, 0x0370_7344], [0xa409_3822, 0x299f_31d0]);
         let words = [pi[0][0], pi[1][0], pi[2][0], pi[3][0]];
         assert_eq!(words, [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]);
+    }
+
+    /// Which columns are kept, four a hexadecimal digit, the first lowest. The comparison of other devices' kernels reads it
+    /// here, so that all compute the same.
+    const MASK: &str = "b31b5802039c91f97bb0060e9205ff2add";
+
+    #[test]
+    fn a_mask_has_the_bits_that_other_devices_compute() {
+        let dropout = Dropout::new(0.5, 0x0123_4567_89AB_CDEF, 3, DropoutSite::AttentionOutput { layer: 1 }).unwrap();
+        let mut row = vec![1f32; 4 * MASK.len()];
+        dropout.apply(7, 2, 0, &mut row);
+        let digit = |four: &[f32]| four.iter().rev().fold(0, |digit, value| 2 * digit + u32::from(*value != 0.0));
+        let bits: String = row.chunks(4).filter_map(|four| char::from_digit(digit(four), 16)).collect();
+        assert_eq!(bits, MASK);
     }
 
     #[test]

@@ -1,0 +1,99 @@
+//! Candle's operations, which other devices run, give the fused operations' results: compared on the CPU, where both exist.
+
+use candle_core::Device;
+use dht_transformer::tensors::{Gradient, Gradients, cross_entropy};
+use dht_transformer::{
+    BertConfig, Classifier, Encoder, Encoding, ForwardContext, HeadSet, Hidden, PackedBatch, Pooling, Sample,
+    SampleGroup,
+};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+const LAYERS: usize = 2;
+
+fn model(pooling: Pooling) -> (Encoder, Classifier) {
+    let mut config = BertConfig::small(LAYERS, 4, 32, 60).unwrap();
+    (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.2, 0.3);
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut encoder = Encoder::random(&config, &Device::Cpu, &mut rng).unwrap();
+    let classifier = encoder.add_classifier("classifier", 3, pooling, &mut rng).unwrap();
+    (encoder, classifier)
+}
+
+fn batch() -> PackedBatch {
+    let text = |(id, tokens): (u64, u32)| {
+        let ids: Vec<u32> = (0..tokens).map(|token| 5 + (7 * token + 3 * id as u32) % 50).collect();
+        let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false, rest: Default::default() };
+        Sample { id, label: id as u32 % 3, targets: Vec::new(), encoding }
+    };
+    let texts: Vec<Sample> = [(2, 9), (3, 1), (11, 20), (7, 4)].into_iter().map(text).collect();
+    PackedBatch::from_samples(&texts).unwrap()
+}
+
+/// Head sets and widths that differ, in an order that the composed path has to gather and restore.
+fn groups() -> Vec<SampleGroup> {
+    let set = |heads: &[usize]| HeadSet::from_indices(heads.iter().copied(), 4).unwrap();
+    let all = [(1, set(&[0, 3]), 11), (1, set(&[2]), 128), (1, set(&[0, 3]), 11), (1, set(&[0, 1, 2, 3]), 40)];
+    all.map(|(samples, heads, neurons)| SampleGroup { samples, heads, neurons }).to_vec()
+}
+
+fn run(encoder: &Encoder, ctx: &ForwardContext) -> Hidden {
+    encoder.run_groups(0..LAYERS, &encoder.embed(&batch(), ctx).unwrap(), &groups(), ctx).unwrap()
+}
+
+fn numbers(hidden: &Hidden) -> Vec<f32> {
+    hidden.tensor().flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn assert_close(what: &str, found: &[f32], expected: &[f32], tolerance: f32) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let largest = expected.iter().fold(1e-3_f32, |largest, value| largest.max(value.abs()));
+    for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
+        let close = (found - expected).abs() <= tolerance * largest;
+        assert!(close, "{what}[{index}]: {found}, expected {expected}");
+    }
+}
+
+#[test]
+fn inference_composed_of_candles_operations_gives_the_fused_rows() {
+    let (encoder, _) = model(Pooling::Mean);
+    let fused = run(&encoder, &ForwardContext::inference());
+    let composed = run(&encoder, &ForwardContext::inference_in_candle_graph());
+    assert_close("rows", &numbers(&composed), &numbers(&fused), 2e-5);
+}
+
+#[test]
+fn a_step_composed_of_candles_operations_has_the_fused_loss_gradients_and_gate_gradients() {
+    for pooling in [Pooling::Mean, Pooling::Pooler] {
+        let (encoder, classifier) = model(pooling);
+        let parameters = encoder.parameters();
+        let step = |ctx: ForwardContext| {
+            let ctx = ctx.with_head_gate_gradients();
+            let logits = classifier.forward(&run(&encoder, &ctx), &ctx).unwrap();
+            let loss = cross_entropy(&logits, &batch().labels).unwrap().mean_all().unwrap();
+            let gradients = ctx.backward(&loss, parameters).unwrap();
+            let mut gates = ctx.head_gate_gradients();
+            gates.sort_by_key(|gate| (gate.layer, gate.sample, gate.head));
+            (loss.to_scalar::<f32>().unwrap(), gradients, gates)
+        };
+        let fused = step(ForwardContext::training(parameters, 9, 4));
+        let composed = step(ForwardContext::in_candle_graph(parameters, 9, 4));
+        assert_close("loss", &[composed.0], &[fused.0], 1e-5);
+        let dense = |gradients: &Gradients, index: usize| -> Vec<f32> {
+            let (id, _, var) = parameters.iter().nth(index).unwrap();
+            let gradient: &Gradient = gradients.get(id).unwrap();
+            gradient.to_tensor(var).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+        };
+        for (index, (_, name, _)) in parameters.iter().enumerate() {
+            assert_close(name, &dense(&composed.1, index), &dense(&fused.1, index), 1e-3);
+        }
+        assert_eq!(composed.2.len(), fused.2.len());
+        for (composed, fused) in composed.2.iter().zip(&fused.2) {
+            assert_eq!((composed.layer, composed.sample, composed.head), (fused.layer, fused.sample, fused.head));
+            assert!((composed.gradient - fused.gradient).abs() < 1e-5, "{composed:?}, expected {fused:?}");
+        }
+        // Another step has other masks, so that the comparison above has seen them.
+        let other = step(ForwardContext::training(parameters, 9, 5));
+        assert!((other.0 - fused.0).abs() > 1e-4);
+    }
+}

@@ -1,0 +1,181 @@
+//! Compares a device with the CPU, and times it: `cargo run --release --features cuda --example device_check -- --device cuda`
+//!
+//! Random weights and texts. The rows, loss, gradients, head gates and parameters after AdamW steps of a small encoder, with
+//! dropout and with texts that keep other heads and neurons, must be the CPU's within rounding. Then inference and a training
+//! step of BERT-base's size on 64 texts of 128 tokens are timed. Prints one JSON object; ends with 1 where a comparison fails.
+//! `scripts/gpu-check` runs it.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use candle_core::{Device, Tensor};
+use clap::Parser;
+use dht_cli::{DeviceChoice, exit_code};
+use dht_lab::Result;
+use dht_lab::record::this_machine;
+use dht_transformer::tensors::cross_entropy;
+use dht_transformer::train::optim::{AdamW, ParameterGroups};
+use dht_transformer::{
+    AdamWSettings, BertConfig, Classifier, Encoder, Encoding, Error, ForwardContext, HeadSet, PackedBatch, Pooling,
+    Sample, SampleGroup,
+};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
+
+/// Compare a device with the CPU, and time it
+#[derive(Parser)]
+struct Arguments {
+    /// The device: cuda, cuda:N or metal
+    #[arg(long, value_name = "DEVICE")]
+    device: DeviceChoice,
+    /// Timed repetitions
+    #[arg(long, default_value_t = 10)]
+    repetitions: usize,
+    /// Layers of the encoder that is timed
+    #[arg(long, default_value_t = 12)]
+    layers: usize,
+    /// Do not time anything
+    #[arg(long)]
+    compare_only: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let mut passed = false;
+    let code = exit_code(check(&arguments).map(|(ok, report)| {
+        passed = ok;
+        println!("{report:#}");
+    }));
+    if passed || code != ExitCode::SUCCESS { code } else { ExitCode::FAILURE }
+}
+
+fn check(arguments: &Arguments) -> Result<(bool, Value)> {
+    let device = arguments.device.open()?;
+    let mut comparisons = Vec::new();
+    for (heads, hidden) in [(4, 32), (2, 128), (1, 96)] {
+        let (cpu, other) = (steps(&Device::Cpu, heads, hidden)?, steps(&device, heads, hidden)?);
+        for ((what, expected), (_, found)) in cpu.iter().zip(&other) {
+            // Gradients add up thousands of rounded products in another order.
+            let (worst, most) = (worst(found, expected), if what.starts_with("rows") { 1e-4 } else { 2e-3 });
+            let what = format!("{what}, {heads} heads of {}", hidden / heads);
+            comparisons.push(json!({"what": what, "worst": worst, "at_most": most, "ok": worst <= most}));
+        }
+    }
+    let ok = comparisons.iter().all(|comparison| comparison["ok"] == true);
+    let times = if arguments.compare_only { Value::Null } else { times(arguments, &device)? };
+    let machine = serde_json::to_value(this_machine(&device)).unwrap_or_default();
+    let device = arguments.device.to_string();
+    Ok((ok, json!({"device": device, "machine": machine, "ok": ok, "comparisons": comparisons, "times": times})))
+}
+
+/// The greatest difference, as a share of the greatest number; infinite where there are not as many.
+fn worst(found: &[f32], expected: &[f32]) -> f64 {
+    let largest = expected.iter().fold(1e-6_f32, |largest, number| largest.max(number.abs()));
+    let differences = found.iter().zip(expected).map(|(a, b)| f64::from((a - b).abs() / largest));
+    // A NaN is no number below another: it must not be lost.
+    let worst = differences.fold(0.0, |worst: f64, it| if it.is_nan() { f64::INFINITY } else { worst.max(it) });
+    if found.len() == expected.len() { worst } else { f64::INFINITY }
+}
+
+fn text(id: u64, tokens: u32, vocabulary: u32) -> Sample {
+    let ids: Vec<u32> = (0..tokens).map(|token| 5 + (7919 * token + 31 * id as u32) % (vocabulary - 5)).collect();
+    let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false, rest: Default::default() };
+    Sample { id, label: id as u32 % 3, targets: Vec::new(), encoding }
+}
+
+fn model(config: &BertConfig, device: &Device) -> Result<(Encoder, Classifier), Error> {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut encoder = Encoder::random(config, device, &mut rng)?;
+    let classifier = encoder.add_classifier("classifier", 3, Pooling::Pooler, &mut rng)?;
+    Ok((encoder, classifier))
+}
+
+fn optimizer(encoder: &Encoder) -> Result<AdamW, Error> {
+    let settings = AdamWSettings { learning_rate: 1e-3, ..AdamWSettings::default() };
+    AdamW::new(settings, &ParameterGroups::standard(encoder.parameters()), encoder.parameters())
+}
+
+fn numbers(tensor: &Tensor) -> Result<Vec<f32>, Error> {
+    Ok(tensor.flatten_all()?.to_vec1()?)
+}
+
+/// What a small encoder computes in inference and in three training steps.
+fn steps(device: &Device, heads: usize, hidden: usize) -> Result<Vec<(String, Vec<f32>)>, Error> {
+    let mut config = BertConfig::small(3, heads, hidden, 90)?;
+    (config.hidden_dropout_prob, config.attention_probs_dropout_prob) = (0.2, 0.3);
+    let (encoder, classifier) = model(&config, device)?;
+    let lengths = [9, 1, 40, 4, 70].into_iter().zip([2, 3, 11, 7, 5]);
+    let batch = PackedBatch::from_samples(&lengths.map(|(tokens, id)| text(id, tokens, 90)).collect::<Vec<_>>())?;
+    let (all, last) = (HeadSet::full(heads)?, HeadSet::from_indices([heads - 1], heads)?);
+    let groups = [(2, last, 11), (1, all, 4 * hidden), (1, last, 11), (1, all, 40)]
+        .map(|(samples, heads, neurons)| SampleGroup { samples, heads, neurons });
+    let run = |ctx: &ForwardContext| encoder.run_groups(0..3, &encoder.embed(&batch, ctx)?, &groups, ctx);
+    let mut found = vec![("rows of inference".to_owned(), numbers(run(&ForwardContext::inference())?.tensor())?)];
+    let mut optimizer = optimizer(&encoder)?;
+    for step in 0..3 {
+        let ctx = ForwardContext::training(encoder.parameters(), 9, step).with_head_gate_gradients();
+        let rows = run(&ctx)?;
+        let loss = cross_entropy(&classifier.forward(&rows, &ctx)?, &batch.labels)?.mean_all()?;
+        let gradients = ctx.backward(&loss, encoder.parameters())?;
+        if step == 0 {
+            found.push(("rows of training".into(), numbers(rows.tensor())?));
+            let mut gates = ctx.head_gate_gradients();
+            gates.sort_by_key(|gate| (gate.layer, gate.sample, gate.head));
+            found.push(("head gates".into(), gates.iter().map(|gate| gate.gradient).collect()));
+            for (id, name, var) in encoder.parameters().iter() {
+                let gradient =
+                    gradients.get(id).map_or(Ok(Vec::new()), |gradient| numbers(&gradient.to_tensor(var)?))?;
+                found.push((format!("gradient of {name}"), gradient));
+            }
+        }
+        optimizer.step(encoder.parameters(), &gradients, 1e-3)?;
+        found.push((format!("loss of step {step}"), vec![loss.to_scalar()?]));
+    }
+    // A key's bias shifts all scores of a query alike: its gradient is rounding, which AdamW makes as large as any other.
+    for (_, name, var) in encoder.parameters().iter().filter(|(_, name, _)| !name.ends_with("qkv.bias")) {
+        found.push((format!("{name} after three steps"), numbers(var.as_tensor())?));
+    }
+    Ok(found.into_iter().filter(|(what, _)| !what.ends_with("qkv.bias")).collect())
+}
+
+/// BERT-base's size: 768 columns, 12 heads, 30,522 tokens in its vocabulary.
+fn times(arguments: &Arguments, device: &Device) -> Result<Value, Error> {
+    const TEXTS: u64 = 64;
+    const TOKENS: u32 = 128;
+    let config = BertConfig::small(arguments.layers, 12, 768, 30_522)?;
+    let (encoder, classifier) = model(&config, device)?;
+    let batch = PackedBatch::from_samples(&(0..TEXTS).map(|id| text(id, TOKENS, 30_522)).collect::<Vec<_>>())?;
+    let all = dht_transformer::HeadPlan::Full;
+    let logits = |ctx: &ForwardContext| {
+        let rows = encoder.run(0..arguments.layers, &encoder.embed(&batch, ctx)?, &all, ctx)?;
+        classifier.forward(&rows, ctx)
+    };
+    let ctx = ForwardContext::inference();
+    let inference = median(arguments.repetitions, device, |_| logits(&ctx).map(|_| ()))?;
+    let mut optimizer = optimizer(&encoder)?;
+    let training = median(arguments.repetitions, device, |step| {
+        let ctx = ForwardContext::training(encoder.parameters(), 1, step);
+        let loss = cross_entropy(&logits(&ctx)?, &batch.labels)?.mean_all()?;
+        optimizer.step(encoder.parameters(), &ctx.backward(&loss, encoder.parameters())?, 1e-5).map(|_| ())
+    })?;
+    let of = |seconds: f64| json!({"seconds": seconds, "texts_per_second": TEXTS as f64 / seconds});
+    let shape = json!({"layers": arguments.layers, "hidden": 768, "heads": 12, "texts": TEXTS, "tokens": TOKENS, "type": "f32"});
+    Ok(json!({"shape": shape, "inference": of(inference), "training_step": of(training)}))
+}
+
+/// The median of some runs after three that do not count, each until the device has done it.
+fn median(repetitions: usize, device: &Device, mut work: impl FnMut(u32) -> Result<(), Error>) -> Result<f64, Error> {
+    let mut seconds = Vec::new();
+    for run in 0..repetitions.max(1) + 3 {
+        device.synchronize()?;
+        let start = Instant::now();
+        work(run as u32)?;
+        device.synchronize()?;
+        if run >= 3 {
+            seconds.push(start.elapsed().as_secs_f64());
+        }
+    }
+    seconds.sort_by(f64::total_cmp);
+    Ok(seconds[seconds.len() / 2])
+}
