@@ -78,7 +78,15 @@ mod tests {
 
     fn row(flops_ratio: f64, accuracy: f64) -> ResultRow {
         let name = String::from("a row");
-        ResultRow { name, accuracy: Some(accuracy), score: 0.0, flops_ratio, mean_layers: 1.0, texts_per_second: 1.0 }
+        ResultRow {
+            name,
+            accuracy: Some(accuracy),
+            score: 0.0,
+            flops_ratio,
+            mean_layers: 1.0,
+            texts_per_second: 1.0,
+            judged: None,
+        }
     }
 
     #[test]
