@@ -1,4 +1,5 @@
 //! Candle's operations, which other devices run, give the fused operations' results: compared on the CPU, where both exist.
+#![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 use candle_core::Device;
 use dht_transformer::tensors::{Gradient, Gradients, cross_entropy};
