@@ -68,7 +68,7 @@ const CRATES: [Layers; 5] = [
             &["device"],
             &["exit_code", "model_choice", "acceleration", "learning_rate"],
             &["results"],
-            &["card", "server"],
+            &["card", "curve", "server"],
             &["commands"],
         ],
     ),

@@ -2,7 +2,6 @@
 //!
 //! Values come with their complement, v and 1 − v, so that neither end loses digits.
 
-use super::law::normal_distribution;
 use std::f64::consts::PI;
 
 /// From so many successes and failures on, the expansion is better than 1e-10.
@@ -62,7 +61,8 @@ fn expansion(a: f64, b: f64, v: f64, rest: f64) -> f64 {
         (eta * spread / above - 1.0) / eta
     };
     let correction = exponent.exp() / (2.0 * PI * total).sqrt() * slope;
-    (normal_distribution(eta * total.sqrt()) - correction).clamp(0.0, 1.0)
+    let normal = 0.5 * libm::erfc(-eta * (total / 2.0).sqrt());
+    (normal - correction).clamp(0.0, 1.0)
 }
 
 /// ln Γ(z) − (z − ½)·ln z + z − ½·ln 2π.
