@@ -184,7 +184,8 @@ fn feature(context: &Value, column: &str, out: &mut Vec<f64>) -> Result<bool, Li
         // A number or a truth value is compared as it is written.
         let same = match found {
             Some(Value::String(found)) => found == text,
-            Some(value @ (Value::Number(_) | Value::Bool(_))) => value.to_string() == text,
+            Some(Value::Number(number)) => number.to_string() == text,
+            Some(Value::Bool(flag)) => flag.to_string() == text,
             _ => false,
         };
         add(f64::from(u8::from(same)))?;
