@@ -156,11 +156,11 @@ fn cells(
 ) -> Result<Vec<Option<String>>, DataProblem> {
     let nulls = column.max_def_level();
     match reader {
-        ColumnReader::BoolColumnReader(reader) => decoded(reader, nulls, rows, shown),
-        ColumnReader::Int32ColumnReader(reader) => decoded(reader, nulls, rows, shown),
-        ColumnReader::Int64ColumnReader(reader) => decoded(reader, nulls, rows, shown),
-        ColumnReader::FloatColumnReader(reader) => decoded(reader, nulls, rows, shown),
-        ColumnReader::DoubleColumnReader(reader) => decoded(reader, nulls, rows, shown),
+        ColumnReader::BoolColumnReader(reader) => decoded(reader, nulls, rows, cell_text),
+        ColumnReader::Int32ColumnReader(reader) => decoded(reader, nulls, rows, cell_text),
+        ColumnReader::Int64ColumnReader(reader) => decoded(reader, nulls, rows, cell_text),
+        ColumnReader::FloatColumnReader(reader) => decoded(reader, nulls, rows, cell_text),
+        ColumnReader::DoubleColumnReader(reader) => decoded(reader, nulls, rows, cell_text),
         ColumnReader::ByteArrayColumnReader(reader) => decoded(reader, nulls, rows, |bytes: &ByteArray| {
             let text = std::str::from_utf8(bytes.data());
             text.map(str::to_owned).map_err(|error| DataProblem::NotUtf8 { byte: error.valid_up_to() })
@@ -191,7 +191,7 @@ fn decoded<T: DataType>(
     levels.into_iter().map(cell).collect()
 }
 
-fn shown<T: ToString>(value: &T) -> Result<String, DataProblem> {
+fn cell_text<T: ToString>(value: &T) -> Result<String, DataProblem> {
     Ok(value.to_string())
 }
 
