@@ -13,6 +13,8 @@ use crate::record::{AtCosts, ReproductionRecord, RowGroup};
 const HEIGHT: u32 = 520;
 /// Points so far below the best one are left out: they would press all others together.
 const SHOWN: f64 = 0.08;
+/// Pixels between two points of a line that names keep away from.
+const LINE_STEP: i32 = 12;
 const TITLE: &str = "Accuracy at a cost of inference";
 
 /// The figure; `None` without the accelerated model.
@@ -106,7 +108,14 @@ fn draw(area: &Area, table: &AtCosts, full: Option<f64>) -> Drawn {
         );
     }
     let size = plot.dim_in_pixel();
-    let points: Vec<_> = named.iter().map(|(point, name, _)| (*point, *name)).collect();
+    // No name may lie on a line either: its points are taken, too, though nothing is drawn there.
+    let on_lines = lines.iter().flat_map(|(_, points)| points.windows(2)).flat_map(|ends| {
+        let (from, to) = (pixel(&ends[0]), pixel(&ends[1]));
+        let steps = ((to.0 - from.0).abs().max((to.1 - from.1).abs()) / LINE_STEP).max(1);
+        (1..steps).map(move |step| (from.0 + (to.0 - from.0) * step / steps, from.1 + (to.1 - from.1) * step / steps))
+    });
+    let points: Vec<_> =
+        named.iter().map(|(point, name, _)| (*point, *name)).chain(on_lines.map(|point| (point, ""))).collect();
     let places = labels::places(&points, (size.0 as i32, size.1 as i32));
     for (place, (point, name, group)) in places.iter().zip(&named) {
         markers::draw(&plot, *point, *group)?;

@@ -3,7 +3,7 @@
 use super::parts::Parts;
 use crate::clock::add_counts;
 use crate::error::{Error, Result};
-use crate::validate::{check_finite, check_part, check_sum};
+use crate::validate::{LARGEST_SUM, check_finite, check_part, check_sum};
 use serde::{Deserialize, Serialize};
 
 /// Natural parameters of a Gaussian, precision and precision × mean, which add when independent evidence about the same
@@ -56,10 +56,12 @@ impl NaturalParameters {
 }
 
 /// A (its upper triangle, column by column) and b of one arm.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Information {
     pub(crate) gram: Vec<f64>,
     pub(crate) moment: Vec<f64>,
+    /// No entry of A's diagonal or of b is larger, so that an update need not read them to see that they stay in range.
+    bound: f64,
 }
 
 /// A and b of one arm as they are saved.
@@ -74,7 +76,14 @@ pub struct InformationState {
 
 impl Information {
     pub(crate) fn zero(dimension: usize) -> Self {
-        Self { gram: vec![0.0; dimension * (dimension + 1) / 2], moment: vec![0.0; dimension] }
+        Self { gram: vec![0.0; dimension * (dimension + 1) / 2], moment: vec![0.0; dimension], bound: 0.0 }
+    }
+
+    pub(crate) fn new(gram: Vec<f64>, moment: Vec<f64>) -> Self {
+        let of_moment =
+            moment.iter().enumerate().map(|(coordinate, value)| gram[diagonal(coordinate)].abs().max(value.abs()));
+        let bound = of_moment.fold(0.0, f64::max);
+        Self { gram, moment, bound }
     }
 
     pub(crate) fn prior(dimension: usize, precision: f64) -> Self {
@@ -89,18 +98,29 @@ impl Information {
         }
     }
 
-    /// Refuses an observation after which A or b, decayed by `decay` first, would be too large. The diagonal bounds the
-    /// rest of A.
-    pub(crate) fn check_added(&self, context: &[f64], reward: f64, weight: f64, decay: f64) -> Result<()> {
+    /// Refuses an observation after which A or b, decayed by `decay` first, would be too large; the diagonal bounds the
+    /// rest of A. Returns what bounds them afterwards.
+    pub(crate) fn check_added(&self, context: &[f64], reward: f64, weight: f64, decay: f64) -> Result<f64> {
+        let largest = context.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
+        // Rounding adds less than the factor of 2 that is left.
+        let bound = decay * self.bound + (weight * largest).abs() * largest.max(reward.abs());
+        if bound <= 0.5 * LARGEST_SUM {
+            return Ok(bound);
+        }
+        let mut bound: f64 = 0.0;
         for (coordinate, (value, moment)) in context.iter().zip(&self.moment).enumerate() {
             let weighted = weight * value;
-            check_sum("diagonal of A", decay * self.gram[diagonal(coordinate)] + weighted * value)?;
-            check_sum("moment b", decay * moment + weighted * reward)?;
+            let square = decay * self.gram[diagonal(coordinate)] + weighted * value;
+            let moment = decay * moment + weighted * reward;
+            check_sum("diagonal of A", square)?;
+            check_sum("moment b", moment)?;
+            bound = bound.max(square.abs()).max(moment.abs());
         }
-        Ok(())
+        Ok(bound)
     }
 
-    pub(crate) fn add(&mut self, context: &[f64], reward: f64, weight: f64) {
+    /// Adds an observation that was checked, after which A and b are within `bound`.
+    pub(crate) fn add(&mut self, context: &[f64], reward: f64, weight: f64, bound: f64) {
         let mut rest = &mut self.gram[..];
         for (column, &value) in context.iter().enumerate() {
             let (entries, next) = rest.split_at_mut(column + 1);
@@ -111,10 +131,12 @@ impl Information {
             }
             self.moment[column] += weighted * reward;
         }
+        self.bound = bound;
     }
 
     pub(crate) fn add_diagonal(&mut self, coordinate: usize, amount: f64) {
         self.gram[diagonal(coordinate)] += amount;
+        self.bound += amount.abs();
     }
 
     pub(crate) fn natural_parameters(&self, updates: u64) -> NaturalParameters {
@@ -161,25 +183,26 @@ pub(crate) fn information_of(parts: &Parts) -> Information {
             inverse[start + row] = -upper(row, column) - between;
         }
     }
-    let mut information = Information::zero(dimension);
+    let mut gram = vec![0.0; packed(dimension)];
     for column in 0..dimension {
         for row in 0..=column {
             let left = &inverse[packed(row)..][..=row];
             let right = &inverse[packed(column)..][..=row];
             let scaled = left.iter().zip(right).zip(&parts.diagonal).map(|((a, b), d)| a * b / d);
-            information.gram[packed(column) + row] = scaled.sum();
+            gram[packed(column) + row] = scaled.sum();
         }
     }
+    let mut moment = vec![0.0; dimension];
     for column in 0..dimension {
         for row in 0..=column {
-            let entry = information.gram[packed(column) + row];
-            information.moment[column] += entry * parts.mean[row];
+            let entry = gram[packed(column) + row];
+            moment[column] += entry * parts.mean[row];
             if row < column {
-                information.moment[row] += entry * parts.mean[column];
+                moment[row] += entry * parts.mean[column];
             }
         }
     }
-    information
+    Information::new(gram, moment)
 }
 
 /// U, D and θ of the covariance A⁻¹ and the mean A⁻¹b: A = LELᵀ, U = L⁻ᵀ, D = E⁻¹. O(d³).
@@ -248,8 +271,11 @@ mod tests {
             let mut information = Information::prior(dimension, 0.5);
             for round in 0..3 * dimension {
                 let context: Vec<f64> = (0..dimension).map(|j| ((round * 7 + j * 3) as f64).sin()).collect();
-                information.add(&context, round as f64 * 0.1, 1.0);
+                let reward = round as f64 * 0.1;
+                let bound = information.check_added(&context, reward, 1.0, 1.0).unwrap();
+                information.add(&context, reward, 1.0, bound);
             }
+            assert!(Information::new(information.gram.clone(), information.moment.clone()).bound <= information.bound);
             let parts = parts_of(&information.gram, &information.moment).unwrap();
             let again = information_of(&parts);
             for (left, right) in information.gram.iter().zip(&again.gram) {
@@ -260,5 +286,24 @@ mod tests {
             }
         }
         assert!(matches!(parts_of(&[-1.0], &[0.0]), Err(Error::NotPositiveDefinite { pivot: 0, .. })));
+    }
+
+    #[test]
+    fn a_bound_that_is_reached_is_taken_anew() {
+        let mut information = Information::prior(2, 1.0);
+        // Squares of 1e125 add up to four tenths of the largest sum; then evidence counts a half each time.
+        let add = |information: &mut Information, weight: f64, decay: f64| {
+            let context = [1e75, 1e-3];
+            let bound = information.check_added(&context, 0.0, weight, decay)?;
+            information.scale(decay);
+            information.add(&context, 0.0, weight, bound);
+            Ok::<(), Error>(())
+        };
+        add(&mut information, 4e99, 1.0).unwrap();
+        add(&mut information, 4e99, 1.0).unwrap();
+        assert!(matches!(add(&mut information, 4e99, 1.0), Err(Error::TooLarge { what: "diagonal of A", .. })));
+        add(&mut information, 4e99, 0.5).unwrap();
+        let [first, second] = [information.gram[0], information.gram[2]];
+        assert!((first / 8e249 - 1.0).abs() < 1e-12 && second < 2e95, "{first:e} {second:e}");
     }
 }

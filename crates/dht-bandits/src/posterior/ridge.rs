@@ -112,9 +112,10 @@ impl Ridge {
         check_bounded("step", step)?;
         check_bounded("variance afterwards", variance / gain)?;
         let updates = add_counts("updates of the arm", self.updates[slot], 1)?;
-        if let Some(information) = &self.information {
-            information[slot].check_added(context, reward, weight, decay)?;
-        }
+        let bound = match &self.information {
+            Some(information) => information[slot].check_added(context, reward, weight, decay)?,
+            None => 0.0,
+        };
         if decay < 1.0 {
             self.factors.scale_projected(slot, 1.0 / decay);
         }
@@ -127,7 +128,7 @@ impl Ridge {
         if let Some(information) = &mut self.information {
             let arm = &mut information[slot];
             arm.scale(decay);
-            arm.add(context, reward, weight);
+            arm.add(context, reward, weight, bound);
             if let Some((coordinate, amount)) = restored {
                 arm.add_diagonal(coordinate, amount);
             }
@@ -245,7 +246,7 @@ impl Posterior for Ridge {
         self.factors.set(slot, &state.mean, &state.diagonal, &state.upper);
         self.updates[slot] = state.updates;
         if let (Some(information), Some(kept)) = (&mut self.information, &state.information) {
-            information[slot] = Information { gram: kept.gram.clone(), moment: kept.moment.clone() };
+            information[slot] = Information::new(kept.gram.clone(), kept.moment.clone());
         }
     }
 
