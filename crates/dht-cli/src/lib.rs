@@ -1,21 +1,16 @@
 //! What the command `dht` is made of. For this workspace only: nothing here is promised to stay.
 
 mod acceleration;
-mod card;
 mod commands;
-mod curve;
 mod device;
 mod error;
 mod exit_code;
-mod learning_rate;
-mod model_choice;
 mod progress;
 mod results;
 #[cfg(feature = "server")]
 mod server;
-mod table;
 mod texts;
-mod training_dir;
+mod training;
 
 use std::process::ExitCode;
 

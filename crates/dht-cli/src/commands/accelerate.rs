@@ -13,9 +13,9 @@ use super::made::{Made, check_target, finish};
 use crate::acceleration::{AccelerationTexts, REST, SpeedArguments, make_dynamic};
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
-use crate::model_choice::ModelChoice;
 use crate::progress::report;
 use crate::texts::{TextArguments, TextSplits};
+use crate::training::ModelChoice;
 
 /// The default maximal length in tokens; less where the model has fewer positions.
 const MAX_LENGTH: usize = 128;

@@ -9,10 +9,10 @@ use serde_json::json;
 use super::output::print;
 use crate::device::DeviceChoice;
 use crate::error::Result;
-use crate::model_choice::saved_directory;
 use crate::progress::report;
-use crate::results::{results, table};
+use crate::results::{results, results_table};
 use crate::texts::TextArguments;
+use crate::training::saved_directory;
 
 /// The arguments of `dht evaluate`.
 #[derive(Debug, Clone, Args)]
@@ -47,5 +47,10 @@ pub fn evaluate(arguments: &EvaluateArguments) -> Result<()> {
         return print(&format!("{value:#}\n"));
     }
     let columns = texts.columns.as_ref().map_or_else(String::new, |columns| format!("; {columns}"));
-    print(&format!("{}: {} rows{columns}\n\n{}", texts.name, texts.len(), table(&rows, model.model.task()).text()))
+    print(&format!(
+        "{}: {} rows{columns}\n\n{}",
+        texts.name,
+        texts.len(),
+        results_table(&rows, model.model.task()).text()
+    ))
 }

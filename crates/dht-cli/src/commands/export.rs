@@ -8,7 +8,7 @@ use dht_search::serving::{ServedModel, TextModel};
 
 use super::output::print;
 use crate::error::Result;
-use crate::model_choice::saved_directory;
+use crate::training::saved_directory;
 
 /// The arguments of `dht export`.
 #[derive(Debug, Clone, Args)]

@@ -8,10 +8,9 @@ use dht_search::serving::{ServedModel, TextModel};
 use serde_json::json;
 
 use super::output::print;
-use crate::card::promise;
 use crate::error::Result;
-use crate::model_choice::saved_directory;
-use crate::table::Table;
+use crate::results::{Table, promise};
+use crate::training::saved_directory;
 
 /// The arguments of `dht inspect`.
 #[derive(Debug, Clone, Args)]

@@ -8,11 +8,9 @@ use dht_search::transformer::data::Metric;
 use serde_json::json;
 
 use super::output::print;
-use crate::card::{CardFacts, card, promise};
-use crate::curve::curve;
 use crate::error::{Error, Result};
 use crate::progress::report;
-use crate::results::{results, table};
+use crate::results::{CardFacts, card, curve, promise, results, results_table};
 
 /// What is said of a model that was made.
 #[derive(Debug)]
@@ -76,6 +74,6 @@ pub fn finish(model: &TextModel, made: Made<'_>, misses: &[String]) -> Result<()
         return print(&format!("{value:#}\n"));
     }
     let promises = model.promise.as_ref().map_or_else(String::new, |kept| promise(kept) + "\n");
-    let table = table(&rows, model.model.task()).text();
+    let table = results_table(&rows, model.model.task()).text();
     print(&format!("On {}:\n\n{table}\n{promises}written to {}\n", made.scored_on, made.out.display()))
 }

@@ -13,8 +13,8 @@ use dht_search::{Predictor, serving::Origin};
 
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
-use crate::model_choice::saved_directory;
 use crate::progress::report;
+use crate::training::saved_directory;
 use rows::{RowReader, Source};
 use written::{Answered, Written};
 

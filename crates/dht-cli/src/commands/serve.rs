@@ -10,9 +10,9 @@ use dht_search::serving::{Engine, ServiceSettings, TextModel};
 use super::predict::speed_within;
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
-use crate::model_choice::saved_directory;
 use crate::progress::report;
 use crate::server::{Limits, Server, ServerSettings};
+use crate::training::saved_directory;
 
 /// The variable with the token, where no file is named.
 const TOKEN: &str = "DHT_TOKEN";

@@ -16,11 +16,9 @@ use super::made::{Made, check_target, finish};
 use crate::acceleration::{AccelerationTexts, REST, SpeedArguments, make_dynamic};
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
-use crate::learning_rate::{LearningRate, find_learning_rate};
-use crate::model_choice::{ModelChoice, Start};
 use crate::progress::{TrainingProgress, report};
 use crate::texts::{TextArguments, TextSplits, report_texts};
-use crate::training_dir::TrainingDir;
+use crate::training::{LearningRate, ModelChoice, Start, TrainingDir, find_learning_rate};
 
 /// The default maximal length in tokens; less where the model has fewer positions.
 const MAX_LENGTH: usize = 128;

@@ -2,7 +2,7 @@
 
 use dht_search::serving::{KeptPromise, ServedModel, TextModel};
 
-use crate::results::{ResultRow, table};
+use super::rows::{ResultRow, results_table};
 
 /// What a card says beside the model's own facts.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +51,7 @@ pub fn card(model: &TextModel, facts: CardFacts<'_>) -> String {
         "Scores on {scored_on}; FLOPs are shares of the full model's; texts/s are of tokenised texts in batches of 64."
     ));
     lines.push(String::new());
-    lines.push(table(rows, model.model.task()).markdown());
+    lines.push(results_table(rows, model.model.task()).markdown());
     if let Some(curve) = curve {
         lines.push(format!("![Score against FLOPs of inference]({curve})"));
         lines.push(String::new());

@@ -8,9 +8,9 @@ use dht_search::transformer::{EncodedDataset, Objective, Task, TextClassifier};
 use dht_search::{Predictor, evaluate};
 use serde::Serialize;
 
+use super::table::Table;
 use crate::acceleration::BATCH;
 use crate::error::Result;
-use crate::table::Table;
 
 /// Texts that the clock takes, and its passes.
 const TIMED: usize = 256;
@@ -148,7 +148,7 @@ fn evenly_spaced(data: &EncodedDataset, count: usize) -> EncodedDataset {
 }
 
 /// The rows as a table.
-pub fn table(rows: &[ResultRow], task: Task) -> Table {
+pub fn results_table(rows: &[ResultRow], task: Task) -> Table {
     let score = if task == Task::Number { "Pearson" } else { "macro F1" };
     let judged = rows.iter().find_map(|row| row.judged.as_ref());
     let mut titles = vec!["", "accuracy", score];

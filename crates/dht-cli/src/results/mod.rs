@@ -1,0 +1,11 @@
+//! What a model gets and costs: as rows, a table, a picture, and the card in its directory.
+
+mod card;
+mod curve;
+mod rows;
+mod table;
+
+pub use card::{CardFacts, card, promise};
+pub use curve::curve;
+pub use rows::{results, results_table};
+pub use table::Table;
