@@ -1,5 +1,6 @@
 //! Writes the results of reproductions into `docs/reproduction.md` and the README, their figures into
-//! `docs/figures/reproduction/`; and what was tried for the recipe, and how it fares while texts drift, into `docs/recipe.md`.
+//! `docs/figures/reproduction/`; and what was tried for the recipe, what less training is worth,
+//! and how it fares while texts drift, into `docs/recipe.md`.
 //!
 //! `cargo run --release --example reproduction_page`
 
@@ -8,15 +9,17 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use dht_cli::exit_code;
-use dht_lab::record::{DriftRecord, RecipeRecord, ReproductionRecord};
+use dht_lab::record::{DriftRecord, LessTrainingRecord, RecipeRecord, ReproductionRecord};
 use dht_lab::{
-    Error, REPRODUCTION_END, REPRODUCTION_START, Result, drift_figure, with_drift, with_real_texts, with_reproduction,
-    with_tried, write_reproduction_figures,
+    Error, REPRODUCTION_END, REPRODUCTION_START, Result, drift_figure, with_drift, with_less_training, with_real_texts,
+    with_reproduction, with_tried, write_reproduction_figures,
 };
 use dht_transformer::storage::write_atomically;
 
 /// The record of what was tried for the recipe, among the others.
 const RECIPE: &str = "recipe.json";
+/// The record of models that train less, likewise.
+const LESS_TRAINING: &str = "less_training.json";
 /// The record of a stream that drifts, likewise.
 const DRIFT: &str = "drift.json";
 /// Its figure, beside those of the reproductions.
@@ -34,7 +37,8 @@ struct Arguments {
     /// File whose part about real texts is replaced.
     #[arg(long, default_value = "README.md")]
     readme: PathBuf,
-    /// File whose parts about what was tried and about drift are replaced, where the records have recipe.json and drift.json.
+    /// File whose parts about what was tried, less training and drift are replaced, where the records have recipe.json, less_training.json and
+    /// drift.json.
     #[arg(long, default_value = "docs/recipe.md")]
     recipe: PathBuf,
     /// Directory of the figures; the page names it as figures/reproduction.
@@ -51,7 +55,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed(folder))? {
         let path = entry.map_err(failed(folder))?.path();
-        let other = [RECIPE, DRIFT].iter().any(|name| path.ends_with(name));
+        let other = [RECIPE, LESS_TRAINING, DRIFT].iter().any(|name| path.ends_with(name));
         if path.extension().is_some_and(|extension| extension == "json") && !other {
             paths.push(path);
         }
@@ -75,6 +79,11 @@ fn run(arguments: &Arguments) -> Result<()> {
         && path.exists()
     {
         recipe = with_tried(&recipe, &RecipeRecord::load(path)?)?;
+    }
+    if let path = folder.join(LESS_TRAINING)
+        && path.exists()
+    {
+        recipe = with_less_training(&recipe, &LessTrainingRecord::load(path)?)?;
     }
     if let path = folder.join(DRIFT)
         && path.exists()

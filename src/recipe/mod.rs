@@ -2,6 +2,7 @@
 //! any choice has seen. Test texts are not read.
 
 mod drift;
+mod less_training;
 mod variants;
 
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use dht_cli::report;
 use variants::{DEFAULT, Variant, variants};
 
 pub use drift::{DriftArguments, drift};
+pub use less_training::{LessTrainingArguments, less_training};
 
 /// Texts in a batch.
 const BATCH: usize = 64;

@@ -4,6 +4,7 @@ mod docs_page;
 mod drifted;
 mod findings;
 mod html;
+mod less_training;
 mod output;
 mod page;
 mod real_texts;
@@ -13,6 +14,7 @@ pub use docs_page::{
     REPRODUCTION_END, REPRODUCTION_START, reproduction_page, with_reproduction, write_reproduction_figures,
 };
 pub use drifted::{DRIFT_END, DRIFT_START, with_drift};
+pub use less_training::{LESS_TRAINING_END, LESS_TRAINING_START, with_less_training};
 pub use output::write_reproduction;
 pub use page::reproduction_report;
 pub use real_texts::{REAL_TEXTS_END, REAL_TEXTS_START, with_real_texts};

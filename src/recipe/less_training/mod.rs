@@ -1,0 +1,217 @@
+//! Less training: what models are worth that are fine-tuned with a part of the full model's FLOPs, each alone and with the n-gram
+//! model, on rows that no choice has seen.
+
+mod fine_tune;
+mod way;
+
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use dht_search::baselines::{FullModel, NgramClassifier, NgramSettings};
+use dht_transformer::{EncodedDataset, TextClassifier, storage::write_atomically, train::metrics::Confusion};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use crate::error::{Error, Result};
+use crate::experiment::{Arguments, CLASSIFIERS, Model, RunData, RunPlan, encoder, pooling, rng};
+use crate::record::{Interval, LessTrainingRecord, Summary, TrainedOn, TrainedWay};
+use dht_cli::report;
+use fine_tune::{ANSWERS, Common, Trained};
+pub use way::Way;
+
+/// Fine-tune with a part of the full model's FLOPs, in several ways.
+#[derive(Debug, Clone, Parser)]
+pub struct LessTrainingArguments {
+    /// Directory with train.* and test.* or dev.* (csv, tsv, jsonl; also .gz)
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Hugging Face directory of the encoder
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// Training rows, a tenth of them for validation
+    #[arg(long, value_name = "N")]
+    pub train_rows: usize,
+    /// Training rows after these that scores are of, and no test row; without it, the test rows
+    #[arg(long, value_name = "N")]
+    pub judged_rows: Option<usize>,
+    /// With the test rows: so many training rows after --train-rows are test rows too
+    #[arg(long, value_name = "N", conflicts_with = "judged_rows")]
+    pub extra_test_rows: Option<usize>,
+    /// Maximum length of a text in tokens
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub max_length: usize,
+    /// The peak learning rate
+    #[arg(long, value_name = "RATE", default_value_t = 1e-4)]
+    pub lr: f64,
+    /// The full model, with the passes to choose from; the best on validation rows is what the others are compared with
+    #[arg(long, value_name = "WAYS", value_delimiter = ',', default_value = "random:1x1,random:1x2,random:1x3")]
+    pub reference: Vec<Way>,
+    /// The ways: rows (random, uncertain, weighted), their share, passes; +layersN, +frozenN, +residual
+    #[arg(
+        long,
+        value_name = "WAYS",
+        value_delimiter = ',',
+        default_value = "random:0.35x2,random:0.7x1,random:1x2+layers2,random:0.52x2+frozen3,uncertain:0.35x2,weighted:0.35x2,weighted:0.7x1,weighted:0.35x2+residual"
+    )]
+    pub ways: Vec<Way>,
+    /// Seeds 0 to N − 1
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seeds: u64,
+    /// Directory that each trained model's answers are kept in, so that a stopped run goes on
+    #[arg(long, value_name = "DIR", default_value = "target/dht/less_training")]
+    pub out: PathBuf,
+    /// File that the results are written to, beside those of other data sets
+    #[arg(long, value_name = "FILE", default_value = "docs/records/less_training.json")]
+    pub record: PathBuf,
+}
+
+/// Trains in all ways, with all seeds.
+///
+/// # Errors
+/// [`Error::TooLittle`] for too few rows; all errors of the data, the encoder, the training and the record.
+pub fn less_training(arguments: &LessTrainingArguments) -> Result<LessTrainingRecord> {
+    let mut record = match arguments.record.exists() {
+        true => LessTrainingRecord::load(&arguments.record)?,
+        false => LessTrainingRecord::default(),
+    };
+    let ways: Vec<Way> = arguments.reference.iter().chain(&arguments.ways).copied().collect();
+    let mut seeds = Vec::new();
+    for seed in 0..arguments.seeds {
+        seeds.push(of_seed(arguments, &ways, seed)?);
+    }
+    record.add(summary(arguments, &ways, &seeds));
+    record.save(&arguments.record)?;
+    Ok(record)
+}
+
+/// All ways of one seed.
+struct OfSeed {
+    data: String,
+    rows: [usize; 3],
+    truth: Vec<u32>,
+    trained: Vec<Trained>,
+    /// Of each of them, by kind of answer.
+    macro_f1: Vec<[f64; 3]>,
+}
+
+fn of_seed(arguments: &LessTrainingArguments, ways: &[Way], seed: u64) -> Result<OfSeed> {
+    let plan = RunPlan::try_from(Arguments {
+        data: Some(arguments.data.clone()),
+        model: Model::Directory(arguments.model.clone()),
+        max_length: Some(arguments.max_length),
+        train_rows: Some(arguments.train_rows),
+        // One test row has to be read; where others are judged, it is not used.
+        test_rows: arguments.judged_rows.map(|_| 1),
+        extra_test_rows: arguments.judged_rows.or(arguments.extra_test_rows),
+        lr: Some(arguments.lr),
+        seed,
+        ..Arguments::parse_from(["less_training"])
+    })?;
+    let data = RunData::load(&plan)?;
+    if seed == 0 {
+        report(&data.record.summary());
+    }
+    let first = usize::from(arguments.judged_rows.is_some());
+    let judged = EncodedDataset { samples: data.test.samples[first..].to_vec(), ..data.test.clone() };
+    if let Some(least) = arguments.judged_rows.filter(|least| judged.len() < *least) {
+        return Err(Error::TooLittle { data: data.record.name.clone(), what: "rows left", least, got: judged.len() });
+    }
+    let encoder = encoder(&plan, &data, &plan.device.open()?)?;
+    let classes = data.train.labels.len();
+    let blank = TextClassifier::new(
+        encoder.truncated(encoder.layers())?,
+        classes,
+        pooling(&plan),
+        &mut rng(&plan, CLASSIFIERS),
+    )?;
+    let settings = NgramSettings { left_out: data.tokenizer.tokens_around()?, ..NgramSettings::default() };
+    let ngram = NgramClassifier::fit(&data.train, &settings, FullModel::of(&blank), &mut rng(&plan, CLASSIFIERS))?;
+    let of = |data: &EncodedDataset| ngram.classifier.log_probabilities_of_all(data);
+    let (validation, answers) = (of(&data.validation)?, of(&judged)?);
+    let truth: Vec<u32> = judged.samples.iter().map(|sample| sample.label).collect();
+    report(&format!("seed {seed}, n-gram model alone: {:.4}", answers.accuracy(&truth)));
+    let front = [&ngram.out_of_fold, &validation, &answers];
+    let common = Common { plan: &plan, data: &data, encoder: &encoder, judged: &judged, front };
+    let mut trained: Vec<Trained> = Vec::new();
+    for way in ways {
+        let key = format!(
+            "{way}, lr {}, {} rows, {} tokens, seed {seed}, {} judged of {}",
+            arguments.lr,
+            arguments.train_rows,
+            arguments.max_length,
+            judged.len(),
+            data.record.sha256
+        );
+        let path = arguments.out.join(format!("{}.{way}.seed-{seed}.json", data.record.name));
+        let found = kept(&path, &key).map_or_else(|| common.fine_tune(way, key), Ok)?;
+        write_atomically(&path, |file| Ok(serde_json::to_writer(file, &found)?))?;
+        let right = |labels: &[u32]| labels.iter().zip(&truth).filter(|(one, other)| one == other).count() as f64;
+        let share = |labels: &Vec<u32>| right(labels) / truth.len().max(1) as f64;
+        let flops = trained.iter().map(|first| first.flops).max().unwrap_or(found.flops).max(found.flops);
+        report(&format!(
+            "seed {seed}, {way}: {:.4?} (validation {:.4?}), FLOPs {:.3} of the most, {:.0} s",
+            found.labels.each_ref().map(share),
+            found.validation,
+            found.flops as f64 / flops as f64,
+            found.seconds
+        ));
+        trained.push(found);
+    }
+    let rows = [data.train.len(), data.validation.len(), judged.len()];
+    let indices = |labels: &[u32]| labels.iter().map(|label| *label as usize).collect::<Vec<_>>();
+    let score = |labels: &[u32]| Confusion::from_labels(classes, &indices(&truth), &indices(labels));
+    let scores = |Trained { labels: [alone, stacked, cascade], .. }: &Trained| {
+        Ok([score(alone)?.macro_f1(), score(stacked)?.macro_f1(), score(cascade)?.macro_f1()])
+    };
+    let macro_f1 = trained.iter().map(scores).collect::<Result<_>>()?;
+    Ok(OfSeed { data: data.record.name.clone(), rows, truth, trained, macro_f1 })
+}
+
+/// What an earlier run has kept of the same training.
+fn kept(path: &Path, key: &str) -> Option<Trained> {
+    let found: Trained = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+    (found.key == key).then_some(found)
+}
+
+fn summary(arguments: &LessTrainingArguments, ways: &[Way], seeds: &[OfSeed]) -> TrainedOn {
+    let mean = |of: &dyn Fn(&OfSeed) -> f64| seeds.iter().map(of).sum::<f64>() / seeds.len().max(1) as f64;
+    let candidates = 0..arguments.reference.len();
+    let score = |way: usize| mean(&|seed: &OfSeed| seed.trained[way].validation[0]);
+    let reference = candidates.reduce(|best, way| if score(way) > score(best) { way } else { best }).unwrap_or(0);
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let right = |seed: &OfSeed, way: usize, answer: usize| -> Vec<f64> {
+        let labels = seed.trained[way].labels[answer].iter().zip(&seed.truth);
+        labels.map(|(found, label)| f64::from(u8::from(found == label))).collect()
+    };
+    let mut row = |way: usize, answer: usize| {
+        let of_seeds = |of: &dyn Fn(&OfSeed) -> f64| Summary::of(&seeds.iter().map(of).collect::<Vec<_>>());
+        let differences: Vec<Vec<f64>> = seeds
+            .iter()
+            .map(|seed| {
+                let pairs = right(seed, way, answer).into_iter().zip(right(seed, reference, 0));
+                pairs.map(|(one, other)| one - other).collect()
+            })
+            .collect();
+        TrainedWay {
+            way: ways[way].to_string(),
+            answer: ANSWERS[answer].into(),
+            reference: way == reference && answer == 0,
+            accuracy: of_seeds(&|seed| {
+                let right = right(seed, way, answer);
+                right.iter().sum::<f64>() / right.len().max(1) as f64
+            }),
+            macro_f1: of_seeds(&|seed| seed.macro_f1[way][answer]),
+            to_reference: Interval::of_paired(&differences, &mut rng),
+            train_flops_ratio: mean(&|seed| seed.trained[way].flops as f64 / seed.trained[reference].flops as f64),
+            train_wall_ratio: mean(&|seed| seed.trained[way].seconds / seed.trained[reference].seconds),
+        }
+    };
+    let pairs = (0..ways.len()).flat_map(|way| (0..ANSWERS.len()).map(move |answer| (way, answer)));
+    TrainedOn {
+        data: seeds[0].data.clone(),
+        rows: seeds[0].rows,
+        test: arguments.judged_rows.is_none(),
+        seeds: (0..arguments.seeds).collect(),
+        ways: pairs.map(|(way, answer)| row(way, answer)).collect(),
+    }
+}
