@@ -166,7 +166,8 @@ impl AnyPolicy {
     /// Writes the policy to a file: whole, or not at all.
     ///
     /// # Errors
-    /// [`Error::Settings`]: the file, or one of its name with `.partial` appended, cannot be written.
+    /// [`Error::File`]: the file, or one of its name with `.partial` appended, cannot be written. [`Error::Settings`]: as
+    /// [`to_json`](Self::to_json).
     #[cfg(feature = "settings")]
     pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
         use std::io::Write;
@@ -180,19 +181,20 @@ impl AnyPolicy {
             file.sync_all()?;
             std::fs::rename(&partial, path)
         };
-        write().map_err(|error| Error::Settings { problem: format!("{}: {error}", path.display()) })
+        write().map_err(|error| Error::file(path, &error))
     }
 
     /// Reads a policy from a file.
     ///
     /// # Errors
-    /// [`Error::Settings`], with the file's name: it cannot be read; as [`from_json`](Self::from_json).
+    /// [`Error::File`]: the file cannot be read; its kind tells one that is not there. [`Error::Settings`], with the file's
+    /// name: as [`from_json`](Self::from_json).
     #[cfg(feature = "settings")]
     pub fn load(path: impl AsRef<std::path::Path>) -> Result<Self> {
         let path = path.as_ref();
-        let named = |problem: String| Error::Settings { problem: format!("{}: {problem}", path.display()) };
-        let text = std::fs::read_to_string(path).map_err(|error| named(error.to_string()))?;
-        serde_json::from_str(&text).map_err(|error| named(error.to_string()))
+        let text = std::fs::read(path).map_err(|error| Error::file(path, &error))?;
+        serde_json::from_slice(&text)
+            .map_err(|error| Error::Settings { problem: format!("{}: {error}", path.display()) })
     }
 }
 
