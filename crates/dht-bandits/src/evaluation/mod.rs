@@ -25,6 +25,7 @@ mod confidence_sequence;
 mod estimate;
 mod estimator;
 mod evaluate;
+mod known_arms;
 mod off_policy;
 mod outcome_model;
 mod pseudo_inverse;
