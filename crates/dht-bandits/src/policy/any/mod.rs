@@ -1,10 +1,15 @@
 //! Policies that are chosen at run time, by settings.
 
+mod batch;
 mod kind;
+mod merge;
 mod rule;
 mod settings;
 
-use super::{Actions, ArmSet, Choice, Decision, Feedback, Normalised, Policy, Propensity, Request, Slate, SlatePolicy};
+use super::{
+    Actions, ArmSet, Choice, Decision, Feedback, Normalised, Observation, Policy, Propensity, Request, Slate,
+    SlatePolicy,
+};
 use crate::arm::ArmId;
 use crate::clock::Forgetting;
 use crate::error::{Error, Result};
@@ -14,7 +19,9 @@ use rand::Rng;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use batch::learn_normalised;
 use kind::Kind;
+pub use merge::AnyDelta;
 pub use rule::AnyRule;
 pub use settings::{NormaliserSettings, PolicyKind, PolicySettings};
 
@@ -96,6 +103,29 @@ impl AnyPolicy {
     /// [`Error::Settings`]: a shared kind. The arm is unknown or removed already.
     pub fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
         self.kind_mut().remove_arm(arm)
+    }
+
+    /// Begins the next epoch: decisions and slates made before are refused from now on. To be followed by a save.
+    ///
+    /// # Errors
+    /// [`Error::Settings`]: uniform draws, which learn nothing.
+    pub fn expire_decisions(&mut self) -> Result<()> {
+        self.kind_mut().expire_decisions()
+    }
+
+    /// Learns rewards of single decisions that arrived together: all of them, or none if one is refused.
+    ///
+    /// Linear and logistic kinds, top-k and shared ones learn them as [`Disjoint::learn_batch`](super::Disjoint::learn_batch)
+    /// does; the others, and all until their scaling is frozen, one after the other on a copy of the policy. A test of
+    /// `reset` looks at those of weight 1.
+    ///
+    /// # Errors
+    /// As [`learn`](Policy::learn), for the first observation that is refused.
+    pub fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
+        match &mut self.policy {
+            Wrapped::Plain(kind) => kind.learn_batch(observations),
+            Wrapped::Normalised(policy) => learn_normalised(policy, observations, Kind::learn_batch),
+        }
     }
 
     /// Lets time pass for all arms where `clock = "time"`: evidence counts γ^`time` times as much. O(1). Rewards that wait

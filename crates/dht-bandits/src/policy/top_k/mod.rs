@@ -13,6 +13,7 @@ use crate::clock::{Clock, check_epoch};
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::gaussian::Score;
+use crate::policy::Observation;
 use crate::posterior::{Posterior, Sample, UpdateBatch};
 use crate::validate::{check_finite, check_weight};
 use serde::{Deserialize, Serialize};
@@ -251,6 +252,18 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
             }
         }
         self.update_observed(slate.feedback(feedback))
+    }
+
+    /// Learns rewards of single decisions that arrived together: all of them, or none if one is refused.
+    ///
+    /// # Errors
+    /// A decision of another epoch; as [`update_batch`](Self::update_batch).
+    pub fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
+        observations.iter().try_for_each(|seen| check_epoch(seen.decision.choice.epoch, self.clock.epoch))?;
+        self.update_observed(observations.iter().map(|Observation { decision, reward, weight }| {
+            let (context, feedback) = (&decision.context[..], Feedback::Observed(*reward));
+            ArmFeedback { arm: decision.arm(), context, feedback, weight: *weight }
+        }))
     }
 
     /// Learns a batch of feedback, all of it or, if one is refused, none. [`Feedback::Unobserved`] changes nothing.
