@@ -52,7 +52,7 @@ impl SlateRecord {
         }
         let contexts = self.slate.contexts();
         contexts.iter().try_for_each(|&value| check_value("context", value))?;
-        if contexts.len() % choices.len() != 0 {
+        if !contexts.len().is_multiple_of(choices.len()) {
             let problem = format!("{} values of contexts for {} chosen arms", contexts.len(), choices.len());
             return Err(LineProblem::Malformed(problem));
         }

@@ -90,11 +90,12 @@ impl<E: Exploration> Hybrid<E> {
         let set = ArmSet::new(arms)?;
         let mut shared = Factors::new(shared_dimension);
         shared.reserve(1)?;
-        shared.push(1.0 / options.shared_prior_precision);
         let (own, cross) = (Factors::new(dimension), Vec::new());
         let (clock, residual_features) = (Clock::default(), Vec::with_capacity(shared_dimension));
         let mut policy = Self { options, exploration, arms: set, shared, own, cross, clock, residual_features };
+        // All of it, before any is written to.
         policy.reserve(arms)?;
+        policy.shared.push(1.0 / options.shared_prior_precision);
         (0..arms).for_each(|_| policy.own.push(1.0 / options.prior_precision));
         policy.cross.resize(arms * dimension * shared_dimension, 0.0);
         Ok(policy)
