@@ -1,6 +1,8 @@
 //! The error type: every reason for which a call is refused.
 
 use crate::arm::ArmId;
+use std::io;
+use std::path::{Path, PathBuf};
 
 /// A refused call: what was wrong, where, and what would have been right.
 ///
@@ -38,11 +40,29 @@ pub enum Error {
         /// The largest magnitude that is accepted.
         limit: f64,
     },
-    /// Settings, or a file of a policy, that cannot be read or do not fit together.
+    /// Settings, or the contents of a file of a policy, that cannot be understood or do not fit together.
     #[error("settings: {problem}")]
     Settings {
         /// What is wrong, with the key or the place.
         problem: String,
+    },
+    /// A file cannot be read or written.
+    #[error("{}: {problem}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What kind of failure: not found, no permission, a full disk.
+        kind: io::ErrorKind,
+        /// What the system says.
+        problem: String,
+    },
+    /// Memory that cannot be had, or beyond 1 TiB, which no choice could read in time.
+    #[error("{what} would need {bytes} bytes of memory: more than there is, or than the limit of 1 TiB")]
+    Memory {
+        /// What it is for.
+        what: &'static str,
+        /// How much, as far as a `u64` can tell.
+        bytes: u64,
     },
     /// A setting is out of its range.
     #[error("{name} = {} is not allowed: it must be {requirement}", Number(*value))]
@@ -256,6 +276,12 @@ pub enum Error {
         /// The first round without a prediction.
         round: usize,
     },
+    /// A logged slate cannot be judged, since what the policy was asked is not known.
+    #[error("slate {id} was logged without its request: `DecisionLog::append_slate_request` writes it")]
+    NoRequest {
+        /// Its id in the log.
+        id: u64,
+    },
     /// What was given as the probabilities of arms is not a distribution.
     #[error("the probabilities of {what} are not a distribution: {problem}")]
     NotADistribution {
@@ -263,6 +289,14 @@ pub enum Error {
         what: &'static str,
         /// What is wrong with them.
         problem: String,
+    },
+    /// Two things of one name, where each needs one of its own.
+    #[error("each {what} needs a name of its own: two are named {name:?}")]
+    DuplicateName {
+        /// What they are.
+        what: &'static str,
+        /// The name.
+        name: String,
     },
     /// An error in one round of a log.
     #[error("logged round {round}: {source}")]
@@ -282,6 +316,14 @@ pub enum Error {
         /// How many there are.
         got: usize,
     },
+}
+
+impl Error {
+    /// A failure to read or write a file.
+    #[cfg_attr(not(feature = "settings"), expect(dead_code, reason = "files are read with the feature alone"))]
+    pub(crate) fn file(path: &Path, error: &io::Error) -> Self {
+        Self::File { path: path.to_owned(), kind: error.kind(), problem: error.to_string() }
+    }
 }
 
 /// The result of a call that may be refused.

@@ -65,7 +65,7 @@
 //! | [`exploration`] | rules that map means and widths to a choice: [`Ucb`], [`Thompson`], ε-greedy, explore-first, softmax, SquareCB |
 //! | [`features`] | contexts from raw values: [`Normalizer`], [`PyramidPool`](features::PyramidPool), [`columns`](features::columns) |
 //! | [`policy::drift`] | worlds that move: sliding windows, change tests |
-//! | [`log`] | rows of decisions, propensities and rewards |
+//! | [`log`] | rows of decisions and slates, propensities and rewards |
 //! | [`evaluation`] | what a policy would have earned, from the log of another: estimators, intervals, tables, replay |
 //! | [`simulation`] | environments with a known optimum, regret curves, comparisons of policies |
 //! | [`policy::snapshot`] | one thread learns, many choose |

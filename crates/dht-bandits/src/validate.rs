@@ -92,6 +92,50 @@ pub(crate) fn check_precision(name: &'static str, value: f64) -> Result<()> {
     Err(Error::Parameter { name, value, requirement: "positive, from 1e-100 to 1e100" })
 }
 
+/// The most memory of one kind, 1 TiB: every choice reads what the arms have learned, which takes minutes from there on. A
+/// limit of our own, since a system that promises memory before it has it refuses nothing, and ends the process later.
+const LARGEST_MEMORY: u64 = 1 << 40;
+
+/// The refusal of so many values of a size.
+fn no_memory(what: &'static str, count: Option<usize>, size: usize) -> Error {
+    let bytes = count.and_then(|count| count.checked_mul(size)).map_or(u64::MAX, |bytes| bytes as u64);
+    Error::Memory { what, bytes }
+}
+
+/// How many values there are after so many more, if they are within the limit.
+fn checked_total<T>(what: &'static str, count: usize, more: Option<usize>) -> Result<usize> {
+    let total = more.and_then(|more| count.checked_add(more));
+    let bytes = total.and_then(|total| total.checked_mul(size_of::<T>()));
+    match (total, bytes) {
+        (Some(total), Some(bytes)) if bytes as u64 <= LARGEST_MEMORY => Ok(total),
+        _ => Err(no_memory(what, total, size_of::<T>())),
+    }
+}
+
+/// Makes room for so many more values, `None` being more than can be counted. Room for what is added one by one grows by
+/// half at least, so that adding is O(1) on average; where that cannot be had, by just as much.
+///
+/// # Errors
+/// [`Error::Memory`]: beyond the limit, or more than the system gives. The values are as they were.
+pub(crate) fn reserve<T>(what: &'static str, values: &mut Vec<T>, more: Option<usize>) -> Result<()> {
+    let total = checked_total::<T>(what, values.len(), more)?;
+    if total <= values.capacity() {
+        return Ok(());
+    }
+    let more = total - values.len();
+    let roomy = more < values.len() && values.try_reserve_exact(more.max(values.len() / 2)).is_ok();
+    if roomy || values.try_reserve_exact(more).is_ok() {
+        Ok(())
+    } else {
+        Err(no_memory(what, Some(total), size_of::<T>()))
+    }
+}
+
+/// Refuses memory for so many numbers that cannot be had, where it is not to be reserved.
+pub(crate) fn check_memory(what: &'static str, numbers: Option<usize>) -> Result<()> {
+    reserve(what, &mut Vec::<f64>::new(), numbers)
+}
+
 fn invalid(what: &'static str, index: usize, name: &str, position: usize, value: f64, largest: f64) -> Error {
     let problem = format!("{name} {position} is {}, expected at most {largest:e}", Number(value));
     Error::InvalidState { what, index, problem }
@@ -159,4 +203,37 @@ pub(crate) fn check_part(
         return Ok(());
     };
     Err(Error::InvalidState { what, index, problem })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_beyond_the_limit_or_beyond_all_numbers_is_refused_and_what_is_there_stays() {
+        let mut values = vec![1.0; 3];
+        let capacity = values.capacity();
+        for (more, bytes) in [
+            (Some((1 << 37) - 2), (1 << 40) + 8),
+            (Some(usize::MAX), u64::MAX),
+            (Some(1 << 62), u64::MAX),
+            (None, u64::MAX),
+        ] {
+            assert_eq!(reserve("arms", &mut values, more), Err(Error::Memory { what: "arms", bytes }));
+            assert_eq!((&values[..], values.capacity()), (&[1.0; 3][..], capacity));
+        }
+        assert!(check_memory("arms", None).is_err() && check_memory("arms", Some(1000)).is_ok());
+    }
+
+    #[test]
+    fn room_for_a_thousand_arms_is_made_a_few_times() {
+        let (mut values, mut moves) = (Vec::new(), 0);
+        for _ in 0..1000 {
+            let before = values.capacity();
+            reserve("arms", &mut values, Some(10)).unwrap();
+            values.extend([0.0; 10]);
+            moves += usize::from(values.capacity() != before);
+        }
+        assert!(moves < 25, "{moves}");
+    }
 }

@@ -55,10 +55,19 @@ fn a_policy_goes_through_a_file() {
     std::fs::write(&path, &policy.to_json().unwrap()[..100]).unwrap();
     let text = problem(AnyPolicy::load(&path));
     assert!(text.contains("policy.json"), "{text}");
-    let text = problem(AnyPolicy::load(folder.join("nothing.json")));
-    assert!(text.contains("nothing.json"), "{text}");
-    let text = problem(policy.save(folder.join("no/such/folder.json")));
-    assert!(text.contains("folder.json"), "{text}");
+    // What is no text is damage as well.
+    std::fs::write(&path, [0xff, 0xfe, 0x00]).unwrap();
+    let text = problem(AnyPolicy::load(&path));
+    assert!(text.contains("policy.json"), "{text}");
+    // A file that is not there, or cannot be, is another matter.
+    let (nothing, nowhere) = (folder.join("nothing.json"), folder.join("no/such/folder.json"));
+    for (refused, file) in [(AnyPolicy::load(&nothing).map(drop), &nothing), (policy.save(&nowhere), &nowhere)] {
+        let Err(Error::File { path, kind, problem }) = &refused else { panic!("{refused:?}") };
+        assert_eq!((path, *kind), (file, std::io::ErrorKind::NotFound), "{problem}");
+        assert!(refused.unwrap_err().to_string().starts_with(&format!("{}: ", file.display())));
+    }
+    let Err(Error::File { kind, .. }) = AnyPolicy::load(&folder) else { panic!("a folder is no file") };
+    assert_ne!(kind, std::io::ErrorKind::NotFound);
     std::fs::remove_dir_all(&folder).unwrap();
 }
 

@@ -160,7 +160,7 @@ impl ArmSet {
     /// The slots that may be chosen; written to `space` unless all may.
     ///
     /// # Errors
-    /// An unknown or removed arm; no arm at all.
+    /// An unknown arm, or a removed one that is to be chosen; no arm at all.
     pub(crate) fn resolve<'a>(&self, available: Available<'_>, space: &'a mut SlotSpace) -> Result<Slots<'a>> {
         let slots = match available {
             Available::All => Slots { arms: self.len(), words: &[] },
@@ -176,8 +176,12 @@ impl ArmSet {
                 let words = space.words(self.len());
                 (0..self.len()).for_each(|slot| words[slot / 64] |= 1 << (slot % 64));
                 for &arm in arms {
-                    let slot = self.slot(arm)?;
-                    words[slot / 64] &= !(1 << (slot % 64));
+                    match self.slot(arm) {
+                        Ok(slot) => words[slot / 64] &= !(1 << (slot % 64)),
+                        // It is excluded for good.
+                        Err(Error::RemovedArm { .. }) => {}
+                        Err(error) => return Err(error),
+                    }
                 }
                 Slots { arms: self.len(), words }
             }

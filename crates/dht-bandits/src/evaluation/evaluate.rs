@@ -4,6 +4,7 @@ use super::bootstrap::Interval;
 use super::confidence_sequence::ConfidenceSequence;
 use super::estimate::Estimate;
 use super::estimator::Estimator;
+use super::known_arms::ask_of_known;
 use super::off_policy::OffPolicy;
 use super::outcome_model::{CrossFit, rounds};
 use crate::arm::ArmId;
@@ -12,6 +13,7 @@ use crate::log::LoggedDecision;
 use crate::policy::{Policy, Request};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 type Probabilities<'a> = dyn Fn(&Request<'_>) -> Result<Vec<(ArmId, f64)>> + 'a;
@@ -33,9 +35,14 @@ impl<'a> Target<'a> {
     }
 
     /// A policy by its [propensities](Policy::propensities), without learning.
+    ///
+    /// Arms that a row names and the policy lacks, since it removed them or never had them, it never chooses: it is asked
+    /// about those it has, and the others have probability 0. That is unbiased for what it earns in these contexts with the
+    /// arms it has, and nothing that the log does not support, which is what it would choose and the log never does. A
+    /// row none of whose arms it has is refused: it could not have answered.
     pub fn of_policy(name: impl Into<String>, policy: &'a dyn Policy) -> Self {
         Self::new(name, |request| {
-            let all = policy.propensities(request)?;
+            let all = ask_of_known(request, |asked| policy.propensities(asked))?;
             Ok(all.into_iter().map(|entry| (entry.arm, entry.probability)).collect())
         })
     }
@@ -115,19 +122,24 @@ pub struct Evaluation {
 ///
 /// # Errors
 /// Fewer than two rows, or than folds; rows that are refused; what a policy refuses, with the round; a policy that never
-/// does what was logged ([`Error::NoOverlap`]); a reward outside of the given range.
+/// does what was logged ([`Error::NoOverlap`]); a reward outside of the given range; [`Error::DuplicateName`]: two
+/// policies of one name, or one of the log's, whose rows could not be told apart.
 pub fn evaluate<R: Rng + ?Sized>(
     log: &[LoggedDecision],
     targets: &[Target<'_>],
     settings: &EvaluationSettings,
     rng: &mut R,
 ) -> Result<Evaluation> {
+    let mut names = BTreeSet::from([THE_LOG]);
+    if let Some(twice) = targets.iter().find(|target| !names.insert(target.name())) {
+        return Err(Error::DuplicateName { what: "policy to be judged", name: twice.name().to_owned() });
+    }
     let own: Vec<_> = log.iter().map(|row| super::LoggedRound::new(row.reward, 1.0, 1.0)).collect();
     for (position, row) in log.iter().enumerate() {
         row.check(position)?;
     }
     let mut table = Table { settings, rows: Vec::new() };
-    table.add("(the log)", "mean", Estimator::InversePropensity, &OffPolicy::new(&own)?, rng)?;
+    table.add(THE_LOG, "mean", Estimator::InversePropensity, &OffPolicy::new(&own)?, rng)?;
     for target in targets {
         let probabilities = target.probabilities(log)?;
         let judged = match &settings.model {
@@ -154,6 +166,9 @@ pub fn evaluate<R: Rng + ?Sized>(
     }
     Ok(Evaluation { rows: table.rows })
 }
+
+/// The name of the logging policy in tables.
+const THE_LOG: &str = "(the log)";
 
 struct Table<'a> {
     settings: &'a EvaluationSettings,

@@ -7,7 +7,8 @@
 //! * [`CrossFit`] makes rounds with the predictions of an [`OutcomeModel`] that never saw them, fitted to the squared
 //!   error or to the variance of the doubly robust estimate (MRDR).
 //! * [`ConfidenceSequence`]: intervals that hold at all times at once, for any weights.
-//! * [`SlateOffPolicy`] and [`PseudoInverse`] do so for slates.
+//! * [`SlateOffPolicy`] and [`PseudoInverse`] do so for slates; [`slate_rounds`] makes what the first takes of a log of
+//!   [`LoggedSlate`](crate::log::LoggedSlate)s and a policy.
 //! * [`replay()`] runs a policy that learns through a log, and returns its counterfactual learning curve.
 //!
 //! # Which interval
@@ -25,6 +26,7 @@ mod confidence_sequence;
 mod estimate;
 mod estimator;
 mod evaluate;
+mod known_arms;
 mod off_policy;
 mod outcome_model;
 mod pseudo_inverse;
@@ -43,4 +45,4 @@ pub use outcome_model::{CrossFit, FittedOutcome, OutcomeModel, rounds};
 pub use pseudo_inverse::{PseudoInverse, pseudo_inverse_estimate};
 pub use replay::{Replay, replay};
 pub use running::RunningEstimates;
-pub use slates::SlateOffPolicy;
+pub use slates::{SlateOffPolicy, slate_rounds};

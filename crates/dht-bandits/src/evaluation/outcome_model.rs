@@ -8,6 +8,7 @@ use crate::posterior::{FullLaplace, FullLaplaceOptions, Posterior, Ridge, RidgeO
 use crate::validate::{check_finite, check_parameter};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// A model of the reward given context and arm, with an intercept. Ridge regression is of reward less mean reward; logistic
 /// regression, for rewards in [0, 1], takes one pass, each reward learned exactly under a Gaussian approximation of what was
@@ -96,7 +97,7 @@ impl OutcomeModel {
             }
         };
         let slots = if self.is_shared() {
-            regressions.push_prior();
+            regressions.push_prior()?;
             Slots::Shared
         } else {
             Slots::PerArm(BTreeMap::new())
@@ -122,11 +123,18 @@ fn features(row: &LoggedDecision, arm: ArmId) -> Result<&[f64]> {
 }
 
 impl Regressions {
-    fn push_prior(&mut self) {
+    fn push_prior(&mut self) -> Result<()> {
         match self {
-            Self::Ridge(ridge) => ridge.push_prior(),
-            Self::Logistic(logistic) => logistic.push_prior(),
+            Self::Ridge(ridge) => {
+                ridge.reserve(1)?;
+                ridge.push_prior();
+            }
+            Self::Logistic(logistic) => {
+                logistic.reserve(1)?;
+                logistic.push_prior();
+            }
         }
+        Ok(())
     }
 }
 
@@ -155,10 +163,13 @@ impl FittedOutcome {
             Slots::Shared => 0,
             Slots::PerArm(slots) => {
                 let next = slots.len();
-                *slots.entry(arm).or_insert_with(|| {
-                    self.regressions.push_prior();
-                    next
-                })
+                match slots.entry(arm) {
+                    Entry::Occupied(slot) => *slot.get(),
+                    Entry::Vacant(new) => {
+                        self.regressions.push_prior()?;
+                        *new.insert(next)
+                    }
+                }
             }
         };
         match &mut self.regressions {

@@ -1,10 +1,52 @@
 //! Off-policy estimators for slates.
 
 use super::estimate::{Estimate, LoggedRound, Support, check_overlap, check_round, estimate};
+use super::known_arms::ask_of_known;
 use super::pseudo_inverse::pseudo_inverse_estimate;
+use crate::arm::ArmId;
 use crate::error::{Error, Result};
+use crate::log::{LoggedSlate, ShownArm};
+use crate::policy::SlatePolicy;
+use std::collections::BTreeSet;
 
-/// Logged slates: each holds one entry for each position, with the propensity, target and reward of that position.
+/// The rounds of logged slates for a policy, for [`SlateOffPolicy::independent`] and
+/// [`pooled_self_normalised`](SlateOffPolicy::pooled_self_normalised).
+///
+/// An arm a of slate s, shown with probability μ(a ∈ s|x) by the logging policy and with π(a ∈ s|x) by this one
+/// ([`slate_propensities`](SlatePolicy::slate_propensities), with as many arms as were shown), at whichever position,
+/// weighs π/μ. Then the mean over slates of Σ_a π/μ·r is what a slate of this policy earns, without bias, if an arm's
+/// reward depends on the context and on the arm, but neither on its position nor on what stands beside it: what a
+/// semi-bandit assumes when it learns. In a cascade, where a click ends the search, arms lower down earn less and the estimate is
+/// biased by how differently the two policies rank. An arm that was not observed earned 0. Pinned arms take no feedback
+/// and are left out.
+///
+/// Arms of a row that this policy lacks it never shows: it is asked about those it has. As unsupported count, where arms
+/// have no features, those that it would show and no slate of the log does; with features it is not known.
+///
+/// # Errors
+/// What [`LoggedSlate::check`] and the policy refuse, with the round: fewer arms than were shown, none that it has.
+pub fn slate_rounds(log: &[LoggedSlate], policy: &dyn SlatePolicy) -> Result<Vec<Vec<LoggedRound>>> {
+    let seen: BTreeSet<ArmId> = log.iter().flat_map(|slate| slate.shown.iter().map(|entry| entry.arm)).collect();
+    let of_slate = |(round, slate): (usize, &LoggedSlate)| -> Result<Vec<LoggedRound>> {
+        slate.check(round)?;
+        let target = (slate.request())
+            .and_then(|request| ask_of_known(&request, |asked| policy.slate_propensities(slate.shown.len(), asked)))
+            .map_err(|source| Error::InRound { round, source: Box::new(source) })?;
+        let unseen = target.iter().filter(|entry| slate.features.is_none() && !seen.contains(&entry.arm));
+        let unsupported = unseen.fold(0.0, |sum, entry| sum + entry.probability) / slate.shown.len() as f64;
+        let of_arm = |shown: &ShownArm| {
+            let entry = target.iter().find(|entry| entry.arm == shown.arm);
+            let probability = entry.map_or(0.0, |entry| entry.probability.min(1.0));
+            let unsupported = unsupported.min(1.0);
+            LoggedRound { unsupported, ..LoggedRound::new(shown.reward(), shown.propensity, probability) }
+        };
+        Ok(slate.shown.iter().map(of_arm).collect())
+    };
+    log.iter().enumerate().map(of_slate).collect()
+}
+
+/// Logged slates: each holds one entry for each position, with the propensity, target and reward of that position; from
+/// [`slate_rounds`], of the arm at whichever position.
 ///
 /// The independent estimators assume that the positions of a slate are chosen and rewarded independently: biased where
 /// the reward at one position depends on the arm at another, but with weights that do not multiply along the slate (Li
@@ -44,7 +86,7 @@ impl<'a> SlateOffPolicy<'a> {
     /// The pseudo-inverse estimate (Swaminathan et al. 2017) of the slates' whole reward, Σ over positions, where the
     /// logging policy chooses positions independently: then the weight of a slate is 1 + Σ_positions (w − 1). Unlike
     /// [`independent`](Self::independent) it does not ask which position earned the reward. Where positions depend on
-    /// each other, as in rankings without repetition, use [`PseudoInverse`](super::PseudoInverse).
+    /// each other, as in rankings without repetition and in [`slate_rounds`], use [`PseudoInverse`](super::PseudoInverse).
     ///
     /// # Errors
     /// [`Error::NoOverlap`]: all weights are zero; values that overflow.
@@ -69,7 +111,32 @@ impl<'a> SlateOffPolicy<'a> {
         estimate(value, self.slates.iter().map(|slate| total(slate) - value), count, support)
     }
 
-    /// The sum over positions of Σwr/Σw at that position. Shorter slates count only at the positions they have.
+    /// Σwr/Σw over all positions of all slates, times the mean number of positions: for weights whose sum over a slate has
+    /// the number of positions as its expectation, as those of [`slate_rounds`] have, whatever each is at its own
+    /// position. Biased by O(1/n), with less variance than [`independent`](Self::independent).
+    ///
+    /// # Errors
+    /// [`Error::NoOverlap`]: all weights are zero.
+    pub fn pooled_self_normalised(&self) -> Result<Estimate> {
+        let (count, support) = (self.slates.len() as f64, self.support()?);
+        let sums = |slate: &Vec<LoggedRound>| {
+            let weights: f64 = slate.iter().map(LoggedRound::weight).sum();
+            let earned: f64 = slate.iter().map(|entry| entry.weight() * entry.reward).sum();
+            (slate.len() as f64, weights, earned)
+        };
+        let mean =
+            |of: fn((f64, f64, f64)) -> f64| self.slates.iter().map(|slate| of(sums(slate))).sum::<f64>() / count;
+        let (length, weights) = (mean(|sums| sums.0), mean(|sums| sums.1));
+        let ratio = mean(|sums| sums.2) / weights;
+        let deviation = |slate: &Vec<LoggedRound>| {
+            let (positions, weight, earned) = sums(slate);
+            (earned - ratio * weight) * length / weights + ratio * (positions - length)
+        };
+        estimate(length * ratio, self.slates.iter().map(deviation), self.slates.len(), support)
+    }
+
+    /// The sum over positions of Σwr/Σw at that position. Shorter slates count only at the positions they have. The
+    /// propensities must be those of an arm at its position, which those of [`slate_rounds`] are not.
     ///
     /// # Errors
     /// [`Error::NoOverlap`]: all weights of a position are zero.

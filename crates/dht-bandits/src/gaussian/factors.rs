@@ -10,7 +10,7 @@ use super::score::{ManyArms, OneArm, Project, ROUND, ScoreBatch};
 use super::update::{RankOneUpdate, Scratch};
 use crate::arm_set::Slots;
 use crate::error::{Error, Result};
-use crate::validate::check_parameter;
+use crate::validate::{check_parameter, reserve};
 use pulp::Arch;
 
 /// A factor of this dimension takes 17 GB: a larger one is a typing error, or a damaged state.
@@ -53,6 +53,14 @@ impl Factors {
         self.arms.len() / self.layout.stride()
     }
 
+    /// Makes room for so many more arms, so that adding them cannot fail.
+    ///
+    /// # Errors
+    /// Memory that cannot be had.
+    pub(crate) fn reserve(&mut self, arms: usize) -> Result<()> {
+        reserve("arms × dimension²", &mut self.arms, arms.checked_mul(self.layout.stride()))
+    }
+
     fn block(&self, slot: usize) -> &[Lanes] {
         &self.arms[slot * self.layout.stride()..][..self.layout.stride()]
     }
@@ -65,7 +73,13 @@ impl Factors {
     /// Adds an arm with mean zero and covariance `variance`·I.
     pub(crate) fn push(&mut self, variance: f64) {
         self.push_zeros();
-        let slot = self.len() - 1;
+        self.reset(self.len() - 1, variance);
+    }
+
+    /// Gives an arm mean zero and covariance `variance`·I.
+    pub(crate) fn reset(&mut self, slot: usize, variance: f64) {
+        let stride = self.layout.stride();
+        self.arms[slot * stride..][..stride].fill(Lanes::ZERO);
         for coordinate in 0..self.dimension() {
             *self.diagonal_mut(slot, coordinate) = variance;
         }

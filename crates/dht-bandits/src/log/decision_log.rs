@@ -1,18 +1,17 @@
 //! The writer of decisions and rewards.
 
 use super::error::{LogError, RewardProblem};
-use super::lines::Lines;
-use super::record::{DecisionRecord, LoggedRequest, Record, RewardRecord, SegmentRecord};
-use super::segments::{cut_torn_line, path_of, segments};
+use super::logged_request::LoggedRequest;
+use super::record::{DecisionRecord, Record, RewardRecord, Role, SegmentRecord, parse};
+use super::segments::{cut_torn_line, lock_folder, open_segment, path_of, read_segment, segments};
 use crate::arm::ArmId;
 use crate::policy::{Decision, Request};
 use crate::validate::check_parameter;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{BufReader, Seek, SeekFrom, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// The settings of a [`DecisionLog`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -39,6 +38,11 @@ impl Default for LogSettings {
 /// Each line is one write: a process that is killed loses at most the line it was writing, and what there is of that is
 /// cut off when the log is opened again ([`torn_bytes`](Self::torn_bytes)). One writer a folder: it is locked. Rewards
 /// refer to decisions by the id that [`append`](Self::append) returns, also after the log was closed and opened again.
+/// Slates ([`append_slate`](Self::append_slate)) and the [`feedback`](Self::feedback) on them are written alike, in the
+/// same folder or in one of their own.
+///
+/// Times are the caller's, in one unit, and finite. They may go backwards, as those of several threads do: the log's clock is
+/// the largest time that it holds, and a reward is late when the clock, not its own time, is beyond the horizon.
 ///
 /// ```
 /// use dht_bandits::{Request, LinUcb, RidgeOptions, Ucb};
@@ -69,11 +73,21 @@ pub struct DecisionLog {
     length: u64,
     next_id: u64,
     now: f64,
-    /// Time of the decisions within the horizon, and whether their rewards came.
-    open: BTreeMap<u64, (f64, bool)>,
+    /// The decisions and slates within the horizon.
+    open: BTreeMap<u64, Waiting>,
     torn_bytes: u64,
     line: Vec<u8>,
     _lock: File,
+}
+
+/// A decision or slate within the horizon.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Waiting {
+    time: f64,
+    /// The number of chosen arms of a slate.
+    pub(super) shown: Option<usize>,
+    /// Whether its reward came.
+    answered: bool,
 }
 
 impl DecisionLog {
@@ -107,15 +121,15 @@ impl DecisionLog {
 
     /// Reads which decisions wait for rewards.
     fn recover(&mut self, numbers: &[u64]) -> Result<(), LogError> {
-        // The newest record's time tells how far back decisions may still wait.
-        let newest = numbers.iter().rev().find_map(|&number| times(&self.folder, number, true).transpose());
+        // The clock tells how far back decisions may still wait.
+        let newest = numbers.iter().rev().find_map(|&number| clock_of(&self.folder, number, true).transpose());
         let oldest = match (newest.transpose()?, self.settings.horizon) {
             (Some(newest), Some(horizon)) => newest - horizon,
             _ => f64::NEG_INFINITY,
         };
         let mut from = 0;
         for (position, &number) in numbers.iter().enumerate().skip(1).rev() {
-            if times(&self.folder, number, false)?.is_some_and(|first| first < oldest) {
+            if clock_of(&self.folder, number, false)?.is_some_and(|clock| clock < oldest) {
                 from = position;
                 break;
             }
@@ -123,21 +137,21 @@ impl DecisionLog {
         for &number in &numbers[from..] {
             let mut lines = read_segment(&self.folder, number)?;
             while lines.advance()? {
-                match parse(lines.line()) {
-                    Ok(Record::Segment(record)) => self.next_id = self.next_id.max(record.next_id),
-                    Ok(Record::Decision(record)) => {
-                        self.next_id = self.next_id.max(record.id.saturating_add(1));
-                        self.open.insert(record.id, (record.time, false));
-                        self.pass(record.time);
+                match parse(lines.line()).map_err(|problem| lines.refuse(problem))?.role() {
+                    Role::Segment(SegmentRecord { next_id, clock }) => {
+                        self.next_id = self.next_id.max(next_id);
+                        self.pass(clock.unwrap_or(f64::NEG_INFINITY));
                     }
-                    Ok(Record::Reward(record)) => {
-                        self.next_id = self.next_id.max(record.id.saturating_add(1));
-                        if let Some((_, rewarded)) = self.open.get_mut(&record.id) {
-                            *rewarded = true;
-                        }
-                        self.pass(record.time);
+                    Role::Made { id, time, shown } => {
+                        self.next_id = self.next_id.max(id.saturating_add(1));
+                        self.open.insert(id, Waiting { time, shown, answered: false });
+                        self.pass(time);
                     }
-                    Err(problem) => return Err(lines.refuse(problem)),
+                    Role::Answer { id, time } => {
+                        self.next_id = self.next_id.max(id.saturating_add(1));
+                        self.open.entry(id).and_modify(|entry| entry.answered = true);
+                        self.pass(time);
+                    }
                 }
             }
         }
@@ -149,7 +163,7 @@ impl DecisionLog {
         self.now = self.now.max(time);
         let Some(horizon) = self.settings.horizon else { return };
         while let Some(first) = self.open.first_entry() {
-            if self.now - first.get().0 <= horizon {
+            if self.now - first.get().time <= horizon {
                 break;
             }
             first.remove();
@@ -161,12 +175,12 @@ impl DecisionLog {
         self.torn_bytes
     }
 
-    /// How many decisions wait for a reward.
+    /// How many decisions wait for a reward, and slates for feedback.
     pub fn waiting(&self) -> usize {
-        self.open.values().filter(|(_, rewarded)| !rewarded).count()
+        self.open.values().filter(|entry| !entry.answered).count()
     }
 
-    /// The id of the next decision.
+    /// The id of the next decision or slate.
     pub fn next_id(&self) -> u64 {
         self.next_id
     }
@@ -176,7 +190,7 @@ impl DecisionLog {
     ///
     /// # Errors
     /// A decision without a propensity, or with one outside (0, 1]; probabilities that are no distribution; values that
-    /// are not finite; a line that cannot be written. The log is unchanged then.
+    /// are not finite, such as the time; a line that cannot be written. The log is unchanged then.
     pub fn append(
         &mut self,
         decision: &Decision,
@@ -199,8 +213,8 @@ impl DecisionLog {
         probabilities: Option<&[(ArmId, f64)]>,
         time: f64,
     ) -> Result<u64, LogError> {
-        let request =
-            LoggedRequest::new(request, decision, probabilities).map_err(|problem| LogError::Value { problem })?;
+        let request = LoggedRequest::new(request, Some(&decision.context), probabilities)
+            .map_err(|problem| LogError::Value { problem })?;
         self.append_record(decision, probabilities, Some(request), time)
     }
 
@@ -217,10 +231,16 @@ impl DecisionLog {
         let propensity = decision.choice.propensity.or_else(found);
         let probabilities = probabilities.map(<[_]>::to_vec);
         let record = DecisionRecord { id, time, propensity, decision: decision.clone(), probabilities, request };
+        self.write_made(&Record::Decision(record), time, None)
+    }
+
+    /// Checks and writes a record that waits for an answer from now on.
+    pub(super) fn write_made(&mut self, record: &Record, time: f64, shown: Option<usize>) -> Result<u64, LogError> {
         record.check().map_err(|problem| LogError::Value { problem })?;
-        self.write(&Record::Decision(record))?;
+        self.write(record)?;
+        let id = self.next_id;
         self.next_id += 1;
-        self.open.insert(id, (time, false));
+        self.open.insert(id, Waiting { time, shown, answered: false });
         self.pass(time);
         Ok(id)
     }
@@ -229,22 +249,35 @@ impl DecisionLog {
     ///
     /// # Errors
     /// [`LogError::Reward`]: the log does not hold the decision, or it has its reward already, or the horizon has
-    /// passed; values that are not finite; a line that cannot be written. The log is unchanged then.
+    /// passed, or it is a slate; values that are not finite; a line that cannot be written. The log is unchanged then.
     pub fn reward(&mut self, id: u64, reward: f64, time: f64) -> Result<(), LogError> {
-        let refuse = |problem| Err(LogError::Reward { id, problem });
-        match self.open.get(&id) {
-            None if id >= self.next_id => return refuse(RewardProblem::Unknown),
-            None => return refuse(RewardProblem::Late),
-            Some((_, true)) => return refuse(RewardProblem::Twice),
-            Some((made, false)) if self.settings.horizon.is_some_and(|horizon| time - made > horizon) => {
-                return refuse(RewardProblem::Late);
-            }
-            Some(_) => {}
+        let waiting = self.waiting_for(id, time)?;
+        if waiting.shown.is_some() {
+            return Err(LogError::Reward { id, problem: RewardProblem::TakesFeedback });
         }
-        let record = RewardRecord { id, time, reward };
+        self.write_answer(&Record::Reward(RewardRecord { id, time, reward }), id, time)
+    }
+
+    /// What waits for an answer that comes at this time.
+    pub(super) fn waiting_for(&self, id: u64, time: f64) -> Result<Waiting, LogError> {
+        let now = self.now.max(time);
+        let problem = match self.open.get(&id) {
+            None if id >= self.next_id => RewardProblem::Unknown,
+            None => RewardProblem::Late,
+            Some(entry) if entry.answered => RewardProblem::Twice,
+            Some(entry) if self.settings.horizon.is_some_and(|horizon| now - entry.time > horizon) => {
+                RewardProblem::Late
+            }
+            Some(entry) => return Ok(*entry),
+        };
+        Err(LogError::Reward { id, problem })
+    }
+
+    /// Checks and writes the answer to a decision or slate that waits for it.
+    pub(super) fn write_answer(&mut self, record: &Record, id: u64, time: f64) -> Result<(), LogError> {
         record.check().map_err(|problem| LogError::Value { problem })?;
-        self.write(&Record::Reward(record))?;
-        self.open.entry(id).and_modify(|entry| entry.1 = true);
+        self.write(record)?;
+        self.open.entry(id).and_modify(|entry| entry.answered = true);
         self.pass(time);
         Ok(())
     }
@@ -268,7 +301,8 @@ impl DecisionLog {
             }
             // Files before may be deleted: this one knows where ids go on.
             self.line.clear();
-            let first = Record::Segment(SegmentRecord { next_id: self.next_id });
+            let clock = self.now.is_finite().then_some(self.now);
+            let first = Record::Segment(SegmentRecord { next_id: self.next_id, clock });
             add_line(&mut self.line, &first)
                 .and_then(|()| add_line(&mut self.line, record))
                 .map_err(|source| LogError::io(&path, source))?;
@@ -299,44 +333,15 @@ fn add_line(lines: &mut Vec<u8>, record: &Record) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Locks a folder. A process that is just being spawned elsewhere in this program holds its files, and their locks, for a
-/// moment: they are waited for.
-fn lock_folder(lock: &File, folder: &Path) -> Result<(), LogError> {
-    for _ in 0..20 {
-        match lock.try_lock() {
-            Ok(()) => return Ok(()),
-            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(5)),
-            Err(TryLockError::Error(source)) => return Err(LogError::io(folder, source)),
-        }
-    }
-    Err(LogError::InUse { path: folder.to_owned() })
-}
-
-fn open_segment(folder: &Path, number: u64) -> Result<File, LogError> {
-    let path = path_of(folder, number);
-    let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
-    file.map_err(|source| LogError::io(&path, source))
-}
-
-pub(super) fn read_segment(folder: &Path, number: u64) -> Result<Lines<BufReader<File>>, LogError> {
-    let path = path_of(folder, number);
-    let file = File::open(&path).map_err(|source| LogError::io(&path, source))?;
-    Ok(Lines::new(BufReader::with_capacity(1 << 16, file), &path))
-}
-
-pub(super) fn parse(line: &[u8]) -> Result<Record, super::error::LineProblem> {
-    serde_json::from_slice(line).map_err(|error| super::error::LineProblem::Malformed(error.to_string()))
-}
-
-/// The time of the first record of a segment, or of the newest.
-fn times(folder: &Path, number: u64, newest: bool) -> Result<Option<f64>, LogError> {
+/// The clock of a segment: before its first record, or after its newest.
+fn clock_of(folder: &Path, number: u64, newest: bool) -> Result<Option<f64>, LogError> {
     let mut lines = read_segment(folder, number)?;
     let mut found: Option<f64> = None;
     while lines.advance()? {
-        let time = match parse(lines.line()).map_err(|problem| lines.refuse(problem))? {
-            Record::Decision(record) => record.time,
-            Record::Reward(record) => record.time,
-            Record::Segment(_) => continue,
+        let time = match parse(lines.line()).map_err(|problem| lines.refuse(problem))?.role() {
+            Role::Made { time, .. } | Role::Answer { time, .. } => time,
+            Role::Segment(SegmentRecord { clock: Some(clock), .. }) => clock,
+            Role::Segment(_) => continue,
         };
         if !newest {
             return Ok(Some(time));

@@ -1,6 +1,7 @@
 //! What can be wrong with a log, and where.
 
 use crate::error::Number;
+use crate::policy::Choice;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -33,10 +34,10 @@ pub enum LogError {
         /// What is wrong with it.
         problem: LineProblem,
     },
-    /// A reward that cannot be written.
+    /// A reward, or the feedback on a slate, that cannot be written.
     #[error("reward of decision {id}: {problem}")]
     Reward {
-        /// The decision it was meant for.
+        /// The decision or slate it was meant for.
         id: u64,
         /// What is wrong with it.
         problem: RewardProblem,
@@ -76,15 +77,25 @@ pub enum LineProblem {
     /// An action that the policy, or the line itself, does not have.
     #[error("unknown action {0}")]
     UnknownAction(String),
-    /// A reward that belongs to no decision.
+    /// A reward, or feedback, that belongs to no decision or slate.
     #[error("reward of decision {id}: {problem}")]
     Reward {
-        /// The decision that it names.
+        /// The decision or slate that it names.
         id: u64,
         /// What is wrong with it.
         problem: RewardProblem,
     },
-    /// The ids of decisions do not ascend.
+    /// A slate met by the reader of decisions, or a decision met by that of slates.
+    #[error("{what} {id} is read by {reader}")]
+    OtherReader {
+        /// What the line holds: `slate` or `decision`.
+        what: &'static str,
+        /// Its id.
+        id: u64,
+        /// The reader to use.
+        reader: &'static str,
+    },
+    /// The ids of decisions and slates do not ascend.
     #[error("decision {id} comes after decision {last}")]
     Order {
         /// The id of this line.
@@ -94,7 +105,7 @@ pub enum LineProblem {
     },
 }
 
-/// Why a reward belongs to no decision.
+/// Why a reward belongs to no decision, or feedback to no slate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RewardProblem {
@@ -107,6 +118,20 @@ pub enum RewardProblem {
     /// The horizon has passed: the decision went on with the default, or it has its reward already.
     #[error("the horizon has passed")]
     Late,
+    /// A reward was given to a slate.
+    #[error("this is a slate, which takes feedback: `DecisionLog::feedback`")]
+    TakesFeedback,
+    /// Feedback was given to a decision.
+    #[error("this is a single decision, which takes a reward: `DecisionLog::reward`")]
+    TakesReward,
+    /// Not one feedback for each chosen arm of the slate.
+    #[error("{got} given, expected {expected}, one for each chosen arm of the slate")]
+    Count {
+        /// How many arms were chosen.
+        expected: usize,
+        /// How many feedbacks there are.
+        got: usize,
+    },
 }
 
 impl LogError {
@@ -122,6 +147,19 @@ impl LogError {
 /// Refuses a value beyond ±1e100.
 pub(super) fn check_value(what: &str, value: f64) -> Result<(), LineProblem> {
     if value.abs() <= 1e100 { Ok(()) } else { Err(LineProblem::NotFinite { what: what.to_owned(), value }) }
+}
+
+/// Refuses a choice with a score that JSON has no number for.
+pub(super) fn check_choice(choice: &Choice) -> Result<(), LineProblem> {
+    let Choice { score, mean, width, .. } = *choice;
+    [("score", score), ("mean", mean), ("width", width)]
+        .into_iter()
+        .try_for_each(|(what, value)| check_value(what, value))
+}
+
+/// The largest number is no id: there would be none after it.
+pub(super) fn check_id(id: u64) -> Result<(), LineProblem> {
+    if id < u64::MAX { Ok(()) } else { Err(LineProblem::Malformed(format!("{id} is no id"))) }
 }
 
 /// Refuses a propensity outside (0, 1].

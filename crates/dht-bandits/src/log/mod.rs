@@ -1,9 +1,11 @@
 //! Logs of decisions: what was chosen, with which probability, and what it earned.
 //!
-//! [`LoggedDecision`] is one row, as [`evaluation`](crate::evaluation) reads it. With the feature `log`:
+//! [`LoggedDecision`] is one row, and [`LoggedSlate`] one of a log of slates, as [`evaluation`](crate::evaluation) reads
+//! them. With the feature `log`:
 //!
-//! * `DecisionLog` writes decisions and rewards as JSON lines, one write a line, so that a killed process loses at most the
-//!   line it was writing; `LogReader` reads them back and joins rewards that came late or never.
+//! * `DecisionLog` writes decisions and rewards, slates and feedback, as JSON lines, one write a line, so that a killed process
+//!   loses at most the line it was writing; `LogReader` reads decisions back and joins rewards that came late or never,
+//!   `SlateReader` slates and feedback.
 //! * `CsvRows` and `CsvWriter`: rows as csv, columns `arm`, `propensity`, `reward`, then the context.
 //! * `DsjsonRows` and `write_dsjson`: Vowpal Wabbit's dsjson.
 //!
@@ -19,13 +21,24 @@ mod dsjson;
 #[cfg(feature = "log")]
 mod error;
 #[cfg(feature = "log")]
+mod joining;
+#[cfg(feature = "log")]
 mod lines;
+#[cfg(feature = "log")]
+mod logged_request;
+mod logged_slate;
 #[cfg(feature = "log")]
 mod reader;
 #[cfg(feature = "log")]
 mod record;
 #[cfg(feature = "log")]
 mod segments;
+#[cfg(feature = "log")]
+mod slate_log;
+#[cfg(feature = "log")]
+mod slate_reader;
+#[cfg(feature = "log")]
+mod slate_record;
 
 use crate::arm::ArmId;
 use crate::error::{Error, Number, Result};
@@ -42,9 +55,14 @@ pub use dsjson::{DsjsonColumns, DsjsonRows, write_dsjson};
 #[cfg(feature = "log")]
 pub use error::{LineProblem, LogError, RewardProblem};
 #[cfg(feature = "log")]
-pub use reader::{JoinedDecision, LogCounts, LogReader, ReadSettings};
+pub use joining::LogCounts;
 #[cfg(feature = "log")]
-pub use record::LoggedRequest;
+pub use logged_request::LoggedRequest;
+pub use logged_slate::{LoggedSlate, ShownArm};
+#[cfg(feature = "log")]
+pub use reader::{JoinedDecision, LogReader, ReadSettings};
+#[cfg(feature = "log")]
+pub use slate_reader::{JoinedSlate, SlateReadSettings, SlateReader};
 
 /// One row of a log: a decision, its propensity, and the reward that came of it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -81,18 +99,7 @@ impl LoggedDecision {
     /// # Errors
     /// Features without available arms, or of a number that is not the same for each; one that is not finite.
     pub fn request(&self) -> Result<Request<'_>> {
-        let request = Request::new(&self.context);
-        match (&self.available, &self.features) {
-            (None, None) => Ok(request),
-            (Some(arms), None) => Ok(request.only(arms)),
-            (Some(arms), Some(features)) => {
-                let width = features.len() / arms.len().max(1);
-                Ok(request.featured(Featured::new(arms, features, width)?))
-            }
-            (None, Some(features)) => {
-                Err(Error::Dimension { what: "features without available arms", expected: 0, got: features.len() })
-            }
-        }
+        request_of(&self.context, self.available.as_deref(), self.features.as_deref())
     }
 
     /// The features of an arm; `None` where arms have none, or this one could not be chosen.
@@ -136,6 +143,26 @@ impl LoggedDecision {
             }
         }
         Ok(())
+    }
+}
+
+/// What a policy was asked: a context, and the available arms with their features.
+fn request_of<'a>(
+    context: &'a [f64],
+    available: Option<&'a [ArmId]>,
+    features: Option<&'a [f64]>,
+) -> Result<Request<'a>> {
+    let request = Request::new(context);
+    match (available, features) {
+        (None, None) => Ok(request),
+        (Some(arms), None) => Ok(request.only(arms)),
+        (Some(arms), Some(features)) => {
+            let width = features.len() / arms.len().max(1);
+            Ok(request.featured(Featured::new(arms, features, width)?))
+        }
+        (None, Some(features)) => {
+            Err(Error::Dimension { what: "features without available arms", expected: 0, got: features.len() })
+        }
     }
 }
 

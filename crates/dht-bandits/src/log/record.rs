@@ -1,10 +1,12 @@
 //! The lines of a decision log.
 
 use super::LoggedDecision;
-use super::error::{LineProblem, check_propensity, check_value};
+use super::error::{LineProblem, check_choice, check_id, check_propensity, check_value};
+use super::logged_request::LoggedRequest;
+use super::slate_record::{FeedbackRecord, SlateRecord};
 use crate::arm::ArmId;
 use crate::error::Error;
-use crate::policy::{Actions, Choice, Decision, Request};
+use crate::policy::Decision;
 use serde::{Deserialize, Serialize};
 
 /// One line.
@@ -13,15 +15,62 @@ use serde::{Deserialize, Serialize};
 pub(super) enum Record {
     Decision(DecisionRecord),
     Reward(RewardRecord),
+    Slate(SlateRecord),
+    Feedback(FeedbackRecord),
     Segment(SegmentRecord),
+}
+
+/// What a line is to whoever waits for rewards.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Role {
+    /// A decision, or a slate of so many chosen arms.
+    Made { id: u64, time: f64, shown: Option<usize> },
+    /// What came of it.
+    Answer { id: u64, time: f64 },
+    /// The first line of a file.
+    Segment(SegmentRecord),
+}
+
+impl Record {
+    pub(super) fn role(&self) -> Role {
+        match self {
+            Self::Decision(DecisionRecord { id, time, .. }) => Role::Made { id: *id, time: *time, shown: None },
+            Self::Slate(SlateRecord { id, time, slate, .. }) => {
+                Role::Made { id: *id, time: *time, shown: Some(slate.choices().len()) }
+            }
+            Self::Reward(RewardRecord { id, time, .. }) | Self::Feedback(FeedbackRecord { id, time, .. }) => {
+                Role::Answer { id: *id, time: *time }
+            }
+            Self::Segment(record) => Role::Segment(*record),
+        }
+    }
+
+    /// Refuses what could not be used later.
+    pub(super) fn check(&self) -> Result<(), LineProblem> {
+        match self {
+            Self::Decision(record) => record.check(),
+            Self::Reward(record) => record.check(),
+            Self::Slate(record) => record.check(),
+            Self::Feedback(record) => record.check(),
+            Self::Segment(record) => record.clock.map_or(Ok(()), |clock| check_value("clock", clock)),
+        }
+    }
+}
+
+/// The record in a line.
+pub(super) fn parse(line: &[u8]) -> Result<Record, LineProblem> {
+    serde_json::from_slice(line).map_err(|error| LineProblem::Malformed(error.to_string()))
 }
 
 /// The first line of every file but the first: what is told by files that may be gone.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SegmentRecord {
-    /// The id of the first decision in this file, or in the next that has one.
+    /// The id of the first decision or slate in this file, or in the next that has one.
     pub(super) next_id: u64,
+    /// The largest time in all files before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) clock: Option<f64>,
 }
 
 /// A decision, as it is written.
@@ -38,50 +87,6 @@ pub(super) struct DecisionRecord {
     pub(super) request: Option<LoggedRequest>,
 }
 
-/// What a policy was asked when it decided, as [`DecisionLog::append_request`](super::DecisionLog::append_request) writes it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LoggedRequest {
-    /// The context, where it is another than the decision's: policies with features of arms learn from the context with
-    /// those of the chosen arm behind it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub context: Option<Vec<f64>>,
-    /// The arms that could be chosen; `None` for all.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub available: Option<Vec<ArmId>>,
-    /// Their features, a row of the same length for each, in their order; `None` where arms have none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub features: Option<Vec<f64>>,
-}
-
-impl LoggedRequest {
-    pub(super) fn new(
-        request: &Request<'_>,
-        decision: &Decision,
-        probabilities: Option<&[(ArmId, f64)]>,
-    ) -> Result<Self, LineProblem> {
-        let (available, features) = match request.actions {
-            Actions::All => (None, None),
-            Actions::Only(arms) => (Some(arms.to_vec()), None),
-            Actions::Featured(featured) => (Some(featured.ids().to_vec()), Some(featured.rows().to_vec())),
-            Actions::Except([]) => (None, None),
-            // All but some: which those are the policy's probabilities tell.
-            Actions::Except(without) => match probabilities {
-                Some(all) => {
-                    let arms = all.iter().map(|(arm, _)| *arm).filter(|arm| !without.contains(arm));
-                    (Some(arms.collect()), None)
-                }
-                None => {
-                    let what = "list of the arms that could be chosen: name them (Actions::Only), or log probabilities";
-                    return Err(LineProblem::Missing(what.to_owned()));
-                }
-            },
-        };
-        let context = (request.context != decision.context).then(|| request.context.to_vec());
-        Ok(Self { context, available, features })
-    }
-}
-
 /// The reward of a decision that was written before.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -96,10 +101,7 @@ impl DecisionRecord {
     pub(super) fn check(&self) -> Result<(), LineProblem> {
         check_id(self.id)?;
         check_value("time", self.time)?;
-        let Choice { score, mean, width, .. } = self.decision.choice;
-        for (what, value) in [("score", score), ("mean", mean), ("width", width)] {
-            check_value(what, value)?;
-        }
+        check_choice(&self.decision.choice)?;
         match self.propensity {
             Some(propensity) => check_propensity(propensity)?,
             None => return Err(LineProblem::Missing("propensity".to_owned())),
@@ -143,9 +145,4 @@ impl RewardRecord {
         check_value("time", self.time)?;
         check_value("reward", self.reward)
     }
-}
-
-/// The largest number is no id: there would be none after it.
-fn check_id(id: u64) -> Result<(), LineProblem> {
-    if id < u64::MAX { Ok(()) } else { Err(LineProblem::Malformed(format!("{id} is no id"))) }
 }

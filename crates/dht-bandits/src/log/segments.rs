@@ -1,10 +1,11 @@
 //! The files of a decision log: numbered segments of JSON lines in one folder.
 
 use super::error::LogError;
-use super::lines::{LONGEST_LINE, is_whole};
-use std::fs;
-use std::io::{Read, Seek, SeekFrom, Write};
+use super::lines::{LONGEST_LINE, Lines, is_whole};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The file of a segment.
 pub(super) fn path_of(folder: &Path, number: u64) -> PathBuf {
@@ -27,7 +28,7 @@ pub(super) fn segments(folder: &Path) -> Result<Vec<u64>, LogError> {
 
 /// Cuts a file behind its last newline, or ends its last line where that is whole, and goes there; returns its length then, and
 /// how many bytes went.
-pub(super) fn cut_torn_line(file: &mut fs::File) -> std::io::Result<(u64, u64)> {
+pub(super) fn cut_torn_line(file: &mut File) -> std::io::Result<(u64, u64)> {
     let length = file.metadata()?.len();
     let mut end = length;
     let mut block = [0u8; 4096];
@@ -56,4 +57,31 @@ pub(super) fn cut_torn_line(file: &mut fs::File) -> std::io::Result<(u64, u64)> 
     }
     file.seek(SeekFrom::Start(end))?;
     Ok((end, length - end))
+}
+
+/// Locks a folder. A process that is just being spawned elsewhere in this program holds its files, and their locks, for a
+/// moment: they are waited for.
+pub(super) fn lock_folder(lock: &File, folder: &Path) -> Result<(), LogError> {
+    for _ in 0..20 {
+        match lock.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(5)),
+            Err(TryLockError::Error(source)) => return Err(LogError::io(folder, source)),
+        }
+    }
+    Err(LogError::InUse { path: folder.to_owned() })
+}
+
+/// A segment to be written to.
+pub(super) fn open_segment(folder: &Path, number: u64) -> Result<File, LogError> {
+    let path = path_of(folder, number);
+    let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
+    file.map_err(|source| LogError::io(&path, source))
+}
+
+/// The lines of a segment.
+pub(super) fn read_segment(folder: &Path, number: u64) -> Result<Lines<BufReader<File>>, LogError> {
+    let path = path_of(folder, number);
+    let file = File::open(&path).map_err(|source| LogError::io(&path, source))?;
+    Ok(Lines::new(BufReader::with_capacity(1 << 16, file), &path))
 }

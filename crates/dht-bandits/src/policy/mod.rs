@@ -9,7 +9,7 @@
 //! * [`ContextFree`]: UCB1 and Beta-Thompson sampling, which ignore contexts.
 //! * [`drift`]: policies for worlds that move. [`AnyPolicy`]: one of these by settings; [`Normalised`]: a policy with the scaling of its contexts.
 //! * [`Uniform`] and [`Fixed`]: baselines that do not learn.
-//! * [`Delta`]: what a policy has learned, to be merged elsewhere. [`Propensity`]: how likely a choice was.
+//! * [`Delta`], [`HybridDelta`], [`AnyDelta`]: what a policy has learned, to be merged elsewhere. [`Propensity`]: how likely a choice was.
 
 mod any;
 mod baselines;
@@ -35,7 +35,7 @@ pub use crate::arm::ArmId;
 pub use crate::arm_set::ArmSet;
 #[doc(hidden)]
 pub use crate::saved_state::StateHeader;
-pub use any::{AnyPolicy, AnyRule, NormaliserSettings, PolicyKind, PolicySettings};
+pub use any::{AnyDelta, AnyPolicy, AnyRule, NormaliserSettings, PolicyKind, PolicySettings};
 pub use baselines::{BaselineState, Fixed, Uniform};
 pub use context_free::{ArmStatistics, BetaThompson, ContextFree, ContextFreeRule, ContextFreeState, Ucb1};
 pub use disjoint::{ChoiceBatch, Delta, Disjoint, DisjointState};

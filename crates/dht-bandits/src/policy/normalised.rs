@@ -115,7 +115,7 @@ impl<P: Policy + Clone> Normalised<P> {
     }
 
     /// What the policy inside learns from: the normalised context, and what follows it in a decision.
-    fn scaled(&self, context: &[f64]) -> Result<Vec<f64>> {
+    pub(super) fn scaled(&self, context: &[f64]) -> Result<Vec<f64>> {
         let raw = self.normalizer.dimension();
         if context.len() < raw {
             return Err(Error::Dimension { what: "context", expected: raw, got: context.len() });

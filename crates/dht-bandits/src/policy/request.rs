@@ -37,7 +37,9 @@ pub enum Actions<'a> {
     All,
     /// These arms and no other.
     Only(&'a [ArmId]),
-    /// Every arm but these.
+    /// Every arm but these. Removed arms may be among them: they are excluded for good, and a caller cannot know which ones a
+    /// merge has removed by now. An arm that never existed is refused: it is a wrong name, under which the arm that was
+    /// meant could be chosen.
     Except(&'a [ArmId]),
     /// These arms, each with features of its own. [`Disjoint`](crate::policy::Disjoint) policies ignore the features,
     /// [`Hybrid`](crate::policy::Hybrid) policies and those with shared weights need them.

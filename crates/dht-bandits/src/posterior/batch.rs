@@ -46,11 +46,12 @@ impl UpdateBatch {
 
     /// Learns all samples or none; `slots` arms exist.
     ///
-    /// Only an overflow can still fail: each touched arm is copied after the last one first, and copied back then.
+    /// Only memory and an overflow can still fail: each touched arm is copied after the last one first, and copied back then.
     pub(crate) fn learn<P: Posterior>(&mut self, posterior: &mut P, slots: usize) -> Result<()> {
         self.order.sort_unstable();
         let Self { order, contexts, rewards, weights, sorted } = self;
         let groups = || order.chunk_by(|left, right| left.0 == right.0);
+        posterior.reserve(groups().count())?;
         groups().for_each(|group| posterior.push_copy(group[0].0));
         let (dimension, before) = (posterior.dimension(), posterior.now());
         let mut outcome = Ok(());

@@ -13,7 +13,7 @@ use crate::gaussian::{LANES, Lanes, NaturalParameters, PanelLayout, Score};
 use crate::posterior::sealed::Sealed;
 use crate::validate::{
     LARGEST_PRECISION, check_bounded, check_context, check_length, check_mean, check_parameter, check_part,
-    check_precision, check_precisions,
+    check_precision, check_precisions, reserve,
 };
 use pulp::Arch;
 use serde::{Deserialize, Serialize};
@@ -201,9 +201,18 @@ impl Posterior for DiagonalLaplace {
         self.layout.dimension
     }
 
+    fn reserve(&mut self, arms: usize) -> Result<()> {
+        let more = arms.checked_mul(self.stride());
+        reserve("arms × dimension", &mut self.arms, more)
+    }
+
     fn push_prior(&mut self) {
         self.arms.resize(self.arms.len() + self.stride(), Lanes::ZERO);
-        let (slot, prior) = (self.len() - 1, self.options.prior);
+        self.reset(self.len() - 1);
+    }
+
+    fn reset(&mut self, slot: usize) {
+        let prior = self.options.prior;
         for coordinate in 0..self.layout.dimension {
             self.set(slot, coordinate, prior.mean(), prior.precision());
         }
@@ -343,6 +352,7 @@ impl Posterior for DiagonalLaplace {
         check_part("precision of arm", index, &state.precision, self.layout.dimension, true)?;
         check_mean(index, &state.mean)?;
         check_precisions(index, &state.precision)?;
+        self.reserve(1)?;
         self.push_prior();
         self.replace(self.len() - 1, state);
         Ok(())

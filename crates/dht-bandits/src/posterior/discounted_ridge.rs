@@ -7,7 +7,9 @@ use crate::clock::{add_counts, check_saved_count};
 use crate::error::{Error, Result};
 use crate::gaussian::{Factors, NaturalParameters, Score, check_dimension, information_of, parts_of};
 use crate::posterior::sealed::Sealed;
-use crate::validate::{check_bounded, check_context, check_factor, check_parameter, check_precision, check_scalar};
+use crate::validate::{
+    check_bounded, check_context, check_factor, check_parameter, check_precision, check_scalar, reserve,
+};
 use serde::{Deserialize, Serialize};
 
 /// What moves the clock of a [`DiscountedRidge`].
@@ -156,10 +158,7 @@ impl DiscountedRidge {
         let (times, prior_precision) = (self.arms[slot], self.options.prior_precision);
         let decay = self.decay_over(step - times.updated);
         if decay < LEAST_LEFT {
-            let last = self.factors.len();
-            self.factors.push(1.0 / prior_precision);
-            self.factors.copy(last, slot);
-            self.factors.swap_remove(last);
+            self.factors.reset(slot, 1.0 / prior_precision);
             return;
         }
         self.factors.scale_projected(slot, 1.0 / decay);
@@ -228,9 +227,19 @@ impl Posterior for DiscountedRidge {
         self.factors.dimension()
     }
 
+    fn reserve(&mut self, arms: usize) -> Result<()> {
+        reserve("clocks of the arms", &mut self.arms, Some(arms))?;
+        self.factors.reserve(arms)
+    }
+
     fn push_prior(&mut self) {
         self.factors.push(1.0 / self.options.prior_precision);
         self.arms.push(Times { updated: self.now, restored: self.now, updates: 0 });
+    }
+
+    fn reset(&mut self, slot: usize) {
+        self.factors.reset(slot, 1.0 / self.options.prior_precision);
+        self.arms[slot] = Times { updated: self.now, restored: self.now, updates: 0 };
     }
 
     fn push_copy(&mut self, slot: usize) {
@@ -345,6 +354,7 @@ impl Posterior for DiscountedRidge {
             let problem = format!("less than half of its prior is left at its last update, {updated} after {restored}");
             return Err(Error::InvalidState { what: "clock of arm", index, problem });
         }
+        self.reserve(1)?;
         let (before, slot) = (self.now, self.arms.len());
         self.now = now;
         self.push_prior();

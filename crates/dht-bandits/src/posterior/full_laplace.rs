@@ -76,8 +76,16 @@ impl Posterior for FullLaplace {
 
     scored_by_factors!();
 
+    fn reserve(&mut self, arms: usize) -> Result<()> {
+        self.factors.reserve(arms)
+    }
+
     fn push_prior(&mut self) {
         self.factors.push(1.0 / self.options.prior_precision);
+    }
+
+    fn reset(&mut self, slot: usize) {
+        self.factors.reset(slot, 1.0 / self.options.prior_precision);
     }
 
     fn push_copy(&mut self, slot: usize) {
@@ -136,6 +144,7 @@ impl Posterior for FullLaplace {
 
     fn push_state(&mut self, index: usize, state: &FullArmState) -> Result<()> {
         crate::gaussian::check(self.dimension(), index, &state.mean, &state.diagonal, &state.upper)?;
+        self.reserve(1)?;
         self.push_prior();
         self.replace(self.factors.len() - 1, state);
         Ok(())

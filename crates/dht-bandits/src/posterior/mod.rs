@@ -66,8 +66,16 @@ pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed {
     #[doc(hidden)]
     fn dimension(&self) -> usize;
 
+    /// Makes room for so many more arms, so that adding them cannot fail; refuses memory that cannot be had.
+    #[doc(hidden)]
+    fn reserve(&mut self, arms: usize) -> Result<()>;
+
     #[doc(hidden)]
     fn push_prior(&mut self);
+
+    /// Gives a slot the prior.
+    #[doc(hidden)]
+    fn reset(&mut self, slot: usize);
 
     #[doc(hidden)]
     fn push_copy(&mut self, slot: usize);

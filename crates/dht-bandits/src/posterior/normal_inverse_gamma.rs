@@ -6,7 +6,7 @@ use crate::clock::Forgetting;
 use crate::error::{Error, Result};
 use crate::gaussian::{NaturalParameters, Score};
 use crate::posterior::sealed::Sealed;
-use crate::validate::{LARGEST_SUM, check_bounded, check_parameter, check_sum};
+use crate::validate::{LARGEST_SUM, check_bounded, check_parameter, check_sum, reserve};
 use rand::Rng;
 use rand_distr::{Distribution, Gamma};
 use serde::{Deserialize, Serialize};
@@ -95,9 +95,19 @@ impl Posterior for NormalInverseGamma {
         self.ridge.dimension()
     }
 
+    fn reserve(&mut self, arms: usize) -> Result<()> {
+        reserve("noise of the arms", &mut self.noise, Some(arms))?;
+        self.ridge.reserve(arms)
+    }
+
     fn push_prior(&mut self) {
         self.ridge.push_prior();
         self.noise.push((self.options.shape, self.options.rate));
+    }
+
+    fn reset(&mut self, slot: usize) {
+        self.ridge.reset(slot);
+        self.noise[slot] = (self.options.shape, self.options.rate);
     }
 
     fn push_copy(&mut self, slot: usize) {
@@ -197,6 +207,7 @@ impl Posterior for NormalInverseGamma {
                 return Err(Error::InvalidState { what: "noise of arm", index, problem });
             }
         }
+        reserve("noise of the arms", &mut self.noise, Some(1))?;
         self.ridge.push_state(index, &state.ridge)?;
         self.noise.push((state.shape, state.rate));
         Ok(())

@@ -10,7 +10,8 @@ use crate::gaussian::{
 };
 use crate::posterior::sealed::Sealed;
 use crate::validate::{
-    LARGEST, check_bounded, check_context, check_factor, check_grown, check_parameter, check_precision, check_scalar,
+    LARGEST, check_bounded, check_context, check_factor, check_grown, check_memory, check_parameter, check_precision,
+    check_scalar, reserve,
 };
 use serde::{Deserialize, Serialize};
 
@@ -80,6 +81,7 @@ impl Ridge {
     pub(crate) fn unlearn(&mut self, slot: usize, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         // Widths grow, and by how much takes the whole factor to tell: a copy after the last arm is updated first.
         let copy = self.updates.len();
+        self.reserve(1)?;
         self.push_copy(slot);
         let outcome = self.learn_weighted(copy, context, reward, -weight).and_then(|()| {
             let Parts { mean, diagonal, upper } = self.factors.parts(copy);
@@ -170,11 +172,29 @@ impl Posterior for Ridge {
 
     scored_by_factors!();
 
+    fn reserve(&mut self, arms: usize) -> Result<()> {
+        if self.information.is_some() {
+            let d = self.factors.dimension();
+            check_memory("A and b of the arms", arms.checked_mul(d * (d + 1) / 2 + d))?;
+        }
+        reserve("updates of the arms", &mut self.updates, Some(arms))?;
+        self.factors.reserve(arms)
+    }
+
     fn push_prior(&mut self) {
         self.factors.push(1.0 / self.options.prior_precision);
         self.updates.push(0);
         if let Some(information) = &mut self.information {
             information.push(Information::prior(self.factors.dimension(), self.options.prior_precision));
+        }
+    }
+
+    fn reset(&mut self, slot: usize) {
+        let prior_precision = self.options.prior_precision;
+        self.factors.reset(slot, 1.0 / prior_precision);
+        self.updates[slot] = 0;
+        if let Some(information) = &mut self.information {
+            information[slot] = Information::prior(self.factors.dimension(), prior_precision);
         }
     }
 
@@ -262,6 +282,7 @@ impl Posterior for Ridge {
                 return Err(Error::InvalidState { what: "information of arm", index, problem });
             }
         }
+        self.reserve(1)?;
         self.push_prior();
         self.replace(self.updates.len() - 1, state);
         Ok(())

@@ -3,9 +3,9 @@
 use crate::support::{normals, rng};
 use dht_bandits::{
     Actions, ArmId, DiagonalLogisticTs, Error, LinTs, LinUcb, LogisticTs, Observation, Policy, Request, RidgeOptions,
-    Thompson, Ucb,
+    Thompson, TopKThompson, Ucb,
     exploration::{Exploration, Greedy},
-    policy::{ChoiceBatch, Disjoint, EpsilonGreedy, Fixed, Uniform},
+    policy::{ChoiceBatch, ContextFree, Disjoint, EpsilonGreedy, Fixed, Ucb1, Uniform},
     posterior::{DiagonalLaplaceOptions, FullLaplaceOptions, Posterior},
 };
 
@@ -37,6 +37,36 @@ fn an_unavailable_arm_is_never_chosen() {
         assert!(seen.iter().filter(|count| **count > 0).count() >= 2, "{seen:?}");
         let none = policy.select(&Request::new(&[0.0, 0.0]).only(&[]), &mut rng).unwrap_err();
         assert_eq!(none, Error::NoArms { arms: 5 });
+    }
+}
+
+#[test]
+fn removed_arms_may_be_excluded_and_arms_that_never_were_may_not() {
+    let mut disjoint = learner(5);
+    let (options, rule) = (DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 });
+    let mut top_k = TopKThompson::per_arm(2, 5, options, rule).unwrap();
+    let mut free = ContextFree::new(5, Ucb1::default()).unwrap();
+    let gone = ArmId::new(1);
+    disjoint.remove_arm(gone).unwrap();
+    top_k.remove_arm(gone).unwrap();
+    free.remove_arm(gone).unwrap();
+    let mut rng = rng(1);
+    let every: [&dyn Policy; 3] = [&disjoint, &top_k, &free];
+    for policy in every {
+        let without = [gone, ArmId::new(0), ArmId::new(4)];
+        let shares = policy.propensities(&Request::new(&[1.0, 0.5]).except(&without)).unwrap();
+        let mut arms: Vec<_> = shares.iter().map(|entry| entry.arm.number()).collect();
+        arms.sort_unstable();
+        assert_eq!(arms, [2, 3]);
+        let choice = policy.select(&Request::new(&[1.0, 0.5]).except(&without), &mut rng).unwrap();
+        assert!(arms.contains(&choice.arm.number()));
+        // A wrong name: the arm that was meant could be chosen.
+        let wrong = [gone, ArmId::new(5)];
+        let refused = policy.select(&Request::new(&[1.0, 0.5]).except(&wrong), &mut rng).unwrap_err();
+        assert_eq!(refused, Error::UnknownArm { arm: ArmId::new(5) });
+        // What is to be chosen must be there.
+        let refused = policy.select(&Request::new(&[1.0, 0.5]).only(&wrong), &mut rng).unwrap_err();
+        assert_eq!(refused, Error::RemovedArm { arm: gone });
     }
 }
 

@@ -4,8 +4,14 @@ use crate::support::rng;
 use dht_bandits::{
     ArmId, DiagonalLogisticTs, Error, LinUcb, Normalizer, Result, RidgeOptions, Thompson, TopKThompson, Ucb,
     features::{NormalizerOptions, PyramidPool, columns},
-    policy::{Fixed, HybridLinUcb, HybridOptions, LogisticUcb, Uniform},
-    posterior::{DiagonalLaplaceOptions, FullLaplaceOptions},
+    policy::{
+        AnyPolicy, AnyRule, Disjoint, Fixed, HybridLinUcb, HybridOptions, LogisticUcb, PolicyKind, PolicySettings,
+        Uniform,
+    },
+    posterior::{
+        DecayClock, DiagonalLaplaceOptions, DiscountedRidge, DiscountedRidgeOptions, Forgetting, FullLaplaceOptions,
+        NormalInverseGamma, NormalInverseGammaOptions,
+    },
     simulation::{CascadeEnvironment, ClickEnvironment, GlmEnvironment},
 };
 
@@ -75,4 +81,85 @@ fn a_normalizer_is_as_long_as_the_longest_context_of_any_policy() {
     let longest = 1 << 24;
     assert_eq!(Normalizer::new(longest, NormalizerOptions::default()).unwrap().dimension(), longest);
     assert_eq!(Uniform::new(longest, 1).map(drop), Ok(()));
+}
+
+#[test]
+fn arms_times_dimensions_that_no_memory_holds_are_refused_before_it_is_asked_for() {
+    let (ucb, draw) = (Ucb { alpha: 1.0 }, Thompson { alpha: 1.0 });
+    let (ridge, diagonal) = (RidgeOptions::default(), DiagonalLaplaceOptions::default());
+    let kept = RidgeOptions { keep_information: true, ..ridge };
+    let fading = DiscountedRidgeOptions { prior_precision: 1.0, forgetting: Forgetting::NONE, clock: DecayClock::Time };
+    let noise = NormalInverseGammaOptions::default();
+    let hybrid = HybridOptions::default();
+    // Each size for itself is allowed.
+    let (arms, longest, full) = (1 << 16, 1 << 24, 1 << 16);
+    let attempts: Vec<Result<()>> = vec![
+        DiagonalLogisticTs::new(longest, arms, diagonal, draw).map(drop),
+        LinUcb::new(full, arms, ridge, ucb).map(drop),
+        LinUcb::new(full, arms, kept, ucb).map(drop),
+        LogisticUcb::new(full, arms, FullLaplaceOptions::default(), ucb).map(drop),
+        Disjoint::<NormalInverseGamma, _>::new(full, arms, noise, draw).map(drop),
+        Disjoint::<DiscountedRidge, _>::new(full, arms, fading, ucb).map(drop),
+        TopKThompson::per_arm(longest, arms, diagonal, draw).map(drop),
+        HybridLinUcb::new(full, full, arms, hybrid, ucb).map(drop),
+        HybridLinUcb::new(full, 1, arms, hybrid, ucb).map(drop),
+        AnyPolicy::new(PolicySettings::new(PolicyKind::Linear, full, arms, Some(AnyRule::Ucb(ucb)))).map(drop),
+    ];
+    for (position, outcome) in attempts.into_iter().enumerate() {
+        match outcome {
+            Err(Error::Memory { bytes, .. }) => assert!(bytes > 1 << 40, "{position}: {bytes}"),
+            other => panic!("{position}: {other:?}"),
+        }
+    }
+}
+
+const LITTLE_MEMORY: &str = "DHT_BANDITS_LITTLE_MEMORY";
+
+/// Not a test of its own: what runs where memory ends.
+#[test]
+#[ignore = "run by the test below in a process of its own"]
+fn arms_are_added_until_memory_ends() {
+    if std::env::var_os(LITTLE_MEMORY).is_none() {
+        return;
+    }
+    // 25 MB an arm.
+    let dimension = 1 << 20;
+    let (options, draw) = (DiagonalLaplaceOptions::default(), Thompson { alpha: 1.0 });
+    let context = vec![1e-3; dimension];
+    let mut policy = DiagonalLogisticTs::new(dimension, 1, options, draw).unwrap();
+    policy.update(ArmId::new(0), &context, 1.0, 1.0).unwrap();
+    let before = policy.score(ArmId::new(0), &context).unwrap();
+    let refused = loop {
+        match policy.add_arm() {
+            Ok(arm) => assert!(arm.number() < 1000),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, Error::Memory { what: "arms × dimension", .. }), "{refused}");
+    let arms = policy.arms().len() as u64;
+    assert!(arms > 3, "{arms}");
+    assert_eq!(policy.add_arm_like(ArmId::new(0)), Err(refused.clone()));
+    assert_eq!(policy.insert_arm(ArmId::new(5000)), Err(refused));
+    // Nothing has changed, and the policy goes on.
+    assert_eq!((policy.arms().len() as u64, policy.score(ArmId::new(0), &context).unwrap()), (arms, before));
+    policy.update(ArmId::new(arms - 1), &context, 1.0, 1.0).unwrap();
+    policy.remove_arm(ArmId::new(1)).unwrap();
+    assert_eq!(policy.add_arm(), Ok(ArmId::new(arms)));
+    drop(policy);
+    let refused = DiagonalLogisticTs::new(dimension, 1000, options, draw).map(drop);
+    assert!(matches!(refused, Err(Error::Memory { bytes: 25_165_824_000, .. })), "{refused:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_that_the_system_refuses_is_an_error_and_no_abort() {
+    let outcome = std::process::Command::new("sh")
+        .args(["-c", "ulimit -v 500000 && exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "limits::arms_are_added_until_memory_ends", "--ignored", "--test-threads", "1"])
+        .env(LITTLE_MEMORY, "1")
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&outcome.stdout) + String::from_utf8_lossy(&outcome.stderr);
+    assert!(outcome.status.success() && told.contains("1 passed"), "{told}");
 }

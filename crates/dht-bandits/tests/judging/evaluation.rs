@@ -3,7 +3,7 @@
 use crate::world::{VALUE, arm, log, moments, rng, target};
 use dht_bandits::evaluation::{CrossFit, EvaluationSettings, OutcomeModel, Target, evaluate, replay};
 use dht_bandits::log::LoggedDecision;
-use dht_bandits::policy::Uniform;
+use dht_bandits::policy::{HybridLinUcb, Uniform};
 use dht_bandits::simulation::{Environment, GlmEnvironment, simulate};
 use dht_bandits::{Error, LinUcb, RidgeOptions, Ucb};
 use rand::RngExt;
@@ -160,4 +160,62 @@ fn replay_refuses_a_bound_that_the_log_breaks() {
         assert!(matches!(refused, Err(Error::Parameter { name: "least propensity", .. })), "{refused:?}");
     }
     assert!(matches!(replay(&mut policy, &[], None, &mut rng), Err(Error::TooFewObservations { .. })));
+}
+
+#[test]
+fn arms_that_a_policy_lacks_it_is_judged_never_to_choose() {
+    let mut rng = rng(6);
+    // Three arms are offered, the third pays nothing; the policy has arms 0 and 1, and had 2.
+    let probabilities = [0.5, 0.3, 0.2];
+    let offered: Vec<_> = (0..3).chain([7]).map(arm).collect();
+    let mut log = Vec::new();
+    for _ in 0..4000 {
+        let draw = rng.random::<f64>();
+        let chosen = if draw < 0.5 { 0 } else { 1 + usize::from(draw >= 0.8) };
+        let reward = f64::from(u8::from(rng.random::<f64>() < [0.2, 0.6, 0.0][chosen]));
+        let row = LoggedDecision::new(vec![1.0], arm(chosen), probabilities[chosen], reward);
+        log.push(LoggedDecision { available: Some(offered.clone()), ..row });
+    }
+    let mut policy = Uniform::new(1, 3).unwrap();
+    policy.remove_arm(arm(2)).unwrap();
+    let bare = EvaluationSettings { model: None, ..EvaluationSettings::default() };
+    let table = evaluate(&log, &[Target::of_policy("smaller", &policy)], &bare, &mut rng).unwrap();
+    // ½·.2 + ½·.6, and all that it does the log supports.
+    let estimate = table.row("smaller", "IPS").unwrap().estimate;
+    assert!((estimate.value - 0.4).abs() < 3.0 * estimate.standard_error, "{estimate:?}");
+    assert!((estimate.mean_weight - 1.0).abs() < 0.06 && estimate.unsupported == 0.0, "{estimate:?}");
+    let probabilities = Target::of_policy("smaller", &policy).probabilities(&log[..1]).unwrap();
+    assert_eq!(probabilities, [[(arm(0), 0.5), (arm(1), 0.5)]]);
+    // The same with features, whose rows go with their arms.
+    let shares =
+        Target::of_policy("hybrid", &HybridLinUcb::new(1, 1, 2, Default::default(), Ucb { alpha: 0.0 }).unwrap())
+            .probabilities(&[LoggedDecision { features: Some(vec![0.1, 0.2, 0.3, 0.4]), ..log[0].clone() }])
+            .map(|all| all[0].iter().map(|entry| entry.0).collect::<Vec<_>>());
+    assert_eq!(shares.unwrap(), [arm(0), arm(1)]);
+    // It has none of what was offered: no answer is right.
+    log[9].available = Some(vec![arm(2), arm(7)]);
+    (log[9].arm, log[9].reward) = (arm(2), 0.0);
+    match evaluate(&log, &[Target::of_policy("smaller", &policy)], &bare, &mut rng).unwrap_err() {
+        Error::InRound { round: 9, source } => assert_eq!(*source, Error::RemovedArm { arm: arm(2) }),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn policies_to_be_judged_have_names_of_their_own() {
+    let mut rng = rng(7);
+    let log = log(&mut rng, 50);
+    let same = |names: [&str; 2], rng: &mut rand_chacha::ChaCha8Rng| {
+        let targets = names.map(|name| Target::new(name, |request| Ok(target(request.context))));
+        match evaluate(&log, &targets, &EvaluationSettings { model: None, ..Default::default() }, rng) {
+            Err(Error::DuplicateName { name, .. }) => Some(name),
+            other => {
+                other.unwrap();
+                None
+            }
+        }
+    };
+    assert_eq!(same(["new", "new"], &mut rng).as_deref(), Some("new"));
+    assert_eq!(same(["(the log)", "new"], &mut rng).as_deref(), Some("(the log)"));
+    assert_eq!(same(["new", "newer"], &mut rng), None);
 }

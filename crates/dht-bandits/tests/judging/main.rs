@@ -4,6 +4,7 @@
 mod coverage;
 mod estimators;
 mod evaluation;
+mod logged_slates;
 mod outcome_models;
 mod peer;
 mod sequences;

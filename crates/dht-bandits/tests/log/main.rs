@@ -4,4 +4,6 @@ mod decision_log;
 mod formats;
 mod kill;
 mod requests;
+mod slates;
 mod support;
+mod times;

@@ -15,7 +15,7 @@ use dht_bandits::{
 use rand_chacha::ChaCha8Rng;
 
 /// Settings of every kind, with contexts of length 3 and 2 features.
-fn every_kind() -> Vec<PolicySettings> {
+pub fn every_kind() -> Vec<PolicySettings> {
     use PolicyKind::{
         ContextFree, DiagonalLogistic, Hybrid, Linear, LinearNoise, Logistic, SharedDiagonalLogistic, SharedLinear,
         SharedLogistic, TopKDiagonalLogistic, TopKLinear, Uniform,
@@ -58,7 +58,7 @@ fn every_kind() -> Vec<PolicySettings> {
     ]
 }
 
-fn round(policy: &mut AnyPolicy, number: u64, rng: &mut ChaCha8Rng) -> (ArmId, Option<f64>) {
+pub fn round(policy: &mut AnyPolicy, number: u64, rng: &mut ChaCha8Rng) -> (ArmId, Option<f64>) {
     let arms = [0, 1, 2, 3].map(ArmId::new);
     let (context, features) = (normals(rng, 3), normals(rng, 8));
     let request = featured(&context, &arms, &features);

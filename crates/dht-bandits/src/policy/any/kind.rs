@@ -1,12 +1,14 @@
 //! The policies that settings can name.
 
+use super::batch::learn_in_order;
 use super::{AnyRule, PolicyKind, PolicySettings};
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::policy::drift::{AnyDetector, ResetOnChange, SlidingWindow};
 use crate::policy::forward::chooses_as;
 use crate::policy::{
-    BetaThompson, ContextFree, Decision, Disjoint, Hybrid, HybridOptions, Policy, SlatePolicy, TopK, Ucb1, Uniform,
+    BetaThompson, ContextFree, Decision, Disjoint, Hybrid, HybridOptions, Observation, Policy, SlatePolicy, TopK, Ucb1,
+    Uniform,
 };
 use crate::posterior::{
     DecayClock, DiagonalLaplace, DiagonalLaplaceOptions, DiscountedRidge, DiscountedRidgeOptions, FullLaplace,
@@ -40,9 +42,13 @@ fn no_slates() -> Error {
     Error::Settings { problem: "kind: expected a shared or a top-k one, for slates".to_owned() }
 }
 
-fn no_arms() -> Error {
+fn no_arms<T>(_: &impl SlatePolicy) -> Result<T> {
     let problem = "kind: arms of shared kinds come and go with the features of a request".to_owned();
-    Error::Settings { problem }
+    Err(Error::Settings { problem })
+}
+
+fn no_epochs(_: &Uniform) -> Result<()> {
+    Err(Error::Settings { problem: "kind: uniform draws learn nothing, so that no decision expires".to_owned() })
 }
 
 /// The same for each of them.
@@ -65,6 +71,35 @@ macro_rules! each {
             Kind::Ucb1($policy) => $then,
             Kind::BetaThompson($policy) => $then,
             Kind::Uniform($policy) => $then,
+        }
+    };
+}
+
+/// The same for each family: weights of each arm's own, a policy around such a one, hybrids, slates with weights of each
+/// arm's own and with shared ones, arms without contexts, uniform draws.
+macro_rules! by_family {
+    (
+        $self:expr, $policy:ident =>
+        disjoint: $disjoint:expr, around: $around:expr, hybrid: $hybrid:expr, top_k: $top_k:expr, shared: $shared:expr,
+        free: $free:expr, uniform: $uniform:expr $(,)?
+    ) => {
+        match $self {
+            Kind::Linear($policy) => $disjoint,
+            Kind::LinearClock($policy) => $disjoint,
+            Kind::LinearNoise($policy) => $disjoint,
+            Kind::Logistic($policy) => $disjoint,
+            Kind::DiagonalLogistic($policy) => $disjoint,
+            Kind::LinearWindow($policy) => $around,
+            Kind::LinearReset($policy) => $around,
+            Kind::Hybrid($policy) => $hybrid,
+            Kind::TopKLinear($policy) => $top_k,
+            Kind::TopKDiagonalLogistic($policy) => $top_k,
+            Kind::SharedLinear($policy) => $shared,
+            Kind::SharedLogistic($policy) => $shared,
+            Kind::SharedDiagonalLogistic($policy) => $shared,
+            Kind::Ucb1($policy) => $free,
+            Kind::BetaThompson($policy) => $free,
+            Kind::Uniform($policy) => $uniform,
         }
     };
 }
@@ -150,42 +185,39 @@ impl Kind {
 
     /// Adds an arm that has learned nothing.
     pub(super) fn add_arm(&mut self) -> Result<ArmId> {
-        match self {
-            Self::Linear(policy) => policy.add_arm(),
-            Self::LinearClock(policy) => policy.add_arm(),
-            Self::LinearWindow(policy) => policy.policy_mut().add_arm(),
-            Self::LinearReset(policy) => policy.policy_mut().add_arm(),
-            Self::LinearNoise(policy) => policy.add_arm(),
-            Self::Logistic(policy) => policy.add_arm(),
-            Self::DiagonalLogistic(policy) => policy.add_arm(),
-            Self::Hybrid(policy) => policy.add_arm(),
-            Self::TopKLinear(policy) => policy.add_arm(),
-            Self::TopKDiagonalLogistic(policy) => policy.add_arm(),
-            Self::Ucb1(policy) => policy.add_arm(),
-            Self::BetaThompson(policy) => policy.add_arm(),
-            Self::Uniform(policy) => policy.add_arm(),
-            Self::SharedLinear(_) | Self::SharedLogistic(_) | Self::SharedDiagonalLogistic(_) => Err(no_arms()),
-        }
+        by_family!(self, policy =>
+            disjoint: policy.add_arm(), around: policy.policy_mut().add_arm(), hybrid: policy.add_arm(),
+            top_k: policy.add_arm(), shared: no_arms(policy), free: policy.add_arm(), uniform: policy.add_arm(),
+        )
     }
 
     /// Removes an arm for good.
     pub(super) fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
-        match self {
-            Self::Linear(policy) => policy.remove_arm(arm),
-            Self::LinearClock(policy) => policy.remove_arm(arm),
-            Self::LinearWindow(policy) => policy.policy_mut().remove_arm(arm),
-            Self::LinearReset(policy) => policy.policy_mut().remove_arm(arm),
-            Self::LinearNoise(policy) => policy.remove_arm(arm),
-            Self::Logistic(policy) => policy.remove_arm(arm),
-            Self::DiagonalLogistic(policy) => policy.remove_arm(arm),
-            Self::Hybrid(policy) => policy.remove_arm(arm),
-            Self::TopKLinear(policy) => policy.remove_arm(arm),
-            Self::TopKDiagonalLogistic(policy) => policy.remove_arm(arm),
-            Self::Ucb1(policy) => policy.remove_arm(arm),
-            Self::BetaThompson(policy) => policy.remove_arm(arm),
-            Self::Uniform(policy) => policy.remove_arm(arm),
-            Self::SharedLinear(_) | Self::SharedLogistic(_) | Self::SharedDiagonalLogistic(_) => Err(no_arms()),
-        }
+        by_family!(self, policy =>
+            disjoint: policy.remove_arm(arm), around: policy.policy_mut().remove_arm(arm), hybrid: policy.remove_arm(arm),
+            top_k: policy.remove_arm(arm), shared: no_arms(policy), free: policy.remove_arm(arm),
+            uniform: policy.remove_arm(arm),
+        )
+    }
+
+    /// Begins the next epoch.
+    pub(super) fn expire_decisions(&mut self) -> Result<()> {
+        by_family!(self, policy =>
+            disjoint: policy.expire_decisions(), around: policy.policy_mut().expire_decisions(),
+            hybrid: policy.expire_decisions(), top_k: policy.expire_decisions(), shared: policy.expire_decisions(),
+            free: policy.expire_decisions(), uniform: return no_epochs(policy),
+        );
+        Ok(())
+    }
+
+    /// Learns rewards that arrived together: all of them, or none.
+    pub(super) fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
+        by_family!(self, policy =>
+            disjoint: policy.learn_batch(observations), around: learn_in_order(policy, observations),
+            hybrid: learn_in_order(policy, observations), top_k: policy.learn_batch(observations),
+            shared: policy.learn_batch(observations), free: learn_in_order(policy, observations),
+            uniform: learn_in_order(policy, observations),
+        )
     }
 
     /// Lets time pass where it lets evidence fade.

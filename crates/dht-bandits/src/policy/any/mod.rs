@@ -1,10 +1,15 @@
 //! Policies that are chosen at run time, by settings.
 
+mod batch;
 mod kind;
+mod merge;
 mod rule;
 mod settings;
 
-use super::{Actions, ArmSet, Choice, Decision, Feedback, Normalised, Policy, Propensity, Request, Slate, SlatePolicy};
+use super::{
+    Actions, ArmSet, Choice, Decision, Feedback, Normalised, Observation, Policy, Propensity, Request, Slate,
+    SlatePolicy,
+};
 use crate::arm::ArmId;
 use crate::clock::Forgetting;
 use crate::error::{Error, Result};
@@ -14,7 +19,9 @@ use rand::Rng;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use batch::learn_normalised;
 use kind::Kind;
+pub use merge::AnyDelta;
 pub use rule::AnyRule;
 pub use settings::{NormaliserSettings, PolicyKind, PolicySettings};
 
@@ -98,6 +105,29 @@ impl AnyPolicy {
         self.kind_mut().remove_arm(arm)
     }
 
+    /// Begins the next epoch: decisions and slates made before are refused from now on. To be followed by a save.
+    ///
+    /// # Errors
+    /// [`Error::Settings`]: uniform draws, which learn nothing.
+    pub fn expire_decisions(&mut self) -> Result<()> {
+        self.kind_mut().expire_decisions()
+    }
+
+    /// Learns rewards of single decisions that arrived together: all of them, or none if one is refused.
+    ///
+    /// Linear and logistic kinds, top-k and shared ones learn them as [`Disjoint::learn_batch`](super::Disjoint::learn_batch)
+    /// does; the others, and all until their scaling is frozen, one after the other on a copy of the policy. A test of
+    /// `reset` looks at those of weight 1.
+    ///
+    /// # Errors
+    /// As [`learn`](Policy::learn), for the first observation that is refused.
+    pub fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
+        match &mut self.policy {
+            Wrapped::Plain(kind) => kind.learn_batch(observations),
+            Wrapped::Normalised(policy) => learn_normalised(policy, observations, Kind::learn_batch),
+        }
+    }
+
     /// Lets time pass for all arms where `clock = "time"`: evidence counts γ^`time` times as much. O(1). Rewards that wait
     /// for a scaling are new when it is frozen.
     ///
@@ -166,7 +196,8 @@ impl AnyPolicy {
     /// Writes the policy to a file: whole, or not at all.
     ///
     /// # Errors
-    /// [`Error::Settings`]: the file, or one of its name with `.partial` appended, cannot be written.
+    /// [`Error::File`]: the file, or one of its name with `.partial` appended, cannot be written. [`Error::Settings`]: as
+    /// [`to_json`](Self::to_json).
     #[cfg(feature = "settings")]
     pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
         use std::io::Write;
@@ -180,19 +211,20 @@ impl AnyPolicy {
             file.sync_all()?;
             std::fs::rename(&partial, path)
         };
-        write().map_err(|error| Error::Settings { problem: format!("{}: {error}", path.display()) })
+        write().map_err(|error| Error::file(path, &error))
     }
 
     /// Reads a policy from a file.
     ///
     /// # Errors
-    /// [`Error::Settings`], with the file's name: it cannot be read; as [`from_json`](Self::from_json).
+    /// [`Error::File`]: the file cannot be read; its kind tells one that is not there. [`Error::Settings`], with the file's
+    /// name: as [`from_json`](Self::from_json).
     #[cfg(feature = "settings")]
     pub fn load(path: impl AsRef<std::path::Path>) -> Result<Self> {
         let path = path.as_ref();
-        let named = |problem: String| Error::Settings { problem: format!("{}: {problem}", path.display()) };
-        let text = std::fs::read_to_string(path).map_err(|error| named(error.to_string()))?;
-        serde_json::from_str(&text).map_err(|error| named(error.to_string()))
+        let text = std::fs::read(path).map_err(|error| Error::file(path, &error))?;
+        serde_json::from_slice(&text)
+            .map_err(|error| Error::Settings { problem: format!("{}: {error}", path.display()) })
     }
 }
 

@@ -10,12 +10,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// Forgets everything: every arm has the prior again. Arms, version and epoch stay, so that decisions in flight are
     /// still learned from.
     pub fn reset(&mut self) {
-        for slot in 0..self.arms.len() {
-            self.posterior.push_prior();
-            let prior = self.arms.len();
-            self.posterior.copy(prior, slot);
-            self.posterior.swap_remove(prior);
-        }
+        (0..self.arms.len()).for_each(|slot| self.posterior.reset(slot));
     }
 
     /// Learns an observation again, which does not count as an update; nothing where its arm has been removed.

@@ -191,7 +191,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// # Errors
     /// A delta of another kind of policy, dimension or prior; contents that cannot come from [`diff`](Self::diff), such
     /// as an arm listed twice, values that are not finite, or a precision of the wrong length or that leaves one that
-    /// is not positive definite; more than 2⁶³ − 1 updates. The policy is unchanged then.
+    /// is not positive definite; more than 2⁶³ − 1 updates; memory that cannot be had. The policy is unchanged then.
     pub fn apply(&mut self, delta: &Delta) -> Result<()> {
         let expected = self.empty_delta();
         check_header(&delta.header, &expected.header.kind)?;
@@ -216,6 +216,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
         }
         let (added, removed) = (arms.len() - self.arms.len(), arms.remove_all(&delta.removed)?);
         let clock = self.clock.after(delta.updates)?;
+        self.posterior.reserve(added)?;
         // Nothing below can be refused.
         (0..added).for_each(|_| self.posterior.push_prior());
         learned.iter().for_each(|(slot, state)| self.posterior.replace(*slot, state));

@@ -53,11 +53,12 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     ///
     /// # Errors
     /// A dimension of zero or beyond 65,536 (16,777,216 with a diagonal), more than 16,777,216 arms, a setting out of
-    /// its range.
+    /// its range; [`Error::Memory`](crate::Error::Memory): more memory than there is, or than 1 TiB.
     pub fn new(dimension: usize, arms: usize, options: P::Options, exploration: E) -> Result<Self> {
         exploration.check()?;
         let mut posterior = P::empty(dimension, &options)?;
         let (set, update_batch) = (ArmSet::new(arms)?, UpdateBatch::default());
+        posterior.reserve(arms)?;
         (0..arms).for_each(|_| posterior.push_prior());
         Ok(Self { arms: set, posterior, exploration, clock: Clock::default(), update_batch })
     }
@@ -116,7 +117,9 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     ///
     /// # Errors
     /// The arm of number 2⁶³ − 1 exists or existed: lower numbers may be left for [`insert_arm`](Self::insert_arm).
+    /// Memory that cannot be had ([`Error::Memory`](crate::Error::Memory)). The policy is unchanged then.
     pub fn add_arm(&mut self) -> Result<ArmId> {
+        self.posterior.reserve(1)?;
         let arm = self.arms.add()?;
         self.posterior.push_prior();
         Ok(arm)
@@ -126,8 +129,9 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// independently must agree on its id to merge later.
     ///
     /// # Errors
-    /// The id is taken, or is that of a removed arm, or its number is not below 2⁶³.
+    /// The id is taken, or is that of a removed arm, or its number is not below 2⁶³; memory that cannot be had.
     pub fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.posterior.reserve(1)?;
         self.arms.insert(arm)?;
         self.posterior.push_prior();
         Ok(())
@@ -139,6 +143,7 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// `like` is unknown or removed; as [`add_arm`](Self::add_arm).
     pub fn add_arm_like(&mut self, like: ArmId) -> Result<ArmId> {
         let slot = self.arms.slot(like)?;
+        self.posterior.reserve(1)?;
         let arm = self.arms.add()?;
         self.posterior.push_copy(slot);
         Ok(arm)

@@ -193,6 +193,7 @@ impl<E: Exploration> Hybrid<E> {
             let weights = times_covariance(&parts, cross, k);
             check_part("cross terms", slot, &weights, d * k, false)?;
             add_product(&mut shared, &weights, cross, &own.moment, -1.0);
+            policy.reserve(1)?;
             policy.own.push(1.0);
             policy.own.set(slot, &parts.mean, &parts.diagonal, &parts.upper);
             policy.cross.extend_from_slice(&weights);

@@ -13,7 +13,9 @@ use crate::clock::{Clock, check_epoch};
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::gaussian::{Factors, Score, check_dimension};
-use crate::validate::{check_bounded, check_context, check_finite, check_precision, check_scalar, check_weight};
+use crate::validate::{
+    check_bounded, check_context, check_finite, check_precision, check_scalar, check_weight, reserve,
+};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -71,7 +73,8 @@ impl<E: Exploration> Hybrid<E> {
     /// 1.
     ///
     /// # Errors
-    /// A dimension of zero or beyond 65,536, more than 16,777,216 arms, a setting out of its range.
+    /// A dimension of zero or beyond 65,536, more than 16,777,216 arms, a setting out of its range; [`Error::Memory`]: more
+    /// memory than there is, or than 1 TiB.
     pub fn new(
         dimension: usize,
         shared_dimension: usize,
@@ -86,12 +89,23 @@ impl<E: Exploration> Hybrid<E> {
         check_precision("shared_prior_precision", options.shared_prior_precision)?;
         let set = ArmSet::new(arms)?;
         let mut shared = Factors::new(shared_dimension);
-        shared.push(1.0 / options.shared_prior_precision);
-        let mut own = Factors::new(dimension);
-        (0..arms).for_each(|_| own.push(1.0 / options.prior_precision));
-        let cross = vec![0.0; arms * dimension * shared_dimension];
-        let residual_features = Vec::with_capacity(shared_dimension);
-        Ok(Self { options, exploration, arms: set, shared, own, cross, clock: Clock::default(), residual_features })
+        shared.reserve(1)?;
+        let (own, cross) = (Factors::new(dimension), Vec::new());
+        let (clock, residual_features) = (Clock::default(), Vec::with_capacity(shared_dimension));
+        let mut policy = Self { options, exploration, arms: set, shared, own, cross, clock, residual_features };
+        // All of it, before any is written to.
+        policy.reserve(arms)?;
+        policy.shared.push(1.0 / options.shared_prior_precision);
+        (0..arms).for_each(|_| policy.own.push(1.0 / options.prior_precision));
+        policy.cross.resize(arms * dimension * shared_dimension, 0.0);
+        Ok(policy)
+    }
+
+    /// Makes room for so many more arms, so that adding them cannot fail.
+    fn reserve(&mut self, arms: usize) -> Result<()> {
+        self.own.reserve(arms)?;
+        let size = self.dimension() * self.shared_dimension();
+        reserve("arms × dimension × shared dimension", &mut self.cross, arms.checked_mul(size))
     }
 
     /// The length of a context x.
@@ -132,8 +146,9 @@ impl<E: Exploration> Hybrid<E> {
     /// Adds an arm: the prior for its own weights, and the shared posterior of β.
     ///
     /// # Errors
-    /// The arm of number 2⁶³ − 1 exists or existed.
+    /// The arm of number 2⁶³ − 1 exists or existed; memory that cannot be had. The policy is unchanged then.
     pub fn add_arm(&mut self) -> Result<ArmId> {
+        self.reserve(1)?;
         let arm = self.arms.add()?;
         self.own.push(1.0 / self.options.prior_precision);
         self.cross.resize(self.cross.len() + self.dimension() * self.shared_dimension(), 0.0);
@@ -146,6 +161,7 @@ impl<E: Exploration> Hybrid<E> {
     /// `like` is unknown or removed; as [`add_arm`](Self::add_arm).
     pub fn add_arm_like(&mut self, like: ArmId) -> Result<ArmId> {
         let slot = self.arms.slot(like)?;
+        self.reserve(1)?;
         let arm = self.arms.add()?;
         self.own.push_copy(slot);
         let size = self.dimension() * self.shared_dimension();

@@ -81,6 +81,7 @@ impl<E: Exploration> Hybrid<E> {
         policy.shared.set(0, &saved.mean, &saved.diagonal, &saved.upper);
         for (slot, saved) in state.own.iter().enumerate() {
             check(d, slot, &saved.mean, &saved.diagonal, &saved.upper)?;
+            policy.own.reserve(1)?;
             policy.own.push(1.0);
             policy.own.set(slot, &saved.mean, &saved.diagonal, &saved.upper);
         }

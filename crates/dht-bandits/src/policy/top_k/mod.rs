@@ -13,6 +13,7 @@ use crate::clock::{Clock, check_epoch};
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::gaussian::Score;
+use crate::policy::Observation;
 use crate::posterior::{Posterior, Sample, UpdateBatch};
 use crate::validate::{check_finite, check_weight};
 use serde::{Deserialize, Serialize};
@@ -59,7 +60,8 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// A semi-bandit over the arms 0 to `arms` − 1, each with weights of its own.
     ///
     /// # Errors
-    /// A dimension of zero or too large, more than 16,777,216 arms, a setting out of its range.
+    /// A dimension of zero or too large, more than 16,777,216 arms, a setting out of its range; [`Error::Memory`]: more
+    /// memory than there is, or than 1 TiB.
     pub fn per_arm(dimension: usize, arms: usize, options: P::Options, exploration: E) -> Result<Self> {
         Self::make(dimension, arms, options, exploration, Sharing::PerArm)
     }
@@ -67,7 +69,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// A semi-bandit whose candidates share their weights and differ by their features alone.
     ///
     /// # Errors
-    /// A dimension of zero or too large, a setting out of its range.
+    /// A dimension of zero or too large, a setting out of its range; memory that cannot be had.
     pub fn shared(dimension: usize, options: P::Options, exploration: E) -> Result<Self> {
         Self::make(dimension, 0, options, exploration, Sharing::Shared)
     }
@@ -81,6 +83,7 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         let mut posterior = P::empty(dimension, &options)?;
         let set = ArmSet::new(arms)?;
         let slots = if sharing == Sharing::Shared { 1 } else { arms };
+        posterior.reserve(slots)?;
         (0..slots).for_each(|_| posterior.push_prior());
         Ok(Self {
             arms: set,
@@ -168,8 +171,11 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// Adds an arm with the prior. With shared weights this only gives a new id.
     ///
     /// # Errors
-    /// The arm of number 2⁶³ − 1 exists or existed.
+    /// The arm of number 2⁶³ − 1 exists or existed; memory that cannot be had. The policy is unchanged then.
     pub fn add_arm(&mut self) -> Result<ArmId> {
+        if self.sharing == Sharing::PerArm {
+            self.posterior.reserve(1)?;
+        }
         let arm = self.arms.add()?;
         if self.sharing == Sharing::PerArm {
             self.posterior.push_prior();
@@ -183,6 +189,9 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
     /// With weights per arm, `like` is unknown or removed; as [`add_arm`](Self::add_arm).
     pub fn add_arm_like(&mut self, like: ArmId) -> Result<ArmId> {
         let slot = self.slot(like)?;
+        if self.sharing == Sharing::PerArm {
+            self.posterior.reserve(1)?;
+        }
         let arm = self.arms.add()?;
         if self.sharing == Sharing::PerArm {
             self.posterior.push_copy(slot);
@@ -243,6 +252,18 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
             }
         }
         self.update_observed(slate.feedback(feedback))
+    }
+
+    /// Learns rewards of single decisions that arrived together: all of them, or none if one is refused.
+    ///
+    /// # Errors
+    /// A decision of another epoch; as [`update_batch`](Self::update_batch).
+    pub fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
+        observations.iter().try_for_each(|seen| check_epoch(seen.decision.choice.epoch, self.clock.epoch))?;
+        self.update_observed(observations.iter().map(|Observation { decision, reward, weight }| {
+            let (context, feedback) = (&decision.context[..], Feedback::Observed(*reward));
+            ArmFeedback { arm: decision.arm(), context, feedback, weight: *weight }
+        }))
     }
 
     /// Learns a batch of feedback, all of it or, if one is refused, none. [`Feedback::Unobserved`] changes nothing.

@@ -123,6 +123,20 @@ impl Slate {
             .map(move |(position, (choice, &feedback))| ArmFeedback::new(choice.arm, row(position), feedback))
     }
 
+    /// A row for each chosen arm: what its weights are multiplied with.
+    #[cfg(feature = "log")]
+    pub(crate) fn contexts(&self) -> &[f64] {
+        &self.contexts
+    }
+
+    /// A copy without the memory that is kept to choose again.
+    #[cfg(feature = "log")]
+    pub(crate) fn without_scratch(&self) -> Self {
+        let Self { choices, pinned, contexts, version, epoch, .. } = self;
+        let (choices, pinned, contexts) = (choices.clone(), pinned.clone(), contexts.clone());
+        Self { choices, pinned, contexts, version: *version, epoch: *epoch, ..Self::default() }
+    }
+
     pub(crate) fn clear(&mut self) {
         self.choices.clear();
         self.pinned.clear();

@@ -77,6 +77,7 @@ pub(crate) fn inclusion_of_shared(draw: &SharedDraw, weights: &[f64]) -> Vec<(f6
 }
 
 /// Means and standard errors over shifts, (shifts, arms), so scaled that the probabilities sum to the number of positions.
+/// None is above 1: what an arm that is nearly certain to be shown would have beyond that goes to the others.
 fn normalise(means: &[Vec<f64>], positions: f64) -> Vec<(f64, f64)> {
     let count = means.len() as f64;
     let entry = |arm: usize| {
@@ -85,8 +86,18 @@ fn normalise(means: &[Vec<f64>], positions: f64) -> Vec<(f64, f64)> {
         (mean.max(LEAST), (squares / (count * (count - 1.0).max(1.0))).sqrt())
     };
     let entries: Vec<_> = (0..means.first().map_or(0, Vec::len)).map(entry).collect();
-    let factor = positions / entries.iter().map(|(mean, _)| mean).sum::<f64>();
-    entries.into_iter().map(|(mean, error)| (mean * factor, error * factor)).collect()
+    let (mut certain, mut factor) = (0, positions / entries.iter().map(|(mean, _)| mean).sum::<f64>());
+    loop {
+        // A larger factor only adds to those that it takes to 1.
+        let beyond = entries.iter().filter(|(mean, _)| mean * factor > 1.0).count();
+        if beyond == certain || beyond == entries.len() {
+            break;
+        }
+        certain = beyond;
+        let rest: f64 = entries.iter().map(|(mean, _)| mean).filter(|mean| *mean * factor <= 1.0).sum();
+        factor = factor.max((positions - certain as f64) / rest);
+    }
+    entries.into_iter().map(|(mean, error)| ((mean * factor).min(1.0), error * factor)).collect()
 }
 
 fn dot(left: &[f64], right: &[f64]) -> f64 {
@@ -142,6 +153,20 @@ mod tests {
         let got = inclusion_of_shared(&linear(&[6.0, 0.0], &rows), &[1.0]);
         // Arm 2 needs z₀ < −6 − z₁ − … : θ̃ in the cone of −1, −1.
         assert!(got[2].0 > 1e-12 && got[2].0 < 1e-4, "{got:?}");
+    }
+
+    #[test]
+    fn scaling_takes_no_probability_beyond_one() {
+        // Two arms are shown in every draw, four take turns, by lattices that do not quite agree.
+        let means = vec![vec![1.0, 1.0, 0.4, 0.3, 0.2, 0.05], vec![1.0, 0.999, 0.41, 0.28, 0.2, 0.07]];
+        let got = normalise(&means, 3.0);
+        assert!(got.iter().all(|(probability, _)| *probability <= 1.0), "{got:?}");
+        assert!((got.iter().map(|(probability, _)| probability).sum::<f64>() - 3.0).abs() < 1e-12, "{got:?}");
+        assert!(got[0].0 == 1.0 && got[2].0 > got[3].0 && got[4].0 > got[5].0, "{got:?}");
+        // The second arm goes beyond 1 with what the first one leaves.
+        let got = normalise(&[vec![1.5, 0.9, 0.2, 0.1]], 2.4);
+        let expected = [1.0, 1.0, 0.8 / 3.0, 0.4 / 3.0];
+        assert!(got.iter().zip(expected).all(|((got, _), expected)| (got - expected).abs() < 1e-12), "{got:?}");
     }
 
     #[test]

@@ -1,0 +1,241 @@
+//! What came of decisions and slates, joined to them while a log is read.
+
+use super::error::{LineProblem, LogError, RewardProblem};
+use super::lines::Lines;
+use super::record::{Record, SegmentRecord, parse};
+use super::segments::{read_segment, segments};
+use crate::validate::check_parameter;
+use std::collections::VecDeque;
+use std::fmt::Debug;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+/// What a reader has met so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct LogCounts {
+    /// Decisions with their rewards, or slates with their feedback.
+    pub rewarded: u64,
+    /// Those that got the default.
+    pub defaulted: u64,
+    /// Those whose horizon passed without a reward, and without a default for it.
+    pub unrewarded: u64,
+    /// Those at the end of the log whose horizon had not passed: their rewards may still come.
+    pub waiting: u64,
+    /// Lines that were refused.
+    pub refused: u64,
+    /// Last lines that were cut off by a crash: 0 or 1.
+    pub torn: u64,
+}
+
+/// What is joined: decisions with rewards, or slates with feedback.
+pub(super) trait Kind: Debug {
+    /// What waits.
+    type Made: Debug;
+    /// What it waits for.
+    type Answer: Debug;
+    /// Both.
+    type Joined;
+
+    /// What a record is to this reader.
+    fn sort(record: Record) -> Sorted<Self::Made, Self::Answer>;
+
+    /// Refuses an answer that does not fit.
+    fn check(made: &Self::Made, answer: &Self::Answer) -> Result<(), RewardProblem>;
+
+    /// The answer where none came.
+    fn default(&self, made: &Self::Made) -> Option<Self::Answer>;
+
+    fn join(made: Self::Made, answer: Self::Answer, defaulted: bool) -> Self::Joined;
+}
+
+/// A record, by what it is to a reader.
+pub(super) enum Sorted<M, A> {
+    Made(u64, f64, M),
+    Answer(u64, f64, A),
+    Segment(SegmentRecord),
+    /// Of the other reader: what waits there, and that it is so; and answers.
+    OtherMade(u64, f64, LineProblem),
+    OtherAnswer(f64),
+}
+
+#[derive(Debug)]
+struct Waiting<M, A> {
+    id: u64,
+    time: f64,
+    made: M,
+    answer: Option<A>,
+}
+
+/// The reader of a log, of one kind.
+#[derive(Debug)]
+pub(super) struct Joining<K: Kind> {
+    kind: K,
+    horizon: Option<f64>,
+    folder: PathBuf,
+    segments: VecDeque<u64>,
+    lines: Option<Lines<BufReader<File>>>,
+    waiting: VecDeque<Waiting<K::Made, K::Answer>>,
+    last: Option<u64>,
+    /// The largest time so far.
+    now: f64,
+    ended: bool,
+    pub(super) counts: LogCounts,
+}
+
+impl<K: Kind> Joining<K> {
+    pub(super) fn open(folder: &Path, kind: K, horizon: Option<f64>) -> Result<Self, LogError> {
+        if let Some(horizon) = horizon {
+            check_parameter("horizon", horizon, horizon > 0.0, "positive")?;
+        }
+        Ok(Self {
+            kind,
+            horizon,
+            folder: folder.to_owned(),
+            segments: segments(folder)?.into(),
+            lines: None,
+            waiting: VecDeque::new(),
+            last: None,
+            now: f64::NEG_INFINITY,
+            ended: false,
+            counts: LogCounts::default(),
+        })
+    }
+
+    /// Reads one line into what waits; false at the end of the log.
+    fn advance(&mut self) -> Result<bool, LogError> {
+        loop {
+            let Some(lines) = &mut self.lines else {
+                let Some(number) = self.segments.pop_front() else { return Ok(false) };
+                self.lines = Some(read_segment(&self.folder, number)?);
+                continue;
+            };
+            if lines.advance()? {
+                break;
+            }
+            let torn = lines.torn();
+            let refused = lines.refuse(LineProblem::Malformed("cut off, but not at the end of the log".to_owned()));
+            self.lines = None;
+            if torn > 0 {
+                if !self.segments.is_empty() {
+                    return Err(refused);
+                }
+                self.counts.torn += torn;
+            }
+        }
+        let Some(lines) = &self.lines else { return Ok(false) };
+        let parsed = parse(lines.line()).and_then(|record| record.check().map(|()| record));
+        let outcome = parsed.and_then(|record| self.take(K::sort(record)));
+        // Taken anew, since `self` was written to meanwhile.
+        match (&self.lines, outcome) {
+            (Some(lines), Err(problem)) => Err(lines.refuse(problem)),
+            _ => Ok(true),
+        }
+    }
+
+    /// Takes a record in.
+    fn take(&mut self, record: Sorted<K::Made, K::Answer>) -> Result<(), LineProblem> {
+        match record {
+            Sorted::Segment(record) => self.now = self.now.max(record.clock.unwrap_or(f64::NEG_INFINITY)),
+            Sorted::Made(id, time, made) => {
+                self.ascend(id, time)?;
+                self.waiting.push_back(Waiting { id, time, made, answer: None });
+            }
+            Sorted::OtherMade(id, time, problem) => {
+                self.ascend(id, time)?;
+                return Err(problem);
+            }
+            Sorted::OtherAnswer(time) => self.now = self.now.max(time),
+            Sorted::Answer(id, time, answer) => {
+                self.now = self.now.max(time);
+                self.answer(id, answer).map_err(|problem| LineProblem::Reward { id, problem })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses an id that is not the largest so far.
+    fn ascend(&mut self, id: u64, time: f64) -> Result<(), LineProblem> {
+        if let Some(last) = self.last.filter(|last| id <= *last) {
+            return Err(LineProblem::Order { id, last });
+        }
+        self.last = Some(id);
+        self.now = self.now.max(time);
+        Ok(())
+    }
+
+    /// Gives what waits its answer.
+    fn answer(&mut self, id: u64, answer: K::Answer) -> Result<(), RewardProblem> {
+        let first = self.waiting.front().map_or(u64::MAX, |first| first.id);
+        match self.waiting.binary_search_by_key(&id, |waiting| waiting.id) {
+            Ok(position) => {
+                let found = &mut self.waiting[position];
+                if found.answer.is_some() {
+                    return Err(RewardProblem::Twice);
+                }
+                if self.horizon.is_some_and(|horizon| self.now - found.time > horizon) {
+                    return Err(RewardProblem::Late);
+                }
+                K::check(&found.made, &answer)?;
+                found.answer = Some(answer);
+                Ok(())
+            }
+            Err(_) if id < first && self.last.is_some_and(|last| id <= last) => Err(RewardProblem::Late),
+            Err(_) => Err(RewardProblem::Unknown),
+        }
+    }
+
+    /// The first of what waits, if it needs to wait no longer.
+    fn due(&mut self) -> Option<K::Joined> {
+        loop {
+            let first = self.waiting.front()?;
+            let passed = match self.horizon {
+                Some(horizon) => self.now - first.time > horizon,
+                // For ever: at the end it gets the default, or its answer may still come.
+                None => self.ended && self.kind.default(&first.made).is_some(),
+            };
+            if first.answer.is_none() && !passed {
+                if !self.ended {
+                    return None;
+                }
+                self.counts.waiting += 1;
+                self.waiting.pop_front();
+                continue;
+            }
+            let Waiting { made, answer, .. } = self.waiting.pop_front()?;
+            let defaulted = answer.is_none();
+            let Some(answer) = answer.or_else(|| self.kind.default(&made)) else {
+                self.counts.unrewarded += 1;
+                continue;
+            };
+            if defaulted {
+                self.counts.defaulted += 1;
+            } else {
+                self.counts.rewarded += 1;
+            }
+            return Some(K::join(made, answer, defaulted));
+        }
+    }
+
+    pub(super) fn next(&mut self) -> Option<Result<K::Joined, LogError>> {
+        loop {
+            if let Some(joined) = self.due() {
+                return Some(Ok(joined));
+            }
+            if self.ended {
+                return None;
+            }
+            match self.advance() {
+                Ok(true) => {}
+                Ok(false) => self.ended = true,
+                Err(error) => {
+                    self.counts.refused += 1;
+                    // What cannot be read at all has no next line.
+                    self.ended = matches!(error, LogError::Io { .. });
+                    return Some(Err(error));
+                }
+            }
+        }
+    }
+}

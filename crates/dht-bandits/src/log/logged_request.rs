@@ -1,0 +1,53 @@
+//! Requests as they are logged.
+
+use super::error::LineProblem;
+use crate::arm::ArmId;
+use crate::policy::{Actions, Request};
+use serde::{Deserialize, Serialize};
+
+/// What a policy was asked when it decided, as [`DecisionLog::append_request`](super::DecisionLog::append_request) and
+/// [`append_slate_request`](super::DecisionLog::append_slate_request) write it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoggedRequest {
+    /// The context, where it is another than the decision's: policies with features of arms learn from the context with
+    /// those of the chosen arm behind it. Always there for a slate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<Vec<f64>>,
+    /// The arms that could be chosen; `None` for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub available: Option<Vec<ArmId>>,
+    /// Their features, a row of the same length for each, in their order; `None` where arms have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<Vec<f64>>,
+}
+
+impl LoggedRequest {
+    /// `kept` is the context of the decision, which is not written twice.
+    pub(super) fn new(
+        request: &Request<'_>,
+        kept: Option<&[f64]>,
+        probabilities: Option<&[(ArmId, f64)]>,
+    ) -> Result<Self, LineProblem> {
+        let (available, features) = match request.actions {
+            Actions::All => (None, None),
+            Actions::Only(arms) => (Some(arms.to_vec()), None),
+            Actions::Featured(featured) => (Some(featured.ids().to_vec()), Some(featured.rows().to_vec())),
+            Actions::Except([]) => (None, None),
+            // All but some: which those are the policy's probabilities tell.
+            Actions::Except(without) => match probabilities {
+                Some(all) => {
+                    let arms = all.iter().map(|(arm, _)| *arm).filter(|arm| !without.contains(arm));
+                    (Some(arms.collect()), None)
+                }
+                None => {
+                    let what = "list of the arms that could be chosen: name them (Actions::Only), or, for a decision, \
+                                log probabilities";
+                    return Err(LineProblem::Missing(what.to_owned()));
+                }
+            },
+        };
+        let context = (Some(request.context) != kept).then(|| request.context.to_vec());
+        Ok(Self { context, available, features })
+    }
+}

@@ -1,0 +1,94 @@
+//! Slates and feedback in a decision log.
+
+use super::decision_log::DecisionLog;
+use super::error::{LogError, RewardProblem};
+use super::logged_request::LoggedRequest;
+use super::record::Record;
+use super::slate_record::{FeedbackRecord, SlateRecord};
+use crate::policy::{Feedback, Request, Slate};
+
+impl DecisionLog {
+    /// Writes a slate, and returns its id. Its feedback comes later ([`feedback`](Self::feedback)); a
+    /// [`SlateReader`](super::SlateReader) joins both. What is read back teaches a policy
+    /// ([`learn_slate`](crate::policy::SlatePolicy::learn_slate)), but judges none:
+    /// [`append_slate_request`](Self::append_slate_request) writes what judging needs.
+    ///
+    /// # Errors
+    /// [`LogError::Value`]: no chosen arm, one that is shown twice; a propensity that is missing, as `select_slate` leaves it,
+    /// or outside (0, 1]; values that are not finite, such as the time. A line that cannot be written. The log is unchanged
+    /// then.
+    pub fn append_slate(&mut self, slate: &Slate, time: f64) -> Result<u64, LogError> {
+        self.append_slate_record(slate, None, time)
+    }
+
+    /// Writes a slate as [`append_slate`](Self::append_slate) does, and what was asked: the context, the arms that could be
+    /// chosen and their features. [`slate_rounds`](crate::evaluation::slate_rounds) asks other policies the same.
+    ///
+    /// ```
+    /// use dht_bandits::evaluation::{SlateOffPolicy, slate_rounds};
+    /// use dht_bandits::log::{DecisionLog, LogSettings, SlateReadSettings, SlateReader};
+    /// use dht_bandits::policy::{Feedback, TopK};
+    /// use dht_bandits::{ArmId, Request, RidgeOptions, exploration::Greedy, posterior::Ridge};
+    /// use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+    /// # let folder = std::env::temp_dir().join(format!("slate-log-{}", std::process::id()));
+    ///
+    /// let mut rng = ChaCha8Rng::seed_from_u64(7);
+    /// let new = |epsilon| TopK::<Ridge, _>::per_arm(1, 4, RidgeOptions::default(), Greedy { epsilon });
+    /// let (policy, mut other) = (new(1.0)?, new(0.0)?);
+    /// other.update_batch(&[dht_bandits::policy::ArmFeedback::new(ArmId::new(3), &[1.0], Feedback::from(true))])?;
+    /// let mut log = DecisionLog::open(&folder, LogSettings::default())?;
+    /// for round in 0..500 {
+    ///     let request = Request::new(&[1.0]);
+    ///     let slate = policy.decide_slate(2, &request, &mut rng)?; // two of four items, at random
+    ///     let id = log.append_slate_request(&request, &slate, f64::from(round))?;
+    ///     // Readers look at everything, and click item 3 alone.
+    ///     let clicks: Vec<_> = slate.choices().iter().map(|choice| Feedback::from(choice.arm.number() == 3)).collect();
+    ///     log.feedback(id, &clicks, f64::from(round))?;
+    /// }
+    /// let rows: Vec<_> = SlateReader::open(&folder, SlateReadSettings::default())?
+    ///     .map(|joined| Ok(joined?.into_row()?))
+    ///     .collect::<Result<_, Box<dyn std::error::Error>>>()?;
+    /// // The other policy always shows item 3: one click a slate.
+    /// let estimate = SlateOffPolicy::new(&slate_rounds(&rows, &other)?)?.independent()?;
+    /// assert!(estimate.low < 1.0 && 1.0 < estimate.high);
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As `append_slate`; a shown arm that is not among those of the request; all arms but some
+    /// ([`Actions::Except`](crate::Actions::Except)), since the log does not know all.
+    pub fn append_slate_request(&mut self, request: &Request<'_>, slate: &Slate, time: f64) -> Result<u64, LogError> {
+        let request = LoggedRequest::new(request, None, None).map_err(|problem| LogError::Value { problem })?;
+        self.append_slate_record(slate, Some(request), time)
+    }
+
+    fn append_slate_record(
+        &mut self,
+        slate: &Slate,
+        request: Option<LoggedRequest>,
+        time: f64,
+    ) -> Result<u64, LogError> {
+        let record = SlateRecord { id: self.next_id(), time, slate: slate.without_scratch(), request };
+        self.write_made(&Record::Slate(record), time, Some(slate.choices().len()))
+    }
+
+    /// Writes the feedback on a slate: one for each of its chosen arms, in order.
+    ///
+    /// # Errors
+    /// [`LogError::Reward`]: the log does not hold the slate, or it has its feedback already, or the horizon has passed, or it
+    /// is a single decision; a number of feedbacks other than that of chosen arms. [`LogError::Value`]: a reward or the time is
+    /// not finite. A line that cannot be written. The log is unchanged then.
+    pub fn feedback(&mut self, id: u64, feedback: &[Feedback], time: f64) -> Result<(), LogError> {
+        let refuse = |problem| Err(LogError::Reward { id, problem });
+        match self.waiting_for(id, time)?.shown {
+            None => return refuse(RewardProblem::TakesReward),
+            Some(expected) if expected != feedback.len() => {
+                return refuse(RewardProblem::Count { expected, got: feedback.len() });
+            }
+            Some(_) => {}
+        }
+        let record = FeedbackRecord { id, time, feedback: feedback.to_vec() };
+        self.write_answer(&Record::Feedback(record), id, time)
+    }
+}

@@ -1,0 +1,102 @@
+//! The lines of slates and of the feedback on them.
+
+use super::error::{LineProblem, check_choice, check_id, check_value};
+use super::logged_request::LoggedRequest;
+use super::logged_slate::{LoggedSlate, ShownArm};
+use crate::arm::ArmId;
+use crate::error::Error;
+use crate::policy::{Feedback, Slate};
+use serde::{Deserialize, Serialize};
+
+/// A slate, as it is written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SlateRecord {
+    pub(super) id: u64,
+    pub(super) time: f64,
+    pub(super) slate: Slate,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) request: Option<LoggedRequest>,
+}
+
+/// The feedback on a slate that was written before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FeedbackRecord {
+    pub(super) id: u64,
+    pub(super) time: f64,
+    pub(super) feedback: Vec<Feedback>,
+}
+
+/// Probabilities of being in a slate are scaled to sum to its length: by rounding they may go so far beyond 1.
+const ROUNDING: f64 = 1e-9;
+
+impl SlateRecord {
+    /// Refuses what could not be used later.
+    pub(super) fn check(&self) -> Result<(), LineProblem> {
+        check_id(self.id)?;
+        check_value("time", self.time)?;
+        let choices = self.slate.choices();
+        if choices.is_empty() {
+            return Err(LineProblem::Missing("chosen arm".to_owned()));
+        }
+        for choice in choices {
+            check_choice(choice)?;
+            match choice.propensity {
+                Some(propensity) if propensity > 0.0 && propensity <= 1.0 + ROUNDING => {}
+                Some(propensity) => return Err(LineProblem::Propensity(propensity)),
+                None => {
+                    return Err(LineProblem::Missing(format!("propensity of {}: decide_slate gives it", choice.arm)));
+                }
+            }
+        }
+        let contexts = self.slate.contexts();
+        contexts.iter().try_for_each(|&value| check_value("context", value))?;
+        if !contexts.len().is_multiple_of(choices.len()) {
+            let problem = format!("{} values of contexts for {} chosen arms", contexts.len(), choices.len());
+            return Err(LineProblem::Malformed(problem));
+        }
+        let arms: Vec<ArmId> = self.slate.arms().collect();
+        if let Some(arm) = super::first_double(&arms, |arm| *arm) {
+            return Err(LineProblem::Malformed(format!("{arm} is shown twice")));
+        }
+        // What no estimate could be computed from.
+        match self.clone().row(vec![Feedback::Unobserved; choices.len()]) {
+            Ok(row) => row.check(0).map_err(|error| {
+                let inner =
+                    if let Error::InRound { source, .. } = &error { source.to_string() } else { error.to_string() };
+                LineProblem::Malformed(inner)
+            }),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// The row with this feedback.
+    ///
+    /// # Errors
+    /// A slate without its request.
+    pub(super) fn row(self, feedback: Vec<Feedback>) -> Result<LoggedSlate, Error> {
+        let Some(LoggedRequest { context, available, features }) = self.request else {
+            return Err(Error::NoRequest { id: self.id });
+        };
+        let choices = self.slate.choices().iter().zip(feedback);
+        let shown = choices.map(|(choice, feedback)| {
+            // Without one the record was refused.
+            let propensity = choice.propensity.map_or(f64::NAN, |propensity| propensity.min(1.0));
+            ShownArm { arm: choice.arm, propensity, feedback }
+        });
+        let shown = shown.collect();
+        Ok(LoggedSlate { context: context.unwrap_or_default(), shown, available, features })
+    }
+}
+
+impl FeedbackRecord {
+    pub(super) fn check(&self) -> Result<(), LineProblem> {
+        check_id(self.id)?;
+        check_value("time", self.time)?;
+        self.feedback.iter().try_for_each(|feedback| match feedback {
+            Feedback::Observed(reward) => check_value("reward", *reward),
+            Feedback::Unobserved => Ok(()),
+        })
+    }
+}

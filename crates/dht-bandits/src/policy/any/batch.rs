@@ -1,0 +1,39 @@
+//! Batches of rewards, for kinds that learn them jointly and those that do not.
+
+use crate::clock::check_epoch;
+use crate::error::Result;
+use crate::policy::{Decision, Normalised, Observation, Policy};
+
+/// Learns rewards one after the other on a copy: all of them, or none.
+pub(super) fn learn_in_order<P: Policy + Clone>(policy: &mut P, observations: &[Observation]) -> Result<()> {
+    let mut learned = policy.clone();
+    for Observation { decision, reward, weight } in observations {
+        if *weight == 1.0 {
+            // From a decision some learn more than from a bare update.
+            learned.learn(decision, *reward)?;
+        } else {
+            check_epoch(decision.choice.epoch, learned.epoch())?;
+            learned.update(decision.arm(), &decision.context, *reward, *weight)?;
+        }
+    }
+    *policy = learned;
+    Ok(())
+}
+
+/// Learns rewards of decisions with raw contexts, as the policy inside learns a batch.
+pub(super) fn learn_normalised<P: Policy + Clone>(
+    policy: &mut Normalised<P>,
+    observations: &[Observation],
+    learn_batch: impl FnOnce(&mut P, &[Observation]) -> Result<()>,
+) -> Result<()> {
+    if !policy.normalizer().is_frozen() {
+        return learn_in_order(policy, observations);
+    }
+    let scaled = |observation: &Observation| {
+        let context = policy.scaled(&observation.decision.context)?;
+        let decision = Decision { choice: observation.decision.choice, context };
+        Ok(Observation { decision, reward: observation.reward, weight: observation.weight })
+    };
+    let scaled = observations.iter().map(scaled).collect::<Result<Vec<_>>>()?;
+    learn_batch(policy.inner_mut(), &scaled)
+}

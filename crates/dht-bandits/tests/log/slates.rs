@@ -1,0 +1,292 @@
+//! Slates and the feedback on them: joined, refused, rotated, torn, learned from.
+
+use crate::support::{decision, read, rng};
+use dht_bandits::log::{
+    DecisionLog, JoinedSlate, LineProblem, LogError, LogSettings, ReadSettings, RewardProblem, SlateReadSettings,
+    SlateReader,
+};
+use dht_bandits::policy::Feedback::{self, Observed, Unobserved};
+use dht_bandits::policy::{Featured, Slate, SlatePolicy, TopK};
+use dht_bandits::posterior::{DiagonalLaplaceOptions, Ridge};
+use dht_bandits::{ArmId, Error, Request, RidgeOptions, Thompson, TopKThompson, exploration::Greedy};
+use rand::RngExt;
+use std::fs;
+use std::path::Path;
+
+const FIRST: &str = "00000000.jsonl";
+const LEFT_OUT: SlateReadSettings = SlateReadSettings { horizon: Some(10.0), unobserved: false };
+
+fn open(folder: &Path, horizon: Option<f64>) -> DecisionLog {
+    DecisionLog::open(folder, LogSettings { horizon, ..LogSettings::default() })
+        .unwrap_or_else(|error| unreachable!("{error}"))
+}
+
+/// Two of five arms in a context that tells the slate from others.
+fn slate(number: u64) -> Slate {
+    let policy = TopK::<Ridge, _>::per_arm(2, 5, RidgeOptions::default(), Greedy { epsilon: 0.5 })
+        .unwrap_or_else(|error| unreachable!("{error}"));
+    let context = [number as f64, 0.1 + number as f64 / 3.0];
+    policy.decide_slate(2, &Request::new(&context), &mut rng(number)).unwrap_or_else(|error| unreachable!("{error}"))
+}
+
+fn slates(folder: &Path, settings: SlateReadSettings) -> (Vec<JoinedSlate>, Vec<LogError>, SlateReader) {
+    let mut reader = SlateReader::open(folder, settings).unwrap_or_else(|error| unreachable!("{error}"));
+    let (mut joined, mut errors) = (Vec::new(), Vec::new());
+    for outcome in &mut reader {
+        match outcome {
+            Ok(slate) => joined.push(slate),
+            Err(error) => errors.push(error),
+        }
+    }
+    (joined, errors, reader)
+}
+
+#[test]
+fn feedback_that_comes_late_or_never_is_joined() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(folder.path(), Some(10.0));
+    for number in 0..4 {
+        assert_eq!(log.append_slate(&slate(number), number as f64).unwrap(), number);
+    }
+    assert_eq!(log.waiting(), 4);
+    log.feedback(2, &[Observed(0.0), Observed(1.0)], 4.0).unwrap();
+    log.feedback(0, &[Observed(1.0), Unobserved], 9.5).unwrap();
+    log.append_slate(&slate(4), 12.5).unwrap();
+    // Slate 1 waited 11.5 and is left out; 3 waits since 9.5 and may still get its feedback.
+    let (joined, errors, reader) = slates(folder.path(), LEFT_OUT);
+    assert!(errors.is_empty(), "{errors:?}");
+    let found: Vec<_> = joined.iter().map(|entry| (entry.id, entry.feedback.clone(), entry.defaulted)).collect();
+    let (first, third) = (vec![Observed(1.0), Unobserved], vec![Observed(0.0), Observed(1.0)]);
+    assert_eq!(found, [(0, first.clone(), false), (2, third.clone(), false)]);
+    assert_eq!((&joined[1].slate, joined[1].time), (&slate(2), 2.0));
+    let counts = reader.counts();
+    assert_eq!((counts.rewarded, counts.unrewarded, counts.waiting, counts.torn), (2, 1, 2, 0));
+    // It counts as unobserved where the settings say so; without a horizon all wait for the end.
+    let nothing = vec![Unobserved; 2];
+    let (joined, _, reader) = slates(folder.path(), SlateReadSettings { unobserved: true, ..LEFT_OUT });
+    let found: Vec<_> = joined.iter().map(|entry| (entry.feedback.clone(), entry.defaulted)).collect();
+    assert_eq!(found, [(first.clone(), false), (nothing.clone(), true), (third.clone(), false)]);
+    assert_eq!(reader.counts().defaulted, 1);
+    let (joined, ..) = slates(folder.path(), SlateReadSettings { horizon: None, unobserved: true });
+    let found: Vec<_> = joined.into_iter().map(|entry| entry.feedback).collect();
+    assert_eq!(found, [first, nothing.clone(), third, nothing.clone(), nothing]);
+    let (joined, _, reader) = slates(folder.path(), SlateReadSettings::default());
+    assert_eq!((joined.len(), reader.counts().waiting), (2, 3));
+}
+
+#[test]
+fn feedback_without_its_slate_is_refused_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(folder.path(), Some(10.0));
+    let refused = |log: &mut DecisionLog, id, feedback: &[Feedback], time| match log.feedback(id, feedback, time) {
+        Err(LogError::Reward { id: named, problem }) => {
+            assert_eq!(named, id);
+            problem
+        }
+        other => unreachable!("{other:?}"),
+    };
+    let seen = [Observed(1.0), Unobserved];
+    log.append_slate(&slate(0), 0.0).unwrap();
+    log.append_slate(&slate(1), 1.0).unwrap();
+    log.append(&decision(2), None, 1.0).unwrap();
+    log.feedback(0, &seen, 2.0).unwrap();
+    let before = fs::read(folder.path().join(FIRST)).unwrap();
+    assert_eq!(refused(&mut log, 0, &seen, 2.0), RewardProblem::Twice);
+    assert_eq!(refused(&mut log, 3, &seen, 2.0), RewardProblem::Unknown);
+    assert_eq!(refused(&mut log, 1, &seen, 11.5), RewardProblem::Late);
+    assert_eq!(refused(&mut log, 1, &seen[..1], 2.0), RewardProblem::Count { expected: 2, got: 1 });
+    assert_eq!(refused(&mut log, 2, &seen, 2.0), RewardProblem::TakesReward);
+    let reward = log.reward(1, 1.0, 2.0);
+    assert!(matches!(reward, Err(LogError::Reward { id: 1, problem: RewardProblem::TakesFeedback })), "{reward:?}");
+    for bad in [f64::NAN, f64::INFINITY, 1e101] {
+        assert!(matches!(log.feedback(1, &[Observed(bad), Unobserved], 2.0), Err(LogError::Value { .. })));
+    }
+    for time in [f64::NAN, f64::NEG_INFINITY, f64::INFINITY] {
+        assert!(log.feedback(1, &seen, time).is_err());
+        assert!(matches!(log.append_slate(&slate(2), time), Err(LogError::Value { .. })));
+    }
+    assert_eq!(fs::read(folder.path().join(FIRST)).unwrap(), before);
+    assert_eq!((log.next_id(), log.waiting()), (3, 2));
+    // The same after the log was closed and opened again.
+    drop(log);
+    let mut log = open(folder.path(), Some(10.0));
+    assert_eq!((log.next_id(), log.waiting(), log.torn_bytes()), (3, 2, 0));
+    assert_eq!(refused(&mut log, 0, &seen, 3.0), RewardProblem::Twice);
+    assert_eq!(refused(&mut log, 1, &[], 3.0), RewardProblem::Count { expected: 2, got: 0 });
+    log.feedback(1, &seen, 3.0).unwrap();
+    log.append_slate(&slate(3), 30.0).unwrap();
+    assert_eq!(refused(&mut log, 1, &seen, 30.0), RewardProblem::Late);
+}
+
+#[test]
+fn slates_that_no_estimate_could_use_are_refused_and_change_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(folder.path(), None);
+    let problem = |outcome: Result<u64, LogError>| match outcome {
+        Err(LogError::Value { problem }) => problem,
+        other => unreachable!("{other:?}"),
+    };
+    let policy = TopK::<Ridge, _>::per_arm(1, 4, RidgeOptions::default(), Greedy { epsilon: 0.5 }).unwrap();
+    let request = Request::new(&[1.0]);
+    // Chosen without propensities, or nothing at all.
+    let quick = policy.select_slate(2, &request, &mut rng(1)).unwrap();
+    assert!(
+        matches!(problem(log.append_slate(&quick, 0.0)), LineProblem::Missing(what) if what.contains("propensity"))
+    );
+    let none = policy.decide_slate(0, &request, &mut rng(1)).unwrap();
+    assert!(matches!(problem(log.append_slate(&none, 0.0)), LineProblem::Missing(_)));
+    // What was shown was not among what was asked; all but some.
+    let good = policy.decide_slate(2, &request, &mut rng(1)).unwrap();
+    let other = [ArmId::new(9)];
+    let refused = problem(log.append_slate_request(&request.only(&other), &good, 0.0));
+    assert!(matches!(refused, LineProblem::Malformed(_)), "{refused}");
+    let refused = problem(log.append_slate_request(&request.except(&other), &good, 0.0));
+    assert!(matches!(refused, LineProblem::Missing(_)), "{refused}");
+    // Damaged, as states from elsewhere may be.
+    let json = serde_json::to_value(&good).unwrap();
+    let damaged = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut value = json.clone();
+        change(&mut value);
+        serde_json::from_value::<Slate>(value).unwrap()
+    };
+    let changes: [&dyn Fn(&mut serde_json::Value); 4] = [
+        &|value| value["choices"][0]["propensity"] = 1.1.into(),
+        &|value| value["choices"][1]["arm"] = value["choices"][0]["arm"].clone(),
+        &|value| value["contexts"] = serde_json::json!([1.0, 1.0, 1.0]),
+        &|value| value["choices"][0]["width"] = 1e200.into(),
+    ];
+    for change in changes {
+        problem(log.append_slate(&damaged(change), 0.0));
+    }
+    assert_eq!((log.next_id(), log.waiting()), (0, 0));
+    assert_eq!(fs::metadata(folder.path().join(FIRST)).unwrap().len(), 0);
+    // A slate without its request teaches, but judges nobody.
+    log.append_slate(&good, 0.0).unwrap();
+    log.feedback(0, &[Unobserved; 2], 0.0).unwrap();
+    let (joined, ..) = slates(folder.path(), SlateReadSettings::default());
+    assert_eq!(joined[0].clone().into_row(), Err(Error::NoRequest { id: 0 }));
+}
+
+#[test]
+fn files_of_slates_are_rotated_and_a_torn_last_line_is_cut_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = LogSettings { rotate_bytes: 1000, ..LogSettings::default() };
+    let mut log = DecisionLog::open(folder.path(), settings).unwrap();
+    for number in 0..40 {
+        let id = log.append_slate(&slate(number), number as f64).unwrap();
+        if number >= 20 {
+            log.feedback(id - 20, &[Observed(number as f64), Unobserved], number as f64).unwrap();
+        }
+        if number == 25 {
+            drop(log);
+            log = DecisionLog::open(folder.path(), settings).unwrap();
+            assert_eq!(log.waiting(), 20);
+        }
+    }
+    drop(log);
+    assert!(fs::read_dir(folder.path()).unwrap().count() > 10);
+    let (joined, errors, _) = slates(folder.path(), SlateReadSettings::default());
+    assert!(errors.is_empty(), "{errors:?}");
+    assert_eq!(joined.iter().map(|entry| entry.id).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
+    assert!(joined.iter().all(|entry| entry.feedback[0] == Observed(entry.id as f64 + 20.0)));
+    // Only the last files need to be read to go on.
+    fs::write(folder.path().join(FIRST), "not a record\n").unwrap();
+    assert!(DecisionLog::open(folder.path(), settings).is_err());
+    let recent = LogSettings { horizon: Some(5.0), ..settings };
+    assert_eq!(DecisionLog::open(folder.path(), recent).unwrap().next_id(), 40);
+
+    // Cut anywhere, all lines that are whole are read.
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(folder.path(), None);
+    for number in 0..2 {
+        log.append_slate(&slate(number), 0.0).unwrap();
+        log.feedback(number, &[Observed(1.0), Unobserved], 1.0).unwrap();
+    }
+    drop(log);
+    let whole = fs::read(folder.path().join(FIRST)).unwrap();
+    for length in 0..=whole.len() {
+        fs::write(folder.path().join(FIRST), &whole[..length]).unwrap();
+        let lines = whole[..length].iter().filter(|byte| **byte == b'\n').count();
+        // A line to its last brace is whole.
+        let braced = whole.get(length) == Some(&b'\n');
+        let torn = length > 0 && whole[length - 1] != b'\n' && !braced;
+        let (joined, errors, reader) = slates(folder.path(), SlateReadSettings::default());
+        assert!(errors.is_empty(), "{errors:?}");
+        assert_eq!((joined.len(), reader.counts().torn), ((lines + usize::from(braced)) / 2, u64::from(torn)));
+        let log = open(folder.path(), None);
+        assert_eq!((log.torn_bytes() > 0, log.next_id() as usize), (torn, (lines + usize::from(braced)).div_ceil(2)));
+    }
+}
+
+#[test]
+fn each_reader_names_what_the_other_reads_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(folder.path(), None);
+    log.append(&decision(0), None, 0.0).unwrap(); // line 1
+    log.append_slate(&slate(1), 1.0).unwrap(); // line 2
+    log.feedback(1, &[Observed(0.5), Unobserved], 2.0).unwrap();
+    log.reward(0, 1.0, 2.0).unwrap();
+    log.append_slate(&slate(2), 3.0).unwrap(); // line 5
+    let places = |errors: &[LogError]| -> Vec<_> {
+        let place = |error: &LogError| match error {
+            LogError::Line { line, problem: LineProblem::OtherReader { what, id, reader }, .. } => {
+                (*line, *what, *id, *reader)
+            }
+            other => unreachable!("{other}"),
+        };
+        errors.iter().map(place).collect()
+    };
+    let (joined, errors, reader) = read(folder.path(), ReadSettings::default());
+    assert_eq!(joined.iter().map(|entry| (entry.id, entry.reward)).collect::<Vec<_>>(), [(0, 1.0)]);
+    assert_eq!(places(&errors), [(2, "slate", 1, "SlateReader"), (5, "slate", 2, "SlateReader")]);
+    assert!(errors[0].to_string().ends_with("line 2: slate 1 is read by SlateReader"), "{}", errors[0]);
+    assert_eq!(reader.counts().refused, 2);
+    let (joined, errors, _) = slates(folder.path(), SlateReadSettings::default());
+    assert_eq!(joined.iter().map(|entry| entry.id).collect::<Vec<_>>(), [1]);
+    assert_eq!(places(&errors), [(1, "decision", 0, "LogReader")]);
+    // Ids ascend over both: a damaged one is found by either.
+    drop(log);
+    let text = fs::read_to_string(folder.path().join(FIRST)).unwrap();
+    fs::write(folder.path().join(FIRST), text.replace("{\"decision\":{\"id\":0", "{\"decision\":{\"id\":7")).unwrap();
+    let (_, errors, _) = slates(folder.path(), SlateReadSettings::default());
+    let order = errors
+        .iter()
+        .filter(|error| matches!(error, LogError::Line { problem: LineProblem::Order { last: 7, .. }, .. }));
+    assert_eq!(order.count(), 2, "{errors:?}");
+}
+
+#[test]
+fn a_policy_learns_from_its_log_of_slates_what_it_learned_in_service() {
+    let folder = tempfile::tempdir().unwrap();
+    let new = || {
+        let options = DiagonalLaplaceOptions::default();
+        TopKThompson::shared(3, options, Thompson { alpha: 0.5 }).unwrap().with_pinned(&[ArmId::new(5)]).unwrap()
+    };
+    let (mut served, mut log, mut rng) = (new(), open(folder.path(), None), rng(1));
+    let mut reused = Slate::default();
+    for round in 0..60_u64 {
+        let items: Vec<_> = (5..11).map(|item| ArmId::new(item + 100 * (round % 3) * u64::from(item > 5))).collect();
+        let features: Vec<f64> = (0..12).map(|_| rng.random::<f64>() - 0.5).collect();
+        let context = [rng.random::<f64>()];
+        let request = Request::new(&context).featured(Featured::new(&items, &features, 2).unwrap());
+        // The memory of a slate that was used before is not written.
+        SlatePolicy::select_slate(&served, 2, &request, &mut rng, &mut reused).unwrap();
+        let slate = served.decide_slate(2, &request, &mut rng).unwrap();
+        let clicked = (rng.random::<f64>() < 0.5).then_some((round % 2) as usize);
+        let feedback: Vec<_> = Feedback::cascade(2, clicked).collect();
+        let id = log.append_slate_request(&request, &slate, round as f64).unwrap();
+        log.feedback(id, &feedback, round as f64).unwrap();
+        served.learn_slate(&slate, &feedback).unwrap();
+    }
+    let mut learned = new();
+    for joined in SlateReader::open(folder.path(), SlateReadSettings::default()).unwrap() {
+        let joined = joined.unwrap();
+        learned.learn_slate(&joined.slate, &joined.feedback).unwrap();
+        let row = joined.clone().into_row().unwrap();
+        assert_eq!((row.context.len(), row.available.unwrap().len(), row.features.unwrap().len()), (1, 6, 12));
+        assert_eq!(row.shown.len(), 2);
+    }
+    assert_eq!(learned.state(), served.state());
+    let bits = |policy: &TopKThompson| serde_json::to_string(policy).unwrap();
+    assert_eq!(bits(&learned), bits(&served));
+}
