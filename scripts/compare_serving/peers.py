@@ -1,6 +1,7 @@
 """Hugging Face's pipeline and ONNX Runtime answering texts: one JSON request a line in, one JSON answer out.
 
     peers.py pipeline | onnx | int8  CLASSIFIER SCRATCH      serves requests; THREADS in the environment
+    peers.py export  CLASSIFIER SCRATCH                      writes the graphs, once for both sides that read them
     peers.py versions
 
 Requests are {"work": "texts", "file": F, "batch": N, "sorted": B} and {"work": "single", "file": F}.
@@ -94,9 +95,12 @@ def export(folder, scratch, int8):
         return optimised
     quantised = scratch / "int8.onnx"
     if not quantised.exists():
+        import onnx
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
-        quantize_dynamic(str(optimised), str(quantised), weight_type=QuantType.QInt8, per_channel=True)
+        # The types behind fused operators are not inferred: they are told.
+        told = {"DefaultTensorType": onnx.TensorProto.FLOAT}
+        quantize_dynamic(str(optimised), str(quantised), weight_type=QuantType.QInt8, per_channel=True, extra_options=told)
     return quantised
 
 
@@ -131,5 +135,7 @@ if __name__ == "__main__":
         import transformers
 
         print(json.dumps({m.__name__: m.__version__ for m in (torch, transformers, tokenizers, onnxruntime)}))
+    elif sys.argv[1] == "export":
+        export(*map(Path, sys.argv[2:4]), int8=True)
     else:
         serve(*sys.argv[1:4])
