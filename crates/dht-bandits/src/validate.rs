@@ -6,6 +6,7 @@
 //! |b_i| ≤ √(P_ii·x'Px) ≤ 1e125, U changes by at most w·|f|·|b| ≤ 1e225, and the mean by |step|·|b|: far from the largest
 //! f64, 1.8e308, and so is all that they are computed from.
 
+use crate::arm::ArmId;
 use crate::error::{Error, Number, Result};
 
 pub(crate) const LARGEST: f64 = 1e100;
@@ -236,4 +237,15 @@ mod tests {
         }
         assert!(moves < 25, "{moves}");
     }
+}
+
+/// An arm that is there twice; without memory for a few.
+pub(crate) fn first_double<T>(items: &[T], arm: impl Fn(&T) -> ArmId) -> Option<ArmId> {
+    if items.len() <= 32 {
+        let twice = |(position, item): &(usize, &T)| items[..*position].iter().any(|other| arm(other) == arm(item));
+        return items.iter().enumerate().find(twice).map(|(_, item)| arm(item));
+    }
+    let mut arms: Vec<ArmId> = items.iter().map(arm).collect();
+    arms.sort_unstable();
+    arms.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }

@@ -102,3 +102,28 @@ fn thompson_sampling_whose_draws_hardly_differ_has_propensities_that_sum_to_one(
         }
     }
 }
+
+#[test]
+fn damaged_lengths_are_refused_before_memory_is_made_for_them() {
+    let text = "kind = \"shared-linear\"\ndimension = 3\nfeatures = 2\nexploration = { rule = \"ucb\", alpha = 1.0 }";
+    let saved = AnyPolicy::new(PolicySettings::from_toml(text).unwrap()).unwrap().to_json().unwrap();
+    // A covariance of this length would take 80 GB.
+    let damaged = saved.replacen("\"dimension\":3", "\"dimension\":100000", 1);
+    assert_ne!(saved, damaged);
+    assert!(problem(AnyPolicy::from_json(&damaged)).contains("disagree"));
+}
+
+#[test]
+fn a_reward_that_waits_for_a_scaling_is_of_an_arm_that_was() {
+    let mut policy = AnyPolicy::new(PolicySettings::from_toml(TOML).unwrap()).unwrap();
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let decision = policy.decide(&Request::new(&[0.5, 1.0]), &mut rng).unwrap();
+    policy.learn(&decision, 1.0).unwrap();
+    let arm = format!("\"arm\":{}", decision.arm().number());
+    let saved = policy.to_json().unwrap();
+    assert!(saved.contains(&arm), "{saved}");
+    let text = problem(AnyPolicy::from_json(&saved.replace(&arm, "\"arm\":77")));
+    assert!(text.contains("77 is unknown"), "{text}");
+    policy.remove_arm(decision.arm()).unwrap();
+    AnyPolicy::from_json(&policy.to_json().unwrap()).unwrap();
+}

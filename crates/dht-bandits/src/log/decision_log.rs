@@ -1,6 +1,7 @@
 //! The writer of decisions and rewards.
 
-use super::error::{LogError, RewardProblem};
+use super::error::{LineProblem, LogError, RewardProblem};
+use super::lines::{LONGEST_LINE, TOO_LONG};
 use super::logged_request::LoggedRequest;
 use super::record::{DecisionRecord, Record, RewardRecord, Role, SegmentRecord, parse};
 use super::segments::{cut_torn_line, lock_folder, open_segment, path_of, read_segment, segments};
@@ -18,7 +19,8 @@ use std::path::{Path, PathBuf};
 #[serde(deny_unknown_fields, default)]
 pub struct LogSettings {
     /// How long after its decision a reward is accepted, in the caller's unit of time; `None` for ever. Decisions younger
-    /// than this are kept in memory, some 50 bytes each.
+    /// than this are kept in memory, some 50 bytes each. Time is that of the whole log, which goes on after a restart: seconds since
+    /// the process began would be long past.
     pub horizon: Option<f64>,
     /// A file of more bytes than this is followed by the next one.
     pub rotate_bytes: u64,
@@ -295,20 +297,29 @@ impl DecisionLog {
         let path = path_of(&self.folder, self.segment);
         self.line.clear();
         add_line(&mut self.line, record).map_err(|source| LogError::io(&path, source))?;
-        if self.length > 0 && self.length + self.line.len() as u64 > self.settings.rotate_bytes {
+        let length = self.line.len() as u64;
+        if length > LONGEST_LINE {
+            return Err(LogError::Value { problem: LineProblem::Malformed(TOO_LONG.to_owned()) });
+        }
+        if self.length > 0 && self.length + length > self.settings.rotate_bytes {
             if self.settings.sync {
                 self.sync()?;
             }
-            // Files before may be deleted: this one knows where ids go on.
+            self.file = open_segment(&self.folder, self.segment + 1)?;
+            self.segment += 1;
+            self.length = 0;
+            if self.settings.sync {
+                sync_folder(&self.folder)?;
+            }
+        }
+        // Files before may be deleted: each later one knows where ids go on, also one that was made and then not written to.
+        if self.segment > 0 && self.length == 0 {
             self.line.clear();
             let clock = self.now.is_finite().then_some(self.now);
             let first = Record::Segment(SegmentRecord { next_id: self.next_id, clock });
             add_line(&mut self.line, &first)
                 .and_then(|()| add_line(&mut self.line, record))
-                .map_err(|source| LogError::io(&path, source))?;
-            self.file = open_segment(&self.folder, self.segment + 1)?;
-            self.segment += 1;
-            self.length = 0;
+                .map_err(|source| LogError::io(&path_of(&self.folder, self.segment), source))?;
         }
         let length = self.line.len() as u64;
         let outcome = self
@@ -323,6 +334,14 @@ impl DecisionLog {
         }
         self.length += length;
         Ok(())
+    }
+}
+
+/// Waits until a new file stands in its folder, where the system lets folders be opened.
+fn sync_folder(folder: &Path) -> Result<(), LogError> {
+    match cfg!(unix) {
+        true => File::open(folder).and_then(|folder| folder.sync_all()).map_err(|source| LogError::io(folder, source)),
+        false => Ok(()),
     }
 }
 

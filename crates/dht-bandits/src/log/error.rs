@@ -149,12 +149,12 @@ pub(super) fn check_value(what: &str, value: f64) -> Result<(), LineProblem> {
     if value.abs() <= 1e100 { Ok(()) } else { Err(LineProblem::NotFinite { what: what.to_owned(), value }) }
 }
 
-/// Refuses a choice with a score that JSON has no number for.
+/// Refuses a choice with a score that JSON has no number for. The largest number is UCB1's score of an arm that nothing is
+/// known of.
 pub(super) fn check_choice(choice: &Choice) -> Result<(), LineProblem> {
     let Choice { score, mean, width, .. } = *choice;
-    [("score", score), ("mean", mean), ("width", width)]
-        .into_iter()
-        .try_for_each(|(what, value)| check_value(what, value))
+    let values = [("score", score), ("mean", mean), ("width", width)];
+    values.into_iter().filter(|(_, value)| *value != f64::MAX).try_for_each(|(what, value)| check_value(what, value))
 }
 
 /// The largest number is no id: there would be none after it.

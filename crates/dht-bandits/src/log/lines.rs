@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Longer lines are no lines of a log.
 pub(super) const LONGEST_LINE: u64 = 1 << 26;
+pub(super) const TOO_LONG: &str = "longer than 64 MiB";
 
 /// Whether the end of a file without a newline is a whole line: one value of JSON, to its closing brace.
 pub(super) fn is_whole(line: &[u8]) -> bool {
@@ -46,7 +47,7 @@ impl<R: BufRead> Lines<R> {
             } else if !is_whole(&self.buffer) {
                 if length as u64 == LONGEST_LINE {
                     self.skip_line()?;
-                    return Err(self.refuse(LineProblem::Malformed("longer than 64 MiB".to_owned())));
+                    return Err(self.refuse(LineProblem::Malformed(TOO_LONG.to_owned())));
                 }
                 self.torn += 1;
                 return Ok(false);

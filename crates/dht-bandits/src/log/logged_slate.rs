@@ -1,9 +1,10 @@
 //! Rows of logged slates.
 
-use super::{first_double, request_of};
+use super::request_of;
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::policy::{Feedback, Request};
+use crate::validate::first_double;
 use crate::validate::{check_bounded, check_context};
 use serde::{Deserialize, Serialize};
 

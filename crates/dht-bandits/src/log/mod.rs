@@ -43,7 +43,7 @@ mod slate_record;
 use crate::arm::ArmId;
 use crate::error::{Error, Number, Result};
 use crate::policy::{Featured, Request};
-use crate::validate::{check_bounded, check_context};
+use crate::validate::{check_bounded, check_context, first_double};
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "log")]
@@ -135,6 +135,11 @@ impl LoggedDecision {
         }
         if let Some(probabilities) = &self.probabilities {
             check_distribution("the logging policy", probabilities).map_err(inside)?;
+            let available = |arm: &ArmId| self.available.as_ref().is_none_or(|arms| arms.contains(arm));
+            if let Some((arm, p)) = probabilities.iter().find(|(arm, p)| *p > 0.0 && !available(arm)) {
+                let problem = format!("{arm} has {}, but could not be chosen", Number(*p));
+                return Err(inside(Error::NotADistribution { what: "the logging policy", problem }));
+            }
             let logged = probabilities.iter().find(|(arm, _)| *arm == self.arm).map_or(0.0, |entry| entry.1);
             if (logged - propensity).abs() > 1e-6 {
                 let (logged, propensity) = (Number(logged), Number(propensity));
@@ -164,17 +169,6 @@ fn request_of<'a>(
             Err(Error::Dimension { what: "features without available arms", expected: 0, got: features.len() })
         }
     }
-}
-
-/// An arm that is there twice; without memory for a few.
-fn first_double<T>(items: &[T], arm: impl Fn(&T) -> ArmId) -> Option<ArmId> {
-    if items.len() <= 32 {
-        let twice = |(position, item): &(usize, &T)| items[..*position].iter().any(|other| arm(other) == arm(item));
-        return items.iter().enumerate().find(twice).map(|(_, item)| arm(item));
-    }
-    let mut arms: Vec<ArmId> = items.iter().map(arm).collect();
-    arms.sort_unstable();
-    arms.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }
 
 /// Refuses probabilities that are negative, do not sum to 1 within 1e-6, or hold an arm twice.

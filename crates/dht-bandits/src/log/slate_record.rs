@@ -57,7 +57,7 @@ impl SlateRecord {
             return Err(LineProblem::Malformed(problem));
         }
         let arms: Vec<ArmId> = self.slate.arms().collect();
-        if let Some(arm) = super::first_double(&arms, |arm| *arm) {
+        if let Some(arm) = crate::validate::first_double(&arms, |arm| *arm) {
             return Err(LineProblem::Malformed(format!("{arm} is shown twice")));
         }
         // What no estimate could be computed from.

@@ -265,8 +265,13 @@ impl<P: Policy + Clone> Policy for Normalised<P> {
             check_epoch(decision.choice.epoch, self.epoch())?;
             return self.update(decision.arm(), &decision.context, reward, 1.0);
         }
-        // The policy inside may learn more from a decision than from a bare update.
         let context = self.scaled(&decision.context)?;
+        // What was drawn in the warm-up predicted nothing: a test of predictions shall not see it.
+        if decision.choice.version < self.warm_up {
+            check_epoch(decision.choice.epoch, self.epoch())?;
+            return self.inner.update(decision.arm(), &context, reward, 1.0);
+        }
+        // The policy inside may learn more from a decision than from a bare update.
         self.inner.learn(&Decision { choice: decision.choice, context }, reward)
     }
 }
@@ -299,7 +304,12 @@ impl<'de, P: Policy + Clone + Deserialize<'de>> Deserialize<'de> for Normalised<
             policy.scaled(&waiting.context)?;
             check_context(&waiting.context)?;
             check_scalar("reward", waiting.reward)?;
-            check_weight(waiting.weight)
+            check_weight(waiting.weight)?;
+            // Those of arms that were removed since are left out when the scaling is frozen.
+            match policy.inner.arms().slot(waiting.arm) {
+                Err(unknown @ Error::UnknownArm { .. }) if !policy.inner.keeps_features() => Err(unknown),
+                _ => Ok(()),
+            }
         };
         policy.waiting.iter().try_for_each(check).map_err(D::Error::custom)?;
         Ok(policy)

@@ -265,3 +265,27 @@ fn one_draw_for_a_slate_scores_equal_candidates_alike_and_a_draw_for_each_does_n
     let alone = scores(&policy.with_draw(Draw::PerCandidate));
     assert!(alone.windows(2).all(|pair| pair[0] > pair[1]), "{alone:?}");
 }
+
+#[test]
+fn the_probabilities_of_a_slate_refuse_what_its_choice_refuses() {
+    let (policy, twice) = (per_arm(3), [0, 0, 1, 2].map(ArmId::new));
+    let request = Request::new(&[1.0, 0.0, 0.0]);
+    let request = request.only(&twice);
+    let refused = Error::DuplicateArm { arm: ArmId::new(0) };
+    assert_eq!(policy.decide_slate(2, &request, &mut rng(1)).unwrap_err(), refused);
+    assert_eq!(policy.slate_propensities(2, &request).unwrap_err(), refused);
+}
+
+#[test]
+fn a_slate_one_of_whose_arms_is_gone_teaches_what_was_seen_of_the_others() {
+    let mut policy = per_arm(4);
+    let slate = policy.decide_slate(3, &Request::new(&[1.0, 0.5, -0.5]), &mut rng(1)).unwrap();
+    let gone = slate.choices()[1].arm;
+    policy.remove_arm(gone).unwrap();
+    let (before, version) = (policy.state(), policy.version());
+    let all = [Feedback::Observed(1.0); 3];
+    assert_eq!(policy.learn_slate(&slate, &all), Err(Error::RemovedArm { arm: gone }));
+    assert_eq!(policy.state(), before);
+    policy.learn_slate(&slate, &[Feedback::Observed(1.0), Feedback::Unobserved, Feedback::Observed(0.0)]).unwrap();
+    assert_eq!(policy.version(), version + 2);
+}

@@ -1,5 +1,7 @@
 //! Change tests: by hand, false alarms, delays.
 
+use dht_bandits::features::NormalizerOptions;
+use dht_bandits::policy::Normalised;
 use dht_bandits::policy::drift::{Adwin, Change, ChangeDetector, PageHinkley, ResetOnChange};
 use dht_bandits::{LinUcb, Policy, Request, RidgeOptions, Ucb};
 use rand::RngExt;
@@ -113,4 +115,25 @@ fn a_policy_is_reset_when_its_predictions_grow_worse_and_not_while_it_learns() {
         }
     }
     assert_eq!((policy.resets(), policy.version()), (1, 2000));
+}
+
+#[test]
+fn late_rewards_of_a_warm_up_say_nothing_of_a_change() {
+    let inside = LinUcb::new(1, 2, RidgeOptions::default(), Ucb { alpha: 0.1 }).unwrap();
+    let inside = ResetOnChange::new(inside, PageHinkley::new(0.02, 5.0).unwrap());
+    let mut policy = Normalised::new(inside, 1, NormalizerOptions::default(), 20, false).unwrap();
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let mut decide = |policy: &Normalised<_>| {
+        policy.decide(&Request::new(&[rng.random::<f64>()]), &mut ChaCha8Rng::seed_from_u64(1))
+    };
+    let late: Vec<_> = (0..10).map(|_| decide(&policy).unwrap()).collect();
+    let rewarded = |policy: &mut Normalised<_>, decision: &_| policy.learn(decision, 0.5).unwrap();
+    for _ in 0..400 {
+        let decision = decide(&policy).unwrap();
+        rewarded(&mut policy, &decision);
+    }
+    // Nothing was predicted for them: as errors, their rewards would be a change.
+    let version = policy.version();
+    late.iter().for_each(|decision| policy.learn(decision, 50.0).unwrap());
+    assert_eq!((policy.inner().resets(), policy.version()), (0, version + 10));
 }

@@ -219,3 +219,14 @@ fn policies_to_be_judged_have_names_of_their_own() {
     assert_eq!(same(["(the log)", "new"], &mut rng).as_deref(), Some("(the log)"));
     assert_eq!(same(["new", "newer"], &mut rng), None);
 }
+
+#[test]
+fn probabilities_of_arms_that_could_not_be_chosen_are_refused() {
+    let mut row = LoggedDecision::new(vec![1.0], arm(0), 0.5, 1.0);
+    row.available = Some(vec![arm(0), arm(1)]);
+    row.probabilities = Some(vec![(arm(0), 0.5), (arm(7), 0.5)]);
+    let refused = row.check(3).unwrap_err().to_string();
+    assert!(refused.contains("logged round 3") && refused.contains("could not be chosen"), "{refused}");
+    row.probabilities = Some(vec![(arm(0), 0.5), (arm(1), 0.5), (arm(7), 0.0)]);
+    row.check(3).unwrap();
+}

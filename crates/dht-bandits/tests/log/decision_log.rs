@@ -2,6 +2,7 @@
 
 use crate::support::{decision, read, rng};
 use dht_bandits::log::{DecisionLog, LineProblem, LogError, LogReader, LogSettings, ReadSettings, RewardProblem};
+use dht_bandits::policy::{ContextFree, Ucb1};
 use dht_bandits::{ArmId, LinTs, Policy, Request, RidgeOptions, Thompson};
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -310,4 +311,54 @@ fn a_whole_last_line_without_a_newline_is_kept_and_the_largest_number_is_no_id()
     // Files of other names are somebody else's.
     fs::write(folder.path().join("7.jsonl"), "notes").unwrap();
     assert_eq!(read(folder.path(), ReadSettings::default()).1.len(), 1);
+}
+
+#[test]
+fn a_file_that_a_crash_left_empty_still_tells_where_ids_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(folder.path(), Some(10.0));
+    for number in 0..4 {
+        log.append(&decision(number), None, number as f64).unwrap();
+    }
+    drop(log);
+    // The next file was made, and nothing was written to it; or a first line that was torn.
+    for (segment, torn) in [(1, ""), (2, "{\"segm")] {
+        let path = folder.path().join(format!("{segment:08}.jsonl"));
+        fs::write(&path, torn).unwrap();
+        let mut log = open(folder.path(), Some(10.0));
+        let number = log.next_id();
+        log.reward(number - 1, 1.0, number as f64).unwrap();
+        drop(log);
+        assert!(fs::read_to_string(&path).unwrap().starts_with("{\"segment\":"), "{segment}");
+        fs::remove_file(folder.path().join(format!("{:08}.jsonl", segment - 1))).unwrap();
+        let mut log = open(folder.path(), Some(10.0));
+        assert_eq!(log.append(&decision(number), None, number as f64).unwrap(), number);
+    }
+}
+
+#[test]
+fn a_line_that_is_too_long_to_be_read_is_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(folder.path(), None);
+    let mut long = decision(0);
+    long.context = vec![1.0 / 3.0; 4_000_000];
+    let refused = log.append(&long, None, 0.0).unwrap_err().to_string();
+    assert!(refused.contains("longer than 64 MiB"), "{refused}");
+    assert_eq!(log.append(&decision(1), None, 1.0).unwrap(), 0);
+    drop(log);
+    assert_eq!(open(folder.path(), None).waiting(), 1);
+}
+
+#[test]
+fn decisions_on_arms_that_nothing_is_known_of_are_logged() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(folder.path(), None);
+    let policy = ContextFree::new(3, Ucb1::default()).unwrap();
+    let made = policy.decide(&Request::new(&[]), &mut rng(1)).unwrap();
+    let id = log.append(&made, None, 0.0).unwrap();
+    log.reward(id, 1.0, 1.0).unwrap();
+    drop(log);
+    let (joined, errors, _) = read(folder.path(), CLICKS);
+    assert!(errors.is_empty(), "{errors:?}");
+    assert_eq!(joined[0].decision, made);
 }

@@ -230,6 +230,17 @@ impl Kind {
 
     /// Whether this is a policy of these settings, whatever it has learned and whichever arms it has by now.
     pub(super) fn fits(&self, settings: &PolicySettings) -> bool {
+        // Before a policy of these lengths is made: they may be damaged, and large.
+        let (d, features, length) = (settings.scaled_dimension(), settings.features, Policy::dimension(self));
+        let lengths_fit = match self {
+            Self::Ucb1(_) | Self::BetaThompson(_) => true,
+            Self::Hybrid(policy) => length == d && policy.shared_dimension() == features,
+            _ if self.joins_features() => length == d.saturating_add(features),
+            _ => length == d,
+        };
+        if !lengths_fit {
+            return false;
+        }
         let Ok(blank) = Self::new(&PolicySettings { arms: 0, ..settings.clone() }) else { return false };
         let like = |rule: Option<&AnyRule>| rule == settings.exploration.as_ref();
         let same = match (self, &blank) {

@@ -283,6 +283,10 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         for ArmFeedback { arm, context, feedback, weight } in batch {
             check_finite("context", context, self.dimension())?;
             check_weight(weight)?;
+            // Nothing is learned of it, so that it may have been removed since.
+            if feedback == Feedback::Unobserved && matches!(self.slot(arm), Err(Error::RemovedArm { .. })) {
+                continue;
+            }
             let slot = self.slot(arm)?;
             if self.pinned.contains(&arm) {
                 return Err(Error::PinnedArm { arm });

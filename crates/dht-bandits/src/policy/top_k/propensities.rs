@@ -4,7 +4,7 @@ use super::choose::Candidates;
 use super::slate::Gathered;
 use super::{Slate, TopK};
 use crate::arm::ArmId;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::exploration::{Exploration, Selection};
 use crate::policy::Request;
 use crate::policy::propensity::{
@@ -12,6 +12,7 @@ use crate::policy::propensity::{
     rank_weights,
 };
 use crate::posterior::Posterior;
+use crate::validate::first_double;
 use rand::Rng;
 
 impl<P: Posterior, E: Exploration> TopK<P, E> {
@@ -46,6 +47,9 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         let mut gathered = Gathered::default();
         let candidates = self.candidates(request, &mut gathered)?;
         self.check_positions(k, candidates.arms)?;
+        if let Some(arm) = first_double(candidates.arms, |arm| *arm) {
+            return Err(Error::DuplicateArm { arm });
+        }
         let free: Vec<usize> =
             (0..candidates.arms.len()).filter(|position| !self.pinned.contains(&candidates.arms[*position])).collect();
         let arms: Vec<ArmId> = free.iter().map(|&position| candidates.arms[position]).collect();
