@@ -206,6 +206,17 @@ pub(crate) fn check_part(
     Err(Error::InvalidState { what, index, problem })
 }
 
+/// An arm that is there twice; without memory for a few.
+pub(crate) fn first_double<T>(items: &[T], arm: impl Fn(&T) -> ArmId) -> Option<ArmId> {
+    if items.len() <= 32 {
+        let twice = |(position, item): &(usize, &T)| items[..*position].iter().any(|other| arm(other) == arm(item));
+        return items.iter().enumerate().find(twice).map(|(_, item)| arm(item));
+    }
+    let mut arms: Vec<ArmId> = items.iter().map(arm).collect();
+    arms.sort_unstable();
+    arms.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -237,15 +248,4 @@ mod tests {
         }
         assert!(moves < 25, "{moves}");
     }
-}
-
-/// An arm that is there twice; without memory for a few.
-pub(crate) fn first_double<T>(items: &[T], arm: impl Fn(&T) -> ArmId) -> Option<ArmId> {
-    if items.len() <= 32 {
-        let twice = |(position, item): &(usize, &T)| items[..*position].iter().any(|other| arm(other) == arm(item));
-        return items.iter().enumerate().find(twice).map(|(_, item)| arm(item));
-    }
-    let mut arms: Vec<ArmId> = items.iter().map(arm).collect();
-    arms.sort_unstable();
-    arms.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0])
 }

@@ -4,8 +4,7 @@ use super::request_of;
 use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::policy::{Feedback, Request};
-use crate::validate::first_double;
-use crate::validate::{check_bounded, check_context};
+use crate::validate::{check_bounded, check_context, first_double};
 use serde::{Deserialize, Serialize};
 
 /// One row of a log of slates: what was asked, which arms were shown, and what came of it.
