@@ -69,7 +69,7 @@ impl Common<'_> {
         let load = Load::of_texts(training.lengths());
         let flops = way.epochs as u64 * (model.forward_flops(load) + model.backward_flops(load)).0;
         let settings = TrainSettings { epochs: way.epochs, ..train_settings(self.plan) };
-        let mut progress = TrainingProgress::new(&way.to_string(), self.plan.quiet);
+        let mut progress = TrainingProgress::new(way.to_string(), self.plan.quiet);
         let mut residual =
             Residual { model, front: way.residual.then_some(self.front[0]), of_sample: Vec::new(), pending: None };
         if way.residual {
