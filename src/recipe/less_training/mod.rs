@@ -74,6 +74,8 @@ pub fn less_training(arguments: &LessTrainingArguments) -> Result<LessTrainingRe
         true => LessTrainingRecord::load(&arguments.record)?,
         false => LessTrainingRecord::default(),
     };
+    let failed = |source| Error::Io { path: arguments.out.clone(), source };
+    std::fs::create_dir_all(&arguments.out).map_err(failed)?;
     let ways: Vec<Way> = arguments.reference.iter().chain(&arguments.ways).copied().collect();
     let mut seeds = Vec::new();
     for seed in 0..arguments.seeds {
@@ -142,7 +144,8 @@ fn of_seed(arguments: &LessTrainingArguments, ways: &[Way], seed: u64) -> Result
             judged.len(),
             data.record.sha256
         );
-        let path = arguments.out.join(format!("{}.{way}.seed-{seed}.json", data.record.name));
+        let name = format!("{}.{way}.seed-{seed}.json", data.record.name).replace(':', "-");
+        let path = arguments.out.join(name);
         let found = kept(&path, &key).map_or_else(|| common.fine_tune(way, key), Ok)?;
         write_atomically(&path, |file| Ok(serde_json::to_writer(file, &found)?))?;
         let right = |labels: &[u32]| labels.iter().zip(&truth).filter(|(one, other)| one == other).count() as f64;
