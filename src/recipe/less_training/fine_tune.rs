@@ -1,5 +1,7 @@
 //! A model that is fine-tuned in one way.
 
+use std::collections::BTreeMap;
+
 use candle_core::Tensor;
 use dht_search::baselines::{LogProbabilities, Stacker};
 use dht_transformer::tensors::{Parameters, cross_entropy};
@@ -70,11 +72,8 @@ impl Common<'_> {
         let flops = way.epochs as u64 * (model.forward_flops(load) + model.backward_flops(load)).0;
         let settings = TrainSettings { epochs: way.epochs, ..train_settings(self.plan) };
         let mut progress = TrainingProgress::new(way.to_string(), self.plan.quiet);
-        let mut residual =
-            Residual { model, front: way.residual.then_some(self.front[0]), of_sample: Vec::new(), pending: None };
-        if way.residual {
-            residual.know(&data.train);
-        }
+        let offsets = way.residual.then(|| offsets(&data.train, self.front[0]));
+        let mut residual = Residual { model, offsets, pending: None };
         let history = Trainer::new(settings).fit(&mut residual, &training, &data.validation, &mut progress)?;
         drop(progress);
         let model = residual.model;
@@ -108,36 +107,23 @@ fn cascade(threshold: f64, front: &LogProbabilities, stacked: &LogProbabilities)
     sure.zip(answers).map(|(sure, (front, stacked))| if sure { front } else { stacked }).collect()
 }
 
-/// A classifier whose loss is that of its logits and the n-gram model's log-probabilities added up.
-struct Residual<'a> {
-    model: TextClassifier,
-    /// `None` for the classifier's own loss.
-    front: Option<&'a LogProbabilities>,
-    /// The row of each sample's id.
-    of_sample: Vec<(u64, usize)>,
-    pending: Option<PackedBatch>,
+/// The log-probabilities of the n-gram model, by a sample's id.
+fn offsets(training: &EncodedDataset, front: &LogProbabilities) -> BTreeMap<u64, Vec<f32>> {
+    let of = |logs: &[f64]| logs.iter().map(|value| *value as f32).collect();
+    training.samples.iter().zip(front.rows()).map(|(sample, logs)| (sample.id, of(logs))).collect()
 }
 
-impl Residual<'_> {
-    fn know(&mut self, data: &EncodedDataset) {
-        self.of_sample = data.samples.iter().enumerate().map(|(row, sample)| (sample.id, row)).collect();
-        self.of_sample.sort_unstable();
-    }
-
-    /// The n-gram model's log-probabilities of a batch.
-    fn offsets(&self, front: &LogProbabilities, batch: &PackedBatch) -> Vec<f32> {
-        let rows: Vec<&[f64]> = front.rows().collect();
-        let row = |id: &u64| {
-            let found = self.of_sample.binary_search_by_key(id, |(id, _)| *id);
-            found.map_or(0, |at| self.of_sample[at].1)
-        };
-        batch.sample_ids.iter().flat_map(|id| rows[row(id)].iter().map(|value| *value as f32)).collect()
-    }
+/// A classifier whose loss is that of its logits and the n-gram model's log-probabilities added up.
+struct Residual {
+    model: TextClassifier,
+    /// `None` for the classifier's own loss.
+    offsets: Option<BTreeMap<u64, Vec<f32>>>,
+    pending: Option<PackedBatch>,
 }
 
 type Refused = dht_transformer::Error;
 
-impl Objective for Residual<'_> {
+impl Objective for Residual {
     type Error = Refused;
 
     fn parameters(&self) -> &Parameters {
@@ -152,11 +138,13 @@ impl Objective for Residual<'_> {
     fn next_loss(&mut self, progress: Progress, _: bool) -> Result<Option<StepLoss>, Refused> {
         let Some(batch) = self.pending.take() else { return Ok(None) };
         let ctx = ForwardContext::training(self.parameters(), progress.seed, progress.step as u32);
-        let loss = match self.front {
+        let loss = match &self.offsets {
             None => self.model.loss(&batch, &ctx)?,
-            Some(front) => {
+            Some(offsets) => {
                 let logits = self.model.logits(&batch, &ctx)?;
-                let offsets = Tensor::from_vec(self.offsets(front, &batch), logits.shape(), logits.device())?;
+                // A sample without offsets would be an error of shapes.
+                let of_batch = batch.sample_ids.iter().filter_map(|id| offsets.get(id)).flatten().copied().collect();
+                let offsets = Tensor::from_vec::<_, f32>(of_batch, logits.shape(), logits.device())?;
                 cross_entropy(&(logits + offsets)?, &batch.labels)?.mean_all()?
             }
         };

@@ -55,7 +55,7 @@ pub struct LessTrainingArguments {
     )]
     pub ways: Vec<Way>,
     /// Seeds 0 to N − 1
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub seeds: u64,
     /// Directory that each trained model's answers are kept in, so that a stopped run goes on
     #[arg(long, value_name = "DIR", default_value = "target/dht/less_training")]
