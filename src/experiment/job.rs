@@ -43,7 +43,7 @@ pub(super) const TIMED_PASSES: usize = 5;
 const WEIGHTS: u64 = 1;
 pub(crate) const CLASSIFIERS: u64 = 2;
 pub(crate) const CONTROL: u64 = 3;
-pub(super) const ACCELERATED: u64 = 4;
+pub(crate) const ACCELERATED: u64 = 4;
 
 /// Trains and tests all models of a plan, prints the table, and writes `record.json` and the figures.
 ///

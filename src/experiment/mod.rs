@@ -15,7 +15,9 @@ pub use choices::{DataSource, Decision, DispatchChoice, Model, SettingsChoice};
 pub use command::command_of;
 pub use data::RunData;
 pub use job::run;
-pub(crate) use job::{CLASSIFIERS, CONTROL, encoder, model_name, model_record, pooling, print, rng, train_settings};
+pub(crate) use job::{
+    ACCELERATED, CLASSIFIERS, CONTROL, encoder, model_name, model_record, pooling, print, rng, train_settings,
+};
 pub(crate) use plain::flops;
 pub use plan::{Arguments, RunPlan};
 pub(crate) use search_plan::PlannedSearch;

@@ -3,6 +3,8 @@
 
 mod drift;
 mod less_training;
+mod pruned;
+mod speeds;
 mod variants;
 
 use std::path::{Path, PathBuf};
@@ -15,9 +17,10 @@ use dht_search::{Predictor, evaluate};
 use dht_transformer::{EncodedDataset, TextClassifier, train::metrics::paired_bootstrap};
 
 use crate::error::{Error, Result};
-use crate::experiment::{Arguments, Model, RunData, RunPlan, accelerate_settings, flops, rng};
-use crate::record::{RecipeRecord, Trial};
+use crate::experiment::{ACCELERATED, Arguments, Model, RunData, RunPlan, accelerate_settings, flops, rng};
+use crate::record::{RecipeRecord, SpeedTrial, Trial};
 use dht_cli::report;
+use speeds::World;
 use variants::{DEFAULT, Variant, variants};
 
 pub use drift::{DriftArguments, drift};
@@ -29,8 +32,7 @@ const BATCH: usize = 64;
 const RESAMPLES: usize = 2_000;
 /// The most points of a curve of thresholds.
 const POINTS: usize = 200;
-/// Random streams of the acceleration and of the bootstrap.
-const ACCELERATED: u64 = 4;
+/// The stream of random numbers of the bootstrap.
 const RESAMPLED: u64 = 5;
 
 /// Accelerate a classifier with several settings, and write what each of them is worth into a record.
@@ -89,9 +91,12 @@ pub fn recipe(arguments: &RecipeArguments) -> Result<RecipeRecord> {
     let mut record = load(&arguments.record)?;
     let bench = Bench::new(arguments)?;
     for variant in &chosen {
-        let trial = bench.trial(variant)?;
+        let (trial, speeds) = bench.trial(variant)?;
         report(&format!("{}: score {:.4}, accuracy at costs {:.3?}", trial.setting, trial.score, trial.at_costs));
         record.add(trial);
+        if let Some(speeds) = speeds {
+            record.add_speeds(speeds);
+        }
         record.save(&arguments.record)?;
     }
     Ok(record)
@@ -153,12 +158,15 @@ impl Bench {
         Ok(Self { plan, classifier, judged, unlabelled, fine_tuning, full_labels, own_accuracy, data })
     }
 
-    fn trial(&self, variant: &Variant) -> Result<Trial> {
+    /// A variant, and with the defaults what rules for speeds come to.
+    fn trial(&self, variant: &Variant) -> Result<(Trial, Option<Vec<SpeedTrial>>)> {
         let mut settings: AccelerateSettings = accelerate_settings(&self.data, BATCH)?;
         (variant.change)(&mut settings);
         let texts = Texts::new(&self.data.train).with_held_out(&self.data.validation);
         let texts = if variant.unlabelled { texts.with_unlabelled(&self.unlabelled) } else { texts };
-        let made = accelerate(&self.classifier, texts, &settings, &mut rng(&self.plan, ACCELERATED))?;
+        let pruned = variant.pruned.map(|pruned| pruned.of(&self.classifier, &self.data, &self.plan)).transpose()?;
+        let (classifier, pruning) = pruned.as_ref().map_or((&self.classifier, 0), |(smaller, spent)| (smaller, *spent));
+        let made = accelerate(classifier, texts, &settings, &mut rng(&self.plan, ACCELERATED))?;
         let choices = match settings.router {
             RouterKind::Bandit | RouterKind::SequentialBandit => self.by_bandit(&made)?,
             _ => self.by_threshold(&made, variant)?,
@@ -176,7 +184,7 @@ impl Bench {
             RESAMPLES,
             &mut rng(&self.plan, RESAMPLED),
         )?;
-        Ok(Trial {
+        let trial = Trial {
             setting: variant.name.into(),
             data: self.data.record.name.clone(),
             rows: [made.report.rows, made.report.unlabelled_rows, self.judged.len()],
@@ -187,9 +195,10 @@ impl Bench {
             accuracy: accuracy(&lossless.labels, &self.judged),
             inference_flops_ratio: lossless.flops as f64 / self.full_flops(&self.judged),
             deficit_upper95: deficit.upper_95,
-            train_flops_ratio: 1.0 + made.report.flops as f64 / self.fine_tuning as f64,
+            train_flops_ratio: 1.0 + (pruning + made.report.flops) as f64 / self.fine_tuning as f64,
             kept: variant.name == DEFAULT,
-        })
+        };
+        Ok((trial, choices.speeds))
     }
 
     fn full_flops(&self, data: &EncodedDataset) -> f64 {
@@ -209,11 +218,19 @@ impl Bench {
         };
         let (thresholds, budget) = (validation.thresholds(POINTS), self.full_flops(&self.data.validation));
         let within = |cost: f64| at(validation.within(cost * budget, &thresholds).unwrap_or(1.0));
-        let mut cheapest = thresholds.iter().rev();
-        let cheapest =
-            cheapest.find(|&&at| accuracy(&validation.at(at).labels, &self.data.validation) >= self.own_accuracy);
-        let lossless = at(cheapest.copied().unwrap_or(0.0));
-        Ok(Choices { at_costs: Trial::COSTS.into_iter().map(within).collect(), lossless })
+        let labels: Vec<u32> = self.data.validation.samples.iter().map(|sample| sample.label).collect();
+        let lossless = at(validation.lossless(&labels, self.own_accuracy, &thresholds));
+        let truth: Vec<u32> = self.judged.samples.iter().map(|sample| sample.label).collect();
+        let world = World {
+            data: &self.data.record.name,
+            stages: &judged,
+            full: &self.full_labels,
+            full_flops: self.full_flops(&self.judged),
+            labels: &truth,
+            thresholds: &thresholds,
+        };
+        let speeds = (variant.name == DEFAULT).then(|| world.speeds(&mut rng(&self.plan, RESAMPLED)));
+        Ok(Choices { at_costs: Trial::COSTS.into_iter().map(within).collect(), lossless, speeds })
     }
 
     /// A bandit runs at each speed.
@@ -225,7 +242,7 @@ impl Bench {
         let dearest = made.report.curve.last().map_or(0.0, |point| point.speed);
         let within = |cost: f64| at(made.report.within(cost).map_or(dearest, |point| point.speed));
         let at_costs = Trial::COSTS.into_iter().map(within).collect::<Result<_>>()?;
-        Ok(Choices { at_costs, lossless: at(made.report.speed)? })
+        Ok(Choices { at_costs, lossless: at(made.report.speed)?, speeds: None })
     }
 }
 
@@ -239,6 +256,7 @@ struct Answers {
 struct Choices {
     at_costs: Vec<Answers>,
     lossless: Answers,
+    speeds: Option<Vec<SpeedTrial>>,
 }
 
 fn accuracy(labels: &[u32], data: &EncodedDataset) -> f64 {

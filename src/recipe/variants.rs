@@ -5,6 +5,8 @@ use dht_search::evaluation::LeavingRule;
 use dht_search::settings::RouterKind;
 use dht_transformer::Pooling;
 
+use super::pruned::{Order, Pruned};
+
 /// Changes the defaults in one point.
 type Change = fn(&mut AccelerateSettings);
 
@@ -15,6 +17,8 @@ pub(super) struct Variant {
     pub(super) rule: LeavingRule,
     /// Whether further texts without labels are fitted on.
     pub(super) unlabelled: bool,
+    /// What the classifier keeps of each layer; `None` for all.
+    pub(super) pruned: Option<Pruned>,
 }
 
 /// The name of the defaults.
@@ -26,7 +30,8 @@ fn side(settings: &mut AccelerateSettings, change: impl FnOnce(&mut SideSettings
 
 /// All of them, the defaults first.
 pub(super) fn variants() -> Vec<Variant> {
-    let variant = |name, change| Variant { name, change, rule: LeavingRule::Confidence, unlabelled: false };
+    let variant =
+        |name, change| Variant { name, change, rule: LeavingRule::Confidence, unlabelled: false, pruned: None };
     let changes: [(&'static str, Change); 14] = [
         (DEFAULT, |_| {}),
         ("linear exits", |settings| settings.side = None),
@@ -47,5 +52,18 @@ pub(super) fn variants() -> Vec<Variant> {
     variants.push(Variant { rule: LeavingRule::Entropy, ..variant("leaving by entropy", |_| {}) });
     variants.push(Variant { rule: LeavingRule::Patience, ..variant("leaving by patience", |_| {}) });
     variants.push(Variant { unlabelled: true, ..variant("unlabelled texts too", |_| {}) });
+    let pruned = |name, heads, neurons, order, passes| Variant {
+        pruned: Some(Pruned { heads, neurons, order, passes }),
+        ..variant(name, |_| {})
+    };
+    variants.extend([
+        pruned("three quarters of the heads, by gradients", 0.75, 1.0, Order::Gradient, 0),
+        pruned("half of the heads, by gradients", 0.5, 1.0, Order::Gradient, 0),
+        pruned("half of the heads, at random", 0.5, 1.0, Order::Random, 0),
+        pruned("half of the heads, by gradients, then a pass of training", 0.5, 1.0, Order::Gradient, 1),
+        pruned("half of the neurons, by gradients", 1.0, 0.5, Order::Gradient, 0),
+        pruned("half of the neurons, by gradients, then a pass of training", 1.0, 0.5, Order::Gradient, 1),
+        pruned("half of the heads and neurons, by gradients, then a pass of training", 0.5, 0.5, Order::Gradient, 1),
+    ]);
     variants
 }

@@ -38,8 +38,8 @@ pub struct TrainedOn {
 pub struct TrainedWay {
     /// Rows, their share, passes, and what differs from the full model.
     pub way: String,
-    /// Whose answers: the model `alone`, `n-gram stacked` on it, or the `n-gram cascade`, which runs it only where the n-gram model
-    /// is unsure.
+    /// Whose answers: the model `alone`, `n-gram stacked` on it, the `n-gram cascade`, which runs it only where the n-gram model
+    /// is unsure, or the model `accelerated` at a cost.
     pub answer: String,
     /// The full model with the passes that were best on validation rows: what all others are compared with.
     pub reference: bool,
@@ -51,8 +51,10 @@ pub struct TrainedWay {
     pub to_reference: Interval,
     /// FLOPs of training over the reference's.
     pub train_flops_ratio: f64,
-    /// Wall clock of training over the reference's.
+    /// Wall clock of training over the reference's; where the n-gram model has a part, with the seconds of its fits.
     pub train_wall_ratio: f64,
+    /// FLOPs of the judged rows over those of the reference.
+    pub inference_flops_ratio: f64,
 }
 
 impl Default for LessTrainingRecord {

@@ -14,6 +14,28 @@ pub struct RecipeRecord {
     pub schema: u32,
     /// The trials, by data set, in the order in which they were made.
     pub tried: Vec<Trial>,
+    /// What speeds are worth that are chosen on few texts, by data set.
+    #[serde(default)]
+    pub speeds: Vec<SpeedTrial>,
+}
+
+/// Speeds that a rule chose on draws of texts, with the default settings.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SpeedTrial {
+    /// The rule.
+    pub rule: String,
+    /// The name of the data set.
+    pub data: String,
+    /// Texts in a draw, and in all: what is lost and what it costs is of all.
+    pub rows: [usize; 2],
+    /// How many draws.
+    pub draws: usize,
+    /// FLOPs over the full model's: the mean of the draws.
+    pub flops_ratio: f64,
+    /// The full model's accuracy less that at the speed: the mean of the draws.
+    pub lost: f64,
+    /// What 95 % of the draws lose at most.
+    pub lost_95: f64,
 }
 
 /// One setting on one data set. No test text is in it.
@@ -33,7 +55,7 @@ pub struct Trial {
     pub at_costs: Vec<f64>,
     /// The full model's accuracy.
     pub full_accuracy: f64,
-    /// The accuracy at the cheapest threshold at which the validation texts lose nothing.
+    /// The accuracy at the threshold at which the validation texts [lose nothing](dht_search::evaluation::Stages::lossless).
     pub accuracy: f64,
     /// FLOPs there over the full model's.
     pub inference_flops_ratio: f64,
@@ -58,7 +80,7 @@ impl Trial {
 
 impl Default for RecipeRecord {
     fn default() -> Self {
-        Self { schema: Self::SCHEMA, tried: Vec::new() }
+        Self { schema: Self::SCHEMA, tried: Vec::new(), speeds: Vec::new() }
     }
 }
 
@@ -76,6 +98,12 @@ impl RecipeRecord {
                 self.tried.insert(after.map_or(self.tried.len(), |at| at + 1), trial);
             }
         }
+    }
+
+    /// Adds what rules choose on a data set, in the place of earlier ones.
+    pub fn add_speeds(&mut self, speeds: Vec<SpeedTrial>) {
+        self.speeds.retain(|earlier| speeds.iter().all(|own| own.data != earlier.data));
+        self.speeds.extend(speeds);
     }
 
     /// Writes the record atomically.
@@ -116,6 +144,11 @@ mod tests {
         let found: Vec<(&str, &str, f64)> =
             record.tried.iter().map(|trial| (&*trial.setting, &*trial.data, trial.score)).collect();
         assert_eq!(found, [("a", "one", 0.4), ("b", "one", 0.3), ("a", "two", 0.2)]);
+        let speed = |data: &str, lost| SpeedTrial { data: data.into(), lost, ..SpeedTrial::default() };
+        for (data, lost) in [("one", 0.1), ("two", 0.2), ("one", 0.3)] {
+            record.add_speeds(vec![speed(data, lost), speed(data, lost)]);
+        }
+        assert_eq!(record.speeds.iter().map(|speed| speed.lost).collect::<Vec<_>>(), [0.2, 0.2, 0.3, 0.3]);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("recipe.json");
         record.save(&path).unwrap();

@@ -10,9 +10,18 @@ pub const LESS_TRAINING_START: &str = "<!-- less training -->";
 /// The line after it.
 pub const LESS_TRAINING_END: &str = "<!-- /less training -->";
 
-const HEADINGS: [&str; 6] =
-    ["way", "answers", "accuracy", "macro F1", "to the full model, points", "FLOPs of training"];
-const SIDES: [Side; 6] = [Side::Left, Side::Left, Side::Right, Side::Right, Side::Right, Side::Right];
+const HEADINGS: [&str; 8] = [
+    "way",
+    "answers",
+    "accuracy",
+    "macro F1",
+    "to the full model, points",
+    "FLOPs of training",
+    "its clock",
+    "FLOPs of inference",
+];
+const SIDES: [Side; 8] =
+    [Side::Left, Side::Left, Side::Right, Side::Right, Side::Right, Side::Right, Side::Right, Side::Right];
 
 /// The page with its part between the two marker lines replaced: a table for each data set.
 ///
@@ -48,6 +57,8 @@ fn line(way: &TrainedWay) -> Vec<String> {
         format!("{:.4}", way.macro_f1.mean),
         if way.reference { "–".into() } else { interval(way.to_reference) },
         format!("{:.3}", way.train_flops_ratio),
+        format!("{:.2}", way.train_wall_ratio),
+        format!("{:.3}", way.inference_flops_ratio),
     ]
 }
 
@@ -67,6 +78,7 @@ mod tests {
             to_reference: Interval { mean: accuracy - 0.9, lower: -0.02, upper: 0.001 },
             train_flops_ratio: 0.35,
             train_wall_ratio: 0.36,
+            inference_flops_ratio: 0.25,
         };
         let ways = vec![way("random:1x2", "alone", true, 0.9), way("weighted:0.35x2", "n-gram stacked", false, 0.895)];
         let trained = TrainedOn { data: "ag_news".into(), rows: [5400, 600, 4000], test: false, seeds: vec![0], ways };
@@ -74,9 +86,12 @@ mod tests {
         let page = format!("before\n{LESS_TRAINING_START}\nold\n{LESS_TRAINING_END}\nafter\n");
         let text = with_less_training(&page, &record).unwrap();
         assert!(text.starts_with("before\n") && text.ends_with("after\n") && !text.contains("\nold\n"));
-        assert!(text.contains("| random:1x2: the full model | alone | 0.9000 | 0.9000 | – | 0.350 |"), "{text}");
         assert!(
-            text.contains("| weighted:0.35x2 | n-gram stacked | 0.8950 | 0.8950 | -0.50 \\[-2.00, +0.10\\] | 0.350 |"),
+            text.contains("| random:1x2: the full model | alone | 0.9000 | 0.9000 | – | 0.350 | 0.36 | 0.250 |"),
+            "{text}"
+        );
+        assert!(
+            text.contains("| weighted:0.35x2 | n-gram stacked | 0.8950 | 0.8950 | -0.50 \\[-2.00, +0.10\\] | 0.350 | 0.36 | 0.250 |"),
             "{text}"
         );
     }

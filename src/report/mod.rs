@@ -18,7 +18,7 @@ pub use less_training::{LESS_TRAINING_END, LESS_TRAINING_START, with_less_traini
 pub use output::write_reproduction;
 pub use page::reproduction_report;
 pub use real_texts::{REAL_TEXTS_END, REAL_TEXTS_START, with_real_texts};
-pub use tried::{TRIED_END, TRIED_START, with_tried};
+pub use tried::{SPEEDS_END, SPEEDS_START, TRIED_END, TRIED_START, with_speeds, with_tried};
 
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,8 @@
-//! The part of the page on the recipe that says what was tried, from the record of the trials.
+//! The parts of the page on the recipe that say what was tried and what speeds are worth, from the record of the trials.
 
 use crate::error::Result;
 use crate::readme;
-use crate::record::{RecipeRecord, Trial};
+use crate::record::{RecipeRecord, SpeedTrial, Trial};
 use crate::tables::{Side, grid_markdown, markdown_text};
 
 /// The line before the generated part.
@@ -12,6 +12,37 @@ pub const TRIED_END: &str = "<!-- /tried -->";
 
 const HEADINGS: [&str; 8] =
     ["setting", "score", "to default", "at .05", "at .5", "losing nothing", "at FLOPs", "FLOPs of training"];
+
+/// The line before the generated part on speeds.
+pub const SPEEDS_START: &str = "<!-- speeds -->";
+/// The line after it.
+pub const SPEEDS_END: &str = "<!-- /speeds -->";
+
+const OF_SPEEDS: [&str; 6] =
+    ["texts of", "texts chosen on", "highest threshold that is", "FLOPs", "points lost", "in 95 % at most"];
+
+/// The page with its part on speeds replaced.
+///
+/// # Errors
+/// As [`with_tried`].
+pub fn with_speeds(page: &str, record: &RecipeRecord) -> Result<String> {
+    let lines: Vec<Vec<String>> =
+        std::iter::once(OF_SPEEDS.map(String::from).to_vec()).chain(record.speeds.iter().map(speed_line)).collect();
+    let sides = [Side::Left, Side::Right, Side::Left, Side::Right, Side::Right, Side::Right];
+    readme::replaced(page, (SPEEDS_START, SPEEDS_END), &grid_markdown(&lines, &sides))
+}
+
+fn speed_line(speed: &SpeedTrial) -> Vec<String> {
+    let [drawn, all] = speed.rows;
+    vec![
+        format!("{} ({all})", markdown_text(&speed.data)),
+        drawn.to_string(),
+        speed.rule.clone(),
+        format!("{:.3}", speed.flops_ratio),
+        format!("{:+.2}", 100.0 * speed.lost),
+        format!("{:+.2}", 100.0 * speed.lost_95),
+    ]
+}
 
 /// The page with its part between the two marker lines replaced: a table for each data set.
 ///
@@ -90,5 +121,23 @@ mod tests {
         assert!(text.contains("| linear exits | 0.8950 | -0.50 |"), "{text}");
         assert!(text.contains("| linear exits | 0.8000 | – |"), "{text}");
         assert_eq!(with_tried(&text, &record).unwrap(), text);
+    }
+
+    #[test]
+    fn each_rule_for_speeds_has_a_line() {
+        let speed = |rule: &str, lost| SpeedTrial {
+            rule: rule.into(),
+            data: "ag_news".into(),
+            rows: [600, 4000],
+            draws: 200,
+            flops_ratio: 0.12,
+            lost,
+            lost_95: 0.01,
+        };
+        let mut record = RecipeRecord::default();
+        record.add_speeds(vec![speed("one", 0.005), speed("two", -0.004)]);
+        let text = with_speeds(&format!("{SPEEDS_START}\nold\n{SPEEDS_END}\n"), &record).unwrap();
+        assert!(text.contains("| ag\\_news (4000) | 600 | one | 0.120 | +0.50 | +1.00 |"), "{text}");
+        assert!(text.contains("| two | 0.120 | -0.40 | +1.00 |") && !text.contains("old"), "{text}");
     }
 }

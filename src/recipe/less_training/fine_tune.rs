@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use candle_core::Tensor;
+use dht_search::accelerate::{Texts, accelerate};
 use dht_search::baselines::{LogProbabilities, Stacker};
+use dht_search::{Predictor, evaluate};
 use dht_transformer::tensors::{Parameters, cross_entropy};
 use dht_transformer::train::{Progress, StepLoss};
 use dht_transformer::{
@@ -14,7 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use super::way::Way;
 use crate::error::Result;
-use crate::experiment::{CLASSIFIERS, RunData, RunPlan, pooling, rng, train_settings};
+use crate::experiment::{
+    ACCELERATED, CLASSIFIERS, RunData, RunPlan, accelerate_settings, pooling, rng, train_settings,
+};
 use dht_cli::TrainingProgress;
 
 /// Texts in a batch of predictions.
@@ -29,17 +33,36 @@ const STEPS: usize = 100;
 pub(super) struct Trained {
     /// The way, and everything else that decides the result.
     pub(super) key: String,
-    pub(super) flops: u64,
-    pub(super) seconds: f64,
-    /// The accuracy on validation rows, by kind of [answer](ANSWERS).
-    pub(super) validation: [f64; 3],
-    /// The classes of the judged rows, likewise.
-    pub(super) labels: [Vec<u32>; 3],
+    /// The model's own answers first.
+    pub(super) answers: Vec<Answer>,
 }
 
-/// The kinds of answers of a trained model: its own, with the n-gram model stacked on it, and that only where the n-gram model
-/// alone is unsure.
-pub(super) const ANSWERS: [&str; 3] = ["alone", "n-gram stacked", "n-gram cascade"];
+/// One kind of answers of a trained model.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Answer {
+    /// Which kind.
+    pub(super) name: String,
+    /// FLOPs and wall clock of all training that they take. The n-gram model's fits are counted in seconds only.
+    pub(super) train_flops: u64,
+    pub(super) train_seconds: f64,
+    /// What the answers to the judged rows cost.
+    pub(super) inference_flops: u64,
+    /// The accuracy on validation rows.
+    pub(super) validation: f64,
+    /// The classes of the judged rows.
+    pub(super) labels: Vec<u32>,
+}
+
+/// The model's own answers.
+const ALONE: &str = "alone";
+/// With the n-gram model's log-probabilities stacked on them.
+const STACKED: &str = "n-gram stacked";
+/// That, and only where the n-gram model alone is unsure.
+const CASCADE: &str = "n-gram cascade";
+/// The accelerated model's, at a [cost](COST).
+const ACCELERATED_TO: &str = "accelerated to .25";
+/// The share of the FLOPs of all layers that the accelerated model may cost.
+const COST: f64 = 0.25;
 
 /// What all ways of a seed start from.
 pub(super) struct Common<'a> {
@@ -49,6 +72,10 @@ pub(super) struct Common<'a> {
     pub(super) judged: &'a EncodedDataset,
     /// The n-gram model's answers: out of fold on the training rows, on the validation rows, on the judged ones.
     pub(super) front: [&'a LogProbabilities; 3],
+    /// What the n-gram model's answers to the judged rows cost.
+    pub(super) front_flops: u64,
+    /// Wall clock of the n-gram model's fits, those of its folds included.
+    pub(super) front_seconds: f64,
 }
 
 impl Common<'_> {
@@ -69,7 +96,7 @@ impl Common<'_> {
         encoder.freeze_embeddings(way.frozen > 0);
         (0..way.frozen.min(depth)).for_each(|layer| encoder.freeze_layer(layer, true));
         let load = Load::of_texts(training.lengths());
-        let flops = way.epochs as u64 * (model.forward_flops(load) + model.backward_flops(load)).0;
+        let train_flops = way.epochs as u64 * (model.forward_flops(load) + model.backward_flops(load)).0;
         let settings = TrainSettings { epochs: way.epochs, ..train_settings(self.plan) };
         let mut progress = TrainingProgress::new(way.to_string(), self.plan.quiet);
         let offsets = way.residual.then(|| offsets(&data.train, self.front[0]));
@@ -84,27 +111,66 @@ impl Common<'_> {
         let stacker = Stacker::fit(self.front[1], &validation, &truth)?;
         let stacked = [stacker.stack(self.front[1], &validation)?, stacker.stack(self.front[2], &judged)?];
         // As many texts end at the n-gram model as validation rows allow.
-        let cascade = |threshold: f64, which: usize| cascade(threshold, self.front[1 + which], &stacked[which]);
+        let sure = |threshold: f64, which: usize| sure(threshold, self.front[1 + which]);
+        let cascade = |threshold: f64, which: usize| {
+            let front = self.front[1 + which].labels();
+            let answers = front.into_iter().zip(stacked[which].labels()).zip(sure(threshold, which));
+            answers.map(|((front, stacked), sure)| if sure { front } else { stacked }).collect::<Vec<u32>>()
+        };
         let right = |labels: &[u32]| labels.iter().zip(&truth).filter(|(one, other)| one == other).count();
         let best =
             (0..=STEPS).map(|step| step as f64 / STEPS as f64).max_by_key(|threshold| right(&cascade(*threshold, 0)));
         let threshold = best.unwrap_or(0.0);
-        let share = right(&cascade(threshold, 0)) as f64 / truth.len().max(1) as f64;
-        Ok(Trained {
-            key,
-            flops,
-            seconds: history.train_seconds,
-            validation: [validation.accuracy(&truth), stacked[0].accuracy(&truth), share],
-            labels: [judged.labels(), stacked[1].labels(), cascade(threshold, 1)],
+        let of_texts: Vec<u64> = self.judged.lengths().into_iter().map(|tokens| model.full_flops(tokens)).collect();
+        let all: u64 = of_texts.iter().sum();
+        let unsure: u64 =
+            of_texts.iter().zip(sure(threshold, 1)).map(|(flops, sure)| if sure { 0 } else { *flops }).sum();
+        let own_seconds = history.train_seconds + if way.asks_ngrams() { self.front_seconds } else { 0.0 };
+        let with_ngrams = history.train_seconds + self.front_seconds;
+        let answer = |name: &str, train_seconds, inference_flops, validation, labels| Answer {
+            name: name.into(),
+            train_flops,
+            train_seconds,
+            inference_flops,
+            validation,
+            labels,
+        };
+        let cascaded = right(&cascade(threshold, 0)) as f64 / truth.len().max(1) as f64;
+        let mut answers = vec![
+            answer(ALONE, own_seconds, all, validation.accuracy(&truth), judged.labels()),
+            answer(STACKED, with_ngrams, all + self.front_flops, stacked[0].accuracy(&truth), stacked[1].labels()),
+            answer(CASCADE, with_ngrams, unsure + self.front_flops, cascaded, cascade(threshold, 1)),
+        ];
+        if way.accelerated {
+            answers.push(self.accelerate(&model, &answers[0])?);
+        }
+        Ok(Trained { key, answers })
+    }
+
+    /// The answers of the accelerated model, whose n-gram model is its own.
+    fn accelerate(&self, model: &TextClassifier, own: &Answer) -> Result<Answer> {
+        let settings = accelerate_settings(self.data, BATCH)?;
+        let texts = Texts::new(&self.data.train).with_held_out(&self.data.validation);
+        let made = accelerate(model, texts, &settings, &mut rng(self.plan, ACCELERATED))?;
+        // The report's shares are of the model's own layers.
+        let layers = self.encoder.layers() as f64 / model.encoder().layers() as f64;
+        let point = made.report.within(COST * layers);
+        let dynamic = made.model.with_speed(point.map_or(1.0, |point| point.speed))?;
+        let found = evaluate(&dynamic, self.judged, BATCH)?;
+        Ok(Answer {
+            name: ACCELERATED_TO.into(),
+            train_flops: own.train_flops + made.report.flops,
+            train_seconds: own.train_seconds + made.report.seconds,
+            inference_flops: found.flops,
+            validation: point.map_or(0.0, |point| point.accuracy),
+            labels: found.labels,
         })
     }
 }
 
-/// The n-gram model's classes where 1 − max p is below a threshold, else those of the stacked model.
-fn cascade(threshold: f64, front: &LogProbabilities, stacked: &LogProbabilities) -> Vec<u32> {
-    let sure = front.rows().map(|row| 1.0 - row.iter().copied().fold(f64::MIN, f64::max).exp() < threshold);
-    let answers = front.labels().into_iter().zip(stacked.labels());
-    sure.zip(answers).map(|(sure, (front, stacked))| if sure { front } else { stacked }).collect()
+/// Where 1 − max p of the n-gram model is below a threshold.
+fn sure(threshold: f64, front: &LogProbabilities) -> Vec<bool> {
+    front.rows().map(|row| 1.0 - row.iter().copied().fold(f64::MIN, f64::max).exp() < threshold).collect()
 }
 
 /// The log-probabilities of the n-gram model, by a sample's id.

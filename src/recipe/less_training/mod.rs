@@ -5,6 +5,7 @@ mod fine_tune;
 mod way;
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use clap::Parser;
 use dht_search::baselines::{FullModel, NgramClassifier, NgramSettings};
@@ -16,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::experiment::{Arguments, CLASSIFIERS, Model, RunData, RunPlan, encoder, pooling, rng};
 use crate::record::{Interval, LessTrainingRecord, Summary, TrainedOn, TrainedWay};
 use dht_cli::report;
-use fine_tune::{ANSWERS, Common, Trained};
+use fine_tune::{Answer, Common, Trained};
 pub use way::Way;
 
 /// Fine-tune with a part of the full model's FLOPs, in several ways.
@@ -46,7 +47,7 @@ pub struct LessTrainingArguments {
     /// The full model, with the passes to choose from; the best on validation rows is what the others are compared with
     #[arg(long, value_name = "WAYS", value_delimiter = ',', default_value = "random:1x1,random:1x2,random:1x3")]
     pub reference: Vec<Way>,
-    /// The ways: rows (random, uncertain, weighted), their share, passes; +layersN, +frozenN, +residual
+    /// The ways: rows (random, uncertain, weighted), their share, passes; +layersN, +frozenN, +residual, +accelerated
     #[arg(
         long,
         value_name = "WAYS",
@@ -93,7 +94,7 @@ struct OfSeed {
     truth: Vec<u32>,
     trained: Vec<Trained>,
     /// Of each of them, by kind of answer.
-    macro_f1: Vec<[f64; 3]>,
+    macro_f1: Vec<Vec<f64>>,
 }
 
 fn of_seed(arguments: &LessTrainingArguments, ways: &[Way], seed: u64) -> Result<OfSeed> {
@@ -127,13 +128,17 @@ fn of_seed(arguments: &LessTrainingArguments, ways: &[Way], seed: u64) -> Result
         &mut rng(&plan, CLASSIFIERS),
     )?;
     let settings = NgramSettings { left_out: data.tokenizer.tokens_around()?, ..NgramSettings::default() };
+    let start = Instant::now();
     let ngram = NgramClassifier::fit(&data.train, &settings, FullModel::of(&blank), &mut rng(&plan, CLASSIFIERS))?;
+    let front_seconds = start.elapsed().as_secs_f64();
+    let front_flops = ngram.classifier.flops_of_all(&judged).into_iter().sum();
     let of = |data: &EncodedDataset| ngram.classifier.log_probabilities_of_all(data);
     let (validation, answers) = (of(&data.validation)?, of(&judged)?);
     let truth: Vec<u32> = judged.samples.iter().map(|sample| sample.label).collect();
     report(&format!("seed {seed}, n-gram model alone: {:.4}", answers.accuracy(&truth)));
     let front = [&ngram.out_of_fold, &validation, &answers];
-    let common = Common { plan: &plan, data: &data, encoder: &encoder, judged: &judged, front };
+    let common =
+        Common { plan: &plan, data: &data, encoder: &encoder, judged: &judged, front, front_flops, front_seconds };
     let mut trained: Vec<Trained> = Vec::new();
     for way in ways {
         let key = format!(
@@ -148,23 +153,24 @@ fn of_seed(arguments: &LessTrainingArguments, ways: &[Way], seed: u64) -> Result
         let path = arguments.out.join(name);
         let found = kept(&path, &key).map_or_else(|| common.fine_tune(way, key), Ok)?;
         write_atomically(&path, |file| Ok(serde_json::to_writer(file, &found)?))?;
-        let right = |labels: &[u32]| labels.iter().zip(&truth).filter(|(one, other)| one == other).count() as f64;
-        let share = |labels: &Vec<u32>| right(labels) / truth.len().max(1) as f64;
-        let flops = trained.iter().map(|first| first.flops).max().unwrap_or(found.flops).max(found.flops);
-        report(&format!(
-            "seed {seed}, {way}: {:.4?} (validation {:.4?}), FLOPs {:.3} of the most, {:.0} s",
-            found.labels.each_ref().map(share),
-            found.validation,
-            found.flops as f64 / flops as f64,
-            found.seconds
-        ));
+        let share = |labels: &[u32]| right(labels, &truth).iter().sum::<f64>() / truth.len().max(1) as f64;
+        for answer in &found.answers {
+            report(&format!(
+                "seed {seed}, {way}, {}: {:.4} (validation {:.4}), {:.3e} FLOPs, {:.0} s",
+                answer.name,
+                share(&answer.labels),
+                answer.validation,
+                answer.train_flops as f64,
+                answer.train_seconds
+            ));
+        }
         trained.push(found);
     }
     let rows = [data.train.len(), data.validation.len(), judged.len()];
     let indices = |labels: &[u32]| labels.iter().map(|label| *label as usize).collect::<Vec<_>>();
     let score = |labels: &[u32]| Confusion::from_labels(classes, &indices(&truth), &indices(labels));
-    let scores = |Trained { labels: [alone, stacked, cascade], .. }: &Trained| {
-        Ok([score(alone)?.macro_f1(), score(stacked)?.macro_f1(), score(cascade)?.macro_f1()])
+    let scores = |trained: &Trained| {
+        trained.answers.iter().map(|answer| Ok(score(&answer.labels)?.macro_f1())).collect::<Result<_>>()
     };
     let macro_f1 = trained.iter().map(scores).collect::<Result<_>>()?;
     Ok(OfSeed { data: data.record.name.clone(), rows, truth, trained, macro_f1 })
@@ -176,40 +182,55 @@ fn kept(path: &Path, key: &str) -> Option<Trained> {
     (found.key == key).then_some(found)
 }
 
+/// 1 for each row whose class was found, else 0.
+fn right(labels: &[u32], truth: &[u32]) -> Vec<f64> {
+    labels.iter().zip(truth).map(|(found, label)| f64::from(u8::from(found == label))).collect()
+}
+
 fn summary(arguments: &LessTrainingArguments, ways: &[Way], seeds: &[OfSeed]) -> TrainedOn {
     let mean = |of: &dyn Fn(&OfSeed) -> f64| seeds.iter().map(of).sum::<f64>() / seeds.len().max(1) as f64;
     let candidates = 0..arguments.reference.len();
-    let score = |way: usize| mean(&|seed: &OfSeed| seed.trained[way].validation[0]);
+    let score = |way: usize| mean(&|seed: &OfSeed| seed.trained[way].answers[0].validation);
     let reference = candidates.reduce(|best, way| if score(way) > score(best) { way } else { best }).unwrap_or(0);
     let mut rng = ChaCha8Rng::seed_from_u64(0);
-    let right = |seed: &OfSeed, way: usize, answer: usize| -> Vec<f64> {
-        let labels = seed.trained[way].labels[answer].iter().zip(&seed.truth);
-        labels.map(|(found, label)| f64::from(u8::from(found == label))).collect()
-    };
     let mut row = |way: usize, answer: usize| {
+        let of = |seed: &OfSeed, of: &dyn Fn(&Answer) -> f64| {
+            let [own, other] = [&seed.trained[way].answers[answer], &seed.trained[reference].answers[0]].map(of);
+            (own, other)
+        };
+        let ratio = |value: &dyn Fn(&Answer) -> f64| {
+            mean(&|seed| {
+                let (own, other) = of(seed, value);
+                own / other
+            })
+        };
         let of_seeds = |of: &dyn Fn(&OfSeed) -> f64| Summary::of(&seeds.iter().map(of).collect::<Vec<_>>());
+        let right_of =
+            |seed: &OfSeed, way: usize, answer: usize| right(&seed.trained[way].answers[answer].labels, &seed.truth);
         let differences: Vec<Vec<f64>> = seeds
             .iter()
             .map(|seed| {
-                let pairs = right(seed, way, answer).into_iter().zip(right(seed, reference, 0));
+                let pairs = right_of(seed, way, answer).into_iter().zip(right_of(seed, reference, 0));
                 pairs.map(|(one, other)| one - other).collect()
             })
             .collect();
         TrainedWay {
             way: ways[way].to_string(),
-            answer: ANSWERS[answer].into(),
+            answer: seeds[0].trained[way].answers[answer].name.clone(),
             reference: way == reference && answer == 0,
             accuracy: of_seeds(&|seed| {
-                let right = right(seed, way, answer);
+                let right = right_of(seed, way, answer);
                 right.iter().sum::<f64>() / right.len().max(1) as f64
             }),
             macro_f1: of_seeds(&|seed| seed.macro_f1[way][answer]),
             to_reference: Interval::of_paired(&differences, &mut rng),
-            train_flops_ratio: mean(&|seed| seed.trained[way].flops as f64 / seed.trained[reference].flops as f64),
-            train_wall_ratio: mean(&|seed| seed.trained[way].seconds / seed.trained[reference].seconds),
+            train_flops_ratio: ratio(&|answer| answer.train_flops as f64),
+            train_wall_ratio: ratio(&|answer| answer.train_seconds),
+            inference_flops_ratio: ratio(&|answer| answer.inference_flops as f64),
         }
     };
-    let pairs = (0..ways.len()).flat_map(|way| (0..ANSWERS.len()).map(move |answer| (way, answer)));
+    let answers = |way: usize| 0..seeds[0].trained[way].answers.len();
+    let pairs = (0..ways.len()).flat_map(|way| answers(way).map(move |answer| (way, answer)));
     TrainedOn {
         data: seeds[0].data.clone(),
         rows: seeds[0].rows,

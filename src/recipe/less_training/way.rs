@@ -39,9 +39,16 @@ pub struct Way {
     /// The n-gram model's out-of-fold log-probabilities are added to the logits in the loss, so that the encoder learns what
     /// they lack (Clark et al. 2019, "Don't take the easy way out", with the ensemble kept in inference).
     pub(super) residual: bool,
+    /// The model is accelerated afterwards, on all training rows.
+    pub(super) accelerated: bool,
 }
 
 impl Way {
+    /// Whether its training needs the n-gram model's answers.
+    pub(super) fn asks_ngrams(&self) -> bool {
+        self.rows != Rows::Random || self.residual
+    }
+
     /// The rows that this way trains on, of rows with these out-of-fold answers.
     pub(super) fn choose(&self, front: &LogProbabilities, rng: &mut ChaCha8Rng) -> Vec<usize> {
         let mut rows: Vec<usize> = (0..front.len()).collect();
@@ -72,7 +79,10 @@ impl fmt::Display for Way {
         if self.frozen > 0 {
             write!(formatter, "+frozen{}", self.frozen)?;
         }
-        if self.residual { formatter.write_str("+residual") } else { Ok(()) }
+        for (is, name) in [(self.residual, "+residual"), (self.accelerated, "+accelerated")] {
+            formatter.write_str(if is { name } else { "" })?;
+        }
+        Ok(())
     }
 }
 
@@ -83,7 +93,7 @@ impl FromStr for Way {
         let wrong = || {
             format!(
                 "{text:?} is no way to train: expected ROWS:SHARExEPOCHS, ROWS one of random, uncertain, weighted, SHARE above 0 and \
-                 at most 1, and behind it any of +layersN, +frozenN, +residual"
+                 at most 1, and behind it any of +layersN, +frozenN, +residual, +accelerated"
             )
         };
         let mut parts = text.split('+');
@@ -95,13 +105,14 @@ impl FromStr for Way {
         if !(share > 0.0 && share <= 1.0 && epochs > 0) {
             return Err(wrong());
         }
-        let mut way = Self { rows, share, epochs, layers: None, frozen: 0, residual: false };
+        let mut way = Self { rows, share, epochs, layers: None, frozen: 0, residual: false, accelerated: false };
         for part in parts {
             let number = |prefix: &str| part.strip_prefix(prefix).and_then(|number| number.parse::<usize>().ok());
             match (number("layers"), number("frozen")) {
                 (Some(layers), _) if layers > 0 => way.layers = Some(layers),
                 (_, Some(frozen)) => way.frozen = frozen,
                 _ if part == "residual" => way.residual = true,
+                _ if part == "accelerated" => way.accelerated = true,
                 _ => return Err(wrong()),
             }
         }
@@ -116,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_way_is_read_as_it_is_written() {
-        for text in ["random:1x2", "uncertain:0.28x2+frozen3", "weighted:0.5x1+layers3+frozen1+residual"] {
+        for text in ["random:1x2", "uncertain:0.28x2+frozen3", "weighted:0.5x1+layers3+frozen1+residual+accelerated"] {
             assert_eq!(text.parse::<Way>().unwrap().to_string(), text);
         }
         for text in [

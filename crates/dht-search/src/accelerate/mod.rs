@@ -19,7 +19,7 @@
 //! 5. At each exit two weights [stack](crate::model::Stacker) both, fitted on held-out texts.
 //! 6. A text goes on while 1 − max p of the stacked probabilities is not below a threshold, the model's
 //!    [speed](DynamicModel::set_speed); [other routers](AccelerateSettings::router) are options. The [`Report`] has the curve of accuracy against FLOPs on the held-out texts; the
-//!    model begins with the cheapest threshold at which they lose nothing against the classifier.
+//!    model begins with the cheapest threshold at which they [lose nothing](Stages::lossless) against the classifier.
 //!
 //! The classifier's own logits at the last exit are its own to the bit, whatever is stacked on them.
 
@@ -55,7 +55,7 @@ pub use settings::{AccelerateSettings, SideSettings, Targets};
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Accelerated {
-    /// The model, at the cheapest speed at which the judged texts lose nothing.
+    /// The model, at the cheapest speed at which the judged texts [lose nothing](crate::evaluation::Stages::lossless).
     pub model: DynamicModel,
     /// What was fitted, and what the speeds cost.
     pub report: Report,
@@ -148,20 +148,19 @@ pub fn accelerate<R: Rng + ?Sized>(
     let judged = parts.held_out.as_ref().unwrap_or(&parts.training);
     let full_flops = model.full_inference_flops(judged)?;
     report.own_accuracy = judged_own.accuracy(&labels);
-    report.curve = match LeavingRule::of(settings.router) {
+    match LeavingRule::of(settings.router) {
         Some(rule) => {
             let stages = Stages::new(&tables, stage_flops(&model, judged)?, rule)?;
-            report::curve_of(&stages, &labels, full_flops)
+            report.of_thresholds(&stages, &labels, full_flops);
         }
         None => {
             let Some(held_out) = &parts.held_out else {
                 return Err(Error::setting("router", "a threshold, where nothing is held out", "a bandit"));
             };
             report.flops += fit_router(&mut model, held_out, settings.batch_size)?;
-            routers::curve(&model, held_out, full_flops, settings.batch_size)?
+            report.of_bandit(routers::curve(&model, held_out, full_flops, settings.batch_size)?);
         }
-    };
-    report.choose_speed();
+    }
     report.seconds = start.elapsed().as_secs_f64();
     let speed = report.speed;
     Ok(Accelerated { model: model.with_speed(speed)?, report })

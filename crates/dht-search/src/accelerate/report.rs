@@ -27,7 +27,8 @@ pub struct Report {
     pub stages: Vec<StageReport>,
     /// From the most expensive to the cheapest speed.
     pub curve: Vec<SpeedPoint>,
-    /// The speed of the cheapest point that is as accurate as the classifier alone, or 0 without one.
+    /// The speed of the cheapest point that [loses nothing](Stages::lossless) against the classifier alone, or 0 without one; of a
+    /// bandit, of the cheapest that is as accurate.
     pub speed: f64,
     /// The columns of the exits' side layers; `None` for linear exits.
     pub side: Option<usize>,
@@ -108,25 +109,28 @@ impl Report {
         });
     }
 
-    /// Chooses the cheapest speed that is as accurate as the classifier alone.
-    pub(super) fn choose_speed(&mut self) {
-        let lossless = self.curve.iter().rev().find(|point| point.accuracy >= self.own_accuracy);
+    /// The curve of thresholds, and the cheapest of them that loses nothing.
+    pub(super) fn of_thresholds(&mut self, stages: &Stages, labels: &[u32], full_flops: u64) {
+        let thresholds = stages.thresholds(POINTS);
+        let point = |speed: &f64| {
+            let at = stages.at(*speed);
+            let right = at.labels.iter().zip(labels).filter(|(found, label)| found == label).count();
+            let accuracy = right as f64 / labels.len().max(1) as f64;
+            SpeedPoint { speed: *speed, flops_ratio: at.flops as f64 / full_flops.max(1) as f64, accuracy }
+        };
+        self.curve = thresholds.iter().map(point).collect();
+        self.speed = stages.lossless(labels, self.own_accuracy, &thresholds);
+    }
+
+    /// The curve of a bandit, and the cheapest of its speeds that is as accurate as the classifier alone.
+    pub(super) fn of_bandit(&mut self, curve: Vec<SpeedPoint>) {
+        let lossless = curve.iter().rev().find(|point| point.accuracy >= self.own_accuracy);
         self.speed = lossless.map_or(0.0, |point| point.speed);
+        self.curve = curve;
     }
 
     /// The point of the curve that costs most within a share of the full model's FLOPs; `None` where all cost more.
     pub fn within(&self, flops_ratio: f64) -> Option<SpeedPoint> {
         self.curve.iter().find(|point| point.flops_ratio <= flops_ratio).copied()
     }
-}
-
-/// The curve of thresholds.
-pub(super) fn curve_of(stages: &Stages, labels: &[u32], full_flops: u64) -> Vec<SpeedPoint> {
-    let point = |speed: f64| {
-        let at = stages.at(speed);
-        let right = at.labels.iter().zip(labels).filter(|(found, label)| found == label).count();
-        let accuracy = right as f64 / labels.len().max(1) as f64;
-        SpeedPoint { speed, flops_ratio: at.flops as f64 / full_flops.max(1) as f64, accuracy }
-    };
-    stages.thresholds(POINTS).into_iter().map(point).collect()
 }

@@ -15,6 +15,8 @@ use crate::space::Route;
 pub struct Stages {
     /// The class of each row, by stage.
     labels: Vec<Vec<u32>>,
+    /// The probability of that class, by stage.
+    confidences: Vec<Vec<f64>>,
     /// By stage and row.
     uncertainties: Vec<Vec<f64>>,
     /// What a row costs that leaves there, by stage.
@@ -66,7 +68,7 @@ impl LeavingRule {
 }
 
 /// Where rows leave at a threshold.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Staged {
     /// The class of each row, of the stage where it left.
@@ -75,6 +77,9 @@ pub struct Staged {
     pub stages: Vec<usize>,
     /// What all rows cost.
     pub flops: u64,
+    /// The mean of what these stages say of the likeliest class, max p. Where stages are calibrated, it is the accuracy that is to be
+    /// expected, with much less variance than the share of right answers (Guo et al. 2017, equation 1).
+    pub confidence: f64,
 }
 
 impl Stages {
@@ -98,7 +103,9 @@ impl Stages {
             return Err(Error::setting("FLOPs of stages", expected, format!("lists of {got}")));
         }
         let labels = stages.iter().map(LogProbabilities::labels).collect();
-        Ok(Self { labels, uncertainties: rule.uncertainties(stages), flops })
+        let confidence = |logs: &[f64]| best_class(logs).1.exp();
+        let confidences = stages.iter().map(|stage| stage.rows().map(confidence).collect()).collect();
+        Ok(Self { labels, confidences, uncertainties: rule.uncertainties(stages), flops })
     }
 
     /// The stages of a model, as [`stage_log_probabilities`] reads them, left where a model is sure.
@@ -132,8 +139,12 @@ impl Stages {
         fn pick<T: Copy>(table: &[Vec<T>], rows: &[usize]) -> Vec<Vec<T>> {
             table.iter().map(|values| rows.iter().map(|row| values[*row]).collect()).collect()
         }
-        let (labels, uncertainties) = (pick(&self.labels, rows), pick(&self.uncertainties, rows));
-        Self { labels, uncertainties, flops: pick(&self.flops, rows) }
+        Self {
+            labels: pick(&self.labels, rows),
+            confidences: pick(&self.confidences, rows),
+            uncertainties: pick(&self.uncertainties, rows),
+            flops: pick(&self.flops, rows),
+        }
     }
 
     /// The same stages with other answers at the last: those of the full model alone, where nothing is stacked on it.
@@ -166,6 +177,8 @@ impl Stages {
         Staged {
             labels: rows().map(|(row, stage)| self.labels[*stage][row]).collect(),
             flops: rows().map(|(row, stage)| self.flops[*stage][row]).sum(),
+            confidence: rows().map(|(row, stage)| self.confidences[*stage][row]).sum::<f64>()
+                / self.rows().max(1) as f64,
             stages,
         }
     }
@@ -184,6 +197,20 @@ impl Stages {
         thresholds.sort_by(f64::total_cmp);
         thresholds.dedup();
         thresholds
+    }
+
+    /// The highest of `thresholds`, ascending, at which rows with these labels lose nothing: the answers are as accurate as
+    /// `accuracy`, and as [confident](Staged::confidence) as if all rows ran all stages. 0 where there is none.
+    ///
+    /// Accuracy alone is too optimistic: of many thresholds the highest that reaches it on a few hundred rows is a lucky one.
+    pub fn lossless(&self, labels: &[u32], accuracy: f64, thresholds: &[f64]) -> f64 {
+        let last = self.at(0.0).confidence;
+        let keeps = |threshold: &&f64| {
+            let at = self.at(**threshold);
+            let right = at.labels.iter().zip(labels).filter(|(found, label)| found == label).count();
+            at.confidence >= last && right as f64 / labels.len().max(1) as f64 >= accuracy
+        };
+        thresholds.iter().rev().find(keeps).copied().unwrap_or(0.0)
     }
 
     /// The least of `thresholds`, ascending, at which the rows cost no more than `flops`; `None` where all cost more.
@@ -262,79 +289,4 @@ pub fn stage_flops(model: &DynamicModel, data: &EncodedDataset) -> Result<Vec<Ve
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn table(rows: &[f64]) -> LogProbabilities {
-        LogProbabilities::new(2, rows.iter().flat_map(|p| [p.ln(), (1.0 - p).ln()]).collect()).unwrap()
-    }
-
-    fn stages() -> Stages {
-        let tables = [table(&[0.9, 0.6, 0.2]), table(&[0.1, 0.3, 0.45]), table(&[0.8, 0.9, 0.99])];
-        Stages::new(&tables, vec![vec![1; 3], vec![10, 20, 30], vec![100; 3]], LeavingRule::Confidence).unwrap()
-    }
-
-    #[test]
-    fn rows_leave_at_the_first_stage_that_is_sure() {
-        let stages = stages();
-        let at = |threshold| stages.at(threshold);
-        assert_eq!(at(0.0), Staged { labels: vec![0, 0, 0], stages: vec![2; 3], flops: 300 });
-        assert_eq!(at(1.0), Staged { labels: vec![0, 0, 1], stages: vec![0; 3], flops: 3 });
-        // .1, .4 and .2 in front, then .1, .3 and .45.
-        assert_eq!(at(0.35), Staged { labels: vec![0, 1, 1], stages: vec![0, 1, 0], flops: 22 });
-        assert_eq!(stages.leaving_at(vec![2, 1, 0]).flops, 121);
-    }
-
-    #[test]
-    fn rows_are_selected_and_the_last_stage_takes_other_answers() {
-        let stages = stages();
-        let twice = stages.select(&[2, 2, 0]);
-        assert_eq!(twice.at(0.35), Staged { labels: vec![1, 1, 0], stages: vec![0; 3], flops: 3 });
-        let own = stages.clone().with_last_answers(vec![1, 1, 0]).unwrap();
-        assert_eq!((own.at(0.0).labels, own.at(1.0).labels), (vec![1, 1, 0], stages.at(1.0).labels));
-        assert!(stages.with_last_answers(vec![0]).is_err());
-    }
-
-    #[test]
-    fn the_costliest_threshold_within_a_budget_is_found() {
-        let stages = stages();
-        let thresholds = stages.thresholds(100);
-        assert_eq!((thresholds[0], thresholds[thresholds.len() - 1]), (0.0, 1.0));
-        let mut costs: Vec<u64> = thresholds.iter().map(|threshold| stages.at(*threshold).flops).collect();
-        assert!(costs.is_sorted_by(|before, after| before >= after));
-        costs.dedup();
-        assert_eq!(costs.len(), 5, "{costs:?}");
-        for cost in costs {
-            let found = stages.within(cost as f64, &thresholds).unwrap();
-            assert_eq!(stages.at(found).flops, cost);
-        }
-        assert_eq!(stages.within(2.0, &thresholds), None);
-        assert!(stages.thresholds(2).len() <= 4);
-    }
-
-    #[test]
-    fn entropy_and_patience_leave_where_their_sources_do() {
-        let tables = [table(&[0.9, 0.6, 0.2]), table(&[0.1, 0.8, 0.3]), table(&[0.05, 0.9, 0.99])];
-        let of = |rule| Stages::new(&tables, vec![vec![1; 3], vec![2; 3], vec![3; 3]], rule).unwrap();
-        // Entropies over ln 2: .47, .97, .72, then .47, .72, .88.
-        let entropy = of(LeavingRule::Entropy);
-        assert_eq!(entropy.at(0.5).stages, [0, 2, 2]);
-        assert_eq!(entropy.at(0.73).stages, [0, 1, 0]);
-        // The first row changes its class once, the second never, the third at the end.
-        let patience = of(LeavingRule::Patience);
-        assert_eq!(patience.at(1.0).stages, [2, 1, 1], "a patience of 1");
-        assert_eq!(patience.at(0.5).stages, [2, 2, 2], "a patience of 2");
-        assert_eq!(patience.at(1.0).labels, [1, 0, 1]);
-    }
-
-    #[test]
-    fn stages_that_do_not_belong_together_are_refused() {
-        let error = |stages: &[LogProbabilities], flops| {
-            Stages::new(stages, flops, LeavingRule::Confidence).unwrap_err().to_string()
-        };
-        assert_eq!(error(&[], vec![]), "stages is 0, expected at least 1");
-        let two = [table(&[0.5]), table(&[0.5, 0.5])];
-        assert_eq!(error(&two, vec![vec![1], vec![1]]), "a stage is 2 rows of 2 classes, expected 1 rows of 2 classes");
-        assert!(error(&two[..1], vec![vec![1, 2]]).starts_with("FLOPs of stages is lists of 2"));
-    }
-}
+mod tests;

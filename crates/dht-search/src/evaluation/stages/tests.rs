@@ -1,0 +1,121 @@
+//! Thresholds over stages.
+
+use super::*;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+fn table(rows: &[f64]) -> LogProbabilities {
+    LogProbabilities::new(2, rows.iter().flat_map(|p| [p.ln(), (1.0 - p).ln()]).collect()).unwrap()
+}
+
+fn stages() -> Stages {
+    let tables = [table(&[0.9, 0.6, 0.2]), table(&[0.1, 0.3, 0.45]), table(&[0.8, 0.9, 0.99])];
+    Stages::new(&tables, vec![vec![1; 3], vec![10, 20, 30], vec![100; 3]], LeavingRule::Confidence).unwrap()
+}
+
+fn parts(at: Staged) -> (Vec<u32>, Vec<usize>, u64) {
+    (at.labels, at.stages, at.flops)
+}
+
+#[test]
+fn rows_leave_at_the_first_stage_that_is_sure() {
+    let stages = stages();
+    let at = |threshold| parts(stages.at(threshold));
+    assert_eq!(at(0.0), (vec![0, 0, 0], vec![2; 3], 300));
+    assert_eq!(at(1.0), (vec![0, 0, 1], vec![0; 3], 3));
+    // .1, .4 and .2 in front, then .1, .3 and .45.
+    assert_eq!(at(0.35), (vec![0, 1, 1], vec![0, 1, 0], 22));
+    assert!((stages.at(0.35).confidence - (0.9 + 0.7 + 0.8) / 3.0).abs() < 1e-12);
+    assert_eq!(stages.leaving_at(vec![2, 1, 0]).flops, 121);
+}
+
+#[test]
+fn rows_are_selected_and_the_last_stage_takes_other_answers() {
+    let stages = stages();
+    let twice = stages.select(&[2, 2, 0]);
+    assert_eq!(parts(twice.at(0.35)), (vec![1, 1, 0], vec![0; 3], 3));
+    assert!((twice.at(0.35).confidence - (0.8 + 0.8 + 0.9) / 3.0).abs() < 1e-12);
+    let own = stages.clone().with_last_answers(vec![1, 1, 0]).unwrap();
+    assert_eq!((own.at(0.0).labels, own.at(1.0).labels), (vec![1, 1, 0], stages.at(1.0).labels));
+    assert!(stages.with_last_answers(vec![0]).is_err());
+}
+
+#[test]
+fn the_costliest_threshold_within_a_budget_is_found() {
+    let stages = stages();
+    let thresholds = stages.thresholds(100);
+    assert_eq!((thresholds[0], thresholds[thresholds.len() - 1]), (0.0, 1.0));
+    let mut costs: Vec<u64> = thresholds.iter().map(|threshold| stages.at(*threshold).flops).collect();
+    assert!(costs.is_sorted_by(|before, after| before >= after));
+    costs.dedup();
+    assert_eq!(costs.len(), 5, "{costs:?}");
+    for cost in costs {
+        let found = stages.within(cost as f64, &thresholds).unwrap();
+        assert_eq!(stages.at(found).flops, cost);
+    }
+    assert_eq!(stages.within(2.0, &thresholds), None);
+    assert!(stages.thresholds(2).len() <= 4);
+}
+
+/// The last of two stages knows x + y of a label that is 1 with the probability sigmoid(3x + 3y), the first only x.
+#[test]
+fn a_lossless_threshold_of_few_rows_loses_little_on_others() {
+    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let mut draw = |count: usize| {
+        let (mut first, mut last, mut labels) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..count {
+            // Twelve uniform numbers have the variance 1 together.
+            let [x, y] = [(); 2].map(|()| (0..12).map(|_| rng.random::<f64>()).sum::<f64>() - 6.0);
+            let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+            // The mean of sigmoid(a + b·y) over y (MacKay 1992).
+            first.push(sigmoid(3.0 * x / (1.0 + std::f64::consts::PI * 9.0 / 8.0).sqrt()));
+            last.push(sigmoid(3.0 * (x + y)));
+            labels.push(u32::from(rng.random::<f64>() >= last[last.len() - 1]));
+        }
+        let flops = vec![vec![1; count], vec![10; count]];
+        (Stages::new(&[table(&first), table(&last)], flops, LeavingRule::Confidence).unwrap(), labels)
+    };
+    let right = |stages: &Stages, labels: &[u32], threshold: f64| {
+        let at = stages.at(threshold).labels;
+        at.iter().zip(labels).filter(|(found, label)| found == label).count() as f64 / labels.len() as f64
+    };
+    let (all, all_labels) = draw(20_000);
+    let lost = |threshold: f64| right(&all, &all_labels, 0.0) - right(&all, &all_labels, threshold);
+    let (mut lossless, mut lucky) = (Vec::new(), Vec::new());
+    for _ in 0..100 {
+        let (stages, labels) = draw(300);
+        let thresholds = stages.thresholds(100);
+        let own = right(&stages, &labels, 0.0);
+        lossless.push(lost(stages.lossless(&labels, own, &thresholds)));
+        let highest = thresholds.iter().rev().find(|threshold| right(&stages, &labels, **threshold) >= own);
+        lucky.push(lost(*highest.unwrap()));
+    }
+    let above = |losses: &[f64]| losses.iter().filter(|lost| **lost > 0.01).count();
+    assert!(above(&lossless) <= 5 && above(&lucky) >= 15, "{} {}", above(&lossless), above(&lucky));
+}
+
+#[test]
+fn entropy_and_patience_leave_where_their_sources_do() {
+    let tables = [table(&[0.9, 0.6, 0.2]), table(&[0.1, 0.8, 0.3]), table(&[0.05, 0.9, 0.99])];
+    let of = |rule| Stages::new(&tables, vec![vec![1; 3], vec![2; 3], vec![3; 3]], rule).unwrap();
+    // Entropies over ln 2: .47, .97, .72, then .47, .72, .88.
+    let entropy = of(LeavingRule::Entropy);
+    assert_eq!(entropy.at(0.5).stages, [0, 2, 2]);
+    assert_eq!(entropy.at(0.73).stages, [0, 1, 0]);
+    // The first row changes its class once, the second never, the third at the end.
+    let patience = of(LeavingRule::Patience);
+    assert_eq!(patience.at(1.0).stages, [2, 1, 1], "a patience of 1");
+    assert_eq!(patience.at(0.5).stages, [2, 2, 2], "a patience of 2");
+    assert_eq!(patience.at(1.0).labels, [1, 0, 1]);
+}
+
+#[test]
+fn stages_that_do_not_belong_together_are_refused() {
+    let error = |stages: &[LogProbabilities], flops| {
+        Stages::new(stages, flops, LeavingRule::Confidence).unwrap_err().to_string()
+    };
+    assert_eq!(error(&[], vec![]), "stages is 0, expected at least 1");
+    let two = [table(&[0.5]), table(&[0.5, 0.5])];
+    assert_eq!(error(&two, vec![vec![1], vec![1]]), "a stage is 2 rows of 2 classes, expected 1 rows of 2 classes");
+    assert!(error(&two[..1], vec![vec![1, 2]]).starts_with("FLOPs of stages is lists of 2"));
+}
