@@ -79,7 +79,11 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     };
     println!("\nλ = {} goes into service: at least {:.3} a round", policy.options().prior_precision, lower(&policy));
     // 5. Rewards arrive up to fifty rounds late, a third never: no click. Halfway the process dies.
-    let (folder, mut world, mut pending) = (std::env::temp_dir().join("offers"), world()?, Vec::new());
+    let (folder, mut world, mut pending) = (std::env::temp_dir().join("dht-bandits-offers"), world()?, Vec::new());
+    // What a run that was killed has left.
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
     let settings = LogSettings { horizon: Some(100.0), ..LogSettings::default() };
     let mut log = DecisionLog::open(&folder, settings)?;
     for round in 0..2000 {

@@ -44,11 +44,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let rows: usize = arguments.next().map_or(Ok(100_000), |text| text.parse())?;
     let folder = arguments.next().map_or_else(|| std::env::temp_dir().join("long_log"), PathBuf::from);
     std::fs::create_dir_all(&folder)?;
+    let (path, folder_of_log) = (folder.join("long.csv"), folder.join("decisions"));
+    // What a run that was killed has left: a log would go on with its ids and its time.
+    if folder_of_log.exists() {
+        std::fs::remove_dir_all(&folder_of_log)?;
+    }
     let mut rng = ChaCha8Rng::seed_from_u64(1);
     let policy = Uniform::new(4, 4)?;
     println!("| log | rows | seconds | rows a second | peak memory, MiB |\n|---|---|---|---|---|");
 
-    let (path, start) = (folder.join("long.csv"), Instant::now());
+    let start = Instant::now();
     let mut writer = CsvWriter::new(BufWriter::new(File::create(&path)?), 4)?;
     for _ in 0..rows {
         let context: Vec<f64> = (0..4).map(|_| rng.random()).collect();
@@ -72,7 +77,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         print(&estimates)?;
     }
 
-    let (folder_of_log, start) = (folder.join("decisions"), Instant::now());
+    let start = Instant::now();
     let settings = LogSettings { horizon: Some(1000.0), ..LogSettings::default() };
     let mut log = DecisionLog::open(&folder_of_log, settings)?;
     for round in 0..rows {
@@ -96,6 +101,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     report("decision log, judged", rows, start);
     print(&estimates)?;
     eprintln!("{:?}", reader.counts());
-    std::fs::remove_dir_all(&folder)?;
+    // The folder may be the user's, and hold more than this.
+    std::fs::remove_file(&path)?;
+    std::fs::remove_dir_all(&folder_of_log)?;
     Ok(())
 }

@@ -5,7 +5,7 @@ mod slots;
 
 use crate::arm::{ArmId, Available};
 use crate::error::{Error, Result};
-use crate::validate::check_arms;
+use crate::validate::{check_arms, reserve};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use ranges::ArmRanges;
@@ -41,11 +41,22 @@ pub struct ArmSet {
 
 impl ArmSet {
     /// The arms 0 to `arms` − 1.
+    ///
+    /// # Errors
+    /// More than 16,777,216; memory that cannot be had.
     pub(crate) fn new(arms: usize) -> Result<Self> {
         check_arms(arms)?;
-        let by_slot: Vec<_> = (0..arms as u64).map(ArmId::new).collect();
-        let by_id = by_slot.iter().copied().zip(0..).collect();
-        Ok(Self { by_slot, by_id, removed: ArmRanges::default(), next: arms as u64 })
+        let mut set = Self { by_slot: Vec::new(), by_id: Vec::new(), removed: ArmRanges::default(), next: arms as u64 };
+        set.reserve(arms)?;
+        set.by_slot.extend((0..arms as u64).map(ArmId::new));
+        set.by_id.extend((0..arms as u64).map(ArmId::new).zip(0..));
+        Ok(set)
+    }
+
+    /// Makes room for so many more ids.
+    fn reserve(&mut self, arms: usize) -> Result<()> {
+        reserve("ids of the arms", &mut self.by_slot, Some(arms))?;
+        reserve("ids of the arms", &mut self.by_id, Some(arms))
     }
 
     /// How many arms there are.
@@ -101,6 +112,7 @@ impl ArmSet {
             let what = "number of the next arm";
             return Err(Error::CountLimit { what, count: self.next, added: 1, limit: END });
         }
+        self.reserve(1)?;
         let id = ArmId::new(self.next);
         self.by_id.push((id, self.by_slot.len()));
         self.by_slot.push(id);
@@ -116,6 +128,7 @@ impl ArmSet {
         match self.position(arm) {
             Ok(_) => Err(Error::ArmExists { arm }),
             Err(position) => {
+                self.reserve(1)?;
                 self.by_id.insert(position, (arm, self.by_slot.len()));
                 self.by_slot.push(arm);
                 self.next = self.next.max(arm.number() + 1);

@@ -8,7 +8,7 @@ use crate::policy::{Actions, Featured, Request};
 ///
 /// # Errors
 /// What the policy refuses; a request that names none of its arms, as an unknown or removed arm.
-pub(super) fn ask_of_known<T>(request: &Request<'_>, ask: impl Fn(&Request<'_>) -> Result<T>) -> Result<T> {
+pub(super) fn ask_of_known<T>(request: &Request<'_>, mut ask: impl FnMut(&Request<'_>) -> Result<T>) -> Result<T> {
     let outcome = ask(request);
     let (Err(Error::UnknownArm { .. } | Error::RemovedArm { .. }), Some((arms, width))) = (&outcome, named(request))
     else {

@@ -1,6 +1,7 @@
 //! Replay: a learning policy run through the log of another, by rejection.
 
 use super::estimate::{Estimate, Support, check_logged, estimate};
+use super::known_arms::ask_of_known;
 use crate::error::{Error, Result};
 use crate::log::LoggedDecision;
 use crate::policy::{Actions, Policy};
@@ -18,6 +19,9 @@ pub struct Replay {
     /// The share of logged rounds that were accepted, about (number of arms)⁻¹ for uniform logs: a log of n rounds tells
     /// how the policy learns in its first n × acceptance rounds.
     pub acceptance: f64,
+    /// Rounds whose logged arm the policy does not have, because it was removed or never added: none was accepted.
+    #[serde(default)]
+    pub lacking: usize,
 }
 
 impl Replay {
@@ -44,6 +48,9 @@ impl Replay {
 /// Liu, Brunskill & Popović 2016). p_min is `least_propensity`, a bound below which the logging policy never goes, or
 /// the smallest propensity in the log, which is slightly optimistic.
 ///
+/// A logged arm that the policy does not have it never chooses: such a round is passed over and counted
+/// ([`Replay::lacking`]). Of the arms that could be chosen in a round it is asked about those it has.
+///
 /// # Errors
 /// What [`LoggedDecision::check`] refuses, a reward beyond ±1e50, a propensity below `least_propensity`: before the
 /// policy learns anything. What the policy refuses, after it has learned from the rounds before. Fewer than two rounds
@@ -65,14 +72,31 @@ pub fn replay(
         check_parameter("least propensity", given, fits, "positive, and no more than any propensity of the log")?;
         least = given;
     }
-    let (mut rewards, mut kept, mut sum) = (Vec::new(), Vec::new(), 0.0);
+    let (mut rewards, mut kept, mut sum, mut lacking) = (Vec::new(), Vec::new(), 0.0, 0);
     for entry in log {
         let request = entry.request()?;
-        // Features of the chosen arm belong to what is learned; without them the propensity need not be computed.
-        let decision = match request.actions {
-            Actions::Featured(_) => policy.decide(&request, rng)?,
-            _ => policy.select(&request, rng)?.with_context(&entry.context),
+        let mut has_logged = true;
+        let outcome = ask_of_known(&request, |asked| {
+            has_logged = match asked.actions {
+                Actions::Only(arms) => arms.contains(&entry.arm),
+                Actions::Featured(featured) => featured.ids().contains(&entry.arm),
+                Actions::All | Actions::Except(_) => policy.arms().contains(entry.arm),
+            };
+            // Features of the chosen arm belong to what is learned; without them the propensity need not be computed.
+            match asked.actions {
+                Actions::Featured(_) => policy.decide(asked, rng),
+                _ => Ok(policy.select(asked, rng)?.with_context(&entry.context)),
+            }
+        });
+        let decision = match outcome {
+            // It has none of the arms that could be chosen.
+            Err(Error::UnknownArm { .. } | Error::RemovedArm { .. }) => {
+                lacking += 1;
+                continue;
+            }
+            outcome => outcome?,
         };
+        lacking += usize::from(!has_logged);
         if decision.arm() != entry.arm {
             continue;
         }
@@ -92,5 +116,5 @@ pub fn replay(
     let value = sum / count as f64;
     let support = Support::of(kept.iter().map(|_| 1.0));
     let estimate = estimate(value, kept.iter().map(|reward| reward - value), count, support)?;
-    Ok(Replay { estimate, rewards, acceptance: count as f64 / log.len() as f64 })
+    Ok(Replay { estimate, rewards, acceptance: count as f64 / log.len() as f64, lacking })
 }

@@ -85,8 +85,16 @@ impl<'a> SlateOffPolicy<'a> {
 
     /// The pseudo-inverse estimate (Swaminathan et al. 2017) of the slates' whole reward, Σ over positions, where the
     /// logging policy chooses positions independently: then the weight of a slate is 1 + Σ_positions (w − 1). Unlike
-    /// [`independent`](Self::independent) it does not ask which position earned the reward. Where positions depend on
-    /// each other, as in rankings without repetition and in [`slate_rounds`], use [`PseudoInverse`](super::PseudoInverse).
+    /// [`independent`](Self::independent) it does not ask which position earned the reward.
+    ///
+    /// It is without bias if three things hold: the whole reward of a slate is a sum of effects, each of the context, a position
+    /// and the arm there, that nobody needs to see; the logging policy draws the arm of each position independently of
+    /// the other positions, so that an arm may be shown twice; and propensity and target of an entry are those of the arm *at its
+    /// position*. Entries of [`slate_rounds`] are of arms at whichever position, of slates without repetition: of them the
+    /// estimate is biased (where two of four items are shown at random, differences between policies come out a third too
+    /// small); [`independent`](Self::independent) and [`pooled_self_normalised`](Self::pooled_self_normalised) are for
+    /// them. For rankings without repetition of which the whole reward alone is known there is
+    /// [`PseudoInverse`](super::PseudoInverse).
     ///
     /// # Errors
     /// [`Error::NoOverlap`]: all weights are zero; values that overflow.

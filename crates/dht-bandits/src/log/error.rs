@@ -34,8 +34,16 @@ pub enum LogError {
         /// What is wrong with it.
         problem: LineProblem,
     },
+    /// A file is not there, although files before and after it are: what it held is lost.
+    #[error("{path} is missing: the log goes on with {next}")]
+    MissingFile {
+        /// The file; others after it may be missing as well.
+        path: PathBuf,
+        /// The next file that is there.
+        next: PathBuf,
+    },
     /// A reward, or the feedback on a slate, that cannot be written.
-    #[error("reward of decision {id}: {problem}")]
+    #[error("reward or feedback for id {id}: {problem}")]
     Reward {
         /// The decision or slate it was meant for.
         id: u64,
@@ -78,7 +86,7 @@ pub enum LineProblem {
     #[error("unknown action {0}")]
     UnknownAction(String),
     /// A reward, or feedback, that belongs to no decision or slate.
-    #[error("reward of decision {id}: {problem}")]
+    #[error("reward or feedback for id {id}: {problem}")]
     Reward {
         /// The decision or slate that it names.
         id: u64,
@@ -95,8 +103,11 @@ pub enum LineProblem {
         /// The reader to use.
         reader: &'static str,
     },
+    /// A slate does not belong to the request that it is logged with.
+    #[error("the slate is not of this request: {0}")]
+    Contradiction(String),
     /// The ids of decisions and slates do not ascend.
-    #[error("decision {id} comes after decision {last}")]
+    #[error("id {id} comes after id {last}, expected ids that ascend")]
     Order {
         /// The id of this line.
         id: u64,
@@ -109,11 +120,11 @@ pub enum LineProblem {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RewardProblem {
-    /// The log holds no such decision.
-    #[error("the log does not hold this decision")]
+    /// The log holds no such decision or slate.
+    #[error("the log holds no decision or slate of this id")]
     Unknown,
-    /// The decision has its reward already.
-    #[error("this decision has its reward already")]
+    /// The decision has its reward already, or the slate its feedback.
+    #[error("it has its reward or feedback already")]
     Twice,
     /// The horizon has passed: the decision went on with the default, or it has its reward already.
     #[error("the horizon has passed")]
@@ -125,7 +136,7 @@ pub enum RewardProblem {
     #[error("this is a single decision, which takes a reward: `DecisionLog::reward`")]
     TakesReward,
     /// Not one feedback for each chosen arm of the slate.
-    #[error("{got} given, expected {expected}, one for each chosen arm of the slate")]
+    #[error("there is feedback on {got} arms, expected {expected}: one for each chosen arm of the slate")]
     Count {
         /// How many arms were chosen.
         expected: usize,

@@ -3,12 +3,13 @@
 use super::error::{LineProblem, LogError, RewardProblem};
 use super::lines::Lines;
 use super::record::{Record, SegmentRecord, parse};
-use super::segments::{read_segment, segments};
+use super::segments::{path_of, read_segment, segments};
 use crate::validate::check_parameter;
 use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::fs::File;
 use std::io::BufReader;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// What a reader has met so far.
@@ -23,8 +24,14 @@ pub struct LogCounts {
     pub unrewarded: u64,
     /// Those at the end of the log whose horizon had not passed: their rewards may still come.
     pub waiting: u64,
-    /// Lines that were refused.
+    /// Lines that were refused, without those of [`other`](Self::other).
     pub refused: u64,
+    /// Slates met by the reader of decisions, and decisions met by that of slates.
+    pub other: u64,
+    /// Rewards, or feedback, of what stood in files that are no longer there.
+    pub orphaned: u64,
+    /// Gaps between files: one that is missing, or several in a row.
+    pub gaps: u64,
     /// Last lines that were cut off by a crash: 0 or 1.
     pub torn: u64,
 }
@@ -75,6 +82,12 @@ pub(super) struct Joining<K: Kind> {
     horizon: Option<f64>,
     folder: PathBuf,
     segments: VecDeque<u64>,
+    /// The number of the file that comes next, once one was read.
+    next_segment: Option<u64>,
+    /// The ids of decisions and slates in files that are missing.
+    missing: Vec<Range<u64>>,
+    /// Whether files before this one are missing and it has not told yet with which id it begins.
+    after_gap: bool,
     lines: Option<Lines<BufReader<File>>>,
     waiting: VecDeque<Waiting<K::Made, K::Answer>>,
     last: Option<u64>,
@@ -89,11 +102,16 @@ impl<K: Kind> Joining<K> {
         if let Some(horizon) = horizon {
             check_parameter("horizon", horizon, horizon > 0.0, "positive")?;
         }
+        let segments: VecDeque<u64> = segments(folder)?.into();
         Ok(Self {
             kind,
             horizon,
             folder: folder.to_owned(),
-            segments: segments(folder)?.into(),
+            next_segment: None,
+            missing: Vec::new(),
+            // Old files may be deleted at any time.
+            after_gap: segments.front().is_some_and(|&first| first > 0),
+            segments,
             lines: None,
             waiting: VecDeque::new(),
             last: None,
@@ -107,7 +125,14 @@ impl<K: Kind> Joining<K> {
     fn advance(&mut self) -> Result<bool, LogError> {
         loop {
             let Some(lines) = &mut self.lines else {
-                let Some(number) = self.segments.pop_front() else { return Ok(false) };
+                let Some(&number) = self.segments.front() else { return Ok(false) };
+                if let Some(expected) = self.next_segment.replace(number).filter(|expected| *expected != number) {
+                    self.after_gap = true;
+                    let [path, next] = [expected, number].map(|number| path_of(&self.folder, number));
+                    return Err(LogError::MissingFile { path, next });
+                }
+                self.segments.pop_front();
+                self.next_segment = Some(number.saturating_add(1));
                 self.lines = Some(read_segment(&self.folder, number)?);
                 continue;
             };
@@ -137,7 +162,10 @@ impl<K: Kind> Joining<K> {
     /// Takes a record in.
     fn take(&mut self, record: Sorted<K::Made, K::Answer>) -> Result<(), LineProblem> {
         match record {
-            Sorted::Segment(record) => self.now = self.now.max(record.clock.unwrap_or(f64::NEG_INFINITY)),
+            Sorted::Segment(record) => {
+                self.end_gap(record.next_id);
+                self.now = self.now.max(record.clock.unwrap_or(f64::NEG_INFINITY));
+            }
             Sorted::Made(id, time, made) => {
                 self.ascend(id, time)?;
                 self.waiting.push_back(Waiting { id, time, made, answer: None });
@@ -155,8 +183,27 @@ impl<K: Kind> Joining<K> {
         Ok(())
     }
 
+    /// The first id that was not read so far.
+    fn next_id(&self) -> u64 {
+        let read = self.last.map_or(0, |last| last.saturating_add(1));
+        self.missing.last().map_or(read, |missing| missing.end.max(read))
+    }
+
+    /// Learns with which id a file begins: those between were in the missing ones.
+    fn end_gap(&mut self, begins: u64) {
+        if std::mem::take(&mut self.after_gap) && self.next_id() < begins {
+            self.missing.push(self.next_id()..begins);
+        }
+    }
+
+    /// Whether this id was that of a decision or slate in a missing file.
+    fn is_missing(&self, id: u64) -> bool {
+        self.missing.iter().any(|missing| missing.contains(&id)) || (self.after_gap && id >= self.next_id())
+    }
+
     /// Refuses an id that is not the largest so far.
     fn ascend(&mut self, id: u64, time: f64) -> Result<(), LineProblem> {
+        self.end_gap(id);
         if let Some(last) = self.last.filter(|last| id <= *last) {
             return Err(LineProblem::Order { id, last });
         }
@@ -179,6 +226,10 @@ impl<K: Kind> Joining<K> {
                 }
                 K::check(&found.made, &answer)?;
                 found.answer = Some(answer);
+                Ok(())
+            }
+            Err(_) if self.is_missing(id) => {
+                self.counts.orphaned += 1;
                 Ok(())
             }
             Err(_) if id < first && self.last.is_some_and(|last| id <= last) => Err(RewardProblem::Late),
@@ -230,7 +281,11 @@ impl<K: Kind> Joining<K> {
                 Ok(true) => {}
                 Ok(false) => self.ended = true,
                 Err(error) => {
-                    self.counts.refused += 1;
+                    *match &error {
+                        LogError::Line { problem: LineProblem::OtherReader { .. }, .. } => &mut self.counts.other,
+                        LogError::MissingFile { .. } => &mut self.counts.gaps,
+                        _ => &mut self.counts.refused,
+                    } += 1;
                     // What cannot be read at all has no next line.
                     self.ended = matches!(error, LogError::Io { .. });
                     return Some(Err(error));

@@ -8,7 +8,7 @@ use super::record::{DecisionRecord, Record, RewardRecord};
 use super::slate_record::SlateRecord;
 use crate::arm::ArmId;
 use crate::policy::Decision;
-use crate::validate::check_scalar;
+use crate::validate::check_bounded;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -104,6 +104,10 @@ impl Kind for Decisions {
 /// no error: it is [counted](Self::counts). A slate is an error as well ([`LineProblem::OtherReader`]), since a log that is
 /// read by the wrong reader would otherwise look empty; where one folder holds both, go on after it. The feedback on
 /// it is passed over.
+///
+/// Old files may be deleted, the oldest first: rewards of decisions in them are counted ([`LogCounts::orphaned`]), and no
+/// error. A file that is missing between others is one, [`LogError::MissingFile`], once for each gap; the next call goes on
+/// after it, and rewards of decisions in it are counted as well.
 #[derive(Debug)]
 pub struct LogReader(Joining<Decisions>);
 
@@ -112,10 +116,11 @@ impl LogReader {
     /// end is not read.
     ///
     /// # Errors
-    /// A folder that cannot be read; a horizon that is not positive, a default that is not finite.
+    /// A folder that cannot be read; a horizon that is not positive; a default that is not finite or beyond ±1e100, as no
+    /// reward of a log is.
     pub fn open(folder: impl AsRef<Path>, settings: ReadSettings) -> Result<Self, LogError> {
         let ReadSettings { horizon, default_reward } = settings;
-        check_scalar("default reward", default_reward.unwrap_or(0.0))?;
+        check_bounded("default reward", default_reward.unwrap_or(0.0))?;
         Ok(Self(Joining::open(folder.as_ref(), Decisions { default_reward }, horizon)?))
     }
 

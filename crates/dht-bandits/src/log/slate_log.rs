@@ -1,11 +1,11 @@
 //! Slates and feedback in a decision log.
 
 use super::decision_log::DecisionLog;
-use super::error::{LogError, RewardProblem};
+use super::error::{LineProblem, LogError, RewardProblem};
 use super::logged_request::LoggedRequest;
 use super::record::Record;
 use super::slate_record::{FeedbackRecord, SlateRecord};
-use crate::policy::{Feedback, Request, Slate};
+use crate::policy::{Actions, Feedback, Request, Slate};
 
 impl DecisionLog {
     /// Writes a slate, and returns its id. Its feedback comes later ([`feedback`](Self::feedback)); a
@@ -56,10 +56,13 @@ impl DecisionLog {
     /// ```
     ///
     /// # Errors
-    /// As `append_slate`; a shown arm that is not among those of the request; all arms but some
-    /// ([`Actions::Except`](crate::Actions::Except)), since the log does not know all.
+    /// As `append_slate`; a slate that was not chosen for this request ([`LineProblem::Contradiction`]): a shown or pinned arm
+    /// that is not among its arms, or a row of the slate other than its context, followed by the arm's features; all arms but
+    /// some ([`Actions::Except`](crate::Actions::Except)), since the log does not know all.
     pub fn append_slate_request(&mut self, request: &Request<'_>, slate: &Slate, time: f64) -> Result<u64, LogError> {
-        let request = LoggedRequest::new(request, None, None).map_err(|problem| LogError::Value { problem })?;
+        let request = LoggedRequest::new(request, None, None)
+            .and_then(|logged| check_of_request(slate, request).map(|()| logged))
+            .map_err(|problem| LogError::Value { problem })?;
         self.append_slate_record(slate, Some(request), time)
     }
 
@@ -91,4 +94,39 @@ impl DecisionLog {
         let record = FeedbackRecord { id, time, feedback: feedback.to_vec() };
         self.write_answer(&Record::Feedback(record), id, time)
     }
+}
+
+/// Refuses a slate that was not chosen for a request.
+fn check_of_request(slate: &Slate, request: &Request<'_>) -> Result<(), LineProblem> {
+    let refuse = |problem| Err(LineProblem::Contradiction(problem));
+    let arms = match request.actions {
+        Actions::All | Actions::Except(_) => None,
+        Actions::Only(arms) => Some(arms),
+        Actions::Featured(featured) => Some(featured.ids()),
+    };
+    let position = |arm| arms.and_then(|arms| arms.iter().position(|other| *other == arm));
+    if let Some(arm) = slate.arms().find(|arm| arms.is_some() && position(*arm).is_none()) {
+        return refuse(format!("{arm} is shown, and is none of the arms that could be chosen"));
+    }
+    let features = |arm| match request.actions {
+        Actions::Featured(featured) => position(arm).and_then(|position| featured.row(position)).unwrap_or_default(),
+        _ => &[],
+    };
+    // Without its rows a slate teaches nothing, and says nothing of contexts.
+    if slate.contexts().is_empty() {
+        return Ok(());
+    }
+    for entry in slate.feedback(&vec![Feedback::Unobserved; slate.choices().len()]) {
+        let (arm, row, context) = (entry.arm, entry.context, request.context);
+        let expected = context.len() + features(arm).len();
+        if row.len() != expected {
+            let length = row.len();
+            return refuse(format!("the row of {arm} has length {length}, expected {expected}, context and features"));
+        }
+        let (first, rest) = row.split_at(context.len());
+        if first != context || rest != features(arm) {
+            return refuse(format!("the row of {arm} is not the context, followed by its features"));
+        }
+    }
+    Ok(())
 }

@@ -94,7 +94,8 @@ impl Kind for Slates {
 /// passed: as [`LogReader`](super::LogReader) reads decisions.
 ///
 /// A line that cannot be used is an error, and the next call goes on after it. A single decision is one as well
-/// ([`LineProblem::OtherReader`]); the reward of it is passed over.
+/// ([`LineProblem::OtherReader`]); the reward of it is passed over. Missing files are met as [`LogReader`](super::LogReader)
+/// meets them.
 #[derive(Debug)]
 pub struct SlateReader(Joining<Slates>);
 

@@ -26,12 +26,12 @@ pub struct Fixed {
 }
 
 impl Uniform {
-    /// A baseline over the arms 0 to `arms` − 1. The dimension only serves to check contexts.
+    /// A baseline over the arms 0 to `arms` − 1. The dimension only serves to check contexts; with 0 they may be of any length.
     ///
     /// # Errors
-    /// A dimension of zero; a dimension or more arms than 16,777,216.
+    /// A dimension beyond 16,777,216, or more arms.
     pub fn new(dimension: usize, arms: usize) -> Result<Self> {
-        check_length("dimension", dimension)?;
+        check_length("dimension", dimension.max(1))?;
         Ok(Self { dimension, arms: ArmSet::new(arms)?, clock: Clock::default() })
     }
 
@@ -43,12 +43,35 @@ impl Uniform {
         self.arms.add()
     }
 
+    /// Adds an arm under an id of the caller's, which may be any that was never given.
+    ///
+    /// # Errors
+    /// The id is taken, or is that of a removed arm, or its number is not below 2⁶³.
+    pub fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.arms.insert(arm)
+    }
+
     /// Removes an arm for good: its id is never reused.
     ///
     /// # Errors
     /// The arm is unknown or removed already.
     pub fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
         self.arms.remove(arm).map(|_| ())
+    }
+
+    /// Refuses a context of another length, or with a value that is not finite.
+    fn check_context(&self, context: &[f64]) -> Result<()> {
+        let expected = if self.dimension == 0 { context.len() } else { self.dimension };
+        check_finite("context", context, expected)
+    }
+
+    /// The clock after a reward.
+    fn after(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<Clock> {
+        self.check_context(context)?;
+        check_scalar("reward", reward)?;
+        check_weight(weight)?;
+        self.arms.slot(arm)?;
+        self.clock.after(1)
     }
 
     fn choice(&self, slot: usize, propensity: f64) -> Choice {
@@ -71,7 +94,7 @@ impl Policy for Uniform {
     }
 
     fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
-        check_finite("context", request.context, self.dimension)?;
+        self.check_context(request.context)?;
         let mut space = SlotSpace::default();
         let slots = self.arms.resolve(request.actions.available(), &mut space)?;
         let count = slots.count();
@@ -81,7 +104,7 @@ impl Policy for Uniform {
     }
 
     fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
-        check_finite("context", request.context, self.dimension)?;
+        self.check_context(request.context)?;
         let mut space = SlotSpace::default();
         let slots = self.arms.resolve(request.actions.available(), &mut space)?;
         let probability = 1.0 / slots.count() as f64;
@@ -89,12 +112,12 @@ impl Policy for Uniform {
     }
 
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
-        check_finite("context", context, self.dimension)?;
-        check_scalar("reward", reward)?;
-        check_weight(weight)?;
-        self.arms.slot(arm)?;
-        self.clock = self.clock.after(1)?;
+        self.clock = self.after(arm, context, reward, weight)?;
         Ok(())
+    }
+
+    fn check_update(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<bool> {
+        self.after(arm, context, reward, weight).map(|_| true)
     }
 }
 
@@ -102,7 +125,7 @@ impl Fixed {
     /// A baseline that plays `arm` out of the arms 0 to `arms` − 1.
     ///
     /// # Errors
-    /// A dimension of zero; an arm that is not among them.
+    /// As [`Uniform::new`]; an arm that is not among them.
     pub fn new(dimension: usize, arms: usize, arm: ArmId) -> Result<Self> {
         let inner = Uniform::new(dimension, arms)?;
         inner.arms.slot(arm)?;
@@ -129,7 +152,7 @@ impl Policy for Fixed {
     }
 
     fn select(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Choice> {
-        check_finite("context", request.context, self.inner.dimension)?;
+        self.inner.check_context(request.context)?;
         let mut space = SlotSpace::default();
         let slots = self.inner.arms.resolve(request.actions.available(), &mut space)?;
         match self.inner.arms.slot(self.arm) {
@@ -149,6 +172,10 @@ impl Policy for Fixed {
 
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         self.inner.update(arm, context, reward, weight)
+    }
+
+    fn check_update(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<bool> {
+        self.inner.check_update(arm, context, reward, weight)
     }
 }
 

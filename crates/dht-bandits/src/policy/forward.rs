@@ -62,6 +62,10 @@ macro_rules! forward {
                 (**self).update(arm, context, reward, weight)
             }
 
+            fn check_update(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<bool> {
+                (**self).check_update(arm, context, reward, weight)
+            }
+
             fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
                 (**self).learn(decision, reward)
             }

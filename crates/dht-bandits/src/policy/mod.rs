@@ -177,6 +177,15 @@ pub trait Policy {
     /// As `select`; a reward out of the model's range, a weight that is not positive. The policy is unchanged then.
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()>;
 
+    /// Whether [`update`](Self::update) would take this observation, which is not learned: `Ok(true)` if it would, and
+    /// `Ok(false)`, the default, where only learning tells. [`Normalised`] asks, and tries it on a copy where it is not told.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    fn check_update(&self, _arm: ArmId, _context: &[f64], _reward: f64, _weight: f64) -> Result<bool> {
+        Ok(false)
+    }
+
     /// Learns the reward of a decision, made now or long ago.
     ///
     /// # Errors

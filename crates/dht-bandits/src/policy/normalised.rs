@@ -46,7 +46,15 @@ pub struct Normalised<P> {
     warm_up: u64,
     // Rewards that came before the scaling was frozen.
     waiting: Vec<Waiting>,
+    // Rewards of the warm-up that the policy inside never learned, since their arms were removed before it was over.
+    #[serde(skip_serializing_if = "is_zero")]
+    left_out: u64,
     inner: P,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes the field by reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A reward that waits for the scaling.
@@ -84,7 +92,7 @@ impl<P: Policy + Clone> Normalised<P> {
         bias: bool,
     ) -> Result<Self> {
         let normalizer = Normalizer::new(raw, options)?;
-        let policy = Self { normalizer, bias, features, warm_up, waiting: Vec::new(), inner };
+        let policy = Self { normalizer, bias, features, warm_up, waiting: Vec::new(), left_out: 0, inner };
         policy.check()?;
         Ok(policy)
     }
@@ -140,8 +148,9 @@ impl<P: Policy + Clone> Normalised<P> {
         for Waiting { arm, context, reward, weight } in std::mem::take(&mut warm.waiting).into_iter().chain([last]) {
             let context = warm.scaled(&context)?;
             match warm.inner.update(arm, &context, reward, weight) {
-                // An arm that was removed in the meantime.
-                Ok(()) | Err(Error::RemovedArm { .. }) => {}
+                Ok(()) => {}
+                // An arm that was removed in the meantime. The reward came all the same: the version never falls.
+                Err(Error::RemovedArm { .. }) => warm.left_out = warm.left_out.saturating_add(1),
                 Err(error) => return Err(error),
             }
         }
@@ -196,8 +205,9 @@ impl<P: Policy + Clone> Policy for Normalised<P> {
         self.inner.arms()
     }
 
+    /// The number of rewards that came, those of the warm-up too, whether or not their arms were removed before it was over.
     fn version(&self) -> u64 {
-        self.inner.version().saturating_add(self.waiting.len() as u64)
+        self.inner.version().saturating_add(self.waiting.len() as u64).saturating_add(self.left_out)
     }
 
     fn epoch(&self) -> u64 {
@@ -214,7 +224,8 @@ impl<P: Policy + Clone> Policy for Normalised<P> {
             return Ok(self.draw(request, rng)?.choice);
         }
         let scaled = self.scaled(request.context)?;
-        self.inner.select(&Request { context: &scaled, ..*request }, rng)
+        let choice = self.inner.select(&Request { context: &scaled, ..*request }, rng)?;
+        Ok(Choice { version: choice.version.saturating_add(self.left_out), ..choice })
     }
 
     fn decide(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Decision> {
@@ -224,6 +235,7 @@ impl<P: Policy + Clone> Policy for Normalised<P> {
         }
         let scaled = self.scaled(request.context)?;
         let mut decision = self.inner.decide(&Request { context: &scaled, ..*request }, rng)?;
+        decision.choice.version = decision.choice.version.saturating_add(self.left_out);
         // What follows the context, such as features of the arm, stays.
         decision.context.splice(..scaled.len().min(decision.context.len()), request.context.iter().copied());
         Ok(decision)
@@ -244,7 +256,9 @@ impl<P: Policy + Clone> Policy for Normalised<P> {
             return self.inner.update(arm, &scaled, reward, weight);
         }
         // What the policy inside would refuse is refused now, while it can still be told which reward it was.
-        self.inner.clone().update(arm, &scaled, reward, weight)?;
+        if !self.inner.check_update(arm, &scaled, reward, weight)? {
+            self.inner.clone().update(arm, &scaled, reward, weight)?;
+        }
         check_context(context)?;
         check_scalar("reward", reward)?;
         check_weight(weight)?;
@@ -285,16 +299,24 @@ struct NormalisedState<P> {
     features: usize,
     warm_up: u64,
     waiting: Vec<Waiting>,
+    #[serde(default)]
+    left_out: u64,
     inner: P,
 }
 
 impl<'de, P: Policy + Clone + Deserialize<'de>> Deserialize<'de> for Normalised<P> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let state = NormalisedState::deserialize(deserializer)?;
-        let NormalisedState { normalizer, bias, features, warm_up, waiting, inner } = state;
+        let NormalisedState { normalizer, bias, features, warm_up, waiting, left_out, inner } = state;
         let (frozen, kept) = (normalizer.is_frozen(), waiting.len() as u64);
-        let policy = Self { normalizer, bias, features, warm_up, waiting, inner };
+        let policy = Self { normalizer, bias, features, warm_up, waiting, left_out, inner };
         policy.check().map_err(D::Error::custom)?;
+        if left_out > warm_up || (!frozen && left_out > 0) {
+            let problem =
+                format!("{left_out} were left out of a warm-up of {warm_up} that is not over, or not as long");
+            let error = Error::InvalidState { what: "rewards of the warm-up", index: 0, problem };
+            return Err(D::Error::custom(error));
+        }
         if kept >= warm_up || (frozen && kept > 0) {
             let problem = format!("{kept} rewards wait for a scaling that is due after {warm_up}");
             let error = Error::InvalidState { what: "rewards of the warm-up", index: 0, problem };

@@ -44,18 +44,52 @@ impl UpdateBatch {
         self.order.len()
     }
 
-    /// Learns all samples or none; `slots` arms exist.
+    /// Learns all samples or none; `slots` arms exist. Arm by arm, but in the order of arrival where updates move a clock.
     ///
     /// Only memory and an overflow can still fail: each touched arm is copied after the last one first, and copied back then.
     pub(crate) fn learn<P: Posterior>(&mut self, posterior: &mut P, slots: usize) -> Result<()> {
+        let in_order = posterior.counts_updates();
         self.order.sort_unstable();
+        let before = posterior.now();
+        posterior.reserve(self.groups().count())?;
+        self.groups().for_each(|group| posterior.push_copy(group[0].0));
+        let outcome = if in_order { self.learn_in_order(posterior) } else { self.learn_by_arm(posterior) };
+        if outcome.is_err() {
+            posterior.set_now(before);
+        }
+        for (position, group) in self.groups().enumerate() {
+            if outcome.is_err() {
+                posterior.copy(slots + position, group[0].0);
+            }
+        }
+        for last in (slots..slots + self.groups().count()).rev() {
+            posterior.swap_remove(last);
+        }
+        outcome
+    }
+
+    /// Slot and position of the samples, arm by arm, once they are sorted.
+    fn groups(&self) -> impl Iterator<Item = &[(usize, usize)]> {
+        self.order.chunk_by(|left, right| left.0 == right.0)
+    }
+
+    /// Learns one sample after the other, as they came.
+    fn learn_in_order<P: Posterior>(&mut self, posterior: &mut P) -> Result<()> {
+        let dimension = posterior.dimension();
+        self.order.sort_unstable_by_key(|&(_, position)| position);
+        let outcome = self.order.iter().try_for_each(|&(slot, position)| {
+            let context = &self.contexts[position * dimension..][..dimension];
+            posterior.update(slot, context, self.rewards[position], self.weights[position])
+        });
+        self.order.sort_unstable();
+        outcome
+    }
+
+    /// Learns the samples of each arm together.
+    fn learn_by_arm<P: Posterior>(&mut self, posterior: &mut P) -> Result<()> {
+        let dimension = posterior.dimension();
         let Self { order, contexts, rewards, weights, sorted } = self;
-        let groups = || order.chunk_by(|left, right| left.0 == right.0);
-        posterior.reserve(groups().count())?;
-        groups().for_each(|group| posterior.push_copy(group[0].0));
-        let (dimension, before) = (posterior.dimension(), posterior.now());
-        let mut outcome = Ok(());
-        for group in groups() {
+        for group in order.chunk_by(|left, right| left.0 == right.0) {
             // Contexts, then rewards, then weights of this arm.
             sorted.clear();
             for &(_, position) in group {
@@ -65,22 +99,8 @@ impl UpdateBatch {
             sorted.extend(group.iter().map(|&(_, position)| weights[position]));
             let (contexts, rest) = sorted.split_at(group.len() * dimension);
             let (rewards, weights) = rest.split_at(group.len());
-            outcome = posterior.update_batch(group[0].0, contexts, rewards, weights);
-            if outcome.is_err() {
-                break;
-            }
+            posterior.update_batch(group[0].0, contexts, rewards, weights)?;
         }
-        if outcome.is_err() {
-            posterior.set_now(before);
-        }
-        for (position, group) in groups().enumerate() {
-            if outcome.is_err() {
-                posterior.copy(slots + position, group[0].0);
-            }
-        }
-        for last in (slots..slots + groups().count()).rev() {
-            posterior.swap_remove(last);
-        }
-        outcome
+        Ok(())
     }
 }

@@ -94,8 +94,8 @@ const LEAST_PRIOR: f64 = 0.5;
 /// Of evidence below this share nothing is left.
 const LEAST_LEFT: f64 = 1e-100;
 
-/// The largest share of the prior's variance that a weight can have: that of half a prior, and some rounding.
-const LARGEST_VARIANCE: f64 = 2.01;
+/// The largest variance that a weight can have, as a share of that under what is left of the prior: 1 and some rounding.
+const LARGEST_VARIANCE: f64 = 1.005;
 
 /// The clock ends here: beyond, single steps would be lost to rounding.
 const LATEST: f64 = 4_503_599_627_370_496.0;
@@ -257,6 +257,10 @@ impl Posterior for DiscountedRidge {
         self.arms.swap_remove(slot);
     }
 
+    fn counts_updates(&self) -> bool {
+        self.options.clock == DecayClock::Updates
+    }
+
     fn now(&self) -> f64 {
         self.now
     }
@@ -350,7 +354,8 @@ impl Posterior for DiscountedRidge {
             let problem = format!("now {now}, updated {updated}, restored {restored} are out of order, or now differs");
             return Err(Error::InvalidState { what: "clock of arm", index, problem });
         }
-        if self.decay_over(updated - restored) < LEAST_PRIOR {
+        let left = self.decay_over(updated - restored);
+        if left < LEAST_PRIOR {
             let problem = format!("less than half of its prior is left at its last update, {updated} after {restored}");
             return Err(Error::InvalidState { what: "clock of arm", index, problem });
         }
@@ -359,11 +364,13 @@ impl Posterior for DiscountedRidge {
         self.now = now;
         self.push_prior();
         self.replace(slot, state);
+        // One that grew beyond this could be saved when it has faded further, but not loaded again.
         let variance = self.factors.largest_variance(slot) * self.options.prior_precision;
-        if variance > LARGEST_VARIANCE {
+        if variance * left > LARGEST_VARIANCE {
             self.swap_remove(slot);
             self.now = before;
-            let problem = format!("a weight's variance is {variance} times the prior's, expected at most 2");
+            let most = 1.0 / left;
+            let problem = format!("a weight's variance is {variance} times the prior's, expected at most {most}");
             return Err(Error::InvalidState { what: "covariance of arm", index, problem });
         }
         Ok(())

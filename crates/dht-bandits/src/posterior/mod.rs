@@ -134,6 +134,12 @@ pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed {
         Ok(())
     }
 
+    /// Whether updates move a clock that all arms share, so that a batch is learned in the order in which it came.
+    #[doc(hidden)]
+    fn counts_updates(&self) -> bool {
+        false
+    }
+
     /// The time of a clock that all arms share, to be set back after a batch that failed.
     #[doc(hidden)]
     fn now(&self) -> f64 {
@@ -179,6 +185,19 @@ pub trait Posterior: Clone + std::fmt::Debug + Send + Sync + sealed::Sealed {
 
     #[doc(hidden)]
     fn push_state(&mut self, index: usize, state: &Self::ArmState) -> Result<()>;
+}
+
+/// A posterior of one arm, that of a slot: to try on it what may be refused.
+///
+/// # Errors
+/// Memory that cannot be had.
+pub(crate) fn copy_of_slot<P: Posterior>(posterior: &P, slot: usize) -> Result<P> {
+    let mut copy = P::empty(posterior.dimension(), posterior.options())?;
+    copy.reserve(1)?;
+    copy.set_now(posterior.now());
+    copy.push_prior();
+    copy.replace(0, &posterior.arm_state(slot));
+    Ok(copy)
 }
 
 /// The methods of a [`Posterior`] that score and draw, for one whose field `factors` does both.

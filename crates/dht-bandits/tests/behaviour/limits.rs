@@ -2,11 +2,12 @@
 
 use crate::support::rng;
 use dht_bandits::{
-    ArmId, DiagonalLogisticTs, Error, LinUcb, Normalizer, Result, RidgeOptions, Thompson, TopKThompson, Ucb,
+    ArmId, DiagonalLogisticTs, Error, LinUcb, Normalizer, Observation, Policy, Request, Result, RidgeOptions, Thompson,
+    TopKThompson, Ucb,
     features::{NormalizerOptions, PyramidPool, columns},
     policy::{
-        AnyPolicy, AnyRule, Disjoint, Fixed, HybridLinUcb, HybridOptions, LogisticUcb, PolicyKind, PolicySettings,
-        Uniform,
+        AnyPolicy, AnyRule, ContextFree, Disjoint, Featured, Fixed, HybridLinUcb, HybridOptions, LogisticUcb,
+        PolicyKind, PolicySettings, Ucb1, Uniform,
     },
     posterior::{
         DecayClock, DiagonalLaplaceOptions, DiscountedRidge, DiscountedRidgeOptions, Forgetting, FullLaplaceOptions,
@@ -150,16 +151,61 @@ fn arms_are_added_until_memory_ends() {
     assert!(matches!(refused, Err(Error::Memory { bytes: 25_165_824_000, .. })), "{refused:?}");
 }
 
-#[cfg(target_os = "linux")]
+/// Not a test of its own: what runs where there is no room for a second policy of this size.
 #[test]
-fn memory_that_the_system_refuses_is_an_error_and_no_abort() {
+#[ignore = "run by the test below in a process of its own"]
+fn policies_are_copied_where_memory_ends() {
+    if std::env::var_os(LITTLE_MEMORY).is_none() {
+        return;
+    }
+    fn refused<T: std::fmt::Debug>(outcome: Result<T>) {
+        let error = outcome.map(drop).unwrap_err();
+        assert!(matches!(error, Error::Memory { .. }), "{error}");
+    }
+    // Ids of 24 bytes an arm, and rewards of 16.
+    refused(ContextFree::new(1 << 24, Ucb1::default()));
+    drop(Uniform::new(1, 1 << 23).unwrap());
+    // 4 MB an arm: 340 MB.
+    let of = |kind, arms, features| {
+        let settings = PolicySettings::new(kind, 1024, arms, Some(AnyRule::Ucb(Ucb { alpha: 1.0 })));
+        AnyPolicy::new(PolicySettings { features, ..settings }).unwrap()
+    };
+    for (kind, features) in [(PolicyKind::Linear, 0), (PolicyKind::Hybrid, 1)] {
+        let (mut policy, earlier) = (of(kind, 80, features), of(kind, 0, features));
+        let context = vec![1e-3; 1024 + features];
+        policy.update(ArmId::new(1), &context, 1.0, 1.0).unwrap();
+        refused(policy.diff(&earlier));
+        refused(policy.to_json());
+        if kind == PolicyKind::Hybrid {
+            let rows = [context[..1024].to_vec(), vec![1e-3; features]];
+            let arms = [ArmId::new(1)];
+            let request = Request::new(&rows[0]).featured(Featured::new(&arms, &rows[1], 1).unwrap());
+            let decision = policy.decide(&request, &mut rng(1)).unwrap();
+            refused(policy.learn_batch(&[Observation::new(decision, 1.0)]));
+        }
+        // It goes on as it was.
+        assert_eq!(policy.version(), 1);
+        policy.update(ArmId::new(1), &context, 1.0, 1.0).unwrap();
+    }
+}
+
+/// Runs a test of this file where there are 500 MB.
+#[cfg(target_os = "linux")]
+fn with_little_memory(test: &str) {
     let outcome = std::process::Command::new("sh")
         .args(["-c", "ulimit -v 500000 && exec \"$0\" \"$@\""])
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "limits::arms_are_added_until_memory_ends", "--ignored", "--test-threads", "1"])
+        .args(["--exact", &format!("limits::{test}"), "--ignored", "--test-threads", "1"])
         .env(LITTLE_MEMORY, "1")
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&outcome.stdout) + String::from_utf8_lossy(&outcome.stderr);
     assert!(outcome.status.success() && told.contains("1 passed"), "{told}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn memory_that_the_system_refuses_is_an_error_and_no_abort() {
+    with_little_memory("arms_are_added_until_memory_ends");
+    with_little_memory("policies_are_copied_where_memory_ends");
 }

@@ -254,3 +254,61 @@ fn a_reset_policy_is_new_but_for_its_arms_and_clock() {
     assert_eq!((score.mean, score.width), (0.0, 2f64.sqrt()));
     policy.learn(&decision, 1.0).unwrap();
 }
+
+#[test]
+fn a_batch_under_a_clock_is_what_its_rows_are_one_after_the_other() {
+    for clock in [DecayClock::Updates, DecayClock::Time] {
+        let mut rng = ChaCha8Rng::seed_from_u64(9);
+        let (mut together, mut in_turn) = (policy(0.7, clock), policy(0.7, clock));
+        for batch in 0..20 {
+            let observations: Vec<_> = (0..17u64)
+                .map(|row| {
+                    let x = context(&mut rng);
+                    let arms = [ArmId::new((row * 7 + batch) % 4)];
+                    let decision = together.decide(&Request::new(&x).only(&arms), &mut rng).unwrap();
+                    Observation { decision, reward: x[1] + row as f64, weight: 1.0 + x[2] }
+                })
+                .collect();
+            together.learn_batch(&observations).unwrap();
+            for Observation { decision, reward, weight } in &observations {
+                in_turn.update(decision.arm(), &decision.context, *reward, *weight).unwrap();
+            }
+            assert_eq!(together.state(), in_turn.state(), "{clock:?} {batch}");
+            if clock == DecayClock::Time {
+                together.elapse(0.5).unwrap();
+                in_turn.elapse(0.5).unwrap();
+            }
+            // A batch whose last row is refused changes no bit.
+            let mut refused = observations;
+            if let Some(last) = refused.last_mut() {
+                (last.reward, last.weight) = (1e150, 1e100);
+            }
+            assert!(together.learn_batch(&refused).is_err());
+            assert_eq!(together.state(), in_turn.state());
+        }
+    }
+}
+
+#[test]
+fn a_variance_that_no_fading_explains_is_refused_when_it_is_loaded() {
+    let mut policy = policy(0.9, DecayClock::Updates);
+    for round in 0..9 {
+        policy.update(ArmId::new(round % 3), &[1.0, 0.5, 0.2], 1.0, 1.0).unwrap();
+    }
+    let mut state = serde_json::to_value(&policy).unwrap();
+    // Twice the prior's variance of an arm whose prior is said to be whole: it could fade further, until what is saved of it
+    // is beyond what half a prior explains, and is not loaded again.
+    assert_eq!(state["learned"][3]["restored"], state["learned"][3]["updated"]);
+    state["learned"][3]["diagonal"] = serde_json::json!([4.0, 4.0, 4.0]);
+    let refused = serde_json::from_value::<Policy>(state.clone()).unwrap_err().to_string();
+    assert!(refused.contains("covariance of arm 3") && refused.contains("2 times the prior's"), "{refused}");
+    state["learned"][3]["diagonal"] = serde_json::json!([2.0, 2.0, 2.0]);
+    let mut loaded: Policy = serde_json::from_value(state).unwrap();
+    // Whatever it learns from then on is loaded again.
+    for round in 0..60 {
+        let arm = if round % 6 == 0 { 3 } else { round % 3 };
+        loaded.update(ArmId::new(arm), &[1e-3, 0.0, 0.0], 1.0, 1e-3).unwrap();
+        let again: Policy = serde_json::from_str(&serde_json::to_string(&loaded).unwrap()).unwrap();
+        assert_eq!(again.state(), loaded.state(), "{round}");
+    }
+}

@@ -230,3 +230,31 @@ fn probabilities_of_arms_that_could_not_be_chosen_are_refused() {
     row.probabilities = Some(vec![(arm(0), 0.5), (arm(1), 0.5), (arm(7), 0.0)]);
     row.check(3).unwrap();
 }
+
+#[test]
+fn replay_passes_over_rounds_whose_logged_arm_the_policy_does_not_have() {
+    let (mut draws, arms) = (rng(8), [0, 1, 2].map(arm));
+    let means = [0.2, 0.5, 0.9];
+    let rows: Vec<_> = (0..6000)
+        .map(|round| {
+            let chosen = draws.random_range(0..3);
+            let reward = f64::from(u8::from(draws.random::<f64>() < means[chosen]));
+            let row = LoggedDecision::new(vec![1.0], arm(chosen), 1.0 / 3.0, reward);
+            // Half of the rows name the arms that could be chosen.
+            LoggedDecision { available: (round % 2 == 0).then(|| arms.to_vec()), ..row }
+        })
+        .collect();
+    let logged = rows.iter().filter(|row| row.arm == arm(2)).count();
+    let mut policy = Uniform::new(1, 3).unwrap();
+    policy.remove_arm(arm(2)).unwrap();
+    let outcome = replay(&mut policy, &rows, None, &mut draws).unwrap();
+    assert_eq!(outcome.lacking, logged);
+    // A half of what arms 0 and 1 earn, from about a third of the log.
+    assert!((outcome.estimate.value - 0.35).abs() < 0.05, "{:?}", outcome.estimate);
+    assert!((outcome.acceptance - 1.0 / 3.0).abs() < 0.03, "{}", outcome.acceptance);
+    // With all of its arms nothing is lacking; where it has none of a row's arms, the row is passed over.
+    assert_eq!(replay(&mut Uniform::new(1, 3).unwrap(), &rows, None, &mut draws).unwrap().lacking, 0);
+    let foreign = LoggedDecision { available: Some(vec![arm(2)]), ..LoggedDecision::new(vec![1.0], arm(2), 0.5, 1.0) };
+    let mixed = [rows, vec![foreign; 3]].concat();
+    assert_eq!(replay(&mut policy, &mixed, None, &mut draws).unwrap().lacking, logged + 3);
+}

@@ -2,8 +2,12 @@
 
 use crate::world::{arm, moments, rng};
 use dht_bandits::{
-    ArmId, Error,
-    evaluation::{LoggedRound, PseudoInverse, SlateOffPolicy, pseudo_inverse_estimate},
+    ArmId, Error, Request, RidgeOptions,
+    evaluation::{Estimate, LoggedRound, PseudoInverse, SlateOffPolicy, pseudo_inverse_estimate, slate_rounds},
+    exploration::Greedy,
+    log::{LoggedSlate, ShownArm},
+    policy::{ArmFeedback, Feedback, TopK},
+    posterior::Ridge,
 };
 use rand::RngExt;
 
@@ -120,4 +124,94 @@ fn what_the_logging_policy_says_nothing_of_is_refused() {
     assert!(PseudoInverse::new(&[(vec![arm(0)], 0.5), (vec![arm(0), arm(1)], 0.5)]).is_err());
     assert!(pseudo_inverse_estimate(&[(1.0, 1.0), (f64::NAN, 1.0)], false).is_err());
     assert!(pseudo_inverse_estimate(&[(1.0, 1.0), (-1.0, 1.0)], true).is_err());
+}
+
+/// Two of four items at random, in either order; what they earn is a sum over items.
+fn logged_pairs(count: usize, seed: u64) -> Vec<LoggedSlate> {
+    let mut rng = rng(seed);
+    (0..count)
+        .map(|_| {
+            let first = rng.random_range(0..4usize);
+            let second = (first + rng.random_range(1..4usize)) % 4;
+            let shown = [first, second].map(|item| {
+                let reward = PAYS[item] + rng.random::<f64>() - 0.5;
+                ShownArm { arm: arm(item), propensity: 0.5, feedback: Feedback::Observed(reward) }
+            });
+            LoggedSlate { context: vec![1.0], shown: shown.to_vec(), ..LoggedSlate::default() }
+        })
+        .collect()
+}
+
+const PAYS: [f64; 4] = [0.1, 0.9, 0.4, 0.2];
+
+#[test]
+fn on_rounds_of_slates_without_repetition_it_shrinks_and_others_give_the_truth() {
+    let mut target = TopK::<Ridge, _>::per_arm(1, 4, RidgeOptions::default(), Greedy { epsilon: 0.2 }).unwrap();
+    for item in [1, 2] {
+        target.update_batch(&[ArmFeedback::new(arm(item), &[1.0], Feedback::Observed(1.0 + item as f64))]).unwrap();
+    }
+    let shown = target.slate_propensities(2, &Request::new(&[1.0])).unwrap();
+    let truth: f64 = shown.iter().map(|entry| entry.probability * PAYS[entry.arm.number() as usize]).sum();
+    let logging: f64 = 0.5 * PAYS.iter().sum::<f64>();
+    let log = logged_pairs(40_000, 3);
+    let rounds = slate_rounds(&log, &target).unwrap();
+    let judge = SlateOffPolicy::new(&rounds).unwrap();
+    let near = |estimate: Estimate, expected: f64| {
+        let away = (estimate.value - expected).abs() / estimate.standard_error;
+        assert!(away < 4.0, "{estimate:?} {expected}");
+    };
+    near(judge.independent().unwrap(), truth);
+    near(judge.pooled_self_normalised().unwrap(), truth);
+    // With (n − k)/(n − 1) = 2/3 of the covariance that independent positions would have.
+    let closed = judge.pseudo_inverse().unwrap();
+    near(closed, logging + 2.0 / 3.0 * (truth - logging));
+    assert!((closed.value - truth).abs() > 8.0 * closed.standard_error, "{closed:?} {truth}");
+    // The matrix knows that no item stands twice: with whole rewards alone it gives the truth.
+    let pairs = |of: &dyn Fn(usize, usize) -> f64| -> Slates {
+        let all = (0..16).map(|pair| (pair / 4, pair % 4)).filter(|(first, second)| first != second);
+        all.map(|(first, second)| (vec![arm(first), arm(second)], of(first, second))).collect()
+    };
+    let pseudo_inverse = PseudoInverse::new(&pairs(&|_, _| 1.0 / 12.0)).unwrap();
+    // Item 2, then 1, then 0 and 3 alike: each position explores with .2.
+    let best = |left: &[usize]| {
+        let top = [2, 1].into_iter().find(|item| left.contains(item));
+        let count = left.len() as f64;
+        left.iter().map(|&item| (item, 0.2 / count + if Some(item) == top { 0.8 } else { 0.0 })).collect::<Vec<_>>()
+    };
+    let by_position = pairs(&|first, second| {
+        let left: Vec<_> = (0..4).filter(|item| *item != first).collect();
+        let of = |all: Vec<(usize, f64)>, item| all.into_iter().find(|entry| entry.0 == item).unwrap().1;
+        of(best(&[0, 1, 2, 3]), first) * of(best(&left), second)
+    });
+    let weighted: Vec<_> = log
+        .iter()
+        .map(|slate| {
+            let arms: Vec<_> = slate.shown.iter().map(|entry| entry.arm).collect();
+            let reward = slate.shown.iter().map(ShownArm::reward).sum();
+            (pseudo_inverse.weight(&by_position, &arms).unwrap(), reward)
+        })
+        .collect();
+    near(pseudo_inverse_estimate(&weighted, false).unwrap(), truth);
+}
+
+#[test]
+fn on_a_log_of_independent_positions_the_closed_form_gives_the_truth() {
+    let (shares, wanted) = ([[0.5, 0.3, 0.2], [0.1, 0.6, 0.3]], [[0.2, 0.2, 0.6], [0.8, 0.1, 0.1]]);
+    let effects = [[0.3, 1.0, -0.5], [0.1, 0.4, 0.9]];
+    let mut rng = rng(5);
+    let mut drawn = |position: usize| {
+        let draw: f64 = rng.random();
+        let item = if draw < shares[position][0] { 0 } else { 1 + usize::from(draw >= 1.0 - shares[position][2]) };
+        let noise = rng.random::<f64>() - 0.5;
+        LoggedRound::new(effects[position][item] + noise, shares[position][item], wanted[position][item])
+    };
+    let slates: Vec<_> = (0..20_000).map(|_| vec![drawn(0), drawn(1)]).collect();
+    let truth: f64 = (0..2)
+        .flat_map(|at| (0..3).map(move |item| (at, item)))
+        .map(|(at, item)| wanted[at][item] * effects[at][item])
+        .sum();
+    let judge = SlateOffPolicy::new(&slates).unwrap();
+    for estimate in [judge.pseudo_inverse().unwrap(), judge.independent().unwrap()] {
+        assert!((estimate.value - truth).abs() < 4.0 * estimate.standard_error, "{estimate:?} {truth}");
+    }
 }

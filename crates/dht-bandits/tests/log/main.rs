@@ -3,6 +3,7 @@
 mod decision_log;
 mod formats;
 mod kill;
+mod missing_files;
 mod requests;
 mod slates;
 mod support;

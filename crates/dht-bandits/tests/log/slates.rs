@@ -139,7 +139,7 @@ fn slates_that_no_estimate_could_use_are_refused_and_change_nothing() {
     let good = policy.decide_slate(2, &request, &mut rng(1)).unwrap();
     let other = [ArmId::new(9)];
     let refused = problem(log.append_slate_request(&request.only(&other), &good, 0.0));
-    assert!(matches!(refused, LineProblem::Malformed(_)), "{refused}");
+    assert!(matches!(refused, LineProblem::Contradiction(_)), "{refused}");
     let refused = problem(log.append_slate_request(&request.except(&other), &good, 0.0));
     assert!(matches!(refused, LineProblem::Missing(_)), "{refused}");
     // Damaged, as states from elsewhere may be.
@@ -240,7 +240,7 @@ fn each_reader_names_what_the_other_reads_and_goes_on() {
     assert_eq!(joined.iter().map(|entry| (entry.id, entry.reward)).collect::<Vec<_>>(), [(0, 1.0)]);
     assert_eq!(places(&errors), [(2, "slate", 1, "SlateReader"), (5, "slate", 2, "SlateReader")]);
     assert!(errors[0].to_string().ends_with("line 2: slate 1 is read by SlateReader"), "{}", errors[0]);
-    assert_eq!(reader.counts().refused, 2);
+    assert_eq!((reader.counts().refused, reader.counts().other), (0, 2));
     let (joined, errors, _) = slates(folder.path(), SlateReadSettings::default());
     assert_eq!(joined.iter().map(|entry| entry.id).collect::<Vec<_>>(), [1]);
     assert_eq!(places(&errors), [(1, "decision", 0, "LogReader")]);
@@ -253,6 +253,39 @@ fn each_reader_names_what_the_other_reads_and_goes_on() {
         .iter()
         .filter(|error| matches!(error, LogError::Line { problem: LineProblem::Order { last: 7, .. }, .. }));
     assert_eq!(order.count(), 2, "{errors:?}");
+}
+
+#[test]
+fn a_slate_that_was_not_chosen_for_the_request_is_not_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(folder.path(), None);
+    let arms = [0, 1, 2, 3].map(ArmId::new);
+    let features: Vec<f64> = (0..8).map(f64::from).collect();
+    let policy = TopK::<Ridge, _>::shared(4, RidgeOptions::default(), Greedy { epsilon: 0.5 }).unwrap();
+    let policy = policy.with_pinned(&arms[..1]).unwrap();
+    let request = Request::new(&[1.0, 2.0]).featured(Featured::new(&arms, &features, 2).unwrap());
+    let slate = policy.decide_slate(2, &request, &mut rng(1)).unwrap();
+    let mut refuse = |request: &Request<'_>, told: &str| {
+        let outcome = log.append_slate_request(request, &slate, 0.0);
+        let Err(LogError::Value { problem: LineProblem::Contradiction(problem) }) = outcome else {
+            unreachable!("{outcome:?}")
+        };
+        assert!(problem.contains(told), "{problem}");
+        assert_eq!((log.next_id(), log.waiting()), (0, 0));
+        assert_eq!(fs::metadata(folder.path().join(FIRST)).unwrap().len(), 0);
+    };
+    // Another context, one of another length, other features, features of another length, none.
+    let (mut other, wide) = (features.clone(), vec![0.5; 12]);
+    other.iter_mut().for_each(|value| *value += 1.0);
+    refuse(&Request { context: &[1.0, 3.0], ..request }, "is not the context");
+    refuse(&Request { context: &[1.0], ..request }, "has length 4, expected 3");
+    refuse(&request.featured(Featured::new(&arms, &other, 2).unwrap()), "is not the context");
+    refuse(&request.featured(Featured::new(&arms, &wide, 3).unwrap()), "has length 4, expected 5");
+    refuse(&request.only(&arms), "has length 4, expected 2");
+    // Not the pinned arm, fewer arms than were shown.
+    refuse(&request.featured(Featured::new(&arms[1..], &features[2..], 2).unwrap()), "arm 0 is shown");
+    refuse(&request.featured(Featured::new(&arms[..1], &features[..2], 2).unwrap()), "could be chosen");
+    assert_eq!(log.append_slate_request(&request, &slate, 0.0).unwrap(), 0);
 }
 
 #[test]

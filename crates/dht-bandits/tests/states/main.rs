@@ -6,6 +6,7 @@ mod any_policy;
 mod counters;
 mod deltas;
 mod in_flight;
+mod in_service;
 mod merge;
 mod merge_hybrids;
 mod merge_slates;
@@ -15,3 +16,4 @@ mod state;
 #[path = "../behaviour/support.rs"]
 mod support;
 mod unlearning;
+mod warm_up;

@@ -148,3 +148,35 @@ fn deltas_of_other_policies_are_refused_and_change_nothing() {
     refuse(&|delta| delta["arms"][0][1]["cross"] = vec![0.0].into());
     refuse(&|delta| delta["shared"]["moment"] = vec![1.0].into());
 }
+
+#[test]
+fn a_delta_that_has_learned_nothing_of_an_arm_that_was_removed_meanwhile_is_taken() {
+    let mut ancestor = blank();
+    learn(&mut ancestor, &rounds(12, 3, 7), 1.0);
+    // A worker learns of arms 0 and 1 alone, and arm 2 is removed here.
+    let (mut worker, mut here) = (ancestor.clone(), ancestor.clone());
+    learn(&mut worker, &rounds(10, 2, 8), 1.0);
+    here.remove_arm(ArmId::new(2)).unwrap();
+    let delta = worker.diff(&ancestor).unwrap();
+    let mut expected = worker.clone();
+    expected.remove_arm(ArmId::new(2)).unwrap();
+    let mut applied = here.clone();
+    applied.apply(&delta).unwrap();
+    assert_alike(&applied, &expected);
+    assert_eq!(applied.insert_arm(ArmId::new(2)), Err(Error::RemovedArm { arm: ArmId::new(2) }));
+    // The same where the deltas are added before, in either order.
+    let removal = here.diff(&ancestor).unwrap();
+    for (mut first, second) in [(delta.clone(), &removal), (removal.clone(), &delta)] {
+        first.combine(second).unwrap();
+        let mut combined = ancestor.clone();
+        combined.apply(&first).unwrap();
+        assert_alike(&combined, &expected);
+    }
+    // One observation of it, and it cannot be told apart.
+    worker.update(ArmId::new(2), &[1.0, 0.0, 0.0], &[0.0, 1.0], 1.0, 1.0).unwrap();
+    let refused = Error::RemovedArm { arm: ArmId::new(2) };
+    let delta = worker.diff(&ancestor).unwrap();
+    assert_eq!(here.apply(&delta), Err(refused.clone()));
+    assert_eq!(removal.clone().combine(&delta), Err(refused.clone()));
+    assert_eq!(delta.clone().combine(&removal), Err(refused));
+}

@@ -14,6 +14,7 @@ use crate::posterior::{
     DecayClock, DiagonalLaplace, DiagonalLaplaceOptions, DiscountedRidge, DiscountedRidgeOptions, FullLaplace,
     FullLaplaceOptions, NormalInverseGamma, NormalInverseGammaOptions, Ridge, RidgeOptions, TsPrior,
 };
+use crate::validate::check_memory;
 use serde::{Deserialize, Serialize};
 
 /// One of them.
@@ -156,7 +157,14 @@ impl Kind {
 
     /// Whether what weights are multiplied with holds the features too.
     pub(super) fn joins_features(&self) -> bool {
-        self.slates().is_ok()
+        matches!(
+            self,
+            Self::TopKLinear(_)
+                | Self::TopKDiagonalLogistic(_)
+                | Self::SharedLinear(_)
+                | Self::SharedLogistic(_)
+                | Self::SharedDiagonalLogistic(_)
+        )
     }
 
     /// The policy of slates that it is.
@@ -191,6 +199,59 @@ impl Kind {
         )
     }
 
+    /// Adds an arm that has learned nothing, under this id.
+    pub(super) fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
+        by_family!(self, policy =>
+            disjoint: policy.insert_arm(arm), around: policy.policy_mut().insert_arm(arm), hybrid: policy.insert_arm(arm),
+            top_k: policy.insert_arm(arm), shared: no_arms(policy), free: policy.insert_arm(arm),
+            uniform: policy.insert_arm(arm),
+        )
+    }
+
+    /// Replaces the exploration rule.
+    pub(super) fn set_exploration(&mut self, rule: AnyRule) -> Result<()> {
+        let other = |expected: &str| {
+            let problem = format!("exploration: expected {expected} with this policy");
+            Err(Error::Settings { problem })
+        };
+        match (&mut *self, rule) {
+            (Self::Ucb1(policy), AnyRule::Ucb1(rule)) => return policy.set_rule(rule),
+            (Self::BetaThompson(policy), AnyRule::BetaThompson(rule)) => return policy.set_rule(rule),
+            (Self::Ucb1(_), _) => return other("ucb1"),
+            (Self::BetaThompson(_), _) => return other("beta-thompson"),
+            (Self::Uniform(_), _) => return other("none"),
+            _ => {}
+        }
+        by_family!(self, policy =>
+            disjoint: policy.set_exploration(rule), around: policy.policy_mut().set_exploration(rule),
+            hybrid: policy.set_exploration(rule), top_k: policy.set_exploration(rule),
+            shared: policy.set_exploration(rule), free: { let _ = policy; Ok(()) }, uniform: { let _ = policy; Ok(()) },
+        )
+    }
+
+    /// Refuses to copy a policy for which memory cannot be had, about: d²/2 values an arm and its cross terms, or d with a
+    /// diagonal.
+    pub(super) fn check_copy(&self) -> Result<()> {
+        let d = Policy::dimension(self);
+        let full = d.saturating_add(16).checked_mul(d.saturating_add(16)).map(|square| square / 2);
+        let (arms, numbers) = match self {
+            Self::Ucb1(_) | Self::BetaThompson(_) | Self::Uniform(_) => (self.arms().len(), Some(4)),
+            Self::SharedLinear(_) | Self::SharedLogistic(_) => (1, full),
+            Self::SharedDiagonalLogistic(_) => (1, Some(d)),
+            Self::DiagonalLogistic(_) | Self::TopKDiagonalLogistic(_) => (self.arms().len(), d.checked_mul(3)),
+            Self::LinearWindow(policy) => {
+                check_memory("copy of the window", policy.len().checked_mul(d.saturating_add(8)))?;
+                (self.arms().len(), full)
+            }
+            Self::Hybrid(policy) => {
+                let cross = d.checked_mul(policy.shared_dimension());
+                (self.arms().len(), full.zip(cross).and_then(|(full, cross)| full.checked_add(cross)))
+            }
+            _ => (self.arms().len(), full),
+        };
+        check_memory("copy of the policy", numbers.and_then(|numbers| numbers.checked_mul(arms)))
+    }
+
     /// Removes an arm for good.
     pub(super) fn remove_arm(&mut self, arm: ArmId) -> Result<()> {
         by_family!(self, policy =>
@@ -212,6 +273,10 @@ impl Kind {
 
     /// Learns rewards that arrived together: all of them, or none.
     pub(super) fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
+        let free = matches!(self, Self::Ucb1(_) | Self::BetaThompson(_) | Self::Uniform(_));
+        if free || matches!(self, Self::LinearWindow(_) | Self::LinearReset(_) | Self::Hybrid(_)) {
+            self.check_copy()?;
+        }
         by_family!(self, policy =>
             disjoint: policy.learn_batch(observations), around: learn_in_order(policy, observations),
             hybrid: learn_in_order(policy, observations), top_k: policy.learn_batch(observations),
@@ -309,6 +374,10 @@ impl Policy for Kind {
 
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         each!(self, policy => Policy::update(policy, arm, context, reward, weight))
+    }
+
+    fn check_update(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<bool> {
+        self.inside().check_update(arm, context, reward, weight)
     }
 
     fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {

@@ -125,7 +125,7 @@ impl AnyDelta {
 }
 
 impl AnyPolicy {
-    fn kind(&self) -> &Kind {
+    pub(super) fn kind(&self) -> &Kind {
         match &self.policy {
             Wrapped::Plain(kind) => kind,
             Wrapped::Normalised(policy) => policy.inner(),
@@ -148,6 +148,7 @@ impl AnyPolicy {
     /// scaling that is not frozen or another; as the `diff` of the kind, such as evidence that decays.
     pub fn diff(&self, earlier: &Self) -> Result<AnyDelta> {
         check_alike(&self.settings, &earlier.settings)?;
+        self.kind().check_copy()?;
         let learned = adding!(diff, self.kind(), earlier.kind())?;
         let scaling = self.scaling()?;
         check_scaling(scaling, earlier.scaling()?)?;

@@ -4,6 +4,7 @@ mod batch;
 mod kind;
 mod merge;
 mod rule;
+mod saved;
 mod settings;
 
 use super::{
@@ -14,10 +15,8 @@ use crate::arm::ArmId;
 use crate::clock::Forgetting;
 use crate::error::{Error, Result};
 use crate::features::NormalizerOptions;
-use crate::saved_state::{StateHeader, check_header, header_reader};
 use rand::Rng;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 use batch::learn_normalised;
 use kind::Kind;
@@ -97,6 +96,35 @@ impl AnyPolicy {
         self.kind_mut().add_arm()
     }
 
+    /// Adds an arm that has learned nothing under an id of the caller's, which may be any that was never given: workers
+    /// that add the same arm independently must agree on its id to merge later.
+    ///
+    /// # Errors
+    /// [`Error::Settings`]: a shared kind. The id is taken, or is that of a removed arm, or its number is not below 2⁶³.
+    pub fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.kind_mut().insert_arm(arm)
+    }
+
+    /// Replaces the exploration of a policy in service, what it has learned stays: another α or ε, or another rule.
+    /// [`settings`](Self::settings) name it from now on.
+    ///
+    /// # Errors
+    /// [`Error::Settings`]: uniform draws, which have none; a rule without contexts for a policy with contexts and the
+    /// reverse, UCB1 for Beta-Thompson sampling and the reverse. A setting out of its range. The policy is unchanged then.
+    pub fn set_exploration(&mut self, exploration: AnyRule) -> Result<()> {
+        self.kind_mut().set_exploration(exploration)?;
+        self.settings.exploration = Some(exploration);
+        Ok(())
+    }
+
+    /// How often a change test has let the policy begin anew; `None` without `reset` in the settings.
+    pub fn resets(&self) -> Option<u64> {
+        match self.kind() {
+            Kind::LinearReset(policy) => Some(policy.resets()),
+            _ => None,
+        }
+    }
+
     /// Removes an arm for good: its id is never reused.
     ///
     /// # Errors
@@ -124,7 +152,10 @@ impl AnyPolicy {
     pub fn learn_batch(&mut self, observations: &[Observation]) -> Result<()> {
         match &mut self.policy {
             Wrapped::Plain(kind) => kind.learn_batch(observations),
-            Wrapped::Normalised(policy) => learn_normalised(policy, observations, Kind::learn_batch),
+            Wrapped::Normalised(policy) => {
+                check_copy_of_warm_up(policy)?;
+                learn_normalised(policy, observations, Kind::learn_batch)
+            }
         }
     }
 
@@ -137,21 +168,23 @@ impl AnyPolicy {
         self.kind_mut().elapse(time)
     }
 
-    /// Shared weights would multiply a feature as if it were of the context, and the reverse.
+    /// Weights that are multiplied with context and features would multiply a feature as if it were of the context, and the
+    /// reverse.
     fn check_lengths(&self, request: &Request<'_>) -> Result<()> {
         let PolicySettings { dimension, features, .. } = self.settings;
+        let joins = self.kind().joins_features();
         match request.actions {
-            Actions::Featured(_) if features > 0 => {
-                request.actions.features(features)?;
-                let got = request.context.len();
-                if got == dimension {
-                    Ok(())
-                } else {
-                    Err(Error::Dimension { what: "context", expected: dimension, got })
+            Actions::Featured(featured) if features > 0 || joins => {
+                let (expected, got) = (features, featured.width());
+                if got != expected {
+                    return Err(Error::Dimension { what: "features of an arm", expected, got });
                 }
             }
-            _ => Ok(()),
+            _ if features > 0 && joins => return Err(Error::NeedsFeatures { width: features }),
+            _ => return Ok(()),
         }
+        let (expected, got) = (dimension, request.context.len());
+        if got == expected { Ok(()) } else { Err(Error::Dimension { what: "context", expected, got }) }
     }
 
     fn inside(&self) -> &dyn Policy {
@@ -173,58 +206,6 @@ impl AnyPolicy {
             Wrapped::Plain(kind) => kind,
             Wrapped::Normalised(policy) => policy.inner_mut(),
         }
-    }
-
-    /// The policy as a text of JSON.
-    ///
-    /// # Errors
-    /// [`Error::Settings`]: what JSON cannot hold.
-    #[cfg(feature = "settings")]
-    pub fn to_json(&self) -> Result<String> {
-        serde_json::to_string(self).map_err(|error| Error::Settings { problem: error.to_string() })
-    }
-
-    /// The policy in a text of JSON, checked.
-    ///
-    /// # Errors
-    /// [`Error::Settings`]: what is not a policy, is of a newer version or contradicts itself.
-    #[cfg(feature = "settings")]
-    pub fn from_json(text: &str) -> Result<Self> {
-        serde_json::from_str(text).map_err(|error| Error::Settings { problem: error.to_string() })
-    }
-
-    /// Writes the policy to a file: whole, or not at all.
-    ///
-    /// # Errors
-    /// [`Error::File`]: the file, or one of its name with `.partial` appended, cannot be written. [`Error::Settings`]: as
-    /// [`to_json`](Self::to_json).
-    #[cfg(feature = "settings")]
-    pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
-        use std::io::Write;
-        let path = path.as_ref();
-        let text = self.to_json()?;
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".partial");
-        let write = || {
-            let mut file = std::fs::File::create(&partial)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            std::fs::rename(&partial, path)
-        };
-        write().map_err(|error| Error::file(path, &error))
-    }
-
-    /// Reads a policy from a file.
-    ///
-    /// # Errors
-    /// [`Error::File`]: the file cannot be read; its kind tells one that is not there. [`Error::Settings`], with the file's
-    /// name: as [`from_json`](Self::from_json).
-    #[cfg(feature = "settings")]
-    pub fn load(path: impl AsRef<std::path::Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let text = std::fs::read(path).map_err(|error| Error::file(path, &error))?;
-        serde_json::from_slice(&text)
-            .map_err(|error| Error::Settings { problem: format!("{}: {error}", path.display()) })
     }
 }
 
@@ -267,14 +248,24 @@ impl Policy for AnyPolicy {
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         match &mut self.policy {
             Wrapped::Plain(policy) => policy.update(arm, context, reward, weight),
-            Wrapped::Normalised(policy) => policy.update(arm, context, reward, weight),
+            Wrapped::Normalised(policy) => {
+                check_copy_of_warm_up(policy)?;
+                policy.update(arm, context, reward, weight)
+            }
         }
+    }
+
+    fn check_update(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<bool> {
+        self.inside().check_update(arm, context, reward, weight)
     }
 
     fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
         match &mut self.policy {
             Wrapped::Plain(policy) => policy.learn(decision, reward),
-            Wrapped::Normalised(policy) => policy.learn(decision, reward),
+            Wrapped::Normalised(policy) => {
+                check_copy_of_warm_up(policy)?;
+                policy.learn(decision, reward)
+            }
         }
     }
 }
@@ -305,49 +296,11 @@ impl SlatePolicy for AnyPolicy {
     }
 }
 
+/// Refuses a warm-up for whose end, which is learned on a copy, memory cannot be had.
+fn check_copy_of_warm_up(policy: &Normalised<Kind>) -> Result<()> {
+    if policy.normalizer().is_frozen() { Ok(()) } else { policy.inner().check_copy() }
+}
+
 fn scaled_slates() -> Error {
     Error::Settings { problem: "normaliser: slates take contexts as they are".to_owned() }
-}
-
-header_reader!("any-policy");
-
-#[derive(Serialize)]
-struct Saved<'a> {
-    header: StateHeader,
-    settings: &'a PolicySettings,
-    policy: &'a Wrapped,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Loaded {
-    #[serde(deserialize_with = "read_header")]
-    header: StateHeader,
-    settings: PolicySettings,
-    policy: Wrapped,
-}
-
-impl Serialize for AnyPolicy {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { settings, policy } = self;
-        Saved { header: StateHeader::of("any-policy"), settings, policy }.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for AnyPolicy {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Loaded { header, settings, policy } = Loaded::deserialize(deserializer)?;
-        check_header(&header, "any-policy").map_err(D::Error::custom)?;
-        settings.check().map_err(D::Error::custom)?;
-        let kind = match &policy {
-            Wrapped::Plain(kind) => kind,
-            Wrapped::Normalised(policy) => policy.inner(),
-        };
-        let scaled = matches!(policy, Wrapped::Normalised(_));
-        if kind.fits(&settings) && scaled == settings.normaliser.is_some() {
-            return Ok(Self { settings, policy });
-        }
-        let problem = "settings and policy disagree in kind, lengths, exploration or scaling".to_owned();
-        Err(D::Error::custom(Error::InvalidState { what: "policy", index: 0, problem }))
-    }
 }

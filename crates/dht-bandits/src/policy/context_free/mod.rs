@@ -1,6 +1,7 @@
 //! Policies without contexts: the classical multi-armed bandits, to which the mean reward of an arm is all there is.
 
 mod beta_thompson;
+mod merge;
 mod state;
 mod ucb1;
 
@@ -10,7 +11,7 @@ use crate::arm::ArmId;
 use crate::arm_set::{ArmSet, SlotSpace, Slots};
 use crate::clock::Clock;
 use crate::error::Result;
-use crate::validate::{check_scalar, check_sum, check_weight};
+use crate::validate::{check_scalar, check_sum, check_weight, reserve};
 use rand::Rng;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,9 @@ pub trait ContextFreeRule:
     /// The name in saved states.
     const NAME: &'static str;
 }
+
+/// What memory is for, where it cannot be had.
+const REWARDS: &str = "rewards of the arms";
 
 mod sealed {
     use super::{ArmStatistics, Law};
@@ -94,16 +98,29 @@ impl<R: ContextFreeRule> ContextFree<R> {
     /// A policy with the arms 0 to `arms` − 1.
     ///
     /// # Errors
-    /// More than 16,777,216 arms, a setting out of its range.
+    /// More than 16,777,216 arms, a setting out of its range; memory that cannot be had
+    /// ([`Error::Memory`](crate::Error::Memory)).
     pub fn new(arms: usize, rule: R) -> Result<Self> {
         rule.check()?;
-        let set = ArmSet::new(arms)?;
-        Ok(Self { rule, arms: set, learned: vec![ArmStatistics::default(); arms], total: 0.0, clock: Clock::default() })
+        let (set, mut learned) = (ArmSet::new(arms)?, Vec::new());
+        reserve(REWARDS, &mut learned, Some(arms))?;
+        learned.resize(arms, ArmStatistics::default());
+        Ok(Self { rule, arms: set, learned, total: 0.0, clock: Clock::default() })
     }
 
     /// The rule.
     pub fn rule(&self) -> &R {
         &self.rule
+    }
+
+    /// Replaces the settings of the rule, which are no learned state.
+    ///
+    /// # Errors
+    /// A setting out of its range.
+    pub fn set_rule(&mut self, rule: R) -> Result<()> {
+        rule.check()?;
+        self.rule = rule;
+        Ok(())
     }
 
     /// What an arm has learned.
@@ -117,11 +134,23 @@ impl<R: ContextFreeRule> ContextFree<R> {
     /// Adds an arm of which nothing is known.
     ///
     /// # Errors
-    /// The arm of number 2⁶³ − 1 exists or existed.
+    /// The arm of number 2⁶³ − 1 exists or existed; memory that cannot be had.
     pub fn add_arm(&mut self) -> Result<ArmId> {
+        reserve(REWARDS, &mut self.learned, Some(1))?;
         let arm = self.arms.add()?;
         self.learned.push(ArmStatistics::default());
         Ok(arm)
+    }
+
+    /// Adds an arm under an id of the caller's, which may be any that was never given.
+    ///
+    /// # Errors
+    /// The id is taken, or is that of a removed arm, or its number is not below 2⁶³; memory that cannot be had.
+    pub fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
+        reserve(REWARDS, &mut self.learned, Some(1))?;
+        self.arms.insert(arm)?;
+        self.learned.push(ArmStatistics::default());
+        Ok(())
     }
 
     /// Removes an arm for good: its id is never reused.
@@ -136,6 +165,19 @@ impl<R: ContextFreeRule> ContextFree<R> {
     /// Begins the next epoch: decisions made before are refused from now on.
     pub fn expire_decisions(&mut self) {
         self.clock.expire();
+    }
+
+    /// The slot of an arm, what it has learned after a reward, and the weight of all rewards then.
+    fn after(&self, arm: ArmId, reward: f64, weight: f64) -> Result<(usize, ArmStatistics, f64)> {
+        self.rule.check_reward(reward)?;
+        check_weight(weight)?;
+        let slot = self.arms.slot(arm)?;
+        let before = self.learned[slot];
+        let after = ArmStatistics { weight: before.weight + weight, sum: before.sum + weight * reward };
+        check_sum("sum of rewards", after.sum)?;
+        let total = self.total + weight;
+        check_sum("weight of all rewards", total)?;
+        Ok((slot, after, total))
     }
 
     /// The value of every slot that may be chosen.
@@ -206,16 +248,15 @@ impl<R: ContextFreeRule> Policy for ContextFree<R> {
     }
 
     fn update(&mut self, arm: ArmId, _: &[f64], reward: f64, weight: f64) -> Result<()> {
-        self.rule.check_reward(reward)?;
-        check_weight(weight)?;
-        let slot = self.arms.slot(arm)?;
-        let before = self.learned[slot];
-        let after = ArmStatistics { weight: before.weight + weight, sum: before.sum + weight * reward };
-        check_sum("sum of rewards", after.sum)?;
-        let total = self.total + weight;
-        check_sum("weight of all rewards", total)?;
+        let (slot, after, total) = self.after(arm, reward, weight)?;
         self.clock = self.clock.after(1)?;
         (self.learned[slot], self.total) = (after, total);
         Ok(())
+    }
+
+    fn check_update(&self, arm: ArmId, _: &[f64], reward: f64, weight: f64) -> Result<bool> {
+        self.after(arm, reward, weight)?;
+        self.clock.after(1)?;
+        Ok(true)
     }
 }

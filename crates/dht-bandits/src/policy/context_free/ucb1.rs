@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 /// UCB1 (Auer, Cesa-Bianchi & Fischer 2002, Figure 1): the highest mean + α·√(2 ln n/n_a), n rewards in all and n_a of
 /// the arm; arms without a reward come first. Ties are broken uniformly.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Ucb1 {
-    /// α ≥ 0: the range of rewards, 1 for rewards in [0, 1].
+    /// α ≥ 0: the range of rewards, 1 (the default) for rewards in [0, 1].
     pub alpha: f64,
 }
 

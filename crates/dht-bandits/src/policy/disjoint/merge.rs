@@ -10,7 +10,7 @@ use crate::exploration::Exploration;
 use crate::gaussian::NaturalParameters;
 use crate::posterior::{DiagonalLaplace, FullLaplace, Posterior, Ridge};
 use crate::saved_state::{StateHeader, check_header, header_reader};
-use crate::validate::{check_finite, check_part, check_scalar, check_weight};
+use crate::validate::{check_finite, check_memory, check_part, check_scalar, check_weight};
 use serde::{Deserialize, Serialize};
 
 header_reader!("delta/");
@@ -160,24 +160,34 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
     /// What this policy has learned since `earlier`, a snapshot (clone) of it. Arms added since count from the prior.
     /// Of removed arms only the removal is recorded, whenever it was.
     ///
+    /// O(K·d²), and O(d³) for each arm that has learned since where posteriors do not keep A
+    /// ([`RidgeOptions::keep_information`](crate::RidgeOptions::keep_information)).
+    ///
     /// Exact for [`Ridge`], where evidence is a sum. For Laplace posteriors the difference of two Gaussians stands for
     /// the evidence between, which is an approximation.
     ///
     /// # Errors
     /// Policies of another dimension or prior; posteriors that forget by themselves, whose evidence does not add;
-    /// precisions that overflow.
+    /// precisions that overflow; memory that cannot be had.
     pub fn diff(&self, earlier: &Self) -> Result<Delta> {
         self.posterior.check_sums()?;
         let empty = self.empty_delta();
         empty.check_compatible(&earlier.empty_delta())?;
         let prior = self.posterior.prior_parameters();
+        let length = prior.precision.len() + prior.moment.len();
+        check_memory("delta of the policy", length.checked_mul(self.arms().len()))?;
         let mut arms = Vec::with_capacity(self.arms().len());
         for arm in self.arms().iter() {
-            let now = self.posterior.natural_parameters(self.arms().slot(arm)?);
-            let then = match earlier.arms().slot(arm) {
-                Ok(slot) => earlier.posterior.natural_parameters(slot),
-                Err(_) => prior.clone(),
-            };
+            let slot = self.arms().slot(arm)?;
+            let then = earlier.arms().slot(arm).ok();
+            let same = |then: &usize| self.posterior.arm_state(slot) == earlier.posterior.arm_state(*then);
+            // Of an arm that nothing was learned of A need not be had from its factor, which takes O(d³).
+            if then.as_ref().is_some_and(same) {
+                arms.push((arm, NaturalParameters::zero(prior.precision.len(), prior.moment.len())));
+                continue;
+            }
+            let now = self.posterior.natural_parameters(slot);
+            let then = then.map_or_else(|| prior.clone(), |slot| earlier.posterior.natural_parameters(slot));
             arms.push((arm, now.plus(-1.0, &then)?));
         }
         arms.sort_by_key(|(arm, _)| *arm);

@@ -14,7 +14,7 @@ use crate::clock::{Clock, check_epoch};
 use crate::error::Result;
 use crate::exploration::Exploration;
 use crate::gaussian::Score;
-use crate::posterior::{Posterior, Sample, UpdateBatch};
+use crate::posterior::{Posterior, Sample, UpdateBatch, copy_of_slot};
 use crate::validate::{check_finite, check_weight};
 use rand::Rng;
 
@@ -283,7 +283,9 @@ impl<P: Posterior, E: Exploration> Disjoint<P, E> {
 
     /// Learns rewards that arrived together: all of them, or none if one is refused.
     ///
-    /// A ridge learns them one after the other, which is exact. A logistic posterior learns those of one arm jointly.
+    /// A ridge learns them one after the other, which is exact, and where updates move a clock ([`DecayClock::Updates`](crate::posterior::DecayClock)) in
+    /// the order in which they are given: what is learned is what [`learn`](Self::learn) would have learned of each in
+    /// turn, to the bit. A logistic posterior learns those of one arm jointly.
     ///
     /// # Errors
     /// As [`learn`](Self::learn), for the first observation that is refused.
@@ -370,5 +372,13 @@ impl<P: Posterior, E: Exploration> Policy for Disjoint<P, E> {
 
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         self.update(arm, context, reward, weight)
+    }
+
+    /// Learns it on a copy of this one arm.
+    fn check_update(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<bool> {
+        let slot = self.check(arm, context, reward, weight)?;
+        self.clock.after(1)?;
+        copy_of_slot(&self.posterior, slot)?.update(0, context, reward, weight)?;
+        Ok(true)
     }
 }

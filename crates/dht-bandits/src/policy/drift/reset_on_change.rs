@@ -61,6 +61,10 @@ impl<P: Posterior, E: Exploration, D: ChangeDetector> Policy for ResetOnChange<P
         self.policy.update(arm, context, reward, weight)
     }
 
+    fn check_update(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<bool> {
+        self.policy.check_update(arm, context, reward, weight)
+    }
+
     /// Learns the reward of a decision, after a reset if predictions have grown worse with it.
     fn learn(&mut self, decision: &Decision, reward: f64) -> Result<()> {
         check_epoch(decision.choice.epoch, self.epoch())?;

@@ -162,4 +162,9 @@ impl<E: Exploration> Policy for SlidingWindow<E> {
         self.slide(arm, context, reward, weight);
         Ok(())
     }
+
+    fn check_update(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<bool> {
+        self.check_first(context, weight)?;
+        self.policy.check_update(arm, context, reward, weight)
+    }
 }

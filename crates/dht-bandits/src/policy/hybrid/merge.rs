@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::gaussian::{Factors, NaturalParameters, Parts, information_of, parts_of};
 use crate::saved_state::{StateHeader, check_header, header_reader};
-use crate::validate::{check_factor, check_part};
+use crate::validate::{check_factor, check_memory, check_part};
 use serde::{Deserialize, Serialize};
 
 header_reader!("hybrid-delta");
@@ -36,12 +36,17 @@ impl OwnEvidence {
         let cross = self.cross.iter().zip(&other.cross).map(|(a, b)| a + factor * b).collect();
         Ok(Self { own: self.own.plus(factor, &other.own)?, cross })
     }
+
+    /// Whether nothing was learned.
+    fn is_zero(&self) -> bool {
+        let NaturalParameters { precision, moment, updates } = &self.own;
+        *updates == 0 && precision.iter().chain(moment).chain(&self.cross).all(|value| *value == 0.0)
+    }
 }
 
 /// No evidence.
 fn zero(dimension: usize) -> NaturalParameters {
-    let precision = vec![0.0; dimension * (dimension + 1) / 2];
-    NaturalParameters { precision, moment: vec![0.0; dimension], updates: 0 }
+    NaturalParameters::zero(dimension * (dimension + 1) / 2, dimension)
 }
 
 /// The difference between a [`Hybrid`] policy and an earlier snapshot of it: what it has learned, without the prior, and
@@ -77,22 +82,25 @@ impl HybridDelta {
     /// # Errors
     /// A delta of other lengths or priors; contents that cannot come from [`diff`](Hybrid::diff); sums that overflow;
     /// an arm that one has removed and the other has learned of ([`Error::RemovedArm`]): apply the one that learned
-    /// first. This one is unchanged then.
+    /// first. This one is unchanged then. Of a removed arm of which the other has learned nothing, nothing is left.
     pub fn combine(&mut self, other: &Self) -> Result<()> {
         self.check_compatible(other)?;
         self.check()?;
         other.check()?;
         let mut sum = self.clone();
+        sum.removed.unite(&other.removed);
+        let learned =
+            self.arms.iter().chain(&other.arms).find(|(arm, seen)| sum.removed.contains(*arm) && !seen.is_zero());
+        if let Some((arm, _)) = learned {
+            return Err(Error::RemovedArm { arm: *arm });
+        }
         for (arm, theirs) in &other.arms {
             match sum.arms.binary_search_by_key(arm, |(id, _)| *id) {
                 Ok(position) => sum.arms[position].1 = sum.arms[position].1.plus(1.0, theirs)?,
                 Err(position) => sum.arms.insert(position, (*arm, theirs.clone())),
             }
         }
-        sum.removed.unite(&other.removed);
-        if let Some(arm) = sum.arms().find(|arm| sum.removed.contains(*arm)) {
-            return Err(Error::RemovedArm { arm });
-        }
+        sum.arms.retain(|(arm, _)| !sum.removed.contains(*arm));
         sum.shared = sum.shared.plus(1.0, &other.shared)?;
         sum.updates = add_counts("updates of delta", self.updates, other.updates)?;
         *self = sum;
@@ -219,16 +227,18 @@ impl<E: Exploration> Hybrid<E> {
     ///
     /// # Errors
     /// Policies of other lengths or priors; an arm that exists here and was removed in `earlier`; precisions that
-    /// overflow.
+    /// overflow; memory that cannot be had.
     pub fn diff(&self, earlier: &Self) -> Result<HybridDelta> {
         let empty = self.empty_delta();
         empty.check_compatible(&earlier.empty_delta())?;
         if let Some(arm) = self.arms.iter().find(|arm| earlier.arms.removed().contains(*arm)) {
             return Err(Error::RemovedArm { arm });
         }
+        let (d, k) = self.lengths();
+        let length = (d * (d + 1) / 2 + d).checked_add(d.saturating_mul(k));
+        check_memory("delta of the policy", length.and_then(|length| length.checked_mul(3 * self.arms.len())))?;
         let then = earlier.without(self.arms.removed())?;
         let (now, before) = (self.evidence(), then.evidence());
-        let (d, k) = self.lengths();
         let nothing = OwnEvidence::zero(d, k);
         let mut arms = Vec::with_capacity(self.arms.len());
         for (arm, ours) in self.arms.iter().zip(&now.arms) {
@@ -260,7 +270,7 @@ impl<E: Exploration> Hybrid<E> {
     ///
     /// # Errors
     /// A delta of other lengths or priors, or with contents that cannot come from [`diff`](Self::diff); one that has
-    /// learned of an arm that was removed here ([`Error::RemovedArm`]), since what the shared weights learned from it
+    /// learned something of an arm that was removed here ([`Error::RemovedArm`]), since what the shared weights learned from it
     /// cannot be told apart; a precision that is not positive definite afterwards. The policy is unchanged then.
     pub fn apply(&mut self, delta: &HybridDelta) -> Result<()> {
         self.empty_delta().check_compatible(delta)?;
@@ -270,6 +280,10 @@ impl<E: Exploration> Hybrid<E> {
         let mut arms = base.arms.clone();
         let (d, k) = self.lengths();
         for (arm, theirs) in &delta.arms {
+            // It was there, and nothing of it came in.
+            if arms.removed().contains(*arm) && theirs.is_zero() {
+                continue;
+            }
             if arms.slot(*arm).is_err() {
                 arms.insert(*arm)?;
                 evidence.arms.push(OwnEvidence::zero(d, k));

@@ -108,6 +108,18 @@ impl<E: Exploration> Hybrid<E> {
         reserve("arms × dimension × shared dimension", &mut self.cross, arms.checked_mul(size))
     }
 
+    /// A policy of one arm, that of a slot, with the shared weights.
+    fn of_one_arm(&self, slot: usize) -> Result<Self> {
+        let (d, k) = (self.dimension(), self.shared_dimension());
+        let mut copy = Self::new(d, k, 1, self.options, self.exploration.clone())?;
+        let (own, shared) = (self.own.parts(slot), self.shared.parts(0));
+        copy.own.set(0, &own.mean, &own.diagonal, &own.upper);
+        copy.shared.set(0, &shared.mean, &shared.diagonal, &shared.upper);
+        copy.cross.copy_from_slice(&self.cross[slot * d * k..][..d * k]);
+        copy.clock = self.clock;
+        Ok(copy)
+    }
+
     /// The length of a context x.
     pub fn dimension(&self) -> usize {
         self.own.dimension()
@@ -143,6 +155,16 @@ impl<E: Exploration> Hybrid<E> {
         &self.exploration
     }
 
+    /// Replaces the exploration rule: α and ε are settings, not learned state.
+    ///
+    /// # Errors
+    /// A setting out of its range.
+    pub fn set_exploration(&mut self, exploration: E) -> Result<()> {
+        exploration.check()?;
+        self.exploration = exploration;
+        Ok(())
+    }
+
     /// Adds an arm: the prior for its own weights, and the shared posterior of β.
     ///
     /// # Errors
@@ -150,9 +172,24 @@ impl<E: Exploration> Hybrid<E> {
     pub fn add_arm(&mut self) -> Result<ArmId> {
         self.reserve(1)?;
         let arm = self.arms.add()?;
+        self.push_prior();
+        Ok(arm)
+    }
+
+    /// Adds an arm under an id of the caller's, which may be any that was never given.
+    ///
+    /// # Errors
+    /// The id is taken, or is that of a removed arm, or its number is not below 2⁶³; memory that cannot be had.
+    pub fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
+        self.reserve(1)?;
+        self.arms.insert(arm)?;
+        self.push_prior();
+        Ok(())
+    }
+
+    fn push_prior(&mut self) {
         self.own.push(1.0 / self.options.prior_precision);
         self.cross.resize(self.cross.len() + self.dimension() * self.shared_dimension(), 0.0);
-        Ok(arm)
     }
 
     /// Adds an arm that starts with the posterior of `like`.

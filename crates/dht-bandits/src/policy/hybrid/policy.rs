@@ -79,6 +79,13 @@ impl<E: Exploration> Policy for Hybrid<E> {
         self.update(arm, context, features, reward, weight)
     }
 
+    /// Learns it on a copy of this arm and the shared weights.
+    fn check_update(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<bool> {
+        let mut copy = self.of_one_arm(self.arms.slot(arm)?)?;
+        Policy::update(&mut copy, ArmId::new(0), context, reward, weight)?;
+        Ok(true)
+    }
+
     fn propensities(&self, request: &Request<'_>) -> Result<Vec<Propensity>> {
         self.propensities(request)
     }

@@ -27,7 +27,8 @@ pub(crate) fn rank_weights(count: usize, shown: usize, share: f64) -> Vec<f64> {
 /// The weight of a rank that is drawn uniformly among `ties` + 1 ranks from `rank` on.
 pub(super) fn tied(weights: &[f64], rank: usize, ties: usize) -> f64 {
     let end = (rank + ties + 1).min(weights.len());
-    weights.get(rank..end).map_or(0.0, |weights| weights.iter().sum::<f64>() / (ties + 1) as f64)
+    // The sum of no values is −0, which is no probability to be shown.
+    weights.get(rank..end).map_or(0.0, |weights| 0.0 + weights.iter().sum::<f64>() / (ties + 1) as f64)
 }
 
 /// The probability that each arm is shown, where values are no draws; equal values are ordered uniformly.

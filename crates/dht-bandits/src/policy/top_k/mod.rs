@@ -168,6 +168,16 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         &self.exploration
     }
 
+    /// Replaces the exploration rule: α and ε are settings, not learned state.
+    ///
+    /// # Errors
+    /// A setting out of its range.
+    pub fn set_exploration(&mut self, exploration: E) -> Result<()> {
+        exploration.check()?;
+        self.exploration = exploration;
+        Ok(())
+    }
+
     /// Adds an arm with the prior. With shared weights this only gives a new id.
     ///
     /// # Errors
@@ -181,6 +191,22 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
             self.posterior.push_prior();
         }
         Ok(arm)
+    }
+
+    /// Adds an arm under an id of the caller's, which may be any that was never given. With shared weights this only
+    /// takes the id.
+    ///
+    /// # Errors
+    /// The id is taken, or is that of a removed arm, or its number is not below 2⁶³; memory that cannot be had.
+    pub fn insert_arm(&mut self, arm: ArmId) -> Result<()> {
+        if self.sharing == Sharing::PerArm {
+            self.posterior.reserve(1)?;
+        }
+        self.arms.insert(arm)?;
+        if self.sharing == Sharing::PerArm {
+            self.posterior.push_prior();
+        }
+        Ok(())
     }
 
     /// Adds an arm that starts with the posterior of `like`. With shared weights this only gives a new id.
@@ -278,19 +304,22 @@ impl<P: Posterior, E: Exploration> TopK<P, E> {
         self.update_observed(batch.iter().copied())
     }
 
+    /// The slot whose weights learn of an arm.
+    fn check(&self, arm: ArmId, context: &[f64], weight: f64) -> Result<usize> {
+        check_finite("context", context, self.dimension())?;
+        check_weight(weight)?;
+        let slot = self.slot(arm)?;
+        if self.pinned.contains(&arm) { Err(Error::PinnedArm { arm }) } else { Ok(slot) }
+    }
+
     fn update_observed<'a>(&mut self, batch: impl Iterator<Item = ArmFeedback<'a>>) -> Result<()> {
         self.update_batch.clear();
         for ArmFeedback { arm, context, feedback, weight } in batch {
-            check_finite("context", context, self.dimension())?;
-            check_weight(weight)?;
-            // Nothing is learned of it, so that it may have been removed since.
-            if feedback == Feedback::Unobserved && matches!(self.slot(arm), Err(Error::RemovedArm { .. })) {
-                continue;
-            }
-            let slot = self.slot(arm)?;
-            if self.pinned.contains(&arm) {
-                return Err(Error::PinnedArm { arm });
-            }
+            let slot = match self.check(arm, context, weight) {
+                // Nothing is learned of it, so that it may have been removed since.
+                Err(Error::RemovedArm { .. }) if feedback == Feedback::Unobserved => continue,
+                checked => checked?,
+            };
             if let Feedback::Observed(reward) = feedback {
                 self.posterior.check_reward(reward)?;
                 self.update_batch.push(Sample { slot, context, reward, weight });

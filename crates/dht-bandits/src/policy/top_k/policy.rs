@@ -6,7 +6,7 @@ use crate::arm_set::ArmSet;
 use crate::error::{Error, Result};
 use crate::exploration::Exploration;
 use crate::policy::{Choice, Decision, Policy, Propensity, Request};
-use crate::posterior::Posterior;
+use crate::posterior::{Posterior, copy_of_slot};
 use rand::Rng;
 
 /// A policy that chooses several arms at once: as [`Policy`], with a [`Slate`] in the place of a decision.
@@ -95,5 +95,15 @@ impl<P: Posterior, E: Exploration> Policy for TopK<P, E> {
 
     fn update(&mut self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<()> {
         self.update_batch(&[ArmFeedback { arm, context, feedback: Feedback::Observed(reward), weight }])
+    }
+
+    /// Learns it on a copy of these weights alone.
+    fn check_update(&self, arm: ArmId, context: &[f64], reward: f64, weight: f64) -> Result<bool> {
+        let slot = self.check(arm, context, weight)?;
+        self.posterior.check_reward(reward)?;
+        self.clock.after(1)?;
+        // As a batch of one, which a logistic posterior may learn otherwise than a single reward.
+        copy_of_slot(&self.posterior, slot)?.update_batch(0, context, &[reward], &[weight])?;
+        Ok(true)
     }
 }

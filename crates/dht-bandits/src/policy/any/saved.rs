@@ -1,0 +1,134 @@
+//! Policies of settings saved and loaded.
+
+use super::{AnyPolicy, PolicySettings, Wrapped};
+use crate::error::{Error, Result};
+use crate::saved_state::{StateHeader, check_header, header_reader};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+
+#[cfg(feature = "settings")]
+impl AnyPolicy {
+    /// The policy as a text of JSON.
+    ///
+    /// # Errors
+    /// [`Error::Memory`]: memory that cannot be had. [`Error::Settings`]: what JSON cannot hold.
+    pub fn to_json(&self) -> Result<String> {
+        // What is written is a copy of what was learned.
+        self.kind().check_copy()?;
+        let mut text = Text::default();
+        serde_json::to_writer(&mut text, self)
+            .map_err(|error| text.refusal.take().unwrap_or_else(|| Error::Settings { problem: error.to_string() }))?;
+        String::from_utf8(text.bytes).map_err(|error| Error::Settings { problem: error.to_string() })
+    }
+
+    /// The policy in a text of JSON, checked.
+    ///
+    /// # Errors
+    /// [`Error::Settings`]: what is not a policy, is of a newer version or contradicts itself.
+    pub fn from_json(text: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|error| Error::Settings { problem: error.to_string() })
+    }
+
+    /// Writes the policy to a file: whole, or not at all, and then nothing is left of what was begun.
+    ///
+    /// # Errors
+    /// [`Error::File`]: the file, or one of its name with `.partial` appended, cannot be written. [`Error::Settings`]: as
+    /// [`to_json`](Self::to_json).
+    pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
+        use std::io::Write;
+        let path = path.as_ref();
+        let text = self.to_json()?;
+        let mut partial = path.as_os_str().to_owned();
+        partial.push(".partial");
+        let write = || {
+            let mut file = std::fs::File::create(&partial)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            std::fs::rename(&partial, path)
+        };
+        write().map_err(|error| {
+            // What cannot be removed either is no other failure.
+            let _ = std::fs::remove_file(&partial);
+            Error::file(path, &error)
+        })
+    }
+
+    /// Reads a policy from a file.
+    ///
+    /// # Errors
+    /// [`Error::File`]: the file cannot be read; its kind tells one that is not there. [`Error::Settings`], with the file's
+    /// name: as [`from_json`](Self::from_json).
+    pub fn load(path: impl AsRef<std::path::Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let text = std::fs::read(path).map_err(|error| Error::file(path, &error))?;
+        serde_json::from_slice(&text)
+            .map_err(|error| Error::Settings { problem: format!("{}: {error}", path.display()) })
+    }
+}
+
+/// A text that asks for its memory before it grows.
+#[cfg(feature = "settings")]
+#[derive(Default)]
+struct Text {
+    bytes: Vec<u8>,
+    refusal: Option<Error>,
+}
+
+#[cfg(feature = "settings")]
+impl std::io::Write for Text {
+    fn write(&mut self, more: &[u8]) -> std::io::Result<usize> {
+        crate::validate::reserve("text of the policy", &mut self.bytes, Some(more.len())).map_err(|error| {
+            self.refusal = Some(error);
+            std::io::Error::from(std::io::ErrorKind::OutOfMemory)
+        })?;
+        self.bytes.extend_from_slice(more);
+        Ok(more.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+header_reader!("any-policy");
+
+#[derive(Serialize)]
+struct Saved<'a> {
+    header: StateHeader,
+    settings: &'a PolicySettings,
+    policy: &'a Wrapped,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Loaded {
+    #[serde(deserialize_with = "read_header")]
+    header: StateHeader,
+    settings: PolicySettings,
+    policy: Wrapped,
+}
+
+impl Serialize for AnyPolicy {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { settings, policy } = self;
+        Saved { header: StateHeader::of("any-policy"), settings, policy }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for AnyPolicy {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Loaded { header, settings, policy } = Loaded::deserialize(deserializer)?;
+        check_header(&header, "any-policy").map_err(D::Error::custom)?;
+        settings.check().map_err(D::Error::custom)?;
+        let kind = match &policy {
+            Wrapped::Plain(kind) => kind,
+            Wrapped::Normalised(policy) => policy.inner(),
+        };
+        let scaled = matches!(policy, Wrapped::Normalised(_));
+        if kind.fits(&settings) && scaled == settings.normaliser.is_some() {
+            return Ok(Self { settings, policy });
+        }
+        let problem = "settings and policy disagree in kind, lengths, exploration or scaling".to_owned();
+        Err(D::Error::custom(Error::InvalidState { what: "policy", index: 0, problem }))
+    }
+}

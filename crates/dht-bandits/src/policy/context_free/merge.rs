@@ -1,0 +1,39 @@
+//! Policies without contexts that learned independently, merged.
+
+use super::{ContextFree, ContextFreeRule};
+use crate::error::Result;
+use crate::validate::check_sum;
+
+impl<R: ContextFreeRule> ContextFree<R> {
+    /// Learns all that `other` has learned, as if this policy had seen it: Σw and Σwr of each arm, and the weight of all
+    /// rewards, are added. Arms that do not exist here are added; an arm that either has removed is removed. The rule
+    /// stays this policy's own. Workers that started from a common ancestor count what it knew once for each of them.
+    ///
+    /// # Errors
+    /// Sums that overflow, more than 2⁶³ − 1 updates; memory that cannot be had. The policy is unchanged then.
+    pub fn merge(&mut self, other: &Self) -> Result<()> {
+        let mut merged = self.clone();
+        for (arm, theirs) in other.arms.iter().zip(&other.learned) {
+            if merged.arms.removed().contains(arm) {
+                continue;
+            }
+            if !merged.arms.contains(arm) {
+                merged.insert_arm(arm)?;
+            }
+            let slot = merged.arms.slot(arm)?;
+            let ours = &mut merged.learned[slot];
+            ours.weight += theirs.weight;
+            ours.sum += theirs.sum;
+            check_sum("weight of the arm's rewards", ours.weight)?;
+            check_sum("sum of rewards", ours.sum)?;
+        }
+        for slot in merged.arms.remove_all(other.arms.removed())? {
+            merged.learned.swap_remove(slot);
+        }
+        merged.total += other.total;
+        check_sum("weight of all rewards", merged.total)?;
+        merged.clock = self.clock.after(other.clock.version)?;
+        *self = merged;
+        Ok(())
+    }
+}

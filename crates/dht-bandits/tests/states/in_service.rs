@@ -1,0 +1,251 @@
+//! Policies of settings in service: arms under ids of the caller's, another exploration, what a request must be, files.
+
+use super::any_policy::{every_kind, round};
+use crate::support::{featured, normals, rng};
+use dht_bandits::exploration::{Greedy, SquareCb};
+use dht_bandits::policy::drift::ChangeTest;
+use dht_bandits::policy::{
+    AnyPolicy, AnyRule, BetaThompson, ContextFree, PolicyKind, PolicySettings, SlatePolicy, Ucb1, Uniform,
+};
+use dht_bandits::{ArmId, Error, Policy, Request, Thompson, Ucb};
+
+const UCB: AnyRule = AnyRule::Ucb(Ucb { alpha: 0.5 });
+
+fn is_shared(kind: PolicyKind) -> bool {
+    matches!(kind, PolicyKind::SharedLinear | PolicyKind::SharedLogistic | PolicyKind::SharedDiagonalLogistic)
+}
+
+#[test]
+fn every_kind_with_arms_of_its_own_takes_one_under_an_id_that_was_never_given() {
+    for settings in every_kind() {
+        let mut policy = AnyPolicy::new(settings.clone()).unwrap();
+        let arm = ArmId::new(40);
+        if is_shared(settings.kind) {
+            assert!(matches!(policy.insert_arm(arm), Err(Error::Settings { .. })), "{settings:?}");
+            continue;
+        }
+        policy.insert_arm(arm).unwrap();
+        assert_eq!(policy.insert_arm(arm), Err(Error::ArmExists { arm }));
+        assert_eq!(policy.add_arm(), Ok(ArmId::new(41)));
+        // It is chosen and learned from like the others.
+        let (context, features) = (normals(&mut rng(1), 3), normals(&mut rng(2), 2));
+        let decision = policy.decide(&featured(&context, &[arm], &features), &mut rng(3)).unwrap();
+        policy.learn(&decision, 1.0).unwrap();
+        policy.remove_arm(arm).unwrap();
+        assert_eq!(policy.insert_arm(arm), Err(Error::RemovedArm { arm }));
+        assert!(policy.insert_arm(ArmId::new(1 << 63)).is_err());
+    }
+}
+
+#[test]
+fn another_exploration_is_taken_in_service_and_saved_and_what_was_learned_stays() {
+    for settings in every_kind() {
+        let mut policy = AnyPolicy::new(settings.clone()).unwrap();
+        let mut draws = rng(1);
+        (0..8).for_each(|number| _ = round(&mut policy, number, &mut draws));
+        let rule = match settings.exploration {
+            None => {
+                assert!(matches!(policy.set_exploration(UCB), Err(Error::Settings { .. })));
+                continue;
+            }
+            Some(AnyRule::Ucb1(_)) => AnyRule::Ucb1(Ucb1 { alpha: 0.25 }),
+            Some(AnyRule::BetaThompson(_)) => AnyRule::BetaThompson(BetaThompson::default()),
+            Some(_) => AnyRule::EpsilonGreedy(Greedy { epsilon: 1.0 }),
+        };
+        policy.set_exploration(rule).unwrap();
+        assert_eq!(policy.settings(), &PolicySettings { exploration: Some(rule), ..settings.clone() });
+        assert_eq!(policy.version(), 8);
+        let mut loaded: AnyPolicy = serde_json::from_str(&serde_json::to_string(&policy).unwrap()).unwrap();
+        let mut same = draws.clone();
+        let decided = round(&mut policy, 8, &mut draws);
+        assert_eq!(round(&mut loaded, 8, &mut same), decided);
+        if matches!(rule, AnyRule::EpsilonGreedy(_)) {
+            // With ε = 1 every one of four arms is as likely as the others.
+            assert!((decided.1.unwrap() - 0.25).abs() < 1e-12, "{settings:?}: {decided:?}");
+        }
+        // What does not fit is refused, and nothing changes.
+        let saved = serde_json::to_string(&policy).unwrap();
+        let contextual = !matches!(rule, AnyRule::Ucb1(_) | AnyRule::BetaThompson(_));
+        let foreign = if contextual { AnyRule::Ucb1(Ucb1::default()) } else { UCB };
+        for refused in [foreign, AnyRule::SquareCb(SquareCb::new(f64::NAN))] {
+            assert!(policy.set_exploration(refused).is_err(), "{settings:?}");
+        }
+        assert_eq!(serde_json::to_string(&policy).unwrap(), saved);
+    }
+}
+
+#[test]
+fn the_resets_of_a_change_test_are_told() {
+    let settings = PolicySettings {
+        reset: Some(ChangeTest::PageHinkley { tolerance: 0.01, threshold: 3.0 }),
+        ..PolicySettings::new(PolicyKind::Linear, 1, 1, Some(UCB))
+    };
+    assert_eq!(AnyPolicy::new(PolicySettings { reset: None, ..settings.clone() }).unwrap().resets(), None);
+    let mut policy = AnyPolicy::new(settings).unwrap();
+    for number in 0..400 {
+        let decision = policy.decide(&Request::new(&[1.0]), &mut rng(number)).unwrap();
+        policy.learn(&decision, if number < 200 { 0.0 } else { 5.0 }).unwrap();
+        assert_eq!(policy.resets().unwrap() > 0, number >= 200, "{number}");
+    }
+}
+
+#[test]
+fn kinds_that_join_context_and_features_take_their_own_lengths_alone() {
+    let of = |dimension, features| {
+        let settings =
+            PolicySettings { features, ..PolicySettings::new(PolicyKind::TopKLinear, dimension, 2, Some(UCB)) };
+        AnyPolicy::new(settings).unwrap()
+    };
+    let (with, without) = (of(3, 2), of(5, 0));
+    let context = [0.5; 5];
+    // A context as long as context and features together is no context with features.
+    let refused = Error::NeedsFeatures { width: 2 };
+    assert_eq!(with.decide(&Request::new(&context), &mut rng(1)).unwrap_err(), refused);
+    assert_eq!(with.propensities(&Request::new(&context)).unwrap_err(), refused);
+    assert_eq!(with.slate_propensities(1, &Request::new(&context)).unwrap_err(), refused);
+    let arms = [ArmId::new(0), ArmId::new(1)];
+    assert!(with.decide(&featured(&context[..3], &arms, &[0.25; 4]), &mut rng(1)).is_ok());
+    // And where arms have no features, a request may not have any.
+    assert!(without.decide(&Request::new(&context), &mut rng(1)).is_ok());
+    for (length, width) in [(3, 2), (0, 5)] {
+        let features = vec![0.25; 2 * width];
+        let outcome = without.decide(&featured(&context[..length], &arms, &features), &mut rng(1));
+        assert_eq!(outcome.unwrap_err(), Error::Dimension { what: "features of an arm", expected: 0, got: width });
+    }
+}
+
+#[test]
+fn what_a_policy_would_refuse_it_tells_without_learning() {
+    for settings in every_kind() {
+        let mut policy = AnyPolicy::new(PolicySettings { normaliser: None, ..settings.clone() }).unwrap();
+        let mut draws = rng(4);
+        (0..9).for_each(|number| _ = round(&mut policy, number, &mut draws));
+        let kept = policy.decide(&featured(&[0.1, 0.2, 0.3], &[ArmId::new(2)], &[0.5, -0.5]), &mut draws).unwrap();
+        let (context, saved) = (kept.context, serde_json::to_string(&policy).unwrap());
+        let huge = vec![1e99; context.len()];
+        let attempts = [
+            (2, &context[..], 1.0, 1.0),
+            (2, &context, f64::NAN, 1.0),
+            (2, &context, 0.5, 0.0),
+            (2, &context, 1e300, 1e100),
+            (2, &huge, 1.0, 1e100),
+            (9, &context, 1.0, 1.0),
+            (2, &context[..context.len().saturating_sub(1)], 1.0, 1.0),
+        ];
+        for (arm, context, reward, weight) in attempts {
+            let arm = ArmId::new(arm);
+            let told = policy.check_update(arm, context, reward, weight);
+            assert_ne!(told, Ok(false));
+            assert_eq!(serde_json::to_string(&policy).unwrap(), saved);
+            let outcome = policy.clone().update(arm, context, reward, weight);
+            // As texts, since no NaN is another.
+            let [told, outcome] = [told.map(drop), outcome].map(|outcome| outcome.map_err(|error| error.to_string()));
+            assert_eq!(told, outcome, "{settings:?} {arm} {context:?} {reward} {weight}");
+        }
+    }
+}
+
+#[test]
+fn uniform_draws_need_no_dimension_and_ucb1_no_alpha() {
+    let settings: PolicySettings = serde_json::from_str(r#"{"kind":"uniform","arms":3}"#).unwrap();
+    let mut policy = AnyPolicy::new(settings).unwrap();
+    for context in [&[][..], &[1.0], &[1.0, 2.0, 3.0]] {
+        let decision = policy.decide(&Request::new(context), &mut rng(1)).unwrap();
+        assert_eq!(decision.context, context);
+        policy.learn(&decision, 1.0).unwrap();
+    }
+    assert!(policy.decide(&Request::new(&[f64::NAN]), &mut rng(1)).is_err());
+    assert!(Uniform::new(2, 3).unwrap().decide(&Request::new(&[1.0]), &mut rng(1)).is_err());
+    let loaded: AnyPolicy = serde_json::from_str(&serde_json::to_string(&policy).unwrap()).unwrap();
+    assert_eq!(loaded.version(), 3);
+    let text = r#"{"kind":"context-free","arms":3,"exploration":{"rule":"ucb1"}}"#;
+    let settings: PolicySettings = serde_json::from_str(text).unwrap();
+    assert_eq!(settings.exploration, Some(AnyRule::Ucb1(Ucb1 { alpha: 1.0 })));
+    assert!(serde_json::from_str::<PolicySettings>(&text.replace("}}", r#","beta":1.0}}"#)).is_err());
+}
+
+#[test]
+fn merged_policies_without_contexts_know_what_all_have_seen() {
+    let learn = |policy: &mut ContextFree<BetaThompson>, seed: u64| {
+        for number in 0..20 {
+            let decision = policy.decide(&Request::new(&[]), &mut rng(seed + number)).unwrap();
+            policy.learn(&decision, (number % 3) as f64 / 2.0).unwrap();
+        }
+    };
+    let blank = || ContextFree::new(3, BetaThompson::default()).unwrap();
+    let (mut left, mut right, mut whole) = (blank(), blank(), blank());
+    learn(&mut left, 0);
+    learn(&mut right, 100);
+    right.insert_arm(ArmId::new(7)).unwrap();
+    right.update(ArmId::new(7), &[], 0.5, 3.0).unwrap();
+    whole.insert_arm(ArmId::new(7)).unwrap();
+    for policy in [&left, &right] {
+        for arm in policy.arms().iter() {
+            let seen = policy.statistics(arm).unwrap();
+            if seen.weight > 0.0 {
+                whole.update(arm, &[], seen.mean(), seen.weight).unwrap();
+            }
+        }
+    }
+    let versions = left.version() + right.version();
+    for (mut first, second) in [(left.clone(), &right), (right.clone(), &left)] {
+        first.merge(second).unwrap();
+        assert_eq!(first.version(), versions);
+        for arm in whole.arms().iter() {
+            let (merged, expected) = (first.statistics(arm).unwrap(), whole.statistics(arm).unwrap());
+            assert!((merged.sum - expected.sum).abs() < 1e-12 && merged.weight == expected.weight, "{arm}");
+        }
+    }
+    // An arm that either has removed is removed.
+    left.remove_arm(ArmId::new(1)).unwrap();
+    right.remove_arm(ArmId::new(7)).unwrap();
+    for (mut first, second) in [(left.clone(), &right), (right.clone(), &left)] {
+        first.merge(second).unwrap();
+        let mut arms: Vec<_> = first.arms().iter().map(ArmId::number).collect();
+        arms.sort_unstable();
+        assert_eq!(arms, [0, 2]);
+    }
+    // Sums that overflow are refused, and change nothing.
+    let mut state = serde_json::to_value(blank()).unwrap();
+    (state["learned"][0]["weight"], state["learned"][0]["sum"]) = (1e250.into(), 1e250.into());
+    let mut huge: ContextFree<BetaThompson> = serde_json::from_value(state).unwrap();
+    let before = huge.clone();
+    assert!(matches!(huge.merge(&before), Err(Error::TooLarge { .. })));
+    assert_eq!(huge, before);
+}
+
+#[test]
+fn a_probability_of_zero_has_no_sign() {
+    let mut policy = ContextFree::new(3, Ucb1::default()).unwrap();
+    for arm in 0..3 {
+        policy.update(ArmId::new(arm), &[], arm as f64, 5.0).unwrap();
+    }
+    let propensities = policy.propensities(&Request::new(&[])).unwrap();
+    assert!(propensities.iter().all(|entry| entry.probability.is_sign_positive()), "{propensities:?}");
+    for settings in every_kind() {
+        let policy = AnyPolicy::new(PolicySettings { normaliser: None, ..settings.clone() }).unwrap();
+        let arms = [0, 1, 2, 3].map(ArmId::new);
+        let (context, features) = ([0.1, 0.2, 0.3], normals(&mut rng(5), 8));
+        let mut all = policy.propensities(&featured(&context, &arms, &features)).unwrap();
+        all.extend(policy.slate_propensities(1, &featured(&context, &arms, &features)).into_iter().flatten());
+        assert!(all.iter().all(|entry| entry.probability.is_sign_positive()), "{settings:?}: {all:?}");
+    }
+}
+
+#[cfg(feature = "settings")]
+#[test]
+fn a_save_that_fails_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = PolicySettings::new(PolicyKind::Linear, 2, 2, Some(AnyRule::Thompson(Thompson { alpha: 1.0 })));
+    let policy = AnyPolicy::new(settings).unwrap();
+    // No file takes the place of a folder that is not empty.
+    let path = folder.path().join("policy.json");
+    std::fs::create_dir_all(path.join("inside")).unwrap();
+    assert!(matches!(policy.save(&path), Err(Error::File { .. })));
+    let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["policy.json"]);
+    let path = folder.path().join("other.json");
+    policy.save(&path).unwrap();
+    assert_eq!(AnyPolicy::load(&path).unwrap().to_json(), policy.to_json());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+}
