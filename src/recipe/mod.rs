@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::experiment::{ACCELERATED, Arguments, Model, RunData, RunPlan, accelerate_settings, flops, rng};
 use crate::record::{RecipeRecord, SpeedTrial, Trial};
 use dht_cli::report;
+use pruned::Smaller;
 use speeds::World;
 use variants::{DEFAULT, Variant, variants};
 
@@ -164,12 +165,13 @@ impl Bench {
         (variant.change)(&mut settings);
         let texts = Texts::new(&self.data.train).with_held_out(&self.data.validation);
         let texts = if variant.unlabelled { texts.with_unlabelled(&self.unlabelled) } else { texts };
-        let pruned = variant.pruned.map(|pruned| pruned.of(&self.classifier, &self.data, &self.plan)).transpose()?;
-        let (classifier, pruning) = pruned.as_ref().map_or((&self.classifier, 0), |(smaller, spent)| (smaller, *spent));
+        let smaller = variant.pruned.map(|pruned| pruned.of(&self.classifier, &self.data, &self.plan)).transpose()?;
+        let (classifier, pruning) =
+            smaller.as_ref().map_or((&self.classifier, 0), |smaller| (&smaller.with_zeros, smaller.spent));
         let made = accelerate(classifier, texts, &settings, &mut rng(&self.plan, ACCELERATED))?;
         let choices = match settings.router {
             RouterKind::Bandit | RouterKind::SequentialBandit => self.by_bandit(&made)?,
-            _ => self.by_threshold(&made, variant)?,
+            _ => self.by_threshold(&made, variant, smaller.as_ref())?,
         };
         let at_costs: Vec<f64> = choices.at_costs.iter().map(|at| accuracy(&at.labels, &self.judged)).collect();
         let full_accuracy = accuracy(&self.full_labels, &self.judged);
@@ -206,10 +208,18 @@ impl Bench {
     }
 
     /// Thresholds are arithmetic on the answers of the stages.
-    fn by_threshold(&self, made: &Accelerated, variant: &Variant) -> Result<Choices> {
+    fn by_threshold(&self, made: &Accelerated, variant: &Variant, smaller: Option<&Smaller>) -> Result<Choices> {
         let stages = |data: &EncodedDataset| -> Result<Stages> {
             let tables = stage_log_probabilities(&made.model, data, BATCH)?;
-            Ok(Stages::new(&tables, stage_flops(&made.model, data)?, variant.rule)?)
+            let mut flops = stage_flops(&made.model, data)?;
+            if let Some(smaller) = smaller {
+                let depths: Vec<usize> = made.report.stages.iter().map(|stage| stage.depth).collect();
+                for (flops, depth) in flops.iter_mut().zip(depths) {
+                    let rows = flops.iter_mut().zip(data.lengths());
+                    rows.for_each(|(flops, tokens)| *flops -= depth as u64 * smaller.saved(tokens));
+                }
+            }
+            Ok(Stages::new(&tables, flops, variant.rule)?)
         };
         let (validation, judged) = (stages(&self.data.validation)?, stages(&self.judged)?);
         let at = |threshold: f64| {

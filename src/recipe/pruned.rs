@@ -1,12 +1,14 @@
 //! A classifier that keeps a part of the heads and neurons of each layer, the same for all texts.
 
 use dht_cli::TrainingProgress;
+use dht_search::Predictor;
 use dht_transformer::flops::Load;
 use dht_transformer::pruning::{Importance, PrunePlan};
 use dht_transformer::{EncodedDataset, TextClassifier, TrainSettings, Trainer};
 use rand::RngExt;
+use serde_json::{Map, Value};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::experiment::{RunData, RunPlan, rng, train_settings};
 
 /// The stream of random numbers of orders by chance.
@@ -35,14 +37,24 @@ pub(super) struct Pruned {
     pub(super) passes: usize,
 }
 
+/// A classifier without them, twice: a dynamic model wants all heads, so the others are zeros there.
+pub(super) struct Smaller {
+    pub(super) with_zeros: TextClassifier,
+    without: TextClassifier,
+    /// What it took to make it, in FLOPs.
+    pub(super) spent: u64,
+}
+
+impl Smaller {
+    /// What a layer costs less, for a text of so many tokens, where zeros are not multiplied.
+    pub(super) fn saved(&self, tokens: usize) -> u64 {
+        let [all, kept] = [&self.with_zeros, &self.without].map(|model| model.full_flops(tokens));
+        (all - kept) / self.without.encoder().layers() as u64
+    }
+}
+
 impl Pruned {
-    /// The smaller classifier, and the FLOPs that it took.
-    pub(super) fn of(
-        &self,
-        classifier: &TextClassifier,
-        data: &RunData,
-        plan: &RunPlan,
-    ) -> Result<(TextClassifier, u64)> {
+    pub(super) fn of(&self, classifier: &TextClassifier, data: &RunData, plan: &RunPlan) -> Result<Smaller> {
         let encoder = classifier.encoder();
         let config = encoder.config();
         let (heads, neurons) = (config.num_attention_heads, config.intermediate_size);
@@ -71,8 +83,21 @@ impl Pruned {
             let mut progress = TrainingProgress::new("after pruning", plan.quiet);
             Trainer::new(settings).fit(&mut pruned, &data.train, &data.validation, &mut progress)?;
         }
-        Ok((pruned, spent))
+        Ok(Smaller { with_zeros: with_zeros(&pruned, &data.train.labels, plan)?, without: pruned, spent })
     }
+}
+
+/// The same classifier, whose missing heads are there and zero: what any other library reads from its directory.
+fn with_zeros(pruned: &TextClassifier, labels: &[String], plan: &RunPlan) -> Result<TextClassifier> {
+    let failed = |source| Error::Io { path: std::env::temp_dir(), source };
+    let folder = tempfile::tempdir().map_err(failed)?;
+    pruned.save(folder.path(), None, labels)?;
+    let path = folder.path().join("config.json");
+    let text = std::fs::read(&path).map_err(failed)?;
+    let mut config: Map<String, Value> = serde_json::from_slice(&text).map_err(|error| failed(error.into()))?;
+    config.retain(|name, _| !matches!(&**name, "kept_heads" | "kept_neurons"));
+    std::fs::write(&path, Value::Object(config).to_string()).map_err(failed)?;
+    Ok(TextClassifier::load(folder.path(), &plan.device.open()?)?)
 }
 
 /// A pass over all texts.

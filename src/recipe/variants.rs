@@ -57,13 +57,13 @@ pub(super) fn variants() -> Vec<Variant> {
         ..variant(name, |_| {})
     };
     variants.extend([
-        pruned("three quarters of the heads, by gradients", 0.75, 1.0, Order::Gradient, 0),
-        pruned("half of the heads, by gradients", 0.5, 1.0, Order::Gradient, 0),
-        pruned("half of the heads, at random", 0.5, 1.0, Order::Random, 0),
-        pruned("half of the heads, by gradients, then a pass of training", 0.5, 1.0, Order::Gradient, 1),
-        pruned("half of the neurons, by gradients", 1.0, 0.5, Order::Gradient, 0),
-        pruned("half of the neurons, by gradients, then a pass of training", 1.0, 0.5, Order::Gradient, 1),
-        pruned("half of the heads and neurons, by gradients, then a pass of training", 0.5, 0.5, Order::Gradient, 1),
+        pruned("three quarters of the heads by gradients", 0.75, 1.0, Order::Gradient, 0),
+        pruned("half of the heads by gradients", 0.5, 1.0, Order::Gradient, 0),
+        pruned("half of the heads at random", 0.5, 1.0, Order::Random, 0),
+        pruned("half of the heads by gradients and a pass of training", 0.5, 1.0, Order::Gradient, 1),
+        pruned("half of the neurons by gradients", 1.0, 0.5, Order::Gradient, 0),
+        pruned("half of the neurons by gradients and a pass of training", 1.0, 0.5, Order::Gradient, 1),
+        pruned("half of the heads and neurons by gradients and a pass of training", 0.5, 0.5, Order::Gradient, 1),
     ]);
     variants
 }

@@ -35,7 +35,7 @@ pub fn with_speeds(page: &str, record: &RecipeRecord) -> Result<String> {
 fn speed_line(speed: &SpeedTrial) -> Vec<String> {
     let [drawn, all] = speed.rows;
     vec![
-        format!("{} ({all})", markdown_text(&speed.data)),
+        format!("{} ({all})", speed.data),
         drawn.to_string(),
         speed.rule.clone(),
         format!("{:.3}", speed.flops_ratio),

@@ -176,6 +176,11 @@ impl<P: Policy + Clone> Normalised<P> {
         Ok(all(&mut slots.iter().map(|&slot| arms.id(slot))))
     }
 
+    /// Whether a decision was drawn in the warm-up.
+    pub(super) fn was_drawn(&self, decision: &Decision) -> bool {
+        decision.choice.version < self.warm_up
+    }
+
     /// Draws one of the arms uniformly, as long as there is no scaling.
     fn draw(&self, request: &Request<'_>, rng: &mut dyn Rng) -> Result<Decision> {
         let propensities = self.uniform(request)?;
@@ -281,7 +286,7 @@ impl<P: Policy + Clone> Policy for Normalised<P> {
         }
         let context = self.scaled(&decision.context)?;
         // What was drawn in the warm-up predicted nothing: a test of predictions shall not see it.
-        if decision.choice.version < self.warm_up {
+        if self.was_drawn(decision) {
             check_epoch(decision.choice.epoch, self.epoch())?;
             return self.inner.update(decision.arm(), &context, reward, 1.0);
         }

@@ -175,6 +175,7 @@ fn policies_are_copied_where_memory_ends() {
         let context = vec![1e-3; 1024 + features];
         policy.update(ArmId::new(1), &context, 1.0, 1.0).unwrap();
         refused(policy.diff(&earlier));
+        #[cfg(feature = "settings")]
         refused(policy.to_json());
         if kind == PolicyKind::Hybrid {
             let rows = [context[..1024].to_vec(), vec![1e-3; features]];

@@ -5,9 +5,10 @@ use crate::support::{featured, normals, rng};
 use dht_bandits::exploration::{Greedy, SquareCb};
 use dht_bandits::policy::drift::ChangeTest;
 use dht_bandits::policy::{
-    AnyPolicy, AnyRule, BetaThompson, ContextFree, PolicyKind, PolicySettings, SlatePolicy, Ucb1, Uniform,
+    AnyPolicy, AnyRule, BetaThompson, ContextFree, NormaliserSettings, Observation, PolicyKind, PolicySettings,
+    SlatePolicy, Ucb1, Uniform,
 };
-use dht_bandits::{ArmId, Error, Policy, Request, Thompson, Ucb};
+use dht_bandits::{ArmId, Error, Policy, Request, Ucb};
 
 const UCB: AnyRule = AnyRule::Ucb(Ucb { alpha: 0.5 });
 
@@ -87,6 +88,30 @@ fn the_resets_of_a_change_test_are_told() {
         policy.learn(&decision, if number < 200 { 0.0 } else { 5.0 }).unwrap();
         assert_eq!(policy.resets().unwrap() > 0, number >= 200, "{number}");
     }
+}
+
+#[test]
+fn late_rewards_of_a_warm_up_say_nothing_of_a_change_in_a_batch_either() {
+    let settings = PolicySettings {
+        normaliser: Some(NormaliserSettings { warm_up: 5, bias: true, floor: 1e-9, clip: None }),
+        reset: Some(ChangeTest::PageHinkley { tolerance: 0.01, threshold: 3.0 }),
+        ..PolicySettings::new(PolicyKind::Linear, 1, 1, Some(UCB))
+    };
+    let mut policy = AnyPolicy::new(settings).unwrap();
+    let decide = |policy: &AnyPolicy, number: u64| {
+        let context = normals(&mut rng(number), 1);
+        policy.decide(&Request::new(&context), &mut rng(number)).unwrap()
+    };
+    let late: Vec<Observation> = (0..4).map(|number| Observation::new(decide(&policy, number), 50.0)).collect();
+    for number in 0..100 {
+        let decision = decide(&policy, number);
+        policy.learn(&decision, 0.0).unwrap();
+    }
+    policy.learn_batch(&late).unwrap();
+    assert_eq!((policy.resets(), policy.version()), (Some(0), 104));
+    let chosen: Vec<Observation> = (0..20).map(|number| Observation::new(decide(&policy, number), 50.0)).collect();
+    policy.learn_batch(&chosen).unwrap();
+    assert!(policy.resets() > Some(0), "what was chosen does");
 }
 
 #[test]
@@ -236,7 +261,8 @@ fn a_probability_of_zero_has_no_sign() {
 #[test]
 fn a_save_that_fails_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = PolicySettings::new(PolicyKind::Linear, 2, 2, Some(AnyRule::Thompson(Thompson { alpha: 1.0 })));
+    let settings =
+        PolicySettings::new(PolicyKind::Linear, 2, 2, Some(AnyRule::Thompson(dht_bandits::Thompson { alpha: 1.0 })));
     let policy = AnyPolicy::new(settings).unwrap();
     // No file takes the place of a folder that is not empty.
     let path = folder.path().join("policy.json");

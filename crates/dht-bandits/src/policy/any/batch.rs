@@ -20,13 +20,15 @@ pub(super) fn learn_in_order<P: Policy + Clone>(policy: &mut P, observations: &[
     Ok(())
 }
 
-/// Learns rewards of decisions with raw contexts, as the policy inside learns a batch.
+/// Learns rewards of decisions with raw contexts, as the policy inside learns a batch. In a warm-up, and with rewards of one, in
+/// order: what was drawn there is learned otherwise than what was chosen.
 pub(super) fn learn_normalised<P: Policy + Clone>(
     policy: &mut Normalised<P>,
     observations: &[Observation],
     learn_batch: impl FnOnce(&mut P, &[Observation]) -> Result<()>,
 ) -> Result<()> {
-    if !policy.normalizer().is_frozen() {
+    let of_warm_up = |observation: &Observation| policy.was_drawn(&observation.decision);
+    if !policy.normalizer().is_frozen() || observations.iter().any(of_warm_up) {
         return learn_in_order(policy, observations);
     }
     let scaled = |observation: &Observation| {
