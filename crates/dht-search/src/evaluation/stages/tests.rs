@@ -91,7 +91,7 @@ fn a_lossless_threshold_of_few_rows_loses_little_on_others() {
         lucky.push(lost(*highest.unwrap()));
     }
     let above = |losses: &[f64]| losses.iter().filter(|lost| **lost > 0.01).count();
-    assert!(above(&lossless) <= 5 && above(&lucky) >= 15, "{} {}", above(&lossless), above(&lucky));
+    assert!(above(&lossless) == 0 && above(&lucky) >= 5, "{} {}", above(&lossless), above(&lucky));
 }
 
 #[test]
