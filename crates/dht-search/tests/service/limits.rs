@@ -1,6 +1,6 @@
 //! What is refused, given up or too late, and what stopping and reloading under load leave behind.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use dht_search::serving::{Request, Service, ServiceMetrics, ServiceSettings};
@@ -145,12 +145,15 @@ fn stopping_under_load_answers_what_was_taken_and_refuses_the_rest() -> Result<(
 #[test]
 fn reloading_under_load_loses_no_request() -> Result<()> {
     let service = service(by_bandits(), 64, Duration::from_millis(1))?;
+    let asked = AtomicU64::new(0);
     std::thread::scope(|scope| {
         let clients: Vec<_> = (0..4)
             .map(|_| {
-                let service = &service;
+                let (service, asked) = (&service, &asked);
                 scope.spawn(move || {
-                    for _ in 0..40 {
+                    // To make a model takes as long as it takes: requests go on until there were three.
+                    while asked.load(Ordering::Relaxed) < 160 || service.metrics().reloads <= 2 {
+                        asked.fetch_add(1, Ordering::Relaxed);
                         let request = Request { speed: Some(0.3), ..Request::new(["fine day", "bad food"]) };
                         assert_eq!(service.predict(&request).expect("answers").len(), 2);
                     }
@@ -165,8 +168,8 @@ fn reloading_under_load_loses_no_request() -> Result<()> {
         }
     });
     let metrics = service.metrics();
-    assert_eq!((metrics.answered, metrics.failed), (160, 0));
-    assert!(metrics.reloads > 2);
+    assert_eq!((metrics.answered, metrics.failed), (asked.into_inner(), 0));
+    assert!(metrics.reloads > 2 && metrics.answered >= 160);
     assert_settled(&metrics);
     Ok(())
 }
