@@ -12,7 +12,7 @@ use dht_cli::exit_code;
 use dht_lab::record::{DriftRecord, LessTrainingRecord, RecipeRecord, ReproductionRecord};
 use dht_lab::{
     Error, REPRODUCTION_END, REPRODUCTION_START, Result, drift_figure, with_drift, with_less_training, with_real_texts,
-    with_reproduction, with_speeds, with_tried, write_reproduction_figures,
+    with_recipe, with_reproduction, write_reproduction_figures,
 };
 use dht_transformer::storage::write_atomically;
 
@@ -78,8 +78,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     if let path = folder.join(RECIPE)
         && path.exists()
     {
-        let record = RecipeRecord::load(path)?;
-        recipe = with_speeds(&with_tried(&recipe, &record)?, &record)?;
+        recipe = with_recipe(&recipe, &RecipeRecord::load(path)?)?;
     }
     if let path = folder.join(LESS_TRAINING)
         && path.exists()

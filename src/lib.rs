@@ -30,10 +30,10 @@ pub use output_dir::Start;
 pub use readme::{README_END, README_START, with_numbers};
 pub use recipe::{DriftArguments, LessTrainingArguments, RecipeArguments, drift, less_training, recipe};
 pub use report::{
-    DRIFT_END, DRIFT_START, LESS_TRAINING_END, LESS_TRAINING_START, REAL_TEXTS_END, REAL_TEXTS_START, REPRODUCTION_END,
-    REPRODUCTION_START, SPEEDS_END, SPEEDS_START, TRIED_END, TRIED_START, reproduction_page, reproduction_report,
-    with_drift, with_less_training, with_real_texts, with_reproduction, with_speeds, with_tried, write_reproduction,
-    write_reproduction_figures,
+    DRIFT_END, DRIFT_START, HEADS_END, HEADS_START, LESS_TRAINING_END, LESS_TRAINING_START, REAL_TEXTS_END,
+    REAL_TEXTS_START, REPRODUCTION_END, REPRODUCTION_START, SPEEDS_END, SPEEDS_START, TRIED_END, TRIED_START,
+    reproduction_page, reproduction_report, with_drift, with_less_training, with_real_texts, with_recipe,
+    with_reproduction, write_reproduction, write_reproduction_figures,
 };
 pub use reproduction::{ReproductionArguments, reproduce};
 pub use run_example::run_example;

@@ -2,6 +2,7 @@
 //! any choice has seen. Test texts are not read.
 
 mod drift;
+mod head_choice;
 mod less_training;
 mod pruned;
 mod speeds;
@@ -72,6 +73,9 @@ pub struct RecipeArguments {
     /// Names of settings, separated by commas [default: all]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub settings: Vec<String>,
+    /// Ask what choosing heads by text is worth, in the place of trying settings
+    #[arg(long, conflicts_with = "settings")]
+    pub head_choice: bool,
     /// File that the trials are added to
     #[arg(long, value_name = "FILE", default_value = "docs/records/recipe.json")]
     pub record: PathBuf,
@@ -91,6 +95,11 @@ pub fn recipe(arguments: &RecipeArguments) -> Result<RecipeRecord> {
         .retain(|variant| arguments.settings.is_empty() || arguments.settings.iter().any(|name| name == variant.name));
     let mut record = load(&arguments.record)?;
     let bench = Bench::new(arguments)?;
+    if arguments.head_choice {
+        bench.head_choice()?.into_iter().for_each(|choice| record.add_head_choice(choice));
+        record.save(&arguments.record)?;
+        return Ok(record);
+    }
     for variant in &chosen {
         let (trial, speeds) = bench.trial(variant)?;
         report(&format!("{}: score {:.4}, accuracy at costs {:.3?}", trial.setting, trial.score, trial.at_costs));

@@ -21,7 +21,7 @@ pub use less_training::{LessTrainingRecord, TrainedOn, TrainedWay};
 pub use machine::{Machine, this_machine};
 pub use operating_points::{OperatingPoint, OracleResult};
 pub use promises::PromiseTrial;
-pub use recipe::{RecipeRecord, SpeedTrial, Trial};
+pub use recipe::{HeadChoice, HeadChoiceWay, RecipeRecord, SpeedTrial, Trial};
 pub use reproduction::{ReproductionRecord, RowGroup, RowRecord};
 pub use results::{DifficultyResult, DynamicResult, ModelResult, RouteCounts, SearchResult};
 pub use summary::Summary;

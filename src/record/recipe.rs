@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::at_costs::Interval;
 use super::json;
 use crate::error::Result;
 
@@ -17,6 +18,37 @@ pub struct RecipeRecord {
     /// What speeds are worth that are chosen on few texts, by data set.
     #[serde(default)]
     pub speeds: Vec<SpeedTrial>,
+    /// What choosing heads by text is worth, by data set.
+    #[serde(default)]
+    pub head_choices: Vec<HeadChoice>,
+}
+
+/// Ways to choose as many heads of each layer of a frozen classifier.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct HeadChoice {
+    /// The name of the data set, or `planted`.
+    pub data: String,
+    /// How many texts.
+    pub texts: usize,
+    /// Heads that run in each layer, and heads that there are.
+    pub heads: [usize; 2],
+    /// The ways.
+    pub ways: Vec<HeadChoiceWay>,
+}
+
+/// What a way to choose heads came to.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct HeadChoiceWay {
+    /// Its name.
+    pub way: String,
+    /// The mean cross-entropy, in nats.
+    pub loss: f64,
+    /// The accuracy, of ways that are run once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f64>,
+    /// The loss less that of the set that is best for all texts in hindsight, whose own is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regret: Option<Interval>,
 }
 
 /// Speeds that a rule chose on draws of texts, with the default settings.
@@ -80,7 +112,7 @@ impl Trial {
 
 impl Default for RecipeRecord {
     fn default() -> Self {
-        Self { schema: Self::SCHEMA, tried: Vec::new(), speeds: Vec::new() }
+        Self { schema: Self::SCHEMA, tried: Vec::new(), speeds: Vec::new(), head_choices: Vec::new() }
     }
 }
 
@@ -104,6 +136,14 @@ impl RecipeRecord {
     pub fn add_speeds(&mut self, speeds: Vec<SpeedTrial>) {
         self.speeds.retain(|earlier| speeds.iter().all(|own| own.data != earlier.data));
         self.speeds.extend(speeds);
+    }
+
+    /// Adds ways to choose heads, in the place of earlier ones on the same data.
+    pub fn add_head_choice(&mut self, choice: HeadChoice) {
+        match self.head_choices.iter().position(|earlier| earlier.data == choice.data) {
+            Some(at) => self.head_choices[at] = choice,
+            None => self.head_choices.push(choice),
+        }
     }
 
     /// Writes the record atomically.
@@ -149,6 +189,11 @@ mod tests {
             record.add_speeds(vec![speed(data, lost), speed(data, lost)]);
         }
         assert_eq!(record.speeds.iter().map(|speed| speed.lost).collect::<Vec<_>>(), [0.2, 0.2, 0.3, 0.3]);
+        let choice = |data: &str, texts| HeadChoice { data: data.into(), texts, ..HeadChoice::default() };
+        for (data, texts) in [("one", 1), ("planted", 2), ("one", 3)] {
+            record.add_head_choice(choice(data, texts));
+        }
+        assert_eq!(record.head_choices, [choice("one", 3), choice("planted", 2)]);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("recipe.json");
         record.save(&path).unwrap();

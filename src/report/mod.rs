@@ -3,6 +3,7 @@
 mod docs_page;
 mod drifted;
 mod findings;
+mod head_choices;
 mod html;
 mod less_training;
 mod output;
@@ -14,11 +15,12 @@ pub use docs_page::{
     REPRODUCTION_END, REPRODUCTION_START, reproduction_page, with_reproduction, write_reproduction_figures,
 };
 pub use drifted::{DRIFT_END, DRIFT_START, with_drift};
+pub use head_choices::{HEADS_END, HEADS_START};
 pub use less_training::{LESS_TRAINING_END, LESS_TRAINING_START, with_less_training};
 pub use output::write_reproduction;
 pub use page::reproduction_report;
 pub use real_texts::{REAL_TEXTS_END, REAL_TEXTS_START, with_real_texts};
-pub use tried::{SPEEDS_END, SPEEDS_START, TRIED_END, TRIED_START, with_speeds, with_tried};
+pub use tried::{SPEEDS_END, SPEEDS_START, TRIED_END, TRIED_START, with_recipe};
 
 #[cfg(test)]
 mod tests;

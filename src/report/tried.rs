@@ -1,5 +1,6 @@
 //! The parts of the page on the recipe that say what was tried and what speeds are worth, from the record of the trials.
 
+use super::head_choices::with_head_choices;
 use crate::error::Result;
 use crate::readme;
 use crate::record::{RecipeRecord, SpeedTrial, Trial};
@@ -22,10 +23,7 @@ const OF_SPEEDS: [&str; 6] =
     ["texts of", "texts chosen on", "highest threshold that is", "FLOPs", "points lost", "in 95 % at most"];
 
 /// The page with its part on speeds replaced.
-///
-/// # Errors
-/// As [`with_tried`].
-pub fn with_speeds(page: &str, record: &RecipeRecord) -> Result<String> {
+fn with_speeds(page: &str, record: &RecipeRecord) -> Result<String> {
     let lines: Vec<Vec<String>> =
         std::iter::once(OF_SPEEDS.map(String::from).to_vec()).chain(record.speeds.iter().map(speed_line)).collect();
     let sides = [Side::Left, Side::Right, Side::Left, Side::Right, Side::Right, Side::Right];
@@ -44,11 +42,16 @@ fn speed_line(speed: &SpeedTrial) -> Vec<String> {
     ]
 }
 
-/// The page with its part between the two marker lines replaced: a table for each data set.
+/// The page with what was tried, what speeds are worth and what choosing heads is worth, each between its two marker lines.
 ///
 /// # Errors
-/// [`Error::Markers`](crate::Error::Markers) unless each of the two lines is there once, in this order.
-pub fn with_tried(page: &str, record: &RecipeRecord) -> Result<String> {
+/// [`Error::Markers`](crate::Error::Markers) unless each of the lines is there once, in this order.
+pub fn with_recipe(page: &str, record: &RecipeRecord) -> Result<String> {
+    with_head_choices(&with_speeds(&with_tried(page, record)?, record)?, record)
+}
+
+/// The page with its part between the two marker lines replaced: a table for each data set.
+fn with_tried(page: &str, record: &RecipeRecord) -> Result<String> {
     readme::replaced(page, (TRIED_START, TRIED_END), &block(record))
 }
 

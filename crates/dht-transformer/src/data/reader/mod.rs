@@ -1,5 +1,6 @@
 mod columns;
 mod files;
+mod find_columns;
 mod labels;
 mod lines;
 #[cfg(feature = "hub")]
@@ -11,8 +12,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use self::columns::{Places, Wanted, find_columns};
 use self::files::{format_of, name_of};
+use self::find_columns::{Places, Wanted, find_columns};
 use self::labels::{Classes, several, sorted_labels};
 use self::table::{Format, Row, Table};
 use super::dataset::{Dataset, Example};
