@@ -202,6 +202,11 @@ impl ArmSet {
         if slots.count() == 0 { Err(Error::NoArms { arms: self.len() }) } else { Ok(slots) }
     }
 
+    /// Whether as many arms as this were there once, from the first number on.
+    pub(crate) fn began_with(&self, arms: usize) -> bool {
+        arms as u64 <= self.next
+    }
+
     pub(crate) fn state(&self) -> ArmSetState {
         ArmSetState { ids: self.by_slot.clone(), next: self.next, removed: Some(self.removed.clone()) }
     }
@@ -233,6 +238,7 @@ impl ArmSet {
 
 /// The arms of a saved policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ArmSetState {
     ids: Vec<ArmId>,
     next: u64,

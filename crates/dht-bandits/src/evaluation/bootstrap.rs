@@ -19,6 +19,11 @@ impl Interval {
     pub fn contains(&self, value: f64) -> bool {
         self.low <= value && value <= self.high
     }
+
+    /// Whether no value does, the lower end being above the upper one.
+    pub fn is_empty(&self) -> bool {
+        self.low > self.high
+    }
 }
 
 /// Below so many resamples there is no 2.5 % quantile.

@@ -25,7 +25,9 @@ const GRID: usize = 1000;
 /// model shortens the interval where the bound is small. Predictions must come from earlier rounds or from elsewhere: a
 /// model that was [cross-fitted](super::CrossFit) on the log knows of later rounds.
 ///
-/// The logging policy may learn: all it needs are the propensities. The evaluated policy must not. Memory and time a
+/// The logging policy may learn: all it needs are the propensities. The evaluated policy must not, and the world must stay as it is:
+/// the sequence is about one fixed value. Where that moves, nothing may be left that all rounds allow, and the interval is
+/// [empty](Interval::is_empty). Memory and time a
 /// round are constant, the grid's 1,000 values.
 ///
 /// ```
@@ -166,7 +168,7 @@ impl ConfidenceSequence {
         Ok(self.interval())
     }
 
-    /// The interval now: of all intervals so far, what they have in common.
+    /// The interval now: of all intervals so far, what they have in common; [empty](Interval::is_empty) where that is nothing.
     pub fn interval(&self) -> Interval {
         let (low, high) = self.range;
         let width = high - low;

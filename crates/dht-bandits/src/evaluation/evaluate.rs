@@ -105,7 +105,7 @@ pub struct EvaluationRow {
     pub estimate: Estimate,
     /// The bootstrap interval.
     pub bootstrap: Option<Interval>,
-    /// The anytime-valid interval, by importance weighting.
+    /// The anytime-valid interval, by importance weighting; none of the logging policy, which may have learned.
     pub sequence: Option<Interval>,
 }
 
@@ -190,7 +190,8 @@ impl Table<'_> {
             resamples => Some(judge.bootstrap(estimator, resamples, rng)?),
         };
         let sequence = match self.settings.reward_range {
-            Some(range) if estimator == Estimator::InversePropensity => {
+            // What a policy earns that learns is no fixed value, which sequences are about.
+            Some(range) if estimator == Estimator::InversePropensity && policy != THE_LOG => {
                 let mut sequence = ConfidenceSequence::new(range, 0.05)?;
                 judge.rounds().iter().try_for_each(|round| sequence.push(round).map(drop))?;
                 Some(sequence.interval())
@@ -216,7 +217,10 @@ impl Evaluation {
                          | mean weight | unsupported |\n|---|---|---|---|---|---|---|---|---|---|\n"
                 .to_owned();
         let interval = |interval: Option<Interval>| {
-            interval.map_or("–".to_owned(), |Interval { low, high }| format!("{low:.3} to {high:.3}"))
+            interval.map_or("–".to_owned(), |interval| match interval {
+                interval if interval.is_empty() => "empty".to_owned(),
+                Interval { low, high } => format!("{low:.3} to {high:.3}"),
+            })
         };
         for EvaluationRow { policy, estimator, estimate, bootstrap, sequence } in &self.rows {
             let Estimate { value, low, high, effective_samples, largest_weight, mean_weight, unsupported, .. } =

@@ -236,6 +236,7 @@ header_reader!("running-norm");
 
 /// A saved [`Normalizer`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NormalizerState {
     /// The kind and format of the state.
     #[serde(deserialize_with = "read_header")]

@@ -29,6 +29,7 @@ pub struct PyramidPool {
 
 /// The exponents of each axis, as they are saved.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct PoolState {
     axes: Vec<(u32, u32)>,
 }

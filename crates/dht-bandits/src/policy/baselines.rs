@@ -183,6 +183,7 @@ header_reader!("");
 
 /// A saved baseline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct BaselineState {
     /// The kind and format of the state.
     #[serde(deserialize_with = "read_header")]

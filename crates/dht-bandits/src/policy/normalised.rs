@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// normalised.
 ///
 /// Until `warm_up` rewards have arrived arms are drawn uniformly, with their propensities, and the rewards are kept; then
-/// the scaling is frozen and the policy learns them all in it. So no posterior ever sees two scalings, whose contract
+/// the scaling is frozen and the policy learns them all in it, but those that it would refuse in it. So no posterior ever sees two scalings, whose contract
 /// [`Normalizer`] states, and because decisions hold the raw context a log can be read again by a policy with another
 /// scaling. Features of actions are not scaled. Choosing allocates a context.
 ///
@@ -46,7 +46,8 @@ pub struct Normalised<P> {
     warm_up: u64,
     // Rewards that came before the scaling was frozen.
     waiting: Vec<Waiting>,
-    // Rewards of the warm-up that the policy inside never learned, since their arms were removed before it was over.
+    // Rewards of the warm-up that the policy inside never learned: their arms were removed before it was over, or it refused them in
+    // the final scaling.
     #[serde(skip_serializing_if = "is_zero")]
     left_out: u64,
     inner: P,
@@ -142,20 +143,36 @@ impl<P: Policy + Clone> Normalised<P> {
     }
 
     /// Freezes the scaling and lets the policy learn in it what has waited, and the last reward.
+    ///
+    /// What has waited was accepted in the scaling of its time. Where the policy refuses it in the final one, or after the others, it is left
+    /// out: nothing that came earlier may keep the policy from learning.
     fn freeze(&mut self, mut normalizer: Normalizer, last: Waiting) -> Result<()> {
         normalizer.freeze();
-        let mut warm = Self { normalizer, ..self.clone() };
-        for Waiting { arm, context, reward, weight } in std::mem::take(&mut warm.waiting).into_iter().chain([last]) {
-            let context = warm.scaled(&context)?;
-            match warm.inner.update(arm, &context, reward, weight) {
-                Ok(()) => {}
-                // An arm that was removed in the meantime. The reward came all the same: the version never falls.
-                Err(Error::RemovedArm { .. }) => warm.left_out = warm.left_out.saturating_add(1),
-                Err(error) => return Err(error),
-            }
+        let waited = || Self { normalizer: normalizer.clone(), ..self.clone() };
+        let mut warm = waited();
+        warm.learn_waiting();
+        if warm.learn_one(&last).is_err() {
+            // Its own fault, or that of what has waited?
+            warm = waited();
+            warm.learn_one(&last)?;
+            warm.learn_waiting();
         }
         *self = warm;
         Ok(())
+    }
+
+    fn learn_one(&mut self, Waiting { arm, context, reward, weight }: &Waiting) -> Result<()> {
+        let context = self.scaled(context)?;
+        self.inner.update(*arm, &context, *reward, *weight)
+    }
+
+    /// Those of removed arms are among what is left out. The rewards came all the same: the version never falls.
+    fn learn_waiting(&mut self) {
+        for waiting in std::mem::take(&mut self.waiting) {
+            if self.learn_one(&waiting).is_err() {
+                self.left_out = self.left_out.saturating_add(1);
+            }
+        }
     }
 
     /// The arms of a request, all with the same probability, as long as there is no scaling.
@@ -327,14 +344,16 @@ impl<'de, P: Policy + Clone + Deserialize<'de>> Deserialize<'de> for Normalised<
             let error = Error::InvalidState { what: "rewards of the warm-up", index: 0, problem };
             return Err(D::Error::custom(error));
         }
+        let mut learned = policy.clone();
         let check = |waiting: &Waiting| {
             policy.scaled(&waiting.context)?;
             check_context(&waiting.context)?;
             check_scalar("reward", waiting.reward)?;
             check_weight(waiting.weight)?;
-            // Those of arms that were removed since are left out when the scaling is frozen.
-            match policy.inner.arms().slot(waiting.arm) {
-                Err(unknown @ Error::UnknownArm { .. }) if !policy.inner.keeps_features() => Err(unknown),
+            // What no scaling makes right is refused. Those of arms that were removed since are left out when the scaling is frozen, and so
+            // is what the final scaling does not allow.
+            match learned.learn_one(waiting) {
+                Err(wrong @ (Error::Dimension { .. } | Error::UnknownArm { .. } | Error::Reward { .. })) => Err(wrong),
                 _ => Ok(()),
             }
         };

@@ -34,10 +34,22 @@ fn one_table_has_every_estimate_of_every_policy() {
     let own = table.row("(the log)", "mean").unwrap();
     let mean = log.iter().map(|row| row.reward).sum::<f64>() / 4000.0;
     assert!((own.estimate.value - mean).abs() < 1e-12);
+    // What a policy earns that learns is no fixed value.
+    assert!(own.sequence.is_none());
     let text = table.to_markdown();
     assert_eq!(text.lines().count(), 2 + 1 + 2 * 9);
     let bare = EvaluationSettings { model: None, ..EvaluationSettings::default() };
     assert_eq!(evaluate(&log, &targets, &bare, &mut rng).unwrap().rows.len(), 1 + 2 * 3);
+}
+
+#[test]
+fn where_the_world_moves_nothing_is_left_of_an_anytime_interval_and_the_table_says_so() {
+    let reward = |round: usize| if (round % 10 == 0) == (round < 2000) { 1.0 } else { 0.0 };
+    let log: Vec<_> = (0..4000).map(|round| LoggedDecision::new(vec![], arm(0), 1.0, reward(round))).collect();
+    let settings = EvaluationSettings { model: None, reward_range: Some((0.0, 1.0)), ..Default::default() };
+    let table = evaluate(&log, &[Target::always(arm(0))], &settings, &mut rng(1)).unwrap();
+    assert!(table.row("always arm 0", "IPS").unwrap().sequence.unwrap().is_empty());
+    assert_eq!(table.to_markdown().matches("| empty |").count(), 1);
 }
 
 #[test]

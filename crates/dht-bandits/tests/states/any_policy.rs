@@ -21,7 +21,11 @@ pub fn every_kind() -> Vec<PolicySettings> {
         SharedLogistic, TopKDiagonalLogistic, TopKLinear, Uniform,
     };
     let normaliser = Some(NormaliserSettings { warm_up: 5, bias: true, floor: 1e-9, clip: Some(4.0) });
-    let of = |kind, exploration| PolicySettings::new(kind, 3, 4, Some(exploration));
+    let of = |kind, exploration| {
+        let shared = matches!(kind, SharedLinear | SharedLogistic | SharedDiagonalLogistic);
+        let dimension = if kind == ContextFree { 0 } else { 3 };
+        PolicySettings::new(kind, dimension, if shared { 0 } else { 4 }, Some(exploration))
+    };
     let with_features = |kind, exploration| PolicySettings { features: 2, ..of(kind, exploration) };
     let thompson = AnyRule::Thompson(dht_bandits::Thompson { alpha: 0.5 });
     let ucb = AnyRule::Ucb(Ucb { alpha: 0.5 });
@@ -100,13 +104,18 @@ fn settings_that_do_nothing_are_refused_by_name() {
         AnyPolicy::new(settings).unwrap_err().to_string()
     };
     type Change<'a> = (&'a str, &'a dyn Fn(&mut PolicySettings));
-    let changes: [Change<'_>; 20] = [
+    let changes: [Change<'_>; 22] = [
         ("features", &|settings| settings.features = 2),
         ("features", &|settings| settings.kind = PolicyKind::Hybrid),
         ("shared_prior_precision", &|settings| settings.shared_prior_precision = 2.0),
         ("exploration", &|settings| settings.exploration = None),
         ("exploration", &|settings| settings.exploration = Some(AnyRule::Ucb1(Ucb1::default()))),
-        ("exploration", &|settings| settings.kind = PolicyKind::ContextFree),
+        ("exploration", &|settings| (settings.kind, settings.dimension) = (PolicyKind::ContextFree, 0)),
+        ("dimension", &|settings| {
+            settings.kind = PolicyKind::ContextFree;
+            settings.exploration = Some(AnyRule::Ucb1(Ucb1::default()));
+        }),
+        ("arms", &|settings| (settings.kind, settings.features) = (PolicyKind::SharedLinear, 2)),
         ("decay", &|settings| {
             (settings.kind, settings.decay) = (PolicyKind::Logistic, Forgetting::new(0.5).unwrap());
         }),

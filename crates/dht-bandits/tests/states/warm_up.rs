@@ -120,3 +120,44 @@ fn a_reward_that_would_stop_the_end_of_a_warm_up_is_refused_at_once() {
     }
     assert_eq!(policy.version(), 0);
 }
+
+#[test]
+fn a_reward_that_the_final_scaling_does_not_allow_is_left_out_and_keeps_none_from_being_learned() {
+    for (reward, weight) in [(1e100, 1.0), (1.0, 1e15), (1.0, 1.0)] {
+        let options = RidgeOptions { prior_precision: 1e-80, ..RidgeOptions::default() };
+        let inner = LinUcb::new(3, 2, options, Ucb { alpha: 0.5 }).unwrap();
+        let mut policy = Normalised::new(inner, 2, NormalizerOptions::default(), 8, true).unwrap();
+        policy.update(ArmId::new(0), &[0.5, 0.1], reward, weight).unwrap();
+        let mut refused = 0;
+        for number in 0..30u64 {
+            let context = [number as f64, 1.0 / (1.0 + number as f64)];
+            let decision = policy.decide(&Request::new(&context), &mut rng(number)).unwrap();
+            refused += u64::from(policy.learn(&decision, 1.0).is_err());
+            assert_eq!(policy.version(), 2 + number - refused);
+        }
+        // What is refused later is refused for a mean of its own that overflows.
+        assert!(policy.normalizer().is_frozen() && refused < 5, "{reward} {weight}: {refused}");
+    }
+}
+
+#[test]
+fn what_waits_in_a_saved_state_has_the_form_that_the_policy_takes() {
+    let inner = LinUcb::new(3, 2, RidgeOptions::default(), Ucb { alpha: 0.5 }).unwrap();
+    let mut policy = Normalised::new(inner, 2, NormalizerOptions::default(), 8, true).unwrap();
+    for number in 0..4 {
+        policy.update(ArmId::new(number % 2), &[number as f64, 1.0], 1.0, 1.0).unwrap();
+    }
+    let saved = serde_json::to_value(&policy).unwrap();
+    let load = |state| serde_json::from_value::<Normalised<LinUcb>>(state);
+    assert_eq!(load(saved.clone()).unwrap().version(), 4);
+    for (field, value) in [
+        ("context", serde_json::json!([1.0, 2.0, 3.0])),
+        ("context", serde_json::json!([1.0])),
+        ("arm", serde_json::json!(99)),
+        ("weight", serde_json::json!(-1.0)),
+    ] {
+        let mut damaged = saved.clone();
+        damaged["waiting"][2][field] = value;
+        assert!(load(damaged).is_err(), "{field}");
+    }
+}

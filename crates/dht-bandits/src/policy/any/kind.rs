@@ -303,7 +303,7 @@ impl Kind {
             _ if self.joins_features() => length == d.saturating_add(features),
             _ => length == d,
         };
-        if !lengths_fit {
+        if !lengths_fit || !Policy::arms(self).began_with(settings.arms) {
             return false;
         }
         let Ok(blank) = Self::new(&PolicySettings { arms: 0, ..settings.clone() }) else { return false };

@@ -60,7 +60,7 @@ pub struct PolicySettings {
     /// features alone.
     #[serde(default)]
     pub dimension: usize,
-    /// The arms 0 to `arms` − 1 exist at first; shared kinds need none.
+    /// The arms 0 to `arms` − 1 exist at first; those of shared kinds come with each request.
     #[serde(default)]
     pub arms: usize,
     /// How many features each arm has in a request: hybrid and shared kinds.
@@ -185,6 +185,14 @@ impl PolicySettings {
         refuse(
             !(shared || kind == Hybrid) || self.features > 0,
             "features: expected at least 1 with this kind".to_owned(),
+        )?;
+        refuse(
+            self.arms == 0 || !shared,
+            format!("arms: {} given, but arms of this kind come with each request", self.arms),
+        )?;
+        refuse(
+            self.dimension == 0 || kind != ContextFree,
+            format!("dimension: {} given, but this kind reads no context", self.dimension),
         )?;
         refuse(
             self.shared_prior_precision == 1.0 || kind == Hybrid,

@@ -12,6 +12,7 @@ header_reader!("context-free/");
 
 /// A saved [`ContextFree`] policy, checked when it is loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ContextFreeState<R> {
     /// The kind and format of the state.
     #[serde(deserialize_with = "read_header")]

@@ -13,6 +13,7 @@ header_reader!("disjoint/");
 
 /// A saved [`Disjoint`] policy: independent of the memory layout, checked when it is loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DisjointState<O, S, E> {
     /// The kind and format of the state.
     #[serde(deserialize_with = "read_header")]

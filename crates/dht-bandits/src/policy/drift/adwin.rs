@@ -39,7 +39,8 @@ impl TryFrom<Saved> for Adwin {
         let Saved { delta, range, buckets, since_test } = saved;
         let sound = |bucket: &Bucket| {
             let Bucket { count, sum, squares } = *bucket;
-            (1.0..=MOST_VALUES).contains(&count) && sum.abs() <= MOST && (0.0..=MOST).contains(&squares)
+            let fits = sum.abs() <= LARGEST * count && (0.0..=4.0 * LARGEST * LARGEST * count).contains(&squares);
+            (1.0..=MOST_VALUES).contains(&count) && fits
         };
         let falling = buckets.iter().zip(buckets.iter().skip(1)).all(|(old, new)| old.count >= new.count);
         if !falling || buckets.len() > MOST_BUCKETS || since_test >= STRIDE || !buckets.iter().all(sound) {
@@ -51,6 +52,7 @@ impl TryFrom<Saved> for Adwin {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Bucket {
     count: f64,
     sum: f64,
@@ -80,8 +82,8 @@ impl Bucket {
 const BUCKETS: usize = 5;
 /// How many values lie between two tests.
 const STRIDE: u32 = 8;
-/// Beyond what sums of values within ±1e60 reach.
-const MOST: f64 = 1e140;
+/// Values lie within ± this.
+const LARGEST: f64 = 1e60;
 /// The most values of a bucket, and buckets, that are loaded.
 const MOST_VALUES: f64 = 9_007_199_254_740_992.0;
 const MOST_BUCKETS: usize = 64 * (BUCKETS + 1);
@@ -157,7 +159,7 @@ impl ChangeDetector for Adwin {
     /// Values may exceed the range, up to ±1e60, but then false alarms are more frequent than δ says.
     fn push(&mut self, value: f64) -> Result<Change> {
         check_scalar("value", value)?;
-        check_within("value", value, 1e60)?;
+        check_within("value", value, LARGEST)?;
         self.buckets.push_back(Bucket { count: 1.0, sum: value, squares: 0.0 });
         self.compress();
         self.since_test += 1;

@@ -2,7 +2,7 @@
 
 use super::{Change, ChangeDetector};
 use crate::error::{Error, Result};
-use crate::validate::{check_bounded, check_parameter};
+use crate::validate::{LARGEST, LARGEST_SUM, check_bounded, check_parameter};
 use serde::{Deserialize, Serialize};
 
 /// Page–Hinkley (Page 1954, "Continuous inspection schemes"; Hinkley 1971): with x̄_t the mean so far and
@@ -32,12 +32,17 @@ struct Saved {
     least: f64,
 }
 
+/// The most values that a state may have seen.
+const MOST_VALUES: f64 = 9_007_199_254_740_992.0;
+
 impl TryFrom<Saved> for PageHinkley {
     type Error = Error;
 
     fn try_from(saved: Saved) -> Result<Self> {
         let Saved { tolerance, threshold, count, mean, sum, least } = saved;
-        let sound = count >= 0.0 && least <= sum && [count, mean, sum, least].iter().all(|value| value.is_finite());
+        // Values are bounded, and so are their mean and sums of them.
+        let bounded = mean.abs() <= LARGEST && sum.abs() <= LARGEST_SUM && least.abs() <= LARGEST_SUM;
+        let sound = (0.0..=MOST_VALUES).contains(&count) && least <= sum && bounded;
         if !sound {
             let problem = "sums that no stream of values has".to_owned();
             return Err(Error::InvalidState { what: "change test", index: 0, problem });
@@ -50,10 +55,10 @@ impl PageHinkley {
     /// δ = `tolerance`, λ = `threshold`.
     ///
     /// # Errors
-    /// A tolerance that is negative, a threshold that is not positive.
+    /// A tolerance that is negative, a threshold that is not positive, or one of them beyond 1e100.
     pub fn new(tolerance: f64, threshold: f64) -> Result<Self> {
-        check_parameter("tolerance", tolerance, tolerance >= 0.0, "at least 0")?;
-        check_parameter("threshold", threshold, threshold > 0.0, "positive")?;
+        check_parameter("tolerance", tolerance, (0.0..=LARGEST).contains(&tolerance), "from 0 to 1e100")?;
+        check_parameter("threshold", threshold, threshold > 0.0 && threshold <= LARGEST, "positive, at most 1e100")?;
         Ok(Self { tolerance, threshold, count: 0.0, mean: 0.0, sum: 0.0, least: 0.0 })
     }
 }

@@ -6,7 +6,7 @@ use crate::exploration::Exploration;
 use crate::policy::forward::chooses_as;
 use crate::policy::{Disjoint, Policy};
 use crate::posterior::Ridge;
-use crate::validate::{check_bounded, check_finite, check_length, check_scalar, check_weight};
+use crate::validate::{check_bounded, check_context, check_finite, check_length, check_scalar, check_weight};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::VecDeque;
@@ -114,6 +114,9 @@ impl<E: Exploration> SlidingWindow<E> {
     /// Refuses an observation that could not be learned first: the window is learned anew in its order, and where others come
     /// before, variances are smaller.
     fn check_first(&self, context: &[f64], weight: f64) -> Result<()> {
+        check_finite("context", context, self.dimension())?;
+        check_context(context)?;
+        check_weight(weight)?;
         let square: f64 = context.iter().map(|value| value * value).sum();
         let variance = square / self.policy.options().prior_precision;
         check_bounded("variance under the prior", variance)?;

@@ -15,6 +15,7 @@ header_reader!("hybrid/");
 
 /// A saved [`Hybrid`]: independent of the memory layout, checked when it is loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HybridState<E> {
     /// The kind and format of the state.
     #[serde(deserialize_with = "read_header")]

@@ -38,8 +38,13 @@ fn front(a: f64, b: f64, v: f64, rest: f64) -> f64 {
 
 /// a·ln(v/m) + b·ln((1 − v)/(1 − m)), m = a/(a + b): at most 0.
 fn deviance(a: f64, b: f64, v: f64, rest: f64) -> f64 {
-    let (above, _, _) = about_mean(a, b, v, rest);
-    a * log1p_less(above / (a / (a + b))) + b * log1p_less(-above / (b / (a + b)))
+    let (above, mean, other) = about_mean(a, b, v, rest);
+    a * log_ratio_less(v, mean, above) + b * log_ratio_less(rest, other, -above)
+}
+
+/// ln(v/m) − (v − m)/m: far below m from the quotient, since 1 + (v − m)/m has no digits of v there.
+fn log_ratio_less(v: f64, mean: f64, above: f64) -> f64 {
+    if v < 0.1 * mean { (v / mean).ln() - above / mean } else { log1p_less(above / mean) }
 }
 
 /// v − m, m and 1 − m.

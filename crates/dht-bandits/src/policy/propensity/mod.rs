@@ -17,6 +17,7 @@ use crate::arm::ArmId;
 use crate::error::{Error, Result};
 use crate::exploration::{Exploration, Selection, inverse_gap};
 use crate::gaussian::Score;
+use crate::validate::check_scalar;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use independent::{inclusion, inclusion_of};
@@ -64,7 +65,9 @@ pub(crate) fn laws<E: Exploration>(rule: &E, learned: u64, scores: &[FreeScore])
             Selection::Softmax { temperature } => Law::Gumbel { location: mean, scale: temperature },
             // The value is a function of the score: the generator is not asked.
             Selection::Index | Selection::InverseGap { .. } => {
-                Law::Point(rule.value(*score, &mut UnreadDraws::default()))
+                let value = rule.value(*score, &mut UnreadDraws::default());
+                check_scalar("score", value)?;
+                Law::Point(value)
             }
         })
     };

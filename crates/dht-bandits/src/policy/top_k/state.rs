@@ -14,6 +14,7 @@ header_reader!("top-k/");
 
 /// A saved [`TopK`]: independent of the memory layout, checked when it is loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TopKState<O, S, E> {
     /// The kind and format of the state.
     #[serde(deserialize_with = "read_header")]
