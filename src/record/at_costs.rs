@@ -103,24 +103,36 @@ impl Interval {
     /// The mean of differences by seed and text, and its interval. A resample draws seeds with replacement, and one sample of texts
     /// with replacement for all of them (paired bootstrap: Efron and Tibshirani 1993, percentile interval).
     pub(crate) fn of_paired<R: Rng + ?Sized>(differences: &[Vec<f64>], rng: &mut R) -> Self {
-        let (seeds, texts) = (differences.len(), differences.iter().map(Vec::len).min().unwrap_or_default());
         let mean = |rows: &[f64]| rows.iter().sum::<f64>() / rows.len().max(1) as f64;
         let observed = mean(&differences.iter().map(|rows| mean(rows)).collect::<Vec<_>>());
-        let mut drawn: Vec<f64> = (0..RESAMPLES)
-            .map(|_| {
-                let mut weights = vec![0.0; seeds];
-                (0..seeds).for_each(|_| weights[rng.random_range(0..seeds)] += 1.0 / seeds as f64);
-                let sum: f64 = (0..texts)
-                    .map(|_| {
-                        let text = rng.random_range(0..texts);
-                        weights.iter().zip(differences).map(|(weight, rows)| weight * rows[text]).sum::<f64>()
-                    })
-                    .sum();
-                sum / texts.max(1) as f64
-            })
-            .collect();
-        drawn.sort_unstable_by(f64::total_cmp);
+        let drawn = resampled_means(differences, rng);
         let outside = ((1.0 - CONFIDENCE) / 2.0 * RESAMPLES as f64) as usize;
         Self { mean: observed, lower: drawn[outside], upper: drawn[RESAMPLES - 1 - outside] }
     }
+
+    /// What is lost at most, with one-sided confidence, where these are gains, by the same resamples.
+    pub(crate) fn upper_bound_of_deficit<R: Rng + ?Sized>(gains: &[Vec<f64>], rng: &mut R) -> f64 {
+        let outside = ((1.0 - CONFIDENCE) * RESAMPLES as f64) as usize;
+        -resampled_means(gains, rng)[outside]
+    }
+}
+
+/// The means of all resamples, ascending.
+fn resampled_means<R: Rng + ?Sized>(differences: &[Vec<f64>], rng: &mut R) -> Vec<f64> {
+    let (seeds, texts) = (differences.len(), differences.iter().map(Vec::len).min().unwrap_or_default());
+    let mut drawn: Vec<f64> = (0..RESAMPLES)
+        .map(|_| {
+            let mut weights = vec![0.0; seeds];
+            (0..seeds).for_each(|_| weights[rng.random_range(0..seeds)] += 1.0 / seeds as f64);
+            let sum: f64 = (0..texts)
+                .map(|_| {
+                    let text = rng.random_range(0..texts);
+                    weights.iter().zip(differences).map(|(weight, rows)| weight * rows[text]).sum::<f64>()
+                })
+                .sum();
+            sum / texts.max(1) as f64
+        })
+        .collect();
+    drawn.sort_unstable_by(f64::total_cmp);
+    drawn
 }

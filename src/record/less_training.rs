@@ -38,20 +38,29 @@ pub struct TrainedOn {
 pub struct TrainedWay {
     /// Rows, their share, passes, and what differs from the full model.
     pub way: String,
+    /// The same in words.
+    pub description: String,
     /// Whose answers: the model `alone`, `n-gram stacked` on it, the `n-gram cascade`, which runs it only where the n-gram model
     /// is unsure, or the model `accelerated` at a cost.
     pub answer: String,
     /// The full model with the passes that were best on validation rows: what all others are compared with.
     pub reference: bool,
+    /// Of all that take at most .35 of the reference's FLOPs of training, the best on validation rows.
+    pub cheap: bool,
     /// Over seeds.
     pub accuracy: Summary,
     /// Over seeds.
     pub macro_f1: Summary,
     /// Its accuracy less the reference's.
     pub to_reference: Interval,
+    /// The one-sided upper 95 % bound of the reference's accuracy less its own.
+    pub deficit_upper95: f64,
+    /// The cheap model's accuracy less its own; none of the cheap model itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cheap_above: Option<Interval>,
     /// FLOPs of training over the reference's.
     pub train_flops_ratio: f64,
-    /// Wall clock of training over the reference's; where the n-gram model has a part, with the seconds of its fits.
+    /// Wall clock of training over the reference's, of the first seed; where the n-gram model has a part, with the seconds of its fits.
     pub train_wall_ratio: f64,
     /// FLOPs of the judged rows over those of the reference.
     pub inference_flops_ratio: f64,

@@ -10,18 +10,23 @@ pub const LESS_TRAINING_START: &str = "<!-- less training -->";
 /// The line after it.
 pub const LESS_TRAINING_END: &str = "<!-- /less training -->";
 
-const HEADINGS: [&str; 8] = [
+const HEADINGS: [&str; 10] = [
     "way",
     "answers",
     "accuracy",
     "macro F1",
     "to the full model, points",
+    "lost at most",
+    "cheap model above it",
     "FLOPs of training",
     "its clock",
     "FLOPs of inference",
 ];
-const SIDES: [Side; 8] =
-    [Side::Left, Side::Left, Side::Right, Side::Right, Side::Right, Side::Right, Side::Right, Side::Right];
+const SIDES: [Side; 10] = {
+    let mut sides = [Side::Right; 10];
+    (sides[0], sides[1]) = (Side::Left, Side::Left);
+    sides
+};
 
 /// The page with its part between the two marker lines replaced: a table for each data set.
 ///
@@ -49,13 +54,19 @@ fn block(trained: &TrainedOn) -> String {
 }
 
 fn line(way: &TrainedWay) -> Vec<String> {
-    let name = if way.reference { format!("{}: the full model", way.way) } else { way.way.clone() };
+    let name = match way {
+        way if way.reference => format!("{}: the full model", way.description),
+        way if way.cheap => format!("{}: the cheap model", way.description),
+        way => way.description.clone(),
+    };
     vec![
         name,
         way.answer.clone(),
         format!("{:.4}", way.accuracy.mean),
         format!("{:.4}", way.macro_f1.mean),
         if way.reference { "–".into() } else { interval(way.to_reference) },
+        if way.reference { "–".into() } else { format!("{:+.2}", 100.0 * way.deficit_upper95) },
+        way.cheap_above.map_or("–".into(), interval),
         format!("{:.3}", way.train_flops_ratio),
         format!("{:.2}", way.train_wall_ratio),
         format!("{:.3}", way.inference_flops_ratio),
@@ -71,11 +82,15 @@ mod tests {
     fn each_data_set_has_a_table_beside_its_full_model() {
         let way = |name: &str, answer: &str, reference, accuracy| TrainedWay {
             way: name.into(),
+            description: format!("{name} in words"),
             answer: answer.into(),
             reference,
+            cheap: false,
+            cheap_above: None,
             accuracy: Summary { mean: accuracy, sd: 0.0 },
             macro_f1: Summary { mean: accuracy, sd: 0.0 },
             to_reference: Interval { mean: accuracy - 0.9, lower: -0.02, upper: 0.001 },
+            deficit_upper95: 0.018,
             train_flops_ratio: 0.35,
             train_wall_ratio: 0.36,
             inference_flops_ratio: 0.25,
@@ -87,11 +102,13 @@ mod tests {
         let text = with_less_training(&page, &record).unwrap();
         assert!(text.starts_with("before\n") && text.ends_with("after\n") && !text.contains("\nold\n"));
         assert!(
-            text.contains("| random:1x2: the full model | alone | 0.9000 | 0.9000 | – | 0.350 | 0.36 | 0.250 |"),
+            text.contains(
+                "| random:1x2 in words: the full model | alone | 0.9000 | 0.9000 | – | – | – | 0.350 | 0.36 | 0.250 |"
+            ),
             "{text}"
         );
         assert!(
-            text.contains("| weighted:0.35x2 | n-gram stacked | 0.8950 | 0.8950 | -0.50 \\[-2.00, +0.10\\] | 0.350 | 0.36 | 0.250 |"),
+            text.contains("| weighted:0.35x2 in words | n-gram stacked | 0.8950 | 0.8950 | -0.50 \\[-2.00, +0.10\\] | +1.80 | – | 0.350 | 0.36 | 0.250 |"),
             "{text}"
         );
     }

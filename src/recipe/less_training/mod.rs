@@ -20,6 +20,9 @@ use dht_cli::report;
 use fine_tune::{Answer, Common, Trained};
 pub use way::Way;
 
+/// A model is cheap whose training takes at most this share of the full model's FLOPs.
+const CHEAP: f64 = 0.35;
+
 /// Fine-tune with a part of the full model's FLOPs, in several ways.
 #[derive(Debug, Clone, Parser)]
 pub struct LessTrainingArguments {
@@ -192,6 +195,14 @@ fn summary(arguments: &LessTrainingArguments, ways: &[Way], seeds: &[OfSeed]) ->
     let candidates = 0..arguments.reference.len();
     let score = |way: usize| mean(&|seed: &OfSeed| seed.trained[way].answers[0].validation);
     let reference = candidates.reduce(|best, way| if score(way) > score(best) { way } else { best }).unwrap_or(0);
+    let pairs =
+        || (0..ways.len()).flat_map(|way| (0..seeds[0].trained[way].answers.len()).map(move |answer| (way, answer)));
+    // The cheap model: of all that cost no more than the share, the best on validation rows.
+    let flops = |way: usize, answer: usize| mean(&|seed| seed.trained[way].answers[answer].train_flops as f64);
+    let validation = |(way, answer): (usize, usize)| mean(&|seed| seed.trained[way].answers[answer].validation);
+    let is_cheap = |(way, answer): &(usize, usize)| flops(*way, *answer) <= CHEAP * flops(reference, 0);
+    let cheap =
+        pairs().filter(is_cheap).reduce(|best, pair| if validation(pair) > validation(best) { pair } else { best });
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let mut row = |way: usize, answer: usize| {
         let of = |seed: &OfSeed, of: &dyn Fn(&Answer) -> f64| {
@@ -207,35 +218,41 @@ fn summary(arguments: &LessTrainingArguments, ways: &[Way], seeds: &[OfSeed]) ->
         let of_seeds = |of: &dyn Fn(&OfSeed) -> f64| Summary::of(&seeds.iter().map(of).collect::<Vec<_>>());
         let right_of =
             |seed: &OfSeed, way: usize, answer: usize| right(&seed.trained[way].answers[answer].labels, &seed.truth);
-        let differences: Vec<Vec<f64>> = seeds
-            .iter()
-            .map(|seed| {
-                let pairs = right_of(seed, way, answer).into_iter().zip(right_of(seed, reference, 0));
+        let less = |one: (usize, usize), other: (usize, usize)| -> Vec<Vec<f64>> {
+            let of_seed = |seed: &OfSeed| {
+                let pairs = right_of(seed, one.0, one.1).into_iter().zip(right_of(seed, other.0, other.1));
                 pairs.map(|(one, other)| one - other).collect()
-            })
-            .collect();
+            };
+            seeds.iter().map(of_seed).collect()
+        };
+        let differences = less((way, answer), (reference, 0));
+        let others = cheap.filter(|cheap| *cheap != (way, answer));
+        let clock = &|answer: &Answer| answer.train_seconds;
+        let (own, whole) = of(&seeds[0], clock);
         TrainedWay {
             way: ways[way].to_string(),
+            description: ways[way].described(),
             answer: seeds[0].trained[way].answers[answer].name.clone(),
             reference: way == reference && answer == 0,
+            cheap: cheap == Some((way, answer)),
             accuracy: of_seeds(&|seed| {
                 let right = right_of(seed, way, answer);
                 right.iter().sum::<f64>() / right.len().max(1) as f64
             }),
             macro_f1: of_seeds(&|seed| seed.macro_f1[way][answer]),
             to_reference: Interval::of_paired(&differences, &mut rng),
+            deficit_upper95: Interval::upper_bound_of_deficit(&differences, &mut rng),
+            cheap_above: others.map(|cheap| Interval::of_paired(&less(cheap, (way, answer)), &mut rng)),
             train_flops_ratio: ratio(&|answer| answer.train_flops as f64),
-            train_wall_ratio: ratio(&|answer| answer.train_seconds),
+            train_wall_ratio: own / whole,
             inference_flops_ratio: ratio(&|answer| answer.inference_flops as f64),
         }
     };
-    let answers = |way: usize| 0..seeds[0].trained[way].answers.len();
-    let pairs = (0..ways.len()).flat_map(|way| answers(way).map(move |answer| (way, answer)));
     TrainedOn {
         data: seeds[0].data.clone(),
         rows: seeds[0].rows,
         test: arguments.judged_rows.is_none(),
         seeds: (0..arguments.seeds).collect(),
-        ways: pairs.map(|(way, answer)| row(way, answer)).collect(),
+        ways: pairs().map(|(way, answer)| row(way, answer)).collect(),
     }
 }

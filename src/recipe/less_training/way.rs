@@ -69,6 +69,29 @@ impl Way {
     }
 }
 
+impl Way {
+    /// In words.
+    pub(super) fn described(&self) -> String {
+        let share = format!("{:.0} %", 100.0 * self.share);
+        let rows = match (self.rows, self.share) {
+            (_, 1.0) => "all rows".to_owned(),
+            (Rows::Random, _) => format!("{share} of the rows"),
+            (Rows::Uncertain, _) => format!("the {share} of the rows that the n-gram model is least sure of"),
+            (Rows::Weighted, _) => format!("{share} of the rows, by the n-gram model's uncertainty"),
+        };
+        let passes = if self.epochs == 1 { "1 pass".to_owned() } else { format!("{} passes", self.epochs) };
+        let layers = self.layers.map(|layers| format!("first {layers} layers"));
+        let frozen = (self.frozen > 0).then(|| format!("{} layers frozen", self.frozen));
+        let residual = self.residual.then(|| "n-gram model in the loss".to_owned());
+        let accelerated = self.accelerated.then(|| "accelerated".to_owned());
+        [Some(rows), Some(passes), layers, frozen, residual, accelerated]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+}
+
 impl fmt::Display for Way {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows = ROWS.iter().find(|(rows, _)| *rows == self.rows).map_or("", |(_, name)| name);
@@ -141,6 +164,18 @@ mod tests {
             "random:1x2+x",
         ] {
             assert!(text.parse::<Way>().unwrap_err().contains("is no way to train"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_way_is_described_in_words() {
+        for (text, words) in [
+            ("random:1x1", "all rows, 1 pass"),
+            ("random:0.78x2+frozen3", "78 % of the rows, 2 passes, 3 layers frozen"),
+            ("random:1x2+layers3+residual", "all rows, 2 passes, first 3 layers, n-gram model in the loss"),
+            ("uncertain:0.3x2", "the 30 % of the rows that the n-gram model is least sure of, 2 passes"),
+        ] {
+            assert_eq!(text.parse::<Way>().unwrap().described(), words);
         }
     }
 
