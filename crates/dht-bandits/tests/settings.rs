@@ -127,3 +127,43 @@ fn a_reward_that_waits_for_a_scaling_is_of_an_arm_that_was() {
     policy.remove_arm(decision.arm()).unwrap();
     AnyPolicy::from_json(&policy.to_json().unwrap()).unwrap();
 }
+
+#[cfg(unix)]
+#[test]
+fn a_save_keeps_links_and_replaces_no_device() {
+    use std::io::ErrorKind;
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let policy = AnyPolicy::new(PolicySettings::from_toml(TOML).unwrap()).unwrap();
+    let is_link = |name: &str| std::fs::symlink_metadata(at(name)).unwrap().is_symlink();
+    // A link to a link to a file in another folder; to nothing, as before the first save; and what a killed save left.
+    std::fs::create_dir(at("data")).unwrap();
+    symlink("data/inner.json", at("outer.json")).unwrap();
+    symlink("policy.json", at("data/inner.json")).unwrap();
+    std::fs::write(at("bystander"), "kept").unwrap();
+    symlink(at("bystander"), at("data/policy.json.partial")).unwrap();
+    for _ in 0..2 {
+        policy.save(at("outer.json")).unwrap();
+        assert!(is_link("outer.json") && is_link("data/inner.json") && !is_link("data/policy.json"));
+        assert_eq!(AnyPolicy::load(at("data/policy.json")).unwrap().to_json(), policy.to_json());
+    }
+    assert_eq!(std::fs::read_to_string(at("bystander")).unwrap(), "kept");
+    assert_eq!(std::fs::read_dir(at("data")).unwrap().count(), 2);
+    // A socket stands for a device, a pipe; then a folder, and links in a circle.
+    let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+    symlink("socket", at("to-socket")).unwrap();
+    symlink("circle", at("circle")).unwrap();
+    for (name, expected) in [
+        ("socket", ErrorKind::InvalidInput),
+        ("to-socket", ErrorKind::InvalidInput),
+        ("data", ErrorKind::IsADirectory),
+        ("circle", ErrorKind::Other),
+    ] {
+        let Err(Error::File { path, kind, problem }) = policy.save(at(name)) else { panic!("{name}") };
+        assert_eq!((path, kind), (at(name), expected), "{problem}");
+    }
+    assert!(is_link("to-socket") && !std::fs::symlink_metadata(at("socket")).unwrap().is_file());
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().ends_with(".partial")), "{left:?}");
+}

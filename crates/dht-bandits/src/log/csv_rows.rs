@@ -3,7 +3,7 @@
 use super::LoggedDecision;
 use super::error::{LineProblem, LogError, check_propensity, check_value};
 use crate::arm::ArmId;
-use csv::{Reader, StringRecord, Writer};
+use csv::{ByteRecord, Position, Reader, Writer};
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -24,12 +24,12 @@ use std::path::{Path, PathBuf};
 /// ```
 #[derive(Debug)]
 pub struct CsvRows<R> {
-    reader: Reader<R>,
+    reader: Reader<Kept<R>>,
     path: PathBuf,
     columns: [usize; 3],
     features: Vec<(usize, String)>,
     known: Option<BTreeSet<ArmId>>,
-    record: StringRecord,
+    record: ByteRecord,
 }
 
 const COLUMNS: [&str; 3] = ["arm", "propensity", "reward"];
@@ -42,21 +42,23 @@ impl<R: Read> CsvRows<R> {
     pub fn new(reader: R, name: impl AsRef<Path>) -> Result<Self, LogError> {
         let path = name.as_ref().to_owned();
         let mut reader =
-            csv::ReaderBuilder::new().trim(csv::Trim::Headers).buffer_capacity(1 << 16).from_reader(reader);
+            csv::ReaderBuilder::new().trim(csv::Trim::Headers).buffer_capacity(1 << 16).from_reader(Kept::new(reader));
         let header = reader.headers().map_err(|error| refuse(&path, &error))?.clone();
+        let line = line_of(&reader, header.position(), header.as_slice().as_bytes());
         let mut columns = [0; 3];
         for (column, name) in columns.iter_mut().zip(COLUMNS) {
             let mut found = header.iter().enumerate().filter(|(_, title)| *title == name).map(|(index, _)| index);
-            *column =
-                found.next().ok_or_else(|| LogError::line(&path, 1, LineProblem::Missing(format!("column {name}"))))?;
+            *column = found
+                .next()
+                .ok_or_else(|| LogError::line(&path, line, LineProblem::Missing(format!("column {name}"))))?;
             if found.next().is_some() {
                 let problem = LineProblem::Malformed(format!("there are two columns {name}"));
-                return Err(LogError::line(&path, 1, problem));
+                return Err(LogError::line(&path, line, problem));
             }
         }
         let features = header.iter().enumerate().filter(|(index, _)| !columns.contains(index));
         let features = features.map(|(index, title)| (index, title.to_owned())).collect();
-        Ok(Self { reader, path, columns, features, known: None, record: StringRecord::new() })
+        Ok(Self { reader, path, columns, features, known: None, record: ByteRecord::new() })
     }
 
     /// Refuses rows of other arms than these.
@@ -76,29 +78,36 @@ impl<R: Read> CsvRows<R> {
     /// # Errors
     /// A row that cannot be used, with its line.
     pub fn read(&mut self, row: &mut LoggedDecision) -> Result<bool, LogError> {
-        if !self.reader.read_record(&mut self.record).map_err(|error| refuse(&self.path, &error))? {
-            return Ok(false);
-        }
-        match self.parse(row) {
-            Ok(()) => Ok(true),
-            Err(problem) => {
-                let line = self.record.position().map_or(0, csv::Position::line);
-                Err(LogError::line(&self.path, line, problem))
+        let problem = match self.reader.read_byte_record(&mut self.record).map_err(csv::Error::into_kind) {
+            Ok(false) => return Ok(false),
+            Ok(true) => match self.parse(row) {
+                Ok(()) => return Ok(true),
+                Err(problem) => problem,
+            },
+            Err(csv::ErrorKind::Io(source)) => return Err(LogError::io(&self.path, source)),
+            Err(csv::ErrorKind::UnequalLengths { expected_len, len, .. }) => {
+                LineProblem::Malformed(format!("there are {len} fields, expected {expected_len}"))
             }
-        }
+            Err(other) => LineProblem::Malformed(format!("{other:?}")),
+        };
+        let line = line_of(&self.reader, self.record.position(), self.record.as_slice());
+        Err(LogError::line(&self.path, line, problem))
     }
 
     fn parse(&self, row: &mut LoggedDecision) -> Result<(), LineProblem> {
-        let field = |index: usize| self.record.get(index).unwrap_or_default().trim();
+        let field = |index: usize, name: &str| {
+            let text = std::str::from_utf8(self.record.get(index).unwrap_or_default());
+            text.map(str::trim).map_err(|_| LineProblem::Malformed(format!("{name} is no UTF-8")))
+        };
         let number = |index: usize, name: &str| -> Result<f64, LineProblem> {
-            let text = field(index);
+            let text = field(index, name)?;
             if text.is_empty() {
                 return Err(LineProblem::Missing(name.to_owned()));
             }
             text.parse().map_err(|_| LineProblem::Malformed(format!("{name} is {text:?}, expected a number")))
         };
         let [arm, propensity, reward] = self.columns;
-        let text = field(arm);
+        let text = field(arm, "arm")?;
         let known = |arm: &ArmId| self.known.as_ref().is_none_or(|known| known.contains(arm));
         row.arm = text.parse().ok().map(ArmId::new).filter(known).ok_or_else(|| {
             if text.is_empty() {
@@ -132,6 +141,49 @@ impl<R: Read> Iterator for CsvRows<R> {
             Ok(false) => None,
             Err(error) => Some(Err(error)),
         }
+    }
+}
+
+/// The line in which a record begins that was read last. The reader tells where the record before it ended: that is one line
+/// less where lines end in "\r\n", and more where lines between are blank. So it is counted back from where this one ended.
+fn line_of<R: Read>(reader: &Reader<Kept<R>>, begun: Option<&Position>, text: &[u8]) -> u64 {
+    let end = reader.position();
+    let newline = reader.get_ref().byte_before(end.byte()) == Some(b'\n');
+    let inside = text.iter().filter(|byte| **byte == b'\n').count() as u64;
+    let line = end.line().saturating_sub(u64::from(newline) + inside);
+    // A quote that is never closed may end in a newline that is both.
+    line.max(begun.map_or(1, Position::line))
+}
+
+/// Passes bytes on, and keeps those that it passed last.
+#[derive(Debug)]
+struct Kept<R> {
+    reader: R,
+    last: Vec<u8>,
+    passed: u64,
+}
+
+impl<R> Kept<R> {
+    fn new(reader: R) -> Self {
+        Self { reader, last: Vec::new(), passed: 0 }
+    }
+
+    /// The byte before a place that was not long ago.
+    fn byte_before(&self, position: u64) -> Option<u8> {
+        let behind = usize::try_from(self.passed.checked_sub(position)?).ok()?;
+        self.last.len().checked_sub(behind + 1).map(|index| self.last[index])
+    }
+}
+
+impl<R: Read> Read for Kept<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let length = self.reader.read(buffer)?;
+        if length > 0 {
+            self.last.clear();
+            self.last.extend_from_slice(&buffer[..length]);
+            self.passed += length as u64;
+        }
+        Ok(length)
     }
 }
 

@@ -1,18 +1,17 @@
 //! The writer of decisions and rewards.
 
-use super::error::{LineProblem, LogError, RewardProblem};
-use super::lines::{LONGEST_LINE, TOO_LONG};
+use super::error::{FileProblem, LogError, RewardProblem, check_value};
 use super::logged_request::LoggedRequest;
 use super::record::{DecisionRecord, Record, RewardRecord, Role, SegmentRecord, parse};
-use super::segments::{cut_torn_line, lock_folder, open_segment, path_of, read_segment, segments};
+use super::segment_writer::SegmentWriter;
+use super::segments::{LogPosition, check_regular, lock_folder, read_if_there, segments};
 use crate::arm::ArmId;
 use crate::policy::{Decision, Request};
 use crate::validate::check_parameter;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The settings of a [`DecisionLog`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -37,11 +36,15 @@ impl Default for LogSettings {
 
 /// Writes decisions, and their rewards when they come, as JSON lines into numbered files of a folder.
 ///
+/// Decisions come from [`append_request`](Self::append_request), which other policies can be judged from later whatever they look
+/// at, or [`append`](Self::append), which leaves out what was asked; slates from
+/// [`append_slate_request`](Self::append_slate_request) and [`append_slate`](Self::append_slate). What came of them goes to
+/// [`reward`](Self::reward) and [`feedback`](Self::feedback).
+///
 /// Each line is one write: a process that is killed loses at most the line it was writing, and what there is of that is
 /// cut off when the log is opened again ([`torn_bytes`](Self::torn_bytes)). One writer a folder: it is locked. Rewards
-/// refer to decisions by the id that [`append`](Self::append) returns, also after the log was closed and opened again.
-/// Slates ([`append_slate`](Self::append_slate)) and the [`feedback`](Self::feedback) on them are written alike, in the
-/// same folder or in one of their own.
+/// refer to decisions by the id that was returned for them, also after the log was closed and opened again. Slates go to
+/// the same folder or to one of their own. A file is begun under the name `next.partial`, and never written over.
 ///
 /// Times are the caller's, in one unit, and finite. They may go backwards, as those of several threads do: the log's clock is
 /// the largest time that it holds, and a reward is late when the clock, not its own time, is beyond the horizon.
@@ -55,8 +58,9 @@ impl Default for LogSettings {
 /// let mut rng = ChaCha8Rng::seed_from_u64(7);
 /// let mut policy = LinUcb::new(2, 3, RidgeOptions::default(), Ucb { alpha: 0.5 })?;
 /// let mut log = DecisionLog::open(&folder, LogSettings { horizon: Some(60.0), ..LogSettings::default() })?;
-/// let decision = policy.decide(&Request::new(&[1.0, 0.2]), &mut rng)?;
-/// let id = log.append(&decision, None, 0.0)?;
+/// let request = Request::new(&[1.0, 0.2]);
+/// let decision = policy.decide(&request, &mut rng)?;
+/// let id = log.append_request(&request, &decision, None, 0.0)?;
 /// // … twenty seconds later the click arrives
 /// log.reward(id, 1.0, 20.0)?;
 /// for joined in LogReader::open(&folder, ReadSettings { horizon: Some(60.0), default_reward: Some(0.0) })? {
@@ -66,19 +70,58 @@ impl Default for LogSettings {
 /// # std::fs::remove_dir_all(&folder)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// # After a crash
+///
+/// What a policy learned since it was last saved is in the log. Save it with the log's [`position`](Self::position), and learn
+/// from the rewards after that position, in their order ([`JoinedDecision::answered_at`](super::JoinedDecision::answered_at)):
+///
+/// ```
+/// # use dht_bandits::{Request, LinUcb, RidgeOptions, Ucb};
+/// # use dht_bandits::log::{DecisionLog, LogPosition, LogReader, LogSettings, ReadSettings};
+/// # use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+/// # let folder = std::env::temp_dir().join(format!("decision-log-crash-{}", std::process::id()));
+/// # let mut rng = ChaCha8Rng::seed_from_u64(7);
+/// # let mut policy = LinUcb::new(2, 3, RidgeOptions::default(), Ucb { alpha: 0.5 })?;
+/// # let mut log = DecisionLog::open(&folder, LogSettings::default())?;
+/// # let decision = policy.decide(&Request::new(&[1.0, 0.2]), &mut rng)?;
+/// # let id = log.append(&decision, None, 0.0)?;
+/// // Now and then, both at once: in one file, or in one row of a database.
+/// let saved = serde_json::to_string(&(&policy, log.position()))?;
+/// // A reward is logged and learned; then the process ends.
+/// log.reward(id, 1.0, 20.0)?;
+/// policy.learn(&decision, 1.0)?;
+/// # let (before, _log) = (policy, log);
+/// // The next process:
+/// let (mut policy, position): (LinUcb, LogPosition) = serde_json::from_str(&saved)?;
+/// let mut missed = Vec::new();
+/// for joined in LogReader::open(&folder, ReadSettings::default())? {
+///     missed.extend(Some(joined?).filter(|joined| joined.answered_at >= Some(position)));
+/// }
+/// missed.sort_by_key(|joined| joined.answered_at);
+/// for joined in &missed {
+///     policy.learn(&joined.decision, joined.reward)?;
+/// }
+/// # assert_eq!((missed.len(), policy.state()), (1, before.state()));
+/// # std::fs::remove_dir_all(&folder)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Log each reward before it is learned, and save when both are done, so that the position tells what was learned. What was
+/// learned without a reward in the log, such as 0 for no click, is not found again: log it as a reward. Read with the log's
+/// horizon, if it has one: memory then holds no more than that. Where the machine itself may fail, set `sync`, lest the policy's
+/// file outlive the log's lines.
 #[derive(Debug)]
 pub struct DecisionLog {
-    folder: PathBuf,
     settings: LogSettings,
-    file: File,
-    segment: u64,
-    length: u64,
+    files: SegmentWriter,
     next_id: u64,
     now: f64,
     /// The decisions and slates within the horizon.
     open: BTreeMap<u64, Waiting>,
+    /// The horizon of all before this id has passed.
+    late_below: u64,
     torn_bytes: u64,
-    line: Vec<u8>,
     _lock: File,
 }
 
@@ -99,7 +142,8 @@ impl DecisionLog {
     ///
     /// # Errors
     /// A folder that cannot be used or is in use; lines that are no records: a damaged log is not written to. A horizon
-    /// that is not positive.
+    /// that is not positive. [`LogError::File`]: a file of the log's names that is no regular file, or that no other can follow;
+    /// a newest file that is empty where those before it are gone, since ids would begin anew.
     pub fn open(folder: impl AsRef<Path>, settings: LogSettings) -> Result<Self, LogError> {
         let folder = folder.as_ref();
         if let Some(horizon) = settings.horizon {
@@ -107,42 +151,46 @@ impl DecisionLog {
         }
         let io = |source| LogError::io(folder, source);
         fs::create_dir_all(folder).map_err(io)?;
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(folder.join("lock")).map_err(io)?;
+        let path = folder.join("lock");
+        check_regular(&path)?;
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(io)?;
         lock_folder(&lock, folder)?;
         let numbers = segments(folder)?;
-        let segment = numbers.last().copied().unwrap_or(0);
-        let mut file = open_segment(folder, segment)?;
-        let (length, torn_bytes) = cut_torn_line(&mut file).map_err(io)?;
-        let (folder, line) = (folder.to_owned(), Vec::new());
-        let (next_id, now, open) = (0, f64::NEG_INFINITY, BTreeMap::new());
-        let mut log =
-            Self { folder, settings, file, segment, length, next_id, now, open, torn_bytes, line, _lock: lock };
-        log.recover(&numbers)?;
+        let LogSettings { rotate_bytes, sync, .. } = settings;
+        let (files, torn_bytes) = SegmentWriter::open(folder, numbers.last().copied(), rotate_bytes, sync)?;
+        let (next_id, now, open, late_below) = (0, f64::NEG_INFINITY, BTreeMap::new(), 0);
+        let mut log = Self { settings, files, next_id, now, open, late_below, torn_bytes, _lock: lock };
+        log.recover(folder, &numbers)?;
         Ok(log)
     }
 
     /// Reads which decisions wait for rewards.
-    fn recover(&mut self, numbers: &[u64]) -> Result<(), LogError> {
+    fn recover(&mut self, folder: &Path, numbers: &[u64]) -> Result<(), LogError> {
         // The clock tells how far back decisions may still wait.
-        let newest = numbers.iter().rev().find_map(|&number| clock_of(&self.folder, number, true).transpose());
+        let newest = numbers.iter().rev().find_map(|&number| clock_of(folder, number, true).transpose());
         let oldest = match (newest.transpose()?, self.settings.horizon) {
             (Some(newest), Some(horizon)) => newest - horizon,
             _ => f64::NEG_INFINITY,
         };
         let mut from = 0;
         for (position, &number) in numbers.iter().enumerate().skip(1).rev() {
-            if clock_of(&self.folder, number, false)?.is_some_and(|clock| clock < oldest) {
+            if clock_of(folder, number, false)?.is_some_and(|clock| clock < oldest) {
                 from = position;
                 break;
             }
         }
+        let mut met = false;
         for &number in &numbers[from..] {
-            let mut lines = read_segment(&self.folder, number)?;
+            let Some(mut lines) = read_if_there(folder, number)? else { continue };
             while lines.advance()? {
+                met = true;
                 match parse(lines.line()).map_err(|problem| lines.refuse(problem))?.role() {
                     Role::Segment(SegmentRecord { next_id, clock }) => {
                         self.next_id = self.next_id.max(next_id);
                         self.pass(clock.unwrap_or(f64::NEG_INFINITY));
+                        if clock.is_some_and(|clock| clock < oldest) {
+                            self.late_below = self.late_below.max(next_id);
+                        }
                     }
                     Role::Made { id, time, shown } => {
                         self.next_id = self.next_id.max(id.saturating_add(1));
@@ -157,7 +205,11 @@ impl DecisionLog {
                 }
             }
         }
-        Ok(())
+        match numbers.last() {
+            Some(1..) if !met => Err(LogError::File { path: self.files.path(), problem: FileProblem::NoIds }),
+            Some(1..) => self.files.begin(self.first_line()),
+            _ => Ok(()),
+        }
     }
 
     /// Moves the clock, and forgets decisions whose horizon has passed.
@@ -168,6 +220,7 @@ impl DecisionLog {
             if self.now - first.get().time <= horizon {
                 break;
             }
+            self.late_below = first.key().saturating_add(1);
             first.remove();
         }
     }
@@ -182,6 +235,12 @@ impl DecisionLog {
         self.open.values().filter(|entry| !entry.answered).count()
     }
 
+    /// Where the next line will stand: what is written from now on is at this position or a later one. What it is for:
+    /// [after a crash](Self#after-a-crash).
+    pub fn position(&self) -> LogPosition {
+        self.files.position()
+    }
+
     /// The id of the next decision or slate.
     pub fn next_id(&self) -> u64 {
         self.next_id
@@ -192,7 +251,8 @@ impl DecisionLog {
     ///
     /// # Errors
     /// A decision without a propensity, or with one outside (0, 1]; probabilities that are no distribution; values that
-    /// are not finite, such as the time; a line that cannot be written. The log is unchanged then.
+    /// are not finite, such as the time; a line that cannot be written, also because the next file is there already
+    /// ([`LogError::File`]). The log is unchanged then.
     pub fn append(
         &mut self,
         decision: &Decision,
@@ -239,7 +299,7 @@ impl DecisionLog {
     /// Checks and writes a record that waits for an answer from now on.
     pub(super) fn write_made(&mut self, record: &Record, time: f64, shown: Option<usize>) -> Result<u64, LogError> {
         record.check().map_err(|problem| LogError::Value { problem })?;
-        self.write(record)?;
+        self.files.write(record, self.first_line())?;
         let id = self.next_id;
         self.next_id += 1;
         self.open.insert(id, Waiting { time, shown, answered: false });
@@ -250,8 +310,8 @@ impl DecisionLog {
     /// Writes the reward of a decision.
     ///
     /// # Errors
-    /// [`LogError::Reward`]: the log does not hold the decision, or it has its reward already, or the horizon has
-    /// passed, or it is a slate; values that are not finite; a line that cannot be written. The log is unchanged then.
+    /// [`LogError::Reward`]: the log does not hold the decision, or no longer, or it has its reward already, or the horizon
+    /// has passed, or it is a slate; values that are not finite; a line that cannot be written. The log is unchanged then.
     pub fn reward(&mut self, id: u64, reward: f64, time: f64) -> Result<(), LogError> {
         let waiting = self.waiting_for(id, time)?;
         if waiting.shown.is_some() {
@@ -262,10 +322,12 @@ impl DecisionLog {
 
     /// What waits for an answer that comes at this time.
     pub(super) fn waiting_for(&self, id: u64, time: f64) -> Result<Waiting, LogError> {
+        check_value("time", time).map_err(|problem| LogError::Value { problem })?;
         let now = self.now.max(time);
         let problem = match self.open.get(&id) {
             None if id >= self.next_id => RewardProblem::Unknown,
-            None => RewardProblem::Late,
+            None if id < self.late_below => RewardProblem::Late,
+            None => RewardProblem::Gone,
             Some(entry) if entry.answered => RewardProblem::Twice,
             Some(entry) if self.settings.horizon.is_some_and(|horizon| now - entry.time > horizon) => {
                 RewardProblem::Late
@@ -278,7 +340,7 @@ impl DecisionLog {
     /// Checks and writes the answer to a decision or slate that waits for it.
     pub(super) fn write_answer(&mut self, record: &Record, id: u64, time: f64) -> Result<(), LogError> {
         record.check().map_err(|problem| LogError::Value { problem })?;
-        self.write(record)?;
+        self.files.write(record, self.first_line())?;
         self.open.entry(id).and_modify(|entry| entry.answered = true);
         self.pass(time);
         Ok(())
@@ -289,72 +351,18 @@ impl DecisionLog {
     /// # Errors
     /// The system's.
     pub fn sync(&mut self) -> Result<(), LogError> {
-        self.file.sync_data().map_err(|source| LogError::io(&path_of(&self.folder, self.segment), source))
+        self.files.sync()
     }
 
-    /// Writes a line whole, or cuts off what was written of it.
-    fn write(&mut self, record: &Record) -> Result<(), LogError> {
-        let path = path_of(&self.folder, self.segment);
-        self.line.clear();
-        add_line(&mut self.line, record).map_err(|source| LogError::io(&path, source))?;
-        let length = self.line.len() as u64;
-        if length > LONGEST_LINE {
-            return Err(LogError::Value { problem: LineProblem::Malformed(TOO_LONG.to_owned()) });
-        }
-        if self.length > 0 && self.length + length > self.settings.rotate_bytes {
-            if self.settings.sync {
-                self.sync()?;
-            }
-            self.file = open_segment(&self.folder, self.segment + 1)?;
-            self.segment += 1;
-            self.length = 0;
-            if self.settings.sync {
-                sync_folder(&self.folder)?;
-            }
-        }
-        // Files before may be deleted: each later one knows where ids go on, also one that was made and then not written to.
-        if self.segment > 0 && self.length == 0 {
-            self.line.clear();
-            let clock = self.now.is_finite().then_some(self.now);
-            let first = Record::Segment(SegmentRecord { next_id: self.next_id, clock });
-            add_line(&mut self.line, &first)
-                .and_then(|()| add_line(&mut self.line, record))
-                .map_err(|source| LogError::io(&path_of(&self.folder, self.segment), source))?;
-        }
-        let length = self.line.len() as u64;
-        let outcome = self
-            .file
-            .write_all(&self.line)
-            .and_then(|()| if self.settings.sync { self.file.sync_data() } else { Ok(()) });
-        if let Err(source) = outcome {
-            // If this fails, too, the next opening cuts it off.
-            let _ = self.file.set_len(self.length);
-            let _ = self.file.seek(SeekFrom::Start(self.length));
-            return Err(LogError::io(&path_of(&self.folder, self.segment), source));
-        }
-        self.length += length;
-        Ok(())
+    /// What a new file begins with: files before may be deleted, and each later one knows where ids go on.
+    fn first_line(&self) -> SegmentRecord {
+        SegmentRecord { next_id: self.next_id, clock: self.now.is_finite().then_some(self.now) }
     }
-}
-
-/// Waits until a new file stands in its folder, where the system lets folders be opened.
-fn sync_folder(folder: &Path) -> Result<(), LogError> {
-    match cfg!(unix) {
-        true => File::open(folder).and_then(|folder| folder.sync_all()).map_err(|source| LogError::io(folder, source)),
-        false => Ok(()),
-    }
-}
-
-/// Adds a record as a line.
-fn add_line(lines: &mut Vec<u8>, record: &Record) -> std::io::Result<()> {
-    serde_json::to_writer(&mut *lines, record)?;
-    lines.push(b'\n');
-    Ok(())
 }
 
 /// The clock of a segment: before its first record, or after its newest.
 fn clock_of(folder: &Path, number: u64, newest: bool) -> Result<Option<f64>, LogError> {
-    let mut lines = read_segment(folder, number)?;
+    let Some(mut lines) = read_if_there(folder, number)? else { return Ok(None) };
     let mut found: Option<f64> = None;
     while lines.advance()? {
         let time = match parse(lines.line()).map_err(|problem| lines.refuse(problem))?.role() {

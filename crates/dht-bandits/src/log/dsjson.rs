@@ -48,7 +48,8 @@ struct Event {
 }
 
 /// Reads rows from dsjson: reward −`_label_cost`, propensity `_label_probability`, or the first of `p`; arms from the
-/// entries of `_multi`, with their features; the probabilities of all arms where `p` holds them.
+/// entries of `_multi`, with their features; the probabilities of all arms where `p` holds them. The chosen action is
+/// `_label_Action`, counted from 1, or `_labelIndex`, counted from 0; where both are there, they agree, or the line is refused.
 ///
 /// Rewards without an event (`RewardValue`) are
 /// [counted](Self::dangling_rewards) and left out, a torn last line likewise.
@@ -96,8 +97,14 @@ impl<R: BufRead> DsjsonRows<R> {
             let position = number.checked_sub(1).and_then(|position| arms.get(position));
             position.copied().ok_or_else(|| LineProblem::UnknownAction(format!("{number} of {}", arms.len())))
         };
-        let from_index = event.index.and_then(|index| index.checked_add(1));
+        // No list is so long that the largest number could be one of its positions.
+        let from_index = event.index.map(|index| index.saturating_add(1));
         let chosen = event.action.or(from_index).or(event.actions.first().copied()).ok_or_else(|| missing("action"))?;
+        let chosen_arm = arm(chosen)?;
+        if let Some(index) = event.index.filter(|index| *index != chosen - 1) {
+            let problem = format!("_label_Action is {chosen}, _labelIndex {index}: expected {}", chosen - 1);
+            return Err(LineProblem::Malformed(problem));
+        }
         let all = &event.probabilities;
         if !all.is_empty() && all.len() != event.actions.len() {
             let (a, p) = (event.actions.len(), all.len());
@@ -123,7 +130,7 @@ impl<R: BufRead> DsjsonRows<R> {
         }
         let row = LoggedDecision {
             context: features,
-            arm: arm(chosen)?,
+            arm: chosen_arm,
             propensity,
             reward,
             features: self.features(actions)?,
@@ -241,11 +248,11 @@ impl<R: BufRead> Iterator for DsjsonRows<R> {
 
 /// Writes a row as one line of dsjson that [`DsjsonRows`] reads back with the columns `/x`, those of actions `/f` and the
 /// arms at `/i/id`: the context is the list `x` of the shared features, each arm has its number as a feature and the list
-/// `f` of its features, where it has some.
+/// `f` of its features, where it has some. Arms that the probabilities leave out are written with 0.
 ///
 /// # Errors
 /// A row that could not be read again: without available arms, with the chosen one not among them, with a propensity
-/// outside (0, 1] or values that are not finite; the system's.
+/// outside (0, 1] or values that are not finite, with probabilities and an arm that is available twice; the system's.
 pub fn write_dsjson(out: &mut impl Write, event_id: &str, row: &LoggedDecision) -> Result<(), LogError> {
     let refuse = |problem| Err(LogError::Value { problem });
     if let Err(error) = row.check(0) {
@@ -255,10 +262,22 @@ pub fn write_dsjson(out: &mut impl Write, event_id: &str, row: &LoggedDecision) 
     let number = |arm: ArmId| arms.iter().position(|other| *other == arm).map(|position| position + 1);
     let Some(chosen) = number(row.arm) else { return refuse(LineProblem::UnknownAction(row.arm.to_string())) };
     let mut all: Vec<(usize, f64)> = vec![(chosen, row.propensity)];
-    for (arm, probability) in row.probabilities.iter().flatten().filter(|(arm, _)| *arm != row.arm) {
-        match number(*arm) {
-            Some(number) => all.push((number, *probability)),
-            None => return refuse(LineProblem::UnknownAction(arm.to_string())),
+    if let Some(probabilities) = &row.probabilities {
+        for (arm, probability) in probabilities.iter().filter(|(arm, _)| *arm != row.arm) {
+            match number(*arm) {
+                Some(number) => all.push((number, *probability)),
+                None => return refuse(LineProblem::UnknownAction(arm.to_string())),
+            }
+        }
+        // Readers take the probabilities where all are there: those that were left out are 0.
+        let mut left_out = vec![true; arms.len()];
+        all.iter().for_each(|(number, _)| left_out[number - 1] = false);
+        all.extend((1..).zip(&left_out).filter(|(_, left_out)| **left_out).map(|(number, _)| (number, 0.0)));
+    }
+    if all.len() == arms.len() {
+        let entries: Vec<_> = all.iter().map(|(number, probability)| (arms[number - 1], *probability)).collect();
+        if let Err(error) = super::check_distribution("the logging policy", &entries) {
+            return refuse(LineProblem::Malformed(error.to_string()));
         }
     }
     let width = row.features.as_ref().map_or(0, |features| features.len() / arms.len().max(1));

@@ -18,6 +18,14 @@ pub enum LogError {
         /// What the system says.
         source: io::Error,
     },
+    /// A file of a log's name that is none of its files.
+    #[error("{path}: {problem}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: FileProblem,
+    },
     /// Another process, or another `DecisionLog`, writes to this folder.
     #[error("{path} is in use by another writer")]
     InUse {
@@ -59,6 +67,27 @@ pub enum LogError {
     /// A setting out of its range.
     #[error(transparent)]
     Setting(#[from] crate::error::Error),
+}
+
+/// Why a file cannot be one of a log's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileProblem {
+    /// It is a folder, a device or a pipe, or a symbolic link to one.
+    #[error("this is no regular file, as those of a log are")]
+    NotRegular,
+    /// It stands where the log was to begin its next file.
+    #[error("this file, which the log was to begin, is there already, and the log did not write it: move it elsewhere")]
+    Exists,
+    /// No file can follow it.
+    #[error("no number is left for the file that would follow this one: the log did not write it, move it elsewhere")]
+    LastNumber,
+    /// It is the newest, holds nothing, and neither does any file before it.
+    #[error(
+        "nothing is left that tells with which id the log goes on: bring back the file before this one, or begin in \
+         another folder"
+    )]
+    NoIds,
 }
 
 /// What is wrong with a line of a log.
@@ -129,6 +158,9 @@ pub enum RewardProblem {
     /// The horizon has passed: the decision went on with the default, or it has its reward already.
     #[error("the horizon has passed")]
     Late,
+    /// The file that held the decision or slate is no longer there.
+    #[error("the file that held its decision or slate is gone")]
+    Gone,
     /// A reward was given to a slate.
     #[error("this is a slate, which takes feedback: `DecisionLog::feedback`")]
     TakesFeedback,
@@ -146,6 +178,16 @@ pub enum RewardProblem {
 }
 
 impl LogError {
+    /// Whether a file is not there.
+    pub(super) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// Whether lines cannot be read, and nothing tells which.
+    pub(super) fn loses_lines(&self) -> bool {
+        matches!(self, Self::Io { .. } | Self::File { .. } | Self::MissingFile { .. })
+    }
+
     pub(super) fn io(path: &Path, source: io::Error) -> Self {
         Self::Io { path: path.to_owned(), source }
     }

@@ -3,7 +3,7 @@
 use super::error::{LineProblem, LogError, RewardProblem};
 use super::lines::Lines;
 use super::record::{Record, SegmentRecord, parse};
-use super::segments::{path_of, read_segment, segments};
+use super::segments::{LogPosition, path_of, read_segment, segments};
 use crate::validate::check_parameter;
 use std::collections::VecDeque;
 use std::fmt::Debug;
@@ -20,7 +20,8 @@ pub struct LogCounts {
     pub rewarded: u64,
     /// Those that got the default.
     pub defaulted: u64,
-    /// Those whose horizon passed without a reward, and without a default for it.
+    /// Those whose horizon passed without a reward, and without a default for it, also because their reward may stand in
+    /// what could not be read.
     pub unrewarded: u64,
     /// Those at the end of the log whose horizon had not passed: their rewards may still come.
     pub waiting: u64,
@@ -54,7 +55,8 @@ pub(super) trait Kind: Debug {
     /// The answer where none came.
     fn default(&self, made: &Self::Made) -> Option<Self::Answer>;
 
-    fn join(made: Self::Made, answer: Self::Answer, defaulted: bool) -> Self::Joined;
+    /// Where the answer stands; `None` for the default.
+    fn join(made: Self::Made, answer: Self::Answer, answered_at: Option<LogPosition>) -> Self::Joined;
 }
 
 /// A record, by what it is to a reader.
@@ -72,7 +74,9 @@ struct Waiting<M, A> {
     id: u64,
     time: f64,
     made: M,
-    answer: Option<A>,
+    answer: Option<(A, LogPosition)>,
+    /// Whether its answer may stand in what could not be read.
+    answer_lost: bool,
 }
 
 /// The reader of a log, of one kind.
@@ -86,9 +90,11 @@ pub(super) struct Joining<K: Kind> {
     next_segment: Option<u64>,
     /// The ids of decisions and slates in files that are missing.
     missing: Vec<Range<u64>>,
-    /// Whether files before this one are missing and it has not told yet with which id it begins.
+    /// Whether lines before the next one were not read, and it has not told yet with which id it begins.
     after_gap: bool,
+    /// The file that is read, and its number.
     lines: Option<Lines<BufReader<File>>>,
+    file: u64,
     waiting: VecDeque<Waiting<K::Made, K::Answer>>,
     last: Option<u64>,
     /// The largest time so far.
@@ -113,6 +119,7 @@ impl<K: Kind> Joining<K> {
             after_gap: segments.front().is_some_and(|&first| first > 0),
             segments,
             lines: None,
+            file: 0,
             waiting: VecDeque::new(),
             last: None,
             now: f64::NEG_INFINITY,
@@ -125,16 +132,10 @@ impl<K: Kind> Joining<K> {
     fn advance(&mut self) -> Result<bool, LogError> {
         loop {
             let Some(lines) = &mut self.lines else {
-                let Some(&number) = self.segments.front() else { return Ok(false) };
-                if let Some(expected) = self.next_segment.replace(number).filter(|expected| *expected != number) {
-                    self.after_gap = true;
-                    let [path, next] = [expected, number].map(|number| path_of(&self.folder, number));
-                    return Err(LogError::MissingFile { path, next });
+                if self.open_next()? {
+                    continue;
                 }
-                self.segments.pop_front();
-                self.next_segment = Some(number.saturating_add(1));
-                self.lines = Some(read_segment(&self.folder, number)?);
-                continue;
+                return Ok(false);
             };
             if lines.advance()? {
                 break;
@@ -144,14 +145,16 @@ impl<K: Kind> Joining<K> {
             self.lines = None;
             if torn > 0 {
                 if !self.segments.is_empty() {
+                    self.lose();
                     return Err(refused);
                 }
                 self.counts.torn += torn;
             }
         }
         let Some(lines) = &self.lines else { return Ok(false) };
+        let position = LogPosition { file: self.file, byte: lines.start() };
         let parsed = parse(lines.line()).and_then(|record| record.check().map(|()| record));
-        let outcome = parsed.and_then(|record| self.take(K::sort(record)));
+        let outcome = parsed.and_then(|record| self.take(K::sort(record), position));
         // Taken anew, since `self` was written to meanwhile.
         match (&self.lines, outcome) {
             (Some(lines), Err(problem)) => Err(lines.refuse(problem)),
@@ -159,8 +162,36 @@ impl<K: Kind> Joining<K> {
         }
     }
 
-    /// Takes a record in.
-    fn take(&mut self, record: Sorted<K::Made, K::Answer>) -> Result<(), LineProblem> {
+    /// Goes on with the next file that is there; false at the end of the log. Files that were deleted since the log was opened are
+    /// missing as if they had been deleted before.
+    fn open_next(&mut self) -> Result<bool, LogError> {
+        loop {
+            let Some(&number) = self.segments.front() else { return Ok(false) };
+            let opened = read_segment(&self.folder, number);
+            if opened.as_ref().is_err_and(LogError::is_not_found) && self.segments.len() > 1 {
+                self.segments.pop_front();
+                self.after_gap = true;
+                continue;
+            }
+            if let Some(expected) = self.next_segment.replace(number).filter(|expected| *expected != number) {
+                let [path, next] = [expected, number].map(|number| path_of(&self.folder, number));
+                return Err(LogError::MissingFile { path, next });
+            }
+            self.segments.pop_front();
+            (self.file, self.next_segment) = (number, Some(number.saturating_add(1)));
+            self.lines = Some(opened?);
+            return Ok(true);
+        }
+    }
+
+    /// Remembers that lines could not be read: they may have held decisions, and answers to all that waits.
+    fn lose(&mut self) {
+        self.after_gap = true;
+        self.waiting.iter_mut().for_each(|waiting| waiting.answer_lost = true);
+    }
+
+    /// Takes a record in that stands there.
+    fn take(&mut self, record: Sorted<K::Made, K::Answer>, position: LogPosition) -> Result<(), LineProblem> {
         match record {
             Sorted::Segment(record) => {
                 self.end_gap(record.next_id);
@@ -168,7 +199,7 @@ impl<K: Kind> Joining<K> {
             }
             Sorted::Made(id, time, made) => {
                 self.ascend(id, time)?;
-                self.waiting.push_back(Waiting { id, time, made, answer: None });
+                self.waiting.push_back(Waiting { id, time, made, answer: None, answer_lost: false });
             }
             Sorted::OtherMade(id, time, problem) => {
                 self.ascend(id, time)?;
@@ -177,7 +208,7 @@ impl<K: Kind> Joining<K> {
             Sorted::OtherAnswer(time) => self.now = self.now.max(time),
             Sorted::Answer(id, time, answer) => {
                 self.now = self.now.max(time);
-                self.answer(id, answer).map_err(|problem| LineProblem::Reward { id, problem })?;
+                self.answer(id, answer, position).map_err(|problem| LineProblem::Reward { id, problem })?;
             }
         }
         Ok(())
@@ -213,11 +244,11 @@ impl<K: Kind> Joining<K> {
     }
 
     /// Gives what waits its answer.
-    fn answer(&mut self, id: u64, answer: K::Answer) -> Result<(), RewardProblem> {
+    fn answer(&mut self, id: u64, answer: K::Answer, position: LogPosition) -> Result<(), RewardProblem> {
         let first = self.waiting.front().map_or(u64::MAX, |first| first.id);
         match self.waiting.binary_search_by_key(&id, |waiting| waiting.id) {
-            Ok(position) => {
-                let found = &mut self.waiting[position];
+            Ok(index) => {
+                let found = &mut self.waiting[index];
                 if found.answer.is_some() {
                     return Err(RewardProblem::Twice);
                 }
@@ -225,14 +256,17 @@ impl<K: Kind> Joining<K> {
                     return Err(RewardProblem::Late);
                 }
                 K::check(&found.made, &answer)?;
-                found.answer = Some(answer);
+                found.answer = Some((answer, position));
                 Ok(())
             }
             Err(_) if self.is_missing(id) => {
                 self.counts.orphaned += 1;
                 Ok(())
             }
-            Err(_) if id < first && self.last.is_some_and(|last| id <= last) => Err(RewardProblem::Late),
+            Err(_) if id < first && self.last.is_some_and(|last| id <= last) => {
+                // Without a horizon what waits no longer was answered.
+                Err(if self.horizon.is_some() { RewardProblem::Late } else { RewardProblem::Twice })
+            }
             Err(_) => Err(RewardProblem::Unknown),
         }
     }
@@ -254,18 +288,17 @@ impl<K: Kind> Joining<K> {
                 self.waiting.pop_front();
                 continue;
             }
-            let Waiting { made, answer, .. } = self.waiting.pop_front()?;
-            let defaulted = answer.is_none();
-            let Some(answer) = answer.or_else(|| self.kind.default(&made)) else {
+            let Waiting { made, answer, answer_lost, .. } = self.waiting.pop_front()?;
+            if let Some((answer, position)) = answer {
+                self.counts.rewarded += 1;
+                return Some(K::join(made, answer, Some(position)));
+            }
+            let Some(default) = self.kind.default(&made).filter(|_| !answer_lost) else {
                 self.counts.unrewarded += 1;
                 continue;
             };
-            if defaulted {
-                self.counts.defaulted += 1;
-            } else {
-                self.counts.rewarded += 1;
-            }
-            return Some(K::join(made, answer, defaulted));
+            self.counts.defaulted += 1;
+            return Some(K::join(made, default, None));
         }
     }
 
@@ -286,8 +319,9 @@ impl<K: Kind> Joining<K> {
                         LogError::MissingFile { .. } => &mut self.counts.gaps,
                         _ => &mut self.counts.refused,
                     } += 1;
-                    // What cannot be read at all has no next line.
-                    self.ended = matches!(error, LogError::Io { .. });
+                    if error.loses_lines() {
+                        self.lose();
+                    }
                     return Some(Err(error));
                 }
             }

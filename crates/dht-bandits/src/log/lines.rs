@@ -20,13 +20,16 @@ pub(super) struct Lines<R> {
     path: PathBuf,
     buffer: Vec<u8>,
     number: u64,
+    /// Where the current line begins, and where it ends.
+    start: u64,
+    end: u64,
     torn: u64,
     failed: bool,
 }
 
 impl<R: BufRead> Lines<R> {
     pub(super) fn new(reader: R, path: &Path) -> Self {
-        Self { reader, path: path.to_owned(), buffer: Vec::new(), number: 0, torn: 0, failed: false }
+        Self { reader, path: path.to_owned(), buffer: Vec::new(), number: 0, start: 0, end: 0, torn: 0, failed: false }
     }
 
     /// Reads the next line that is not blank; false at the end, and after a failure to read.
@@ -42,6 +45,7 @@ impl<R: BufRead> Lines<R> {
                 return Ok(false);
             }
             self.number += 1;
+            (self.start, self.end) = (self.end, self.end + length as u64);
             if self.buffer.last() == Some(&b'\n') {
                 self.buffer.pop();
             } else if !is_whole(&self.buffer) {
@@ -62,25 +66,27 @@ impl<R: BufRead> Lines<R> {
     /// Leaves the rest of a line that is too long.
     fn skip_line(&mut self) -> Result<(), LogError> {
         loop {
-            let available = self.reader.fill_buf().map_err(|source| LogError::io(&self.path, source))?;
-            if available.is_empty() {
+            let available = self.reader.fill_buf().map_err(|source| {
+                self.failed = true;
+                LogError::io(&self.path, source)
+            })?;
+            let newline = available.iter().position(|byte| *byte == b'\n');
+            let length = newline.map_or(available.len(), |position| position + 1);
+            self.reader.consume(length);
+            self.end += length as u64;
+            if newline.is_some() || length == 0 {
                 return Ok(());
-            }
-            match available.iter().position(|byte| *byte == b'\n') {
-                Some(end) => {
-                    self.reader.consume(end + 1);
-                    return Ok(());
-                }
-                None => {
-                    let length = available.len();
-                    self.reader.consume(length);
-                }
             }
         }
     }
 
     pub(super) fn line(&self) -> &[u8] {
         &self.buffer
+    }
+
+    /// Where the line begins, in bytes from the start of the file.
+    pub(super) fn start(&self) -> u64 {
+        self.start
     }
 
     /// How many ends without a newline were met: 0 or 1.

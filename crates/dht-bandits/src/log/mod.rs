@@ -1,11 +1,11 @@
 //! Logs of decisions: what was chosen, with which probability, and what it earned.
 //!
 //! [`LoggedDecision`] is one row, and [`LoggedSlate`] one of a log of slates, as [`evaluation`](crate::evaluation) reads
-//! them. With the feature `log`:
+//! them. With the cargo feature `log`:
 //!
-//! * `DecisionLog` writes decisions and rewards, slates and feedback, as JSON lines, one write a line, so that a killed process
-//!   loses at most the line it was writing; `LogReader` reads decisions back and joins rewards that came late or never,
-//!   `SlateReader` slates and feedback.
+//! * `DecisionLog` writes decisions (`append_request`) and rewards (`reward`), slates (`append_slate_request`) and feedback
+//!   (`feedback`), as JSON lines, one write a line, so that a killed process loses at most the line it was writing.
+//! * `LogReader` reads decisions back and joins rewards that came late or never, `SlateReader` slates and feedback.
 //! * `CsvRows` and `CsvWriter`: rows as csv, columns `arm`, `propensity`, `reward`, then the context.
 //! * `DsjsonRows` and `write_dsjson`: Vowpal Wabbit's dsjson.
 //!
@@ -32,6 +32,8 @@ mod reader;
 #[cfg(feature = "log")]
 mod record;
 #[cfg(feature = "log")]
+mod segment_writer;
+#[cfg(feature = "log")]
 mod segments;
 #[cfg(feature = "log")]
 mod slate_log;
@@ -53,7 +55,7 @@ pub use decision_log::{DecisionLog, LogSettings};
 #[cfg(feature = "log")]
 pub use dsjson::{DsjsonColumns, DsjsonRows, write_dsjson};
 #[cfg(feature = "log")]
-pub use error::{LineProblem, LogError, RewardProblem};
+pub use error::{FileProblem, LineProblem, LogError, RewardProblem};
 #[cfg(feature = "log")]
 pub use joining::LogCounts;
 #[cfg(feature = "log")]
@@ -61,6 +63,8 @@ pub use logged_request::LoggedRequest;
 pub use logged_slate::{LoggedSlate, ShownArm};
 #[cfg(feature = "log")]
 pub use reader::{JoinedDecision, LogReader, ReadSettings};
+#[cfg(feature = "log")]
+pub use segments::LogPosition;
 #[cfg(feature = "log")]
 pub use slate_reader::{JoinedSlate, SlateReadSettings, SlateReader};
 
@@ -174,6 +178,9 @@ fn request_of<'a>(
 /// Refuses probabilities that are negative, do not sum to 1 within 1e-6, or hold an arm twice.
 pub(crate) fn check_distribution(what: &'static str, probabilities: &[(ArmId, f64)]) -> Result<()> {
     let refuse = |problem| Err(Error::NotADistribution { what, problem });
+    if probabilities.is_empty() {
+        return refuse("there are none, expected one for each arm".to_owned());
+    }
     if let Some((arm, probability)) = probabilities.iter().find(|(_, p)| !(0.0..=1.0 + 1e-9).contains(p)) {
         return refuse(format!("{arm} has {}", Number(*probability)));
     }

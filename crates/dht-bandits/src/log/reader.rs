@@ -5,6 +5,7 @@ use super::error::{LineProblem, LogError, RewardProblem};
 use super::joining::{Joining, Kind, LogCounts, Sorted};
 use super::logged_request::LoggedRequest;
 use super::record::{DecisionRecord, Record, RewardRecord};
+use super::segments::LogPosition;
 use super::slate_record::SlateRecord;
 use crate::arm::ArmId;
 use crate::policy::Decision;
@@ -42,6 +43,8 @@ pub struct JoinedDecision {
     pub reward: f64,
     /// Whether that is the default.
     pub defaulted: bool,
+    /// Where in the log the reward stands; `None` for the default.
+    pub answered_at: Option<LogPosition>,
 }
 
 impl JoinedDecision {
@@ -90,10 +93,11 @@ impl Kind for Decisions {
         self.default_reward
     }
 
-    fn join(made: DecisionRecord, reward: f64, defaulted: bool) -> JoinedDecision {
+    fn join(made: DecisionRecord, reward: f64, answered_at: Option<LogPosition>) -> JoinedDecision {
         let DecisionRecord { id, time, propensity, decision, probabilities, request } = made;
         let propensity = propensity.unwrap_or(f64::NAN);
-        JoinedDecision { id, time, decision, propensity, probabilities, request, reward, defaulted }
+        let defaulted = answered_at.is_none();
+        JoinedDecision { id, time, decision, propensity, probabilities, request, reward, defaulted, answered_at }
     }
 }
 
@@ -105,9 +109,15 @@ impl Kind for Decisions {
 /// read by the wrong reader would otherwise look empty; where one folder holds both, go on after it. The feedback on
 /// it is passed over.
 ///
-/// Old files may be deleted, the oldest first: rewards of decisions in them are counted ([`LogCounts::orphaned`]), and no
-/// error. A file that is missing between others is one, [`LogError::MissingFile`], once for each gap; the next call goes on
-/// after it, and rewards of decisions in it are counted as well.
+/// Old files may be deleted, the oldest first, also after the reader was opened: rewards of decisions in them are counted
+/// ([`LogCounts::orphaned`]), and no error. A file that is missing after one that was read is one, [`LogError::MissingFile`],
+/// once for each gap; the next call goes on after it, and rewards of decisions in it are counted as well. So it goes on after a file
+/// that cannot be read ([`LogError::Io`], [`LogError::File`]), or one that is cut off before the last.
+///
+/// A decision that waited when the reader met such a gap gets no default, since its reward may stand there: it is joined with
+/// a reward that comes later, or else counted as [unrewarded](LogCounts::unrewarded). What is left of them is flattered where a
+/// reward is a click, so give a horizon: then these are the decisions of one horizon before the gap. A single line that is
+/// refused changes no default: at most one is wrong.
 #[derive(Debug)]
 pub struct LogReader(Joining<Decisions>);
 

@@ -110,6 +110,10 @@ impl DecisionRecord {
         if let Some(probabilities) = &self.probabilities {
             super::check_distribution("the logging policy", probabilities)
                 .map_err(|error| LineProblem::Malformed(error.to_string()))?;
+            let arm = self.decision.arm();
+            if probabilities.iter().all(|(other, _)| *other != arm) {
+                return Err(LineProblem::Missing(format!("probability of {arm}, which was chosen")));
+            }
         }
         // What no estimate could be computed from.
         if self.request.is_some() || self.probabilities.is_some() {

@@ -1,11 +1,22 @@
 //! The files of a decision log: numbered segments of JSON lines in one folder.
 
-use super::error::LogError;
+use super::error::{FileProblem, LogError};
 use super::lines::{LONGEST_LINE, Lines, is_whole};
-use std::fs::{self, File, OpenOptions, TryLockError};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File, TryLockError};
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// A place in a log: later lines have larger ones, also where old files are deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogPosition {
+    /// The number of the file.
+    pub file: u64,
+    /// Where in it the line begins, in bytes.
+    pub byte: u64,
+}
 
 /// The file of a segment.
 pub(super) fn path_of(folder: &Path, number: u64) -> PathBuf {
@@ -72,16 +83,28 @@ pub(super) fn lock_folder(lock: &File, folder: &Path) -> Result<(), LogError> {
     Err(LogError::InUse { path: folder.to_owned() })
 }
 
-/// A segment to be written to.
-pub(super) fn open_segment(folder: &Path, number: u64) -> Result<File, LogError> {
-    let path = path_of(folder, number);
-    let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path);
-    file.map_err(|source| LogError::io(&path, source))
+/// Refuses what is there and no regular file: a device may never end, a pipe never begin.
+pub(super) fn check_regular(path: &Path) -> Result<(), LogError> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() => {
+            Err(LogError::File { path: path.to_owned(), problem: FileProblem::NotRegular })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The lines of a segment.
 pub(super) fn read_segment(folder: &Path, number: u64) -> Result<Lines<BufReader<File>>, LogError> {
     let path = path_of(folder, number);
+    check_regular(&path)?;
     let file = File::open(&path).map_err(|source| LogError::io(&path, source))?;
     Ok(Lines::new(BufReader::with_capacity(1 << 16, file), &path))
+}
+
+/// The lines of a segment, unless it was deleted since the folder was listed.
+pub(super) fn read_if_there(folder: &Path, number: u64) -> Result<Option<Lines<BufReader<File>>>, LogError> {
+    match read_segment(folder, number) {
+        Err(error) if error.is_not_found() => Ok(None),
+        outcome => outcome.map(Some),
+    }
 }

@@ -5,6 +5,7 @@ use super::joining::{Joining, Kind, LogCounts, Sorted};
 use super::logged_request::LoggedRequest;
 use super::logged_slate::LoggedSlate;
 use super::record::{DecisionRecord, Record};
+use super::segments::LogPosition;
 use super::slate_record::{FeedbackRecord, SlateRecord};
 use crate::error::Error;
 use crate::policy::{Feedback, Slate};
@@ -39,6 +40,8 @@ pub struct JoinedSlate {
     pub feedback: Vec<Feedback>,
     /// Whether that is the default.
     pub defaulted: bool,
+    /// Where in the log the feedback stands; `None` for the default.
+    pub answered_at: Option<LogPosition>,
 }
 
 impl JoinedSlate {
@@ -84,9 +87,10 @@ impl Kind for Slates {
         self.unobserved.then(|| vec![Feedback::Unobserved; made.slate.choices().len()])
     }
 
-    fn join(made: SlateRecord, feedback: Vec<Feedback>, defaulted: bool) -> JoinedSlate {
+    fn join(made: SlateRecord, feedback: Vec<Feedback>, answered_at: Option<LogPosition>) -> JoinedSlate {
         let SlateRecord { id, time, slate, request } = made;
-        JoinedSlate { id, time, slate, request, feedback, defaulted }
+        let defaulted = answered_at.is_none();
+        JoinedSlate { id, time, slate, request, feedback, defaulted, answered_at }
     }
 }
 

@@ -300,3 +300,84 @@ fn columns_that_are_nowhere_are_named() {
         assert_eq!(row.context, [expected], "{column}");
     }
 }
+
+#[test]
+fn rows_of_csv_are_named_by_their_line_whatever_ends_lines_and_stands_between_them() {
+    let bad = |text: &str| -> Vec<u64> {
+        let rows = CsvRows::new(text.as_bytes(), "log.csv").unwrap();
+        rows.filter(Result::is_err).map(|row| line_of(&row).0).collect()
+    };
+    let plain = "arm,propensity,reward\n1,0.5,1\n1,0.5,x\n2,0.5\n1,0.5,1\n1,0.5,\n";
+    assert_eq!(bad(plain), [3, 4, 6]);
+    assert_eq!(bad(&plain.replace('\n', "\r\n")), [3, 4, 6]);
+    assert_eq!(bad(plain.trim_end()), [3, 4, 6]);
+    assert_eq!(bad(plain.replace('\n', "\r\n").trim_end()), [3, 4, 6]);
+    assert_eq!(bad(&plain.replace('\n', "\n\n\n")), [7, 10, 16]);
+    assert_eq!(bad(&plain.replace('\n', "\r\n\r\n")), [5, 7, 11]);
+    assert_eq!(bad(&format!("\u{feff}{}", plain.replace('\n', "\r\n"))), [3, 4, 6]);
+    // A field of several lines, and a quote that is never closed.
+    assert_eq!(bad("arm,propensity,reward\r\n1,0.5,\"a\r\nb\"\r\n\r\n1,0.5,x\r\n"), [2, 5]);
+    assert_eq!(bad("arm,propensity,reward\n1,0.5,1\n1,0.5,\"a\nb\n"), [3]);
+    // Beyond any buffer: rows of 17 bytes.
+    for end in ["\n", "\r\n", "\n\n"] {
+        let rows: String =
+            (0..30_000).map(|row| format!("1,0.5,{}{end}", if row % 999 == 7 { "x" } else { "1" })).collect();
+        let expected: Vec<_> = (0..30_000).filter(|row| row % 999 == 7).map(|row| 2 + row).collect();
+        let lines_each = if end == "\n\n" { 2 } else { 1 };
+        let expected: Vec<u64> = expected.into_iter().map(|line| (line - 1) * lines_each + 1).collect();
+        assert_eq!(bad(&format!("arm,propensity,reward{end}{rows}")), expected, "{end:?}");
+    }
+    let told = |text: &[u8]| CsvRows::new(text, "l.csv").unwrap().find_map(Result::err).unwrap().to_string();
+    assert_eq!(told(b"arm,propensity,reward\r\n1,0.5\r\n"), "l.csv, line 2: malformed: there are 2 fields, expected 3");
+    assert_eq!(told(b"arm,propensity,reward\n\n1,0.5,\xff\n"), "l.csv, line 3: malformed: reward is no UTF-8");
+    let header = CsvRows::new("\n\narm,propensity\n".as_bytes(), "l.csv").unwrap_err().to_string();
+    assert_eq!(header, "l.csv, line 3: there is no column reward");
+}
+
+#[test]
+fn arms_that_the_probabilities_leave_out_are_written_with_0() {
+    let [first, second, third] = [3, 4, 5].map(ArmId::new);
+    let row = LoggedDecision {
+        available: Some(vec![first, second, third]),
+        probabilities: Some(vec![(third, 0.25), (second, 0.75)]),
+        ..LoggedDecision::new(vec![1.0], second, 0.75, 1.0)
+    };
+    let read = |row: &LoggedDecision| {
+        let mut text = Vec::new();
+        write_dsjson(&mut text, "1", row).map(|()| DsjsonRows::new(&text[..], "log", x_columns()).next())
+    };
+    let back = read(&row).unwrap().unwrap().unwrap();
+    assert_eq!(back.probabilities.unwrap(), [(second, 0.75), (third, 0.25), (first, 0.0)]);
+    // Without any there are none, as before.
+    assert_eq!(
+        read(&LoggedDecision { probabilities: None, ..row.clone() }).unwrap().unwrap().unwrap().probabilities,
+        None
+    );
+    // What could not be read again is refused: an arm twice, and one arm alone that was chosen half the time.
+    let twice = LoggedDecision { available: Some(vec![first, second, second, third]), ..row.clone() };
+    let alone = LoggedDecision { available: Some(vec![second]), probabilities: None, ..row };
+    for bad in [twice, alone] {
+        assert!(matches!(read(&bad), Err(LogError::Value { problem: LineProblem::Malformed(_) })), "{bad:?}");
+    }
+}
+
+#[test]
+fn labels_of_dsjson_that_contradict_each_other_are_refused() {
+    let with = |labels: &str| {
+        let line = EVENT.replace("\"_label_Action\":2,\"_labelIndex\":1,", labels);
+        assert_ne!(line, EVENT);
+        DsjsonRows::new(format!("\n{line}\n").as_bytes(), "log", user_columns(None)).next().unwrap()
+    };
+    for (labels, arm) in [("\"_label_Action\":2,", 1), ("\"_labelIndex\":1,", 1), ("", 1)] {
+        assert_eq!(with(labels).unwrap().arm, ArmId::new(arm), "{labels}");
+    }
+    for labels in ["\"_label_Action\":2,\"_labelIndex\":0,", "\"_label_Action\":2,\"_labelIndex\":2,"] {
+        let refused = with(labels);
+        let (line, problem) = line_of(&refused);
+        assert_eq!(line, 2);
+        assert!(problem.to_string().contains("_label_Action is 2, _labelIndex "), "{problem}");
+        assert!(problem.to_string().ends_with("expected 1"), "{problem}");
+    }
+    let beyond = with("\"_labelIndex\":18446744073709551615,");
+    assert!(matches!(line_of(&beyond).1, LineProblem::UnknownAction(_)), "{beyond:?}");
+}

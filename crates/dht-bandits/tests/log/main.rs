@@ -1,9 +1,12 @@
 //! Logs of decisions: written, killed, damaged, read back, judged.
 
+mod after_a_crash;
 mod decision_log;
+mod files;
 mod formats;
 mod kill;
 mod missing_files;
+mod refusals;
 mod requests;
 mod slates;
 mod support;

@@ -115,3 +115,90 @@ fn a_default_that_no_log_could_hold_as_a_reward_is_refused() {
     }
     assert!(LogReader::open(folder.path(), ReadSettings { default_reward: Some(-1e100), ..READ }).is_ok());
 }
+
+/// What waits when the reader meets a gap gets no default, whatever its length.
+const DEFAULTS: ReadSettings = ReadSettings { horizon: None, default_reward: Some(-1.0) };
+
+#[test]
+fn a_file_that_vanishes_while_it_is_read_is_as_if_it_had_been_missing_before() {
+    // Which files go, after how many decisions, and how many gaps there are.
+    for (gone, after, gaps) in [
+        (vec![0], 0, 0),
+        (vec![0, 1, 2], 0, 0),
+        (vec![0, 2], 0, 1),
+        (vec![3], 1, 1),
+        (vec![3, 4], 1, 1),
+        (vec![3, 5], 1, 2),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let files = write(folder.path());
+        let mut reader = LogReader::open(folder.path(), DEFAULTS).unwrap();
+        let mut outcomes: Vec<_> = (&mut reader).take(after).collect();
+        gone.iter().for_each(|&file: &usize| fs::remove_file(&files[file]).unwrap());
+        outcomes.extend(&mut reader);
+        let (joined, errors): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Result::is_ok);
+        let (expected, told, fresh) = read(folder.path(), DEFAULTS);
+        assert_eq!(joined.into_iter().map(Result::unwrap).collect::<Vec<_>>(), expected, "{gone:?}");
+        assert_eq!(reader.counts(), fresh.counts(), "{gone:?}");
+        let errors: Vec<_> = errors.into_iter().map(|error| error.unwrap_err().to_string()).collect();
+        assert_eq!(errors, told.iter().map(ToString::to_string).collect::<Vec<_>>(), "{gone:?}");
+        assert!(errors.len() == gaps && errors.iter().all(|error| error.contains("is missing")), "{errors:?}");
+        // All rewards are true ones.
+        assert!(expected.iter().all(|entry| entry.reward == (entry.id + 2) as f64), "{gone:?}");
+    }
+}
+
+#[test]
+fn what_waits_over_a_gap_gets_no_default() {
+    for horizon in [None, Some(5.0)] {
+        let folder = tempfile::tempdir().unwrap();
+        let files = write(folder.path());
+        let [made, rewarded] = ids(&files[3]);
+        fs::remove_file(&files[3]).unwrap();
+        // A decision after the gap that is never rewarded, and one that ends all horizons.
+        let mut log = DecisionLog::open(folder.path(), LogSettings::default()).unwrap();
+        log.append(&decision(12), None, 14.0).unwrap();
+        log.append(&decision(13), None, 100.0).unwrap();
+        drop(log);
+        let (joined, errors, reader) = read(folder.path(), ReadSettings { horizon, ..DEFAULTS });
+        assert_eq!(errors.len(), 1);
+        // Their rewards stood in the file.
+        let lost: Vec<_> = rewarded.iter().filter(|id| !made.contains(id)).collect();
+        assert!(!lost.is_empty() && joined.iter().all(|entry| !lost.contains(&&entry.id)));
+        assert_eq!(reader.counts().unrewarded as usize, lost.len());
+        let defaulted: Vec<_> = joined.iter().filter(|entry| entry.defaulted).map(|entry| entry.id).collect();
+        assert_eq!(defaulted, if horizon.is_some() { vec![12] } else { vec![12, 13] });
+        assert_eq!(reader.counts().orphaned as usize, made.iter().filter(|id| !rewarded.contains(id)).count());
+    }
+}
+
+#[test]
+fn files_that_cannot_be_read_are_gaps_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = write(folder.path());
+    let kept = fs::read(&files[3]).unwrap();
+    fs::remove_file(&files[3]).unwrap();
+    let (missing, _, reader) = read(folder.path(), DEFAULTS);
+    let counts = reader.counts();
+    // A folder in the place of a file is no file.
+    fs::create_dir(&files[3]).unwrap();
+    let (joined, errors, reader) = read(folder.path(), DEFAULTS);
+    assert!(matches!(&errors[..], [LogError::File { path, .. }] if *path == files[3]), "{errors:?}");
+    assert_eq!(joined, missing);
+    assert_eq!((reader.counts().refused, reader.counts().gaps), (1, 0));
+    assert_eq!((reader.counts().orphaned, reader.counts().unrewarded), (counts.orphaned, counts.unrewarded));
+    // One that was cut off in its first line.
+    fs::remove_dir(&files[3]).unwrap();
+    fs::write(&files[3], &kept[..10]).unwrap();
+    let (joined, errors, reader) = read(folder.path(), DEFAULTS);
+    assert!(matches!(&errors[..], [LogError::Line { line: 1, .. }]), "{errors:?}");
+    assert_eq!(joined, missing);
+    assert_eq!((reader.counts().orphaned, reader.counts().unrewarded), (counts.orphaned, counts.unrewarded));
+    // The last of all vanishes: an error, and no defaults for what waited.
+    let mut reader = LogReader::open(folder.path(), DEFAULTS).unwrap();
+    let last = files.len() - 1;
+    fs::remove_file(&files[last]).unwrap();
+    let outcomes: Vec<_> = (&mut reader).collect();
+    assert!(outcomes.iter().flatten().all(|entry| !entry.defaulted));
+    assert!(outcomes.iter().any(|outcome| matches!(outcome, Err(LogError::Io { path, .. }) if *path == files[last])));
+}

@@ -5,6 +5,10 @@ use crate::error::{Error, Result};
 use crate::saved_state::{StateHeader, check_header, header_reader};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
+#[cfg(feature = "settings")]
+use std::io::ErrorKind;
+#[cfg(feature = "settings")]
+use std::path::{Path, PathBuf};
 
 #[cfg(feature = "settings")]
 impl AnyPolicy {
@@ -29,28 +33,31 @@ impl AnyPolicy {
         serde_json::from_str(text).map_err(|error| Error::Settings { problem: error.to_string() })
     }
 
-    /// Writes the policy to a file: whole, or not at all, and then nothing is left of what was begun.
+    /// Writes the policy to a file: whole, or not at all, and then nothing is left of what was begun. Of a symbolic link it
+    /// writes what the link leads to, and keeps the link.
     ///
     /// # Errors
-    /// [`Error::File`]: the file, or one of its name with `.partial` appended, cannot be written. [`Error::Settings`]: as
-    /// [`to_json`](Self::to_json).
-    pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
+    /// [`Error::File`]: the file, or one of its name with `.partial` appended, cannot be written; what is there is no regular
+    /// file, but a folder, a device or a pipe. [`Error::Settings`]: as [`to_json`](Self::to_json).
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         use std::io::Write;
         let path = path.as_ref();
         let text = self.to_json()?;
-        let mut partial = path.as_os_str().to_owned();
+        let target = target_of(path).map_err(|error| Error::file(path, &error))?;
+        let mut partial = target.as_os_str().to_owned();
         partial.push(".partial");
-        let write = || {
-            let mut file = std::fs::File::create(&partial)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            std::fs::rename(&partial, path)
-        };
-        write().map_err(|error| {
-            // What cannot be removed either is no other failure.
+        // Of a save that was killed. A link is not written to either, since it leads elsewhere.
+        if std::fs::symlink_metadata(&partial).is_ok_and(|found| found.is_file() || found.is_symlink()) {
             let _ = std::fs::remove_file(&partial);
-            Error::file(path, &error)
-        })
+        }
+        let written = std::fs::File::create_new(&partial).and_then(|mut file| {
+            let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+            written.and_then(|()| std::fs::rename(&partial, &target)).inspect_err(|_| {
+                // What cannot be removed either is no other failure.
+                let _ = std::fs::remove_file(&partial);
+            })
+        });
+        written.map_err(|error| Error::file(path, &error))
     }
 
     /// Reads a policy from a file.
@@ -58,12 +65,36 @@ impl AnyPolicy {
     /// # Errors
     /// [`Error::File`]: the file cannot be read; its kind tells one that is not there. [`Error::Settings`], with the file's
     /// name: as [`from_json`](Self::from_json).
-    pub fn load(path: impl AsRef<std::path::Path>) -> Result<Self> {
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = std::fs::read(path).map_err(|error| Error::file(path, &error))?;
         serde_json::from_slice(&text)
             .map_err(|error| Error::Settings { problem: format!("{}: {error}", path.display()) })
     }
+}
+
+/// The file that a path leads to, there or not.
+///
+/// # Errors
+/// What is there and no regular file; links that lead to one another.
+#[cfg(feature = "settings")]
+fn target_of(path: &Path) -> std::io::Result<PathBuf> {
+    let mut target = path.to_owned();
+    // As many as Linux follows.
+    for _ in 0..40 {
+        match std::fs::symlink_metadata(&target) {
+            Ok(found) if found.is_symlink() => {
+                let next = std::fs::read_link(&target)?;
+                target = target.parent().unwrap_or(Path::new("")).join(next);
+            }
+            Ok(found) if found.is_file() => return Ok(target),
+            Ok(found) if found.is_dir() => return Err(ErrorKind::IsADirectory.into()),
+            Ok(_) => return Err(std::io::Error::new(ErrorKind::InvalidInput, "this is no regular file")),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(target),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(std::io::Error::other("too many symbolic links"))
 }
 
 /// A text that asks for its memory before it grows.

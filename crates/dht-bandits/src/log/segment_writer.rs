@@ -1,0 +1,179 @@
+//! The newest file of a decision log, which is written to.
+
+use super::error::{FileProblem, LineProblem, LogError};
+use super::lines::{LONGEST_LINE, TOO_LONG};
+use super::record::{Record, SegmentRecord};
+use super::segments::{LogPosition, check_regular, cut_torn_line, path_of};
+use std::fs::{self, File, OpenOptions};
+use std::io::{Error, ErrorKind, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// A file is begun under this name, and takes its own once its first line is written.
+const PARTIAL: &str = "next.partial";
+
+/// Appends lines, each in one write, and begins the next file when one is full.
+#[derive(Debug)]
+pub(super) struct SegmentWriter {
+    folder: PathBuf,
+    rotate_bytes: u64,
+    sync: bool,
+    file: File,
+    number: u64,
+    length: u64,
+    /// Whether the file holds its first line at most: the next would be as empty.
+    fresh: bool,
+    line: Vec<u8>,
+}
+
+impl SegmentWriter {
+    /// Opens the newest file behind its last whole line, or makes the first; also how many bytes of a torn line went.
+    pub(super) fn open(
+        folder: &Path,
+        newest: Option<u64>,
+        rotate_bytes: u64,
+        sync: bool,
+    ) -> Result<(Self, u64), LogError> {
+        let number = newest.unwrap_or(0);
+        let path = path_of(folder, number);
+        if number == u64::MAX {
+            return Err(LogError::File { path, problem: FileProblem::LastNumber });
+        }
+        check_regular(&path)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(newest.is_none());
+        let mut file = options.open(&path).map_err(|source| taken_or_io(&path, source))?;
+        let (length, torn) = cut_torn_line(&mut file).map_err(|source| LogError::io(&path, source))?;
+        discard(&folder.join(PARTIAL));
+        let (folder, line, fresh) = (folder.to_owned(), Vec::new(), length == 0);
+        Ok((Self { folder, rotate_bytes, sync, file, number, length, fresh, line }, torn))
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        path_of(&self.folder, self.number)
+    }
+
+    /// Where the next line begins.
+    pub(super) fn position(&self) -> LogPosition {
+        LogPosition { file: self.number, byte: self.length }
+    }
+
+    /// Writes the first line of a file that a crash left empty.
+    pub(super) fn begin(&mut self, first: SegmentRecord) -> Result<(), LogError> {
+        if self.length == 0 {
+            self.line = line_of(&Record::Segment(first)).map_err(|source| LogError::io(&self.path(), source))?;
+            self.write_line()?;
+        }
+        Ok(())
+    }
+
+    /// Writes a line whole, or cuts off what was written of it. A file that it begins has the first line.
+    pub(super) fn write(&mut self, record: &Record, first: SegmentRecord) -> Result<(), LogError> {
+        self.line.clear();
+        add_line(&mut self.line, record).map_err(|source| LogError::io(&self.path(), source))?;
+        let length = self.line.len() as u64;
+        if length > LONGEST_LINE {
+            return Err(LogError::Value { problem: LineProblem::Malformed(TOO_LONG.to_owned()) });
+        }
+        if !self.fresh && self.length + length > self.rotate_bytes {
+            self.rotate(first)?;
+        }
+        self.write_line()?;
+        self.fresh = false;
+        Ok(())
+    }
+
+    fn write_line(&mut self) -> Result<(), LogError> {
+        let outcome =
+            self.file.write_all(&self.line).and_then(|()| if self.sync { self.file.sync_data() } else { Ok(()) });
+        if let Err(source) = outcome {
+            // If this fails, too, the next opening cuts it off.
+            let _ = self.file.set_len(self.length);
+            let _ = self.file.seek(SeekFrom::Start(self.length));
+            return Err(LogError::io(&self.path(), source));
+        }
+        self.length += self.line.len() as u64;
+        Ok(())
+    }
+
+    /// Goes on in the next file, which no crash and no full disk leaves without its first line.
+    fn rotate(&mut self, first: SegmentRecord) -> Result<(), LogError> {
+        let number = self.number.saturating_add(1);
+        if number == u64::MAX {
+            return Err(LogError::File { path: self.path(), problem: FileProblem::LastNumber });
+        }
+        if self.sync {
+            self.sync()?;
+        }
+        let (path, partial) = (path_of(&self.folder, number), self.folder.join(PARTIAL));
+        let made = self.make(&partial, first).map_err(|source| LogError::io(&partial, source));
+        let made = made.and_then(|made| publish(&partial, &path).map(|()| made));
+        discard(&partial);
+        let (file, length) = made?;
+        (self.file, self.number, self.length, self.fresh) = (file, number, length, true);
+        if self.sync { sync_folder(&self.folder) } else { Ok(()) }
+    }
+
+    /// Makes a file that holds this line.
+    fn make(&self, path: &Path, first: SegmentRecord) -> std::io::Result<(File, u64)> {
+        discard(path);
+        let line = line_of(&Record::Segment(first))?;
+        let mut file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+        file.write_all(&line)?;
+        if self.sync {
+            file.sync_data()?;
+        }
+        Ok((file, line.len() as u64))
+    }
+
+    /// Waits until all lines are on the disk.
+    pub(super) fn sync(&mut self) -> Result<(), LogError> {
+        self.file.sync_data().map_err(|source| LogError::io(&self.path(), source))
+    }
+}
+
+/// Removes what a run that was killed has left. What stays, such as a folder, keeps the next file from being begun, and is named then.
+fn discard(partial: &Path) {
+    if fs::symlink_metadata(partial).is_ok_and(|found| found.is_file() || found.is_symlink()) {
+        let _ = fs::remove_file(partial);
+    }
+}
+
+/// Gives a file its name, unless something has it: a link, unlike a new name, replaces nothing.
+fn publish(partial: &Path, path: &Path) -> Result<(), LogError> {
+    match fs::hard_link(partial, path) {
+        Ok(()) => Ok(()),
+        // A file system without links.
+        Err(error) if error.kind() != ErrorKind::AlreadyExists && fs::symlink_metadata(path).is_err() => {
+            fs::rename(partial, path).map_err(|source| LogError::io(path, source))
+        }
+        Err(error) => Err(taken_or_io(path, error)),
+    }
+}
+
+/// Waits until a new file stands in its folder, where the system lets folders be opened.
+fn sync_folder(folder: &Path) -> Result<(), LogError> {
+    match cfg!(unix) {
+        true => File::open(folder).and_then(|folder| folder.sync_all()).map_err(|source| LogError::io(folder, source)),
+        false => Ok(()),
+    }
+}
+
+fn taken_or_io(path: &Path, source: Error) -> LogError {
+    match source.kind() {
+        ErrorKind::AlreadyExists => LogError::File { path: path.to_owned(), problem: FileProblem::Exists },
+        _ => LogError::io(path, source),
+    }
+}
+
+fn line_of(record: &Record) -> std::io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    add_line(&mut line, record)?;
+    Ok(line)
+}
+
+/// Adds a record as a line.
+fn add_line(lines: &mut Vec<u8>, record: &Record) -> std::io::Result<()> {
+    serde_json::to_writer(&mut *lines, record)?;
+    lines.push(b'\n');
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! What a policy learned since it was last saved is learned again from the log.
+
+use crate::support::{decision, read, rng};
+use dht_bandits::log::{
+    DecisionLog, LogPosition, LogReader, LogSettings, ReadSettings, SlateReadSettings, SlateReader,
+};
+use dht_bandits::policy::{Feedback, TopK};
+use dht_bandits::{LinTs, Request, RidgeOptions, Thompson, exploration::Greedy, posterior::Ridge};
+use std::collections::VecDeque;
+
+#[test]
+fn a_policy_goes_on_from_its_last_save_to_the_bit() {
+    let settings = LogSettings { horizon: Some(50.0), rotate_bytes: 2000, sync: false };
+    for saved_after in [0u32, 1, 57, 120, 199, 200] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut served = LinTs::new(2, 3, RidgeOptions::default(), Thompson { alpha: 0.5 }).unwrap();
+        let mut log = DecisionLog::open(folder.path(), settings).unwrap();
+        let (mut rng, mut saved, mut in_flight) = (rng(3), String::new(), VecDeque::new());
+        for round in 0..200u32 {
+            if round == saved_after {
+                saved = serde_json::to_string(&(&served, log.position())).unwrap();
+            }
+            let time = f64::from(round);
+            let context = [1.0, f64::from(round % 7) - 3.0];
+            let made = served.decide(&Request::new(&context), &mut rng).unwrap();
+            in_flight.push_back((log.append(&made, None, time).unwrap(), made));
+            // Rewards come late, out of order, and for two in three.
+            if in_flight.len() > 9 {
+                let (id, made) = in_flight.remove(round as usize % 9).unwrap();
+                if round % 3 != 0 {
+                    log.reward(id, context[1] * 0.1, time).unwrap();
+                    served.learn(&made, context[1] * 0.1).unwrap();
+                }
+            }
+        }
+        if saved.is_empty() {
+            saved = serde_json::to_string(&(&served, log.position())).unwrap();
+        }
+        let end = log.position();
+        drop(log);
+        assert_eq!(DecisionLog::open(folder.path(), settings).unwrap().position(), end);
+        assert!(end.file > 5);
+        // The next process.
+        let (mut policy, position): (LinTs, LogPosition) = serde_json::from_str(&saved).unwrap();
+        let reader =
+            LogReader::open(folder.path(), ReadSettings { horizon: Some(50.0), default_reward: None }).unwrap();
+        let mut missed: Vec<_> =
+            reader.map(Result::unwrap).filter(|entry| entry.answered_at >= Some(position)).collect();
+        missed.sort_by_key(|entry| entry.answered_at);
+        missed.iter().for_each(|entry| policy.learn(&entry.decision, entry.reward).unwrap());
+        assert_eq!(policy.state(), served.state(), "saved after {saved_after}");
+        assert!(if saved_after == 200 { missed.is_empty() } else { missed.len() > 20 || saved_after == 199 });
+    }
+}
+
+#[test]
+fn each_reward_tells_where_it_stands_and_defaults_stand_nowhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = DecisionLog::open(folder.path(), LogSettings { rotate_bytes: 1, ..LogSettings::default() }).unwrap();
+    let first = log.append(&decision(0), None, 0.0).unwrap();
+    log.append(&decision(1), None, 0.0).unwrap();
+    let before = log.position();
+    log.reward(first, 1.0, 1.0).unwrap();
+    let after = log.position();
+    let policy = TopK::<Ridge, _>::per_arm(1, 3, RidgeOptions::default(), Greedy { epsilon: 0.5 }).unwrap();
+    let slate = policy.decide_slate(1, &Request::new(&[1.0]), &mut rng(1)).unwrap();
+    let shown = log.append_slate(&slate, 1.0).unwrap();
+    log.feedback(shown, &[Feedback::Observed(1.0)], 1.0).unwrap();
+    drop(log);
+    let (joined, ..) = read(folder.path(), ReadSettings { horizon: None, default_reward: Some(0.0) });
+    let at = joined[0].answered_at.unwrap();
+    assert!(before <= at && at < after, "{before:?} {at:?} {after:?}");
+    assert_eq!((joined[1].answered_at, joined[1].defaulted), (None, true));
+    // The line itself, to the byte.
+    let text = std::fs::read(folder.path().join(format!("{:08}.jsonl", at.file))).unwrap();
+    assert!(text[at.byte as usize..].starts_with(b"{\"reward\":{\"id\":0,"));
+    let mut slates = SlateReader::open(folder.path(), SlateReadSettings::default()).unwrap();
+    let slate = slates.find_map(Result::ok).unwrap();
+    assert!(slate.answered_at.unwrap() > at);
+}

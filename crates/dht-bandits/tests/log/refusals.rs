@@ -1,0 +1,84 @@
+//! Refusals say what is wrong.
+
+use crate::support::{decision, read};
+use dht_bandits::log::{DecisionLog, LineProblem, LogError, LogSettings, ReadSettings, RewardProblem};
+use dht_bandits::policy::Feedback;
+use dht_bandits::{ArmId, Decision};
+use std::fs;
+
+#[test]
+fn a_time_that_is_no_number_is_named_before_the_horizon() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = LogSettings { horizon: Some(10.0), ..LogSettings::default() };
+    let mut log = DecisionLog::open(folder.path(), settings).unwrap();
+    log.append(&decision(0), None, 0.0).unwrap();
+    for time in [f64::INFINITY, f64::NAN, 1e300] {
+        for outcome in [log.reward(0, 1.0, time), log.feedback(0, &[Feedback::Unobserved], time)] {
+            let told = outcome.unwrap_err().to_string();
+            assert!(told.starts_with("cannot be logged: time is ") && told.contains("±1e100"), "{told}");
+        }
+    }
+}
+
+#[test]
+fn a_reward_for_a_deleted_decision_is_no_late_one() {
+    for (horizon, expected) in [
+        (None, [RewardProblem::Gone, RewardProblem::Gone]),
+        (Some(1000.0), [RewardProblem::Gone, RewardProblem::Gone]),
+        (Some(2.5), [RewardProblem::Late, RewardProblem::Gone]),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = LogSettings { horizon, rotate_bytes: 1, ..LogSettings::default() };
+        let mut log = DecisionLog::open(folder.path(), settings).unwrap();
+        (0..4).for_each(|number| assert_eq!(log.append(&decision(number), None, number as f64).unwrap(), number));
+        drop(log);
+        (0..3).for_each(|number| fs::remove_file(folder.path().join(format!("{number:08}.jsonl"))).unwrap());
+        let mut log = DecisionLog::open(folder.path(), settings).unwrap();
+        // With 2.5 the horizon of decision 0 has passed at 3, that of 2 has not; no file tells which decision is which.
+        let problem = |log: &mut DecisionLog, id| match log.reward(id, 1.0, 3.0) {
+            Err(LogError::Reward { problem, .. }) => problem,
+            other => unreachable!("{other:?}"),
+        };
+        assert_eq!(problem(&mut log, 2), expected[1], "{horizon:?}");
+        assert_eq!(problem(&mut log, 4), RewardProblem::Unknown);
+        if horizon != Some(2.5) {
+            assert_eq!(problem(&mut log, 0), expected[0], "{horizon:?}");
+        }
+        // Once the clock is beyond the horizon of a later decision, all before it are late.
+        log.append(&decision(4), None, 6.0).unwrap();
+        assert_eq!(problem(&mut log, 0), expected[0], "{horizon:?}");
+    }
+    let told = RewardProblem::Gone.to_string();
+    assert_eq!(told, "the file that held its decision or slate is gone");
+}
+
+#[test]
+fn a_reader_without_a_horizon_finds_no_reward_late() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = DecisionLog::open(folder.path(), LogSettings::default()).unwrap();
+    for number in 0..2 {
+        log.append(&decision(number), None, 0.0).unwrap();
+        log.reward(number, 1.0, 0.0).unwrap();
+    }
+    drop(log);
+    let path = folder.path().join("00000000.jsonl");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, format!("{text}{{\"reward\":{{\"id\":0,\"time\":1.0,\"reward\":1.0}}}}\n")).unwrap();
+    let (_, errors, _) = read(folder.path(), ReadSettings::default());
+    let twice = LineProblem::Reward { id: 0, problem: RewardProblem::Twice };
+    assert!(matches!(&errors[..], [LogError::Line { line: 5, problem, .. }] if *problem == twice), "{errors:?}");
+}
+
+#[test]
+fn probabilities_that_lack_the_chosen_arm_or_all_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = DecisionLog::open(folder.path(), LogSettings::default()).unwrap();
+    let made: Decision = decision(0);
+    let others: Vec<_> = (0..3).map(ArmId::new).filter(|arm| *arm != made.arm()).map(|arm| (arm, 0.5)).collect();
+    let told = |outcome: Result<u64, LogError>| outcome.unwrap_err().to_string();
+    let lacking = told(log.append(&made, Some(&others), 0.0));
+    assert_eq!(lacking, format!("cannot be logged: there is no probability of {}, which was chosen", made.arm()));
+    let none = told(log.append(&made, Some(&[]), 0.0));
+    assert!(none.ends_with("not a distribution: there are none, expected one for each arm"), "{none}");
+    assert_eq!(log.next_id(), 0);
+}
