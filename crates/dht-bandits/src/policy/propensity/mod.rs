@@ -6,6 +6,8 @@
 //! | softmax, one arm | closed form | rounding |
 //! | independent draws (Thompson sampling, softmax in slates) | quadrature in one dimension | [`QUADRATURE_ERROR`] |
 //! | one draw of shared weights | exact along lines, averaged over lines | a standard error for each arm |
+//!
+//! With shared weights, directions in which arms differ by less than 1e-13 of the largest difference between two count as none.
 
 mod beta;
 mod independent;
@@ -36,7 +38,8 @@ pub struct Propensity {
     /// The probability with which it is chosen; in a slate, with which it is shown.
     pub probability: f64,
     /// The error of that probability: 0 where it is exact but for rounding, a bound of 1e-9 where it comes from
-    /// quadrature, and a standard error where one draw of shared weights scores all arms.
+    /// quadrature, and a standard error where one draw of shared weights scores all arms: of features that differ on scales
+    /// within 13 orders of magnitude, since smaller differences are lost in rounding.
     pub standard_error: f64,
 }
 
