@@ -45,7 +45,8 @@ pub struct TrainedWay {
     pub answer: String,
     /// The full model with the passes that were best on validation rows: what all others are compared with.
     pub reference: bool,
-    /// Of all that take at most .35 of the reference's FLOPs of training, the best on validation rows.
+    /// Of all with the n-gram model stacked on them that take at most .35 of the reference's FLOPs of training, the best on validation
+    /// rows.
     pub cheap: bool,
     /// Over seeds.
     pub accuracy: Summary,

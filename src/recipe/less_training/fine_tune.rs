@@ -56,7 +56,7 @@ pub(super) struct Answer {
 /// The model's own answers.
 const ALONE: &str = "alone";
 /// With the n-gram model's log-probabilities stacked on them.
-const STACKED: &str = "n-gram stacked";
+pub(super) const STACKED: &str = "n-gram stacked";
 /// That, and only where the n-gram model alone is unsure.
 const CASCADE: &str = "n-gram cascade";
 /// The accelerated model's, at a [cost](COST).
