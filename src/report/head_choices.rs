@@ -33,7 +33,7 @@ fn block(choice: &HeadChoice) -> String {
 
 fn line(way: &HeadChoiceWay) -> Vec<String> {
     let regret = |regret: crate::record::Interval| {
-        format!("{:+.4} \\[{:+.4}, {:+.4}\\]", regret.mean, regret.lower, regret.upper)
+        format!("{:+.4} [{:+.4}, {:+.4}]", regret.mean, regret.lower, regret.upper)
     };
     vec![
         way.way.clone(),
