@@ -32,9 +32,8 @@ fn block(choice: &HeadChoice) -> String {
 }
 
 fn line(way: &HeadChoiceWay) -> Vec<String> {
-    let regret = |regret: crate::record::Interval| {
-        format!("{:+.4} [{:+.4}, {:+.4}]", regret.mean, regret.lower, regret.upper)
-    };
+    let regret =
+        |regret: crate::record::Interval| format!("{:+.4} [{:+.4}, {:+.4}]", regret.mean, regret.lower, regret.upper);
     vec![
         way.way.clone(),
         format!("{:.4}", way.loss),
