@@ -44,7 +44,7 @@ fn one_table_has_every_estimate_of_every_policy() {
 
 #[test]
 fn where_the_world_moves_nothing_is_left_of_an_anytime_interval_and_the_table_says_so() {
-    let reward = |round: usize| if (round % 10 == 0) == (round < 2000) { 1.0 } else { 0.0 };
+    let reward = |round: usize| if round.is_multiple_of(10) == (round < 2000) { 1.0 } else { 0.0 };
     let log: Vec<_> = (0..4000).map(|round| LoggedDecision::new(vec![], arm(0), 1.0, reward(round))).collect();
     let settings = EvaluationSettings { model: None, reward_range: Some((0.0, 1.0)), ..Default::default() };
     let table = evaluate(&log, &[Target::always(arm(0))], &settings, &mut rng(1)).unwrap();
