@@ -1,14 +1,14 @@
 //! Our side of `scripts/compare-serving`: texts in, labels out, one JSON request a line in and one JSON answer out.
 //!
 //! `{"work": "full", "model": DIR}` loads a Hugging Face directory of a classifier, `{"work": "dynamic", "model": DIR, "speed": X}` a model of
-//! `dht`; `{"work": "texts", "file": F, "batch": N}` answers the texts of a JSON file in one call, `{"work": "single", "file": F}` one by one.
+//! `dht`, both with `"precision": "int8"` if wanted; `{"work": "texts", "file": F, "batch": N}` answers the texts of a JSON file in one call, `{"work": "single", "file": F}` one by one.
 //! Without requests it ends: `cargo bench` has nothing to measure here.
 
 use std::io::{BufRead, Write};
 use std::time::Instant;
 
 use dht_search::serving::{Engine, TextModel};
-use dht_search::transformer::{TextClassifier, TextTokenizer};
+use dht_search::transformer::{Precision, TextClassifier, TextTokenizer};
 use serde_json::{Value, json};
 
 type Failure = Box<dyn std::error::Error>;
@@ -24,17 +24,19 @@ fn main() -> Result<(), Failure> {
     for line in std::io::stdin().lock().lines() {
         let request: Value = serde_json::from_str(&line?)?;
         let word = |name: &str| request[name].as_str().map(String::from).ok_or(format!("no {name}"));
+        let precision: Precision = request["precision"].as_str().map_or(Ok(Precision::F32), str::parse)?;
         let answer = match &*word("work")? {
             "full" => {
                 let folder = word("model")?;
                 let tokenizer = TextTokenizer::from_dir(&folder)?;
                 let model = TextClassifier::load(&folder, &candle_core::Device::Cpu)?;
                 let labels = model.encoder().config().labels().unwrap_or_default();
-                engine = Some(Engine::of(TextModel::new(model, tokenizer, &labels, MAX_LENGTH)?));
+                let model = TextModel::new(model, tokenizer, &labels, MAX_LENGTH)?;
+                engine = Some(Engine::of(model).with_precision(precision));
                 json!({})
             }
             "dynamic" => {
-                let loaded = Engine::load(word("model")?)?;
+                let loaded = Engine::load(word("model")?)?.with_precision(precision);
                 engine = Some(match request["speed"].as_f64() {
                     Some(speed) => loaded.with_speed(speed)?,
                     None => loaded,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use candle_core::Device;
+use dht_search::transformer::Precision;
 
 use crate::error::{Error, Result};
 use crate::progress::report;
@@ -36,6 +37,24 @@ impl DeviceChoice {
             Self::Metal if cfg!(feature = "metal") => self.opened(Device::new_metal(0)),
             Self::Cuda(_) => Err(Error::DeviceNotBuilt { device: self.to_string(), feature: "cuda" }),
             Self::Metal => Err(Error::DeviceNotBuilt { device: self.to_string(), feature: "metal" }),
+        }
+    }
+
+    /// The device for layers in a precision: eight-bit integers are the processor's, which `auto` then is. A line on standard error
+    /// says so where this processor has no instructions for them.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`Error::Argument`] for int8 on another device.
+    pub fn open_in(self, precision: Precision) -> Result<Device> {
+        match (precision, self) {
+            (Precision::F32, _) => self.open(),
+            (_, Self::Auto | Self::Cpu) => {
+                if !precision.is_accelerated() {
+                    report(&format!("this processor has no AVX-512 VNNI: {precision} is slower on it than f32"));
+                }
+                Ok(Device::Cpu)
+            }
+            _ => Err(Error::argument("precision", format!("f32 on {self}"), precision)),
         }
     }
 
@@ -93,6 +112,15 @@ mod tests {
     #[test]
     fn the_processor_is_always_available() {
         assert!(DeviceChoice::Cpu.open().unwrap().is_cpu());
+    }
+
+    #[test]
+    fn eight_bits_are_the_processor_s() {
+        for choice in [DeviceChoice::Auto, DeviceChoice::Cpu] {
+            assert!(choice.open_in(Precision::Int8).unwrap().is_cpu());
+        }
+        let error = DeviceChoice::Cuda(1).open_in(Precision::Int8).unwrap_err();
+        assert_eq!(error.to_string(), "--precision is int8, expected f32 on cuda:1");
     }
 
     #[test]

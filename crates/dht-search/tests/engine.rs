@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use candle_core::Device;
 use dht_search::serving::{ServedModel, TextModel};
 use dht_search::transformer::{
-    AdamWSettings, BertConfig, Dataset, Encoder, Example, PackedBatch, Pooling, Sample, Task, TextClassifier,
-    TextTokenizer, TrainSettings, Trainer,
+    AdamWSettings, BertConfig, Dataset, Encoder, Example, PackedBatch, Pooling, Precision, Sample, Task,
+    TextClassifier, TextTokenizer, TrainSettings, Trainer,
 };
 use dht_search::{Answer, DynamicModel, Engine, Error, Preset, Query, Result, SearchObjective, SearchSettings};
 use rand::{RngExt, SeedableRng};
@@ -238,5 +238,18 @@ fn labels_and_values_are_served_too() -> Result<()> {
     let answer = &engine.predict(&["fine food"])?[0];
     assert_eq!((&*answer.label, answer.probabilities.len()), ("stars", 1));
     assert!(matches!(engine.with_speed(1.0), Err(Error::Setting { field: "model", .. })));
+    Ok(())
+}
+
+#[test]
+fn in_eight_bits_answers_are_nearly_the_same() -> Result<()> {
+    let exact = engine()?;
+    let rounded = exact.clone().with_precision(Precision::Int8);
+    let texts = texts(120, 5);
+    let queries: Vec<&str> = texts.iter().map(|(text, _)| text.as_str()).collect();
+    let (exact, rounded) = (exact.predict(&queries)?, rounded.predict(&queries)?);
+    let same = exact.iter().zip(&rounded).filter(|(exact, rounded)| exact.class == rounded.class).count();
+    assert!(same >= 114, "{same} of 120 classes are the same");
+    assert_ne!(exact, rounded, "nothing was rounded");
     Ok(())
 }

@@ -106,7 +106,7 @@ pub mod tasks;
 pub mod tensors;
 pub mod train;
 
-pub use backend::ForwardContext;
+pub use backend::{ForwardContext, Precision};
 pub use config::{BertConfig, Pooling};
 pub use data::{Dataset, DatasetReader, EncodedDataset, Encoding, Example, PackedBatch, Sample, TextTokenizer};
 pub use error::{Error, Result};

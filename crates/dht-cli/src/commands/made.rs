@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use dht_search::serving::{ModelCard, TextModel};
-use dht_search::transformer::EncodedDataset;
 use dht_search::transformer::data::Metric;
+use dht_search::transformer::{EncodedDataset, Precision};
 use serde_json::json;
 
 use super::output::print;
@@ -51,7 +51,7 @@ pub fn check_target(out: &Path) -> Result<()> {
 /// # Errors
 /// What the model, the files or standard output report.
 pub fn finish(model: &TextModel, made: Made<'_>, misses: &[String]) -> Result<()> {
-    let rows = results(model, made.scored, made.metric)?;
+    let rows = results(model, Precision::F32, made.scored, made.metric)?;
     let name = made.out.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
     let curve = curve(&rows)?;
     let facts = CardFacts {

@@ -1,16 +1,16 @@
 //! What a model gets and costs on labelled texts.
 
-use dht_search::evaluation::time_in_turns;
+use dht_search::evaluation::{InPrecision, time_in_turns};
 use dht_search::serving::{ServedModel, TextModel};
 use dht_search::transformer::data::Metric;
 use dht_search::transformer::train::metrics::{Confusion, spearman};
-use dht_search::transformer::{EncodedDataset, Objective, Task, TextClassifier};
+use dht_search::transformer::{EncodedDataset, Objective, Precision, Task, TextClassifier};
 use dht_search::{Predictor, evaluate};
 use serde::Serialize;
 
 use super::table::Table;
 use crate::acceleration::BATCH;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Texts that the clock takes, and its passes.
 const TIMED: usize = 256;
@@ -75,11 +75,20 @@ impl JudgedBy {
     }
 }
 
-/// The encoder with its last exit alone, all layers with what is stacked on them, the model at its own speed, and at several costs.
+/// The encoder with its last exit alone, all layers with what is stacked on them, the model at its own speed, and at several costs;
+/// layers are computed in a precision.
 ///
 /// # Errors
-/// What the model reports.
-pub fn results(model: &TextModel, texts: &EncodedDataset, metric: Option<Metric>) -> Result<Vec<ResultRow>> {
+/// What the model reports; [`Error::Argument`] for another precision than f32 for a model of labels or values.
+pub fn results(
+    model: &TextModel,
+    precision: Precision,
+    texts: &EncodedDataset,
+    metric: Option<Metric>,
+) -> Result<Vec<ResultRow>> {
+    if precision != Precision::F32 && model.model.task() != Task::Class {
+        return Err(Error::argument("precision", "f32 for a model of labels or values", precision));
+    }
     let mut models: Vec<(String, ServedModel)> = Vec::new();
     match (&model.model, model.model.speed()) {
         (ServedModel::Dynamic(dynamic), Some(_)) => {
@@ -96,18 +105,22 @@ pub fn results(model: &TextModel, texts: &EncodedDataset, metric: Option<Metric>
         _ => models.push(("all layers".into(), model.model.clone())),
     }
     let timed = evenly_spaced(texts, TIMED);
-    let predictors: Vec<&dyn Predictor> = models.iter().map(|(_, model)| model as &dyn Predictor).collect();
+    let in_precision: Vec<_> = models.iter().map(|(_, model)| InPrecision::new(model, precision)).collect();
+    let predictors: Vec<&dyn Predictor> = in_precision.iter().map(|model| model as &dyn Predictor).collect();
     let times = time_in_turns(&predictors, &timed, BATCH, PASSES)?;
     models
         .iter()
         .zip(times)
-        .map(|((name, model), times)| row(name, model, texts, metric, timed.len() as f64 / times.median().max(1e-9)))
+        .map(|((name, model), times)| {
+            let texts_per_second = timed.len() as f64 / times.median().max(1e-9);
+            row(name, (model, precision), texts, metric, texts_per_second)
+        })
         .collect()
 }
 
 fn row(
     name: &str,
-    model: &ServedModel,
+    (model, precision): (&ServedModel, Precision),
     texts: &EncodedDataset,
     metric: Option<Metric>,
     texts_per_second: f64,
@@ -124,7 +137,7 @@ fn row(
             texts_per_second,
         }),
         _ => {
-            let found = evaluate(model, texts, BATCH)?;
+            let found = evaluate(&InPrecision::new(model, precision), texts, BATCH)?;
             let full: u64 = texts.lengths().into_iter().map(|tokens| model.full_flops(tokens)).sum();
             let layers: usize = found.routes.iter().map(dht_search::Route::depth).sum();
             Ok(ResultRow {

@@ -1,6 +1,7 @@
 //! Evaluation: one function scores every [`Predictor`] and measures its time in the same way.
 
 pub mod controls;
+mod in_precision;
 mod on_routes;
 mod queued;
 mod regret;
@@ -25,6 +26,7 @@ use crate::routing::RouteChoice;
 use crate::space::{ModelShape, Route};
 
 pub use crate::model::exit_log_probabilities;
+pub use in_precision::InPrecision;
 pub use queued::{Queued, evaluate_queued};
 pub use regret::{FixedArms, Regret};
 pub use risk_control::{Calibration, Guarantee, Promise, Promised, Risk, control_risk, with_promise};

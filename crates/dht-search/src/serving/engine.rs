@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::Device;
-use dht_transformer::{Encoding, ForwardContext, PackedBatch, Sample, TextTokenizer};
+use dht_transformer::{Encoding, ForwardContext, PackedBatch, Precision, Sample, TextTokenizer};
 use rayon::prelude::*;
 
 use super::served::ServedModel;
@@ -161,6 +161,13 @@ impl Engine {
             return Err(Error::setting("batch_size", "at least 1", texts));
         }
         Ok(Self { batch_size: texts, ..self })
+    }
+
+    /// Computes layers in another precision, on the CPU; single precision if not set. The model's weights and its speeds stay as they
+    /// are; [`InPrecision`](crate::evaluation::InPrecision) shows what its answers are worth.
+    #[must_use]
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { ctx: ForwardContext::inference_in(precision), ..self }
     }
 
     /// Sets the maximal number of bytes of a text; 4 MiB, or the tokenizer's own limit, if not set. See

@@ -7,6 +7,7 @@ use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
 
 use crate::backend::cpu::{Dropout, DropoutSite, PackedWeights};
+use crate::backend::precision::Precision;
 use crate::error::Result;
 use crate::tensors::{Gradient, Gradients, HeadSet, Packing, ParameterId, Parameters};
 
@@ -72,7 +73,12 @@ impl ForwardContext {
         Self { training: None, in_graph: false, gates: None, packed_weights: Arc::default() }
     }
 
-    /// The same, composed of candle's operations on the CPU too: what [`inference`](Self::inference) runs on other devices, up
+    /// The same in a precision of its own. On other devices than the CPU, everything is in single precision.
+    pub fn inference_in(precision: Precision) -> Self {
+        Self { packed_weights: Arc::new(PackedWeights::new(precision)), ..Self::inference() }
+    }
+
+    /// [`inference`](Self::inference), composed of candle's operations on the CPU too: what [`inference`](Self::inference) runs on other devices, up
     /// to their kernels. For comparisons.
     pub fn inference_in_candle_graph() -> Self {
         Self { in_graph: true, ..Self::inference() }

@@ -7,6 +7,7 @@ mod cpu;
 #[cfg(feature = "cuda")]
 mod cuda;
 pub(crate) mod gated;
+mod precision;
 
 pub use context::{ForwardContext, HeadGateGradient};
 pub(crate) use cpu::{
@@ -16,3 +17,4 @@ pub(crate) use cpu::{
 #[cfg(feature = "cuda")]
 pub(crate) use cuda::adamw_step;
 pub use gated::{Gate, LayerGates};
+pub use precision::Precision;

@@ -9,5 +9,5 @@ pub(crate) use fused::{
     AttentionParameters, EmbeddingOp, EmbeddingParameters, FeedForwardParameters, LayersOp, LinearOp, LinearParameters,
     Sublayer, TokenIds, VocabularyLossOp,
 };
-pub(crate) use kernels::{Dropout, DropoutSite};
+pub(crate) use kernels::{Dropout, DropoutSite, has_int8_products};
 pub(crate) use packed_weights::PackedWeights;

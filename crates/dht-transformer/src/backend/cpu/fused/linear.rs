@@ -10,6 +10,7 @@ use crate::backend::context::ForwardContext;
 use crate::backend::cpu::kernels::{Concatenated, Destination, Matrix, Packed, add_assign, column_sums, product};
 use crate::backend::cpu::packed_weights::{Direction, Extent};
 use crate::backend::cpu::variants::Choice;
+use crate::backend::precision::Precision;
 use crate::tensors::{Gradient, Parameter};
 
 /// Weight (outputs, inputs) and bias (outputs).
@@ -72,7 +73,7 @@ impl CustomOp2 for LinearOp {
                 false => {
                     let extent = Extent { choice: Choice::Neurons(p.outputs), by_head: false };
                     let parts = || (vec![vec![matrix]], Concatenated::Columns);
-                    self.ctx.packed_weights().of(&p.weight, Direction::Forward, extent, parts)
+                    self.ctx.packed_weights().of(&p.weight, Direction::Forward, (extent, Precision::F32), parts)
                 }
             };
             Ok(rows_times(x, &weight, Some(slices[1]), p.inputs, p.outputs))

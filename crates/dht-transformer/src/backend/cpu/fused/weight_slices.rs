@@ -78,7 +78,8 @@ impl Selection {
         };
         let pack = |choice, by_head| {
             let extent = Extent { choice, by_head };
-            packed_weights.of(parameter, direction, extent, || self.matrices(side, direction, extent, weight))
+            let parts = || self.matrices(side, direction, extent, weight);
+            packed_weights.of(parameter, direction, (extent, packed_weights.precision()), parts)
         };
         let all = self.variants.all;
         // The positions of a variant's heads among those that are packed.

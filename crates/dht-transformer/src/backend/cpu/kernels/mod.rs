@@ -19,7 +19,7 @@ pub(crate) use attention::{HeadShape, ProbabilityDropout};
 pub(crate) use dropout::{Dropout, DropoutSite};
 pub(crate) use embedding::{embed, table_gradient};
 pub(crate) use norm::{Norm, RowKeys, residual_norm, residual_norm_backward};
-pub(crate) use product::{Concatenated, Destination, Matrix, Packed, Part, product};
+pub(crate) use product::{Concatenated, Destination, Matrix, Packed, Part, has_int8_products, product};
 pub(crate) use rows::{add_assign, column_sums, sum_of, transposed, vectorised};
 pub(crate) use sublayer::{
     InnerFunction, OutputNorm, RowGradients, SavedActivations, Scratch, Segment, Wanted, sublayer, sublayer_backward,

@@ -30,6 +30,7 @@ pub(crate) trait Real:
     const ALL_BITS: Self;
 
     fn from_f64(value: f64) -> Self;
+    fn as_f32(self) -> f32;
     fn sqrt(self) -> Self;
     fn max(self, other: Self) -> Self;
     fn exp(self) -> Self;
@@ -123,6 +124,10 @@ impl Real for f32 {
         value as f32
     }
     #[inline(always)]
+    fn as_f32(self) -> f32 {
+        self
+    }
+    #[inline(always)]
     fn sqrt(self) -> Self {
         f32::sqrt(self)
     }
@@ -209,6 +214,10 @@ impl Real for f64 {
     #[inline(always)]
     fn from_f64(value: f64) -> Self {
         value
+    }
+    #[inline(always)]
+    fn as_f32(self) -> f32 {
+        self as f32
     }
     #[inline(always)]
     fn sqrt(self) -> Self {

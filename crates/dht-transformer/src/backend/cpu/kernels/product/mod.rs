@@ -2,8 +2,11 @@
 //!
 //! A product runs on one thread: what runs side by side are blocks of rows, each with all its products, so that what one
 //! of them writes is still in the cache when the next one reads it. The right factor is packed in panels of three
-//! vectors; weights are packed once for all blocks, and small factors are read where they lie if their rows are.
+//! vectors; weights are packed once for all blocks, as they are or in bytes, and small factors are read where they lie if their
+//! rows are.
 
+mod int8;
+mod int8_tile;
 mod matrix;
 mod packed;
 mod tile;
@@ -12,12 +15,14 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use self::packed::{VECTORS, lanes, pack};
+use self::int8::Int8Product;
+use self::packed::{Panels, VECTORS, lanes, pack};
 use self::tile::{Lines, Panel, Strip};
 
 use super::real::Real;
 use crate::flops::executed;
 
+pub(crate) use int8::has_int8_products;
 pub(crate) use matrix::{Destination, Matrix};
 pub(crate) use packed::{Concatenated, Packed, Part};
 
@@ -112,9 +117,15 @@ impl<T: Real> WithSimd for Product<'_, '_, '_, T> {
             }
             Right::Part(part) => {
                 let (rows, columns) = (part.rows, part.columns);
+                let numbers = match &part.packed.panels {
+                    Panels::Real(numbers) => numbers,
+                    Panels::Int8(panels) => {
+                        return Int8Product { c, stride, destination, scale, a, part, panels }.run();
+                    }
+                };
                 for (place, group) in part.groups.iter().enumerate() {
                     for first in (0..columns).step_by(width) {
-                        let panel = part.packed.panel(width, *group, first);
+                        let panel = part.packed.panel(numbers, width, *group, first);
                         let wide = width.min(columns - first);
                         let strip = Strip { a, rows, wide, stride, destination, scale };
                         strip.run_widest(simd, Panel(panel), &mut c[place * columns + first..]);

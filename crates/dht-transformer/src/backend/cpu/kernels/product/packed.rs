@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
+use super::int8::Int8Panels;
 use super::matrix::Matrix;
 use crate::backend::cpu::kernels::real::Real;
 
@@ -23,13 +24,20 @@ pub(crate) fn lanes<S: Simd, T: Real>() -> usize {
 /// Its columns come in groups of one width. Each group begins a panel of its own, so that a product can take some of them.
 #[derive(Debug, Clone)]
 pub(crate) struct Packed<T> {
-    panels: Vec<T>,
+    pub(super) panels: Panels<T>,
     /// All of its rows.
-    rows: Range<usize>,
+    pub(super) rows: Range<usize>,
     /// Columns of a group.
     pub(crate) columns: usize,
     /// All groups.
-    groups: Vec<usize>,
+    pub(super) groups: Vec<usize>,
+}
+
+/// The numbers of a packed factor.
+#[derive(Debug, Clone)]
+pub(super) enum Panels<T> {
+    Real(Vec<T>),
+    Int8(Int8Panels),
 }
 
 /// How matrices that are packed as one are concatenated.
@@ -55,7 +63,7 @@ impl<T: Real> Packed<T> {
             Concatenated::Rows => (sum(|matrix| matrix.rows), first(|matrix| matrix.columns)),
         };
         let panels = pulp::Arch::new().dispatch(Pack { groups, concatenated, rows, columns });
-        Self { panels, rows: 0..rows, columns, groups: (0..groups.len()).collect() }
+        Self { panels: Panels::Real(panels), rows: 0..rows, columns, groups: (0..groups.len()).collect() }
     }
 
     /// All of it.
@@ -63,12 +71,12 @@ impl<T: Real> Packed<T> {
         Part { packed: self, rows: std::slice::from_ref(&self.rows), groups: &self.groups, columns: self.columns }
     }
 
-    /// The panel of a group, `width` numbers wide, that begins with this of its columns.
+    /// Of its numbers, the panel of a group, `width` numbers wide, that begins with this of its columns.
     #[inline(always)]
-    pub(crate) fn panel(&self, width: usize, group: usize, first: usize) -> &[T] {
+    pub(super) fn panel<'a>(&self, numbers: &'a [T], width: usize, group: usize, first: usize) -> &'a [T] {
         let of_panel = width * self.rows.len();
         let panels = self.columns.div_ceil(width);
-        &self.panels[(group * panels + first / width) * of_panel..][..of_panel]
+        &numbers[(group * panels + first / width) * of_panel..][..of_panel]
     }
 
     /// Some of its rows, one range after another, and of some of its groups the first `columns` columns, side by side.

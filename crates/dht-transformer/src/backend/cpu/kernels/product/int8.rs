@@ -1,0 +1,364 @@
+//! Products whose factors are rounded to eight bits:
+//!
+//! ```text
+//! c(i, j) = sᵢ·tⱼ·Σₗ q(i, l)·w(l, j)      q = a / sᵢ, w = b / tⱼ, both rounded to −127 … 127
+//! ```
+//!
+//! Each row of A and each column of B has a scale of its own, its largest absolute value over 127, so that a row of C does not
+//! depend on the other rows. The sums are of integers and exact: the same bits on every processor.
+//!
+//! The processor's instruction multiplies unsigned bytes by signed ones, so that w is kept as w + 128, and 128·Σₗ q(i, l) is taken
+//! from the sum. Four rows of B lie together, column by column: a line. Part of a line that a product does not take meets zeros.
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd};
+
+use super::int8_tile::{COLUMNS, Dots, Line, QUAD, Quad};
+use super::matrix::{Destination, Matrix};
+use super::packed::{Packed, Panels, Part, VECTORS, lanes};
+use crate::backend::cpu::kernels::real::Real;
+use crate::backend::cpu::kernels::rows::{LANES, fold};
+
+/// The largest absolute value of a rounded number.
+const MOST: f32 = 127.0;
+/// What is added to the numbers of B.
+const OFFSET: i32 = 128;
+
+/// Panels of a right factor in bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct Int8Panels {
+    /// For each group and panel, the lines of four rows.
+    lines: Vec<Line>,
+    /// For each group and panel, t of its columns.
+    scales: Vec<[f32; COLUMNS]>,
+    lines_of_panel: usize,
+    panels_of_group: usize,
+}
+
+impl Int8Panels {
+    /// The panel of a group that begins with this of its columns.
+    fn panel(&self, group: usize, first: usize) -> (&[Line], &[f32; COLUMNS]) {
+        let panel = group * self.panels_of_group + first / COLUMNS;
+        (&self.lines[panel * self.lines_of_panel..][..self.lines_of_panel], &self.scales[panel])
+    }
+}
+
+impl<T: Real> Packed<T> {
+    /// The same factor in bytes.
+    pub(crate) fn in_int8(self) -> Self {
+        let panels = match &self.panels {
+            Panels::Real(numbers) => pulp::Arch::new().dispatch(Quantize { packed: &self, numbers }),
+            Panels::Int8(_) => return self,
+        };
+        Self { panels: Panels::Int8(panels), ..self }
+    }
+}
+
+/// Whether this processor has instructions for products in bytes.
+pub(crate) fn has_int8_products() -> bool {
+    Dots::new().are_accelerated()
+}
+
+struct Quantize<'a, T> {
+    packed: &'a Packed<T>,
+    numbers: &'a [T],
+}
+
+impl<T: Real> WithSimd for Quantize<'_, T> {
+    type Output = Int8Panels;
+
+    fn with_simd<S: Simd>(self, _: S) -> Int8Panels {
+        let Self { packed, numbers } = self;
+        let width = VECTORS * lanes::<S, T>();
+        let rows = packed.rows.len();
+        let (lines_of_panel, panels_of_group) = (rows.div_ceil(QUAD), packed.columns.div_ceil(COLUMNS));
+        let panels = packed.groups.len() * panels_of_group;
+        let mut lines = vec![Line::default(); panels * lines_of_panel];
+        let mut scales = vec![[0.0; COLUMNS]; panels];
+        for group in &packed.groups {
+            for column in 0..packed.columns {
+                let panel = packed.panel(numbers, width, *group, column / width * width);
+                let values = || panel.iter().skip(column % width).step_by(width).map(|value| value.as_f32());
+                let (scale, factor) = scale_and_factor(values());
+                let (place, within) = (group * panels_of_group + column / COLUMNS, column % COLUMNS);
+                scales[place][within] = scale;
+                let lines = &mut lines[place * lines_of_panel..][..lines_of_panel];
+                for (row, value) in values().enumerate() {
+                    let byte = (i32::from(rounded(value, factor)) + OFFSET) as u8;
+                    lines[row / QUAD].set(within, row % QUAD, byte);
+                }
+            }
+        }
+        Int8Panels { lines, scales, lines_of_panel, panels_of_group }
+    }
+}
+
+/// s and 1 / s of numbers; s is NaN where one of them is not finite, and 1 / s is 0 where all are 0.
+#[inline(always)]
+fn scale_and_factor(values: impl Iterator<Item = f32>) -> (f32, f32) {
+    let (mut largest, mut not_finite) = ([0.0_f32; LANES], [0.0_f32; LANES]);
+    for (place, value) in values.enumerate() {
+        let lane = place % LANES;
+        largest[lane] = Real::max(value.abs(), largest[lane]);
+        not_finite[lane] += value * 0.0;
+    }
+    let largest = fold(largest, Real::max);
+    let scale = largest / MOST + fold(not_finite, |a, b| a + b);
+    (scale, if largest > 0.0 { MOST / largest } else { 0.0 })
+}
+
+/// 1.5 · 2²³: adding it rounds to an integer, a tie to the even one.
+const MAGIC: f32 = 12_582_912.0;
+
+/// a / s as an integer.
+#[inline(always)]
+fn rounded(value: f32, factor: f32) -> i8 {
+    ((value * factor + MAGIC) - MAGIC) as i8
+}
+
+/// The rows of a left factor in bytes, in the order of the lines that they meet.
+#[derive(Debug, Default)]
+struct Rows {
+    quads: Vec<Quad>,
+    /// Quads of a row.
+    stride: usize,
+    scales: Vec<f32>,
+    /// 128·Σₗ q.
+    offsets: Vec<i32>,
+}
+
+thread_local! {
+    /// Of the last product of this thread.
+    static ROWS: RefCell<Rows> = RefCell::default();
+}
+
+impl Rows {
+    /// Rounds the rows of A, whose columns meet these rows of B.
+    #[inline(always)]
+    fn fill<T: Real>(&mut self, a: Matrix<'_, T>, rows: &[Range<usize>]) {
+        self.stride = rows.iter().map(|rows| lines_of(rows).len()).sum();
+        self.quads.clear();
+        self.quads.resize(self.stride * a.rows, Quad::default());
+        self.scales.clear();
+        self.offsets.clear();
+        for row in 0..a.rows {
+            let from = row * a.row_stride;
+            if a.column_stride == 1 {
+                let values = &a.data[from..from + a.columns];
+                self.fill_row(row, values, rows);
+            } else {
+                let values: Vec<T> = a.data[from..].iter().step_by(a.column_stride).take(a.columns).copied().collect();
+                self.fill_row(row, &values, rows);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn fill_row<T: Real>(&mut self, row: usize, mut values: &[T], rows: &[Range<usize>]) {
+        let (scale, factor) = scale_and_factor(values.iter().map(|value| value.as_f32()));
+        let mut quads = &mut self.quads[row * self.stride..][..self.stride];
+        let mut sum = 0;
+        for rows in rows {
+            let (of_range, rest) = values.split_at(rows.len());
+            let (bytes, others) = std::mem::take(&mut quads).split_at_mut(lines_of(rows).len());
+            let bytes = &mut bytes.as_flattened_mut()[rows.start % QUAD..][..of_range.len()];
+            for (byte, value) in bytes.iter_mut().zip(of_range) {
+                *byte = rounded(value.as_f32(), factor);
+                sum += i32::from(*byte);
+            }
+            (values, quads) = (rest, others);
+        }
+        self.scales.push(scale);
+        self.offsets.push(OFFSET * sum);
+    }
+
+    fn row(&self, row: usize) -> &[Quad] {
+        &self.quads[row * self.stride..][..self.stride]
+    }
+}
+
+/// The lines that hold these rows.
+fn lines_of(rows: &Range<usize>) -> Range<usize> {
+    rows.start / QUAD..rows.end.div_ceil(QUAD)
+}
+
+/// What [`product`](super::product) does with a right factor in bytes.
+pub(super) struct Int8Product<'c, 'a, 'b, T> {
+    pub(super) c: &'c mut [T],
+    pub(super) stride: usize,
+    pub(super) destination: Destination,
+    pub(super) scale: T,
+    pub(super) a: Matrix<'a, T>,
+    pub(super) part: Part<'b, T>,
+    pub(super) panels: &'b Int8Panels,
+}
+
+impl<T: Real> Int8Product<'_, '_, '_, T> {
+    #[inline(always)]
+    pub(super) fn run(self) {
+        let mut left = ROWS.take();
+        left.fill(self.a, self.part.rows);
+        let dots = Dots::new();
+        let lines: Vec<Range<usize>> = self.part.rows.iter().map(lines_of).collect();
+        for (place, group) in self.part.groups.iter().enumerate() {
+            for first in (0..self.part.columns).step_by(COLUMNS) {
+                let (panel, scales) = self.panels.panel(*group, first);
+                let wide = COLUMNS.min(self.part.columns - first);
+                let strip = Strip {
+                    left: &left,
+                    panel,
+                    lines: &lines,
+                    scales: &scales[..wide],
+                    stride: self.stride,
+                    destination: self.destination,
+                    scale: self.scale.as_f32(),
+                    dots,
+                };
+                strip.run(&mut self.c[place * self.part.columns + first..], self.a.rows);
+            }
+        }
+        ROWS.set(left);
+    }
+}
+
+/// A product with one panel.
+struct Strip<'a> {
+    left: &'a Rows,
+    panel: &'a [Line],
+    lines: &'a [Range<usize>],
+    /// t of the columns that are wanted.
+    scales: &'a [f32],
+    stride: usize,
+    destination: Destination,
+    scale: f32,
+    dots: Dots,
+}
+
+impl Strip<'_> {
+    #[inline(always)]
+    fn run<T: Real>(&self, c: &mut [T], rows: usize) {
+        let mut row = 0;
+        while rows - row >= 8 {
+            self.tile::<T, 8>(c, row);
+            row += 8;
+        }
+        while row < rows {
+            self.tile::<T, 1>(c, row);
+            row += 1;
+        }
+    }
+
+    #[inline(always)]
+    fn tile<T: Real, const R: usize>(&self, c: &mut [T], row: usize) {
+        let left: [&[Quad]; R] = std::array::from_fn(|r| self.left.row(row + r));
+        let dots = self.dots.of(left, self.panel, self.lines, self.scales.len());
+        for (r, dots) in dots.iter().enumerate() {
+            let (scale, offset) = (self.scale * self.left.scales[row + r], self.left.offsets[row + r]);
+            let c = &mut c[(row + r) * self.stride..][..self.scales.len()];
+            let values = dots.iter().zip(self.scales).map(|(dot, own)| scale * own * (*dot - offset) as f32);
+            match self.destination {
+                Destination::Accumulate => {
+                    c.iter_mut().zip(values).for_each(|(c, value)| *c += T::from_f64(f64::from(value)));
+                }
+                Destination::Overwrite | Destination::OverwriteVectors => {
+                    c.iter_mut().zip(values).for_each(|(c, value)| *c = T::from_f64(f64::from(value)));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::cpu::kernels::product::{Concatenated, product};
+    use crate::backend::cpu::kernels::test_support::wave;
+
+    /// The definition, in the order of its formula: scales of rows and columns, and rounded numbers.
+    fn by_definition(numbers: &[f32], vectors: usize, at: impl Fn(usize, usize) -> usize) -> (Vec<f32>, Vec<i64>) {
+        let of_vector = numbers.len() / vectors;
+        let (mut scales, mut whole) = (Vec::new(), vec![0; numbers.len()]);
+        for vector in 0..vectors {
+            let values: Vec<f32> = (0..of_vector).map(|place| numbers[at(vector, place)]).collect();
+            let most = values.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+            scales.push(most / 127.0);
+            for (place, value) in values.iter().enumerate() {
+                whole[at(vector, place)] = (f64::from(*value) * 127.0 / f64::from(most)).round() as i64;
+            }
+        }
+        (scales, whole)
+    }
+
+    #[test]
+    fn a_product_in_bytes_is_that_of_the_rounded_numbers() {
+        for (m, n, k) in [(1, 1, 1), (3, 5, 7), (17, 33, 9), (64, 70, 31), (29, 144, 5), (11, 48, 64), (0, 3, 2)] {
+            let (a, b) = (wave::<f32>(m * k, 0.37), wave::<f32>(k * n, 0.73));
+            let (row_scales, q) = by_definition(&a, m.max(1), |row, l| row * k + l);
+            let (column_scales, w) = by_definition(&b, n, |column, l| l * n + column);
+            let packed = Packed::new(Matrix::new(&b, k, n)).in_int8();
+            let mut c = vec![1.0; m * n];
+            product(&mut c, n, Destination::Overwrite, 1.0, Matrix::new(&a, m, k), &packed);
+            product(&mut c, n, Destination::Accumulate, 2.0, Matrix::new(&a, m, k), &packed);
+            for (place, got) in c.iter().enumerate() {
+                let (row, column) = (place / n, place % n);
+                let sum: i64 = (0..k).map(|l| q[row * k + l] * w[l * n + column]).sum();
+                let want = 3.0 * row_scales[row] * column_scales[column] * sum as f32;
+                // A tie may be rounded the other way by an error of the last bit.
+                let one = 3.0 * 127.0 * row_scales[row] * column_scales[column];
+                assert!((got - want).abs() <= 1.01 * one + 1e-6 * want.abs(), "{m} x {n} x {k}: {got} for {want}");
+            }
+            let exact =
+                |row: usize, column: usize| 3.0 * (0..k).map(|l| a[row * k + l] * b[l * n + column]).sum::<f32>();
+            let errors: f32 = c.iter().enumerate().map(|(place, c)| (c - exact(place / n, place % n)).powi(2)).sum();
+            let size: f32 = (0..m * n).map(|place| exact(place / n, place % n).powi(2)).sum();
+            assert!(errors <= 1e-4 * size, "{m} x {n} x {k}: {errors} of {size}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_factor_in_bytes_is_those_rows_and_columns() {
+        let (rows, columns) = (40, 150);
+        let b = wave::<f32>(rows * columns, 0.73);
+        let groups: Vec<_> = (0..3).map(|group| vec![Matrix::strided(&b[50 * group..], rows, 50, columns)]).collect();
+        let packed = Packed::of(&groups, Concatenated::Columns).in_int8();
+        // Rows that begin and end within lines, and neighbours that share one.
+        let (ranges, groups) = ([3..10, 12..13, 13..40, 0..1], [2, 0]);
+        let inner: Vec<usize> = ranges.iter().cloned().flatten().collect();
+        let a = wave::<f32>(11 * inner.len(), 0.37);
+        for wide in [50, 41, 5] {
+            let mut c = vec![f32::NAN; 11 * 2 * wide];
+            let left = Matrix::new(&a, 11, inner.len());
+            product(&mut c, 2 * wide, Destination::Overwrite, 1.0, left, packed.part(&ranges, &groups, wide));
+            for (place, got) in c.iter().enumerate() {
+                let (i, j) = (place / (2 * wide), place % (2 * wide));
+                let column = groups[j / wide] * 50 + j % wide;
+                let terms = inner.iter().enumerate().map(|(l, row)| a[i * inner.len() + l] * b[row * columns + column]);
+                let want: f32 = terms.sum();
+                assert!((got - want).abs() < 0.05, "{got} for {want}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_s_bits_do_not_depend_on_the_others_and_what_is_not_finite_stays() {
+        let (a, b) = (wave::<f32>(19 * 30, 0.37), wave::<f32>(30 * 20, 0.73));
+        let packed = Packed::new(Matrix::new(&b, 30, 20)).in_int8();
+        let of = |a: &[f32]| {
+            let mut c = vec![0.0; a.len() / 30 * 20];
+            product(&mut c, 20, Destination::Overwrite, 1.0, Matrix::new(a, a.len() / 30, 30), &packed);
+            c
+        };
+        let all = of(&a);
+        (0..19).for_each(|row| assert_eq!(of(&a[row * 30..][..30]), all[row * 20..][..20], "row {row}"));
+        for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let mut a = a.clone();
+            a[2 * 30 + 7] = wrong;
+            let c = of(&a);
+            assert!(c[2 * 20..3 * 20].iter().all(|value| value.is_nan()), "{wrong}");
+            assert_eq!((&c[..40], &c[60..]), (&all[..40], &all[60..]));
+        }
+        assert!(of(&[0.0; 30]).iter().all(|value| *value == 0.0));
+    }
+}

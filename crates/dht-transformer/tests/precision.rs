@@ -1,0 +1,84 @@
+//! Layers in eight-bit integers: close to single precision whatever runs, and the same bits in any company.
+#![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
+
+use candle_core::Device;
+use dht_transformer::{
+    BertConfig, Encoder, Encoding, ForwardContext, HeadPlan, HeadSet, Hidden, PackedBatch, Precision, Sample,
+    SampleGroup,
+};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+const LAYERS: usize = 3;
+
+fn encoder() -> Encoder {
+    // Heads of 10 dimensions and 130 neurons: no multiples of what the products take at once.
+    let config = BertConfig { intermediate_size: 130, ..BertConfig::small(LAYERS, 4, 40, 60).unwrap() };
+    Encoder::random(&config, &Device::Cpu, &mut ChaCha8Rng::seed_from_u64(1)).unwrap()
+}
+
+fn texts() -> Vec<Sample> {
+    let text = |(id, tokens): (u64, u32)| {
+        let ids: Vec<u32> = (0..tokens).map(|token| 5 + (7 * token + 3 * id as u32) % 50).collect();
+        let encoding = Encoding { type_ids: vec![0; ids.len()], ids, truncated: false, rest: Default::default() };
+        Sample { id, label: 0, targets: Vec::new(), encoding }
+    };
+    [(2, 9), (3, 1), (11, 20), (7, 4)].into_iter().map(text).collect()
+}
+
+fn numbers(hidden: &Hidden) -> Vec<f32> {
+    hidden.tensor().flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// √(Σ(a − b)² / Σb²).
+fn distance(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    let squares = |numbers: &mut dyn Iterator<Item = f32>| numbers.map(|number| number * number).sum::<f32>();
+    (squares(&mut a.iter().zip(b).map(|(a, b)| a - b)) / squares(&mut b.iter().copied())).sqrt()
+}
+
+fn run(encoder: &Encoder, texts: &[Sample], precision: Precision) -> Vec<f32> {
+    let (batch, ctx) = (PackedBatch::from_samples(texts).unwrap(), ForwardContext::inference_in(precision));
+    let hidden = encoder.embed(&batch, &ctx).unwrap();
+    numbers(&encoder.run(0..LAYERS, &hidden, &HeadPlan::Full, &ctx).unwrap())
+}
+
+#[test]
+fn eight_bits_give_nearly_the_states_of_single_precision() {
+    let (encoder, texts) = (encoder(), texts());
+    let (exact, rounded) = (run(&encoder, &texts, Precision::F32), run(&encoder, &texts, Precision::Int8));
+    let distance = distance(&rounded, &exact);
+    assert!(distance > 0.0 && distance < 0.03, "{distance}");
+}
+
+#[test]
+fn a_text_has_the_same_bits_in_any_batch() {
+    let (encoder, texts) = (encoder(), texts());
+    let together = run(&encoder, &texts, Precision::Int8);
+    let alone: Vec<f32> =
+        texts.iter().flat_map(|text| run(&encoder, std::slice::from_ref(text), Precision::Int8)).collect();
+    assert_eq!(together, alone);
+}
+
+#[test]
+fn some_heads_and_neurons_run_in_eight_bits_too() {
+    let encoder = encoder();
+    let set = |heads: &[usize]| HeadSet::from_indices(heads.iter().copied(), 4).unwrap();
+    let all = [(1, set(&[0, 3]), 11), (1, set(&[2]), 130), (1, set(&[0, 3]), 11), (1, set(&[0, 1, 2, 3]), 40)];
+    let groups = all.map(|(samples, heads, neurons)| SampleGroup { samples, heads, neurons });
+    let run = |precision| {
+        let (batch, ctx) = (PackedBatch::from_samples(&texts()).unwrap(), ForwardContext::inference_in(precision));
+        let hidden = encoder.embed(&batch, &ctx).unwrap();
+        numbers(&encoder.run_groups(0..LAYERS, &hidden, &groups, &ctx).unwrap())
+    };
+    let distance = distance(&run(Precision::Int8), &run(Precision::F32));
+    assert!(distance > 0.0 && distance < 0.03, "{distance}");
+}
+
+#[test]
+fn a_precision_is_read_as_it_is_written() {
+    for precision in [Precision::F32, Precision::Int8] {
+        assert_eq!(precision.to_string().parse(), Ok(precision));
+    }
+    assert_eq!("fp8".parse::<Precision>().unwrap_err(), "expected f32 or int8, not \"fp8\"");
+}
