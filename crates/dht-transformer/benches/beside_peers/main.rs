@@ -5,7 +5,7 @@
 //! {"work": "export", "size": "12x12x192", "model": DIRECTORY, "pooling": "mean"}
 //! {"work": "tokens", "model": DIRECTORY, "data": DIRECTORY, "rows": 256, "batch": 32, "out": FILE}
 //! {"work": "train", "model": DIRECTORY, "texts": 32, "tokens": 64}
-//! {"work": "infer", "model": DIRECTORY, "texts": 32, "tokens": 64}       or "batches": FILE
+//! {"work": "infer", "model": DIRECTORY, "texts": 32, "tokens": 64}       or "batches": FILE; "precision": "int8" if wanted
 //! {"work": "memory", …}    the growth of the resident memory by some training steps
 //! {"work": "profile", …}   seconds by kind of operation in a training step, or "of": "infer"
 //! ```
@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use candle_core::{Device, Tensor};
 use dht_transformer::{
-    AdamWSettings, Encoder, ForwardContext, HeadPlan, PackedBatch, Pooling, TextClassifier, TextTokenizer,
+    AdamWSettings, Encoder, ForwardContext, HeadPlan, PackedBatch, Pooling, Precision, TextClassifier, TextTokenizer,
     config::ModelSize,
     data::Split,
     tensors::{Spans, cross_entropy},
@@ -93,7 +93,8 @@ impl Work {
         if [&request["work"], &request["of"]].into_iter().any(|what| what == "infer") {
             let encoder = Box::new(Encoder::from_pretrained(folder, &Device::Cpu)?);
             let batches = batches(request, encoder.config().vocab_size)?;
-            return Ok(Self::Infer { encoder, batches, ctx: ForwardContext::inference() });
+            let precision: Precision = request["precision"].as_str().map_or(Ok(Precision::F32), str::parse)?;
+            return Ok(Self::Infer { encoder, batches, ctx: ForwardContext::inference_in(precision) });
         }
         let model = TextClassifier::load(folder, &Device::Cpu)?;
         let batch = batches(request, model.encoder().config().vocab_size)?.swap_remove(0);

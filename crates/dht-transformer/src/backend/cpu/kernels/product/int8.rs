@@ -80,13 +80,13 @@ impl<T: Real> WithSimd for Quantize<'_, T> {
         for group in &packed.groups {
             for column in 0..packed.columns {
                 let panel = packed.panel(numbers, width, *group, column / width * width);
-                let values = || panel.iter().skip(column % width).step_by(width).map(|value| value.as_f32());
-                let (scale, factor) = scale_and_factor(values());
+                let values: Vec<T> = panel.iter().skip(column % width).step_by(width).copied().collect();
+                let (scale, factor) = scale_and_factor(&values);
                 let (place, within) = (group * panels_of_group + column / COLUMNS, column % COLUMNS);
                 scales[place][within] = scale;
                 let lines = &mut lines[place * lines_of_panel..][..lines_of_panel];
-                for (row, value) in values().enumerate() {
-                    let byte = (i32::from(rounded(value, factor)) + OFFSET) as u8;
+                for (row, value) in values.into_iter().enumerate() {
+                    let byte = (i32::from(rounded(value.as_f32(), factor)) + OFFSET) as u8;
                     lines[row / QUAD].set(within, row % QUAD, byte);
                 }
             }
@@ -97,25 +97,30 @@ impl<T: Real> WithSimd for Quantize<'_, T> {
 
 /// s and 1 / s of numbers; s is NaN where one of them is not finite, and 1 / s is 0 where all are 0.
 #[inline(always)]
-fn scale_and_factor(values: impl Iterator<Item = f32>) -> (f32, f32) {
+fn scale_and_factor<T: Real>(values: &[T]) -> (f32, f32) {
     let (mut largest, mut not_finite) = ([0.0_f32; LANES], [0.0_f32; LANES]);
-    for (place, value) in values.enumerate() {
-        let lane = place % LANES;
-        largest[lane] = Real::max(value.abs(), largest[lane]);
-        not_finite[lane] += value * 0.0;
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    let mut last = [T::ZERO; LANES];
+    last[..rest.len()].copy_from_slice(rest);
+    for chunk in chunks.iter().chain([&last]) {
+        for lane in 0..LANES {
+            let value = chunk[lane].as_f32();
+            largest[lane] = Real::max(value.abs(), largest[lane]);
+            not_finite[lane] += value * 0.0;
+        }
     }
     let largest = fold(largest, Real::max);
     let scale = largest / MOST + fold(not_finite, |a, b| a + b);
     (scale, if largest > 0.0 { MOST / largest } else { 0.0 })
 }
 
-/// 1.5 · 2²³: adding it rounds to an integer, a tie to the even one.
+/// 1.5 · 2²³: adding it rounds to an integer, a tie to the even one, and leaves it in the low bits.
 const MAGIC: f32 = 12_582_912.0;
 
-/// a / s as an integer.
+/// a / s as an integer; anything for what is not finite.
 #[inline(always)]
 fn rounded(value: f32, factor: f32) -> i8 {
-    ((value * factor + MAGIC) - MAGIC) as i8
+    (value * factor + MAGIC).to_bits() as i8
 }
 
 /// The rows of a left factor in bytes, in the order of the lines that they meet.
@@ -157,7 +162,7 @@ impl Rows {
 
     #[inline(always)]
     fn fill_row<T: Real>(&mut self, row: usize, mut values: &[T], rows: &[Range<usize>]) {
-        let (scale, factor) = scale_and_factor(values.iter().map(|value| value.as_f32()));
+        let (scale, factor) = scale_and_factor(values);
         let mut quads = &mut self.quads[row * self.stride..][..self.stride];
         let mut sum = 0;
         for rows in rows {
@@ -166,8 +171,8 @@ impl Rows {
             let bytes = &mut bytes.as_flattened_mut()[rows.start % QUAD..][..of_range.len()];
             for (byte, value) in bytes.iter_mut().zip(of_range) {
                 *byte = rounded(value.as_f32(), factor);
-                sum += i32::from(*byte);
             }
+            sum += bytes.iter().map(|byte| i32::from(*byte)).sum::<i32>();
             (values, quads) = (rest, others);
         }
         self.scales.push(scale);
@@ -210,7 +215,8 @@ impl<T: Real> Int8Product<'_, '_, '_, T> {
                     left: &left,
                     panel,
                     lines: &lines,
-                    scales: &scales[..wide],
+                    scales,
+                    wide,
                     stride: self.stride,
                     destination: self.destination,
                     scale: self.scale.as_f32(),
@@ -228,8 +234,10 @@ struct Strip<'a> {
     left: &'a Rows,
     panel: &'a [Line],
     lines: &'a [Range<usize>],
-    /// t of the columns that are wanted.
-    scales: &'a [f32],
+    /// t.
+    scales: &'a [f32; COLUMNS],
+    /// Columns that are wanted.
+    wide: usize,
     stride: usize,
     destination: Destination,
     scale: f32,
@@ -253,18 +261,27 @@ impl Strip<'_> {
     #[inline(always)]
     fn tile<T: Real, const R: usize>(&self, c: &mut [T], row: usize) {
         let left: [&[Quad]; R] = std::array::from_fn(|r| self.left.row(row + r));
-        let dots = self.dots.of(left, self.panel, self.lines, self.scales.len());
+        let dots = self.dots.of(left, self.panel, self.lines, self.wide);
         for (r, dots) in dots.iter().enumerate() {
             let (scale, offset) = (self.scale * self.left.scales[row + r], self.left.offsets[row + r]);
-            let c = &mut c[(row + r) * self.stride..][..self.scales.len()];
-            let values = dots.iter().zip(self.scales).map(|(dot, own)| scale * own * (*dot - offset) as f32);
-            match self.destination {
-                Destination::Accumulate => {
-                    c.iter_mut().zip(values).for_each(|(c, value)| *c += T::from_f64(f64::from(value)));
-                }
-                Destination::Overwrite | Destination::OverwriteVectors => {
-                    c.iter_mut().zip(values).for_each(|(c, value)| *c = T::from_f64(f64::from(value)));
-                }
+            let c = &mut c[(row + r) * self.stride..][..self.wide];
+            // A whole panel is a loop of known length.
+            match <&mut [T; COLUMNS]>::try_from(&mut *c) {
+                Ok(c) => self.store(c, dots, (scale, offset)),
+                Err(_) => self.store(c, dots, (scale, offset)),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn store<T: Real>(&self, c: &mut [T], dots: &[i32; COLUMNS], (scale, offset): (f32, i32)) {
+        let values = dots.iter().zip(self.scales).map(|(dot, own)| scale * own * (*dot - offset) as f32);
+        match self.destination {
+            Destination::Accumulate => {
+                c.iter_mut().zip(values).for_each(|(c, value)| *c += T::from_f64(f64::from(value)));
+            }
+            Destination::Overwrite | Destination::OverwriteVectors => {
+                c.iter_mut().zip(values).for_each(|(c, value)| *c = T::from_f64(f64::from(value)));
             }
         }
     }

@@ -99,7 +99,7 @@ fn vnni<const R: usize, const V: usize>(
     for lines in lines {
         let count = lines.len();
         let left = left.map(|row| &row[first..first + count]);
-        for (l, line) in panel[lines.clone()].iter().enumerate() {
+        for (l, line) in (0..count).zip(&panel[lines.clone()]) {
             let mut columns = [_mm512_setzero_si512(); V];
             for (column, bytes) in columns.iter_mut().zip(&line.0) {
                 // SAFETY: a vector is 64 bytes.
