@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use candle_core::Tensor;
 use dht_transformer::flops::Load;
 use dht_transformer::model::LayerGates;
-use dht_transformer::tensors::{Hidden, Parameter, ParameterId};
+use dht_transformer::tensors::{Parameter, ParameterId};
 use dht_transformer::train::optim::{Multipliers, ParameterGroups};
 use dht_transformer::{ForwardContext, PackedBatch, Task, TextClassifier};
 use rand::Rng;
@@ -14,7 +14,8 @@ use super::architecture::Architecture;
 use super::choose::{choose, with_minimum};
 use super::cost::{CostMeasure, NasCost, hard};
 use super::extract::{extract_folded, layer_gates};
-use super::loss::{LabelLoss, TaskLoss};
+use super::control::Control;
+use super::loss::{GatedRun, LabelLoss, TaskLoss};
 use super::relaxation::Relaxation;
 use super::settings::{NasSettings, Selection};
 use super::space::Part;
@@ -139,6 +140,17 @@ impl ArchitectureSearch {
         })
     }
 
+    /// The same search, which goes on by another loss and another control: the report's second step after its first. Weights,
+    /// gates and the multiplier stay.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a control out of range.
+    pub fn next_stage(self, loss: Box<dyn TaskLoss>, control: Control) -> Result<Self> {
+        control.check()?;
+        let settings = NasSettings { control, ..self.settings };
+        Ok(Self { settings, loss, settled: false, pending: VecDeque::new(), last_step: None, ..self })
+    }
+
     /// The classifier whose weights are trained.
     pub fn model(&self) -> &TextClassifier {
         &self.model
@@ -238,17 +250,14 @@ impl ArchitectureSearch {
         extract_folded(&self.model, &found.architecture, &found.gates)
     }
 
-    /// (samples, classes) through gates.
-    pub(super) fn outputs(
-        &self,
-        batch: &PackedBatch,
-        gates: &[LayerGates],
-        ctx: &ForwardContext,
-    ) -> Result<(Hidden, Tensor)> {
+    /// A batch through gates.
+    pub(super) fn run(&self, batch: &PackedBatch, gates: &[LayerGates], ctx: &ForwardContext) -> Result<GatedRun> {
         let encoder = self.model.encoder();
-        let hidden = encoder.run_gated(0..encoder.layers(), &encoder.embed(batch, ctx)?, gates, ctx)?;
-        let logits = self.model.classifier().forward(&hidden, ctx)?;
-        Ok((hidden, logits))
+        let embedded = encoder.embed(batch, ctx)?;
+        let layers = encoder.record_gated(0..encoder.layers(), &embedded, gates, ctx)?;
+        let last = layers.last().map_or(&embedded, |record| &record.hidden);
+        let logits = self.model.classifier().forward(last, ctx)?;
+        Ok(GatedRun { embedded, layers, logits })
     }
 
     /// The logits of the architecture that the gates give now, by gates of 0 and the kept units' values.
@@ -256,6 +265,6 @@ impl ArchitectureSearch {
     /// # Errors
     /// As [`Encoder::embed`](dht_transformer::Encoder::embed).
     pub fn masked_logits(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor> {
-        Ok(self.outputs(batch, &self.found()?.gates, ctx)?.1)
+        Ok(self.run(batch, &self.found()?.gates, ctx)?.logits)
     }
 }
