@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use candle_core::Tensor;
-use dht_transformer::flops::Load;
 use dht_transformer::model::LayerGates;
 use dht_transformer::tensors::{Parameter, ParameterId};
 use dht_transformer::train::optim::{Multipliers, ParameterGroups};
@@ -12,7 +11,7 @@ use rand::Rng;
 
 use super::architecture::Architecture;
 use super::choose::{choose, with_minimum};
-use super::cost::{CostMeasure, NasCost, hard};
+use super::cost::{NasCost, hard};
 use super::extract::{extract_folded, layer_gates};
 use super::control::Control;
 use super::loss::{GatedRun, LabelLoss, TaskLoss};
@@ -97,20 +96,7 @@ impl ArchitectureSearch {
         if model.task() != Task::Class {
             return Err(Error::setting("model", "a classifier of classes", format!("one for {:?}", model.task())));
         }
-        let (shape, layers) = (model.encoder().block_shape(), model.encoder().layers());
-        if let Some(layer) = (0..layers).find(|layer| model.encoder().width(*layer) != shape.full()) {
-            return Err(Error::setting(
-                "model",
-                "whole layers",
-                format!("layer {layer}, of which parts are taken out"),
-            ));
-        }
-        let fixed = match settings.measure {
-            CostMeasure::Flops { .. } => model.classifier().shape().forward(Load::of_text(1).samples).total().as_f64(),
-            _ => 0.0,
-        };
-        let groups = settings.space.groups(shape, layers)?;
-        let cost = NasCost::new(settings.measure, shape, layers, groups, fixed)?;
+        let cost = NasCost::of_model(&model, settings.measure, &settings.space)?;
         let equal: Vec<Vec<f64>> = cost.groups().iter().map(|group| vec![0.0; group.units()]).collect();
         choose(&cost, &equal, settings.target)?;
         let relaxation = |part: Part| match part {
