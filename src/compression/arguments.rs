@@ -13,7 +13,7 @@ use clap::Parser;
 use dht_cli::DeviceChoice;
 
 /// Rows of the embedded corpus.
-const GENERATED_ROWS: (usize, usize) = (2_000, 600);
+const GENERATED_ROWS: (usize, usize) = (4_000, 1_000);
 /// The largest number of seeds and passes.
 const MOST: u64 = 100;
 const GIB: f64 = (1_u64 << 30) as f64;
@@ -42,10 +42,10 @@ pub struct CompressionArguments {
     /// Maximum length of a text in tokens [default: 128]
     #[arg(long, value_name = "N")]
     pub max_length: Option<usize>,
-    /// Use the first N training rows, a tenth of them for validation [default: all, or 2000 generated]
+    /// Use the first N training rows, a tenth of them for validation [default: all, or 4000 generated]
     #[arg(long, value_name = "N")]
     pub train_rows: Option<usize>,
-    /// Use the first N test rows [default: all, or 600 generated]
+    /// Use the first N test rows [default: all, or 1000 generated]
     #[arg(long, value_name = "N")]
     pub test_rows: Option<usize>,
     /// Most passes of the teacher's fine-tuning; the best on validation rows is kept [default: 3, or 5 with generated texts]

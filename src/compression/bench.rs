@@ -11,9 +11,7 @@ use dht_transformer::tasks::{
     Distillation, DistillationSettings, IntermediateDistillation, TeacherLogits, TeacherStates, student_encoder,
 };
 use dht_transformer::train::optim::ParameterGroups;
-use dht_transformer::{
-    EncodedDataset, Encoder, Objective, TextClassifier, TrainSettings, Trainer, train::History,
-};
+use dht_transformer::{EncodedDataset, Encoder, Objective, TextClassifier, TrainSettings, Trainer, train::History};
 
 use super::arguments::CompressionPlan;
 use super::judge::{BATCH, Judge};
@@ -66,7 +64,8 @@ impl Bench {
         if !plan.run.quiet {
             report(&data.record.summary());
         }
-        let sums = format!("{} and {}, up to {} tokens", data.record.sha256, data.record.test_sha256, plan.run.max_length);
+        let sums =
+            format!("{} and {}, up to {} tokens", data.record.sha256, data.record.test_sha256, plan.run.max_length);
         let steps = Steps::open(out, &Identity::new(command, sums, plan.weights.clone()), plan.run.quiet)?;
         let judge = Judge::of(&data);
         let start = Start { plan: &plan, data: &data, device: &device, steps: &steps, judge };
@@ -93,7 +92,11 @@ impl Bench {
         let states = TeacherStates::of_teacher(&self.teacher, of, train, BATCH, plan.teacher_memory)?;
         if !plan.run.quiet {
             let gib = states.bytes() as f64 / (1_u64 << 30) as f64;
-            report(&format!("teacher's states of {} of {} texts: {gib:.2} GiB", states.len(), train.len()));
+            report(&format!(
+                "teacher's states of {} different texts in {} rows: {gib:.2} GiB",
+                states.len(),
+                train.len()
+            ));
         }
         Ok(self.states.get_or_init(|| Arc::new(states)).clone())
     }
@@ -279,8 +282,7 @@ impl Start<'_> {
                     let mut progress = TrainingProgress::new("  labels", run.quiet);
                     let checkpoint = Some(step.checkpoint("labels"));
                     let trainer = Trainer { checkpoint, ..Trainer::new(train_settings(run)) };
-                    let history =
-                        trainer.fit(&mut model, &self.data.train, &self.data.validation, &mut progress)?;
+                    let history = trainer.fit(&mut model, &self.data.train, &self.data.validation, &mut progress)?;
                     (model, history.train_seconds)
                 }
             };
@@ -302,7 +304,9 @@ impl Start<'_> {
             if !plan.texts.is_empty() {
                 let mut texts = EncodedDataset { samples: Vec::new(), labels: Vec::new(), truncated_rows: 0 };
                 for file in &plan.texts {
-                    texts.samples.extend(EncodedDataset::from_text(file, &self.data.tokenizer, plan.run.max_length)?.samples);
+                    texts
+                        .samples
+                        .extend(EncodedDataset::from_text(file, &self.data.tokenizer, plan.run.max_length)?.samples);
                 }
                 (0..).zip(&mut texts.samples).for_each(|(id, sample)| sample.id = id);
                 let source = self.classifier(copy_encoder(&source)?)?;

@@ -6,7 +6,7 @@ use clap::Parser;
 
 use super::arguments::{CompressionArguments, CompressionPlan};
 use super::bench::{Bench, Trained};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::experiment::print;
 use crate::record::{DistillationRecord, JudgedModel, this_machine};
 use crate::tables::distillation_text;
@@ -36,10 +36,14 @@ pub struct DistilArguments {
 /// Runs what these flags ask for.
 ///
 /// # Errors
-/// All errors of the flags, the data, the teacher and the directories: [`Error::OtherSteps`](crate::Error::OtherSteps) where `work`
-/// has the steps of another command.
+/// All errors of the flags, the data, the teacher and the directories: [`Error::OtherSteps`] where `work`
+/// has the steps of another command, [`Error::ForeignFile`] where `out` is there and no model.
 pub fn distil(arguments: &DistilArguments) -> Result<DistillationRecord> {
     let plan = CompressionPlan::new(&arguments.common)?;
+    // Before anything is trained. What is left of an earlier student is replaced.
+    if let Some(out) = arguments.out.as_ref().filter(|out| out.exists() && !out.join("config.json").is_file()) {
+        return Err(Error::ForeignFile { path: out.clone() });
+    }
     let command: Vec<String> = std::iter::once("distil".into()).chain(plan.flags.iter().cloned()).collect();
     let bench = Bench::open(plan, &arguments.work, &command, 1)?;
     type Stages = fn(&Bench, TextClassifier, &super::steps::Step) -> Result<Trained>;
@@ -55,8 +59,7 @@ pub fn distil(arguments: &DistilArguments) -> Result<DistillationRecord> {
     let distilled = student(DISTILLED, |bench, student, step| bench.distilled(student, step, 0))?;
     let load = |name: &str| TextClassifier::load(bench.steps.model(name), &bench.device);
     let model = load(DISTILLED)?;
-    let ratios =
-        bench.steps.once("clock", |_| bench.wall_ratios(&[&bench.teacher, &load(FINE_TUNED)?, &model]))?;
+    let ratios = bench.steps.once("clock", |_| bench.wall_ratios(&[&bench.teacher, &load(FINE_TUNED)?, &model]))?;
     let timed = |judged: JudgedModel, at: usize| JudgedModel { wall_ratio: ratios[at], ..judged };
     let record = DistillationRecord {
         schema: DistillationRecord::SCHEMA,

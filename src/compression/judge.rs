@@ -60,7 +60,12 @@ impl Judge {
     }
 
     /// A model on the test rows; its clock is not measured yet.
-    pub(super) fn judge(self, model: &TextClassifier, test: &EncodedDataset, train_seconds: f64) -> Result<JudgedModel> {
+    pub(super) fn judge(
+        self,
+        model: &TextClassifier,
+        test: &EncodedDataset,
+        train_seconds: f64,
+    ) -> Result<JudgedModel> {
         let confusion = evaluate(model, test, BATCH)?.confusion;
         let classes = model.classifier().classes();
         let mut size = model_record(model.encoder(), classes);

@@ -73,7 +73,8 @@ fn draw(row: &SearchedArchitecture, area: &Area) -> Drawn {
     for (part, (_, heading)) in parts.iter().enumerate() {
         body.draw_text(heading, &letters, ((edge(part) + edge(part + 1)) / 2 - 1, below))?;
     }
-    let note = format!("{:.1} % of the space stay; heads: one cell each, dark where it stays", 100.0 * row.reached_ratio);
+    let note =
+        format!("{:.1} % of the space stay; heads: one cell each, dark where it stays", 100.0 * row.reached_ratio);
     body.draw_text(&note, &style::anchored(style::font(13.0, PALE_INK), HPos::Left), (LEFT, below + 28))
 }
 

@@ -85,7 +85,11 @@ impl FromStr for SpaceChoice {
                 "outputs" => space.outputs = true,
                 "neurons" => space.neurons = true,
                 "heads" => space.heads = true,
-                _ => return Err(format!("{part:?} is no space: expected inputs, outputs, neurons, heads, all, or several joined by +")),
+                _ => {
+                    return Err(format!(
+                        "{part:?} is no space: expected inputs, outputs, neurons, heads, all, or several joined by +"
+                    ));
+                }
             }
         }
         Ok(Self(space))
@@ -252,7 +256,10 @@ mod tests {
         let names: Vec<String> = plan.searches.iter().map(|(space, target)| format!("{space} {target}")).collect();
         assert_eq!(names, ["inputs 0.5", "inputs 0.75", "all 0.5", "all 0.75"]);
         let command = plan.command.join(" ");
-        assert!(command.ends_with("--space inputs,all --targets 0.5,0.75 --cost flops --search-epochs 3 --carry"), "{command}");
+        assert!(
+            command.ends_with("--space inputs,all --targets 0.5,0.75 --cost flops --search-epochs 3 --carry"),
+            "{command}"
+        );
     }
 
     #[test]

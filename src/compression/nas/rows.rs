@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dht_search::nas::{
-    Architecture, NasCost, Part, extract, gradient_scores, magnitude_scores, random_scores,
-};
+use dht_search::nas::{Architecture, NasCost, Part, extract, gradient_scores, magnitude_scores, random_scores};
 use dht_transformer::TextClassifier;
 use serde::{Deserialize, Serialize};
 
@@ -65,7 +63,11 @@ pub(super) struct Rows<'a> {
 
 impl Rows<'_> {
     /// The searched architecture; and those beside it, where they are asked for.
-    pub(super) fn of(&self, space: SpaceChoice, target: f64) -> Result<(SearchedArchitecture, Vec<SearchedArchitecture>)> {
+    pub(super) fn of(
+        &self,
+        space: SpaceChoice,
+        target: f64,
+    ) -> Result<(SearchedArchitecture, Vec<SearchedArchitecture>)> {
         let found = search(self.bench, self.plan, space, target)?;
         let chosen = Chosen {
             method: SEARCH.into(),

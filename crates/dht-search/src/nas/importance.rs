@@ -38,9 +38,13 @@ pub fn magnitude_scores(model: &TextClassifier, cost: &NasCost) -> Result<Vec<Ve
             Part::QueryInputs => weights.columns("attention.self.query"),
             Part::KeyInputs => weights.columns("attention.self.key"),
             Part::ValueInputs => weights.columns("attention.self.value"),
-            Part::QueryKeyOutputs => product(weights.rows("attention.self.query")?, weights.rows("attention.self.key")?),
+            Part::QueryKeyOutputs => {
+                product(weights.rows("attention.self.query")?, weights.rows("attention.self.key")?)
+            }
             Part::ValueOutputs => values(),
-            Part::Heads => Ok(values()?.chunks(dim).map(|head| head.iter().map(|x| x * x).sum::<f64>().sqrt()).collect()),
+            Part::Heads => {
+                Ok(values()?.chunks(dim).map(|head| head.iter().map(|x| x * x).sum::<f64>().sqrt()).collect())
+            }
             Part::Neurons => product(weights.rows("intermediate.dense")?, weights.columns("output.dense")?),
         }
     };
@@ -116,7 +120,8 @@ struct LayerWeights<'a> {
 impl LayerWeights<'_> {
     fn squares(&self, name: &str) -> Result<Tensor> {
         let name = format!("encoder.layer.{}.{name}.weight", self.layer);
-        let tensor = self.tensors.get(&name).ok_or_else(|| Error::setting("model", format!("one with {name}"), "none"))?;
+        let tensor =
+            self.tensors.get(&name).ok_or_else(|| Error::setting("model", format!("one with {name}"), "none"))?;
         Ok(tensor.sqr()?)
     }
 

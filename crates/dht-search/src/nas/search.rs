@@ -11,9 +11,9 @@ use rand::Rng;
 
 use super::architecture::Architecture;
 use super::choose::{choose, with_minimum};
+use super::control::Control;
 use super::cost::{NasCost, hard};
 use super::extract::{extract_folded, layer_gates};
-use super::control::Control;
 use super::loss::{GatedRun, LabelLoss, TaskLoss};
 use super::relaxation::Relaxation;
 use super::settings::{NasSettings, Selection};

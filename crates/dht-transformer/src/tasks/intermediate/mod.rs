@@ -104,7 +104,8 @@ impl Objective for IntermediateDistillation {
     }
 
     fn state(&self) -> Result<Value> {
-        let map = serde_json::to_value(self.loss.map()).map_err(|source| Error::Json { what: "layer map".into(), source })?;
+        let map =
+            serde_json::to_value(self.loss.map()).map_err(|source| Error::Json { what: "layer map".into(), source })?;
         Ok(json!({ "student": self.student.state()?, "teacher": self.loss.teacher().state()?, "layer_map": map }))
     }
 
@@ -166,6 +167,37 @@ mod tests {
         }
         let loss = distillation.loss(&batch, &ForwardContext::inference()).unwrap();
         assert!(loss.to_scalar::<f32>().unwrap() < 1e-9);
+    }
+
+    #[test]
+    fn kept_states_are_what_the_teacher_computes_and_the_others_are_run() {
+        let (teacher, data) = (model(4, 16, 1), data());
+        let map = LayerMap::Given(vec![1, 3]);
+        let distillation = || {
+            let mut rng = ChaCha8Rng::seed_from_u64(3);
+            IntermediateDistillation::new(model(2, 8, 2), &teacher, map.clone(), &mut rng).unwrap()
+        };
+        let loss = |distillation: &IntermediateDistillation, rows: &[usize]| {
+            let batch = data.batch(rows).unwrap();
+            distillation.loss(&batch, &ForwardContext::inference()).unwrap().to_scalar::<f32>().unwrap()
+        };
+        let all = TeacherStates::of_teacher(&teacher, (&map, 2), &data, 3, usize::MAX).unwrap();
+        // 4·t·((L + 1)·d + L·h·t) bytes each: two layers of 16 columns and two heads.
+        let bytes = |tokens: usize| 4 * tokens * (3 * 16 + 2 * 2 * tokens);
+        assert_eq!((all.len(), all.bytes()), (8, data.lengths().into_iter().map(bytes).sum()));
+        // Texts of 2 tokens alone.
+        let some = TeacherStates::of_teacher(&teacher, (&map, 2), &data, 1, 2 * bytes(2)).unwrap();
+        assert_eq!(some.len(), 2);
+        for states in [all, some].map(Arc::new) {
+            let kept = distillation().with_states(states).unwrap();
+            for rows in [&[0_usize, 1, 2, 3][..], &[0, 4], &[7]] {
+                let (expected, got) = (loss(&distillation(), rows), loss(&kept, rows));
+                assert!((expected - got).abs() < 1e-6, "{rows:?}: {got}, {expected} by running the teacher");
+            }
+        }
+        let other = TeacherStates::of_teacher(&teacher, (&LayerMap::Last, 2), &data, 3, 0).unwrap();
+        assert!(other.is_empty());
+        assert!(distillation().with_states(Arc::new(other)).unwrap_err().to_string().contains("[1, 3]"));
     }
 
     #[test]

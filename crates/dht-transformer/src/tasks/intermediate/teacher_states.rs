@@ -79,7 +79,7 @@ impl TeacherStates {
         &self.layers
     }
 
-    /// How many texts are kept.
+    /// How many different texts are kept.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
@@ -103,7 +103,8 @@ impl TeacherStates {
         let (embedded, records) = teacher.encoder().run_recorded(batch, ctx)?;
         let numbers = |tensor: &Tensor| -> Result<Vec<f32>> { Ok(tensor.flatten_all()?.to_vec1()?) };
         let embedded = numbers(embedded.tensor())?;
-        let of_layer = |layer: &usize| Ok((numbers(records[*layer].hidden.tensor())?, numbers(&records[*layer].scores)?));
+        let of_layer =
+            |layer: &usize| Ok((numbers(records[*layer].hidden.tensor())?, numbers(&records[*layer].scores)?));
         let layers: Vec<(Vec<f32>, Vec<f32>)> = self.layers.iter().map(of_layer).collect::<Result<_>>()?;
         let longest = batch.spans.lengths().max().unwrap_or(0);
         let places = batch.contents().zip(batch.spans.starts().iter().zip(batch.spans.lengths()));
@@ -111,7 +112,8 @@ impl TeacherStates {
             let rows = |all: &[f32]| all[start * self.hidden..][..tokens * self.hidden].to_vec();
             let scores = |all: &[f32], heads: usize| -> Vec<f32> {
                 let of_sample = &all[sample * heads * longest * longest..][..heads * longest * longest];
-                let queries = of_sample.chunks_exact(longest * longest).flat_map(|head| head.chunks_exact(longest).take(tokens));
+                let queries =
+                    of_sample.chunks_exact(longest * longest).flat_map(|head| head.chunks_exact(longest).take(tokens));
                 queries.flat_map(|keys| &keys[..tokens]).copied().collect()
             };
             let of_layers = layers.iter().zip(&self.heads);
