@@ -252,12 +252,12 @@ mod tests {
 
     #[test]
     fn every_space_is_searched_at_every_target() {
-        let plan = plan(&["--space", "inputs,all", "--targets", ".5,.75", "--cost", "flops", "--carry"]).unwrap();
+        let plan = plan(&["--space", "neurons,all", "--targets", ".6,.75", "--cost", "flops", "--carry"]).unwrap();
         let names: Vec<String> = plan.searches.iter().map(|(space, target)| format!("{space} {target}")).collect();
-        assert_eq!(names, ["inputs 0.5", "inputs 0.75", "all 0.5", "all 0.75"]);
+        assert_eq!(names, ["neurons 0.6", "neurons 0.75", "all 0.6", "all 0.75"]);
         let command = plan.command.join(" ");
         assert!(
-            command.ends_with("--space inputs,all --targets 0.5,0.75 --cost flops --search-epochs 3 --carry"),
+            command.ends_with("--space neurons,all --targets 0.6,0.75 --cost flops --search-epochs 3 --carry"),
             "{command}"
         );
     }

@@ -21,6 +21,9 @@ const GRADIENT_TEXTS: usize = 256;
 const DRAWN: u64 = 30;
 /// The method of a row that was searched.
 const SEARCH: &str = "search";
+/// Those of rows that were chosen by the unpruned student's weights, or its gradients.
+const MAGNITUDE: &str = "magnitude";
+const GRADIENT: &str = "gradient";
 
 /// A distilled student.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -85,14 +88,14 @@ impl Rows<'_> {
         let ratio = found.reached.min(1.0);
         let mut beside = vec![self.random((space, target), &cost, ratio)?];
         let rows: Vec<usize> = (0..self.bench.data.train.len().min(GRADIENT_TEXTS)).collect();
-        let by: [(&str, &dyn Fn() -> dht_search::Result<Vec<Vec<f64>>>); 2] = [
-            ("magnitude", &|| magnitude_scores(self.whole, &cost)),
-            ("gradient", &|| gradient_scores(self.whole, &cost, &self.bench.data.train, &rows)),
-        ];
-        for (method, scores) in by {
+        let scores = |method: &str| match method {
+            MAGNITUDE => magnitude_scores(self.whole, &cost),
+            _ => gradient_scores(self.whole, &cost, &self.bench.data.train, &rows),
+        };
+        for method in [MAGNITUDE, GRADIENT] {
             let name = format!("choice.{space}.{target}.{method}");
             let (architecture, reached): (Architecture, f64) =
-                self.bench.steps.once(&name, |_| Ok(Architecture::chosen(&cost, &scores()?, ratio)?))?;
+                self.bench.steps.once(&name, |_| Ok(Architecture::chosen(&cost, &scores(method)?, ratio)?))?;
             let chosen = Chosen { method: method.into(), architecture: &architecture, reached, search_seconds: 0.0 };
             beside.push(self.row((space, target), &chosen, 0..self.plan.seeds)?);
         }
