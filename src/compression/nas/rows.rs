@@ -82,10 +82,10 @@ impl Rows<'_> {
         if !self.plan.beside {
             return Ok((searched, Vec::new()));
         }
-        // At the ratio that the search reached.
+        // At the ratio that the search reached; by more than a rounding, so that the smallest sizes are still reached.
         let settings = self.plan.settings(space, target);
         let cost = NasCost::of_model(self.whole, settings.measure, &settings.space)?;
-        let ratio = found.reached.min(1.0);
+        let ratio = (found.reached * (1.0 + 1e-9)).min(1.0);
         let mut beside = vec![self.random((space, target), &cost, ratio)?];
         let rows: Vec<usize> = (0..self.bench.data.train.len().min(GRADIENT_TEXTS)).collect();
         let scores = |method: &str| match method {
