@@ -1,6 +1,6 @@
 //! Writes the results of reproductions into `docs/reproduction.md` and the README, their figures into
 //! `docs/figures/reproduction/`; and what was tried for the recipe, what less training is worth,
-//! and how it fares while texts drift, into `docs/recipe.md`.
+//! and how it fares while texts drift, into `docs/recipe.md`; and searches for architectures into `docs/architecture_search.md`.
 //!
 //! `cargo run --release --example reproduction_page`
 
@@ -9,10 +9,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use dht_cli::exit_code;
-use dht_lab::record::{DriftRecord, LessTrainingRecord, RecipeRecord, ReproductionRecord};
+use dht_lab::record::{ArchitectureSearchRecord, DriftRecord, LessTrainingRecord, RecipeRecord, ReproductionRecord};
 use dht_lab::{
-    Error, REPRODUCTION_END, REPRODUCTION_START, Result, drift_figure, with_drift, with_less_training, with_real_texts,
-    with_recipe, with_reproduction, write_reproduction_figures,
+    Error, REPRODUCTION_END, REPRODUCTION_START, Result, drift_figure, with_architecture_searches, with_drift,
+    with_less_training, with_real_texts, with_recipe, with_reproduction, write_reproduction_figures,
 };
 use dht_transformer::storage::write_atomically;
 
@@ -22,7 +22,11 @@ const RECIPE: &str = "recipe.json";
 const LESS_TRAINING: &str = "less_training.json";
 /// The record of a stream that drifts, likewise.
 const DRIFT: &str = "drift.json";
-/// Its figure, beside those of the reproductions.
+/// The record of texts from text to label, which a script reads, likewise.
+const SERVING: &str = "serving.json";
+/// How the names of records of searches for architectures begin, likewise.
+const ARCHITECTURES: &str = "architecture_search";
+/// The figure of the drift, beside those of the reproductions.
 const DRIFT_FIGURE: &str = "drift.svg";
 
 /// Write the results of reproductions into a page, and their figures beside it.
@@ -41,6 +45,9 @@ struct Arguments {
     /// drift.json.
     #[arg(long, default_value = "docs/recipe.md")]
     recipe: PathBuf,
+    /// File whose part about measured searches for architectures is replaced, where the records have some.
+    #[arg(long, default_value = "docs/architecture_search.md")]
+    architectures: PathBuf,
     /// Directory of the figures; the page names it as figures/reproduction.
     #[arg(long, default_value = "docs/figures/reproduction")]
     figures: PathBuf,
@@ -52,15 +59,20 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<()> {
     let folder = &arguments.records;
-    let mut paths = Vec::new();
+    let (mut paths, mut searches) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(folder).map_err(failed(folder))? {
         let path = entry.map_err(failed(folder))?.path();
-        let other = [RECIPE, LESS_TRAINING, DRIFT].iter().any(|name| path.ends_with(name));
-        if path.extension().is_some_and(|extension| extension == "json") && !other {
+        let other = [RECIPE, LESS_TRAINING, DRIFT, SERVING].iter().any(|name| path.ends_with(name));
+        let json = path.extension().is_some_and(|extension| extension == "json");
+        let search = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(ARCHITECTURES));
+        if json && search {
+            searches.push(path);
+        } else if json && !other {
             paths.push(path);
         }
     }
     paths.sort();
+    searches.sort();
     if paths.is_empty() {
         return Err(Error::TooLittle { data: folder.display().to_string(), what: "records", least: 1, got: 0 });
     }
@@ -92,6 +104,14 @@ fn run(arguments: &Arguments) -> Result<()> {
         recipe = with_drift(&recipe, &record)?;
         let (svg, path) = (drift_figure(&record)?, arguments.figures.join(DRIFT_FIGURE));
         write_atomically(&path, |file| file.write_all(svg.as_bytes()))?;
+        println!("{}", path.display());
+    }
+    if !searches.is_empty() {
+        let path = &arguments.architectures;
+        let searches = searches.iter().map(ArchitectureSearchRecord::load).collect::<Result<Vec<_>>>()?;
+        let page = std::fs::read_to_string(path).map_err(failed(path))?;
+        let page = with_architecture_searches(&page, &searches)?;
+        write_atomically(path, |file| file.write_all(page.as_bytes()))?;
         println!("{}", path.display());
     }
     for path in write_reproduction_figures(&records, &arguments.figures)? {

@@ -147,6 +147,22 @@ pub enum Error {
         /// The command of this run.
         asked: String,
     },
+    /// A directory with the steps of another run.
+    #[error(
+        "{out} has the steps of another run: its {what} is {stored}, that of this run {asked}; the same command goes on there, \
+         another one needs another --out",
+        out = out.display(),
+    )]
+    OtherSteps {
+        /// The directory.
+        out: PathBuf,
+        /// In what the two differ.
+        what: &'static str,
+        /// That of the run there.
+        stored: String,
+        /// That of this run.
+        asked: String,
+    },
     /// A record without the command of its run.
     #[error("{path} does not contain the command that made it; run the example again and use the record that it writes", path = path.display())]
     NoCommand {

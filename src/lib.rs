@@ -4,6 +4,7 @@
 //! Arguments → RunPlan → RunData → (training, in the libraries) → RunRecord → table, figures, README
 //! ```
 
+mod compression;
 mod corpus;
 mod error;
 mod experiment;
@@ -20,21 +21,29 @@ mod reproduction;
 mod run_example;
 mod tables;
 
+pub use compression::{
+    CompressionArguments, CostChoice, DistilArguments, MapChoice, NasArguments, SearchSettingsChoice, SpaceChoice,
+    distil, nas,
+};
 pub use corpus::{Difficulty, GeneratedText, LABELS, generate, generate_noisy, vocabulary, write_csv};
 pub use error::{Error, RecordProblem, Result};
 pub use experiment::{
     Arguments, DataSource, Decision, DispatchChoice, Model, RunData, RunPlan, SettingsChoice, command_of, run,
 };
-pub use figures::{FIGURES, draw_figures, drift_figure};
+pub use figures::{FIGURES, draw_figures, drift_figure, kept_units_figure};
 pub use output_dir::Start;
 pub use readme::{README_END, README_START, with_numbers};
 pub use recipe::{DriftArguments, LessTrainingArguments, RecipeArguments, drift, less_training, recipe};
 pub use report::{
-    DRIFT_END, DRIFT_START, HEADS_END, HEADS_START, LESS_TRAINING_END, LESS_TRAINING_START, REAL_TEXTS_END,
-    REAL_TEXTS_START, REPRODUCTION_END, REPRODUCTION_START, SPEEDS_END, SPEEDS_START, TRIED_END, TRIED_START,
-    reproduction_page, reproduction_report, with_drift, with_less_training, with_real_texts, with_recipe,
-    with_reproduction, write_reproduction, write_reproduction_figures,
+    ARCHITECTURE_END, ARCHITECTURE_START, DRIFT_END, DRIFT_START, HEADS_END, HEADS_START, LESS_TRAINING_END,
+    LESS_TRAINING_START, REAL_TEXTS_END, REAL_TEXTS_START, REPRODUCTION_END, REPRODUCTION_START, SPEEDS_END,
+    SPEEDS_START, TRIED_END, TRIED_START, reproduction_page, reproduction_report, with_architecture_searches,
+    with_drift, with_less_training, with_real_texts, with_recipe, with_reproduction, write_reproduction,
+    write_reproduction_figures,
 };
 pub use reproduction::{ReproductionArguments, reproduce};
 pub use run_example::run_example;
-pub use tables::{Row, markdown_table, reproduction_csv, reproduction_markdown, reproduction_text, rows, text_table};
+pub use tables::{
+    Row, architecture_search_text, distillation_text, markdown_table, reproduction_csv, reproduction_markdown,
+    reproduction_text, rows, text_table,
+};

@@ -82,7 +82,7 @@ const CRATES: [Layers; 5] = [
             &["readme", "output_dir"],
             &["report"],
             &["experiment"],
-            &["recipe", "reproduction", "run_example"],
+            &["compression", "recipe", "reproduction", "run_example"],
         ],
     ),
 ];

@@ -93,7 +93,7 @@ impl Flags {
 }
 
 /// A path for publication: without the directories of this machine.
-fn named(path: &Path) -> String {
+pub(crate) fn named(path: &Path) -> String {
     let private = path.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir));
     let last = path.file_name().filter(|_| private).map(Path::new);
     last.unwrap_or(path).display().to_string()

@@ -13,6 +13,7 @@ mod search_plan;
 pub(crate) use accelerated::accelerate_settings;
 pub use choices::{DataSource, Decision, DispatchChoice, Model, SettingsChoice};
 pub use command::command_of;
+pub(crate) use command::named;
 pub use data::RunData;
 pub use job::run;
 pub(crate) use job::{

@@ -3,6 +3,7 @@
 mod drift;
 mod head_sets;
 mod heads;
+mod kept_units;
 mod loss;
 mod reproduction;
 mod shares;
@@ -17,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::record::RunRecord;
 
 pub use self::drift::drift_figure;
+pub use self::kept_units::kept_units_figure;
 pub(crate) use self::reproduction::{Figure, Panel, group_name, reproduction_figures};
 
 /// The figures of a run: file name and caption.

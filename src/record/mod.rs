@@ -1,6 +1,8 @@
 //! The results of a run as one JSON file.
 
+mod architecture_search;
 mod at_costs;
+mod distillation;
 mod drift;
 mod file;
 pub(crate) mod json;
@@ -14,7 +16,9 @@ mod results;
 mod summary;
 mod truncations;
 
+pub use architecture_search::{ArchitectureSearchRecord, INFORMATIVE, KeptUnits, SearchedArchitecture};
 pub use at_costs::{AtCosts, CellAtCost, Comparison, Difference, Encoders, Interval, KindAtCosts};
+pub use distillation::{DistillationRecord, JudgedModel};
 pub use drift::{DriftComparison, DriftRecord, DriftWay};
 pub use file::{DataRecord, ModelRecord, RunRecord};
 pub use less_training::{LessTrainingRecord, TrainedOn, TrainedWay};

@@ -1,5 +1,6 @@
 //! What a reader sees of reproductions: one HTML page of each, all its tables and figures as files, and pages in the docs.
 
+mod architecture_search;
 mod docs_page;
 mod drifted;
 mod findings;
@@ -11,6 +12,7 @@ mod page;
 mod real_texts;
 mod tried;
 
+pub use architecture_search::{ARCHITECTURE_END, ARCHITECTURE_START, with_architecture_searches};
 pub use docs_page::{
     REPRODUCTION_END, REPRODUCTION_START, reproduction_page, with_reproduction, write_reproduction_figures,
 };

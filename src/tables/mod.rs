@@ -1,6 +1,7 @@
 //! Tables of a run and of a reproduction, as text, Markdown and CSV.
 
 mod at_costs;
+mod compression;
 mod csv;
 mod further;
 mod grid;
@@ -9,6 +10,8 @@ mod reproduction;
 mod run;
 
 pub(crate) use at_costs::{PlainTable, brief_scores, interval};
+pub(crate) use compression::{architecture_lines, sides as compression_sides};
+pub use compression::{architecture_search_text, distillation_text};
 pub use csv::reproduction_csv;
 pub(crate) use further::further_tables;
 pub(crate) use grid::{Side, markdown as grid_markdown, markdown_text};

@@ -5,7 +5,10 @@ use dht_transformer::flops::{BlockShape, LayerSizes};
 use dht_transformer::pruning::LayerPlan;
 use serde::{Deserialize, Serialize};
 
+use super::choose::choose;
+use super::cost::{NasCost, hard};
 use super::space::{Group, Part};
+use crate::error::Result;
 
 /// A narrower encoder: for each layer, which units of each part stay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +85,17 @@ impl Architecture {
             }
         }
         this
+    }
+
+    /// The units of the highest scores, one list for each of the cost's groups, as [`choose`](super::choose()) keeps them; and their
+    /// share of the whole cost.
+    ///
+    /// # Errors
+    /// As [`choose`](super::choose()).
+    pub fn chosen(cost: &NasCost, scores: &[Vec<f64>], target: f64) -> Result<(Self, f64)> {
+        let kept = choose(cost, scores, target)?;
+        let share = cost.share(&hard(&kept)).0;
+        Ok((Self::of_groups(cost.shape(), cost.layers(), cost.groups(), &kept), share))
     }
 
     /// How many layers there are.

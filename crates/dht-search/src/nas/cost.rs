@@ -1,9 +1,10 @@
 //! What an architecture costs, exactly, and what gates cost in expectation.
 
+use dht_transformer::TextClassifier;
 use dht_transformer::flops::{BlockShape, Load};
 use serde::{Deserialize, Serialize};
 
-use super::space::{Group, Part};
+use super::space::{Group, NasSpace, Part};
 use crate::error::{Error, Result};
 
 /// What is counted.
@@ -71,6 +72,23 @@ impl NasCost {
             return Err(Error::setting("measure.tokens", "at least 1", 0));
         }
         Ok(Self { measure, shape, layers, groups, fixed })
+    }
+
+    /// The cost of a classifier's encoder, of which a space is searched; FLOPs are those of the whole classifier.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new) and [`NasSpace::groups`]; [`Error::Setting`] for a model of which parts are taken out.
+    pub fn of_model(model: &TextClassifier, measure: CostMeasure, space: &NasSpace) -> Result<Self> {
+        let (shape, layers) = (model.encoder().block_shape(), model.encoder().layers());
+        if let Some(layer) = (0..layers).find(|layer| model.encoder().width(*layer) != shape.full()) {
+            let got = format!("layer {layer}, of which parts are taken out");
+            return Err(Error::setting("model", "whole layers", got));
+        }
+        let fixed = match measure {
+            CostMeasure::Flops { .. } => model.classifier().shape().forward(Load::of_text(1).samples).total().as_f64(),
+            _ => 0.0,
+        };
+        Self::new(measure, shape, layers, space.groups(shape, layers)?, fixed)
     }
 
     /// The groups of units.
@@ -182,7 +200,6 @@ mod tests {
 
     use super::*;
     use crate::nas::architecture::Architecture;
-    use crate::nas::space::NasSpace;
 
     const SHAPE: BlockShape = BlockShape { hidden: 4, heads: 2, head_dim: 2, ffn: 3 };
     const MEASURES: [CostMeasure; 3] =

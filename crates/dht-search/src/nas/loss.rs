@@ -1,20 +1,34 @@
 //! What a searched model is trained by.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use candle_core::Tensor;
+use dht_transformer::model::LayerRecord;
+use dht_transformer::tasks::{IntermediateLoss, TeacherLogits};
 use dht_transformer::tensors::{Hidden, cross_entropy, soft_cross_entropy};
 use dht_transformer::{ForwardContext, PackedBatch, TextClassifier};
 
 use crate::error::{Error, Result};
 
+/// What a model computed of a batch through gates.
+#[derive(Debug, Clone)]
+pub struct GatedRun {
+    /// The embeddings' rows.
+    pub embedded: Hidden,
+    /// Each layer's rows and scores.
+    pub layers: Vec<LayerRecord>,
+    /// (samples, classes)
+    pub logits: Tensor,
+}
+
 /// The loss of the task, beside which the cost stands.
 pub trait TaskLoss: Debug {
-    /// The mean over a batch, from the hidden rows after the last layer and the logits of the gated model.
+    /// The mean over a batch.
     ///
     /// # Errors
     /// The implementor's.
-    fn loss(&self, hidden: &Hidden, logits: &Tensor, batch: &PackedBatch) -> Result<Tensor>;
+    fn loss(&self, run: &GatedRun, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor>;
 }
 
 /// −log softmax(z)ₗ of the labels: the report's.
@@ -22,8 +36,8 @@ pub trait TaskLoss: Debug {
 pub struct LabelLoss;
 
 impl TaskLoss for LabelLoss {
-    fn loss(&self, _: &Hidden, logits: &Tensor, batch: &PackedBatch) -> Result<Tensor> {
-        Ok(cross_entropy(logits, &batch.labels)?.mean_all()?)
+    fn loss(&self, run: &GatedRun, batch: &PackedBatch, _: &ForwardContext) -> Result<Tensor> {
+        Ok(cross_entropy(&run.logits, &batch.labels)?.mean_all()?)
     }
 }
 
@@ -32,6 +46,7 @@ impl TaskLoss for LabelLoss {
 pub struct SoftLabelLoss {
     teacher: TextClassifier,
     temperature: f64,
+    kept: Option<Arc<TeacherLogits>>,
     ctx: ForwardContext,
 }
 
@@ -42,15 +57,32 @@ impl SoftLabelLoss {
     /// [`Error::Setting`] for a temperature that is not above 0.
     pub fn new(teacher: &TextClassifier, temperature: f64) -> Result<Self> {
         match temperature > 0.0 && temperature.is_finite() {
-            true => Ok(Self { teacher: teacher.clone(), temperature, ctx: ForwardContext::inference() }),
+            true => {
+                let (teacher, ctx) = (teacher.clone(), ForwardContext::inference());
+                Ok(Self { teacher, temperature, kept: None, ctx })
+            }
             false => Err(Error::setting("temperature", "a finite number above 0", temperature)),
         }
+    }
+
+    /// The same loss, for which the teacher does not run on texts whose logits are kept.
+    #[must_use]
+    pub fn with_logits(self, logits: Arc<TeacherLogits>) -> Self {
+        Self { kept: Some(logits), ..self }
     }
 }
 
 impl TaskLoss for SoftLabelLoss {
-    fn loss(&self, _: &Hidden, logits: &Tensor, batch: &PackedBatch) -> Result<Tensor> {
-        let teacher = self.teacher.logits(batch, &self.ctx)?;
-        Ok(soft_cross_entropy(logits, &teacher, self.temperature)?.mean_all()?)
+    fn loss(&self, run: &GatedRun, batch: &PackedBatch, _: &ForwardContext) -> Result<Tensor> {
+        let kept = self.kept.as_ref().map(|kept| kept.of_batch(batch)).transpose()?.flatten();
+        let teacher = kept.map_or_else(|| self.teacher.logits(batch, &self.ctx), Ok)?;
+        Ok(soft_cross_entropy(&run.logits, &teacher, self.temperature)?.mean_all()?)
+    }
+}
+
+/// TinyBERT's intermediate distillation, whose projections are parameters of the searched model.
+impl TaskLoss for IntermediateLoss {
+    fn loss(&self, run: &GatedRun, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor> {
+        Ok(self.of_records(&run.embedded, &run.layers, batch, ctx)?)
     }
 }

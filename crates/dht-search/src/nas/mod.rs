@@ -15,7 +15,9 @@
 //! | keep units in degrees | [`RelaxationKind`]: σ(α) masks, softmax weights, Gumbel-softmax, hard-concrete, sampled widths; [`Relaxation`] for one of your own |
 //! | reach a cost | [`Control`]: the cost term of TAS, or a Lagrangian; [`CostMeasure`] |
 //! | search | [`ArchitectureSearch`] with [`Trainer`](dht_transformer::Trainer) |
+//! | distil while it searches | [`SoftLabelLoss`], [`IntermediateLoss`](dht_transformer::tasks::IntermediateLoss), [`ArchitectureSearch::next_stage`] |
 //! | build the model | [`ArchitectureSearch::extracted`], [`extract()`] |
+//! | choose without a search | [`magnitude_scores`], [`gradient_scores`], [`random_scores`], with [`Architecture::chosen`] |
 //!
 //! # When not to use it
 //!
@@ -32,6 +34,7 @@ mod choose;
 mod control;
 mod cost;
 mod extract;
+mod importance;
 mod loss;
 mod relaxation;
 mod search;
@@ -44,7 +47,8 @@ pub use choose::choose;
 pub use control::Control;
 pub use cost::{CostMeasure, NasCost};
 pub use extract::{extract, extract_folded};
-pub use loss::{LabelLoss, SoftLabelLoss, TaskLoss};
+pub use importance::{gradient_scores, magnitude_scores, random_scores};
+pub use loss::{GatedRun, LabelLoss, SoftLabelLoss, TaskLoss};
 pub use relaxation::{
     GumbelSoftmax, HardConcrete, Relaxation, RelaxationKind, Sigmoid, WeightedSoftmax, WidthSampling,
 };

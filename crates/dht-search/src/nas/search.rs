@@ -3,18 +3,18 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use candle_core::Tensor;
-use dht_transformer::flops::Load;
 use dht_transformer::model::LayerGates;
-use dht_transformer::tensors::{Hidden, Parameter, ParameterId};
+use dht_transformer::tensors::{Parameter, ParameterId};
 use dht_transformer::train::optim::{Multipliers, ParameterGroups};
 use dht_transformer::{ForwardContext, PackedBatch, Task, TextClassifier};
 use rand::Rng;
 
 use super::architecture::Architecture;
 use super::choose::{choose, with_minimum};
-use super::cost::{CostMeasure, NasCost, hard};
+use super::control::Control;
+use super::cost::{NasCost, hard};
 use super::extract::{extract_folded, layer_gates};
-use super::loss::{LabelLoss, TaskLoss};
+use super::loss::{GatedRun, LabelLoss, TaskLoss};
 use super::relaxation::Relaxation;
 use super::settings::{NasSettings, Selection};
 use super::space::Part;
@@ -96,20 +96,7 @@ impl ArchitectureSearch {
         if model.task() != Task::Class {
             return Err(Error::setting("model", "a classifier of classes", format!("one for {:?}", model.task())));
         }
-        let (shape, layers) = (model.encoder().block_shape(), model.encoder().layers());
-        if let Some(layer) = (0..layers).find(|layer| model.encoder().width(*layer) != shape.full()) {
-            return Err(Error::setting(
-                "model",
-                "whole layers",
-                format!("layer {layer}, of which parts are taken out"),
-            ));
-        }
-        let fixed = match settings.measure {
-            CostMeasure::Flops { .. } => model.classifier().shape().forward(Load::of_text(1).samples).total().as_f64(),
-            _ => 0.0,
-        };
-        let groups = settings.space.groups(shape, layers)?;
-        let cost = NasCost::new(settings.measure, shape, layers, groups, fixed)?;
+        let cost = NasCost::of_model(&model, settings.measure, &settings.space)?;
         let equal: Vec<Vec<f64>> = cost.groups().iter().map(|group| vec![0.0; group.units()]).collect();
         choose(&cost, &equal, settings.target)?;
         let relaxation = |part: Part| match part {
@@ -137,6 +124,17 @@ impl ArchitectureSearch {
             frozen: Vec::new(),
             last_step: None,
         })
+    }
+
+    /// The same search, which goes on by another loss and another control: the report's second step after its first. Weights,
+    /// gates and the multiplier stay.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a control out of range.
+    pub fn next_stage(self, loss: Box<dyn TaskLoss>, control: Control) -> Result<Self> {
+        control.check()?;
+        let settings = NasSettings { control, ..self.settings };
+        Ok(Self { settings, loss, settled: false, pending: VecDeque::new(), last_step: None, ..self })
     }
 
     /// The classifier whose weights are trained.
@@ -238,17 +236,14 @@ impl ArchitectureSearch {
         extract_folded(&self.model, &found.architecture, &found.gates)
     }
 
-    /// (samples, classes) through gates.
-    pub(super) fn outputs(
-        &self,
-        batch: &PackedBatch,
-        gates: &[LayerGates],
-        ctx: &ForwardContext,
-    ) -> Result<(Hidden, Tensor)> {
+    /// A batch through gates.
+    pub(super) fn run(&self, batch: &PackedBatch, gates: &[LayerGates], ctx: &ForwardContext) -> Result<GatedRun> {
         let encoder = self.model.encoder();
-        let hidden = encoder.run_gated(0..encoder.layers(), &encoder.embed(batch, ctx)?, gates, ctx)?;
-        let logits = self.model.classifier().forward(&hidden, ctx)?;
-        Ok((hidden, logits))
+        let embedded = encoder.embed(batch, ctx)?;
+        let layers = encoder.record_gated(0..encoder.layers(), &embedded, gates, ctx)?;
+        let last = layers.last().map_or(&embedded, |record| &record.hidden);
+        let logits = self.model.classifier().forward(last, ctx)?;
+        Ok(GatedRun { embedded, layers, logits })
     }
 
     /// The logits of the architecture that the gates give now, by gates of 0 and the kept units' values.
@@ -256,6 +251,6 @@ impl ArchitectureSearch {
     /// # Errors
     /// As [`Encoder::embed`](dht_transformer::Encoder::embed).
     pub fn masked_logits(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor> {
-        Ok(self.outputs(batch, &self.found()?.gates, ctx)?.1)
+        Ok(self.run(batch, &self.found()?.gates, ctx)?.logits)
     }
 }

@@ -89,8 +89,7 @@ impl ArchitectureSearch {
         });
         let gates: Vec<Gate> = gates.collect::<Result<_>>()?;
         let gates = assigned(groups, self.cost.layers(), gates);
-        let (hidden, logits) = self.outputs(batch, &gates, &ctx)?;
-        let mut loss = self.loss.loss(&hidden, &logits, batch)?;
+        let mut loss = self.loss.loss(&self.run(batch, &gates, &ctx)?, batch, &ctx)?;
         let target = self.settings.control.target(self.settings.target, progress.share);
         self.settled = target <= self.settings.target;
         if trained != Trained::Weights {

@@ -1,10 +1,12 @@
 //! Smaller models: truncations, and students that start as their teacher's layers.
 
+use std::sync::Arc;
+
 use dht_search::baselines::distilbert::{distilbert, teacher_layers};
 use dht_search::baselines::{Baseline, truncation};
 use dht_search::transformer::{
-    Objective, Pooling, Trainer,
-    tasks::DistillationSettings,
+    EncodedDataset, ForwardContext, Objective, Pooling, Trainer,
+    tasks::{Distillation, DistillationSettings, TeacherLogits},
     tensors::{Parameters, cross_entropy},
 };
 use dht_search::{Result, evaluate};
@@ -101,6 +103,33 @@ fn a_student_nears_its_teacher_where_a_truncation_nears_the_labels() -> Result<(
 }
 
 #[test]
+fn kept_logits_are_the_teachers_and_cost_no_flops_again() -> Result<()> {
+    let (teacher, texts) = (full_model(Pooling::Mean), task(20, 1));
+    let soft = DistillationSettings::soft_labels();
+    let some = EncodedDataset { samples: texts.samples[..8].to_vec(), ..texts.clone() };
+    let logits = Arc::new(TeacherLogits::of_teacher(teacher, &some, 3)?);
+    let plain = distilbert(teacher, 2, soft)?;
+    let kept = distilbert(teacher, 2, soft)?.with_logits(logits.clone())?;
+    let ctx = ForwardContext::inference();
+    // Kept texts, and two of which one is not.
+    for rows in [&[0_usize, 5, 2][..], &[1, 12]] {
+        let batch = texts.batch(rows)?;
+        let loss = |it: &Distillation| -> Result<f32> { Ok(it.loss(&batch, &ctx)?.to_scalar()?) };
+        let (expected, got) = (loss(&plain)?, loss(&kept)?);
+        assert!((expected - got).abs() < 1e-6, "{rows:?}: {got}, {expected} by running the teacher");
+    }
+    let cost = |mut training: Distillation| -> Result<(u64, u64)> {
+        Trainer::new(train_settings(1)).fit(&mut training, &some, &nothing(), &mut ())?;
+        Ok((training.flops(), training.teacher_flops()))
+    };
+    let ((all, of_teacher), (less, none)) = (cost(plain)?, cost(kept)?);
+    assert_eq!((none, less), (0, all - of_teacher));
+    let with_states = distilbert(teacher, 2, DistillationSettings::default())?;
+    assert!(with_states.with_logits(logits).is_err_and(|error| error.to_string().contains("cosine_weight")));
+    Ok(())
+}
+
+#[test]
 fn students_that_their_teacher_cannot_have_are_refused() -> Result<()> {
     let (teacher, defaults) = (full_model(Pooling::Cls), DistillationSettings::default());
     for layers in [0, LAYERS + 1] {
@@ -149,7 +178,7 @@ fn a_teachers_label_loss_is_that_of_its_student_of_all_layers() -> Result<()> {
     let teacher = full_model(Pooling::Pooler);
     let whole = distilbert(teacher, LAYERS, DistillationSettings { label_weight: 8.0, ..Default::default() })?;
     let batch = task(6, 9).batch(&[0, 1, 2, 3, 4, 5])?;
-    let ctx = dht_search::transformer::ForwardContext::inference();
+    let ctx = ForwardContext::inference();
     let labels = cross_entropy(&teacher.logits(&batch, &ctx)?, &batch.labels)?.mean_all()?.to_scalar::<f32>()?;
     let loss = whole.loss(&batch, &ctx)?.to_scalar::<f32>()?;
     assert!((loss - labels * 8.0 / 14.0).abs() < 1e-6, "{loss} and {labels}");

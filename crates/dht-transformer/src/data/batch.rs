@@ -86,6 +86,12 @@ impl PackedBatch {
         self.spans.lengths().flat_map(|length| 0..length as u32).collect()
     }
 
+    /// Each sample's token ids and types in one list: all that an encoder's answer depends on.
+    pub(crate) fn contents(&self) -> impl Iterator<Item = Vec<u32>> + '_ {
+        let places = self.spans.starts().iter().zip(self.spans.lengths()).map(|(start, length)| *start..start + length);
+        places.map(|place| [&self.ids[place.clone()], &self.type_ids[place]].concat())
+    }
+
     /// The batch of these samples, in this order.
     ///
     /// # Panics

@@ -272,16 +272,16 @@ impl Block {
         Hidden::concat(&parts)?.select(&position)
     }
 
-    /// The layer through gates, composed of candle's operations on any device.
-    pub(super) fn gated(&self, hidden: &Hidden, gates: &LayerGates, ctx: &ForwardContext) -> Result<Hidden> {
+    /// The layer through gates, composed of candle's operations on any device, and the scores of all its heads.
+    pub(super) fn gated(&self, hidden: &Hidden, gates: &LayerGates, ctx: &ForwardContext) -> Result<LayerRecord> {
         let (Attention::Whole(whole), feed_forward) = (&self.attention, &self.feed_forward) else {
             return Err(Error::setting("layer", "a layer without dimensions taken out", self.layer.to_string()));
         };
         gates.check(feed_forward.hidden, whole.heads, feed_forward.neurons)?;
         let (packing, (probabilities, output, last)) = (hidden.packing(), self.dropouts(ctx));
-        let (x, _) = gated::attention_sublayer(hidden.tensor(), packing, whole, (probabilities, output), gates)?;
+        let (x, scores) = gated::attention_sublayer(hidden.tensor(), packing, whole, (probabilities, output), gates)?;
         let y = gated::feed_forward_sublayer(&x, packing, feed_forward, last, gates.neurons.as_ref())?;
-        Hidden::new(y, packing.clone())
+        Ok(LayerRecord { hidden: Hidden::new(y, packing.clone())?, scores, heads: (0..whole.heads).collect() })
     }
 
     /// The layer composed of candle's operations, and the scores of its kept heads before the softmax.

@@ -30,6 +30,21 @@ impl Encoder {
         gates: &[LayerGates],
         ctx: &ForwardContext,
     ) -> Result<Hidden> {
+        let records = self.record_gated(layers, hidden, gates, ctx)?;
+        Ok(records.into_iter().next_back().map_or_else(|| hidden.clone(), |record| record.hidden))
+    }
+
+    /// As [`run_gated`](Self::run_gated), with what each layer computed.
+    ///
+    /// # Errors
+    /// As [`run_gated`](Self::run_gated).
+    pub fn record_gated(
+        &self,
+        layers: Range<usize>,
+        hidden: &Hidden,
+        gates: &[LayerGates],
+        ctx: &ForwardContext,
+    ) -> Result<Vec<LayerRecord>> {
         let blocks = self.blocks().get(layers.clone()).ok_or_else(|| {
             Error::setting("layers", format!("ascending, up to {}", self.layers()), format!("{layers:?}"))
         })?;
@@ -37,7 +52,13 @@ impl Encoder {
             let (expected, got) = (vec![blocks.len()], vec![gates.len()]);
             return Err(Error::Shape { what: "gates".into(), expected, got });
         }
-        blocks.iter().zip(gates).try_fold(hidden.clone(), |hidden, (block, gates)| block.gated(&hidden, gates, ctx))
+        let (mut hidden, mut records) = (hidden.clone(), Vec::with_capacity(blocks.len()));
+        for (block, gates) in blocks.iter().zip(gates) {
+            let record = block.gated(&hidden, gates, ctx)?;
+            hidden = record.hidden.clone();
+            records.push(record);
+        }
+        Ok(records)
     }
 
     /// All layers of a batch, with what each computed, and the embeddings' rows before them; composed of candle's operations on

@@ -1,11 +1,14 @@
 //! Knowledge distillation: a classifier that learns from another one.
 
+use std::sync::Arc;
+
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::fine_tuning::stored_flops;
 use super::task::Task;
+use super::teacher_logits::TeacherLogits;
 use super::text_classifier::TextClassifier;
 use crate::backend::ForwardContext;
 use crate::data::{EncodedDataset, PackedBatch};
@@ -82,6 +85,7 @@ pub struct Distillation {
     student: TextClassifier,
     teacher: TextClassifier,
     settings: DistillationSettings,
+    kept: Option<Arc<TeacherLogits>>,
     pending: Option<PackedBatch>,
     /// Keeps the teacher's packed weights from batch to batch.
     teacher_ctx: ForwardContext,
@@ -102,11 +106,24 @@ impl Distillation {
             student,
             teacher: teacher.clone(),
             settings,
+            kept: None,
             pending: None,
             teacher_ctx: ForwardContext::inference(),
             flops: 0,
             teacher_flops: 0,
         })
+    }
+
+    /// The same training, in which the teacher does not run on texts whose logits are kept; their FLOPs are not counted.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] where hidden states are compared too.
+    pub fn with_logits(self, logits: Arc<TeacherLogits>) -> Result<Self> {
+        if self.settings.cosine_weight > 0.0 {
+            let got = self.settings.cosine_weight.to_string();
+            return Err(Error::setting("cosine_weight", "0 where the teacher's logits alone are kept", got));
+        }
+        Ok(Self { kept: Some(logits), ..self })
     }
 
     /// The student as it stands.
@@ -142,18 +159,29 @@ impl Distillation {
     pub fn loss(&self, batch: &PackedBatch, ctx: &ForwardContext) -> Result<Tensor> {
         let hidden = self.student.hidden(batch, ctx)?;
         let logits = self.student.classifier().forward(&hidden, ctx)?;
-        let teacher_hidden = self.teacher.hidden(batch, &self.teacher_ctx)?;
-        let teacher_logits = self.teacher.classifier().forward(&teacher_hidden, &self.teacher_ctx)?;
+        let (teacher_hidden, teacher_logits) = match self.kept_logits(batch)? {
+            Some(logits) => (None, logits),
+            None => {
+                let hidden = self.teacher.hidden(batch, &self.teacher_ctx)?;
+                let logits = self.teacher.classifier().forward(&hidden, &self.teacher_ctx)?;
+                (Some(hidden), logits)
+            }
+        };
 
         let DistillationSettings { temperature, soft_label_weight, cosine_weight, label_weight } = self.settings;
         let mut losses = (soft_cross_entropy(&logits, &teacher_logits, temperature)? * soft_label_weight)?;
-        if cosine_weight > 0.0 {
+        if let Some(teacher_hidden) = teacher_hidden.filter(|_| cosine_weight > 0.0) {
             losses = (losses + (hidden_distance(&hidden, &teacher_hidden)? * cosine_weight)?)?;
         }
         if label_weight > 0.0 {
             losses = (losses + (cross_entropy(&logits, &batch.labels)? * label_weight)?)?;
         }
         Ok((losses.mean_all()? / (soft_label_weight + cosine_weight + label_weight))?)
+    }
+
+    /// (samples, classes); `None` where the teacher has to run.
+    fn kept_logits(&self, batch: &PackedBatch) -> Result<Option<Tensor>> {
+        Ok(self.kept.as_ref().map(|kept| kept.of_batch(batch)).transpose()?.flatten())
     }
 }
 
@@ -214,7 +242,8 @@ impl Objective for Distillation {
         let ctx = ForwardContext::training(self.parameters(), progress.seed, progress.step as u32);
         let loss = self.loss(&batch, &ctx)?;
         let load = Load::from(&batch.spans);
-        let teacher = self.teacher.forward_flops(load).0;
+        let kept = self.kept_logits(&batch)?.is_some();
+        let teacher = if kept { 0 } else { self.teacher.forward_flops(load).0 };
         self.teacher_flops += teacher;
         self.flops += teacher + (self.student.forward_flops(load) + self.student.backward_flops(load)).0;
         Ok(Some(StepLoss { loss, ctx, samples: batch.len(), terms: batch.len() }))

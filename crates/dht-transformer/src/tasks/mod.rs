@@ -3,14 +3,20 @@
 
 mod distillation;
 mod fine_tuning;
-mod intermediate_distillation;
+mod intermediate;
 mod masked_language_model;
+mod student;
 mod task;
+mod teacher_logits;
 mod text_classifier;
 
 pub use distillation::{Distillation, DistillationSettings};
 pub use fine_tuning::FineTuning;
-pub use intermediate_distillation::{IntermediateDistillation, LayerMap, attention_distance, state_distance};
+pub use intermediate::{
+    IntermediateDistillation, IntermediateLoss, LayerMap, TeacherStates, attention_distance, state_distance,
+};
 pub use masked_language_model::MaskedLanguageModel;
+pub use student::{StudentSize, student_encoder};
 pub use task::Task;
+pub use teacher_logits::TeacherLogits;
 pub use text_classifier::TextClassifier;

@@ -1,0 +1,155 @@
+//! Scores of units without a search: what a searched architecture is compared with at an equal cost.
+//!
+//! Scores are one list for each group of a cost, for [`Architecture::chosen`](super::Architecture::chosen). Those of a group are
+//! divided by their mean, since sizes of different parts are of different kinds, and deeper layers have smaller gradients, not
+//! less important units (Michel, Levy and Neubig 2019).
+
+use std::collections::BTreeMap;
+
+use candle_core::{D, Tensor, Var};
+use dht_transformer::data::EncodedDataset;
+use dht_transformer::model::Gate;
+use dht_transformer::tensors::cross_entropy;
+use dht_transformer::{ForwardContext, TextClassifier};
+use rand::{Rng, RngExt};
+
+use super::cost::NasCost;
+use super::extract::assigned;
+use super::space::Part;
+use crate::error::{Error, Result};
+
+/// A uniform number for each unit.
+pub fn random_scores<R: Rng + ?Sized>(cost: &NasCost, rng: &mut R) -> Vec<Vec<f64>> {
+    cost.groups().iter().map(|group| (0..group.units()).map(|_| rng.random()).collect()).collect()
+}
+
+/// The size of a unit's weights: of inputs the norm of their column; of outputs, heads and neurons the norm of what makes them times
+/// that of what reads them.
+///
+/// # Errors
+/// What candle reports; [`Error::Setting`] for layers that are not whole.
+pub fn magnitude_scores(model: &TextClassifier, cost: &NasCost) -> Result<Vec<Vec<f64>>> {
+    let tensors = model.encoder().to_tensors()?;
+    let dim = cost.shape().head_dim.max(1);
+    let of_group = |(part, layer): (Part, usize)| -> Result<Vec<f64>> {
+        let weights = LayerWeights { tensors: &tensors, layer };
+        let values = || product(weights.rows("attention.self.value")?, weights.columns("attention.output.dense")?);
+        match part {
+            Part::QueryInputs => weights.columns("attention.self.query"),
+            Part::KeyInputs => weights.columns("attention.self.key"),
+            Part::ValueInputs => weights.columns("attention.self.value"),
+            Part::QueryKeyOutputs => {
+                product(weights.rows("attention.self.query")?, weights.rows("attention.self.key")?)
+            }
+            Part::ValueOutputs => values(),
+            Part::Heads => {
+                Ok(values()?.chunks(dim).map(|head| head.iter().map(|x| x * x).sum::<f64>().sqrt()).collect())
+            }
+            Part::Neurons => product(weights.rows("intermediate.dense")?, weights.columns("output.dense")?),
+        }
+    };
+    let of_layers = |(part, layers): (Part, std::ops::Range<usize>)| -> Result<Vec<f64>> {
+        let mut sums: Vec<f64> = Vec::new();
+        for layer in layers {
+            add(&mut sums, of_group((part, layer))?);
+        }
+        Ok(sums)
+    };
+    let scores: Vec<Vec<f64>> =
+        cost.groups().iter().map(|group| of_layers((group.part, group.layers.clone()))).collect::<Result<_>>()?;
+    for (group, scores) in cost.groups().iter().zip(&scores) {
+        if group.units() != scores.len() {
+            return Err(Error::setting("model", format!("{} {}", group.units(), group.part.name()), scores.len()));
+        }
+    }
+    Ok(scores.into_iter().map(scaled).collect())
+}
+
+/// The mean over texts of |∂L/∂ξ|, where ξ = 1 is a gate on a unit and L the cross-entropy of a text's label (Michel, Levy and Neubig
+/// 2019, equation 2).
+///
+/// # Errors
+/// [`Error::Setting`] without rows, or for layers that are not whole; what the model reports.
+///
+/// # Panics
+/// When a row is not there.
+pub fn gradient_scores(
+    model: &TextClassifier,
+    cost: &NasCost,
+    data: &EncodedDataset,
+    rows: &[usize],
+) -> Result<Vec<Vec<f64>>> {
+    if rows.is_empty() {
+        return Err(Error::setting("rows", "at least one", "none"));
+    }
+    let (encoder, groups) = (model.encoder(), cost.groups());
+    let mut sums: Vec<Vec<f64>> = groups.iter().map(|group| vec![0.0; group.units()]).collect();
+    for row in rows {
+        let ctx = ForwardContext::training_without_dropout(encoder.parameters());
+        let gate = |group: &super::space::Group| -> Result<(Var, Gate)> {
+            let ones = Tensor::ones(group.units(), candle_core::DType::F32, encoder.parameters().device())?;
+            let var = Var::from_tensor(&ones)?;
+            let shape = if group.part.is_by_head() { vec![group.blocks, group.width] } else { vec![group.units()] };
+            let gate = Gate::Scale(var.as_tensor().reshape(shape)?);
+            Ok((var, gate))
+        };
+        let (vars, gates): (Vec<Var>, Vec<Gate>) =
+            groups.iter().map(gate).collect::<Result<Vec<_>>>()?.into_iter().unzip();
+        let batch = data.batch(&[*row])?;
+        let gates = assigned(groups, encoder.layers(), gates);
+        let hidden = encoder.run_gated(0..encoder.layers(), &encoder.embed(&batch, &ctx)?, &gates, &ctx)?;
+        let logits = model.classifier().forward(&hidden, &ctx)?;
+        let loss = cross_entropy(&logits, &batch.labels)?.mean_all()?;
+        let gradients = ctx.grad_store(&loss, encoder.parameters())?;
+        for (sums, var) in sums.iter_mut().zip(&vars) {
+            let Some(gradient) = gradients.get(var) else { continue };
+            for (sum, slope) in sums.iter_mut().zip(gradient.to_vec1::<f32>()?) {
+                *sum += f64::from(slope.abs());
+            }
+        }
+    }
+    Ok(sums.into_iter().map(scaled).collect())
+}
+
+/// The matrices of a layer.
+struct LayerWeights<'a> {
+    tensors: &'a BTreeMap<String, Tensor>,
+    layer: usize,
+}
+
+impl LayerWeights<'_> {
+    fn squares(&self, name: &str) -> Result<Tensor> {
+        let name = format!("encoder.layer.{}.{name}.weight", self.layer);
+        let tensor =
+            self.tensors.get(&name).ok_or_else(|| Error::setting("model", format!("one with {name}"), "none"))?;
+        Ok(tensor.sqr()?)
+    }
+
+    fn rows(&self, name: &str) -> Result<Vec<f64>> {
+        norms(&self.squares(name)?.sum(D::Minus1)?)
+    }
+
+    fn columns(&self, name: &str) -> Result<Vec<f64>> {
+        norms(&self.squares(name)?.sum(0)?)
+    }
+}
+
+fn norms(squares: &Tensor) -> Result<Vec<f64>> {
+    Ok(squares.sqrt()?.to_vec1::<f32>()?.into_iter().map(f64::from).collect())
+}
+
+fn product(mut one: Vec<f64>, other: Vec<f64>) -> Result<Vec<f64>> {
+    one.iter_mut().zip(other).for_each(|(one, other)| *one *= other);
+    Ok(one)
+}
+
+fn add(sums: &mut Vec<f64>, more: Vec<f64>) {
+    sums.resize(more.len().max(sums.len()), 0.0);
+    sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+}
+
+/// Divided by their mean.
+fn scaled(scores: Vec<f64>) -> Vec<f64> {
+    let mean = scores.iter().sum::<f64>() / scores.len().max(1) as f64;
+    scores.into_iter().map(|score| if mean > 0.0 { score / mean } else { score }).collect()
+}

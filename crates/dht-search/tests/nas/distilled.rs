@@ -1,0 +1,97 @@
+//! Searches during distillation, and choices without a search.
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+use dht_search::Result;
+use dht_search::nas::{
+    Architecture, ArchitectureSearch, Control, CostMeasure, NasCost, NasSettings, NasSpace, SoftLabelLoss,
+    gradient_scores, magnitude_scores, random_scores,
+};
+use dht_search::transformer::tasks::{IntermediateLoss, LayerMap, TeacherLogits, attention_distance};
+use dht_search::transformer::{AdamWSettings, EncodedDataset, ForwardContext, TrainSettings, Trainer};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::planted::{Outcome, classifier, data, planted, precision_and_recall_of, spaces, strong};
+
+#[test]
+fn magnitude_and_gradient_find_units_that_are_nearly_nothing_and_chance_does_not() -> Outcome {
+    for (name, space) in spaces() {
+        let (model, truth) = planted(space, 1)?;
+        let cost = NasCost::of_model(&model, CostMeasure::Dimensions, &space)?;
+        let rows: Vec<usize> = (0..24).collect();
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let found = |scores: &[Vec<f64>]| -> Result<(f64, f64)> {
+            let (architecture, reached) = Architecture::chosen(&cost, scores, 0.5)?;
+            assert!((reached - 0.5).abs() < 0.03, "{name}: {reached}");
+            Ok(precision_and_recall_of(&architecture, &truth))
+        };
+        for scores in [magnitude_scores(&model, &cost)?, gradient_scores(&model, &cost, &data(24, 8), &rows)?] {
+            let (precision, recall) = found(&scores)?;
+            assert!(precision.min(recall) >= 0.9, "{name}: precision {precision}, recall {recall}");
+            // The mean of each group is 1, so that one threshold is for all.
+            assert!(scores.iter().all(|group| (group.iter().sum::<f64>() / group.len() as f64 - 1.0).abs() < 1e-9));
+        }
+        let (precision, _) = found(&random_scores(&cost, &mut rng))?;
+        assert!(precision < 0.85, "{name}: {precision} by chance");
+    }
+    let (model, _) = planted(NasSpace::heads(), 1)?;
+    let cost = NasCost::of_model(&model, CostMeasure::Dimensions, &NasSpace::heads())?;
+    assert!(gradient_scores(&model, &cost, &data(4, 8), &[]).is_err());
+    Ok(())
+}
+
+#[test]
+fn a_search_runs_through_both_stages_of_distillation() -> Outcome {
+    let (teacher, mut student) = (classifier(4)?, classifier(5)?);
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let (texts, none) = (data(64, 9), EncodedDataset { samples: Vec::new(), ..data(0, 0) });
+    let inside = IntermediateLoss::new(&mut student, &teacher, LayerMap::Uniform, &mut rng)?;
+    let batch = texts.batch(&(0..16).collect::<Vec<_>>())?;
+    let distance = |search: &ArchitectureSearch| -> Result<f32> {
+        let ctx = ForwardContext::inference();
+        let (_, own) = search.model().encoder().run_recorded(&batch, &ctx)?;
+        let (_, others) = teacher.encoder().run_recorded(&batch, &ctx)?;
+        let of_layer = |layer: usize| -> Result<f32> {
+            Ok(attention_distance(&own[layer].scores, &others[layer].scores, &batch.spans)?.to_scalar()?)
+        };
+        Ok(of_layer(0)? + of_layer(1)?)
+    };
+    let settings = NasSettings { space: NasSpace::neurons(), ..strong() };
+    let mut search = ArchitectureSearch::with_loss(student, settings, Box::new(inside), &mut rng)?;
+    let before = distance(&search)?;
+    let optimizer = AdamWSettings { learning_rate: 3e-3, ..AdamWSettings::default() };
+    let settings =
+        TrainSettings { epochs: 24, batch_size: 16, optimizer, keep_best: false, ..TrainSettings::default() };
+    let fit = |search: &mut ArchitectureSearch| -> Result<()> {
+        let trainer = Trainer { groups: Some(search.parameter_groups(3e-3)?), ..Trainer::new(settings.clone()) };
+        trainer.fit(search, &texts, &none, &mut ())?;
+        Ok(())
+    };
+    fit(&mut search)?;
+    let after = distance(&search)?;
+    assert!(after < 0.9 * before, "{before} and {after} between attention scores");
+    let (gates, multiplier) = (search.scores()?, search.multiplier());
+    let control = Control::Lagrangian { rate: 0.2, penalty: 4.0, warm_up: 0.0 };
+    let logits = Arc::new(TeacherLogits::of_teacher(&teacher, &texts, 16)?);
+    let soft = SoftLabelLoss::new(&teacher, 1.0)?.with_logits(logits);
+    let mut search = search.next_stage(Box::new(soft), control)?;
+    assert_eq!((search.scores()?, search.multiplier()), (gates.clone(), multiplier), "what was found goes on");
+    let agrees = |search: &ArchitectureSearch| -> Result<f64> {
+        let ctx = ForwardContext::inference();
+        let [own, others] = [search.masked_logits(&batch, &ctx)?, teacher.logits(&batch, &ctx)?];
+        let classes = |logits: Tensor| -> Result<Vec<u32>> { Ok(logits.argmax(1)?.to_vec1()?) };
+        let pairs = classes(own)?.into_iter().zip(classes(others)?);
+        Ok(pairs.filter(|(one, other)| one == other).count() as f64 / batch.len() as f64)
+    };
+    fit(&mut search)?;
+    assert!(search.scores()? != gates);
+    assert!(agrees(&search)? >= 0.75, "{}", agrees(&search)?);
+    let found = search.found()?;
+    assert!((found.reached - 0.5).abs() <= 0.03, "{}", found.reached);
+    let refused =
+        search.next_stage(Box::new(SoftLabelLoss::new(&teacher, 1.0)?), Control::Tas { weight: -1.0, tolerance: 0.1 });
+    assert!(refused.is_err());
+    Ok(())
+}

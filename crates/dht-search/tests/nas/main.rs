@@ -1,0 +1,6 @@
+//! Searches for architectures on tasks whose useless parts are known.
+
+mod distilled;
+mod found;
+mod models;
+mod planted;

@@ -1,0 +1,157 @@
+//! The models that a search trains and gives: extracted, saved, resumed, refused.
+
+use candle_core::{Device, Tensor};
+use dht_search::nas::{
+    ArchitectureSearch, CostMeasure, Count, HardConcrete, Minimum, NasSettings, NasSpace, RelaxationKind, Selection,
+    Sigmoid, Update, WidthSampling, extract,
+};
+use dht_search::transformer::{
+    BertConfig, EncodedDataset, Encoder, ForwardContext, Objective, PackedBatch, Pooling, TextClassifier,
+};
+use dht_search::{Error, Result};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::planted::{Outcome, classifier, data, search, strong};
+
+fn numbers(tensor: &Tensor) -> Result<Vec<f32>> {
+    Ok(tensor.flatten_all()?.to_vec1()?)
+}
+
+fn assert_close(what: &str, a: &Tensor, b: &Tensor, tolerance: f32) -> Result<()> {
+    for (a, b) in numbers(a)?.iter().zip(numbers(b)?) {
+        assert!((a - b).abs() <= tolerance, "{what}: {a} and {b}");
+    }
+    Ok(())
+}
+
+fn batch(rows: usize) -> Result<PackedBatch> {
+    Ok(data(rows, 50).batch(&(0..rows).collect::<Vec<_>>())?)
+}
+
+#[test]
+fn the_extracted_model_equals_the_thresholded_masks_and_survives_a_save() -> Outcome {
+    let (model, batch) = (classifier(2)?, batch(9)?);
+    for relaxation in [
+        RelaxationKind::Sigmoid(Sigmoid { start: 0.3, ..Sigmoid::default() }),
+        RelaxationKind::HardConcrete(HardConcrete::default()),
+        RelaxationKind::WidthSampling(WidthSampling::default()),
+    ] {
+        let settings = NasSettings { relaxation, measure: CostMeasure::Flops { tokens: 16 }, ..strong() };
+        let search = search(&model, settings, 48, 2, 3)?;
+        let ctx = ForwardContext::inference();
+        let masked = search.masked_logits(&batch, &ctx)?;
+        let small = search.extracted()?;
+        assert_close("extracted", &masked, &small.logits(&batch, &ForwardContext::inference())?, 1e-4)?;
+        assert!(small.encoder().parameters().elements() < model.encoder().parameters().elements());
+        let folder = tempfile::tempdir()?;
+        small.save(folder.path().join("small"), None, &["a", "b", "c", "d"].map(String::from))?;
+        let again = TextClassifier::load(folder.path().join("small"), &Device::Cpu)?;
+        assert_close("loaded", &masked, &again.logits(&batch, &ForwardContext::inference())?, 1e-4)?;
+        // Another student takes the architecture with its own weights.
+        let other = extract(&classifier(4)?, &search.found()?.architecture)?;
+        assert_eq!(other.encoder().layer_sizes(1), small.encoder().layer_sizes(1));
+    }
+    Ok(())
+}
+
+#[test]
+fn the_report_s_settings_run_and_cut_at_their_threshold() -> Outcome {
+    let model = classifier(2)?;
+    let settings = NasSettings::report(NasSpace::inputs(), 0.5);
+    assert_eq!((settings.selection, settings.count), (Selection::Threshold, Count::Thresholded));
+    let search = search(&model, settings, 64, 6, 3)?;
+    let (found, scores) = (search.found()?, search.scores()?);
+    for (group, scores) in search.cost().groups().iter().zip(scores) {
+        let kept = found.architecture.units(group.layers.start, group.part);
+        // σ(α) > .01 is α > −4.595; one unit stays in any case.
+        let above = scores.iter().filter(|alpha| **alpha > -4.595_12).count();
+        assert_eq!(kept.iter().filter(|kept| **kept).count(), above.max(1));
+    }
+    Ok(())
+}
+
+#[test]
+fn weights_and_gates_are_trained_in_turns_on_two_halves() -> Outcome {
+    let model = classifier(2)?;
+    let settings = NasSettings { update: Update::Alternating, space: NasSpace::neurons(), ..strong() };
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut search = ArchitectureSearch::new(model, settings, &mut rng)?;
+    let data = data(12, 3);
+    let progress = |step| dht_search::transformer::Progress { seed: 5, step, epoch: 0, share: 0.1 };
+    search.prepare(&data, progress(0))?;
+    search.offer(data.batch(&(0..12).collect::<Vec<_>>())?, progress(0))?;
+    let trained = |search: &mut ArchitectureSearch, step| -> Result<Option<(usize, bool, bool)>> {
+        let Some(loss) = search.next_loss(progress(step), false)? else { return Ok(None) };
+        let gradients = loss.ctx.backward(&loss.loss, search.parameters())?;
+        let has = |gates: bool| {
+            let named = search.parameters().iter().filter(|(_, name, _)| name.starts_with("nas.") == gates);
+            named.into_iter().any(|(id, ..)| gradients.get(id).is_some())
+        };
+        Ok(Some((loss.samples, has(false), has(true))))
+    };
+    assert_eq!(trained(&mut search, 0)?, Some((6, true, false)));
+    assert_eq!(trained(&mut search, 1)?, Some((6, false, true)));
+    assert_eq!(trained(&mut search, 2)?, None);
+    assert!(search.parameters().iter().all(|(id, ..)| !search.parameters().is_frozen(id)));
+    // Two losses for one step would be accumulated.
+    search.offer(data.batch(&(0..12).collect::<Vec<_>>())?, progress(2))?;
+    trained(&mut search, 3)?;
+    let error = trained(&mut search, 3).err().ok_or("is refused")?;
+    assert!(matches!(error, Error::Setting { field: "accumulate", .. }), "{error}");
+    let error = search
+        .prepare(&EncodedDataset { samples: data.samples[..1].to_vec(), ..data.clone() }, progress(0))
+        .err()
+        .ok_or("is refused")?;
+    assert!(matches!(error, Error::TooFewRows { rows: 1, least: 2 }), "{error}");
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_searched_is_refused() -> Outcome {
+    let refused = |settings: NasSettings| -> Result<String> {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        Ok(ArchitectureSearch::new(classifier(2)?, settings, &mut rng)
+            .err()
+            .map_or(String::new(), |error| error.to_string()))
+    };
+    let space = NasSpace { minimum: Minimum { heads: 6, ..Minimum::default() }, ..NasSpace::heads() };
+    assert!(refused(NasSettings { space, ..strong() })?.contains("0.7500 to 1.0000"));
+    assert!(refused(NasSettings { target: 1.5, ..strong() })?.contains("target"));
+    assert!(refused(NasSettings { gate_rate: 0.0, ..strong() })?.contains("gate_rate"));
+    assert!(refused(NasSettings { measure: CostMeasure::Flops { tokens: 0 }, ..strong() })?.contains("tokens"));
+    let model = classifier(2)?;
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let small = search(&model, NasSettings { space: NasSpace::heads(), ..strong() }, 32, 1, 1)?;
+    let error = ArchitectureSearch::new(small.extracted()?, strong(), &mut rng).err().ok_or("is refused")?;
+    assert!(error.to_string().contains("whole layers"), "{error}");
+    let other = BertConfig::small(1, 2, 8, 9)?;
+    let other = TextClassifier::new(Encoder::random(&other, &Device::Cpu, &mut rng)?, 2, Pooling::Cls, &mut rng)?;
+    assert!(
+        extract(&other, &small.found()?.architecture).is_err_and(|error| error.to_string().contains("architecture"))
+    );
+    Ok(())
+}
+
+#[test]
+fn a_search_resumes_from_its_state() -> Outcome {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let settings = NasSettings { update: Update::Alternating, ..strong() };
+    let mut one = ArchitectureSearch::new(classifier(2)?, settings.clone(), &mut rng)?;
+    let data = data(12, 3);
+    let progress = |step| dht_search::transformer::Progress { seed: 5, step, epoch: 0, share: 0.9 };
+    one.prepare(&data, progress(0))?;
+    one.offer(data.batch(&(0..12).collect::<Vec<_>>())?, progress(0))?;
+    for step in 0..3 {
+        one.next_loss(progress(step), false)?;
+    }
+    assert!(one.multiplier() > 0.0);
+    let state = one.state()?;
+    let mut other = ArchitectureSearch::new(classifier(2)?, settings, &mut rng)?;
+    assert!(other.differences(&state)?.is_empty());
+    other.restore(state.clone(), &data)?;
+    assert_eq!(other.state()?, state);
+    let changed = ArchitectureSearch::new(classifier(2)?, NasSettings { target: 0.7, ..strong() }, &mut rng)?;
+    assert!(!changed.differences(&state)?.is_empty());
+    Ok(())
+}

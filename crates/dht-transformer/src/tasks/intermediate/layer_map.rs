@@ -1,0 +1,69 @@
+//! Which layers of a teacher a student learns from.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Which of the teacher's layers each layer of the student learns from.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LayerMap {
+    /// Evenly spread: layer m of M, counted from 1, from layer ⌈m·N/M⌉ of N. TinyBERT's where M divides N (Jiao et al. 2020).
+    #[default]
+    Uniform,
+    /// The teacher's last layers.
+    Last,
+    /// These layers of the teacher, counted from 0, one for each of the student's, ascending.
+    Given(Vec<usize>),
+}
+
+impl LayerMap {
+    /// For each of the student's layers the teacher's, both from 0.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when the teacher has fewer layers than the student, or given layers are not one for each, do not
+    /// ascend or are not there.
+    pub fn teacher_layers(&self, student: usize, teacher: usize) -> Result<Vec<usize>> {
+        if student > teacher || student == 0 {
+            let got = format!("{student} of a student and {teacher} of a teacher");
+            return Err(Error::setting("layers", "a student with layers, and no more of them than its teacher", got));
+        }
+        match self {
+            Self::Uniform => Ok((1..=student).map(|layer| (layer * teacher).div_ceil(student) - 1).collect()),
+            Self::Last => Ok((teacher - student..teacher).collect()),
+            Self::Given(layers) => {
+                let right = layers.len() == student
+                    && layers.is_sorted_by(|a, b| a < b)
+                    && layers.last().is_none_or(|last| *last < teacher);
+                let expected = || format!("{student} ascending layers below {teacher}");
+                if right {
+                    Ok(layers.clone())
+                } else {
+                    Err(Error::setting("layer_map", expected(), format!("{layers:?}")))
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_mapped_evenly_from_the_end_or_as_given() {
+        assert_eq!(LayerMap::Uniform.teacher_layers(4, 12).unwrap(), [2, 5, 8, 11]);
+        assert_eq!(LayerMap::Uniform.teacher_layers(4, 6).unwrap(), [1, 2, 4, 5]);
+        assert_eq!(LayerMap::Last.teacher_layers(2, 6).unwrap(), [4, 5]);
+        assert_eq!(LayerMap::Given(vec![0, 3]).teacher_layers(2, 6).unwrap(), [0, 3]);
+        for (map, student, teacher) in [
+            (LayerMap::Uniform, 7, 6),
+            (LayerMap::Last, 0, 6),
+            (LayerMap::Given(vec![1]), 2, 6),
+            (LayerMap::Given(vec![3, 1]), 2, 6),
+            (LayerMap::Given(vec![1, 6]), 2, 6),
+        ] {
+            assert!(matches!(map.teacher_layers(student, teacher), Err(Error::Setting { .. })), "{map:?}");
+        }
+    }
+}

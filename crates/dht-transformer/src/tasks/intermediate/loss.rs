@@ -1,0 +1,188 @@
+//! The distance between what a student and its teacher compute inside.
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+use rand::Rng;
+
+use super::layer_map::LayerMap;
+use super::teacher_states::TeacherStates;
+use crate::backend::ForwardContext;
+use crate::data::PackedBatch;
+use crate::error::{Error, Result};
+use crate::model::{LayerRecord, Linear};
+use crate::tasks::TextClassifier;
+use crate::tensors::{Hidden, Spans};
+
+/// Mean over the texts of the mean over heads and pairs of tokens of (a − b)², between scores before the softmax of one layer of
+/// two models. Both are (samples, heads, longest, longest), of which places without a token do not count; the second is the
+/// target and gets no gradient.
+///
+/// # Errors
+/// [`Error::Shape`] when the shapes differ, as for another number of heads; what candle reports.
+pub fn attention_distance(scores: &Tensor, target: &Tensor, spans: &Spans) -> Result<Tensor> {
+    let (expected, got) = (target.dims().to_vec(), scores.dims().to_vec());
+    if expected != got {
+        return Err(Error::Shape { what: "attention scores".into(), expected, got });
+    }
+    let (samples, heads, longest, _) = scores.dims4()?;
+    let mut weights = vec![0f32; samples * longest * longest];
+    for (weights, length) in weights.chunks_exact_mut(longest * longest).zip(spans.lengths()) {
+        let weight = 1.0 / (samples * heads * length * length) as f32;
+        weights.chunks_exact_mut(longest).take(length).for_each(|row| row[..length].fill(weight));
+    }
+    let weights = Tensor::from_vec(weights, (samples, 1, longest, longest), scores.device())?;
+    Ok((scores - target.detach())?.sqr()?.broadcast_mul(&weights)?.sum_all()?)
+}
+
+/// Mean over the texts of the mean over tokens and dimensions of (a − b)². Both are (tokens, width); the second is the target and
+/// gets no gradient.
+///
+/// # Errors
+/// [`Error::Shape`] when the shapes differ; what candle reports.
+pub fn state_distance(rows: &Tensor, target: &Hidden) -> Result<Tensor> {
+    let (expected, got) = (target.tensor().dims().to_vec(), rows.dims().to_vec());
+    if expected != got {
+        return Err(Error::Shape { what: "hidden rows".into(), expected, got });
+    }
+    let squares = (rows - target.tensor().detach())?.sqr()?.mean_keepdim(1)?;
+    Ok(Hidden::new(squares, target.packing().clone())?.mean_rows()?.mean_all()?)
+}
+
+/// TinyBERT's intermediate loss (Jiao et al. 2020, equations 7 to 9) between what a student computed and what its teacher does.
+///
+/// ```text
+/// L = MSE(E·W_e, Eᵗ) + Σ_m [ MSE(H_m·W_h, Hᵗ_g(m)) + MSE(A_m, Aᵗ_g(m)) ]
+/// ```
+///
+/// E are the embeddings' rows, H_m those after layer m, A_m the attention scores before the softmax, g the [`LayerMap`]. W_e and W_h
+/// (with a bias) are learned with the student, as parameters `distillation.embeddings` and `distillation.hidden` of its encoder;
+/// directories do not have them. A head that is gone from the student is not compared.
+#[derive(Debug)]
+pub struct IntermediateLoss {
+    teacher: TextClassifier,
+    map: LayerMap,
+    teacher_layers: Vec<usize>,
+    of_embeddings: Linear,
+    of_hidden: Linear,
+    kept: Option<Arc<TeacherStates>>,
+    teacher_ctx: ForwardContext,
+}
+
+impl IntermediateLoss {
+    /// The loss of a student beside a teacher, of which a handle is kept; adds the projections to the student's parameters.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a map that does not fit, another vocabulary, fewer positions or another number of heads in the
+    /// teacher; [`Error::Parameter`] for a student that has projections.
+    pub fn new<R: Rng + ?Sized>(
+        student: &mut TextClassifier,
+        teacher: &TextClassifier,
+        map: LayerMap,
+        rng: &mut R,
+    ) -> Result<Self> {
+        let (own, other) = (student.encoder().config().clone(), teacher.encoder().config().clone());
+        let teacher_layers = map.teacher_layers(own.num_hidden_layers, other.num_hidden_layers)?;
+        for (right, expected, got) in [
+            (own.vocab_size == other.vocab_size, format!("one over {} tokens", own.vocab_size), other.vocab_size),
+            (
+                own.longest_text() <= other.longest_text(),
+                format!("one with {} positions or more", own.longest_text()),
+                other.longest_text(),
+            ),
+            (
+                own.num_attention_heads == other.num_attention_heads,
+                format!("one with {} heads in a layer", own.num_attention_heads),
+                other.num_attention_heads,
+            ),
+        ] {
+            if !right {
+                return Err(Error::setting("teacher", format!("{expected}, as the student"), got.to_string()));
+            }
+        }
+        let mut project = |name: &str| student.encoder_mut().add_linear(name, own.hidden_size, other.hidden_size, rng);
+        let (of_embeddings, of_hidden) = (project("distillation.embeddings")?, project("distillation.hidden")?);
+        let (teacher, teacher_ctx) = (teacher.clone(), ForwardContext::inference());
+        Ok(Self { teacher, map, teacher_layers, of_embeddings, of_hidden, kept: None, teacher_ctx })
+    }
+
+    /// The same loss, for which the teacher does not run on rows whose states are kept.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for states of other layers than the map's.
+    pub fn with_states(self, states: Arc<TeacherStates>) -> Result<Self> {
+        if states.layers() != self.teacher_layers {
+            let (expected, got) = (format!("of layers {:?}", self.teacher_layers), format!("{:?}", states.layers()));
+            return Err(Error::setting("states", expected, got));
+        }
+        Ok(Self { kept: Some(states), ..self })
+    }
+
+    /// The teacher.
+    pub fn teacher(&self) -> &TextClassifier {
+        &self.teacher
+    }
+
+    /// The map.
+    pub fn map(&self) -> &LayerMap {
+        &self.map
+    }
+
+    /// The loss of what a student computed of a batch: one number. The embeddings' rows, and each layer's record.
+    ///
+    /// # Errors
+    /// As [`Encoder::embed`](crate::Encoder::embed).
+    pub fn of_records(
+        &self,
+        embedded: &Hidden,
+        records: &[LayerRecord],
+        batch: &PackedBatch,
+        ctx: &ForwardContext,
+    ) -> Result<Tensor> {
+        let kept = self.kept.as_ref().map(|kept| kept.of_batch(batch, embedded.packing())).transpose()?.flatten();
+        let (target, targets) = match kept {
+            Some(kept) => kept,
+            None => self.teacher.encoder().run_recorded(batch, &self.teacher_ctx).map(|(embedded, records)| {
+                (embedded, self.teacher_layers.iter().map(|layer| records[*layer].clone()).collect())
+            })?,
+        };
+        let mut loss = state_distance(&self.of_embeddings.forward(embedded.tensor(), ctx)?, &target)?;
+        for (record, target) in records.iter().zip(&targets) {
+            let LayerRecord { hidden, scores, heads } = target;
+            let projected = self.of_hidden.forward(record.hidden.tensor(), ctx)?;
+            let same = record.heads.iter().filter_map(|own| heads.iter().position(|head| head == own));
+            let same: Vec<u32> = same.map(|place| place as u32).collect();
+            if same.len() < record.heads.len() {
+                return Err(Error::setting("teacher", "one with every head of the student", format!("{heads:?}")));
+            }
+            let scores = scores.index_select(&Tensor::new(same, scores.device())?, 1)?;
+            let of_scores = attention_distance(&record.scores, &scores, &batch.spans)?;
+            loss = ((loss + state_distance(&projected, hidden)?)? + of_scores)?;
+        }
+        Ok(loss)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use approx::assert_relative_eq;
+    use candle_core::Device;
+
+    use super::*;
+
+    #[test]
+    fn distances_are_means_over_real_tokens_text_by_text() {
+        // Two texts of 1 and 2 tokens, 1 head: (1 − 0)² of the first; of the second (4 + 0 + 0 + 16)/4; padding counts nothing.
+        let spans = Spans::from_lengths([1, 2]).unwrap();
+        let scores = Tensor::new(&[[[[1f32, 9.], [9., 9.]]], [[[2., 0.], [0., 4.]]]], &Device::Cpu).unwrap();
+        let distance = attention_distance(&scores, &scores.zeros_like().unwrap(), &spans).unwrap();
+        assert_relative_eq!(distance.to_scalar::<f32>().unwrap(), (1.0 + 5.0) / 2.0);
+        assert!(attention_distance(&scores, &scores.narrow(2, 0, 1).unwrap(), &spans).is_err());
+        let packing = crate::tensors::Packing::new(spans, vec![0, 1]).unwrap();
+        let zeros = Tensor::zeros((3, 2), candle_core::DType::F32, &Device::Cpu).unwrap();
+        let target = Hidden::new(zeros, packing.into()).unwrap();
+        let rows = Tensor::new(&[[1f32, 1.], [2., 0.], [0., 0.]], &Device::Cpu).unwrap();
+        // (1 + 1)/2 of the first, (4/2 + 0)/2 of the second.
+        assert_relative_eq!(state_distance(&rows, &target).unwrap().to_scalar::<f32>().unwrap(), 1.0);
+    }
+}

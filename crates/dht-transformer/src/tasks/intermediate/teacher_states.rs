@@ -1,0 +1,173 @@
+//! What a teacher computes of texts, kept so that it runs once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor};
+
+use super::layer_map::LayerMap;
+use crate::backend::ForwardContext;
+use crate::data::{EncodedDataset, PackedBatch, longest_first};
+use crate::error::Result;
+use crate::model::LayerRecord;
+use crate::tasks::TextClassifier;
+use crate::tensors::{Hidden, Packing};
+
+/// Embeddings, rows and attention scores of a teacher's layers for texts, found again by the texts' tokens: what
+/// [`IntermediateLoss`](super::IntermediateLoss) compares a student with.
+///
+/// A text of t tokens takes 4·t·((L + 1)·d + L·h·t) bytes, for L layers of the student, and d columns and h heads of the teacher.
+#[derive(Debug)]
+pub struct TeacherStates {
+    layers: Vec<usize>,
+    hidden: usize,
+    /// The heads of each layer that were not pruned.
+    heads: Vec<Vec<usize>>,
+    rows: HashMap<Vec<u32>, TextStates>,
+    bytes: usize,
+    device: Device,
+}
+
+/// Those of one text.
+#[derive(Debug)]
+struct TextStates {
+    tokens: usize,
+    /// (tokens, hidden)
+    embedded: Vec<f32>,
+    /// (tokens, hidden) and (heads, tokens, tokens) of each layer.
+    layers: Vec<(Vec<f32>, Vec<f32>)>,
+}
+
+impl TextStates {
+    fn bytes(&self) -> usize {
+        let layers: usize = self.layers.iter().map(|(rows, scores)| rows.len() + scores.len()).sum();
+        4 * (self.embedded.len() + layers)
+    }
+}
+
+impl TeacherStates {
+    /// Runs the teacher once over texts, the shortest first, until their states take `most_bytes`. The others are run when they
+    /// are needed.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting) for a map that does not fit or a batch size of 0; as [`Encoder::embed`](crate::Encoder::embed).
+    pub fn of_teacher(
+        teacher: &TextClassifier,
+        (map, student_layers): (&LayerMap, usize),
+        data: &EncodedDataset,
+        batch_size: usize,
+        most_bytes: usize,
+    ) -> Result<Self> {
+        let config = teacher.encoder().config();
+        let layers = map.teacher_layers(student_layers, config.num_hidden_layers)?;
+        let heads = layers.iter().map(|layer| teacher.encoder().kept_heads(*layer).iter().collect()).collect();
+        let (hidden, device) = (config.hidden_size, teacher.encoder().parameters().device().clone());
+        let mut states = Self { layers, hidden, heads, rows: HashMap::new(), bytes: 0, device };
+        let (lengths, ctx) = (data.lengths(), ForwardContext::inference());
+        for batch in longest_first(&lengths, batch_size)?.into_iter().rev() {
+            let expected: usize = batch.iter().map(|row| states.bytes_of(lengths[*row])).sum();
+            if states.bytes + expected > most_bytes {
+                break;
+            }
+            states.add(&data.batch(&batch)?, teacher, &ctx)?;
+        }
+        Ok(states)
+    }
+
+    /// The teacher's layers, one for each of the student's.
+    pub fn layers(&self) -> &[usize] {
+        &self.layers
+    }
+
+    /// How many different texts are kept.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether no text is kept.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// What they take.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn bytes_of(&self, tokens: usize) -> usize {
+        let scores: usize = self.heads.iter().map(|heads| heads.len() * tokens * tokens).sum();
+        4 * (tokens * self.hidden * (self.layers.len() + 1) + scores)
+    }
+
+    fn add(&mut self, batch: &PackedBatch, teacher: &TextClassifier, ctx: &ForwardContext) -> Result<()> {
+        let (embedded, records) = teacher.encoder().run_recorded(batch, ctx)?;
+        let numbers = |tensor: &Tensor| -> Result<Vec<f32>> { Ok(tensor.flatten_all()?.to_vec1()?) };
+        let embedded = numbers(embedded.tensor())?;
+        let of_layer =
+            |layer: &usize| Ok((numbers(records[*layer].hidden.tensor())?, numbers(&records[*layer].scores)?));
+        let layers: Vec<(Vec<f32>, Vec<f32>)> = self.layers.iter().map(of_layer).collect::<Result<_>>()?;
+        let longest = batch.spans.lengths().max().unwrap_or(0);
+        let places = batch.contents().zip(batch.spans.starts().iter().zip(batch.spans.lengths()));
+        for (sample, (text, (start, tokens))) in places.enumerate() {
+            let rows = |all: &[f32]| all[start * self.hidden..][..tokens * self.hidden].to_vec();
+            let scores = |all: &[f32], heads: usize| -> Vec<f32> {
+                let of_sample = &all[sample * heads * longest * longest..][..heads * longest * longest];
+                let queries =
+                    of_sample.chunks_exact(longest * longest).flat_map(|head| head.chunks_exact(longest).take(tokens));
+                queries.flat_map(|keys| &keys[..tokens]).copied().collect()
+            };
+            let of_layers = layers.iter().zip(&self.heads);
+            let states = TextStates {
+                tokens,
+                embedded: rows(&embedded),
+                layers: of_layers.map(|((hidden, all), heads)| (rows(hidden), scores(all, heads.len()))).collect(),
+            };
+            let bytes = states.bytes();
+            // The same text may come twice.
+            if self.rows.insert(text, states).is_none() {
+                self.bytes += bytes;
+            }
+        }
+        Ok(())
+    }
+
+    /// The embeddings' rows and each layer's record of a batch, in the packing of the student's; `None` where a text of it is not
+    /// kept.
+    ///
+    /// # Errors
+    /// What candle reports.
+    pub(super) fn of_batch(
+        &self,
+        batch: &PackedBatch,
+        packing: &Arc<Packing>,
+    ) -> Result<Option<(Hidden, Vec<LayerRecord>)>> {
+        let Some(texts) = batch.contents().map(|text| self.rows.get(&text)).collect::<Option<Vec<_>>>() else {
+            return Ok(None);
+        };
+        let lengths: Vec<usize> = batch.spans.lengths().collect();
+        let (tokens, longest) = (lengths.iter().sum::<usize>(), lengths.iter().copied().max().unwrap_or(0));
+        let rows = |of: &dyn Fn(&TextStates) -> &[f32]| -> Result<Hidden> {
+            let numbers: Vec<f32> = texts.iter().flat_map(|text| of(text)).copied().collect();
+            Hidden::new(Tensor::from_vec(numbers, (tokens, self.hidden), &self.device)?, packing.clone())
+        };
+        let record = |(layer, heads): (usize, &Vec<usize>)| -> Result<LayerRecord> {
+            let mut scores = vec![0f32; texts.len() * heads.len() * longest * longest];
+            let of_heads = texts.iter().zip(scores.chunks_exact_mut(heads.len() * longest * longest));
+            for (text, scores) in of_heads {
+                let kept = text.layers[layer].1.chunks_exact(text.tokens * text.tokens);
+                for (kept, scores) in kept.zip(scores.chunks_exact_mut(longest * longest)) {
+                    let keys = kept.chunks_exact(text.tokens).zip(scores.chunks_exact_mut(longest));
+                    keys.for_each(|(kept, scores)| scores[..text.tokens].copy_from_slice(kept));
+                }
+            }
+            let shape = (texts.len(), heads.len(), longest, longest);
+            Ok(LayerRecord {
+                hidden: rows(&|text| &text.layers[layer].0)?,
+                scores: Tensor::from_vec(scores, shape, &self.device)?,
+                heads: heads.clone(),
+            })
+        };
+        let records = self.heads.iter().enumerate().map(record).collect::<Result<_>>()?;
+        Ok(Some((rows(&|text| &text.embedded)?, records)))
+    }
+}

@@ -1,0 +1,143 @@
+//! A smaller encoder that begins as its teacher.
+
+use std::collections::BTreeMap;
+
+use candle_core::Tensor;
+use rand::Rng;
+
+use crate::config::BertConfig;
+use crate::error::{Error, Result};
+use crate::model::Encoder;
+
+/// Fields of a configuration that say what was taken out of its layers.
+const KEPT: [&str; 3] = ["kept_heads", "kept_neurons", "kept_dimensions"];
+
+/// The sizes of a student.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StudentSize {
+    /// Layers.
+    pub layers: usize,
+    /// Heads of each.
+    pub heads: usize,
+    /// Width of the hidden states.
+    pub hidden: usize,
+    /// Neurons of each feed-forward.
+    pub ffn: usize,
+}
+
+impl StudentSize {
+    /// That of a whole encoder.
+    pub fn of(config: &BertConfig) -> Self {
+        Self {
+            layers: config.num_hidden_layers,
+            heads: config.num_attention_heads,
+            hidden: config.hidden_size,
+            ffn: config.intermediate_size,
+        }
+    }
+
+    /// A teacher's configuration in this size.
+    ///
+    /// # Errors
+    /// As [`BertConfig::check`].
+    pub fn config(self, teacher: &BertConfig) -> Result<BertConfig> {
+        let mut config = BertConfig {
+            num_hidden_layers: self.layers,
+            num_attention_heads: self.heads,
+            hidden_size: self.hidden,
+            intermediate_size: self.ffn,
+            ..teacher.clone()
+        };
+        KEPT.iter().for_each(|field| drop(config.other.remove(*field)));
+        config.check()?;
+        Ok(config)
+    }
+}
+
+/// An encoder of a size whose tensors are the teacher's where those have the same shape, and random elsewhere; layer m has the
+/// tensors of the teacher's layer `layers[m]`. Says also how many of its tensors are the teacher's.
+///
+/// # Errors
+/// [`Error::Setting`] for another number of layers than the size has, or layers that the teacher does not have; as
+/// [`StudentSize::config`].
+pub fn student_encoder<R: Rng + ?Sized>(
+    size: StudentSize,
+    teacher: &Encoder,
+    layers: &[usize],
+    rng: &mut R,
+) -> Result<(Encoder, usize)> {
+    if layers.len() != size.layers || layers.iter().any(|layer| *layer >= teacher.layers()) {
+        let expected = format!("{} of the teacher's {}", size.layers, teacher.layers());
+        return Err(Error::setting("layers", expected, format!("{layers:?}")));
+    }
+    let (config, device) = (size.config(teacher.config())?, teacher.parameters().device());
+    let (own, theirs) = (Encoder::random(&config, device, rng)?.to_tensors()?, teacher.to_tensors()?);
+    let mut taken = 0;
+    let take = |(name, tensor): (String, Tensor)| {
+        let same = theirs.get(&of_teacher(&name, layers)).filter(|other| other.dims() == tensor.dims());
+        taken += usize::from(same.is_some());
+        (name, same.unwrap_or(&tensor).clone())
+    };
+    let tensors: BTreeMap<String, Tensor> = own.into_iter().map(take).collect();
+    Ok((Encoder::from_tensors(&config, &tensors, device)?, taken))
+}
+
+/// `encoder.layer.1.output.dense.bias` with the teacher's layer in the place of the student's.
+fn of_teacher(name: &str, layers: &[usize]) -> String {
+    const LAYER: &str = ".layer.";
+    let parts = || {
+        let (before, rest) = name.split_once(LAYER)?;
+        let (layer, tensor) = rest.split_once('.')?;
+        let layer = layers.get(layer.parse::<usize>().ok()?)?;
+        Some(format!("{before}{LAYER}{layer}.{tensor}"))
+    };
+    parts().unwrap_or_else(|| name.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    fn teacher() -> Encoder {
+        let config = BertConfig::small(4, 2, 8, 30).unwrap();
+        Encoder::random(&config, &Device::Cpu, &mut ChaCha8Rng::seed_from_u64(1)).unwrap()
+    }
+
+    fn numbers(encoder: &Encoder, name: &str) -> Vec<f32> {
+        encoder.to_tensors().unwrap()[name].flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    #[test]
+    fn a_student_of_the_teacher_s_width_begins_as_the_mapped_layers() {
+        let (teacher, rng) = (teacher(), &mut ChaCha8Rng::seed_from_u64(2));
+        let size = StudentSize { layers: 2, ..StudentSize::of(teacher.config()) };
+        let (student, taken) = student_encoder(size, &teacher, &[1, 3], rng).unwrap();
+        assert_eq!(taken, student.to_tensors().unwrap().len());
+        for (own, other) in [(0, 1), (1, 3)] {
+            let name = |layer| format!("encoder.layer.{layer}.attention.self.query.weight");
+            assert_eq!(numbers(&student, &name(own)), numbers(&teacher, &name(other)));
+        }
+        let word = "embeddings.word_embeddings.weight";
+        assert_eq!(numbers(&student, word), numbers(&teacher, word));
+    }
+
+    #[test]
+    fn what_has_another_shape_is_random() {
+        let (teacher, rng) = (teacher(), &mut ChaCha8Rng::seed_from_u64(2));
+        let size = StudentSize { layers: 1, ffn: 20, ..StudentSize::of(teacher.config()) };
+        let (student, taken) = student_encoder(size, &teacher, &[3], rng).unwrap();
+        // Both matrices of the feed-forward and the bias between them.
+        assert_eq!(taken, student.to_tensors().unwrap().len() - 3);
+        assert_eq!(student.config().intermediate_size, 20);
+        let size = StudentSize { hidden: 6, ..size };
+        let (student, _) = student_encoder(size, &teacher, &[3], rng).unwrap();
+        assert_eq!(student.config().hidden_size, 6);
+        assert!(student_encoder(size, &teacher, &[4], rng).is_err());
+        assert!(student_encoder(size, &teacher, &[1, 3], rng).is_err());
+        assert!(student_encoder(StudentSize { heads: 4, ..size }, &teacher, &[3], rng).is_err(), "6 columns, 4 heads");
+    }
+}

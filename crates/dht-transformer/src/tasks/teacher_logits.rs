@@ -1,0 +1,46 @@
+//! A teacher's logits of texts, kept so that it runs once.
+
+use std::collections::HashMap;
+
+use candle_core::{Device, Tensor};
+
+use super::text_classifier::TextClassifier;
+use crate::backend::ForwardContext;
+use crate::data::{EncodedDataset, PackedBatch, longest_first};
+use crate::error::Result;
+
+/// A teacher's logits of texts, found again by the texts' tokens.
+#[derive(Debug, Clone)]
+pub struct TeacherLogits {
+    classes: usize,
+    rows: HashMap<Vec<u32>, Vec<f32>>,
+    device: Device,
+}
+
+impl TeacherLogits {
+    /// Runs the teacher once over texts, without gradient and dropout.
+    ///
+    /// # Errors
+    /// As [`Encoder::embed`](crate::Encoder::embed); [`Error::Setting`](crate::Error::Setting) for a batch size of 0.
+    pub fn of_teacher(teacher: &TextClassifier, data: &EncodedDataset, batch_size: usize) -> Result<Self> {
+        let (mut rows, ctx) = (HashMap::with_capacity(data.len()), ForwardContext::inference());
+        for places in longest_first(&data.lengths(), batch_size)? {
+            let batch = data.batch(&places)?;
+            rows.extend(batch.contents().zip(teacher.logits(&batch, &ctx)?.to_vec2()?));
+        }
+        let device = teacher.encoder().parameters().device().clone();
+        Ok(Self { classes: teacher.classifier().classes(), rows, device })
+    }
+
+    /// (samples, classes) of a batch; `None` where a text of it is not kept.
+    ///
+    /// # Errors
+    /// What candle reports.
+    pub fn of_batch(&self, batch: &PackedBatch) -> Result<Option<Tensor>> {
+        let Some(rows) = batch.contents().map(|text| self.rows.get(&text)).collect::<Option<Vec<_>>>() else {
+            return Ok(None);
+        };
+        let numbers: Vec<f32> = rows.into_iter().flatten().copied().collect();
+        Ok(Some(Tensor::from_vec(numbers, (batch.len(), self.classes), &self.device)?))
+    }
+}

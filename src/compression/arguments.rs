@@ -1,0 +1,326 @@
+//! The flags that both programs share, and the plan that they give once they are checked.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::Args;
+use dht_transformer::tasks::{LayerMap, StudentSize};
+use dht_transformer::{BertConfig, data::Column, data::NamedDataset, storage::file_sha256};
+
+use crate::error::{Error, Result};
+use crate::experiment::{Arguments, Model, RunPlan, named};
+use clap::Parser;
+use dht_cli::DeviceChoice;
+
+/// Rows of the embedded corpus.
+const GENERATED_ROWS: (usize, usize) = (4_000, 1_000);
+/// The largest number of seeds and passes.
+const MOST: u64 = 100;
+const GIB: f64 = (1_u64 << 30) as f64;
+
+/// Texts, teacher and student.
+#[derive(Debug, Clone, Args)]
+pub struct CompressionArguments {
+    /// Directory with train.* and test.* or dev.* (csv, tsv, jsonl; also .gz) [default: generated texts]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The teacher: Hugging Face directory of a BERT, or LAYERSxHEADSxHIDDEN of a model trained from scratch
+    #[arg(long, value_name = "DIR|LxHxD", default_value = "4x4x64")]
+    pub model: Model,
+    /// The directory is a classifier of these classes: do not fine-tune it
+    #[arg(long)]
+    pub fine_tuned: bool,
+    /// Column of the text, by name or by number from 0; may be given several times [default: detected]
+    #[arg(long, value_name = "COLUMN")]
+    pub text_column: Vec<Column>,
+    /// Column of the label, by name or by number from 0 [default: detected]
+    #[arg(long, value_name = "COLUMN")]
+    pub label_column: Option<Column>,
+    /// The two text columns are a pair of sentences; known of the tasks of GLUE by their directory's name
+    #[arg(long)]
+    pub pair: bool,
+    /// Maximum length of a text in tokens [default: 128]
+    #[arg(long, value_name = "N")]
+    pub max_length: Option<usize>,
+    /// Use the first N training rows, a tenth of them for validation [default: all, or 4000 generated]
+    #[arg(long, value_name = "N")]
+    pub train_rows: Option<usize>,
+    /// Use the first N test rows [default: all, or 1000 generated]
+    #[arg(long, value_name = "N")]
+    pub test_rows: Option<usize>,
+    /// Most passes of the teacher's fine-tuning; the best on validation rows is kept [default: 3, or 5 with generated texts]
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<usize>,
+    /// Samples in a batch
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    pub batch: usize,
+    /// Peak learning rate of the teacher [default: 1e-3 from scratch, 5e-5 for a pre-trained model]
+    #[arg(long, value_name = "X")]
+    pub lr: Option<f64>,
+    /// Peak learning rate of the student [default: the teacher's]
+    #[arg(long, value_name = "X")]
+    pub student_lr: Option<f64>,
+    /// The student's layers [default: half of the teacher's]
+    #[arg(long, value_name = "N")]
+    pub layers: Option<usize>,
+    /// The student's width [default: the teacher's]
+    #[arg(long, value_name = "N")]
+    pub hidden: Option<usize>,
+    /// Heads of each of the student's layers [default: the teacher's]
+    #[arg(long, value_name = "N")]
+    pub heads: Option<usize>,
+    /// Neurons of each of the student's feed-forwards [default: as many to a column as the teacher has]
+    #[arg(long, value_name = "N")]
+    pub ffn: Option<usize>,
+    /// Which of the teacher's layers the student's learn from: uniform, last, or their numbers from 0, as 1,3
+    #[arg(long, value_name = "MAP", default_value = "uniform")]
+    pub layer_map: MapChoice,
+    /// Plain texts (txt, txt.gz) on which the student first learns from the teacher before its fine-tuning; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub texts: Vec<PathBuf>,
+    /// Passes over the plain texts
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub text_epochs: usize,
+    /// Passes of each of both stages of distillation; of the second the best on validation rows is kept
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub distillation_epochs: usize,
+    /// GiB for what the teacher computes of the texts; texts beyond it are computed in every pass
+    #[arg(long, value_name = "GIB", default_value_t = 4.0)]
+    pub teacher_memory: f64,
+    /// Seed of every random choice
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Device of the tensors: auto, cpu, cuda, cuda:N or metal
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    pub device: DeviceChoice,
+    /// File that the results are written to as well
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// Show no progress, only the table
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// `uniform`, `last` or `1,3`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MapChoice(pub(super) LayerMap);
+
+impl FromStr for MapChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = |_| format!("{text:?} is no layer map: expected uniform, last, or layers from 0, as 1,3");
+        Ok(Self(match text {
+            "uniform" => LayerMap::Uniform,
+            "last" => LayerMap::Last,
+            layers => LayerMap::Given(layers.split(',').map(str::parse).collect::<Result<_, _>>().map_err(wrong)?),
+        }))
+    }
+}
+
+/// Checked [`CompressionArguments`].
+#[derive(Debug, Clone)]
+pub(super) struct CompressionPlan {
+    /// The teacher's training, with all that concerns the texts.
+    pub(super) run: RunPlan,
+    pub(super) fine_tuned: bool,
+    pub(super) student: StudentSize,
+    pub(super) student_rate: f64,
+    pub(super) map: LayerMap,
+    pub(super) texts: Vec<PathBuf>,
+    pub(super) text_epochs: usize,
+    pub(super) distillation_epochs: usize,
+    /// In bytes.
+    pub(super) teacher_memory: usize,
+    /// The checksum of the teacher's weights; empty for a model from scratch.
+    pub(super) weights: String,
+    pub(super) record: Option<PathBuf>,
+    /// The flags that results depend on.
+    pub(super) flags: Vec<String>,
+}
+
+impl CompressionPlan {
+    /// Checks the flags and whether student and teacher can be mapped, before any data are read.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] and [`Error::Needs`]; [`Error::Transformer`] for a directory without a valid `config.json`, and a student
+    /// that has more layers than its teacher.
+    pub(super) fn new(arguments: &CompressionArguments) -> Result<Self> {
+        let one = |flag, got: usize| match (1..=MOST as usize).contains(&got) {
+            true => Ok(got),
+            false => Err(refused(flag, format!("1 to {MOST}"), got)),
+        };
+        let memory = arguments.teacher_memory;
+        if !(memory >= 0.0 && memory.is_finite()) {
+            return Err(refused("teacher-memory", "a finite number, at least 0", memory));
+        }
+        let plain = arguments.of_run();
+        let run = RunPlan::try_from(plain.clone())?;
+        if arguments.fine_tuned && !run.pretrained() {
+            return Err(refused("fine-tuned", "only where --model is a directory", "--model with a size"));
+        }
+        let student_rate = arguments.student_lr.unwrap_or(run.learning_rate);
+        if !(student_rate.is_finite() && student_rate > 0.0) {
+            return Err(refused("student-lr", "a finite number above 0", student_rate));
+        }
+        // The vocabulary of a model from scratch is not known yet, and nothing here depends on it.
+        let teacher = match &run.model {
+            Model::Size(size) => size.config(arguments.max_length.unwrap_or(128))?,
+            Model::Directory(folder) => BertConfig::from_file(folder.join("config.json"))?,
+        };
+        let student = arguments.student(&teacher)?;
+        arguments.layer_map.0.teacher_layers(student.layers, teacher.num_hidden_layers)?;
+        let weights = match &run.model {
+            Model::Directory(folder) => file_sha256(folder.join("model.safetensors")).unwrap_or_default(),
+            Model::Size(_) => String::new(),
+        };
+        let mut flags = plain.flags();
+        flags.extend(arguments.own_flags());
+        Ok(Self {
+            fine_tuned: arguments.fine_tuned,
+            student,
+            student_rate,
+            map: arguments.layer_map.0.clone(),
+            texts: arguments.texts.clone(),
+            text_epochs: one("text-epochs", arguments.text_epochs)?,
+            distillation_epochs: one("distillation-epochs", arguments.distillation_epochs)?,
+            teacher_memory: (memory * GIB) as usize,
+            weights,
+            record: arguments.record.clone(),
+            run,
+            flags,
+        })
+    }
+
+    /// The same with another seed of the trainings; the texts stay.
+    pub(super) fn with_seed(&self, seed: u64) -> RunPlan {
+        RunPlan { seed: self.run.seed + seed, ..self.run.clone() }
+    }
+}
+
+impl CompressionArguments {
+    /// The flags of a single run that these amount to.
+    fn of_run(&self) -> Arguments {
+        let rows = |given: Option<usize>, default| given.or(self.data.is_none().then_some(default));
+        let known = self.data.as_deref().and_then(std::path::Path::file_name).map(|name| name.to_string_lossy());
+        let known = known.and_then(|name| NamedDataset::find(&format!("glue/{name}")));
+        Arguments {
+            data: self.data.clone(),
+            model: self.model.clone(),
+            text_column: self.text_column.clone(),
+            label_column: self.label_column.clone(),
+            pair: self.pair || known.is_some_and(|known| known.pair),
+            max_length: self.max_length,
+            train_rows: rows(self.train_rows, GENERATED_ROWS.0),
+            test_rows: rows(self.test_rows, GENERATED_ROWS.1),
+            epochs: self.epochs,
+            batch: self.batch,
+            lr: self.lr,
+            seed: self.seed,
+            device: self.device,
+            quiet: self.quiet,
+            ..Arguments::parse_from(["compression"])
+        }
+    }
+
+    /// The student's size, for this teacher.
+    fn student(&self, teacher: &BertConfig) -> Result<StudentSize> {
+        let whole = StudentSize::of(teacher);
+        let hidden = self.hidden.unwrap_or(whole.hidden);
+        let size = StudentSize {
+            layers: self.layers.unwrap_or(whole.layers.div_ceil(2)),
+            heads: self.heads.unwrap_or(whole.heads),
+            hidden,
+            ffn: self.ffn.unwrap_or(whole.ffn * hidden / whole.hidden),
+        };
+        size.config(teacher)?;
+        if size.heads != whole.heads {
+            let expected = format!("the teacher's {}, whose attention the student learns", whole.heads);
+            return Err(refused("heads", expected, size.heads));
+        }
+        Ok(size)
+    }
+
+    /// Those that [`Arguments`] do not have.
+    fn own_flags(&self) -> Vec<String> {
+        let number = |number: Option<usize>| number.map(|number| number.to_string());
+        let map = match &self.layer_map.0 {
+            LayerMap::Uniform => None,
+            LayerMap::Last => Some("last".into()),
+            LayerMap::Given(layers) => Some(layers.iter().map(usize::to_string).collect::<Vec<_>>().join(",")),
+        };
+        let values = [
+            ("student-lr", self.student_lr.map(|rate| rate.to_string())),
+            ("layers", number(self.layers)),
+            ("hidden", number(self.hidden)),
+            ("heads", number(self.heads)),
+            ("ffn", number(self.ffn)),
+            ("layer-map", map),
+            ("text-epochs", number(Some(self.text_epochs).filter(|epochs| *epochs != 1))),
+            ("distillation-epochs", number(Some(self.distillation_epochs).filter(|epochs| *epochs != 5))),
+        ];
+        let texts = self.texts.iter().map(|file| ("texts", Some(named(file))));
+        let mut flags = Vec::from_iter(self.fine_tuned.then(|| "--fine-tuned".to_owned()));
+        for (flag, value) in values.into_iter().chain(texts) {
+            flags.extend(value.into_iter().flat_map(|value| [format!("--{flag}"), value]));
+        }
+        flags
+    }
+}
+
+pub(super) fn refused(flag: &'static str, expected: impl Into<String>, got: impl ToString) -> Error {
+    Error::Argument { flag, expected: expected.into(), got: got.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Program {
+        #[command(flatten)]
+        arguments: CompressionArguments,
+    }
+
+    fn plan(words: &[&str]) -> Result<CompressionPlan> {
+        CompressionPlan::new(&Program::parse_from(std::iter::once(&"x").chain(words)).arguments)
+    }
+
+    #[test]
+    fn the_student_has_half_of_the_layers_and_what_is_asked_for() {
+        let of = |words: &[&str]| plan(&[&["--model", "5x4x64"], words].concat()).unwrap().student;
+        assert_eq!(of(&[]), StudentSize { layers: 3, heads: 4, hidden: 64, ffn: 256 });
+        assert_eq!(of(&["--hidden", "32", "--layers", "1"]), StudentSize { layers: 1, heads: 4, hidden: 32, ffn: 128 });
+        assert_eq!(of(&["--ffn", "30"]).ffn, 30);
+    }
+
+    #[test]
+    fn students_that_cannot_be_mapped_are_refused_before_anything_is_read() {
+        for (words, named) in [
+            (&["--layers", "5"][..], "layers"),
+            (&["--layers", "0"], "num_hidden_layers"),
+            (&["--heads", "2"], "heads"),
+            (&["--hidden", "30"], "hidden_size"),
+            (&["--layers", "2", "--layer-map", "3,1"], "layer_map"),
+            (&["--layer-map", "1"], "layer_map"),
+            (&["--student-lr", "0"], "student-lr"),
+            (&["--distillation-epochs", "0"], "distillation-epochs"),
+            (&["--teacher-memory", "NaN"], "teacher-memory"),
+            (&["--fine-tuned"], "fine-tuned"),
+        ] {
+            let error = plan(words).unwrap_err().to_string();
+            assert!(error.contains(named), "{words:?}: {error}");
+        }
+        assert!("first".parse::<MapChoice>().unwrap_err().contains("no layer map"));
+    }
+
+    #[test]
+    fn pairs_of_glue_are_known_and_flags_are_kept_as_typed() {
+        let rte = plan(&["--data", "somewhere/glue/rte", "--layers", "1", "--layer-map", "3"]).unwrap();
+        assert!(matches!(&rte.run.data, crate::experiment::DataSource::Directory { pair: true, .. }));
+        let flags = rte.flags.join(" ");
+        assert!(flags.ends_with("--layers 1 --layer-map 3"), "{flags}");
+        let cola = plan(&["--data", "somewhere/glue/cola"]).unwrap();
+        assert!(matches!(&cola.run.data, crate::experiment::DataSource::Directory { pair: false, .. }));
+    }
+}

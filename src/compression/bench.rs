@@ -1,0 +1,333 @@
+//! Texts, teacher and general student of a run, and TinyBERT's two stages of distillation.
+
+use std::cell::OnceCell;
+use std::path::Path;
+use std::sync::Arc;
+
+use candle_core::Device;
+use dht_search::evaluation::time_in_turns;
+use dht_search::nas::ArchitectureSearch;
+use dht_transformer::tasks::{
+    Distillation, DistillationSettings, IntermediateDistillation, TeacherLogits, TeacherStates, student_encoder,
+};
+use dht_transformer::train::optim::ParameterGroups;
+use dht_transformer::{EncodedDataset, Encoder, Objective, TextClassifier, TrainSettings, Trainer, train::History};
+
+use super::arguments::CompressionPlan;
+use super::judge::{BATCH, Judge};
+use super::steps::{Identity, Step, Steps};
+use crate::error::{Error, Result};
+use crate::experiment::{CLASSIFIERS, RunData, RunPlan, encoder, pooling, rng, train_settings};
+use crate::record::JudgedModel;
+use dht_cli::{TrainingProgress, report};
+
+/// Streams of random numbers: a student's weights, projections of the intermediate stage.
+const STUDENT: u64 = 20;
+const PROJECTIONS: u64 = 21;
+/// Timed passes and rows.
+const PASSES: usize = 7;
+const TIMED_ROWS: usize = 256;
+const TEACHER: &str = "teacher";
+const GENERAL: &str = "general";
+
+/// What a run works with.
+pub(super) struct Bench {
+    pub(super) plan: CompressionPlan,
+    pub(super) data: RunData,
+    pub(super) steps: Steps,
+    pub(super) judge: Judge,
+    pub(super) device: Device,
+    /// The fine-tuned teacher on the test rows.
+    pub(super) judged_teacher: JudgedModel,
+    pub(super) teacher: TextClassifier,
+    general: TextClassifier,
+    states: OnceCell<Arc<TeacherStates>>,
+    logits: OnceCell<Arc<TeacherLogits>>,
+}
+
+/// A trained student, and how it was trained.
+pub(super) struct Trained {
+    pub(super) model: TextClassifier,
+    /// The optimiser step of the last stage after which it was best on validation rows.
+    pub(super) best_step: u64,
+    pub(super) seconds: f64,
+}
+
+impl Bench {
+    /// Reads the texts, fine-tunes the teacher and makes the general student, where earlier runs have not.
+    pub(super) fn open(plan: CompressionPlan, out: &Path, command: &[String], least_rows: usize) -> Result<Self> {
+        let device = plan.run.device.open()?;
+        let data = RunData::load(&plan.run)?;
+        if data.train.len() < least_rows {
+            return Err(dht_search::Error::TooFewRows { rows: data.train.len(), least: least_rows }.into());
+        }
+        if !plan.run.quiet {
+            report(&data.record.summary());
+        }
+        let sums =
+            format!("{} and {}, up to {} tokens", data.record.sha256, data.record.test_sha256, plan.run.max_length);
+        let steps = Steps::open(out, &Identity::new(command, sums, plan.weights.clone()), plan.run.quiet)?;
+        let judge = Judge::of(&data);
+        let start = Start { plan: &plan, data: &data, device: &device, steps: &steps, judge };
+        let judged_teacher = start.teacher()?;
+        let teacher = TextClassifier::load(steps.model(TEACHER), &device)?;
+        start.general(&teacher)?;
+        let general = TextClassifier::load(steps.model(GENERAL), &device)?;
+        let (states, logits) = (OnceCell::new(), OnceCell::new());
+        Ok(Self { plan, data, steps, judge, device, judged_teacher, teacher, general, states, logits })
+    }
+
+    /// A copy of the general student.
+    pub(super) fn general(&self) -> Result<TextClassifier> {
+        copy(&self.general)
+    }
+
+    /// What the teacher computes of the training texts inside, as far as memory goes.
+    pub(super) fn states(&self) -> Result<Arc<TeacherStates>> {
+        if let Some(states) = self.states.get() {
+            return Ok(states.clone());
+        }
+        let (plan, train) = (&self.plan, &self.data.train);
+        let of = (&plan.map, plan.student.layers);
+        let states = TeacherStates::of_teacher(&self.teacher, of, train, BATCH, plan.teacher_memory)?;
+        if !plan.run.quiet {
+            let gib = states.bytes() as f64 / (1_u64 << 30) as f64;
+            report(&format!(
+                "teacher's states of {} different texts in {} rows: {gib:.2} GiB",
+                states.len(),
+                train.len()
+            ));
+        }
+        Ok(self.states.get_or_init(|| Arc::new(states)).clone())
+    }
+
+    /// The teacher's logits of the training texts.
+    pub(super) fn logits(&self) -> Result<Arc<TeacherLogits>> {
+        if let Some(logits) = self.logits.get() {
+            return Ok(logits.clone());
+        }
+        let logits = TeacherLogits::of_teacher(&self.teacher, &self.data.train, BATCH)?;
+        Ok(self.logits.get_or_init(|| Arc::new(logits)).clone())
+    }
+
+    /// The student's training of so many passes; with validation rows the best pass is kept.
+    pub(super) fn student_settings(&self, run: &RunPlan, epochs: usize) -> TrainSettings {
+        student_settings(run, self.plan.student_rate, epochs)
+    }
+
+    /// Both stages of TinyBERT's distillation of a student (Jiao et al. 2020): what happens inside, then the logits.
+    pub(super) fn distilled(&self, student: TextClassifier, step: &Step, seed: u64) -> Result<Trained> {
+        let run = self.plan.with_seed(seed);
+        let settings = self.student_settings(&run, self.plan.distillation_epochs);
+        let mut rng = rng(&run, PROJECTIONS);
+        let first = IntermediateDistillation::new(student, &self.teacher, self.plan.map.clone(), &mut rng)?;
+        let mut first = first.with_states(self.states()?)?;
+        let none = EncodedDataset { samples: Vec::new(), ..self.data.validation.clone() };
+        let stage = Stage { bench: self, step, name: "intermediate", settings: settings.clone(), groups: None };
+        let history = stage.fit(&mut first, &none)?;
+        let soft = DistillationSettings { temperature: 1.0, label_weight: 0.0, ..DistillationSettings::soft_labels() };
+        let second = Distillation::new(copy(&first.into_model())?, &self.teacher, soft)?;
+        let mut second = second.with_logits(self.logits()?)?;
+        let stage = Stage { bench: self, step, name: "prediction", settings, groups: None };
+        let last = stage.fit(&mut second, &self.data.validation)?;
+        let seconds = history.train_seconds + last.train_seconds;
+        Ok(Trained { model: copy(&second.into_model())?, best_step: best_step(&last), seconds })
+    }
+
+    /// A student that is fine-tuned on the labels, in as many passes as both stages have.
+    pub(super) fn fine_tuned(&self, mut student: TextClassifier, step: &Step, seed: u64) -> Result<Trained> {
+        let run = self.plan.with_seed(seed);
+        let settings = self.student_settings(&run, 2 * self.plan.distillation_epochs);
+        let stage = Stage { bench: self, step, name: "labels", settings, groups: None };
+        let history = stage.fit(&mut student, &self.data.validation)?;
+        Ok(Trained { best_step: best_step(&history), seconds: history.train_seconds, model: student })
+    }
+
+    /// A stage of a search.
+    pub(super) fn search_stage(
+        &self,
+        search: &mut ArchitectureSearch,
+        step: &Step,
+        (name, epochs): (&str, usize),
+        validation: &EncodedDataset,
+    ) -> Result<History> {
+        let settings = self.student_settings(&self.plan.run, epochs);
+        let groups = Some(search.parameter_groups(settings.optimizer.learning_rate)?);
+        Stage { bench: self, step, name, settings, groups }.fit(search, validation)
+    }
+
+    /// A model on the test rows.
+    pub(super) fn judged(&self, trained: &Trained) -> Result<JudgedModel> {
+        self.judge.judge(&trained.model, &self.data.test, trained.seconds)
+    }
+
+    /// Wall clock of predicting test rows over the first model's: all warm, in turns, medians.
+    pub(super) fn wall_ratios(&self, models: &[&TextClassifier]) -> Result<Vec<f64>> {
+        // Evenly spaced, since the first rows may be of another kind than the others.
+        let samples = &self.data.test.samples;
+        let count = samples.len().min(TIMED_ROWS);
+        let timed = (0..count).map(|at| samples[at * samples.len() / count].clone()).collect();
+        let timed = EncodedDataset { samples: timed, ..self.data.test.clone() };
+        let models: Vec<&dyn dht_search::Predictor> = models.iter().map(|model| *model as _).collect();
+        let times = time_in_turns(&models, &timed, BATCH, PASSES)?;
+        Ok(times.iter().map(|of_one| of_one.median() / times[0].median()).collect())
+    }
+
+    /// Settings of the run, for its record.
+    pub(super) fn settings(&self) -> std::collections::BTreeMap<String, serde_json::Value> {
+        let plan = &self.plan;
+        let CompressionPlan { run, distillation_epochs, student_rate, .. } = plan;
+        let map = serde_json::to_value(&plan.map).unwrap_or_default();
+        std::collections::BTreeMap::from([
+            ("model".into(), crate::experiment::model_name(run).into()),
+            ("epochs".into(), run.epochs.into()),
+            ("batch".into(), run.batch.into()),
+            ("learning_rate".into(), run.learning_rate.into()),
+            ("max_length".into(), run.max_length.into()),
+            ("seed".into(), run.seed.into()),
+            ("distillation_epochs".into(), (*distillation_epochs).into()),
+            ("student_rate".into(), (*student_rate).into()),
+            ("layer_map".into(), map),
+            ("timed_passes".into(), PASSES.into()),
+            ("timed_rows".into(), TIMED_ROWS.into()),
+        ])
+    }
+}
+
+fn student_settings(run: &RunPlan, learning_rate: f64, epochs: usize) -> TrainSettings {
+    let settings = train_settings(run);
+    let optimizer = dht_transformer::AdamWSettings { learning_rate, ..settings.optimizer };
+    TrainSettings { epochs, optimizer, ..settings }
+}
+
+/// The optimiser step at which the best pass ended; of a training without validation rows the last.
+pub(super) fn best_step(history: &History) -> u64 {
+    let epochs = history.epochs.len().max(1) as u64;
+    history.best_epoch.map_or(history.steps, |best| history.steps * (best as u64 + 1) / epochs)
+}
+
+/// The same weights once more, without parameters that are none of the model's.
+pub(super) fn copy(model: &TextClassifier) -> Result<TextClassifier> {
+    let encoder = model.encoder();
+    let device = encoder.parameters().device();
+    Ok(model.with_encoder(Encoder::from_tensors(encoder.config(), &encoder.to_tensors()?, device)?)?)
+}
+
+/// One training of a step.
+struct Stage<'a> {
+    bench: &'a Bench,
+    step: &'a Step,
+    name: &'a str,
+    settings: TrainSettings,
+    groups: Option<ParameterGroups>,
+}
+
+impl Stage<'_> {
+    fn fit<O: Objective>(self, objective: &mut O, validation: &EncodedDataset) -> Result<History>
+    where
+        Error: From<O::Error>,
+    {
+        let mut progress = TrainingProgress::new(format!("  {}", self.name), self.bench.plan.run.quiet);
+        let (settings, groups) = (self.settings, self.groups);
+        let trainer = Trainer { settings, groups, checkpoint: Some(self.step.checkpoint(self.name)) };
+        Ok(trainer.fit(objective, &self.bench.data.train, validation, &mut progress)?)
+    }
+}
+
+/// What the teacher and the general student are made from.
+struct Start<'a> {
+    plan: &'a CompressionPlan,
+    data: &'a RunData,
+    device: &'a Device,
+    steps: &'a Steps,
+    judge: Judge,
+}
+
+impl Start<'_> {
+    fn classes(&self) -> usize {
+        self.data.train.labels.len()
+    }
+
+    fn save(&self, model: &TextClassifier, step: &Step) -> Result<()> {
+        Ok(model.save(step.model(), Some(&self.data.tokenizer), &self.data.train.labels)?)
+    }
+
+    /// A fresh classifier on an encoder.
+    fn classifier(&self, encoder: Encoder) -> Result<TextClassifier> {
+        let run = &self.plan.run;
+        Ok(TextClassifier::new(encoder, self.classes(), pooling(run), &mut rng(run, CLASSIFIERS))?)
+    }
+
+    /// The encoder before its fine-tuning.
+    fn encoder(&self) -> Result<Encoder> {
+        encoder(&self.plan.run, self.data, self.device)
+    }
+
+    /// The teacher: fine-tuned, or as given.
+    fn teacher(&self) -> Result<JudgedModel> {
+        let run = &self.plan.run;
+        self.steps.once(TEACHER, |step| {
+            let (model, seconds) = match (&run.model, self.plan.fine_tuned) {
+                (crate::experiment::Model::Directory(folder), true) => {
+                    let model = TextClassifier::load(folder, self.device)?;
+                    let (expected, got) = (self.classes(), model.classifier().classes());
+                    if expected != got {
+                        let expected = format!("a classifier of {expected} classes");
+                        return Err(Error::Argument { flag: "fine-tuned", expected, got: format!("one of {got}") });
+                    }
+                    (model, 0.0)
+                }
+                _ => {
+                    let mut model = self.classifier(self.encoder()?)?;
+                    let mut progress = TrainingProgress::new("  labels", run.quiet);
+                    let checkpoint = Some(step.checkpoint("labels"));
+                    let trainer = Trainer { checkpoint, ..Trainer::new(train_settings(run)) };
+                    let history = trainer.fit(&mut model, &self.data.train, &self.data.validation, &mut progress)?;
+                    (model, history.train_seconds)
+                }
+            };
+            self.save(&model, step)?;
+            self.judge.judge(&model, &self.data.test, seconds)
+        })
+    }
+
+    /// The student that knows no task: it begins as layers of the pre-trained encoder where it has their shapes, and learns from it on
+    /// plain texts, where there are any. A teacher without pre-training hands its own layers down.
+    fn general(&self, teacher: &TextClassifier) -> Result<usize> {
+        let plan = self.plan;
+        self.steps.once(GENERAL, |step| {
+            let pretrained = plan.run.pretrained() && !plan.fine_tuned;
+            let source = if pretrained { self.encoder()? } else { copy(teacher)?.encoder().clone() };
+            let layers = plan.map.teacher_layers(plan.student.layers, source.layers())?;
+            let (student, taken) = student_encoder(plan.student, &source, &layers, &mut rng(&plan.run, STUDENT))?;
+            let mut student = self.classifier(student)?;
+            if !plan.texts.is_empty() {
+                let mut texts = EncodedDataset { samples: Vec::new(), labels: Vec::new(), truncated_rows: 0 };
+                for file in &plan.texts {
+                    texts
+                        .samples
+                        .extend(EncodedDataset::from_text(file, &self.data.tokenizer, plan.run.max_length)?.samples);
+                }
+                (0..).zip(&mut texts.samples).for_each(|(id, sample)| sample.id = id);
+                let source = self.classifier(copy_encoder(&source)?)?;
+                let mut rng = rng(&plan.run, PROJECTIONS);
+                let mut general = IntermediateDistillation::new(student, &source, plan.map.clone(), &mut rng)?;
+                let settings = student_settings(&plan.run, plan.student_rate, plan.text_epochs);
+                let checkpoint = Some(step.checkpoint("texts"));
+                let mut progress = TrainingProgress::new("  texts", plan.run.quiet);
+                let none = EncodedDataset { samples: Vec::new(), ..texts.clone() };
+                let trainer = Trainer { checkpoint, ..Trainer::new(settings) };
+                trainer.fit(&mut general, &texts, &none, &mut progress)?;
+                student = copy(&general.into_model())?;
+            }
+            self.save(&student, step)?;
+            Ok(taken)
+        })
+    }
+}
+
+/// The same weights in an encoder without a classifier.
+fn copy_encoder(encoder: &Encoder) -> Result<Encoder> {
+    let device = encoder.parameters().device();
+    Ok(Encoder::from_tensors(encoder.config(), &encoder.to_tensors()?, device)?)
+}

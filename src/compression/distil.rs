@@ -1,0 +1,84 @@
+//! TinyBERT's distillation beside the same student without it.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use super::arguments::{CompressionArguments, CompressionPlan};
+use super::bench::{Bench, Trained};
+use crate::error::{Error, Result};
+use crate::experiment::print;
+use crate::record::{DistillationRecord, JudgedModel, this_machine};
+use crate::tables::distillation_text;
+use dht_transformer::TextClassifier;
+
+const RECORD: &str = "record.json";
+const DISTILLED: &str = "distilled";
+const FINE_TUNED: &str = "fine-tuned";
+
+/// Distil a fine-tuned teacher into a smaller student by TinyBERT's two stages, beside the same student fine-tuned on the labels.
+///
+/// Without --data it generates its own texts and needs neither files nor a network.
+#[derive(Debug, Clone, Parser)]
+#[command(after_help = "Writes record.json into --work. A stopped run goes on where it stopped, by the same command.")]
+pub struct DistilArguments {
+    /// Texts, teacher and student
+    #[command(flatten)]
+    pub common: CompressionArguments,
+    /// Directory that the distilled student is written to, as a Hugging Face directory
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Directory for the steps of the run and its record
+    #[arg(long, value_name = "DIR", default_value = "target/dht/distil")]
+    pub work: PathBuf,
+}
+
+/// Runs what these flags ask for.
+///
+/// # Errors
+/// All errors of the flags, the data, the teacher and the directories: [`Error::OtherSteps`] where `work`
+/// has the steps of another command, [`Error::ForeignFile`] where `out` is there and no model.
+pub fn distil(arguments: &DistilArguments) -> Result<DistillationRecord> {
+    let plan = CompressionPlan::new(&arguments.common)?;
+    // Before anything is trained. What is left of an earlier student is replaced.
+    if let Some(out) = arguments.out.as_ref().filter(|out| out.exists() && !out.join("config.json").is_file()) {
+        return Err(Error::ForeignFile { path: out.clone() });
+    }
+    let command: Vec<String> = std::iter::once("distil".into()).chain(plan.flags.iter().cloned()).collect();
+    let bench = Bench::open(plan, &arguments.work, &command, 1)?;
+    type Stages = fn(&Bench, TextClassifier, &super::steps::Step) -> Result<Trained>;
+    let student = |name: &str, stages: Stages| -> Result<JudgedModel> {
+        bench.steps.once(name, |step| {
+            let trained = stages(&bench, bench.general()?, step)?;
+            let (tokenizer, labels) = (Some(&bench.data.tokenizer), &bench.data.train.labels);
+            trained.model.save(step.model(), tokenizer, labels)?;
+            bench.judged(&trained)
+        })
+    };
+    let fine_tuned = student(FINE_TUNED, |bench, student, step| bench.fine_tuned(student, step, 0))?;
+    let distilled = student(DISTILLED, |bench, student, step| bench.distilled(student, step, 0))?;
+    let load = |name: &str| TextClassifier::load(bench.steps.model(name), &bench.device);
+    let model = load(DISTILLED)?;
+    let ratios = bench.steps.once("clock", |_| bench.wall_ratios(&[&bench.teacher, &load(FINE_TUNED)?, &model]))?;
+    let timed = |judged: JudgedModel, at: usize| JudgedModel { wall_ratio: ratios[at], ..judged };
+    let record = DistillationRecord {
+        schema: DistillationRecord::SCHEMA,
+        command,
+        data: bench.data.record.clone(),
+        metric: bench.judge.name().into(),
+        majority_score: bench.judge.majority(&bench.data)?,
+        teacher: timed(bench.judged_teacher, 0),
+        fine_tuned_student: timed(fine_tuned, 1),
+        distilled_student: timed(distilled, 2),
+        settings: bench.settings(),
+        machine: this_machine(&bench.device),
+    };
+    for path in std::iter::once(bench.steps.out().join(RECORD)).chain(bench.plan.record.clone()) {
+        record.save(path)?;
+    }
+    if let Some(out) = &arguments.out {
+        model.save(out, Some(&bench.data.tokenizer), &bench.data.train.labels)?;
+    }
+    print(std::io::stdout(), &distillation_text(&record))?;
+    Ok(record)
+}

@@ -1,0 +1,20 @@
+//! Smaller models from a teacher: TinyBERT's distillation, and searches for architectures during it.
+//!
+//! ```text
+//! teacher, fine-tuned ─┬─▶ general student ─▶ intermediate ─▶ prediction ─▶ unpruned student
+//!                      └─▶ general student with gates ─▶ both stages with search ─▶ architecture
+//!                          architecture ─▶ extracted student ─▶ intermediate ─▶ prediction ─▶ row of the table
+//! ```
+//!
+//! Each of these is a step that is done once and kept in the output directory.
+
+mod arguments;
+mod bench;
+mod distil;
+mod judge;
+mod nas;
+mod steps;
+
+pub use arguments::{CompressionArguments, MapChoice};
+pub use distil::{DistilArguments, distil};
+pub use nas::{CostChoice, NasArguments, SearchSettingsChoice, SpaceChoice, nas};

@@ -1,0 +1,280 @@
+//! The flags of a search for architectures, and the plan that they give once they are checked.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Parser, ValueEnum};
+use dht_search::nas::{Architecture, Control, CostMeasure, NasCost, NasSettings, NasSpace, Update};
+use dht_transformer::flops::BlockShape;
+
+use crate::compression::arguments::{CompressionArguments, CompressionPlan, refused};
+use crate::error::Result;
+
+/// The most passes of each stage of a search: what is chosen on validation rows are at most so many.
+const MOST_SEARCH_EPOCHS: usize = 100;
+const MOST_SEEDS: u64 = 100;
+
+/// Search for smaller architectures of a student while it is distilled, by the five steps of the report on differentiable search for
+/// BERT.
+///
+/// Without --data it generates its own texts and needs neither files nor a network.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    after_help = "Writes record.json and a figure (SVG) of each architecture into --out. A stopped run goes on where it stopped, by \
+                  the same command."
+)]
+pub struct NasArguments {
+    /// Texts, teacher and student
+    #[command(flatten)]
+    pub common: CompressionArguments,
+    /// What is searched, each by itself: inputs, outputs, neurons, heads, all, or several of them as inputs+heads
+    #[arg(long, value_name = "SPACES", value_delimiter = ',', default_value = "inputs")]
+    pub space: Vec<SpaceChoice>,
+    /// The shares of each space that are to stay, above 0 and at most 1
+    #[arg(long, value_name = "SHARES", value_delimiter = ',', default_value = "0.5")]
+    pub targets: Vec<f64>,
+    /// What the shares are of: the space's dimensions, or FLOPs or parameters of the whole student
+    #[arg(long, value_enum, default_value_t)]
+    pub cost: CostChoice,
+    /// Settings of the search: ours, or those of the report
+    #[arg(long, value_enum, default_value_t)]
+    pub settings: SearchSettingsChoice,
+    /// Train weights on one half of the rows and gates on the other, in turns
+    #[arg(long)]
+    pub halves: bool,
+    /// Passes of each of both stages of the search; of the second the best on validation rows is kept
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub search_epochs: usize,
+    /// Go on from the searched weights, not from the general student's
+    #[arg(long)]
+    pub carry: bool,
+    /// Seeds 0 to N − 1 of the distillation after the search
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seeds: u64,
+    /// Add architectures of the same size: five at random, by the weights' magnitude, by the loss's gradient
+    #[arg(long)]
+    pub beside: bool,
+    /// Directory for everything that is written
+    #[arg(long, value_name = "DIR", default_value = "target/dht/nas")]
+    pub out: PathBuf,
+}
+
+/// `inputs`, `inputs+heads`, `all`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpaceChoice(pub(super) NasSpace);
+
+impl SpaceChoice {
+    fn parts(self) -> [(&'static str, bool); 4] {
+        let NasSpace { inputs, outputs, neurons, heads, .. } = self.0;
+        [("inputs", inputs), ("outputs", outputs), ("neurons", neurons), ("heads", heads)]
+    }
+}
+
+impl FromStr for SpaceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "all" {
+            return Ok(Self(NasSpace::default()));
+        }
+        let mut space = NasSpace::NONE;
+        for part in text.split('+') {
+            match part {
+                "inputs" => space.inputs = true,
+                "outputs" => space.outputs = true,
+                "neurons" => space.neurons = true,
+                "heads" => space.heads = true,
+                _ => {
+                    return Err(format!(
+                        "{part:?} is no space: expected inputs, outputs, neurons, heads, all, or several joined by +"
+                    ));
+                }
+            }
+        }
+        Ok(Self(space))
+    }
+}
+
+impl fmt::Display for SpaceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.parts().into_iter().filter(|(_, is)| *is).map(|(name, _)| name).collect();
+        f.write_str(&if names.len() == 4 { "all".to_owned() } else { names.join("+") })
+    }
+}
+
+/// What a share is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum CostChoice {
+    /// The units of the searched parts: the report's tables.
+    #[default]
+    Dimensions,
+    /// FLOPs of the whole student for a text of the maximum length.
+    Flops,
+    /// Parameters of its layers.
+    Parameters,
+}
+
+/// How an architecture is searched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum SearchSettingsChoice {
+    /// Hard-concrete gates under a multiplier that adapts; units are chosen by the target.
+    #[default]
+    Ours,
+    /// The report's: σ(α) masks cut at .01, softmax-weighted heads, the cost term of TAS.
+    Report,
+}
+
+/// Checked [`NasArguments`].
+#[derive(Debug, Clone)]
+pub(super) struct NasPlan {
+    pub(super) searches: Vec<(SpaceChoice, f64)>,
+    measure: CostMeasure,
+    settings: SearchSettingsChoice,
+    update: Update,
+    pub(super) search_epochs: usize,
+    pub(super) carry: bool,
+    pub(super) seeds: u64,
+    pub(super) beside: bool,
+    /// The example and all flags that results depend on.
+    pub(super) command: Vec<String>,
+}
+
+impl NasPlan {
+    /// Checks the flags and that every target can be reached, before any data are read.
+    ///
+    /// # Errors
+    /// [`Error::Argument`](crate::Error::Argument); [`Error::Search`](crate::Error::Search) for a target outside (0, 1] or one that the
+    /// minimum sizes do not reach.
+    pub(super) fn new(arguments: &NasArguments, common: &CompressionPlan) -> Result<Self> {
+        let (epochs, seeds) = (arguments.search_epochs, arguments.seeds);
+        if !(1..=MOST_SEARCH_EPOCHS).contains(&epochs) {
+            return Err(refused("search-epochs", format!("1 to {MOST_SEARCH_EPOCHS}"), epochs));
+        }
+        if !(1..=MOST_SEEDS).contains(&seeds) {
+            return Err(refused("seeds", format!("1 to {MOST_SEEDS}"), seeds));
+        }
+        let measure = match arguments.cost {
+            CostChoice::Dimensions => CostMeasure::Dimensions,
+            CostChoice::Flops => CostMeasure::Flops { tokens: common.run.max_length },
+            CostChoice::Parameters => CostMeasure::Parameters,
+        };
+        let mut searches: Vec<(SpaceChoice, f64)> = Vec::new();
+        for space in &arguments.space {
+            for target in &arguments.targets {
+                if searches.contains(&(*space, *target)) {
+                    return Err(refused("space and --targets", "each once", format!("{space} {target} twice")));
+                }
+                searches.push((*space, *target));
+            }
+        }
+        let size = common.student;
+        let head_dim = size.hidden / size.heads;
+        let shape = BlockShape { hidden: size.hidden, heads: size.heads, head_dim, ffn: size.ffn };
+        for (space, target) in &searches {
+            let groups = space.0.groups(shape, size.layers)?;
+            let equal: Vec<Vec<f64>> = groups.iter().map(|group| vec![0.0; group.units()]).collect();
+            Architecture::chosen(&NasCost::new(measure, shape, size.layers, groups, 0.0)?, &equal, *target)?;
+        }
+        Ok(Self {
+            searches,
+            measure,
+            settings: arguments.settings,
+            update: if arguments.halves { Update::Alternating } else { Update::Joint },
+            search_epochs: epochs,
+            carry: arguments.carry,
+            seeds,
+            beside: arguments.beside,
+            command: command(arguments, common),
+        })
+    }
+
+    /// The settings of one search.
+    pub(super) fn settings(&self, space: SpaceChoice, target: f64) -> NasSettings {
+        let settings = match self.settings {
+            SearchSettingsChoice::Ours => NasSettings { space: space.0, target, ..NasSettings::default() },
+            SearchSettingsChoice::Report => NasSettings::report(space.0, target),
+        };
+        NasSettings { measure: self.measure, update: self.update, ..settings }
+    }
+
+    /// The control of a search's second stage: the target has come down in the first.
+    pub(super) fn second_control(control: Control) -> Control {
+        match control {
+            Control::Lagrangian { rate, penalty, .. } => Control::Lagrangian { rate, penalty, warm_up: 0.0 },
+            other => other,
+        }
+    }
+}
+
+fn command(arguments: &NasArguments, common: &CompressionPlan) -> Vec<String> {
+    let mut words = vec!["nas".to_owned()];
+    words.extend(common.flags.iter().cloned());
+    let joined = |items: Vec<String>| items.join(",");
+    let name = |choice: &dyn Fn() -> Option<clap::builder::PossibleValue>| choice().map(|it| it.get_name().to_owned());
+    let values = [
+        ("space", Some(joined(arguments.space.iter().map(ToString::to_string).collect()))),
+        ("targets", Some(joined(arguments.targets.iter().map(ToString::to_string).collect()))),
+        ("cost", name(&|| arguments.cost.to_possible_value()).filter(|_| arguments.cost != CostChoice::default())),
+        (
+            "settings",
+            name(&|| arguments.settings.to_possible_value())
+                .filter(|_| arguments.settings != SearchSettingsChoice::default()),
+        ),
+        ("search-epochs", Some(arguments.search_epochs.to_string())),
+        ("seeds", Some(arguments.seeds.to_string()).filter(|_| arguments.seeds != 1)),
+    ];
+    for (flag, value) in values {
+        words.extend(value.into_iter().flat_map(|value| [format!("--{flag}"), value]));
+    }
+    let switches = [("halves", arguments.halves), ("carry", arguments.carry), ("beside", arguments.beside)];
+    words.extend(switches.into_iter().filter(|(_, is)| *is).map(|(flag, _)| format!("--{flag}")));
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(words: &[&str]) -> Result<NasPlan> {
+        let arguments = NasArguments::parse_from(std::iter::once(&"nas").chain(words));
+        NasPlan::new(&arguments, &CompressionPlan::new(&arguments.common)?)
+    }
+
+    #[test]
+    fn spaces_are_written_as_they_are_read() {
+        for text in ["inputs", "outputs", "neurons", "heads", "inputs+heads", "inputs+outputs+neurons", "all"] {
+            assert_eq!(text.parse::<SpaceChoice>().unwrap().to_string(), text);
+        }
+        assert_eq!("heads+inputs".parse::<SpaceChoice>().unwrap().to_string(), "inputs+heads");
+        assert!("layers".parse::<SpaceChoice>().unwrap_err().contains("no space"));
+    }
+
+    #[test]
+    fn every_space_is_searched_at_every_target() {
+        let plan = plan(&["--space", "neurons,all", "--targets", ".6,.75", "--cost", "flops", "--carry"]).unwrap();
+        let names: Vec<String> = plan.searches.iter().map(|(space, target)| format!("{space} {target}")).collect();
+        assert_eq!(names, ["neurons 0.6", "neurons 0.75", "all 0.6", "all 0.75"]);
+        let command = plan.command.join(" ");
+        assert!(
+            command.ends_with("--space neurons,all --targets 0.6,0.75 --cost flops --search-epochs 3 --carry"),
+            "{command}"
+        );
+    }
+
+    #[test]
+    fn targets_that_cannot_be_are_refused_with_the_range() {
+        for target in ["0", "1.5", "NaN"] {
+            let error = plan(&["--targets", target]).unwrap_err().to_string();
+            assert!(error.contains("target") && error.contains("above 0 and at most 1"), "{error}");
+        }
+        // One head of four stays in each layer.
+        let error = plan(&["--space", "heads", "--targets", ".2"]).unwrap_err().to_string();
+        assert!(error.contains("0.2500 to 1.0000"), "{error}");
+        // All layers' inputs do not cost half of the model.
+        let error = plan(&["--space", "inputs", "--targets", ".3", "--cost", "flops"]).unwrap_err().to_string();
+        assert!(error.contains("to 1.0000 of the whole"), "{error}");
+        assert!(plan(&["--targets", ".5,.5"]).is_err() && plan(&["--seeds", "0"]).is_err());
+        assert!(plan(&["--search-epochs", "0"]).is_err());
+    }
+}

@@ -1,0 +1,209 @@
+//! The last three of the report's steps: an architecture is extracted, distilled and judged.
+
+use std::collections::BTreeMap;
+
+use dht_search::nas::{Architecture, NasCost, Part, extract, gradient_scores, magnitude_scores, random_scores};
+use dht_transformer::TextClassifier;
+use serde::{Deserialize, Serialize};
+
+use super::arguments::{NasPlan, SpaceChoice};
+use super::search::{search, step_of};
+use crate::compression::bench::Bench;
+use crate::error::Result;
+use crate::experiment::rng;
+use crate::record::{JudgedModel, KeptUnits, SearchedArchitecture, Summary};
+
+/// Draws of architectures at random.
+const DRAWS: u64 = 5;
+/// Training texts that the importance by gradients is of.
+const GRADIENT_TEXTS: usize = 256;
+/// The stream of random numbers of draws; each draw has its own after it.
+const DRAWN: u64 = 30;
+/// The method of a row that was searched.
+const SEARCH: &str = "search";
+/// Those of rows that were chosen by the unpruned student's weights, or its gradients.
+const MAGNITUDE: &str = "magnitude";
+const GRADIENT: &str = "gradient";
+
+/// A distilled student.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct StudentStep {
+    pub(super) judged: JudgedModel,
+    pub(super) best_step: u64,
+}
+
+/// The step of the unpruned student.
+pub(super) fn unpruned_step(seed: u64) -> String {
+    format!("unpruned.seed-{seed}")
+}
+
+/// The student as it is, distilled.
+pub(super) fn unpruned(bench: &Bench, seed: u64) -> Result<StudentStep> {
+    bench.steps.once(&unpruned_step(seed), |step| {
+        let trained = bench.distilled(bench.general()?, step, seed)?;
+        trained.model.save(step.model(), Some(&bench.data.tokenizer), &bench.data.train.labels)?;
+        Ok(StudentStep { judged: bench.judged(&trained)?, best_step: trained.best_step })
+    })
+}
+
+/// An architecture, and where its row is to come from.
+struct Chosen<'a> {
+    method: String,
+    architecture: &'a Architecture,
+    reached: f64,
+    search_seconds: f64,
+}
+
+/// All rows of a run.
+pub(super) struct Rows<'a> {
+    pub(super) bench: &'a Bench,
+    pub(super) plan: &'a NasPlan,
+    /// By seed.
+    pub(super) unpruned: &'a [StudentStep],
+    /// Of the first seed.
+    pub(super) whole: &'a TextClassifier,
+}
+
+impl Rows<'_> {
+    /// The searched architecture; and those beside it, where they are asked for.
+    pub(super) fn of(
+        &self,
+        space: SpaceChoice,
+        target: f64,
+    ) -> Result<(SearchedArchitecture, Vec<SearchedArchitecture>)> {
+        let found = search(self.bench, self.plan, space, target)?;
+        let chosen = Chosen {
+            method: SEARCH.into(),
+            architecture: &found.architecture,
+            reached: found.reached,
+            search_seconds: found.seconds,
+        };
+        let searched = self.row((space, target), &chosen, 0..self.plan.seeds)?;
+        if !self.plan.beside {
+            return Ok((searched, Vec::new()));
+        }
+        // At the ratio that the search reached; by more than a rounding, so that the smallest sizes are still reached.
+        let settings = self.plan.settings(space, target);
+        let cost = NasCost::of_model(self.whole, settings.measure, &settings.space)?;
+        let ratio = (found.reached * (1.0 + 1e-9)).min(1.0);
+        let mut beside = vec![self.random((space, target), &cost, ratio)?];
+        let rows: Vec<usize> = (0..self.bench.data.train.len().min(GRADIENT_TEXTS)).collect();
+        let scores = |method: &str| match method {
+            MAGNITUDE => magnitude_scores(self.whole, &cost),
+            _ => gradient_scores(self.whole, &cost, &self.bench.data.train, &rows),
+        };
+        for method in [MAGNITUDE, GRADIENT] {
+            let name = format!("choice.{space}.{target}.{method}");
+            let (architecture, reached): (Architecture, f64) =
+                self.bench.steps.once(&name, |_| Ok(Architecture::chosen(&cost, &scores(method)?, ratio)?))?;
+            let chosen = Chosen { method: method.into(), architecture: &architecture, reached, search_seconds: 0.0 };
+            beside.push(self.row((space, target), &chosen, 0..self.plan.seeds)?);
+        }
+        Ok((searched, beside))
+    }
+
+    /// Architectures at random, one distillation each.
+    fn random(&self, search: (SpaceChoice, f64), cost: &NasCost, ratio: f64) -> Result<SearchedArchitecture> {
+        let mut draws = Vec::new();
+        for draw in 0..DRAWS {
+            let scores = random_scores(cost, &mut rng(&self.bench.plan.run, DRAWN + draw));
+            let (architecture, reached) = Architecture::chosen(cost, &scores, ratio)?;
+            let method = format!("random-{draw}");
+            let chosen = Chosen { method, architecture: &architecture, reached, search_seconds: 0.0 };
+            draws.push(self.row(search, &chosen, 0..1)?);
+        }
+        let mean = |of: &dyn Fn(&SearchedArchitecture) -> f64| Summary::of(&draws.iter().map(of).collect::<Vec<_>>());
+        let score = mean(&|draw| draw.score);
+        Ok(SearchedArchitecture {
+            method: "random".into(),
+            reached_ratio: mean(&|draw| draw.reached_ratio).mean,
+            score: score.mean,
+            score_sd: score.sd,
+            accuracy: mean(&|draw| draw.accuracy).mean,
+            macro_f1: mean(&|draw| draw.macro_f1).mean,
+            seeds: (0..DRAWS).collect(),
+            best_steps: draws.iter().flat_map(|draw| draw.best_steps.clone()).collect(),
+            flops_ratio: mean(&|draw| draw.flops_ratio).mean,
+            wall_ratio: mean(&|draw| draw.wall_ratio).mean,
+            parameters_ratio: mean(&|draw| draw.parameters_ratio).mean,
+            train_seconds: mean(&|draw| draw.train_seconds).mean,
+            kept: Vec::new(),
+            ..draws[0].clone()
+        })
+    }
+
+    /// An architecture's row: extracted and distilled with each seed.
+    fn row(
+        &self,
+        (space, target): (SpaceChoice, f64),
+        chosen: &Chosen<'_>,
+        seeds: std::ops::Range<u64>,
+    ) -> Result<SearchedArchitecture> {
+        let mut students = Vec::new();
+        for seed in seeds.clone() {
+            students.push(self.student((space, target), chosen, seed)?);
+        }
+        let of = |of: &dyn Fn(&JudgedModel) -> f64| {
+            Summary::of(&students.iter().map(|student| of(&student.judged)).collect::<Vec<_>>())
+        };
+        let unpruned: Vec<f64> =
+            self.unpruned[seeds.start as usize..seeds.end as usize].iter().map(|it| it.judged.score).collect();
+        let (score, first, whole) = (of(&|judged| judged.score), &students[0].judged, &self.unpruned[0].judged);
+        Ok(SearchedArchitecture {
+            space: space.to_string(),
+            method: chosen.method.clone(),
+            target_ratio: target,
+            reached_ratio: chosen.reached,
+            score: score.mean,
+            score_sd: score.sd,
+            accuracy: of(&|judged| judged.accuracy).mean,
+            macro_f1: of(&|judged| judged.macro_f1).mean,
+            unpruned_score: Summary::of(&unpruned).mean,
+            seeds: seeds.collect(),
+            best_steps: students.iter().map(|student| student.best_step).collect(),
+            flops_ratio: first.flops as f64 / whole.flops as f64,
+            wall_ratio: of(&|judged| judged.wall_ratio).mean,
+            parameters_ratio: first.size.parameters as f64 / whole.size.parameters as f64,
+            search_seconds: chosen.search_seconds,
+            train_seconds: first.train_seconds,
+            kept: kept(chosen.architecture, space),
+        })
+    }
+
+    /// One distillation of an extracted student.
+    fn student(&self, (space, target): (SpaceChoice, f64), chosen: &Chosen<'_>, seed: u64) -> Result<StudentStep> {
+        let bench = self.bench;
+        bench.steps.once(&format!("{space}.{target}.{}.seed-{seed}", chosen.method), |step| {
+            // As the report has it, the architecture is the general student's; or what was trained to find it goes on.
+            let student = match (self.plan.carry, chosen.method == SEARCH) {
+                (false, _) => extract(&bench.general()?, chosen.architecture)?,
+                (true, true) => TextClassifier::load(bench.steps.model(&step_of(space, target)), &bench.device)?,
+                (true, false) => extract(self.whole, chosen.architecture)?,
+            };
+            let trained = bench.distilled(student, step, seed)?;
+            let mut judged = bench.judged(&trained)?;
+            judged.wall_ratio = bench.wall_ratios(&[self.whole, &trained.model])?[1];
+            Ok(StudentStep { judged, best_step: trained.best_step })
+        })
+    }
+}
+
+/// What stays of each layer of the searched parts.
+fn kept(architecture: &Architecture, space: SpaceChoice) -> Vec<KeptUnits> {
+    let searched = |part: &Part| match part {
+        Part::QueryInputs | Part::KeyInputs | Part::ValueInputs => space.0.inputs,
+        Part::QueryKeyOutputs | Part::ValueOutputs => space.0.outputs,
+        Part::Neurons => space.0.neurons,
+        Part::Heads => space.0.heads,
+    };
+    let of_layer = |layer: usize| {
+        let share = |part: Part| {
+            let units = architecture.units(layer, part);
+            let kept = units.iter().filter(|unit| **unit).count();
+            (part.name().to_owned(), kept as f64 / units.len().max(1) as f64)
+        };
+        let shares: BTreeMap<String, f64> = Part::ALL.into_iter().filter(searched).map(share).collect();
+        KeptUnits { shares, heads: architecture.kept(layer, Part::Heads) }
+    };
+    (0..architecture.layers()).map(of_layer).collect()
+}

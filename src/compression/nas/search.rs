@@ -1,0 +1,62 @@
+//! The first two of the report's steps: a search during both stages of distillation.
+
+use dht_search::nas::{Architecture, ArchitectureSearch, SoftLabelLoss};
+use dht_transformer::EncodedDataset;
+use dht_transformer::tasks::IntermediateLoss;
+use serde::{Deserialize, Serialize};
+
+use super::arguments::{NasPlan, SpaceChoice};
+use crate::compression::bench::{Bench, best_step};
+use crate::error::Result;
+use crate::experiment::rng;
+
+/// Streams of random numbers: gates at the beginning, projections of the intermediate stage.
+const GATES: u64 = 22;
+const PROJECTIONS: u64 = 23;
+
+/// What a search found.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct FoundStep {
+    pub(super) architecture: Architecture,
+    /// Its share of the whole cost.
+    pub(super) reached: f64,
+    /// The optimiser step of the second stage after which it was best on validation rows.
+    pub(super) best_step: u64,
+    pub(super) seconds: f64,
+}
+
+/// The step of a search.
+pub(super) fn step_of(space: SpaceChoice, target: f64) -> String {
+    format!("search.{space}.{target}")
+}
+
+/// Searches, or says what was found before. With `carry` the searched student is kept, its gates multiplied into its weights and
+/// what is not kept taken out.
+pub(super) fn search(bench: &Bench, plan: &NasPlan, space: SpaceChoice, target: f64) -> Result<FoundStep> {
+    bench.steps.once(&step_of(space, target), |step| {
+        let (run, map) = (&bench.plan.run, bench.plan.map.clone());
+        let mut student = bench.general()?;
+        let loss = IntermediateLoss::new(&mut student, &bench.teacher, map, &mut rng(run, PROJECTIONS))?;
+        let loss = loss.with_states(bench.states()?)?;
+        let settings = plan.settings(space, target);
+        let control = NasPlan::second_control(settings.control);
+        let mut search = ArchitectureSearch::with_loss(student, settings, Box::new(loss), &mut rng(run, GATES))?;
+        let none = EncodedDataset { samples: Vec::new(), ..bench.data.validation.clone() };
+        let first = bench.search_stage(&mut search, step, ("intermediate", plan.search_epochs), &none)?;
+        let soft = SoftLabelLoss::new(&bench.teacher, 1.0)?.with_logits(bench.logits()?);
+        let mut search = search.next_stage(Box::new(soft), control)?;
+        let stage = ("prediction", plan.search_epochs);
+        let second = bench.search_stage(&mut search, step, stage, &bench.data.validation)?;
+        let found = search.found()?;
+        if plan.carry {
+            let (tokenizer, labels) = (Some(&bench.data.tokenizer), &bench.data.train.labels);
+            search.extracted()?.save(step.model(), tokenizer, labels)?;
+        }
+        Ok(FoundStep {
+            architecture: found.architecture,
+            reached: found.reached,
+            best_step: best_step(&second),
+            seconds: first.train_seconds + second.train_seconds,
+        })
+    })
+}

@@ -1,0 +1,203 @@
+//! The steps of a run on disk: each is done once, and the same command goes on after any interruption.
+//!
+//! ```text
+//! OUT/.lock                         locked while a run writes here
+//! OUT/run.json                      what the run is of: command, texts, weights
+//! OUT/steps/NAME/result.json        what a step found; written last
+//! OUT/steps/NAME/model/             its model, where later steps read it
+//! OUT/steps/NAME/STAGE.checkpoint   while the step runs: a training of it
+//! ```
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use dht_transformer::CheckpointSettings;
+use dht_transformer::storage::write_atomically;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::error::{Error, Result};
+use crate::output_dir::lock;
+use crate::record::json;
+use dht_cli::report;
+
+const RUN: &str = "run.json";
+const STEPS: &str = "steps";
+const RESULT: &str = "result.json";
+const MODEL: &str = "model";
+const CHECKPOINT: &str = "checkpoint";
+/// Optimiser steps between two checkpoints.
+const EVERY_STEPS: u64 = 200;
+/// The layout of the directory.
+const FORMAT: &str = "compression 1";
+
+/// What a run is of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Identity {
+    format: String,
+    /// The example and its flags.
+    command: String,
+    /// Checksums of training and test texts, and their maximum length.
+    texts: String,
+    /// The checksum of the teacher's weights.
+    weights: String,
+}
+
+impl Identity {
+    pub(super) fn new(command: &[String], texts: String, weights: String) -> Self {
+        Self { format: FORMAT.into(), command: command.join(" "), texts, weights }
+    }
+
+    /// The first thing in which a run differs from another, of this and of the other.
+    fn difference<'a>(&'a self, other: &'a Self) -> Option<(&'static str, &'a str, &'a str)> {
+        let of = |it: &'a Self| [("command", &it.command), ("texts", &it.texts), ("weights", &it.weights)];
+        let pairs = of(self).into_iter().zip(of(other));
+        let mut different = pairs.filter(|((_, own), (_, others))| own != others);
+        different.next().map(|((what, own), (_, others))| (what, own.as_str(), others.as_str()))
+    }
+}
+
+/// The locked directory of a run.
+#[derive(Debug)]
+pub(super) struct Steps {
+    out: PathBuf,
+    quiet: bool,
+    _lock: File,
+}
+
+/// One step while it runs.
+#[derive(Debug)]
+pub(super) struct Step {
+    folder: PathBuf,
+}
+
+impl Step {
+    /// The checkpoint of one of its trainings, from which it goes on.
+    pub(super) fn checkpoint(&self, stage: &str) -> CheckpointSettings {
+        let path = self.folder.join(format!("{stage}.{CHECKPOINT}"));
+        CheckpointSettings { path, every_steps: EVERY_STEPS, resume: true }
+    }
+
+    /// Where its model is.
+    pub(super) fn model(&self) -> PathBuf {
+        self.folder.join(MODEL)
+    }
+}
+
+impl Steps {
+    /// Locks a directory for a run, and makes it if it is missing.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] when another run holds the lock, [`Error::OtherSteps`] when the steps there are of another run,
+    /// [`Error::ForeignFile`] when a file in the place of `run.json` is not one of a run.
+    pub(super) fn open(out: &Path, identity: &Identity, quiet: bool) -> Result<Self> {
+        std::fs::create_dir_all(out).map_err(|source| Error::Io { path: out.into(), source })?;
+        let own = Self { out: out.into(), quiet, _lock: lock(out)? };
+        let path = out.join(RUN);
+        match std::fs::read(&path) {
+            Ok(bytes) => {
+                let stored = serde_json::from_slice::<Identity>(&bytes).ok().filter(|it| it.format == FORMAT);
+                let stored = stored.ok_or(Error::ForeignFile { path })?;
+                if let Some((what, stored, asked)) = stored.difference(identity) {
+                    let (stored, asked) = (stored.to_owned(), asked.to_owned());
+                    return Err(Error::OtherSteps { out: out.into(), what, stored, asked });
+                }
+            }
+            Err(source) if source.kind() == ErrorKind::NotFound => {
+                let text = serde_json::to_string_pretty(identity).unwrap_or_default();
+                write_atomically(&path, |file| writeln!(file, "{text}"))?;
+            }
+            Err(source) => return Err(Error::Io { path, source }),
+        }
+        Ok(own)
+    }
+
+    /// The directory.
+    pub(super) fn out(&self) -> &Path {
+        &self.out
+    }
+
+    /// The model of a step that is done.
+    pub(super) fn model(&self, name: &str) -> PathBuf {
+        self.step(name).model()
+    }
+
+    fn step(&self, name: &str) -> Step {
+        Step { folder: self.out.join(STEPS).join(name) }
+    }
+
+    /// What a step found before, or finds now.
+    ///
+    /// # Errors
+    /// What `run` reports; the step starts from its last checkpoint the next time.
+    pub(super) fn once<T: Serialize + DeserializeOwned>(
+        &self,
+        name: &str,
+        run: impl FnOnce(&Step) -> Result<T>,
+    ) -> Result<T> {
+        let step = self.step(name);
+        let path = step.folder.join(RESULT);
+        let found = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        if !self.quiet {
+            report(name);
+        }
+        let failed = |source| Error::Io { path: step.folder.clone(), source };
+        std::fs::create_dir_all(&step.folder).map_err(failed)?;
+        let found = run(&step)?;
+        json::save(&found, &path)?;
+        // A step that is done goes on from nothing.
+        for entry in std::fs::read_dir(&step.folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if path.extension().is_some_and(|extension| extension == CHECKPOINT) {
+                std::fs::remove_file(&path).map_err(|source| Error::Io { path, source })?;
+            }
+        }
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(command: &str) -> Identity {
+        Identity::new(&["nas".into(), command.into()], "texts".into(), String::new())
+    }
+
+    #[test]
+    fn a_step_runs_once_and_one_that_fails_runs_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let steps = Steps::open(folder.path(), &identity("--seed 1"), true).unwrap();
+        let failed = || Error::NoCommand { path: PathBuf::new() };
+        assert!(steps.once::<u32>("a", |_| Err(failed())).is_err());
+        let mut checkpoint = PathBuf::new();
+        let first = steps.once("a", |step| {
+            checkpoint = step.checkpoint("stage").path;
+            std::fs::write(&checkpoint, "state").unwrap();
+            Ok(1_u32)
+        });
+        assert_eq!((first.unwrap(), checkpoint.exists()), (1, false));
+        drop(steps);
+        let steps = Steps::open(folder.path(), &identity("--seed 1"), true).unwrap();
+        assert_eq!(steps.once("a", |_| Ok(2_u32)).unwrap(), 1);
+        assert_eq!(steps.once("b", |_| Ok(2_u32)).unwrap(), 2);
+    }
+
+    #[test]
+    fn another_command_a_second_run_and_a_foreign_file_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let steps = Steps::open(folder.path(), &identity("--seed 1"), true).unwrap();
+        let again = |command: &str| Steps::open(folder.path(), &identity(command), true).unwrap_err();
+        assert!(matches!(again("--seed 1"), Error::InUse { .. }));
+        drop(steps);
+        let error = again("--seed 2");
+        assert!(matches!(&error, Error::OtherSteps { what: "command", .. }), "{error}");
+        assert!(error.to_string().contains("nas --seed 1") && error.to_string().contains("nas --seed 2"), "{error}");
+        std::fs::write(folder.path().join(RUN), "{}").unwrap();
+        assert!(matches!(again("--seed 1"), Error::ForeignFile { .. }));
+    }
+}

@@ -1,0 +1,134 @@
+//! Searches for architectures during distillation, and what they are compared with.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::distillation::JudgedModel;
+use super::file::DataRecord;
+use super::json;
+use super::machine::Machine;
+use crate::error::Result;
+
+/// A share of the teacher's margin that the unpruned student has to keep, so that what is lost after it says something.
+pub const INFORMATIVE: f64 = 0.8;
+
+/// A run of the example `nas`, written as `record.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ArchitectureSearchRecord {
+    /// The version of this layout: [`ArchitectureSearchRecord::SCHEMA`].
+    pub schema: u32,
+    /// The example and its flags, without directories of the machine.
+    pub command: Vec<String>,
+    /// The texts.
+    pub data: DataRecord,
+    /// What scores are: `accuracy`, `Matthews correlation`, …
+    pub metric: String,
+    /// The score of the class that most training rows have, given to every test row.
+    pub majority_score: f64,
+    /// The fine-tuned teacher.
+    pub teacher: JudgedModel,
+    /// The student, distilled without a search; scores are means over the seeds.
+    pub unpruned: JudgedModel,
+    /// The architectures that were searched for.
+    pub searches: Vec<SearchedArchitecture>,
+    /// Architectures of the same size that were not.
+    pub beside: Vec<SearchedArchitecture>,
+    /// Settings by name.
+    pub settings: BTreeMap<String, Value>,
+    /// The machine of the run.
+    pub machine: Machine,
+}
+
+/// A smaller architecture of the student, after its distillation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SearchedArchitecture {
+    /// What was searched: `inputs`, `inputs+heads`, `all`.
+    pub space: String,
+    /// `search`, or how units were chosen without one.
+    pub method: String,
+    /// The share of the space that was wanted, by the run's measure.
+    pub target_ratio: f64,
+    /// The share that there is.
+    pub reached_ratio: f64,
+    /// On the test rows; the mean over seeds, or draws.
+    pub score: f64,
+    /// Over seeds, or draws.
+    pub score_sd: f64,
+    /// Likewise.
+    pub accuracy: f64,
+    /// Likewise.
+    pub macro_f1: f64,
+    /// The score of the unpruned student.
+    pub unpruned_score: f64,
+    /// The seeds of the distillation, or the draws.
+    pub seeds: Vec<u64>,
+    /// The optimiser step of the second stage after which each was best on validation rows.
+    pub best_steps: Vec<u64>,
+    /// FLOPs of the test rows over the unpruned student's; of the whole model, exact.
+    pub flops_ratio: f64,
+    /// Wall clock of predicting over the unpruned student's: medians of passes in turns.
+    pub wall_ratio: f64,
+    /// Parameters over the unpruned student's.
+    pub parameters_ratio: f64,
+    /// Wall clock of the search; 0 without one.
+    pub search_seconds: f64,
+    /// Wall clock of the distillation after it, of the first seed.
+    pub train_seconds: f64,
+    /// What stays of each layer; empty for draws.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<KeptUnits>,
+}
+
+/// What stays of a layer.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct KeptUnits {
+    /// For each searched part the share of its units.
+    pub shares: BTreeMap<String, f64>,
+    /// The heads that stay, from 0; all of them where heads were not searched.
+    pub heads: Vec<usize>,
+}
+
+impl SearchedArchitecture {
+    /// The change of the score against the unpruned student's, in points.
+    pub fn change(&self) -> f64 {
+        100.0 * (self.score - self.unpruned_score)
+    }
+}
+
+impl ArchitectureSearchRecord {
+    /// The version of the layout that this release reads and writes.
+    pub const SCHEMA: u32 = 1;
+
+    /// The share of the unpruned student's margin over the majority class that a score keeps; `None` where there is no margin.
+    pub fn margin_kept(&self, score: f64) -> Option<f64> {
+        let margin = self.unpruned.score - self.majority_score;
+        (margin > 0.0).then(|| (score - self.majority_score) / margin)
+    }
+
+    /// Whether the unpruned student keeps at least [`INFORMATIVE`] of the teacher's margin over the majority class.
+    pub fn is_informative(&self) -> bool {
+        let of = |model: &JudgedModel| model.score - self.majority_score;
+        of(&self.teacher) > 0.0 && of(&self.unpruned) >= INFORMATIVE * of(&self.teacher)
+    }
+
+    /// Writes the record atomically.
+    ///
+    /// # Errors
+    /// [`Error::Record`](crate::Error::Record) when a number is not finite,
+    /// [`Error::Transformer`](crate::Error::Transformer) when the file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        json::save(self, path.as_ref())
+    }
+
+    /// Reads a record of this version.
+    ///
+    /// # Errors
+    /// [`Error::Transformer`](crate::Error::Transformer) when the file cannot be read,
+    /// [`Error::Record`](crate::Error::Record) when it is no such record or of another version.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        json::load(path.as_ref(), Self::SCHEMA)
+    }
+}

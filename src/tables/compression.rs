@@ -1,0 +1,134 @@
+//! Tables of students: distilled, and of searched architectures.
+
+use super::grid::{Side, text};
+use crate::record::{ArchitectureSearchRecord, DistillationRecord, INFORMATIVE, JudgedModel, SearchedArchitecture};
+
+const MODEL: [&str; 9] = ["", "score", "macro F1", "layers", "heads", "width", "neurons", "parameters", "FLOPs"];
+const ARCHITECTURE: [&str; 10] =
+    ["space", "units by", "target", "reached", "score", "change", "margin", "best step", "FLOPs", "speed"];
+
+/// The teacher and its students.
+pub fn distillation_text(record: &DistillationRecord) -> String {
+    let mut lines = vec![MODEL.map(String::from).to_vec()];
+    lines[0].push("clock".into());
+    for (name, model) in record.models() {
+        let mut line = of_model(name, model, &record.teacher);
+        line.push(format!("{:.3}", model.wall_ratio));
+        lines.push(line);
+    }
+    let metric = &record.metric;
+    format!(
+        "Data: {}.\nScore: {metric}; the most frequent class {:.4}. FLOPs and clock: shares of the teacher's.\n\n{}",
+        record.data.summary(),
+        record.majority_score,
+        text(&lines, &sides(lines[0].len(), 1))
+    )
+}
+
+fn of_model(name: &str, model: &JudgedModel, whole: &JudgedModel) -> Vec<String> {
+    let size = model.size;
+    let mut line = vec![name.to_owned(), score(model.score, model.score_sd), format!("{:.4}", model.macro_f1)];
+    line.extend([size.layers, size.heads, size.hidden, size.ffn, size.parameters].map(|number| number.to_string()));
+    line.push(format!("{:.3}", model.flops as f64 / whole.flops.max(1) as f64));
+    line
+}
+
+/// The report's table: each architecture with its ratios, score and costs.
+pub fn architecture_search_text(record: &ArchitectureSearchRecord) -> String {
+    let mut models = vec![MODEL.map(String::from).to_vec()];
+    models.push(of_model("teacher", &record.teacher, &record.teacher));
+    models.push(of_model("student, unpruned", &record.unpruned, &record.teacher));
+    let lines = architecture_lines(record);
+    let note = if record.is_informative() {
+        String::new()
+    } else {
+        format!(
+            "Not informative: the unpruned student keeps less than {INFORMATIVE} of the teacher's margin over the most frequent class.\n"
+        )
+    };
+    format!(
+        "Data: {}.\nScore: {}; the most frequent class {:.4}. FLOPs of models: shares of the teacher's; of architectures: of the \
+         unpruned student's,\nas are change (points), margin (kept share of what is above the most frequent class) and speed \
+         (clock, how many times as fast).\n{note}\n{}\n{}",
+        record.data.summary(),
+        record.metric,
+        record.majority_score,
+        text(&models, &sides(models[0].len(), 1)),
+        text(&lines, &sides(lines[0].len(), 2))
+    )
+}
+
+/// Headings, searches, and after each what stands beside it.
+pub(crate) fn architecture_lines(record: &ArchitectureSearchRecord) -> Vec<Vec<String>> {
+    let mut lines = vec![ARCHITECTURE.map(String::from).to_vec()];
+    for search in &record.searches {
+        lines.push(of_architecture(record, search));
+        let beside = |other: &&SearchedArchitecture| {
+            (&*other.space, other.target_ratio) == (&*search.space, search.target_ratio)
+        };
+        lines.extend(record.beside.iter().filter(beside).map(|other| of_architecture(record, other)));
+    }
+    lines
+}
+
+fn of_architecture(record: &ArchitectureSearchRecord, row: &SearchedArchitecture) -> Vec<String> {
+    let margin = match (record.is_informative(), record.margin_kept(row.score)) {
+        (true, Some(kept)) => format!("{kept:.3}"),
+        _ => "not informative".into(),
+    };
+    let steps: Vec<String> = row.best_steps.iter().map(u64::to_string).collect();
+    vec![
+        row.space.clone(),
+        row.method.clone(),
+        format!("{:.3}", row.target_ratio),
+        format!("{:.3}", row.reached_ratio),
+        score(row.score, row.score_sd),
+        format!("{:+.2}", row.change()),
+        margin,
+        steps.join(" "),
+        format!("{:.3}", row.flops_ratio),
+        format!("{:.2}", 1.0 / row.wall_ratio.max(f64::MIN_POSITIVE)),
+    ]
+}
+
+fn score(mean: f64, sd: f64) -> String {
+    if sd > 0.0 { format!("{mean:.4} ±{sd:.4}") } else { format!("{mean:.4}") }
+}
+
+/// The first columns are texts, the others numbers.
+pub(crate) fn sides(columns: usize, texts: usize) -> Vec<Side> {
+    (0..columns).map(|column| if column < texts { Side::Left } else { Side::Right }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::searched;
+
+    #[test]
+    fn a_row_says_what_is_lost_against_the_unpruned_student() {
+        let record = searched();
+        let lines = architecture_lines(&record);
+        assert_eq!(lines.len(), 3);
+        // .80 of a student with .85, the most frequent class has .5.
+        let expected = ["inputs", "search", "0.500", "0.504", "0.8000", "-5.00", "0.857", "120", "0.800", "1.25"];
+        assert_eq!(lines[1], expected);
+        assert_eq!((&*lines[2][1], &*lines[2][4]), ("random", "0.7700 ±0.0100"));
+        let text = architecture_search_text(&record);
+        assert!(text.contains("the most frequent class 0.5000") && !text.contains("Not informative"), "{text}");
+    }
+
+    #[test]
+    fn a_student_far_below_its_teacher_makes_a_table_not_informative() {
+        let mut record = searched();
+        // .2 of .4 above the most frequent class.
+        record.unpruned.score = 0.7;
+        assert!(!record.is_informative());
+        assert!(architecture_search_text(&record).contains("Not informative"));
+        assert_eq!(architecture_lines(&record)[1][6], "not informative");
+        // The student keeps all of a Matthews correlation.
+        (record.majority_score, record.unpruned.score, record.teacher.score) = (0.0, 0.4, 0.45);
+        assert_eq!(record.margin_kept(0.1), Some(0.25));
+        assert!(record.is_informative());
+    }
+}

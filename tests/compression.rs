@@ -1,0 +1,211 @@
+//! Both programs on few generated texts: whole, gone on after each step, and refused.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use dht_lab::record::{ArchitectureSearchRecord, DistillationRecord, JudgedModel, SearchedArchitecture};
+use dht_lab::{DistilArguments, Error, NasArguments, distil, nas};
+use dht_search::transformer::TextClassifier;
+
+const FEW: [&str; 15] = [
+    "--quiet",
+    "--model",
+    "4x2x16",
+    "--train-rows",
+    "200",
+    "--test-rows",
+    "60",
+    "--epochs",
+    "2",
+    "--distillation-epochs",
+    "2",
+    "--student-lr",
+    "0.002",
+    "--max-length",
+    "32",
+];
+
+/// The few rows of all tests, but for those flags that a test has itself.
+fn few<'a>(flags: &[&'a str]) -> Vec<&'a str> {
+    let (quiet, pairs) = FEW.split_at(1);
+    let kept = pairs.chunks_exact(2).filter(|pair| !flags.contains(&pair[0])).flatten();
+    quiet.iter().chain(kept).chain(flags).copied().collect()
+}
+
+fn searched(flags: &[&str], out: &Path) -> Result<ArchitectureSearchRecord, Error> {
+    let out = out.to_string_lossy();
+    nas(&NasArguments::parse_from([&["nas", "--out", &out, "--search-epochs", "2"], &few(flags)[..]].concat()))
+}
+
+fn distilled(flags: &[&str], work: &Path) -> Result<DistillationRecord, Error> {
+    let work = work.to_string_lossy();
+    distil(&DistilArguments::parse_from([&["distil", "--work", &work], &few(flags)[..]].concat()))
+}
+
+/// Without measured seconds.
+fn timeless(model: &mut JudgedModel) {
+    (model.wall_ratio, model.train_seconds) = (0.0, 0.0);
+}
+
+fn without_clock(record: &ArchitectureSearchRecord) -> ArchitectureSearchRecord {
+    let mut record = record.clone();
+    timeless(&mut record.teacher);
+    timeless(&mut record.unpruned);
+    for row in record.searches.iter_mut().chain(&mut record.beside) {
+        (row.wall_ratio, row.search_seconds, row.train_seconds) = (0.0, 0.0, 0.0);
+    }
+    record
+}
+
+/// The steps that are done, in the order of their results.
+fn done(out: &Path) -> Vec<PathBuf> {
+    let steps = fs::read_dir(out.join("steps")).expect("steps").map(|entry| entry.expect("a step").path());
+    let mut steps: Vec<PathBuf> = steps.filter(|step| step.join("result.json").is_file()).collect();
+    steps.sort_by_key(|step| fs::metadata(step.join("result.json")).and_then(|it| it.modified()).expect("a time"));
+    steps
+}
+
+fn names(out: &Path) -> Vec<String> {
+    done(out).iter().map(|step| step.file_name().expect("a name").to_string_lossy().into_owned()).collect()
+}
+
+#[test]
+fn a_search_reaches_its_target_and_goes_on_after_each_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--space", "inputs+neurons", "--targets", "0.5"];
+    let first = searched(&flags, folder.path()).unwrap();
+    let steps = names(folder.path());
+    let search = "search.inputs+neurons.0.5";
+    let row = "inputs+neurons.0.5.search.seed-0";
+    assert_eq!(steps, ["teacher", "general", "unpruned.seed-0", "clock", search, row]);
+    let [found] = &first.searches[..] else { panic!("{}", first.searches.len()) };
+    assert!((found.reached_ratio - 0.5).abs() <= 0.03, "{}", found.reached_ratio);
+    assert!(found.flops_ratio < 0.9 && found.parameters_ratio < 1.0 && found.wall_ratio > 0.0);
+    assert_eq!(found.unpruned_score, first.unpruned.score);
+    assert_eq!((found.seeds.len(), found.best_steps.len(), found.kept.len()), (1, 1, 2));
+    // 180 rows in batches of 32, two passes; kept after one of them.
+    assert!([6, 12].contains(&found.best_steps[0]), "{:?}", found.best_steps);
+    let size = (first.teacher.size.layers, first.unpruned.size.layers, first.unpruned.size.hidden);
+    assert_eq!(size, (4, 2, 16));
+    assert_eq!((first.metric.as_str(), first.majority_score), ("accuracy", share_of_the_most_frequent(&first)));
+    assert!(folder.path().join("kept.inputs+neurons.0.5.svg").is_file());
+    let stored = ArchitectureSearchRecord::load(folder.path().join("record.json")).unwrap();
+    assert_eq!(stored, first);
+    assert!(!fs::read_to_string(folder.path().join("record.json")).unwrap().contains("null"));
+
+    // Whatever step a run was stopped before, it goes on to the same end.
+    for (at, step) in done(folder.path()).into_iter().enumerate().filter(|(at, _)| *at != 3) {
+        let kept = fs::metadata(folder.path().join("steps/teacher/result.json")).unwrap().modified().unwrap();
+        for later in done(folder.path()).iter().skip(at) {
+            fs::remove_file(later.join("result.json")).unwrap();
+        }
+        assert!(!step.join("result.json").exists());
+        let again = searched(&flags, folder.path()).unwrap();
+        assert_eq!(without_clock(&again), without_clock(&first), "{}", step.display());
+        let teacher = fs::metadata(folder.path().join("steps/teacher/result.json")).unwrap().modified().unwrap();
+        assert_eq!(teacher == kept, at > 0, "a finished step ran again");
+    }
+    let left: Vec<_> = done(folder.path()).iter().flat_map(|step| fs::read_dir(step).unwrap()).collect();
+    assert!(left.iter().all(|entry| !entry.as_ref().unwrap().path().to_string_lossy().ends_with("checkpoint")));
+
+    let error = searched(&["--space", "heads", "--targets", "0.5"], folder.path()).unwrap_err();
+    assert!(matches!(&error, Error::OtherSteps { what: "command", .. }), "{error}");
+}
+
+/// The classes of the generated texts are about as frequent as each other.
+fn share_of_the_most_frequent(record: &ArchitectureSearchRecord) -> f64 {
+    let classes = record.data.classes.len() as f64;
+    assert!(
+        record.majority_score > 0.5 / classes && record.majority_score < 2.0 / classes,
+        "{}",
+        record.majority_score
+    );
+    record.majority_score
+}
+
+#[test]
+fn searched_weights_are_carried_and_others_stand_beside() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--space", "heads,all", "--targets", "0.5", "--carry", "--beside", "--seeds", "2", "--halves"];
+    let record = searched(&flags, folder.path()).unwrap();
+    let methods: Vec<String> = record.beside.iter().map(|row| format!("{} {}", row.space, row.method)).collect();
+    let expected = ["heads random", "heads magnitude", "heads gradient", "all random", "all magnitude", "all gradient"];
+    assert_eq!(methods, expected);
+    for row in record.searches.iter().chain(&record.beside) {
+        let draws = if row.method == "random" { 5 } else { 2 };
+        assert_eq!((row.seeds.len(), row.best_steps.len()), (draws, draws), "{} {}", row.space, row.method);
+        assert!((row.reached_ratio - 0.5).abs() <= 0.03, "{} {}: {}", row.space, row.method, row.reached_ratio);
+        assert!(row.flops_ratio < 1.0 && row.change() == 100.0 * (row.score - row.unpruned_score));
+    }
+    let heads: Vec<&SearchedArchitecture> = record.searches.iter().filter(|row| row.space == "heads").collect();
+    assert!(heads[0].kept.iter().map(|layer| layer.heads.len()).sum::<usize>() == 2, "{:?}", heads[0].kept);
+    // What was searched is a model of its own; the first seeds of its distillation began there.
+    let carried = folder.path().join("steps/search.all.0.5/model");
+    let carried = TextClassifier::load(carried, &candle_core::Device::Cpu).unwrap();
+    assert!(carried.encoder().parameters().elements() < record.unpruned.size.parameters);
+}
+
+#[test]
+fn a_distilled_student_is_saved_and_the_run_goes_on_after_each_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let (work, out) = (folder.path().join("work"), folder.path().join("student"));
+    let texts = folder.path().join("plain.txt");
+    fs::write(
+        &texts,
+        "the food was good and the service was quick\n\na bad film with no end to it at all\n".repeat(40),
+    )
+    .unwrap();
+    let (file, saved) = (texts.to_string_lossy(), out.to_string_lossy());
+    let flags = ["--layers", "2", "--hidden", "8", "--layer-map", "1,3", "--texts", &file, "--out", &saved];
+    let first = distilled(&flags, &work).unwrap();
+    let [_, fine_tuned, student] = first.models().map(|(_, model)| *model);
+    assert_eq!((student.size.layers, student.size.hidden, student.size.ffn), (2, 8, 32));
+    assert_eq!(fine_tuned.size, student.size);
+    assert!(student.flops * 3 < first.teacher.flops && student.size.parameters < first.teacher.size.parameters);
+    assert_eq!(first.command[..1], ["distil"]);
+    let command = first.command.join(" ");
+    assert!(
+        command.ends_with("--layers 2 --hidden 8 --layer-map 1,3 --distillation-epochs 2 --texts plain.txt"),
+        "{command}"
+    );
+    let model = TextClassifier::load(&out, &candle_core::Device::Cpu).unwrap();
+    assert_eq!(model.encoder().config().hidden_size, 8);
+
+    assert_eq!(names(&work), ["teacher", "general", "fine-tuned", "distilled", "clock"]);
+    for (at, step) in done(&work).into_iter().enumerate().take(4) {
+        done(&work).iter().skip(at).for_each(|later| fs::remove_file(later.join("result.json")).unwrap());
+        let mut again = distilled(&flags, &work).unwrap();
+        let mut before = first.clone();
+        for record in [&mut again, &mut before] {
+            for model in [&mut record.teacher, &mut record.fine_tuned_student, &mut record.distilled_student] {
+                timeless(model);
+            }
+        }
+        assert_eq!(again, before, "{}", step.display());
+    }
+    let error = distilled(&["--layers", "1"], &work).unwrap_err();
+    assert!(matches!(&error, Error::OtherSteps { what: "command", .. }), "{error}");
+    let given = out.to_string_lossy();
+    let other = folder.path().join("other");
+    let taught = distilled(&["--model", &given, "--fine-tuned", "--layers", "1"], &other).unwrap();
+    assert_eq!((taught.teacher.score, taught.teacher.train_seconds), (student.score, 0.0));
+}
+
+#[test]
+fn bad_input_is_refused_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    for (flags, named) in [
+        (&["--targets", "0"][..], "above 0 and at most 1"),
+        (&["--targets", "1.2"], "above 0 and at most 1"),
+        (&["--space", "heads", "--targets", "0.3"], "0.5000 to 1.0000"),
+        (&["--layers", "5"], "no more of them than its teacher"),
+        (&["--heads", "4"], "heads"),
+        (&["--halves", "--train-rows", "2"], "one half trains weights"),
+    ] {
+        let error = searched(flags, &out).unwrap_err().to_string();
+        assert!(error.contains(named), "{flags:?}: {error}");
+        assert!(!out.exists(), "{flags:?} left something behind");
+    }
+}
