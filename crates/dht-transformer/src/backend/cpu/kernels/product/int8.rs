@@ -13,114 +13,15 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-use pulp::{Simd, WithSimd};
-
+use super::int8_panels::{Int8Panels, OFFSET, rounded, scale_and_factor};
 use super::int8_tile::{COLUMNS, Dots, Line, QUAD, Quad};
 use super::matrix::{Destination, Matrix};
-use super::packed::{Packed, Panels, Part, VECTORS, lanes};
+use super::packed::Part;
 use crate::backend::cpu::kernels::real::Real;
-use crate::backend::cpu::kernels::rows::{LANES, fold};
-
-/// The largest absolute value of a rounded number.
-const MOST: f32 = 127.0;
-/// What is added to the numbers of B.
-const OFFSET: i32 = 128;
-
-/// Panels of a right factor in bytes.
-#[derive(Debug, Clone)]
-pub(crate) struct Int8Panels {
-    /// For each group and panel, the lines of four rows.
-    lines: Vec<Line>,
-    /// For each group and panel, t of its columns.
-    scales: Vec<[f32; COLUMNS]>,
-    lines_of_panel: usize,
-    panels_of_group: usize,
-}
-
-impl Int8Panels {
-    /// The panel of a group that begins with this of its columns.
-    fn panel(&self, group: usize, first: usize) -> (&[Line], &[f32; COLUMNS]) {
-        let panel = group * self.panels_of_group + first / COLUMNS;
-        (&self.lines[panel * self.lines_of_panel..][..self.lines_of_panel], &self.scales[panel])
-    }
-}
-
-impl<T: Real> Packed<T> {
-    /// The same factor in bytes.
-    pub(crate) fn in_int8(self) -> Self {
-        let panels = match &self.panels {
-            Panels::Real(numbers) => pulp::Arch::new().dispatch(Quantize { packed: &self, numbers }),
-            Panels::Int8(_) => return self,
-        };
-        Self { panels: Panels::Int8(panels), ..self }
-    }
-}
 
 /// Whether this processor has instructions for products in bytes.
 pub(crate) fn has_int8_products() -> bool {
     Dots::new().are_accelerated()
-}
-
-struct Quantize<'a, T> {
-    packed: &'a Packed<T>,
-    numbers: &'a [T],
-}
-
-impl<T: Real> WithSimd for Quantize<'_, T> {
-    type Output = Int8Panels;
-
-    fn with_simd<S: Simd>(self, _: S) -> Int8Panels {
-        let Self { packed, numbers } = self;
-        let width = VECTORS * lanes::<S, T>();
-        let rows = packed.rows.len();
-        let (lines_of_panel, panels_of_group) = (rows.div_ceil(QUAD), packed.columns.div_ceil(COLUMNS));
-        let panels = packed.groups.len() * panels_of_group;
-        let mut lines = vec![Line::default(); panels * lines_of_panel];
-        let mut scales = vec![[0.0; COLUMNS]; panels];
-        for group in &packed.groups {
-            for column in 0..packed.columns {
-                let panel = packed.panel(numbers, width, *group, column / width * width);
-                let values: Vec<T> = panel.iter().skip(column % width).step_by(width).copied().collect();
-                let (scale, factor) = scale_and_factor(&values);
-                let (place, within) = (group * panels_of_group + column / COLUMNS, column % COLUMNS);
-                scales[place][within] = scale;
-                let lines = &mut lines[place * lines_of_panel..][..lines_of_panel];
-                for (row, value) in values.into_iter().enumerate() {
-                    let byte = (i32::from(rounded(value.as_f32(), factor)) + OFFSET) as u8;
-                    lines[row / QUAD].set(within, row % QUAD, byte);
-                }
-            }
-        }
-        Int8Panels { lines, scales, lines_of_panel, panels_of_group }
-    }
-}
-
-/// s and 1 / s of numbers; s is NaN where one of them is not finite, and 1 / s is 0 where all are 0.
-#[inline(always)]
-fn scale_and_factor<T: Real>(values: &[T]) -> (f32, f32) {
-    let (mut largest, mut not_finite) = ([0.0_f32; LANES], [0.0_f32; LANES]);
-    let (chunks, rest) = values.as_chunks::<LANES>();
-    let mut last = [T::ZERO; LANES];
-    last[..rest.len()].copy_from_slice(rest);
-    for chunk in chunks.iter().chain([&last]) {
-        for lane in 0..LANES {
-            let value = chunk[lane].as_f32();
-            largest[lane] = Real::max(value.abs(), largest[lane]);
-            not_finite[lane] += value * 0.0;
-        }
-    }
-    let largest = fold(largest, Real::max);
-    let scale = largest / MOST + fold(not_finite, |a, b| a + b);
-    (scale, if largest > 0.0 { MOST / largest } else { 0.0 })
-}
-
-/// 1.5 · 2²³: adding it rounds to an integer, a tie to the even one, and leaves it in the low bits.
-const MAGIC: f32 = 12_582_912.0;
-
-/// a / s as an integer; anything for what is not finite.
-#[inline(always)]
-fn rounded(value: f32, factor: f32) -> i8 {
-    (value * factor + MAGIC).to_bits() as i8
 }
 
 /// The rows of a left factor in bytes, in the order of the lines that they meet.
@@ -290,7 +191,7 @@ impl Strip<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::cpu::kernels::product::{Concatenated, product};
+    use crate::backend::cpu::kernels::product::{Concatenated, Packed, product};
     use crate::backend::cpu::kernels::test_support::wave;
 
     /// The definition, in the order of its formula: scales of rows and columns, and rounded numbers.

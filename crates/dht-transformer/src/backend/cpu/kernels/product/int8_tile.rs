@@ -7,8 +7,8 @@
 
 use std::ops::Range;
 
-use super::packed::VECTORS;
-
+/// Vectors of a panel's row.
+const VECTORS: usize = 3;
 /// Rows of B that lie together.
 pub(super) const QUAD: usize = 4;
 /// Columns of a vector.

@@ -6,6 +6,7 @@
 //! rows are.
 
 mod int8;
+mod int8_panels;
 mod int8_tile;
 mod matrix;
 mod packed;

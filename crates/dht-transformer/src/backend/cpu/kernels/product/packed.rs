@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::int8::Int8Panels;
+use super::int8_panels::Int8Panels;
 use super::matrix::Matrix;
 use crate::backend::cpu::kernels::real::Real;
 
@@ -64,6 +64,15 @@ impl<T: Real> Packed<T> {
         };
         let panels = pulp::Arch::new().dispatch(Pack { groups, concatenated, rows, columns });
         Self { panels: Panels::Real(panels), rows: 0..rows, columns, groups: (0..groups.len()).collect() }
+    }
+
+    /// The same factor in bytes.
+    pub(crate) fn in_int8(self) -> Self {
+        let panels = match &self.panels {
+            Panels::Real(numbers) => pulp::Arch::new().dispatch(Round { packed: &self, numbers }),
+            Panels::Int8(_) => return self,
+        };
+        Self { panels: Panels::Int8(panels), ..self }
     }
 
     /// All of it.
@@ -133,6 +142,25 @@ impl<T: Real> WithSimd for Pack<'_, '_, T> {
             }
         }
         panels
+    }
+}
+
+struct Round<'a, T> {
+    packed: &'a Packed<T>,
+    numbers: &'a [T],
+}
+
+impl<T: Real> WithSimd for Round<'_, T> {
+    type Output = Int8Panels;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Int8Panels {
+        let Self { packed, numbers } = self;
+        let width = VECTORS * lanes::<S, T>();
+        Int8Panels::new((packed.rows.len(), packed.columns, packed.groups.len()), |group, column| {
+            let panel = packed.panel(numbers, width, group, column / width * width);
+            panel.iter().skip(column % width).step_by(width).copied().collect::<Vec<T>>()
+        })
     }
 }
 

@@ -1,0 +1,83 @@
+//! Right factors in eight bits, and how numbers are rounded to them.
+
+use super::int8_tile::{COLUMNS, Line, QUAD};
+use crate::backend::cpu::kernels::real::Real;
+use crate::backend::cpu::kernels::rows::{LANES, fold};
+
+/// The largest absolute value of a rounded number.
+const MOST: f32 = 127.0;
+/// What is added to the numbers of B.
+pub(super) const OFFSET: i32 = 128;
+
+/// Panels of a right factor in bytes.
+#[derive(Debug, Clone)]
+pub(super) struct Int8Panels {
+    /// For each group and panel, the lines of four rows.
+    lines: Vec<Line>,
+    /// For each group and panel, t of its columns.
+    scales: Vec<[f32; COLUMNS]>,
+    lines_of_panel: usize,
+    panels_of_group: usize,
+}
+
+impl Int8Panels {
+    /// Rounds the columns of all groups; `column` gives the numbers of one: (group, column of the group).
+    #[inline(always)]
+    pub(super) fn new<T: Real>(
+        (rows, columns, groups): (usize, usize, usize),
+        column: impl Fn(usize, usize) -> Vec<T>,
+    ) -> Self {
+        let (lines_of_panel, panels_of_group) = (rows.div_ceil(QUAD), columns.div_ceil(COLUMNS));
+        let panels = groups * panels_of_group;
+        let mut lines = vec![Line::default(); panels * lines_of_panel];
+        let mut scales = vec![[0.0; COLUMNS]; panels];
+        for group in 0..groups {
+            for place in 0..columns {
+                let values = column(group, place);
+                let (scale, factor) = scale_and_factor(&values);
+                let (panel, place) = (group * panels_of_group + place / COLUMNS, place % COLUMNS);
+                scales[panel][place] = scale;
+                let lines = &mut lines[panel * lines_of_panel..][..lines_of_panel];
+                for (row, value) in values.into_iter().enumerate() {
+                    let byte = (i32::from(rounded(value.as_f32(), factor)) + OFFSET) as u8;
+                    lines[row / QUAD].set(place, row % QUAD, byte);
+                }
+            }
+        }
+        Self { lines, scales, lines_of_panel, panels_of_group }
+    }
+
+    /// The panel of a group that begins with this of its columns.
+    pub(super) fn panel(&self, group: usize, first: usize) -> (&[Line], &[f32; COLUMNS]) {
+        let panel = group * self.panels_of_group + first / COLUMNS;
+        (&self.lines[panel * self.lines_of_panel..][..self.lines_of_panel], &self.scales[panel])
+    }
+}
+
+/// s and 1 / s of numbers; s is NaN where one of them is not finite, and 1 / s is 0 where all are 0.
+#[inline(always)]
+pub(super) fn scale_and_factor<T: Real>(values: &[T]) -> (f32, f32) {
+    let (mut largest, mut not_finite) = ([0.0_f32; LANES], [0.0_f32; LANES]);
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    let mut last = [T::ZERO; LANES];
+    last[..rest.len()].copy_from_slice(rest);
+    for chunk in chunks.iter().chain([&last]) {
+        for lane in 0..LANES {
+            let value = chunk[lane].as_f32();
+            largest[lane] = Real::max(value.abs(), largest[lane]);
+            not_finite[lane] += value * 0.0;
+        }
+    }
+    let largest = fold(largest, Real::max);
+    let scale = largest / MOST + fold(not_finite, |a, b| a + b);
+    (scale, if largest > 0.0 { MOST / largest } else { 0.0 })
+}
+
+/// 1.5 · 2²³: adding it rounds to an integer, a tie to the even one, and leaves it in the low bits.
+const MAGIC: f32 = 12_582_912.0;
+
+/// a / s as an integer; anything for what is not finite.
+#[inline(always)]
+pub(super) fn rounded(value: f32, factor: f32) -> i8 {
+    (value * factor + MAGIC).to_bits() as i8
+}
