@@ -9,17 +9,15 @@ use crate::model::BatchPredictions;
 /// A model whose layers are computed in another precision, to be scored and timed like any other.
 ///
 /// # Examples
-/// ```no_run
+/// ```
 /// use dht_search::transformer::{EncodedDataset, Precision};
-/// use dht_search::{DynamicModel, evaluate, evaluation::InPrecision};
+/// use dht_search::{DynamicModel, Result, evaluate, evaluation::InPrecision};
 ///
-/// # fn main() -> dht_search::Result<()> {
-/// # let (model, texts): (DynamicModel, EncodedDataset) = unimplemented!();
-/// let [exact, rounded] = [Precision::F32, Precision::Int8]
-///     .map(|precision| evaluate(&InPrecision::new(&model, precision), &texts, 64));
-/// println!("{:.4} and {:.4}", exact?.confusion.accuracy(), rounded?.confusion.accuracy());
-/// # Ok(())
-/// # }
+/// /// The accuracy in single precision, and in eight bits.
+/// fn accuracies(model: &DynamicModel, texts: &EncodedDataset) -> Result<[f64; 2]> {
+///     let of = |precision| evaluate(&InPrecision::new(model, precision), texts, 64);
+///     Ok([of(Precision::F32)?.confusion.accuracy(), of(Precision::Int8)?.confusion.accuracy()])
+/// }
 /// ```
 #[derive(Debug)]
 pub struct InPrecision<'a, M> {
